@@ -1,0 +1,142 @@
+//! Do stoop's blocking types cost anything over raw C?
+//!
+//! ```text
+//! cargo run --release -p stoop-bench --bin floor [-- --reps 9 --rounds 20000 --pin 0,1 --json]
+//! ```
+//!
+//! Two workloads between two processes over a stream socket, 64 bytes a message: a ping-pong, and one-way messages of
+//! one write each. Three peers do both: `c` (raw read and write, compiled here and now), `stoop` and `std`. Every
+//! repetition runs all peers, in another order each time; a ratio is taken within a repetition, and the median of those
+//! is the answer. Every message carries its number and is checked.
+//!
+//! The processes have a CPU each, unless told otherwise: left to the scheduler, both may share one, where a round trip takes
+//! a tenth of the time, and that choice would drown every other difference.
+//!
+//! This file reads the arguments and runs the repetitions; `peers.rs` starts the processes, `work.rs` is what they do,
+//! `report.rs` says what came out.
+
+mod peers;
+mod report;
+mod work;
+
+use peers::{Peer, Players};
+use std::io::{self, IsTerminal};
+use std::process::ExitCode;
+use stoop_bench::machine::Machine;
+use stoop_bench::pin;
+use stoop_bench::stats::order;
+use work::{Plan, Workload};
+
+const USAGE: &str = "usage: floor [--reps N] [--rounds N] [--pin S,C|none] [--json]
+
+  --reps N     repetitions, each with every peer and workload (default 9)
+  --rounds N   round trips a measurement; one-way, ten messages for each (default 20000)
+  --pin S,C    run the server on CPU S and the client on CPU C (default: the first two)
+  --pin none   leave it to the scheduler
+  --json       print JSON instead of a table";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let done = if args.first().is_some_and(|arg| arg == peers::PLAY) {
+        peers::play(&args[1..])
+    } else if args.iter().any(|arg| arg == "--help" || arg == "-h") {
+        println!("{USAGE}");
+        Ok(())
+    } else if let Some(options) = Options::parse(&args) {
+        measure(&options)
+    } else {
+        eprintln!("{USAGE}");
+        return ExitCode::from(2);
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("floor: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What the command line asks for.
+#[derive(Debug, PartialEq)]
+struct Options {
+    reps: usize,
+    rounds: u64,
+    pin: Option<(usize, usize)>,
+    json: bool,
+}
+
+impl Options {
+    /// `None` for anything that is not as the usage says.
+    fn parse(args: &[String]) -> Option<Self> {
+        let mut options = Self { reps: 9, rounds: 20_000, pin: pin::two_cpus(), json: false };
+        let mut args = args.iter();
+        while let Some(arg) = args.next() {
+            match arg.as_str() {
+                "--reps" => options.reps = args.next()?.parse().ok().filter(|n| *n > 0)?,
+                "--rounds" => options.rounds = args.next()?.parse().ok().filter(|n| *n > 0)?,
+                "--pin" => options.pin = parse_pin(args.next()?)?,
+                "--json" => options.json = true,
+                _ => return None,
+            }
+        }
+        Some(options)
+    }
+}
+
+fn parse_pin(text: &str) -> Option<Option<(usize, usize)>> {
+    if text == "none" {
+        return Some(None);
+    }
+    let (server, client) = text.split_once(',')?;
+    Some(Some((server.parse().ok()?, client.parse().ok()?)))
+}
+
+/// Runs every repetition and prints the report.
+fn measure(options: &Options) -> io::Result<()> {
+    let players = Players::prepare(options.pin)?;
+    let mut results = report::Samples::all();
+    for rep in 0..options.reps {
+        for workload in Workload::ALL {
+            let plan = Plan::new(workload, options.rounds);
+            for index in order(rep, Peer::ALL.len()) {
+                let peer = Peer::ALL[index];
+                let taken = players.run(peer, &plan)?;
+                let samples = results.iter_mut().find(|s| s.peer == peer && s.workload == workload);
+                let nanoseconds = taken.as_nanos() as f64 / plan.messages as f64;
+                samples.expect("every pair has its samples").nanoseconds.push(nanoseconds);
+            }
+        }
+        if io::stderr().is_terminal() {
+            eprint!("\rrepetition {} of {}\r", rep + 1, options.reps);
+        }
+    }
+    report::print(&Machine::here(), options, &results);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Option<Options> {
+        Options::parse(&line.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn options_are_read() {
+        assert_eq!(parse(""), Some(Options { reps: 9, rounds: 20_000, pin: pin::two_cpus(), json: false }));
+        assert_eq!(parse("--pin none").unwrap().pin, None);
+        assert_eq!(
+            parse("--json --pin 0,1 --reps 3 --rounds 5"),
+            Some(Options { reps: 3, rounds: 5, pin: Some((0, 1)), json: true })
+        );
+    }
+
+    #[test]
+    fn what_is_not_in_the_usage_is_refused() {
+        for line in ["--reps", "--reps 0", "--reps x", "--pin 1", "--pin 0,b", "--rounds -1", "fast"] {
+            assert_eq!(parse(line), None, "{line}");
+        }
+    }
+}

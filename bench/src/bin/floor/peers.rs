@@ -1,0 +1,201 @@
+//! Who is compared, and how a measurement's two processes are started and heard.
+//!
+//! The Rust peers are this program again, told its part by its first argument; the C peer is `bench/c/floor.c`,
+//! compiled once a run. Both take the same arguments, so the measuring process treats them alike. Children never outlive it.
+
+use crate::work::{self, Plan};
+use std::ffi::OsString;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+use stoop_bench::pin;
+use tempfile::TempDir;
+
+/// The first argument of a process that plays a part.
+pub const PLAY: &str = "--play";
+
+const SERVE: &str = "serve";
+const CONNECT: &str = "connect";
+
+/// An implementation of the workloads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peer {
+    C,
+    Stoop,
+    Std,
+}
+
+impl Peer {
+    pub const ALL: [Self; 3] = [Self::C, Self::Stoop, Self::Std];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::C => "c",
+            Self::Stoop => "stoop",
+            Self::Std => "std",
+        }
+    }
+}
+
+/// A library's stream sockets, as little of them as the workloads need.
+trait Transport {
+    type Listener;
+    type Stream: Read + Write;
+    fn listen(path: &Path) -> io::Result<Self::Listener>;
+    fn accept(listener: Self::Listener) -> io::Result<Self::Stream>;
+    fn connect(path: &Path) -> io::Result<Self::Stream>;
+}
+
+struct Std;
+
+impl Transport for Std {
+    type Listener = UnixListener;
+    type Stream = UnixStream;
+
+    fn listen(path: &Path) -> io::Result<UnixListener> {
+        UnixListener::bind(path)
+    }
+
+    fn accept(listener: UnixListener) -> io::Result<UnixStream> {
+        Ok(listener.accept()?.0)
+    }
+
+    fn connect(path: &Path) -> io::Result<UnixStream> {
+        UnixStream::connect(path)
+    }
+}
+
+struct Stoop;
+
+impl Transport for Stoop {
+    type Listener = stoop::Listener<stoop::Stream>;
+    type Stream = stoop::Stream;
+
+    fn listen(path: &Path) -> io::Result<Self::Listener> {
+        Ok(stoop::Bind::new(path).listen()?)
+    }
+
+    fn accept(listener: Self::Listener) -> io::Result<stoop::Stream> {
+        Ok(listener.accept()?)
+    }
+
+    fn connect(path: &Path) -> io::Result<stoop::Stream> {
+        Ok(stoop::Stream::connect(path)?)
+    }
+}
+
+/// A process that plays a part: `PEER serve|connect WORKLOAD PATH MESSAGES WARMUP`.
+pub fn play(args: &[String]) -> io::Result<()> {
+    match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["std", ref part @ ..] => play_with::<Std>(part),
+        ["stoop", ref part @ ..] => play_with::<Stoop>(part),
+        _ => Err(bad_part()),
+    }
+}
+
+fn play_with<T: Transport>(part: &[&str]) -> io::Result<()> {
+    let &[role, workload, path, messages, warmup] = part else { return Err(bad_part()) };
+    let plan = Plan::parse([workload, messages, warmup]).ok_or_else(bad_part)?;
+    let path = Path::new(path);
+    match role {
+        SERVE => {
+            let listener = T::listen(path)?;
+            println!("ready");
+            work::serve(T::accept(listener)?, &plan)
+        }
+        CONNECT => {
+            println!("{}", work::connect(T::connect(path)?, &plan)?.as_nanos());
+            Ok(())
+        }
+        _ => Err(bad_part()),
+    }
+}
+
+fn bad_part() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "no part to play")
+}
+
+/// Everything needed to start a measurement: the compiled C peer, a directory for sockets, the CPUs.
+pub struct Players {
+    dir: TempDir,
+    pin: Option<(usize, usize)>,
+}
+
+impl Players {
+    /// Compiles the C peer.
+    pub fn prepare(pin: Option<(usize, usize)>) -> io::Result<Self> {
+        let dir = tempfile::tempdir()?;
+        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/c/floor.c");
+        let status =
+            Command::new("cc").args(["-O2", "-o"]).arg(dir.path().join("floor-c")).arg(source).status();
+        match status {
+            Ok(status) if status.success() => Ok(Self { dir, pin }),
+            Ok(status) => Err(io::Error::other(format!("cc ended with {status}"))),
+            Err(error) => Err(io::Error::new(error.kind(), format!("cannot run cc: {error}"))),
+        }
+    }
+
+    /// Runs one measurement in two fresh processes and returns what the client timed.
+    pub fn run(&self, peer: Peer, plan: &Plan) -> io::Result<Duration> {
+        let socket = self.dir.path().join("socket");
+        let _ = std::fs::remove_file(&socket);
+        let mut server = self.start(peer, SERVE, plan, &socket, self.pin.map(|(server, _)| server))?;
+        if server.line()? != "ready" {
+            return Err(io::Error::other(format!("the {} server is not ready", peer.name())));
+        }
+        let mut client = self.start(peer, CONNECT, plan, &socket, self.pin.map(|(_, client)| client))?;
+        let nanoseconds = client.line()?.parse().map_err(io::Error::other)?;
+        client.finish()?;
+        server.finish()?;
+        Ok(Duration::from_nanos(nanoseconds))
+    }
+
+    fn start(
+        &self,
+        peer: Peer,
+        role: &str,
+        plan: &Plan,
+        socket: &Path,
+        cpu: Option<usize>,
+    ) -> io::Result<Player> {
+        let (program, front): (_, &[&str]) = match peer {
+            Peer::C => (self.dir.path().join("floor-c"), &[]),
+            Peer::Stoop | Peer::Std => (std::env::current_exe()?, &[PLAY, peer.name()]),
+        };
+        let [workload, messages, warmup] = plan.to_args().map(OsString::from);
+        let mut command = Command::new(program);
+        command
+            .args(front)
+            .arg(role)
+            .args([workload, socket.into(), messages, warmup])
+            .stdout(Stdio::piped());
+        pin::spawn(&mut command, cpu).map(Player)
+    }
+}
+
+/// A process of a measurement; killed if the measurement does not get to its end.
+struct Player(Child);
+
+impl Player {
+    /// The one line that it says.
+    fn line(&mut self) -> io::Result<String> {
+        let mut line = String::new();
+        BufReader::new(self.0.stdout.as_mut().expect("its stdout is a pipe")).read_line(&mut line)?;
+        Ok(line.trim_end().to_owned())
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        let status = self.0.wait()?;
+        if status.success() { Ok(()) } else { Err(io::Error::other(format!("a peer ended with {status}"))) }
+    }
+}
+
+impl Drop for Player {
+    fn drop(&mut self) {
+        // Both fail when it has ended already, as it should have.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}

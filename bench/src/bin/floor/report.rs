@@ -1,0 +1,154 @@
+//! What came out, as a Markdown table or as JSON: the same values in both.
+
+use crate::Options;
+use crate::peers::Peer;
+use crate::work::Workload;
+use serde_json::{Value, json};
+use stoop_bench::machine::Machine;
+use stoop_bench::stats::{Summary, ratios};
+
+/// The version of the JSON that this program prints.
+const SCHEMA: u32 = 1;
+
+/// What one peer took for one workload: nanoseconds per round trip or message, one value a repetition.
+pub struct Samples {
+    pub peer: Peer,
+    pub workload: Workload,
+    pub nanoseconds: Vec<f64>,
+}
+
+impl Samples {
+    /// Room for every peer in every workload.
+    pub fn all() -> Vec<Self> {
+        let pairs = Workload::ALL.into_iter().flat_map(|w| Peer::ALL.map(|p| (p, w)));
+        pairs.map(|(peer, workload)| Self { peer, workload, nanoseconds: Vec::new() }).collect()
+    }
+}
+
+/// A line of the report.
+struct Row {
+    workload: Workload,
+    peer: Peer,
+    nanoseconds: Summary,
+    /// To `c`, of each repetition.
+    ratio: Summary,
+}
+
+/// Prints the report on stdout.
+pub fn print(machine: &Machine, options: &Options, samples: &[Samples]) {
+    let rows: Vec<Row> = samples.iter().filter_map(|s| row(s, samples)).collect();
+    if options.json {
+        println!("{:#}", to_json(machine, options, &rows));
+    } else {
+        print!("{}", table(machine, options, &rows));
+    }
+}
+
+fn row(samples: &Samples, all: &[Samples]) -> Option<Row> {
+    let base = all.iter().find(|s| s.workload == samples.workload && s.peer == Peer::C)?;
+    Some(Row {
+        workload: samples.workload,
+        peer: samples.peer,
+        nanoseconds: Summary::of(&samples.nanoseconds)?,
+        ratio: Summary::of(&ratios(&samples.nanoseconds, &base.nanoseconds))?,
+    })
+}
+
+fn table(machine: &Machine, options: &Options, rows: &[Row]) -> String {
+    let mut text = format!(
+        "Linux {}, {} CPUs, {}; {} repetitions of {} round trips, {}.\n\
+         Medians [least–greatest], 64-byte messages; × c is the median of the ratios within a repetition.\n\n\
+         | workload | peer  | µs a message or round trip | × c |\n\
+         | -------- | ----- | -------------------------: | --: |\n",
+        machine.kernel,
+        machine.cpus,
+        machine.model,
+        options.reps,
+        options.rounds,
+        options.pin.map_or("not pinned".to_owned(), |(server, client)| format!(
+            "server on CPU {server}, client on CPU {client}"
+        )),
+    );
+    for Row { workload, peer, nanoseconds: ns, ratio } in rows {
+        text.push_str(&format!(
+            "| {:<8} | {:<5} | {:.3} [{:.3}–{:.3}] | {:.3} [{:.3}–{:.3}] |\n",
+            workload.name(),
+            peer.name(),
+            ns.median / 1e3,
+            ns.min / 1e3,
+            ns.max / 1e3,
+            ratio.median,
+            ratio.min,
+            ratio.max,
+        ));
+    }
+    text
+}
+
+fn to_json(machine: &Machine, options: &Options, rows: &[Row]) -> Value {
+    let summary = |s: &Summary| json!({"median": s.median, "min": s.min, "max": s.max});
+    let rows: Vec<Value> = rows
+        .iter()
+        .map(|row| {
+            json!({
+                "workload": row.workload.name(),
+                "peer": row.peer.name(),
+                "nanoseconds": summary(&row.nanoseconds),
+                "ratio_to_c": summary(&row.ratio),
+            })
+        })
+        .collect();
+    json!({
+        "schema": SCHEMA,
+        "machine": {"kernel": machine.kernel, "cpus": machine.cpus, "model": machine.model},
+        "repetitions": options.reps,
+        "rounds": options.rounds,
+        "pin": options.pin.map(|(server, client)| [server, client]),
+        "results": rows,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows() -> Vec<Row> {
+        let mut samples = Samples::all();
+        for s in &mut samples {
+            let factor = if s.peer == Peer::Stoop { 1.5 } else { 1.0 };
+            s.nanoseconds = vec![1000.0 * factor, 3000.0 * factor];
+        }
+        samples.iter().filter_map(|s| row(s, &samples)).collect()
+    }
+
+    const OPTIONS: Options = Options { reps: 2, rounds: 10, pin: Some((0, 1)), json: false };
+
+    #[test]
+    fn ratios_are_to_c_in_the_same_workload() {
+        for row in rows() {
+            assert_eq!(row.ratio.median, if row.peer == Peer::Stoop { 1.5 } else { 1.0 });
+        }
+    }
+
+    #[test]
+    fn table_and_json_say_the_same() {
+        let machine = Machine { kernel: "6.18".into(), cpus: 2, model: "Some CPU".into() };
+        let table = table(&machine, &OPTIONS, &rows());
+        assert!(
+            table.contains("| pingpong | stoop | 3.000 [1.500–4.500] | 1.500 [1.500–1.500] |\n"),
+            "{table}"
+        );
+        assert!(table.contains("server on CPU 0, client on CPU 1"), "{table}");
+        let json = to_json(&machine, &OPTIONS, &rows());
+        let stoop = &json["results"][1];
+        assert_eq!((&stoop["peer"], &stoop["workload"]), (&json!("stoop"), &json!("pingpong")));
+        assert_eq!(stoop["nanoseconds"], json!({"median": 3000.0, "min": 1500.0, "max": 4500.0}));
+        assert_eq!(json["schema"], 1);
+    }
+
+    #[test]
+    fn no_samples_make_no_row() {
+        let samples = Samples::all();
+        assert!(row(&samples[0], &samples).is_none());
+    }
+}

@@ -1,0 +1,156 @@
+//! What do messages on a stream cost, and is the framing faster than doing it by hand?
+//!
+//! ```text
+//! cargo run --release -p stoop-bench --bin frames [-- --reps 9 --scale 1 --only 64 --read --pin 0,1 --json]
+//! ```
+//!
+//! Messages one way between two processes, of 64 B, 1 KiB, 64 KiB and 1 MiB. The base is C with a four-byte length: small
+//! messages 256 to a write, large ones one `writev` each with the socket's buffers as they are. Beside it `stoop::frame` in its own
+//! framing and with a u32 length, with a raised send buffer as its documentation says, and in its own framing without. Every
+//! message carries its number and is checked with its length; with `--read` the receiver adds up every byte of it. The time ends when
+//! the receiver has confirmed the last message.
+//!
+//! Every repetition runs all peers, in another order each time; a ratio is taken within a repetition. Processes have a
+//! CPU each, unless told otherwise.
+//!
+//! This file reads the arguments and runs the repetitions; `peers.rs` starts the processes, `work.rs` is what they do,
+//! `report.rs` says what came out.
+
+mod peers;
+mod report;
+mod work;
+
+use std::io::{self, IsTerminal};
+use std::process::ExitCode;
+
+use peers::{Peer, Players};
+use report::Samples;
+use stoop_bench::machine::Machine;
+use stoop_bench::pin;
+use stoop_bench::stats::order;
+use work::{Plan, SIZES};
+
+const USAGE: &str = "usage: frames [--reps N] [--scale X] [--only BYTES] [--read] [--pin S,C|none] [--json]
+
+  --reps N      repetitions, each with every peer and size (default 9)
+  --scale X     so many times the usual number of messages (default 1)
+  --only BYTES  messages of this size alone: 64, 1024, 65536 or 1048576
+  --read        the receiver reads every byte of every message
+  --pin S,C     run the receiver on CPU S and the sender on CPU C (default: the first two)
+  --pin none    leave it to the scheduler
+  --json        print JSON instead of a table";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let done = if args.first().is_some_and(|arg| arg == peers::PLAY) {
+        peers::play(&args[1..])
+    } else if args.iter().any(|arg| arg == "--help" || arg == "-h") {
+        println!("{USAGE}");
+        Ok(())
+    } else if let Some(options) = Options::parse(&args) {
+        measure(&options)
+    } else {
+        eprintln!("{USAGE}");
+        return ExitCode::from(2);
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("frames: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What the command line asks for.
+#[derive(Debug, PartialEq)]
+struct Options {
+    reps: usize,
+    scale: f64,
+    only: Option<usize>,
+    reads_all: bool,
+    pin: Option<(usize, usize)>,
+    json: bool,
+}
+
+impl Options {
+    /// `None` for anything that is not as the usage says.
+    fn parse(args: &[String]) -> Option<Self> {
+        let mut options =
+            Self { reps: 9, scale: 1.0, only: None, reads_all: false, pin: pin::two_cpus(), json: false };
+        let mut args = args.iter();
+        while let Some(arg) = args.next() {
+            match arg.as_str() {
+                "--reps" => options.reps = args.next()?.parse().ok().filter(|n| *n > 0)?,
+                "--scale" => options.scale = args.next()?.parse().ok().filter(|x| *x > 0.0)?,
+                "--only" => options.only = Some(args.next()?.parse().ok().filter(|n| SIZES.contains(n))?),
+                "--read" => options.reads_all = true,
+                "--pin" => options.pin = parse_pin(args.next()?)?,
+                "--json" => options.json = true,
+                _ => return None,
+            }
+        }
+        Some(options)
+    }
+
+    fn sizes(&self) -> Vec<usize> {
+        SIZES.into_iter().filter(|size| self.only.is_none_or(|only| only == *size)).collect()
+    }
+}
+
+fn parse_pin(text: &str) -> Option<Option<(usize, usize)>> {
+    if text == "none" {
+        return Some(None);
+    }
+    let (server, client) = text.split_once(',')?;
+    Some(Some((server.parse().ok()?, client.parse().ok()?)))
+}
+
+/// Runs every repetition and prints the report.
+fn measure(options: &Options) -> io::Result<()> {
+    let players = Players::prepare(options.pin)?;
+    let mut results = Samples::all(&options.sizes());
+    for rep in 0..options.reps {
+        for message_bytes in options.sizes() {
+            let plan = Plan::new(message_bytes, options.scale, options.reads_all);
+            for index in order(rep, Peer::ALL.len()) {
+                let peer = Peer::ALL[index];
+                let taken = players.run(peer, &plan)?;
+                let samples = results.iter_mut().find(|s| s.peer == peer && s.message_bytes == message_bytes);
+                samples.expect("every pair has its samples").push(&taken, plan.messages);
+            }
+        }
+        if io::stderr().is_terminal() {
+            eprint!("\rrepetition {} of {}\r", rep + 1, options.reps);
+        }
+    }
+    report::print(&Machine::here(), options, &results);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Option<Options> {
+        Options::parse(&line.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn options_are_read() {
+        assert_eq!(parse("").unwrap().sizes(), SIZES);
+        let options = parse("--json --pin 0,1 --reps 3 --scale 0.5 --read --only 1024").unwrap();
+        assert_eq!((options.reps, options.scale, options.reads_all, options.json), (3, 0.5, true, true));
+        assert_eq!((options.sizes(), options.pin), (vec![1024], Some((0, 1))));
+        assert_eq!(parse("--pin none").unwrap().pin, None);
+    }
+
+    #[test]
+    fn what_is_not_in_the_usage_is_refused() {
+        for line in
+            ["--reps", "--reps 0", "--scale 0", "--scale x", "--only 63", "--pin 1", "--pin 0,b", "fast"]
+        {
+            assert_eq!(parse(line), None, "{line}");
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! Who is compared, and how a measurement's two processes are started and heard.
+//!
+//! The Rust peers are this program again, told its part by its first argument; the C peer is `bench/c/frames.c`,
+//! compiled once a run. Both take the same arguments.
+
+use std::ffi::OsString;
+use std::io;
+use std::path::Path;
+use std::process::Command;
+
+use stoop::frame::{Codec, LengthDelimited, Native};
+use stoop::{Bind, Stream};
+use stoop_bench::player::{Player, compile};
+use tempfile::TempDir;
+
+use crate::work::{self, Plan, Taken};
+
+/// The first argument of a process that plays a part.
+pub const PLAY: &str = "--play";
+
+const SERVE: &str = "serve";
+const CONNECT: &str = "connect";
+
+/// What is asked for as a send buffer; the kernel grants up to `net.core.wmem_max`.
+const SEND_BUFFER_BYTES: usize = 4 << 20;
+
+/// The C peer copies messages below this together, in bytes.
+const GATHER_BELOW_BYTES: usize = 4096;
+
+/// An implementation of the workload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peer {
+    C,
+    Native,
+    NativePlain,
+    U32,
+}
+
+impl Peer {
+    pub const ALL: [Self; 4] = [Self::C, Self::Native, Self::NativePlain, Self::U32];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::C => "c",
+            Self::Native => "native",
+            Self::NativePlain => "native, default buffer",
+            Self::U32 => "u32",
+        }
+    }
+
+    fn of(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|peer| peer.name() == name)
+    }
+
+    fn send_buffer(self) -> Option<usize> {
+        (self != Self::NativePlain).then_some(SEND_BUFFER_BYTES)
+    }
+}
+
+/// A process that plays a part: `PEER serve|connect gathered|single PATH BYTES MESSAGES WARMUP read|skip`.
+pub fn play(args: &[String]) -> io::Result<()> {
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let [peer, role, _, path, bytes, messages, warmup, reads] = args[..] else { return Err(bad_part()) };
+    let peer = Peer::of(peer).ok_or_else(bad_part)?;
+    let plan = Plan::parse([bytes, messages, warmup, reads]).ok_or_else(bad_part)?;
+    match peer {
+        Peer::C => Err(bad_part()),
+        Peer::Native | Peer::NativePlain => play_with(Native, peer, role, path.as_ref(), &plan),
+        Peer::U32 => play_with(LengthDelimited::LITTLE_ENDIAN, peer, role, path.as_ref(), &plan),
+    }
+}
+
+fn play_with(codec: impl Codec, peer: Peer, role: &str, path: &Path, plan: &Plan) -> io::Result<()> {
+    match role {
+        SERVE => {
+            let listener = Bind::new(path).listen()?;
+            println!("ready");
+            let taken = work::serve(&listener.accept()?, codec, plan)?;
+            println!("{}", taken.to_line());
+        }
+        CONNECT => {
+            let taken = work::connect(&Stream::connect(path)?, codec, peer.send_buffer(), plan)?;
+            println!("{}", taken.to_line());
+        }
+        _ => return Err(bad_part()),
+    }
+    Ok(())
+}
+
+fn bad_part() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "no part to play")
+}
+
+/// Everything needed to start a measurement: the compiled C peer, a directory for sockets, the CPUs.
+pub struct Players {
+    dir: TempDir,
+    pin: Option<(usize, usize)>,
+}
+
+impl Players {
+    /// Compiles the C peer.
+    pub fn prepare(pin: Option<(usize, usize)>) -> io::Result<Self> {
+        let dir = tempfile::tempdir()?;
+        compile("frames.c", &dir.path().join("frames-c"))?;
+        Ok(Self { dir, pin })
+    }
+
+    /// Runs one measurement in two fresh processes: the sender's time, and the CPU time of both.
+    pub fn run(&self, peer: Peer, plan: &Plan) -> io::Result<Taken> {
+        let socket = self.dir.path().join("socket");
+        let _ = std::fs::remove_file(&socket);
+        let mut server = self.start(peer, SERVE, plan, &socket, self.pin.map(|(server, _)| server))?;
+        if server.line()? != "ready" {
+            return Err(io::Error::other(format!("the {} server is not ready", peer.name())));
+        }
+        let mut client = self.start(peer, CONNECT, plan, &socket, self.pin.map(|(_, client)| client))?;
+        let (ours, theirs) = (Taken::parse(&client.line()?), Taken::parse(&server.line()?));
+        client.finish()?;
+        server.finish()?;
+        let (Some(ours), Some(theirs)) = (ours, theirs) else {
+            return Err(io::Error::other(format!("the {} processes do not say what they took", peer.name())));
+        };
+        Ok(Taken { wall: ours.wall, cpu: ours.cpu + theirs.cpu })
+    }
+
+    fn start(
+        &self,
+        peer: Peer,
+        role: &str,
+        plan: &Plan,
+        socket: &Path,
+        cpu: Option<usize>,
+    ) -> io::Result<Player> {
+        let (program, front): (_, &[&str]) = match peer {
+            Peer::C => (self.dir.path().join("frames-c"), &[]),
+            _ => (std::env::current_exe()?, &[PLAY, peer.name()]),
+        };
+        let way = if plan.message_bytes < GATHER_BELOW_BYTES { "gathered" } else { "single" };
+        let mut command = Command::new(program);
+        command.args(front).args([role, way]).arg(socket).args(plan.to_args().map(OsString::from));
+        Player::start(&mut command, cpu)
+    }
+}

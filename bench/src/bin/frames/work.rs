@@ -1,0 +1,203 @@
+//! What the two processes of a measurement do: the mirror of `bench/c/frames.c`.
+//!
+//! Message `n` begins with `n` and ends with its complement; the bytes between are all the same. A number and its
+//! complement add up to −1, so the sum of a message's words does not depend on `n`.
+
+use std::io::{self, Read, Write};
+use std::time::{Duration, Instant};
+
+use rustix::time::{ClockId, clock_gettime};
+use stoop::Stream;
+use stoop::frame::{Codec, FrameReader, FrameWriter, PageBuffer};
+
+/// The sizes that are measured, in bytes.
+pub const SIZES: [usize; 4] = [64, 1024, 64 << 10, 1 << 20];
+
+/// What is between the two numbers.
+const FILL: u8 = 0x5a;
+
+/// What a message confirmed looks like.
+const RECEIPT: u8 = b'!';
+
+/// One measurement.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    pub message_bytes: usize,
+    pub messages: u64,
+    /// Messages before the timed ones.
+    pub warmup: u64,
+    /// Whether the receiver reads every byte.
+    pub reads_all: bool,
+}
+
+impl Plan {
+    /// Enough messages for a sizeable part of a second, `scale` times.
+    pub fn new(message_bytes: usize, scale: f64, reads_all: bool) -> Self {
+        let usual = match message_bytes {
+            ..1024 => 8_000_000,
+            1024..65_536 => 800_000,
+            65_536..1_048_576 => 20_000,
+            _ => 1_500,
+        };
+        let messages = ((usual as f64 * scale) as u64).max(1);
+        Self { message_bytes, messages, warmup: messages.div_ceil(10), reads_all }
+    }
+
+    /// The plan as arguments, and [`Plan::parse`] back.
+    pub fn to_args(&self) -> [String; 4] {
+        let reads = if self.reads_all { "read" } else { "skip" };
+        [self.message_bytes.to_string(), self.messages.to_string(), self.warmup.to_string(), reads.to_owned()]
+    }
+
+    pub fn parse([bytes, messages, warmup, reads]: [&str; 4]) -> Option<Self> {
+        Some(Self {
+            message_bytes: bytes.parse().ok().filter(|bytes| *bytes >= 16)?,
+            messages: messages.parse().ok()?,
+            warmup: warmup.parse().ok()?,
+            reads_all: reads == "read",
+        })
+    }
+
+    fn end(&self) -> u64 {
+        self.warmup + self.messages
+    }
+}
+
+/// What a process took for the timed messages.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Taken {
+    pub wall: Duration,
+    pub cpu: Duration,
+}
+
+impl Taken {
+    /// The line that a process says in the end, and [`Taken::parse`] back.
+    pub fn to_line(self) -> String {
+        format!("{} {}", self.wall.as_nanos(), self.cpu.as_nanos())
+    }
+
+    pub fn parse(line: &str) -> Option<Self> {
+        let (wall, cpu) = line.split_once(' ')?;
+        Some(Self {
+            wall: Duration::from_nanos(wall.parse().ok()?),
+            cpu: Duration::from_nanos(cpu.parse().ok()?),
+        })
+    }
+}
+
+/// Runs the part of a process for the messages before the timed ones, and for those.
+fn both(plan: &Plan, mut part: impl FnMut(u64, u64) -> io::Result<()>) -> io::Result<Taken> {
+    let cpu = || Duration::try_from(clock_gettime(ClockId::ProcessCPUTime)).unwrap_or_default();
+    part(0, plan.warmup)?;
+    let (start, start_cpu) = (Instant::now(), cpu());
+    part(plan.warmup, plan.end())?;
+    Ok(Taken { wall: start.elapsed(), cpu: cpu() - start_cpu })
+}
+
+/// The receiver's part.
+pub fn serve(stream: &Stream, codec: impl Codec, plan: &Plan) -> io::Result<Taken> {
+    let mut reader = FrameReader::new(stream, codec);
+    both(plan, |from, to| {
+        for n in from..to {
+            let message = reader.next()?.ok_or(io::ErrorKind::UnexpectedEof)?;
+            check(message, n, plan)?;
+        }
+        (&mut &*stream).write_all(&[RECEIPT])
+    })
+}
+
+/// The sender's part.
+pub fn connect(
+    stream: &Stream,
+    codec: impl Codec,
+    send_buffer: Option<usize>,
+    plan: &Plan,
+) -> io::Result<Taken> {
+    let mut writer = FrameWriter::new(stream, codec);
+    if let Some(bytes) = send_buffer {
+        writer = writer.send_buffer_bytes(bytes)?;
+    }
+    let mut message = PageBuffer::new(plan.message_bytes);
+    message.fill(FILL);
+    both(plan, |from, to| {
+        for n in from..to {
+            number(&mut message, n);
+            writer.send(&message)?;
+        }
+        writer.flush()?;
+        (&mut &*stream).read_exact(&mut [0])
+    })
+}
+
+fn number(message: &mut [u8], n: u64) {
+    let end = message.len() - 8;
+    message[..8].copy_from_slice(&n.to_ne_bytes());
+    message[end..].copy_from_slice(&(!n).to_ne_bytes());
+}
+
+fn check(message: &[u8], n: u64, plan: &Plan) -> io::Result<()> {
+    let word = |bytes: &[u8]| u64::from_ne_bytes(bytes.try_into().expect("eight bytes"));
+    let is_whole = message.len() == plan.message_bytes;
+    if is_whole
+        && word(&message[..8]) == n
+        && word(&message[message.len() - 8..]) == !n
+        && (!plan.reads_all || adds_up(message))
+    {
+        return Ok(());
+    }
+    let text = format!("message {n} did not arrive as it was sent, or has {} bytes", message.len());
+    Err(io::Error::new(io::ErrorKind::InvalidData, text))
+}
+
+/// Reads every byte.
+fn adds_up(message: &[u8]) -> bool {
+    let (words, _) = message.as_chunks::<8>();
+    let sum = words.iter().fold(0u64, |sum, word| sum.wrapping_add(u64::from_ne_bytes(*word)));
+    sum == u64::from_ne_bytes([FILL; 8]).wrapping_mul(words.len() as u64 - 2).wrapping_sub(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use stoop::frame::{LengthDelimited, Native};
+
+    fn run(codec: impl Codec + Copy + Send + 'static, plan: Plan) {
+        let (client, server) = Stream::pair().unwrap();
+        let theirs = plan.clone();
+        let server = std::thread::spawn(move || serve(&server, codec, &theirs));
+        let taken = connect(&client, codec, Some(1 << 20), &plan).unwrap();
+        assert!(taken.wall > Duration::ZERO);
+        assert_eq!(Taken::parse(&taken.to_line()), Some(taken));
+        server.join().unwrap().unwrap();
+    }
+
+    #[test]
+    fn both_parts_fit_together() {
+        for message_bytes in SIZES {
+            let plan = Plan { message_bytes, messages: 20, warmup: 3, reads_all: true };
+            run(Native, plan.clone());
+            run(LengthDelimited::LITTLE_ENDIAN, plan);
+        }
+    }
+
+    #[test]
+    fn a_plan_survives_its_arguments() {
+        let plan = Plan::new(1024, 0.5, true);
+        assert_eq!(plan.messages, 400_000);
+        assert_eq!(Plan::parse(plan.to_args().each_ref().map(String::as_str)), Some(plan));
+        assert_eq!(Plan::parse(["15", "1", "1", "read"]), None);
+    }
+
+    #[test]
+    fn a_changed_byte_is_noticed() {
+        let plan = Plan { message_bytes: 64, messages: 1, warmup: 0, reads_all: true };
+        let mut message = [FILL; 64];
+        number(&mut message, 7);
+        assert!(check(&message, 7, &plan).is_ok());
+        assert!(check(&message, 8, &plan).is_err(), "another number");
+        assert!(check(&message[..56], 7, &plan).is_err(), "cut short");
+        message[20] ^= 1;
+        assert!(check(&message, 7, &plan).is_err(), "a bit");
+        assert!(check(&message, 7, &Plan { reads_all: false, ..plan }).is_ok(), "nobody looks there");
+    }
+}

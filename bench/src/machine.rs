@@ -1,0 +1,48 @@
+//! What a number was measured on. Reads `/proc`, changes nothing.
+
+use std::fs;
+
+/// Facts that a number is worth little without.
+#[derive(Clone, Debug)]
+pub struct Machine {
+    /// The kernel's release, as `uname -r` prints it.
+    pub kernel: String,
+    /// How many CPUs this process may use.
+    pub cpus: usize,
+    /// The processor's own name for itself.
+    pub model: String,
+}
+
+impl Machine {
+    /// The machine this runs on; what cannot be read is "unknown".
+    pub fn here() -> Self {
+        let unknown = || "unknown".to_owned();
+        Self {
+            kernel: fs::read_to_string("/proc/sys/kernel/osrelease")
+                .map_or_else(|_| unknown(), |s| s.trim().to_owned()),
+            cpus: std::thread::available_parallelism().map_or(0, usize::from),
+            model: fs::read_to_string("/proc/cpuinfo").ok().and_then(|s| model(&s)).unwrap_or_else(unknown),
+        }
+    }
+}
+
+/// The first processor's name in the text of `/proc/cpuinfo`.
+fn model(cpuinfo: &str) -> Option<String> {
+    let (_, name) =
+        cpuinfo.lines().filter_map(|line| line.split_once(':')).find(|(k, _)| k.trim() == "model name")?;
+    Some(name.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_model_is_the_name_and_not_the_number() {
+        assert_eq!(
+            model("model\t\t: 1\nmodel name\t: Some CPU @ 2 GHz\n").as_deref(),
+            Some("Some CPU @ 2 GHz")
+        );
+        assert_eq!(model("processor\t: 0\n"), None, "as on some ARM machines");
+    }
+}

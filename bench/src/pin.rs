@@ -1,0 +1,62 @@
+//! Starting a process on one CPU.
+//!
+//! A child inherits the affinity of the thread that starts it, so that thread moves there and back: nothing runs
+//! between fork and exec, and a peer in another language is pinned in the same way.
+
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+use std::io;
+use std::process::{Child, Command};
+
+/// The first two CPUs that this process may use: `None` when there is only one.
+pub fn two_cpus() -> Option<(usize, usize)> {
+    let ours = sched_getaffinity(None).ok()?;
+    let mut cpus = (0..CpuSet::MAX_CPU).filter(|cpu| ours.is_set(*cpu));
+    Some((cpus.next()?, cpus.next()?))
+}
+
+/// Starts `command` on `cpu`, or wherever the scheduler likes.
+///
+/// # Errors
+/// When the process cannot be started, or this one may not use the CPU.
+pub fn spawn(command: &mut Command, cpu: Option<usize>) -> io::Result<Child> {
+    let Some(cpu) = cpu else { return command.spawn() };
+    if cpu >= CpuSet::MAX_CPU {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("no such CPU: {cpu}")));
+    }
+    let everywhere = sched_getaffinity(None)?;
+    let mut there = CpuSet::new();
+    there.set(cpu);
+    sched_setaffinity(None, &there)?;
+    let child = command.spawn();
+    sched_setaffinity(None, &everywhere)?;
+    child
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_child_is_pinned_and_we_are_not() {
+        let before = sched_getaffinity(None).unwrap();
+        let mut command = Command::new("cat");
+        command.arg("/proc/self/status").stdout(std::process::Stdio::piped());
+        let cpu = (0..CpuSet::MAX_CPU).find(|cpu| before.is_set(*cpu)).unwrap();
+        let output = spawn(&mut command, Some(cpu)).unwrap().wait_with_output().unwrap();
+        let status = String::from_utf8(output.stdout).unwrap();
+        assert!(status.contains(&format!("Cpus_allowed_list:\t{cpu}\n")), "{status}");
+        assert_eq!(sched_getaffinity(None).unwrap(), before);
+    }
+
+    #[test]
+    fn two_cpus_are_two() {
+        let several = std::thread::available_parallelism().unwrap().get() > 1;
+        assert_eq!(two_cpus().is_some_and(|(first, second)| first < second), several);
+    }
+
+    #[test]
+    fn a_cpu_that_is_not_there_is_an_error() {
+        assert!(spawn(&mut Command::new("true"), Some(usize::MAX)).is_err());
+        assert!(spawn(&mut Command::new("true"), Some(CpuSet::MAX_CPU - 1)).is_err());
+    }
+}

@@ -1,0 +1,67 @@
+//! The processes of a measurement: started on their CPUs, heard through one line each, never outliving it.
+
+use std::io::{self, BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use crate::pin;
+
+/// Compiles a program from `bench/c` to `to`.
+///
+/// # Errors
+/// Without a C compiler, or when it fails.
+pub fn compile(source: &str, to: &Path) -> io::Result<()> {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("c").join(source);
+    match Command::new("cc").args(["-O2", "-o"]).arg(to).arg(source).status() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(io::Error::other(format!("cc ended with {status}"))),
+        Err(error) => Err(io::Error::new(error.kind(), format!("cannot run cc: {error}"))),
+    }
+}
+
+/// A process of a measurement; killed if the measurement does not get to its end.
+pub struct Player(Child);
+
+impl Player {
+    /// Starts it on `cpu`, or wherever the scheduler likes.
+    ///
+    /// # Errors
+    /// As [`pin::spawn`].
+    pub fn start(command: &mut Command, cpu: Option<usize>) -> io::Result<Self> {
+        pin::spawn(command.stdout(Stdio::piped()), cpu).map(Self)
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.0.id()
+    }
+
+    /// The one line that it says.
+    ///
+    /// # Errors
+    /// When its output cannot be read.
+    pub fn line(&mut self) -> io::Result<String> {
+        let mut line = String::new();
+        if let Some(stdout) = self.0.stdout.as_mut() {
+            BufReader::new(stdout).read_line(&mut line)?;
+        }
+        Ok(line.trim_end().to_owned())
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Errors
+    /// When it failed.
+    pub fn finish(&mut self) -> io::Result<()> {
+        let status = self.0.wait()?;
+        if status.success() { Ok(()) } else { Err(io::Error::other(format!("a peer ended with {status}"))) }
+    }
+}
+
+impl Drop for Player {
+    fn drop(&mut self) {
+        // Both fail when it has ended already, as it should have.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}

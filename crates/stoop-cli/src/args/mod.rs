@@ -1,0 +1,148 @@
+//! The command line: every flag is defined once, here, and help, manual and completions are made from the definitions.
+//!
+//! Holds no behaviour. Flags that several verbs share are in `shared`; a verb's own are in the file of its name.
+
+mod connect;
+mod recv;
+mod send;
+mod serve;
+mod shared;
+
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+
+pub(crate) use connect::Connect;
+pub(crate) use recv::Recv;
+pub(crate) use send::Send;
+pub(crate) use serve::{Answer, Serve};
+pub(crate) use shared::{Reach, Serving};
+
+use crate::exit::Exit;
+
+/// Local sockets (Unix domain sockets): serve them and talk to them.
+#[derive(Debug, Parser)]
+#[command(name = "stoop", version, propagate_version = true, disable_help_subcommand = true)]
+#[command(max_term_width = 100, arg_required_else_help = true, after_help = footer(EXAMPLES))]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+const EXAMPLES: &str = "
+  stoop demo                                # the whole idea, in a few seconds
+  stoop serve ./app.sock                    # a server that sends everything back
+  stoop connect ./app.sock                  # talk to it
+  stoop serve @app --exec 'date'            # an abstract name; a program for each client
+  stoop recv dgram:./log.sock               # see who sends what
+  stoop send ./log.sock hello               # one message";
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    Demo(Demo),
+    Serve(Serve),
+    Connect(Connect),
+    Send(Send),
+    Recv(Recv),
+    Completions(Completions),
+    Man(Man),
+}
+
+/// Show everything in one run, on sockets in a temporary directory.
+///
+/// Streams, datagrams and seqpackets, who is at the other end, a descriptor passed, and failures with their explanations.
+#[derive(Args, Debug)]
+#[command(after_help = footer("
+  stoop demo"))]
+pub(crate) struct Demo {}
+
+/// Print a completion script for a shell.
+#[derive(Args, Debug)]
+#[command(after_help = footer("
+  stoop completions bash > /etc/bash_completion.d/stoop
+  stoop completions zsh > ~/.zfunc/_stoop
+  stoop completions fish > ~/.config/fish/completions/stoop.fish"))]
+pub(crate) struct Completions {
+    /// The shell
+    pub(crate) shell: Shell,
+}
+
+/// Print a manual page.
+#[derive(Args, Debug)]
+#[command(after_help = footer("
+  stoop man | man -l -
+  stoop man serve > stoop-serve.1
+  stoop man --dir ~/.local/share/man/man1"))]
+pub(crate) struct Man {
+    /// The verb whose page to print; without it, the page of the whole command
+    #[arg(value_name = "VERB", conflicts_with = "directory")]
+    pub(crate) verb: Option<String>,
+
+    /// Write every page into this directory, which is made where it is missing
+    #[arg(long = "dir", value_name = "DIR")]
+    pub(crate) directory: Option<std::path::PathBuf>,
+}
+
+/// What closes every help text: examples, and the exit codes.
+fn footer(examples: &str) -> String {
+    format!("Examples:{examples}\n\n{}", Exit::list().trim_end())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    /// The command and each of its verbs.
+    fn commands() -> Vec<clap::Command> {
+        let mut command = Cli::command();
+        command.build();
+        let verbs: Vec<_> = command.get_subcommands().cloned().collect();
+        std::iter::once(command).chain(verbs).collect()
+    }
+
+    #[test]
+    fn clap_finds_no_contradiction() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_flag_is_documented_as_a_sentence() {
+        for command in commands() {
+            for argument in command.get_arguments().filter(|argument| !argument.is_hide_set()) {
+                let (verb, id) = (command.get_name(), argument.get_id());
+                let help = argument.get_help().unwrap_or_else(|| panic!("{verb} {id}: no help")).to_string();
+                assert!(help.starts_with(char::is_uppercase), "{verb} {id}: '{help}'");
+            }
+        }
+    }
+
+    #[test]
+    fn every_help_has_examples_and_exit_codes() {
+        for mut command in commands() {
+            let name = command.get_name().to_owned();
+            let example = if name == "stoop" { "\n  stoop ".into() } else { format!("\n  stoop {name}") };
+            for help in [command.render_help(), command.render_long_help()] {
+                let help = help.to_string();
+                assert!(help.contains("Examples:") && help.contains(&example), "{name}");
+                assert!(help.contains(&Exit::list().trim_end().to_owned()), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn one_name_means_one_thing() {
+        let mut seen = std::collections::BTreeMap::new();
+        for command in commands() {
+            for argument in command.get_arguments() {
+                let (Some(long), Some(help)) = (argument.get_long(), argument.get_help()) else { continue };
+                // What a limit in time applies to, and what is counted, differs from verb to verb.
+                if matches!(long, "timeout" | "count" | "json" | "help" | "version") {
+                    continue;
+                }
+                let before = seen.entry(long.to_owned()).or_insert_with(|| help.to_string());
+                assert_eq!(*before, help.to_string(), "--{long} of {}", command.get_name());
+            }
+        }
+    }
+}

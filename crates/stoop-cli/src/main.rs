@@ -1,0 +1,7 @@
+//! The command `stoop`. Holds nothing: see the library beside it.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    stoop_cli::main()
+}

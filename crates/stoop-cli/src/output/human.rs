@@ -1,0 +1,107 @@
+//! Events as text for people. Not an interface: it may change with any version.
+
+use stoop::escaped;
+
+use super::{Event, Message, Who};
+use crate::time;
+
+/// Where a text goes.
+pub(super) enum Said {
+    /// Standard output: what the verb is for.
+    Output(Vec<u8>),
+    /// Standard error: how it goes.
+    Status(String),
+}
+
+/// The text of an event, for those that have one.
+pub(super) fn render(event: &Event) -> Option<Said> {
+    let line = match event {
+        Event::Listening { address, kind, answer, mode, passed } => {
+            let mode = mode.as_ref().map(|mode| format!(", mode {mode}")).unwrap_or_default();
+            let passed = if *passed { ", passed to us" } else { "" };
+            let (kind, address, does) = (kind.0, &address.0, does(answer));
+            format!("serving {address} ({kind}{mode}{passed}): {does}; Ctrl-C ends it")
+        }
+        Event::Connected { address, kind, peer } => {
+            let served =
+                if peer.uid.is_some() { format!(", served by {}", who(peer)) } else { String::new() };
+            format!("connected to {} ({}{served}); Ctrl-D ends your side", address.0, kind.0)
+        }
+        Event::Refused { peer } => format!("refused {}", who(peer)),
+        // Where it is about one sender, the text names it.
+        Event::Trouble { error, count, .. } => {
+            let times = if *count > 1 { format!(" ({count} times)") } else { String::new() };
+            format!("{error}{times}")
+        }
+        Event::Ending { connections: 0, .. } => return None,
+        Event::Ending { connections, grace_ms } => {
+            let grace = time::show(std::time::Duration::from_millis(*grace_ms));
+            let clients =
+                if *connections == 1 { "1 client has".into() } else { format!("{connections} clients have") };
+            format!("ending: {clients} {grace} to finish; a second signal ends it at once")
+        }
+        Event::Accepted { .. } | Event::Closed { .. } | Event::Received { .. } => return None,
+        Event::Message(message) => return Some(Said::Output(show(message))),
+    };
+    Some(Said::Status(format!("stoop: {line}\n")))
+}
+
+fn does(answer: &str) -> &'static str {
+    match answer {
+        "echo" => "sends everything back",
+        "discard" => "reads everything and throws it away",
+        "recv" => "shows what comes",
+        "send" => "sends a file to each client",
+        _ => "runs a command for each client",
+    }
+}
+
+/// A process and its user: `process 12 (sh), uid 0 (root)`.
+fn who(who: &Who) -> String {
+    let named =
+        |name: &Option<String>| name.as_ref().map(|name| format!(" ({})", escaped(name))).unwrap_or_default();
+    let pid = who.pid.map(|pid| format!("process {pid}{}", named(&who.command)));
+    let uid = who.uid.map(|uid| format!("uid {uid}{}", named(&who.user)));
+    let known: Vec<String> = pid.into_iter().chain(uid).collect();
+    if known.is_empty() { "somebody the kernel does not know".into() } else { known.join(", ") }
+}
+
+fn show(message: &Message) -> Vec<u8> {
+    let from = message.from.as_ref().map(|from| format!("{}, ", from.0)).unwrap_or_default();
+    let mut text = format!("{from}{}, {} bytes: ", who(&message.sender), message.size);
+    text.push_str(safe(&message.data.0).trim_end_matches('\n'));
+    for descriptor in &message.descriptors {
+        text.push_str(&format!("\n  with {}", escaped(descriptor)));
+    }
+    text.push('\n');
+    text.into_bytes()
+}
+
+/// Bytes from a stranger, safe for a terminal: newlines and tabs stay, everything else that does not print is `%XX`.
+pub(crate) fn safe(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    let keeps = |byte: &u8| matches!(byte, b'\n' | b'\t' | b'%');
+    for piece in bytes.chunk_by(|one, other| !keeps(one) && !keeps(other)) {
+        match piece {
+            [byte] if keeps(byte) => text.push(char::from(*byte)),
+            piece => text.push_str(&escaped(piece).to_string()),
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strangers_cannot_drive_the_terminal() {
+        assert_eq!(safe(b"plain\ttext\n100 %\n"), "plain\ttext\n100 %\n");
+        assert_eq!(safe("grün\r\n".as_bytes()), "grün%0D\n");
+        assert_eq!(safe(b"\x1b[31m\xff\0"), "%1B[31m%FF%00");
+        assert_eq!(safe(b""), "");
+        for byte in 0..=255u8 {
+            assert!(!safe(&[byte]).contains(|c: char| c.is_control() && c != '\n' && c != '\t'), "{byte}");
+        }
+    }
+}

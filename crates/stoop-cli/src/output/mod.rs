@@ -1,0 +1,211 @@
+//! What verbs say. A verb emits values ([`Event`]); `human` and `json` render the same value, and only this folder writes to
+//! standard output.
+//!
+//! No control character of a stranger reaches a terminal from here.
+
+mod human;
+mod json;
+mod screen;
+
+use std::io::{self, Write};
+
+use serde::Serialize;
+use stoop::{Address, Credentials, Kind, Peer};
+
+use crate::failure::Failure;
+use crate::names;
+
+pub(crate) use screen::{Printer, Screen};
+
+/// Something that a verb has to say. Field names are those of the JSON, which is a promise.
+#[derive(Debug, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub(crate) enum Event {
+    /// `serve` is ready for clients.
+    Listening {
+        address: Text,
+        kind: Word,
+        /// What clients get: `echo`, `discard`, `send`, `exec`.
+        answer: &'static str,
+        /// Permission bits, octal, of a socket file.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        mode: Option<String>,
+        /// Whether the socket was passed by a service manager or a parent.
+        passed: bool,
+    },
+    /// `connect` has reached a server, and a person is there to read it.
+    Connected {
+        address: Text,
+        kind: Word,
+        #[serde(flatten)]
+        peer: Who,
+    },
+    /// A client was admitted.
+    Accepted {
+        connection: u64,
+        #[serde(flatten)]
+        peer: Who,
+    },
+    /// A client was turned away by the policy.
+    Refused {
+        #[serde(flatten)]
+        peer: Who,
+    },
+    /// A client is gone. Byte counts are unknown where another program had the connection.
+    Closed {
+        connection: u64,
+        received_bytes: Option<u64>,
+        sent_bytes: Option<u64>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        error: Option<String>,
+    },
+    /// `serve` got a datagram.
+    Received {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        from: Option<Text>,
+        #[serde(flatten)]
+        sender: Who,
+        size: usize,
+    },
+    /// Something went wrong with one client or one message; the server goes on.
+    Trouble {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        from: Option<Text>,
+        error: String,
+        /// How many times, since this was last reported.
+        count: u64,
+    },
+    /// The server was told to end, and gives its clients some time.
+    Ending { connections: usize, grace_ms: u64 },
+    /// A message came.
+    Message(Message),
+}
+
+/// A message that came, with who sent it.
+#[derive(Debug, Serialize)]
+pub(crate) struct Message {
+    /// Where from, for a sender that has an address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) from: Option<Text>,
+    #[serde(flatten)]
+    pub(crate) sender: Who,
+    /// In bytes.
+    pub(crate) size: usize,
+    /// Descriptors that came along, each described by what it is.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) descriptors: Vec<String>,
+    pub(crate) data: Data,
+}
+
+/// A process and its user, as far as the kernel says.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(crate) struct Who {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) pid: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) uid: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) gid: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) user: Option<String>,
+    /// The command name of the process that has the pid *now*.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) command: Option<String>,
+}
+
+impl Who {
+    pub(crate) fn new(pid: Option<u32>, uid: Option<u32>, gid: Option<u32>) -> Who {
+        Who { pid, uid, gid, user: uid.and_then(names::user), command: pid.and_then(command_of) }
+    }
+}
+
+impl From<&Peer> for Who {
+    fn from(peer: &Peer) -> Who {
+        Who::new(peer.pid.known().copied(), peer.uid.known().copied(), peer.gid.known().copied())
+    }
+}
+
+impl From<Option<Credentials>> for Who {
+    fn from(sender: Option<Credentials>) -> Who {
+        sender.map_or_else(Who::default, |sender| {
+            // Across pid namespaces the kernel says pid 0: nobody that has a number here.
+            let pid = u32::try_from(sender.pid).ok().filter(|&pid| pid != 0);
+            Who::new(pid, Some(sender.uid), Some(sender.gid))
+        })
+    }
+}
+
+fn command_of(pid: u32) -> Option<String> {
+    let name = std::fs::read(format!("/proc/{pid}/comm")).ok()?;
+    Some(String::from_utf8_lossy(name.strip_suffix(b"\n").unwrap_or(&name)).into_owned())
+}
+
+/// Anything whose text form is what is to be shown: an address, for instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Text(pub(crate) String);
+
+impl From<&Address> for Text {
+    fn from(address: &Address) -> Text {
+        Text(address.to_string())
+    }
+}
+
+impl Serialize for Text {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+/// A kind, by the word that is used on the command line.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Word(pub(crate) Kind);
+
+impl Serialize for Word {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.0.word())
+    }
+}
+
+/// Bytes from somewhere else: `{"text": …}` in JSON where they are UTF-8, else `{"bytes": base64}`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Data(pub(crate) Vec<u8>);
+
+/// Where a verb's words go.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Output {
+    json: bool,
+    quiet: bool,
+}
+
+impl Output {
+    /// As JSON lines, or as text; `quiet` drops what text would say on standard error.
+    pub(crate) fn new(json: bool, quiet: bool) -> Output {
+        Output { json, quiet }
+    }
+
+    /// Whether events are printed as JSON.
+    pub(crate) fn is_json(self) -> bool {
+        self.json
+    }
+
+    /// Says something: one write, so that lines of several threads do not mix.
+    pub(crate) fn emit(self, event: &Event) -> Result<(), Failure> {
+        if self.json {
+            return print(json::line(event).as_bytes());
+        }
+        match human::render(event) {
+            Some(human::Said::Output(bytes)) => print(&bytes),
+            Some(human::Said::Status(line)) if !self.quiet => {
+                let _ = io::stderr().write_all(line.as_bytes());
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Writes to standard output, all of it, at once.
+pub(crate) fn print(bytes: &[u8]) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    out.write_all(bytes).and_then(|()| out.flush()).map_err(|error| Failure::output(&error))
+}

@@ -1,0 +1,339 @@
+//! Moving pieces — bytes or messages — from one place to another until the end: the one loop behind an echo and behind both
+//! directions of a conversation.
+//!
+//! Nothing is cut, merged or dropped on the way: a piece is given to the sink whole before the next one is asked for.
+
+use std::io::{BufRead, BufReader, IoSlice, IoSliceMut, Read};
+use std::net::Shutdown;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use stoop::{Allow, Connection, Outgoing, Socket, control};
+
+use crate::failure::Failure;
+
+/// How many bytes of a stream are read at a time.
+const PIECE_BYTES: usize = 64 * 1024;
+
+/// Descriptors that come along are let in and closed: refusing them would lose the bytes they came with.
+pub(crate) const CLOSED_ON_ARRIVAL: Allow = Allow::descriptors(control::DESCRIPTORS_MAX);
+
+/// Where pieces come from.
+pub(crate) trait Source {
+    /// The next piece; `None` at the end.
+    fn next(&mut self) -> Result<Option<&[u8]>, Failure>;
+}
+
+/// Where pieces go.
+pub(crate) trait Sink {
+    /// Takes a piece, all of it.
+    fn put(&mut self, piece: &[u8]) -> Result<(), Failure>;
+}
+
+/// How a pump came to its end.
+#[derive(Debug)]
+pub(crate) enum End {
+    /// The source had no more.
+    Finished,
+    /// The source failed.
+    Source(Failure),
+    /// The sink failed; the piece it was given is lost.
+    Sink(Failure),
+}
+
+impl End {
+    /// The failure, whichever side it was on.
+    pub(crate) fn failure(self) -> Option<Failure> {
+        match self {
+            End::Finished => None,
+            End::Source(failure) | End::Sink(failure) => Some(failure),
+        }
+    }
+}
+
+/// How far a pump has come, for others to see.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    bytes: AtomicU64,
+    pieces: AtomicU64,
+    waits: AtomicBool,
+}
+
+impl Progress {
+    /// Bytes that the sink has taken.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Acquire)
+    }
+
+    /// Pieces that the sink has taken.
+    pub(crate) fn pieces(&self) -> u64 {
+        self.pieces.load(Ordering::Acquire)
+    }
+
+    /// Whether the source is being waited for, with nothing in hand.
+    pub(crate) fn waits_for_source(&self) -> bool {
+        self.waits.load(Ordering::Acquire)
+    }
+
+    fn took(&self, len_bytes: usize) {
+        self.bytes.fetch_add(len_bytes as u64, Ordering::Release);
+        self.pieces.fetch_add(1, Ordering::Release);
+    }
+}
+
+/// Moves pieces until the source ends or one side fails.
+pub(crate) fn pump(source: &mut dyn Source, sink: &mut dyn Sink, progress: &Progress) -> End {
+    loop {
+        progress.waits.store(true, Ordering::Release);
+        let next = source.next();
+        progress.waits.store(false, Ordering::Release);
+        let piece = match next {
+            Ok(Some(piece)) => piece,
+            Ok(None) => return End::Finished,
+            Err(failure) => return End::Source(failure),
+        };
+        if let Err(failure) = sink.put(piece) {
+            return End::Sink(failure);
+        }
+        progress.took(piece.len());
+    }
+}
+
+/// What comes from a connection: bytes, or whole messages of any length.
+#[derive(Debug)]
+pub(crate) struct Receiver<'a> {
+    connection: &'a Connection,
+    buffer: Vec<u8>,
+}
+
+impl<'a> Receiver<'a> {
+    pub(crate) fn new(connection: &'a Connection) -> Receiver<'a> {
+        Receiver { connection, buffer: Vec::new() }
+    }
+}
+
+impl Source for Receiver<'_> {
+    fn next(&mut self) -> Result<Option<&[u8]>, Failure> {
+        match self.connection {
+            Connection::Stream(stream) => {
+                self.buffer.resize(PIECE_BYTES, 0);
+                let received =
+                    stream.recv_with(&mut [IoSliceMut::new(&mut self.buffer)], CLOSED_ON_ARRIVAL)?;
+                Ok((received.len > 0).then(|| &self.buffer[..received.len]))
+            }
+            Connection::SeqPacket(socket) => {
+                let (message, received) = socket.recv_vec_with(CLOSED_ON_ARRIVAL)?;
+                self.buffer = message;
+                Ok((!received.is_end()).then_some(&self.buffer))
+            }
+            Connection::Datagram(socket) => {
+                self.buffer = socket.recv_vec_with(CLOSED_ON_ARRIVAL)?.0;
+                Ok(Some(&self.buffer))
+            }
+        }
+    }
+}
+
+/// What goes to a connection: bytes, or each piece as a message.
+#[derive(Debug)]
+pub(crate) struct Sender<'a>(pub(crate) &'a Connection);
+
+impl Sink for Sender<'_> {
+    fn put(&mut self, piece: &[u8]) -> Result<(), Failure> {
+        let nothing_beside = Outgoing::new();
+        match self.0 {
+            Connection::Stream(stream) => {
+                let mut rest = piece;
+                while !rest.is_empty() {
+                    let taken = stream.send_with(&[IoSlice::new(rest)], &nothing_beside)?;
+                    rest = &rest[taken..];
+                }
+            }
+            // Not through `send`, which refuses the empty message: here it is passed on as it came.
+            Connection::SeqPacket(socket) if piece.is_empty() => {
+                socket.send_with(&[IoSlice::new(piece)], &nothing_beside)?;
+            }
+            Connection::SeqPacket(socket) => send_growing(socket, piece.len(), || socket.send(piece))?,
+            Connection::Datagram(socket) => send_growing(socket, piece.len(), || socket.send(piece))?,
+        }
+        Ok(())
+    }
+}
+
+/// Sends a message; where it is too large for the send buffer, once more with the largest buffer that we may have and need.
+pub(crate) fn send_growing(
+    socket: &Socket,
+    len_bytes: usize,
+    send: impl Fn() -> stoop::Result<()>,
+) -> stoop::Result<()> {
+    match send() {
+        Err(error) if error.kind() == stoop::ErrorKind::MessageTooLarge => {
+            // The kernel doubles the number, which leaves room for what it adds to each message.
+            socket.set_send_buffer_bytes(len_bytes)?;
+            send()
+        }
+        result => result,
+    }
+}
+
+/// A connection as the socket it is.
+pub(crate) fn socket(connection: &Connection) -> &Socket {
+    match connection {
+        Connection::Stream(stream) => stream,
+        Connection::SeqPacket(socket) => socket,
+        Connection::Datagram(socket) => socket,
+    }
+}
+
+/// Ends one direction of a connection, or both; datagrams have no end to tell. That the peer has gone already is no failure.
+pub(crate) fn shut(connection: &Connection, how: Shutdown) {
+    let _ = match connection {
+        Connection::Stream(stream) => stream.shutdown(how),
+        Connection::SeqPacket(socket) => socket.shutdown(how),
+        Connection::Datagram(_) => Ok(()),
+    };
+}
+
+/// A connection that can be waited for.
+pub(crate) fn descriptor(connection: &Connection) -> BorrowedFd<'_> {
+    socket(connection).as_fd()
+}
+
+/// How an input is cut into pieces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cut {
+    /// As it comes.
+    Anywhere,
+    /// After each newline, which belongs to the piece before it.
+    Lines,
+    /// Not at all: one piece, even where it is empty.
+    Whole,
+}
+
+/// An input: a file, a pipe, a terminal.
+#[derive(Debug)]
+pub(crate) struct Input<R> {
+    reader: BufReader<R>,
+    cut: Cut,
+    piece: Vec<u8>,
+    done: bool,
+    /// What it is called when it cannot be read.
+    name: String,
+}
+
+impl<R: Read> Input<R> {
+    pub(crate) fn new(reader: R, cut: Cut, name: impl Into<String>) -> Input<R> {
+        let reader = BufReader::with_capacity(PIECE_BYTES, reader);
+        Input { reader, cut, piece: Vec::new(), done: false, name: name.into() }
+    }
+
+    fn read(&mut self) -> std::io::Result<bool> {
+        self.piece.clear();
+        match self.cut {
+            Cut::Anywhere => {
+                let bytes = loop {
+                    match self.reader.fill_buf() {
+                        Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                        result => break result?,
+                    }
+                };
+                self.piece.extend_from_slice(bytes);
+                let len = self.piece.len();
+                self.reader.consume(len);
+                Ok(len > 0)
+            }
+            Cut::Lines => Ok(self.reader.read_until(b'\n', &mut self.piece)? > 0),
+            Cut::Whole => {
+                self.reader.read_to_end(&mut self.piece)?;
+                Ok(!std::mem::replace(&mut self.done, true))
+            }
+        }
+    }
+}
+
+impl<R: Read> Source for Input<R> {
+    fn next(&mut self) -> Result<Option<&[u8]>, Failure> {
+        match self.read() {
+            Ok(more) => Ok(more.then_some(&self.piece)),
+            Err(error) => Err(Failure::io(format!("read {}", self.name), &error)),
+        }
+    }
+}
+
+/// A sink that throws everything away.
+#[derive(Debug)]
+pub(crate) struct Nowhere;
+
+impl Sink for Nowhere {
+    fn put(&mut self, _: &[u8]) -> Result<(), Failure> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+    use stoop::{SeqPacket, Stream};
+    use stoop_testkit::deadline;
+
+    fn pieces(bytes: &[u8], cut: Cut) -> Vec<Vec<u8>> {
+        let mut input = Input::new(bytes, cut, "test");
+        std::iter::from_fn(|| input.next().unwrap().map(<[u8]>::to_vec)).collect()
+    }
+
+    #[test]
+    fn inputs_are_cut_as_told() {
+        assert_eq!(pieces(b"a\nbb\n\nc", Cut::Lines), [&b"a\n"[..], b"bb\n", b"\n", b"c"]);
+        assert_eq!(pieces(b"a\nb", Cut::Whole), [b"a\nb"]);
+        assert_eq!(pieces(b"", Cut::Whole), [b""]);
+        assert_eq!(pieces(b"", Cut::Lines), [] as [&[u8]; 0]);
+        assert_eq!(pieces(b"a\nb", Cut::Anywhere).concat(), b"a\nb");
+    }
+
+    #[test]
+    fn a_stream_comes_out_as_it_went_in() {
+        deadline(Duration::from_secs(20), || {
+            let (one, other) = Stream::pair().unwrap();
+            let (one, other) = (Connection::Stream(one), Connection::Stream(other));
+            let bytes: Vec<u8> = (0..3_000_000u32).map(|number| (number % 251) as u8).collect();
+            let mut heard = Heard(Vec::new());
+            let (sent, received) = (Progress::default(), Progress::default());
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    let mut input = Input::new(&bytes[..], Cut::Anywhere, "test");
+                    assert!(matches!(pump(&mut input, &mut Sender(&one), &sent), End::Finished));
+                    shut(&one, Shutdown::Write);
+                });
+                let end = pump(&mut Receiver::new(&other), &mut heard, &received);
+                assert!(matches!(end, End::Finished));
+            });
+            assert!(heard.0 == bytes);
+            assert_eq!((sent.bytes(), received.bytes()), (3_000_000, 3_000_000));
+        });
+    }
+
+    #[test]
+    fn packets_keep_their_bounds_and_the_empty_one_is_not_the_end() {
+        let (one, other) = SeqPacket::pair().unwrap();
+        other.set_pass_credentials(true).unwrap();
+        let (one, other) = (Connection::SeqPacket(one), Connection::SeqPacket(other));
+        let large = vec![7; 300_000];
+        for message in [&b"a"[..], b"", &large] {
+            Sender(&one).put(message).unwrap();
+            let mut receiver = Receiver::new(&other);
+            assert_eq!(receiver.next().unwrap(), Some(message));
+        }
+        drop(one);
+        assert_eq!(Receiver::new(&other).next().unwrap(), None);
+    }
+
+    struct Heard(Vec<u8>);
+
+    impl Sink for Heard {
+        fn put(&mut self, piece: &[u8]) -> Result<(), Failure> {
+            self.0.extend_from_slice(piece);
+            Ok(())
+        }
+    }
+}

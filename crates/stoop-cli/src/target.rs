@@ -1,0 +1,194 @@
+//! From what was typed to an open socket: binding and connecting, with the flags that apply, and descriptors we were started
+//! with (`fd:N`).
+
+use std::time::Duration;
+
+use stoop::activation::{self, Passed};
+use stoop::{
+    Address, Bind, Connect, Connection, Datagram, Kind, Listener, Place, Policy, SeqPacket, Socket,
+    SocketFile, Stream, Target,
+};
+
+use crate::args::{Reach, Serving};
+use crate::failure::Failure;
+
+/// Permission bits of directories made by `--mkdir`.
+const DIRECTORY_MODE: u32 = 0o755;
+
+/// A server's socket, of whichever kind.
+#[derive(Debug)]
+pub(crate) enum Server {
+    Stream(Listener<Stream>),
+    SeqPacket(Listener<SeqPacket>),
+    Datagram(Datagram),
+}
+
+impl Server {
+    /// The socket.
+    pub(crate) fn socket(&self) -> &Socket {
+        match self {
+            Server::Stream(listener) => listener,
+            Server::SeqPacket(listener) => listener,
+            Server::Datagram(socket) => socket,
+        }
+    }
+
+    /// The kind of its socket.
+    pub(crate) fn kind(&self) -> Kind {
+        self.socket().kind()
+    }
+
+    fn set_policy(&mut self, policy: Policy) -> stoop::Result<()> {
+        match self {
+            Server::Stream(listener) => listener.set_policy(policy),
+            Server::SeqPacket(listener) => listener.set_policy(policy),
+            Server::Datagram(socket) => socket.set_policy(policy),
+        }
+    }
+
+    /// The file that it made, where it made one.
+    pub(crate) fn file(&self) -> Option<&SocketFile> {
+        match self {
+            Server::Stream(listener) => listener.file(),
+            Server::SeqPacket(listener) => listener.file(),
+            Server::Datagram(socket) => socket.file(),
+        }
+    }
+
+    /// Takes a socket that somebody else has bound, as a server of this kind or of its own.
+    pub(crate) fn passed(passed: Passed, kind: Option<Kind>, flags: &Serving) -> Result<Server, Failure> {
+        let address = passed.address()?;
+        let mut server = match kind.map_or_else(|| passed.kind(), Ok)? {
+            Kind::Stream => Server::Stream(passed.into_listener()?),
+            Kind::SeqPacket => Server::SeqPacket(passed.into_seqpacket_listener()?),
+            Kind::Datagram => Server::Datagram(passed.into_datagram()?),
+        };
+        server.set_policy(policy(&address, flags))?;
+        Ok(server)
+    }
+}
+
+/// The kind that was asked for: in front of the address, by `--kind`, or not at all.
+pub(crate) fn kind_of(target: &Target, flag: Option<Kind>) -> Result<Option<Kind>, Failure> {
+    match (target.kind, flag) {
+        (Some(one), Some(other)) if one != other => {
+            Err(Failure::usage(format!("'{target}' is a {one} address, and --kind says {other}")))
+        }
+        (one, other) => Ok(one.or(other)),
+    }
+}
+
+/// Makes a server's address, or takes the descriptor it names. Of the kind asked for; else a descriptor has its own, and an
+/// address `default_kind`. `adjust` may add to what the flags ask of a bind.
+pub(crate) fn serve(
+    target: &Target,
+    default_kind: Kind,
+    flags: &Serving,
+    adjust: impl FnOnce(Bind, Kind) -> Bind,
+) -> Result<Server, Failure> {
+    let kind = kind_of(target, flags.kind.kind)?;
+    let address = match &target.place {
+        Place::Descriptor(number) => return Server::passed(activation::inherited(*number)?, kind, flags),
+        Place::Address(address) => address,
+        _ => return Err(Failure::usage(format!("'{target}' cannot be served"))),
+    };
+    let kind = kind.unwrap_or(default_kind);
+    let bind = adjust(bind(address, flags), kind);
+    Ok(match kind {
+        Kind::Stream => Server::Stream(bind.listen()?),
+        Kind::SeqPacket => Server::SeqPacket(bind.listen_seqpacket()?),
+        Kind::Datagram => Server::Datagram(bind.datagram()?),
+    })
+}
+
+fn bind(address: &Address, flags: &Serving) -> Bind {
+    let mut bind = Bind::new(address).replace(flags.replace).policy(policy(address, flags));
+    if let Some(mode) = flags.mode {
+        bind = bind.mode(mode);
+    }
+    if let Some(owner) = flags.owner {
+        bind = bind.owner(owner);
+    }
+    if let Some(group) = flags.group {
+        bind = bind.group(group);
+    }
+    if let Some(backlog) = flags.backlog {
+        bind = bind.backlog(backlog);
+    }
+    if flags.mkdir {
+        bind = bind.create_parents(DIRECTORY_MODE);
+    }
+    bind
+}
+
+/// Who is admitted: those named, else whoever the library admits by default at such an address.
+pub(crate) fn policy(address: &Address, flags: &Serving) -> Policy {
+    if flags.allow_uid.is_empty() && flags.allow_gid.is_empty() {
+        return if address.as_path().is_some() { Policy::everyone() } else { Policy::same_user() };
+    }
+    let named = flags.allow_uid.iter().fold(Policy::nobody(), |policy, &uid| policy.allow_uid(uid));
+    flags.allow_gid.iter().fold(named, |policy, &gid| policy.allow_gid(gid))
+}
+
+/// Reaches a server: of the kind asked for, else of whichever kind it has.
+pub(crate) fn connect(
+    target: &Target,
+    flags: &Reach,
+    timeout: Option<Duration>,
+) -> Result<Connection, Failure> {
+    let kind = kind_of(target, flags.kind.kind)?;
+    let address = match &target.place {
+        Place::Descriptor(number) => return adopt(*number, kind),
+        Place::Address(address) => address,
+        _ => return Err(Failure::usage(format!("'{target}' cannot be connected to"))),
+    };
+    let mut connect = Connect::new(address).wait_for_server(flags.wait.unwrap_or_default());
+    if let Some(timeout) = timeout {
+        connect = connect.timeout(timeout);
+    }
+    let connection = match kind {
+        Some(Kind::Stream) => Connection::Stream(connect.stream()?),
+        Some(Kind::SeqPacket) => Connection::SeqPacket(connect.seqpacket()?),
+        Some(Kind::Datagram) => Connection::Datagram(connect.datagram()?),
+        None => connect.any()?,
+    };
+    match (connection, &flags.bind) {
+        (Connection::Datagram(_), Some(own)) => {
+            let client = Datagram::bind(own)?;
+            client.connect_to(address)?;
+            Ok(Connection::Datagram(client))
+        }
+        (connection, Some(_)) => Err(Failure::usage(format!(
+            "--bind is for datagrams, and '{target}' is a {} socket",
+            connection.kind()
+        ))),
+        (connection, None) => Ok(connection),
+    }
+}
+
+/// Takes a connection that we were started with. Not as a server's socket, for which a datagram socket would be taken else.
+fn adopt(number: i32, kind: Option<Kind>) -> Result<Connection, Failure> {
+    let passed = activation::inherited(number)?;
+    let kind = kind.map_or_else(|| passed.kind(), Ok)?;
+    let fd = passed.into_descriptor();
+    Ok(match kind {
+        Kind::Stream => Connection::Stream(Stream::from_descriptor(fd)?),
+        Kind::SeqPacket => Connection::SeqPacket(SeqPacket::from_descriptor(fd)?),
+        Kind::Datagram => Connection::Datagram(Datagram::from_descriptor(fd)?),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_must_agree() {
+        let target = Target::parse("dgram:/x").unwrap();
+        assert_eq!(kind_of(&target, Some(Kind::Datagram)).unwrap(), Some(Kind::Datagram));
+        assert!(kind_of(&target, Some(Kind::Stream)).is_err());
+        let target = Target::parse("/x").unwrap();
+        assert_eq!(kind_of(&target, Some(Kind::SeqPacket)).unwrap(), Some(Kind::SeqPacket));
+        assert_eq!(kind_of(&target, None).unwrap(), None);
+    }
+}

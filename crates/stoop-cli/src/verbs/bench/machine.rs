@@ -1,0 +1,85 @@
+//! What the figures were measured on: a figure is worth little without it. Reads `/proc`, changes nothing.
+
+use std::fs;
+
+use serde::Serialize;
+
+/// The machine, and what was asked of it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(super) struct Machine {
+    pub(super) kernel: String,
+    pub(super) processor: String,
+    /// How many processors this process may use.
+    pub(super) processors: usize,
+    /// Whether it is a virtual machine, where waking a process up costs much more.
+    pub(super) is_virtual: bool,
+    /// `net.core.wmem_max`: the largest send buffer.
+    pub(super) wmem_max_bytes: Option<u64>,
+    /// How many processes wanted to run when the measurement began.
+    pub(super) load: Option<f64>,
+    pub(super) pin: Option<(usize, usize)>,
+    pub(super) stoop: &'static str,
+}
+
+impl Machine {
+    /// This machine, now.
+    pub(super) fn here(pin: Option<(usize, usize)>) -> Machine {
+        let read = |path| fs::read_to_string(path).unwrap_or_default();
+        let cpuinfo = read("/proc/cpuinfo");
+        Machine {
+            kernel: or_unknown(read("/proc/sys/kernel/osrelease").trim()),
+            processor: or_unknown(field(&cpuinfo, "model name").unwrap_or_default()),
+            processors: std::thread::available_parallelism().map_or(0, usize::from),
+            is_virtual: is_virtual(&cpuinfo),
+            wmem_max_bytes: read("/proc/sys/net/core/wmem_max").trim().parse().ok(),
+            load: read("/proc/loadavg").split(' ').next().and_then(|load| load.parse().ok()),
+            pin,
+            stoop: env!("CARGO_PKG_VERSION"),
+        }
+    }
+
+    /// In one line for each kind of fact.
+    pub(super) fn lines(&self) -> Vec<String> {
+        let virtually = if self.is_virtual { ", a virtual machine" } else { "" };
+        let several = if self.processors == 1 { "" } else { "s" };
+        let pin = match self.pin {
+            Some((one, other)) => format!("processors {one} and {other}, one process each"),
+            None => "wherever the scheduler puts them".into(),
+        };
+        let wmem = self.wmem_max_bytes.map_or("unknown".into(), |bytes| format!("{bytes} bytes"));
+        let load = self.load.map_or("unknown".into(), |load| format!("{load:.2}"));
+        vec![
+            format!("{}, {} usable processor{several}{virtually}", self.processor, self.processors),
+            format!("Linux {}, net.core.wmem_max {wmem}, load {load} at the start", self.kernel),
+            format!("stoop {}, processes {pin}", self.stoop),
+        ]
+    }
+}
+
+fn or_unknown(text: &str) -> String {
+    if text.is_empty() { "unknown".into() } else { text.into() }
+}
+
+/// The first value of a field in the text of `/proc/cpuinfo`.
+fn field<'a>(cpuinfo: &'a str, name: &str) -> Option<&'a str> {
+    let mut fields = cpuinfo.lines().filter_map(|line| line.split_once(':'));
+    fields.find(|(field, _)| field.trim() == name).map(|(_, value)| value.trim())
+}
+
+fn is_virtual(cpuinfo: &str) -> bool {
+    field(cpuinfo, "flags").is_some_and(|flags| flags.split(' ').any(|flag| flag == "hypervisor"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn facts_are_read() {
+        let text = "model\t\t: 1\nmodel name\t: Some CPU @ 2 GHz\nflags\t: fpu hypervisor sse\n";
+        assert_eq!(field(text, "model name"), Some("Some CPU @ 2 GHz"));
+        assert!(is_virtual(text));
+        assert!(!is_virtual("processor\t: 0\n"), "as on some ARM machines");
+        assert_eq!(Machine::here(None).lines().len(), 3);
+    }
+}

@@ -1,0 +1,103 @@
+//! What is sent, and how a receiver knows that it is what was sent.
+//!
+//! Each message has its number in its first and its last eight bytes, and a pattern between. Numbers are looked at in every
+//! message, the pattern in one of [`WHOLE_EVERY`]: looking at all of a large message costs as much as moving it.
+
+use std::ops::RangeInclusive;
+
+use stoop::frame::PageBuffer;
+
+use super::trouble::{Result, Trouble};
+
+/// How large a message may be: room for its number twice, and no more than a process gladly gives.
+pub(crate) const MESSAGE_BYTES: RangeInclusive<usize> = 16..=16 << 20;
+
+/// The number of the message that says that there are no more.
+pub(super) const LAST: u64 = u64::MAX;
+
+/// One message in this many is looked at as a whole.
+const WHOLE_EVERY: u64 = 64;
+
+const NUMBER_BYTES: usize = 8;
+
+/// A message that is sent again and again with a new number. On a page of its own, so that all transports copy alike.
+pub(super) struct Message(PageBuffer);
+
+impl Message {
+    pub(super) fn new(len_bytes: usize) -> Message {
+        let mut buffer = PageBuffer::new(len_bytes.max(*MESSAGE_BYTES.start()));
+        for (at, byte) in buffer.iter_mut().enumerate() {
+            *byte = (at * 31 % 251) as u8;
+        }
+        Message(buffer)
+    }
+
+    /// The message with this number.
+    pub(super) fn numbered(&mut self, number: u64) -> &[u8] {
+        let number = number.to_le_bytes();
+        let tail = self.0.len() - NUMBER_BYTES;
+        self.0[..NUMBER_BYTES].copy_from_slice(&number);
+        self.0[tail..].copy_from_slice(&number);
+        &self.0
+    }
+
+    /// The number of what came, which has to be a message like this one.
+    pub(super) fn check(&self, came: &[u8]) -> Result<u64> {
+        let wrong = |what: &str| Err(Trouble::failed(format!("a message came {what}")));
+        if came.len() != self.0.len() {
+            return wrong("with another length");
+        }
+        let (head, rest) = came.split_at(NUMBER_BYTES);
+        let (body, tail) = rest.split_at(rest.len() - NUMBER_BYTES);
+        let number = u64::from_le_bytes(head.try_into().unwrap_or_default());
+        if head != tail {
+            return wrong("in parts of several");
+        }
+        if number.is_multiple_of(WHOLE_EVERY) && body != &self.0[NUMBER_BYTES..self.0.len() - NUMBER_BYTES] {
+            return wrong("with other contents");
+        }
+        Ok(number)
+    }
+
+    /// Checks that what came has this number.
+    pub(super) fn expect(&self, came: &[u8], number: u64) -> Result<()> {
+        match self.check(came)? {
+            came if came == number => Ok(()),
+            came => Err(Trouble::failed(format!("message {came} came in place of {number}"))),
+        }
+    }
+}
+
+/// Where a message is received.
+pub(super) fn room(len_bytes: usize) -> PageBuffer {
+    PageBuffer::new(len_bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_what_it_was() {
+        for size in [16, 17, 64, 5000] {
+            let (mut sent, other) = (Message::new(size), Message::new(size));
+            for number in [0, 1, 64, LAST] {
+                assert_eq!(other.check(sent.numbered(number)), Ok(number), "{size} {number}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_found() {
+        let mut message = Message::new(64);
+        let good = message.numbered(64).to_vec();
+        for at in [0, 7, 8, 30, 55, 56, 63] {
+            let mut bad = good.clone();
+            bad[at] ^= 1;
+            assert!(message.check(&bad).is_err(), "byte {at}");
+        }
+        assert!(message.check(&good[..63]).is_err());
+        assert!(message.expect(&good, 65).is_err());
+        assert_eq!(message.expect(&good, 64), Ok(()));
+    }
+}

@@ -1,0 +1,73 @@
+//! The other process of a measurement: gets an order, does its part, reports.
+
+use std::os::fd::AsFd;
+
+use rustix::process::{Signal, set_parent_process_death_signal};
+use rustix::thread::{CpuSet, sched_setaffinity};
+use stoop::SeqPacket;
+
+use super::control::{Order, Report, hear, say};
+use super::measure::Tally;
+use super::play;
+use super::trouble::{Result, Trouble};
+use super::wire::{self, Ends};
+use super::work::Work;
+use crate::exit::Exit;
+use crate::failure::{Failure, Outcome};
+
+/// Plays the part that standard input says.
+pub(super) fn run() -> Outcome {
+    let socket = std::io::stdin().as_fd().try_clone_to_owned();
+    let socket = socket.map_err(|error| Failure::io("take standard input", &error))?;
+    let control = SeqPacket::from_descriptor(socket)?;
+    // Ends of a transport may outlive a parent that was killed, and whoever waits on them.
+    let _ = set_parent_process_death_signal(Some(Signal::KILL));
+    let report = match serve(&control) {
+        Ok(tally) => Report::Done(tally),
+        Err(trouble) => Report::Trouble(trouble),
+    };
+    // A parent that has gone has no use for it.
+    let _ = say(&control, &report, &[]);
+    // What the ends still hold is for the parent to read before they close.
+    let _ = control.recv(&mut [0]);
+    Ok(Exit::Done)
+}
+
+fn serve(control: &SeqPacket) -> Result<Tally> {
+    let (order, _) = hear::<Order>(control)?;
+    let ends: Vec<Ends> = (0..order.ends)
+        .map(|_| hear(control).map(|(names, descriptors)| Ends { names, descriptors }))
+        .collect::<Result<_>>()?;
+    if let Some(cpu) = order.pin {
+        stay_on(cpu)?;
+    }
+    if order.work == Work::Connect {
+        let door = ends.into_iter().next().ok_or_else(Trouble::ended)?;
+        let door = wire::Door::new(order.transport, door)?;
+        say(control, &Report::Ready, &[])?;
+        return play::connect::answer(&order, &door);
+    }
+    let mut wires = ends
+        .into_iter()
+        .map(|ends| wire::open(order.transport, ends, order.size))
+        .collect::<Result<Vec<_>>>()?;
+    say(control, &Report::Ready, &[])?;
+    match order.work {
+        Work::FanIn => play::fan_in::answer(&order, &mut wires),
+        Work::PingPong => play::ping_pong::answer(&order, &mut *only(&mut wires)?),
+        _ => play::one_way::take(&order, &mut *only(&mut wires)?),
+    }
+}
+
+/// The one wire of the works that have one.
+fn only(wires: &mut [Box<dyn wire::Wire>]) -> Result<&mut Box<dyn wire::Wire>> {
+    wires.first_mut().ok_or_else(Trouble::ended)
+}
+
+/// Keeps this process on one processor.
+pub(super) fn stay_on(cpu: usize) -> Result<()> {
+    let mut set = CpuSet::new();
+    set.set(cpu);
+    sched_setaffinity(None, &set)
+        .map_err(|errno| Trouble::failed(format!("cannot stay on processor {cpu}: {errno}")))
+}

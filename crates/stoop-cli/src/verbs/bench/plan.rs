@@ -1,0 +1,145 @@
+//! What is measured, in which order, and how long each run may take. Pure.
+
+use std::time::Duration;
+
+use super::measure::Span;
+use super::transport::Transport;
+use super::work::Work;
+use crate::args::Bench;
+
+const SIZES: [usize; 4] = [64, 1024, 65536, 1 << 20];
+const QUICK_SIZES: [usize; 2] = [64, 65536];
+
+const TOTAL: Duration = Duration::from_secs(24);
+const QUICK_TOTAL: Duration = Duration::from_secs(5);
+
+/// Every measurement is run this often, all of them in turn: what the machine does in between hits all alike.
+const ROUNDS: u32 = 3;
+
+/// What it takes to start a process and end it.
+const AROUND_A_RUN: Duration = Duration::from_millis(6);
+
+/// No run is shorter than what it takes to see anything, or longer than what it takes to see enough.
+const SHORTEST_RUN: Duration = Duration::from_millis(10);
+const LONGEST_RUN: Duration = Duration::from_secs(3);
+
+/// One measurement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Cell {
+    pub(super) transport: Transport,
+    pub(super) work: Work,
+    /// Bytes a message.
+    pub(super) size: usize,
+}
+
+/// All measurements.
+pub(super) struct Plan {
+    pub(super) cells: Vec<Cell>,
+    pub(super) rounds: u32,
+    run: Duration,
+}
+
+impl Plan {
+    pub(super) fn new(flags: &Bench) -> Plan {
+        let default: &[usize] = if flags.quick { &QUICK_SIZES } else { &SIZES };
+        let sizes = if flags.sizes.is_empty() { default } else { &flags.sizes };
+        let wanted = |work: Work| match flags.rate {
+            Some(_) => work == Work::PingPong,
+            None => flags.works.is_empty() || flags.works.contains(&work),
+        };
+        let mut cells = Vec::new();
+        for work in Work::ALL.into_iter().filter(|&work| wanted(work)) {
+            let sizes = if work.has_sizes() { sizes } else { &sizes[..1] };
+            for &size in sizes {
+                let chosen = |transport: &Transport| {
+                    flags.transports.is_empty() || flags.transports.contains(transport)
+                };
+                let able = Transport::ALL.into_iter().filter(chosen).filter(|transport| transport.does(work));
+                cells.extend(able.map(|transport| Cell { transport, work, size }));
+            }
+        }
+        let total = flags.total.unwrap_or(if flags.quick { QUICK_TOTAL } else { TOTAL });
+        let rounds = if flags.quick { 1 } else { ROUNDS };
+        let runs = cells.iter().map(|cell| runs(*cell)).sum::<u32>().max(1) * rounds;
+        let run = (total / runs).saturating_sub(AROUND_A_RUN).clamp(SHORTEST_RUN, LONGEST_RUN);
+        Plan { cells, rounds, run }
+    }
+
+    /// In which order this round goes: each begins elsewhere, and every second goes backwards, so that nobody always
+    /// follows the same neighbour.
+    pub(super) fn order(&self, round: u32) -> Vec<usize> {
+        let (count, begin) = (self.cells.len(), self.cells.len() * round as usize / self.rounds as usize);
+        let mut order: Vec<usize> = (0..count).map(|at| (at + begin) % count).collect();
+        if round % 2 == 1 {
+            order.reverse();
+        }
+        order
+    }
+
+    /// The time of one run of a measurement.
+    pub(super) fn span(&self, cell: Cell, is_paced: bool) -> Span {
+        let warm_up = self.run / 5;
+        // A look at the clock costs tens of nanoseconds: nothing beside a round trip, much beside a small message.
+        let stride = if cell.work.is_answered() || is_paced || cell.size > 4096 { 1 } else { 32 };
+        Span { warm_up, counted: self.run - warm_up, stride }
+    }
+}
+
+/// How many runs a measurement has in a round: some are compared with another.
+pub(super) fn runs(cell: Cell) -> u32 {
+    match cell {
+        Cell { transport, work, .. } if transport.cannot(work).is_some() => 0,
+        Cell { work: Work::Descriptors | Work::Credentials, .. } => 2,
+        _ => 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    fn plan(flags: &[&str]) -> Plan {
+        let line = [&["stoop", "bench"], flags].concat();
+        match crate::args::Cli::try_parse_from(line).unwrap().verb {
+            crate::args::Verb::Bench(flags) => Plan::new(&flags),
+            _ => unreachable!("bench is bench"),
+        }
+    }
+
+    #[test]
+    fn everything_is_planned_within_the_promised_time() {
+        for (flags, most) in [(&[][..], 30), (&["--quick"], 8)] {
+            let plan = plan(flags);
+            let runs: u32 = plan.cells.iter().map(|cell| runs(*cell)).sum();
+            let total = (plan.run + AROUND_A_RUN) * runs * plan.rounds;
+            assert!(total < Duration::from_secs(most - 2), "{flags:?}: {total:?} for {runs} runs a round");
+            for work in Work::ALL {
+                assert!(plan.cells.iter().any(|cell| cell.work == work), "{work:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn flags_narrow_it() {
+        let plan = plan(&["--works", "one-way,fan-in", "--transports", "tcp", "--sizes", "64,128"]);
+        let cells: Vec<_> = plan.cells.iter().map(|cell| (cell.work, cell.size)).collect();
+        assert_eq!(cells, [(Work::OneWay, 64), (Work::OneWay, 128), (Work::FanIn, 64)]);
+    }
+
+    #[test]
+    fn a_rate_is_about_latency() {
+        assert!(plan(&["--rate", "100"]).cells.iter().all(|cell| cell.work == Work::PingPong));
+    }
+
+    #[test]
+    fn every_round_runs_everything_once() {
+        let plan = plan(&[]);
+        for round in 0..plan.rounds {
+            let mut order = plan.order(round);
+            order.sort_unstable();
+            assert_eq!(order, (0..plan.cells.len()).collect::<Vec<_>>());
+        }
+        assert_ne!(plan.order(0), plan.order(1));
+    }
+}

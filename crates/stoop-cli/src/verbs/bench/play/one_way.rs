@@ -1,0 +1,99 @@
+//! Messages one way, as fast as they go, with nothing, a descriptor or credentials beside.
+
+use std::fs::File;
+use std::io::{IoSlice, IoSliceMut};
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use stoop::{Allow, Outgoing, Socket};
+
+use crate::verbs::bench::control::{Beside, Order, PATIENCE, Peer};
+use crate::verbs::bench::measure::{Meter, Tally};
+use crate::verbs::bench::message::{LAST, Message, room};
+use crate::verbs::bench::trouble::{Result, Trouble};
+use crate::verbs::bench::wire::Wire;
+
+/// How often the end is announced where messages get lost.
+const AGAIN: Duration = Duration::from_millis(2);
+
+/// Sends until the time is over.
+pub(in crate::verbs::bench) fn push(order: &Order, wire: &mut dyn Wire, peer: &Peer) -> Result<Tally> {
+    let (mut message, mut meter) = (Message::new(order.size), Meter::new(order.span));
+    let parcel = File::open("/dev/null")?;
+    let descriptors = [parcel.as_fd()];
+    for number in 0.. {
+        let message = message.numbered(number);
+        match order.beside {
+            Beside::Nothing => wire.send(message)?,
+            Beside::Descriptor => send_with(wire, message, &Outgoing::new().descriptors(&descriptors))?,
+            Beside::Room | Beside::Credentials => send_with(wire, message, &Outgoing::new())?,
+        }
+        if !meter.count() {
+            break;
+        }
+    }
+    let tally = meter.finish();
+    wire.send(message.numbered(LAST))?;
+    wire.flush()?;
+    let mut left = PATIENCE.as_millis() / AGAIN.as_millis();
+    while order.transport.is_lossy() && left > 0 && !peer.has_spoken(AGAIN)? {
+        // Where nobody listens any more, the other process has ended, and its report is there.
+        let _ = wire.send(message.numbered(LAST));
+        left -= 1;
+    }
+    tally
+}
+
+fn send_with(wire: &dyn Wire, message: &[u8], outgoing: &Outgoing<'_>) -> Result<()> {
+    match socket(wire)?.send_with(&[IoSlice::new(message)], outgoing)? {
+        sent if sent == message.len() => Ok(()),
+        _ => Err(Trouble::failed("a small message went out in parts")),
+    }
+}
+
+fn socket(wire: &dyn Wire) -> Result<&Socket> {
+    wire.socket().ok_or_else(|| Trouble::NotMeasured("carries nothing but bytes".into()))
+}
+
+/// Takes messages until the last, and counts those that are missing where some may be.
+pub(in crate::verbs::bench) fn take(order: &Order, wire: &mut dyn Wire) -> Result<Tally> {
+    let (message, mut room, mut meter) = (Message::new(order.size), room(order.size), Meter::new(order.span));
+    if order.beside == Beside::Credentials {
+        socket(wire)?.set_pass_credentials(true)?;
+    }
+    let (mut next, mut lost) = (0, 0);
+    loop {
+        let came = match order.beside {
+            Beside::Nothing => wire.receive(&mut room)?,
+            // The last message comes without anything beside it.
+            beside => receive_with(wire, &mut room, beside)?,
+        };
+        let number = message.check(came)?;
+        if number == LAST {
+            return Ok(Tally { lost, ..meter.finish()? });
+        }
+        match number.checked_sub(next) {
+            Some(0) => {}
+            Some(missing) if order.transport.is_lossy() => {
+                lost += if meter.is_counting() { missing } else { 0 };
+            }
+            _ => return Err(Trouble::failed(format!("message {number} came in place of {next}"))),
+        }
+        next = number + 1;
+        meter.count();
+    }
+}
+
+fn receive_with<'a>(wire: &dyn Wire, room: &'a mut [u8], beside: Beside) -> Result<&'a [u8]> {
+    let came = socket(wire)?.recv_with(&mut [IoSliceMut::new(room)], Allow::descriptors(1))?;
+    let is_last = room.get(..8) == Some(&LAST.to_le_bytes());
+    let is_there = match beside {
+        Beside::Descriptor => came.descriptors.len() == 1,
+        Beside::Credentials => came.credentials.is_some(),
+        Beside::Nothing | Beside::Room => true,
+    };
+    if !is_there && !is_last {
+        return Err(Trouble::failed("a message came without what was sent beside it"));
+    }
+    Ok(&room[..came.len])
+}

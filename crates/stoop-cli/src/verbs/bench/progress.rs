@@ -1,0 +1,54 @@
+//! How far it is, on standard error, and only on a terminal.
+
+use std::io::{self, IsTerminal, Write};
+
+const WIDTH: usize = 28;
+
+/// A bar in the last line of the terminal; wiped when dropped.
+pub(super) struct Progress {
+    total: usize,
+    done: usize,
+    on_terminal: bool,
+}
+
+impl Progress {
+    pub(super) fn new(total: usize) -> Progress {
+        Progress { total, done: 0, on_terminal: io::stderr().is_terminal() }
+    }
+
+    /// Something begins.
+    pub(super) fn begin(&mut self, what: &str) {
+        if self.on_terminal {
+            // Nothing depends on it.
+            let _ = write!(io::stderr(), "\r\x1b[K{}", bar(self.done, self.total, what));
+        }
+        self.done += 1;
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if self.on_terminal {
+            let _ = write!(io::stderr(), "\r\x1b[K");
+        }
+    }
+}
+
+fn bar(done: usize, total: usize, what: &str) -> String {
+    let full = (done * WIDTH).checked_div(total).unwrap_or(WIDTH).min(WIDTH);
+    let percent = (done * 100).checked_div(total).unwrap_or(100).min(100);
+    format!("{}{} {percent:3} %  {what}", "━".repeat(full), "─".repeat(WIDTH - full))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bar_fills() {
+        assert_eq!(bar(0, 4, "x"), format!("{}   0 %  x", "─".repeat(WIDTH)));
+        assert_eq!(bar(2, 4, "x"), format!("{}{}  50 %  x", "━".repeat(14), "─".repeat(14)));
+        assert_eq!(bar(9, 4, ""), format!("{} 100 %  ", "━".repeat(WIDTH)));
+        assert!(bar(0, 0, "").contains("100 %"));
+    }
+}

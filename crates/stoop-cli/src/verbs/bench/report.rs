@@ -1,0 +1,112 @@
+//! What was found: the one value that table, JSON, plots and page are made from.
+
+use super::advice::Advice;
+use super::machine::Machine;
+use super::measure::Figures;
+use super::plan::Cell;
+use super::transport::Transport;
+use super::work::Work;
+
+/// What came of one measurement.
+#[derive(Clone, Debug)]
+pub(super) struct Row {
+    pub(super) cell: Cell,
+    pub(super) outcome: Outcome,
+}
+
+/// Figures, or why there are none.
+#[derive(Clone, Debug)]
+pub(super) enum Outcome {
+    Measured(Figures),
+    NotMeasured(String),
+    Failed(String),
+}
+
+/// Everything that was found.
+pub(super) struct Report {
+    pub(super) machine: Machine,
+    pub(super) rows: Vec<Row>,
+    /// Round trips a second, where they were sent at fixed times.
+    pub(super) rate: Option<u32>,
+    /// How many connections fan-in had.
+    pub(super) clients: u16,
+    pub(super) advice: Vec<Advice>,
+}
+
+/// Rows, and how to find one.
+#[derive(Clone, Copy)]
+pub(super) struct Rows<'a>(pub(super) &'a [Row]);
+
+impl<'a> Rows<'a> {
+    /// The figures of one measurement.
+    pub(super) fn figures(self, transport: Transport, work: Work, size: usize) -> Option<&'a Figures> {
+        let cell = Cell { transport, work, size };
+        self.0.iter().find(|row| row.cell == cell).and_then(|row| row.figures())
+    }
+
+    /// The sizes a work was measured with, ascending.
+    pub(super) fn sizes(self, work: Work) -> Vec<usize> {
+        let mut sizes: Vec<usize> = self.of(work).map(|row| row.cell.size).collect();
+        sizes.sort_unstable();
+        sizes.dedup();
+        sizes
+    }
+
+    /// The transports of a work, in the order of the report.
+    pub(super) fn transports(self, work: Work) -> Vec<Transport> {
+        let mut transports: Vec<Transport> = self.of(work).map(|row| row.cell.transport).collect();
+        transports.sort_unstable();
+        transports.dedup();
+        transports
+    }
+
+    /// What was measured of one work with one size.
+    pub(super) fn measured(
+        self,
+        work: Work,
+        size: usize,
+    ) -> impl Iterator<Item = (Transport, &'a Figures)> {
+        let rows = self.of(work).filter(move |row| row.cell.size == size);
+        rows.filter_map(|row| row.figures().map(|figures| (row.cell.transport, figures)))
+    }
+
+    /// Why some of a work was not measured: transports and sizes with the same reason in one line.
+    pub(super) fn notes(self, work: Work) -> Vec<String> {
+        let mut notes: Vec<(String, String)> = Vec::new();
+        for row in self.of(work) {
+            let why = match &row.outcome {
+                Outcome::Measured(figures) if figures.lost > 0 => {
+                    format!("lost {:.0} % of the messages on the way", (figures.lost_share() * 100.0).max(1.0))
+                }
+                Outcome::Measured(_) => continue,
+                Outcome::NotMeasured(why) => format!("not measured: {why}"),
+                Outcome::Failed(why) => format!("failed: {why}"),
+            };
+            let is_all = self.of(work).all(|other| {
+                other.cell.transport != row.cell.transport || other.figures().is_none()
+            });
+            let name = row.cell.transport.name();
+            let size = super::render::units::size(row.cell.size);
+            let who = if is_all { name.to_owned() } else { format!("{name} {size}") };
+            match notes.iter_mut().find(|(_, other)| *other == why) {
+                Some((names, _)) if names.split(", ").any(|name| name == who) => {}
+                Some((names, _)) => *names = format!("{names}, {who}"),
+                None => notes.push((who, why)),
+            }
+        }
+        notes.into_iter().map(|(who, why)| format!("{who}: {why}")).collect()
+    }
+
+    fn of(self, work: Work) -> impl Iterator<Item = &'a Row> {
+        self.0.iter().filter(move |row| row.cell.work == work)
+    }
+}
+
+impl Row {
+    pub(super) fn figures(&self) -> Option<&Figures> {
+        match &self.outcome {
+            Outcome::Measured(figures) => Some(figures),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! Runs measurements, one after the other.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+
+use super::control::{Beside, Order, Peer};
+use super::measure::{Figures, Sample, Tally};
+use super::plan::{Cell, Plan};
+use super::play;
+use super::progress::Progress;
+use super::report::{Outcome, Row};
+use super::trouble::{Result, Trouble};
+use super::wire::{self, Dial, Place, QueueNames, Wire};
+use super::work::Work;
+use crate::args::Bench;
+use crate::failure::Failure;
+
+/// Everything that a run needs and that stays the same.
+struct Runner<'a> {
+    flags: &'a Bench,
+    plan: &'a Plan,
+    place: Place,
+}
+
+/// Runs the whole plan; files are made in `directory` only.
+pub(super) fn run(flags: &Bench, plan: &Plan, directory: &Path) -> std::result::Result<Vec<Row>, Failure> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        signal_hook::flag::register(signal, Arc::clone(&stop))
+            .map_err(|error| Failure::io("prepare for signals", &error))?;
+    }
+    let runner = Runner { flags, plan, place: Place::new(directory) };
+    let mut runs: Vec<Runs> = plan.cells.iter().map(|&cell| Runs::new(cell)).collect();
+    let mut progress = Progress::new(plan.cells.len() * plan.rounds as usize);
+    for round in 0..plan.rounds {
+        for at in plan.order(round) {
+            if stop.load(Ordering::Relaxed) {
+                return Err(Failure::Quit);
+            }
+            let Cell { transport, work, size } = plan.cells[at];
+            progress.begin(&format!("{} {} {size} B", work.name(), transport.name()));
+            runs[at].add(|cell| runner.sample(cell));
+        }
+    }
+    Ok(runs.into_iter().map(Runs::row).collect())
+}
+
+/// A measurement on its way.
+struct Runs {
+    cell: Cell,
+    samples: Vec<Sample>,
+    trouble: Option<Trouble>,
+}
+
+impl Runs {
+    fn new(cell: Cell) -> Runs {
+        let cannot = cell.transport.cannot(cell.work);
+        let trouble = cannot.map(|why| Trouble::NotMeasured(why.into()));
+        Runs { cell, samples: Vec::new(), trouble }
+    }
+
+    /// Runs it once more, unless that has turned out to be no use.
+    fn add(&mut self, sample: impl FnOnce(Cell) -> Result<Sample>) {
+        if self.trouble.is_none() {
+            match sample(self.cell) {
+                Ok(sample) => self.samples.push(sample),
+                Err(trouble) => self.trouble = Some(trouble),
+            }
+        }
+    }
+
+    fn row(self) -> Row {
+        let outcome = match (self.trouble, Figures::of(&self.samples)) {
+            (Some(Trouble::NotMeasured(why)), _) => Outcome::NotMeasured(why),
+            (Some(Trouble::Failed(why)), _) => Outcome::Failed(why),
+            (None, Some(figures)) => Outcome::Measured(figures),
+            (None, None) => Outcome::NotMeasured("no run".into()),
+        };
+        Row { cell: self.cell, outcome }
+    }
+}
+
+impl Runner<'_> {
+    /// One run; where it is compared with another, that one before it.
+    fn sample(&self, cell: Cell) -> Result<Sample> {
+        match cell.work {
+            Work::PingPong => self.ping_pong(cell),
+            Work::FanIn => self.fan_in(cell),
+            Work::Connect => self.connect(cell),
+            Work::OneWay => self.one_way(cell, Beside::Nothing),
+            Work::Descriptors => self.compared(cell, Beside::Descriptor),
+            Work::Credentials => self.compared(cell, Beside::Credentials),
+        }
+    }
+
+    fn compared(&self, cell: Cell, beside: Beside) -> Result<Sample> {
+        let plain = self.one_way(cell, Beside::Room)?.counted.per_second();
+        Ok(Sample { plain: Some(plain), ..self.one_way(cell, beside)? })
+    }
+
+    fn order(&self, cell: Cell, beside: Beside, ends: u16) -> Order {
+        Order {
+            transport: cell.transport,
+            work: cell.work,
+            size: cell.size,
+            span: self.plan.span(cell, self.flags.rate.is_some()),
+            pin: self.flags.pin.map(|(_, theirs)| theirs),
+            beside,
+            ends,
+        }
+    }
+
+    /// Makes connections, and starts the other process with its ends of them.
+    fn linked(&self, order: &Order) -> Result<(Peer, Vec<Box<dyn Wire>>)> {
+        let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+        let mut names: Vec<Option<QueueNames>> = Vec::new();
+        for _ in 0..order.ends {
+            let link = wire::link(order.transport, &self.place, order.size)?;
+            ours.push(link.ours);
+            theirs.push(link.theirs);
+            names.push(link.names);
+        }
+        let peer = Peer::start(order, theirs)?;
+        let wires =
+            ours.into_iter().map(|ends| wire::open(order.transport, ends, order.size)).collect::<Result<_>>()?;
+        Ok((peer, wires))
+    }
+
+    fn ping_pong(&self, cell: Cell) -> Result<Sample> {
+        let order = self.order(cell, Beside::Nothing, 1);
+        let (peer, mut wires) = self.linked(&order)?;
+        let asked = play::ping_pong::ask(&order, &mut *wires[0], self.flags.rate);
+        let (ours, latency) = asked.map_err(|trouble| peer.blame(trouble))?;
+        let theirs = peer.tally()?;
+        // To meet fixed times this process waits awake, which is not what a message costs.
+        let cpu = self.flags.rate.is_none().then(|| both(&ours, &theirs));
+        Ok(Sample { counted: ours, cpu, latency: Some(latency), plain: None })
+    }
+
+    fn one_way(&self, cell: Cell, beside: Beside) -> Result<Sample> {
+        let order = self.order(cell, beside, 1);
+        let (peer, mut wires) = self.linked(&order)?;
+        let pushed = play::one_way::push(&order, &mut *wires[0], &peer);
+        let ours = pushed.map_err(|trouble| peer.blame(trouble))?;
+        let theirs = peer.tally()?;
+        Ok(Sample { counted: theirs, cpu: Some(both(&ours, &theirs)), latency: None, plain: None })
+    }
+
+    fn fan_in(&self, cell: Cell) -> Result<Sample> {
+        let order = self.order(cell, Beside::Nothing, self.flags.clients);
+        let (peer, mut wires) = self.linked(&order)?;
+        let asked = play::fan_in::ask(&order, &mut wires);
+        let (ours, latency) = asked.map_err(|trouble| peer.blame(trouble))?;
+        let theirs = peer.tally()?;
+        Ok(Sample { counted: ours, cpu: Some(both(&ours, &theirs)), latency: Some(latency), plain: None })
+    }
+
+    fn connect(&self, cell: Cell) -> Result<Sample> {
+        let order = self.order(cell, Beside::Nothing, 1);
+        let (dial, ends) = Dial::new(cell.transport, &self.place)?;
+        let peer = Peer::start(&order, vec![ends])?;
+        let asked = play::connect::ask(&order, &dial);
+        let (ours, latency) = asked.map_err(|trouble| peer.blame(trouble))?;
+        let theirs = peer.tally()?;
+        Ok(Sample { counted: ours, cpu: Some(both(&ours, &theirs)), latency: Some(latency), plain: None })
+    }
+}
+
+/// What a message costs both processes.
+fn both(ours: &Tally, theirs: &Tally) -> f64 {
+    ours.cpu_per_message() + theirs.cpu_per_message()
+}

@@ -1,0 +1,77 @@
+//! POSIX message queues.
+
+use nix::errno::Errno;
+use nix::mqueue::{MQ_OFlag, MqAttr, MqdT, mq_open, mq_receive, mq_send, mq_unlink};
+use nix::sys::stat::Mode;
+
+use super::{Ends, Link, Place, Wire};
+use crate::verbs::bench::trouble::{Result, Trouble};
+
+/// How much one queue may hold: its messages count against a limit of the user (`ulimit -q`).
+const QUEUE_BYTES: usize = 256 << 10;
+
+/// The most messages that an ordinary user's queue has on a machine with stock limits.
+const MESSAGES: usize = 10;
+
+/// Names of queues; removed when dropped. Whoever has a queue open keeps it.
+pub(in crate::verbs::bench) struct QueueNames([String; 2]);
+
+impl Drop for QueueNames {
+    fn drop(&mut self) {
+        for name in &self.0 {
+            // It was not made, then.
+            let _ = mq_unlink(name.as_str());
+        }
+    }
+}
+
+pub(super) fn queues(place: &Place, size: usize) -> Result<Link> {
+    let [there, back] = [place.name(), place.name()].map(|name| format!("/{name}"));
+    let names = QueueNames([there.clone(), back.clone()]);
+    for name in &names.0 {
+        make(name, size)?;
+    }
+    let ends = |receive: &String, send: &String| {
+        Ends { descriptors: Vec::new(), names: Some((receive.clone(), send.clone())) }
+    };
+    Ok(Link { ours: ends(&back, &there), theirs: ends(&there, &back), names: Some(names) })
+}
+
+fn make(name: &str, size: usize) -> Result<()> {
+    let messages = (QUEUE_BYTES / size).clamp(1, MESSAGES);
+    let number = |number: usize| number.try_into().unwrap_or(i64::MAX);
+    let attributes = MqAttr::new(0, number(messages), number(size), 0);
+    let flags = MQ_OFlag::O_CREAT | MQ_OFlag::O_EXCL | MQ_OFlag::O_RDWR | MQ_OFlag::O_CLOEXEC;
+    let limited = |what: &str| Trouble::NotMeasured(what.into());
+    match mq_open(name, flags, Mode::S_IRUSR | Mode::S_IWUSR, Some(&attributes)) {
+        Ok(queue) => Ok(nix::mqueue::mq_close(queue)?),
+        Err(Errno::EINVAL) => Err(limited("larger than fs.mqueue.msgsize_max allows")),
+        Err(Errno::EMFILE) => Err(limited("more than the limit on queues (ulimit -q) allows")),
+        Err(Errno::ENOSYS) => Err(limited("this kernel has no such queues")),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+pub(super) fn open(ends: Ends) -> Result<Box<dyn Wire>> {
+    let (receive, send) = ends.names.ok_or_else(|| Trouble::failed("a queue came without its name"))?;
+    let queue = |name: &str, flag| mq_open(name, flag | MQ_OFlag::O_CLOEXEC, Mode::empty(), None);
+    let (receive, send) = (queue(&receive, MQ_OFlag::O_RDONLY)?, queue(&send, MQ_OFlag::O_WRONLY)?);
+    Ok(Box::new(Queues { receive, send }))
+}
+
+/// A queue to receive from and another to send to. Closed when the process ends, which for the measuring one is soon.
+struct Queues {
+    receive: MqdT,
+    send: MqdT,
+}
+
+impl Wire for Queues {
+    fn send(&mut self, message: &[u8]) -> Result<()> {
+        Ok(mq_send(&self.send, message, 0)?)
+    }
+
+    fn receive<'a>(&'a mut self, room: &'a mut [u8]) -> Result<&'a [u8]> {
+        let len = mq_receive(&self.receive, room, &mut 0)?;
+        Ok(&room[..len])
+    }
+}

@@ -1,0 +1,191 @@
+//! Local sockets, by the library that this command is made of.
+
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use stoop::frame::{FrameReader, FrameWriter, Native};
+use stoop::{Address, Bind, Connect, Datagram, Packet, SeqPacket, Socket, Stream};
+
+use super::{Ends, Link, Place, Wire};
+use crate::verbs::bench::control::PATIENCE;
+use crate::verbs::bench::transport::Transport;
+use crate::verbs::bench::trouble::{Result, Trouble};
+
+/// How long the side that waits tries before it sleeps.
+pub(super) const SPIN: Duration = Duration::from_micros(20);
+
+/// From this size on a message is read to where it belongs; below, it is lent out of the reader's buffer.
+const LARGE_BYTES: usize = 64 << 10;
+
+/// An address of the kind that the transport is about.
+pub(super) fn address(transport: Transport, place: &Place) -> Result<Address> {
+    let address = match transport {
+        Transport::Abstract => Address::parse(format!("@{}", place.name())),
+        _ => Ok(Address::Path(place.path())),
+    };
+    address.map_err(|error| Trouble::failed(error.to_string()))
+}
+
+pub(super) fn link(transport: Transport, place: &Place) -> Result<Link> {
+    let (ours, theirs) = match transport {
+        Transport::Pair => Stream::pair().map(|(one, other)| (one.into(), other.into()))?,
+        Transport::Datagram => datagrams(place)?,
+        Transport::SeqPacket => {
+            let address = address(transport, place)?;
+            let listener = Bind::new(&address).listen_seqpacket()?;
+            let client = Connect::new(&address).seqpacket()?;
+            (client.into(), listener.accept()?.into())
+        }
+        _ => {
+            let address = address(transport, place)?;
+            let listener = Bind::new(&address).listen()?;
+            let client = Stream::connect(&address)?;
+            (client.into(), listener.accept()?.into())
+        }
+    };
+    Ok(Link::of(Ends::of([ours]), Ends::of([theirs])))
+}
+
+fn datagrams(place: &Place) -> Result<(OwnedFd, OwnedFd)> {
+    let (here, there) = (address(Transport::Datagram, place)?, address(Transport::Datagram, place)?);
+    let (ours, theirs) = (Bind::new(&here).datagram()?, Bind::new(&there).datagram()?);
+    ours.connect_to(&there)?;
+    theirs.connect_to(&here)?;
+    Ok((ours.into(), theirs.into()))
+}
+
+pub(super) fn open(transport: Transport, ends: Ends, size: usize) -> Result<Box<dyn Wire>> {
+    let [descriptor] = ends.exactly()?;
+    Ok(match transport {
+        Transport::SeqPacket => {
+            let socket = SeqPacket::from_descriptor(descriptor)?;
+            roomy(&socket, size)?;
+            Box::new(socket)
+        }
+        Transport::Datagram => {
+            let socket = Datagram::from_descriptor(descriptor)?;
+            roomy(&socket, size)?;
+            Box::new(socket)
+        }
+        Transport::Framed => Box::new(Framed::new(Stream::from_descriptor(descriptor)?)?),
+        _ => stream(transport, Stream::from_descriptor(descriptor)?)?,
+    })
+}
+
+/// A plain stream, or one that tries before it sleeps.
+pub(super) fn stream(transport: Transport, stream: Stream) -> Result<Box<dyn Wire>> {
+    patient(&stream)?;
+    if transport == Transport::Spin {
+        stream.set_spin(SPIN);
+    }
+    Ok(Box::new(stream))
+}
+
+pub(super) fn patient(socket: &Socket) -> Result<()> {
+    socket.set_read_timeout(Some(PATIENCE))?;
+    socket.set_write_timeout(Some(PATIENCE))?;
+    Ok(())
+}
+
+/// A packet has to fit into the send buffer as a whole; the kernel gives as much as it is allowed to.
+fn roomy(socket: &Socket, size: usize) -> Result<()> {
+    patient(socket)?;
+    if size * 4 > socket.send_buffer_bytes()? {
+        socket.set_send_buffer_bytes(size * 4)?;
+    }
+    Ok(())
+}
+
+impl Wire for Stream {
+    fn send(&mut self, message: &[u8]) -> Result<()> {
+        Ok(self.write_all(message)?)
+    }
+
+    fn receive<'a>(&'a mut self, room: &'a mut [u8]) -> Result<&'a [u8]> {
+        self.read_exact(room)?;
+        Ok(room)
+    }
+
+    fn readable(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.as_fd())
+    }
+
+    fn socket(&self) -> Option<&Socket> {
+        Some(self)
+    }
+}
+
+impl Wire for SeqPacket {
+    fn send(&mut self, message: &[u8]) -> Result<()> {
+        Ok(SeqPacket::send(self, message)?)
+    }
+
+    fn receive<'a>(&'a mut self, room: &'a mut [u8]) -> Result<&'a [u8]> {
+        match self.recv(room)? {
+            Packet::Message(len) => Ok(&room[..len]),
+            Packet::End => Err(Trouble::ended()),
+        }
+    }
+
+    fn readable(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.as_fd())
+    }
+
+    fn socket(&self) -> Option<&Socket> {
+        Some(self)
+    }
+}
+
+impl Wire for Datagram {
+    fn send(&mut self, message: &[u8]) -> Result<()> {
+        Ok(Datagram::send(self, message)?)
+    }
+
+    fn receive<'a>(&'a mut self, room: &'a mut [u8]) -> Result<&'a [u8]> {
+        let len = self.recv(room)?;
+        Ok(&room[..len])
+    }
+
+    fn readable(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.as_fd())
+    }
+
+    fn socket(&self) -> Option<&Socket> {
+        Some(self)
+    }
+}
+
+/// A stream with messages that know their length.
+struct Framed {
+    reader: FrameReader<Stream>,
+    writer: FrameWriter<Stream>,
+}
+
+impl Framed {
+    fn new(stream: Stream) -> Result<Framed> {
+        patient(&stream)?;
+        let writer = FrameWriter::new(stream.try_clone()?, Native);
+        Ok(Framed { reader: FrameReader::new(stream, Native), writer })
+    }
+}
+
+impl Wire for Framed {
+    fn send(&mut self, message: &[u8]) -> Result<()> {
+        Ok(self.writer.send(message)?)
+    }
+
+    fn receive<'a>(&'a mut self, room: &'a mut [u8]) -> Result<&'a [u8]> {
+        if room.len() < LARGE_BYTES {
+            return self.reader.next()?.ok_or_else(Trouble::ended);
+        }
+        match self.reader.read_into(room)? {
+            Some(len) => Ok(&room[..len]),
+            None => Err(Trouble::ended()),
+        }
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        Ok(self.writer.flush()?)
+    }
+}

@@ -1,0 +1,107 @@
+//! The life of a server's name: left behind, defended, taken over.
+
+use std::io::{Read, Write};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use stoop::{Connect, Stream};
+
+use super::paper::Paper;
+use super::stage::{Server, Stage};
+use crate::exit::Exit;
+use crate::failure::Failure;
+
+/// How often the server is replaced.
+const TAKEOVERS: u32 = 40;
+
+/// The file of a killed server refuses clients, and does not stop the next server.
+pub(super) fn stale(stage: &Stage, paper: &mut Paper) -> Result<(), Failure> {
+    let server = stage.serve(paper, &["app.sock"])?;
+    paper.command(&format!("kill -KILL {}", server.pid()))?;
+    server.kill()?;
+    let ran = stage.run(paper, &["connect", "app.sock"], "")?;
+    let left = stage.path("app.sock").exists();
+    paper.check(left && ran.explains(Exit::Failed), "the file is there, and nobody behind it")?;
+    let server = stage.serve(paper, &["app.sock"])?;
+    paper.check(
+        echoes(&stage.path("app.sock"))?,
+        "the kernel confirmed that it was dead, so it was replaced",
+    )?;
+    server.end()?;
+    paper.invite("kill -KILL a server of yours, and start it again")
+}
+
+/// A second server is told who has the name.
+pub(super) fn live(stage: &Stage, paper: &mut Paper) -> Result<(), Failure> {
+    let server = stage.serve(paper, &["app.sock"])?;
+    let ran = stage.run(paper, &["serve", "app.sock"], "")?;
+    let named = ran.stderr.contains(&format!("process {}", server.pid()));
+    paper.check(ran.code == Some(Exit::Failed.code().into()) && named, "refused, naming who has it")?;
+    paper.check(echoes(&stage.path("app.sock"))?, "and the first server did not notice")?;
+    server.end()?;
+    paper.invite("stoop serve ./app.sock    # twice")
+}
+
+/// Clients come all the time while the server changes.
+pub(super) fn takeover(stage: &Stage, paper: &mut Paper) -> Result<(), Failure> {
+    paper.text(
+        "The new socket listens before it takes the name, in one step; the old server finishes what it has.",
+    )?;
+    let mut server = stage.serve(paper, &["app.sock"])?;
+    paper.command(&format!(
+        "stoop serve app.sock --replace &    # {TAKEOVERS} times, each in place of the one before"
+    ))?;
+    let stop = AtomicBool::new(false);
+    let path = stage.path("app.sock");
+    let (load, clean) = std::thread::scope(|scope| {
+        let clients = scope.spawn(|| clients(&path, &stop));
+        let mut clean = 0;
+        let replaced = (0..TAKEOVERS).try_for_each(|_| {
+            let next = stage.start(&["app.sock", "--replace"])?;
+            let old: Server = std::mem::replace(&mut server, next);
+            clean += u32::from(old.end()?);
+            Ok::<(), Failure>(())
+        });
+        stop.store(true, Ordering::Relaxed);
+        let load = clients.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        replaced.map(|()| (load, clean))
+    })?;
+    paper.check(clean == TAKEOVERS, &format!("{clean} servers handed over and ended well"))?;
+    let Load { came, refused, unanswered } = load;
+    paper.check(
+        came > 0 && refused + unanswered == 0,
+        &format!("{came} clients came meanwhile: {refused} refused, {unanswered} without an answer"),
+    )?;
+    server.end()?;
+    paper.invite("stoop serve ./app.sock --replace    # while another one serves it")
+}
+
+/// What became of clients.
+#[derive(Default)]
+struct Load {
+    came: u32,
+    refused: u32,
+    unanswered: u32,
+}
+
+/// One client after the other, without a pause.
+fn clients(path: &Path, stop: &AtomicBool) -> Load {
+    let mut load = Load::default();
+    while !stop.load(Ordering::Relaxed) {
+        load.came += 1;
+        match Stream::connect(path) {
+            Err(_) => load.refused += 1,
+            Ok(stream) => load.unanswered += u32::from(!is_answered(stream)),
+        }
+    }
+    load
+}
+
+fn echoes(path: &Path) -> Result<bool, Failure> {
+    Ok(is_answered(Connect::new(path).stream()?))
+}
+
+fn is_answered(mut stream: Stream) -> bool {
+    let mut heard = [0; 4];
+    stream.write_all(b"ping").and_then(|()| stream.read_exact(&mut heard)).is_ok() && &heard == b"ping"
+}

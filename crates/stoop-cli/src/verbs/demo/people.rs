@@ -1,0 +1,95 @@
+//! The processes at both ends: who they are, what they can give each other, what they may.
+
+use std::fs::File;
+use std::io::{Read, Seek};
+use std::process::Stdio;
+
+use stoop::{Allow, Bind, escaped};
+
+use super::paper::Paper;
+use super::stage::{Ran, Stage};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::names;
+
+/// A client says nothing about itself, and the server knows.
+pub(super) fn identity(stage: &Stage, paper: &mut Paper) -> Result<(), Failure> {
+    paper.text("Whoever connects cannot hide or lie: the kernel noted the process and its user.")?;
+    let listener = Bind::new(stage.path("door.sock")).listen_seqpacket()?;
+    let args = ["send", "door.sock", "guess who"];
+    paper.command("stoop send door.sock 'guess who'")?;
+    let mut child = stage.stoop(&args).stdin(Stdio::null()).spawn().map_err(starting)?;
+    let client = listener.accept()?;
+    let message = client.recv_vec()?.unwrap_or_default();
+    let peer = client.peer();
+    child.wait().map_err(starting)?;
+
+    let uid = peer.uid.known().copied();
+    let user = uid.and_then(names::user).map(|name| format!(" ({})", escaped(&name))).unwrap_or_default();
+    let number = |id: Option<u32>| id.map_or("unknown".into(), |id| id.to_string());
+    let pid = peer.pid.known().copied();
+    paper.said(&format!(
+        "'{}' from process {}, uid {}{user}",
+        escaped(&message),
+        number(pid),
+        number(uid)
+    ))?;
+    paper.check(pid == Some(child.id()), "it is the process that was started, and no other could say so")?;
+    let own = rustix::process::geteuid().as_raw();
+    paper.check(
+        uid == Some(own),
+        "and the user is right: a server can admit by user, before the first byte",
+    )?;
+    paper.invite("stoop serve ./door.sock --mode 666 --allow-uid root    # only root is served")
+}
+
+/// A file is opened by one process and read by another, after its name is gone.
+pub(super) fn descriptor(stage: &Stage, paper: &mut Paper) -> Result<(), Failure> {
+    paper.picture(
+        r"
+   sender: open(letter.txt) = 3 --- mail.sock ---> receiver: 7, the same open file",
+    )?;
+    let listener = Bind::new(stage.path("mail.sock")).listen_seqpacket()?;
+    let letter = stage.path("letter.txt");
+    let text = "written before it was sent\n";
+    std::fs::write(&letter, text).map_err(|error| Failure::io("write a letter", &error))?;
+    stage.run(paper, &["send", "mail.sock", "see enclosed", "--fd", "letter.txt"], "")?;
+    paper.command("rm letter.txt")?;
+    std::fs::remove_file(&letter).map_err(|error| Failure::io("remove the letter", &error))?;
+
+    let (message, received) = listener.accept()?.recv_vec_with(Allow::descriptors(1))?;
+    let mut read = String::new();
+    let files: Vec<File> = received.descriptors.into_iter().map(File::from).collect();
+    for mut file in &files {
+        file.rewind()
+            .and_then(|()| file.read_to_string(&mut read))
+            .map_err(|error| Failure::io("read", &error))?;
+    }
+    paper.said(&format!("'{}', with {} descriptor", escaped(&message), files.len()))?;
+    paper.check(read == text, "the receiver never opened the file, its name is gone, and it reads:")?;
+    paper.said(&read)?;
+    paper.invite("stoop recv ./mail.sock --descriptors 1    # and: stoop send ./mail.sock hi --fd FILE")
+}
+
+/// Write permission on the socket decides who may connect.
+pub(super) fn permissions(stage: &Stage, paper: &mut Paper) -> Result<(), Failure> {
+    paper
+        .text("To connect takes write permission on the file. --mode sets it exactly, whatever the umask.")?;
+    let refused = if rustix::process::geteuid().is_root() {
+        let _server = stage.serve(paper, &["private.sock", "--mode", "600"])?;
+        stage.run_as_nobody(paper, &["connect", "private.sock"])?
+    } else {
+        let _server = stage.serve(paper, &["private.sock", "--mode", "000"])?;
+        stage.run(paper, &["connect", "private.sock"], "")?
+    };
+    let named = |ran: &Ran| ran.stderr.contains("mode");
+    paper.check(
+        refused.explains(Exit::NotPermitted) && named(&refused),
+        "refused, saying who asked and what the mode is",
+    )?;
+    paper.invite("stoop serve ./private.sock --mode 660 --group users")
+}
+
+fn starting(error: std::io::Error) -> Failure {
+    Failure::io("start this command again", &error)
+}

@@ -1,0 +1,199 @@
+//! Where the demo happens: a temporary directory, and this very command as other processes in it.
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use super::paper::Paper;
+use crate::exit::Exit;
+use crate::failure::Failure;
+
+/// The user whom nothing belongs to.
+pub(super) const NOBODY: u32 = 65534;
+
+/// The directory, and the way to start processes in it.
+pub(super) struct Stage {
+    directory: TempDir,
+    command: PathBuf,
+}
+
+impl Stage {
+    /// Makes the directory; other users may look for sockets in it, and create nothing.
+    pub(super) fn open() -> Result<Stage, Failure> {
+        use std::os::unix::fs::PermissionsExt;
+        let failed = |error| Failure::io("make a temporary directory", &error);
+        let everybody_may_enter = std::fs::Permissions::from_mode(0o755);
+        let directory = tempfile::Builder::new()
+            .prefix("stoop-demo-")
+            .permissions(everybody_may_enter)
+            .tempdir()
+            .map_err(failed)?;
+        let command = std::env::current_exe().map_err(|error| Failure::io("find this command", &error))?;
+        Ok(Stage { directory, command })
+    }
+
+    pub(super) fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// A name in the directory, as this process has to spell it.
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.directory().join(name)
+    }
+
+    /// Starts `stoop serve` and waits until it says that it serves.
+    pub(super) fn serve(&self, paper: &Paper, args: &[&str]) -> Result<Server, Failure> {
+        paper.command(&format!("{} &", typed(&[&["serve"], args].concat())))?;
+        self.start(args)
+    }
+
+    /// The same, without showing it.
+    pub(super) fn start(&self, args: &[&str]) -> Result<Server, Failure> {
+        let args = [&["serve"], args].concat();
+        let child = self
+            .stoop(&args)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(starting)?;
+        let mut server = Server { child, said: None };
+        let mut said = BufReader::new(server.child.stderr.take().ok_or_else(|| unlike("has no voice"))?);
+        let mut line = String::new();
+        said.read_line(&mut line).map_err(|error| Failure::io("hear a server", &error))?;
+        server.said = Some(said);
+        match line.contains("serving") {
+            true => Ok(server),
+            false => Err(unlike(line.trim())),
+        }
+    }
+
+    /// Runs a command to its end with this input, and shows it with what it says.
+    pub(super) fn run(&self, paper: &Paper, args: &[&str], input: &str) -> Result<Ran, Failure> {
+        let typed = match input.strip_suffix('\n') {
+            _ if input.is_empty() => typed(args),
+            Some(line) if !line.contains('\n') => format!("echo {} | {}", quoted(line), typed(args)),
+            _ => format!("printf {} | {}", quoted(&input.replace('\n', "\\n")), typed(args)),
+        };
+        paper.command(&typed)?;
+        let ran = finish(self.stoop(args), input)?;
+        paper.said(&ran.stdout)?;
+        paper.said(&ran.stderr)?;
+        Ok(ran)
+    }
+
+    /// Runs a command as nobody. The path of this program may be closed to nobody; this process's own link to it is not.
+    pub(super) fn run_as_nobody(&self, paper: &Paper, args: &[&str]) -> Result<Ran, Failure> {
+        paper.command(&format!("sudo -u nobody {}", typed(args)))?;
+        let mut command = self.prepare(Command::new("/proc/self/exe"), args);
+        command.uid(NOBODY).gid(NOBODY);
+        let ran = finish(command, "")?;
+        paper.said(&ran.stdout)?;
+        paper.said(&ran.stderr)?;
+        Ok(ran)
+    }
+
+    /// The command in the directory, about to be started.
+    pub(super) fn stoop(&self, args: &[&str]) -> Command {
+        self.prepare(Command::new(&self.command), args)
+    }
+
+    fn prepare(&self, mut command: Command, args: &[&str]) -> Command {
+        command.arg0("stoop").args(args).current_dir(self.directory());
+        for name in ["LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "NOTIFY_SOCKET"] {
+            command.env_remove(name);
+        }
+        command
+    }
+}
+
+fn finish(mut command: Command, input: &str) -> Result<Ran, Failure> {
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(starting)?;
+    // Short enough for a pipe to hold, so this does not wait; a command that does not read it is no fault.
+    let _ = child.stdin.take().map(|mut stdin| stdin.write_all(input.as_bytes()));
+    let output = child.wait_with_output().map_err(starting)?;
+    Ok(Ran::new(&output))
+}
+
+/// How a command line looks when it is typed.
+fn typed(args: &[&str]) -> String {
+    let words: Vec<String> = std::iter::once("stoop").chain(args.iter().copied()).map(quoted).collect();
+    words.join(" ")
+}
+
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@=".contains(c);
+    if !word.is_empty() && word.chars().all(plain) { word.to_owned() } else { format!("'{word}'") }
+}
+
+fn starting(error: std::io::Error) -> Failure {
+    Failure::io("start this command again", &error)
+}
+
+fn unlike(what: &str) -> Failure {
+    Failure::new(Exit::Failed, format!("a server did not start: {what}")).into()
+}
+
+/// A command that has ended.
+pub(super) struct Ran {
+    pub(super) code: Option<i32>,
+    pub(super) stdout: String,
+    pub(super) stderr: String,
+}
+
+impl Ran {
+    fn new(output: &Output) -> Ran {
+        let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+        Ran { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
+    }
+
+    /// Whether it failed with this code, saying why and what next.
+    pub(super) fn explains(&self, code: Exit) -> bool {
+        let parts = ["error: ", "\n  why:  ", "\n  next: "];
+        self.code == Some(code.code().into()) && parts.iter().all(|part| self.stderr.contains(part))
+    }
+}
+
+/// A server process; killed when dropped.
+pub(super) struct Server {
+    child: Child,
+    /// Held, so that it can go on speaking.
+    said: Option<BufReader<ChildStderr>>,
+}
+
+impl Server {
+    pub(super) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Ends it without a chance to clean up.
+    pub(super) fn kill(mut self) -> Result<(), Failure> {
+        self.child.kill().and_then(|()| self.child.wait()).map(drop).map_err(starting)
+    }
+
+    /// Asks it to end, waits, and says whether it ended well.
+    pub(super) fn end(mut self) -> Result<bool, Failure> {
+        let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw);
+        if let Some(pid) = pid {
+            kill_process(pid, Signal::TERM).map_err(|errno| starting(errno.into()))?;
+        }
+        Ok(self.child.wait().map_err(starting)?.success())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Both fail for one that has been waited for, which is what we want.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,25 @@
+//! What each verb does, one file or folder each. A verb returns how it ended; it never prints by itself.
+
+mod completions;
+mod connect;
+mod demo;
+mod man;
+mod recv;
+mod send;
+mod serve;
+
+use crate::args::Verb;
+use crate::failure::Outcome;
+
+/// Does what the command line says.
+pub(crate) fn run(verb: Verb) -> Outcome {
+    match verb {
+        Verb::Demo(flags) => demo::run(&flags),
+        Verb::Serve(flags) => serve::run(&flags),
+        Verb::Connect(flags) => connect::run(&flags),
+        Verb::Send(flags) => send::run(&flags),
+        Verb::Recv(flags) => recv::run(&flags),
+        Verb::Completions(flags) => completions::run(&flags),
+        Verb::Man(flags) => man::run(&flags),
+    }
+}

@@ -1,0 +1,195 @@
+//! `stoop recv`: shows messages with who sent them, from any number of clients at once.
+//!
+//! One thread: nothing is received before it is known to be there, so no client holds up another, and `--count` is exact.
+
+mod descriptor;
+mod source;
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use stoop::{Allow, Arrival, Connected, Kind, Listener, Place};
+
+use crate::args::Recv;
+use crate::exit::Exit;
+use crate::failure::{Failure, Outcome};
+use crate::output::{Event, Output, Text, Who, Word};
+use crate::signals::Signals;
+use crate::target::{self, Server};
+use source::{Got, Source};
+
+/// How long to leave clients in the queue where no descriptor was free for the next.
+const PAUSE_WHEN_EXHAUSTED: Duration = Duration::from_millis(50);
+
+/// Receives until the count is reached, a signal comes, or nothing comes for too long.
+pub(crate) fn run(flags: &Recv) -> Outcome {
+    let signals = Signals::catch()?;
+    let server = open(flags)?;
+    let mut desk = Desk::new(flags, &server)?;
+    while !desk.is_done() {
+        if desk.wait(&signals)? {
+            break;
+        }
+        desk.receive()?;
+        desk.admit()?;
+    }
+    Ok(Exit::Done)
+}
+
+/// Binds, so that each message brings its sender, and no descriptors where none are wanted: their sender is then told.
+fn open(flags: &Recv) -> Result<Server, Failure> {
+    target::serve(&flags.address, Kind::Datagram, &flags.serving, |bind, _| {
+        let bind = bind.pass_credentials(true);
+        match (&flags.address.place, flags.descriptors) {
+            (Place::Address(address), 0) => {
+                bind.policy(target::policy(address, &flags.serving).refuse_descriptors())
+            }
+            _ => bind,
+        }
+    })
+}
+
+/// The server's socket, its clients, and what is still wanted of them.
+struct Desk<'a> {
+    server: &'a Server,
+    clients: Vec<Source>,
+    output: Output,
+    allow: Allow,
+    wanted: Option<u64>,
+    patience: Option<Duration>,
+    last: Instant,
+}
+
+impl<'a> Desk<'a> {
+    fn new(flags: &Recv, server: &'a Server) -> Result<Desk<'a>, Failure> {
+        let desk = Desk {
+            server,
+            clients: Vec::new(),
+            output: Output::new(flags.json, false),
+            allow: Allow::descriptors(flags.descriptors),
+            wanted: flags.count,
+            patience: flags.timeout,
+            last: Instant::now(),
+        };
+        match server {
+            // Without waiting: what made the socket readable may be for nobody, a message of somebody who is not admitted.
+            Server::Datagram(socket) => {
+                socket.set_nonblocking(true)?;
+                socket.set_pass_credentials(true)?;
+            }
+            Server::Stream(listener) => listener.set_nonblocking(true)?,
+            Server::SeqPacket(listener) => listener.set_nonblocking(true)?,
+        }
+        if !flags.json {
+            let (address, kind) = (Text(flags.address.to_string()), Word(server.kind()));
+            let event = Event::Listening { address, kind, answer: "recv", mode: None, passed: false };
+            desk.output.emit(&event)?;
+        }
+        Ok(desk)
+    }
+
+    fn is_done(&self) -> bool {
+        self.wanted == Some(0)
+    }
+
+    /// Waits until something is there; true when a signal is.
+    fn wait(&self, signals: &Signals) -> Result<bool, Failure> {
+        let server: BorrowedFd = match self.server {
+            Server::Datagram(socket) => socket.as_fd(),
+            Server::Stream(listener) => listener.as_fd(),
+            Server::SeqPacket(listener) => listener.as_fd(),
+        };
+        let clients = self.clients.iter().map(Source::as_fd);
+        let mut entries: Vec<PollFd> = [signals.as_fd(), server]
+            .into_iter()
+            .chain(clients)
+            .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN))
+            .collect();
+        loop {
+            let left = self.patience.map(|patience| patience.saturating_sub(self.last.elapsed()));
+            // Lossless: a span that was typed fits.
+            let limit = left.and_then(|left| Timespec::try_from(left).ok());
+            match poll(&mut entries, limit.as_ref()) {
+                Err(rustix::io::Errno::INTR) => {}
+                Err(errno) => return Err(Failure::io("wait for messages", &errno.into())),
+                Ok(0) => return Err(self.nothing_came()),
+                Ok(_) => return Ok(!entries[0].revents().is_empty()),
+            }
+        }
+    }
+
+    fn nothing_came(&self) -> Failure {
+        let span = crate::time::show(self.patience.unwrap_or_default());
+        Failure::new(Exit::Failed, format!("no message came within {span}")).into()
+    }
+
+    /// Takes one message from everybody who has one.
+    fn receive(&mut self) -> Result<(), Failure> {
+        if let Server::Datagram(socket) = self.server {
+            let got = source::datagram(socket, self.allow);
+            self.take(got)?;
+        }
+        let mut at = 0;
+        while at < self.clients.len() && !self.is_done() {
+            let got = self.clients[at].receive(self.allow);
+            let stays = !matches!(got, Got::End);
+            self.take(got)?;
+            if stays {
+                at += 1;
+            } else {
+                self.clients.swap_remove(at);
+            }
+        }
+        Ok(())
+    }
+
+    /// Shows what came.
+    fn take(&mut self, got: Got) -> Result<(), Failure> {
+        let (message, trouble) = match got {
+            Got::Nothing | Got::End => return Ok(()),
+            Got::Message(message) => (Some(message), None),
+            Got::Trouble(message, error) => (message, Some(error)),
+        };
+        let from = message.as_ref().and_then(|message| message.from.clone());
+        if let Some(message) = message {
+            self.output.emit(&Event::Message(message))?;
+            self.wanted = self.wanted.map(|wanted| wanted - 1);
+            self.last = Instant::now();
+        }
+        match trouble {
+            Some(error) => self.output.emit(&Event::Trouble { from, error: error.to_string(), count: 1 }),
+            None => Ok(()),
+        }
+    }
+
+    /// Accepts everybody who waits.
+    fn admit(&mut self) -> Result<(), Failure> {
+        match self.server {
+            Server::Datagram(_) => Ok(()),
+            Server::Stream(listener) => self.admit_from(listener, Source::stream),
+            Server::SeqPacket(listener) => self.admit_from(listener, Source::seqpacket),
+        }
+    }
+
+    fn admit_from<C: Connected>(
+        &mut self,
+        listener: &Listener<C>,
+        source: fn(C) -> stoop::Result<Source>,
+    ) -> Result<(), Failure> {
+        loop {
+            match listener.accept_any() {
+                Ok(Arrival::Admitted(client)) => self.clients.push(source(client)?),
+                Ok(Arrival::Refused { pid, uid }) => {
+                    self.output.emit(&Event::Refused { peer: Who::new(pid, uid, None) })?;
+                }
+                Err(error) if error.is_would_block() => return Ok(()),
+                Err(error) if error.is_exhausted() => {
+                    std::thread::sleep(PAUSE_WHEN_EXHAUSTED);
+                    return Ok(());
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}

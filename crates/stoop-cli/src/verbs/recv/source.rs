@@ -1,0 +1,127 @@
+//! One place messages come from: a datagram socket, or a client's connection. Never waits.
+
+use std::io::IoSliceMut;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use stoop::{Allow, Datagram, Kind, Received, SeqPacket, Socket, Stream};
+
+use super::descriptor;
+use crate::output::{Data, Message, Text, Who};
+
+/// How much of a stream is shown as one message.
+const PIECE_BYTES: usize = 1 << 16;
+
+/// A client's connection.
+#[derive(Debug)]
+pub(super) enum Source {
+    Stream(Stream),
+    SeqPacket(SeqPacket),
+}
+
+/// What a source had.
+pub(super) enum Got {
+    /// Nothing at the moment.
+    Nothing,
+    /// A message, or a piece of a stream.
+    Message(Message),
+    /// Something of what came was lost, or refused; the rest of it is there, where there was one.
+    Trouble(Option<Message>, stoop::Error),
+    /// The client has gone, and will send no more.
+    End,
+}
+
+impl Source {
+    pub(super) fn stream(stream: Stream) -> stoop::Result<Source> {
+        prepare(&stream)?;
+        Ok(Source::Stream(stream))
+    }
+
+    pub(super) fn seqpacket(socket: SeqPacket) -> stoop::Result<Source> {
+        prepare(&socket)?;
+        Ok(Source::SeqPacket(socket))
+    }
+
+    /// Takes one message, or a piece of the stream.
+    pub(super) fn receive(&self, allow: Allow) -> Got {
+        match self {
+            Source::Stream(stream) => {
+                receive(stream, Ok(PIECE_BYTES), |buffer| stream.recv_with(&mut [buffer], allow))
+            }
+            Source::SeqPacket(socket) => {
+                receive(socket, socket.next_len(), |buffer| socket.recv_with(&mut [buffer], allow))
+            }
+        }
+    }
+}
+
+/// Each message is to bring its sender: a connection may be used by others than the one who made it.
+fn prepare(socket: &Socket) -> stoop::Result<()> {
+    socket.set_nonblocking(true)?;
+    socket.set_pass_credentials(true)
+}
+
+/// Takes one datagram from somebody who is admitted.
+pub(super) fn datagram(socket: &Datagram, allow: Allow) -> Got {
+    receive(socket, socket.next_len(), |buffer| socket.recv_with(&mut [buffer], allow))
+}
+
+/// `room` is how many bytes the next message has; `take` receives it.
+fn receive(
+    socket: &Socket,
+    room: stoop::Result<usize>,
+    take: impl FnOnce(IoSliceMut<'_>) -> stoop::Result<Received>,
+) -> Got {
+    let mut buffer = Vec::new();
+    let received = room.and_then(|room| {
+        buffer.resize(room, 0);
+        take(IoSliceMut::new(&mut buffer))
+    });
+    match received {
+        Ok(received) if ends(socket.kind(), &received) => Got::End,
+        Ok(received) => Got::Message(message(socket, received, buffer)),
+        Err(error) if error.is_would_block() => Got::Nothing,
+        // A client that goes with unread data of ours, or is killed, may end with a reset.
+        Err(error) if error.is_peer_gone() => Got::End,
+        Err(error) => {
+            let came = error.received_bytes().map(|len| {
+                buffer.truncate(len);
+                let sender = Who::from(&socket.peer());
+                Message { from: None, sender, size: len, descriptors: Vec::new(), data: Data(buffer) }
+            });
+            Got::Trouble(came, error)
+        }
+    }
+}
+
+/// Whether this is the end of a connection. At the end of a stream the kernel may still say who was there.
+fn ends(kind: Kind, received: &Received) -> bool {
+    match kind {
+        Kind::Stream => received.len == 0,
+        Kind::SeqPacket => received.is_end(),
+        Kind::Datagram => false,
+    }
+}
+
+fn message(socket: &Socket, received: Received, mut buffer: Vec<u8>) -> Message {
+    buffer.truncate(received.len);
+    let sender = match received.credentials {
+        None => Who::from(&socket.peer()),
+        sender => Who::from(sender),
+    };
+    Message {
+        from: (!received.from.is_unnamed()).then(|| Text::from(&received.from)),
+        sender,
+        size: received.len,
+        descriptors: received.descriptors.iter().map(descriptor::describe).collect(),
+        data: Data(buffer),
+    }
+}
+
+impl AsFd for Source {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Source::Stream(stream) => stream.as_fd(),
+            Source::SeqPacket(socket) => socket.as_fd(),
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! Who is at work: a thread for each client, and the processes that some of them wait for.
+
+use std::collections::HashSet;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use rustix::event::{EventfdFlags, eventfd};
+use rustix::process::{Pid, Signal, kill_process_group};
+
+use super::Shared;
+use crate::failure::Failure;
+
+/// Enough for what a client's thread does; its buffers are elsewhere.
+const STACK_BYTES: usize = 256 * 1024;
+
+/// How often, and how long apart, a thread is asked for where the system has none to give.
+const TRIES: u32 = 40;
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// The threads and processes of a server.
+#[derive(Debug)]
+pub(super) struct Crew {
+    busy: AtomicUsize,
+    limit: usize,
+    /// Readable once somebody has finished.
+    finished: OwnedFd,
+    children: Mutex<HashSet<u32>>,
+}
+
+impl Crew {
+    pub(super) fn new(limit: Option<u32>) -> Result<Crew, Failure> {
+        let finished = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
+            .map_err(|errno| Failure::io("prepare for clients", &errno.into()))?;
+        let limit = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+        Ok(Crew { busy: AtomicUsize::new(0), limit, finished, children: Mutex::default() })
+    }
+
+    /// How many are at work.
+    pub(super) fn busy(&self) -> usize {
+        self.busy.load(Ordering::Acquire)
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.busy() == 0
+    }
+
+    pub(super) fn has_room(&self) -> bool {
+        self.busy() < self.limit
+    }
+
+    /// Takes note of those who have finished, so that the next one is noticed.
+    pub(super) fn acknowledge(&self) {
+        let _ = rustix::io::read(&self.finished, &mut [0; 8]);
+    }
+
+    /// A process works for us, until the value is dropped.
+    pub(super) fn employ(&self, pid: u32) -> Employed<'_> {
+        self.children().insert(pid);
+        Employed { crew: self, pid }
+    }
+
+    /// Tells the processes that are still at work to end.
+    pub(super) fn abandon(&self) {
+        for &pid in self.children().iter() {
+            if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
+                let _ = kill_process_group(pid, Signal::TERM);
+            }
+        }
+    }
+
+    fn children(&self) -> std::sync::MutexGuard<'_, HashSet<u32>> {
+        self.children.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl AsFd for Crew {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.finished.as_fd()
+    }
+}
+
+/// Does `work` in a thread of its own. Where there is none to have, asks again for some time, and then gives the work up.
+pub(super) fn start(shared: &Arc<Shared>, work: impl FnOnce(&Shared) + Send + 'static) {
+    let at_work = AtWork::new(shared);
+    // Kept here too, since a thread that could not be started takes what it was given with it.
+    let job = Arc::new(Mutex::new(Some((at_work, work))));
+    for _ in 0..TRIES {
+        let theirs = Arc::clone(&job);
+        let started = thread::Builder::new().stack_size(STACK_BYTES).spawn(move || {
+            let job = theirs.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some((at_work, work)) = job {
+                work(&at_work.0);
+            }
+        });
+        if started.is_ok() {
+            return;
+        }
+        thread::sleep(PAUSE);
+    }
+    shared.trouble.report(None, "a client was dropped: the system has no more threads to give");
+}
+
+/// Counts as busy while it lives, also when the work panics.
+struct AtWork(Arc<Shared>);
+
+impl AtWork {
+    fn new(shared: &Arc<Shared>) -> AtWork {
+        shared.crew.busy.fetch_add(1, Ordering::AcqRel);
+        AtWork(Arc::clone(shared))
+    }
+}
+
+impl Drop for AtWork {
+    fn drop(&mut self) {
+        let crew = &self.0.crew;
+        crew.busy.fetch_sub(1, Ordering::AcqRel);
+        // Full only after 2^64 - 2 writes.
+        let _ = rustix::io::write(&crew.finished, &1u64.to_ne_bytes());
+    }
+}
+
+/// A process at work.
+pub(super) struct Employed<'a> {
+    crew: &'a Crew,
+    pid: u32,
+}
+
+impl Drop for Employed<'_> {
+    fn drop(&mut self) {
+        self.crew.children().remove(&self.pid);
+    }
+}

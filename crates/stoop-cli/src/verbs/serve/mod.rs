@@ -1,0 +1,201 @@
+//! `stoop serve`: many clients at once, until told to end.
+//!
+//! One thread waits for signals, clients and datagrams; each client gets a thread of its own, so one that does not read
+//! or never ends holds up nobody else. Nothing that a client does ends the server.
+//!
+//! | what | where |
+//! |---|---|
+//! | the sockets: bound here, or passed in | `door.rs` |
+//! | threads and processes at work, how many may be | `crew.rs` |
+//! | what a client gets | `answer.rs`, `exec.rs` |
+//! | datagrams and their answers | `datagram.rs` |
+//! | what goes wrong, reported without a flood | `trouble.rs` |
+
+mod answer;
+mod crew;
+mod datagram;
+mod door;
+mod exec;
+mod trouble;
+
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use stoop::notify::Notifier;
+
+use crate::args::Serve;
+use crate::exit::Exit;
+use crate::failure::{Failure, Outcome};
+use crate::output::{Event, Output};
+use crate::signals::Signals;
+use answer::Service;
+use crew::Crew;
+use door::{Door, Step};
+use trouble::Trouble;
+
+/// At most this many programs run at a time where datagrams start them and no other limit was given: a datagram costs its
+/// sender nothing.
+const PROGRAMS: u32 = 64;
+
+/// What every thread of the server shares.
+#[derive(Debug)]
+struct Shared {
+    service: Service,
+    output: Output,
+    trouble: Trouble,
+    crew: Crew,
+}
+
+/// Serves until a signal comes.
+pub(crate) fn run(flags: &Serve) -> Outcome {
+    // First of all: a signal from here on takes the socket file away again.
+    let signals = Signals::catch()?;
+    let output = Output::new(flags.json, flags.quiet);
+    let service = Service::new(&flags.answer)?;
+    let doors = door::open(flags, &service)?;
+    for door in &doors {
+        output.emit(&door.announcement(&service))?;
+    }
+    let unlimited_programs = service.runs_programs() && doors.iter().any(Door::is_for_datagrams);
+    let crew = Crew::new(flags.max_connections.or(unlimited_programs.then_some(PROGRAMS)))?;
+    let shared = Arc::new(Shared { service, output, trouble: Trouble::new(output), crew });
+    let manager = Notifier::from_env()?;
+    tell(&shared, manager.as_ref().map(Notifier::ready));
+
+    let mut server = Server { doors, signals, shared, grace: flags.grace };
+    server.serve(flags.once)?;
+    tell(&server.shared, manager.as_ref().map(Notifier::stopping));
+    server.finish(flags.once)?;
+    server.shared.trouble.flush();
+    Ok(Exit::Done)
+}
+
+/// A service manager that cannot be reached is no reason not to serve.
+fn tell(shared: &Shared, told: Option<stoop::Result<()>>) {
+    if let Some(Err(error)) = told {
+        shared.trouble.report(None, error.to_string());
+    }
+}
+
+struct Server {
+    doors: Vec<Door>,
+    signals: Signals,
+    shared: Arc<Shared>,
+    grace: Duration,
+}
+
+/// What there is to do.
+enum Ready {
+    /// A signal came.
+    Signal,
+    /// The time is over.
+    Late,
+    /// Somebody is at these doors; or nobody, and a client has just gone.
+    Doors(Vec<usize>),
+}
+
+impl Server {
+    /// Serves until a signal comes or, with `once`, until the first client has come.
+    fn serve(&mut self, once: bool) -> Result<(), Failure> {
+        loop {
+            let doors = match self.wait(None)? {
+                Ready::Signal => return Ok(()),
+                Ready::Late => continue,
+                Ready::Doors(doors) => doors,
+            };
+            for door in doors {
+                let step = self.doors[door].step(&self.shared)?;
+                if once && step == Step::Served {
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// Takes the files away, serves those who are there already, and waits until they are done or the time is over.
+    fn finish(&mut self, once: bool) -> Result<(), Failure> {
+        for door in &mut self.doors {
+            if let Err(error) = door.release() {
+                self.shared.trouble.report(None, error.to_string());
+            }
+        }
+        let mut deadline = if once { None } else { Some(self.begin_grace()?) };
+        if once {
+            self.doors.clear();
+        }
+        loop {
+            self.drain()?;
+            if self.doors.is_empty() && self.shared.crew.is_idle() {
+                return Ok(());
+            }
+            match (self.wait(deadline)?, deadline) {
+                (Ready::Doors(_), _) => {}
+                (Ready::Signal, None) => deadline = Some(self.begin_grace()?),
+                (Ready::Signal | Ready::Late, _) => break,
+            }
+        }
+        self.shared.crew.abandon();
+        Ok(())
+    }
+
+    fn begin_grace(&self) -> Result<Instant, Failure> {
+        let grace_ms = u64::try_from(self.grace.as_millis()).unwrap_or(u64::MAX);
+        self.shared.output.emit(&Event::Ending { connections: self.shared.crew.busy(), grace_ms })?;
+        let now = Instant::now();
+        Ok(now.checked_add(self.grace).unwrap_or(now + Duration::from_secs(u32::MAX.into())))
+    }
+
+    /// Lets in those who wait, as far as there is room, and closes the doors at which nobody does.
+    fn drain(&mut self) -> Result<(), Failure> {
+        let mut open = Vec::new();
+        for mut door in self.doors.drain(..) {
+            let somebody_waits = loop {
+                if !self.shared.crew.has_room() {
+                    break true;
+                }
+                if door.step(&self.shared)? == Step::Nobody {
+                    break false;
+                }
+            };
+            if somebody_waits {
+                open.push(door);
+            }
+        }
+        self.doors = open;
+        Ok(())
+    }
+
+    /// Waits for a signal, for somebody at a door (where there is room for them), and for a client to go.
+    fn wait(&self, deadline: Option<Instant>) -> Result<Ready, Failure> {
+        let crew = &self.shared.crew;
+        let mut entries = vec![
+            PollFd::new(&self.signals, PollFlags::IN),
+            PollFd::from_borrowed_fd(crew.as_fd(), PollFlags::IN),
+        ];
+        if crew.has_room() {
+            entries
+                .extend(self.doors.iter().map(|door| PollFd::from_borrowed_fd(door.as_fd(), PollFlags::IN)));
+        }
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let left = left.and_then(|left| Timespec::try_from(left).ok());
+        match poll(&mut entries, left.as_ref()) {
+            Ok(0) => return Ok(Ready::Late),
+            Ok(_) => {}
+            Err(rustix::io::Errno::INTR) => return Ok(Ready::Doors(Vec::new())),
+            Err(errno) => return Err(Failure::io("wait for clients", &errno.into())),
+        }
+        let ready: Vec<bool> = entries.iter().map(|entry| !entry.revents().is_empty()).collect();
+        if ready[0] {
+            self.signals.take();
+            return Ok(Ready::Signal);
+        }
+        if ready[1] {
+            crew.acknowledge();
+        }
+        Ok(Ready::Doors(
+            ready[2..].iter().enumerate().filter(|(_, ready)| **ready).map(|(door, _)| door).collect(),
+        ))
+    }
+}

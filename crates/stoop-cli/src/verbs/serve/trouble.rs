@@ -1,0 +1,58 @@
+//! What goes wrong with a client or a message: reported, but never as a flood that a client can cause.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use stoop::Address;
+
+use crate::output::{Event, Output, Text};
+
+/// Two reports are at least this far apart; what comes between is counted.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// The reports of one server.
+#[derive(Debug)]
+pub(super) struct Trouble {
+    output: Output,
+    held: Mutex<Held>,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    last: Option<Instant>,
+    count: u64,
+    from: Option<Text>,
+    error: String,
+}
+
+impl Trouble {
+    pub(super) fn new(output: Output) -> Trouble {
+        Trouble { output, held: Mutex::default() }
+    }
+
+    /// Reports, now or with the next report.
+    pub(super) fn report(&self, from: Option<&Address>, error: impl Into<String>) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.count += 1;
+        held.from = from.map(Text::from);
+        held.error = error.into();
+        if held.last.is_none_or(|last| last.elapsed() >= PAUSE) {
+            self.say(&mut held);
+        }
+    }
+
+    /// Reports what was held back.
+    pub(super) fn flush(&self) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if held.count > 0 {
+            self.say(&mut held);
+        }
+    }
+
+    fn say(&self, held: &mut Held) {
+        let said = std::mem::take(held);
+        held.last = Some(Instant::now());
+        // A reader that has gone is noticed by the thread that waits for clients.
+        let _ = self.output.emit(&Event::Trouble { from: said.from, error: said.error, count: said.count });
+    }
+}

@@ -1,0 +1,143 @@
+//! Servers of connections.
+
+use std::net::Shutdown;
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use tokio::io::Interest;
+
+use super::{Async, Listener, Pause};
+use crate::error::{Error, Result};
+use crate::listener::{Arrival, Connected, Counts};
+use crate::{Policy, sys};
+
+/// Pauses where no descriptor or no memory was free, as on a blocking listener.
+const PAUSE_WHEN_EXHAUSTED: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(250));
+
+/// Several tasks may accept on one listener.
+///
+/// ```
+/// use stoop::{Bind, Policy};
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+/// # let directory = stoop_testkit::tempdir();
+/// # let path = directory.path().join("app.sock");
+/// let listener = Bind::new(&path).policy(Policy::same_user()).listen_async().await?;
+/// let client = tokio::spawn(stoop::aio::Stream::connect(path));
+/// let stream = listener.accept().await?;
+/// assert_eq!(stream.peer().pid.known(), Some(&std::process::id()));
+/// # client.await??;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+impl<C: Connected> Async<crate::Listener<C>> {
+    /// Waits for a client that the policy admits. Refused clients are closed and counted; where no descriptor or memory is free
+    /// it pauses, without spinning, and goes on when some is.
+    ///
+    /// # Errors
+    /// Only where the listener itself is broken, or the runtime cannot watch one more socket.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: no client is lost. Dropped in the middle, it leaves the next client in the queue.
+    pub async fn accept(&self) -> Result<Async<C>> {
+        loop {
+            if let Arrival::Admitted(client) = self.accept_any().await? {
+                return Ok(client);
+            }
+        }
+    }
+
+    /// Waits for the next client and says what became of it. As [`aio::Listener::accept`](Async::accept) otherwise.
+    ///
+    /// # Errors
+    /// As there.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: no client is lost.
+    pub async fn accept_any(&self) -> Result<Arrival<Async<C>>> {
+        let mut pause = Pause::between(PAUSE_WHEN_EXHAUSTED.0, PAUSE_WHEN_EXHAUSTED.1);
+        loop {
+            match self.receiving(|listener| listener.accept_any()).await {
+                Err(error) if error.is_exhausted() => tokio::time::sleep(pause.next()).await,
+                result => return self.drive(result?),
+            }
+        }
+    }
+
+    /// Accepts a client that is waiting now, if the policy admits it. As [`Async::try_io`].
+    ///
+    /// # Errors
+    /// [`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock) where nobody waits; an [exhausted](Error::is_exhausted) one where no descriptor or
+    /// memory is free, and the listener then stays readable: pause before the next try.
+    pub fn try_accept(&self) -> Result<Async<C>> {
+        self.adopt(self.try_io(Interest::READABLE, |listener| listener.accept())?)
+    }
+
+    /// What this listener has seen so far.
+    pub fn counts(&self) -> Counts {
+        self.get_ref().counts()
+    }
+
+    /// Who is admitted from the next client on.
+    ///
+    /// # Errors
+    /// Only what the kernel reports for a damaged descriptor.
+    pub fn set_policy(&mut self, policy: Policy) -> Result<()> {
+        self.get_mut().set_policy(policy)
+    }
+
+    /// The next client that is waiting now, and what became of it.
+    pub(crate) fn try_accept_any(&self) -> Result<Arrival<Async<C>>> {
+        self.drive(self.try_io(Interest::READABLE, |listener| listener.accept_any())?)
+    }
+
+    fn drive(&self, arrival: Arrival<C>) -> Result<Arrival<Async<C>>> {
+        Ok(match arrival {
+            Arrival::Admitted(client) => Arrival::Admitted(self.adopt(client)?),
+            Arrival::Refused { pid, uid } => Arrival::Refused { pid, uid },
+        })
+    }
+
+    /// The synchronous listener, for changing what is beside its descriptor.
+    pub(crate) fn get_mut(&mut self) -> &mut crate::Listener<C> {
+        self.main.get_mut().get_mut()
+    }
+
+    /// Takes the file away, where it is still ours, and goes on listening for those who have found it already.
+    ///
+    /// # Errors
+    /// Where the file could not be removed.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: once begun, the file is taken away whether anybody waits for that or not.
+    pub async fn release(&mut self) -> Result<()> {
+        let Some(file) = self.get_mut().take_file() else { return Ok(()) };
+        // It may have to wait for another process's lock.
+        super::bind::in_background(move || file.release()).await
+    }
+
+    /// Refuses clients from now on; those in the queue can still be accepted (K-ACCEPT-6). For everybody who has this
+    /// listener, in whatever process.
+    pub(crate) fn refuse_more(&self) -> Result<()> {
+        sys::shutdown(self.as_fd(), Shutdown::Read).map_err(crate::socket::configure)
+    }
+}
+
+impl<C: Connected> TryFrom<crate::Listener<C>> for Async<crate::Listener<C>> {
+    type Error = Error;
+
+    /// # Panics
+    /// Outside of a runtime.
+    fn try_from(listener: crate::Listener<C>) -> Result<Listener<C>> {
+        Async::listening(listener)
+    }
+}
+
+impl<C: Connected> TryFrom<Async<crate::Listener<C>>> for crate::Listener<C> {
+    type Error = Error;
+
+    fn try_from(listener: Listener<C>) -> Result<crate::Listener<C>> {
+        listener.into_sync()
+    }
+}

@@ -1,0 +1,182 @@
+//! A stream in two halves, one that reads and one that writes, each of which still carries descriptors and credentials.
+//!
+//! Borrowed halves come from [`Stream::split`](super::Async::split), owned ones from [`Stream::into_split`](super::Async::into_split). A seqpacket
+//! or datagram socket needs no halves: all its methods take `&self`, so a reference or an [`Arc`] of it will do.
+//!
+//! ```
+//! use std::io::IoSlice;
+//! use stoop::{Allow, Outgoing, aio};
+//! use tokio::io::{AsyncReadExt, AsyncWriteExt};
+//!
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+//! let (one, other) = aio::Stream::pair()?;
+//! let (mut reads, mut writes) = one.into_split();
+//! let writer = tokio::spawn(async move { writes.write_all(b"both at once").await });
+//! other.send_with(&[IoSlice::new(b"hello")], &Outgoing::new()).await?;
+//!
+//! let mut buffer = [0; 5];
+//! reads.read_exact(&mut buffer).await?;
+//! assert_eq!(&buffer, b"hello");
+//! writer.await??;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::net::Shutdown;
+use std::ops::Deref;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::Stream;
+use crate::error::Result;
+use crate::message::{Allow, Outgoing, Received};
+
+/// The half that reads. `P` is `&Stream`, or what [`OwnedReadHalf`] has.
+#[derive(Debug)]
+pub struct ReadHalf<P>(pub(super) P);
+
+/// The half that writes. `P` is `&Stream`, or what [`OwnedWriteHalf`] has.
+#[derive(Debug)]
+pub struct WriteHalf<P>(pub(super) P);
+
+/// A half that reads, for a task of its own.
+pub type OwnedReadHalf = ReadHalf<Arc<Stream>>;
+
+/// A half that writes, for a task of its own. Dropping it is the end for the peer's reads, even while the other half lives.
+pub type OwnedWriteHalf = WriteHalf<Closing>;
+
+/// Shares a stream, and ends its direction of writing when dropped.
+#[derive(Debug)]
+pub struct Closing {
+    stream: Arc<Stream>,
+    armed: bool,
+}
+
+impl Closing {
+    pub(super) fn new(stream: Arc<Stream>) -> Closing {
+        Closing { stream, armed: true }
+    }
+
+    fn disarm(mut self) -> Arc<Stream> {
+        self.armed = false;
+        self.stream.clone()
+    }
+}
+
+impl Deref for Closing {
+    type Target = Stream;
+
+    fn deref(&self) -> &Stream {
+        &self.stream
+    }
+}
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        if self.armed {
+            // A peer that is gone needs no end to be told.
+            let _ = self.stream.shutdown_now(Shutdown::Write);
+        }
+    }
+}
+
+impl<P: Deref<Target = Stream>> ReadHalf<P> {
+    /// The whole stream: for its peer, its addresses, its options.
+    pub fn stream(&self) -> &Stream {
+        &self.0
+    }
+
+    /// As [`Stream::recv_with`](super::Async::recv_with).
+    ///
+    /// # Errors
+    /// As there.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: either it completes, or nothing has been received.
+    pub async fn recv_with(&mut self, buffers: &mut [IoSliceMut<'_>], allow: Allow) -> Result<Received> {
+        self.0.recv_with(buffers, allow).await
+    }
+}
+
+impl<P: Deref<Target = Stream>> WriteHalf<P> {
+    /// The whole stream: for its peer, its addresses, its options.
+    pub fn stream(&self) -> &Stream {
+        &self.0
+    }
+
+    /// As [`Stream::send_with`](super::Async::send_with).
+    ///
+    /// # Errors
+    /// As there.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: either it completes, or nothing has been sent.
+    pub async fn send_with(&mut self, buffers: &[IoSlice<'_>], outgoing: &Outgoing<'_>) -> Result<usize> {
+        self.0.send_with(buffers, outgoing).await
+    }
+}
+
+impl ReadHalf<Arc<Stream>> {
+    /// Puts the halves together again.
+    ///
+    /// # Errors
+    /// Gives both back where they are not of one stream.
+    pub fn reunite(
+        self,
+        other: OwnedWriteHalf,
+    ) -> std::result::Result<Stream, (OwnedReadHalf, OwnedWriteHalf)> {
+        if !Arc::ptr_eq(&self.0, &other.0.stream) {
+            return Err((self, other));
+        }
+        drop(other.0.disarm());
+        Arc::try_unwrap(self.0).map_err(|stream| (ReadHalf(stream.clone()), WriteHalf(Closing::new(stream))))
+    }
+}
+
+impl WriteHalf<Closing> {
+    /// Drops the half without ending its direction.
+    pub fn forget(self) {
+        drop(self.0.disarm());
+    }
+}
+
+impl<P: Deref<Target = Stream> + Unpin> AsyncRead for ReadHalf<P> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.0.poll_receive(cx, buffer)
+    }
+}
+
+impl<P: Deref<Target = Stream> + Unpin> AsyncWrite for WriteHalf<P> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.0.poll_send(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffers: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.0.poll_send_vectored(cx, buffers)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(self.0.shutdown_now(Shutdown::Write).map_err(io::Error::from))
+    }
+}

@@ -1,0 +1,162 @@
+//! Passing listening sockets to the next version of a server, so that an upgrade refuses no client and drops none.
+//!
+//! The successor gets the very sockets, with the clients that wait in their queues (K-ACT-4), and the right to remove their files
+//! at the end. The two sides talk over a seqpacket connection, in two phases:
+//!
+//! 1. The predecessor checks who asks (its own user or root, nobody else) and sends copies of its sockets. It serves on.
+//! 2. The successor prepares itself and says that it is ready. Only then does the predecessor give up, and says so.
+//!
+//! Whoever dies, and whenever: one of them serves. A successor that goes before it was ready changes nothing; a predecessor
+//! that is killed after it sent its sockets is replaced by the successor that holds them.
+//!
+//! [`Server`] is a server that does all that by itself; [`offer()`] and [`take()`] are the two sides for programs with a loop of
+//! their own. Connections that were accepted already are not passed on: the predecessor serves them to their end.
+//!
+//! | file | what is there |
+//! |---|---|
+//! | `offer.rs` | the predecessor's side: [`offer()`] |
+//! | `take.rs` | the successor's side: [`take()`] |
+//! | `server.rs` | both in one: [`Server`] |
+//! | `message.rs` | the messages as bytes |
+//! | `protocol.rs` | who serves after what was said: pure state machines |
+
+mod message;
+mod offer;
+mod protocol;
+mod server;
+mod take;
+
+use std::io::IoSliceMut;
+use std::net::Shutdown;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Instant;
+
+use rustix::event::{PollFd, PollFlags};
+
+use super::wait::poll_until;
+use crate::control::DESCRIPTORS_MAX;
+use crate::error::{Error, ErrorKind, Operation, Result};
+use crate::{Allow, Policy, SeqPacket, escaped};
+use message::{Entry, MESSAGE_MAX_BYTES, Message, Reason};
+use protocol::{Event, Failure};
+
+#[cfg(feature = "tokio")]
+pub(crate) use offer::Offering;
+pub use offer::{Item, offer};
+#[cfg(feature = "tokio")]
+pub(crate) use server::{CLIENTS, CONTROL};
+pub use server::{Next, Server};
+pub use take::{Sockets, Taken, take};
+
+/// What both sides demand of an offer: few enough sockets, each with a name of its own.
+fn check_entries(entries: &[Entry]) -> Result<()> {
+    if entries.len() > DESCRIPTORS_MAX {
+        return refuse(format!(
+            "{} sockets; at most {DESCRIPTORS_MAX} can be handed over at once",
+            entries.len()
+        ));
+    }
+    for (index, entry) in entries.iter().enumerate() {
+        if !entry.fits() {
+            return refuse(format!("'{}' is no name for a socket: 1 to 255 bytes fit", escaped(&entry.name)));
+        }
+        if entries[..index].iter().any(|earlier| earlier.name == entry.name) {
+            return refuse(format!("two sockets are named '{}'", escaped(&entry.name)));
+        }
+    }
+    Ok(())
+}
+
+/// Calls the hand-over off when it is dropped, unless it was disarmed: the other side is told why, and no more is said.
+#[derive(Debug)]
+struct CallOff<'c> {
+    connection: &'c SeqPacket,
+    /// What to tell; nothing where the other side knows.
+    reason: Option<Reason>,
+    armed: bool,
+}
+
+impl CallOff<'_> {
+    fn armed(connection: &SeqPacket, reason: Reason) -> CallOff<'_> {
+        CallOff { connection, reason: Some(reason), armed: true }
+    }
+
+    fn disarm(&mut self) {
+        self.armed = false;
+    }
+}
+
+impl Drop for CallOff<'_> {
+    fn drop(&mut self) {
+        if !self.armed {
+            return;
+        }
+        // Where either fails the other side has gone, which tells it as much.
+        if let Some(reason) = self.reason {
+            let _ = self.connection.send(&Message::Abort(reason).encode());
+        }
+        let _ = self.connection.shutdown(Shutdown::Both);
+    }
+}
+
+/// Waits for the next message until `end`, or for ever.
+fn hear(connection: &SeqPacket, end: Option<Instant>, allow: Allow) -> Result<(Event, Vec<OwnedFd>)> {
+    let mut entry = [PollFd::from_borrowed_fd(connection.as_fd(), PollFlags::IN)];
+    let failed_to_wait = |errno: rustix::io::Errno| Error::system(Operation::HandOver, errno.into());
+    if !poll_until(&mut entry, end).map_err(failed_to_wait)? {
+        return Ok((Event::Silence, Vec::new()));
+    }
+    let mut room = vec![0; MESSAGE_MAX_BYTES];
+    let mut receive = || connection.recv_with(&mut [IoSliceMut::new(&mut room)], allow);
+    let received = match receive() {
+        // It went without reading all we said; what it had said before can still be read (K-END-3).
+        Err(error) if error.kind() == ErrorKind::PeerGone => receive(),
+        received => received,
+    };
+    let received = received.map_err(|error| match error.kind() {
+        ErrorKind::SurplusDescriptors | ErrorKind::ControlTruncated | ErrorKind::MessageTruncated => {
+            error.with_kind(ErrorKind::Protocol)
+        }
+        _ => error,
+    });
+    let received = received.map_err(handing_over)?;
+    let event = match received.is_end() {
+        true => Event::End,
+        false => Message::decode(&room[..received.len]).map_or(Event::Noise, Event::Heard),
+    };
+    Ok((event, received.descriptors))
+}
+
+/// Only our own user and root: with the sockets goes everything that clients will ever say.
+fn check_peer(connection: &SeqPacket) -> Result<()> {
+    if Policy::same_user().admits_peer_of(connection.as_fd()) {
+        return Ok(());
+    }
+    let who = connection.peer().uid.known().map_or("an unknown user".to_owned(), |uid| format!("user {uid}"));
+    let detail = format!("the other side is {who}; only our own user and root are trusted with sockets");
+    Err(Error::new(Operation::HandOver, ErrorKind::NotPermitted, detail))
+}
+
+fn handing_over(error: Error) -> Error {
+    error.during(Operation::HandOver)
+}
+
+fn refuse<T>(detail: String) -> Result<T> {
+    Err(Error::new(Operation::HandOver, ErrorKind::Unsupported, detail))
+}
+
+fn failed(failure: Failure, who: &str) -> Error {
+    let (kind, what) = match failure {
+        Failure::Gone => (ErrorKind::PeerGone, "has gone"),
+        Failure::Told(Reason::TimedOut) => (ErrorKind::TimedOut, "did not want to wait any longer"),
+        Failure::Told(Reason::NotPermitted) => (ErrorKind::NotPermitted, "trusts only its own user and root"),
+        Failure::Told(Reason::Nonsense) => (ErrorKind::Protocol, "did not understand us"),
+        Failure::Told(Reason::Withdrawn) => (ErrorKind::PeerGone, "has called it off"),
+        Failure::Told(Reason::Version) | Failure::Own(Reason::Version) => {
+            (ErrorKind::Unsupported, "speaks no version of the hand-over that we speak")
+        }
+        Failure::Own(Reason::TimedOut) => (ErrorKind::TimedOut, "said nothing in time"),
+        Failure::Own(_) => (ErrorKind::Protocol, "said something that makes no sense here"),
+    };
+    Error::new(Operation::HandOver, kind, format!("{who} {what}"))
+}

@@ -1,0 +1,291 @@
+//! What the two sides of a hand-over say to each other, as bytes. Pure: no I/O, no descriptor, and nothing panics whatever the
+//! bytes.
+//!
+//! Every message is one seqpacket: the four bytes `STHO`, one byte for its type, then what the type has. Numbers are
+//! little-endian. Version 1:
+//!
+//! | type | from | then |
+//! |---|---|---|
+//! | 1 hello | successor | oldest and newest version it speaks, one byte each |
+//! | 2 offer | predecessor | the version chosen, `u16` count, and as many entries; as many descriptors come beside it |
+//! | 3 ready | successor | nothing |
+//! | 4 done | predecessor | nothing |
+//! | 5 abort | either | one byte: why |
+//!
+//! An entry is the kind (one byte), the length of the name (one byte), the name, and either a zero byte or a one, the device and
+//! inode of the socket's file (`u64` each), the length of its path (`u16`) and the path.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use crate::Kind;
+use crate::file_id::FileId;
+
+/// The version spoken here.
+pub(super) const VERSION: u8 = 1;
+
+/// The longest message, so that one always fits into a send buffer beside another.
+pub(super) const MESSAGE_MAX_BYTES: usize = 64 * 1024;
+
+const MAGIC: [u8; 4] = *b"STHO";
+
+/// One message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Message {
+    /// The successor is there.
+    Hello {
+        /// The oldest version it speaks.
+        oldest: u8,
+        /// The newest.
+        newest: u8,
+    },
+    /// Here are the sockets; the descriptors come beside this.
+    Offer(Vec<Entry>),
+    /// The successor has them and can serve.
+    Ready,
+    /// They are the successor's; the predecessor accepts no more.
+    Done,
+    /// The hand-over is off. Whoever served before goes on.
+    Abort(Reason),
+}
+
+/// One socket of an offer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Entry {
+    pub(super) name: String,
+    pub(super) kind: Kind,
+    pub(super) file: Option<Location>,
+}
+
+/// The file whose removal comes with a socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Location {
+    /// Absolute.
+    pub(super) path: PathBuf,
+    pub(super) id: FileId,
+}
+
+/// Why a hand-over is off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reason {
+    /// The other side took too long.
+    TimedOut,
+    /// No version in common.
+    Version,
+    /// The other side is another user.
+    NotPermitted,
+    /// The other side said something that makes no sense here.
+    Nonsense,
+    /// A decision of the program.
+    Withdrawn,
+}
+
+impl Reason {
+    const ALL: [Reason; 5] =
+        [Reason::TimedOut, Reason::Version, Reason::NotPermitted, Reason::Nonsense, Reason::Withdrawn];
+}
+
+/// Bytes that are no message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Malformed;
+
+impl Message {
+    /// As bytes. An offer with a name over 255 bytes or a path over 65,535 does not come back; see [`Entry::fits`].
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut bytes = MAGIC.to_vec();
+        match self {
+            Message::Hello { oldest, newest } => bytes.extend([1, *oldest, *newest]),
+            Message::Offer(entries) => {
+                bytes.extend([2, VERSION]);
+                bytes.extend((entries.len() as u16).to_le_bytes());
+                entries.iter().for_each(|entry| entry.encode(&mut bytes));
+            }
+            Message::Ready => bytes.push(3),
+            Message::Done => bytes.push(4),
+            Message::Abort(reason) => bytes.extend([5, *reason as u8 + 1]),
+        }
+        bytes
+    }
+
+    /// Reads a whole message; nothing may be left over.
+    pub(super) fn decode(bytes: &[u8]) -> Result<Message, Malformed> {
+        let mut rest = Reader(bytes.strip_prefix(&MAGIC).ok_or(Malformed)?);
+        let message = match rest.byte()? {
+            1 => Message::Hello { oldest: rest.byte()?, newest: rest.byte()? },
+            2 if rest.byte()? == VERSION => {
+                let count = rest.u16()?;
+                Message::Offer((0..count).map(|_| Entry::decode(&mut rest)).collect::<Result<_, _>>()?)
+            }
+            3 => Message::Ready,
+            4 => Message::Done,
+            5 => Message::Abort(*rest.pick(&Reason::ALL)?),
+            _ => return Err(Malformed),
+        };
+        if rest.0.is_empty() { Ok(message) } else { Err(Malformed) }
+    }
+}
+
+impl Entry {
+    /// Whether the message has room for its lengths.
+    pub(super) fn fits(&self) -> bool {
+        let path_len = self.file.as_ref().map_or(0, |file| file.path.as_os_str().len());
+        !self.name.is_empty() && self.name.len() <= u8::MAX.into() && path_len <= u16::MAX.into()
+    }
+
+    fn encode(&self, bytes: &mut Vec<u8>) {
+        bytes.extend([self.kind as u8 + 1, self.name.len() as u8]);
+        bytes.extend(self.name.as_bytes());
+        let Some(file) = &self.file else { return bytes.push(0) };
+        let path = file.path.as_os_str().as_bytes();
+        bytes.push(1);
+        bytes.extend(file.id.dev.to_le_bytes());
+        bytes.extend(file.id.ino.to_le_bytes());
+        bytes.extend((path.len() as u16).to_le_bytes());
+        bytes.extend(path);
+    }
+
+    fn decode(rest: &mut Reader<'_>) -> Result<Entry, Malformed> {
+        let kind = *rest.pick(&Kind::ALL)?;
+        let name_len = rest.byte()?;
+        let name = std::str::from_utf8(rest.take(name_len.into())?).map_err(|_| Malformed)?.to_owned();
+        let file = match rest.byte()? {
+            0 => None,
+            1 => Some(Location::decode(rest)?),
+            _ => return Err(Malformed),
+        };
+        let entry = Entry { name, kind, file };
+        if entry.fits() { Ok(entry) } else { Err(Malformed) }
+    }
+}
+
+impl Location {
+    fn decode(rest: &mut Reader<'_>) -> Result<Location, Malformed> {
+        let id = FileId { dev: rest.u64()?, ino: rest.u64()? };
+        let len = rest.u16()?;
+        let path = Path::new(OsStr::from_bytes(rest.take(len.into())?)).to_owned();
+        let sound = path.is_absolute() && !path.as_os_str().as_bytes().contains(&0);
+        if sound { Ok(Location { path, id }) } else { Err(Malformed) }
+    }
+}
+
+/// What is left of a message.
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, len: usize) -> Result<&'a [u8], Malformed> {
+        let (taken, rest) = self.0.split_at_checked(len).ok_or(Malformed)?;
+        self.0 = rest;
+        Ok(taken)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
+        let (taken, rest) = self.0.split_first_chunk().ok_or(Malformed)?;
+        self.0 = rest;
+        Ok(*taken)
+    }
+
+    fn byte(&mut self) -> Result<u8, Malformed> {
+        Ok(self.array::<1>()?[0])
+    }
+
+    fn u16(&mut self) -> Result<u16, Malformed> {
+        Ok(u16::from_le_bytes(self.array()?))
+    }
+
+    fn u64(&mut self) -> Result<u64, Malformed> {
+        Ok(u64::from_le_bytes(self.array()?))
+    }
+
+    /// One of a list, by its place in it, counted from one.
+    fn pick<'t, T>(&mut self, list: &'t [T]) -> Result<&'t T, Malformed> {
+        let place = usize::from(self.byte()?);
+        place.checked_sub(1).and_then(|index| list.get(index)).ok_or(Malformed)
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn location() -> impl Strategy<Value = Location> {
+        (proptest::collection::vec(1u8.., 0..300), any::<u64>(), any::<u64>()).prop_map(|(rest, dev, ino)| {
+            let path = [b"/", &rest[..]].concat();
+            Location { path: OsStr::from_bytes(&path).into(), id: FileId { dev, ino } }
+        })
+    }
+
+    fn entry() -> impl Strategy<Value = Entry> {
+        let kind = proptest::sample::select(&Kind::ALL[..]);
+        (".{1,60}", kind, proptest::option::of(location())).prop_map(|(name, kind, file)| Entry {
+            name,
+            kind,
+            file,
+        })
+    }
+
+    pub(in super::super) fn message() -> impl Strategy<Value = Message> {
+        prop_oneof![
+            (any::<u8>(), any::<u8>()).prop_map(|(oldest, newest)| Message::Hello { oldest, newest }),
+            proptest::collection::vec(entry(), 0..20).prop_map(Message::Offer),
+            Just(Message::Ready),
+            Just(Message::Done),
+            proptest::sample::select(&Reason::ALL[..]).prop_map(Message::Abort),
+        ]
+    }
+
+    #[test]
+    fn the_bytes_of_version_one() {
+        assert_eq!(Message::Hello { oldest: 1, newest: 2 }.encode(), b"STHO\x01\x01\x02");
+        assert_eq!(Message::Ready.encode(), b"STHO\x03");
+        assert_eq!(Message::Done.encode(), b"STHO\x04");
+        assert_eq!(Message::Abort(Reason::TimedOut).encode(), b"STHO\x05\x01");
+        let location = Location { path: "/s".into(), id: FileId { dev: 7, ino: 8 } };
+        let entry = Entry { name: "web".into(), kind: Kind::SeqPacket, file: Some(location) };
+        let bytes = b"STHO\x02\x01\x01\x00\x03\x03web\x01\x07\0\0\0\0\0\0\0\x08\0\0\0\0\0\0\0\x02\0/s";
+        assert_eq!(Message::Offer(vec![entry]).encode(), bytes);
+    }
+
+    #[test]
+    fn nonsense_is_no_message() {
+        let offer = |entry: &[u8]| [b"STHO\x02\x01\x01\x00", entry].concat();
+        for bytes in [
+            b"".to_vec(),
+            b"STHO".to_vec(),
+            b"stho\x03".to_vec(),
+            b"STHO\x00".to_vec(),
+            b"STHO\x03\x00".to_vec(),
+            b"STHO\x05\x00".to_vec(),
+            b"STHO\x02\x02\x00\x00".to_vec(),
+            b"STHO\x02\x01\xff\xff".to_vec(),
+            offer(b"\x04\x01x\x00"),
+            offer(b"\x01\x00\x00"),
+            offer(b"\x01\x01\xff\x00"),
+            offer(b"\x01\x01x\x02"),
+            offer(b"\x01\x01x\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01\0x"),
+            offer(b"\x01\x01x\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x03\0/\0x"),
+        ] {
+            assert_eq!(Message::decode(&bytes), Err(Malformed), "{bytes:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_encoded_is_decoded(message in message()) {
+            prop_assert_eq!(Message::decode(&message.encode()), Ok(message));
+        }
+
+        #[test]
+        fn a_cut_message_is_none(message in message(), cut in any::<proptest::sample::Index>()) {
+            let bytes = message.encode();
+            prop_assert_eq!(Message::decode(&bytes[..cut.index(bytes.len())]), Err(Malformed));
+        }
+
+        #[test]
+        fn any_bytes_decode_without_panic(bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
+            let _ = Message::decode(&bytes);
+            let _ = Message::decode(&[&MAGIC[..], &bytes].concat());
+        }
+    }
+}

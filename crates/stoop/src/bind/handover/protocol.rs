@@ -1,0 +1,349 @@
+//! Who serves after what was said: the two sides of a hand-over as pure state machines.
+//!
+//! The predecessor alone decides. Until its *done* has been taken by the kernel it serves, whatever happens; from then on
+//! the successor does. A connection that ends in silence after *ready* means that the predecessor has died, for a living
+//! one always says *done* or *abort* first; a successor that holds the sockets then serves.
+//!
+//! A successor whose patience ends after *ready* cannot simply leave: a *done* may be on its way. It first closes its side,
+//! after which the kernel refuses every further message to it, and then looks at what had come before.
+
+use super::message::{Entry, Message, Reason, VERSION};
+
+/// Something that happened on the connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Event {
+    Heard(Message),
+    /// Something came that is no message.
+    Noise,
+    /// The other side has gone, or has closed.
+    End,
+    /// Nothing came in time.
+    Silence,
+}
+
+/// Why a hand-over did not come about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// The other side is gone.
+    Gone,
+    /// The other side called it off.
+    Told(Reason),
+    /// We call it off.
+    Own(Reason),
+}
+
+impl Failure {
+    /// What to tell the other side.
+    pub(super) fn to_tell(self) -> Option<Reason> {
+        match self {
+            Failure::Own(reason) => Some(reason),
+            Failure::Gone | Failure::Told(_) => None,
+        }
+    }
+
+    fn of(event: Event) -> Failure {
+        match event {
+            Event::Heard(Message::Abort(reason)) => Failure::Told(reason),
+            Event::Heard(_) | Event::Noise => Failure::Own(Reason::Nonsense),
+            Event::End => Failure::Gone,
+            Event::Silence => Failure::Own(Reason::TimedOut),
+        }
+    }
+}
+
+/// The side that serves, and gives up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Predecessor {
+    /// Waits for *hello*.
+    Waiting,
+    /// Has sent the offer, and waits for *ready*.
+    Offered,
+}
+
+/// What the predecessor is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// Send the offer and go on.
+    Offer,
+    /// Send *done*; where the kernel takes it, give everything up, else serve on.
+    Commit,
+    /// Serve on as if nothing had been.
+    GiveUp(Failure),
+}
+
+impl Predecessor {
+    pub(super) fn on(&mut self, event: Event) -> Answer {
+        match (*self, event) {
+            (Predecessor::Waiting, Event::Heard(Message::Hello { oldest, newest })) => {
+                if !(oldest..=newest).contains(&VERSION) {
+                    return Answer::GiveUp(Failure::Own(Reason::Version));
+                }
+                *self = Predecessor::Offered;
+                Answer::Offer
+            }
+            (Predecessor::Offered, Event::Heard(Message::Ready)) => Answer::Commit,
+            (_, event) => Answer::GiveUp(Failure::of(event)),
+        }
+    }
+}
+
+/// The side that takes over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Successor {
+    /// Has said *hello*, and waits for the offer.
+    Asking,
+    /// Has said *ready*, and waits for *done*.
+    Ready,
+    /// Has closed its side for this reason, and looks at what had come before.
+    Leaving(Failure),
+}
+
+/// What the successor is to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Check and hold what was offered.
+    Hold(Vec<Entry>),
+    /// Serve.
+    Serve,
+    /// Close our side for everything to come, then look again.
+    Close,
+    /// Look again.
+    Look,
+    /// Let go of everything.
+    GiveUp(Failure),
+}
+
+impl Successor {
+    pub(super) fn on(&mut self, event: Event) -> Verdict {
+        match (*self, event) {
+            (Successor::Asking, Event::Heard(Message::Offer(entries))) => Verdict::Hold(entries),
+            (Successor::Asking, event) => Verdict::GiveUp(Failure::of(event)),
+            (Successor::Ready | Successor::Leaving(_), Event::Heard(Message::Done)) => Verdict::Serve,
+            (Successor::Ready, Event::End) => Verdict::Serve,
+            (Successor::Ready | Successor::Leaving(_), Event::Heard(Message::Abort(reason))) => {
+                Verdict::GiveUp(Failure::Told(reason))
+            }
+            (Successor::Ready, event) => {
+                *self = Successor::Leaving(Failure::of(event));
+                Verdict::Close
+            }
+            (Successor::Leaving(failure), Event::End | Event::Silence) => Verdict::GiveUp(failure),
+            (Successor::Leaving(_), Event::Heard(_) | Event::Noise) => Verdict::Look,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::message::tests::message;
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::VecDeque;
+
+    /// One direction of the connection, as the kernel has it.
+    #[derive(Default)]
+    struct Channel {
+        queue: VecDeque<Message>,
+        /// No more can be sent: either end has closed it.
+        closed: bool,
+    }
+
+    impl Channel {
+        fn send(&mut self, message: Message) -> bool {
+            if !self.closed {
+                self.queue.push_back(message);
+            }
+            !self.closed
+        }
+
+        /// What a reader finds: nothing where it would have to wait.
+        fn next(&mut self) -> Option<Event> {
+            match self.queue.pop_front() {
+                Some(message) => Some(Event::Heard(message)),
+                None => self.closed.then_some(Event::End),
+            }
+        }
+    }
+
+    /// Both sides with what lies between them; drives the machines as the real drivers do.
+    struct World {
+        to_old: Channel,
+        to_new: Channel,
+        old: Option<Predecessor>,
+        old_alive: bool,
+        old_serves: bool,
+        new: Option<Successor>,
+        new_alive: bool,
+        new_serves: bool,
+        holds: bool,
+        /// Is about to close its side: other things may happen first.
+        closes: bool,
+    }
+
+    impl World {
+        fn new() -> World {
+            let mut world = World {
+                to_old: Channel::default(),
+                to_new: Channel::default(),
+                old: Some(Predecessor::Waiting),
+                old_alive: true,
+                old_serves: true,
+                new: Some(Successor::Asking),
+                new_alive: true,
+                new_serves: false,
+                holds: false,
+                closes: false,
+            };
+            world.to_old.send(Message::Hello { oldest: VERSION, newest: VERSION });
+            world
+        }
+
+        fn close(&mut self) {
+            self.to_old.closed = true;
+            self.to_new.closed = true;
+        }
+
+        fn old_steps(&mut self, late: bool) {
+            let Some(mut state) = self.old.filter(|_| self.old_alive) else { return };
+            let Some(event) = self.to_old.next().or(late.then_some(Event::Silence)) else { return };
+            match state.on(event) {
+                Answer::Offer => {
+                    self.old = self.to_new.send(Message::Offer(Vec::new())).then_some(state);
+                }
+                Answer::Commit => {
+                    self.old = None;
+                    if self.to_new.send(Message::Done) {
+                        self.old_serves = false;
+                    }
+                    self.close();
+                }
+                Answer::GiveUp(failure) => {
+                    self.old = None;
+                    failure.to_tell().map(|reason| self.to_new.send(Message::Abort(reason)));
+                    self.close();
+                }
+            }
+        }
+
+        fn new_steps(&mut self, late: bool) {
+            let Some(mut state) = self.new.filter(|_| self.new_alive) else { return };
+            if std::mem::take(&mut self.closes) {
+                self.to_new.closed = true;
+            }
+            let late = late || matches!(state, Successor::Leaving(_));
+            if self.holds && state == Successor::Asking {
+                // The program prepares; then it says that it is ready, whether or not that gets through.
+                self.new = Some(Successor::Ready);
+                self.to_old.send(Message::Ready);
+                return;
+            }
+            let Some(event) = self.to_new.next().or(late.then_some(Event::Silence)) else { return };
+            match state.on(event) {
+                Verdict::Hold(_) => self.holds = true,
+                Verdict::Serve => {
+                    self.new = None;
+                    self.new_serves = true;
+                    return self.close();
+                }
+                Verdict::Close => self.closes = true,
+                Verdict::Look => {}
+                Verdict::GiveUp(failure) => {
+                    failure.to_tell().map(|reason| self.to_old.send(Message::Abort(reason)));
+                    self.new = None;
+                    return self.close();
+                }
+            }
+            self.new = Some(state);
+        }
+
+        fn act(&mut self, step: Step) {
+            match step {
+                Step::Old { late } => self.old_steps(late),
+                Step::New { late } => self.new_steps(late),
+                Step::OldDies => {
+                    self.old_alive = false;
+                    self.close();
+                }
+                Step::NewDies => {
+                    self.new_alive = false;
+                    self.close();
+                }
+            }
+        }
+    }
+
+    #[derive(Clone, Copy, Debug)]
+    enum Step {
+        Old { late: bool },
+        New { late: bool },
+        OldDies,
+        NewDies,
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            10 => proptest::bool::weighted(0.1).prop_map(|late| Step::Old { late }),
+            10 => proptest::bool::weighted(0.1).prop_map(|late| Step::New { late }),
+            1 => Just(Step::OldDies),
+            1 => Just(Step::NewDies),
+        ]
+    }
+
+    #[test]
+    fn undisturbed_it_comes_about() {
+        let mut world = World::new();
+        for _ in 0..4 {
+            world.act(Step::Old { late: false });
+            world.act(Step::New { late: false });
+        }
+        assert!(world.new_serves && !world.old_serves);
+    }
+
+    #[test]
+    fn versions_have_to_meet() {
+        for (oldest, newest, meets) in
+            [(1, 1, true), (0, 9, true), (2, 9, false), (0, 0, false), (9, 1, false)]
+        {
+            let answer = Predecessor::Waiting.on(Event::Heard(Message::Hello { oldest, newest }));
+            let refused = Answer::GiveUp(Failure::Own(Reason::Version));
+            assert_eq!(answer, if meets { Answer::Offer } else { refused });
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        #[test]
+        fn whoever_lives_exactly_one_serves(steps in proptest::collection::vec(step(), 0..24)) {
+            let mut world = World::new();
+            let (mut calm, mut died_early) = (true, false);
+            for step in steps {
+                calm &= !matches!(step, Step::Old { late: true } | Step::New { late: true });
+                died_early |= matches!(step, Step::NewDies) && world.new_alive && world.new == Some(Successor::Asking);
+                world.act(step);
+            }
+            // First everything that was said is heard; then whoever still waits runs out of patience.
+            for late in [false, true] {
+                for _ in 0..8 {
+                    world.act(Step::Old { late });
+                    world.act(Step::New { late });
+                }
+            }
+            match (world.old_alive, world.new_alive) {
+                (true, true) => prop_assert!(world.old_serves != world.new_serves),
+                // One that dies after it was ready may have taken over, and has then died as any server does.
+                (true, false) => prop_assert!(world.old_serves || !died_early),
+                (false, true) => prop_assert!(world.new_serves || !world.holds || !calm),
+                (false, false) => {}
+            }
+        }
+
+        #[test]
+        fn nothing_but_ready_makes_the_predecessor_give_up(message in message()) {
+            for state in [Predecessor::Waiting, Predecessor::Offered] {
+                let answer = { state }.on(Event::Heard(message.clone()));
+                prop_assert_eq!(answer == Answer::Commit, state == Predecessor::Offered && message == Message::Ready);
+            }
+        }
+    }
+}

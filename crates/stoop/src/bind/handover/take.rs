@@ -1,0 +1,218 @@
+//! The successor's side: take, prepare, say ready, serve.
+
+use std::net::Shutdown;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use super::message::{Entry, Location, Message, Reason, VERSION};
+use super::protocol::{Event, Successor, Verdict};
+use super::{CallOff, check_entries, check_peer, failed, handing_over, hear};
+use crate::bind::place::Place;
+use crate::bind::wait::end_of;
+use crate::bind::{SocketFile, apply_policy};
+use crate::control::DESCRIPTORS_MAX;
+use crate::error::{Error, ErrorKind, Operation, Result};
+use crate::file_id::FileId;
+use crate::listener::Connected;
+use crate::socket::Socket;
+use crate::{Address, Allow, Bind, Datagram, Kind, Listener, Policy, SeqPacket, escaped, sys};
+
+/// Takes the sockets that a predecessor at the other end of `connection` offers, waiting at most `timeout` for them.
+///
+/// The predecessor serves until [`Taken::ready`]; there is time to prepare, as much as the predecessor grants. Each socket is
+/// asked what it is, and each file whether it is the one that the socket is bound to: only then will we ever remove it. What
+/// was set on a socket (timeouts, non-blocking) stays set.
+///
+/// # Errors
+/// [`ErrorKind::NotPermitted`] where the predecessor is neither our user nor root, or refuses us; [`ErrorKind::PeerGone`]
+/// where it has ended; [`ErrorKind::TimedOut`]; [`ErrorKind::Protocol`] where what it sends makes no sense;
+/// [`ErrorKind::Unsupported`] for no version in common. Every descriptor that came has been closed.
+pub fn take(connection: &SeqPacket, timeout: Duration) -> Result<Taken<'_>> {
+    let mut call_off = CallOff::armed(connection, Reason::NotPermitted);
+    let end = end_of(timeout);
+    check_peer(connection)?;
+    call_off.reason = Some(Reason::Withdrawn);
+    say(connection, Message::Hello { oldest: VERSION, newest: VERSION })?;
+    let (event, descriptors) = hear(connection, end, Allow::descriptors(DESCRIPTORS_MAX))?;
+    match Successor::Asking.on(event) {
+        Verdict::Hold(entries) => {
+            call_off.reason = Some(Reason::Nonsense);
+            let sockets = check_offer(entries, descriptors)?;
+            call_off.reason = Some(Reason::Withdrawn);
+            Ok(Taken { sockets, call_off })
+        }
+        Verdict::GiveUp(failure) => {
+            call_off.reason = failure.to_tell();
+            Err(failed(failure, "the predecessor"))
+        }
+        Verdict::Serve | Verdict::Close | Verdict::Look => unreachable!("not in answer to a question"),
+    }
+}
+
+/// Says something to a predecessor that may be gone already. That is no error here: its last word is still to be read, and
+/// tells whether it refuses us or has died.
+fn say(connection: &SeqPacket, message: Message) -> Result<()> {
+    match connection.send(&message.encode()) {
+        Err(error) if !error.is_peer_gone() => Err(handing_over(error)),
+        _ => Ok(()),
+    }
+}
+
+fn check_offer(entries: Vec<Entry>, descriptors: Vec<OwnedFd>) -> Result<Vec<Held>> {
+    let nonsense = |detail: String| Error::new(Operation::HandOver, ErrorKind::Protocol, detail);
+    if entries.len() != descriptors.len() {
+        let detail = format!("{} sockets were named and {} came", entries.len(), descriptors.len());
+        return Err(nonsense(detail));
+    }
+    check_entries(&entries).map_err(|error| error.with_kind(ErrorKind::Protocol))?;
+    let check = |(entry, fd): (Entry, OwnedFd)| {
+        let socket = Socket::from_descriptor(fd).and_then(|socket| socket.expect_kind(entry.kind));
+        let name = escaped(&entry.name).to_string();
+        let socket = socket.map_err(|error| nonsense(format!("'{name}': {error}")))?;
+        let listens = sys::is_listening(socket.as_fd());
+        if !listens.is_ok_and(|listens| listens == entry.kind.is_connected()) {
+            return Err(nonsense(format!("'{name}' does not listen")));
+        }
+        Ok(Held { name: entry.name, socket, file: entry.file })
+    };
+    entries.into_iter().zip(descriptors).map(check).collect()
+}
+
+/// A socket that came, whose file is not ours yet.
+#[derive(Debug)]
+struct Held {
+    name: String,
+    socket: Socket,
+    file: Option<Location>,
+}
+
+/// Sockets of a predecessor that still serves. Dropping this calls the hand-over off.
+#[derive(Debug)]
+pub struct Taken<'c> {
+    sockets: Vec<Held>,
+    call_off: CallOff<'c>,
+}
+
+impl Taken<'_> {
+    /// The names of the sockets, each with the path of its file where it has one.
+    pub fn sockets(&self) -> impl Iterator<Item = (&str, Option<&Path>)> {
+        self.sockets
+            .iter()
+            .map(|held| (held.name.as_str(), held.file.as_ref().map(|file| file.path.as_path())))
+    }
+
+    /// Says that we can serve, and waits until the predecessor has given up, at most `timeout`. Where it dies now, we serve
+    /// all the same.
+    ///
+    /// On success the sockets are ours, with the removal of their files. On an error the predecessor serves on, and every
+    /// descriptor has been closed here.
+    ///
+    /// # Errors
+    /// [`ErrorKind::TimedOut`]; [`ErrorKind::Protocol`]; what the predecessor says where it has called the hand-over off.
+    pub fn ready(mut self, timeout: Duration) -> Result<Sockets> {
+        let connection = self.call_off.connection;
+        let mut end = end_of(timeout);
+        let mut state = Successor::Ready;
+        say(connection, Message::Ready)?;
+        loop {
+            let event = match hear(connection, end, Allow::NOTHING) {
+                Ok((event, _)) => event,
+                // What cannot be read is noise once; after that nothing more is to be expected.
+                Err(_) if state == Successor::Ready => Event::Noise,
+                Err(_) => Event::End,
+            };
+            match state.on(event) {
+                Verdict::Serve => {
+                    self.call_off.disarm();
+                    return Ok(Sockets(self.sockets.into_iter().map(Held::claim).collect()));
+                }
+                Verdict::Close => {
+                    // Should this fail, the connection is gone anyway.
+                    let _ = connection.shutdown(Shutdown::Read);
+                    end = Some(Instant::now());
+                }
+                Verdict::Look => {}
+                Verdict::GiveUp(failure) => {
+                    self.call_off.reason = failure.to_tell();
+                    return Err(failed(failure, "the predecessor"));
+                }
+                Verdict::Hold(_) => unreachable!("nothing is offered twice"),
+            }
+        }
+    }
+}
+
+impl Held {
+    /// Takes the file as well, if the path still leads to the file that the socket is bound to. Else it is left to whoever
+    /// has it.
+    fn claim(self) -> Owned {
+        let file = self.file.as_ref().and_then(|there| claim_file(there, &self.socket));
+        Owned { name: self.name, socket: self.socket, file }
+    }
+}
+
+fn claim_file(there: &Location, socket: &Socket) -> Option<SocketFile> {
+    let place = Place::open(&there.path).ok()?;
+    let file = place.bound_file(socket).ok()?;
+    let stat = rustix::fs::fstat(&file).ok()?;
+    let same = FileId::of(&stat) == there.id;
+    if same { SocketFile::new(&place, file).ok() } else { None }
+}
+
+/// A socket that is ours.
+#[derive(Debug)]
+struct Owned {
+    name: String,
+    socket: Socket,
+    file: Option<SocketFile>,
+}
+
+/// Sockets that were handed over. What is not asked for is closed, and its file removed, when this is dropped.
+#[derive(Debug)]
+pub struct Sockets(Vec<Owned>);
+
+impl Sockets {
+    /// The listener with this name. Its policy is that of [`Bind`]: everyone on a path, our own user and root on an abstract
+    /// name, until [`Listener::set_policy`].
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`], [`ErrorKind::WrongKind`].
+    pub fn listener<C: Connected>(&mut self, name: &str) -> Result<Listener<C>> {
+        let (socket, file, policy) = self.server(name, C::KIND)?;
+        Ok(Listener::new(socket, file, policy))
+    }
+
+    /// The datagram socket with this name. Its policy is that of [`Bind`].
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`], [`ErrorKind::WrongKind`].
+    pub fn datagram(&mut self, name: &str) -> Result<Datagram> {
+        let (socket, file, policy) = self.server(name, Kind::Datagram)?;
+        Ok(Datagram::server(socket, file, policy))
+    }
+
+    fn server(&mut self, name: &str, kind: Kind) -> Result<(Socket, Option<SocketFile>, Policy)> {
+        let refuse = |kind, detail| Err(Error::new(Operation::HandOver, kind, detail));
+        let Some(index) = self.0.iter().position(|owned| owned.name == name) else {
+            return refuse(
+                ErrorKind::NotFound,
+                format!("the predecessor has handed over no '{}'", escaped(name)),
+            );
+        };
+        let found = self.0[index].socket.kind();
+        if found != kind {
+            let detail = format!("'{}' is a {found} socket, not a {kind} one", escaped(name));
+            return refuse(ErrorKind::WrongKind, detail);
+        }
+        let Owned { socket, file, .. } = self.0.remove(index);
+        // A path too long for the kernel's record of the name is still known from its file.
+        let address = match file.as_ref().map(|file| Address::path(file.path())) {
+            Some(Ok(address)) => address,
+            _ => socket.local_address()?,
+        };
+        let policy = Bind::new(&address).policy_for(&address);
+        apply_policy(&socket, &policy)?;
+        Ok((socket, file, policy))
+    }
+}

@@ -1,0 +1,340 @@
+//! Telling a service manager how we are: ready, reloading, stopping, alive; and leaving descriptors with it.
+//!
+//! The messages of `sd_notify(3)`, sent to the datagram socket that `NOTIFY_SOCKET` names. The environment is read and never
+//! changed. The receiver learns from the kernel who sends; nothing is claimed about that here.
+
+use std::ffi::OsStr;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags};
+use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::time::{ClockId, clock_gettime};
+
+use super::wait::{end_of, poll_until};
+use crate::error::{Error, ErrorKind, Operation, Result};
+use crate::socket::Socket;
+use crate::{Address, Datagram, Kind, Outgoing, ToAddress, escaped};
+
+/// How long a message waits for room in the manager's queue. A manager that hangs must not hang us.
+const SEND_WAIT: Duration = Duration::from_secs(5);
+
+/// The longest name of a stored descriptor, in bytes.
+const STORE_NAME_MAX_BYTES: usize = 255;
+
+/// A way to the service manager.
+///
+/// Each call sends one datagram. It waits while the manager's queue is full, five seconds at most
+/// ([`ErrorKind::TimedOut`]); `EINTR` is retried. Nothing answers: [`Notifier::barrier`] finds out whether all was received.
+///
+/// ```
+/// use stoop::Bind;
+/// use stoop::notify::Notifier;
+/// # let directory = stoop_testkit::tempdir();
+/// # let path = directory.path().join("notify.sock");
+/// let manager = Bind::new(&path).datagram()?;
+///
+/// // In a service: `if let Some(manager) = Notifier::from_env()? { … }`
+/// let notifier = Notifier::to(&path)?;
+/// notifier.ready()?;
+/// notifier.status("waiting for clients")?;
+///
+/// assert_eq!(manager.recv_vec()?.0, b"READY=1");
+/// assert_eq!(manager.recv_vec()?.0, b"STATUS=waiting for clients");
+/// # Ok::<(), stoop::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Notifier {
+    socket: Datagram,
+    manager: Address,
+}
+
+impl Notifier {
+    /// To the manager that started this process; `None` where none did, so that a program runs by hand just as well.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`] for a manager outside this machine (`vsock:…`), [`ErrorKind::InvalidAddress`] for a value
+    /// that is no address, and as [`Notifier::to`].
+    pub fn from_env() -> Result<Option<Notifier>> {
+        match std::env::var_os("NOTIFY_SOCKET") {
+            None => Ok(None),
+            Some(value) if value.is_empty() => Ok(None),
+            Some(value) => Notifier::to(manager_address(&value)?).map(Some),
+        }
+    }
+
+    /// To a manager at this address. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidAddress`], [`ErrorKind::OutOfDescriptors`].
+    pub fn to(manager: impl ToAddress) -> Result<Notifier> {
+        let manager = manager.to_address().map_err(|error| Error::address(Operation::Notify, &error))?;
+        let socket = Socket::new(Kind::Datagram).map_err(|cause| Error::system(Operation::Notify, cause))?;
+        socket.set_write_timeout(Some(SEND_WAIT))?;
+        Ok(Notifier { socket: Datagram::client(socket), manager })
+    }
+
+    /// The service has started and serves.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`], [`ErrorKind::Refused`], [`ErrorKind::PermissionDenied`] where the manager cannot be reached,
+    /// [`ErrorKind::TimedOut`].
+    pub fn ready(&self) -> Result<()> {
+        self.say("READY=1")
+    }
+
+    /// The service is about to end.
+    ///
+    /// # Errors
+    /// As [`Notifier::ready`].
+    pub fn stopping(&self) -> Result<()> {
+        self.say("STOPPING=1")
+    }
+
+    /// The service reads its configuration again; [`Notifier::ready`] ends that. The time, which the manager needs to tell
+    /// this reload from an earlier one, is added.
+    ///
+    /// # Errors
+    /// As [`Notifier::ready`].
+    pub fn reloading(&self) -> Result<()> {
+        let now = clock_gettime(ClockId::Monotonic);
+        let microseconds = now.tv_sec * 1_000_000 + now.tv_nsec / 1_000;
+        self.say(&format!("RELOADING=1\nMONOTONIC_USEC={microseconds}"))
+    }
+
+    /// One line for people, as `systemctl status` shows it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`] for a text with a line break, which would say something else; and as [`Notifier::ready`].
+    pub fn status(&self, text: &str) -> Result<()> {
+        self.variable("STATUS", text)
+    }
+
+    /// The service is alive: due at least once in every [`watchdog_interval`], better twice.
+    ///
+    /// # Errors
+    /// As [`Notifier::ready`].
+    pub fn watchdog(&self) -> Result<()> {
+        self.say("WATCHDOG=1")
+    }
+
+    /// Another process is the service's main process from now on: the successor, after a hand-over.
+    ///
+    /// # Errors
+    /// As [`Notifier::ready`].
+    pub fn main_pid(&self, pid: u32) -> Result<()> {
+        self.say(&format!("MAINPID={pid}"))
+    }
+
+    /// Starting, reloading or stopping takes that much longer from now.
+    ///
+    /// # Errors
+    /// As [`Notifier::ready`].
+    pub fn extend_timeout(&self, by: Duration) -> Result<()> {
+        self.say(&format!("EXTEND_TIMEOUT_USEC={}", by.as_micros()))
+    }
+
+    /// Any variable of the protocol.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`] for a name or value that would be read as something else; and as [`Notifier::ready`].
+    pub fn variable(&self, name: &str, value: &str) -> Result<()> {
+        if name.is_empty() || name.contains(['=', '\n']) {
+            return refuse(format!("'{}' is not the name of a variable", escaped(name)));
+        }
+        if value.contains('\n') {
+            return refuse(format!("the value of {} has a line break", escaped(name)));
+        }
+        self.say(&format!("{name}={value}"))
+    }
+
+    /// Leaves copies of descriptors with the manager, under one name; the next start of the service gets them from
+    /// [`activation::take`](crate::activation::take). The unit needs `FileDescriptorStoreMax=`. Ours stay open.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`] for a name that the manager would not take (it has to be printable ASCII without `:`, of 1 to
+    /// 255 bytes), for no descriptors, and for more than [`DESCRIPTORS_MAX`](crate::control::DESCRIPTORS_MAX);
+    /// [`ErrorKind::TooManyInFlight`]; and as [`Notifier::ready`].
+    pub fn store(&self, name: &str, descriptors: &[BorrowedFd<'_>]) -> Result<()> {
+        if descriptors.is_empty() {
+            return refuse("there is no descriptor to store".into());
+        }
+        self.say_with(&format!("FDSTORE=1\nFDNAME={}", store_name(name)?), descriptors)
+    }
+
+    /// Has the manager close every descriptor that it stores under this name.
+    ///
+    /// # Errors
+    /// As [`Notifier::store`].
+    pub fn remove(&self, name: &str) -> Result<()> {
+        self.say(&format!("FDSTOREREMOVE=1\nFDNAME={}", store_name(name)?))
+    }
+
+    /// Waits until the manager has received everything sent before: for a process that is about to end, and whose messages
+    /// could otherwise not be told from those of another.
+    ///
+    /// # Errors
+    /// [`ErrorKind::TimedOut`]; [`ErrorKind::OutOfDescriptors`]; and as [`Notifier::ready`].
+    pub fn barrier(&self, timeout: Duration) -> Result<()> {
+        let end = end_of(timeout);
+        let failed = |errno: rustix::io::Errno| Error::system(Operation::Notify, errno.into());
+        let (ours, theirs) = pipe_with(PipeFlags::CLOEXEC).map_err(failed)?;
+        self.say_with("BARRIER=1", &[theirs.as_fd()])?;
+        drop(theirs);
+        // The manager has come to our message when it closes its copy of the pipe's other end.
+        let closed = [PollFlags::HUP, PollFlags::ERR].into_iter().collect();
+        let mut entry = [PollFd::from_borrowed_fd(ours.as_fd(), closed)];
+        match poll_until(&mut entry, end).map_err(failed)? {
+            true => Ok(()),
+            false => {
+                let detail = format!("the manager has not come to our messages within {timeout:?}");
+                Err(Error::new(Operation::Notify, ErrorKind::TimedOut, detail).on(&self.manager))
+            }
+        }
+    }
+
+    fn say(&self, message: &str) -> Result<()> {
+        self.say_with(message, &[])
+    }
+
+    fn say_with(&self, message: &str, descriptors: &[BorrowedFd<'_>]) -> Result<()> {
+        let outgoing = Outgoing::new().descriptors(descriptors);
+        let sent = self.socket.send_to_with(message.as_bytes(), &self.manager, &outgoing);
+        sent.map_err(|error| match error.is_would_block() {
+            true => error.with_kind(ErrorKind::TimedOut).with_detail("the manager's queue stays full"),
+            false => error,
+        })
+        .map_err(|error| error.during(Operation::Notify))
+    }
+}
+
+/// How often the manager wants [`Notifier::watchdog`] of this process; `None` where it does not. From `WATCHDOG_USEC` and
+/// `WATCHDOG_PID`.
+///
+/// ```
+/// assert_eq!(stoop::notify::watchdog_interval()?, None);
+/// # Ok::<(), stoop::Error>(())
+/// ```
+///
+/// # Errors
+/// [`ErrorKind::Protocol`] where the variables are no numbers.
+pub fn watchdog_interval() -> Result<Option<Duration>> {
+    let [interval, pid] = ["WATCHDOG_USEC", "WATCHDOG_PID"].map(std::env::var_os);
+    read_watchdog(interval.as_deref(), pid.as_deref(), std::process::id())
+}
+
+fn read_watchdog(interval: Option<&OsStr>, pid: Option<&OsStr>, own_pid: u32) -> Result<Option<Duration>> {
+    let number = |name: &str, text: &OsStr| {
+        text.to_str().and_then(|digits| digits.parse::<u64>().ok()).ok_or_else(|| {
+            let detail = format!("{name} is '{}', which is no number", escaped(text.as_bytes()));
+            Error::new(Operation::Notify, ErrorKind::Protocol, detail)
+        })
+    };
+    let Some(interval) = interval else { return Ok(None) };
+    if let Some(pid) = pid
+        && number("WATCHDOG_PID", pid)? != u64::from(own_pid)
+    {
+        return Ok(None);
+    }
+    let microseconds = number("WATCHDOG_USEC", interval)?;
+    Ok((microseconds != 0).then(|| Duration::from_micros(microseconds)))
+}
+
+/// Reads `NOTIFY_SOCKET`: an absolute path, or `@` and an abstract name. No escapes: every other byte is meant as it is.
+fn manager_address(value: &OsStr) -> Result<Address> {
+    let refuse = |kind, detail: &str| {
+        let shown = escaped(value.as_bytes());
+        Err(Error::new(Operation::Notify, kind, format!("NOTIFY_SOCKET is '{shown}': {detail}")))
+    };
+    let address = match value.as_bytes() {
+        [b'@', name @ ..] => Address::abstract_name(name),
+        [b'/', ..] => Address::path(Path::new(value)),
+        other if other.starts_with(b"vsock") => {
+            return refuse(
+                ErrorKind::Unsupported,
+                "vsock leads out of this machine; only local sockets are spoken here",
+            );
+        }
+        _ => return refuse(ErrorKind::InvalidAddress, "neither an absolute path nor an abstract name"),
+    };
+    address.or_else(|error| refuse(ErrorKind::InvalidAddress, &error.to_string()))
+}
+
+fn store_name(name: &str) -> Result<&str> {
+    let fits = (1..=STORE_NAME_MAX_BYTES).contains(&name.len());
+    match fits && name.bytes().all(|byte| (b' '..=b'~').contains(&byte) && byte != b':') {
+        true => Ok(name),
+        false => refuse(format!("'{}' is not a name for stored descriptors", escaped(name))),
+    }
+}
+
+fn refuse<T>(detail: String) -> Result<T> {
+    Err(Error::new(Operation::Notify, ErrorKind::Unsupported, detail))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn address(value: &str) -> Result<Address> {
+        manager_address(OsStr::new(value))
+    }
+
+    #[test]
+    fn addresses_of_managers() {
+        assert_eq!(address("/run/x%41").unwrap(), Address::path("/run/x%41").unwrap());
+        assert_eq!(address("@a%41").unwrap(), Address::abstract_name(*b"a%41").unwrap());
+        assert_eq!(address("vsock:2:99").unwrap_err().kind(), ErrorKind::Unsupported);
+        assert_eq!(address("vsock-stream:2:99").unwrap_err().kind(), ErrorKind::Unsupported);
+        for nonsense in ["run/x", "tcp:1", "abstract:x"] {
+            assert_eq!(address(nonsense).unwrap_err().kind(), ErrorKind::InvalidAddress, "{nonsense}");
+        }
+        assert_eq!(address(&format!("@{}", "x".repeat(108))).unwrap_err().kind(), ErrorKind::InvalidAddress);
+    }
+
+    #[test]
+    fn what_would_be_read_as_something_else_is_refused() {
+        let notifier = Notifier::to("/nowhere/notify").unwrap();
+        let long = "x".repeat(256);
+        for refused in [
+            notifier.status("fine\nREADY=1"),
+            notifier.variable("A=B", "x"),
+            notifier.variable("", "x"),
+            notifier.variable("X\nY", "x"),
+            notifier.remove("a:b"),
+            notifier.remove("a\nb"),
+            notifier.remove(""),
+            notifier.remove(&long),
+            notifier.store("none", &[]),
+        ] {
+            assert_eq!(refused.unwrap_err().kind(), ErrorKind::Unsupported);
+        }
+        assert!(notifier.ready().unwrap_err().is_not_found());
+    }
+
+    #[test]
+    fn the_watchdog_variables() {
+        let read =
+            |interval, pid: Option<&str>| read_watchdog(Some(OsStr::new(interval)), pid.map(OsStr::new), 7);
+        assert_eq!(read_watchdog(None, None, 7).unwrap(), None);
+        assert_eq!(read("20000000", Some("7")).unwrap(), Some(Duration::from_secs(20)));
+        assert_eq!(read("20000000", None).unwrap(), Some(Duration::from_secs(20)));
+        assert_eq!(read("20000000", Some("8")).unwrap(), None);
+        assert_eq!(read("0", Some("7")).unwrap(), None);
+        assert_eq!(read("soon", Some("7")).unwrap_err().kind(), ErrorKind::Protocol);
+        assert_eq!(read("1", Some("x")).unwrap_err().kind(), ErrorKind::Protocol);
+    }
+
+    proptest! {
+        #[test]
+        fn any_value_is_read_without_panic(value in proptest::collection::vec(any::<u8>(), 0..130)) {
+            match manager_address(OsStr::from_bytes(&value)) {
+                Ok(address) => prop_assert!(!address.is_unnamed()),
+                Err(error) => prop_assert!(!error.to_string().chars().any(char::is_control)),
+            }
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! Where a socket file goes: its directory, held open, and its name there.
+//!
+//! Everything else works relative to that directory, so a rename of a parent, a change of working directory or a swapped
+//! symbolic link in the middle of the path cannot send a later step elsewhere.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+use rustix::io::Errno;
+
+use super::binding;
+use crate::address::DIRECT_PATH_MAX_BYTES;
+use crate::diag;
+use crate::error::{Error, ErrorKind, Operation, Result};
+use crate::socket::Socket;
+use crate::sys::RawAddress;
+
+/// A name in a directory.
+#[derive(Debug)]
+pub(crate) struct Place {
+    pub(crate) directory: OwnedFd,
+    pub(crate) name: OsString,
+    /// The absolute path, for people and for the kernel's record of the name.
+    pub(crate) path: PathBuf,
+}
+
+/// An address to bind to, and what keeps it meaningful until then.
+pub(crate) struct Bindable {
+    pub(crate) raw: RawAddress,
+}
+
+impl Place {
+    pub(crate) fn open(path: &Path) -> Result<Place> {
+        let path = std::path::absolute(path).map_err(binding)?;
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+            return Err(Error::new(Operation::Bind, ErrorKind::InvalidAddress, "the path names no file"));
+        };
+        let directory = open_directory(parent).map_err(binding)?;
+        Ok(Place { directory, name: name.to_owned(), path })
+    }
+
+    /// The same place again, for somebody who outlives this one.
+    pub(crate) fn try_clone(&self) -> io::Result<Place> {
+        Ok(Place { directory: self.directory.try_clone()?, name: self.name.clone(), path: self.path.clone() })
+    }
+
+    /// What to give to `bind`: the path itself where it fits, else the name behind the directory's descriptor (K-NAME-11).
+    /// `None` where even the name alone is too long.
+    pub(crate) fn bindable(&self) -> Option<Bindable> {
+        let direct = if self.path.as_os_str().len() <= DIRECT_PATH_MAX_BYTES {
+            self.path.clone()
+        } else {
+            descriptor_path(&self.directory).join(&self.name)
+        };
+        RawAddress::path(&direct).ok().map(|raw| Bindable { raw })
+    }
+
+    /// A hidden name beside this one, for the lock, the stage and what is moved aside. Long names are cut and told apart by a
+    /// hash, so that the result always fits into a directory entry.
+    pub(crate) fn sibling(&self, suffix: &str) -> OsString {
+        const NAME_KEPT_BYTES: usize = 200;
+        let name = self.name.as_bytes();
+        let mut sibling = b".".to_vec();
+        sibling.extend_from_slice(&name[..name.len().min(NAME_KEPT_BYTES)]);
+        if name.len() > NAME_KEPT_BYTES {
+            sibling.extend_from_slice(format!("~{:016x}", fnv1a(name)).as_bytes());
+        }
+        sibling.extend_from_slice(suffix.as_bytes());
+        OsString::from_vec(sibling)
+    }
+
+    /// A descriptor for whatever has this name now, without opening what is behind it.
+    pub(crate) fn look(&self, name: &OsStr) -> io::Result<OwnedFd> {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        Ok(rustix::fs::openat(&self.directory, name, flags, Mode::empty())?)
+    }
+
+    /// The file that `socket` has just been bound to under this name, once it is certain that it is that file: somebody who
+    /// does not use our lock may have replaced it since.
+    pub(crate) fn bound_file(&self, socket: &Socket) -> Result<OwnedFd> {
+        let lost = || super::taken().with_detail("the file was replaced while it was being set up");
+        let file = match self.look(&self.name) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(lost()),
+            file => file.map_err(binding)?,
+        };
+        let stat = rustix::fs::fstat(&file).map_err(|errno| binding(errno.into()))?;
+        // The table has inode numbers of 32 bits, and on some file systems another device than stat: the inode alone decides.
+        match diag::file_of(socket.as_fd()) {
+            Some(bound) if bound.ino as u32 != stat.st_ino as u32 => Err(lost()),
+            _ => Ok(file),
+        }
+    }
+}
+
+/// A path that leads to an open descriptor's file, whatever its name is.
+pub(crate) fn descriptor_path(fd: &impl AsFd) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd()))
+}
+
+fn open_directory(path: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(rustix::fs::openat(CWD, path, flags, Mode::empty())?)
+}
+
+/// Makes the directories that are missing above `path`, each with exactly `mode`.
+pub(crate) fn create_parents(path: &Path, mode: u32) -> io::Result<()> {
+    let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) else { return Ok(()) };
+    match create_directory(parent, Mode::from_raw_mode(mode)) {
+        Err(Errno::NOENT) => {
+            create_parents(parent, mode)?;
+            // Once more and not again: behind a symbolic link to nothing it stays missing.
+            Ok(create_directory(parent, Mode::from_raw_mode(mode))?)
+        }
+        result => Ok(result?),
+    }
+}
+
+fn create_directory(path: &Path, mode: Mode) -> rustix::io::Result<()> {
+    match rustix::fs::mkdirat(CWD, path, mode) {
+        Err(Errno::EXIST) => return Ok(()),
+        result => result?,
+    }
+    // Only widened to what was asked for, where the umask has cut something; and no link that took its place is followed.
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let directory = rustix::fs::openat(CWD, path, flags, Mode::empty())?;
+    rustix::fs::chmodat(CWD, descriptor_path(&directory), mode, AtFlags::empty())
+}
+
+/// A hash that is the same in every process and version: names of files depend on it.
+fn fnv1a(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn siblings_always_fit_and_differ() {
+        let place = |name: String| Place::open(&Path::new("/tmp").join(name)).unwrap();
+        assert_eq!(place("a".into()).sibling(".lock"), ".a.lock");
+        let long = [place("x".repeat(255)), place("x".repeat(254) + "y")].map(|place| place.sibling(".lock"));
+        assert!(long.iter().all(|name| name.len() <= 255));
+        assert_ne!(long[0], long[1]);
+    }
+
+    #[test]
+    fn a_directory_is_no_place_for_a_socket() {
+        assert_eq!(Place::open(Path::new("/")).unwrap_err().kind(), ErrorKind::InvalidAddress);
+        assert_eq!(Place::open(Path::new("/tmp/..")).unwrap_err().kind(), ErrorKind::InvalidAddress);
+    }
+}

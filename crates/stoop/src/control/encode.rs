@@ -1,0 +1,73 @@
+//! Writing control messages.
+
+use std::fmt;
+
+use super::{Credentials, HEADER_BYTES, space};
+
+/// Writes control messages one after another into a buffer that the caller owns.
+pub struct Encoder<'a> {
+    room: &'a mut [u8],
+    used_bytes: usize,
+}
+
+impl<'a> Encoder<'a> {
+    /// Starts at the beginning of `room`.
+    pub fn new(room: &'a mut [u8]) -> Encoder<'a> {
+        Encoder { room, used_bytes: 0 }
+    }
+
+    /// Adds descriptors (`SCM_RIGHTS`). None at all adds nothing.
+    ///
+    /// # Errors
+    /// [`NoRoom`]; the buffer is as it was.
+    pub fn descriptors(&mut self, numbers: impl ExactSizeIterator<Item = i32>) -> Result<(), NoRoom> {
+        if numbers.len() == 0 {
+            return Ok(());
+        }
+        let data = self.message(libc::SCM_RIGHTS, numbers.len() * 4)?;
+        for (to, number) in data.chunks_exact_mut(4).zip(numbers) {
+            to.copy_from_slice(&number.to_ne_bytes());
+        }
+        Ok(())
+    }
+
+    /// Adds credentials (`SCM_CREDENTIALS`).
+    ///
+    /// # Errors
+    /// [`NoRoom`]; the buffer is as it was.
+    pub fn credentials(&mut self, credentials: Credentials) -> Result<(), NoRoom> {
+        self.message(libc::SCM_CREDENTIALS, Credentials::BYTES)?.copy_from_slice(&credentials.to_bytes());
+        Ok(())
+    }
+
+    /// What has been written.
+    pub fn finish(self) -> &'a [u8] {
+        &self.room[..self.used_bytes]
+    }
+
+    /// Writes a header and gives the room for its data; the padding behind it is zero.
+    fn message(&mut self, kind: i32, data_len_bytes: usize) -> Result<&mut [u8], NoRoom> {
+        let start = self.used_bytes;
+        let room = self.room.get_mut(start..start + space(data_len_bytes)).ok_or(NoRoom)?;
+        self.used_bytes += room.len();
+        let (header, data) = room.split_at_mut(HEADER_BYTES);
+        let (len, rest) = header.split_at_mut(size_of::<usize>());
+        len.copy_from_slice(&(HEADER_BYTES + data_len_bytes).to_ne_bytes());
+        rest[..4].copy_from_slice(&libc::SOL_SOCKET.to_ne_bytes());
+        rest[4..].copy_from_slice(&kind.to_ne_bytes());
+        data.fill(0);
+        Ok(&mut data[..data_len_bytes])
+    }
+}
+
+/// The buffer is too small for one more control message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoRoom;
+
+impl fmt::Display for NoRoom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("no room for one more control message")
+    }
+}
+
+impl std::error::Error for NoRoom {}

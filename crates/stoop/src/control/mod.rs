@@ -1,0 +1,139 @@
+//! Control messages: what travels beside the bytes (descriptors, credentials, pidfds, labels).
+//!
+//! A pure codec: no I/O, no descriptor is owned or closed here, nothing panics whatever the bytes. The system-call layer
+//! owns what arrives; [`crate::Received`] is what a program sees of it.
+
+mod decode;
+mod encode;
+
+pub use decode::{Item, decode};
+pub use encode::{Encoder, NoRoom};
+
+/// The most descriptors that one message can carry (K-FD-11).
+pub const DESCRIPTORS_MAX: usize = 253;
+
+/// A header: the message's length in the kernel's word, its level and its type.
+const HEADER_BYTES: usize = size_of::<usize>() + 2 * size_of::<i32>();
+
+/// Every control message starts at a multiple of this.
+const ALIGN_BYTES: usize = size_of::<usize>();
+
+/// `CMSG_SPACE`: the room that a control message with this many bytes of data takes.
+pub const fn space(data_len_bytes: usize) -> usize {
+    HEADER_BYTES + data_len_bytes.next_multiple_of(ALIGN_BYTES)
+}
+
+/// A process as it described itself to the kernel: of a message's sender, or what we send about ourselves.
+///
+/// The kernel checks what is sent: an ordinary process can name only itself (K-CRED-10).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Credentials {
+    /// Process id, as seen from the receiver's pid namespace; 0 where it has none there.
+    pub pid: i32,
+    /// User id, as seen from the receiver's user namespace.
+    pub uid: u32,
+    /// Group id, as seen from the receiver's user namespace.
+    pub gid: u32,
+}
+
+impl Credentials {
+    /// What this process is: its pid and its real user and group.
+    pub fn own() -> Credentials {
+        Credentials {
+            pid: rustix::process::getpid().as_raw_nonzero().get(),
+            uid: rustix::process::getuid().as_raw(),
+            gid: rustix::process::getgid().as_raw(),
+        }
+    }
+
+    /// Whether this names a process. For a message sent before the receiver asked for credentials the kernel fills in pid
+    /// 0 and the overflow user and group (K-CRED-8); a sender from another pid namespace has pid 0 and a user of its own.
+    pub fn is_known(self) -> bool {
+        const OVERFLOW_ID: u32 = 65534;
+        self.pid != 0 || (self.uid, self.gid) != (OVERFLOW_ID, OVERFLOW_ID)
+    }
+
+    const BYTES: usize = 12;
+
+    fn to_bytes(self) -> [u8; Self::BYTES] {
+        let mut bytes = [0; Self::BYTES];
+        bytes[..4].copy_from_slice(&self.pid.to_ne_bytes());
+        bytes[4..8].copy_from_slice(&self.uid.to_ne_bytes());
+        bytes[8..].copy_from_slice(&self.gid.to_ne_bytes());
+        bytes
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Option<Credentials> {
+        let word = |at: usize| bytes.get(at..at + 4)?.try_into().ok();
+        let credentials = Credentials {
+            pid: i32::from_ne_bytes(word(0)?),
+            uid: u32::from_ne_bytes(word(4)?),
+            gid: u32::from_ne_bytes(word(8)?),
+        };
+        (bytes.len() == Self::BYTES).then_some(credentials)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn space_is_header_and_padded_data() {
+        for len in 0..64 {
+            assert_eq!(space(len), 16 + len.div_ceil(8) * 8);
+        }
+    }
+
+    #[derive(Clone, Debug)]
+    enum Sent {
+        Descriptors(Vec<i32>),
+        Credentials(Credentials),
+    }
+
+    fn sent() -> impl Strategy<Value = Sent> {
+        prop_oneof![
+            proptest::collection::vec(0i32..1 << 20, 1..=DESCRIPTORS_MAX).prop_map(Sent::Descriptors),
+            (any::<i32>(), any::<u32>(), any::<u32>())
+                .prop_map(|(pid, uid, gid)| Sent::Credentials(Credentials { pid, uid, gid })),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_encoded_is_decoded(messages in proptest::collection::vec(sent(), 0..5)) {
+            let mut room = vec![0; 5 * space(DESCRIPTORS_MAX * 4)];
+            let mut encoder = Encoder::new(&mut room);
+            for message in &messages {
+                match message {
+                    Sent::Descriptors(fds) => encoder.descriptors(fds.iter().copied()).unwrap(),
+                    Sent::Credentials(credentials) => encoder.credentials(*credentials).unwrap(),
+                }
+            }
+            let mut items = decode(encoder.finish());
+            for message in messages {
+                match (message, items.next()) {
+                    (Sent::Descriptors(fds), Some(Item::Descriptors(got))) => prop_assert_eq!(fds, got.collect::<Vec<_>>()),
+                    (Sent::Credentials(sent), Some(Item::Credentials(got))) => prop_assert_eq!(sent, got),
+                    (message, got) => prop_assert!(false, "{:?} came back as {:?}", message, got),
+                }
+            }
+            prop_assert!(items.next().is_none());
+        }
+
+        #[test]
+        fn any_bytes_decode_without_panic_and_end(bytes in proptest::collection::vec(any::<u8>(), 0..512)) {
+            prop_assert!(decode(&bytes).count() <= bytes.len() / HEADER_BYTES + 1);
+        }
+
+        #[test]
+        fn no_room_is_refused_and_leaves_the_rest(room in 0usize..64, count in 1usize..20) {
+            let mut bytes = vec![0; room];
+            let mut encoder = Encoder::new(&mut bytes);
+            let fits = space(count * 4) <= room;
+            prop_assert_eq!(encoder.descriptors(0..count as i32).is_ok(), fits);
+            prop_assert_eq!(encoder.finish().is_empty(), !fits);
+        }
+    }
+}

@@ -1,0 +1,332 @@
+//! Whole messages without a connection.
+
+use std::io::{IoSlice, IoSliceMut};
+use std::ops::Deref;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixDatagram;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::bind::SocketFile;
+use crate::connect::ConnectTarget;
+use crate::control::Credentials;
+use crate::error::{Error, ErrorKind, Operation, Result};
+use crate::message::{Allow, Outgoing, Pending, Received};
+use crate::packet;
+use crate::socket::Socket;
+use crate::sys::{self, RawAddress};
+use crate::{Address, Bind, Connect, Kind, Policy, ToAddress};
+
+/// A datagram socket: each send is one message, received whole, in order, and never lost between the two ends (a full
+/// receiver makes the sender wait).
+///
+/// There is no end to see: when a receiver goes, its unread messages go with it and the next send says so; when a sender
+/// goes, the receiver is told nothing (K-DGRAM-11).
+///
+/// A client made by [`Datagram::connect`] or [`Datagram::unbound`] can be answered: it gets an abstract name from the kernel.
+/// A server made by [`Bind::datagram`] answers whoever wrote with [`Datagram::send_to`].
+///
+/// ```
+/// use stoop::{Bind, Datagram};
+/// # let directory = stoop_testkit::tempdir();
+/// # let path = directory.path().join("app.sock");
+/// let server = Bind::new(&path).datagram()?;
+/// let client = Datagram::connect(&path)?;
+/// client.send(b"ping")?;
+///
+/// let mut buffer = [0; 64];
+/// let (len, from) = server.recv_from(&mut buffer)?;
+/// server.send_to(&buffer[..len], &from)?;
+/// assert_eq!(client.recv(&mut buffer)?, 4);
+/// # Ok::<(), stoop::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Datagram {
+    // Fields drop in this order: the file goes while the socket still holds its inode.
+    file: Option<SocketFile>,
+    socket: Socket,
+    policy: Policy,
+    refused: AtomicU64,
+}
+
+impl Datagram {
+    /// A client of this address that can be answered. See [`Connect::datagram`].
+    ///
+    /// # Errors
+    /// As [`Connect::datagram`].
+    pub fn connect(address: impl ToAddress) -> Result<Datagram> {
+        Connect::new(address).datagram()
+    }
+
+    /// A client of nobody yet, bound to an abstract name that the kernel chooses, so that whoever gets a message from it can
+    /// answer (K-NAME-9).
+    ///
+    /// # Errors
+    /// [`ErrorKind::OutOfDescriptors`].
+    pub fn unbound() -> Result<Datagram> {
+        let failed = |cause| Error::system(Operation::Bind, cause).of_kind(Kind::Datagram);
+        let socket = Socket::new(Kind::Datagram).map_err(failed)?;
+        sys::bind(socket.as_fd(), &RawAddress::autobind()).map_err(failed)?;
+        Ok(Datagram::client(socket))
+    }
+
+    /// Two sockets connected to each other.
+    ///
+    /// # Errors
+    /// [`ErrorKind::OutOfDescriptors`].
+    pub fn pair() -> Result<(Datagram, Datagram)> {
+        let (one, other) = Socket::pair(Kind::Datagram)?;
+        Ok((Datagram::client(one), Datagram::client(other)))
+    }
+
+    /// Takes a descriptor from elsewhere, after asking the kernel whether it is a local datagram socket. A file that it is
+    /// bound to is left alone at the end.
+    ///
+    /// # Errors
+    /// [`ErrorKind::WrongKind`], [`ErrorKind::Unsupported`].
+    pub fn from_descriptor(fd: OwnedFd) -> Result<Datagram> {
+        Ok(Datagram::client(Socket::from_descriptor(fd)?.expect_kind(Kind::Datagram)?))
+    }
+
+    pub(crate) fn client(socket: Socket) -> Datagram {
+        Datagram { file: None, socket, policy: Policy::everyone(), refused: AtomicU64::new(0) }
+    }
+
+    /// A bound socket; with a policy that asks who sends, credentials come with each message.
+    pub(crate) fn server(socket: Socket, file: Option<SocketFile>, policy: Policy) -> Datagram {
+        Datagram { file, socket, policy, refused: AtomicU64::new(0) }
+    }
+
+    /// Another owner of the same socket. The file, where there is one, stays with the first.
+    ///
+    /// # Errors
+    /// [`ErrorKind::OutOfDescriptors`].
+    pub fn try_clone(&self) -> Result<Datagram> {
+        Ok(Datagram::server(self.socket.duplicate()?, None, self.policy.clone()))
+    }
+
+    /// Names the one receiver of [`Datagram::send`], and the one sender that may write to us: others get `EPERM` (K-DGRAM-9).
+    ///
+    /// # Errors
+    /// As [`Connect::datagram`].
+    pub fn connect_to(&self, address: impl ToAddress) -> Result<()> {
+        Connect::new(address).datagram_socket(&self.socket)
+    }
+
+    /// Sends one message to the receiver named by connecting. Waits while its queue is full (`net.unix.max_dgram_qlen`
+    /// messages and one, K-DGRAM-3) on a blocking socket; `EINTR` is retried.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Refused`], then [`ErrorKind::NotConnected`], once the receiver has gone (K-DGRAM-10);
+    /// [`ErrorKind::MessageTooLarge`], [`ErrorKind::WouldBlock`].
+    pub fn send(&self, message: &[u8]) -> Result<()> {
+        packet::send(&self.socket, message, None)
+    }
+
+    /// Sends one message to an address: a path, an abstract name, or whatever [`Datagram::recv_from`] gave. Waits as
+    /// [`Datagram::send`].
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`], [`ErrorKind::Refused`], [`ErrorKind::WrongKind`], [`ErrorKind::PermissionDenied`],
+    /// [`ErrorKind::NotPermitted`] where the receiver is connected to somebody else, [`ErrorKind::MessageTooLarge`],
+    /// [`ErrorKind::WouldBlock`], and [`ErrorKind::InvalidAddress`] for the unnamed address: that sender never bound and cannot
+    /// be answered (K-DGRAM-1).
+    pub fn send_to(&self, message: &[u8], to: &Address) -> Result<()> {
+        let target = self.target(to)?;
+        packet::send(&self.socket, message, Some(&target.raw)).map_err(|error| error.on(to))
+    }
+
+    /// Sends one message with descriptors or credentials beside it. As [`Datagram::send_to`] and [`Socket::send_with`].
+    ///
+    /// # Errors
+    /// Those of both.
+    pub fn send_to_with(&self, message: &[u8], to: &Address, outgoing: &Outgoing<'_>) -> Result<()> {
+        let target = self.target(to)?;
+        let sent = outgoing.send(&self.socket, &[IoSlice::new(message)], Some(&target.raw));
+        sent.map(drop).map_err(|error| error.on(to))
+    }
+
+    pub(crate) fn target(&self, to: &Address) -> Result<ConnectTarget> {
+        if to.is_unnamed() {
+            let detail = "the sender has no address: it never bound, or at a path too long to be told, so nothing can be sent back";
+            return Err(Error::new(Operation::Send, ErrorKind::InvalidAddress, detail));
+        }
+        ConnectTarget::new(to)
+            .map_err(|cause| Error::system(Operation::Send, cause).on(to).of_kind(Kind::Datagram))
+    }
+
+    /// Receives one message into `buffer` and returns its length; 0 is an empty message. Descriptors that come with it are
+    /// closed. Waits for one on a blocking socket; `EINTR` is retried.
+    ///
+    /// # Errors
+    /// [`ErrorKind::MessageTruncated`] where it does not fit: its start is in the buffer, the rest is lost;
+    /// [`Datagram::recv_vec`] never cuts. [`ErrorKind::WouldBlock`].
+    pub fn recv(&self, buffer: &mut [u8]) -> Result<usize> {
+        if !self.asks_senders() {
+            return packet::receive(&self.socket, buffer);
+        }
+        Ok(self.recv_with(&mut [IoSliceMut::new(buffer)], Allow::AND_DROP)?.len)
+    }
+
+    /// The same, with the sender's address: unnamed where the sender never bound.
+    ///
+    /// # Errors
+    /// As [`Datagram::recv`].
+    pub fn recv_from(&self, buffer: &mut [u8]) -> Result<(usize, Address)> {
+        if !self.asks_senders() {
+            let (len, from) = packet::receive_from(&self.socket, buffer)?;
+            return Ok((len, from.to_address()));
+        }
+        let received = self.recv_with(&mut [IoSliceMut::new(buffer)], Allow::AND_DROP)?;
+        Ok((received.len, received.from))
+    }
+
+    /// Receives one message with what came beside it. Messages that the policy refuses are dropped, their descriptors closed,
+    /// and counted by [`Datagram::refused`].
+    ///
+    /// # Errors
+    /// As [`Socket::recv_with`].
+    pub fn recv_with(&self, buffers: &mut [IoSliceMut<'_>], allow: Allow) -> Result<Received> {
+        loop {
+            if let Some(received) = self.receive_admitted(buffers, allow)? {
+                return Ok(received);
+            }
+        }
+    }
+
+    /// Receives one message, however long, with its sender's address.
+    ///
+    /// # Errors
+    /// As [`Datagram::recv`], but nothing is ever cut.
+    pub fn recv_vec(&self) -> Result<(Vec<u8>, Address)> {
+        let (message, received) = self.recv_vec_with(Allow::AND_DROP)?;
+        Ok((message, received.from))
+    }
+
+    /// Receives one message, however long, with what came beside it.
+    ///
+    /// # Errors
+    /// As [`Socket::recv_with`], but no bytes are ever cut.
+    pub fn recv_vec_with(&self, allow: Allow) -> Result<(Vec<u8>, Received)> {
+        loop {
+            let mut message = vec![0; self.next_len()?];
+            if let Some(received) = self.receive_admitted(&mut [IoSliceMut::new(&mut message)], allow)? {
+                message.truncate(received.len);
+                return Ok((message, received));
+            }
+        }
+    }
+
+    /// The next message, or `None` where the policy refuses its sender: nothing else of it is looked at then.
+    fn receive_admitted(&self, buffers: &mut [IoSliceMut<'_>], allow: Allow) -> Result<Option<Received>> {
+        let pending = Pending::receive(&self.socket, buffers)?;
+        if self.admits(pending.sender()) { pending.take(allow).map(Some) } else { Ok(None) }
+    }
+
+    /// Whether the policy has to know who sends.
+    pub(crate) fn asks_senders(&self) -> bool {
+        !self.policy.admits_everyone()
+    }
+
+    /// Asks the policy about a sender, and counts a refusal.
+    pub(crate) fn admits(&self, sender: Option<Credentials>) -> bool {
+        let admitted = self.policy.admits_sender(sender);
+        if !admitted {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+        }
+        admitted
+    }
+
+    /// Whose messages are received from the next one on. A policy that asks who sends makes credentials come with each message;
+    /// those that were sent before come without, and are refused.
+    ///
+    /// # Errors
+    /// Only what the kernel reports for a damaged descriptor.
+    pub fn set_policy(&mut self, policy: Policy) -> Result<()> {
+        crate::bind::apply_policy(&self.socket, &policy)?;
+        self.policy = policy;
+        Ok(())
+    }
+
+    /// How many messages the policy has refused.
+    pub fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
+
+    /// The length of the next message in bytes, waiting for it on a blocking socket; 0 is an empty message.
+    ///
+    /// # Errors
+    /// As [`Datagram::recv`].
+    pub fn next_len(&self) -> Result<usize> {
+        packet::next_len(&self.socket)
+    }
+
+    /// Reads the next message without taking it, and without asking the policy. Never brings descriptors in (K-FD-10).
+    ///
+    /// # Errors
+    /// As [`Datagram::recv`], but nothing is lost.
+    pub fn peek(&self, buffer: &mut [u8]) -> Result<usize> {
+        packet::peek(&self.socket, buffer)
+    }
+
+    /// Closes the socket, after taking its file away where that is still ours.
+    ///
+    /// # Errors
+    /// Where the file could not be removed; the socket is closed all the same. Dropping does the same in silence.
+    pub fn close(self) -> Result<()> {
+        self.file.map_or(Ok(()), SocketFile::release)
+    }
+
+    /// The file it is bound to, where it made one.
+    pub fn file(&self) -> Option<&SocketFile> {
+        self.file.as_ref()
+    }
+
+    /// The socket, and its file to be given up.
+    pub(crate) fn parts_mut(&mut self) -> (&Socket, &mut Option<SocketFile>) {
+        (&self.socket, &mut self.file)
+    }
+
+    /// Binds a client to an address of its own, removed afterwards. See [`Bind::datagram`].
+    ///
+    /// # Errors
+    /// As [`Bind::datagram`].
+    pub fn bind(address: impl ToAddress) -> Result<Datagram> {
+        Bind::new(address).datagram()
+    }
+}
+
+impl Deref for Datagram {
+    type Target = Socket;
+
+    fn deref(&self) -> &Socket {
+        &self.socket
+    }
+}
+
+impl AsFd for Datagram {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl From<Datagram> for OwnedFd {
+    /// Gives the descriptor away. The file, where there is one, is left for whoever uses the descriptor.
+    fn from(datagram: Datagram) -> OwnedFd {
+        if let Some(file) = datagram.file {
+            file.keep();
+        }
+        datagram.socket.into_fd()
+    }
+}
+
+impl From<Datagram> for UnixDatagram {
+    fn from(datagram: Datagram) -> UnixDatagram {
+        OwnedFd::from(datagram).into()
+    }
+}
+
+impl From<UnixDatagram> for Datagram {
+    fn from(datagram: UnixDatagram) -> Datagram {
+        Datagram::client(Socket::from_known(datagram.into(), Kind::Datagram))
+    }
+}

@@ -1,0 +1,463 @@
+//! The one error type: what was tried, on what, what the kernel said, and what that means for a local socket.
+//!
+//! Holds no I/O. Finding out *why* looks at the machine and lives in [`mod@crate::explain`].
+
+use std::fmt;
+use std::io;
+
+use crate::holder::Holder;
+use crate::{Address, AddressError, Kind};
+
+/// The result of this crate's operations.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What was being done when an [`Error`] came up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Operation {
+    /// Making a server's address: finding its place, binding, listening, publishing.
+    Bind,
+    /// Connecting, or naming the receiver of datagrams.
+    Connect,
+    /// Accepting a client.
+    Accept,
+    /// Sending bytes or a message.
+    Send,
+    /// Receiving bytes or a message.
+    Receive,
+    /// Reading or setting a property of a socket.
+    Configure,
+    /// Taking a server's address away again.
+    Release,
+    /// Taking sockets passed by a service manager.
+    Activate,
+    /// Telling a service manager something.
+    Notify,
+    /// Passing a listener to a successor, or taking it.
+    HandOver,
+}
+
+impl Operation {
+    /// The verb, and the word that joins it to an address.
+    fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Operation::Bind => ("bind", ""),
+            Operation::Connect => ("connect", " to"),
+            Operation::Accept => ("accept", " on"),
+            Operation::Send => ("send", " to"),
+            Operation::Receive => ("receive", " from"),
+            Operation::Configure => ("configure the socket", ""),
+            Operation::Release => ("release", ""),
+            Operation::Activate => ("take over passed sockets", ""),
+            Operation::Notify => ("notify the service manager", " at"),
+            Operation::HandOver => ("hand over", " at"),
+        }
+    }
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.words().0)
+    }
+}
+
+/// The class of an [`Error`], named for what it means on a local socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The text or path is no address.
+    InvalidAddress,
+    /// `ENOENT`: nothing at that path; no server has been started, or its file was removed.
+    NotFound,
+    /// `ECONNREFUSED`: the path exists and nobody listens behind it, or nobody has that abstract name.
+    Refused,
+    /// `EPROTOTYPE`: a socket of another kind lives there.
+    WrongKind,
+    /// `EACCES`: a directory on the way cannot be searched, or the socket (for a server: the directory) not written.
+    PermissionDenied,
+    /// `EPERM`: the receiver is connected to somebody else, the sender may not claim that identity, or a policy refuses.
+    NotPermitted,
+    /// `EADDRINUSE`: the path or the name is taken.
+    AddressInUse,
+    /// `EAGAIN` on a non-blocking socket: no room, or nothing there yet.
+    WouldBlock,
+    /// The time given has run out.
+    TimedOut,
+    /// `EMSGSIZE`, `ENOBUFS`: the message is larger than the sender's buffer allows.
+    MessageTooLarge,
+    /// The message was larger than the buffer it was received into; the rest of it is lost.
+    MessageTruncated,
+    /// Control messages were cut; the descriptors that came have been closed.
+    ControlTruncated,
+    /// More descriptors came than the receiver allowed; all have been closed.
+    SurplusDescriptors,
+    /// `ENOTCONN`: there is no peer.
+    NotConnected,
+    /// `EPIPE`, `ECONNRESET`: the peer has gone.
+    PeerGone,
+    /// `EINTR`: a signal came first.
+    Interrupted,
+    /// `EMFILE`, `ENFILE`: no descriptor is free in this process, or on this machine.
+    OutOfDescriptors,
+    /// `ENOBUFS`, `ENOMEM`: the kernel is short of memory.
+    OutOfMemory,
+    /// `ETOOMANYREFS`: too many descriptors of this user are in flight.
+    TooManyInFlight,
+    /// This kernel, or this kind of socket, cannot do it.
+    Unsupported,
+    /// The other side, or the environment, said something that makes no sense.
+    Protocol,
+    /// Anything else.
+    Other,
+}
+
+impl ErrorKind {
+    fn of(operation: Operation, errno: i32) -> ErrorKind {
+        match errno {
+            libc::ENOENT | libc::ENOTDIR => ErrorKind::NotFound,
+            libc::ECONNREFUSED => ErrorKind::Refused,
+            libc::EPROTOTYPE => ErrorKind::WrongKind,
+            libc::EACCES => ErrorKind::PermissionDenied,
+            libc::EPERM => ErrorKind::NotPermitted,
+            libc::EADDRINUSE | libc::EEXIST => ErrorKind::AddressInUse,
+            libc::EAGAIN => ErrorKind::WouldBlock,
+            libc::ETIMEDOUT => ErrorKind::TimedOut,
+            libc::EMSGSIZE => ErrorKind::MessageTooLarge,
+            libc::ENOBUFS if operation == Operation::Send => ErrorKind::MessageTooLarge,
+            libc::ENOTCONN | libc::EDESTADDRREQ => ErrorKind::NotConnected,
+            libc::EPIPE | libc::ECONNRESET => ErrorKind::PeerGone,
+            libc::EINTR => ErrorKind::Interrupted,
+            libc::EMFILE | libc::ENFILE => ErrorKind::OutOfDescriptors,
+            libc::ENOBUFS | libc::ENOMEM => ErrorKind::OutOfMemory,
+            libc::ETOOMANYREFS => ErrorKind::TooManyInFlight,
+            libc::ENAMETOOLONG => ErrorKind::InvalidAddress,
+            libc::ENOPROTOOPT | libc::EOPNOTSUPP | libc::ENOSYS | libc::EAFNOSUPPORT => {
+                ErrorKind::Unsupported
+            }
+            _ => ErrorKind::Other,
+        }
+    }
+}
+
+/// What went wrong.
+///
+/// The text is one lower-case line: operation, subject in quotes, what is known. [`Error::explain`] looks at the machine
+/// for the cause and the next step.
+///
+/// ```
+/// let error = stoop::Stream::connect("/nowhere/app.sock").unwrap_err();
+/// assert!(error.is_not_found());
+/// assert_eq!(error.to_string(), "cannot connect to '/nowhere/app.sock': no such file or directory (ENOENT)");
+/// ```
+pub struct Error(Box<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    operation: Operation,
+    kind: ErrorKind,
+    subject: Option<Address>,
+    socket_kind: Option<Kind>,
+    detail: Option<String>,
+    received_bytes: Option<usize>,
+    holder: Option<Holder>,
+    cause: Option<io::Error>,
+}
+
+impl Error {
+    /// An error with a meaning of its own.
+    pub(crate) fn new(operation: Operation, kind: ErrorKind, detail: impl Into<String>) -> Error {
+        Error(Box::new(Inner {
+            operation,
+            kind,
+            subject: None,
+            socket_kind: None,
+            detail: Some(detail.into()),
+            received_bytes: None,
+            holder: None,
+            cause: None,
+        }))
+    }
+
+    /// An error that the system reported.
+    pub(crate) fn system(operation: Operation, cause: io::Error) -> Error {
+        let kind = match cause.raw_os_error() {
+            Some(errno) => ErrorKind::of(operation, errno),
+            None if cause.kind() == io::ErrorKind::TimedOut => ErrorKind::TimedOut,
+            None => ErrorKind::Other,
+        };
+        Error(Box::new(Inner {
+            operation,
+            kind,
+            subject: None,
+            socket_kind: None,
+            detail: None,
+            received_bytes: None,
+            holder: None,
+            cause: Some(cause),
+        }))
+    }
+
+    /// An address that is none.
+    pub(crate) fn address(operation: Operation, error: &AddressError) -> Error {
+        Error::new(operation, ErrorKind::InvalidAddress, error.to_string())
+    }
+
+    /// The same error, about this address: for callers who know what a connected socket is connected to.
+    pub fn on(mut self, subject: &Address) -> Error {
+        self.0.subject = Some(subject.clone());
+        self
+    }
+
+    /// The same error, come up as a step of a larger operation.
+    pub(crate) fn during(mut self, operation: Operation) -> Error {
+        self.0.operation = operation;
+        self
+    }
+
+    /// The same error, come up while a file was being given up.
+    pub(crate) fn during_release(mut self, path: &std::path::Path) -> Error {
+        self.0.operation = Operation::Release;
+        self.0.subject = Address::path(path).ok();
+        self
+    }
+
+    pub(crate) fn of_kind(mut self, kind: Kind) -> Error {
+        self.0.socket_kind = Some(kind);
+        self
+    }
+
+    pub(crate) fn with_kind(mut self, kind: ErrorKind) -> Error {
+        self.0.kind = kind;
+        self
+    }
+
+    pub(crate) fn with_detail(mut self, detail: impl Into<String>) -> Error {
+        self.0.detail = Some(detail.into());
+        self
+    }
+
+    pub(crate) fn with_holder(mut self, holder: Holder) -> Error {
+        self.0.holder = Some(holder);
+        self
+    }
+
+    pub(crate) fn with_received(mut self, len_bytes: usize) -> Error {
+        self.0.received_bytes = Some(len_bytes);
+        self
+    }
+
+    /// What was being done.
+    pub fn operation(&self) -> Operation {
+        self.0.operation
+    }
+
+    /// The class of the error.
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind
+    }
+
+    /// The address it was about, where there is one.
+    pub fn subject(&self) -> Option<&Address> {
+        self.0.subject.as_ref()
+    }
+
+    /// The kind of the socket it was tried with, where that matters.
+    pub fn socket_kind(&self) -> Option<Kind> {
+        self.0.socket_kind
+    }
+
+    /// The kernel's error number, where the kernel reported one.
+    pub fn errno(&self) -> Option<i32> {
+        self.0.cause.as_ref().and_then(io::Error::raw_os_error)
+    }
+
+    /// The symbol of [`Error::errno`], such as `ECONNREFUSED`.
+    pub fn errno_symbol(&self) -> Option<&'static str> {
+        self.errno().and_then(symbol)
+    }
+
+    /// What is known beyond the class, in words.
+    pub fn detail(&self) -> Option<&str> {
+        self.0.detail.as_deref()
+    }
+
+    /// How many bytes arrived in the buffer all the same, where a receive failed for what came beside them.
+    pub fn received_bytes(&self) -> Option<usize> {
+        self.0.received_bytes
+    }
+
+    /// Who holds the address, where a bind found it taken.
+    pub fn holder(&self) -> Option<&Holder> {
+        self.0.holder.as_ref()
+    }
+
+    /// Nothing at that path (`ENOENT`, `ENOTDIR`).
+    pub fn is_not_found(&self) -> bool {
+        self.kind() == ErrorKind::NotFound
+    }
+
+    /// Nobody listens there (`ECONNREFUSED`).
+    pub fn is_refused(&self) -> bool {
+        self.kind() == ErrorKind::Refused
+    }
+
+    /// A socket of another kind lives there (`EPROTOTYPE`).
+    pub fn is_wrong_kind(&self) -> bool {
+        self.kind() == ErrorKind::WrongKind
+    }
+
+    /// The file system's permissions, or a policy, stand in the way (`EACCES`, `EPERM`).
+    pub fn is_permission(&self) -> bool {
+        matches!(self.kind(), ErrorKind::PermissionDenied | ErrorKind::NotPermitted)
+    }
+
+    /// The address is taken (`EADDRINUSE`).
+    pub fn is_in_use(&self) -> bool {
+        self.kind() == ErrorKind::AddressInUse
+    }
+
+    /// It would have to wait, and the socket does not block (`EAGAIN`).
+    pub fn is_would_block(&self) -> bool {
+        self.kind() == ErrorKind::WouldBlock
+    }
+
+    /// The time given has run out.
+    pub fn is_timed_out(&self) -> bool {
+        self.kind() == ErrorKind::TimedOut
+    }
+
+    /// The peer has gone, or there is none (`EPIPE`, `ECONNRESET`, `ENOTCONN`).
+    pub fn is_peer_gone(&self) -> bool {
+        matches!(self.kind(), ErrorKind::PeerGone | ErrorKind::NotConnected)
+    }
+
+    /// Something of the message was cut: bytes, or what came beside them.
+    pub fn is_truncated(&self) -> bool {
+        matches!(self.kind(), ErrorKind::MessageTruncated | ErrorKind::ControlTruncated)
+    }
+
+    /// No descriptor or memory is free now; it may work later.
+    pub fn is_exhausted(&self) -> bool {
+        matches!(
+            self.kind(),
+            ErrorKind::OutOfDescriptors | ErrorKind::OutOfMemory | ErrorKind::TooManyInFlight
+        )
+    }
+
+    /// This kernel or this kind of socket cannot do it.
+    pub fn is_unsupported(&self) -> bool {
+        self.kind() == ErrorKind::Unsupported
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot {}", self.0.operation)?;
+        if let Some(subject) = &self.0.subject {
+            write!(f, "{} '{subject}'", self.0.operation.words().1)?;
+        }
+        match (&self.0.detail, &self.0.cause) {
+            (Some(detail), _) => write!(f, ": {detail}")?,
+            (None, Some(cause)) => write!(f, ": {}", words(cause))?,
+            (None, None) => {}
+        }
+        match self.errno_symbol() {
+            Some(symbol) => write!(f, " ({symbol})"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The system's words for an error, as a fragment: lower case, without the number that the standard library adds.
+fn words(cause: &io::Error) -> String {
+    let text = cause.to_string();
+    let text = text.split(" (os error").next().unwrap_or(&text);
+    let mut characters = text.chars();
+    characters.next().map(|first| first.to_lowercase().chain(characters).collect()).unwrap_or_default()
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.cause.as_ref().map(|cause| cause as _)
+    }
+}
+
+impl From<Error> for io::Error {
+    fn from(error: Error) -> io::Error {
+        let kind = match error.kind() {
+            ErrorKind::InvalidAddress => io::ErrorKind::InvalidInput,
+            ErrorKind::NotFound => io::ErrorKind::NotFound,
+            ErrorKind::Refused => io::ErrorKind::ConnectionRefused,
+            ErrorKind::PermissionDenied | ErrorKind::NotPermitted => io::ErrorKind::PermissionDenied,
+            ErrorKind::AddressInUse => io::ErrorKind::AddrInUse,
+            ErrorKind::WouldBlock => io::ErrorKind::WouldBlock,
+            ErrorKind::TimedOut => io::ErrorKind::TimedOut,
+            ErrorKind::NotConnected => io::ErrorKind::NotConnected,
+            ErrorKind::PeerGone => io::ErrorKind::BrokenPipe,
+            ErrorKind::Interrupted => io::ErrorKind::Interrupted,
+            ErrorKind::OutOfMemory => io::ErrorKind::OutOfMemory,
+            ErrorKind::Unsupported => io::ErrorKind::Unsupported,
+            ErrorKind::MessageTruncated | ErrorKind::ControlTruncated | ErrorKind::Protocol => {
+                io::ErrorKind::InvalidData
+            }
+            _ => io::ErrorKind::Other,
+        };
+        io::Error::new(kind, error)
+    }
+}
+
+/// The symbols of the errors that local sockets give, and the files behind them.
+fn symbol(errno: i32) -> Option<&'static str> {
+    macro_rules! table {
+        ($($name:ident)*) => {
+            match errno { $(libc::$name => Some(stringify!($name)),)* _ => None }
+        };
+    }
+    table! {
+        EPERM ENOENT EINTR EIO ENXIO EBADF EAGAIN ENOMEM EACCES EFAULT EBUSY EEXIST EXDEV ENODEV ENOTDIR EISDIR EINVAL
+        ENFILE EMFILE ENOTTY ETXTBSY EFBIG ENOSPC EROFS EMLINK EPIPE ERANGE EDEADLK ENAMETOOLONG ENOSYS ENOTEMPTY ELOOP
+        EPROTO EOVERFLOW ENOTSOCK EDESTADDRREQ EMSGSIZE EPROTOTYPE ENOPROTOOPT EPROTONOSUPPORT ESOCKTNOSUPPORT EOPNOTSUPP
+        EAFNOSUPPORT EADDRINUSE EADDRNOTAVAIL ECONNABORTED ECONNRESET ENOBUFS EISCONN ENOTCONN ESHUTDOWN ETOOMANYREFS
+        ETIMEDOUT ECONNREFUSED EALREADY EINPROGRESS ESTALE EDQUOT ESRCH
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_has_operation_subject_words_and_symbol() {
+        let subject = Address::parse("/run/a%0Ab").unwrap();
+        let error =
+            Error::system(Operation::Bind, io::Error::from_raw_os_error(libc::EADDRINUSE)).on(&subject);
+        assert_eq!(error.to_string(), "cannot bind '/run/a%0Ab': address already in use (EADDRINUSE)");
+        assert_eq!(io::Error::from(error).kind(), io::ErrorKind::AddrInUse);
+    }
+
+    #[test]
+    fn every_errno_that_matters_has_a_class_and_a_symbol() {
+        for (errno, kind, symbol) in [
+            (libc::ECONNREFUSED, ErrorKind::Refused, "ECONNREFUSED"),
+            (libc::ENOENT, ErrorKind::NotFound, "ENOENT"),
+            (libc::EACCES, ErrorKind::PermissionDenied, "EACCES"),
+            (libc::EPROTOTYPE, ErrorKind::WrongKind, "EPROTOTYPE"),
+            (libc::EAGAIN, ErrorKind::WouldBlock, "EAGAIN"),
+            (libc::EMSGSIZE, ErrorKind::MessageTooLarge, "EMSGSIZE"),
+            (libc::EADDRINUSE, ErrorKind::AddressInUse, "EADDRINUSE"),
+            (libc::EPERM, ErrorKind::NotPermitted, "EPERM"),
+            (libc::ENOTCONN, ErrorKind::NotConnected, "ENOTCONN"),
+        ] {
+            let error = Error::system(Operation::Connect, io::Error::from_raw_os_error(errno));
+            assert_eq!((error.kind(), error.errno_symbol()), (kind, Some(symbol)));
+        }
+        let error = Error::system(Operation::Send, io::Error::from_raw_os_error(libc::ENOBUFS));
+        assert_eq!(error.kind(), ErrorKind::MessageTooLarge);
+    }
+}

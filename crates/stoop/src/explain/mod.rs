@@ -1,0 +1,53 @@
+//! Why an operation failed: the machine is looked at, after the fact, for the cause and the next step.
+//!
+//! Nothing here is on the way of an operation that works. What is seen is the state *now*; where that no longer fits the
+//! error, the explanation says so. Reads the file system, `/proc` and the kernel's table; changes nothing and connects to no
+//! server.
+
+mod path;
+mod rules;
+mod shell;
+mod users;
+
+use crate::error::Error;
+
+/// Why an operation failed, in parts that a program may show as it likes.
+///
+/// ```
+/// let error = stoop::Stream::connect("/nowhere/app.sock").unwrap_err();
+/// let explanation = error.explain();
+/// assert_eq!(explanation.why, "the directory '/nowhere' does not exist");
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Explanation {
+    /// The cause, in one sentence without a full stop.
+    pub why: String,
+    /// What was seen that says so, a line each.
+    pub seen: Vec<String>,
+    /// What to do about it: commands that can be run, each perhaps with a `# comment`.
+    pub next: Vec<String>,
+}
+
+impl Explanation {
+    fn because(why: impl Into<String>) -> Explanation {
+        Explanation { why: why.into(), ..Explanation::default() }
+    }
+
+    fn seen(mut self, what: impl Into<String>) -> Explanation {
+        self.seen.push(what.into());
+        self
+    }
+
+    fn next(mut self, command: impl Into<String>) -> Explanation {
+        self.next.push(command.into());
+        self
+    }
+}
+
+impl Error {
+    /// Looks at the machine for the cause of this error. Takes some milliseconds; blocks only on the file system.
+    pub fn explain(&self) -> Explanation {
+        rules::explain(self)
+    }
+}

@@ -1,0 +1,87 @@
+//! Where on a path the kernel stops, in the kernel's own order: each component is looked up from the root on.
+
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Access, AtFlags, CWD, FileType, Stat};
+use rustix::io::Errno;
+
+use super::users;
+use crate::escaped;
+use std::os::unix::ffi::OsStrExt;
+
+/// How far a lookup came.
+pub(super) enum Lookup {
+    /// All the way, to this file (behind symbolic links).
+    Found(Stat),
+    /// This component is not there.
+    Missing(PathBuf),
+    /// This component is a symbolic link to something that is not there.
+    Dangling(PathBuf),
+    /// This component should be a directory and is not.
+    NotADirectory(PathBuf),
+    /// This directory may not be searched by us.
+    NoSearch(PathBuf),
+    /// Something else stopped it.
+    Other(PathBuf, Errno),
+}
+
+pub(super) fn look_up(path: &Path) -> Lookup {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let mut last = None;
+    let mut components: Vec<&Path> = path.ancestors().collect();
+    components.reverse();
+    for component in components {
+        match rustix::fs::stat(component) {
+            Ok(stat) => last = Some(stat),
+            Err(errno) => return stopped(component, errno),
+        }
+    }
+    last.map_or_else(|| Lookup::Missing(path), Lookup::Found)
+}
+
+fn stopped(component: &Path, errno: Errno) -> Lookup {
+    let parent = component.parent().unwrap_or(component).to_owned();
+    match errno {
+        Errno::NOENT if rustix::fs::lstat(component).is_ok() => Lookup::Dangling(component.to_owned()),
+        Errno::NOENT => Lookup::Missing(component.to_owned()),
+        Errno::NOTDIR => Lookup::NotADirectory(parent),
+        Errno::ACCESS => Lookup::NoSearch(parent),
+        errno => Lookup::Other(component.to_owned(), errno),
+    }
+}
+
+/// Whether our effective ids may write to it.
+pub(super) fn may_write(path: &Path) -> bool {
+    rustix::fs::accessat(CWD, path, Access::WRITE_OK, AtFlags::EACCESS).is_ok()
+}
+
+/// What a file is, in words.
+pub(super) fn kind_of(stat: &Stat) -> &'static str {
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => "a regular file",
+        FileType::Directory => "a directory",
+        FileType::Socket => "a socket",
+        FileType::Fifo => "a FIFO",
+        FileType::Symlink => "a symbolic link",
+        _ => "a device",
+    }
+}
+
+/// Mode and owner, as in a listing: `'/run/app.sock' has mode 0660, owner root, group app`.
+pub(super) fn permissions(path: &Path) -> String {
+    let shown = quoted(path);
+    match rustix::fs::stat(path) {
+        Ok(stat) => format!(
+            "{shown} has mode {:04o}, owner {}, group {}",
+            stat.st_mode & 0o7777,
+            users::user(stat.st_uid),
+            users::group(stat.st_gid)
+        ),
+        Err(_) => format!("{shown} cannot be looked at by us"),
+    }
+}
+
+/// A path in quotes, safe to print.
+pub(super) fn quoted(path: &Path) -> String {
+    format!("'{}'", escaped(path.as_os_str().as_bytes()))
+}

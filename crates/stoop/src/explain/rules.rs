@@ -1,0 +1,470 @@
+//! From an error to its cause: one function for each class, each looking at no more than it needs.
+
+use std::path::Path;
+
+use rustix::fs::{CWD, FileType, Mode, OFlags, Stat};
+
+use super::path::{Lookup, kind_of, look_up, may_write, permissions, quoted};
+use super::{Explanation, shell, users};
+use crate::bind::is_alive;
+use crate::diag::{self, DiagSocket};
+use crate::error::{Error, ErrorKind, Operation};
+use crate::file_id::FileId;
+use crate::holder::{Holder, command_of, owner_of};
+use crate::{Address, Kind};
+
+pub(super) fn explain(error: &Error) -> Explanation {
+    let Some(address) = error.subject() else { return without_address(error) };
+    match (error.operation(), error.kind()) {
+        (_, ErrorKind::InvalidAddress) => invalid_address(error),
+        (Operation::Bind, ErrorKind::AddressInUse) => taken(error, address),
+        (Operation::Bind, ErrorKind::NotFound) => no_directory(address),
+        (Operation::Bind, ErrorKind::PermissionDenied) => may_not_bind(address),
+        (_, ErrorKind::NotFound) => not_found(address),
+        (_, ErrorKind::Refused) => refused(error, address),
+        (_, ErrorKind::WrongKind) => wrong_kind(error, address),
+        (_, ErrorKind::PermissionDenied) => may_not_connect(address),
+        (Operation::Connect, ErrorKind::TimedOut | ErrorKind::WouldBlock) => backlog_full(address),
+        (Operation::Connect | Operation::Send, ErrorKind::NotPermitted) => not_permitted(address),
+        (Operation::Send, ErrorKind::WouldBlock) => queue_full(address),
+        _ => without_address(error),
+    }
+}
+
+/// Classes that explain themselves.
+fn without_address(error: &Error) -> Explanation {
+    let because = |why: &str| Explanation::because(why);
+    match error.kind() {
+        ErrorKind::MessageTooLarge => because("one message must fit into the sender's send buffer")
+            .next("cat /proc/sys/net/core/wmem_max    # the most that a program may ask for; or send it as a stream"),
+        ErrorKind::MessageTruncated => because("the receiver's buffer was smaller than the message"),
+        ErrorKind::NotConnected => because("the socket has no peer: it never had one, or its peer has gone"),
+        ErrorKind::PeerGone if error.errno() == Some(libc::ECONNRESET) => {
+            because("the peer closed, or ended, before it had read all that we sent; or its server ended before accepting us")
+        }
+        ErrorKind::PeerGone => because("the peer closed the connection, ended, or reads no more"),
+        ErrorKind::OutOfDescriptors => because("no descriptor is free in this process or on this machine")
+            .next("ulimit -n    # the limit of this shell; raise it with: ulimit -n 65536"),
+        ErrorKind::TooManyInFlight => {
+            because("this user has too many descriptors in messages that nobody has received yet")
+        }
+        ErrorKind::NotPermitted => {
+            because(error.detail().unwrap_or("the kernel does not permit it"))
+                .seen(format!("we are {}", users::ourselves()))
+        }
+        ErrorKind::InvalidAddress => invalid_address(error),
+        _ => error.detail().map_or_else(|| because(&error.to_string()), because),
+    }
+}
+
+fn invalid_address(error: &Error) -> Explanation {
+    Explanation::because(error.detail().unwrap_or("this is not the address of a local socket"))
+        .next("stoop --help    # how addresses are written")
+}
+
+fn taken(error: &Error, address: &Address) -> Explanation {
+    let at = shell::address(address);
+    let Some(holder) = error.holder() else {
+        let explanation =
+            Explanation::because("only a stale socket file, and one that is ours, makes way for a server");
+        let Some(path) = address.as_path() else { return explanation };
+        return explanation.seen(permissions(path)).next(format!("ls -ld {}", shell::path(path)));
+    };
+    let explanation = Explanation::because("a live server has that address").seen(holder.to_string());
+    let explanation = explanation.next(format!("stoop connect {at}    # talk to it"));
+    match address.as_path() {
+        Some(_) => explanation
+            .next(format!("stoop serve {at} --replace    # take the name over, refusing no client")),
+        None => explanation,
+    }
+}
+
+/// A lookup that stopped before its end, in words; `None` where it reached the end.
+fn stopped(lookup: &Lookup) -> Option<Explanation> {
+    let because = Explanation::because;
+    Some(match lookup {
+        Lookup::Found(_) => return None,
+        Lookup::Missing(path) => because(format!("the directory {} does not exist", quoted(path)))
+            .next(format!("mkdir -p {}", shell::path(path))),
+        Lookup::Dangling(path) => {
+            because(format!("{} is a symbolic link to something that does not exist", quoted(path)))
+                .next(format!("readlink -f {}", shell::path(path)))
+        }
+        Lookup::NotADirectory(path) => because(format!("{} is not a directory", quoted(path)))
+            .next(format!("ls -ld {}", shell::path(path))),
+        Lookup::NoSearch(path) => {
+            because(format!("the directory {} may not be searched by us", quoted(path)))
+                .seen(permissions(path))
+                .seen(format!("we are {}", users::ourselves()))
+                .next(format!(
+                    "namei -l {}    # every component's permissions; 'x' is what is missing",
+                    shell::path(path)
+                ))
+        }
+        Lookup::Other(path, errno) => because(format!("{} cannot be looked up: {errno}", quoted(path))),
+    })
+}
+
+fn not_found(address: &Address) -> Explanation {
+    let Some(path) = address.as_path() else { return now_fine(address) };
+    let lookup = look_up(path);
+    if let Lookup::Missing(missing) = &lookup
+        && std::path::absolute(path).is_ok_and(|path| path == *missing)
+    {
+        return missing_file(address, path);
+    }
+    stopped(&lookup).unwrap_or_else(|| now_fine(address))
+}
+
+fn missing_file(address: &Address, path: &Path) -> Explanation {
+    let at = shell::address(address);
+    let name = std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str());
+    let orphan =
+        diag::all().into_iter().find(|socket| socket.name == name && (socket.listening || socket.peer == 0));
+    if let Some(orphan) = orphan.filter(|socket| socket.file.is_some()) {
+        return Explanation::because(
+            "its server is alive, but the file was removed: nobody can reach it any more",
+        )
+        .seen(holder_words(&orphan))
+        .next("# restart that server: it makes its file anew".to_string());
+    }
+    Explanation::because(
+        "no server has made this file: none has been started, or it has ended and removed it",
+    )
+    .seen(format!(
+        "the directory is there, and {} is not in it",
+        quoted(path.file_name().map_or(path, Path::new))
+    ))
+    .next(format!("stoop serve {at}    # start one"))
+    .next(format!("stoop connect {at} --wait 10s    # or wait until one starts"))
+}
+
+fn refused(error: &Error, address: &Address) -> Explanation {
+    match address.as_path() {
+        Some(path) => refused_path(address, path),
+        None => refused_name(error, address),
+    }
+}
+
+fn refused_path(address: &Address, path: &Path) -> Explanation {
+    let at = shell::address(address);
+    let lookup = look_up(path);
+    let Lookup::Found(stat) = lookup else { return stopped(&lookup).unwrap_or_else(|| now_fine(address)) };
+    if FileType::from_raw_mode(stat.st_mode) != FileType::Socket {
+        return Explanation::because(format!("it is {}, not a socket", kind_of(&stat)))
+            .seen(permissions(path))
+            .next(format!("ls -ld {}", shell::path(path)));
+    }
+    let alive = open_path(path).and_then(|file| is_alive(&file).ok());
+    let bound = diag::bound_to(FileId::of(&stat));
+    match (alive, bound.first()) {
+        (Some(false), _) => Explanation::because("the file is a socket, but no process is behind it (stale)")
+            .seen(format!("no socket in the kernel's table is bound to {}", inode(&stat)))
+            .next(format!("stoop serve {at}    # replaces a stale socket safely")),
+        (_, Some(socket)) if socket.shutdown & 1 != 0 => {
+            Explanation::because("its server has shut the listener down and takes no more clients")
+                .seen(holder_words(socket))
+        }
+        (_, Some(socket)) if socket.kind.is_some_and(Kind::is_connected) && !socket.listening => {
+            Explanation::because("a process has bound the socket, but does not listen on it (yet)")
+                .seen(holder_words(socket))
+                .next(format!("stoop connect {at} --wait 10s    # wait until it listens"))
+        }
+        (Some(true), None) => Explanation::because(
+            "a process in another network namespace has bound the socket, but does not listen on it",
+        )
+        .seen(format!("a socket is bound to {}, and not one of this network namespace", inode(&stat))),
+        _ => now_fine(address),
+    }
+}
+
+fn refused_name(error: &Error, address: &Address) -> Explanation {
+    let at = shell::address(address);
+    let name = address.as_abstract().unwrap_or_default();
+    if let Some(other) = diag::named(name).first() {
+        return match other.kind {
+            Some(kind) if Some(kind) != error.socket_kind() => Explanation::because(format!(
+                "that name belongs to a {kind} socket; abstract names are looked up by kind"
+            ))
+            .seen(holder_words(other))
+            .next(format!("stoop connect {}:{at}", kind.word())),
+            _ => Explanation::because("the socket of that name does not listen").seen(holder_words(other)),
+        };
+    }
+    let explanation = Explanation::because("no socket in this network namespace has that abstract name");
+    let trimmed = |name: &[u8]| name.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
+    let near = diag::all().into_iter().find(|socket| {
+        socket.name.strip_prefix(b"\0").is_some_and(|other| other[..trimmed(other)] == name[..trimmed(name)])
+    });
+    match near {
+        Some(near) => {
+            let near = Address::abstract_name(&near.name[1..])
+                .map_or_else(|_| String::new(), |near| near.to_string());
+            explanation
+                .seen(format!("'{near}' differs only in NUL bytes at its end, and every byte counts"))
+                .next(format!("stoop connect {near}"))
+        }
+        None => explanation.next(format!("stoop serve {at}    # start a server there")),
+    }
+}
+
+fn wrong_kind(error: &Error, address: &Address) -> Explanation {
+    let asked = error.socket_kind().map_or("this", |kind| match kind {
+        Kind::Stream => "a stream",
+        Kind::Datagram => "a datagram",
+        Kind::SeqPacket => "a seqpacket",
+    });
+    let found = address
+        .as_path()
+        .and_then(|path| rustix::fs::stat(path).ok())
+        .map(|stat| diag::bound_to(FileId::of(&stat)))
+        .and_then(|bound| bound.into_iter().next());
+    let Some((found, kind)) = found.and_then(|socket| socket.kind.map(|kind| (socket, kind))) else {
+        return Explanation::because(format!("the socket there is of another kind than {asked} socket"))
+            .next(format!("stoop connect {}    # finds the kind by itself", shell::address(address)));
+    };
+    Explanation::because(format!(
+        "the socket there is a {kind} socket, and this was tried with {asked} socket"
+    ))
+    .seen(holder_words(&found))
+    .next(format!("stoop connect {} --kind {}", shell::address(address), kind.word()))
+}
+
+fn may_not_connect(address: &Address) -> Explanation {
+    let Some(path) = address.as_path() else { return now_fine(address) };
+    let lookup = look_up(path);
+    if let Some(explanation) = stopped(&lookup) {
+        return explanation;
+    }
+    if may_write(path) {
+        return now_fine(address);
+    }
+    Explanation::because("connecting takes write permission on the socket, and we have none")
+        .seen(permissions(path))
+        .seen(format!("we are {}", users::ourselves()))
+        .next(format!("chmod o+w {}    # as its owner; or join its group, or use sudo", shell::path(path)))
+}
+
+fn may_not_bind(address: &Address) -> Explanation {
+    let Some(path) = address.as_path() else { return now_fine(address) };
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let directory = absolute.parent().unwrap_or(Path::new("/"));
+    let lookup = look_up(directory);
+    if let Some(explanation) = stopped(&lookup) {
+        return explanation;
+    }
+    if may_write(directory) {
+        return Explanation::because(
+            "the directory may be written, but what is under that name may not be changed by us",
+        )
+        .seen(permissions(&absolute))
+        .seen(format!("we are {}", users::ourselves()));
+    }
+    Explanation::because(format!(
+        "making a socket takes write permission on the directory {}",
+        quoted(directory)
+    ))
+    .seen(permissions(directory))
+    .seen(format!("we are {}", users::ourselves()))
+    .next("stoop serve \"$XDG_RUNTIME_DIR/app.sock\"    # a directory of our own".to_string())
+}
+
+fn no_directory(address: &Address) -> Explanation {
+    let Some(path) = address.as_path() else { return now_fine(address) };
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let parent = absolute.parent().unwrap_or(Path::new("/"));
+    let lookup = match look_up(parent) {
+        Lookup::Found(stat) if FileType::from_raw_mode(stat.st_mode) != FileType::Directory => {
+            Lookup::NotADirectory(parent.to_owned())
+        }
+        lookup => lookup,
+    };
+    stopped(&lookup).unwrap_or_else(|| {
+        Explanation::because("the cause is gone by now, or cannot be seen from here")
+            .next(format!("stoop serve {}    # try again", shell::address(address)))
+    })
+}
+
+fn backlog_full(address: &Address) -> Explanation {
+    let Some(listener) = bound(address) else { return now_fine(address) };
+    let (waiting, limit) = listener.queue;
+    Explanation::because(
+        "the server's backlog is full: it does not accept its clients fast enough, or not at all",
+    )
+    .seen(holder_words(&listener))
+    .seen(format!("{waiting} clients wait; the limit is {limit}, and the kernel admits one more"))
+    .seen(state_words(&listener))
+}
+
+fn queue_full(address: &Address) -> Explanation {
+    let explanation =
+        Explanation::because("the receiver's queue is full: it does not read its messages fast enough")
+            .next("cat /proc/sys/net/unix/max_dgram_qlen    # messages that may wait, and one more");
+    match bound(address) {
+        Some(receiver) => explanation.seen(holder_words(&receiver)).seen(state_words(&receiver)),
+        None => explanation,
+    }
+}
+
+fn not_permitted(address: &Address) -> Explanation {
+    match bound(address) {
+        Some(receiver) if receiver.peer != 0 => Explanation::because(
+            "the receiver is connected to somebody else and takes messages from that one only",
+        )
+        .seen(holder_words(&receiver)),
+        receiver => {
+            let explanation = Explanation::because(
+                "the receiver lets no descriptors in, or we may not send these credentials, or a security module forbids it",
+            );
+            let seen = receiver.map(|receiver| holder_words(&receiver));
+            seen.into_iter()
+                .fold(explanation, Explanation::seen)
+                .seen(format!("we are {}", users::ourselves()))
+        }
+    }
+}
+
+/// What was the case when it failed is not the case any more.
+fn now_fine(address: &Address) -> Explanation {
+    Explanation::because("the cause is gone by now, or cannot be seen from here")
+        .next(format!("stoop connect {}    # try again", shell::address(address)))
+}
+
+/// The socket that has this address now, where it is in the table.
+fn bound(address: &Address) -> Option<DiagSocket> {
+    let found = match address.as_path() {
+        Some(path) => diag::bound_to(FileId::of(&rustix::fs::stat(path).ok()?)),
+        None => diag::named(address.as_abstract()?),
+    };
+    // Accepted sockets have their listener's name and file as well.
+    let listener = found.iter().position(|socket| socket.listening).unwrap_or(0);
+    found.into_iter().nth(listener)
+}
+
+fn holder_words(socket: &DiagSocket) -> String {
+    Holder::of(socket).to_string()
+}
+
+/// Whether its owner is able to do anything at all.
+fn state_words(socket: &DiagSocket) -> String {
+    let Some(pid) = owner_of(socket.ino) else { return "its owner cannot be seen from here".into() };
+    let state = std::fs::read_to_string(format!("/proc/{pid}/stat"))
+        .ok()
+        .and_then(|stat| stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next()));
+    let name = command_of(pid).unwrap_or_default();
+    let name = crate::escaped(&name);
+    match state {
+        Some('T' | 't') => format!("process {pid} ({name}) is stopped; continue it with: kill -CONT {pid}"),
+        Some('Z') => format!("process {pid} ({name}) has ended and waits for its parent"),
+        Some('D') => format!("process {pid} ({name}) waits for a device"),
+        _ => format!("process {pid} ({name}) runs"),
+    }
+}
+
+fn open_path(path: &Path) -> Option<std::os::fd::OwnedFd> {
+    rustix::fs::openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok()
+}
+
+fn inode(stat: &Stat) -> String {
+    let (major, minor) = (rustix::fs::major(stat.st_dev), rustix::fs::minor(stat.st_dev));
+    format!("device {major}:{minor} inode {}", stat.st_ino)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Bind, Connect, Stream};
+    use std::time::Duration;
+
+    fn why(error: Error) -> String {
+        error.explain().why
+    }
+
+    #[test]
+    fn connect_by_cause() {
+        let directory = stoop_testkit::tempdir();
+        let path = |name: &str| directory.path().join(name);
+        let connect = |name: &str| Stream::connect(path(name)).unwrap_err();
+        std::fs::write(path("file"), "").unwrap();
+        std::os::unix::fs::symlink(path("gone"), path("link")).unwrap();
+        drop(std::os::unix::net::UnixListener::bind(path("stale")).unwrap());
+        let _datagram = Bind::new(path("dgram")).datagram().unwrap();
+
+        assert!(why(connect("none")).starts_with("no server has made this file"));
+        assert!(why(connect("no/where")).contains("/no' does not exist"));
+        assert!(why(connect("file/x")).contains("is not a directory"));
+        assert!(why(connect("link")).contains("symbolic link"));
+        assert_eq!(why(connect("file")), "it is a regular file, not a socket");
+        assert!(why(connect("stale")).ends_with("(stale)"));
+        let wrong = connect("dgram").explain();
+        assert!(
+            wrong.why.contains("is a datagram socket, and this was tried with a stream socket"),
+            "{wrong:?}"
+        );
+        assert!(wrong.next[0].ends_with("--kind dgram"));
+    }
+
+    #[test]
+    fn a_removed_file_with_a_live_server_is_told_apart() {
+        let directory = stoop_testkit::tempdir();
+        let path = directory.path().join("app.sock");
+        let _listener = Bind::new(&path).listen().unwrap();
+        std::fs::remove_file(&path).unwrap();
+        assert!(
+            why(Stream::connect(&path).unwrap_err())
+                .starts_with("its server is alive, but the file was removed")
+        );
+    }
+
+    #[test]
+    fn a_full_backlog_is_counted() {
+        let directory = stoop_testkit::tempdir();
+        let path = directory.path().join("app.sock");
+        let _listener = Bind::new(&path).backlog(0).listen().unwrap();
+        let _waiting = Stream::connect(&path).unwrap();
+        let error = Connect::new(&path).timeout(Duration::from_millis(20)).stream().unwrap_err();
+        assert!(error.is_timed_out());
+        let explanation = error.explain();
+        assert!(
+            explanation.seen.iter().any(|line| line.starts_with("1 clients wait; the limit is 0")),
+            "{explanation:?}"
+        );
+    }
+
+    #[test]
+    fn abstract_names_by_cause() {
+        let name = format!("stoop-explain-{}", std::process::id());
+        let _server = Bind::new(Address::abstract_name(name.clone()).unwrap()).datagram().unwrap();
+        let connect =
+            |name: &str| Stream::connect(Address::abstract_name(name).unwrap()).unwrap_err().explain();
+        assert!(connect(&name).why.starts_with("that name belongs to a datagram socket"));
+        assert!(connect(&format!("{name}\0")).seen[0].contains("differs only in NUL bytes"));
+        assert!(connect(&format!("{name}x")).why.starts_with("no socket in this network namespace"));
+    }
+
+    #[test]
+    fn bind_by_cause() {
+        let directory = stoop_testkit::tempdir();
+        let path = directory.path().join("app.sock");
+        let _listener = Bind::new(&path).listen().unwrap();
+        let taken = Bind::new(&path).listen().unwrap_err().explain();
+        assert_eq!(taken.why, "a live server has that address");
+        assert!(taken.next.iter().any(|command| command.contains("--replace")));
+        let missing = Bind::new(directory.path().join("no/app.sock")).listen().unwrap_err();
+        assert!(why(missing).contains("/no' does not exist"));
+        std::fs::write(directory.path().join("file"), "").unwrap();
+        let inside = Bind::new(directory.path().join("file/app.sock")).listen().unwrap_err();
+        assert!(why(inside).ends_with("/file' is not a directory"));
+    }
+
+    #[test]
+    fn a_refused_send_by_cause() {
+        let directory = stoop_testkit::tempdir();
+        let path = directory.path().join("app.sock");
+        let receiver = Bind::new(&path).datagram().unwrap();
+        let partner = crate::Datagram::unbound().unwrap();
+        receiver.connect_to(partner.local_address().unwrap()).unwrap();
+        let elsewhere = crate::Datagram::connect(&path).unwrap_err();
+        assert!(why(elsewhere).starts_with("the receiver is connected to somebody else"));
+    }
+}

@@ -1,0 +1,40 @@
+//! A message a line. Pure.
+
+use std::io::BufRead;
+
+use super::codec::{Codec, HEADER_ROOM_BYTES, Head, Step};
+use super::error::FrameError;
+
+/// Messages that end with a line feed, which is not part of them and cannot be inside one.
+///
+/// A carriage return in front of it stays part of the message. A last line without its line feed is
+/// [`FrameError::CutShort`]: it may be half of what was meant.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lines;
+
+impl Codec for Lines {
+    const HEADER_MAX_BYTES: usize = 0;
+    const TRAILER: &'static [u8] = b"\n";
+
+    #[inline]
+    fn decode(&self, bytes: &[u8], looked_bytes: usize) -> Result<Step, FrameError> {
+        let new = bytes.get(looked_bytes..).unwrap_or(&[]);
+        // The standard library's way to its fast search for a byte; reading a slice cannot fail.
+        let skipped = (&mut &*new).skip_until(b'\n').unwrap_or(0);
+        match new[..skipped].last() {
+            Some(b'\n') => {
+                let len_bytes = (looked_bytes + skipped - 1) as u64;
+                Ok(Step::Frame { header_bytes: 0, head: Head { len_bytes, descriptors: 0 } })
+            }
+            _ => Ok(Step::More),
+        }
+    }
+
+    fn encode(&self, _head: Head, _room: &mut [u8; HEADER_ROOM_BYTES]) -> Result<usize, FrameError> {
+        Ok(0)
+    }
+
+    fn check(&self, message: &[u8]) -> Result<(), FrameError> {
+        if message.contains(&b'\n') { Err(FrameError::ContainsDelimiter) } else { Ok(()) }
+    }
+}

@@ -1,0 +1,106 @@
+//! The three kinds of local socket. Holds no I/O.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// What a local socket carries.
+///
+/// Both ends must be of one kind: the kernel answers `EPROTOTYPE` to a path of another kind (K-CONNECT-10).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Kind {
+    /// `SOCK_STREAM`: bytes in order, no message boundaries, connected.
+    Stream,
+    /// `SOCK_DGRAM`: whole messages, in order, nothing lost, no connection needed.
+    Datagram,
+    /// `SOCK_SEQPACKET`: whole messages over a connection.
+    SeqPacket,
+}
+
+impl Kind {
+    /// Every kind, in the order a client that does not know the kind should try them.
+    pub const ALL: [Kind; 3] = [Kind::Stream, Kind::Datagram, Kind::SeqPacket];
+
+    /// The word used in addresses and on the command line: `stream`, `dgram` or `seqpacket`.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Kind::Stream => "stream",
+            Kind::Datagram => "dgram",
+            Kind::SeqPacket => "seqpacket",
+        }
+    }
+
+    /// Whether a server of this kind listens and accepts, as opposed to receiving at once.
+    pub const fn is_connected(self) -> bool {
+        !matches!(self, Kind::Datagram)
+    }
+
+    /// The kernel's number for this kind (`SOCK_STREAM`, …).
+    pub(crate) const fn to_raw(self) -> i32 {
+        match self {
+            Kind::Stream => libc::SOCK_STREAM,
+            Kind::Datagram => libc::SOCK_DGRAM,
+            Kind::SeqPacket => libc::SOCK_SEQPACKET,
+        }
+    }
+
+    /// The kind behind a kernel number, where there is one.
+    pub(crate) const fn from_raw(raw: i32) -> Option<Kind> {
+        match raw {
+            libc::SOCK_STREAM => Some(Kind::Stream),
+            libc::SOCK_DGRAM => Some(Kind::Datagram),
+            libc::SOCK_SEQPACKET => Some(Kind::SeqPacket),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    /// Prose: `stream`, `datagram`, `seqpacket`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Kind::Datagram => "datagram",
+            other => other.word(),
+        })
+    }
+}
+
+/// The text is not one of the words for a kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnknownKind;
+
+impl fmt::Display for UnknownKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("not a kind of local socket (stream, dgram or seqpacket)")
+    }
+}
+
+impl std::error::Error for UnknownKind {}
+
+impl FromStr for Kind {
+    type Err = UnknownKind;
+
+    fn from_str(text: &str) -> Result<Kind, UnknownKind> {
+        match text {
+            "stream" => Ok(Kind::Stream),
+            "dgram" | "datagram" => Ok(Kind::Datagram),
+            "seqpacket" => Ok(Kind::SeqPacket),
+            _ => Err(UnknownKind),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_and_numbers_round_trip() {
+        for kind in Kind::ALL {
+            assert_eq!(kind.word().parse(), Ok(kind));
+            assert_eq!(kind.to_string().parse(), Ok(kind));
+            assert_eq!(Kind::from_raw(kind.to_raw()), Some(kind));
+        }
+        assert_eq!("tcp".parse::<Kind>(), Err(UnknownKind));
+        assert_eq!(Kind::from_raw(libc::SOCK_RAW), None);
+    }
+}

@@ -1,0 +1,217 @@
+//! What goes and comes beside the bytes of a message, as a program sees it.
+
+use std::io::{IoSlice, IoSliceMut};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use crate::control::{self, Credentials, Encoder};
+use crate::error::{Error, ErrorKind, Operation, Result};
+use crate::socket::{Socket, retry};
+use crate::sys::{self, Arrival, Incoming, RawAddress};
+use crate::{Address, Kind};
+
+/// The most buffers that one call takes; the kernel never sees those beyond.
+const BUFFERS_MAX: usize = libc::UIO_MAXIOV as usize;
+
+/// What to send beside the bytes.
+///
+/// ```
+/// use std::io::{IoSlice, IoSliceMut, Read, Write};
+/// use std::os::fd::AsFd;
+/// use stoop::{Allow, Outgoing, Stream};
+///
+/// let (one, other) = Stream::pair()?;
+/// let (mut reader, mut writer) = std::io::pipe()?;
+/// one.send_with(&[IoSlice::new(b"a pipe")], &Outgoing::new().descriptors(&[writer.as_fd()]))?;
+///
+/// let mut buffer = [0; 16];
+/// let received = other.recv_with(&mut [IoSliceMut::new(&mut buffer)], Allow::descriptors(1))?;
+/// assert_eq!((received.len, received.descriptors.len()), (6, 1));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Outgoing<'a> {
+    descriptors: &'a [BorrowedFd<'a>],
+    credentials: Option<Credentials>,
+}
+
+impl<'a> Outgoing<'a> {
+    /// Nothing beside the bytes.
+    pub fn new() -> Outgoing<'a> {
+        Outgoing::default()
+    }
+
+    /// Sends these descriptors along: at most [`control::DESCRIPTORS_MAX`]. The receiver gets its own copies; ours stay open.
+    pub fn descriptors(mut self, descriptors: &'a [BorrowedFd<'a>]) -> Outgoing<'a> {
+        self.descriptors = descriptors;
+        self
+    }
+
+    /// Says who sends. The kernel adds this by itself where the receiver asked for it; naming it makes sense for a
+    /// privileged process that speaks for another.
+    pub fn credentials(mut self, credentials: Credentials) -> Outgoing<'a> {
+        self.credentials = Some(credentials);
+        self
+    }
+
+    pub(crate) fn send(
+        &self,
+        socket: &Socket,
+        buffers: &[IoSlice<'_>],
+        to: Option<&RawAddress>,
+    ) -> Result<usize> {
+        self.check(socket.kind(), buffers)?;
+        let mut room = [0; control::space(control::DESCRIPTORS_MAX * 4) + control::space(12)];
+        let control = self.encode(&mut room)?;
+        retry(|| sys::send_message(socket.as_fd(), buffers, to, control))
+            .map_err(|cause| Error::system(Operation::Send, cause).of_kind(socket.kind()))
+    }
+
+    fn check(&self, kind: Kind, buffers: &[IoSlice<'_>]) -> Result<()> {
+        let refuse = |detail: String| Err(Error::new(Operation::Send, ErrorKind::Unsupported, detail));
+        if self.descriptors.len() > control::DESCRIPTORS_MAX {
+            let (count, max) = (self.descriptors.len(), control::DESCRIPTORS_MAX);
+            return refuse(format!("{count} descriptors in one message; at most {max} fit"));
+        }
+        if kind != Kind::Stream && buffers.len() > BUFFERS_MAX {
+            let count = buffers.len();
+            return refuse(format!("{count} buffers in one message; at most {BUFFERS_MAX} fit"));
+        }
+        let carries = !self.descriptors.is_empty() || self.credentials.is_some();
+        if carries && kind == Kind::Stream && buffers.iter().all(|buffer| buffer.is_empty()) {
+            return refuse("a stream needs at least one byte to carry descriptors or credentials".into());
+        }
+        Ok(())
+    }
+
+    fn encode<'r>(&self, room: &'r mut [u8]) -> Result<&'r [u8]> {
+        let mut encoder = Encoder::new(room);
+        encoder
+            .descriptors(self.descriptors.iter().map(|fd| fd.as_raw_fd()))
+            .and_then(|()| self.credentials.map_or(Ok(()), |credentials| encoder.credentials(credentials)))
+            .map_err(|error| Error::new(Operation::Send, ErrorKind::Other, error.to_string()))?;
+        Ok(encoder.finish())
+    }
+}
+
+/// What a receiver lets in beside the bytes. Nothing, unless it asks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Allow {
+    descriptors: usize,
+}
+
+impl Allow {
+    /// No descriptors: any that come are closed and reported as an error.
+    pub const NOTHING: Allow = Allow { descriptors: 0 };
+
+    /// Whatever comes, for receivers that keep none of it: plain bytes are never lost for what came beside them.
+    pub(crate) const AND_DROP: Allow = Allow { descriptors: usize::MAX };
+
+    /// Up to this many descriptors in one message.
+    pub const fn descriptors(max: usize) -> Allow {
+        Allow { descriptors: max }
+    }
+
+    pub(crate) fn most_descriptors(self) -> usize {
+        self.descriptors
+    }
+}
+
+/// A message, or a piece of a stream, with what came beside it.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Received {
+    /// Bytes in the buffers. On a stream, 0 is the end; on a seqpacket see [`Received::is_end`].
+    pub len: usize,
+    /// Where it came from: unnamed on connected sockets and from unbound senders.
+    pub from: Address,
+    /// Descriptors, in the order they were sent, close-on-exec.
+    pub descriptors: Vec<OwnedFd>,
+    /// The sender, where [`Socket::set_pass_credentials`] is on and the kernel knows.
+    pub credentials: Option<Credentials>,
+    /// A pidfd of the sender, where [`Socket::set_pass_pidfd`] is on.
+    pub pidfd: Option<OwnedFd>,
+    /// The sender's security label, where [`Socket::set_pass_label`] is on and there is one.
+    pub label: Option<Vec<u8>>,
+    /// Control messages that this version does not know, as (level, type).
+    pub unknown: Vec<(i32, i32)>,
+    /// Whether anything at all came beside the bytes.
+    has_control: bool,
+}
+
+/// A message that has arrived and not been judged yet: its sender can be looked at first. Dropping it closes what came.
+pub(crate) struct Pending {
+    arrival: Arrival,
+    room_bytes: usize,
+}
+
+impl Pending {
+    pub(crate) fn receive(socket: &Socket, buffers: &mut [IoSliceMut<'_>]) -> Result<Pending> {
+        let room_bytes = buffers.iter().take(BUFFERS_MAX).map(|buffer| buffer.len()).sum();
+        // With MSG_TRUNC a packet's true length comes back (K-DGRAM-12); a stream has no such thing.
+        let flags = if socket.kind() == Kind::Stream { 0 } else { libc::MSG_TRUNC };
+        let arrival =
+            retry(|| socket.spin().wait(|more| sys::receive_message(socket.as_fd(), buffers, flags | more)))
+                .map_err(|cause| Error::system(Operation::Receive, cause).of_kind(socket.kind()))?;
+        Ok(Pending { arrival, room_bytes })
+    }
+
+    /// Who sent it, where the kernel knows.
+    pub(crate) fn sender(&self) -> Option<Credentials> {
+        self.arrival.incoming.credentials.filter(|sender| sender.is_known())
+    }
+
+    /// The message, if it is whole and brings no more than is allowed.
+    pub(crate) fn take(self, allow: Allow) -> Result<Received> {
+        let Pending { arrival, room_bytes } = self;
+        let (len_bytes, count) = (arrival.len, arrival.incoming.descriptors.len());
+        let (kind, detail) = if arrival.flags & libc::MSG_CTRUNC != 0 || arrival.incoming.malformed {
+            let detail = format!("control data was cut; {count} descriptors came and were closed");
+            (ErrorKind::ControlTruncated, detail)
+        } else if count > allow.descriptors {
+            let allowed = allow.descriptors;
+            let detail = format!("{count} descriptors came where {allowed} are allowed; all were closed");
+            (ErrorKind::SurplusDescriptors, detail)
+        } else if len_bytes > room_bytes {
+            (ErrorKind::MessageTruncated, truncation(len_bytes, room_bytes))
+        } else {
+            return Ok(Received::from_parts(len_bytes, arrival.from.to_address(), arrival.incoming));
+        };
+        let error = Error::new(Operation::Receive, kind, detail);
+        Err(error.with_received(len_bytes.min(room_bytes)))
+    }
+}
+
+impl Received {
+    pub(crate) fn receive(socket: &Socket, buffers: &mut [IoSliceMut<'_>], allow: Allow) -> Result<Received> {
+        Pending::receive(socket, buffers)?.take(allow)
+    }
+
+    fn from_parts(len: usize, from: Address, incoming: Incoming) -> Received {
+        let has_control = incoming.pidfd.is_some()
+            || incoming.credentials.is_some()
+            || incoming.label.is_some()
+            || !incoming.descriptors.is_empty()
+            || !incoming.unknown.is_empty();
+        Received {
+            len,
+            from,
+            descriptors: incoming.descriptors,
+            credentials: incoming.credentials.filter(|sender| sender.is_known()),
+            pidfd: incoming.pidfd,
+            label: incoming.label,
+            unknown: incoming.unknown,
+            has_control,
+        }
+    }
+
+    /// Whether this is the end of a connection rather than a message. On a seqpacket an empty message looks the same,
+    /// unless [`Socket::set_pass_credentials`] is on: a message then brings its sender, the end brings nothing (K-DGRAM-14).
+    pub fn is_end(&self) -> bool {
+        self.len == 0 && !self.has_control
+    }
+}
+
+/// The words for a message that did not fit.
+pub(crate) fn truncation(len_bytes: usize, room_bytes: usize) -> String {
+    format!("a message of {len_bytes} bytes came into a buffer of {room_bytes}; the rest is lost")
+}

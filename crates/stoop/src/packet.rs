@@ -1,0 +1,89 @@
+//! What datagrams and seqpackets share: whole messages in, whole messages out, nothing cut in silence.
+
+use std::io::IoSliceMut;
+use std::os::fd::AsFd;
+
+use crate::error::{Error, ErrorKind, Operation, Result};
+use crate::message::{Allow, Received, truncation};
+use crate::socket::{Socket, retry};
+use crate::sys::{self, RawAddress};
+
+pub(crate) fn sending(socket: &Socket, cause: std::io::Error) -> Error {
+    let error = Error::system(Operation::Send, cause).of_kind(socket.kind());
+    if error.kind() != ErrorKind::MessageTooLarge {
+        return error;
+    }
+    let limit = socket.send_buffer_bytes().unwrap_or(0);
+    error.with_detail(format!("the message is larger than the send buffer of {limit} bytes allows"))
+}
+
+pub(crate) fn receiving(socket: &Socket, cause: std::io::Error) -> Error {
+    Error::system(Operation::Receive, cause).of_kind(socket.kind())
+}
+
+/// Refuses the message that a receiver would take for the end.
+pub(crate) fn refuse_empty(message: &[u8]) -> Result<()> {
+    if message.is_empty() {
+        let detail = "an empty seqpacket message looks like the end of the connection";
+        return Err(Error::new(Operation::Send, ErrorKind::Unsupported, detail));
+    }
+    Ok(())
+}
+
+/// Sends one message: the kernel takes all of it or nothing.
+pub(crate) fn send(socket: &Socket, message: &[u8], to: Option<&RawAddress>) -> Result<()> {
+    retry(|| match to {
+        Some(to) => sys::send_to(socket.as_fd(), message, to),
+        None => sys::send(socket.as_fd(), message),
+    })
+    .map(drop)
+    .map_err(|cause| sending(socket, cause))
+}
+
+/// Receives one message; a longer one than the buffer is an error that says so.
+pub(crate) fn receive(socket: &Socket, buffer: &mut [u8]) -> Result<usize> {
+    let len =
+        retry(|| socket.spin().wait(|flags| sys::receive(socket.as_fd(), buffer, libc::MSG_TRUNC | flags)))
+            .map_err(|cause| receiving(socket, cause))?;
+    whole(len, buffer.len())
+}
+
+/// The same, with the sender's address.
+pub(crate) fn receive_from(socket: &Socket, buffer: &mut [u8]) -> Result<(usize, RawAddress)> {
+    let (len, from) = retry(|| {
+        socket.spin().wait(|flags| sys::receive_from(socket.as_fd(), buffer, libc::MSG_TRUNC | flags))
+    })
+    .map_err(|cause| receiving(socket, cause))?;
+    Ok((whole(len, buffer.len())?, from))
+}
+
+fn whole(len_bytes: usize, room_bytes: usize) -> Result<usize> {
+    if len_bytes <= room_bytes {
+        return Ok(len_bytes);
+    }
+    let detail = truncation(len_bytes, room_bytes);
+    Err(Error::new(Operation::Receive, ErrorKind::MessageTruncated, detail).with_received(room_bytes))
+}
+
+/// The length of the next message. The message stays where it is.
+pub(crate) fn next_len(socket: &Socket) -> Result<usize> {
+    let ask = libc::MSG_PEEK | libc::MSG_TRUNC;
+    retry(|| socket.spin().wait(|flags| sys::receive(socket.as_fd(), &mut [], ask | flags)))
+        .map_err(|cause| receiving(socket, cause))
+}
+
+/// The start of the next message. The message stays where it is.
+pub(crate) fn peek(socket: &Socket, buffer: &mut [u8]) -> Result<usize> {
+    retry(|| sys::receive(socket.as_fd(), buffer, libc::MSG_PEEK)).map_err(|cause| receiving(socket, cause))
+}
+
+/// Receives one message of any length.
+///
+/// Where several threads receive on one socket, another may take the message whose length was seen; a longer one that
+/// follows is then cut, and reported.
+pub(crate) fn receive_whole(socket: &Socket, allow: Allow) -> Result<(Vec<u8>, Received)> {
+    let mut message = vec![0; next_len(socket)?];
+    let received = Received::receive(socket, &mut [IoSliceMut::new(&mut message)], allow)?;
+    message.truncate(received.len);
+    Ok((message, received))
+}

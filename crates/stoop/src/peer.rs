@@ -1,0 +1,145 @@
+//! Who is at the other end of a connection.
+//!
+//! Everything here is what the kernel noted when the connection was made, or when the server began to listen; none of it
+//! comes from the peer's own words.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use crate::sys;
+
+/// Something the kernel may or may not be able to tell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fact<T> {
+    /// The kernel says so.
+    Known(T),
+    /// The kernel does not know: there is no peer, or it is outside our namespaces.
+    Unknown,
+    /// This kernel, or its security module, has no such thing.
+    Unsupported,
+    /// The process has ended, and this kernel no longer knows it (K-CRED-5).
+    Gone,
+}
+
+impl<T> Fact<T> {
+    /// The value, where it is known.
+    pub fn known(&self) -> Option<&T> {
+        match self {
+            Fact::Known(value) => Some(value),
+            _ => None,
+        }
+    }
+}
+
+/// The process at the other end of a connection.
+///
+/// A client sees the process that called `listen`, which need not be the one that answers; a server sees the process that
+/// called `connect` (K-CRED-2). Later changes of user or group do not show. An unconnected socket, and a datagram socket
+/// connected to another, know nobody: every field is then [`Fact::Unknown`], never user 0.
+///
+/// ```
+/// let (one, _other) = stoop::Stream::pair()?;
+/// assert_eq!(one.peer().uid.known(), Some(&rustix::process::getuid().as_raw()));
+/// # Ok::<(), stoop::Error>(())
+/// ```
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Peer {
+    /// A descriptor of the process itself, safe against reuse of its pid. Linux 6.5.
+    pub pidfd: Fact<OwnedFd>,
+    /// Its process id, as seen from our pid namespace. May have been reused since; [`Peer::pidfd`] cannot.
+    pub pid: Fact<u32>,
+    /// Its effective user id.
+    pub uid: Fact<u32>,
+    /// Its effective group id.
+    pub gid: Fact<u32>,
+    /// Its supplementary groups. Linux 4.13.
+    pub groups: Fact<Vec<u32>>,
+    /// Its security label, where a security module gives one.
+    pub label: Fact<Vec<u8>>,
+}
+
+impl Peer {
+    /// Asks the kernel, the pidfd first: what is asked after it can be checked against it.
+    pub(crate) fn of(fd: BorrowedFd<'_>) -> Peer {
+        let pidfd = match sys::peer_pidfd(fd) {
+            Ok(pidfd) => Fact::Known(pidfd),
+            Err(error) => match error.raw_os_error() {
+                Some(libc::ENOPROTOOPT) => Fact::Unsupported,
+                Some(libc::ESRCH | libc::EINVAL) => Fact::Gone,
+                _ => Fact::Unknown,
+            },
+        };
+        let ids = Ids::of(fd);
+        Peer {
+            // Without a peer the question has no answer on any kernel, whatever errno it gives.
+            pidfd: if ids.uid == Fact::Unknown { Fact::Unknown } else { pidfd },
+            pid: ids.pid,
+            uid: ids.uid,
+            gid: ids.gid,
+            groups: fact(sys::peer_groups(fd)),
+            label: fact(sys::peer_label(fd)),
+        }
+    }
+
+    /// Whether the process at the other end has ended. `None` where there is no pidfd to ask.
+    pub fn has_ended(&self) -> Option<bool> {
+        match &self.pidfd {
+            Fact::Gone => Some(true),
+            Fact::Known(pidfd) => sys::is_readable(pidfd.as_fd()).ok(),
+            _ => None,
+        }
+    }
+}
+
+/// The ids alone: one system call, enough for most policies.
+pub(crate) struct Ids {
+    pub(crate) pid: Fact<u32>,
+    pub(crate) uid: Fact<u32>,
+    pub(crate) gid: Fact<u32>,
+}
+
+impl Ids {
+    pub(crate) fn of(fd: BorrowedFd<'_>) -> Ids {
+        let Ok(raw) = sys::peer_credentials(fd) else {
+            return Ids { pid: Fact::Unknown, uid: Fact::Unknown, gid: Fact::Unknown };
+        };
+        // The kernel says pid 0 and ids of -1 where it knows nobody, and pid 0 alone across pid namespaces (K-CRED-3).
+        let id = |id: u32| if id == u32::MAX { Fact::Unknown } else { Fact::Known(id) };
+        let pid = u32::try_from(raw.pid).ok().filter(|&pid| pid != 0);
+        Ids { pid: pid.map_or(Fact::Unknown, Fact::Known), uid: id(raw.uid), gid: id(raw.gid) }
+    }
+}
+
+/// Groups and labels: no answer at all, or no such option.
+pub(crate) fn fact<T>(answer: io::Result<T>) -> Fact<T> {
+    match answer {
+        Ok(value) => Fact::Known(value),
+        Err(error) if error.raw_os_error() == Some(libc::ENOPROTOOPT) => Fact::Unsupported,
+        Err(_) => Fact::Unknown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Datagram, Stream};
+
+    #[test]
+    fn a_pair_knows_itself() {
+        let (one, _other) = Stream::pair().unwrap();
+        let peer = one.peer();
+        assert_eq!(peer.pid.known(), Some(&std::process::id()));
+        assert_eq!(peer.uid.known(), Some(&rustix::process::geteuid().as_raw()));
+        assert_eq!(peer.gid.known(), Some(&rustix::process::getegid().as_raw()));
+        assert_ne!(peer.has_ended(), Some(true));
+    }
+
+    #[test]
+    fn nobody_is_unknown_and_never_root() {
+        let peer = Datagram::unbound().unwrap().peer();
+        assert_eq!((&peer.pid, &peer.uid, &peer.gid), (&Fact::Unknown, &Fact::Unknown, &Fact::Unknown));
+        assert!(peer.pidfd.known().is_none());
+        assert_eq!(peer.has_ended(), None);
+    }
+}

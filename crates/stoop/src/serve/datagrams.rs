@@ -1,0 +1,253 @@
+//! The loop for messages.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
+
+use super::connections::{Connections, Limits, new_activity};
+use super::counters::Counters;
+use super::draining::{Draining, Signal};
+use super::{server::End, trace};
+use crate::aio::{Datagram, in_background};
+use crate::error::{Error, ErrorKind, Result};
+use crate::{Address, Allow, Received, SocketFile};
+
+/// How many messages are handled at once unless told otherwise.
+const MAX_IN_FLIGHT: usize = 64;
+
+/// How long to pause where a message could not be received for want of something.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// A server of messages, each handled in a task of its own.
+///
+/// Policy, limits, draining and counts are as for [`Server`](super::Server); there are no connections to be idle, and no share
+/// for each user. Messages beyond the limit wait in the queue, and their senders behind them.
+///
+/// ```
+/// use stoop::Bind;
+/// use stoop::serve::Datagrams;
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+/// # let directory = stoop_testkit::tempdir();
+/// # let path = directory.path().join("app.sock");
+/// let server = Datagrams::new(Bind::new(&path).datagram_async().await?);
+/// # let client = stoop::aio::Datagram::connect(&path).await?;
+/// # client.send(b"ping").await?;
+/// # let shutdown = async { client.recv(&mut [0; 4]).await.unwrap(); };
+/// server.run(|message| async move { drop(message.reply(&message.bytes).await) }, shutdown).await?;
+/// # Ok::<(), stoop::Error>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Datagrams {
+    /// Apart from the socket, which handlers hold as long as they live.
+    file: Option<SocketFile>,
+    socket: Arc<Datagram>,
+    allow: Allow,
+    limits: Limits,
+    drain_deadline: Duration,
+    counters: Counters,
+    draining: Signal,
+}
+
+/// A message, and the way back to its sender.
+#[derive(Debug)]
+pub struct Message {
+    /// What it says.
+    pub bytes: Vec<u8>,
+    /// What came beside it: sender, credentials, descriptors.
+    pub beside: Received,
+    socket: Arc<Datagram>,
+}
+
+impl Message {
+    /// Where it came from; unnamed where the sender never bound.
+    pub fn from(&self) -> &Address {
+        &self.beside.from
+    }
+
+    /// Sends a message to its sender, from the address it was sent to, waiting for room there.
+    ///
+    /// # Errors
+    /// As [`aio::Datagram::send_to`](crate::aio::Async::send_to): above all [`ErrorKind::InvalidAddress`] for a sender that never bound.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: either it completes, or nothing has been sent.
+    pub async fn reply(&self, message: &[u8]) -> Result<()> {
+        self.socket.send_to(message, self.from()).await
+    }
+}
+
+impl Datagrams {
+    /// Serves the messages that come to this socket, 64 of them at once. No descriptors are let in.
+    pub fn new(mut socket: Datagram) -> Datagrams {
+        Datagrams {
+            file: socket.get_mut().parts_mut().1.take(),
+            socket: Arc::new(socket),
+            allow: Allow::NOTHING,
+            limits: Limits { total: MAX_IN_FLIGHT, ..Limits::NONE },
+            drain_deadline: Duration::from_secs(5),
+            counters: Counters::default(),
+            draining: Signal::new(),
+        }
+    }
+
+    /// How many messages are handled at once.
+    pub fn max_in_flight(mut self, messages: usize) -> Datagrams {
+        self.limits.total = messages;
+        self
+    }
+
+    /// What is let in beside the bytes. A message that brings more is dropped, and told as an event.
+    pub fn allow(mut self, allow: Allow) -> Datagrams {
+        self.allow = allow;
+        self
+    }
+
+    /// How long handlers, and messages in the queue, have when the server ends.
+    pub fn drain_deadline(mut self, time: Duration) -> Datagrams {
+        self.drain_deadline = time;
+        self
+    }
+
+    /// What this server does, counted.
+    pub fn counters(&self) -> Counters {
+        self.counters.clone()
+    }
+
+    /// What tells handlers that the server has begun to end.
+    pub fn draining(&self) -> Draining {
+        self.draining.subscribe()
+    }
+
+    /// Serves until `shutdown` is done, then takes the file away, handles the messages that have come already, and waits for
+    /// handlers until the deadline; their answers still come from the old address.
+    ///
+    /// # Errors
+    /// Where the socket is broken, after draining.
+    ///
+    /// # Cancel safety
+    /// Not cancel safe: dropping it ends every handler.
+    pub async fn run<H, F>(mut self, mut handler: H, shutdown: impl Future) -> Result<End>
+    where
+        H: FnMut(Message) -> F,
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let mut handled = Connections::new(self.limits.clone(), self.counters.clone());
+        let mut shutdown = pin!(shutdown);
+        let end = loop {
+            match self.next_event(&mut handled, shutdown.as_mut()).await {
+                Event::Shutdown => break Ok(End::ShutDown),
+                Event::Ended => {}
+                Event::Message(result) => {
+                    if let Err(error) = self.take(result, &mut handled, &mut handler).await {
+                        break Err(error);
+                    }
+                }
+            }
+        };
+        self.drain(&mut handled, &mut handler).await;
+        end
+    }
+
+    async fn next_event(
+        &self,
+        handled: &mut Connections,
+        mut shutdown: std::pin::Pin<&mut impl Future>,
+    ) -> Event {
+        let full = handled.is_full();
+        let mut ended = pin!(handled.ended());
+        let mut message = pin!(self.socket.recv_vec_with(self.allow));
+        std::future::poll_fn(|cx| {
+            if shutdown.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Event::Shutdown);
+            }
+            if ended.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Event::Ended);
+            }
+            if full {
+                return Poll::Pending;
+            }
+            message.as_mut().poll(cx).map(Event::Message)
+        })
+        .await
+    }
+
+    async fn take<H, F>(&self, result: Got, handled: &mut Connections, handler: &mut H) -> Result<()>
+    where
+        H: FnMut(Message) -> F,
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.counters.cells().refused_by_policy.store(self.socket.get_ref().refused(), Relaxed);
+        match result {
+            Ok((bytes, beside)) => {
+                let message = Message { bytes, beside, socket: self.socket.clone() };
+                handled.serve(None, new_activity(), handler(message));
+                Ok(())
+            }
+            Err(error) if concerns_one_message(&error) => {
+                trace::failed("receiving a message", &error);
+                if error.is_exhausted() {
+                    self.counters.cells().exhausted.fetch_add(1, Relaxed);
+                    tokio::time::sleep(PAUSE).await;
+                }
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn drain<H, F>(&mut self, handled: &mut Connections, handler: &mut H)
+    where
+        H: FnMut(Message) -> F,
+        F: Future<Output = ()> + Send + 'static,
+    {
+        trace::draining(handled.len());
+        self.draining.begin();
+        if let Some(file) = self.file.take()
+            && let Err(error) = in_background(move || file.release()).await
+        {
+            trace::failed("taking the file away", &error);
+        }
+        let deadline = Instant::now() + self.drain_deadline;
+        while Instant::now() < deadline {
+            if handled.is_full() {
+                let _ = timeout_at(deadline, handled.ended()).await;
+                continue;
+            }
+            match self.socket.get_ref().recv_vec_with(self.allow) {
+                Err(error) if error.is_would_block() => break,
+                result => {
+                    if self.take(result, handled, handler).await.is_err() {
+                        break;
+                    }
+                }
+            }
+        }
+        while handled.len() > 0 {
+            if timeout_at(deadline, handled.ended()).await.is_err() {
+                handled.abort().await;
+            }
+        }
+    }
+}
+
+type Got = Result<(Vec<u8>, Received)>;
+
+enum Event {
+    Shutdown,
+    Ended,
+    Message(Got),
+}
+
+/// Whether the next message may be a better one.
+fn concerns_one_message(error: &Error) -> bool {
+    let kind = error.kind();
+    error.is_truncated() || error.is_exhausted() || kind == ErrorKind::SurplusDescriptors
+}

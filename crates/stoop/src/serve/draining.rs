@@ -1,0 +1,54 @@
+//! Telling handlers that the server has begun to end.
+
+use tokio::sync::watch;
+
+/// Tells when the server has begun to end: see [`Server::draining`](super::Server::draining).
+///
+/// ```
+/// # use stoop::{aio, serve::Draining};
+/// use tokio::io::AsyncReadExt;
+///
+/// /// The next request; `None` where there will be none.
+/// async fn next_request(stream: &mut aio::Stream, draining: &mut Draining, buffer: &mut [u8]) -> Option<usize> {
+///     tokio::select! {
+///         read = stream.read(buffer) => read.ok().filter(|&len| len > 0),
+///         () = draining.wait() => None,
+///     }
+/// }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Draining(watch::Receiver<bool>);
+
+impl Draining {
+    /// Whether it has.
+    pub fn has_begun(&self) -> bool {
+        *self.0.borrow()
+    }
+
+    /// Waits until it has.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn wait(&mut self) {
+        // A sender that is gone is a server that is gone.
+        let _ = self.0.wait_for(|&begun| begun).await;
+    }
+}
+
+/// The server's side.
+#[derive(Debug)]
+pub(super) struct Signal(watch::Sender<bool>);
+
+impl Signal {
+    pub(super) fn new() -> Signal {
+        Signal(watch::Sender::new(false))
+    }
+
+    pub(super) fn subscribe(&self) -> Draining {
+        Draining(self.0.subscribe())
+    }
+
+    pub(super) fn begin(&self) {
+        self.0.send_replace(true);
+    }
+}

@@ -1,0 +1,50 @@
+//! Events for `tracing`, where the feature of that name is on; else nothing at all.
+
+use super::counters::Ended;
+use crate::{Error, Peer};
+
+#[cfg(feature = "tracing")]
+macro_rules! event {
+    ($level:ident, $($fields:tt)*) => { ::tracing::$level!(target: "stoop::serve", $($fields)*) };
+}
+
+#[cfg(not(feature = "tracing"))]
+macro_rules! event {
+    ($level:ident, $($key:ident = $value:expr,)* $text:literal) => { let _ = ($(&$value,)*); };
+}
+
+pub(super) fn accepted(peer: &Peer, active: usize) {
+    event!(debug, pid = peer.pid.known(), uid = peer.uid.known(), active = active, "accepted");
+}
+
+pub(super) fn refused(pid: Option<u32>, uid: Option<u32>) {
+    event!(info, pid = pid, uid = uid, "refused by the policy");
+}
+
+pub(super) fn over_share(uid: u32, limit: usize) {
+    event!(info, uid = uid, limit = limit, "refused: this user has as many connections as one may");
+}
+
+pub(super) fn ended(how: Ended) {
+    let how = match how {
+        Ended::Finished => "finished",
+        Ended::Panicked => "panicked",
+        Ended::Idle => "idle",
+        Ended::Overdue => "overdue",
+        Ended::Aborted => "aborted",
+    };
+    event!(debug, how = how, "ended");
+}
+
+pub(super) fn failed(what: &'static str, error: &Error) {
+    let error = error.to_string();
+    event!(warn, what = what, error = error.as_str(), "failed");
+}
+
+pub(super) fn draining(active: usize) {
+    event!(info, active = active, "draining");
+}
+
+pub(super) fn handed_over() {
+    event!(info, "handed over to a successor");
+}

@@ -1,0 +1,185 @@
+//! Adaptive waiting: trying a little before going to sleep.
+//!
+//! Where an answer comes within microseconds, going to sleep and being woken costs more than the whole transfer. A socket told
+//! to spin tries without blocking for up to its budget first. It watches whether that pays, and all but stops where it does
+//! not: with a slow peer, and with one that shares our processor and cannot run while we try.
+
+use std::io;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+/// The longest budget: beyond it a sleep is cheaper than the processor time.
+pub const SPIN_MAX: Duration = Duration::from_micros(100);
+
+/// With fewer hits than this among the last 32 tries, trying is left out…
+const HITS_WANTED: u32 = 3;
+
+/// …for this many waits, then for twice as many, up to the longest: one try in between notices when the traffic changes.
+const LEFT_OUT: (u32, u32) = (16, 4096);
+
+/// How one socket waits. All state is a hint: lost updates between threads cost nothing but a little time.
+#[derive(Debug)]
+pub(crate) struct Spin {
+    /// 0 is off.
+    budget_nanos: AtomicU32,
+    /// One bit for each of the last waits that spun: whether that paid. The newest is the lowest.
+    history: AtomicU32,
+    /// Waits that are still to leave trying out, and how many it was last time.
+    left_out: AtomicU32,
+    last_left_out: AtomicU32,
+}
+
+impl Spin {
+    pub(crate) const fn off() -> Spin {
+        Spin {
+            budget_nanos: AtomicU32::new(0),
+            history: AtomicU32::new(u32::MAX),
+            left_out: AtomicU32::new(0),
+            last_left_out: AtomicU32::new(0),
+        }
+    }
+
+    pub(crate) fn set_budget(&self, budget: Duration) {
+        self.budget_nanos.store(budget.min(SPIN_MAX).as_nanos() as u32, Relaxed);
+        self.history.store(u32::MAX, Relaxed);
+        self.left_out.store(0, Relaxed);
+    }
+
+    pub(crate) fn budget(&self) -> Duration {
+        Duration::from_nanos(self.budget_nanos.load(Relaxed).into())
+    }
+
+    /// Runs `call`, which is given flags for the system call: some number of times with `MSG_DONTWAIT`, then without.
+    #[inline]
+    pub(crate) fn wait<T>(&self, mut call: impl FnMut(i32) -> io::Result<T>) -> io::Result<T> {
+        if self.budget_nanos.load(Relaxed) == 0 {
+            return call(0);
+        }
+        self.spin(|| call(libc::MSG_DONTWAIT)).unwrap_or_else(|| call(0))
+    }
+
+    /// Tries until the budget is used up; `None` is the time to sleep.
+    pub(crate) fn spin<T>(&self, mut attempt: impl FnMut() -> io::Result<T>) -> Option<io::Result<T>> {
+        // What is there already says nothing about waiting.
+        if let Some(done) = tried(attempt()) {
+            return Some(done);
+        }
+        if !self.is_worthwhile() {
+            return None;
+        }
+        let (started, budget) = (Instant::now(), self.budget());
+        loop {
+            if let Some(done) = tried(attempt()) {
+                self.record(true);
+                return Some(done);
+            }
+            if started.elapsed() >= budget {
+                self.record(false);
+                return None;
+            }
+        }
+    }
+
+    fn is_worthwhile(&self) -> bool {
+        match self.left_out.load(Relaxed) {
+            0 => true,
+            left => {
+                self.left_out.store(left - 1, Relaxed);
+                false
+            }
+        }
+    }
+
+    fn record(&self, hit: bool) {
+        let history = self.history.load(Relaxed) << 1 | u32::from(hit);
+        self.history.store(history, Relaxed);
+        let (first, longest) = LEFT_OUT;
+        let leave_out = match hit || history.count_ones() >= HITS_WANTED {
+            true => 0,
+            false => (self.last_left_out.load(Relaxed) * 2).clamp(first, longest),
+        };
+        self.left_out.store(leave_out, Relaxed);
+        self.last_left_out.store(leave_out, Relaxed);
+    }
+}
+
+/// The outcome of a try, unless there was nothing yet.
+fn tried<T>(result: io::Result<T>) -> Option<io::Result<T>> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+        result => Some(result),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn nothing() -> io::Result<()> {
+        Err(io::ErrorKind::WouldBlock.into())
+    }
+
+    fn spinning() -> Spin {
+        let spin = Spin::off();
+        spin.set_budget(Duration::from_nanos(1));
+        spin
+    }
+
+    #[test]
+    fn off_means_one_blocking_call() {
+        let mut flags = Vec::new();
+        Spin::off()
+            .wait(|given| {
+                flags.push(given);
+                Ok(())
+            })
+            .unwrap();
+        assert_eq!(flags, [0]);
+    }
+
+    /// One wait in which nothing comes while trying; says whether it tried.
+    fn in_vain(spin: &Spin) -> bool {
+        let mut calls = 0;
+        spin.wait(|flags| {
+            calls += 1;
+            if flags == 0 { Ok(()) } else { nothing() }
+        })
+        .unwrap();
+        assert!(calls >= 2, "one look, and the sleep");
+        calls > 2
+    }
+
+    #[test]
+    fn trying_that_never_pays_all_but_stops() {
+        let spin = spinning();
+        let first = (0..32).filter(|_| in_vain(&spin)).count();
+        assert!(first > 25, "it starts hopeful: {first}");
+        let later = (0..10_000).filter(|_| in_vain(&spin)).count();
+        assert!(later < 20, "and is taught otherwise: {later}");
+    }
+
+    #[test]
+    fn one_hit_brings_trying_back() {
+        let spin = spinning();
+        while in_vain(&spin) {}
+        while !spin.is_worthwhile() {}
+        let mut tries = 0;
+        let hit = spin.spin(|| {
+            tries += 1;
+            if tries == 1 { nothing() } else { Ok(()) }
+        });
+        assert!(hit.is_some());
+        assert!(spin.is_worthwhile());
+    }
+
+    #[test]
+    fn an_error_ends_the_spin_at_once() {
+        let spin = spinning();
+        let mut tries = 0;
+        let result: Option<io::Result<()>> = spin.spin(|| {
+            tries += 1;
+            if tries == 1 { nothing() } else { Err(io::ErrorKind::ConnectionReset.into()) }
+        });
+        assert_eq!(result.unwrap().unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+    }
+}

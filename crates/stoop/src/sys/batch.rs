@@ -1,0 +1,110 @@
+//! `sendmmsg` and `recvmmsg`: several messages with one system call.
+
+use std::array;
+use std::io::{self, IoSlice};
+use std::mem::zeroed;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use super::message::own_all;
+use super::{RawAddress, check};
+use crate::control::{self, Credentials};
+
+/// The most messages that one call takes here; the kernel would take 1,024, and gains nothing from it.
+pub(crate) const BATCH_MAX: usize = 64;
+
+/// Room for the sender's credentials and for nothing else: behind them not even one descriptor fits.
+const SENDER_ROOM_BYTES: usize = control::space(size_of::<libc::ucred>());
+
+/// Control messages as the kernel aligns them.
+#[derive(Clone, Copy)]
+#[repr(C, align(8))]
+struct SenderRoom([u8; SENDER_ROOM_BYTES]);
+
+/// One message of a batch as it came in.
+pub(crate) struct BatchEntry {
+    /// Which room it lies in.
+    pub(crate) slot: usize,
+    /// Its length, which is more than the room's where it was cut.
+    pub(crate) len: usize,
+    pub(crate) from: RawAddress,
+    /// Who sent it, where that was asked for and the socket passes it.
+    pub(crate) credentials: Option<Credentials>,
+}
+
+/// `sendmmsg` with `MSG_NOSIGNAL` of the first [`BATCH_MAX`] of these messages. Returns how many went.
+pub(crate) fn send_batch(
+    fd: BorrowedFd<'_>,
+    messages: &[IoSlice<'_>],
+    to: Option<&RawAddress>,
+) -> io::Result<usize> {
+    // SAFETY: all-zero is a valid `mmsghdr`: null pointers with zero lengths.
+    let mut headers: [libc::mmsghdr; BATCH_MAX] = unsafe { zeroed() };
+    for (header, message) in headers.iter_mut().zip(messages) {
+        if let Some(to) = to {
+            header.msg_hdr.msg_name = to.as_ptr().cast_mut().cast();
+            header.msg_hdr.msg_namelen = to.len();
+        }
+        header.msg_hdr.msg_iov = std::ptr::from_ref(message).cast_mut().cast();
+        header.msg_hdr.msg_iovlen = 1;
+    }
+    let count = messages.len().min(BATCH_MAX) as libc::c_uint;
+    // SAFETY: `count` headers are filled in; each points to one slice and to an address that are borrowed for the whole
+    // call and only read. `IoSlice` has the layout of `iovec`. The kernel writes to the headers' lengths alone.
+    let sent = check(unsafe {
+        libc::sendmmsg(fd.as_raw_fd(), headers.as_mut_ptr(), count, libc::MSG_NOSIGNAL as _)
+    })?;
+    Ok(sent as usize)
+}
+
+/// `recvmmsg`: waits for one message on a blocking socket, then takes what else is there, each into a room of
+/// `message_bytes` at the start of every `stride_bytes` of `bytes`. Descriptors that come along are closed.
+pub(crate) fn receive_batch(
+    fd: BorrowedFd<'_>,
+    bytes: &mut [u8],
+    stride_bytes: usize,
+    message_bytes: usize,
+    asks_sender: bool,
+) -> io::Result<Vec<BatchEntry>> {
+    // SAFETY: all-zero is a valid `mmsghdr` and a valid `iovec`: null pointers with zero lengths.
+    let (mut headers, mut rooms): ([libc::mmsghdr; BATCH_MAX], [libc::iovec; BATCH_MAX]) =
+        unsafe { zeroed() };
+    let mut names: [RawAddress; BATCH_MAX] = array::from_fn(|_| RawAddress::empty());
+    let mut senders = [SenderRoom([0; SENDER_ROOM_BYTES]); BATCH_MAX];
+    let mut count = 0;
+    for (index, room) in bytes.chunks_exact_mut(stride_bytes).take(BATCH_MAX).enumerate() {
+        let room = &mut room[..message_bytes];
+        rooms[index] = libc::iovec { iov_base: room.as_mut_ptr().cast(), iov_len: room.len() };
+        let header = &mut headers[index].msg_hdr;
+        header.msg_iov = &raw mut rooms[index];
+        header.msg_iovlen = 1;
+        let (name, name_len) = names[index].as_mut_parts();
+        header.msg_name = name.cast();
+        // SAFETY: `name_len` points into `names`, which is alive.
+        header.msg_namelen = unsafe { *name_len };
+        if asks_sender {
+            header.msg_control = senders[index].0.as_mut_ptr().cast();
+            header.msg_controllen = SENDER_ROOM_BYTES;
+        }
+        count += 1;
+    }
+    let flags = libc::MSG_WAITFORONE | libc::MSG_TRUNC | libc::MSG_CMSG_CLOEXEC;
+    // SAFETY: `count` headers are filled in. Every pointer in them is into something that is exclusively borrowed or
+    // owned here for the whole call, with its own length, and no two overlap.
+    let received = check(unsafe {
+        libc::recvmmsg(fd.as_raw_fd(), headers.as_mut_ptr(), count, flags as _, std::ptr::null_mut())
+    })?;
+    let entries = (0..received as usize).map(|slot| {
+        let header = &headers[slot];
+        names[slot].set_len(header.msg_hdr.msg_namelen);
+        let control_len_bytes =
+            if asks_sender { header.msg_hdr.msg_controllen.min(SENDER_ROOM_BYTES) } else { 0 };
+        let incoming = own_all(&senders[slot].0[..control_len_bytes]);
+        BatchEntry {
+            slot,
+            len: header.msg_len as usize,
+            from: names[slot],
+            credentials: incoming.credentials,
+        }
+    });
+    Ok(entries.collect())
+}

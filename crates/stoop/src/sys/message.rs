@@ -1,0 +1,122 @@
+//! `sendmsg` and `recvmsg` with control messages.
+//!
+//! Every descriptor that arrives is owned before anything else can fail; what the codec does not know is reported, and
+//! closed where it is a descriptor.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::zeroed;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use super::{RawAddress, check_len};
+use crate::control::{self, Item};
+
+/// Room for whatever one message can bring: 253 descriptors, credentials, a pidfd and a label of a page.
+const CONTROL_ROOM_BYTES: usize = control::space(control::DESCRIPTORS_MAX * 4)
+    + control::space(size_of::<libc::ucred>())
+    + control::space(4)
+    + control::space(4096);
+
+/// Control messages as the kernel aligns them.
+#[repr(C, align(8))]
+struct ControlRoom([u8; CONTROL_ROOM_BYTES]);
+
+/// One message as it came in.
+pub(crate) struct Arrival {
+    /// Bytes of the message; more than the buffer's when the message was cut and `MSG_TRUNC` was asked for.
+    pub(crate) len: usize,
+    /// `MSG_TRUNC`, `MSG_CTRUNC`, `MSG_EOR`, … as the kernel set them.
+    pub(crate) flags: i32,
+    /// Who sent it.
+    pub(crate) from: RawAddress,
+    /// What came beside the bytes.
+    pub(crate) incoming: Incoming,
+}
+
+/// What came beside the bytes, with every descriptor owned.
+#[derive(Debug, Default)]
+pub(crate) struct Incoming {
+    pub(crate) descriptors: Vec<OwnedFd>,
+    pub(crate) pidfd: Option<OwnedFd>,
+    pub(crate) credentials: Option<control::Credentials>,
+    pub(crate) label: Option<Vec<u8>>,
+    pub(crate) unknown: Vec<(i32, i32)>,
+    pub(crate) malformed: bool,
+}
+
+/// `sendmsg` with `MSG_NOSIGNAL`. `control` holds encoded control messages (see [`control::Encoder`]).
+pub(crate) fn send_message(
+    fd: BorrowedFd<'_>,
+    buffers: &[IoSlice<'_>],
+    to: Option<&RawAddress>,
+    control: &[u8],
+) -> io::Result<usize> {
+    // SAFETY: all-zero is a valid `msghdr`: null pointers with zero lengths.
+    let mut header: libc::msghdr = unsafe { zeroed() };
+    if let Some(to) = to {
+        header.msg_name = to.as_ptr().cast_mut().cast();
+        header.msg_namelen = to.len();
+    }
+    header.msg_iov = buffers.as_ptr().cast_mut().cast();
+    header.msg_iovlen = buffers.len().min(libc::UIO_MAXIOV as usize);
+    if !control.is_empty() {
+        header.msg_control = control.as_ptr().cast_mut().cast();
+        header.msg_controllen = control.len();
+    }
+    // SAFETY: every pointer in `header` is into something borrowed for the whole call, with its own length, and
+    // `sendmsg` only reads. `IoSlice` has the layout of `iovec`.
+    check_len(unsafe { libc::sendmsg(fd.as_raw_fd(), &header, libc::MSG_NOSIGNAL) })
+}
+
+/// `recvmsg` with room for every control message, close-on-exec for every descriptor.
+pub(crate) fn receive_message(
+    fd: BorrowedFd<'_>,
+    buffers: &mut [IoSliceMut<'_>],
+    flags: i32,
+) -> io::Result<Arrival> {
+    let mut from = RawAddress::empty();
+    let mut room = ControlRoom([0; CONTROL_ROOM_BYTES]);
+    // SAFETY: all-zero is a valid `msghdr`: null pointers with zero lengths.
+    let mut header: libc::msghdr = unsafe { zeroed() };
+    let (name, name_len) = from.as_mut_parts();
+    header.msg_name = name.cast();
+    // SAFETY: `name_len` points into `from`, which is alive.
+    header.msg_namelen = unsafe { *name_len };
+    header.msg_iov = buffers.as_mut_ptr().cast();
+    header.msg_iovlen = buffers.len().min(libc::UIO_MAXIOV as usize);
+    header.msg_control = room.0.as_mut_ptr().cast();
+    header.msg_controllen = CONTROL_ROOM_BYTES;
+    // SAFETY: every pointer in `header` is into something that is exclusively borrowed or owned here for the whole call,
+    // with its own length. `IoSliceMut` has the layout of `iovec`.
+    let len =
+        check_len(unsafe { libc::recvmsg(fd.as_raw_fd(), &mut header, flags | libc::MSG_CMSG_CLOEXEC) })?;
+    let control_len_bytes = header.msg_controllen.min(CONTROL_ROOM_BYTES);
+    let incoming = own_all(&room.0[..control_len_bytes]);
+    let (flags, name_len) = (header.msg_flags, header.msg_namelen);
+    from.set_len(name_len);
+    Ok(Arrival { len, flags, from, incoming })
+}
+
+/// Walks the control messages and owns every descriptor among them.
+pub(super) fn own_all(control: &[u8]) -> Incoming {
+    let mut incoming = Incoming::default();
+    for item in control::decode(control) {
+        match item {
+            Item::Descriptors(numbers) => {
+                // SAFETY: these bytes come from `recvmsg`, which has just installed each number as a new descriptor of
+                // this process, and each is visited once. Numbers are never negative there.
+                incoming.descriptors.extend(numbers.map(|number| unsafe { OwnedFd::from_raw_fd(number) }));
+            }
+            Item::Pidfd(number) if number >= 0 => {
+                // SAFETY: as above: a descriptor that the kernel has just installed for this message.
+                incoming.pidfd = Some(unsafe { OwnedFd::from_raw_fd(number) });
+            }
+            // The kernel says here why it made no pidfd; the credentials beside it are still good.
+            Item::Pidfd(_) => {}
+            Item::Credentials(credentials) => incoming.credentials = Some(credentials),
+            Item::Label(label) => incoming.label = Some(label.to_vec()),
+            Item::Unknown { level, kind } => incoming.unknown.push((level, kind)),
+            Item::Malformed => incoming.malformed = true,
+        }
+    }
+    incoming
+}

@@ -1,0 +1,222 @@
+//! Socket options, one function each. The C name is the doc alias.
+
+use std::io;
+use std::mem::{MaybeUninit, size_of};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::time::Duration;
+
+use super::check;
+
+// Newer than the libc crate's table; asm-generic numbers, the same on x86-64 and aarch64.
+const SO_PASSPIDFD: i32 = 76;
+const SO_PEERPIDFD: i32 = 77;
+const SO_PASSRIGHTS: i32 = 83;
+
+/// Types that `getsockopt` may fill and `setsockopt` may read: plain old data, valid for every bit pattern.
+///
+/// # Safety
+/// Implementors have no padding, no invalid bit patterns and no pointers.
+unsafe trait Plain: Copy {}
+// SAFETY: an integer.
+unsafe impl Plain for i32 {}
+// SAFETY: three integers of four bytes.
+unsafe impl Plain for libc::ucred {}
+// SAFETY: two integers of eight bytes on every 64-bit Linux.
+unsafe impl Plain for libc::timeval {}
+
+fn option<T: Plain>(fd: BorrowedFd<'_>, name: i32) -> io::Result<T> {
+    let mut value = MaybeUninit::<T>::zeroed();
+    let mut len = size_of::<T>() as libc::socklen_t;
+    // SAFETY: the pointers are to `value` and its size; the kernel writes at most that many bytes.
+    check(unsafe {
+        libc::getsockopt(fd.as_raw_fd(), libc::SOL_SOCKET, name, value.as_mut_ptr().cast(), &mut len)
+    })?;
+    // SAFETY: zeroed, and `T: Plain` is valid for whatever the kernel wrote over it.
+    Ok(unsafe { value.assume_init() })
+}
+
+fn set_option<T: Plain>(fd: BorrowedFd<'_>, name: i32, value: T) -> io::Result<()> {
+    // SAFETY: the pointer and the size describe `value`, which outlives the call; the kernel only reads it.
+    check(unsafe {
+        libc::setsockopt(
+            fd.as_raw_fd(),
+            libc::SOL_SOCKET,
+            name,
+            (&raw const value).cast(),
+            size_of::<T>() as libc::socklen_t,
+        )
+    })?;
+    Ok(())
+}
+
+/// An option whose value is a string of bytes: groups, labels. Asks again while the kernel says that more room is needed.
+fn option_bytes(fd: BorrowedFd<'_>, name: i32) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0u8; 256];
+    loop {
+        let mut len = bytes.len() as libc::socklen_t;
+        // SAFETY: the pointer and the length describe `bytes`; the kernel writes at most that many, and the length needed.
+        let result = check(unsafe {
+            libc::getsockopt(fd.as_raw_fd(), libc::SOL_SOCKET, name, bytes.as_mut_ptr().cast(), &mut len)
+        });
+        match result {
+            Ok(_) => {
+                bytes.truncate(len as usize);
+                return Ok(bytes);
+            }
+            Err(error) if error.raw_os_error() == Some(libc::ERANGE) && len as usize > bytes.len() => {
+                bytes.resize(len as usize, 0);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// The kind of socket, as the kernel's number.
+#[doc(alias = "SO_TYPE")]
+pub(crate) fn socket_type(fd: BorrowedFd<'_>) -> io::Result<i32> {
+    option(fd, libc::SO_TYPE)
+}
+
+/// The address family, as the kernel's number.
+#[doc(alias = "SO_DOMAIN")]
+pub(crate) fn socket_domain(fd: BorrowedFd<'_>) -> io::Result<i32> {
+    option(fd, libc::SO_DOMAIN)
+}
+
+/// Whether the socket listens.
+#[doc(alias = "SO_ACCEPTCONN")]
+pub(crate) fn is_listening(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    Ok(option::<i32>(fd, libc::SO_ACCEPTCONN)? != 0)
+}
+
+/// Takes the pending error off the socket.
+#[doc(alias = "SO_ERROR")]
+pub(crate) fn take_error(fd: BorrowedFd<'_>) -> io::Result<Option<io::Error>> {
+    let errno = option::<i32>(fd, libc::SO_ERROR)?;
+    Ok((errno != 0).then(|| io::Error::from_raw_os_error(errno)))
+}
+
+/// The send buffer's limit in bytes, as the kernel counts (twice what was set).
+#[doc(alias = "SO_SNDBUF")]
+pub(crate) fn send_buffer_bytes(fd: BorrowedFd<'_>) -> io::Result<usize> {
+    Ok(usize::try_from(option::<i32>(fd, libc::SO_SNDBUF)?).unwrap_or(0))
+}
+
+/// Sets the send buffer's limit; the kernel caps it at `net.core.wmem_max` and doubles it.
+#[doc(alias = "SO_SNDBUF")]
+pub(crate) fn set_send_buffer_bytes(fd: BorrowedFd<'_>, bytes: usize) -> io::Result<()> {
+    set_option(fd, libc::SO_SNDBUF, i32::try_from(bytes).unwrap_or(i32::MAX))
+}
+
+/// How long a blocking send (or connect) waits; `None` is for ever.
+#[doc(alias = "SO_SNDTIMEO")]
+pub(crate) fn set_send_timeout(fd: BorrowedFd<'_>, timeout: Option<Duration>) -> io::Result<()> {
+    set_option(fd, libc::SO_SNDTIMEO, to_timeval(timeout))
+}
+
+/// How long a blocking send waits; `None` is for ever.
+#[doc(alias = "SO_SNDTIMEO")]
+pub(crate) fn send_timeout(fd: BorrowedFd<'_>) -> io::Result<Option<Duration>> {
+    Ok(from_timeval(option(fd, libc::SO_SNDTIMEO)?))
+}
+
+/// How long a blocking receive (or accept) waits; `None` is for ever.
+#[doc(alias = "SO_RCVTIMEO")]
+pub(crate) fn set_receive_timeout(fd: BorrowedFd<'_>, timeout: Option<Duration>) -> io::Result<()> {
+    set_option(fd, libc::SO_RCVTIMEO, to_timeval(timeout))
+}
+
+/// How long a blocking receive waits; `None` is for ever.
+#[doc(alias = "SO_RCVTIMEO")]
+pub(crate) fn receive_timeout(fd: BorrowedFd<'_>) -> io::Result<Option<Duration>> {
+    Ok(from_timeval(option(fd, libc::SO_RCVTIMEO)?))
+}
+
+/// The kernel reads zero as "for ever", so a wait of less than a microsecond becomes one.
+fn to_timeval(timeout: Option<Duration>) -> libc::timeval {
+    let timeout = timeout.map_or(Duration::ZERO, |wait| wait.max(Duration::from_micros(1)));
+    libc::timeval {
+        tv_sec: timeout.as_secs().min(i32::MAX as u64) as libc::time_t,
+        tv_usec: timeout.subsec_micros().into(),
+    }
+}
+
+fn from_timeval(value: libc::timeval) -> Option<Duration> {
+    let wait =
+        Duration::from_secs(value.tv_sec.max(0) as u64) + Duration::from_micros(value.tv_usec.max(0) as u64);
+    (!wait.is_zero()).then_some(wait)
+}
+
+/// Whether each message is to come with its sender's pid, uid and gid.
+#[doc(alias = "SO_PASSCRED")]
+pub(crate) fn set_pass_credentials(fd: BorrowedFd<'_>, on: bool) -> io::Result<()> {
+    set_option(fd, libc::SO_PASSCRED, i32::from(on))
+}
+
+/// Whether each message is to come with a pidfd of its sender (Linux 6.5).
+#[doc(alias = "SO_PASSPIDFD")]
+pub(crate) fn set_pass_pidfd(fd: BorrowedFd<'_>, on: bool) -> io::Result<()> {
+    set_option(fd, SO_PASSPIDFD, i32::from(on))
+}
+
+/// Whether each message is to come with its sender's security label.
+#[doc(alias = "SO_PASSSEC")]
+pub(crate) fn set_pass_label(fd: BorrowedFd<'_>, on: bool) -> io::Result<()> {
+    set_option(fd, libc::SO_PASSSEC, i32::from(on))
+}
+
+/// Whether the kernel lets descriptors come in at all (Linux 6.16).
+#[doc(alias = "SO_PASSRIGHTS")]
+pub(crate) fn set_pass_descriptors(fd: BorrowedFd<'_>, on: bool) -> io::Result<()> {
+    set_option(fd, SO_PASSRIGHTS, i32::from(on))
+}
+
+/// The process at the other end, as it was at connect or listen time.
+#[doc(alias = "SO_PEERCRED")]
+pub(crate) fn peer_credentials(fd: BorrowedFd<'_>) -> io::Result<libc::ucred> {
+    option(fd, libc::SO_PEERCRED)
+}
+
+/// The supplementary groups at the other end (Linux 4.13).
+#[doc(alias = "SO_PEERGROUPS")]
+pub(crate) fn peer_groups(fd: BorrowedFd<'_>) -> io::Result<Vec<u32>> {
+    let bytes = option_bytes(fd, libc::SO_PEERGROUPS)?;
+    Ok(bytes.chunks_exact(4).map(|id| u32::from_ne_bytes([id[0], id[1], id[2], id[3]])).collect())
+}
+
+/// The security label at the other end, without the NUL that some kernels count.
+#[doc(alias = "SO_PEERSEC")]
+pub(crate) fn peer_label(fd: BorrowedFd<'_>) -> io::Result<Vec<u8>> {
+    let mut label = option_bytes(fd, libc::SO_PEERSEC)?;
+    if label.last() == Some(&0) {
+        label.pop();
+    }
+    Ok(label)
+}
+
+/// A pidfd of the process at the other end, close-on-exec (Linux 6.5).
+#[doc(alias = "SO_PEERPIDFD")]
+pub(crate) fn peer_pidfd(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    let number: i32 = option(fd, SO_PEERPIDFD)?;
+    // SAFETY: the call has succeeded, so the number is a descriptor that the kernel has just installed for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+/// Bytes that the peer has sent and that have not been read (`SIOCINQ`); of a datagram socket, of its next message (K-LIMIT-2).
+#[doc(alias = "SIOCINQ")]
+pub(crate) fn unread_bytes(fd: BorrowedFd<'_>) -> io::Result<usize> {
+    queue_bytes(fd, libc::FIONREAD)
+}
+
+/// Memory of sent messages that the peer has not read yet (`SIOCOUTQ`), as the kernel accounts it.
+#[doc(alias = "SIOCOUTQ")]
+pub(crate) fn unsent_bytes(fd: BorrowedFd<'_>) -> io::Result<usize> {
+    queue_bytes(fd, libc::TIOCOUTQ)
+}
+
+fn queue_bytes(fd: BorrowedFd<'_>, request: libc::Ioctl) -> io::Result<usize> {
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: both requests write one `int` to the pointer, which is to `bytes`.
+    check(unsafe { libc::ioctl(fd.as_raw_fd(), request, &mut bytes) })?;
+    Ok(usize::try_from(bytes).unwrap_or(0))
+}

@@ -1,0 +1,155 @@
+//! Making sockets, naming them, connecting them, and moving plain bytes.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::zeroed;
+use std::net::Shutdown;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use super::{RawAddress, check, check_len};
+use crate::Kind;
+
+/// Takes ownership of a descriptor that a system call has just returned.
+fn own(fd: libc::c_int) -> OwnedFd {
+    // SAFETY: callers pass a non-negative descriptor that a successful call has just created for this process and that
+    // nobody else has seen.
+    unsafe { OwnedFd::from_raw_fd(fd) }
+}
+
+/// `socket(AF_UNIX, kind)`, close-on-exec from birth.
+pub(crate) fn socket(kind: Kind) -> io::Result<OwnedFd> {
+    // SAFETY: takes and returns plain integers.
+    let fd = check(unsafe { libc::socket(libc::AF_UNIX, kind.to_raw() | libc::SOCK_CLOEXEC, 0) })?;
+    Ok(own(fd))
+}
+
+/// `socketpair(AF_UNIX, kind)`, close-on-exec from birth.
+pub(crate) fn socket_pair(kind: Kind) -> io::Result<(OwnedFd, OwnedFd)> {
+    let mut fds = [-1; 2];
+    // SAFETY: `fds` has room for the two integers that the call writes.
+    check(unsafe {
+        libc::socketpair(libc::AF_UNIX, kind.to_raw() | libc::SOCK_CLOEXEC, 0, fds.as_mut_ptr())
+    })?;
+    Ok((own(fds[0]), own(fds[1])))
+}
+
+/// `bind`.
+pub(crate) fn bind(fd: BorrowedFd<'_>, address: &RawAddress) -> io::Result<()> {
+    // SAFETY: the pointer and the length describe `address`, which outlives the call; the kernel only reads it.
+    check(unsafe { libc::bind(fd.as_raw_fd(), address.as_ptr(), address.len()) })?;
+    Ok(())
+}
+
+/// `listen`.
+pub(crate) fn listen(fd: BorrowedFd<'_>, backlog: i32) -> io::Result<()> {
+    // SAFETY: takes plain integers.
+    check(unsafe { libc::listen(fd.as_raw_fd(), backlog) })?;
+    Ok(())
+}
+
+/// `connect`, once.
+pub(crate) fn connect(fd: BorrowedFd<'_>, address: &RawAddress) -> io::Result<()> {
+    // SAFETY: the pointer and the length describe `address`, which outlives the call; the kernel only reads it.
+    check(unsafe { libc::connect(fd.as_raw_fd(), address.as_ptr(), address.len()) })?;
+    Ok(())
+}
+
+/// `accept4`, close-on-exec from birth.
+pub(crate) fn accept(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    // SAFETY: null pointers say that the peer's address is not wanted.
+    let fd = check(unsafe {
+        libc::accept4(fd.as_raw_fd(), std::ptr::null_mut(), std::ptr::null_mut(), libc::SOCK_CLOEXEC)
+    })?;
+    Ok(own(fd))
+}
+
+/// `shutdown`.
+pub(crate) fn shutdown(fd: BorrowedFd<'_>, how: Shutdown) -> io::Result<()> {
+    let how = match how {
+        Shutdown::Read => libc::SHUT_RD,
+        Shutdown::Write => libc::SHUT_WR,
+        Shutdown::Both => libc::SHUT_RDWR,
+    };
+    // SAFETY: takes plain integers.
+    check(unsafe { libc::shutdown(fd.as_raw_fd(), how) })?;
+    Ok(())
+}
+
+/// `getsockname`.
+pub(crate) fn local_address(fd: BorrowedFd<'_>) -> io::Result<RawAddress> {
+    let mut address = RawAddress::empty();
+    let (to, len) = address.as_mut_parts();
+    // SAFETY: both pointers are into `address`; the kernel writes at most the length it finds there.
+    check(unsafe { libc::getsockname(fd.as_raw_fd(), to, len) })?;
+    Ok(address)
+}
+
+/// `getpeername`.
+pub(crate) fn peer_address(fd: BorrowedFd<'_>) -> io::Result<RawAddress> {
+    let mut address = RawAddress::empty();
+    let (to, len) = address.as_mut_parts();
+    // SAFETY: both pointers are into `address`; the kernel writes at most the length it finds there.
+    check(unsafe { libc::getpeername(fd.as_raw_fd(), to, len) })?;
+    Ok(address)
+}
+
+/// `recv` with flags: plain bytes. Descriptors that come along are dropped by the kernel (K-FD-7).
+pub(crate) fn receive(fd: BorrowedFd<'_>, buffer: &mut [u8], flags: i32) -> io::Result<usize> {
+    // SAFETY: the pointer and the length describe `buffer`, which outlives the call.
+    check_len(unsafe { libc::recv(fd.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), flags) })
+}
+
+/// `recvmsg` with flags and without room for control messages: plain bytes into several buffers.
+pub(crate) fn receive_vectored(
+    fd: BorrowedFd<'_>,
+    buffers: &mut [IoSliceMut<'_>],
+    flags: i32,
+) -> io::Result<usize> {
+    // SAFETY: all-zero is a valid `msghdr`: null pointers with zero lengths.
+    let mut header: libc::msghdr = unsafe { zeroed() };
+    header.msg_iov = buffers.as_mut_ptr().cast();
+    header.msg_iovlen = buffers.len().min(libc::UIO_MAXIOV as usize);
+    // SAFETY: `IoSliceMut` has the layout of `iovec`; the slices outlive the call, and the count is not beyond them.
+    check_len(unsafe { libc::recvmsg(fd.as_raw_fd(), &mut header, flags) })
+}
+
+/// `recvfrom` with flags. The length may exceed the buffer when `MSG_TRUNC` is among them.
+pub(crate) fn receive_from(
+    fd: BorrowedFd<'_>,
+    buffer: &mut [u8],
+    flags: i32,
+) -> io::Result<(usize, RawAddress)> {
+    let mut address = RawAddress::empty();
+    let (to, len) = address.as_mut_parts();
+    // SAFETY: the buffer's pointer and length describe `buffer`; the address pointers are into `address`, and the kernel
+    // writes at most the length it finds there.
+    let received = check_len(unsafe {
+        libc::recvfrom(fd.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), flags, to, len)
+    })?;
+    Ok((received, address))
+}
+
+/// `send` with `MSG_NOSIGNAL`: a peer that has gone is an error, never a signal (K-END-6).
+pub(crate) fn send(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
+    // SAFETY: the pointer and the length describe `bytes`, which outlives the call; the kernel only reads it.
+    check_len(unsafe { libc::send(fd.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), libc::MSG_NOSIGNAL) })
+}
+
+/// `sendto` with `MSG_NOSIGNAL`.
+pub(crate) fn send_to(fd: BorrowedFd<'_>, bytes: &[u8], to: &RawAddress) -> io::Result<usize> {
+    // SAFETY: pointers and lengths describe `bytes` and `to`, which outlive the call; the kernel only reads them.
+    check_len(unsafe {
+        libc::sendto(
+            fd.as_raw_fd(),
+            bytes.as_ptr().cast(),
+            bytes.len(),
+            libc::MSG_NOSIGNAL,
+            to.as_ptr(),
+            to.len(),
+        )
+    })
+}
+
+/// `sendmsg` of several buffers with `MSG_NOSIGNAL`, which `writev` cannot be given (K-END-6).
+pub(crate) fn send_vectored(fd: BorrowedFd<'_>, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+    super::send_message(fd, buffers, None, &[])
+}

@@ -1,0 +1,160 @@
+//! Datagrams between peers of every sort: who can be answered, who cannot, and who may write to whom.
+
+use std::path::PathBuf;
+
+use stoop::{Address, Bind, Connect, Datagram, ErrorKind, Outgoing, Policy};
+use stoop_kernel_facts::{DATAGRAM, Name, SOON, send_to, socket};
+use stoop_testkit::{TempDir, deadline, tempdir};
+
+fn server(dir: &TempDir) -> (PathBuf, Datagram) {
+    let path = dir.path().join("server");
+    let server = Bind::new(&path).datagram().unwrap();
+    (path, server)
+}
+
+/// What came back to a client that asked, and from whom.
+fn ask(client: &Datagram, server: &Datagram, at: &Address) -> Address {
+    client.send_to(b"question", at).unwrap();
+    let (question, from) = server.recv_vec().unwrap();
+    assert_eq!(question, b"question");
+    server.send_to(b"answer", &from).unwrap();
+    server.send_to_with(b"answer", &from, &Outgoing::new()).unwrap();
+    let mut buffer = [0; 16];
+    let (len, answerer) = client.recv_from(&mut buffer).unwrap();
+    assert_eq!((&buffer[..len], &answerer), (&b"answer"[..], at));
+    assert_eq!(client.recv(&mut buffer).unwrap(), 6);
+    from
+}
+
+#[test]
+fn bound_abstract_and_nameless_clients_are_answered() {
+    deadline(SOON, || {
+        let dir = tempdir();
+        let own = Address::path(dir.path().join("client")).unwrap();
+        let name = Address::abstract_name(format!("stoop-dgram-{}\0x", std::process::id())).unwrap();
+        let (path, on_a_path) = server(&dir);
+        let at_a_name = Address::abstract_name(format!("stoop-server-{}", std::process::id())).unwrap();
+        let at_a_name_too = Bind::new(&at_a_name).datagram().unwrap();
+        for (server, at) in [(&on_a_path, Address::path(path).unwrap()), (&at_a_name_too, at_a_name)] {
+            let from = ask(&Datagram::unbound().unwrap(), server, &at);
+            assert_eq!(from.as_abstract().unwrap().len(), 5, "chosen by the kernel");
+            assert_eq!(ask(&Datagram::bind(&own).unwrap(), server, &at), own);
+            assert_eq!(ask(&Datagram::bind(&name).unwrap(), server, &at), name);
+            let connected = Connect::new(&at).datagram().unwrap();
+            assert!(ask(&connected, server, &at).as_abstract().is_some());
+        }
+        assert!(!own.as_path().unwrap().exists(), "a client's file goes with it");
+    });
+}
+
+#[test]
+fn the_first_message_of_a_connected_client_can_be_answered() {
+    deadline(SOON, || {
+        let dir = tempdir();
+        let (path, server) = server(&dir);
+        let client = Datagram::connect(&path).unwrap();
+        client.send(b"first").unwrap();
+        let (_, from) = server.recv_vec().unwrap();
+        server.send_to(b"back", &from).unwrap();
+        assert_eq!(client.recv(&mut [0; 8]).unwrap(), 4);
+    });
+}
+
+#[test]
+fn who_never_bound_cannot_be_answered() {
+    deadline(SOON, || {
+        let dir = tempdir();
+        let (path, server) = server(&dir);
+        send_to(&socket(DATAGRAM), b"anonymous", &Name::path(&path)).unwrap();
+        let (_, from) = server.recv_vec().unwrap();
+        assert!(from.is_unnamed());
+        let error = server.send_to(b"?", &from).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidAddress);
+        assert!(error.to_string().contains("has no address"), "{error}");
+    });
+}
+
+/// Such a path goes through a descriptor of the one who binds, which means something else to everybody else.
+#[test]
+fn a_path_that_cannot_be_told_leads_nowhere_rather_than_elsewhere() {
+    deadline(SOON, || {
+        let dir = tempdir();
+        let (path, server) = server(&dir);
+        let deep = dir.path().join("d".repeat(120));
+        std::fs::create_dir(&deep).unwrap();
+        let client = Datagram::bind(deep.join("client")).unwrap();
+        client.send_to(b"hello", &Address::path(path).unwrap()).unwrap();
+        let (_, from) = server.recv_vec().unwrap();
+        assert!(from.is_unnamed(), "{from}");
+        // One who knows the path reaches it all the same.
+        server.send_to(b"there", &Address::path(deep.join("client")).unwrap()).unwrap();
+        assert_eq!(client.recv(&mut [0; 8]).unwrap(), 5);
+    });
+}
+
+#[test]
+fn wrong_receivers_are_told_apart() {
+    deadline(SOON, || {
+        let dir = tempdir();
+        let at = |name: &str| Address::path(dir.path().join(name)).unwrap();
+        let _listener = Bind::new(at("stream")).listen().unwrap();
+        drop(std::os::unix::net::UnixDatagram::bind(dir.path().join("dead")).unwrap());
+        let (_, server) = server(&dir);
+        let friend = Datagram::bind(at("friend")).unwrap();
+        server.connect_to(at("friend")).unwrap();
+        let client = Datagram::unbound().unwrap();
+        for (to, kind) in [
+            ("nothing", ErrorKind::NotFound),
+            ("dead", ErrorKind::Refused),
+            ("stream", ErrorKind::WrongKind),
+            ("server", ErrorKind::NotPermitted),
+        ] {
+            assert_eq!(client.send_to(b"x", &at(to)).unwrap_err().kind(), kind, "{to}");
+            assert_eq!(client.connect_to(at(to)).unwrap_err().kind(), kind, "{to}");
+        }
+        assert_eq!(client.send(b"x").unwrap_err().kind(), ErrorKind::NotConnected);
+        friend.send_to(b"x", &at("server")).unwrap();
+        assert_eq!(server.recv(&mut [0; 4]).unwrap(), 1);
+        let error = client.send_to(&vec![0; 1 << 24], &at("friend")).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::MessageTooLarge);
+        assert!(error.to_string().contains("send buffer"), "{error}");
+    });
+}
+
+#[test]
+fn a_receiver_that_goes_is_refused_once_and_can_be_found_again() {
+    deadline(SOON, || {
+        let dir = tempdir();
+        let (path, first) = server(&dir);
+        let client = Datagram::connect(&path).unwrap();
+        client.send(b"lost").unwrap();
+        drop(first);
+        assert!(client.send(b"x").unwrap_err().is_refused());
+        assert!(client.send(b"x").unwrap_err().is_peer_gone());
+        assert!(client.connect_to(path.as_path()).unwrap_err().is_not_found());
+        let (_, second) = server(&dir);
+        client.connect_to(path.as_path()).unwrap();
+        client.send(b"again").unwrap();
+        assert_eq!(second.recv_vec().unwrap().0, b"again");
+    });
+}
+
+/// Copies share the socket; the file belongs to the first, the policy to all.
+#[test]
+fn copies_share_the_socket_and_its_policy() {
+    deadline(SOON, || {
+        let dir = tempdir();
+        let path = dir.path().join("server");
+        let server = Bind::new(&path).policy(Policy::nobody()).datagram().unwrap();
+        let copy = server.try_clone().unwrap();
+        copy.set_nonblocking(true).unwrap();
+        let client = Datagram::connect(&path).unwrap();
+        client.send(b"refused").unwrap();
+        assert!(copy.recv(&mut [0; 8]).unwrap_err().is_would_block());
+        assert_eq!((copy.refused(), copy.file().is_none()), (1, true));
+        drop(copy);
+        assert!(path.exists());
+        server.close().unwrap();
+        assert!(!path.exists());
+    });
+}

@@ -1,0 +1,393 @@
+//! Descriptors in messages: none is lost, none is kept that was not asked for, whatever the sender, the limits and the
+//! moment. Every promise runs alone in a process, whose open descriptors are counted before and after.
+
+use std::fs::File;
+use std::io::{IoSlice, IoSliceMut, Read};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::process::Command;
+use std::thread;
+
+use rustix::process::{Resource, Rlimit, setrlimit};
+use stoop::control::DESCRIPTORS_MAX;
+use stoop::{
+    Allow, Bind, Datagram, ErrorKind, Outgoing, Policy, Received, Result, SeqPacket, Socket, Stream,
+};
+use stoop_kernel_facts::{Control, Credentials, leave_room_for, send_message};
+use stoop_testkit::{NOBODY, Role, eventually, is_root, open_descriptors, role, skip, tempdir};
+
+/// Runs `part` alone in a process, and counts.
+fn alone(test: &str, part: impl FnOnce()) {
+    if role().is_none() {
+        return Role::new(test, "alone").run();
+    }
+    let before = open_descriptors();
+    part();
+    assert_eq!(open_descriptors(), before, "open descriptors before and after");
+}
+
+/// A socket of any kind.
+type Any = Box<dyn AsRef<Socket>>;
+
+/// Two connected sockets of each kind.
+fn pairs() -> [(Any, Any); 3] {
+    struct Of<S>(S);
+    impl<S: std::ops::Deref<Target = Socket>> AsRef<Socket> for Of<S> {
+        fn as_ref(&self) -> &Socket {
+            &self.0
+        }
+    }
+    fn boxed<S>((one, other): (S, S)) -> (Any, Any)
+    where
+        S: std::ops::Deref<Target = Socket> + 'static,
+    {
+        (Box::new(Of(one)), Box::new(Of(other)))
+    }
+    [boxed(Stream::pair().unwrap()), boxed(SeqPacket::pair().unwrap()), boxed(Datagram::pair().unwrap())]
+}
+
+fn for_each_pair(part: impl Fn(&Socket, &Socket)) {
+    for (one, other) in pairs() {
+        part((*one).as_ref(), (*other).as_ref());
+    }
+}
+
+fn send(socket: &Socket, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> Result<usize> {
+    socket.send_with(&[IoSlice::new(bytes)], &Outgoing::new().descriptors(fds))
+}
+
+/// Receives into eight bytes.
+fn receive(socket: &Socket, allow: Allow) -> Result<Received> {
+    socket.recv_with(&mut [IoSliceMut::new(&mut [0; 8])], allow)
+}
+
+fn null() -> File {
+    File::open("/dev/null").unwrap()
+}
+
+#[test]
+fn those_that_were_asked_for_come_and_go() {
+    alone("those_that_were_asked_for_come_and_go", || {
+        let file = null();
+        for_each_pair(|one, other| {
+            for count in [0, 1, 2, DESCRIPTORS_MAX] {
+                let before = open_descriptors();
+                send(one, b"x", &vec![file.as_fd(); count]).unwrap();
+                let received = receive(other, Allow::descriptors(count)).unwrap();
+                assert_eq!((received.len, received.descriptors.len()), (1, count));
+                assert_eq!(open_descriptors(), before + count);
+            }
+            let error = send(one, b"x", &[file.as_fd(); DESCRIPTORS_MAX + 1]).unwrap_err();
+            assert!(error.to_string().contains("at most 253"), "{error}");
+        });
+    });
+}
+
+#[test]
+fn more_than_asked_for_are_closed_and_reported() {
+    alone("more_than_asked_for_are_closed_and_reported", || {
+        let file = null();
+        for_each_pair(|one, other| {
+            // Room for one is room for two to the kernel (K-FD-1); here it is not.
+            for (sent, allowed) in
+                [(1, 0), (2, 1), (DESCRIPTORS_MAX, 0), (DESCRIPTORS_MAX, DESCRIPTORS_MAX - 1)]
+            {
+                let before = open_descriptors();
+                send(one, b"four", &vec![file.as_fd(); sent]).unwrap();
+                let error = receive(other, Allow::descriptors(allowed)).unwrap_err();
+                assert_eq!((error.kind(), error.received_bytes()), (ErrorKind::SurplusDescriptors, Some(4)));
+                assert_eq!(open_descriptors(), before);
+            }
+            send(one, b"go on", &[]).unwrap();
+            assert_eq!(receive(other, Allow::NOTHING).unwrap().len, 5);
+        });
+    });
+}
+
+#[test]
+fn a_message_that_is_cut_takes_its_descriptors_along() {
+    alone("a_message_that_is_cut_takes_its_descriptors_along", || {
+        let file = null();
+        for (one, other) in pairs().into_iter().skip(1) {
+            let before = open_descriptors();
+            send((*one).as_ref(), b"longer than eight", &[file.as_fd(); 3]).unwrap();
+            let error = receive((*other).as_ref(), Allow::descriptors(3)).unwrap_err();
+            assert_eq!((error.kind(), error.received_bytes()), (ErrorKind::MessageTruncated, Some(8)));
+            assert_eq!(open_descriptors(), before);
+        }
+    });
+}
+
+#[test]
+fn a_full_table_is_an_error_and_leaks_nothing() {
+    alone("a_full_table_is_an_error_and_leaks_nothing", || {
+        let file = null();
+        let pairs = pairs();
+        leave_room_for(3);
+        for (one, other) in pairs {
+            let (one, other) = ((*one).as_ref(), (*other).as_ref());
+            let before = open_descriptors();
+            for allow in [Allow::descriptors(10), Allow::NOTHING] {
+                send(one, b"ten", &[file.as_fd(); 10]).unwrap();
+                let error = receive(other, allow).unwrap_err();
+                assert_eq!((error.kind(), error.received_bytes()), (ErrorKind::ControlTruncated, Some(3)));
+                assert!(error.is_truncated());
+                assert_eq!(open_descriptors(), before);
+            }
+            send(one, b"two", &[file.as_fd(); 2]).unwrap();
+            assert_eq!(receive(other, Allow::descriptors(2)).unwrap().descriptors.len(), 2);
+        }
+    });
+}
+
+#[test]
+fn several_lists_in_one_message_arrive_as_one() {
+    alone("several_lists_in_one_message_arrive_as_one", || {
+        let files = [null(), File::open("/dev/zero").unwrap(), File::open("/dev/full").unwrap()];
+        let device = |fd: &dyn AsFd| rustix::fs::fstat(fd.as_fd()).unwrap().st_rdev;
+        for_each_pair(|one, other| {
+            other.set_pass_credentials(true).unwrap();
+            let [first, second, third] = files.each_ref().map(AsFd::as_fd);
+            let lists = [
+                Control::Rights(&[first]),
+                Control::Credentials(Credentials::mine()),
+                Control::Rights(&[second, third]),
+            ];
+            send_message(one, b"x", &lists, 0, None).unwrap();
+            let received = receive(other, Allow::descriptors(3)).unwrap();
+            assert_eq!(received.credentials, Some(stoop::Credentials::own()));
+            let devices: Vec<_> = received.descriptors.iter().map(|fd| device(fd)).collect();
+            assert_eq!(devices, files.each_ref().map(|file| device(file)));
+            send_message(one, b"x", &lists, 0, None).unwrap();
+            assert_eq!(
+                receive(other, Allow::descriptors(2)).unwrap_err().kind(),
+                ErrorKind::SurplusDescriptors
+            );
+        });
+    });
+}
+
+#[test]
+fn the_senders_pidfd_is_owned_too() {
+    alone("the_senders_pidfd_is_owned_too", || {
+        let file = null();
+        for_each_pair(|one, other| {
+            if other.set_pass_pidfd(true).is_err_and(|error| error.is_unsupported()) {
+                skip!("lacks SO_PASSPIDFD");
+            }
+            let before = open_descriptors();
+            send(one, b"x", &[file.as_fd()]).unwrap();
+            let received = receive(other, Allow::descriptors(1)).unwrap();
+            assert!(received.pidfd.is_some());
+            assert_eq!(open_descriptors(), before + 2);
+            drop(received);
+            send(one, b"x", &[file.as_fd()]).unwrap();
+            assert_eq!(receive(other, Allow::NOTHING).unwrap_err().kind(), ErrorKind::SurplusDescriptors);
+            send(one, b"x", &[]).unwrap();
+            // Asked for by an option of the socket, so it counts for nothing against what is allowed.
+            assert!(receive(other, Allow::NOTHING).unwrap().pidfd.is_some());
+            assert_eq!(open_descriptors(), before);
+        });
+    });
+}
+
+#[test]
+fn looking_ahead_brings_none_in() {
+    alone("looking_ahead_brings_none_in", || {
+        let file = null();
+        let mut buffer = [0; 8];
+        let (one, other) = Stream::pair().unwrap();
+        send(&one, b"x", &[file.as_fd()]).unwrap();
+        let before = open_descriptors();
+        assert_eq!(other.peek(&mut buffer).unwrap(), 1);
+        assert_eq!(open_descriptors(), before);
+        assert_eq!(receive(&other, Allow::descriptors(1)).unwrap().descriptors.len(), 1);
+
+        let (one, other) = SeqPacket::pair().unwrap();
+        send(&one, b"x", &[file.as_fd()]).unwrap();
+        let before = open_descriptors();
+        assert_eq!(
+            (other.next_len().unwrap(), other.peek(&mut buffer).unwrap()),
+            (1, stoop::Packet::Message(1))
+        );
+        assert_eq!(open_descriptors(), before);
+        assert_eq!(other.recv_vec_with(Allow::descriptors(1)).unwrap().1.descriptors.len(), 1);
+
+        let (one, other) = Datagram::pair().unwrap();
+        send(&one, b"x", &[file.as_fd()]).unwrap();
+        let before = open_descriptors();
+        assert_eq!((other.next_len().unwrap(), other.peek(&mut buffer).unwrap()), (1, 1));
+        assert_eq!(open_descriptors(), before);
+        assert_eq!(other.recv_vec_with(Allow::descriptors(1)).unwrap().1.descriptors.len(), 1);
+    });
+}
+
+#[test]
+fn plain_reads_drop_them_and_keep_the_bytes() {
+    alone("plain_reads_drop_them_and_keep_the_bytes", || {
+        let file = null();
+        let fds = [file.as_fd(); 5];
+        let (one, mut other) = Stream::pair().unwrap();
+        let (seq, seq_other) = SeqPacket::pair().unwrap();
+        let (dgram, dgram_other) = Datagram::pair().unwrap();
+        let before = open_descriptors();
+        let mut buffer = [0; 8];
+        for _ in 0..2 {
+            send(&one, b"one", &fds).unwrap();
+            assert_eq!(other.read(&mut buffer).unwrap(), 3);
+            send(&one, b"one", &fds).unwrap();
+            assert_eq!(other.read_vectored(&mut [IoSliceMut::new(&mut buffer)]).unwrap(), 3);
+            for _ in 0..2 {
+                send(&seq, b"two", &fds).unwrap();
+                send(&dgram, b"three", &fds).unwrap();
+            }
+            assert_eq!(seq_other.recv(&mut buffer).unwrap(), stoop::Packet::Message(3));
+            assert_eq!(seq_other.recv_vec().unwrap().unwrap(), b"two");
+            assert_eq!(dgram_other.recv(&mut buffer).unwrap(), 5);
+            assert_eq!(dgram_other.recv_vec().unwrap().0, b"three");
+        }
+        assert_eq!(open_descriptors(), before);
+    });
+}
+
+#[test]
+fn a_policy_that_asks_the_sender_keeps_plain_messages_whole_too() {
+    alone("a_policy_that_asks_the_sender_keeps_plain_messages_whole_too", || {
+        let file = null();
+        let dir = tempdir();
+        let path = dir.path().join("socket");
+        let server = Bind::new(&path).policy(Policy::same_user()).datagram().unwrap();
+        let client = Datagram::connect(&path).unwrap();
+        let before = open_descriptors();
+        for _ in 0..3 {
+            send(&client, b"three", &[file.as_fd()]).unwrap();
+        }
+        assert_eq!(server.recv(&mut [0; 8]).unwrap(), 5);
+        assert_eq!(server.recv_from(&mut [0; 8]).unwrap().0, 5);
+        assert_eq!(server.recv_vec().unwrap().0, b"three");
+        assert_eq!(open_descriptors(), before);
+    });
+}
+
+#[test]
+fn programs_started_meanwhile_inherit_none() {
+    alone("programs_started_meanwhile_inherit_none", || {
+        let (one, other) = Stream::pair().unwrap();
+        let file = null();
+        let sender = thread::spawn(move || while send(&one, b"x", &[file.as_fd(); 50]).is_ok() {});
+        let listing = || Command::new("ls").arg("/proc/self/fd").output().unwrap().stdout;
+        let quiet = listing();
+        let receiver = thread::spawn(move || {
+            for _ in 0..3000 {
+                assert_eq!(receive(&other, Allow::descriptors(50)).unwrap().descriptors.len(), 50);
+            }
+        });
+        while !receiver.is_finished() {
+            assert_eq!(listing(), quiet);
+        }
+        receiver.join().unwrap();
+        sender.join().unwrap();
+    });
+}
+
+#[test]
+fn a_policy_refuses_them_at_the_sender() {
+    alone("a_policy_refuses_them_at_the_sender", || {
+        let dir = tempdir();
+        let path = dir.path().join("socket");
+        let file = null();
+        let bind = Bind::new(&path).policy(Policy::everyone().refuse_descriptors());
+        let mut listener = bind.listen().unwrap();
+        let client = Stream::connect(&path).unwrap();
+        // Not even before it is accepted.
+        let refused = send(&client, b"x", &[file.as_fd()]);
+        if listener.set_pass_descriptors(false).is_err_and(|error| error.is_unsupported()) {
+            refused.unwrap();
+            let end = listener.accept().unwrap();
+            assert_eq!(receive(&end, Allow::NOTHING).unwrap_err().kind(), ErrorKind::SurplusDescriptors);
+            skip!("lacks SO_PASSRIGHTS");
+        }
+        assert_eq!(refused.unwrap_err().kind(), ErrorKind::NotPermitted);
+        let end = listener.accept().unwrap();
+        send(&client, b"plain", &[]).unwrap();
+        assert_eq!(receive(&end, Allow::descriptors(1)).unwrap().len, 5);
+        listener.set_policy(Policy::everyone()).unwrap();
+        let client = Stream::connect(&path).unwrap();
+        send(&client, b"x", &[file.as_fd()]).expect("a later policy allows them again");
+        drop(listener);
+
+        let server = bind.datagram().unwrap();
+        let client = Datagram::connect(&path).unwrap();
+        assert_eq!(send(&client, b"x", &[file.as_fd()]).unwrap_err().kind(), ErrorKind::NotPermitted);
+        client.send(b"plain").unwrap();
+        assert_eq!(server.recv(&mut [0; 8]).unwrap(), 5);
+    });
+}
+
+#[test]
+fn a_stream_refuses_to_lose_them() {
+    alone("a_stream_refuses_to_lose_them", || {
+        let file = null();
+        let (one, other) = Stream::pair().unwrap();
+        assert!(send(&one, b"", &[file.as_fd()]).unwrap_err().is_unsupported());
+        for (one, other) in pairs().into_iter().skip(1) {
+            send((*one).as_ref(), b"", &[file.as_fd()]).unwrap();
+            let received = receive((*other).as_ref(), Allow::descriptors(1)).unwrap();
+            assert_eq!((received.len, received.descriptors.len(), received.is_end()), (0, 1, false));
+        }
+        drop(other);
+    });
+}
+
+#[test]
+fn too_many_in_flight_is_an_error_of_its_own() {
+    const TEST: &str = "too_many_in_flight_is_an_error_of_its_own";
+    if role().is_none() {
+        if !is_root() {
+            skip!("lacks root");
+        }
+        return Role::new(TEST, "nobody").user(NOBODY, NOBODY).run();
+    }
+    setrlimit(Resource::Nofile, Rlimit { current: Some(64), maximum: Some(64) }).unwrap();
+    let file = null();
+    let before = open_descriptors();
+    let (one, other) = Stream::pair().unwrap();
+    let error = (0..100).find_map(|_| send(&one, b"x", &[file.as_fd(); 10]).err()).unwrap();
+    assert_eq!(error.kind(), ErrorKind::TooManyInFlight, "{error}");
+    assert!(error.is_exhausted());
+    while receive_now(&other).is_ok() {}
+    // What others have in flight counts as well, so it may take a moment.
+    eventually(stoop_kernel_facts::SOON, || send(&one, b"x", &[file.as_fd()]).is_ok());
+    drop((one, other));
+    assert_eq!(open_descriptors(), before);
+}
+
+fn receive_now(socket: &Socket) -> Result<Received> {
+    socket.set_nonblocking(true)?;
+    receive(socket, Allow::descriptors(DESCRIPTORS_MAX))
+}
+
+/// Whatever goes right or wrong with making, reaching and taking over addresses, nothing stays open.
+#[test]
+fn servers_and_clients_leave_none() {
+    alone("servers_and_clients_leave_none", || {
+        let dir = tempdir();
+        let path = dir.path().join("socket");
+        for _ in 0..20 {
+            let bind = Bind::new(&path);
+            let first = bind.listen().unwrap();
+            assert!(bind.listen().is_err());
+            assert!(bind.clone().owner(0).group(1 << 30).replace(true).datagram().is_ok() || !is_root());
+            let second = bind.clone().replace(true).listen().unwrap();
+            let client = Stream::connect(&path).unwrap();
+            assert!(Datagram::connect(&path).is_err());
+            let end = second.accept().unwrap();
+            assert!(client.peer().uid.known().is_some() && end.peer().uid.known().is_some());
+            assert!(Bind::new(dir.path().join("none/socket")).listen().is_err());
+            drop(first);
+            drop(std::os::fd::OwnedFd::from(second));
+            assert!(Stream::connect(&path).is_err());
+            drop(Bind::new(dir.path().join("n".repeat(255))).listen().unwrap());
+            drop(Datagram::bind(&path).unwrap());
+        }
+    });
+}

@@ -1,0 +1,54 @@
+//! A server that knows who is calling: admits its own user, root, and whichever other users it is told to.
+//!
+//! ```text
+//! cargo run -p stoop --example check_peer -- ./app.sock 1000 1001
+//! ```
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use stoop::{Arrival, Bind, Fact, Policy};
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1);
+    let address = arguments.next();
+    let users: Result<Vec<u32>, _> = arguments.map(|user| user.parse()).collect();
+    let (Some(address), Ok(users)) = (address, users) else {
+        eprintln!("usage: check_peer ADDRESS [UID]…");
+        return ExitCode::from(2);
+    };
+    match serve(&address, &users) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(address: &str, users: &[u32]) -> stoop::Result<()> {
+    let policy = users.iter().fold(Policy::same_user(), |policy, &user| policy.allow_uid(user));
+    // The file lets everybody in, and the policy decides: on what the kernel says of the client, not the client itself,
+    // and before a byte of it is read. An abstract address (@name) has no file, so there the policy is all there is.
+    let listener = Bind::new(address).mode(0o666).policy(policy).listen()?;
+    println!("listening");
+    loop {
+        // `accept` would pass over those that are refused; this tells.
+        let mut client = match listener.accept_any()? {
+            Arrival::Admitted(client) => client,
+            Arrival::Refused { uid, .. } => {
+                println!("refused user {uid:?}");
+                continue;
+            }
+        };
+        // Everything known of the other end, as it was when it connected. What is not known is never 0.
+        let peer = client.peer();
+        let greeting = match peer.uid {
+            Fact::Known(uid) => format!("hello, user {uid}, in process {:?}\n", peer.pid.known()),
+            _ => "hello, whoever you are\n".to_owned(),
+        };
+        println!("admitted {:?}", peer.uid);
+        // A client may have gone by now.
+        let _ = client.write_all(greeting.as_bytes());
+    }
+}

@@ -1,0 +1,53 @@
+//! A server whose next version takes its name over while it runs. No client is refused in between.
+//!
+//! ```text
+//! cargo run -p stoop --example take_over -- ./app.sock one &
+//! cargo run -p stoop --example take_over -- ./app.sock two    # `one` finishes and ends
+//! ```
+
+use std::io::Write;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use stoop::{Bind, Stream};
+
+fn main() -> ExitCode {
+    let (Some(address), Some(version)) = (std::env::args().nth(1), std::env::args().nth(2)) else {
+        eprintln!("usage: take_over ADDRESS VERSION");
+        return ExitCode::from(2);
+    };
+    match serve(&address, &version) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(address: &str, version: &str) -> stoop::Result<()> {
+    // `replace` is for names with a live server. The new socket listens before it gets the name, in one step.
+    let listener = Bind::new(address).mode(0o600).replace(true).listen()?;
+    println!("listening");
+
+    // Looks now and then whether the name still leads to us.
+    listener.set_read_timeout(Some(Duration::from_millis(100)))?;
+    while listener.file().is_none_or(|file| file.is_in_place()) {
+        match listener.accept() {
+            Ok(client) => greet(client, version),
+            Err(error) if error.is_would_block() => {}
+            Err(error) => return Err(error),
+        }
+    }
+
+    // Whoever knocked before the change is in our queue and nobody else's.
+    listener.drain()?.for_each(|client| greet(client, version));
+    println!("replaced");
+    // The file is another's now; dropping the listener sees that and leaves it alone.
+    Ok(())
+}
+
+fn greet(mut client: Stream, version: &str) {
+    // A client may have gone by now; that is no reason to end.
+    let _ = client.write_all(format!("this is version {version}\n").as_bytes());
+}

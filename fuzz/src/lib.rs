@@ -1,0 +1,148 @@
+//! What any bytes at all may be given to: one function a target, which panics where a promise is broken.
+//!
+//! Holds no fuzzer. `tests/replay.rs` runs every target on its corpus and on mutations of it with the stable compiler;
+//! `cargo fuzz run --features libfuzzer TARGET` searches on with libFuzzer. What that finds goes into `corpus/TARGET`.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
+use stoop::control::{self, Encoder, Item};
+use stoop::frame::{Codec, Decoder, FrameError, LengthDelimited, Lines, Native, Varint};
+use stoop::{Address, Credentials, Target};
+
+/// A target by its name, which is also the name of its corpus.
+pub type FuzzTarget = (&'static str, fn(&[u8]));
+
+/// Every target.
+pub const TARGETS: &[FuzzTarget] = &[
+    ("control_decode", control_decode),
+    ("control_round_trip", control_round_trip),
+    ("address_parse", address_parse),
+    ("frame_decode", frame_decode),
+];
+
+/// Control messages as the kernel, or nobody, could have written them: decoding ends, stays within the bytes, and gives no
+/// more than is there.
+pub fn control_decode(data: &[u8]) {
+    let mut left = data.len() / 16 + 1;
+    let mut malformed = false;
+    for item in control::decode(data) {
+        assert!(!malformed, "nothing comes behind a malformed message");
+        left = left.checked_sub(1).expect("no more messages than headers fit, and one end");
+        match item {
+            Item::Descriptors(numbers) => assert!(numbers.count() * 4 <= data.len()),
+            Item::Label(label) => assert!(label.len() <= data.len()),
+            Item::Malformed => malformed = true,
+            _ => {}
+        }
+    }
+}
+
+/// Messages made from the bytes come back from the decoder as they went into the encoder, whatever room there is.
+pub fn control_round_trip(data: &[u8]) {
+    let Some((&[room, plan], data)) = data.split_first_chunk::<2>() else { return };
+    let mut buffer = vec![0xAA; usize::from(room) * 8];
+    let mut encoder = Encoder::new(&mut buffer);
+    let mut words = data.chunks_exact(4).map(|word| u32::from_ne_bytes([word[0], word[1], word[2], word[3]]));
+    let mut sent: Vec<Vec<u32>> = Vec::new();
+    for bit in 0..8 {
+        let taken = if plan & 1 << bit == 0 {
+            let numbers: Vec<u32> = words.by_ref().take(usize::from(plan % 7) + 1).collect();
+            encoder.descriptors(numbers.iter().map(|number| *number as i32)).is_ok().then_some(numbers)
+        } else {
+            let ids = [(); 3].map(|()| words.next().unwrap_or(7));
+            let credentials = Credentials { pid: ids[0] as i32, uid: ids[1], gid: ids[2] };
+            encoder.credentials(credentials).is_ok().then_some(ids.to_vec())
+        };
+        sent.extend(taken.filter(|numbers| !numbers.is_empty()));
+    }
+    let bytes = encoder.finish();
+    assert!(bytes.len() <= usize::from(room) * 8 && bytes.len().is_multiple_of(8));
+    let received: Vec<Vec<u32>> = control::decode(bytes).map(numbers_of).collect();
+    assert_eq!(received, sent);
+}
+
+fn numbers_of(item: Item<'_>) -> Vec<u32> {
+    match item {
+        Item::Descriptors(numbers) => numbers.map(|number| number as u32).collect(),
+        Item::Credentials(ids) => vec![ids.pid as u32, ids.uid, ids.gid],
+        other => panic!("the encoder writes no {other:?}"),
+    }
+}
+
+/// Whatever a person types: no panic, and what is understood is shown as text that is safe on a terminal and means the same.
+pub fn address_parse(data: &[u8]) {
+    let text = OsStr::from_bytes(data);
+    if let Ok(target) = Target::parse(text) {
+        let shown = target.to_string();
+        assert!(!shown.chars().any(char::is_control), "{shown:?}");
+        assert_eq!(Target::parse(&shown), Ok(target));
+    }
+    if let Err(error) = Address::parse(text) {
+        assert!(!error.to_string().is_empty());
+    }
+    // The same bytes as a path, and as a name.
+    for address in [Address::path(text), Address::abstract_name(data)].into_iter().flatten() {
+        assert_eq!(Address::parse(address.to_string()), Ok(address));
+    }
+}
+
+/// A stream of frames gives the same messages, and the same sort of end, however its bytes are cut into reads; no message
+/// and no buffer is longer than the limit allows; and an error lasts.
+pub fn frame_decode(data: &[u8]) {
+    let Some((&cut, data)) = data.split_first() else { return };
+    same_however_cut(Native, cut, data);
+    same_however_cut(LengthDelimited::BIG_ENDIAN, cut, data);
+    same_however_cut(LengthDelimited::LITTLE_ENDIAN, cut, data);
+    same_however_cut(Varint, cut, data);
+    same_however_cut(Lines, cut, data);
+}
+
+/// Small limits, which a few hundred bytes can reach.
+const MESSAGE_MAX_BYTES: usize = 3000;
+const READ_BYTES: usize = 64;
+const PAGE_BYTES: usize = stoop::frame::PAGE_BYTES;
+
+fn same_however_cut<C: Codec + Copy>(codec: C, cut: u8, data: &[u8]) {
+    let whole = decode_all(codec, data.len().max(1), data);
+    assert_eq!(decode_all(codec, usize::from(cut) + 1, data), whole);
+}
+
+fn decode_all<C: Codec>(codec: C, piece_bytes: usize, data: &[u8]) -> (Vec<Vec<u8>>, Option<u8>) {
+    let mut decoder = Decoder::new(codec).max_bytes(MESSAGE_MAX_BYTES).read_bytes(READ_BYTES);
+    let mut messages = Vec::new();
+    let mut left = data;
+    loop {
+        match decoder.next() {
+            Ok(Some(message)) => {
+                assert!(message.len() <= MESSAGE_MAX_BYTES);
+                messages.push(message.to_vec());
+                continue;
+            }
+            Ok(None) if left.is_empty() => return (messages, decoder.finish().err().map(sort_of)),
+            Ok(None) => {}
+            Err(error) => {
+                assert_eq!(decoder.next(), Err(error), "an error lasts");
+                assert_eq!(decoder.failure(), Some(error));
+                return (messages, Some(sort_of(error)));
+            }
+        }
+        let room = decoder.room();
+        let (piece, rest) = left.split_at(piece_bytes.min(left.len()).min(room.len()));
+        assert!(!piece.is_empty(), "there is always room");
+        room[..piece.len()].copy_from_slice(piece);
+        decoder.filled(piece.len());
+        left = rest;
+        assert!(decoder.buffer_bytes() <= MESSAGE_MAX_BYTES + READ_BYTES + 4 * PAGE_BYTES);
+    }
+}
+
+/// What went wrong, without the numbers, some of which tell how much had come when it was noticed.
+fn sort_of(error: FrameError) -> u8 {
+    match error {
+        FrameError::TooLong { .. } => 1,
+        FrameError::BadHeader { .. } => 2,
+        FrameError::CutShort { .. } => 3,
+        other => panic!("a decoder has no reason for {other:?}"),
+    }
+}

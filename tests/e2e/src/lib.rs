@@ -1,0 +1,28 @@
+//! Running the built `stoop` command, and the programs it talks to, with a time limit on everything.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `binary.rs` | where the command is; building it |
+//! | `run.rs` | starting a program, feeding and hearing it, its end |
+//! | `ready.rs` | waiting until a server is there, by looking at the kernel's table and touching nothing |
+//! | `raw.rs` | clients in the test's own process, with plain system calls |
+//! | `sample.rs` | bytes and messages to send |
+//! | `../peers/peer.py` | the other side, written with Python's socket module |
+//!
+//! Knows nothing of the library under test: what a socket is doing comes from `/proc/net/unix`, what it carries from peers
+//! written by others.
+
+mod binary;
+mod raw;
+mod ready;
+mod run;
+mod sample;
+
+/// Every kind of local socket, by the word used on the command line.
+pub const KINDS: [&str; 3] = ["stream", "dgram", "seqpacket"];
+
+pub use binary::binary;
+pub use raw::Raw;
+pub use ready::{is_served, wait_gone, wait_served};
+pub use run::{LIMIT, Output, Run, Running, peer, program, stoop, stoop_as};
+pub use sample::{bytes, message, messages};

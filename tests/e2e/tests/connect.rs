@@ -1,0 +1,317 @@
+//! `stoop connect` and `stoop send`: exact bytes, the end of the input and of the answer, messages, and the terminal.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::net::UnixListener;
+use std::time::Duration;
+
+use stoop_e2e::{KINDS, Running, bytes, messages, peer, program, stoop, wait_served};
+use stoop_testkit::{TempDir, deadline, has_program, skip, tempdir};
+
+fn place() -> (TempDir, String) {
+    let dir = tempdir();
+    let place = dir.path().join("s").to_str().unwrap().to_owned();
+    (dir, place)
+}
+
+#[track_caller]
+fn serve(kind: &str, place: &str) -> Running {
+    let server = stoop(["serve", place, "--kind", kind]).spawn();
+    wait_served(place);
+    server
+}
+
+mod streams {
+    use super::*;
+
+    #[test]
+    fn megabytes_come_back_exactly() {
+        let (_dir, place) = place();
+        let _server = serve("stream", &place);
+        for (len, seed) in [(0, 1), (1, 2), (65_536, 3), (8_000_000, 4)] {
+            let sent = bytes(len, seed);
+            stoop(["connect", &place]).input(sent.clone()).run().ok().stdout_is(&sent);
+        }
+    }
+
+    /// Both directions at once, and different in each.
+    #[test]
+    fn both_directions_are_independent() {
+        let (_dir, place) = place();
+        let listener = UnixListener::bind(&place).unwrap();
+        let (ours, theirs) = (bytes(3_000_000, 5), bytes(2_000_000, 6));
+        let client = stoop(["connect", &place]).input(ours.clone()).spawn();
+        let answer = theirs.clone();
+        let heard = deadline(Duration::from_secs(20), move || {
+            let (stream, _) = listener.accept().unwrap();
+            let mut writer = stream.try_clone().unwrap();
+            let writing = std::thread::spawn(move || {
+                writer.write_all(&answer).unwrap();
+                writer.shutdown(std::net::Shutdown::Write).unwrap();
+            });
+            let mut heard = Vec::new();
+            std::io::Read::read_to_end(&mut &stream, &mut heard).unwrap();
+            writing.join().unwrap();
+            heard
+        });
+        assert!(heard == ours);
+        client.finish().ok().stdout_is(&theirs);
+    }
+
+    /// The end of the input is told to the server; the answer may take as long as it takes.
+    #[test]
+    fn a_slow_server_is_waited_for_after_the_end() {
+        let (_dir, place) = place();
+        let server =
+            stoop(["serve", &place, "--exec", "words=$(wc -w); sleep 1.5; echo $words words"]).spawn();
+        wait_served(&place);
+        stoop(["connect", &place]).input("one two three").run().ok().stdout_is(b"3 words\n");
+        server.terminate().ok();
+    }
+
+    /// A server that has ended ends the client, though its input goes on.
+    #[test]
+    fn the_servers_end_ends_it() {
+        let (_dir, place) = place();
+        let listener = UnixListener::bind(&place).unwrap();
+        let client = stoop(["connect", &place]).open_input().spawn();
+        let (mut stream, _) = deadline(Duration::from_secs(20), move || listener.accept().unwrap());
+        stream.write_all(b"bye\n").unwrap();
+        drop(stream);
+        client.finish().ok().stdout_is(b"bye\n");
+    }
+
+    #[test]
+    fn wait_lets_the_server_come_later() {
+        for kind in KINDS {
+            let (_dir, place) = place();
+            let mut client = stoop(["connect", &place, "--kind", kind, "--wait", "20s"]);
+            if kind == "dgram" {
+                client = client.args(["--replies", "1"]);
+            }
+            let client = client.input("early\n").spawn();
+            std::thread::sleep(Duration::from_millis(200));
+            let _server = serve(kind, &place);
+            client.finish().ok().stdout_is(b"early\n");
+        }
+    }
+
+    /// A full backlog is waited for, or given up after the time allowed.
+    #[test]
+    fn timeout_limits_the_wait_for_room() {
+        let (_dir, place) = place();
+        let listener = UnixListener::bind(&place).unwrap();
+        rustix::net::listen(&listener, 0).unwrap();
+        let _first = std::os::unix::net::UnixStream::connect(&place).unwrap();
+        stoop(["connect", &place, "--timeout", "300ms"]).run().code(3).explains(&["backlog", "300ms"]);
+        let patient = stoop(["connect", &place, "--timeout", "20s"]).spawn();
+        std::thread::sleep(Duration::from_millis(200));
+        drop(listener.accept().unwrap());
+        drop(listener.accept().unwrap());
+        patient.finish();
+    }
+}
+
+mod messages_ {
+    use super::*;
+
+    /// A line is a message, its newline included; the last may have none.
+    #[test]
+    fn lines_are_messages() {
+        for kind in ["dgram", "seqpacket"] {
+            let (_dir, place) = place();
+            let recv = stoop(["recv", &place, "--kind", kind, "--count", "3", "--json"]).spawn();
+            wait_served(&place);
+            let mut client = stoop(["connect", &place, "--kind", kind]);
+            if kind == "dgram" {
+                client = client.args(["--idle", "10ms"]);
+            }
+            client.input("one\n\ntwo").run().ok();
+            let heard = recv.finish().ok().json();
+            let texts: Vec<_> = heard.iter().map(|line| line["data"]["text"].as_str().unwrap()).collect();
+            assert_eq!(texts, ["one\n", "\n", "two"], "{kind}");
+        }
+    }
+
+    #[test]
+    fn whole_sends_all_of_it_as_one() {
+        for kind in ["dgram", "seqpacket"] {
+            let (_dir, place) = place();
+            let recv = stoop(["recv", &place, "--kind", kind, "--count", "1", "--json"]).spawn();
+            wait_served(&place);
+            let mut client = stoop(["connect", &place, "--kind", kind, "--whole"]);
+            if kind == "dgram" {
+                client = client.args(["--idle", "10ms"]);
+            }
+            let client = client.input("one\n\ntwo").spawn();
+            assert_eq!(recv.finish().ok().json()[0]["data"]["text"], "one\n\ntwo");
+            client.finish();
+        }
+    }
+
+    #[test]
+    fn replies_are_counted() {
+        let (_dir, place) = place();
+        let _server = serve("dgram", &place);
+        let sent = messages(&[10, 20_000, 30, 100_000]);
+        let client = stoop(["connect", &place, "--kind", "dgram", "--replies", "4"]);
+        client.input(sent.concat()).run().ok().stdout_is(&sent.concat());
+    }
+
+    #[test]
+    fn bind_gives_the_client_a_name_and_takes_it_away() {
+        let (dir, place) = place();
+        let own = dir.path().join("own").to_str().unwrap().to_owned();
+        let recv = stoop(["recv", &place, "--count", "1", "--json"]).spawn();
+        wait_served(&place);
+        stoop(["send", &place, "x", "--bind", &own]).run().ok();
+        assert_eq!(recv.finish().ok().json()[0]["from"], own.as_str());
+        assert!(!fs::exists(&own).unwrap());
+    }
+}
+
+mod sending {
+    use super::*;
+
+    #[test]
+    fn messages_come_from_arguments_files_and_stdin() {
+        let (dir, place) = place();
+        let file = dir.path().join("file");
+        fs::write(&file, "from a file").unwrap();
+        for kind in KINDS {
+            let server = serve(kind, &place);
+            let send = || stoop(["send", &place, "--reply", "--kind", kind]);
+            send().arg("from the line").run().ok().stdout_is(b"from the line");
+            send().arg("--file").arg(&file).run().ok().stdout_is(b"from a file");
+            send().input("from stdin").run().ok().stdout_is(b"from stdin");
+            send().args(["--file", "-"]).input("from - too").run().ok().stdout_is(b"from - too");
+            server.terminate().ok();
+        }
+    }
+
+    /// A server that answers while it is still being sent to must not make both wait for each other.
+    #[test]
+    fn large_streams_do_not_get_stuck() {
+        let (_dir, place) = place();
+        let _server = serve("stream", &place);
+        let sent = bytes(4_000_000, 7);
+        stoop(["send", &place, "--reply"]).input(sent.clone()).run().ok().stdout_is(&sent);
+        stoop(["send", &place]).input(sent).run().ok().stdout_is(b"");
+    }
+
+    /// One process opens a file, another reads about it; refused where it is not asked for.
+    #[test]
+    fn descriptors_are_passed() {
+        let (dir, place) = place();
+        let letter = dir.path().join("letter");
+        fs::write(&letter, "dear reader").unwrap();
+        for kind in KINDS {
+            let recv = stoop(["recv", &place, "--kind", kind, "--descriptors", "2", "--count", "1"]).spawn();
+            wait_served(&place);
+            let send = stoop(["send", &place, "enclosed", "--kind", kind]);
+            send.arg("--fd").arg(&letter).args(["--fd", "/dev/null"]).run().ok();
+            let heard = recv.finish().ok().text();
+            let file = format!("regular file '{}' of 11 bytes, for reading", letter.display());
+            assert!(heard.contains(&file) && heard.contains("device '/dev/null'"), "{kind}: {heard}");
+        }
+    }
+
+    /// recv says who sent each message, as the kernel knows it.
+    #[test]
+    fn senders_are_known() {
+        for kind in KINDS {
+            let (_dir, place) = place();
+            let recv = stoop(["recv", &place, "--kind", kind, "--count", "2", "--json"]).spawn();
+            wait_served(&place);
+            let senders: Vec<_> =
+                (0..2).map(|_| stoop(["send", &place, "x", "--kind", kind]).spawn()).collect();
+            let mut pids: Vec<_> = senders.iter().map(|sender| u64::from(sender.pid())).collect();
+            let heard = recv.finish().ok().json();
+            let mut known: Vec<_> = heard.iter().map(|line| line["pid"].as_u64().unwrap()).collect();
+            pids.sort_unstable();
+            known.sort_unstable();
+            assert_eq!(known, pids, "{kind}");
+            let own = u64::from(rustix::process::geteuid().as_raw());
+            assert!(heard.iter().all(|line| line["uid"] == own && line["size"] == 1));
+            senders.into_iter().for_each(|sender| drop(sender.finish().ok()));
+        }
+    }
+
+    #[test]
+    fn recv_ends_by_signal_and_cleans_up() {
+        for kind in KINDS {
+            let (_dir, place) = place();
+            let recv = stoop(["recv", &place, "--kind", kind]).spawn();
+            wait_served(&place);
+            recv.terminate().ok();
+            assert!(!fs::exists(&place).unwrap());
+        }
+    }
+
+    #[test]
+    fn recv_takes_many_clients_at_once() {
+        for kind in ["stream", "seqpacket"] {
+            let (_dir, place) = place();
+            let recv = stoop(["recv", &place, "--kind", kind, "--count", "20"]).spawn();
+            wait_served(&place);
+            let clients: Vec<_> = (0..20).map(|_| stoop_e2e::Raw::connect(kind, &place).unwrap()).collect();
+            clients.iter().rev().for_each(|client| client.say(b"hello"));
+            assert_eq!(recv.finish().ok().text().matches("5 bytes: hello").count(), 20);
+        }
+    }
+}
+
+mod terminal {
+    use super::*;
+
+    /// On a terminal: what is typed is sent a line at a time, answers are shown, the line before comes back with the arrow key.
+    #[test]
+    fn lines_are_edited_and_remembered() {
+        if !has_program("python3") {
+            skip!("lacks python3");
+        }
+        let (dir, place) = place();
+        let answer = "while read -r line; do echo \"got $line.\"; done";
+        let _server = stoop(["serve", &place, "--exec", answer]).spawn();
+        wait_served(&place);
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/peers/terminal.py");
+        let stoop = stoop_e2e::binary().to_str().unwrap();
+        let run = program("python3", [script, stoop, "connect", &place]).env("TERM", "xterm");
+        let run = run.env("HOME", dir.path()).env("XDG_STATE_HOME", dir.path()).run().ok();
+        let shown = run.text();
+        assert!(shown.contains("echo of first"), "{shown:?}");
+        assert!(shown.contains("echo of history"), "{shown:?}");
+        assert!(shown.contains("echo of edit"), "{shown:?}");
+    }
+
+    /// What a server sends cannot drive the terminal.
+    #[test]
+    fn control_characters_are_made_visible() {
+        if !has_program("script") {
+            skip!("lacks script");
+        }
+        let (dir, place) = place();
+        let file = dir.path().join("hostile");
+        fs::write(&file, "before\u{1b}[31mafter\n").unwrap();
+        let _server = stoop(["serve", &place, "--send", file.to_str().unwrap()]).spawn();
+        wait_served(&place);
+        let command = format!("'{}' connect '{place}' </dev/null", stoop_e2e::binary().display());
+        let shown = program("script", ["-qec", &command, "/dev/null"]).run().ok().text();
+        assert!(shown.contains("before%1B[31mafter"), "{shown:?}");
+    }
+}
+
+/// The peers' own words are in `interop.rs`; this one needs only that an unread answer does no harm.
+#[test]
+fn a_peer_that_resets_is_an_end() {
+    if !has_program("python3") {
+        skip!("lacks python3");
+    }
+    let (_dir, place) = place();
+    let mut recv = stoop(["recv", &place, "--kind", "stream"]).spawn();
+    wait_served(&place);
+    peer(["reset", "stream", &place]).run().ok();
+    peer(["reset", "stream", &place]).run().ok();
+    assert!(recv.is_running());
+    recv.terminate().ok();
+}

@@ -1,0 +1,83 @@
+//! `stoop demo`, `stoop man` and `stoop completions`, as somebody who has just installed it runs them.
+
+use std::fs;
+
+use stoop_e2e::{program, stoop, stoop_as};
+use stoop_testkit::{NOBODY, has_program, is_root, skip, tempdir};
+
+/// Everything in it holds, it leaves nothing behind, and it prints no colour into a file.
+#[track_caller]
+fn plays(run: stoop_e2e::Run, directory: &std::path::Path) {
+    let output = run.env("TMPDIR", directory).run().ok();
+    let text = output.text();
+    assert!(text.contains("checks, all of them ok") && !text.contains("   NO  "), "{text}");
+    assert!(text.matches("   ok  ").count() >= 20 && text.matches("try it: ").count() == 10, "{text}");
+    assert!(text.contains(": 0 refused, 0 without an answer"), "{text}");
+    assert!(text.chars().all(|c| !c.is_control() || c == '\n'), "control characters in {text:?}");
+    assert_eq!(output.stderr, "");
+    assert_eq!(fs::read_dir(directory).unwrap().count(), 0, "left behind in {}", directory.display());
+}
+
+#[test]
+fn the_demo_holds_what_it_says() {
+    let dir = stoop_testkit::public_tempdir();
+    plays(stoop(["demo"]), dir.path());
+}
+
+#[test]
+fn the_demo_plays_for_an_ordinary_user() {
+    if !is_root() {
+        skip!("lacks root");
+    }
+    let dir = stoop_testkit::public_tempdir();
+    plays(stoop_as(NOBODY, ["demo"]), dir.path());
+}
+
+#[test]
+fn every_verb_has_its_manual_page() {
+    let dir = tempdir();
+    let directory = dir.path().join("man1");
+    stoop(["man", "--dir", directory.to_str().unwrap()]).run().ok().stdout_is(b"");
+    let mut pages: Vec<_> = fs::read_dir(&directory)
+        .unwrap()
+        .map(|page| page.unwrap().file_name().into_string().unwrap())
+        .collect();
+    pages.sort();
+    let verbs = ["completions", "connect", "demo", "man", "recv", "send", "serve"];
+    let mut expected: Vec<_> = verbs.iter().map(|verb| format!("stoop-{verb}.1")).collect();
+    expected.push("stoop.1".into());
+    assert_eq!(pages, expected);
+    for verb in verbs {
+        let page = stoop(["man", verb]).run().ok();
+        assert_eq!(page.stdout, fs::read(directory.join(format!("stoop-{verb}.1"))).unwrap());
+        assert!(page.text().contains(".SH OPTIONS"), "{verb}");
+    }
+    let whole = stoop(["man"]).run().ok().text();
+    assert!(verbs.iter().all(|verb| whole.contains(&format!("stoop\\-{verb}"))), "{whole}");
+}
+
+#[test]
+fn completions_are_scripts_their_shells_take() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = stoop(["completions", shell]).run().ok();
+        assert!(script.text().contains("stoop") && script.text().contains("allow-uid"), "{shell}");
+        if shell != "powershell" && has_program(shell) {
+            program(shell, ["-n", "/dev/stdin"]).input(script.stdout).run().ok();
+        }
+    }
+}
+
+/// What bash offers after `stoop `: every verb.
+#[test]
+fn bash_completes_the_verbs() {
+    if !has_program("bash") {
+        skip!("lacks bash");
+    }
+    let script = stoop(["completions", "bash"]).run().ok().text();
+    let ask =
+        "\nCOMP_WORDS=(stoop ''); COMP_CWORD=1; _stoop stoop '' stoop; printf '%s\\n' \"${COMPREPLY[@]}\"\n";
+    let offered = program("bash", ["--norc", "/dev/stdin"]).input(script + ask).run().ok().text();
+    for verb in ["serve", "connect", "send", "recv", "demo", "man", "completions"] {
+        assert!(offered.lines().any(|line| line == verb), "{verb} is not in {offered}");
+    }
+}

@@ -1,0 +1,265 @@
+//! What the command says when something cannot work: four parts, the right exit code, nothing a terminal would obey.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use stoop_e2e::{KINDS, Output, Running, program, stoop, stoop_as, wait_served};
+use stoop_testkit::{NOBODY, TempDir, is_root, public_tempdir, skip};
+
+fn place() -> (TempDir, String) {
+    let dir = public_tempdir();
+    let place = dir.path().join("s").to_str().unwrap().to_owned();
+    (dir, place)
+}
+
+#[track_caller]
+fn serve(kind: &str, place: &str) -> Running {
+    let server = stoop(["serve", place, "--kind", kind]).spawn();
+    wait_served(place);
+    server
+}
+
+/// The four parts, in their order and with their indentation; "seen" and "next" may have several lines.
+#[track_caller]
+fn has_four_parts(output: &Output) {
+    let lines: Vec<&str> = output.stderr.lines().collect();
+    let starts = |line: &str, label: &str| line.starts_with(label) && line.len() > label.len();
+    assert!(lines.len() >= 3, "too short:\n{}", output.stderr);
+    assert!(starts(lines[0], "error: ") && starts(lines[1], "  why:  "), "{}", output.stderr);
+    let mut labels = vec!["  seen: ", "  next: "].into_iter().peekable();
+    for line in &lines[2..] {
+        if !starts(line, "        ") {
+            let label = labels.find(|label| starts(line, label));
+            assert!(label.is_some(), "'{line}' is out of place in\n{}", output.stderr);
+        }
+    }
+    assert!(lines.iter().any(|line| line.starts_with("  next: ")), "no next step in\n{}", output.stderr);
+    assert!(!output.stderr.contains("panicked"));
+}
+
+#[track_caller]
+fn explained(output: Output, code: i32, words: &[&str]) {
+    let output = output.code(code);
+    has_four_parts(&output);
+    output.explains(words);
+}
+
+#[test]
+fn only_a_client_was_started() {
+    for kind in KINDS {
+        let (_dir, place) = place();
+        let output = stoop(["connect", &place, "--kind", kind]).run();
+        explained(output, 3, &[&place, "ENOENT", "no server", "next: stoop serve"]);
+    }
+    let name = format!("@stoop-e2e-nobody-{}", std::process::id());
+    explained(stoop(["connect", &name]).run(), 3, &[&name, "ECONNREFUSED"]);
+}
+
+#[test]
+fn the_server_has_gone() {
+    let (_dir, place) = place();
+    serve("stream", &place).kill();
+    explained(stoop(["connect", &place]).run(), 3, &["ECONNREFUSED", "stale", "next: stoop serve"]);
+}
+
+/// Both kinds are named, and the command that works is given, and works.
+#[test]
+fn a_client_of_the_wrong_kind() {
+    for (served, tried) in
+        [("dgram", "stream"), ("stream", "dgram"), ("seqpacket", "stream"), ("stream", "seqpacket")]
+    {
+        let (_dir, place) = place();
+        let _server = serve(served, &place);
+        let output = stoop(["connect", &place, "--kind", tried]).run();
+        let prose = |kind: &str| if kind == "dgram" { "datagram".to_owned() } else { kind.to_owned() };
+        let fix = format!("next: stoop connect {place} --kind {served}");
+        explained(output, 3, &["EPROTOTYPE", &prose(served), &prose(tried), &fix]);
+        let mut fixed = stoop(["connect", &place, "--kind", served]);
+        if served == "dgram" {
+            fixed = fixed.args(["--replies", "1"]);
+        }
+        fixed.input("works\n").run().ok().stdout_is(b"works\n");
+    }
+}
+
+#[test]
+fn a_client_without_write_permission() {
+    if !is_root() {
+        skip!("lacks root");
+    }
+    let (_dir, place) = place();
+    let server = stoop(["serve", &place, "--mode", "640"]).spawn();
+    server.wait_stderr("serving");
+    let output = stoop_as(NOBODY, ["connect", &place]).run();
+    explained(output, 4, &["EACCES", "write permission", "0640", "uid 65534", "nobody", "root"]);
+}
+
+#[test]
+fn a_directory_that_lets_nobody_through() {
+    if !is_root() {
+        skip!("lacks root");
+    }
+    let (dir, _) = place();
+    let closed = dir.path().join("closed");
+    fs::create_dir(&closed).unwrap();
+    let place = closed.join("s").to_str().unwrap().to_owned();
+    let _server = serve("stream", &place);
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).unwrap();
+    let closed = closed.to_str().unwrap();
+    for verb in [&["connect", &place][..], &["serve", &place]] {
+        explained(stoop_as(NOBODY, verb).run(), 4, &["EACCES", closed, "0700", "uid 65534"]);
+    }
+}
+
+#[test]
+fn a_server_where_it_may_not_create() {
+    if !is_root() {
+        skip!("lacks root");
+    }
+    let (dir, _) = place();
+    let readable = dir.path().join("readable");
+    fs::create_dir(&readable).unwrap();
+    fs::set_permissions(&readable, fs::Permissions::from_mode(0o755)).unwrap();
+    let place = readable.join("s").to_str().unwrap().to_owned();
+    let output = stoop_as(NOBODY, ["serve", &place]).run();
+    explained(output, 4, &["EACCES", readable.to_str().unwrap(), "0755", "uid 65534"]);
+    assert!(fs::read_dir(&readable).unwrap().next().is_none(), "nothing is left behind");
+}
+
+#[test]
+fn a_server_without_a_directory() {
+    let (dir, _) = place();
+    let missing = dir.path().join("missing");
+    let place = missing.join("deeper/s").to_str().unwrap().to_owned();
+    explained(stoop(["serve", &place]).run(), 3, &["ENOENT", missing.to_str().unwrap()]);
+}
+
+/// Nothing is cut: what cannot go whole does not go.
+#[test]
+fn a_message_that_is_too_large() {
+    for kind in ["dgram", "seqpacket"] {
+        let (_dir, place) = place();
+        let recv = stoop(["recv", &place, "--kind", kind, "--count", "1"]).spawn();
+        wait_served(&place);
+        let output = stoop(["send", &place, "--kind", kind]).input(vec![b'x'; 20_000_000]).run();
+        explained(output, 3, &["cannot send to", &place, "larger"]);
+        stoop(["send", &place, "small", "--kind", kind]).run().ok();
+        let heard = recv.finish().ok();
+        assert!(
+            heard.text().contains("5 bytes: small") && heard.text().lines().count() == 1,
+            "{}",
+            heard.text()
+        );
+    }
+}
+
+#[test]
+fn an_empty_seqpacket_message_is_refused() {
+    let (_dir, place) = place();
+    let _server = serve("seqpacket", &place);
+    let output = stoop(["send", &place, ""]).run().code(5);
+    output.explains(&["empty", "end of the connection"]);
+}
+
+#[test]
+fn an_answer_that_does_not_come() {
+    for kind in KINDS {
+        let (_dir, place) = place();
+        let server = stoop(["serve", &place, "--kind", kind, "--exec", "sleep 5"]).spawn();
+        wait_served(&place);
+        let run = stoop(["send", &place, "hello?", "--kind", kind, "--reply", "--timeout", "300ms"]);
+        run.run().code(3).explains(&["answered within 300ms", &place]);
+        drop(server);
+    }
+}
+
+/// Every exit code that this part of the command can end with, each by a way that leads to it.
+#[test]
+fn exit_codes_are_the_documented_set() {
+    let (dir, place) = place();
+    let _server = serve("seqpacket", &place);
+    stoop(["--help"]).run().code(0);
+    stoop(["send", &place, "x"]).run().code(0);
+    for usage in [
+        &["frobnicate"][..],
+        &["connect"],
+        &["connect", "%zz"],
+        &["connect", ""],
+        &["serve", "/x", "--mode", "999"],
+        &["serve", "/x", "--grace", "5"],
+        &["connect", "dgram:/x", "--kind", "stream"],
+        &["serve", "/x", "--echo", "--discard"],
+        &["man", "no-such-verb"],
+    ] {
+        stoop(usage).run().code(2).stdout_is(b"");
+    }
+    stoop(["connect", dir.path().join("none").to_str().unwrap()]).run().code(3);
+    stoop(["send", &place, ""]).run().code(5);
+    if is_root() {
+        fs::set_permissions(&place, fs::Permissions::from_mode(0o600)).unwrap();
+        stoop_as(NOBODY, ["connect", &place]).run().code(4);
+    }
+}
+
+/// Every help and every manual page lists the exit codes.
+#[test]
+fn help_and_manual_list_the_exit_codes() {
+    let verbs = ["demo", "serve", "connect", "send", "recv", "completions", "man"];
+    for verb in verbs {
+        let help = stoop([verb, "--help"]).run().ok().text();
+        let page = stoop(["man", verb]).run().ok().text();
+        for code in 0..=6 {
+            assert!(help.contains(&format!("\n  {code}  ")), "{verb} --help lacks code {code}:\n{help}");
+            assert!(page.contains(&format!("{code}  ")), "man {verb} lacks code {code}");
+        }
+    }
+}
+
+/// A reader of our output that has enough is no failure.
+#[test]
+fn a_closed_stdout_is_no_failure() {
+    let (dir, place) = place();
+    let file = dir.path().join("big");
+    fs::write(&file, vec![b'x'; 3_000_000]).unwrap();
+    let server = stoop(["serve", &place, "--send", file.to_str().unwrap()]).spawn();
+    wait_served(&place);
+    let stoop_path = stoop_e2e::binary().to_str().unwrap();
+    for command in [
+        format!("connect {place}"),
+        format!("send {place} x --reply"),
+        "man".into(),
+        "completions bash".into(),
+        "demo".into(),
+    ] {
+        let script = format!("set -o pipefail; '{stoop_path}' {command} | head -c 10 >/dev/null");
+        program("bash", ["-c", &script]).run().code(0).explains(&[""]);
+        let script = format!("'{stoop_path}' {command} >&-");
+        let output = program("bash", ["-c", &script]).run();
+        assert!(!output.stderr.contains("panicked"), "{command}: {}", output.stderr);
+    }
+    server.terminate().ok();
+}
+
+/// Names and messages of strangers hold no power over a terminal.
+#[test]
+fn hostile_names_print_no_control_characters() {
+    let dir = public_tempdir();
+    let hostile = "s\u{1b}[31mred\u{7}\r\u{9b}2J\u{202e}x";
+    let place = format!("{}/{hostile}", dir.path().to_str().unwrap());
+    let mut heard = vec![stoop(["connect", &place]).run().code(3).stderr];
+    heard.push(stoop(["serve", &format!("{place}/deeper")]).run().code(3).stderr);
+    let server = stoop(["serve", &place, "--kind", "dgram"]).spawn();
+    server.wait_stderr("serving");
+    heard.push(stoop(["serve", &place]).run().code(3).stderr);
+    heard.push(stoop(["connect", &place, "--kind", "stream"]).run().code(3).stderr);
+    heard.push(server.terminate().ok().stderr);
+    let recv = stoop(["recv", &place, "--count", "1"]).spawn();
+    recv.wait_stderr("serving");
+    stoop(["send", &place, hostile]).run().ok();
+    let recv = recv.finish().ok();
+    heard.extend([recv.text(), recv.stderr]);
+    for text in heard {
+        let bad = text.chars().find(|&c| (c.is_control() && c != '\n' && c != '\t') || c == '\u{202e}');
+        assert!(bad.is_none(), "{bad:?} in {text:?}");
+    }
+}

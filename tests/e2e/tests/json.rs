@@ -1,0 +1,96 @@
+//! `--json`: every line is JSON with a schema number, its promised fields are there, and bytes survive.
+
+use serde_json::Value;
+use stoop_e2e::{KINDS, Raw, stoop, wait_served};
+use stoop_testkit::{TempDir, tempdir};
+
+fn place() -> (TempDir, String) {
+    let dir = tempdir();
+    let place = dir.path().join("s").to_str().unwrap().to_owned();
+    (dir, place)
+}
+
+/// The schema number and the kind of event on every line.
+#[track_caller]
+fn events(lines: &[Value]) -> Vec<&str> {
+    let event = |line| -> &str {
+        let line: &Value = line;
+        assert_eq!(line["schema"], 1, "{line}");
+        line["event"].as_str().unwrap_or_else(|| panic!("no event in {line}"))
+    };
+    lines.iter().map(event).collect()
+}
+
+#[test]
+fn serve_tells_the_life_of_its_connections() {
+    for kind in ["stream", "seqpacket"] {
+        let (_dir, place) = place();
+        let server = stoop(["serve", &place, "--kind", kind, "--json", "--mode", "600"]).spawn();
+        wait_served(&place);
+        let client = Raw::connect(kind, &place).unwrap();
+        client.is_echoed(b"12345");
+        drop(client);
+        server.wait_stdout("closed");
+        let lines = server.terminate().ok().json();
+        let names = events(&lines);
+        assert!(names.starts_with(&["listening", "accepted", "closed"]), "{names:?}");
+        assert_eq!((&lines[0]["address"], &lines[0]["kind"]), (&place.as_str().into(), &kind.into()));
+        assert_eq!(lines[0]["mode"], "600");
+        assert_eq!(lines[1]["pid"], std::process::id());
+        assert_eq!(lines[1]["connection"], lines[2]["connection"]);
+        assert_eq!((&lines[2]["received_bytes"], &lines[2]["sent_bytes"]), (&5.into(), &5.into()));
+    }
+}
+
+#[test]
+fn recv_gives_messages_with_their_senders() {
+    for kind in KINDS {
+        let (_dir, place) = place();
+        let recv = stoop(["recv", &place, "--kind", kind, "--json", "--count", "1"]).spawn();
+        wait_served(&place);
+        stoop(["send", &place, "grüße", "--kind", kind]).run().ok();
+        let lines = recv.finish().ok().json();
+        assert_eq!(events(&lines), ["message"]);
+        assert_eq!((&lines[0]["size"], &lines[0]["data"]["text"]), (&7.into(), &"grüße".into()));
+        assert!(lines[0]["pid"].is_u64() && lines[0]["uid"].is_u64() && lines[0]["gid"].is_u64());
+    }
+}
+
+#[test]
+fn bytes_that_are_no_text_are_base64() {
+    let (_dir, place) = place();
+    let recv = stoop(["recv", &place, "--json", "--count", "2", "--kind", "seqpacket"]).spawn();
+    wait_served(&place);
+    let client = Raw::connect("seqpacket", &place).unwrap();
+    client.say(&[0xff, 0xfe, 0xfd]);
+    client.say(b"line\n\x1b[31m\0");
+    let output = recv.finish().ok();
+    let lines = output.json();
+    assert_eq!(lines[0]["data"]["bytes"], "//79");
+    assert_eq!(lines[1]["data"]["text"], "line\n\u{1b}[31m\0");
+    assert!(!output.stdout.contains(&0x1b), "control characters are escaped in JSON, too");
+}
+
+#[test]
+fn send_gives_the_answer() {
+    for kind in KINDS {
+        let (_dir, place) = place();
+        let server = stoop(["serve", &place, "--kind", kind]).spawn();
+        wait_served(&place);
+        let lines = stoop(["send", &place, "ping", "--kind", kind, "--reply", "--json"]).run().ok().json();
+        assert_eq!(events(&lines), ["message"]);
+        assert_eq!(lines[0]["data"]["text"], "ping");
+        assert_eq!(lines[0]["pid"], server.pid());
+        server.terminate().ok();
+    }
+}
+
+#[test]
+fn descriptors_are_listed() {
+    let (_dir, place) = place();
+    let recv = stoop(["recv", &place, "--json", "--count", "1", "--descriptors", "1"]).spawn();
+    wait_served(&place);
+    stoop(["send", &place, "x", "--fd", "/dev/null"]).run().ok();
+    let lines = recv.finish().ok().json();
+    assert_eq!(lines[0]["descriptors"][0], "device '/dev/null', for reading");
+}

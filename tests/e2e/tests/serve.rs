@@ -1,0 +1,354 @@
+//! `stoop serve` and its clients: many at once, bad ones, the end by a signal, and what it does with a client.
+
+use std::fs;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use stoop_e2e::{KINDS, Raw, Running, bytes, is_served, peer, stoop, wait_gone, wait_served};
+use stoop_testkit::{TempDir, descriptors_of, eventually, has_program, skip, tempdir};
+
+/// A server at a path of its own.
+struct Server {
+    process: Running,
+    place: String,
+    dir: TempDir,
+}
+
+impl Server {
+    #[track_caller]
+    fn start(kind: &str, flags: &[&str]) -> Server {
+        let dir = tempdir();
+        let place = dir.path().join("s").to_str().unwrap().to_owned();
+        let process = stoop(["serve", &place, "--kind", kind]).args(flags).spawn();
+        wait_served(&place);
+        Server { process, place, dir }
+    }
+
+    #[track_caller]
+    fn client(&self, kind: &str) -> Raw {
+        Raw::connect(kind, &self.place).expect("connect")
+    }
+}
+
+mod clients {
+    use super::*;
+
+    #[test]
+    fn many_are_served_at_once() {
+        for kind in KINDS {
+            let server = Server::start(kind, &[]);
+            let clients: Vec<_> = (0..60).map(|_| server.client(kind)).collect();
+            // The last that came speaks first: nobody waits for anybody else.
+            for (number, client) in clients.iter().enumerate().rev() {
+                client.is_echoed(format!("{kind} client {number}").as_bytes());
+            }
+            // All answers together fit the send buffer of a datagram server, which waits for nobody for long.
+            for (number, client) in clients.iter().enumerate() {
+                client.say(&bytes(1_000, number as u64 + 1));
+            }
+            for (number, client) in clients.iter().enumerate() {
+                let mut heard = client.hear();
+                while heard.len() < 1_000 {
+                    heard.extend(client.hear());
+                }
+                assert!(
+                    heard == bytes(1_000, number as u64 + 1),
+                    "{kind} client {number} heard something else"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_client_that_is_killed_ends_nothing() {
+        for kind in KINDS {
+            let mut server = Server::start(kind, &[]);
+            for _ in 0..5 {
+                let mut victim = stoop(["connect", &server.place, "--kind", kind]).open_input().spawn();
+                victim.say("half a conversation\n");
+                victim.wait_stdout("half a conversation\n");
+                victim.kill();
+            }
+            server.client(kind).is_echoed(b"still there");
+            assert!(server.process.is_running());
+        }
+    }
+
+    #[test]
+    fn garbage_and_resets_end_nothing() {
+        if !has_program("python3") {
+            skip!("lacks python3");
+        }
+        for kind in KINDS {
+            let mut server = Server::start(kind, &[]);
+            let honest = (kind != "dgram").then(|| server.client(kind));
+            peer(["reset", kind, &server.place]).run().ok();
+            let rude = server.client(kind);
+            rude.say(&bytes(100_000, 9));
+            drop(rude);
+            if let Some(honest) = honest {
+                honest.is_echoed(b"was here before");
+            }
+            server.client(kind).is_echoed(b"came after");
+            assert!(server.process.is_running());
+        }
+    }
+
+    /// A client that never reads must not keep the others from being served.
+    #[test]
+    fn a_client_that_does_not_read_blocks_nobody_else() {
+        for kind in ["stream", "seqpacket"] {
+            let server = Server::start(kind, &[]);
+            let deaf = server.client(kind);
+            let flood = std::thread::spawn(move || while deaf.try_say(&[b'x'; 10_000]).is_ok() {});
+            for _ in 0..20 {
+                server.client(kind).is_echoed(b"me too");
+            }
+            server.process.kill();
+            flood.join().unwrap();
+        }
+    }
+
+    /// The same with datagrams, where all share one socket: who does not read loses his answers, and nobody else does.
+    #[test]
+    fn a_datagram_client_that_does_not_read_blocks_nobody_else() {
+        let server = Server::start("dgram", &[]);
+        let deaf = server.client("dgram");
+        for _ in 0..30 {
+            deaf.say(b"I am not listening");
+        }
+        for _ in 0..5 {
+            server.client("dgram").is_echoed(b"I am");
+        }
+    }
+
+    /// A datagram client that is gone when its answer comes is no reason to stop.
+    #[test]
+    fn answers_nobody_waits_for_end_nothing() {
+        let mut server = Server::start("dgram", &[]);
+        for _ in 0..100 {
+            server.client("dgram").say(b"gone already");
+        }
+        server.client("dgram").is_echoed(b"still here");
+        assert!(server.process.is_running());
+    }
+
+    #[test]
+    fn connections_leave_no_descriptors_behind() {
+        for kind in ["stream", "seqpacket"] {
+            let server = Server::start(kind, &[]);
+            server.client(kind).is_echoed(b"first");
+            let pid = server.process.pid();
+            let clients: Vec<_> = (0..20).map(|_| server.client(kind)).collect();
+            clients.iter().for_each(|client| client.is_echoed(b"x"));
+            assert!(descriptors_of(pid) >= 20);
+            drop(clients);
+            eventually(Duration::from_secs(20), || descriptors_of(pid) < 20);
+        }
+    }
+}
+
+mod limits {
+    use super::*;
+
+    /// The processor time a process has used, in clock ticks.
+    fn ticks(pid: u32) -> u64 {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        let after_name = stat.rsplit(')').next().unwrap();
+        after_name.split_whitespace().skip(11).take(2).map(|text| text.parse::<u64>().unwrap()).sum()
+    }
+
+    /// Without a descriptor for the next client the server waits, without burning the processor, and then goes on.
+    #[test]
+    fn running_out_of_descriptors_is_survived() {
+        if !has_program("prlimit") {
+            skip!("lacks prlimit");
+        }
+        for kind in ["stream", "seqpacket"] {
+            let dir = tempdir();
+            let place = dir.path().join("s").to_str().unwrap().to_owned();
+            let server = stoop(["serve", &place, "--kind", kind]).under("prlimit", ["--nofile=24:24"]);
+            let mut server = server.spawn();
+            wait_served(&place);
+            let clients: Vec<_> = (0..60).map(|_| Raw::connect(kind, &place).unwrap()).collect();
+            clients[0].is_echoed(b"the first has room");
+            let before = ticks(server.pid());
+            std::thread::sleep(Duration::from_secs(1));
+            let used = ticks(server.pid()) - before;
+            assert!(used < 50, "{used} ticks of a hundred used while waiting for a free descriptor");
+            drop(clients);
+            Raw::connect(kind, &place).unwrap().is_echoed(b"there is room again");
+            assert!(server.is_running());
+        }
+    }
+
+    /// One more than allowed waits in the queue until another leaves.
+    #[test]
+    fn max_connections_holds_the_others_back() {
+        for kind in ["stream", "seqpacket"] {
+            let server = Server::start(kind, &["--max-connections", "2"]);
+            let (one, two, three) = (server.client(kind), server.client(kind), server.client(kind));
+            one.is_echoed(b"one");
+            two.is_echoed(b"two");
+            three.say(b"three");
+            std::thread::sleep(Duration::from_millis(100));
+            drop(one);
+            assert_eq!(three.hear(), b"three");
+            two.is_echoed(b"two again");
+        }
+    }
+
+    #[test]
+    fn once_serves_one_client_and_ends() {
+        for kind in ["stream", "seqpacket"] {
+            let server = Server::start(kind, &["--once"]);
+            let client = server.client(kind);
+            client.is_echoed(b"the only one");
+            drop(client);
+            server.process.finish().ok();
+            assert!(!fs::exists(&server.place).unwrap());
+        }
+    }
+}
+
+mod ending {
+    use super::*;
+
+    #[test]
+    fn sigterm_and_sigint_end_it_and_take_its_file_away() {
+        for kind in KINDS {
+            for signal in [Signal::TERM, Signal::INT] {
+                let server = Server::start(kind, &[]);
+                server.client(kind).is_echoed(b"x");
+                server.process.signal(signal);
+                server.process.finish().ok();
+                assert!(!fs::exists(&server.place).unwrap(), "{kind}: its file is gone after {signal:?}");
+                let left: Vec<_> = fs::read_dir(server.dir.path()).unwrap().collect();
+                assert!(left.is_empty(), "{kind}: left behind {left:?}");
+            }
+        }
+    }
+
+    /// A client in the middle of its conversation is served to its end.
+    #[test]
+    fn what_is_in_flight_is_finished() {
+        for kind in ["stream", "seqpacket"] {
+            let server = Server::start(kind, &["--grace", "20s"]);
+            let client = server.client(kind);
+            client.is_echoed(b"before");
+            server.process.signal(Signal::TERM);
+            wait_gone(&server.place);
+            client.is_echoed(b"after the signal");
+            client.end();
+            assert_eq!(client.hear(), b"");
+            server.process.finish().ok();
+        }
+    }
+
+    /// A command that is still working on its answer gets the time for it.
+    #[test]
+    fn a_command_at_work_is_waited_for() {
+        let server =
+            Server::start("stream", &["--grace", "20s", "--exec", "read line; sleep 1; echo \"$line\" done"]);
+        let client = server.client("stream");
+        client.say(b"work\n");
+        // The command has the connection once it has read; nothing shows that from here, so the socket's queue is asked.
+        std::thread::sleep(Duration::from_millis(300));
+        server.process.signal(Signal::TERM);
+        assert_eq!(client.hear(), b"work done\n");
+        server.process.finish().ok();
+    }
+
+    /// Clients that were let into the queue are not reset.
+    #[test]
+    fn clients_in_the_queue_are_served() {
+        let server = Server::start("stream", &["--max-connections", "1", "--grace", "20s"]);
+        let first = server.client("stream");
+        first.is_echoed(b"first");
+        let queued = server.client("stream");
+        queued.say(b"queued");
+        queued.end();
+        server.process.signal(Signal::TERM);
+        wait_gone(&server.place);
+        drop(first);
+        assert_eq!(queued.hear(), b"queued");
+        server.process.finish().ok();
+    }
+
+    /// Datagrams that have arrived are answered.
+    #[test]
+    fn datagrams_in_the_queue_are_answered() {
+        let server = Server::start("dgram", &["--grace", "20s"]);
+        server.client("dgram").is_echoed(b"it runs");
+        let client = server.client("dgram");
+        server.process.signal(Signal::STOP);
+        for number in 0..5u8 {
+            client.say(&[number]);
+        }
+        server.process.signal(Signal::TERM);
+        server.process.signal(Signal::CONT);
+        for number in 0..5u8 {
+            assert_eq!(client.hear(), [number]);
+        }
+        server.process.finish().ok();
+    }
+
+    /// An idle client does not keep the server for longer than the grace.
+    #[test]
+    fn the_grace_is_a_limit() {
+        for kind in ["stream", "seqpacket"] {
+            let server = Server::start(kind, &["--grace", "200ms"]);
+            let idle = server.client(kind);
+            idle.is_echoed(b"and then nothing more");
+            server.process.signal(Signal::TERM);
+            let output = server.process.finish();
+            assert!(output.signal.is_none() && output.code.is_some(), "{output:?}");
+            assert!(!fs::exists(&server.place).unwrap());
+        }
+    }
+}
+
+mod answers {
+    use super::*;
+
+    #[test]
+    fn send_gives_each_client_a_file() {
+        let dir = tempdir();
+        let file = dir.path().join("data");
+        let data = bytes(700_000, 3);
+        fs::write(&file, &data).unwrap();
+        let server = Server::start("stream", &["--send", file.to_str().unwrap()]);
+        for _ in 0..3 {
+            stoop(["connect", &server.place]).run().ok().stdout_is(&data);
+        }
+    }
+
+    #[test]
+    fn discard_takes_everything_and_says_nothing() {
+        let server = Server::start("stream", &["--discard"]);
+        stoop(["connect", &server.place]).input(bytes(700_000, 4)).run().ok().stdout_is(b"");
+        let server = Server::start("seqpacket", &["--discard"]);
+        stoop(["connect", &server.place]).input("some\nlines\n").run().ok().stdout_is(b"");
+    }
+
+    #[test]
+    fn exec_runs_a_process_a_connection() {
+        let server = Server::start("stream", &["--exec", "tr a-z A-Z"]);
+        let (one, two) = (server.client("stream"), server.client("stream"));
+        for (client, word) in [(&two, "second"), (&one, "first")] {
+            client.say(word.as_bytes());
+            client.end();
+            assert_eq!(client.hear(), word.to_uppercase().as_bytes());
+            assert_eq!(client.hear(), b"");
+        }
+    }
+
+    #[test]
+    fn a_command_that_fails_ends_nothing() {
+        let mut server = Server::start("stream", &["--exec", "exit 7"]);
+        for _ in 0..3 {
+            assert_eq!(server.client("stream").hear(), b"");
+        }
+        assert!(server.process.is_running() && is_served(&server.place));
+    }
+}

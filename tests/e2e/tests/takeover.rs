@@ -1,0 +1,310 @@
+//! `stoop serve` and the name it wants: stale files, live servers, things that are no sockets, and taking over.
+
+use std::fs;
+use std::os::unix::fs::{FileTypeExt, symlink};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::thread;
+
+use rustix::io::Errno;
+use stoop_e2e::{KINDS, Raw, Running, is_served, stoop, wait_gone, wait_served};
+use stoop_testkit::{TempDir, tempdir};
+
+fn place() -> (TempDir, String) {
+    let dir = tempdir();
+    let place = dir.path().join("s").to_str().unwrap().to_owned();
+    (dir, place)
+}
+
+#[track_caller]
+fn serve(kind: &str, place: &str) -> Running {
+    let server = stoop(["serve", place, "--kind", kind]).spawn();
+    wait_served(place);
+    server
+}
+
+fn is_socket(path: &str) -> bool {
+    fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket())
+}
+
+mod stale {
+    use super::*;
+
+    #[test]
+    fn a_file_left_by_kill_is_replaced() {
+        for kind in KINDS {
+            let (_dir, place) = place();
+            for round in 0..3 {
+                let server = serve(kind, &place);
+                Raw::connect(kind, &place).unwrap().is_echoed(format!("round {round}").as_bytes());
+                server.kill();
+                assert!(is_socket(&place), "nobody has cleaned up");
+            }
+        }
+    }
+
+    /// Whatever the kind was that died there.
+    #[test]
+    fn the_dead_may_have_been_of_another_kind() {
+        for (dead, next) in [("stream", "dgram"), ("dgram", "seqpacket"), ("seqpacket", "stream")] {
+            let (_dir, place) = place();
+            serve(dead, &place).kill();
+            let server = serve(next, &place);
+            Raw::connect(next, &place).unwrap().is_echoed(b"new kind");
+            server.terminate().ok();
+            assert!(!fs::exists(&place).unwrap());
+        }
+    }
+
+    /// Of many that start at once exactly one serves, and it can be reached.
+    #[test]
+    fn a_race_has_one_winner() {
+        for kind in KINDS {
+            let (_dir, place) = place();
+            serve(kind, &place).kill();
+            let racers: Vec<_> = (0..6).map(|_| stoop(["serve", &place, "--kind", kind]).spawn()).collect();
+            let mut winner = Vec::new();
+            let mut racers = racers.into_iter();
+            // All but one end by themselves.
+            wait_served(&place);
+            let mut waiting: Vec<_> = racers.by_ref().collect();
+            stoop_testkit::eventually(stoop_e2e::LIMIT, || {
+                let (running, ended): (Vec<_>, Vec<_>) = waiting.drain(..).partition_running();
+                ended.into_iter().for_each(|racer| racer.finish().code(3).explains(&["live server"]));
+                waiting = running;
+                waiting.len() == 1
+            });
+            winner.append(&mut waiting);
+            Raw::connect(kind, &place).unwrap().is_echoed(b"the winner");
+            winner.pop().unwrap().terminate().ok();
+            assert!(!fs::exists(&place).unwrap());
+        }
+    }
+
+    trait PartitionRunning {
+        fn partition_running(self) -> (Vec<Running>, Vec<Running>);
+    }
+
+    impl<I: Iterator<Item = Running>> PartitionRunning for I {
+        fn partition_running(self) -> (Vec<Running>, Vec<Running>) {
+            let (mut running, mut ended) = (Vec::new(), Vec::new());
+            for mut process in self {
+                if process.is_running() { running.push(process) } else { ended.push(process) }
+            }
+            (running, ended)
+        }
+    }
+}
+
+mod live {
+    use super::*;
+
+    #[test]
+    fn a_live_server_keeps_its_socket_and_is_named() {
+        for kind in KINDS {
+            for other in KINDS {
+                let (_dir, place) = place();
+                let server = serve(kind, &place);
+                let refused = stoop(["serve", &place, "--kind", other]).run().code(3);
+                refused.explains(&["error: ", &place, &format!("process {}", server.pid()), "stoop"]);
+                Raw::connect(kind, &place).unwrap().is_echoed(b"undisturbed");
+                server.terminate().ok();
+            }
+        }
+    }
+
+    #[test]
+    fn a_live_abstract_name_is_kept_and_its_holder_named() {
+        for kind in KINDS {
+            let name = format!("@stoop-e2e-live-{kind}-{}", std::process::id());
+            let server = serve(kind, &name);
+            let refused = stoop(["serve", &name, "--kind", kind]).run().code(3);
+            refused.explains(&["error: ", &name, &format!("process {}", server.pid())]);
+            Raw::connect(kind, &name).unwrap().is_echoed(b"undisturbed");
+            server.terminate().ok();
+        }
+    }
+
+    /// Between bind and listen a connect is refused, and still the name is taken.
+    #[test]
+    fn a_server_that_does_not_listen_yet_is_not_robbed() {
+        for kind in ["stream", "seqpacket"] {
+            let (_dir, place) = place();
+            let _bound = Raw::bound(kind, &place);
+            let before = fs::metadata(&place).unwrap();
+            let refused = stoop(["serve", &place, "--kind", kind]).run().code(3);
+            refused.explains(&["not listening yet"]);
+            use std::os::unix::fs::MetadataExt;
+            assert_eq!(fs::metadata(&place).unwrap().ino(), before.ino());
+        }
+    }
+}
+
+mod no_socket {
+    use super::*;
+
+    #[track_caller]
+    fn is_refused_and_left(place: &str, still_there: impl Fn(&Path) -> bool) {
+        for flags in [&[][..], &["--replace"]] {
+            for kind in KINDS {
+                stoop(["serve", place, "--kind", kind])
+                    .args(flags)
+                    .run()
+                    .code(3)
+                    .explains(&["error: ", place]);
+                assert!(still_there(Path::new(place)), "{kind} with {flags:?} has changed it");
+            }
+        }
+    }
+
+    #[test]
+    fn a_regular_file_is_never_removed() {
+        let (_dir, place) = place();
+        fs::write(&place, "precious").unwrap();
+        is_refused_and_left(&place, |path| fs::read(path).unwrap() == b"precious");
+    }
+
+    #[test]
+    fn an_empty_directory_is_never_removed() {
+        let (_dir, place) = place();
+        fs::create_dir(&place).unwrap();
+        is_refused_and_left(&place, Path::is_dir);
+    }
+
+    #[test]
+    fn a_symbolic_link_is_never_removed_wherever_it_leads() {
+        let (dir, place) = place();
+        let target = dir.path().join("target");
+        symlink(&target, &place).unwrap();
+        is_refused_and_left(&place, |path| fs::read_link(path).unwrap() == target && !target.exists());
+        serve("stream", target.to_str().unwrap()).kill();
+        is_refused_and_left(&place, |path| {
+            fs::read_link(path).unwrap() == target && is_socket(target.to_str().unwrap())
+        });
+    }
+}
+
+mod replace {
+    use super::*;
+
+    /// Clients connect all the time while the server is replaced again and again: none is refused.
+    #[test]
+    fn no_client_is_refused_while_servers_change() {
+        for kind in KINDS {
+            let (_dir, place) = place();
+            let mut server = serve(kind, &place);
+            let load = Load::start(kind, &place);
+            for _ in 0..15 {
+                let next = stoop(["serve", &place, "--kind", kind, "--replace"]).spawn();
+                takes_over(&next, &place);
+                server.terminate().ok();
+                server = next;
+            }
+            let (served, failed) = load.stop();
+            assert_eq!(failed, Vec::<Errno>::new(), "{kind}: of {served} connects");
+            assert!(served > 100, "{kind}: the load was real ({served} connects)");
+            server.terminate().ok();
+            assert!(!fs::exists(&place).unwrap());
+        }
+    }
+
+    /// Waits until the file is this process's, which its death would otherwise take away unseen.
+    #[track_caller]
+    fn takes_over(next: &Running, place: &str) {
+        let held = |name: &Path| {
+            fs::read_link(name).ok()?.to_str()?.strip_prefix("socket:[")?.strip_suffix(']').map(str::to_owned)
+        };
+        stoop_testkit::eventually(stoop_e2e::LIMIT, || {
+            let Ok(fds) = fs::read_dir(format!("/proc/{}/fd", next.pid())) else { return false };
+            let inodes: Vec<_> = fds.flatten().filter_map(|fd| held(&fd.path())).collect();
+            let table = fs::read_to_string("/proc/net/unix").unwrap();
+            let bound = table.lines().any(|line| {
+                let inode = line.split_whitespace().nth(6).unwrap_or_default();
+                // A server that takes over binds beside the name and moves in: only the directory is the same.
+                line.contains(Path::new(place).parent().unwrap().to_str().unwrap())
+                    && inodes.iter().any(|held| held == inode)
+            });
+            bound && is_settled(place)
+        });
+    }
+
+    /// Nothing but the socket is left in its directory: no stage, and no lock that somebody holds.
+    fn is_settled(place: &str) -> bool {
+        let directory = Path::new(place).parent().unwrap();
+        fs::read_dir(directory).unwrap().flatten().all(|entry| entry.file_name() == "s")
+    }
+
+    /// Threads that connect and say a word, over and over.
+    struct Load {
+        stop: Arc<AtomicBool>,
+        served: Arc<AtomicU32>,
+        threads: Vec<thread::JoinHandle<Vec<Errno>>>,
+    }
+
+    impl Load {
+        fn start(kind: &'static str, place: &str) -> Load {
+            let (stop, served) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)));
+            let one = || {
+                let (stop, served, place) = (Arc::clone(&stop), Arc::clone(&served), place.to_owned());
+                thread::spawn(move || {
+                    let mut failed = Vec::new();
+                    while !stop.load(Ordering::Relaxed) {
+                        match Raw::connect(kind, &place) {
+                            Ok(client) => {
+                                let _may_meet_the_end_of_the_old = client.try_say(b"word");
+                                served.fetch_add(1, Ordering::Relaxed);
+                            }
+                            Err(errno) => failed.push(errno),
+                        }
+                    }
+                    failed
+                })
+            };
+            let threads = (0..2).map(|_| one()).collect();
+            Load { stop, served, threads }
+        }
+
+        fn stop(self) -> (u32, Vec<Errno>) {
+            self.stop.store(true, Ordering::Relaxed);
+            let failed = self.threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
+            (self.served.load(Ordering::Relaxed), failed)
+        }
+    }
+
+    /// The one that was replaced ends later, and takes away nothing.
+    #[test]
+    fn a_successors_file_is_not_removed() {
+        for kind in KINDS {
+            let (_dir, place) = place();
+            let old = serve(kind, &place);
+            let new = stoop(["serve", &place, "--kind", kind, "--replace"]).spawn();
+            takes_over(&new, &place);
+            old.terminate().ok();
+            assert!(is_socket(&place));
+            Raw::connect(kind, &place).unwrap().is_echoed(b"the successor");
+            new.terminate().ok();
+            assert!(!fs::exists(&place).unwrap());
+        }
+    }
+
+    #[test]
+    fn somebody_elses_file_in_its_place_is_not_removed() {
+        let (_dir, place) = place();
+        let server = serve("stream", &place);
+        fs::remove_file(&place).unwrap();
+        fs::write(&place, "not yours").unwrap();
+        server.terminate().ok();
+        assert_eq!(fs::read(&place).unwrap(), b"not yours");
+    }
+
+    #[test]
+    fn replace_without_anybody_there_just_serves() {
+        let (_dir, place) = place();
+        let server = stoop(["serve", &place, "--replace"]).spawn();
+        wait_served(&place);
+        assert!(is_served(&place));
+        server.terminate().ok();
+        wait_gone(&place);
+    }
+}

@@ -1,0 +1,179 @@
+//! What a test does to a thread or a process instead of a socket: umask, network namespace, signals, fork.
+
+use std::ffi::c_int;
+use std::process::ExitStatus;
+use std::sync::mpsc;
+use std::thread;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use stoop_testkit::eventually;
+
+use crate::{Errno, Result, SOON, STREAM, checked, owned, raw, socket};
+
+/// Runs `work` on a thread with a umask of its own; the rest of the process keeps its own.
+pub fn with_umask<T: Send>(mask: u32, work: impl FnOnce() -> T + Send) -> T {
+    on_a_thread(|| {
+        unshare(libc::CLONE_FS).expect("unshare the umask");
+        set_umask(mask);
+        work()
+    })
+}
+
+/// The umask of the calling thread.
+pub fn process_umask() -> u32 {
+    let status = std::fs::read_to_string("/proc/thread-self/status").expect("read the thread's status");
+    let line = status.lines().find_map(|line| line.strip_prefix("Umask:")).expect("a line with the umask");
+    u32::from_str_radix(line.trim(), 8).expect("an octal number")
+}
+
+/// Runs `work` on a thread in a new network namespace; `None` when this process may not make one.
+pub fn in_new_network<T: Send>(work: impl FnOnce() -> T + Send) -> Option<T> {
+    on_a_thread(|| match unshare(libc::CLONE_NEWNET) {
+        Ok(()) => Some(work()),
+        Err(Errno::PERM) => None,
+        Err(error) => panic!("cannot make a network namespace: {error}"),
+    })
+}
+
+fn on_a_thread<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    thread::scope(|scope| scope.spawn(work).join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+}
+
+fn unshare(what: c_int) -> Result<()> {
+    // SAFETY: takes numbers only, and concerns the calling thread, which was made for this and ends after it.
+    checked(unsafe { libc::unshare(what) } as isize).map(drop)
+}
+
+#[expect(clippy::disallowed_methods, reason = "the calling thread shares its umask with nobody")]
+fn set_umask(mask: u32) {
+    // SAFETY: takes and returns numbers only.
+    unsafe { libc::umask(mask) };
+}
+
+/// Runs `work` on a thread that Landlock has cut off from abstract sockets made outside it; `None` when the kernel has
+/// no Landlock, or one that cannot do that.
+pub fn without_outer_abstract_sockets<T: Send>(work: impl FnOnce() -> T + Send) -> Option<T> {
+    // struct landlock_ruleset_attr: no file system and no network rights, LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET.
+    let attributes = [0_u64, 0, 1];
+    let size = size_of_val(&attributes);
+    // SAFETY: `attributes` lives through the call and its size is given.
+    let ruleset = unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, attributes.as_ptr(), size, 0) };
+    let ruleset = owned(ruleset as c_int).ok()?;
+    Some(on_a_thread(|| {
+        rustix::thread::set_no_new_privs(true).expect("give up new privileges");
+        // SAFETY: takes numbers only, and concerns the calling thread, which was made for this.
+        let done = unsafe { libc::syscall(libc::SYS_landlock_restrict_self, raw(&ruleset), 0) };
+        checked(done as isize).expect("restrict the thread");
+        work()
+    }))
+}
+
+/// Sets a handler for `SIGUSR1` that does nothing, with these `sa_flags`. For processes of their own only.
+pub fn on_interrupt(flags: c_int) {
+    extern "C" fn nothing(_: c_int) {}
+    // SAFETY: zeros are a valid sigaction (empty mask, no flags); the handler is a function that touches nothing.
+    let done = unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = nothing as extern "C" fn(c_int) as usize;
+        action.sa_flags = flags;
+        libc::sigaction(libc::SIGUSR1, &action, std::ptr::null_mut())
+    };
+    checked(done as isize).expect("set a signal handler");
+}
+
+/// A thread that sleeps in a system call.
+#[derive(Debug)]
+pub struct Blocked<T> {
+    thread: i32,
+    call: i64,
+    answer: mpsc::Receiver<T>,
+}
+
+/// Runs `work` on a thread of its own and returns when that sleeps in the system call with number `call`.
+pub fn blocked<T: Send + 'static>(call: i64, work: impl FnOnce() -> T + Send + 'static) -> Blocked<T> {
+    let (tell, thread) = mpsc::channel();
+    let (done, answer) = mpsc::channel();
+    thread::spawn(move || {
+        tell.send(rustix::thread::gettid().as_raw_nonzero().get()).expect("tell the thread's number");
+        // The receiver is gone when the test has failed already.
+        let _ = done.send(work());
+    });
+    let blocked = Blocked { thread: thread.recv().expect("the thread's number"), call, answer };
+    blocked.wait();
+    blocked
+}
+
+impl<T> Blocked<T> {
+    /// Waits until the thread sleeps in its system call (again).
+    pub fn wait(&self) {
+        let file = format!("/proc/self/task/{}/syscall", self.thread);
+        let call = format!("{} ", self.call);
+        eventually(SOON, || std::fs::read_to_string(&file).is_ok_and(|now| now.starts_with(&call)));
+    }
+
+    /// Sends the thread `SIGUSR1`. Set a handler with [`on_interrupt`] before.
+    pub fn interrupt(&self) {
+        let process = std::process::id() as i32;
+        // SAFETY: takes numbers only; a thread that has ended meanwhile is an error, not a fault.
+        let done = unsafe { libc::syscall(libc::SYS_tgkill, process, self.thread, libc::SIGUSR1) };
+        checked(done as isize).expect("send a signal to the thread");
+    }
+
+    /// What the thread's work returned; panics if it does not end, or panicked.
+    pub fn join(self) -> T {
+        self.answer.recv_timeout(SOON).expect("the blocked thread goes on")
+    }
+}
+
+/// Gives `SIGPIPE` its default action, which Rust programs start without. For processes of their own only.
+pub fn die_of_sigpipe() {
+    // SAFETY: zeros are a valid sigaction: SIG_DFL, empty mask, no flags.
+    let done = unsafe {
+        let action: libc::sigaction = std::mem::zeroed();
+        libc::sigaction(libc::SIGPIPE, &action, std::ptr::null_mut())
+    };
+    checked(done as isize).expect("reset a signal");
+}
+
+/// Gives up root for good: every thread becomes this user and group. For processes of their own only.
+pub fn become_user(uid: u32, gid: u32) {
+    // SAFETY: both take numbers only; glibc changes all threads.
+    unsafe {
+        checked(libc::setresgid(gid, gid, gid) as isize).expect("change the group");
+        checked(libc::setresuid(uid, uid, uid) as isize).expect("change the user");
+    }
+}
+
+/// Lowers the limit on descriptors so that `free` more can be opened. For processes of their own only.
+pub fn leave_room_for(free: usize) {
+    let probes: Vec<_> = (0..free).map(|_| socket(STREAM)).collect();
+    let highest = probes.iter().map(raw).max().expect("at least one");
+    let limit = Rlimit { current: Some(highest as u64 + 1), ..getrlimit(Resource::Nofile) };
+    setrlimit(Resource::Nofile, limit).expect("lower the limit on descriptors");
+}
+
+/// fork(2): runs `work` in a copy of this process and gives its pid and its end; `work` returns the exit code.
+///
+/// Other threads are missing in the copy and may have held locks: `work` makes plain system calls only.
+pub fn in_child(work: impl FnOnce() -> c_int) -> (c_int, ExitStatus) {
+    use std::os::unix::process::ExitStatusExt;
+    // SAFETY: the child runs `work`, which takes no locks and allocates nothing, and ends with _exit.
+    let pid = unsafe { libc::fork() };
+    if pid == 0 {
+        let code = work();
+        // SAFETY: ends the process without running anything of the parent's.
+        unsafe { libc::_exit(code) };
+    }
+    let pid = checked(pid as isize).expect("fork") as c_int;
+    let mut status = 0;
+    // SAFETY: `status` lives through the call, and the child is ours.
+    checked(unsafe { libc::waitpid(pid, &mut status, 0) } as isize).expect("wait for the child");
+    (pid, ExitStatus::from_raw(status))
+}
+
+/// Whether the running kernel is this version or a later one. For facts that cannot be probed for.
+pub fn kernel_at_least(major: u32, minor: u32) -> bool {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").expect("read the kernel's release");
+    let mut numbers = release.split(['.', '-']).map(|part| part.parse().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (major, minor)
+}

@@ -1,0 +1,288 @@
+//! Facts about who the peer is: `SO_PEERCRED` and its relatives, credentials in messages, pidfds.
+
+use std::ffi::c_int;
+use std::fs;
+use std::io::Read;
+use std::os::fd::OwnedFd;
+
+use rustix::event::PollFlags;
+use rustix::fs::Gid;
+use stoop_kernel_facts::libc::{MSG_CMSG_CLOEXEC, MSG_DONTWAIT, SO_PASSCRED, SO_PEERSEC};
+use stoop_kernel_facts::*;
+use stoop_testkit::{NOBODY, Role, is_root, open_descriptors, role, skip};
+
+const SO_PEERGROUPS: c_int = 59;
+/// Since Linux 6.5.
+const SO_PASSPIDFD: c_int = 76;
+
+/// What the kernel gives where nobody is known.
+const NO_PEER: Credentials = Credentials { pid: 0, uid: u32::MAX, gid: u32::MAX };
+
+/// What a message without credentials arrives with.
+const NO_SENDER: Credentials = Credentials { pid: 0, uid: 65_534, gid: 65_534 };
+
+/// In a child: a connection to the name in `NAME`.
+fn connection_of_child() -> OwnedFd {
+    client(STREAM, &Name::from_text(&std::env::var("NAME").unwrap()))
+}
+
+/// In a child: waits until the parent closes its stdin.
+fn wait_for_parent() {
+    std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
+}
+
+/// K-CRED-1
+#[test]
+fn peercred_is_fixed_at_connect() {
+    const TEST: &str = "peercred_is_fixed_at_connect";
+    if role().is_some() {
+        let _connection = connection_of_child();
+        become_user(NOBODY, NOBODY);
+        println!("changed");
+        return wait_for_parent();
+    }
+    if !is_root() {
+        skip!("lacks root");
+    }
+    let name = Name::unique("setuid");
+    let listener = listener(STREAM, &name, 8);
+    let mut child = Role::new(TEST, "client").env("NAME", &name.to_text()).spawn();
+    child.line("changed", SOON);
+    let accepted = accept(&listener).unwrap();
+    assert_eq!(peer_credentials(&accepted), Credentials { pid: child.id() as i32, uid: 0, gid: 0 });
+    assert!(child.finish(SOON).success());
+    assert_eq!(peer_credentials(&accepted), Credentials { pid: child.id() as i32, uid: 0, gid: 0 });
+}
+
+/// K-CRED-2
+#[test]
+fn the_client_sees_who_called_listen() {
+    if role().is_none() {
+        return Role::new("the_client_sees_who_called_listen", "server").run();
+    }
+    let name = Name::unique("listen");
+    let server = bound(STREAM, &name);
+    let (child, _) = in_child(|| listen(&server, 8).map_or(1, |()| 0));
+    let early = client(STREAM, &name);
+    let _accepted = accept(&server).unwrap();
+    assert_eq!(peer_credentials(&early).pid, child, "neither who bound nor who accepted");
+    listen(&server, 8).unwrap();
+    assert_eq!(peer_credentials(&client(STREAM, &name)), Credentials::mine());
+    assert_eq!(peer_credentials(&early).pid, child);
+}
+
+/// K-CRED-3
+#[test]
+fn without_a_connection_there_is_no_peer() {
+    for kind in [STREAM, DATAGRAM, SEQPACKET] {
+        assert_eq!(peer_credentials(&socket(kind)), NO_PEER);
+    }
+    let name = Name::unique("datagram");
+    let _server = bound(DATAGRAM, &name);
+    assert_eq!(peer_credentials(&client(DATAGRAM, &name)), NO_PEER);
+}
+
+/// K-CRED-4
+#[test]
+fn a_pair_names_its_maker() {
+    for kind in [STREAM, DATAGRAM, SEQPACKET] {
+        let (one, other) = pair(kind);
+        assert_eq!(peer_credentials(&one), Credentials::mine());
+        assert_eq!(peer_credentials(&other), Credentials::mine());
+    }
+}
+
+/// K-CRED-5
+#[test]
+fn peerpidfd_outlives_the_peer() {
+    if role().is_some() {
+        let _connection = connection_of_child();
+        println!("connected");
+        return wait_for_parent();
+    }
+    let name = Name::unique("pidfd");
+    let listener = listener(STREAM, &name, 8);
+    let mut child = Role::new("peerpidfd_outlives_the_peer", "client").env("NAME", &name.to_text()).spawn();
+    child.line("connected", SOON);
+    let accepted = accept(&listener).unwrap();
+    let Ok(alive) = peer_pidfd(&accepted) else {
+        skip!("lacks SO_PEERPIDFD (Linux 6.5)");
+    };
+    assert_eq!(pid_of(&alive), child.id() as i32);
+    assert_eq!(polled(&alive, PollFlags::IN), PollFlags::empty());
+    assert!(child.finish(SOON).success());
+    if kernel_at_least(6, 16) {
+        let gone = peer_pidfd(&accepted).unwrap();
+        assert_eq!(pid_of(&gone), -1);
+        assert!(polled(&gone, PollFlags::IN).contains(PollFlags::IN), "readable: the process has ended");
+    } else {
+        assert!(matches!(peer_pidfd(&accepted), Err(Errno::INVAL | Errno::SRCH)));
+    }
+    assert_eq!(peer_pidfd(&socket(STREAM)).unwrap_err(), Errno::NODATA);
+}
+
+/// The pid in a pidfd's `/proc/self/fdinfo`.
+fn pid_of(pidfd: &OwnedFd) -> i32 {
+    let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", raw(pidfd))).unwrap();
+    info.lines().find_map(|line| line.strip_prefix("Pid:")).unwrap().trim().parse().unwrap()
+}
+
+/// K-CRED-6
+#[test]
+fn peergroups_gives_the_groups() {
+    if !is_root() {
+        skip!("lacks root");
+    }
+    let name = Name::unique("groups");
+    let listener = listener(STREAM, &name, 8);
+    // The system call concerns one thread, so no process of its own is needed.
+    let groups = [1001, 1002].map(Gid::from_raw);
+    let thread = std::thread::spawn(move || {
+        rustix::thread::set_thread_groups(&groups).unwrap();
+        client(STREAM, &name)
+    });
+    let _client = thread.join().unwrap();
+    let accepted = accept(&listener).unwrap();
+    let expected = [1001_u32, 1002].map(u32::to_ne_bytes).concat();
+    assert_eq!(option_bytes(&accepted, SO_PEERGROUPS, 100).unwrap(), expected);
+    assert_eq!(option_into(&accepted, SO_PEERGROUPS, &mut [0; 4]), (Err(Errno::RANGE), 8));
+    assert_eq!(option_bytes(&socket(STREAM), SO_PEERGROUPS, 100), Err(Errno::NODATA));
+}
+
+/// K-CRED-7
+#[test]
+fn peersec_needs_a_security_module() {
+    match option_bytes(&pair(STREAM).0, SO_PEERSEC, 256) {
+        Err(error) => assert_eq!(error, Errno::NOPROTOOPT),
+        Ok(_) => skip!("lacks a kernel without security labels"),
+    }
+}
+
+/// K-CRED-8
+#[test]
+fn early_messages_have_no_credentials() {
+    let (one, other) = pair(STREAM);
+    send(&one, b"early").unwrap();
+    set_option(&other, SO_PASSCRED, 1).unwrap();
+    send(&one, b"late").unwrap();
+    let (early, late) = (receive(&other, 100).unwrap(), receive(&other, 100).unwrap());
+    assert_eq!((early.data.as_slice(), early.credentials), (&b"early"[..], Some(NO_SENDER)));
+    assert_eq!((late.data.as_slice(), late.credentials), (&b"late"[..], Some(Credentials::mine())));
+}
+
+/// K-CRED-9
+#[test]
+fn passcred_is_inherited_from_the_listener() {
+    let name = Name::unique("passcred");
+    let listener = listener(STREAM, &name, 8);
+    set_option(&listener, SO_PASSCRED, 1).unwrap();
+    let client = client(STREAM, &name);
+    send(&client, b"before the accept").unwrap();
+    let accepted = accept(&listener).unwrap();
+    assert_eq!(option(&accepted, SO_PASSCRED), Ok(1));
+    assert_eq!(receive(&accepted, 100).unwrap().credentials, Some(Credentials::mine()));
+}
+
+/// K-CRED-10
+#[test]
+fn credentials_cannot_be_forged() {
+    const TEST: &str = "credentials_cannot_be_forged";
+    let ordinary = role().is_some() || !is_root();
+    let (one, other) = pair(DATAGRAM);
+    set_option(&other, SO_PASSCRED, 1).unwrap();
+    let claim = |credentials| send_message(&one, b"x", &[Control::Credentials(credentials)], 0, None);
+    let mine = Credentials::mine();
+    let forgeries = [
+        Credentials { uid: 1234, ..mine },
+        Credentials { gid: 1234, ..mine },
+        Credentials { pid: 1, ..mine },
+    ];
+    assert_eq!(claim(mine), Ok(1));
+    assert_eq!(receive(&other, 1).unwrap().credentials, Some(mine));
+    if ordinary {
+        assert_eq!(forgeries.map(claim), [Err(Errno::PERM); 3]);
+        return;
+    }
+    for forged in forgeries {
+        assert_eq!(claim(forged), Ok(1));
+        assert_eq!(receive(&other, 1).unwrap().credentials, Some(forged));
+    }
+    assert_eq!(claim(Credentials { pid: i32::MAX, ..mine }), Err(Errno::SRCH), "no such process");
+    Role::new(TEST, "ordinary user").user(NOBODY, NOBODY).run();
+}
+
+/// K-CRED-11
+#[test]
+fn senders_are_not_merged() {
+    if role().is_none() {
+        return Role::new("senders_are_not_merged", "two senders").run();
+    }
+    let (one, other) = pair(STREAM);
+    let both_send = || {
+        send(&one, b"parent").unwrap();
+        in_child(|| send(&one, b"child").map_or(1, |_| 0));
+    };
+    both_send();
+    assert_eq!(recv(&other, 100).unwrap(), b"parentchild");
+    set_option(&other, SO_PASSCRED, 1).unwrap();
+    both_send();
+    let (first, second) = (receive(&other, 100).unwrap(), receive(&other, 100).unwrap());
+    assert_eq!(first.data, b"parent");
+    assert_eq!(second.data, b"child");
+    assert_ne!(first.credentials.unwrap().pid, second.credentials.unwrap().pid);
+}
+
+/// K-CRED-12
+#[test]
+fn passpidfd_installs_a_descriptor() {
+    if role().is_none() {
+        return Role::new("passpidfd_installs_a_descriptor", "count").run();
+    }
+    let (one, other) = pair(STREAM);
+    if set_option(&other, SO_PASSPIDFD, 1).is_err() {
+        skip!("lacks SO_PASSPIDFD (Linux 6.5)");
+    }
+    send(&one, b"x").unwrap();
+    let before = open_descriptors();
+    let received = receive(&other, 1).unwrap();
+    assert_eq!(open_descriptors(), before + 1);
+    assert_eq!(pid_of(&received.pidfd.unwrap().unwrap()), Credentials::mine().pid);
+}
+
+/// K-CRED-13
+#[test]
+fn pidfd_without_room_is_closed() {
+    if role().is_none() {
+        return Role::new("pidfd_without_room_is_closed", "count").run();
+    }
+    let (one, other) = pair(STREAM);
+    if set_option(&other, SO_PASSPIDFD, 1).is_err() {
+        skip!("lacks SO_PASSPIDFD (Linux 6.5)");
+    }
+    let before = open_descriptors();
+    for room in 0..20 {
+        send(&one, b"x").unwrap();
+        let received = receive_message(&other, 1, room, MSG_CMSG_CLOEXEC | MSG_DONTWAIT).unwrap();
+        assert!(received.control_was_cut(), "room {room}");
+        assert!(received.pidfd.is_none(), "room {room}");
+    }
+    assert_eq!(open_descriptors(), before);
+}
+
+/// K-CRED-14
+#[test]
+fn pidfd_of_a_full_table_is_an_errno() {
+    if role().is_none() {
+        return Role::new("pidfd_of_a_full_table_is_an_errno", "full").run();
+    }
+    let (one, other) = pair(STREAM);
+    if set_option(&other, SO_PASSPIDFD, 1).is_err() {
+        skip!("lacks SO_PASSPIDFD (Linux 6.5)");
+    }
+    send(&one, b"x").unwrap();
+    leave_room_for(1);
+    let _last = socket(STREAM);
+    let received = receive(&other, 1).unwrap();
+    assert!(!received.control_was_cut());
+    assert_eq!(received.pidfd.unwrap().unwrap_err(), Errno::MFILE);
+}

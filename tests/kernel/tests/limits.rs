@@ -1,0 +1,72 @@
+//! Facts about sizes and other options: buffers, queue counts, attributes of socket files.
+
+use std::ffi::c_int;
+use std::fs;
+
+use rustix::fs::{XattrFlags, setxattr};
+use stoop_kernel_facts::libc::{FIONREAD, SO_SNDBUF, TIOCOUTQ};
+use stoop_kernel_facts::*;
+use stoop_testkit::{skip, tempdir};
+
+/// Since Linux 6.17; the control message has the same number.
+const SO_INQ: c_int = 84;
+
+/// K-LIMIT-1
+#[test]
+fn the_send_buffer_is_doubled() {
+    let limit: c_int = fs::read_to_string("/proc/sys/net/core/wmem_max").unwrap().trim().parse().unwrap();
+    let socket = socket(STREAM);
+    set_option(&socket, SO_SNDBUF, 20_000).unwrap();
+    assert_eq!(option(&socket, SO_SNDBUF), Ok(40_000));
+    set_option(&socket, SO_SNDBUF, limit + 1).unwrap();
+    assert_eq!(option(&socket, SO_SNDBUF), Ok(2 * limit), "cut without an error");
+}
+
+/// K-LIMIT-2
+#[test]
+fn unread_bytes_and_next_message() {
+    for (kind, expected) in [(STREAM, 7), (SEQPACKET, 7), (DATAGRAM, 3)] {
+        let (one, other) = pair(kind);
+        assert_eq!(queue_bytes(&other, FIONREAD), Ok(0));
+        send(&one, b"one").unwrap();
+        send(&one, b"four").unwrap();
+        assert_eq!(queue_bytes(&other, FIONREAD), Ok(expected), "kind {kind}");
+    }
+    let listener = listener(STREAM, &Name::unique("inq"), 8);
+    assert_eq!(queue_bytes(&listener, FIONREAD), Err(Errno::INVAL));
+}
+
+/// K-LIMIT-3
+#[test]
+fn unsent_counts_overhead() {
+    let (one, other) = pair(STREAM);
+    assert_eq!(queue_bytes(&one, TIOCOUTQ), Ok(0));
+    send(&one, b"x").unwrap();
+    assert!(queue_bytes(&one, TIOCOUTQ).unwrap() > 100);
+    recv(&other, 1).unwrap();
+    assert_eq!(queue_bytes(&one, TIOCOUTQ), Ok(0));
+}
+
+/// K-LIMIT-4
+#[test]
+fn inq_tells_what_is_left() {
+    let (one, other) = pair(STREAM);
+    if set_option(&other, SO_INQ, 1).is_err() {
+        skip!("lacks SO_INQ for local sockets (Linux 6.17)");
+    }
+    send(&one, b"0123456789").unwrap();
+    let received = receive(&other, 4).unwrap();
+    assert_eq!(received.others, [(SO_INQ, 6_u32.to_ne_bytes().to_vec())]);
+}
+
+/// K-LIMIT-5
+#[test]
+fn user_attributes_are_refused() {
+    let dir = tempdir();
+    let path = dir.path().join("socket");
+    let _socket = bound(STREAM, &Name::path(&path));
+    match setxattr(&path, c"user.stoop", b"x", XattrFlags::empty()) {
+        Err(error) => assert_eq!(error, Errno::PERM),
+        Ok(()) => skip!("lacks a kernel that refuses"),
+    }
+}

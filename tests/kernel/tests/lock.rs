@@ -1,0 +1,83 @@
+//! Facts about flock(2), as far as a lock file beside a socket needs them.
+
+use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use rustix::fs::{FlockOperation, flock};
+use stoop_kernel_facts::*;
+use stoop_testkit::{Role, close, role, tempdir};
+
+fn open(path: &Path) -> File {
+    File::options().create(true).append(true).open(path).unwrap()
+}
+
+fn try_lock(file: &File) -> Result<()> {
+    flock(file, FlockOperation::NonBlockingLockExclusive)
+}
+
+/// K-LOCK-1
+#[test]
+fn a_lock_on_an_unlinked_file_excludes_nobody() {
+    let dir = tempdir();
+    let path = dir.path().join("lock");
+    let still_named = |file: &File| {
+        let (held, named) = (file.metadata().unwrap(), fs::metadata(&path).unwrap());
+        (held.dev(), held.ino()) == (named.dev(), named.ino())
+    };
+    let first = open(&path);
+    assert_eq!(try_lock(&first), Ok(()));
+    let waiter = open(&path);
+    assert_eq!(try_lock(&waiter), Err(Errno::WOULDBLOCK));
+
+    fs::remove_file(&path).unwrap();
+    let newcomer = open(&path);
+    assert_eq!(try_lock(&newcomer), Ok(()), "locked although the first still holds its own");
+    assert!(still_named(&newcomer) && !still_named(&first));
+
+    close(first);
+    assert_eq!(try_lock(&waiter), Ok(()), "a lock that means nothing");
+    assert!(!still_named(&waiter));
+}
+
+/// K-LOCK-2
+#[test]
+fn a_killed_holder_lets_go() {
+    if role().is_some() {
+        let file = open(Path::new(&std::env::var_os("LOCK").unwrap()));
+        try_lock(&file).unwrap();
+        println!("locked");
+        std::thread::sleep(SOON);
+        return;
+    }
+    let dir = tempdir();
+    let path = dir.path().join("lock");
+    let file = open(&path);
+    let role = Role::new("a_killed_holder_lets_go", "holder").env("LOCK", path.to_str().unwrap());
+    let mut holder = role.spawn();
+    holder.line("locked", SOON);
+    assert_eq!(try_lock(&file), Err(Errno::WOULDBLOCK));
+    close(holder);
+    assert_eq!(try_lock(&file), Ok(()));
+
+    let inherited = file.try_clone().unwrap();
+    close(file);
+    assert_eq!(
+        try_lock(&open(&path)),
+        Err(Errno::WOULDBLOCK),
+        "another descriptor of the same opening holds it"
+    );
+    close(inherited);
+    assert_eq!(try_lock(&open(&path)), Ok(()));
+}
+
+/// K-LOCK-3
+#[test]
+fn a_socket_file_cannot_be_locked() {
+    let dir = tempdir();
+    let path = dir.path().join("socket");
+    let _socket = bound(STREAM, &Name::path(&path));
+    let refused = File::open(&path).unwrap_err();
+    assert_eq!(Errno::from_io_error(&refused), Some(Errno::NXIO));
+    assert_eq!(try_lock(&File::from(o_path(&path))), Err(Errno::BADF));
+}

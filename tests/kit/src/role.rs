@@ -1,0 +1,312 @@
+//! Tests with several real processes: the test binary runs itself again, one test only, and plays another part in it.
+//!
+//! ```no_run
+//! use stoop_testkit::{Role, role};
+//!
+//! #[test]
+//! fn umask_cuts() {
+//!     if role().is_none() {
+//!         return Role::new("umask_cuts", "child").run();
+//!     }
+//!     // here is the child, alone in its process
+//! }
+//! ```
+//!
+//! The child is the same executable, started through `/proc/self/exe`, so another user needs no way to its path.
+
+use std::io::{self, Read};
+use std::ops::{Deref, DerefMut};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::{PoisonError, RwLock};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
+
+use crate::eventually;
+
+/// The environment variable that tells a child its part.
+const ROLE: &str = "STOOP_ROLE";
+
+/// What a child says first: without it, a misspelled test name would run no test at all, and pass.
+const BEGINS: &str = "the child's part begins";
+
+/// How long a child takes at most to say so.
+const START_LIMIT: Duration = Duration::from_secs(30);
+
+/// How long a child may live at all, even when its parent was killed and nobody waits for it any more.
+const LONGEST_LIFE_SECONDS: u32 = 120;
+
+/// How long [`Role::run`] waits.
+const RUN_LIMIT: Duration = Duration::from_secs(60);
+
+/// Held for writing while a child is being started, for reading while [`close`] closes.
+static STARTING: RwLock<()> = RwLock::new(());
+
+/// Starts another program, keeping out of the way of [`close`].
+pub fn spawn(command: &mut Command) -> io::Result<Child> {
+    start(command, |child| eventually(START_LIMIT, || has_closed_its_copies(child))).map(|(child, ())| child)
+}
+
+/// Starts a child and waits with `until`, during all of which nothing is closed.
+fn start<T>(command: &mut Command, until: impl FnOnce(&mut Child) -> T) -> io::Result<(Child, T)> {
+    let _alone = STARTING.write().unwrap_or_else(PoisonError::into_inner);
+    let mut child = command.spawn()?;
+    let answer = until(&mut child);
+    Ok((child, answer))
+}
+
+/// Whether the exec is over, or the whole child is.
+///
+/// `Command::spawn` returns a little too early: in an exec the kernel first lets go of the old memory, which wakes the
+/// parent, and closes descriptors later. Until then the child's command line is its parent's, or empty.
+fn has_closed_its_copies(child: &Child) -> bool {
+    let line = |process: &str| std::fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
+    let theirs = line(&child.id().to_string());
+    if !theirs.is_empty() && theirs != line("self") {
+        return true;
+    }
+    let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    waitid(WaitId::Pid(Pid::from_child(child)), look).is_ok_and(|ended| ended.is_some())
+}
+
+/// Drops something that owns descriptors, so that they are really closed when this returns.
+///
+/// A child has copies of every descriptor from its fork to its exec, close-on-exec or not; a `drop` in another thread
+/// at that time leaves a listener listening and a pipe open for a moment. This waits for children that are being
+/// started by [`spawn`] and [`Role`]; start none with a plain `Command::spawn` where it matters.
+pub fn close<T>(descriptors: T) {
+    let _nobody_starts = STARTING.read().unwrap_or_else(PoisonError::into_inner);
+    drop(descriptors);
+}
+
+/// The part this process plays: `None` in the test itself, the name given to [`Role::new`] in a child.
+///
+/// Call it in the first line of a test that has children. In a child it also tells the parent that its part begins, and
+/// sets an alarm clock, so that nothing outlives a killed test run for more than two minutes.
+pub fn role() -> Option<String> {
+    let role = std::env::var(ROLE).ok()?;
+    #[expect(unsafe_code, reason = "rustix has no alarm(2)")]
+    // SAFETY: alarm takes a number and touches no memory; this process exists for one test, whose alarm it is.
+    unsafe {
+        libc::alarm(LONGEST_LIFE_SECONDS)
+    };
+    println!("{BEGINS}");
+    Some(role)
+}
+
+/// Starts `test` of the current test binary again in the part `role`, with more environment: see [`Role::spawn`].
+///
+/// `test` is the full name as `cargo test` prints it. The child is not guarded; wrap it in [`KillOnDrop`].
+#[track_caller]
+pub fn spawn_self(test: &str, role: &str, env: &[(&str, &str)]) -> Child {
+    env.iter().fold(Role::new(test, role), |role, (name, value)| role.env(name, value)).start()
+}
+
+/// A part of a test to be played by a process of its own.
+#[derive(Debug)]
+pub struct Role {
+    command: Command,
+}
+
+impl Role {
+    /// The part `role` in the test whose full name, as `cargo test` prints it, is `test`.
+    ///
+    /// The child finds stdin and stdout connected to its parent by pipes; stderr is the parent's.
+    pub fn new(test: &str, role: &str) -> Role {
+        let mut command = Command::new("/proc/self/exe");
+        command
+            .args(["--exact", test, "--nocapture", "--test-threads=1", "-q"])
+            .env(ROLE, role)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
+        Role { command }
+    }
+
+    /// Adds a variable to the child's environment.
+    pub fn env(mut self, name: &str, value: &str) -> Role {
+        self.command.env(name, value);
+        self
+    }
+
+    /// Runs the child as this user and group, without supplementary groups. Only root can.
+    pub fn user(mut self, uid: u32, gid: u32) -> Role {
+        self.command.uid(uid).gid(gid);
+        self
+    }
+
+    /// Starts the child and waits until it calls [`role`]; panics when it never does, as with a misspelled test name.
+    ///
+    /// The test harness writes lines of its own to stdout; read the child's with [`KillOnDrop::line`].
+    #[track_caller]
+    pub fn spawn(self) -> KillOnDrop {
+        KillOnDrop(self.start())
+    }
+
+    /// Starts the child, waits for its end (one minute at most) and panics unless it passed.
+    #[track_caller]
+    pub fn run(self) {
+        let status = self.spawn().finish(RUN_LIMIT);
+        assert!(status.success(), "the child process failed: {status}");
+    }
+
+    #[track_caller]
+    fn start(mut self) -> Child {
+        let begins = |child: &mut Child| read_line(child, BEGINS, START_LIMIT).is_some();
+        let (child, began) = start(&mut self.command, begins).expect("start the test binary again");
+        if !began {
+            drop(KillOnDrop(child));
+            panic!("the child ran no test that calls role(): is its name misspelled?");
+        }
+        child
+    }
+}
+
+/// A child process that is killed and waited for when the value is dropped, also by a panic.
+#[derive(Debug)]
+pub struct KillOnDrop(pub Child);
+
+impl KillOnDrop {
+    /// Reads the child's stdout up to the first line that begins with `word`, and returns the rest of that line,
+    /// trimmed. Other lines are thrown away. Panics at the end of the output, or after `limit`.
+    #[track_caller]
+    pub fn line(&mut self, word: &str, limit: Duration) -> String {
+        match read_line(&mut self.0, word, limit) {
+            Some(rest) => rest,
+            None => panic!("the child ended, or took {limit:?}, without a line of \"{word}\""),
+        }
+    }
+
+    /// Closes the child's stdin and waits for its end; panics after `limit` (dropping the value then kills it).
+    #[track_caller]
+    pub fn finish(&mut self, limit: Duration) -> ExitStatus {
+        drop(self.0.stdin.take());
+        let end = Instant::now() + limit;
+        loop {
+            if let Some(status) = self.0.try_wait().expect("wait for the child") {
+                return status;
+            }
+            assert!(Instant::now() < end, "the child still runs after {limit:?}");
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+/// The rest of the first line of the child's stdout that begins with `word`; `None` at the end or after `limit`.
+fn read_line(child: &mut Child, word: &str, limit: Duration) -> Option<String> {
+    let end = Instant::now() + limit;
+    let stdout = child.stdout.as_mut().expect("the child's stdout is a pipe");
+    let mut line = Vec::new();
+    loop {
+        match read_byte(stdout, end)? {
+            b'\n' => {
+                if let Some(rest) = String::from_utf8_lossy(&line).strip_prefix(word) {
+                    return Some(rest.trim().to_owned());
+                }
+                line.clear();
+            }
+            byte => line.push(byte),
+        }
+    }
+}
+
+/// One byte; `None` at the end of the pipe or at `end`. One at a time: nothing that was read is ever held back.
+fn read_byte(stdout: &mut ChildStdout, end: Instant) -> Option<u8> {
+    let left = end.saturating_duration_since(Instant::now());
+    let left = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() };
+    let ready =
+        poll(&mut [PollFd::new(&*stdout, PollFlags::IN)], Some(&left)).expect("poll the child's stdout");
+    let mut byte = [0];
+    (ready == 1 && stdout.read(&mut byte).expect("read the child's stdout") == 1).then_some(byte[0])
+}
+
+impl Drop for KillOnDrop {
+    fn drop(&mut self) {
+        // Fails only for a child that was waited for already, which is what we want.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Deref for KillOnDrop {
+    type Target = Child;
+
+    fn deref(&self) -> &Child {
+        &self.0
+    }
+}
+
+impl DerefMut for KillOnDrop {
+    fn deref_mut(&mut self) -> &mut Child {
+        &mut self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{NOBODY, is_root, skip};
+
+    const SHORT: Duration = Duration::from_secs(20);
+
+    #[test]
+    fn a_child_plays_its_part_and_is_heard() {
+        const TEST: &str = "role::tests::a_child_plays_its_part_and_is_heard";
+        if let Some(role) = role() {
+            println!("ready as {role} with {}", std::env::var("EXTRA").unwrap());
+            std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
+            return;
+        }
+        let mut child = KillOnDrop(spawn_self(TEST, "echo", &[("EXTRA", "more")]));
+        assert_eq!(child.line("ready", SHORT), "as echo with more");
+        assert!(child.try_wait().unwrap().is_none(), "waits for the end of its stdin");
+        assert!(child.finish(SHORT).success());
+    }
+
+    #[test]
+    fn a_child_runs_as_another_user() {
+        const TEST: &str = "role::tests::a_child_runs_as_another_user";
+        if role().is_some() {
+            assert_eq!(rustix::process::getuid().as_raw(), NOBODY);
+            assert_eq!(rustix::process::getgid().as_raw(), NOBODY);
+            assert!(rustix::process::getgroups().unwrap().is_empty());
+            return;
+        }
+        if !is_root() {
+            skip!("lacks root");
+        }
+        Role::new(TEST, "nobody").user(NOBODY, NOBODY).run();
+    }
+
+    #[test]
+    #[should_panic(expected = "the child process failed")]
+    fn a_child_that_fails_fails_the_test() {
+        const TEST: &str = "role::tests::a_child_that_fails_fails_the_test";
+        if role().is_some() {
+            std::process::exit(3);
+        }
+        Role::new(TEST, "fail").run();
+    }
+
+    #[test]
+    #[should_panic(expected = "is its name misspelled?")]
+    fn a_misspelled_test_is_noticed() {
+        Role::new("role::tests::no_such_test", "nobody").run();
+    }
+
+    #[test]
+    fn a_dropped_child_is_gone() {
+        const TEST: &str = "role::tests::a_dropped_child_is_gone";
+        if role().is_some() {
+            println!("ready");
+            thread::sleep(Duration::from_secs(600));
+        }
+        let mut child = Role::new(TEST, "sleep").spawn();
+        child.line("ready", SHORT);
+        let pid = child.id();
+        drop(child);
+        assert!(!std::path::Path::new(&format!("/proc/{pid}")).exists());
+    }
+}

@@ -1,0 +1,81 @@
+//! Time limits for tests: a call that must end, and a condition that must come true.
+//!
+//! Nothing here measures speed; the limits only turn a hang into a failure.
+
+use std::panic::resume_unwind;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Runs `work` on a thread of its own and returns what it returns; panics, naming the caller, if that takes longer
+/// than `limit`.
+///
+/// A panic of `work` goes on in the caller. Work that misses its deadline is left behind on its thread until the
+/// process ends, which is why it may borrow nothing.
+#[track_caller]
+pub fn deadline<T, F>(limit: Duration, work: F) -> T
+where
+    T: Send + 'static,
+    F: FnOnce() -> T + Send + 'static,
+{
+    let (done, answer) = channel();
+    let worker = thread::spawn(move || {
+        // The receiver is gone only when the deadline has passed; nobody wants the answer then.
+        let _ = done.send(work());
+    });
+    match answer.recv_timeout(limit) {
+        Ok(value) => value,
+        Err(RecvTimeoutError::Timeout) => panic!("still not done after {limit:?}"),
+        Err(RecvTimeoutError::Disconnected) => {
+            resume_unwind(worker.join().expect_err("a worker that sent nothing panicked"))
+        }
+    }
+}
+
+/// Asks `condition` again and again, with pauses, until it is true; panics, naming the caller, after `limit`.
+#[track_caller]
+pub fn eventually(limit: Duration, mut condition: impl FnMut() -> bool) {
+    let end = Instant::now() + limit;
+    while !condition() {
+        assert!(Instant::now() < end, "still not true after {limit:?}");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn work_in_time_gives_its_answer() {
+        assert_eq!(deadline(Duration::from_secs(5), || 7), 7);
+    }
+
+    #[test]
+    #[should_panic(expected = "still not done after 20ms")]
+    fn work_that_hangs_is_given_up() {
+        deadline(Duration::from_millis(20), || thread::sleep(Duration::from_secs(600)));
+    }
+
+    #[test]
+    #[should_panic(expected = "the work's own words")]
+    fn a_panic_keeps_its_message() {
+        deadline(Duration::from_secs(5), || panic!("the work's own words"));
+    }
+
+    #[test]
+    fn a_condition_is_asked_until_it_holds() {
+        let mut asked = 0;
+        eventually(Duration::from_secs(5), || {
+            asked += 1;
+            asked == 3
+        });
+        assert_eq!(asked, 3);
+    }
+
+    #[test]
+    #[should_panic(expected = "still not true after 20ms")]
+    fn a_condition_that_never_holds_is_given_up() {
+        eventually(Duration::from_millis(20), || false);
+    }
+}

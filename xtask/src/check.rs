@@ -1,0 +1,54 @@
+//! `cargo xtask check`: every check that is not a test, in one run.
+//!
+//! Goes on after a failure, so that one run tells everything, and closes with the names of what failed.
+
+use crate::{Outcome, cargo, facts, layers, output_of, sizes, succeed};
+
+/// The name a step is reported under, and how it is run.
+type Step = (&'static str, fn() -> Outcome);
+
+const STEPS: &[Step] = &[
+    ("format", || succeed(&mut cargo(&["fmt", "--all", "--check"]))),
+    ("lints", || lints(&[])),
+    ("lints, with tokio", || lints(ASYNC)),
+    ("docs", docs),
+    ("layers", layers::run),
+    ("facts", facts::run),
+    ("sizes", sizes::run),
+    ("licences and sources", deny),
+];
+
+/// Everything that the library leaves out unless asked.
+const ASYNC: &[&str] = &["--features", "stoop/tracing"];
+
+/// Runs every step; fails when any of them did.
+pub fn run() -> Outcome {
+    let mut failed = Vec::new();
+    for (name, step) in STEPS {
+        println!("== {name}");
+        if let Err(why) = step() {
+            eprintln!("{name}: {why}");
+            failed.push(*name);
+        }
+    }
+    if failed.is_empty() { Ok(()) } else { Err(format!("failed: {}", failed.join(", "))) }
+}
+
+fn lints(features: &[&str]) -> Outcome {
+    let mut command = cargo(&["clippy", "-q", "--workspace", "--all-targets"]);
+    succeed(command.args(features).args(["--", "-D", "warnings"]))
+}
+
+fn docs() -> Outcome {
+    let mut command = cargo(&["doc", "-q", "--workspace", "--no-deps", "--document-private-items"]);
+    succeed(command.args(ASYNC).env("RUSTDOCFLAGS", "-D warnings"))
+}
+
+/// The parts of cargo-deny that need no network. `cargo deny check advisories` does, and is run by hand.
+fn deny() -> Outcome {
+    if output_of(&mut cargo(&["deny", "--version"])).is_err() {
+        println!("not run: cargo-deny is not installed");
+        return Ok(());
+    }
+    succeed(&mut cargo(&["deny", "check", "bans", "licenses", "sources"]))
+}

@@ -1,0 +1,201 @@
+//! The law of KERNEL.md: a fact is relied on only while a test pins it.
+//!
+//! A row is a table line whose first cell is an id (`K-…`) and whose last cell names one or more tests as
+//! `file.rs::function`, the file being in `tests/kernel/tests`, or elsewhere with its path from the root. Three
+//! things are checked: ids are unique; each test named exists, as a `#[test]` function of that name in that file;
+//! each id cited anywhere in the repository has a row.
+
+use crate::tree::{self, Source};
+use crate::{Outcome, settle};
+use std::collections::{BTreeMap, BTreeSet};
+
+const FACTS: &str = "KERNEL.md";
+/// Where a test lies whose file is named without a path.
+const HOME: &str = "tests/kernel/tests";
+
+/// Where ids are cited. This crate is not among them: its tests cite ids that must not exist.
+const CITED_IN: &[&str] = &["crates", "tests", "examples", "docs", "fuzz", "bench"];
+/// Texts in the root that cite ids too.
+const CITED_BY: &[&str] =
+    &[FACTS, "ARCHITECTURE.md", "DESIGN.md", "README.md", "CONTRIBUTING.md", "CHANGELOG.md"];
+
+/// Reports everything that is against the law.
+pub fn run() -> Outcome {
+    settle("facts", findings()?)
+}
+
+fn findings() -> Result<Vec<String>, String> {
+    let rows = rows(&tree::read(FACTS)?);
+    if rows.is_empty() {
+        return Err(format!("{FACTS} holds no row that begins with an id"));
+    }
+    let mut findings = repeated(&rows);
+    for row in &rows {
+        findings.extend(unpinned(row, |path| tree::read(path).ok()));
+    }
+    let known: BTreeSet<&str> = rows.iter().map(|row| row.id.as_str()).collect();
+    for dir in CITED_IN {
+        findings.extend(tree::sources(dir, &["rs", "md", "c"])?.iter().flat_map(|s| dangling(s, &known)));
+    }
+    for path in CITED_BY {
+        if let Ok(text) = tree::read(path) {
+            findings.extend(dangling(&Source { path: (*path).into(), text }, &known));
+        }
+    }
+    Ok(findings)
+}
+
+/// One fact: its id, the line it stands on, and the tests it names as (file, function).
+#[derive(Debug, PartialEq)]
+struct Row {
+    id: String,
+    line: usize,
+    tests: Vec<(String, String)>,
+}
+
+fn rows(text: &str) -> Vec<Row> {
+    text.lines().enumerate().filter_map(|(n, line)| row(line, n + 1)).collect()
+}
+
+fn row(line: &str, number: usize) -> Option<Row> {
+    let cells: Vec<&str> =
+        line.trim().strip_prefix('|')?.trim_end_matches('|').split('|').map(str::trim).collect();
+    let first = cells.first()?.trim_matches(['`', '*']);
+    let id = ids(first).next().filter(|id| *id == first)?;
+    let tests = cells.last()?.split(|c: char| c.is_whitespace() || "`,;<>()[]".contains(c));
+    let tests =
+        tests.filter_map(|word| word.split_once("::")).map(|(f, t)| (located(f), t.to_owned())).collect();
+    Some(Row { id: id.to_owned(), line: number, tests })
+}
+
+fn located(file: &str) -> String {
+    if file.contains('/') { file.to_owned() } else { format!("{HOME}/{file}") }
+}
+
+/// Every id cited in a text: `K-` at the start of a word, then letters, digits and inner hyphens.
+fn ids(text: &str) -> impl Iterator<Item = &str> {
+    text.match_indices("K-").filter_map(move |(at, _)| {
+        let starts_a_word = !text[..at].ends_with(|c: char| c.is_alphanumeric() || c == '-' || c == '_');
+        let rest = &text[at + 2..];
+        let len = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '-').unwrap_or(rest.len());
+        let tail = rest[..len].trim_end_matches('-');
+        (starts_a_word && !tail.is_empty()).then(|| &text[at..at + 2 + tail.len()])
+    })
+}
+
+fn repeated(rows: &[Row]) -> Vec<String> {
+    let mut first = BTreeMap::new();
+    rows.iter()
+        .filter_map(|row| {
+            let before = first.insert(row.id.as_str(), row.line)?;
+            Some(format!("{FACTS}:{}: '{}' stands on line {before} already", row.line, row.id))
+        })
+        .collect()
+}
+
+/// What keeps a row from being pinned, `read` being how a file is read.
+fn unpinned(row: &Row, read: impl Fn(&str) -> Option<String>) -> Vec<String> {
+    let at = |what: String| format!("{FACTS}:{}: '{}' {what}", row.line, row.id);
+    if row.tests.is_empty() {
+        return vec![at("names no test (`file.rs::function`, in the last cell)".into())];
+    }
+    row.tests
+        .iter()
+        .filter_map(|(path, function)| match read(path) {
+            None => Some(at(format!("names '{path}', which cannot be read"))),
+            Some(text) if !has_test(&text, function) => {
+                Some(at(format!("names '{function}', which is no test of '{path}'")))
+            }
+            Some(_) => None,
+        })
+        .collect()
+}
+
+/// Whether a source has a `#[test]` function of this name (its last part, should modules stand before it).
+fn has_test(source: &str, function: &str) -> bool {
+    let name = function.rsplit("::").next().unwrap_or(function);
+    let lines: Vec<&str> = source.lines().map(str::trim).collect();
+    lines.iter().enumerate().any(|(n, line)| {
+        let declares = line.split_once("fn ").is_some_and(|(_, rest)| {
+            rest.strip_prefix(name).is_some_and(|rest| rest.starts_with(['(', '<']))
+        });
+        let above = lines[..n].iter().rev().take_while(|l| l.starts_with("#[") || l.starts_with("//"));
+        declares && above.copied().any(|l| l == "#[test]")
+    })
+}
+
+fn dangling(source: &Source, known: &BTreeSet<&str>) -> Vec<String> {
+    let lines = source.text.lines().enumerate();
+    lines
+        .flat_map(|(n, line)| {
+            ids(line)
+                .filter(|id| !known.contains(id))
+                .map(move |id| format!("{}:{}: '{id}' has no row in {FACTS}", source.path, n + 1))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TABLE: &str = "# Facts, each with an id (K-…)\n\
+        | id | fact | test |\n\
+        | --- | --- | --- |\n\
+        | K-BIND-1 | a mode, from K-BIND-2 on | `bind.rs::mode_at_birth` |\n\
+        | `K-7` | two of them | tests/a.rs::one, tests/b.rs::deep::two |\n\
+        | K-8 | nobody tried | |\n";
+
+    fn pair(path: &str, function: &str) -> (String, String) {
+        (path.into(), function.into())
+    }
+
+    #[test]
+    fn rows_are_the_lines_that_begin_with_an_id() {
+        let rows = rows(TABLE);
+        assert_eq!(rows.iter().map(|r| r.id.as_str()).collect::<Vec<_>>(), ["K-BIND-1", "K-7", "K-8"]);
+        assert_eq!(rows[0].line, 4);
+        assert_eq!(rows[0].tests, [pair("tests/kernel/tests/bind.rs", "mode_at_birth")]);
+        assert_eq!(rows[1].tests, [pair("tests/a.rs", "one"), pair("tests/b.rs", "deep::two")]);
+        assert!(rows[2].tests.is_empty());
+    }
+
+    #[test]
+    fn an_id_begins_a_word() {
+        assert_eq!(ids("see K-1, (K-ABC-2) and `K-x-`.").collect::<Vec<_>>(), ["K-1", "K-ABC-2", "K-x"]);
+        assert_eq!(ids("the ids K-… of DARK-1 and the letter K-").count(), 0);
+    }
+
+    #[test]
+    fn a_repeated_id_is_found() {
+        assert!(repeated(&rows(TABLE)).is_empty());
+        let twice = format!("{TABLE}| K-7 | again | tests/a.rs::one |\n");
+        assert_eq!(repeated(&rows(&twice)), ["KERNEL.md:7: 'K-7' stands on line 5 already"]);
+    }
+
+    #[test]
+    fn a_row_needs_a_test_that_exists() {
+        let read =
+            |path: &str| (path == "tests/a.rs").then(|| "#[test]\nfn one() {}\nfn helper() {}".to_owned());
+        let row = |tests| Row { id: "K-1".into(), line: 1, tests };
+        assert!(unpinned(&row(vec![pair("tests/a.rs", "one")]), read).is_empty());
+        assert_eq!(unpinned(&row(vec![]), read).len(), 1, "names none");
+        assert_eq!(unpinned(&row(vec![pair("tests/a.rs", "helper")]), read).len(), 1, "not a test");
+        assert_eq!(unpinned(&row(vec![pair("tests/gone.rs", "one")]), read).len(), 1, "no such file");
+    }
+
+    #[test]
+    fn a_test_is_a_function_under_the_attribute() {
+        assert!(has_test("#[test]\nfn mode() {", "mode"));
+        assert!(has_test("#[test]\n// why\n#[cfg(unix)]\nfn mode() {", "tests::mode"));
+        assert!(!has_test("#[test]\nfn mode_at_birth() {", "mode"));
+        assert!(!has_test("fn mode() {", "mode"));
+        assert!(!has_test("#[test]\nfn other() {}\nfn mode() {", "mode"));
+    }
+
+    #[test]
+    fn a_citation_without_a_row_is_found() {
+        let source = Source { path: "a.rs".into(), text: "// K-7\n// K-9 says".into() };
+        assert_eq!(dangling(&source, &["K-7"].into()), ["a.rs:2: 'K-9' has no row in KERNEL.md"]);
+    }
+}

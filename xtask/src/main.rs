@@ -1,0 +1,94 @@
+//! The workshop of this repository: `cargo xtask VERB`.
+//!
+//! Holds the table of verbs and nothing else; each law lives in a file of its own and is a pure function of
+//! text, so that its tests can show it failing. Never part of what users install.
+
+mod check;
+mod facts;
+mod layers;
+mod man;
+mod sizes;
+mod tree;
+
+use std::process::{Command, ExitCode};
+
+/// What a verb ends with. `Err` is the one-line reason it could not be done.
+type Outcome = Result<(), String>;
+
+/// One verb: its name, what it does, and the function that does it with the arguments that follow.
+type Verb = (&'static str, &'static str, fn(&[String]) -> Outcome);
+
+const VERBS: &[Verb] = &[
+    ("check", "format, lints, docs, layers, facts, sizes and, where installed, cargo-deny", |_| check::run()),
+    ("layers", "who may lean on whom, and where `unsafe` may stand", |_| layers::run()),
+    ("facts", "every row of KERNEL.md names a test that exists; every citation has a row", |_| facts::run()),
+    ("sizes", "long files: a word past 400 lines, a failure past 800", |_| sizes::run()),
+    ("man", "write the man pages into target/man", |_| man::run()),
+    ("bench", "build and run bench/src/bin/floor; what follows is passed on", bench),
+];
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let verb = args.first().map_or("", String::as_str);
+    let Some((_, _, run)) = VERBS.iter().find(|(name, ..)| *name == verb) else {
+        eprintln!("{}", usage());
+        return ExitCode::from(2);
+    };
+    match run(&args[1..]) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("xtask {verb}: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn usage() -> String {
+    let mut text = String::from("usage: cargo xtask VERB");
+    for (name, what, _) in VERBS {
+        text.push_str(&format!("\n  {name:<8}{what}"));
+    }
+    text
+}
+
+/// Prints what a law found; finding anything is a failure.
+fn settle(law: &str, findings: Vec<String>) -> Outcome {
+    for finding in &findings {
+        eprintln!("{finding}");
+    }
+    match findings.len() {
+        0 => {
+            println!("{law}: ok");
+            Ok(())
+        }
+        n => Err(format!("{n} against the law")),
+    }
+}
+
+fn bench(args: &[String]) -> Outcome {
+    let mut command = cargo(&["run", "-q", "--release", "-p", "stoop-bench", "--bin", "floor", "--"]);
+    succeed(command.args(args))
+}
+
+/// `cargo` itself, the one that runs us, at the root of the workspace.
+fn cargo(args: &[&str]) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(args).current_dir(tree::root());
+    command
+}
+
+/// Runs a program to its end, its output going where ours goes.
+fn succeed(command: &mut Command) -> Outcome {
+    let status = command.status().map_err(|e| format!("cannot run {command:?}: {e}"))?;
+    if status.success() { Ok(()) } else { Err(format!("{command:?} ended with {status}")) }
+}
+
+/// Runs a program to its end and returns what it wrote on stdout.
+fn output_of(command: &mut Command) -> Result<Vec<u8>, String> {
+    let output = command.output().map_err(|e| format!("cannot run {command:?}: {e}"))?;
+    if output.status.success() {
+        Ok(output.stdout)
+    } else {
+        Err(format!("{command:?} ended with {}: {}", output.status, String::from_utf8_lossy(&output.stderr)))
+    }
+}

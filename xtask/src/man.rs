@@ -1,0 +1,64 @@
+//! `cargo xtask man`: the man pages of the command, as the command itself prints them.
+//!
+//! Holds no list of verbs: they are read off the main page, so a new verb gets its page by existing.
+
+use crate::tree::root;
+use crate::{Outcome, cargo, output_of, succeed};
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+/// Builds the command and writes `target/man/stoop.1` and one page a verb.
+pub fn run() -> Outcome {
+    succeed(&mut cargo(&["build", "-q", "-p", "stoop-cli"]))?;
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+    let stoop = target.join("debug/stoop");
+    let dir = target.join("man");
+    fs::create_dir_all(&dir).map_err(|e| format!("cannot create '{}': {e}", dir.display()))?;
+
+    let page = |verb: Option<&str>| output_of(Command::new(&stoop).arg("man").args(verb));
+    let write = |name: String, text: &[u8]| {
+        fs::write(dir.join(&name), text).map_err(|e| format!("cannot write '{name}': {e}"))
+    };
+    let main = page(None)?;
+    write("stoop.1".into(), &main)?;
+    let verbs = verbs(&String::from_utf8_lossy(&main));
+    if verbs.is_empty() {
+        return Err("the main page names no verb".into());
+    }
+    for verb in &verbs {
+        write(format!("stoop-{verb}.1"), &page(Some(verb))?)?;
+    }
+    println!("{}: {} pages", dir.display(), verbs.len() + 1);
+    Ok(())
+}
+
+/// The verbs that a main page refers to, as in `stoop\-serve(1)`. `help` is no verb of ours.
+fn verbs(page: &str) -> BTreeSet<String> {
+    page.split("stoop\\-")
+        .skip(1)
+        .filter_map(|rest| rest.split_once("(1)"))
+        .map(|(verb, _)| verb)
+        .filter(|verb| verb.bytes().all(|b| b.is_ascii_lowercase()) && *verb != "help")
+        .map(str::to_owned)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn verbs_are_read_off_the_references() {
+        let page =
+            ".SH SUBCOMMANDS\n.TP\nstoop\\-serve(1)\nListen\n.TP\nstoop\\-connect(1)\n.TP\nstoop\\-help(1)\n";
+        assert_eq!(verbs(page).into_iter().collect::<Vec<_>>(), ["connect", "serve"]);
+    }
+
+    #[test]
+    fn prose_is_no_reference() {
+        assert!(verbs("stoop\\-like programs, see unix(7) and socket(1)").is_empty());
+        assert!(verbs("stoop \\- local sockets").is_empty());
+    }
+}

@@ -1,0 +1,79 @@
+//! The files of the repository: where the root is, what lies below it, what a file says.
+//!
+//! The only place in this crate that reads sources; the laws get text. Never follows symlinks, and never
+//! enters build output or hidden directories.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// One text file: its path from the root, and what it says.
+pub struct Source {
+    pub path: String,
+    pub text: String,
+}
+
+impl Source {
+    /// The lines that ship: all but the module of tests that closes the file, if there is one.
+    pub fn shipped_lines(&self) -> impl Iterator<Item = &str> {
+        let lines: Vec<&str> = self.text.lines().collect();
+        let tests = |pair: &[&str]| {
+            pair[0] == "#[cfg(test)]" && pair[1].starts_with("mod ") && pair[1].ends_with('{')
+        };
+        let end = lines.windows(2).rposition(tests).unwrap_or(lines.len());
+        lines.into_iter().take(end)
+    }
+}
+
+/// The root of the workspace.
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies one level below the root")
+}
+
+/// Reads one file, named from the root.
+pub fn read(path: &str) -> Result<String, String> {
+    fs::read_to_string(root().join(path)).map_err(|e| format!("cannot read '{path}': {e}"))
+}
+
+/// Every file below `dir` (named from the root, "" is the root itself) with one of these extensions, in order of
+/// path. A directory that is not there is an error: a law that watches nothing would always hold.
+pub fn sources(dir: &str, extensions: &[&str]) -> Result<Vec<Source>, String> {
+    let mut paths = Vec::new();
+    walk(&root().join(dir), &mut paths).map_err(|e| format!("cannot list '{dir}': {e}"))?;
+    paths.retain(|p| p.extension().is_some_and(|e| extensions.iter().any(|x| e == *x)));
+    paths.sort();
+    paths
+        .into_iter()
+        .map(|full| {
+            let path = full.strip_prefix(root()).expect("walked from the root").display().to_string();
+            read(&path).map(|text| Source { path, text })
+        })
+        .collect()
+}
+
+fn walk(dir: &Path, found: &mut Vec<PathBuf>) -> std::io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let hidden = name.as_encoded_bytes().starts_with(b".");
+        let kind = entry.file_type()?;
+        if kind.is_dir() && !hidden && name != "target" && name != "corpus" {
+            walk(&entry.path(), found)?;
+        } else if kind.is_file() {
+            found.push(entry.path());
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_closing_module_of_tests_is_cut_off() {
+        let shipped = |text: &str| Source { path: "a.rs".into(), text: text.into() }.shipped_lines().count();
+        assert_eq!(shipped("a\n#[cfg(test)]\nmod tests {\n}"), 1);
+        assert_eq!(shipped("a\n#[cfg(test)]\nmod tests;\nb"), 4, "a module elsewhere hides nothing after it");
+        assert_eq!(shipped("#[cfg(test)]\nuse x;\na"), 3);
+    }
+}
