@@ -41,7 +41,9 @@ fn serve(address: &str, version: &str) -> stoop::Result<()> {
     }
 
     // Whoever knocked before the change is in our queue and nobody else's.
-    listener.drain()?.for_each(|client| greet(client, version));
+    for client in listener.drain()? {
+        greet(client?, version);
+    }
     println!("replaced");
     // The file is another's now; dropping the listener sees that and leaves it alone.
     Ok(())

@@ -24,7 +24,7 @@ const VERBS: &[Verb] = &[
     ("facts", "every row of KERNEL.md names a test that exists; every citation has a row", |_| facts::run()),
     ("sizes", "long files: a word past 400 lines, a failure past 800", |_| sizes::run()),
     ("man", "write the man pages into target/man", |_| man::run()),
-    ("bench", "build and run bench/src/bin/floor; what follows is passed on", bench),
+    ("bench", "build and run a program of bench: floor, frames, or peers, which writes BENCHMARKS.md", bench),
 ];
 
 fn main() -> ExitCode {
@@ -65,9 +65,15 @@ fn settle(law: &str, findings: Vec<String>) -> Outcome {
     }
 }
 
+/// `bench peers` is a workspace of its own: nobody else builds the libraries that stoop is compared with.
 fn bench(args: &[String]) -> Outcome {
-    let mut command = cargo(&["run", "-q", "--release", "-p", "stoop-bench", "--bin", "floor", "--"]);
-    succeed(command.args(args))
+    const PEERS: &str = "bench/peers/Cargo.toml";
+    let (name, rest) = args.split_first().map_or(("floor", args), |(name, rest)| (name.as_str(), rest));
+    let mut command = match name {
+        "peers" => cargo(&["run", "-q", "--release", "--locked", "--manifest-path", PEERS, "--"]),
+        name => cargo(&["run", "-q", "--release", "-p", "stoop-bench", "--bin", name, "--"]),
+    };
+    succeed(command.args(rest))
 }
 
 /// `cargo` itself, the one that runs us, at the root of the workspace.

@@ -1,6 +1,6 @@
 //! Users and groups: names where people read and write them, numbers where the kernel does.
 
-use nix::unistd::{Group, Uid, User};
+use nix::unistd::{Gid, Group, Uid, User};
 
 /// The id of a user, given by name or by number.
 pub(crate) fn parse_user(text: &str) -> Result<u32, String> {
@@ -27,6 +27,11 @@ fn parse(text: &str, what: &str, find: impl Fn(&str) -> nix::Result<Option<u32>>
 /// The name of a user, where it has one.
 pub(crate) fn user(uid: u32) -> Option<String> {
     User::from_uid(Uid::from_raw(uid)).ok().flatten().map(|user| user.name)
+}
+
+/// The name of a group, where it has one.
+pub(crate) fn group(gid: u32) -> Option<String> {
+    Group::from_gid(Gid::from_raw(gid)).ok().flatten().map(|group| group.name)
 }
 
 #[cfg(test)]

@@ -167,7 +167,7 @@ impl SeqPacket {
     /// As [`SeqPacket::recv`], but a message that was cut shows when it is looked at: see [`BatchMessage::bytes`].
     pub fn recv_batch(&self, batch: &mut Batch) -> Result<usize> {
         batch.receive(self, false)?;
-        // At the end every further room is filled with it too.
+        // At the end every further room is filled with it too (K-DGRAM-18).
         while batch.entries.pop_if(|last| last.len == 0).is_some() {}
         Ok(batch.len())
     }

@@ -33,6 +33,7 @@ use crate::{Address, Datagram, Kind, SeqPacket, Stream, ToAddress};
 /// # Ok::<(), stoop::Error>(())
 /// ```
 #[derive(Clone, Debug)]
+#[must_use = "nothing is connected until `stream`, `seqpacket`, `datagram` or `any`"]
 pub struct Connect {
     address: Parsed<Address>,
     timeout: Option<Duration>,

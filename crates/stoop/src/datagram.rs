@@ -4,13 +4,11 @@ use std::io::{IoSlice, IoSliceMut};
 use std::ops::Deref;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixDatagram;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::bind::SocketFile;
 use crate::connect::ConnectTarget;
-use crate::control::Credentials;
 use crate::error::{Error, ErrorKind, Operation, Result};
-use crate::message::{Allow, Outgoing, Pending, Received};
+use crate::message::{Allow, Outgoing, Received};
 use crate::packet;
 use crate::socket::Socket;
 use crate::sys::{self, RawAddress};
@@ -44,8 +42,6 @@ pub struct Datagram {
     // Fields drop in this order: the file goes while the socket still holds its inode.
     file: Option<SocketFile>,
     socket: Socket,
-    policy: Policy,
-    refused: AtomicU64,
 }
 
 impl Datagram {
@@ -88,20 +84,22 @@ impl Datagram {
     }
 
     pub(crate) fn client(socket: Socket) -> Datagram {
-        Datagram { file: None, socket, policy: Policy::everyone(), refused: AtomicU64::new(0) }
+        Datagram { file: None, socket }
     }
 
     /// A bound socket; with a policy that asks who sends, credentials come with each message.
-    pub(crate) fn server(socket: Socket, file: Option<SocketFile>, policy: Policy) -> Datagram {
-        Datagram { file, socket, policy, refused: AtomicU64::new(0) }
+    pub(crate) fn server(mut socket: Socket, file: Option<SocketFile>, policy: Policy) -> Datagram {
+        socket.guard(policy);
+        Datagram { file, socket }
     }
 
-    /// Another owner of the same socket. The file, where there is one, stays with the first.
+    /// Another owner of the same socket. The file, where there is one, stays with the first; the policy is copied, and each
+    /// owner's [`Datagram::set_policy`] is for itself.
     ///
     /// # Errors
     /// [`ErrorKind::OutOfDescriptors`].
     pub fn try_clone(&self) -> Result<Datagram> {
-        Ok(Datagram::server(self.socket.duplicate()?, None, self.policy.clone()))
+        Ok(Datagram { file: None, socket: self.socket.duplicate()? })
     }
 
     /// Names the one receiver of [`Datagram::send`], and the one sender that may write to us: others get `EPERM` (K-DGRAM-9).
@@ -161,7 +159,7 @@ impl Datagram {
     /// [`ErrorKind::MessageTruncated`] where it does not fit: its start is in the buffer, the rest is lost;
     /// [`Datagram::recv_vec`] never cuts. [`ErrorKind::WouldBlock`].
     pub fn recv(&self, buffer: &mut [u8]) -> Result<usize> {
-        if !self.asks_senders() {
+        if !self.socket.asks_senders() {
             return packet::receive(&self.socket, buffer);
         }
         Ok(self.recv_with(&mut [IoSliceMut::new(buffer)], Allow::AND_DROP)?.len)
@@ -172,25 +170,12 @@ impl Datagram {
     /// # Errors
     /// As [`Datagram::recv`].
     pub fn recv_from(&self, buffer: &mut [u8]) -> Result<(usize, Address)> {
-        if !self.asks_senders() {
+        if !self.socket.asks_senders() {
             let (len, from) = packet::receive_from(&self.socket, buffer)?;
             return Ok((len, from.to_address()));
         }
         let received = self.recv_with(&mut [IoSliceMut::new(buffer)], Allow::AND_DROP)?;
         Ok((received.len, received.from))
-    }
-
-    /// Receives one message with what came beside it. Messages that the policy refuses are dropped, their descriptors closed,
-    /// and counted by [`Datagram::refused`].
-    ///
-    /// # Errors
-    /// As [`Socket::recv_with`].
-    pub fn recv_with(&self, buffers: &mut [IoSliceMut<'_>], allow: Allow) -> Result<Received> {
-        loop {
-            if let Some(received) = self.receive_admitted(buffers, allow)? {
-                return Ok(received);
-            }
-        }
     }
 
     /// Receives one message, however long, with its sender's address.
@@ -209,31 +194,13 @@ impl Datagram {
     pub fn recv_vec_with(&self, allow: Allow) -> Result<(Vec<u8>, Received)> {
         loop {
             let mut message = vec![0; self.next_len()?];
-            if let Some(received) = self.receive_admitted(&mut [IoSliceMut::new(&mut message)], allow)? {
+            if let Some(received) =
+                self.socket.receive_admitted(&mut [IoSliceMut::new(&mut message)], allow)?
+            {
                 message.truncate(received.len);
                 return Ok((message, received));
             }
         }
-    }
-
-    /// The next message, or `None` where the policy refuses its sender: nothing else of it is looked at then.
-    fn receive_admitted(&self, buffers: &mut [IoSliceMut<'_>], allow: Allow) -> Result<Option<Received>> {
-        let pending = Pending::receive(&self.socket, buffers)?;
-        if self.admits(pending.sender()) { pending.take(allow).map(Some) } else { Ok(None) }
-    }
-
-    /// Whether the policy has to know who sends.
-    pub(crate) fn asks_senders(&self) -> bool {
-        !self.policy.admits_everyone()
-    }
-
-    /// Asks the policy about a sender, and counts a refusal.
-    pub(crate) fn admits(&self, sender: Option<Credentials>) -> bool {
-        let admitted = self.policy.admits_sender(sender);
-        if !admitted {
-            self.refused.fetch_add(1, Ordering::Relaxed);
-        }
-        admitted
     }
 
     /// Whose messages are received from the next one on. A policy that asks who sends makes credentials come with each message;
@@ -243,16 +210,17 @@ impl Datagram {
     /// Only what the kernel reports for a damaged descriptor.
     pub fn set_policy(&mut self, policy: Policy) -> Result<()> {
         crate::bind::apply_policy(&self.socket, &policy)?;
-        self.policy = policy;
+        self.socket.guard(policy);
         Ok(())
     }
 
     /// How many messages the policy has refused.
     pub fn refused(&self) -> u64 {
-        self.refused.load(Ordering::Relaxed)
+        self.socket.refused_messages()
     }
 
-    /// The length of the next message in bytes, waiting for it on a blocking socket; 0 is an empty message.
+    /// The length of the next message in bytes, waiting for it on a blocking socket; 0 is an empty message. The policy is not
+    /// asked.
     ///
     /// # Errors
     /// As [`Datagram::recv`].
@@ -310,7 +278,7 @@ impl AsFd for Datagram {
 }
 
 impl From<Datagram> for OwnedFd {
-    /// Gives the descriptor away. The file, where there is one, is left for whoever uses the descriptor.
+    /// Gives the descriptor away. The file, where there is one, is left for whoever uses the descriptor; the policy is gone.
     fn from(datagram: Datagram) -> OwnedFd {
         if let Some(file) = datagram.file {
             file.keep();
@@ -328,5 +296,25 @@ impl From<Datagram> for UnixDatagram {
 impl From<UnixDatagram> for Datagram {
     fn from(datagram: UnixDatagram) -> Datagram {
         Datagram::client(Socket::from_known(datagram.into(), Kind::Datagram))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn descriptors_that_the_policy_refuses_are_closed_where_the_kernel_lets_them_in() {
+        let directory = stoop_testkit::tempdir();
+        let path = directory.path().join("app.sock");
+        let server = Bind::new(&path).policy(Policy::everyone().refuse_descriptors()).datagram().unwrap();
+        match server.set_pass_descriptors(true) {
+            Err(error) if error.is_unsupported() => {}
+            result => result.unwrap(),
+        }
+        let client = Datagram::connect(&path).unwrap();
+        client.send_with(&[IoSlice::new(b"x")], &Outgoing::new().descriptors(&[client.as_fd()])).unwrap();
+        let received = server.recv_with(&mut [IoSliceMut::new(&mut [0; 8])], Allow::descriptors(1)).unwrap();
+        assert_eq!((received.len, received.descriptors.len()), (1, 0));
     }
 }

@@ -34,6 +34,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+#[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
+compile_error!("stoop is for Linux on 64-bit machines");
+
 mod address;
 #[cfg(feature = "tokio")]
 pub mod aio;

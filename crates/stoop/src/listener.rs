@@ -168,7 +168,11 @@ impl<C: Connected> Listener<C> {
     fn admit(&self, fd: OwnedFd) -> Arrival<C> {
         if self.policy.admits_peer_of(fd.as_fd()) {
             self.counters.admitted.fetch_add(1, Ordering::Relaxed);
-            return Arrival::Admitted(C::from_accepted(Socket::from_known(fd, C::KIND)));
+            let mut socket = Socket::from_known(fd, C::KIND);
+            if !self.policy.descriptors_allowed() {
+                socket.guard(Policy::everyone().refuse_descriptors());
+            }
+            return Arrival::Admitted(C::from_accepted(socket));
         }
         self.counters.refused.fetch_add(1, Ordering::Relaxed);
         let peer = crate::peer::Ids::of(fd.as_fd());
@@ -187,10 +191,11 @@ impl<C: Connected> Listener<C> {
     /// ([`Listener::release`]), serves these, and only then closes, loses none.
     ///
     /// # Errors
-    /// Only what the kernel reports for a damaged descriptor.
-    pub fn drain(&self) -> Result<impl Iterator<Item = C> + '_> {
+    /// Only what the kernel reports for a damaged descriptor. An error in between ([`Error::is_exhausted`]: no descriptor is free
+    /// for the next client) leaves that client in the queue; going on tries again.
+    pub fn drain(&self) -> Result<impl Iterator<Item = Result<C>> + '_> {
         self.socket.set_nonblocking(true)?;
-        Ok(self.incoming().map_while(Result::ok))
+        Ok(self.incoming().take_while(|next| !next.as_ref().is_err_and(Error::is_would_block)))
     }
 
     /// What this listener has seen so far.
@@ -202,7 +207,8 @@ impl<C: Connected> Listener<C> {
         }
     }
 
-    /// Who is admitted from the next client on.
+    /// Who is admitted from the next client on, be it in the queue already. Whether descriptors may come is settled when a client
+    /// connects: one in the queue has the old answer.
     ///
     /// # Errors
     /// Only what the kernel reports for a damaged descriptor.
@@ -233,13 +239,13 @@ impl<C: Connected> Listener<C> {
         self.release()
     }
 
-    /// The socket, and its file to be given up.
     /// The file, which from now on is the caller's to take away.
     #[cfg(feature = "tokio")]
     pub(crate) fn take_file(&mut self) -> Option<SocketFile> {
         self.file.take()
     }
 
+    /// The socket, and its file to be given up.
     pub(crate) fn parts_mut(&mut self) -> (&Socket, &mut Option<SocketFile>) {
         (&self.socket, &mut self.file)
     }
@@ -273,7 +279,7 @@ impl<C> AsFd for Listener<C> {
 }
 
 impl<C: Connected> From<Listener<C>> for OwnedFd {
-    /// Gives the descriptor away. The file, where there is one, is left for whoever uses the descriptor.
+    /// Gives the descriptor away. The file, where there is one, is left for whoever uses the descriptor; the policy is gone.
     fn from(listener: Listener<C>) -> OwnedFd {
         let (socket, file) = listener.into_parts();
         if let Some(file) = file {

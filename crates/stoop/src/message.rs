@@ -29,6 +29,7 @@ const BUFFERS_MAX: usize = libc::UIO_MAXIOV as usize;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, Default)]
+#[must_use]
 pub struct Outgoing<'a> {
     descriptors: &'a [BorrowedFd<'a>],
     credentials: Option<Credentials>,

@@ -6,6 +6,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use crate::socket::retry;
 use crate::sys;
 
 /// Something the kernel may or may not be able to tell.
@@ -49,7 +50,8 @@ pub struct Peer {
     pub pidfd: Fact<OwnedFd>,
     /// Its process id, as seen from our pid namespace. May have been reused since; [`Peer::pidfd`] cannot.
     pub pid: Fact<u32>,
-    /// Its effective user id.
+    /// Its effective user id. A user who has no number in our user namespace shows as the overflow user, 65534 as a rule: a
+    /// container's server should not take that number for anybody.
     pub uid: Fact<u32>,
     /// Its effective group id.
     pub gid: Fact<u32>,
@@ -86,7 +88,7 @@ impl Peer {
     pub fn has_ended(&self) -> Option<bool> {
         match &self.pidfd {
             Fact::Gone => Some(true),
-            Fact::Known(pidfd) => sys::is_readable(pidfd.as_fd()).ok(),
+            Fact::Known(pidfd) => retry(|| sys::is_readable(pidfd.as_fd())).ok(),
             _ => None,
         }
     }

@@ -4,7 +4,7 @@ use std::os::fd::BorrowedFd;
 
 use crate::control::Credentials;
 use crate::peer::{Fact, Ids, fact};
-use crate::sys;
+use crate::{Address, sys};
 
 /// Who may talk to a server.
 ///
@@ -22,6 +22,7 @@ use crate::sys;
 /// # Ok::<(), stoop::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
 pub struct Policy {
     everyone: bool,
     uids: Vec<u32>,
@@ -45,6 +46,11 @@ impl Policy {
         Policy::nobody().allow_uid(rustix::process::geteuid().as_raw()).allow_root()
     }
 
+    /// What holds for a server at this address that says nothing else: on a path the file's permissions decide.
+    pub(crate) fn default_at(address: &Address) -> Policy {
+        if address.as_path().is_some() { Policy::everyone() } else { Policy::same_user() }
+    }
+
     /// Also this user.
     pub fn allow_uid(mut self, uid: u32) -> Policy {
         self.uids.push(uid);
@@ -62,7 +68,8 @@ impl Policy {
         self.allow_uid(0)
     }
 
-    /// No descriptors: the kernel refuses them at the sender where it can (Linux 6.16); else they are closed on arrival.
+    /// No descriptors: the kernel refuses them at the sender where it can (Linux 6.16). On older kernels they are closed on
+    /// arrival, but on a connection those come in that the receiver asks for: see [`Allow`](crate::Allow).
     pub fn refuse_descriptors(mut self) -> Policy {
         self.descriptors = false;
         self

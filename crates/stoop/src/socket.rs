@@ -3,12 +3,14 @@
 use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use crate::control::Credentials;
 use crate::error::{Error, ErrorKind, Operation, Result};
-use crate::message::{Allow, Outgoing, Received};
+use crate::message::{Allow, Outgoing, Pending, Received};
 use crate::spin::Spin;
-use crate::{Address, Kind, Peer, sys};
+use crate::{Address, Kind, Peer, Policy, sys};
 
 /// An owned local socket of any kind. [`Stream`](crate::Stream), [`SeqPacket`](crate::SeqPacket),
 /// [`Datagram`](crate::Datagram) and [`Listener`](crate::Listener) all dereference to it.
@@ -16,6 +18,10 @@ pub struct Socket {
     fd: OwnedFd,
     kind: Kind,
     spin: Spin,
+    /// Whose messages come in, and whether descriptors do. Here and not in the types around it, so that no way of receiving
+    /// goes past it.
+    policy: Policy,
+    refused: AtomicU64,
 }
 
 impl Socket {
@@ -30,7 +36,7 @@ impl Socket {
 
     /// Takes a descriptor that the caller knows to be a local socket of this kind.
     pub(crate) fn from_known(fd: OwnedFd, kind: Kind) -> Socket {
-        Socket { fd, kind, spin: Spin::off() }
+        Socket { fd, kind, spin: Spin::off(), policy: Policy::everyone(), refused: AtomicU64::new(0) }
     }
 
     /// Takes a descriptor from elsewhere, after asking the kernel what it is.
@@ -93,8 +99,9 @@ impl Socket {
     /// # Errors
     /// [`ErrorKind::OutOfDescriptors`].
     pub(crate) fn duplicate(&self) -> Result<Socket> {
-        let copy = Socket::from_known(self.fd.try_clone().map_err(configure)?, self.kind);
+        let mut copy = Socket::from_known(self.fd.try_clone().map_err(configure)?, self.kind);
         copy.spin.set_budget(self.spin.budget());
+        copy.policy = self.policy.clone();
         Ok(copy)
     }
 
@@ -258,14 +265,63 @@ impl Socket {
     /// Receives bytes with what came beside them.
     ///
     /// Descriptors come in only as far as `allow` says; each is close-on-exec from birth. Credentials, pidfd and label come
-    /// where the socket was told to pass them. Waits for data on a blocking socket; `EINTR` is retried.
+    /// where the socket was told to pass them. Datagrams from senders that the policy refuses are dropped, their descriptors
+    /// closed, and counted by [`Datagram::refused`](crate::Datagram::refused). Waits for data on a blocking socket; `EINTR` is
+    /// retried.
     ///
     /// # Errors
     /// [`ErrorKind::SurplusDescriptors`], [`ErrorKind::ControlTruncated`], [`ErrorKind::MessageTruncated`]: every descriptor that
     /// came has been closed, the bytes are in the buffers ([`Error::received_bytes`] says how many), and a stream whose
     /// messages rely on the descriptors is out of step from here. [`ErrorKind::WouldBlock`], [`ErrorKind::PeerGone`].
     pub fn recv_with(&self, buffers: &mut [IoSliceMut<'_>], allow: Allow) -> Result<Received> {
-        Received::receive(self, buffers, allow)
+        loop {
+            if let Some(received) = self.receive_admitted(buffers, allow)? {
+                return Ok(received);
+            }
+        }
+    }
+
+    /// The next message, or `None` where the policy refuses its sender: nothing else of it is looked at then.
+    pub(crate) fn receive_admitted(
+        &self,
+        buffers: &mut [IoSliceMut<'_>],
+        allow: Allow,
+    ) -> Result<Option<Received>> {
+        let pending = Pending::receive(self, buffers)?;
+        if !self.admits(pending.sender()) {
+            return Ok(None);
+        }
+        if self.policy.descriptors_allowed() {
+            return pending.take(allow).map(Some);
+        }
+        // A kernel that could not refuse them has let them in.
+        let mut received = pending.take(Allow::AND_DROP)?;
+        received.descriptors.clear();
+        Ok(Some(received))
+    }
+
+    /// Puts a policy in force for what is received from here on. The kernel has been told already.
+    pub(crate) fn guard(&mut self, policy: Policy) {
+        self.policy = policy;
+    }
+
+    /// Whether the policy has to know who sends: only datagrams are judged one by one, a connection when it is accepted.
+    pub(crate) fn asks_senders(&self) -> bool {
+        self.kind == Kind::Datagram && !self.policy.admits_everyone()
+    }
+
+    /// Asks the policy about the sender of a message, and counts a refusal.
+    pub(crate) fn admits(&self, sender: Option<Credentials>) -> bool {
+        let admitted = !self.asks_senders() || self.policy.admits_sender(sender);
+        if !admitted {
+            self.refused.fetch_add(1, Relaxed);
+        }
+        admitted
+    }
+
+    /// How many messages the policy has refused.
+    pub(crate) fn refused_messages(&self) -> u64 {
+        self.refused.load(Relaxed)
     }
 }
 

@@ -52,20 +52,18 @@ impl Spin {
     /// Runs `call`, which is given flags for the system call: some number of times with `MSG_DONTWAIT`, then without.
     #[inline]
     pub(crate) fn wait<T>(&self, mut call: impl FnMut(i32) -> io::Result<T>) -> io::Result<T> {
-        if self.budget_nanos.load(Relaxed) == 0 {
+        // Where trying is left out, a look would be half a wait's price for nothing.
+        if self.budget_nanos.load(Relaxed) == 0 || !self.is_worthwhile() {
             return call(0);
         }
         self.spin(|| call(libc::MSG_DONTWAIT)).unwrap_or_else(|| call(0))
     }
 
     /// Tries until the budget is used up; `None` is the time to sleep.
-    pub(crate) fn spin<T>(&self, mut attempt: impl FnMut() -> io::Result<T>) -> Option<io::Result<T>> {
+    fn spin<T>(&self, mut attempt: impl FnMut() -> io::Result<T>) -> Option<io::Result<T>> {
         // What is there already says nothing about waiting.
         if let Some(done) = tried(attempt()) {
             return Some(done);
-        }
-        if !self.is_worthwhile() {
-            return None;
         }
         let (started, budget) = (Instant::now(), self.budget());
         loop {
@@ -137,7 +135,7 @@ mod tests {
         assert_eq!(flags, [0]);
     }
 
-    /// One wait in which nothing comes while trying; says whether it tried.
+    /// One wait in which nothing comes before it sleeps; says whether it tried.
     fn in_vain(spin: &Spin) -> bool {
         let mut calls = 0;
         spin.wait(|flags| {
@@ -145,7 +143,6 @@ mod tests {
             if flags == 0 { Ok(()) } else { nothing() }
         })
         .unwrap();
-        assert!(calls >= 2, "one look, and the sleep");
         calls > 2
     }
 

@@ -361,7 +361,8 @@ fn a_listener_that_ends_can_serve_its_queue_first() {
         listener.release().unwrap();
         assert!(Stream::connect(&path).unwrap_err().is_not_found());
         assert!(Bind::new(&path).listen().is_ok(), "the name is free at once");
-        let served = listener.drain().unwrap().map(|mut end| end.read_exact(&mut [0; 7]).unwrap()).count();
+        let served =
+            listener.drain().unwrap().map(|end| end.unwrap().read_exact(&mut [0; 7]).unwrap()).count();
         assert_eq!(served, 3);
     });
 }

@@ -36,18 +36,19 @@ def main():
     os.write(terminal, b"honeyx\x7f\r")
     until(terminal, b"got honey.")
     print("echo of edit")
-    os.write(terminal, b"\x04")
     end = time.monotonic() + LIMIT
     while time.monotonic() < end:
         done, status = os.waitpid(child, os.WNOHANG)
         if done:
             sys.exit(os.waitstatus_to_exitcode(status))
-        # An ending program may wait for its last words to be taken.
-        if select.select([terminal], [], [], 0.05)[0]:
-            try:
+        # Again and again: one that is typed while no line is being edited is lost. An ending program may wait for its
+        # last words to be taken.
+        try:
+            os.write(terminal, b"\x04")
+            if select.select([terminal], [], [], 0.2)[0]:
                 os.read(terminal, 65536)
-            except OSError:
-                pass
+        except OSError:
+            pass
     sys.exit("it did not end at the end of its input")
 
 

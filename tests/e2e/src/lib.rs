@@ -24,5 +24,5 @@ pub const KINDS: [&str; 3] = ["stream", "dgram", "seqpacket"];
 pub use binary::binary;
 pub use raw::Raw;
 pub use ready::{is_served, wait_gone, wait_served};
-pub use run::{LIMIT, Output, Run, Running, peer, program, stoop, stoop_as};
+pub use run::{LIMIT, Output, Run, Running, peer, program, stoop, stoop_as, verbs};
 pub use sample::{bytes, message, messages};

@@ -40,6 +40,16 @@ pub fn stoop_as<A: AsRef<OsStr>>(uid: u32, args: impl IntoIterator<Item = A>) ->
     run
 }
 
+/// Every verb that the command has, as its help lists them.
+pub fn verbs() -> Vec<String> {
+    let help = stoop(["--help"]).run().ok().text();
+    let listed =
+        help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+    let verbs: Vec<_> = listed.filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect();
+    assert!(verbs.iter().any(|verb| verb == "serve"), "no verbs in the help:\n{help}");
+    verbs
+}
+
 /// The other side as a Python program: see `peers/peer.py`.
 pub fn peer<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Run {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/peers/peer.py");

@@ -112,7 +112,7 @@ mod streams {
     }
 }
 
-mod messages_ {
+mod packets {
     use super::*;
 
     /// A line is a message, its newline included; the last may have none.
@@ -216,6 +216,28 @@ mod sending {
         }
     }
 
+    /// Descriptors that nobody asked for do not get in; since Linux 6.16 their sender is told.
+    #[test]
+    fn descriptors_are_refused_where_none_are_wanted() {
+        for kind in KINDS {
+            let (_dir, place) = place();
+            let recv = stoop(["recv", &place, "--kind", kind]).spawn();
+            recv.wait_stderr("serving");
+            let sent = stoop(["send", &place, "x", "--kind", kind, "--fd", "/dev/null"]).run();
+            match sent.code {
+                Some(4) => sent.explains(&["takes no descriptors", "next: stoop recv"]),
+                _ => {
+                    sent.ok();
+                    recv.wait_stderr("descriptor");
+                }
+            }
+            stoop(["send", &place, "plain", "--kind", kind]).run().ok();
+            recv.wait_stdout("5 bytes: plain");
+            assert!(!String::from_utf8_lossy(&recv.stdout()).contains("with device"));
+            recv.terminate().ok();
+        }
+    }
+
     /// recv says who sent each message, as the kernel knows it.
     #[test]
     fn senders_are_known() {
@@ -233,6 +255,7 @@ mod sending {
             assert_eq!(known, pids, "{kind}");
             let own = u64::from(rustix::process::geteuid().as_raw());
             assert!(heard.iter().all(|line| line["uid"] == own && line["size"] == 1));
+            assert!(heard.iter().all(|line| line["gid"].is_u64()), "{heard:?}");
             senders.into_iter().for_each(|sender| drop(sender.finish().ok()));
         }
     }

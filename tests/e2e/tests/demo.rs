@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use stoop_e2e::{program, stoop, stoop_as};
+use stoop_e2e::{program, stoop, stoop_as, verbs};
 use stoop_testkit::{NOBODY, has_program, is_root, skip, tempdir};
 
 /// Everything in it holds, it leaves nothing behind, and it prints no colour into a file.
@@ -33,6 +33,19 @@ fn the_demo_plays_for_an_ordinary_user() {
     plays(stoop_as(NOBODY, ["demo"]), dir.path());
 }
 
+/// Colour is for terminals that want it.
+#[test]
+fn the_demo_is_coloured_on_a_terminal_only() {
+    if !has_program("script") {
+        skip!("lacks script");
+    }
+    let command = format!("'{}' demo", stoop_e2e::binary().display());
+    let shown = |run: stoop_e2e::Run| run.run().ok().text();
+    let terminal = || program("script", ["-qec", &command, "/dev/null"]);
+    assert!(shown(terminal()).contains("\u{1b}[32mok"));
+    assert!(!shown(terminal().env("NO_COLOR", "1")).contains('\u{1b}'));
+}
+
 #[test]
 fn every_verb_has_its_manual_page() {
     let dir = tempdir();
@@ -43,11 +56,12 @@ fn every_verb_has_its_manual_page() {
         .map(|page| page.unwrap().file_name().into_string().unwrap())
         .collect();
     pages.sort();
-    let verbs = ["completions", "connect", "demo", "man", "recv", "send", "serve"];
+    let verbs = verbs();
     let mut expected: Vec<_> = verbs.iter().map(|verb| format!("stoop-{verb}.1")).collect();
     expected.push("stoop.1".into());
+    expected.sort();
     assert_eq!(pages, expected);
-    for verb in verbs {
+    for verb in &verbs {
         let page = stoop(["man", verb]).run().ok();
         assert_eq!(page.stdout, fs::read(directory.join(format!("stoop-{verb}.1"))).unwrap());
         assert!(page.text().contains(".SH OPTIONS"), "{verb}");
@@ -77,7 +91,7 @@ fn bash_completes_the_verbs() {
     let ask =
         "\nCOMP_WORDS=(stoop ''); COMP_CWORD=1; _stoop stoop '' stoop; printf '%s\\n' \"${COMPREPLY[@]}\"\n";
     let offered = program("bash", ["--norc", "/dev/stdin"]).input(script + ask).run().ok().text();
-    for verb in ["serve", "connect", "send", "recv", "demo", "man", "completions"] {
+    for verb in verbs() {
         assert!(offered.lines().any(|line| line == verb), "{verb} is not in {offered}");
     }
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use stoop_e2e::{KINDS, Output, Running, program, stoop, stoop_as, wait_served};
+use stoop_e2e::{KINDS, Output, Running, program, stoop, stoop_as, verbs, wait_served};
 use stoop_testkit::{NOBODY, TempDir, is_root, public_tempdir, skip};
 
 fn place() -> (TempDir, String) {
@@ -204,10 +204,9 @@ fn exit_codes_are_the_documented_set() {
 /// Every help and every manual page lists the exit codes.
 #[test]
 fn help_and_manual_list_the_exit_codes() {
-    let verbs = ["demo", "serve", "connect", "send", "recv", "completions", "man"];
-    for verb in verbs {
-        let help = stoop([verb, "--help"]).run().ok().text();
-        let page = stoop(["man", verb]).run().ok().text();
+    for verb in verbs() {
+        let help = stoop([&*verb, "--help"]).run().ok().text();
+        let page = stoop(["man", &verb]).run().ok().text();
         for code in 0..=6 {
             assert!(help.contains(&format!("\n  {code}  ")), "{verb} --help lacks code {code}:\n{help}");
             assert!(page.contains(&format!("{code}  ")), "man {verb} lacks code {code}");

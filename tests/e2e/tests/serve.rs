@@ -248,12 +248,13 @@ mod ending {
     /// A command that is still working on its answer gets the time for it.
     #[test]
     fn a_command_at_work_is_waited_for() {
-        let server =
-            Server::start("stream", &["--grace", "20s", "--exec", "read line; sleep 1; echo \"$line\" done"]);
+        let server = Server::start(
+            "stream",
+            &["--grace", "20s", "--exec", "read line; echo started; sleep 1; echo \"$line\" done"],
+        );
         let client = server.client("stream");
         client.say(b"work\n");
-        // The command has the connection once it has read; nothing shows that from here, so the socket's queue is asked.
-        std::thread::sleep(Duration::from_millis(300));
+        assert_eq!(client.hear(), b"started\n");
         server.process.signal(Signal::TERM);
         assert_eq!(client.hear(), b"work done\n");
         server.process.finish().ok();

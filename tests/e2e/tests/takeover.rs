@@ -1,15 +1,15 @@
 //! `stoop serve` and the name it wants: stale files, live servers, things that are no sockets, and taking over.
 
 use std::fs;
-use std::os::unix::fs::{FileTypeExt, symlink};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, symlink};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 
 use rustix::io::Errno;
-use stoop_e2e::{KINDS, Raw, Running, is_served, stoop, wait_gone, wait_served};
-use stoop_testkit::{TempDir, tempdir};
+use stoop_e2e::{KINDS, LIMIT, Raw, Running, is_served, stoop, wait_gone, wait_served};
+use stoop_testkit::{TempDir, eventually, tempdir};
 
 fn place() -> (TempDir, String) {
     let dir = tempdir();
@@ -63,36 +63,18 @@ mod stale {
         for kind in KINDS {
             let (_dir, place) = place();
             serve(kind, &place).kill();
-            let racers: Vec<_> = (0..6).map(|_| stoop(["serve", &place, "--kind", kind]).spawn()).collect();
-            let mut winner = Vec::new();
-            let mut racers = racers.into_iter();
+            let mut racers: Vec<_> =
+                (0..6).map(|_| stoop(["serve", &place, "--kind", kind]).spawn()).collect();
             // All but one end by themselves.
-            wait_served(&place);
-            let mut waiting: Vec<_> = racers.by_ref().collect();
-            stoop_testkit::eventually(stoop_e2e::LIMIT, || {
-                let (running, ended): (Vec<_>, Vec<_>) = waiting.drain(..).partition_running();
-                ended.into_iter().for_each(|racer| racer.finish().code(3).explains(&["live server"]));
-                waiting = running;
-                waiting.len() == 1
+            eventually(LIMIT, || {
+                for loser in racers.extract_if(.., |racer| !racer.is_running()) {
+                    loser.finish().code(3).explains(&["live server"]);
+                }
+                racers.len() == 1
             });
-            winner.append(&mut waiting);
             Raw::connect(kind, &place).unwrap().is_echoed(b"the winner");
-            winner.pop().unwrap().terminate().ok();
+            racers.remove(0).terminate().ok();
             assert!(!fs::exists(&place).unwrap());
-        }
-    }
-
-    trait PartitionRunning {
-        fn partition_running(self) -> (Vec<Running>, Vec<Running>);
-    }
-
-    impl<I: Iterator<Item = Running>> PartitionRunning for I {
-        fn partition_running(self) -> (Vec<Running>, Vec<Running>) {
-            let (mut running, mut ended) = (Vec::new(), Vec::new());
-            for mut process in self {
-                if process.is_running() { running.push(process) } else { ended.push(process) }
-            }
-            (running, ended)
         }
     }
 }
@@ -135,7 +117,6 @@ mod live {
             let before = fs::metadata(&place).unwrap();
             let refused = stoop(["serve", &place, "--kind", kind]).run().code(3);
             refused.explains(&["not listening yet"]);
-            use std::os::unix::fs::MetadataExt;
             assert_eq!(fs::metadata(&place).unwrap().ino(), before.ino());
         }
     }
@@ -188,16 +169,16 @@ mod no_socket {
 mod replace {
     use super::*;
 
-    /// Clients connect all the time while the server is replaced again and again: none is refused.
+    /// Clients connect all the time while the server is replaced again and again: none is refused, and all are answered.
     #[test]
     fn no_client_is_refused_while_servers_change() {
         for kind in KINDS {
             let (_dir, place) = place();
             let mut server = serve(kind, &place);
             let load = Load::start(kind, &place);
-            for _ in 0..15 {
+            for _ in 0..30 {
                 let next = stoop(["serve", &place, "--kind", kind, "--replace"]).spawn();
-                takes_over(&next, &place);
+                next.wait_stderr("serving");
                 server.terminate().ok();
                 server = next;
             }
@@ -207,32 +188,6 @@ mod replace {
             server.terminate().ok();
             assert!(!fs::exists(&place).unwrap());
         }
-    }
-
-    /// Waits until the file is this process's, which its death would otherwise take away unseen.
-    #[track_caller]
-    fn takes_over(next: &Running, place: &str) {
-        let held = |name: &Path| {
-            fs::read_link(name).ok()?.to_str()?.strip_prefix("socket:[")?.strip_suffix(']').map(str::to_owned)
-        };
-        stoop_testkit::eventually(stoop_e2e::LIMIT, || {
-            let Ok(fds) = fs::read_dir(format!("/proc/{}/fd", next.pid())) else { return false };
-            let inodes: Vec<_> = fds.flatten().filter_map(|fd| held(&fd.path())).collect();
-            let table = fs::read_to_string("/proc/net/unix").unwrap();
-            let bound = table.lines().any(|line| {
-                let inode = line.split_whitespace().nth(6).unwrap_or_default();
-                // A server that takes over binds beside the name and moves in: only the directory is the same.
-                line.contains(Path::new(place).parent().unwrap().to_str().unwrap())
-                    && inodes.iter().any(|held| held == inode)
-            });
-            bound && is_settled(place)
-        });
-    }
-
-    /// Nothing but the socket is left in its directory: no stage, and no lock that somebody holds.
-    fn is_settled(place: &str) -> bool {
-        let directory = Path::new(place).parent().unwrap();
-        fs::read_dir(directory).unwrap().flatten().all(|entry| entry.file_name() == "s")
     }
 
     /// Threads that connect and say a word, over and over.
@@ -250,11 +205,8 @@ mod replace {
                 thread::spawn(move || {
                     let mut failed = Vec::new();
                     while !stop.load(Ordering::Relaxed) {
-                        match Raw::connect(kind, &place) {
-                            Ok(client) => {
-                                let _may_meet_the_end_of_the_old = client.try_say(b"word");
-                                served.fetch_add(1, Ordering::Relaxed);
-                            }
+                        match talk(kind, &place) {
+                            Ok(()) => drop(served.fetch_add(1, Ordering::Relaxed)),
                             Err(errno) => failed.push(errno),
                         }
                     }
@@ -272,6 +224,17 @@ mod replace {
         }
     }
 
+    /// Connects, and is answered. A datagram client that has found the old server may be too late for it: only its connect counts.
+    fn talk(kind: &str, place: &str) -> Result<(), Errno> {
+        let client = Raw::connect(kind, place)?;
+        let sent = client.try_say(b"word");
+        if kind != "dgram" {
+            sent?;
+            assert_eq!(client.try_hear()?, b"word", "a connection is served to its end");
+        }
+        Ok(())
+    }
+
     /// The one that was replaced ends later, and takes away nothing.
     #[test]
     fn a_successors_file_is_not_removed() {
@@ -279,7 +242,7 @@ mod replace {
             let (_dir, place) = place();
             let old = serve(kind, &place);
             let new = stoop(["serve", &place, "--kind", kind, "--replace"]).spawn();
-            takes_over(&new, &place);
+            new.wait_stderr("serving");
             old.terminate().ok();
             assert!(is_socket(&place));
             Raw::connect(kind, &place).unwrap().is_echoed(b"the successor");

@@ -200,6 +200,31 @@ pub fn recv_with(fd: &impl AsFd, room: usize, flags: c_int) -> Result<(Vec<u8>, 
     Ok((data, length))
 }
 
+/// The lengths of the messages that one `recvmmsg` finds, for up to as many as `rooms`, without waiting.
+pub fn recv_many(fd: &impl AsFd, rooms: usize) -> Result<Vec<usize>> {
+    let mut bytes = vec![[0u8; 64]; rooms];
+    let mut vectors: Vec<libc::iovec> = bytes
+        .iter_mut()
+        .map(|room| libc::iovec { iov_base: room.as_mut_ptr().cast(), iov_len: room.len() })
+        .collect();
+    let mut headers: Vec<libc::mmsghdr> = vectors
+        .iter_mut()
+        .map(|vector| {
+            // SAFETY: all-zero is a valid `mmsghdr`: null pointers with zero lengths.
+            let mut header: libc::mmsghdr = unsafe { std::mem::zeroed() };
+            header.msg_hdr.msg_iov = vector;
+            header.msg_hdr.msg_iovlen = 1;
+            header
+        })
+        .collect();
+    // SAFETY: the headers point to vectors and these to bytes that all outlive the call, each with its own length.
+    let count = unsafe {
+        libc::recvmmsg(raw(fd), headers.as_mut_ptr(), rooms as u32, libc::MSG_DONTWAIT, std::ptr::null_mut())
+    };
+    let count = checked(count as isize)?;
+    Ok(headers[..count].iter().map(|header| header.msg_len as usize).collect())
+}
+
 /// getsockname(2).
 pub fn local_name(fd: &impl AsFd) -> Name {
     // SAFETY: `Name::filled` gives room for any address and its length, both living through the call.

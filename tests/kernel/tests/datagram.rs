@@ -287,3 +287,17 @@ fn seqpacket_keeps_borders() {
     assert_eq!(send_to(&client, b"three", &elsewhere), Ok(5), "an address is ignored");
     assert_eq!(recv(&accepted.as_fd(), 100).unwrap(), b"three");
 }
+
+/// K-DGRAM-18
+#[test]
+fn many_at_once_repeat_the_end_of_a_seqpacket() {
+    let (ours, theirs) = pair(SEQPACKET);
+    send(&ours, b"one").unwrap();
+    send(&ours, b"three").unwrap();
+    close(ours);
+    assert_eq!(recv_many(&theirs, 5), Ok(vec![3, 5, 0, 0, 0]));
+
+    let (ours, theirs) = pair(DATAGRAM);
+    send(&ours, b"one").unwrap();
+    assert_eq!(recv_many(&theirs, 5), Ok(vec![3]));
+}

@@ -67,13 +67,13 @@ fn run(server: &str, connections: usize) -> io::Result<[f64; 2]> {
 
 /// Connections that have been asked and answered, and say nothing more.
 fn talk(path: &std::path::Path, count: usize) -> io::Result<Vec<UnixStream>> {
-    let clients: Vec<UnixStream> =
-        (0..count).map(|_| UnixStream::connect(path)).collect::<io::Result<_>>()?;
-    for mut client in &clients {
+    let one = |_| {
+        let mut client = UnixStream::connect(path)?;
         client.write_all(b"?")?;
         client.read_exact(&mut [0])?;
-    }
-    Ok(clients)
+        Ok(client)
+    };
+    (0..count).map(one).collect()
 }
 
 fn resident_bytes(pid: u32) -> io::Result<u64> {
@@ -116,7 +116,6 @@ fn serve_raw(path: &str) -> io::Result<()> {
     let listener = UnixListener::bind(path)?;
     println!("ready");
     let (mut held, mut byte) = (Vec::new(), [0]);
-    // They ask one after the other, in the order in which they came.
     for stream in listener.incoming() {
         let mut stream = stream?;
         stream.read_exact(&mut byte)?;

@@ -29,7 +29,8 @@ pub(crate) struct Bench {
     #[arg(long, value_name = "BYTES", value_delimiter = ',', value_parser = size)]
     pub(crate) sizes: Vec<usize>,
 
-    /// Only these transports
+    /// Only these transports: stream, stream+spin, stream+frames, abstract, socketpair, seqpacket, dgram, pipe, fifo, tcp, udp,
+    /// posix-mq, sysv-mq, file, shm+futex, shm+spin
     #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = Transport::parse)]
     pub(crate) transports: Vec<Transport>,
 
@@ -82,4 +83,21 @@ fn pin(text: &str) -> Result<(usize, usize), String> {
     let usable = |cpu: usize| cpu < rustix::thread::CpuSet::MAX_CPU;
     two.filter(|&(one, other)| usable(one) && usable(other))
         .ok_or_else(|| "not two processors, as in 0,1".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn help_names_every_transport_and_work() {
+        let mut cli = super::super::Cli::command();
+        let help = cli.find_subcommand_mut("bench").expect("a verb").render_long_help().to_string();
+        let words: Vec<&str> = help.split([' ', ',', '\n']).collect();
+        let names = Transport::ALL.map(Transport::name).into_iter().chain(Work::ALL.map(Work::name));
+        for name in names {
+            assert!(words.contains(&name), "{name}");
+        }
+    }
 }

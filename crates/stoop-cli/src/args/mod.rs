@@ -2,6 +2,7 @@
 //!
 //! Holds no behaviour. Flags that several verbs share are in `shared`; a verb's own are in the file of its name.
 
+mod bench;
 mod connect;
 mod recv;
 mod send;
@@ -11,6 +12,7 @@ mod shared;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
+pub(crate) use bench::Bench;
 pub(crate) use connect::Connect;
 pub(crate) use recv::Recv;
 pub(crate) use send::Send;
@@ -34,7 +36,8 @@ const EXAMPLES: &str = "
   stoop connect ./app.sock                  # talk to it
   stoop serve @app --exec 'date'            # an abstract name; a program for each client
   stoop recv dgram:./log.sock               # see who sends what
-  stoop send ./log.sock hello               # one message";
+  stoop send ./log.sock hello               # one message
+  stoop bench                               # which transport to use for what, on this machine";
 
 /// What to do.
 #[derive(Debug, Subcommand)]
@@ -44,6 +47,7 @@ pub(crate) enum Verb {
     Connect(Connect),
     Send(Send),
     Recv(Recv),
+    Bench(Bench),
     Completions(Completions),
     Man(Man),
 }

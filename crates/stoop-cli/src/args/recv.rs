@@ -10,6 +10,10 @@ use super::shared::{Serving, target};
 use crate::time;
 
 /// Receive messages and show them with who sent them.
+///
+/// Datagrams, unless the address or --kind says otherwise; of connections, any number at once. Of each message: the process,
+/// user and group that sent it as the kernel knows them, its size, its text, and what each descriptor with it refers to.
+/// SIGTERM and SIGINT end it, and its socket file goes with it.
 #[derive(Args, Debug)]
 #[command(after_help = footer("
   stoop recv dgram:./log.sock

@@ -56,13 +56,14 @@ fn does(answer: &str) -> &'static str {
     }
 }
 
-/// A process and its user: `process 12 (sh), uid 0 (root)`.
+/// A process, its user and its group: `process 12 (sh), uid 0 (root), gid 0 (root)`.
 fn who(who: &Who) -> String {
     let named =
         |name: &Option<String>| name.as_ref().map(|name| format!(" ({})", escaped(name))).unwrap_or_default();
     let pid = who.pid.map(|pid| format!("process {pid}{}", named(&who.command)));
     let uid = who.uid.map(|uid| format!("uid {uid}{}", named(&who.user)));
-    let known: Vec<String> = pid.into_iter().chain(uid).collect();
+    let gid = who.gid.map(|gid| format!("gid {gid}{}", named(&who.group)));
+    let known: Vec<String> = [pid, uid, gid].into_iter().flatten().collect();
     if known.is_empty() { "somebody the kernel does not know".into() } else { known.join(", ") }
 }
 

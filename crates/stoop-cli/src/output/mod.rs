@@ -108,6 +108,8 @@ pub(crate) struct Who {
     pub(crate) gid: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) user: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) group: Option<String>,
     /// The command name of the process that has the pid *now*.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) command: Option<String>,
@@ -115,7 +117,8 @@ pub(crate) struct Who {
 
 impl Who {
     pub(crate) fn new(pid: Option<u32>, uid: Option<u32>, gid: Option<u32>) -> Who {
-        Who { pid, uid, gid, user: uid.and_then(names::user), command: pid.and_then(command_of) }
+        let (user, group) = (uid.and_then(names::user), gid.and_then(names::group));
+        Who { pid, uid, gid, user, group, command: pid.and_then(command_of) }
     }
 }
 

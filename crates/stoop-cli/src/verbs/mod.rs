@@ -1,5 +1,6 @@
 //! What each verb does, one file or folder each. A verb returns how it ended; it never prints by itself.
 
+pub(crate) mod bench;
 mod completions;
 mod connect;
 mod demo;
@@ -19,6 +20,7 @@ pub(crate) fn run(verb: Verb) -> Outcome {
         Verb::Connect(flags) => connect::run(&flags),
         Verb::Send(flags) => send::run(&flags),
         Verb::Recv(flags) => recv::run(&flags),
+        Verb::Bench(flags) => bench::run(&flags),
         Verb::Completions(flags) => completions::run(&flags),
         Verb::Man(flags) => man::run(&flags),
     }

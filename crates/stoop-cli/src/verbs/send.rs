@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use stoop::{Allow, Connection, Outgoing, Socket, Stream, escaped};
+use stoop::{Allow, Connection, ErrorKind, Outgoing, Socket, Stream, escaped};
 
 use crate::args::Send;
 use crate::exit::Exit;
@@ -179,16 +179,28 @@ impl Letter<'_> {
         Output::new(true, false).emit(&Event::Message(message))
     }
 
-    /// A call that ran out of its time says so in words of its own.
+    /// A call that ran out of its time says so in words of its own, and so does one that descriptors were refused to.
     fn failed(&self, error: stoop::Error, late: &str) -> Failure {
-        match (error.is_would_block(), self.flags.timeout) {
-            (true, Some(timeout)) => {
-                let timeout = crate::time::show(timeout);
-                let what = format!("cannot send to '{}': {late} within {timeout}", self.flags.address);
-                Failure::new(Exit::Failed, what).into()
-            }
-            _ => Failure::from(error).on(&self.flags.address),
+        let address = &self.flags.address;
+        if let (true, Some(timeout)) = (error.is_would_block(), self.flags.timeout) {
+            let timeout = crate::time::show(timeout);
+            return Failure::new(
+                Exit::Failed,
+                format!("cannot send to '{address}': {late} within {timeout}"),
+            )
+            .into();
         }
+        if error.kind() == ErrorKind::NotPermitted && !self.descriptors.is_empty() {
+            let what = format!("cannot pass descriptors to '{address}': operation not permitted (EPERM)");
+            return Failure::new(Exit::NotPermitted, what)
+                .why("the receiver takes no descriptors, and the kernel holds them back for it")
+                .next(format!(
+                    "stoop recv {address} --descriptors {}    # a receiver that does",
+                    self.descriptors.len()
+                ))
+                .into();
+        }
+        Failure::from(error).on(address)
     }
 }
 

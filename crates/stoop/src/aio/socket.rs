@@ -43,12 +43,15 @@ const FEW: usize = 16;
 pub struct Async<S: AsFd> {
     pub(super) main: AsyncFd<Registered<S>>,
     /// Where `main` does not watch for room: what does, from the first wait for it on.
-    room: OnceLock<AsyncFd<Registered<OwnedFd>>>,
+    room: OnceLock<Box<Room>>,
     watches_room: bool,
     activity: Option<Activity>,
     /// One for a listener and all of its connections: the references count them.
     family: Option<Arc<()>>,
 }
+
+/// A second descriptor of a socket, watched for room alone. Boxed, since few connections ever need it.
+type Room = AsyncFd<Registered<OwnedFd>>;
 
 /// Counts what was received and sent, for somebody who looks after idle connections.
 pub(crate) type Activity = Arc<AtomicU64>;
@@ -292,19 +295,19 @@ impl<S: AsFd + Deref<Target = Socket>> Async<S> {
     }
 
     /// The registration that watches for room, where `main` does not.
-    fn room(&self) -> Result<&AsyncFd<Registered<OwnedFd>>> {
+    fn room(&self) -> Result<&Room> {
         if let Some(room) = self.room.get() {
             return Ok(room);
         }
         let waiting = |cause| Error::system(Operation::Send, cause).of_kind(self.kind());
         let second = self.as_fd().try_clone_to_owned().map_err(waiting)?;
         let room = register(second, Interest::WRITABLE).map_err(waiting)?;
-        Ok(self.room.get_or_init(|| room))
+        Ok(self.room.get_or_init(|| Box::new(room)))
     }
 
     /// Lets somebody see that this connection is alive.
-    pub(crate) fn set_activity(&mut self, activity: Activity) {
-        self.activity = Some(activity);
+    pub(crate) fn set_activity(&mut self, activity: Option<Activity>) {
+        self.activity = activity;
     }
 
     pub(super) fn note(&self) {

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::listener::Connected;
 use crate::socket::Socket;
-use crate::{Address, Bind, Datagram, Kind, Listener, Policy, SeqPacket, Stream, escaped, sys};
+use crate::{Address, Datagram, Kind, Listener, Policy, SeqPacket, Stream, escaped, sys};
 
 /// The number of the first descriptor passed, fixed by the protocol.
 const FIRST: RawFd = 3;
@@ -229,8 +229,8 @@ impl Passed {
         Ok(sys::local_address(self.as_fd()).map_err(|cause| self.ask_failed(cause))?.to_address())
     }
 
-    /// Uses it as a server of streams. Its policy is that of [`Bind`]: everyone on a path, our own user and root on an
-    /// abstract name, until [`Listener::set_policy`].
+    /// Uses it as a server of streams. Its policy is that of [`Bind`](crate::Bind): everyone on a path, our own user and root on an
+    /// abstract name, until [`Listener::set_policy`]. Whether descriptors may come stays as the service manager has set it.
     ///
     /// # Errors
     /// As [`Passed::kind`]; [`ErrorKind::WrongKind`]; [`ErrorKind::Protocol`] for a connection (the unit says `Accept=yes`);
@@ -247,7 +247,7 @@ impl Passed {
         self.listener()
     }
 
-    /// Uses it as a datagram socket, with the policy of [`Bind`].
+    /// Uses it as a datagram socket, with the policy of [`Bind`](crate::Bind).
     ///
     /// # Errors
     /// As [`Passed::kind`]; [`ErrorKind::WrongKind`].
@@ -305,12 +305,12 @@ impl Passed {
         }
     }
 
-    /// With the policy it would have had from [`Bind`].
+    /// With the policy it would have had from [`Bind`](crate::Bind).
     fn into_server(self) -> Result<(Socket, Policy)> {
         let (kind, address) = (self.kind()?, self.address()?);
-        let policy = Bind::new(&address).policy_for(&address);
+        let policy = Policy::default_at(&address);
         let socket = Socket::from_known(self.fd, kind);
-        super::apply_policy(&socket, &policy)?;
+        super::ask_senders(&socket, &policy)?;
         Ok((socket, policy))
     }
 
@@ -462,6 +462,25 @@ mod tests {
 
     fn us(names: &[&str]) -> Meant {
         Meant::Us { names: names.iter().map(|&name| name.to_owned()).collect() }
+    }
+
+    #[test]
+    fn descriptors_that_the_service_manager_refused_stay_refused() {
+        use std::io::IoSlice;
+        use std::os::fd::AsRawFd;
+
+        let directory = stoop_testkit::tempdir();
+        let path = directory.path().join("app.sock");
+        let made = crate::Bind::new(&path).listen().unwrap();
+        match made.set_pass_descriptors(false) {
+            Err(error) if error.is_unsupported() => stoop_testkit::skip!("lacks SO_PASSRIGHTS"),
+            result => result.unwrap(),
+        }
+        let _listener = inherited(made.as_fd().as_raw_fd()).unwrap().into_listener().unwrap();
+        let client = Stream::connect(&path).unwrap();
+        let outgoing = crate::Outgoing::new();
+        let refused = client.send_with(&[IoSlice::new(b"x")], &outgoing.descriptors(&[client.as_fd()]));
+        assert_eq!(refused.unwrap_err().kind(), ErrorKind::NotPermitted);
     }
 
     #[test]

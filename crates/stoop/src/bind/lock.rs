@@ -59,8 +59,7 @@ fn try_lock(place: &Place, name: &OsString) -> io::Result<Option<OwnedFd>> {
         },
         file => file?,
     };
-    // The umask may have cut what the next of our user needs to open it.
-    let _ = rustix::fs::fchmod(&file, Mode::RUSR | Mode::WUSR);
+    open_to_us(&file)?;
     match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Err(Errno::WOULDBLOCK | Errno::INTR) => return Ok(None),
         result => result?,
@@ -71,6 +70,17 @@ fn try_lock(place: &Place, name: &OsString) -> io::Result<Option<OwnedFd>> {
         Ok(_) | Err(Errno::NOENT) => Ok(None),
         Err(errno) => Err(errno.into()),
     }
+}
+
+/// Adds what the umask may have cut and the next of our user needs to open the lock. Only ever adds, and only to a file of our
+/// own: in a shared directory the name may be somebody's hard link to anything.
+fn open_to_us(file: &OwnedFd) -> rustix::io::Result<()> {
+    let stat = rustix::fs::fstat(file)?;
+    let (mode, wanted) = (Mode::from_raw_mode(stat.st_mode & 0o7777), Mode::RUSR | Mode::WUSR);
+    if stat.st_uid == rustix::process::geteuid().as_raw() && !mode.contains(wanted) {
+        rustix::fs::fchmod(file, mode | wanted)?;
+    }
+    Ok(())
 }
 
 fn exists(place: &Place, name: &OsString) -> bool {
@@ -107,6 +117,19 @@ mod tests {
             }
         });
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_hard_link_under_the_name_keeps_its_permissions() {
+        let directory = stoop_testkit::tempdir();
+        let (other, link) = (directory.path().join("other"), directory.path().join(".app.sock.lock"));
+        std::fs::write(&other, "precious").unwrap();
+        std::fs::set_permissions(&other, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+        std::fs::hard_link(&other, link).unwrap();
+        let place = Place::open(&directory.path().join("app.sock")).unwrap();
+        drop(Lock::acquire(&place, Duration::ZERO).unwrap());
+        let stat = rustix::fs::stat(&other).unwrap();
+        assert_eq!((stat.st_mode & 0o7777, stat.st_nlink), (0o644, 1));
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! | where it goes: directory, name, long paths | `place.rs` |
 //! | one at a time: the lock beside the socket | `lock.rs` |
 //! | what is there already: free, **stale**, live, not a socket | `stale.rs` |
-//! //! | exact mode, owner and group | `permissions.rs` |
+//! | exact mode, owner and group | `permissions.rs` |
 //! | into place without a gap, over a live server | `stage.rs` |
 //! | away again, if it is still ours | `release.rs` |
 //! | passed in by a service manager; telling it that we are ready | `activation.rs`, `notify.rs` |
@@ -53,7 +53,8 @@ const TRIES: usize = 16;
 ///
 /// On a path, a *live* server keeps its socket: binding fails and says who holds it. A *stale* file, whose server is gone, is
 /// replaced; the kernel is asked whether any socket is still bound to that very inode, in whatever network namespace, so a
-/// server that has bound and does not listen yet is not robbed (K-PROBE-3). Anything that is not a socket is never touched.
+/// server that has bound and does not listen yet is not robbed (K-PROBE-3). Anything that is not a socket is never touched, nor
+/// is a stale file of another user in a directory with the sticky bit, such as `/tmp`.
 /// Processes that race for one name take turns: exactly one serves.
 ///
 /// ```
@@ -68,6 +69,7 @@ const TRIES: usize = 16;
 /// # Ok::<(), stoop::Error>(())
 /// ```
 #[derive(Clone, Debug)]
+#[must_use = "nothing is bound until `listen`, `listen_seqpacket` or `datagram`"]
 pub struct Bind {
     address: std::result::Result<Address, AddressError>,
     permissions: Permissions,
@@ -93,7 +95,8 @@ impl Bind {
         }
     }
 
-    /// The file's permission bits, exactly, whatever the umask; never wider for an instant. A client needs *write* permission
+    /// The file's permission bits, exactly, whatever the umask; never wider for an instant. A default access control list of the
+    /// directory may admit others besides. A client needs *write* permission
     /// (K-CONNECT-11). At first, what the umask leaves of 0777.
     pub fn mode(mut self, mode: u32) -> Bind {
         self.permissions.mode = Some(mode & 0o7777);
@@ -150,7 +153,8 @@ impl Bind {
     /// [`ErrorKind::AddressInUse`] (with [`Error::holder`] where a live server has it), [`ErrorKind::NotFound`] for a missing
     /// directory, [`ErrorKind::PermissionDenied`], [`ErrorKind::NotPermitted`] for an owner or group we may not give,
     /// [`ErrorKind::TimedOut`] where another process holds the lock beside the socket for five seconds,
-    /// [`ErrorKind::InvalidAddress`]. Nothing is left behind.
+    /// [`ErrorKind::InvalidAddress`]. Nothing is left behind, but for a stale file
+    /// where descriptors run out half way; the next bind replaces it.
     pub fn listen(&self) -> Result<Listener<Stream>> {
         self.listener()
     }
@@ -200,11 +204,7 @@ impl Bind {
     }
 
     fn policy_for(&self, address: &Address) -> Policy {
-        match &self.policy {
-            Some(policy) => policy.clone(),
-            None if address.as_path().is_some() => Policy::everyone(),
-            None => Policy::same_user(),
-        }
+        self.policy.clone().unwrap_or_else(|| Policy::default_at(address))
     }
 
     fn bind_name(&self, make: &dyn Fn() -> Result<Socket>, address: &Address) -> Result<Socket> {
@@ -302,11 +302,18 @@ impl Bind {
     }
 }
 
+/// Makes the kernel say who sends, where the policy has to know. A socket from elsewhere is left as it is otherwise: whoever
+/// made it may have refused descriptors on it.
+pub(crate) fn ask_senders(socket: &Socket, policy: &Policy) -> Result<()> {
+    match socket.kind() == Kind::Datagram && !policy.admits_everyone() {
+        true => socket.set_pass_credentials(true),
+        false => Ok(()),
+    }
+}
+
 /// Sets on the socket what the policy needs the kernel to do.
 pub(crate) fn apply_policy(socket: &Socket, policy: &Policy) -> Result<()> {
-    if socket.kind() == Kind::Datagram && !policy.admits_everyone() {
-        socket.set_pass_credentials(true)?;
-    }
+    ask_senders(socket, policy)?;
     match socket.set_pass_descriptors(policy.descriptors_allowed()) {
         // An older kernel: descriptors that nobody asked for are closed on arrival instead.
         Err(error) if error.is_unsupported() => Ok(()),

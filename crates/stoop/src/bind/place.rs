@@ -1,7 +1,8 @@
 //! Where a socket file goes: its directory, held open, and its name there.
 //!
 //! Everything else works relative to that directory, so a rename of a parent, a change of working directory or a swapped
-//! symbolic link in the middle of the path cannot send a later step elsewhere.
+//! symbolic link in the middle of the path cannot send a later step elsewhere. All but `bind` itself: it is given the path,
+//! which the kernel shows to tools for ever, and [`Place::bound_file`] notices where that led elsewhere.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -9,7 +10,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::binding;
@@ -88,6 +89,9 @@ impl Place {
             file => file.map_err(binding)?,
         };
         let stat = rustix::fs::fstat(&file).map_err(|errno| binding(errno.into()))?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::Socket {
+            return Err(lost());
+        }
         // The table has inode numbers of 32 bits, and on some file systems another device than stat: the inode alone decides.
         match diag::file_of(socket.as_fd()) {
             Some(bound) if bound.ino as u32 != stat.st_ino as u32 => Err(lost()),

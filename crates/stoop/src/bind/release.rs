@@ -49,9 +49,9 @@ impl SocketFile {
     }
 
     /// The same file under another name, after it has been moved there.
-    pub(super) fn moved_to(mut self, place: &Place) -> Result<SocketFile> {
-        self.place = place.try_clone().map_err(binding)?;
-        Ok(self)
+    pub(super) fn moved_to(mut self, place: Place) -> SocketFile {
+        self.place = place;
+        self
     }
 
     /// Whether the name still leads to this file.

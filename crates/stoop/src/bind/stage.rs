@@ -4,7 +4,7 @@
 use std::ffi::{OsStr, OsString};
 use std::os::fd::OwnedFd;
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
 use super::binding;
@@ -62,6 +62,8 @@ impl Stage {
     /// under the name meanwhile, everything is swapped back.
     pub(super) fn publish_over(self, file: SocketFile, place: &Place, seen: FileId) -> Result<SocketFile> {
         let failed = |errno: Errno| binding(errno.into());
+        // Before the swap: nothing may fail once the name is ours.
+        let published = place.try_clone().map_err(binding)?;
         match self.rename(place, RenameFlags::EXCHANGE) {
             // Gone in the meantime: then it is an ordinary bind.
             Err(Errno::NOENT) => return self.publish_new(file, place),
@@ -75,13 +77,14 @@ impl Stage {
                 }
             }
         }
-        file.moved_to(place)
+        Ok(file.moved_to(published))
     }
 
     /// Moves the staged socket to a name that is free.
     pub(super) fn publish_new(self, file: SocketFile, place: &Place) -> Result<SocketFile> {
+        let published = place.try_clone().map_err(binding)?;
         self.rename(place, RenameFlags::NOREPLACE).map_err(|errno| binding(errno.into()))?;
-        file.moved_to(place)
+        Ok(file.moved_to(published))
     }
 
     fn rename(&self, place: &Place, flags: RenameFlags) -> rustix::io::Result<()> {
@@ -117,7 +120,9 @@ pub(super) fn clear(place: &Place) {
     let _ = clear_left_over(place, &place.sibling(SUFFIX));
 }
 
-/// Removes a stage and what is in it. Only ever a directory of our own user: anything else is left, and the next step says so.
+/// Removes a stage and what is in it. Only ever a directory of our own user, and of what is in it only what a stage leaves
+/// there: in a shared directory the name may lead to something of ours that was moved there. Anything else is left, and the
+/// next step says so.
 fn clear_left_over(place: &Place, name: &OsStr) -> rustix::io::Result<()> {
     let directory = open_own(place, name)?;
     let entries = rustix::fs::openat(
@@ -128,11 +133,25 @@ fn clear_left_over(place: &Place, name: &OsStr) -> rustix::io::Result<()> {
     )?;
     for entry in rustix::fs::Dir::read_from(entries)? {
         let entry = entry?;
-        if !matches!(entry.file_name().to_bytes(), b"." | b"..") {
-            rustix::fs::unlinkat(&directory, entry.file_name(), AtFlags::empty())?;
+        if matches!(entry.file_name().to_bytes(), b"." | b"..") {
+            continue;
+        }
+        match is_of_a_stage(&directory, entry.file_name())? {
+            true => rustix::fs::unlinkat(&directory, entry.file_name(), AtFlags::empty())?,
+            false => return Err(Errno::NOTEMPTY),
         }
     }
     rustix::fs::unlinkat(&place.directory, name, AtFlags::REMOVEDIR)
+}
+
+/// A socket, or its lock, which is empty.
+fn is_of_a_stage(directory: &OwnedFd, name: &std::ffi::CStr) -> rustix::io::Result<bool> {
+    let stat = rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)?;
+    Ok(match FileType::from_raw_mode(stat.st_mode) {
+        FileType::Socket => true,
+        FileType::RegularFile => stat.st_size == 0,
+        _ => false,
+    })
 }
 
 /// The stage's directory, refused unless it belongs to us.
@@ -142,5 +161,24 @@ fn open_own(place: &Place, name: &OsStr) -> rustix::io::Result<OwnedFd> {
     match rustix::fs::fstat(&directory)?.st_uid == rustix::process::geteuid().as_raw() {
         true => Ok(directory),
         false => Err(Errno::PERM),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn what_is_no_stage_is_left_alone() {
+        let directory = stoop_testkit::tempdir();
+        let (path, stage) = (directory.path().join("app.sock"), directory.path().join(".app.sock.stoop"));
+        std::fs::create_dir(&stage).unwrap();
+        std::fs::write(stage.join("data"), "precious").unwrap();
+        let listener = crate::Bind::new(&path).listen().unwrap();
+        assert!(crate::Bind::new(&path).replace(true).listen().is_err());
+        assert!(listener.file().unwrap().is_in_place());
+        assert!(stage.join("data").exists());
+
+        std::fs::write(stage.join("data"), "").unwrap();
+        crate::Bind::new(&path).replace(true).listen().unwrap();
+        assert!(!stage.exists());
     }
 }

@@ -126,7 +126,9 @@ fn put_back(place: &Place, aside: &OsStr) -> rustix::io::Result<()> {
 pub(super) fn remove(place: &Place, stale: FileId) -> Result<()> {
     let aside = place.sibling(ASIDE);
     let failed = |errno: Errno| binding(errno.into());
-    match rustix::fs::renameat(&place.directory, &place.name, &place.directory, &aside) {
+    // Never over anything that is there: what `clear` has left is not ours.
+    let free = RenameFlags::NOREPLACE;
+    match rustix::fs::renameat_with(&place.directory, &place.name, &place.directory, &aside, free) {
         Err(Errno::NOENT) => return Ok(()),
         result => result.map_err(failed)?,
     }

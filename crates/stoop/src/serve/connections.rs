@@ -32,28 +32,36 @@ impl Limits {
     }
 }
 
+/// Small, since a server may have very many.
 #[derive(Debug)]
 struct Entry {
-    uid: Option<u32>,
     abort: AbortHandle,
-    activity: Activity,
+    /// Where idle connections are cut.
+    activity: Option<Activity>,
     /// What `activity` said when it was last seen to move, and when that was.
     seen: u64,
-    moved: Instant,
-    began: Instant,
+    moved: Moment,
+    began: Moment,
+    /// As [`key`] gives it.
+    uid: u32,
     /// Why we cut it, if we did.
     cut: Option<Ended>,
 }
 
+/// Milliseconds since the server began; enough for seven weeks, and only differences count.
+type Moment = u32;
+
 impl Entry {
-    fn verdict(&mut self, limits: &Limits, now: Instant) -> Option<Ended> {
-        let seen = self.activity.load(Ordering::Relaxed);
-        if seen != self.seen {
-            (self.seen, self.moved) = (seen, now);
-        }
-        let over = |limit: Option<Duration>, since: Instant| limit.is_some_and(|limit| now - since >= limit);
+    fn verdict(&mut self, limits: &Limits, now: Moment) -> Option<Ended> {
+        let over = |limit: Option<Duration>, since: Moment| {
+            limit.is_some_and(|limit| Duration::from_millis(now.wrapping_sub(since).into()) >= limit)
+        };
         if over(limits.lifetime, self.began) {
             return Some(Ended::Overdue);
+        }
+        let seen = self.activity.as_ref()?.load(Ordering::Relaxed);
+        if seen != self.seen {
+            (self.seen, self.moved) = (seen, now);
         }
         over(limits.idle, self.moved).then_some(Ended::Idle)
     }
@@ -67,6 +75,7 @@ pub(super) struct Connections {
     per_uid: HashMap<u32, usize>,
     limits: Limits,
     counters: Counters,
+    began: Instant,
 }
 
 impl Connections {
@@ -77,6 +86,7 @@ impl Connections {
             per_uid: HashMap::new(),
             limits,
             counters,
+            began: Instant::now(),
         }
     }
 
@@ -97,19 +107,27 @@ impl Connections {
         self.limits.per_uid
     }
 
-    /// Serves one more. `activity` moves whenever a byte does.
+    fn now(&self) -> Moment {
+        self.began.elapsed().as_millis() as Moment
+    }
+
+    /// What the next connection is to move whenever a byte moves, if anybody looks at that.
+    pub(super) fn new_activity(&self) -> Option<Activity> {
+        self.limits.idle.map(|_| Arc::default())
+    }
+
+    /// Serves one more.
     pub(super) fn serve(
         &mut self,
         uid: Option<u32>,
-        activity: Activity,
+        activity: Option<Activity>,
         handling: impl Future<Output = ()> + Send + 'static,
     ) {
         let abort = self.tasks.spawn(handling);
-        let now = Instant::now();
-        *self.per_uid.entry(key(uid)).or_default() += 1;
-        let id = abort.id();
-        let seen = activity.load(Ordering::Relaxed);
-        self.entries.insert(id, Entry { uid, abort, activity, seen, moved: now, began: now, cut: None });
+        let (id, now, uid) = (abort.id(), self.now(), key(uid));
+        *self.per_uid.entry(uid).or_default() += 1;
+        let entry = Entry { abort, activity, seen: 0, moved: now, began: now, uid, cut: None };
+        self.entries.insert(id, entry);
         self.counters.began();
     }
 
@@ -134,18 +152,18 @@ impl Connections {
         trace::ended(how);
     }
 
-    fn leave(&mut self, uid: Option<u32>) {
-        if let Some(count) = self.per_uid.get_mut(&key(uid)) {
+    fn leave(&mut self, uid: u32) {
+        if let Some(count) = self.per_uid.get_mut(&uid) {
             *count -= 1;
             if *count == 0 {
-                self.per_uid.remove(&key(uid));
+                self.per_uid.remove(&uid);
             }
         }
     }
 
     /// Cuts those whose time is up.
     pub(super) fn sweep(&mut self) {
-        let now = Instant::now();
+        let now = self.now();
         for entry in self.entries.values_mut().filter(|entry| entry.cut.is_none()) {
             if let Some(why) = entry.verdict(&self.limits, now) {
                 entry.cut = Some(why);
@@ -171,11 +189,6 @@ fn key(uid: Option<u32>) -> u32 {
     uid.unwrap_or(u32::MAX)
 }
 
-/// A count that nothing moves yet.
-pub(super) fn new_activity() -> Activity {
-    Arc::default()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -194,9 +207,9 @@ mod tests {
         on_tokio(async {
             let (mut all, counters) = connections(Limits { total: 2, per_uid: 1, ..Limits::NONE });
             let (end, ended) = tokio::sync::oneshot::channel::<()>();
-            all.serve(Some(7), new_activity(), async move { drop(ended.await) });
+            all.serve(Some(7), None, async move { drop(ended.await) });
             assert!(all.is_full_for(Some(7)) && !all.is_full_for(Some(8)) && !all.is_full_for(None));
-            all.serve(None, new_activity(), std::future::pending());
+            all.serve(None, None, std::future::pending());
             assert!(all.is_full() && all.is_full_for(None));
             drop(end);
             all.ended().await;
@@ -210,7 +223,7 @@ mod tests {
     fn a_panic_is_counted_and_ends_nothing_else() {
         on_tokio(async {
             let (mut all, counters) = connections(Limits::NONE);
-            all.serve(None, new_activity(), async { panic!("a handler's panic, as the test wants it") });
+            all.serve(None, None, async { panic!("a handler's panic, as the test wants it") });
             all.ended().await;
             assert_eq!(counters.snapshot().panicked, 1);
         });
@@ -221,12 +234,13 @@ mod tests {
         on_tokio(async {
             let idle = Some(Duration::from_millis(40));
             let (mut all, counters) = connections(Limits { idle, ..Limits::NONE });
-            let moving = new_activity();
+            let moving = all.new_activity();
             all.serve(None, moving.clone(), std::future::pending());
-            all.serve(None, new_activity(), std::future::pending());
+            let still = all.new_activity();
+            all.serve(None, still, std::future::pending());
             for _ in 0..12 {
                 tokio::time::sleep(Duration::from_millis(5)).await;
-                moving.fetch_add(1, Ordering::Relaxed);
+                moving.as_ref().unwrap().fetch_add(1, Ordering::Relaxed);
                 all.sweep();
             }
             all.ended().await;
@@ -241,10 +255,8 @@ mod tests {
         on_tokio(async {
             let lifetime = Some(Duration::from_millis(10));
             let (mut all, counters) = connections(Limits { lifetime, ..Limits::NONE });
-            let moving = new_activity();
-            all.serve(None, moving.clone(), std::future::pending());
+            all.serve(None, None, std::future::pending());
             tokio::time::sleep(Duration::from_millis(15)).await;
-            moving.fetch_add(1, Ordering::Relaxed);
             all.sweep();
             all.ended().await;
             assert_eq!(counters.snapshot().overdue, 1);

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
-use super::connections::{Connections, Limits, new_activity};
+use super::connections::{Connections, Limits};
 use super::counters::Counters;
 use super::draining::{Draining, Signal};
 use super::{server::End, trace};
@@ -188,7 +188,7 @@ impl Datagrams {
         match result {
             Ok((bytes, beside)) => {
                 let message = Message { bytes, beside, socket: self.socket.clone() };
-                handled.serve(None, new_activity(), handler(message));
+                handled.serve(None, None, handler(message));
                 Ok(())
             }
             Err(error) if concerns_one_message(&error) => {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, timeout_at};
 
-use super::connections::{Connections, Limits, new_activity};
+use super::connections::{Connections, Limits};
 use super::counters::Counters;
 use super::draining::{Draining, Signal};
 use super::successor::Control;
@@ -221,10 +221,8 @@ impl<C: Connected> Server<C> {
             self.counters.cells().refused_by_uid.fetch_add(1, Relaxed);
             return trace::over_share(uid.unwrap_or(u32::MAX), connections.per_uid_limit());
         }
-        let activity = new_activity();
-        if self.limits.idle.is_some() {
-            client.set_activity(activity.clone());
-        }
+        let activity = connections.new_activity();
+        client.set_activity(activity.clone());
         trace::accepted(&peer, connections.len() + 1);
         connections.serve(uid, activity, handler(client, peer));
     }

@@ -83,7 +83,7 @@ pub(crate) fn receive_batch(
         header.msg_namelen = unsafe { *name_len };
         if asks_sender {
             header.msg_control = senders[index].0.as_mut_ptr().cast();
-            header.msg_controllen = SENDER_ROOM_BYTES;
+            header.msg_controllen = SENDER_ROOM_BYTES as _;
         }
         count += 1;
     }
@@ -97,8 +97,9 @@ pub(crate) fn receive_batch(
         let header = &headers[slot];
         names[slot].set_len(header.msg_hdr.msg_namelen);
         let control_len_bytes =
-            if asks_sender { header.msg_hdr.msg_controllen.min(SENDER_ROOM_BYTES) } else { 0 };
-        let incoming = own_all(&senders[slot].0[..control_len_bytes]);
+            if asks_sender { SENDER_ROOM_BYTES.min(header.msg_hdr.msg_controllen as _) } else { 0 };
+        // SAFETY: what `recvmmsg` has just written there, walked once.
+        let incoming = unsafe { own_all(&senders[slot].0[..control_len_bytes]) };
         BatchEntry {
             slot,
             len: header.msg_len as usize,

@@ -57,10 +57,10 @@ pub(crate) fn send_message(
         header.msg_namelen = to.len();
     }
     header.msg_iov = buffers.as_ptr().cast_mut().cast();
-    header.msg_iovlen = buffers.len().min(libc::UIO_MAXIOV as usize);
+    header.msg_iovlen = buffers.len().min(libc::UIO_MAXIOV as usize) as _;
     if !control.is_empty() {
         header.msg_control = control.as_ptr().cast_mut().cast();
-        header.msg_controllen = control.len();
+        header.msg_controllen = control.len() as _;
     }
     // SAFETY: every pointer in `header` is into something borrowed for the whole call, with its own length, and
     // `sendmsg` only reads. `IoSlice` has the layout of `iovec`.
@@ -82,22 +82,26 @@ pub(crate) fn receive_message(
     // SAFETY: `name_len` points into `from`, which is alive.
     header.msg_namelen = unsafe { *name_len };
     header.msg_iov = buffers.as_mut_ptr().cast();
-    header.msg_iovlen = buffers.len().min(libc::UIO_MAXIOV as usize);
+    header.msg_iovlen = buffers.len().min(libc::UIO_MAXIOV as usize) as _;
     header.msg_control = room.0.as_mut_ptr().cast();
-    header.msg_controllen = CONTROL_ROOM_BYTES;
+    header.msg_controllen = CONTROL_ROOM_BYTES as _;
     // SAFETY: every pointer in `header` is into something that is exclusively borrowed or owned here for the whole call,
     // with its own length. `IoSliceMut` has the layout of `iovec`.
     let len =
         check_len(unsafe { libc::recvmsg(fd.as_raw_fd(), &mut header, flags | libc::MSG_CMSG_CLOEXEC) })?;
-    let control_len_bytes = header.msg_controllen.min(CONTROL_ROOM_BYTES);
-    let incoming = own_all(&room.0[..control_len_bytes]);
+    let control_len_bytes = CONTROL_ROOM_BYTES.min(header.msg_controllen as _);
+    // SAFETY: what `recvmsg` has just written there, walked once.
+    let incoming = unsafe { own_all(&room.0[..control_len_bytes]) };
     let (flags, name_len) = (header.msg_flags, header.msg_namelen);
     from.set_len(name_len);
     Ok(Arrival { len, flags, from, incoming })
 }
 
 /// Walks the control messages and owns every descriptor among them.
-pub(super) fn own_all(control: &[u8]) -> Incoming {
+///
+/// # Safety
+/// `control` is what a receiving call has just written, and is walked once: its numbers are descriptors of nobody else.
+pub(super) unsafe fn own_all(control: &[u8]) -> Incoming {
     let mut incoming = Incoming::default();
     for item in control::decode(control) {
         match item {

@@ -107,7 +107,7 @@ pub(crate) fn receive_vectored(
     // SAFETY: all-zero is a valid `msghdr`: null pointers with zero lengths.
     let mut header: libc::msghdr = unsafe { zeroed() };
     header.msg_iov = buffers.as_mut_ptr().cast();
-    header.msg_iovlen = buffers.len().min(libc::UIO_MAXIOV as usize);
+    header.msg_iovlen = buffers.len().min(libc::UIO_MAXIOV as usize) as _;
     // SAFETY: `IoSliceMut` has the layout of `iovec`; the slices outlive the call, and the count is not beyond them.
     check_len(unsafe { libc::recvmsg(fd.as_raw_fd(), &mut header, flags) })
 }

@@ -12,6 +12,9 @@ use super::work::Work;
 /// Neighbours nearer than this cannot be told apart on a machine that does other things as well.
 const NOTICEABLE: f64 = 1.25;
 
+/// From this size on a message is data rather than a signal.
+const LARGE_BYTES: usize = 4096;
+
 /// One recommendation.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(super) struct Advice {
@@ -23,31 +26,50 @@ pub(super) struct Advice {
     pub(super) because: String,
 }
 
+/// Something wanted of a transport, and the figure that tells.
+struct Need {
+    what: &'static str,
+    work: Work,
+    /// Whether the largest messages tell, rather than the smallest.
+    is_large: bool,
+    want: Want,
+    /// Which transports are candidates.
+    among: fn(Transport) -> bool,
+}
+
+const NEEDS: [Need; 9] = [
+    Need::new("answers as soon as possible", Work::PingPong, Want::Latency),
+    Need::new("answers for the least processor time", Work::PingPong, Want::Processor),
+    Need::new("many small messages", Work::OneWay, Want::Rate),
+    Need {
+        among: keeps_boundaries,
+        ..Need::new("messages that keep their boundaries", Work::OneWay, Want::Rate)
+    },
+    Need { is_large: true, ..Need::new("much data", Work::OneWay, Want::Bytes) },
+    Need::new("many clients at once", Work::FanIn, Want::Rate),
+    Need::new("short connections", Work::Connect, Want::Rate),
+    Need::new("open files passed along", Work::Descriptors, Want::Rate),
+    Need::new("to know who sent each message", Work::Credentials, Want::Rate),
+];
+
+impl Need {
+    const fn new(what: &'static str, work: Work, want: Want) -> Need {
+        Need { what, work, is_large: false, want, among: loses_nothing }
+    }
+}
+
+fn loses_nothing(transport: Transport) -> bool {
+    !transport.is_lossy()
+}
+
+fn keeps_boundaries(transport: Transport) -> bool {
+    use Transport::{Datagram, Framed, PosixQueue, SeqPacket};
+    matches!(transport, SeqPacket | Datagram | Framed | PosixQueue)
+}
+
 /// What the figures say.
 pub(super) fn advise(rows: Rows<'_>) -> Vec<Advice> {
-    let small = |work| rows.sizes(work).first().copied();
-    let large = |work| rows.sizes(work).last().copied().filter(|&size| size >= 4096);
-    let any = |_: Transport| true;
-    let sure = |transport: Transport| !transport.is_lossy();
-    let keeps = |transport: Transport| {
-        matches!(transport, Transport::SeqPacket | Transport::Datagram | Transport::Framed | Transport::PosixQueue)
-    };
-    let needs: [(&str, Work, Option<usize>, Want, &dyn Fn(Transport) -> bool); 7] = [
-        ("answers as soon as possible", Work::PingPong, small(Work::PingPong), Want::Latency, &any),
-        ("answers for the least processor time", Work::PingPong, small(Work::PingPong), Want::Processor, &any),
-        ("many small messages", Work::OneWay, small(Work::OneWay), Want::Rate, &sure),
-        ("messages that keep their boundaries", Work::OneWay, small(Work::OneWay), Want::Rate, &keeps),
-        ("much data", Work::OneWay, large(Work::OneWay), Want::Bytes, &sure),
-        ("many clients at once", Work::FanIn, small(Work::FanIn), Want::Rate, &sure),
-        ("short connections", Work::Connect, small(Work::Connect), Want::Rate, &any),
-    ];
-    let mut advice: Vec<Advice> = needs
-        .into_iter()
-        .filter_map(|(need, work, size, want, among)| best(rows, need, (work, size?), want, among))
-        .collect();
-    advice.extend(beside(rows, Work::Descriptors, "open files passed along"));
-    advice.extend(beside(rows, Work::Credentials, "to know who sent each message"));
-    advice
+    NEEDS.iter().filter_map(|need| best(rows, need)).collect()
 }
 
 /// What is compared.
@@ -69,67 +91,120 @@ impl Want {
         }
     }
 
+    /// What the figure is of.
+    fn of(self) -> &'static str {
+        match self {
+            Want::Latency => " a round trip",
+            Want::Processor => " of processor time a round trip",
+            Want::Rate | Want::Bytes => "",
+        }
+    }
+
     fn show(self, cost: f64, size: usize) -> String {
         match self {
-            Want::Latency => format!("{} a round trip", units::micros(cost)),
-            Want::Processor => format!("{} of processor time a round trip", units::micros(cost)),
+            Want::Latency | Want::Processor => units::micros(cost),
             Want::Rate => units::rate(1.0 / cost),
             Want::Bytes => units::bytes_rate(size as f64 / cost),
         }
     }
 }
 
-fn best(
-    rows: Rows<'_>,
-    need: &str,
-    (work, size): (Work, usize),
-    want: Want,
-    among: &dyn Fn(Transport) -> bool,
-) -> Option<Advice> {
+fn best(rows: Rows<'_>, need: &Need) -> Option<Advice> {
+    let Need { work, want, .. } = *need;
+    let sizes = rows.sizes(work);
+    let size = match need.is_large {
+        // With small messages only, nothing is known about much data.
+        true => sizes.last().copied().filter(|&size| size >= LARGE_BYTES)?,
+        false => *sizes.first()?,
+    };
     let mut costs: Vec<(f64, Transport)> = rows
         .measured(work, size)
-        .filter(|(transport, _)| among(*transport))
+        .filter(|(transport, _)| (need.among)(*transport))
         .filter_map(|(transport, figures)| want.cost(figures).map(|cost| (cost, transport)))
         .collect();
     costs.sort_by(|one, other| one.0.total_cmp(&other.0));
     let &(least, _) = costs.first()?;
     let is_alike = |&&(cost, _): &&(f64, Transport)| cost < least * NOTICEABLE;
-    let choose: Vec<&str> = costs.iter().take_while(is_alike).map(|(_, transport)| transport.name()).collect();
-    let mut because = want.show(least, size);
-    if let Some(&(cost, next)) = costs.get(choose.len()) {
-        let (next, shown) = (next.name(), want.show(cost, size));
-        because = format!("{because}; next is {next}, {:.1} × as much ({shown})", cost / least);
-        if matches!(want, Want::Rate | Want::Bytes) {
-            because = format!("{}; next is {next} with {shown}", want.show(least, size));
-        }
+    let choose: Vec<&str> =
+        costs.iter().take_while(is_alike).map(|(_, transport)| transport.name()).collect();
+    let mut because = want.show(least, size) + want.of();
+    if let Some((cost, next)) = costs.get(choose.len()) {
+        because += &format!("; next is {} with {}", next.name(), want.show(*cost, size));
     }
-    let need = format!("{need} ({})", units::size(size));
-    Some(Advice { need, choose, because })
+    because += &added(rows, work, size).unwrap_or_default();
+    Some(Advice { need: format!("{} ({})", need.what, units::size(size)), choose, because })
 }
 
-/// What something beside a message adds to it, where that is cheapest.
-fn beside(rows: Rows<'_>, work: Work, need: &str) -> Option<Advice> {
-    let size = *rows.sizes(work).first()?;
-    let mut added: Vec<(f64, Transport)> = rows
-        .measured(work, size)
-        .filter_map(|(transport, figures)| Some((added_us(figures)?, transport)))
-        .collect();
-    added.sort_by(|one, other| one.0.total_cmp(&other.0));
-    let (&(least, best), &(most, worst)) = (added.first()?, added.last()?);
-    let because = match added.len() {
-        1 => format!("adds {} to a message", units::micros(least)),
-        _ => format!(
-            "adds {} to a message on {}, {} on {}",
-            units::micros(least),
-            best.name(),
-            units::micros(most),
-            worst.name()
-        ),
-    };
-    Some(Advice { need: need.into(), choose: vec![best.name()], because })
+/// What something beside a message adds to it, on the transports where that is least and most.
+fn added(rows: Rows<'_>, work: Work, size: usize) -> Option<String> {
+    let mut added: Vec<f64> =
+        rows.measured(work, size).filter_map(|(_, figures)| added_us(figures)).collect();
+    added.sort_by(f64::total_cmp);
+    let (&least, &most) = (added.first()?, added.last()?);
+    Some(match (least > 0.0, most > 0.0) {
+        (_, false) => "; adds nothing that shows to a message".into(),
+        (false, true) => format!("; adds up to {} to a message", units::micros(most)),
+        _ if added.len() == 1 => format!("; adds {} to a message", units::micros(most)),
+        _ => format!("; adds {} to {} to a message", units::micros(least), units::micros(most)),
+    })
 }
 
 /// How much longer a message takes than one without, in microseconds; what chance makes negative is nothing.
 pub(super) fn added_us(figures: &Figures) -> Option<f64> {
     figures.plain_per_second.map(|plain| ((1.0 / figures.per_second - 1.0 / plain) * 1e6).max(0.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::plan::Cell;
+    use super::super::report::{Outcome, Row};
+    use super::*;
+
+    fn row(transport: Transport, work: Work, size: usize, per_second: f64, plain: Option<f64>) -> Row {
+        let figures = Figures {
+            messages: 1,
+            per_second,
+            cpu_us: None,
+            lost: 0,
+            latency: None,
+            plain_per_second: plain,
+        };
+        Row { cell: Cell { transport, work, size }, outcome: Outcome::Measured(figures) }
+    }
+
+    #[test]
+    fn what_may_be_chance_is_no_difference() {
+        let one_way = |transport, rate| row(transport, Work::OneWay, 64, rate, None);
+        let rows = [
+            one_way(Transport::Stream, 90.0),
+            one_way(Transport::Pipe, 100.0),
+            one_way(Transport::Tcp, 50.0),
+        ];
+        let advice = advise(Rows(&rows));
+        assert_eq!(advice[0].choose, ["pipe", "stream"]);
+        assert_eq!(advice[0].because, "100 /s; next is tcp with 50.0 /s");
+        assert_eq!(
+            advice.len(),
+            1,
+            "nothing keeps boundaries here, and there is no large message: {advice:?}"
+        );
+    }
+
+    #[test]
+    fn what_loses_messages_is_never_best() {
+        let rows =
+            [Transport::Udp, Transport::Tcp].map(|transport| row(transport, Work::OneWay, 65536, 1.0, None));
+        for advice in advise(Rows(&rows)) {
+            assert_eq!(advice.choose, ["tcp"], "{advice:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_added_is_the_difference_in_time() {
+        let with = |transport, rate| row(transport, Work::Descriptors, 64, rate, Some(1e6));
+        let one = [with(Transport::Stream, 500_000.0)];
+        assert!(advise(Rows(&one))[0].because.ends_with("; adds 1.00 µs to a message"));
+        let two = [with(Transport::Stream, 500_000.0), with(Transport::SeqPacket, 2e6)];
+        assert!(advise(Rows(&two))[0].because.ends_with("; adds up to 1.00 µs to a message"));
+    }
 }

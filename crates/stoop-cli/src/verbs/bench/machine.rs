@@ -38,20 +38,28 @@ impl Machine {
         }
     }
 
+    /// What has to be known to read the figures, where processes were free to move.
+    pub(super) fn caution(&self) -> Option<&'static str> {
+        (self.pin.is_none() && self.processors > 1).then_some(
+            "The scheduler may have put both processes on one processor, where waking is cheap and waiting awake is no use; \
+             --pin 0,1 keeps them apart.",
+        )
+    }
+
     /// In one line for each kind of fact.
     pub(super) fn lines(&self) -> Vec<String> {
         let virtually = if self.is_virtual { ", a virtual machine" } else { "" };
         let several = if self.processors == 1 { "" } else { "s" };
         let pin = match self.pin {
-            Some((one, other)) => format!("processors {one} and {other}, one process each"),
-            None => "wherever the scheduler puts them".into(),
+            Some((one, other)) => format!("one process on processor {one}, the other on {other}"),
+            None => "processes wherever the scheduler puts them".into(),
         };
         let wmem = self.wmem_max_bytes.map_or("unknown".into(), |bytes| format!("{bytes} bytes"));
         let load = self.load.map_or("unknown".into(), |load| format!("{load:.2}"));
         vec![
             format!("{}, {} usable processor{several}{virtually}", self.processor, self.processors),
             format!("Linux {}, net.core.wmem_max {wmem}, load {load} at the start", self.kernel),
-            format!("stoop {}, processes {pin}", self.stoop),
+            format!("stoop {}, {pin}", self.stoop),
         ]
     }
 }

@@ -31,6 +31,14 @@ pub(super) struct Span {
     pub(super) stride: u32,
 }
 
+impl std::ops::Mul<u32> for Span {
+    type Output = Span;
+
+    fn mul(self, factor: u32) -> Span {
+        Span { warm_up: self.warm_up * factor, counted: self.counted * factor, ..self }
+    }
+}
+
 /// Counts messages, and what they cost this process, from the end of the warm-up on.
 pub(super) struct Meter {
     span: Span,
@@ -72,8 +80,7 @@ impl Meter {
 
     /// What was counted until now.
     pub(super) fn finish(&self) -> Result<Tally> {
-        let too_short = || Trouble::failed("too slow to measure in the time that it was given");
-        let (since, processor) = self.counting.filter(|_| self.messages > 0).ok_or_else(too_short)?;
+        let (since, processor) = self.counting.filter(|_| self.messages > 0).ok_or(Trouble::TooShort)?;
         let (seconds, cpu) = (since.elapsed(), processor_time().saturating_sub(processor));
         Ok(Tally { messages: self.messages, lost: 0, seconds: seconds.as_secs_f64(), cpu: cpu.as_secs_f64() })
     }
@@ -218,7 +225,8 @@ mod tests {
 
     #[test]
     fn runs_are_summed_up() {
-        let figures = Figures::of(&[sample(100, &[10; 50]), sample(300, &[20; 50]), sample(200, &[])]).unwrap();
+        let figures =
+            Figures::of(&[sample(100, &[10; 50]), sample(300, &[20; 50]), sample(200, &[])]).unwrap();
         assert_eq!((figures.messages, figures.lost), (600, 3));
         assert_eq!(figures.per_second, 200.0);
         assert_eq!(figures.lost_share(), 3.0 / 603.0);
@@ -242,7 +250,10 @@ mod tests {
         let mut meter = Meter::new(span);
         assert!(meter.finish().is_err());
         assert!(!meter.count(), "no time at all: over at the first look");
-        assert!(meter.is_counting() && meter.finish().is_err(), "the message before the clock does not count");
+        assert!(
+            meter.is_counting() && meter.finish().is_err(),
+            "the message before the clock does not count"
+        );
         meter.count();
         assert_eq!(meter.finish().unwrap().messages, 1);
     }

@@ -63,7 +63,8 @@ pub(crate) fn run(flags: &Bench) -> Outcome {
         true => print(render::json::lines(&report).as_bytes())?,
         false => print(render::table::text(&report).as_bytes())?,
     }
-    for (path, make) in [(&flags.svg, render::svg::document as fn(&Report) -> String), (&flags.html, render::html::page)]
+    for (path, make) in
+        [(&flags.svg, render::svg::document as fn(&Report) -> String), (&flags.html, render::html::page)]
     {
         if let Some(path) = path {
             write(path, &make(&report))?;

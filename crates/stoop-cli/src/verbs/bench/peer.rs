@@ -51,17 +51,23 @@ fn serve(control: &SeqPacket) -> Result<Tally> {
         .into_iter()
         .map(|ends| wire::open(order.transport, ends, order.size))
         .collect::<Result<Vec<_>>>()?;
+    for wire in &wires {
+        play::one_way::prepare(&order, &**wire)?;
+    }
     say(control, &Report::Ready, &[])?;
     match order.work {
         Work::FanIn => play::fan_in::answer(&order, &mut wires),
-        Work::PingPong => play::ping_pong::answer(&order, &mut *only(&mut wires)?),
-        _ => play::one_way::take(&order, &mut *only(&mut wires)?),
+        Work::PingPong => play::ping_pong::answer(&order, only(&mut wires)?),
+        _ => play::one_way::take(&order, only(&mut wires)?),
     }
 }
 
 /// The one wire of the works that have one.
-fn only(wires: &mut [Box<dyn wire::Wire>]) -> Result<&mut Box<dyn wire::Wire>> {
-    wires.first_mut().ok_or_else(Trouble::ended)
+fn only(wires: &mut [Box<dyn wire::Wire>]) -> Result<&mut dyn wire::Wire> {
+    match wires.first_mut() {
+        Some(wire) => Ok(&mut **wire),
+        None => Err(Trouble::ended()),
+    }
 }
 
 /// Keeps this process on one processor.

@@ -36,7 +36,7 @@ pub(super) struct Cell {
 pub(super) struct Plan {
     pub(super) cells: Vec<Cell>,
     pub(super) rounds: u32,
-    run: Duration,
+    total: Duration,
 }
 
 impl Plan {
@@ -60,9 +60,12 @@ impl Plan {
         }
         let total = flags.total.unwrap_or(if flags.quick { QUICK_TOTAL } else { TOTAL });
         let rounds = if flags.quick { 1 } else { ROUNDS };
-        let runs = cells.iter().map(|cell| runs(*cell)).sum::<u32>().max(1) * rounds;
-        let run = (total / runs).saturating_sub(AROUND_A_RUN).clamp(SHORTEST_RUN, LONGEST_RUN);
-        Plan { cells, rounds, run }
+        Plan { cells, rounds, total }
+    }
+
+    /// How many runs there are in all rounds.
+    pub(super) fn runs(&self) -> u32 {
+        self.cells.iter().map(|cell| runs(*cell)).sum::<u32>() * self.rounds
     }
 
     /// In which order this round goes: each begins elsewhere, and every second goes backwards, so that nobody always
@@ -76,12 +79,15 @@ impl Plan {
         order
     }
 
-    /// The time of one run of a measurement.
-    pub(super) fn span(&self, cell: Cell, is_paced: bool) -> Span {
-        let warm_up = self.run / 5;
+    /// The time of one run: what is left of the total, in equal parts. On a busy machine, where starting processes takes
+    /// long, runs become shorter, and the total stays what it is.
+    pub(super) fn span(&self, cell: Cell, is_paced: bool, gone: Duration, runs_left: u32) -> Span {
+        let share = self.total.saturating_sub(gone) / runs_left.max(1);
+        let run = share.saturating_sub(AROUND_A_RUN).clamp(SHORTEST_RUN, LONGEST_RUN);
+        let warm_up = run / 5;
         // A look at the clock costs tens of nanoseconds: nothing beside a round trip, much beside a small message.
         let stride = if cell.work.is_answered() || is_paced || cell.size > 4096 { 1 } else { 32 };
-        Span { warm_up, counted: self.run - warm_up, stride }
+        Span { warm_up, counted: run - warm_up, stride }
     }
 }
 
@@ -111,9 +117,12 @@ mod tests {
     fn everything_is_planned_within_the_promised_time() {
         for (flags, most) in [(&[][..], 30), (&["--quick"], 8)] {
             let plan = plan(flags);
-            let runs: u32 = plan.cells.iter().map(|cell| runs(*cell)).sum();
-            let total = (plan.run + AROUND_A_RUN) * runs * plan.rounds;
-            assert!(total < Duration::from_secs(most - 2), "{flags:?}: {total:?} for {runs} runs a round");
+            let runs = plan.runs();
+            let span = plan.span(plan.cells[0], false, Duration::ZERO, runs);
+            let total = (span.warm_up + span.counted + AROUND_A_RUN) * runs;
+            assert!(total < Duration::from_secs(most - 2), "{flags:?}: {total:?} for {runs} runs");
+            let late = plan.span(plan.cells[0], false, Duration::from_secs(60), runs);
+            assert_eq!(late.warm_up + late.counted, SHORTEST_RUN);
             for work in Work::ALL {
                 assert!(plan.cells.iter().any(|cell| cell.work == work), "{work:?}");
             }

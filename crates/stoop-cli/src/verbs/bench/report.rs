@@ -61,11 +61,7 @@ impl<'a> Rows<'a> {
     }
 
     /// What was measured of one work with one size.
-    pub(super) fn measured(
-        self,
-        work: Work,
-        size: usize,
-    ) -> impl Iterator<Item = (Transport, &'a Figures)> {
+    pub(super) fn measured(self, work: Work, size: usize) -> impl Iterator<Item = (Transport, &'a Figures)> {
         let rows = self.of(work).filter(move |row| row.cell.size == size);
         rows.filter_map(|row| row.figures().map(|figures| (row.cell.transport, figures)))
     }
@@ -76,15 +72,18 @@ impl<'a> Rows<'a> {
         for row in self.of(work) {
             let why = match &row.outcome {
                 Outcome::Measured(figures) if figures.lost > 0 => {
-                    format!("lost {:.0} % of the messages on the way", (figures.lost_share() * 100.0).max(1.0))
+                    format!(
+                        "lost {:.0} % of the messages on the way",
+                        (figures.lost_share() * 100.0).max(1.0)
+                    )
                 }
                 Outcome::Measured(_) => continue,
                 Outcome::NotMeasured(why) => format!("not measured: {why}"),
                 Outcome::Failed(why) => format!("failed: {why}"),
             };
-            let is_all = self.of(work).all(|other| {
-                other.cell.transport != row.cell.transport || other.figures().is_none()
-            });
+            let is_all = self
+                .of(work)
+                .all(|other| other.cell.transport != row.cell.transport || other.figures().is_none());
             let name = row.cell.transport.name();
             let size = super::render::units::size(row.cell.size);
             let who = if is_all { name.to_owned() } else { format!("{name} {size}") };

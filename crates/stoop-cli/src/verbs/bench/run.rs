@@ -1,14 +1,16 @@
 //! Runs measurements, one after the other.
 
+use std::cell::Cell;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::control::{Beside, Order, Peer};
 use super::measure::{Figures, Sample, Tally};
-use super::plan::{Cell, Plan};
+use super::plan::{self, Plan};
 use super::play;
 use super::progress::Progress;
 use super::report::{Outcome, Row};
@@ -23,7 +25,14 @@ struct Runner<'a> {
     flags: &'a Bench,
     plan: &'a Plan,
     place: Place,
+    began: Instant,
+    runs_left: Cell<u32>,
+    /// By how much runs are longer than planned, where one was too short to count anything.
+    stretch: Cell<u32>,
 }
+
+/// How often a run that was too short is tried again, each time twice as long.
+const TRIES: u32 = 4;
 
 /// Runs the whole plan; files are made in `directory` only.
 pub(super) fn run(flags: &Bench, plan: &Plan, directory: &Path) -> std::result::Result<Vec<Row>, Failure> {
@@ -32,7 +41,9 @@ pub(super) fn run(flags: &Bench, plan: &Plan, directory: &Path) -> std::result::
         signal_hook::flag::register(signal, Arc::clone(&stop))
             .map_err(|error| Failure::io("prepare for signals", &error))?;
     }
-    let runner = Runner { flags, plan, place: Place::new(directory) };
+    let place = Place::new(directory);
+    let (runs_left, stretch) = (Cell::new(plan.runs()), Cell::new(1));
+    let runner = Runner { flags, plan, place, began: Instant::now(), runs_left, stretch };
     let mut runs: Vec<Runs> = plan.cells.iter().map(|&cell| Runs::new(cell)).collect();
     let mut progress = Progress::new(plan.cells.len() * plan.rounds as usize);
     for round in 0..plan.rounds {
@@ -40,9 +51,11 @@ pub(super) fn run(flags: &Bench, plan: &Plan, directory: &Path) -> std::result::
             if stop.load(Ordering::Relaxed) {
                 return Err(Failure::Quit);
             }
-            let Cell { transport, work, size } = plan.cells[at];
+            let plan::Cell { transport, work, size } = plan.cells[at];
             progress.begin(&format!("{} {} {size} B", work.name(), transport.name()));
-            runs[at].add(|cell| runner.sample(cell));
+            runs[at].add(|cell| runner.patiently(cell));
+            let left = runner.runs_left.get();
+            runner.runs_left.set(left.saturating_sub(plan::runs(plan.cells[at])));
         }
     }
     Ok(runs.into_iter().map(Runs::row).collect())
@@ -50,20 +63,20 @@ pub(super) fn run(flags: &Bench, plan: &Plan, directory: &Path) -> std::result::
 
 /// A measurement on its way.
 struct Runs {
-    cell: Cell,
+    cell: plan::Cell,
     samples: Vec<Sample>,
     trouble: Option<Trouble>,
 }
 
 impl Runs {
-    fn new(cell: Cell) -> Runs {
+    fn new(cell: plan::Cell) -> Runs {
         let cannot = cell.transport.cannot(cell.work);
         let trouble = cannot.map(|why| Trouble::NotMeasured(why.into()));
         Runs { cell, samples: Vec::new(), trouble }
     }
 
     /// Runs it once more, unless that has turned out to be no use.
-    fn add(&mut self, sample: impl FnOnce(Cell) -> Result<Sample>) {
+    fn add(&mut self, sample: impl FnOnce(plan::Cell) -> Result<Sample>) {
         if self.trouble.is_none() {
             match sample(self.cell) {
                 Ok(sample) => self.samples.push(sample),
@@ -76,6 +89,9 @@ impl Runs {
         let outcome = match (self.trouble, Figures::of(&self.samples)) {
             (Some(Trouble::NotMeasured(why)), _) => Outcome::NotMeasured(why),
             (Some(Trouble::Failed(why)), _) => Outcome::Failed(why),
+            (Some(Trouble::TooShort), _) => {
+                Outcome::NotMeasured("too slow for the time that it was given; try --for".into())
+            }
             (None, Some(figures)) => Outcome::Measured(figures),
             (None, None) => Outcome::NotMeasured("no run".into()),
         };
@@ -84,8 +100,18 @@ impl Runs {
 }
 
 impl Runner<'_> {
+    /// One run, and again a longer one where it was too short.
+    fn patiently(&self, cell: plan::Cell) -> Result<Sample> {
+        let mut tries = (0..TRIES).map(|again| {
+            self.stretch.set(1 << again);
+            self.sample(cell)
+        });
+        let is_long_enough = |sample: &Result<Sample>| !matches!(sample, Err(Trouble::TooShort));
+        tries.find(is_long_enough).unwrap_or(Err(Trouble::TooShort))
+    }
+
     /// One run; where it is compared with another, that one before it.
-    fn sample(&self, cell: Cell) -> Result<Sample> {
+    fn sample(&self, cell: plan::Cell) -> Result<Sample> {
         match cell.work {
             Work::PingPong => self.ping_pong(cell),
             Work::FanIn => self.fan_in(cell),
@@ -96,17 +122,19 @@ impl Runner<'_> {
         }
     }
 
-    fn compared(&self, cell: Cell, beside: Beside) -> Result<Sample> {
+    fn compared(&self, cell: plan::Cell, beside: Beside) -> Result<Sample> {
         let plain = self.one_way(cell, Beside::Room)?.counted.per_second();
         Ok(Sample { plain: Some(plain), ..self.one_way(cell, beside)? })
     }
 
-    fn order(&self, cell: Cell, beside: Beside, ends: u16) -> Order {
+    fn order(&self, cell: plan::Cell, beside: Beside, ends: u16) -> Order {
+        let (gone, left) = (self.began.elapsed(), self.runs_left.get());
+        let span = self.plan.span(cell, self.flags.rate.is_some(), gone, left) * self.stretch.get();
         Order {
             transport: cell.transport,
             work: cell.work,
             size: cell.size,
-            span: self.plan.span(cell, self.flags.rate.is_some()),
+            span,
             pin: self.flags.pin.map(|(_, theirs)| theirs),
             beside,
             ends,
@@ -124,12 +152,14 @@ impl Runner<'_> {
             names.push(link.names);
         }
         let peer = Peer::start(order, theirs)?;
-        let wires =
-            ours.into_iter().map(|ends| wire::open(order.transport, ends, order.size)).collect::<Result<_>>()?;
+        let wires = ours
+            .into_iter()
+            .map(|ends| wire::open(order.transport, ends, order.size))
+            .collect::<Result<_>>()?;
         Ok((peer, wires))
     }
 
-    fn ping_pong(&self, cell: Cell) -> Result<Sample> {
+    fn ping_pong(&self, cell: plan::Cell) -> Result<Sample> {
         let order = self.order(cell, Beside::Nothing, 1);
         let (peer, mut wires) = self.linked(&order)?;
         let asked = play::ping_pong::ask(&order, &mut *wires[0], self.flags.rate);
@@ -140,7 +170,7 @@ impl Runner<'_> {
         Ok(Sample { counted: ours, cpu, latency: Some(latency), plain: None })
     }
 
-    fn one_way(&self, cell: Cell, beside: Beside) -> Result<Sample> {
+    fn one_way(&self, cell: plan::Cell, beside: Beside) -> Result<Sample> {
         let order = self.order(cell, beside, 1);
         let (peer, mut wires) = self.linked(&order)?;
         let pushed = play::one_way::push(&order, &mut *wires[0], &peer);
@@ -149,7 +179,7 @@ impl Runner<'_> {
         Ok(Sample { counted: theirs, cpu: Some(both(&ours, &theirs)), latency: None, plain: None })
     }
 
-    fn fan_in(&self, cell: Cell) -> Result<Sample> {
+    fn fan_in(&self, cell: plan::Cell) -> Result<Sample> {
         let order = self.order(cell, Beside::Nothing, self.flags.clients);
         let (peer, mut wires) = self.linked(&order)?;
         let asked = play::fan_in::ask(&order, &mut wires);
@@ -158,7 +188,7 @@ impl Runner<'_> {
         Ok(Sample { counted: ours, cpu: Some(both(&ours, &theirs)), latency: Some(latency), plain: None })
     }
 
-    fn connect(&self, cell: Cell) -> Result<Sample> {
+    fn connect(&self, cell: plan::Cell) -> Result<Sample> {
         let order = self.order(cell, Beside::Nothing, 1);
         let (dial, ends) = Dial::new(cell.transport, &self.place)?;
         let peer = Peer::start(&order, vec![ends])?;

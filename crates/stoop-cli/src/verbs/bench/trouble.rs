@@ -12,6 +12,8 @@ pub(super) enum Trouble {
     NotMeasured(String),
     /// It should have worked.
     Failed(String),
+    /// The time was over before anything was counted: more of it may help.
+    TooShort,
 }
 
 pub(super) type Result<T> = std::result::Result<T, Trouble>;
@@ -32,6 +34,7 @@ impl fmt::Display for Trouble {
         match self {
             Trouble::NotMeasured(why) => write!(f, "not measured: {why}"),
             Trouble::Failed(why) => write!(f, "failed: {why}"),
+            Trouble::TooShort => f.write_str("failed: too slow to measure in the time that it was given"),
         }
     }
 }

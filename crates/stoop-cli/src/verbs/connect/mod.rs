@@ -82,14 +82,30 @@ fn converse(
 /// The server has ended its side. Ours goes on where it still listens; else it is over, and input that is left could not be
 /// delivered.
 fn conclude(connection: &Connection, upstream: Upstream) -> Outcome {
-    let is_over = !upstream.is_finished()
-        && (std::io::stdin().is_terminal()
-            || connection.kind() == Kind::Datagram
-            || (has_hung_up(connection) && upstream.waits_for_input()));
-    if is_over {
-        return Ok(Exit::Done);
+    let nobody_waits_for_us = std::io::stdin().is_terminal() || connection.kind() == Kind::Datagram;
+    while !upstream.is_finished() {
+        let hung_up = has_hung_up(connection);
+        if nobody_waits_for_us || (hung_up && upstream.waits_for_input()) {
+            return Ok(Exit::Done);
+        }
+        wait_for_change(connection, &upstream, hung_up);
     }
     upstream.join().failure().map_or(Ok(Exit::Done), Err)
+}
+
+/// Waits until all input has been sent, or the peer hangs up. Where it has already, the input in hand cannot be delivered,
+/// which shows in a moment.
+fn wait_for_change(connection: &Connection, upstream: &Upstream, hung_up: bool) {
+    const A_MOMENT: Timespec = Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
+    let ended = PollFd::new(upstream, PollFlags::IN);
+    // A signal is a change, too: it is looked at again.
+    let _ = match hung_up {
+        true => poll(&mut [ended], Some(&A_MOMENT)),
+        false => {
+            let peer = PollFd::from_borrowed_fd(descriptor(connection), PollFlags::empty());
+            poll(&mut [ended, peer], None)
+        }
+    };
 }
 
 /// Whether the peer has closed altogether, and not only its own side.

@@ -10,13 +10,13 @@ use super::protocol::{Event, Successor, Verdict};
 use super::{CallOff, check_entries, check_peer, failed, handing_over, hear};
 use crate::bind::place::Place;
 use crate::bind::wait::end_of;
-use crate::bind::{SocketFile, apply_policy};
+use crate::bind::{SocketFile, ask_senders};
 use crate::control::DESCRIPTORS_MAX;
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::file_id::FileId;
 use crate::listener::Connected;
 use crate::socket::Socket;
-use crate::{Address, Allow, Bind, Datagram, Kind, Listener, Policy, SeqPacket, escaped, sys};
+use crate::{Address, Allow, Datagram, Kind, Listener, Policy, SeqPacket, escaped, sys};
 
 /// Takes the sockets that a predecessor at the other end of `connection` offers, waiting at most `timeout` for them.
 ///
@@ -173,8 +173,9 @@ struct Owned {
 pub struct Sockets(Vec<Owned>);
 
 impl Sockets {
-    /// The listener with this name. Its policy is that of [`Bind`]: everyone on a path, our own user and root on an abstract
-    /// name, until [`Listener::set_policy`].
+    /// The listener with this name. Its policy is that of [`Bind`](crate::Bind): everyone on a path, our own user and root on an abstract
+    /// name, until [`Listener::set_policy`]. The predecessor's own policy is not known here; whether descriptors may come
+    /// stays as it was.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`], [`ErrorKind::WrongKind`].
@@ -183,7 +184,7 @@ impl Sockets {
         Ok(Listener::new(socket, file, policy))
     }
 
-    /// The datagram socket with this name. Its policy is that of [`Bind`].
+    /// The datagram socket with this name. Its policy is that of [`Bind`](crate::Bind).
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`], [`ErrorKind::WrongKind`].
@@ -211,8 +212,8 @@ impl Sockets {
             Some(Ok(address)) => address,
             _ => socket.local_address()?,
         };
-        let policy = Bind::new(&address).policy_for(&address);
-        apply_policy(&socket, &policy)?;
+        let policy = Policy::default_at(&address);
+        ask_senders(&socket, &policy)?;
         Ok((socket, file, policy))
     }
 }

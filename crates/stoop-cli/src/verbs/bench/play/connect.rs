@@ -12,7 +12,8 @@ use crate::verbs::bench::wire::{Dial, Door};
 
 /// Connects again and again.
 pub(in crate::verbs::bench) fn ask(order: &Order, dial: &Dial) -> Result<(Tally, Histogram<u64>)> {
-    let (mut message, mut room, mut meter) = (Message::new(order.size), room(order.size), Meter::new(order.span));
+    let (mut message, mut room, mut meter) =
+        (Message::new(order.size), room(order.size), Meter::new(order.span));
     let mut latency = histogram()?;
     for number in 0.. {
         let since = Instant::now();
@@ -34,7 +35,8 @@ pub(in crate::verbs::bench) fn ask(order: &Order, dial: &Dial) -> Result<(Tally,
 
 /// Accepts and answers until the last.
 pub(in crate::verbs::bench) fn answer(order: &Order, door: &Door) -> Result<Tally> {
-    let (mut message, mut room, mut meter) = (Message::new(order.size), room(order.size), Meter::new(order.span));
+    let (mut message, mut room, mut meter) =
+        (Message::new(order.size), room(order.size), Meter::new(order.span));
     loop {
         let mut wire = door.accept()?;
         let number = message.check(wire.receive(&mut room)?)?;

@@ -16,7 +16,8 @@ type Wires = [Box<dyn Wire>];
 
 /// Asks on all of them.
 pub(in crate::verbs::bench) fn ask(order: &Order, wires: &mut Wires) -> Result<(Tally, Histogram<u64>)> {
-    let (mut message, mut room, mut meter) = (Message::new(order.size), room(order.size), Meter::new(order.span));
+    let (mut message, mut room, mut meter) =
+        (Message::new(order.size), room(order.size), Meter::new(order.span));
     let (mut latency, mut ready) = (histogram()?, Ready::new(wires)?);
     let mut asked: Vec<(u64, Instant)> = Vec::with_capacity(wires.len());
     for (number, wire) in (0..).zip(wires.iter_mut()) {
@@ -52,7 +53,8 @@ pub(in crate::verbs::bench) fn ask(order: &Order, wires: &mut Wires) -> Result<(
 
 /// Answers on all of them until the last of each.
 pub(in crate::verbs::bench) fn answer(order: &Order, wires: &mut Wires) -> Result<Tally> {
-    let (mut message, mut room, mut meter) = (Message::new(order.size), room(order.size), Meter::new(order.span));
+    let (mut message, mut room, mut meter) =
+        (Message::new(order.size), room(order.size), Meter::new(order.span));
     let mut ready = Ready::new(wires)?;
     let mut left = wires.len();
     while left > 0 {

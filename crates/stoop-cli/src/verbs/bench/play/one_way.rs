@@ -55,12 +55,17 @@ fn socket(wire: &dyn Wire) -> Result<&Socket> {
     wire.socket().ok_or_else(|| Trouble::NotMeasured("carries nothing but bytes".into()))
 }
 
+/// Asks for what comes beside messages, before the first is sent.
+pub(in crate::verbs::bench) fn prepare(order: &Order, wire: &dyn Wire) -> Result<()> {
+    match order.beside {
+        Beside::Credentials => Ok(socket(wire)?.set_pass_credentials(true)?),
+        _ => Ok(()),
+    }
+}
+
 /// Takes messages until the last, and counts those that are missing where some may be.
 pub(in crate::verbs::bench) fn take(order: &Order, wire: &mut dyn Wire) -> Result<Tally> {
     let (message, mut room, mut meter) = (Message::new(order.size), room(order.size), Meter::new(order.span));
-    if order.beside == Beside::Credentials {
-        socket(wire)?.set_pass_credentials(true)?;
-    }
     let (mut next, mut lost) = (0, 0);
     loop {
         let came = match order.beside {

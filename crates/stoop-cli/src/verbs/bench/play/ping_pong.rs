@@ -21,7 +21,8 @@ pub(in crate::verbs::bench) fn ask(
     wire: &mut dyn Wire,
     rate: Option<u32>,
 ) -> Result<(Tally, Histogram<u64>)> {
-    let (mut message, mut room, mut meter) = (Message::new(order.size), room(order.size), Meter::new(order.span));
+    let (mut message, mut room, mut meter) =
+        (Message::new(order.size), room(order.size), Meter::new(order.span));
     let mut latency = histogram()?;
     let step = rate.map(|rate| Duration::from_secs(1) / rate);
     let mut since = Instant::now();
@@ -60,7 +61,8 @@ fn wait_until(due: Instant) -> Instant {
 
 /// Answers until the last.
 pub(in crate::verbs::bench) fn answer(order: &Order, wire: &mut dyn Wire) -> Result<Tally> {
-    let (mut message, mut room, mut meter) = (Message::new(order.size), room(order.size), Meter::new(order.span));
+    let (mut message, mut room, mut meter) =
+        (Message::new(order.size), room(order.size), Meter::new(order.span));
     loop {
         let number = message.check(wire.receive(&mut room)?)?;
         if number == LAST {

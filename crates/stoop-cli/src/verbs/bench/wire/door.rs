@@ -42,9 +42,15 @@ impl Door {
 
 /// How to reach a door, in the process that connects.
 pub(in crate::verbs::bench) enum Dial {
-    /// The listener is kept, because its file goes with it.
-    Stream(Transport, Address, Listener<Stream>),
-    SeqPacket(Address, Listener<SeqPacket>),
+    Stream(
+        Transport,
+        Address,
+        #[expect(dead_code, reason = "kept because its file goes with it")] Listener<Stream>,
+    ),
+    SeqPacket(
+        Address,
+        #[expect(dead_code, reason = "kept because its file goes with it")] Listener<SeqPacket>,
+    ),
     Tcp(SocketAddr),
 }
 

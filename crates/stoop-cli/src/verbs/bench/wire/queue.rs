@@ -1,10 +1,13 @@
 //! POSIX message queues.
 
 use nix::errno::Errno;
-use nix::mqueue::{MQ_OFlag, MqAttr, MqdT, mq_open, mq_receive, mq_send, mq_unlink};
+use nix::mqueue::{MQ_OFlag, MqAttr, MqdT, mq_open, mq_send, mq_timedreceive, mq_unlink};
 use nix::sys::stat::Mode;
+use nix::sys::time::TimeSpec;
+use rustix::time::{ClockId, clock_gettime};
 
 use super::{Ends, Link, Place, Wire};
+use crate::verbs::bench::control::PATIENCE;
 use crate::verbs::bench::trouble::{Result, Trouble};
 
 /// How much one queue may hold: its messages count against a limit of the user (`ulimit -q`).
@@ -31,8 +34,9 @@ pub(super) fn queues(place: &Place, size: usize) -> Result<Link> {
     for name in &names.0 {
         make(name, size)?;
     }
-    let ends = |receive: &String, send: &String| {
-        Ends { descriptors: Vec::new(), names: Some((receive.clone(), send.clone())) }
+    let ends = |receive: &String, send: &String| Ends {
+        descriptors: Vec::new(),
+        names: Some((receive.clone(), send.clone())),
     };
     Ok(Link { ours: ends(&back, &there), theirs: ends(&there, &back), names: Some(names) })
 }
@@ -71,7 +75,9 @@ impl Wire for Queues {
     }
 
     fn receive<'a>(&'a mut self, room: &'a mut [u8]) -> Result<&'a [u8]> {
-        let len = mq_receive(&self.receive, room, &mut 0)?;
+        let now = clock_gettime(ClockId::Realtime);
+        let limit = TimeSpec::new(now.tv_sec + PATIENCE.as_secs() as i64, now.tv_nsec);
+        let len = mq_timedreceive(&self.receive, room, &mut 0, &limit)?;
         Ok(&room[..len])
     }
 }

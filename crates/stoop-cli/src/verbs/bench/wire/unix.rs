@@ -21,8 +21,8 @@ const LARGE_BYTES: usize = 64 << 10;
 /// An address of the kind that the transport is about.
 pub(super) fn address(transport: Transport, place: &Place) -> Result<Address> {
     let address = match transport {
-        Transport::Abstract => Address::parse(format!("@{}", place.name())),
-        _ => Ok(Address::Path(place.path())),
+        Transport::Abstract => Address::abstract_name(place.name()),
+        _ => Address::path(place.path()),
     };
     address.map_err(|error| Trouble::failed(error.to_string()))
 }

@@ -1,0 +1,11 @@
+//! The report as text for people, JSON lines, plots and a page. Each gets the same value; none measures or decides anything.
+
+mod chart;
+pub(super) mod html;
+pub(super) mod json;
+pub(super) mod svg;
+pub(super) mod table;
+pub(super) mod units;
+
+#[cfg(test)]
+mod sample;
