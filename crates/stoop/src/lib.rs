@@ -6,6 +6,7 @@
 //! - Talk: [`Connect`] reaches it, with deadlines, and gives a [`Stream`], a [`SeqPacket`] or a [`Datagram`] socket.
 //! - Know: [`Peer`] says who is at the other end, [`Policy`] who may be, [`Error::explain`] why something failed.
 //! - Pass: [`Outgoing`] and [`Received`] carry descriptors and credentials beside the bytes, leaking none.
+//! - Async: with feature `tokio`, `aio` is the same for tasks, and `serve` the accept loop every daemon needs.
 //! - Last: [`activation`] takes sockets from a service manager, [`notify`] reports to it, [`handover`] passes a listener to
 //!   the next version of a server.
 //!

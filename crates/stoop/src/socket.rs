@@ -212,7 +212,7 @@ impl Socket {
         sys::take_error(self.as_fd()).map_err(configure)
     }
 
-    /// Whether each message is to come with its sender's [`Credentials`](crate::Credentials). Messages sent before this was on come without
+    /// Whether each message is to come with its sender's [`Credentials`]. Messages sent before this was on come without
     /// (K-CRED-8); a listener's accepted sockets inherit it. An unbound socket gets an abstract name at its first send
     /// (K-DGRAM-2).
     ///

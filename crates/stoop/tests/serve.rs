@@ -167,7 +167,7 @@ fn no_user_takes_all_the_places() {
             tokio::task::spawn_blocking(move || child.run()).await.unwrap();
         }
         drop(one);
-        stoop_testkit_wait(|| running.counters.snapshot().active == 1).await;
+        until(|| running.counters.snapshot().active == 1).await;
         assert!(is_served(&mut running.client().await).await, "the place is free again");
         drop(two);
         assert_eq!(running.end().await.refused_by_uid, 1);
@@ -178,7 +178,7 @@ fn no_user_takes_all_the_places() {
 }
 
 /// Waits for something without holding up the runtime.
-async fn stoop_testkit_wait(mut condition: impl FnMut() -> bool) {
+async fn until(mut condition: impl FnMut() -> bool) {
     while !condition() {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
@@ -246,7 +246,7 @@ fn a_client_that_does_not_read_is_idle() {
         let settings = |server: Server| server.idle_timeout(Duration::from_millis(100));
         let running = Running::with(|bind| bind, settings, flood).await;
         let _client = running.client().await;
-        stoop_testkit_wait(|| running.counters.snapshot().idle == 1).await;
+        until(|| running.counters.snapshot().idle == 1).await;
         running.end().await;
     });
 }
@@ -288,7 +288,7 @@ fn the_end_loses_nobody() {
         let mut queued = running.client().await;
         running.stop.notify_one();
         let path = running.path.clone();
-        stoop_testkit_wait(|| !path.exists()).await;
+        until(|| !path.exists()).await;
         assert!(aio::Stream::connect(&path).await.unwrap_err().is_not_found());
         assert!(is_served(&mut under_way).await, "a conversation under way goes on");
         drop(under_way);

@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::footer;
 use crate::time;
-use crate::verbs::bench::{MESSAGE_BYTES, Transport, Work};
+use crate::verbs::bench::{MESSAGE_BYTES, Pin, Transport, Work};
 
 /// Measure what local transports cost on this machine, and say which to use for what.
 ///
@@ -18,7 +18,7 @@ use crate::verbs::bench::{MESSAGE_BYTES, Transport, Work};
 #[command(after_help = footer("
   stoop bench                               # everything, in less than 30 seconds
   stoop bench --quick --html report.html
-  stoop bench --transports stream,tcp --works ping-pong --pin 0,1
+  stoop bench --transports stream,tcp --works ping-pong --pin 0,0
   stoop bench --rate 20000                  # latency under a fixed load"))]
 pub(crate) struct Bench {
     /// Measure less: two message sizes, one round, less than 8 seconds
@@ -47,9 +47,10 @@ pub(crate) struct Bench {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     pub(crate) rate: Option<u32>,
 
-    /// Keep the two processes on these processors, as in 0,1
-    #[arg(long, value_name = "CPU,CPU", value_parser = pin)]
-    pub(crate) pin: Option<(usize, usize)>,
+    /// Keep the two processes on these processors, as in 0,1, or let them go where the scheduler puts them: any [default: two
+    /// different cores, where there are such]
+    #[arg(long, value_name = "CPU,CPU", value_parser = Pin::parse)]
+    pub(crate) pin: Option<Pin>,
 
     /// About how long to measure in total, as in 500ms, 2s, 1m [default: 24s, with --quick 5s]
     #[arg(long = "for", value_name = "TIME", value_parser = time::parse)]
@@ -76,13 +77,6 @@ fn size(text: &str) -> Result<usize, String> {
     let (least, most) = (MESSAGE_BYTES.start(), MESSAGE_BYTES.end());
     let bytes = text.parse().ok().filter(|bytes| MESSAGE_BYTES.contains(bytes));
     bytes.ok_or_else(|| format!("not a number of bytes from {least} to {most}"))
-}
-
-fn pin(text: &str) -> Result<(usize, usize), String> {
-    let two = text.split_once(',').and_then(|(one, other)| Some((one.parse().ok()?, other.parse().ok()?)));
-    let usable = |cpu: usize| cpu < rustix::thread::CpuSet::MAX_CPU;
-    two.filter(|&(one, other)| usable(one) && usable(other))
-        .ok_or_else(|| "not two processors, as in 0,1".into())
 }
 
 #[cfg(test)]

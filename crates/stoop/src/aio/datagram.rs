@@ -133,7 +133,7 @@ impl Async<crate::Datagram> {
         self.receiving(|socket| socket.recv_from(buffer)).await
     }
 
-    /// Receives one message with what came beside it. See [`crate::Datagram::recv_with`].
+    /// Receives one message with what came beside it. See [`Socket::recv_with`](crate::Socket::recv_with).
     ///
     /// # Errors
     /// As there.

@@ -14,7 +14,8 @@ use crate::{Policy, sys};
 /// Pauses where no descriptor or no memory was free, as on a blocking listener.
 const PAUSE_WHEN_EXHAUSTED: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(250));
 
-/// Several tasks may accept on one listener.
+/// Several tasks may accept on one listener. Dropping it takes its file away, which holds up the worker thread where another
+/// process has the lock beside it (a second at most); [`aio::Listener::release`](Async::release) does that elsewhere.
 ///
 /// ```
 /// use stoop::{Bind, Policy};

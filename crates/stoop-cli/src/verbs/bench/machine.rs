@@ -41,8 +41,8 @@ impl Machine {
     /// What has to be known to read the figures, where processes were free to move.
     pub(super) fn caution(&self) -> Option<&'static str> {
         (self.pin.is_none() && self.processors > 1).then_some(
-            "The scheduler may have put both processes on one processor, where waking is cheap and waiting awake is no use; \
-             --pin 0,1 keeps them apart.",
+            "The scheduler was free to put both processes on one processor in one run and apart in the next, which can be a \
+             factor of ten: differences between transports may be differences between runs.",
         )
     }
 

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | transports and works, and which goes with which | `transport.rs`, `work.rs` |
 //! | what is measured in which order, and for how long | `plan.rs` |
+//! | on which processors | `placement.rs` |
 //! | two processes and what they tell each other | `control.rs`, `peer.rs` |
 //! | how each transport is set up, sent on and received from | `wire/` |
 //! | what both processes do | `play/` |
@@ -21,6 +22,7 @@ mod machine;
 mod measure;
 mod message;
 mod peer;
+mod placement;
 mod plan;
 mod play;
 mod progress;
@@ -46,6 +48,7 @@ use plan::Plan;
 use report::{Report, Rows};
 
 pub(crate) use message::MESSAGE_BYTES;
+pub(crate) use placement::Pin;
 pub(crate) use transport::Transport;
 pub(crate) use work::Work;
 
@@ -78,11 +81,12 @@ fn measured(flags: &Bench, plan: &Plan) -> Result<Report, Failure> {
     let directory = tempfile::Builder::new().prefix("stoop-bench-").tempdir();
     let directory = directory.map_err(|error| Failure::io("make a temporary directory", &error))?;
     // Before this process stays on one processor, or that would be all that it sees.
-    let machine = Machine::here(flags.pin);
-    if let Some((ours, _)) = flags.pin {
+    let pin = placement::place(flags.pin);
+    let machine = Machine::here(pin);
+    if let Some((ours, _)) = pin {
         peer::stay_on(ours).map_err(|trouble| Failure::new(Exit::Failed, trouble.to_string()))?;
     }
-    let rows = run::run(flags, plan, directory.path())?;
+    let rows = run::run(flags, plan, pin, directory.path())?;
     let advice = advice::advise(Rows(&rows));
     Ok(Report { machine, rows, rate: flags.rate, clients: flags.clients, advice })
 }

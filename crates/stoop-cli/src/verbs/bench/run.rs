@@ -18,12 +18,14 @@ use super::trouble::{Result, Trouble};
 use super::wire::{self, Dial, Place, QueueNames, Wire};
 use super::work::Work;
 use crate::args::Bench;
+use crate::exit::Exit;
 use crate::failure::Failure;
 
 /// Everything that a run needs and that stays the same.
 struct Runner<'a> {
     flags: &'a Bench,
     plan: &'a Plan,
+    pin: Option<(usize, usize)>,
     place: Place,
     began: Instant,
     runs_left: Cell<u32>,
@@ -35,21 +37,22 @@ struct Runner<'a> {
 const TRIES: u32 = 4;
 
 /// Runs the whole plan; files are made in `directory` only.
-pub(super) fn run(flags: &Bench, plan: &Plan, directory: &Path) -> std::result::Result<Vec<Row>, Failure> {
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
-        signal_hook::flag::register(signal, Arc::clone(&stop))
-            .map_err(|error| Failure::io("prepare for signals", &error))?;
-    }
+pub(super) fn run(
+    flags: &Bench,
+    plan: &Plan,
+    pin: Option<(usize, usize)>,
+    directory: &Path,
+) -> std::result::Result<Vec<Row>, Failure> {
+    let stop = stop_flag().map_err(|error| Failure::io("prepare for signals", &error))?;
     let place = Place::new(directory);
     let (runs_left, stretch) = (Cell::new(plan.runs()), Cell::new(1));
-    let runner = Runner { flags, plan, place, began: Instant::now(), runs_left, stretch };
+    let runner = Runner { flags, plan, pin, place, began: Instant::now(), runs_left, stretch };
     let mut runs: Vec<Runs> = plan.cells.iter().map(|&cell| Runs::new(cell)).collect();
     let mut progress = Progress::new(plan.cells.len() * plan.rounds as usize);
     for round in 0..plan.rounds {
         for at in plan.order(round) {
             if stop.load(Ordering::Relaxed) {
-                return Err(Failure::Quit);
+                return Err(Failure::new(Exit::Failed, "the measurement was interrupted").into());
             }
             let plan::Cell { transport, work, size } = plan.cells[at];
             progress.begin(&format!("{} {} {size} B", work.name(), transport.name()));
@@ -59,6 +62,16 @@ pub(super) fn run(flags: &Bench, plan: &Plan, directory: &Path) -> std::result::
         }
     }
     Ok(runs.into_iter().map(Runs::row).collect())
+}
+
+/// A flag that SIGINT and SIGTERM set. A second one ends the process at once.
+fn stop_flag() -> std::io::Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&stop))?;
+        signal_hook::flag::register(signal, Arc::clone(&stop))?;
+    }
+    Ok(stop)
 }
 
 /// A measurement on its way.
@@ -135,7 +148,7 @@ impl Runner<'_> {
             work: cell.work,
             size: cell.size,
             span,
-            pin: self.flags.pin.map(|(_, theirs)| theirs),
+            pin: self.pin.map(|(_, theirs)| theirs),
             beside,
             ends,
         }

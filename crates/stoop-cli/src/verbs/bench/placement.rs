@@ -1,0 +1,84 @@
+//! On which processors the two processes run. Left to the scheduler, one run has both on one processor and the next has them
+//! apart, a factor of ten between them, and no comparison means anything; so they are kept apart unless told otherwise.
+
+use std::fs;
+
+use rustix::thread::{CpuSet, sched_getaffinity};
+
+/// What was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pin {
+    /// Wherever the scheduler puts them.
+    Any,
+    /// This process here, the other there.
+    On(usize, usize),
+}
+
+impl Pin {
+    /// Reads `any`, or two processors as in `0,1`.
+    pub(crate) fn parse(text: &str) -> Result<Pin, String> {
+        let usable = |text: &str| text.parse().ok().filter(|&cpu: &usize| cpu < CpuSet::MAX_CPU);
+        let two =
+            || text.split_once(',').and_then(|(one, other)| Some(Pin::On(usable(one)?, usable(other)?)));
+        let pin = if text == "any" { Some(Pin::Any) } else { two() };
+        pin.ok_or_else(|| "neither two processors, as in 0,1, nor any".into())
+    }
+}
+
+/// The processors of this process and of the other: as asked, or two cores; `None` is wherever they are put.
+pub(super) fn place(asked: Option<Pin>) -> Option<(usize, usize)> {
+    match asked {
+        Some(Pin::Any) => None,
+        Some(Pin::On(ours, theirs)) => Some((ours, theirs)),
+        None => two_cores(),
+    }
+}
+
+/// Two usable processors, on different cores where there are such.
+fn two_cores() -> Option<(usize, usize)> {
+    let usable = sched_getaffinity(None).ok()?;
+    let usable: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|&cpu| usable.is_set(cpu)).collect();
+    let (&first, rest) = usable.split_first()?;
+    let path = format!("/sys/devices/system/cpu/cpu{first}/topology/thread_siblings_list");
+    let siblings = listed(&fs::read_to_string(path).unwrap_or_default());
+    let apart = rest.iter().find(|cpu| !siblings.contains(cpu)).or(rest.first())?;
+    Some((first, *apart))
+}
+
+/// The processors of a list as the kernel prints it: `0,4` or `0-1`.
+fn listed(text: &str) -> Vec<usize> {
+    let number = |text: &str| text.trim().parse().ok().filter(|&cpu: &usize| cpu < CpuSet::MAX_CPU);
+    let ranges = text.split(',').filter_map(|part| {
+        let (low, high) = part.split_once('-').unwrap_or((part, part));
+        Some(number(low)?..=number(high)?)
+    });
+    ranges.flatten().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn processors_are_read() {
+        assert_eq!(Pin::parse("0,1"), Ok(Pin::On(0, 1)));
+        assert_eq!(Pin::parse("any"), Ok(Pin::Any));
+        for wrong in ["", "0", "0,", "0,1,2", "-1,0", "0,99999", "all"] {
+            assert!(Pin::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn lists_of_the_kernel_are_read() {
+        assert_eq!(listed("0,4\n"), [0, 4]);
+        assert_eq!(listed("2-4,7\n"), [2, 3, 4, 7]);
+        assert!(listed("").is_empty());
+    }
+
+    #[test]
+    fn two_cores_are_two() {
+        let several = std::thread::available_parallelism().unwrap().get() > 1;
+        assert_eq!(two_cores().is_some_and(|(one, other)| one != other), several);
+        assert_eq!((place(Some(Pin::Any)), place(Some(Pin::On(3, 3)))), (None, Some((3, 3))));
+    }
+}
