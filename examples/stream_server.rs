@@ -28,8 +28,8 @@ fn main() -> ExitCode {
 }
 
 fn serve(address: &str) -> stoop::Result<()> {
-    // Replaces a file that a crashed server left behind, and never one whose server lives. Ctrl-C is such a crash: nobody
-    // removes the file then, and the next start does.
+    // Replaces a file that a crashed server left behind, and never one whose server lives. A signal ends this program on the
+    // spot, and the file stays for the next start to replace; `daemon.rs` is the one that ends with grace.
     let listener = Bind::new(address).mode(0o600).listen()?;
     println!("listening");
     loop {

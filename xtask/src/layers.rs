@@ -12,7 +12,8 @@ use serde_json::Value;
 const EDGES: &[(&str, &[&str])] = &[
     // what users get
     ("stoop", &[]),
-    ("stoop-cli", &["stoop"]),
+    ("stoop-memory", &[]),
+    ("stoop-cli", &["stoop", "stoop-memory"]),
     // what proves it
     ("stoop-testkit", &[]),
     ("stoop-kernel-facts", &["stoop-testkit"]),
@@ -44,8 +45,11 @@ const HEAVY: &[(&str, &[&str])] = &[
 const OPTIONAL: &[(&str, &[&str])] = &[("tokio", &["stoop"]), ("tracing", &["stoop"])];
 
 /// Sources of each shipped crate, and the directories in them where `unsafe` may stand.
-const UNSAFE: &[(&str, &[&str])] =
-    &[("crates/stoop/src", &["crates/stoop/src/sys/"]), ("crates/stoop-cli/src", &[])];
+const UNSAFE: &[(&str, &[&str])] = &[
+    ("crates/stoop/src", &["crates/stoop/src/sys/"]),
+    ("crates/stoop-memory/src", &["crates/stoop-memory/src/sys/"]),
+    ("crates/stoop-cli/src", &[]),
+];
 
 /// Parts that are driven by property tests and fuzzers: no I/O, no clock, no system calls of their own.
 const PURE: &[(&str, &[&str])] = &[(

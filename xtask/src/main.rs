@@ -70,7 +70,9 @@ fn bench(args: &[String]) -> Outcome {
     const PEERS: &str = "bench/peers/Cargo.toml";
     let (name, rest) = args.split_first().map_or(("floor", args), |(name, rest)| (name.as_str(), rest));
     let mut command = match name {
-        "peers" => cargo(&["run", "-q", "--release", "--locked", "--manifest-path", PEERS, "--"]),
+        "peers" => {
+            cargo(&["run", "-q", "--release", "--target-dir", "target/peers", "--manifest-path", PEERS, "--"])
+        }
         name => cargo(&["run", "-q", "--release", "-p", "stoop-bench", "--bin", name, "--"]),
     };
     succeed(command.args(rest))

@@ -4,10 +4,12 @@
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
+use std::time::Duration;
 
 use stoop::{Place, Target, escaped};
 
 use crate::exit::Exit;
+use crate::time;
 
 /// How a verb ends: an exit code, or a failure to report.
 pub(crate) type Outcome = Result<Exit, Failure>;
@@ -75,6 +77,19 @@ impl Failure {
         }
     }
 
+    /// A connect that failed, as told by a client's verb: a wait that was in vain is mentioned instead of recommended, and
+    /// `again` makes the commands that connect this verb's own.
+    pub(crate) fn in_vain(self, waited: Option<Duration>, again: impl Fn(&str) -> String) -> Failure {
+        let Failure::Socket(error) = self else { return self };
+        let mut report = Report::of(&error);
+        if let Some(waited) = waited.filter(|_| error.is_not_found() || error.is_refused()) {
+            report = report.seen(format!("no server came within the {} of --wait", time::show(waited)));
+            report.next.retain(|command| !command.contains(" --wait "));
+        }
+        report.next = report.next.iter().map(|command| again(command)).collect();
+        report.into()
+    }
+
     /// Whether the other side of a connection has gone.
     pub(crate) fn is_peer_gone(&self) -> bool {
         matches!(self, Failure::Socket(error) if error.is_peer_gone())
@@ -118,12 +133,13 @@ impl From<Report> for Failure {
 impl Report {
     /// A library error with its explanation.
     fn of(error: &stoop::Error) -> Report {
-        let explanation = error.explain();
+        let (explanation, what) = (error.explain(), error.to_string());
         Report {
-            why: Some(explanation.why).filter(|why| !why.is_empty()),
+            // Nothing is explained by saying it again.
+            why: Some(explanation.why).filter(|why| !why.is_empty() && !what.contains(why.as_str())),
             seen: explanation.seen,
             next: explanation.next,
-            ..Failure::new(Exit::of(error.kind()), error.to_string())
+            ..Failure::new(Exit::of(error.kind()), what)
         }
     }
 

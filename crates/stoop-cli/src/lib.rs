@@ -17,6 +17,7 @@ mod exit;
 mod failure;
 mod names;
 mod output;
+mod passed;
 mod pump;
 mod signals;
 mod target;
@@ -25,14 +26,11 @@ mod verbs;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 use args::Cli;
 
 /// Reads the command line, does what it says, and reports how it went.
 pub fn main() -> ExitCode {
-    // Clap itself ends the process for `--help` (0) and for a wrong command line (2).
-    let cli = Cli::parse();
+    let cli = Cli::read();
     let exit = verbs::run(cli.verb).unwrap_or_else(|failure| failure.report());
     exit.into()
 }

@@ -1,16 +1,17 @@
-//! From what was typed to an open socket: binding and connecting, with the flags that apply, and descriptors we were started
-//! with (`fd:N`).
+//! From what was typed to an open socket: binding and connecting, with the flags that apply. Descriptors that we were started
+//! with are in `passed.rs`.
 
 use std::time::Duration;
 
-use stoop::activation::{self, Passed};
 use stoop::{
     Address, Bind, Connect, Connection, Datagram, Kind, Listener, Place, Policy, SeqPacket, Socket,
     SocketFile, Stream, Target,
 };
 
 use crate::args::{Reach, Serving};
+use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::passed::Passed;
 
 /// Permission bits of directories made by `--mkdir`.
 const DIRECTORY_MODE: u32 = 0o755;
@@ -38,7 +39,7 @@ impl Server {
         self.socket().kind()
     }
 
-    fn set_policy(&mut self, policy: Policy) -> stoop::Result<()> {
+    pub(crate) fn set_policy(&mut self, policy: Policy) -> stoop::Result<()> {
         match self {
             Server::Stream(listener) => listener.set_policy(policy),
             Server::SeqPacket(listener) => listener.set_policy(policy),
@@ -54,18 +55,6 @@ impl Server {
             Server::Datagram(socket) => socket.file(),
         }
     }
-
-    /// Takes a socket that somebody else has bound, as a server of this kind or of its own.
-    pub(crate) fn passed(passed: Passed, kind: Option<Kind>, flags: &Serving) -> Result<Server, Failure> {
-        let address = passed.address()?;
-        let mut server = match kind.map_or_else(|| passed.kind(), Ok)? {
-            Kind::Stream => Server::Stream(passed.into_listener()?),
-            Kind::SeqPacket => Server::SeqPacket(passed.into_seqpacket_listener()?),
-            Kind::Datagram => Server::Datagram(passed.into_datagram()?),
-        };
-        server.set_policy(policy(&address, flags))?;
-        Ok(server)
-    }
 }
 
 /// The kind that was asked for: in front of the address, by `--kind`, or not at all.
@@ -78,8 +67,7 @@ pub(crate) fn kind_of(target: &Target, flag: Option<Kind>) -> Result<Option<Kind
     }
 }
 
-/// Makes a server's address, or takes the descriptor it names. Of the kind asked for; else a descriptor has its own, and an
-/// address `default_kind`. `adjust` may add to what the flags ask of a bind.
+/// Makes a server's address. Of the kind asked for, else of `default_kind`. `adjust` may add to what the flags ask of a bind.
 pub(crate) fn serve(
     target: &Target,
     default_kind: Kind,
@@ -88,10 +76,12 @@ pub(crate) fn serve(
 ) -> Result<Server, Failure> {
     let kind = kind_of(target, flags.kind.kind)?;
     let address = match &target.place {
-        Place::Descriptor(number) => return Server::passed(activation::inherited(*number)?, kind, flags),
         Place::Address(address) => address,
         _ => return Err(Failure::usage(format!("'{target}' cannot be served"))),
     };
+    if address.as_path().is_none() {
+        refuse(&about_the_file(flags), target, "an abstract name has no file, and no permissions")?;
+    }
     let kind = kind.unwrap_or(default_kind);
     let bind = adjust(bind(address, flags), kind);
     Ok(match kind {
@@ -99,6 +89,29 @@ pub(crate) fn serve(
         Kind::SeqPacket => Server::SeqPacket(bind.listen_seqpacket()?),
         Kind::Datagram => Server::Datagram(bind.datagram()?),
     })
+}
+
+/// A flag, and whether it was given.
+pub(crate) type Given = (&'static str, bool);
+
+/// The flags that say what a socket's file is to be like.
+pub(crate) fn about_the_file(flags: &Serving) -> [Given; 4] {
+    [
+        ("--mode", flags.mode.is_some()),
+        ("--owner", flags.owner.is_some()),
+        ("--group", flags.group.is_some()),
+        ("--mkdir", flags.mkdir),
+    ]
+}
+
+/// Refuses flags that would change nothing, the first of those given by name.
+pub(crate) fn refuse(flags: &[Given], subject: impl std::fmt::Display, why: &str) -> Result<(), Failure> {
+    let Some((flag, _)) = flags.iter().find(|(_, given)| *given) else { return Ok(()) };
+    let what = format!("{flag} means nothing for '{subject}'");
+    let report = Failure::new(Exit::Usage, what).why(why);
+    Err(report
+        .next("stoop serve --help    # --allow-uid and --allow-gid say who is admitted, anywhere")
+        .into())
 }
 
 fn bind(address: &Address, flags: &Serving) -> Bind {
@@ -130,17 +143,19 @@ pub(crate) fn policy(address: &Address, flags: &Serving) -> Policy {
     flags.allow_gid.iter().fold(named, |policy, &gid| policy.allow_gid(gid))
 }
 
-/// Reaches a server: of the kind asked for, else of whichever kind it has.
+/// Reaches a server: of the kind asked for, else of whichever kind it has. Where a descriptor was passed, that is the way.
 pub(crate) fn connect(
     target: &Target,
+    passed: Option<Passed>,
     flags: &Reach,
     timeout: Option<Duration>,
 ) -> Result<Connection, Failure> {
+    if let Some(passed) = passed {
+        return passed.into_connection();
+    }
     let kind = kind_of(target, flags.kind.kind)?;
-    let address = match &target.place {
-        Place::Descriptor(number) => return adopt(*number, kind),
-        Place::Address(address) => address,
-        _ => return Err(Failure::usage(format!("'{target}' cannot be connected to"))),
+    let Place::Address(address) = &target.place else {
+        return Err(Failure::usage(format!("'{target}' cannot be connected to")));
     };
     let mut connect = Connect::new(address).wait_for_server(flags.wait.unwrap_or_default());
     if let Some(timeout) = timeout {
@@ -164,18 +179,6 @@ pub(crate) fn connect(
         ))),
         (connection, None) => Ok(connection),
     }
-}
-
-/// Takes a connection that we were started with. Not as a server's socket, for which a datagram socket would be taken else.
-fn adopt(number: i32, kind: Option<Kind>) -> Result<Connection, Failure> {
-    let passed = activation::inherited(number)?;
-    let kind = kind.map_or_else(|| passed.kind(), Ok)?;
-    let fd = passed.into_descriptor();
-    Ok(match kind {
-        Kind::Stream => Connection::Stream(Stream::from_descriptor(fd)?),
-        Kind::SeqPacket => Connection::SeqPacket(SeqPacket::from_descriptor(fd)?),
-        Kind::Datagram => Connection::Datagram(Datagram::from_descriptor(fd)?),
-    })
 }
 
 #[cfg(test)]

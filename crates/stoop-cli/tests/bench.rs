@@ -43,8 +43,8 @@ fn results(flags: &[&str]) -> BTreeMap<(String, String), Vec<Value>> {
 #[test]
 fn every_transport_does_every_work() {
     let results = results(&["--quick", "--sizes", "64", "--for", "3s", "--clients", "3"]);
-    // Queues are a kernel option, and what needs unsafe code is not built in.
-    let excused = ["posix-mq", "sysv-mq", "shm+futex", "shm+spin"];
+    // Queues are a kernel option.
+    let excused = ["posix-mq", "sysv"];
     for ((work, transport), found) in &results {
         let is_excused = excused.contains(&&**transport) || (work == "one-way" && transport == "file");
         for line in found {
@@ -78,9 +78,15 @@ fn large_messages_arrive_whole_or_are_refused() {
     let results = results(&flags);
     let stream = &results[&("one-way".into(), "stream".into())];
     assert!(stream.iter().all(|line| line["status"] == "measured"), "{stream:?}");
+    for memory in ["memory-futex", "memory-spin"] {
+        let rings = &results[&("one-way".into(), memory.into())];
+        assert!(rings.iter().all(|line| line["status"] == "measured"), "{rings:?}");
+    }
     let udp = &results[&("ping-pong".into(), "udp".into())];
     let statuses: Vec<_> = udp.iter().map(|line| line["status"].as_str().unwrap()).collect();
     assert_eq!(statuses, ["measured", "not_measured", "not_measured"]);
+    let queue = &results[&("ping-pong".into(), "sysv".into())];
+    assert_eq!(queue[2]["status"], "not_measured", "{queue:?}");
 }
 
 #[test]

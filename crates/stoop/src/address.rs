@@ -380,7 +380,9 @@ impl fmt::Display for AddressError {
                 write!(f, "'%' at byte {at} without two hexadecimal digits; a literal '%' is written %25")
             }
             AddressError::BadDescriptor => f.write_str("'fd:' needs a descriptor number, as in fd:3"),
-            AddressError::NotAPlainAddress => f.write_str("only an address fits here, without kind or fd:"),
+            AddressError::NotAPlainAddress => f.write_str(
+                "only an address fits here, without a kind or fd: in front; the kind is in the call",
+            ),
         }
     }
 }

@@ -369,7 +369,7 @@ impl fmt::Display for Error {
 }
 
 /// The system's words for an error, as a fragment: lower case, without the number that the standard library adds.
-fn words(cause: &io::Error) -> String {
+pub(crate) fn words(cause: &io::Error) -> String {
     let text = cause.to_string();
     let text = text.split(" (os error").next().unwrap_or(&text);
     let mut characters = text.chars();
@@ -377,8 +377,9 @@ fn words(cause: &io::Error) -> String {
 }
 
 impl fmt::Debug for Error {
+    /// The text, since this is what a `main` that returns it shows; every part with `{:#?}`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.0, f)
+        if f.alternate() { fmt::Debug::fmt(&self.0, f) } else { fmt::Display::fmt(self, f) }
     }
 }
 

@@ -3,6 +3,7 @@
 //! Everything here is what the kernel noted when the connection was made, or when the server began to listen; none of it
 //! comes from the peer's own words.
 
+use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -28,6 +29,17 @@ impl<T> Fact<T> {
         match self {
             Fact::Known(value) => Some(value),
             _ => None,
+        }
+    }
+}
+
+impl<T: fmt::Display> fmt::Display for Fact<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fact::Known(value) => value.fmt(f),
+            Fact::Unknown => f.write_str("unknown"),
+            Fact::Unsupported => f.write_str("unsupported"),
+            Fact::Gone => f.write_str("gone"),
         }
     }
 }

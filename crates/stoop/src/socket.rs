@@ -18,8 +18,13 @@ pub struct Socket {
     fd: OwnedFd,
     kind: Kind,
     spin: Spin,
-    /// Whose messages come in, and whether descriptors do. Here and not in the types around it, so that no way of receiving
-    /// goes past it.
+    /// Here and not in the types around it, so that no way of receiving goes past it. Most sockets have none, and are smaller
+    /// for it.
+    guard: Option<Box<Guard>>,
+}
+
+/// Whose messages come in, and whether descriptors do.
+struct Guard {
     policy: Policy,
     refused: AtomicU64,
 }
@@ -36,7 +41,7 @@ impl Socket {
 
     /// Takes a descriptor that the caller knows to be a local socket of this kind.
     pub(crate) fn from_known(fd: OwnedFd, kind: Kind) -> Socket {
-        Socket { fd, kind, spin: Spin::off(), policy: Policy::everyone(), refused: AtomicU64::new(0) }
+        Socket { fd, kind, spin: Spin::off(), guard: None }
     }
 
     /// Takes a descriptor from elsewhere, after asking the kernel what it is.
@@ -101,7 +106,7 @@ impl Socket {
     pub(crate) fn duplicate(&self) -> Result<Socket> {
         let mut copy = Socket::from_known(self.fd.try_clone().map_err(configure)?, self.kind);
         copy.spin.set_budget(self.spin.budget());
-        copy.policy = self.policy.clone();
+        copy.guard = self.guard.as_ref().map(|guard| Guard::new(guard.policy.clone()));
         Ok(copy)
     }
 
@@ -291,7 +296,7 @@ impl Socket {
         if !self.admits(pending.sender()) {
             return Ok(None);
         }
-        if self.policy.descriptors_allowed() {
+        if self.guard.as_ref().is_none_or(|guard| guard.policy.descriptors_allowed()) {
             return pending.take(allow).map(Some);
         }
         // A kernel that could not refuse them has let them in.
@@ -302,26 +307,39 @@ impl Socket {
 
     /// Puts a policy in force for what is received from here on. The kernel has been told already.
     pub(crate) fn guard(&mut self, policy: Policy) {
-        self.policy = policy;
+        let nothing_to_guard = policy.admits_everyone() && policy.descriptors_allowed();
+        self.guard = (!nothing_to_guard).then(|| Guard::new(policy));
     }
 
     /// Whether the policy has to know who sends: only datagrams are judged one by one, a connection when it is accepted.
     pub(crate) fn asks_senders(&self) -> bool {
-        self.kind == Kind::Datagram && !self.policy.admits_everyone()
+        self.sender_guard().is_some()
     }
 
     /// Asks the policy about the sender of a message, and counts a refusal.
     pub(crate) fn admits(&self, sender: Option<Credentials>) -> bool {
-        let admitted = !self.asks_senders() || self.policy.admits_sender(sender);
+        let Some(guard) = self.sender_guard() else { return true };
+        let admitted = guard.policy.admits_sender(sender);
         if !admitted {
-            self.refused.fetch_add(1, Relaxed);
+            guard.refused.fetch_add(1, Relaxed);
         }
         admitted
     }
 
+    fn sender_guard(&self) -> Option<&Guard> {
+        let guard = self.guard.as_deref().filter(|guard| !guard.policy.admits_everyone());
+        guard.filter(|_| self.kind == Kind::Datagram)
+    }
+
     /// How many messages the policy has refused.
     pub(crate) fn refused_messages(&self) -> u64 {
-        self.refused.load(Relaxed)
+        self.guard.as_ref().map_or(0, |guard| guard.refused.load(Relaxed))
+    }
+}
+
+impl Guard {
+    fn new(policy: Policy) -> Box<Guard> {
+        Box::new(Guard { policy, refused: AtomicU64::new(0) })
     }
 }
 

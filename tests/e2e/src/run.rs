@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -26,6 +27,7 @@ pub struct Run {
     command: Command,
     input: Option<Vec<u8>>,
     open: bool,
+    given: Option<OwnedFd>,
 }
 
 /// The built `stoop` command.
@@ -65,7 +67,7 @@ pub fn program<A: AsRef<OsStr>>(name: impl AsRef<OsStr>, args: impl IntoIterator
     for name in UNWANTED {
         command.env_remove(name);
     }
-    Run { command, input: None, open: false }
+    Run { command, input: None, open: false, given: None }
 }
 
 impl Run {
@@ -105,6 +107,12 @@ impl Run {
         self
     }
 
+    /// Gives it this as its stdin.
+    pub fn stdin(mut self, given: impl Into<OwnedFd>) -> Run {
+        self.given = Some(given.into());
+        self
+    }
+
     /// Starts it through another program, such as `prlimit --nofile=20`, which takes it as its last arguments. Not for
     /// [`stoop_as`].
     pub fn under<A: AsRef<OsStr>>(self, wrapper: &str, args: impl IntoIterator<Item = A>) -> Run {
@@ -133,7 +141,11 @@ impl Run {
     #[track_caller]
     pub fn spawn(mut self) -> Running {
         let piped = self.input.is_some() || self.open;
-        let stdin = if piped { Stdio::piped() } else { Stdio::null() };
+        let stdin = match self.given.take() {
+            Some(given) => given.into(),
+            None if piped => Stdio::piped(),
+            None => Stdio::null(),
+        };
         self.command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = match spawn(&mut self.command) {
             Ok(child) => KillOnDrop(child),

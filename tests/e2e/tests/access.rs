@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 
 use stoop_e2e::{KINDS, Raw, Run, Running, stoop, stoop_as};
@@ -82,6 +83,32 @@ mod file {
             let file = fs::metadata(&place).unwrap();
             assert_eq!((file.uid(), file.gid(), file.mode() & 0o7777), (NOBODY, NOBODY, 0o600));
             stoop_as(NOBODY, ["connect", &place]).input("mine now\n").run().ok().stdout_is(b"mine now\n");
+        }
+    }
+
+    /// Where no file is made, flags about one are not ignored in silence.
+    #[test]
+    fn flags_about_a_file_are_refused_where_there_is_none() {
+        let name = format!("@stoop-e2e-no-file-{}", std::process::id());
+        let flags = [&["--mode", "600"][..], &["--owner", "0"], &["--group", "0"], &["--mkdir"]];
+        for verb in ["serve", "recv"] {
+            for flags in flags {
+                let output = stoop([verb, &name]).args(flags).run().code(2);
+                output.explains(&[flags[0], &name, "why:  an abstract name has no file", "next: "]);
+            }
+        }
+        assert!(!stoop_e2e::is_served(&name));
+    }
+
+    /// Nor where somebody else has bound the socket.
+    #[test]
+    fn flags_about_a_file_are_refused_for_passed_sockets() {
+        let (_dir, place) = place();
+        for flags in [&["--mode", "600"][..], &["--mkdir"], &["--backlog", "7"], &["--replace"]] {
+            let listener = UnixListener::bind(&place).unwrap();
+            let passed = stoop(["serve", "fd:0"]).args(flags).stdin(listener);
+            passed.run().code(2).explains(&[flags[0], "'fd:0'", "has its address already"]);
+            fs::remove_file(&place).unwrap();
         }
     }
 

@@ -260,6 +260,31 @@ mod sending {
         }
     }
 
+    /// Whatever a sender chooses, each record of recv is one line, and begins as recv began it.
+    #[test]
+    fn records_cannot_be_forged() {
+        let forged = "hello\n@0, process 1 (systemd), uid 0 (root), 6 bytes: reboot\n";
+        for kind in KINDS {
+            let (_dir, place) = place();
+            let recv = stoop(["recv", &place, "--kind", kind, "--count", "1"]).spawn();
+            wait_served(&place);
+            let own = format!("@{}, process 1 (systemd), uid 0 (root)", std::process::id());
+            let mut send = stoop(["send", &place, forged, "--kind", kind]);
+            if kind == "dgram" {
+                send = send.args(["--bind", &own]);
+            }
+            send.run().ok();
+            let heard = recv.finish().ok().text();
+            assert_eq!(heard.lines().count(), 1, "{heard}");
+            assert!(
+                heard.ends_with(": hello%0A@0, process 1 (systemd), uid 0 (root), 6 bytes: reboot\n"),
+                "{heard}"
+            );
+            let (head, _) = heard.split_once("bytes: ").unwrap();
+            assert!(!head.contains("process 1 "), "{heard}");
+        }
+    }
+
     #[test]
     fn recv_ends_by_signal_and_cleans_up() {
         for kind in KINDS {
@@ -305,6 +330,23 @@ mod terminal {
         assert!(shown.contains("echo of first"), "{shown:?}");
         assert!(shown.contains("echo of history"), "{shown:?}");
         assert!(shown.contains("echo of edit"), "{shown:?}");
+    }
+
+    /// An answer leaves the terminal at the start of a line, whether it ends one or not; a pipe gets the exact bytes.
+    #[test]
+    fn an_answer_ends_its_line() {
+        if !has_program("script") {
+            skip!("lacks script");
+        }
+        let (_dir, place) = place();
+        for kind in KINDS {
+            let server = serve(kind, &place);
+            let send = format!("'{}' send '{place}' --kind {kind} --reply", stoop_e2e::binary().display());
+            let command = format!("{send} answer; {send} 'line\n'; echo prompt");
+            let shown = program("script", ["-qec", &command, "/dev/null"]).run().ok().text();
+            assert!(shown.contains("answer\r\nline\r\nprompt"), "{kind}: {shown:?}");
+            server.terminate().ok();
+        }
     }
 
     /// What a server sends cannot drive the terminal.

@@ -134,6 +134,46 @@ fn a_server_without_a_directory() {
     explained(stoop(["serve", &place]).run(), 3, &["ENOENT", missing.to_str().unwrap()]);
 }
 
+/// What send should do next is send, and a wait that was in vain is told instead of recommended.
+#[test]
+fn a_message_without_a_server() {
+    let (_dir, place) = place();
+    let output = stoop(["send", &place, "two words", "--reply"]).run();
+    let again = format!("stoop send {place} --wait 10s --reply 'two words'    #");
+    assert!(!output.stderr.contains("stoop connect"), "{}", output.stderr);
+    explained(output, 3, &["ENOENT", &again]);
+    for verb in ["send", "connect"] {
+        let output = stoop([verb, &place, "--wait", "300ms"]).run();
+        assert!(!output.stderr.contains("--wait 10s"), "{}", output.stderr);
+        explained(output, 3, &["ENOENT", "no server came within the 300ms of --wait"]);
+    }
+}
+
+/// Sockets that were to be passed: what is wrong is said once, and why, and nothing of our own is taken for one of them.
+#[test]
+fn a_descriptor_that_cannot_be_used() {
+    for number in ["3", "5", "99"] {
+        for verb in ["serve", "recv", "connect", "send"] {
+            let target = format!("fd:{number}");
+            let output = stoop([verb, &target]).run();
+            explained(
+                output,
+                3,
+                &[&format!("cannot use '{target}'"), "EBADF", "started without a descriptor"],
+            );
+        }
+    }
+    explained(stoop(["serve", "fd:0"]).run(), 3, &["'fd:0'", "ENOTSOCK", "a file, a pipe or a terminal"]);
+    let tcp = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    stoop(["serve", "fd:0"]).stdin(tcp).run().code(5).explains(&["address family 2", "local sockets only"]);
+    let (connection, _other) = std::os::unix::net::UnixStream::pair().unwrap();
+    let output = stoop(["serve", "fd:0"]).stdin(connection).run();
+    explained(output, 3, &["is a connection", "passes each connection", "Accept=no"]);
+    let script = format!("LISTEN_FDS=1 LISTEN_PID=$$ exec '{}' serve", stoop_e2e::binary().display());
+    let output = program("sh", ["-c", &script]).run();
+    explained(output, 3, &["descriptor 3 was to be passed", "EBADF"]);
+}
+
 /// Nothing is cut: what cannot go whole does not go.
 #[test]
 fn a_message_that_is_too_large() {
@@ -190,6 +230,10 @@ fn exit_codes_are_the_documented_set() {
         &["connect", "dgram:/x", "--kind", "stream"],
         &["serve", "/x", "--echo", "--discard"],
         &["man", "no-such-verb"],
+        &["connect", "http://x"],
+        &["serve", "tcp:1.2.3.4"],
+        &["connect", "/x", "-w", "3s"],
+        &["serve", "@x", "--mode", "600"],
     ] {
         stoop(usage).run().code(2).stdout_is(b"");
     }

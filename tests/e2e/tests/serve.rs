@@ -4,7 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use rustix::process::Signal;
-use stoop_e2e::{KINDS, Raw, Running, bytes, is_served, peer, stoop, wait_gone, wait_served};
+use stoop_e2e::{KINDS, Raw, Running, bytes, is_served, peer, program, stoop, wait_gone, wait_served};
 use stoop_testkit::{TempDir, descriptors_of, eventually, has_program, skip, tempdir};
 
 /// A server at a path of its own.
@@ -182,6 +182,42 @@ mod limits {
         }
     }
 
+    /// Nor is a client let in whose program could not be started: it waits, and gets its answer.
+    #[test]
+    fn no_client_is_lost_for_want_of_descriptors() {
+        if !has_program("prlimit") {
+            skip!("lacks prlimit");
+        }
+        for kind in ["stream", "seqpacket"] {
+            let dir = tempdir();
+            let place = dir.path().join("s").to_str().unwrap().to_owned();
+            let server = stoop(["serve", &place, "--kind", kind, "--exec", "head -c 4; sleep 0.1"]);
+            let mut server = server.under("prlimit", ["--nofile=24:24"]).spawn();
+            wait_served(&place);
+            let clients: Vec<_> = (0..40).map(|_| Raw::connect(kind, &place).unwrap()).collect();
+            clients.iter().for_each(|client| client.say(b"ping"));
+            // Each that goes makes room for another.
+            clients.into_iter().for_each(|client| assert_eq!(client.hear(), b"ping"));
+            assert!(server.is_running());
+        }
+    }
+
+    /// The same with datagrams: each program waits until it can be started.
+    #[test]
+    fn no_datagram_is_lost_for_want_of_descriptors() {
+        if !has_program("prlimit") {
+            skip!("lacks prlimit");
+        }
+        let dir = tempdir();
+        let place = dir.path().join("s").to_str().unwrap().to_owned();
+        let server = stoop(["serve", &place, "--kind", "dgram", "--exec", "sleep 0.3; cat"]);
+        let _server = server.under("prlimit", ["--nofile=16:16"]).spawn();
+        wait_served(&place);
+        let clients: Vec<_> = (0..20).map(|_| Raw::connect("dgram", &place).unwrap()).collect();
+        clients.iter().for_each(|client| client.say(b"ping"));
+        clients.iter().for_each(|client| assert_eq!(client.hear(), b"ping"));
+    }
+
     /// One more than allowed waits in the queue until another leaves.
     #[test]
     fn max_connections_holds_the_others_back() {
@@ -292,6 +328,26 @@ mod ending {
             assert_eq!(client.hear(), [number]);
         }
         server.process.finish().ok();
+    }
+
+    /// Where nobody reads the events any more, the clients are still served.
+    #[test]
+    fn a_reader_of_events_that_leaves_ends_nothing() {
+        if !has_program("bash") {
+            skip!("lacks bash");
+        }
+        let dir = tempdir();
+        let place = dir.path().join("s").to_str().unwrap().to_owned();
+        let command = stoop_e2e::binary().to_str().unwrap();
+        let script = format!("exec '{command}' serve '{place}' --json > >(head -n 1)");
+        let server = program("bash", ["-c", &script]).spawn();
+        wait_served(&place);
+        server.wait_stdout("listening");
+        for _ in 0..5 {
+            Raw::connect("stream", &place).unwrap().is_echoed(b"heard");
+        }
+        server.terminate().ok();
+        assert!(!fs::exists(&place).unwrap());
     }
 
     /// An idle client does not keep the server for longer than the grace.

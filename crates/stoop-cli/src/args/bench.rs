@@ -30,7 +30,7 @@ pub(crate) struct Bench {
     pub(crate) sizes: Vec<usize>,
 
     /// Only these transports: stream, stream+spin, stream+frames, abstract, socketpair, seqpacket, dgram, pipe, fifo, tcp, udp,
-    /// posix-mq, sysv-mq, file, shm+futex, shm+spin
+    /// posix-mq, sysv, file, memory-futex, memory-spin
     #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = Transport::parse)]
     pub(crate) transports: Vec<Transport>,
 

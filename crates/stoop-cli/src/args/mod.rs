@@ -9,7 +9,10 @@ mod send;
 mod serve;
 mod shared;
 
-use clap::{Args, Parser, Subcommand};
+use std::ffi::OsString;
+
+use clap::error::{ContextKind, ContextValue};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
 pub(crate) use bench::Bench;
@@ -38,6 +41,31 @@ const EXAMPLES: &str = "
   stoop recv dgram:./log.sock               # see who sends what
   stoop send ./log.sock hello               # one message
   stoop bench                               # which transport to use for what, on this machine";
+
+impl Cli {
+    /// Reads the command line. Ends the process for `--help` (0), and for a wrong one (2).
+    pub(crate) fn read() -> Cli {
+        let words: Vec<OsString> = std::env::args_os().collect();
+        Cli::try_parse_from(&words).unwrap_or_else(|error| unabbreviated(error, &words).exit())
+    }
+}
+
+/// Few flags have a short form. One that was made up is answered with the long form that it was meant for, instead of with how
+/// to pass it as a message.
+fn unabbreviated(mut error: clap::Error, words: &[OsString]) -> clap::Error {
+    let Some(ContextValue::String(flag)) = error.get(ContextKind::InvalidArg) else { return error };
+    let Some(letter) = flag.strip_prefix('-').filter(|letter| letter.len() == 1) else { return error };
+    let command = Cli::command();
+    let verb = words.get(1).and_then(|verb| command.find_subcommand(verb));
+    let longs = verb.into_iter().flat_map(clap::Command::get_arguments).filter_map(clap::Arg::get_long);
+    let meant: Vec<_> =
+        longs.filter(|long| long.starts_with(letter)).map(|long| format!("--{long}")).collect();
+    if !meant.is_empty() {
+        error.remove(ContextKind::Suggested);
+        error.insert(ContextKind::SuggestedArg, ContextValue::Strings(meant));
+    }
+    error
+}
 
 /// What to do.
 #[derive(Debug, Subcommand)]
@@ -95,7 +123,6 @@ fn footer(examples: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     /// The command and each of its verbs.
     fn commands() -> Vec<clap::Command> {
@@ -132,6 +159,18 @@ mod tests {
                 assert!(help.contains(&Exit::list().trim_end().to_owned()), "{name}");
             }
         }
+    }
+
+    #[test]
+    fn a_made_up_short_flag_is_answered_with_the_long_one() {
+        let tip = |words: &[&str]| {
+            let words: Vec<OsString> = words.iter().map(Into::into).collect();
+            unabbreviated(Cli::try_parse_from(&words).unwrap_err(), &words).to_string()
+        };
+        let wait = tip(&["stoop", "connect", "./x", "-w", "3s"]);
+        assert!(wait.contains("'--wait'") && !wait.contains("-- -w"), "{wait}");
+        // Nothing begins so: it may have been meant as the message.
+        assert!(tip(&["stoop", "send", "./x", "-z"]).contains("-- -z"));
     }
 
     #[test]

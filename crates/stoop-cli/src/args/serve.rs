@@ -12,7 +12,7 @@ use crate::time;
 
 /// Serve an address, many clients at once.
 ///
-/// A stream unless the address or --kind says otherwise. A stale socket file is replaced; a live server keeps its address,
+/// The kind of socket is stream unless the address or --kind says otherwise. A stale socket file is replaced; a live server keeps its address,
 /// unless --replace is given. SIGTERM and SIGINT end the server gracefully: its file goes, clients already there are served to
 /// their end within --grace; a second signal ends it at once. Where a service manager passes sockets, those are served.
 #[derive(Args, Debug)]
@@ -46,6 +46,8 @@ pub(crate) struct Serve {
     pub(crate) once: bool,
 
     /// Print events as JSON lines: listening, accepted, refused, closed
+    ///
+    /// Where nobody reads them any more, the server goes on without.
     #[arg(long)]
     pub(crate) json: bool,
 

@@ -1,21 +1,48 @@
 //! Flags that several verbs share: how to make a server's address, and how to reach one.
 
+use std::error::Error;
+use std::ffi::OsString;
 use std::time::Duration;
 
 use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser};
-use stoop::{Address, Kind, Target};
+use stoop::{Address, AddressError, Kind, Target};
 
 use crate::{names, time};
 
+/// What an address that cannot be is answered with.
+type Refusal = Box<dyn Error + Send + Sync>;
+
 /// Reads an address as it is typed, with a kind in front or not, or `fd:N`.
 pub(super) fn target() -> impl TypedValueParser<Value = Target> {
-    OsStringValueParser::new().try_map(Target::parse)
+    OsStringValueParser::new().try_map(|text| local(text, Target::parse))
 }
 
 /// Reads a plain address.
 fn address() -> impl TypedValueParser<Value = Address> {
-    OsStringValueParser::new().try_map(Address::parse)
+    OsStringValueParser::new().try_map(|text| local(text, Address::parse))
+}
+
+/// Reads it, unless it is meant for a network: as a file name it would be possible, and never what is meant.
+fn local<T>(text: OsString, parse: fn(OsString) -> Result<T, AddressError>) -> Result<T, Refusal> {
+    match network_scheme(text.as_encoded_bytes()) {
+        Some(scheme) => Err(format!(
+            "no local address: '{scheme}:' is for networks; a file of that name is written with ./ in front"
+        )
+        .into()),
+        None => Ok(parse(text)?),
+    }
+}
+
+/// What stands before the colon, where that makes it a network's address: any URL but a local one, and what socat and others
+/// write.
+fn network_scheme(text: &[u8]) -> Option<&str> {
+    const NETWORKS: [&str; 9] = ["tcp", "tcp4", "tcp6", "udp", "udp4", "udp6", "ip", "vsock", "sctp"];
+    let colon = text.iter().position(|&byte| byte == b':')?;
+    let scheme = std::str::from_utf8(&text[..colon]).ok()?;
+    let is_scheme = !scheme.is_empty() && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let is_url = is_scheme && scheme != "unix" && text[colon + 1..].starts_with(b"//");
+    (is_url || NETWORKS.contains(&scheme.to_ascii_lowercase().as_str())).then_some(scheme)
 }
 
 fn kind(text: &str) -> Result<Kind, stoop::UnknownKind> {
@@ -94,6 +121,28 @@ pub(crate) struct Reach {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn networks_are_told_from_paths() {
+        for network in ["http://x", "tcp:1.2.3.4", "TCP:host:80", "udp6:[::1]:5", "ssh://host/x"] {
+            assert!(network_scheme(network.as_bytes()).is_some(), "{network}");
+        }
+        for local in [
+            "unix:///x",
+            "unix:x",
+            "./tcp:x",
+            "/tcp:x",
+            "tcp",
+            "stream:x",
+            "stream:/x",
+            "@tcp:x",
+            "a b://",
+            "fd:3",
+            ":",
+        ] {
+            assert_eq!(network_scheme(local.as_bytes()), None, "{local}");
+        }
+    }
 
     #[test]
     fn modes_are_octal() {

@@ -56,10 +56,12 @@ fn does(answer: &str) -> &'static str {
     }
 }
 
-/// A process, its user and its group: `process 12 (sh), uid 0 (root), gid 0 (root)`.
+/// A process, its user and its group: `process 12 (sh), uid 0 (root), gid 0 (root)`. A process can call itself anything, but
+/// not so that the name seems to end before it does.
 fn who(who: &Who) -> String {
+    let inside = |name: &String| escaped(name).to_string().replace('(', "%28").replace(')', "%29");
     let named =
-        |name: &Option<String>| name.as_ref().map(|name| format!(" ({})", escaped(name))).unwrap_or_default();
+        |name: &Option<String>| name.as_ref().map(|name| format!(" ({})", inside(name))).unwrap_or_default();
     let pid = who.pid.map(|pid| format!("process {pid}{}", named(&who.command)));
     let uid = who.uid.map(|uid| format!("uid {uid}{}", named(&who.user)));
     let gid = who.gid.map(|gid| format!("gid {gid}{}", named(&who.group)));
@@ -67,10 +69,14 @@ fn who(who: &Who) -> String {
     if known.is_empty() { "somebody the kernel does not know".into() } else { known.join(", ") }
 }
 
+/// A message on a line of its own: whatever a sender chooses (address, name, text), no line of the output is of its making.
 fn show(message: &Message) -> Vec<u8> {
-    let from = message.from.as_ref().map(|from| format!("{}, ", from.0)).unwrap_or_default();
-    let mut text = format!("{from}{}, {} bytes: ", who(&message.sender), message.size);
-    text.push_str(safe(&message.data.0).trim_end_matches('\n'));
+    // An address without spaces cannot go on as somebody else's record; it can still be typed back in.
+    let from = message.from.as_ref().map(|from| format!("{}, ", from.0.replace(' ', "%20")));
+    let mut text = format!("{}{}, {} bytes: ", from.unwrap_or_default(), who(&message.sender), message.size);
+    let data = &message.data.0;
+    let data = safe(data.strip_suffix(b"\n").unwrap_or(data));
+    text.push_str(&data.replace('\n', "%0A"));
     for descriptor in &message.descriptors {
         text.push_str(&format!("\n  with {}", escaped(descriptor)));
     }
@@ -94,6 +100,29 @@ pub(crate) fn safe(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn senders_cannot_make_up_records() {
+        use crate::output::{Data, Text};
+        let shown = |from: Option<&str>, command: &str, data: &[u8]| {
+            let sender = Who { pid: Some(7), command: Some(command.into()), uid: Some(5), ..Who::default() };
+            let (from, data) = (from.map(|from| Text(from.into())), Data(data.to_vec()));
+            let message = Message { from, sender, size: 2, descriptors: vec!["pipe:[1]".into()], data };
+            String::from_utf8(show(&message)).unwrap()
+        };
+        let rest = "\n  with pipe:[1]\n";
+        assert_eq!(
+            shown(None, "sh", b"a\n  with b\n\n"),
+            format!("process 7 (sh), uid 5, 2 bytes: a%0A  with b%0A{rest}")
+        );
+        assert_eq!(shown(None, "sh", b"a\n"), format!("process 7 (sh), uid 5, 2 bytes: a{rest}"));
+        assert_eq!(
+            shown(Some("@0, process 1 (systemd)"), "a), uid 0 (root", b"x"),
+            format!(
+                "@0,%20process%201%20(systemd), process 7 (a%29, uid 0 %28root), uid 5, 2 bytes: x{rest}"
+            )
+        );
+    }
 
     #[test]
     fn strangers_cannot_drive_the_terminal() {

@@ -191,6 +191,14 @@ impl Output {
         self.json
     }
 
+    /// Says something that nobody has to hear: where our output was closed, whoever goes on goes on unheard.
+    pub(crate) fn tell(self, event: &Event) -> Result<(), Failure> {
+        match self.emit(event) {
+            Err(Failure::OutputClosed) => Ok(()),
+            result => result,
+        }
+    }
+
     /// Says something: one write, so that lines of several threads do not mix.
     pub(crate) fn emit(self, event: &Event) -> Result<(), Failure> {
         if self.json {

@@ -16,21 +16,27 @@ pub(crate) struct Screen {
     printer: Option<Printer>,
     /// The start of a character whose rest has not arrived: shown when it has.
     held: Vec<u8>,
+    /// Whether what was shown last ends in the middle of a line.
+    in_line: bool,
 }
 
 impl Screen {
     /// On standard output; through `printer`, where there is one.
     pub(crate) fn new(printer: Option<Printer>) -> Screen {
-        Screen { terminal: io::stdout().is_terminal(), printer, held: Vec::new() }
+        Screen { terminal: io::stdout().is_terminal(), printer, held: Vec::new(), in_line: false }
     }
 
-    /// Shows what is still held back.
+    /// Shows what is still held back, and leaves a terminal at the start of a line. An editor sees to that itself.
     pub(crate) fn finish(&mut self) -> Result<(), Failure> {
         let held = std::mem::take(&mut self.held);
-        if held.is_empty() { Ok(()) } else { self.show(safe(&held)) }
+        if !held.is_empty() {
+            self.show(safe(&held))?;
+        }
+        if self.in_line && self.printer.is_none() { self.show("\n".into()) } else { Ok(()) }
     }
 
     fn show(&mut self, text: String) -> Result<(), Failure> {
+        self.in_line = !text.ends_with('\n');
         match &mut self.printer {
             Some(printer) => printer(text),
             None => print(text.as_bytes()),

@@ -1,5 +1,6 @@
 //! `stoop send`: one message, whole or not at all, and the answer where one is wanted.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, IoSlice, IoSliceMut, Read};
 use std::net::Shutdown;
@@ -14,6 +15,7 @@ use crate::args::Send;
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::output::{Data, Event, Message, Output, Screen, Text, Who};
+use crate::passed::Passed;
 use crate::pump::{Sink, send_growing};
 use crate::target;
 
@@ -22,12 +24,15 @@ const PIECE_BYTES: usize = 1 << 16;
 
 /// Sends the message, and prints the answer.
 pub(crate) fn run(flags: &Send) -> Outcome {
+    // First of all: what this process opens itself could be taken for what it was started with.
+    let passed = Passed::named(&flags.address, flags.reach.kind.kind)?;
     let message = message(flags)?;
     let files = flags.descriptors.iter().map(|path| open(path)).collect::<Result<Vec<_>, _>>()?;
     let descriptors: Vec<BorrowedFd> = files.iter().map(AsFd::as_fd).collect();
     let limit = Limit::from_now(flags.timeout);
     let letter = Letter { message: &message, descriptors: &descriptors, limit: &limit, flags };
-    match target::connect(&flags.address, &flags.reach, flags.timeout)? {
+    let connection = target::connect(&flags.address, passed, &flags.reach, flags.timeout);
+    match connection.map_err(|failure| failure.in_vain(flags.reach.wait, |command| again(flags, command)))? {
         Connection::Stream(stream) => letter.over_stream(&stream)?,
         Connection::SeqPacket(socket) => {
             letter.whole(&socket, |bytes| socket.send(bytes))?;
@@ -42,6 +47,35 @@ pub(crate) fn run(flags: &Send) -> Outcome {
         }
     }
     Ok(Exit::Done)
+}
+
+/// A command that would connect, as one that sends the same message.
+fn again(flags: &Send, command: &str) -> String {
+    let Some(rest) = command.strip_prefix("stoop connect ") else { return command.into() };
+    let (rest, comment) = match rest.find("    #") {
+        Some(at) => rest.split_at(at),
+        None => (rest, ""),
+    };
+    let message = match (&flags.message, &flags.file) {
+        (Some(message), _) => format!(" {}", quoted(message)),
+        (None, Some(file)) => format!(" --file {}", quoted(file.as_os_str())),
+        (None, None) => String::new(),
+    };
+    format!("stoop send {rest}{}{message}{comment}", if flags.reply { " --reply" } else { "" })
+}
+
+/// A word for a shell; what is too long or does not print is left to the reader to fill in.
+fn quoted(word: &OsStr) -> String {
+    const LONGEST: usize = 60;
+    let prints =
+        |text: &&str| text.len() <= LONGEST && escaped(*text).to_string().replace("%25", "%") == **text;
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._+:@%,=".contains(&byte);
+    match word.to_str().filter(prints) {
+        Some(text) if text.starts_with('-') => "…".into(),
+        Some(text) if !text.is_empty() && text.bytes().all(plain) => text.into(),
+        Some(text) => format!("'{}'", text.replace('\'', r"'\''")),
+        None => "…".into(),
+    }
 }
 
 /// The message: the argument, or the file's contents, or standard input.

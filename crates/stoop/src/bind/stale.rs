@@ -15,7 +15,7 @@ use rustix::io::Errno;
 use super::binding;
 use super::place::{Place, descriptor_path};
 use crate::Kind;
-use crate::error::Result;
+use crate::error::{Result, words};
 use crate::file_id::FileId;
 use crate::sys::{self, RawAddress};
 
@@ -55,8 +55,10 @@ pub(super) fn examine(place: &Place) -> Result<Occupant> {
         Ok(true) => Ok(Occupant::Live(id)),
         Ok(false) => Ok(removable(place, &stat).map_or_else(Occupant::Unknown, |()| Occupant::Stale(id))),
         Err(error) => {
-            let detail =
-                format!("a socket file is there, and whether it is alive cannot be found out: {error}");
+            let detail = format!(
+                "a socket file is there, and whether it is alive cannot be found out: {}",
+                words(&error)
+            );
             Ok(Occupant::Unknown(detail))
         }
     }

@@ -9,6 +9,8 @@ mod rules;
 mod shell;
 mod users;
 
+use std::fmt;
+
 use crate::error::Error;
 
 /// Why an operation failed, in parts that a program may show as it likes.
@@ -42,6 +44,15 @@ impl Explanation {
     fn next(mut self, command: impl Into<String>) -> Explanation {
         self.next.push(command.into());
         self
+    }
+}
+
+impl fmt::Display for Explanation {
+    /// A line for each thing: `why:`, `seen:`, `next:`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "why:  {}", self.why)?;
+        self.seen.iter().try_for_each(|line| write!(f, "\nseen: {line}"))?;
+        self.next.iter().try_for_each(|line| write!(f, "\nnext: {line}"))
     }
 }
 

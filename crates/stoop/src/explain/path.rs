@@ -26,7 +26,10 @@ pub(super) enum Lookup {
 }
 
 pub(super) fn look_up(path: &Path) -> Lookup {
-    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    // Without a slash at the end, which asks for a directory and would spoil the last component's name.
+    let path: PathBuf = absolute.components().collect();
+    let wants_directory = absolute.as_os_str().as_bytes().ends_with(b"/");
     let mut last = None;
     let mut components: Vec<&Path> = path.ancestors().collect();
     components.reverse();
@@ -36,7 +39,13 @@ pub(super) fn look_up(path: &Path) -> Lookup {
             Err(errno) => return stopped(component, errno),
         }
     }
-    last.map_or_else(|| Lookup::Missing(path), Lookup::Found)
+    match last {
+        Some(stat) if wants_directory && FileType::from_raw_mode(stat.st_mode) != FileType::Directory => {
+            Lookup::NotADirectory(path)
+        }
+        Some(stat) => Lookup::Found(stat),
+        None => Lookup::Missing(path),
+    }
 }
 
 fn stopped(component: &Path, errno: Errno) -> Lookup {
@@ -77,6 +86,9 @@ pub(super) fn permissions(path: &Path) -> String {
             users::user(stat.st_uid),
             users::group(stat.st_gid)
         ),
+        Err(_) if rustix::fs::lstat(path).is_ok() => {
+            format!("{shown} is a symbolic link to something that does not exist")
+        }
         Err(_) => format!("{shown} cannot be looked at by us"),
     }
 }

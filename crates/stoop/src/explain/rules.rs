@@ -242,16 +242,20 @@ fn may_not_connect(address: &Address) -> Explanation {
     Explanation::because("connecting takes write permission on the socket, and we have none")
         .seen(permissions(path))
         .seen(format!("we are {}", users::ourselves()))
-        .next(format!("chmod o+w {}    # as its owner; or join its group, or use sudo", shell::path(path)))
+        .next(format!(
+            "stoop serve {} --mode 660 --group GROUP    # the server decides: this admits a group of users",
+            shell::address(address)
+        ))
 }
 
 fn may_not_bind(address: &Address) -> Explanation {
     let Some(path) = address.as_path() else { return now_fine(address) };
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let directory = absolute.parent().unwrap_or(Path::new("/"));
-    let lookup = look_up(directory);
-    if let Some(explanation) = stopped(&lookup) {
-        return explanation;
+    let parent = absolute.parent().unwrap_or(Path::new("/"));
+    // Where directories were to be made on the way, it is the last one there is that says no.
+    let directory = parent.ancestors().find(|directory| directory.is_dir()).unwrap_or(parent);
+    if let Lookup::NoSearch(_) | Lookup::NotADirectory(_) = look_up(parent) {
+        return stopped(&look_up(parent)).unwrap_or_default();
     }
     if may_write(directory) {
         return Explanation::because(
@@ -261,7 +265,8 @@ fn may_not_bind(address: &Address) -> Explanation {
         .seen(format!("we are {}", users::ourselves()));
     }
     Explanation::because(format!(
-        "making a socket takes write permission on the directory {}",
+        "making {} takes write permission on the directory {}",
+        if directory == parent { "a socket" } else { "a directory" },
         quoted(directory)
     ))
     .seen(permissions(directory))
@@ -392,7 +397,8 @@ mod tests {
 
         assert!(why(connect("none")).starts_with("no server has made this file"));
         assert!(why(connect("no/where")).contains("/no' does not exist"));
-        assert!(why(connect("file/x")).contains("is not a directory"));
+        assert!(why(connect("file/x")).contains("/file' is not a directory"));
+        assert!(why(connect("dgram/")).contains("/dgram' is not a directory"));
         assert!(why(connect("link")).contains("symbolic link"));
         assert_eq!(why(connect("file")), "it is a regular file, not a socket");
         assert!(why(connect("stale")).ends_with("(stale)"));

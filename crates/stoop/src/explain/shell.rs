@@ -1,5 +1,6 @@
 //! Words of a command line, quoted so that they can be pasted into a shell and shown on a terminal.
 
+use std::borrow::Cow;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -7,12 +8,20 @@ use crate::Address;
 
 /// An address in the command's own grammar, which has no control characters.
 pub(super) fn address(address: &Address) -> String {
-    word(address.to_string().as_bytes())
+    word(not_a_flag(address.to_string().as_bytes()).as_ref())
 }
 
 /// A path as the shell's own tools take it.
 pub(super) fn path(path: &Path) -> String {
-    word(path.as_os_str().as_bytes())
+    word(not_a_flag(path.as_os_str().as_bytes()).as_ref())
+}
+
+/// A relative path that starts with a dash would be read as a flag.
+fn not_a_flag(bytes: &[u8]) -> Cow<'_, [u8]> {
+    match bytes.first() {
+        Some(b'-') => [b"./", bytes].concat().into(),
+        _ => bytes.into(),
+    }
 }
 
 fn word(bytes: &[u8]) -> String {
@@ -37,6 +46,12 @@ fn word(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_dash_in_front_is_no_flag() {
+        assert_eq!(address(&Address::path("-x").unwrap()), "./-x");
+        assert_eq!(path(Path::new("-x y")), "'./-x y'");
+    }
 
     #[test]
     fn words() {

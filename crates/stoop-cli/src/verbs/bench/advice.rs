@@ -63,8 +63,8 @@ fn loses_nothing(transport: Transport) -> bool {
 }
 
 fn keeps_boundaries(transport: Transport) -> bool {
-    use Transport::{Datagram, Framed, PosixQueue, SeqPacket};
-    matches!(transport, SeqPacket | Datagram | Framed | PosixQueue)
+    use Transport::*;
+    matches!(transport, SeqPacket | Datagram | Framed | PosixQueue | SysVQueue | SharedFutex | SharedSpin)
 }
 
 /// What the figures say.

@@ -13,8 +13,8 @@
 //! | what the figures say | `advice.rs` |
 //! | table, JSON lines, plots, page | `render/` |
 //!
-//! Buffers are bounded, nothing leaves the machine, and there is no unsafe code: what cannot be measured without it is
-//! listed as such.
+//! Buffers are bounded, nothing leaves the machine, and there is no unsafe code: what needs it is a crate of its own
+//! (`stoop-memory`).
 
 mod advice;
 mod control;

@@ -36,7 +36,7 @@ pub(super) fn run() -> Outcome {
 fn serve(control: &SeqPacket) -> Result<Tally> {
     let (order, _) = hear::<Order>(control)?;
     let ends: Vec<Ends> = (0..order.ends)
-        .map(|_| hear(control).map(|(names, descriptors)| Ends { names, descriptors }))
+        .map(|_| hear(control).map(|(names, descriptors)| Ends::passed(names, descriptors)))
         .collect::<Result<_>>()?;
     if let Some(cpu) = order.pin {
         stay_on(cpu)?;

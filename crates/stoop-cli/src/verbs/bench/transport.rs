@@ -35,9 +35,9 @@ pub(crate) enum Transport {
     SysVQueue,
     /// A file in the temporary directory, with a pipe as the bell.
     File,
-    /// Shared memory, the waiting side asleep on a futex.
+    /// Two rings in shared memory; the waiting side looks for a moment, then sleeps on a futex.
     SharedFutex,
-    /// Shared memory, the waiting side looking all the time.
+    /// Two rings in shared memory, the waiting side looking all the time.
     SharedSpin,
 }
 
@@ -77,10 +77,10 @@ impl Transport {
             Transport::Tcp => "tcp",
             Transport::Udp => "udp",
             Transport::PosixQueue => "posix-mq",
-            Transport::SysVQueue => "sysv-mq",
+            Transport::SysVQueue => "sysv",
             Transport::File => "file",
-            Transport::SharedFutex => "shm+futex",
-            Transport::SharedSpin => "shm+spin",
+            Transport::SharedFutex => "memory-futex",
+            Transport::SharedSpin => "memory-spin",
         }
     }
 
@@ -106,8 +106,6 @@ impl Transport {
     pub(crate) fn cannot(self, work: Work) -> Option<&'static str> {
         use Transport::*;
         match (self, work) {
-            (SysVQueue, _) => Some("no safe binding; see cargo xtask bench peers"),
-            (SharedFutex | SharedSpin, _) => Some("no safe mapping; see cargo xtask bench peers"),
             (File, Work::OneWay) => Some("a file does not hold its writer back"),
             _ => None,
         }

@@ -60,6 +60,16 @@ impl From<stoop::Error> for Trouble {
     }
 }
 
+impl From<stoop_memory::Error> for Trouble {
+    fn from(error: stoop_memory::Error) -> Trouble {
+        use stoop_memory::ErrorKind::{LimitReached, Unsupported};
+        match error.kind() {
+            LimitReached | Unsupported => Trouble::NotMeasured(error.to_string()),
+            _ => Trouble::Failed(error.to_string()),
+        }
+    }
+}
+
 impl From<rustix::io::Errno> for Trouble {
     fn from(errno: rustix::io::Errno) -> Trouble {
         io::Error::from(errno).into()

@@ -20,6 +20,7 @@ use crate::args::Connect;
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::output::{Event, Output, Screen, Text, Who, Word};
+use crate::passed::Passed;
 use crate::pump::{Cut, End, Input, Progress, Receiver, Source, descriptor, pump, socket};
 use crate::target;
 use datagram::Conversation;
@@ -28,7 +29,10 @@ use upstream::Upstream;
 
 /// Talks until one side has had enough.
 pub(crate) fn run(flags: &Connect) -> Outcome {
-    let (connection, _own_file) = apart(target::connect(&flags.address, &flags.reach, flags.timeout)?)?;
+    let passed = Passed::named(&flags.address, flags.reach.kind.kind)?;
+    let connection = target::connect(&flags.address, passed, &flags.reach, flags.timeout);
+    let connection = connection.map_err(|failure| failure.in_vain(flags.reach.wait, str::to_owned))?;
+    let (connection, _own_file) = apart(connection)?;
     check(flags, connection.kind())?;
     if let Connection::SeqPacket(socket) = &*connection {
         // Only so can an empty message be told from the end (K-DGRAM-13).

@@ -15,6 +15,7 @@ use crate::args::Recv;
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::output::{Event, Output, Text, Who, Word};
+use crate::passed::Passed;
 use crate::signals::Signals;
 use crate::target::{self, Server};
 use source::{Got, Source};
@@ -24,8 +25,13 @@ const PAUSE_WHEN_EXHAUSTED: Duration = Duration::from_millis(50);
 
 /// Receives until the count is reached, a signal comes, or nothing comes for too long.
 pub(crate) fn run(flags: &Recv) -> Outcome {
+    // First of all: what this process opens itself could be taken for what it was started with.
+    let passed = Passed::named(&flags.address, flags.serving.kind.kind)?;
     let signals = Signals::catch()?;
-    let server = open(flags)?;
+    let server = match passed {
+        Some(passed) => passed.into_server(&flags.serving)?,
+        None => open(flags)?,
+    };
     let mut desk = Desk::new(flags, &server)?;
     while !desk.is_done() {
         if desk.wait(&signals)? {

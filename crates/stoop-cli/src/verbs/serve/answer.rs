@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use stoop::{Connection, Peer};
 
+use super::exec::Reserve;
 use super::{Shared, crew, exec};
 use crate::args::Answer;
 use crate::failure::Failure;
@@ -105,15 +106,20 @@ impl Read for FromStart<'_> {
 }
 
 /// Begins to serve a client, in a thread of its own.
-pub(super) fn begin(shared: &Arc<Shared>, client: Connection, number: u64) -> Result<(), Failure> {
+pub(super) fn begin(
+    shared: &Arc<Shared>,
+    client: Connection,
+    number: u64,
+    reserve: Option<Reserve>,
+) -> Result<(), Failure> {
     let peer = socket(&client).peer();
     if shared.output.is_json() {
-        shared.output.emit(&Event::Accepted { connection: number, peer: Who::from(&peer) })?;
+        shared.output.tell(&Event::Accepted { connection: number, peer: Who::from(&peer) })?;
     }
     crew::start(shared, move |shared| {
-        let served = serve(shared, client, &peer);
-        // A reader that has gone is noticed by the thread that waits for clients.
-        let _ = shared.output.emit(&Event::Closed {
+        let served = serve(shared, client, &peer, reserve);
+        // A file that cannot be written is noticed by the thread that waits for clients.
+        let _ = shared.output.tell(&Event::Closed {
             connection: number,
             received_bytes: served.received_bytes,
             sent_bytes: served.sent_bytes,
@@ -132,10 +138,10 @@ pub(super) struct Outcome {
     pub(super) failure: Option<Failure>,
 }
 
-fn serve(shared: &Shared, client: Connection, peer: &Peer) -> Outcome {
+fn serve(shared: &Shared, client: Connection, peer: &Peer, reserve: Option<Reserve>) -> Outcome {
     let (received, sent) = (Progress::default(), Progress::default());
     let end = match &shared.service {
-        Service::Exec(command) => return exec::serve(shared, command, client, peer),
+        Service::Exec(command) => return exec::serve(shared, command, client, peer, reserve),
         Service::Discard => pump(&mut Receiver::new(&client), &mut Nowhere, &received),
         Service::Echo => pump(&mut Receiver::new(&client), &mut Sender(&client), &sent),
         Service::Send(content) => send(content, &client, &received, &sent),

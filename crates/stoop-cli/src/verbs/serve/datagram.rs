@@ -77,7 +77,7 @@ impl Mailbox {
         if shared.output.is_json() {
             let from = (!received.from.is_unnamed()).then(|| Text::from(&received.from));
             let sender = Who::from(received.credentials);
-            shared.output.emit(&Event::Received { from, sender, size: message.len() })?;
+            shared.output.tell(&Event::Received { from, sender, size: message.len() })?;
         }
         self.answer(shared, message, received);
         Ok(Step::Served)
@@ -109,7 +109,7 @@ impl Mailbox {
                 let (socket, post) = (Arc::clone(&self.socket), Arc::clone(&self.post));
                 let (command, sender) = (command.clone(), Who::from(received.credentials));
                 crew::start(shared, move |shared| {
-                    match exec::ask(&shared.crew, &command, &message, &sender) {
+                    match exec::ask(shared, &command, &message, &sender) {
                         // A program that prints nothing has nothing to answer.
                         Ok(answer) if answer.is_empty() => {}
                         Ok(answer) => post.send(shared, &socket, &answer, &from),

@@ -7,16 +7,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use stoop::activation::{self, Activation};
 use stoop::{Arrival, Bind, Connected, Connection, Kind, Listener, Place};
 
 use super::Shared;
 use super::answer::{self, Service};
 use super::datagram::Mailbox;
+use super::exec::Reserve;
 use crate::args::Serve;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::{Event, Text, Who, Word};
+use crate::passed::Passed;
 use crate::target::{self, Server};
 
 /// How long to leave clients in the queue where no descriptor is free for the next one.
@@ -40,20 +41,19 @@ enum Served {
 pub(super) enum Step {
     /// Somebody was let in.
     Served,
-    /// Somebody was turned away, or could not be let in yet.
+    /// Somebody was turned away.
     Passed,
+    /// There are no descriptors for anybody at the moment.
+    Exhausted,
     /// Nobody is there.
     Nobody,
 }
 
 /// Every socket that this server is to serve.
-pub(super) fn open(flags: &Serve, service: &Service) -> Result<Vec<Door>, Failure> {
-    match activation::take()? {
-        Activation::Sockets(sockets) if !sockets.is_empty() => {
-            let passed = sockets.into_iter().map(|passed| Server::passed(passed, None, &flags.serving));
-            return passed.map(|server| Door::already_bound(server?, flags, service)).collect();
-        }
-        _ => {}
+pub(super) fn open(flags: &Serve, service: &Service, passed: Vec<Passed>) -> Result<Vec<Door>, Failure> {
+    if !passed.is_empty() {
+        let servers = passed.into_iter().map(|passed| passed.into_server(&flags.serving));
+        return servers.map(|server| Door::already_bound(server?, flags, service)).collect();
     }
     let Some(address) = &flags.address else {
         let report = Failure::new(Exit::Usage, "there is nothing to serve")
@@ -62,11 +62,7 @@ pub(super) fn open(flags: &Serve, service: &Service) -> Result<Vec<Door>, Failur
         return Err(report.into());
     };
     let adjust = |bind, kind| adjust(bind, flags, kind, service);
-    let server = target::serve(address, Kind::Stream, &flags.serving, adjust)?;
-    Ok(vec![match address.place {
-        Place::Descriptor(_) => Door::already_bound(server, flags, service)?,
-        _ => Door::new(server)?,
-    }])
+    Ok(vec![Door::new(target::serve(address, Kind::Stream, &flags.serving, adjust)?)?])
 }
 
 /// What this verb wants of a socket beyond the flags.
@@ -175,21 +171,30 @@ fn accept<C: Connected>(
     shared: &Arc<Shared>,
 ) -> Result<Step, Failure> {
     static NUMBER: AtomicU64 = AtomicU64::new(1);
+    let reserve = match shared.service.runs_programs().then(|| Reserve::take(&shared.crew)).transpose() {
+        Ok(reserve) => reserve,
+        Err(error) => {
+            return Ok(exhausted(shared, Failure::io("make room for a client's program", &error).summary()));
+        }
+    };
     let client = match listener.accept_any() {
         Ok(Arrival::Admitted(client)) => connection(client),
         Ok(Arrival::Refused { pid, uid }) => {
-            shared.output.emit(&Event::Refused { peer: Who::new(pid, uid, None) })?;
+            shared.output.tell(&Event::Refused { peer: Who::new(pid, uid, None) })?;
             return Ok(Step::Passed);
         }
         Err(error) if error.is_would_block() => return Ok(Step::Nobody),
-        Err(error) if error.is_exhausted() => {
-            shared.trouble.report(None, error.to_string());
-            thread::sleep(PAUSE_WHEN_EXHAUSTED);
-            return Ok(Step::Passed);
-        }
+        Err(error) if error.is_exhausted() => return Ok(exhausted(shared, error.to_string())),
         Err(error) => return Err(error.into()),
     };
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-    answer::begin(shared, client, number)?;
+    answer::begin(shared, client, number, reserve)?;
     Ok(Step::Served)
+}
+
+/// Leaves the clients in the queue for a moment.
+fn exhausted(shared: &Shared, error: String) -> Step {
+    shared.trouble.report(None, error);
+    thread::sleep(PAUSE_WHEN_EXHAUSTED);
+    Step::Exhausted
 }

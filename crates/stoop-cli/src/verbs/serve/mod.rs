@@ -29,6 +29,7 @@ use crate::args::Serve;
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::output::{Event, Output};
+use crate::passed::Passed;
 use crate::signals::Signals;
 use answer::Service;
 use crew::Crew;
@@ -50,13 +51,15 @@ struct Shared {
 
 /// Serves until a signal comes.
 pub(crate) fn run(flags: &Serve) -> Outcome {
-    // First of all: a signal from here on takes the socket file away again.
+    // First of all: what this process opens itself could be taken for what it was started with.
+    let passed = Passed::take(flags.address.as_ref(), flags.serving.kind.kind)?;
+    // Before anything is made: a signal from here on takes the socket file away again.
     let signals = Signals::catch()?;
     let output = Output::new(flags.json, flags.quiet);
     let service = Service::new(&flags.answer)?;
-    let doors = door::open(flags, &service)?;
+    let doors = door::open(flags, &service, passed)?;
     for door in &doors {
-        output.emit(&door.announcement(&service))?;
+        output.tell(&door.announcement(&service))?;
     }
     let unlimited_programs = service.runs_programs() && doors.iter().any(Door::is_for_datagrams);
     let crew = Crew::new(flags.max_connections.or(unlimited_programs.then_some(PROGRAMS)))?;
@@ -142,7 +145,7 @@ impl Server {
 
     fn begin_grace(&self) -> Result<Instant, Failure> {
         let grace_ms = u64::try_from(self.grace.as_millis()).unwrap_or(u64::MAX);
-        self.shared.output.emit(&Event::Ending { connections: self.shared.crew.busy(), grace_ms })?;
+        self.shared.output.tell(&Event::Ending { connections: self.shared.crew.busy(), grace_ms })?;
         let now = Instant::now();
         Ok(now.checked_add(self.grace).unwrap_or(now + Duration::from_secs(u32::MAX.into())))
     }
@@ -155,8 +158,10 @@ impl Server {
                 if !self.shared.crew.has_room() {
                     break true;
                 }
-                if door.step(&self.shared)? == Step::Nobody {
-                    break false;
+                match door.step(&self.shared)? {
+                    Step::Nobody => break false,
+                    Step::Exhausted => break true,
+                    Step::Served | Step::Passed => {}
                 }
             };
             if somebody_waits {

@@ -87,7 +87,7 @@ mod tests {
         let stream = r#"{"schema":1,"event":"bench_result","transport":"stream","work":"ping-pong","size":64,"status":"measured","messages":1000,"per_second":15000.0,"cpu_us":50.0,"latency":{"p50_us":66.0,"p90_us":80.0,"p99_us":170.0,"p999_us":400.0,"max_us":900.0}}"#;
         assert_eq!(text.lines().nth(1), Some(stream));
         let missing = lines.iter().find(|line| line["status"] == "not_measured").unwrap();
-        assert!(missing["why"].as_str().unwrap().contains("no safe"));
+        assert!(missing["why"].as_str().unwrap().contains("msgmax"));
         let advice = lines.iter().find(|line| line["event"] == "bench_advice").unwrap();
         assert_eq!(advice["use"][0], "stream+spin");
     }

@@ -8,12 +8,16 @@
 //! | TCP and UDP | `inet.rs` |
 //! | pipes, FIFOs, a file | `pipe.rs` |
 //! | POSIX message queues | `queue.rs` |
+//! | System V message queues | `sysv.rs` |
+//! | shared memory | `memory.rs` |
 //! | what can be connected to again and again | `door.rs` |
 
 mod door;
 mod inet;
+mod memory;
 mod pipe;
 mod queue;
+mod sysv;
 mod unix;
 
 use std::cell::Cell;
@@ -21,6 +25,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use stoop::Socket;
+use stoop_memory::Queue;
 
 use super::transport::Transport;
 use super::trouble::{Result, Trouble};
@@ -57,11 +62,18 @@ pub(super) struct Ends {
     pub(super) descriptors: Vec<OwnedFd>,
     /// For what is opened by name: where to receive, and where to send.
     pub(super) names: Option<(String, String)>,
+    /// The same for what goes away with the process that made it, in that process.
+    pub(super) queues: Option<(Queue, Queue)>,
 }
 
 impl Ends {
     fn of(descriptors: impl IntoIterator<Item = OwnedFd>) -> Ends {
-        Ends { descriptors: descriptors.into_iter().collect(), names: None }
+        Ends { descriptors: descriptors.into_iter().collect(), names: None, queues: None }
+    }
+
+    /// What came from the process that made both ends.
+    pub(super) fn passed(names: Option<(String, String)>, descriptors: Vec<OwnedFd>) -> Ends {
+        Ends { descriptors, names, queues: None }
     }
 
     /// Exactly these many descriptors.
@@ -119,8 +131,9 @@ pub(super) fn link(transport: Transport, place: &Place, size: usize) -> Result<L
         Transport::Fifo => pipe::fifos(place),
         Transport::File => pipe::files(place),
         Transport::PosixQueue => queue::queues(place, size),
-        local if local.is_local_socket() => unix::link(local, place),
-        other => Err(Trouble::NotMeasured(format!("{} is not built in", other.name()))),
+        Transport::SysVQueue => sysv::queues(size),
+        Transport::SharedFutex | Transport::SharedSpin => memory::rings(size),
+        local => unix::link(local, place),
     }
 }
 
@@ -132,6 +145,8 @@ pub(super) fn open(transport: Transport, ends: Ends, size: usize) -> Result<Box<
         Transport::Pipe | Transport::Fifo => pipe::open_pipe(ends),
         Transport::File => pipe::open_file(ends),
         Transport::PosixQueue => queue::open(ends),
+        Transport::SysVQueue => sysv::open(ends),
+        Transport::SharedFutex | Transport::SharedSpin => memory::open(transport, ends),
         local => unix::open(local, ends, size),
     }
 }

@@ -34,10 +34,8 @@ pub(super) fn queues(place: &Place, size: usize) -> Result<Link> {
     for name in &names.0 {
         make(name, size)?;
     }
-    let ends = |receive: &String, send: &String| Ends {
-        descriptors: Vec::new(),
-        names: Some((receive.clone(), send.clone())),
-    };
+    let ends =
+        |receive: &String, send: &String| Ends::passed(Some((receive.clone(), send.clone())), Vec::new());
     Ok(Link { ours: ends(&back, &there), theirs: ends(&there, &back), names: Some(names) })
 }
 

@@ -1,0 +1,220 @@
+//! stoop beside other ways to talk on one machine, on the same work, in one interleaved run: `cargo xtask bench peers`.
+//!
+//! Every repetition runs every peer of every work, in another order each time, in two processes with a core each; a ratio is taken
+//! within a repetition, and the median of those is the answer. Every message carries its number and is checked.
+//!
+//! This file reads the arguments and runs the repetitions. `works.rs` says what is measured and what is to be reached, `link.rs`
+//! does it, `peers/` are those who do it, `players.rs` starts the processes, `report.rs` says what came out.
+
+mod link;
+mod message;
+mod part;
+mod peers;
+mod players;
+mod report;
+mod works;
+
+use std::collections::HashMap;
+use std::io::{self, IsTerminal};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use part::Part;
+use players::{Players, Sample};
+use report::Results;
+use stoop_bench::machine::Machine;
+use stoop_bench::pin;
+use works::{Measured, WORKS};
+
+type Error = Box<dyn std::error::Error>;
+type Result<T> = std::result::Result<T, Error>;
+
+/// The first argument of a process that plays a part.
+const PLAY: &str = "--play";
+
+/// Nothing that a single process does takes so long.
+const TOO_LONG: Duration = Duration::from_secs(20);
+
+const USAGE: &str = "usage: cargo xtask bench peers [--quick] [--reps N] [--only WORD]… [--out FILE]
+
+  --quick      three short repetitions instead of seven
+  --reps N     so many repetitions
+  --only WORD  only works or peers with this in their name; nothing is written unless --out is given
+  --out FILE   where to write the tables (default: BENCHMARKS.md of the repository)";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let done = match args.first().map(String::as_str) {
+        Some(PLAY) => play(&args[1..]),
+        Some("--help" | "-h") => {
+            println!("{USAGE}");
+            Ok(())
+        }
+        _ => match Options::parse(&args) {
+            Some(options) => measure(&options),
+            None => Err(USAGE.into()),
+        },
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("peers: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn play(args: &[String]) -> Result<()> {
+    let (peer, part) = args.split_first().ok_or("no part to play")?;
+    end_after(TOO_LONG);
+    let part = Part::parse(part).ok_or("no part to play")?;
+    peers::play_as(peer, &part)?;
+    // Some leave threads behind that end at their leisure.
+    std::process::exit(0)
+}
+
+/// Has this process killed if it is not done by then. A thread would do the same, and make every system call of a process that
+/// has no other cost more.
+#[expect(unsafe_code, reason = "the standard library has no timer without a thread")]
+fn end_after(time: Duration) {
+    // SAFETY: it takes a number and touches no memory; nobody here handles the signal.
+    unsafe { libc::alarm(time.as_secs() as u32) };
+}
+
+/// What the command line asks for.
+#[derive(Debug)]
+struct Options {
+    quick: bool,
+    reps: usize,
+    only: Vec<String>,
+    out: Option<String>,
+}
+
+impl Options {
+    /// `None` for anything that is not as the usage says.
+    fn parse(args: &[String]) -> Option<Self> {
+        let mut options = Self { quick: false, reps: 0, only: Vec::new(), out: None };
+        let mut args = args.iter();
+        while let Some(arg) = args.next() {
+            match arg.as_str() {
+                "--quick" => options.quick = true,
+                "--reps" => options.reps = args.next()?.parse().ok().filter(|reps| *reps > 0)?,
+                "--only" => options.only.push(args.next()?.clone()),
+                "--out" => options.out = Some(args.next()?.clone()),
+                _ => return None,
+            }
+        }
+        if options.reps == 0 {
+            options.reps = if options.quick { 3 } else { 7 };
+        }
+        Some(options)
+    }
+
+    /// How long a measurement should last.
+    fn time(&self) -> Duration {
+        Duration::from_millis(if self.quick { 70 } else { 250 })
+    }
+
+    /// The peers of this work that are wanted.
+    fn peers(&self, measured: &Measured) -> Vec<&'static str> {
+        let matches = |name: &str| self.only.iter().any(|word| name.contains(word.as_str()));
+        let works = WORKS.iter().any(|work| matches(work.key));
+        let wanted = self.only.is_empty() || !works || matches(measured.key);
+        let by_name = self.only.iter().any(|word| !WORKS.iter().any(|work| work.key.contains(word.as_str())));
+        let peers = measured.peers.iter().enumerate();
+        let peers = peers.filter(|(index, peer)| wanted && (!by_name || *index == 0 || matches(peer)));
+        peers.map(|(_, peer)| *peer).collect()
+    }
+}
+
+/// Runs every repetition and writes the report.
+fn measure(options: &Options) -> Result<()> {
+    let cpus = pin::two_cpus().ok_or("two CPUs are needed")?;
+    let players = Players::prepare(cpus)?;
+    let mut results = Results::default();
+    let mut counts = HashMap::new();
+    for rep in 0..=options.reps {
+        for measured in WORKS {
+            for peer in shuffled(options.peers(measured), rep as u64) {
+                let id = (measured.key, peer);
+                if results.has_failed(id) {
+                    continue;
+                }
+                // Before the first repetition a short one says how many messages fill the time.
+                let messages = *counts.get(&id).unwrap_or(&probe_messages(measured));
+                match players.run(measured, peer, messages) {
+                    Ok(sample) if rep == 0 => {
+                        counts.insert(id, messages_for(options.time(), &sample));
+                    }
+                    Ok(sample) => results.push(id, sample),
+                    // Final, for a message that is not what was sent is no hiccup.
+                    Err(error) => {
+                        eprintln!("{peer}, {}: {error}", measured.key);
+                        results.fail(id, &error.to_string());
+                    }
+                }
+            }
+        }
+        if io::stderr().is_terminal() {
+            eprint!("\rrepetition {rep} of {}\r", options.reps);
+        }
+    }
+    let text = report::markdown(&Machine::here(), options, &results);
+    let everything = options.only.is_empty();
+    let default = concat!(env!("CARGO_MANIFEST_DIR"), "/../../BENCHMARKS.md");
+    match options.out.as_deref().or(everything.then_some(default)) {
+        Some(path) => std::fs::write(path, &text)?,
+        None => print!("{text}"),
+    }
+    Ok(())
+}
+
+fn probe_messages(measured: &Measured) -> u64 {
+    match measured.message_bytes {
+        ..65_536 => 2000,
+        65_536..1_048_576 => 200,
+        _ => 30,
+    }
+}
+
+fn messages_for(time: Duration, sample: &Sample) -> u64 {
+    // A first run is slow; the fastest ones get as many as they are likely to do.
+    (time.as_nanos() as f64 / sample.nanos.max(15.0)).max(20.0) as u64
+}
+
+/// Another order for each repetition, and the same each time that the program runs.
+fn shuffled(mut peers: Vec<&'static str>, seed: u64) -> Vec<&'static str> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    for end in (1..peers.len()).rev() {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        peers.swap(end, (state >> 33) as usize % (end + 1));
+    }
+    peers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_are_read() {
+        let parse =
+            |line: &str| Options::parse(&line.split_whitespace().map(str::to_owned).collect::<Vec<_>>());
+        assert_eq!(parse("--quick").unwrap().reps, 3);
+        assert_eq!(parse("--only fanin --reps 2").unwrap().only, ["fanin"]);
+        for line in ["--reps 0", "--only", "fast"] {
+            assert!(parse(line).is_none(), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_shuffle_loses_nobody() {
+        let peers = WORKS[0].peers.to_vec();
+        let mut mixed = shuffled(peers.clone(), 3);
+        assert_ne!(mixed, shuffled(peers.clone(), 4));
+        let mut all = peers;
+        all.sort_unstable();
+        mixed.sort_unstable();
+        assert_eq!(mixed, all);
+    }
+}

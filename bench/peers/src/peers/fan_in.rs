@@ -1,0 +1,43 @@
+//! Servers of a thousand clients, on one thread each: tokio by itself, and stoop's `serve`. The clients are `c/peers.c`.
+
+use stoop::serve::Server;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+use super::tokio_stream::block_on;
+use crate::Result;
+use crate::part::Part;
+
+/// More than a message, so that a read says whether there may be more to come.
+const BUFFER_BYTES: usize = 72;
+
+/// Answers until the client goes.
+#[expect(clippy::manual_async_fn, reason = "an async fn keeps room for its argument twice")]
+fn echo(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> impl Future<Output = ()> {
+    async move {
+        let mut buffer = [0; BUFFER_BYTES];
+        while let Ok(len @ 1..) = stream.read(&mut buffer).await {
+            if stream.write_all(&buffer[..len]).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+pub fn tokio(part: &Part) -> Result<()> {
+    block_on(async {
+        let listener = tokio::net::UnixListener::bind(&part.path)?;
+        println!("ready");
+        loop {
+            tokio::spawn(echo(listener.accept().await?.0));
+        }
+    })
+}
+
+pub fn stoop(part: &Part) -> Result<()> {
+    block_on(async {
+        let listener = super::tokio_stream::listen(part)?;
+        println!("ready");
+        Server::new(listener).run(|stream, _| echo(stream), std::future::pending::<()>()).await?;
+        Ok(())
+    })
+}

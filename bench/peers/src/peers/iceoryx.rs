@@ -1,0 +1,70 @@
+//! iceoryx2: shared memory, a service each way, polled without a pause.
+
+use iceoryx2::port::publisher::Publisher;
+use iceoryx2::port::subscriber::Subscriber;
+use iceoryx2::prelude::*;
+
+use crate::Result;
+use crate::link::Link;
+use crate::part::Part;
+
+/// How many messages may be on their way.
+const QUEUE: usize = 64;
+
+pub struct Ports {
+    publisher: Publisher<ipc::Service, [u8], ()>,
+    subscriber: Subscriber<ipc::Service, [u8], ()>,
+    // The services live as long as their node.
+    _node: Node<ipc::Service>,
+}
+
+impl Ports {
+    fn open(part: &Part) -> Result<Self> {
+        set_log_level(LogLevel::Error);
+        let node = NodeBuilder::new().create::<ipc::Service>()?;
+        let name = part.path.to_string_lossy().replace('/', "_");
+        let service = |direction| -> Result<_> {
+            let builder = node.service_builder(&format!("{name}.{direction}").as_str().try_into()?);
+            let builder = builder.publish_subscribe::<[u8]>().enable_safe_overflow(false);
+            Ok(builder.subscriber_max_buffer_size(QUEUE).open_or_create()?)
+        };
+        let (ours, theirs) = if part.serves { ("back", "forth") } else { ("forth", "back") };
+        let publisher = service(ours)?
+            .publisher_builder()
+            .initial_max_slice_len(part.message_bytes)
+            .backpressure_strategy(BackpressureStrategy::RetryUntilDelivered)
+            .create()?;
+        let subscriber = service(theirs)?.subscriber_builder().create()?;
+        Ok(Self { publisher, subscriber, _node: node })
+    }
+}
+
+impl Link for Ports {
+    type Listener = Option<Self>;
+
+    async fn listen(part: &Part) -> Result<Option<Self>> {
+        Ok(Some(Self::open(part)?))
+    }
+
+    async fn accept(listener: &mut Option<Self>, _: &Part) -> Result<Self> {
+        Ok(listener.take().ok_or("it serves one client")?)
+    }
+
+    async fn connect(part: &Part) -> Result<Self> {
+        Self::open(part)
+    }
+
+    async fn send(&mut self, message: &[u8]) -> Result<()> {
+        self.publisher.loan_slice_uninit(message.len())?.write_from_slice(message).send()?;
+        Ok(())
+    }
+
+    async fn receive<T>(&mut self, look: impl FnOnce(&[u8]) -> T) -> Result<T> {
+        loop {
+            if let Some(sample) = self.subscriber.receive()? {
+                return Ok(look(sample.payload()));
+            }
+            std::hint::spin_loop();
+        }
+    }
+}

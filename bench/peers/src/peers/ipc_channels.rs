@@ -1,0 +1,41 @@
+//! The crate ipc-channel: a channel of bytes each way. Its server invents its own name, which we leave in a file.
+
+use ipc_channel::ipc::{IpcBytesReceiver, IpcBytesSender, IpcOneShotServer, IpcSender, bytes_channel};
+
+use crate::Result;
+use crate::link::Link;
+use crate::part::Part;
+
+type Ends = (IpcBytesSender, IpcBytesReceiver);
+
+pub struct Channel(IpcBytesSender, IpcBytesReceiver);
+
+impl Link for Channel {
+    type Listener = Option<IpcOneShotServer<Ends>>;
+
+    async fn listen(part: &Part) -> Result<Self::Listener> {
+        let (server, name) = IpcOneShotServer::new()?;
+        std::fs::write(&part.path, name)?;
+        Ok(Some(server))
+    }
+
+    async fn accept(listener: &mut Self::Listener, _: &Part) -> Result<Self> {
+        let (_, (sender, receiver)) = listener.take().ok_or("it serves one client")?.accept()?;
+        Ok(Self(sender, receiver))
+    }
+
+    async fn connect(part: &Part) -> Result<Self> {
+        let server = IpcSender::<Ends>::connect(std::fs::read_to_string(&part.path)?)?;
+        let ((to_us, ours), (theirs, to_them)) = (bytes_channel()?, bytes_channel()?);
+        server.send((to_us, to_them))?;
+        Ok(Self(theirs, ours))
+    }
+
+    async fn send(&mut self, message: &[u8]) -> Result<()> {
+        Ok(self.0.send(message)?)
+    }
+
+    async fn receive<T>(&mut self, look: impl FnOnce(&[u8]) -> T) -> Result<T> {
+        Ok(look(&self.1.recv()?))
+    }
+}

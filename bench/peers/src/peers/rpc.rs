@@ -1,0 +1,36 @@
+//! What the RPC peers share: 64 callers on one connection, and a server that goes on until it is killed.
+
+use std::cell::Cell;
+
+use futures_util::future::join_all;
+
+use crate::Result;
+use crate::link::Watch;
+use crate::message::{Message, check};
+use crate::part::Part;
+
+/// How many calls are on their way at once.
+const CALLERS: usize = 64;
+
+/// Has `call` send every message of the part, and checks each answer.
+pub async fn ask_many<F: Future<Output = Result<Vec<u8>>>>(
+    part: &Part,
+    call: impl Fn(Vec<u8>) -> F,
+) -> Result<()> {
+    let mut watch = Watch::start(0);
+    for (from, to) in [(0, part.warmup), (part.warmup, part.end())] {
+        watch = Watch::start(0);
+        let next = Cell::new(from);
+        let caller = async || -> Result<()> {
+            let mut message = Message::new(part.message_bytes);
+            while next.get() < to {
+                let n = next.replace(next.get() + 1);
+                check(&call(message.number(n).to_vec()).await?, n, part)?;
+            }
+            Ok(())
+        };
+        join_all((0..CALLERS).map(|_| caller())).await.into_iter().collect::<Result<Vec<()>>>()?;
+    }
+    println!("{}", watch.stop().to_line());
+    Ok(())
+}

@@ -1,0 +1,120 @@
+//! stoop's blocking streams: plain, and as frames; each with and without adaptive waiting.
+
+use std::io::{Read, Write};
+
+use stoop::frame::{FrameReader, FrameWriter, Native};
+use stoop::{Bind, Listener, Stream};
+
+use super::std_stream::Plain;
+use super::{IDLE, SPIN};
+use crate::Result;
+use crate::link::{Link, Watch};
+use crate::part::{Part, Work};
+
+/// What is asked for as a send buffer for long messages; the kernel grants up to `net.core.wmem_max`. More of it brings no more.
+const SEND_BUFFER_BYTES: usize = 1 << 20;
+const LONG_BYTES: usize = 64 << 10;
+
+fn listen(part: &Part, spins: bool) -> Result<Listener> {
+    let listener = Bind::new(&part.path).listen()?;
+    if spins {
+        listener.set_spin(SPIN);
+    }
+    Ok(listener)
+}
+
+fn adapted(stream: Stream, spins: bool) -> Stream {
+    if spins {
+        stream.set_spin(SPIN);
+    }
+    stream
+}
+
+pub struct Sync<const SPINS: bool>(Plain<Stream>);
+
+impl<const SPINS: bool> Link for Sync<SPINS> {
+    type Listener = Listener;
+
+    async fn listen(part: &Part) -> Result<Listener> {
+        listen(part, SPINS)
+    }
+
+    async fn accept(listener: &mut Listener, part: &Part) -> Result<Self> {
+        Ok(Self(Plain::new(adapted(listener.accept()?, SPINS), part)))
+    }
+
+    async fn connect(part: &Part) -> Result<Self> {
+        Ok(Self(Plain::new(adapted(Stream::connect(&part.path)?, SPINS), part)))
+    }
+
+    async fn send(&mut self, message: &[u8]) -> Result<()> {
+        self.0.send(message)
+    }
+
+    async fn receive<T>(&mut self, look: impl FnOnce(&[u8]) -> T) -> Result<T> {
+        self.0.receive(look)
+    }
+}
+
+pub struct Frames<const SPINS: bool> {
+    writer: FrameWriter<Stream>,
+    reader: FrameReader<Stream>,
+}
+
+impl<const SPINS: bool> Frames<SPINS> {
+    fn new(stream: Stream, part: &Part) -> Result<Self> {
+        let stream = adapted(stream, SPINS);
+        let mut writer = FrameWriter::new(stream.try_clone()?, Native);
+        if part.work == Work::OneWay && part.message_bytes >= LONG_BYTES {
+            writer = writer.send_buffer_bytes(SEND_BUFFER_BYTES)?;
+        }
+        Ok(Self { writer, reader: FrameReader::new(stream, Native) })
+    }
+}
+
+impl<const SPINS: bool> Link for Frames<SPINS> {
+    type Listener = Listener;
+
+    async fn listen(part: &Part) -> Result<Listener> {
+        listen(part, SPINS)
+    }
+
+    async fn accept(listener: &mut Listener, part: &Part) -> Result<Self> {
+        Self::new(listener.accept()?, part)
+    }
+
+    async fn connect(part: &Part) -> Result<Self> {
+        Self::new(Stream::connect(&part.path)?, part)
+    }
+
+    #[inline]
+    async fn send(&mut self, message: &[u8]) -> Result<()> {
+        Ok(self.writer.send(message)?)
+    }
+
+    async fn flush(&mut self) -> Result<()> {
+        Ok(self.writer.flush()?)
+    }
+
+    #[inline]
+    async fn receive<T>(&mut self, look: impl FnOnce(&[u8]) -> T) -> Result<T> {
+        Ok(look(self.reader.next()?.ok_or("the stream ended too early")?))
+    }
+
+    fn receive_more<T>(&mut self, look: impl FnOnce(&[u8]) -> T) -> Result<Option<T>> {
+        Ok(self.reader.next_buffered()?.map(look))
+    }
+}
+
+/// Waits for a time on a stream on which something came once and nothing comes any more.
+pub fn idle() -> Result<()> {
+    let (mut one, other) = Stream::pair()?;
+    let mut other = adapted(other, true);
+    one.write_all(b"!")?;
+    other.read_exact(&mut [0])?;
+    other.set_read_timeout(Some(IDLE))?;
+    let watch = Watch::start(0);
+    let came = other.read(&mut [0]);
+    println!("{}", watch.stop().to_line());
+    if came.is_ok() { Err("something came".into()) } else { Ok(()) }
+}

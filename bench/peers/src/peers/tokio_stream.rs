@@ -1,0 +1,123 @@
+//! Streams driven by tokio, on a runtime of one thread: tokio's own, and stoop's with and without adaptive waiting.
+
+use stoop::{Bind, aio};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{UnixListener, UnixStream};
+
+use super::{IDLE, SPIN};
+use crate::Result;
+use crate::link::{Chunk, Link, Watch};
+use crate::part::Part;
+
+/// Runs on a runtime of this thread.
+pub fn block_on<T>(work: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.expect("a runtime").block_on(work)
+}
+
+/// A listener of stoop's. Not from `listen_async`, for which tokio starts a thread: whatever a process with a second thread
+/// asks of the kernel costs a little more.
+pub fn listen(part: &Part) -> Result<aio::Listener> {
+    Ok(Bind::new(&part.path).listen()?.try_into()?)
+}
+
+struct Plain<S>(S, Chunk);
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Plain<S> {
+    async fn send(&mut self, message: &[u8]) -> Result<()> {
+        Ok(self.0.write_all(message).await?)
+    }
+
+    async fn receive<T>(&mut self, look: impl FnOnce(&[u8]) -> T) -> Result<T> {
+        loop {
+            if let Some(message) = self.1.next() {
+                return Ok(look(message));
+            }
+            let len_bytes = self.0.read(self.1.room()).await?;
+            self.1.filled(len_bytes)?;
+        }
+    }
+}
+
+pub struct Tokio(Plain<UnixStream>);
+
+impl Link for Tokio {
+    type Listener = UnixListener;
+
+    fn run<T>(work: impl Future<Output = T>) -> T {
+        block_on(work)
+    }
+
+    async fn listen(part: &Part) -> Result<UnixListener> {
+        Ok(UnixListener::bind(&part.path)?)
+    }
+
+    async fn accept(listener: &mut UnixListener, part: &Part) -> Result<Self> {
+        Ok(Self(Plain(listener.accept().await?.0, Chunk::new(part))))
+    }
+
+    async fn connect(part: &Part) -> Result<Self> {
+        Ok(Self(Plain(UnixStream::connect(&part.path).await?, Chunk::new(part))))
+    }
+
+    async fn send(&mut self, message: &[u8]) -> Result<()> {
+        self.0.send(message).await
+    }
+
+    async fn receive<T>(&mut self, look: impl FnOnce(&[u8]) -> T) -> Result<T> {
+        self.0.receive(look).await
+    }
+}
+
+pub struct Stoop<const SPINS: bool>(Plain<aio::Stream>);
+
+impl<const SPINS: bool> Stoop<SPINS> {
+    fn new(stream: aio::Stream, part: &Part) -> Self {
+        if SPINS {
+            stream.set_spin(SPIN);
+        }
+        Self(Plain(stream, Chunk::new(part)))
+    }
+}
+
+impl<const SPINS: bool> Link for Stoop<SPINS> {
+    type Listener = aio::Listener;
+
+    fn run<T>(work: impl Future<Output = T>) -> T {
+        block_on(work)
+    }
+
+    async fn listen(part: &Part) -> Result<aio::Listener> {
+        listen(part)
+    }
+
+    async fn accept(listener: &mut aio::Listener, part: &Part) -> Result<Self> {
+        Ok(Self::new(listener.accept().await?, part))
+    }
+
+    async fn connect(part: &Part) -> Result<Self> {
+        Ok(Self::new(aio::Stream::connect(&part.path).await?, part))
+    }
+
+    async fn send(&mut self, message: &[u8]) -> Result<()> {
+        self.0.send(message).await
+    }
+
+    async fn receive<T>(&mut self, look: impl FnOnce(&[u8]) -> T) -> Result<T> {
+        self.0.receive(look).await
+    }
+}
+
+/// As [`super::stoop_sync::idle`].
+pub fn idle() -> Result<()> {
+    block_on(async {
+        let (mut one, mut other) = aio::Stream::pair()?;
+        other.set_spin(SPIN);
+        one.write_all(b"!").await?;
+        other.read_exact(&mut [0]).await?;
+        let watch = Watch::start(0);
+        let came = tokio::time::timeout(IDLE, other.read(&mut [0])).await;
+        println!("{}", watch.stop().to_line());
+        if came.is_ok() { Err("something came".into()) } else { Ok(()) }
+    })
+}

@@ -1,0 +1,310 @@
+//! What is measured, with whom, and what stoop has to reach: two tables.
+
+use crate::part::Work;
+
+/// One measurement: a table of the report.
+pub struct Measured {
+    pub title: &'static str,
+    /// How it is called on the command line.
+    pub key: &'static str,
+    pub work: Work,
+    pub message_bytes: usize,
+    pub reads_all: bool,
+    pub same_core: bool,
+    /// Who does it; the others are compared with the first.
+    pub peers: &'static [&'static str],
+}
+
+const ONE_WAY: Measured = Measured {
+    title: "",
+    key: "",
+    work: Work::OneWay,
+    message_bytes: 64,
+    reads_all: false,
+    same_core: false,
+    peers: &[],
+};
+
+/// Who sends long messages, over sockets.
+const SOCKETS: &[&str] =
+    &["std", "tokio", "tokio LengthDelimited", "interprocess", "compio", "ipc-channel", "zeromq", "nng"];
+const LONG: &[&str] = &[
+    "C, one call a message",
+    "stoop frames",
+    "stoop frames, adaptive",
+    "std",
+    "tokio",
+    "tokio LengthDelimited",
+    "interprocess",
+    "compio",
+    "ipc-channel",
+    "zeromq",
+    "nng",
+    "shmipc",
+    "iceoryx2, polling",
+];
+
+pub const WORKS: &[Measured] = &[
+    Measured {
+        title: "64 B there and back, a core for each process",
+        key: "pingpong",
+        work: Work::PingPong,
+        peers: &[
+            "C",
+            "C, spin then park",
+            "stoop",
+            "stoop, adaptive",
+            "stoop tokio",
+            "stoop tokio, adaptive",
+            "std",
+            "tokio",
+            "tokio LengthDelimited",
+            "interprocess",
+            "compio",
+            "ipc-channel",
+            "zeromq",
+            "nng",
+            "shmipc",
+            "iceoryx2, polling",
+        ],
+        ..ONE_WAY
+    },
+    Measured {
+        title: "64 B there and back, both processes on one core",
+        key: "pingpong-same-core",
+        work: Work::PingPong,
+        same_core: true,
+        peers: &[
+            "C",
+            "C, spin then park",
+            "stoop",
+            "stoop, adaptive",
+            "stoop tokio",
+            "stoop tokio, adaptive",
+            "tokio",
+        ],
+        ..ONE_WAY
+    },
+    Measured {
+        title: "64 B one way",
+        key: "oneway-64",
+        peers: &[
+            "C, 256 in a write",
+            "C, one call a message",
+            "stoop frames",
+            "stoop frames, adaptive",
+            "std",
+            "tokio",
+            "tokio LengthDelimited",
+            "interprocess",
+            "ipc-channel",
+            "zeromq",
+            "nng",
+            "shmipc",
+            "iceoryx2, polling",
+        ],
+        ..ONE_WAY
+    },
+    Measured {
+        title: "1 KiB one way",
+        key: "oneway-1k",
+        message_bytes: 1 << 10,
+        peers: &[
+            "C, 256 in a write",
+            "C, one call a message",
+            "stoop frames",
+            "std",
+            "tokio LengthDelimited",
+            "zeromq",
+            "iceoryx2, polling",
+        ],
+        ..ONE_WAY
+    },
+    Measured { title: "64 KiB one way", key: "oneway-64k", message_bytes: 64 << 10, peers: LONG, ..ONE_WAY },
+    Measured {
+        title: "64 KiB one way, the receiver reads every byte",
+        key: "oneway-64k-read",
+        message_bytes: 64 << 10,
+        reads_all: true,
+        peers: LONG,
+        ..ONE_WAY
+    },
+    Measured { title: "1 MiB one way", key: "oneway-1m", message_bytes: 1 << 20, peers: LONG, ..ONE_WAY },
+    Measured {
+        title: "1 MiB one way, the receiver reads every byte",
+        key: "oneway-1m-read",
+        message_bytes: 1 << 20,
+        reads_all: true,
+        peers: LONG,
+        ..ONE_WAY
+    },
+    Measured {
+        title: "64 requests of 64 B on their way on one connection",
+        key: "requests",
+        work: Work::Requests,
+        peers: &[
+            "C, one call a message",
+            "stoop frames",
+            "stoop frames, adaptive",
+            "tokio LengthDelimited",
+            "ttrpc",
+            "tonic",
+        ],
+        ..ONE_WAY
+    },
+    Measured {
+        title: "connect, 64 B there and back, close",
+        key: "connections",
+        work: Work::Connections,
+        peers: &["C", "stoop", "stoop, adaptive", "stoop tokio", "std", "tokio", "interprocess"],
+        ..ONE_WAY
+    },
+    Measured {
+        title: "1,000 clients, each with 64 B on their way",
+        key: "fanin",
+        work: Work::FanIn,
+        peers: &["C, epoll", "stoop serve", "tokio", "io_uring"],
+        ..ONE_WAY
+    },
+    Measured {
+        title: "a second of waiting for what does not come",
+        key: "idle",
+        work: Work::Idle,
+        peers: &["stoop, adaptive", "stoop tokio, adaptive"],
+        ..ONE_WAY
+    },
+];
+
+/// What is compared.
+#[derive(Clone, Copy)]
+pub enum Goal {
+    /// How many times as long it takes: at most this.
+    Time(f64),
+    /// How many times as fast it is: at least this.
+    Speed(f64),
+    /// User memory for each connection, in bytes: at most this.
+    Memory(f64),
+    /// Share of one CPU: at most this.
+    Cpu(f64),
+}
+
+/// What stoop has to reach.
+pub struct Target {
+    /// A [`Measured::key`].
+    pub work: &'static str,
+    pub subject: &'static str,
+    /// Compared with the best of these in each repetition.
+    pub against: &'static [&'static str],
+    pub goal: Goal,
+}
+
+const fn target(
+    work: &'static str,
+    subject: &'static str,
+    against: &'static [&'static str],
+    goal: Goal,
+) -> Target {
+    Target { work, subject, against, goal }
+}
+
+use Goal::{Cpu, Memory, Speed, Time};
+
+pub const TARGETS: &[Target] = &[
+    target("pingpong", "stoop, adaptive", &["C, spin then park"], Time(1.1)),
+    target("pingpong", "stoop, adaptive", &["tokio"], Speed(10.0)),
+    target("pingpong-same-core", "stoop, adaptive", &["C"], Time(1.05)),
+    target("pingpong", "stoop tokio", &["tokio"], Time(1.0)),
+    target("pingpong", "stoop tokio, adaptive", &["tokio"], Speed(5.0)),
+    target("oneway-64", "stoop frames", &["C, 256 in a write"], Speed(0.85)),
+    target("oneway-64", "stoop frames, adaptive", &["tokio LengthDelimited"], Speed(3.0)),
+    target("oneway-64", "stoop frames, adaptive", &["zeromq"], Speed(12.0)),
+    target("oneway-64", "stoop frames, adaptive", &["iceoryx2, polling"], Speed(12.0)),
+    target("oneway-1k", "stoop frames", &["C, 256 in a write"], Speed(0.9)),
+    target("oneway-64k", "stoop frames, adaptive", &["C, one call a message"], Speed(2.5)),
+    target("oneway-64k", "stoop frames, adaptive", SOCKETS, Speed(1.0)),
+    target("oneway-64k-read", "stoop frames, adaptive", SOCKETS, Speed(1.0)),
+    target("oneway-1m", "stoop frames, adaptive", &["C, one call a message"], Speed(1.5)),
+    target("oneway-1m", "stoop frames, adaptive", SOCKETS, Speed(1.0)),
+    target("oneway-1m-read", "stoop frames, adaptive", SOCKETS, Speed(1.0)),
+    target("requests", "stoop frames, adaptive", &["C, one call a message"], Speed(5.0)),
+    target("requests", "stoop frames, adaptive", &["ttrpc"], Speed(30.0)),
+    target("requests", "stoop frames, adaptive", &["tonic"], Speed(80.0)),
+    target("connections", "stoop", &["C"], Speed(1.0)),
+    target("connections", "stoop, adaptive", &["C"], Speed(3.0)),
+    target("fanin", "stoop serve", &["C, epoll"], Speed(0.95)),
+    target("fanin", "stoop serve", &[], Memory(1024.0)),
+    target("idle", "stoop, adaptive", &[], Cpu(0.001)),
+    target("idle", "stoop tokio, adaptive", &[], Cpu(0.001)),
+];
+
+/// What stands in the way where a target is missed: the work, the first of those compared with (none for memory), and why.
+pub const HINDRANCES: &[(&str, &str, &str)] = &[
+    (
+        "pingpong",
+        "tokio",
+        "stoop reads with `recvmsg`, which says whether something came beside the bytes, and tokio with `recv`: some 50 ns a read. \
+         Beyond that both do the same, and the scheduler's choices weigh more.",
+    ),
+    (
+        "pingpong-same-core",
+        "C",
+        "Both make the same system calls; once in thousands of waits stoop tries whether waiting awake pays again.",
+    ),
+    (
+        "oneway-64",
+        "zeromq",
+        "ZeroMQ gathers small messages too, and gains more from fast cores than a plain stream does: the C base, with 256 messages \
+         in each write, is no further ahead of it than stoop.",
+    ),
+    (
+        "oneway-64k",
+        "C, one call a message",
+        "The target was set on a processor whose copies are many times slower where source and destination are aligned differently. \
+         Where they are not, four bytes of header cost C little, and only the larger send buffer and not sleeping are left.",
+    ),
+    (
+        "oneway-1m",
+        "C, one call a message",
+        "As for 64 KiB: what is left is the larger send buffer and not sleeping; both sides copy as fast as the memory allows.",
+    ),
+    (
+        "requests",
+        "ttrpc",
+        "64 requests make two batches of 32, and each costs four system calls and two moves of the buffer between cores; \
+         ttrpc gains more from fast cores.",
+    ),
+    (
+        "connections",
+        "C",
+        "stoop makes the very same five system calls as C: the difference is the machine's noise.",
+    ),
+    (
+        "fanin",
+        "",
+        "Most of it is tokio's task and registration (see tokio's own line); stoop's part is what `serve` notes about each \
+         connection, in a table that is half empty after it has grown.",
+    ),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_hindrance_is_about_a_target() {
+        for (work, beside, _) in HINDRANCES {
+            let first = |target: &Target| target.against.first().copied().unwrap_or_default();
+            assert!(TARGETS.iter().any(|target| target.work == *work && first(target) == *beside), "{work}");
+        }
+    }
+
+    #[test]
+    fn every_target_is_about_somebody_who_is_measured() {
+        for target in TARGETS {
+            let work = WORKS.iter().find(|work| work.key == target.work).expect(target.work);
+            for peer in target.against.iter().chain([&target.subject]) {
+                assert!(work.peers.contains(peer), "{peer} does not do {}", target.work);
+            }
+        }
+    }
+}

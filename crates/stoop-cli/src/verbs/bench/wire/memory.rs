@@ -1,0 +1,47 @@
+//! Shared memory: two rings, one a direction.
+
+use stoop_memory::{Receiver, Ring, Sender, Waiting};
+
+use super::{Ends, Link, Wire};
+use crate::verbs::bench::control::PATIENCE;
+use crate::verbs::bench::transport::Transport;
+use crate::verbs::bench::trouble::Result;
+
+/// How much a ring holds at least; as much as a processor keeps near.
+const RING_BYTES: usize = 256 << 10;
+
+/// How many messages it holds at least: one comes while the next is made.
+const MESSAGES: usize = 3;
+
+pub(super) fn rings(size: usize) -> Result<Link> {
+    let ring = || Ring::new(RING_BYTES.max(MESSAGES * size));
+    let (there, back) = (ring()?, ring()?);
+    let ours = Ends::of([back.try_clone()?.into(), there.try_clone()?.into()]);
+    Ok(Link::of(ours, Ends::of([there.into(), back.into()])))
+}
+
+pub(super) fn open(transport: Transport, ends: Ends) -> Result<Box<dyn Wire>> {
+    let [receive, send] = ends.exactly()?;
+    let waiting = if transport == Transport::SharedSpin { Waiting::Spin } else { Waiting::Futex };
+    let receiver = Ring::from_descriptor(receive)?.into_receiver(waiting, PATIENCE)?;
+    let sender = Ring::from_descriptor(send)?.into_sender(waiting, PATIENCE)?;
+    Ok(Box::new(Rings { receiver, sender, came: Vec::new() }))
+}
+
+struct Rings {
+    receiver: Receiver,
+    sender: Sender,
+    /// The message that came last.
+    came: Vec<u8>,
+}
+
+impl Wire for Rings {
+    fn send(&mut self, message: &[u8]) -> Result<()> {
+        Ok(self.sender.send(message)?)
+    }
+
+    fn receive<'a>(&'a mut self, _room: &'a mut [u8]) -> Result<&'a [u8]> {
+        self.receiver.recv(&mut self.came)?;
+        Ok(&self.came)
+    }
+}

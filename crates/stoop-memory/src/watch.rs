@@ -1,0 +1,125 @@
+//! A thread that ends a wait which has no time limit of its own.
+//!
+//! Arming and disarming cost a lock that is nearly always free, and no system call while waits follow each other: the thread
+//! wakes when the first of them would have been over, finds another, and sleeps on.
+
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Instant;
+
+/// Calls something once when a wait takes too long. The thread ends when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// When the wait that is going on is to end.
+    due: Option<Instant>,
+    /// When the thread wakes by itself.
+    wakes: Option<Instant>,
+    has_expired: bool,
+    ends: bool,
+}
+
+impl Watch {
+    /// Starts the thread, which calls `expire` on the first wait that is not over when it is due, and then ends.
+    pub(crate) fn start(expire: impl FnOnce() + Send + 'static) -> std::io::Result<Watch> {
+        let shared = Arc::new(Shared::default());
+        let theirs = Arc::clone(&shared);
+        let thread = thread::Builder::new().name("stoop-watch".into()).spawn(move || theirs.watch(expire))?;
+        Ok(Watch { shared, thread: Some(thread) })
+    }
+
+    /// A wait begins. `None` is one without end.
+    pub(crate) fn arm(&self, due: Option<Instant>) {
+        let mut state = self.shared.lock();
+        state.due = due;
+        if due.is_some_and(|due| state.wakes.is_none_or(|wakes| due < wakes)) {
+            self.shared.changed.notify_one();
+        }
+    }
+
+    /// The wait is over. Says whether it was ended, now or earlier.
+    pub(crate) fn disarm(&self) -> bool {
+        let mut state = self.shared.lock();
+        state.due = None;
+        state.has_expired
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.shared.lock().ends = true;
+        self.shared.changed.notify_one();
+        if let Some(thread) = self.thread.take() {
+            // It does not panic, and there is nothing to do about it if it did.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn watch(&self, expire: impl FnOnce()) {
+        let mut state = self.lock();
+        while !state.ends {
+            let left = state.due.map(|due| due.saturating_duration_since(Instant::now()));
+            state.wakes = state.due;
+            state = match left {
+                None => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+                Some(left) if !left.is_zero() => {
+                    self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
+                }
+                Some(_) => {
+                    state.has_expired = true;
+                    // Under the lock: whoever disarms now learns of it.
+                    return expire();
+                }
+            };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc::{TryRecvError, channel};
+    use std::time::Duration;
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn only_a_wait_that_is_too_long_is_ended() {
+        let (expire, expired) = channel();
+        let watch = Watch::start(move || expire.send(()).unwrap()).unwrap();
+        watch.arm(Some(Instant::now() + LONG));
+        assert!(!watch.disarm());
+        watch.arm(None);
+        assert_eq!(expired.try_recv(), Err(TryRecvError::Empty));
+        // Due before the thread would wake by itself.
+        watch.arm(Some(Instant::now() + Duration::from_millis(5)));
+        expired.recv_timeout(LONG).unwrap();
+        assert!(watch.disarm());
+    }
+
+    #[test]
+    fn dropping_it_ends_the_thread() {
+        let (expire, expired) = channel::<()>();
+        let watch = Watch::start(move || drop(expire)).unwrap();
+        watch.arm(Some(Instant::now() + LONG));
+        stoop_testkit::deadline(LONG, move || drop(watch));
+        assert_eq!(expired.try_recv(), Err(TryRecvError::Disconnected));
+    }
+}

@@ -1,0 +1,91 @@
+//! A daemon to leave running: answers every line in capital letters, admits its own user and root, bounds what clients can
+//! take, and at SIGTERM or Ctrl-C finishes what it has begun before it ends.
+//!
+//! ```text
+//! cargo run -p stoop --features tokio --example daemon -- ./app.sock
+//! ```
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use stoop::serve::{Draining, Server};
+use stoop::{Bind, Policy, aio};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// The longest line: a client could send one without end.
+const LINE_BYTES: u64 = 64 * 1024;
+
+// One thread serves thousands of clients that mostly wait.
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let Some(address) = std::env::args().nth(1) else {
+        eprintln!("usage: daemon ADDRESS");
+        return ExitCode::from(2);
+    };
+    match serve(&address).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve(address: &str) -> Result<(), Box<dyn std::error::Error>> {
+    // Ready before the address is, so that no signal comes too early to be heard.
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let listener = Bind::new(address).mode(0o660).policy(Policy::same_user()).listen_async().await?;
+    let server = Server::new(listener)
+        .max_connections(100) // more wait in the queue
+        .idle_timeout(Duration::from_secs(60)) // a silent client gives its place back
+        .drain_deadline(Duration::from_secs(5));
+    let (counters, draining) = (server.counters(), server.draining());
+    println!("listening");
+
+    let shutdown = async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    server
+        .run(
+            move |stream, _peer| {
+                let draining = draining.clone();
+                // A client may go at any time; that ends its own conversation and nothing else.
+                async move { drop(answer(stream, draining).await) }
+            },
+            shutdown,
+        )
+        .await?;
+
+    let seen = counters.snapshot();
+    println!(
+        "served {} clients, finished {}, cut {}",
+        seen.accepted,
+        seen.finished,
+        seen.aborted + seen.idle
+    );
+    Ok(())
+}
+
+async fn answer(stream: aio::Stream, mut draining: Draining) -> std::io::Result<()> {
+    let (reads, mut writes) = stream.into_split();
+    let mut lines = BufReader::new(reads);
+    let mut line = String::new();
+    loop {
+        line.clear();
+        let mut limited = (&mut lines).take(LINE_BYTES);
+        // What has been asked is answered. Whoever asks nothing when the end has begun does not hold it up.
+        let read = tokio::select! {
+            biased;
+            read = limited.read_line(&mut line) => read?,
+            () = draining.wait() => return Ok(()),
+        };
+        if read == 0 {
+            return Ok(());
+        }
+        writes.write_all(line.to_uppercase().as_bytes()).await?;
+    }
+}
