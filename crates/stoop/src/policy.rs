@@ -69,7 +69,7 @@ impl Policy {
     }
 
     /// No descriptors: the kernel refuses them at the sender where it can (Linux 6.16). On older kernels they are closed on
-    /// arrival, but on a connection those come in that the receiver asks for: see [`Allow`](crate::Allow).
+    /// arrival; only a [`FrameReader`](crate::frame::FrameReader) that asks for descriptors still lets them in there.
     pub fn refuse_descriptors(mut self) -> Policy {
         self.descriptors = false;
         self

@@ -254,8 +254,9 @@ fn may_not_bind(address: &Address) -> Explanation {
     let parent = absolute.parent().unwrap_or(Path::new("/"));
     // Where directories were to be made on the way, it is the last one there is that says no.
     let directory = parent.ancestors().find(|directory| directory.is_dir()).unwrap_or(parent);
-    if let Lookup::NoSearch(_) | Lookup::NotADirectory(_) = look_up(parent) {
-        return stopped(&look_up(parent)).unwrap_or_default();
+    let lookup = look_up(parent);
+    if let Lookup::NoSearch(_) | Lookup::NotADirectory(_) = lookup {
+        return stopped(&lookup).unwrap_or_default();
     }
     if may_write(directory) {
         return Explanation::because(
