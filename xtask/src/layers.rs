@@ -13,7 +13,10 @@ const EDGES: &[(&str, &[&str])] = &[
     // what users get
     ("stoop", &[]),
     ("stoop-memory", &[]),
-    ("stoop-cli", &["stoop", "stoop-memory"]),
+    ("stoop-bpf", &[]),
+    ("stoop-inspect", &["stoop", "stoop-bpf"]),
+    ("stoop-grpc", &["stoop"]),
+    ("stoop-cli", &["stoop", "stoop-grpc", "stoop-inspect", "stoop-memory"]),
     // what proves it
     ("stoop-testkit", &[]),
     ("stoop-kernel-facts", &["stoop-testkit"]),
@@ -34,11 +37,12 @@ const HEAVY: &[(&str, &[&str])] = &[
     ("rustyline", &["stoop-cli"]),
     ("signal-hook", &["stoop-cli"]),
     ("serde", &["stoop-cli"]),
-    ("serde_json", &["stoop-cli", "stoop-bench", "stoop-e2e", "xtask"]),
-    ("tokio", &["stoop-bench"]),
+    ("serde_json", &["stoop-cli", "stoop-grpc", "stoop-bench", "stoop-e2e", "xtask"]),
+    ("tokio", &["stoop-bench", "stoop-cli", "stoop-grpc"]),
     ("tracing", &[]),
-    ("hyper", &[]),
-    ("tonic", &[]),
+    ("hyper", &["stoop-grpc"]),
+    ("tonic", &["stoop-grpc"]),
+    ("prost", &["stoop-grpc"]),
 ];
 
 /// Heavy crates that may stand behind a feature, and whose.
@@ -48,6 +52,9 @@ const OPTIONAL: &[(&str, &[&str])] = &[("tokio", &["stoop"]), ("tracing", &["sto
 const UNSAFE: &[(&str, &[&str])] = &[
     ("crates/stoop/src", &["crates/stoop/src/sys/"]),
     ("crates/stoop-memory/src", &["crates/stoop-memory/src/sys/"]),
+    ("crates/stoop-bpf/src", &["crates/stoop-bpf/src/sys/"]),
+    ("crates/stoop-inspect/src", &[]),
+    ("crates/stoop-grpc/src", &[]),
     ("crates/stoop-cli/src", &[]),
 ];
 

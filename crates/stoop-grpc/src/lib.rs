@@ -1,0 +1,1 @@
+//! gRPC and HTTP over local sockets.
