@@ -305,10 +305,13 @@ impl Socket {
         Ok(Some(received))
     }
 
-    /// Puts a policy in force for what is received from here on. The kernel has been told already.
+    /// Puts a policy in force for what is received from here on, and counts refusals on. The kernel has been told already.
     pub(crate) fn guard(&mut self, policy: Policy) {
-        let nothing_to_guard = policy.admits_everyone() && policy.descriptors_allowed();
-        self.guard = (!nothing_to_guard).then(|| Guard::new(policy));
+        match &mut self.guard {
+            Some(guard) => guard.policy = policy,
+            None if policy.admits_everyone() && policy.descriptors_allowed() => {}
+            None => self.guard = Some(Guard::new(policy)),
+        }
     }
 
     /// Whether the policy has to know who sends: only datagrams are judged one by one, a connection when it is accepted.

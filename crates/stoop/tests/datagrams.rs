@@ -139,6 +139,27 @@ fn a_receiver_that_goes_is_refused_once_and_can_be_found_again() {
     });
 }
 
+/// A policy may change while a server runs; what it has refused until then is not forgotten.
+#[test]
+fn refusals_are_counted_on_across_a_change_of_policy() {
+    deadline(SOON, || {
+        let dir = tempdir();
+        let path = dir.path().join("server");
+        let mut server = Bind::new(&path).policy(Policy::nobody()).datagram().unwrap();
+        server.set_nonblocking(true).unwrap();
+        let client = Datagram::connect(&path).unwrap();
+        client.send(b"refused").unwrap();
+        assert!(server.recv(&mut [0; 8]).unwrap_err().is_would_block());
+        server.set_policy(Policy::everyone()).unwrap();
+        client.send(b"admitted").unwrap();
+        assert_eq!((server.recv(&mut [0; 8]).unwrap(), server.refused()), (8, 1));
+        server.set_policy(Policy::nobody()).unwrap();
+        client.send(b"refused").unwrap();
+        assert!(server.recv(&mut [0; 8]).unwrap_err().is_would_block());
+        assert_eq!(server.refused(), 2);
+    });
+}
+
 /// Copies share the socket; the file belongs to the first, the policy to all.
 #[test]
 fn copies_share_the_socket_and_its_policy() {
