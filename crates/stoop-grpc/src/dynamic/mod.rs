@@ -1,0 +1,1 @@
+//! Calls to services that are not known before run time.
