@@ -7,12 +7,15 @@
 //! | `ready.rs` | waiting until a server is there, by looking at the kernel's table and touching nothing |
 //! | `raw.rs` | clients in the test's own process, with plain system calls |
 //! | `sample.rs` | bytes and messages to send |
+//! | `containerd/` | a containerd of the test's own, and an image for it |
 //! | `../peers/peer.py` | the other side, written with Python's socket module |
+//! | `../peers/talk.c` | a client inside a container |
 //!
 //! Knows nothing of the library under test: what a socket is doing comes from `/proc/net/unix`, what it carries from peers
 //! written by others.
 
 mod binary;
+pub mod containerd;
 mod raw;
 mod ready;
 mod run;

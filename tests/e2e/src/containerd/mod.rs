@@ -1,0 +1,148 @@
+//! A containerd of the test's own: its root, its state and its sockets are in a temporary directory, and what it started ends
+//! with it. Needs root, `containerd`, `runc` and a static `busybox`; a machine that lacks one says so.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `mod.rs` | the daemon: started, asked through `ctr`, ended |
+//! | `image.rs` | a small image, made here: busybox, and a client of local sockets |
+
+mod image;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use stoop_testkit::{TempDir, eventually, has_program, is_root, tempdir};
+
+use crate::run::{LIMIT, Run, Running, program};
+
+/// The image that [`Containerd::import_image`] imports: busybox in `/bin`, and `/bin/talk`.
+///
+/// `talk PATH WORD` connects to a stream socket, says the word, and then copies what it hears to its standard output until
+/// the server hangs up.
+pub const IMAGE: &str = "stoop.test/busybox:1";
+
+/// What a test needs that starts a [`Containerd`]; other architectures have no image.
+const PROGRAMS: [&str; 7] = ["containerd", "ctr", "runc", "busybox", "cc", "tar", "sha256sum"];
+
+/// Everything stays in this directory but the sockets of the shims, which containerd keeps where it likes.
+const CONFIG: &str = r#"version = 2
+root = "DIR/root"
+state = "DIR/state"
+[grpc]
+  address = "DIR/containerd.sock"
+[ttrpc]
+  address = "DIR/containerd.sock.ttrpc"
+[plugins."io.containerd.grpc.v1.cri".containerd]
+  snapshotter = "native"
+"#;
+
+/// A running containerd; ended with all its containers when dropped.
+#[derive(Debug)]
+pub struct Containerd {
+    directory: TempDir,
+    /// Dropped after the containers were removed through it, and before the directory goes.
+    daemon: Option<Running>,
+}
+
+impl Containerd {
+    /// What this machine lacks, as a reason to skip.
+    pub fn lacks() -> Option<String> {
+        if !is_root() {
+            return Some("lacks root".into());
+        }
+        let missing = PROGRAMS.iter().find(|name| !has_program(name));
+        missing.map(|name| format!("lacks {name}"))
+    }
+
+    /// Starts it and waits until it answers. Panics where [`Containerd::lacks`] would have said why.
+    #[track_caller]
+    pub fn start() -> Containerd {
+        let directory = tempdir();
+        let config = directory.path().join("config.toml");
+        let place = directory.path().to_str().expect("a path that is text");
+        fs::write(&config, CONFIG.replace("DIR", place)).expect("write the configuration");
+        let daemon = program("containerd", ["--config"]).arg(&config).spawn();
+        let mut containerd = Containerd { directory, daemon: Some(daemon) };
+        eventually(LIMIT, || {
+            let daemon = containerd.daemon.as_mut().expect("started");
+            assert!(daemon.is_running(), "containerd ended: {}", daemon.stderr());
+            containerd.quiet(&["version"]).is_some()
+        });
+        containerd
+    }
+
+    /// The socket that it serves gRPC on.
+    pub fn socket(&self) -> PathBuf {
+        self.directory.path().join("containerd.sock")
+    }
+
+    /// A directory that goes with it.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.daemon.as_ref().expect("it runs until dropped").pid()
+    }
+
+    /// `ctr` with these arguments, speaking to it.
+    pub fn ctr(&self, arguments: &[&str]) -> Run {
+        program("ctr", ["--address"]).arg(self.socket()).args(arguments)
+    }
+
+    /// Makes [`IMAGE`] and imports it.
+    #[track_caller]
+    pub fn import_image(&self) {
+        let archive = image::archive(&self.directory.path().join("image"));
+        let archive = archive.to_str().expect("a path that is text");
+        self.ctr(&["images", "import", "--snapshotter", "native", archive]).run().ok();
+    }
+
+    /// Starts a container of [`IMAGE`], and gives the process id of its first process. `options` are those of `ctr run`.
+    #[track_caller]
+    pub fn run(&self, id: &str, options: &[&str], command: &[&str]) -> u32 {
+        let runc = self.directory.path().join("runc");
+        let fifos = self.directory.path().join("fifos");
+        let words = ["run", "--detach", "--snapshotter", "native"];
+        let run = self.ctr(&words).arg("--runc-root").arg(runc).arg("--fifo-dir").arg(fifos);
+        run.args(options).args([IMAGE, id]).args(command).run().ok();
+        self.pid_of(id)
+    }
+
+    #[track_caller]
+    fn pid_of(&self, id: &str) -> u32 {
+        let listing = self.ctr(&["tasks", "ls"]).run().ok().text();
+        let line = listing.lines().find(|line| line.split_whitespace().next() == Some(id));
+        let pid = line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok());
+        pid.unwrap_or_else(|| panic!("no task {id} in\n{listing}"))
+    }
+
+    /// What `ctr` answers, without a panic: a drop may come of one.
+    fn quiet(&self, arguments: &[&str]) -> Option<String> {
+        let mut command = Command::new("timeout");
+        command.args(["20", "ctr", "--address"]).arg(self.socket()).args(arguments);
+        let output = command.stdin(Stdio::null()).output().ok()?;
+        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// Shims outlive containerd by design; each ends with its container.
+    fn remove_containers(&self) {
+        let tasks = self.quiet(&["tasks", "ls", "--quiet"]).unwrap_or_default();
+        for id in tasks.lines() {
+            let _ = self.quiet(&["tasks", "rm", "--force", id]);
+        }
+        let containers = self.quiet(&["containers", "ls", "--quiet"]).unwrap_or_default();
+        for id in containers.lines() {
+            let _ = self.quiet(&["containers", "rm", id]);
+        }
+    }
+}
+
+impl Drop for Containerd {
+    fn drop(&mut self) {
+        self.remove_containers();
+        drop(self.daemon.take());
+    }
+}
