@@ -1,3 +1,19 @@
 //! Every local socket of the machine, with both ends and their owners; and why an operation on one fails.
+//!
+//! [`Inspector::snapshot`] reads the kernel's tables of all network namespaces and joins them with the processes that have
+//! the sockets open: a [`Snapshot`]. Who the ends of a connection are is in [`Snapshot::connections`], what could not be
+//! read in [`Snapshot::missing`].
+//!
+//! Nothing here prints, changes a socket, or needs root; without it less can be seen, and what is missing is said.
 
 pub mod endpoints;
+mod inspector;
+mod model;
+mod place;
+
+pub use inspector::{Inspector, Options, OwnersWanted};
+pub use model::{
+    Connection, Missing, Namespace, NamespaceIno, Owner, OwnersFrom, Pid, Process, ProcessNamespaces,
+    ProcessState, Queue, Snapshot, Socket, SocketId, SocketIno, State, What,
+};
+pub use place::Place;

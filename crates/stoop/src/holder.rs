@@ -4,8 +4,7 @@ use std::fmt;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 
-use crate::diag::{self, DiagSocket};
-use crate::file_id::FileId;
+use crate::diag::{self, Entry, FileId};
 use crate::{Kind, escaped};
 
 /// Who holds an address, as far as this process may see.
@@ -25,11 +24,11 @@ pub struct Holder {
 }
 
 impl Holder {
-    pub(crate) fn of(socket: &DiagSocket) -> Holder {
+    pub(crate) fn of(socket: &Entry) -> Holder {
         let owner = owner_of(socket.ino);
         Holder {
             kind: socket.kind,
-            listening: socket.kind.filter(|kind| kind.is_connected()).map(|_| socket.listening),
+            listening: socket.kind.filter(|kind| kind.is_connected()).map(|_| socket.is_listening),
             pid: owner,
             command: owner.and_then(command_of),
             uid: socket.uid,

@@ -7,6 +7,7 @@
 //! - Know: [`Peer`] says who is at the other end, [`Policy`] who may be, [`Error::explain`] why something failed.
 //! - Pass: [`Outgoing`] and [`Received`] carry descriptors and credentials beside the bytes, leaking none.
 //! - Async: with feature `tokio`, `aio` is the same for tasks, and `serve` the accept loop every daemon needs.
+//! - Look: [`diag`] is the kernel's own table of local sockets.
 //! - Last: [`activation`] takes sockets from a service manager, [`notify`] reports to it, [`handover`] passes a listener to
 //!   the next version of a server.
 //!
@@ -46,7 +47,7 @@ pub mod bind;
 mod connect;
 pub mod control;
 mod datagram;
-mod diag;
+pub mod diag;
 mod error;
 pub mod explain;
 mod file_id;

@@ -7,9 +7,8 @@ use rustix::fs::{CWD, FileType, Mode, OFlags, Stat};
 use super::path::{Lookup, kind_of, look_up, may_write, permissions, quoted};
 use super::{Explanation, shell, users};
 use crate::bind::is_alive;
-use crate::diag::{self, DiagSocket};
+use crate::diag::{self, Entry, FileId};
 use crate::error::{Error, ErrorKind, Operation};
-use crate::file_id::FileId;
 use crate::holder::{Holder, command_of, owner_of};
 use crate::{Address, Kind};
 
@@ -118,9 +117,12 @@ fn not_found(address: &Address) -> Explanation {
 
 fn missing_file(address: &Address, path: &Path) -> Explanation {
     let at = shell::address(address);
-    let name = std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str());
-    let orphan =
-        diag::all().into_iter().find(|socket| socket.name == name && (socket.listening || socket.peer == 0));
+    // As bytes: paths are equal for Rust where their components are.
+    let is_bound =
+        |socket: &Entry| socket.name.as_path().is_some_and(|name| name.as_os_str() == path.as_os_str());
+    let orphan = diag::all()
+        .into_iter()
+        .find(|socket| is_bound(socket) && (socket.is_listening || matches!(socket.peer, None | Some(0))));
     if let Some(orphan) = orphan.filter(|socket| socket.file.is_some()) {
         return Explanation::because(
             "its server is alive, but the file was removed: nobody can reach it any more",
@@ -165,7 +167,7 @@ fn refused_path(address: &Address, path: &Path) -> Explanation {
             Explanation::because("its server has shut the listener down and takes no more clients")
                 .seen(holder_words(socket))
         }
-        (_, Some(socket)) if socket.kind.is_some_and(Kind::is_connected) && !socket.listening => {
+        (_, Some(socket)) if socket.kind.is_some_and(Kind::is_connected) && !socket.is_listening => {
             Explanation::because("a process has bound the socket, but does not listen on it (yet)")
                 .seen(holder_words(socket))
                 .next(format!("stoop connect {at} --wait 10s    # wait until it listens"))
@@ -194,12 +196,11 @@ fn refused_name(error: &Error, address: &Address) -> Explanation {
     let explanation = Explanation::because("no socket in this network namespace has that abstract name");
     let trimmed = |name: &[u8]| name.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
     let near = diag::all().into_iter().find(|socket| {
-        socket.name.strip_prefix(b"\0").is_some_and(|other| other[..trimmed(other)] == name[..trimmed(name)])
+        socket.name.as_abstract().is_some_and(|other| other[..trimmed(other)] == name[..trimmed(name)])
     });
     match near {
         Some(near) => {
-            let near = Address::abstract_name(&near.name[1..])
-                .map_or_else(|_| String::new(), |near| near.to_string());
+            let near = near.name;
             explanation
                 .seen(format!("'{near}' differs only in NUL bytes at its end, and every byte counts"))
                 .next(format!("stoop connect {near}"))
@@ -293,7 +294,7 @@ fn no_directory(address: &Address) -> Explanation {
 
 fn backlog_full(address: &Address) -> Explanation {
     let Some(listener) = bound(address) else { return now_fine(address) };
-    let (waiting, limit) = listener.queue;
+    let (waiting, limit) = listener.queue.unwrap_or_default();
     Explanation::because(
         "the server's backlog is full: it does not accept its clients fast enough, or not at all",
     )
@@ -314,7 +315,7 @@ fn queue_full(address: &Address) -> Explanation {
 
 fn not_permitted(address: &Address) -> Explanation {
     match bound(address) {
-        Some(receiver) if receiver.peer != 0 => Explanation::because(
+        Some(receiver) if !matches!(receiver.peer, None | Some(0)) => Explanation::because(
             "the receiver is connected to somebody else and takes messages from that one only",
         )
         .seen(holder_words(&receiver)),
@@ -337,22 +338,22 @@ fn now_fine(address: &Address) -> Explanation {
 }
 
 /// The socket that has this address now, where it is in the table.
-fn bound(address: &Address) -> Option<DiagSocket> {
+fn bound(address: &Address) -> Option<Entry> {
     let found = match address.as_path() {
         Some(path) => diag::bound_to(FileId::of(&rustix::fs::stat(path).ok()?)),
         None => diag::named(address.as_abstract()?),
     };
     // Accepted sockets have their listener's name and file as well.
-    let listener = found.iter().position(|socket| socket.listening).unwrap_or(0);
+    let listener = found.iter().position(|socket| socket.is_listening).unwrap_or(0);
     found.into_iter().nth(listener)
 }
 
-fn holder_words(socket: &DiagSocket) -> String {
+fn holder_words(socket: &Entry) -> String {
     Holder::of(socket).to_string()
 }
 
 /// Whether its owner is able to do anything at all.
-fn state_words(socket: &DiagSocket) -> String {
+fn state_words(socket: &Entry) -> String {
     let Some(pid) = owner_of(socket.ino) else { return "its owner cannot be seen from here".into() };
     let state = std::fs::read_to_string(format!("/proc/{pid}/stat"))
         .ok()

@@ -1,0 +1,186 @@
+//! The messages of `NETLINK_SOCK_DIAG` for local sockets: the request as bytes, and answers from bytes. Pure.
+//!
+//! Whatever the bytes are, reading them ends, stays within them and never panics. Nothing is allocated for an answer but its name
+//! and a listener's list of waiting clients.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
+use super::{Entry, FileId, Memory, Show};
+use crate::{Address, Kind};
+
+const SOCK_DIAG_BY_FAMILY: u16 = 20;
+const NLMSG_ERROR: u16 = 2;
+const NLMSG_DONE: u16 = 3;
+const NLM_F_REQUEST: u16 = 1;
+const NLM_F_DUMP_INTR: u16 = 0x10;
+const NLM_F_DUMP: u16 = 0x300;
+const UNIX_DIAG_NAME: u16 = 0;
+const UNIX_DIAG_VFS: u16 = 1;
+const UNIX_DIAG_PEER: u16 = 2;
+const UNIX_DIAG_ICONS: u16 = 3;
+const UNIX_DIAG_RQLEN: u16 = 4;
+const UNIX_DIAG_MEMINFO: u16 = 5;
+const UNIX_DIAG_SHUTDOWN: u16 = 6;
+const UNIX_DIAG_UID: u16 = 7;
+const TCP_ESTABLISHED: u8 = 1;
+const TCP_LISTEN: u8 = 10;
+
+const HEADER_BYTES: usize = 16;
+const REQUEST_BYTES: usize = HEADER_BYTES + 24;
+const ANSWER_BYTES: usize = 16;
+
+/// What a request is for.
+pub(super) enum Question {
+    /// Every socket.
+    All,
+    /// The one with this inode; any, where there are several.
+    One(u32),
+}
+
+pub(super) fn request(question: &Question, show: Show, sequence: u32) -> [u8; REQUEST_BYTES] {
+    let (flags, ino) = match question {
+        Question::All => (NLM_F_REQUEST | NLM_F_DUMP, 0),
+        Question::One(ino) => (NLM_F_REQUEST, *ino),
+    };
+    let mut bytes = [0; REQUEST_BYTES];
+    let mut put = |at: usize, value: &[u8]| bytes[at..at + value.len()].copy_from_slice(value);
+    put(0, &(REQUEST_BYTES as u32).to_ne_bytes());
+    put(4, &SOCK_DIAG_BY_FAMILY.to_ne_bytes());
+    put(6, &flags.to_ne_bytes());
+    put(8, &sequence.to_ne_bytes());
+    put(HEADER_BYTES, &[libc::AF_UNIX as u8]);
+    // Every state.
+    put(HEADER_BYTES + 4, &u32::MAX.to_ne_bytes());
+    put(HEADER_BYTES + 8, &ino.to_ne_bytes());
+    put(HEADER_BYTES + 12, &show.0.to_ne_bytes());
+    // No cookie: any socket with that inode.
+    put(HEADER_BYTES + 16, &[0xff; 8]);
+    bytes
+}
+
+/// How a datagram of answers ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Read {
+    /// The dump is over.
+    pub(super) is_done: bool,
+    /// The table changed during the dump.
+    pub(super) is_interrupted: bool,
+    /// The kernel refused, with this error number.
+    pub(super) refused: Option<i32>,
+}
+
+/// Reads one datagram of answers to the request `sequence`; what answers another one is passed over.
+pub(super) fn read(mut bytes: &[u8], sequence: u32, found: &mut Vec<Entry>) -> Read {
+    let mut read = Read::default();
+    while let (Some(len), Some(kind)) = (word(bytes, 0), half(bytes, 4)) {
+        let Some(body) = bytes.get(HEADER_BYTES..len as usize) else { break };
+        if word(bytes, 8) == Some(sequence) {
+            read.is_interrupted |= half(bytes, 6).is_some_and(|flags| flags & NLM_F_DUMP_INTR != 0);
+            match kind {
+                SOCK_DIAG_BY_FAMILY => found.extend(entry(body)),
+                NLMSG_DONE => read.is_done = true,
+                NLMSG_ERROR => read.refused = word(body, 0).map(|errno| (errno as i32).saturating_neg()),
+                _ => {}
+            }
+        }
+        bytes = bytes.get((len as usize).next_multiple_of(4)..).unwrap_or(&[]);
+    }
+    read
+}
+
+fn entry(body: &[u8]) -> Option<Entry> {
+    let (fixed, mut attributes) = body.split_at_checked(ANSWER_BYTES)?;
+    let mut entry = Entry {
+        ino: word(fixed, 4)?,
+        cookie: u64::from(word(fixed, 8)?) | u64::from(word(fixed, 12)?) << 32,
+        kind: Kind::from_raw(fixed[1].into()),
+        is_listening: fixed[2] == TCP_LISTEN,
+        is_established: fixed[2] == TCP_ESTABLISHED,
+        name: Address::UNNAMED,
+        file: None,
+        peer: None,
+        waiting: Vec::new(),
+        queue: None,
+        memory: None,
+        uid: None,
+        shutdown: 0,
+    };
+    while let (Some(len), Some(kind)) = (half(attributes, 0), half(attributes, 2)) {
+        let Some(value) = attributes.get(4..len.into()) else { break };
+        match kind {
+            UNIX_DIAG_NAME => entry.name = name(value),
+            UNIX_DIAG_VFS => entry.file = file(value),
+            UNIX_DIAG_PEER => entry.peer = word(value, 0),
+            UNIX_DIAG_ICONS => entry.waiting = value.chunks_exact(4).filter_map(|ino| word(ino, 0)).collect(),
+            UNIX_DIAG_RQLEN => entry.queue = word(value, 0).zip(word(value, 4)),
+            UNIX_DIAG_MEMINFO => entry.memory = memory(value),
+            UNIX_DIAG_SHUTDOWN => entry.shutdown = value.first().copied().unwrap_or(0),
+            UNIX_DIAG_UID => entry.uid = word(value, 0),
+            _ => {}
+        }
+        attributes = attributes.get(usize::from(len).next_multiple_of(4)..).unwrap_or(&[]);
+    }
+    Some(entry)
+}
+
+/// A path comes with its closing NUL, an abstract name without.
+fn name(value: &[u8]) -> Address {
+    let address = match value.split_first() {
+        Some((0, name)) => Address::abstract_name(name),
+        _ => Address::path(OsStr::from_bytes(value.split(|&byte| byte == 0).next().unwrap_or_default())),
+    };
+    // Too long, or a path of no bytes: the kernel lets nobody bind such a name.
+    address.unwrap_or(Address::UNNAMED)
+}
+
+/// The table writes a device as the kernel does inside: the major number from bit 20 on (K-DIAG-1).
+fn file(value: &[u8]) -> Option<FileId> {
+    let (ino, dev) = (word(value, 0)?, word(value, 4)?);
+    Some(FileId { dev: rustix::fs::makedev(dev >> 20, dev & 0xf_ffff), ino: ino.into() })
+}
+
+/// The order of `SK_MEMINFO_VARS`.
+fn memory(value: &[u8]) -> Option<Memory> {
+    let at = |index: usize| word(value, index * 4);
+    Some(Memory {
+        received_bytes: at(0)?,
+        receive_limit_bytes: at(1)?,
+        sent_bytes: at(2)?,
+        send_limit_bytes: at(3)?,
+        // Absent before Linux 4.6.
+        drops: at(8).unwrap_or(0),
+    })
+}
+
+fn word(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
+}
+
+fn half(bytes: &[u8], at: usize) -> Option<u16> {
+    Some(u16::from_ne_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn any_answer_is_read_without_panic(bytes in proptest::collection::vec(any::<u8>(), 0..256)) {
+            let mut found = Vec::new();
+            let _ = read(&bytes, 0, &mut found);
+            let _ = entry(&bytes);
+        }
+
+        #[test]
+        fn cut_answers_are_read_without_panic(len in 0u32..64, kind in 0u16..24, bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
+            let mut answer = len.to_ne_bytes().to_vec();
+            answer.extend(kind.to_ne_bytes());
+            answer.extend([0; 10]);
+            answer.extend(bytes);
+            let _ = read(&answer, 0, &mut Vec::new());
+        }
+    }
+}

@@ -1,0 +1,315 @@
+//! The kernel's own table of local sockets (`NETLINK_SOCK_DIAG`): their kinds, states, names, files, peers and queues.
+//!
+//! Needs no privilege. A [`Table`] is of the network namespace it was opened in, wherever it is used (K-DIAG-3): not found here is
+//! no proof of anything elsewhere. A socket that was not accepted yet has no inode and is not listed; its client is.
+//!
+//! ```
+//! use stoop::diag::{Show, Table};
+//!
+//! let mut sockets = Vec::new();
+//! Table::open()?.dump(Show::NAME, &mut sockets)?;
+//! for socket in sockets.iter().filter(|socket| socket.is_listening) {
+//!     println!("{}", socket.name);
+//! }
+//! # Ok::<(), std::io::Error>(())
+//! ```
+
+mod message;
+
+use std::io;
+use std::ops::BitOr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use rustix::io::Errno;
+use rustix::net::netlink::{SOCK_DIAG, SocketAddrNetlink};
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
+
+pub use crate::file_id::FileId;
+use crate::{Address, Kind};
+use message::Question;
+
+/// One socket in the kernel's table. What was not asked for is `None` or empty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Entry {
+    /// The socket's own inode, as in `/proc/PID/fd`. A counter of 32 bits that wraps: see [`Entry::cookie`].
+    pub ino: u32,
+    /// A number no other socket has had since the machine was started.
+    pub cookie: u64,
+    /// Its kind; `None` for one that is new to this library.
+    pub kind: Option<Kind>,
+    /// Whether it accepts connections.
+    pub is_listening: bool,
+    /// Whether the kernel calls it connected. For a datagram socket that may mean that another one has it as its peer (K-DIAG-8).
+    pub is_established: bool,
+    /// The string given to bind; an accepted socket has its listener's (K-NAME-10).
+    pub name: Address,
+    /// The file it is bound to: the inode's low 32 bits, and the file system's own device. See [`FileId::may_be`].
+    pub file: Option<FileId>,
+    /// The inode of its peer. `Some(0)`: the peer was not accepted yet, or has been closed (K-DIAG-7).
+    pub peer: Option<u32>,
+    /// Of a listener: the inodes of the clients that wait to be accepted.
+    pub waiting: Vec<u32>,
+    /// Of a listener: clients that wait, and the limit given to `listen`. Of others: bytes unread, and bytes sent that the peer has
+    /// not read, as the kernel accounts for them.
+    pub queue: Option<(u32, u32)>,
+    /// What it uses of its buffers.
+    pub memory: Option<Memory>,
+    /// The user who made it.
+    pub uid: Option<u32>,
+    /// Bit 0: shut down for reading. Bit 1: for writing.
+    pub shutdown: u8,
+}
+
+/// What a socket uses of its buffers, as the kernel accounts for it: more than the bytes in the messages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Memory {
+    /// Charged to the socket for what it has received. A local socket's messages are charged to their sender: mostly 0.
+    pub received_bytes: u32,
+    /// `SO_RCVBUF`; without effect on a local socket (K-DGRAM-8).
+    pub receive_limit_bytes: u32,
+    /// Charged for what it sent and nobody has read yet.
+    pub sent_bytes: u32,
+    /// `SO_SNDBUF`.
+    pub send_limit_bytes: u32,
+    /// Messages the kernel has dropped.
+    pub drops: u32,
+}
+
+/// What to ask of each socket; the inode, cookie, kind, state and shutdown always come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Show(u32);
+
+impl Show {
+    /// [`Entry::name`].
+    pub const NAME: Show = Show(1);
+    /// [`Entry::file`].
+    pub const FILE: Show = Show(2);
+    /// [`Entry::peer`].
+    pub const PEER: Show = Show(4);
+    /// [`Entry::waiting`].
+    pub const WAITING: Show = Show(8);
+    /// [`Entry::queue`].
+    pub const QUEUE: Show = Show(0x10);
+    /// [`Entry::memory`].
+    pub const MEMORY: Show = Show(0x20);
+    /// [`Entry::uid`] (Linux 5.3).
+    pub const UID: Show = Show(0x40);
+    /// Everything.
+    pub const ALL: Show = Show(0x7f);
+}
+
+impl BitOr for Show {
+    type Output = Show;
+
+    fn bitor(self, other: Show) -> Show {
+        Show(self.0 | other.0)
+    }
+}
+
+/// What became of a dump.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Dump {
+    /// Every socket that was there all the time is in it.
+    Whole,
+    /// The kernel reported a change during each attempt: the last attempt's sockets, of which some may be missing.
+    Unsteady,
+}
+
+/// A way to ask for the table of one network namespace.
+#[derive(Debug)]
+pub struct Table {
+    socket: OwnedFd,
+    buffer: Vec<u8>,
+    sequence: u32,
+}
+
+impl Table {
+    /// Opens the table of the network namespace that the calling thread is in; it stays that one's.
+    ///
+    /// # Errors
+    /// `EPROTONOSUPPORT` without `sock_diag` in the kernel, `EMFILE` and its like.
+    pub fn open() -> io::Result<Table> {
+        let socket = rustix::net::socket_with(
+            AddressFamily::NETLINK,
+            SocketType::RAW,
+            SocketFlags::CLOEXEC,
+            Some(SOCK_DIAG),
+        )?;
+        // The kernel answers from within the call that asks; this is for a kernel that does not.
+        set_socket_timeout(&socket, Timeout::Recv, Some(ANSWER_TIMEOUT))?;
+        Ok(Table { socket, buffer: vec![0; DATAGRAM_BYTES], sequence: 0 })
+    }
+
+    /// Every socket of the namespace, added to `found` in no order.
+    ///
+    /// The kernel hands the table out in pieces and goes on in between. Where it says that the pieces do not fit together
+    /// (`NLM_F_DUMP_INTR`) all is asked for again, a few times at most. A socket that comes or goes meanwhile may be there
+    /// or not.
+    ///
+    /// # Errors
+    /// What the kernel answers: `ENOENT` where it has no `unix_diag`. Nothing is added then.
+    pub fn dump(&mut self, show: Show, found: &mut Vec<Entry>) -> io::Result<Dump> {
+        let before = found.len();
+        for _ in 0..DUMP_ATTEMPTS {
+            found.truncate(before);
+            match self.dump_once(show, found) {
+                Ok(false) => return Ok(Dump::Whole),
+                Ok(true) => {}
+                Err(error) => {
+                    found.truncate(before);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(Dump::Unsteady)
+    }
+
+    /// Whether the table changed meanwhile.
+    fn dump_once(&mut self, show: Show, found: &mut Vec<Entry>) -> io::Result<bool> {
+        self.ask(&Question::All, show)?;
+        let mut is_interrupted = false;
+        loop {
+            let read = self.receive(found)?;
+            is_interrupted |= read.is_interrupted;
+            if read.is_done {
+                return Ok(is_interrupted);
+            }
+        }
+    }
+
+    /// The socket with this inode; one of them, where the counter has wrapped.
+    ///
+    /// # Errors
+    /// What the kernel answers, except that there is no such socket.
+    pub fn lookup(&mut self, ino: u32, show: Show) -> io::Result<Option<Entry>> {
+        self.ask(&Question::One(ino), show)?;
+        let mut found = Vec::new();
+        match self.receive(&mut found) {
+            Ok(_) => Ok(found.pop().filter(|entry| entry.ino == ino)),
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn ask(&mut self, question: &Question, show: Show) -> io::Result<()> {
+        self.sequence = self.sequence.wrapping_add(1);
+        let request = message::request(question, show, self.sequence);
+        let kernel = SocketAddrNetlink::new(0, 0);
+        loop {
+            match rustix::net::sendto(&self.socket, &request, SendFlags::empty(), &kernel) {
+                Err(Errno::INTR) => {}
+                result => return result.map(drop).map_err(Into::into),
+            }
+        }
+    }
+
+    fn receive(&mut self, found: &mut Vec<Entry>) -> io::Result<message::Read> {
+        let len = loop {
+            match rustix::net::recv(&self.socket, &mut self.buffer[..], RecvFlags::empty()) {
+                Err(Errno::INTR) => {}
+                result => break result?.0,
+            }
+        };
+        let read = message::read(&self.buffer[..len], self.sequence, found);
+        match read.refused {
+            Some(errno) if errno != 0 => Err(io::Error::from_raw_os_error(errno)),
+            _ => Ok(read),
+        }
+    }
+}
+
+impl AsFd for Table {
+    /// The netlink socket.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// Twice what the kernel puts into one datagram of a dump.
+const DATAGRAM_BYTES: usize = 64 * 1024;
+const DUMP_ATTEMPTS: usize = 8;
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What this crate asks of each socket.
+const SHOW: Show = Show(Show::NAME.0 | Show::FILE.0 | Show::PEER.0 | Show::QUEUE.0 | Show::UID.0);
+
+/// The file that a bound socket's name led to when it was bound.
+pub(crate) fn file_of(socket: BorrowedFd<'_>) -> Option<FileId> {
+    let ino = u32::try_from(rustix::fs::fstat(socket).ok()?.st_ino).ok()?;
+    Table::open().ok()?.lookup(ino, Show::FILE).ok()??.file
+}
+
+/// Every socket bound to this file.
+pub(crate) fn bound_to(file: FileId) -> Vec<Entry> {
+    let mut same_inode = all();
+    same_inode.retain(|socket| socket.file.is_some_and(|bound| bound.may_be(file)));
+    // On some file systems the table knows another device than stat does; it then decides nothing.
+    let is_exact = |socket: &Entry| socket.file.is_some_and(|bound| bound.dev == file.dev);
+    if same_inode.iter().any(is_exact) {
+        same_inode.retain(is_exact);
+    }
+    same_inode
+}
+
+/// Every socket that has this abstract name.
+pub(crate) fn named(abstract_name: &[u8]) -> Vec<Entry> {
+    let mut named = all();
+    named.retain(|socket| socket.name.as_abstract() == Some(abstract_name));
+    named
+}
+
+/// The whole table of this network namespace; empty where the kernel has none.
+pub(crate) fn all() -> Vec<Entry> {
+    let mut found = Vec::new();
+    let _ = Table::open().and_then(|mut table| table.dump(SHOW, &mut found));
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Bind;
+
+    #[test]
+    fn finds_a_listener_by_its_file_and_by_its_inode() {
+        let directory = stoop_testkit::tempdir();
+        let path = directory.path().join("app.sock");
+        let listener = Bind::new(&path).backlog(7).listen().unwrap();
+        let stat = rustix::fs::stat(&path).unwrap();
+        let found = bound_to(FileId::of(&stat));
+        assert_eq!(found.len(), 1);
+        assert_eq!((found[0].kind, found[0].is_listening), (Some(Kind::Stream), true));
+        assert_eq!(found[0].queue, Some((0, 7)));
+        assert_eq!(found[0].name, Address::path(&path).unwrap());
+        assert_eq!(found[0].uid, Some(rustix::process::geteuid().as_raw()));
+        assert_eq!(file_of(listener.as_fd()).map(|file| file.ino), Some(stat.st_ino & 0xffff_ffff));
+    }
+
+    #[test]
+    fn finds_an_abstract_name_with_all_its_bytes() {
+        let name = format!("stoop-diag-{}\0x", std::process::id()).into_bytes();
+        let _server = Bind::new(crate::Address::abstract_name(name.clone()).unwrap()).datagram().unwrap();
+        assert_eq!(named(&name).len(), 1);
+        assert!(named(&name[..name.len() - 1]).is_empty());
+    }
+
+    #[test]
+    fn a_table_answers_again_and_again() {
+        let (one, other) = crate::Stream::pair().unwrap();
+        let ino = |stream: &crate::Stream| rustix::fs::fstat(stream).unwrap().st_ino as u32;
+        let mut table = Table::open().unwrap();
+        assert_eq!(table.lookup(0xffff_fff0, Show::ALL).unwrap(), None);
+        let found = table.lookup(ino(&one), Show::ALL).unwrap().unwrap();
+        assert_eq!(found.peer, Some(ino(&other)));
+        assert!(found.memory.unwrap().send_limit_bytes > 0);
+        let mut sockets = Vec::new();
+        assert_eq!(table.dump(Show::ALL, &mut sockets).unwrap(), Dump::Whole);
+        let listed = sockets.iter().find(|socket| socket.cookie == found.cookie).unwrap();
+        assert_eq!(listed, &found);
+    }
+}
