@@ -18,7 +18,7 @@ pub use message::{Control, Received, control_space, receive, receive_message, se
 pub use name::Name;
 pub use process::{
     Blocked, become_user, blocked, die_of_sigpipe, in_child, in_new_network, kernel_at_least, leave_room_for,
-    on_interrupt, process_umask, with_umask, without_outer_abstract_sockets,
+    on_interrupt, process_umask, with_own_descriptors, with_umask, without_outer_abstract_sockets,
 };
 pub use rustix::io::Errno;
 

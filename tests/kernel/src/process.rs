@@ -35,6 +35,14 @@ pub fn in_new_network<T: Send>(work: impl FnOnce() -> T + Send) -> Option<T> {
     })
 }
 
+/// Runs `work` on a thread that has a copy of all descriptors to itself: what it opens and closes concerns no other.
+pub fn with_own_descriptors<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    on_a_thread(|| {
+        unshare(libc::CLONE_FILES).expect("leave the table of descriptors");
+        work()
+    })
+}
+
 fn on_a_thread<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     thread::scope(|scope| scope.spawn(work).join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
 }

@@ -1,0 +1,184 @@
+//! Why a program cannot be used: what is missing, as far as that can be known.
+
+use std::io;
+
+use rustix::thread::{CapabilitySet, capabilities};
+
+use crate::BtfError;
+
+/// Whether something can be used here.
+#[derive(Debug)]
+pub enum Support {
+    /// It can: it was done.
+    Yes,
+    /// It cannot, for lack of this.
+    No(Lack),
+    /// That could not be found out.
+    Unknown(Doubt),
+}
+
+/// Why something cannot be used, or cannot be known to be usable.
+#[derive(Debug)]
+pub enum Unavailable {
+    /// This is missing.
+    No(Lack),
+    /// What is missing could not be found out.
+    Unknown(Doubt),
+}
+
+/// What is missing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Lack {
+    /// A little-endian machine of 64 bits.
+    Machine,
+    /// bpf(2): the kernel was built without it.
+    Call,
+    /// Type information: the kernel was built without it, or sysfs is not mounted.
+    TypeInformation,
+    /// A type or a field in it: this kernel is too old, too new, or was built without something.
+    Type(BtfError),
+    /// These capabilities. `CAP_SYS_ADMIN` does instead of both.
+    Capabilities(Vec<Capability>),
+    /// Capabilities over the machine: those there are belong to a user namespace.
+    UserNamespace,
+    /// The kernel is locked down for confidentiality: nobody may read its memory.
+    Lockdown,
+    /// The first namespace of process ids: the program would tell the numbers of that one.
+    PidNamespace,
+    /// The verifier's consent; with its last words.
+    Verifier(String),
+}
+
+/// A capability that loading takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Capability {
+    /// `CAP_BPF`.
+    Bpf,
+    /// `CAP_PERFMON`.
+    Perfmon,
+}
+
+/// A step that failed in a way from which nothing follows.
+#[derive(Debug)]
+pub struct Doubt {
+    /// What was being done.
+    pub step: &'static str,
+    /// What came of it.
+    pub error: io::Error,
+}
+
+impl Doubt {
+    pub(crate) fn new(step: &'static str, error: io::Error) -> Doubt {
+        Doubt { step, error }
+    }
+}
+
+/// What a refusal with `EPERM` means, from what this thread may do and how the machine is set up.
+pub(crate) fn refusal(error: io::Error) -> Unavailable {
+    let Ok(sets) = capabilities(None) else {
+        return Doubt::new("asking for permission, and for our capabilities", error).into();
+    };
+    let missing = missing(sets.effective);
+    if !missing.is_empty() {
+        return Lack::Capabilities(missing).into();
+    }
+    if !in_first_user_namespace() {
+        return Lack::UserNamespace.into();
+    }
+    match std::fs::read_to_string("/sys/kernel/security/lockdown") {
+        Ok(state) if state.contains("[confidentiality]") => Lack::Lockdown.into(),
+        _ => Doubt::new(
+            "asking for permission, with all capabilities (a seccomp filter, or a security module?)",
+            error,
+        )
+        .into(),
+    }
+}
+
+/// Loading takes both, or the one that stands for all (K-BPF-4).
+fn missing(effective: CapabilitySet) -> Vec<Capability> {
+    if effective.contains(CapabilitySet::SYS_ADMIN) {
+        return Vec::new();
+    }
+    let needed = [(CapabilitySet::BPF, Capability::Bpf), (CapabilitySet::PERFMON, Capability::Perfmon)];
+    needed
+        .into_iter()
+        .filter(|(bit, _)| !effective.contains(*bit))
+        .map(|(_, capability)| capability)
+        .collect()
+}
+
+/// Where it cannot be looked up, nothing speaks for another one.
+fn in_first_user_namespace() -> bool {
+    use std::os::unix::fs::MetadataExt;
+    /// The inode that the first user namespace has on every machine.
+    const FIRST: u64 = 0xEFFF_FFFD;
+    std::fs::metadata("/proc/self/ns/user").map_or(true, |metadata| metadata.ino() == FIRST)
+}
+
+impl From<Lack> for Unavailable {
+    fn from(lack: Lack) -> Unavailable {
+        Unavailable::No(lack)
+    }
+}
+
+impl From<Doubt> for Unavailable {
+    fn from(doubt: Doubt) -> Unavailable {
+        Unavailable::Unknown(doubt)
+    }
+}
+
+impl From<Unavailable> for Support {
+    fn from(unavailable: Unavailable) -> Support {
+        match unavailable {
+            Unavailable::No(lack) => Support::No(lack),
+            Unavailable::Unknown(doubt) => Support::Unknown(doubt),
+        }
+    }
+}
+
+impl std::fmt::Display for Capability {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Capability::Bpf => "CAP_BPF",
+            Capability::Perfmon => "CAP_PERFMON",
+        })
+    }
+}
+
+impl std::fmt::Display for Lack {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Lack::Machine => f.write_str("this machine is not little-endian with 64 bits"),
+            Lack::Call => f.write_str("the kernel has no bpf(2)"),
+            Lack::TypeInformation => f.write_str("the kernel shows no type information in '/sys/kernel/btf'"),
+            Lack::Type(error) => write!(f, "in the kernel's type information: {error}"),
+            Lack::Capabilities(missing) => {
+                let names: Vec<String> = missing.iter().map(Capability::to_string).collect();
+                write!(f, "{} missing (CAP_SYS_ADMIN would do instead)", names.join(" and "))
+            }
+            Lack::UserNamespace => f.write_str("the capabilities there are belong to a user namespace"),
+            Lack::Lockdown => f.write_str("the kernel is locked down for confidentiality"),
+            Lack::PidNamespace => f.write_str("this process is not in the first namespace of process ids"),
+            Lack::Verifier(log) => write!(f, "the kernel's verifier refuses the program: {log}"),
+        }
+    }
+}
+
+impl std::fmt::Display for Doubt {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.step, self.error)
+    }
+}
+
+impl std::fmt::Display for Unavailable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Unavailable::No(lack) => lack.fmt(f),
+            Unavailable::Unknown(doubt) => doubt.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for Unavailable {}

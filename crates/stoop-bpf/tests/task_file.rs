@@ -1,0 +1,254 @@
+//! The `task_file` iterator for real: what it lists, whom it visits, who may load it.
+
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
+use std::sync::{Arc, Barrier};
+use std::thread;
+
+use rustix::fs::fstat;
+use rustix::process::geteuid;
+use rustix::thread::{CapabilitySet, CapabilitySets, gettid, set_capabilities};
+use stoop_bpf::{Capability, Lack, Record, Support, TaskFiles, Unavailable, probe};
+use stoop_kernel_facts::{
+    Name, STREAM, client, in_new_network, libc, listener, pair, shutdown, with_own_descriptors,
+};
+use stoop_testkit::{NOBODY, Role, is_root, role, skip};
+
+const DATAGRAM: i32 = libc::SOCK_DGRAM;
+const CONNECTED: u8 = 1;
+const LISTEN: u8 = 10;
+
+/// The program, or why it cannot be had here. What the verifier refuses is no lack of this machine but a fault of ours.
+fn program() -> Result<TaskFiles, String> {
+    match TaskFiles::load() {
+        Ok(program) => Ok(program),
+        Err(Unavailable::No(lack @ (Lack::Verifier(_) | Lack::Type(_)))) if is_root() => panic!("{lack}"),
+        Err(unavailable) => Err(unavailable.to_string()),
+    }
+}
+
+/// The program in the variable, or a skip.
+macro_rules! loaded {
+    () => {
+        match program() {
+            Ok(program) => program,
+            Err(lack) => skip!("lacks the iterator: {lack}"),
+        }
+    };
+}
+
+fn inode(socket: &OwnedFd) -> u32 {
+    fstat(socket).unwrap().st_ino as u32
+}
+
+/// The records of one descriptor of this process.
+fn listed(program: &TaskFiles, socket: &OwnedFd) -> Vec<Record> {
+    let (inode, fd) = (inode(socket), socket.as_raw_fd() as u32);
+    let mine = |record: &Record| record.pid == std::process::id() && record.fd == fd && record.inode == inode;
+    program.read().unwrap().into_iter().filter(mine).collect()
+}
+
+#[track_caller]
+fn only(program: &TaskFiles, socket: &OwnedFd) -> Record {
+    let found = listed(program, socket);
+    assert_eq!(found.len(), 1, "{found:?}");
+    found[0]
+}
+
+/// K-BPF-1
+#[test]
+fn a_record_says_what_a_descriptor_is() {
+    let program = loaded!();
+    let network = std::fs::metadata("/proc/thread-self/ns/net").unwrap().ino() as u32;
+    let (one, other) = pair(STREAM);
+    let found = only(&program, &one);
+    assert_eq!((found.kind, found.state, found.shutdown), (STREAM as u16, CONNECTED, 0));
+    assert_eq!(found.peer_inode, Some(inode(&other)));
+    assert_eq!(found.network, Some(network));
+    assert_eq!((found.user, found.owner), (geteuid().as_raw(), fstat(&one).unwrap().st_uid));
+    let end = only(&program, &other);
+    assert_eq!(end.peer_inode, Some(inode(&one)));
+
+    let name = Name::unique("listed");
+    let listener = listener(STREAM, &name, 7);
+    let before = only(&program, &listener);
+    assert_eq!((before.state, before.queue_len, before.backlog), (LISTEN, 0, 7));
+    assert!(before.is_listening());
+    let waiting = client(STREAM, &name);
+    assert_eq!(only(&program, &listener).queue_len, 1);
+    assert_eq!(only(&program, &waiting).peer_inode, None, "not accepted: no inode");
+
+    let (datagrams, _other) = pair(DATAGRAM);
+    shutdown(&datagrams, libc::SHUT_WR);
+    let found = only(&program, &datagrams);
+    assert_eq!((found.kind, found.shutdown), (DATAGRAM as u16, 2));
+}
+
+/// K-BPF-1
+#[test]
+fn both_ends_have_each_other_for_peers() {
+    let program = loaded!();
+    let (one, other) = pair(STREAM);
+    let records = program.read().unwrap();
+    let of = |socket: &OwnedFd| *records.iter().find(|record| record.inode == inode(socket)).unwrap();
+    let (one, other) = (of(&one), of(&other));
+    assert_eq!((one.peer, other.peer), (Some(other.socket), Some(one.socket)));
+}
+
+/// K-BPF-1
+#[test]
+fn a_process_is_told_from_another_of_its_number() {
+    let program = loaded!();
+    let (one, _other) = pair(STREAM);
+    let found = only(&program, &one);
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let behind_the_name = stat.rsplit_once(')').unwrap().1;
+    let ticks: u64 = behind_the_name.split_whitespace().nth(19).unwrap().parse().unwrap();
+    assert_eq!(found.started_ns / 10_000_000, ticks);
+    let command = std::fs::read("/proc/self/comm").unwrap();
+    assert_eq!(found.command.as_bytes(), command.trim_ascii_end());
+}
+
+/// K-BPF-1
+#[test]
+fn sockets_of_other_network_namespaces_are_listed() {
+    let program = loaded!();
+    let here = std::fs::metadata("/proc/thread-self/ns/net").unwrap().ino() as u32;
+    let made = in_new_network(|| {
+        let there = std::fs::metadata("/proc/thread-self/ns/net").unwrap().ino() as u32;
+        (pair(STREAM).0, there)
+    });
+    let Some((socket, there)) = made else { skip!("lacks the right to make a network namespace") };
+    assert_ne!(here, there);
+    assert_eq!(only(&program, &socket).network, Some(there), "though no process is in it any more");
+}
+
+/// K-BPF-2
+#[test]
+fn threads_that_share_their_descriptors_are_visited_once() {
+    const THREADS: usize = 64;
+    let program = loaded!();
+    let (one, _other) = pair(STREAM);
+    let (begin, end) = (Arc::new(Barrier::new(THREADS + 1)), Arc::new(Barrier::new(THREADS + 1)));
+    let waits = |_| {
+        let (begin, end) = (begin.clone(), end.clone());
+        thread::spawn(move || {
+            begin.wait();
+            end.wait();
+        })
+    };
+    let threads: Vec<_> = (0..THREADS).map(waits).collect();
+    begin.wait();
+    let found = listed(&program, &one);
+    end.wait();
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0].tid, std::process::id());
+}
+
+/// K-BPF-2
+#[test]
+fn a_thread_with_descriptors_of_its_own_is_visited_too() {
+    const TEST: &str = "a_thread_with_descriptors_of_its_own_is_visited_too";
+    let program = loaded!();
+    if role().is_none() {
+        // By itself: such a thread has copies of what the other tests open.
+        return Role::new(TEST, "alone").run();
+    }
+    let (one, _other) = pair(STREAM);
+    let (mut tids, tid) = with_own_descriptors(|| {
+        let tids: Vec<u32> = listed(&program, &one).iter().map(|record| record.tid).collect();
+        let (own, _other) = pair(STREAM);
+        assert_eq!(only(&program, &own).tid, gettid().as_raw_pid() as u32, "what only it has is there");
+        (tids, gettid().as_raw_pid() as u32)
+    });
+    let mut expected = [std::process::id(), tid];
+    expected.sort_unstable();
+    tids.sort_unstable();
+    assert_eq!(tids, expected);
+    assert_eq!(listed(&program, &one).len(), 1, "the thread has ended");
+}
+
+/// K-BPF-3
+#[test]
+fn what_takes_many_reads_is_whole() {
+    const SOCKETS: usize = 1500;
+    let program = loaded!();
+    let _ = rustix::process::setrlimit(
+        rustix::process::Resource::Nofile,
+        rustix::process::Rlimit { current: Some(8192), maximum: Some(8192) },
+    );
+    let sockets: Vec<OwnedFd> = (0..SOCKETS).map(|_| pair(DATAGRAM).0).collect();
+    let mut found: Vec<(u32, u32)> = program
+        .read()
+        .unwrap()
+        .iter()
+        .filter(|record| record.pid == std::process::id())
+        .map(|record| (record.fd, record.inode))
+        .collect();
+    let all = found.len();
+    found.sort_unstable();
+    found.dedup();
+    assert_eq!(found.len(), all, "nothing twice");
+    for socket in &sockets {
+        let one = (socket.as_raw_fd() as u32, inode(socket));
+        assert!(found.binary_search(&one).is_ok(), "fd {} is missing", one.0);
+    }
+    assert!(sockets.iter().any(|socket| socket.as_raw_fd() > 1024));
+}
+
+/// K-BPF-5
+#[test]
+fn one_program_is_read_again_and_again() {
+    let program = loaded!();
+    let (one, other) = pair(STREAM);
+    let count = || listed(&program, &one).len();
+    assert_eq!((count(), count()), (1, 1));
+    drop(other);
+    assert_eq!(only(&program, &one).peer_inode, None, "each read begins anew");
+}
+
+/// What loading says on a thread that has these capabilities and no other.
+fn with_capabilities(effective: CapabilitySet) -> Result<(), Unavailable> {
+    let load = move || {
+        let sets = CapabilitySets { effective, permitted: effective, inheritable: CapabilitySet::empty() };
+        set_capabilities(None, sets).unwrap();
+        TaskFiles::load().map(drop)
+    };
+    thread::spawn(load).join().unwrap()
+}
+
+/// K-BPF-4
+#[test]
+fn loading_takes_two_capabilities_or_one() {
+    if !is_root() {
+        skip!("lacks root");
+    }
+    let _ = loaded!();
+    let (bpf, perfmon) = (CapabilitySet::BPF, CapabilitySet::PERFMON);
+    assert!(with_capabilities(bpf | perfmon).is_ok());
+    assert!(with_capabilities(CapabilitySet::SYS_ADMIN).is_ok());
+    let missing = |has| match with_capabilities(has) {
+        Err(Unavailable::No(Lack::Capabilities(missing))) => missing,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(missing(bpf), [Capability::Perfmon]);
+    assert_eq!(missing(perfmon), [Capability::Bpf]);
+    assert_eq!(missing(CapabilitySet::DAC_OVERRIDE), [Capability::Bpf, Capability::Perfmon]);
+}
+
+/// K-BPF-4
+#[test]
+fn an_ordinary_user_is_told_what_is_missing() {
+    const TEST: &str = "an_ordinary_user_is_told_what_is_missing";
+    if role().is_some() {
+        let Support::No(lack) = probe() else { panic!("{:?}", probe()) };
+        assert_eq!(lack, Lack::Capabilities(vec![Capability::Bpf, Capability::Perfmon]));
+        assert_eq!(lack.to_string(), "CAP_BPF and CAP_PERFMON missing (CAP_SYS_ADMIN would do instead)");
+        return;
+    }
+    if !is_root() {
+        skip!("lacks root");
+    }
+    Role::new(TEST, "nobody").user(NOBODY, NOBODY).run();
+}
