@@ -1,6 +1,18 @@
 //! Takes snapshots. Keeps what is worth keeping from one to the next.
 
-use crate::Snapshot;
+use std::collections::{BTreeMap, HashMap, HashSet, btree_map, hash_map};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::time::SystemTime;
+
+use rustix::io::Errno;
+use stoop::diag::{Dump, Entry, Table};
+
+use crate::join::{ByInode, Links, join};
+use crate::model::{Missing, Namespace, NamespaceIno, OwnersFrom, Pid, Process, Snapshot, Socket, What};
+use crate::owners::{self, Holding};
+use crate::procfs::{self, ProcessDir};
+use crate::{namespaces, process, strays, table};
 
 /// What a snapshot is to hold. The default is everything cheap, of the whole machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,12 +71,14 @@ impl Default for Options {
 #[derive(Debug)]
 pub struct Inspector {
     options: Options,
+    tables: BTreeMap<NamespaceIno, Table>,
+    entries: Vec<Entry>,
 }
 
 impl Inspector {
     /// An inspector for snapshots that hold what `options` ask for. Reads nothing yet.
     pub fn new(options: Options) -> Inspector {
-        Inspector { options }
+        Inspector { options, tables: BTreeMap::new(), entries: Vec::new() }
     }
 
     /// Looks at the machine now.
@@ -72,14 +86,203 @@ impl Inspector {
     /// Never fails: what cannot be read is in [`Snapshot::missing`]. Blocks only as long as the reading takes; starts a thread
     /// of its own for other network namespaces, which is over when this returns.
     pub fn snapshot(&mut self) -> Snapshot {
-        let _ = &self.options;
-        Snapshot {
-            sockets: Vec::new(),
-            processes: Default::default(),
-            namespaces: Vec::new(),
-            missing: Vec::new(),
-            owners_from: crate::OwnersFrom::Nowhere,
-            taken: std::time::SystemTime::now(),
+        let mut assembly = Assembly::default();
+        let taken = SystemTime::now();
+        let pids = assembly.or_missing("the processes", procfs::pids());
+        self.find_namespaces(&pids, &mut assembly);
+        self.read_tables(&mut assembly);
+        let owners_from = self.find_owners(&pids, &mut assembly);
+        self.forget_empty_namespaces(&assembly);
+        assembly.finish(owners_from, taken)
+    }
+
+    fn find_namespaces(&mut self, pids: &[Pid], assembly: &mut Assembly) {
+        let own = namespaces::own();
+        if self.options.all_namespaces {
+            let found = namespaces::find(pids);
+            assembly.namespaces = found.namespaces;
+            assembly.missing.extend(found.hidden.missing(What::Namespaces));
         }
+        let own = assembly.or_missing_with("the own network namespace", own, || NamespaceIno(0));
+        assembly.namespaces.entry(own).or_insert_with(|| namespaces::unread(own)).is_own = true;
+        assembly.own = own;
+        if let btree_map::Entry::Vacant(table) = self.tables.entry(own)
+            && let Ok(opened) = Table::open()
+        {
+            table.insert(opened);
+        }
+        let is_new = |ino: &NamespaceIno| *ino != own && !self.tables.contains_key(ino);
+        let wanted = assembly.namespaces.iter().filter(|(ino, _)| is_new(ino));
+        let wanted = wanted.map(|(ino, namespace)| (*ino, namespaces::open(namespace))).collect();
+        self.open_tables(wanted, assembly);
+    }
+
+    fn open_tables(&mut self, wanted: Vec<(NamespaceIno, io::Result<OwnedFd>)>, assembly: &mut Assembly) {
+        if wanted.is_empty() {
+            return;
+        }
+        for (ino, table) in namespaces::open_tables(wanted) {
+            match table {
+                Ok(table) => {
+                    self.tables.insert(ino, table);
+                }
+                // No table there: its text is tried, and said to be missing if that fails too.
+                Err(error) => {
+                    assembly.unopened.insert(ino, error);
+                }
+            }
+        }
+    }
+
+    /// The own namespace first.
+    fn read_tables(&mut self, assembly: &mut Assembly) {
+        let own = assembly.own;
+        let mut inos: Vec<NamespaceIno> = assembly.namespaces.keys().copied().collect();
+        inos.sort_unstable_by_key(|&ino| (ino != own, ino));
+        for ino in inos {
+            self.read_table(ino, assembly);
+        }
+    }
+
+    fn read_table(&mut self, ino: NamespaceIno, assembly: &mut Assembly) {
+        let read = match self.tables.get_mut(&ino) {
+            Some(table) => table::read(table, ino, &self.options, &mut self.entries),
+            None => Err(assembly.unopened.remove(&ino).unwrap_or_else(|| Errno::PROTONOSUPPORT.into())),
+        };
+        match read {
+            Ok((rows, dump)) => {
+                assembly.add(rows);
+                assembly.namespaces.entry(ino).and_modify(|namespace| namespace.is_read = true);
+                if dump == Dump::Unsteady {
+                    let why = "it changed during every attempt to read it".to_owned();
+                    assembly.missing.push(Missing { what: What::Unsteady(ino), why, errno: None });
+                }
+            }
+            Err(error) => {
+                let text = assembly.namespaces.get(&ino).and_then(text_of).unwrap_or_default();
+                assembly.add(table::read_text(&text, ino));
+                assembly.missing.push(Missing::new(What::Table(ino), &error));
+            }
+        }
+    }
+
+    fn find_owners(&mut self, pids: &[Pid], assembly: &mut Assembly) -> OwnersFrom {
+        let mut by_inode = ByInode::of(&assembly.sockets);
+        if self.options.owners == OwnersWanted::No {
+            join(&mut assembly.sockets, &assembly.links, &by_inode);
+            return OwnersFrom::Nowhere;
+        }
+        let walk = owners::proc::walk(pids, &self.options, |holding| by_inode.has(holding.ino));
+        assembly.processes = walk.processes;
+        assembly.missing.extend(walk.hidden.missing(What::Descriptors));
+        let strays = owners::assign(&mut assembly.sockets, &by_inode, walk.holdings);
+        if self.fetch(&strays, assembly) {
+            by_inode = ByInode::of(&assembly.sockets);
+            owners::assign(&mut assembly.sockets, &by_inode, strays);
+        }
+        join(&mut assembly.sockets, &assembly.links, &by_inode);
+        self.read_processes(assembly);
+        OwnersFrom::Proc { why_not_bpf: None }
+    }
+
+    /// Reads the sockets that processes have and no table has shown. Whether there are any now.
+    fn fetch(&mut self, strays: &[Holding], assembly: &mut Assembly) -> bool {
+        let before = assembly.sockets.len();
+        let located = strays::locate(strays, |ino| self.tables.contains_key(&ino));
+        for (&ino, inos) in &located.known {
+            let Some(table) = self.tables.get_mut(&ino) else { continue };
+            let found =
+                inos.iter().filter_map(|stray| table::lookup(table, *stray, ino, &self.options).ok()?);
+            assembly.add(found.collect());
+        }
+        let new: Vec<NamespaceIno> = located.new.keys().copied().collect();
+        let files = located.new.into_iter().map(|(ino, file)| (ino, Ok(file))).collect();
+        self.open_tables(files, assembly);
+        for ino in new {
+            assembly.namespaces.insert(ino, namespaces::unread(ino));
+            self.read_table(ino, assembly);
+        }
+        if let Some(why) = located.why {
+            assembly.missing.push(Missing::new(What::Sockets(located.lost), &why));
+        }
+        assembly.sockets.len() != before
+    }
+
+    /// Reads the owners that have not been read on the way.
+    fn read_processes(&self, assembly: &mut Assembly) {
+        let mut buffer = Vec::new();
+        for owner in assembly.sockets.iter().flat_map(|socket| &socket.owners) {
+            if let hash_map::Entry::Vacant(vacant) = assembly.processes.entry(owner.pid)
+                && let Ok(directory) = ProcessDir::open(owner.pid)
+                && let Ok(process) = process::read(&directory, owner.pid, &self.options, &mut buffer)
+            {
+                vacant.insert(process);
+            }
+        }
+    }
+
+    /// A table keeps its namespace alive: those that nobody else needs are let go.
+    fn forget_empty_namespaces(&mut self, assembly: &Assembly) {
+        let used: HashSet<NamespaceIno> = assembly.sockets.iter().map(|socket| socket.namespace).collect();
+        let is_named = |namespace: &Namespace| {
+            namespace.is_own || namespace.process.is_some() || !namespace.names.is_empty()
+        };
+        let is_needed =
+            |ino: &NamespaceIno| used.contains(ino) || assembly.namespaces.get(ino).is_some_and(is_named);
+        self.tables.retain(|ino, _| is_needed(ino));
+    }
+}
+
+/// A snapshot that is being put together.
+#[derive(Debug, Default)]
+struct Assembly {
+    sockets: Vec<Socket>,
+    links: Vec<Links>,
+    processes: HashMap<Pid, Process>,
+    namespaces: BTreeMap<NamespaceIno, Namespace>,
+    own: NamespaceIno,
+    unopened: BTreeMap<NamespaceIno, io::Error>,
+    missing: Vec<Missing>,
+}
+
+impl Assembly {
+    fn add(&mut self, rows: Vec<table::Row>) {
+        let (sockets, links): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
+        self.sockets.extend(sockets);
+        self.links.extend(links);
+    }
+
+    /// The value, or its default and a note that it is missing.
+    fn or_missing<T: Default>(&mut self, what: &str, result: io::Result<T>) -> T {
+        self.or_missing_with(what, result, T::default)
+    }
+
+    fn or_missing_with<T>(&mut self, what: &str, result: io::Result<T>, default: impl FnOnce() -> T) -> T {
+        result.unwrap_or_else(|error| {
+            self.missing.push(Missing::new(What::Other(what.to_owned()), &error));
+            default()
+        })
+    }
+
+    fn finish(self, owners_from: OwnersFrom, taken: SystemTime) -> Snapshot {
+        let (own, others): (Vec<_>, Vec<_>) =
+            self.namespaces.into_values().partition(|namespace| namespace.is_own);
+        Snapshot {
+            sockets: self.sockets,
+            processes: self.processes,
+            namespaces: own.into_iter().chain(others).collect(),
+            missing: self.missing,
+            owners_from,
+            taken,
+        }
+    }
+}
+
+/// `/proc/net/unix` as it is in that namespace.
+fn text_of(namespace: &Namespace) -> Option<Vec<u8>> {
+    match namespace.process {
+        _ if namespace.is_own => std::fs::read("/proc/thread-self/net/unix").ok(),
+        Some(pid) => std::fs::read(format!("/proc/{pid}/net/unix")).ok(),
+        None => None,
     }
 }

@@ -8,8 +8,16 @@
 
 pub mod endpoints;
 mod inspector;
+mod join;
 mod model;
+mod namespaces;
+mod owners;
 mod place;
+mod proc_net_unix;
+mod process;
+mod procfs;
+mod strays;
+mod table;
 
 pub use inspector::{Inspector, Options, OwnersWanted};
 pub use model::{

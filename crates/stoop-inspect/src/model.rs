@@ -22,7 +22,7 @@ pub struct SocketIno(pub u32);
 pub struct Pid(pub u32);
 
 /// A namespace, by the inode of its file: `net:[N]` of `/proc/PID/ns`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NamespaceIno(pub u64);
 
 /// A socket in one [`Snapshot`]; means nothing in another one.
@@ -301,6 +301,14 @@ impl fmt::Display for Missing {
             What::Other(what) => f.write_str(what)?,
         }
         write!(f, ": {}", self.why)
+    }
+}
+
+impl Missing {
+    pub(crate) fn new(what: What, error: &std::io::Error) -> Missing {
+        let text = error.to_string();
+        let why = text.split(" (os error").next().unwrap_or_default().to_lowercase();
+        Missing { what, why, errno: error.raw_os_error() }
     }
 }
 

@@ -49,3 +49,8 @@ impl fmt::Display for Place {
         }
     }
 }
+
+/// Reads `/proc/PID/cgroup`: the place, and the path that tells it. Pure.
+pub(crate) fn from_cgroup(text: &[u8]) -> (Place, Option<&[u8]>) {
+    (Place::Unknown, text.split(|&byte| byte == b'\n').find_map(|line| line.strip_prefix(b"0::")))
+}

@@ -27,7 +27,7 @@ use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 
 pub use crate::file_id::FileId;
-use crate::{Address, Kind};
+use crate::{Address, Kind, sys};
 use message::Question;
 
 /// One socket in the kernel's table. What was not asked for is `None` or empty.
@@ -228,6 +228,23 @@ impl AsFd for Table {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
+}
+
+/// A descriptor of the network namespace that a socket, of any family, was made in (`SIOCGSKNS`, Linux 4.10).
+///
+/// # Errors
+/// `EPERM` without `CAP_NET_ADMIN` over that namespace (K-NETNS-2), `ENOTTY` for what is no socket.
+pub fn network_namespace_of(socket: impl AsFd) -> io::Result<OwnedFd> {
+    sys::network_namespace_of(socket.as_fd())
+}
+
+/// An `O_PATH` descriptor of the very file that a socket is bound to, wherever that has been moved since (`SIOCUNIXFILE`,
+/// Linux 4.13; K-BIND-11).
+///
+/// # Errors
+/// `EPERM` without `CAP_NET_ADMIN`, `ENOENT` for a socket that is bound to no file.
+pub fn bound_file_of(socket: impl AsFd) -> io::Result<OwnedFd> {
+    sys::bound_file_of(socket.as_fd())
 }
 
 /// Twice what the kernel puts into one datagram of a dump.

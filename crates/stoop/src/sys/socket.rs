@@ -22,6 +22,28 @@ pub(crate) fn socket(kind: Kind) -> io::Result<OwnedFd> {
     Ok(own(fd))
 }
 
+/// A descriptor of the network namespace that a socket, of any family, was made in; close-on-exec from birth.
+#[doc(alias = "SIOCGSKNS")]
+pub(crate) fn network_namespace_of(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    super::socket_domain(fd)?;
+    // SAFETY: `fd` is a socket, for which the request takes no argument, touches no memory of ours and returns a descriptor.
+    let fd = check(unsafe { libc::ioctl(fd.as_raw_fd(), 0x894c) })?;
+    Ok(own(fd))
+}
+
+/// An `O_PATH` descriptor of the file that a local socket is bound to; close-on-exec from birth.
+#[doc(alias = "SIOCUNIXFILE")]
+pub(crate) fn bound_file_of(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    // The number is private to each protocol: on a socket of another family it is another request.
+    if super::socket_domain(fd)? != libc::AF_UNIX {
+        return Err(io::Error::from_raw_os_error(libc::EAFNOSUPPORT));
+    }
+    // SAFETY: `fd` is a local socket, for which the request takes no argument, touches no memory of ours and returns a
+    // descriptor.
+    let fd = check(unsafe { libc::ioctl(fd.as_raw_fd(), 0x89e0) })?;
+    Ok(own(fd))
+}
+
 /// `socketpair(AF_UNIX, kind)`, close-on-exec from birth.
 pub(crate) fn socket_pair(kind: Kind) -> io::Result<(OwnedFd, OwnedFd)> {
     let mut fds = [-1; 2];

@@ -1,0 +1,188 @@
+//! Joins sockets with each other: peers, waiting clients, and the listeners that accepted sockets came from. Pure.
+//!
+//! The tables name other sockets by inode, and an inode alone is not enough: the counter wraps, and the tables were read one
+//! after the other. What is joined has to fit from both sides; what fits in two ways is not joined.
+
+use std::collections::HashMap;
+
+use stoop::diag::FileId;
+use stoop::{Address, Kind};
+
+use crate::model::{NamespaceIno, Socket, SocketId, SocketIno, State};
+
+/// What a table says of a socket's relations, by inode.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Links {
+    pub(crate) peer: Link,
+    /// The clients at a listener.
+    pub(crate) waiting: Vec<u32>,
+    /// What the kernel calls connected.
+    pub(crate) is_established: bool,
+}
+
+/// What a table says of a socket's peer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Link {
+    /// It has none.
+    #[default]
+    Nobody,
+    /// One that has no inode: not accepted yet, or closed (K-DIAG-7).
+    Nameless,
+    /// The one with this inode.
+    To(SocketIno),
+    /// This table does not tell.
+    Untold,
+}
+
+/// Where to find sockets by inode.
+#[derive(Debug)]
+pub(crate) struct ByInode(Vec<(SocketIno, SocketId)>);
+
+impl ByInode {
+    pub(crate) fn of(sockets: &[Socket]) -> ByInode {
+        let mut pairs: Vec<_> = sockets.iter().map(|socket| socket.ino).zip((0..).map(SocketId)).collect();
+        pairs.sort_unstable();
+        ByInode(pairs)
+    }
+
+    /// Every socket with this inode: nearly always one, or none.
+    pub(crate) fn all(&self, ino: SocketIno) -> impl Iterator<Item = SocketId> + '_ {
+        let first = self.0.partition_point(|&(other, _)| other < ino);
+        self.0[first..].iter().take_while(move |&&(other, _)| other == ino).map(|&(_, id)| id)
+    }
+
+    pub(crate) fn has(&self, ino: SocketIno) -> bool {
+        self.all(ino).next().is_some()
+    }
+}
+
+/// Fills in peer, waiting, waits_for, listener and state of every socket. `links` has an entry for each socket.
+pub(crate) fn join(sockets: &mut [Socket], links: &[Links], by_inode: &ByInode) {
+    let at = |id: SocketId| id.0 as usize;
+    for index in 0..sockets.len() {
+        if let Link::To(ino) = links[index].peer {
+            sockets[index].peer = peer_of(index, ino, sockets, links, by_inode);
+        }
+        for &ino in &links[index].waiting {
+            if let Some(client) = client_of(index, SocketIno(ino), sockets, links, by_inode) {
+                sockets[index].waiting.push(client);
+                sockets[at(client)].waits_for = Some(SocketId(index as u32));
+            }
+        }
+    }
+    complete_peers(sockets, links);
+    let listeners = Listeners::of(sockets);
+    for index in 0..sockets.len() {
+        sockets[index].state = state(&sockets[index], &links[index]);
+        sockets[index].listener = listeners.of_accepted(&sockets[index], &links[index]);
+    }
+}
+
+/// The one socket with this inode that can be this one's peer.
+fn peer_of(
+    index: usize,
+    ino: SocketIno,
+    sockets: &[Socket],
+    links: &[Links],
+    by_inode: &ByInode,
+) -> Option<SocketId> {
+    let own = &sockets[index];
+    let is_mutual = |id: &SocketId| links[id.0 as usize].peer == Link::To(own.ino);
+    let may_be = |id: &SocketId| {
+        let (other, link) = (&sockets[id.0 as usize], &links[id.0 as usize]);
+        // The other end may have been read before it was accepted; a datagram socket's peer need not know of it.
+        let fits = own.kind == Some(Kind::Datagram) || is_mutual(id) || link.peer == Link::Nameless;
+        other.kind == own.kind && link.waiting.is_empty() && fits
+    };
+    only(by_inode.all(ino).filter(|id| may_be(id) && is_mutual(id)))
+        .or_else(|| only(by_inode.all(ino).filter(may_be)))
+}
+
+/// The one client with this inode that can be waiting at this listener.
+fn client_of(
+    index: usize,
+    ino: SocketIno,
+    sockets: &[Socket],
+    links: &[Links],
+    by_inode: &ByInode,
+) -> Option<SocketId> {
+    let may_wait = |id: &SocketId| {
+        let (client, link) = (&sockets[id.0 as usize], &links[id.0 as usize]);
+        client.kind == sockets[index].kind && link.peer == Link::Nameless && client.waits_for.is_none()
+    };
+    only(by_inode.all(ino).filter(may_wait))
+}
+
+fn only(mut found: impl Iterator<Item = SocketId>) -> Option<SocketId> {
+    found.next().filter(|_| found.next().is_none())
+}
+
+/// A connection that was accepted between the reading of its two ends is known from one end only.
+fn complete_peers(sockets: &mut [Socket], links: &[Links]) {
+    for index in 0..sockets.len() {
+        let Some(peer) = sockets[index].peer else { continue };
+        let other = peer.0 as usize;
+        if sockets[other].kind != Some(Kind::Datagram)
+            && sockets[other].peer.is_none()
+            && links[other].peer == Link::Nameless
+        {
+            sockets[other].peer = Some(SocketId(index as u32));
+            if let Some(listener) = sockets[other].waits_for.take() {
+                sockets[listener.0 as usize].waiting.retain(|client| *client != peer);
+            }
+        }
+    }
+}
+
+fn state(socket: &Socket, link: &Links) -> State {
+    if socket.state == State::Listening {
+        return State::Listening;
+    }
+    let is_connection = link.is_established && socket.kind != Some(Kind::Datagram);
+    match link.peer {
+        _ if socket.waits_for.is_some() => State::Waiting,
+        _ if socket.peer.is_some() => State::Connected,
+        Link::To(_) => State::Connected,
+        Link::Untold if link.is_established => State::Connected,
+        Link::Nameless if is_connection && socket.shutdown != (true, true) => State::Waiting,
+        Link::Nameless => State::PeerGone,
+        Link::Nobody if is_connection => State::PeerGone,
+        Link::Nobody | Link::Untold if !socket.name.is_unnamed() => State::Bound,
+        Link::Nobody | Link::Untold => State::Unconnected,
+    }
+}
+
+/// Listeners by what an accepted socket shares with the one it came from.
+struct Listeners {
+    // `None` where two have it: the table knows 32 bits of a file's inode.
+    by_file: HashMap<(FileId, Kind), Option<SocketId>>,
+    by_name: HashMap<(Address, Kind, NamespaceIno), SocketId>,
+}
+
+impl Listeners {
+    fn of(sockets: &[Socket]) -> Listeners {
+        let mut listeners = Listeners { by_file: HashMap::new(), by_name: HashMap::new() };
+        for (id, socket) in (0..).map(SocketId).zip(sockets) {
+            let (State::Listening, Some(kind)) = (socket.state, socket.kind) else { continue };
+            if let Some(file) = socket.file {
+                listeners.by_file.entry((file, kind)).and_modify(|one| *one = None).or_insert(Some(id));
+            } else if socket.name.as_abstract().is_some() {
+                listeners.by_name.insert((socket.name.clone(), kind, socket.namespace), id);
+            }
+        }
+        listeners
+    }
+
+    /// A connected socket that has the very file of a listener was accepted by it: nobody else can have it. One with a
+    /// listener's abstract name may have been accepted by an earlier listener of that name.
+    fn of_accepted(&self, socket: &Socket, link: &Links) -> Option<SocketId> {
+        let kind = socket.kind.filter(|kind| kind.is_connected() && link.is_established)?;
+        match socket.file {
+            Some(file) => self.by_file.get(&(file, kind)).copied().flatten(),
+            None if socket.name.as_abstract().is_some() => {
+                self.by_name.get(&(socket.name.clone(), kind, socket.namespace)).copied()
+            }
+            None => None,
+        }
+    }
+}

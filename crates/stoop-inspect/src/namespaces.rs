@@ -1,0 +1,156 @@
+//! Finds the network namespaces of the machine and opens the table of sockets of each.
+//!
+//! A namespace lives as long as a process, a file, a descriptor or a socket refers to it. Found here are those that a process is
+//! in and those bound to a file; [`strays`](crate::strays) finds those that only a socket is in. The tables are opened by a thread
+//! that enters each namespace in turn and ends; the calling thread stays where it is.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use stoop::diag::Table;
+
+use crate::model::{Namespace, NamespaceIno, Pid};
+use crate::procfs::{self, Hidden, ProcessDir};
+
+/// The namespaces found, by inode, and whose could not be asked.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    pub(crate) namespaces: BTreeMap<NamespaceIno, Namespace>,
+    /// Processes whose namespace may not be seen.
+    pub(crate) hidden: Hidden,
+}
+
+/// The inode of the network namespace this thread is in.
+pub(crate) fn own() -> io::Result<NamespaceIno> {
+    let link = fs::read_link("/proc/thread-self/ns/net")?;
+    procfs::namespace_link(link.as_os_str().as_encoded_bytes())
+        .ok_or_else(|| io::Error::other("/proc/thread-self/ns/net is no namespace"))
+}
+
+/// Everything that processes and bind mounts name.
+pub(crate) fn find(pids: &[Pid]) -> Found {
+    let mut found = Found::default();
+    for &pid in pids {
+        match ProcessDir::open(pid).and_then(|process| process.namespace(c"ns/net")) {
+            Ok(ino) => {
+                let namespace = found.namespaces.entry(ino).or_insert_with(|| unread(ino));
+                namespace.process.get_or_insert(pid);
+            }
+            Err(error) if procfs::is_gone(&error) => {}
+            Err(error) => found.hidden.add(pid, error),
+        }
+    }
+    for (ino, path) in fs::read("/proc/self/mountinfo").iter().flat_map(|text| mounts(text)) {
+        found.namespaces.entry(ino).or_insert_with(|| unread(ino)).names.push(path);
+    }
+    found
+}
+
+pub(crate) fn unread(ino: NamespaceIno) -> Namespace {
+    Namespace { ino, is_own: false, names: Vec::new(), process: None, is_read: false }
+}
+
+/// The network namespaces that are mounted somewhere, and where. Pure.
+fn mounts(text: &[u8]) -> impl Iterator<Item = (NamespaceIno, PathBuf)> {
+    text.split(|&byte| byte == b'\n').filter_map(|line| {
+        let mut fields = line.split(|&byte| byte == b' ');
+        let root = fields.nth(3).filter(|root| root.starts_with(b"net:["))?;
+        let place = fields.next()?;
+        let file_system = fields.skip_while(|field| *field != b"-").nth(1)?;
+        let ino = procfs::namespace_link(root).filter(|_| file_system == b"nsfs")?;
+        Some((ino, OsString::from_vec(unescape(place)).into()))
+    })
+}
+
+/// `/proc` writes spaces, tabs, line breaks and backslashes as `\` and three octal digits.
+fn unescape(text: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((&first, behind)) = rest.split_first() {
+        let escaped = match rest {
+            [b'\\', a @ b'0'..=b'3', b @ b'0'..=b'7', c @ b'0'..=b'7', ..] => {
+                Some((a - b'0') << 6 | (b - b'0') << 3 | (c - b'0'))
+            }
+            _ => None,
+        };
+        bytes.push(escaped.unwrap_or(first));
+        rest = if escaped.is_some() { &rest[4..] } else { behind };
+    }
+    bytes
+}
+
+/// A descriptor of the namespace: through its process, else through a file.
+pub(crate) fn open(namespace: &Namespace) -> io::Result<OwnedFd> {
+    let process = namespace.process.map(|pid| PathBuf::from(format!("/proc/{pid}/ns/net")));
+    let mut last = io::Error::from(Errno::NOENT);
+    for path in process.iter().chain(&namespace.names) {
+        match open_file(path, namespace.ino) {
+            Ok(file) => return Ok(file),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+/// A name is no proof: what is there now has to be the namespace it was.
+fn open_file(path: &Path, ino: NamespaceIno) -> io::Result<OwnedFd> {
+    let file = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK, Mode::empty())?;
+    match rustix::fs::fstat(&file)?.st_ino == ino.0 {
+        true => Ok(file),
+        false => Err(Errno::NOENT.into()),
+    }
+}
+
+/// Opens the table of each namespace. Entering one takes `CAP_SYS_ADMIN` in it and here (K-NETNS-1).
+pub(crate) fn open_tables(
+    wanted: Vec<(NamespaceIno, io::Result<OwnedFd>)>,
+) -> Vec<(NamespaceIno, io::Result<Table>)> {
+    let enter = |file: io::Result<OwnedFd>| {
+        move_into_link_name_space(file?.as_fd(), Some(LinkNameSpaceType::Network))?;
+        Table::open()
+    };
+    let all = || wanted.into_iter().map(|(ino, file)| (ino, enter(file))).collect();
+    // A namespace is a matter of one thread, and this one ends here with the last it has entered.
+    std::thread::scope(|scope| scope.spawn(all).join().unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn mounted_namespaces_are_read() {
+        let text = b"36 25 0:4 net:[4026532281] /run/netns/blue\\040sky rw shared:1 - nsfs nsfs rw\n\
+            37 25 0:4 mnt:[4026532282] /run/mnt rw - nsfs nsfs rw\n\
+            38 25 0:4 net:[7] /fake rw - ext4 /dev/sda rw\n\
+            25 1 254:0 / / rw,relatime - ext4 /dev/root rw\n";
+        let found: Vec<_> = mounts(text).collect();
+        assert_eq!(found, [(NamespaceIno(4_026_532_281), "/run/netns/blue sky".into())]);
+        assert_eq!(unescape(b"a\\134b\\400\\"), b"a\\b\\400\\");
+    }
+
+    #[test]
+    fn the_own_namespace_is_found() {
+        let found = find(&[Pid(std::process::id())]);
+        let own = own().unwrap();
+        assert_eq!(found.namespaces[&own].process, Some(Pid(std::process::id())));
+        assert!(open(&found.namespaces[&own]).is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn any_mount_table_is_read_without_panic(text in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = mounts(&text).count();
+            let _ = unescape(&text);
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! What is worth knowing of a process that has a socket, read from its directory in `/proc`. Reads what was asked for.
+
+use std::ffi::{CStr, OsString};
+use std::io;
+use std::os::unix::ffi::OsStringExt;
+
+use crate::inspector::Options;
+use crate::model::{Pid, Process, ProcessNamespaces, ProcessState};
+use crate::place;
+use crate::procfs::ProcessDir;
+
+/// Reads one process. What may not be seen is left out; fails where the process is gone.
+pub(crate) fn read(
+    directory: &ProcessDir,
+    pid: Pid,
+    options: &Options,
+    buffer: &mut Vec<u8>,
+) -> io::Result<Process> {
+    let mut process = Process {
+        pid,
+        start: None,
+        command: OsString::new(),
+        command_line: None,
+        uid: directory.uid().ok(),
+        state: ProcessState::Unknown,
+        place: place::Place::Unknown,
+        cgroup: None,
+        namespaces: ProcessNamespaces::default(),
+    };
+    if options.process_states {
+        directory.read(c"stat", buffer)?;
+        if let Some(stat) = stat(buffer) {
+            process.command = OsString::from_vec(stat.command.to_vec());
+            (process.state, process.start) = (stat.state, stat.start);
+        }
+    } else {
+        directory.read(c"comm", buffer)?;
+        process.command = OsString::from_vec(buffer.strip_suffix(b"\n").unwrap_or(buffer).to_vec());
+    }
+    if options.places && directory.read(c"cgroup", buffer).is_ok() {
+        let (place, path) = place::from_cgroup(buffer);
+        (process.place, process.cgroup) = (place, path.map(|path| OsString::from_vec(path.to_vec())));
+    }
+    if options.command_lines && directory.read(c"cmdline", buffer).is_ok() {
+        process.command_line = Some(arguments(buffer));
+    }
+    if options.process_namespaces {
+        let of = |link: &CStr| directory.namespace(link).ok();
+        process.namespaces = ProcessNamespaces { net: of(c"ns/net"), mnt: of(c"ns/mnt"), pid: of(c"ns/pid") };
+    }
+    Ok(process)
+}
+
+/// What is taken from `/proc/PID/stat`.
+struct Stat<'t> {
+    command: &'t [u8],
+    state: ProcessState,
+    start: Option<u64>,
+}
+
+/// `PID (command) S …`; the command is any bytes, so it ends at the *last* closing bracket. Pure.
+fn stat(text: &[u8]) -> Option<Stat<'_>> {
+    let open = text.iter().position(|&byte| byte == b'(')?;
+    let close = text.iter().rposition(|&byte| byte == b')').filter(|&close| close > open)?;
+    let mut fields = text[close + 1..].split(|&byte| byte == b' ').skip(1);
+    let state = match fields.next()? {
+        b"R" => ProcessState::Running,
+        b"S" | b"I" => ProcessState::Sleeping,
+        b"D" => ProcessState::Blocked,
+        b"T" | b"t" => ProcessState::Stopped,
+        b"Z" | b"X" => ProcessState::Zombie,
+        _ => ProcessState::Unknown,
+    };
+    // The state is field 3, the time of start field 22.
+    let start = fields.nth(18).and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok());
+    Some(Stat { command: &text[open + 1..close], state, start })
+}
+
+/// Arguments are separated by NULs, and end with one where the process has not written over them. Pure.
+fn arguments(text: &[u8]) -> Vec<OsString> {
+    let text = text.strip_suffix(b"\0").unwrap_or(text);
+    if text.is_empty() {
+        return Vec::new();
+    }
+    text.split(|&byte| byte == 0).map(|argument| OsString::from_vec(argument.to_vec())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_command_may_look_like_the_fields_behind_it() {
+        let mut text = b"12 (a) S 1 (b)) T".to_vec();
+        text.extend((4..=21).flat_map(|field| format!(" {field}").into_bytes()));
+        text.extend(b" 8812 0 0\n");
+        let stat = stat(&text).unwrap();
+        assert_eq!(
+            (stat.command, stat.state, stat.start),
+            (&b"a) S 1 (b)"[..], ProcessState::Stopped, Some(8812))
+        );
+    }
+
+    #[test]
+    fn arguments_are_split() {
+        assert_eq!(arguments(b"a\0\0b\0"), ["a", "", "b"]);
+        assert_eq!(arguments(b"written over"), ["written over"]);
+        assert!(arguments(b"").is_empty());
+    }
+
+    #[test]
+    fn this_process_is_read() {
+        let pid = Pid(std::process::id());
+        let options = Options {
+            process_states: true,
+            command_lines: true,
+            process_namespaces: true,
+            ..Options::default()
+        };
+        let process = read(&ProcessDir::open(pid).unwrap(), pid, &options, &mut Vec::new()).unwrap();
+        assert_eq!(process.uid, Some(rustix::process::geteuid().as_raw()));
+        assert_eq!(process.command_line, Some(std::env::args_os().collect()));
+        assert!(process.start.is_some() && process.namespaces.mnt.is_some());
+        assert!(!process.command.is_empty() && process.state != ProcessState::Unknown);
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_without_panic(text in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = stat(&text);
+            let _ = arguments(&text);
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! The sockets of one network namespace, from the kernel's table or, where there is none, from `/proc/net/unix`.
+
+use std::io;
+
+use stoop::Address;
+use stoop::diag::{Dump, Entry, Show, Table};
+
+use crate::inspector::Options;
+use crate::join::{Link, Links};
+use crate::model::{NamespaceIno, Queue, Socket, SocketIno, State};
+use crate::proc_net_unix::{self, Line};
+
+/// A socket as a table gives it, not yet joined with others.
+pub(crate) type Row = (Socket, Links);
+
+/// Every socket of the table, each once, by inode.
+pub(crate) fn read(
+    table: &mut Table,
+    namespace: NamespaceIno,
+    options: &Options,
+    entries: &mut Vec<Entry>,
+) -> io::Result<(Vec<Row>, Dump)> {
+    entries.clear();
+    let dump = table.dump(shown(options), entries)?;
+    // A dump in pieces shows a socket twice where another one came in before it.
+    entries.sort_unstable_by_key(|entry| (entry.ino, entry.cookie));
+    entries.dedup_by_key(|entry| (entry.ino, entry.cookie));
+    Ok((entries.drain(..).map(|entry| row(entry, namespace)).collect(), dump))
+}
+
+/// One socket of the table.
+pub(crate) fn lookup(
+    table: &mut Table,
+    ino: SocketIno,
+    namespace: NamespaceIno,
+    options: &Options,
+) -> io::Result<Option<Row>> {
+    Ok(table.lookup(ino.0, shown(options))?.map(|entry| row(entry, namespace)))
+}
+
+fn shown(options: &Options) -> Show {
+    let show = Show::NAME | Show::FILE | Show::PEER | Show::WAITING | Show::QUEUE | Show::UID;
+    if options.memory { show | Show::MEMORY } else { show }
+}
+
+fn row(entry: Entry, namespace: NamespaceIno) -> Row {
+    let peer = match entry.peer {
+        None => Link::Nobody,
+        Some(0) => Link::Nameless,
+        Some(ino) => Link::To(SocketIno(ino)),
+    };
+    let links = Links { peer, waiting: entry.waiting, is_established: entry.is_established };
+    let queue = entry.queue.map(|(first, second)| match entry.is_listening {
+        true => Queue::Backlog { waiting: first, limit: second },
+        false => Queue::Bytes { unread: first, unsent: second },
+    });
+    let socket = Socket {
+        cookie: Some(entry.cookie),
+        file: entry.file,
+        queue,
+        memory: entry.memory,
+        uid: entry.uid,
+        shutdown: (entry.shutdown & 1 != 0, entry.shutdown & 2 != 0),
+        ..bare(entry.ino, namespace, entry.kind, entry.is_listening, entry.name)
+    };
+    (socket, links)
+}
+
+/// The sockets in the text of `/proc/net/unix`.
+pub(crate) fn read_text(text: &[u8], namespace: NamespaceIno) -> Vec<Row> {
+    let row = |line: Line| {
+        let socket = bare(line.ino, namespace, line.kind, line.is_listening, line.name);
+        (socket, Links { peer: Link::Untold, waiting: Vec::new(), is_established: line.is_connected })
+    };
+    proc_net_unix::read(text).map(row).collect()
+}
+
+fn bare(
+    ino: u32,
+    namespace: NamespaceIno,
+    kind: Option<stoop::Kind>,
+    is_listening: bool,
+    name: Address,
+) -> Socket {
+    Socket {
+        ino: SocketIno(ino),
+        cookie: None,
+        kind,
+        state: if is_listening { State::Listening } else { State::Unconnected },
+        namespace,
+        name,
+        file: None,
+        peer: None,
+        waiting: Vec::new(),
+        waits_for: None,
+        listener: None,
+        owners: Vec::new(),
+        queue: None,
+        memory: None,
+        uid: None,
+        shutdown: (false, false),
+        in_flight: None,
+    }
+}
