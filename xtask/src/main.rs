@@ -9,6 +9,7 @@ mod layers;
 mod man;
 mod sizes;
 mod tree;
+mod vm;
 
 use std::process::{Command, ExitCode};
 
@@ -25,6 +26,7 @@ const VERBS: &[Verb] = &[
     ("sizes", "long files: a word past 400 lines, a failure past 800", |_| sizes::run()),
     ("man", "write the man pages into target/man", |_| man::run()),
     ("bench", "build and run a program of bench: floor, frames, or peers, which writes BENCHMARKS.md", bench),
+    ("vm", "the tests on another kernel, in qemu: `vm 6.1 -p stoop-kernel-facts`", vm::run),
 ];
 
 fn main() -> ExitCode {

@@ -303,7 +303,7 @@ fn a_policy_refuses_them_at_the_sender() {
         if listener.set_pass_descriptors(false).is_err_and(|error| error.is_unsupported()) {
             refused.unwrap();
             let end = listener.accept().unwrap();
-            assert_eq!(receive(&end, Allow::NOTHING).unwrap_err().kind(), ErrorKind::SurplusDescriptors);
+            assert!(receive(&end, Allow::NOTHING).unwrap().descriptors.is_empty(), "closed on arrival");
             skip!("lacks SO_PASSRIGHTS");
         }
         assert_eq!(refused.unwrap_err().kind(), ErrorKind::NotPermitted);

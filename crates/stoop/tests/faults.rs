@@ -76,7 +76,7 @@ fn a_server_without_descriptors_waits_calmly_and_serves_on() {
 
     let (before, wait) = (cpu_time(), Duration::from_millis(500));
     thread::sleep(wait);
-    let spent = cpu_time() - before;
+    let spent = (cpu_time() - before).div_f64(stoop_testkit::slowness());
     assert!(spent < wait / 5, "{spent:?} of work in {wait:?} of waiting");
     assert!(ends.try_recv().is_err(), "there is no room for the second");
 

@@ -44,6 +44,13 @@ fn directory(mode: u32) -> TempDir {
     dir
 }
 
+/// How many times slower than a real one this machine's processor is: 1, unless `STOOP_SLOWNESS` says otherwise, as `cargo
+/// xtask vm` does for its emulated ones. Divide processor time by it before comparing with what a wait may cost.
+#[track_caller]
+pub fn slowness() -> f64 {
+    std::env::var("STOOP_SLOWNESS").map_or(1.0, |times| times.parse().expect("STOOP_SLOWNESS is a number"))
+}
+
 /// How many descriptors this process has open, not counting the one used to count.
 ///
 /// Tests of one file run as threads of one process: count in a child of your own ([`Role`]), or hold a lock.

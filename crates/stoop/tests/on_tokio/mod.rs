@@ -31,7 +31,7 @@ impl Usage {
     }
 
     pub fn share(&self) -> f64 {
-        (used() - self.used).as_secs_f64() / self.began.elapsed().as_secs_f64()
+        (used() - self.used).as_secs_f64() / self.began.elapsed().as_secs_f64() / stoop_testkit::slowness()
     }
 }
 
