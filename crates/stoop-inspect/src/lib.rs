@@ -18,6 +18,7 @@ mod process;
 mod procfs;
 mod strays;
 mod table;
+pub mod why;
 
 pub use inspector::{Inspector, Options, OwnersWanted};
 pub use model::{
