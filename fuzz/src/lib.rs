@@ -9,6 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use stoop::control::{self, Encoder, Item};
 use stoop::frame::{Codec, Decoder, FrameError, LengthDelimited, Lines, Native, Varint};
 use stoop::{Address, Credentials, Target};
+use stoop_bpf::{Btf, Kind, RECORD_BYTES, Record, Records};
 
 /// A target by its name, which is also the name of its corpus.
 pub type FuzzTarget = (&'static str, fn(&[u8]));
@@ -19,6 +20,8 @@ pub const TARGETS: &[FuzzTarget] = &[
     ("control_round_trip", control_round_trip),
     ("address_parse", address_parse),
     ("frame_decode", frame_decode),
+    ("btf_scan", btf_scan),
+    ("bpf_records", bpf_records),
 ];
 
 /// Control messages as the kernel, or nobody, could have written them: decoding ends, stays within the bytes, and gives no
@@ -145,4 +148,36 @@ fn sort_of(error: FrameError) -> u8 {
         FrameError::CutShort { .. } => 3,
         other => panic!("a decoder has no reason for {other:?}"),
     }
+}
+
+/// Type information that no kernel wrote: scanning ends, and so does every look for a field, also in types that hold
+/// themselves; a field that is found is one that was asked for.
+pub fn btf_scan(data: &[u8]) {
+    const WANTED: &[(Kind, &str)] = &[(Kind::STRUCT, "outer"), (Kind::STRUCT, "named"), (Kind::FUNC, "does")];
+    let Ok(btf) = Btf::scan(data, WANTED) else { return };
+    assert!(btf.len() as usize <= 1 + data.len() / 12, "each type has its bytes");
+    for (kind, name) in WANTED {
+        if let Ok(id) = btf.type_id(*kind, name) {
+            assert!(0 < id.0 && id.0 < btf.len());
+        }
+        for path in ["a", "b.c", "inner.y", "many"] {
+            let found = btf.field(name, path);
+            assert!(found.is_err() || *kind == Kind::STRUCT);
+        }
+    }
+}
+
+/// What a program in the kernel writes, cut into reads anywhere: the same records as in one piece, and what is left over is
+/// said.
+pub fn bpf_records(data: &[u8]) {
+    let Some((&cut, data)) = data.split_first() else { return };
+    let read = |pieces: &mut dyn Iterator<Item = &[u8]>| {
+        let (mut records, mut found) = (Records::default(), Vec::<Record>::new());
+        pieces.for_each(|piece| records.feed(piece, |record| found.push(record)));
+        (found, records.finish().map_err(|end| end.0))
+    };
+    let whole = read(&mut std::iter::once(data));
+    assert_eq!(whole.0.len(), data.len() / RECORD_BYTES);
+    assert_eq!(whole.1.err().unwrap_or(0), data.len() % RECORD_BYTES);
+    assert_eq!(read(&mut data.chunks(usize::from(cut) + 1)), whole);
 }

@@ -15,7 +15,7 @@ pub struct Field {
 /// How many names for a type may stand behind one another, and how deep members without a name may lie in one another.
 const DEPTH_MAX: u32 = 32;
 /// How many members are looked at for one field. The largest structures have a few hundred.
-const MEMBERS_MAX: u32 = 100_000;
+const MEMBERS_MAX: u32 = 20_000;
 
 /// A member of a structure or union.
 struct Member {

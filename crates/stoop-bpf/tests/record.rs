@@ -1,0 +1,49 @@
+//! Records from a stream that is cut anywhere.
+
+use proptest::prelude::*;
+use stoop_bpf::{CutShort, RECORD_BYTES, Record, Records};
+
+fn records(pieces: &[&[u8]]) -> (Vec<Record>, Result<(), CutShort>) {
+    let (mut records, mut found) = (Records::default(), Vec::new());
+    for piece in pieces {
+        records.feed(piece, |record| found.push(record));
+    }
+    (found, records.finish())
+}
+
+#[test]
+fn zeros_are_nothing() {
+    let record = Record::parse(&[0; RECORD_BYTES]);
+    assert_eq!((record.cookie, record.peer, record.peer_inode, record.network), (None, None, None, None));
+    assert_eq!(record.command.as_bytes(), b"");
+    assert!(!record.is_listening());
+}
+
+#[test]
+fn a_name_without_an_end_is_as_long_as_its_place() {
+    let record = Record::parse(&[b'x'; RECORD_BYTES]);
+    assert_eq!(record.command.as_bytes(), [b'x'; 16]);
+    assert!(!format!("{record:?}").contains("7878"), "addresses in the kernel are not shown");
+}
+
+proptest! {
+    /// However the bytes are cut, the same records come out, and the same is left over.
+    #[test]
+    fn cuts_change_nothing(
+        data in proptest::collection::vec(any::<u8>(), 0..5 * RECORD_BYTES),
+        cuts in proptest::collection::vec(0..300usize, 0..12),
+    ) {
+        let mut pieces = Vec::new();
+        let mut rest = &data[..];
+        for cut in cuts {
+            let (piece, behind) = rest.split_at(cut.min(rest.len()));
+            pieces.push(piece);
+            rest = behind;
+        }
+        pieces.push(rest);
+        let whole = records(&[&data]);
+        prop_assert_eq!(whole.0.len(), data.len() / RECORD_BYTES);
+        prop_assert_eq!(whole.1.is_ok(), data.len() % RECORD_BYTES == 0);
+        prop_assert_eq!(records(&pieces), whole);
+    }
+}
