@@ -5,6 +5,7 @@
 //! | the command line: every flag, defined once | `args` |
 //! | what each verb does | `verbs` |
 //! | what verbs say, as text or as JSON | `output` |
+//! | the sockets of the machine, as lines, and which of them | `sockets` |
 //! | what is said when they fail | `failure` |
 //! | how they end | `exit` |
 //!
@@ -20,6 +21,7 @@ mod output;
 mod passed;
 mod pump;
 mod signals;
+mod sockets;
 mod target;
 mod time;
 mod verbs;

@@ -1,7 +1,7 @@
 //! Spans of time as they are typed: `500ms`, `2s`, `1.5s`, `1m`, `2h`. A number without a unit is refused: it would be seconds
 //! to one reader and milliseconds to the next.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Units, the longer spelling of a common end first.
 const UNITS: [(&str, f64); 4] = [("ms", 0.001), ("s", 1.0), ("m", 60.0), ("h", 3600.0)];
@@ -27,9 +27,45 @@ pub(crate) fn show(span: Duration) -> String {
     }
 }
 
+/// A time of day in UTC, as in `2026-11-22T22:10:03Z`. Times before 1970 are shown as its start.
+pub(crate) fn utc(time: SystemTime) -> String {
+    let seconds = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let (days, rest) = (seconds / 86_400, seconds % 86_400);
+    let (year, month, day) = civil(days);
+    let (hour, minute, second) = (rest / 3600, rest / 60 % 60, rest % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
+/// Year, month and day of a day counted from the start of 1970. A year is taken to begin in March, so that the odd day is its last.
+fn civil(days: u64) -> (u64, u64, u64) {
+    const OF_400_YEARS: u64 = 146_097;
+    let days = days + 719_468;
+    let (cycle, day) = (days / OF_400_YEARS, days % OF_400_YEARS);
+    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    (cycle * 400 + year + u64::from(month <= 2), month, day)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_are_told_in_utc() {
+        let table = [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            (1_709_251_199, "2024-02-29T23:59:59Z"),
+            (1_709_251_200, "2024-03-01T00:00:00Z"),
+            (4_102_444_799, "2099-12-31T23:59:59Z"),
+        ];
+        for (seconds, text) in table {
+            assert_eq!(utc(UNIX_EPOCH + Duration::from_secs(seconds)), text);
+        }
+    }
 
     #[test]
     fn spans_are_read() {

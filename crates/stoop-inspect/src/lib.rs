@@ -6,6 +6,7 @@
 //!
 //! Nothing here prints, changes a socket, or needs root; without it less can be seen, and what is missing is said.
 
+mod by_hand;
 pub mod endpoints;
 mod inspector;
 mod join;

@@ -4,7 +4,9 @@
 
 mod bench;
 mod connect;
+mod ls;
 mod recv;
+mod selection;
 mod send;
 mod serve;
 mod shared;
@@ -17,7 +19,9 @@ use clap_complete::Shell;
 
 pub(crate) use bench::Bench;
 pub(crate) use connect::Connect;
+pub(crate) use ls::{Column, Ls, Sort, StateWord};
 pub(crate) use recv::Recv;
+pub(crate) use selection::Selection;
 pub(crate) use send::Send;
 pub(crate) use serve::{Answer, Serve};
 pub(crate) use shared::{Reach, Serving};
@@ -40,6 +44,7 @@ const EXAMPLES: &str = "
   stoop serve @app --exec 'date'            # an abstract name; a program for each client
   stoop recv dgram:./log.sock               # see who sends what
   stoop send ./log.sock hello               # one message
+  stoop ls                                  # every socket of the machine, with both ends
   stoop bench                               # which transport to use for what, on this machine";
 
 impl Cli {
@@ -75,6 +80,7 @@ pub(crate) enum Verb {
     Connect(Connect),
     Send(Send),
     Recv(Recv),
+    Ls(Ls),
     Bench(Bench),
     Completions(Completions),
     Man(Man),
@@ -177,7 +183,7 @@ mod tests {
     fn one_name_means_one_thing() {
         let mut seen = std::collections::BTreeMap::new();
         for command in commands() {
-            for argument in command.get_arguments() {
+            for argument in command.get_arguments().filter(|argument| !argument.is_hide_set()) {
                 let (Some(long), Some(help)) = (argument.get_long(), argument.get_help()) else { continue };
                 // What a limit in time applies to, and what is counted, differs from verb to verb.
                 if matches!(long, "timeout" | "count" | "json" | "help" | "version") {

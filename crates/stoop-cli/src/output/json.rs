@@ -5,7 +5,7 @@ use serde::{Serialize, Serializer};
 use super::{Data, Event};
 
 /// The version of everything that `--json` prints.
-const SCHEMA: u32 = 1;
+pub(crate) const SCHEMA: u32 = 1;
 
 #[derive(Serialize)]
 struct Line<'a> {

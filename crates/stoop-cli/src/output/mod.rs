@@ -6,6 +6,7 @@
 mod human;
 mod json;
 mod screen;
+mod table;
 
 use std::io::{self, Write};
 
@@ -15,7 +16,9 @@ use stoop::{Address, Credentials, Kind, Peer};
 use crate::failure::Failure;
 use crate::names;
 
+pub(crate) use json::SCHEMA;
 pub(crate) use screen::{Printer, Screen};
+pub(crate) use table::{Column, Cut, Table, terminal_width};
 
 /// Something that a verb has to say. Field names are those of the JSON, which is a promise.
 #[derive(Debug, Serialize)]
@@ -213,6 +216,12 @@ impl Output {
             _ => Ok(()),
         }
     }
+}
+
+/// Says on standard error how it goes.
+pub(crate) fn status(text: &str) {
+    // With standard error closed there is nobody left to tell.
+    let _ = io::stderr().write_all(text.as_bytes());
 }
 
 /// Writes to standard output, all of it, at once.

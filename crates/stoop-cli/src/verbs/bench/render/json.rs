@@ -4,12 +4,11 @@
 
 use serde::Serialize;
 
+use crate::output::SCHEMA;
 use crate::verbs::bench::advice::Advice;
 use crate::verbs::bench::machine::Machine;
 use crate::verbs::bench::measure::Figures;
 use crate::verbs::bench::report::{Outcome, Report, Row};
-
-const SCHEMA: u32 = 1;
 
 #[derive(Serialize)]
 struct Line<T> {

@@ -1,0 +1,313 @@
+//! Columns that fit a width. Pure, but for asking the terminal how wide it is.
+//!
+//! All text is in one buffer: a table of ten thousand lines costs a few allocations, not a hundred thousand.
+
+use std::io::{self, IsTerminal};
+use std::ops::Range;
+
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+/// Between two columns.
+const GAP: usize = 2;
+/// Stands for what was cut.
+const MARK: char = '…';
+
+/// How wide the terminal is that standard output goes to; `None` where it goes elsewhere, and nothing has to be cut.
+pub(crate) fn terminal_width() -> Option<usize> {
+    let out = io::stdout();
+    if !out.is_terminal() {
+        return None;
+    }
+    let size = rustix::termios::tcgetwinsize(out).ok()?;
+    (size.ws_col > 0).then_some(size.ws_col.into())
+}
+
+/// A column, and what becomes of it where there is not room for all.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Column {
+    pub(crate) title: &'static str,
+    /// Which part of a long text is given up.
+    pub(crate) cut: Cut,
+    /// Columns that go when nothing can be cut any more, the highest first; those with 0 stay.
+    pub(crate) spare: u8,
+}
+
+/// Which part of a long text is given up, and how short it may become before whole columns go; after that it may be half as long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cut {
+    /// None of it.
+    Never,
+    /// The middle: both ends of a path say something.
+    Middle(usize),
+    /// The end.
+    End(usize),
+}
+
+/// Lines of cells, filled from left to right and from the top.
+#[derive(Debug)]
+pub(crate) struct Table {
+    columns: Vec<Column>,
+    text: String,
+    cells: Vec<Cell>,
+}
+
+/// Where a text is, and how many columns of a terminal it takes.
+#[derive(Clone, Copy, Debug)]
+struct Cell {
+    start: u32,
+    end: u32,
+    width: u32,
+}
+
+/// What of a table is shown, and how wide.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Layout {
+    /// The columns that stay, with their widths.
+    shown: Vec<(usize, usize)>,
+    /// The columns that went.
+    left_out: Vec<usize>,
+}
+
+impl Table {
+    pub(crate) fn new(columns: Vec<Column>) -> Table {
+        Table { columns, text: String::new(), cells: Vec::new() }
+    }
+
+    /// Adds a cell.
+    pub(crate) fn cell(&mut self, write: impl FnOnce(&mut String)) {
+        let start = self.text.len();
+        write(&mut self.text);
+        let width = width_of(&self.text[start..]) as u32;
+        self.cells.push(Cell { start: start as u32, end: self.text.len() as u32, width });
+    }
+
+    /// How many lines there are.
+    pub(crate) fn len(&self) -> usize {
+        self.cells.len() / self.columns.len().max(1)
+    }
+
+    /// Whether two lines read the same.
+    pub(crate) fn is_same(&self, one: usize, other: usize) -> bool {
+        let mut pairs = self.line(one).iter().zip(self.line(other));
+        pairs.all(|(one, other)| one.width == other.width && self.at(*one) == self.at(*other))
+    }
+
+    /// Appends the lines in `order`, each with what follows it, below their titles; returns the columns that had no room.
+    pub(crate) fn render(
+        &self,
+        width: Option<usize>,
+        order: &[(usize, String)],
+        out: &mut String,
+    ) -> Vec<&'static str> {
+        let layout = self.layout(width, order);
+        let title = |&(at, wide): &(usize, usize)| {
+            (self.columns[at].title, width_of(self.columns[at].title), wide, Cut::Never)
+        };
+        push_line(layout.shown.iter().map(title), "", out);
+        out.reserve(order.len() * 80);
+        for (line, suffix) in order {
+            let cells = self.line(*line);
+            let cell = |&(at, wide): &(usize, usize)| {
+                (self.at(cells[at]), cells[at].width as usize, wide, self.columns[at].cut)
+            };
+            push_line(layout.shown.iter().map(cell), suffix, out);
+        }
+        layout.left_out.iter().map(|&at| self.columns[at].title).collect()
+    }
+
+    fn line(&self, number: usize) -> &[Cell] {
+        let columns = self.columns.len();
+        &self.cells[number * columns..][..columns]
+    }
+
+    fn at(&self, cell: Cell) -> &str {
+        &self.text[Range::<usize> { start: cell.start as usize, end: cell.end as usize }]
+    }
+
+    /// Gives each column what it needs; where that is too much, cuts the widest first, and then leaves columns out.
+    fn layout(&self, width: Option<usize>, order: &[(usize, String)]) -> Layout {
+        let mut widths: Vec<usize> = self.columns.iter().map(|column| width_of(column.title)).collect();
+        for (line, _) in order {
+            for (widest, cell) in widths.iter_mut().zip(self.line(*line)) {
+                *widest = (*widest).max(cell.width as usize);
+            }
+        }
+        let suffix = order.iter().map(|(_, suffix)| width_of(suffix)).max().unwrap_or(0);
+        let mut layout = Layout { shown: widths.into_iter().enumerate().collect(), left_out: Vec::new() };
+        let beside = if suffix > 0 { suffix + GAP } else { 0 };
+        let Some(room) = width.map(|width| width.saturating_sub(beside)) else { return layout };
+        while !self.squeeze(&mut layout.shown, room, 1) {
+            let spare = |&(at, _): &(usize, usize)| self.columns[at].spare;
+            let Some(most) = layout.shown.iter().map(spare).max().filter(|&most| most > 0) else {
+                self.squeeze(&mut layout.shown, room, 2);
+                break;
+            };
+            let goes = layout
+                .shown
+                .iter()
+                .rposition(|column| spare(column) == most)
+                .expect("the most is one of them");
+            layout.left_out.push(layout.shown.remove(goes).0);
+        }
+        layout
+    }
+
+    /// Shortens columns until they fit, the widest first, none below its least divided by `part`; says whether they fit.
+    fn squeeze(&self, shown: &mut [(usize, usize)], room: usize, part: usize) -> bool {
+        let least = |&(at, wide): &(usize, usize)| match self.columns[at].cut {
+            Cut::Never => wide,
+            Cut::Middle(least) | Cut::End(least) => {
+                (least / part).max(width_of(self.columns[at].title)).min(wide)
+            }
+        };
+        let smallest: Vec<usize> = shown.iter().map(least).collect();
+        let gaps = total(shown) - shown.iter().map(|(_, wide)| wide).sum::<usize>();
+        if smallest.iter().sum::<usize>() + gaps > room && part == 1 {
+            return false;
+        }
+        while total(shown) > room {
+            let can_give = (0..shown.len()).filter(|&at| shown[at].1 > smallest[at]);
+            let Some(widest) = can_give.max_by_key(|&at| shown[at].1) else { return false };
+            shown[widest].1 -= 1;
+        }
+        true
+    }
+}
+
+fn total(shown: &[(usize, usize)]) -> usize {
+    shown.iter().map(|(_, wide)| wide).sum::<usize>() + GAP * shown.len().saturating_sub(1)
+}
+
+fn width_of(text: &str) -> usize {
+    if text.is_ascii() { text.len() } else { text.width() }
+}
+
+/// One line; nothing trails but `suffix`.
+fn push_line<'a>(cells: impl Iterator<Item = (&'a str, usize, usize, Cut)>, suffix: &str, out: &mut String) {
+    let mut owed = 0;
+    for (text, needs, wide, cut) in cells {
+        out.extend(std::iter::repeat_n(' ', owed));
+        let taken = match cut {
+            _ if needs <= wide => {
+                out.push_str(text);
+                needs
+            }
+            Cut::Never => {
+                out.push_str(text);
+                needs
+            }
+            Cut::Middle(_) => push_cut(text, wide, wide.saturating_sub(1) / 3, out),
+            Cut::End(_) => push_cut(text, wide, wide.saturating_sub(1), out),
+        };
+        owed = wide.saturating_sub(taken) + GAP;
+    }
+    if suffix.is_empty() {
+        out.truncate(out.trim_end_matches(' ').len());
+    } else {
+        out.extend(std::iter::repeat_n(' ', owed));
+        out.push_str(suffix);
+    }
+    out.push('\n');
+}
+
+/// Writes at most `wide` columns of `text`: about `head` of its start, the mark, and its end. Returns how many.
+fn push_cut(text: &str, wide: usize, head: usize, out: &mut String) -> usize {
+    let columns = |c: char| c.width().unwrap_or(0);
+    let mut taken = 0;
+    for character in text.chars() {
+        if taken + columns(character) > head {
+            break;
+        }
+        out.push(character);
+        taken += columns(character);
+    }
+    out.push(MARK);
+    taken += 1;
+    let mut tail = text.len();
+    for (at, character) in text.char_indices().rev() {
+        if taken + columns(character) > wide {
+            break;
+        }
+        taken += columns(character);
+        tail = at;
+    }
+    out.push_str(&text[tail..]);
+    taken
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(lines: &[[&str; 3]]) -> Table {
+        let column = |title, cut, spare| Column { title, cut, spare };
+        let mut table = Table::new(vec![
+            column("ADDRESS", Cut::Middle(10), 0),
+            column("KIND", Cut::Never, 0),
+            column("WHERE", Cut::End(6), 1),
+        ]);
+        for cell in lines.iter().flatten() {
+            table.cell(|text| text.push_str(cell));
+        }
+        table
+    }
+
+    fn shown(lines: &[[&str; 3]], width: Option<usize>) -> (String, Vec<&'static str>) {
+        let order: Vec<(usize, String)> = (0..lines.len()).map(|line| (line, String::new())).collect();
+        let mut text = String::new();
+        let left_out = table(lines).render(width, &order, &mut text);
+        (text, left_out)
+    }
+
+    const LINES: [[&str; 3]; 2] =
+        [["/run/dbus/system_bus_socket", "stream", "dbus.service"], ["@x", "dgram", "-"]];
+
+    #[test]
+    fn without_a_width_nothing_is_cut() {
+        let expected = "ADDRESS                      KIND    WHERE\n\
+                        /run/dbus/system_bus_socket  stream  dbus.service\n\
+                        @x                           dgram   -\n";
+        assert_eq!(shown(&LINES, None), (expected.into(), vec![]));
+    }
+
+    #[test]
+    fn the_widest_column_gives_way_first() {
+        let expected = "ADDRESS         KIND    WHERE\n\
+                        /run…us_socket  stream  dbus.service\n\
+                        @x              dgram   -\n";
+        assert_eq!(shown(&LINES, Some(36)), (expected.into(), vec![]));
+    }
+
+    #[test]
+    fn then_columns_go_and_their_names_are_told() {
+        let expected = "ADDRESS     KIND\n\
+                        /ru…socket  stream\n\
+                        @x          dgram\n";
+        assert_eq!(shown(&LINES, Some(18)), (expected.into(), vec!["WHERE"]));
+        let expected = "ADDRESS  KIND\n\
+                        /r…cket  stream\n\
+                        @x       dgram\n";
+        assert_eq!(shown(&LINES, Some(15)), (expected.into(), vec!["WHERE"]));
+        // Where nothing helps, the terminal has to wrap.
+        assert_eq!(shown(&LINES, Some(3)), (expected.into(), vec!["WHERE"]));
+    }
+
+    #[test]
+    fn wide_characters_count_twice_and_are_not_halved() {
+        let lines = [["/日本語の名前の長いパス", "x", "-"]];
+        let (text, _) = shown(&lines, Some(16));
+        for line in text.lines() {
+            assert!(width_of(line) <= 16, "{line}");
+        }
+    }
+
+    #[test]
+    fn no_line_is_wider_than_asked() {
+        for width in 15..60 {
+            let (text, _) = shown(&LINES, Some(width));
+            for line in text.lines() {
+                assert!(width_of(line) <= width, "{width}: {line}");
+            }
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! Patterns as the shell has them, on bytes: `*` any, also `/`; `?` one; `[a-z]`, `[!a-z]`; `\` takes the next as it is. Pure.
+
+/// A pattern that a whole name has to match.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Glob(Vec<Piece>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Piece {
+    Any,
+    One,
+    Byte(u8),
+    /// Whether it is negated, and the ranges.
+    Set(bool, Vec<(u8, u8)>),
+}
+
+impl Glob {
+    /// Reads a pattern. A `[` without its `]` is an ordinary byte.
+    pub(crate) fn new(pattern: impl AsRef<[u8]>) -> Glob {
+        let mut rest = pattern.as_ref();
+        let mut pieces = Vec::new();
+        while let [first, after @ ..] = rest {
+            rest = after;
+            pieces.push(match first {
+                b'*' => Piece::Any,
+                b'?' => Piece::One,
+                b'[' => match set(after) {
+                    Some((piece, after)) => {
+                        rest = after;
+                        piece
+                    }
+                    None => Piece::Byte(b'['),
+                },
+                b'\\' if !after.is_empty() => {
+                    rest = &after[1..];
+                    Piece::Byte(after[0])
+                }
+                byte => Piece::Byte(*byte),
+            });
+        }
+        Glob(pieces)
+    }
+
+    /// Whether all of `name` matches. The time it takes is bounded by the product of the lengths.
+    pub(crate) fn matches(&self, name: impl AsRef<[u8]>) -> bool {
+        let (pieces, name) = (&self.0, name.as_ref());
+        let (mut piece, mut at) = (0, 0);
+        // Where the last `*` stands, and up to where it has taken.
+        let mut star = None;
+        while at < name.len() {
+            match pieces.get(piece) {
+                Some(Piece::Any) => {
+                    star = Some((piece, at));
+                    piece += 1;
+                }
+                Some(one) if one.takes(name[at]) => (piece, at) = (piece + 1, at + 1),
+                _ => match star {
+                    Some((before, taken)) => {
+                        star = Some((before, taken + 1));
+                        (piece, at) = (before + 1, taken + 1);
+                    }
+                    None => return false,
+                },
+            }
+        }
+        pieces[piece..].iter().all(|piece| *piece == Piece::Any)
+    }
+}
+
+impl Piece {
+    fn takes(&self, byte: u8) -> bool {
+        match self {
+            Piece::Any => false,
+            Piece::One => true,
+            Piece::Byte(own) => *own == byte,
+            Piece::Set(negated, ranges) => {
+                ranges.iter().any(|&(from, to)| (from..=to).contains(&byte)) != *negated
+            }
+        }
+    }
+}
+
+/// What stands between the brackets, and what comes after them. A `]` in the first place is one of the bytes.
+fn set(text: &[u8]) -> Option<(Piece, &[u8])> {
+    let (negated, text) = match text {
+        [b'!' | b'^', rest @ ..] => (true, rest),
+        text => (false, text),
+    };
+    let end = 1 + text.get(1..)?.iter().position(|&byte| byte == b']')?;
+    let mut ranges = Vec::new();
+    let mut inside = &text[..end];
+    while let [first, rest @ ..] = inside {
+        inside = rest;
+        ranges.push(match rest {
+            [b'-', to, after @ ..] => {
+                inside = after;
+                (*first, *to)
+            }
+            _ => (*first, *first),
+        });
+    }
+    Some((Piece::Set(negated, ranges), &text[end + 1..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_match_as_in_a_shell() {
+        let table: [(&str, &[&str], &[&str]); 9] = [
+            ("", &[""], &["a"]),
+            ("abc", &["abc"], &["ab", "abcd", "ABC"]),
+            ("/run/*", &["/run/", "/run/a/b"], &["/run", "run/a"]),
+            ("*.sock", &[".sock", "/a.sock", "a.sock.sock"], &["a.sock2"]),
+            ("a?c", &["abc", "a?c"], &["ac", "abbc"]),
+            ("[a-c]x[!0-9]", &["axb", "cx-"], &["dxb", "ax5"]),
+            ("[]]*[", &["]a["], &["a["]),
+            (r"a\*", &["a*"], &["ab", "a"]),
+            ("*a*b*c*", &["abc", "xaxbxcx"], &["acb"]),
+        ];
+        for (pattern, yes, no) in table {
+            for name in yes {
+                assert!(Glob::new(pattern).matches(name), "{pattern} {name}");
+            }
+            for name in no {
+                assert!(!Glob::new(pattern).matches(name), "{pattern} {name}");
+            }
+        }
+        assert!(Glob::new([b'*', 0xff]).matches([b'\n', 0, 0xff]), "any bytes");
+    }
+
+    #[test]
+    fn a_hostile_name_costs_no_more_than_its_length() {
+        let name = "a".repeat(4000);
+        let pattern = "a*".repeat(40) + "b";
+        assert!(!Glob::new(pattern).matches(name));
+    }
+}

@@ -1,0 +1,283 @@
+//! Sockets as JSON lines: an interface, under the schema number of all that `--json` prints.
+//!
+//! A `listener`, a `connection` or a `socket` for each line; `missing` for what could not be read. Borrows everything: a busy
+//! machine has ten thousand lines.
+
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
+use serde::{Serialize, Serializer};
+use stoop::{Address, escaped};
+use stoop_inspect::{Missing, Place, Process, Queue, Snapshot, SocketId};
+
+use super::row::{Row, Shape};
+use super::words;
+use crate::names;
+use crate::output::{Data, SCHEMA};
+
+/// Makes JSON of the lines of one snapshot. Names of users are looked up once.
+#[derive(Debug)]
+pub(crate) struct Views<'a> {
+    snapshot: &'a Snapshot,
+    users: HashMap<u32, Option<String>>,
+}
+
+/// What became of a line since the last look.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Change<'a> {
+    /// `appeared`, `gone` or `changed`.
+    pub(crate) change: &'static str,
+    /// When it was noticed, in UTC.
+    pub(crate) time: &'a str,
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    schema: u32,
+    event: &'static str,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    change: Option<&'a Change<'a>>,
+    kind: Option<&'static str>,
+    state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    address: Option<Shown<'a>>,
+    /// Of a listener: clients that wait, and the limit given to `listen`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waiting: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    backlog: Option<u32>,
+    /// The inode of the listener that a connection was or will be accepted from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    listener_inode: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    server: Option<End<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client: Option<End<'a>>,
+}
+
+/// One socket and who has it.
+#[derive(Debug, Serialize)]
+pub(crate) struct End<'a> {
+    inode: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cookie: Option<u64>,
+    network_namespace: u64,
+    /// Its own name, where it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    address: Option<Shown<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<File>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uid: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unread_bytes: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unsent_bytes: Option<u32>,
+    /// `read`, `write`: directions that are shut down.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    shutdown: Vec<&'static str>,
+    processes: Vec<Holder<'a>>,
+}
+
+/// A process that has a socket open.
+#[derive(Debug, Serialize)]
+struct Holder<'a> {
+    pid: u32,
+    descriptors: Vec<u32>,
+    #[serde(flatten)]
+    process: Option<Known<'a>>,
+}
+
+/// What is known of a process.
+#[derive(Debug, Serialize)]
+pub(crate) struct Known<'a> {
+    command: Bytes<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uid: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<String>,
+    #[serde(flatten)]
+    place: Belongs<'a>,
+}
+
+/// The file a socket is bound to, as the kernel's table has it: the low 32 bits of its inode.
+#[derive(Debug, Serialize)]
+struct File {
+    device: String,
+    inode: u64,
+}
+
+/// Where a process belongs, as fields.
+#[derive(Debug, Default, Serialize)]
+struct Belongs<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    container: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    runtime: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pod: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unit: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session: Option<&'a str>,
+}
+
+/// Text where it is UTF-8, else `{"bytes": base64}`.
+#[derive(Debug)]
+struct Bytes<'a>(&'a OsStr);
+
+impl Serialize for Bytes<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0.to_str() {
+            Some(text) => serializer.serialize_str(text),
+            None => Data(self.0.as_bytes().to_vec()).serialize(serializer),
+        }
+    }
+}
+
+/// An address in its text form.
+#[derive(Debug)]
+struct Shown<'a>(&'a Address);
+
+impl Serialize for Shown<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self.0)
+    }
+}
+
+impl<'a> Views<'a> {
+    pub(crate) fn new(snapshot: &'a Snapshot) -> Views<'a> {
+        Views { snapshot, users: HashMap::new() }
+    }
+
+    /// Adds a line of text for `row`.
+    pub(crate) fn line(&mut self, row: &Row, change: Option<&Change<'_>>, text: &mut Vec<u8>) {
+        let snapshot = self.snapshot;
+        let backlog = match snapshot[row.subject()].queue.filter(|_| row.shape == Shape::Listener) {
+            Some(Queue::Backlog { waiting, limit }) => Some((waiting, limit)),
+            _ => None,
+        };
+        let event = match row.shape {
+            Shape::Listener => "listener",
+            Shape::Connection => "connection",
+            Shape::Socket => "socket",
+        };
+        let line = Line {
+            schema: SCHEMA,
+            event,
+            change,
+            kind: row.kind(snapshot).map(|kind| kind.word()),
+            state: words::state(row.state(snapshot)),
+            address: named(&snapshot[row.named(snapshot)].name),
+            waiting: backlog.map(|(waiting, _)| waiting),
+            backlog: backlog.map(|(_, limit)| limit),
+            listener_inode: row.listener.map(|id| snapshot[id].ino.0),
+            server: row.server.map(|id| self.end(id)),
+            client: row.client.map(|id| self.end(id)),
+        };
+        push(&line, text);
+    }
+
+    /// One socket with all who have it.
+    pub(crate) fn end(&mut self, id: SocketId) -> End<'a> {
+        let snapshot = self.snapshot;
+        let socket = &snapshot[id];
+        let (unread, unsent) = match socket.queue {
+            Some(Queue::Bytes { unread, unsent }) => (Some(unread), Some(unsent)),
+            _ => (None, None),
+        };
+        let directions = [(socket.shutdown.0, "read"), (socket.shutdown.1, "write")];
+        End {
+            inode: socket.ino.0,
+            cookie: socket.cookie,
+            network_namespace: socket.namespace.0,
+            address: named(&socket.name),
+            file: socket.file.map(|file| File { device: device(file.dev), inode: file.ino }),
+            uid: socket.uid,
+            user: socket.uid.and_then(|uid| self.user(uid)),
+            unread_bytes: unread,
+            unsent_bytes: unsent,
+            shutdown: directions.iter().filter(|(is_shut, _)| *is_shut).map(|(_, word)| *word).collect(),
+            processes: self.holders(id),
+        }
+    }
+
+    fn holders(&mut self, id: SocketId) -> Vec<Holder<'a>> {
+        let snapshot = self.snapshot;
+        let mut holders: Vec<Holder> = Vec::new();
+        for owner in &snapshot[id].owners {
+            match holders.last_mut().filter(|holder| holder.pid == owner.pid.0) {
+                Some(holder) => holder.descriptors.push(owner.fd),
+                None => {
+                    let process = snapshot.processes.get(&owner.pid).map(|process| self.known(process));
+                    holders.push(Holder { pid: owner.pid.0, descriptors: vec![owner.fd], process });
+                }
+            }
+        }
+        holders
+    }
+
+    /// What is known of a process.
+    pub(crate) fn known(&mut self, process: &'a Process) -> Known<'a> {
+        Known {
+            command: Bytes(&process.command),
+            uid: process.uid,
+            user: process.uid.and_then(|uid| self.user(uid)),
+            place: Belongs::of(&process.place),
+        }
+    }
+
+    fn user(&mut self, uid: u32) -> Option<String> {
+        self.users.entry(uid).or_insert_with(|| names::user(uid)).clone()
+    }
+}
+
+impl<'a> Belongs<'a> {
+    fn of(place: &'a Place) -> Belongs<'a> {
+        match place {
+            Place::Container { runtime, id, pod } => Belongs {
+                container: Some(id),
+                runtime: Some(runtime),
+                pod: pod.as_deref(),
+                ..Belongs::default()
+            },
+            Place::Unit { name, .. } => Belongs { unit: Some(name), ..Belongs::default() },
+            Place::Session { id, .. } => Belongs { session: Some(id), ..Belongs::default() },
+            _ => Belongs::default(),
+        }
+    }
+}
+
+/// A line for each thing that could not be read.
+pub(crate) fn missing(missing: &[Missing], text: &mut Vec<u8>) {
+    #[derive(Serialize)]
+    struct Line {
+        schema: u32,
+        event: &'static str,
+        missing: String,
+        errno: Option<i32>,
+    }
+    for one in missing {
+        let words = escaped(&one.to_string()).to_string();
+        push(&Line { schema: SCHEMA, event: "missing", missing: words, errno: one.errno }, text);
+    }
+}
+
+/// `major:minor`, as in `/proc/self/mountinfo`.
+pub(crate) fn device(dev: u64) -> String {
+    format!("{}:{}", rustix::fs::major(dev), rustix::fs::minor(dev))
+}
+
+fn named(address: &Address) -> Option<Shown<'_>> {
+    (!address.is_unnamed()).then_some(Shown(address))
+}
+
+/// Values of our own making always have a JSON form.
+pub(crate) fn push(line: &impl Serialize, text: &mut Vec<u8>) {
+    if serde_json::to_writer(&mut *text, line).is_ok() {
+        text.push(b'\n');
+    }
+}

@@ -1,0 +1,46 @@
+//! What could not be read: a note for a person, and the exit code that says so.
+
+use std::fmt::Write as _;
+
+use stoop::escaped;
+use stoop_inspect::{Missing, Snapshot};
+
+use super::Selector;
+use crate::exit::Exit;
+use crate::output::status;
+
+/// Whether a snapshot is whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Seen(bool);
+
+impl Seen {
+    pub(crate) fn of(snapshot: &Snapshot) -> Seen {
+        Seen(snapshot.missing.is_empty())
+    }
+
+    /// How a verb ends that showed all there was to see.
+    pub(crate) fn exit(self) -> Exit {
+        if self.0 { Exit::Done } else { Exit::Partial }
+    }
+}
+
+/// What to say about it on standard error; nothing where nothing is missing.
+pub(crate) fn note(missing: &[Missing]) -> String {
+    let mut text = String::new();
+    for missing in missing {
+        let _ = writeln!(text, "stoop: not seen: {}", one_line(&missing.to_string()));
+    }
+    text
+}
+
+/// Says where no file stands in the way of a name.
+pub(crate) fn tell_of_lost_files(selector: &Selector<'_>) {
+    for address in selector.without_file() {
+        status(&format!("stoop: no file at '{address}': looking for sockets that were given this name\n"));
+    }
+}
+
+/// What is named may be of a stranger's making.
+fn one_line(text: &str) -> String {
+    text.split('%').map(|part| escaped(part).to_string()).collect::<Vec<_>>().join("%")
+}

@@ -1,0 +1,28 @@
+//! What `ls`, `who`, `close` and `tree` share: the lines made of a snapshot, which of them were asked for, and the words for them.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `row.rs` | a line: a listener, a connection with both ends, or another socket |
+//! | `select.rs` | which lines were asked for |
+//! | `glob.rs` | patterns |
+//! | `words.rs` | addresses, processes and queues in few words |
+//! | `json.rs` | the same as JSON: an interface |
+//! | `missing.rs` | what could not be read: a note, and the exit code |
+//!
+//! Everything but the lookup of names and files is pure. Nothing is printed here.
+
+mod glob;
+mod json;
+mod missing;
+mod row;
+#[cfg(test)]
+pub(crate) mod sample;
+mod select;
+pub(crate) mod words;
+
+pub(crate) use glob::Glob;
+pub(crate) use json::{Change, Views, missing as missing_json};
+pub(crate) use missing::{Seen, note, tell_of_lost_files};
+pub(crate) use row::{Row, rows};
+pub(crate) use select::Selector;
+pub(crate) use words::Words;

@@ -1,0 +1,126 @@
+//! A small machine, made by hand, for tests of what is said about one: a bus, a database with clients in containers, a log, and
+//! names that would like to be something else.
+
+use stoop::diag::FileId;
+use stoop::{Address, Kind};
+use stoop_inspect::{
+    Missing, Owner, Pid, Place, Process, Queue, Snapshot, Socket, SocketId, SocketIno, State, What,
+};
+
+pub(crate) const BUS: usize = 0;
+pub(crate) const DATABASE: usize = 3;
+pub(crate) const WAITING: usize = 8;
+pub(crate) const HOSTILE: usize = 12;
+
+/// The machine.
+pub(crate) fn machine() -> Snapshot {
+    let mut machine = Machine::default();
+    let bus = machine.listener("/run/dbus/system_bus_socket", &[(1, 44), (412, 3)], (0, 4096));
+    machine.connection(bus, (412, 7), (600, 12));
+    let database = machine.listener("/var/run/postgresql/.s.PGSQL.5432", &[(812, 5)], (1, 244));
+    assert_eq!((bus, database), (BUS, DATABASE));
+    for fd in 8..10 {
+        let (server, _) = machine.connection(database, (812, fd), (2040, 10 + fd));
+        machine.sockets[server].queue = Some(Queue::Bytes { unread: 120, unsent: 0 });
+    }
+    let waiting = machine.socket(Kind::Stream, State::Waiting, &[(2040, 30)]);
+    assert_eq!(waiting, WAITING);
+    machine.sockets[waiting].waits_for = Some(SocketId::new(database));
+    machine.sockets[database].waiting = vec![SocketId::new(waiting)];
+    let log = machine.socket(Kind::Datagram, State::Bound, &[(1, 30), (300, 3)]);
+    machine.sockets[log].name = Address::path("/run/systemd/journal/dev-log").unwrap();
+    let sender = machine.socket(Kind::Datagram, State::Connected, &[(600, 4)]);
+    machine.sockets[sender].peer = Some(SocketId::new(log));
+    let one = machine.socket(Kind::Stream, State::Connected, &[(700, 8)]);
+    let hostile = machine.socket(Kind::SeqPacket, State::Listening, &[(666, 3)]);
+    assert_eq!(hostile, HOSTILE);
+    machine.sockets[hostile].name = Address::abstract_name(b"a b\x1b[2J\n\0\xff".to_vec()).unwrap();
+    machine.sockets[hostile].queue = Some(Queue::Backlog { waiting: 9, limit: 8 });
+    let other = machine.socket(Kind::Stream, State::Connected, &[(700, 9)]);
+    machine.sockets[one].peer = Some(SocketId::new(other));
+    machine.sockets[other].peer = Some(SocketId::new(one));
+    machine.socket(Kind::Stream, State::Unconnected, &[(700, 11)]);
+    machine.finish()
+}
+
+/// The same, where the database may not be looked into.
+pub(crate) fn partly_seen() -> Snapshot {
+    let mut machine = machine();
+    for socket in &mut machine.sockets {
+        socket.owners.retain(|owner| owner.pid != Pid(812));
+    }
+    let what = What::Descriptors(vec![Pid(812)]);
+    machine.missing.push(Missing::because(what, "permission denied (EACCES)", Some(13)));
+    machine
+}
+
+#[derive(Default)]
+struct Machine {
+    sockets: Vec<Socket>,
+}
+
+impl Machine {
+    fn socket(&mut self, kind: Kind, state: State, owners: &[(u32, u32)]) -> usize {
+        let ino = 1000 + self.sockets.len() as u32;
+        let mut socket = Socket::new(SocketIno(ino), kind, state);
+        socket.cookie = Some(u64::from(ino) + 0x10_0000);
+        socket.uid = Some(0);
+        socket.owners = owners.iter().map(|&(pid, fd)| Owner { pid: Pid(pid), fd }).collect();
+        self.sockets.push(socket);
+        self.sockets.len() - 1
+    }
+
+    fn listener(&mut self, path: &str, owners: &[(u32, u32)], (waiting, limit): (u32, u32)) -> usize {
+        let at = self.socket(Kind::Stream, State::Listening, owners);
+        let socket = &mut self.sockets[at];
+        socket.name = Address::path(path).unwrap();
+        socket.file = Some(FileId { dev: 0x19, ino: 500 + at as u64 });
+        socket.queue = Some(Queue::Backlog { waiting, limit });
+        at
+    }
+
+    fn connection(&mut self, listener: usize, server: (u32, u32), client: (u32, u32)) -> (usize, usize) {
+        let server = self.socket(Kind::Stream, State::Connected, &[server]);
+        let client = self.socket(Kind::Stream, State::Connected, &[client]);
+        let (name, file) = (self.sockets[listener].name.clone(), self.sockets[listener].file);
+        let end = &mut self.sockets[server];
+        (end.name, end.file) = (name, file);
+        (end.peer, end.listener) = (Some(SocketId::new(client)), Some(SocketId::new(listener)));
+        self.sockets[client].peer = Some(SocketId::new(server));
+        (server, client)
+    }
+
+    fn finish(self) -> Snapshot {
+        let unit = |name: &str| Place::Unit { name: name.into(), user: None };
+        let id = "0123456789abcdef".repeat(4);
+        let container = Place::Container { runtime: "docker".into(), id, pod: None };
+        let processes = [
+            (1, "systemd", unit("init.scope")),
+            (300, "systemd-journal", unit("systemd-journald.service")),
+            (412, "dbus-daemon", unit("dbus.service")),
+            (600, "NetworkManager", unit("NetworkManager.service")),
+            (666, "evil )\x1b]0;x\n", Place::Unknown),
+            (700, "containerd", unit("containerd.service")),
+            (812, "postgres", unit("postgresql@15-main.service")),
+            (2040, "web app", container),
+        ];
+        let processes = processes.map(|(pid, command, place)| {
+            let mut process = Process::new(Pid(pid), command);
+            process.place = place;
+            process.uid = Some(0);
+            process
+        });
+        Snapshot::of(self.sockets, processes)
+    }
+}
+
+/// Holds a text against the file of this name in `golden`; with `STOOP_GOLDEN=write` it becomes the file.
+#[track_caller]
+pub(crate) fn golden(name: &str, text: &str) {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("golden").join(name);
+    if std::env::var_os("STOOP_GOLDEN").is_some_and(|how| how == "write") {
+        std::fs::write(&path, text).unwrap();
+    }
+    let expected = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(expected == text, "{name} is not what is expected, but\n{text}");
+}

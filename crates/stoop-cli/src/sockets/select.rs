@@ -1,0 +1,164 @@
+//! Which lines were asked for. Looks files up once, when it is made; after that it is pure.
+
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use stoop::diag::FileId;
+use stoop::{Address, Kind, Place as Where};
+use stoop_inspect::{NamespaceIno, Place, Process, Snapshot, SocketId};
+
+use super::{Glob, Row};
+use crate::args::Selection;
+use crate::failure::Failure;
+use crate::target::kind_of;
+
+/// Flags, ready to be held against lines.
+#[derive(Debug)]
+pub(crate) struct Selector<'a> {
+    flags: &'a Selection,
+    places: Vec<Wanted>,
+    kinds: Vec<Kind>,
+}
+
+/// An address that was asked for.
+#[derive(Debug)]
+struct Wanted {
+    address: Address,
+    /// The file that is there now.
+    file: Option<FileId>,
+    /// Whether a socket of the snapshot has exactly this file: then no other one is it.
+    is_exact: bool,
+}
+
+impl<'a> Selector<'a> {
+    /// Reads what files are at the addresses.
+    pub(crate) fn new(flags: &'a Selection) -> Result<Selector<'a>, Failure> {
+        let mut kinds: Vec<Kind> = flags.kind.kind.into_iter().collect();
+        let mut places = Vec::new();
+        for target in &flags.addresses {
+            let Where::Address(address) = &target.place else {
+                return Err(Failure::usage(format!("'{target}' is no address that a socket could have")));
+            };
+            kinds.extend(kind_of(target, flags.kind.kind)?);
+            let address = absolute(address);
+            let file = address.as_path().and_then(|path| fs::metadata(path).ok());
+            places.push(Wanted { address, file: file.as_ref().map(FileId::from), is_exact: false });
+        }
+        Ok(Selector { flags, places, kinds })
+    }
+
+    /// The paths at which there is no file: sockets are found there by the name they were given alone.
+    pub(crate) fn without_file(&self) -> impl Iterator<Item = &Address> {
+        let lost = |place: &&Wanted| place.file.is_none() && place.address.as_path().is_some();
+        self.places.iter().filter(lost).map(|place| &place.address)
+    }
+
+    /// Prepares for the lines of this snapshot.
+    pub(crate) fn look_at(&mut self, snapshot: &Snapshot) {
+        for place in &mut self.places {
+            place.is_exact = place.file.is_some() && snapshot.sockets.iter().any(|s| s.file == place.file);
+        }
+    }
+
+    /// Whether a line was asked for.
+    pub(crate) fn takes(&self, snapshot: &Snapshot, row: &Row) -> bool {
+        let flags = self.flags;
+        let kind_fits =
+            self.kinds.is_empty() || row.kind(snapshot).is_some_and(|kind| self.kinds.contains(&kind));
+        kind_fits
+            && (self.places.is_empty() || row.sockets().any(|id| self.is_at(snapshot, id)))
+            && any_or_none(&flags.name, |glob| row.sockets().any(|id| has_name(snapshot, id, glob)))
+            && any_or_none(&flags.netns, |name| row.sockets().any(|id| is_in(snapshot, id, name)))
+            && self.ends_fit(snapshot, row)
+    }
+
+    fn is_at(&self, snapshot: &Snapshot, id: SocketId) -> bool {
+        let socket = &snapshot[id];
+        self.places.iter().any(|place| match (place.file, socket.file) {
+            (Some(wanted), _) if place.is_exact => socket.file == Some(wanted),
+            (Some(wanted), Some(bound)) => bound.may_be(wanted),
+            (Some(_), None) => false,
+            (None, _) => socket.name == place.address,
+        })
+    }
+
+    /// Whether one end is as the process flags say, and the other as `--peer` does.
+    fn ends_fit(&self, snapshot: &Snapshot, row: &Row) -> bool {
+        let [server, client] = [row.serving(), row.client];
+        let peers = &self.flags.peer;
+        [(server, client), (client, server)].into_iter().any(|(one, other)| {
+            one.is_some_and(|one| self.end_fits(snapshot, one))
+                && (peers.is_empty() || other.is_some_and(|other| is_one_of(snapshot, other, peers)))
+        })
+    }
+
+    fn end_fits(&self, snapshot: &Snapshot, id: SocketId) -> bool {
+        let flags = self.flags;
+        let of_process = flags.pid.len() + flags.command.len() + flags.container.len() + flags.unit.len();
+        let socket = &snapshot[id];
+        let made_by = socket.uid.is_some_and(|uid| flags.user.contains(&uid));
+        if of_process == 0 && (flags.user.is_empty() || made_by) {
+            return true;
+        }
+        snapshot.processes_of(id).any(|process| {
+            any_or_none(&flags.pid, |pid| process.pid.0 == *pid)
+                && any_or_none(&flags.command, |glob| glob.matches(process.command.as_bytes()))
+                && any_or_none(&flags.user, |uid| made_by || process.uid == Some(*uid))
+                && any_or_none(&flags.container, |glob| is_in_container(process, glob))
+                && any_or_none(&flags.unit, |glob| is_in_unit(process, glob))
+        })
+    }
+}
+
+/// One flag given several times: any of them; not given: anything.
+fn any_or_none<T>(wanted: &[T], fits: impl FnMut(&T) -> bool) -> bool {
+    wanted.is_empty() || wanted.iter().any(fits)
+}
+
+fn has_name(snapshot: &Snapshot, id: SocketId, glob: &Glob) -> bool {
+    let name = &snapshot[id].name;
+    match (name.as_path(), name.as_abstract()) {
+        (Some(path), _) => glob.matches(path.as_os_str().as_bytes()),
+        (_, Some(bytes)) => glob.matches([b"@", bytes].concat()),
+        _ => false,
+    }
+}
+
+fn is_in(snapshot: &Snapshot, id: SocketId, name: &str) -> bool {
+    let ino = snapshot[id].namespace;
+    let number = name.strip_prefix("net:[").and_then(|rest| rest.strip_suffix(']')).unwrap_or(name);
+    if number.parse().is_ok_and(|number| NamespaceIno(number) == ino) {
+        return true;
+    }
+    snapshot.namespace(ino).is_some_and(|namespace| {
+        let file_name = |path: &Path| path.file_name().is_some_and(|file| file == name);
+        (namespace.is_own && name == "own") || namespace.names.iter().any(|path| file_name(path))
+    })
+}
+
+fn is_one_of(snapshot: &Snapshot, id: SocketId, peers: &[Glob]) -> bool {
+    snapshot.processes_of(id).any(|process| {
+        let pid = process.pid.to_string();
+        peers.iter().any(|glob| glob.matches(&pid) || glob.matches(process.command.as_bytes()))
+    })
+}
+
+fn is_in_container(process: &Process, glob: &Glob) -> bool {
+    match &process.place {
+        Place::Container { id, pod, .. } => {
+            glob.matches(id) || pod.as_ref().is_some_and(|pod| glob.matches(pod))
+        }
+        _ => false,
+    }
+}
+
+fn is_in_unit(process: &Process, glob: &Glob) -> bool {
+    matches!(&process.place, Place::Unit { name, .. } if glob.matches(name))
+}
+
+/// A relative path is meant from here.
+fn absolute(address: &Address) -> Address {
+    let path = address.as_path().and_then(|path| std::path::absolute(path).ok());
+    path.and_then(|path| Address::path(path).ok()).unwrap_or_else(|| address.clone())
+}

@@ -1,0 +1,146 @@
+//! Addresses, processes and queues in few words, safe on a terminal. A word holds no space of a stranger's making, so that no name
+//! can look like the next column.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::os::unix::ffi::OsStrExt;
+
+use stoop::{Address, escaped};
+use stoop_inspect::{NamespaceIno, Pid, Queue, Snapshot, SocketId, State, What};
+
+use super::row::{Row, Shape};
+use crate::names;
+
+/// What stands where there is nothing to say.
+pub(crate) const NOTHING: &str = "-";
+
+/// Words for the things of one snapshot. What is looked up once is kept.
+#[derive(Debug)]
+pub(crate) struct Words<'a> {
+    snapshot: &'a Snapshot,
+    /// Whether an owner that is not shown may be one that cannot be seen.
+    hidden_owners: bool,
+    processes: HashMap<Pid, String>,
+    users: HashMap<u32, String>,
+}
+
+impl<'a> Words<'a> {
+    pub(crate) fn new(snapshot: &'a Snapshot) -> Words<'a> {
+        let hidden = |what: &What| matches!(what, What::Descriptors(_));
+        Words {
+            snapshot,
+            hidden_owners: snapshot.missing.iter().any(|missing| hidden(&missing.what)),
+            processes: HashMap::new(),
+            users: HashMap::new(),
+        }
+    }
+
+    /// Who has the socket: `812/postgres +3`, `(root)` for somebody's whose process may not be seen, `-` for nobody's.
+    pub(crate) fn owner(&mut self, id: Option<SocketId>, text: &mut String) {
+        let Some(id) = id else { return text.push_str(NOTHING) };
+        let socket = &self.snapshot[id];
+        let Some(pid) = Row::process(self.snapshot, id) else {
+            match socket.uid.filter(|_| self.hidden_owners) {
+                Some(uid) => {
+                    let _ = write!(text, "({})", self.user(uid));
+                }
+                None => text.push_str(NOTHING),
+            }
+            return;
+        };
+        text.push_str(self.process(pid));
+        let mut pids = socket.owners.iter().map(|owner| owner.pid).collect::<Vec<_>>();
+        pids.dedup();
+        if pids.len() > 1 {
+            let _ = write!(text, " +{}", pids.len() - 1);
+        }
+    }
+
+    /// `812/postgres`.
+    pub(crate) fn process(&mut self, pid: Pid) -> &str {
+        let snapshot = self.snapshot;
+        self.processes.entry(pid).or_insert_with(|| {
+            let command = snapshot.processes.get(&pid).map(|process| process.command.as_bytes());
+            format!("{pid}/{}", unspaced(&escaped(command.unwrap_or(b"?")).to_string()))
+        })
+    }
+
+    /// The name of a user, or the number of one that has none.
+    pub(crate) fn user(&mut self, uid: u32) -> &str {
+        self.users.entry(uid).or_insert_with(|| match names::user(uid) {
+            Some(name) => unspaced(&escaped(&name).to_string()),
+            None => uid.to_string(),
+        })
+    }
+
+    /// Where the process that has the socket belongs: `docker:0123456789ab`, `nginx.service`, `-`.
+    pub(crate) fn place(&self, id: Option<SocketId>, text: &mut String) {
+        let process = id.and_then(|id| self.snapshot.processes.get(&Row::process(self.snapshot, id)?));
+        match process {
+            Some(process) => text.push_str(&unspaced(&process.place.to_string())),
+            None => text.push_str(NOTHING),
+        }
+    }
+
+    /// The line's name; `-` where neither end has one.
+    pub(crate) fn address(&self, row: &Row, text: &mut String) {
+        text.push_str(&address(&self.snapshot[row.named(self.snapshot)].name));
+    }
+
+    /// Of a listener `waiting/limit`, of a connection the bytes unread at the server / at the client, of others those unread.
+    pub(crate) fn queue(&self, row: &Row, text: &mut String) {
+        let unread = |id: SocketId| match self.snapshot[id].queue {
+            Some(Queue::Bytes { unread, .. }) => Some(unread),
+            _ => None,
+        };
+        let _ = match (row.shape, row.server, row.client) {
+            (Shape::Listener, Some(id), _) => match self.snapshot[id].queue {
+                Some(Queue::Backlog { waiting, limit }) => write!(text, "{waiting}/{limit}"),
+                _ => text.write_str(NOTHING),
+            },
+            (Shape::Connection, Some(server), Some(client)) => match (unread(server), unread(client)) {
+                (None | Some(0), None | Some(0)) => text.write_str(NOTHING),
+                (at_server, at_client) => {
+                    write!(text, "{}/{}", at_server.unwrap_or(0), at_client.unwrap_or(0))
+                }
+            },
+            (_, one, other) => match one.or(other).and_then(unread) {
+                None | Some(0) => text.write_str(NOTHING),
+                Some(bytes) => write!(text, "{bytes}"),
+            },
+        };
+    }
+
+    /// The network namespace: `own`, the name of one that has a name, else its inode.
+    pub(crate) fn namespace(&self, ino: NamespaceIno, text: &mut String) {
+        let namespace = self.snapshot.namespace(ino);
+        let name = namespace.and_then(|namespace| namespace.names.first()?.file_name());
+        let _ = match (namespace, name) {
+            (Some(namespace), _) if namespace.is_own => text.write_str("own"),
+            (_, Some(name)) => text.write_str(&unspaced(&escaped(name.as_bytes()).to_string())),
+            _ => write!(text, "{ino}"),
+        };
+    }
+}
+
+/// An address in a word that can be typed back in; `-` for none.
+pub(crate) fn address(address: &Address) -> String {
+    if address.is_unnamed() { NOTHING.into() } else { unspaced(&address.to_string()) }
+}
+
+/// The word for a state; the one that `--state` takes.
+pub(crate) fn state(state: State) -> &'static str {
+    match state {
+        State::Listening => "listening",
+        State::Connected => "connected",
+        State::Waiting => "waiting",
+        State::PeerGone => "gone",
+        State::Bound => "bound",
+        State::Unconnected => "unconnected",
+        _ => "unknown",
+    }
+}
+
+fn unspaced(text: &str) -> String {
+    text.replace(' ', "%20")
+}

@@ -1,0 +1,231 @@
+//! Lines to a table: which columns, in which order, and what reads the same. Pure, but for the names of users.
+
+use std::cmp::{Ordering, Reverse};
+
+use stoop_inspect::{Pid, Snapshot, SocketId};
+
+use crate::args::{Column, Ls, Sort};
+use crate::output::{self, Cut, Table};
+use crate::sockets::{Row, Words, words};
+
+/// The columns where none are asked for.
+const USUAL: [Column; 9] = [
+    Column::Address,
+    Column::Kind,
+    Column::State,
+    Column::Queue,
+    Column::Server,
+    Column::Client,
+    Column::ServerIn,
+    Column::ClientIn,
+    Column::Netns,
+];
+
+/// The text of the table, and the titles of columns that had no room.
+pub(super) fn render(
+    flags: &Ls,
+    snapshot: &Snapshot,
+    rows: &[Row],
+    width: Option<usize>,
+) -> (String, Vec<&'static str>) {
+    let columns = columns(flags, snapshot, rows);
+    let mut table = Table::new(columns.iter().map(|&column| layout(column)).collect());
+    let mut words = Words::new(snapshot);
+    for row in sorted(flags.sort, snapshot, rows) {
+        for &column in &columns {
+            table.cell(|text| write(column, row, snapshot, &mut words, text));
+        }
+    }
+    let order = merged(&table, flags.each);
+    let mut text = String::new();
+    let left_out = table.render(width, &order, &mut text);
+    (text, left_out)
+}
+
+/// The columns that were asked for; else the usual ones, without those that would say nothing.
+fn columns(flags: &Ls, snapshot: &Snapshot, rows: &[Row]) -> Vec<Column> {
+    if !flags.columns.is_empty() {
+        return flags.columns.clone();
+    }
+    let mut columns = USUAL.to_vec();
+    let words = Words::new(snapshot);
+    let has_place = |id: Option<SocketId>| {
+        let mut text = String::new();
+        words.place(id, &mut text);
+        text != words::NOTHING
+    };
+    columns.retain(|column| match column {
+        Column::ServerIn => rows.iter().any(|row| has_place(row.serving())),
+        Column::ClientIn => rows.iter().any(|row| has_place(row.client)),
+        Column::Netns => rows.iter().any(|row| row.sockets().any(|id| !is_own(snapshot, id))),
+        _ => true,
+    });
+    columns
+}
+
+fn is_own(snapshot: &Snapshot, id: SocketId) -> bool {
+    snapshot.namespace(snapshot[id].namespace).is_none_or(|namespace| namespace.is_own)
+}
+
+fn layout(column: Column) -> output::Column {
+    let (title, cut, spare) = match column {
+        Column::Address => ("ADDRESS", Cut::Middle(24), 0),
+        Column::Kind => ("KIND", Cut::Never, 0),
+        Column::State => ("STATE", Cut::Never, 0),
+        Column::Queue => ("QUEUE", Cut::Never, 0),
+        Column::Server => ("SERVER", Cut::End(15), 0),
+        Column::Client => ("CLIENT", Cut::End(15), 0),
+        Column::ServerIn => ("SERVER-IN", Cut::End(12), 2),
+        Column::ClientIn => ("CLIENT-IN", Cut::End(12), 1),
+        Column::User => ("USER", Cut::End(6), 3),
+        Column::Netns => ("NETNS", Cut::End(6), 4),
+        Column::ServerInode => ("SERVER-INODE", Cut::Never, 0),
+        Column::ClientInode => ("CLIENT-INODE", Cut::Never, 0),
+    };
+    output::Column { title, cut, spare }
+}
+
+/// Writes one cell.
+pub(super) fn write(
+    column: Column,
+    row: &Row,
+    snapshot: &Snapshot,
+    words: &mut Words<'_>,
+    text: &mut String,
+) {
+    let inode = |id: Option<SocketId>| id.map_or(words::NOTHING.into(), |id| snapshot[id].ino.to_string());
+    match column {
+        Column::Address => words.address(row, text),
+        Column::Kind => text.push_str(row.kind(snapshot).map_or("?", |kind| kind.word())),
+        Column::State => text.push_str(words::state(row.state(snapshot))),
+        Column::Queue => words.queue(row, text),
+        Column::Server => words.owner(row.serving(), text),
+        Column::Client => words.owner(row.client, text),
+        Column::ServerIn => words.place(row.serving(), text),
+        Column::ClientIn => words.place(row.client, text),
+        Column::User => match snapshot[row.serving().unwrap_or(row.subject())].uid {
+            Some(uid) => text.push_str(words.user(uid)),
+            None => text.push_str(words::NOTHING),
+        },
+        Column::Netns => words.namespace(snapshot[row.subject()].namespace, text),
+        Column::ServerInode => text.push_str(&inode(row.server)),
+        Column::ClientInode => text.push_str(&inode(row.client)),
+    }
+}
+
+/// In the order asked for; what that does not decide, and whatever reads the same, by address.
+fn sorted<'a>(sort: Sort, snapshot: &Snapshot, rows: &'a [Row]) -> Vec<&'a Row> {
+    let mut sorted: Vec<&Row> = rows.iter().collect();
+    sorted.sort_by(|one, other| by_address(snapshot, one, other));
+    match sort {
+        Sort::Address => {}
+        Sort::Kind => sorted.sort_by_key(|row| row.kind(snapshot).map(|kind| kind.word())),
+        Sort::State => sorted.sort_by_key(|row| row.state(snapshot)),
+        Sort::Queue => sorted.sort_by_key(|row| Reverse(row.queued(snapshot))),
+        Sort::Pid => sorted.sort_by_key(|row| process(snapshot, row.serving())),
+        Sort::Command => sorted.sort_by_key(|row| {
+            let pid = process(snapshot, row.serving());
+            pid.and_then(|pid| snapshot.processes.get(&pid)).map(|process| &process.command)
+        }),
+        Sort::User => sorted.sort_by_key(|row| snapshot[row.serving().unwrap_or(row.subject())].uid),
+    }
+    sorted
+}
+
+/// Paths, then abstract names, then those without; the listener before its connections.
+fn by_address(snapshot: &Snapshot, one: &Row, other: &Row) -> Ordering {
+    let [name, other_name] = [one, other].map(|row| &snapshot[row.named(snapshot)].name);
+    let rank = |name: &stoop::Address| (name.as_path().is_none(), name.is_unnamed());
+    let key = |row: &Row| {
+        (row.shape, row.state(snapshot), process(snapshot, row.serving()), process(snapshot, row.client))
+    };
+    rank(name)
+        .cmp(&rank(other_name))
+        .then_with(|| {
+            name.as_path()
+                .map(|path| path.as_os_str())
+                .cmp(&other_name.as_path().map(|path| path.as_os_str()))
+        })
+        .then_with(|| name.as_abstract().cmp(&other_name.as_abstract()))
+        .then_with(|| key(one).cmp(&key(other)))
+}
+
+fn process(snapshot: &Snapshot, id: Option<SocketId>) -> Option<Pid> {
+    id.and_then(|id| Row::process(snapshot, id))
+}
+
+/// Neighbours that read the same become one line, with how many it stands for.
+fn merged(table: &Table, each: bool) -> Vec<(usize, String)> {
+    let mut runs: Vec<(usize, usize)> = Vec::new();
+    for line in 0..table.len() {
+        match runs.last_mut().filter(|(first, _)| !each && table.is_same(*first, line)) {
+            Some((_, times)) => *times += 1,
+            None => runs.push((line, 1)),
+        }
+    }
+    let suffix = |times| if times > 1 { format!("×{times}") } else { String::new() };
+    runs.into_iter().map(|(first, times)| (first, suffix(times))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::args::{Cli, Verb};
+    use crate::sockets::{rows, sample};
+
+    fn table(arguments: &[&str], snapshot: &Snapshot, width: Option<usize>) -> String {
+        let words = ["stoop", "ls"].iter().chain(arguments);
+        let Verb::Ls(flags) = Cli::try_parse_from(words).unwrap().verb else { panic!("ls") };
+        render(&flags, snapshot, &rows(snapshot), width).0
+    }
+
+    #[test]
+    fn the_table_fits_whatever_width() {
+        let machine = sample::machine();
+        let mut text = String::new();
+        for width in [60, 80, 120, 200] {
+            text += &format!("--- {width}\n{}", table(&[], &machine, Some(width)));
+            let wide = text.lines().filter(|line| line.chars().count() > width).count();
+            assert!(width == 60 || wide == 0, "{text}");
+        }
+        sample::golden("ls-widths.txt", &text);
+    }
+
+    #[test]
+    fn orders_and_columns_are_as_asked() {
+        let machine = sample::machine();
+        let mut text = String::new();
+        for flags in [
+            &["--sort", "queue"][..],
+            &["--sort", "command"],
+            &["--each", "--columns", "client,server,server-inode,client-inode,user,netns"],
+        ] {
+            text += &format!("--- {}\n{}", flags.join(" "), table(flags, &machine, None));
+        }
+        sample::golden("ls-flags.txt", &text);
+    }
+
+    #[test]
+    fn an_owner_who_may_not_be_seen_is_not_nobody() {
+        let text = table(&[], &sample::partly_seen(), None);
+        let line = text.lines().find(|line| line.contains("listening") && line.contains("PGSQL")).unwrap();
+        assert!(line.contains("(root)"), "{line}");
+    }
+
+    #[test]
+    fn nothing_is_a_line_of_titles() {
+        assert_eq!(
+            table(&[], &Snapshot::of(vec![], []), Some(80)),
+            "ADDRESS  KIND  STATE  QUEUE  SERVER  CLIENT\n"
+        );
+    }
+
+    #[test]
+    fn no_name_breaks_a_line_or_drives_the_terminal() {
+        let text = table(&["--each"], &sample::machine(), None);
+        assert!(!text.contains(|c: char| c.is_control() && c != '\n'));
+        assert_eq!(text.lines().count(), 1 + rows(&sample::machine()).len());
+    }
+}

@@ -1,0 +1,104 @@
+//! `stoop ls`: every local socket, both ends, and the processes that have them.
+//!
+//! | file | does |
+//! |---|---|
+//! | `mod.rs` | asks the machine for no more than is shown, and shows it once |
+//! | `lines.rs` | lines to a table: columns, order, what reads the same |
+//! | `watch.rs` | what changes from one look to the next |
+
+mod lines;
+mod watch;
+
+use stoop_inspect::{Inspector, Options, Snapshot, State};
+
+use crate::args::{Column, Ls, StateWord};
+use crate::failure::{Failure, Outcome};
+use crate::output::{print, status, terminal_width};
+use crate::sockets::{self, Row, Seen, Selector, Views, note, rows};
+
+/// Shows the sockets that the flags ask for.
+pub(crate) fn run(flags: &Ls) -> Outcome {
+    let mut selector = Selector::new(&flags.selection)?;
+    sockets::tell_of_lost_files(&selector);
+    let mut inspector = Inspector::new(options(flags));
+    if flags.watch {
+        return watch::run(flags, &mut selector, &mut inspector);
+    }
+    let snapshot = inspector.snapshot();
+    selector.look_at(&snapshot);
+    let chosen = choose(flags, &selector, &snapshot);
+    if flags.json {
+        print_json(&snapshot, &chosen)?
+    } else {
+        print_table(flags, &snapshot, chosen)?
+    }
+    status(&note(&snapshot.missing));
+    Ok(Seen::of(&snapshot).exit())
+}
+
+/// What has to be read for what is shown.
+fn options(flags: &Ls) -> Options {
+    let selection = &flags.selection;
+    let mut options = Options::default();
+    let columns = [Column::ServerIn, Column::ClientIn];
+    let shows_places =
+        flags.json || flags.columns.is_empty() || flags.columns.iter().any(|c| columns.contains(c));
+    options.places = shows_places || !selection.container.is_empty() || !selection.unit.is_empty();
+    options
+}
+
+/// The lines that were asked for.
+fn choose(flags: &Ls, selector: &Selector<'_>, snapshot: &Snapshot) -> Vec<Row> {
+    let mut chosen = rows(snapshot);
+    chosen.retain(|row| has_state(flags, snapshot, row) && selector.takes(snapshot, row));
+    chosen
+}
+
+fn has_state(flags: &Ls, snapshot: &Snapshot, row: &Row) -> bool {
+    let state = row.state(snapshot);
+    if flags.listening {
+        return row.is_served(snapshot);
+    }
+    let word = match state {
+        State::Listening => StateWord::Listening,
+        State::Connected => StateWord::Connected,
+        State::Waiting => StateWord::Waiting,
+        State::PeerGone => StateWord::Gone,
+        State::Bound => StateWord::Bound,
+        _ => StateWord::Unconnected,
+    };
+    flags.state.is_empty() || flags.state.contains(&word)
+}
+
+fn print_json(snapshot: &Snapshot, chosen: &[Row]) -> Result<(), Failure> {
+    let mut views = Views::new(snapshot);
+    let mut text = Vec::with_capacity(chosen.len() * 400);
+    for row in chosen {
+        views.line(row, None, &mut text);
+    }
+    sockets::missing_json(&snapshot.missing, &mut text);
+    print(&text)
+}
+
+fn print_table(flags: &Ls, snapshot: &Snapshot, mut chosen: Vec<Row>) -> Result<(), Failure> {
+    let before = chosen.len();
+    if !flags.all && flags.state.is_empty() {
+        chosen.retain(|row| !row.is_minor(snapshot));
+    }
+    let width = if flags.wide { None } else { terminal_width() };
+    let (text, left_out) = lines::render(flags, snapshot, &chosen, width);
+    print(text.as_bytes())?;
+    let minor = before - chosen.len();
+    let mut hints = Vec::new();
+    if minor > 0 {
+        hints.push(format!("{minor} within one process or without name and peer (--all)"));
+    }
+    if !left_out.is_empty() {
+        hints.push(format!("no room for {} (--wide)", left_out.join(", ")));
+    }
+    // Beside a table for a person only: in a pipe it would be noise.
+    if width.is_some() && !hints.is_empty() {
+        status(&format!("stoop: not shown: {}\n", hints.join("; ")));
+    }
+    Ok(())
+}

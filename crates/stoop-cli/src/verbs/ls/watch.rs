@@ -1,0 +1,138 @@
+//! `stoop ls --watch`: what appears, goes and changes between two looks.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use stoop_inspect::{Inspector, NamespaceIno, Snapshot, SocketId, SocketIno, State};
+
+use super::{choose, lines};
+use crate::args::{Column, Ls};
+use crate::exit::Exit;
+use crate::failure::{Failure, Outcome};
+use crate::output::{print, status};
+use crate::signals::Signals;
+use crate::sockets::{Change, Row, Selector, Views, Words, note};
+use crate::time;
+
+/// What tells a line from every other one: a socket of the machine, by more than an inode that is used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Key {
+    subject: (NamespaceIno, SocketIno, Option<u64>),
+    peer: Option<SocketIno>,
+}
+
+/// The lines of one look.
+struct Look {
+    snapshot: Snapshot,
+    rows: Vec<Row>,
+}
+
+/// Shows changes until a signal comes.
+pub(super) fn run(flags: &Ls, selector: &mut Selector<'_>, inspector: &mut Inspector) -> Outcome {
+    let signals = Signals::catch()?;
+    let mut before = look(flags, selector, inspector);
+    status(&note(&before.snapshot.missing));
+    let (count, every) = (before.rows.len(), time::show(flags.interval));
+    status(&format!("stoop: {count} there now; looking every {every}, Ctrl-C ends it\n"));
+    while !is_told_to_end(&signals, flags.interval)? {
+        let now = look(flags, selector, inspector);
+        print(&changes(flags, &before, &now))?;
+        before = now;
+    }
+    Ok(Exit::Done)
+}
+
+fn look(flags: &Ls, selector: &mut Selector<'_>, inspector: &mut Inspector) -> Look {
+    let snapshot = inspector.snapshot();
+    selector.look_at(&snapshot);
+    let mut rows = choose(flags, selector, &snapshot);
+    if !flags.all && flags.state.is_empty() && !flags.json {
+        rows.retain(|row| !row.is_minor(&snapshot));
+    }
+    Look { snapshot, rows }
+}
+
+/// Waits for the next look.
+fn is_told_to_end(signals: &Signals, interval: Duration) -> Result<bool, Failure> {
+    let span = Timespec { tv_sec: interval.as_secs() as i64, tv_nsec: interval.subsec_nanos().into() };
+    match poll(&mut [PollFd::new(signals, PollFlags::IN)], Some(&span)) {
+        Ok(ready) => Ok(ready > 0),
+        Err(rustix::io::Errno::INTR) => Ok(false),
+        Err(error) => Err(Failure::io("wait for signals", &error.into())),
+    }
+}
+
+/// What is to be said about the way from one look to the next.
+fn changes(flags: &Ls, before: &Look, now: &Look) -> Vec<u8> {
+    let time = time::utc(now.snapshot.taken);
+    let mut text = Vec::new();
+    let (old, new) = (before.keys(), now.keys());
+    let gone = before.rows.iter().filter(|row| !new.contains_key(&before.key(row)));
+    before.tell(flags, gone, ("-", "gone"), &time, &mut text);
+    let state_before = |row: &Row| old.get(&now.key(row)).map(|row| row.state(&before.snapshot));
+    let appeared = now.rows.iter().filter(|row| state_before(row).is_none());
+    now.tell(flags, appeared, ("+", "appeared"), &time, &mut text);
+    let has_changed = |row: &&Row| state_before(row).is_some_and(|state| state != row.state(&now.snapshot));
+    now.tell(flags, now.rows.iter().filter(has_changed), ("~", "changed"), &time, &mut text);
+    text
+}
+
+impl Look {
+    fn key(&self, row: &Row) -> Key {
+        let socket = &self.snapshot[row.subject()];
+        // A client keeps its place when it is accepted, so the server's end is no part of it; a datagram socket that is
+        // connected elsewhere is another line.
+        let peer =
+            (socket.state == State::Connected && row.listener.is_none()).then_some(row.server).flatten();
+        let ino = |id: SocketId| self.snapshot[id].ino;
+        Key { subject: (socket.namespace, socket.ino, socket.cookie), peer: peer.map(ino) }
+    }
+
+    fn keys(&self) -> HashMap<Key, &Row> {
+        self.rows.iter().map(|row| (self.key(row), row)).collect()
+    }
+
+    fn tell<'a>(
+        &self,
+        flags: &Ls,
+        rows: impl Iterator<Item = &'a Row>,
+        (sign, word): (&str, &'static str),
+        time: &str,
+        text: &mut Vec<u8>,
+    ) {
+        let mut words = Words::new(&self.snapshot);
+        let mut views = Views::new(&self.snapshot);
+        for row in rows {
+            if flags.json {
+                views.line(row, Some(&Change { change: word, time }), text);
+            } else {
+                text.extend(line(flags, &self.snapshot, row, &mut words, sign, time).as_bytes());
+            }
+        }
+    }
+}
+
+/// `+ 22:10:03 connection /run/app.sock stream connected 812/postgres 900/psql`: it cannot wait for what comes next to line up.
+fn line(flags: &Ls, snapshot: &Snapshot, row: &Row, words: &mut Words<'_>, sign: &str, time: &str) -> String {
+    let usual =
+        [Column::Address, Column::Kind, Column::State, Column::Server, Column::Client, Column::ClientIn];
+    let columns = if flags.columns.is_empty() { &usual[..] } else { &flags.columns[..] };
+    let mut line = format!("{sign} {time}");
+    for &column in columns {
+        let mut cell = String::new();
+        lines::write(column, row, snapshot, words, &mut cell);
+        let least = match column {
+            Column::Address => 28,
+            Column::Server | Column::Client => 18,
+            Column::Kind => 6,
+            Column::State => 9,
+            _ => 0,
+        };
+        let _ = write!(line, "  {cell:least$}");
+    }
+    line.truncate(line.trim_end().len());
+    line.push('\n');
+    line
+}

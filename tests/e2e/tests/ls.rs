@@ -1,0 +1,269 @@
+//! `stoop ls`: what real processes have open is there, with both ends, under whatever name, and what was asked for alone.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
+use std::path::Path;
+
+use rustix::process::Signal;
+use serde_json::Value;
+use stoop_e2e::{LIMIT, Output, Raw, program, stoop, stoop_as, wait_served};
+use stoop_testkit::{NOBODY, eventually, has_program, is_root, public_tempdir, skip, tempdir};
+
+/// Its lines. What it may not see on this machine (some hide a process even from root) is not this test's matter.
+#[track_caller]
+fn ls<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Vec<Value> {
+    let output = stoop(["ls", "--json"]).args(arguments).run();
+    let lines = whole_or_partial(output).json();
+    lines.into_iter().filter(|line| line["event"] != "missing").collect()
+}
+
+/// Ended well; with 6 it has to have said what is missing.
+#[track_caller]
+fn whole_or_partial(output: Output) -> Output {
+    if output.code == Some(6) {
+        output.explains(&["not seen"]);
+        return output.code(6);
+    }
+    output.ok()
+}
+
+#[track_caller]
+fn pid_of(end: &Value) -> u64 {
+    end["processes"][0]["pid"].as_u64().unwrap_or_else(|| panic!("no process in {end}"))
+}
+
+#[test]
+fn a_connection_is_one_line_with_both_processes() {
+    let dir = tempdir();
+    let path = dir.path().join("app.sock");
+    let server = stoop(["serve"]).arg(&path).spawn();
+    wait_served(&path);
+    let client = stoop(["connect"]).arg(&path).open_input().spawn();
+    eventually(LIMIT, || ls([&path]).len() == 2);
+
+    let lines = ls([&path]);
+    let listener = lines.iter().find(|line| line["event"] == "listener").unwrap();
+    assert_eq!((&listener["state"], &listener["kind"]), (&"listening".into(), &"stream".into()));
+    assert_eq!(listener["address"], path.to_str().unwrap());
+    assert_eq!(pid_of(&listener["server"]), u64::from(server.pid()));
+    assert_eq!(listener["server"]["processes"][0]["command"], "stoop");
+    assert!(listener["backlog"].is_u64() && listener["waiting"] == 0);
+
+    let connection = lines.iter().find(|line| line["event"] == "connection").unwrap();
+    assert_eq!(connection["state"], "connected");
+    assert_eq!(pid_of(&connection["server"]), u64::from(server.pid()));
+    assert_eq!(pid_of(&connection["client"]), u64::from(client.pid()));
+    assert_eq!(connection["listener_inode"], listener["server"]["inode"]);
+    assert_eq!(lines.len(), 2, "{lines:#?}");
+    for line in &lines {
+        assert_eq!(line["schema"], 1);
+    }
+}
+
+#[test]
+fn who_waits_and_what_is_unread_is_told() {
+    let dir = tempdir();
+    let path = dir.path().join("busy.sock");
+    let listener = UnixListener::bind(&path).unwrap();
+    let _accepted = Raw::connect("stream", path.to_str().unwrap()).unwrap();
+    let (_served, _) = listener.accept().unwrap();
+    _accepted.say(b"12345");
+    let _waiting = Raw::connect("stream", path.to_str().unwrap()).unwrap();
+
+    let lines = ls([&path]);
+    let of = |state: &str| lines.iter().find(|line| line["state"] == state).unwrap();
+    assert_eq!(of("listening")["waiting"], 1);
+    assert_eq!(of("connected")["server"]["unread_bytes"], 5);
+    let waiting = of("waiting");
+    assert!(waiting["server"].is_null(), "nobody has accepted it: {waiting}");
+    assert_eq!(pid_of(&waiting["client"]), u64::from(std::process::id()));
+    assert_eq!(waiting["listener_inode"], of("listening")["server"]["inode"]);
+    assert_eq!(ls([path.as_os_str(), OsStr::new("--state"), OsStr::new("waiting")]).len(), 1);
+}
+
+#[test]
+fn a_path_is_the_file_that_is_there_whatever_it_is_called() {
+    let dir = tempdir();
+    let (bound, moved) = (dir.path().join("bound"), dir.path().join("moved"));
+    let _server = UnixListener::bind(&bound).unwrap();
+    fs::rename(&bound, &moved).unwrap();
+    let lines = ls([&moved]);
+    assert_eq!((lines.len(), &lines[0]["address"]), (1, &bound.to_str().unwrap().into()));
+    // Another server takes the old name: the two are not mixed up.
+    let _other = UnixListener::bind(&bound).unwrap();
+    assert_eq!(ls([&moved]).len(), 1);
+    assert_eq!(ls([&bound]).len(), 1);
+    assert_ne!(ls([&moved])[0]["server"]["inode"], ls([&bound])[0]["server"]["inode"]);
+    // The file is gone, the server is not: the name is all there is.
+    fs::remove_file(&bound).unwrap();
+    let output = whole_or_partial(stoop(["ls", "--json"]).arg(&bound).run());
+    output.explains(&["no file at"]);
+    assert_eq!(output.json().iter().filter(|line| line["event"] == "listener").count(), 2);
+}
+
+#[test]
+fn hostile_names_are_shown_and_found() {
+    let dir = tempdir();
+    let name = OsStr::from_bytes(b"e\x1b[2J \n\xff.sock");
+    let _path = UnixListener::bind(dir.path().join(name)).unwrap();
+    let pattern = format!("{}/*", dir.path().display());
+    let text = whole_or_partial(stoop(["ls", "--name", &pattern]).run()).text();
+    assert!(text.contains("e%1B[2J%20%0A%FF.sock"), "{text}");
+    assert!(!text.contains('\u{1b}') && text.lines().count() == 2, "{text}");
+    let shown = ls(["--name", &pattern])[0]["address"].as_str().unwrap().to_owned();
+    assert_eq!(ls([&shown]).len(), 1, "what is shown can be asked for");
+
+    let abstract_name = format!("stoop-ls-{}\0\u{1b}x", std::process::id());
+    let _abstract = Raw::bound("dgram", &format!("@{abstract_name}"));
+    let lines = ls(["--name", &format!("@stoop-ls-{}*", std::process::id())]);
+    let address = lines[0]["address"].as_str().unwrap();
+    assert_eq!(address, format!("@stoop-ls-{}%00%1Bx", std::process::id()));
+    assert_eq!(ls([address]).len(), 1);
+}
+
+#[test]
+fn datagram_senders_are_joined_with_their_receiver() {
+    let dir = tempdir();
+    let path = dir.path().join("log");
+    let _receiver = UnixDatagram::bind(&path).unwrap();
+    let sender = UnixDatagram::unbound().unwrap();
+    sender.connect(&path).unwrap();
+    sender.send(b"123").unwrap();
+    let lines = ls([&path]);
+    let of = |event: &str| lines.iter().find(|line| line["event"] == event).unwrap();
+    assert_eq!(
+        (&of("socket")["state"], &of("socket")["server"]["unread_bytes"]),
+        (&"bound".into(), &3.into())
+    );
+    assert_eq!(of("connection")["server"]["inode"], of("socket")["server"]["inode"]);
+    assert_eq!(ls([path.as_os_str(), OsStr::new("--listening")]).len(), 1);
+}
+
+#[test]
+fn filters_choose_by_either_end() {
+    let dir = tempdir();
+    let path = dir.path().join("f.sock");
+    let server = stoop(["serve"]).arg(&path).spawn();
+    wait_served(&path);
+    let _client = Raw::connect("stream", path.to_str().unwrap()).unwrap();
+    eventually(LIMIT, || ls([&path]).iter().any(|line| line["state"] == "connected"));
+    let count = |flags: &[&str]| ls([path.to_str().unwrap()].iter().chain(flags)).len();
+    let (own, its) = (std::process::id().to_string(), server.pid().to_string());
+    let netns =
+        fs::metadata("/proc/self/ns/net").map(|file| std::os::unix::fs::MetadataExt::ino(&file)).unwrap();
+    let table: [(&[&str], usize); 14] = [
+        (&["--pid", &its], 2),
+        (&["--pid", &own], 1),
+        (&["--pid", "1", "--pid", &own], 1),
+        (&["--pid", &own, "--peer", &its], 1),
+        (&["--pid", &own, "--peer", "stoo?"], 1),
+        (&["--pid", &own, "--peer", &own], 0),
+        (&["--command", "stoop"], 2),
+        (&["--command", "sto"], 0),
+        (&["--kind", "dgram"], 0),
+        (&["--kind", "stream", "--state", "connected,waiting"], 1),
+        (&["--netns", "own"], 2),
+        (&["--netns", &netns.to_string()], 2),
+        (&["--netns", "12"], 0),
+        (&["--container", "no-such-container"], 0),
+    ];
+    for (flags, expected) in table {
+        assert_eq!(count(flags), expected, "{flags:?}");
+    }
+    let user = rustix::process::geteuid().as_raw().to_string();
+    assert_eq!((count(&["--user", &user]), count(&["--user", "12345"])), (2, 0));
+}
+
+#[test]
+fn equal_lines_are_one_with_how_many() {
+    let dir = tempdir();
+    let path = dir.path().join("many.sock");
+    let listener = UnixListener::bind(&path).unwrap();
+    let clients: Vec<_> = (0..5).map(|_| UnixStream::connect(&path).unwrap()).collect();
+    let _served: Vec<_> = clients.iter().map(|_| listener.accept().unwrap()).collect();
+    let text = |flags: &[&str]| whole_or_partial(stoop(["ls"]).arg(&path).args(flags).run()).text();
+    let merged = text(&[]);
+    assert_eq!(merged.lines().count(), 3, "{merged}");
+    assert!(merged.lines().any(|line| line.contains("connected") && line.ends_with("×5")), "{merged}");
+    assert_eq!(text(&["--each"]).lines().count(), 7);
+}
+
+#[test]
+fn an_ordinary_user_sees_what_may_be_seen_and_hears_of_the_rest() {
+    if !is_root() {
+        skip!("lacks root");
+    }
+    let dir = public_tempdir();
+    let (roots, own) = (dir.path().join("root.sock"), dir.path().join("own.sock"));
+    let _root = UnixListener::bind(&roots).unwrap();
+    let served = stoop_as(NOBODY, ["serve"]).arg(&own).spawn();
+    wait_served(&own);
+    let output = stoop_as(NOBODY, ["ls", "--json"]).run().code(6);
+    output.explains(&["not seen", "descriptors"]);
+    let lines = output.json();
+    let at = |path: &Path| lines.iter().find(|line| line["address"] == path.to_str().unwrap()).unwrap();
+    assert_eq!(at(&roots)["server"]["processes"], serde_json::json!([]));
+    assert_eq!(at(&roots)["server"]["uid"], 0);
+    assert_eq!(pid_of(&at(&own)["server"]), u64::from(served.pid()));
+    assert!(lines.iter().any(|line| line["event"] == "missing"));
+    let text = stoop_as(NOBODY, ["ls"]).arg(&roots).run().code(6).text();
+    assert!(text.contains("(root)"), "{text}");
+}
+
+#[test]
+fn other_network_namespaces_are_seen_too() {
+    if !is_root() || !has_program("unshare") {
+        skip!("lacks root or unshare");
+    }
+    let name = format!("stoop-ls-ns-{}", std::process::id());
+    let script = format!(
+        "exec python3 -c \"import socket,sys; s=socket.socket(socket.AF_UNIX); s.bind(chr(0)+'{name}'); s.listen(); print('ready', flush=True); sys.stdin.read()\""
+    );
+    let server = program("unshare", ["--net", "sh", "-c", &script]).open_input().spawn();
+    server.wait_stdout("ready");
+    let lines = ls(["--name", &format!("@{name}")]);
+    assert_eq!(lines.len(), 1);
+    assert_eq!(pid_of(&lines[0]["server"]), u64::from(server.pid()));
+    assert_eq!(ls(["--name", &format!("@{name}"), "--netns", "own"]).len(), 0);
+    let inode = lines[0]["server"]["network_namespace"].to_string();
+    assert_eq!(ls(["--name", "@stoop-ls-ns-*", "--netns", &inode]).len(), 1);
+    let text = whole_or_partial(stoop(["ls", "--name", &format!("@{name}")]).run()).text();
+    assert!(text.contains("NETNS") && text.contains(&inode), "{text}");
+}
+
+#[test]
+fn watching_tells_what_comes_and_goes_until_interrupted() {
+    let dir = tempdir();
+    let path = dir.path().join("w.sock");
+    let listener = UnixListener::bind(&path).unwrap();
+    let watch = stoop(["ls", "--watch", "--interval", "20ms"]).arg(&path).spawn();
+    watch.wait_stderr("looking every");
+    let client = UnixStream::connect(&path).unwrap();
+    watch.wait_stdout("+ ");
+    let accepted = listener.accept().unwrap();
+    watch.wait_stdout("~ ");
+    drop((client, accepted));
+    watch.wait_stdout("- ");
+    watch.signal(Signal::INT);
+    let text = watch.finish().ok().text();
+    let signs: Vec<&str> = text.lines().map(|line| &line[..1]).collect();
+    assert_eq!(signs, ["+", "~", "-"], "{text}");
+    assert!(text.lines().next().unwrap().contains("waiting"), "{text}");
+
+    let watch = stoop(["ls", "--watch", "--interval", "20ms", "--json"]).arg(&path).spawn();
+    watch.wait_stderr("looking every");
+    drop(listener);
+    watch.wait_stdout("gone");
+    let lines = watch.terminate().ok().json();
+    assert_eq!((&lines[0]["event"], &lines[0]["change"]), (&"listener".into(), &"gone".into()));
+    assert!(lines[0]["time"].as_str().unwrap().ends_with('Z'));
+}
+
+#[test]
+fn a_reader_that_goes_is_no_failure() {
+    let output =
+        program("sh", ["-c", "exec \"$0\" ls --json | head -c 1"]).arg(stoop_e2e::binary()).run().ok();
+    assert!(output.stdout.len() <= 1);
+}
