@@ -36,13 +36,15 @@ const HEAVY: &[(&str, &[&str])] = &[
     ("clap_mangen", &["stoop-cli"]),
     ("rustyline", &["stoop-cli"]),
     ("signal-hook", &["stoop-cli"]),
-    ("serde", &["stoop-cli"]),
+    ("serde", &["stoop-cli", "stoop-grpc"]),
     ("serde_json", &["stoop-cli", "stoop-grpc", "stoop-bench", "stoop-e2e", "xtask"]),
     ("tokio", &["stoop-bench", "stoop-cli", "stoop-grpc"]),
     ("tracing", &[]),
     ("hyper", &["stoop-grpc"]),
     ("tonic", &["stoop-grpc"]),
     ("prost", &["stoop-grpc"]),
+    ("prost-reflect", &["stoop-grpc"]),
+    ("protox", &["stoop-grpc"]),
 ];
 
 /// Heavy crates that may stand behind a feature, and whose.

@@ -1,0 +1,209 @@
+//! From JSON to messages, and where it is wrong.
+
+use std::fmt;
+use std::io::Read;
+
+use prost_reflect::{DynamicMessage, Kind, MessageDescriptor};
+use serde_json::value::RawValue;
+use serde_path_to_error::{Deserializer, Track};
+
+use crate::dynamic::resolve::nearest;
+
+/// Text is not the message it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JsonError {
+    text: String,
+    path: String,
+    place: Option<(usize, usize)>,
+    nearest: Option<String>,
+}
+
+impl JsonError {
+    /// Which field it is in: `config.linux.resources[0]`; empty for the whole.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Line and column in the text of the message, counted from 1, where that is known.
+    pub fn place(&self) -> Option<(usize, usize)> {
+        self.place
+    }
+
+    /// The field that was probably meant.
+    pub fn nearest(&self) -> Option<&str> {
+        self.nearest.as_deref()
+    }
+}
+
+impl fmt::Display for JsonError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl std::error::Error for JsonError {}
+
+/// Reads one message.
+///
+/// # Errors
+/// [`JsonError`]: it is no JSON, or a field is not one of the message's, or a value is not one of the field's.
+pub fn read(message: &MessageDescriptor, text: &str) -> Result<DynamicMessage, JsonError> {
+    let mut json = serde_json::Deserializer::from_str(text);
+    let mut track = Track::new();
+    let read = DynamicMessage::deserialize(message.clone(), Deserializer::new(&mut json, &mut track));
+    let read = read.and_then(|value| json.end().map(|()| value));
+    read.map_err(|error| error_at(&error, &track.path(), message, text))
+}
+
+fn error_at(
+    error: &serde_json::Error,
+    path: &serde_path_to_error::Path,
+    message: &MessageDescriptor,
+    text: &str,
+) -> JsonError {
+    let place = (error.line() > 0).then(|| (error.line(), error.column()));
+    // A field that does not exist is found by looking again: the way to it ends before its name.
+    if let Some(unknown) = serde_json::from_str(text).ok().and_then(|value| unknown_field(message, &value)) {
+        let names = unknown.owner.fields().map(|field| field.json_name().to_owned()).collect::<Vec<_>>();
+        return JsonError {
+            text: format!("'{}' has no field '{}'", unknown.owner.full_name(), unknown.name),
+            path: unknown.path.trim_start_matches('.').to_owned(),
+            place,
+            nearest: nearest(&unknown.name, names.into_iter()),
+        };
+    }
+    let words = error.to_string();
+    // The place is said beside it.
+    let words = words.rsplit_once(" at line ").map_or(words.as_str(), |(front, _)| front).to_owned();
+    let path = if path.iter().next().is_none() { String::new() } else { path.to_string() };
+    JsonError { text: words, path, place, nearest: None }
+}
+
+/// A name that no field has.
+struct Unknown {
+    name: String,
+    owner: MessageDescriptor,
+    path: String,
+}
+
+/// The first of them.
+fn unknown_field(owner: &MessageDescriptor, value: &serde_json::Value) -> Option<Unknown> {
+    // These have a form of their own, in which anything goes.
+    if owner.full_name().starts_with("google.protobuf.") {
+        return None;
+    }
+    value.as_object()?.iter().find_map(|(name, value)| {
+        let field = owner.get_field_by_json_name(name).or_else(|| owner.get_field_by_name(name));
+        let Some(field) = field else {
+            let is_extension = name.starts_with('[');
+            let unknown = || Unknown { name: name.clone(), owner: owner.clone(), path: format!(".{name}") };
+            return (!is_extension).then(unknown);
+        };
+        let below = |kind: Kind, key: &str, value: &serde_json::Value| {
+            let unknown = unknown_field(kind.as_message()?, value)?;
+            Some(Unknown { path: format!(".{name}{key}{}", unknown.path), ..unknown })
+        };
+        match value {
+            serde_json::Value::Array(values) => values
+                .iter()
+                .enumerate()
+                .find_map(|(at, value)| below(field.kind(), &format!("[{at}]"), value)),
+            serde_json::Value::Object(entries) if field.is_map() => {
+                let kind = field.kind().as_message()?.map_entry_value_field().kind();
+                entries.iter().find_map(|(key, value)| below(kind.clone(), &format!(".{key}"), value))
+            }
+            value => below(field.kind(), "", value),
+        }
+    })
+}
+
+/// Reads messages, one after the other, as they come: with anything that is white space between them, or with nothing.
+pub fn messages<R: Read>(message: MessageDescriptor, reader: R) -> Messages<R> {
+    let values = serde_json::Deserializer::from_reader(reader).into_iter();
+    Messages { message, values, ended: false }
+}
+
+/// The iterator of [`messages`]. An error ends it.
+pub struct Messages<R: Read> {
+    message: MessageDescriptor,
+    values: serde_json::StreamDeserializer<'static, serde_json::de::IoRead<R>, Box<RawValue>>,
+    ended: bool,
+}
+
+impl<R: Read> fmt::Debug for Messages<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Messages").field("message", &self.message).finish_non_exhaustive()
+    }
+}
+
+impl<R: Read> Iterator for Messages<R> {
+    type Item = Result<DynamicMessage, JsonError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.ended {
+            return None;
+        }
+        let result = match self.values.next()? {
+            Ok(value) => read(&self.message, value.get()),
+            Err(error) => Err(error_at(&error, &Track::new().path(), &self.message, "")),
+        };
+        self.ended = result.is_err();
+        Some(result)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dynamic::Schema;
+    use crate::dynamic::json::Style;
+
+    fn descriptor(name: &str) -> MessageDescriptor {
+        Schema::builtin().pool().get_message_by_name(name).unwrap()
+    }
+
+    fn wrong(name: &str, text: &str) -> JsonError {
+        read(&descriptor(name), text).unwrap_err()
+    }
+
+    #[test]
+    fn a_wrong_field_is_named_with_the_way_to_it() {
+        let text = "{\"config\": {\"metadata\":\n {\"nam\": \"x\"}}}";
+        let error = wrong("runtime.v1.RunPodSandboxRequest", text);
+        assert_eq!(error.to_string(), "'runtime.v1.PodSandboxMetadata' has no field 'nam'");
+        assert_eq!((error.path(), error.nearest()), ("config.metadata.nam", Some("name")));
+        assert_eq!(error.place().unwrap().0, 2);
+        let error = wrong("runtime.v1.CreateContainerRequest", r#"{"config":{"mounts":[{},{"hostPth":1}]}}"#);
+        assert_eq!((error.path(), error.nearest()), ("config.mounts[1].hostPth", Some("hostPath")));
+    }
+
+    #[test]
+    fn a_wrong_value_is_named_with_the_way_to_it() {
+        let error = wrong("runtime.v1.RunPodSandboxRequest", r#"{"config":{"metadata":{"attempt":"many"}}}"#);
+        assert_eq!((error.path(), error.nearest()), ("config.metadata.attempt", None));
+        let error = wrong("runtime.v1.VersionRequest", "{\"version\": 1");
+        assert!(error.place().is_some(), "{error}");
+        let error = wrong("runtime.v1.VersionRequest", "{} {}");
+        assert!(error.to_string().contains("trailing"), "{error}");
+    }
+
+    #[test]
+    fn names_of_both_sorts_are_read() {
+        for text in [r#"{"pod_sandbox_id":"1"}"#, r#"{"podSandboxId":"1"}"#] {
+            let message = read(&descriptor("runtime.v1.StopPodSandboxRequest"), text).unwrap();
+            let line = Style { one_line: true, ..Style::default() }.text(&message);
+            assert_eq!(line, r#"{"podSandboxId":"1"}"#);
+        }
+    }
+
+    #[test]
+    fn messages_come_one_by_one() {
+        let name = descriptor("runtime.v1.VersionRequest");
+        let text = "{\"version\":\"a\"}\n{} {\"version\":\"b\"}{\"no\":1}{}";
+        let mut messages = messages(name, text.as_bytes());
+        let texts: Vec<_> = messages.by_ref().take(3).map(|message| message.unwrap().to_string()).collect();
+        assert_eq!(texts.len(), 3);
+        assert_eq!(messages.next().unwrap().unwrap_err().path(), "no");
+        assert!(messages.next().is_none());
+    }
+}

@@ -1,0 +1,296 @@
+//! From messages to JSON.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use prost_reflect::{
+    DynamicMessage, Kind, MapKey, MessageDescriptor, ReflectMessage, SerializeOptions, Value,
+};
+use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
+use serde_json::value::RawValue;
+
+/// How deep an `Any` in an `Any` is looked into: each level costs its sender but a few bytes.
+const MAX_ANY_DEPTH: usize = 16;
+
+/// How messages are written.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Style {
+    /// Also the fields that have their default value.
+    pub emit_defaults: bool,
+    /// On a single line.
+    pub one_line: bool,
+}
+
+impl Style {
+    /// A message as JSON, without a newline at its end.
+    pub fn text(self, message: &DynamicMessage) -> String {
+        let shown = Shown { message, style: self, any_depth: 0 };
+        let text =
+            if self.one_line { serde_json::to_string(&shown) } else { serde_json::to_string_pretty(&shown) };
+        // Every message can be shown: numbers that are none are texts, and keys are texts.
+        text.unwrap_or_else(|_| "null".into())
+    }
+
+    fn mapping(self) -> SerializeOptions {
+        SerializeOptions::new().skip_default_fields(!self.emit_defaults)
+    }
+}
+
+struct Shown<'m> {
+    message: &'m DynamicMessage,
+    style: Style,
+    any_depth: usize,
+}
+
+impl Shown<'_> {
+    fn with<'m>(&self, message: &'m DynamicMessage) -> Shown<'m> {
+        Shown { message, ..*self }
+    }
+}
+
+impl Serialize for Shown<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match well_known(self.message, self.style) {
+            Some(value) => value.serialize(serializer),
+            None => {
+                let mut map = serializer.serialize_map(None)?;
+                self.members(&mut map)?;
+                map.end()
+            }
+        }
+    }
+}
+
+/// A type that has a JSON form of its own; `None` where it is not one, or its value has no such form.
+fn well_known(message: &DynamicMessage, style: Style) -> Option<serde_json::Value> {
+    let descriptor = message.descriptor();
+    let is_own = matches!(
+        descriptor.full_name().strip_prefix("google.protobuf."),
+        Some(
+            "Timestamp"
+                | "Duration"
+                | "FieldMask"
+                | "Struct"
+                | "Value"
+                | "ListValue"
+                | "Empty"
+                | "BoolValue"
+                | "BytesValue"
+                | "DoubleValue"
+                | "FloatValue"
+                | "Int32Value"
+                | "Int64Value"
+                | "StringValue"
+                | "UInt32Value"
+                | "UInt64Value"
+        )
+    );
+    let write = || message.serialize_with_options(serde_json::value::Serializer, &style.mapping()).ok();
+    is_own.then(write).flatten()
+}
+
+impl Shown<'_> {
+    fn members<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
+        if self.message.descriptor().full_name() == "google.protobuf.Any" {
+            return self.any(map);
+        }
+        for field in self.message.descriptor().fields() {
+            let shows = self.style.emit_defaults && !field.supports_presence();
+            if shows || self.message.has_field(&field) {
+                let value = self.message.get_field(&field);
+                map.serialize_entry(
+                    field.json_name(),
+                    &Member { owner: self, value: &value, kind: field.kind() },
+                )?;
+            }
+        }
+        for (extension, value) in self.message.extensions() {
+            map.serialize_entry(
+                extension.json_name(),
+                &Member { owner: self, value, kind: extension.kind() },
+            )?;
+        }
+        Ok(())
+    }
+
+    fn any<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
+        let (url, bytes) = (self.message.get_field_by_number(1), self.message.get_field_by_number(2));
+        let url = url.as_deref().and_then(Value::as_str).unwrap_or_default();
+        let bytes = bytes.as_deref().and_then(Value::as_bytes).cloned().unwrap_or_default();
+        map.serialize_entry("@type", url)?;
+        let name = url.rsplit('/').next().unwrap_or_default();
+        let known = self.message.descriptor().parent_pool().get_message_by_name(name);
+        let known = known.filter(|_| self.any_depth < MAX_ANY_DEPTH);
+        if let Some(inner) = known.and_then(|known| DynamicMessage::decode(known, bytes.clone()).ok()) {
+            let inner = Shown { message: &inner, style: self.style, any_depth: self.any_depth + 1 };
+            return match well_known(inner.message, self.style) {
+                Some(value) => map.serialize_entry("value", &value),
+                None => inner.members(map),
+            };
+        }
+        match std::str::from_utf8(&bytes).ok().and_then(|text| serde_json::from_str::<&RawValue>(text).ok()) {
+            Some(json) if json.get().starts_with('{') => map.serialize_entry("value", json),
+            _ => map.serialize_entry("value", &STANDARD.encode(&bytes)),
+        }
+    }
+}
+
+/// A value in a message.
+struct Member<'m> {
+    owner: &'m Shown<'m>,
+    value: &'m Value,
+    kind: Kind,
+}
+
+impl Serialize for Member<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.value {
+            Value::Bool(value) => serializer.serialize_bool(*value),
+            Value::I32(value) => serializer.serialize_i32(*value),
+            Value::U32(value) => serializer.serialize_u32(*value),
+            Value::I64(value) => serializer.collect_str(value),
+            Value::U64(value) => serializer.collect_str(value),
+            Value::F32(value) if value.is_finite() => serializer.serialize_f32(*value),
+            Value::F64(value) if value.is_finite() => serializer.serialize_f64(*value),
+            Value::F32(value) => serializer.serialize_str(not_finite((*value).into())),
+            Value::F64(value) => serializer.serialize_str(not_finite(*value)),
+            Value::String(value) => serializer.serialize_str(value),
+            Value::Bytes(value) => serializer.serialize_str(&STANDARD.encode(value)),
+            Value::EnumNumber(number) => self.enumerated(*number, serializer),
+            Value::Message(message) => self.owner.with(message).serialize(serializer),
+            Value::List(values) => {
+                let mut list = serializer.serialize_seq(Some(values.len()))?;
+                for value in values {
+                    list.serialize_element(&Member { value, kind: self.kind.clone(), ..*self })?;
+                }
+                list.end()
+            }
+            Value::Map(values) => {
+                let entry = self.kind.as_message().map(MessageDescriptor::map_entry_value_field);
+                let kind = entry.map_or_else(|| self.kind.clone(), |field| field.kind());
+                let mut entries: Vec<_> = values.iter().map(|(key, value)| (key_text(key), value)).collect();
+                entries.sort_by(|one, other| one.0.cmp(&other.0));
+                let mut map = serializer.serialize_map(Some(entries.len()))?;
+                for (key, value) in entries {
+                    map.serialize_entry(&key, &Member { value, kind: kind.clone(), ..*self })?;
+                }
+                map.end()
+            }
+        }
+    }
+}
+
+impl Member<'_> {
+    fn enumerated<S: Serializer>(&self, number: i32, serializer: S) -> Result<S::Ok, S::Error> {
+        let Some(values) = self.kind.as_enum() else { return serializer.serialize_i32(number) };
+        if values.full_name() == "google.protobuf.NullValue" {
+            return serializer.serialize_unit();
+        }
+        match values.get_value(number) {
+            Some(value) => serializer.serialize_str(value.name()),
+            None => serializer.serialize_i32(number),
+        }
+    }
+}
+
+fn not_finite(value: f64) -> &'static str {
+    match value {
+        f64::INFINITY => "Infinity",
+        f64::NEG_INFINITY => "-Infinity",
+        _ => "NaN",
+    }
+}
+
+fn key_text(key: &MapKey) -> String {
+    match key {
+        MapKey::Bool(key) => key.to_string(),
+        MapKey::I32(key) => key.to_string(),
+        MapKey::I64(key) => key.to_string(),
+        MapKey::U32(key) => key.to_string(),
+        MapKey::U64(key) => key.to_string(),
+        MapKey::String(key) => key.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dynamic::Schema;
+    use prost_reflect::prost::Message;
+
+    fn message(name: &str) -> DynamicMessage {
+        DynamicMessage::new(Schema::builtin().pool().get_message_by_name(name).unwrap())
+    }
+
+    fn line(message: &DynamicMessage) -> String {
+        Style { one_line: true, ..Style::default() }.text(message)
+    }
+
+    fn any(url: &str, bytes: Vec<u8>) -> DynamicMessage {
+        let mut any = message("google.protobuf.Any");
+        any.set_field_by_name("type_url", Value::String(url.into()));
+        any.set_field_by_name("value", Value::Bytes(bytes.into()));
+        any
+    }
+
+    #[test]
+    fn an_any_is_shown_whatever_is_in_it() {
+        let mut exit = message("containerd.events.TaskExit");
+        exit.set_field_by_name("container_id", Value::String("c1".into()));
+        exit.set_field_by_name("pid", Value::U32(7));
+        let shown = line(&any("containerd.events.TaskExit", exit.encode_to_vec()));
+        assert_eq!(shown, r#"{"@type":"containerd.events.TaskExit","containerId":"c1","pid":7}"#);
+        let json = line(&any("types.containerd.io/x/Spec", br#"{"a": [1]}"#.to_vec()));
+        assert_eq!(json, r#"{"@type":"types.containerd.io/x/Spec","value":{"a": [1]}}"#);
+        assert_eq!(line(&any("x/y", vec![0xff])), r#"{"@type":"x/y","value":"/w=="}"#);
+        let mut time = message("google.protobuf.Timestamp");
+        time.set_field_by_name("seconds", Value::I64(1));
+        let shown = line(&any("type.googleapis.com/google.protobuf.Timestamp", time.encode_to_vec()));
+        assert_eq!(
+            shown,
+            r#"{"@type":"type.googleapis.com/google.protobuf.Timestamp","value":"1970-01-01T00:00:01Z"}"#
+        );
+    }
+
+    #[test]
+    fn what_is_nested_without_end_is_shown_with_an_end() {
+        let mut nested = any("x/y", vec![0xff]);
+        for _ in 0..2000 {
+            nested = any("google.protobuf.Any", nested.encode_to_vec());
+        }
+        assert!(line(&nested).contains("\"value\":\""));
+    }
+
+    #[test]
+    fn a_time_that_is_none_is_shown_as_its_fields() {
+        let mut time = message("google.protobuf.Timestamp");
+        time.set_field_by_name("seconds", Value::I64(i64::MAX));
+        assert_eq!(line(&time), format!("{{\"seconds\":\"{}\"}}", i64::MAX));
+    }
+
+    #[test]
+    fn defaults_are_shown_when_asked_for() {
+        let mut response = message("runtime.v1.VersionResponse");
+        response.set_field_by_name("runtime_name", Value::String("x".into()));
+        assert_eq!(line(&response), r#"{"runtimeName":"x"}"#);
+        let all = Style { one_line: true, emit_defaults: true };
+        assert_eq!(
+            all.text(&response),
+            r#"{"version":"","runtimeName":"x","runtimeVersion":"","runtimeApiVersion":""}"#
+        );
+        let indented = "{\n  \"runtimeName\": \"x\"\n}";
+        assert_eq!(Style::default().text(&response), indented);
+    }
+
+    #[test]
+    fn maps_are_sorted_and_enums_named() {
+        let mut sandbox = message("runtime.v1.PodSandbox");
+        let labels = ["b", "a"].map(|key| (MapKey::String(key.into()), Value::String("1".into())));
+        sandbox.set_field_by_name("labels", Value::Map(labels.into_iter().collect()));
+        sandbox.set_field_by_name("state", Value::EnumNumber(1));
+        sandbox.set_field_by_name("created_at", Value::I64(5));
+        let expected = r#"{"state":"SANDBOX_NOTREADY","createdAt":"5","labels":{"a":"1","b":"1"}}"#;
+        assert_eq!(line(&sandbox), expected);
+        sandbox.set_field_by_name("state", Value::EnumNumber(77));
+        assert!(line(&sandbox).contains("\"state\":77"));
+    }
+}

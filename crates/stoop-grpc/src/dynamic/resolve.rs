@@ -1,0 +1,205 @@
+//! From what a person types to a method or a symbol: full names, their ends, and what was probably meant. Pure.
+
+use prost_reflect::{EnumDescriptor, MessageDescriptor, MethodDescriptor, ServiceDescriptor};
+
+use super::Schema;
+
+/// Something that a schema defines and a person may ask about.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Symbol {
+    /// A service.
+    Service(ServiceDescriptor),
+    /// A method.
+    Method(MethodDescriptor),
+    /// A message.
+    Message(MessageDescriptor),
+    /// An enum.
+    Enum(EnumDescriptor),
+}
+
+impl Symbol {
+    /// Its full name; a method's is written `service/method`.
+    pub fn name(&self) -> String {
+        match self {
+            Symbol::Service(service) => service.full_name().into(),
+            Symbol::Method(method) => path_of(method),
+            Symbol::Message(message) => message.full_name().into(),
+            Symbol::Enum(values) => values.full_name().into(),
+        }
+    }
+}
+
+/// A name stands for nothing, or for several things.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unresolved {
+    /// Nothing has this name. These are near, the nearest first.
+    Unknown(Vec<String>),
+    /// These all have it.
+    Ambiguous(Vec<String>),
+}
+
+/// How many names are suggested.
+const SUGGESTIONS: usize = 4;
+
+/// How alike two names have to be for one to be suggested for the other.
+const ALIKE: f64 = 0.8;
+
+impl Schema {
+    /// The method of this name: `package.Service/Method`, or as much of its end as is unambiguous (`Service/Method`,
+    /// `Method`). A dot may stand for the slash. Where several fit, one whose package is the first in `preferred` that has
+    /// any is taken.
+    ///
+    /// # Errors
+    /// None has the name, or several have.
+    pub fn method(&self, name: &str, preferred: &[&str]) -> Result<MethodDescriptor, Unresolved> {
+        let methods: Vec<_> =
+            self.services().into_iter().flat_map(|service| service.methods().collect::<Vec<_>>()).collect();
+        let fits = methods.iter().filter(|method| is_end_of(&path_of(method), name)).cloned().collect();
+        one_of(fits, preferred, |method: &MethodDescriptor| {
+            (path_of(method), method.parent_service().package_name().to_owned())
+        })
+        .unwrap_or_else(|| Err(Unresolved::Unknown(near(name, methods.iter().map(path_of)))))
+    }
+
+    /// The service, method, message or enum of this name, or of a name that ends so. As [`method`](Schema::method).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn symbol(&self, name: &str, preferred: &[&str]) -> Result<Symbol, Unresolved> {
+        let all = self.symbols();
+        let exact = all.iter().find(|symbol| dotted(&symbol.name()) == dotted(name));
+        if let Some(symbol) = exact {
+            return Ok(symbol.clone());
+        }
+        let fits = all.iter().filter(|symbol| is_end_of(&symbol.name(), name)).cloned().collect();
+        let package = |symbol: &Symbol| match symbol {
+            Symbol::Service(service) => service.package_name().to_owned(),
+            Symbol::Method(method) => method.parent_service().package_name().to_owned(),
+            Symbol::Message(message) => message.package_name().to_owned(),
+            Symbol::Enum(values) => values.package_name().to_owned(),
+        };
+        one_of(fits, preferred, |symbol: &Symbol| (symbol.name(), package(symbol)))
+            .unwrap_or_else(|| Err(Unresolved::Unknown(near(name, all.iter().map(Symbol::name)))))
+    }
+
+    fn symbols(&self) -> Vec<Symbol> {
+        let services = self.services();
+        let methods: Vec<_> = services.iter().flat_map(ServiceDescriptor::methods).collect();
+        let messages = self.pool().all_messages().filter(|message| !message.is_map_entry());
+        services
+            .iter()
+            .cloned()
+            .map(Symbol::Service)
+            .chain(methods.into_iter().map(Symbol::Method))
+            .chain(messages.map(Symbol::Message))
+            .chain(self.pool().all_enums().map(Symbol::Enum))
+            .collect()
+    }
+}
+
+/// `package.Service/Method`.
+fn path_of(method: &MethodDescriptor) -> String {
+    format!("{}/{}", method.parent_service().full_name(), method.name())
+}
+
+fn dotted(name: &str) -> String {
+    name.trim_start_matches(['/', '.']).replace('/', ".")
+}
+
+/// Whether `end` is the whole name, or its last words.
+fn is_end_of(name: &str, end: &str) -> bool {
+    let (name, end) = (dotted(name), dotted(end));
+    !end.is_empty() && name.strip_suffix(&end).is_some_and(|front| front.is_empty() || front.ends_with('.'))
+}
+
+/// The one that fits, or the one that is preferred; `None` where there is none.
+fn one_of<T>(
+    mut fits: Vec<T>,
+    preferred: &[&str],
+    name_and_package: impl Fn(&T) -> (String, String),
+) -> Option<Result<T, Unresolved>> {
+    for package in preferred {
+        let is_preferred = |fit: &T| name_and_package(fit).1 == *package;
+        if fits.iter().any(is_preferred) {
+            fits.retain(is_preferred);
+            break;
+        }
+    }
+    match fits.len() {
+        0 => None,
+        1 => fits.pop().map(Ok),
+        _ => Some(Err(Unresolved::Ambiguous(fits.iter().map(|fit| name_and_package(fit).0).collect()))),
+    }
+}
+
+/// Names that somebody who typed `wrong` may have meant, the nearest first.
+fn near(wrong: &str, names: impl Iterator<Item = String>) -> Vec<String> {
+    let wrong = dotted(wrong).to_lowercase();
+    let words = wrong.split('.').count();
+    let alike = |name: &str| {
+        let name = dotted(name).to_lowercase();
+        // Compared with as many of the last words as were typed.
+        let start = name.rmatch_indices('.').nth(words - 1).map_or(0, |(at, _)| at + 1);
+        strsim::jaro_winkler(&wrong, &name[start..])
+    };
+    let mut near: Vec<(f64, String)> =
+        names.map(|name| (alike(&name), name)).filter(|(alike, _)| *alike >= ALIKE).collect();
+    near.sort_by(|one, other| other.0.total_cmp(&one.0));
+    near.into_iter().take(SUGGESTIONS).map(|(_, name)| name).collect()
+}
+
+/// Which of `names` was meant by `wrong`, if any is near.
+pub(super) fn nearest(wrong: &str, names: impl Iterator<Item = String>) -> Option<String> {
+    near(wrong, names).into_iter().next()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const VERSION: &str = "runtime.v1.RuntimeService/Version";
+
+    fn found(name: &str, preferred: &[&str]) -> Result<String, Unresolved> {
+        Schema::builtin().method(name, preferred).map(|method| path_of(&method))
+    }
+
+    #[test]
+    fn a_method_by_its_name_and_by_the_end_of_it() {
+        for name in [VERSION, "/runtime.v1.RuntimeService/Version", "runtime.v1.RuntimeService.Version"] {
+            assert_eq!(found(name, &[]).unwrap(), VERSION);
+        }
+        assert_eq!(found("RuntimeService/Version", &[]).unwrap(), VERSION);
+        assert_eq!(found("RunPodSandbox", &[]).unwrap(), "runtime.v1.RuntimeService/RunPodSandbox");
+        assert!(matches!(found("PodSandbox", &[]), Err(Unresolved::Unknown(_))), "words, not letters");
+        assert!(matches!(found("", &[]), Err(Unresolved::Unknown(_))));
+    }
+
+    #[test]
+    fn several_are_named_unless_one_is_preferred() {
+        let Err(Unresolved::Ambiguous(names)) = found("Version", &[]) else { panic!("there are two") };
+        assert!(names.contains(&VERSION.to_owned()) && names.len() >= 2, "{names:?}");
+        assert_eq!(found("Version", &["runtime.v1"]).unwrap(), VERSION);
+        assert!(matches!(found("Version", &["no.such"]), Err(Unresolved::Ambiguous(_))));
+    }
+
+    #[test]
+    fn what_was_meant_is_suggested() {
+        let Err(Unresolved::Unknown(names)) = found("RunPodSanbox", &[]) else { panic!("a typing error") };
+        assert_eq!(names[0], "runtime.v1.RuntimeService/RunPodSandbox");
+        let Err(Unresolved::Unknown(names)) = found("RuntimeService/version", &[]) else { panic!("case") };
+        assert_eq!(names[0], VERSION);
+        assert_eq!(found("xyzzy", &[]), Err(Unresolved::Unknown(Vec::new())));
+    }
+
+    #[test]
+    fn symbols_of_every_sort() {
+        let schema = Schema::builtin();
+        let symbol = |name: &str| schema.symbol(name, &["runtime.v1"]).map(|symbol| symbol.name());
+        assert_eq!(symbol("RuntimeService").unwrap(), "runtime.v1.RuntimeService");
+        assert_eq!(symbol("RuntimeService/Version").unwrap(), VERSION);
+        assert_eq!(symbol("PodSandboxConfig").unwrap(), "runtime.v1.PodSandboxConfig");
+        assert_eq!(symbol("NamespaceMode").unwrap(), "runtime.v1.NamespaceMode");
+        assert!(symbol("PodSandboxConfg").is_err());
+    }
+}

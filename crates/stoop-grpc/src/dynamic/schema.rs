@@ -1,0 +1,280 @@
+//! What services, methods and messages there are, wherever that is known from. Reads the files it is given and no other.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use prost_reflect::prost_types::FileDescriptorProto;
+use prost_reflect::{DescriptorPool, ServiceDescriptor};
+use protox::Compiler;
+use protox::file::{ChainFileResolver, DescriptorSetFileResolver, GoogleFileResolver, IncludeFileResolver};
+
+/// The interfaces of `schemas/`, compiled when this crate was built.
+const BUILTIN: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/schemas.bin"));
+
+/// What services, methods and messages there are.
+///
+/// ```
+/// use stoop_grpc::dynamic::Schema;
+///
+/// let schema = Schema::builtin();
+/// let version = schema.method("runtime.v1.RuntimeService/Version", &[]).unwrap();
+/// assert_eq!(version.input().full_name(), "runtime.v1.VersionRequest");
+/// ```
+#[derive(Clone, Debug)]
+pub struct Schema {
+    pool: DescriptorPool,
+    /// The services it is about, by full name; those that only came along are not.
+    services: Vec<String>,
+    origin: Origin,
+}
+
+/// Where a schema is from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Origin {
+    /// Built in.
+    Builtin,
+    /// Files that were given.
+    Files,
+    /// The server, through this version of the reflection service.
+    Reflection(&'static str),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Origin::Builtin => f.write_str("built in"),
+            Origin::Files => f.write_str("the files given"),
+            Origin::Reflection(version) => write!(f, "the server's reflection ({version})"),
+        }
+    }
+}
+
+/// A schema makes no sense, or cannot be read.
+#[derive(Clone, Debug)]
+pub struct SchemaError {
+    text: String,
+    position: Option<String>,
+}
+
+impl SchemaError {
+    fn new(text: impl Into<String>) -> SchemaError {
+        SchemaError { text: text.into(), position: None }
+    }
+
+    /// The file and the place in it, where that is known: `user.proto:3:12`.
+    pub fn position(&self) -> Option<&str> {
+        self.position.as_deref()
+    }
+}
+
+impl fmt::Display for SchemaError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl std::error::Error for SchemaError {}
+
+impl From<protox::Error> for SchemaError {
+    fn from(error: protox::Error) -> SchemaError {
+        use std::error::Error;
+        // What lies below says more, as with a file that cannot be read.
+        let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+        SchemaError { text: format!("{error}{cause}"), position: position(&error) }
+    }
+}
+
+/// protox says where only in its debug form, `name:line:column: text`.
+fn position(error: &protox::Error) -> Option<String> {
+    let text = format!("{error:?}");
+    let place = text.split(": ").next()?;
+    let is_place = place.rsplitn(3, ':').take(2).all(|part| part.parse::<u32>().is_ok());
+    (is_place && place.matches(':').count() >= 2).then(|| place.to_owned())
+}
+
+impl Schema {
+    /// The interfaces that are built in: Kubernetes' CRI (`runtime.v1`), containerd's services and those of its shims,
+    /// gRPC's health and reflection services, and the messages that details of errors are made of.
+    ///
+    /// Decoded at the first call.
+    pub fn builtin() -> Schema {
+        static SCHEMA: OnceLock<Schema> = OnceLock::new();
+        let decode = || {
+            let pool = DescriptorPool::decode(BUILTIN).expect("the build made it, and a test reads it");
+            Schema::of_everything(pool, Origin::Builtin)
+        };
+        SCHEMA.get_or_init(decode).clone()
+    }
+
+    /// Compiles `.proto` files. What they import is looked for in `includes`, in that order, then among what is built in
+    /// (`google/protobuf/…`, `google/rpc/…` and the interfaces of [`builtin`](Schema::builtin)). Without any `includes`, beside
+    /// each file.
+    ///
+    /// Blocks on the file system.
+    ///
+    /// # Errors
+    /// A file cannot be read, is not in any of the includes, or is no valid schema.
+    pub fn from_protos<P: AsRef<Path>>(files: &[P], includes: &[PathBuf]) -> Result<Schema, SchemaError> {
+        let beside = |file: &P| match file.as_ref().parent() {
+            Some(parent) if parent != Path::new("") => parent.to_owned(),
+            _ => PathBuf::from("."),
+        };
+        let mut resolver = ChainFileResolver::new();
+        if includes.is_empty() {
+            files.iter().for_each(|file| resolver.add(IncludeFileResolver::new(beside(file))));
+        }
+        includes.iter().for_each(|include| resolver.add(IncludeFileResolver::new(include.clone())));
+        resolver.add(GoogleFileResolver::new());
+        resolver.add(
+            DescriptorSetFileResolver::decode(BUILTIN)
+                .map_err(|error| SchemaError::new(error.to_string()))?,
+        );
+        let mut compiler = Compiler::with_file_resolver(resolver);
+        compiler.include_source_info(true).include_imports(true);
+        compiler.open_files(files)?;
+        let own: Vec<String> =
+            compiler.files().filter(|file| !file.is_import()).map(|file| file.name().to_owned()).collect();
+        let pool = compiler.descriptor_pool();
+        Ok(Schema::of_files(pool, &own, Origin::Files))
+    }
+
+    /// Reads a descriptor set, as `protoc --include_imports --descriptor_set_out` writes it.
+    ///
+    /// # Errors
+    /// It is none, or a file is missing that one of its files imports.
+    pub fn from_descriptor_set(bytes: &[u8]) -> Result<Schema, SchemaError> {
+        let mut pool = DescriptorPool::global();
+        pool.decode_file_descriptor_set(bytes).map_err(|error| SchemaError::new(error.to_string()))?;
+        Ok(Schema::of_everything(pool, Origin::Files))
+    }
+
+    /// Both: what is in `other` and not here is added.
+    ///
+    /// # Errors
+    /// They contradict each other.
+    pub fn join(mut self, other: &Schema) -> Result<Schema, SchemaError> {
+        let files: Vec<FileDescriptorProto> =
+            other.pool.files().map(|file| file.file_descriptor_proto().clone()).collect();
+        add_files(&mut self.pool, files)?;
+        let new = other.services.iter().filter(|name| !self.services.contains(name)).cloned();
+        self.services.extend(new.collect::<Vec<_>>());
+        Ok(self)
+    }
+
+    /// What a server said: its services, and the files with their definitions, in any order.
+    pub(super) fn from_server(
+        services: Vec<String>,
+        files: Vec<FileDescriptorProto>,
+        version: &'static str,
+    ) -> Result<Schema, SchemaError> {
+        let mut pool = DescriptorPool::global();
+        add_files(&mut pool, files)?;
+        Ok(Schema { pool, services, origin: Origin::Reflection(version) })
+    }
+
+    fn of_everything(pool: DescriptorPool, origin: Origin) -> Schema {
+        let services = pool.services().map(|service| service.full_name().to_owned()).collect();
+        Schema { pool, services, origin }
+    }
+
+    fn of_files(pool: DescriptorPool, files: &[String], origin: Origin) -> Schema {
+        let own = |service: &ServiceDescriptor| files.iter().any(|file| file == service.parent_file().name());
+        let services = pool.services().filter(own).map(|service| service.full_name().to_owned()).collect();
+        Schema { pool, services, origin }
+    }
+
+    /// Where it is from.
+    pub fn origin(&self) -> Origin {
+        self.origin
+    }
+
+    /// The full names of the services that it is about, sorted.
+    pub fn service_names(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = self.services.iter().map(String::as_str).collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// The services that it is about and defines, sorted by name.
+    pub fn services(&self) -> Vec<ServiceDescriptor> {
+        let names = self.service_names();
+        names.into_iter().filter_map(|name| self.pool.get_service_by_name(name)).collect()
+    }
+
+    /// Everything that is defined.
+    pub fn pool(&self) -> &DescriptorPool {
+        &self.pool
+    }
+
+    /// Only those services for which `keep` holds.
+    pub fn retain(&mut self, keep: impl Fn(&str) -> bool) {
+        self.services.retain(|name| keep(name));
+    }
+}
+
+/// Adds files that are not there yet. Those of protobuf itself are always our own: JSON relies on what they look like.
+fn add_files(pool: &mut DescriptorPool, files: Vec<FileDescriptorProto>) -> Result<(), SchemaError> {
+    let new = files.into_iter().filter(|file| pool.get_file_by_name(file.name()).is_none());
+    let new: Vec<_> = new.collect();
+    pool.add_file_descriptor_protos(new).map_err(|error| SchemaError::new(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_built_in_interfaces_are_there() {
+        let schema = Schema::builtin();
+        for name in [
+            "runtime.v1.RuntimeService",
+            "runtime.v1.ImageService",
+            "grpc.health.v1.Health",
+            "containerd.services.version.v1.Version",
+            "containerd.services.transfer.v1.Transfer",
+            "containerd.task.v3.Task",
+        ] {
+            assert!(schema.service_names().contains(&name), "{name}");
+        }
+        assert!(schema.pool().get_message_by_name("google.rpc.BadRequest").is_some());
+        assert!(schema.pool().get_message_by_name("io.containerd.cgroups.v1.Metrics").is_some());
+    }
+
+    #[test]
+    fn a_proto_file_may_import_its_neighbours_and_what_is_built_in() {
+        let directory = stoop_testkit::tempdir();
+        let write = |name: &str, text: &str| {
+            let path = directory.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path
+        };
+        write("other.proto", "syntax = \"proto3\"; package o; message Other { string name = 1; }");
+        let path = write(
+            "user.proto",
+            "syntax = \"proto3\"; package u; import \"other.proto\"; import \"google/rpc/status.proto\";
+             service Users { rpc Find (o.Other) returns (google.rpc.Status); }",
+        );
+        let schema = Schema::from_protos(&[path], &[]).unwrap();
+        assert_eq!((schema.service_names(), schema.origin()), (vec!["u.Users"], Origin::Files));
+        let wrong = write("wrong.proto", "syntax = \"proto3\";\nmessage M { Missing m = 1; }");
+        let error = Schema::from_protos(&[wrong], &[]).unwrap_err();
+        assert!(error.to_string().contains("Missing"), "{error}");
+        assert_eq!(error.position(), Some("wrong.proto:2:13"));
+        let error = Schema::from_protos(&[directory.path().join("none.proto")], &[]).unwrap_err();
+        assert!(error.to_string().contains("none.proto"), "{error}");
+    }
+
+    #[test]
+    fn a_server_cannot_redefine_what_json_relies_on() {
+        let evil = FileDescriptorProto {
+            name: Some("google/protobuf/timestamp.proto".into()),
+            package: Some("google.protobuf".into()),
+            ..FileDescriptorProto::default()
+        };
+        let schema = Schema::from_server(Vec::new(), vec![evil], "v1").unwrap();
+        let timestamp = schema.pool().get_message_by_name("google.protobuf.Timestamp").unwrap();
+        assert_eq!(timestamp.fields().len(), 2);
+    }
+}

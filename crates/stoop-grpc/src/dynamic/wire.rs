@@ -1,0 +1,186 @@
+//! A gRPC channel on one connection that is there already, and what the server says first on it: nothing of HTTP/2 tells a person
+//! why there is no answer when the other side speaks something else.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use hyper_util::rt::TokioIo;
+use stoop::aio::Stream;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::watch;
+use tonic::transport::{Channel, Endpoint};
+
+/// How much of what the server says first is kept.
+const KEPT_BYTES: usize = 64;
+
+/// What a server spoke first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Greeting {
+    /// HTTP/2, as gRPC servers do.
+    Http2,
+    /// HTTP/1: its first line.
+    Http1(String),
+    /// Something else: its first bytes.
+    Other(Vec<u8>),
+    /// It closed the connection.
+    Closed,
+    /// Nothing, so far.
+    Nothing,
+}
+
+impl Greeting {
+    fn of(bytes: &[u8]) -> Greeting {
+        if bytes.starts_with(b"HTTP/1") {
+            let line = bytes.split(|&byte| byte == b'\r' || byte == b'\n').next().unwrap_or_default();
+            return Greeting::Http1(String::from_utf8_lossy(line).into_owned());
+        }
+        // HTTP/2 opens with a SETTINGS frame: three bytes of length, type 4, flags, stream 0. It may arrive in pieces.
+        let is_settings = bytes.len() < 9 && bytes.first() == Some(&0)
+            || bytes.get(3..9).is_some_and(|header| header[0] == 4 && header[2..] == [0; 4]);
+        if is_settings { Greeting::Http2 } else { Greeting::Other(bytes.to_vec()) }
+    }
+}
+
+/// Hears what a server says first on a connection.
+#[derive(Clone, Debug)]
+pub struct Listening {
+    heard: watch::Receiver<Heard>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Heard {
+    bytes: Vec<u8>,
+    ended: bool,
+}
+
+impl Listening {
+    /// What it says first; [`Greeting::Nothing`] where that takes longer than `patience`.
+    pub async fn greeting(&mut self, patience: Duration) -> Greeting {
+        let spoken = self.heard.wait_for(|heard| heard.ended || !heard.bytes.is_empty());
+        match tokio::time::timeout(patience, spoken).await {
+            Ok(Ok(heard)) if heard.bytes.is_empty() => Greeting::Closed,
+            Ok(Ok(heard)) => Greeting::of(&heard.bytes),
+            Ok(Err(_)) => Greeting::Closed,
+            Err(_) => Greeting::Nothing,
+        }
+    }
+}
+
+/// A gRPC channel on this connection and no other: when it breaks, so does every call. Returns once our side of HTTP/2 is
+/// said; what the server says is heard by the second value.
+///
+/// # Errors
+/// The connection is broken already.
+///
+/// # Panics
+/// Outside of a runtime.
+pub async fn channel(stream: Stream) -> Result<(Channel, Listening), tonic::transport::Error> {
+    let (told, heard) = watch::channel(Heard::default());
+    let connection = Mutex::new(Some(Overheard { stream, told: Some(told) }));
+    let connector = Once(Arc::new(connection));
+    // gRPC wants an authority, and local servers expect this one.
+    let channel = Endpoint::from_static("http://localhost").connect_with_connector(connector).await?;
+    Ok((channel, Listening { heard }))
+}
+
+/// Gives the connection that there is, once.
+#[derive(Clone)]
+struct Once(Arc<Mutex<Option<Overheard>>>);
+
+impl tower_service::Service<http::Uri> for Once {
+    type Response = TokioIo<Overheard>;
+    type Error = io::Error;
+    type Future = std::future::Ready<Result<Self::Response, io::Error>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: http::Uri) -> Self::Future {
+        let connection = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let gone = || io::Error::new(io::ErrorKind::ConnectionAborted, "the server closed the connection");
+        std::future::ready(connection.map(TokioIo::new).ok_or_else(gone))
+    }
+}
+
+/// A connection, and who is told what comes first on it.
+struct Overheard {
+    stream: Stream,
+    told: Option<watch::Sender<Heard>>,
+}
+
+impl AsyncRead for Overheard {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let result = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        if let (Poll::Ready(result), Some(told)) = (&result, &self.told) {
+            let new = &buffer.filled()[before..];
+            told.send_modify(|heard| {
+                let room = KEPT_BYTES - heard.bytes.len();
+                heard.bytes.extend_from_slice(&new[..new.len().min(room)]);
+                heard.ended |= new.is_empty() || result.is_err();
+            });
+            let is_over = {
+                let heard = told.borrow();
+                heard.ended || heard.bytes.len() == KEPT_BYTES
+            };
+            if is_over {
+                self.told = None;
+            }
+        }
+        result
+    }
+}
+
+impl AsyncWrite for Overheard {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn greetings_are_told_apart() {
+        assert_eq!(Greeting::of(&[0, 0, 18, 4, 0, 0, 0, 0, 0, 0, 3]), Greeting::Http2);
+        assert_eq!(Greeting::of(&[0, 0]), Greeting::Http2);
+        let http = Greeting::Http1("HTTP/1.1 400 Bad Request".into());
+        assert_eq!(Greeting::of(b"HTTP/1.1 400 Bad Request\r\nX: y"), http);
+        assert_eq!(Greeting::of(b"220 mail"), Greeting::Other(b"220 mail".to_vec()));
+        // ttrpc, of which a length would be the start.
+        assert_eq!(
+            Greeting::of(&[0, 0, 0, 2, 0, 0, 0, 1, 2, 0]),
+            Greeting::Other(vec![0, 0, 0, 2, 0, 0, 0, 1, 2, 0])
+        );
+    }
+}

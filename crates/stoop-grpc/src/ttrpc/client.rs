@@ -1,0 +1,315 @@
+//! Calls on one connection, as many at once as one likes. One task reads and one writes; both end with the connection.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use prost::Message;
+use stoop::aio::Stream;
+use stoop::aio::split::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+use tokio_stream::StreamExt;
+use tonic::{Code, Status};
+
+use super::frame::{Flags, Frame, FrameDecoder, FrameKind, TooLong};
+use super::message::{KeyValue, Request, Response, RpcStatus};
+
+/// How many frames of a call wait to be taken before the whole connection waits for them: ttrpc has no flow control of its own.
+const WAITING_FRAMES: usize = 16;
+
+/// How many frames wait to be written before whoever has another one waits.
+const UNWRITTEN_FRAMES: usize = 8;
+
+/// A connection to a ttrpc server. Clones share it; it is closed when the last one and all calls are gone.
+#[derive(Clone)]
+pub struct Client {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    /// To the task that writes: a frame is written whole, although whoever sent it may have gone.
+    writer: mpsc::Sender<Vec<u8>>,
+    calls: Arc<Calls>,
+    reader: AbortHandle,
+}
+
+/// The calls that are open.
+#[derive(Default)]
+struct Calls(Mutex<Table>);
+
+#[derive(Default)]
+struct Table {
+    open: HashMap<u32, mpsc::Sender<Arrived>>,
+    /// How many were opened so far.
+    opened: u32,
+    /// Why there will be no more answers.
+    ended: Option<String>,
+}
+
+/// A frame for a call, or why there is none.
+type Arrived = Result<Frame, Status>;
+
+/// What to call, and how.
+#[derive(Clone, Debug, Default)]
+pub struct Call {
+    /// The service's full name.
+    pub service: String,
+    /// The method's name.
+    pub method: String,
+    /// Whether the client sends a stream of messages, instead of one.
+    pub client_streaming: bool,
+    /// Whether the server does.
+    pub server_streaming: bool,
+    /// Told to the server.
+    pub metadata: Vec<(String, String)>,
+    /// How long the server has, told to it; whoever calls watches the clock for themselves.
+    pub timeout: Option<Duration>,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").finish_non_exhaustive()
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.reader.abort();
+    }
+}
+
+impl Client {
+    /// Speaks ttrpc on a connection.
+    ///
+    /// # Panics
+    /// Outside of a runtime.
+    pub fn new(stream: Stream) -> Client {
+        let (read, write) = stream.into_split();
+        let calls = Arc::new(Calls::default());
+        let (writer, unwritten) = mpsc::channel(UNWRITTEN_FRAMES);
+        tokio::spawn(write_all(write, unwritten, calls.clone()));
+        let reader = tokio::spawn(read_all(read, calls.clone())).abort_handle();
+        Client { shared: Arc::new(Shared { writer, calls, reader }) }
+    }
+
+    /// Opens a call. Messages of `requests` are sent as they come, while answers are taken; without client streaming, the first
+    /// is sent and no other.
+    ///
+    /// # Errors
+    /// `Unavailable` with a source where the connection is broken; `ResourceExhausted` where a message is longer than the protocol
+    /// allows.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: the call was opened or it was not, and other calls go on.
+    pub async fn call(
+        &self,
+        call: Call,
+        requests: impl tokio_stream::Stream<Item = Bytes> + Send + 'static,
+    ) -> Result<Answers, Status> {
+        let mut requests = Box::pin(requests);
+        let payload = if call.client_streaming { None } else { requests.next().await };
+        let flags = match (call.client_streaming, call.server_streaming) {
+            (true, _) => Flags::REMOTE_OPEN,
+            (false, true) => Flags::REMOTE_CLOSED,
+            (false, false) => Flags(0),
+        };
+        let (stream, frames) = self.open(opening(&call, payload), flags).await?;
+        let client = self.clone();
+        let send = async move {
+            while let Some(message) = requests.next().await {
+                client.send(stream, Flags(0), message.into()).await?;
+            }
+            client.send(stream, Flags::REMOTE_CLOSED.and(Flags::NO_DATA), Vec::new()).await
+        };
+        let sender = call.client_streaming.then(|| tokio::spawn(send).abort_handle());
+        let server_streaming = call.server_streaming;
+        Ok(Answers { client: self.clone(), stream, server_streaming, frames, sender, done: false })
+    }
+
+    /// Takes the next number and sends the frame that opens its call: calls are written in the order of their numbers.
+    async fn open(&self, request: Request, flags: Flags) -> Result<(u32, mpsc::Receiver<Arrived>), Status> {
+        let room = self.shared.writer.reserve().await;
+        let mut table = self.shared.calls.lock();
+        let room = room.map_err(|_| table.gone())?;
+        let stream = table.opened.checked_mul(2).and_then(|twice| twice.checked_add(1));
+        let stream =
+            stream.ok_or_else(|| Status::resource_exhausted("no number is left for another call"))?;
+        let frame = Frame { stream, kind: FrameKind::Request, flags, data: request.encode_to_vec() };
+        let bytes = frame.encode().map_err(too_long)?;
+        if table.ended.is_some() {
+            return Err(table.gone());
+        }
+        let (sender, frames) = mpsc::channel(WAITING_FRAMES);
+        table.opened += 1;
+        table.open.insert(stream, sender);
+        room.send(bytes);
+        Ok((stream, frames))
+    }
+
+    async fn send(&self, stream: u32, flags: Flags, data: Vec<u8>) -> Result<(), Status> {
+        let bytes = Frame { stream, kind: FrameKind::Data, flags, data }.encode().map_err(too_long)?;
+        let sent = self.shared.writer.send(bytes).await;
+        sent.map_err(|_| self.shared.calls.lock().gone())
+    }
+}
+
+fn opening(call: &Call, payload: Option<Bytes>) -> Request {
+    let pair = |(key, value): &(String, String)| KeyValue { key: key.clone(), value: value.clone() };
+    let nanos = |timeout: Duration| i64::try_from(timeout.as_nanos()).unwrap_or(i64::MAX);
+    Request {
+        service: call.service.clone(),
+        method: call.method.clone(),
+        payload: payload.unwrap_or_default().into(),
+        timeout_nano: call.timeout.map_or(0, nanos),
+        metadata: call.metadata.iter().map(pair).collect(),
+    }
+}
+
+/// A message of ours does not fit.
+fn too_long(error: TooLong) -> Status {
+    Status::resource_exhausted(format!(
+        "a message of {} bytes is longer than ttrpc allows ({} bytes)",
+        error.length_bytes,
+        super::frame::MESSAGE_MAX_BYTES
+    ))
+}
+
+impl Calls {
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The connection is over; what is said first is why.
+    fn end(&self, why: String) {
+        let mut table = self.lock();
+        table.ended.get_or_insert(why);
+        table.open.clear();
+    }
+}
+
+impl Table {
+    /// Why a call gets no answer: an error with a source, which one from a server never has.
+    fn gone(&self) -> Status {
+        let why = self.ended.clone().unwrap_or_else(|| "the connection is closed".into());
+        let mut status = Status::unavailable(why.clone());
+        status.set_source(Arc::new(io::Error::new(io::ErrorKind::ConnectionAborted, why)));
+        status
+    }
+}
+
+/// Writes frames, each whole, until nobody can send any more.
+async fn write_all(mut half: OwnedWriteHalf, mut unwritten: mpsc::Receiver<Vec<u8>>, calls: Arc<Calls>) {
+    while let Some(bytes) = unwritten.recv().await {
+        if let Err(error) = half.write_all(&bytes).await {
+            return calls.end(error.to_string());
+        }
+    }
+}
+
+/// Reads frames and gives them to the calls they are for, to the end of the connection.
+async fn read_all(mut half: OwnedReadHalf, calls: Arc<Calls>) {
+    let mut decoder = FrameDecoder::new();
+    let mut buffer = vec![0; 16 * 1024];
+    let why = loop {
+        while let Some(frame) = decoder.next_frame() {
+            let stream = frame.as_ref().map_or_else(|error| error.stream, |frame| frame.stream);
+            let call = calls.lock().open.get(&stream).cloned();
+            // There is none where it was given up.
+            if let Some(call) = call {
+                let _ = call.send(frame.map_err(too_long)).await;
+            }
+        }
+        match half.read(&mut buffer).await {
+            Ok(0) if decoder.is_at_boundary() => break "the server closed the connection".to_owned(),
+            Ok(0) => break "the server closed the connection in the middle of a message".to_owned(),
+            Ok(len) => decoder.push(&buffer[..len]),
+            Err(error) => break error.to_string(),
+        }
+    };
+    calls.end(why);
+}
+
+/// What a server answers to one call. Dropped, the call is given up; ttrpc has no way of telling the server.
+pub struct Answers {
+    client: Client,
+    stream: u32,
+    server_streaming: bool,
+    frames: mpsc::Receiver<Arrived>,
+    sender: Option<AbortHandle>,
+    done: bool,
+}
+
+impl fmt::Debug for Answers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answers").field("stream", &self.stream).finish_non_exhaustive()
+    }
+}
+
+impl Answers {
+    /// The next message; `None` when the server has sent its last and all went well.
+    ///
+    /// # Errors
+    /// The server's status where it is not OK. `Unavailable` with a source where the connection broke, `Internal` where the server
+    /// breaks the protocol.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: no message is lost.
+    pub async fn message(&mut self) -> Result<Option<Bytes>, Status> {
+        if self.done {
+            return Ok(None);
+        }
+        let Some(frame) = self.frames.recv().await else {
+            self.done = true;
+            return Err(self.client.shared.calls.lock().gone());
+        };
+        let frame = frame.inspect_err(|_| self.done = true)?;
+        self.done = frame.kind != FrameKind::Data || frame.flags.has(Flags::REMOTE_CLOSED);
+        match frame.kind {
+            FrameKind::Response => {
+                let last = response(&frame.data)?;
+                // After a stream, it says only that all went well.
+                Ok(Some(last).filter(|last| !self.server_streaming || !last.is_empty()))
+            }
+            FrameKind::Data if frame.flags.has(Flags::NO_DATA) => {
+                if self.done {
+                    Ok(None)
+                } else {
+                    Box::pin(self.message()).await
+                }
+            }
+            FrameKind::Data => Ok(Some(frame.data.into())),
+            FrameKind::Request | FrameKind::Other(_) => {
+                Err(Status::internal("the server sent a frame that is no answer"))
+            }
+        }
+    }
+}
+
+impl Drop for Answers {
+    fn drop(&mut self) {
+        self.client.shared.calls.lock().open.remove(&self.stream);
+        if let Some(sender) = &self.sender {
+            sender.abort();
+        }
+    }
+}
+
+fn response(data: &[u8]) -> Result<Bytes, Status> {
+    let response = Response::decode(data)
+        .map_err(|error| Status::internal(format!("the server's answer cannot be read: {error}")))?;
+    match response.status {
+        Some(status) if status.code != 0 => Err(status_of(&status)),
+        _ => Ok(response.payload.into()),
+    }
+}
+
+/// With the whole of it as details, as gRPC has it in its trailers.
+fn status_of(status: &RpcStatus) -> Status {
+    let details = if status.details.is_empty() { Bytes::new() } else { status.encode_to_vec().into() };
+    Status::with_details(Code::from_i32(status.code), status.message.clone(), details)
+}
