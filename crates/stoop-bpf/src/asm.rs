@@ -155,3 +155,47 @@ impl Assembler {
         self.code.push(u64::from_le_bytes([code, from << 4 | to, low, high, a, b, c, d]));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn instructions_are_what_the_kernel_calls_them() {
+        let mut code = Assembler::default();
+        code.load(Width::Two, Reg::R1, Reg::R9, 16);
+        code.store(Width::Eight, Reg::Frame, -8, Reg::R6);
+        code.store_number(Width::Four, Reg::Frame, -4, 7);
+        code.copy(Reg::R6, Reg::R1);
+        code.set(Reg::R0, -1);
+        code.add(Reg::R2, -104);
+        code.call(Helper::SeqWrite);
+        code.exit();
+        // Code, registers (source, target), offset, number: each byte as it lies in memory.
+        let expected: [[u8; 8]; 8] = [
+            [0x69, 0x91, 16, 0, 0, 0, 0, 0],
+            [0x7b, 0x6a, 0xf8, 0xff, 0, 0, 0, 0],
+            [0x62, 0x0a, 0xfc, 0xff, 7, 0, 0, 0],
+            [0xbf, 0x16, 0, 0, 0, 0, 0, 0],
+            [0xb7, 0x00, 0, 0, 0xff, 0xff, 0xff, 0xff],
+            [0x07, 0x02, 0, 0, 0x98, 0xff, 0xff, 0xff],
+            [0x85, 0x00, 0, 0, 127, 0, 0, 0],
+            [0x95, 0x00, 0, 0, 0, 0, 0, 0],
+        ];
+        assert_eq!(code.finish(), expected.map(u64::from_le_bytes));
+    }
+
+    #[test]
+    fn jumps_lead_to_where_their_label_is_placed() {
+        let mut code = Assembler::default();
+        let (near, far) = (code.label(), code.label());
+        code.jump_if(Reg::R1, 0, far);
+        code.jump_unless(Reg::R1, 1, near);
+        code.place(near);
+        code.exit();
+        code.place(far);
+        code.exit();
+        let jumps: Vec<[u8; 8]> = code.finish().iter().take(2).map(|jump| jump.to_le_bytes()).collect();
+        assert_eq!(jumps, [[0x15, 1, 2, 0, 0, 0, 0, 0], [0x55, 1, 0, 0, 1, 0, 0, 0]]);
+    }
+}

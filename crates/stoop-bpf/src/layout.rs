@@ -24,6 +24,7 @@ pub(crate) enum Base {
 /// Each value of a record: where the chain of fields to it begins, and the chain. All but the last are pointers.
 const CHAINS: &[(Slot, Base, &[Name])] = &[
     (STARTED, Base::Context, &[TASK, LEADER, ("task_struct", "start_boottime")]),
+    (TABLE, Base::Context, &[TASK, ("task_struct", "files")]),
     (COMMAND, Base::Context, &[TASK, LEADER, ("task_struct", "comm")]),
     (PID, Base::Context, &[TASK, ("task_struct", "tgid")]),
     (TID, Base::Context, &[TASK, ("task_struct", "pid")]),
@@ -50,7 +51,7 @@ const LEADER: Name = ("task_struct", "group_leader");
 const ITERATOR: &str = "bpf_iter_task_file";
 
 /// The types that [`Layout::of`] looks for.
-const WANTED: &[(Kind, &str)] = &[
+pub(crate) const WANTED: &[(Kind, &str)] = &[
     (Kind::FUNC, ITERATOR),
     (Kind::STRUCT, CONTEXT),
     (Kind::STRUCT, "bpf_iter_meta"),
@@ -102,7 +103,8 @@ impl Layout {
         Layout::with(&btf, if newer { InodeFrom::Socket } else { InodeFrom::Outer })
     }
 
-    fn with(btf: &Btf<'_>, inode: InodeFrom) -> Result<Layout, BtfError> {
+    /// The same, the inode of a peer being looked for there.
+    pub(crate) fn with(btf: &Btf<'_>, inode: InodeFrom) -> Result<Layout, BtfError> {
         let mut chains = CHAINS.iter().map(|named| resolve(btf, named)).collect::<Result<Vec<_>, _>>()?;
         chains.push(Chain { slot: PEER_INODE, base: Base::Peer, steps: inode_steps(btf, inode)? });
         chains.extend(resolve(btf, &NETWORK_CHAIN).ok());

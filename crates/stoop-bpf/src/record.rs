@@ -4,7 +4,7 @@
 //! reader.
 
 /// The length of one record.
-pub const RECORD_BYTES: usize = 96;
+pub const RECORD_BYTES: usize = 104;
 
 /// Where a value lies in a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,20 +21,21 @@ pub(crate) const STARTED: Slot = slot(0, 8);
 pub(crate) const SOCKET: Slot = slot(8, 8);
 pub(crate) const PEER: Slot = slot(16, 8);
 pub(crate) const COOKIE: Slot = slot(24, 8);
-pub(crate) const COMMAND: Slot = slot(32, 16);
-pub(crate) const INODE: Slot = slot(48, 4);
-pub(crate) const PEER_INODE: Slot = slot(52, 4);
-pub(crate) const NETWORK: Slot = slot(56, 4);
-pub(crate) const PID: Slot = slot(60, 4);
-pub(crate) const TID: Slot = slot(64, 4);
-pub(crate) const FD: Slot = slot(68, 4);
-pub(crate) const USER: Slot = slot(72, 4);
-pub(crate) const OWNER: Slot = slot(76, 4);
-pub(crate) const QUEUE: Slot = slot(80, 4);
-pub(crate) const BACKLOG: Slot = slot(84, 4);
-pub(crate) const KIND: Slot = slot(88, 2);
-pub(crate) const STATE: Slot = slot(90, 1);
-pub(crate) const SHUTDOWN: Slot = slot(91, 1);
+pub(crate) const TABLE: Slot = slot(32, 8);
+pub(crate) const COMMAND: Slot = slot(40, 16);
+pub(crate) const INODE: Slot = slot(56, 4);
+pub(crate) const PEER_INODE: Slot = slot(60, 4);
+pub(crate) const NETWORK: Slot = slot(64, 4);
+pub(crate) const PID: Slot = slot(68, 4);
+pub(crate) const TID: Slot = slot(72, 4);
+pub(crate) const FD: Slot = slot(76, 4);
+pub(crate) const USER: Slot = slot(80, 4);
+pub(crate) const OWNER: Slot = slot(84, 4);
+pub(crate) const QUEUE: Slot = slot(88, 4);
+pub(crate) const BACKLOG: Slot = slot(92, 4);
+pub(crate) const KIND: Slot = slot(96, 2);
+pub(crate) const STATE: Slot = slot(98, 1);
+pub(crate) const SHUTDOWN: Slot = slot(99, 1);
 
 /// Which socket it is, within one read: the two ends of a connection are joined by it exactly, where inode numbers come
 /// from a counter that wraps. It says nothing outside of that read: the kernel gives it to another socket later.
@@ -110,6 +111,8 @@ pub struct Record {
     pub queue_len: u32,
     /// Of a listener: the backlog. It holds one more (K-CONNECT-1).
     pub backlog: u32,
+    /// Which table the descriptor is in, within this read. Threads may have it in common.
+    pub(crate) table: u64,
 }
 
 /// TCP's number for a listening socket.
@@ -146,6 +149,7 @@ impl Record {
             peer_inode: some(short(PEER_INODE)),
             queue_len: short(QUEUE),
             backlog: short(BACKLOG),
+            table: number(TABLE),
         }
     }
 }

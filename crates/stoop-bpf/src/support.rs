@@ -88,12 +88,17 @@ pub(crate) fn refusal(error: io::Error) -> Unavailable {
     }
     match std::fs::read_to_string("/sys/kernel/security/lockdown") {
         Ok(state) if state.contains("[confidentiality]") => Lack::Lockdown.into(),
-        _ => Doubt::new(
-            "asking for permission, with all capabilities (a seccomp filter, or a security module?)",
-            error,
-        )
-        .into(),
+        _ => Doubt::new(if is_filtered() { WITH_FILTER } else { WITH_ALL }, error).into(),
     }
+}
+
+const WITH_ALL: &str = "asking for permission, with the capabilities that it takes";
+const WITH_FILTER: &str = "asking for permission, with the capabilities that it takes, but with a filter for system calls (seccomp)";
+
+/// Whether a filter judges the system calls of this thread; what it lets pass cannot be known.
+fn is_filtered() -> bool {
+    let status = std::fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
+    status.lines().any(|line| line.strip_prefix("Seccomp:").is_some_and(|mode| mode.trim() == "2"))
 }
 
 /// Loading takes both, or the one that stands for all (K-BPF-4).

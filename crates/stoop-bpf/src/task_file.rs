@@ -1,5 +1,6 @@
 //! Loading the program of the `task_file` iterator, and reading what it writes.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};
 use std::os::fd::{AsFd, OwnedFd};
@@ -88,19 +89,39 @@ impl TaskFiles {
     /// # Errors
     /// Those of making the iterator (no more descriptors, no memory) and of reading it.
     pub fn read_each(&self, mut each: impl FnMut(Record)) -> io::Result<()> {
-        let mut iterator = File::from(sys::iterate(self.link.as_fd())?);
-        let mut buffer = vec![0; READ_BYTES];
-        let mut records = Records::default();
-        loop {
-            match iterator.read(&mut buffer) {
-                Ok(0) => {
-                    return records.finish().map_err(|cut| io::Error::new(ErrorKind::UnexpectedEof, cut));
-                }
-                Ok(len) => records.feed(&buffer[..len], &mut each),
-                // The kernel wants to be asked again: by a signal, or after a million descriptors that were none of ours.
-                Err(error) if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock) => {}
-                Err(error) => return Err(error),
+        let mut tables = Tables::default();
+        drain(File::from(sys::iterate(self.link.as_fd())?), |record| {
+            if tables.is_new(&record) {
+                each(record);
             }
+        })
+    }
+}
+
+/// The tables of descriptors that threads have beside their process's, and the thread that was visited first.
+#[derive(Default)]
+struct Tables(HashMap<(u32, u64), u32>);
+
+impl Tables {
+    /// Whether the record is not of a table that another thread of the process has shown already. The kernel passes over the threads
+    /// that share with the first one only, and over none where that has ended (K-BPF-2).
+    fn is_new(&mut self, record: &Record) -> bool {
+        record.tid == record.pid
+            || *self.0.entry((record.pid, record.table)).or_insert(record.tid) == record.tid
+    }
+}
+
+/// Reads to the end.
+fn drain(mut iterator: impl Read, mut each: impl FnMut(Record)) -> io::Result<()> {
+    let mut buffer = vec![0; READ_BYTES];
+    let mut records = Records::default();
+    loop {
+        match iterator.read(&mut buffer) {
+            Ok(0) => return records.finish().map_err(|cut| io::Error::new(ErrorKind::UnexpectedEof, cut)),
+            Ok(len) => records.feed(&buffer[..len], &mut each),
+            // The kernel wants to be asked again: after a signal, or after a million descriptors that were none of ours.
+            Err(error) if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock) => {}
+            Err(error) => return Err(error),
         }
     }
 }
@@ -157,4 +178,130 @@ fn last_lines(log: &[u8]) -> String {
     let text = String::from_utf8_lossy(log.split(|byte| *byte == 0).next().unwrap_or_default());
     let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with("processed ")).collect();
     lines[lines.len().saturating_sub(LINES)..].join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::btf::Btf;
+    use crate::layout::InodeFrom;
+    use crate::record::RECORD_BYTES;
+    use std::collections::VecDeque;
+    use std::os::unix::net::UnixStream;
+    use std::time::Duration;
+
+    /// Gives what it was told to, one answer a read.
+    struct Answers(VecDeque<io::Result<Vec<u8>>>);
+
+    impl Read for Answers {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let bytes = self.0.pop_front().unwrap_or(Ok(Vec::new()))?;
+            buffer[..bytes.len()].copy_from_slice(&bytes);
+            Ok(bytes.len())
+        }
+    }
+
+    fn drained(answers: impl IntoIterator<Item = io::Result<Vec<u8>>>) -> (usize, io::Result<()>) {
+        let mut count = 0;
+        let result = drain(Answers(answers.into_iter().collect()), |_| count += 1);
+        (count, result)
+    }
+
+    #[test]
+    fn being_asked_again_is_no_end() {
+        let again = |kind: ErrorKind| Err(io::Error::from(kind));
+        let part = |len| Ok(vec![1; len]);
+        let (count, result) = drained([
+            again(ErrorKind::WouldBlock),
+            part(RECORD_BYTES + 1),
+            again(ErrorKind::Interrupted),
+            part(RECORD_BYTES - 1),
+        ]);
+        assert_eq!(count, 2);
+        result.unwrap();
+        assert_eq!(drained([again(ErrorKind::OutOfMemory)]).1.unwrap_err().kind(), ErrorKind::OutOfMemory);
+        assert_eq!(drained([part(RECORD_BYTES + 7)]).1.unwrap_err().kind(), ErrorKind::UnexpectedEof);
+    }
+
+    #[test]
+    fn the_last_words_of_the_verifier_are_kept() {
+        assert_eq!(last_lines(b"a\nb\nc\nwhy\nprocessed 3 insns\n\0\0"), "b\nc\nwhy");
+        assert_eq!(last_lines(b"why\0garbage"), "why");
+        assert_eq!(last_lines(b""), "");
+    }
+
+    /// K-BPF-2: the kernel knows the table of a process by its first thread.
+    #[test]
+    fn a_process_whose_first_thread_has_ended_is_listed_once() {
+        const TEST: &str = "task_file::tests::a_process_whose_first_thread_has_ended_is_listed_once";
+        const THREADS: usize = 4;
+        if stoop_testkit::role().is_some() {
+            // What runs a test need not be a first thread; what is forked from it is one. Nothing else runs in here that could hold
+            // a lock meanwhile.
+            stoop_kernel_facts::in_child(|| {
+                let (one, _other) = UnixStream::pair().unwrap();
+                for _ in 0..THREADS {
+                    std::thread::spawn(|| std::io::stdin().read_to_end(&mut Vec::new()));
+                }
+                println!("socket {} {}", std::process::id(), rustix::fs::fstat(&one).unwrap().st_ino);
+                stoop_kernel_facts::end_this_thread()
+            });
+            return;
+        }
+        let Ok(loaded) = TaskFiles::load() else { stoop_testkit::skip!("lacks the iterator: {:?}", probe()) };
+        let mut child = stoop_testkit::Role::new(TEST, "without a first thread").spawn();
+        let line = child.line("socket", Duration::from_secs(20));
+        let numbers: Vec<u32> = line.split(' ').map(|number| number.parse().unwrap()).collect();
+        let (pid, inode) = (numbers[0], numbers[1]);
+        let stat = format!("/proc/{pid}/stat");
+        stoop_testkit::eventually(Duration::from_secs(20), || {
+            std::fs::read_to_string(&stat).unwrap().contains(") Z ")
+        });
+        let mut raw = Vec::new();
+        let iterator = File::from(sys::iterate(loaded.link.as_fd()).unwrap());
+        drain(iterator, |record| raw.push(record)).unwrap();
+        raw.retain(|record| record.inode == inode);
+        assert_eq!(raw.len(), THREADS, "each thread shows the same table");
+        assert!(raw.iter().all(|record| record.pid == pid && record.tid != record.pid));
+        let once: Vec<Record> =
+            loaded.read().unwrap().into_iter().filter(|record| record.inode == inode).collect();
+        assert_eq!(once, raw[..1]);
+        assert!(child.finish(Duration::from_secs(20)).success());
+    }
+
+    /// What older kernels take instead of a field of newer ones leads to the same inode.
+    #[test]
+    fn both_ways_to_a_peer_give_the_same_inode() {
+        let (Ok(types), Ok(_)) = (std::fs::read(TYPES), TaskFiles::load()) else {
+            stoop_testkit::skip!("lacks the iterator: {:?}", probe());
+        };
+        let btf = Btf::scan(&types, crate::layout::WANTED).unwrap();
+        if btf.field("sock", "sk_ino").is_err() {
+            stoop_testkit::skip!("lacks a kernel that keeps the inode in the socket");
+        }
+        let (one, _other) = UnixStream::pair().unwrap();
+        let inode = rustix::fs::fstat(&one).unwrap().st_ino as u32;
+        let peer_of = |from| {
+            let layout = Layout::with(&btf, from).unwrap();
+            let loaded = TaskFiles::start(&program(&layout).unwrap(), layout.iterator.0).unwrap();
+            let records = loaded.read().unwrap();
+            records.into_iter().find(|record| record.inode == inode).unwrap().peer_inode
+        };
+        assert!(peer_of(InodeFrom::Socket).is_some());
+        assert_eq!(peer_of(InodeFrom::Outer), peer_of(InodeFrom::Socket));
+    }
+
+    /// A program that the verifier has to refuse: it returns nothing.
+    #[test]
+    fn a_refusal_comes_with_the_verifiers_words() {
+        let (Ok(types), Ok(_)) = (std::fs::read(TYPES), TaskFiles::load()) else {
+            stoop_testkit::skip!("lacks the iterator: {:?}", probe());
+        };
+        let mut code = Assembler::default();
+        code.exit();
+        match TaskFiles::start(&code.finish(), Layout::of(&types).unwrap().iterator.0) {
+            Err(Unavailable::No(Lack::Verifier(words))) => assert!(words.contains("R0"), "{words}"),
+            other => panic!("{other:?}"),
+        }
+    }
 }

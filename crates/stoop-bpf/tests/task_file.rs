@@ -1,18 +1,19 @@
-//! The `task_file` iterator for real: what it lists, whom it visits, who may load it.
+//! The `task_file` iterator for real: what it lists, and whom it visits.
 
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Barrier};
 use std::thread;
 
 use rustix::fs::fstat;
 use rustix::process::geteuid;
-use rustix::thread::{CapabilitySet, CapabilitySets, gettid, set_capabilities};
-use stoop_bpf::{Capability, Lack, Record, Support, TaskFiles, Unavailable, probe};
+use rustix::thread::gettid;
+use stoop_bpf::{Lack, Record, TaskFiles, Unavailable};
 use stoop_kernel_facts::{
     Name, STREAM, client, in_new_network, libc, listener, pair, shutdown, with_own_descriptors,
 };
-use stoop_testkit::{NOBODY, Role, is_root, role, skip};
+use stoop_testkit::{Role, is_root, role, skip};
 
 const DATAGRAM: i32 = libc::SOCK_DGRAM;
 const CONNECTED: u8 = 1;
@@ -208,47 +209,33 @@ fn one_program_is_read_again_and_again() {
     assert_eq!(only(&program, &one).peer_inode, None, "each read begins anew");
 }
 
-/// What loading says on a thread that has these capabilities and no other.
-fn with_capabilities(effective: CapabilitySet) -> Result<(), Unavailable> {
-    let load = move || {
-        let sets = CapabilitySets { effective, permitted: effective, inheritable: CapabilitySet::empty() };
-        set_capabilities(None, sets).unwrap();
-        TaskFiles::load().map(drop)
-    };
-    thread::spawn(load).join().unwrap()
-}
-
-/// K-BPF-4
+/// Others come, go, open and close all the time; what stays is there each time, once.
 #[test]
-fn loading_takes_two_capabilities_or_one() {
-    if !is_root() {
-        skip!("lacks root");
-    }
-    let _ = loaded!();
-    let (bpf, perfmon) = (CapabilitySet::BPF, CapabilitySet::PERFMON);
-    assert!(with_capabilities(bpf | perfmon).is_ok());
-    assert!(with_capabilities(CapabilitySet::SYS_ADMIN).is_ok());
-    let missing = |has| match with_capabilities(has) {
-        Err(Unavailable::No(Lack::Capabilities(missing))) => missing,
-        other => panic!("{other:?}"),
-    };
-    assert_eq!(missing(bpf), [Capability::Perfmon]);
-    assert_eq!(missing(perfmon), [Capability::Bpf]);
-    assert_eq!(missing(CapabilitySet::DAC_OVERRIDE), [Capability::Bpf, Capability::Perfmon]);
-}
-
-/// K-BPF-4
-#[test]
-fn an_ordinary_user_is_told_what_is_missing() {
-    const TEST: &str = "an_ordinary_user_is_told_what_is_missing";
-    if role().is_some() {
-        let Support::No(lack) = probe() else { panic!("{:?}", probe()) };
-        assert_eq!(lack, Lack::Capabilities(vec![Capability::Bpf, Capability::Perfmon]));
-        assert_eq!(lack.to_string(), "CAP_BPF and CAP_PERFMON missing (CAP_SYS_ADMIN would do instead)");
-        return;
-    }
-    if !is_root() {
-        skip!("lacks root");
-    }
-    Role::new(TEST, "nobody").user(NOBODY, NOBODY).run();
+fn what_stays_is_seen_among_what_goes() {
+    const READS: usize = 40;
+    let program = loaded!();
+    let stop = AtomicBool::new(false);
+    let (one, other) = pair(STREAM);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                assert!(std::process::Command::new("true").status().unwrap().success());
+            }
+        });
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                drop((0..32).map(|_| pair(DATAGRAM)).collect::<Vec<_>>());
+            }
+        });
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                thread::spawn(|| ()).join().unwrap();
+            }
+        });
+        for _ in 0..READS {
+            let (one, other) = (only(&program, &one), only(&program, &other));
+            assert_eq!((one.peer_inode, other.peer_inode), (Some(other.inode), Some(one.inode)));
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
 }

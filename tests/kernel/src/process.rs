@@ -43,12 +43,38 @@ pub fn with_own_descriptors<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     })
 }
 
+/// Lets this system call fail in the calling thread from now on, as a sandbox would (seccomp(2)). Takes root.
+pub fn forbid_call(number: i64, errno: Errno) {
+    let step = |code, jf, k| libc::sock_filter { code, jt: 0, jf, k };
+    let answer = libc::SECCOMP_RET_ERRNO | errno.raw_os_error() as u32;
+    // Load the number; if it is this one, the errno, else go on as ever.
+    let mut filter = [
+        step(0x20, 0, 0),
+        step(0x15, 1, number as u32),
+        step(0x06, 0, answer),
+        step(0x06, 0, libc::SECCOMP_RET_ALLOW),
+    ];
+    let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
+    // SAFETY: the program and its filter live through the call, which copies them; a system call that fails breaks no rule.
+    let set = unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program) };
+    checked(set as isize).expect("set a filter for system calls");
+}
+
+/// Ends the calling thread here and now, even if it is the first of its process: the others go on.
+pub fn end_this_thread() -> ! {
+    loop {
+        // SAFETY: takes a number; nothing of this thread runs after it, and its stack stays until the process ends.
+        unsafe { libc::syscall(libc::SYS_exit, 0) };
+    }
+}
+
 fn on_a_thread<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     thread::scope(|scope| scope.spawn(work).join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
 }
 
-fn unshare(what: c_int) -> Result<()> {
-    // SAFETY: takes numbers only, and concerns the calling thread, which was made for this and ends after it.
+/// unshare(2). It concerns the calling thread, which should have been made for this.
+pub fn unshare(what: c_int) -> Result<()> {
+    // SAFETY: takes numbers only; who leaves the table of descriptors keeps copies of all in it.
     checked(unsafe { libc::unshare(what) } as isize).map(drop)
 }
 

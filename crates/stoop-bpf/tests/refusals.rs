@@ -1,0 +1,115 @@
+//! Who may load the program; and what is said to be missing to those who may not.
+
+use std::thread;
+
+use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
+use stoop_bpf::{Capability, Lack, Support, TaskFiles, Unavailable, probe};
+use stoop_kernel_facts::{Errno, forbid_call, in_child, libc, unshare};
+use stoop_testkit::{NOBODY, Role, is_root, role, skip};
+
+/// Leaves the test where the program cannot be loaded by root either.
+macro_rules! needs_the_iterator {
+    () => {
+        if !is_root() {
+            skip!("lacks root");
+        }
+        match probe() {
+            Support::Yes => {}
+            Support::No(lack) => skip!("lacks the iterator: {lack}"),
+            Support::Unknown(doubt) => skip!("lacks the iterator: {doubt}"),
+        }
+    };
+}
+
+/// What loading says on a thread that has these capabilities and no other.
+fn with_capabilities(effective: CapabilitySet) -> Result<(), Unavailable> {
+    let load = move || {
+        let sets = CapabilitySets { effective, permitted: effective, inheritable: CapabilitySet::empty() };
+        set_capabilities(None, sets).unwrap();
+        TaskFiles::load().map(drop)
+    };
+    thread::spawn(load).join().unwrap()
+}
+
+/// K-BPF-4
+#[test]
+fn loading_takes_two_capabilities_or_one() {
+    needs_the_iterator!();
+    let (bpf, perfmon) = (CapabilitySet::BPF, CapabilitySet::PERFMON);
+    assert!(with_capabilities(bpf | perfmon).is_ok());
+    assert!(with_capabilities(CapabilitySet::SYS_ADMIN).is_ok());
+    let missing = |has| match with_capabilities(has) {
+        Err(Unavailable::No(Lack::Capabilities(missing))) => missing,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(missing(bpf), [Capability::Perfmon]);
+    assert_eq!(missing(perfmon), [Capability::Bpf]);
+    assert_eq!(missing(CapabilitySet::DAC_OVERRIDE), [Capability::Bpf, Capability::Perfmon]);
+}
+
+/// K-BPF-4
+#[test]
+fn an_ordinary_user_is_told_what_is_missing() {
+    const TEST: &str = "an_ordinary_user_is_told_what_is_missing";
+    if role().is_some() {
+        let Support::No(lack) = probe() else { panic!("{:?}", probe()) };
+        assert_eq!(lack, Lack::Capabilities(vec![Capability::Bpf, Capability::Perfmon]));
+        assert_eq!(lack.to_string(), "CAP_BPF and CAP_PERFMON missing (CAP_SYS_ADMIN would do instead)");
+        return;
+    }
+    if !is_root() {
+        skip!("lacks root");
+    }
+    Role::new(TEST, "nobody").user(NOBODY, NOBODY).run();
+}
+
+/// What is missing, in a process forked for this, after `work`; as an exit code: only plain values come back from there.
+fn code_after(work: impl FnOnce() -> Result<(), Errno>) -> i32 {
+    match work().map(|()| probe()) {
+        Err(_) => 2,
+        Ok(Support::No(Lack::UserNamespace)) => 3,
+        Ok(Support::No(Lack::PidNamespace)) => 4,
+        Ok(_) => 5,
+    }
+}
+
+/// K-BPF-6
+#[test]
+fn the_capabilities_of_a_user_namespace_do_not_count() {
+    needs_the_iterator!();
+    match in_child(|| code_after(|| unshare(libc::CLONE_NEWUSER))).1.code() {
+        Some(2) => skip!("lacks user namespaces"),
+        code => assert_eq!(code, Some(3)),
+    }
+}
+
+/// K-BPF-6
+#[test]
+fn numbers_of_another_pid_namespace_are_not_told() {
+    needs_the_iterator!();
+    let first_of_its_own = || match unshare(libc::CLONE_NEWPID) {
+        Ok(()) => in_child(|| code_after(|| Ok(()))).1.code().unwrap_or(1),
+        Err(_) => 2,
+    };
+    match in_child(first_of_its_own).1.code() {
+        Some(2) => skip!("lacks pid namespaces"),
+        code => assert_eq!(code, Some(4)),
+    }
+}
+
+#[test]
+fn a_filter_for_system_calls_is_named_as_what_may_refuse() {
+    needs_the_iterator!();
+    let said = |errno| {
+        let filtered = move || {
+            forbid_call(libc::SYS_bpf, errno);
+            probe()
+        };
+        thread::spawn(filtered).join().unwrap()
+    };
+    match said(Errno::PERM) {
+        Support::Unknown(doubt) => assert!(doubt.to_string().contains("(seccomp)"), "{doubt}"),
+        other => panic!("{other:?}"),
+    }
+    assert!(matches!(said(Errno::NOSYS), Support::No(Lack::Call)));
+}
