@@ -1,0 +1,80 @@
+//! An answer's body: as it comes, and never taken for whole where it is not.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use hyper::body::Incoming;
+
+use super::error::ends_early;
+use super::io::Opening;
+use super::{Error, ErrorKind, Version};
+
+/// The body of an answer. A piece is what has arrived: nothing is gathered, and nothing is read ahead of whoever reads it.
+///
+/// Read it with [`http_body_util::BodyExt`]. Reading it again after a piece was given up (`frame` is cancel safe) loses nothing.
+#[derive(Debug)]
+pub struct Body {
+    incoming: Incoming,
+    version: Version,
+    opening: Opening,
+    received_bytes: u64,
+    announced_bytes: Option<u64>,
+}
+
+impl Body {
+    pub(super) fn new(incoming: Incoming, version: Version, opening: Opening) -> Body {
+        let announced_bytes = incoming.size_hint().exact();
+        Body { incoming, version, opening, received_bytes: 0, announced_bytes }
+    }
+
+    /// How many bytes have come so far.
+    pub fn received_bytes(&self) -> u64 {
+        self.received_bytes
+    }
+
+    /// How many were announced, where the server has announced it.
+    pub fn announced_bytes(&self) -> Option<u64> {
+        self.announced_bytes
+    }
+
+    fn failed(&self, error: hyper::Error) -> Error {
+        if !ends_early(&error) && !error.is_incomplete_message() {
+            return Error::of(error, self.version, &self.opening);
+        }
+        let received = self.received_bytes;
+        let detail = match self.announced_bytes {
+            Some(announced) => format!("{received} of {announced} bytes have come"),
+            None => format!("{received} bytes have come, and no end"),
+        };
+        Error::detailed(ErrorKind::CutShort, detail).caused(error)
+    }
+}
+
+impl HttpBody for Body {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let frame = ready!(Pin::new(&mut self.incoming).poll_frame(cx));
+        Poll::Ready(frame.map(|frame| match frame {
+            Ok(frame) => {
+                self.received_bytes += frame.data_ref().map_or(0, Bytes::len) as u64;
+                Ok(frame)
+            }
+            Err(error) => Err(self.failed(error)),
+        }))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+}

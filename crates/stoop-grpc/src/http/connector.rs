@@ -1,0 +1,68 @@
+//! What makes connections for hyper's pooling client.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use hyper::Uri;
+use stoop::{Connect, ToAddress};
+use tower_service::Service;
+
+use super::Io;
+
+/// Connects hyper's pooling client ([`hyper_util::client::legacy::Client`]) to a local socket, whatever host a URI names.
+///
+/// Waits for room in a full backlog, and for a server that starts, as the [`Connect`] says. The pool reconnects by itself after
+/// a restart of the server.
+///
+/// ```
+/// use http_body_util::{BodyExt, Empty};
+/// use hyper::body::Bytes;
+/// use hyper_util::client::legacy::Client;
+/// use hyper_util::rt::TokioExecutor;
+/// use stoop_grpc::http::Connector;
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+/// # let directory = stoop_testkit::tempdir();
+/// # let path = directory.path().join("app.sock");
+/// # let listener = stoop::Bind::new(&path).listen_async().await?;
+/// # let hello = hyper::service::service_fn(|_| async { Ok::<_, std::convert::Infallible>(hyper::Response::new("hello".to_owned())) });
+/// # tokio::spawn(stoop_grpc::http::Server::new(stoop::serve::Server::new(listener)).run(hello, std::future::pending::<()>()));
+/// let client: Client<_, Empty<Bytes>> = Client::builder(TokioExecutor::new()).build(Connector::new(&path));
+/// let answer = client.get("http://localhost/version".parse()?).await?;
+/// assert_eq!(answer.into_body().collect().await?.to_bytes(), "hello");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Connector {
+    connect: Connect,
+}
+
+impl Connector {
+    /// To this address, waiting for room as long as it takes.
+    pub fn new(address: impl ToAddress) -> Connector {
+        Connector::with(Connect::new(address))
+    }
+
+    /// As these settings say.
+    pub fn with(connect: Connect) -> Connector {
+        Connector { connect }
+    }
+}
+
+impl Service<Uri> for Connector {
+    type Response = Io;
+    type Error = stoop::Error;
+    type Future = Pin<Box<dyn Future<Output = stoop::Result<Io>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<stoop::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Uri) -> Self::Future {
+        let connect = self.connect.clone();
+        Box::pin(async move { Ok(Io::new(connect.stream_async().await?)) })
+    }
+}

@@ -1,0 +1,226 @@
+//! What can go wrong between a client and a server, told apart by what the server was heard to say.
+
+use std::error::Error as StdError;
+use std::fmt;
+
+use stoop::escaped;
+
+use super::Version;
+use super::io::Opening;
+
+/// What a request ends with.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Why there is no answer, or not all of it.
+#[derive(Debug)]
+pub struct Error {
+    kind: ErrorKind,
+    opening: Opening,
+    detail: Option<String>,
+    cause: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+/// The classes of [`Error`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The server could not be reached: [`Error::socket`] says why.
+    Connect,
+    /// The server ended the connection without a word.
+    NoAnswer,
+    /// The server speaks HTTP/2 only, as gRPC servers do, and was spoken to in HTTP/1.1.
+    Http2Only,
+    /// The server speaks HTTP/1 only, and was spoken to in HTTP/2.
+    Http1Only,
+    /// The server speaks something else: [`Error::opening`] is what it said first.
+    NotHttp,
+    /// An answer that breaks the rules of HTTP.
+    Malformed,
+    /// The answer's header is larger than anybody needs.
+    HeaderTooLarge,
+    /// The connection ended in the middle of the answer.
+    CutShort,
+    /// The request's own body failed.
+    RequestBody,
+    /// The answer is no upgrade.
+    NotUpgraded,
+    /// Everything else: a reset stream, a damaged connection.
+    Other,
+}
+
+impl ErrorKind {
+    fn words(self) -> &'static str {
+        match self {
+            ErrorKind::Connect => "cannot connect",
+            ErrorKind::NoAnswer => "the server ended the connection without an answer",
+            ErrorKind::Http2Only => "the server speaks HTTP/2 only",
+            ErrorKind::Http1Only => "the server speaks HTTP/1 only",
+            ErrorKind::NotHttp => "the server does not speak HTTP",
+            ErrorKind::Malformed => "the answer is malformed",
+            ErrorKind::HeaderTooLarge => "the answer's header is too large",
+            ErrorKind::CutShort => "the answer was cut short",
+            ErrorKind::RequestBody => "the request's body failed",
+            ErrorKind::NotUpgraded => "the server did not upgrade the connection",
+            ErrorKind::Other => "the connection failed",
+        }
+    }
+}
+
+impl Error {
+    pub(super) fn new(kind: ErrorKind) -> Error {
+        Error { kind, opening: Opening::default(), detail: None, cause: None }
+    }
+
+    pub(super) fn detailed(kind: ErrorKind, detail: impl Into<String>) -> Error {
+        Error { detail: Some(detail.into()), ..Error::new(kind) }
+    }
+
+    pub(super) fn caused(self, cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Error {
+        Error { cause: Some(cause.into()), ..self }
+    }
+
+    /// What hyper's error means on a connection of this version on which the server began like this.
+    pub(super) fn of(error: hyper::Error, version: Version, opening: &Opening) -> Error {
+        let kind = classify(&error, version, opening.bytes());
+        Error { opening: opening.clone(), ..Error::new(kind).caused(error) }
+    }
+
+    /// The class.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// The first bytes that the server said, up to a line's start; empty where it said nothing, or was never reached.
+    pub fn opening(&self) -> &[u8] {
+        self.opening.bytes()
+    }
+
+    /// The error of the socket, where the server could not be reached; it can explain itself.
+    pub fn socket(&self) -> Option<&stoop::Error> {
+        self.cause.as_deref()?.downcast_ref()
+    }
+
+    /// What is known beyond the class, in words.
+    pub fn detail(&self) -> Option<String> {
+        self.detail.clone().or_else(|| {
+            let innermost = causes(self.source()?).last()?;
+            Some(escaped(&innermost.to_string()).to_string())
+        })
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(socket) = self.socket() {
+            return socket.fmt(f);
+        }
+        f.write_str(self.kind.words())?;
+        match self.kind {
+            ErrorKind::NotHttp => write!(f, ": it said '{}'", escaped(first_line(self.opening()))),
+            _ => self.detail().map_or(Ok(()), |detail| write!(f, ": {detail}")),
+        }
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.cause.as_deref().map(|cause| cause as _)
+    }
+}
+
+impl From<stoop::Error> for Error {
+    fn from(error: stoop::Error) -> Error {
+        Error::new(ErrorKind::Connect).caused(error)
+    }
+}
+
+/// Up to the end of the line, or of what there is.
+fn first_line(bytes: &[u8]) -> &[u8] {
+    bytes.split(|&byte| matches!(byte, b'\r' | b'\n')).next().unwrap_or(bytes)
+}
+
+fn classify(error: &hyper::Error, version: Version, opening: &[u8]) -> ErrorKind {
+    let heard = Heard::from(opening);
+    match (version, heard) {
+        _ if error.is_user() => ErrorKind::RequestBody,
+        (_, Heard::Nothing) => ErrorKind::NoAnswer,
+        (_, Heard::SomethingElse) => ErrorKind::NotHttp,
+        (Version::Http1, Heard::Http2) => ErrorKind::Http2Only,
+        (Version::Http2, Heard::Http1) => ErrorKind::Http1Only,
+        _ if error.is_parse_too_large() => ErrorKind::HeaderTooLarge,
+        _ if error.is_parse() => ErrorKind::Malformed,
+        _ if error.is_incomplete_message() || ends_early(error) => ErrorKind::CutShort,
+        _ => ErrorKind::Other,
+    }
+}
+
+/// Whether a body ended before its end.
+pub(super) fn ends_early(error: &(dyn StdError + 'static)) -> bool {
+    causes(error).any(|error| {
+        let error = error.downcast_ref::<std::io::Error>();
+        error.is_some_and(|error| error.kind() == std::io::ErrorKind::UnexpectedEof)
+    })
+}
+
+/// An error, its cause, the cause of that, …
+fn causes<'e>(error: &'e (dyn StdError + 'static)) -> impl Iterator<Item = &'e (dyn StdError + 'static)> {
+    std::iter::successors(Some(error), |&error| error.source())
+}
+
+/// What a server's first bytes sound like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Heard {
+    Nothing,
+    Http1,
+    Http2,
+    SomethingElse,
+}
+
+impl From<&[u8]> for Heard {
+    fn from(opening: &[u8]) -> Heard {
+        const VERSION: &[u8] = b"HTTP/1.";
+        let shared = opening.len().min(VERSION.len());
+        match opening {
+            [] => Heard::Nothing,
+            _ if opening[..shared] == VERSION[..shared] => Heard::Http1,
+            // A frame of SETTINGS (4) or GOAWAY (7) on stream 0, not longer than a server's first can be.
+            [0, 0..=1, _, 4 | 7, _, 0, 0, 0, 0, ..] => Heard::Http2,
+            _ => Heard::SomethingElse,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn servers_are_told_apart_by_their_first_bytes() {
+        assert_eq!(Heard::from(&b""[..]), Heard::Nothing);
+        for http1 in [&b"HTTP/1.1 200 OK"[..], b"HTTP/1.0 400 Bad", b"H", b"HTTP/1"] {
+            assert_eq!(Heard::from(http1), Heard::Http1);
+        }
+        for http2 in
+            [&b"\0\0\0\x04\0\0\0\0\0"[..], b"\0\0\x12\x04\0\0\0\0\0\0\x03", b"\0\0\x08\x07\0\0\0\0\0"]
+        {
+            assert_eq!(Heard::from(http2), Heard::Http2);
+        }
+        for other in [&b"220 ready"[..], b"SSH-2.0-x", b"\0\0\0\x04\0\0\0\0\x01", b"HTTPS", b"HTTP/2 200"] {
+            assert_eq!(Heard::from(other), Heard::SomethingElse);
+        }
+    }
+
+    #[test]
+    fn a_banner_is_shown_up_to_its_line_and_safely() {
+        let error = Error::new(ErrorKind::NotHttp);
+        assert_eq!(first_line(b"220 \x1b[31mhi\r\nmore"), b"220 \x1b[31mhi");
+        assert_eq!(error.to_string(), "the server does not speak HTTP: it said ''");
+    }
+
+    #[test]
+    fn a_socket_speaks_for_itself() {
+        let error = Error::from(stoop::Stream::connect("/nowhere/app.sock").unwrap_err());
+        assert_eq!(error.kind(), ErrorKind::Connect);
+        assert!(error.to_string().starts_with("cannot connect to '/nowhere/app.sock'"));
+    }
+}

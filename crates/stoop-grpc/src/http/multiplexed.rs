@@ -1,0 +1,226 @@
+//! Docker's multiplexed stream: what a process without a terminal wrote to its standard output and standard error, told apart
+//! again. It comes from `attach`, `exec` and `logs`. Pure: bytes in, pieces out.
+//!
+//! Each frame has a head of eight bytes (the stream's number, three zeros, the payload's length, most significant byte first)
+//! and its payload. A payload is given out as it arrives: no length makes anybody wait, or takes memory.
+//!
+//! ```
+//! use stoop_grpc::http::multiplexed::{Decoder, Stream};
+//!
+//! let mut decoder = Decoder::new();
+//! let mut input = &b"\x02\0\0\0\0\0\0\x03no\n\x01\0\0\0\0\0\0\x06par"[..];
+//! assert_eq!(decoder.next(&mut input)?, Some((Stream::Stderr, &b"no\n"[..])));
+//! assert_eq!(decoder.next(&mut input)?, Some((Stream::Stdout, &b"par"[..])));
+//! assert_eq!(decoder.next(&mut input)?, None);
+//! assert!(!decoder.is_between_frames(), "three bytes more are announced");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+use std::fmt;
+
+/// The content type of such a stream.
+pub const CONTENT_TYPE: &str = "application/vnd.docker.multiplexed-stream";
+
+/// The content type of what a terminal shows, in one stream; from daemons before API 1.42, of either.
+pub const RAW_CONTENT_TYPE: &str = "application/vnd.docker.raw-stream";
+
+/// Length of a frame's head.
+pub const HEAD_BYTES: usize = 8;
+
+/// Which of its streams a process has written to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stream {
+    /// Its standard input, sent back.
+    Stdin,
+    /// Its standard output.
+    Stdout,
+    /// Its standard error.
+    Stderr,
+    /// What the daemon itself has to say about an error.
+    Daemon,
+}
+
+/// Bytes that are no frame's head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotAFrame {
+    /// Where a head was expected.
+    pub head: [u8; HEAD_BYTES],
+}
+
+impl fmt::Display for NotAFrame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "no frame begins with the bytes")?;
+        self.head.iter().try_for_each(|byte| write!(f, " {byte:02x}"))
+    }
+}
+
+impl std::error::Error for NotAFrame {}
+
+/// What a head says.
+fn read(head: [u8; HEAD_BYTES]) -> Result<(Stream, u32), NotAFrame> {
+    let [number, 0, 0, 0, length @ ..] = head else { return Err(NotAFrame { head }) };
+    let stream = match number {
+        0 => Stream::Stdin,
+        1 => Stream::Stdout,
+        2 => Stream::Stderr,
+        3 => Stream::Daemon,
+        _ => return Err(NotAFrame { head }),
+    };
+    Ok((stream, u32::from_be_bytes(length)))
+}
+
+/// Whether these first bytes of a stream may be those of a multiplexed one. `None` where too few are there to say: a whole head is
+/// needed. Bytes that a person or a program writes to a terminal do not begin so.
+pub fn is_multiplexed(first: &[u8]) -> Option<bool> {
+    first.first_chunk().map(|head| read(*head).is_ok())
+}
+
+/// Tells the streams apart.
+#[derive(Clone, Debug, Default)]
+pub struct Decoder {
+    head: [u8; HEAD_BYTES],
+    /// How many bytes of the head there are.
+    have_bytes: usize,
+    /// How many bytes of the payload are still to come, once there is a head.
+    left_bytes: u32,
+}
+
+impl Decoder {
+    /// At the start of a stream.
+    pub fn new() -> Decoder {
+        Decoder::default()
+    }
+
+    /// Takes the next piece of a payload off the input; `None` where the input is used up. A frame may come in several pieces,
+    /// and a frame without payload does not come at all.
+    ///
+    /// # Errors
+    /// [`NotAFrame`]: the stream is not multiplexed, or out of step. So does every later call that has input.
+    pub fn next<'i>(&mut self, input: &mut &'i [u8]) -> Result<Option<(Stream, &'i [u8])>, NotAFrame> {
+        while !input.is_empty() {
+            if self.have_bytes < HEAD_BYTES {
+                self.gather(input);
+            }
+            if self.have_bytes < HEAD_BYTES {
+                return Ok(None);
+            }
+            let (stream, length) = read(self.head)?;
+            if length == 0 {
+                self.have_bytes = 0;
+            } else if !input.is_empty() {
+                return Ok(Some((stream, self.payload(input))));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether the stream may end here: every payload that was announced has come.
+    pub fn is_between_frames(&self) -> bool {
+        self.have_bytes == 0
+    }
+
+    fn gather(&mut self, input: &mut &[u8]) {
+        let taken = input.len().min(HEAD_BYTES - self.have_bytes);
+        self.head[self.have_bytes..][..taken].copy_from_slice(&input[..taken]);
+        *input = &input[taken..];
+        self.have_bytes += taken;
+        if self.have_bytes == HEAD_BYTES {
+            self.left_bytes = read(self.head).map_or(0, |(_, length)| length);
+        }
+    }
+
+    fn payload<'i>(&mut self, input: &mut &'i [u8]) -> &'i [u8] {
+        let most = usize::try_from(self.left_bytes).unwrap_or(usize::MAX);
+        let (piece, rest) = input.split_at(input.len().min(most));
+        *input = rest;
+        self.left_bytes -= u32::try_from(piece.len()).unwrap_or(self.left_bytes);
+        if self.left_bytes == 0 {
+            self.have_bytes = 0;
+        }
+        piece
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn frame(number: u8, payload: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+        [&[number, 0, 0, 0][..], &length, payload].concat()
+    }
+
+    /// What was written to each of the four, however the stream is cut.
+    fn decode(pieces: &[&[u8]]) -> Result<([Vec<u8>; 4], bool), NotAFrame> {
+        let (mut decoder, mut written) = (Decoder::new(), <[Vec<u8>; 4]>::default());
+        for piece in pieces {
+            let mut input = *piece;
+            while let Some((stream, bytes)) = decoder.next(&mut input)? {
+                assert!(!bytes.is_empty());
+                written[stream as usize].extend_from_slice(bytes);
+            }
+            assert!(input.is_empty());
+        }
+        Ok((written, decoder.is_between_frames()))
+    }
+
+    #[test]
+    fn what_is_no_frame_is_refused_and_stays_so() {
+        for head in [*b"GET / HT", [4, 0, 0, 0, 0, 0, 0, 1], [1, 0, 1, 0, 0, 0, 0, 1], *b"\0\0\0\x01\0\0\0\0"]
+        {
+            let mut decoder = Decoder::new();
+            for _ in 0..2 {
+                assert_eq!(decoder.next(&mut &[&head[..], b"more"].concat()[..]), Err(NotAFrame { head }));
+            }
+            assert_eq!(is_multiplexed(&head), Some(false));
+        }
+        assert_eq!(
+            (is_multiplexed(b"\x01\0\0"), is_multiplexed(b"\x01\0\0\0\xff\xff\xff\xff")),
+            (None, Some(true))
+        );
+    }
+
+    #[test]
+    fn an_empty_frame_says_nothing() {
+        let stream = [frame(1, b""), frame(2, b""), frame(1, b"x"), frame(0, b"")].concat();
+        let (written, whole) = decode(&[&stream]).unwrap();
+        assert!(whole && written == [vec![], b"x".to_vec(), vec![], vec![]]);
+    }
+
+    proptest! {
+        #[test]
+        fn every_byte_comes_out_where_it_went_in(
+            frames in prop::collection::vec((0..4u8, prop::collection::vec(any::<u8>(), 0..40)), 0..12),
+            cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..8),
+        ) {
+            let stream: Vec<u8> = frames.iter().flat_map(|(number, payload)| frame(*number, payload)).collect();
+            let mut at: Vec<usize> = cuts.iter().map(|cut| cut.index(stream.len() + 1)).collect();
+            at.extend([0, stream.len()]);
+            at.sort_unstable();
+            let pieces: Vec<&[u8]> = at.windows(2).map(|ends| &stream[ends[0]..ends[1]]).collect();
+            let (written, whole) = decode(&pieces).unwrap();
+            prop_assert!(whole);
+            for number in 0..4u8 {
+                let expected: Vec<u8> =
+                    frames.iter().filter(|(n, _)| *n == number).flat_map(|(_, payload)| payload.clone()).collect();
+                prop_assert_eq!(&written[usize::from(number)], &expected);
+            }
+        }
+
+        #[test]
+        fn a_stream_that_is_cut_off_is_not_taken_for_whole(payload in prop::collection::vec(any::<u8>(), 1..40), cut in any::<prop::sample::Index>()) {
+            let stream = frame(1, &payload);
+            let cut = 1 + cut.index(stream.len() - 1);
+            let (_, whole) = decode(&[&stream[..cut]]).unwrap();
+            prop_assert!(!whole);
+        }
+
+        #[test]
+        fn nothing_that_arrives_panics(pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..30), 0..10)) {
+            let pieces: Vec<&[u8]> = pieces.iter().map(Vec::as_slice).collect();
+            let _ = decode(&pieces);
+        }
+    }
+}
