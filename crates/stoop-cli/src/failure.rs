@@ -44,6 +44,11 @@ impl Failure {
         Report { exit, what: what.into(), why: None, seen: Vec::new(), next: Vec::new() }
     }
 
+    /// A socket's error with its explanation, to be added to.
+    pub(crate) fn of(error: &stoop::Error) -> Report {
+        Report::of(error)
+    }
+
     /// The command line makes no sense, in a way that its grammar cannot say.
     pub(crate) fn usage(what: impl Into<String>) -> Failure {
         Failure::new(Exit::Usage, what).into()

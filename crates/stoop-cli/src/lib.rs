@@ -14,12 +14,14 @@
 //! build on: that is the library `stoop`.
 
 mod args;
+mod endpoint;
 mod exit;
 mod failure;
 mod names;
 mod output;
 mod passed;
 mod pump;
+mod shell;
 mod signals;
 mod sockets;
 mod target;

@@ -28,6 +28,11 @@ pub(crate) trait Source {
 pub(crate) trait Sink {
     /// Takes a piece, all of it.
     fn put(&mut self, piece: &[u8]) -> Result<(), Failure>;
+
+    /// Gives out what it has held back: there is no more.
+    fn finish(&mut self) -> Result<(), Failure> {
+        Ok(())
+    }
 }
 
 /// How a pump came to its end.

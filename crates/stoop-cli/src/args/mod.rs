@@ -4,6 +4,7 @@
 
 mod bench;
 mod connect;
+mod http;
 mod ls;
 mod recv;
 mod selection;
@@ -19,6 +20,7 @@ use clap_complete::Shell;
 
 pub(crate) use bench::Bench;
 pub(crate) use connect::Connect;
+pub(crate) use http::Http;
 pub(crate) use ls::{Column, Ls, Sort, StateWord};
 pub(crate) use recv::Recv;
 pub(crate) use selection::Selection;
@@ -45,6 +47,7 @@ const EXAMPLES: &str = "
   stoop recv dgram:./log.sock               # see who sends what
   stoop send ./log.sock hello               # one message
   stoop ls                                  # every socket of the machine, with both ends
+  stoop http docker /version                # HTTP at a local socket
   stoop bench                               # which transport to use for what, on this machine";
 
 impl Cli {
@@ -81,6 +84,7 @@ pub(crate) enum Verb {
     Send(Send),
     Recv(Recv),
     Ls(Ls),
+    Http(Http),
     Bench(Bench),
     Completions(Completions),
     Man(Man),

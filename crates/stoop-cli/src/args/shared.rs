@@ -8,6 +8,7 @@ use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use stoop::{Address, AddressError, Kind, Target};
 
+use crate::endpoint::Endpoint;
 use crate::{names, time};
 
 /// What an address that cannot be is answered with.
@@ -16,6 +17,14 @@ type Refusal = Box<dyn Error + Send + Sync>;
 /// Reads an address as it is typed, with a kind in front or not, or `fd:N`.
 pub(super) fn target() -> impl TypedValueParser<Value = Target> {
     OsStringValueParser::new().try_map(|text| local(text, Target::parse))
+}
+
+/// Reads an address, or the name of a well-known endpoint. A file that has such a name is written with ./ in front.
+pub(super) fn endpoint() -> impl TypedValueParser<Value = Endpoint> {
+    OsStringValueParser::new().try_map(|text| match text.to_str().and_then(|word| word.parse().ok()) {
+        Some(name) => Ok(Endpoint::Named(name)),
+        None => local(text, Target::parse).map(Endpoint::At),
+    })
 }
 
 /// Reads a plain address.

@@ -42,6 +42,14 @@ pub(super) fn render(event: &Event) -> Option<Said> {
         }
         Event::Accepted { .. } | Event::Closed { .. } | Event::Received { .. } => return None,
         Event::Message(message) => return Some(Said::Output(show(message))),
+        Event::Endpoint { name, address, source } => {
+            format!("{name} is at {}, by {source}", address.0)
+        }
+        Event::Answer { status: status @ 400.., reason, .. } => {
+            let reason = if reason.is_empty() { String::new() } else { format!(" {reason}") };
+            format!("the server answered {status}{reason}")
+        }
+        Event::Answer { .. } | Event::Body { .. } | Event::End { .. } => return None,
     };
     Some(Said::Status(format!("stoop: {line}\n")))
 }

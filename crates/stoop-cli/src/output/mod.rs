@@ -5,10 +5,13 @@
 
 mod human;
 mod json;
+mod pretty;
 mod screen;
 mod table;
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
+use std::os::fd::{AsFd, BorrowedFd};
 
 use serde::Serialize;
 use stoop::{Address, Credentials, Kind, Peer};
@@ -17,7 +20,8 @@ use crate::failure::Failure;
 use crate::names;
 
 pub(crate) use json::SCHEMA;
-pub(crate) use screen::{Printer, Screen};
+pub(crate) use pretty::Indenter;
+pub(crate) use screen::{Printer, Screen, whole_len};
 pub(crate) use table::{Column, Cut, Table, terminal_width};
 
 /// Something that a verb has to say. Field names are those of the JSON, which is a promise.
@@ -82,7 +86,29 @@ pub(crate) enum Event {
     Ending { connections: usize, grace_ms: u64 },
     /// A message came.
     Message(Message),
+    /// A well-known endpoint was found.
+    Endpoint { name: &'static str, address: Text, source: String },
+    /// `http` has the start of an answer.
+    Answer {
+        version: String,
+        status: u16,
+        /// What the status means, as the standard has it.
+        reason: &'static str,
+        headers: Headers,
+    },
+    /// A piece of an answer's body.
+    Body {
+        /// Which stream of a process, where several come as one: `stdout`, `stderr`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        stream: Option<&'static str>,
+        data: Data,
+    },
+    /// An answer is complete.
+    End { size: u64, trailers: Headers },
 }
+
+/// Headers by their names, in lower case; each may have been sent several times. What is not UTF-8 is `%XX`.
+pub(crate) type Headers = BTreeMap<String, Vec<String>>;
 
 /// A message that came, with who sent it.
 #[derive(Debug, Serialize)]
@@ -225,7 +251,27 @@ pub(crate) fn status(text: &str) {
 }
 
 /// Writes to standard output, all of it, at once.
+/// Writes to standard output, all of it, at once: nothing is held back for a line to end.
 pub(crate) fn print(bytes: &[u8]) -> Result<(), Failure> {
-    let mut out = io::stdout().lock();
-    out.write_all(bytes).and_then(|()| out.flush()).map_err(|error| Failure::output(&error))
+    let out = io::stdout().lock();
+    write_all(out.as_fd(), bytes).map_err(|error| Failure::output(&error))
+}
+
+/// The same to standard error. With that closed there is nobody left to tell.
+fn complain(bytes: &[u8]) -> Result<(), Failure> {
+    let err = io::stderr().lock();
+    let _ = write_all(err.as_fd(), bytes);
+    Ok(())
+}
+
+fn write_all(to: BorrowedFd<'_>, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match rustix::io::write(to, bytes) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(taken) => bytes = &bytes[taken..],
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
 }

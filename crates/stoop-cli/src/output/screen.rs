@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal};
 
 use super::human::safe;
-use super::print;
+use super::{complain, print};
 use crate::failure::Failure;
 use crate::pump::Sink;
 
@@ -14,6 +14,7 @@ pub(crate) type Printer = Box<dyn FnMut(String) -> Result<(), Failure>>;
 pub(crate) struct Screen {
     terminal: bool,
     printer: Option<Printer>,
+    write: fn(&[u8]) -> Result<(), Failure>,
     /// The start of a character whose rest has not arrived: shown when it has.
     held: Vec<u8>,
     /// Whether what was shown last ends in the middle of a line.
@@ -23,23 +24,25 @@ pub(crate) struct Screen {
 impl Screen {
     /// On standard output; through `printer`, where there is one.
     pub(crate) fn new(printer: Option<Printer>) -> Screen {
-        Screen { terminal: io::stdout().is_terminal(), printer, held: Vec::new(), in_line: false }
+        let terminal = io::stdout().is_terminal();
+        Screen { terminal, printer, write: print, held: Vec::new(), in_line: false }
     }
 
-    /// Shows what is still held back, and leaves a terminal at the start of a line. An editor sees to that itself.
-    pub(crate) fn finish(&mut self) -> Result<(), Failure> {
-        let held = std::mem::take(&mut self.held);
-        if !held.is_empty() {
-            self.show(safe(&held))?;
-        }
-        if self.in_line && self.printer.is_none() { self.show("\n".into()) } else { Ok(()) }
+    /// On standard error.
+    pub(crate) fn on_stderr() -> Screen {
+        Screen { terminal: io::stderr().is_terminal(), write: complain, ..Screen::new(None) }
+    }
+
+    /// Whether a person reads it.
+    pub(crate) fn is_terminal(&self) -> bool {
+        self.terminal
     }
 
     fn show(&mut self, text: String) -> Result<(), Failure> {
         self.in_line = !text.ends_with('\n');
         match &mut self.printer {
             Some(printer) => printer(text),
-            None => print(text.as_bytes()),
+            None => (self.write)(text.as_bytes()),
         }
     }
 }
@@ -47,17 +50,26 @@ impl Screen {
 impl Sink for Screen {
     fn put(&mut self, piece: &[u8]) -> Result<(), Failure> {
         if !self.terminal {
-            return print(piece);
+            return (self.write)(piece);
         }
         self.held.extend_from_slice(piece);
         let held = self.held.split_off(whole_len(&self.held));
         let text = safe(&std::mem::replace(&mut self.held, held));
         if text.is_empty() { Ok(()) } else { self.show(text) }
     }
+
+    /// Shows what is still held back, and leaves a terminal at the start of a line. An editor sees to that itself.
+    fn finish(&mut self) -> Result<(), Failure> {
+        let held = std::mem::take(&mut self.held);
+        if !held.is_empty() {
+            self.show(safe(&held))?;
+        }
+        if self.in_line && self.printer.is_none() { self.show("\n".into()) } else { Ok(()) }
+    }
 }
 
 /// How many bytes there are before a character that is only begun.
-fn whole_len(bytes: &[u8]) -> usize {
+pub(crate) fn whole_len(bytes: &[u8]) -> usize {
     let last = bytes.utf8_chunks().last().map_or(&[][..], |chunk| chunk.invalid());
     let begun = std::str::from_utf8(last).is_err_and(|error| error.error_len().is_none());
     bytes.len() - if begun { last.len() } else { 0 }

@@ -1,6 +1,5 @@
 //! `stoop send`: one message, whole or not at all, and the answer where one is wanted.
 
-use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, IoSlice, IoSliceMut, Read};
 use std::net::Shutdown;
@@ -17,6 +16,7 @@ use crate::failure::{Failure, Outcome};
 use crate::output::{Data, Event, Message, Output, Screen, Text, Who};
 use crate::passed::Passed;
 use crate::pump::{Sink, send_growing};
+use crate::shell::quoted;
 use crate::target;
 
 /// How much of an answer is read from a stream at once.
@@ -62,20 +62,6 @@ fn again(flags: &Send, command: &str) -> String {
         (None, None) => String::new(),
     };
     format!("stoop send {rest}{}{message}{comment}", if flags.reply { " --reply" } else { "" })
-}
-
-/// A word for a shell; what is too long or does not print is left to the reader to fill in.
-fn quoted(word: &OsStr) -> String {
-    const LONGEST: usize = 60;
-    let prints =
-        |text: &&str| text.len() <= LONGEST && escaped(*text).to_string().replace("%25", "%") == **text;
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._+:@%,=".contains(&byte);
-    match word.to_str().filter(prints) {
-        Some(text) if text.starts_with('-') => "…".into(),
-        Some(text) if !text.is_empty() && text.bytes().all(plain) => text.into(),
-        Some(text) => format!("'{}'", text.replace('\'', r"'\''")),
-        None => "…".into(),
-    }
 }
 
 /// The message: the argument, or the file's contents, or standard input.

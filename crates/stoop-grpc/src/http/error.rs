@@ -117,6 +117,7 @@ impl fmt::Display for Error {
         f.write_str(self.kind.words())?;
         match self.kind {
             ErrorKind::NotHttp => write!(f, ": it said '{}'", escaped(first_line(self.opening()))),
+            ErrorKind::NoAnswer | ErrorKind::Http2Only | ErrorKind::Http1Only => Ok(()),
             _ => self.detail().map_or(Ok(()), |detail| write!(f, ": {detail}")),
         }
     }

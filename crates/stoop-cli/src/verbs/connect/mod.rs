@@ -21,11 +21,11 @@ use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::output::{Event, Output, Screen, Text, Who, Word};
 use crate::passed::Passed;
-use crate::pump::{Cut, End, Input, Progress, Receiver, Source, descriptor, pump, socket};
+use crate::pump::{Cut, End, Input, Progress, Receiver, Sink, Source, descriptor, pump, socket};
 use crate::target;
 use datagram::Conversation;
 use terminal::Terminal;
-use upstream::Upstream;
+pub(crate) use upstream::Upstream;
 
 /// Talks until one side has had enough.
 pub(crate) fn run(flags: &Connect) -> Outcome {
@@ -75,6 +75,11 @@ fn converse(
     let end = pump(&mut *heard, screen, &Progress::default());
     drop(heard);
     screen.finish()?;
+    settle(end, connection, upstream)
+}
+
+/// How a conversation ends whose hearing has come to this end.
+pub(crate) fn settle(end: End, connection: &Connection, upstream: Upstream) -> Outcome {
     match end {
         End::Finished => conclude(connection, upstream),
         // Where our own side failed first, this is only what came of it.

@@ -15,7 +15,7 @@ use crate::pump::{End, Progress, Sender, Source, pump, shut};
 
 /// The thread that sends our input. It may wait at a terminal for ever, so nobody waits for it without need.
 #[derive(Debug)]
-pub(super) struct Upstream {
+pub(crate) struct Upstream {
     thread: JoinHandle<End>,
     state: Arc<State>,
     /// Comes to its end when the thread does.
@@ -30,7 +30,7 @@ struct State {
 }
 
 impl Upstream {
-    pub(super) fn start(
+    pub(crate) fn start(
         connection: Arc<Connection>,
         mut input: Box<dyn Source + Send>,
     ) -> Result<Upstream, Failure> {
@@ -44,28 +44,28 @@ impl Upstream {
     }
 
     /// Whether all input has been sent, or no more can be.
-    pub(super) fn is_finished(&self) -> bool {
+    pub(crate) fn is_finished(&self) -> bool {
         self.state.finished.load(Ordering::Acquire)
     }
 
     /// Whether it could not send all input, for another reason than that the peer has gone.
-    pub(super) fn has_failed(&self) -> bool {
+    pub(crate) fn has_failed(&self) -> bool {
         self.state.failed.load(Ordering::Acquire)
     }
 
     /// Whether it has sent everything it could get, and waits for more.
-    pub(super) fn waits_for_input(&self) -> bool {
+    pub(crate) fn waits_for_input(&self) -> bool {
         let more_bytes = rustix::io::ioctl_fionread(std::io::stdin()).unwrap_or(0);
         more_bytes == 0 && self.state.progress.waits_for_source()
     }
 
     /// How many messages it has sent.
-    pub(super) fn sent_messages(&self) -> u64 {
+    pub(crate) fn sent_messages(&self) -> u64 {
         self.state.progress.pieces()
     }
 
     /// Waits for its end.
-    pub(super) fn join(self) -> End {
+    pub(crate) fn join(self) -> End {
         let panicked = |_| End::Source(Failure::new(Exit::Failed, "the thread that sends has failed").into());
         self.thread.join().unwrap_or_else(panicked)
     }

@@ -1,0 +1,238 @@
+//! Endpoints by name: `docker`, `cri` and their like, looked for where their own clients look.
+//!
+//! The knowledge is in [`stoop_inspect::endpoints`]; here is what it depends on (environment, configuration files), and who of
+//! the candidates answers.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use stoop::{Address, Connect, Connection, Place, Stream, Target, escaped};
+use stoop_inspect::endpoints::{self, Candidate, Elsewhere, Name, Source, Surroundings};
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::output::{Event, Text};
+use crate::passed::Passed;
+
+/// How long to pause between two looks at places where nobody is yet.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+/// Where a server is, as it was typed: an address, or a name for one.
+#[derive(Clone, Debug)]
+pub(crate) enum Endpoint {
+    Named(Name),
+    At(Target),
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Endpoint::Named(name) => f.write_str(name.word()),
+            Endpoint::At(target) => target.fmt(f),
+        }
+    }
+}
+
+/// A stream to a server, and how it was found where it was looked for.
+#[derive(Debug)]
+pub(crate) struct Reached {
+    pub(crate) stream: Stream,
+    found: Option<(Name, Candidate)>,
+}
+
+impl Reached {
+    /// What to say about where it was found; nothing where the address was typed.
+    pub(crate) fn event(&self) -> Option<Event> {
+        let (name, candidate) = self.found.as_ref()?;
+        let address = Text::from(&candidate.address);
+        Some(Event::Endpoint { name: name.word(), address, source: candidate.source.to_string() })
+    }
+}
+
+impl Endpoint {
+    /// Connects a stream. Waits for room in a backlog as long as `timeout` says, and as long as `wait` for a server that has
+    /// not started. To be called before this process opens anything: see [`Passed::named`].
+    pub(crate) fn connect(
+        &self,
+        wait: Option<Duration>,
+        timeout: Option<Duration>,
+    ) -> Result<Reached, Failure> {
+        match self {
+            Endpoint::At(target) => Ok(Reached { stream: to_target(target, wait, timeout)?, found: None }),
+            Endpoint::Named(name) => {
+                let candidates = candidates(*name)?;
+                let (stream, candidate) = first(*name, candidates, wait.unwrap_or_default(), timeout)?;
+                Ok(Reached { stream, found: Some((*name, candidate)) })
+            }
+        }
+    }
+}
+
+fn to_target(target: &Target, wait: Option<Duration>, timeout: Option<Duration>) -> Result<Stream, Failure> {
+    if let Some(kind) = target.kind.filter(|kind| *kind != stoop::Kind::Stream) {
+        return Err(Failure::usage(format!(
+            "'{target}' is a {kind} address, and only streams can be called"
+        )));
+    }
+    match Passed::named(target, Some(stoop::Kind::Stream))? {
+        Some(passed) => match passed.into_connection()? {
+            Connection::Stream(stream) => Ok(stream),
+            other => Err(Failure::usage(format!("'{target}' is a {} socket, not a stream", other.kind()))),
+        },
+        None => match &target.place {
+            Place::Address(address) => Ok(to_address(address, wait.unwrap_or_default(), timeout)?),
+            _ => Err(Failure::usage(format!("'{target}' cannot be connected to"))),
+        },
+    }
+}
+
+fn to_address(address: &Address, wait: Duration, timeout: Option<Duration>) -> stoop::Result<Stream> {
+    let connect = Connect::new(address).wait_for_server(wait);
+    timeout.map_or(connect.clone(), |timeout| connect.timeout(timeout)).stream()
+}
+
+/// The first place at which somebody answers.
+fn first(
+    name: Name,
+    candidates: Vec<Candidate>,
+    wait: Duration,
+    timeout: Option<Duration>,
+) -> Result<(Stream, Candidate), Failure> {
+    let started = Instant::now();
+    loop {
+        let mut failures = Vec::new();
+        for candidate in &candidates {
+            match to_address(&candidate.address, Duration::ZERO, timeout) {
+                Ok(stream) => return Ok((stream, candidate.clone())),
+                Err(error) => failures.push((candidate, error)),
+            }
+        }
+        let hopeless = failures.iter().all(|(_, error)| !error.is_not_found() && !error.is_refused());
+        if hopeless || started.elapsed() >= wait {
+            return Err(nobody(name, failures));
+        }
+        std::thread::sleep(LOOK_AGAIN);
+    }
+}
+
+/// Nobody answers anywhere. What there is is explained; where there is nothing at all, where it was looked for.
+fn nobody(name: Name, failures: Vec<(&Candidate, stoop::Error)>) -> Failure {
+    let looked: Vec<String> = failures.iter().map(|(candidate, _)| shown(candidate)).collect();
+    let telling = failures.into_iter().enumerate().find(|(at, (_, error))| {
+        // The only place, or one at which there is something.
+        !error.is_not_found() || (*at == 0 && looked.len() == 1)
+    });
+    if let Some((_, (candidate, error))) = telling {
+        let mut report = Failure::of(&error);
+        if let Some(group) = group_of(candidate).filter(|_| error.is_permission()) {
+            report = report.seen(format!("as it is packaged, members of the group '{group}' may connect"));
+        }
+        return report.seen(format!("'{name}' is there by {}", candidate.source, name = name.word())).into();
+    }
+    let word = name.word();
+    let units = name.services().iter().map(|service| service.unit).next();
+    let mut report =
+        Failure::new(Exit::Failed, format!("cannot find '{word}': no socket at any of its usual places"))
+            .why("it is not installed, or it has not been started");
+    for place in looked {
+        report = report.seen(format!("nothing at {place}"));
+    }
+    units
+        .into_iter()
+        .fold(report, |report, unit| report.next(format!("systemctl start {unit}")))
+        .next("stoop http ./its.sock /version    # where it is somewhere else")
+        .into()
+}
+
+fn shown(candidate: &Candidate) -> String {
+    format!("'{}' ({})", candidate.address, candidate.source)
+}
+
+fn group_of(candidate: &Candidate) -> Option<&'static str> {
+    endpoints::recognise(&candidate.address)?.group
+}
+
+/// Where to look, by the environment and the configuration of this user.
+fn candidates(name: Name) -> Result<Vec<Candidate>, Failure> {
+    let variable = |name: &str| std::env::var(name).ok();
+    let context = if name == Name::Docker { docker_context()? } else { None };
+    let crictl = if name == Name::Cri { crictl_config() } else { None };
+    let around = Surroundings {
+        variable: Some(&variable),
+        docker_context: context.as_ref().map(|(name, host)| (name.as_str(), host.as_str())),
+        crictl_config: crictl.as_ref().map(|(path, text)| (path.as_str(), text.as_str())),
+    };
+    endpoints::find(name, &around).map_err(|elsewhere| not_here(name, &elsewhere))
+}
+
+fn not_here(name: Name, elsewhere: &Elsewhere) -> Failure {
+    let report = Failure::new(Exit::Failed, format!("cannot reach '{}': {elsewhere}", name.word()))
+        .why("stoop speaks over local sockets only");
+    match &elsewhere.source {
+        Source::Variable(variable) => {
+            report.next(format!("env -u {variable} stoop http {} /version", name.word()))
+        }
+        Source::DockerContext(_) => report.next("docker context ls    # which contexts there are, and where"),
+        _ => report,
+    }
+    .into()
+}
+
+/// crictl's configuration, where there is one.
+fn crictl_config() -> Option<(String, String)> {
+    let path = set("CRI_CONFIG_FILE").unwrap_or_else(|| "/etc/crictl.yaml".into());
+    let text = std::fs::read_to_string(&path).ok()?;
+    Some((path, text))
+}
+
+fn set(variable: &str) -> Option<String> {
+    std::env::var(variable).ok().filter(|value| !value.is_empty())
+}
+
+/// The Docker client's current context, unless it is the default one: its name and its host.
+fn docker_context() -> Result<Option<(String, String)>, Failure> {
+    if set("DOCKER_HOST").is_some() {
+        return Ok(None);
+    }
+    let Some(directory) = docker_directory() else { return Ok(None) };
+    let configured = || Some(json(&directory.join("config.json"))?["currentContext"].as_str()?.to_owned());
+    let Some(context) = set("DOCKER_CONTEXT").or_else(configured) else { return Ok(None) };
+    if context.is_empty() || context == "default" {
+        return Ok(None);
+    }
+    match host_of(&directory, &context) {
+        Some(host) => Ok(Some((context, host))),
+        None => Err(no_such_context(&directory, &context)),
+    }
+}
+
+/// `$DOCKER_CONFIG`, or `.docker` in the home directory.
+fn docker_directory() -> Option<PathBuf> {
+    set("DOCKER_CONFIG").map(PathBuf::from).or_else(|| Some(Path::new(&set("HOME")?).join(".docker")))
+}
+
+/// The host of a context. Each has a directory, named by a hash that need not be computed: its file says whose it is.
+fn host_of(directory: &Path, context: &str) -> Option<String> {
+    let entries = std::fs::read_dir(directory.join("contexts/meta")).ok()?;
+    let meta = entries
+        .filter_map(|entry| json(&entry.ok()?.path().join("meta.json")))
+        .find(|meta| meta["Name"].as_str() == Some(context))?;
+    Some(meta["Endpoints"]["docker"]["Host"].as_str()?.to_owned())
+}
+
+fn no_such_context(directory: &Path, context: &str) -> Failure {
+    let (context, directory) =
+        (escaped(context), escaped(directory.as_os_str().as_encoded_bytes()).to_string());
+    Failure::new(Exit::Failed, format!("cannot find 'docker': no Docker context '{context}'"))
+        .why("DOCKER_CONTEXT or the Docker client's configuration names a context that is not there")
+        .seen(format!("no context of that name in '{directory}/contexts/meta'"))
+        .next("docker context ls    # which contexts there are, and where")
+        .next("DOCKER_CONTEXT=default stoop http docker /version")
+        .into()
+}
+
+fn json(path: &Path) -> Option<Value> {
+    serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+}

@@ -1,0 +1,205 @@
+//! An answer, printed as it comes: in the form that the flags, the content type and the reader ask for.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+
+use http::header::{self, HeaderMap};
+use http::response::Parts;
+use http_body::Frame;
+use http_body_util::BodyExt;
+use stoop::escaped;
+use stoop_grpc::http::Body;
+
+use super::streams::{Multiplexed, Streams};
+use crate::args::Http;
+use crate::failure::Failure;
+use crate::output::{Data, Event, Headers, Indenter, Output, Screen, whole_len};
+use crate::pump::Sink;
+
+/// A body of an announced length up to this is one JSON line.
+const ONE_LINE_BYTES: u64 = 1 << 20;
+
+/// The next frame of a body.
+pub(super) async fn next(body: &mut Body) -> stoop_grpc::http::Result<Option<Frame<bytes::Bytes>>> {
+    body.frame().await.transpose()
+}
+
+/// An answer on its way to the reader.
+pub(super) struct Answer<'f> {
+    flags: &'f Http,
+    sink: Box<dyn Sink>,
+    size_bytes: u64,
+    /// Where it goes, if not to the reader's eyes.
+    file: Option<&'f Path>,
+}
+
+impl<'f> Answer<'f> {
+    /// Says what there is to say about the start, and chooses the form.
+    pub(super) fn start(flags: &'f Http, head: &Parts) -> Result<Answer<'f>, Failure> {
+        announce(flags, head)?;
+        let refused = flags.fail && head.status.as_u16() >= 400;
+        // Whoever asked for a file and for a failure wants no error message in the file.
+        let file = flags.output.as_deref().filter(|_| !refused);
+        let sink = sink(flags, &head.headers, file)?;
+        Ok(Answer { flags, sink, size_bytes: 0, file })
+    }
+
+    pub(super) fn put(&mut self, piece: &[u8]) -> Result<(), Failure> {
+        self.size_bytes += piece.len() as u64;
+        self.sink.put(piece)
+    }
+
+    pub(super) fn finish(mut self, trailers: Option<&HeaderMap>) -> Result<(), Failure> {
+        self.sink.finish()?;
+        let end = Event::End { size: self.size_bytes, trailers: trailers.map(listed).unwrap_or_default() };
+        Output::new(self.flags.json, true).emit(&end)
+    }
+
+    /// Shows what has come, and says where it is.
+    pub(super) fn abandon(&mut self, failure: Failure) -> Failure {
+        // The failure that is told is the one that came first.
+        let _ = self.sink.finish();
+        match (failure, self.file) {
+            (Failure::Report(report), Some(path)) => {
+                let path = escaped(path.as_os_str().as_encoded_bytes()).to_string();
+                report.seen(format!("'{path}' has the {} bytes that have come", self.size_bytes)).into()
+            }
+            (failure, _) => failure,
+        }
+    }
+}
+
+/// The status and the headers: as an event, and as text where that is wanted.
+pub(super) fn announce(flags: &Http, head: &Parts) -> Result<(), Failure> {
+    let reason = head.status.canonical_reason().unwrap_or_default();
+    let version = format!("{:?}", head.version);
+    if flags.include {
+        let mut text = format!("{version} {} {reason}", head.status.as_u16()).trim_end().as_bytes().to_vec();
+        text.push(b'\n');
+        for (name, value) in &head.headers {
+            text.extend_from_slice(&[name.as_str().as_bytes(), b": ", value.as_bytes(), b"\n"].concat());
+        }
+        text.push(b'\n');
+        let mut screen = Screen::new(None);
+        return screen.put(&text).and_then(|()| screen.finish());
+    }
+    let headers = listed(&head.headers);
+    let answer = Event::Answer { version, status: head.status.as_u16(), reason, headers };
+    Output::new(flags.json, false).emit(&answer)
+}
+
+fn listed(headers: &HeaderMap) -> Headers {
+    let mut list = Headers::new();
+    for (name, value) in headers {
+        let value = match std::str::from_utf8(value.as_bytes()) {
+            Ok(text) => text.to_owned(),
+            Err(_) => escaped(value.as_bytes()).to_string(),
+        };
+        list.entry(name.as_str().to_owned()).or_default().push(value);
+    }
+    list
+}
+
+fn sink(flags: &Http, headers: &HeaderMap, file: Option<&Path>) -> Result<Box<dyn Sink>, Failure> {
+    let multiplexed = if flags.raw { Multiplexed::No } else { Multiplexed::of(headers) };
+    if flags.json {
+        let whole = length(headers).is_some_and(|bytes| bytes <= ONE_LINE_BYTES);
+        let lines = |stream| Box::new(Lines { stream, whole, held: Vec::new() });
+        return Ok(match multiplexed {
+            Multiplexed::No => lines(None),
+            _ => Box::new(Streams::new(multiplexed, lines(Some("stdout")), lines(Some("stderr")))),
+        });
+    }
+    let out: Box<dyn Sink> = match file {
+        Some(path) => Box::new(ToFile::create(path)?),
+        None => {
+            let screen = Screen::new(None);
+            match screen.is_terminal() && !flags.raw && is_json(headers) {
+                true => Box::new(Pretty { indenter: Indenter::default(), screen }),
+                false => Box::new(screen),
+            }
+        }
+    };
+    Ok(match multiplexed {
+        Multiplexed::No => out,
+        _ => Box::new(Streams::new(multiplexed, out, Box::new(Screen::on_stderr()))),
+    })
+}
+
+fn length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// Whether the content type is JSON, or one of its kin.
+fn is_json(headers: &HeaderMap) -> bool {
+    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    essence.ends_with("/json") || essence.ends_with("+json") || essence.ends_with("ndjson")
+}
+
+/// JSON, indented for a terminal.
+struct Pretty {
+    indenter: Indenter,
+    screen: Screen,
+}
+
+impl Sink for Pretty {
+    fn put(&mut self, piece: &[u8]) -> Result<(), Failure> {
+        self.screen.put(&self.indenter.push(piece))
+    }
+
+    fn finish(&mut self) -> Result<(), Failure> {
+        self.screen.finish()
+    }
+}
+
+/// A file, made when there is an answer.
+struct ToFile {
+    file: File,
+    name: String,
+}
+
+impl ToFile {
+    fn create(path: &Path) -> Result<ToFile, Failure> {
+        let name = escaped(path.as_os_str().as_encoded_bytes()).to_string();
+        let file = File::create(path).map_err(|error| Failure::io(format!("create '{name}'"), &error))?;
+        Ok(ToFile { file, name })
+    }
+}
+
+impl Sink for ToFile {
+    fn put(&mut self, piece: &[u8]) -> Result<(), Failure> {
+        self.file.write_all(piece).map_err(|error| Failure::io(format!("write '{}'", self.name), &error))
+    }
+}
+
+/// JSON lines: one for each piece, or one for all of it.
+struct Lines {
+    stream: Option<&'static str>,
+    whole: bool,
+    /// What is to go with the next piece: everything, or the start of a character.
+    held: Vec<u8>,
+}
+
+impl Lines {
+    fn emit(&mut self, len: usize) -> Result<(), Failure> {
+        let rest = self.held.split_off(len);
+        let data = Data(std::mem::replace(&mut self.held, rest));
+        if data.0.is_empty() {
+            return Ok(());
+        }
+        Output::new(true, true).emit(&Event::Body { stream: self.stream, data })
+    }
+}
+
+impl Sink for Lines {
+    fn put(&mut self, piece: &[u8]) -> Result<(), Failure> {
+        self.held.extend_from_slice(piece);
+        if self.whole { Ok(()) } else { self.emit(whole_len(&self.held)) }
+    }
+
+    fn finish(&mut self) -> Result<(), Failure> {
+        self.emit(self.held.len())
+    }
+}

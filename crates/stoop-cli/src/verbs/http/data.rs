@@ -1,0 +1,150 @@
+//! The body of a request: given as text, or read from a file or standard input while it is sent.
+//!
+//! A thread reads ahead by a piece or two, and no further: the server's pace is the pace of reading, and memory does not grow.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, Read, Seek};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use stoop::escaped;
+use tokio::sync::mpsc;
+
+use crate::args::Http;
+use crate::failure::Failure;
+
+/// How much is read at a time.
+const PIECE_BYTES: usize = 256 * 1024;
+
+/// How many pieces may wait to be sent.
+const PIECES_AHEAD: usize = 2;
+
+/// What is to be sent.
+pub(super) enum Data {
+    Nothing,
+    Text(Bytes),
+    File { file: File, left_bytes: Option<u64>, json: bool },
+}
+
+impl Data {
+    /// Opens what the flags name.
+    pub(super) fn open(flags: &Http) -> Result<Data, Failure> {
+        let Some(data) = &flags.data else { return Ok(Data::Nothing) };
+        match data.as_bytes().strip_prefix(b"@") {
+            None => Ok(Data::Text(Bytes::copy_from_slice(data.as_bytes()))),
+            Some(b"-") => {
+                let input = rustix::io::dup(io::stdin());
+                Ok(Data::file(
+                    File::from(input.map_err(|error| Failure::io("read standard input", &error.into()))?),
+                    false,
+                ))
+            }
+            Some(path) => {
+                let file = File::open(OsStr::from_bytes(path));
+                let file = file.map_err(|error| Failure::io(format!("open '{}'", escaped(path)), &error))?;
+                Ok(Data::file(
+                    file,
+                    Path::new(OsStr::from_bytes(path)).extension().is_some_and(|end| end == "json"),
+                ))
+            }
+        }
+    }
+
+    fn file(mut file: File, json: bool) -> Data {
+        // Only of a regular file is it known how much there is; it may have been read up to somewhere.
+        let regular = file.metadata().ok().filter(std::fs::Metadata::is_file);
+        let left_bytes =
+            regular.and_then(|file_at| Some(file_at.len().saturating_sub(file.stream_position().ok()?)));
+        Data::File { file, left_bytes, json }
+    }
+
+    /// What it seems to be.
+    pub(super) fn content_type(&self) -> Option<&'static str> {
+        let json = match self {
+            Data::Nothing => return None,
+            Data::Text(text) => serde_json::from_slice::<serde::de::IgnoredAny>(text).is_ok(),
+            Data::File { json, .. } => *json,
+        };
+        Some(if json { "application/json" } else { "application/octet-stream" })
+    }
+
+    /// Begins to read it.
+    pub(super) fn into_body(self) -> Outgoing {
+        match self {
+            Data::Nothing => Outgoing { pieces: Pieces::One(None), left_bytes: Some(0) },
+            Data::Text(text) => {
+                Outgoing { left_bytes: Some(text.len() as u64), pieces: Pieces::One(Some(text)) }
+            }
+            Data::File { file, left_bytes, .. } => {
+                let (sender, receiver) = mpsc::channel(PIECES_AHEAD);
+                // It may wait for ever, for a terminal or a pipe: nobody waits for it.
+                std::thread::spawn(move || read(file.take(left_bytes.unwrap_or(u64::MAX)), &sender));
+                Outgoing { pieces: Pieces::Read(receiver), left_bytes }
+            }
+        }
+    }
+}
+
+fn read(mut from: impl Read, to: &mpsc::Sender<io::Result<Bytes>>) {
+    loop {
+        let mut piece = vec![0; PIECE_BYTES];
+        let piece = match from.read(&mut piece) {
+            Ok(0) => return,
+            Ok(len) => {
+                piece.truncate(len);
+                Ok(Bytes::from(piece))
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => Err(error),
+        };
+        let failed = piece.is_err();
+        if to.blocking_send(piece).is_err() || failed {
+            return;
+        }
+    }
+}
+
+/// A body on its way.
+pub(super) struct Outgoing {
+    pieces: Pieces,
+    left_bytes: Option<u64>,
+}
+
+enum Pieces {
+    One(Option<Bytes>),
+    Read(mpsc::Receiver<io::Result<Bytes>>),
+}
+
+impl Body for Outgoing {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        let piece = match &mut self.pieces {
+            Pieces::One(piece) => piece.take().map(Ok),
+            Pieces::Read(receiver) => ready!(receiver.poll_recv(cx)),
+        };
+        if let (Some(Ok(piece)), Some(left)) = (&piece, &mut self.left_bytes) {
+            *left = left.saturating_sub(piece.len() as u64);
+        }
+        if piece.is_none() && self.left_bytes.is_some_and(|left| left > 0) {
+            let error =
+                io::Error::new(io::ErrorKind::UnexpectedEof, "the file has become shorter while it was sent");
+            return Poll::Ready(Some(Err(error)));
+        }
+        Poll::Ready(piece.map(|piece| piece.map(Frame::data)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left_bytes == Some(0)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.left_bytes.map_or_else(SizeHint::default, SizeHint::with_exact)
+    }
+}

@@ -1,0 +1,143 @@
+//! `stoop http`: a request at a local socket, and its answer as it comes.
+//!
+//! | what | where |
+//! |---|---|
+//! | from the flags to a request | `request.rs` |
+//! | the request's body, from a file or standard input as it comes | `data.rs` |
+//! | the answer, in the form that is wanted | `answer.rs` |
+//! | Docker's streams, told apart | `streams.rs` |
+//! | after an upgrade: both directions at once | `talk.rs` |
+//! | what went wrong, explained | `trouble.rs` |
+
+mod answer;
+mod data;
+mod request;
+mod streams;
+mod talk;
+mod trouble;
+
+use std::future::Future;
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
+
+use http::{Response, StatusCode};
+use stoop::{Stream, aio};
+use stoop_grpc::http::{Body, Client, Version};
+
+use crate::args::Http;
+use crate::exit::Exit;
+use crate::failure::{Failure, Outcome};
+use crate::output::Output;
+use answer::Answer;
+use request::Asked;
+use trouble::Trouble;
+
+/// Asks, and prints the answer.
+pub(crate) fn run(flags: &Http) -> Outcome {
+    let asked = Asked::read(flags)?;
+    let limit = Limit::from_now(flags.timeout);
+    let trouble = Trouble { flags, asked: asked.to_string() };
+    let reached = flags.endpoint.connect(flags.wait, flags.timeout);
+    let reached = reached.map_err(|failure| failure.in_vain(flags.wait, |command| trouble.again(command)))?;
+    let output = Output::new(flags.json, !std::io::stderr().is_terminal());
+    if let Some(found) = reached.event() {
+        output.emit(&found)?;
+    }
+    // One thread is enough: all there is to do at once is to send and to receive.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::io("start the runtime", &error))?;
+    let session = Session { flags, limit, trouble };
+    let done = runtime.block_on(session.ask(asked, reached.stream))?;
+    match done {
+        Done::Answered(status) if flags.fail && status.as_u16() >= 400 => Ok(Exit::No),
+        Done::Answered(_) => Ok(Exit::Done),
+        Done::Upgraded(upgraded) => talk::run(flags, *upgraded),
+    }
+}
+
+/// What came of a request.
+enum Done {
+    Answered(StatusCode),
+    Upgraded(Box<talk::Upgraded>),
+}
+
+struct Session<'f> {
+    flags: &'f Http,
+    limit: Limit,
+    trouble: Trouble<'f>,
+}
+
+impl Session<'_> {
+    async fn ask(&self, asked: Asked, stream: Stream) -> Result<Done, Failure> {
+        let version = if self.flags.http2 { Version::Http2 } else { Version::Http1 };
+        let stream = aio::Stream::try_from(stream)?;
+        let answer = async {
+            let mut client = Client::over(stream, version).await?;
+            client.send(asked.into_request()).await
+        };
+        let answer = self.within(answer, "no answer came").await?;
+        if self.flags.upgrade.is_some() {
+            return self.upgrade(answer).await;
+        }
+        Ok(Done::Answered(self.show(answer).await?))
+    }
+
+    /// Prints an answer, with what is said about it.
+    async fn show(&self, answer: Response<Body>) -> Result<StatusCode, Failure> {
+        let status = answer.status();
+        let (head, mut body) = answer.into_parts();
+        let mut answer = Answer::start(self.flags, &head)?;
+        let mut trailers = None;
+        loop {
+            let frame = self.within(answer::next(&mut body), "the answer is not complete").await;
+            match frame.map_err(|failure| answer.abandon(failure))? {
+                None => break,
+                Some(frame) => match frame.into_data() {
+                    Ok(data) => answer.put(&data)?,
+                    Err(frame) => trailers = frame.into_trailers().ok(),
+                },
+            }
+        }
+        answer.finish(trailers.as_ref())?;
+        Ok(status)
+    }
+
+    async fn upgrade(&self, answer: Response<Body>) -> Result<Done, Failure> {
+        let status = answer.status();
+        let is_upgraded = status == StatusCode::SWITCHING_PROTOCOLS
+            || (status == StatusCode::OK && streams::is_docker_stream(answer.headers()));
+        if is_upgraded {
+            return Ok(Done::Upgraded(Box::new(talk::Upgraded::take(answer, self).await?)));
+        }
+        self.show(answer).await?;
+        if self.flags.fail && status.as_u16() >= 400 {
+            return Ok(Done::Answered(status));
+        }
+        Err(self.trouble.not_upgraded(status))
+    }
+
+    /// Waits for it, within the limit.
+    async fn within<T>(
+        &self,
+        done: impl Future<Output = stoop_grpc::http::Result<T>>,
+        late: &str,
+    ) -> Result<T, Failure> {
+        let result = match self.limit.0 {
+            None => done.await,
+            Some(end) => match tokio::time::timeout_at(end.into(), done).await {
+                Ok(result) => result,
+                Err(_) => return Err(self.trouble.late(late)),
+            },
+        };
+        result.map_err(|error| self.trouble.explain(&error))
+    }
+}
+
+/// A point in time after which nothing waits any longer.
+struct Limit(Option<Instant>);
+
+impl Limit {
+    fn from_now(timeout: Option<Duration>) -> Limit {
+        Limit(timeout.and_then(|timeout| Instant::now().checked_add(timeout)))
+    }
+}

@@ -1,0 +1,222 @@
+//! From the flags to a request. Does no I/O but to look at the file that is to be sent.
+
+use std::fmt;
+
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::{Method, Request, Uri};
+
+use super::data::Data;
+use crate::args::Http;
+use crate::exit::Exit;
+use crate::failure::Failure;
+
+/// What is asked for.
+pub(super) struct Asked {
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    data: Data,
+}
+
+impl Asked {
+    /// Reads it off the command line.
+    pub(super) fn read(flags: &Http) -> Result<Asked, Failure> {
+        let default = if flags.data.is_some() { Method::POST } else { Method::GET };
+        let (method, target) = match &flags.request[..] {
+            [method, target] => (self::method(method)?, target),
+            [target, ..] => (default, target),
+            [] => return Err(Failure::usage("a path is missing")),
+        };
+        let uri = uri(target)?;
+        let data = Data::open(flags)?;
+        let mut headers = usual(&data);
+        for line in &flags.header {
+            let (name, value) = header(line)?;
+            // The first of a name takes the place of the usual one.
+            if flags
+                .header
+                .iter()
+                .find(|first| named(first, &name))
+                .is_some_and(|first| std::ptr::eq(first, line))
+            {
+                headers.remove(&name);
+            }
+            if let Some(value) = value {
+                headers.append(name, value);
+            }
+        }
+        if let Some(protocol) = &flags.upgrade {
+            refuse_beside_upgrade(flags)?;
+            let value = HeaderValue::from_str(protocol);
+            let value = value.map_err(|_| Failure::usage(format!("'{protocol}' is no protocol's name")))?;
+            headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+            headers.insert(header::UPGRADE, value);
+        }
+        Ok(Asked { method, uri, headers, data })
+    }
+
+    /// The request, whose body begins to be read now.
+    pub(super) fn into_request(self) -> Request<super::data::Outgoing> {
+        let mut request = Request::new(self.data.into_body());
+        *request.method_mut() = self.method;
+        *request.uri_mut() = self.uri;
+        *request.headers_mut() = self.headers;
+        request
+    }
+}
+
+impl fmt::Display for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.method, self.uri)
+    }
+}
+
+fn refuse_beside_upgrade(flags: &Http) -> Result<(), Failure> {
+    if flags.http2 {
+        return Err(Failure::usage(
+            "--upgrade means nothing with --http2: a connection there is never one request's alone",
+        ));
+    }
+    if flags.data.as_deref().is_some_and(|data| data == "@-") {
+        return Err(Failure::usage(
+            "with --upgrade, standard input is for what comes after the request, not for --data",
+        ));
+    }
+    if flags.output.is_some() {
+        return Err(Failure::usage("--output means nothing with --upgrade: send our standard output there"));
+    }
+    Ok(())
+}
+
+/// What every request has, until --header says otherwise.
+fn usual(data: &Data) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers
+        .insert(header::USER_AGENT, HeaderValue::from_static(concat!("stoop/", env!("CARGO_PKG_VERSION"))));
+    headers.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
+    if let Some(content_type) = data.content_type() {
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    }
+    headers
+}
+
+fn method(word: &str) -> Result<Method, Failure> {
+    if word.starts_with('/') {
+        return Err(Failure::usage(format!(
+            "'{word}' is a path, and the method comes before it: stoop http ADDR METHOD PATH"
+        )));
+    }
+    // Methods are written in capitals, and told apart from others by nothing else.
+    let capitals = word.to_ascii_uppercase();
+    Method::from_bytes(capitals.as_bytes()).map_err(|_| Failure::usage(format!("'{word}' is no HTTP method")))
+}
+
+/// Reads a path, or a URL whose host is for the `Host` header. What may not stand in one is encoded.
+fn uri(text: &str) -> Result<Uri, Failure> {
+    if text.starts_with("https://") {
+        let what = format!("'{text}' asks for TLS, which means nothing at a local socket");
+        return Err(Failure::new(Exit::Usage, what).next("stoop http ADDR /PATH").into());
+    }
+    if !text.starts_with('/') && !text.starts_with("http://") && text != "*" {
+        let what = format!("'{text}' is no path: it begins with '/'");
+        return Err(Failure::new(Exit::Usage, what).next(format!("stoop http ADDR /{text}")).into());
+    }
+    encoded(text).parse().map_err(|error| Failure::usage(format!("'{text}' is no path: {error}")))
+}
+
+/// The same, with everything percent-encoded that no URI has. A `%` stays: it is part of what is encoded already.
+fn encoded(text: &str) -> String {
+    let fits = |byte: u8| byte.is_ascii_graphic() && !b"\"#<>\\^`{|}".contains(&byte);
+    text.bytes()
+        .map(|byte| if fits(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .collect()
+}
+
+/// Reads `Name: value`. As with curl, `Name:` drops a header that would be sent, and `Name;` sends one without a value.
+fn header(line: &str) -> Result<(HeaderName, Option<HeaderValue>), Failure> {
+    let wrong = || Failure::usage(format!("'{line}' is no header, as in 'Accept: text/plain'"));
+    let (name, value) = match (line.split_once(':'), line.strip_suffix(';')) {
+        (Some((name, value)), _) => (name, Some(value.trim()).filter(|value| !value.is_empty())),
+        (None, Some(name)) => (name, Some("")),
+        (None, None) => return Err(wrong()),
+    };
+    let name = HeaderName::from_bytes(name.trim().as_bytes()).map_err(|_| wrong())?;
+    let value = value.map(HeaderValue::from_str).transpose().map_err(|_| wrong())?;
+    Ok((name, value))
+}
+
+fn named(line: &str, name: &HeaderName) -> bool {
+    let end = line.find([':', ';']).unwrap_or(line.len());
+    line[..end].trim().eq_ignore_ascii_case(name.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::{Cli, Verb};
+    use clap::Parser;
+
+    fn asked(words: &[&str]) -> Result<Asked, Failure> {
+        let cli = Cli::try_parse_from([&["stoop", "http", "./x"], words].concat()).unwrap();
+        let Verb::Http(flags) = cli.verb else { panic!("http") };
+        Asked::read(&flags)
+    }
+
+    #[track_caller]
+    fn shown(words: &[&str]) -> String {
+        asked(words).unwrap_or_else(|failure| panic!("{failure:?}")).to_string()
+    }
+
+    #[test]
+    fn the_method_is_guessed_only_where_it_is_not_given() {
+        assert_eq!(shown(&["/a"]), "GET /a");
+        assert_eq!(shown(&["/a", "--data", "x"]), "POST /a");
+        assert_eq!(shown(&["put", "/a", "--data", "x"]), "PUT /a");
+        assert_eq!(shown(&["options", "*"]), "OPTIONS *");
+        assert_eq!(shown(&["http://api/a?b=c"]), "GET http://api/a?b=c");
+        assert_eq!(shown(&["/grün ?f={\"x\":[1]}#y%20"]), "GET /gr%C3%BCn%20?f=%7B%22x%22:[1]%7D%23y%20");
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        for words in [
+            &["version"][..],
+            &["/a", "GET"],
+            &["https://x/"],
+            &["G ET", "/"],
+            &["/", "-H", "nothing"],
+            &["/", "-H", "a b: c"],
+            &["/", "--upgrade", "tcp", "--http2"],
+            &["/", "--upgrade", "tcp", "--data", "@-"],
+            &["/", "--upgrade", "a\nb"],
+        ] {
+            assert!(asked(words).is_err(), "{words:?}");
+        }
+    }
+
+    #[test]
+    fn headers_replace_the_usual_ones_and_may_be_repeated() {
+        let words = [
+            "/",
+            "--data",
+            "{}",
+            "-H",
+            "accept: a",
+            "-H",
+            "X: 1",
+            "-H",
+            "x:2",
+            "-H",
+            "User-Agent:",
+            "-H",
+            "Empty;",
+        ];
+        let headers = asked(&words).map_err(|failure| format!("{failure:?}")).unwrap().headers;
+        let all = |name: &str| -> Vec<_> { headers.get_all(name).iter().collect() };
+        assert_eq!(all("accept"), ["a"]);
+        assert_eq!(all("x"), ["1", "2"]);
+        assert_eq!(all("empty"), [""]);
+        assert_eq!(all("content-type"), ["application/json"]);
+        assert!(all("user-agent").is_empty());
+    }
+}

@@ -1,0 +1,55 @@
+//! After an upgrade: our input to the server and its words to the output, at the same time, each to its own end.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::Response;
+use http::response::Parts;
+use stoop::{Connection, Stream};
+use stoop_grpc::http::Body;
+
+use super::streams::{Multiplexed, Streams};
+use super::{Session, answer};
+use crate::args::Http;
+use crate::failure::Outcome;
+use crate::output::Screen;
+use crate::pump::{Cut, Input, Progress, Receiver, Sink, pump};
+use crate::verbs::connect::{Upstream, settle};
+
+/// A connection that HTTP has left.
+pub(super) struct Upgraded {
+    stream: Stream,
+    head: Parts,
+    /// What the server said right behind its answer.
+    first: Bytes,
+}
+
+impl Upgraded {
+    pub(super) async fn take(
+        answer: Response<Body>,
+        session: &Session<'_>,
+    ) -> Result<Upgraded, crate::failure::Failure> {
+        let mut head = Response::new(()).into_parts().0;
+        (head.status, head.version, head.headers) =
+            (answer.status(), answer.version(), answer.headers().clone());
+        let upgraded = stoop_grpc::http::upgraded(answer);
+        let (stream, first) = session.within(upgraded, "the connection was not upgraded").await?;
+        Ok(Upgraded { stream: stream.into_sync()?, head, first })
+    }
+}
+
+/// Talks until both sides have had enough, or the server has closed.
+pub(super) fn run(flags: &Http, upgraded: Upgraded) -> Outcome {
+    let Upgraded { stream, head, first } = upgraded;
+    answer::announce(flags, &head)?;
+    let multiplexed = if flags.raw { Multiplexed::No } else { Multiplexed::of(&head.headers) };
+    let (out, err) = (Box::new(Screen::new(None)), Box::new(Screen::on_stderr()));
+    let mut streams = Streams::new(multiplexed, out, err);
+    streams.put(&first)?;
+    let connection = Arc::new(Connection::Stream(stream));
+    let input = Box::new(Input::new(std::io::stdin(), Cut::Anywhere, "standard input"));
+    let upstream = Upstream::start(Arc::clone(&connection), input)?;
+    let end = pump(&mut Receiver::new(&connection), &mut streams, &Progress::default());
+    streams.finish()?;
+    settle(end, &connection, upstream)
+}

@@ -1,0 +1,103 @@
+//! What went wrong, in four parts: what was asked, why there is no answer, what was heard, what to try.
+
+use http::StatusCode;
+use stoop::escaped;
+use stoop_grpc::http::{Error, ErrorKind};
+
+use crate::args::Http;
+use crate::exit::Exit;
+use crate::failure::{Failure, Report};
+use crate::shell::quoted;
+use crate::time;
+
+/// What was asked, to name it when it fails.
+pub(super) struct Trouble<'f> {
+    pub(super) flags: &'f Http,
+    /// Method and path.
+    pub(super) asked: String,
+}
+
+impl Trouble<'_> {
+    /// From an error to what to say about it.
+    pub(super) fn explain(&self, error: &Error) -> Failure {
+        let report = |why: &str| self.report(&error.to_string()).why(why);
+        match error.kind() {
+            ErrorKind::Http2Only => report("it speaks gRPC, or HTTP/2 alone, and was spoken to in HTTP/1.1")
+                .seen("its first bytes are settings of HTTP/2")
+                .next(format!("stoop grpc {} list", self.address()))
+                .next(self.command("--http2")),
+            ErrorKind::Http1Only => {
+                report("it does not understand HTTP/2, which has to be agreed on beforehand")
+                    .seen(heard(error))
+                    .next(self.command("").replace(" --http2", ""))
+            }
+            ErrorKind::NotHttp => report("another protocol is spoken there")
+                .seen(heard(error))
+                .next(format!("stoop connect {}    # talk to it by hand", self.address())),
+            ErrorKind::NoAnswer => report("it speaks another protocol, refuses us, or has ended")
+                .seen("the connection was accepted, and not a byte came back")
+                .next(format!("stoop connect {}    # talk to it by hand", self.address())),
+            ErrorKind::Malformed => {
+                report("what came back begins like HTTP and breaks its rules").seen(heard(error))
+            }
+            ErrorKind::HeaderTooLarge => {
+                report("no header that anybody needs is that large").seen(heard(error))
+            }
+            ErrorKind::CutShort => report("the server, or what it answers with, ended in the middle of it"),
+            ErrorKind::RequestBody => report("the request could not be sent to its end"),
+            _ => report("the connection was given up in the middle"),
+        }
+        .into()
+    }
+
+    /// The time given has run out.
+    pub(super) fn late(&self, late: &str) -> Failure {
+        let within = time::show(self.flags.timeout.unwrap_or_default());
+        self.report(&format!("{late} within {within}"))
+            .why("the server is busy, waits for something, or does not speak HTTP and waits for us")
+            .next(self.command("--timeout 1m"))
+            .into()
+    }
+
+    /// There is an answer, but not the one that an upgrade needs.
+    pub(super) fn not_upgraded(&self, status: StatusCode) -> Failure {
+        self.report(&format!("the server did not upgrade the connection: it answered {status}"))
+            .why("only some methods and paths can be upgraded, each to a protocol of its own")
+            .next(self.command("").replace(" --upgrade", " # without --upgrade"))
+            .into()
+    }
+
+    /// A command that would connect, as one that asks the same; others stay.
+    pub(super) fn again(&self, command: &str) -> String {
+        match command.strip_prefix("stoop connect ").and_then(|rest| rest.split_once(" --wait ")) {
+            Some((_, waits)) => self.command(&format!("--wait {waits}")),
+            None => command.into(),
+        }
+    }
+
+    fn report(&self, why: &str) -> Report {
+        let Trouble { flags, asked } = self;
+        Failure::new(Exit::Failed, format!("no answer to '{asked}' from '{}': {why}", flags.endpoint))
+    }
+
+    fn address(&self) -> String {
+        quoted(self.flags.endpoint.to_string().as_ref())
+    }
+
+    /// The same command with something added. What was to be sent is left to the reader to fill in.
+    fn command(&self, more: &str) -> String {
+        let flags = self.flags;
+        let request = flags.request.iter().map(|word| quoted(word.as_ref())).collect::<Vec<_>>().join(" ");
+        let data = if flags.data.is_some() { " --data …" } else { "" };
+        let http2 = if flags.http2 { " --http2" } else { "" };
+        let upgrade = flags.upgrade.as_ref().map(|it| format!(" --upgrade {}", quoted(it.as_ref())));
+        let more = if more.is_empty() { String::new() } else { format!(" {more}") };
+        format!("stoop http {} {request}{data}{http2}{}{more}", self.address(), upgrade.unwrap_or_default())
+    }
+}
+
+/// The first line that the server said.
+fn heard(error: &Error) -> String {
+    let line = error.opening().split(|&byte| matches!(byte, b'\r' | b'\n')).next().unwrap_or_default();
+    format!("it said '{}'", escaped(line))
+}
