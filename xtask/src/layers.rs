@@ -22,7 +22,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("stoop-kernel-facts", &["stoop-testkit"]),
     ("stoop-e2e", &["stoop", "stoop-testkit"]),
     ("stoop-bench", &["stoop"]),
-    ("stoop-fuzz", &["stoop", "stoop-grpc"]),
+    ("stoop-fuzz", &["stoop", "stoop-bpf", "stoop-grpc"]),
     ("xtask", &[]),
 ];
 
