@@ -1,4 +1,7 @@
-//! Where a process belongs: the container, the unit or the session that its control group names.
+//! Where a process belongs: the container, the unit or the session that its control group names. Pure.
+//!
+//! Nobody is asked: the name of the group is all there is, and whoever may make groups may choose names. It is a label for people
+//! and never a proof.
 
 use std::fmt;
 
@@ -6,13 +9,14 @@ use std::fmt;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Place {
-    /// A container.
+    /// A container; of several within each other, the innermost.
     Container {
-        /// Who runs it: `docker`, `containerd`, `cri-o`, `podman`, `lxc`, `nspawn`, or `container` where that is not known.
+        /// Who runs it: `docker`, `containerd`, `nerdctl`, `cri-o`, `podman`, `lxc`, `nspawn`, or `container` where the name does
+        /// not tell.
         runtime: String,
         /// Its id or name, in full.
         id: String,
-        /// The Kubernetes pod it is part of, by its uid.
+        /// The pod it is part of: the uid of a Kubernetes pod, the id of one of podman's.
         pod: Option<String>,
     },
     /// A unit of systemd: `nginx.service`.
@@ -22,7 +26,7 @@ pub enum Place {
         /// The user whose own service manager runs it; `None` for the system's.
         user: Option<u32>,
     },
-    /// A login session without a unit of its own.
+    /// A login session.
     Session {
         /// The session's id, as `loginctl` shows it.
         id: String,
@@ -39,8 +43,7 @@ impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Place::Container { runtime, id, .. } => {
-                let is_hash = id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
-                let short = if is_hash { &id[..12] } else { id };
+                let short = if is_id(id) { &id[..12] } else { id };
                 write!(f, "{runtime}:{}", stoop::escaped(short))
             }
             Place::Unit { name, .. } => write!(f, "{}", stoop::escaped(name)),
@@ -50,7 +53,272 @@ impl fmt::Display for Place {
     }
 }
 
-/// Reads `/proc/PID/cgroup`: the place, and the path that tells it. Pure.
+impl Place {
+    /// The place that a text of `/proc/PID/cgroup` tells. Never fails: what is not understood is [`Place::Unknown`].
+    ///
+    /// ```
+    /// let place = stoop_inspect::Place::from_cgroup(b"0::/system.slice/nginx.service\n");
+    /// assert_eq!(place.to_string(), "nginx.service");
+    /// ```
+    pub fn from_cgroup(text: &[u8]) -> Place {
+        from_cgroup(text).0
+    }
+}
+
+/// The place, and the path of the group that tells it, or else that of the process's unit.
 pub(crate) fn from_cgroup(text: &[u8]) -> (Place, Option<&[u8]>) {
-    (Place::Unknown, text.split(|&byte| byte == b'\n').find_map(|line| line.strip_prefix(b"0::")))
+    let groups = || text.split(|&byte| byte == b'\n').filter_map(group);
+    // A container's runtime may use any hierarchy; systemd's units are in its own one, or in the only one.
+    let container = groups().find_map(|(_, path)| Some((container(&segments(path))?, path)));
+    let of_systemd = || groups().filter(|(controllers, _)| matches!(*controllers, b"" | b"name=systemd"));
+    let unit = || of_systemd().find_map(|(_, path)| Some((unit(&segments(path))?, path)));
+    let any = || of_systemd().map(|(_, path)| path).max_by_key(|path| path.len());
+    match container.or_else(unit) {
+        Some((place, path)) => (place, Some(path)),
+        None => (Place::Unknown, any()),
+    }
+}
+
+/// `0::/path`, `4:memory:/path`: the controllers and the path.
+fn group(line: &[u8]) -> Option<(&[u8], &[u8])> {
+    let mut fields = line.splitn(3, |&byte| byte == b':').skip(1);
+    Some((fields.next()?, fields.next()?))
+}
+
+fn segments(path: &[u8]) -> Vec<String> {
+    let name = |segment: &[u8]| {
+        let name = String::from_utf8_lossy(segment).into_owned();
+        // systemd puts a line before a name that would look like a file of the control group itself.
+        name.strip_prefix('_').map(str::to_owned).unwrap_or(name)
+    };
+    path.split(|&byte| byte == b'/').filter(|segment| !segment.is_empty()).map(name).collect()
+}
+
+/// The innermost container.
+fn container(path: &[String]) -> Option<Place> {
+    let (at, (runtime, id)) = (0..path.len()).rev().find_map(|at| Some((at, named_container(path, at)?)))?;
+    let pod = path[..at].iter().rev().find_map(|segment| pod(segment));
+    Some(Place::Container { runtime: runtime.to_owned(), id, pod })
+}
+
+/// What each runtime calls the group of a container where systemd makes it: a prefix before the id.
+const SCOPES: &[(&str, &str)] = &[
+    ("docker-", "docker"),
+    ("cri-containerd-", "containerd"),
+    ("nerdctl-", "nerdctl"),
+    ("crio-", "cri-o"),
+    ("libpod-", "podman"),
+];
+
+/// The same where the runtime makes groups by itself: the name of the directory above, which may hold ids alone or any names.
+const PARENTS: &[(&str, &str, bool)] = &[
+    ("docker", "docker", true),
+    ("moby", "docker", true),
+    ("ecs", "docker", true),
+    ("default", "containerd", false),
+    ("k8s.io", "containerd", false),
+    ("libpod_parent", "podman", true),
+    ("lxc", "lxc", false),
+    ("lxc.payload", "lxc", false),
+];
+
+/// The runtime and the id, where this part of the path is a container's.
+fn named_container(path: &[String], at: usize) -> Option<(&'static str, String)> {
+    let name = path[at].as_str();
+    let parent = at.checked_sub(1).map_or("", |above| path[above].as_str());
+    if let Some(found) = in_scope(name.strip_suffix(".scope").unwrap_or(name)) {
+        return Some(found);
+    }
+    // `SLICE:RUNTIME:ID`: systemd's notation, given to a runtime that does not understand it.
+    if let [_, prefix, id] = name.split(':').collect::<Vec<_>>()[..] {
+        return in_scope(&format!("{prefix}-{id}"));
+    }
+    if let Some(name) = name.strip_prefix("lxc.payload.") {
+        return Some(("lxc", name.to_owned()));
+    }
+    if let Some(name) = machine(name, path.get(at + 1).map(String::as_str)) {
+        return Some(("nspawn", name));
+    }
+    let by_parent = |(above, _, ids_only): &&(&str, &str, bool)| {
+        parent == *above && if *ids_only { is_id(name) } else { at == 1 || is_id(name) }
+    };
+    if let Some((_, runtime, _)) = PARENTS.iter().find(by_parent) {
+        return Some((runtime, name.to_owned()));
+    }
+    is_id(name).then(|| ("container", name.to_owned()))
+}
+
+/// `docker-ID`, `cri-containerd-ID`, …; what watches over a container (`libpod-conmon-ID`) is not in it.
+fn in_scope(name: &str) -> Option<(&'static str, String)> {
+    SCOPES.iter().find_map(|(prefix, runtime)| {
+        let id = name.strip_prefix(prefix).filter(|id| is_id(id))?;
+        Some((*runtime, id.to_owned()))
+    })
+}
+
+/// A machine of systemd-nspawn: what is in its `payload`, or in the scope that was registered for it.
+fn machine(name: &str, below: Option<&str>) -> Option<String> {
+    if let Some(name) = name.strip_prefix("systemd-nspawn@").and_then(|name| name.strip_suffix(".service")) {
+        return (below == Some("payload")).then(|| unescape(name));
+    }
+    let name = unescape(name.strip_prefix("machine-")?.strip_suffix(".scope")?);
+    // Virtual machines are registered in the same way; what runs here is their emulator.
+    (!["qemu-", "lxc-", "xen-"].iter().any(|other| name.starts_with(other))).then_some(name)
+}
+
+/// `pod0123…`, `kubepods-burstable-pod0123_….slice`, `machine-libpod_pod_0123….slice`.
+fn pod(segment: &str) -> Option<String> {
+    let name = segment.split(':').next().unwrap_or_default();
+    let name = name.strip_suffix(".slice").unwrap_or(name);
+    if let Some((_, id)) = name.split_once("libpod_pod_") {
+        return Some(id.to_owned());
+    }
+    let uid = name.strip_prefix("pod").or_else(|| {
+        let (before, uid) = name.rsplit_once("-pod")?;
+        before.contains("kubepods").then_some(uid)
+    })?;
+    (!uid.is_empty()).then(|| uid.replace('_', "-"))
+}
+
+/// The innermost unit; a slice is none, it only holds others.
+fn unit(path: &[String]) -> Option<Place> {
+    const KINDS: &[&str] = &[".service", ".scope", ".socket", ".mount", ".swap"];
+    let at = path.iter().rposition(|name| KINDS.iter().any(|kind| name.ends_with(kind) && name != kind))?;
+    let between = |prefix: &str, suffix: &str| {
+        let number = |name: &String| name.strip_prefix(prefix)?.strip_suffix(suffix)?.parse().ok();
+        path[..at].iter().rev().find_map(number)
+    };
+    let name = &path[at];
+    if let Some(id) = name.strip_prefix("session-").and_then(|name| name.strip_suffix(".scope")) {
+        return Some(Place::Session { id: id.to_owned(), user: between("user-", ".slice") });
+    }
+    Some(Place::Unit { name: name.clone(), user: between("user@", ".service") })
+}
+
+/// The 64 hexadecimal digits that most runtimes use.
+fn is_id(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// systemd writes bytes that a unit's name cannot have as `\xNN`.
+fn unescape(text: &str) -> String {
+    let mut parts = text.split("\\x");
+    let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
+    for part in parts {
+        match part.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            Some(byte) => {
+                bytes.push(byte);
+                bytes.extend(&part.as_bytes()[2..]);
+            }
+            None => bytes.extend([b"\\x", part.as_bytes()].concat()),
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+    const UID: &str = "c1b9a6e4-0000-4000-8000-0123456789ab";
+
+    /// `runtime id [pod]`, `unit [user]`, `session user`.
+    fn told(text: &str) -> String {
+        match Place::from_cgroup(text.as_bytes()) {
+            Place::Container { runtime, id, pod } => {
+                format!("{runtime} {id} {}", pod.unwrap_or_default()).replace(ID, "ID").replace(UID, "UID")
+            }
+            Place::Unit { name, user } => {
+                format!("{name} {}", user.map_or(String::new(), |user| user.to_string()))
+            }
+            Place::Session { id, user } => format!("session {id} {}", user.unwrap_or(0)),
+            Place::Unknown => "-".into(),
+        }
+        .trim_end()
+        .to_owned()
+    }
+
+    #[test]
+    fn every_convention() {
+        let pod = UID.replace('-', "_");
+        for (path, expected) in [
+            ("/", "-"),
+            ("/user.slice", "-"),
+            ("/init.scope", "init.scope"),
+            ("/system.slice/nginx.service", "nginx.service"),
+            ("/system.slice/a.service/made/by/it", "a.service"),
+            ("/system.slice/system-getty.slice/getty@tty1.service", "getty@tty1.service"),
+            ("/user.slice/user-1000.slice/session-3.scope", "session 3 1000"),
+            ("/user.slice/user-1000.slice/user@1000.service/app.slice/app-x.service", "app-x.service 1000"),
+            ("/user.slice/user-1000.slice/user@1000.service", "user@1000.service"),
+            (&format!("/docker/{ID}"), "docker ID"),
+            (&format!("/system.slice/docker-{ID}.scope"), "docker ID"),
+            (&format!("/../../docker/{ID}"), "docker ID"),
+            ("/docker/buildx", "-"),
+            ("/default/web", "containerd web"),
+            (&format!("/system.slice/nerdctl-{ID}.scope"), "nerdctl ID"),
+            (&format!("/kubepods/burstable/pod{UID}/{ID}"), "container ID UID"),
+            (
+                &format!("/kubepods.slice/kubepods-pod{pod}.slice/cri-containerd-{ID}.scope"),
+                "containerd ID UID",
+            ),
+            (
+                &format!("/a/kubelet-kubepods-besteffort-pod{pod}.slice/crio-{ID}.scope/container"),
+                "cri-o ID UID",
+            ),
+            (&format!("/system.slice/kubepods-pod{pod}.slice:cri-containerd:{ID}"), "containerd ID"),
+            (&format!("/machine.slice/libpod-{ID}.scope/container"), "podman ID"),
+            (&format!("/machine.slice/libpod-conmon-{ID}.scope"), &format!("libpod-conmon-{ID}.scope")),
+            (&format!("/machine.slice/machine-libpod_pod_77.slice/libpod-{ID}.scope"), "podman ID 77"),
+            ("/lxc.payload.c1/system.slice/nginx.service", "lxc c1"),
+            ("/lxc/c1", "lxc c1"),
+            ("/lxc.monitor.c1", "-"),
+            ("/machine.slice/systemd-nspawn@box.service/payload/init.scope", "nspawn box"),
+            ("/machine.slice/systemd-nspawn@box.service/supervisor", "systemd-nspawn@box.service"),
+            ("/machine.slice/machine-my\\x2dbox.scope", "nspawn my-box"),
+            ("/machine.slice/machine-qemu\\x2d1\\x2dvm.scope", "machine-qemu\\x2d1\\x2dvm.scope"),
+            (
+                &format!("/docker/{ID}/docker/{}", ID.replace('0', "f")),
+                &format!("docker {}", ID.replace('0', "f")),
+            ),
+        ] {
+            assert_eq!(told(&format!("0::{path}\n")).replace(ID, "ID"), expected.replace(ID, "ID"), "{path}");
+        }
+    }
+
+    #[test]
+    fn any_hierarchy_tells_a_container_and_systemds_a_unit() {
+        let text = format!("12:memory:/docker/{ID}\n1:name=systemd:/system.slice/docker.service\n0::/\n");
+        assert_eq!(told(&text), "docker ID");
+        assert_eq!(
+            told("3:cpu:/x.service\n1:name=systemd:/system.slice/cron.service\n0::/\n"),
+            "cron.service"
+        );
+        let (_, path) = from_cgroup(b"4:memory:/elsewhere\n1:name=systemd:/here\n0::/\n");
+        assert_eq!(path, Some(&b"/here"[..]));
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_without_panic(text in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = Place::from_cgroup(&text).to_string();
+        }
+
+        #[test]
+        fn any_path_of_likely_parts_is_read(parts in proptest::collection::vec(
+            "(docker-|libpod-|machine-|user@|session-|pod|_|[:\\\\x0-9a-f]{0,6}|\u{e9})(\\.scope|\\.service|\\.slice)?", 0..6)) {
+            let text = format!("0::/{}\n", parts.join("/"));
+            let shown = Place::from_cgroup(text.as_bytes()).to_string();
+            prop_assert!(!shown.chars().any(char::is_control));
+        }
+
+        #[test]
+        fn a_container_stays_one_wherever_its_group_is(above in "(/[a-z]{1,8}\\.slice){0,3}", below in "(/[a-z]{1,8}){0,2}") {
+            let text = format!("0::{above}/docker-{ID}.scope{below}\n");
+            let expected = Place::Container { runtime: "docker".into(), id: ID.into(), pod: None };
+            prop_assert_eq!(Place::from_cgroup(text.as_bytes()), expected);
+        }
+    }
 }
