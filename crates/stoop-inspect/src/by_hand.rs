@@ -7,8 +7,8 @@ use std::time::SystemTime;
 use stoop::{Address, Kind};
 
 use crate::{
-    Missing, Namespace, NamespaceIno, OwnersFrom, Pid, Place, Process, ProcessNamespaces, ProcessState,
-    Snapshot, Socket, SocketId, SocketIno, State, What,
+    Missing, Namespace, NamespaceIno, Owner, OwnersFrom, Pid, Place, Process, ProcessNamespaces,
+    ProcessState, Snapshot, Socket, SocketId, SocketIno, State, What,
 };
 
 impl SocketId {
@@ -83,6 +83,13 @@ impl Process {
             cgroup: None,
             namespaces: ProcessNamespaces::default(),
         }
+    }
+}
+
+impl Owner {
+    /// A descriptor in the table of its process.
+    pub fn new(pid: Pid, fd: u32) -> Owner {
+        Owner { pid, fd, thread: None }
     }
 }
 

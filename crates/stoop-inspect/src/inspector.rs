@@ -3,14 +3,17 @@
 use std::collections::{BTreeMap, HashMap, HashSet, btree_map, hash_map};
 use std::io;
 use std::os::fd::OwnedFd;
+use std::thread;
 use std::time::SystemTime;
 
 use rustix::io::Errno;
 use stoop::diag::{Dump, Entry, Table};
+use stoop_bpf::TaskFiles;
 
 use crate::join::{ByInode, Links, join};
 use crate::model::{Missing, Namespace, NamespaceIno, OwnersFrom, Pid, Process, Snapshot, Socket, What};
 use crate::owners::{self, Holding};
+use crate::process::Known;
 use crate::procfs::{self, ProcessDir};
 use crate::{namespaces, process, strays, table};
 
@@ -73,12 +76,14 @@ pub struct Inspector {
     options: Options,
     tables: BTreeMap<NamespaceIno, Table>,
     entries: Vec<Entry>,
+    /// Loaded with the first snapshot that wants it, or why it could not be.
+    program: Option<Result<TaskFiles, String>>,
 }
 
 impl Inspector {
     /// An inspector for snapshots that hold what `options` ask for. Reads nothing yet.
     pub fn new(options: Options) -> Inspector {
-        Inspector { options, tables: BTreeMap::new(), entries: Vec::new() }
+        Inspector { options, tables: BTreeMap::new(), entries: Vec::new(), program: None }
     }
 
     /// Looks at the machine now.
@@ -89,8 +94,15 @@ impl Inspector {
         let mut assembly = Assembly::default();
         let taken = SystemTime::now();
         let pids = assembly.or_missing("the processes", procfs::pids());
-        self.find_namespaces(&pids, &mut assembly);
-        self.read_tables(&mut assembly);
+        let is_wanted = self.options.owners == OwnersWanted::Auto && self.program.is_none();
+        self.program = thread::scope(|scope| {
+            // Loading takes as long as reading the tables; it needs nothing of them.
+            let load = || TaskFiles::load().map_err(|why| why.to_string());
+            let loading = is_wanted.then(|| scope.spawn(load));
+            self.find_namespaces(&pids, &mut assembly);
+            self.read_tables(&mut assembly);
+            loading.map_or_else(|| self.program.take(), |loading| loading.join().ok())
+        });
         let owners_from = self.find_owners(&pids, &mut assembly);
         self.forget_empty_namespaces(&assembly);
         assembly.finish(owners_from, taken)
@@ -167,22 +179,54 @@ impl Inspector {
     }
 
     fn find_owners(&mut self, pids: &[Pid], assembly: &mut Assembly) -> OwnersFrom {
-        let mut by_inode = ByInode::of(&assembly.sockets);
-        if self.options.owners == OwnersWanted::No {
-            join(&mut assembly.sockets, &assembly.links, &by_inode);
-            return OwnersFrom::Nowhere;
+        match self.options.owners {
+            OwnersWanted::No => {
+                assembly.join(Vec::new());
+                return OwnersFrom::Nowhere;
+            }
+            OwnersWanted::Auto => {}
+            OwnersWanted::Proc => {
+                self.owners_from_proc(pids, assembly);
+                return OwnersFrom::Proc { why_not_bpf: None };
+            }
         }
+        match self.owners_from_bpf(assembly) {
+            Ok(()) => OwnersFrom::Bpf,
+            Err(why) => {
+                self.owners_from_proc(pids, assembly);
+                OwnersFrom::Proc { why_not_bpf: Some(why) }
+            }
+        }
+    }
+
+    fn owners_from_bpf(&mut self, assembly: &mut Assembly) -> Result<(), String> {
+        let program = self
+            .program
+            .as_ref()
+            .map_or(Err("not loaded".into()), |program| program.as_ref().map_err(String::clone))?;
+        let listing = owners::bpf::list(program, assembly.own).map_err(|error| error.to_string())?;
+        self.assign(listing.holdings, assembly);
+        // Whose namespace could not be seen is of no importance now: the program saw every socket's own.
+        assembly.missing.retain(|missing| !matches!(missing.what, What::Namespaces(_)));
+        self.read_processes(listing.processes, assembly);
+        Ok(())
+    }
+
+    fn owners_from_proc(&mut self, pids: &[Pid], assembly: &mut Assembly) {
+        let by_inode = ByInode::of(&assembly.sockets);
         let walk = owners::proc::walk(pids, &self.options, |holding| by_inode.has(holding.ino));
         assembly.processes = walk.processes;
         assembly.missing.extend(walk.hidden.missing(What::Descriptors));
-        let strays = owners::assign(&mut assembly.sockets, &by_inode, walk.holdings);
-        if self.fetch(&strays, assembly) {
-            by_inode = ByInode::of(&assembly.sockets);
-            owners::assign(&mut assembly.sockets, &by_inode, strays);
-        }
-        join(&mut assembly.sockets, &assembly.links, &by_inode);
-        self.read_processes(assembly);
-        OwnersFrom::Proc { why_not_bpf: None }
+        self.assign(walk.holdings, assembly);
+        self.read_processes(HashMap::new(), assembly);
+    }
+
+    /// Gives each socket its owners, and fetches the sockets that have owners and were in no table.
+    fn assign(&mut self, holdings: Vec<Holding>, assembly: &mut Assembly) {
+        let by_inode = ByInode::of(&assembly.sockets);
+        let strays = owners::assign(&mut assembly.sockets, &by_inode, holdings);
+        let fetched = self.fetch(&strays, assembly);
+        assembly.join(if fetched { strays } else { Vec::new() });
     }
 
     /// Reads the sockets that processes have and no table has shown. Whether there are any now.
@@ -209,12 +253,17 @@ impl Inspector {
     }
 
     /// Reads the owners that have not been read on the way.
-    fn read_processes(&self, assembly: &mut Assembly) {
+    fn read_processes(&self, mut known: HashMap<Pid, Known>, assembly: &mut Assembly) {
         let mut buffer = Vec::new();
-        for owner in assembly.sockets.iter().flat_map(|socket| &socket.owners) {
-            if let hash_map::Entry::Vacant(vacant) = assembly.processes.entry(owner.pid)
-                && let Ok(directory) = ProcessDir::open(owner.pid)
-                && let Ok(process) = process::read(&directory, owner.pid, &self.options, &mut buffer)
+        let owners = assembly.sockets.iter().flat_map(|socket| &socket.owners);
+        let mut pids: Vec<Pid> = owners.map(|owner| owner.pid).collect();
+        pids.sort_unstable();
+        pids.dedup();
+        for pid in pids {
+            if let hash_map::Entry::Vacant(vacant) = assembly.processes.entry(pid)
+                && let Ok(directory) = ProcessDir::open(pid)
+                && let Ok(process) =
+                    process::read(&directory, pid, known.remove(&pid), &self.options, &mut buffer)
             {
                 vacant.insert(process);
             }
@@ -262,6 +311,16 @@ impl Assembly {
             self.missing.push(Missing::new(What::Other(what.to_owned()), &error));
             default()
         })
+    }
+
+    /// Gives the holdings to their sockets, and joins sockets with each other.
+    fn join(&mut self, holdings: Vec<Holding>) {
+        let by_inode = ByInode::of(&self.sockets);
+        owners::assign(&mut self.sockets, &by_inode, holdings);
+        join(&mut self.sockets, &self.links, &by_inode);
+        for socket in &mut self.sockets {
+            socket.owners.sort_unstable();
+        }
     }
 
     fn finish(self, owners_from: OwnersFrom, taken: SystemTime) -> Snapshot {

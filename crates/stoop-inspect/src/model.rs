@@ -157,11 +157,15 @@ pub enum Queue {
 
 /// One descriptor that refers to a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
 pub struct Owner {
     /// The process.
     pub pid: Pid,
     /// The descriptor's number in it.
     pub fd: u32,
+    /// The thread in whose table the descriptor is, where that thread has left the table of its process, or outlived the first
+    /// thread (K-PROC-3).
+    pub thread: Option<Pid>,
 }
 
 /// A process that has local sockets open. What [`Options`](crate::Options) did not ask for, or may not be seen, is `None`.

@@ -9,31 +9,36 @@ use crate::model::{Pid, Process, ProcessNamespaces, ProcessState};
 use crate::place;
 use crate::procfs::ProcessDir;
 
-/// Reads one process. What may not be seen is left out; fails where the process is gone.
+/// What is known of a process without reading it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Known {
+    pub(crate) command: OsString,
+    pub(crate) uid: u32,
+    pub(crate) start: u64,
+}
+
+/// Reads one process. What may not be seen is left out; fails where the process is gone, and nothing is known of it.
 pub(crate) fn read(
     directory: &ProcessDir,
     pid: Pid,
+    known: Option<Known>,
     options: &Options,
     buffer: &mut Vec<u8>,
 ) -> io::Result<Process> {
-    let mut process = Process {
-        pid,
-        start: None,
-        command: OsString::new(),
-        command_line: None,
-        uid: directory.uid().ok(),
-        state: ProcessState::Unknown,
-        place: place::Place::Unknown,
-        cgroup: None,
-        namespaces: ProcessNamespaces::default(),
-    };
+    let mut process = bare(pid);
+    if let Some(known) = &known {
+        process.command = known.command.clone();
+        (process.uid, process.start) = (Some(known.uid), Some(known.start));
+    } else {
+        process.uid = directory.uid().ok();
+    }
     if options.process_states {
         directory.read(c"stat", buffer)?;
         if let Some(stat) = stat(buffer) {
             process.command = OsString::from_vec(stat.command.to_vec());
             (process.state, process.start) = (stat.state, stat.start);
         }
-    } else {
+    } else if known.is_none() {
         directory.read(c"comm", buffer)?;
         process.command = OsString::from_vec(buffer.strip_suffix(b"\n").unwrap_or(buffer).to_vec());
     }
@@ -49,6 +54,20 @@ pub(crate) fn read(
         process.namespaces = ProcessNamespaces { net: of(c"ns/net"), mnt: of(c"ns/mnt"), pid: of(c"ns/pid") };
     }
     Ok(process)
+}
+
+fn bare(pid: Pid) -> Process {
+    Process {
+        pid,
+        start: None,
+        command: OsString::new(),
+        command_line: None,
+        uid: None,
+        state: ProcessState::Unknown,
+        place: place::Place::Unknown,
+        cgroup: None,
+        namespaces: ProcessNamespaces::default(),
+    }
 }
 
 /// What is taken from `/proc/PID/stat`.
@@ -118,7 +137,7 @@ mod tests {
             process_namespaces: true,
             ..Options::default()
         };
-        let process = read(&ProcessDir::open(pid).unwrap(), pid, &options, &mut Vec::new()).unwrap();
+        let process = read(&ProcessDir::open(pid).unwrap(), pid, None, &options, &mut Vec::new()).unwrap();
         assert_eq!(process.uid, Some(rustix::process::geteuid().as_raw()));
         assert_eq!(process.command_line, Some(std::env::args_os().collect()));
         assert!(process.start.is_some() && process.namespaces.mnt.is_some());

@@ -1,6 +1,6 @@
 //! Reads `/proc/PID` through a descriptor of that directory: a successor with the same number is never taken for the process.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
@@ -38,6 +38,11 @@ impl Hidden {
         self.why = Some(why);
     }
 
+    pub(crate) fn extend(&mut self, other: Hidden) {
+        self.pids.extend(other.pids);
+        self.why = other.why.or(self.why.take());
+    }
+
     /// The same as something missing from a snapshot.
     pub(crate) fn missing(self, what: impl FnOnce(Vec<Pid>) -> What) -> Option<Missing> {
         self.why.map(|why| Missing::new(what(self.pids), &why))
@@ -66,10 +71,13 @@ pub(crate) fn pids() -> io::Result<Vec<Pid>> {
 
 impl ProcessDir {
     pub(crate) fn open(pid: Pid) -> io::Result<ProcessDir> {
-        let mut path = [0; 24];
-        io::Write::write_fmt(&mut &mut path[..], format_args!("/proc/{pid}\0"))?;
-        let path = CStr::from_bytes_until_nul(&path).map_err(io::Error::other)?;
-        Ok(ProcessDir(openat(CWD, path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?))
+        let path = path(format_args!("/proc/{pid}\0"))?;
+        Ok(ProcessDir(openat(
+            CWD,
+            &*path,
+            OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+            Mode::empty(),
+        )?))
     }
 
     /// The effective user.
@@ -99,14 +107,29 @@ impl ProcessDir {
     }
 
     /// Every open descriptor with what it refers to. One that is closed meanwhile is left out.
-    pub(crate) fn descriptors(&self, mut each: impl FnMut(u32, Referent)) -> io::Result<()> {
-        let directory = open_dir(&self.0, c"fd")?;
+    ///
+    /// A process whose first thread has ended shows none; its other threads do (K-PROC-3), and then they are asked.
+    pub(crate) fn descriptors(&self, mut each: impl FnMut(u32, Option<Pid>, Referent)) -> io::Result<()> {
+        if self.descriptors_in(c"fd", |fd, referent| each(fd, None, referent))? == 0
+            && let Some(thread) = self.other_thread()?
+        {
+            let directory = path(format_args!("task/{thread}/fd\0"))?;
+            self.descriptors_in(&directory, |fd, referent| each(fd, Some(thread), referent))?;
+        }
+        Ok(())
+    }
+
+    /// The number of descriptors seen.
+    fn descriptors_in(&self, name: &CStr, mut each: impl FnMut(u32, Referent)) -> io::Result<usize> {
+        let directory = open_dir(&self.0, name)?;
         let mut buffer = [MaybeUninit::uninit(); 32 * 1024];
         let mut entries = RawDir::new(directory.as_fd(), &mut buffer);
         let mut link = [0; 64];
+        let mut count = 0;
         while let Some(entry) = entries.next() {
             let entry = entry?;
             let Some(fd) = number(entry.file_name().to_bytes()) else { continue };
+            count += 1;
             match readlinkat_raw(&directory, entry.file_name(), &mut link) {
                 Ok(len) => each(fd, referent(&link[..len])),
                 // Who may list the directory may not always read its links (K-PROC-1).
@@ -114,8 +137,29 @@ impl ProcessDir {
                 Err(_) => {}
             }
         }
-        Ok(())
+        Ok(count)
     }
+
+    /// One thread besides the first, if there is any: they share their descriptors.
+    fn other_thread(&self) -> io::Result<Option<Pid>> {
+        /// `.`, `..` and the first thread.
+        const ALONE: u64 = 3;
+        if rustix::fs::statat(&self.0, c"task", rustix::fs::AtFlags::empty())?.st_nlink <= ALONE {
+            return Ok(None);
+        }
+        let mut buffer = [MaybeUninit::uninit(); 4 * 1024];
+        let mut entries = RawDir::new(open_dir(&self.0, c"task")?, &mut buffer);
+        let mut last = None;
+        while let Some(entry) = entries.next() {
+            last = number(entry?.file_name().to_bytes()).map(Pid).or(last);
+        }
+        Ok(last)
+    }
+}
+
+/// A path from text that ends with a NUL.
+fn path(text: std::fmt::Arguments<'_>) -> io::Result<CString> {
+    CString::from_vec_with_nul(text.to_string().into_bytes()).map_err(io::Error::other)
 }
 
 fn open_dir(at: impl AsFd, path: &CStr) -> io::Result<OwnedFd> {
@@ -175,7 +219,7 @@ mod tests {
         let ino = SocketIno(fstat(&one).unwrap().st_ino as u32);
         let mut found = Vec::new();
         let me = ProcessDir::open(Pid(std::process::id())).unwrap();
-        me.descriptors(|fd, referent| found.push((fd, referent))).unwrap();
+        me.descriptors(|fd, _, referent| found.push((fd, referent))).unwrap();
         let fd = std::os::fd::AsRawFd::as_raw_fd(&one.as_fd()) as u32;
         assert!(found.contains(&(fd, Referent::Socket(ino))));
         assert!(pids().unwrap().contains(&Pid(std::process::id())));

@@ -65,7 +65,7 @@ impl Machine {
         let mut socket = Socket::new(SocketIno(ino), kind, state);
         socket.cookie = Some(u64::from(ino) + 0x10_0000);
         socket.uid = Some(0);
-        socket.owners = owners.iter().map(|&(pid, fd)| Owner { pid: Pid(pid), fd }).collect();
+        socket.owners = owners.iter().map(|&(pid, fd)| Owner::new(Pid(pid), fd)).collect();
         self.sockets.push(socket);
         self.sockets.len() - 1
     }

@@ -3,6 +3,7 @@
 //! Both give a list of [`Holding`]s. [`assign`] gives each to the socket it belongs to, by inode and whatever else is known,
 //! and hands back those that fit none.
 
+pub(crate) mod bpf;
 pub(crate) mod proc;
 
 use rustix::process::{PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
@@ -19,6 +20,8 @@ pub(crate) struct Holding {
     pub(crate) owner: Owner,
     /// The socket's network namespace, where the source tells; then it is a local socket for certain.
     pub(crate) namespace: Option<NamespaceIno>,
+    /// The socket's cookie, where the source tells and the socket has one already.
+    pub(crate) cookie: Option<u64>,
 }
 
 /// Adds each holding's owner to its socket. Those of no socket known so far are returned.
@@ -27,8 +30,11 @@ pub(crate) fn assign(sockets: &mut [Socket], by_inode: &ByInode, holdings: Vec<H
 }
 
 fn assign_one(sockets: &mut [Socket], by_inode: &ByInode, holding: &Holding) -> bool {
+    let agree = |known: Option<u64>, told: Option<u64>| known.is_none() || told.is_none() || known == told;
     let fits = |id: &SocketId| {
-        holding.namespace.is_none_or(|namespace| sockets[id.0 as usize].namespace == namespace)
+        let socket = &sockets[id.0 as usize];
+        holding.namespace.is_none_or(|namespace| socket.namespace == namespace)
+            && agree(socket.cookie, holding.cookie)
     };
     let mut candidates = by_inode.all(holding.ino).filter(fits);
     let Some(first) = candidates.next() else { return false };

@@ -1,8 +1,14 @@
 //! The owners of sockets from the links of `/proc/PID/fd`: works on every kernel and for every user, one system call a
 //! descriptor. Without privilege only the own processes can be seen.
+//!
+//! Nearly all of the time is the kernel's, which looks at several processes at once where there are several processors: so do
+//! threads of ours, which are over when the walk is.
 
 use std::collections::HashMap;
 use std::io;
+use std::num::NonZero;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 use super::Holding;
 use crate::inspector::Options;
@@ -19,41 +25,79 @@ pub(crate) struct Walk {
     pub(crate) processes: HashMap<Pid, Process>,
     /// Descriptors of network namespaces.
     pub(crate) networks: Vec<(NamespaceIno, Owner)>,
-    /// Processes that may not be looked at, and why the last of them.
+    /// Processes that may not be looked at.
     pub(crate) hidden: Hidden,
 }
 
+/// More threads than this only wait for each other.
+const THREADS_MAX: usize = 8;
+/// Processes that are worth a thread.
+const PIDS_OF_A_THREAD: usize = 32;
+
 /// Looks at the descriptors of these processes, and reads those processes that `is_wanted` for a socket.
-pub(crate) fn walk(pids: &[Pid], options: &Options, is_wanted: impl Fn(&Holding) -> bool) -> Walk {
-    let mut walk = Walk::default();
-    let mut buffer = Vec::new();
-    for &pid in pids {
-        let first = walk.holdings.len();
-        match look_at(pid, &mut walk) {
+pub(crate) fn walk(pids: &[Pid], options: &Options, is_wanted: impl Fn(&Holding) -> bool + Sync) -> Walk {
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut walk = Walk::default();
+        let mut buffer = Vec::new();
+        while let Some(&pid) = pids.get(next.fetch_add(1, Ordering::Relaxed)) {
+            walk.visit(pid, options, &is_wanted, &mut buffer);
+        }
+        walk
+    };
+    let processors = thread::available_parallelism().map_or(1, NonZero::get);
+    let helpers = processors.min(THREADS_MAX).min(pids.len() / PIDS_OF_A_THREAD).saturating_sub(1);
+    thread::scope(|scope| {
+        // Where no thread can be had this one does all the work.
+        let start = || thread::Builder::new().spawn_scoped(scope, work).ok();
+        let helpers: Vec<_> = (0..helpers).filter_map(|_| start()).collect();
+        let own = work();
+        helpers.into_iter().filter_map(|helper| helper.join().ok()).fold(own, Walk::and)
+    })
+}
+
+impl Walk {
+    fn visit(
+        &mut self,
+        pid: Pid,
+        options: &Options,
+        is_wanted: &impl Fn(&Holding) -> bool,
+        buffer: &mut Vec<u8>,
+    ) {
+        let first = self.holdings.len();
+        match self.look_at(pid) {
             Ok(directory) => {
-                if walk.holdings[first..].iter().any(&is_wanted)
-                    && let Ok(process) = process::read(&directory, pid, options, &mut buffer)
+                if self.holdings[first..].iter().any(is_wanted)
+                    && let Ok(process) = process::read(&directory, pid, None, options, buffer)
                 {
-                    walk.processes.insert(pid, process);
+                    self.processes.insert(pid, process);
                 }
             }
             Err(error) if procfs::is_gone(&error) => {}
-            Err(error) => walk.hidden.add(pid, error),
+            Err(error) => self.hidden.add(pid, error),
         }
-        walk.holdings[first..].sort_unstable_by_key(|holding| holding.owner);
     }
-    walk
-}
 
-fn look_at(pid: Pid, walk: &mut Walk) -> io::Result<ProcessDir> {
-    let directory = ProcessDir::open(pid)?;
-    directory.descriptors(|fd, referent| {
-        let owner = Owner { pid, fd };
-        match referent {
-            Referent::Socket(ino) => walk.holdings.push(Holding { ino, owner, namespace: None }),
-            Referent::Network(ino) => walk.networks.push((ino, owner)),
-            Referent::Other => {}
-        }
-    })?;
-    Ok(directory)
+    fn look_at(&mut self, pid: Pid) -> io::Result<ProcessDir> {
+        let directory = ProcessDir::open(pid)?;
+        directory.descriptors(|fd, thread, referent| {
+            let owner = Owner { pid, fd, thread };
+            match referent {
+                Referent::Socket(ino) => {
+                    self.holdings.push(Holding { ino, owner, namespace: None, cookie: None });
+                }
+                Referent::Network(ino) => self.networks.push((ino, owner)),
+                Referent::Other => {}
+            }
+        })?;
+        Ok(directory)
+    }
+
+    fn and(mut self, other: Walk) -> Walk {
+        self.holdings.extend(other.holdings);
+        self.processes.extend(other.processes);
+        self.networks.extend(other.networks);
+        self.hidden.extend(other.hidden);
+        self
+    }
 }

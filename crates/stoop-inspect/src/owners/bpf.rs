@@ -1,0 +1,58 @@
+//! The owners of sockets from a kernel program that visits every descriptor: one read, all network namespaces.
+//!
+//! It needs the right to load programs; [`proc`](super::proc) gives the same answer without.
+
+use std::collections::HashMap;
+use std::io;
+use std::os::unix::ffi::OsStringExt;
+
+use stoop_bpf::{Record, TaskFiles};
+
+use super::Holding;
+use crate::model::{NamespaceIno, Owner, Pid, SocketIno};
+use crate::process::Known;
+
+/// What the program found.
+#[derive(Debug, Default)]
+pub(crate) struct Listing {
+    /// Every descriptor of a local socket.
+    pub(crate) holdings: Vec<Holding>,
+    /// What it says of the processes beside.
+    pub(crate) processes: HashMap<Pid, Known>,
+}
+
+/// Runs the program once. `own` is the network namespace of a kernel that has no others.
+pub(crate) fn list(program: &TaskFiles, own: NamespaceIno) -> io::Result<Listing> {
+    let mut listing = Listing::default();
+    let mut last = None;
+    program.read_each(|record| {
+        let pid = Pid(record.pid);
+        // A process's descriptors come one after the other.
+        if last.replace(pid) != Some(pid) {
+            listing.processes.entry(pid).or_insert_with(|| known(&record));
+        }
+        listing.holdings.push(holding(&record, own));
+    })?;
+    Ok(listing)
+}
+
+fn holding(record: &Record, own: NamespaceIno) -> Holding {
+    let pid = Pid(record.pid);
+    let thread = (record.tid != record.pid).then_some(Pid(record.tid));
+    Holding {
+        ino: SocketIno(record.inode),
+        owner: Owner { pid, fd: record.fd, thread },
+        namespace: Some(record.network.map_or(own, |ino| NamespaceIno(ino.into()))),
+        cookie: record.cookie,
+    }
+}
+
+fn known(record: &Record) -> Known {
+    /// `/proc` counts in hundredths of a second on every machine this library is for.
+    const TICK_NS: u64 = 10_000_000;
+    Known {
+        command: std::ffi::OsString::from_vec(record.command.as_bytes().to_vec()),
+        uid: record.user,
+        start: record.started_ns / TICK_NS,
+    }
+}
