@@ -13,7 +13,8 @@ pub(crate) enum Reg {
     R2,
     R3,
     R6 = 6,
-    R8 = 8,
+    R7,
+    R8,
     R9,
     Frame,
 }
@@ -58,6 +59,8 @@ pub(crate) enum Helper {
     SeqWrite = 127,
     /// The socket of an open file; null where it is none.
     SockFromFile = 162,
+    /// A socket as a local one; null where it is none.
+    SkcToUnixSock = 178,
 }
 
 const LOAD: u8 = 0x61;

@@ -8,21 +8,31 @@ use crate::record::*;
 /// A field by its structure and its path in it.
 type Name = (&'static str, &'static str);
 
+/// A value of a record: where the chain of fields to it begins, and the chain. All but the last are pointers.
+type Named = (Slot, Base, &'static [Name]);
+
 /// Where a chain of fields begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Base {
-    /// What the iterator gives to the program: followed by plain loads, which the verifier checks.
+    /// What the iterator gives to the program.
     Context,
-    /// The socket: followed by plain loads.
+    /// The socket, as any socket.
     Socket,
-    /// The socket, past what its type covers: every step copies memory that may not be there.
-    Around,
-    /// The peer, which may be gone at any moment: likewise.
-    Peer,
+    /// The socket, as a local one.
+    Local,
 }
 
-/// Each value of a record: where the chain of fields to it begins, and the chain. All but the last are pointers.
-const CHAINS: &[(Slot, Base, &[Name])] = &[
+/// How the program gets at what only local sockets have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// By a helper that turns a socket into a local one (Linux 5.16): loads from there are checked by the verifier like all others.
+    Cast,
+    /// By copying memory that may not be there, which a kernel that is locked down for confidentiality refuses.
+    Copy,
+}
+
+/// What every kernel has.
+const CHAINS: &[Named] = &[
     (STARTED, Base::Context, &[TASK, LEADER, ("task_struct", "start_boottime")]),
     (TABLE, Base::Context, &[TASK, ("task_struct", "files")]),
     (COMMAND, Base::Context, &[TASK, LEADER, ("task_struct", "comm")]),
@@ -30,7 +40,7 @@ const CHAINS: &[(Slot, Base, &[Name])] = &[
     (TID, Base::Context, &[TASK, ("task_struct", "pid")]),
     (USER, Base::Context, &[TASK, LEADER, ("task_struct", "cred"), ("cred", "euid.val")]),
     (FD, Base::Context, &[(CONTEXT, "fd")]),
-    (INODE, Base::Context, &[(CONTEXT, "file"), ("file", "f_inode"), ("inode", "i_ino")]),
+    (INODE, Base::Context, &[(CONTEXT, "file"), FILE_INODE, INODE_NUMBER]),
     (COOKIE, Base::Socket, &[("sock", "__sk_common.skc_cookie.counter")]),
     (OWNER, Base::Socket, &[("sock", "sk_uid.val")]),
     (QUEUE, Base::Socket, &[("sock", "sk_receive_queue.qlen")]),
@@ -38,21 +48,36 @@ const CHAINS: &[(Slot, Base, &[Name])] = &[
     (KIND, Base::Socket, &[("sock", "sk_type")]),
     (STATE, Base::Socket, &[("sock", "__sk_common.skc_state")]),
     (SHUTDOWN, Base::Socket, &[("sock", "sk_shutdown")]),
-    (PEER, Base::Around, &[("unix_sock", "peer")]),
+    (PEER, Base::Local, &[PEER_OF]),
+];
+/// Where newer kernels have the inode of a peer, and where all have it.
+const PEER_INODE_CHAINS: [Named; 2] = [
+    (PEER_INODE, Base::Local, &[PEER_OF, ("sock", "sk_ino")]),
+    (
+        PEER_INODE,
+        Base::Local,
+        &[PEER_OF, ("sock", "sk_socket"), ("socket", "file"), FILE_INODE, INODE_NUMBER],
+    ),
 ];
 /// Not there when the kernel was built with one network namespace only.
-const NETWORK_CHAIN: (Slot, Base, &[Name]) =
+const NETWORK_CHAIN: Named =
     (NETWORK, Base::Socket, &[("sock", "__sk_common.skc_net.net"), ("net", "ns.inum")]);
 
 const CONTEXT: &str = "bpf_iter__task_file";
 const TASK: Name = (CONTEXT, "task");
 const LEADER: Name = ("task_struct", "group_leader");
+const FILE_INODE: Name = ("file", "f_inode");
+const INODE_NUMBER: Name = ("inode", "i_ino");
+const PEER_OF: Name = ("unix_sock", "peer");
 /// The function whose type says what the iterator is.
 const ITERATOR: &str = "bpf_iter_task_file";
+/// The function behind the helper of [`Access::Cast`].
+const CAST: &str = "bpf_skc_to_unix_sock";
 
 /// The types that [`Layout::of`] looks for.
-pub(crate) const WANTED: &[(Kind, &str)] = &[
+const WANTED: &[(Kind, &str)] = &[
     (Kind::FUNC, ITERATOR),
+    (Kind::FUNC, CAST),
     (Kind::STRUCT, CONTEXT),
     (Kind::STRUCT, "bpf_iter_meta"),
     (Kind::STRUCT, "cred"),
@@ -61,7 +86,6 @@ pub(crate) const WANTED: &[(Kind, &str)] = &[
     (Kind::STRUCT, "net"),
     (Kind::STRUCT, "sock"),
     (Kind::STRUCT, "socket"),
-    (Kind::STRUCT, "socket_alloc"),
     (Kind::STRUCT, "task_struct"),
     (Kind::STRUCT, "unix_sock"),
 ];
@@ -83,30 +107,26 @@ pub(crate) struct Layout {
     pub(crate) seq: Field,
     pub(crate) sk: Field,
     pub(crate) family: Field,
+    pub(crate) access: Access,
     pub(crate) chains: Vec<Chain>,
-}
-
-/// Where the inode number of a socket is found that no descriptor leads to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum InodeFrom {
-    /// In the socket itself: newer kernels.
-    Socket,
-    /// In the inode beside which the outer half of the socket lies: all of them.
-    Outer,
 }
 
 impl Layout {
     /// The layout of the kernel whose type information this is.
+    ///
+    /// # Errors
+    /// [`BtfError`], which names what the kernel does not have.
     pub(crate) fn of(blob: &[u8]) -> Result<Layout, BtfError> {
         let btf = Btf::scan(blob, WANTED)?;
-        let newer = btf.field("sock", "sk_ino").is_ok();
-        Layout::with(&btf, if newer { InodeFrom::Socket } else { InodeFrom::Outer })
+        let access = if btf.type_id(Kind::FUNC, CAST).is_ok() { Access::Cast } else { Access::Copy };
+        let [newer, older] = &PEER_INODE_CHAINS;
+        let inode = resolve(&btf, newer).or_else(|_| resolve(&btf, older))?;
+        Layout::with(&btf, inode, access)
     }
 
-    /// The same, the inode of a peer being looked for there.
-    pub(crate) fn with(btf: &Btf<'_>, inode: InodeFrom) -> Result<Layout, BtfError> {
+    fn with(btf: &Btf<'_>, peer_inode: Chain, access: Access) -> Result<Layout, BtfError> {
         let mut chains = CHAINS.iter().map(|named| resolve(btf, named)).collect::<Result<Vec<_>, _>>()?;
-        chains.push(Chain { slot: PEER_INODE, base: Base::Peer, steps: inode_steps(btf, inode)? });
+        chains.push(peer_inode);
         chains.extend(resolve(btf, &NETWORK_CHAIN).ok());
         Ok(Layout {
             iterator: btf.type_id(Kind::FUNC, ITERATOR)?,
@@ -115,25 +135,30 @@ impl Layout {
             seq: btf.field("bpf_iter_meta", "seq")?,
             sk: btf.field("socket", "sk")?,
             family: btf.field("sock", "__sk_common.skc_family")?,
+            access,
             chains,
         })
     }
+
+    /// Every layout that fits this kernel: what older ones have leads to the same values on newer ones.
+    #[cfg(test)]
+    pub(crate) fn all_of(blob: &[u8]) -> Vec<Layout> {
+        let btf = Btf::scan(blob, WANTED).unwrap();
+        let inodes: Vec<Chain> =
+            PEER_INODE_CHAINS.iter().filter_map(|named| resolve(&btf, named).ok()).collect();
+        let with = |access| {
+            let btf = &btf;
+            inodes.iter().map(move |inode| Layout::with(btf, inode.clone(), access).unwrap())
+        };
+        let mut layouts: Vec<Layout> = with(Access::Copy).collect();
+        if btf.type_id(Kind::FUNC, CAST).is_ok() {
+            layouts.extend(with(Access::Cast));
+        }
+        layouts
+    }
 }
 
-fn resolve(btf: &Btf<'_>, (slot, base, names): &(Slot, Base, &[Name])) -> Result<Chain, BtfError> {
+fn resolve(btf: &Btf<'_>, (slot, base, names): &Named) -> Result<Chain, BtfError> {
     let steps = names.iter().map(|(within, path)| btf.field(within, path)).collect::<Result<_, _>>()?;
     Ok(Chain { slot: *slot, base: *base, steps })
-}
-
-fn inode_steps(btf: &Btf<'_>, from: InodeFrom) -> Result<Vec<Field>, BtfError> {
-    if from == InodeFrom::Socket {
-        return Ok(vec![btf.field("sock", "sk_ino")?]);
-    }
-    let outer = btf.field("sock", "sk_socket")?;
-    let beside = btf.field("socket_alloc", "vfs_inode")?.offset_bytes;
-    let number = btf.field("inode", "i_ino")?;
-    let within = btf.field("socket_alloc", "socket")?.offset_bytes;
-    let offset = beside.checked_add(number.offset_bytes).and_then(|sum| sum.checked_sub(within));
-    let offset_bytes = offset.ok_or(BtfError::Malformed("an inode that lies before its socket"))?;
-    Ok(vec![outer, Field { offset_bytes, ..number }])
 }

@@ -1,11 +1,12 @@
 //! The program of the `task_file` iterator: for each descriptor of each process, a record where it is a local socket. Pure.
 //!
-//! It keeps the context in `R6`, the socket in `R9`, a pointer it follows in `R8`, and on the stack the record and one word.
+//! It keeps the context in `R6`, the socket in `R9`, as a local one in `R7`, a pointer it follows in `R8`, and on the stack the
+//! record and one word.
 
 use crate::asm::{Assembler, Helper, Instruction, Label, Reg, Width};
 use crate::btf::{BtfError, Field};
-use crate::layout::{Base, Chain, Layout};
-use crate::record::{PEER, RECORD_BYTES, SOCKET, Slot};
+use crate::layout::{Access, Base, Chain, Layout};
+use crate::record::{RECORD_BYTES, SOCKET, Slot};
 
 const AF_UNIX: i32 = 1;
 /// Where the record lies on the stack, from its end.
@@ -27,7 +28,7 @@ pub(crate) fn program(layout: &Layout) -> Result<Vec<Instruction>, BtfError> {
     }
     code.store(Width::Eight, Reg::Frame, place(SOCKET), Reg::R9);
     for chain in &layout.chains {
-        follow(&mut code, chain)?;
+        follow(&mut code, chain, layout.access)?;
     }
     write(&mut code, layout, out)?;
     code.place(out);
@@ -36,7 +37,7 @@ pub(crate) fn program(layout: &Layout) -> Result<Vec<Instruction>, BtfError> {
     Ok(code.finish())
 }
 
-/// Leaves the local socket in `R9`, or the program.
+/// Leaves the local socket in `R9` and `R7`, or the program.
 fn socket_of_the_file(code: &mut Assembler, layout: &Layout, out: Label) -> Result<(), BtfError> {
     step(code, Reg::R1, Reg::R6, layout.file)?;
     code.jump_if(Reg::R1, 0, out);
@@ -46,21 +47,26 @@ fn socket_of_the_file(code: &mut Assembler, layout: &Layout, out: Label) -> Resu
     code.jump_if(Reg::R9, 0, out);
     step(code, Reg::R1, Reg::R9, layout.family)?;
     code.jump_unless(Reg::R1, AF_UNIX, out);
+    code.copy(Reg::R7, Reg::R9);
+    if layout.access == Access::Cast {
+        code.copy(Reg::R1, Reg::R9);
+        code.call(Helper::SkcToUnixSock);
+        code.jump_if(Reg::R0, 0, out);
+        code.copy(Reg::R7, Reg::R0);
+    }
     Ok(())
 }
 
 /// Stores one value, or leaves zeros where the way to it ends before.
-fn follow(code: &mut Assembler, chain: &Chain) -> Result<(), BtfError> {
+fn follow(code: &mut Assembler, chain: &Chain, access: Access) -> Result<(), BtfError> {
     let nothing = code.label();
-    let copying = matches!(chain.base, Base::Around | Base::Peer);
-    match chain.base {
-        Base::Context => code.copy(Reg::R8, Reg::R6),
-        Base::Socket | Base::Around => code.copy(Reg::R8, Reg::R9),
-        Base::Peer => {
-            code.load(Width::Eight, Reg::R8, Reg::Frame, place(PEER));
-            code.jump_if(Reg::R8, 0, nothing);
-        }
-    }
+    let copying = chain.base == Base::Local && access == Access::Copy;
+    let base = match chain.base {
+        Base::Context => Reg::R6,
+        Base::Socket => Reg::R9,
+        Base::Local => Reg::R7,
+    };
+    code.copy(Reg::R8, base);
     let Some((last, pointers)) = chain.steps.split_last() else { return Ok(()) };
     for pointer in pointers {
         fetch(code, copying, Reg::R8, *pointer)?;

@@ -86,10 +86,16 @@ pub(crate) fn refusal(error: io::Error) -> Unavailable {
     if !in_first_user_namespace() {
         return Lack::UserNamespace.into();
     }
-    match std::fs::read_to_string("/sys/kernel/security/lockdown") {
-        Ok(state) if state.contains("[confidentiality]") => Lack::Lockdown.into(),
-        _ => Doubt::new(if is_filtered() { WITH_FILTER } else { WITH_ALL }, error).into(),
+    if is_locked_down() {
+        return Lack::Lockdown.into();
     }
+    Doubt::new(if is_filtered() { WITH_FILTER } else { WITH_ALL }, error).into()
+}
+
+/// Whether the kernel keeps its memory from everybody. Where that cannot be looked up, nothing speaks for it.
+pub(crate) fn is_locked_down() -> bool {
+    let state = std::fs::read_to_string("/sys/kernel/security/lockdown");
+    state.is_ok_and(|state| state.contains("[confidentiality]"))
 }
 
 const WITH_ALL: &str = "asking for permission, with the capabilities that it takes";

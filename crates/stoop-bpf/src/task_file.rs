@@ -6,10 +6,10 @@ use std::io::{self, ErrorKind, Read};
 use std::os::fd::{AsFd, OwnedFd};
 
 use crate::asm::{Assembler, Reg};
-use crate::layout::Layout;
+use crate::layout::{Access, Layout};
 use crate::program::program;
 use crate::record::{Record, Records};
-use crate::support::{Doubt, Lack, Support, Unavailable, refusal};
+use crate::support::{Doubt, Lack, Support, Unavailable, is_locked_down, refusal};
 use crate::sys;
 
 /// Where the kernel shows its type information.
@@ -55,7 +55,12 @@ impl TaskFiles {
         })?;
         let layout = Layout::of(&types).map_err(Lack::Type)?;
         let code = program(&layout).map_err(Lack::Type)?;
-        TaskFiles::start(&code, layout.iterator.0)
+        TaskFiles::start(&code, layout.iterator.0).map_err(|refused| match refused {
+            Unavailable::No(Lack::Verifier(_)) if layout.access == Access::Copy && is_locked_down() => {
+                Lack::Lockdown.into()
+            }
+            other => other,
+        })
     }
 
     fn start(code: &[u64], iterator: u32) -> Result<TaskFiles, Unavailable> {
@@ -183,8 +188,6 @@ fn last_lines(log: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::btf::Btf;
-    use crate::layout::InodeFrom;
     use crate::record::RECORD_BYTES;
     use std::collections::VecDeque;
     use std::os::unix::net::UnixStream;
@@ -269,26 +272,25 @@ mod tests {
         assert!(child.finish(Duration::from_secs(20)).success());
     }
 
-    /// What older kernels take instead of a field of newer ones leads to the same inode.
+    /// What older kernels have instead of what newer ones have leads to the same records.
     #[test]
-    fn both_ways_to_a_peer_give_the_same_inode() {
+    fn all_layouts_give_the_same_records() {
         let (Ok(types), Ok(_)) = (std::fs::read(TYPES), TaskFiles::load()) else {
             stoop_testkit::skip!("lacks the iterator: {:?}", probe());
         };
-        let btf = Btf::scan(&types, crate::layout::WANTED).unwrap();
-        if btf.field("sock", "sk_ino").is_err() {
-            stoop_testkit::skip!("lacks a kernel that keeps the inode in the socket");
-        }
         let (one, _other) = UnixStream::pair().unwrap();
         let inode = rustix::fs::fstat(&one).unwrap().st_ino as u32;
-        let peer_of = |from| {
-            let layout = Layout::with(&btf, from).unwrap();
-            let loaded = TaskFiles::start(&program(&layout).unwrap(), layout.iterator.0).unwrap();
+        let record_of = |layout: &Layout| {
+            let loaded = TaskFiles::start(&program(layout).unwrap(), layout.iterator.0).unwrap();
             let records = loaded.read().unwrap();
-            records.into_iter().find(|record| record.inode == inode).unwrap().peer_inode
+            records.into_iter().find(|record| record.inode == inode).unwrap()
         };
-        assert!(peer_of(InodeFrom::Socket).is_some());
-        assert_eq!(peer_of(InodeFrom::Outer), peer_of(InodeFrom::Socket));
+        let layouts = Layout::all_of(&types);
+        let first = record_of(&layouts[0]);
+        assert!(first.peer.is_some() && first.peer_inode.is_some());
+        for layout in &layouts[1..] {
+            assert_eq!(record_of(layout), first, "{layout:?}");
+        }
     }
 
     /// A program that the verifier has to refuse: it returns nothing.
