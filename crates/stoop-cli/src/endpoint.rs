@@ -142,8 +142,16 @@ fn nobody(name: Name, failures: Vec<(&Candidate, stoop::Error)>) -> Failure {
     units
         .into_iter()
         .fold(report, |report, unit| report.next(format!("systemctl start {unit}")))
-        .next("stoop http ./its.sock /version    # where it is somewhere else")
+        .next(format!("{}    # where it is somewhere else", talk(name, "./its.sock")))
         .into()
+}
+
+/// A command that talks to such a server at this place.
+fn talk(name: Name, place: &str) -> String {
+    match name {
+        Name::Docker | Name::Podman => format!("stoop http {place} /version"),
+        _ => format!("stoop grpc {place} list"),
+    }
 }
 
 fn shown(candidate: &Candidate) -> String {
@@ -171,9 +179,7 @@ fn not_here(name: Name, elsewhere: &Elsewhere) -> Failure {
     let report = Failure::new(Exit::Failed, format!("cannot reach '{}': {elsewhere}", name.word()))
         .why("stoop speaks over local sockets only");
     match &elsewhere.source {
-        Source::Variable(variable) => {
-            report.next(format!("env -u {variable} stoop http {} /version", name.word()))
-        }
+        Source::Variable(variable) => report.next(format!("env -u {variable} {}", talk(name, name.word()))),
         Source::DockerContext(_) => report.next("docker context ls    # which contexts there are, and where"),
         _ => report,
     }

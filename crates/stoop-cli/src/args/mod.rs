@@ -4,6 +4,7 @@
 
 mod bench;
 mod connect;
+mod grpc;
 mod http;
 mod ls;
 mod recv;
@@ -20,6 +21,7 @@ use clap_complete::Shell;
 
 pub(crate) use bench::Bench;
 pub(crate) use connect::Connect;
+pub(crate) use grpc::Grpc;
 pub(crate) use http::Http;
 pub(crate) use ls::{Column, Ls, Sort, StateWord};
 pub(crate) use recv::Recv;
@@ -48,6 +50,7 @@ const EXAMPLES: &str = "
   stoop send ./log.sock hello               # one message
   stoop ls                                  # every socket of the machine, with both ends
   stoop http docker /version                # HTTP at a local socket
+  stoop grpc cri Version                    # gRPC: any method of any server
   stoop bench                               # which transport to use for what, on this machine";
 
 impl Cli {
@@ -84,6 +87,7 @@ pub(crate) enum Verb {
     Send(Send),
     Recv(Recv),
     Ls(Ls),
+    Grpc(Grpc),
     Http(Http),
     Bench(Bench),
     Completions(Completions),

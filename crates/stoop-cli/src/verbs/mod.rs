@@ -4,6 +4,7 @@ pub(crate) mod bench;
 mod completions;
 mod connect;
 mod demo;
+mod grpc;
 mod http;
 mod ls;
 mod man;
@@ -23,6 +24,7 @@ pub(crate) fn run(verb: Verb) -> Outcome {
         Verb::Send(flags) => send::run(&flags),
         Verb::Recv(flags) => recv::run(&flags),
         Verb::Ls(flags) => ls::run(&flags),
+        Verb::Grpc(flags) => grpc::run(&flags),
         Verb::Http(flags) => http::run(&flags),
         Verb::Bench(flags) => bench::run(&flags),
         Verb::Completions(flags) => completions::run(&flags),

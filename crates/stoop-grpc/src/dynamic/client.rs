@@ -10,11 +10,12 @@ use prost_reflect::prost::Message;
 use prost_reflect::{DynamicMessage, MessageDescriptor, MethodDescriptor};
 use tokio_stream::{Stream, StreamExt};
 use tonic::client::Grpc;
-use tonic::metadata::{KeyAndValueRef, MetadataMap};
+use tonic::metadata::MetadataMap;
 use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
 
 use super::codec::Raw;
+use super::metadata::pairs;
 use crate::ttrpc;
 
 /// The longest message that is taken unless told otherwise: what gRPC's own clients take.
@@ -180,6 +181,23 @@ impl Client {
         Ok(Answers { raw, output: method.output() })
     }
 
+    /// Whether the server says that it has no such service. Asked for a method that no service has, gRPC servers in Go and C++ say
+    /// which of the two is missing; of those that do not, nothing is known, and the answer is no.
+    pub async fn lacks(&self, service: &str, options: &Options) -> bool {
+        let call = ttrpc::Call { service: service.to_owned(), method: "-".into(), ..ttrpc::Call::default() };
+        let nothing = tokio_stream::once(Bytes::new());
+        let answer = match self.call_raw(call, nothing, options.clone()).await {
+            Ok(mut answers) => answers.message().await.map(|_| ()),
+            Err(error) => Err(error),
+        };
+        let status = answer.as_ref().err().and_then(CallError::status);
+        // There is no other mark for it than the words: "unknown service x", and of ttrpc "service x".
+        status.is_some_and(|status| {
+            let words = status.message().strip_prefix("unknown ").unwrap_or(status.message());
+            status.code() == Code::Unimplemented && words.starts_with("service")
+        })
+    }
+
     /// Calls a method whose messages are bytes.
     pub(super) async fn call_raw(
         &self,
@@ -203,23 +221,13 @@ impl Client {
                 RawWire::Grpc { headers, stream: Box::new(stream) }
             }
             Wire::Ttrpc(client) => {
-                let metadata = texts(&options.metadata);
+                let metadata = pairs(&options.metadata);
                 let call = ttrpc::Call { metadata, timeout: options.timeout, ..call };
                 RawWire::Ttrpc(client.call(call, requests).await.map_err(wrong)?)
             }
         };
         Ok(RawAnswers { wire, max_bytes })
     }
-}
-
-/// Metadata as pairs of texts; what is binary stays in base64.
-fn texts(metadata: &MetadataMap) -> Vec<(String, String)> {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let pair = |pair| match pair {
-        KeyAndValueRef::Ascii(key, value) => (key.to_string(), text(value.as_bytes())),
-        KeyAndValueRef::Binary(key, value) => (key.to_string(), text(value.as_encoded_bytes())),
-    };
-    metadata.iter().map(pair).collect()
 }
 
 /// What a server answers.

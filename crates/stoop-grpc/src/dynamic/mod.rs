@@ -13,6 +13,7 @@
 //! | a call, over either protocol | `client` |
 //! | messages as bytes, for tonic | `codec` |
 //! | messages as JSON, and back | `json` |
+//! | metadata, as text and back | `metadata` |
 //! | the details of an error | `details` |
 //! | a channel on one connection, and what the server says first | `wire` |
 //! | a schema as text | `describe` |
@@ -25,6 +26,7 @@ mod codec;
 mod describe;
 mod details;
 pub mod json;
+pub mod metadata;
 mod reflection;
 mod resolve;
 mod schema;
@@ -37,6 +39,9 @@ pub use reflection::{ReflectError, reflect};
 pub use resolve::{Symbol, Unresolved};
 pub use schema::{Origin, Schema, SchemaError};
 pub use wire::{Greeting, Listening, channel};
+
+pub use tonic::metadata::MetadataMap;
+pub use tonic::{Code, Status};
 
 pub use prost_reflect::{
     DynamicMessage, EnumDescriptor, MessageDescriptor, MethodDescriptor, ServiceDescriptor, Value,

@@ -1,0 +1,143 @@
+//! Messages to send: from the command line, a file, or standard input as they come.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::path::Path;
+use std::thread;
+
+use stoop::escaped;
+use stoop_grpc::dynamic::json::{JsonError, messages};
+use stoop_grpc::dynamic::{DynamicMessage, MessageDescriptor};
+use tokio::sync::{mpsc, oneshot};
+use tokio_stream::Stream;
+use tokio_stream::wrappers::ReceiverStream;
+
+use crate::args::Grpc;
+use crate::exit::Exit;
+use crate::failure::{Failure, Report};
+
+/// How many messages are read ahead of those that are sent.
+const AHEAD: usize = 8;
+
+/// Where messages are from.
+pub(super) enum Input {
+    /// Nothing was said.
+    Unsaid,
+    Text(String),
+    File(String, File),
+    Stdin,
+}
+
+/// Opens what the flags name.
+pub(super) fn prepare(flags: &Grpc) -> Result<Input, Failure> {
+    let is_call = !matches!(flags.action.as_deref(), None | Some("list" | "describe"));
+    let Some(data) = flags.data.as_deref().filter(|_| is_call) else { return Ok(Input::Unsaid) };
+    match data.strip_prefix('@') {
+        _ if data == "-" => Ok(Input::Stdin),
+        Some("-") => Ok(Input::Stdin),
+        Some(path) => {
+            let shown = escaped(path).to_string();
+            let file = File::open(Path::new(path))
+                .map_err(|error| Failure::io(format!("read '{shown}'"), &error))?;
+            Ok(Input::File(shown, file))
+        }
+        None => Ok(Input::Text(data.to_owned())),
+    }
+}
+
+impl Input {
+    /// How to speak of it.
+    fn name(&self) -> String {
+        match self {
+            Input::Unsaid | Input::Text(_) => "the message".into(),
+            Input::File(path, _) => format!("'{path}'"),
+            Input::Stdin => "standard input".into(),
+        }
+    }
+
+    fn reader(self) -> Box<dyn Read + Send> {
+        match self {
+            Input::Unsaid => Box::new(&b"{}"[..]),
+            Input::Text(text) => Box::new(io::Cursor::new(text)),
+            Input::File(_, file) => Box::new(BufReader::new(file)),
+            // Not buffered beyond what a message needs: what is typed is sent.
+            Input::Stdin => Box::new(io::stdin()),
+        }
+    }
+
+    /// The one message that there has to be.
+    pub(super) fn one(self, message: &MessageDescriptor) -> Result<DynamicMessage, Failure> {
+        let name = self.name();
+        let mut messages = messages(message.clone(), self.reader());
+        let first = messages.next().ok_or_else(|| count(&name, "none"))?;
+        let first = first.map_err(|error| explain(&error, &name, 1, message))?;
+        match messages.next() {
+            None => Ok(first),
+            Some(Err(error)) => Err(explain(&error, &name, 2, message)),
+            Some(Ok(_)) => Err(count(&name, "several")),
+        }
+    }
+
+    /// All of them, as they come; the second value gets a failure to read one, which ends them.
+    pub(super) fn stream(
+        self,
+        message: &MessageDescriptor,
+    ) -> (impl Stream<Item = DynamicMessage> + Send + use<>, oneshot::Receiver<Failure>) {
+        let (sender, receiver) = mpsc::channel(AHEAD);
+        let (failed, failure) = oneshot::channel();
+        let input = if matches!(self, Input::Unsaid) { Input::Stdin } else { self };
+        let message = message.clone();
+        // Standard input cannot be read without blocking a thread.
+        thread::spawn(move || {
+            let name = input.name();
+            for (at, read) in messages(message.clone(), input.reader()).enumerate() {
+                match read {
+                    Ok(read) => {
+                        if sender.blocking_send(read).is_err() {
+                            return;
+                        }
+                    }
+                    Err(error) => {
+                        // The failure is there before the messages end.
+                        let _ = failed.send(explain(&error, &name, at + 1, &message));
+                        return;
+                    }
+                }
+            }
+        });
+        (ReceiverStream::new(receiver), failure)
+    }
+}
+
+fn count(name: &str, how_many: &str) -> Failure {
+    Failure::new(Exit::Usage, format!("this method takes one message, and in {name} there is {how_many}"))
+        .next("stoop grpc --help    # an empty message is '{}'")
+        .into()
+}
+
+/// What is wrong with which message, and where.
+fn explain(error: &JsonError, name: &str, number: usize, message: &MessageDescriptor) -> Failure {
+    let what = format!("{name} is no '{}': {error}", message.full_name());
+    let mut report = Failure::new(Exit::Usage, what);
+    let mut place = Vec::new();
+    if number > 1 {
+        place.push(format!("message {number}"));
+    }
+    if !error.path().is_empty() {
+        place.push(format!("field '{}'", escaped(error.path())));
+    }
+    if let Some((line, column)) = error.place() {
+        place.push(format!("line {line}, column {column}"));
+    }
+    if !place.is_empty() {
+        report = report.seen(format!("at {}", place.join(", ")));
+    }
+    if let Some(nearest) = error.nearest() {
+        report = report.why(format!("'{}' was probably meant", escaped(nearest)));
+    }
+    described(report, message).into()
+}
+
+fn described(report: Report, message: &MessageDescriptor) -> Report {
+    report.next(format!("stoop grpc … describe {}    # its fields", escaped(message.full_name())))
+}

@@ -1,0 +1,93 @@
+//! `stoop grpc`: what a server offers, and any method of it, called.
+//!
+//! | what | where |
+//! |---|---|
+//! | which protocol is spoken, and a client for it | `open.rs` |
+//! | what there is to call: reflection, files, built in | `offer.rs` |
+//! | `list` and `describe` | `show.rs` |
+//! | a call: messages out and in, as they come | `call.rs` |
+//! | messages from the command line, a file, standard input | `input.rs` |
+//! | metadata, from flags and as text | `metadata.rs` |
+//! | what went wrong, explained | `trouble.rs` |
+
+mod call;
+mod input;
+mod metadata;
+mod offer;
+mod open;
+mod show;
+mod trouble;
+
+use std::time::{Duration, Instant};
+
+use stoop_grpc::dynamic::Options;
+
+use crate::args::Grpc;
+use crate::failure::{Failure, Outcome};
+use crate::output::Output;
+use trouble::Trouble;
+
+/// Does what is asked: list, describe, or call.
+pub(crate) fn run(flags: &Grpc) -> Outcome {
+    let metadata = metadata::read(&flags.metadata)?;
+    let trouble = Trouble { flags };
+    let session = Session {
+        flags,
+        trouble,
+        output: Output::new(false, false),
+        options: Options { metadata, timeout: flags.timeout },
+        end: flags.timeout.and_then(|timeout| Instant::now().checked_add(timeout)),
+    };
+    // Files that do not compile are no reason to bother a server.
+    let given = offer::given(flags)?;
+    let input = input::prepare(flags)?;
+    let reached = flags.endpoint.connect(flags.wait, flags.timeout);
+    let reached =
+        reached.map_err(|failure| failure.in_vain(flags.wait, |command| session.trouble.again(command)))?;
+    if let Some(found) = reached.event() {
+        session.output.tell(&found)?;
+    }
+    // One thread is enough: all there is to do at once is to send and to receive.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::io("start the runtime", &error))?;
+    let outcome = runtime.block_on(async {
+        let client = session.open(reached.stream).await?;
+        match flags.action.as_deref() {
+            None | Some("list") => session.list(&client, given).await,
+            Some("describe") => session.describe(&client, given).await,
+            Some(method) => session.call(&client, given, method, input).await,
+        }
+    });
+    // Whoever still reads standard input for us is not waited for.
+    runtime.shutdown_background();
+    outcome
+}
+
+/// One run of the verb.
+struct Session<'f> {
+    flags: &'f Grpc,
+    trouble: Trouble<'f>,
+    output: Output,
+    options: Options,
+    /// When nothing is waited for any longer.
+    end: Option<Instant>,
+}
+
+impl Session<'_> {
+    /// Waits for it, within the limit in time.
+    async fn within<T>(&self, doing: &str, done: impl Future<Output = T>) -> Result<T, Failure> {
+        match self.end {
+            None => Ok(done.await),
+            Some(end) => {
+                let result = tokio::time::timeout_at(end.into(), done).await;
+                result.map_err(|_| self.trouble.late(doing))
+            }
+        }
+    }
+
+    /// What is left of the limit in time.
+    fn options(&self) -> Options {
+        let left = self.end.map(|end| end.saturating_duration_since(Instant::now()));
+        Options { timeout: left.map(|left| left.max(Duration::from_millis(1))), ..self.options.clone() }
+    }
+}

@@ -1,0 +1,128 @@
+//! What there is to call: from the files given, from the server, or built in.
+
+use stoop_grpc::dynamic::{
+    Client, MethodDescriptor, Origin, ReflectError, Schema, Symbol, Unresolved, reflect,
+};
+use stoop_inspect::endpoints::Name;
+
+use super::Session;
+use crate::args::Grpc;
+use crate::endpoint::Endpoint;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::output::{Event, Text};
+
+/// The schema in the files that the flags name; `None` where they name none.
+pub(super) fn given(flags: &Grpc) -> Result<Option<Schema>, Failure> {
+    let mut schema: Option<Schema> = None;
+    let mut add = |new: Schema| {
+        let joined = match schema.take() {
+            None => new,
+            Some(before) => before.join(&new).map_err(|error| {
+                Failure::new(Exit::Usage, format!("the schemas given contradict each other: {error}"))
+            })?,
+        };
+        schema = Some(joined);
+        Ok::<(), Failure>(())
+    };
+    if !flags.proto.is_empty() {
+        add(Schema::from_protos(&flags.proto, &flags.import_path).map_err(|error| {
+            let report = Failure::new(Exit::Usage, format!("cannot compile the schema: {error}"));
+            match error.position() {
+                Some(place) => report.seen(format!("at {place}")),
+                None => report.next("stoop grpc --help    # --import-path says where imports are found"),
+            }
+        })?)?;
+    }
+    for path in &flags.descriptor_set {
+        let doing = format!("read '{}'", stoop::escaped(path.as_os_str().as_encoded_bytes()));
+        let bytes = std::fs::read(path).map_err(|error| Failure::io(&doing, &error))?;
+        add(Schema::from_descriptor_set(&bytes).map_err(|error| {
+            Failure::new(Exit::Usage, format!("cannot {doing}: {error}"))
+                .why("it is no descriptor set, or files are missing that it imports")
+                .next("protoc --include_imports --descriptor_set_out=FILE …")
+        })?)?;
+    }
+    Ok(schema)
+}
+
+impl Session<'_> {
+    /// What there is to call.
+    pub(super) async fn offer(&self, client: &Client, given: Option<Schema>) -> Result<Schema, Failure> {
+        if let Some(given) = given {
+            return Ok(given);
+        }
+        // Those servers have no reflection, and their interfaces are known.
+        let is_known = matches!(self.flags.endpoint, Endpoint::Named(_));
+        if self.flags.builtin || is_known || client.is_ttrpc() {
+            return Ok(Schema::builtin());
+        }
+        match self.within("reflection", reflect(client, &self.options())).await? {
+            Ok(schema) => Ok(schema),
+            Err(ReflectError::Unsupported) => Ok(Schema::builtin()),
+            Err(ReflectError::Call(error)) if error.status().is_none() => {
+                Err(self.trouble.explain("reflection", &error, &Schema::builtin()))
+            }
+            Err(error) => {
+                let error =
+                    format!("what is built in is used, because the server's reflection failed: {error}");
+                self.output.tell(&Event::Trouble { from: None::<Text>, error, count: 1 })?;
+                Ok(Schema::builtin())
+            }
+        }
+    }
+
+    /// The method of this name.
+    pub(super) async fn method(
+        &self,
+        client: &Client,
+        schema: &Schema,
+        name: &str,
+    ) -> Result<MethodDescriptor, Failure> {
+        let found = match schema.method(name, self.preferred()) {
+            Err(Unresolved::Ambiguous(_)) if schema.origin() == Origin::Builtin => {
+                self.served(client, schema.clone()).await?.method(name, self.preferred())
+            }
+            found => found,
+        };
+        match found {
+            // A server may leave a service out of its reflection.
+            Err(Unresolved::Unknown(_))
+                if Schema::builtin().method(name, &[]).is_ok() && name.contains('/') =>
+            {
+                Schema::builtin()
+                    .method(name, &[])
+                    .map_err(|found| self.trouble.unresolved("method", name, &found, schema))
+            }
+            found => found.map_err(|found| self.trouble.unresolved("method", name, &found, schema)),
+        }
+    }
+
+    /// The symbol of this name.
+    pub(super) fn symbol(&self, schema: &Schema, name: &str) -> Result<Symbol, Failure> {
+        let found = schema.symbol(name, self.preferred());
+        found.map_err(|found| self.trouble.unresolved("symbol", name, &found, schema))
+    }
+
+    /// The packages whose methods are meant where a name fits several.
+    fn preferred(&self) -> &'static [&'static str] {
+        match self.flags.endpoint {
+            Endpoint::Named(Name::Cri) => &["runtime.v1"],
+            Endpoint::Named(Name::Containerd) => &["containerd.services.version.v1"],
+            _ => &[],
+        }
+    }
+
+    /// Only the services that the server has, as far as it says so: of those built in it has but a few.
+    pub(super) async fn served(&self, client: &Client, mut schema: Schema) -> Result<Schema, Failure> {
+        let names: Vec<String> = schema.service_names().into_iter().map(str::to_owned).collect();
+        let mut missing = Vec::new();
+        for name in names {
+            if self.within("which services there are", client.lacks(&name, &self.options())).await? {
+                missing.push(name);
+            }
+        }
+        schema.retain(|name| !missing.iter().any(|missing| missing == name));
+        Ok(schema)
+    }
+}

@@ -1,0 +1,81 @@
+//! Which protocol the server speaks, and a client for it.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use stoop::{Place, Stream, aio};
+use stoop_grpc::dynamic::{Client, Greeting, channel};
+use stoop_grpc::ttrpc;
+
+use super::Session;
+use crate::endpoint::Endpoint;
+use crate::failure::Failure;
+use crate::output::{Event, Text};
+
+/// How long a gRPC server has to say its first word. Every one speaks at once; one that is silent may speak ttrpc.
+const PATIENCE: Duration = Duration::from_millis(300);
+
+/// How the names of containerd's ttrpc sockets end.
+const TTRPC_NAME: &[u8] = b".ttrpc";
+
+impl Session<'_> {
+    /// A client on the connection: for gRPC, or where ttrpc is spoken, for that.
+    pub(super) async fn open(&self, stream: Stream) -> Result<Client, Failure> {
+        let client = self.open_unlimited(stream).await?;
+        Ok(match self.flags.max_message {
+            Some(bytes) => client.max_message_bytes(bytes),
+            None => client,
+        })
+    }
+
+    async fn open_unlimited(&self, stream: Stream) -> Result<Client, Failure> {
+        let stream = aio::Stream::try_from(stream)?;
+        if self.flags.ttrpc || self.is_named_so() {
+            return Ok(Client::ttrpc(ttrpc::Client::new(stream)));
+        }
+        let (channel, mut listening) =
+            channel(stream).await.map_err(|error| self.trouble.unusable(&error))?;
+        match listening.greeting(PATIENCE).await {
+            Greeting::Http2 => Ok(Client::grpc(channel)),
+            Greeting::Nothing => {
+                if let Some(client) = self.try_ttrpc().await {
+                    return Ok(client);
+                }
+                let error = "the server has said nothing yet; waiting for it".to_owned();
+                self.output.tell(&Event::Trouble { from: None::<Text>, error, count: 1 })?;
+                Ok(Client::grpc(channel))
+            }
+            other => Err(self.trouble.other_protocol(&other)),
+        }
+    }
+
+    fn is_named_so(&self) -> bool {
+        let Endpoint::At(target) = &self.flags.endpoint else { return false };
+        let Place::Address(address) = &target.place else { return false };
+        address.as_path().is_some_and(|path| path.as_os_str().as_encoded_bytes().ends_with(TTRPC_NAME))
+    }
+
+    /// A ttrpc server answers whatever is asked, if only that there is no such service. Asked on a connection of its own.
+    async fn try_ttrpc(&self) -> Option<Client> {
+        let address = match &self.flags.endpoint {
+            Endpoint::At(target) => match &target.place {
+                Place::Address(address) => address,
+                _ => return None,
+            },
+            Endpoint::Named(_) => return None,
+        };
+        let question = async {
+            let stream = stoop::Connect::new(address).timeout(PATIENCE).stream_async().await.ok()?;
+            let client = ttrpc::Client::new(stream);
+            let call =
+                ttrpc::Call { service: "stoop.Probe".into(), method: "Speak".into(), ..Default::default() };
+            let mut answers = client.call(call, tokio_stream::once(Bytes::new())).await.ok()?;
+            use std::error::Error;
+            let answer = answers.message().await;
+            let is_from_server = answer.as_ref().map_or_else(|status| status.source().is_none(), |_| true);
+            drop(answers);
+            is_from_server.then(|| Client::ttrpc(client))
+        };
+        tokio::time::timeout(PATIENCE, question).await.ok().flatten()
+    }
+}

@@ -1,0 +1,224 @@
+//! What went wrong, in four parts: what was asked, why there is no answer, what was heard, what to try.
+
+use stoop::escaped;
+use stoop_grpc::dynamic::json::Style;
+use stoop_grpc::dynamic::{CallError, Code, Greeting, Schema, Status, Unresolved, details};
+
+use super::metadata;
+use crate::args::Grpc;
+use crate::exit::Exit;
+use crate::failure::{Failure, Report};
+use crate::shell::quoted;
+use crate::time;
+
+/// What was asked, to name it when it fails.
+pub(super) struct Trouble<'f> {
+    pub(super) flags: &'f Grpc,
+}
+
+impl Trouble<'_> {
+    /// A command that would connect, as one that asks the same; others stay.
+    pub(super) fn again(&self, command: &str) -> String {
+        match command.strip_prefix("stoop connect ").and_then(|rest| rest.split_once(" --wait ")) {
+            Some((_, waits)) => self.command(&format!("--wait {waits}")),
+            None => command.into(),
+        }
+    }
+
+    /// A call that did not go well.
+    pub(super) fn explain(&self, called: &str, error: &CallError, schema: &Schema) -> Failure {
+        match error {
+            CallError::Answered(status) => self.answered(called, status, schema),
+            CallError::TooLarge { max_bytes } => self
+                .report(called, format!("a message of the server is larger than {max_bytes} bytes"))
+                .why("an answer is kept in memory whole, so there is a limit")
+                .next(self.command(&format!("--max-message {}M", (max_bytes >> 20).max(1) * 16)))
+                .into(),
+            CallError::Malformed(_) => self
+                .report(called, error)
+                .why("the server has another version of the schema, or breaks the protocol")
+                .next(format!("stoop grpc {} describe", self.address()))
+                .into(),
+            error => self
+                .report(called, error)
+                .why("the connection broke before the answer was complete")
+                .next(self.command("--wait 10s    # when the server is there again"))
+                .into(),
+        }
+    }
+
+    /// The server's status is its answer, and it is no.
+    fn answered(&self, called: &str, status: &Status, schema: &Schema) -> Failure {
+        let name = name_of(status.code());
+        let message = status.message();
+        let said = if message.is_empty() { String::new() } else { format!(": {}", escaped(message)) };
+        let what = format!("'{}' was answered with {name}{said}", escaped(called));
+        let mut report = Failure::new(Exit::No, what).why(meaning(status.code()));
+        let style = Style { one_line: true, ..Style::default() };
+        for detail in details(status, schema) {
+            report = report.seen(format!("detail {}", style.text(&detail)));
+        }
+        // What kind of content comes is HTTP's business.
+        let lines = metadata::lines(status.metadata());
+        for line in lines.iter().filter(|line| !line.starts_with("content-type:")) {
+            report = report.seen(format!("metadata {line}"));
+        }
+        let lacks_namespace = called.starts_with("containerd.")
+            && !self
+                .flags
+                .metadata
+                .iter()
+                .any(|pair| pair.to_ascii_lowercase().starts_with("containerd-namespace"));
+        match status.code() {
+            Code::FailedPrecondition | Code::InvalidArgument if lacks_namespace => {
+                report = report.next(self.command("-H 'containerd-namespace: default'"));
+            }
+            Code::Unimplemented => report = report.next(format!("stoop grpc {} list", self.address())),
+            Code::InvalidArgument => {
+                report = report.next(format!("stoop grpc {} describe {}", self.address(), escaped(called)));
+            }
+            _ => {}
+        }
+        report.into()
+    }
+
+    /// The time given has run out.
+    pub(super) fn late(&self, called: &str) -> Failure {
+        let within = time::show(self.flags.timeout.unwrap_or_default());
+        self.report(called, format!("the call was not over within {within}"))
+            .why("the server is busy, waits for something, or goes on sending")
+            .next(self.command("--timeout 1m"))
+            .into()
+    }
+
+    /// The server speaks something else.
+    pub(super) fn other_protocol(&self, greeting: &Greeting) -> Failure {
+        let by_hand = format!("stoop connect {}    # talk to it by hand", self.address());
+        match greeting {
+            Greeting::Http1(line) => self
+                .useless("it does not understand HTTP/2, which gRPC is made of")
+                .why("a server that speaks HTTP/1 is there")
+                .seen(format!("it said '{}'", escaped(line)))
+                .next(format!("stoop http {} /", self.address())),
+            Greeting::Other(bytes) => self
+                .useless("it speaks another protocol")
+                .why("a gRPC server would first say its settings of HTTP/2")
+                .seen(format!("it said '{}'", escaped(bytes)))
+                .next(by_hand),
+            _ => self
+                .useless("it closed the connection")
+                .why("it speaks another protocol, refuses us, or has ended")
+                .seen("the connection was accepted, and not a byte came back")
+                .next(by_hand),
+        }
+        .into()
+    }
+
+    /// The connection broke at once.
+    pub(super) fn unusable(&self, error: &dyn std::error::Error) -> Failure {
+        self.useless(&error.to_string()).into()
+    }
+
+    /// A name that stands for nothing, or for several things.
+    pub(super) fn unresolved(&self, sort: &str, name: &str, found: &Unresolved, schema: &Schema) -> Failure {
+        let shown = escaped(name);
+        match found {
+            Unresolved::Ambiguous(names) => names
+                .iter()
+                .fold(
+                    Failure::new(Exit::Usage, format!("'{shown}' may be any of several {sort}s"))
+                        .why("a name may be cut to its end only where nothing else ends so"),
+                    |report, name| {
+                        report.next(format!("stoop grpc {} {}", self.address(), self.asked(sort, name)))
+                    },
+                )
+                .into(),
+            Unresolved::Unknown(names) => {
+                let report = Failure::new(Exit::Usage, format!("there is no {sort} '{shown}'"))
+                    .seen(format!("in what is known of the server: {}", schema.origin()));
+                let report = match names.first() {
+                    Some(nearest) => report.why(format!("'{}' was probably meant", escaped(nearest))),
+                    None => report,
+                };
+                let suggested = names.iter().fold(report, |report, name| {
+                    report.next(format!("stoop grpc {} {}", self.address(), self.asked(sort, name)))
+                });
+                suggested.next(format!("stoop grpc {} list", self.address())).into()
+            }
+        }
+    }
+
+    fn asked(&self, sort: &str, name: &str) -> String {
+        let name = escaped(name);
+        if sort == "method" { name.to_string() } else { format!("describe {name}") }
+    }
+
+    fn useless(&self, why: &str) -> Report {
+        Failure::new(Exit::Failed, format!("no gRPC with '{}': {why}", self.flags.endpoint))
+    }
+
+    fn report(&self, called: &str, why: impl std::fmt::Display) -> Report {
+        let what = format!("no answer to '{}' from '{}': {why}", escaped(called), self.flags.endpoint);
+        Failure::new(Exit::Failed, what)
+    }
+
+    fn address(&self) -> String {
+        quoted(self.flags.endpoint.to_string().as_ref())
+    }
+
+    /// The same command with something added.
+    fn command(&self, more: &str) -> String {
+        let words = [self.flags.action.as_deref(), self.flags.data.as_deref()];
+        let words: String =
+            words.into_iter().flatten().map(|word| format!(" {}", quoted(word.as_ref()))).collect();
+        format!("stoop grpc {}{words} {more}", self.address())
+    }
+}
+
+/// A code by the name that the protocol gives it.
+fn name_of(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}
+
+/// What it means.
+fn meaning(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "all went well",
+        Code::Cancelled => "the call was given up",
+        Code::Unknown => "the server does not say which sort of error it is",
+        Code::InvalidArgument => "the server refuses what was sent, whatever state it is in",
+        Code::DeadlineExceeded => "the server was not done in time",
+        Code::NotFound => "what was named is not there",
+        Code::AlreadyExists => "what was to be made is there already",
+        Code::PermissionDenied => "the server knows who asks, and does not let them",
+        Code::ResourceExhausted => {
+            "a limit of the server is reached: room, a quota, or the size of a message"
+        }
+        Code::FailedPrecondition => "the server is not in the state that this needs",
+        Code::Aborted => "it met with something else that was going on; it may work when tried again",
+        Code::OutOfRange => "it goes past the end of what there is",
+        Code::Unimplemented => "the server has no such method, or not in this version",
+        Code::Internal => "something is broken inside the server",
+        Code::Unavailable => "the server cannot do it now; it may work when tried again",
+        Code::DataLoss => "the server has lost data",
+        Code::Unauthenticated => "the server does not know who asks",
+    }
+}

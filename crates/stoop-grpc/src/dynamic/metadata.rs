@@ -1,0 +1,65 @@
+//! Metadata as text: what people type and read. Values whose key ends in `-bin` are bytes, in base64 as text.
+
+use base64::Engine;
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use tonic::metadata::{
+    AsciiMetadataKey, AsciiMetadataValue, BinaryMetadataKey, BinaryMetadataValue, KeyAndValueRef, MetadataMap,
+};
+
+/// With padding or without.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// Adds a pair. A key may come more than once.
+///
+/// # Errors
+/// The key or the value cannot be metadata; said in words.
+pub fn insert(map: &mut MetadataMap, key: &str, value: &str) -> Result<(), String> {
+    let key = key.to_ascii_lowercase();
+    let no_key = || format!("'{key}' is no key: letters, digits, '-', '_' and '.'");
+    if key.ends_with("-bin") {
+        let key = BinaryMetadataKey::from_bytes(key.as_bytes()).map_err(|_| no_key())?;
+        let bytes = BASE64.decode(value).map_err(|_| format!("the value of '{key}' has to be base64"))?;
+        map.append_bin(key, BinaryMetadataValue::from_bytes(&bytes));
+        return Ok(());
+    }
+    let key = AsciiMetadataKey::from_bytes(key.as_bytes()).map_err(|_| no_key())?;
+    let value = AsciiMetadataValue::try_from(value).map_err(|_| {
+        format!("the value of '{key}' has characters that are not visible ASCII; name it '{key}-bin'")
+    })?;
+    map.append(key, value);
+    Ok(())
+}
+
+/// Its pairs, in no particular order. Text of strangers.
+pub fn pairs(map: &MetadataMap) -> Vec<(String, String)> {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let pair = |pair| match pair {
+        KeyAndValueRef::Ascii(key, value) => (key.to_string(), text(value.as_bytes())),
+        KeyAndValueRef::Binary(key, value) => (key.to_string(), text(value.as_encoded_bytes())),
+    };
+    map.iter().map(pair).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_and_bytes() {
+        let mut map = MetadataMap::new();
+        insert(&mut map, "Containerd-Namespace", "k8s.io").unwrap();
+        insert(&mut map, "trace-bin", "/wA=").unwrap();
+        insert(&mut map, "short-bin", "/w").unwrap();
+        assert_eq!(map.get("containerd-namespace").unwrap(), "k8s.io");
+        assert_eq!(map.get_bin("trace-bin").unwrap().to_bytes().unwrap(), &[0xff, 0][..]);
+        assert_eq!(map.get_bin("short-bin").unwrap().to_bytes().unwrap(), &[0xff][..]);
+        assert!(pairs(&map).contains(&("containerd-namespace".into(), "k8s.io".into())));
+        assert!(insert(&mut map, "a key", "x").unwrap_err().contains("no key"));
+        assert!(insert(&mut map, "x-bin", "§").unwrap_err().contains("base64"));
+        assert!(insert(&mut map, "x", "grün").unwrap_err().contains("x-bin"));
+    }
+}
