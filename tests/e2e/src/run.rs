@@ -19,7 +19,18 @@ use crate::binary::{binary, binary_for_others};
 pub const LIMIT: Duration = Duration::from_secs(30);
 
 /// Environment variables that would bend what a program does.
-const UNWANTED: [&str; 5] = ["LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "NOTIFY_SOCKET", "CLICOLOR_FORCE"];
+const UNWANTED: [&str; 10] = [
+    "LISTEN_FDS",
+    "LISTEN_PID",
+    "LISTEN_FDNAMES",
+    "NOTIFY_SOCKET",
+    "CLICOLOR_FORCE",
+    "DOCKER_HOST",
+    "DOCKER_CONTEXT",
+    "DOCKER_CONFIG",
+    "CONTAINER_HOST",
+    "CONTAINER_RUNTIME_ENDPOINT",
+];
 
 /// A program about to be started. Its stdin is empty until said otherwise.
 #[derive(Debug)]

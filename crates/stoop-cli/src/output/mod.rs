@@ -250,7 +250,6 @@ pub(crate) fn status(text: &str) {
     let _ = io::stderr().write_all(text.as_bytes());
 }
 
-/// Writes to standard output, all of it, at once.
 /// Writes to standard output, all of it, at once: nothing is held back for a line to end.
 pub(crate) fn print(bytes: &[u8]) -> Result<(), Failure> {
     let out = io::stdout().lock();

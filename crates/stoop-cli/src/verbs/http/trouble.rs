@@ -21,6 +21,7 @@ impl Trouble<'_> {
     /// From an error to what to say about it.
     pub(super) fn explain(&self, error: &Error) -> Failure {
         let report = |why: &str| self.report(&error.to_string()).why(why);
+        let by_hand = || format!("stoop connect {}    # talk to it by hand", self.address());
         match error.kind() {
             ErrorKind::Http2Only => report("it speaks gRPC, or HTTP/2 alone, and was spoken to in HTTP/1.1")
                 .seen("its first bytes are settings of HTTP/2")
@@ -31,21 +32,26 @@ impl Trouble<'_> {
                     .seen(heard(error))
                     .next(self.command("").replace(" --http2", ""))
             }
-            ErrorKind::NotHttp => report("another protocol is spoken there")
-                .seen(heard(error))
-                .next(format!("stoop connect {}    # talk to it by hand", self.address())),
+            ErrorKind::NotHttp => {
+                report("another protocol is spoken there").seen(heard(error)).next(by_hand())
+            }
             ErrorKind::NoAnswer => report("it speaks another protocol, refuses us, or has ended")
                 .seen("the connection was accepted, and not a byte came back")
-                .next(format!("stoop connect {}    # talk to it by hand", self.address())),
-            ErrorKind::Malformed => {
-                report("what came back begins like HTTP and breaks its rules").seen(heard(error))
-            }
+                .next(by_hand()),
+            ErrorKind::Malformed => report("what came back begins like HTTP and breaks its rules")
+                .seen(heard(error))
+                .next(by_hand()),
             ErrorKind::HeaderTooLarge => {
-                report("no header that anybody needs is that large").seen(heard(error))
+                report("no header that anybody needs is that large").seen(heard(error)).next(by_hand())
             }
-            ErrorKind::CutShort => report("the server, or what it answers with, ended in the middle of it"),
-            ErrorKind::RequestBody => report("the request could not be sent to its end"),
-            _ => report("the connection was given up in the middle"),
+            ErrorKind::CutShort => {
+                report("the server ended the connection before it had sent what it announced")
+                    .next(self.command("-i    # what it announces"))
+            }
+            ErrorKind::RequestBody => {
+                report("the request could not be sent to its end").next(self.command(""))
+            }
+            _ => report("the connection was given up in the middle").next(self.command("")),
         }
         .into()
     }
@@ -63,7 +69,7 @@ impl Trouble<'_> {
     pub(super) fn not_upgraded(&self, status: StatusCode) -> Failure {
         self.report(&format!("the server did not upgrade the connection: it answered {status}"))
             .why("only some methods and paths can be upgraded, each to a protocol of its own")
-            .next(self.command("").replace(" --upgrade", " # without --upgrade"))
+            .next(self.command("").replace(&self.upgrade(), ""))
             .into()
     }
 
@@ -90,9 +96,13 @@ impl Trouble<'_> {
         let request = flags.request.iter().map(|word| quoted(word.as_ref())).collect::<Vec<_>>().join(" ");
         let data = if flags.data.is_some() { " --data …" } else { "" };
         let http2 = if flags.http2 { " --http2" } else { "" };
-        let upgrade = flags.upgrade.as_ref().map(|it| format!(" --upgrade {}", quoted(it.as_ref())));
         let more = if more.is_empty() { String::new() } else { format!(" {more}") };
-        format!("stoop http {} {request}{data}{http2}{}{more}", self.address(), upgrade.unwrap_or_default())
+        format!("stoop http {} {request}{data}{http2}{}{more}", self.address(), self.upgrade())
+    }
+
+    fn upgrade(&self) -> String {
+        let flag = |protocol: &String| format!(" --upgrade {}", quoted(protocol.as_ref()));
+        self.flags.upgrade.as_ref().map(flag).unwrap_or_default()
     }
 }
 
