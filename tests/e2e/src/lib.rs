@@ -8,6 +8,7 @@
 //! | `raw.rs` | clients in the test's own process, with plain system calls |
 //! | `sample.rs` | bytes and messages to send |
 //! | `containerd/` | a containerd of the test's own, and an image for it |
+//! | `docker.rs` | a dockerd of the test's own |
 //! | `../peers/peer.py` | the other side, written with Python's socket module |
 //! | `../peers/talk.c` | a client inside a container |
 //!
@@ -16,6 +17,7 @@
 
 mod binary;
 pub mod containerd;
+pub mod docker;
 mod raw;
 mod ready;
 mod run;

@@ -1,4 +1,5 @@
-//! An image in the OCI layout: one layer with busybox and a client of local sockets, both static, and what describes it.
+//! An image: one layer with busybox and a client of local sockets, both static, and what describes it, in the OCI layout and as
+//! Docker saves one.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -18,13 +19,7 @@ pub(super) fn archive(directory: &Path) -> PathBuf {
     fs::create_dir_all(&blobs).expect("make a directory");
     let layer = layer(directory);
     let (layer_digest, layer_len) = keep(&blobs, &fs::read(layer).expect("read the layer"));
-    let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
-    let config = serde_json::json!({
-        "architecture": architecture,
-        "os": "linux",
-        "config": { "Env": ["PATH=/bin"], "Cmd": ["/bin/sh"] },
-        "rootfs": { "type": "layers", "diff_ids": [layer_digest] },
-    });
+    let config = config(&layer_digest);
     let (config_digest, config_len) = keep(&blobs, config.to_string().as_bytes());
     let manifest = serde_json::json!({
         "schemaVersion": 2,
@@ -40,6 +35,33 @@ pub(super) fn archive(directory: &Path) -> PathBuf {
     fs::write(layout.join("index.json"), index.to_string()).expect("write the index");
     fs::write(layout.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).expect("write the layout");
     tar(&layout, directory.join("image.tar"))
+}
+
+/// Makes the image inside `directory` as `docker save` would, under this name, and gives its archive.
+#[track_caller]
+pub(crate) fn docker_archive(directory: &Path, name: &str) -> PathBuf {
+    fs::create_dir_all(directory).expect("make a directory");
+    let layer = layer(directory);
+    let saved = directory.join("saved");
+    fs::create_dir(&saved).expect("make a directory");
+    let (layer_digest, _) = keep(&saved, &fs::read(layer).expect("read the layer"));
+    let (config_digest, _) = keep(&saved, config(&layer_digest).to_string().as_bytes());
+    let file = |digest: &str| digest.trim_start_matches("sha256:").to_owned();
+    let manifest = serde_json::json!([
+        { "Config": file(&config_digest), "RepoTags": [name], "Layers": [file(&layer_digest)] }
+    ]);
+    fs::write(saved.join("manifest.json"), manifest.to_string()).expect("write the manifest");
+    tar(&saved, directory.join("saved.tar"))
+}
+
+fn config(layer_digest: &str) -> serde_json::Value {
+    let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
+    serde_json::json!({
+        "architecture": architecture,
+        "os": "linux",
+        "config": { "Env": ["PATH=/bin"], "Cmd": ["/bin/sh"] },
+        "rootfs": { "type": "layers", "diff_ids": [layer_digest] },
+    })
 }
 
 fn described(kind: &str, digest: &str, len: usize) -> serde_json::Value {

@@ -6,7 +6,7 @@
 //! | `mod.rs` | the daemon: started, asked through `ctr`, ended |
 //! | `image.rs` | a small image, made here: busybox, and a client of local sockets |
 
-mod image;
+pub(crate) mod image;
 
 use std::fs;
 use std::path::{Path, PathBuf};
