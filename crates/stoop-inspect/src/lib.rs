@@ -6,6 +6,7 @@
 //!
 //! Nothing here prints, changes a socket, or needs root; without it less can be seen, and what is missing is said.
 
+mod attempt;
 mod by_hand;
 pub mod endpoints;
 mod inspector;
@@ -21,6 +22,7 @@ mod strays;
 mod table;
 pub mod why;
 
+pub use attempt::{Attempt, Delivery, attempt};
 pub use inspector::{Inspector, Options, OwnersWanted};
 pub use model::{
     Connection, Missing, Namespace, NamespaceIno, Owner, OwnersFrom, Pid, Process, ProcessNamespaces,

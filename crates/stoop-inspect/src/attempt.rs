@@ -1,0 +1,290 @@
+//! The call that a verdict is about, made for real and as its subject: what the verdict can be held against.
+//!
+//! A thread takes the subject's ids, capabilities, root, working directory and network, makes the call and ends. The kernel
+//! keeps all of these for each thread (K-THREAD-1, K-THREAD-2), so that the rest of the process notices nothing. Nothing that
+//! lasts is done: a connection is closed at once, a file that a bind made is removed. What a server gets it has got, though: a
+//! stream server finds a client that came and went, and a message is delivered, which is why that has to be allowed.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::sync::mpsc::channel;
+use std::thread;
+use std::time::Duration;
+
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxAttributes, StatxFlags};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketType};
+use rustix::process::{DumpableBehavior, dumpable_behavior, set_dumpable_behavior};
+use rustix::thread::{
+    CapabilitySet, CapabilitySets, Gid, LinkNameSpaceType, Uid, UnshareFlags, move_into_link_name_space,
+    set_capabilities, set_keep_capabilities, set_thread_groups, set_thread_res_gid, set_thread_res_uid,
+};
+use stoop::diag::{Show, Table};
+use stoop::{Address, Kind};
+
+use crate::why::facts::{EndpointState, Subject};
+use crate::why::{Facts, Operation, Who};
+
+/// How long a call may take. It does not wait for anybody, but for a file system that hangs it would.
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// What came of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Attempt {
+    /// The call succeeded.
+    Succeeded,
+    /// It failed: with `EAGAIN` where a blocking call would have waited.
+    Failed(Errno),
+    /// It was not made, or not to its end, and why.
+    NotMade(String),
+}
+
+/// Whether a message may be delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// A send is not attempted.
+    Withheld,
+    /// A send is attempted: where it succeeds, the receiver gets a message of that many zeros.
+    Allowed,
+}
+
+/// Makes the call of the question that these facts were gathered for, as their subject. Blocks for some milliseconds, and five
+/// seconds at most.
+///
+/// To act as somebody else takes root; a subject that has capabilities in another user namespace is beyond what a thread can
+/// be.
+pub fn attempt(facts: &Facts, delivery: Delivery) -> Attempt {
+    let prepared = Call::of(facts, delivery).and_then(|call| Ok((call, Stand::of(facts)?)));
+    let (call, stand) = match prepared {
+        Ok(prepared) => prepared,
+        Err(why) => return Attempt::NotMade(why),
+    };
+    let was_dumpable = matches!(dumpable_behavior(), Ok(DumpableBehavior::Dumpable));
+    let (tell, told) = channel();
+    let work = move || {
+        let entered = stand.enter().map_err(|errno| {
+            Attempt::NotMade(format!("this process cannot act as the one in question: {errno}"))
+        });
+        // Nobody listens any more when it took too long.
+        let _ = tell.send(entered.map_or_else(|not_made| not_made, |()| call.make()));
+    };
+    let Ok(thread) = thread::Builder::new().name("stoop-attempt".into()).spawn(work) else {
+        return Attempt::NotMade("no thread could be started".into());
+    };
+    let Ok(attempt) = told.recv_timeout(LIMIT) else {
+        return Attempt::NotMade(format!("no answer within {LIMIT:?}: a file system on the way hangs"));
+    };
+    let _ = thread.join();
+    if was_dumpable {
+        // A thread that changes its user takes that from the whole process (K-THREAD-3).
+        let _ = set_dumpable_behavior(DumpableBehavior::Dumpable);
+    }
+    attempt
+}
+
+/// A system call, ready to be made.
+struct Call {
+    operation: Operation,
+    kind: Kind,
+    address: Address,
+}
+
+impl Call {
+    fn of(facts: &Facts, delivery: Delivery) -> Result<Call, String> {
+        let question = &facts.question;
+        let (operation, address) = (question.operation, question.address.clone());
+        if address.is_unnamed() {
+            return Err("there is no address to try".into());
+        }
+        let delivers = matches!(operation, Operation::Send { .. });
+        if delivers && delivery == Delivery::Withheld {
+            return Err("the message would really be delivered, and that was not allowed".into());
+        }
+        let there = || {
+            let sockets = facts.sockets.iter().flatten().filter(|it| it.state != EndpointState::Accepted);
+            let kinds: Vec<Kind> = sockets.filter_map(|socket| socket.kind).collect();
+            Kind::ALL.into_iter().find(|kind| kinds.contains(kind))
+        };
+        let kind = question.kind.unwrap_or_else(|| match operation {
+            Operation::Connect => there().unwrap_or(Kind::Stream),
+            Operation::Bind => Kind::Stream,
+            Operation::Send { .. } => Kind::Datagram,
+        });
+        Ok(Call { operation, kind, address })
+    }
+
+    fn make(&self) -> Attempt {
+        let done = match self.operation {
+            Operation::Bind => return self.bind(),
+            Operation::Connect => self.prepare().and_then(|(socket, to)| rustix::net::connect(&socket, &to)),
+            Operation::Send { len_bytes } => self.prepare().and_then(|(socket, to)| {
+                let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+                rustix::net::sendto(&socket, &vec![0; len_bytes], flags, &to).map(drop)
+            }),
+        };
+        done.map_or_else(Attempt::Failed, |()| Attempt::Succeeded)
+    }
+
+    /// A fresh socket that does not wait, and where it is to go.
+    fn prepare(&self) -> Result<(OwnedFd, SocketAddrUnix), Errno> {
+        let to = match (self.address.as_path(), self.address.as_abstract()) {
+            (Some(path), _) => SocketAddrUnix::new(path),
+            (_, Some(name)) => SocketAddrUnix::new_abstract_name(name),
+            _ => Ok(SocketAddrUnix::new_unnamed()),
+        }?;
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let kind = match self.kind {
+            Kind::Stream => SocketType::STREAM,
+            Kind::Datagram => SocketType::DGRAM,
+            Kind::SeqPacket => SocketType::SEQPACKET,
+        };
+        Ok((rustix::net::socket_with(AddressFamily::UNIX, kind, flags, None)?, to))
+    }
+
+    /// Binds, and removes the file: the one that the socket is bound to, and no other.
+    fn bind(&self) -> Attempt {
+        let not_made = |why: &str| Attempt::NotMade(why.into());
+        let Ok(mut table) = Table::open() else {
+            return not_made("a file that was made could not be told from another's: no table of sockets");
+        };
+        if self.address.as_path().is_some_and(only_adds) {
+            return not_made("names can only be added to that directory: a file that was made would stay");
+        }
+        let bound = self.prepare().and_then(|(socket, to)| rustix::net::bind(&socket, &to).map(|()| socket));
+        let socket = match bound {
+            Ok(socket) => socket,
+            Err(errno) => return Attempt::Failed(errno),
+        };
+        match self.address.as_path() {
+            Some(path) if remove(&mut table, &socket, path).is_none() => {
+                not_made("the bind succeeded, and the file that it made could not be removed again")
+            }
+            _ => Attempt::Succeeded,
+        }
+    }
+}
+
+/// Whether the directory has the flag that keeps names from being removed.
+fn only_adds(path: &Path) -> bool {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    rustix::fs::statx(CWD, parent, AtFlags::empty(), StatxFlags::empty())
+        .is_ok_and(|statx| statx.stx_attributes.contains(StatxAttributes::APPEND))
+}
+
+/// Removes the file that the socket is bound to, if that is still what the path leads to.
+fn remove(table: &mut Table, socket: &OwnedFd, path: &Path) -> Option<()> {
+    let ino = u32::try_from(rustix::fs::fstat(socket).ok()?.st_ino).ok()?;
+    let ours = table.lookup(ino, Show::FILE).ok()??.file?;
+    let there = rustix::fs::lstat(path).ok()?;
+    let is_ours = ours.may_be(stoop::diag::FileId { dev: there.st_dev, ino: there.st_ino });
+    is_ours.then(|| rustix::fs::unlink(path).ok())?
+}
+
+/// What a thread changes about itself to be the subject. `None`: that is as it is.
+#[derive(Default)]
+struct Stand {
+    ids: Option<Ids>,
+    root: Option<OwnedFd>,
+    cwd: Option<OwnedFd>,
+    network: Option<OwnedFd>,
+}
+
+struct Ids {
+    uid: Uid,
+    gid: Gid,
+    groups: Vec<Gid>,
+    capabilities: CapabilitySet,
+}
+
+impl Stand {
+    fn of(facts: &Facts) -> Result<Stand, String> {
+        let Some(subject) = &facts.subject else { return Err("there is no such user or process".into()) };
+        let ids = || Some(Ids::of(subject)).filter(|ids| !ids.are_ours());
+        let pid = match &facts.question.subject {
+            Who::Ourselves => return Ok(Stand::default()),
+            Who::User(_) => return Ok(Stand { ids: ids(), ..Stand::default() }),
+            Who::Process(pid) => *pid,
+        };
+        if subject.mapped_uids.is_some() && (subject.dac_override || subject.dac_read_search) {
+            return Err("the process has capabilities in a user namespace of its own".into());
+        }
+        let open = |what: &str| {
+            let flags = if what.starts_with("ns/") { OFlags::RDONLY } else { OFlags::PATH } | OFlags::CLOEXEC;
+            rustix::fs::open(format!("/proc/{pid}/{what}"), flags, Mode::empty())
+                .map_err(|errno| format!("/proc/{pid}/{what} cannot be opened: {errno}"))
+        };
+        let when = |needed: bool, what: &str| needed.then(|| open(what)).transpose();
+        Ok(Stand {
+            ids: ids(),
+            root: when(subject.view.other_files, "root")?,
+            cwd: when(facts.question.address.as_path().is_some_and(Path::is_relative), "cwd")?,
+            network: when(subject.view.other_network, "ns/net")?,
+        })
+    }
+
+    /// Changes the calling thread, for good.
+    fn enter(self) -> Result<(), Errno> {
+        if let Some(network) = &self.network {
+            move_into_link_name_space(network.as_fd(), Some(LinkNameSpaceType::Network))?;
+        }
+        if self.root.is_some() || self.cwd.is_some() {
+            unshare_file_system_view()?;
+        }
+        if let Some(root) = &self.root {
+            // Its mounts come with it: they hang on the root, not on the mount namespace (K-THREAD-2).
+            rustix::process::fchdir(root)?;
+            rustix::process::chroot(".")?;
+        }
+        if let Some(cwd) = &self.cwd {
+            rustix::process::fchdir(cwd)?;
+        }
+        self.ids.map_or(Ok(()), Ids::enter)
+    }
+}
+
+#[expect(
+    deprecated,
+    reason = "unsafe is what its other flags are: a shared table of descriptors is left alone"
+)]
+fn unshare_file_system_view() -> Result<(), Errno> {
+    rustix::thread::unshare(UnshareFlags::FS)
+}
+
+impl Ids {
+    fn of(subject: &Subject) -> Ids {
+        let has = |it: bool, capability| if it { capability } else { CapabilitySet::empty() };
+        Ids {
+            uid: Uid::from_raw(subject.uid),
+            gid: Gid::from_raw(subject.gid),
+            groups: subject.groups.iter().map(|&gid| Gid::from_raw(gid)).collect(),
+            // No other has a say in these calls.
+            capabilities: has(subject.dac_override, CapabilitySet::DAC_OVERRIDE)
+                | has(subject.dac_read_search, CapabilitySet::DAC_READ_SEARCH),
+        }
+    }
+
+    fn are_ours(&self) -> bool {
+        let dac = CapabilitySet::DAC_OVERRIDE | CapabilitySet::DAC_READ_SEARCH;
+        let sorted = |mut groups: Vec<Gid>| {
+            groups.sort_unstable_by_key(|gid| gid.as_raw());
+            groups
+        };
+        let groups = rustix::process::getgroups().unwrap_or_default();
+        let capabilities = rustix::thread::capabilities(None).map(|sets| sets.effective & dac);
+        self.uid == rustix::process::geteuid()
+            && self.gid == rustix::process::getegid()
+            && sorted(self.groups.clone()) == sorted(groups)
+            && Ok(self.capabilities) == capabilities
+    }
+
+    fn enter(self) -> Result<(), Errno> {
+        set_thread_groups(&self.groups)?;
+        set_thread_res_gid(self.gid, self.gid, self.gid)?;
+        // Else they would go with the user, and there might be some to keep.
+        set_keep_capabilities(true)?;
+        set_thread_res_uid(self.uid, self.uid, self.uid)?;
+        let inheritable = CapabilitySet::empty();
+        let (effective, permitted) = (self.capabilities, self.capabilities);
+        set_capabilities(None, CapabilitySets { effective, permitted, inheritable })
+    }
+}

@@ -1,0 +1,56 @@
+//! POSIX access control lists, written as the kernel reads them. Holds no logic about what they permit: that is the kernel's.
+
+use std::path::Path;
+
+use rustix::fs::{XattrFlags, lremovexattr, lsetxattr};
+
+use super::dice::Dice;
+
+const ATTRIBUTE: &str = "system.posix_acl_access";
+const NO_ID: u32 = u32::MAX;
+
+/// Who an entry is about, as the kernel numbers it.
+#[derive(Clone, Copy, Debug)]
+enum Tag {
+    Owner = 0x01,
+    User = 0x02,
+    OwningGroup = 0x04,
+    Group = 0x08,
+    Mask = 0x10,
+    Other = 0x20,
+}
+
+/// Gives a file a random list with entries for some of these users and groups.
+pub fn set_random(path: &Path, dice: &mut Dice, users: &[u32], groups: &[u32]) {
+    let mut entries = vec![(Tag::Owner, perm(dice), NO_ID)];
+    let some = |ids: &[u32], dice: &mut Dice| -> Vec<u32> {
+        ids.iter().copied().filter(|_| dice.chance(40)).collect()
+    };
+    let users = some(users, dice);
+    entries.extend(users.into_iter().map(|id| (Tag::User, perm(dice), id)));
+    entries.push((Tag::OwningGroup, perm(dice), NO_ID));
+    let groups = some(groups, dice);
+    entries.extend(groups.into_iter().map(|id| (Tag::Group, perm(dice), id)));
+    let named = entries.iter().any(|(tag, ..)| matches!(tag, Tag::User | Tag::Group));
+    if named || dice.chance(30) {
+        entries.push((Tag::Mask, perm(dice), NO_ID));
+    }
+    entries.push((Tag::Other, perm(dice), NO_ID));
+    let mut bytes = 2u32.to_le_bytes().to_vec();
+    for (tag, perm, id) in entries {
+        bytes.extend((tag as u16).to_le_bytes());
+        bytes.extend(perm.to_le_bytes());
+        bytes.extend(id.to_le_bytes());
+    }
+    lsetxattr(path, ATTRIBUTE, &bytes, XattrFlags::empty()).expect("set an access control list");
+}
+
+/// Takes the list away, where there is one.
+pub fn clear(path: &Path) {
+    let _ = lremovexattr(path, ATTRIBUTE);
+}
+
+/// Permission bits: all of them more often than not, else any.
+fn perm(dice: &mut Dice) -> u16 {
+    if dice.chance(60) { 7 } else { dice.below(8) as u16 }
+}

@@ -1,0 +1,174 @@
+//! Who makes the call: a thread with ids, capabilities, a root, a working directory and a network of its own. The kernel keeps
+//! all of that for each thread, so that a world needs no process, and `/proc/TID` shows it like any process's.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
+
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::thread::{
+    CapabilitySet, CapabilitySets, Gid, LinkNameSpaceType, Uid, UnshareFlags, move_into_link_name_space,
+    set_capabilities, set_keep_capabilities, set_thread_groups, set_thread_res_gid, set_thread_res_uid,
+};
+
+use super::dice::Dice;
+
+/// Users and groups that worlds are made of.
+pub const USERS: [u32; 4] = [0, 1000, 1001, 65534];
+pub const GROUPS: [u32; 5] = [0, 1000, 1001, 2000, 65534];
+
+/// Who asks.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    pub uid: u32,
+    pub gid: u32,
+    pub groups: Vec<u32>,
+    pub capabilities: CapabilitySet,
+    /// Where its root is, when not at ours.
+    pub root: Option<PathBuf>,
+    pub cwd: PathBuf,
+    /// Whether it is in the other network.
+    pub abroad: bool,
+}
+
+impl Caller {
+    pub fn random(dice: &mut Dice) -> Caller {
+        let uid = dice.weighted(&[(30, USERS[0]), (50, USERS[1]), (10, USERS[2]), (10, USERS[3])]);
+        let dac = CapabilitySet::DAC_OVERRIDE | CapabilitySet::DAC_READ_SEARCH;
+        let all = every_capability();
+        let capabilities = if uid == 0 {
+            dice.weighted(&[
+                (40, all),
+                (15, CapabilitySet::empty()),
+                (15, CapabilitySet::DAC_OVERRIDE),
+                (15, CapabilitySet::DAC_READ_SEARCH),
+                (15, all - dac),
+            ])
+        } else {
+            dice.weighted(&[
+                (90, CapabilitySet::empty()),
+                (3, CapabilitySet::DAC_OVERRIDE),
+                (3, CapabilitySet::DAC_READ_SEARCH),
+                (3, CapabilitySet::FOWNER | CapabilitySet::NET_ADMIN),
+                (1, all),
+            ])
+        };
+        Caller {
+            uid,
+            gid: if dice.chance(70) { uid } else { dice.one(&GROUPS) },
+            groups: GROUPS.into_iter().filter(|_| dice.chance(20)).collect(),
+            capabilities,
+            root: None,
+            cwd: "/".into(),
+            abroad: dice.chance(10),
+        }
+    }
+
+    /// Puts the calling thread in this caller's place.
+    fn enter(&self, abroad: &OwnedFd) {
+        own_file_system_view();
+        let directory = |path: &Path| {
+            openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).expect("open a directory")
+        };
+        let cwd = directory(&self.cwd);
+        if let Some(root) = &self.root {
+            rustix::process::fchdir(directory(root)).expect("go to the root to be");
+            rustix::process::chroot(".").expect("make it the root");
+        }
+        rustix::process::fchdir(cwd).expect("go to the working directory");
+        if self.abroad {
+            let net = Some(LinkNameSpaceType::Network);
+            move_into_link_name_space(abroad.as_fd(), net).expect("go to the other network");
+        }
+        let groups: Vec<Gid> = self.groups.iter().map(|&gid| Gid::from_raw(gid)).collect();
+        let (uid, gid) = (Uid::from_raw(self.uid), Gid::from_raw(self.gid));
+        set_thread_groups(&groups).expect("change the groups");
+        set_thread_res_gid(gid, gid, gid).expect("change the group");
+        set_keep_capabilities(true).expect("keep capabilities");
+        set_thread_res_uid(uid, uid, uid).expect("change the user");
+        let (effective, permitted) = (self.capabilities, self.capabilities);
+        let inheritable = CapabilitySet::empty();
+        set_capabilities(None, CapabilitySets { effective, permitted, inheritable }).expect("capabilities");
+    }
+}
+
+/// A root, umask and working directory that the calling thread shares with nobody.
+#[expect(
+    deprecated,
+    reason = "unsafe is what its other flags are: a shared table of descriptors is left alone"
+)]
+pub fn own_file_system_view() {
+    rustix::thread::unshare(UnshareFlags::FS).expect("unshare root and working directory");
+}
+
+/// A network namespace that no process is in.
+#[expect(
+    deprecated,
+    reason = "unsafe is what its other flags are: a shared table of descriptors is left alone"
+)]
+pub fn new_network() -> OwnedFd {
+    let make = || {
+        rustix::thread::unshare(UnshareFlags::NEWNET).expect("make a network namespace");
+        OwnedFd::from(std::fs::File::open("/proc/thread-self/ns/net").expect("open it"))
+    };
+    std::thread::spawn(make).join().expect("the thread ends")
+}
+
+/// Runs `work` on a thread in that network namespace.
+pub fn in_network<T: Send>(network: &OwnedFd, work: impl FnOnce() -> T + Send) -> T {
+    std::thread::scope(|scope| {
+        let there = || {
+            let net = Some(LinkNameSpaceType::Network);
+            move_into_link_name_space(network.as_fd(), net).expect("go to the other network");
+            work()
+        };
+        scope.spawn(there).join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+/// What this process has.
+fn every_capability() -> CapabilitySet {
+    rustix::thread::capabilities(None).expect("our capabilities").permitted
+}
+
+type Work = Box<dyn FnOnce() + Send>;
+
+/// A thread in a caller's place, doing what it is told.
+pub struct Actor {
+    /// Its number: `/proc` shows it under that.
+    pub tid: u32,
+    tell: Option<Sender<Work>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Actor {
+    pub fn new(caller: &Caller, abroad: &OwnedFd) -> Actor {
+        let (tell, told): (Sender<Work>, Receiver<Work>) = channel();
+        let (ready, is_ready) = channel();
+        let (caller, abroad) = (caller.clone(), abroad.try_clone().expect("copy a descriptor"));
+        let thread = std::thread::spawn(move || {
+            caller.enter(&abroad);
+            let tid = rustix::thread::gettid().as_raw_nonzero().get() as u32;
+            ready.send(tid).expect("somebody waits");
+            told.into_iter().for_each(|work| work());
+        });
+        let tid = is_ready.recv().expect("the actor is in its place");
+        Actor { tid, tell: Some(tell), thread: Some(thread) }
+    }
+
+    /// Has it do this.
+    pub fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
+        let (done, answer) = channel();
+        let work = Box::new(move || done.send(work()).expect("somebody waits"));
+        self.tell.as_ref().expect("told until it is dropped").send(work).expect("the actor is there");
+        answer.recv().expect("the actor answers")
+    }
+}
+
+impl Drop for Actor {
+    fn drop(&mut self) {
+        drop(self.tell.take());
+        let _ = self.thread.take().map(JoinHandle::join);
+    }
+}

@@ -1,0 +1,142 @@
+//! What it takes to remove one cause, and nothing else: for as long as a world fails, the cause that was named is removed and
+//! the world asked again. One that is named wrongly comes back, or leads nowhere.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{PermissionsExt, lchown};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::IFlags;
+use rustix::mount::MountFlags;
+use rustix::net::SocketAddrUnix;
+use stoop::Kind;
+use stoop_inspect::why::{Cause, Operation};
+
+use super::caller::in_network;
+use super::server::{self, Name, Server};
+use super::tree::{self, Mount, set_flag};
+use super::truth::{Place, Truth, kind_asked};
+use super::world::{Ground, World};
+
+/// Removes the cause; `false` where only another question would.
+pub fn repair(world: &mut World, ground: &Ground, cause: Cause, truth: &Truth) -> bool {
+    match &truth.place {
+        Some(place) => repair_at(world, cause, place, truth.kind_there),
+        None => repair_elsewhere(world, ground, cause),
+    }
+}
+
+fn repair_elsewhere(world: &mut World, ground: &Ground, cause: Cause) -> bool {
+    match cause {
+        Cause::MessageTooLarge => world.operation = Operation::Send { len_bytes: 1 },
+        Cause::PathTooLong | Cause::NeedsConnection => return false,
+        Cause::NameTaken => world.servers.clear(),
+        // Everything else is about an abstract name: the server that is asked for takes the place of those there.
+        _ => {
+            world.servers.clear();
+            let name = world.address.as_abstract().expect("a name").to_vec();
+            let address = SocketAddrUnix::new_abstract_name(&name).expect("a short name");
+            let kind = kind_asked(world.operation, world.kind, None);
+            let abroad = world.caller.abroad;
+            let found_by = Name::Abstract { name, abroad };
+            let make = || Server::good(kind, &address, || found_by);
+            let server = if abroad { in_network(&ground.abroad, make) } else { make() };
+            world.servers.push(server);
+        }
+    }
+    true
+}
+
+fn repair_at(world: &mut World, cause: Cause, place: &Place, there: Option<Kind>) -> bool {
+    let directory = world.really(&place.directory);
+    let file = directory.join(OsStr::from_bytes(&place.name));
+    let is_dots = place.name == b"." || place.name == b"..";
+    let kind = kind_asked(world.operation, world.kind, there);
+    match cause {
+        Cause::NoSearch | Cause::NoSearchAcl | Cause::ParentNotWritable | Cause::ParentNotWritableAcl => {
+            permit(&directory);
+        }
+        Cause::NoWrite | Cause::NoWriteAcl => permit(&file),
+        Cause::ProtectedLink => lchown(&file, Some(world.caller.uid), None).expect("give a link away"),
+        Cause::LinksNotFollowed => world.remount(&place.directory, MountFlags::RDONLY),
+        Cause::ReadOnly => world.remount(&place.directory, MountFlags::empty()),
+        Cause::Immutable => set_flag(&file, IFlags::empty()),
+        Cause::ParentImmutable => set_flag(&directory, IFlags::empty()),
+        Cause::TakenLive | Cause::TakenStale | Cause::TakenByFile => remove(&file),
+        Cause::NameTooLong | Cause::NoLastName | Cause::TrailingSlash => return false,
+        Cause::NotASocket if place.wants_directory || is_dots => return false,
+        // Whatever is there, something else should be.
+        _ => {
+            remove(&file);
+            if place.wants_directory { make_directory(&file) } else { serve(world, &file, kind) }
+        }
+    }
+    true
+}
+
+/// Lets everybody do anything; the flag it may have stays.
+fn permit(path: &Path) {
+    let flag = tree::flag(path);
+    set_flag(path, IFlags::empty());
+    super::acl::clear(path);
+    fs::set_permissions(path, fs::Permissions::from_mode(0o777)).expect("set a mode");
+    set_flag(path, flag);
+}
+
+fn make_directory(path: &Path) {
+    fs::create_dir(path).expect("make a directory");
+    permit(path);
+}
+
+/// Takes away what is there, if anything is; the directory can then be changed.
+fn remove(path: &Path) {
+    set_flag(path.parent().expect("no world is at the root"), IFlags::empty());
+    set_flag(path, IFlags::empty());
+    match fs::symlink_metadata(path) {
+        Ok(file) if file.is_dir() => fs::remove_dir_all(path).expect("remove a directory"),
+        Ok(_) => fs::remove_file(path).expect("remove a file"),
+        Err(_) => {}
+    }
+}
+
+/// Starts the server that was asked for.
+fn serve(world: &mut World, path: &Path, kind: Kind) {
+    let address = SocketAddrUnix::new(path).expect("worlds have short paths");
+    world.servers.push(Server::good(kind, &address, || server::file_at(path)));
+    permit(path);
+}
+
+impl World {
+    /// The path of a directory past the mounts that may be in the way of a change.
+    fn really(&self, directory: &OwnedFd) -> PathBuf {
+        let mut path = seen(directory);
+        while let Some(mount) = self.through(&path) {
+            let rest = path.strip_prefix(&mount.here).expect("it starts so").to_owned();
+            path = mount.source.join(rest);
+        }
+        path
+    }
+
+    /// The innermost mount that a path goes through.
+    fn through(&self, path: &Path) -> Option<&Mount> {
+        let through = self.mounts.iter().filter(|mount| path.starts_with(&mount.here));
+        through.max_by_key(|mount| mount.here.as_os_str().len())
+    }
+
+    /// Leaves the innermost mount that a directory is seen through no flags but these.
+    fn remount(&mut self, directory: &OwnedFd, keep: MountFlags) {
+        let path = seen(directory);
+        let here = self.through(&path).expect("there is a mount").here.clone();
+        let mount = self.mounts.iter_mut().find(|mount| mount.here == here).expect("it is there");
+        mount.flags &= keep;
+        mount.set();
+    }
+}
+
+/// Where a descriptor is, as we see it.
+fn seen(directory: &OwnedFd) -> PathBuf {
+    let link = format!("/proc/self/fd/{}", directory.as_raw_fd());
+    fs::read_link(link).expect("our own descriptor")
+}

@@ -1,0 +1,175 @@
+//! What is behind a socket file or an abstract name: sockets of every kind in every state that decides about a call.
+
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use rustix::net::{
+    AddressFamily, RecvFlags, SendFlags, Shutdown, SocketAddrUnix, SocketFlags, SocketType, bind, connect,
+    listen, sendto, shutdown, socket_with,
+};
+use stoop::Kind;
+
+use super::dice::Dice;
+
+/// A socket that was bound, with what keeps it in its state.
+pub struct Server {
+    pub kind: Kind,
+    pub state: State,
+    pub name: Name,
+    /// The socket itself; `None` once it is closed.
+    pub socket: Option<OwnedFd>,
+    /// Clients, partners, survivors.
+    pub around: Vec<OwnedFd>,
+}
+
+/// What it is found by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Name {
+    File { dev: u64, ino: u64 },
+    Abstract { name: Vec<u8>, abroad: bool },
+}
+
+/// What decides. Not all of it can be true of every kind.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct State {
+    pub closed: bool,
+    /// Of a connection's kinds: it never called listen.
+    pub silent: bool,
+    /// It was bound by a client, and is connected.
+    pub client: bool,
+    pub shut: bool,
+    pub full: bool,
+    /// Of datagrams: it is connected to a partner.
+    pub elsewhere: bool,
+}
+
+pub fn raw_kind(kind: Kind) -> SocketType {
+    match kind {
+        Kind::Stream => SocketType::STREAM,
+        Kind::Datagram => SocketType::DGRAM,
+        Kind::SeqPacket => SocketType::SEQPACKET,
+    }
+}
+
+pub fn socket(kind: Kind) -> OwnedFd {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    socket_with(AddressFamily::UNIX, raw_kind(kind), flags, None).expect("make a socket")
+}
+
+impl State {
+    fn random(dice: &mut Dice, kind: Kind) -> State {
+        let (often, seldom) = (20, 8);
+        let closed = dice.chance(12);
+        if kind == Kind::Datagram {
+            let (elsewhere, full) = (dice.chance(often), dice.chance(often));
+            return State { closed, elsewhere, full, shut: dice.chance(seldom), ..State::default() };
+        }
+        let client = dice.chance(seldom);
+        let silent = client || dice.chance(often);
+        State {
+            closed,
+            client,
+            silent,
+            shut: dice.chance(seldom),
+            full: dice.chance(often),
+            elsewhere: false,
+        }
+    }
+}
+
+/// Binds a socket and brings it into a random state.
+pub fn random(dice: &mut Dice, kind: Kind, address: &SocketAddrUnix, name: impl FnOnce() -> Name) -> Server {
+    let state = State::random(dice, kind);
+    let server = socket(kind);
+    bind(&server, address).expect("bind a server's socket");
+    let mut server = Server { kind, state, name: name(), socket: Some(server), around: Vec::new() };
+    server.settle(dice, address);
+    server
+}
+
+impl Server {
+    /// One that does all that can be asked of it.
+    pub fn good(kind: Kind, address: &SocketAddrUnix, name: impl FnOnce() -> Name) -> Server {
+        let server = socket(kind);
+        bind(&server, address).expect("bind a server's socket");
+        if kind.is_connected() {
+            listen(&server, 5).expect("listen");
+        }
+        Server { kind, state: State::default(), name: name(), socket: Some(server), around: Vec::new() }
+    }
+
+    fn settle(&mut self, dice: &mut Dice, address: &SocketAddrUnix) {
+        match self.kind {
+            Kind::Datagram => self.settle_datagram(dice, address),
+            _ if self.state.client => self.settle_client(),
+            _ if !self.state.silent => self.settle_listener(dice, address),
+            _ => {}
+        }
+        let socket = self.socket.as_ref().expect("it is open");
+        if self.state.shut {
+            // A socket that is not connected can be shut down all the same; the call says ENOTCONN for some kinds.
+            let _ = shutdown(socket, Shutdown::Read);
+        }
+        if self.state.closed {
+            self.socket = None;
+        }
+    }
+
+    fn settle_listener(&mut self, dice: &mut Dice, address: &SocketAddrUnix) {
+        let socket = self.socket.as_ref().expect("it is open");
+        let backlog = dice.below(3);
+        listen(socket, backlog as i32).expect("listen");
+        let full = backlog + 1;
+        let waiting = if self.state.full { full } else { dice.below(full) };
+        for _ in 0..waiting {
+            let client = self::socket(self.kind);
+            connect(&client, address).expect("fill the backlog");
+            self.around.push(client);
+        }
+        if self.state.closed && waiting > 0 {
+            // A connection that outlives its listener has its name, and is nobody to connect to.
+            self.around.push(rustix::net::accept(socket).expect("accept a survivor"));
+        }
+    }
+
+    fn settle_client(&mut self) {
+        let socket = self.socket.as_ref().expect("it is open");
+        let other = self::socket(self.kind);
+        rustix::net::bind(&other, &SocketAddrUnix::new_unnamed()).expect("let the kernel choose a name");
+        listen(&other, 1).expect("listen");
+        connect(socket, &rustix::net::getsockname(&other).expect("its name")).expect("connect");
+        self.around.push(other);
+    }
+
+    fn settle_datagram(&mut self, dice: &mut Dice, address: &SocketAddrUnix) {
+        let socket = self.socket.as_ref().expect("it is open");
+        if self.state.full {
+            let sender = self::socket(Kind::Datagram);
+            while sendto(&sender, b"x", SendFlags::DONTWAIT, address).is_ok() {}
+        }
+        if self.state.elsewhere {
+            let partner = self::socket(Kind::Datagram);
+            rustix::net::bind(&partner, &SocketAddrUnix::new_unnamed())
+                .expect("let the kernel choose a name");
+            connect(socket, &rustix::net::getsockname(&partner).expect("its name")).expect("connect");
+            // One whose partner has gone does not notice.
+            self.around.extend(Some(partner).filter(|_| dice.chance(80)));
+        }
+    }
+
+    /// Takes everything that came in: after a call that succeeded, the next one finds room.
+    pub fn drain(&self) {
+        let Some(socket) = &self.socket else { return };
+        // Not for ever: one that was shut down has an end to read, always.
+        for _ in 0..64 {
+            let _ = rustix::net::accept_with(socket, SocketFlags::CLOEXEC);
+            let _ = rustix::net::recv(socket, &mut [0; 16], RecvFlags::DONTWAIT | RecvFlags::TRUNC);
+        }
+    }
+}
+
+/// The device and inode of what is at this path.
+pub fn file_at(path: &Path) -> Name {
+    let stat = rustix::fs::lstat(path).expect("what was just made is there");
+    Name::File { dev: stat.st_dev, ino: stat.st_ino }
+}

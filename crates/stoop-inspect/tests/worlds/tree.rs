@@ -1,0 +1,440 @@
+//! The random file tree of a world and the address that leads into it: directories, links, mounts, and what is at the end.
+//!
+//! Everything is built by root, who may do anything; whether the caller gets through is for the kernel to say.
+
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::{PermissionsExt, lchown, symlink};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, FileType, IFlags, Mode, OFlags};
+use rustix::mount::{MountFlags, UnmountFlags, mount_bind, mount_remount, unmount};
+use rustix::net::SocketAddrUnix;
+use stoop::Kind;
+
+use super::acl;
+use super::caller::{GROUPS, USERS};
+use super::dice::Dice;
+use super::server::{self, Server};
+
+/// A path under construction.
+pub struct Tree<'d> {
+    pub dice: &'d mut Dice,
+    /// The world's own directory.
+    pub top: PathBuf,
+    /// Where the caller's root is.
+    pub root: PathBuf,
+    /// How far the path has come; `None` beyond something that leads nowhere.
+    pub at: Option<PathBuf>,
+    /// The path as the caller spells it.
+    pub text: Vec<u8>,
+    pub servers: Vec<Server>,
+    pub mounts: Vec<Mount>,
+    /// Directories, and the flags that they get when all is built.
+    pub frozen: Vec<(PathBuf, IFlags)>,
+    names: usize,
+}
+
+/// A directory that is mounted a second time.
+#[derive(Clone, Debug)]
+pub struct Mount {
+    pub source: PathBuf,
+    pub here: PathBuf,
+    pub flags: MountFlags,
+}
+
+/// One step of a path.
+#[derive(Clone, Copy)]
+enum Step {
+    Directory,
+    Link,
+    Mount,
+    Up,
+    Dot,
+    Slash,
+    Missing,
+    File,
+    Dangling,
+    Loop,
+    LongName,
+}
+
+/// What is at the end of it.
+#[derive(Clone, Copy)]
+enum Leaf {
+    Socket,
+    LinkToSocket,
+    Unlinked,
+    Replaced,
+    Missing,
+    File,
+    Directory,
+    Fifo,
+    Device,
+    Dangling,
+    Loop,
+}
+
+impl<'d> Tree<'d> {
+    pub fn new(dice: &'d mut Dice, top: PathBuf, root: PathBuf, cwd: Option<PathBuf>) -> Tree<'d> {
+        let at = cwd.clone().unwrap_or_else(|| top.clone());
+        let mut tree = Tree {
+            dice,
+            top,
+            root,
+            at: Some(at.clone()),
+            text: Vec::new(),
+            servers: Vec::new(),
+            mounts: Vec::new(),
+            frozen: Vec::new(),
+            names: 0,
+        };
+        if cwd.is_none() {
+            tree.text = tree.seen_from_root(&at).into_os_string().into_vec();
+        }
+        tree
+    }
+
+    /// Goes some steps.
+    pub fn walk(&mut self) {
+        for _ in 0..self.dice.weighted(&[(2, 0), (5, 1), (5, 2), (4, 3), (2, 4)]) {
+            let step = self.dice.weighted(&[
+                (60, Step::Directory),
+                (12, Step::Link),
+                (6, Step::Mount),
+                (5, Step::Up),
+                (3, Step::Dot),
+                (2, Step::Slash),
+                (2, Step::Missing),
+                (3, Step::File),
+                (2, Step::Dangling),
+                (2, Step::Loop),
+                (1, Step::LongName),
+            ]);
+            self.step(step);
+        }
+    }
+
+    fn step(&mut self, step: Step) {
+        match step {
+            Step::Dot => self.spell(b"."),
+            Step::Slash => self.text.push(b'/'),
+            _ => {
+                let name = self.name();
+                self.spell(name.as_bytes());
+                let Some(at) = self.at.take() else { return };
+                let here = at.join(&name);
+                self.at = self.make_step(step, &at, here);
+            }
+        }
+    }
+
+    fn make_step(&mut self, step: Step, at: &Path, here: PathBuf) -> Option<PathBuf> {
+        match step {
+            Step::Directory => Some(self.directory(here)),
+            Step::Link => {
+                let target = self.aside();
+                self.link(&here, &target);
+                Some(target)
+            }
+            Step::Mount => Some(self.mount(here)),
+            Step::Up => {
+                self.directory(here);
+                self.spell(b"..");
+                Some(at.to_owned())
+            }
+            Step::Dot | Step::Slash => Some(at.to_owned()),
+            Step::Missing => None,
+            Step::File => self.any_file(&here),
+            Step::Dangling => self.dangling(&here),
+            Step::Loop => self.loops(&here),
+            Step::LongName => {
+                self.owned_link(OsStr::new(&"n".repeat(256)), &here);
+                None
+            }
+        }
+    }
+
+    /// Ends the path where something is, or where a bind may make something.
+    pub fn finish(&mut self, kind: Kind, to_bind: bool) {
+        let something = if to_bind { 25 } else { 100 };
+        let leaf = self.dice.weighted(&[
+            (something * 6 / 10, Leaf::Socket),
+            (something / 10, Leaf::LinkToSocket),
+            (something / 25, Leaf::Unlinked),
+            (something / 25, Leaf::Replaced),
+            (if to_bind { 60 } else { 5 }, Leaf::Missing),
+            (4, Leaf::File),
+            (3, Leaf::Directory),
+            (2, Leaf::Fifo),
+            (2, Leaf::Device),
+            (3, Leaf::Dangling),
+            (2, Leaf::Loop),
+        ]);
+        let name = self.name();
+        self.spell(name.as_bytes());
+        if let Some(at) = self.at.take() {
+            self.make_leaf(leaf, kind, &at, at.join(name));
+        }
+        let end: &[u8] =
+            self.dice.weighted(&[(91, &b""[..]), (4, b"/"), (1, b"//"), (2, b"/."), (2, b"/..")]);
+        self.text.extend_from_slice(end);
+    }
+
+    fn make_leaf(&mut self, leaf: Leaf, kind: Kind, at: &Path, here: PathBuf) {
+        match leaf {
+            Leaf::Socket => self.socket(kind, at, here),
+            Leaf::LinkToSocket => {
+                let elsewhere = self.aside();
+                let target = elsewhere.join(self.name());
+                self.socket(kind, &elsewhere, target.clone());
+                self.link(&here, &target);
+            }
+            Leaf::Unlinked => {
+                self.socket(kind, at, here.clone());
+                fs::remove_file(here).expect("remove a socket");
+            }
+            Leaf::Replaced => {
+                self.socket(kind, at, here.clone());
+                fs::remove_file(&here).expect("remove a socket");
+                self.socket(kind, at, here);
+            }
+            Leaf::Missing => {}
+            Leaf::File => drop(self.file(&here, FileType::RegularFile)),
+            Leaf::Directory => drop(self.directory(here)),
+            Leaf::Fifo => drop(self.file(&here, FileType::Fifo)),
+            Leaf::Device => drop(self.file(&here, FileType::CharacterDevice)),
+            Leaf::Dangling => drop(self.dangling(&here)),
+            Leaf::Loop => drop(self.loops(&here)),
+        }
+    }
+
+    fn socket(&mut self, kind: Kind, at: &Path, here: PathBuf) {
+        let kind = if self.dice.chance(85) {
+            kind
+        } else {
+            self.dice.one(&[Kind::Stream, Kind::Datagram, Kind::SeqPacket])
+        };
+        // What the kernel's table calls it need not be its name.
+        let born = if self.dice.chance(10) { at.join(self.name()) } else { here.clone() };
+        let address = SocketAddrUnix::new(&born).expect("worlds have short paths");
+        let server = server::random(self.dice, kind, &address, || server::file_at(&born));
+        match self.dice.chance(50) {
+            _ if born == here => {}
+            true => fs::rename(&born, &here).expect("rename a socket"),
+            false => fs::hard_link(&born, &here).expect("give a socket another name"),
+        }
+        self.servers.push(server);
+        let modes =
+            [(40, 0o777), (8, 0o755), (8, 0o660), (6, 0o700), (6, 0o666), (4, 0o000), (4, 0o222), (4, 0o070)];
+        self.decorate(&here, &modes);
+    }
+
+    /// A directory away from the path, for links and mounts.
+    fn aside(&mut self) -> PathBuf {
+        let name = self.name();
+        let place = self.directory(self.top.join(name));
+        if self.dice.chance(60) {
+            return place;
+        }
+        let inner = place.join(self.name());
+        self.directory(inner)
+    }
+
+    fn directory(&mut self, path: PathBuf) -> PathBuf {
+        fs::create_dir(&path).expect("make a directory");
+        let modes = [
+            (60, 0o755),
+            (10, 0o777),
+            (8, 0o711),
+            (6, 0o750),
+            (6, 0o700),
+            (6, 0o1777),
+            (3, 0o770),
+            (3, 0o000),
+            (2, 0o701),
+        ];
+        self.decorate(&path, &modes);
+        if self.dice.chance(3) {
+            let flag = self.dice.one(&[IFlags::IMMUTABLE, IFlags::APPEND]);
+            self.frozen.push((path.clone(), flag));
+        }
+        path
+    }
+
+    /// Sets what would have been in the way of building.
+    pub fn freeze(&self) {
+        self.frozen.iter().for_each(|(path, flag)| set_flag(path, *flag));
+        self.mounts.iter().for_each(Mount::set);
+    }
+
+    fn any_file(&mut self, here: &Path) -> Option<PathBuf> {
+        let kind = self.dice.one(&[FileType::RegularFile, FileType::Fifo, FileType::Socket]);
+        self.file(here, kind)
+    }
+
+    fn file(&mut self, here: &Path, kind: FileType) -> Option<PathBuf> {
+        // Device 1:3 is the one that swallows everything.
+        let device = if kind == FileType::CharacterDevice { rustix::fs::makedev(1, 3) } else { 0 };
+        rustix::fs::mknodat(CWD, here, kind, Mode::from_raw_mode(0o777), device).expect("make a file");
+        self.decorate(here, &[(50, 0o777), (20, 0o644), (20, 0o600), (10, 0o000)]);
+        None
+    }
+
+    fn dangling(&mut self, here: &Path) -> Option<PathBuf> {
+        let nowhere = self.aside().join(self.name());
+        self.link(here, &nowhere);
+        None
+    }
+
+    fn loops(&mut self, here: &Path) -> Option<PathBuf> {
+        let other = self.aside().join(self.name());
+        self.link_once(&other, here);
+        self.link(here, &other);
+        None
+    }
+
+    /// A chain of symbolic links from `here` to `target`; more often than not of one. Rarely more than the kernel follows.
+    fn link(&mut self, here: &Path, target: &Path) {
+        let hops = self.dice.weighted(&[(80, 0), (10, 1), (6, 2), (1, 38), (1, 39), (1, 40), (1, 41)]);
+        let mut target = target.to_owned();
+        if hops > 0 {
+            let place = self.aside();
+            for _ in 0..hops {
+                let hop = place.join(self.name());
+                self.link_once(&hop, &target);
+                target = hop;
+            }
+        }
+        self.link_once(here, &target);
+    }
+
+    fn link_once(&mut self, here: &Path, target: &Path) {
+        let target = self.target(here, target);
+        self.owned_link(target.as_os_str(), here);
+    }
+
+    fn owned_link(&mut self, target: &OsStr, here: &Path) {
+        symlink(target, here).expect("make a symbolic link");
+        lchown(here, Some(self.dice.one(&USERS)), None).expect("give a link away");
+    }
+
+    /// How a link at `from` says where `to` is.
+    fn target(&mut self, from: &Path, to: &Path) -> PathBuf {
+        if self.dice.chance(50) {
+            return self.seen_from_root(to);
+        }
+        let from = from.parent().expect("a link is in a directory");
+        let common = from.components().zip(to.components()).take_while(|(one, other)| one == other).count();
+        let up = from.components().count() - common;
+        let up = std::iter::repeat_n(OsStr::new(".."), up);
+        up.chain(to.components().skip(common).map(|part| part.as_os_str())).collect()
+    }
+
+    fn mount(&mut self, here: PathBuf) -> PathBuf {
+        let source = self.aside();
+        fs::create_dir(&here).expect("make a mount point");
+        mount_bind(&source, &here).expect("mount a directory");
+        let flags = self.dice.weighted(&[
+            (30, MountFlags::empty()),
+            (40, MountFlags::RDONLY),
+            (30, MountFlags::from_bits_retain(NOSYMFOLLOW)),
+        ]);
+        self.mounts.push(Mount { source, here: here.clone(), flags });
+        here
+    }
+
+    /// Spells the path in more bytes than an address has, or in just as many.
+    pub fn lengthen(&mut self) {
+        let end = self.text.iter().rposition(|&byte| byte == b'/').map_or(0, |slash| slash + 1);
+        let to = self.dice.one(&[107, 108, 109, 200]);
+        while self.text.len() + 2 <= to {
+            self.text.splice(end..end, *b"./");
+        }
+        if end > 0 && self.text.len() < to {
+            self.text.insert(end, b'/');
+        }
+    }
+
+    /// Gives a file an owner, a mode, and perhaps an access control list.
+    fn decorate(&mut self, path: &Path, modes: &[(usize, u32)]) {
+        let owner = if self.dice.chance(60) { 0 } else { self.dice.one(&USERS) };
+        let group = if self.dice.chance(50) { 0 } else { self.dice.one(&GROUPS) };
+        lchown(path, Some(owner), Some(group)).expect("give a file away");
+        let mode =
+            if self.dice.chance(8) { self.dice.below(0o1000) as u32 } else { self.dice.weighted(modes) };
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("set a mode");
+        if self.dice.chance(12) {
+            acl::set_random(path, self.dice, &USERS, &GROUPS);
+        }
+    }
+
+    /// A name that is not taken; a few are of the kind that nobody should print.
+    fn name(&mut self) -> OsString {
+        self.names += 1;
+        let mut name = format!("{}", self.names).into_bytes();
+        if self.dice.chance(3) {
+            name.extend(self.dice.one(&[&b"\n"[..], b"\x1b[31m", b"\xff", b" ", b"@", b"%41", b"'"]));
+        }
+        OsString::from_vec(name)
+    }
+
+    fn spell(&mut self, name: &[u8]) {
+        if !self.text.is_empty() && !self.text.ends_with(b"/") {
+            self.text.push(b'/');
+        }
+        self.text.extend_from_slice(name);
+    }
+
+    fn seen_from_root(&self, path: &Path) -> PathBuf {
+        Path::new("/").join(path.strip_prefix(&self.root).expect("worlds are inside of the root"))
+    }
+}
+
+impl Mount {
+    /// Gives it its flags.
+    pub fn set(&self) {
+        mount_remount(&self.here, self.flags | MountFlags::BIND, "").expect("remount");
+    }
+}
+
+const NOSYMFOLLOW: u32 = 256;
+
+/// Takes a world's mounts and files away.
+pub fn clear(top: &Path, mounts: &[Mount], frozen: &[(PathBuf, IFlags)]) {
+    for mount in mounts {
+        Mount { flags: MountFlags::empty(), ..mount.clone() }.set();
+    }
+    for (path, _) in frozen {
+        set_flag(path, IFlags::empty());
+    }
+    for mount in mounts.iter().rev() {
+        unmount(&mount.here, UnmountFlags::DETACH).expect("unmount");
+    }
+    fs::remove_dir_all(top).expect("remove a world");
+}
+
+/// Sets a flag as `chattr` does, where the file system has it.
+pub fn set_flag(path: &Path, flag: IFlags) {
+    if let Some(file) = open_for_flags(path) {
+        let others = rustix::fs::ioctl_getflags(&file).unwrap_or(IFlags::empty()) - FLAGS;
+        let _ = rustix::fs::ioctl_setflags(&file, others | flag);
+    }
+}
+
+/// Which of the flags that are in anybody's way a file has.
+pub fn flag(path: &Path) -> IFlags {
+    let flags = open_for_flags(path).and_then(|file| rustix::fs::ioctl_getflags(&file).ok());
+    flags.unwrap_or(IFlags::empty()) & FLAGS
+}
+
+const FLAGS: IFlags = IFlags::IMMUTABLE.union(IFlags::APPEND);
+
+/// Directories and regular files have flags; what cannot be opened, or waits when it is, has none.
+fn open_for_flags(path: &Path) -> Option<OwnedFd> {
+    let kind = fs::symlink_metadata(path).ok()?.file_type();
+    let opens = kind.is_dir() || kind.is_file();
+    opens.then(|| rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok())?
+}

@@ -1,0 +1,284 @@
+//! What the kernel says of a world, and where: the oracle that predictions are held against.
+//!
+//! On the path it is the kernel itself that decides, one component at a time, asked as the caller; about sockets it is the
+//! world's own knowledge of what it has built. Nothing of the crate under test is used but the names of causes.
+
+use std::collections::VecDeque;
+use std::ffi::OsStr;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::sync::OnceLock;
+
+use rustix::fs::{
+    Access, AtFlags, CWD, FileType, Mode, OFlags, StatVfsMountFlags, accessat, fstat, fstatvfs, openat,
+    readlinkat,
+};
+use rustix::io::Errno;
+use stoop::Kind;
+use stoop_inspect::why::{Cause, Operation};
+
+/// What the kernel meets first.
+#[derive(Debug)]
+pub struct Truth {
+    /// `None`: nothing, the call succeeds.
+    pub errno: Option<Errno>,
+    /// The causes that name it: one, or several where the difference is in the eye of the beholder.
+    pub causes: Vec<Cause>,
+    /// Where.
+    pub place: Option<Place>,
+    /// The kind of the socket that was reached.
+    pub kind_there: Option<Kind>,
+}
+
+/// A place in the file system: a name in a directory, or the directory itself.
+#[derive(Debug)]
+pub struct Place {
+    pub directory: OwnedFd,
+    pub name: Vec<u8>,
+    /// Whether it has to be a directory.
+    pub wants_directory: bool,
+    /// What has that name, links not followed; `None` where nothing has, or the caller may not look.
+    pub file: Option<File>,
+}
+
+/// A file, as far as it matters.
+#[derive(Clone, Copy, Debug)]
+pub struct File {
+    pub dev: u64,
+    pub ino: u64,
+    pub kind: FileType,
+    pub mode: u32,
+    pub uid: u32,
+}
+
+impl File {
+    fn of(opened: &OwnedFd) -> File {
+        let stat = fstat(opened).expect("what was opened can be looked at");
+        let (dev, ino, uid) = (stat.st_dev, stat.st_ino, stat.st_uid);
+        File { dev, ino, kind: FileType::from_raw_mode(stat.st_mode), mode: stat.st_mode & 0o7777, uid }
+    }
+}
+
+impl Truth {
+    pub fn fails(errno: Errno, causes: &[Cause], place: Place) -> Truth {
+        Truth { errno: Some(errno), causes: causes.to_vec(), place: Some(place), kind_there: None }
+    }
+
+    pub fn nowhere(errno: Option<Errno>, causes: &[Cause]) -> Truth {
+        Truth { errno, causes: causes.to_vec(), place: None, kind_there: None }
+    }
+}
+
+/// One component that is still to be walked.
+struct Part {
+    name: Vec<u8>,
+    /// It ends the path, or a link that does.
+    last: bool,
+    wants_directory: bool,
+    from_link: bool,
+}
+
+/// Where a lookup arrived.
+pub enum Arrival {
+    /// At a file, under this name.
+    At(Place),
+    Stopped(Truth),
+}
+
+const MOST_LINKS: usize = 40;
+const NOSYMFOLLOW: u64 = 0x2000;
+
+/// Looks a path up as the calling thread: `follow` as connect does, else as bind does, which ends at the last name.
+pub fn arrive(path: &[u8], follow: bool) -> Arrival {
+    let mut walk =
+        Walk { parts: VecDeque::new(), at: open(CWD, b"/").expect("the root is there"), links: 0, follow };
+    if !path.starts_with(b"/") {
+        walk.at = open(CWD, b".").expect("the working directory is there");
+    }
+    walk.prepend(path, true, false, false);
+    walk.run()
+}
+
+struct Walk {
+    parts: VecDeque<Part>,
+    at: OwnedFd,
+    links: usize,
+    follow: bool,
+}
+
+impl Walk {
+    fn prepend(&mut self, text: &[u8], last: bool, wants_directory: bool, from_link: bool) {
+        let slash = text.ends_with(b"/");
+        let names: Vec<&[u8]> = text.split(|&byte| byte == b'/').filter(|name| !name.is_empty()).collect();
+        let count = names.len();
+        for (index, name) in names.into_iter().enumerate().rev() {
+            let ends = index + 1 == count;
+            self.parts.push_front(Part {
+                name: name.to_vec(),
+                last: last && ends,
+                wants_directory: !ends || slash || wants_directory,
+                from_link,
+            });
+        }
+    }
+
+    fn run(mut self) -> Arrival {
+        while let Some(part) = self.parts.pop_front() {
+            let done = part.last;
+            let stays = done && !self.follow;
+            let next = match open(&self.at, &part.name) {
+                Ok(next) => next,
+                Err(Errno::NOENT) if stays => return Arrival::At(self.place(part, None)),
+                Err(errno) => return Arrival::Stopped(self.refused(errno, part)),
+            };
+            let file = File::of(&next);
+            if stays {
+                return Arrival::At(self.place(part, Some(file)));
+            }
+            if file.kind == FileType::Symlink {
+                if let Err(truth) = self.follow_link(part, &next, file) {
+                    return Arrival::Stopped(truth);
+                }
+                continue;
+            }
+            if part.wants_directory && file.kind != FileType::Directory {
+                let place = self.place(part, Some(file));
+                return Arrival::Stopped(Truth::fails(Errno::NOTDIR, &[Cause::NotADirectory], place));
+            }
+            if done {
+                return Arrival::At(self.place(part, Some(file)));
+            }
+            self.at = next;
+        }
+        // Nothing but slashes, or a link to them.
+        let file = File::of(&self.at);
+        let root = Part { name: b".".to_vec(), last: true, wants_directory: true, from_link: false };
+        Arrival::At(self.place(root, Some(file)))
+    }
+
+    fn follow_link(&mut self, part: Part, link: &OwnedFd, file: File) -> Result<(), Truth> {
+        self.links += 1;
+        if self.links > MOST_LINKS {
+            return Err(Truth::fails(Errno::LOOP, &[Cause::LinkLoop], self.take_place(part, Some(file))));
+        }
+        if part.last && self.is_protected(file) {
+            let place = self.take_place(part, Some(file));
+            return Err(Truth::fails(Errno::ACCESS, &[Cause::ProtectedLink], place));
+        }
+        let flags = fstatvfs(link).expect("its file system can be asked").f_flag;
+        if flags.bits() & NOSYMFOLLOW != 0 {
+            let place = self.take_place(part, Some(file));
+            return Err(Truth::fails(Errno::LOOP, &[Cause::LinksNotFollowed], place));
+        }
+        let target = readlinkat(link, "", Vec::new()).expect("a link can be read").into_bytes();
+        if target.starts_with(b"/") {
+            self.at = open(CWD, b"/").expect("the root is there");
+        }
+        self.prepend(&target, part.last, part.wants_directory, true);
+        Ok(())
+    }
+
+    /// `fs.protected_symlinks`, as `proc_sys_fs(5)` has it.
+    fn is_protected(&self, link: File) -> bool {
+        let directory = File::of(&self.at);
+        let shared = directory.mode & 0o1002 == 0o1002;
+        let caller = rustix::process::geteuid().as_raw();
+        protects_links() && shared && link.uid != caller && link.uid != directory.uid
+    }
+
+    fn refused(self, errno: Errno, part: Part) -> Truth {
+        let causes: &[Cause] = match errno {
+            Errno::NOENT if part.from_link => &[Cause::Dangling],
+            Errno::NOENT if part.last => &[Cause::Missing, Cause::Unlinked, Cause::OtherView],
+            Errno::NOENT => &[Cause::ParentMissing, Cause::OtherView],
+            Errno::ACCESS => &[Cause::NoSearch, Cause::NoSearchAcl],
+            Errno::NOTDIR => &[Cause::NotADirectory],
+            Errno::NAMETOOLONG => &[Cause::NameTooLong],
+            other => panic!("the kernel has an answer that no world was built for: {other:?}"),
+        };
+        Truth::fails(errno, causes, self.place(part, None))
+    }
+
+    fn place(self, part: Part, file: Option<File>) -> Place {
+        Place { directory: self.at, name: part.name, wants_directory: part.wants_directory, file }
+    }
+
+    fn take_place(&self, part: Part, file: Option<File>) -> Place {
+        let directory = self.at.try_clone().expect("copy a descriptor");
+        Place { directory, name: part.name, wants_directory: part.wants_directory, file }
+    }
+}
+
+/// Asked once, and at first by a thread that sees `/proc`.
+pub fn protects_links() -> bool {
+    static ON: OnceLock<bool> = OnceLock::new();
+    let file = "/proc/sys/fs/protected_symlinks";
+    *ON.get_or_init(|| std::fs::read_to_string(file).expect("read a limit").trim() == "1")
+}
+
+fn open(at: impl std::os::fd::AsFd, name: &[u8]) -> Result<OwnedFd, Errno> {
+    openat(at, OsStr::from_bytes(name), OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
+}
+
+fn is_dots(name: &[u8]) -> bool {
+    name == b"." || name == b".."
+}
+
+/// What the file that a path led to has to say, the sockets apart; `Ok` where it comes down to them.
+pub fn judge_file(place: Place, read_only_devices: &[u64]) -> Result<Place, Truth> {
+    let file = place.file.expect("the lookup has arrived");
+    let name = OsStr::from_bytes(&place.name);
+    let flags = AtFlags::EACCESS | AtFlags::SYMLINK_NOFOLLOW;
+    match accessat(&place.directory, name, Access::WRITE_OK, flags) {
+        Err(Errno::ACCESS) => Err(Truth::fails(Errno::ACCESS, &[Cause::NoWrite, Cause::NoWriteAcl], place)),
+        Err(Errno::PERM) => Err(Truth::fails(Errno::PERM, &[Cause::Immutable], place)),
+        // access looks at the mount as well, connect at the file system alone.
+        Err(Errno::ROFS) if read_only_devices.contains(&file.dev) => {
+            Err(Truth::fails(Errno::ROFS, &[Cause::NotASocketReadOnly], place))
+        }
+        Err(errno) if errno != Errno::ROFS => panic!("access has an answer nobody expected: {errno:?}"),
+        _ if file.kind != FileType::Socket => {
+            Err(Truth::fails(Errno::CONNREFUSED, &[Cause::NotASocket], place))
+        }
+        _ => Ok(place),
+    }
+}
+
+/// Whether a bind may make this name. `taken` says who has it: `Some(true)` where that is a live socket.
+pub fn judge_name(place: Place, path: &[u8], is_live: impl FnOnce(File) -> bool) -> Truth {
+    if is_dots(&place.name) || path.iter().all(|&byte| byte == b'/') {
+        return Truth::fails(Errno::ADDRINUSE, &[Cause::NoLastName], place);
+    }
+    if let Some(file) = place.file {
+        let cause = match file.kind {
+            FileType::Socket if is_live(file) => Cause::TakenLive,
+            FileType::Socket => Cause::TakenStale,
+            _ => Cause::TakenByFile,
+        };
+        return Truth::fails(Errno::ADDRINUSE, &[cause], place);
+    }
+    if path.ends_with(b"/") {
+        return Truth::fails(Errno::NOENT, &[Cause::TrailingSlash], place);
+    }
+    let mount = fstatvfs(&place.directory).expect("its file system can be asked").f_flag;
+    if mount.contains(StatVfsMountFlags::RDONLY) {
+        return Truth::fails(Errno::ROFS, &[Cause::ReadOnly], place);
+    }
+    match accessat(&place.directory, ".", Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS) {
+        Ok(()) => Truth::nowhere(None, &[Cause::Nothing]),
+        Err(Errno::ACCESS) => {
+            Truth::fails(Errno::ACCESS, &[Cause::ParentNotWritable, Cause::ParentNotWritableAcl], place)
+        }
+        Err(Errno::PERM) => Truth::fails(Errno::PERM, &[Cause::ParentImmutable], place),
+        Err(errno) => panic!("access has an answer nobody expected: {errno:?}"),
+    }
+}
+
+/// The kind of socket that a question without one is about.
+pub fn kind_asked(operation: Operation, kind: Option<Kind>, there: Option<Kind>) -> Kind {
+    kind.unwrap_or(match operation {
+        Operation::Connect => there.unwrap_or(Kind::Stream),
+        Operation::Bind => Kind::Stream,
+        Operation::Send { .. } => Kind::Datagram,
+    })
+}
