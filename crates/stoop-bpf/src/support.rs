@@ -42,7 +42,8 @@ pub enum Lack {
     Capabilities(Vec<Capability>),
     /// Capabilities over the machine: those there are belong to a user namespace.
     UserNamespace,
-    /// The kernel is locked down for confidentiality: nobody may read its memory.
+    /// Leave to copy the kernel's memory, which it keeps from everybody: it is locked down for confidentiality, and too old for
+    /// programs that do without (K-BPF-7).
     Lockdown,
     /// The first namespace of process ids: the program would tell the numbers of that one.
     PidNamespace,
@@ -85,9 +86,6 @@ pub(crate) fn refusal(error: io::Error) -> Unavailable {
     }
     if !in_first_user_namespace() {
         return Lack::UserNamespace.into();
-    }
-    if is_locked_down() {
-        return Lack::Lockdown.into();
     }
     Doubt::new(if is_filtered() { WITH_FILTER } else { WITH_ALL }, error).into()
 }
