@@ -14,6 +14,7 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 
+mod held;
 mod message;
 
 use std::io;
@@ -28,6 +29,7 @@ use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 
 pub use crate::file_id::FileId;
 use crate::{Address, Kind, sys};
+pub use held::{Settings, peek};
 use message::Question;
 
 /// One socket in the kernel's table. What was not asked for is `None` or empty.
