@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet, btree_map, hash_map};
 use std::io;
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::thread;
 use std::time::SystemTime;
 
@@ -78,12 +79,20 @@ pub struct Inspector {
     entries: Vec<Entry>,
     /// Loaded with the first snapshot that wants it, or why it could not be.
     program: Option<Result<TaskFiles, String>>,
+    /// A namespace to look into as well.
+    also: Option<Namespace>,
 }
 
 impl Inspector {
     /// An inspector for snapshots that hold what `options` ask for. Reads nothing yet.
     pub fn new(options: Options) -> Inspector {
-        Inspector { options, tables: BTreeMap::new(), entries: Vec::new(), program: None }
+        Inspector { options, tables: BTreeMap::new(), entries: Vec::new(), program: None, also: None }
+    }
+
+    /// Looks into this network namespace too, which this file names: a thread may be alone in one.
+    pub(crate) fn also_in(mut self, ino: NamespaceIno, file: PathBuf) -> Inspector {
+        self.also = Some(Namespace { names: vec![file], ..namespaces::unread(ino) });
+        self
     }
 
     /// Looks at the machine now.
@@ -114,6 +123,9 @@ impl Inspector {
             let found = namespaces::find(pids);
             assembly.namespaces = found.namespaces;
             assembly.missing.extend(found.hidden.missing(What::Namespaces));
+        }
+        if let Some(namespace) = &self.also {
+            assembly.namespaces.entry(namespace.ino).or_insert_with(|| namespace.clone());
         }
         let own = assembly.or_missing_with("the own network namespace", own, || NamespaceIno(0));
         assembly.namespaces.entry(own).or_insert_with(|| namespaces::unread(own)).is_own = true;

@@ -8,7 +8,6 @@
 
 mod attempt;
 mod by_hand;
-mod copy;
 pub mod endpoints;
 mod inspector;
 mod join;

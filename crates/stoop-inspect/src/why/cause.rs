@@ -130,11 +130,6 @@ causes! {
     ReadOnly => "read-only",
     /// The file system makes no sockets.
     NoSocketsHere => "no-sockets-here",
-    /// The subject's ids have no place in the file system's user namespace.
-    IdsUnmapped => "ids-unmapped",
-
-    /// Something beyond files and sockets forbids it: a security module, Landlock, a filter of system calls, a cgroup's program.
-    Forbidden => "forbidden",
 }
 
 impl fmt::Display for Cause {

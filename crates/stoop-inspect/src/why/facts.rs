@@ -2,11 +2,11 @@
 //! that it could not be seen.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::path::PathBuf;
 
 use stoop::{Address, Kind};
 
+pub use super::gather::gather;
 use super::{Errno, Question};
 
 /// Everything that a verdict rests on.
@@ -97,6 +97,8 @@ pub struct Step {
     pub last: bool,
     /// Components follow, or a slash: it has to be a directory.
     pub wants_directory: bool,
+    /// The symbolic link whose target it is part of; `None` for the path itself.
+    pub via: Option<PathBuf>,
     /// What is there.
     pub found: Found,
 }
@@ -302,7 +304,7 @@ pub struct Security {
     pub label: Option<String>,
     /// The subject's system calls are filtered.
     pub seccomp: Option<bool>,
-    /// The subject can gain no privileges, as is a must for those who restrict themselves with Landlock.
+    /// The subject can gain no privileges: so it is with whoever restricts itself with Landlock.
     pub no_new_privileges: Option<bool>,
 }
 
@@ -313,15 +315,4 @@ pub struct Names {
     pub users: BTreeMap<u32, String>,
     /// Groups.
     pub groups: BTreeMap<u32, String>,
-}
-
-/// Looks at the machine for everything that the question's verdict rests on. Takes some milliseconds; blocks on the file
-/// system and on `/proc` only; connects to no server.
-///
-/// # Errors
-///
-/// Where not even `/proc` can be read. What is merely hidden is in the facts, as not seen.
-pub fn gather(question: &Question) -> io::Result<Facts> {
-    let _ = question;
-    Err(io::ErrorKind::Unsupported.into())
 }

@@ -4,17 +4,30 @@
 //! kernel's own order, and is pure: the same [`Facts`] give the same [`Verdict`], on any machine.
 //!
 //! The question is always about the plain system call, made by the subject with a fresh socket: `connect`, `bind`, or
-//! `sendto` of one message. So a path of more than 108 bytes fails here, although [`stoop::Connect`] has a way to it.
+//! `sendto` of one message. So a path of more than 108 bytes fails here, as no address holds
+//! it, although [`stoop::Connect`] has a way to it.
 //!
 //! What cannot be seen is not guessed: the outcome is then [`Outcome::Unknown`], and the verdict says what is missing.
 
+mod advice;
+mod bind;
+mod cause;
+mod cautions;
 pub mod facts;
+mod gather;
+mod lookup;
+mod permission;
+mod server;
+mod words;
 
+use stoop::explain::shell;
 use stoop::{Address, Kind};
 
+pub use cause::Cause;
 pub use facts::Facts;
 /// An error number of the kernel.
 pub use rustix::io::Errno;
+pub use words::symbol;
 
 /// What is to be done, with which address, and by whom.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,16 +100,138 @@ pub enum Outcome {
 
 /// Judges what was seen.
 pub fn why(facts: &Facts) -> Verdict {
-    let _ = facts;
-    Verdict {
-        outcome: Outcome::Unknown,
-        cause: Cause::NotVisible,
-        why: "it cannot be told from here".to_owned(),
-        seen: Vec::new(),
-        next: Vec::new(),
-        cautions: Vec::new(),
+    if facts.subject.is_none() {
+        return no_such_subject(facts);
+    }
+    let verdict = before_the_address(facts).unwrap_or_else(|| match facts.question.operation {
+        Operation::Bind => bind::judge(facts),
+        Operation::Connect | Operation::Send { .. } => server::judge(facts),
+    });
+    match verdict.outcome {
+        // Whatever else has a say comes last, and has none where the call fails before.
+        Outcome::Fails(_) => verdict,
+        _ => cautions::add(facts, verdict),
     }
 }
 
-mod cause;
-pub use cause::Cause;
+fn no_such_subject(facts: &Facts) -> Verdict {
+    let (who, next) = match &facts.question.subject {
+        Who::User(name) => {
+            (format!("no user is called '{}'", stoop::escaped(name)), "getent passwd    # who there is")
+        }
+        Who::Process(pid) => {
+            (format!("there is no process {pid}, or it cannot be seen from here"), "ps -e    # who there is")
+        }
+        Who::Ourselves => ("this process cannot be seen in /proc".to_owned(), "mount | grep proc"),
+    };
+    Verdict { cause: Cause::NoSuchSubject, ..Verdict::unknown(who) }.next(next.to_owned())
+}
+
+/// What the kernel finds out before it looks the address up, in its order.
+fn before_the_address(facts: &Facts) -> Option<Verdict> {
+    let Question { operation, kind, address, .. } = &facts.question;
+    let path_len = address.as_path().map_or(0, |path| path.as_os_str().len());
+    match (operation, kind) {
+        _ if path_len > stoop::DIRECT_PATH_MAX_BYTES => return Some(path_too_long(address, path_len)),
+        (Operation::Send { .. }, Some(kind @ (Kind::Stream | Kind::SeqPacket))) => {
+            return Some(needs_connection(address, *kind));
+        }
+        (Operation::Bind, _) if address.is_unnamed() => {
+            return Some(Verdict::succeeds("the kernel chooses an abstract name of five digits".to_owned()));
+        }
+        _ if address.is_unnamed() => {
+            let why = "an address without a name leads to nobody".to_owned();
+            return Some(Verdict::fails(Errno::INVAL, Cause::NotAnAddress, why));
+        }
+        _ => {}
+    }
+    let (Operation::Send { len_bytes }, Some(buffer)) = (operation, facts.limits.wmem_default_bytes) else {
+        return None;
+    };
+    let most = buffer.saturating_sub(MESSAGE_OVERHEAD_BYTES);
+    (*len_bytes > most).then(|| message_too_large(*len_bytes, most))
+}
+
+/// What the kernel subtracts from the send buffer for a message (K-DGRAM-6).
+const MESSAGE_OVERHEAD_BYTES: usize = 32;
+
+fn path_too_long(address: &Address, len_bytes: usize) -> Verdict {
+    let why = format!(
+        "the path has {len_bytes} bytes, and the address of a socket holds {}",
+        stoop::DIRECT_PATH_MAX_BYTES
+    );
+    Verdict::fails(Errno::NAMETOOLONG, Cause::PathTooLong, why)
+        .seen("programs notice it before they ask the kernel, which would answer EINVAL")
+        .next(format!("stoop connect {}    # reaches it all the same", shell::address(address)))
+}
+
+fn needs_connection(address: &Address, kind: Kind) -> Verdict {
+    let errno = if kind == Kind::Stream { Errno::OPNOTSUPP } else { Errno::NOTCONN };
+    let why = format!("a {kind} socket sends over a connection, not to an address");
+    Verdict::fails(errno, Cause::NeedsConnection, why).next(format!(
+        "stoop why {} --op connect --kind {}",
+        shell::address(address),
+        kind.word()
+    ))
+}
+
+fn message_too_large(len_bytes: usize, most: usize) -> Verdict {
+    Verdict::fails(
+        Errno::MSGSIZE,
+        Cause::MessageTooLarge,
+        "one message must fit into the sender's send buffer".to_owned(),
+    )
+    .seen(format!("{len_bytes} bytes were to be sent; with a fresh socket's buffer {most} can be"))
+    .next(
+        "cat /proc/sys/net/core/wmem_max    # the most that a program may ask for; or send it as a stream"
+            .to_owned(),
+    )
+}
+
+impl Verdict {
+    fn new(outcome: Outcome, cause: Cause, why: impl Into<String>) -> Verdict {
+        let why = why.into();
+        Verdict { outcome, cause, why, seen: Vec::new(), next: Vec::new(), cautions: Vec::new() }
+    }
+
+    fn fails(errno: Errno, cause: Cause, why: impl Into<String>) -> Verdict {
+        Verdict::new(Outcome::Fails(errno), cause, why)
+    }
+
+    fn waits(cause: Cause, why: impl Into<String>) -> Verdict {
+        Verdict::new(Outcome::Waits, cause, why)
+    }
+
+    fn succeeds(why: impl Into<String>) -> Verdict {
+        Verdict::new(Outcome::Succeeds, Cause::Nothing, why)
+    }
+
+    fn unknown(why: impl Into<String>) -> Verdict {
+        Verdict::new(Outcome::Unknown, Cause::NotVisible, why)
+    }
+
+    fn seen(mut self, line: impl Into<String>) -> Verdict {
+        self.seen.push(line.into());
+        self
+    }
+
+    fn seen_all(mut self, lines: impl IntoIterator<Item = String>) -> Verdict {
+        self.seen.extend(lines);
+        self
+    }
+
+    fn next(mut self, command: impl Into<String>) -> Verdict {
+        self.next.push(command.into());
+        self
+    }
+
+    fn next_all(mut self, commands: impl IntoIterator<Item = String>) -> Verdict {
+        self.next.extend(commands);
+        self
+    }
+
+    fn caution(mut self, line: impl Into<String>) -> Verdict {
+        self.cautions.push(line.into());
+        self
+    }
+}

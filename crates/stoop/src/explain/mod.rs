@@ -6,7 +6,7 @@
 
 mod path;
 mod rules;
-mod shell;
+pub mod shell;
 mod users;
 
 use std::fmt;

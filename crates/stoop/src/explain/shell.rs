@@ -7,12 +7,12 @@ use std::path::Path;
 use crate::Address;
 
 /// An address in the command's own grammar, which has no control characters.
-pub(super) fn address(address: &Address) -> String {
+pub fn address(address: &Address) -> String {
     word(not_a_flag(address.to_string().as_bytes()).as_ref())
 }
 
 /// A path as the shell's own tools take it.
-pub(super) fn path(path: &Path) -> String {
+pub fn path(path: &Path) -> String {
     word(not_a_flag(path.as_os_str().as_bytes()).as_ref())
 }
 
@@ -24,7 +24,9 @@ fn not_a_flag(bytes: &[u8]) -> Cow<'_, [u8]> {
     }
 }
 
-fn word(bytes: &[u8]) -> String {
+/// One word, whatever bytes it has.
+pub fn word(bytes: impl AsRef<[u8]>) -> String {
+    let bytes = bytes.as_ref();
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"/._-+:@%,=".contains(byte);
     match std::str::from_utf8(bytes) {
         Ok(text) if !bytes.is_empty() && bytes.iter().all(plain) => text.to_string(),

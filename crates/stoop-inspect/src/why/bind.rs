@@ -1,0 +1,175 @@
+//! Whether a name can be made: the parents are looked up, then the name, then the directory is asked (`filename_create`,
+//! `vfs_mknod`). Pure.
+
+use std::path::Path;
+
+use stoop::explain::shell;
+
+use super::facts::{Endpoint, EndpointState, Facts, File, FileKind, Found, Step};
+use super::lookup::{entered, hidden, steps};
+use super::permission::{Access, SEARCH, WRITE, access};
+use super::words::{Words, kind_of, quoted, quoted_bytes};
+use super::{Cause, Errno, Verdict, advice};
+
+/// File systems that have no sockets.
+const WITHOUT_SOCKETS: &[&str] =
+    &["sysfs", "vfat", "exfat", "msdos", "ntfs3", "efivarfs", "debugfs", "tracefs", "devpts"];
+
+/// Judges a bind.
+pub(super) fn judge(facts: &Facts) -> Verdict {
+    match facts.question.address.as_abstract() {
+        Some(_) => name(facts),
+        None => path(facts),
+    }
+}
+
+fn name(facts: &Facts) -> Verdict {
+    let kind = facts.question.kind.unwrap_or(stoop::Kind::Stream);
+    let Some(sockets) = &facts.sockets else {
+        return hidden(facts, "the table of sockets of that network namespace");
+    };
+    let holder = |socket: &&Endpoint| socket.kind == Some(kind) && socket.state != EndpointState::Accepted;
+    match sockets.iter().find(holder) {
+        Some(socket) => live(facts, socket, Cause::NameTaken),
+        None => Verdict::succeeds("nothing is in the way: nobody has that name".to_owned()),
+    }
+}
+
+fn live(facts: &Facts, socket: &Endpoint, cause: Cause) -> Verdict {
+    let at = shell::address(&facts.question.address);
+    let verdict = Verdict::fails(Errno::ADDRINUSE, cause, "a live server has that address".to_owned())
+        .seen_all(Words(facts).owners(socket))
+        .next(format!("stoop connect {at}    # talk to it"));
+    match facts.question.address.as_path() {
+        Some(_) => {
+            verdict.next(format!("stoop serve {at} --replace    # take the name over, refusing no client"))
+        }
+        None => verdict,
+    }
+}
+
+fn path(facts: &Facts) -> Verdict {
+    let Some(walk) = &facts.walk else { return hidden(facts, "the path") };
+    let Some((last, parents)) = walk.steps.split_last().filter(|(last, _)| last.last) else {
+        return match steps(facts, &walk.steps) {
+            Some(stopped) => stopped,
+            None if walk.steps.is_empty() => no_last_name(facts),
+            None => hidden(facts, "the directory"),
+        };
+    };
+    if let Some(stopped) = steps(facts, parents).or_else(|| entered(facts, last)) {
+        return stopped;
+    }
+    if last.name == b"." || last.name == b".." {
+        return no_last_name(facts);
+    }
+    match &last.found {
+        Found::File(file) | Found::Link { link: file, .. } | Found::Magic { link: file, .. } => {
+            taken(facts, file)
+        }
+        Found::Hidden(_) => hidden(facts, &format!("whether {} is there", quoted_bytes(&last.name))),
+        Found::Nothing => free(facts, last, walk.trailing_slash),
+    }
+}
+
+fn no_last_name(facts: &Facts) -> Verdict {
+    let why = "the path ends in no name that could be made: it is a directory, '.' or '..'";
+    Verdict::fails(Errno::ADDRINUSE, Cause::NoLastName, why.to_owned())
+        .seen(format!("the path is {}", quoted(facts.question.address.as_path().unwrap_or(Path::new("")))))
+}
+
+/// Whatever has the name, `bind` fails the same way: even a symbolic link to nothing (K-BIND-8).
+fn taken(facts: &Facts, file: &File) -> Verdict {
+    let at = shell::address(&facts.question.address);
+    let fails = |cause, why: String| Verdict::fails(Errno::ADDRINUSE, cause, why);
+    if file.kind != FileKind::Socket {
+        return fails(Cause::TakenByFile, format!("the name is taken by {}", kind_of(file.kind)))
+            .seen(Words(facts).permissions(file))
+            .next(format!("ls -ld {}", shell::path(&file.path)));
+    }
+    let sockets = facts.sockets.iter().flatten();
+    if let Some(socket) = sockets.into_iter().find(|socket| socket.state != EndpointState::Accepted) {
+        return live(facts, socket, Cause::TakenLive);
+    }
+    match (facts.alive, &facts.sockets) {
+        (Some(false), _) | (None, Some(_)) => {
+            fails(Cause::TakenStale, "a socket file is there that no process is behind (stale)".to_owned())
+                .seen(Words(facts).permissions(file))
+                .next(format!("stoop serve {at}    # replaces a stale socket safely"))
+                .next(format!("rm {}    # or remove it", shell::path(&file.path)))
+        }
+        (alive, _) => {
+            let known = if alive.is_some() {
+                "a socket of another network namespace is bound to it"
+            } else {
+                "who is behind it cannot be seen"
+            };
+            fails(Cause::TakenLive, "a socket file has that name".to_owned())
+                .seen(known.to_owned())
+                .seen(Words(facts).permissions(file))
+        }
+    }
+}
+
+/// The name is free; the directory has to let it be made. A read-only mount comes before its permissions (K-BIND-21).
+fn free(facts: &Facts, last: &Step, trailing_slash: bool) -> Verdict {
+    let directory = &last.directory;
+    let shown = quoted(&directory.path);
+    if directory.mount.file_system == "proc" {
+        let why = format!("{shown} is on proc, where nothing can be made");
+        return Verdict::fails(Errno::NOENT, Cause::NoSocketsHere, why).next(OWN_DIRECTORY.to_owned());
+    }
+    if trailing_slash {
+        let why = format!("the path ends in a slash, and no directory {} is there", quoted_bytes(&last.name));
+        return Verdict::fails(Errno::NOENT, Cause::TrailingSlash, why).next(format!(
+            "stoop serve {}    # without the slash",
+            shell::path(&directory.path.join(Path::new(&*String::from_utf8_lossy(&last.name))))
+        ));
+    }
+    if directory.mount.read_only || directory.mount.file_system_read_only {
+        let why = format!(
+            "the directory {shown} is on a read-only {}",
+            if directory.mount.read_only { "mount" } else { "file system" }
+        );
+        return Verdict::fails(Errno::ROFS, Cause::ReadOnly, why)
+            .next(format!("findmnt -T {}    # the mount and its options", shell::path(&directory.path)))
+            .next(OWN_DIRECTORY.to_owned());
+    }
+    if directory.immutable {
+        let why = format!("the directory {shown} has the immutable flag: nobody makes anything in it");
+        return Verdict::fails(Errno::PERM, Cause::ParentImmutable, why)
+            .next(format!("chattr -i {}", shell::path(&directory.path)));
+    }
+    may_make(facts, directory).unwrap_or_else(|| {
+        Verdict::succeeds("nothing is in the way: the file would be made".to_owned())
+            .seen(Words(facts).permissions(directory))
+    })
+}
+
+fn may_make(facts: &Facts, directory: &File) -> Option<Verdict> {
+    let words = Words(facts);
+    let subject = facts.subject.as_ref()?;
+    let shown = quoted(&directory.path);
+    match access(directory, subject, WRITE | SEARCH) {
+        Access::Granted => {}
+        Access::Unknown => return Some(hidden(facts, &format!("the access list of {shown}"))),
+        Access::Denied(by) => {
+            let cause = if by.is_acl() { Cause::ParentNotWritableAcl } else { Cause::ParentNotWritable };
+            let why = format!("making a socket takes write permission on the directory {shown}");
+            return Some(
+                Verdict::fails(Errno::ACCESS, cause, why)
+                    .seen(words.permissions(directory))
+                    .seen(words.identity())
+                    .seen(words.applies(by, directory, "write (w)"))
+                    .next_all(advice::grant(facts, directory, by, WRITE))
+                    .next(OWN_DIRECTORY.to_owned()),
+            );
+        }
+    }
+    WITHOUT_SOCKETS.contains(&directory.mount.file_system.as_str()).then(|| {
+        let why = format!("{shown} is on {}, which has no sockets", directory.mount.file_system);
+        Verdict::fails(Errno::PERM, Cause::NoSocketsHere, why).next(OWN_DIRECTORY.to_owned())
+    })
+}
+
+const OWN_DIRECTORY: &str = "stoop serve \"$XDG_RUNTIME_DIR/app.sock\"    # a directory of our own";

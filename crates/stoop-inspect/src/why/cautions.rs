@@ -1,0 +1,55 @@
+//! What has a say besides files and sockets, and cannot be consulted: said, so that nobody takes silence for consent. Pure.
+
+use stoop::escaped;
+
+use super::facts::{Facts, Security};
+use super::{Verdict, Who};
+
+/// Security modules that never forbid one of these calls.
+const SILENT: &[&str] =
+    &["capability", "yama", "lockdown", "integrity", "safesetid", "loadpin", "ima", "evm"];
+
+/// File systems that judge by rules of their own, or elsewhere.
+const OWN_RULES: &[&str] = &["nfs", "nfs4", "cifs", "smb3", "9p", "ceph", "afs", "virtiofs"];
+
+/// The verdict with everything that may still change it.
+pub(super) fn add(facts: &Facts, verdict: Verdict) -> Verdict {
+    let Security { modules, label, seccomp, no_new_privileges } = &facts.security;
+    let mut lines = Vec::new();
+    let others =
+        modules.iter().flatten().filter(|name| !SILENT.contains(&name.as_str()) && *name != "landlock");
+    let others: Vec<String> = others.map(|name| escaped(name).to_string()).collect();
+    if !others.is_empty() {
+        let label = label.as_ref().map_or(String::new(), |label| format!(" (label '{}')", escaped(label)));
+        lines.push(format!(
+            "a security module may forbid it all the same: {}{label}; not consulted",
+            others.join(", ")
+        ));
+    }
+    let is_process = matches!(facts.question.subject, Who::Process(_));
+    let landlock = modules.iter().flatten().any(|name| name == "landlock");
+    if is_process && landlock && *no_new_privileges == Some(true) {
+        lines.push(
+            "the process may have restricted itself with Landlock: that cannot be seen from outside"
+                .to_owned(),
+        );
+    }
+    if is_process && *seccomp == Some(true) {
+        lines.push(
+            "the process's system calls are filtered (seccomp): the filter may answer instead of the kernel"
+                .to_owned(),
+        );
+    }
+    lines.extend(foreign(facts).map(|name| {
+        format!("the file system {name} has permissions of its own, or asks another machine: its answer may differ")
+    }));
+    lines.into_iter().fold(verdict, Verdict::caution)
+}
+
+/// A file system on the way whose answer cannot be predicted.
+fn foreign(facts: &Facts) -> Option<String> {
+    let steps = facts.walk.iter().flat_map(|walk| &walk.steps);
+    let mut systems = steps.map(|step| step.directory.mount.file_system.as_str());
+    let is_foreign = |name: &&str| OWN_RULES.contains(name) || name.starts_with("fuse");
+    systems.find(is_foreign).map(|name| escaped(name).to_string())
+}

@@ -1,0 +1,119 @@
+//! One file: what it is, its permissions, its access control list, its mount.
+
+use std::os::fd::{AsFd, AsRawFd};
+use std::path::PathBuf;
+
+use rustix::fs::{AtFlags, FileType, StatxAttributes, StatxFlags, fstatvfs, getxattr, statx};
+use rustix::io::Errno;
+
+use super::mounts::Mounts;
+use crate::why::facts::{AclEntry, AclWho, File, FileKind, Mount};
+
+/// Looks at the file behind an `O_PATH` descriptor.
+pub(super) fn look(fd: impl AsFd, path: PathBuf, mounts: &Mounts) -> Result<File, Errno> {
+    let wanted = StatxFlags::BASIC_STATS | StatxFlags::MNT_ID;
+    let stat = statx(&fd, c"", AtFlags::EMPTY_PATH | AtFlags::NO_AUTOMOUNT, wanted)?;
+    let kind = kind(FileType::from_raw_mode(stat.stx_mode.into()));
+    let known =
+        (stat.stx_mask & StatxFlags::MNT_ID.bits() != 0).then(|| mounts.get(stat.stx_mnt_id)).flatten();
+    Ok(File {
+        path,
+        id: (rustix::fs::makedev(stat.stx_dev_major, stat.stx_dev_minor), stat.stx_ino),
+        kind,
+        mode: u32::from(stat.stx_mode) & 0o7777,
+        uid: stat.stx_uid,
+        gid: stat.stx_gid,
+        acl: if kind == FileKind::Link { Some(Vec::new()) } else { list(&fd) },
+        immutable: stat.stx_attributes.contains(StatxAttributes::IMMUTABLE),
+        deleted: kind == FileKind::Directory && stat.stx_nlink == 0,
+        mount: known.cloned().unwrap_or_else(|| mount(&fd)),
+    })
+}
+
+fn kind(kind: FileType) -> FileKind {
+    match kind {
+        FileType::Socket => FileKind::Socket,
+        FileType::Directory => FileKind::Directory,
+        FileType::Symlink => FileKind::Link,
+        FileType::Fifo => FileKind::Fifo,
+        FileType::CharacterDevice | FileType::BlockDevice => FileKind::Device,
+        _ => FileKind::Regular,
+    }
+}
+
+/// What a mount that is in no list says of itself.
+fn mount(fd: impl AsFd) -> Mount {
+    let flags = fstatvfs(fd).map(|about| about.f_flag).unwrap_or(rustix::fs::StatVfsMountFlags::empty());
+    Mount { read_only: flags.contains(rustix::fs::StatVfsMountFlags::RDONLY), ..Mount::default() }
+}
+
+/// The access control list. An `O_PATH` descriptor has no attributes of its own, its name in `/proc` has.
+fn list(fd: impl AsFd) -> Option<Vec<AclEntry>> {
+    let mut bytes = vec![0; 64 * 1024];
+    let path = format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd());
+    match getxattr(&path, c"system.posix_acl_access", &mut bytes) {
+        Ok(len) => entries(&bytes[..len]),
+        Err(Errno::NODATA | Errno::OPNOTSUPP) => Some(Vec::new()),
+        Err(_) => None,
+    }
+}
+
+/// The attribute: a version, then for each entry a tag, its permissions, and an id. Pure.
+fn entries(bytes: &[u8]) -> Option<Vec<AclEntry>> {
+    let (version, entries) = bytes.split_first_chunk::<4>()?;
+    if u32::from_le_bytes(*version) != 2 || entries.len() % 8 != 0 {
+        return None;
+    }
+    entries.chunks_exact(8).map(entry).collect()
+}
+
+fn entry(bytes: &[u8]) -> Option<AclEntry> {
+    let half = |at: usize| u16::from_le_bytes([bytes[at], bytes[at + 1]]);
+    let id = u32::from_le_bytes([bytes[4], bytes[5], bytes[6], bytes[7]]);
+    let who = match half(0) {
+        0x01 => AclWho::Owner,
+        0x02 => AclWho::User(id),
+        0x04 => AclWho::OwningGroup,
+        0x08 => AclWho::Group(id),
+        0x10 => AclWho::Mask,
+        0x20 => AclWho::Other,
+        _ => return None,
+    };
+    Some(AclEntry { who, permissions: (half(2) & 7) as u8 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_list_is_read() {
+        let mut bytes = vec![2, 0, 0, 0];
+        bytes.extend([0x02, 0, 6, 0, 7, 0, 0, 0]);
+        bytes.extend([0x10, 0, 4, 0, 0xff, 0xff, 0xff, 0xff]);
+        let expected = [
+            AclEntry { who: AclWho::User(7), permissions: 6 },
+            AclEntry { who: AclWho::Mask, permissions: 4 },
+        ];
+        assert_eq!(entries(&bytes).as_deref(), Some(&expected[..]));
+        assert_eq!(entries(&bytes[..9]), None);
+        assert_eq!(entries(b""), None);
+    }
+
+    #[test]
+    fn a_directory_is_looked_at() {
+        let root = rustix::fs::open("/", rustix::fs::OFlags::PATH, rustix::fs::Mode::empty()).unwrap();
+        let file = look(&root, "/".into(), &Mounts::of("/proc/self")).unwrap();
+        let stat = rustix::fs::stat("/").unwrap();
+        assert_eq!((file.kind, file.id), (FileKind::Directory, (stat.st_dev, stat.st_ino)));
+        assert!(!file.deleted && !file.mount.file_system.is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn any_attribute_is_read_without_panic(bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
+            let _ = entries(&bytes);
+        }
+    }
+}

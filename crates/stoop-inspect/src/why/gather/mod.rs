@@ -1,0 +1,83 @@
+//! Looks at the machine for what a verdict rests on. The only part of `why` that does.
+//!
+//! Files are seen as the subject would see them: from its root, or its working directory, in its mounts. What this process may
+//! not see is left out as not seen; nothing is concluded here.
+
+mod file;
+mod mounts;
+mod settings;
+mod sockets;
+mod subject;
+mod users;
+mod walk;
+
+use std::io;
+
+use super::facts::{Facts, File, Found, Names, Walk};
+use super::{Operation, Question};
+
+/// Looks at the machine for everything that the question's verdict rests on. Takes some milliseconds; blocks on the file
+/// system and on `/proc` only, and disturbs no server: a socket that is asked whether it is alive does not notice it
+/// (K-PROBE-2, K-PROBE-8).
+///
+/// # Errors
+///
+/// Where not even `/proc` can be read. What is merely hidden is in the facts, as not seen.
+pub fn gather(question: &Question) -> io::Result<Facts> {
+    let mut facts = Facts {
+        question: question.clone(),
+        subject: None,
+        walk: None,
+        sockets: None,
+        alive: None,
+        near: Vec::new(),
+        limits: settings::limits(),
+        security: settings::security(&question.subject),
+        names: Names::default(),
+    };
+    let users = users::Users::read();
+    let Some(found) = subject::find(&question.subject, &users)? else { return Ok(facts) };
+    let mut reached = None;
+    if let Some(path) = question.address.as_path() {
+        let (walk, file) = walk::walk(path, &found, question.operation == Operation::Bind);
+        (facts.walk, reached) = (walk, file);
+    }
+    sockets::look(&mut facts, &found, reached);
+    facts.names = users.names_for(&ids(&found.subject, facts.walk.as_ref()));
+    facts.subject = Some(found.subject);
+    Ok(facts)
+}
+
+/// Every id that a text may name: users, then groups.
+fn ids(subject: &super::facts::Subject, walk: Option<&Walk>) -> (Vec<u32>, Vec<u32>) {
+    let mut users = vec![subject.uid];
+    let mut groups = subject.groups.clone();
+    groups.push(subject.gid);
+    for file in walk.into_iter().flat_map(files) {
+        users.push(file.uid);
+        groups.push(file.gid);
+        for entry in file.acl.iter().flatten() {
+            match entry.who {
+                super::facts::AclWho::User(uid) => users.push(uid),
+                super::facts::AclWho::Group(gid) => groups.push(gid),
+                _ => {}
+            }
+        }
+    }
+    (users, groups)
+}
+
+fn files(walk: &Walk) -> impl Iterator<Item = &File> {
+    walk.steps
+        .iter()
+        .flat_map(|step| {
+            let found = match &step.found {
+                Found::File(file) | Found::Link { link: file, .. } | Found::Magic { link: file, .. } => {
+                    Some(file)
+                }
+                Found::Nothing | Found::Hidden(_) => None,
+            };
+            std::iter::once(&step.directory).chain(found)
+        })
+        .chain(&walk.reached)
+}

@@ -1,0 +1,304 @@
+//! The sockets behind an address, who has them, and those that may have been meant instead.
+//!
+//! The kernel's tables tell most of it. What they do not tell, or not for a namespace that cannot be entered, is asked of the
+//! socket itself, in ways that it does not notice: by a datagram socket where it is none (K-PROBE-2), and by a stream that is
+//! connected already, whose second connect fails last of all (K-PROBE-8).
+
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::PathBuf;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use stoop::Kind;
+use stoop::diag::FileId;
+
+use super::subject::Stand;
+use crate::model::{ProcessState, Queue, Snapshot, Socket, SocketId, State, What};
+use crate::why::Operation;
+use crate::why::facts::{Endpoint, EndpointState, Facts, FileKind, Near, Nearness, Owner};
+use crate::{Inspector, Options};
+
+/// Names that look alike which are shown.
+const ALIKE_SHOWN: usize = 3;
+
+/// Fills in what there is to know of the sockets. `reached` is the file that the path led to.
+pub(super) fn look(facts: &mut Facts, stand: &Stand, reached: Option<OwnedFd>) {
+    let options = Options { process_states: true, places: false, ..Options::default() };
+    let inspector = match stand.network {
+        Some(ino) => Inspector::new(options).also_in(ino, format!("{}/ns/net", stand.proc).into()),
+        None => Inspector::new(options),
+    };
+    let snapshot = { inspector }.snapshot();
+    match facts.question.address.as_abstract() {
+        Some(name) => {
+            let name = name.to_vec();
+            by_name(facts, stand, &snapshot, &name);
+        }
+        None => by_file(facts, &snapshot, reached),
+    }
+}
+
+fn by_file(facts: &mut Facts, snapshot: &Snapshot, reached: Option<OwnedFd>) {
+    let file = facts.walk.as_ref().and_then(|walk| walk.reached.as_ref());
+    let socket_file = file
+        .filter(|file| file.kind == FileKind::Socket)
+        .map(|file| FileId { dev: file.id.0, ino: file.id.1 });
+    let target = reached
+        .and_then(|fd| Some((SocketAddrUnix::new(format!("/proc/self/fd/{}", fd.as_raw_fd())).ok()?, fd)));
+    if let (Some(file), Some((target, _open))) = (socket_file, target) {
+        facts.alive = is_alive(&target);
+        let bound = bound_to(snapshot, file);
+        facts.sockets = match (bound.is_empty(), facts.alive) {
+            (false, _) => Some(bound.into_iter().map(|id| endpoint(snapshot, id, facts.alive)).collect()),
+            (true, Some(true)) => ask(&target).map(|socket| vec![socket]),
+            (true, Some(false)) => Some(Vec::new()),
+            (true, None) => is_whole(snapshot).then(Vec::new),
+        };
+        if matches!(facts.question.operation, Operation::Send { .. } | Operation::Connect) {
+            let full = datagram().and_then(|socket| is_full(socket, &target));
+            let receivers =
+                facts.sockets.iter_mut().flatten().filter(|socket| socket.kind == Some(Kind::Datagram));
+            receivers.for_each(|socket| socket.queue_full = full);
+        }
+    }
+    near_files(facts, snapshot, socket_file);
+}
+
+/// Whether every table could be read: only then is a socket that is in none nowhere.
+fn is_whole(snapshot: &Snapshot) -> bool {
+    let hides = |what: &What| {
+        matches!(what, What::Table(_) | What::Unsteady(_) | What::Namespaces(_) | What::Sockets(_))
+    };
+    !snapshot.missing.iter().any(|missing| hides(&missing.what))
+}
+
+/// The sockets bound to this file. On some file systems the table knows another device than `stat` does; where one agrees, it
+/// decides.
+fn bound_to(snapshot: &Snapshot, file: FileId) -> Vec<SocketId> {
+    let may_be = |socket: &Socket| socket.file.filter(|bound| bound.may_be(file));
+    let same: Vec<(SocketId, FileId)> =
+        snapshot.iter().filter_map(|(id, socket)| Some((id, may_be(socket)?))).collect();
+    let exact = same.iter().any(|(_, bound)| bound.dev == file.dev);
+    same.into_iter().filter(|(_, bound)| !exact || bound.dev == file.dev).map(|(id, _)| id).collect()
+}
+
+fn endpoint(snapshot: &Snapshot, id: SocketId, alive: Option<bool>) -> Endpoint {
+    let socket = &snapshot[id];
+    Endpoint {
+        inode: socket.ino.0,
+        kind: socket.kind,
+        state: state(snapshot, socket, alive),
+        shut_down: socket.shutdown.0,
+        backlog: match socket.queue {
+            Some(Queue::Backlog { waiting, limit }) => Some((waiting, limit)),
+            _ => None,
+        },
+        queue_full: None,
+        owners: owners(snapshot, id),
+    }
+}
+
+/// What came out of an accept has its listener's name for ever, and is not the one that a lookup finds.
+fn state(snapshot: &Snapshot, socket: &Socket, alive: Option<bool>) -> EndpointState {
+    match (socket.state, socket.kind) {
+        (State::Listening, _) => EndpointState::Listening,
+        (State::Bound | State::Unconnected, _) => EndpointState::Bound,
+        (State::Connected | State::PeerGone, Some(Kind::Datagram)) => EndpointState::Connected,
+        (State::Waiting, _) => EndpointState::Connected,
+        (State::Connected | State::PeerGone, _) => {
+            let peer = socket.peer.map(|peer| &snapshot[peer]);
+            let came_to_a_listener =
+                peer.is_some_and(|peer| peer.listener.is_some() || !peer.name.is_unnamed());
+            match socket.listener.is_none() && came_to_a_listener && alive != Some(false) {
+                true => EndpointState::Connected,
+                false => EndpointState::Accepted,
+            }
+        }
+    }
+}
+
+fn owners(snapshot: &Snapshot, id: SocketId) -> Option<Vec<Owner>> {
+    let owner = |process: &crate::Process| Owner {
+        pid: process.pid.0,
+        command: String::from_utf8_lossy(process.command.as_encoded_bytes()).into_owned(),
+        uid: process.uid,
+        state: match process.state {
+            ProcessState::Running => Some('R'),
+            ProcessState::Sleeping => Some('S'),
+            ProcessState::Blocked => Some('D'),
+            ProcessState::Stopped => Some('T'),
+            ProcessState::Zombie => Some('Z'),
+            ProcessState::Unknown => None,
+        },
+    };
+    let owners: Vec<Owner> = snapshot.processes_of(id).map(owner).collect();
+    let hidden = snapshot.missing.iter().any(|missing| matches!(missing.what, What::Descriptors(_)));
+    (!owners.is_empty() || !hidden).then_some(owners)
+}
+
+/// Asks the kernel whether any socket is bound to the file; `None` where we may not ask.
+fn is_alive(target: &SocketAddrUnix) -> Option<bool> {
+    match connect_datagram(target)? {
+        Ok(_) | Err(Errno::PROTOTYPE | Errno::PERM) => Some(true),
+        Err(Errno::CONNREFUSED) => Some(false),
+        Err(_) => None,
+    }
+}
+
+fn connect_datagram(address: &SocketAddrUnix) -> Option<Result<OwnedFd, Errno>> {
+    let socket = datagram()?;
+    Some(rustix::net::connect(&socket, address).map(|()| socket))
+}
+
+fn datagram() -> Option<OwnedFd> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    rustix::net::socket_with(AddressFamily::UNIX, SocketType::DGRAM, flags, None).ok()
+}
+
+/// A datagram socket of the subject's network namespace, made by a thread that goes there and ends.
+fn datagram_of(stand: &Stand) -> Option<OwnedFd> {
+    if !stand.subject.view.other_network {
+        return datagram();
+    }
+    let namespace = std::fs::File::open(format!("{}/ns/net", stand.proc)).ok()?;
+    let enter = || {
+        move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network)).ok()?;
+        datagram()
+    };
+    std::thread::scope(|scope| scope.spawn(enter).join().ok()?)
+}
+
+/// Whether a receiver's queue is full: a connected sender is then not writable (K-DGRAM-5).
+fn is_full(socket: OwnedFd, receiver: &SocketAddrUnix) -> Option<bool> {
+    rustix::net::connect(&socket, receiver).ok()?;
+    let mut polled = [PollFd::new(&socket, PollFlags::OUT)];
+    poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).ok()?;
+    let full = !polled[0].revents().contains(PollFlags::OUT);
+    // The kernel calls the receiver connected for as long as we are.
+    let _ = rustix::net::connect_unspec(&socket);
+    Some(full)
+}
+
+/// What can be found out of a socket that is in no table we can read, by asking it.
+fn ask(target: &SocketAddrUnix) -> Option<Endpoint> {
+    let bare = |kind, state, backlog| Endpoint {
+        inode: 0,
+        kind: Some(kind),
+        state,
+        shut_down: false,
+        backlog,
+        queue_full: None,
+        owners: None,
+    };
+    match connect_datagram(target)? {
+        Ok(_) => return Some(bare(Kind::Datagram, EndpointState::Bound, None)),
+        Err(Errno::PERM) => return Some(bare(Kind::Datagram, EndpointState::Connected, None)),
+        Err(Errno::PROTOTYPE) => {}
+        Err(_) => return None,
+    }
+    [(Kind::Stream, SocketType::STREAM), (Kind::SeqPacket, SocketType::SEQPACKET)].into_iter().find_map(
+        |(kind, raw)| {
+            let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+            let (connected, _peer) = rustix::net::socketpair(AddressFamily::UNIX, raw, flags, None).ok()?;
+            match rustix::net::connect(&connected, target) {
+                Err(Errno::ISCONN) => Some(bare(kind, EndpointState::Listening, Some((0, 0)))),
+                Err(Errno::AGAIN) => Some(bare(kind, EndpointState::Listening, Some((1, 0)))),
+                Err(Errno::CONNREFUSED) => Some(bare(kind, EndpointState::Bound, None)),
+                _ => None,
+            }
+        },
+    )
+}
+
+/// Servers whose file is gone or replaced, and the one that we see under that path.
+fn near_files(facts: &mut Facts, snapshot: &Snapshot, reached: Option<FileId>) {
+    let Some(path) = facts.question.address.as_path().map(PathBuf::from) else { return };
+    let is_other = |socket: &Socket| {
+        socket.name.as_path() == Some(&path)
+            && !socket.file.zip(reached).is_some_and(|(bound, file)| bound.may_be(file))
+    };
+    let mut near = Vec::new();
+    let lost = snapshot.iter().filter(|(_, socket)| is_other(socket) && path.is_absolute());
+    for (id, socket) in lost {
+        let endpoint = endpoint(snapshot, id, None);
+        if endpoint.state != EndpointState::Accepted {
+            near.push(Near { how: Nearness::Unlinked, address: socket.name.clone(), socket: endpoint });
+        }
+    }
+    let others = facts.walk.is_some() && facts.question.subject != crate::why::Who::Ourselves;
+    if others && let Ok(stat) = rustix::fs::stat(&path) {
+        let ours = FileId { dev: stat.st_dev, ino: stat.st_ino };
+        let bound = bound_to(snapshot, ours).into_iter().filter(|_| Some(ours) != reached);
+        let endpoints = bound.map(|id| endpoint(snapshot, id, Some(true)));
+        let servers = endpoints.filter(|endpoint| endpoint.state != EndpointState::Accepted);
+        near.extend(servers.map(|socket| Near {
+            how: Nearness::OurView,
+            address: facts.question.address.clone(),
+            socket,
+        }));
+    }
+    facts.near = near;
+}
+
+fn by_name(facts: &mut Facts, stand: &Stand, snapshot: &Snapshot, name: &[u8]) {
+    let here =
+        stand.network.filter(|ino| snapshot.namespace(*ino).is_some_and(|namespace| namespace.is_read));
+    let Some(here) = here else { return };
+    let named = snapshot.iter().filter(|(_, socket)| socket.name.as_abstract() == Some(name));
+    let (ours, theirs): (Vec<_>, Vec<_>) = named.partition(|(_, socket)| socket.namespace == here);
+    let mut sockets: Vec<Endpoint> = ours.into_iter().map(|(id, _)| endpoint(snapshot, id, None)).collect();
+    let receivers = sockets.iter_mut().filter(|socket| socket.kind == Some(Kind::Datagram));
+    let full = SocketAddrUnix::new_abstract_name(name).ok().and_then(|to| is_full(datagram_of(stand)?, &to));
+    receivers.for_each(|socket| socket.queue_full = full);
+    facts.sockets = Some(sockets);
+    let near = |how, id: SocketId| Near {
+        how,
+        address: snapshot[id].name.clone(),
+        socket: endpoint(snapshot, id, None),
+    };
+    facts.near = theirs.into_iter().map(|(id, _)| near(Nearness::OtherNamespace, id)).collect();
+    let local = snapshot.iter().filter(|(_, socket)| socket.namespace == here);
+    let others = local.filter_map(|(id, socket)| Some((id, likeness(name, socket.name.as_abstract()?)?)));
+    facts.near.extend(others.map(|(id, how)| near(how, id)));
+    facts.near.retain(|near| near.socket.state != EndpointState::Accepted);
+    let mut alike = 0;
+    facts.near.retain(|near| {
+        alike += usize::from(near.how == Nearness::Alike);
+        near.how != Nearness::Alike || alike <= ALIKE_SHOWN
+    });
+}
+
+/// How another abstract name is near to the one asked for.
+fn likeness(name: &[u8], other: &[u8]) -> Option<Nearness> {
+    let trimmed = |name: &[u8]| name.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
+    let same_start = other[..trimmed(other)] == name[..trimmed(name)];
+    match (name == other, same_start) {
+        (true, _) => None,
+        (false, true) => Some(Nearness::Padded),
+        _ => is_alike(name, other).then_some(Nearness::Alike),
+    }
+}
+
+/// One holds the other, or they differ in case alone; not worth it for names of a few bytes.
+fn is_alike(name: &[u8], other: &[u8]) -> bool {
+    let holds =
+        |long: &[u8], short: &[u8]| short.len() >= 4 && long.windows(short.len()).any(|part| part == short);
+    name.eq_ignore_ascii_case(other) || holds(name, other) || holds(other, name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_are_near() {
+        assert_eq!(likeness(b"app", b"app"), None);
+        assert_eq!(likeness(b"app", b"app\0\0"), Some(Nearness::Padded));
+        assert_eq!(likeness(b"app\0", b"app"), Some(Nearness::Padded));
+        assert_eq!(likeness(b"App", b"app"), Some(Nearness::Alike));
+        assert_eq!(likeness(b"com.example", b"com.example.2"), Some(Nearness::Alike));
+        assert_eq!(likeness(b"app", b"apple"), None);
+    }
+}

@@ -1,0 +1,211 @@
+//! Who makes the call: ids, groups, capabilities, namespaces, and descriptors of its root and working directory.
+
+use std::fs;
+use std::io;
+use std::os::fd::OwnedFd;
+
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::io::Errno;
+
+use super::users::Users;
+use crate::model::NamespaceIno;
+use crate::procfs::namespace_link;
+use crate::why::Who;
+use crate::why::facts::{IdRange, Subject, View};
+
+const CAP_DAC_OVERRIDE: u64 = 1 << 1;
+const CAP_DAC_READ_SEARCH: u64 = 1 << 2;
+
+/// The subject, and where it stands.
+pub(super) struct Stand {
+    pub(super) subject: Subject,
+    /// Its root, where it may be opened.
+    pub(super) root: Result<OwnedFd, Errno>,
+    /// Its working directory, where it may be opened.
+    pub(super) working: Result<OwnedFd, Errno>,
+    /// The working directory's name.
+    pub(super) working_name: Option<std::path::PathBuf>,
+    /// Its network namespace.
+    pub(super) network: Option<NamespaceIno>,
+    /// The directory of `/proc` that tells of its mounts.
+    pub(super) proc: String,
+    /// Its number in the pid namespace of its own `/proc`; `None` where it has no process.
+    pub(super) inner_pid: Option<u32>,
+    /// It is this process.
+    pub(super) is_self: bool,
+}
+
+/// Finds the subject; `None` where there is none.
+///
+/// # Errors
+///
+/// Where `/proc` is not there.
+pub(super) fn find(who: &Who, users: &Users) -> io::Result<Option<Stand>> {
+    let proc = match who {
+        Who::Ourselves | Who::User(_) => "/proc/thread-self".to_owned(),
+        Who::Process(pid) => format!("/proc/{pid}"),
+    };
+    let status = match fs::read(format!("{proc}/status")) {
+        Ok(status) => status,
+        Err(error) if matches!(who, Who::Process(_)) && fs::exists("/proc/self/status")? => {
+            let _ = error;
+            return Ok(None);
+        }
+        Err(error) => return Err(error),
+    };
+    let Some(mut subject) = from_status(&status) else { return Err(io::ErrorKind::InvalidData.into()) };
+    let inner_pid = inner_pid(&status);
+    let ours = |name: &str| namespace("/proc/thread-self", name);
+    let theirs = |name: &str| namespace(&proc, name);
+    let network = theirs("net");
+    match who {
+        Who::Ourselves => map_ids(&mut subject, &proc, true),
+        Who::User(name) => {
+            let Some(user) = users.find(name) else { return Ok(None) };
+            (subject.uid, subject.gid, subject.groups) = (user.uid, user.gid, user.groups);
+            let bounding = hex(&status, "CapBnd:").filter(|_| user.uid == 0).unwrap_or(0);
+            set_capabilities(&mut subject, bounding);
+            (subject.pid, subject.command) = (None, None);
+            map_ids(&mut subject, &proc, true);
+        }
+        Who::Process(pid) => {
+            subject.pid = Some(*pid);
+            map_ids(&mut subject, &proc, theirs("user").is_some() && theirs("user") == ours("user"));
+            subject.view = View {
+                other_files: theirs("mnt") != ours("mnt") || other_root(*pid),
+                other_network: network != ours("net"),
+            };
+        }
+    }
+    let (root, working) = match who {
+        Who::Process(pid) => (open(&format!("/proc/{pid}/root")), open(&format!("/proc/{pid}/cwd"))),
+        _ => (open("/"), open(".")),
+    };
+    let working_name = fs::read_link(format!("{proc}/cwd")).ok();
+    let inner_pid = inner_pid.filter(|_| !matches!(who, Who::User(_)));
+    let is_self = matches!(who, Who::Ourselves);
+    Ok(Some(Stand { subject, root, working, working_name, network, proc, inner_pid, is_self }))
+}
+
+fn open(path: &str) -> Result<OwnedFd, Errno> {
+    openat(CWD, path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+}
+
+fn namespace(proc: &str, name: &str) -> Option<NamespaceIno> {
+    namespace_link(fs::read_link(format!("{proc}/ns/{name}")).ok()?.as_os_str().as_encoded_bytes())
+}
+
+/// Whether its root is another directory than ours.
+fn other_root(pid: u32) -> bool {
+    let id = |path: &str| rustix::fs::stat(path).map(|stat| (stat.st_dev, stat.st_ino)).ok();
+    id(&format!("/proc/{pid}/root/")) != id("/")
+}
+
+/// Reads `/proc/PID/status`. Pure.
+fn from_status(status: &[u8]) -> Option<Subject> {
+    // The fourth number is the id for files.
+    let id = |key| numbers(status, key).nth(3);
+    let mut subject = Subject {
+        pid: numbers(status, "Tgid:").next(),
+        command: line(status, "Name:").map(|name| String::from_utf8_lossy(name).into_owned()),
+        uid: id("Uid:")?,
+        gid: id("Gid:")?,
+        groups: numbers(status, "Groups:").collect(),
+        dac_override: false,
+        dac_read_search: false,
+        mapped_uids: None,
+        mapped_gids: None,
+        view: View::default(),
+    };
+    set_capabilities(&mut subject, hex(status, "CapEff:")?);
+    Some(subject)
+}
+
+fn set_capabilities(subject: &mut Subject, effective: u64) {
+    subject.dac_override = effective & CAP_DAC_OVERRIDE != 0;
+    subject.dac_read_search = effective & CAP_DAC_READ_SEARCH != 0;
+}
+
+/// The innermost of its process numbers.
+fn inner_pid(status: &[u8]) -> Option<u32> {
+    numbers(status, "NSpid:").last().or_else(|| numbers(status, "Tgid:").next())
+}
+
+fn line<'t>(status: &'t [u8], key: &str) -> Option<&'t [u8]> {
+    let mut lines = status.split(|&byte| byte == b'\n');
+    lines.find_map(|line| line.strip_prefix(key.as_bytes())).map(<[u8]>::trim_ascii)
+}
+
+fn numbers<'t>(status: &'t [u8], key: &str) -> impl Iterator<Item = u32> + 't {
+    let words = line(status, key).unwrap_or_default().split(u8::is_ascii_whitespace);
+    words.filter_map(|word| std::str::from_utf8(word).ok()?.parse().ok())
+}
+
+fn hex(status: &[u8], key: &str) -> Option<u64> {
+    u64::from_str_radix(std::str::from_utf8(line(status, key)?).ok()?, 16).ok()
+}
+
+/// Which ids its user namespace has numbers for, in our numbers. The second column of a map is in those of the reader, but for a
+/// reader of the same namespace, which has to take the first (`user_namespaces(7)`).
+fn map_ids(subject: &mut Subject, proc: &str, same_namespace: bool) {
+    let read = |name: &str| fs::read_to_string(format!("{proc}/{name}")).ok();
+    subject.mapped_uids = ranges(read("uid_map"), same_namespace);
+    subject.mapped_gids = ranges(read("gid_map"), same_namespace);
+}
+
+/// `None` for all ids: an unreadable map is one too, for it belongs to a process that may not be seen at all.
+fn ranges(map: Option<String>, same_namespace: bool) -> Option<Vec<IdRange>> {
+    let map = map?;
+    let range = |line: &str| {
+        let mut numbers = line.split_ascii_whitespace().map(|word| word.parse().ok());
+        let (inside, outside, count) = (numbers.next()??, numbers.next()??, numbers.next()??);
+        Some(IdRange { first: if same_namespace { inside } else { outside }, count })
+    };
+    let ranges: Vec<IdRange> = map.lines().filter_map(range).collect();
+    (ranges != [IdRange { first: 0, count: u32::MAX }]).then_some(ranges)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const STATUS: &[u8] =
+        b"Name:\tnginx: w\nTgid:\t12\nUid:\t1\t2\t3\t4\nGid:\t5\t6\t7\t8\nGroups:\t9 10 \nNSpid:\t12\t3\n\
+        CapEff:\t0000000000000004\nCapBnd:\t000001ffffffffff\n";
+
+    #[test]
+    fn a_status_is_read() {
+        let subject = from_status(STATUS).unwrap();
+        assert_eq!((subject.uid, subject.gid, &subject.groups[..]), (4, 8, &[9, 10][..]));
+        assert_eq!((subject.dac_override, subject.dac_read_search), (false, true));
+        assert_eq!(subject.command.as_deref(), Some("nginx: w"));
+        assert_eq!(inner_pid(STATUS), Some(3));
+    }
+
+    #[test]
+    fn maps_are_read_in_our_numbers() {
+        let map = || Some("         0     100000      65536\n".to_owned());
+        assert_eq!(ranges(map(), false), Some(vec![IdRange { first: 100_000, count: 65_536 }]));
+        assert_eq!(ranges(map(), true), Some(vec![IdRange { first: 0, count: 65_536 }]));
+        assert_eq!(ranges(Some("0 0 4294967295\n".to_owned()), true), None);
+    }
+
+    #[test]
+    fn this_process_is_found() {
+        let stand = find(&Who::Ourselves, &Users::default()).unwrap().unwrap();
+        assert_eq!(stand.subject.uid, rustix::process::geteuid().as_raw());
+        assert_eq!(stand.subject.pid, Some(std::process::id()));
+        assert!(stand.root.is_ok() && stand.network.is_some());
+        assert!(find(&Who::Process(u32::MAX), &Users::default()).unwrap().is_none());
+        assert!(find(&Who::User("nobody-of-that-name".into()), &Users::default()).unwrap().is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn any_status_is_read_without_panic(text in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = from_status(&text);
+            let _ = inner_pid(&text);
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! Follows a path component by component, from the subject's root or working directory, and writes down what is there.
+//!
+//! This is the kernel's walk (`link_path_walk`) without its permission checks, which are judged later and may end it earlier.
+
+use std::collections::VecDeque;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags, openat, readlinkat};
+use rustix::io::Errno;
+
+use super::file;
+use super::mounts::Mounts;
+use super::subject::Stand;
+use crate::why::facts::{File, FileKind, Found, Step, Walk};
+
+/// One more than the kernel follows, so that the judge sees the one that is too many.
+const LINKS_MAX: usize = 41;
+/// Components that are followed at most: many more than links of 4096 bytes can name before the kernel ends it.
+const STEPS_MAX: usize = 20_000;
+
+/// A component that is yet to be looked up.
+struct Component {
+    name: Vec<u8>,
+    last: bool,
+    wants_directory: bool,
+    via: Option<PathBuf>,
+}
+
+/// Where the walk is.
+struct Place {
+    fd: OwnedFd,
+    file: File,
+}
+
+struct Walker<'s> {
+    stand: &'s Stand,
+    mounts: Mounts,
+    root: Place,
+    current: Place,
+    links: usize,
+    steps: Vec<Step>,
+}
+
+/// Walks the path; gives what there is to judge, and a descriptor of the file reached. `None` where the subject's root or
+/// working directory cannot be seen.
+pub(super) fn walk(path: &Path, stand: &Stand, is_bind: bool) -> (Option<Walk>, Option<OwnedFd>) {
+    let Some(mut walker) = Walker::start(path, stand) else { return (None, None) };
+    let bytes = path.as_os_str().as_bytes();
+    let mut rest: VecDeque<Component> = components(bytes, true, false, None).into();
+    let mut trailing_slash = bytes.ends_with(b"/");
+    let mut reached = None;
+    if rest.is_empty() {
+        reached = walker.copy(&walker.root);
+    }
+    while let Some(component) = rest.pop_front() {
+        let follow = !(is_bind && component.last);
+        let (last, target) = (component.last, walker.step(component, follow));
+        match target {
+            Next::Stop => break,
+            Next::Arrived(place) if last => {
+                reached = Some(place);
+                break;
+            }
+            Next::Arrived(place) => walker.current = place,
+            Next::Link(parts, slash) => {
+                trailing_slash |= last && slash;
+                if parts.is_empty() && last {
+                    reached = walker.copy(&walker.current);
+                }
+                parts.into_iter().rev().for_each(|part| rest.push_front(part));
+            }
+        }
+        if walker.steps.len() >= STEPS_MAX {
+            break;
+        }
+    }
+    let (fd, file) = match reached {
+        Some(place) => (Some(place.fd), Some(place.file)),
+        None => (None, None),
+    };
+    (Some(Walk { steps: walker.steps, reached: file, trailing_slash }), fd)
+}
+
+/// How it goes on after a component.
+enum Next {
+    Stop,
+    Arrived(Place),
+    Link(Vec<Component>, bool),
+}
+
+impl<'s> Walker<'s> {
+    fn start(path: &Path, stand: &'s Stand) -> Option<Walker<'s>> {
+        let mounts = Mounts::of(&stand.proc);
+        let place = |fd: &OwnedFd, name: PathBuf| {
+            let file = file::look(fd, name, &mounts).ok()?;
+            Some(Place { fd: fd.try_clone().ok()?, file })
+        };
+        let root = place(stand.root.as_ref().ok()?, "/".into())?;
+        let current = match path.is_absolute() {
+            true => place(stand.root.as_ref().ok()?, "/".into())?,
+            false => {
+                place(stand.working.as_ref().ok()?, stand.working_name.clone().unwrap_or_else(|| ".".into()))?
+            }
+        };
+        Some(Walker { stand, mounts, root, current, links: 0, steps: Vec::new() })
+    }
+
+    fn copy(&self, place: &Place) -> Option<Place> {
+        Some(Place { fd: place.fd.try_clone().ok()?, file: place.file.clone() })
+    }
+
+    /// Looks one component up and writes it down.
+    fn step(&mut self, component: Component, follow: bool) -> Next {
+        let (found, next) = self.look_up(&component, follow);
+        self.steps.push(Step {
+            directory: self.current.file.clone(),
+            name: component.name,
+            last: component.last,
+            wants_directory: component.wants_directory,
+            via: component.via,
+            found,
+        });
+        match next {
+            // The target of an absolute link starts at the root; the step before it did not.
+            Next::Link(parts, slash) => {
+                if self.leads_to_root() {
+                    match self.copy(&self.root) {
+                        Some(root) => self.current = root,
+                        None => return Next::Stop,
+                    }
+                }
+                Next::Link(parts, slash)
+            }
+            next => next,
+        }
+    }
+
+    fn leads_to_root(&self) -> bool {
+        matches!(self.steps.last().map(|step| &step.found), Some(Found::Link { target, .. }) if target.starts_with(b"/"))
+    }
+
+    fn look_up(&mut self, component: &Component, follow: bool) -> (Found, Next) {
+        let place = match &component.name[..] {
+            b"." => self.copy(&self.current).ok_or(Errno::MFILE),
+            b".." => self.parent(),
+            name => self.child(name),
+        };
+        let place = match place {
+            Ok(place) => place,
+            Err(Errno::NOENT | Errno::NAMETOOLONG) => return (Found::Nothing, Next::Stop),
+            Err(errno) => return (Found::Hidden(errno), Next::Stop),
+        };
+        if place.file.kind != FileKind::Link || !follow {
+            let found = Found::File(place.file.clone());
+            let stops = place.file.kind != FileKind::Directory && component.wants_directory && follow;
+            return (found, if stops { Next::Stop } else { Next::Arrived(place) });
+        }
+        self.links += 1;
+        match place.file.mount.file_system == "proc" {
+            true => self.proc_link(component, place),
+            false => self.link(component, place),
+        }
+    }
+
+    fn link(&mut self, component: &Component, place: Place) -> (Found, Next) {
+        match readlinkat(&place.fd, c"", Vec::new()) {
+            Ok(target) => self.link_to(component, place.file, target.into_bytes()),
+            Err(errno) => (Found::Hidden(errno), Next::Stop),
+        }
+    }
+
+    fn link_to(&self, component: &Component, link: File, target: Vec<u8>) -> (Found, Next) {
+        let via = Some(link.path.clone());
+        let parts = components(&target, component.last, component.wants_directory, via);
+        let slash = target.ends_with(b"/");
+        let found = Found::Link { link, target };
+        (found, if self.links >= LINKS_MAX { Next::Stop } else { Next::Link(parts, slash) })
+    }
+
+    /// In `/proc`, `self` is whoever looks, and the links below a process lead to files and not to names.
+    fn proc_link(&mut self, component: &Component, place: Place) -> (Found, Next) {
+        match &component.name[..] {
+            b"mounts" | b"net" if self.current.file.id.1 == 1 => self.link(component, place),
+            b"self" | b"thread-self" => match self.stand.inner_pid {
+                Some(pid) if component.name == b"self" => {
+                    self.link_to(component, place.file, pid.to_string().into_bytes())
+                }
+                Some(pid) => self.link_to(component, place.file, format!("{pid}/task/{pid}").into_bytes()),
+                None => (Found::Hidden(Errno::SRCH), Next::Stop),
+            },
+            name => self.magic(name, place.file),
+        }
+    }
+
+    fn magic(&self, name: &[u8], link: File) -> (Found, Next) {
+        // Whether somebody else may follow it is a question of ptrace's rules, which are not judged here.
+        let pid = self.stand.inner_pid.map(|pid| format!("/proc/{pid}/"));
+        let own = pid.is_some_and(|own| link.path.as_os_str().as_bytes().starts_with(own.as_bytes()));
+        let to = (own || self.stand.is_self).then(|| {
+            let fd = openat(&self.current.fd, name, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+            let file = file::look(&fd, link.path.clone(), &self.mounts)?;
+            Ok::<_, Errno>(Place { fd, file })
+        });
+        match to {
+            Some(Ok(place)) => (Found::Magic { link, to: Some(place.file.clone()) }, Next::Arrived(place)),
+            Some(Err(Errno::NOENT)) => (Found::Nothing, Next::Stop),
+            _ => (Found::Magic { link, to: None }, Next::Stop),
+        }
+    }
+
+    fn child(&self, name: &[u8]) -> Result<Place, Errno> {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let fd = openat(&self.current.fd, name, flags, Mode::empty())?;
+        let file = file::look(
+            fd.as_fd(),
+            self.current.file.path.join(Path::new(std::ffi::OsStr::from_bytes(name))),
+            &self.mounts,
+        )?;
+        Ok(Place { fd, file })
+    }
+
+    /// The root is its own parent, for whoever it is the root of.
+    fn parent(&self) -> Result<Place, Errno> {
+        if self.current.file.id == self.root.file.id {
+            return self.copy(&self.root).ok_or(Errno::MFILE);
+        }
+        let fd = openat(&self.current.fd, c"..", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+        let path = self.current.file.path.parent().unwrap_or(Path::new("/")).to_owned();
+        let file = file::look(fd.as_fd(), path, &self.mounts)?;
+        Ok(Place { fd, file })
+    }
+}
+
+/// The components of a path, or of a link's target in the place of a component that had these properties. Pure.
+fn components(path: &[u8], last: bool, wants_directory: bool, via: Option<PathBuf>) -> Vec<Component> {
+    let names: Vec<&[u8]> = path.split(|&byte| byte == b'/').filter(|name| !name.is_empty()).collect();
+    let slash = path.ends_with(b"/");
+    let count = names.len();
+    let component = |(at, name): (usize, &[u8])| {
+        let is_end = at + 1 == count;
+        Component {
+            name: name.to_owned(),
+            last: last && is_end,
+            wants_directory: !is_end || wants_directory || slash,
+            via: via.clone(),
+        }
+    };
+    names.into_iter().enumerate().map(component).collect()
+}

@@ -1,0 +1,204 @@
+//! Whether the subject's lookup of the path arrives, judged component by component as the kernel walks (`fs/namei.c`). Pure.
+
+use std::path::Path;
+
+use stoop::explain::shell;
+
+use super::facts::{Facts, File, FileKind, Found, Nearness, Step};
+use super::permission::{Access, By, SEARCH, access};
+use super::words::{Words, quoted, quoted_bytes, symbol};
+use super::{Cause, Errno, Operation, Verdict, advice};
+
+/// Symbolic links that one lookup follows.
+const LINKS_MAX: usize = 40;
+/// Bytes of a component on the file systems there are.
+const NAME_MAX_BYTES: usize = 255;
+
+/// Where the lookup came to.
+pub(super) enum Lookup<'f> {
+    /// To this file.
+    Reached(&'f File),
+    /// To a verdict.
+    Stopped(Verdict),
+}
+
+/// Judges the whole lookup of a connect or a send, which follows every link.
+pub(super) fn whole(facts: &Facts) -> Lookup<'_> {
+    let Some(walk) = &facts.walk else { return Lookup::Stopped(hidden(facts, "the path")) };
+    if let Some(stopped) = steps(facts, &walk.steps) {
+        return Lookup::Stopped(stopped);
+    }
+    match &walk.reached {
+        Some(file) => Lookup::Reached(file),
+        None => Lookup::Stopped(hidden(facts, "what the path leads to")),
+    }
+}
+
+/// Judges these steps; `None` where they are all passed.
+pub(super) fn steps(facts: &Facts, steps: &[Step]) -> Option<Verdict> {
+    let mut links = 0;
+    steps.iter().find_map(|step| {
+        links += usize::from(matches!(step.found, Found::Link { .. } | Found::Magic { .. }));
+        entered(facts, step).or_else(|| found(facts, step, links))
+    })
+}
+
+/// Whether the directory lets its names be looked up, and the name can be one.
+pub(super) fn entered(facts: &Facts, step: &Step) -> Option<Verdict> {
+    let subject = facts.subject.as_ref()?;
+    let directory = &step.directory;
+    match access(directory, subject, SEARCH) {
+        Access::Granted => {}
+        Access::Denied(by) => return Some(no_search(facts, directory, by)),
+        Access::Unknown => {
+            return Some(hidden(facts, &format!("the access list of {}", quoted(&directory.path))));
+        }
+    }
+    let is_dots = step.name == b"." || step.name == b"..";
+    if directory.deleted && !is_dots {
+        let why = format!("the directory {} was removed while it was in use", quoted(&directory.path));
+        return Some(
+            Verdict::fails(Errno::NOENT, Cause::DirectoryDeleted, why)
+                .next("cd /    # a directory that exists"),
+        );
+    }
+    (step.name.len() > NAME_MAX_BYTES).then(|| {
+        let why = format!(
+            "the name {} has {} bytes, and a name in a directory has {NAME_MAX_BYTES} at most",
+            quoted_bytes(&step.name),
+            step.name.len()
+        );
+        Verdict::fails(Errno::NAMETOOLONG, Cause::NameTooLong, why)
+    })
+}
+
+fn no_search(facts: &Facts, directory: &File, by: By) -> Verdict {
+    let words = Words(facts);
+    let cause = if by.is_acl() { Cause::NoSearchAcl } else { Cause::NoSearch };
+    let why = format!("the directory {} may not be searched by {}", quoted(&directory.path), words.whom());
+    let verdict = Verdict::fails(Errno::ACCESS, cause, why)
+        .seen(words.permissions(directory))
+        .seen(words.identity())
+        .seen(words.applies(by, directory, "search (x)"));
+    verdict.next_all(advice::grant(facts, directory, by, SEARCH)).next(format!(
+        "namei -l {}    # every component's permissions; 'x' is what is missing",
+        facts.question.address.as_path().map_or_else(String::new, shell::path)
+    ))
+}
+
+/// Whether what the name led to can be gone on with.
+fn found(facts: &Facts, step: &Step, links: usize) -> Option<Verdict> {
+    let path = step.directory.path.join(Path::new(as_os_str(&step.name)));
+    match &step.found {
+        Found::Nothing => Some(missing(facts, step, &path)),
+        Found::Hidden(errno) => {
+            Some(hidden(facts, &quoted(&path)).seen(format!("looking there fails: {}", symbol(*errno))))
+        }
+        Found::File(file) => not_a_directory(step, file),
+        Found::Link { link, .. } => link_refused(facts, step, link, links),
+        Found::Magic { link, to } => link_refused(facts, step, link, links).or_else(|| match to {
+            Some(file) => not_a_directory(step, file),
+            None => Some(hidden(facts, &format!("what {} leads to", quoted(&link.path)))),
+        }),
+    }
+}
+
+fn not_a_directory(step: &Step, file: &File) -> Option<Verdict> {
+    (step.wants_directory && file.kind != FileKind::Directory).then(|| {
+        let why = format!("{} is not a directory", quoted(&file.path));
+        Verdict::fails(Errno::NOTDIR, Cause::NotADirectory, why)
+            .next(format!("ls -ld {}", shell::path(&file.path)))
+    })
+}
+
+/// The checks before a link is followed, in order: how many there were, whose it is, the mount.
+fn link_refused(facts: &Facts, step: &Step, link: &File, links: usize) -> Option<Verdict> {
+    let shown = quoted(&link.path);
+    if links > LINKS_MAX {
+        let why = format!(
+            "the path goes through more than {LINKS_MAX} symbolic links: they lead in a circle, or are too many"
+        );
+        let verdict =
+            Verdict::fails(Errno::LOOP, Cause::LinkLoop, why).seen(format!("the last one is {shown}"));
+        return Some(verdict.next(format!("readlink {}", shell::path(&link.path))));
+    }
+    if step.last && step.is_protected(link, facts)? {
+        let words = Words(facts);
+        let why = format!(
+            "the symbolic link {shown} is somebody else's, in a directory that everybody writes to: it is not followed"
+        );
+        let verdict = Verdict::fails(Errno::ACCESS, Cause::ProtectedLink, why)
+            .seen(format!("the link's owner is {}; fs.protected_symlinks is on", words.user(link.uid)))
+            .seen(words.permissions(&step.directory))
+            .seen(words.identity());
+        return Some(verdict.next(format!(
+            "readlink -f {}    # the real path, to be used instead",
+            shell::path(&link.path)
+        )));
+    }
+    link.mount.no_links.then(|| {
+        let why = format!("{shown} is a symbolic link on a mount that follows none (nosymfollow)");
+        Verdict::fails(Errno::LOOP, Cause::LinksNotFollowed, why)
+            .next(format!("readlink -f {}    # the real path, to be used instead", shell::path(&link.path)))
+    })
+}
+
+impl Step {
+    /// Whether `fs.protected_symlinks` is against following this link; capabilities do not help (K-LOOKUP-4).
+    fn is_protected(&self, link: &File, facts: &Facts) -> Option<bool> {
+        let subject = facts.subject.as_ref()?;
+        let shared = self.directory.mode & 0o1002 == 0o1002;
+        let theirs = link.uid != subject.uid && link.uid != self.directory.uid;
+        Some(facts.limits.protected_symlinks.unwrap_or(false) && shared && theirs)
+    }
+}
+
+fn missing(facts: &Facts, step: &Step, path: &Path) -> Verdict {
+    let fails = |cause, why| Verdict::fails(Errno::NOENT, cause, why);
+    if let Some(link) = &step.via {
+        let why = format!("{} is a symbolic link to something that does not exist", quoted(link));
+        return fails(Cause::Dangling, why)
+            .seen(format!("{} is not there", quoted(path)))
+            .next(format!("readlink -f {}", shell::path(link)));
+    }
+    if let Some(near) = facts.near.iter().find(|near| near.how == Nearness::OurView) {
+        let why = format!("it is there in our view of the files, and not in that of {}", Words(facts).whom());
+        return fails(Cause::OtherView, why)
+            .seen(format!("{} is not there in its view: it has another root or other mounts", quoted(path)))
+            .seen_all(Words(facts).owners(&near.socket))
+            .next_all(advice::other_view(facts));
+    }
+    if !step.last || step.wants_directory {
+        let cause = if step.last { Cause::Missing } else { Cause::ParentMissing };
+        return fails(cause, format!("the directory {} does not exist", quoted(path)))
+            .next(format!("mkdir -p {}", shell::path(path)));
+    }
+    let unlinked = facts.near.iter().find(|near| near.how == Nearness::Unlinked);
+    if let Some(near) = unlinked {
+        let owners = near.socket.owners.as_deref().unwrap_or_default();
+        let why = "its server is alive, but the file was removed: nobody can reach it any more";
+        return fails(Cause::Unlinked, why.to_owned())
+            .seen_all(Words(facts).owners(&near.socket))
+            .next_all(owners.first().map(advice::restart));
+    }
+    let at = shell::address(&facts.question.address);
+    let why = "no server has made this file: none has been started, or it has ended and removed it";
+    let verdict = fails(Cause::Missing, why.to_owned())
+        .seen(format!("the directory is there, and {} is not in it", quoted_bytes(&step.name)));
+    match facts.question.operation {
+        Operation::Send { .. } => verdict.next(format!("stoop recv {at}    # start a receiver")),
+        _ => verdict
+            .next(format!("stoop serve {at}    # start one"))
+            .next(format!("stoop connect {at} --wait 10s    # or wait until one starts")),
+    }
+}
+
+/// A verdict that says what is not known.
+pub(super) fn hidden(facts: &Facts, what: &str) -> Verdict {
+    Verdict::unknown(format!("it cannot be told from here: {what} cannot be seen"))
+        .next_all(advice::look_closer(facts))
+}
+
+fn as_os_str(bytes: &[u8]) -> &std::ffi::OsStr {
+    std::os::unix::ffi::OsStrExt::from_bytes(bytes)
+}

@@ -1,0 +1,346 @@
+//! Whether the socket at the end of the lookup takes a connection or a message (`net/unix/af_unix.c`). Pure.
+
+use stoop::explain::shell;
+use stoop::{Address, Kind};
+
+use super::facts::{Endpoint, EndpointState, Facts, File, FileKind, Nearness};
+use super::lookup::{Lookup, hidden, whole};
+use super::permission::{Access, By, WRITE, access};
+use super::words::{Words, kind_of, quoted, with_article};
+use super::{Cause, Errno, Operation, Verdict, advice};
+
+/// Judges a connect or a send.
+pub(super) fn judge(facts: &Facts) -> Verdict {
+    match facts.question.address.as_abstract() {
+        Some(_) => by_name(facts),
+        None => match whole(facts) {
+            Lookup::Stopped(verdict) => verdict,
+            Lookup::Reached(file) => by_file(facts, file),
+        },
+    }
+}
+
+fn by_file(facts: &Facts, file: &File) -> Verdict {
+    if let Some(denied) = not_writable(facts, file) {
+        return denied;
+    }
+    if file.kind != FileKind::Socket {
+        return Verdict::fails(
+            Errno::CONNREFUSED,
+            Cause::NotASocket,
+            format!("it is {}, not a socket", kind_of(file.kind)),
+        )
+        .seen(Words(facts).permissions(file))
+        .next(format!("ls -ld {}", shell::path(&file.path)));
+    }
+    if facts.alive == Some(false) {
+        return stale(facts, file);
+    }
+    let Some(sockets) = &facts.sockets else { return hidden(facts, "whether a socket is bound to the file") };
+    match sockets.iter().find(|socket| socket.state != EndpointState::Accepted) {
+        Some(socket) => found(facts, socket),
+        None if facts.alive == Some(true) => {
+            hidden(facts, "the socket bound to the file, in another network namespace,")
+        }
+        None => stale(facts, file),
+    }
+}
+
+/// The checks of write permission, in order; whatever the file is.
+fn not_writable(facts: &Facts, file: &File) -> Option<Verdict> {
+    let words = Words(facts);
+    let subject = facts.subject.as_ref()?;
+    let shown = quoted(&file.path);
+    let stored = matches!(file.kind, FileKind::Regular | FileKind::Directory | FileKind::Link);
+    if stored && file.mount.file_system_read_only {
+        let why = format!("it is {}, not a socket, and on a read-only file system", kind_of(file.kind));
+        let verdict = Verdict::fails(Errno::ROFS, Cause::NotASocketReadOnly, why);
+        return Some(verdict.next(format!("ls -ld {}", shell::path(&file.path))));
+    }
+    if file.immutable {
+        let why = format!("{shown} has the immutable flag, so nobody may write to it");
+        return Some(
+            Verdict::fails(Errno::PERM, Cause::Immutable, why)
+                .next(format!("lsattr -d {}", shell::path(&file.path))),
+        );
+    }
+    let by = match access(file, subject, WRITE) {
+        Access::Granted => return None,
+        Access::Unknown => return Some(hidden(facts, &format!("the access list of {shown}"))),
+        Access::Denied(by) => by,
+    };
+    let cause = if by.is_acl() { Cause::NoWriteAcl } else { Cause::NoWrite };
+    let what = if file.kind == FileKind::Socket { "the socket" } else { "what is there" };
+    let why = format!("connecting takes write permission on {what}, and {}", words.has_none());
+    let verdict = Verdict::fails(Errno::ACCESS, cause, why)
+        .seen(words.permissions(file))
+        .seen(words.identity())
+        .seen(words.applies(by, file, "write (w)"));
+    Some(match file.kind {
+        FileKind::Socket => verdict.next_all(server_grants(facts, file, by)),
+        kind => verdict.seen(format!("it is {}, not a socket", kind_of(kind))),
+    })
+}
+
+/// The server decides who may connect; what is changed on the file lasts until it makes the file anew.
+fn server_grants(facts: &Facts, file: &File, by: By) -> Vec<String> {
+    let serve = format!(
+        "stoop serve {} --mode 660 --group GROUP    # the server decides: this admits a group of users",
+        shell::address(&facts.question.address)
+    );
+    advice::grant(facts, file, by, WRITE).into_iter().chain([serve]).collect()
+}
+
+fn stale(facts: &Facts, file: &File) -> Verdict {
+    let why = "the file is a socket, but no process is behind it (stale)";
+    let (device, inode) = file.id;
+    let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
+    let at = shell::address(&facts.question.address);
+    let verdict = Verdict::fails(Errno::CONNREFUSED, Cause::Stale, why.to_owned())
+        .seen(format!("no socket in the kernel's table is bound to device {major}:{minor} inode {inode}"));
+    let other = facts.near.iter().find(|near| matches!(near.how, Nearness::OurView | Nearness::Unlinked));
+    let verdict = match other {
+        Some(near) if near.how == Nearness::OurView => verdict
+            .seen("another file has the same path in our view, and its server lives".to_owned())
+            .seen_all(Words(facts).owners(&near.socket))
+            .next_all(advice::other_view(facts)),
+        Some(near) => verdict
+            .seen("a server that was bound to this path lives, and its file was replaced".to_owned())
+            .seen_all(Words(facts).owners(&near.socket)),
+        None => verdict,
+    };
+    verdict.next(format!("stoop serve {at}    # replaces a stale socket safely"))
+}
+
+/// The socket that the kernel finds; its kind is compared first, then its state (K-CONNECT-10).
+fn found(facts: &Facts, socket: &Endpoint) -> Verdict {
+    let asked = asked(facts, socket.kind);
+    let Some(kind) = socket.kind else { return hidden(facts, "the kind of the socket there") };
+    if kind != asked {
+        return wrong_kind(facts, socket, kind, asked);
+    }
+    match kind {
+        Kind::Datagram => receiver(facts, socket),
+        _ => listener(facts, socket),
+    }
+}
+
+/// The kind of the socket that the call is made with.
+fn asked(facts: &Facts, there: Option<Kind>) -> Kind {
+    let usual = match facts.question.operation {
+        Operation::Send { .. } => Kind::Datagram,
+        Operation::Connect => there.unwrap_or(Kind::Stream),
+        Operation::Bind => Kind::Stream,
+    };
+    facts.question.kind.unwrap_or(usual)
+}
+
+fn wrong_kind(facts: &Facts, socket: &Endpoint, kind: Kind, asked: Kind) -> Verdict {
+    let at = shell::address(&facts.question.address);
+    let why = format!(
+        "the socket there is {} socket, and this was tried with {} socket",
+        with_article(kind),
+        with_article(asked)
+    );
+    Verdict::fails(Errno::PROTOTYPE, Cause::WrongKind, why)
+        .seen_all(Words(facts).owners(socket))
+        .next(format!("stoop connect {at} --kind {}", kind.word()))
+}
+
+fn listener(facts: &Facts, socket: &Endpoint) -> Verdict {
+    let words = Words(facts);
+    let refused = |cause, why: &str| {
+        Verdict::fails(Errno::CONNREFUSED, cause, why.to_owned()).seen_all(words.owners(socket))
+    };
+    match socket.state {
+        EndpointState::Bound => {
+            return refused(
+                Cause::NotListening,
+                "a process has bound the socket, but does not listen: not yet, or not any more",
+            )
+            .next_all(wait(facts));
+        }
+        EndpointState::Connected | EndpointState::Accepted => {
+            return refused(
+                Cause::IsAClient,
+                "the socket there is a client with a name, connected to its server: it accepts nobody",
+            );
+        }
+        EndpointState::Listening if socket.shut_down => {
+            return refused(
+                Cause::ListenerShutDown,
+                "the listener was shut down: its server is about to end, or has forgotten it",
+            )
+            .next_all(first_owner(socket).map(advice::restart));
+        }
+        EndpointState::Listening => {}
+    }
+    match socket.backlog {
+        None => hidden(facts, "the listener's queue"),
+        Some((waiting, limit)) if waiting > limit => backlog_full(facts, socket, waiting, limit),
+        Some((waiting, limit)) => {
+            let verdict = succeeds(facts, socket);
+            let nearly = waiting > 0 && waiting >= limit / 2;
+            let note = format!("{waiting} clients wait for an accept; {} fit", u64::from(limit) + 1);
+            if nearly { verdict.caution(note) } else { verdict }
+        }
+    }
+}
+
+fn wait(facts: &Facts) -> Option<String> {
+    let at = shell::address(&facts.question.address);
+    (facts.question.operation == Operation::Connect)
+        .then(|| format!("stoop connect {at} --wait 10s    # until it listens"))
+}
+
+fn backlog_full(facts: &Facts, socket: &Endpoint, waiting: u32, limit: u32) -> Verdict {
+    let words = Words(facts);
+    let why = "the server's backlog is full: it does not accept its clients fast enough, or not at all";
+    let verdict = Verdict::waits(Cause::BacklogFull, why.to_owned())
+        .seen_all(words.owners(socket))
+        .seen(format!("{waiting} clients wait; the limit is {limit}, and the kernel admits one more"));
+    let verdict = match facts.limits.somaxconn {
+        Some(most) if limit == most => {
+            verdict.seen(format!("the limit is that of the machine: net.core.somaxconn is {most}"))
+        }
+        _ => verdict,
+    };
+    verdict.next_all(resumes(socket)).next_all(look_at(socket))
+}
+
+fn receiver(facts: &Facts, socket: &Endpoint) -> Verdict {
+    let words = Words(facts);
+    let is_send = matches!(facts.question.operation, Operation::Send { .. });
+    if socket.state == EndpointState::Connected {
+        let why = "the receiver is connected to somebody else and takes messages from that one only";
+        return Verdict::fails(Errno::PERM, Cause::ConnectedElsewhere, why.to_owned())
+            .seen_all(words.owners(socket));
+    }
+    if is_send && socket.shut_down {
+        let why = "the receiver was shut down for reading: it takes no more messages";
+        return Verdict::fails(Errno::PIPE, Cause::ReceiverShutDown, why.to_owned())
+            .seen_all(words.owners(socket))
+            .next_all(first_owner(socket).map(advice::restart));
+    }
+    match socket.queue_full {
+        Some(true) if is_send => queue_full(facts, socket),
+        None if is_send => {
+            hidden(facts, "whether the receiver's queue is full").seen_all(words.owners(socket))
+        }
+        Some(true) => succeeds(facts, socket)
+            .caution("the receiver's queue is full: a message would have to wait".to_owned()),
+        _ => succeeds(facts, socket),
+    }
+}
+
+fn queue_full(facts: &Facts, socket: &Endpoint) -> Verdict {
+    let why = "the receiver's queue is full: it does not read its messages fast enough";
+    let limit = facts.limits.max_dgram_qlen.map(|most| {
+        format!("a queue takes messages by number: {most} and one more (net.unix.max_dgram_qlen)")
+    });
+    Verdict::waits(Cause::QueueFull, why.to_owned())
+        .seen_all(Words(facts).owners(socket))
+        .seen_all(limit)
+        .next_all(resumes(socket))
+        .next_all(look_at(socket))
+}
+
+/// Nothing in the way; what may still disappoint is a caution.
+fn succeeds(facts: &Facts, socket: &Endpoint) -> Verdict {
+    let done = match facts.question.operation {
+        Operation::Send { .. } => "nothing is in the way: the message would be queued at the receiver",
+        _ if socket.kind == Some(Kind::Datagram) => {
+            "nothing is in the way: the receiver would be the one that messages go to"
+        }
+        _ => "nothing is in the way: the server's queue would take the connection",
+    };
+    let stuck = socket.owners.as_deref().unwrap_or_default();
+    let all_stopped =
+        !stuck.is_empty() && stuck.iter().all(|owner| matches!(owner.state, Some('T' | 't' | 'Z')));
+    let verdict = Verdict::succeeds(done.to_owned()).seen_all(Words(facts).owners(socket));
+    let verdict = match socket.owners.as_deref() {
+        Some([]) => verdict
+            .caution("no process has the socket open: nobody would answer before one receives it".to_owned()),
+        _ => verdict,
+    };
+    match all_stopped {
+        true => verdict
+            .caution("every process that has the socket is stopped: nobody would answer".to_owned())
+            .next_all(resumes(socket)),
+        false => verdict,
+    }
+}
+
+fn by_name(facts: &Facts) -> Verdict {
+    let Some(sockets) = &facts.sockets else {
+        return hidden(facts, "the table of sockets of that network namespace");
+    };
+    let servers = || sockets.iter().filter(|socket| socket.state != EndpointState::Accepted);
+    // Each kind has names of its own; a connect without a kind tries them one after the other.
+    let kinds = match (facts.question.kind, facts.question.operation) {
+        (Some(kind), _) => vec![kind],
+        (None, Operation::Connect) => Kind::ALL.to_vec(),
+        (None, _) => vec![asked(facts, None)],
+    };
+    let of_kind = |kind: &Kind| servers().find(|socket| socket.kind == Some(*kind));
+    if let Some(socket) = kinds.iter().find_map(of_kind) {
+        return found(facts, socket);
+    }
+    no_such_name(facts, servers().next())
+}
+
+fn no_such_name(facts: &Facts, other: Option<&Endpoint>) -> Verdict {
+    let at = shell::address(&facts.question.address);
+    let refused = |cause, why: String| Verdict::fails(Errno::CONNREFUSED, cause, why);
+    let words = Words(facts);
+    if let Some((socket, kind)) = other.and_then(|socket| Some((socket, socket.kind?))) {
+        let why = format!(
+            "that name belongs to {} socket; abstract names are looked up by kind",
+            with_article(kind)
+        );
+        return refused(Cause::NameOfOtherKind, why).seen_all(words.owners(socket)).next(format!(
+            "stoop connect {}",
+            shell::word(format!("{}:{}", kind.word(), facts.question.address))
+        ));
+    }
+    let near = |how| facts.near.iter().find(|near| near.how == how);
+    let here = match facts.subject.as_ref().is_some_and(|subject| subject.view.other_network) {
+        true => format!("no socket in the network namespace of {} has that abstract name", words.whom()),
+        false => "no socket in this network namespace has that abstract name".to_owned(),
+    };
+    if let Some(near) = near(Nearness::OtherNamespace) {
+        return refused(Cause::NameInOtherNamespace, here)
+            .seen("a socket of another network namespace has it: abstract names do not cross".to_owned())
+            .seen_all(words.owners(&near.socket))
+            .next_all(enter(&near.socket, &facts.question.address));
+    }
+    if let Some(near) = near(Nearness::Padded) {
+        return refused(Cause::NamePadded, here)
+            .seen(format!("'{}' differs only in NUL bytes at its end, and every byte counts", near.address))
+            .next(format!("stoop connect {}", shell::address(&near.address)));
+    }
+    let alike = facts.near.iter().filter(|near| near.how == Nearness::Alike);
+    refused(Cause::NoSuchName, here)
+        .seen_all(alike.map(|near| format!("there is '{}'", near.address)))
+        .next(format!("stoop serve {at}    # start a server there"))
+}
+
+/// A command in the network namespace that has the name.
+fn enter(socket: &Endpoint, address: &Address) -> Option<String> {
+    let owner = first_owner(socket)?;
+    Some(format!("nsenter -t {} -n stoop connect {}", owner.pid, shell::address(address)))
+}
+
+fn first_owner(socket: &Endpoint) -> Option<&super::facts::Owner> {
+    socket.owners.as_deref()?.first()
+}
+
+fn resumes(socket: &Endpoint) -> Vec<String> {
+    socket.owners.iter().flatten().filter_map(advice::resume).collect()
+}
+
+/// How to look at what a process does that does not accept or read.
+fn look_at(socket: &Endpoint) -> Option<String> {
+    let owner = first_owner(socket).filter(|owner| !matches!(owner.state, Some('T' | 't' | 'Z')))?;
+    Some(format!("cat /proc/{}/wchan    # what it waits for in the kernel", owner.pid))
+}

@@ -1,0 +1,219 @@
+//! The words of a verdict: who, which file, what its permissions are. Every name from outside is escaped here. Pure.
+
+use std::path::Path;
+
+use stoop::escaped;
+
+use super::facts::{AclEntry, AclWho, Endpoint, Facts, File, FileKind, Owner};
+use super::permission::By;
+use super::{Errno, Who};
+
+/// What the texts need to know.
+#[derive(Clone, Copy)]
+pub(super) struct Words<'f>(pub(super) &'f Facts);
+
+impl Words<'_> {
+    /// The subject in the nominative: `we`, `alice`, `process 12 (nginx)`.
+    pub(super) fn who(self) -> String {
+        self.subject("we")
+    }
+
+    /// The subject in the oblique case: `us`, `alice`, `process 12 (nginx)`.
+    pub(super) fn whom(self) -> String {
+        self.subject("us")
+    }
+
+    fn subject(self, ourselves: &str) -> String {
+        let subject = self.0.subject.as_ref();
+        match (&self.0.question.subject, subject.and_then(|subject| subject.command.as_ref())) {
+            (Who::Ourselves, _) => ourselves.to_owned(),
+            (Who::User(name), _) => match (name.parse::<u32>(), subject) {
+                (Ok(_), Some(subject)) => self.user(subject.uid),
+                _ => escaped(name).to_string(),
+            },
+            (Who::Process(pid), Some(command)) => format!("process {pid} ({})", escaped(command)),
+            (Who::Process(pid), None) => format!("process {pid}"),
+        }
+    }
+
+    /// Who the subject is for a permission check: `we are root (uid 0), group root`.
+    pub(super) fn identity(self) -> String {
+        let Some(subject) = &self.0.subject else { return String::new() };
+        let mut others = subject.groups.clone();
+        others.retain(|&group| group != subject.gid);
+        others.sort_unstable();
+        others.dedup();
+        let mut text = match &self.0.question.subject {
+            Who::Ourselves => "we are ".to_owned(),
+            Who::User(_) => String::new(),
+            Who::Process(_) => format!("{} is ", self.who()),
+        };
+        text +=
+            &format!("{} (uid {}), group {}", self.user(subject.uid), subject.uid, self.group(subject.gid));
+        if !others.is_empty() {
+            let names: Vec<String> = others.into_iter().map(|group| self.group(group)).collect();
+            text += &format!(", also in {}", names.join(", "));
+        }
+        text
+    }
+
+    /// `we have none`, `alice has none`.
+    pub(super) fn has_none(self) -> String {
+        let verb = if self.0.question.subject == Who::Ourselves { "have" } else { "has" };
+        format!("{} {verb} none", self.who())
+    }
+
+    /// Which part of a file's permissions is the one that counts for the subject, and lacks `what`.
+    pub(super) fn applies(self, by: By, file: &File, what: &str) -> String {
+        let who = self.who();
+        let (is, has) =
+            if self.0.question.subject == Who::Ourselves { ("are", "have") } else { ("is", "has") };
+        let group = self.group(file.gid);
+        match by {
+            By::Owner => format!("{who} {is} its owner, and the owner's digit lacks {what}"),
+            By::Group => format!("{who} {is} in its group {group}, and the group's digit lacks {what}"),
+            By::Other => format!(
+                "{who} {is} neither its owner nor in its group {group}, and the last digit lacks {what}"
+            ),
+            By::AclUser => format!("{who} {has} an entry in its access list, and that lacks {what}"),
+            By::AclGroups => format!("{who} {is} in groups of its access list, and none has {what}"),
+            By::AclMask => {
+                format!("{who} {has} {what} by an entry of its access list, and the mask takes it away")
+            }
+            By::AclOther => {
+                format!(
+                    "no entry of its access list is for {}, and that for others lacks {what}",
+                    self.whom()
+                )
+            }
+        }
+    }
+
+    pub(super) fn user(self, uid: u32) -> String {
+        match self.0.names.users.get(&uid) {
+            Some(name) => escaped(name).to_string(),
+            None => format!("user {uid}"),
+        }
+    }
+
+    pub(super) fn group(self, gid: u32) -> String {
+        match self.0.names.groups.get(&gid) {
+            Some(name) => escaped(name).to_string(),
+            None => format!("group {gid}"),
+        }
+    }
+
+    /// Mode and owner, as in a listing: `'/run/app.sock' has mode 0660, owner root, group app`; then its list, if it has one.
+    pub(super) fn permissions(self, file: &File) -> String {
+        let text = format!(
+            "{} has mode {:04o}, owner {}, group {}",
+            quoted(&file.path),
+            file.mode & 0o7777,
+            self.user(file.uid),
+            self.group(file.gid)
+        );
+        match file.acl.as_deref() {
+            Some([]) | None => text,
+            Some(acl) => {
+                let entries: Vec<String> = acl.iter().map(|entry| self.acl_entry(entry)).collect();
+                format!("{text}, access list {}", entries.join(","))
+            }
+        }
+    }
+
+    /// An entry as `getfacl` writes it.
+    fn acl_entry(self, entry: &AclEntry) -> String {
+        let who = match entry.who {
+            AclWho::Owner => "user:".to_owned(),
+            AclWho::User(uid) => format!("user:{}", self.user(uid)),
+            AclWho::OwningGroup => "group:".to_owned(),
+            AclWho::Group(gid) => format!("group:{}", self.group(gid)),
+            AclWho::Mask => "mask:".to_owned(),
+            AclWho::Other => "other:".to_owned(),
+        };
+        let bit = |bit, letter| if entry.permissions & bit != 0 { letter } else { '-' };
+        format!("{who}:{}{}{}", bit(4, 'r'), bit(2, 'w'), bit(1, 'x'))
+    }
+
+    /// Who has the socket: a line a process, with what keeps it from answering.
+    pub(super) fn owners(self, socket: &Endpoint) -> Vec<String> {
+        match socket.owners.as_deref() {
+            None => vec!["its owner cannot be seen from here".to_owned()],
+            Some([]) => vec!["no process has it open: it is on its way between two of them".to_owned()],
+            Some(owners) => {
+                let shown = owners.iter().take(SHOWN).map(|owner| self.owner(owner, socket));
+                let more = owners.len().saturating_sub(SHOWN);
+                shown.chain((more > 0).then(|| format!("and {more} processes more have it"))).collect()
+            }
+        }
+    }
+
+    fn owner(self, owner: &Owner, socket: &Endpoint) -> String {
+        let kind = socket.kind.map_or(String::new(), |kind| format!(", {kind} socket"));
+        let name = process(owner);
+        match owner.state {
+            Some('T' | 't') => format!("{name} is stopped{kind}"),
+            Some('Z') => format!("{name} has ended and waits for its parent{kind}"),
+            Some('D') => format!("{name} waits for a device{kind}"),
+            _ => format!("{name}{kind}"),
+        }
+    }
+}
+
+/// Owners of one socket that are listed.
+const SHOWN: usize = 4;
+
+/// `process 12 (nginx)`.
+pub(super) fn process(owner: &Owner) -> String {
+    format!("process {} ({})", owner.pid, escaped(&owner.command))
+}
+
+/// A path in quotes, safe to print.
+pub(super) fn quoted(path: &Path) -> String {
+    format!("'{}'", escaped(path.as_os_str().as_encoded_bytes()))
+}
+
+/// Bytes in quotes, safe to print.
+pub(super) fn quoted_bytes(name: &[u8]) -> String {
+    format!("'{}'", escaped(name))
+}
+
+/// What a file is, with its article.
+pub(super) fn kind_of(kind: FileKind) -> &'static str {
+    match kind {
+        FileKind::Socket => "a socket",
+        FileKind::Directory => "a directory",
+        FileKind::Link => "a symbolic link",
+        FileKind::Regular => "a regular file",
+        FileKind::Fifo => "a FIFO",
+        FileKind::Device => "a device",
+    }
+}
+
+/// `a stream`, for the sake of the article.
+pub(super) fn with_article(kind: stoop::Kind) -> String {
+    format!("a {kind}")
+}
+
+/// The name of an error number, where it is one that these calls give.
+pub fn symbol(errno: Errno) -> &'static str {
+    match errno {
+        Errno::ACCESS => "EACCES",
+        Errno::ADDRINUSE => "EADDRINUSE",
+        Errno::AGAIN => "EAGAIN",
+        Errno::CONNREFUSED => "ECONNREFUSED",
+        Errno::INVAL => "EINVAL",
+        Errno::LOOP => "ELOOP",
+        Errno::MSGSIZE => "EMSGSIZE",
+        Errno::NAMETOOLONG => "ENAMETOOLONG",
+        Errno::NOENT => "ENOENT",
+        Errno::NOTCONN => "ENOTCONN",
+        Errno::NOTDIR => "ENOTDIR",
+        Errno::OPNOTSUPP => "EOPNOTSUPP",
+        Errno::PERM => "EPERM",
+        Errno::PIPE => "EPIPE",
+        Errno::PROTOTYPE => "EPROTOTYPE",
+        Errno::ROFS => "EROFS",
+        _ => "an error",
+    }
+}

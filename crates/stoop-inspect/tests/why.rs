@@ -1,0 +1,262 @@
+//! What `why` says beside what the kernel does: one small world for each cause, as this process.
+
+use std::fs;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::symlink;
+use std::path::PathBuf;
+
+use rustix::net::{AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketType};
+use stoop::{Address, Bind, Datagram, Kind};
+use stoop_inspect::why::{Cause, Errno, Operation, Outcome, Question, Verdict, Who, facts, why};
+
+const SEND: Operation = Operation::Send { len_bytes: 1 };
+
+fn ask(operation: Operation, kind: Option<Kind>, address: Address) -> Verdict {
+    let question = Question { operation, kind, address, subject: Who::Ourselves };
+    why(&facts::gather(&question).unwrap())
+}
+
+/// The real call, with a raw socket.
+fn attempt(operation: Operation, kind: Kind, address: &Address) -> Outcome {
+    let raw = match kind {
+        Kind::Stream => SocketType::STREAM,
+        Kind::Datagram => SocketType::DGRAM,
+        Kind::SeqPacket => SocketType::SEQPACKET,
+    };
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, raw, SocketFlags::NONBLOCK, None).unwrap();
+    let to = match (address.as_path(), address.as_abstract()) {
+        (Some(path), _) => SocketAddrUnix::new(path).unwrap(),
+        (_, Some(name)) => SocketAddrUnix::new_abstract_name(name).unwrap(),
+        _ => unreachable!("no address without a name is tried"),
+    };
+    let done = match operation {
+        Operation::Connect => rustix::net::connect(&socket, &to),
+        Operation::Bind => rustix::net::bind(&socket, &to),
+        Operation::Send { len_bytes } => {
+            rustix::net::sendto(&socket, &vec![0; len_bytes], SendFlags::NOSIGNAL, &to).map(drop)
+        }
+    };
+    match done {
+        Ok(()) => Outcome::Succeeds,
+        Err(Errno::AGAIN) => Outcome::Waits,
+        Err(errno) => Outcome::Fails(errno),
+    }
+}
+
+/// Prediction first: a bind that succeeds makes the file.
+fn expect(operation: Operation, kind: Kind, address: Address, cause: Cause) -> Verdict {
+    let verdict = ask(operation, Some(kind), address.clone());
+    let outcome = attempt(operation, kind, &address);
+    assert_eq!(verdict.outcome, outcome, "{operation:?} {kind} {address}: {verdict:?}");
+    assert_eq!(verdict.cause, cause, "{operation:?} {kind} {address}: {verdict:?}");
+    verdict
+}
+
+struct World {
+    directory: tempfile::TempDir,
+}
+
+impl World {
+    fn new() -> World {
+        World { directory: stoop_testkit::tempdir() }
+    }
+
+    /// Not joined as a path, which would lose slashes and dots at the end.
+    fn path(&self, name: &str) -> PathBuf {
+        PathBuf::from(format!("{}/{name}", self.directory.path().display()))
+    }
+
+    fn address(&self, name: &str) -> Address {
+        Address::path(self.path(name)).unwrap()
+    }
+
+    fn expect(&self, operation: Operation, kind: Kind, name: &str, cause: Cause) -> Verdict {
+        expect(operation, kind, self.address(name), cause)
+    }
+}
+
+#[test]
+fn lookups() {
+    let world = World::new();
+    fs::create_dir(world.path("dir")).unwrap();
+    fs::create_dir(world.path("x")).unwrap();
+    fs::write(world.path("file"), "").unwrap();
+    symlink("nowhere", world.path("dangling")).unwrap();
+    symlink("circle", world.path("circle")).unwrap();
+    symlink("dir/../dir/", world.path("to-dir")).unwrap();
+    symlink("file/", world.path("to-file")).unwrap();
+    symlink("/", world.path("to-root")).unwrap();
+    symlink(format!("x/{}", "n".repeat(256)), world.path("long")).unwrap();
+    let connect = |name, cause| world.expect(Operation::Connect, Kind::Stream, name, cause);
+    connect("none", Cause::Missing);
+    connect("none/", Cause::Missing);
+    connect("none/app", Cause::ParentMissing);
+    connect("file/app", Cause::NotADirectory);
+    connect("file/", Cause::NotADirectory);
+    connect("file/.", Cause::NotADirectory);
+    connect("file", Cause::NotASocket);
+    connect("dir/.", Cause::NotASocket);
+    connect("to-dir", Cause::NotASocket);
+    connect("to-dir/none", Cause::Missing);
+    connect("to-file", Cause::NotADirectory);
+    connect("to-root", Cause::NotASocket);
+    connect("to-root/no-such-file", Cause::Missing);
+    connect("dangling", Cause::Dangling);
+    connect("dangling/app", Cause::Dangling);
+    connect("circle", Cause::LinkLoop);
+    connect("circle/app", Cause::LinkLoop);
+    connect("long", Cause::NameTooLong);
+    connect("dir/../../../../../../..", Cause::NotASocket);
+}
+
+#[test]
+fn links_up_to_forty() {
+    let world = World::new();
+    fs::write(world.path("0"), "").unwrap();
+    for at in 1..=41 {
+        symlink((at - 1).to_string(), world.path(&at.to_string())).unwrap();
+    }
+    world.expect(Operation::Connect, Kind::Stream, "40", Cause::NotASocket);
+    world.expect(Operation::Connect, Kind::Stream, "41", Cause::LinkLoop);
+}
+
+#[test]
+fn streams() {
+    let world = World::new();
+    let at = |name| SocketAddrUnix::new(world.path(name)).unwrap();
+    let connect = |kind, name, cause| world.expect(Operation::Connect, kind, name, cause);
+    let listener = Bind::new(world.path("app")).backlog(0).listen().unwrap();
+    let bound = rustix::net::socket(AddressFamily::UNIX, SocketType::STREAM, None).unwrap();
+    rustix::net::bind(&bound, &at("bound")).unwrap();
+    drop(std::os::unix::net::UnixListener::bind(world.path("stale")).unwrap());
+    let verdict = connect(Kind::Datagram, "app", Cause::WrongKind);
+    assert!(verdict.next[0].ends_with("--kind stream"), "{verdict:?}");
+    connect(Kind::SeqPacket, "app", Cause::WrongKind);
+    connect(Kind::Stream, "stale", Cause::Stale);
+    connect(Kind::Stream, "bound", Cause::NotListening);
+    // Asked twice, it is still empty: the question itself takes no place in the queue.
+    for _ in 0..2 {
+        assert_eq!(ask(Operation::Connect, None, world.address("app")).outcome, Outcome::Succeeds);
+    }
+    let _first = stoop::Stream::connect(world.path("app")).unwrap();
+    let full = connect(Kind::Stream, "app", Cause::BacklogFull);
+    assert!(full.seen.iter().any(|line| line.starts_with("1 clients wait; the limit is 0")), "{full:?}");
+    let _accepted = listener.accept().unwrap();
+    rustix::net::connect(&bound, &at("app")).unwrap();
+    connect(Kind::Stream, "bound", Cause::IsAClient);
+    let accepted = listener.accept().unwrap();
+    connect(Kind::Stream, "bound", Cause::IsAClient);
+    rustix::net::shutdown(&listener, rustix::net::Shutdown::Read).unwrap();
+    connect(Kind::Stream, "app", Cause::ListenerShutDown);
+    // What was accepted does not keep the file alive.
+    fs::hard_link(world.path("app"), world.path("kept")).unwrap();
+    drop(listener);
+    connect(Kind::Stream, "kept", Cause::Stale);
+    drop(accepted);
+}
+
+#[test]
+fn datagrams() {
+    let world = World::new();
+    let to = SocketAddrUnix::new(world.path("log")).unwrap();
+    let receiver = Bind::new(world.path("log")).datagram().unwrap();
+    world.expect(Operation::Connect, Kind::Stream, "log", Cause::WrongKind);
+    world.expect(SEND, Kind::Datagram, "log", Cause::Nothing);
+    world.expect(SEND, Kind::Stream, "log", Cause::NeedsConnection);
+    world.expect(SEND, Kind::SeqPacket, "none", Cause::NeedsConnection);
+    let buffer = fs::read_to_string("/proc/sys/net/core/wmem_default").unwrap();
+    let most = buffer.trim().parse::<usize>().unwrap() - 32;
+    world.expect(Operation::Send { len_bytes: most + 1 }, Kind::Datagram, "none", Cause::MessageTooLarge);
+    world.expect(Operation::Send { len_bytes: most }, Kind::Datagram, "none", Cause::Missing);
+    let sender = Datagram::unbound().unwrap();
+    while rustix::net::sendto(&sender, b"x", SendFlags::DONTWAIT, &to).is_ok() {}
+    world.expect(SEND, Kind::Datagram, "log", Cause::QueueFull);
+    world.expect(Operation::Connect, Kind::Datagram, "log", Cause::Nothing);
+    rustix::net::shutdown(&receiver, rustix::net::Shutdown::Read).unwrap();
+    world.expect(SEND, Kind::Datagram, "log", Cause::ReceiverShutDown);
+    world.expect(Operation::Connect, Kind::Datagram, "log", Cause::Nothing);
+    let elsewhere = Bind::new(world.path("pair")).datagram().unwrap();
+    rustix::net::connect(&elsewhere, &to).unwrap();
+    world.expect(SEND, Kind::Datagram, "pair", Cause::ConnectedElsewhere);
+    world.expect(Operation::Connect, Kind::Datagram, "pair", Cause::ConnectedElsewhere);
+    // It keeps its peer in mind when that has gone, until it sends.
+    drop(receiver);
+    world.expect(Operation::Connect, Kind::Datagram, "pair", Cause::ConnectedElsewhere);
+}
+
+#[test]
+fn binds() {
+    let world = World::new();
+    fs::write(world.path("file"), "").unwrap();
+    fs::create_dir(world.path("dir")).unwrap();
+    symlink("nowhere", world.path("dangling")).unwrap();
+    symlink("dir", world.path("to-dir")).unwrap();
+    drop(std::os::unix::net::UnixListener::bind(world.path("stale")).unwrap());
+    let _live = Bind::new(world.path("live")).listen().unwrap();
+    let bind = |name, cause| world.expect(Operation::Bind, Kind::Stream, name, cause);
+    bind("file", Cause::TakenByFile);
+    bind("dir", Cause::TakenByFile);
+    bind("dir/", Cause::TakenByFile);
+    bind("dir/.", Cause::NoLastName);
+    bind("dir/..", Cause::NoLastName);
+    bind("dangling", Cause::TakenByFile);
+    bind("stale", Cause::TakenStale);
+    bind("live", Cause::TakenLive);
+    bind("file/x", Cause::NotADirectory);
+    bind("none/x", Cause::ParentMissing);
+    bind("none/.", Cause::ParentMissing);
+    bind("new/", Cause::TrailingSlash);
+    bind("dangling/x", Cause::Dangling);
+    bind("to-dir/new", Cause::Nothing);
+    bind("new", Cause::Nothing);
+    let elsewhere = [
+        ("/", Cause::NoLastName),
+        ("//", Cause::NoLastName),
+        ("/proc/new", Cause::NoSocketsHere),
+        ("/sys/new", Cause::NoSocketsHere),
+    ];
+    for (path, cause) in elsewhere {
+        expect(Operation::Bind, Kind::Stream, Address::path(path).unwrap(), cause);
+    }
+}
+
+#[test]
+fn abstract_names() {
+    let name = |end: &str| Address::abstract_name(format!("stoop-why-{}{end}", std::process::id())).unwrap();
+    let _server = Bind::new(name("")).listen().unwrap();
+    expect(Operation::Connect, Kind::Stream, name(""), Cause::Nothing);
+    expect(Operation::Connect, Kind::Datagram, name(""), Cause::NameOfOtherKind);
+    expect(Operation::Connect, Kind::Stream, name("\0"), Cause::NamePadded);
+    let verdict = expect(Operation::Connect, Kind::Stream, name("x"), Cause::NoSuchName);
+    assert!(verdict.seen.iter().any(|line| line.contains("stoop-why-")), "{verdict:?}");
+    expect(Operation::Bind, Kind::Stream, name(""), Cause::NameTaken);
+    expect(Operation::Bind, Kind::Datagram, name(""), Cause::Nothing);
+}
+
+#[test]
+fn long_paths() {
+    let world = World::new();
+    let end = |len: usize| "n".repeat(len - world.path("").as_os_str().len());
+    world.expect(Operation::Connect, Kind::Stream, &end(107), Cause::Missing);
+    let verdict = ask(Operation::Connect, None, world.address(&end(109)));
+    assert_eq!((verdict.outcome, verdict.cause), (Outcome::Fails(Errno::NAMETOOLONG), Cause::PathTooLong));
+}
+
+#[test]
+fn relative_paths_and_proc() {
+    let world = World::new();
+    let _listener = Bind::new(world.path("app")).listen().unwrap();
+    let path = |text: String| Address::path(text).unwrap();
+    expect(Operation::Connect, Kind::Stream, path("no-such-file".into()), Cause::Missing);
+    let directory = fs::File::open(world.directory.path()).unwrap();
+    for proc in ["self", "thread-self"] {
+        let through = path(format!("/proc/{proc}/fd/{}/app", directory.as_raw_fd()));
+        expect(Operation::Connect, Kind::Stream, through, Cause::Nothing);
+    }
+    let removed = World::new();
+    let gone = fs::File::open(removed.directory.path()).unwrap();
+    drop(removed);
+    let through = path(format!("/proc/self/fd/{}/app", gone.as_raw_fd()));
+    expect(Operation::Connect, Kind::Stream, through.clone(), Cause::DirectoryDeleted);
+    expect(Operation::Bind, Kind::Stream, through, Cause::DirectoryDeleted);
+}
