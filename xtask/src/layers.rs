@@ -20,7 +20,7 @@ const EDGES: &[(&str, &[&str])] = &[
     // what proves it
     ("stoop-testkit", &[]),
     ("stoop-kernel-facts", &["stoop-testkit"]),
-    ("stoop-e2e", &["stoop", "stoop-testkit"]),
+    ("stoop-e2e", &["stoop", "stoop-grpc", "stoop-testkit"]),
     ("stoop-bench", &["stoop"]),
     ("stoop-fuzz", &["stoop", "stoop-bpf", "stoop-grpc"]),
     ("xtask", &[]),

@@ -27,6 +27,16 @@ pub(crate) fn show(span: Duration) -> String {
     }
 }
 
+/// Shows a long span in its two largest units, for a person: `3d 4h`, `12m 5s`, `8s`.
+pub(crate) fn about(span: Duration) -> String {
+    let seconds = span.as_secs();
+    let parts =
+        [(seconds / 86_400, "d"), (seconds / 3600 % 24, "h"), (seconds / 60 % 60, "m"), (seconds % 60, "s")];
+    let from = parts.iter().position(|(count, _)| *count > 0).unwrap_or(3);
+    let shown = parts[from..].iter().take(2).filter(|(count, _)| *count > 0 || from == 3);
+    shown.map(|(count, unit)| format!("{count}{unit}")).collect::<Vec<_>>().join(" ")
+}
+
 /// A time of day in UTC, as in `2026-11-22T22:10:03Z`. Times before 1970 are shown as its start.
 pub(crate) fn utc(time: SystemTime) -> String {
     let seconds = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
@@ -52,6 +62,14 @@ fn civil(days: u64) -> (u64, u64, u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn long_spans_are_told_in_two_units() {
+        let table = [(0, "0s"), (8, "8s"), (725, "12m 5s"), (3600, "1h"), (273_600, "3d 4h"), (86_401, "1d")];
+        for (seconds, text) in table {
+            assert_eq!(about(Duration::from_secs(seconds)), text);
+        }
+    }
 
     #[test]
     fn times_are_told_in_utc() {

@@ -8,6 +8,7 @@
 
 mod attempt;
 mod by_hand;
+mod copy;
 pub mod endpoints;
 mod inspector;
 mod join;

@@ -1,5 +1,6 @@
 //! Reads `/proc/PID` through a descriptor of that directory: a successor with the same number is never taken for the process.
 
+use std::cmp::Ordering;
 use std::ffi::{CStr, CString};
 use std::io;
 use std::mem::MaybeUninit;
@@ -12,7 +13,10 @@ use crate::model::{Missing, NamespaceIno, Pid, SocketIno, What};
 
 /// `/proc/PID`.
 #[derive(Debug)]
-pub(crate) struct ProcessDir(OwnedFd);
+pub(crate) struct ProcessDir {
+    file: OwnedFd,
+    pid: Pid,
+}
 
 /// What a descriptor refers to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,29 +76,25 @@ pub(crate) fn pids() -> io::Result<Vec<Pid>> {
 impl ProcessDir {
     pub(crate) fn open(pid: Pid) -> io::Result<ProcessDir> {
         let path = path(format_args!("/proc/{pid}\0"))?;
-        Ok(ProcessDir(openat(
-            CWD,
-            &*path,
-            OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
-            Mode::empty(),
-        )?))
+        let file = openat(CWD, &*path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+        Ok(ProcessDir { file, pid })
     }
 
     /// The effective user.
     pub(crate) fn uid(&self) -> io::Result<u32> {
-        Ok(fstat(&self.0)?.st_uid)
+        Ok(fstat(&self.file)?.st_uid)
     }
 
     /// The namespace that a link of `ns` names.
     pub(crate) fn namespace(&self, link: &CStr) -> io::Result<NamespaceIno> {
         let mut buffer = [0; 64];
-        let len = readlinkat_raw(&self.0, link, &mut buffer)?;
+        let len = readlinkat_raw(&self.file, link, &mut buffer)?;
         namespace_link(&buffer[..len]).ok_or_else(|| io::Error::other("no namespace"))
     }
 
     /// A whole file, into `buffer`, which is emptied first.
     pub(crate) fn read(&self, name: &CStr, buffer: &mut Vec<u8>) -> io::Result<()> {
-        let file = openat(&self.0, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+        let file = openat(&self.file, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
         buffer.clear();
         loop {
             buffer.reserve(4096);
@@ -108,20 +108,23 @@ impl ProcessDir {
 
     /// Every open descriptor with what it refers to. One that is closed meanwhile is left out.
     ///
-    /// A process whose first thread has ended shows none; its other threads do (K-PROC-3), and then they are asked.
+    /// A thread that has left the table of its process has one of its own; where the first thread has ended, the others have the
+    /// table (K-PROC-3). Each table is read once, by the lowest thread that has it.
     pub(crate) fn descriptors(&self, mut each: impl FnMut(u32, Option<Pid>, Referent)) -> io::Result<()> {
-        if self.descriptors_in(c"fd", |fd, referent| each(fd, None, referent))? == 0
-            && let Some(thread) = self.other_thread()?
-        {
+        let count = self.descriptors_in(c"fd", |fd, referent| each(fd, None, referent))?;
+        for thread in self.other_tables(count == 0)? {
             let directory = path(format_args!("task/{thread}/fd\0"))?;
-            self.descriptors_in(&directory, |fd, referent| each(fd, Some(thread), referent))?;
+            match self.descriptors_in(&directory, |fd, referent| each(fd, Some(thread), referent)) {
+                Err(error) if !is_gone(&error) => return Err(error),
+                _ => {}
+            }
         }
         Ok(())
     }
 
     /// The number of descriptors seen.
     fn descriptors_in(&self, name: &CStr, mut each: impl FnMut(u32, Referent)) -> io::Result<usize> {
-        let directory = open_dir(&self.0, name)?;
+        let directory = open_dir(&self.file, name)?;
         let mut buffer = [MaybeUninit::uninit(); 32 * 1024];
         let mut entries = RawDir::new(directory.as_fd(), &mut buffer);
         let mut link = [0; 64];
@@ -140,20 +143,47 @@ impl ProcessDir {
         Ok(count)
     }
 
-    /// One thread besides the first, if there is any: they share their descriptors.
-    fn other_thread(&self) -> io::Result<Option<Pid>> {
+    /// For each table of descriptors besides that of the first thread, a thread that has it. Where the kernel does not compare
+    /// tables, those of all threads are taken for one, and read if the first thread has `none_yet`.
+    fn other_tables(&self, none_yet: bool) -> io::Result<Vec<Pid>> {
+        let (mut tables, mut found) = (vec![self.pid], Vec::new());
+        for thread in self.other_threads()? {
+            let mut failed = None;
+            let compare = |table: &Pid| {
+                let order = stoop::diag::compare_descriptor_tables(table.0, thread.0);
+                order.map_err(|error| failed = Some(error)).unwrap_or(Ordering::Equal)
+            };
+            let place = tables.binary_search_by(compare);
+            match (failed, place) {
+                (None, Err(place)) => {
+                    tables.insert(place, thread);
+                    found.push(thread);
+                }
+                (Some(error), _) if !is_gone(&error) => {
+                    return Ok(none_yet.then_some(thread).into_iter().collect());
+                }
+                _ => {}
+            }
+        }
+        Ok(found)
+    }
+
+    /// The threads besides the first, the lowest first.
+    fn other_threads(&self) -> io::Result<Vec<Pid>> {
         /// `.`, `..` and the first thread.
         const ALONE: u64 = 3;
-        if rustix::fs::statat(&self.0, c"task", rustix::fs::AtFlags::empty())?.st_nlink <= ALONE {
-            return Ok(None);
+        if rustix::fs::statat(&self.file, c"task", rustix::fs::AtFlags::empty())?.st_nlink <= ALONE {
+            return Ok(Vec::new());
         }
         let mut buffer = [MaybeUninit::uninit(); 4 * 1024];
-        let mut entries = RawDir::new(open_dir(&self.0, c"task")?, &mut buffer);
-        let mut last = None;
+        let mut entries = RawDir::new(open_dir(&self.file, c"task")?, &mut buffer);
+        let mut threads = Vec::new();
         while let Some(entry) = entries.next() {
-            last = number(entry?.file_name().to_bytes()).map(Pid).or(last);
+            threads
+                .extend(number(entry?.file_name().to_bytes()).map(Pid).filter(|thread| *thread != self.pid));
         }
-        Ok(last)
+        threads.sort_unstable();
+        Ok(threads)
     }
 }
 

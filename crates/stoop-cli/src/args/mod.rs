@@ -3,6 +3,7 @@
 //! Holds no behaviour. Flags that several verbs share are in `shared`; a verb's own are in the file of its name.
 
 mod bench;
+mod close;
 mod connect;
 mod grpc;
 mod http;
@@ -12,6 +13,8 @@ mod selection;
 mod send;
 mod serve;
 mod shared;
+mod which;
+mod who;
 
 use std::ffi::OsString;
 
@@ -20,6 +23,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
 pub(crate) use bench::Bench;
+pub(crate) use close::Close;
 pub(crate) use connect::Connect;
 pub(crate) use grpc::Grpc;
 pub(crate) use http::Http;
@@ -29,6 +33,8 @@ pub(crate) use selection::Selection;
 pub(crate) use send::Send;
 pub(crate) use serve::{Answer, Serve};
 pub(crate) use shared::{Reach, Serving};
+pub(crate) use which::Which;
+pub(crate) use who::Who;
 
 use crate::exit::Exit;
 
@@ -49,6 +55,7 @@ const EXAMPLES: &str = "
   stoop recv dgram:./log.sock               # see who sends what
   stoop send ./log.sock hello               # one message
   stoop ls                                  # every socket of the machine, with both ends
+  stoop who /run/docker.sock                # one of them in full
   stoop http docker /version                # HTTP at a local socket
   stoop grpc cri Version                    # gRPC: any method of any server
   stoop bench                               # which transport to use for what, on this machine";
@@ -87,6 +94,8 @@ pub(crate) enum Verb {
     Send(Send),
     Recv(Recv),
     Ls(Ls),
+    Who(Who),
+    Close(Close),
     Grpc(Grpc),
     Http(Http),
     Bench(Bench),

@@ -12,7 +12,7 @@ use crate::endpoint::Endpoint;
 use crate::{names, time};
 
 /// What an address that cannot be is answered with.
-type Refusal = Box<dyn Error + Send + Sync>;
+pub(super) type Refusal = Box<dyn Error + Send + Sync>;
 
 /// Reads an address as it is typed, with a kind in front or not, or `fd:N`.
 pub(super) fn target() -> impl TypedValueParser<Value = Target> {
@@ -33,7 +33,7 @@ fn address() -> impl TypedValueParser<Value = Address> {
 }
 
 /// Reads it, unless it is meant for a network: as a file name it would be possible, and never what is meant.
-fn local<T>(text: OsString, parse: fn(OsString) -> Result<T, AddressError>) -> Result<T, Refusal> {
+pub(super) fn local<T>(text: OsString, parse: fn(OsString) -> Result<T, AddressError>) -> Result<T, Refusal> {
     match network_scheme(text.as_encoded_bytes()) {
         Some(scheme) => Err(format!(
             "no local address: '{scheme}:' is for networks; a file of that name is written with ./ in front"

@@ -155,15 +155,24 @@ impl<'a> Views<'a> {
 
     /// Adds a line of text for `row`.
     pub(crate) fn line(&mut self, row: &Row, change: Option<&Change<'_>>, text: &mut Vec<u8>) {
-        let snapshot = self.snapshot;
-        let backlog = match snapshot[row.subject()].queue.filter(|_| row.shape == Shape::Listener) {
-            Some(Queue::Backlog { waiting, limit }) => Some((waiting, limit)),
-            _ => None,
-        };
         let event = match row.shape {
             Shape::Listener => "listener",
             Shape::Connection => "connection",
             Shape::Socket => "socket",
+        };
+        self.event(event, row, change, text);
+    }
+
+    /// The line of a connection that was cut.
+    pub(crate) fn cut(&mut self, row: &Row, text: &mut Vec<u8>) {
+        self.event("cut", row, None, text);
+    }
+
+    fn event(&mut self, event: &'static str, row: &Row, change: Option<&Change<'_>>, text: &mut Vec<u8>) {
+        let snapshot = self.snapshot;
+        let backlog = match snapshot[row.subject()].queue.filter(|_| row.shape == Shape::Listener) {
+            Some(Queue::Backlog { waiting, limit }) => Some((waiting, limit)),
+            _ => None,
         };
         let line = Line {
             schema: SCHEMA,

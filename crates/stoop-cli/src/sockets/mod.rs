@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `row.rs` | a line: a listener, a connection with both ends, or another socket |
 //! | `select.rs` | which lines were asked for |
+//! | `find.rs` | from a socket as a person names it to those it may be |
 //! | `glob.rs` | patterns |
 //! | `words.rs` | addresses, processes and queues in few words |
 //! | `json.rs` | the same as JSON: an interface |
@@ -11,8 +12,9 @@
 //!
 //! Everything but the lookup of names and files is pure. Nothing is printed here.
 
+mod find;
 mod glob;
-mod json;
+pub(crate) mod json;
 mod missing;
 mod row;
 #[cfg(test)]
@@ -20,9 +22,10 @@ pub(crate) mod sample;
 mod select;
 pub(crate) mod words;
 
+pub(crate) use find::Wanted;
 pub(crate) use glob::Glob;
 pub(crate) use json::{Change, Views, missing as missing_json};
 pub(crate) use missing::{Seen, note, tell_of_lost_files};
-pub(crate) use row::{Row, rows};
+pub(crate) use row::{Row, Shape, rows};
 pub(crate) use select::Selector;
 pub(crate) use words::Words;

@@ -77,6 +77,12 @@ impl Row {
         server.into_iter().chain(client)
     }
 
+    /// The sockets at its ends.
+    pub(crate) fn ends(&self) -> impl Iterator<Item = SocketId> {
+        let [server, client] = [self.server, self.client];
+        server.into_iter().chain(client)
+    }
+
     /// The socket whose name is the line's: the server's side where it has one.
     pub(crate) fn named(&self, snapshot: &Snapshot) -> SocketId {
         self.sockets().find(|&id| !snapshot[id].name.is_unnamed()).unwrap_or(self.subject())

@@ -4,9 +4,11 @@
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
+use stoop::diag::FileId;
 use stoop::{Address, escaped};
-use stoop_inspect::{NamespaceIno, Pid, Queue, Snapshot, SocketId, State, What};
+use stoop_inspect::{Missing, NamespaceIno, Pid, Process, Queue, Snapshot, SocketId, State, What};
 
 use super::row::{Row, Shape};
 use crate::names;
@@ -26,10 +28,9 @@ pub(crate) struct Words<'a> {
 
 impl<'a> Words<'a> {
     pub(crate) fn new(snapshot: &'a Snapshot) -> Words<'a> {
-        let hidden = |what: &What| matches!(what, What::Descriptors(_));
         Words {
             snapshot,
-            hidden_owners: snapshot.missing.iter().any(|missing| hidden(&missing.what)),
+            hidden_owners: snapshot.missing.iter().any(is_about_owners),
             processes: HashMap::new(),
             users: HashMap::new(),
         }
@@ -61,14 +62,14 @@ impl<'a> Words<'a> {
         let snapshot = self.snapshot;
         self.processes.entry(pid).or_insert_with(|| {
             let command = snapshot.processes.get(&pid).map(|process| process.command.as_bytes());
-            format!("{pid}/{}", unspaced(&escaped(command.unwrap_or(b"?")).to_string()))
+            format!("{pid}/{}", word(command.unwrap_or(b"?")))
         })
     }
 
     /// The name of a user, or the number of one that has none.
     pub(crate) fn user(&mut self, uid: u32) -> &str {
         self.users.entry(uid).or_insert_with(|| match names::user(uid) {
-            Some(name) => unspaced(&escaped(&name).to_string()),
+            Some(name) => word(name.as_bytes()),
             None => uid.to_string(),
         })
     }
@@ -117,7 +118,7 @@ impl<'a> Words<'a> {
         let name = namespace.and_then(|namespace| namespace.names.first()?.file_name());
         let _ = match (namespace, name) {
             (Some(namespace), _) if namespace.is_own => text.write_str("own"),
-            (_, Some(name)) => text.write_str(&unspaced(&escaped(name.as_bytes()).to_string())),
+            (_, Some(name)) => text.write_str(&word(name.as_bytes())),
             _ => write!(text, "{ino}"),
         };
     }
@@ -139,6 +140,31 @@ pub(crate) fn state(state: State) -> &'static str {
         State::Unconnected => "unconnected",
         _ => "unknown",
     }
+}
+
+/// A process's command, in a word.
+pub(crate) fn command(process: &Process) -> String {
+    word(process.command.as_bytes())
+}
+
+/// A path, as it can be typed; spaces stay, since it stands at the end of what is said or in brackets.
+pub(crate) fn path(path: &Path) -> String {
+    escaped(path.as_os_str().as_bytes()).to_string()
+}
+
+/// Which file, as `stat` and the kernel's table have it.
+pub(crate) fn file(file: FileId) -> String {
+    format!("device {} inode {}", super::json::device(file.dev), file.ino)
+}
+
+/// Anything from a stranger, in a word.
+pub(crate) fn word(bytes: &[u8]) -> String {
+    unspaced(&escaped(bytes).to_string())
+}
+
+/// Whether an owner may be missing because of it.
+pub(crate) fn is_about_owners(missing: &Missing) -> bool {
+    matches!(missing.what, What::Descriptors(_))
 }
 
 fn unspaced(text: &str) -> String {

@@ -1,6 +1,7 @@
 //! What each verb does, one file or folder each. A verb returns how it ended; it never prints by itself.
 
 pub(crate) mod bench;
+mod close;
 mod completions;
 mod connect;
 mod demo;
@@ -11,6 +12,7 @@ mod man;
 mod recv;
 mod send;
 mod serve;
+mod who;
 
 use crate::args::Verb;
 use crate::failure::Outcome;
@@ -24,6 +26,8 @@ pub(crate) fn run(verb: Verb) -> Outcome {
         Verb::Send(flags) => send::run(&flags),
         Verb::Recv(flags) => recv::run(&flags),
         Verb::Ls(flags) => ls::run(&flags),
+        Verb::Who(flags) => who::run(&flags),
+        Verb::Close(flags) => close::run(&flags),
         Verb::Grpc(flags) => grpc::run(&flags),
         Verb::Http(flags) => http::run(&flags),
         Verb::Bench(flags) => bench::run(&flags),

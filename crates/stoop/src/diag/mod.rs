@@ -14,8 +14,10 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 
+mod held;
 mod message;
 
+use std::cmp::Ordering;
 use std::io;
 use std::ops::BitOr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -28,6 +30,7 @@ use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 
 pub use crate::file_id::FileId;
 use crate::{Address, Kind, sys};
+pub use held::{Settings, peek};
 use message::Question;
 
 /// One socket in the kernel's table. What was not asked for is `None` or empty.
@@ -236,6 +239,16 @@ impl AsFd for Table {
 /// `EPERM` without `CAP_NET_ADMIN` over that namespace (K-NETNS-2), `ENOTTY` for what is no socket.
 pub fn network_namespace_of(socket: impl AsFd) -> io::Result<OwnedFd> {
     sys::network_namespace_of(socket.as_fd())
+}
+
+/// How the tables of descriptors of two threads compare, by their ids: equal where they share one, else in an order of the
+/// kernel's that lasts as long as both do. (`kcmp`, Linux 3.5, where it was built with it; K-KCMP-1)
+///
+/// # Errors
+/// `EPERM` without the right to trace both, `ESRCH` where one has ended, `ENOSYS`.
+pub fn compare_descriptor_tables(one: u32, other: u32) -> io::Result<Ordering> {
+    let id = |id| i32::try_from(id).map_err(|_| io::ErrorKind::InvalidInput);
+    sys::compare_descriptor_tables(id(one)?, id(other)?)
 }
 
 /// An `O_PATH` descriptor of the very file that a socket is bound to, wherever that has been moved since (`SIOCUNIXFILE`,

@@ -11,6 +11,7 @@ mod inherited;
 mod message;
 mod option;
 mod socket;
+mod thread;
 #[cfg(feature = "tokio")]
 mod tokio;
 
@@ -20,6 +21,7 @@ pub(crate) use inherited::{copy_inherited, take_inherited};
 pub(crate) use message::{Arrival, Incoming, receive_message, send_message};
 pub(crate) use option::*;
 pub(crate) use socket::*;
+pub(crate) use thread::compare_descriptor_tables;
 #[cfg(feature = "tokio")]
 pub(crate) use tokio::{Piece, Registered, receive_into, register};
 

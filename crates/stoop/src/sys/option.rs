@@ -171,6 +171,36 @@ pub(crate) fn set_pass_descriptors(fd: BorrowedFd<'_>, on: bool) -> io::Result<(
     set_option(fd, SO_PASSRIGHTS, i32::from(on))
 }
 
+/// See [`set_pass_credentials`].
+#[doc(alias = "SO_PASSCRED")]
+pub(crate) fn passes_credentials(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    Ok(option::<i32>(fd, libc::SO_PASSCRED)? != 0)
+}
+
+/// See [`set_pass_pidfd`].
+#[doc(alias = "SO_PASSPIDFD")]
+pub(crate) fn passes_pidfd(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    Ok(option::<i32>(fd, SO_PASSPIDFD)? != 0)
+}
+
+/// See [`set_pass_label`].
+#[doc(alias = "SO_PASSSEC")]
+pub(crate) fn passes_label(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    Ok(option::<i32>(fd, libc::SO_PASSSEC)? != 0)
+}
+
+/// See [`set_pass_descriptors`].
+#[doc(alias = "SO_PASSRIGHTS")]
+pub(crate) fn passes_descriptors(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    Ok(option::<i32>(fd, SO_PASSRIGHTS)? != 0)
+}
+
+/// Where the next `MSG_PEEK` begins; -1 where each begins at the first unread byte.
+#[doc(alias = "SO_PEEK_OFF")]
+pub(crate) fn peek_offset(fd: BorrowedFd<'_>) -> io::Result<i32> {
+    option(fd, libc::SO_PEEK_OFF)
+}
+
 /// The process at the other end, as it was at connect or listen time.
 #[doc(alias = "SO_PEERCRED")]
 pub(crate) fn peer_credentials(fd: BorrowedFd<'_>) -> io::Result<libc::ucred> {

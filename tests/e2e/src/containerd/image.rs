@@ -1,5 +1,5 @@
-//! An image: one layer with busybox and a client of local sockets, both static, and what describes it, in the OCI layout and as
-//! Docker saves one.
+//! Images: one layer with busybox and a client of local sockets, both static, and what describes it, in the OCI layout and as
+//! Docker saves one. In the layout there are two that differ in what they run.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -7,34 +7,46 @@ use std::path::{Path, PathBuf};
 
 use crate::run::program;
 
-use super::IMAGE;
+use super::{IMAGE, PAUSE};
 
 /// The client that the image has as `/bin/talk`.
 const TALK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/peers/talk.c");
 
-/// Makes the image inside `directory`, and gives its archive.
+/// Makes the images inside `directory`, and gives their archive.
 #[track_caller]
 pub(super) fn archive(directory: &Path) -> PathBuf {
-    let blobs = directory.join("layout/blobs/sha256");
+    tar(&layout(directory), directory.join("image.tar"))
+}
+
+/// Makes the images inside `directory`, and gives their layout: `index.json`, and `blobs/sha256`.
+#[track_caller]
+pub(super) fn layout(directory: &Path) -> PathBuf {
+    let layout = directory.join("layout");
+    let blobs = layout.join("blobs/sha256");
     fs::create_dir_all(&blobs).expect("make a directory");
     let layer = layer(directory);
-    let (layer_digest, layer_len) = keep(&blobs, &fs::read(layer).expect("read the layer"));
-    let config = config(&layer_digest);
-    let (config_digest, config_len) = keep(&blobs, config.to_string().as_bytes());
+    let layer = keep(&blobs, &fs::read(layer).expect("read the layer"));
+    let images = [(IMAGE, SHELL), (PAUSE, &["/bin/sleep", "1000000"])];
+    let entries = images.map(|(name, command)| image(&blobs, name, command, &layer));
+    let index = serde_json::json!({ "schemaVersion": 2, "manifests": entries });
+    fs::write(layout.join("index.json"), index.to_string()).expect("write the index");
+    fs::write(layout.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).expect("write the layout");
+    layout
+}
+
+/// Writes what describes an image of one layer, and gives its entry for the index.
+fn image(blobs: &Path, name: &str, command: &[&str], layer: &(String, usize)) -> serde_json::Value {
+    let config = keep(blobs, config(&layer.0, command).to_string().as_bytes());
     let manifest = serde_json::json!({
         "schemaVersion": 2,
         "mediaType": "application/vnd.oci.image.manifest.v1+json",
-        "config": described("config.v1+json", &config_digest, config_len),
-        "layers": [described("layer.v1.tar", &layer_digest, layer_len)],
+        "config": described("config.v1+json", &config),
+        "layers": [described("layer.v1.tar", layer)],
     });
-    let (manifest_digest, manifest_len) = keep(&blobs, manifest.to_string().as_bytes());
-    let mut entry = described("manifest.v1+json", &manifest_digest, manifest_len);
-    entry["annotations"] = serde_json::json!({ "io.containerd.image.name": IMAGE });
-    let index = serde_json::json!({ "schemaVersion": 2, "manifests": [entry] });
-    let layout = directory.join("layout");
-    fs::write(layout.join("index.json"), index.to_string()).expect("write the index");
-    fs::write(layout.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).expect("write the layout");
-    tar(&layout, directory.join("image.tar"))
+    let manifest = keep(blobs, manifest.to_string().as_bytes());
+    let mut entry = described("manifest.v1+json", &manifest);
+    entry["annotations"] = serde_json::json!({ "io.containerd.image.name": name });
+    entry
 }
 
 /// Makes the image inside `directory` as `docker save` would, under this name, and gives its archive.
@@ -45,7 +57,7 @@ pub(crate) fn docker_archive(directory: &Path, name: &str) -> PathBuf {
     let saved = directory.join("saved");
     fs::create_dir(&saved).expect("make a directory");
     let (layer_digest, _) = keep(&saved, &fs::read(layer).expect("read the layer"));
-    let (config_digest, _) = keep(&saved, config(&layer_digest).to_string().as_bytes());
+    let (config_digest, _) = keep(&saved, config(&layer_digest, SHELL).to_string().as_bytes());
     let file = |digest: &str| digest.trim_start_matches("sha256:").to_owned();
     let manifest = serde_json::json!([
         { "Config": file(&config_digest), "RepoTags": [name], "Layers": [file(&layer_digest)] }
@@ -54,17 +66,20 @@ pub(crate) fn docker_archive(directory: &Path, name: &str) -> PathBuf {
     tar(&saved, directory.join("saved.tar"))
 }
 
-fn config(layer_digest: &str) -> serde_json::Value {
+/// What an image runs that is for talking to.
+const SHELL: &[&str] = &["/bin/sh"];
+
+fn config(layer_digest: &str, command: &[&str]) -> serde_json::Value {
     let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
     serde_json::json!({
         "architecture": architecture,
         "os": "linux",
-        "config": { "Env": ["PATH=/bin"], "Cmd": ["/bin/sh"] },
+        "config": { "Env": ["PATH=/bin"], "Cmd": command },
         "rootfs": { "type": "layers", "diff_ids": [layer_digest] },
     })
 }
 
-fn described(kind: &str, digest: &str, len: usize) -> serde_json::Value {
+fn described(kind: &str, (digest, len): &(String, usize)) -> serde_json::Value {
     let kind = format!("application/vnd.oci.image.{kind}");
     serde_json::json!({ "mediaType": kind, "digest": digest, "size": len })
 }

@@ -22,6 +22,9 @@ use crate::run::{LIMIT, Run, Running, program};
 /// the server hangs up.
 pub const IMAGE: &str = "stoop.test/busybox:1";
 
+/// The image that pods are made of: [`IMAGE`], but it sleeps.
+pub const PAUSE: &str = "stoop.test/pause:1";
+
 /// What a test needs that starts a [`Containerd`]; other architectures have no image.
 const PROGRAMS: [&str; 7] = ["containerd", "ctr", "runc", "busybox", "cc", "tar", "sha256sum"];
 
@@ -33,14 +36,23 @@ state = "DIR/state"
   address = "DIR/containerd.sock"
 [ttrpc]
   address = "DIR/containerd.sock.ttrpc"
+[plugins."io.containerd.grpc.v1.cri"]
+  sandbox_image = "stoop.test/pause:1"
+  # A machine that is itself in a box may not rank processes above others.
+  restrict_oom_score_adj = true
+  disable_tcp_service = true
 [plugins."io.containerd.grpc.v1.cri".containerd]
   snapshotter = "native"
 "#;
+
+/// Names a directory with a containerd that is newer than the one installed, where there is one; set by `./test`.
+const NEWER: &str = "STOOP_NEWER_CONTAINERD";
 
 /// A running containerd; ended with all its containers when dropped.
 #[derive(Debug)]
 pub struct Containerd {
     directory: TempDir,
+    binary: PathBuf,
     /// Dropped after the containers were removed through it, and before the directory goes.
     daemon: Option<Running>,
 }
@@ -58,12 +70,28 @@ impl Containerd {
     /// Starts it and waits until it answers. Panics where [`Containerd::lacks`] would have said why.
     #[track_caller]
     pub fn start() -> Containerd {
+        Containerd::start_found(None)
+    }
+
+    /// Starts one that is newer than the one installed; `None` where there is none.
+    #[track_caller]
+    pub fn start_newer() -> Option<Containerd> {
+        let place = std::env::var_os(NEWER).filter(|place| !place.is_empty())?;
+        Some(Containerd::start_found(Some(Path::new(&place))))
+    }
+
+    #[track_caller]
+    fn start_found(place: Option<&Path>) -> Containerd {
+        let found = std::env::var_os("PATH").unwrap_or_default();
+        let path = place.map(Path::to_owned).into_iter().chain(std::env::split_paths(&found));
+        let path = std::env::join_paths(path).expect("directories without a colon");
+        let binary = place.map_or_else(|| "containerd".into(), |place| place.join("containerd"));
         let directory = tempdir();
         let config = directory.path().join("config.toml");
         let place = directory.path().to_str().expect("a path that is text");
         fs::write(&config, CONFIG.replace("DIR", place)).expect("write the configuration");
-        let daemon = program("containerd", ["--config"]).arg(&config).spawn();
-        let mut containerd = Containerd { directory, daemon: Some(daemon) };
+        let daemon = program(&binary, ["--config"]).arg(&config).env("PATH", path).spawn();
+        let mut containerd = Containerd { directory, daemon: Some(daemon), binary };
         eventually(LIMIT, || {
             let daemon = containerd.daemon.as_mut().expect("started");
             assert!(daemon.is_running(), "containerd ended: {}", daemon.stderr());
@@ -75,6 +103,11 @@ impl Containerd {
     /// The socket that it serves gRPC on.
     pub fn socket(&self) -> PathBuf {
         self.directory.path().join("containerd.sock")
+    }
+
+    /// Its program.
+    pub fn binary(&self) -> &Path {
+        &self.binary
     }
 
     /// A directory that goes with it.
@@ -92,12 +125,18 @@ impl Containerd {
         program("ctr", ["--address"]).arg(self.socket()).args(arguments)
     }
 
-    /// Makes [`IMAGE`] and imports it.
+    /// Makes [`IMAGE`] and [`PAUSE`] and imports them.
     #[track_caller]
     pub fn import_image(&self) {
         let archive = image::archive(&self.directory.path().join("image"));
         let archive = archive.to_str().expect("a path that is text");
         self.ctr(&["images", "import", "--snapshotter", "native", archive]).run().ok();
+    }
+
+    /// Makes [`IMAGE`] and [`PAUSE`], and gives the directory with their OCI layout: nothing of it is imported yet.
+    #[track_caller]
+    pub fn image_layout(&self) -> PathBuf {
+        image::layout(&self.directory.path().join("image"))
     }
 
     /// Starts a container of [`IMAGE`], and gives the process id of its first process. `options` are those of `ctr run`.
@@ -128,21 +167,24 @@ impl Containerd {
     }
 
     /// Shims outlive containerd by design; each ends with its container.
-    fn remove_containers(&self) {
-        let tasks = self.quiet(&["tasks", "ls", "--quiet"]).unwrap_or_default();
+    fn remove_containers(&self, namespace: &str) {
+        let ctr = |words: &[&str]| self.quiet(&[&["--namespace", namespace], words].concat());
+        let tasks = ctr(&["tasks", "ls", "--quiet"]).unwrap_or_default();
         for id in tasks.lines() {
-            let _ = self.quiet(&["tasks", "rm", "--force", id]);
+            let _ = ctr(&["tasks", "rm", "--force", id]);
         }
-        let containers = self.quiet(&["containers", "ls", "--quiet"]).unwrap_or_default();
+        let containers = ctr(&["containers", "ls", "--quiet"]).unwrap_or_default();
         for id in containers.lines() {
-            let _ = self.quiet(&["containers", "rm", id]);
+            let _ = ctr(&["containers", "rm", id]);
         }
     }
 }
 
 impl Drop for Containerd {
     fn drop(&mut self) {
-        self.remove_containers();
+        // Its own, and those of pods.
+        self.remove_containers("default");
+        self.remove_containers("k8s.io");
         drop(self.daemon.take());
     }
 }

@@ -1,0 +1,99 @@
+//! From a socket as a person names it to those of a snapshot that it may be.
+
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+
+use stoop::diag::FileId;
+use stoop::{Address, Place};
+use stoop_inspect::{Pid, Snapshot, Socket, SocketId, SocketIno};
+
+use crate::args::Which;
+use crate::exit::Exit;
+use crate::failure::Failure;
+
+/// A name, ready to be held against snapshots.
+#[derive(Debug)]
+pub(crate) enum Wanted {
+    Pid(Pid),
+    Ino(SocketIno),
+    Name(Address),
+    /// A path, and what file is there.
+    Path(PathBuf, io::Result<FileId>),
+}
+
+impl Wanted {
+    /// Looks at the file where there is one to look at.
+    pub(crate) fn new(which: &Which) -> Result<Wanted, Failure> {
+        let target = match which {
+            Which::Pid(pid) => return Ok(Wanted::Pid(Pid(*pid))),
+            Which::Inode(ino) => return Ok(Wanted::Ino(SocketIno(*ino))),
+            Which::At(target) => target,
+        };
+        let Place::Address(address) = &target.place else {
+            return Err(Failure::usage(format!("'{target}' is no address that a socket could have")));
+        };
+        let Some(path) = address.as_path() else { return Ok(Wanted::Name(address.clone())) };
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let file = fs::metadata(&path).map(|file| FileId::from(&file));
+        Ok(Wanted::Path(path, file))
+    }
+
+    /// The sockets it means, in the order of the snapshot; ends accepted from a listener that is among them are not.
+    pub(crate) fn find(&self, snapshot: &Snapshot) -> Vec<SocketId> {
+        let mut found: Vec<SocketId> =
+            snapshot.iter().filter(|(_, socket)| self.may_be(socket)).map(|(id, _)| id).collect();
+        if let Wanted::Path(_, Ok(file)) = self
+            && found.iter().any(|&id| snapshot[id].file == Some(*file))
+        {
+            // On some file systems the table knows another device than the file has; where one agrees, only that one is it.
+            found.retain(|&id| snapshot[id].file == Some(*file));
+        }
+        if let Wanted::Path(..) | Wanted::Name(_) = self {
+            let all = found.clone();
+            found.retain(|&id| snapshot[id].listener.is_none_or(|listener| !all.contains(&listener)));
+        }
+        found
+    }
+
+    /// Sockets that were given this path, and have another file than the one there now.
+    pub(crate) fn of_that_name(&self, snapshot: &Snapshot) -> Vec<SocketId> {
+        let Wanted::Path(path, _) = self else { return Vec::new() };
+        let named = |socket: &Socket| socket.name.as_path() == Some(path) && socket.listener.is_none();
+        snapshot.iter().filter(|(_, socket)| named(socket)).map(|(id, _)| id).collect()
+    }
+
+    fn may_be(&self, socket: &Socket) -> bool {
+        match self {
+            Wanted::Pid(pid) => socket.owners.iter().any(|owner| owner.pid == *pid),
+            Wanted::Ino(ino) => socket.ino == *ino,
+            Wanted::Name(name) => socket.name == *name,
+            Wanted::Path(_, Ok(file)) => socket.file.is_some_and(|bound| bound.may_be(*file)),
+            Wanted::Path(path, Err(_)) => socket.name.as_path() == Some(path),
+        }
+    }
+
+    /// That nobody is there, with what was looked at.
+    pub(crate) fn nobody(&self, which: &Which, snapshot: &Snapshot) -> Failure {
+        let sockets = snapshot.sockets.len();
+        let report = Failure::new(Exit::No, format!("nobody has '{which}' open"));
+        match self {
+            Wanted::Path(_, Err(error)) if error.kind() == io::ErrorKind::NotFound => report
+                .why("there is no file of that name, and no socket was given that name")
+                .seen(format!("{sockets} sockets in {} network namespaces", snapshot.namespaces.len())),
+            Wanted::Path(_, Err(error)) => {
+                return Failure::io(format!("look at '{which}'"), error);
+            }
+            Wanted::Path(_, Ok(file)) => report
+                .why("the file is no socket, or its server is gone (stale)")
+                .seen(format!("none of {sockets} sockets is bound to {}", super::words::file(*file)))
+                .next(format!("stoop why {which}")),
+            Wanted::Name(_) => report.why("no socket has that abstract name, every byte counted"),
+            Wanted::Pid(_) => {
+                report.why("it has no local socket, or it is not there, or it may not be looked into")
+            }
+            Wanted::Ino(_) => report.why("no local socket has that inode"),
+        }
+        .into()
+    }
+}

@@ -1,0 +1,174 @@
+//! `stoop close`: cuts one connection of other processes, and never another one than was shown.
+
+use std::io::{self, BufRead, IsTerminal};
+use std::os::fd::OwnedFd;
+
+use stoop::Kind;
+use stoop_inspect::{Inspector, Options, OwnersWanted, Pid, Snapshot, Socket, SocketId};
+
+use crate::args::Close;
+use crate::exit::Exit;
+use crate::failure::{self, Failure, Outcome};
+use crate::output::{print, status};
+use crate::sockets::{Row, Shape, Views, Wanted, Words, rows, words};
+
+/// How many connections are listed where the name fits several.
+const LISTED: usize = 10;
+
+/// Cuts the connection that was asked for, once it was confirmed.
+pub(crate) fn run(flags: &Close) -> Outcome {
+    let wanted = Wanted::new(&flags.which)?;
+    let snapshot = Inspector::new(Options::default()).snapshot();
+    let row = one_connection(flags, &wanted, &snapshot)?;
+    status(&format!("{}\n", shown(&snapshot, &row)));
+    if !flags.yes && !is_confirmed()? {
+        status("stoop: nothing was cut\n");
+        return Ok(Exit::No);
+    }
+    let copy = copy_of_an_end(&snapshot, &row)?;
+    check_again(&snapshot, &row)?;
+    rustix::net::shutdown(&copy, rustix::net::Shutdown::Both)
+        .map_err(|error| Failure::io("cut the connection", &error.into()))?;
+    if flags.json {
+        let mut text = Vec::new();
+        Views::new(&snapshot).cut(&row, &mut text);
+        print(&text)?;
+    } else {
+        status("stoop: cut\n");
+    }
+    Ok(Exit::Done)
+}
+
+/// The only connection that fits.
+fn one_connection(flags: &Close, wanted: &Wanted, snapshot: &Snapshot) -> Result<Row, Failure> {
+    let found = wanted.find(snapshot);
+    if found.is_empty() {
+        return Err(wanted.nobody(&flags.which, snapshot));
+    }
+    let has = |id: SocketId, pid| snapshot[id].owners.iter().any(|owner| owner.pid == Pid(pid));
+    let fits = |row: &Row| {
+        row.shape == Shape::Connection
+            && row.sockets().any(|id| {
+                found.contains(&id) || listener_of(snapshot, id).is_some_and(|l| found.contains(&l))
+            })
+            && flags.with.is_none_or(|pid| row.ends().any(|id| has(id, pid)))
+    };
+    let fitting: Vec<Row> = rows(snapshot).into_iter().filter(fits).collect();
+    match &fitting[..] {
+        [row] if row.kind(snapshot).is_none_or(|kind| kind == Kind::Datagram) => {
+            let what = format!("'{}' is no connection that could be cut", flags.which);
+            Err(Failure::new(Exit::Unsupported, what)
+                .why("datagram sockets have addresses, not connections")
+                .into())
+        }
+        [row] => Ok(*row),
+        [] => Err(Failure::new(Exit::No, format!("'{}' has no such connection", flags.which))
+            .next(format!("stoop who {}", flags.which))
+            .into()),
+        several => {
+            let what = format!("'{}' has {} connections, and one is to be cut", flags.which, several.len());
+            let mut report = Failure::new(Exit::Usage, what);
+            for row in several.iter().take(LISTED) {
+                report = report.seen(shown(snapshot, row));
+            }
+            let first = snapshot[several[0].subject()].ino;
+            Err(report.next(format!("stoop close inode:{first}")).into())
+        }
+    }
+}
+
+fn listener_of(snapshot: &Snapshot, id: SocketId) -> Option<SocketId> {
+    snapshot[id].listener.or(snapshot[id].waits_for)
+}
+
+/// `/run/app.sock: 2040/psql, inode 12 - 812/postgres, inode 13`.
+fn shown(snapshot: &Snapshot, row: &Row) -> String {
+    let mut words = Words::new(snapshot);
+    let mut text = String::new();
+    words.address(row, &mut text);
+    text.push_str(": ");
+    words.owner(row.client, &mut text);
+    text.push_str(&format!(" (inode {}), connected with ", snapshot[row.subject()].ino));
+    match row.server {
+        Some(server) => {
+            words.owner(Some(server), &mut text);
+            text.push_str(&format!(" (inode {})", snapshot[server].ino));
+        }
+        None => {
+            words.owner(row.listener, &mut text);
+            text.push_str(" (not accepted yet)");
+        }
+    }
+    text
+}
+
+/// Asks, where somebody is there to be asked.
+fn is_confirmed() -> Result<bool, Failure> {
+    if !io::stdin().is_terminal() {
+        let report = Failure::new(Exit::Usage, "nobody is there to confirm it");
+        return Err(report
+            .why("standard input is no terminal")
+            .next("stoop close … --yes    # when it is meant")
+            .into());
+    }
+    status("cut this connection? [y/N] ");
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer).map_err(|error| Failure::io("read the answer", &error))?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+/// A descriptor of ours for one of the two sockets.
+fn copy_of_an_end(snapshot: &Snapshot, row: &Row) -> Result<OwnedFd, Failure> {
+    let mut refused = None;
+    for id in row.ends() {
+        match snapshot[id].copy() {
+            Ok(copy) => return Ok(copy),
+            Err(error) => refused = Some(error),
+        }
+    }
+    // Whoever has it may be somebody that may not be looked at.
+    let is_hidden = snapshot.missing.iter().any(words::is_about_owners);
+    let unseen = if is_hidden { io::ErrorKind::PermissionDenied } else { io::ErrorKind::NotFound };
+    let error =
+        refused.filter(|error| error.kind() != io::ErrorKind::NotFound).unwrap_or_else(|| unseen.into());
+    let exit = match error.kind() {
+        io::ErrorKind::PermissionDenied => Exit::NotPermitted,
+        io::ErrorKind::Unsupported => Exit::Unsupported,
+        _ => Exit::Failed,
+    };
+    let what = format!("cannot cut the connection: {}", failure::words(&error));
+    let report = Failure::new(exit, what);
+    Err(match exit {
+        Exit::NotPermitted => {
+            report.why("it takes the right to trace one of the two processes: its user's, or CAP_SYS_PTRACE")
+        }
+        Exit::Unsupported => report.why("the kernel cannot copy a descriptor of another process (Linux 5.6)"),
+        _ => report.why("no process that can be seen has either end open any more"),
+    }
+    .into())
+}
+
+/// Whether both ends are what they were when they were shown.
+fn check_again(before: &Snapshot, row: &Row) -> Result<(), Failure> {
+    let mut options = Options::default();
+    options.owners = OwnersWanted::No;
+    options.places = false;
+    let now = Inspector::new(options).snapshot();
+    let same = |one: &Socket, other: &Socket| (one.ino, one.cookie) == (other.ino, other.cookie);
+    let find = |id: SocketId| now.sockets.iter().find(|socket| same(&before[id], socket));
+    let still = find(row.subject()).is_some_and(|client| match row.server {
+        None => true,
+        Some(server) => client.peer.is_some_and(|peer| same(&now[peer], &before[server])),
+    });
+    // A namespace that only the walk of all descriptors finds is not looked into without owners; the copy was checked itself.
+    let is_elsewhere = before.namespace(before[row.subject()].namespace).is_none_or(|n| !n.is_own);
+    if still || is_elsewhere {
+        return Ok(());
+    }
+    Err(Failure::new(Exit::Failed, "the connection is gone")
+        .why(format!(
+            "between the look and the cut, inode {} ended or became another",
+            before[row.subject()].ino
+        ))
+        .into())
+}

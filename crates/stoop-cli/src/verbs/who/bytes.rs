@@ -1,0 +1,41 @@
+//! Unread bytes for a person: sixteen to a line, in hexadecimal and as text. Pure.
+
+use std::fmt::Write as _;
+
+/// How many are shown at most.
+pub(super) const PEEK_BYTES: usize = 256;
+
+/// Lines as `hexdump -C` has them, each after `indent`.
+pub(super) fn dump(bytes: &[u8], indent: &str) -> String {
+    let mut text = String::new();
+    for (number, line) in bytes.chunks(16).enumerate() {
+        let _ = write!(text, "{indent}{:04x}  ", number * 16);
+        for at in 0..16 {
+            match line.get(at) {
+                Some(byte) => drop(write!(text, "{byte:02x} ")),
+                None => text.push_str("   "),
+            }
+            if at == 7 {
+                text.push(' ');
+            }
+        }
+        let shown = |byte: &u8| if (0x20..0x7f).contains(byte) { char::from(*byte) } else { '.' };
+        text.push(' ');
+        text.extend(line.iter().map(shown));
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_shown_in_both_ways_and_drive_no_terminal() {
+        let expected = "  0000  47 45 54 20 2f 1b 5b 32  4a 0d 0a ff 00 31 32 33  GET /.[2J....123\n\
+                        \x20 0010  34                                                4\n";
+        assert_eq!(dump(b"GET /\x1b[2J\r\n\xff\x001234", "  "), expected);
+        assert_eq!(dump(b"", "  "), "");
+    }
+}

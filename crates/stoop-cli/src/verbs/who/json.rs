@@ -1,0 +1,169 @@
+//! A portrait as a JSON line: an interface.
+
+use serde::Serialize;
+use stoop_inspect::Queue;
+
+use super::file::{Fate, FileFacts};
+use super::portrait::Portrait;
+use super::warnings::warnings;
+use crate::output::{Data, SCHEMA};
+use crate::sockets::json::{End, device, push};
+use crate::sockets::{Views, words};
+use crate::time;
+
+#[derive(Serialize)]
+struct Line<'a> {
+    schema: u32,
+    event: &'static str,
+    kind: Option<&'static str>,
+    state: &'static str,
+    socket: End<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waiting: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    backlog: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    somaxconn: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_dgram_qlen: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peer: Option<End<'a>>,
+    clients: Vec<Pair<'a>>,
+    waiting_clients: Vec<End<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<File>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    settings: Option<Settings>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unread: Option<Data>,
+    warnings: Vec<Warned>,
+}
+
+#[derive(Serialize)]
+struct Pair<'a> {
+    client: End<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    server: Option<End<'a>>,
+    /// The first bytes that the server has not read, where they were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unread: Option<Data>,
+}
+
+#[derive(Serialize)]
+struct File {
+    path: String,
+    /// `there`, `removed`, `replaced`, `moved` or `unknown`.
+    fate: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    moved_to: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    device: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    inode: Option<u64>,
+    /// Octal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mode: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uid: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gid: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    acl: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    made: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Settings {
+    send_buffer_bytes: usize,
+    passes_credentials: bool,
+    passes_pidfd: Option<bool>,
+    passes_label: Option<bool>,
+    passes_descriptors: Option<bool>,
+    /// Of a listener who called listen, of a connected socket who made the other end, then.
+    peer_pid: Option<i32>,
+    peer_uid: Option<u32>,
+    peer_gid: Option<u32>,
+}
+
+#[derive(Serialize)]
+struct Warned {
+    code: &'static str,
+    text: String,
+}
+
+/// Adds one line of text.
+pub(super) fn line(portrait: &Portrait<'_>, text: &mut Vec<u8>) {
+    let mut views = Views::new(portrait.snapshot);
+    let socket = portrait.socket;
+    let (waiting, backlog) = match socket.queue {
+        Some(Queue::Backlog { waiting, limit }) => (Some(waiting), Some(limit)),
+        _ => (None, None),
+    };
+    let bytes = |peeked: &Option<Result<Vec<u8>, String>>| match peeked {
+        Some(Ok(bytes)) => Some(Data(bytes.clone())),
+        _ => None,
+    };
+    let is_datagram = socket.kind == Some(stoop::Kind::Datagram);
+    let clients = portrait.clients.iter().map(|client| Pair {
+        client: views.end(client.client),
+        server: client.server.map(|server| views.end(server)),
+        unread: bytes(&client.peeked),
+    });
+    let clients = clients.collect();
+    let line = Line {
+        schema: SCHEMA,
+        event: "who",
+        kind: socket.kind.map(|kind| kind.word()),
+        state: words::state(socket.state),
+        socket: views.end(portrait.id),
+        waiting,
+        backlog,
+        somaxconn: portrait.limits.somaxconn.filter(|_| backlog.is_some()),
+        max_dgram_qlen: portrait.limits.max_dgram_qlen.filter(|_| is_datagram),
+        peer: socket.peer.map(|peer| views.end(peer)),
+        clients,
+        waiting_clients: socket.waiting.iter().map(|&id| views.end(id)).collect(),
+        file: portrait.file.as_ref().map(file),
+        settings: portrait.settings.as_ref().ok().map(settings),
+        unread: bytes(&portrait.peeked),
+        warnings: warnings(portrait).into_iter().map(|w| Warned { code: w.code, text: w.text }).collect(),
+    };
+    push(&line, text);
+}
+
+fn file(file: &FileFacts) -> File {
+    let status = file.status.as_ref();
+    File {
+        path: words::path(&file.path),
+        fate: match file.fate {
+            Fate::There => "there",
+            Fate::Gone => "removed",
+            Fate::Replaced { .. } => "replaced",
+            Fate::Moved => "moved",
+            Fate::Unknown => "unknown",
+        },
+        moved_to: file.moved_to.as_deref().map(words::path),
+        device: file.bound.map(|bound| device(bound.dev)),
+        inode: file.bound.map(|bound| bound.ino),
+        mode: status.map(|status| format!("{:03o}", status.mode)),
+        uid: status.map(|status| status.uid),
+        gid: status.map(|status| status.gid),
+        acl: status.map(|status| status.has_acl),
+        made: status.and_then(|status| status.made).map(time::utc),
+    }
+}
+
+fn settings(settings: &stoop::diag::Settings) -> Settings {
+    let peer = settings.peer;
+    Settings {
+        send_buffer_bytes: settings.send_buffer_bytes,
+        passes_credentials: settings.passes_credentials,
+        passes_pidfd: settings.passes_pidfd,
+        passes_label: settings.passes_label,
+        passes_descriptors: settings.passes_descriptors,
+        peer_pid: peer.map(|peer| peer.pid).filter(|&pid| pid > 0),
+        peer_uid: peer.map(|peer| peer.uid),
+        peer_gid: peer.map(|peer| peer.gid),
+    }
+}

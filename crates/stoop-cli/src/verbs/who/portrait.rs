@@ -1,0 +1,170 @@
+//! Everything that is known of one socket. Gathers it; says nothing.
+
+use std::fs;
+use std::time::Duration;
+
+use stoop::Kind;
+use stoop::diag::{self, Settings};
+use stoop_inspect::{Process, Snapshot, Socket, SocketId, State};
+
+use super::bytes::PEEK_BYTES;
+use super::file::{self, FileFacts};
+use crate::sockets::Wanted;
+
+/// One socket, and what belongs to it.
+#[derive(Debug)]
+pub(super) struct Portrait<'a> {
+    pub(super) snapshot: &'a Snapshot,
+    pub(super) id: SocketId,
+    pub(super) socket: &'a Socket,
+    /// Its connections, of a listener or a datagram receiver: client and, where it is another socket, the server's end.
+    pub(super) clients: Vec<Client>,
+    /// Whether the client that has waited longest waited the whole time that was looked.
+    pub(super) is_nobody_accepted: bool,
+    /// What has become of its file; `None` where it is bound to none.
+    pub(super) file: Option<FileFacts>,
+    /// Its options, or why they cannot be known.
+    pub(super) settings: Result<Settings, String>,
+    /// Its first unread bytes, where they were asked for and could be had.
+    pub(super) peeked: Option<Result<Vec<u8>, String>>,
+    pub(super) limits: Limits,
+    /// How long ago each process was started can be told from this: ticks since the machine was.
+    pub(super) now: Now,
+}
+
+/// Somebody who uses the socket.
+#[derive(Debug)]
+pub(super) struct Client {
+    pub(super) client: SocketId,
+    pub(super) server: Option<SocketId>,
+    /// What it sent and nobody has read, where that was asked for.
+    pub(super) peeked: Option<Result<Vec<u8>, String>>,
+}
+
+/// Limits of this network namespace; `None` where they cannot be read.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Limits {
+    /// `net.core.somaxconn`: the largest backlog that `listen` gives.
+    pub(super) somaxconn: Option<u32>,
+    /// `net.unix.max_dgram_qlen`.
+    pub(super) max_dgram_qlen: Option<u32>,
+}
+
+/// The clock that processes' starts are told by.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Now {
+    pub(super) since_boot: Duration,
+    pub(super) ticks_per_second: u64,
+}
+
+impl<'a> Portrait<'a> {
+    pub(super) fn of(
+        snapshot: &'a Snapshot,
+        id: SocketId,
+        later: Option<&Snapshot>,
+        looked_at: Option<&Wanted>,
+        peek: bool,
+    ) -> Portrait<'a> {
+        let socket = &snapshot[id];
+        let copy = socket.copy().map_err(|error| crate::failure::words(&error));
+        let settings = copy
+            .as_ref()
+            .map_err(Clone::clone)
+            .and_then(|copy| Settings::of(copy).map_err(|e| e.to_string()));
+        let mut clients = clients(snapshot, id);
+        if peek {
+            for client in &mut clients {
+                client.peeked = client.server.and_then(|server| unread(&snapshot[server]));
+            }
+        }
+        Portrait {
+            snapshot,
+            id,
+            socket,
+            clients,
+            is_nobody_accepted: later.is_some_and(|later| still_waits(socket, snapshot, later)),
+            file: file::facts(snapshot, socket, copy.as_ref().ok(), looked_at),
+            settings,
+            peeked: if peek { unread(socket) } else { None },
+            limits: Limits::read(),
+            now: Now::read(),
+        }
+    }
+
+    /// The processes that have it open, each with its descriptors.
+    pub(super) fn owners(&self) -> Vec<(&'a Process, Vec<u32>)> {
+        let owners = &self.socket.owners;
+        let descriptors = |process: &Process| {
+            owners.iter().filter(|owner| owner.pid == process.pid).map(|owner| owner.fd).collect()
+        };
+        self.snapshot.processes_of(self.id).map(|process| (process, descriptors(process))).collect()
+    }
+
+    /// Whether it serves others: takes connections, or messages at a name.
+    pub(super) fn is_server(&self) -> bool {
+        self.socket.state == State::Listening
+            || (self.socket.kind == Some(Kind::Datagram) && !self.socket.name.is_unnamed())
+    }
+}
+
+/// Who is connected to a listener's accepted ends, or sends to a receiver.
+fn clients(snapshot: &Snapshot, id: SocketId) -> Vec<Client> {
+    let of_it = snapshot.connections().filter_map(|connection| {
+        let server = connection.server?;
+        let is_its =
+            connection.listener == Some(id) || (server == id && snapshot[id].peer != Some(connection.client));
+        let end = (server != id).then_some(server);
+        is_its.then_some(Client { client: connection.client, server: end, peeked: None })
+    });
+    of_it.collect()
+}
+
+fn still_waits(socket: &Socket, snapshot: &Snapshot, later: &Snapshot) -> bool {
+    let who = |snapshot: &Snapshot, socket: &Socket| {
+        socket.waiting.first().map(|&id| (snapshot[id].ino, snapshot[id].cookie))
+    };
+    let first = who(snapshot, socket);
+    let now = later.sockets.iter().find(|other| (other.ino, other.cookie) == (socket.ino, socket.cookie));
+    first.is_some() && now.is_some_and(|now| who(later, now) == first)
+}
+
+/// The first unread bytes of a socket, where it has any.
+fn unread(socket: &Socket) -> Option<Result<Vec<u8>, String>> {
+    let has_some = match socket.queue {
+        Some(stoop_inspect::Queue::Bytes { unread, .. }) => unread > 0,
+        _ => false,
+    };
+    has_some.then(|| {
+        let mut buffer = vec![0; PEEK_BYTES];
+        let copy = socket.copy().map_err(|error| crate::failure::words(&error))?;
+        let len = diag::peek(copy, &mut buffer).map_err(|error| crate::failure::words(&error))?;
+        buffer.truncate(len);
+        Ok(buffer)
+    })
+}
+
+impl Limits {
+    fn read() -> Limits {
+        let number = |path| fs::read_to_string(path).ok()?.trim().parse().ok();
+        Limits {
+            somaxconn: number("/proc/sys/net/core/somaxconn"),
+            max_dgram_qlen: number("/proc/sys/net/unix/max_dgram_qlen"),
+        }
+    }
+}
+
+impl Now {
+    fn read() -> Now {
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+        Now {
+            since_boot: Duration::new(now.tv_sec as u64, now.tv_nsec as u32),
+            ticks_per_second: rustix::param::clock_ticks_per_second(),
+        }
+    }
+
+    /// How long a process has run.
+    pub(super) fn age(self, process: &Process) -> Option<Duration> {
+        let start = Duration::from_secs_f64(process.start? as f64 / self.ticks_per_second.max(1) as f64);
+        Some(self.since_boot.saturating_sub(start))
+    }
+}

@@ -1,0 +1,363 @@
+//! A portrait for a person. Pure, but for the names of users and groups.
+
+use std::fmt::Write as _;
+
+use stoop_inspect::{Place, Process, Queue, Snapshot, SocketId, State};
+
+use super::bytes::dump;
+use super::file::{Fate, FileFacts, Status};
+use super::portrait::{Client, Portrait};
+use super::warnings::warnings;
+use crate::names;
+use crate::sockets::words;
+use crate::time;
+
+/// How many clients are shown at most, where all were not asked for.
+const CLIENTS: usize = 20;
+
+/// All that is known, some lines.
+pub(super) fn render(portrait: &Portrait<'_>, all_clients: bool) -> String {
+    let mut page = Page { text: String::new(), portrait };
+    page.heading();
+    page.owners();
+    page.peer();
+    page.queue();
+    page.file();
+    page.settings();
+    page.clients(all_clients);
+    page.waiting(all_clients);
+    page.peeked();
+    for warning in warnings(portrait) {
+        let _ = writeln!(page.text, "  ! {}", warning.text);
+        if let Some(next) = warning.next {
+            let _ = writeln!(page.text, "    {next}");
+        }
+    }
+    page.text
+}
+
+struct Page<'a> {
+    text: String,
+    portrait: &'a Portrait<'a>,
+}
+
+impl Page<'_> {
+    /// A line with its label, or going on below the one before.
+    fn line(&mut self, label: &str, what: impl AsRef<str>) {
+        let _ = writeln!(self.text, "  {label:<10} {}", what.as_ref());
+    }
+
+    fn heading(&mut self) {
+        let socket = self.portrait.socket;
+        let name = if socket.name.is_unnamed() {
+            "a socket without a name".into()
+        } else {
+            words::address(&socket.name)
+        };
+        let kind = socket.kind.map_or("unknown", |kind| kind.word());
+        let state = words::state(socket.state);
+        let mut namespace = String::new();
+        words::Words::new(self.portrait.snapshot).namespace(socket.namespace, &mut namespace);
+        let namespace =
+            if namespace == "own" { String::new() } else { format!(", network namespace {namespace}") };
+        let _ = writeln!(self.text, "{name}: {kind}, {state}, inode {}{namespace}", socket.ino);
+    }
+
+    fn owners(&mut self) {
+        let owners = self.portrait.owners();
+        let mut label = if self.portrait.is_server() { "served by" } else { "open in" };
+        for (process, descriptors) in &owners {
+            let line = format!("{}, {}", self.process(process), descriptor_words(descriptors));
+            self.line(label, line);
+            label = "";
+        }
+        if owners.is_empty() {
+            let by =
+                self.portrait.socket.uid.map(|uid| format!("; made by {}", user(uid))).unwrap_or_default();
+            self.line(label, format!("nobody that can be seen{by}"));
+        }
+        self.then();
+    }
+
+    /// Who the kernel noted when the connection was made, or when listen was called: it need not be who has it now.
+    fn then(&mut self) {
+        let (snapshot, socket) = (self.portrait.snapshot, self.portrait.socket);
+        let Some(peer) = self.portrait.settings.as_ref().ok().and_then(|settings| settings.peer) else {
+            return;
+        };
+        let (label, now) = match (socket.state, socket.peer) {
+            (State::Listening, _) => ("listen by", Some(self.portrait.id)),
+            (State::Connected, Some(other)) => ("met then", Some(other)),
+            _ => return,
+        };
+        let pid = u32::try_from(peer.pid).ok().filter(|&pid| pid > 0);
+        let has_it = |id| snapshot.processes_of(id).any(|process| Some(process.pid.0) == pid);
+        if now.is_some_and(has_it) {
+            return;
+        }
+        let process = pid.map_or("a process out of sight".into(), |pid| format!("process {pid}"));
+        self.line(label, format!("{process} of {}, which does not have it now", user(peer.uid)));
+    }
+
+    /// `812/postgres (root), in postgresql.service, started 3d ago`.
+    fn process(&self, process: &Process) -> String {
+        let mut text = format!("{}/{}", process.pid, words::command(process));
+        if let Some(uid) = process.uid {
+            let _ = write!(text, " ({})", user(uid));
+        }
+        if process.place != Place::Unknown {
+            let _ = write!(text, ", in {}", process.place);
+        }
+        if let Some(age) = self.portrait.now.age(process) {
+            let _ = write!(text, ", started {} ago", time::about(age));
+        }
+        text
+    }
+
+    fn owner_words(&self, id: SocketId) -> String {
+        let snapshot: &Snapshot = self.portrait.snapshot;
+        let mut processes = snapshot.processes_of(id);
+        match (processes.next(), processes.count()) {
+            (None, _) => match snapshot[id].uid {
+                Some(uid) => format!("somebody of {}", user(uid)),
+                None => "somebody".into(),
+            },
+            (Some(process), 0) => self.process(process),
+            (Some(process), others) => format!("{}, and {others} more processes", self.process(process)),
+        }
+    }
+
+    /// The other end of a connection.
+    fn peer(&mut self) {
+        let socket = self.portrait.socket;
+        let Some(peer) = socket.peer else {
+            if let Some(listener) = socket.waits_for {
+                let name = words::address(&self.portrait.snapshot[listener].name);
+                let by = self.owner_words(listener);
+                self.line("waits for", format!("{name}, served by {by}"));
+            }
+            return;
+        };
+        let other = &self.portrait.snapshot[peer];
+        let name = if other.name.is_unnamed() {
+            String::new()
+        } else {
+            format!("{}, ", words::address(&other.name))
+        };
+        let line = format!("{name}inode {}, {}", other.ino, self.owner_words(peer));
+        self.line("other end", line);
+        if let (None, Some(_)) = (other.peer, socket.listener) {
+            self.line("", "it has another peer, or none");
+        }
+    }
+
+    fn queue(&mut self) {
+        match self.portrait.socket.queue {
+            Some(Queue::Backlog { waiting, limit }) => {
+                let fit = u64::from(limit) + 1;
+                self.line("backlog", format!("{waiting} waiting; limit {limit}, and so {fit} fit"));
+            }
+            Some(Queue::Bytes { unread, unsent }) => {
+                let mut line = format!("{unread} bytes unread");
+                let limit = self.portrait.socket.memory.map(|memory| memory.send_limit_bytes);
+                if let Some(limit) = limit {
+                    let _ = write!(line, "; {unsent} of {limit} bytes of its send buffer in use");
+                }
+                self.line("queue", line);
+                let most = self.portrait.limits.max_dgram_qlen;
+                if let Some(most) = most.filter(|_| self.portrait.socket.kind == Some(stoop::Kind::Datagram))
+                {
+                    let fit = u64::from(most) + 1;
+                    self.line(
+                        "",
+                        format!(
+                            "of senders it is not connected to, {fit} messages fit (max_dgram_qlen {most})"
+                        ),
+                    );
+                }
+            }
+            None => {}
+        }
+        let shut = match self.portrait.socket.shutdown {
+            (false, false) => return,
+            (true, false) => "for reading",
+            (false, true) => "for writing",
+            (true, true) => "both ways",
+        };
+        self.line("shut down", shut);
+    }
+
+    fn file(&mut self) {
+        let Some(file) = &self.portrait.file else { return };
+        let fate = match file.fate {
+            Fate::There => "",
+            Fate::Gone => ", removed",
+            Fate::Replaced { .. } => ", where another file is now",
+            Fate::Moved => ", moved",
+            Fate::Unknown => ", which cannot be looked at from here",
+        };
+        let elsewhere = if file.is_elsewhere { ", in the files of its process" } else { "" };
+        self.line("file", format!("{}{fate}{elsewhere}", words::path(&file.path)));
+        if let Some(now) = &file.moved_to {
+            self.line("", format!("now {}", words::path(now)));
+        }
+        if let Some(line) = status_line(file) {
+            self.line("", line);
+        }
+    }
+
+    fn settings(&mut self) {
+        let settings = match &self.portrait.settings {
+            Ok(settings) => settings,
+            Err(_) if self.portrait.socket.owners.is_empty() => return,
+            Err(why) => return self.line("options", format!("not known: {why}")),
+        };
+        let options = [
+            (settings.passes_credentials, "senders' credentials"),
+            (settings.passes_pidfd == Some(true), "senders' pidfds"),
+            (settings.passes_label == Some(true), "senders' labels"),
+        ];
+        let on: Vec<&str> = options.iter().filter(|(on, _)| *on).map(|(_, word)| *word).collect();
+        let mut line = format!("send buffer {} bytes", settings.send_buffer_bytes);
+        if !on.is_empty() {
+            let _ = write!(line, "; messages come with {}", on.join(", "));
+        }
+        if settings.passes_descriptors == Some(false) {
+            line.push_str("; descriptors are refused");
+        }
+        if let Some(offset) = settings.peek_offset {
+            let _ = write!(line, "; peek offset {offset}");
+        }
+        self.line("options", line);
+    }
+
+    fn clients(&mut self, all: bool) {
+        let clients = &self.portrait.clients;
+        if clients.is_empty() {
+            if self.portrait.is_server() {
+                self.line("clients", "none");
+            }
+            return;
+        }
+        let lines = merged(clients.iter().map(|client| self.client(client)));
+        self.list("clients", clients.len(), lines, all);
+        for client in clients {
+            if let Some(peeked) = &client.peeked {
+                let title = format!("unread of inode {}", self.portrait.snapshot[client.client].ino);
+                self.bytes(&title, peeked);
+            }
+        }
+    }
+
+    fn client(&self, client: &Client) -> String {
+        let snapshot = self.portrait.snapshot;
+        let unread = |id: SocketId| match snapshot[id].queue {
+            Some(Queue::Bytes { unread, .. }) => unread,
+            _ => 0,
+        };
+        let mut line = self.owner_words(client.client);
+        let server = client.server.map_or(0, unread);
+        if server > 0 {
+            let _ = write!(line, "; server has not read {server} bytes");
+        }
+        if unread(client.client) > 0 {
+            let _ = write!(line, "; client has not read {} bytes", unread(client.client));
+        }
+        let differs = client.server.filter(|&end| {
+            let pid = |id| crate::sockets::Row::process(snapshot, id);
+            pid(end).is_some() && pid(end) != pid(self.portrait.id)
+        });
+        if let Some(end) = differs {
+            let _ = write!(line, "; served by {}", self.owner_words(end));
+        }
+        line
+    }
+
+    fn waiting(&mut self, all: bool) {
+        let waiting = &self.portrait.socket.waiting;
+        if waiting.is_empty() {
+            return;
+        }
+        let lines = merged(waiting.iter().map(|&id| self.owner_words(id)));
+        self.list("waiting", waiting.len(), lines, all);
+    }
+
+    /// Lines below each other, so many of them.
+    fn list(&mut self, label: &str, count: usize, lines: Vec<(String, usize)>, all: bool) {
+        self.line(label, count.to_string());
+        let shown = if all { lines.len() } else { CLIENTS };
+        for (line, times) in lines.iter().take(shown) {
+            let times = if *times > 1 { format!("  ×{times}") } else { String::new() };
+            let _ = writeln!(self.text, "    {line}{times}");
+        }
+        let rest: usize = lines.iter().skip(shown).map(|(_, times)| times).sum();
+        if rest > 0 {
+            let _ = writeln!(self.text, "    and {rest} more (--all-clients)");
+        }
+    }
+
+    fn peeked(&mut self) {
+        if let Some(peeked) = &self.portrait.peeked {
+            self.bytes("unread", peeked);
+        }
+    }
+
+    fn bytes(&mut self, title: &str, peeked: &Result<Vec<u8>, String>) {
+        match peeked {
+            Ok(bytes) => {
+                let _ = writeln!(self.text, "    {title}, first {} bytes:", bytes.len());
+                self.text.push_str(&dump(bytes, "      "));
+            }
+            Err(why) => drop(writeln!(self.text, "    {title}: not known: {why}")),
+        }
+    }
+}
+
+/// Lines that read the same become one, in the order of their first.
+fn merged(lines: impl Iterator<Item = String>) -> Vec<(String, usize)> {
+    let mut at = std::collections::HashMap::new();
+    let mut merged: Vec<(String, usize)> = Vec::new();
+    for line in lines {
+        match at.get(&line) {
+            Some(&place) => {
+                let entry: &mut (String, usize) = &mut merged[place];
+                entry.1 += 1;
+            }
+            None => {
+                at.insert(line.clone(), merged.len());
+                merged.push((line, 1));
+            }
+        }
+    }
+    merged
+}
+
+fn descriptor_words(descriptors: &[u32]) -> String {
+    let list: Vec<String> = descriptors.iter().take(8).map(u32::to_string).collect();
+    let more = if descriptors.len() > list.len() { ", …" } else { "" };
+    let word = if descriptors.len() == 1 { "descriptor" } else { "descriptors" };
+    format!("{word} {}{more}", list.join(", "))
+}
+
+/// `srw-rw---- root:docker, made 2026-01-02T03:04:05Z, device 0:25 inode 131`.
+fn status_line(file: &FileFacts) -> Option<String> {
+    let bound = file.bound.map(words::file);
+    let Some(Status { mode, uid, gid, has_acl, made, .. }) = &file.status else { return bound };
+    let letters = ["---", "--x", "-w-", "-wx", "r--", "r-x", "rw-", "rwx"];
+    let triple = |shift: u32| letters[(mode >> shift & 7) as usize];
+    let acl = if *has_acl { "+" } else { "" };
+    let group = names::group(*gid).unwrap_or_else(|| gid.to_string());
+    let group = words::word(group.as_bytes());
+    let mut line = format!("s{}{}{}{acl} {}:{group}", triple(6), triple(3), triple(0), user(*uid));
+    if let Some(made) = made {
+        let _ = write!(line, ", made {}", time::utc(*made));
+    }
+    if let Some(bound) = bound {
+        let _ = write!(line, ", {bound}");
+    }
+    Some(line)
+}
+
+fn user(uid: u32) -> String {
+    names::user(uid).map_or_else(|| format!("user {uid}"), |name| words::word(name.as_bytes()))
+}

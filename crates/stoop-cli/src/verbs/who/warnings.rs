@@ -1,0 +1,167 @@
+//! What a person would want to know about a socket, and did not ask. Pure.
+
+use stoop::Kind;
+use stoop_inspect::{ProcessState, Queue, State};
+
+use super::file::Fate;
+use super::portrait::Portrait;
+use crate::sockets::words;
+
+/// From how much of its backlog on a listener is said to be nearly full, in percent.
+const NEARLY_FULL: u64 = 80;
+
+/// One thing, with a word for programs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Warning {
+    /// Part of the JSON: keeps its meaning.
+    pub(super) code: &'static str,
+    pub(super) text: String,
+    /// A command that helps, perhaps.
+    pub(super) next: Option<String>,
+}
+
+impl Warning {
+    fn new(code: &'static str, text: impl Into<String>) -> Warning {
+        Warning { code, text: text.into(), next: None }
+    }
+
+    fn next(mut self, next: impl Into<String>) -> Warning {
+        self.next = Some(next.into());
+        self
+    }
+}
+
+/// Everything that is to be said, the gravest first.
+pub(super) fn warnings(portrait: &Portrait<'_>) -> Vec<Warning> {
+    let mut warnings = stopped(portrait);
+    warnings.extend(backlog(portrait));
+    warnings.extend(state(portrait));
+    warnings.extend(file(portrait));
+    warnings.extend(permissions(portrait));
+    warnings
+}
+
+fn stopped(portrait: &Portrait<'_>) -> Vec<Warning> {
+    let owners = portrait.owners();
+    let is_stopped = |state: ProcessState| state == ProcessState::Stopped;
+    let stopped = owners.iter().filter(|(process, _)| is_stopped(process.state));
+    let stopped = stopped.map(|(process, _)| {
+        let (pid, name) = (process.pid, words::command(process));
+        Warning::new(
+            "owner_stopped",
+            format!("process {pid} ({name}) is stopped: it answers nobody until it is continued"),
+        )
+        .next(format!("kill -CONT {pid}"))
+    });
+    stopped.collect()
+}
+
+fn backlog(portrait: &Portrait<'_>) -> Vec<Warning> {
+    let Some(Queue::Backlog { waiting, limit }) = portrait.socket.queue else { return Vec::new() };
+    let mut warnings = Vec::new();
+    // One more than the limit fits (K-CONNECT-1).
+    let percent = u64::from(waiting) * 100 / (u64::from(limit) + 1);
+    let somaxconn = portrait.limits.somaxconn.filter(|&most| limit >= most);
+    let most =
+        somaxconn.map(|most| format!("; net.core.somaxconn allows no more than {most}")).unwrap_or_default();
+    if waiting > limit {
+        let text = format!("backlog full, {waiting} waiting: a connect blocks, or fails with EAGAIN{most}");
+        warnings.push(Warning::new("backlog_full", text));
+    } else if percent >= NEARLY_FULL {
+        let text = format!("backlog {percent} % full: {waiting} of {} that fit{most}", u64::from(limit) + 1);
+        warnings.push(Warning::new("backlog_nearly_full", text));
+    }
+    if portrait.is_nobody_accepted {
+        let text = "nobody accepts: the client that has waited longest waited on while this was looked at";
+        warnings.push(Warning::new("nobody_accepts", text));
+    }
+    warnings
+}
+
+fn state(portrait: &Portrait<'_>) -> Vec<Warning> {
+    let socket = portrait.socket;
+    let mut warnings = Vec::new();
+    if socket.state == State::Listening && socket.shutdown.0 {
+        warnings.push(Warning::new("shut_down", "it was shut down for reading: every connect is refused"));
+    }
+    if socket.state == State::Bound && socket.kind.is_some_and(Kind::is_connected) {
+        warnings.push(Warning::new(
+            "not_listening",
+            "it has a name and does not listen: every connect is refused",
+        ));
+    }
+    let sees_all = !portrait.snapshot.missing.iter().any(words::is_about_owners);
+    if socket.owners.is_empty() && sees_all && socket.state != State::Waiting {
+        let text = "no process has it open: it is on its way in a message, or waits to be accepted";
+        warnings.push(Warning::new("no_owner", text));
+    }
+    if let Some(count @ 1..) = socket.in_flight {
+        warnings.push(Warning::new(
+            "descriptors_in_flight",
+            format!("{count} descriptors wait to be received at it"),
+        ));
+    }
+    warnings
+}
+
+fn file(portrait: &Portrait<'_>) -> Vec<Warning> {
+    let Some(file) = &portrait.file else { return Vec::new() };
+    let shown = words::path(&file.path);
+    let mut warnings = Vec::new();
+    if let Some(asked) = &file.asked {
+        let text = format!(
+            "the file at {} is not this socket's: it was given that name, and has another file",
+            words::path(asked)
+        );
+        warnings.push(Warning::new("other_file", text));
+    }
+    let restart = "a new connect does not find it: start it again";
+    let warning = match file.fate {
+        Fate::There | Fate::Unknown => return warnings,
+        Fate::Gone => {
+            Warning::new("file_removed", format!("its file {shown} was removed under it; {restart}"))
+        }
+        Fate::Replaced { by_socket: true } => {
+            let text = format!("another socket's file is at {shown} now: new clients reach that one");
+            Warning::new("file_replaced", text)
+        }
+        Fate::Replaced { by_socket: false } => {
+            Warning::new("file_replaced", format!("something else is at {shown} now; {restart}"))
+        }
+        Fate::Moved => match &file.moved_to {
+            Some(now) => {
+                Warning::new("file_moved", format!("its file was moved, and is {} now", words::path(now)))
+            }
+            None => Warning::new("file_moved", format!("its file was moved away from {shown}")),
+        },
+    };
+    warnings.push(warning);
+    warnings
+}
+
+fn permissions(portrait: &Portrait<'_>) -> Vec<Warning> {
+    let socket = portrait.socket;
+    if !portrait.is_server() {
+        return Vec::new();
+    }
+    if socket.name.as_abstract().is_some() {
+        let text = "an abstract name has no permissions: everybody in its network namespace can connect. Whether the server \
+                    looks at who does cannot be seen from outside";
+        return vec![Warning::new("abstract_open", text)];
+    }
+    let reachable = portrait.file.as_ref().filter(|file| matches!(file.fate, Fate::There | Fate::Moved));
+    let status = reachable.and_then(|file| file.status.as_ref());
+    let Some(status) = status else { return Vec::new() };
+    let is_roots =
+        portrait.owners().iter().any(|(process, _)| process.uid == Some(0)) || socket.uid == Some(0);
+    // A directory that others may not pass keeps them out whatever the file says.
+    if is_roots && status.mode & 0o002 != 0 && status.others_may_enter == Some(true) {
+        let text = format!(
+            "everybody may connect to a socket of root's (mode {:o}). Whether the server looks at who does cannot be seen \
+             from outside",
+            status.mode & 0o777
+        );
+        return vec![Warning::new("world_writable", text)];
+    }
+    Vec::new()
+}

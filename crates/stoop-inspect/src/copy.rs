@@ -1,0 +1,75 @@
+//! Copies of other processes' descriptors: a way to ask a socket itself, and to act on it. Nothing here acts.
+
+use std::io;
+use std::os::fd::OwnedFd;
+
+use crate::Socket;
+use crate::owners::copy_of;
+
+impl Socket {
+    /// A descriptor of ours for this very socket, from the first of its owners that lets us (`pidfd_getfd`, Linux 5.6; K-PROC-2).
+    ///
+    /// It is compared with the cookie that no other socket has had, and where that is not known with the inode: an owner that has
+    /// ended, closed it, or opened something else under its number since the snapshot is passed over. What is done to the copy is done
+    /// to the socket. Takes the right to trace the owner.
+    ///
+    /// # Errors
+    /// Why the last owner was of no use: `EPERM` without that right; `ENOENT` where nobody has it open any more.
+    pub fn copy(&self) -> io::Result<OwnedFd> {
+        let mut why = io::Error::from_raw_os_error(rustix::io::Errno::NOENT.raw_os_error());
+        for owner in &self.owners {
+            match copy_of(*owner) {
+                Ok(copy) if self.is(&copy) => return Ok(copy),
+                Ok(_) => {}
+                Err(error) if crate::procfs::is_gone(&error) || is_closed(&error) => {}
+                Err(error) => why = error,
+            }
+        }
+        Err(why)
+    }
+
+    /// Whether this descriptor is of the very same socket, now.
+    pub fn is(&self, descriptor: &OwnedFd) -> bool {
+        match self.cookie {
+            Some(cookie) => rustix::net::sockopt::socket_cookie(descriptor).is_ok_and(|own| own == cookie),
+            None => rustix::fs::fstat(descriptor).is_ok_and(|stat| stat.st_ino == u64::from(self.ino.0)),
+        }
+    }
+}
+
+fn is_closed(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(rustix::io::Errno::BADF.raw_os_error())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsRawFd;
+
+    use stoop::Kind;
+
+    use super::*;
+    use crate::{Owner, Pid, SocketIno, State};
+
+    #[test]
+    fn a_copy_is_of_the_very_socket_or_none() {
+        let (one, other) = stoop::Stream::pair().unwrap();
+        let ino = |socket: &stoop::Stream| SocketIno(rustix::fs::fstat(socket).unwrap().st_ino as u32);
+        let mut socket = Socket::new(ino(&one), Kind::Stream, State::Connected);
+        socket.owners = vec![Owner {
+            pid: Pid(std::process::id()),
+            fd: std::os::fd::AsFd::as_fd(&one).as_raw_fd() as u32,
+            thread: None,
+        }];
+        assert!(socket.copy().is_ok());
+        // The number has become another socket.
+        socket.ino = ino(&other);
+        assert_eq!(socket.copy().unwrap_err().kind(), io::ErrorKind::NotFound);
+        socket.ino = ino(&one);
+        socket.cookie = rustix::net::sockopt::socket_cookie(&one).ok();
+        assert!(socket.copy().is_ok());
+        socket.cookie = socket.cookie.map(|cookie| cookie + 1);
+        assert!(socket.copy().is_err());
+        socket.owners[0].pid = Pid(u32::MAX);
+        assert!(socket.copy().is_err());
+    }
+}

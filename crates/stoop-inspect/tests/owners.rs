@@ -1,0 +1,185 @@
+//! The two ways of finding owners, on the same state of the machine: the kernel program and the walk through `/proc` give the same
+//! answer for every socket of it.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io::{Read, stdin};
+use std::os::fd::{AsFd, OwnedFd};
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use rustix::io::{FdFlags, fcntl_dupfd_cloexec, fcntl_setfd};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use stoop_inspect::{
+    Inspector, NamespaceIno, Options, Owner, OwnersFrom, OwnersWanted, Pid, Snapshot, Socket, SocketIno,
+    State,
+};
+use stoop_kernel_facts::*;
+use stoop_testkit::{NOBODY, Role, is_root, role, skip};
+
+const TEST: &str = "both_ways_find_the_same_owners";
+const DATAGRAM: i32 = libc::SOCK_DGRAM;
+const SEQPACKET: i32 = libc::SOCK_SEQPACKET;
+/// The role of a process whose first thread ends.
+const HEADLESS: &str = "headless";
+/// A descriptor far from the others.
+const FAR: i32 = 3000;
+
+#[test]
+fn both_ways_find_the_same_owners() {
+    if let Some(role) = role() {
+        return live(&role);
+    }
+    if !is_root() {
+        skip!("lacks root");
+    }
+    let mut by_program = Inspector::new(options(OwnersWanted::Auto));
+    if let OwnersFrom::Proc { why_not_bpf } = by_program.snapshot().owners_from {
+        skip!("lacks the kernel program: {why_not_bpf:?}");
+    }
+    let mut roles = [Role::new(TEST, "first").spawn(), Role::new(TEST, "other").user(NOBODY, NOBODY).spawn()];
+    let mut headless = Role::new(TEST, HEADLESS).spawn();
+    for role in roles.iter_mut().chain([&mut headless]) {
+        role.line("ready", Duration::from_secs(20));
+    }
+    let mut by_walk = Inspector::new(options(OwnersWanted::Proc));
+    let mut differences = Vec::new();
+    // What opens and closes a socket between two snapshots makes no difference twice.
+    for _ in 0..10 {
+        let before = seen(&by_walk.snapshot());
+        let listed = by_program.snapshot();
+        let after = seen(&by_walk.snapshot());
+        assert_eq!(listed.owners_from, OwnersFrom::Bpf);
+        let listed = seen(&listed);
+        for role in &roles {
+            let mut owners: Vec<&Owner> = Vec::new();
+            let its: Vec<&Seen> = listed.values().filter(|seen| seen.is_of(Pid(role.id()))).collect();
+            its.iter().for_each(|seen| owners.extend(&seen.owners));
+            assert!(its.len() >= 19, "{its:?}");
+            assert!(owners.iter().any(|owner| owner.fd == FAR as u32));
+            assert!(owners.iter().any(|owner| owner.thread.is_some()), "a thread has some to itself");
+            assert!(owners.iter().any(|owner| owner.pid != Pid(role.id())), "one is inherited");
+        }
+        differences = differing(&before, &listed, &after);
+        if differences.is_empty() {
+            return;
+        }
+    }
+    panic!("they differ in {}:\n{}", differences.len(), differences.join("\n"));
+}
+
+fn options(owners: OwnersWanted) -> Options {
+    let mut options = Options::default();
+    options.owners = owners;
+    options.process_states = true;
+    options
+}
+
+/// The command, the user and the start of a process.
+type Identity = (OsString, Option<u32>, Option<u64>);
+
+/// A socket and its owners, in words that mean the same in every snapshot.
+#[derive(Debug, PartialEq)]
+struct Seen {
+    ino: SocketIno,
+    state: State,
+    namespace: NamespaceIno,
+    peer: Option<u64>,
+    owners: Vec<Owner>,
+    /// Of each owner.
+    processes: Vec<Option<Identity>>,
+}
+
+impl Seen {
+    fn is_of(&self, pid: Pid) -> bool {
+        self.owners.iter().any(|owner| owner.pid == pid)
+    }
+}
+
+/// The sockets of a snapshot by their cookies.
+fn seen(snapshot: &Snapshot) -> BTreeMap<u64, Seen> {
+    snapshot.sockets.iter().filter_map(|socket| Some((socket.cookie?, seen_of(snapshot, socket)))).collect()
+}
+
+fn seen_of(snapshot: &Snapshot, socket: &Socket) -> Seen {
+    let mut owners = socket.owners.clone();
+    owners.sort_unstable();
+    let process = |owner: &Owner| {
+        let process = snapshot.processes.get(&owner.pid)?;
+        Some((process.command.clone(), process.uid, process.start))
+    };
+    Seen {
+        ino: socket.ino,
+        state: socket.state,
+        namespace: socket.namespace,
+        peer: socket.peer.and_then(|peer| snapshot[peer].cookie),
+        processes: owners.iter().map(process).collect(),
+        owners,
+    }
+}
+
+/// Sockets that the walk shows the same before and after, and the program otherwise or not at all.
+fn differing(
+    before: &BTreeMap<u64, Seen>,
+    listed: &BTreeMap<u64, Seen>,
+    after: &BTreeMap<u64, Seen>,
+) -> Vec<String> {
+    let still = before.iter().filter(|(cookie, seen)| after.get(cookie) == Some(seen));
+    let other = still.filter(|(cookie, seen)| listed.get(cookie) != Some(seen));
+    other.map(|(cookie, seen)| format!("walk {seen:?}\nprogram {:?}", listed.get(cookie))).collect()
+}
+
+/// Has sockets of every sort, until its stdin ends.
+fn live(role: &str) {
+    if role == HEADLESS {
+        // What runs a test need not be a first thread; what is forked from it is one.
+        in_child(|| {
+            let _pair = pair(STREAM);
+            for _ in 0..3 {
+                thread::spawn(|| stdin().read_to_end(&mut Vec::new()));
+            }
+            println!("ready");
+            end_this_thread()
+        });
+        return;
+    }
+    let limit = Rlimit { current: Some(FAR as u64 + 1), ..getrlimit(Resource::Nofile) };
+    let _ = setrlimit(Resource::Nofile, limit);
+    let pairs = [pair(STREAM), pair(DATAGRAM), pair(SEQPACKET)];
+    let _same = pairs.each_ref().map(|(one, _)| one.try_clone().unwrap());
+    let _far = fcntl_dupfd_cloexec(&pairs[0].1, FAR).unwrap();
+    let _served = serve(&Name::unique(&format!("{TEST}-{role}")));
+    let _halves: Vec<OwnedFd> = [STREAM, DATAGRAM].map(|kind| pair(kind).0).into();
+    let sent = pair(STREAM);
+    let flying = pair(DATAGRAM);
+    send_message(&sent.0, b"x", &[Control::Rights(&[flying.0.as_fd()])], 0, None).unwrap();
+    drop(flying.0);
+    // Nobody is in it any more, and only a descriptor leads there.
+    let _elsewhere = in_new_network(|| pair(STREAM));
+    // One more owner of a socket: it reads the same stdin, and ends with it.
+    fcntl_setfd(&pairs[2].0, FdFlags::empty()).unwrap();
+    let mut heir = Command::new("cat").stdin(Stdio::inherit()).stdout(Stdio::null()).spawn().unwrap();
+    thread::spawn(|| {
+        with_own_descriptors(|| {
+            let _own = pair(STREAM);
+            println!("ready");
+            let _ = stdin().read_to_end(&mut Vec::new());
+        });
+    })
+    .join()
+    .unwrap();
+    heir.wait().unwrap();
+}
+
+/// A listener with clients that have been accepted, and such as wait; another one that nobody called.
+fn serve(name: &Name) -> Vec<OwnedFd> {
+    let listener = listener(STREAM, name, 8);
+    let mut sockets = Vec::new();
+    for _ in 0..2 {
+        sockets.push(client(STREAM, name));
+        sockets.push(accept(&listener).unwrap());
+    }
+    sockets.extend([client(STREAM, name), client(STREAM, name), listener]);
+    sockets
+}

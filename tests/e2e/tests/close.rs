@@ -1,0 +1,102 @@
+//! `stoop close`: cuts the connection that was shown, when told to, and nothing else.
+
+use std::io::Read;
+use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
+use std::path::PathBuf;
+
+use stoop_e2e::{Raw, program, stoop, stoop_as};
+use stoop_testkit::{NOBODY, TempDir, has_program, is_root, public_tempdir, skip};
+
+fn place() -> (TempDir, PathBuf) {
+    let dir = public_tempdir();
+    let place = dir.path().join("s.sock");
+    (dir, place)
+}
+
+fn inode(socket: &impl std::os::fd::AsFd) -> String {
+    format!("inode:{}", rustix::fs::fstat(socket).unwrap().st_ino)
+}
+
+#[test]
+fn one_connection_ends_at_both_ends_and_its_neighbour_goes_on() {
+    let (_dir, path) = place();
+    let listener = UnixListener::bind(&path).unwrap();
+    let mut clients: Vec<_> = (0..2).map(|_| UnixStream::connect(&path).unwrap()).collect();
+    let mut served: Vec<_> = (0..2).map(|_| listener.accept().unwrap().0).collect();
+    let json = stoop(["close", "--yes", "--json", &inode(&clients[0])]).run().ok().json();
+    assert_eq!((&json[0]["event"], &json[0]["address"]), (&"cut".into(), &path.to_str().unwrap().into()));
+    for end in [&mut clients[0], &mut served[0]] {
+        assert_eq!(end.read(&mut [0]).unwrap(), 0);
+    }
+    std::io::Write::write_all(&mut clients[1], b"x").unwrap();
+    assert_eq!(served[1].read(&mut [0]).unwrap(), 1);
+    let _new = UnixStream::connect(&path).unwrap();
+}
+
+#[test]
+fn several_are_listed_and_none_is_cut() {
+    let (_dir, path) = place();
+    let listener = UnixListener::bind(&path).unwrap();
+    let clients: Vec<_> = (0..2).map(|_| Raw::connect("stream", path.to_str().unwrap()).unwrap()).collect();
+    let served: Vec<_> = (0..2).map(|_| listener.accept().unwrap().0).collect();
+    let output = stoop(["close", "--yes"]).arg(&path).run().code(2);
+    output.explains(&["2 connections", &inode(&served[0])["inode:".len()..], "stoop close inode:"]);
+    for client in &clients {
+        client.say(b"still there");
+    }
+    stoop(["close", "--yes", "--with", "1"]).arg(&path).run().code(1);
+}
+
+#[test]
+fn it_is_asked_for_and_can_be_declined() {
+    let (_dir, path) = place();
+    let listener = UnixListener::bind(&path).unwrap();
+    let client = Raw::connect("stream", path.to_str().unwrap()).unwrap();
+    let _served = listener.accept().unwrap();
+    stoop(["close"]).arg(&path).run().code(2).explains(&["--yes"]);
+    client.say(b"x");
+    if !has_program("script") {
+        skip!("lacks script");
+    }
+    for (answer, is_cut) in [("n\n", false), ("\n", false), ("y\n", true)] {
+        let line = format!("{} close {}", stoop_e2e::binary().display(), path.display());
+        let output = program("script", ["-qec", &line, "/dev/null"]).input(answer).run();
+        assert_eq!(output.code, Some(if is_cut { 0 } else { 1 }), "{}", output.text());
+        assert!(output.text().contains("cut this connection?"), "{}", output.text());
+        assert_eq!(client.try_say(b"x").is_err(), is_cut, "{answer:?}");
+    }
+}
+
+#[test]
+fn a_client_that_waits_can_be_cut_too() {
+    let (_dir, path) = place();
+    let _listener = UnixListener::bind(&path).unwrap();
+    let mut client = UnixStream::connect(&path).unwrap();
+    stoop(["close", "--yes", &inode(&client)]).run().ok();
+    assert_eq!(client.read(&mut [0]).unwrap(), 0);
+}
+
+#[test]
+fn what_is_no_connection_is_refused() {
+    let (_dir, path) = place();
+    let _receiver = UnixDatagram::bind(&path).unwrap();
+    stoop(["close", "--yes"]).arg(&path).run().code(1);
+    let sender = UnixDatagram::unbound().unwrap();
+    sender.connect(&path).unwrap();
+    stoop(["close", "--yes"]).arg(&path).run().code(5).explains(&["datagram"]);
+    sender.send(b"x").unwrap();
+    stoop(["close", "--yes", "inode:0"]).run().code(1);
+}
+
+#[test]
+fn nobody_cuts_what_is_not_theirs() {
+    if !is_root() {
+        skip!("lacks root");
+    }
+    let (_dir, path) = place();
+    let listener = UnixListener::bind(&path).unwrap();
+    let client = Raw::connect("stream", path.to_str().unwrap()).unwrap();
+    let _served = listener.accept().unwrap();
+    stoop_as(NOBODY, ["close", "--yes"]).arg(&path).run().code(4).explains(&["the right to trace"]);
+    client.say(b"x");
+}

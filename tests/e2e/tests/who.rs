@@ -1,0 +1,238 @@
+//! `stoop who`: one socket in full, and what is wrong with it.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+
+use rustix::process::Signal;
+use serde_json::Value;
+use stoop_e2e::{LIMIT, Output, Raw, stoop, stoop_as, wait_served};
+use stoop_testkit::{NOBODY, TempDir, eventually, is_root, public_tempdir, skip, tempdir};
+
+fn place() -> (TempDir, PathBuf) {
+    let dir = tempdir();
+    let place = dir.path().join("s.sock");
+    (dir, place)
+}
+
+/// Ended well, or with 6 where this machine hides a process even from root.
+#[track_caller]
+fn seen(output: Output) -> Output {
+    let code = if output.code == Some(6) { 6 } else { 0 };
+    output.code(code)
+}
+
+#[track_caller]
+fn who(which: impl AsRef<OsStr>) -> Value {
+    let lines = seen(stoop(["who", "--json"]).arg(which).run()).json();
+    assert_eq!(
+        (lines.len(), &lines[0]["event"], &lines[0]["schema"]),
+        (1, &"who".into(), &1.into()),
+        "{lines:#?}"
+    );
+    lines.into_iter().next().unwrap()
+}
+
+fn codes(who: &Value) -> Vec<&str> {
+    who["warnings"].as_array().unwrap().iter().map(|warning| warning["code"].as_str().unwrap()).collect()
+}
+
+#[track_caller]
+fn warns(which: impl AsRef<OsStr>, code: &str) {
+    let who = who(which);
+    assert!(codes(&who).contains(&code), "no {code} in {:#?}", who["warnings"]);
+}
+
+#[test]
+fn a_server_its_clients_and_who_waits() {
+    let (_dir, path) = place();
+    let listener = UnixListener::bind(&path).unwrap();
+    let clients: Vec<_> = (0..3).map(|_| UnixStream::connect(&path).unwrap()).collect();
+    let served: Vec<_> = clients[..2].iter().map(|_| listener.accept().unwrap()).collect();
+    let who = who(&path);
+    let own = std::process::id();
+    assert_eq!((&who["state"], &who["kind"]), (&"listening".into(), &"stream".into()));
+    assert_eq!(who["socket"]["processes"][0]["pid"], own);
+    assert_eq!((who["clients"].as_array().unwrap().len(), &who["waiting"]), (served.len(), &1.into()));
+    assert_eq!(who["waiting_clients"][0]["processes"][0]["pid"], own);
+    assert!(who["backlog"].is_u64() && who["somaxconn"].is_u64());
+    assert_eq!(
+        (&who["file"]["fate"], &who["file"]["path"]),
+        (&"there".into(), &path.to_str().unwrap().into())
+    );
+    assert_eq!(who["settings"]["peer_pid"], own, "who called listen");
+    assert_eq!(codes(&who).iter().filter(|code| **code == "nobody_accepts").count(), 1);
+
+    let text = seen(stoop(["who"]).arg(&path).run()).text();
+    for part in ["served by", "backlog", "clients    2", "waiting    1", "×2", "! nobody accepts"] {
+        assert!(text.contains(part), "no '{part}' in\n{text}");
+    }
+}
+
+#[test]
+fn every_spelling_finds_the_same_socket() {
+    let (_dir, path) = place();
+    let server = stoop(["serve"]).arg(&path).spawn();
+    wait_served(&path);
+    let found = who(&path);
+    let inode = found["socket"]["inode"].as_u64().unwrap();
+    for spelling in
+        [format!("inode:{inode}"), format!("socket:[{inode}]"), format!("unix:{}", path.display())]
+    {
+        assert_eq!(who(&spelling)["socket"]["inode"], inode, "{spelling}");
+    }
+    let of_process = seen(stoop(["who", "--json", &format!("pid:{}", server.pid())]).run()).json();
+    assert!(of_process.iter().any(|line| line["socket"]["inode"] == inode));
+    let name = format!("@stoop-who-{}\0x", std::process::id());
+    let _receiver = Raw::bound("dgram", &name);
+    let shown = name.replace('\0', "%00");
+    assert_eq!(who(&shown)["socket"]["address"], shown.as_str());
+    warns(&shown, "abstract_open");
+}
+
+#[test]
+fn a_full_backlog_is_told() {
+    let (_dir, path) = place();
+    let listener = UnixListener::bind(&path).unwrap();
+    rustix::net::listen(&listener, 4).unwrap();
+    let clients: Vec<_> = (0..4).map(|_| UnixStream::connect(&path).unwrap()).collect();
+    warns(&path, "backlog_nearly_full");
+    let _one_more = UnixStream::connect(&path).unwrap();
+    warns(&path, "backlog_full");
+    drop(clients);
+    drop(listener);
+}
+
+#[test]
+fn a_stopped_server_is_told() {
+    let (_dir, path) = place();
+    let server = stoop(["serve"]).arg(&path).spawn();
+    wait_served(&path);
+    server.signal(Signal::STOP);
+    let is_stopped = || codes(&who(&path)).contains(&"owner_stopped");
+    eventually(LIMIT, is_stopped);
+    server.signal(Signal::CONT);
+    eventually(LIMIT, || !is_stopped());
+}
+
+#[test]
+fn what_became_of_the_file_is_told() {
+    let (dir, path) = place();
+    let moved = dir.path().join("moved");
+    let _server = UnixListener::bind(&path).unwrap();
+    let inode = who(&path)["socket"]["inode"].as_u64().unwrap();
+    let it = format!("inode:{inode}");
+    assert_eq!(who(&it)["file"]["fate"], "there");
+
+    fs::rename(&path, &moved).unwrap();
+    let told = who(&it);
+    // Without the right to ask for the very file, it is only gone from where it was.
+    let fate = told["file"]["fate"].as_str().unwrap();
+    assert!(["moved", "removed"].contains(&fate), "{fate}");
+    assert_eq!(who(&moved)["socket"]["inode"], inode);
+    fs::rename(&moved, &path).unwrap();
+    assert_eq!(who(&it)["file"]["fate"], "there");
+
+    fs::remove_file(&path).unwrap();
+    warns(&it, "file_removed");
+    assert_eq!(who(&path)["socket"]["inode"], inode, "a server is found by its name when the file is gone");
+    fs::write(&path, "").unwrap();
+    warns(&it, "file_replaced");
+    warns(&path, "other_file");
+    fs::remove_file(&path).unwrap();
+    let _other = UnixListener::bind(&path).unwrap();
+    warns(&it, "file_replaced");
+    assert_ne!(who(&path)["socket"]["inode"], inode, "the path leads to the new server");
+}
+
+#[test]
+fn open_permissions_of_roots_are_told() {
+    if !is_root() {
+        skip!("lacks root");
+    }
+    let dir = public_tempdir();
+    let path = dir.path().join("open");
+    let _server = UnixListener::bind(&path).unwrap();
+    for (mode, is_open) in [(0o666, true), (0o660, false)] {
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        let who = who(&path);
+        assert_eq!(who["file"]["mode"], format!("{mode:o}"));
+        assert_eq!(codes(&who).contains(&"world_writable"), is_open);
+    }
+    // Nobody else gets there.
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    assert!(!codes(&who(&path)).contains(&"world_writable"));
+}
+
+#[test]
+fn unread_bytes_are_shown_when_asked_for_and_not_taken() {
+    let (_dir, path) = place();
+    let listener = UnixListener::bind(&path).unwrap();
+    let client = Raw::connect("stream", path.to_str().unwrap()).unwrap();
+    let (mut served, _) = listener.accept().unwrap();
+    client.say(b"secret \x1b[2J\xff");
+    let plain = seen(stoop(["who"]).arg(&path).run()).text();
+    assert!(!plain.contains("secret"), "only on demand: {plain}");
+    assert!(plain.contains("has not read 12 bytes"), "{plain}");
+    let peeked = seen(stoop(["who", "--peek"]).arg(&path).run()).text();
+    assert!(peeked.contains("73 65 63 72 65 74") && peeked.contains("secret .[2J."), "{peeked}");
+    assert!(!peeked.contains('\x1b'));
+    let json = &seen(stoop(["who", "--peek", "--json"]).arg(&path).run()).json()[0];
+    assert!(json["clients"][0]["unread"]["bytes"].is_string(), "{json}");
+    let mut all = [0; 12];
+    std::io::Read::read_exact(&mut served, &mut all).unwrap();
+    assert_eq!(&all, b"secret \x1b[2J\xff");
+}
+
+#[test]
+fn datagram_receivers_have_their_limits_and_senders() {
+    let (_dir, path) = place();
+    let _receiver = UnixDatagram::bind(&path).unwrap();
+    let sender = UnixDatagram::unbound().unwrap();
+    sender.connect(&path).unwrap();
+    sender.send(b"12345").unwrap();
+    let who = who(&path);
+    assert_eq!((&who["kind"], &who["socket"]["unread_bytes"]), (&"dgram".into(), &5.into()));
+    assert!(who["max_dgram_qlen"].is_u64());
+    assert_eq!(who["clients"][0]["client"]["processes"][0]["pid"], std::process::id());
+}
+
+#[test]
+fn nobody_is_an_answer() {
+    let (dir, path) = place();
+    drop(UnixListener::bind(&path).unwrap());
+    stoop(["who"]).arg(&path).run().code(1).explains(&["stale", "stoop why"]);
+    stoop(["who"]).arg(dir.path().join("nothing")).run().code(1).explains(&["no file of that name"]);
+    stoop(["who", "@stoop-nobody-has-this"]).run().code(1);
+    stoop(["who", "inode:0"]).run().code(1);
+    stoop(["who", "tcp:localhost:80"]).run().code(2);
+    stoop(["who", "fd:3"]).run().code(2);
+}
+
+#[test]
+fn an_ordinary_user_hears_what_cannot_be_known() {
+    if !is_root() {
+        skip!("lacks root");
+    }
+    let dir = public_tempdir();
+    let path = dir.path().join("root.sock");
+    let _server = UnixListener::bind(&path).unwrap();
+    let output = stoop_as(NOBODY, ["who"]).arg(&path).run().code(6);
+    assert!(output.text().contains("nobody that can be seen; made by root"), "{}", output.text());
+    let line = &stoop_as(NOBODY, ["who", "--json"]).arg(&path).run().code(6).json()[0];
+    assert!(line["settings"].is_null() && line["socket"]["processes"] == serde_json::json!([]));
+    assert!(!codes(line).contains(&"no_owner"), "not seen is not nobody");
+    assert_eq!(line["file"]["fate"], "there");
+}
+
+#[test]
+fn hostile_names_stay_on_their_line() {
+    let dir = tempdir();
+    let path = dir.path().join("a\x1b[2J\n  ! b");
+    let _server = UnixListener::bind(&path).unwrap();
+    let text = seen(stoop(["who"]).arg(Path::new(&path)).run()).text();
+    assert!(text.contains("a%1B[2J%0A") && !text.contains('\x1b') && !text.contains("\n  ! b"), "{text}");
+}
