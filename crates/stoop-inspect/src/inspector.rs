@@ -1,4 +1,14 @@
-//! Takes snapshots. Keeps what is worth keeping from one to the next.
+//! Takes snapshots: what is read, in which order, and what is kept from one to the next.
+//!
+//! | step | what | where |
+//! | --- | --- | --- |
+//! | 1 | the network namespaces, by their processes and mounts | `namespaces` |
+//! | 2 | the table of sockets of each | `table` |
+//! | 3 | who has which socket open, at the same time where a kernel program can tell | `owners` |
+//! | 4 | sockets that somebody has open and no table has shown | `strays` |
+//! | 5 | sockets that nobody has open any more: in flight, or closed meanwhile | here |
+//! | 6 | which sockets belong together | `join` |
+//! | 7 | what the owners are | `process` |
 
 use std::collections::{BTreeMap, HashMap, HashSet, btree_map, hash_map};
 use std::io;
@@ -11,67 +21,23 @@ use rustix::io::Errno;
 use stoop::diag::{Dump, Entry, Table};
 use stoop_bpf::TaskFiles;
 
-use crate::join::{ByInode, Links, join};
-use crate::model::{Missing, Namespace, NamespaceIno, OwnersFrom, Pid, Process, Snapshot, Socket, What};
+use crate::assembly::Assembly;
+use crate::join::ByInode;
+use crate::model::{Missing, Namespace, NamespaceIno, OwnersFrom, Pid, Snapshot, What};
+use crate::options::{Options, OwnersWanted};
+use crate::owners::bpf::Listing;
 use crate::owners::{self, Holding};
 use crate::process::Known;
 use crate::procfs::{self, ProcessDir};
 use crate::{namespaces, process, strays, table};
 
-/// What a snapshot is to hold. The default is everything cheap, of the whole machine.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Options {
-    /// How to find the owners.
-    pub owners: OwnersWanted,
-    /// Sockets of every network namespace that can be found, not of the own one alone.
-    pub all_namespaces: bool,
-    /// [`Process::start`](crate::Process::start) and [`Process::state`](crate::Process::state).
-    pub process_states: bool,
-    /// [`Process::place`](crate::Process::place) and [`Process::cgroup`](crate::Process::cgroup).
-    pub places: bool,
-    /// [`Process::command_line`](crate::Process::command_line).
-    pub command_lines: bool,
-    /// [`Process::namespaces`](crate::Process::namespaces).
-    pub process_namespaces: bool,
-    /// [`Socket::memory`](crate::Socket::memory).
-    pub memory: bool,
-    /// [`Socket::in_flight`](crate::Socket::in_flight).
-    pub in_flight: bool,
-}
-
-/// How to find out who has a socket open.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum OwnersWanted {
-    /// By a kernel program where that is possible, else from `/proc`. Both give the same answer.
-    #[default]
-    Auto,
-    /// From `/proc`.
-    Proc,
-    /// Not at all.
-    No,
-}
-
-impl Default for Options {
-    fn default() -> Options {
-        Options {
-            owners: OwnersWanted::Auto,
-            all_namespaces: true,
-            process_states: false,
-            places: true,
-            command_lines: false,
-            process_namespaces: false,
-            memory: false,
-            in_flight: false,
-        }
-    }
-}
+/// Sockets without an owner that are looked at once more. Where there are many, most of their owners may not be seen.
+const LOOKUPS_MAX: usize = 16;
 
 /// Takes [`Snapshot`]s, one after the other.
 ///
-/// What is expensive to find again is kept: tables of other network namespaces, the kernel program, what is known of processes
-/// that are still the same ones.
+/// What is expensive to find again is kept: the kernel program, and the tables of other network namespaces. A namespace that only
+/// such a table keeps alive is let go with the next snapshot.
 #[derive(Debug)]
 pub struct Inspector {
     options: Options,
@@ -97,28 +63,28 @@ impl Inspector {
 
     /// Looks at the machine now.
     ///
-    /// Never fails: what cannot be read is in [`Snapshot::missing`]. Blocks only as long as the reading takes; starts a thread
-    /// of its own for other network namespaces, which is over when this returns.
+    /// Never fails: what cannot be read is in [`Snapshot::missing`]. Blocks only as long as the reading takes. Works with a few
+    /// threads of its own, which are over when this returns: to enter other network namespaces, and to be fast.
     pub fn snapshot(&mut self) -> Snapshot {
         let mut assembly = Assembly::default();
         let taken = SystemTime::now();
         let pids = assembly.or_missing("the processes", procfs::pids());
-        let is_wanted = self.options.owners == OwnersWanted::Auto && self.program.is_none();
-        self.program = thread::scope(|scope| {
-            // Loading takes as long as reading the tables; it needs nothing of them.
-            let load = || TaskFiles::load().map_err(|why| why.to_string());
-            let loading = is_wanted.then(|| scope.spawn(load));
+        assembly.own = assembly.or_missing("the own network namespace", namespaces::own());
+        let listing = thread::scope(|scope| {
+            // The program needs nothing of the tables.
+            let (program, own) = (self.program.take(), assembly.own);
+            let is_wanted = self.options.owners == OwnersWanted::Auto;
+            let listing = is_wanted.then(|| scope.spawn(move || list(program, own)));
             self.find_namespaces(&pids, &mut assembly);
             self.read_tables(&mut assembly);
-            loading.map_or_else(|| self.program.take(), |loading| loading.join().ok())
+            listing.and_then(|listing| listing.join().ok())
         });
-        let owners_from = self.find_owners(&pids, &mut assembly);
-        self.forget_empty_namespaces(&assembly);
+        let owners_from = self.find_owners(&pids, listing, &mut assembly);
+        self.forget_empty_namespaces(&mut assembly);
         assembly.finish(owners_from, taken)
     }
 
     fn find_namespaces(&mut self, pids: &[Pid], assembly: &mut Assembly) {
-        let own = namespaces::own();
         if self.options.all_namespaces {
             let found = namespaces::find(pids);
             assembly.namespaces = found.namespaces;
@@ -127,9 +93,12 @@ impl Inspector {
         if let Some(namespace) = &self.also {
             assembly.namespaces.entry(namespace.ino).or_insert_with(|| namespace.clone());
         }
-        let own = assembly.or_missing_with("the own network namespace", own, || NamespaceIno(0));
+        let own = assembly.own;
         assembly.namespaces.entry(own).or_insert_with(|| namespaces::unread(own)).is_own = true;
-        assembly.own = own;
+        // Those that were found by their sockets alone.
+        for &ino in self.tables.keys() {
+            assembly.namespaces.entry(ino).or_insert_with(|| namespaces::unread(ino));
+        }
         if let btree_map::Entry::Vacant(table) = self.tables.entry(own)
             && let Ok(opened) = Table::open()
         {
@@ -147,13 +116,8 @@ impl Inspector {
         }
         for (ino, table) in namespaces::open_tables(wanted) {
             match table {
-                Ok(table) => {
-                    self.tables.insert(ino, table);
-                }
-                // No table there: its text is tried, and said to be missing if that fails too.
-                Err(error) => {
-                    assembly.unopened.insert(ino, error);
-                }
+                Ok(table) => drop(self.tables.insert(ino, table)),
+                Err(error) => drop(assembly.unopened.insert(ino, error)),
             }
         }
     }
@@ -170,12 +134,12 @@ impl Inspector {
 
     fn read_table(&mut self, ino: NamespaceIno, assembly: &mut Assembly) {
         let read = match self.tables.get_mut(&ino) {
-            Some(table) => table::read(table, ino, &self.options, &mut self.entries),
+            Some(table) => table::read(table, &self.options, &mut self.entries),
             None => Err(assembly.unopened.remove(&ino).unwrap_or_else(|| Errno::PROTONOSUPPORT.into())),
         };
         match read {
-            Ok((rows, dump)) => {
-                assembly.add(rows);
+            Ok(dump) => {
+                assembly.add(self.entries.drain(..).map(|entry| table::row(entry, ino)));
                 assembly.namespaces.entry(ino).and_modify(|namespace| namespace.is_read = true);
                 if dump == Dump::Unsteady {
                     let why = "it changed during every attempt to read it".to_owned();
@@ -185,83 +149,110 @@ impl Inspector {
             Err(error) => {
                 let text = assembly.namespaces.get(&ino).and_then(text_of).unwrap_or_default();
                 assembly.add(table::read_text(&text, ino));
-                assembly.missing.push(Missing::new(What::Table(ino), &error));
+                assembly.lacks(What::Table(ino), &error);
             }
         }
     }
 
-    fn find_owners(&mut self, pids: &[Pid], assembly: &mut Assembly) -> OwnersFrom {
-        match self.options.owners {
-            OwnersWanted::No => {
-                assembly.join(Vec::new());
-                return OwnersFrom::Nowhere;
-            }
-            OwnersWanted::Auto => {}
-            OwnersWanted::Proc => {
-                self.owners_from_proc(pids, assembly);
-                return OwnersFrom::Proc { why_not_bpf: None };
-            }
+    fn find_owners(&mut self, pids: &[Pid], listed: Option<Listed>, assembly: &mut Assembly) -> OwnersFrom {
+        if self.options.owners == OwnersWanted::No {
+            assembly.join();
+            return OwnersFrom::Nowhere;
         }
-        match self.owners_from_bpf(assembly) {
-            Ok(()) => OwnersFrom::Bpf,
-            Err(why) => {
-                self.owners_from_proc(pids, assembly);
-                OwnersFrom::Proc { why_not_bpf: Some(why) }
+        let listed = listed.map(|(program, listing)| {
+            self.program = Some(program);
+            listing
+        });
+        let (holdings, known, owners_from) = match listed {
+            Some(Ok(listing)) => {
+                // Whose namespace may not be seen is of no importance: the program saw that of every socket.
+                assembly.missing.retain(|missing| !matches!(missing.what, What::Namespaces(_)));
+                (listing.holdings, listing.processes, OwnersFrom::Bpf)
             }
+            otherwise => {
+                let why_not_bpf = otherwise.and_then(Result::err);
+                (self.walk(pids, assembly), HashMap::new(), OwnersFrom::Proc { why_not_bpf })
+            }
+        };
+        let strays = assembly.assign(holdings);
+        if self.fetch(&strays, assembly) {
+            assembly.assign(strays);
         }
+        self.settle(assembly);
+        assembly.join();
+        self.read_processes(known, assembly);
+        owners_from
     }
 
-    fn owners_from_bpf(&mut self, assembly: &mut Assembly) -> Result<(), String> {
-        let program = self
-            .program
-            .as_ref()
-            .map_or(Err("not loaded".into()), |program| program.as_ref().map_err(String::clone))?;
-        let listing = owners::bpf::list(program, assembly.own).map_err(|error| error.to_string())?;
-        self.assign(listing.holdings, assembly);
-        // Whose namespace could not be seen is of no importance now: the program saw every socket's own.
-        assembly.missing.retain(|missing| !matches!(missing.what, What::Namespaces(_)));
-        self.read_processes(listing.processes, assembly);
-        Ok(())
-    }
-
-    fn owners_from_proc(&mut self, pids: &[Pid], assembly: &mut Assembly) {
+    fn walk(&mut self, pids: &[Pid], assembly: &mut Assembly) -> Vec<Holding> {
         let by_inode = ByInode::of(&assembly.sockets);
         let walk = owners::proc::walk(pids, &self.options, |holding| by_inode.has(holding.ino));
         assembly.processes = walk.processes;
         assembly.missing.extend(walk.hidden.missing(What::Descriptors));
-        self.assign(walk.holdings, assembly);
-        self.read_processes(HashMap::new(), assembly);
+        let is_new = |ino: &NamespaceIno| !assembly.namespaces.contains_key(ino);
+        let mut networks: BTreeMap<_, _> = walk.networks.into_iter().filter(|(ino, _)| is_new(ino)).collect();
+        if !self.options.all_namespaces {
+            networks.clear();
+        }
+        let files = networks.into_iter().map(|(ino, owner)| (ino, namespaces::open_descriptor(ino, owner)));
+        self.read_new(files.collect(), assembly);
+        walk.holdings
     }
 
-    /// Gives each socket its owners, and fetches the sockets that have owners and were in no table.
-    fn assign(&mut self, holdings: Vec<Holding>, assembly: &mut Assembly) {
-        let by_inode = ByInode::of(&assembly.sockets);
-        let strays = owners::assign(&mut assembly.sockets, &by_inode, holdings);
-        let fetched = self.fetch(&strays, assembly);
-        assembly.join(if fetched { strays } else { Vec::new() });
-    }
-
-    /// Reads the sockets that processes have and no table has shown. Whether there are any now.
+    /// Reads the sockets that somebody has open and no table has shown. Whether there are any now.
     fn fetch(&mut self, strays: &[Holding], assembly: &mut Assembly) -> bool {
         let before = assembly.sockets.len();
         let located = strays::locate(strays, |ino| self.tables.contains_key(&ino));
         for (&ino, inos) in &located.known {
             let Some(table) = self.tables.get_mut(&ino) else { continue };
-            let found =
-                inos.iter().filter_map(|stray| table::lookup(table, *stray, ino, &self.options).ok()?);
-            assembly.add(found.collect());
+            let lookup = |stray| table::lookup(table, stray, ino, &self.options).ok()?;
+            assembly.add(inos.iter().copied().filter_map(lookup));
         }
-        let new: Vec<NamespaceIno> = located.new.keys().copied().collect();
-        let files = located.new.into_iter().map(|(ino, file)| (ino, Ok(file))).collect();
+        if self.options.all_namespaces {
+            self.read_new(located.new.into_iter().map(|(ino, file)| (ino, Ok(file))).collect(), assembly);
+            if let Some(why) = located.why {
+                assembly.lacks(What::Sockets(located.lost), &why);
+            }
+        }
+        assembly.sockets.len() != before
+    }
+
+    /// Opens and reads the tables of namespaces that were not known before.
+    fn read_new(&mut self, files: Vec<(NamespaceIno, io::Result<OwnedFd>)>, assembly: &mut Assembly) {
+        let inos: Vec<NamespaceIno> = files.iter().map(|(ino, _)| *ino).collect();
         self.open_tables(files, assembly);
-        for ino in new {
+        for ino in inos {
             assembly.namespaces.insert(ino, namespaces::unread(ino));
             self.read_table(ino, assembly);
         }
-        if let Some(why) = located.why {
-            assembly.missing.push(Missing::new(What::Sockets(located.lost), &why));
+    }
+
+    /// The sources are not read in one instant. A socket that nobody seems to have is looked for once more: it may have been made
+    /// after the program ran, or closed after the table was read. What is left is in flight, or its owner may not be seen.
+    fn settle(&mut self, assembly: &mut Assembly) {
+        let mut ownerless = assembly.ownerless();
+        if ownerless.is_empty() {
+            return;
         }
-        assembly.sockets.len() != before
+        if let Some(Ok(program)) = &self.program
+            && let Ok(listing) = owners::bpf::list(program, assembly.own)
+        {
+            let inos: HashSet<_> = ownerless.iter().map(|&index| assembly.sockets[index].ino).collect();
+            assembly
+                .assign(listing.holdings.into_iter().filter(|holding| inos.contains(&holding.ino)).collect());
+            ownerless = assembly.ownerless();
+        }
+        if ownerless.len() <= LOOKUPS_MAX {
+            ownerless.retain(|&index| self.is_gone(&assembly.sockets[index]));
+            assembly.remove(&ownerless);
+        }
+    }
+
+    fn is_gone(&mut self, socket: &crate::Socket) -> bool {
+        let Some(table) = self.tables.get_mut(&socket.namespace) else { return false };
+        let found = table::lookup(table, socket.ino, socket.namespace, &self.options);
+        // Of two with this inode the kernel names one.
+        found.is_ok_and(|found| found.is_none())
     }
 
     /// Reads the owners that have not been read on the way.
@@ -283,70 +274,30 @@ impl Inspector {
     }
 
     /// A table keeps its namespace alive: those that nobody else needs are let go.
-    fn forget_empty_namespaces(&mut self, assembly: &Assembly) {
+    fn forget_empty_namespaces(&mut self, assembly: &mut Assembly) {
         let used: HashSet<NamespaceIno> = assembly.sockets.iter().map(|socket| socket.namespace).collect();
-        let is_named = |namespace: &Namespace| {
-            namespace.is_own || namespace.process.is_some() || !namespace.names.is_empty()
+        let is_needed = |ino: &NamespaceIno, namespace: &mut Namespace| {
+            used.contains(ino)
+                || namespace.is_own
+                || namespace.process.is_some()
+                || !namespace.names.is_empty()
         };
-        let is_needed =
-            |ino: &NamespaceIno| used.contains(ino) || assembly.namespaces.get(ino).is_some_and(is_named);
-        self.tables.retain(|ino, _| is_needed(ino));
+        assembly.namespaces.retain(is_needed);
+        self.tables.retain(|ino, _| assembly.namespaces.contains_key(ino));
     }
 }
 
-/// A snapshot that is being put together.
-#[derive(Debug, Default)]
-struct Assembly {
-    sockets: Vec<Socket>,
-    links: Vec<Links>,
-    processes: HashMap<Pid, Process>,
-    namespaces: BTreeMap<NamespaceIno, Namespace>,
-    own: NamespaceIno,
-    unopened: BTreeMap<NamespaceIno, io::Error>,
-    missing: Vec<Missing>,
-}
+/// The program, for another time, and what it found, or why not.
+type Listed = (Result<TaskFiles, String>, Result<Listing, String>);
 
-impl Assembly {
-    fn add(&mut self, rows: Vec<table::Row>) {
-        let (sockets, links): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
-        self.sockets.extend(sockets);
-        self.links.extend(links);
-    }
-
-    /// The value, or its default and a note that it is missing.
-    fn or_missing<T: Default>(&mut self, what: &str, result: io::Result<T>) -> T {
-        self.or_missing_with(what, result, T::default)
-    }
-
-    fn or_missing_with<T>(&mut self, what: &str, result: io::Result<T>, default: impl FnOnce() -> T) -> T {
-        result.unwrap_or_else(|error| {
-            self.missing.push(Missing::new(What::Other(what.to_owned()), &error));
-            default()
-        })
-    }
-
-    /// Gives the holdings to their sockets, and joins sockets with each other.
-    fn join(&mut self, holdings: Vec<Holding>) {
-        let by_inode = ByInode::of(&self.sockets);
-        owners::assign(&mut self.sockets, &by_inode, holdings);
-        join(&mut self.sockets, &self.links, &by_inode);
-        for socket in &mut self.sockets {
-            socket.owners.sort_unstable();
-        }
-    }
-
-    fn finish(self, owners_from: OwnersFrom, taken: SystemTime) -> Snapshot {
-        let (own, others): (Vec<_>, Vec<_>) =
-            self.namespaces.into_values().partition(|namespace| namespace.is_own);
-        Snapshot {
-            sockets: self.sockets,
-            processes: self.processes,
-            namespaces: own.into_iter().chain(others).collect(),
-            missing: self.missing,
-            owners_from,
-            taken,
-        }
-    }
+/// Loads the program, where that was not tried before, and runs it.
+fn list(program: Option<Result<TaskFiles, String>>, own: NamespaceIno) -> Listed {
+    let program = program.unwrap_or_else(|| TaskFiles::load().map_err(|why| why.to_string()));
+    let listing = match &program {
+        Ok(program) => owners::bpf::list(program, own).map_err(|error| error.to_string()),
+        Err(why) => Err(why.clone()),
+    };
+    (program, listing)
 }
 
 /// `/proc/net/unix` as it is in that namespace.

@@ -6,6 +6,7 @@
 //!
 //! Nothing here prints, changes a socket, or needs root; without it less can be seen, and what is missing is said.
 
+mod assembly;
 mod attempt;
 mod by_hand;
 mod copy;
@@ -14,6 +15,7 @@ mod inspector;
 mod join;
 mod model;
 mod namespaces;
+mod options;
 mod owners;
 mod place;
 mod proc_net_unix;
@@ -24,9 +26,10 @@ mod table;
 pub mod why;
 
 pub use attempt::{Attempt, Delivery, attempt};
-pub use inspector::{Inspector, Options, OwnersWanted};
+pub use inspector::Inspector;
 pub use model::{
     Connection, Missing, Namespace, NamespaceIno, Owner, OwnersFrom, Pid, Process, ProcessNamespaces,
     ProcessState, Queue, Snapshot, Socket, SocketId, SocketIno, State, What,
 };
+pub use options::{Options, OwnersWanted};
 pub use place::Place;

@@ -17,7 +17,7 @@ use rustix::io::Errno;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use stoop::diag::Table;
 
-use crate::model::{Namespace, NamespaceIno, Pid};
+use crate::model::{Namespace, NamespaceIno, Owner, Pid};
 use crate::procfs::{self, Hidden, ProcessDir};
 
 /// The namespaces found, by inode, and whose could not be asked.
@@ -98,6 +98,11 @@ pub(crate) fn open(namespace: &Namespace) -> io::Result<OwnedFd> {
         }
     }
     Err(last)
+}
+
+/// The namespace that a process has a descriptor of.
+pub(crate) fn open_descriptor(ino: NamespaceIno, owner: Owner) -> io::Result<OwnedFd> {
+    open_file(format!("/proc/{}/fd/{}", owner.pid, owner.fd).as_ref(), ino)
 }
 
 /// A name is no proof: what is there now has to be the namespace it was.

@@ -4,8 +4,8 @@ use std::ffi::{CStr, OsString};
 use std::io;
 use std::os::unix::ffi::OsStringExt;
 
-use crate::inspector::Options;
 use crate::model::{Pid, Process, ProcessNamespaces, ProcessState};
+use crate::options::Options;
 use crate::place;
 use crate::procfs::ProcessDir;
 

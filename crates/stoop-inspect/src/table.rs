@@ -5,27 +5,22 @@ use std::io;
 use stoop::Address;
 use stoop::diag::{Dump, Entry, Show, Table};
 
-use crate::inspector::Options;
 use crate::join::{Link, Links};
 use crate::model::{NamespaceIno, Queue, Socket, SocketIno, State};
+use crate::options::Options;
 use crate::proc_net_unix::{self, Line};
 
 /// A socket as a table gives it, not yet joined with others.
 pub(crate) type Row = (Socket, Links);
 
-/// Every socket of the table, each once, by inode.
-pub(crate) fn read(
-    table: &mut Table,
-    namespace: NamespaceIno,
-    options: &Options,
-    entries: &mut Vec<Entry>,
-) -> io::Result<(Vec<Row>, Dump)> {
+/// Every socket of the table, each once, by inode, in `entries`.
+pub(crate) fn read(table: &mut Table, options: &Options, entries: &mut Vec<Entry>) -> io::Result<Dump> {
     entries.clear();
     let dump = table.dump(shown(options), entries)?;
     // A dump in pieces shows a socket twice where another one came in before it.
     entries.sort_unstable_by_key(|entry| (entry.ino, entry.cookie));
     entries.dedup_by_key(|entry| (entry.ino, entry.cookie));
-    Ok((entries.drain(..).map(|entry| row(entry, namespace)).collect(), dump))
+    Ok(dump)
 }
 
 /// One socket of the table.
@@ -43,7 +38,8 @@ fn shown(options: &Options) -> Show {
     if options.memory { show | Show::MEMORY } else { show }
 }
 
-fn row(entry: Entry, namespace: NamespaceIno) -> Row {
+/// What an entry says.
+pub(crate) fn row(entry: Entry, namespace: NamespaceIno) -> Row {
     let peer = match entry.peer {
         None => Link::Nobody,
         Some(0) => Link::Nameless,

@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use super::Holding;
-use crate::inspector::Options;
 use crate::model::{NamespaceIno, Owner, Pid, Process};
+use crate::options::Options;
 use crate::process;
 use crate::procfs::{self, Hidden, ProcessDir, Referent};
 

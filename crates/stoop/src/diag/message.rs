@@ -34,14 +34,17 @@ const ANSWER_BYTES: usize = 16;
 pub(super) enum Question {
     /// Every socket.
     All,
+    /// Every listening socket.
+    Listeners,
     /// The one with this inode; any, where there are several.
     One(u32),
 }
 
 pub(super) fn request(question: &Question, show: Show, sequence: u32) -> [u8; REQUEST_BYTES] {
-    let (flags, ino) = match question {
-        Question::All => (NLM_F_REQUEST | NLM_F_DUMP, 0),
-        Question::One(ino) => (NLM_F_REQUEST, *ino),
+    let (flags, states, ino) = match question {
+        Question::All => (NLM_F_REQUEST | NLM_F_DUMP, u32::MAX, 0),
+        Question::Listeners => (NLM_F_REQUEST | NLM_F_DUMP, 1 << TCP_LISTEN, 0),
+        Question::One(ino) => (NLM_F_REQUEST, u32::MAX, *ino),
     };
     let mut bytes = [0; REQUEST_BYTES];
     let mut put = |at: usize, value: &[u8]| bytes[at..at + value.len()].copy_from_slice(value);
@@ -50,8 +53,7 @@ pub(super) fn request(question: &Question, show: Show, sequence: u32) -> [u8; RE
     put(6, &flags.to_ne_bytes());
     put(8, &sequence.to_ne_bytes());
     put(HEADER_BYTES, &[libc::AF_UNIX as u8]);
-    // Every state.
-    put(HEADER_BYTES + 4, &u32::MAX.to_ne_bytes());
+    put(HEADER_BYTES + 4, &states.to_ne_bytes());
     put(HEADER_BYTES + 8, &ino.to_ne_bytes());
     put(HEADER_BYTES + 12, &show.0.to_ne_bytes());
     // No cookie: any socket with that inode.

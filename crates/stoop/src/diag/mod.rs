@@ -18,6 +18,7 @@ mod held;
 mod message;
 
 use std::cmp::Ordering;
+use std::collections::HashMap;
 use std::io;
 use std::ops::BitOr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -53,7 +54,8 @@ pub struct Entry {
     pub file: Option<FileId>,
     /// The inode of its peer. `Some(0)`: the peer was not accepted yet, or has been closed (K-DIAG-7).
     pub peer: Option<u32>,
-    /// Of a listener: the inodes of the clients that wait to be accepted.
+    /// Of a listener: the inodes of the clients that wait to be accepted, the first of them first; 0 for one that has left
+    /// meanwhile. Of more than about eight thousand, none (K-DIAG-9).
     pub waiting: Vec<u32>,
     /// Of a listener: clients that wait, and the limit given to `listen`. Of others: bytes unread, and bytes sent that the peer has
     /// not read, as the kernel accounts for them.
@@ -103,6 +105,16 @@ impl Show {
     pub const UID: Show = Show(0x40);
     /// Everything.
     pub const ALL: Show = Show(0x7f);
+}
+
+impl Show {
+    fn has(self, other: Show) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    fn without(self, other: Show) -> Show {
+        Show(self.0 & !other.0)
+    }
 }
 
 impl BitOr for Show {
@@ -174,7 +186,26 @@ impl Table {
 
     /// Whether the table changed meanwhile.
     fn dump_once(&mut self, show: Show, found: &mut Vec<Entry>) -> io::Result<bool> {
-        self.ask(&Question::All, show)?;
+        // A socket whose answer is too long for a piece ends the dump there without an error (K-DIAG-9). Only the list of waiting
+        // clients can be so long: it is asked for by itself, where anybody waits.
+        let before = found.len();
+        let mut is_interrupted = self.dump_of(&Question::All, show.without(Show::WAITING), found)?;
+        let does_anybody_wait =
+            |entry: &Entry| entry.is_listening && entry.queue.is_none_or(|(waiting, _)| waiting > 0);
+        if show.has(Show::WAITING) && found[before..].iter().any(does_anybody_wait) {
+            let mut listeners = Vec::new();
+            is_interrupted |= self.dump_of(&Question::Listeners, Show::WAITING, &mut listeners)?;
+            let mut waiting: HashMap<u64, Vec<u32>> =
+                listeners.into_iter().map(|listener| (listener.cookie, listener.waiting)).collect();
+            for entry in found[before..].iter_mut().filter(|entry| entry.is_listening) {
+                entry.waiting = waiting.remove(&entry.cookie).unwrap_or_default();
+            }
+        }
+        Ok(is_interrupted)
+    }
+
+    fn dump_of(&mut self, question: &Question, show: Show, found: &mut Vec<Entry>) -> io::Result<bool> {
+        self.ask(question, show)?;
         let mut is_interrupted = false;
         loop {
             let read = self.receive(found)?;

@@ -1,0 +1,51 @@
+//! What a snapshot is to hold.
+
+/// What a snapshot is to hold. The default is everything cheap, of the whole machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Options {
+    /// How to find the owners.
+    pub owners: OwnersWanted,
+    /// Sockets of every network namespace that can be found, not of the own one alone.
+    pub all_namespaces: bool,
+    /// [`Process::start`](crate::Process::start) and [`Process::state`](crate::Process::state).
+    pub process_states: bool,
+    /// [`Process::place`](crate::Process::place) and [`Process::cgroup`](crate::Process::cgroup).
+    pub places: bool,
+    /// [`Process::command_line`](crate::Process::command_line).
+    pub command_lines: bool,
+    /// [`Process::namespaces`](crate::Process::namespaces).
+    pub process_namespaces: bool,
+    /// [`Socket::memory`](crate::Socket::memory).
+    pub memory: bool,
+    /// [`Socket::in_flight`](crate::Socket::in_flight).
+    pub in_flight: bool,
+}
+
+/// How to find out who has a socket open.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum OwnersWanted {
+    /// By a kernel program where that is possible, else from `/proc`. Both give the same answer.
+    #[default]
+    Auto,
+    /// From `/proc`.
+    Proc,
+    /// Not at all.
+    No,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            owners: OwnersWanted::Auto,
+            all_namespaces: true,
+            process_states: false,
+            places: true,
+            command_lines: false,
+            process_namespaces: false,
+            memory: false,
+            in_flight: false,
+        }
+    }
+}
