@@ -3,7 +3,7 @@
 use std::ffi::c_int;
 use std::os::fd::OwnedFd;
 
-use crate::{Result, owned, recv, send};
+use crate::{owned, recv, send};
 
 const NETLINK_SOCK_DIAG: c_int = 4;
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
@@ -32,15 +32,23 @@ pub struct DiagSocket {
     pub pending: Vec<u32>,
     /// Length of the queue and, of a listener, its limit.
     pub queue: Option<(u32, u32)>,
+    /// 1 shut down for reading, 2 for writing.
+    pub shutdown: u8,
+    /// The kernel's number for the socket.
+    pub cookie: u64,
 }
 
 /// Every local socket of this thread's network namespace.
 pub fn dump() -> Vec<DiagSocket> {
-    let netlink = netlink().expect("open a netlink socket");
-    send(&netlink, &request()).expect("ask for a dump");
+    dump_through(&netlink())
+}
+
+/// Every local socket of the network namespace that this netlink socket was opened in.
+pub fn dump_through(netlink: &OwnedFd) -> Vec<DiagSocket> {
+    send(netlink, &request()).expect("ask for a dump");
     let mut sockets = Vec::new();
     loop {
-        let answer = recv(&netlink, 1 << 20).expect("read the dump");
+        let answer = recv(netlink, 1 << 20).expect("read the dump");
         let mut rest = &answer[..];
         while rest.len() >= 16 {
             let length = u32_at(rest, 0) as usize;
@@ -55,9 +63,12 @@ pub fn dump() -> Vec<DiagSocket> {
     }
 }
 
-fn netlink() -> Result<OwnedFd> {
+/// A netlink socket for asking.
+pub fn netlink() -> OwnedFd {
+    let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC;
     // SAFETY: takes and returns numbers only.
-    owned(unsafe { libc::socket(libc::AF_NETLINK, libc::SOCK_RAW | libc::SOCK_CLOEXEC, NETLINK_SOCK_DIAG) })
+    let socket = owned(unsafe { libc::socket(libc::AF_NETLINK, kind, NETLINK_SOCK_DIAG) });
+    socket.expect("open a netlink socket")
 }
 
 /// A netlink header (length, type, `NLM_F_REQUEST | NLM_F_DUMP`) and a `struct unix_diag_req` for all states.
@@ -79,6 +90,7 @@ impl DiagSocket {
             kind: message[1].into(),
             state: message[2],
             inode: u32_at(message, 4),
+            cookie: u64::from(u32_at(message, 8)) | u64::from(u32_at(message, 12)) << 32,
             ..DiagSocket::default()
         };
         let mut rest = &message[16..];
@@ -91,6 +103,7 @@ impl DiagSocket {
                 2 => socket.peer = Some(u32_at(body, 0)),
                 3 => socket.pending = (0..body.len() / 4).map(|index| u32_at(body, 4 * index)).collect(),
                 4 => socket.queue = Some((u32_at(body, 0), u32_at(body, 4))),
+                6 => socket.shutdown = body[0],
                 _ => {}
             }
             rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();

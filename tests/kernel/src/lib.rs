@@ -12,7 +12,7 @@ mod message;
 mod name;
 mod process;
 
-pub use diag::{DiagSocket, dump};
+pub use diag::{DiagSocket, dump, dump_through, netlink};
 pub use libc;
 pub use message::{Control, Received, control_space, receive, receive_message, send_message};
 pub use name::Name;
@@ -321,6 +321,13 @@ pub fn bound_file(fd: &impl AsFd) -> Result<OwnedFd> {
     const SIOCUNIXFILE: libc::Ioctl = 0x89E0;
     // SAFETY: this request has no argument.
     owned(unsafe { libc::ioctl(raw(fd), SIOCUNIXFILE, 0) })
+}
+
+/// `SIOCGSKNS`: a descriptor of the network namespace that the socket was made in.
+pub fn network_of(fd: &impl AsFd) -> Result<OwnedFd> {
+    const SIOCGSKNS: libc::Ioctl = 0x894C;
+    // SAFETY: this request has no argument.
+    owned(unsafe { libc::ioctl(raw(fd), SIOCGSKNS, 0) })
 }
 
 /// `SIOCINQ` (unread) or `SIOCOUTQ` (unsent).

@@ -107,3 +107,71 @@ fn inodes_join_with_descriptors() {
     assert_eq!(link.to_str().unwrap(), format!("socket:[{}]", inode(&socket)));
     assert_eq!(listed(&socket).kind, DATAGRAM);
 }
+
+/// K-DIAG-7
+#[test]
+fn a_peer_without_an_inode_waits_or_is_gone() {
+    const BOTH: u8 = 3;
+    let name = Name::unique("nameless");
+    let listener = listener(STREAM, &name, 8);
+    let waiting = client(STREAM, &name);
+    assert_eq!((listed(&waiting).peer, listed(&waiting).shutdown), (Some(0), 0));
+    let (one, other) = pair(STREAM);
+    assert_eq!(listed(&one).peer, Some(inode(&other)));
+    close(other);
+    assert_eq!((listed(&one).peer, listed(&one).shutdown), (Some(0), BOTH));
+    assert_eq!(listed(&one).state, CONNECTED);
+
+    close(waiting);
+    assert_eq!(listed(&listener).pending, [0], "who has left is in the queue still");
+}
+
+/// K-DIAG-8
+#[test]
+fn a_datagram_connection_marks_both_ends() {
+    let name = Name::unique("both");
+    let receiver = bound(DATAGRAM, &name);
+    assert_eq!(listed(&receiver).state, CLOSE);
+    let sender = client(DATAGRAM, &name);
+    assert_eq!((listed(&sender).state, listed(&sender).peer), (CONNECTED, Some(inode(&receiver))));
+    assert_eq!((listed(&receiver).state, listed(&receiver).peer), (CONNECTED, None));
+}
+
+/// K-DIAG-9
+#[test]
+fn a_long_list_of_clients_ends_a_dump_early() {
+    let Some((first, second)) = in_new_network(|| {
+        let name = Name::unique("long");
+        let _listener = listener(STREAM, &name, 4096);
+        for _ in 0..1500 {
+            close(client(STREAM, &name));
+        }
+        let netlink = netlink();
+        (dump_through(&netlink), dump_through(&netlink))
+    }) else {
+        skip!("lacks the right to make a network namespace");
+    };
+    // The pieces of a socket's first dump have less than a page.
+    assert_eq!(first, []);
+    // Then they grow to the room given to the answers, up to 32 KiB.
+    assert_eq!(second.len(), 1);
+    assert_eq!(second[0].pending.len(), 1500);
+}
+
+/// K-DIAG-10
+#[test]
+fn the_cookie_is_the_sockets_own() {
+    let (one, other) = pair(SEQPACKET);
+    let cookie = |socket: &OwnedFd| {
+        let mut cookie = [0; 8];
+        option_into(socket, libc::SO_COOKIE, &mut cookie).0.unwrap();
+        u64::from_ne_bytes(cookie)
+    };
+    let before = (listed(&one).cookie, listed(&other).cookie);
+    assert_ne!(before.0, before.1);
+    assert_eq!(before, (cookie(&one), cookie(&other)));
+    close(one);
+    let next = pair(SEQPACKET);
+    assert!(![before.0, before.1].contains(&listed(&next.0).cookie));
+    assert!(fstat(&next.0).unwrap().st_ino <= u32::MAX.into());
+}

@@ -1,0 +1,167 @@
+//! Facts about looking at other processes: their descriptors, copies of them, and the network namespaces of sockets.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
+
+use rustix::fs::fstat;
+use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
+use rustix::thread::{
+    CapabilitySet, LinkNameSpaceType, capabilities, move_into_link_name_space, set_capabilities,
+};
+use stoop_kernel_facts::*;
+use stoop_testkit::{NOBODY, Role, eventually, is_root, role, skip};
+
+const LIMIT: Duration = Duration::from_secs(20);
+
+fn inode(socket: &OwnedFd) -> u64 {
+    fstat(socket).unwrap().st_ino
+}
+
+/// The network namespace of this thread.
+fn network() -> File {
+    File::open("/proc/thread-self/ns/net").unwrap()
+}
+
+fn identity(file: &impl AsFd) -> u64 {
+    fstat(file).unwrap().st_ino
+}
+
+fn is_here(socket: &OwnedFd) -> bool {
+    dump().iter().any(|listed| u64::from(listed.inode) == inode(socket))
+}
+
+/// K-PROC-1
+#[test]
+fn links_may_be_closed_where_the_directory_is_open() {
+    const TEST: &str = "links_may_be_closed_where_the_directory_is_open";
+    if !is_root() {
+        skip!("lacks root");
+    }
+    if role().is_none() {
+        return Role::new(TEST, "root without rights").env("THEM", &std::process::id().to_string()).run();
+    }
+    let mine = capabilities(None).unwrap();
+    let none = CapabilitySet::empty();
+    set_capabilities(None, rustix::thread::CapabilitySets { effective: none, permitted: none, ..mine })
+        .unwrap();
+    let directory = format!("/proc/{}/fd", std::env::var("THEM").unwrap());
+    let first = fs::read_dir(&directory).unwrap().next().unwrap().unwrap();
+    assert_eq!(fs::read_link(first.path()).unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+}
+
+/// K-PROC-2
+#[test]
+fn a_copy_is_the_same_socket_and_takes_the_right_to_trace() {
+    const TEST: &str = "a_copy_is_the_same_socket_and_takes_the_right_to_trace";
+    let copy = |pid: i32, fd: i32| {
+        let process = pidfd_open(Pid::from_raw(pid).unwrap(), PidfdFlags::empty())?;
+        pidfd_getfd(process, fd, PidfdGetfdFlags::empty())
+    };
+    if role().is_some() {
+        let parent = std::env::var("THEM").unwrap().parse().unwrap();
+        assert_eq!(copy(parent, 0).unwrap_err(), Errno::PERM);
+        return;
+    }
+    let (one, _other) = pair(STREAM);
+    match copy(getpid().as_raw_pid(), raw(&one)) {
+        Err(Errno::NOSYS) => skip!("lacks pidfd_getfd"),
+        copied => assert_eq!(inode(&copied.unwrap()), inode(&one)),
+    }
+    if is_root() {
+        Role::new(TEST, "ordinary user")
+            .env("THEM", &std::process::id().to_string())
+            .user(NOBODY, NOBODY)
+            .run();
+    }
+}
+
+/// K-PROC-3
+#[test]
+fn a_process_without_its_first_thread_shows_no_descriptors() {
+    const TEST: &str = "a_process_without_its_first_thread_shows_no_descriptors";
+    if role().is_some() {
+        in_child(|| {
+            std::thread::spawn(|| io::stdin().read_to_end(&mut Vec::new()));
+            println!("process {}", std::process::id());
+            end_this_thread()
+        });
+        return;
+    }
+    let mut child = Role::new(TEST, "without a first thread").spawn();
+    let pid: u32 = child.line("process", LIMIT).parse().unwrap();
+    let process = std::path::PathBuf::from(format!("/proc/{pid}"));
+    let count = |path: &std::path::Path| fs::read_dir(path).map_or(0, Iterator::count);
+    eventually(LIMIT, || count(&process.join("fd")) == 0);
+    let threads = fs::read_dir(process.join("task")).unwrap().flatten();
+    let shown: Vec<usize> =
+        threads.map(|thread| count(&thread.path().join("fd"))).filter(|&n| n > 0).collect();
+    assert_eq!(shown.len(), 1);
+    assert!(child.finish(LIMIT).success());
+}
+
+/// K-NETNS-1
+#[test]
+fn a_netlink_socket_stays_where_it_was_opened() {
+    const TEST: &str = "a_netlink_socket_stays_where_it_was_opened";
+    if role().is_some() {
+        let file = network();
+        let entered = move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network));
+        assert_eq!(entered, Err(Errno::PERM), "even the own one");
+        return;
+    }
+    let Some((socket, there)) = in_new_network(|| (bound(STREAM, &Name::unique("there")), network())) else {
+        skip!("lacks the right to make a network namespace");
+    };
+    assert!(!is_here(&socket));
+    let netlink = std::thread::scope(|scope| {
+        let enter = || {
+            move_into_link_name_space(there.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
+            assert!(is_here(&socket));
+            netlink()
+        };
+        scope.spawn(enter).join().unwrap()
+    });
+    assert_ne!(identity(&network()), identity(&there), "only that thread has moved");
+    let inode = inode(&socket);
+    assert!(dump_through(&netlink).iter().any(|listed| u64::from(listed.inode) == inode));
+    if is_root() {
+        Role::new(TEST, "ordinary user").user(NOBODY, NOBODY).run();
+    }
+}
+
+/// K-NETNS-2
+#[test]
+fn a_socket_tells_its_network_namespace() {
+    const TEST: &str = "a_socket_tells_its_network_namespace";
+    let (one, _other) = pair(STREAM);
+    if role().is_some() {
+        return assert_eq!(network_of(&one).unwrap_err(), Errno::PERM);
+    }
+    let Some((socket, there)) = in_new_network(|| (pair(STREAM).0, network())) else {
+        skip!("lacks the right to make a network namespace");
+    };
+    assert_eq!(identity(&network_of(&socket).unwrap()), identity(&there));
+    assert_eq!(identity(&network_of(&one).unwrap()), identity(&network()));
+    if is_root() {
+        Role::new(TEST, "ordinary user").user(NOBODY, NOBODY).run();
+    }
+}
+
+/// K-NETNS-3
+#[test]
+fn an_accepted_socket_is_in_the_namespace_of_its_client() {
+    let dir = stoop_testkit::tempdir();
+    let name = Name::path(dir.path().join("socket"));
+    let listener = listener(STREAM, &name, 8);
+    let Some((client, there)) = in_new_network(|| (client(STREAM, &name), identity(&network()))) else {
+        skip!("lacks the right to make a network namespace");
+    };
+    let accepted = accept(&listener).unwrap();
+    assert_eq!(identity(&network_of(&accepted).unwrap()), there);
+    assert!(is_here(&listener) && !is_here(&accepted));
+    // Nothing but the accepted socket is left of that namespace now.
+    stoop_testkit::close(client);
+    assert_eq!(identity(&network_of(&accepted).unwrap()), there);
+}
