@@ -282,7 +282,7 @@ fn servers_that_speak_something_else_are_named() {
 
 #[test]
 fn a_server_that_never_answers_has_its_time() {
-    let server = Server::new(|stream| std::mem::forget(stream));
+    let server = Server::new(std::mem::forget);
     for flags in [&["/", "--timeout", "200ms"][..], &["/", "--timeout", "200ms", "--http2"]] {
         fails(server.http(flags).run(), 3, &["no answer came within 200ms", "next: stoop http"]);
     }

@@ -20,6 +20,9 @@ use crate::pump::Sink;
 /// A body of an announced length up to this is one JSON line.
 const ONE_LINE_BYTES: u64 = 1 << 20;
 
+/// The room of a pipe that we write to, where we may have it.
+const PIPE_BYTES: usize = 1 << 20;
+
 /// The next frame of a body.
 pub(super) async fn next(body: &mut Body) -> stoop_grpc::http::Result<Option<Frame<bytes::Bytes>>> {
     body.frame().await.transpose()
@@ -115,6 +118,8 @@ fn sink(flags: &Http, headers: &HeaderMap, file: Option<&Path>) -> Result<Box<dy
         Some(path) => Box::new(ToFile::create(path)?),
         None => {
             let screen = Screen::new(None);
+            // Room for what comes at once: else we and whoever reads take turns. Where it is no pipe, or too much, so be it.
+            let _ = rustix::pipe::fcntl_setpipe_size(std::io::stdout(), PIPE_BYTES);
             match screen.is_terminal() && !flags.raw && is_json(headers) {
                 true => Box::new(Pretty { indenter: Indenter::default(), screen }),
                 false => Box::new(screen),
