@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::io;
 
 use stoop::escaped;
 
@@ -150,17 +151,23 @@ fn classify(error: &hyper::Error, version: Version, opening: &[u8]) -> ErrorKind
         (Version::Http2, Heard::Http1) => ErrorKind::Http1Only,
         _ if error.is_parse_too_large() => ErrorKind::HeaderTooLarge,
         _ if error.is_parse() => ErrorKind::Malformed,
-        _ if error.is_incomplete_message() || ends_early(error) => ErrorKind::CutShort,
-        _ => ErrorKind::Other,
+        _ if error.is_incomplete_message() => ErrorKind::CutShort,
+        _ => match io_kind(error) {
+            Some(io::ErrorKind::UnexpectedEof) => ErrorKind::CutShort,
+            Some(io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput) => ErrorKind::Malformed,
+            _ => ErrorKind::Other,
+        },
     }
 }
 
 /// Whether a body ended before its end.
 pub(super) fn ends_early(error: &(dyn StdError + 'static)) -> bool {
-    causes(error).any(|error| {
-        let error = error.downcast_ref::<std::io::Error>();
-        error.is_some_and(|error| error.kind() == std::io::ErrorKind::UnexpectedEof)
-    })
+    io_kind(error) == Some(io::ErrorKind::UnexpectedEof)
+}
+
+/// What the system's error behind this one is; hyper tells broken rules of a body so as well.
+fn io_kind(error: &(dyn StdError + 'static)) -> Option<io::ErrorKind> {
+    causes(error).find_map(|error| error.downcast_ref::<io::Error>()).map(io::Error::kind)
 }
 
 /// An error, its cause, the cause of that, …
