@@ -10,6 +10,7 @@ use stoop::control::{self, Encoder, Item};
 use stoop::frame::{Codec, Decoder, FrameError, LengthDelimited, Lines, Native, Varint};
 use stoop::{Address, Credentials, Target};
 use stoop_bpf::{Btf, Kind, RECORD_BYTES, Record, Records};
+use stoop_grpc::http::multiplexed;
 
 /// A target by its name, which is also the name of its corpus.
 pub type FuzzTarget = (&'static str, fn(&[u8]));
@@ -22,6 +23,7 @@ pub const TARGETS: &[FuzzTarget] = &[
     ("frame_decode", frame_decode),
     ("btf_scan", btf_scan),
     ("bpf_records", bpf_records),
+    ("http_multiplexed", http_multiplexed),
 ];
 
 /// Control messages as the kernel, or nobody, could have written them: decoding ends, stays within the bytes, and gives no
@@ -180,4 +182,29 @@ pub fn bpf_records(data: &[u8]) {
     assert_eq!(whole.0.len(), data.len() / RECORD_BYTES);
     assert_eq!(whole.1.err().unwrap_or(0), data.len() % RECORD_BYTES);
     assert_eq!(read(&mut data.chunks(usize::from(cut) + 1)), whole);
+}
+
+/// A stream of Docker's, cut anywhere: each of its streams gets the same bytes as in one piece, no more than there are, and the
+/// same end.
+pub fn http_multiplexed(data: &[u8]) {
+    let Some((&cut, data)) = data.split_first() else { return };
+    let read = |pieces: &mut dyn Iterator<Item = &[u8]>| {
+        let (mut decoder, mut told) = (multiplexed::Decoder::new(), <[Vec<u8>; 4]>::default());
+        for mut piece in pieces {
+            loop {
+                match decoder.next(&mut piece) {
+                    Ok(Some((stream, bytes))) => told[stream as usize].extend_from_slice(bytes),
+                    Ok(None) => break assert!(piece.is_empty(), "input is left only with an error"),
+                    Err(error) => return (told, Err(error)),
+                }
+            }
+        }
+        (told, Ok(decoder.is_between_frames()))
+    };
+    let whole = read(&mut std::iter::once(data));
+    assert!(whole.0.iter().map(Vec::len).sum::<usize>() <= data.len());
+    assert_eq!(read(&mut data.chunks(usize::from(cut) + 1)), whole);
+    if let (Some(head), Err(error)) = (data.first_chunk(), &whole.1) {
+        assert_eq!(multiplexed::is_multiplexed(data), Some(error.head != *head));
+    }
 }

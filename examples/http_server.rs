@@ -1,0 +1,74 @@
+//! A daemon that is asked over HTTP at a local socket: who asks is the kernel's word, and what is asked is finished before it ends.
+//!
+//! ```text
+//! cargo run -p stoop-grpc --features http --example http_server -- ./app.sock
+//! curl --unix-socket ./app.sock http://localhost/whoami      # or: stoop http ./app.sock /whoami
+//! ```
+
+use std::convert::Infallible;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use stoop::{Bind, Peer, Policy, serve};
+use stoop_grpc::http::Server;
+use tokio::signal::unix::{SignalKind, signal};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let Some(address) = std::env::args().nth(1) else {
+        eprintln!("usage: http_server ADDRESS");
+        return ExitCode::from(2);
+    };
+    match serve(&address).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve(address: &str) -> Result<(), Box<dyn std::error::Error>> {
+    // Ready before the address is, so that no signal comes too early to be heard.
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let listener = Bind::new(address).mode(0o660).policy(Policy::same_user()).listen_async().await?;
+    let connections = serve::Server::new(listener)
+        .max_connections(100) // more wait in the queue
+        .idle_timeout(Duration::from_secs(60)) // a silent client gives its place back
+        .drain_deadline(Duration::from_secs(5));
+    println!("listening");
+
+    let shutdown = async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    Server::new(connections).run(service_fn(answer), shutdown).await?;
+    println!("ended");
+    Ok(())
+}
+
+async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+    let (status, text) = match (request.method(), request.uri().path()) {
+        (&Method::GET, "/whoami") => {
+            // Not what a client says of itself: the kernel noted it when the client connected.
+            let peer = request.extensions().get::<Arc<Peer>>();
+            let uid = peer.map_or_else(|| "unknown".into(), |peer| peer.uid.to_string());
+            (StatusCode::OK, format!("user {uid}\n"))
+        }
+        (&Method::POST, "/slow") => {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            (StatusCode::OK, "done, although the daemon may have been told to end\n".to_owned())
+        }
+        _ => (StatusCode::NOT_FOUND, "there is /whoami and /slow\n".to_owned()),
+    };
+    let mut answer = Response::new(Full::from(text));
+    *answer.status_mut() = status;
+    Ok(answer)
+}
