@@ -66,6 +66,8 @@ pub enum CallError {
     Answered(Box<Status>),
     /// There is no answer: the connection could not be made, or broke, or the other side speaks something else.
     Broken(Box<Status>),
+    /// The time given to the call is up.
+    Late,
     /// A message of the server is longer than was allowed.
     TooLarge {
         /// What was allowed, in bytes.
@@ -80,6 +82,7 @@ impl fmt::Display for CallError {
         match self {
             CallError::Answered(status) => write!(f, "{:?}: {}", status.code(), status.message()),
             CallError::Broken(status) => f.write_str(&deepest(status)),
+            CallError::Late => f.write_str("the time given to the call is up"),
             CallError::TooLarge { max_bytes } => {
                 write!(f, "the server sends a message of more than {max_bytes} bytes")
             }
@@ -109,7 +112,9 @@ fn deepest(status: &Status) -> String {
 impl CallError {
     /// A status as tonic gives it: those of servers have no source, those made here because the connection broke have one.
     fn from_tonic(status: Status, max_bytes: usize) -> CallError {
-        if status.source().is_some() {
+        if is_late(&status) {
+            CallError::Late
+        } else if status.source().is_some() {
             CallError::Broken(Box::new(status))
         } else if is_over_limit(&status) {
             CallError::TooLarge { max_bytes }
@@ -125,6 +130,18 @@ impl CallError {
             _ => None,
         }
     }
+}
+
+/// Whether our own clock, not the server's, ended it.
+fn is_late(status: &Status) -> bool {
+    let mut cause = status.source();
+    while let Some(error) = cause {
+        if error.is::<tonic::TimeoutExpired>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// tonic has no other mark for it than the words; a test holds them against it.

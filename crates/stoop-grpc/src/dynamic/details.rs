@@ -11,9 +11,8 @@ use crate::ttrpc::RpcStatus;
 /// them as far as `schema` or what is built in knows it. Empty where it said nothing, or nothing that can be read.
 pub fn details(status: &Status, schema: &Schema) -> Vec<DynamicMessage> {
     let Ok(status) = RpcStatus::decode(status.details()) else { return Vec::new() };
-    // Details are usually Google's own messages, which not every server's schema has.
-    let schema = schema.clone().join(&Schema::builtin()).unwrap_or_else(|_| schema.clone());
-    let Some(any) = schema.pool().get_message_by_name("google.protobuf.Any") else { return Vec::new() };
+    let any = |schema: &Schema| schema.pool().get_message_by_name("google.protobuf.Any");
+    let Some(any) = any(schema).or_else(|| any(&Schema::builtin())) else { return Vec::new() };
     let dynamic = |detail: &prost_types::Any| {
         let mut message = DynamicMessage::new(any.clone());
         message.transcode_from(detail).ok().map(|()| message)

@@ -43,7 +43,7 @@ pub enum Unresolved {
 const SUGGESTIONS: usize = 4;
 
 /// How alike two names have to be for one to be suggested for the other.
-const ALIKE: f64 = 0.8;
+const ALIKE: f64 = 0.75;
 
 impl Schema {
     /// The method of this name: `package.Service/Method`, or as much of its end as is unambiguous (`Service/Method`,

@@ -29,7 +29,7 @@ fn whole_life(caller: &dyn Caller, containerd: &Containerd) -> String {
     assert_eq!(version["runtimeName"], "containerd", "{version}");
     let status = caller.one("runtime.v1.RuntimeService/Status", json!({}));
     let ready = json!({"type": "RuntimeReady", "status": true});
-    assert!(status["status"]["conditions"].as_array().unwrap().iter().any(|one| *one == ready), "{status}");
+    assert!(status["status"]["conditions"].as_array().unwrap().contains(&ready), "{status}");
     pod::import_images(caller, containerd);
     let version = version["runtimeVersion"].as_str().unwrap().to_owned();
     // GetContainerEvents came with 1.7.

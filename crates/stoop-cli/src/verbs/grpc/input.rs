@@ -5,7 +5,6 @@ use std::io::{self, BufReader, Read};
 use std::path::Path;
 use std::thread;
 
-use stoop::escaped;
 use stoop_grpc::dynamic::json::{JsonError, messages};
 use stoop_grpc::dynamic::{DynamicMessage, MessageDescriptor};
 use tokio::sync::{mpsc, oneshot};
@@ -36,7 +35,7 @@ pub(super) fn prepare(flags: &Grpc) -> Result<Input, Failure> {
         _ if data == "-" => Ok(Input::Stdin),
         Some("-") => Ok(Input::Stdin),
         Some(path) => {
-            let shown = escaped(path).to_string();
+            let shown = path.to_owned();
             let file = File::open(Path::new(path))
                 .map_err(|error| Failure::io(format!("read '{shown}'"), &error))?;
             Ok(Input::File(shown, file))
@@ -124,7 +123,7 @@ fn explain(error: &JsonError, name: &str, number: usize, message: &MessageDescri
         place.push(format!("message {number}"));
     }
     if !error.path().is_empty() {
-        place.push(format!("field '{}'", escaped(error.path())));
+        place.push(format!("field '{}'", error.path()));
     }
     if let Some((line, column)) = error.place() {
         place.push(format!("line {line}, column {column}"));
@@ -133,11 +132,11 @@ fn explain(error: &JsonError, name: &str, number: usize, message: &MessageDescri
         report = report.seen(format!("at {}", place.join(", ")));
     }
     if let Some(nearest) = error.nearest() {
-        report = report.why(format!("'{}' was probably meant", escaped(nearest)));
+        report = report.why(format!("'{}' was probably meant", nearest));
     }
     described(report, message).into()
 }
 
 fn described(report: Report, message: &MessageDescriptor) -> Report {
-    report.next(format!("stoop grpc … describe {}    # its fields", escaped(message.full_name())))
+    report.next(format!("stoop grpc … describe {}    # its fields", message.full_name()))
 }

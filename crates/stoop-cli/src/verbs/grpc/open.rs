@@ -1,10 +1,11 @@
 //! Which protocol the server speaks, and a client for it.
 
+use std::error::Error;
 use std::time::Duration;
 
 use bytes::Bytes;
 use stoop::{Place, Stream, aio};
-use stoop_grpc::dynamic::{Client, Greeting, channel};
+use stoop_grpc::dynamic::{Client, Code, Greeting, channel};
 use stoop_grpc::ttrpc;
 
 use super::Session;
@@ -12,8 +13,11 @@ use crate::endpoint::Endpoint;
 use crate::failure::Failure;
 use crate::output::{Event, Text};
 
-/// How long a gRPC server has to say its first word. Every one speaks at once; one that is silent may speak ttrpc.
-const PATIENCE: Duration = Duration::from_millis(300);
+/// How long a gRPC server has to say its first word before ttrpc is tried. Every one speaks at once.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// How long a ttrpc server has to answer. It is tried only where nothing was said, so that nobody waits for it in vain for long.
+const TRIAL: Duration = Duration::from_millis(300);
 
 /// How the names of containerd's ttrpc sockets end.
 const TTRPC_NAME: &[u8] = b".ttrpc";
@@ -35,18 +39,22 @@ impl Session<'_> {
         }
         let (channel, mut listening) =
             channel(stream).await.map_err(|error| self.trouble.unusable(&error))?;
-        match listening.greeting(PATIENCE).await {
-            Greeting::Http2 => Ok(Client::grpc(channel)),
+        let mut greeting = listening.greeting(PATIENCE).await;
+        if greeting == Greeting::Nothing {
+            if let Some(client) = self.try_ttrpc().await {
+                return Ok(client);
+            }
+            greeting = listening.greeting(Duration::ZERO).await;
+        }
+        match greeting {
+            Greeting::Http2 => {}
             Greeting::Nothing => {
-                if let Some(client) = self.try_ttrpc().await {
-                    return Ok(client);
-                }
                 let error = "the server has said nothing yet; waiting for it".to_owned();
                 self.output.tell(&Event::Trouble { from: None::<Text>, error, count: 1 })?;
-                Ok(Client::grpc(channel))
             }
-            other => Err(self.trouble.other_protocol(&other)),
+            other => return Err(self.trouble.other_protocol(&other)),
         }
+        Ok(Client::grpc(channel))
     }
 
     fn is_named_so(&self) -> bool {
@@ -57,25 +65,22 @@ impl Session<'_> {
 
     /// A ttrpc server answers whatever is asked, if only that there is no such service. Asked on a connection of its own.
     async fn try_ttrpc(&self) -> Option<Client> {
-        let address = match &self.flags.endpoint {
-            Endpoint::At(target) => match &target.place {
-                Place::Address(address) => address,
-                _ => return None,
-            },
-            Endpoint::Named(_) => return None,
-        };
+        let Endpoint::At(target) = &self.flags.endpoint else { return None };
+        let Place::Address(address) = &target.place else { return None };
         let question = async {
-            let stream = stoop::Connect::new(address).timeout(PATIENCE).stream_async().await.ok()?;
+            let stream = stoop::Connect::new(address).timeout(TRIAL).stream_async().await.ok()?;
             let client = ttrpc::Client::new(stream);
             let call =
                 ttrpc::Call { service: "stoop.Probe".into(), method: "Speak".into(), ..Default::default() };
             let mut answers = client.call(call, tokio_stream::once(Bytes::new())).await.ok()?;
-            use std::error::Error;
-            let answer = answers.message().await;
-            let is_from_server = answer.as_ref().map_or_else(|status| status.source().is_none(), |_| true);
+            let spoke = match answers.message().await {
+                Ok(_) => true,
+                // Those of servers have no source.
+                Err(status) => status.source().is_none() && status.code() == Code::Unimplemented,
+            };
             drop(answers);
-            is_from_server.then(|| Client::ttrpc(client))
+            spoke.then(|| Client::ttrpc(client))
         };
-        tokio::time::timeout(PATIENCE, question).await.ok().flatten()
+        tokio::time::timeout(TRIAL, question).await.ok().flatten()
     }
 }

@@ -28,6 +28,13 @@ impl Trouble<'_> {
     /// A call that did not go well.
     pub(super) fn explain(&self, called: &str, error: &CallError, schema: &Schema) -> Failure {
         match error {
+            CallError::Late => self.late(called),
+            // Both clocks run, and either may be the first.
+            CallError::Answered(status)
+                if status.code() == Code::DeadlineExceeded && self.flags.timeout.is_some() =>
+            {
+                self.late(called)
+            }
             CallError::Answered(status) => self.answered(called, status, schema),
             CallError::TooLarge { max_bytes } => self
                 .report(called, format!("a message of the server is larger than {max_bytes} bytes"))
@@ -51,8 +58,8 @@ impl Trouble<'_> {
     fn answered(&self, called: &str, status: &Status, schema: &Schema) -> Failure {
         let name = name_of(status.code());
         let message = status.message();
-        let said = if message.is_empty() { String::new() } else { format!(": {}", escaped(message)) };
-        let what = format!("'{}' was answered with {name}{said}", escaped(called));
+        let said = if message.is_empty() { String::new() } else { format!(": {message}") };
+        let what = format!("'{}' was answered with {name}{said}", called);
         let mut report = Failure::new(Exit::No, what).why(meaning(status.code()));
         let style = Style { one_line: true, ..Style::default() };
         for detail in details(status, schema) {
@@ -75,7 +82,7 @@ impl Trouble<'_> {
             }
             Code::Unimplemented => report = report.next(format!("stoop grpc {} list", self.address())),
             Code::InvalidArgument => {
-                report = report.next(format!("stoop grpc {} describe {}", self.address(), escaped(called)));
+                report = report.next(format!("stoop grpc {} describe {}", self.address(), called));
             }
             _ => {}
         }
@@ -98,7 +105,7 @@ impl Trouble<'_> {
             Greeting::Http1(line) => self
                 .useless("it does not understand HTTP/2, which gRPC is made of")
                 .why("a server that speaks HTTP/1 is there")
-                .seen(format!("it said '{}'", escaped(line)))
+                .seen(format!("it said '{}'", line))
                 .next(format!("stoop http {} /", self.address())),
             Greeting::Other(bytes) => self
                 .useless("it speaks another protocol")
@@ -121,12 +128,11 @@ impl Trouble<'_> {
 
     /// A name that stands for nothing, or for several things.
     pub(super) fn unresolved(&self, sort: &str, name: &str, found: &Unresolved, schema: &Schema) -> Failure {
-        let shown = escaped(name);
         match found {
             Unresolved::Ambiguous(names) => names
                 .iter()
                 .fold(
-                    Failure::new(Exit::Usage, format!("'{shown}' may be any of several {sort}s"))
+                    Failure::new(Exit::Usage, format!("'{name}' may be any of several {sort}s"))
                         .why("a name may be cut to its end only where nothing else ends so"),
                     |report, name| {
                         report.next(format!("stoop grpc {} {}", self.address(), self.asked(sort, name)))
@@ -134,10 +140,10 @@ impl Trouble<'_> {
                 )
                 .into(),
             Unresolved::Unknown(names) => {
-                let report = Failure::new(Exit::Usage, format!("there is no {sort} '{shown}'"))
+                let report = Failure::new(Exit::Usage, format!("there is no {sort} '{name}'"))
                     .seen(format!("in what is known of the server: {}", schema.origin()));
                 let report = match names.first() {
-                    Some(nearest) => report.why(format!("'{}' was probably meant", escaped(nearest))),
+                    Some(nearest) => report.why(format!("'{}' was probably meant", nearest)),
                     None => report,
                 };
                 let suggested = names.iter().fold(report, |report, name| {
@@ -149,8 +155,7 @@ impl Trouble<'_> {
     }
 
     fn asked(&self, sort: &str, name: &str) -> String {
-        let name = escaped(name);
-        if sort == "method" { name.to_string() } else { format!("describe {name}") }
+        if sort == "method" { name.to_owned() } else { format!("describe {name}") }
     }
 
     fn useless(&self, why: &str) -> Report {
@@ -158,7 +163,7 @@ impl Trouble<'_> {
     }
 
     fn report(&self, called: &str, why: impl std::fmt::Display) -> Report {
-        let what = format!("no answer to '{}' from '{}': {why}", escaped(called), self.flags.endpoint);
+        let what = format!("no answer to '{}' from '{}': {why}", called, self.flags.endpoint);
         Failure::new(Exit::Failed, what)
     }
 

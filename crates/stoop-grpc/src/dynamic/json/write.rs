@@ -8,6 +8,8 @@ use prost_reflect::{
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 use serde_json::value::RawValue;
 
+use crate::dynamic::Schema;
+
 /// How deep an `Any` in an `Any` is looked into: each level costs its sender but a few bytes.
 const MAX_ANY_DEPTH: usize = 16;
 
@@ -119,6 +121,8 @@ impl Shown<'_> {
         map.serialize_entry("@type", url)?;
         let name = url.rsplit('/').next().unwrap_or_default();
         let known = self.message.descriptor().parent_pool().get_message_by_name(name);
+        // Details of errors are usually messages that not every server's schema has.
+        let known = known.or_else(|| Schema::builtin().pool().get_message_by_name(name));
         let known = known.filter(|_| self.any_depth < MAX_ANY_DEPTH);
         if let Some(inner) = known.and_then(|known| DynamicMessage::decode(known, bytes.clone()).ok()) {
             let inner = Shown { message: &inner, style: self.style, any_depth: self.any_depth + 1 };
@@ -214,7 +218,6 @@ fn key_text(key: &MapKey) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dynamic::Schema;
     use prost_reflect::prost::Message;
 
     fn message(name: &str) -> DynamicMessage {

@@ -1,0 +1,340 @@
+//! `stoop grpc` against a server that is not ours: gRPC's C core, by Python. And against what is no gRPC server at all.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use stoop_e2e::{LIMIT, Run, Running, program, stoop, stoop_as, wait_served};
+use stoop_grpc::dynamic::Schema;
+use stoop_testkit::{NOBODY, TempDir, deadline, eventually, is_root, skip, tempdir};
+
+/// Longer than any of these takes.
+const LONG: Duration = Duration::from_secs(60);
+
+const PROTO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/peers/talk.proto");
+
+/// The peer, and where it is.
+struct Talk {
+    directory: TempDir,
+    _server: Running,
+}
+
+impl Talk {
+    /// Starts it; `None` where Python has no grpcio.
+    fn start(options: &[&str]) -> Option<Talk> {
+        let library = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("peers").join("python");
+        if !library.join("grpc_reflection").is_dir() || !stoop_testkit::has_program("python3") {
+            return None;
+        }
+        let directory = tempdir();
+        let descriptors = directory.path().join("talk.bin");
+        std::fs::write(&descriptors, descriptor_set()).unwrap();
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/peers/talk_server.py");
+        let address = format!("unix:{}", directory.path().join("talk.sock").display());
+        let server = program("python3", [script, &address]).arg(&descriptors).args(options);
+        let server = server.env("PYTHONPATH", library).open_input().spawn();
+        server.wait_stdout("serving");
+        Some(Talk { directory, _server: server })
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// `stoop grpc` at it.
+    fn grpc(&self, arguments: &[&str]) -> Run {
+        stoop(["grpc"]).arg(self.file("talk.sock")).args(arguments)
+    }
+
+    /// The one message that a call prints.
+    fn answer(&self, arguments: &[&str]) -> Value {
+        let text = self.grpc(arguments).run().ok().text();
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{text}: {error}"))
+    }
+}
+
+fn descriptor_set() -> Vec<u8> {
+    Schema::from_protos(&[PROTO], &[]).unwrap().pool().encode_to_vec()
+}
+
+/// Runs a test with the peer, or skips it.
+macro_rules! with_talk {
+    ($options:expr, $test:expr) => {{
+        let Some(talk) = Talk::start($options) else {
+            skip!("lacks Python with grpcio, grpcio-reflection and grpcio-status (./test installs them)");
+        };
+        let test: fn(Talk) = $test;
+        deadline(LONG, move || test(talk));
+    }};
+}
+
+#[test]
+fn a_server_says_what_it_offers() {
+    with_talk!(&["reflection"], |talk| {
+        let services = talk.grpc(&["list"]).run().ok().text();
+        assert_eq!(services, "grpc.reflection.v1alpha.ServerReflection\nstoop.test.Talk\n");
+        assert_eq!(talk.grpc(&[]).run().ok().text(), services);
+        let methods = talk.grpc(&["list", "Talk"]).run().ok().text();
+        assert!(methods.starts_with("stoop.test.Talk/Say\nstoop.test.Talk/Count\n"), "{methods}");
+        let lines = talk.grpc(&["list", "Talk", "--json-lines"]).run().ok().text();
+        let chat = json!({
+            "method": "stoop.test.Talk/Chat", "request": "stoop.test.Word", "response": "stoop.test.Word",
+            "clientStreaming": true, "serverStreaming": true,
+        });
+        assert!(lines.lines().any(|line| serde_json::from_str::<Value>(line).unwrap() == chat), "{lines}");
+        let word = talk.grpc(&["describe", "Word"]).run().ok().text();
+        assert!(
+            word.contains("  map<string, int32> by_name = 6;\n") && word.contains("  oneof either {\n"),
+            "{word}"
+        );
+    });
+}
+
+#[test]
+fn each_kind_of_method_is_called() {
+    with_talk!(&["reflection"], |talk| {
+        assert_eq!(talk.answer(&["Say", r#"{"text":"grüezi"}"#]), json!({"text": "grüezi"}));
+        assert_eq!(talk.answer(&["stoop.test.Talk/Say"]), json!({}));
+        let count =
+            talk.grpc(&["Talk/Count", r#"{"text":"x","number":3}"#, "--json-lines"]).run().ok().text();
+        assert_eq!(
+            count,
+            "{\"text\":\"x\"}\n{\"text\":\"x\",\"number\":\"1\"}\n{\"text\":\"x\",\"number\":\"2\"}\n"
+        );
+        let words = "{\"text\":\"a\"}\n{\"text\":\"b\"}{\"text\":\"c\"}";
+        assert_eq!(talk.answer(&["Join", words]), json!({"text": "abc"}));
+        let joined = talk.grpc(&["Join"]).input(words).run().ok().text();
+        assert_eq!(joined, "{\n  \"text\": \"abc\"\n}\n");
+        std::fs::write(talk.file("words.json"), words).unwrap();
+        let file = format!("@{}", talk.file("words.json").display());
+        let chat = talk.grpc(&["Chat", &file, "--json-lines"]).run().ok().text();
+        assert_eq!(chat, "{\"text\":\"a\"}\n{\"text\":\"b\"}\n{\"text\":\"c\"}\n");
+    });
+}
+
+#[test]
+fn a_conversation_goes_on_as_it_comes() {
+    with_talk!(&["reflection"], |talk| {
+        let mut chat = talk.grpc(&["Chat", "-", "--json-lines"]).open_input().spawn();
+        for word in ["one", "two", "three"] {
+            chat.say(format!("{{\"text\":\"{word}\"}}"));
+            chat.wait_stdout(word);
+        }
+        chat.end_input();
+        assert_eq!(chat.finish().ok().text().lines().count(), 3);
+    });
+}
+
+#[test]
+fn files_say_what_there_is_to_call() {
+    with_talk!(&[], |talk| {
+        let by_proto = talk.answer(&["--proto", PROTO, "Say", r#"{"mood":"LOUD"}"#]);
+        assert_eq!(by_proto, json!({"mood": "LOUD"}));
+        let peers = Path::new(PROTO).parent().unwrap().to_str().unwrap();
+        assert_eq!(talk.answer(&["-I", peers, "--proto", "talk.proto", "Say"]), json!({}));
+        let set = talk.file("talk.bin");
+        assert_eq!(talk.answer(&["--descriptor-set", set.to_str().unwrap(), "Say"]), json!({}));
+        // With comments, where there is a source.
+        let say = talk.grpc(&["--proto", PROTO, "describe", "Talk/Say"]).run().ok().text();
+        assert!(
+            say.starts_with("// Says the same again.\nrpc Say(stoop.test.Word) returns (stoop.test.Word);\n")
+        );
+        // Nothing is built in for it.
+        let unknown = talk.grpc(&["Talk/Say"]).run().code(2);
+        assert!(unknown.stderr.contains("there is no method 'Talk/Say'"), "{}", unknown.stderr);
+        // Unimplemented is what the server says, and so an answer.
+        let health = talk.grpc(&["Health/Check"]).run().code(1);
+        assert!(health.stderr.contains("UNIMPLEMENTED"), "{}", health.stderr);
+    });
+}
+
+#[test]
+fn json_is_as_protobuf_maps_it() {
+    with_talk!(&["reflection"], |talk| {
+        let word = json!({
+            "text": "a\u{7f}\u{9b}\n", "number": "-9223372036854775808", "data": "/wA=", "mood": "LOUD",
+            "all": ["x", ""], "byName": {"a": 1, "b": -2}, "at": "2001-02-03T04:05:06.700Z", "lasts": "-1.500s",
+            "any": {"@type": "type.googleapis.com/stoop.test.Word", "text": "inside"},
+            "anything": {"a": [null, true, {"b": 1.5}]}, "maybe": "", "ratio": "NaN", "right": 7,
+            "inner": {"inner": {"left": ""}}, "set": 0,
+        });
+        assert_eq!(talk.answer(&["Say", &word.to_string()]), word);
+        // What may be written in several ways.
+        let loose = r#"{"number": 5, "by_name": {"x": "100"}, "mood": 1, "ratio": "1.5", "data": "_w", "text": null}"#;
+        let strict =
+            json!({"number": "5", "byName": {"x": 100}, "mood": "LOUD", "ratio": 1.5, "data": "/w=="});
+        assert_eq!(talk.answer(&["Say", loose]), strict);
+        let all = talk.answer(&["Say", "--emit-defaults"]);
+        assert_eq!((&all["text"], &all["number"], &all["all"]), (&json!(""), &json!("0"), &json!([])));
+        assert!(all.get("inner").is_none() && all.get("set").is_none(), "{all}");
+    });
+}
+
+#[test]
+fn metadata_goes_there_and_comes_back() {
+    with_talk!(&["reflection"], |talk| {
+        let pairs = ["-H", "X-Word: hello there", "--metadata", "x-some-bin:/wA="];
+        let output = talk.grpc(&pairs).args(["Metadata", "--show-metadata", "--json-lines"]).run().ok();
+        assert!(
+            output.text().contains(r#""x-some-bin=b'\\xff\\x00'","x-word=hello there""#),
+            "{}",
+            output.text()
+        );
+        let shown = output.stderr.lines().filter(|line| *line == "< x-word: hello there").count();
+        assert_eq!(shown, 2, "in front and behind: {}", output.stderr);
+        let wrong = talk.grpc(&["-H", "no colon", "Say"]).run().code(2);
+        assert!(wrong.stderr.contains("'no colon' is no metadata"), "{}", wrong.stderr);
+    });
+}
+
+#[test]
+fn an_error_is_an_answer_with_its_details() {
+    with_talk!(&["reflection"], |talk| {
+        let output = talk.grpc(&["Fail", r#"{"text":"x"}"#]).run().code(1);
+        let said = &output.stderr;
+        assert!(
+            said.starts_with("error: 'stoop.test.Talk/Fail' was answered with INVALID_ARGUMENT: no: "),
+            "{said}"
+        );
+        assert!(said.contains("%1B[31m100 % ü"), "a terminal is safe from it: {said}");
+        assert!(said.contains(r#""reason":"TEST","domain":"stoop.test","metadata":{"word":"x"}}"#), "{said}");
+        assert!(said.contains(r#""fieldViolations":[{"field":"text","description":"too short"}]"#), "{said}");
+        assert!(said.contains(r#"{"@type":"stoop.test/Unknown","value":"/w=="}"#), "{said}");
+    });
+}
+
+#[test]
+fn limits_are_kept() {
+    with_talk!(&["reflection"], |talk| {
+        let large = talk.grpc(&["Large", r#"{"number": 5000000}"#]).run().code(3);
+        assert!(large.stderr.contains("larger than 4194304 bytes"), "{}", large.stderr);
+        assert!(large.stderr.contains("--max-message 64M"), "{}", large.stderr);
+        let answer = talk.answer(&["Large", r#"{"number": 5000000}"#, "--max-message", "8M"]);
+        assert!(answer["data"].as_str().unwrap().len() > 6_600_000);
+        let slow = talk.grpc(&["Slow", r#"{"number": 20000}"#, "--timeout", "300ms"]).run().code(3);
+        assert!(slow.stderr.contains("within 300ms"), "{}", slow.stderr);
+        let patient = talk.grpc(&["Slow", r#"{"number": 10}"#, "--timeout", "20s"]).run();
+        assert_eq!(patient.ok().text(), "{\n  \"number\": \"10\"\n}\n");
+        let endless =
+            talk.grpc(&["Count", r#"{"number": 100000}"#, "--timeout", "500ms", "--json-lines"]).run();
+        let endless = endless.code(3);
+        assert!(endless.text().lines().count() > 3, "what has come by then is printed");
+    });
+}
+
+#[test]
+fn what_is_wrong_with_a_request_is_said_before_it_is_sent() {
+    with_talk!(&["reflection"], |talk| {
+        let field = talk.grpc(&["Say", "{\n  \"inner\": {\"txt\": 1}}"]).run().code(2);
+        assert!(field.stderr.contains("'stoop.test.Word' has no field 'txt'"), "{}", field.stderr);
+        assert!(field.stderr.contains("at field 'inner.txt', line 2"), "{}", field.stderr);
+        assert!(field.stderr.contains("'text' was probably meant"), "{}", field.stderr);
+        let value = talk.grpc(&["Say", r#"{"mood": "FURIOUS"}"#]).run().code(2);
+        assert!(value.stderr.contains("at field 'mood'"), "{}", value.stderr);
+        let method = talk.grpc(&["Sey"]).run().code(2);
+        assert!(method.stderr.contains("'stoop.test.Talk/Say' was probably meant"), "{}", method.stderr);
+        let two = talk.grpc(&["Say", "{} {}"]).run().code(2);
+        assert!(two.stderr.contains("takes one message"), "{}", two.stderr);
+        let none = talk.grpc(&["Say", "-"]).input("").run().code(2);
+        assert!(none.stderr.contains("there is none"), "{}", none.stderr);
+        let third = talk.grpc(&["Chat", "-"]).input("{}{}{\"no\":1}").run().code(2);
+        assert!(third.stderr.contains("message 3, field 'no'"), "{}", third.stderr);
+        let file = talk.grpc(&["Say", "@/no/such/file"]).run().code(3);
+        assert!(file.stderr.contains("cannot read '/no/such/file'"), "{}", file.stderr);
+        let proto = talk.grpc(&["--proto", "/no/such.proto", "list"]).run().code(2);
+        assert!(proto.stderr.contains("cannot compile the schema"), "{}", proto.stderr);
+    });
+}
+
+/// A server that has not started yet, and one that goes away in the middle.
+#[test]
+fn servers_come_and_go() {
+    with_talk!(&["reflection"], |talk| {
+        let mut count = talk.grpc(&["Count", r#"{"number": 100000}"#, "--json-lines"]).spawn();
+        count.wait_stdout("\"number\":\"3\"");
+        assert!(count.is_running());
+        let Talk { directory, _server: server } = talk;
+        server.kill();
+        let broken = count.finish().code(3);
+        assert!(broken.stderr.contains("no answer to 'stoop.test.Talk/Count'"), "{}", broken.stderr);
+        let path = directory.path().join("talk.sock");
+        let gone = stoop(["grpc"]).arg(&path).arg("list").run().code(3);
+        assert!(gone.stderr.contains("connection refused"), "{}", gone.stderr);
+    });
+}
+
+#[test]
+fn what_is_no_grpc_server_is_called_what_it_is() {
+    deadline(LONG, || {
+        let directory = tempdir();
+        let at = |name: &str| directory.path().join(name);
+        // Speaks first: an echo of a greeting, as mail servers do.
+        std::fs::write(at("hello"), "220 mail.example ESMTP\r\n").unwrap();
+        let mail = stoop(["serve", "--send"]).arg(at("hello")).arg(at("mail.sock")).spawn();
+        wait_served(at("mail.sock"));
+        let first = stoop(["grpc"]).arg(at("mail.sock")).arg("list").run().code(3);
+        assert!(first.stderr.contains("it speaks another protocol"), "{}", first.stderr);
+        assert!(first.stderr.contains("220 mail.example"), "{}", first.stderr);
+        drop(mail);
+
+        // Gives everything back: what it says first is what we said.
+        let echo = stoop(["serve"]).arg(at("echo.sock")).spawn();
+        wait_served(at("echo.sock"));
+        let echoed = stoop(["grpc"]).arg(at("echo.sock")).arg("list").run().code(3);
+        assert!(echoed.stderr.contains("PRI * HTTP/2.0"), "{}", echoed.stderr);
+        drop(echo);
+
+        // Says nothing.
+        let mute = stoop(["serve", "--discard"]).arg(at("mute.sock")).spawn();
+        wait_served(at("mute.sock"));
+        let silent = stoop(["grpc"]).arg(at("mute.sock")).args(["list", "--timeout", "2s"]).run().code(3);
+        assert!(silent.stderr.contains("has said nothing yet"), "{}", silent.stderr);
+        assert!(silent.stderr.contains("within 2s"), "{}", silent.stderr);
+        drop(mute);
+
+        let datagram = stoop(["recv"]).arg(format!("dgram:{}", at("log.sock").display())).spawn();
+        eventually(LIMIT, || at("log.sock").exists());
+        let wrong = stoop(["grpc"]).arg(at("log.sock")).arg("list").run().code(3);
+        assert!(wrong.stderr.contains("dgram") || wrong.stderr.contains("datagram"), "{}", wrong.stderr);
+        drop(datagram);
+
+        if is_root() {
+            let closed = stoop(["serve", "--mode", "600"]).arg(at("closed.sock")).spawn();
+            wait_served(at("closed.sock"));
+            std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+            let refused = stoop_as(NOBODY, ["grpc"]).arg(at("closed.sock")).arg("list").run().code(4);
+            assert!(refused.stderr.contains("EACCES"), "{}", refused.stderr);
+            drop(closed);
+        }
+
+        let nobody =
+            stoop(["grpc", "cri", "Version"]).env("CONTAINER_RUNTIME_ENDPOINT", "unix:///no/such.sock");
+        let nobody = nobody.run().code(3);
+        assert!(nobody.stderr.contains("CONTAINER_RUNTIME_ENDPOINT"), "{}", nobody.stderr);
+        let elsewhere =
+            stoop(["grpc", "cri", "Version"]).env("CONTAINER_RUNTIME_ENDPOINT", "tcp://10.0.0.1:1");
+        assert!(elsewhere.run().code(3).stderr.contains("no local socket"));
+    });
+}
+
+#[test]
+fn a_server_of_http_1_is_called_that() {
+    deadline(LONG, || {
+        let directory = tempdir();
+        let path = directory.path().join("http.sock");
+        let server = stoop(["serve"]).arg(&path).args([
+            "--exec",
+            "read line; printf 'HTTP/1.1 505 HTTP Version Not Supported\\r\\nConnection: close\\r\\n\\r\\n'; cat >/dev/null",
+        ]);
+        let _server = server.spawn();
+        wait_served(&path);
+        let output = stoop(["grpc"]).arg(&path).arg("list").run().code(3);
+        assert!(
+            output.stderr.contains("it said 'HTTP/1.1 505 HTTP Version Not Supported'"),
+            "{}",
+            output.stderr
+        );
+        assert!(output.stderr.contains("stoop http "), "{}", output.stderr);
+    });
+}
