@@ -127,3 +127,50 @@ fn accepted_connections_do_not_count() {
     send(&client, b"still here").unwrap();
     assert_eq!(recv(&accepted, 10).unwrap(), b"still here");
 }
+
+/// K-PROBE-8
+#[test]
+fn a_connected_socket_learns_all_and_changes_nothing() {
+    let dir = tempdir();
+    for kind in [STREAM, SEQPACKET] {
+        let name = Name::path(dir.path().join(kind.to_string()));
+        let (asker, _peer) = pair(kind);
+        nonblocking(&asker);
+        let ask = || connect(&asker, &name);
+        let server = bound(kind, &name);
+        assert_eq!(ask(), Err(Errno::CONNREFUSED), "bound");
+        listen(&server, 0).unwrap();
+        nonblocking(&server);
+        for _ in 0..100 {
+            assert_eq!(ask(), Err(Errno::ISCONN), "there is room");
+        }
+        assert_eq!(polled(&server, PollFlags::IN), PollFlags::empty());
+        assert_eq!(accept(&server).unwrap_err(), Errno::AGAIN);
+        let _client = client(kind, &name);
+        assert_eq!(ask(), Err(Errno::AGAIN), "full");
+        let (other, _) = pair(if kind == STREAM { SEQPACKET } else { STREAM });
+        assert_eq!(connect(&other, &name), Err(Errno::PROTOTYPE));
+        shutdown(&server, SHUT_RD);
+        assert_eq!(ask(), Err(Errno::CONNREFUSED), "shut down");
+    }
+}
+
+/// K-PROBE-9
+#[test]
+fn a_datagram_receiver_looks_connected_until_its_client_disconnects() {
+    let name = Name::unique("marked");
+    let receiver = bound(DATAGRAM, &name);
+    let ino = rustix::fs::fstat(&receiver).unwrap().st_ino as u32;
+    let state = || dump().into_iter().find(|socket| socket.inode == ino).unwrap().state;
+    let (closed, established) = (7, 1);
+    assert_eq!(state(), closed);
+    let client = socket(DATAGRAM);
+    connect(&client, &name).unwrap();
+    assert_eq!(state(), established);
+    assert!(peer_name(&receiver).is_err(), "it has no peer all the same");
+    disconnect(&client).unwrap();
+    assert_eq!(state(), closed);
+    connect(&client, &name).unwrap();
+    close(client);
+    assert_eq!(state(), established, "closing does not take it back");
+}

@@ -111,7 +111,7 @@ fn taken(facts: &Facts, file: &File) -> Verdict {
     }
 }
 
-/// The name is free; the directory has to let it be made. A read-only mount comes before its permissions (K-BIND-21).
+/// The name is free; the directory has to let it be made. A read-only mount comes before its permissions (K-BIND-19).
 fn free(facts: &Facts, last: &Step, trailing_slash: bool) -> Verdict {
     let directory = &last.directory;
     let shown = quoted(&directory.path);

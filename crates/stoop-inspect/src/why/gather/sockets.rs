@@ -141,15 +141,20 @@ fn owners(snapshot: &Snapshot, id: SocketId) -> Option<Vec<Owner>> {
 /// Asks the kernel whether any socket is bound to the file; `None` where we may not ask.
 fn is_alive(target: &SocketAddrUnix) -> Option<bool> {
     match connect_datagram(target)? {
-        Ok(_) | Err(Errno::PROTOTYPE | Errno::PERM) => Some(true),
+        Ok(()) | Err(Errno::PROTOTYPE | Errno::PERM) => Some(true),
         Err(Errno::CONNREFUSED) => Some(false),
         Err(_) => None,
     }
 }
 
-fn connect_datagram(address: &SocketAddrUnix) -> Option<Result<OwnedFd, Errno>> {
+/// Connects a datagram socket, and takes it back at once: the receiver would look connected for ever (K-PROBE-9).
+fn connect_datagram(receiver: &SocketAddrUnix) -> Option<Result<(), Errno>> {
     let socket = datagram()?;
-    Some(rustix::net::connect(&socket, address).map(|()| socket))
+    let connected = rustix::net::connect(&socket, receiver);
+    if connected.is_ok() {
+        let _ = rustix::net::connect_unspec(&socket);
+    }
+    Some(connected)
 }
 
 fn datagram() -> Option<OwnedFd> {
@@ -176,7 +181,6 @@ fn is_full(socket: OwnedFd, receiver: &SocketAddrUnix) -> Option<bool> {
     let mut polled = [PollFd::new(&socket, PollFlags::OUT)];
     poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).ok()?;
     let full = !polled[0].revents().contains(PollFlags::OUT);
-    // The kernel calls the receiver connected for as long as we are.
     let _ = rustix::net::connect_unspec(&socket);
     Some(full)
 }
@@ -193,7 +197,7 @@ fn ask(target: &SocketAddrUnix) -> Option<Endpoint> {
         owners: None,
     };
     match connect_datagram(target)? {
-        Ok(_) => return Some(bare(Kind::Datagram, EndpointState::Bound, None)),
+        Ok(()) => return Some(bare(Kind::Datagram, EndpointState::Bound, None)),
         Err(Errno::PERM) => return Some(bare(Kind::Datagram, EndpointState::Connected, None)),
         Err(Errno::PROTOTYPE) => {}
         Err(_) => return None,

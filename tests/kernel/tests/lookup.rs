@@ -1,0 +1,361 @@
+//! Facts about how connect(2) and bind(2) look a path up, and about whose permission they ask.
+
+use std::ffi::c_int;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+
+use rustix::fs::{XattrFlags, setxattr};
+use rustix::mount::{MountFlags, MountPropagationFlags};
+use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
+use stoop_kernel_facts::*;
+use stoop_testkit::{NOBODY, is_root, public_tempdir, skip, tempdir};
+use tempfile::TempDir;
+
+/// Users that are neither root nor nobody.
+const ALICE: u32 = 4001;
+const BOB: u32 = 4002;
+
+fn at(dir: &TempDir, name: &str) -> Name {
+    Name::path(format!("{}/{name}", dir.path().display()))
+}
+
+fn mode(dir: &TempDir, name: &str, mode: u32) {
+    fs::set_permissions(dir.path().join(name), Permissions::from_mode(mode)).unwrap();
+}
+
+fn try_connect(name: &Name) -> Result<()> {
+    connect(&socket(STREAM), name)
+}
+
+fn try_bind(name: &Name) -> Result<()> {
+    bind(&socket(STREAM), name)
+}
+
+/// Runs `work` as this user, on a process of its own; the error it met.
+fn as_user(uid: u32, work: impl FnOnce() -> Result<()>) -> Result<()> {
+    as_user_with(uid, CapabilitySet::empty(), work)
+}
+
+/// The same, with some capabilities kept.
+fn as_user_with(uid: u32, kept: CapabilitySet, work: impl FnOnce() -> Result<()>) -> Result<()> {
+    answer(|| {
+        rustix::thread::set_keep_capabilities(true).expect("keep capabilities");
+        become_user(uid, uid);
+        let sets = CapabilitySets { effective: kept, permitted: kept, inheritable: CapabilitySet::empty() };
+        set_capabilities(None, sets).expect("give up capabilities");
+        work()
+    })
+}
+
+/// Runs `work` in a mount namespace of its own.
+fn with_own_mounts(work: impl FnOnce() -> Result<()>) -> Result<()> {
+    answer(|| {
+        unshare(libc::CLONE_NEWNS).expect("take a mount namespace");
+        let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+        rustix::mount::mount_change("/", private).expect("keep mounts to ourselves");
+        work()
+    })
+}
+
+fn answer(work: impl FnOnce() -> Result<()>) -> Result<()> {
+    let (_, status) = in_child(|| work().map_or_else(Errno::raw_os_error, |()| 0) as c_int);
+    match status.code().expect("an exit code") {
+        0 => Ok(()),
+        errno => Err(Errno::from_raw_os_error(errno)),
+    }
+}
+
+/// K-LOOKUP-1
+#[test]
+fn directories_are_asked_before_names_are_looked_up() {
+    if !is_root() {
+        skip!("lacks root");
+    }
+    let dir = public_tempdir();
+    fs::create_dir(dir.path().join("closed")).unwrap();
+    mode(&dir, "closed", 0o666);
+    let ask = |name: &str| {
+        let name = at(&dir, name);
+        as_user(NOBODY, move || try_connect(&name))
+    };
+    for name in ["closed/none", "closed/none/more", "closed/.", "closed/..", "closed/../none"] {
+        assert_eq!(ask(name), Err(Errno::ACCESS), "{name}");
+    }
+    assert_eq!(ask("closed/"), Err(Errno::CONNREFUSED), "a slash at the end looks nothing up in it");
+}
+
+/// K-LOOKUP-2
+#[test]
+fn forty_links_are_followed() {
+    let dir = tempdir();
+    let _listener = listener(STREAM, &at(&dir, "0"), 8);
+    for link in 1..=41 {
+        symlink((link - 1).to_string(), dir.path().join(link.to_string())).unwrap();
+    }
+    assert_eq!(try_connect(&at(&dir, "40")), Ok(()));
+    assert_eq!(try_connect(&at(&dir, "41")), Err(Errno::LOOP));
+}
+
+/// K-LOOKUP-3
+#[test]
+fn a_slash_at_the_end_wants_a_directory() {
+    let dir = tempdir();
+    let _listener = listener(STREAM, &at(&dir, "socket"), 8);
+    symlink("socket/", dir.path().join("link")).unwrap();
+    symlink("nowhere/", dir.path().join("dangling")).unwrap();
+    assert_eq!(try_connect(&at(&dir, "socket/")), Err(Errno::NOTDIR));
+    assert_eq!(try_connect(&at(&dir, "socket/.")), Err(Errno::NOTDIR));
+    assert_eq!(try_connect(&at(&dir, "link")), Err(Errno::NOTDIR));
+    assert_eq!(try_connect(&at(&dir, "dangling")), Err(Errno::NOENT));
+    assert_eq!(try_connect(&at(&dir, "none/")), Err(Errno::NOENT));
+}
+
+/// K-LOOKUP-4
+#[test]
+fn links_of_others_in_shared_directories_are_not_followed() {
+    if !is_root() {
+        skip!("lacks root");
+    }
+    if fs::read("/proc/sys/fs/protected_symlinks").ok().is_none_or(|on| on.first() == Some(&b'0')) {
+        skip!("lacks fs.protected_symlinks");
+    }
+    let dir = public_tempdir();
+    mode(&dir, "", 0o1777);
+    let _listener = listener(STREAM, &at(&dir, "socket"), 8);
+    mode(&dir, "socket", 0o666);
+    fs::create_dir(dir.path().join("real")).unwrap();
+    let _inner = listener(STREAM, &at(&dir, "real/socket"), 8);
+    for (link, to) in [("last", "socket"), ("on-the-way", "real")] {
+        let link = dir.path().join(link);
+        symlink(to, &link).unwrap();
+        std::os::unix::fs::lchown(&link, Some(ALICE), None).unwrap();
+    }
+    assert_eq!(try_connect(&at(&dir, "last")), Err(Errno::ACCESS), "root is no exception");
+    assert_eq!(try_connect(&at(&dir, "on-the-way/socket")), Ok(()));
+    let name = at(&dir, "last");
+    assert_eq!(as_user(ALICE, || try_connect(&name)), Ok(()), "its owner may");
+    std::os::unix::fs::lchown(dir.path().join("last"), Some(0), None).unwrap();
+    assert_eq!(
+        as_user(BOB, || try_connect(&name)),
+        Ok(()),
+        "so may all, where it is the directory's owner's"
+    );
+}
+
+/// K-LOOKUP-5
+#[test]
+fn nothing_is_found_in_a_removed_directory() {
+    let dir = tempdir();
+    let held = o_path(dir.path());
+    let through = |name: &str| Name::path(format!("{}/{name}", proc_path(&held)));
+    drop(dir);
+    assert_eq!(try_connect(&through("none")), Err(Errno::NOENT));
+    assert_eq!(try_bind(&through("none")), Err(Errno::NOENT));
+    assert_eq!(try_connect(&through(".")), Err(Errno::CONNREFUSED));
+    assert_eq!(try_connect(&through("..")), Err(Errno::CONNREFUSED));
+}
+
+/// K-LOOKUP-6
+#[test]
+fn a_component_has_255_bytes_at_most() {
+    let dir = tempdir();
+    for (link, len) in [("long", 255), ("longer", 256)] {
+        symlink("n".repeat(len), dir.path().join(link)).unwrap();
+    }
+    assert_eq!(try_connect(&at(&dir, "long")), Err(Errno::NOENT));
+    assert_eq!(try_connect(&at(&dir, "longer")), Err(Errno::NAMETOOLONG));
+}
+
+/// K-LOOKUP-7
+#[test]
+fn a_mount_can_refuse_to_follow_links() {
+    if !is_root() {
+        skip!("lacks root");
+    }
+    let dir = tempdir();
+    let _listener = listener(STREAM, &at(&dir, "socket"), 8);
+    symlink("socket", dir.path().join("link")).unwrap();
+    symlink(".", dir.path().join("here")).unwrap();
+    let names = ["link", "here/socket", "socket"].map(|name| at(&dir, name));
+    let answers = names.map(|name| {
+        with_own_mounts(|| {
+            rustix::mount::mount_bind(dir.path(), dir.path()).expect("bind a directory to itself");
+            let flags = MountFlags::BIND | MountFlags::NOSYMFOLLOW;
+            match rustix::mount::mount_remount(dir.path(), flags, c"") {
+                Err(Errno::INVAL) => Err(Errno::NOSYS),
+                remounted => remounted.and_then(|()| try_connect(&name)),
+            }
+        })
+    });
+    if answers[0] == Err(Errno::NOSYS) {
+        skip!("lacks nosymfollow");
+    }
+    assert_eq!(answers, [Err(Errno::LOOP), Err(Errno::LOOP), Ok(())]);
+}
+
+/// K-PERM-1
+#[test]
+fn a_read_only_mount_is_no_bar_to_a_socket() {
+    if !is_root() {
+        skip!("lacks root");
+    }
+    let dir = tempdir();
+    let path = dir.path();
+    let inside = |name: &str| at(&dir, name);
+    let ask = |name: Name, flags: MountFlags| {
+        with_own_mounts(|| {
+            rustix::mount::mount("none", path, "tmpfs", MountFlags::empty(), c"").expect("mount a tmpfs");
+            let _listener = listener(STREAM, &inside("socket"), 8);
+            fs::write(path.join("file"), "").expect("make a file");
+            rustix::mount::mount_remount(path, flags | MountFlags::RDONLY, c"").expect("make it read-only");
+            try_connect(&name)
+        })
+    };
+    let (mount, whole) = (MountFlags::BIND, MountFlags::empty());
+    assert_eq!(ask(inside("socket"), mount), Ok(()));
+    assert_eq!(ask(inside("socket"), whole), Ok(()));
+    assert_eq!(ask(inside("file"), mount), Err(Errno::CONNREFUSED));
+    assert_eq!(ask(inside("file"), whole), Err(Errno::ROFS), "of the file system itself, not of one mount");
+    assert_eq!(ask(inside("."), whole), Err(Errno::ROFS));
+}
+
+/// A list for a file whose mode is `0660` or so: one user has an entry.
+fn set_list(path: &Path, user: u32, entry: u16, mask: u16, other: u16) {
+    let none = u32::MAX;
+    let entries =
+        [(0x01, 7, none), (0x02, entry, user), (0x04, 0, none), (0x10, mask, none), (0x20, other, none)];
+    let mut bytes = 2u32.to_le_bytes().to_vec();
+    for (tag, permissions, id) in entries {
+        bytes.extend(u16::to_le_bytes(tag));
+        bytes.extend(u16::to_le_bytes(permissions));
+        bytes.extend(u32::to_le_bytes(id));
+    }
+    setxattr(path, c"system.posix_acl_access", &bytes, XattrFlags::empty()).expect("set a list");
+}
+
+/// K-PERM-2
+#[test]
+fn the_list_counts_for_all_but_the_owner() {
+    if !is_root() {
+        skip!("lacks root");
+    }
+    let dir = public_tempdir();
+    let path = dir.path().join("socket");
+    let name = at(&dir, "socket");
+    let _listener = listener(STREAM, &name, 64);
+    std::os::unix::fs::chown(&path, Some(ALICE), Some(ALICE)).unwrap();
+    let ask = |uid, entry, mask, other| {
+        set_list(&path, uid, entry, mask, other);
+        as_user(uid, || try_connect(&name))
+    };
+    assert_eq!(ask(BOB, 2, 7, 0), Ok(()));
+    assert_eq!(ask(BOB, 5, 7, 7), Err(Errno::ACCESS), "what others may does not help");
+    assert_eq!(ask(BOB, 7, 5, 7), Err(Errno::ACCESS), "the mask cuts the entry");
+    assert_eq!(ask(BOB, 7, 0, 7), Ok(()), "a mask of nothing is not looked at, nor is the list");
+    assert_eq!(ask(BOB, 7, 0, 5), Err(Errno::ACCESS));
+    assert_eq!(ask(ALICE, 0, 7, 0), Ok(()), "the owner has the first digit of the mode");
+}
+
+/// K-PERM-3
+#[test]
+fn capabilities_open_what_the_mode_closes() {
+    if !is_root() {
+        skip!("lacks root");
+    }
+    let dir = public_tempdir();
+    fs::create_dir(dir.path().join("closed")).unwrap();
+    let _listeners = ["closed/open", "shut"].map(|name| listener(STREAM, &at(&dir, name), 64));
+    mode(&dir, "closed/open", 0o666);
+    for name in ["closed", "shut"] {
+        mode(&dir, name, 0);
+    }
+    let (through, write) = (at(&dir, "closed/open"), at(&dir, "shut"));
+    let with = |kept, name: &Name| as_user_with(NOBODY, kept, || try_connect(name));
+    assert_eq!(with(CapabilitySet::empty(), &through), Err(Errno::ACCESS));
+    assert_eq!(with(CapabilitySet::DAC_READ_SEARCH, &through), Ok(()));
+    assert_eq!(with(CapabilitySet::DAC_OVERRIDE, &through), Ok(()));
+    assert_eq!(with(CapabilitySet::DAC_READ_SEARCH, &write), Err(Errno::ACCESS));
+    assert_eq!(with(CapabilitySet::DAC_OVERRIDE, &write), Ok(()));
+    // Root of a user namespace that has no number for the file's owner.
+    let inside = || as_user(NOBODY, || unshare(libc::CLONE_NEWUSER).and_then(|()| try_connect(&through)));
+    match inside() {
+        Err(Errno::PERM | Errno::NOSPC | Errno::INVAL) => skip!("lacks user namespaces"),
+        answer => assert_eq!(answer, Err(Errno::ACCESS)),
+    }
+}
+
+/// K-BIND-19
+#[test]
+fn what_exists_is_told_before_the_directory_is_asked() {
+    if !is_root() {
+        skip!("lacks root");
+    }
+    let dir = public_tempdir();
+    fs::write(dir.path().join("file"), "").unwrap();
+    mode(&dir, "", 0o755);
+    let (taken, free) = (at(&dir, "file"), at(&dir, "free"));
+    assert_eq!(as_user(NOBODY, || try_bind(&taken)), Err(Errno::ADDRINUSE));
+    assert_eq!(as_user(NOBODY, || try_bind(&free)), Err(Errno::ACCESS));
+    let read_only = |name: &Name| {
+        with_own_mounts(|| {
+            rustix::mount::mount_bind(dir.path(), dir.path())?;
+            rustix::mount::mount_remount(dir.path(), MountFlags::BIND | MountFlags::RDONLY, c"")?;
+            as_user(NOBODY, || try_bind(name))
+        })
+    };
+    assert_eq!(read_only(&taken), Err(Errno::ADDRINUSE));
+    assert_eq!(read_only(&free), Err(Errno::ROFS), "before the permission is");
+}
+
+/// K-BIND-20
+#[test]
+fn a_path_without_a_last_name_is_taken() {
+    let dir = tempdir();
+    for path in ["", ".", "..", "./"] {
+        assert_eq!(try_bind(&at(&dir, path)), Err(Errno::ADDRINUSE), "{path:?}");
+    }
+    assert_eq!(try_bind(&Name::path("/")), Err(Errno::ADDRINUSE));
+    assert_eq!(try_bind(&at(&dir, "free/")), Err(Errno::NOENT));
+    symlink("nowhere", dir.path().join("dangling")).unwrap();
+    assert_eq!(try_bind(&at(&dir, "dangling/")), Err(Errno::ADDRINUSE));
+}
+
+/// K-BIND-21
+#[test]
+fn some_file_systems_have_no_sockets() {
+    assert_eq!(try_bind(&Name::path("/proc/none")), Err(Errno::NOENT));
+    if is_root() && Path::new("/sys/kernel").exists() {
+        assert_eq!(try_bind(&Name::path("/sys/none")), Err(Errno::PERM));
+    }
+}
+
+/// K-DGRAM-19
+#[test]
+fn a_send_is_measured_before_its_address_is_looked_up() {
+    let dir = tempdir();
+    let sender = socket(DATAGRAM);
+    let most = option(&sender, libc::SO_SNDBUF).unwrap() as usize - 32;
+    assert_eq!(send_to(&sender, &vec![0; most + 1], &at(&dir, "none")), Err(Errno::MSGSIZE));
+    assert_eq!(send_to(&sender, &vec![0; most], &at(&dir, "none")), Err(Errno::NOENT));
+    assert_eq!(send_to(&socket(STREAM), b"x", &at(&dir, "none")), Err(Errno::OPNOTSUPP));
+    assert_eq!(send_to(&socket(SEQPACKET), b"x", &at(&dir, "none")), Err(Errno::NOTCONN));
+}
+
+/// K-DGRAM-20
+#[test]
+fn a_receiver_refuses_in_this_order() {
+    let dir = tempdir();
+    let (name, other) = (at(&dir, "receiver"), at(&dir, "other"));
+    let receiver = bound(DATAGRAM, &name);
+    let _other = bound(DATAGRAM, &other);
+    let sender = socket(DATAGRAM);
+    nonblocking(&sender);
+    while send_to(&sender, b"x", &name).is_ok() {}
+    assert_eq!(send_to(&sender, b"x", &name), Err(Errno::AGAIN));
+    shutdown(&receiver, libc::SHUT_RD);
+    assert_eq!(send_to(&sender, b"x", &name), Err(Errno::PIPE), "shut down goes before full");
+    assert_eq!(connect(&socket(DATAGRAM), &name), Ok(()), "a connect minds neither");
+    connect(&receiver, &other).unwrap();
+    assert_eq!(send_to(&sender, b"x", &name), Err(Errno::PERM), "connected elsewhere goes before both");
+}
