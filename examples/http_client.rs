@@ -33,6 +33,7 @@ async fn main() -> ExitCode {
     }
 }
 
+// ANCHOR: ask
 async fn ask(address: &str, method: &str, path: &str) -> Result<(), Box<dyn std::error::Error>> {
     // Wrong addresses, full backlogs and servers that start late are `Connect`'s business.
     let connect = Connect::new(address).timeout(Duration::from_secs(2));
@@ -50,3 +51,4 @@ async fn ask(address: &str, method: &str, path: &str) -> Result<(), Box<dyn std:
     }
     Ok(())
 }
+// ANCHOR_END: ask

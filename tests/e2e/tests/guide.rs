@@ -311,7 +311,7 @@ fn built_examples() -> Vec<PathBuf> {
     let built: Vec<PathBuf> = names.map(|name| profile.join("examples").join(name)).collect();
     if !built.iter().all(|example| example.exists()) {
         let mut cargo = Command::new(env!("CARGO"));
-        cargo.args(["build", "--quiet", "--package", "stoop", "--examples", "--features", "tracing"]);
+        cargo.args(["build", "--quiet", "--workspace", "--examples", "--features", "stoop/tracing"]);
         cargo.arg("--target-dir").arg(profile.join(".."));
         if profile.ends_with("release") {
             cargo.arg("--release");
