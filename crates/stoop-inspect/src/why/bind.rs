@@ -35,9 +35,11 @@ fn name(facts: &Facts) -> Verdict {
     }
 }
 
+const LIVE: &str = "a live server has that address";
+
 fn live(facts: &Facts, socket: &Endpoint, cause: Cause) -> Verdict {
     let at = shell::address(&facts.question.address);
-    let verdict = Verdict::fails(Errno::ADDRINUSE, cause, "a live server has that address".to_owned())
+    let verdict = Verdict::fails(Errno::ADDRINUSE, cause, LIVE.to_owned())
         .seen_all(Words(facts).owners(socket))
         .next(format!("stoop connect {at}    # talk to it"));
     match facts.question.address.as_path() {
@@ -98,16 +100,12 @@ fn taken(facts: &Facts, file: &File) -> Verdict {
                 .next(format!("stoop serve {at}    # replaces a stale socket safely"))
                 .next(format!("rm {}    # or remove it", shell::path(&file.path)))
         }
-        (alive, _) => {
-            let known = if alive.is_some() {
-                "a socket of another network namespace is bound to it"
-            } else {
-                "who is behind it cannot be seen"
-            };
-            fails(Cause::TakenLive, "a socket file has that name".to_owned())
-                .seen(known.to_owned())
-                .seen(Words(facts).permissions(file))
-        }
+        (Some(true), _) => fails(Cause::TakenLive, LIVE.to_owned())
+            .seen("a socket that no table shows, of another network namespace, is bound to it")
+            .seen(Words(facts).permissions(file)),
+        (None, None) => fails(Cause::TakenBySocket, "a socket file has that name".to_owned())
+            .seen("whether anybody is behind it cannot be seen from here")
+            .seen(Words(facts).permissions(file)),
     }
 }
 

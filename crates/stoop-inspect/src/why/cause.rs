@@ -112,6 +112,8 @@ causes! {
     TakenLive => "taken-live",
     /// The name is taken by a stale socket file.
     TakenStale => "taken-stale",
+    /// The name is taken by a socket file; whether anybody is behind it cannot be seen.
+    TakenBySocket => "taken-by-socket",
     /// The name is taken by a file that is no socket.
     TakenByFile => "taken-by-file",
     /// The last component is `.`, `..`, or only slashes.

@@ -235,3 +235,6 @@ impl Verdict {
         self
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,306 @@
+//! A world for each cause, and what is said there.
+
+use std::collections::HashSet;
+
+use super::*;
+
+/// Every cause there is, in a world that has it, with what the call then does.
+fn one_of_each() -> Vec<(Cause, Outcome, Verdict)> {
+    use Cause::*;
+    use Outcome::{Fails, Succeeds, Unknown, Waits};
+    let acl = |who, permissions| AclEntry { who, permissions };
+    let list = |for_alice, mask| {
+        vec![acl(AclWho::User(1000), for_alice), acl(AclWho::Mask, mask), acl(AclWho::Other, 7)]
+    };
+    let link = |uid| File { uid, ..file("/run/app/app.sock", FileKind::Link, 0o777) };
+    let regular = file("/run/app/app.sock", FileKind::Regular, 0o666);
+    vec![
+        (Nothing, Succeeds, connect(|_| ())),
+        (NotVisible, Unknown, connect(|facts| facts.walk = None)),
+        (NoSuchSubject, Unknown, connect(|facts| facts.subject = None)),
+        (NotAnAddress, Fails(Errno::INVAL), connect(|facts| facts.question.address = Address::UNNAMED)),
+        (
+            PathTooLong,
+            Fails(Errno::NAMETOOLONG),
+            connect(|facts| {
+                facts.question.address = Address::path("x".repeat(109)).unwrap();
+            }),
+        ),
+        (
+            MessageTooLarge,
+            Fails(Errno::MSGSIZE),
+            with(Operation::Send { len_bytes: 1001 }, |facts| facts.walk = None),
+        ),
+        (NeedsConnection, Fails(Errno::OPNOTSUPP), send(|facts| facts.question.kind = Some(Kind::Stream))),
+        (NeedsConnection, Fails(Errno::NOTCONN), send(|facts| facts.question.kind = Some(Kind::SeqPacket))),
+        (Missing, Fails(Errno::NOENT), connect(|facts| facts.ends(2, Found::Nothing))),
+        (
+            Unlinked,
+            Fails(Errno::NOENT),
+            connect(|facts| {
+                facts.ends(2, Found::Nothing);
+                facts.near.push(near(Nearness::Unlinked, "/run/app/app.sock"));
+            }),
+        ),
+        (
+            OtherView,
+            Fails(Errno::NOENT),
+            connect(|facts| {
+                facts.ends(1, Found::Nothing);
+                facts.question.subject = Who::Process(9);
+                facts.near.push(near(Nearness::OurView, "/run/app/app.sock"));
+            }),
+        ),
+        (ParentMissing, Fails(Errno::NOENT), connect(|facts| facts.ends(1, Found::Nothing))),
+        (
+            Dangling,
+            Fails(Errno::NOENT),
+            connect(|facts| {
+                facts.ends(2, Found::Nothing);
+                facts.step(2).via = Some("/run/link".into());
+            }),
+        ),
+        (
+            DirectoryDeleted,
+            Fails(Errno::NOENT),
+            connect(|facts| {
+                facts.ends(2, Found::Nothing);
+                facts.step(2).directory.deleted = true;
+            }),
+        ),
+        (NotADirectory, Fails(Errno::NOTDIR), connect(|facts| facts.ends(1, Found::File(regular.clone())))),
+        (NoSearch, Fails(Errno::ACCESS), connect(|facts| facts.step(1).directory.mode = 0o750)),
+        (NoSearchAcl, Fails(Errno::ACCESS), connect(|facts| facts.step(1).directory.acl = Some(list(6, 7)))),
+        (
+            LinkLoop,
+            Fails(Errno::LOOP),
+            connect(|facts| {
+                facts.through(link(0));
+                let again = facts.step(2).clone();
+                facts.walk().steps.splice(2..2, vec![again; 40]);
+            }),
+        ),
+        (
+            ProtectedLink,
+            Fails(Errno::ACCESS),
+            connect(|facts| {
+                facts.through(link(77));
+                facts.step(2).directory.mode = 0o1777;
+            }),
+        ),
+        (
+            LinksNotFollowed,
+            Fails(Errno::LOOP),
+            connect(|facts| {
+                let mut link = link(0);
+                link.mount.no_links = true;
+                facts.through(link);
+            }),
+        ),
+        (
+            NameTooLong,
+            Fails(Errno::NAMETOOLONG),
+            connect(|facts| {
+                facts.ends(2, Found::Nothing);
+                facts.step(2).name = vec![b'n'; 256];
+            }),
+        ),
+        (NoWrite, Fails(Errno::ACCESS), connect(|facts| facts.reached().mode = 0o660)),
+        (NoWriteAcl, Fails(Errno::ACCESS), connect(|facts| facts.reached().acl = Some(list(7, 4)))),
+        (Immutable, Fails(Errno::PERM), connect(|facts| facts.reached().immutable = true)),
+        (
+            NotASocketReadOnly,
+            Fails(Errno::ROFS),
+            connect(|facts| {
+                facts.arrives(regular.clone());
+                facts.reached().mount.file_system_read_only = true;
+            }),
+        ),
+        (NotASocket, Fails(Errno::CONNREFUSED), connect(|facts| facts.arrives(regular.clone()))),
+        (
+            Stale,
+            Fails(Errno::CONNREFUSED),
+            connect(|facts| (facts.sockets, facts.alive) = (Some(Vec::new()), Some(false))),
+        ),
+        (WrongKind, Fails(Errno::PROTOTYPE), connect(|facts| facts.question.kind = Some(Kind::SeqPacket))),
+        (
+            NotListening,
+            Fails(Errno::CONNREFUSED),
+            connect(|facts| facts.socket().state = EndpointState::Bound),
+        ),
+        (
+            IsAClient,
+            Fails(Errno::CONNREFUSED),
+            connect(|facts| facts.socket().state = EndpointState::Connected),
+        ),
+        (ListenerShutDown, Fails(Errno::CONNREFUSED), connect(|facts| facts.socket().shut_down = true)),
+        (BacklogFull, Waits, connect(|facts| facts.socket().backlog = Some((6, 5)))),
+        (QueueFull, Waits, send(|facts| facts.socket().queue_full = Some(true))),
+        (
+            ConnectedElsewhere,
+            Fails(Errno::PERM),
+            send(|facts| facts.socket().state = EndpointState::Connected),
+        ),
+        (ReceiverShutDown, Fails(Errno::PIPE), send(|facts| facts.socket().shut_down = true)),
+        (NoSuchName, Fails(Errno::CONNREFUSED), by_name(Operation::Connect, |_| ())),
+        (
+            NameOfOtherKind,
+            Fails(Errno::CONNREFUSED),
+            by_name(SEND, |facts| facts.sockets = Some(vec![listening()])),
+        ),
+        (
+            NameInOtherNamespace,
+            Fails(Errno::CONNREFUSED),
+            by_name(Operation::Connect, |facts| {
+                facts.near.push(near(Nearness::OtherNamespace, "@app"));
+            }),
+        ),
+        (
+            NamePadded,
+            Fails(Errno::CONNREFUSED),
+            by_name(Operation::Connect, |facts| {
+                facts.near.push(near(Nearness::Padded, "@app%00"));
+            }),
+        ),
+        (TakenLive, Fails(Errno::ADDRINUSE), with(Operation::Bind, |_| ())),
+        (
+            TakenStale,
+            Fails(Errno::ADDRINUSE),
+            with(Operation::Bind, |facts| {
+                (facts.sockets, facts.alive) = (Some(Vec::new()), Some(false));
+            }),
+        ),
+        (TakenByFile, Fails(Errno::ADDRINUSE), with(Operation::Bind, |facts| facts.arrives(regular.clone()))),
+        (NoLastName, Fails(Errno::ADDRINUSE), bind(|facts| facts.step(2).name = b"..".to_vec())),
+        (TrailingSlash, Fails(Errno::NOENT), bind(|facts| facts.walk().trailing_slash = true)),
+        (
+            NameTaken,
+            Fails(Errno::ADDRINUSE),
+            by_name(Operation::Bind, |facts| facts.sockets = Some(vec![listening()])),
+        ),
+        (ParentNotWritable, Fails(Errno::ACCESS), bind(|facts| facts.step(2).directory.mode = 0o755)),
+        (
+            ParentNotWritableAcl,
+            Fails(Errno::ACCESS),
+            bind(|facts| facts.step(2).directory.acl = Some(list(5, 7))),
+        ),
+        (ParentImmutable, Fails(Errno::PERM), bind(|facts| facts.step(2).directory.immutable = true)),
+        (ReadOnly, Fails(Errno::ROFS), bind(|facts| facts.step(2).directory.mount.read_only = true)),
+        (
+            NoSocketsHere,
+            Fails(Errno::PERM),
+            bind(|facts| facts.step(2).directory.mount.file_system = "sysfs".into()),
+        ),
+        (
+            NoSocketsHere,
+            Fails(Errno::NOENT),
+            bind(|facts| facts.step(2).directory.mount.file_system = "proc".into()),
+        ),
+    ]
+}
+
+#[test]
+fn every_cause_has_its_world() {
+    let mut unseen: HashSet<Cause> = Cause::ALL.iter().copied().collect();
+    for (cause, outcome, verdict) in one_of_each() {
+        assert_eq!((verdict.cause, verdict.outcome), (cause, outcome), "{verdict:?}");
+        assert!(!verdict.why.is_empty() && !verdict.why.ends_with('.'), "{verdict:?}");
+        unseen.remove(&cause);
+    }
+    assert!(unseen.is_empty(), "no world has {unseen:?}");
+}
+
+#[test]
+fn free_and_reachable_names() {
+    assert_eq!(bind(|_| ()).outcome, Outcome::Succeeds);
+    assert_eq!(send(|_| ()).outcome, Outcome::Succeeds);
+    assert_eq!(by_name(Operation::Bind, |_| ()).outcome, Outcome::Succeeds);
+    assert_eq!(
+        by_name(Operation::Connect, |facts| facts.sockets = Some(vec![listening()])).outcome,
+        Outcome::Succeeds
+    );
+    let autobind = bind(|facts| facts.question.address = Address::UNNAMED);
+    assert_eq!(autobind.outcome, Outcome::Succeeds);
+}
+
+#[test]
+fn what_came_out_of_an_accept_serves_nobody() {
+    let accepted = socket(Kind::Stream, EndpointState::Accepted);
+    let only = |facts: &mut Facts| facts.sockets = Some(vec![accepted.clone()]);
+    assert_eq!(by_name(Operation::Connect, only).cause, Cause::NoSuchName);
+    assert_eq!(by_name(Operation::Bind, only).outcome, Outcome::Succeeds);
+    let beside = |facts: &mut Facts| facts.sockets = Some(vec![accepted.clone(), listening()]);
+    assert_eq!(connect(beside).outcome, Outcome::Succeeds);
+}
+
+#[test]
+fn whoever_may_not_look_is_told_so() {
+    let hidden = connect(|facts| facts.ends(1, Found::Hidden(Errno::ACCESS)));
+    assert_eq!((hidden.outcome, hidden.cause), (Outcome::Unknown, Cause::NotVisible));
+    assert!(hidden.next[0].starts_with("sudo stoop why /run/app/app.sock --as alice"), "{hidden:?}");
+    assert_eq!(connect(|facts| facts.sockets = None).outcome, Outcome::Unknown);
+    assert_eq!(connect(|facts| facts.reached().acl = None).outcome, Outcome::Unknown);
+    assert_eq!(send(|facts| facts.socket().queue_full = None).outcome, Outcome::Unknown);
+    // What decides before it is enough.
+    let decided = connect(|facts| {
+        facts.step(0).directory.mode = 0o700;
+        facts.ends(1, Found::Hidden(Errno::ACCESS));
+    });
+    assert_eq!(decided.cause, Cause::NoSearch);
+}
+
+#[test]
+fn the_next_step_fits_the_cause() {
+    let group = connect(|facts| {
+        facts.step(1).directory.mode = 0o750;
+        facts.step(1).directory.gid = 60;
+        facts.names.groups.insert(60, "web team".into());
+    });
+    assert_eq!(
+        group.next[0],
+        "usermod -aG 'web team' alice    # at the next login; the group has what is missing"
+    );
+    let member = connect(|facts| {
+        facts.step(1).directory.mode = 0o705;
+        facts.step(1).directory.gid = 50;
+    });
+    assert_eq!(member.next[0], "chmod g+x /run    # for everybody in app");
+    assert!(member.seen[2].contains("in its group app"), "{member:?}");
+    let stopped = connect(|facts| {
+        facts.socket().backlog = Some((1, 0));
+        facts.socket().owners.as_mut().unwrap()[0].state = Some('T');
+    });
+    assert_eq!(stopped.next[0], "kill -CONT 12    # it was stopped by a signal");
+    assert_eq!(stopped.seen[0], "process 12 (app) is stopped, stream socket");
+}
+
+#[test]
+fn cautions_go_with_what_may_still_fail() {
+    let guarded = |facts: &mut Facts| {
+        facts.question.subject = Who::Process(9);
+        facts.security = Security {
+            modules: Some(vec!["capability".into(), "landlock".into(), "apparmor".into()]),
+            label: Some("docker-default".into()),
+            seccomp: Some(true),
+            no_new_privileges: Some(true),
+        };
+    };
+    let verdict = connect(guarded);
+    assert_eq!(verdict.cautions.len(), 3, "{verdict:?}");
+    assert!(verdict.cautions[0].contains("apparmor (label 'docker-default')"));
+    let refused = connect(|facts| {
+        guarded(facts);
+        facts.socket().shut_down = true;
+    });
+    assert!(refused.cautions.is_empty());
+}
+
+#[test]
+fn names_from_outside_are_escaped() {
+    let verdict = connect(|facts| {
+        facts.socket().owners.as_mut().unwrap()[0].command = "\x1b[2Japp\n".into();
+        facts.names.users.insert(0, "ro\not".into());
+        facts.reached().mode = 0o600;
+    });
+    assert!(lines(&verdict).all(is_safe), "{verdict:?}");
+}

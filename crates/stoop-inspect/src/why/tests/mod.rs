@@ -1,0 +1,202 @@
+//! Verdicts on worlds made of data: how to make one, and what to change in it.
+
+mod causes;
+mod laws;
+
+use stoop::{Address, Kind};
+
+use super::facts::*;
+use super::*;
+
+/// Alice (1000, group 1000, also in 50) asks for `/run/app/app.sock`, root's, in directories that everybody may search.
+fn facts(operation: Operation) -> Facts {
+    let directories = [("/", "run"), ("/run", "app")];
+    let mut steps: Vec<Step> = directories
+        .iter()
+        .map(|(directory, name)| Step {
+            directory: directory_at(directory),
+            name: name.as_bytes().to_vec(),
+            last: false,
+            wants_directory: true,
+            via: None,
+            found: Found::File(directory_at(&format!("{directory}/{name}"))),
+        })
+        .collect();
+    let socket = file("/run/app/app.sock", FileKind::Socket, 0o666);
+    steps.push(Step {
+        directory: directory_at("/run/app"),
+        name: b"app.sock".to_vec(),
+        last: true,
+        wants_directory: false,
+        via: None,
+        found: Found::File(socket.clone()),
+    });
+    Facts {
+        question: Question {
+            operation,
+            kind: None,
+            address: Address::path("/run/app/app.sock").unwrap(),
+            subject: Who::User("alice".into()),
+        },
+        subject: Some(alice()),
+        walk: Some(Walk { steps, reached: Some(socket), trailing_slash: false }),
+        sockets: Some(vec![listening()]),
+        alive: Some(true),
+        near: Vec::new(),
+        limits: Limits {
+            wmem_default_bytes: Some(1032),
+            somaxconn: Some(4096),
+            max_dgram_qlen: Some(10),
+            protected_symlinks: Some(true),
+        },
+        security: Security::default(),
+        names: Names {
+            users: [(0, "root".into()), (1000, "alice".into())].into(),
+            groups: [(0, "root".into()), (50, "app".into()), (1000, "alice".into())].into(),
+        },
+    }
+}
+
+fn alice() -> Subject {
+    Subject {
+        pid: None,
+        command: None,
+        uid: 1000,
+        gid: 1000,
+        groups: vec![50],
+        dac_override: false,
+        dac_read_search: false,
+        mapped_uids: None,
+        mapped_gids: None,
+        view: View::default(),
+    }
+}
+
+fn file(path: &str, kind: FileKind, mode: u32) -> File {
+    File {
+        path: path.into(),
+        id: (1, path.len() as u64),
+        kind,
+        mode,
+        uid: 0,
+        gid: 0,
+        acl: Some(Vec::new()),
+        immutable: false,
+        deleted: false,
+        mount: Mount { file_system: "ext4".into(), ..Mount::default() },
+    }
+}
+
+fn directory_at(path: &str) -> File {
+    file(path, FileKind::Directory, 0o755)
+}
+
+fn socket(kind: Kind, state: EndpointState) -> Endpoint {
+    Endpoint {
+        inode: 7,
+        kind: Some(kind),
+        state,
+        shut_down: false,
+        backlog: None,
+        queue_full: Some(false),
+        owners: Some(vec![Owner { pid: 12, command: "app".into(), uid: Some(0), state: Some('S') }]),
+    }
+}
+
+fn listening() -> Endpoint {
+    Endpoint { backlog: Some((0, 128)), ..socket(Kind::Stream, EndpointState::Listening) }
+}
+
+fn receiving() -> Endpoint {
+    socket(Kind::Datagram, EndpointState::Bound)
+}
+
+impl Facts {
+    fn walk(&mut self) -> &mut Walk {
+        self.walk.as_mut().unwrap()
+    }
+
+    fn step(&mut self, at: usize) -> &mut Step {
+        &mut self.walk().steps[at]
+    }
+
+    fn socket(&mut self) -> &mut Endpoint {
+        &mut self.sockets.as_mut().unwrap()[0]
+    }
+
+    /// The lookup ends at this step.
+    fn ends(&mut self, at: usize, found: Found) {
+        self.walk().steps.truncate(at + 1);
+        self.walk().reached = None;
+        self.step(at).found = found;
+        (self.sockets, self.alive) = (None, None);
+    }
+
+    /// The last step arrives at another file.
+    fn arrives(&mut self, file: File) {
+        self.step(2).found = Found::File(file.clone());
+        self.walk().reached = Some(file);
+    }
+
+    /// The last step goes through a link.
+    fn through(&mut self, link: File) {
+        let last = self.step(2).clone();
+        self.step(2).found = Found::Link { link, target: b"app.sock".to_vec() };
+        let via = Some("/run/app/app.sock".into());
+        self.walk().steps.push(Step { via, ..last });
+    }
+
+    fn reached(&mut self) -> &mut File {
+        self.walk().reached.as_mut().unwrap()
+    }
+}
+
+const SEND: Operation = Operation::Send { len_bytes: 1 };
+
+fn connect(change: impl FnOnce(&mut Facts)) -> Verdict {
+    with(Operation::Connect, change)
+}
+
+fn send(change: impl FnOnce(&mut Facts)) -> Verdict {
+    with(SEND, |facts| {
+        facts.sockets = Some(vec![receiving()]);
+        change(facts);
+    })
+}
+
+/// A bind where nothing has the name yet and alice may write to the directory.
+fn bind(change: impl FnOnce(&mut Facts)) -> Verdict {
+    with(Operation::Bind, |facts| {
+        facts.ends(2, Found::Nothing);
+        facts.step(2).directory.mode = 0o777;
+        change(facts);
+    })
+}
+
+fn by_name(operation: Operation, change: impl FnOnce(&mut Facts)) -> Verdict {
+    with(operation, |facts| {
+        facts.question.address = Address::abstract_name("app").unwrap();
+        (facts.walk, facts.alive) = (None, None);
+        facts.sockets = Some(Vec::new());
+        change(facts);
+    })
+}
+
+fn with(operation: Operation, change: impl FnOnce(&mut Facts)) -> Verdict {
+    let mut facts = facts(operation);
+    change(&mut facts);
+    why(&facts)
+}
+
+fn near(how: Nearness, address: &str) -> Near {
+    Near { how, address: Address::parse(address).unwrap(), socket: listening() }
+}
+
+fn lines(verdict: &Verdict) -> impl Iterator<Item = &str> {
+    let lists = [&verdict.seen, &verdict.next, &verdict.cautions];
+    lists.into_iter().flatten().chain([&verdict.why]).map(String::as_str)
+}
+
+fn is_safe(line: &str) -> bool {
+    !line.chars().any(char::is_control)
+}
