@@ -3,6 +3,8 @@
 //! Holds no fuzzer. `tests/replay.rs` runs every target on its corpus and on mutations of it with the stable compiler;
 //! `cargo fuzz run --features libfuzzer TARGET` searches on with libFuzzer. What that finds goes into `corpus/TARGET`.
 
+mod calls;
+
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
@@ -11,6 +13,8 @@ use stoop::frame::{Codec, Decoder, FrameError, LengthDelimited, Lines, Native, V
 use stoop::{Address, Credentials, Target};
 use stoop_bpf::{Btf, Kind, RECORD_BYTES, Record, Records};
 use stoop_grpc::http::multiplexed;
+
+pub use calls::{grpc_json, grpc_schema, ttrpc_frames};
 
 /// A target by its name, which is also the name of its corpus.
 pub type FuzzTarget = (&'static str, fn(&[u8]));
@@ -24,6 +28,9 @@ pub const TARGETS: &[FuzzTarget] = &[
     ("btf_scan", btf_scan),
     ("bpf_records", bpf_records),
     ("http_multiplexed", http_multiplexed),
+    ("ttrpc_frames", ttrpc_frames),
+    ("grpc_json", grpc_json),
+    ("grpc_schema", grpc_schema),
 ];
 
 /// Control messages as the kernel, or nobody, could have written them: decoding ends, stays within the bytes, and gives no

@@ -4,8 +4,9 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use prost_reflect::prost_types::FileDescriptorProto;
-use prost_reflect::{DescriptorPool, ServiceDescriptor};
+use prost_reflect::prost::Message;
+use prost_reflect::prost_types::{FileDescriptorProto, FileDescriptorSet};
+use prost_reflect::{DescriptorPool, Kind, MessageDescriptor, ServiceDescriptor};
 use protox::Compiler;
 use protox::file::{ChainFileResolver, DescriptorSetFileResolver, GoogleFileResolver, IncludeFileResolver};
 
@@ -145,9 +146,11 @@ impl Schema {
     /// # Errors
     /// It is none, or a file is missing that one of its files imports.
     pub fn from_descriptor_set(bytes: &[u8]) -> Result<Schema, SchemaError> {
+        let set = FileDescriptorSet::decode(bytes).map_err(|error| SchemaError::new(error.to_string()))?;
+        let names: Vec<String> = set.file.iter().map(|file| file.name().to_owned()).collect();
         let mut pool = DescriptorPool::global();
-        pool.decode_file_descriptor_set(bytes).map_err(|error| SchemaError::new(error.to_string()))?;
-        Ok(Schema::of_everything(pool, Origin::Files))
+        add_files(&mut pool, set.file)?;
+        Ok(Schema::of_files(pool, &names, Origin::Files))
     }
 
     /// Both: what is in `other` and not here is added.
@@ -217,8 +220,39 @@ impl Schema {
 /// Adds files that are not there yet. Those of protobuf itself are always our own: JSON relies on what they look like.
 fn add_files(pool: &mut DescriptorPool, files: Vec<FileDescriptorProto>) -> Result<(), SchemaError> {
     let new = files.into_iter().filter(|file| pool.get_file_by_name(file.name()).is_none());
-    let new: Vec<_> = new.collect();
-    pool.add_file_descriptor_protos(new).map_err(|error| SchemaError::new(error.to_string()))
+    let new: Vec<_> = new.map(known_syntax).collect::<Result<_, _>>()?;
+    pool.add_file_descriptor_protos(new).map_err(|error| SchemaError::new(error.to_string()))?;
+    match pool.all_messages().find(|message| message.is_map_entry() && !is_sound_entry(message)) {
+        Some(entry) => Err(SchemaError::new(format!("'{}' is no entry of a map", entry.full_name()))),
+        None => Ok(()),
+    }
+}
+
+/// Whether an entry of a map has a key and a value. Whoever reads maps takes it for granted.
+fn is_sound_entry(entry: &MessageDescriptor) -> bool {
+    let key = entry.get_field(1).is_some_and(|key| {
+        let is_key = !matches!(
+            key.kind(),
+            Kind::Double | Kind::Float | Kind::Bytes | Kind::Message(_) | Kind::Enum(_)
+        );
+        is_key && !key.is_list()
+    });
+    key && entry.get_field(2).is_some_and(|value| !value.is_list())
+}
+
+/// A file in a syntax that is understood. An edition is read as proto2, which has the same bytes and, as editions do unless they say
+/// otherwise, knows of every field whether it is set. The compiler of descriptors takes for granted that it is one of these.
+fn known_syntax(mut file: FileDescriptorProto) -> Result<FileDescriptorProto, SchemaError> {
+    match file.syntax() {
+        "" | "proto2" | "proto3" => Ok(file),
+        "editions" => {
+            file.syntax = Some("proto2".into());
+            Ok(file)
+        }
+        other => {
+            Err(SchemaError::new(format!("'{}' is written in '{other}', which is not known", file.name())))
+        }
+    }
 }
 
 #[cfg(test)]
@@ -264,6 +298,18 @@ mod tests {
         assert_eq!(error.position(), Some("wrong.proto:2:13"));
         let error = Schema::from_protos(&[directory.path().join("none.proto")], &[]).unwrap_err();
         assert!(error.to_string().contains("none.proto"), "{error}");
+    }
+
+    #[test]
+    fn an_edition_is_read_and_what_is_none_is_refused() {
+        let file = |syntax: &str| FileDescriptorProto {
+            name: Some("e.proto".into()),
+            syntax: Some(syntax.into()),
+            ..FileDescriptorProto::default()
+        };
+        assert!(Schema::from_server(Vec::new(), vec![file("editions")], "v1").is_ok());
+        let error = Schema::from_server(Vec::new(), vec![file("proto4")], "v1").unwrap_err();
+        assert!(error.to_string().contains("'proto4'"), "{error}");
     }
 
     #[test]

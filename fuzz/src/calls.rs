@@ -1,0 +1,120 @@
+//! What a server of gRPC or ttrpc may send: frames, messages, and the schema it claims to have.
+
+use prost::Message;
+use stoop_grpc::dynamic::json::{self, Style};
+use stoop_grpc::dynamic::{DynamicMessage, MessageDescriptor, Schema, Symbol, describe};
+use stoop_grpc::ttrpc::frame::{Frame, FrameDecoder, MESSAGE_MAX_BYTES, TooLong};
+
+/// Frames are the same however their bytes are cut into reads, and written they are those bytes again.
+pub fn ttrpc_frames(data: &[u8]) {
+    let Some((&cut, data)) = data.split_first() else { return };
+    let (whole, whole_ended) = frames(data, data.len().max(1));
+    let (cut, cut_ended) = frames(data, usize::from(cut) + 1);
+    assert_eq!(whole, cut);
+    assert_eq!(whole_ended, cut_ended);
+    let mut written = Vec::new();
+    for frame in whole {
+        match frame {
+            Ok(frame) => {
+                assert!(frame.data.len() <= MESSAGE_MAX_BYTES);
+                written.extend(frame.encode().expect("it was read"));
+            }
+            // What is behind it was skipped.
+            Err(TooLong { length_bytes, .. }) => return assert!(length_bytes > MESSAGE_MAX_BYTES),
+        }
+    }
+    assert_eq!(written, data[..written.len()]);
+    assert_eq!(whole_ended, written.len() == data.len());
+}
+
+fn frames(data: &[u8], cut: usize) -> (Vec<Result<Frame, TooLong>>, bool) {
+    let mut decoder = FrameDecoder::new();
+    let mut frames = Vec::new();
+    for piece in data.chunks(cut) {
+        decoder.push(piece);
+        frames.extend(std::iter::from_fn(|| decoder.next_frame()));
+    }
+    (frames, decoder.is_at_boundary())
+}
+
+/// Messages with every sort of field.
+const MESSAGES: [&str; 8] = [
+    "runtime.v1.ContainerStatus",
+    "runtime.v1.PodSandboxConfig",
+    "containerd.services.containers.v1.Container",
+    "containerd.services.images.v1.UpdateImageRequest",
+    "google.rpc.Status",
+    "google.protobuf.Struct",
+    "google.protobuf.Any",
+    "google.protobuf.FileDescriptorProto",
+];
+
+/// A message of a stranger is shown as JSON, whatever is in it; and what can be read back is the same message. As JSON that
+/// somebody types, the bytes are read or refused.
+pub fn grpc_json(data: &[u8]) {
+    let Some((&which, data)) = data.split_first() else { return };
+    let Some(descriptor) = descriptor(MESSAGES[usize::from(which) % MESSAGES.len()]) else { return };
+    if let Ok(message) = DynamicMessage::decode(descriptor.clone(), data) {
+        for emit_defaults in [false, true] {
+            let style = Style { one_line: true, emit_defaults };
+            let text = style.text(&message);
+            assert!(!text.contains(|c: char| c < ' '), "one line: {text}");
+            let value: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+            assert!(value.is_object());
+            // Not everything that is shown can be said: an `Any` of unknown type, a time that is none.
+            if let Ok(back) = json::read(&descriptor, &text) {
+                assert_eq!(style.text(&back), text);
+            }
+        }
+    }
+    if let Ok(text) = std::str::from_utf8(data) {
+        if let Err(error) = json::read(&descriptor, text) {
+            assert!(!error.to_string().is_empty());
+        }
+        // An error ends it, and so do the bytes.
+        assert!(json::messages(descriptor, data).count() <= data.len() + 1);
+    }
+}
+
+fn descriptor(name: &str) -> Option<MessageDescriptor> {
+    Schema::builtin().pool().get_message_by_name(name)
+}
+
+/// A schema of a stranger is refused, or it can be shown and messages of it made.
+pub fn grpc_schema(data: &[u8]) {
+    let Ok(schema) = Schema::from_descriptor_set(data) else { return };
+    for service in schema.services() {
+        assert!(!describe(&Symbol::Service(service.clone())).is_empty());
+        for method in service.methods() {
+            assert!(!describe(&Symbol::Method(method.clone())).is_empty());
+            let text =
+                Style { emit_defaults: true, one_line: true }.text(&DynamicMessage::new(method.input()));
+            assert!(serde_json::from_str::<serde_json::Value>(&text).is_ok(), "{text}");
+            // JSON of every shape for a field `a`, sent and received again.
+            for value in [
+                "1",
+                "\"AQ==\"",
+                "true",
+                "[1]",
+                "[\"AQ==\", \"\"]",
+                "{}",
+                "[{}]",
+                "{\"1\": {}}",
+                "{\"a\": \"\"}",
+                "null",
+            ] {
+                let Ok(message) = json::read(&method.input(), &format!("{{\"a\": {value}}}")) else {
+                    continue;
+                };
+                let bytes = message.encode_to_vec();
+                let _ = DynamicMessage::decode(method.output(), &bytes[..]);
+                let back = DynamicMessage::decode(method.input(), &bytes[..]);
+                assert_eq!(back.map(|back| back.encode_to_vec()), Ok(bytes));
+            }
+        }
+    }
+    for values in schema.pool().all_enums() {
+        assert!(!describe(&Symbol::Enum(values)).is_empty());
+    }
+    let _ = (schema.method("a", &[]), schema.symbol("a.b", &[]));
+}
