@@ -18,12 +18,13 @@ use std::thread;
 use std::time::SystemTime;
 
 use rustix::io::Errno;
+use stoop::Kind;
 use stoop::diag::{Dump, Entry, Table};
 use stoop_bpf::TaskFiles;
 
 use crate::assembly::Assembly;
 use crate::join::ByInode;
-use crate::model::{Missing, Namespace, NamespaceIno, OwnersFrom, Pid, Snapshot, What};
+use crate::model::{Missing, Namespace, NamespaceIno, OwnersFrom, Pid, Queue, Snapshot, Socket, What};
 use crate::options::{Options, OwnersWanted};
 use crate::owners::bpf::Listing;
 use crate::owners::{self, Holding};
@@ -181,6 +182,9 @@ impl Inspector {
         self.settle(assembly);
         assembly.join();
         self.read_processes(known, assembly);
+        if self.options.in_flight {
+            self.count_in_flight(assembly);
+        }
         owners_from
     }
 
@@ -248,7 +252,7 @@ impl Inspector {
         }
     }
 
-    fn is_gone(&mut self, socket: &crate::Socket) -> bool {
+    fn is_gone(&mut self, socket: &Socket) -> bool {
         let Some(table) = self.tables.get_mut(&socket.namespace) else { return false };
         let found = table::lookup(table, socket.ino, socket.namespace, &self.options);
         // Of two with this inode the kernel names one.
@@ -270,6 +274,21 @@ impl Inspector {
             {
                 vacant.insert(process);
             }
+        }
+    }
+
+    /// Asks each socket that has anything to read how many descriptors are in it.
+    fn count_in_flight(&self, assembly: &mut Assembly) {
+        let mut buffer = Vec::new();
+        let may_have = |socket: &&mut Socket| match socket.queue {
+            // On a stream descriptors come with a byte at least.
+            Some(Queue::Bytes { unread: 0, .. }) => socket.kind != Some(Kind::Stream),
+            _ => true,
+        };
+        for socket in assembly.sockets.iter_mut().filter(may_have) {
+            let Some(owner) = socket.owners.iter().find(|owner| owner.thread.is_none()) else { continue };
+            let Ok(directory) = ProcessDir::open(owner.pid) else { continue };
+            socket.in_flight = directory.descriptors_in_flight(owner.fd, &mut buffer);
         }
     }
 

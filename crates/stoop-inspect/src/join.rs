@@ -186,3 +186,96 @@ impl Listeners {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// A socket with this inode, and what its table says.
+    fn row(ino: u32, kind: Kind, peer: Link, waiting: &[u32]) -> (Socket, Links) {
+        let state = if waiting.is_empty() { State::Unconnected } else { State::Listening };
+        let is_established = matches!(peer, Link::To(_) | Link::Nameless);
+        (Socket::new(SocketIno(ino), kind, state), Links { peer, waiting: waiting.to_vec(), is_established })
+    }
+
+    fn joined(rows: impl IntoIterator<Item = (Socket, Links)>) -> Vec<Socket> {
+        let (mut sockets, links): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
+        let by_inode = ByInode::of(&sockets);
+        join(&mut sockets, &links, &by_inode);
+        sockets
+    }
+
+    fn to(ino: u32) -> Link {
+        Link::To(SocketIno(ino))
+    }
+
+    #[test]
+    fn of_two_sockets_with_one_inode_the_one_that_fits_is_the_peer() {
+        let sockets = joined([
+            row(1, Kind::Stream, to(2), &[]),
+            row(2, Kind::Stream, to(9), &[]),
+            row(2, Kind::Datagram, to(1), &[]),
+            row(2, Kind::Stream, to(1), &[]),
+        ]);
+        assert_eq!(sockets[0].peer, Some(SocketId(3)));
+        assert_eq!((sockets[1].peer, sockets[2].peer, sockets[3].peer), (None, None, Some(SocketId(0))));
+    }
+
+    #[test]
+    fn what_fits_twice_is_not_joined() {
+        let sockets = joined([
+            row(1, Kind::Stream, to(2), &[]),
+            row(2, Kind::Stream, to(1), &[]),
+            row(2, Kind::Stream, to(1), &[]),
+        ]);
+        assert_eq!(sockets[0].peer, None);
+        assert_eq!(sockets[0].state, State::Connected, "the table says so all the same");
+    }
+
+    #[test]
+    fn a_client_accepted_between_two_readings_waits_no_more() {
+        let sockets = joined([
+            row(1, Kind::Stream, Link::Nobody, &[2, 3]),
+            row(2, Kind::Stream, Link::Nameless, &[]),
+            row(3, Kind::Stream, Link::Nameless, &[]),
+            row(4, Kind::Stream, to(2), &[]),
+        ]);
+        assert_eq!(sockets[0].waiting, [SocketId(2)]);
+        assert_eq!((sockets[1].peer, sockets[1].state), (Some(SocketId(3)), State::Connected));
+        assert_eq!((sockets[2].waits_for, sockets[2].state), (Some(SocketId(0)), State::Waiting));
+    }
+
+    fn any_row() -> impl Strategy<Value = (Socket, Links)> {
+        let link = prop_oneof![
+            Just(Link::Nobody),
+            Just(Link::Nameless),
+            Just(Link::Untold),
+            (0u32..6).prop_map(|ino| Link::To(SocketIno(ino))),
+        ];
+        let kind = prop::sample::select(Kind::ALL.to_vec());
+        let waiting = proptest::collection::vec(0u32..6, 0..3);
+        (0u32..6, kind, link, waiting).prop_map(|(ino, kind, link, waiting)| row(ino, kind, link, &waiting))
+    }
+
+    proptest! {
+        /// Whatever the tables say, with inodes that collide all the time: what is joined is joined from both sides.
+        #[test]
+        fn joins_hold_from_both_sides(rows in proptest::collection::vec(any_row(), 0..10)) {
+            let sockets = joined(rows);
+            for (id, socket) in (0..).map(SocketId).zip(&sockets) {
+                if let Some(peer) = socket.peer {
+                    let peer = &sockets[peer.0 as usize];
+                    prop_assert_eq!(peer.kind, socket.kind);
+                    prop_assert!(socket.kind == Some(Kind::Datagram) || peer.peer == Some(id));
+                }
+                for client in &socket.waiting {
+                    prop_assert_eq!(sockets[client.0 as usize].waits_for, Some(id));
+                }
+                if let Some(listener) = socket.waits_for {
+                    prop_assert!(sockets[listener.0 as usize].waiting.contains(&id));
+                }
+            }
+        }
+    }
+}

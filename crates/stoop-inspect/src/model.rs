@@ -114,7 +114,7 @@ pub struct Socket {
     pub uid: Option<u32>,
     /// Whether it is shut down for reading, and for writing.
     pub shutdown: (bool, bool),
-    /// Descriptors that wait to be received at it. `None`: not looked for, or not to be seen.
+    /// Descriptors that wait to be received at it (Linux 5.6). `None`: not looked for, nothing to be received, or not to be seen.
     pub in_flight: Option<u32>,
 }
 

@@ -92,6 +92,12 @@ impl ProcessDir {
         namespace_link(&buffer[..len]).ok_or_else(|| io::Error::other("no namespace"))
     }
 
+    /// Descriptors that wait to be received at this socket (Linux 5.6; K-PROC-4).
+    pub(crate) fn descriptors_in_flight(&self, fd: u32, buffer: &mut Vec<u8>) -> Option<u32> {
+        self.read(&path(format_args!("fdinfo/{fd}\0")).ok()?, buffer).ok()?;
+        scm_fds(buffer)
+    }
+
     /// A whole file, into `buffer`, which is emptied first.
     pub(crate) fn read(&self, name: &CStr, buffer: &mut Vec<u8>) -> io::Result<()> {
         let file = openat(&self.file, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
@@ -196,6 +202,12 @@ fn open_dir(at: impl AsFd, path: &CStr) -> io::Result<OwnedFd> {
     Ok(openat(at, path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
 }
 
+/// The line `scm_fds: N` of `/proc/PID/fdinfo/FD`. Pure.
+pub(crate) fn scm_fds(text: &[u8]) -> Option<u32> {
+    let value = text.split(|&byte| byte == b'\n').find_map(|line| line.strip_prefix(b"scm_fds:"))?;
+    number(value.trim_ascii())
+}
+
 /// Reads the text of a link in `/proc/PID/fd`. Pure.
 pub(crate) fn referent(link: &[u8]) -> Referent {
     if let Some(ino) = bracketed(link, b"socket:[").and_then(number) {
@@ -258,13 +270,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_link_is_read_without_panic(link in proptest::collection::vec(any::<u8>(), 0..64)) {
-            let _ = referent(&link);
+        fn any_text_is_read_without_panic(text in proptest::collection::vec(any::<u8>(), 0..64)) {
+            let _ = referent(&text);
+            let _ = scm_fds(&text);
         }
 
         #[test]
         fn numbers_come_back(n: u32) {
             prop_assert_eq!(number(n.to_string().as_bytes()), Some(n));
+            prop_assert_eq!(scm_fds(format!("pos:\t0\nino:\t9\nscm_fds: {n}\n").as_bytes()), Some(n));
         }
     }
 }

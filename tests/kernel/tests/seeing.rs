@@ -101,6 +101,24 @@ fn a_process_without_its_first_thread_shows_no_descriptors() {
     assert!(child.finish(LIMIT).success());
 }
 
+/// K-PROC-4
+#[test]
+fn descriptors_in_flight_are_counted() {
+    let (sender, receiver) = pair(STREAM);
+    let count = || {
+        let text = fs::read_to_string(format!("/proc/self/fdinfo/{}", raw(&receiver))).unwrap();
+        text.lines().find_map(|line| line.strip_prefix("scm_fds: ")).map(str::to_owned)
+    };
+    if count().is_none() {
+        skip!("lacks the line scm_fds");
+    }
+    let rights = [sender.as_fd(), receiver.as_fd()];
+    send_message(&sender, b"x", &[Control::Rights(&rights)], 0, None).unwrap();
+    assert_eq!(count().as_deref(), Some("2"));
+    drop(receive(&receiver, 8).unwrap());
+    assert_eq!(count().as_deref(), Some("0"));
+}
+
 /// K-NETNS-1
 #[test]
 fn a_netlink_socket_stays_where_it_was_opened() {

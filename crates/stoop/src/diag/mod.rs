@@ -373,4 +373,22 @@ mod tests {
         let listed = sockets.iter().find(|socket| socket.cookie == found.cookie).unwrap();
         assert_eq!(listed, &found);
     }
+
+    #[test]
+    fn a_long_backlog_cuts_nothing_off() {
+        const CLIENTS: usize = 1500;
+        let name = crate::Address::abstract_name(format!("stoop-diag-long-{}", std::process::id())).unwrap();
+        let listener = Bind::new(&name).backlog(4096).listen().unwrap();
+        for _ in 0..CLIENTS {
+            crate::Stream::connect(&name).unwrap();
+        }
+        let _waits = crate::Stream::connect(&name).unwrap();
+        let ino = rustix::fs::fstat(&listener).unwrap().st_ino as u32;
+        let mut sockets = Vec::new();
+        let _ = Table::open().unwrap().dump(Show::ALL, &mut sockets).unwrap();
+        let listed = sockets.iter().find(|socket| socket.ino == ino).unwrap();
+        assert_eq!(listed.waiting.len(), CLIENTS + 1);
+        assert!(listed.waiting[..CLIENTS].iter().all(|&ino| ino == 0), "they have left");
+        assert!(listed.waiting[CLIENTS] != 0);
+    }
 }
