@@ -170,6 +170,11 @@ fn one_of_each() -> Vec<(Cause, Outcome, Verdict)> {
                 (facts.sockets, facts.alive) = (Some(Vec::new()), Some(false));
             }),
         ),
+        (
+            TakenBySocket,
+            Fails(Errno::ADDRINUSE),
+            with(Operation::Bind, |facts| (facts.sockets, facts.alive) = (None, None)),
+        ),
         (TakenByFile, Fails(Errno::ADDRINUSE), with(Operation::Bind, |facts| facts.arrives(regular.clone()))),
         (NoLastName, Fails(Errno::ADDRINUSE), bind(|facts| facts.step(2).name = b"..".to_vec())),
         (TrailingSlash, Fails(Errno::NOENT), bind(|facts| facts.walk().trailing_slash = true)),
