@@ -38,7 +38,7 @@ pub(crate) struct Ls {
     #[arg(long, value_name = "STATE", value_enum, value_delimiter = ',')]
     pub(crate) state: Vec<StateWord>,
 
-    /// Show also pairs within one process, and sockets that have neither name nor peer
+    /// Show also what is left out otherwise: pairs within one process, and sockets that join nobody
     #[arg(long)]
     pub(crate) all: bool,
 
@@ -50,7 +50,7 @@ pub(crate) struct Ls {
     #[arg(long, value_name = "COLUMN", value_enum, value_delimiter = ',')]
     pub(crate) columns: Vec<Column>,
 
-    /// A line for each socket, also where lines read the same
+    /// Show each by itself, also where several would read the same
     #[arg(long)]
     pub(crate) each: bool,
 

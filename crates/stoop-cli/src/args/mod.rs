@@ -13,6 +13,7 @@ mod selection;
 mod send;
 mod serve;
 mod shared;
+mod tree;
 mod which;
 mod who;
 
@@ -33,6 +34,7 @@ pub(crate) use selection::Selection;
 pub(crate) use send::Send;
 pub(crate) use serve::{Answer, Serve};
 pub(crate) use shared::{Reach, Serving};
+pub(crate) use tree::Tree;
 pub(crate) use which::Which;
 pub(crate) use who::Who;
 
@@ -56,6 +58,7 @@ const EXAMPLES: &str = "
   stoop send ./log.sock hello               # one message
   stoop ls                                  # every socket of the machine, with both ends
   stoop who /run/docker.sock                # one of them in full
+  stoop tree --svg -o sockets.svg           # the processes joined by them, as a picture
   stoop http docker /version                # HTTP at a local socket
   stoop grpc cri Version                    # gRPC: any method of any server
   stoop bench                               # which transport to use for what, on this machine";
@@ -95,6 +98,7 @@ pub(crate) enum Verb {
     Recv(Recv),
     Ls(Ls),
     Who(Who),
+    Tree(Tree),
     Close(Close),
     Grpc(Grpc),
     Http(Http),
@@ -202,8 +206,8 @@ mod tests {
         for command in commands() {
             for argument in command.get_arguments().filter(|argument| !argument.is_hide_set()) {
                 let (Some(long), Some(help)) = (argument.get_long(), argument.get_help()) else { continue };
-                // What a limit in time applies to, and what is counted, differs from verb to verb.
-                if matches!(long, "timeout" | "count" | "json" | "help" | "version") {
+                // What a limit in time applies to, what is counted, and what is written differs from verb to verb.
+                if matches!(long, "output" | "svg" | "timeout" | "count" | "json" | "help" | "version") {
                     continue;
                 }
                 let before = seen.entry(long.to_owned()).or_insert_with(|| help.to_string());

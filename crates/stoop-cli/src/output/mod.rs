@@ -5,6 +5,7 @@
 
 mod human;
 mod json;
+mod markup;
 mod pretty;
 mod screen;
 mod table;
@@ -20,9 +21,10 @@ use crate::failure::Failure;
 use crate::names;
 
 pub(crate) use json::SCHEMA;
+pub(crate) use markup::escape;
 pub(crate) use pretty::Indenter;
 pub(crate) use screen::{Printer, Screen, whole_len};
-pub(crate) use table::{Column, Cut, Table, terminal_width};
+pub(crate) use table::{Column, Cut, Table, cut, terminal_width, width_of};
 
 /// Something that a verb has to say. Field names are those of the JSON, which is a promise.
 #[derive(Debug, Serialize)]

@@ -178,7 +178,8 @@ fn total(shown: &[(usize, usize)]) -> usize {
     shown.iter().map(|(_, wide)| wide).sum::<usize>() + GAP * shown.len().saturating_sub(1)
 }
 
-fn width_of(text: &str) -> usize {
+/// How many columns of a terminal a text takes.
+pub(crate) fn width_of(text: &str) -> usize {
     if text.is_ascii() { text.len() } else { text.width() }
 }
 
@@ -208,6 +209,17 @@ fn push_line<'a>(cells: impl Iterator<Item = (&'a str, usize, usize, Cut)>, suff
         out.push_str(suffix);
     }
     out.push('\n');
+}
+
+/// A text with its middle given up where it takes more than `wide` columns.
+pub(crate) fn cut(text: &str, wide: usize) -> String {
+    let mut out = String::new();
+    if width_of(text) <= wide {
+        out.push_str(text);
+    } else {
+        push_cut(text, wide, wide.saturating_sub(1) / 3, &mut out);
+    }
+    out
 }
 
 /// Writes at most `wide` columns of `text`: about `head` of its start, the mark, and its end. Returns how many.

@@ -124,3 +124,63 @@ pub(crate) fn golden(name: &str, text: &str) {
     let expected = std::fs::read_to_string(&path).unwrap_or_default();
     assert!(expected == text, "{name} is not what is expected, but\n{text}");
 }
+
+/// A machine as busy as a real one: units and containers that use each other's sockets, some in circles.
+pub(crate) fn busy() -> Snapshot {
+    let units = [
+        "dbus",
+        "systemd-logind",
+        "NetworkManager",
+        "polkit",
+        "avahi",
+        "cups",
+        "docker",
+        "containerd",
+        "postgresql",
+        "redis",
+        "nginx",
+        "php-fpm",
+    ];
+    let mut machine = Machine::default();
+    let mut processes = Vec::new();
+    let mut listeners = Vec::new();
+    for (number, unit) in units.iter().enumerate() {
+        let pid = 400 + number as u32;
+        let mut process = Process::new(Pid(pid), *unit);
+        process.place = Place::Unit { name: format!("{unit}.service"), user: None };
+        processes.push(process);
+        let sockets = if *unit == "docker" { 3 } else { 1 };
+        for socket in 0..sockets {
+            let path = format!("/run/{unit}/{}.sock", ["main", "metrics", "control"][socket]);
+            listeners.push((machine.listener(&path, &[(pid, 3)], (0, 128)), pid));
+        }
+    }
+    for container in 0..8u32 {
+        let id = format!("{container:x}").repeat(64);
+        for process in 0..3u32 {
+            let pid = 2000 + container * 10 + process;
+            let mut made = Process::new(Pid(pid), ["app", "sidecar", "logger"][process as usize]);
+            made.place = Place::Container { runtime: "containerd".into(), id: id.clone(), pod: None };
+            processes.push(made);
+        }
+        let pid = 2000 + container * 10;
+        let own =
+            machine.listener(&format!("/pod/{container}/api.sock"), &[(pid, 3)], (container / 7 * 3, 16));
+        machine.connection(own, (pid, 7), (pid + 1, 5));
+        listeners.push((own, pid));
+    }
+    for (number, (listener, server)) in listeners.clone().into_iter().enumerate() {
+        for client in (0..processes.len()).filter(|client| (client * 7 + number * 13) % 23 < 2) {
+            let pid = processes[client].pid.0;
+            for _ in 0..=(client + number) % 4 {
+                machine.connection(listener, (server, 9), (pid, 9));
+            }
+        }
+        if number < 3 {
+            for client in &processes {
+                machine.connection(listener, (server, 9), (client.pid.0, 9));
+            }
+        }
+    }
+    Snapshot::of(machine.sockets, processes)
+}

@@ -12,6 +12,7 @@ mod man;
 mod recv;
 mod send;
 mod serve;
+mod tree;
 mod who;
 
 use crate::args::Verb;
@@ -27,6 +28,7 @@ pub(crate) fn run(verb: Verb) -> Outcome {
         Verb::Recv(flags) => recv::run(&flags),
         Verb::Ls(flags) => ls::run(&flags),
         Verb::Who(flags) => who::run(&flags),
+        Verb::Tree(flags) => tree::run(&flags),
         Verb::Close(flags) => close::run(&flags),
         Verb::Grpc(flags) => grpc::run(&flags),
         Verb::Http(flags) => http::run(&flags),

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::units;
+use crate::output::escape;
 use crate::verbs::bench::report::Rows;
 use crate::verbs::bench::transport::Transport;
 use crate::verbs::bench::work::Work;
@@ -199,11 +200,6 @@ fn class(transport: Transport, best: Transport) -> &'static str {
     }
 }
 
-/// Text that means itself in XML and HTML.
-pub(super) fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
-}
-
 /// A logarithmic scale.
 #[derive(Clone, Copy)]
 struct Log {
@@ -260,10 +256,5 @@ mod tests {
         assert_eq!(narrow.ticks(), [2.0, 5.0, 10.0]);
         assert_eq!(log.powers(8.0), [1.0, 8.0, 64.0]);
         assert!(Log::around([f64::NAN, 0.0].into_iter(), 0.0, 1.0).is_none());
-    }
-
-    #[test]
-    fn text_means_itself() {
-        assert_eq!(escape("<a & \"b\">"), "&lt;a &amp; &quot;b&quot;&gt;");
     }
 }

@@ -2,9 +2,10 @@
 
 use std::fmt::Write as _;
 
-use super::chart::{self, escape};
+use super::chart;
 use super::svg::{self, STYLE};
 use super::table::{Table, tables};
+use crate::output::escape;
 use crate::verbs::bench::report::Report;
 
 /// How the page looks.

@@ -1,0 +1,54 @@
+//! The graph in the language of Graphviz. Pure.
+
+use std::fmt::Write as _;
+
+use super::graph::{Graph, GroupKind};
+
+/// A digraph with a cluster for each group.
+pub(super) fn render(graph: &Graph) -> String {
+    let mut text = String::from(
+        "digraph sockets {\n  rankdir=LR;\n  node [shape=box, style=rounded, fontname=\"sans-serif\"];\n  edge [fontname=\"sans-serif\", fontsize=10];\n",
+    );
+    for (at, group) in graph.groups.iter().enumerate() {
+        let is_cluster = group.kind != GroupKind::Loose;
+        if is_cluster {
+            let _ = writeln!(text, "  subgraph cluster_{at} {{\n    label={};", quoted(&group.title));
+        }
+        for (number, node) in graph.nodes.iter().enumerate().filter(|(_, node)| node.group == at) {
+            let tooltip = format!("{} {}", node.name, node.pid_words(64));
+            let _ = writeln!(
+                text,
+                "    n{number} [label={}, tooltip={}];",
+                quoted(&node.label()),
+                quoted(&tooltip)
+            );
+        }
+        if is_cluster {
+            text.push_str("  }\n");
+        }
+    }
+    for edge in &graph.edges {
+        let port = edge.port.map(|port| graph.nodes[edge.server].ports[port].name.as_str());
+        let label = format!("{}{}", port.unwrap_or_default(), edge.amount());
+        let arrow = if port.is_none() { ", dir=none" } else { "" };
+        let _ =
+            writeln!(text, "  n{} -> n{} [label={}{arrow}];", edge.client, edge.server, quoted(label.trim()));
+    }
+    text.push_str("}\n");
+    text
+}
+
+/// A string of that language: only the quote and the backslash mean something in it.
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_name_ends_its_string() {
+        assert_eq!(quoted(r#"a"b\"#), r#""a\"b\\""#);
+    }
+}

@@ -1,0 +1,260 @@
+//! A snapshot as a graph: groups of processes, and what joins them. Pure, but for the names of users.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use stoop::Kind;
+use stoop_inspect::{Pid, Place, Process, Queue, Snapshot, SocketId, State};
+
+use crate::sockets::{Row, Shape, Words, words};
+
+/// Processes that belong together, and what joins them.
+#[derive(Debug, Default)]
+pub(super) struct Graph {
+    /// In the order of their titles.
+    pub(super) groups: Vec<Group>,
+    /// In the order of their groups, and names.
+    pub(super) nodes: Vec<Node>,
+    /// In the order of server, port and client.
+    pub(super) edges: Vec<Edge>,
+}
+
+/// A container, a unit or a session; or what is in none.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Group {
+    pub(super) kind: GroupKind,
+    pub(super) title: String,
+    /// The same in full.
+    pub(super) full: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum GroupKind {
+    Container,
+    Unit,
+    Session,
+    /// Nothing is known that holds them together.
+    Loose,
+}
+
+/// Processes of one command in one group; or somebody who may not be seen.
+#[derive(Debug)]
+pub(super) struct Node {
+    pub(super) group: usize,
+    /// The command, or the user in brackets of somebody who may not be seen.
+    pub(super) name: String,
+    /// Ascending; empty for somebody who may not be seen.
+    pub(super) pids: Vec<Pid>,
+    /// What it serves, by name.
+    pub(super) ports: Vec<Port>,
+}
+
+/// An address that others use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Port {
+    pub(super) name: String,
+    pub(super) kind: Option<Kind>,
+    /// Of a listener: clients that wait, and how many may.
+    pub(super) backlog: Option<(u32, u32)>,
+    /// How many connections there are to it, those waiting counted.
+    pub(super) connections: u32,
+}
+
+/// All connections from one node to one port of another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Edge {
+    pub(super) client: usize,
+    pub(super) server: usize,
+    /// `None`: sockets without a name, made in pairs.
+    pub(super) port: Option<usize>,
+    pub(super) connections: u32,
+    /// Of those, the ones that nobody has accepted yet.
+    pub(super) waiting: u32,
+}
+
+/// What is one node.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+struct Key {
+    group: Group,
+    name: String,
+    /// Where each process is by itself.
+    pid: Option<Pid>,
+}
+
+/// Makes the graph of these lines. `each`: no two processes are one node; `all`: also what nobody uses and what joins nobody.
+pub(super) fn graph(snapshot: &Snapshot, rows: &[Row], each: bool, all: bool) -> Graph {
+    let mut builder = Builder {
+        snapshot,
+        each,
+        words: Words::new(snapshot),
+        nodes: BTreeMap::new(),
+        edges: BTreeMap::new(),
+    };
+    for row in rows {
+        builder.add(row);
+    }
+    builder.finish(all)
+}
+
+#[derive(Clone, Debug, Default)]
+struct Making {
+    pids: Vec<Pid>,
+    ports: BTreeMap<String, Port>,
+}
+
+/// Server, port and client.
+type Join = (Key, Option<String>, Key);
+
+struct Builder<'a> {
+    snapshot: &'a Snapshot,
+    each: bool,
+    words: Words<'a>,
+    nodes: BTreeMap<Key, Making>,
+    edges: BTreeMap<Join, (u32, u32)>,
+}
+
+impl Builder<'_> {
+    fn add(&mut self, row: &Row) {
+        let snapshot = self.snapshot;
+        let server = row.serving().and_then(|id| self.node(id));
+        match row.shape {
+            Shape::Listener | Shape::Socket => {
+                if let Some(key) = server.filter(|_| row.is_served(snapshot)) {
+                    self.port(&key, row, 0);
+                }
+            }
+            Shape::Connection => {
+                let client = row.client.and_then(|id| self.node(id));
+                let (Some(server), Some(client)) = (server, client) else { return };
+                let named = row.named(snapshot);
+                let port =
+                    if snapshot[named].name.is_unnamed() { None } else { Some(self.port(&server, row, 1)) };
+                let joined = self.edges.entry((server, port, client)).or_default();
+                joined.0 += 1;
+                joined.1 += u32::from(row.state(snapshot) == State::Waiting);
+            }
+        }
+    }
+
+    /// The node of whoever has a socket; `None` where nobody has.
+    fn node(&mut self, id: SocketId) -> Option<Key> {
+        let snapshot = self.snapshot;
+        let Some(pid) = Row::process(snapshot, id) else {
+            let mut name = String::new();
+            self.words.owner(Some(id), &mut name);
+            let key = Key { group: Group::loose(), name, pid: None };
+            return (key.name != words::NOTHING).then(|| {
+                self.nodes.entry(key.clone()).or_default();
+                key
+            });
+        };
+        let process = snapshot.processes.get(&pid);
+        let name = process.map_or_else(|| "?".into(), words::command);
+        let group = process.map_or_else(Group::loose, Group::of);
+        let key = Key { group, name, pid: self.each.then_some(pid) };
+        let pids = &mut self.nodes.entry(key.clone()).or_default().pids;
+        if let Err(place) = pids.binary_search(&pid) {
+            pids.insert(place, pid);
+        }
+        Some(key)
+    }
+
+    /// Notes an address that a node serves; gives its name.
+    fn port(&mut self, key: &Key, row: &Row, connections: u32) -> String {
+        let snapshot = self.snapshot;
+        let name = words::address(&snapshot[row.named(snapshot)].name);
+        let backlog = match row.serving().and_then(|id| snapshot[id].queue) {
+            Some(Queue::Backlog { waiting, limit }) => Some((waiting, limit)),
+            _ => None,
+        };
+        let fresh = Port { name: name.clone(), kind: row.kind(snapshot), backlog, connections: 0 };
+        let ports = &mut self.nodes.entry(key.clone()).or_default().ports;
+        let port = ports.entry(name.clone()).or_insert(fresh);
+        port.connections += connections;
+        port.backlog = port.backlog.or(backlog);
+        name
+    }
+
+    fn finish(mut self, all: bool) -> Graph {
+        if !all {
+            self.edges.retain(|(server, port, client), _| port.is_some() || server != client);
+            for node in self.nodes.values_mut() {
+                node.ports.retain(|_, port| port.connections > 0);
+            }
+            let ends = self.edges.keys().flat_map(|(server, _, client)| [server, client]);
+            let joined: HashSet<Key> = ends.cloned().collect();
+            self.nodes.retain(|key, _| joined.contains(key));
+        }
+        let mut graph = Graph::default();
+        let mut at = HashMap::new();
+        for (key, making) in self.nodes {
+            if graph.groups.last() != Some(&key.group) {
+                graph.groups.push(key.group.clone());
+            }
+            at.insert(key.clone(), graph.nodes.len());
+            let group = graph.groups.len() - 1;
+            let ports = making.ports.into_values().collect();
+            graph.nodes.push(Node { group, name: key.name, pids: making.pids, ports });
+        }
+        for ((server, port, client), (connections, waiting)) in self.edges {
+            let (server, client) = (at[&server], at[&client]);
+            let place = |name: &String| graph.nodes[server].ports.iter().position(|port| port.name == *name);
+            let port = port.as_ref().and_then(place);
+            graph.edges.push(Edge { client, server, port, connections, waiting });
+        }
+        graph
+    }
+}
+
+impl Group {
+    fn loose() -> Group {
+        Group { kind: GroupKind::Loose, title: String::new(), full: String::new() }
+    }
+
+    fn of(process: &Process) -> Group {
+        let title = process.place.to_string();
+        let (kind, full) = match &process.place {
+            Place::Container { runtime, id, pod } => {
+                let id = words::word(id.as_bytes());
+                let pod = pod
+                    .as_ref()
+                    .map(|pod| format!(", pod {}", words::word(pod.as_bytes())))
+                    .unwrap_or_default();
+                (GroupKind::Container, format!("{runtime}:{id}{pod}"))
+            }
+            Place::Unit { user: Some(user), .. } => (GroupKind::Unit, format!("{title} of user {user}")),
+            Place::Unit { .. } => (GroupKind::Unit, title.clone()),
+            Place::Session { .. } => (GroupKind::Session, title.clone()),
+            _ => return Group::loose(),
+        };
+        Group { kind, title, full }
+    }
+}
+
+impl Node {
+    /// `812/postgres`, `postgres (3 processes)`, `(root)`.
+    pub(super) fn label(&self) -> String {
+        match &self.pids[..] {
+            [] => self.name.clone(),
+            [pid] => format!("{pid}/{}", self.name),
+            pids => format!("{} ({} processes)", self.name, pids.len()),
+        }
+    }
+
+    /// Its process ids, some of them where there are many.
+    pub(super) fn pid_words(&self, most: usize) -> String {
+        let shown: Vec<String> = self.pids.iter().take(most).map(Pid::to_string).collect();
+        let more = if self.pids.len() > shown.len() { ", …" } else { "" };
+        format!("{}{more}", shown.join(", "))
+    }
+}
+
+impl Edge {
+    /// ` ×12, 3 waiting`; nothing for a single one.
+    pub(super) fn amount(&self) -> String {
+        let times = if self.connections > 1 { format!(" ×{}", self.connections) } else { String::new() };
+        match self.waiting {
+            0 => times,
+            waiting => format!("{times}, {waiting} waiting"),
+        }
+    }
+}

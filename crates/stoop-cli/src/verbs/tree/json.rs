@@ -1,0 +1,82 @@
+//! The graph as JSON lines: an interface. A `node` for each box, then an `edge` for each arrow.
+
+use serde::Serialize;
+use stoop_inspect::Snapshot;
+
+use super::graph::Graph;
+use crate::output::SCHEMA;
+use crate::sockets::json::push;
+use crate::sockets::missing_json;
+
+#[derive(Serialize)]
+struct Node<'a> {
+    schema: u32,
+    event: &'static str,
+    /// What edges call it; means nothing in another output.
+    node: usize,
+    name: &'a str,
+    pids: Vec<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    group: Option<&'a str>,
+    serves: Vec<Served<'a>>,
+}
+
+#[derive(Serialize)]
+struct Served<'a> {
+    address: &'a str,
+    kind: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waiting: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    backlog: Option<u32>,
+}
+
+#[derive(Serialize)]
+struct Edge<'a> {
+    schema: u32,
+    event: &'static str,
+    client: usize,
+    server: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    address: Option<&'a str>,
+    connections: u32,
+    waiting: u32,
+}
+
+/// All lines.
+pub(super) fn render(graph: &Graph, snapshot: &Snapshot) -> String {
+    let mut text = Vec::new();
+    for (number, node) in graph.nodes.iter().enumerate() {
+        let serves = node.ports.iter().map(|port| Served {
+            address: &port.name,
+            kind: port.kind.map(|kind| kind.word()),
+            waiting: port.backlog.map(|(waiting, _)| waiting),
+            backlog: port.backlog.map(|(_, limit)| limit),
+        });
+        let group = Some(graph.groups[node.group].full.as_str()).filter(|full| !full.is_empty());
+        let line = Node {
+            schema: SCHEMA,
+            event: "node",
+            node: number,
+            name: &node.name,
+            pids: node.pids.iter().map(|pid| pid.0).collect(),
+            group,
+            serves: serves.collect(),
+        };
+        push(&line, &mut text);
+    }
+    for edge in &graph.edges {
+        let line = Edge {
+            schema: SCHEMA,
+            event: "edge",
+            client: edge.client,
+            server: edge.server,
+            address: edge.port.map(|port| graph.nodes[edge.server].ports[port].name.as_str()),
+            connections: edge.connections,
+            waiting: edge.waiting,
+        };
+        push(&line, &mut text);
+    }
+    missing_json(&snapshot.missing, &mut text);
+    String::from_utf8(text).unwrap_or_default()
+}

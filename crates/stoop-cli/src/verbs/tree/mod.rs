@@ -1,0 +1,100 @@
+//! `stoop tree`: the processes of the machine joined by local sockets.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `mod.rs` | from flags to the graph, and where it goes |
+//! | `graph.rs` | groups, processes and what joins them |
+//! | `text.rs` `dot.rs` `json.rs` | the graph for a terminal, for Graphviz, for programs: pure |
+//! | `layers.rs` `layout.rs` | where the boxes of the picture stand: columns and their order, then places: pure |
+//! | `svg.rs` | the picture: pure |
+
+mod dot;
+mod graph;
+mod json;
+mod layers;
+mod layout;
+mod svg;
+mod text;
+
+use std::fs::Permissions;
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use stoop_inspect::{Inspector, Options};
+
+use crate::args::Tree;
+use crate::failure::{Failure, Outcome};
+use crate::output::{print, status};
+use crate::sockets::{self, Seen, Selector, note, rows, words};
+
+/// Shows the graph.
+pub(crate) fn run(flags: &Tree) -> Outcome {
+    let mut selector = Selector::new(&flags.selection)?;
+    sockets::tell_of_lost_files(&selector);
+    let snapshot = Inspector::new(Options::default()).snapshot();
+    selector.look_at(&snapshot);
+    let mut chosen = rows(&snapshot);
+    chosen.retain(|row| selector.takes(&snapshot, row));
+    let graph = graph::graph(&snapshot, &chosen, flags.each, flags.all);
+    let text = if flags.svg {
+        svg::render(&graph)
+    } else if flags.dot {
+        dot::render(&graph)
+    } else if flags.json {
+        json::render(&graph, &snapshot)
+    } else {
+        text::render(&graph)
+    };
+    match &flags.output {
+        Some(path) => write(path, text.as_bytes())?,
+        None => print(text.as_bytes())?,
+    }
+    status(&note(&snapshot.missing));
+    Ok(Seen::of(&snapshot).exit())
+}
+
+/// Makes the file: a reader sees the old one or all of the new one.
+fn write(path: &Path, text: &[u8]) -> Result<(), Failure> {
+    let failed = |error| Failure::io(format!("write '{}'", words::path(path)), &error);
+    // What is no plain file, such as /dev/stdout, is written to; it cannot be replaced.
+    if std::fs::metadata(path).is_ok_and(|file| !file.is_file()) {
+        return std::fs::write(path, text).map_err(failed);
+    }
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // As wide as the umask lets any new file be.
+    let permissions = Permissions::from_mode(0o666);
+    let mut file =
+        tempfile::Builder::new().permissions(permissions).tempfile_in(directory).map_err(failed)?;
+    file.write_all(text).map_err(failed)?;
+    file.persist(path).map_err(|error| failed(error.error))?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sockets::sample;
+
+    fn sample(each: bool, all: bool) -> graph::Graph {
+        let machine = sample::machine();
+        graph::graph(&machine, &rows(&machine), each, all)
+    }
+
+    #[test]
+    fn the_tree_is_as_it_was() {
+        let text =
+            format!("{}--- all\n{}", text::render(&sample(false, false)), text::render(&sample(true, true)));
+        sample::golden("tree.txt", &text);
+        sample::golden("tree.dot", &dot::render(&sample(false, false)));
+        sample::golden("tree.json", &json::render(&sample(false, true), &sample::partly_seen()));
+    }
+
+    #[test]
+    fn the_picture_is_as_it_was() {
+        sample::golden("tree.svg", &svg::render(&sample(false, true)));
+        let busy = sample::busy();
+        std::fs::write("/tmp/busy.svg", svg::render(&graph::graph(&busy, &rows(&busy), false, false)))
+            .unwrap();
+    }
+}

@@ -1,0 +1,77 @@
+//! The graph for a terminal: groups, their processes, what each serves with who uses it, and what it uses. Pure.
+
+use std::fmt::Write as _;
+
+use super::graph::{Edge, Graph, GroupKind, Node, Port};
+
+/// What processes that are in no container, unit or session are under.
+const LOOSE: &str = "(no container, unit or session)";
+
+/// Some lines.
+pub(super) fn render(graph: &Graph) -> String {
+    let mut text = String::new();
+    let mut group = None;
+    for (at, node) in graph.nodes.iter().enumerate() {
+        if group != Some(node.group) {
+            group = Some(node.group);
+            if !text.is_empty() {
+                text.push('\n');
+            }
+            let title = &graph.groups[node.group];
+            let title = if title.kind == GroupKind::Loose { LOOSE } else { title.full.as_str() };
+            let _ = writeln!(text, "{title}");
+        }
+        push_node(graph, at, node, &mut text);
+    }
+    text
+}
+
+fn push_node(graph: &Graph, at: usize, node: &Node, text: &mut String) {
+    let pids = if node.pids.len() > 1 { format!("  ({})", node.pid_words(8)) } else { String::new() };
+    let _ = writeln!(text, "  {}{pids}", node.label());
+    for (number, port) in node.ports.iter().enumerate() {
+        let _ = writeln!(text, "    serves {}", served(port));
+        for edge in graph.edges.iter().filter(|edge| edge.server == at && edge.port == Some(number)) {
+            let _ = writeln!(text, "      <- {}{}", other(graph, edge.client, node.group), edge.amount());
+        }
+    }
+    for edge in graph.edges.iter().filter(|edge| edge.client == at) {
+        let server = other(graph, edge.server, node.group);
+        match edge.port {
+            Some(port) => {
+                let name = &graph.nodes[edge.server].ports[port].name;
+                let _ = writeln!(text, "    uses {name} of {server}{}", edge.amount());
+            }
+            None => push_pair(edge, &server, text),
+        }
+    }
+    for edge in
+        graph.edges.iter().filter(|edge| edge.server == at && edge.port.is_none() && edge.client != at)
+    {
+        push_pair(edge, &other(graph, edge.client, node.group), text);
+    }
+}
+
+fn push_pair(edge: &Edge, other: &str, text: &mut String) {
+    let _ = writeln!(text, "    paired with {other}{}", edge.amount());
+}
+
+/// `/run/app.sock (stream, 2 of 128 waiting)`.
+fn served(port: &Port) -> String {
+    let kind = port.kind.map_or("unknown", |kind| kind.word());
+    match port.backlog {
+        Some((waiting @ 1.., limit)) => format!("{} ({kind}, {waiting} of {limit} waiting)", port.name),
+        _ => format!("{} ({kind})", port.name),
+    }
+}
+
+/// Somebody, with the group where it is another one than that of who stands above.
+fn other(graph: &Graph, node: usize, group: usize) -> String {
+    let node = &graph.nodes[node];
+    let title = &graph.groups[node.group].title;
+    if node.group == group || title.is_empty() {
+        node.label()
+    } else {
+        format!("{}, in {title}", node.label())
+    }
+}
