@@ -12,7 +12,7 @@ use stoop::{Address, Connect, Connection, Place, Stream, Target, escaped};
 use stoop_inspect::endpoints::{self, Candidate, Elsewhere, Name, Source, Surroundings};
 
 use crate::exit::Exit;
-use crate::failure::Failure;
+use crate::failure::{Failure, Report};
 use crate::output::{Event, Text};
 use crate::passed::Passed;
 
@@ -117,33 +117,39 @@ fn first(
     }
 }
 
-/// Nobody answers anywhere. What there is is explained; where there is nothing at all, where it was looked for.
+/// Nobody answers anywhere. What there is, or has to be, is explained; else it is said where it was looked for.
 fn nobody(name: Name, failures: Vec<(&Candidate, stoop::Error)>) -> Failure {
-    let looked: Vec<String> = failures.iter().map(|(candidate, _)| shown(candidate)).collect();
-    let telling = failures.into_iter().enumerate().find(|(at, (_, error))| {
-        // The only place, or one at which there is something.
-        !error.is_not_found() || (*at == 0 && looked.len() == 1)
+    let is_telling = |(candidate, error): &&(&Candidate, stoop::Error)| {
+        !error.is_not_found() || !matches!(candidate.source, Source::Usual(_))
+    };
+    match failures.iter().find(is_telling) {
+        Some((candidate, error)) => not_reached(name, candidate, error),
+        None => not_found(name, &failures),
+    }
+}
+
+fn not_reached(name: Name, candidate: &Candidate, error: &stoop::Error) -> Failure {
+    let report = Failure::of(error).seen(match &candidate.source {
+        Source::Usual(service) => format!("it is the usual place of {}", service.what),
+        configured => format!("{configured} says that '{}' is there", name.word()),
     });
-    if let Some((_, (candidate, error))) = telling {
-        let mut report = Failure::of(&error);
-        if let Some(group) = group_of(candidate).filter(|_| error.is_permission()) {
-            report = report.seen(format!("as it is packaged, members of the group '{group}' may connect"));
+    match endpoints::recognise(&candidate.address).and_then(|service| service.group) {
+        Some(group) if error.is_permission() => {
+            report.seen(format!("as it is packaged, members of the group '{group}' may connect")).into()
         }
-        return report.seen(format!("'{name}' is there by {}", candidate.source, name = name.word())).into();
+        _ => report.into(),
     }
-    let word = name.word();
-    let units = name.services().iter().map(|service| service.unit).next();
-    let mut report =
-        Failure::new(Exit::Failed, format!("cannot find '{word}': no socket at any of its usual places"))
-            .why("it is not installed, or it has not been started");
-    for place in looked {
-        report = report.seen(format!("nothing at {place}"));
-    }
-    units
-        .into_iter()
-        .fold(report, |report, unit| report.next(format!("systemctl start {unit}")))
-        .next(format!("{}    # where it is somewhere else", talk(name, "./its.sock")))
-        .into()
+}
+
+fn not_found(name: Name, failures: &[(&Candidate, stoop::Error)]) -> Failure {
+    let what = format!("cannot find '{}': no socket at any of its usual places", name.word());
+    let report = Failure::new(Exit::Failed, what).why("it is not installed, or it has not been started");
+    let report = failures.iter().fold(report, |report, (candidate, _)| {
+        report.seen(format!("nothing at '{}', {}", candidate.address, candidate.source))
+    });
+    let units = name.services().iter().map(|service| format!("systemctl start {}", service.unit));
+    let report = units.fold(report, Report::next);
+    report.next(format!("{}    # where it is somewhere else", talk(name, "./its.sock"))).into()
 }
 
 /// A command that talks to such a server at this place.
@@ -152,14 +158,6 @@ fn talk(name: Name, place: &str) -> String {
         Name::Docker | Name::Podman => format!("stoop http {place} /version"),
         _ => format!("stoop grpc {place} list"),
     }
-}
-
-fn shown(candidate: &Candidate) -> String {
-    format!("'{}' ({})", candidate.address, candidate.source)
-}
-
-fn group_of(candidate: &Candidate) -> Option<&'static str> {
-    endpoints::recognise(&candidate.address)?.group
 }
 
 /// Where to look, by the environment and the configuration of this user.

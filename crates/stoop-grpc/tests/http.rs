@@ -210,6 +210,26 @@ fn large_bodies_come_back_whole() {
 }
 
 #[test]
+fn requests_of_http2_go_beside_each_other() {
+    run(async {
+        let server = serving().await;
+        assert!(server.client(Version::Http1).await.beside().is_none());
+        let mut client = server.client(Version::Http2).await;
+        let mut other = client.beside().unwrap();
+        let (pieces, body) = fed();
+        let waits = client.send(Request::post("/echo").body(body).unwrap()).await.unwrap();
+        // The first is still going on.
+        assert_eq!(text(other.send(get("/version")).await.unwrap()).await, "HTTP/2.0");
+        drop(client);
+        pieces.send(piece("still here")).await.unwrap();
+        drop((pieces, other));
+        assert_eq!(text(waits).await, "still here");
+        assert_eq!(server.counters.snapshot().accepted, 2);
+        server.end().await;
+    });
+}
+
+#[test]
 fn hypers_pool_connects_again_after_a_restart() {
     run(async {
         let (_dir, path) = place();

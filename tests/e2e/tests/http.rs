@@ -358,6 +358,16 @@ fn sockets_that_cannot_be_called_explain_themselves() {
 }
 
 #[test]
+fn what_cannot_be_sent_is_said_before_anybody_is_asked() {
+    let (server, requests) = listening();
+    for (data, words) in [("@/nowhere/x", "no such file"), ("@/", "directory")] {
+        server.http(&["/", "--data", data]).run().code(3).explains(&["cannot open '/", words]);
+    }
+    server.http(&["version"]).run().code(2).explains(&["begins with '/'", "stoop http ADDR /version"]);
+    assert!(requests.try_recv().is_err());
+}
+
+#[test]
 fn a_server_that_starts_later_is_waited_for() {
     let dir = tempdir();
     let path = dir.path().join("s").to_str().unwrap().to_owned();
@@ -526,10 +536,22 @@ fn docker_is_found_as_its_own_client_finds_it() {
         "schema": 1, "event": "endpoint", "name": "docker", "address": server.path, "source": "the Docker context 'mine'"
     });
     assert_eq!(found[0], expected);
-    // Rootless podman, where there is nothing else.
-    let podman = home.path().join("podman/podman.sock");
-    fs::create_dir(podman.parent().unwrap()).unwrap();
-    fs::rename(&server.path, &podman).unwrap();
+    fails(
+        docker().env("DOCKER_HOST", "unix:///nowhere").run(),
+        3,
+        &["ENOENT", "DOCKER_HOST says that 'docker' is there"],
+    );
     let podman = || stoop(["http", "podman", "/version"]).env("XDG_RUNTIME_DIR", home.path());
+    if !fs::exists("/run/podman/podman.sock").unwrap() {
+        fails(
+            podman().run(),
+            3,
+            &["cannot find 'podman'", "podman/podman.sock', the usual place", "systemctl start"],
+        );
+    }
+    // Rootless podman, where there is nothing else.
+    let place = home.path().join("podman/podman.sock");
+    fs::create_dir(place.parent().unwrap()).unwrap();
+    fs::rename(&server.path, &place).unwrap();
     podman().run().ok().stdout_is(b"docker");
 }

@@ -33,8 +33,8 @@ pub(crate) struct Http {
     #[arg(value_name = "ADDR", value_parser = endpoint())]
     pub(crate) endpoint: Endpoint,
 
-    /// What: a path, with its query, and in front of it the method where it is not GET
-    #[arg(value_name = "[METHOD] PATH", num_args = 1..=2, required = true)]
+    /// What: a path, with its query; the method stands in front of it where it is not GET
+    #[arg(value_name = "PATH", num_args = 1..=2, required = true)]
     pub(crate) request: Vec<String>,
 
     /// Send this header; may be repeated
@@ -67,7 +67,7 @@ pub(crate) struct Http {
     #[arg(long)]
     pub(crate) fail: bool,
 
-    /// Write the body into this file
+    /// Write the body into this file; - is standard output
     #[arg(long, value_name = "FILE", conflicts_with = "json")]
     pub(crate) output: Option<PathBuf>,
 

@@ -29,7 +29,7 @@ pub enum Version {
     Http2,
 }
 
-/// One connection to a server. Requests go out one after the other; with HTTP/2, clones send theirs beside each other.
+/// One connection to a server. Requests go out one after the other; with HTTP/2, [`Client::beside`] sends others at the same time.
 ///
 /// The connection is driven by a task of its own, which ends when the client and the answers still being read are dropped. After an
 /// error it is of no use any more: make another.
@@ -127,6 +127,17 @@ where
         match self.sender {
             Sender::Http1(_) => Version::Http1,
             Sender::Http2(_) => Version::Http2,
+        }
+    }
+
+    /// Another client on the same connection, whose requests do not wait for those of this one. None with HTTP/1.1, where they
+    /// would have to: it takes a connection of its own there.
+    pub fn beside(&self) -> Option<Client<B>> {
+        match &self.sender {
+            Sender::Http1(_) => None,
+            Sender::Http2(sender) => {
+                Some(Client { sender: Sender::Http2(sender.clone()), opening: self.opening.clone() })
+            }
         }
     }
 

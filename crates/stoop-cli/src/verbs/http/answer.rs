@@ -43,7 +43,7 @@ impl<'f> Answer<'f> {
         announce(flags, head)?;
         let refused = flags.fail && head.status.as_u16() >= 400;
         // Whoever asked for a file and for a failure wants no error message in the file.
-        let file = flags.output.as_deref().filter(|_| !refused);
+        let file = flags.output.as_deref().filter(|path| !refused && *path != Path::new("-"));
         let sink = sink(flags, &head.headers, file)?;
         Ok(Answer { flags, sink, size_bytes: 0, file })
     }

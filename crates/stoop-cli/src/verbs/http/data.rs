@@ -45,12 +45,10 @@ impl Data {
                 ))
             }
             Some(path) => {
-                let file = File::open(OsStr::from_bytes(path));
-                let file = file.map_err(|error| Failure::io(format!("open '{}'", escaped(path)), &error))?;
-                Ok(Data::file(
-                    file,
-                    Path::new(OsStr::from_bytes(path)).extension().is_some_and(|end| end == "json"),
-                ))
+                let path = Path::new(OsStr::from_bytes(path));
+                let name = escaped(path.as_os_str().as_bytes()).to_string();
+                let file = open(path).map_err(|error| Failure::io(format!("open '{name}'"), &error))?;
+                Ok(Data::file(file, path.extension().is_some_and(|end| end == "json")))
             }
         }
     }
@@ -88,6 +86,12 @@ impl Data {
             }
         }
     }
+}
+
+/// A directory can be opened, and not be read: that is told before anybody is asked anything.
+fn open(path: &Path) -> io::Result<File> {
+    let file = File::open(path)?;
+    if file.metadata()?.is_dir() { Err(io::ErrorKind::IsADirectory.into()) } else { Ok(file) }
 }
 
 fn read(mut from: impl Read, to: &mpsc::Sender<io::Result<Bytes>>) {
