@@ -131,6 +131,18 @@ impl Role {
         self
     }
 
+    /// Starts the child by way of another program, which is given the child's own command line behind these arguments:
+    /// `unshare --net`. The process that is started is then that program's.
+    pub fn within(mut self, program: &str, arguments: &[&str]) -> Role {
+        let child = std::mem::replace(&mut self.command, Command::new(program));
+        // `/proc/self/exe` would be that program.
+        let binary = std::env::current_exe().expect("the path of the test binary");
+        self.command.args(arguments).arg(binary).args(child.get_args());
+        self.command.envs(child.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        self.command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        self
+    }
+
     /// Runs the child as this user and group, without supplementary groups. Only root can.
     pub fn user(mut self, uid: u32, gid: u32) -> Role {
         self.command.uid(uid).gid(gid);

@@ -216,34 +216,28 @@ fn ask(target: &SocketAddrUnix) -> Option<Endpoint> {
     )
 }
 
-/// Servers whose file is gone or replaced, and the one that we see under that path.
+/// Servers whose file is gone or replaced, and the one that we see under that path where the subject does not.
 fn near_files(facts: &mut Facts, snapshot: &Snapshot, reached: Option<FileId>) {
     let Some(path) = facts.question.address.as_path().map(PathBuf::from) else { return };
-    let is_other = |socket: &Socket| {
-        socket.name.as_path() == Some(&path)
-            && !socket.file.zip(reached).is_some_and(|(bound, file)| bound.may_be(file))
+    let ours = rustix::fs::stat(&path).ok().map(|stat| FileId { dev: stat.st_dev, ino: stat.st_ino });
+    let is_at = |socket: &Socket, file: Option<FileId>| {
+        socket.file.zip(file).is_some_and(|(bound, file)| bound.may_be(file))
     };
-    let mut near = Vec::new();
-    let lost = snapshot.iter().filter(|(_, socket)| is_other(socket) && path.is_absolute());
-    for (id, socket) in lost {
-        let endpoint = endpoint(snapshot, id, None);
-        if endpoint.state != EndpointState::Accepted {
-            near.push(Near { how: Nearness::Unlinked, address: socket.name.clone(), socket: endpoint });
-        }
-    }
-    let others = facts.walk.is_some() && facts.question.subject != crate::why::Who::Ourselves;
-    if others && let Ok(stat) = rustix::fs::stat(&path) {
-        let ours = FileId { dev: stat.st_dev, ino: stat.st_ino };
-        let bound = bound_to(snapshot, ours).into_iter().filter(|_| Some(ours) != reached);
-        let endpoints = bound.map(|id| endpoint(snapshot, id, Some(true)));
-        let servers = endpoints.filter(|endpoint| endpoint.state != EndpointState::Accepted);
-        near.extend(servers.map(|socket| Near {
-            how: Nearness::OurView,
-            address: facts.question.address.clone(),
-            socket,
-        }));
-    }
-    facts.near = near;
+    let is_lost = |socket: &Socket| {
+        path.is_absolute()
+            && socket.name.as_path() == Some(&path)
+            && !is_at(socket, reached)
+            && !is_at(socket, ours)
+    };
+    let lost = snapshot.iter().filter(|(_, socket)| is_lost(socket)).map(|(id, _)| (Nearness::Unlinked, id));
+    let elsewhere = ours.filter(|ours| Some(*ours) != reached && facts.walk.is_some());
+    let elsewhere = elsewhere.into_iter().flat_map(|ours| bound_to(snapshot, ours));
+    let near = |(how, id): (Nearness, SocketId)| {
+        let alive = (how == Nearness::OurView).then_some(true);
+        Near { how, address: snapshot[id].name.clone(), socket: endpoint(snapshot, id, alive) }
+    };
+    facts.near = lost.chain(elsewhere.map(|id| (Nearness::OurView, id))).map(near).collect();
+    facts.near.retain(|near| near.socket.state != EndpointState::Accepted);
 }
 
 fn by_name(facts: &mut Facts, stand: &Stand, snapshot: &Snapshot, name: &[u8]) {

@@ -1,0 +1,159 @@
+//! Predictions for a process in namespaces of its own, beside what the kernel does when that process makes the calls.
+
+use std::fs;
+use std::io::{BufRead, Write};
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::Path;
+use std::time::Duration;
+
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+use stoop::{Address, Bind, Kind};
+use stoop_inspect::why::{Cause, Errno, Facts, Operation, Outcome, Question, Verdict, Who, facts, why};
+use stoop_testkit::{KillOnDrop, Role, has_program, is_root, public_tempdir, role, skip};
+
+/// Not root, and without a number in the child's user namespace.
+const ALICE: u32 = 4001;
+const SOON: Duration = Duration::from_secs(20);
+
+/// What is asked, in the directory of the test, and the cause to be named.
+const QUESTIONS: &[(&str, &str, Cause)] = &[
+    ("connect", "open", Cause::Nothing),
+    ("connect", "root/app", Cause::Nothing),
+    ("connect", "shut", Cause::Nothing),
+    ("connect", "alice/app", Cause::NoSearch),
+    ("connect", "alices", Cause::NoWrite),
+    ("connect", "hidden/app", Cause::OtherView),
+    ("connect", "hidden/none", Cause::Missing),
+    ("connect", "replaced/app", Cause::Stale),
+    ("connect", "/proc/self/root/DIR/open", Cause::Nothing),
+    ("connect", "/proc/self/root/DIR/hidden/app", Cause::OtherView),
+    ("connect", "@NAME", Cause::NameInOtherNamespace),
+    ("bind", "@NAME", Cause::Nothing),
+    ("bind", "ro/new", Cause::ReadOnly),
+    ("bind", "ro/app", Cause::TakenLive),
+    ("bind", "hidden/new", Cause::Nothing),
+    ("bind", "alice/new", Cause::NoSearch),
+];
+
+#[test]
+fn a_process_in_namespaces_of_its_own() {
+    if role().is_some() {
+        return subject();
+    }
+    if !is_root() || !has_program("unshare") || !has_program("mount") {
+        skip!("lacks root, unshare or mount");
+    }
+    let dir = public_tempdir();
+    let name = format!("stoop-why-subject-{}", std::process::id());
+    let _servers = build(dir.path(), &name);
+    let Some(mut child) = start(dir.path()) else { skip!("lacks user namespaces") };
+    child.line("ready", SOON);
+    let pid = inner(child.0.id());
+    let address = |place: &str| match place.strip_prefix('@') {
+        Some(_) => Address::abstract_name(name.clone()).unwrap(),
+        None => Address::path(place_of(place, dir.path())).unwrap(),
+    };
+    let predicted: Vec<(Facts, Verdict)> =
+        QUESTIONS.iter().map(|(operation, place, _)| predict(operation, address(place), pid)).collect();
+    for ((operation, place, cause), (facts, verdict)) in QUESTIONS.iter().zip(&predicted) {
+        writeln!(child.0.stdin.as_mut().unwrap(), "{operation} {}", address(place)).unwrap();
+        let errno: i32 = child.line("answer", SOON).parse().unwrap();
+        let said = match verdict.outcome {
+            Outcome::Succeeds => 0,
+            Outcome::Fails(errno) => errno.raw_os_error(),
+            Outcome::Waits | Outcome::Unknown => -1,
+        };
+        assert_eq!(
+            (said, verdict.cause),
+            (errno, *cause),
+            "{operation} {place}: {verdict:#?}\n{:#?}",
+            facts.subject
+        );
+    }
+    child.finish(SOON);
+}
+
+fn predict(operation: &str, address: Address, pid: u32) -> (Facts, Verdict) {
+    let operation = if operation == "bind" { Operation::Bind } else { Operation::Connect };
+    let subject = Who::Process(pid);
+    let question = Question { operation, kind: Some(Kind::Stream), address, subject };
+    let facts = facts::gather(&question).unwrap();
+    let verdict = why(&facts);
+    (facts, verdict)
+}
+
+/// Servers of ours, in directories that the child has other mounts on or no right to.
+fn build(dir: &Path, name: &str) -> Vec<stoop::Listener> {
+    for directory in ["root", "alice", "hidden", "replaced", "ro"] {
+        fs::create_dir(dir.join(directory)).unwrap();
+    }
+    let serve = |place: &str| Bind::new(dir.join(place)).mode(0o666).listen().unwrap();
+    let places = ["open", "root/app", "shut", "alice/app", "alices", "hidden/app", "replaced/app", "ro/app"];
+    let mut servers: Vec<_> = places.into_iter().map(serve).collect();
+    let named = Bind::new(Address::abstract_name(name.to_owned()).unwrap());
+    servers.push(named.listen().unwrap());
+    let mode = |place: &str, mode| {
+        fs::set_permissions(dir.join(place), fs::Permissions::from_mode(mode)).unwrap();
+    };
+    for place in ["alice", "alices"] {
+        chown(dir.join(place), Some(ALICE), Some(ALICE)).unwrap();
+        mode(place, 0o700);
+    }
+    mode("root", 0o700);
+    mode("shut", 0);
+    servers
+}
+
+/// The child is root of a user namespace that knows no other user, and has mounts, a network and processes of its own.
+fn start(dir: &Path) -> Option<KillOnDrop> {
+    let namespaces = ["-r", "-m", "-n", "-p", "-f", "--mount-proc", "--kill-child"];
+    let mut probe = std::process::Command::new("unshare");
+    probe.args(namespaces).arg("true").stderr(std::process::Stdio::null());
+    if !probe.status().is_ok_and(|status| status.success()) {
+        return None;
+    }
+    let script = "cd \"$DIR\" && mount -t tmpfs none hidden && mount -t tmpfs none replaced \
+        && mount --bind ro ro && mount -o remount,bind,ro ro && exec \"$0\" \"$@\"";
+    let arguments = [&namespaces[..], &["sh", "-c", script]].concat();
+    let role = Role::new("a_process_in_namespaces_of_its_own", "subject").env("DIR", dir.to_str()?);
+    Some(role.within("unshare", &arguments).spawn())
+}
+
+/// The process that `unshare` has made, by our number.
+fn inner(pid: u32) -> u32 {
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+    children.split_whitespace().next().expect("a child").parse().unwrap()
+}
+
+fn place_of(place: &str, dir: &Path) -> std::path::PathBuf {
+    match place.starts_with('/') {
+        true => place.replace("/DIR", dir.to_str().unwrap()).into(),
+        false => dir.join(place),
+    }
+}
+
+/// The child: makes a call for each line, and says its errno.
+fn subject() {
+    let dir = std::env::var("DIR").unwrap();
+    // A file of that name here too, and nobody behind it.
+    drop(std::os::unix::net::UnixListener::bind(format!("{dir}/replaced/app")).unwrap());
+    println!("ready");
+    for line in std::io::stdin().lock().lines().map_while(Result::ok) {
+        let (operation, address) = line.split_once(' ').unwrap();
+        println!("answer {}", call(operation, &Address::parse(address).unwrap()));
+    }
+}
+
+fn call(operation: &str, address: &Address) -> i32 {
+    let to = match address.as_abstract() {
+        Some(name) => SocketAddrUnix::new_abstract_name(name).unwrap(),
+        None => SocketAddrUnix::new(address.as_path().unwrap()).unwrap(),
+    };
+    let flags = SocketFlags::NONBLOCK;
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).unwrap();
+    let done = match operation {
+        "bind" => rustix::net::bind(&socket, &to),
+        _ => rustix::net::connect(&socket, &to),
+    };
+    done.map_or_else(Errno::raw_os_error, |()| 0)
+}
