@@ -52,6 +52,21 @@ impl Reached {
 }
 
 impl Endpoint {
+    /// The address, and how it was found where a name was given: the first of its places at which there is something.
+    pub(crate) fn target(&self) -> Result<(Target, Option<String>), Failure> {
+        let name = match self {
+            Endpoint::At(target) => return Ok((target.clone(), None)),
+            Endpoint::Named(name) => *name,
+        };
+        let candidates = candidates(name)?;
+        let is_there = |candidate: &&Candidate| candidate.address.as_path().is_some_and(|path| path.exists());
+        let Some(candidate) = candidates.iter().find(is_there).or(candidates.first()) else {
+            return Err(nobody(name, Vec::new()));
+        };
+        let found = format!("'{}' is looked for there by {}", name.word(), candidate.source);
+        Ok((Target { kind: None, place: Place::Address(candidate.address.clone()) }, Some(found)))
+    }
+
     /// Connects a stream. Waits for room in a backlog as long as `timeout` says, and as long as `wait` for a server that has
     /// not started. To be called before this process opens anything: see [`Passed::named`].
     pub(crate) fn connect(

@@ -167,16 +167,23 @@ impl Report {
     }
 
     fn text(&self) -> String {
-        let mut text = format!("error: {}\n", one_line(&self.what));
-        let labelled = [("why:  ", self.why.as_slice()), ("seen: ", &self.seen), ("next: ", &self.next)];
-        for (label, lines) in labelled {
-            for (number, line) in lines.iter().enumerate() {
-                let label = if number == 0 { label } else { "      " };
-                let _ = writeln!(text, "  {label}{}", one_line(line));
-            }
-        }
-        text
+        let labelled = [("why:", self.why.as_slice()), ("seen:", &self.seen), ("next:", &self.next)];
+        format!("error: {}\n{}", one_line(&self.what), parts(&labelled))
     }
+}
+
+/// Lines under their labels, aligned.
+pub(crate) fn parts(labelled: &[(&str, &[String])]) -> String {
+    let width = labelled.iter().filter(|(_, lines)| !lines.is_empty()).map(|(label, _)| label.len()).max();
+    let width = width.unwrap_or(0).max("seen:".len());
+    let mut text = String::new();
+    for (label, lines) in labelled {
+        for (number, line) in lines.iter().enumerate() {
+            let label = if number == 0 { label } else { "" };
+            let _ = writeln!(text, "  {label:width$} {}", one_line(line));
+        }
+    }
+    text
 }
 
 /// The library escapes what it shows; this holds for everything else, too.

@@ -96,6 +96,9 @@ impl Call {
         if address.is_unnamed() {
             return Err("there is no address to try".into());
         }
+        if address.as_path().is_some_and(|path| path.as_os_str().len() > stoop::DIRECT_PATH_MAX_BYTES) {
+            return Err("an address cannot hold that path".into());
+        }
         let delivers = matches!(operation, Operation::Send { .. });
         if delivers && delivery == Delivery::Withheld {
             return Err("the message would really be delivered, and that was not allowed".into());

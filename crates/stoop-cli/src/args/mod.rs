@@ -16,6 +16,7 @@ mod shared;
 mod tree;
 mod which;
 mod who;
+mod why;
 
 use std::ffi::OsString;
 
@@ -37,6 +38,7 @@ pub(crate) use shared::{Reach, Serving};
 pub(crate) use tree::Tree;
 pub(crate) use which::Which;
 pub(crate) use who::Who;
+pub(crate) use why::{Op, Why};
 
 use crate::exit::Exit;
 
@@ -59,6 +61,7 @@ const EXAMPLES: &str = "
   stoop ls                                  # every socket of the machine, with both ends
   stoop who /run/docker.sock                # one of them in full
   stoop tree --svg -o sockets.svg           # the processes joined by them, as a picture
+  stoop why /run/app.sock --as www-data     # would that user get through, and if not, why?
   stoop http docker /version                # HTTP at a local socket
   stoop grpc cri Version                    # gRPC: any method of any server
   stoop bench                               # which transport to use for what, on this machine";
@@ -100,6 +103,7 @@ pub(crate) enum Verb {
     Who(Who),
     Tree(Tree),
     Close(Close),
+    Why(Why),
     Grpc(Grpc),
     Http(Http),
     Bench(Bench),
@@ -206,8 +210,9 @@ mod tests {
         for command in commands() {
             for argument in command.get_arguments().filter(|argument| !argument.is_hide_set()) {
                 let (Some(long), Some(help)) = (argument.get_long(), argument.get_help()) else { continue };
-                // What a limit in time applies to, what is counted, and what is written differs from verb to verb.
-                if matches!(long, "output" | "svg" | "timeout" | "count" | "json" | "help" | "version") {
+                // What a limit in time applies to, what is counted or written, and what is done with a process differs.
+                let differs = ["output", "svg", "timeout", "count", "pid", "json", "help", "version"];
+                if differs.contains(&long) {
                     continue;
                 }
                 let before = seen.entry(long.to_owned()).or_insert_with(|| help.to_string());

@@ -14,6 +14,7 @@ mod send;
 mod serve;
 mod tree;
 mod who;
+mod why;
 
 use crate::args::Verb;
 use crate::failure::Outcome;
@@ -30,6 +31,7 @@ pub(crate) fn run(verb: Verb) -> Outcome {
         Verb::Who(flags) => who::run(&flags),
         Verb::Tree(flags) => tree::run(&flags),
         Verb::Close(flags) => close::run(&flags),
+        Verb::Why(flags) => why::run(&flags),
         Verb::Grpc(flags) => grpc::run(&flags),
         Verb::Http(flags) => http::run(&flags),
         Verb::Bench(flags) => bench::run(&flags),

@@ -9,7 +9,7 @@ use super::facts::{Endpoint, EndpointState, Facts, File, FileKind, Found, Step};
 use super::lookup::{entered, hidden, steps};
 use super::permission::{Access, SEARCH, WRITE, access};
 use super::words::{Words, kind_of, quoted, quoted_bytes};
-use super::{Cause, Errno, Verdict, advice};
+use super::{Cause, Errno, Outcome, Stop, Verdict, advice};
 
 /// File systems that have no sockets.
 const WITHOUT_SOCKETS: &[&str] =
@@ -59,7 +59,9 @@ fn path(facts: &Facts) -> Verdict {
             None => hidden(facts, "the directory"),
         };
     };
-    if let Some(stopped) = steps(facts, parents).or_else(|| entered(facts, last)) {
+    let in_directory = Stop::In(parents.len());
+    let entered = || Some(entered(facts, last)?.stopped(in_directory));
+    if let Some(stopped) = steps(facts, parents).or_else(entered) {
         return stopped;
     }
     if last.name == b"." || last.name == b".." {
@@ -70,7 +72,13 @@ fn path(facts: &Facts) -> Verdict {
             taken(facts, file)
         }
         Found::Hidden(_) => hidden(facts, &format!("whether {} is there", quoted_bytes(&last.name))),
-        Found::Nothing => free(facts, last, walk.trailing_slash),
+        Found::Nothing if walk.trailing_slash && last.directory.mount.file_system != "proc" => {
+            trailing_slash(last)
+        }
+        Found::Nothing => match free(facts, last) {
+            verdict if verdict.outcome == Outcome::Succeeds => verdict,
+            verdict => verdict.stopped(in_directory),
+        },
     }
 }
 
@@ -109,20 +117,21 @@ fn taken(facts: &Facts, file: &File) -> Verdict {
     }
 }
 
+fn trailing_slash(last: &Step) -> Verdict {
+    let why = format!("the path ends in a slash, and no directory {} is there", quoted_bytes(&last.name));
+    Verdict::fails(Errno::NOENT, Cause::TrailingSlash, why).next(format!(
+        "stoop serve {}    # without the slash",
+        shell::path(&last.directory.path.join(Path::new(&*String::from_utf8_lossy(&last.name))))
+    ))
+}
+
 /// The name is free; the directory has to let it be made. A read-only mount comes before its permissions (K-BIND-19).
-fn free(facts: &Facts, last: &Step, trailing_slash: bool) -> Verdict {
+fn free(facts: &Facts, last: &Step) -> Verdict {
     let directory = &last.directory;
     let shown = quoted(&directory.path);
     if directory.mount.file_system == "proc" {
         let why = format!("{shown} is on proc, where nothing can be made");
         return Verdict::fails(Errno::NOENT, Cause::NoSocketsHere, why).next(OWN_DIRECTORY.to_owned());
-    }
-    if trailing_slash {
-        let why = format!("the path ends in a slash, and no directory {} is there", quoted_bytes(&last.name));
-        return Verdict::fails(Errno::NOENT, Cause::TrailingSlash, why).next(format!(
-            "stoop serve {}    # without the slash",
-            shell::path(&directory.path.join(Path::new(&*String::from_utf8_lossy(&last.name))))
-        ));
     }
     if directory.mount.read_only || directory.mount.file_system_read_only {
         let why = format!(

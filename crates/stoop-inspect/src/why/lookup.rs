@@ -7,7 +7,7 @@ use stoop::explain::shell;
 use super::facts::{Facts, File, FileKind, Found, Nearness, Step};
 use super::permission::{Access, By, SEARCH, access};
 use super::words::{Words, quoted, quoted_bytes, symbol};
-use super::{Cause, Errno, Operation, Verdict, advice};
+use super::{Cause, Errno, Operation, Stop, Verdict, advice};
 
 /// Symbolic links that one lookup follows.
 const LINKS_MAX: usize = 40;
@@ -37,9 +37,10 @@ pub(super) fn whole(facts: &Facts) -> Lookup<'_> {
 /// Judges these steps; `None` where they are all passed.
 pub(super) fn steps(facts: &Facts, steps: &[Step]) -> Option<Verdict> {
     let mut links = 0;
-    steps.iter().find_map(|step| {
+    steps.iter().enumerate().find_map(|(number, step)| {
         links += usize::from(matches!(step.found, Found::Link { .. } | Found::Magic { .. }));
-        entered(facts, step).or_else(|| found(facts, step, links))
+        let entered = entered(facts, step).map(|verdict| verdict.stopped(Stop::In(number)));
+        entered.or_else(|| Some(found(facts, step, links)?.stopped(Stop::At(number))))
     })
 }
 

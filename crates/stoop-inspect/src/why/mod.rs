@@ -75,6 +75,8 @@ pub struct Verdict {
     pub outcome: Outcome,
     /// The first thing that decides it, in the kernel's own order.
     pub cause: Cause,
+    /// Where on the path it was decided; `None` where that was before the path, or nothing is in the way.
+    pub stop: Option<Stop>,
     /// The cause, in one sentence without a full stop.
     pub why: String,
     /// What was seen that says so, a line each.
@@ -98,19 +100,40 @@ pub enum Outcome {
     Unknown,
 }
 
+/// A place on the path, by the number of a step in [`facts::Walk`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// The directory that the step's name is looked up in, or would be made in.
+    In(usize),
+    /// What has the step's name.
+    At(usize),
+}
+
 /// Judges what was seen.
 pub fn why(facts: &Facts) -> Verdict {
     if facts.subject.is_none() {
         return no_such_subject(facts);
     }
-    let verdict = before_the_address(facts).unwrap_or_else(|| match facts.question.operation {
-        Operation::Bind => bind::judge(facts),
-        Operation::Connect | Operation::Send { .. } => server::judge(facts),
+    let verdict = before_the_address(facts).unwrap_or_else(|| {
+        let verdict = match facts.question.operation {
+            Operation::Bind => bind::judge(facts),
+            Operation::Connect | Operation::Send { .. } => server::judge(facts),
+        };
+        at_the_end(facts, verdict)
     });
     match verdict.outcome {
         // Whatever else has a say comes last, and has none where the call fails before.
         Outcome::Fails(_) => verdict,
         _ => cautions::add(facts, verdict),
+    }
+}
+
+/// What was not decided on the way is decided by what is at its end.
+fn at_the_end(facts: &Facts, verdict: Verdict) -> Verdict {
+    let last = facts.walk.as_ref().and_then(|walk| walk.steps.len().checked_sub(1));
+    match (verdict.stop, last) {
+        (None, Some(last)) if verdict.outcome != Outcome::Succeeds => verdict.stopped(Stop::At(last)),
+        _ => verdict,
     }
 }
 
@@ -191,7 +214,7 @@ fn message_too_large(len_bytes: usize, most: usize) -> Verdict {
 impl Verdict {
     fn new(outcome: Outcome, cause: Cause, why: impl Into<String>) -> Verdict {
         let why = why.into();
-        Verdict { outcome, cause, why, seen: Vec::new(), next: Vec::new(), cautions: Vec::new() }
+        Verdict { outcome, cause, stop: None, why, seen: Vec::new(), next: Vec::new(), cautions: Vec::new() }
     }
 
     fn fails(errno: Errno, cause: Cause, why: impl Into<String>) -> Verdict {
@@ -208,6 +231,10 @@ impl Verdict {
 
     fn unknown(why: impl Into<String>) -> Verdict {
         Verdict::new(Outcome::Unknown, Cause::NotVisible, why)
+    }
+
+    fn stopped(self, stop: Stop) -> Verdict {
+        Verdict { stop: Some(stop), ..self }
     }
 
     fn seen(mut self, line: impl Into<String>) -> Verdict {

@@ -349,7 +349,7 @@ impl<'d> Tree<'d> {
     /// Spells the path in more bytes than an address has, or in just as many.
     pub fn lengthen(&mut self) {
         let end = self.text.iter().rposition(|&byte| byte == b'/').map_or(0, |slash| slash + 1);
-        let to = self.dice.one(&[107, 108, 109, 200]);
+        let to = self.dice.one(&[107, 108, 109, 126, 127, 200]);
         while self.text.len() + 2 <= to {
             self.text.splice(end..end, *b"./");
         }

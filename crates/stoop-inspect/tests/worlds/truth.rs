@@ -37,6 +37,8 @@ pub struct Place {
     pub name: Vec<u8>,
     /// Whether it has to be a directory.
     pub wants_directory: bool,
+    /// It is the root, and has no name.
+    pub is_root: bool,
     /// What has that name, links not followed; `None` where nothing has, or the caller may not look.
     pub file: Option<File>,
 }
@@ -56,6 +58,14 @@ impl File {
         let stat = fstat(opened).expect("what was opened can be looked at");
         let (dev, ino, uid) = (stat.st_dev, stat.st_ino, stat.st_uid);
         File { dev, ino, kind: FileType::from_raw_mode(stat.st_mode), mode: stat.st_mode & 0o7777, uid }
+    }
+}
+
+impl Place {
+    /// Whether it is this name in that directory.
+    pub fn is(&self, directory: (u64, u64), name: &[u8]) -> bool {
+        let here = File::of(&self.directory);
+        (here.dev, here.ino) == directory && self.name == name
     }
 }
 
@@ -153,7 +163,7 @@ impl Walk {
         // Nothing but slashes, or a link to them.
         let file = File::of(&self.at);
         let root = Part { name: b".".to_vec(), last: true, wants_directory: true, from_link: false };
-        Arrival::At(self.place(root, Some(file)))
+        Arrival::At(Place { is_root: true, ..self.place(root, Some(file)) })
     }
 
     fn follow_link(&mut self, part: Part, link: &OwnedFd, file: File) -> Result<(), Truth> {
@@ -200,12 +210,18 @@ impl Walk {
     }
 
     fn place(self, part: Part, file: Option<File>) -> Place {
-        Place { directory: self.at, name: part.name, wants_directory: part.wants_directory, file }
+        Place {
+            directory: self.at,
+            name: part.name,
+            wants_directory: part.wants_directory,
+            is_root: false,
+            file,
+        }
     }
 
     fn take_place(&self, part: Part, file: Option<File>) -> Place {
         let directory = self.at.try_clone().expect("copy a descriptor");
-        Place { directory, name: part.name, wants_directory: part.wants_directory, file }
+        Place { directory, name: part.name, wants_directory: part.wants_directory, is_root: false, file }
     }
 }
 

@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::IFlags;
 use rustix::io::Errno;
-use rustix::net::{SendFlags, SocketAddrUnix, bind, connect, sendto};
+use rustix::net::SocketAddrUnix;
 use stoop::{Address, Kind};
 use stoop_inspect::why::{Cause, Operation};
+use stoop_kernel_facts as kernel;
 
 use super::caller::{Caller, in_network};
 use super::dice::Dice;
@@ -139,10 +140,7 @@ impl World {
             return self.truth_of_name(name);
         }
         let path = self.path().expect("a path, or a name");
-        if path.len() > stoop::DIRECT_PATH_MAX_BYTES {
-            return Truth::nowhere(Some(Errno::NAMETOOLONG), &[Cause::PathTooLong]);
-        }
-        if let Some(truth) = self.before_lookup() {
+        if let Some(truth) = self.before_lookup(path.len()) {
             return truth;
         }
         let binds = self.operation == Operation::Bind;
@@ -161,22 +159,25 @@ impl World {
         Truth { place: Some(place), ..self.truth_of_server(server) }
     }
 
-    /// What the kernel finds out before it looks at the address.
-    fn before_lookup(&self) -> Option<Truth> {
-        let Operation::Send { len_bytes } = self.operation else { return None };
-        let needs = |errno| Some(Truth::nowhere(Some(errno), &[Cause::NeedsConnection]));
-        match kind_asked(self.operation, self.kind, None) {
-            Kind::Stream => needs(Errno::OPNOTSUPP),
-            Kind::SeqPacket => needs(Errno::NOTCONN),
-            Kind::Datagram if len_bytes > send_buffer() - 32 => {
-                Some(Truth::nowhere(Some(Errno::MSGSIZE), &[Cause::MessageTooLarge]))
+    /// What is found out before the address is looked up; what no address can hold, before there is a call.
+    fn before_lookup(&self, path_len: usize) -> Option<Truth> {
+        let fails = |errno, cause| Some(Truth::nowhere(Some(errno), &[cause]));
+        let kind = kind_asked(self.operation, self.kind, None);
+        match self.operation {
+            _ if path_len > stoop::DIRECT_PATH_MAX_BYTES => fails(Errno::NAMETOOLONG, Cause::PathTooLong),
+            Operation::Send { .. } if kind == Kind::Stream => fails(Errno::OPNOTSUPP, Cause::NeedsConnection),
+            Operation::Send { .. } if kind == Kind::SeqPacket => {
+                fails(Errno::NOTCONN, Cause::NeedsConnection)
             }
-            Kind::Datagram => None,
+            Operation::Send { len_bytes } if len_bytes > send_buffer() - 32 => {
+                fails(Errno::MSGSIZE, Cause::MessageTooLarge)
+            }
+            _ => None,
         }
     }
 
     fn truth_of_name(&self, name: &[u8]) -> Truth {
-        if let Some(truth) = self.before_lookup() {
+        if let Some(truth) = self.before_lookup(0) {
             return truth;
         }
         let of_name = |wanted: &[u8], abroad: bool| {
@@ -246,22 +247,22 @@ impl World {
 }
 
 impl Call {
-    /// Makes it, on the calling thread, and leaves nothing behind but what a server has got.
+    /// Makes it, on the calling thread, with system calls as plain as they come.
     pub fn make(&self) -> Result<(), Errno> {
-        let address = match (self.address.as_path(), self.address.as_abstract()) {
-            (Some(path), _) => SocketAddrUnix::new(path),
-            (_, Some(name)) => SocketAddrUnix::new_abstract_name(name),
+        let name = match (self.address.as_path(), self.address.as_abstract()) {
+            (Some(path), _) => kernel::Name::path(path),
+            (_, Some(name)) => kernel::Name::abstract_name(name),
             _ => unreachable!("worlds have addresses"),
-        }?;
+        };
+        if name.bytes().len() > stoop::DIRECT_PATH_MAX_BYTES {
+            return Err(Errno::NAMETOOLONG);
+        }
         let socket = server::socket(self.kind);
         match self.operation {
-            Operation::Connect => connect(&socket, &address),
-            Operation::Send { len_bytes } => {
-                let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-                sendto(&socket, &vec![0; len_bytes], flags, &address).map(drop)
-            }
+            Operation::Connect => kernel::connect(&socket, &name),
+            Operation::Send { len_bytes } => kernel::send_to(&socket, &vec![0; len_bytes], &name).map(drop),
             Operation::Bind => {
-                bind(&socket, &address)?;
+                kernel::bind(&socket, &name)?;
                 if let Some(path) = self.address.as_path() {
                     // Where names may only be added it stays, until the world goes.
                     let _ = std::fs::remove_file(path);

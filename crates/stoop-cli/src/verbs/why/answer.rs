@@ -1,0 +1,237 @@
+//! The answer as people read it, and as programs do. What is in the JSON is a promise (`STABILITY.md`).
+
+use serde::Serialize;
+use stoop::escaped;
+use stoop_inspect::Attempt;
+use stoop_inspect::why::facts::{FileKind, Found, Step};
+use stoop_inspect::why::{Operation, Outcome, Stop, Who, symbol};
+
+use super::picture::picture;
+use super::{Answer, any};
+use crate::failure::parts;
+use crate::output::{SCHEMA, Text};
+
+/// The answer for people: what was asked, the walk, the cause.
+pub(super) fn text(answer: &Answer) -> Vec<u8> {
+    let verdict = &answer.verdict;
+    let mut text = format!("{}: {}\n\n", asked(answer), outcome(verdict.outcome));
+    let picture = picture(&answer.facts, verdict);
+    if !picture.is_empty() {
+        text += &picture;
+        text.push('\n');
+    }
+    let seen: Vec<String> = verdict.seen.iter().cloned().chain(answer.found.clone()).collect();
+    let why = std::slice::from_ref(&verdict.why);
+    let tried: Vec<String> = answer.tried.iter().map(|tried| compared(answer, tried)).collect();
+    text += &parts(&[
+        ("why:", why),
+        ("seen:", &seen),
+        ("note:", &verdict.cautions),
+        ("next:", &verdict.next),
+        ("tried:", &tried),
+    ]);
+    text.into_bytes()
+}
+
+/// `connect to '/run/app.sock' as alice`.
+fn asked(answer: &Answer) -> String {
+    let question = &answer.facts.question;
+    let what = match question.operation {
+        Operation::Connect => format!("connect to '{}'", question.address),
+        Operation::Bind => format!("bind '{}'", question.address),
+        Operation::Send { len_bytes: 1 } => format!("send 1 byte to '{}'", question.address),
+        Operation::Send { len_bytes } => format!("send {len_bytes} bytes to '{}'", question.address),
+    };
+    let command = answer.facts.subject.as_ref().and_then(|subject| subject.command.as_ref());
+    match &question.subject {
+        Who::Ourselves => what,
+        Who::User(user) => format!("{what} as {}", escaped(user)),
+        Who::Process(pid) => {
+            let command = command.map_or(String::new(), |name| format!(" ({})", escaped(name)));
+            format!("{what} by process {pid}{command}")
+        }
+    }
+}
+
+fn outcome(outcome: Outcome) -> String {
+    match outcome {
+        Outcome::Succeeds => "would succeed".into(),
+        Outcome::Waits => "would wait, or fail with EAGAIN where it may not".into(),
+        Outcome::Fails(errno) => format!("would fail with {}", symbol(errno)),
+        Outcome::Unknown => "cannot be told from here".into(),
+    }
+}
+
+/// What came of the attempt, and how that compares.
+fn compared(answer: &Answer, tried: &Attempt) -> String {
+    let came = match tried {
+        Attempt::Succeeded => "it succeeds".to_owned(),
+        Attempt::Failed(errno) => format!("it fails with {}", symbol(*errno)),
+        Attempt::NotMade(why) => return format!("not made: {why}"),
+    };
+    match answer.agrees() {
+        Some(true) => format!("{came}, as predicted"),
+        Some(false) => format!(
+            "{came}, which was not predicted: please report that, with the output of the same command with --json \
+             (unless the world has changed meanwhile: run it again)"
+        ),
+        None => came,
+    }
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    schema: u32,
+    event: &'static str,
+    address: Text,
+    operation: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    size: Option<usize>,
+    kind: &'static str,
+    subject: Subject<'a>,
+    outcome: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    errno: Option<&'static str>,
+    cause: &'static str,
+    why: &'a str,
+    seen: &'a [String],
+    next: &'a [String],
+    cautions: &'a [String],
+    walk: Vec<Component>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tried: Option<Tried<'a>>,
+}
+
+/// Who would make the call; ids are missing where there is no such user or process.
+#[derive(Serialize)]
+struct Subject<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pid: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    command: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uid: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gid: Option<u32>,
+    groups: &'a [u32],
+}
+
+/// One component of the walk.
+#[derive(Serialize)]
+struct Component {
+    /// The directory it is looked up in.
+    directory: Text,
+    name: Text,
+    /// `file`, `directory`, `socket`, `link`, …; `nothing`, or `hidden`.
+    found: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    target: Option<Text>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mode: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uid: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gid: Option<u32>,
+    /// Where it stops: at the directory, or at what has the name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stops: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+struct Tried<'a> {
+    outcome: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    errno: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_made: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    as_predicted: Option<bool>,
+}
+
+/// The answer as a line for programs.
+pub(super) fn json(answer: &Answer) -> Vec<u8> {
+    let (facts, verdict) = (&answer.facts, &answer.verdict);
+    let (operation, size) = match facts.question.operation {
+        Operation::Connect => ("connect", None),
+        Operation::Bind => ("bind", None),
+        Operation::Send { len_bytes } => ("send", Some(len_bytes)),
+    };
+    let (outcome, errno) = match verdict.outcome {
+        Outcome::Succeeds => ("succeeds", None),
+        Outcome::Waits => ("waits", Some("EAGAIN")),
+        Outcome::Fails(errno) => ("fails", Some(symbol(errno))),
+        Outcome::Unknown => ("unknown", None),
+    };
+    let subject = facts.subject.as_ref();
+    let steps = facts.walk.as_ref().map_or(&[][..], |walk| &walk.steps);
+    let line = Line {
+        schema: SCHEMA,
+        event: "verdict",
+        address: Text::from(&facts.question.address),
+        operation,
+        size,
+        kind: any(facts.question.kind),
+        subject: Subject {
+            pid: subject.and_then(|subject| subject.pid),
+            command: subject.and_then(|subject| subject.command.as_deref()),
+            uid: subject.map(|subject| subject.uid),
+            gid: subject.map(|subject| subject.gid),
+            groups: subject.map_or(&[], |subject| &subject.groups),
+        },
+        outcome,
+        errno,
+        cause: verdict.cause.name(),
+        why: &verdict.why,
+        seen: &verdict.seen,
+        next: &verdict.next,
+        cautions: &verdict.cautions,
+        walk: steps.iter().enumerate().map(|(at, step)| component(answer, at, step)).collect(),
+        tried: answer.tried.as_ref().map(|tried| Tried {
+            outcome: match tried {
+                Attempt::Succeeded => "succeeded",
+                Attempt::Failed(_) => "failed",
+                Attempt::NotMade(_) => "not-made",
+            },
+            errno: if let Attempt::Failed(errno) = tried { Some(symbol(*errno)) } else { None },
+            not_made: if let Attempt::NotMade(why) = tried { Some(why) } else { None },
+            as_predicted: answer.agrees(),
+        }),
+    };
+    let mut text = serde_json::to_vec(&line).unwrap_or_default();
+    text.push(b'\n');
+    text
+}
+
+fn component(answer: &Answer, at: usize, step: &Step) -> Component {
+    let (file, target) = match &step.found {
+        Found::File(file) => (Some(file), None),
+        Found::Link { link, target } => (Some(link), Some(Text(escaped(target).to_string()))),
+        Found::Magic { link, .. } => (Some(link), None),
+        Found::Nothing | Found::Hidden(_) => (None, None),
+    };
+    let found = match (&step.found, file.map(|file| file.kind)) {
+        (Found::Nothing, _) => "nothing",
+        (_, None) => "hidden",
+        (_, Some(FileKind::Socket)) => "socket",
+        (_, Some(FileKind::Directory)) => "directory",
+        (_, Some(FileKind::Link)) => "link",
+        (_, Some(FileKind::Regular)) => "file",
+        (_, Some(FileKind::Fifo)) => "fifo",
+        (_, Some(FileKind::Device)) => "device",
+    };
+    let stops = match answer.verdict.stop {
+        Some(Stop::In(step)) if step == at => Some("directory"),
+        Some(Stop::At(step)) if step == at => Some("name"),
+        _ => None,
+    };
+    Component {
+        directory: Text(escaped(step.directory.path.as_os_str().as_encoded_bytes()).to_string()),
+        name: Text(escaped(&step.name).to_string()),
+        found,
+        target,
+        mode: file.map(|file| format!("{:04o}", file.mode)),
+        uid: file.map(|file| file.uid),
+        gid: file.map(|file| file.gid),
+        stops,
+    }
+}

@@ -1,0 +1,108 @@
+//! `stoop why`: what a call on a local socket would do, and why; with `--try`, whether that is so.
+//!
+//! | file | does |
+//! |---|---|
+//! | `mod.rs` | from the flags to a question, from the verdict to an exit code |
+//! | `picture.rs` | the walk to the socket, component by component |
+//! | `answer.rs` | the whole answer, as text and as JSON |
+
+mod answer;
+mod picture;
+
+use stoop::{Kind, Place};
+use stoop_inspect::why::{Facts, Operation, Outcome, Question, Verdict, Who, facts, why};
+use stoop_inspect::{Attempt, Delivery, attempt};
+
+use crate::args::{Op, Why};
+use crate::exit::Exit;
+use crate::failure::{Failure, Outcome as Ended};
+use crate::output::print;
+use crate::target::kind_of;
+
+/// Everything that is known at the end.
+struct Answer {
+    facts: Facts,
+    verdict: Verdict,
+    /// What came of `--try`.
+    tried: Option<Attempt>,
+    /// How a server that was asked for by its name was found.
+    found: Option<String>,
+}
+
+/// Answers the question that the flags ask.
+pub(crate) fn run(flags: &Why) -> Ended {
+    let (question, found) = question(flags)?;
+    let facts = facts::gather(&question)
+        .map_err(|error| Failure::io(format_args!("look at '{}'", question.address), &error))?;
+    let verdict = why(&facts);
+    let delivery = if flags.deliver { Delivery::Allowed } else { Delivery::Withheld };
+    let tried = flags.attempt.then(|| attempt(&facts, delivery));
+    let answer = Answer { facts, verdict, tried, found };
+    print(&if flags.json { answer::json(&answer) } else { answer::text(&answer) })?;
+    Ok(answer.exit())
+}
+
+/// The question, and how its address was found where only a name was given.
+fn question(flags: &Why) -> Result<(Question, Option<String>), Failure> {
+    let (target, found) = flags.address.target()?;
+    let Place::Address(address) = &target.place else {
+        return Err(Failure::usage(format!("'{target}' is no address that could be asked about")));
+    };
+    let kind = kind_of(&target, flags.kind.kind)?;
+    let operation = match flags.operation {
+        Op::Connect => Operation::Connect,
+        Op::Bind => Operation::Bind,
+        Op::Send => Operation::Send { len_bytes: flags.size },
+    };
+    match (flags.operation, flags.attempt, flags.deliver) {
+        (Op::Send, true, false) => {
+            return Err(Failure::usage(
+                "--try sends a message that the receiver gets: allow that with --deliver",
+            ));
+        }
+        (Op::Connect | Op::Bind, _, true) => {
+            return Err(Failure::usage("--deliver is for --op send: nothing else delivers anything"));
+        }
+        _ => {}
+    }
+    let subject = match (&flags.user, flags.process) {
+        (Some(user), _) => Who::User(user.clone()),
+        (None, Some(pid)) => Who::Process(pid),
+        (None, None) => Who::Ourselves,
+    };
+    Ok((Question { operation, kind, address: address.clone(), subject }, found))
+}
+
+impl Answer {
+    /// Whether the attempt came out as predicted; `None` where none was made.
+    fn agrees(&self) -> Option<bool> {
+        let predicted = self.verdict.outcome;
+        match self.tried.as_ref()? {
+            Attempt::NotMade(_) => None,
+            _ if predicted == Outcome::Unknown => None,
+            Attempt::Succeeded => Some(predicted == Outcome::Succeeds),
+            Attempt::Failed(errno) => Some(match predicted {
+                Outcome::Fails(said) => said == *errno,
+                Outcome::Waits => *errno == rustix::io::Errno::AGAIN,
+                _ => false,
+            }),
+        }
+    }
+
+    /// What the call does is what counts: what was tried, where it was; else what is predicted.
+    fn exit(&self) -> Exit {
+        match (&self.tried, self.verdict.outcome) {
+            _ if self.agrees() == Some(false) => Exit::Failed,
+            (Some(Attempt::Succeeded), _) => Exit::Done,
+            (Some(Attempt::Failed(_)), _) => Exit::No,
+            (Some(Attempt::NotMade(_)), _) | (None, Outcome::Unknown) => Exit::Partial,
+            (None, Outcome::Succeeds) => Exit::Done,
+            (None, _) => Exit::No,
+        }
+    }
+}
+
+/// The word for a kind that was not asked for.
+fn any(kind: Option<Kind>) -> &'static str {
+    kind.map_or("any", Kind::word)
+}

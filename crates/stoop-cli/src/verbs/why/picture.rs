@@ -1,0 +1,156 @@
+//! The walk to a socket as a picture: a line for each component, as `ls -l` has it, and a mark where the kernel stops. Pure.
+
+use std::fmt::Write;
+
+use stoop::escaped;
+use stoop_inspect::why::facts::{Facts, File, FileKind, Found, Names, Step};
+use stoop_inspect::why::{Outcome, Stop};
+use stoop_inspect::why::{Verdict, symbol};
+
+/// One line, before its columns are aligned.
+struct Line {
+    /// Mode, owner and group; empty where there is no file, or none to be seen.
+    columns: [String; 3],
+    name: String,
+    /// The file it is about, to find it again.
+    id: Option<(u64, u64)>,
+    marked: bool,
+}
+
+/// The picture, or nothing where no path was walked.
+pub(super) fn picture(facts: &Facts, verdict: &Verdict) -> String {
+    let Some(walk) = facts.walk.as_ref().filter(|walk| !walk.steps.is_empty()) else { return String::new() };
+    let mut lines = Lines { lines: Vec::new(), names: &facts.names, mount: (false, false) };
+    for (number, step) in walk.steps.iter().enumerate() {
+        lines.directory(step);
+        if verdict.stop == Some(Stop::In(number)) {
+            lines.mark();
+        }
+        lines.found(step);
+        if verdict.stop == Some(Stop::At(number)) {
+            lines.mark();
+        }
+    }
+    render(&lines.lines, mark(verdict))
+}
+
+/// What stands beside the place where it stops.
+fn mark(verdict: &Verdict) -> String {
+    match verdict.outcome {
+        Outcome::Fails(errno) => symbol(errno).to_owned(),
+        Outcome::Waits => "would wait here".to_owned(),
+        _ => "cannot be told from here on".to_owned(),
+    }
+}
+
+struct Lines<'f> {
+    lines: Vec<Line>,
+    names: &'f Names,
+    /// Whether the mount of the line before was read-only, and followed no links.
+    mount: (bool, bool),
+}
+
+impl Lines<'_> {
+    /// The directory that a step starts from, unless it is the one shown last.
+    fn directory(&mut self, step: &Step) {
+        let known = self.lines.iter().rev().find(|line| line.columns[0].starts_with('d'));
+        if known.is_none_or(|line| line.id != Some(step.directory.id)) {
+            let name = escaped(step.directory.path.as_os_str().as_encoded_bytes()).to_string();
+            self.file(&step.directory, indented(step, &name));
+        }
+    }
+
+    /// What a step's name led to.
+    fn found(&mut self, step: &Step) {
+        let name = indented(step, &escaped(&step.name).to_string());
+        match &step.found {
+            Found::File(file) => self.file(file, name),
+            Found::Link { link, target } => self.file(link, format!("{name} -> {}", escaped(target))),
+            Found::Magic { link, to: Some(file) } => {
+                let to = escaped(file.path.as_os_str().as_encoded_bytes());
+                self.file(link, format!("{name} => {to}"));
+            }
+            Found::Magic { link, to: None } => self.file(link, format!("{name} => ?")),
+            Found::Nothing => self.empty(format!("{name} (not there)")),
+            Found::Hidden(errno) => self.empty(format!("{name} (not to be seen: {})", symbol(*errno))),
+        }
+    }
+
+    fn file(&mut self, file: &File, mut name: String) {
+        let mount = (file.mount.read_only || file.mount.file_system_read_only, file.mount.no_links);
+        let notes = [
+            (mount.0 && !self.mount.0, "mounted read-only"),
+            (mount.1 && !self.mount.1, "mounted nosymfollow"),
+            (file.immutable, "immutable"),
+            (file.deleted, "removed"),
+        ];
+        for (_, note) in notes.into_iter().filter(|(is_so, _)| *is_so) {
+            let _ = write!(name, " ({note})");
+        }
+        self.mount = mount;
+        let called = |names: &std::collections::BTreeMap<u32, String>, id: u32| {
+            names.get(&id).map_or_else(|| id.to_string(), |name| escaped(name).to_string())
+        };
+        let columns = [mode(file), called(&self.names.users, file.uid), called(&self.names.groups, file.gid)];
+        self.lines.push(Line { columns, name, id: Some(file.id), marked: false });
+    }
+
+    fn empty(&mut self, name: String) {
+        self.lines.push(Line { columns: Default::default(), name, id: None, marked: false });
+    }
+
+    fn mark(&mut self) {
+        if let Some(line) = self.lines.last_mut() {
+            line.marked = true;
+        }
+    }
+}
+
+/// The components of a link's target stand further in.
+fn indented(step: &Step, name: &str) -> String {
+    format!("{}{name}", if step.via.is_some() { "  " } else { "" })
+}
+
+/// `drwxr-xr-x`, with a `+` where an access control list has more to say.
+fn mode(file: &File) -> String {
+    let kind = match file.kind {
+        FileKind::Socket => 's',
+        FileKind::Directory => 'd',
+        FileKind::Link => 'l',
+        FileKind::Regular => '-',
+        FileKind::Fifo => 'p',
+        FileKind::Device => 'c',
+    };
+    let mut text = String::from(kind);
+    for (shift, special, letter) in [(6, 0o4000, 's'), (3, 0o2000, 's'), (0, 0o1000, 't')] {
+        let bits = file.mode >> shift;
+        text.push(if bits & 4 != 0 { 'r' } else { '-' });
+        text.push(if bits & 2 != 0 { 'w' } else { '-' });
+        text.push(match (bits & 1 != 0, file.mode & special != 0) {
+            (true, true) => letter,
+            (false, true) => letter.to_ascii_uppercase(),
+            (true, false) => 'x',
+            (false, false) => '-',
+        });
+    }
+    if file.acl.as_ref().is_some_and(|acl| !acl.is_empty()) {
+        text.push('+');
+    }
+    text
+}
+
+fn render(lines: &[Line], mark: String) -> String {
+    let width = |at: usize| lines.iter().map(|line| line.columns[at].chars().count()).max().unwrap_or(0);
+    let widths = [width(0), width(1), width(2)];
+    let mut text = String::new();
+    for line in lines {
+        let [mode, user, group] = &line.columns;
+        let [one, two, three] = widths;
+        let _ = write!(text, "  {mode:one$} {user:two$} {group:three$}  {}", line.name);
+        if line.marked {
+            let _ = write!(text, "    <-- {mark}");
+        }
+        text.push('\n');
+    }
+    text
+}

@@ -1,0 +1,204 @@
+//! `stoop why`: predictions about real sockets, the picture of the walk, `--try`, other users and processes, JSON.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+
+use stoop_e2e::{Running, program, stoop, stoop_as, wait_served};
+use stoop_testkit::{NOBODY, TempDir, is_root, public_tempdir, skip};
+
+fn place() -> (TempDir, String) {
+    let dir = public_tempdir();
+    let place = dir.path().join("s").to_str().unwrap().to_owned();
+    (dir, place)
+}
+
+#[track_caller]
+fn serve(place: &str) -> Running {
+    let server = stoop(["serve", place]).spawn();
+    wait_served(place);
+    server
+}
+
+/// The line of the picture that is marked.
+#[track_caller]
+fn marked(text: &str) -> &str {
+    let mut lines = text.lines().filter(|line| line.contains("<-- "));
+    let line = lines.next().unwrap_or_else(|| panic!("no mark in\n{text}"));
+    assert_eq!(lines.next(), None, "one mark in\n{text}");
+    line
+}
+
+#[test]
+fn a_server_that_is_there_would_be_reached() {
+    let (_dir, place) = place();
+    let server = serve(&place);
+    let text = stoop(["why", &place, "--try"]).run().ok().text();
+    assert!(text.starts_with(&format!("connect to '{place}': would succeed\n")), "{text}");
+    assert!(text.contains(&format!("process {} (stoop)", server.pid())), "{text}");
+    assert!(text.contains("tried: it succeeds, as predicted") && !text.contains("<--"), "{text}");
+    stoop(["send", &place, "x", "--reply"]).run().ok().stdout_is(b"x");
+}
+
+#[test]
+fn what_is_in_the_way_is_named_and_marked() {
+    let (dir, place) = place();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    serve(&place).kill();
+    fs::write(path("file"), "").unwrap();
+    symlink("nowhere", path("link")).unwrap();
+    let none = format!("@stoop-e2e-why-{}", std::process::id());
+    for (args, errno, cause, mark) in [
+        (vec!["why", &place], "ECONNREFUSED", "stale", "s    <-- ECONNREFUSED"),
+        (vec!["why", &path("none")], "ENOENT", "no server", "none (not there)    <-- ENOENT"),
+        (vec!["why", &path("no/s")], "ENOENT", "does not exist", "no (not there)    <-- ENOENT"),
+        (vec!["why", &path("file/s")], "ENOTDIR", "is not a directory", "file    <-- ENOTDIR"),
+        (vec!["why", &path("file")], "ECONNREFUSED", "a regular file", "file    <-- ECONNREFUSED"),
+        (vec!["why", &path("link")], "ENOENT", "symbolic link", "  nowhere (not there)    <-- ENOENT"),
+        (vec!["why", &place, "--op", "bind"], "EADDRINUSE", "stale", "s    <-- EADDRINUSE"),
+        (vec!["why", &none], "ECONNREFUSED", "no socket in this network namespace", ""),
+        (vec!["why", &place, "--op", "send", "--size", "99999999"], "EMSGSIZE", "send buffer", ""),
+    ] {
+        let mut run = stoop(&args);
+        if args[args.len() - 2] != "--size" {
+            run = run.arg("--try");
+        }
+        let text = run.run().code(1).text();
+        assert!(text.contains(&format!("would fail with {errno}\n")) && text.contains(cause), "{text}");
+        assert!(mark.is_empty() || marked(&text).ends_with(mark), "{text}");
+        assert!(
+            args.contains(&"--size") || text.contains(&format!("tried: it fails with {errno}, as predicted")),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn a_bind_that_was_tried_leaves_nothing() {
+    let (dir, place) = place();
+    let text = stoop(["why", &place, "--op", "bind", "--try"]).run().ok().text();
+    assert!(text.contains("tried: it succeeds, as predicted"), "{text}");
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_message_is_sent_only_where_that_was_allowed() {
+    let (_dir, place) = place();
+    let recv = stoop(["recv", &place, "--count", "1", "--json"]).spawn();
+    wait_served(&place);
+    let send = ["why", &place, "--op", "send", "--size", "3"];
+    stoop(send).run().ok();
+    stoop(send).arg("--try").run().code(2).explains(&["--deliver"]);
+    let text = stoop(send).args(["--try", "--deliver"]).run().ok().text();
+    assert!(text.contains("tried: it succeeds, as predicted"), "{text}");
+    let heard = recv.finish().ok().json();
+    assert_eq!((&heard[0]["size"], heard.len()), (&3.into(), 1), "that one and no other");
+}
+
+#[test]
+fn another_user_is_judged_and_tried_as_such() {
+    if !is_root() {
+        skip!("lacks root");
+    }
+    let (dir, _) = place();
+    let closed = dir.path().join("closed");
+    fs::create_dir(&closed).unwrap();
+    let place = closed.join("s").to_str().unwrap().to_owned();
+    let _server = stoop(["serve", &place, "--mode", "600"]).spawn();
+    wait_served(&place);
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).unwrap();
+    stoop(["why", &place]).run().ok();
+    let text = stoop(["why", &place, "--as", "nobody", "--try"]).run().code(1).text();
+    assert!(
+        marked(&text).contains("drwx------") && marked(&text).ends_with("closed    <-- EACCES"),
+        "{text}"
+    );
+    assert!(text.contains("as nobody: would fail with EACCES") && text.contains("as predicted"), "{text}");
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o755)).unwrap();
+    let text = stoop(["why", &place, "--as", &NOBODY.to_string(), "--try"]).run().code(1).text();
+    assert!(marked(&text).contains("srw-------") && text.contains("write permission"), "{text}");
+    // Nobody can say the same of themselves, and nothing of others'.
+    stoop_as(NOBODY, ["why", &place, "--try"]).run().code(1);
+    let text = stoop_as(NOBODY, ["why", &place, "--as", "root", "--try"]).run().code(6).text();
+    assert!(text.contains("tried: not made: this process cannot act"), "{text}");
+}
+
+#[test]
+fn a_process_is_judged_in_its_own_view() {
+    if !is_root() {
+        skip!("lacks root");
+    }
+    let (dir, place) = place();
+    let _server = serve(&place);
+    let root = dir.path().join("root");
+    fs::create_dir(&root).unwrap();
+    // A process with another root: what we see under that path is not there for it.
+    let script = format!("cd {0} && mkdir bin lib64 lib && exec chroot {0} /sh", root.display());
+    let busybox = fs::read("/bin/busybox");
+    let Ok(busybox) = busybox else { skip!("lacks busybox") };
+    fs::write(root.join("sh"), busybox).unwrap();
+    fs::set_permissions(root.join("sh"), fs::Permissions::from_mode(0o755)).unwrap();
+    let shell = program("sh", ["-c", &script]).open_input().spawn();
+    let pid = shell.pid().to_string();
+    let is_inside = || fs::read_link(format!("/proc/{pid}/root")).is_ok_and(|link| link == root);
+    stoop_testkit::eventually(std::time::Duration::from_secs(10), is_inside);
+    let text = stoop(["why", &place, "--pid", &pid, "--try"]).run().code(1).text();
+    assert!(text.contains(&format!("by process {pid}")) && text.contains("ENOENT"), "{text}");
+    assert!(text.contains("as predicted"), "{text}");
+    assert!(stoop(["why", &place, "--pid", "999999999"]).run().code(6).text().contains("no process"));
+}
+
+#[test]
+fn programs_get_the_same_as_people() {
+    let (_dir, place) = place();
+    serve(&place).kill();
+    let answers = stoop(["why", &place, "--json", "--try"]).run().code(1).json();
+    let [answer] = answers.as_slice() else { panic!("one line: {answers:?}") };
+    assert_eq!((&answer["schema"], &answer["event"]), (&1.into(), &"verdict".into()));
+    let text = |key: &str| answer[key].as_str().unwrap_or_else(|| panic!("no {key} in {answer}")).to_owned();
+    assert_eq!((text("address"), text("operation"), text("kind")), (place, "connect".into(), "any".into()));
+    assert_eq!(
+        (text("outcome"), text("errno"), text("cause")),
+        ("fails".into(), "ECONNREFUSED".into(), "stale".into())
+    );
+    assert_eq!(answer["tried"]["as_predicted"], true);
+    let walk = answer["walk"].as_array().unwrap();
+    let last = walk.last().unwrap();
+    assert_eq!(
+        (&last["name"], &last["found"], &last["stops"]),
+        (&"s".into(), &"socket".into(), &"name".into())
+    );
+    assert!(answer["subject"]["uid"].is_u64(), "{answer}");
+}
+
+#[test]
+fn hostile_names_are_shown_safely() {
+    let dir = public_tempdir();
+    let hostile = dir.path().join("a\u{1b}[31m\nb\u{202e}");
+    fs::create_dir(&hostile).unwrap();
+    symlink("to\u{7}\r", hostile.join("l")).unwrap();
+    for json in [&[][..], &["--json"]] {
+        let place = hostile.join("l").to_str().unwrap().replace('%', "%25");
+        let output = stoop(["why", &place]).args(json).run().code(1);
+        let text = output.text();
+        let bad = text.chars().find(|&c| (c.is_control() && c != '\n') || c == '\u{202e}');
+        assert!(bad.is_none(), "{bad:?} in {text:?}");
+    }
+}
+
+#[test]
+fn questions_that_make_no_sense() {
+    for usage in [
+        &["why"][..],
+        &["why", "fd:3"],
+        &["why", "/x", "--op", "listen"],
+        &["why", "/x", "--as", "root", "--pid", "1"],
+        &["why", "/x", "--pid", "0"],
+        &["why", "/x", "--deliver"],
+        &["why", "/x", "--try", "--deliver"],
+        &["why", "dgram:/x", "--kind", "stream"],
+        &["why", "tcp:1.2.3.4"],
+    ] {
+        stoop(usage).run().code(2).stdout_is(b"");
+    }
+    stoop(["why", "/x", "--as", "no-such-user-anywhere"]).run().code(6).explains(&[""]);
+}
