@@ -6,6 +6,7 @@
 //! | `run.rs` | starting a program, feeding and hearing it, its end |
 //! | `ready.rs` | waiting until a server is there, by looking at the kernel's table and touching nothing |
 //! | `raw.rs` | clients in the test's own process, with plain system calls |
+//! | `web.rs` | a web server that does what it is told, however wrong |
 //! | `sample.rs` | bytes and messages to send |
 //! | `containerd/` | a containerd of the test's own, and an image for it |
 //! | `docker.rs` | a dockerd of the test's own |
@@ -22,6 +23,7 @@ mod raw;
 mod ready;
 mod run;
 mod sample;
+pub mod web;
 
 /// Every kind of local socket, by the word used on the command line.
 pub const KINDS: [&str; 3] = ["stream", "dgram", "seqpacket"];

@@ -1,81 +1,15 @@
-//! `stoop http` against servers of all kinds: Python's, curl's expectations, and some that break every rule.
+//! `stoop http`: what is sent and what is shown, with Python's server, beside curl, and on a terminal.
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::Shutdown;
-use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
-use std::sync::mpsc::{self, Receiver, Sender};
+use std::os::unix::net::UnixListener;
+use std::sync::mpsc;
 use std::thread;
+use std::time::Duration;
 
-use stoop_e2e::{LIMIT, Output, Run, bytes, program, stoop, stoop_as, wait_served};
-use stoop_testkit::{NOBODY, TempDir, eventually, has_program, is_root, public_tempdir, skip, tempdir};
-
-/// A server in this process that does what it is told to with each connection.
-struct Server {
-    path: String,
-    _dir: TempDir,
-}
-
-impl Server {
-    fn new(mut converse: impl FnMut(UnixStream) + Send + 'static) -> Server {
-        let dir = public_tempdir();
-        let path = dir.path().join("s").to_str().unwrap().to_owned();
-        let listener = UnixListener::bind(&path).unwrap();
-        thread::spawn(move || listener.incoming().for_each(|stream| converse(stream.unwrap())));
-        Server { path, _dir: dir }
-    }
-
-    /// Reads a request's header, then says this and closes.
-    fn answering(answer: impl Into<Vec<u8>>) -> Server {
-        let answer = answer.into();
-        Server::new(move |mut stream| {
-            header(&mut stream);
-            let _ = stream.write_all(&answer);
-        })
-    }
-
-    fn http(&self, words: &[&str]) -> Run {
-        stoop(["http", &self.path]).args(words)
-    }
-}
-
-/// Reads up to the empty line.
-fn header(stream: &mut UnixStream) -> String {
-    let (mut text, mut byte) = (Vec::new(), [0]);
-    while !text.ends_with(b"\r\n\r\n") && matches!(stream.read(&mut byte), Ok(1)) {
-        text.push(byte[0]);
-    }
-    String::from_utf8(text).unwrap()
-}
-
-fn answer(headers: &str, body: &[u8]) -> Vec<u8> {
-    let length = body.len();
-    [format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n{headers}\r\n").as_bytes(), body].concat()
-}
-
-/// A server that hands out each request it has heard, header and body, and answers with nothing.
-fn listening() -> (Server, Receiver<(String, Vec<u8>)>) {
-    let (heard, requests): (Sender<(String, Vec<u8>)>, _) = mpsc::channel();
-    let server = Server::new(move |mut stream| {
-        let head = header(&mut stream);
-        let mut body = vec![0; length(&head).unwrap_or(0)];
-        stream.read_exact(&mut body).unwrap();
-        if head.contains("transfer-encoding: chunked") {
-            while !body.ends_with(b"\r\n0\r\n\r\n") && body != b"0\r\n\r\n" {
-                let mut byte = [0];
-                stream.read_exact(&mut byte).unwrap();
-                body.push(byte[0]);
-            }
-        }
-        stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").unwrap();
-        heard.send((head, body)).unwrap();
-    });
-    (server, requests)
-}
-
-fn length(head: &str) -> Option<usize> {
-    head.lines().find_map(|line| line.strip_prefix("content-length: "))?.parse().ok()
-}
+use stoop_e2e::web::{Web, answer, fails, header, length};
+use stoop_e2e::{LIMIT, bytes, program, stoop, wait_served};
+use stoop_testkit::{TempDir, eventually, has_program, skip, tempdir};
 
 /// Python's own server, in a directory with these files.
 fn python(files: &[(&str, &[u8])]) -> (TempDir, String, stoop_e2e::Running) {
@@ -119,15 +53,15 @@ fn curl_hears_the_same() {
 
 #[test]
 fn what_is_sent_is_what_was_given() {
-    let (server, requests) = listening();
-    server.http(&["/a b?c={}"]).run().ok();
+    let (server, requests) = Web::listening();
+    server.ask(&["/a b?c={}"]).run().ok();
     let (head, body) = requests.recv_timeout(LIMIT).unwrap();
     assert!(head.starts_with("GET /a%20b?c=%7B%7D HTTP/1.1\r\n"), "{head}");
     assert!(head.contains("host: localhost\r\n") && head.contains("user-agent: stoop/"), "{head}");
     assert!(body.is_empty() && !head.contains("content-"), "{head}");
 
     server
-        .http(&["/", "--data", "{\"a\": 1}", "-H", "X-Twice: 1", "-H", "x-twice: 2", "-H", "host: api"])
+        .ask(&["/", "--data", "{\"a\": 1}", "-H", "X-Twice: 1", "-H", "x-twice: 2", "-H", "host: api"])
         .run()
         .ok();
     let (head, body) = requests.recv_timeout(LIMIT).unwrap();
@@ -141,7 +75,7 @@ fn what_is_sent_is_what_was_given() {
     let dir = tempdir();
     let (file, contents) = (dir.path().join("x"), bytes(1_000_000, 1));
     fs::write(&file, &contents).unwrap();
-    server.http(&["PUT", "/", "--data", &format!("@{}", file.display())]).run().ok();
+    server.ask(&["PUT", "/", "--data", &format!("@{}", file.display())]).run().ok();
     let (head, body) = requests.recv_timeout(LIMIT).unwrap();
     assert!(
         head.starts_with("PUT /") && head.contains("content-type: application/octet-stream\r\n"),
@@ -149,7 +83,7 @@ fn what_is_sent_is_what_was_given() {
     );
     assert!(body == contents, "{} bytes of {}", body.len(), contents.len());
     // From a file as standard input, its length is known as well.
-    server.http(&["/", "--data", "@-"]).stdin(fs::File::open(&file).unwrap()).run().ok();
+    server.ask(&["/", "--data", "@-"]).stdin(fs::File::open(&file).unwrap()).run().ok();
     let (head, body) = requests.recv_timeout(LIMIT).unwrap();
     assert!(length(&head) == Some(contents.len()) && body == contents, "{head}");
 }
@@ -157,7 +91,7 @@ fn what_is_sent_is_what_was_given() {
 #[test]
 fn standard_input_is_sent_as_it_comes() {
     let (heard, pieces) = mpsc::channel();
-    let server = Server::new(move |mut stream| {
+    let server = Web::new(move |mut stream| {
         assert!(header(&mut stream).contains("transfer-encoding: chunked"));
         let mut body = Vec::new();
         while !body.ends_with(b"0\r\n\r\n") {
@@ -168,7 +102,7 @@ fn standard_input_is_sent_as_it_comes() {
         }
         stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nyes").unwrap();
     });
-    let mut sending = server.http(&["/", "--data", "@-"]).open_input().spawn();
+    let mut sending = server.ask(&["/", "--data", "@-"]).open_input().spawn();
     let mut all = String::new();
     for word in ["one\n", "two\n"] {
         sending.say(word);
@@ -185,7 +119,7 @@ fn standard_input_is_sent_as_it_comes() {
 #[test]
 fn answers_are_shown_as_they_come() {
     let (go_on, next) = mpsc::channel::<()>();
-    let server = Server::new(move |mut stream| {
+    let server = Web::new(move |mut stream| {
         header(&mut stream);
         stream.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").unwrap();
         for word in ["one", "two"] {
@@ -194,7 +128,7 @@ fn answers_are_shown_as_they_come() {
         }
         stream.write_all(b"0\r\n\r\n").unwrap();
     });
-    let mut asking = server.http(&["/"]).spawn();
+    let mut asking = server.ask(&["/"]).spawn();
     asking.wait_stdout("one");
     assert!(asking.stdout() == b"one" && asking.is_running());
     go_on.send(()).unwrap();
@@ -205,9 +139,8 @@ fn answers_are_shown_as_they_come() {
 
 #[test]
 fn json_lines_are_the_contract_for_machines() {
-    let server =
-        Server::answering(answer("x: 1\r\nX: ü\r\ncontent-type: text/plain\r\n", "grün\0".as_bytes()));
-    let lines = server.http(&["/", "--json"]).run().ok().json();
+    let server = Web::answering(answer("x: 1\r\nX: ü\r\ncontent-type: text/plain\r\n", "grün\0".as_bytes()));
+    let lines = server.ask(&["/", "--json"]).run().ok().json();
     assert_eq!(lines.len(), 3, "{lines:?}");
     let expected = serde_json::json!({
         "schema": 1, "event": "answer", "version": "HTTP/1.1", "status": 200, "reason": "OK",
@@ -216,13 +149,13 @@ fn json_lines_are_the_contract_for_machines() {
     assert_eq!(lines[0], expected);
     assert_eq!(lines[1], serde_json::json!({"schema": 1, "event": "body", "data": {"text": "grün\0"}}));
     assert_eq!(lines[2], serde_json::json!({"schema": 1, "event": "end", "size": 6, "trailers": {}}));
-    let server = Server::answering(answer("", b"\xff\xfe"));
-    let lines = server.http(&["/", "--json"]).run().ok().json();
+    let server = Web::answering(answer("", b"\xff\xfe"));
+    let lines = server.ask(&["/", "--json"]).run().ok().json();
     assert_eq!(lines[1]["data"], serde_json::json!({"bytes": "//4="}));
     let chunked =
         b"HTTP/1.1 404 Not Found\r\ntransfer-encoding: chunked\r\n\r\n3\r\ngr\xc3\r\n2\r\n\xbcn\r\n0\r\n\r\n";
-    let server = Server::answering(chunked);
-    let lines = server.http(&["/", "--json", "--fail"]).run().code(1).json();
+    let server = Web::answering(chunked);
+    let lines = server.ask(&["/", "--json", "--fail"]).run().code(1).json();
     let text: String = lines.iter().filter_map(|line| line["data"]["text"].as_str()).collect();
     assert_eq!((lines[0]["status"].as_u64(), text.as_str()), (Some(404), "grün"));
 }
@@ -232,139 +165,16 @@ fn a_body_goes_into_a_file_and_an_error_does_not() {
     let dir = tempdir();
     let file = dir.path().join("out");
     let path = file.to_str().unwrap();
-    let server = Server::answering(answer("", b"body"));
-    server.http(&["/", "--output", path]).run().ok().stdout_is(b"");
+    let server = Web::answering(answer("", b"body"));
+    server.ask(&["/", "--output", path]).run().ok().stdout_is(b"");
     assert_eq!(fs::read(&file).unwrap(), b"body");
     fs::remove_file(&file).unwrap();
-    let server = Server::answering("HTTP/1.1 500 Oops\r\ncontent-length: 2\r\n\r\nno");
-    server.http(&["/", "--output", path, "--fail"]).run().code(1).stdout_is(b"no");
+    let server = Web::answering("HTTP/1.1 500 Oops\r\ncontent-length: 2\r\n\r\nno");
+    server.ask(&["/", "--output", path, "--fail"]).run().code(1).stdout_is(b"no");
     assert!(!file.exists());
-    let server = Server::answering("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nshort");
-    let cut = server.http(&["/", "--output", path]).run().code(3);
+    let server = Web::answering("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nshort");
+    let cut = server.ask(&["/", "--output", path]).run().code(3);
     cut.explains(&["cut short: 5 of 10 bytes have come", "seen: ", "has the 5 bytes that have come"]);
-}
-
-/// What is heard from a server that does not play by the rules, in four parts.
-#[track_caller]
-fn fails(output: Output, code: i32, words: &[&str]) {
-    let output = output.code(code);
-    output.explains(&["error: ", "\n  why:  ", "\n  next: "]);
-    output.explains(words);
-    assert!(!output.stderr.contains("panicked"));
-}
-
-#[test]
-fn servers_that_speak_something_else_are_named() {
-    let settings = b"\0\0\x06\x04\0\0\0\0\0\0\x03\0\0\0\x64";
-    let http2 = Server::new(move |mut stream| {
-        let _ = stream.write_all(settings);
-        header(&mut stream);
-    });
-    fails(http2.http(&["/x"]).run(), 3, &["speaks HTTP/2 only", "next: stoop grpc", "/x --http2"]);
-    let http1 = Server::answering("HTTP/1.1 400 Bad Request\r\n\r\n");
-    fails(
-        http1.http(&["/x", "--http2"]).run(),
-        3,
-        &["speaks HTTP/1 only", "it said 'HTTP/1.1 400 Bad Request'"],
-    );
-    let banner = Server::new(|mut stream| {
-        let _ = stream.write_all(b"220 \x1b[31mmail\r\n");
-        header(&mut stream);
-    });
-    for flags in [&["/"][..], &["/", "--http2"]] {
-        let output = banner.http(flags).run();
-        assert!(!output.stderr.contains('\x1b'));
-        fails(output, 3, &["does not speak HTTP", "it said '220 %1B[31mmail'", "next: stoop connect"]);
-    }
-    let silent = Server::new(|mut stream| drop(header(&mut stream)));
-    fails(silent.http(&["/"]).run(), 3, &["ended the connection without an answer", "next: stoop connect"]);
-}
-
-#[test]
-fn a_server_that_never_answers_has_its_time() {
-    let server = Server::new(std::mem::forget);
-    for flags in [&["/", "--timeout", "200ms"][..], &["/", "--timeout", "200ms", "--http2"]] {
-        fails(server.http(flags).run(), 3, &["no answer came within 200ms", "next: stoop http"]);
-    }
-    let halting = Server::new(|mut stream| {
-        header(&mut stream);
-        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf");
-        std::mem::forget(stream);
-    });
-    let output = halting.http(&["/", "--timeout", "300ms"]).run();
-    output.stdout_is(b"half");
-    fails(output, 3, &["the answer is not complete within 300ms"]);
-}
-
-#[test]
-fn answers_that_break_the_rules_are_refused() {
-    let malformed = [
-        &b"HTTP/1.1 abc\r\n\r\n"[..],
-        b"HTTP/1.1 200 OK\r\nno colon\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\ncontent-length: many\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nx",
-    ];
-    for answer in malformed {
-        let server = Server::answering(answer);
-        fails(server.http(&["/"]).run(), 3, &["the answer is malformed", "it said 'HTTP/1.1"]);
-    }
-    let endless = [&b"HTTP/1.1 200 OK\r\nx: "[..], &vec![b'a'; 1 << 20], b"\r\n\r\n"].concat();
-    fails(Server::answering(endless).http(&["/"]).run(), 3, &["header is too large"]);
-    for cut in [
-        &b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nshort"[..],
-        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nshort\r\n",
-        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nff\r\nshort",
-    ] {
-        let output = Server::answering(cut).http(&["/"]).run();
-        output.stdout_is(b"short");
-        fails(output, 3, &["cut short: 5 "]);
-    }
-    fails(Server::answering("HTTP/1.1 200 OK\r\nx:").http(&["/"]).run(), 3, &["cut short"]);
-}
-
-/// An answer that comes while the request is still being sent is an answer, whether the server reads on or goes.
-#[test]
-fn an_early_answer_is_heard() {
-    let refusing = Server::new(|mut stream| {
-        header(&mut stream);
-        let _ = stream
-            .write_all(b"HTTP/1.1 413 Too Large\r\ncontent-length: 4\r\nconnection: close\r\n\r\nno!\n");
-        let _ = stream.shutdown(Shutdown::Write);
-    });
-    let dir = tempdir();
-    let file = dir.path().join("large");
-    fs::File::create(&file).unwrap().set_len(64 << 20).unwrap();
-    for _ in 0..10 {
-        let output = refusing.http(&["/", "--fail", "--data", &format!("@{}", file.display())]).run();
-        output.stdout_is(b"no!\n");
-        output.code(1);
-    }
-}
-
-#[test]
-fn sockets_that_cannot_be_called_explain_themselves() {
-    let dir = public_tempdir();
-    let path = dir.path().join("d").to_str().unwrap().to_owned();
-    let missing = stoop(["http", &path, "/"]).run();
-    fails(missing, 3, &["ENOENT", "no server has made this file"]);
-    let _datagram = UnixDatagram::bind(&path).unwrap();
-    fails(stoop(["http", &path, "/"]).run(), 3, &["EPROTOTYPE", "datagram"]);
-    if !is_root() {
-        skip!("lacks root");
-    }
-    let server = Server::answering(answer("", b""));
-    fs::set_permissions(&server.path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
-    fails(stoop_as(NOBODY, ["http", &server.path, "/"]).run(), 4, &["EACCES", "0600"]);
-}
-
-#[test]
-fn what_cannot_be_sent_is_said_before_anybody_is_asked() {
-    let (server, requests) = listening();
-    for (data, words) in [("@/nowhere/x", "no such file"), ("@/", "directory")] {
-        server.http(&["/", "--data", data]).run().code(3).explains(&["cannot open '/", words]);
-    }
-    server.http(&["version"]).run().code(2).explains(&["begins with '/'", "stoop http ADDR /version"]);
-    assert!(requests.try_recv().is_err());
 }
 
 #[test]
@@ -372,7 +182,7 @@ fn a_server_that_starts_later_is_waited_for() {
     let dir = tempdir();
     let path = dir.path().join("s").to_str().unwrap().to_owned();
     let asking = stoop(["http", &path, "/", "--wait", "20s"]).spawn();
-    thread::sleep(std::time::Duration::from_millis(100));
+    thread::sleep(Duration::from_millis(100));
     let listener = UnixListener::bind(&path).unwrap();
     let mut stream = listener.accept().unwrap().0;
     header(&mut stream);
@@ -383,11 +193,11 @@ fn a_server_that_starts_later_is_waited_for() {
 }
 
 /// Echoes after an upgrade, with a word first, until the client ends its side, and says so.
-fn upgrading(content_type: &str, frame: fn(&[u8]) -> Vec<u8>) -> Server {
+fn upgrading(content_type: &str, frame: fn(&[u8]) -> Vec<u8>) -> Web {
     let head = format!(
         "HTTP/1.1 101 UPGRADED\r\ncontent-type: {content_type}\r\nconnection: Upgrade\r\nupgrade: tcp\r\n\r\n"
     );
-    Server::new(move |mut stream| {
+    Web::new(move |mut stream| {
         let request = header(&mut stream);
         assert!(request.contains("connection: Upgrade\r\nupgrade: tcp\r\n"), "{request}");
         stream.write_all(&[head.as_bytes(), &frame(b"welcome\n")].concat()).unwrap();
@@ -402,7 +212,7 @@ fn upgrading(content_type: &str, frame: fn(&[u8]) -> Vec<u8>) -> Server {
 #[test]
 fn after_an_upgrade_each_side_has_its_own_end() {
     let server = upgrading("text/plain", <[u8]>::to_vec);
-    let mut talking = server.http(&["POST", "/", "--upgrade", "tcp"]).open_input().spawn();
+    let mut talking = server.ask(&["POST", "/", "--upgrade", "tcp"]).open_input().spawn();
     talking.wait_stdout("welcome");
     talking.say("one\n");
     talking.wait_stdout("one");
@@ -410,12 +220,26 @@ fn after_an_upgrade_each_side_has_its_own_end() {
     talking.end_input();
     talking.finish().ok().stdout_is(b"welcome\none\ntwo\nbye\n");
     let large = bytes(3_000_000, 1);
-    let output = server.http(&["POST", "/", "--upgrade", "tcp"]).input(large.clone()).run().ok();
+    let output = server.ask(&["POST", "/", "--upgrade", "tcp"]).input(large.clone()).run().ok();
     output.stdout_is(&[b"welcome\n", &large[..], b"bye\n"].concat());
-    let server = Server::answering(answer("", b"not that\n"));
-    let output = server.http(&["/", "--upgrade", "tcp"]).run();
+    let server = Web::answering(answer("", b"not that\n"));
+    let output = server.ask(&["/", "--upgrade", "tcp"]).run();
     output.stdout_is(b"not that\n");
     fails(output, 3, &["did not upgrade the connection: it answered 200 OK"]);
+}
+
+/// A server that has had enough ends it, although our input has not ended.
+#[test]
+fn after_an_upgrade_the_server_may_go_first() {
+    let server = Web::new(|mut stream| {
+        header(&mut stream);
+        let head = "HTTP/1.1 101 UPGRADED\r\nconnection: Upgrade\r\nupgrade: tcp\r\n\r\n";
+        stream.write_all(format!("{head}that was all\n").as_bytes()).unwrap();
+    });
+    let mut talking = server.ask(&["POST", "/", "--upgrade", "tcp"]).open_input().spawn();
+    talking.wait_stdout("that was all");
+    eventually(LIMIT, || !talking.is_running());
+    talking.finish().ok();
 }
 
 #[test]
@@ -428,16 +252,16 @@ fn dockers_streams_are_told_apart() {
     }
     for content_type in ["application/vnd.docker.multiplexed-stream", "application/vnd.docker.raw-stream"] {
         let server = upgrading(content_type, alternating);
-        let output = server.http(&["/", "--upgrade", "tcp"]).run().ok();
+        let output = server.ask(&["/", "--upgrade", "tcp"]).run().ok();
         output.stdout_is(b"welcome\nbye\n");
         assert_eq!(output.stderr, "!!");
-        let raw = server.http(&["/", "--upgrade", "tcp", "--raw"]).run().ok();
+        let raw = server.ask(&["/", "--upgrade", "tcp", "--raw"]).run().ok();
         raw.stdout_is(&[alternating(b"welcome\n"), alternating(b"bye\n")].concat());
     }
     let server = upgrading("application/vnd.docker.raw-stream", <[u8]>::to_vec);
-    server.http(&["/", "--upgrade", "tcp"]).run().ok().stdout_is(b"welcome\nbye\n");
+    server.ask(&["/", "--upgrade", "tcp"]).run().ok().stdout_is(b"welcome\nbye\n");
     let server = upgrading("application/vnd.docker.multiplexed-stream", <[u8]>::to_vec);
-    fails(server.http(&["/", "--upgrade", "tcp"]).run(), 3, &["cannot tell the streams apart", "--raw"]);
+    fails(server.ask(&["/", "--upgrade", "tcp"]).run(), 3, &["cannot tell the streams apart", "--raw"]);
 }
 
 #[test]
@@ -445,16 +269,16 @@ fn a_terminal_sees_indented_json_and_nothing_that_drives_it() {
     if !has_program("python3") {
         skip!("lacks python3");
     }
-    let shown = |server: &Server, flags: &[&str]| {
+    let shown = |server: &Web, flags: &[&str]| {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/peers/shown.py");
-        let run = server.http(&[&["/"], flags].concat()).under("python3", [script]).run().ok();
+        let run = server.ask(&[&["/"], flags].concat()).under("python3", [script]).run().ok();
         run.text().replace("\r\n", "\n")
     };
     let server =
-        Server::answering(answer("content-type: application/json\r\n", b"{\"a\":[1,\"\x1b[31m\x07\"]}"));
+        Web::answering(answer("content-type: application/json\r\n", b"{\"a\":[1,\"\x1b[31m\x07\"]}"));
     assert_eq!(shown(&server, &[]), "{\n  \"a\": [\n    1,\n    \"%1B[31m%07\"\n  ]\n}\n");
     assert_eq!(shown(&server, &["--raw"]), "{\"a\":[1,\"%1B[31m%07\"]}\n");
-    let server = Server::answering(answer("x: \u{9b}1m\r\n", b"\x1b[2J\x9b1mtext"));
+    let server = Web::answering(answer("x: \u{9b}1m\r\n", b"\x1b[2J\x9b1mtext"));
     assert_eq!(shown(&server, &[]), "%1B[2J%9B1mtext\n");
     let included = shown(&server, &["-i"]);
     assert!(!included.contains(['\x1b', '\x07', '\u{9b}']), "{included:?}");
@@ -473,7 +297,7 @@ fn large_bodies_take_no_memory() {
     const PEAK_KIB: u64 = 64 << 10;
     let (reached, at_the_end) = mpsc::channel::<()>();
     let (go_on, goes_on) = mpsc::channel::<()>();
-    let server = Server::new(move |mut stream| {
+    let server = Web::new(move |mut stream| {
         let head = header(&mut stream);
         let mut buffer = vec![0; 1 << 20];
         let mut left = length(&head).unwrap_or(0);
@@ -496,7 +320,7 @@ fn large_bodies_take_no_memory() {
     let file = dir.path().join("large");
     fs::File::create(&file).unwrap().set_len(LEN as u64).unwrap();
     for flags in [&["/"][..], &["/", "--data", &format!("@{}", file.display())]] {
-        let running = server.http(flags).args(["--output", "/dev/null"]).spawn();
+        let running = server.ask(flags).args(["--output", "/dev/null"]).spawn();
         at_the_end.recv_timeout(LIMIT).unwrap();
         let peak = peak_memory(running.pid());
         assert!(peak < PEAK_KIB, "{flags:?}: {peak} KiB");
@@ -507,7 +331,7 @@ fn large_bodies_take_no_memory() {
 
 #[test]
 fn docker_is_found_as_its_own_client_finds_it() {
-    let server = Server::answering(answer("", b"docker"));
+    let server = Web::answering(answer("", b"docker"));
     let home = tempdir();
     let host = format!("unix://{}", server.path);
     let docker = || stoop(["http", "docker", "/version"]).env("HOME", home.path());
