@@ -27,7 +27,8 @@ pub fn insert(map: &mut MetadataMap, key: &str, value: &str) -> Result<(), Strin
         return Ok(());
     }
     let key = AsciiMetadataKey::from_bytes(key.as_bytes()).map_err(|_| no_key())?;
-    let value = AsciiMetadataValue::try_from(value).map_err(|_| {
+    let visible = Some(value).filter(|value| value.bytes().all(|byte| matches!(byte, b' '..=b'~')));
+    let value = visible.and_then(|value| AsciiMetadataValue::try_from(value).ok()).ok_or_else(|| {
         format!("the value of '{key}' has characters that are not visible ASCII; name it '{key}-bin'")
     })?;
     map.append(key, value);
@@ -60,6 +61,8 @@ mod tests {
         assert!(pairs(&map).contains(&("containerd-namespace".into(), "k8s.io".into())));
         assert!(insert(&mut map, "a key", "x").unwrap_err().contains("no key"));
         assert!(insert(&mut map, "x-bin", "§").unwrap_err().contains("base64"));
-        assert!(insert(&mut map, "x", "grün").unwrap_err().contains("x-bin"));
+        for value in ["grün", "a\tb"] {
+            assert!(insert(&mut map, "x", value).unwrap_err().contains("x-bin"));
+        }
     }
 }
