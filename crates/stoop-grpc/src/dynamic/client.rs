@@ -6,16 +6,18 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::uri::PathAndQuery;
+use http::{Request, Response};
 use prost_reflect::prost::Message;
 use prost_reflect::{DynamicMessage, MessageDescriptor, MethodDescriptor};
 use tokio_stream::{Stream, StreamExt};
+use tonic::body::Body;
 use tonic::client::Grpc;
 use tonic::metadata::MetadataMap;
-use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
 
 use super::codec::Raw;
 use super::metadata::pairs;
+use super::service::Service;
 use crate::ttrpc;
 
 /// The longest message that is taken unless told otherwise: what gRPC's own clients take.
@@ -45,7 +47,7 @@ pub struct Client {
 
 #[derive(Clone, Debug)]
 enum Wire {
-    Grpc(Channel),
+    Grpc(Service),
     Ttrpc(ttrpc::Client),
 }
 
@@ -151,9 +153,14 @@ fn is_over_limit(status: &Status) -> bool {
 }
 
 impl Client {
-    /// Over gRPC.
-    pub fn grpc(channel: Channel) -> Client {
-        Client { wire: Wire::Grpc(channel), max_message_bytes: MAX_MESSAGE_BYTES }
+    /// Over gRPC: through tonic's own channel, or any other, with whatever layers there are around it.
+    pub fn grpc<S>(channel: S) -> Client
+    where
+        S: tower_service::Service<Request<Body>, Response = Response<Body>> + Clone + Send + Sync + 'static,
+        S::Error: Into<Box<dyn Error + Send + Sync>>,
+        S::Future: Send,
+    {
+        Client { wire: Wire::Grpc(Service::new(channel)), max_message_bytes: MAX_MESSAGE_BYTES }
     }
 
     /// Over ttrpc, whose messages are never longer than 4 MiB.
@@ -227,7 +234,7 @@ impl Client {
         let wire = match &self.wire {
             Wire::Grpc(channel) => {
                 let mut grpc = Grpc::new(channel.clone()).max_decoding_message_size(max_bytes);
-                grpc.ready().await.map_err(|error| wrong(Status::from_error(error.into())))?;
+                grpc.ready().await.map_err(wrong)?;
                 let mut request = tonic::Request::new(requests);
                 *request.metadata_mut() = options.metadata;
                 options.timeout.into_iter().for_each(|timeout| request.set_timeout(timeout));

@@ -12,6 +12,7 @@
 //! | asking the server for its schema | `reflection` |
 //! | a call, over either protocol | `client` |
 //! | messages as bytes, for tonic | `codec` |
+//! | any channel, under one type | `service` |
 //! | messages as JSON, and back | `json` |
 //! | metadata, as text and back | `metadata` |
 //! | the details of an error | `details` |
@@ -30,6 +31,7 @@ pub mod metadata;
 mod reflection;
 mod resolve;
 mod schema;
+mod service;
 mod wire;
 
 pub use client::{Answers, CallError, Client, Options};

@@ -1,0 +1,57 @@
+//! Any channel, under one type, so that nothing that is built on it has a type parameter.
+
+use std::error::Error;
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use http::{Request, Response};
+use tonic::Status;
+use tonic::body::Body;
+
+type Answer = Pin<Box<dyn Future<Output = Result<Response<Body>, Status>> + Send>>;
+
+/// A channel of whatever type.
+#[derive(Clone)]
+pub(super) struct Service(Arc<dyn Fn(Request<Body>) -> Answer + Send + Sync>);
+
+impl Service {
+    pub(super) fn new<S>(channel: S) -> Service
+    where
+        S: tower_service::Service<Request<Body>, Response = Response<Body>> + Clone + Send + Sync + 'static,
+        S::Error: Into<Box<dyn Error + Send + Sync>>,
+        S::Future: Send,
+    {
+        let call = move |request| -> Answer {
+            let mut channel = channel.clone();
+            Box::pin(async move {
+                let ready = poll_fn(|cx| channel.poll_ready(cx)).await;
+                ready.map_err(|error| Status::from_error(error.into()))?;
+                channel.call(request).await.map_err(|error| Status::from_error(error.into()))
+            })
+        };
+        Service(Arc::new(call))
+    }
+}
+
+impl tower_service::Service<Request<Body>> for Service {
+    type Response = Response<Body>;
+    type Error = Status;
+    type Future = Answer;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Status>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Answer {
+        (self.0)(request)
+    }
+}
+
+impl fmt::Debug for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Service")
+    }
+}
