@@ -61,8 +61,12 @@ const UNSAFE: &[(&str, &[&str])] = &[
 ];
 
 /// Parts that are driven by property tests and fuzzers: no I/O, no clock, no system calls of their own.
-const PURE: &[(&str, &[&str])] =
-    &[("crates/stoop/src/control", NO_IO), ("crates/stoop-inspect/src/why", NO_IO)];
+const PURE: &[(&str, &[&str])] = &[
+    ("crates/stoop/src/control", NO_IO),
+    ("crates/stoop-inspect/src/why", NO_IO),
+    ("crates/stoop-inspect/src/endpoints.rs", NO_IO),
+    ("crates/stoop-grpc/src/http/multiplexed.rs", NO_IO),
+];
 
 const NO_IO: &[&str] = &[
     "std::fs",
@@ -237,7 +241,7 @@ mod tests {
     fn the_runtime_stands_behind_a_feature() {
         assert_eq!(edge("stoop", "tokio", Kind::Optional), None);
         assert!(edge("stoop", "tokio", Kind::Always).is_some());
-        assert!(edge("stoop-cli", "tokio", Kind::Optional).is_some());
+        assert!(edge("stoop-inspect", "tokio", Kind::Optional).is_some());
     }
 
     #[test]

@@ -34,8 +34,8 @@ pub fn read(path: &str) -> Result<String, String> {
     fs::read_to_string(root().join(path)).map_err(|e| format!("cannot read '{path}': {e}"))
 }
 
-/// Every file below `dir` (named from the root, "" is the root itself) with one of these extensions, in order of
-/// path. A directory that is not there is an error: a law that watches nothing would always hold.
+/// Every file below `dir` (named from the root, "" is the root itself), or the file that it is, with one of these extensions, in
+/// order of path. One that is not there is an error: a law that watches nothing would always hold.
 pub fn sources(dir: &str, extensions: &[&str]) -> Result<Vec<Source>, String> {
     let mut paths = Vec::new();
     walk(&root().join(dir), &mut paths).map_err(|e| format!("cannot list '{dir}': {e}"))?;
@@ -51,6 +51,10 @@ pub fn sources(dir: &str, extensions: &[&str]) -> Result<Vec<Source>, String> {
 }
 
 fn walk(dir: &Path, found: &mut Vec<PathBuf>) -> std::io::Result<()> {
+    if dir.is_file() {
+        found.push(dir.to_owned());
+        return Ok(());
+    }
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
         let name = entry.file_name();
