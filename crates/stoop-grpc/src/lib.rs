@@ -1,14 +1,79 @@
 //! gRPC and HTTP over local sockets.
 //!
+//! # Serve
+//!
+//! [`Server`] answers the clients of a `stoop` listener with a tonic router, or any other tower service. Permissions, takeover and
+//! policy are those of [`stoop::Bind`]; limits, draining and hand-over those of [`stoop::serve::Server`]; each request knows its
+//! [`Caller`].
+//!
+//! ```no_run
+//! # #[cfg(feature = "server")]
+//! # async fn serve(routes: tonic::service::Routes) -> Result<(), stoop_grpc::Error> {
+//! use stoop_grpc::{Endpoint, Server};
+//!
+//! let endpoint: Endpoint = "/run/app.sock".parse()?;    // or https://0.0.0.0:443
+//! let incoming = endpoint.listen(|bind| bind.mode(0o660)).await?;
+//! Server::new(routes).serve(incoming, tokio::signal::ctrl_c()).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Authorities
+//!
+//! On a local socket there is no host to name, and clients put different things into `:authority`: `localhost`, the path of the
+//! socket with or without percent-encoding, nothing. HTTP/2 libraries in Rust refuse all but the first. [`Mended`] stands between
+//! such a library and the stream, looks at the first header block of a connection, and corrects the authority where it has to.
+//! [`Server`] has it built in.
+//!
+//! # Call
+//!
+//! [`connect`] gives a [`Channel`] for the clients that `tonic-prost-build` makes.
+//!
 //! | what | module | feature |
 //! |---|---|---|
+//! | [`Server`], [`Caller`], [`only`], [`Mended`] | here | `server` |
+//! | [`connect`], [`Channel`] | here | `client` |
+//! | `health`, `reflection`: the standard services | here | of that name |
+//! | TLS for endpoints that are not local | here | `tls` |
 //! | calls to services that are not known before run time | `dynamic` | `dynamic` |
 //! | containerd's lighter RPC, as a client | `ttrpc` | `dynamic` |
 //! | HTTP/1.1 and HTTP/2 for clients and servers | `http` | `http` |
 
+#[cfg(feature = "server")]
+mod caller;
+#[cfg(feature = "client")]
+mod channel;
+#[cfg(any(feature = "client", feature = "server"))]
+mod deadline;
 #[cfg(feature = "dynamic")]
 pub mod dynamic;
+mod endpoint;
+mod error;
 #[cfg(feature = "http")]
 pub mod http;
+#[cfg(feature = "server")]
+mod incoming;
+pub mod mend;
+mod mended;
+#[cfg(feature = "server")]
+mod server;
+#[cfg(any(feature = "health", feature = "reflection"))]
+mod services;
 #[cfg(feature = "dynamic")]
 pub mod ttrpc;
+
+#[cfg(feature = "server")]
+pub use caller::{Caller, only};
+#[cfg(feature = "client")]
+pub use channel::{Channel, Connect, connect};
+pub use endpoint::Endpoint;
+pub use error::Error;
+#[cfg(feature = "server")]
+pub use incoming::Incoming;
+pub use mended::Mended;
+#[cfg(feature = "server")]
+pub use server::Server;
+#[cfg(feature = "health")]
+pub use services::health;
+#[cfg(feature = "reflection")]
+pub use services::reflection;

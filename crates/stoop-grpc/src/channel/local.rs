@@ -1,0 +1,148 @@
+//! Calls over one connection to a local socket, which is made again when it has ended.
+
+use std::error::Error as Cause;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use http::header::{HeaderValue, USER_AGENT};
+use http::uri::{Authority, Scheme};
+use http::{Request, Response, Uri};
+use hyper::client::conn::http2::{Builder, SendRequest};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use stoop::Address;
+use tonic::{Status, body::Body};
+
+use super::Connect;
+use super::returned::{Returned, Slot};
+
+/// What goes into `:authority`: there is no host to name.
+const AUTHORITY: Authority = Authority::from_static("localhost");
+
+const AGENT: HeaderValue = HeaderValue::from_static(concat!("stoop-grpc/", env!("CARGO_PKG_VERSION")));
+
+/// How often a call is begun anew that no server has seen. Each time costs a connection that ended in between.
+const ATTEMPTS: usize = 8;
+
+type Connection = SendRequest<Returned>;
+
+pub(super) struct Local {
+    address: Address,
+    connect: stoop::Connect,
+    http2: Builder<TokioExecutor>,
+    current: Mutex<Option<Connection>>,
+    /// Whoever makes the next connection holds it; within, how and when the last attempt failed.
+    turn: tokio::sync::Mutex<Option<(Instant, Arc<stoop::Error>)>>,
+}
+
+impl Local {
+    pub(super) fn new(address: &Address, settings: &Connect) -> Local {
+        let connect = stoop::Connect::new(address).timeout(settings.timeout).wait_for_server(settings.wait);
+        Local {
+            address: address.clone(),
+            connect,
+            http2: Builder::new(TokioExecutor::new()),
+            current: Mutex::new(None),
+            turn: tokio::sync::Mutex::new(None),
+        }
+    }
+
+    /// The connection there is, or a new one.
+    pub(super) async fn connection(&self) -> Result<Connection, Arc<stoop::Error>> {
+        if let Some(connection) = self.current() {
+            return Ok(connection);
+        }
+        let asked = Instant::now();
+        let mut failure = self.turn.lock().await;
+        // Somebody else may have made one while we waited, or waited in vain for as long as we would.
+        if let Some(connection) = self.current() {
+            return Ok(connection);
+        }
+        match &*failure {
+            Some((at, error)) if *at > asked => return Err(error.clone()),
+            _ => {}
+        }
+        let made = self.make().await.map_err(Arc::new);
+        *failure = made.as_ref().err().map(|error| (Instant::now(), error.clone()));
+        made
+    }
+
+    fn current(&self) -> Option<Connection> {
+        let current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        current.as_ref().filter(|connection| !connection.is_closed()).cloned()
+    }
+
+    async fn make(&self) -> stoop::Result<Connection> {
+        loop {
+            let stream = self.connect.stream_async().await?;
+            // It only fails where the server has gone again.
+            let Ok((requests, connection)) = self.http2.handshake(TokioIo::new(stream)).await else {
+                continue;
+            };
+            tokio::spawn(connection);
+            *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Some(requests.clone());
+            return Ok(requests);
+        }
+    }
+
+    pub(super) async fn call(&self, mut request: Request<Body>) -> Result<Response<Body>, Status> {
+        *request.uri_mut() = on_this_host(std::mem::take(request.uri_mut()))?;
+        request.headers_mut().entry(USER_AGENT).or_insert(AGENT);
+        for _ in 0..ATTEMPTS {
+            let mut connection = self.connection().await.map_err(unavailable)?;
+            let (parts, body) = request.into_parts();
+            let slot = Slot::default();
+            let lent = Request::from_parts(parts.clone(), Returned::new(body, &slot));
+            let failure = match connection.try_send_request(lent).await {
+                Ok(response) => return Ok(response.map(Body::new)),
+                Err(failure) => failure,
+            };
+            // What was in the request is back in the slot once every part of the failed one is gone, if nobody has seen any of it.
+            let cause = failure.into_error();
+            match slot.take() {
+                Some(body) if is_unseen(&cause) => request = Request::from_parts(parts, body),
+                _ => return Err(gone(cause)),
+            }
+        }
+        Err(Status::unavailable("each connection ended before the call was begun"))
+    }
+}
+
+impl fmt::Debug for Local {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "channel to '{}'", self.address)
+    }
+}
+
+fn on_this_host(uri: Uri) -> Result<Uri, Status> {
+    let mut parts = uri.into_parts();
+    (parts.scheme, parts.authority) = (Some(Scheme::HTTP), Some(AUTHORITY));
+    Uri::from_parts(parts).map_err(|cause| Status::internal(cause.to_string()))
+}
+
+fn unavailable(cause: Arc<stoop::Error>) -> Status {
+    let mut status = Status::unavailable(cause.to_string());
+    status.set_source(cause);
+    status
+}
+
+/// Whether no server has acted on the request: it was never sent, or the server said so.
+fn is_unseen(cause: &hyper::Error) -> bool {
+    let Some(cause) = http2_cause(cause) else { return cause.is_canceled() };
+    cause.is_go_away() || cause.reason() == Some(h2::Reason::REFUSED_STREAM)
+}
+
+fn http2_cause(cause: &hyper::Error) -> Option<&h2::Error> {
+    cause.source()?.downcast_ref()
+}
+
+/// A connection that ended under a call is a server that is not there; all else is what tonic takes it for.
+fn gone(cause: hyper::Error) -> Status {
+    let ended = http2_cause(&cause).is_none_or(|cause| cause.is_io() || cause.is_go_away());
+    if !ended {
+        return Status::from_error(cause.into());
+    }
+    let mut status = Status::unavailable(format!("the connection ended before the answer came: {cause}"));
+    status.set_source(Arc::new(cause));
+    status
+}

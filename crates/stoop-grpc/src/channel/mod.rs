@@ -1,0 +1,77 @@
+//! The client's side: a channel that generated clients call through.
+
+mod connect;
+mod local;
+mod remote;
+mod returned;
+
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use http::{Request, Response};
+use tonic::codegen::Service;
+use tonic::{Status, body::Body};
+
+pub use connect::{Connect, connect};
+use local::Local;
+
+use crate::deadline::{self, Side};
+
+/// A way to a server, for clients as `tonic-prost-build` makes them: `GreeterClient::new(channel)`. Cloning it is cheap, and clones
+/// share one connection.
+///
+/// The connection is made again when it has ended. Calls that come meanwhile wait for the server, as long as [`Connect`] says; calls
+/// that the old connection had not begun are made on the new one. A call under way when a server dies fails with
+/// [`Code::Unavailable`](tonic::Code::Unavailable): only the caller knows whether it may be made twice.
+///
+/// A call with a deadline (`Request::set_timeout`) ends with [`Code::DeadlineExceeded`](tonic::Code::DeadlineExceeded) when that is
+/// over, whatever it was waiting for: a connection, the answer, or the rest of a stream.
+#[derive(Clone)]
+pub struct Channel(Way);
+
+#[derive(Clone)]
+enum Way {
+    Local(Arc<Local>),
+    /// Beyond this machine, by tonic's own transport.
+    Remote(tonic::transport::Channel),
+}
+
+impl Service<Request<Body>> for Channel {
+    type Response = Response<Body>;
+    type Error = Status;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Status>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Status>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let timer = deadline::timer(&request, None);
+        match self.0.clone() {
+            Way::Local(local) => {
+                let call = async move { local.call(request).await };
+                Box::pin(async { deadline::within(timer, Side::Client, call, Err).await })
+            }
+            Way::Remote(mut channel) => {
+                let call = async move {
+                    let failed = |cause: tonic::transport::Error| Status::from_error(cause.into());
+                    poll_fn(|cx| channel.poll_ready(cx)).await.map_err(failed)?;
+                    channel.call(request).await.map_err(failed)
+                };
+                Box::pin(async { deadline::within(timer, Side::Client, call, Err).await })
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Channel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Way::Local(local) => local.fmt(f),
+            Way::Remote(channel) => channel.fmt(f),
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! Beyond this machine: tonic's own transport, which waits for a server as a local channel does.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use http::Uri;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tonic::codegen::Service;
+use tonic::transport;
+
+use super::Connect;
+use crate::Error;
+
+/// How long to sleep between two looks for a server that is not there.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+pub(super) fn endpoint(uri: &Uri, settings: &Connect) -> Result<(transport::Endpoint, Waiting), Error> {
+    let endpoint = transport::Endpoint::from(uri.clone());
+    let waiting = Waiting { timeout: settings.timeout, wait: settings.wait };
+    if !settings.endpoint.is_tls() {
+        return Ok((endpoint, waiting));
+    }
+    #[cfg(feature = "tls")]
+    if let Some(tls) = &settings.tls {
+        let endpoint = endpoint.tls_config(tls.clone()).map_err(|cause| Error::Transport(cause.into()))?;
+        return Ok((endpoint, waiting));
+    }
+    Err(Error::NoTls)
+}
+
+/// Connects over TCP, and waits for a server that is not there.
+#[derive(Clone, Debug)]
+pub(super) struct Waiting {
+    timeout: Duration,
+    wait: Duration,
+}
+
+impl Service<Uri> for Waiting {
+    type Response = TokioIo<TcpStream>;
+    type Error = io::Error;
+    type Future = Pin<Box<dyn Future<Output = io::Result<TokioIo<TcpStream>>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let Waiting { timeout, wait } = *self;
+        Box::pin(async move {
+            let begun = Instant::now();
+            loop {
+                match tokio::time::timeout(timeout, connect(&uri)).await? {
+                    Err(error)
+                        if error.kind() == io::ErrorKind::ConnectionRefused && begun.elapsed() < wait =>
+                    {
+                        tokio::time::sleep(LOOK_AGAIN).await;
+                    }
+                    result => return result.map(TokioIo::new),
+                }
+            }
+        })
+    }
+}
+
+async fn connect(uri: &Uri) -> io::Result<TcpStream> {
+    let default = if uri.scheme_str() == Some("https") { 443 } else { 80 };
+    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
+    let stream = TcpStream::connect((host, uri.port_u16().unwrap_or(default))).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}

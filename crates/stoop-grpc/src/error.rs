@@ -1,0 +1,80 @@
+//! What can go wrong before a call is made, or while a server runs.
+
+use std::error::Error as Cause;
+use std::fmt;
+use std::sync::Arc;
+
+/// Why something could not be connected to, or served. A call's own failure is a [`tonic::Status`].
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// The local socket. Shared, since all who wait for one connection fail together.
+    Socket(Arc<stoop::Error>),
+    /// An address that is none.
+    Address(Box<dyn Cause + Send + Sync>),
+    /// TCP or TLS.
+    Transport(Box<dyn Cause + Send + Sync>),
+    /// Descriptors of services that are none.
+    Descriptors(Box<dyn Cause + Send + Sync>),
+    /// `https` without keys and certificates to go with it.
+    NoTls,
+}
+
+impl Error {
+    pub(crate) fn address(cause: stoop::AddressError) -> Error {
+        Error::Address(cause.into())
+    }
+
+    pub(crate) fn uri(cause: http::uri::InvalidUri) -> Error {
+        Error::Address(cause.into())
+    }
+
+    /// The local socket's error, where it is one.
+    pub fn socket(&self) -> Option<&stoop::Error> {
+        match self {
+            Error::Socket(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Socket(error) => error.fmt(f),
+            Error::Address(cause) => write!(f, "not an address: {cause}"),
+            Error::Transport(cause) => write!(f, "the network transport failed: {cause}"),
+            Error::Descriptors(cause) => write!(f, "the services cannot be described: {cause}"),
+            Error::NoTls => f.write_str("the address asks for TLS, and none is configured"),
+        }
+    }
+}
+
+impl Cause for Error {
+    fn source(&self) -> Option<&(dyn Cause + 'static)> {
+        match self {
+            Error::Socket(error) => error.source(),
+            // Their words are in ours.
+            Error::Address(cause) | Error::Transport(cause) | Error::Descriptors(cause) => cause.source(),
+            Error::NoTls => None,
+        }
+    }
+}
+
+impl From<stoop::Error> for Error {
+    fn from(error: stoop::Error) -> Error {
+        Error::Socket(error.into())
+    }
+}
+
+impl From<std::convert::Infallible> for Error {
+    fn from(never: std::convert::Infallible) -> Error {
+        match never {}
+    }
+}
+
+impl From<stoop::AddressError> for Error {
+    fn from(cause: stoop::AddressError) -> Error {
+        Error::address(cause)
+    }
+}

@@ -1,0 +1,162 @@
+//! The tables of HPACK: the names everybody knows (RFC 7541, appendix A), and the fields a connection has seen.
+
+use std::collections::VecDeque;
+
+/// The index of `:authority` in the static table.
+pub(super) const AUTHORITY: u8 = 1;
+
+/// What each field costs beyond its bytes.
+pub(super) const ENTRY_OVERHEAD_BYTES: usize = 32;
+
+/// What the dynamic table may hold where the server says nothing else.
+pub(super) const TABLE_MAX_BYTES: usize = 4096;
+
+/// The names of the static table, from index 1 on. Their values are of no interest here: what stands in that table is known to
+/// the server too.
+const NAMES: [&str; 61] = [
+    ":authority",
+    ":method",
+    ":method",
+    ":path",
+    ":path",
+    ":scheme",
+    ":scheme",
+    ":status",
+    ":status",
+    ":status",
+    ":status",
+    ":status",
+    ":status",
+    ":status",
+    "accept-charset",
+    "accept-encoding",
+    "accept-language",
+    "accept-ranges",
+    "accept",
+    "access-control-allow-origin",
+    "age",
+    "allow",
+    "authorization",
+    "cache-control",
+    "content-disposition",
+    "content-encoding",
+    "content-language",
+    "content-length",
+    "content-location",
+    "content-range",
+    "content-type",
+    "cookie",
+    "date",
+    "etag",
+    "expect",
+    "expires",
+    "from",
+    "host",
+    "if-match",
+    "if-modified-since",
+    "if-none-match",
+    "if-range",
+    "if-unmodified-since",
+    "last-modified",
+    "link",
+    "location",
+    "max-forwards",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "range",
+    "referer",
+    "refresh",
+    "retry-after",
+    "server",
+    "set-cookie",
+    "strict-transport-security",
+    "transfer-encoding",
+    "user-agent",
+    "vary",
+    "via",
+    "www-authenticate",
+];
+
+/// How many fields the static table has.
+pub(super) const STATIC: usize = NAMES.len();
+
+/// The length of a static field's name.
+pub(super) fn name_bytes(index: u8) -> usize {
+    NAMES.get(usize::from(index).wrapping_sub(1)).map_or(0, |name| name.len())
+}
+
+/// A name as a table keeps it.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum StoredName {
+    Static(u8),
+    Text(Box<[u8]>),
+}
+
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) name: StoredName,
+    pub(super) value: Box<[u8]>,
+}
+
+impl Entry {
+    fn bytes(&self) -> usize {
+        let name = match &self.name {
+            StoredName::Static(index) => name_bytes(*index),
+            StoredName::Text(text) => text.len(),
+        };
+        name + self.value.len() + ENTRY_OVERHEAD_BYTES
+    }
+}
+
+/// The fields that a client may refer to, the newest first.
+#[derive(Debug)]
+pub(super) struct Dynamic {
+    entries: VecDeque<Entry>,
+    bytes: usize,
+    max_bytes: usize,
+}
+
+impl Default for Dynamic {
+    fn default() -> Dynamic {
+        Dynamic { entries: VecDeque::new(), bytes: 0, max_bytes: TABLE_MAX_BYTES }
+    }
+}
+
+impl Dynamic {
+    /// From 0 on.
+    pub(super) fn get(&self, index: usize) -> Option<&Entry> {
+        self.entries.get(index)
+    }
+
+    /// Makes room for an entry and puts it first; one that is larger than the table only empties it.
+    pub(super) fn insert(&mut self, entry: Entry) {
+        let bytes = entry.bytes();
+        self.shrink_to(self.max_bytes.saturating_sub(bytes));
+        if bytes <= self.max_bytes {
+            self.bytes += bytes;
+            self.entries.push_front(entry);
+        }
+    }
+
+    /// `None` where the client wants more than it was given.
+    pub(super) fn set_max_bytes(&mut self, max_bytes: usize) -> Option<()> {
+        if max_bytes > TABLE_MAX_BYTES {
+            return None;
+        }
+        self.max_bytes = max_bytes;
+        self.shrink_to(max_bytes);
+        Some(())
+    }
+
+    fn shrink_to(&mut self, bytes: usize) {
+        while self.bytes > bytes {
+            let Some(oldest) = self.entries.pop_back() else { return };
+            self.bytes -= oldest.bytes();
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+}

@@ -1,0 +1,132 @@
+//! [`Mender`] around a stream: what a server reads, and nothing else, goes through it. It costs a comparison for each read once the
+//! mender is done.
+
+use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::mend::Mender;
+
+/// How much is read at once while the mender is at work.
+const READ_BYTES: usize = 8 * 1024;
+
+/// The longest header list of a request that [hyper](https://docs.rs/hyper)'s servers accept unless told otherwise.
+pub(crate) const HEADER_LIST_MAX_BYTES: usize = 16 * 1024;
+
+/// A server's end of a connection, whose reader sees no `:authority` that HTTP/2 libraries refuse: see
+/// [the crate](crate#authorities).
+#[derive(Debug)]
+pub struct Mended<S> {
+    stream: S,
+    /// Gone once everything goes through.
+    work: Option<Box<Work>>,
+}
+
+#[derive(Debug)]
+struct Work {
+    mender: Mender,
+    /// What the reader is to have, from `taken` on.
+    output: Vec<u8>,
+    taken: usize,
+}
+
+impl<S> Mended<S> {
+    /// For a stream that nothing has been read from. Header lists may be as long as hyper's servers accept unless told otherwise.
+    pub fn new(stream: S) -> Mended<S> {
+        let mender = Mender::new(HEADER_LIST_MAX_BYTES);
+        Mended { stream, work: Some(Box::new(Work { mender, output: Vec::new(), taken: 0 })) }
+    }
+
+    /// The stream itself.
+    pub fn get_ref(&self) -> &S {
+        &self.stream
+    }
+}
+
+impl Work {
+    /// Whether there was something to give.
+    fn give(&mut self, buffer: &mut ReadBuf<'_>) -> bool {
+        let left = &self.output[self.taken..];
+        let part = &left[..left.len().min(buffer.remaining())];
+        buffer.put_slice(part);
+        self.taken += part.len();
+        let gave = !part.is_empty();
+        if self.taken == self.output.len() {
+            self.output.clear();
+            self.taken = 0;
+        }
+        gave
+    }
+
+    fn is_over(&self) -> bool {
+        self.mender.is_done() && self.output.is_empty()
+    }
+}
+
+impl<S: AsyncRead + Unpin> Mended<S> {
+    fn poll_work(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        while let Some(work) = &mut self.work {
+            if buffer.remaining() == 0 || work.give(buffer) {
+                return Poll::Ready(Ok(()));
+            }
+            if work.is_over() {
+                self.work = None;
+                break;
+            }
+            let mut room = [MaybeUninit::uninit(); READ_BYTES];
+            let mut read = ReadBuf::uninit(&mut room);
+            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut read))?;
+            if !read.filled().is_empty() {
+                work.mender.push(read.filled(), &mut work.output);
+                continue;
+            }
+            work.mender.finish(&mut work.output);
+            if work.output.is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+        }
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Mended<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.work.is_none() {
+            return Pin::new(&mut self.stream).poll_read(cx, buffer);
+        }
+        self.poll_work(cx, buffer)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Mended<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffers: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, buffers)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

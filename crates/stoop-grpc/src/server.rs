@@ -1,0 +1,191 @@
+//! Calls from the clients of a listener, answered by a tonic router or any other tower service.
+
+use std::convert::Infallible;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use hyper::body::Incoming as Received;
+use hyper::server::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use stoop::serve::{self, Draining, End};
+use stoop::{Peer, aio};
+use tonic::codegen::{Service, StdError};
+use tonic::{Status, body::Body};
+
+use crate::deadline::{self, Side};
+use crate::incoming::{Incoming, Source};
+use crate::{Caller, Error, Mended};
+
+/// A server of calls: see [the crate](crate#serve).
+#[derive(Clone, Debug)]
+pub struct Server<S> {
+    service: S,
+    http2: http2::Builder<TokioExecutor>,
+    settings: Settings,
+}
+
+/// What is asked for, where hyper and tonic do not keep it themselves.
+#[derive(Clone, Debug, Default)]
+struct Settings {
+    timeout: Option<Duration>,
+    max_concurrent_streams: Option<u32>,
+    #[cfg(feature = "tls")]
+    tls: Option<tonic::transport::ServerTlsConfig>,
+}
+
+impl<S, B> Server<S>
+where
+    S: Service<Request<Body>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send,
+    S::Error: Into<StdError> + Send,
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<StdError>,
+{
+    /// Answers with this service: [`tonic::service::Routes`], as a rule.
+    pub fn new(service: S) -> Server<S> {
+        let mut http2 = http2::Builder::new(TokioExecutor::new());
+        // Nobody reads the date of an answer to a call.
+        http2.auto_date_header(false);
+        Server { service, http2, settings: Settings::default() }
+    }
+
+    /// How long a call may take at all; clients can ask for less. Without it, as long as the client lets it.
+    pub fn timeout(mut self, time: Duration) -> Server<S> {
+        self.settings.timeout = Some(time);
+        self
+    }
+
+    /// How many calls of one connection are answered at once; 200 unless told otherwise. The client keeps the rest.
+    pub fn max_concurrent_calls(mut self, calls: u32) -> Server<S> {
+        self.http2.max_concurrent_streams(calls);
+        self.settings.max_concurrent_streams = Some(calls);
+        self
+    }
+
+    /// The key and certificate with which clients are served where the endpoint is `https`; of no effect elsewhere.
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, tls: tonic::transport::ServerTlsConfig) -> Server<S> {
+        self.settings.tls = Some(tls);
+        self
+    }
+
+    /// Serves until `shutdown` is done (whatever it gives) or a successor has taken over. Clients are then told to begin nothing
+    /// new on their connections (`GOAWAY`), and calls under way may finish: see [`stoop::serve::Server::run`] for the order of
+    /// that and its deadline.
+    ///
+    /// Over a local socket each request has its [`Caller`] in its extensions. Over TCP it has what tonic puts there.
+    ///
+    /// # Errors
+    /// Where the listener is broken; [`Error::NoTls`] for an `https` endpoint without [`Server::tls`].
+    ///
+    /// # Cancel safety
+    /// Not cancel safe: dropping it cuts every connection.
+    pub async fn serve(self, incoming: impl Into<Incoming>, shutdown: impl Future) -> Result<End, Error> {
+        match incoming.into().0 {
+            Source::Local(server) => Ok(self.serve_local(*server, shutdown).await?),
+            Source::Tcp { clients, tls } => {
+                let server = self.settings.for_tcp(tls)?;
+                let shutdown = async { drop(shutdown.await) };
+                let served = server.serve_with_incoming_shutdown(self.service, clients, shutdown).await;
+                served.map_err(|cause| Error::Transport(cause.into()))?;
+                Ok(End::ShutDown)
+            }
+        }
+    }
+
+    async fn serve_local(self, server: serve::Server, shutdown: impl Future) -> stoop::Result<End> {
+        let draining = server.draining();
+        let handler = |stream: aio::Stream, peer: Peer| {
+            let calls = Calls {
+                service: self.service.clone(),
+                caller: Caller::new(peer),
+                timeout: self.settings.timeout,
+            };
+            converse(self.http2.clone(), stream, calls, draining.clone())
+        };
+        server.run(handler, shutdown).await
+    }
+}
+
+impl Settings {
+    fn for_tcp(&self, tls: bool) -> Result<tonic::transport::Server, Error> {
+        let mut server =
+            tonic::transport::Server::builder().max_concurrent_streams(self.max_concurrent_streams);
+        if let Some(timeout) = self.timeout {
+            server = server.timeout(timeout);
+        }
+        if !tls {
+            return Ok(server);
+        }
+        #[cfg(feature = "tls")]
+        if let Some(tls) = &self.tls {
+            return server.tls_config(tls.clone()).map_err(|cause| Error::Transport(cause.into()));
+        }
+        Err(Error::NoTls)
+    }
+}
+
+/// One connection, to its end.
+async fn converse<S, B>(
+    http2: http2::Builder<TokioExecutor>,
+    stream: aio::Stream,
+    calls: Calls<S>,
+    mut draining: Draining,
+) where
+    Calls<S>: hyper::service::HttpService<Received, ResBody = B, Error = Infallible, Future: Send + 'static>,
+    B: http_body::Body<Error: Into<StdError>, Data: Send> + Send + 'static,
+{
+    let mut connection = pin!(http2.serve_connection(TokioIo::new(Mended::new(stream)), calls));
+    tokio::select! {
+        biased;
+        // A client that breaks the protocol or goes away ends its own connection only.
+        _ = connection.as_mut() => return,
+        () = draining.wait() => connection.as_mut().graceful_shutdown(),
+    }
+    let _ = connection.await;
+}
+
+/// The calls of one connection.
+#[derive(Clone)]
+struct Calls<S> {
+    service: S,
+    caller: Caller,
+    timeout: Option<Duration>,
+}
+
+impl<S, B> hyper::service::Service<Request<Received>> for Calls<S>
+where
+    S: Service<Request<Body>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send,
+    S::Error: Into<StdError> + Send,
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<StdError>,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+    fn call(&self, request: Request<Received>) -> Self::Future {
+        let mut service = self.service.clone();
+        let timer = deadline::timer(&request, self.timeout);
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(self.caller.clone());
+        Box::pin(async move {
+            let answer = async {
+                poll_fn(|cx| service.poll_ready(cx)).await?;
+                Ok::<_, S::Error>(service.call(request).await?.map(Body::new))
+            };
+            let answer =
+                async { Ok(answer.await.unwrap_or_else(|error| failed(Status::from_error(error.into())))) };
+            deadline::within(timer, Side::Server, answer, |status| Ok(failed(status))).await
+        })
+    }
+}
+
+/// The answer to a call that could not be answered.
+fn failed(status: Status) -> Response<Body> {
+    status.into_http()
+}

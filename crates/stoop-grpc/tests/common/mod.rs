@@ -1,0 +1,292 @@
+//! A service of raw bytes, its client, and where the peers in other languages are: what the tests share. No `.proto`, so that each
+//! language can speak it without code of its own.
+
+#![allow(dead_code, reason = "each test uses a part of it")]
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::process::{Child, Command};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::{Buf, BufMut, Bytes};
+use stoop_grpc::{Caller, Channel};
+use tokio_stream::{Stream, StreamExt};
+use tonic::body::Body;
+use tonic::client::Grpc as Client;
+use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::codegen::Service;
+use tonic::server::{Grpc, NamedService};
+use tonic::{Request, Response, Status, Streaming};
+
+/// Messages are the bytes they are.
+#[derive(Clone, Copy, Default)]
+pub struct Raw;
+
+impl Codec for Raw {
+    type Encode = Bytes;
+    type Decode = Bytes;
+    type Encoder = Raw;
+    type Decoder = Raw;
+
+    fn encoder(&mut self) -> Raw {
+        Raw
+    }
+
+    fn decoder(&mut self) -> Raw {
+        Raw
+    }
+}
+
+impl Encoder for Raw {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn encode(&mut self, item: Bytes, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        buffer.put(item);
+        Ok(())
+    }
+}
+
+impl Decoder for Raw {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
+        Ok(Some(buffer.copy_to_bytes(buffer.remaining())))
+    }
+}
+
+/// `stoop.test.Echo`; `name` is what `Who` answers with, so that servers can be told apart.
+#[derive(Clone)]
+pub struct Echo {
+    pub name: &'static str,
+}
+
+impl NamedService for Echo {
+    const NAME: &'static str = "stoop.test.Echo";
+}
+
+pub type Answers = Pin<Box<dyn Stream<Item = Result<Bytes, Status>> + Send>>;
+
+impl Service<http::Request<Body>> for Echo {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<http::Response<Body>, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        let name = self.name;
+        Box::pin(async move {
+            let mut grpc = Grpc::new(Raw);
+            let method = request.uri().path().rsplit('/').next().unwrap_or_default().to_owned();
+            Ok(match method.as_str() {
+                "Unary" | "Slow" | "Who" | "Fail" => grpc.unary(Unary { method, name }, request).await,
+                "Count" => grpc.server_streaming(Count, request).await,
+                "Join" => grpc.client_streaming(Join, request).await,
+                "Chat" => grpc.streaming(Chat, request).await,
+                _ => Status::unimplemented("no such method").into_http(),
+            })
+        })
+    }
+}
+
+type Answer<T> = Pin<Box<dyn Future<Output = Result<Response<T>, Status>> + Send>>;
+
+struct Unary {
+    method: String,
+    name: &'static str,
+}
+
+impl Service<Request<Bytes>> for Unary {
+    type Response = Response<Bytes>;
+    type Error = Status;
+    type Future = Answer<Bytes>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Status>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Bytes>) -> Self::Future {
+        let (method, name) = (self.method.clone(), self.name);
+        Box::pin(async move {
+            match method.as_str() {
+                // As many milliseconds as the message says.
+                "Slow" => {
+                    let text = String::from_utf8_lossy(request.get_ref()).into_owned();
+                    tokio::time::sleep(Duration::from_millis(text.parse().unwrap_or(0))).await;
+                }
+                "Fail" => return Err(Status::failed_precondition("as asked: 100 % \u{fc}")),
+                "Who" => {
+                    let caller = Caller::of(&request).map(|caller| {
+                        (caller.pid.known().copied(), caller.uid.known().copied(), caller.has_ended())
+                    });
+                    return Ok(Response::new(format!("{name} {caller:?}").into()));
+                }
+                _ => {}
+            }
+            Ok(Response::new(request.into_inner()))
+        })
+    }
+}
+
+/// As many answers as the message is long.
+struct Count;
+
+impl tonic::server::ServerStreamingService<Bytes> for Count {
+    type Response = Bytes;
+    type ResponseStream = Answers;
+    type Future = Answer<Answers>;
+
+    fn call(&mut self, request: Request<Bytes>) -> Self::Future {
+        let bytes = request.into_inner();
+        let answers = (0..bytes.len()).map(move |at| Ok(bytes.slice(at..=at)));
+        Box::pin(async { Ok(Response::new(Box::pin(tokio_stream::iter(answers)) as Answers)) })
+    }
+}
+
+/// All messages in one.
+struct Join;
+
+impl tonic::server::ClientStreamingService<Bytes> for Join {
+    type Response = Bytes;
+    type Future = Answer<Bytes>;
+
+    fn call(&mut self, request: Request<Streaming<Bytes>>) -> Self::Future {
+        Box::pin(async {
+            let mut messages = request.into_inner();
+            let mut all = Vec::new();
+            while let Some(message) = messages.message().await? {
+                all.extend_from_slice(&message);
+            }
+            Ok(Response::new(all.into()))
+        })
+    }
+}
+
+/// Each message at once.
+struct Chat;
+
+impl tonic::server::StreamingService<Bytes> for Chat {
+    type Response = Bytes;
+    type ResponseStream = Answers;
+    type Future = Answer<Answers>;
+
+    fn call(&mut self, request: Request<Streaming<Bytes>>) -> Self::Future {
+        Box::pin(async { Ok(Response::new(Box::pin(request.into_inner()) as Answers)) })
+    }
+}
+
+/// A client of [`Echo`], as a generated one would be.
+#[derive(Clone)]
+pub struct EchoClient(pub Client<Channel>);
+
+impl EchoClient {
+    pub fn new(channel: Channel) -> EchoClient {
+        EchoClient(Client::new(channel).max_decoding_message_size(64 << 20))
+    }
+
+    async fn ready(&mut self) -> Result<(), Status> {
+        self.0.ready().await
+    }
+
+    pub async fn unary(
+        &mut self,
+        method: &str,
+        request: impl tonic::IntoRequest<Bytes>,
+    ) -> Result<Bytes, Status> {
+        self.ready().await?;
+        Ok(self.0.unary(request.into_request(), path(method), Raw).await?.into_inner())
+    }
+
+    pub async fn count(&mut self, message: &'static str) -> Result<Vec<Bytes>, Status> {
+        self.ready().await?;
+        let request = Request::new(Bytes::from(message));
+        self.0.server_streaming(request, path("Count"), Raw).await?.into_inner().collect().await
+    }
+
+    pub async fn join(&mut self, messages: &[&'static str]) -> Result<Bytes, Status> {
+        self.ready().await?;
+        let messages: Vec<Bytes> = messages.iter().map(|text| Bytes::from(*text)).collect();
+        let request = Request::new(tokio_stream::iter(messages));
+        Ok(self.0.client_streaming(request, path("Join"), Raw).await?.into_inner())
+    }
+
+    /// Says each thing after the one before has been answered.
+    pub async fn chat(&mut self, messages: &[&'static str]) -> Result<Vec<Bytes>, Status> {
+        self.ready().await?;
+        let (say, said) = tokio::sync::mpsc::channel(1);
+        let said = tokio_stream::wrappers::ReceiverStream::new(said);
+        let mut answers = self.0.streaming(Request::new(said), path("Chat"), Raw).await?.into_inner();
+        let mut heard = Vec::new();
+        for message in messages {
+            say.send(Bytes::from(*message)).await.unwrap();
+            heard.extend(answers.message().await?);
+        }
+        drop(say);
+        assert_eq!(answers.message().await?, None);
+        Ok(heard)
+    }
+
+    /// Every kind of call, one after the other.
+    pub async fn everything(&mut self) {
+        assert_eq!(self.unary("Unary", Request::new(Bytes::from("hello"))).await.unwrap(), "hello");
+        assert_eq!(self.count("abc").await.unwrap(), ["a", "b", "c"]);
+        assert_eq!(self.join(&["a", "bc", ""]).await.unwrap(), "abc");
+        assert_eq!(self.chat(&["one", "two"]).await.unwrap(), ["one", "two"]);
+        let status = self.unary("Fail", Request::new(Bytes::new())).await.unwrap_err();
+        assert_eq!(
+            (status.code(), status.message()),
+            (tonic::Code::FailedPrecondition, "as asked: 100 % \u{fc}")
+        );
+    }
+}
+
+fn path(method: &str) -> http::uri::PathAndQuery {
+    format!("/stoop.test.Echo/{method}").parse().unwrap()
+}
+
+/// A multi-threaded runtime, as servers have.
+pub fn on_tokio<T>(test: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(test)
+}
+
+/// Where `./test` puts the libraries of other languages.
+pub fn peers() -> PathBuf {
+    PathBuf::from(env!("CARGO_TARGET_TMPDIR")).with_file_name("peers")
+}
+
+/// Python with grpcio, running this script with these arguments.
+pub fn python(script: &str, arguments: &[&str]) -> Option<Command> {
+    let library = peers().join("python");
+    (library.join("grpc").is_dir() && stoop_testkit::has_program("python3")).then(|| {
+        let mut command = Command::new("python3");
+        command.env("PYTHONPATH", library).env("PYTHONUNBUFFERED", "1").arg(source(script)).args(arguments);
+        command
+    })
+}
+
+/// Node with @grpc/grpc-js, running this script with these arguments.
+pub fn node(script: &str, arguments: &[&str]) -> Option<Command> {
+    let library = peers().join("node/node_modules");
+    (library.join("@grpc/grpc-js").is_dir() && stoop_testkit::has_program("node")).then(|| {
+        let mut command = Command::new("node");
+        command.env("NODE_PATH", library).arg(source(script)).args(arguments);
+        command
+    })
+}
+
+fn source(script: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/peers").join(script)
+}
+
+/// Waits for a child's end without holding up the runtime.
+pub async fn finished(child: Child) -> std::process::Output {
+    tokio::task::spawn_blocking(|| child.wait_with_output().unwrap()).await.unwrap()
+}

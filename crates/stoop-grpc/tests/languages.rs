@@ -1,0 +1,115 @@
+//! Clients and servers of other languages: gRPC's C core by Python's grpcio, and Node's @grpc/grpc-js.
+
+mod common;
+
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use common::{Echo, EchoClient, finished, node, on_tokio, python};
+use stoop_grpc::{Endpoint, Server, connect};
+use stoop_testkit::KillOnDrop;
+use tonic::service::Routes;
+
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// Serves [`Echo`] here while the command runs, and gives what it printed.
+fn served(endpoint: &str, mut command: Command) -> String {
+    let endpoint = endpoint.to_owned();
+    stoop_testkit::deadline(LIMIT, move || {
+        on_tokio(async {
+            let endpoint: Endpoint = endpoint.parse().unwrap();
+            let incoming = endpoint.listen(|bind| bind).await.unwrap();
+            let (end, ended) = tokio::sync::oneshot::channel::<()>();
+            let routes = Routes::new(Echo { name: "stoop" });
+            let server = tokio::spawn(Server::new(routes).serve(incoming, ended));
+            let client = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+            let pid = client.id();
+            let output = finished(client).await;
+            let text = String::from_utf8_lossy(&output.stdout).into_owned();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            drop(end);
+            server.await.unwrap().unwrap();
+            assert!(text.contains(&format!("Some({pid})")), "the caller is {pid}, and this was seen: {text}");
+            text
+        })
+    })
+}
+
+/// A path that needs percent-encoding in an authority, as most do.
+fn place() -> (stoop_testkit::TempDir, String) {
+    let directory = stoop_testkit::tempdir();
+    let path = directory.path().join("a place.sock").to_str().unwrap().to_owned();
+    (directory, path)
+}
+
+fn abstract_name() -> String {
+    format!("stoop-grpc-test-{}-{:?}", std::process::id(), std::thread::current().id())
+        .replace(['(', ')'], "")
+}
+
+#[test]
+fn grpcio_calls_us_at_a_path() {
+    let (_directory, path) = place();
+    let Some(client) = python("client.py", &[&format!("unix:{path}"), "40"]) else {
+        stoop_testkit::skip!("lacks python3 with grpcio");
+    };
+    served(&path, client);
+}
+
+#[test]
+fn grpcio_calls_us_at_a_name() {
+    let name = abstract_name();
+    let Some(client) = python("client.py", &[&format!("unix-abstract:{name}"), "3"]) else {
+        stoop_testkit::skip!("lacks python3 with grpcio");
+    };
+    served(&format!("@{name}"), client);
+}
+
+#[test]
+fn grpcio_may_call_us_whatever_it_likes() {
+    for authority in ["/run/app.sock", "%2Frun%2Fapp.sock", "a b", "localhost"] {
+        let (_directory, path) = place();
+        let Some(client) = python("client.py", &[&format!("unix:{path}"), "2", authority]) else {
+            stoop_testkit::skip!("lacks python3 with grpcio");
+        };
+        served(&path, client);
+    }
+}
+
+#[test]
+fn grpc_js_calls_us_at_a_path() {
+    let (_directory, path) = place();
+    let Some(client) = node("client.js", &[&format!("unix:{path}")]) else {
+        stoop_testkit::skip!("lacks node with @grpc/grpc-js");
+    };
+    served(&path, client);
+}
+
+fn we_call_grpcio(at: &str, endpoint: &str) {
+    let Some(mut server) = python("server.py", &[at]) else {
+        stoop_testkit::skip!("lacks python3 with grpcio");
+    };
+    let server = stoop_testkit::spawn(server.stdin(Stdio::piped()).stdout(Stdio::piped())).unwrap();
+    let mut server = KillOnDrop(server);
+    server.line("serving", LIMIT);
+    let endpoint = endpoint.to_owned();
+    let calls = async move {
+        let mut client = EchoClient::new(connect(endpoint.as_str()).await.unwrap());
+        for _ in 0..3 {
+            client.everything().await;
+        }
+    };
+    stoop_testkit::deadline(LIMIT, || on_tokio(calls));
+}
+
+#[test]
+fn we_call_grpcio_at_a_path() {
+    let (_directory, path) = place();
+    we_call_grpcio(&format!("unix:{path}"), &path);
+}
+
+#[test]
+fn we_call_grpcio_at_a_name() {
+    let name = abstract_name();
+    we_call_grpcio(&format!("unix-abstract:{name}"), &format!("@{name}"));
+}

@@ -1,0 +1,379 @@
+//! Our server and our channel: every kind of call, callers and policies, deadlines, restarts, hand-overs, hostile bytes, and a
+//! process without descriptors.
+
+mod common;
+
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use common::{Echo, EchoClient, on_tokio};
+use stoop::serve::{self, End};
+use stoop::{Bind, Policy, aio, handover};
+use stoop_grpc::{Channel, Connect, Endpoint, Error, Server, connect, only};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tonic::service::{Routes, interceptor::InterceptedService};
+use tonic::{Code, Request};
+
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// Runs a test that gets a directory of its own, and no more than [`LIMIT`].
+fn test<F: Future<Output = ()>>(body: impl FnOnce(PathBuf) -> F + Send + 'static) {
+    stoop_testkit::deadline(LIMIT, || {
+        let directory = stoop_testkit::tempdir();
+        on_tokio(body(directory.path().to_owned()));
+    });
+}
+
+struct Running {
+    end: Option<oneshot::Sender<()>>,
+    task: JoinHandle<Result<End, Error>>,
+}
+
+impl Running {
+    async fn stop(mut self) -> End {
+        drop(self.end.take());
+        self.task.await.unwrap().unwrap()
+    }
+}
+
+fn run(server: serve::Server, name: &'static str) -> Running {
+    let (end, ended) = oneshot::channel::<()>();
+    let task = tokio::spawn(Server::new(Routes::new(Echo { name })).serve(server, ended));
+    Running { end: Some(end), task }
+}
+
+async fn start(path: &Path) -> Running {
+    run(serve::Server::new(Bind::new(path).listen_async().await.unwrap()), "one")
+}
+
+async fn client(path: &Path) -> EchoClient {
+    EchoClient::new(connect(path).await.unwrap())
+}
+
+fn message(text: &str) -> Request<Bytes> {
+    Request::new(Bytes::copy_from_slice(text.as_bytes()))
+}
+
+#[test]
+fn every_kind_of_call() {
+    test(async |directory| {
+        let path = directory.join("app.sock");
+        let server = start(&path).await;
+        let mut client = client(&path).await;
+        client.everything().await;
+        let large = Bytes::from(vec![7; 3 << 20]);
+        assert_eq!(client.unary("Unary", Request::new(large.clone())).await.unwrap(), large);
+        assert_eq!(server.stop().await, End::ShutDown);
+        assert!(!path.exists());
+    });
+}
+
+#[test]
+fn abstract_names_work_as_paths_do() {
+    test(async |directory| {
+        let endpoint: Endpoint = format!("@{}", directory.display()).parse().unwrap();
+        let incoming = endpoint.listen(|bind| bind).await.unwrap();
+        let (end, ended) = oneshot::channel::<()>();
+        let server = tokio::spawn(Server::new(Routes::new(Echo { name: "one" })).serve(incoming, ended));
+        EchoClient::new(connect(endpoint).await.unwrap()).everything().await;
+        drop(end);
+        server.await.unwrap().unwrap();
+    });
+}
+
+#[test]
+fn calls_know_their_caller() {
+    test(async |directory| {
+        let path = directory.join("app.sock");
+        let server = start(&path).await;
+        let who = client(&path).await.unary("Who", message("")).await.unwrap();
+        let uid = rustix::process::geteuid().as_raw();
+        assert_eq!(who, format!("one Some((Some({}), Some({uid}), Some(false)))", std::process::id()));
+        server.stop().await;
+    });
+}
+
+#[test]
+fn one_service_may_be_for_some_callers_only() {
+    test(async |directory| {
+        let uid = rustix::process::geteuid().as_raw();
+        for (policy, code) in [
+            (Policy::nobody().allow_uid(uid), None),
+            (Policy::nobody().allow_gid(4_000_000), Some(Code::PermissionDenied)),
+            (Policy::everyone(), None),
+        ] {
+            let path = directory.join("app.sock");
+            let routes = Routes::new(InterceptedService::new(Echo { name: "one" }, only(policy)));
+            let listener = Bind::new(&path).listen_async().await.unwrap();
+            let (end, ended) = oneshot::channel::<()>();
+            let server = tokio::spawn(Server::new(routes).serve(listener, ended));
+            let answer = client(&path).await.unary("Unary", message("x")).await;
+            assert_eq!(answer.err().map(|status| status.code()), code);
+            drop(end);
+            server.await.unwrap().unwrap();
+        }
+    });
+}
+
+#[test]
+fn a_policy_refuses_the_connection_itself() {
+    test(async |directory| {
+        let path = directory.join("app.sock");
+        let listener = Bind::new(&path).policy(Policy::nobody()).listen_async().await.unwrap();
+        let server = serve::Server::new(listener);
+        let counters = server.counters();
+        let server = run(server, "one");
+        let status = client(&path).await.unary("Unary", message("x")).await.unwrap_err();
+        assert_eq!(status.code(), Code::Unavailable);
+        assert!(counters.snapshot().refused_by_policy > 0);
+        server.stop().await;
+    });
+}
+
+#[test]
+fn a_call_ends_when_its_time_is_over() {
+    test(async |directory| {
+        let path = directory.join("app.sock");
+        let server = start(&path).await;
+        let mut client = client(&path).await;
+        let mut slow = message("20000");
+        slow.set_timeout(Duration::from_millis(50));
+        let status = client.unary("Slow", slow).await.unwrap_err();
+        assert_eq!(status.code(), Code::DeadlineExceeded);
+        // The server ends its side too: nothing is left to drain.
+        let begun = Instant::now();
+        server.stop().await;
+        assert!(begun.elapsed() < Duration::from_secs(4));
+    });
+}
+
+#[test]
+fn time_is_over_while_there_is_no_server_too() {
+    test(async |directory| {
+        let connect = Connect::new(Endpoint::try_from(directory.join("app.sock").as_path()).unwrap());
+        let mut client = EchoClient::new(connect.clone().lazy().unwrap());
+        let mut call = message("x");
+        call.set_timeout(Duration::from_millis(50));
+        assert_eq!(client.unary("Unary", call).await.unwrap_err().code(), Code::DeadlineExceeded);
+        // Without a deadline the wait for the server ends it, for all who wait at once.
+        let client = EchoClient::new(connect.wait_for_server(Duration::from_millis(200)).lazy().unwrap());
+        let begun = Instant::now();
+        let calls = (0..20).map(|_| {
+            let mut client = client.clone();
+            tokio::spawn(async move { client.unary("Unary", message("x")).await.unwrap_err().code() })
+        });
+        for call in calls.collect::<Vec<_>>() {
+            assert_eq!(call.await.unwrap(), Code::Unavailable);
+        }
+        assert!(begun.elapsed() < Duration::from_secs(3), "they wait together, not in turn");
+    });
+}
+
+#[test]
+fn a_server_may_start_after_its_clients() {
+    test(async |directory| {
+        let path = directory.join("app.sock");
+        let waiting = tokio::spawn({
+            let path = path.clone();
+            async move { client(&path).await.unary("Unary", message("x")).await }
+        });
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let server = start(&path).await;
+        assert_eq!(waiting.await.unwrap().unwrap(), "x");
+        server.stop().await;
+    });
+}
+
+/// Sixty-four callers without pause, until told to stop; gives how many calls were answered, and what went wrong.
+struct Callers {
+    stop: Arc<AtomicBool>,
+    answered: Arc<AtomicUsize>,
+    tasks: Vec<JoinHandle<Vec<String>>>,
+}
+
+impl Callers {
+    fn start(channel: &Channel) -> Callers {
+        let (stop, answered) = (Arc::<AtomicBool>::default(), Arc::<AtomicUsize>::default());
+        let caller = |nth: usize| {
+            let (stop, answered) = (stop.clone(), answered.clone());
+            let mut client = EchoClient::new(channel.clone());
+            tokio::spawn(async move {
+                let mut failed = Vec::new();
+                while !stop.load(Relaxed) {
+                    // Some take their time, so that the end of a server finds calls under way.
+                    let (method, text) = if nth % 4 == 0 { ("Slow", "3") } else { ("Unary", "x") };
+                    match client.unary(method, message(text)).await {
+                        Ok(answer) => assert_eq!(answer, text),
+                        Err(status) => failed.push(format!("{status:?}")),
+                    }
+                    answered.fetch_add(1, Relaxed);
+                }
+                failed
+            })
+        };
+        let tasks = (0..64).map(caller).collect();
+        Callers { stop, answered, tasks }
+    }
+
+    /// Waits until so many more have been answered.
+    async fn more(&self, calls: usize) {
+        let target = self.answered.load(Relaxed) + calls;
+        while self.answered.load(Relaxed) < target {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    /// How many calls failed, and how the first one did.
+    async fn stop(self) -> Option<(usize, String)> {
+        self.stop.store(true, Relaxed);
+        let mut failed = Vec::new();
+        for task in self.tasks {
+            failed.extend(task.await.unwrap());
+        }
+        let count = failed.len();
+        failed.into_iter().next().map(|first| (count, first))
+    }
+}
+
+#[test]
+fn a_restart_loses_no_call() {
+    test(async |directory| {
+        let path = directory.join("app.sock");
+        let mut server = start(&path).await;
+        let callers = Callers::start(&connect(path.as_path()).await.unwrap());
+        for _ in 0..20 {
+            callers.more(500).await;
+            server.stop().await;
+            server = start(&path).await;
+        }
+        callers.more(500).await;
+        assert_eq!(callers.stop().await, None);
+        server.stop().await;
+    });
+}
+
+#[test]
+fn a_hand_over_loses_no_call() {
+    test(async |directory| {
+        let (path, control) = (directory.join("app.sock"), directory.join("app.handover"));
+        let next = async || {
+            let (path, control) = (path.clone(), control.clone());
+            let started = tokio::task::spawn_blocking(move || {
+                handover::Server::start(&Bind::new(path), control, Duration::from_secs(10)).unwrap()
+            });
+            run(serve::Server::with_handover(started.await.unwrap()).unwrap(), "one")
+        };
+        let mut server = next().await;
+        let channels = [connect(path.as_path()).await.unwrap(), connect(path.as_path()).await.unwrap()];
+        let callers = channels.each_ref().map(Callers::start);
+        for _ in 0..20 {
+            callers[0].more(300).await;
+            let successor = next().await;
+            assert_eq!(server.task.await.unwrap().unwrap(), End::HandedOver);
+            server = successor;
+            // Whoever comes now finds the successor.
+            assert_eq!(client(&path).await.unary("Unary", message("x")).await.unwrap(), "x");
+        }
+        for callers in callers {
+            callers.more(300).await;
+            assert_eq!(callers.stop().await, None);
+        }
+        server.stop().await;
+    });
+}
+
+#[test]
+fn a_server_that_is_cut_down_fails_calls_under_way_and_no_others() {
+    test(async |directory| {
+        let path = directory.join("app.sock");
+        let server = start(&path).await;
+        let mut client = client(&path).await;
+        let mut other = client.clone();
+        let slow = tokio::spawn(async move { other.unary("Slow", message("20000")).await });
+        while client.unary("Unary", message("x")).await.is_err() {}
+        server.task.abort();
+        assert_eq!(slow.await.unwrap().unwrap_err().code(), Code::Unavailable);
+        let server = start(&path).await;
+        assert_eq!(client.unary("Unary", message("x")).await.unwrap(), "x");
+        server.stop().await;
+    });
+}
+
+#[test]
+fn hostile_bytes_end_their_own_connection_only() {
+    const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    test(async |directory| {
+        let path = directory.join("app.sock");
+        let server = start(&path).await;
+        let mut steady = client(&path).await;
+        // A block whose authority has to be mended, and then what no server accepts.
+        let bad = b"\0\0\x07\x01\x04\0\0\0\x01\x83\x86\x84\x41\x02/a";
+        let hostile: [&[u8]; 7] = [
+            b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+            b"\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
+            &[PREFACE, b"\0\0\x01\x01\x04\0\0\0\x01\x80"].concat(),
+            &[PREFACE, b"\xff\xff\xff\x01\x04\0\0\0\x01\x80"].concat(),
+            &[PREFACE, bad, b"\0\0\x01\x01\x04\0\0\0\x03\x80"].concat(),
+            &[PREFACE, bad, b"\0\0\x01\x01\0\0\0\0\x03\x83\0\0\0\0\0\0\0\0\x03"].concat(),
+            &[PREFACE, bad, b"\0\0\x02\x01\x0c\0\0\0\x03\xff\x83"].concat(),
+        ];
+        for bytes in hostile {
+            let mut stream = aio::Stream::connect(&path).await.unwrap();
+            stream.write_all(bytes).await.unwrap();
+            // It hangs up, with or without a word, without waiting for more.
+            let _ = stream.read_to_end(&mut Vec::new()).await;
+            assert_eq!(steady.unary("Unary", message("x")).await.unwrap(), "x");
+        }
+        server.stop().await;
+    });
+}
+
+#[test]
+fn without_descriptors_clients_wait_and_nobody_spins() {
+    const TEST: &str = "without_descriptors_clients_wait_and_nobody_spins";
+    if stoop_testkit::role().is_none() {
+        return stoop_testkit::Role::new(TEST, "starved").run();
+    }
+    test(async |directory| {
+        use rustix::process::{Resource, getrlimit, setrlimit};
+        let path = directory.join("app.sock");
+        let server = start(&path).await;
+        let mut steady = client(&path).await;
+        assert_eq!(steady.unary("Unary", message("x")).await.unwrap(), "x");
+        // Connected, and never accepted until there is room.
+        let waiting = stoop::Stream::connect(&path).unwrap();
+        let used = stoop_testkit::open_descriptors() as u64;
+        let limit = getrlimit(Resource::Nofile);
+        let starved = rustix::process::Rlimit { current: Some(used), ..limit };
+        let mut hoard = Vec::new();
+        setrlimit(Resource::Nofile, starved).unwrap();
+        while let Ok(file) = std::fs::File::open("/dev/null") {
+            hoard.push(file);
+        }
+        hoard.pop();
+        let late = stoop::Stream::connect(&path).unwrap();
+        let before = processor_time();
+        let begun = Instant::now();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let share = (processor_time() - before).as_secs_f64() / begun.elapsed().as_secs_f64();
+        assert!(share < 0.05, "{share}");
+        assert_eq!(steady.unary("Unary", message("x")).await.unwrap(), "x", "who is connected is served");
+        setrlimit(Resource::Nofile, limit).unwrap();
+        drop(hoard);
+        assert_eq!(client(&path).await.unary("Unary", message("x")).await.unwrap(), "x");
+        drop((waiting, late));
+        server.stop().await;
+    });
+}
+
+/// What this process has used of the processors.
+fn processor_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
