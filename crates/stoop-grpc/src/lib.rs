@@ -53,6 +53,8 @@ mod error;
 pub mod http;
 #[cfg(feature = "server")]
 mod incoming;
+#[cfg(feature = "server")]
+mod lingering;
 pub mod mend;
 mod mended;
 #[cfg(feature = "server")]

@@ -17,6 +17,7 @@ use tonic::{Status, body::Body};
 
 use crate::deadline::{self, Side};
 use crate::incoming::{Incoming, Source};
+use crate::lingering::Lingering;
 use crate::{Caller, Error, Mended};
 
 /// A server of calls: see [the crate](crate#serve).
@@ -138,7 +139,8 @@ async fn converse<S, B>(
     Calls<S>: hyper::service::HttpService<Received, ResBody = B, Error = Infallible, Future: Send + 'static>,
     B: http_body::Body<Error: Into<StdError>, Data: Send> + Send + 'static,
 {
-    let mut connection = pin!(http2.serve_connection(TokioIo::new(Mended::new(stream)), calls));
+    let stream = Mended::new(Lingering::new(stream));
+    let mut connection = pin!(http2.serve_connection(TokioIo::new(stream), calls));
     tokio::select! {
         biased;
         // A client that breaks the protocol or goes away ends its own connection only.

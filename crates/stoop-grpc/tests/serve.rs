@@ -207,7 +207,7 @@ impl Callers {
                 let mut failed = Vec::new();
                 while !stop.load(Relaxed) {
                     // Some take their time, so that the end of a server finds calls under way.
-                    let (method, text) = if nth % 4 == 0 { ("Slow", "3") } else { ("Unary", "x") };
+                    let (method, text) = if nth.is_multiple_of(4) { ("Slow", "3") } else { ("Unary", "x") };
                     match client.unary(method, message(text)).await {
                         Ok(answer) => assert_eq!(answer, text),
                         Err(status) => failed.push(format!("{status:?}")),

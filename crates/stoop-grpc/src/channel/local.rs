@@ -3,7 +3,7 @@
 use std::error::Error as Cause;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::header::{HeaderValue, USER_AGENT};
 use http::uri::{Authority, Scheme};
@@ -11,10 +11,12 @@ use http::{Request, Response, Uri};
 use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use stoop::Address;
+use tokio::time::timeout;
 use tonic::{Status, body::Body};
 
 use super::Connect;
-use super::returned::{Returned, Slot};
+use super::listening::Listening;
+use super::returned::Returned;
 
 /// What goes into `:authority`: there is no host to name.
 const AUTHORITY: Authority = Authority::from_static("localhost");
@@ -23,6 +25,9 @@ const AGENT: HeaderValue = HeaderValue::from_static(concat!("stoop-grpc/", env!(
 
 /// How often a call is begun anew that no server has seen. Each time costs a connection that ended in between.
 const ATTEMPTS: usize = 8;
+
+/// How long the parts of a failed request may take to be dropped.
+const RETURN: Duration = Duration::from_secs(1);
 
 type Connection = SendRequest<Returned>;
 
@@ -76,7 +81,8 @@ impl Local {
         loop {
             let stream = self.connect.stream_async().await?;
             // It only fails where the server has gone again.
-            let Ok((requests, connection)) = self.http2.handshake(TokioIo::new(stream)).await else {
+            let Ok((requests, connection)) = self.http2.handshake(TokioIo::new(Listening::new(stream))).await
+            else {
                 continue;
             };
             tokio::spawn(connection);
@@ -91,16 +97,18 @@ impl Local {
         for _ in 0..ATTEMPTS {
             let mut connection = self.connection().await.map_err(unavailable)?;
             let (parts, body) = request.into_parts();
-            let slot = Slot::default();
-            let lent = Request::from_parts(parts.clone(), Returned::new(body, &slot));
-            let failure = match connection.try_send_request(lent).await {
+            let (lent, back) = Returned::lend(body);
+            let sent = connection.try_send_request(Request::from_parts(parts.clone(), lent)).await;
+            let cause = match sent {
                 Ok(response) => return Ok(response.map(Body::new)),
-                Err(failure) => failure,
+                // Drops the request, where it comes back whole.
+                Err(failure) => failure.into_error(),
             };
-            // What was in the request is back in the slot once every part of the failed one is gone, if nobody has seen any of it.
-            let cause = failure.into_error();
-            match slot.take() {
-                Some(body) if is_unseen(&cause) => request = Request::from_parts(parts, body),
+            if !is_unseen(&cause) {
+                return Err(gone(cause));
+            }
+            match timeout(RETURN, back).await {
+                Ok(Ok(body)) => request = Request::from_parts(parts, body),
                 _ => return Err(gone(cause)),
             }
         }

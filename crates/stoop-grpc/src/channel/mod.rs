@@ -1,6 +1,7 @@
 //! The client's side: a channel that generated clients call through.
 
 mod connect;
+mod listening;
 mod local;
 mod remote;
 mod returned;

@@ -1,46 +1,53 @@
-//! The body of a request, which comes back where nobody has taken any of it.
+//! The body of a request, which comes back, from its beginning, where the request came to nothing.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
+use tokio::sync::oneshot::{self, Receiver, Sender};
 use tonic::{Status, body::Body};
 
-/// Where a body comes back to.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Slot(Arc<Mutex<Option<Body>>>);
+/// How much of a body is kept: all of most requests, and no file.
+const KEPT_MAX_BYTES: usize = 64 * 1024;
 
-impl Slot {
-    pub(super) fn take(&self) -> Option<Body> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-
-    fn put(&self, body: Body) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(body);
-    }
-}
-
-/// A body on loan.
+/// A body on loan. When the borrower drops it, it comes back through the receiver; unless more of it was taken than is kept.
 #[derive(Debug)]
 pub(super) struct Returned {
     body: Body,
-    /// None once something has been taken.
-    home: Option<Slot>,
+    kept: VecDeque<Bytes>,
+    kept_bytes: usize,
+    /// None where it cannot come back any more.
+    home: Option<Sender<Body>>,
 }
 
 impl Returned {
-    pub(super) fn new(body: Body, home: &Slot) -> Returned {
-        Returned { body, home: Some(home.clone()) }
+    pub(super) fn lend(body: Body) -> (Returned, Receiver<Body>) {
+        let (home, back) = oneshot::channel();
+        (Returned { body, kept: VecDeque::new(), kept_bytes: 0, home: Some(home) }, back)
+    }
+
+    fn keep(&mut self, data: &Bytes) {
+        self.kept_bytes += data.len();
+        // Whoever has its answer has stopped waiting for the body.
+        if self.kept_bytes > KEPT_MAX_BYTES || self.home.as_ref().is_none_or(Sender::is_closed) {
+            self.home = None;
+            self.kept = VecDeque::new();
+        } else {
+            self.kept.push_back(data.clone());
+        }
     }
 }
 
 impl Drop for Returned {
     fn drop(&mut self) {
-        if let Some(home) = self.home.take() {
-            home.put(std::mem::take(&mut self.body));
-        }
+        let Some(home) = self.home.take() else { return };
+        let rest = std::mem::take(&mut self.body);
+        let kept = std::mem::take(&mut self.kept);
+        let body = if kept.is_empty() { rest } else { Body::new(Again { kept, rest }) };
+        // Nobody waits for it where there was an answer.
+        let _ = home.send(body);
     }
 }
 
@@ -52,8 +59,13 @@ impl http_body::Body for Returned {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        self.home = None;
-        Pin::new(&mut self.body).poll_frame(cx)
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        if let Poll::Ready(Some(Ok(frame))) = &polled
+            && let Some(data) = frame.data_ref()
+        {
+            self.keep(data);
+        }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {
@@ -62,5 +74,31 @@ impl http_body::Body for Returned {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+/// A body of which some had been taken.
+#[derive(Debug)]
+struct Again {
+    kept: VecDeque<Bytes>,
+    rest: Body,
+}
+
+impl http_body::Body for Again {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        match self.kept.pop_front() {
+            Some(data) => Poll::Ready(Some(Ok(Frame::data(data)))),
+            None => Pin::new(&mut self.rest).poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.kept.is_empty() && self.rest.is_end_stream()
     }
 }

@@ -101,7 +101,7 @@ pub(super) fn encode(text: &[u8]) -> Vec<u8> {
         let code = CODE.first[length] + nth as u32;
         bits.extend((0..length).rev().map(|at| code >> at & 1 == 1));
     }
-    while bits.len() % 8 != 0 {
+    while !bits.len().is_multiple_of(8) {
         bits.push(true);
     }
     bits.chunks(8).map(|bits| bits.iter().fold(0, |byte, bit| byte << 1 | u8::from(*bit))).collect()

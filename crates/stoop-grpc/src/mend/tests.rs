@@ -153,11 +153,11 @@ fn blocks(output: &[u8]) -> Vec<(u32, u8, Fields)> {
         if head.kind == Kind::Headers {
             begin = Some((at, head.flags));
         }
-        if let Some((begin, flags)) = begin.filter(|_| head.flags & FLAG_END_HEADERS != 0) {
-            if matches!(head.kind, Kind::Headers | Kind::Continuation) {
-                let block = frames::block(&output[begin..end]).unwrap();
-                all.push((head.stream, flags, decoded(&mut decoder, &block).unwrap()));
-            }
+        let ends =
+            head.flags & FLAG_END_HEADERS != 0 && matches!(head.kind, Kind::Headers | Kind::Continuation);
+        if let Some((begin, flags)) = begin.filter(|_| ends) {
+            let block = frames::block(&output[begin..end]).unwrap();
+            all.push((head.stream, flags, decoded(&mut decoder, &block).unwrap()));
         }
         rest = &rest[HEAD_BYTES + head.len..];
         at = end;

@@ -221,10 +221,13 @@ impl EchoClient {
     pub async fn chat(&mut self, messages: &[&'static str]) -> Result<Vec<Bytes>, Status> {
         self.ready().await?;
         let (say, said) = tokio::sync::mpsc::channel(1);
+        let (first, rest) = messages.split_first().unwrap();
+        // Servers may say nothing at all before they have heard something.
+        say.send(Bytes::from(*first)).await.unwrap();
         let said = tokio_stream::wrappers::ReceiverStream::new(said);
         let mut answers = self.0.streaming(Request::new(said), path("Chat"), Raw).await?.into_inner();
-        let mut heard = Vec::new();
-        for message in messages {
+        let mut heard = Vec::from_iter(answers.message().await?);
+        for message in rest {
             say.send(Bytes::from(*message)).await.unwrap();
             heard.extend(answers.message().await?);
         }
