@@ -61,3 +61,220 @@ const UNSAFE: &[(&str, &[&str])] = &[
 ];
 
 /// Parts that are driven by property tests and fuzzers: no I/O, no clock, no system calls of their own.
+const PURE: &[(&str, &[&str])] = &[
+    ("crates/stoop/src/control", NO_IO),
+    ("crates/stoop-inspect/src/why", NO_IO),
+    ("crates/stoop-inspect/src/endpoints.rs", NO_IO),
+    ("crates/stoop-grpc/src/http/multiplexed.rs", NO_IO),
+    ("crates/stoop-grpc/src/mend", NO_IO),
+];
+
+const NO_IO: &[&str] = &[
+    "std::fs",
+    "std::io",
+    "std::net",
+    "std::os::unix::net",
+    "std::thread",
+    "Instant::now",
+    "SystemTime",
+    "sys::",
+];
+
+/// What stands within a pure part and gathers for it.
+const GATHERS: &[&str] = &["crates/stoop-inspect/src/why/gather/"];
+
+/// Reports everything in the workspace that is against the law.
+pub fn run() -> Outcome {
+    settle("layers", findings()?)
+}
+
+fn findings() -> Result<Vec<String>, String> {
+    let metadata = output_of(&mut cargo(&["metadata", "--format-version=1", "--no-deps"]))?;
+    let metadata: Value = serde_json::from_slice(&metadata).map_err(|e| format!("cargo metadata: {e}"))?;
+    let mut findings: Vec<String> = dependencies(&metadata).iter().filter_map(forbidden).collect();
+    findings.extend(members(&metadata).iter().filter_map(|name| unknown(name)));
+    for (dir, allowed) in UNSAFE {
+        let sources = tree::sources(dir, &["rs"])?;
+        findings.extend(sources.iter().filter(|s| !within(s, allowed)).flat_map(unsafe_lines));
+    }
+    for (dir, words) in PURE {
+        let sources = tree::sources(dir, &["rs"])?;
+        findings.extend(sources.iter().filter(|s| !within(s, GATHERS)).flat_map(|s| impure_lines(s, words)));
+    }
+    Ok(findings)
+}
+
+/// One line of a Cargo.toml: who depends on what, and whether always.
+struct Dependency {
+    from: String,
+    to: String,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Kind {
+    /// Everybody who uses the crate gets it (build dependencies too: they are built).
+    Always,
+    /// Only those who ask for a feature.
+    Optional,
+    /// Only the crate's own tests.
+    Dev,
+}
+
+fn members(metadata: &Value) -> Vec<String> {
+    packages(metadata).map(|package| text(package, "name")).collect()
+}
+
+fn dependencies(metadata: &Value) -> Vec<Dependency> {
+    packages(metadata)
+        .flat_map(|package| {
+            let from = text(package, "name");
+            package["dependencies"].as_array().into_iter().flatten().map(move |to| Dependency {
+                from: from.clone(),
+                to: text(to, "name"),
+                kind: kind(to),
+            })
+        })
+        .collect()
+}
+
+fn kind(dependency: &Value) -> Kind {
+    match (&dependency["kind"], &dependency["optional"]) {
+        (kind, _) if kind == "dev" => Kind::Dev,
+        (_, Value::Bool(true)) => Kind::Optional,
+        _ => Kind::Always,
+    }
+}
+
+fn packages(metadata: &Value) -> impl Iterator<Item = &Value> {
+    metadata["packages"].as_array().into_iter().flatten()
+}
+
+fn text(value: &Value, key: &str) -> String {
+    value[key].as_str().unwrap_or_default().to_owned()
+}
+
+fn unknown(member: &str) -> Option<String> {
+    allowed(EDGES, member).is_none().then(|| format!("'{member}' has no row in the table of edges"))
+}
+
+fn forbidden(edge: &Dependency) -> Option<String> {
+    let Dependency { from, to, kind } = edge;
+    let permits =
+        |table, row: &str, name: &str| allowed(table, row).is_some_and(|names| names.contains(&name));
+    let fits = if *kind == Kind::Dev && FOR_TESTS.contains(&to.as_str()) {
+        true
+    } else if allowed(EDGES, to).is_some() {
+        permits(EDGES, from, to)
+    } else {
+        *kind == Kind::Dev
+            || allowed(HEAVY, to).is_none()
+            || permits(HEAVY, to, from)
+            || *kind == Kind::Optional && permits(OPTIONAL, to, from)
+    };
+    (!fits).then(|| format!("'{from}' must not depend on '{to}'"))
+}
+
+fn allowed<'t>(table: &'t [(&str, &[&str])], name: &str) -> Option<&'t [&'t str]> {
+    table.iter().find(|(row, _)| *row == name).map(|(_, allowed)| *allowed)
+}
+
+fn within(source: &Source, dirs: &[&str]) -> bool {
+    dirs.iter().any(|dir| source.path.starts_with(dir))
+}
+
+/// Lines that open unsafe code or lift the lint against it. (The lint finds the rest; this finds who lifts it.)
+fn unsafe_lines(source: &Source) -> Vec<String> {
+    const OPENERS: &[&str] = &["unsafe {", "unsafe fn", "unsafe impl", "unsafe trait", "unsafe extern"];
+    const LIFTERS: &[&str] = &["allow(unsafe_code", "expect(unsafe_code", "warn(unsafe_code"];
+    lines_with(source, OPENERS.iter().chain(LIFTERS), "`unsafe` stands only in its own directories")
+}
+
+fn impure_lines(source: &Source, words: &[&str]) -> Vec<String> {
+    lines_with(source, words.iter(), "this part does no I/O and reads no clock")
+}
+
+/// Lines that ship and, comments cut off, hold one of the words.
+fn lines_with<'w>(
+    source: &Source,
+    words: impl Iterator<Item = &'w &'w str> + Clone,
+    law: &str,
+) -> Vec<String> {
+    let finding = |(n, line): (usize, &str)| {
+        let code = line.split("//").next().unwrap_or_default();
+        let word = words.clone().find(|word| code.contains(**word))?;
+        Some(format!("{}:{}: '{word}': {law}", source.path, n + 1))
+    };
+    source.shipped_lines().enumerate().filter_map(finding).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn edge(from: &str, to: &str, kind: Kind) -> Option<String> {
+        forbidden(&Dependency { from: from.into(), to: to.into(), kind })
+    }
+
+    #[test]
+    fn arrows_point_down_only() {
+        assert_eq!(edge("stoop-cli", "stoop", Kind::Always), None);
+        assert!(edge("stoop", "stoop-cli", Kind::Always).is_some());
+        assert!(edge("stoop", "stoop-cli", Kind::Dev).is_some(), "a test is no excuse to lean upwards");
+    }
+
+    #[test]
+    fn the_testkit_is_for_tests() {
+        assert_eq!(edge("stoop", "stoop-testkit", Kind::Dev), None);
+        assert!(edge("stoop", "stoop-testkit", Kind::Always).is_some());
+    }
+
+    #[test]
+    fn heavy_crates_stay_where_they_are() {
+        assert_eq!(edge("stoop-cli", "clap", Kind::Always), None);
+        assert!(edge("stoop", "clap", Kind::Always).is_some());
+        assert!(edge("stoop", "clap", Kind::Optional).is_some());
+        assert_eq!(edge("stoop", "rustix", Kind::Always), None, "light crates are not our business");
+        assert_eq!(edge("stoop-fuzz", "serde_json", Kind::Dev), None, "tests may use them");
+    }
+
+    #[test]
+    fn the_runtime_stands_behind_a_feature() {
+        assert_eq!(edge("stoop", "tokio", Kind::Optional), None);
+        assert!(edge("stoop", "tokio", Kind::Always).is_some());
+        assert!(edge("stoop-inspect", "tokio", Kind::Optional).is_some());
+    }
+
+    #[test]
+    fn metadata_is_read() {
+        let metadata = serde_json::json!({"packages": [
+            {"name": "stoop", "dependencies": [{"name": "clap", "kind": null}, {"name": "clap", "kind": "dev"},
+                {"name": "tokio", "kind": null, "optional": true}]},
+            {"name": "stranger", "dependencies": []},
+        ]});
+        let found: Vec<_> = dependencies(&metadata).iter().filter_map(forbidden).collect();
+        assert_eq!(found, ["'stoop' must not depend on 'clap'"]);
+        let strangers: Vec<_> = members(&metadata).iter().filter_map(|name| unknown(name)).collect();
+        assert_eq!(strangers, ["'stranger' has no row in the table of edges"]);
+    }
+
+    #[test]
+    fn unsafe_is_found_in_code_and_not_in_prose() {
+        let source = |text: &str| Source { path: "a.rs".into(), text: text.into() };
+        let lines = |text: &str| unsafe_lines(&source(text)).len();
+        assert_eq!(lines("let x = unsafe { f() };"), 1);
+        assert_eq!(lines("pub unsafe fn f() {}\nunsafe impl Send for X {}"), 2);
+        assert_eq!(lines("#![expect(unsafe_code, reason = \"it is quick\")]"), 1);
+        assert_eq!(lines("// unsafe { f() }\n#![forbid(unsafe_code)]\nlet unsafe_bits = 1;"), 0);
+        assert_eq!(lines("fn f() {}\n#[cfg(test)]\nmod tests {\nunsafe {} }"), 0);
+    }
+
+    #[test]
+    fn a_clock_in_a_pure_part_is_found() {
+        let source = Source { path: "a.rs".into(), text: "fn f() {\n    Instant::now()\n}".into() };
+        assert_eq!(
+            impure_lines(&source, &["Instant::now"]),
+            ["a.rs:2: 'Instant::now': this part does no I/O and reads no clock"]
+        );
+    }
+}

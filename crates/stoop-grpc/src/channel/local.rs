@@ -2,7 +2,7 @@
 
 use std::error::Error as Cause;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use http::header::{HeaderValue, USER_AGENT};
@@ -31,11 +31,13 @@ const RETURN: Duration = Duration::from_secs(1);
 
 type Connection = SendRequest<Returned>;
 
+type Current = Mutex<Option<Connection>>;
+
 pub(super) struct Local {
     address: Address,
     connect: stoop::Connect,
     http2: Builder<TokioExecutor>,
-    current: Mutex<Option<Connection>>,
+    current: Arc<Current>,
     /// Whoever makes the next connection holds it; within, how and when the last attempt failed.
     turn: tokio::sync::Mutex<Option<(Instant, Arc<stoop::Error>)>>,
 }
@@ -47,7 +49,7 @@ impl Local {
             address: address.clone(),
             connect,
             http2: Builder::new(TokioExecutor::new()),
-            current: Mutex::new(None),
+            current: Arc::default(),
             turn: tokio::sync::Mutex::new(None),
         }
     }
@@ -73,8 +75,7 @@ impl Local {
     }
 
     fn current(&self) -> Option<Connection> {
-        let current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        current.as_ref().filter(|connection| !connection.is_closed()).cloned()
+        locked(&self.current).as_ref().filter(|connection| !connection.is_closed()).cloned()
     }
 
     async fn make(&self) -> stoop::Result<Connection> {
@@ -85,8 +86,13 @@ impl Local {
             else {
                 continue;
             };
-            tokio::spawn(connection);
-            *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Some(requests.clone());
+            *locked(&self.current) = Some(requests.clone());
+            let current = self.current.clone();
+            tokio::spawn(async move {
+                let _ = connection.await;
+                // A request that was being queued just then comes back when nobody holds the queue any more.
+                locked(&current).take_if(|connection| connection.is_closed());
+            });
             return Ok(requests);
         }
     }
@@ -98,8 +104,10 @@ impl Local {
             let mut connection = self.connection().await.map_err(unavailable)?;
             let (parts, body) = request.into_parts();
             let (lent, back) = Returned::lend(body);
-            let sent = connection.try_send_request(Request::from_parts(parts.clone(), lent)).await;
-            let cause = match sent {
+            let sending = connection.try_send_request(Request::from_parts(parts.clone(), lent));
+            // Whoever holds this holds up what is to be given back.
+            drop(connection);
+            let cause = match sending.await {
                 Ok(response) => return Ok(response.map(Body::new)),
                 // Drops the request, where it comes back whole.
                 Err(failure) => failure.into_error(),
@@ -120,6 +128,10 @@ impl fmt::Debug for Local {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "channel to '{}'", self.address)
     }
+}
+
+fn locked(current: &Current) -> MutexGuard<'_, Option<Connection>> {
+    current.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn on_this_host(uri: Uri) -> Result<Uri, Status> {
