@@ -1,6 +1,6 @@
 //! What is said when a verb fails: what failed, why, what was looked at, and what to run next.
 //!
-//! Looks at the machine (through [`stoop::Error::explain`]) only when it is printed.
+//! Looks at the machine (through [`crate::cause`]) only when it is printed.
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use stoop::{Place, Target, escaped};
 
+use crate::cause;
 use crate::exit::Exit;
 use crate::time;
 
@@ -138,7 +139,7 @@ impl From<Report> for Failure {
 impl Report {
     /// A library error with its explanation.
     fn of(error: &stoop::Error) -> Report {
-        let (explanation, what) = (error.explain(), error.to_string());
+        let (explanation, what) = (cause::of(error), error.to_string());
         Report {
             // Nothing is explained by saying it again.
             why: Some(explanation.why).filter(|why| !why.is_empty() && !what.contains(why.as_str())),

@@ -14,6 +14,7 @@
 //! build on: that is the library `stoop`.
 
 mod args;
+mod cause;
 mod endpoint;
 mod exit;
 mod failure;

@@ -6,7 +6,7 @@ use super::footer;
 use super::shared::{KindFlag, endpoint};
 use crate::endpoint::Endpoint;
 
-/// Say why an operation on a local socket would fail, or that it would not: without doing it.
+/// Say why an operation on a local socket would fail, or that it would not
 ///
 /// The path is walked as the kernel walks it, and shown: every component with its mode and owner, and a mark where the kernel would
 /// stop. Then follow the cause, what was seen that says so, and what to do. The question is about the plain system call with a fresh

@@ -81,10 +81,7 @@ fn no_search(facts: &Facts, directory: &File, by: By) -> Verdict {
         .seen(words.permissions(directory))
         .seen(words.identity())
         .seen(words.applies(by, directory, "search (x)"));
-    verdict.next_all(advice::grant(facts, directory, by, SEARCH)).next(format!(
-        "namei -l {}    # every component's permissions; 'x' is what is missing",
-        facts.question.address.as_path().map_or_else(String::new, shell::path)
-    ))
+    verdict.next_all(advice::grant(facts, directory, by, SEARCH))
 }
 
 /// Whether what the name led to can be gone on with.

@@ -1,0 +1,75 @@
+//! Why an operation failed, as `stoop why` says it: asked after the fact, and taken only where it predicts the very error there
+//! was. Everything else the library explains by itself: what is not about a plain call, and what has passed meanwhile.
+
+use stoop::explain::{Explanation, shell};
+use stoop::{ErrorKind, Operation as Tried};
+use stoop_inspect::why::{Cause, Operation, Outcome, Question, Verdict, Who, facts, why};
+
+/// The cause, as far as it can be found out.
+pub(crate) fn of(error: &stoop::Error) -> Explanation {
+    predicted(error).unwrap_or_else(|| error.explain())
+}
+
+fn predicted(error: &stoop::Error) -> Option<Explanation> {
+    let question = question(error)?;
+    let verdict = why(&facts::gather(&question).ok()?);
+    if !foretells(&verdict, error) {
+        return None;
+    }
+    let mut explanation = Explanation::default();
+    explanation.next = verdict.next.into_iter().chain(walk(verdict.cause, &question)).collect();
+    explanation.why = verdict.why;
+    explanation.seen = verdict.seen.into_iter().chain(verdict.cautions).collect();
+    Some(explanation)
+}
+
+/// The call that failed, where it was one with an address, and a plain one.
+fn question(error: &stoop::Error) -> Option<Question> {
+    let operation = match (error.operation(), error.kind()) {
+        (Tried::Connect, _) => Operation::Connect,
+        // Why a stale file was not replaced, and who has the name, is known to whoever tried.
+        (Tried::Bind, ErrorKind::AddressInUse) => return None,
+        (Tried::Bind, _) => Operation::Bind,
+        // How large it was is known to the sender alone.
+        (Tried::Send, ErrorKind::MessageTooLarge) => return None,
+        (Tried::Send, _) => Operation::Send { len_bytes: 1 },
+        _ => return None,
+    };
+    let address = error.subject().filter(|address| !address.is_unnamed())?.clone();
+    Some(Question { operation, kind: error.socket_kind(), address, subject: Who::Ourselves })
+}
+
+fn foretells(verdict: &Verdict, error: &stoop::Error) -> bool {
+    match verdict.outcome {
+        Outcome::Fails(errno) => Some(errno.raw_os_error()) == error.errno(),
+        Outcome::Waits => error.is_would_block() || error.is_timed_out(),
+        Outcome::Succeeds | Outcome::Unknown => false,
+    }
+}
+
+/// Where to see more: the path, where something on it is the cause.
+fn walk(cause: Cause, question: &Question) -> Option<String> {
+    let tells_more = matches!(
+        cause,
+        Cause::NoSearch
+            | Cause::NoSearchAcl
+            | Cause::NoWrite
+            | Cause::NoWriteAcl
+            | Cause::ParentNotWritable
+            | Cause::ParentNotWritableAcl
+            | Cause::ParentMissing
+            | Cause::NotADirectory
+            | Cause::Dangling
+            | Cause::LinkLoop
+            | Cause::LinksNotFollowed
+            | Cause::ProtectedLink
+            | Cause::ReadOnly
+    );
+    let operation = match question.operation {
+        Operation::Connect => "",
+        Operation::Bind => " --op bind",
+        Operation::Send { .. } => " --op send",
+    };
+    let address = shell::address(&question.address);
+    tells_more.then(|| format!("stoop why {address}{operation}    # the path, component by component"))
+}
