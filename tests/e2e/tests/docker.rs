@@ -71,6 +71,21 @@ fn the_daemon_is_asked(daemon: &Dockerd) {
     let info = asked(daemon, &["/info"]);
     assert_eq!((&info["Driver"], &info["Containers"]), (&json!("vfs"), &json!(0)));
     assert_eq!(info["DockerRootDir"], json!(daemon.directory().join("data")));
+    // Its containerd speaks gRPC.
+    let containerd = daemon.directory().join("exec/containerd/containerd.sock");
+    let refused = stoop(["http"]).arg(&containerd).arg("/").run().code(3);
+    refused.explains(&["speaks HTTP/2 only", "next: stoop grpc", "list"]);
+    let reset = stoop(["http"]).arg(&containerd).args(["/", "--http2"]).run().code(3);
+    reset.explains(&["a gRPC server takes nothing but gRPC", "next: stoop grpc"]);
+    // Which is no more than HTTP/2: an empty message, and an answer with trailers.
+    let empty = daemon.directory().join("empty");
+    fs::write(&empty, [0; 5]).unwrap();
+    let call = "/containerd.services.version.v1.Version/Version";
+    let data = format!("@{}", empty.display());
+    let run = stoop(["http"]).arg(&containerd).args([call, "--http2", "--json", "--data", &data]);
+    let lines = run.args(["-H", "content-type: application/grpc", "-H", "te: trailers"]).run().ok().json();
+    assert_eq!(lines[0]["version"], "HTTP/2.0");
+    assert_eq!(lines.last().unwrap()["trailers"]["grpc-status"], json!(["0"]), "{lines:?}");
     let refused = docker(daemon, &["/version", "--http2"]).run().code(3);
     refused.explains(&["speaks HTTP/1 only", "next: stoop http docker /version"]);
 }

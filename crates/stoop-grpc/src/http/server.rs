@@ -32,7 +32,7 @@ const LAST_CHANCE: Duration = Duration::from_millis(500);
 /// Serves a [`hyper::service::Service`] to the clients of a [`stoop::serve::Server`].
 ///
 /// Each request carries who sent it: an `Arc<`[`Peer`]`>` in its extensions, asked of the kernel once for the connection.
-/// Upgrades work (see [`upgraded_request`](super::upgraded_request)). When the server ends, requests under way are
+/// Bodies are streamed and have no limit here: [`http_body_util::Limited`] sets one. Upgrades work (see [`upgraded_request`](super::upgraded_request)). When the server ends, requests under way are
 /// answered, connections without one are closed, and clients in the queue are still served; the drain deadline is the outer
 /// server's.
 ///

@@ -219,4 +219,12 @@ mod tests {
         assert_eq!(all("content-type"), ["application/json"]);
         assert!(all("user-agent").is_empty());
     }
+    proptest::proptest! {
+        #[test]
+        fn nothing_that_is_typed_panics(word in ".*", path in "/.*") {
+            let _ = (method(&word), header(&word), uri(&word));
+            // Whatever a path is made of, there is a URI for it.
+            proptest::prop_assert!(uri(&path).is_ok());
+        }
+    }
 }

@@ -51,6 +51,10 @@ impl Trouble<'_> {
             ErrorKind::RequestBody => {
                 report("the request could not be sent to its end").next(self.command(""))
             }
+            _ if self.flags.http2 => {
+                report("the server gave the request up; a gRPC server takes nothing but gRPC")
+                    .next(format!("stoop grpc {} list", self.address()))
+            }
             _ => report("the connection was given up in the middle").next(self.command("")),
         }
         .into()
