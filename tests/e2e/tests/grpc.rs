@@ -77,12 +77,19 @@ fn a_server_says_what_it_offers() {
         assert_eq!(talk.grpc(&[]).run().ok().text(), services);
         let methods = talk.grpc(&["list", "Talk"]).run().ok().text();
         assert!(methods.starts_with("stoop.test.Talk/Say\nstoop.test.Talk/Count\n"), "{methods}");
-        let lines = talk.grpc(&["list", "Talk", "--json-lines"]).run().ok().text();
-        let chat = json!({
-            "method": "stoop.test.Talk/Chat", "request": "stoop.test.Word", "response": "stoop.test.Word",
-            "clientStreaming": true, "serverStreaming": true,
+        let lines = talk.grpc(&["list", "--json"]).run().ok().json();
+        let chat = lines.iter().find(|line| line["name"] == "stoop.test.Talk/Chat").unwrap();
+        let expected = json!({
+            "schema": 1, "event": "method", "name": "stoop.test.Talk/Chat",
+            "request": "stoop.test.Word", "response": "stoop.test.Word",
+            "client_streaming": true, "server_streaming": true,
         });
-        assert!(lines.lines().any(|line| serde_json::from_str::<Value>(line).unwrap() == chat), "{lines}");
+        assert_eq!(*chat, expected);
+        let definition = talk.grpc(&["describe", "Talk", "--json"]).run().ok().json().remove(0);
+        assert_eq!(
+            (&definition["event"], &definition["name"]),
+            (&json!("definition"), &json!("stoop.test.Talk"))
+        );
         let word = talk.grpc(&["describe", "Word"]).run().ok().text();
         assert!(
             word.contains("  map<string, int32> by_name = 6;\n") && word.contains("  oneof either {\n"),
@@ -244,6 +251,28 @@ fn what_is_wrong_with_a_request_is_said_before_it_is_sent() {
         assert!(file.stderr.contains("cannot read '/no/such/file'"), "{}", file.stderr);
         let proto = talk.grpc(&["--proto", "/no/such.proto", "list"]).run().code(2);
         assert!(proto.stderr.contains("cannot compile the schema"), "{}", proto.stderr);
+    });
+}
+
+#[test]
+fn as_json_a_call_ends_with_its_status() {
+    with_talk!(&["reflection"], |talk| {
+        let count = talk.grpc(&["Count", r#"{"number":2}"#, "--json"]).run().ok().json();
+        assert_eq!(count[0], json!({"schema": 1, "event": "reply", "message": {}}));
+        assert_eq!(count[1]["message"], json!({"number": "1"}));
+        let status = json!({
+            "schema": 1, "event": "status", "code": 0, "name": "OK", "text": "", "details": [],
+            "headers": {}, "trailers": {},
+        });
+        assert_eq!(count[2..], [status]);
+        let metadata = talk.grpc(&["-H", "x-a: 1", "-H", "x-a: 2", "Metadata", "--json"]).run().ok().json();
+        let both = json!({"x-a": ["1", "2"]});
+        assert_eq!((&metadata[1]["headers"], &metadata[1]["trailers"]), (&both, &both));
+        let failed = talk.grpc(&["Fail", "--json"]).run().code(1);
+        assert!(failed.stderr.contains("INVALID_ARGUMENT"));
+        let status = failed.json().remove(0);
+        assert_eq!((&status["code"], &status["name"]), (&json!(3), &json!("INVALID_ARGUMENT")));
+        assert_eq!(status["details"][0]["reason"], "TEST");
     });
 }
 

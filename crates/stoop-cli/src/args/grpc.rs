@@ -76,9 +76,13 @@ pub(crate) struct Grpc {
     #[arg(long)]
     pub(crate) emit_defaults: bool,
 
-    /// Print each message on one line, and what list and describe find as JSON, too
+    /// Print each message on one line
     #[arg(long)]
     pub(crate) json_lines: bool,
+
+    /// Print what there is to say as JSON lines: methods, definitions, replies, the status
+    #[arg(long, conflicts_with_all = ["json_lines", "show_metadata"])]
+    pub(crate) json: bool,
 
     /// Take messages up to this size, as in 64M; without it, 4M
     #[arg(long, value_name = "SIZE", value_parser = size)]

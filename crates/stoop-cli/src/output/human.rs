@@ -50,6 +50,9 @@ pub(super) fn render(event: &Event) -> Option<Said> {
             format!("the server answered {status}{reason}")
         }
         Event::Answer { .. } | Event::Body { .. } | Event::End { .. } => return None,
+        Event::Method { .. } | Event::Definition { .. } | Event::Reply { .. } | Event::Status { .. } => {
+            return None;
+        }
     };
     Some(Said::Status(format!("stoop: {line}\n")))
 }

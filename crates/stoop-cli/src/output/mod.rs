@@ -107,6 +107,23 @@ pub(crate) enum Event {
     },
     /// An answer is complete.
     End { size: u64, trailers: Headers },
+    /// `grpc` has found a method.
+    Method { name: String, request: String, response: String, client_streaming: bool, server_streaming: bool },
+    /// Something that a schema defines.
+    Definition { name: String, text: String },
+    /// A message of a server.
+    Reply { message: serde_json::Value },
+    /// A call is over: what the server says of it.
+    Status {
+        code: i32,
+        /// The code, as the protocol has it: `NOT_FOUND`.
+        name: &'static str,
+        text: String,
+        details: Vec<serde_json::Value>,
+        /// In front of the first message, and after the last.
+        headers: Headers,
+        trailers: Headers,
+    },
 }
 
 /// Headers by their names, in lower case; each may have been sent several times. What is not UTF-8 is `%XX`.

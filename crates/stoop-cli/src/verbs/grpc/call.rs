@@ -3,15 +3,19 @@
 use std::pin::Pin;
 
 use stoop_grpc::dynamic::json::Style;
-use stoop_grpc::dynamic::{CallError, Client, DynamicMessage, MetadataMap, MethodDescriptor, Schema};
+use stoop_grpc::dynamic::{
+    CallError, Client, Code, DynamicMessage, MetadataMap, MethodDescriptor, Schema, Status, details,
+};
 use tokio_stream::Stream;
 
 use super::Session;
 use super::input::Input;
 use super::metadata;
+use super::show::path_of;
+use super::trouble::name_of;
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
-use crate::output::Screen;
+use crate::output::{Event, Screen};
 use crate::pump::Sink;
 
 /// Messages of any source.
@@ -28,12 +32,13 @@ impl Session<'_> {
     ) -> Outcome {
         let schema = self.offer(client, given).await?;
         let method = self.method(client, &schema, name).await?;
-        let name = format!("{}/{}", method.parent_service().full_name(), method.name());
+        let name = path_of(&method);
+        let address = self.trouble.address();
         let (requests, failure): (Requests, _) = if method.is_client_streaming() {
-            let (requests, failure) = input.stream(&method.input());
+            let (requests, failure) = input.stream(&method.input(), address);
             (Box::pin(requests), Some(failure))
         } else {
-            (Box::pin(tokio_stream::once(input.one(&method.input())?)), None)
+            (Box::pin(tokio_stream::once(input.one(&method.input(), &address)?)), None)
         };
         let failure = async {
             match failure {
@@ -51,7 +56,12 @@ impl Session<'_> {
             failure = failure => Err(failure),
             ended = exchange => match ended?? {
                 Ok(()) => Ok(Exit::Done),
-                Err(error) => Err(self.trouble.explain(&name, &error, &schema)),
+                Err(error) => {
+                    if let Some(status) = error.status() {
+                        self.status(status, &schema, &MetadataMap::new())?;
+                    }
+                    Err(self.trouble.explain(&name, &error, &schema))
+                }
             },
         }
     }
@@ -62,26 +72,24 @@ impl Session<'_> {
         method: &MethodDescriptor,
         requests: Requests,
     ) -> Result<Result<(), CallError>, Failure> {
-        let style = Style { emit_defaults: self.flags.emit_defaults, one_line: self.flags.json_lines };
         let mut screen = Screen::new(None);
         let mut answers = match client.call(method, requests, self.options()).await {
             Ok(answers) => answers,
             Err(error) => return Ok(Err(error)),
         };
-        self.show_metadata("<", &answers.headers())?;
+        let headers = answers.headers();
+        self.show_metadata(&headers)?;
         let mut count = 0_u64;
         loop {
             match answers.message().await {
-                Ok(Some(message)) => {
-                    screen.put(format!("{}\n", style.text(&message)).as_bytes())?;
-                    count += 1;
-                }
+                Ok(Some(message)) => self.reply(&message, &mut screen)?,
                 Ok(None) => break,
                 Err(error) => {
                     screen.finish()?;
                     return Ok(Err(error));
                 }
             }
+            count += 1;
         }
         screen.finish()?;
         if count != 1 && !method.is_server_streaming() {
@@ -89,19 +97,54 @@ impl Session<'_> {
             return Ok(Err(CallError::Malformed(why)));
         }
         match answers.trailers().await {
-            Ok(trailers) => self.show_metadata("<", &trailers)?,
-            Err(error) => return Ok(Err(error)),
+            Ok(trailers) => {
+                self.show_metadata(&trailers)?;
+                let status = Status::with_metadata(Code::Ok, "", trailers);
+                self.status(&status, &Schema::builtin(), &headers)?;
+                Ok(Ok(()))
+            }
+            Err(error) => Ok(Err(error)),
         }
-        Ok(Ok(()))
     }
 
-    fn show_metadata(&self, mark: &str, map: &MetadataMap) -> Result<(), Failure> {
+    /// Prints a message.
+    fn reply(&self, message: &DynamicMessage, screen: &mut Screen) -> Result<(), Failure> {
+        let one_line = self.flags.json_lines || self.flags.json;
+        let text = Style { emit_defaults: self.flags.emit_defaults, one_line }.text(message);
+        if !self.flags.json {
+            return screen.put(format!("{text}\n").as_bytes());
+        }
+        self.output.emit(&Event::Reply { message: json(&text) })
+    }
+
+    /// Says as JSON how it ended; people are told by what is printed, or by the failure.
+    fn status(&self, status: &Status, schema: &Schema, headers: &MetadataMap) -> Result<(), Failure> {
+        if !self.flags.json {
+            return Ok(());
+        }
+        let style = Style { one_line: true, ..Style::default() };
+        self.output.emit(&Event::Status {
+            code: status.code().into(),
+            name: name_of(status.code()),
+            text: status.message().to_owned(),
+            details: details(status, schema).iter().map(|detail| json(&style.text(detail))).collect(),
+            headers: metadata::listed(headers),
+            trailers: metadata::listed(status.metadata()),
+        })
+    }
+
+    fn show_metadata(&self, map: &MetadataMap) -> Result<(), Failure> {
         if !self.flags.show_metadata {
             return Ok(());
         }
         let mut screen = Screen::on_stderr();
-        let text: String = metadata::lines(map).iter().map(|line| format!("{mark} {line}\n")).collect();
+        let text: String = metadata::lines(map).iter().map(|line| format!("< {line}\n")).collect();
         screen.put(text.as_bytes())?;
         screen.finish()
     }
+}
+
+/// What is JSON already, to be put into more of it.
+fn json(text: &str) -> serde_json::Value {
+    serde_json::from_str(text).unwrap_or_default()
 }

@@ -13,7 +13,7 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use crate::args::Grpc;
 use crate::exit::Exit;
-use crate::failure::{Failure, Report};
+use crate::failure::Failure;
 
 /// How many messages are read ahead of those that are sent.
 const AHEAD: usize = 8;
@@ -65,14 +65,14 @@ impl Input {
     }
 
     /// The one message that there has to be.
-    pub(super) fn one(self, message: &MessageDescriptor) -> Result<DynamicMessage, Failure> {
+    pub(super) fn one(self, message: &MessageDescriptor, address: &str) -> Result<DynamicMessage, Failure> {
         let name = self.name();
         let mut messages = messages(message.clone(), self.reader());
         let first = messages.next().ok_or_else(|| count(&name, "none"))?;
-        let first = first.map_err(|error| explain(&error, &name, 1, message))?;
+        let first = first.map_err(|error| explain(&error, &name, 1, message, address))?;
         match messages.next() {
             None => Ok(first),
-            Some(Err(error)) => Err(explain(&error, &name, 2, message)),
+            Some(Err(error)) => Err(explain(&error, &name, 2, message, address)),
             Some(Ok(_)) => Err(count(&name, "several")),
         }
     }
@@ -81,6 +81,7 @@ impl Input {
     pub(super) fn stream(
         self,
         message: &MessageDescriptor,
+        address: String,
     ) -> (impl Stream<Item = DynamicMessage> + Send + use<>, oneshot::Receiver<Failure>) {
         let (sender, receiver) = mpsc::channel(AHEAD);
         let (failed, failure) = oneshot::channel();
@@ -98,7 +99,7 @@ impl Input {
                     }
                     Err(error) => {
                         // The failure is there before the messages end.
-                        let _ = failed.send(explain(&error, &name, at + 1, &message));
+                        let _ = failed.send(explain(&error, &name, at + 1, &message, &address));
                         return;
                     }
                 }
@@ -115,7 +116,13 @@ fn count(name: &str, how_many: &str) -> Failure {
 }
 
 /// What is wrong with which message, and where.
-fn explain(error: &JsonError, name: &str, number: usize, message: &MessageDescriptor) -> Failure {
+fn explain(
+    error: &JsonError,
+    name: &str,
+    number: usize,
+    message: &MessageDescriptor,
+    address: &str,
+) -> Failure {
     let what = format!("{name} is no '{}': {error}", message.full_name());
     let mut report = Failure::new(Exit::Usage, what);
     let mut place = Vec::new();
@@ -134,9 +141,5 @@ fn explain(error: &JsonError, name: &str, number: usize, message: &MessageDescri
     if let Some(nearest) = error.nearest() {
         report = report.why(format!("'{}' was probably meant", nearest));
     }
-    described(report, message).into()
-}
-
-fn described(report: Report, message: &MessageDescriptor) -> Report {
-    report.next(format!("stoop grpc … describe {}    # its fields", message.full_name()))
+    report.next(format!("stoop grpc {address} describe {}    # its fields", message.full_name())).into()
 }

@@ -34,7 +34,7 @@ pub(crate) fn run(flags: &Grpc) -> Outcome {
     let session = Session {
         flags,
         trouble,
-        output: Output::new(false, false),
+        output: Output::new(flags.json, false),
         options: Options { metadata, timeout: flags.timeout },
         end: flags.timeout.and_then(|timeout| Instant::now().checked_add(timeout)),
     };

@@ -1,12 +1,11 @@
 //! `list` and `describe`.
 
-use serde_json::json;
 use stoop_grpc::dynamic::{Client, MethodDescriptor, Origin, Schema, ServiceDescriptor, Symbol, describe};
 
 use super::Session;
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
-use crate::output::Screen;
+use crate::output::{Event, Screen};
 use crate::pump::Sink;
 
 impl Session<'_> {
@@ -16,27 +15,26 @@ impl Session<'_> {
         if schema.origin() == Origin::Builtin {
             schema = self.served(client, schema).await?;
         }
-        let mut text = String::new();
-        match self.flags.data.as_deref() {
-            Some(name) => {
-                let Symbol::Service(service) = self.symbol(&schema, name)? else {
-                    return Err(Failure::usage(format!("'{name}' is no service")));
-                };
-                self.methods(&service, &mut text);
-            }
-            None if self.flags.json_lines => {
-                schema.services().iter().for_each(|service| self.methods(service, &mut text));
-            }
-            None => schema.service_names().iter().for_each(|name| text += &format!("{name}\n")),
+        let of = match self.flags.data.as_deref() {
+            Some(name) => match self.symbol(&schema, name)? {
+                Symbol::Service(service) => Some(service),
+                _ => return Err(Failure::usage(format!("'{name}' is no service"))),
+            },
+            None => None,
+        };
+        let methods = |services: &[ServiceDescriptor]| {
+            services.iter().flat_map(ServiceDescriptor::methods).collect::<Vec<_>>()
+        };
+        if self.flags.json {
+            let services = of.map_or_else(|| schema.services(), |service| vec![service]);
+            methods(&services).iter().try_for_each(|method| self.output.emit(&event(method)))?;
+            return Ok(Exit::Done);
         }
-        self.show(&text)
-    }
-
-    fn methods(&self, service: &ServiceDescriptor, text: &mut String) {
-        for method in service.methods() {
-            let name = format!("{}/{}", service.full_name(), method.name());
-            *text += &if self.flags.json_lines { line(&name, &method) } else { format!("{name}\n") };
-        }
+        let names: Vec<String> = match of {
+            Some(service) => methods(&[service]).iter().map(path_of).collect(),
+            None => schema.service_names().into_iter().map(str::to_owned).collect(),
+        };
+        self.show(&names.iter().map(|name| format!("{name}\n")).collect::<String>())
     }
 
     /// A symbol, or every service, as it is defined.
@@ -49,12 +47,12 @@ impl Session<'_> {
             }
             None => schema.services().into_iter().map(Symbol::Service).collect(),
         };
-        let one = |symbol: &Symbol| match self.flags.json_lines {
-            true => format!("{}\n", json!({ "name": symbol.name(), "definition": describe(symbol) })),
-            false => describe(symbol),
-        };
-        let between = if self.flags.json_lines { "" } else { "\n" };
-        self.show(&symbols.iter().map(one).collect::<Vec<_>>().join(between))
+        if self.flags.json {
+            let event = |symbol: &Symbol| Event::Definition { name: symbol.name(), text: describe(symbol) };
+            symbols.iter().try_for_each(|symbol| self.output.emit(&event(symbol)))?;
+            return Ok(Exit::Done);
+        }
+        self.show(&symbols.iter().map(describe).collect::<Vec<_>>().join("\n"))
     }
 
     fn show(&self, text: &str) -> Outcome {
@@ -65,13 +63,17 @@ impl Session<'_> {
     }
 }
 
-fn line(name: &str, method: &MethodDescriptor) -> String {
-    let value = json!({
-        "method": name,
-        "request": method.input().full_name(),
-        "response": method.output().full_name(),
-        "clientStreaming": method.is_client_streaming(),
-        "serverStreaming": method.is_server_streaming(),
-    });
-    format!("{value}\n")
+/// `service/method`, in full.
+pub(super) fn path_of(method: &MethodDescriptor) -> String {
+    format!("{}/{}", method.parent_service().full_name(), method.name())
+}
+
+fn event(method: &MethodDescriptor) -> Event {
+    Event::Method {
+        name: path_of(method),
+        request: method.input().full_name().to_owned(),
+        response: method.output().full_name().to_owned(),
+        client_streaming: method.is_client_streaming(),
+        server_streaming: method.is_server_streaming(),
+    }
 }

@@ -65,9 +65,7 @@ impl Trouble<'_> {
         for detail in details(status, schema) {
             report = report.seen(format!("detail {}", style.text(&detail)));
         }
-        // What kind of content comes is HTTP's business.
-        let lines = metadata::lines(status.metadata());
-        for line in lines.iter().filter(|line| !line.starts_with("content-type:")) {
+        for line in metadata::lines(status.metadata()) {
             report = report.seen(format!("metadata {line}"));
         }
         let lacks_namespace = called.starts_with("containerd.")
@@ -167,7 +165,7 @@ impl Trouble<'_> {
         Failure::new(Exit::Failed, what)
     }
 
-    fn address(&self) -> String {
+    pub(super) fn address(&self) -> String {
         quoted(self.flags.endpoint.to_string().as_ref())
     }
 
@@ -181,7 +179,7 @@ impl Trouble<'_> {
 }
 
 /// A code by the name that the protocol gives it.
-fn name_of(code: Code) -> &'static str {
+pub(super) fn name_of(code: Code) -> &'static str {
     match code {
         Code::Ok => "OK",
         Code::Cancelled => "CANCELLED",
