@@ -156,7 +156,7 @@ fn listener(facts: &Facts, socket: &Endpoint) -> Verdict {
         EndpointState::Bound => {
             return refused(
                 Cause::NotListening,
-                "a process has bound the socket, but does not listen: not yet, or not any more",
+                "a process has bound the socket, but does not listen on it (yet)",
             )
             .next_all(wait(facts));
         }
@@ -169,7 +169,7 @@ fn listener(facts: &Facts, socket: &Endpoint) -> Verdict {
         EndpointState::Listening if socket.shut_down => {
             return refused(
                 Cause::ListenerShutDown,
-                "the listener was shut down: its server is about to end, or has forgotten it",
+                "its server has shut the listener down and takes no more clients",
             )
             .next_all(first_owner(socket).map(advice::restart));
         }

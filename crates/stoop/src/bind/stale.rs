@@ -84,7 +84,11 @@ pub(crate) fn is_alive(file: &OwnedFd) -> io::Result<bool> {
     let probe = sys::socket(Kind::Datagram)?;
     let target = RawAddress::path(&descriptor_path(file))?;
     match sys::connect(probe.as_fd(), &target) {
-        Ok(()) => Ok(true),
+        Ok(()) => {
+            // Or the receiver would look connected for ever (K-PROBE-9).
+            let _ = rustix::net::connect_unspec(&probe);
+            Ok(true)
+        }
         Err(error) => match error.raw_os_error() {
             Some(libc::ECONNREFUSED) => Ok(false),
             Some(libc::EPROTOTYPE | libc::EPERM) => Ok(true),

@@ -9,7 +9,7 @@ use super::facts::*;
 use super::*;
 
 /// Alice (1000, group 1000, also in 50) asks for `/run/app/app.sock`, root's, in directories that everybody may search.
-fn facts(operation: Operation) -> Facts {
+pub(super) fn facts(operation: Operation) -> Facts {
     let directories = [("/", "run"), ("/run", "app")];
     let mut steps: Vec<Step> = directories
         .iter()
@@ -153,7 +153,7 @@ impl Facts {
 
 const SEND: Operation = Operation::Send { len_bytes: 1 };
 
-fn connect(change: impl FnOnce(&mut Facts)) -> Verdict {
+pub(super) fn connect(change: impl FnOnce(&mut Facts)) -> Verdict {
     with(Operation::Connect, change)
 }
 

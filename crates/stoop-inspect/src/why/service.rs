@@ -1,0 +1,77 @@
+//! What is known of an address that is the usual place of a service: who makes that socket, and whom it admits. Pure.
+
+use stoop::explain::shell;
+
+use super::facts::Facts;
+use super::words::Words;
+use super::{Cause, Operation, Verdict};
+use crate::endpoints::{self, Service};
+
+/// The verdict, with what fits the service better than any advice for sockets at large.
+pub(super) fn add(facts: &Facts, verdict: Verdict) -> Verdict {
+    let question = &facts.question;
+    match endpoints::recognise(&question.address) {
+        Some(service) if question.operation == Operation::Connect => {
+            let is_of_user = question.address.as_path().is_some_and(|path| path.starts_with("/run/user"));
+            let next = commands(facts, service, verdict.cause, is_of_user);
+            let mut verdict = verdict.seen(format!("this is the usual place of {}", service.what));
+            if !next.is_empty() {
+                // Nobody wants a server of stoop's in that place.
+                verdict.next.retain(|command| !command.starts_with("stoop "));
+                verdict.next.splice(0..0, next);
+            }
+            verdict
+        }
+        _ => verdict,
+    }
+}
+
+fn commands(facts: &Facts, service: &Service, cause: Cause, is_of_user: bool) -> Vec<String> {
+    let systemctl = if is_of_user { "systemctl --user" } else { "systemctl" };
+    match cause {
+        Cause::Missing | Cause::ParentMissing | Cause::Dangling | Cause::Stale => vec![
+            format!("{systemctl} start {}    # {} makes it", service.unit, service.what),
+            format!("{}    # looks where its own clients would", service.talk),
+        ],
+        Cause::Unlinked | Cause::ListenerShutDown | Cause::NotListening | Cause::BacklogFull => {
+            vec![format!("{systemctl} restart {}", service.unit), format!("journalctl -u {} -e", service.unit)]
+        }
+        Cause::NoWrite | Cause::NoSearch => admission(facts, service).into_iter().collect(),
+        Cause::Nothing => vec![service.talk.to_owned()],
+        _ => Vec::new(),
+    }
+}
+
+/// Members of the service's group may connect; who may tell a container runtime what to do may do everything.
+fn admission(facts: &Facts, service: &Service) -> Option<String> {
+    let (group, subject) = (service.group?, facts.subject.as_ref()?);
+    let user = facts.names.users.get(&subject.uid).map_or(subject.uid.to_string(), shell::word);
+    let whom = Words(facts).whom();
+    Some(format!(
+        "usermod -aG {group} {user}    # at the next login; it makes {whom} as good as root on this machine"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::why::tests::{connect, facts};
+    use crate::why::{Outcome, why};
+    use stoop::Address;
+
+    #[test]
+    fn dockers_socket_has_advice_of_its_own() {
+        let docker = Address::path("/var/run/docker.sock").unwrap();
+        let closed = connect(|facts| {
+            facts.question.address = docker.clone();
+            facts.walk.as_mut().unwrap().reached.as_mut().unwrap().mode = 0o660;
+        });
+        assert!(closed.next[0].starts_with("usermod -aG docker alice    # "), "{closed:?}");
+        assert!(closed.next.iter().all(|command| !command.starts_with("stoop serve")), "{closed:?}");
+        assert!(closed.seen.iter().any(|line| line == "this is the usual place of the Docker daemon"));
+        let mut open = facts(Operation::Connect);
+        open.question.address = docker;
+        let open = why(&open);
+        assert_eq!((open.outcome, &open.next[..]), (Outcome::Succeeds, &["stoop http docker /version".to_owned()][..]));
+    }
+}
