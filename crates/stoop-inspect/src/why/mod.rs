@@ -18,6 +18,7 @@ mod gather;
 mod lookup;
 mod permission;
 mod server;
+mod service;
 mod words;
 
 use stoop::explain::shell;
@@ -119,7 +120,7 @@ pub fn why(facts: &Facts) -> Verdict {
             Operation::Bind => bind::judge(facts),
             Operation::Connect | Operation::Send { .. } => server::judge(facts),
         };
-        at_the_end(facts, verdict)
+        service::add(facts, at_the_end(facts, verdict))
     });
     match verdict.outcome {
         // Whatever else has a say comes last, and has none where the call fails before.

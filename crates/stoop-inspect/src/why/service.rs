@@ -34,7 +34,10 @@ fn commands(facts: &Facts, service: &Service, cause: Cause, is_of_user: bool) ->
             format!("{}    # looks where its own clients would", service.talk),
         ],
         Cause::Unlinked | Cause::ListenerShutDown | Cause::NotListening | Cause::BacklogFull => {
-            vec![format!("{systemctl} restart {}", service.unit), format!("journalctl -u {} -e", service.unit)]
+            vec![
+                format!("{systemctl} restart {}", service.unit),
+                format!("journalctl -u {} -e", service.unit),
+            ]
         }
         Cause::NoWrite | Cause::NoSearch => admission(facts, service).into_iter().collect(),
         Cause::Nothing => vec![service.talk.to_owned()],
@@ -72,6 +75,9 @@ mod tests {
         let mut open = facts(Operation::Connect);
         open.question.address = docker;
         let open = why(&open);
-        assert_eq!((open.outcome, &open.next[..]), (Outcome::Succeeds, &["stoop http docker /version".to_owned()][..]));
+        assert_eq!(
+            (open.outcome, &open.next[..]),
+            (Outcome::Succeeds, &["stoop http docker /version".to_owned()][..])
+        );
     }
 }

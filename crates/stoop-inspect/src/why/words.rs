@@ -48,8 +48,11 @@ impl Words<'_> {
             Who::User(_) => String::new(),
             Who::Process(_) => format!("{} is ", self.who()),
         };
-        text +=
-            &format!("{} (uid {}), group {}", self.user(subject.uid), subject.uid, self.group(subject.gid));
+        text += &match self.0.names.users.get(&subject.uid) {
+            Some(name) => format!("{} (uid {})", escaped(name), subject.uid),
+            None => format!("user {}", subject.uid),
+        };
+        text += &format!(", group {}", self.group(subject.gid));
         if !others.is_empty() {
             let names: Vec<String> = others.into_iter().map(|group| self.group(group)).collect();
             text += &format!(", also in {}", names.join(", "));
@@ -99,7 +102,7 @@ impl Words<'_> {
     pub(super) fn group(self, gid: u32) -> String {
         match self.0.names.groups.get(&gid) {
             Some(name) => escaped(name).to_string(),
-            None => format!("group {gid}"),
+            None => gid.to_string(),
         }
     }
 

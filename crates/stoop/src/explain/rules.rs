@@ -190,7 +190,8 @@ fn refused_name(error: &Error, address: &Address) -> Explanation {
             ))
             .seen(holder_words(other))
             .next(format!("stoop connect {}:{at}", kind.word())),
-            _ => Explanation::because("a process has bound the socket, but does not listen on it (yet)").seen(holder_words(other)),
+            _ => Explanation::because("a process has bound the socket, but does not listen on it (yet)")
+                .seen(holder_words(other)),
         };
     }
     let explanation = Explanation::because("no socket in this network namespace has that abstract name");

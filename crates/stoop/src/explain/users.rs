@@ -7,7 +7,7 @@ pub(super) fn user(uid: u32) -> String {
 }
 
 pub(super) fn group(gid: u32) -> String {
-    named("/etc/group", gid).unwrap_or_else(|| format!("group {gid}"))
+    named("/etc/group", gid).unwrap_or_else(|| gid.to_string())
 }
 
 fn named(file: &str, id: u32) -> Option<String> {

@@ -16,8 +16,8 @@ use stoop::diag::FileId;
 
 use super::subject::Stand;
 use crate::model::{ProcessState, Queue, Snapshot, Socket, SocketId, State, What};
-use crate::why::Operation;
 use crate::why::facts::{Endpoint, EndpointState, Facts, FileKind, Near, Nearness, Owner};
+use crate::why::{Operation, Question};
 use crate::{Inspector, Options};
 
 /// Names that look alike which are shown.
@@ -25,45 +25,72 @@ const ALIKE_SHOWN: usize = 3;
 
 /// Fills in what there is to know of the sockets. `reached` is the file that the path led to.
 pub(super) fn look(facts: &mut Facts, stand: &Stand, reached: Option<OwnedFd>) {
-    let options = Options { process_states: true, places: false, ..Options::default() };
-    let inspector = match stand.network {
-        Some(ino) => Inspector::new(options).also_in(ino, format!("{}/ns/net", stand.proc).into()),
-        None => Inspector::new(options),
-    };
-    let snapshot = { inspector }.snapshot();
+    let path =
+        |fd: OwnedFd| Some((SocketAddrUnix::new(format!("/proc/self/fd/{}", fd.as_raw_fd())).ok()?, fd));
+    let reached = reached.filter(|_| file_of(facts).is_some()).and_then(path);
+    facts.alive = reached.as_ref().and_then(|(target, _open)| is_alive(target));
+    // The tables of other namespaces take a while, and mostly the own one has the answer.
+    let mut snapshot = snapshot(stand, false);
+    if !is_enough(facts, stand, &snapshot) {
+        snapshot = self::snapshot(stand, true);
+    }
     match facts.question.address.as_abstract() {
         Some(name) => {
             let name = name.to_vec();
             by_name(facts, stand, &snapshot, &name);
         }
-        None => by_file(facts, &snapshot, reached),
+        None => by_file(facts, &snapshot, reached.as_ref().map(|(target, _open)| target)),
     }
 }
 
-fn by_file(facts: &mut Facts, snapshot: &Snapshot, reached: Option<OwnedFd>) {
-    let file = facts.walk.as_ref().and_then(|walk| walk.reached.as_ref());
-    let socket_file = file
-        .filter(|file| file.kind == FileKind::Socket)
-        .map(|file| FileId { dev: file.id.0, ino: file.id.1 });
-    let target = reached
-        .and_then(|fd| Some((SocketAddrUnix::new(format!("/proc/self/fd/{}", fd.as_raw_fd())).ok()?, fd)));
-    if let (Some(file), Some((target, _open))) = (socket_file, target) {
-        facts.alive = is_alive(&target);
+/// The socket file that the path led to.
+fn file_of(facts: &Facts) -> Option<FileId> {
+    let file = facts.walk.as_ref()?.reached.as_ref().filter(|file| file.kind == FileKind::Socket)?;
+    Some(FileId { dev: file.id.0, ino: file.id.1 })
+}
+
+fn snapshot(stand: &Stand, all_namespaces: bool) -> Snapshot {
+    let options = Options { process_states: true, places: false, all_namespaces, ..Options::default() };
+    let inspector = match stand.network {
+        Some(ino) => Inspector::new(options).also_in(ino, format!("{}/ns/net", stand.proc).into()),
+        None => Inspector::new(options),
+    };
+    { inspector }.snapshot()
+}
+
+/// Whether other namespaces have nothing to add.
+fn is_enough(facts: &Facts, stand: &Stand, snapshot: &Snapshot) -> bool {
+    let Question { address, kind, .. } = &facts.question;
+    let is_it = |(id, socket): (SocketId, &Socket)| {
+        Some(socket.namespace) == stand.network
+            && socket.name == *address
+            && kind.is_none_or(|kind| socket.kind == Some(kind))
+            && endpoint(snapshot, id, None).state != EndpointState::Accepted
+    };
+    match file_of(facts) {
+        Some(file) => facts.alive == Some(false) || !bound_to(snapshot, file).is_empty(),
+        None => snapshot.iter().any(is_it),
+    }
+}
+
+fn by_file(facts: &mut Facts, snapshot: &Snapshot, target: Option<&SocketAddrUnix>) {
+    let file = file_of(facts);
+    if let (Some(file), Some(target)) = (file, target) {
         let bound = bound_to(snapshot, file);
         facts.sockets = match (bound.is_empty(), facts.alive) {
             (false, _) => Some(bound.into_iter().map(|id| endpoint(snapshot, id, facts.alive)).collect()),
-            (true, Some(true)) => ask(&target).map(|socket| vec![socket]),
+            (true, Some(true)) => ask(target).map(|socket| vec![socket]),
             (true, Some(false)) => Some(Vec::new()),
             (true, None) => is_whole(snapshot).then(Vec::new),
         };
-        if matches!(facts.question.operation, Operation::Send { .. } | Operation::Connect) {
-            let full = datagram().and_then(|socket| is_full(socket, &target));
-            let receivers =
-                facts.sockets.iter_mut().flatten().filter(|socket| socket.kind == Some(Kind::Datagram));
+        let receivers = facts.sockets.iter_mut().flatten();
+        let mut receivers = receivers.filter(|socket| socket.kind == Some(Kind::Datagram)).peekable();
+        if facts.question.operation != Operation::Bind && receivers.peek().is_some() {
+            let full = datagram().and_then(|socket| is_full(socket, target));
             receivers.for_each(|socket| socket.queue_full = full);
         }
     }
-    near_files(facts, snapshot, socket_file);
+    near_files(facts, snapshot, file);
 }
 
 /// Whether every table could be read: only then is a socket that is in none nowhere.
