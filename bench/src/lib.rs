@@ -6,4 +6,5 @@
 pub mod machine;
 pub mod pin;
 pub mod player;
+pub mod section;
 pub mod stats;

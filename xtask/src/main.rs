@@ -25,7 +25,11 @@ const VERBS: &[Verb] = &[
     ("facts", "every row of KERNEL.md names a test that exists; every citation has a row", |_| facts::run()),
     ("sizes", "long files: a word past 400 lines, a failure past 800", |_| sizes::run()),
     ("man", "write the man pages into target/man", |_| man::run()),
-    ("bench", "build and run a program of bench: floor, frames, or peers, which writes BENCHMARKS.md", bench),
+    (
+        "bench",
+        "build and run a program of bench: floor, frames; seeing and peers, which write BENCHMARKS.md",
+        bench,
+    ),
     ("vm", "the tests on another kernel, in qemu: `vm 6.1 -p stoop-kernel-facts`", vm::run),
 ];
 

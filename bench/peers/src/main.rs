@@ -163,7 +163,11 @@ fn measure(options: &Options) -> Result<()> {
     let everything = options.only.is_empty();
     let default = concat!(env!("CARGO_MANIFEST_DIR"), "/../../BENCHMARKS.md");
     match options.out.as_deref().or(everything.then_some(default)) {
-        Some(path) => std::fs::write(path, &text)?,
+        // What other programs have written there stays.
+        Some(path) => {
+            let old = std::fs::read_to_string(path).unwrap_or_default();
+            std::fs::write(path, stoop_bench::section::keep(&old, &text, &["seeing"]))?;
+        }
         None => print!("{text}"),
     }
     Ok(())

@@ -21,7 +21,6 @@ use stoop_kernel_facts::*;
 use stoop_testkit::{NOBODY, Role, close, is_root, role, skip, tempdir};
 
 const LIMIT: Duration = Duration::from_secs(20);
-const DGRAM: i32 = libc::SOCK_DGRAM;
 
 fn inspector(owners: OwnersWanted) -> Inspector {
     let mut options = Options::default();
@@ -102,7 +101,7 @@ fn a_server_its_clients_and_those_who_wait() {
 #[test]
 fn every_state_of_a_socket_without_a_listener() {
     let name = Name::unique("states");
-    let (receiver, sender) = (bound(DGRAM, &name), client(DGRAM, &name));
+    let (receiver, sender) = (bound(DATAGRAM, &name), client(DATAGRAM, &name));
     let (idle, unheard) = (socket(STREAM), bound(STREAM, &Name::unique("unheard")));
     let (left, gone) = pair(STREAM);
     close(gone);
@@ -161,7 +160,7 @@ fn names_are_kept_byte_by_byte() {
         let unique = format!("{}-", std::process::id()).into_bytes();
         [&unique[..], name].concat()
     });
-    let abstracts = names.each_ref().map(|name| bound(DGRAM, &Name::abstract_name(name)));
+    let abstracts = names.each_ref().map(|name| bound(DATAGRAM, &Name::abstract_name(name)));
     for snapshot in both_ways() {
         for (path, socket) in paths.iter().zip(&files) {
             assert_eq!(the(&snapshot, socket).name.as_path().unwrap(), path);
@@ -286,7 +285,7 @@ fn without_sock_diag_there_is_the_text_of_proc() {
         }
         return Role::new(TEST, "without").run();
     }
-    let (name, free) = (Name::unique("text"), pair(DGRAM));
+    let (name, free) = (Name::unique("text"), pair(DATAGRAM));
     let listener = listener(STREAM, &name, 8);
     forbid_call(libc::SYS_socket, Errno::PROTONOSUPPORT);
     for snapshot in both_ways() {

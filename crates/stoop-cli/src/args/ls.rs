@@ -58,6 +58,10 @@ pub(crate) struct Ls {
     #[arg(long)]
     pub(crate) wide: bool,
 
+    /// Find owners by a walk through /proc, also where a kernel program could; the answer is the same
+    #[arg(long)]
+    pub(crate) no_bpf: bool,
+
     /// Show what appears (+), goes (-) and changes its state (~), until interrupted; shorter lives than --interval are not seen
     #[arg(long, conflicts_with_all = ["sort", "each"])]
     pub(crate) watch: bool,

@@ -9,7 +9,7 @@
 mod lines;
 mod watch;
 
-use stoop_inspect::{Inspector, Options, Snapshot, State};
+use stoop_inspect::{Inspector, Options, OwnersWanted, Snapshot, State};
 
 use crate::args::{Column, Ls, StateWord};
 use crate::failure::{Failure, Outcome};
@@ -43,6 +43,9 @@ fn options(flags: &Ls) -> Options {
     let columns = [Column::ServerIn, Column::ClientIn];
     let shows_places =
         flags.json || flags.columns.is_empty() || flags.columns.iter().any(|c| columns.contains(c));
+    if flags.no_bpf {
+        options.owners = OwnersWanted::Proc;
+    }
     options.places = shows_places || !selection.container.is_empty() || !selection.unit.is_empty();
     options
 }

@@ -1,0 +1,129 @@
+//! A machine to look at: processes with sockets of every sort, some of them in network namespaces of their own.
+//!
+//! Each process is this program again. They share one stdin, and end with it: nothing outlives the measurement.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+/// The first argument of a process that has sockets.
+pub const HOLD: &str = "hold";
+/// The first argument of one that starts others in its namespace.
+pub const GATHER: &str = "gather";
+/// Other descriptors of each process.
+const FILES: usize = 24;
+
+/// How large it is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Size {
+    /// Processes.
+    pub processes: usize,
+    /// Sockets of each.
+    pub sockets: usize,
+    /// Network namespaces besides that of the measurement; each has a twentieth of the processes.
+    pub networks: usize,
+}
+
+impl Size {
+    /// Processes in each of those namespaces.
+    fn in_each_network(self) -> usize {
+        (self.processes / 20).max(1)
+    }
+
+    /// Sockets that a look at the own network namespace alone cannot show.
+    pub fn sockets_elsewhere(self) -> usize {
+        self.networks * self.in_each_network() * self.sockets
+    }
+
+    /// All sockets.
+    pub fn sockets_in_all(self) -> usize {
+        self.processes * self.sockets
+    }
+}
+
+/// The processes; gone with the value.
+pub struct Crowd(Vec<Child>);
+
+impl Crowd {
+    /// Starts them all, and returns when each has its sockets.
+    ///
+    /// # Errors
+    /// Those of starting processes; other network namespaces take root and `unshare` of util-linux.
+    pub fn start(size: Size, directory: &Path) -> io::Result<Crowd> {
+        let mut crowd = Crowd(Vec::new());
+        let here = size.processes - size.networks * size.in_each_network();
+        crowd.gather(Command::new(std::env::current_exe()?), here, size, directory)?;
+        for _ in 0..size.networks {
+            let mut command = Command::new("unshare");
+            command.arg("--net").arg(std::env::current_exe()?);
+            crowd.gather(command, size.in_each_network(), size, directory)?;
+        }
+        Ok(crowd)
+    }
+
+    fn gather(&mut self, mut command: Command, count: usize, size: Size, directory: &Path) -> io::Result<()> {
+        command.arg(GATHER).arg(count.to_string()).arg(size.sockets.to_string()).arg(directory);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let stdout = child.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
+        self.0.push(child);
+        match BufReader::new(stdout).lines().take(count).filter(|line| line.is_ok()).count() == count {
+            true => Ok(()),
+            false => Err(io::Error::other("a process of the machine ended before it had its sockets")),
+        }
+    }
+}
+
+impl Drop for Crowd {
+    fn drop(&mut self) {
+        for child in &mut self.0 {
+            drop(child.stdin.take());
+            let _ = child.wait();
+        }
+    }
+}
+
+/// Plays a part of the machine, given by the arguments; `None` where they are none.
+pub fn play(args: &[String]) -> Option<io::Result<()>> {
+    let [role, count, sockets, directory] = args else { return None };
+    match role.as_str() {
+        HOLD => Some(hold(sockets.parse().ok()?, Path::new(directory))),
+        GATHER => Some(gather(count.parse().ok()?, sockets, directory)),
+        _ => None,
+    }
+}
+
+fn gather(count: usize, sockets: &str, directory: &str) -> io::Result<()> {
+    let start = |_| Command::new(std::env::current_exe()?).args([HOLD, "1", sockets, directory]).spawn();
+    let children: Vec<Child> = (0..count).map(start).collect::<io::Result<_>>()?;
+    for mut child in children {
+        child.wait()?;
+    }
+    Ok(())
+}
+
+/// A listener with clients, one of whom waits; a datagram socket; and pairs.
+fn hold(sockets: usize, directory: &Path) -> io::Result<()> {
+    let path = directory.join(format!("{}.sock", std::process::id()));
+    let listener = UnixListener::bind(&path)?;
+    let _waits = UnixStream::connect(&path)?;
+    let _receiver = UnixDatagram::bind(path.with_extension("dgram"))?;
+    let mut ends = Vec::new();
+    let mut had = 3;
+    // The one that waits is accepted first: another one takes its place.
+    while had + 2 <= sockets {
+        if had % 4 == 3 {
+            ends.push(UnixStream::connect(&path)?);
+            ends.push(listener.accept()?.0);
+        } else {
+            ends.extend(<[UnixStream; 2]>::from(UnixStream::pair()?));
+        }
+        had += 2;
+    }
+    let _odd = (had < sockets).then(UnixDatagram::unbound).transpose()?;
+    let _files: Vec<File> = (0..FILES).map(|_| File::open("/dev/null")).collect::<io::Result<_>>()?;
+    println!("ready");
+    io::stdin().read_to_end(&mut Vec::new())?;
+    Ok(())
+}

@@ -1,0 +1,208 @@
+//! How long does it take to see every local socket of a machine, with its owners?
+//!
+//! ```text
+//! cargo xtask bench seeing [-- --reps 15 --processes 200 --sockets 50 --networks 4]
+//! ```
+//!
+//! A machine of many processes is built (`machine.rs`), and looked at by `stoop ls` with its kernel program and without, by
+//! `ss -xap`, by `lsof -U`, and by a C program that does nothing but read the links of descriptors. All run to their end, with their
+//! output read and thrown away; every repetition runs all of them, in another order each time, and a ratio is taken within a
+//! repetition. What each has shown is counted: whoever shows less says so in the table. Takes root.
+//!
+//! The result is written into its section of `BENCHMARKS.md` (`report.rs`).
+
+mod machine;
+mod report;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+use std::time::Instant;
+
+use machine::{Crowd, Size};
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::{TimeVal, TimeValLike};
+use stoop_bench::player::compile;
+use stoop_bench::section;
+use stoop_bench::stats::order;
+
+const USAGE: &str = "usage: seeing [--reps N] [--processes N] [--sockets N] [--networks N] [--out FILE]
+
+  --reps N        repetitions, each with every program (default 15)
+  --processes N   processes of the machine (default 200)
+  --sockets N     sockets of each (default 50)
+  --networks N    network namespaces besides the own one, each with a twentieth of the processes (default 4)
+  --out FILE      the file whose section is written (default: BENCHMARKS.md of the repository)";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let done = if let Some(played) = machine::play(&args) {
+        played
+    } else if args.iter().any(|arg| arg == "--help" || arg == "-h") {
+        println!("{USAGE}");
+        Ok(())
+    } else if let Some(options) = Options::parse(&args) {
+        measure(&options)
+    } else {
+        eprintln!("{USAGE}");
+        return ExitCode::from(2);
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("seeing: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What the command line asks for.
+#[derive(Clone, Debug, PartialEq)]
+struct Options {
+    reps: usize,
+    size: Size,
+    out: PathBuf,
+}
+
+impl Options {
+    /// `None` for anything that is not as the usage says.
+    fn parse(args: &[String]) -> Option<Self> {
+        let out = Path::new(env!("CARGO_MANIFEST_DIR")).join("../BENCHMARKS.md");
+        let size = Size { processes: 200, sockets: 50, networks: 4 };
+        let mut options = Options { reps: 15, size, out };
+        let mut args = args.iter();
+        while let Some(arg) = args.next() {
+            let value = args.next()?;
+            let count = || value.parse().ok().filter(|n: &usize| *n > 0);
+            match arg.as_str() {
+                "--reps" => options.reps = count()?,
+                "--processes" => options.size.processes = count()?,
+                "--sockets" => options.size.sockets = count()?,
+                "--networks" => options.size.networks = value.parse().ok()?,
+                "--out" => options.out = value.into(),
+                _ => return None,
+            }
+        }
+        (options.size.networks < 20).then_some(options)
+    }
+}
+
+/// A program that looks at the machine.
+pub struct Viewer {
+    /// Its name in the tables.
+    pub name: &'static str,
+    command: Vec<String>,
+    /// How much of the machine an output shows.
+    pub shows: fn(&str) -> usize,
+}
+
+/// What a program took, and what it showed.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    /// Milliseconds of each repetition.
+    pub millis: Vec<f64>,
+    /// Those that processors were busy with it.
+    pub cpu_millis: Vec<f64>,
+    /// What was shown, the least of all repetitions.
+    pub shown: Option<usize>,
+}
+
+fn measure(options: &Options) -> io::Result<()> {
+    let scratch = tempfile::tempdir()?;
+    let viewers = viewers(scratch.path())?;
+    let mut results = vec![Seen::default(); viewers.len()];
+    let crowd = Crowd::start(options.size, scratch.path())?;
+    // The first look is not counted: it finds the caches of the kernel as others have left them.
+    for rep in 0..=options.reps {
+        for index in order(rep, viewers.len()) {
+            let before = cpu_millis()?;
+            let (millis, shown) = look(&viewers[index])?;
+            if rep > 0 {
+                results[index].millis.push(millis);
+                results[index].cpu_millis.push(cpu_millis()? - before);
+                let least = results[index].shown.map_or(shown, |least| least.min(shown));
+                results[index].shown = Some(least);
+            }
+        }
+    }
+    drop(crowd);
+    let text = report::markdown(options, &viewers, &results);
+    println!("{text}");
+    let file = std::fs::read_to_string(&options.out).unwrap_or_default();
+    std::fs::write(&options.out, section::put(&file, "seeing", &text))
+}
+
+/// What all children that have ended took.
+fn cpu_millis() -> io::Result<f64> {
+    let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
+    let millis = |time: TimeVal| time.num_microseconds() as f64 / 1e3;
+    Ok(millis(usage.user_time()) + millis(usage.system_time()))
+}
+
+/// Runs a program to its end: milliseconds, and what it showed.
+fn look(viewer: &Viewer) -> io::Result<(f64, usize)> {
+    let (program, args) = viewer.command.split_first().ok_or(io::ErrorKind::InvalidInput)?;
+    let mut command = Command::new(program);
+    let begun = Instant::now();
+    let output = command.args(args).stdin(Stdio::null()).stderr(Stdio::null()).output()?;
+    let millis = begun.elapsed().as_secs_f64() * 1e3;
+    Ok((millis, (viewer.shows)(&String::from_utf8_lossy(&output.stdout))))
+}
+
+fn viewers(scratch: &Path) -> io::Result<Vec<Viewer>> {
+    let stoop = build_stoop()?;
+    let stoop =
+        |flags: &[&str]| [&[stoop.as_str(), "ls"], flags].concat().iter().map(|s| s.to_string()).collect();
+    let words = |command: &str| command.split(' ').map(str::to_owned).collect();
+    let mut viewers = vec![
+        Viewer { name: "stoop ls", command: stoop(&["--all", "--each"]), shows: report::lines },
+        Viewer {
+            name: "stoop ls --no-bpf",
+            command: stoop(&["--all", "--each", "--no-bpf"]),
+            shows: report::lines,
+        },
+        Viewer { name: "stoop ls --json", command: stoop(&["--json"]), shows: |text| text.lines().count() },
+        Viewer { name: "ss -xap", command: words("ss -xap"), shows: report::lines },
+    ];
+    if Command::new("lsof").arg("-v").stderr(Stdio::null()).status().is_ok() {
+        viewers.push(Viewer { name: "lsof -U", command: words("lsof -nP -U"), shows: report::lines });
+    }
+    let walk = scratch.join("walk");
+    match compile("walk.c", &walk) {
+        Ok(()) => viewers.push(Viewer {
+            name: "C, links alone",
+            command: vec![walk.display().to_string()],
+            shows: |text| text.trim().parse().unwrap_or(0),
+        }),
+        Err(error) => eprintln!("seeing: without the C program: {error}"),
+    }
+    Ok(viewers)
+}
+
+/// The command as users have it.
+fn build_stoop() -> io::Result<String> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let status = Command::new(cargo).args(["build", "-q", "--release", "-p", "stoop-cli"]).status()?;
+    if !status.success() {
+        return Err(io::Error::other("cannot build the command"));
+    }
+    let here = std::env::current_exe()?;
+    Ok(here.with_file_name("stoop").display().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_are_read() {
+        let parse = |text: &str| Options::parse(&text.split(' ').map(str::to_owned).collect::<Vec<_>>());
+        assert_eq!(
+            parse("--reps 3 --sockets 7").map(|options| (options.reps, options.size.sockets)),
+            Some((3, 7))
+        );
+        for bad in ["--reps", "--reps 0", "--what 1", "--networks 20"] {
+            assert_eq!(parse(bad), None, "{bad}");
+        }
+    }
+}
