@@ -7,14 +7,14 @@
 
 use std::convert::Infallible;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
-use stoop::{Bind, Peer, Policy, serve};
+use stoop::{Bind, Policy, serve};
+use stoop_grpc::Caller;
 use stoop_grpc::http::Server;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -58,8 +58,8 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Inf
     let (status, text) = match (request.method(), request.uri().path()) {
         (&Method::GET, "/whoami") => {
             // Not what a client says of itself: the kernel noted it when the client connected.
-            let peer = request.extensions().get::<Arc<Peer>>();
-            let uid = peer.map_or_else(|| "unknown".into(), |peer| peer.uid.to_string());
+            let caller = request.extensions().get::<Caller>();
+            let uid = caller.map_or_else(|| "unknown".into(), |caller| caller.uid.to_string());
             (StatusCode::OK, format!("user {uid}\n"))
         }
         (&Method::POST, "/slow") => {

@@ -39,7 +39,7 @@
 //! | containerd's lighter RPC, as a client | `ttrpc` | `dynamic` |
 //! | HTTP/1.1 and HTTP/2 for clients and servers | `http` | `http` |
 
-#[cfg(feature = "server")]
+#[cfg(any(feature = "http", feature = "server"))]
 mod caller;
 #[cfg(feature = "client")]
 mod channel;
@@ -53,7 +53,7 @@ mod error;
 pub mod http;
 #[cfg(feature = "server")]
 mod incoming;
-#[cfg(feature = "server")]
+#[cfg(any(feature = "http", feature = "server"))]
 mod lingering;
 pub mod mend;
 mod mended;
@@ -64,7 +64,7 @@ mod services;
 #[cfg(feature = "dynamic")]
 pub mod ttrpc;
 
-#[cfg(feature = "server")]
+#[cfg(any(feature = "http", feature = "server"))]
 pub use caller::{Caller, only};
 #[cfg(feature = "client")]
 pub use channel::{Channel, Connect, connect};

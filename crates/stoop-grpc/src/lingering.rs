@@ -1,4 +1,5 @@
-//! The end of a server's connection, so that its client does not miss the last word.
+//! The end of a server's connection, so that its client does not miss the last word: in HTTP/1.1 an answer that comes before all of
+//! the request, for a client that stops at the first write that fails.
 //!
 //! HTTP/2 says with that word (`GOAWAY`) which calls have been seen, so that the others can be made again elsewhere. A server that
 //! hangs up while requests are still coming takes it back: the client finds that it cannot write, and reads no more.
@@ -26,6 +27,12 @@ pub(crate) struct Lingering<S> {
 impl<S> Lingering<S> {
     pub(crate) fn new(stream: S) -> Lingering<S> {
         Lingering { stream, since: None }
+    }
+
+    /// The stream itself.
+    #[cfg(feature = "http")]
+    pub(crate) fn into_inner(self) -> S {
+        self.stream
     }
 }
 

@@ -7,7 +7,6 @@ use std::io::{Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,7 +17,8 @@ use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioExecutor;
 use stoop::serve::{self, Counters, End};
-use stoop::{Bind, Connect, Peer, Policy, aio};
+use stoop::{Bind, Connect, Policy, aio};
+use stoop_grpc::Caller;
 use stoop_grpc::http::{self, Client, Connector, ErrorKind, Server, Version};
 use stoop_testkit::{TempDir, has_program, skip, tempdir};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -62,7 +62,7 @@ fn piece(text: &'static str) -> Result<Frame<Bytes>, Infallible> {
 
 /// What the server under test answers.
 async fn answer(request: Request<Incoming>) -> Result<Response<Body>, hyper::Error> {
-    let peer = request.extensions().get::<Arc<Peer>>().expect("the server knows who asks").clone();
+    let peer = request.extensions().get::<Caller>().expect("the server knows who asks").clone();
     Ok(match request.uri().path() {
         "/who" => Response::new(full(format!("{} {}", peer.uid, peer.pid))),
         "/version" => Response::new(full(format!("{:?}", request.version()))),
@@ -70,6 +70,11 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Body>, hyper::Err
         "/slow" => {
             tokio::time::sleep(Duration::from_millis(300)).await;
             Response::new(full("done"))
+        }
+        "/refuse" => {
+            let mut answer = Response::new(full("too large"));
+            *answer.status_mut() = StatusCode::PAYLOAD_TOO_LARGE;
+            answer
         }
         "/panic" => panic!("a handler's panic, as the test wants it"),
         "/upgrade" => {
@@ -380,6 +385,23 @@ fn after_an_upgrade_each_direction_has_its_own_end() {
         let plain = client.send(get("/who")).await.unwrap();
         assert_eq!(http::upgraded(plain).await.unwrap_err().kind(), ErrorKind::NotUpgraded);
         drop(client);
+        server.end().await;
+    });
+}
+
+/// A client of the plainest sort, which sends everything before it reads anything, hears why its request was refused.
+#[test]
+fn a_refusal_is_not_lost_on_a_client_that_is_still_sending() {
+    run(async {
+        let server = serving().await;
+        let mut stream = UnixStream::connect(&server.path).unwrap();
+        let asking = tokio::task::spawn_blocking(move || {
+            stream.write_all(b"POST /refuse HTTP/1.1\r\nhost: x\r\ncontent-length: 8000000\r\n\r\n")?;
+            stream.write_all(&vec![0; 8_000_000])?;
+            let mut heard = [0; 12];
+            stream.read_exact(&mut heard).map(|()| heard)
+        });
+        assert_eq!(&asking.await.unwrap().unwrap(), b"HTTP/1.1 413");
         server.end().await;
     });
 }

@@ -21,6 +21,8 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use super::{Error, ErrorKind};
+use crate::Caller;
+use crate::lingering::Lingering;
 
 /// How long a client may take over a request's header.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -29,17 +31,20 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 /// the socket already.
 const LAST_CHANCE: Duration = Duration::from_millis(500);
 
+/// A server's end of a connection, in the terms of hyper.
+type Io = TokioIo<Lingering<aio::Stream>>;
+
 /// Serves a [`hyper::service::Service`] to the clients of a [`stoop::serve::Server`].
 ///
-/// Each request carries who sent it: an `Arc<`[`Peer`]`>` in its extensions, asked of the kernel once for the connection.
+/// Each request has its [`Caller`] in its extensions, asked of the kernel once for the connection.
 /// Bodies are streamed and have no limit here: [`http_body_util::Limited`] sets one. Upgrades work (see [`upgraded_request`](super::upgraded_request)). When the server ends, requests under way are
 /// answered, connections without one are closed, and clients in the queue are still served; the drain deadline is the outer
 /// server's.
 ///
 /// ```
-/// use std::sync::Arc;
 /// use hyper::{Request, Response, body::Incoming, service::service_fn};
-/// use stoop::{Bind, Peer, Policy};
+/// use stoop::{Bind, Policy};
+/// use stoop_grpc::Caller;
 /// use stoop_grpc::http::Server;
 ///
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
@@ -47,8 +52,8 @@ const LAST_CHANCE: Duration = Duration::from_millis(500);
 /// # let path = directory.path().join("app.sock");
 /// let listener = Bind::new(&path).mode(0o660).policy(Policy::same_user()).listen_async().await?;
 /// let greet = service_fn(async |request: Request<Incoming>| {
-///     let peer = request.extensions().get::<Arc<Peer>>().unwrap();
-///     Ok::<_, std::convert::Infallible>(Response::new(format!("hello, user {}", peer.uid)))
+///     let caller = request.extensions().get::<Caller>().unwrap();
+///     Ok::<_, std::convert::Infallible>(Response::new(format!("hello, user {}", caller.uid)))
 /// });
 /// let server = stoop::serve::Server::new(listener).max_connections(1000);
 /// let shutdown = async { /* a signal, … */ };
@@ -133,7 +138,8 @@ async fn converse<S, B>(
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
     let spoken = service.spoken.clone();
-    let mut connection = pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
+    let mut connection =
+        pin!(builder.serve_connection_with_upgrades(Io::new(Lingering::new(stream)), service));
     let last = async {
         draining.wait().await;
         let _ = timeout(LAST_CHANCE, spoken.notified()).await;
@@ -152,14 +158,14 @@ async fn converse<S, B>(
 #[derive(Clone, Debug)]
 struct Known<S> {
     service: S,
-    peer: Arc<Peer>,
+    caller: Caller,
     /// Told of every request.
     spoken: Arc<Notify>,
 }
 
 impl<S> Known<S> {
     fn new(service: S, peer: Peer) -> Known<S> {
-        Known { service, peer: Arc::new(peer), spoken: Arc::default() }
+        Known { service, caller: Caller::new(peer), spoken: Arc::default() }
     }
 }
 
@@ -170,7 +176,7 @@ impl<S: Service<Request<Incoming>>> Service<Request<Incoming>> for Known<S> {
 
     fn call(&self, mut request: Request<Incoming>) -> S::Future {
         self.spoken.notify_one();
-        request.extensions_mut().insert(self.peer.clone());
+        request.extensions_mut().insert(self.caller.clone());
         self.service.call(request)
     }
 }
@@ -188,7 +194,6 @@ impl<S: Service<Request<Incoming>>> Service<Request<Incoming>> for Known<S> {
 pub async fn upgraded_request(request: Request<Incoming>) -> super::Result<(aio::Stream, Bytes)> {
     let not = |detail: String| Error::detailed(ErrorKind::NotUpgraded, detail);
     let upgraded = hyper::upgrade::on(request).await.map_err(|error| not(error.to_string()))?;
-    let parts = upgrade::downcast::<TokioIo<aio::Stream>>(upgraded)
-        .map_err(|_| not("no connection of this module".into()))?;
-    Ok((parts.io.into_inner(), parts.read_buf))
+    let parts = upgrade::downcast::<Io>(upgraded).map_err(|_| not("no connection of this module".into()))?;
+    Ok((parts.io.into_inner().into_inner(), parts.read_buf))
 }
