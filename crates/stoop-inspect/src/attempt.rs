@@ -8,11 +8,13 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::sync::mpsc::channel;
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxAttributes, StatxFlags};
 use rustix::io::Errno;
+use rustix::net::sockopt::socket_send_buffer_size;
 use rustix::net::{AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketType};
 use rustix::process::{DumpableBehavior, dumpable_behavior, set_dumpable_behavior};
 use rustix::thread::{
@@ -27,6 +29,9 @@ use crate::why::{Facts, Operation, Who};
 
 /// How long a call may take. It does not wait for anybody, but for a file system that hangs it would.
 const LIMIT: Duration = Duration::from_secs(5);
+
+/// One at a time: what is given back to the process at the end (K-THREAD-3) would lay another thread bare, to whom it acts as.
+static ALONE: Mutex<()> = Mutex::new(());
 
 /// What came of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,7 +54,7 @@ pub enum Delivery {
 }
 
 /// Makes the call of the question that these facts were gathered for, as their subject. Blocks for some milliseconds, and five
-/// seconds at most.
+/// seconds at most, after other threads that make one. After a call that hangs the process stays undumpable.
 ///
 /// To act as somebody else takes root; a subject that has capabilities in another user namespace is beyond what a thread can
 /// be.
@@ -59,6 +64,7 @@ pub fn attempt(facts: &Facts, delivery: Delivery) -> Attempt {
         Ok(prepared) => prepared,
         Err(why) => return Attempt::NotMade(why),
     };
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let was_dumpable = matches!(dumpable_behavior(), Ok(DumpableBehavior::Dumpable));
     let (tell, told) = channel();
     let work = move || {
@@ -72,6 +78,7 @@ pub fn attempt(facts: &Facts, delivery: Delivery) -> Attempt {
         return Attempt::NotMade("no thread could be started".into());
     };
     let Ok(attempt) = told.recv_timeout(LIMIT) else {
+        // The thread is somebody else still, who could trace it if the process were dumpable again.
         return Attempt::NotMade(format!("no answer within {LIMIT:?}: a file system on the way hangs"));
     };
     let _ = thread.join();
@@ -122,6 +129,8 @@ impl Call {
             Operation::Connect => self.prepare().and_then(|(socket, to)| rustix::net::connect(&socket, &to)),
             Operation::Send { len_bytes } => self.prepare().and_then(|(socket, to)| {
                 let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+                // As long as the buffer is too long already (K-DGRAM-6): no more has to be had for the same answer.
+                let len_bytes = len_bytes.min(socket_send_buffer_size(&socket)?);
                 rustix::net::sendto(&socket, &vec![0; len_bytes], flags, &to).map(drop)
             }),
         };
@@ -169,18 +178,25 @@ impl Call {
 
 /// Whether the directory has the flag that keeps names from being removed.
 fn only_adds(path: &Path) -> bool {
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    rustix::fs::statx(CWD, parent, AtFlags::empty(), StatxFlags::empty())
+    rustix::fs::statx(CWD, directory(path), AtFlags::empty(), StatxFlags::empty())
         .is_ok_and(|statx| statx.stx_attributes.contains(StatxAttributes::APPEND))
 }
 
-/// Removes the file that the socket is bound to, if that is still what the path leads to.
+fn directory(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Removes the file that the socket is bound to, if that is still what has the name. Its directory is looked up once: nobody who can
+/// put another one into the path has a file removed there.
 fn remove(table: &mut Table, socket: &OwnedFd, path: &Path) -> Option<()> {
     let ino = u32::try_from(rustix::fs::fstat(socket).ok()?.st_ino).ok()?;
     let ours = table.lookup(ino, Show::FILE).ok()??.file?;
-    let there = rustix::fs::lstat(path).ok()?;
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let directory = rustix::fs::open(directory(path), flags, Mode::empty()).ok()?;
+    let name = path.file_name()?;
+    let there = rustix::fs::statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
     let is_ours = ours.may_be(stoop::diag::FileId { dev: there.st_dev, ino: there.st_ino });
-    is_ours.then(|| rustix::fs::unlink(path).ok())?
+    is_ours.then(|| rustix::fs::unlinkat(&directory, name, AtFlags::empty()).ok())?
 }
 
 /// What a thread changes about itself to be the subject. `None`: that is as it is.
@@ -289,5 +305,37 @@ impl Ids {
         let inheritable = CapabilitySet::empty();
         let (effective, permitted) = (self.capabilities, self.capabilities);
         set_capabilities(None, CapabilitySets { effective, permitted, inheritable })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn made(operation: Operation, kind: Kind, path: &Path) -> Attempt {
+        Call { operation, kind, address: Address::path(path).unwrap() }.make()
+    }
+
+    #[test]
+    fn a_message_of_any_length_is_refused_without_being_made() {
+        let directory = stoop_testkit::tempdir();
+        let path = directory.path().join("s");
+        let _receiver = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
+        let send = |len_bytes| made(Operation::Send { len_bytes }, Kind::Datagram, &path);
+        assert_eq!(send(usize::MAX), Attempt::Failed(Errno::MSGSIZE));
+        assert_eq!(send(1), Attempt::Succeeded);
+    }
+
+    #[test]
+    fn a_bind_leaves_nothing_and_removes_its_own_file_alone() {
+        let directory = stoop_testkit::tempdir();
+        let path = directory.path().join("s");
+        assert_eq!(made(Operation::Bind, Kind::Stream, &path), Attempt::Succeeded);
+        assert!(!path.exists());
+        let socket = std::os::unix::net::UnixDatagram::bind(&path).unwrap().into();
+        std::fs::rename(&path, directory.path().join("moved")).unwrap();
+        std::fs::write(&path, "another's").unwrap();
+        assert_eq!(remove(&mut Table::open().unwrap(), &socket, &path), None);
+        assert!(path.exists());
     }
 }

@@ -75,7 +75,9 @@ impl Inspector {
             // The program needs nothing of the tables.
             let (program, own) = (self.program.take(), assembly.own);
             let is_wanted = self.options.owners == OwnersWanted::Auto;
-            let listing = is_wanted.then(|| scope.spawn(move || list(program, own)));
+            // Where no thread can be had, the walk finds them.
+            let start = || thread::Builder::new().spawn_scoped(scope, move || list(program, own)).ok();
+            let listing = is_wanted.then(start).flatten();
             self.find_namespaces(&pids, &mut assembly);
             self.read_tables(&mut assembly);
             listing.and_then(|listing| listing.join().ok())

@@ -107,7 +107,11 @@ pub(crate) fn open_descriptor(ino: NamespaceIno, owner: Owner) -> io::Result<Own
 
 /// A name is no proof: what is there now has to be the namespace it was.
 fn open_file(path: &Path, ino: NamespaceIno) -> io::Result<OwnedFd> {
-    let file = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK, Mode::empty())?;
+    let file = rustix::fs::open(
+        path,
+        OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY,
+        Mode::empty(),
+    )?;
     match rustix::fs::fstat(&file)?.st_ino == ino.0 {
         true => Ok(file),
         false => Err(Errno::NOENT.into()),
@@ -124,7 +128,10 @@ pub(crate) fn open_tables(
     };
     let all = || wanted.into_iter().map(|(ino, file)| (ino, enter(file))).collect();
     // A namespace is a matter of one thread, and this one ends here with the last it has entered.
-    std::thread::scope(|scope| scope.spawn(all).join().unwrap_or_default())
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().spawn_scoped(scope, all).ok();
+        thread.and_then(|thread| thread.join().ok()).unwrap_or_default()
+    })
 }
 
 #[cfg(test)]

@@ -199,7 +199,7 @@ fn datagram_of(stand: &Stand) -> Option<OwnedFd> {
         move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network)).ok()?;
         datagram()
     };
-    std::thread::scope(|scope| scope.spawn(enter).join().ok()?)
+    std::thread::scope(|scope| std::thread::Builder::new().spawn_scoped(scope, enter).ok()?.join().ok()?)
 }
 
 /// Whether a receiver's queue is full: a connected sender is then not writable (K-DGRAM-5).
