@@ -3,6 +3,7 @@
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use libc::{MSG_DONTWAIT, MSG_PEEK, SHUT_RDWR, SO_COOKIE, SO_PEEK_OFF};
+use rustix::event::PollFlags;
 use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
 use stoop_kernel_facts::*;
 
@@ -64,4 +65,19 @@ fn a_copy_has_the_cookie_of_the_socket_alone() {
     let cookie = |socket: &OwnedFd| option_bytes(socket, SO_COOKIE, 8).unwrap();
     assert_eq!(cookie(&copy(&one)), cookie(&one));
     assert_ne!(cookie(&one), cookie(&other));
+}
+
+/// K-HELD-5
+#[test]
+fn a_look_takes_the_error_that_waits() {
+    let (one, other) = pair(SEQPACKET);
+    send(&one, b"bytes").unwrap();
+    send(&other, b"never read").unwrap();
+    drop(one);
+    for _ in 0..2 {
+        assert!(polled(&other, PollFlags::IN).contains(PollFlags::ERR));
+    }
+    assert_eq!(recv_with(&copy(&other), 10, MSG_PEEK | MSG_DONTWAIT).map(drop), Err(Errno::CONNRESET));
+    assert!(!polled(&other, PollFlags::IN).contains(PollFlags::ERR));
+    assert_eq!(recv(&other, 10).unwrap(), b"bytes");
 }

@@ -4,6 +4,8 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
 use crate::{Credentials, Kind, sys};
 
 /// Options of a local socket.
@@ -64,17 +66,28 @@ impl Settings {
 /// is (K-HELD-2).
 ///
 /// # Errors
-/// `EBUSY` where the socket has a peek offset, which looking would move on under its owner (K-HELD-3); otherwise what the kernel
+/// `EBUSY` where the socket has a peek offset, which looking would move on under its owner (K-HELD-3), or an error, which looking would
+/// take before its owner hears of it (K-HELD-5); otherwise what the kernel
 /// reports, for instance `EINVAL` for a listener and `ENOTCONN` for a stream without a peer.
 pub fn peek(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<usize> {
     let fd = local(&socket)?;
-    if sys::peek_offset(fd).is_ok_and(|offset| offset >= 0) {
+    if sys::peek_offset(fd).is_ok_and(|offset| offset >= 0) || would_take_an_error(fd)? {
         return Err(io::Error::from_raw_os_error(libc::EBUSY));
     }
     match sys::receive(fd, buffer, libc::MSG_PEEK | libc::MSG_DONTWAIT) {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
         result => result,
     }
+}
+
+/// Whether an error waits for the next call; at a stream it comes after all that can be read.
+fn would_take_an_error(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    if sys::socket_type(fd)? == libc::SOCK_STREAM && sys::unread_bytes(fd)? > 0 {
+        return Ok(false);
+    }
+    let mut polled = [PollFd::new(&fd, PollFlags::empty())];
+    poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))?;
+    Ok(polled[0].revents().contains(PollFlags::ERR))
 }
 
 /// Options mean something else to each family.
@@ -106,6 +119,19 @@ mod tests {
         assert_eq!(&all, b"123456");
         drop(one);
         assert_eq!(peek(&other, &mut buffer).unwrap(), 0);
+    }
+
+    #[test]
+    fn an_error_is_left_to_the_owner() {
+        let (one, other) = SeqPacket::pair().unwrap();
+        one.send(b"unread").unwrap();
+        other.send(b"never read").unwrap();
+        drop(one);
+        assert_eq!(peek(&other, &mut [0; 10]).unwrap_err().raw_os_error(), Some(libc::EBUSY));
+        let mut buffer = [0; 10];
+        let told = sys::receive(other.as_fd(), &mut buffer, 0).unwrap_err();
+        assert_eq!(told.raw_os_error(), Some(libc::ECONNRESET));
+        assert_eq!(peek(&other, &mut buffer).unwrap(), 6);
     }
 
     #[test]
