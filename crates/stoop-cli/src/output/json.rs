@@ -1,6 +1,10 @@
 //! Events as JSON lines: an interface. Fields may be added; what is there keeps its name and meaning under one schema number.
+//! Nothing in them drives a terminal.
+
+use std::io;
 
 use serde::{Serialize, Serializer};
+use serde_json::ser::Formatter;
 
 use super::{Data, Event};
 
@@ -16,9 +20,44 @@ struct Line<'a> {
 
 /// One event, one line.
 pub(super) fn line(event: &Event) -> String {
-    let mut line = serde_json::to_string(&Line { schema: SCHEMA, event }).unwrap_or_default();
-    line.push('\n');
-    line
+    let mut text = Vec::new();
+    push(&Line { schema: SCHEMA, event }, &mut text);
+    String::from_utf8(text).unwrap_or_default()
+}
+
+/// Adds a line. Values of our own making always have a JSON form.
+pub(crate) fn push(line: &impl Serialize, text: &mut Vec<u8>) {
+    let start = text.len();
+    match line.serialize(&mut serde_json::Serializer::with_formatter(&mut *text, Inert)) {
+        Ok(()) => text.push(b'\n'),
+        Err(_) => text.truncate(start),
+    }
+}
+
+/// Writes what a terminal may take for a command, or what reorders its neighbours there, as `\uXXXX`. JSON itself asks for that up to
+/// U+001F alone.
+struct Inert;
+
+impl Formatter for Inert {
+    fn write_string_fragment<W: ?Sized + io::Write>(
+        &mut self,
+        writer: &mut W,
+        mut fragment: &str,
+    ) -> io::Result<()> {
+        while let Some((at, character)) = fragment.char_indices().find(|(_, one)| is_active(*one)) {
+            writer.write_all(&fragment.as_bytes()[..at])?;
+            write!(writer, "\\u{:04x}", u32::from(character))?;
+            fragment = &fragment[at + character.len_utf8()..];
+        }
+        writer.write_all(fragment.as_bytes())
+    }
+}
+
+/// None of these is beyond U+FFFF.
+fn is_active(character: char) -> bool {
+    character >= '\u{7F}'
+        && (character.is_control()
+            || matches!(character, '\u{61C}' | '\u{200E}' | '\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}'))
 }
 
 impl Serialize for Data {
@@ -57,6 +96,16 @@ mod tests {
             assert_eq!(base64(bytes), text);
         }
         assert_eq!(base64(&[0xff, 0xfe, 0xfd]), "//79");
+    }
+
+    #[test]
+    fn nothing_drives_a_terminal_and_all_is_kept() {
+        let hostile = "a\u{9b}2J\u{7f}\u{202e}\u{2066}\x1b[\n\"\\日本\u{85}";
+        let mut text = Vec::new();
+        push(&hostile, &mut text);
+        let text = String::from_utf8(text).unwrap();
+        assert_eq!(text, "\"a\\u009b2J\\u007f\\u202e\\u2066\\u001b[\\n\\\"\\\\日本\\u0085\"\n");
+        assert_eq!(serde_json::from_str::<String>(&text).unwrap(), hostile);
     }
 
     #[test]

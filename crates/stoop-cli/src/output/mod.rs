@@ -20,7 +20,7 @@ use stoop::{Address, Credentials, Kind, Peer};
 use crate::failure::Failure;
 use crate::names;
 
-pub(crate) use json::SCHEMA;
+pub(crate) use json::{SCHEMA, push as push_json};
 pub(crate) use markup::escape;
 pub(crate) use pretty::Indenter;
 pub(crate) use screen::{Printer, Screen, whole_len};

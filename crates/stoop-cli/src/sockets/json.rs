@@ -14,7 +14,7 @@ use stoop_inspect::{Missing, Place, Process, Queue, Snapshot, SocketId};
 use super::row::{Row, Shape};
 use super::words;
 use crate::names;
-use crate::output::{Data, SCHEMA};
+use crate::output::{Data, SCHEMA, push_json};
 
 /// Makes JSON of the lines of one snapshot. Names of users are looked up once.
 #[derive(Debug)]
@@ -187,7 +187,7 @@ impl<'a> Views<'a> {
             server: row.server.map(|id| self.end(id)),
             client: row.client.map(|id| self.end(id)),
         };
-        push(&line, text);
+        push_json(&line, text);
     }
 
     /// One socket with all who have it.
@@ -271,7 +271,7 @@ pub(crate) fn missing(missing: &[Missing], text: &mut Vec<u8>) {
     }
     for one in missing {
         let words = escaped(&one.to_string()).to_string();
-        push(&Line { schema: SCHEMA, event: "missing", missing: words, errno: one.errno }, text);
+        push_json(&Line { schema: SCHEMA, event: "missing", missing: words, errno: one.errno }, text);
     }
 }
 
@@ -282,11 +282,4 @@ pub(crate) fn device(dev: u64) -> String {
 
 fn named(address: &Address) -> Option<Shown<'_>> {
     (!address.is_unnamed()).then_some(Shown(address))
-}
-
-/// Values of our own making always have a JSON form.
-pub(crate) fn push(line: &impl Serialize, text: &mut Vec<u8>) {
-    if serde_json::to_writer(&mut *text, line).is_ok() {
-        text.push(b'\n');
-    }
 }

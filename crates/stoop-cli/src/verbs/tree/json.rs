@@ -4,8 +4,7 @@ use serde::Serialize;
 use stoop_inspect::Snapshot;
 
 use super::graph::Graph;
-use crate::output::SCHEMA;
-use crate::sockets::json::push;
+use crate::output::{SCHEMA, push_json};
 use crate::sockets::missing_json;
 
 #[derive(Serialize)]
@@ -63,7 +62,7 @@ pub(super) fn render(graph: &Graph, snapshot: &Snapshot) -> String {
             group,
             serves: serves.collect(),
         };
-        push(&line, &mut text);
+        push_json(&line, &mut text);
     }
     for edge in &graph.edges {
         let line = Edge {
@@ -75,7 +74,7 @@ pub(super) fn render(graph: &Graph, snapshot: &Snapshot) -> String {
             connections: edge.connections,
             waiting: edge.waiting,
         };
-        push(&line, &mut text);
+        push_json(&line, &mut text);
     }
     missing_json(&snapshot.missing, &mut text);
     String::from_utf8(text).unwrap_or_default()

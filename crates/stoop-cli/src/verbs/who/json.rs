@@ -6,8 +6,8 @@ use stoop_inspect::Queue;
 use super::file::{Fate, FileFacts};
 use super::portrait::Portrait;
 use super::warnings::warnings;
-use crate::output::{Data, SCHEMA};
-use crate::sockets::json::{End, device, push};
+use crate::output::{Data, SCHEMA, push_json};
+use crate::sockets::json::{End, device};
 use crate::sockets::{Views, words};
 use crate::time;
 
@@ -129,7 +129,7 @@ pub(super) fn line(portrait: &Portrait<'_>, text: &mut Vec<u8>) {
         unread: bytes(&portrait.peeked),
         warnings: warnings(portrait).into_iter().map(|w| Warned { code: w.code, text: w.text }).collect(),
     };
-    push(&line, text);
+    push_json(&line, text);
 }
 
 fn file(file: &FileFacts) -> File {

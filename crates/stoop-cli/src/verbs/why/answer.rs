@@ -9,7 +9,7 @@ use stoop_inspect::why::{Operation, Outcome, Stop, Who, symbol};
 use super::picture::picture;
 use super::{Answer, any};
 use crate::failure::parts;
-use crate::output::{SCHEMA, Text};
+use crate::output::{SCHEMA, Text, push_json};
 
 /// The answer for people: what was asked, the walk, the cause.
 pub(super) fn text(answer: &Answer) -> Vec<u8> {
@@ -197,8 +197,8 @@ pub(super) fn json(answer: &Answer) -> Vec<u8> {
             as_predicted: answer.agrees(),
         }),
     };
-    let mut text = serde_json::to_vec(&line).unwrap_or_default();
-    text.push(b'\n');
+    let mut text = Vec::new();
+    push_json(&line, &mut text);
     text
 }
 
