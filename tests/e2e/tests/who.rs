@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::process::Signal;
 use serde_json::Value;
-use stoop_e2e::{LIMIT, Output, Raw, stoop, stoop_as, wait_served};
-use stoop_testkit::{NOBODY, TempDir, eventually, is_root, public_tempdir, skip, tempdir};
+use stoop_e2e::{LIMIT, Output, Raw, program, stoop, stoop_as, wait_served};
+use stoop_testkit::{NOBODY, TempDir, eventually, has_program, is_root, public_tempdir, skip, tempdir};
 
 fn place() -> (TempDir, PathBuf) {
     let dir = tempdir();
@@ -145,6 +145,36 @@ fn what_became_of_the_file_is_told() {
     let _other = UnixListener::bind(&path).unwrap();
     warns(&it, "file_replaced");
     assert_ne!(who(&path)["socket"]["inode"], inode, "the path leads to the new server");
+}
+
+#[test]
+fn a_name_is_looked_up_in_the_files_of_its_server() {
+    if !is_root() || !has_program("python3") {
+        skip!("lacks root or python3");
+    }
+    // Its server's /var/run leads to its own /run, and not to ours.
+    let dir = tempdir();
+    let root = dir.path();
+    fs::create_dir_all(root.join("run")).unwrap();
+    fs::create_dir(root.join("var")).unwrap();
+    std::os::unix::fs::symlink("/run", root.join("var/run")).unwrap();
+    for (name, enter) in [("/var/run/s", "os.chroot('.')"), ("run/relative", "None")] {
+        let script = format!(
+            "import os, socket, sys; os.chdir('{}'); {enter}; s = socket.socket(socket.AF_UNIX); \
+             s.bind('{name}'); s.listen(); print('ready', flush=True); sys.stdin.read()",
+            root.display()
+        );
+        let server = program("python3", ["-c", &script]).open_input().spawn();
+        server.wait_stdout("ready");
+        let told = who(format!("pid:{}", server.pid()));
+        let fate = told["file"]["fate"].as_str().unwrap();
+        // What a relative name is relative to can be had with the right to ask for the very file alone.
+        assert!(fate == "there" || (fate == "unknown" && name == "run/relative"), "{name}: {told}");
+        assert!(!codes(&told).iter().any(|code| code.starts_with("file_")), "{told}");
+        fs::remove_file(root.join("run").join(name.rsplit('/').next().unwrap())).unwrap();
+        let after = who(format!("pid:{}", server.pid()));
+        assert_eq!(after["file"]["fate"], if fate == "there" { "removed" } else { "unknown" });
+    }
 }
 
 #[test]

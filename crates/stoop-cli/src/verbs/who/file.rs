@@ -1,12 +1,13 @@
 //! The file that a socket is bound to, and what has become of it. Looks; changes nothing.
 
-use std::fs::{self, Metadata};
+use std::fs::{self, File, Metadata};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
 use stoop::diag::{self, FileId};
 use stoop_inspect::{NamespaceIno, Snapshot, Socket};
 
@@ -67,25 +68,28 @@ pub(super) fn facts(
     // An accepted socket has the name and the file of its listener.
     let name = socket.name.as_path().filter(|_| socket.listener.is_none())?;
     let root = foreign_root(snapshot, socket);
-    let path = match &root {
-        Some(root) => root.join(name.strip_prefix("/").unwrap_or(name)),
-        None => name.to_owned(),
-    };
     // The very file, whatever its name is now; takes CAP_NET_ADMIN.
-    let very = copy.and_then(|copy| diag::bound_file_of(copy).ok());
-    let named =
-        if name.is_absolute() { fs::symlink_metadata(&path) } else { Err(io::ErrorKind::Other.into()) };
-    let fate = fate(socket, &named, very.as_ref());
-    let moved_to =
-        very.as_ref().filter(|_| fate == Fate::Moved).and_then(|very| fs::read_link(link(very)).ok());
-    let status = match (&very, &named) {
-        (Some(very), _) => fs::metadata(link(very)).ok().map(|metadata| (link(very), metadata)),
-        (None, Ok(metadata)) if fate == Fate::There => Some((path.clone(), metadata.clone())),
-        _ => None,
+    let very = copy.and_then(|copy| diag::bound_file_of(copy).ok()).map(File::from);
+    // What a relative name was relative to only the program knew; where its file is the kernel knows.
+    let now = || very.as_ref().filter(|very| has_name(very)).and_then(|very| fs::read_link(link(very)).ok());
+    let name = if name.is_relative() { now().unwrap_or(name.to_owned()) } else { name.to_owned() };
+    let named = match name.is_absolute() {
+        true => open(root.as_deref(), &name, OFlags::NOFOLLOW),
+        false => Err(io::ErrorKind::Other.into()),
     };
-    let status = status.map(|(at, metadata)| status_of(&at, moved_to.as_deref().unwrap_or(&path), &metadata));
+    let fate = fate(socket, &named, very.as_ref());
+    let moved_to = now().filter(|_| fate == Fate::Moved);
+    let seen = very.as_ref().or(named.as_ref().ok().filter(|_| fate == Fate::There));
+    let may_enter = || match &moved_to {
+        Some(now) => others_may_enter(None, now),
+        None => others_may_enter(root.as_deref(), &name),
+    };
+    let status = seen.and_then(|file| status_of(file, may_enter()));
     Some(FileFacts {
-        path,
+        path: match &root {
+            Some(root) => root.join(name.strip_prefix("/").unwrap_or(&name)),
+            None => name,
+        },
         bound: socket.file,
         fate,
         status,
@@ -98,8 +102,20 @@ pub(super) fn facts(
     })
 }
 
-fn link(file: &OwnedFd) -> PathBuf {
+fn link(file: &File) -> PathBuf {
     format!("/proc/self/fd/{}", file.as_raw_fd()).into()
+}
+
+fn has_name(file: &File) -> bool {
+    file.metadata().is_ok_and(|metadata| metadata.nlink() > 0)
+}
+
+/// Looks a name up in the files below that root, and opens nothing but the place. Links that lead to `/` lead to that root (Linux 5.6).
+fn open(root: Option<&Path>, name: &Path, more: OFlags) -> io::Result<File> {
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let Some(root) = root else { return Ok(openat(CWD, name, flags | more, Mode::empty())?.into()) };
+    let root = openat(CWD, root, flags | OFlags::DIRECTORY, Mode::empty())?;
+    Ok(openat2(root, name, flags | more, Mode::empty(), ResolveFlags::IN_ROOT)?.into())
 }
 
 /// The root directory of a process that has the socket, where it sees other files than we do.
@@ -107,44 +123,55 @@ fn foreign_root(snapshot: &Snapshot, socket: &Socket) -> Option<PathBuf> {
     let own = fs::metadata("/proc/self/ns/mnt").ok().map(|file| NamespaceIno(file.ino()))?;
     let owner = socket.owners.iter().find(|owner| owner.pid.0 != 1).or(socket.owners.first())?;
     let process = snapshot.processes.get(&owner.pid)?;
-    let is_foreign = process.namespaces.mnt.is_some_and(|mnt| mnt != own);
-    is_foreign.then(|| format!("/proc/{}/root", owner.pid).into())
+    let root = PathBuf::from(format!("/proc/{}/root", owner.pid));
+    let id = |root: &Path| fs::metadata(root).ok().map(|root| (root.dev(), root.ino()));
+    let is_foreign = process.namespaces.mnt.is_some_and(|mnt| mnt != own)
+        || id(&root).is_some_and(|theirs| id(Path::new("/")) != Some(theirs));
+    is_foreign.then_some(root)
 }
 
-fn fate(socket: &Socket, named: &io::Result<Metadata>, very: Option<&OwnedFd>) -> Fate {
-    let very = very.and_then(|very| fs::metadata(link(very)).ok());
+fn fate(socket: &Socket, named: &io::Result<File>, very_file: Option<&File>) -> Fate {
+    let very = very_file.and_then(|very| very.metadata().ok());
+    let named = named.as_ref().map(File::metadata);
     let is_it = |metadata: &Metadata| match &very {
         Some(very) => (very.dev(), very.ino()) == (metadata.dev(), metadata.ino()),
         None => socket.file.is_some_and(|bound| bound.may_be(FileId::from(metadata))),
     };
-    let is_alive = very.as_ref().is_some_and(|very| very.nlink() > 0);
+    let is_alive = very_file.is_some_and(has_name);
     match named {
-        Ok(metadata) if is_it(metadata) => Fate::There,
-        _ if is_alive => Fate::Moved,
-        Ok(metadata) => Fate::Replaced { by_socket: metadata.file_type().is_socket() },
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Fate::Gone,
-        Err(_) if very.is_some() => Fate::Gone,
-        Err(_) => Fate::Unknown,
+        Ok(Ok(metadata)) if is_it(&metadata) => Fate::There,
+        Ok(Ok(_)) if is_alive => Fate::Moved,
+        Ok(Ok(metadata)) => Fate::Replaced { by_socket: metadata.file_type().is_socket() },
+        Err(error) if is_nothing(error) && is_alive => Fate::Moved,
+        Err(error) if is_nothing(error) => Fate::Gone,
+        _ if very.is_some() && !is_alive => Fate::Gone,
+        _ => Fate::Unknown,
     }
 }
 
-fn status_of(at: &Path, path: &Path, metadata: &Metadata) -> Status {
-    let acl = rustix::fs::getxattr(at, "system.posix_acl_access", &mut [0u8; 0]);
-    Status {
+fn is_nothing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+fn status_of(file: &File, others_may_enter: Option<bool>) -> Option<Status> {
+    let metadata = file.metadata().ok()?;
+    // A descriptor that opens nothing has no attributes, its name has.
+    let acl = rustix::fs::getxattr(link(file), "system.posix_acl_access", &mut [0u8; 0]);
+    Some(Status {
         mode: metadata.mode() & 0o7777,
         uid: metadata.uid(),
         gid: metadata.gid(),
         has_acl: acl.is_ok_and(|len| len > 0),
         made: metadata.created().ok(),
-        others_may_enter: others_may_enter(path),
-    }
+        others_may_enter,
+    })
 }
 
 /// Whether everybody may pass the directories above a file, as far as their modes tell.
-fn others_may_enter(path: &Path) -> Option<bool> {
+fn others_may_enter(root: Option<&Path>, path: &Path) -> Option<bool> {
     let mut directories = path.ancestors().skip(1).filter(|directory| !directory.as_os_str().is_empty());
     directories.try_fold(true, |so_far, directory| {
-        let mode = fs::metadata(directory).ok()?.mode();
+        let mode = open(root, directory, OFlags::empty()).ok()?.metadata().ok()?.mode();
         Some(so_far && mode & 0o001 != 0)
     })
 }
