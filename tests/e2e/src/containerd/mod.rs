@@ -19,7 +19,7 @@ use crate::run::{LIMIT, Run, Running, program};
 /// The image that [`Containerd::import_image`] imports: busybox in `/bin`, and `/bin/talk`.
 ///
 /// `talk PATH WORD` connects to a stream socket, says the word, and then copies what it hears to its standard output until
-/// the server hangs up.
+/// the server hangs up. `talk --serve PATH` listens there, and holds on to each client that comes.
 pub const IMAGE: &str = "stoop.test/busybox:1";
 
 /// The image that pods are made of: [`IMAGE`], but it sleeps.
