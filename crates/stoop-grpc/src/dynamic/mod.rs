@@ -3,7 +3,7 @@
 //! A [`Schema`] says what services and messages there are: what the server tells of itself ([`reflect`]), `.proto` files,
 //! descriptor sets, or the interfaces that are built in ([`Schema::builtin`]: Kubernetes' CRI, containerd, health). A
 //! [`Client`] calls a method of it, of any kind of streaming, over gRPC or over ttrpc. [`json`] turns messages into
-//! text and back, [`describe`] shows what is in a schema.
+//! text and back, [`describe()`] shows what is in a schema.
 //!
 //! | what | where |
 //! |---|---|

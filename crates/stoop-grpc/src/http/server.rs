@@ -36,10 +36,11 @@ type Io = TokioIo<Lingering<aio::Stream>>;
 
 /// Serves a [`hyper::service::Service`] to the clients of a [`stoop::serve::Server`].
 ///
-/// Each request has its [`Caller`] in its extensions, asked of the kernel once for the connection.
-/// Bodies are streamed and have no limit here: [`http_body_util::Limited`] sets one. Upgrades work (see [`upgraded_request`](super::upgraded_request)). When the server ends, requests under way are
-/// answered, connections without one are closed, and clients in the queue are still served; the drain deadline is the outer
-/// server's.
+/// Each request has its [`Caller`] in its extensions, asked of the kernel once for the connection. Bodies are streamed and have no
+/// limit here: [`http_body_util::Limited`] sets one. Upgrades work (see [`upgraded_request`]).
+///
+/// When the server ends, requests under way are answered, connections without one are closed, and clients in the queue are still
+/// served; the drain deadline is the outer server's.
 ///
 /// ```
 /// use hyper::{Request, Response, body::Incoming, service::service_fn};
