@@ -17,6 +17,8 @@ const EDGES: &[(&str, &[&str])] = &[
     ("stoop-inspect", &["stoop", "stoop-bpf"]),
     ("stoop-grpc", &["stoop"]),
     ("stoop-cli", &["stoop", "stoop-grpc", "stoop-inspect", "stoop-memory"]),
+    // what shows how
+    ("stoop-example-runtimes", &["stoop", "stoop-grpc"]),
     // what proves it
     ("stoop-testkit", &[]),
     ("stoop-kernel-facts", &["stoop-testkit"]),
@@ -38,10 +40,10 @@ const HEAVY: &[(&str, &[&str])] = &[
     ("signal-hook", &["stoop-cli"]),
     ("serde", &["stoop-cli", "stoop-grpc"]),
     ("serde_json", &["stoop-cli", "stoop-grpc", "stoop-bench", "stoop-e2e", "stoop-fuzz", "xtask"]),
-    ("tokio", &["stoop-bench", "stoop-cli", "stoop-grpc"]),
+    ("tokio", &["stoop-bench", "stoop-cli", "stoop-example-runtimes", "stoop-grpc"]),
     ("tracing", &[]),
     ("hyper", &["stoop-grpc"]),
-    ("tonic", &["stoop-grpc"]),
+    ("tonic", &["stoop-example-runtimes", "stoop-grpc"]),
     ("prost", &["stoop-fuzz", "stoop-grpc"]),
     ("prost-reflect", &["stoop-grpc"]),
     ("protox", &["stoop-grpc"]),

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use http::header::{HeaderValue, USER_AGENT};
 use http::uri::{Authority, Scheme};
 use http::{Request, Response, Uri};
+use http_body_util::BodyExt;
 use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use stoop::Address;
@@ -108,7 +109,7 @@ impl Local {
             // Whoever holds this holds up what is to be given back.
             drop(connection);
             let cause = match sending.await {
-                Ok(response) => return Ok(response.map(Body::new)),
+                Ok(response) => return Ok(response.map(|body| Body::new(body.map_err(gone)))),
                 // Drops the request, where it comes back whole.
                 Err(failure) => failure.into_error(),
             };
@@ -162,7 +163,8 @@ fn gone(cause: hyper::Error) -> Status {
     if !ended {
         return Status::from_error(cause.into());
     }
-    let mut status = Status::unavailable(format!("the connection ended before the answer came: {cause}"));
+    let mut status =
+        Status::unavailable(format!("the connection ended before the end of the answer: {cause}"));
     status.set_source(Arc::new(cause));
     status
 }
