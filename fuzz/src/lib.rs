@@ -28,6 +28,7 @@ pub const TARGETS: &[FuzzTarget] = &[
     ("btf_scan", btf_scan),
     ("bpf_records", bpf_records),
     ("http_multiplexed", http_multiplexed),
+    ("http2_mend", http2_mend),
     ("ttrpc_frames", ttrpc_frames),
     ("grpc_json", grpc_json),
     ("grpc_schema", grpc_schema),
@@ -214,4 +215,23 @@ pub fn http_multiplexed(data: &[u8]) {
     if let (Some(head), Err(error)) = (data.first_chunk(), &whole.1) {
         assert_eq!(multiplexed::is_multiplexed(data), Some(error.head != *head));
     }
+}
+
+/// A client's HTTP/2 from its first byte on: the server reads the same however the bytes were cut, and all of them where nothing had
+/// to be mended.
+pub fn http2_mend(data: &[u8]) {
+    let Some((&cut, data)) = data.split_first() else { return };
+    let (whole, untouched) = mended(data, data.len().max(1));
+    assert_eq!(mended(data, usize::from(cut) + 1), (whole.clone(), untouched));
+    assert!(!untouched || whole == data, "what is fine goes through as it is");
+}
+
+/// What the server reads, and whether nothing had to be mended.
+fn mended(data: &[u8], piece_bytes: usize) -> (Vec<u8>, bool) {
+    let (mut mender, mut output) = (stoop_grpc::mend::Mender::new(1000), Vec::new());
+    for piece in data.chunks(piece_bytes) {
+        mender.push(piece, &mut output);
+    }
+    mender.finish(&mut output);
+    (output, mender.is_done())
 }

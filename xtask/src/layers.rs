@@ -44,9 +44,9 @@ const HEAVY: &[(&str, &[&str])] = &[
     ("tracing", &[]),
     ("hyper", &["stoop-grpc"]),
     ("tonic", &["stoop-example-runtimes", "stoop-grpc"]),
-    ("prost", &["stoop-fuzz", "stoop-grpc"]),
+    ("prost", &["stoop-example-runtimes", "stoop-fuzz", "stoop-grpc"]),
     ("prost-reflect", &["stoop-grpc"]),
-    ("protox", &["stoop-grpc"]),
+    ("protox", &["stoop-example-runtimes", "stoop-grpc"]),
 ];
 
 /// Heavy crates that may stand behind a feature, and whose.
