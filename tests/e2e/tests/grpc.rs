@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use stoop_e2e::{LIMIT, Run, Running, program, stoop, stoop_as, wait_served};
 use stoop_grpc::dynamic::Schema;
 use stoop_testkit::{NOBODY, TempDir, deadline, eventually, is_root, skip, tempdir};
+use tonic::service::Routes;
 
 /// Longer than any of these takes.
 const LONG: Duration = Duration::from_secs(60);
@@ -95,6 +96,41 @@ fn a_server_says_what_it_offers() {
             word.contains("  map<string, int32> by_name = 6;\n") && word.contains("  oneof either {\n"),
             "{word}"
         );
+    });
+}
+
+/// A server of ours: its own reflection is of the newer version.
+#[test]
+fn a_server_made_with_the_library_says_what_it_offers() {
+    deadline(LONG, || {
+        let directory = tempdir();
+        let path = directory.path().join("app.sock");
+        let endpoint: stoop_grpc::Endpoint = path.to_str().unwrap().parse().unwrap();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let incoming = runtime.block_on(endpoint.listen(|bind| bind)).unwrap();
+        let health = Schema::builtin().pool().get_file_by_name("grpc/health/v1/health.proto").unwrap();
+        // A set of one file: field 1.
+        let file = health.encode_to_vec();
+        let mut set = vec![0x0a, (file.len() & 0x7f | 0x80) as u8, (file.len() >> 7 & 0x7f | 0x80) as u8];
+        set.push((file.len() >> 14) as u8);
+        set.extend(file);
+        let (_reporter, routes) = runtime.block_on(async { stoop_grpc::health(Routes::default()) });
+        let routes = stoop_grpc::reflection(routes, &[&set]).unwrap();
+        let (end, ended) = tokio::sync::oneshot::channel::<()>();
+        let server = runtime.spawn(stoop_grpc::Server::new(routes).serve(incoming, ended));
+        let grpc = |arguments: &[&str]| stoop(["grpc"]).arg(&path).args(arguments);
+        let services = grpc(&["list"]).run().ok().text();
+        assert!(services.contains("grpc.health.v1.Health\n"), "{services}");
+        let unknown = grpc(&["Nothing"]).run().code(2);
+        assert!(unknown.stderr.contains("the server's reflection (v1)"), "{}", unknown.stderr);
+        assert_eq!(grpc(&["Check", "--json-lines"]).run().ok().text(), "{\"status\":\"SERVING\"}\n");
+        let missing = grpc(&["Check", r#"{"service": "no.Such"}"#]).run().code(1);
+        assert!(missing.stderr.contains("NOT_FOUND"), "{}", missing.stderr);
+        let watch = grpc(&["Watch", "--json-lines"]).spawn();
+        watch.wait_stdout("SERVING");
+        drop((watch, end));
+        runtime.block_on(server).unwrap().unwrap();
     });
 }
 

@@ -22,12 +22,22 @@ const BUILTIN: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/schemas.bin"));
 /// let version = schema.method("runtime.v1.RuntimeService/Version", &[]).unwrap();
 /// assert_eq!(version.input().full_name(), "runtime.v1.VersionRequest");
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Schema {
     pool: DescriptorPool,
     /// The services it is about, by full name; those that only came along are not.
     services: Vec<String>,
     origin: Origin,
+}
+
+impl fmt::Debug for Schema {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // All that is in the pool would fill a book.
+        f.debug_struct("Schema")
+            .field("services", &self.services)
+            .field("origin", &self.origin)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Where a schema is from.

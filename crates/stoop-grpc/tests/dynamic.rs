@@ -1,0 +1,276 @@
+//! Dynamic calls against servers that say of themselves what they like, and against what no server should do.
+#![cfg(all(feature = "dynamic", feature = "server"))]
+
+mod common;
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use common::{Answers, Echo, Raw, on_tokio};
+use prost::Message;
+use prost_types::{FileDescriptorProto, ServiceDescriptorProto};
+use stoop_grpc::dynamic::{CallError, Client, Options, ReflectError, Schema, json, reflect};
+use stoop_grpc::{Endpoint, Server, connect};
+use stoop_testkit::{deadline, tempdir};
+use tokio_stream::StreamExt;
+use tonic::body::Body;
+use tonic::codegen::Service;
+use tonic::server::{Grpc, NamedService};
+use tonic::service::Routes;
+use tonic::{Code, Request, Response, Status, Streaming};
+
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// What a reflection service answers to a question, as bytes.
+type Lie = Arc<dyn Fn(Bytes) -> Bytes + Send + Sync>;
+
+/// A reflection service that answers whatever a test likes.
+#[derive(Clone)]
+struct Liar(Lie);
+
+impl NamedService for Liar {
+    const NAME: &'static str = "grpc.reflection.v1.ServerReflection";
+}
+
+impl Service<http::Request<Body>> for Liar {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<http::Response<Body>, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        let lie = Arc::clone(&self.0);
+        Box::pin(async move { Ok(Grpc::new(Raw).streaming(Lies(lie), request).await) })
+    }
+}
+
+struct Lies(Lie);
+
+impl tonic::server::StreamingService<Bytes> for Lies {
+    type Response = Bytes;
+    type ResponseStream = Answers;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Answers>, Status>> + Send>>;
+
+    fn call(&mut self, request: Request<Streaming<Bytes>>) -> Self::Future {
+        let lie = Arc::clone(&self.0);
+        let answers = request.into_inner().map(move |question| question.map(|question| lie(question)));
+        Box::pin(async { Ok(Response::new(Box::pin(answers) as Answers)) })
+    }
+}
+
+/// Calls a server that has these routes.
+fn with_server<T, F>(routes: Routes, test: impl FnOnce(Client) -> F + Send + 'static) -> T
+where
+    T: Send + 'static,
+    F: Future<Output = T>,
+{
+    deadline(LIMIT, || {
+        on_tokio(async {
+            let directory = tempdir();
+            let path = directory.path().join("app.sock").to_str().unwrap().to_owned();
+            let endpoint: Endpoint = path.parse().unwrap();
+            let incoming = endpoint.listen(|bind| bind).await.unwrap();
+            let (end, ended) = tokio::sync::oneshot::channel::<()>();
+            let server = tokio::spawn(Server::new(routes).serve(incoming, ended));
+            let result = test(Client::grpc(connect(path.as_str()).await.unwrap())).await;
+            drop(end);
+            server.await.unwrap().unwrap();
+            result
+        })
+    })
+}
+
+fn reflected(lie: impl Fn(Bytes) -> Bytes + Send + Sync + 'static) -> Result<Schema, ReflectError> {
+    let routes = Routes::new(Liar(Arc::new(lie)));
+    with_server(routes, |client| async move { reflect(&client, &Options::default()).await })
+}
+
+/// A message with one field, whose content has a length.
+fn field(number: u8, content: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![number << 3 | 2];
+    prost::encode_length_delimiter(content.len(), &mut bytes).unwrap();
+    bytes.extend_from_slice(content);
+    bytes
+}
+
+/// That these are the services.
+fn services(names: &[&str]) -> Bytes {
+    let list: Vec<u8> = names.iter().flat_map(|name| field(1, &field(1, name.as_bytes()))).collect();
+    field(6, &list).into()
+}
+
+/// That these are the files.
+fn files(files: &[FileDescriptorProto]) -> Bytes {
+    field(4, &files.iter().flat_map(|file| field(1, &file.encode_to_vec())).collect::<Vec<_>>()).into()
+}
+
+fn file(name: &str, imports: &[&str]) -> FileDescriptorProto {
+    FileDescriptorProto {
+        name: Some(name.into()),
+        package: Some(name.replace(['.', '/'], "_")),
+        syntax: Some("proto3".into()),
+        dependency: imports.iter().map(|&import| import.into()).collect(),
+        ..FileDescriptorProto::default()
+    }
+}
+
+/// Whether a question is the one for the list of services.
+fn asks_for_services(question: &Bytes) -> bool {
+    question.first() == Some(&(7 << 3 | 2))
+}
+
+#[test]
+fn what_a_server_imports_is_asked_for() {
+    let schema = reflected(|question| {
+        let asked = |name: &str| question.ends_with(name.as_bytes());
+        if asks_for_services(&question) {
+            return services(&["a_proto.App", "only.in.Name"]);
+        }
+        if asked("a_proto.App") {
+            let service = ServiceDescriptorProto { name: Some("App".into()), ..Default::default() };
+            let imports = ["b.proto", "google/protobuf/any.proto"];
+            return files(&[FileDescriptorProto { service: vec![service], ..file("a.proto", &imports) }]);
+        }
+        if asked("b.proto") {
+            return files(&[file("b.proto", &[])]);
+        }
+        assert!(!asked("any.proto"), "protobuf's own files are ours");
+        // Not found.
+        field(7, b"\x08\x05").into()
+    });
+    let schema = schema.unwrap();
+    assert_eq!(schema.service_names(), ["a_proto.App", "only.in.Name"]);
+    assert_eq!(schema.services().len(), 1);
+    assert_eq!(schema.origin().to_string(), "the server's reflection (v1)");
+}
+
+#[test]
+fn what_makes_no_sense_is_refused() {
+    let malformed = |lie: Bytes| match reflected(move |_| lie.clone()) {
+        Err(ReflectError::Call(CallError::Malformed(why))) => why,
+        other => panic!("{other:?}"),
+    };
+    malformed(Bytes::new());
+    malformed(Bytes::from_static(&[0xff; 30]));
+    malformed(files(&[]));
+    // A file of bytes that are none.
+    let garbage = reflected(|question| match asks_for_services(&question) {
+        true => services(&["a.A"]),
+        false => field(4, &field(1, &[0xff; 30])).into(),
+    });
+    assert!(matches!(garbage, Err(ReflectError::Call(CallError::Malformed(_)))), "{garbage:?}");
+    // An import that cannot be had, and files that import each other, which harms nobody.
+    let missing = reflected(|question| match asks_for_services(&question) {
+        true => services(&["a.A"]),
+        false if question.ends_with(b"a.A") => files(&[file("a.proto", &["b.proto"])]),
+        false => field(7, b"\x08\x05").into(),
+    });
+    assert!(matches!(missing, Err(ReflectError::Schema(_))), "{missing:?}");
+    let circle = reflected(|question| match asks_for_services(&question) {
+        true => services(&["a.A"]),
+        false if question.ends_with(b"b.proto") => files(&[file("b.proto", &["a.proto"])]),
+        false => files(&[file("a.proto", &["b.proto"])]),
+    });
+    assert!(circle.unwrap().services().is_empty(), "there is no service in them");
+}
+
+#[test]
+fn a_server_that_makes_up_files_without_end_is_left() {
+    let endless = reflected(|question| {
+        if asks_for_services(&question) {
+            return services(&["a.A"]);
+        }
+        let asked: String =
+            question.iter().map(|&byte| char::from(byte)).filter(char::is_ascii_digit).collect();
+        let number: u64 = asked.parse().unwrap_or(0);
+        files(&[file(&format!("{number}.proto"), &[&format!("{}.proto", number + 1)])])
+    });
+    let Err(ReflectError::Call(CallError::Malformed(why))) = endless else { panic!("{endless:?}") };
+    assert!(why.contains("more files"), "{why}");
+}
+
+#[test]
+fn a_server_without_reflection_says_so() {
+    let none = with_server(Routes::new(Echo { name: "x" }), |client| async move {
+        let none = reflect(&client, &Options::default()).await;
+        // tonic does not say which is missing, service or method.
+        assert!(!client.lacks("no.such.Service", &Options::default()).await);
+        none
+    });
+    assert!(matches!(none, Err(ReflectError::Unsupported)), "{none:?}");
+}
+
+/// A schema of a service that the server has, made up here.
+fn echo_schema() -> Schema {
+    let directory = tempdir();
+    let path = directory.path().join("echo.proto");
+    let text = "syntax = \"proto3\"; package stoop.test; message Text { string text = 1; }
+        service Echo { rpc Unary (Text) returns (Text); rpc Slow (Text) returns (Text); rpc Fail (Text) returns (Text);
+        rpc Count (Text) returns (stream Text); rpc Chat (stream Text) returns (stream Text); }";
+    std::fs::write(&path, text).unwrap();
+    Schema::from_protos(&[path], &[]).unwrap()
+}
+
+async fn call(
+    client: &Client,
+    method: &str,
+    request: &str,
+    options: Options,
+) -> Result<Vec<String>, CallError> {
+    let method = echo_schema().method(method, &[]).unwrap();
+    let request = json::read(&method.input(), request).unwrap();
+    let mut answers = client.call(&method, tokio_stream::once(request), options).await?;
+    let mut texts = Vec::new();
+    while let Some(message) = answers.message().await? {
+        texts.push(json::Style { one_line: true, ..json::Style::default() }.text(&message));
+    }
+    Ok(texts)
+}
+
+#[test]
+fn each_way_in_which_a_call_fails_is_told_apart() {
+    with_server(Routes::new(Echo { name: "x" }), |client| async move {
+        let fine = call(&client, "Unary", r#"{"text":"hello"}"#, Options::default()).await;
+        assert_eq!(fine.unwrap(), [r#"{"text":"hello"}"#]);
+        let failed = call(&client, "Fail", "{}", Options::default()).await.unwrap_err();
+        assert_eq!(failed.status().map(Status::code), Some(Code::FailedPrecondition));
+        // Each answer is one byte of the request: no message at all.
+        let malformed = call(&client, "Count", r#"{"text":"hello"}"#, Options::default()).await.unwrap_err();
+        assert!(matches!(malformed, CallError::Malformed(_)), "{malformed:?}");
+        let small = client.clone().max_message_bytes(4);
+        let large = call(&small, "Unary", r#"{"text":"hello"}"#, Options::default()).await.unwrap_err();
+        assert!(matches!(large, CallError::TooLarge { max_bytes: 4 }), "{large:?}");
+    });
+}
+
+#[test]
+fn a_server_that_ends_breaks_the_call() {
+    deadline(LIMIT, || {
+        on_tokio(async {
+            let (ours, theirs) = stoop::aio::Stream::pair().unwrap();
+            let (channel, mut listening) = stoop_grpc::dynamic::channel(ours).await.unwrap();
+            let client = Client::grpc(channel);
+            let calling = call(&client, "Unary", "{}", Options::default());
+            let ending = async {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                drop(theirs);
+            };
+            let (broken, ()) = tokio::join!(calling, ending);
+            let broken = broken.unwrap_err();
+            assert!(matches!(broken, CallError::Broken(_)), "{broken:?}");
+            let greeting = listening.greeting(Duration::from_secs(5)).await;
+            assert_eq!(greeting, stoop_grpc::dynamic::Greeting::Closed);
+            // There is no other connection than the one that was given.
+            let again = call(&client, "Unary", "{}", Options::default()).await.unwrap_err();
+            assert!(matches!(again, CallError::Broken(_)), "{again:?}");
+        });
+    });
+}
