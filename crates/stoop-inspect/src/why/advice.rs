@@ -1,5 +1,7 @@
 //! What to do about it: commands that can be run, quoted for a shell. Pure.
 
+use std::path::Path;
+
 use stoop::explain::shell;
 
 use super::facts::{Facts, File, FileKind, Owner};
@@ -38,16 +40,18 @@ pub(super) fn grant(facts: &Facts, file: &File, by: By, want: u8) -> Vec<String>
     }
 }
 
-/// How to see what the subject sees.
-pub(super) fn other_view(facts: &Facts) -> Option<String> {
-    let Who::Process(pid) = facts.question.subject else { return None };
+/// How to see what the subject sees, or to name what we see in a way that is good for both.
+pub(super) fn other_view(facts: &Facts, is_elsewhere: bool) -> Option<String> {
     let path = facts.question.address.as_path()?;
-    let inside =
-        std::path::Path::new(&format!("/proc/{pid}/root")).join(path.strip_prefix("/").unwrap_or(path));
-    Some(format!(
-        "ls -ld {}    # what is there in its view; mount the socket's directory into it",
-        shell::path(&inside)
-    ))
+    if !is_elsewhere {
+        let path = shell::path(path);
+        return Some(format!("readlink -f {path}    # an absolute path leads both to the same file"));
+    }
+    let Who::Process(pid) = facts.question.subject else { return None };
+    let start = if path.is_absolute() { "root" } else { "cwd" };
+    let inside = Path::new(&format!("/proc/{pid}/{start}")).join(path.strip_prefix("/").unwrap_or(path));
+    let inside = shell::path(&inside);
+    Some(format!("ls -ld {inside}    # what is there in its view; mount the socket's directory into it"))
 }
 
 /// Where more privilege would show more.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use stoop::explain::shell;
 
-use super::facts::{Facts, File, FileKind, Found, Nearness, Step};
+use super::facts::{Facts, File, FileKind, Found, Near, Nearness, Step};
 use super::permission::{Access, By, SEARCH, access};
 use super::words::{Words, quoted, quoted_bytes, symbol};
 use super::{Cause, Errno, Operation, Stop, Verdict, advice};
@@ -160,11 +160,7 @@ fn missing(facts: &Facts, step: &Step, path: &Path) -> Verdict {
             .next(format!("readlink -f {}", shell::path(link)));
     }
     if let Some(near) = facts.near.iter().find(|near| near.how == Nearness::OurView) {
-        let why = format!("it is there in our view of the files, and not in that of {}", Words(facts).whom());
-        return fails(Cause::OtherView, why)
-            .seen(format!("{} is not there in its view: it has another root or other mounts", quoted(path)))
-            .seen_all(Words(facts).owners(&near.socket))
-            .next_all(advice::other_view(facts));
+        return other_view(facts, near, path);
     }
     if !step.last || step.wants_directory {
         let cause = if step.last { Cause::Missing } else { Cause::ParentMissing };
@@ -189,6 +185,26 @@ fn missing(facts: &Facts, step: &Step, path: &Path) -> Verdict {
             .next(format!("stoop serve {at}    # start one"))
             .next(format!("stoop connect {at} --wait 10s    # or wait until one starts")),
     }
+}
+
+/// It is there for us, and not for the subject: by its root, its mounts, or where a relative path starts.
+fn other_view(facts: &Facts, near: &Near, path: &Path) -> Verdict {
+    let words = Words(facts);
+    let is_elsewhere = facts.subject.as_ref().is_some_and(|subject| subject.view.other_files);
+    let (why, seen) = match is_elsewhere {
+        true => (
+            format!("it is there in our view of the files, and not in that of {}", words.whom()),
+            format!("{} is not there in its view: it has another root or other mounts", quoted(path)),
+        ),
+        false => (
+            format!("the path is relative, and {} has another working directory than we have", words.who()),
+            format!("there, {} does not exist", quoted(path)),
+        ),
+    };
+    Verdict::fails(Errno::NOENT, Cause::OtherView, why)
+        .seen(seen)
+        .seen_all(words.owners(&near.socket))
+        .next_all(advice::other_view(facts, is_elsewhere))
 }
 
 /// A verdict that says what is not known.

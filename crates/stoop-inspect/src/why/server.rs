@@ -103,7 +103,7 @@ fn stale(facts: &Facts, file: &File) -> Verdict {
         Some(near) if near.how == Nearness::OurView => verdict
             .seen("another file has the same path in our view, and its server lives".to_owned())
             .seen_all(Words(facts).owners(&near.socket))
-            .next_all(advice::other_view(facts)),
+            .next_all(advice::other_view(facts, true)),
         Some(near) => verdict
             .seen("a server that was bound to this path lives, and its file was replaced".to_owned())
             .seen_all(Words(facts).owners(&near.socket)),
