@@ -36,7 +36,7 @@ impl Caller {
     pub fn random(dice: &mut Dice) -> Caller {
         let uid = dice.weighted(&[(30, USERS[0]), (50, USERS[1]), (10, USERS[2]), (10, USERS[3])]);
         let dac = CapabilitySet::DAC_OVERRIDE | CapabilitySet::DAC_READ_SEARCH;
-        let all = every_capability();
+        let all = every_capability(true);
         let capabilities = if uid == 0 {
             dice.weighted(&[
                 (40, all),
@@ -127,9 +127,12 @@ pub fn in_network<T: Send>(network: &OwnedFd, work: impl FnOnce() -> T + Send) -
     })
 }
 
-/// What this process has.
-fn every_capability() -> CapabilitySet {
-    rustix::thread::capabilities(None).expect("our capabilities").permitted
+/// What this process has, or nothing.
+pub fn every_capability(is_so: bool) -> CapabilitySet {
+    match is_so {
+        true => rustix::thread::capabilities(None).expect("our capabilities").permitted,
+        false => CapabilitySet::empty(),
+    }
 }
 
 type Work = Box<dyn FnOnce() + Send>;

@@ -50,26 +50,42 @@ fn repair_elsewhere(world: &mut World, ground: &Ground, cause: Cause) -> bool {
 }
 
 fn repair_at(world: &mut World, cause: Cause, place: &Place, there: Option<Kind>) -> bool {
-    let directory = world.really(&place.directory);
-    let file = directory.join(OsStr::from_bytes(&place.name));
+    let done = repair_really(world, cause, place, there);
+    // What was writable for a moment only.
+    world.mounts.iter_mut().for_each(Mount::set);
+    done
+}
+
+fn repair_really(world: &mut World, cause: Cause, place: &Place, there: Option<Kind>) -> bool {
+    let name = OsStr::from_bytes(&place.name);
+    let directory = world.past_mounts(seen(&place.directory));
+    let file = directory.join(name);
+    // As the caller sees it, where something may be mounted.
+    let shown = seen(&place.directory).join(name);
     let is_dots = place.name == b"." || place.name == b"..";
     let kind = kind_asked(world.operation, world.kind, there);
+    if !directory.exists() {
+        // It was removed with the caller in it.
+        return false;
+    }
     match cause {
         Cause::NoSearch | Cause::NoSearchAcl | Cause::ParentNotWritable | Cause::ParentNotWritableAcl => {
             permit(&directory);
         }
-        Cause::NoWrite | Cause::NoWriteAcl => permit(&file),
+        Cause::NoWrite | Cause::NoWriteAcl => permit(&world.past_mounts(shown)),
         Cause::ProtectedLink => lchown(&file, Some(world.caller.uid), None).expect("give a link away"),
         Cause::LinksNotFollowed => world.remount(&place.directory, MountFlags::RDONLY),
-        Cause::ReadOnly => world.remount(&place.directory, MountFlags::empty()),
-        Cause::Immutable => set_flag(&file, IFlags::empty()),
+        Cause::ReadOnly => world.mounts.iter_mut().for_each(|mount| mount.flags -= MountFlags::RDONLY),
+        Cause::Immutable => set_flag(&world.past_mounts(shown), IFlags::empty()),
         Cause::ParentImmutable => set_flag(&directory, IFlags::empty()),
-        Cause::TakenLive | Cause::TakenStale | Cause::TakenByFile => remove(&file),
-        Cause::NameTooLong | Cause::NoLastName | Cause::TrailingSlash => return false,
-        Cause::NotASocket if place.wants_directory || is_dots => return false,
+        Cause::TakenLive | Cause::TakenStale | Cause::TakenByFile => world.remove(&shown, &file),
+        Cause::DirectoryDeleted | Cause::NameTooLong | Cause::NoLastName | Cause::TrailingSlash => {
+            return false;
+        }
+        Cause::NotASocket | Cause::NotASocketReadOnly if place.wants_directory || is_dots => return false,
         // Whatever is there, something else should be.
         _ => {
-            remove(&file);
+            world.remove(&shown, &file);
             if place.wants_directory { make_directory(&file) } else { serve(world, &file, kind) }
         }
     }
@@ -90,8 +106,8 @@ fn make_directory(path: &Path) {
     permit(path);
 }
 
-/// Takes away what is there, if anything is; the directory can then be changed.
-fn remove(path: &Path) {
+/// Takes a file away, if there is one; the directory can then be changed.
+pub fn remove(path: &Path) {
     set_flag(path.parent().expect("no world is at the root"), IFlags::empty());
     set_flag(path, IFlags::empty());
     match fs::symlink_metadata(path) {
@@ -109,12 +125,24 @@ fn serve(world: &mut World, path: &Path, kind: Kind) {
 }
 
 impl World {
-    /// The path of a directory past the mounts that may be in the way of a change.
-    fn really(&self, directory: &OwnedFd) -> PathBuf {
-        let mut path = seen(directory);
+    /// Takes away what is shown there, also where it is mounted.
+    fn remove(&mut self, shown: &Path, path: &Path) {
+        if let Some(at) = self.mounts.iter().position(|mount| mount.here == shown) {
+            tree::clear_mount(&self.mounts.remove(at));
+        }
+        remove(path);
+    }
+
+    /// The path of something past the mounts that may be in the way of a change.
+    fn past_mounts(&self, mut path: PathBuf) -> PathBuf {
         while let Some(mount) = self.through(&path) {
-            let rest = path.strip_prefix(&mount.here).expect("it starts so").to_owned();
-            path = mount.source.join(rest);
+            let Some(source) = &mount.source else {
+                // It has no other path: its own flags have to go for a moment.
+                Mount { flags: MountFlags::empty(), ..mount.clone() }.set();
+                break;
+            };
+            let rest = path.strip_prefix(&mount.here).expect("it starts so");
+            path = if rest.as_os_str().is_empty() { source.clone() } else { source.join(rest) };
         }
         path
     }

@@ -77,7 +77,7 @@ impl State {
     }
 }
 
-/// Binds a socket and brings it into a random state.
+/// Binds a socket and brings it into a random state. What lives in the other network is known there alone.
 pub fn random(dice: &mut Dice, kind: Kind, address: &SocketAddrUnix, name: impl FnOnce() -> Name) -> Server {
     let state = State::random(dice, kind);
     let server = socket(kind);
@@ -119,6 +119,12 @@ impl Server {
         let socket = self.socket.as_ref().expect("it is open");
         let backlog = dice.below(3);
         listen(socket, backlog as i32).expect("listen");
+        // Connections that were accepted have the listener's name, and are nobody to connect to.
+        for _ in 0..dice.below(3) {
+            let client = self::socket(self.kind);
+            connect(&client, address).expect("connect");
+            self.around.extend([client, rustix::net::accept(socket).expect("accept")]);
+        }
         let full = backlog + 1;
         let waiting = if self.state.full { full } else { dice.below(full) };
         for _ in 0..waiting {
@@ -143,9 +149,15 @@ impl Server {
 
     fn settle_datagram(&mut self, dice: &mut Dice, address: &SocketAddrUnix) {
         let socket = self.socket.as_ref().expect("it is open");
-        if self.state.full {
-            let sender = self::socket(Kind::Datagram);
-            while sendto(&sender, b"x", SendFlags::DONTWAIT, address).is_ok() {}
+        let sender = self::socket(Kind::Datagram);
+        let mut room = if self.state.full { usize::MAX } else { dice.below(4) };
+        while room > 0 && sendto(&sender, b"x", SendFlags::DONTWAIT, address).is_ok() {
+            room -= 1;
+        }
+        if dice.chance(25) {
+            // The kernel calls both connected then, and this one still takes messages from everybody.
+            connect(&sender, address).expect("name the receiver");
+            self.around.push(sender);
         }
         if self.state.elsewhere {
             let partner = self::socket(Kind::Datagram);

@@ -10,12 +10,13 @@ use std::os::unix::fs::{PermissionsExt, lchown, symlink};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, FileType, IFlags, Mode, OFlags};
-use rustix::mount::{MountFlags, UnmountFlags, mount_bind, mount_remount, unmount};
+use rustix::io::Errno;
+use rustix::mount::{MountFlags, UnmountFlags, mount, mount_bind, mount_remount, unmount};
 use rustix::net::SocketAddrUnix;
 use stoop::Kind;
 
 use super::acl;
-use super::caller::{GROUPS, USERS};
+use super::caller::{GROUPS, USERS, in_network};
 use super::dice::Dice;
 use super::server::{self, Server};
 
@@ -32,15 +33,18 @@ pub struct Tree<'d> {
     pub text: Vec<u8>,
     pub servers: Vec<Server>,
     pub mounts: Vec<Mount>,
+    /// A network that servers may be in as well.
+    pub abroad: &'d OwnedFd,
     /// Directories, and the flags that they get when all is built.
     pub frozen: Vec<(PathBuf, IFlags)>,
     names: usize,
 }
 
-/// A directory that is mounted a second time.
+/// Something mounted on the way.
 #[derive(Clone, Debug)]
 pub struct Mount {
-    pub source: PathBuf,
+    /// What it shows; `None`: a file system of its own.
+    pub source: Option<PathBuf>,
     pub here: PathBuf,
     pub flags: MountFlags,
 }
@@ -66,6 +70,7 @@ enum Step {
 enum Leaf {
     Socket,
     LinkToSocket,
+    MountedSocket,
     Unlinked,
     Replaced,
     Missing,
@@ -78,23 +83,40 @@ enum Leaf {
 }
 
 impl<'d> Tree<'d> {
-    pub fn new(dice: &'d mut Dice, top: PathBuf, root: PathBuf, cwd: Option<PathBuf>) -> Tree<'d> {
-        let at = cwd.clone().unwrap_or_else(|| top.clone());
-        let mut tree = Tree {
+    pub fn new(dice: &'d mut Dice, abroad: &'d OwnedFd, top: PathBuf) -> Tree<'d> {
+        let text = top.clone().into_os_string().into_vec();
+        Tree {
             dice,
+            at: Some(top.clone()),
+            text,
             top,
-            root,
-            at: Some(at.clone()),
-            text: Vec::new(),
+            root: "/".into(),
             servers: Vec::new(),
             mounts: Vec::new(),
+            abroad,
             frozen: Vec::new(),
             names: 0,
-        };
-        if cwd.is_none() {
-            tree.text = tree.seen_from_root(&at).into_os_string().into_vec();
         }
-        tree
+    }
+
+    /// Gives the caller this root; the path begins there, and everything that is made from now on is inside.
+    pub fn set_root(&mut self, root: PathBuf) {
+        self.text = b"/".to_vec();
+        self.at = Some(root.clone());
+        self.top = root.clone();
+        self.root = root;
+    }
+
+    /// Begins the path in a working directory; in one that will be gone nothing can be made.
+    pub fn start_at(&mut self, cwd: PathBuf, gone: bool) {
+        self.text.clear();
+        self.at = Some(cwd).filter(|_| !gone);
+    }
+
+    /// A directory that is a mount, with flags perhaps.
+    pub fn mount_root(&mut self) -> PathBuf {
+        let name = self.name();
+        self.mount(self.top.join(name))
     }
 
     /// Goes some steps.
@@ -163,6 +185,7 @@ impl<'d> Tree<'d> {
         let leaf = self.dice.weighted(&[
             (something * 6 / 10, Leaf::Socket),
             (something / 10, Leaf::LinkToSocket),
+            (something / 25, Leaf::MountedSocket),
             (something / 25, Leaf::Unlinked),
             (something / 25, Leaf::Replaced),
             (if to_bind { 60 } else { 5 }, Leaf::Missing),
@@ -192,6 +215,15 @@ impl<'d> Tree<'d> {
                 self.socket(kind, &elsewhere, target.clone());
                 self.link(&here, &target);
             }
+            Leaf::MountedSocket => {
+                let source = self.aside().join(self.name());
+                let parent = source.parent().expect("a file has a parent").to_owned();
+                self.socket(kind, &parent, source.clone());
+                fs::write(&here, "").expect("make a file");
+                mount_bind(&source, &here).expect("mount a socket");
+                let flags = self.dice.one(&[MountFlags::empty(), MountFlags::RDONLY]);
+                self.mounts.push(Mount { source: Some(source), here, flags });
+            }
             Leaf::Unlinked => {
                 self.socket(kind, at, here.clone());
                 fs::remove_file(here).expect("remove a socket");
@@ -220,7 +252,10 @@ impl<'d> Tree<'d> {
         // What the kernel's table calls it need not be its name.
         let born = if self.dice.chance(10) { at.join(self.name()) } else { here.clone() };
         let address = SocketAddrUnix::new(&born).expect("worlds have short paths");
-        let server = server::random(self.dice, kind, &address, || server::file_at(&born));
+        let is_abroad = self.dice.chance(15);
+        let abroad = self.abroad;
+        let mut make = || server::random(self.dice, kind, &address, || server::file_at(&born));
+        let server = if is_abroad { in_network(abroad, make) } else { make() };
         match self.dice.chance(50) {
             _ if born == here => {}
             true => fs::rename(&born, &here).expect("rename a socket"),
@@ -233,7 +268,7 @@ impl<'d> Tree<'d> {
     }
 
     /// A directory away from the path, for links and mounts.
-    fn aside(&mut self) -> PathBuf {
+    pub fn aside(&mut self) -> PathBuf {
         let name = self.name();
         let place = self.directory(self.top.join(name));
         if self.dice.chance(60) {
@@ -265,9 +300,9 @@ impl<'d> Tree<'d> {
     }
 
     /// Sets what would have been in the way of building.
-    pub fn freeze(&self) {
+    pub fn freeze(&mut self) {
         self.frozen.iter().for_each(|(path, flag)| set_flag(path, *flag));
-        self.mounts.iter().for_each(Mount::set);
+        self.mounts.iter_mut().for_each(Mount::set);
     }
 
     fn any_file(&mut self, here: &Path) -> Option<PathBuf> {
@@ -323,7 +358,7 @@ impl<'d> Tree<'d> {
 
     /// How a link at `from` says where `to` is.
     fn target(&mut self, from: &Path, to: &Path) -> PathBuf {
-        if self.dice.chance(50) {
+        if to.starts_with(&self.root) && self.dice.chance(50) {
             return self.seen_from_root(to);
         }
         let from = from.parent().expect("a link is in a directory");
@@ -334,9 +369,16 @@ impl<'d> Tree<'d> {
     }
 
     fn mount(&mut self, here: PathBuf) -> PathBuf {
-        let source = self.aside();
+        let own = self.dice.chance(30);
+        let source = if own { None } else { Some(self.aside()) };
         fs::create_dir(&here).expect("make a mount point");
-        mount_bind(&source, &here).expect("mount a directory");
+        match &source {
+            Some(source) => mount_bind(source, &here).expect("mount a directory"),
+            None => {
+                mount("stoop", &here, "tmpfs", MountFlags::empty(), c"mode=755")
+                    .expect("mount a file system");
+            }
+        }
         let flags = self.dice.weighted(&[
             (30, MountFlags::empty()),
             (40, MountFlags::RDONLY),
@@ -394,13 +436,22 @@ impl<'d> Tree<'d> {
 }
 
 impl Mount {
-    /// Gives it its flags.
-    pub fn set(&self) {
-        mount_remount(&self.here, self.flags | MountFlags::BIND, "").expect("remount");
+    /// Gives it its flags: of a directory shown again the mount, else the file system itself.
+    pub fn set(&mut self) {
+        let scope = if self.source.is_some() { MountFlags::BIND } else { MountFlags::empty() };
+        match mount_remount(&self.here, self.flags | scope, "") {
+            // A file system on which a file in use has lost its name cannot be made read-only.
+            Err(Errno::BUSY) => self.flags = MountFlags::empty(),
+            done => done.expect("remount"),
+        }
     }
 }
 
 const NOSYMFOLLOW: u32 = 256;
+
+pub fn clear_mount(mount: &Mount) {
+    unmount(&mount.here, UnmountFlags::DETACH).expect("unmount");
+}
 
 /// Takes a world's mounts and files away.
 pub fn clear(top: &Path, mounts: &[Mount], frozen: &[(PathBuf, IFlags)]) {
@@ -410,9 +461,7 @@ pub fn clear(top: &Path, mounts: &[Mount], frozen: &[(PathBuf, IFlags)]) {
     for (path, _) in frozen {
         set_flag(path, IFlags::empty());
     }
-    for mount in mounts.iter().rev() {
-        unmount(&mount.here, UnmountFlags::DETACH).expect("unmount");
-    }
+    mounts.iter().rev().for_each(clear_mount);
     fs::remove_dir_all(top).expect("remove a world");
 }
 

@@ -99,12 +99,12 @@ const MOST_LINKS: usize = 40;
 const NOSYMFOLLOW: u64 = 0x2000;
 
 /// Looks a path up as the calling thread: `follow` as connect does, else as bind does, which ends at the last name.
-pub fn arrive(path: &[u8], follow: bool) -> Arrival {
-    let mut walk =
-        Walk { parts: VecDeque::new(), at: open(CWD, b"/").expect("the root is there"), links: 0, follow };
-    if !path.starts_with(b"/") {
-        walk.at = open(CWD, b".").expect("the working directory is there");
-    }
+pub fn arrive(path: &[u8], follow: bool, cwd: Option<&OwnedFd>) -> Arrival {
+    let at = match cwd.filter(|_| !path.starts_with(b"/")) {
+        Some(cwd) => cwd.try_clone().expect("copy a descriptor"),
+        None => open(CWD, b"/").expect("the root is there"),
+    };
+    let mut walk = Walk { parts: VecDeque::new(), at, links: 0, follow };
     walk.prepend(path, true, false, false);
     walk.run()
 }
@@ -138,7 +138,7 @@ impl Walk {
             let stays = done && !self.follow;
             let next = match open(&self.at, &part.name) {
                 Ok(next) => next,
-                Err(Errno::NOENT) if stays => return Arrival::At(self.place(part, None)),
+                Err(Errno::NOENT) if stays && !self.is_gone() => return Arrival::At(self.place(part, None)),
                 Err(errno) => return Arrival::Stopped(self.refused(errno, part)),
             };
             let file = File::of(&next);
@@ -196,8 +196,14 @@ impl Walk {
         protects_links() && shared && link.uid != caller && link.uid != directory.uid
     }
 
+    /// Whether the directory has no name any more.
+    fn is_gone(&self) -> bool {
+        fstat(&self.at).expect("a directory can be looked at").st_nlink == 0
+    }
+
     fn refused(self, errno: Errno, part: Part) -> Truth {
         let causes: &[Cause] = match errno {
+            Errno::NOENT if self.is_gone() => &[Cause::DirectoryDeleted],
             Errno::NOENT if part.from_link => &[Cause::Dangling],
             Errno::NOENT if part.last => &[Cause::Missing, Cause::Unlinked, Cause::OtherView],
             Errno::NOENT => &[Cause::ParentMissing, Cause::OtherView],
@@ -241,7 +247,7 @@ fn is_dots(name: &[u8]) -> bool {
 }
 
 /// What the file that a path led to has to say, the sockets apart; `Ok` where it comes down to them.
-pub fn judge_file(place: Place, read_only_devices: &[u64]) -> Result<Place, Truth> {
+pub fn judge_file(place: Place, is_read_only: impl FnOnce(u64) -> bool) -> Result<Place, Truth> {
     let file = place.file.expect("the lookup has arrived");
     let name = OsStr::from_bytes(&place.name);
     let flags = AtFlags::EACCESS | AtFlags::SYMLINK_NOFOLLOW;
@@ -249,7 +255,7 @@ pub fn judge_file(place: Place, read_only_devices: &[u64]) -> Result<Place, Trut
         Err(Errno::ACCESS) => Err(Truth::fails(Errno::ACCESS, &[Cause::NoWrite, Cause::NoWriteAcl], place)),
         Err(Errno::PERM) => Err(Truth::fails(Errno::PERM, &[Cause::Immutable], place)),
         // access looks at the mount as well, connect at the file system alone.
-        Err(Errno::ROFS) if read_only_devices.contains(&file.dev) => {
+        Err(Errno::ROFS) if is_read_only(file.dev) && file.kind != FileType::Socket => {
             Err(Truth::fails(Errno::ROFS, &[Cause::NotASocketReadOnly], place))
         }
         Err(errno) if errno != Errno::ROFS => panic!("access has an answer nobody expected: {errno:?}"),

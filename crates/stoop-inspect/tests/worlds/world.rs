@@ -6,14 +6,16 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::IFlags;
+use rustix::fs::{IFlags, Mode, OFlags};
 use rustix::io::Errno;
+use rustix::mount::MountFlags;
 use rustix::net::SocketAddrUnix;
 use stoop::{Address, Kind};
-use stoop_inspect::why::{Cause, Operation};
+use stoop_inspect::why::facts::EndpointState;
+use stoop_inspect::why::{Cause, Facts, Operation, Question, Who, facts};
 use stoop_kernel_facts as kernel;
 
-use super::caller::{Caller, in_network};
+use super::caller::{Caller, every_capability, in_network};
 use super::dice::Dice;
 use super::server::{self, Name, Server};
 use super::tree::{self, Mount, Tree};
@@ -34,7 +36,32 @@ pub struct World {
     pub servers: Vec<Server>,
     pub mounts: Vec<Mount>,
     pub top: PathBuf,
+    /// The caller is this user, fresh from a login, and not a process that can be looked at.
+    pub login: Option<&'static str>,
+    /// The working directory is removed once the caller is in it.
+    pub cwd_gone: bool,
+    /// The working directory of a path that begins there: opened by us, since its user may not be able to.
+    cwd: Option<OwnedFd>,
+    /// Devices of mounts that are no second view of something.
+    own_file_systems: Vec<(u64, PathBuf)>,
     frozen: Vec<(PathBuf, IFlags)>,
+}
+
+/// Where a caller's root is.
+#[derive(Clone, Copy)]
+enum View {
+    Ours,
+    Root,
+    RootOnMount,
+    RootInside,
+}
+
+/// Where a path begins.
+#[derive(Clone, Copy)]
+enum At {
+    Absolute,
+    Top,
+    Inside,
 }
 
 /// The call of a question, made for real.
@@ -48,8 +75,19 @@ pub struct Call {
 impl World {
     pub fn new(seed: u64, ground: &Ground) -> World {
         let mut dice = Dice::new(seed);
+        let caller = Caller::random(&mut dice);
+        World::with(seed, dice, caller, ground)
+    }
+
+    /// A world for a process that is what it is: no root, directory or network in it is anybody's own.
+    pub fn for_guest(seed: u64, ground: &Ground) -> World {
+        let mut dice = Dice::new(!seed);
+        let caller = Caller { abroad: false, ..Caller::random(&mut dice) };
+        World::with(seed, dice, caller, ground)
+    }
+
+    fn with(seed: u64, mut dice: Dice, caller: Caller, ground: &Ground) -> World {
         let dice = &mut dice;
-        let caller = Caller::random(dice);
         let operation = match dice.weighted(&[(50, 0), (25, 1), (25, 2)]) {
             0 => Operation::Connect,
             1 => Operation::Bind,
@@ -72,13 +110,20 @@ impl World {
             servers: Vec::new(),
             mounts: Vec::new(),
             top,
+            login: None,
+            cwd_gone: false,
+            cwd: None,
+            own_file_systems: Vec::new(),
             frozen: Vec::new(),
         };
         if named {
             world.name(dice, seed, asked, ground)
         } else {
-            world.grow(dice, asked)
+            world.grow(dice, asked, ground)
         }
+        let is_plain = !world.caller.abroad && world.caller.root.is_none() && world.cwd.is_none();
+        let login = dice.one(&["root", "nobody", "daemon", "mail", "1000", "1001"]);
+        world.login = Some(login).filter(|_| is_plain && dice.chance(20));
         world
     }
 
@@ -110,24 +155,52 @@ impl World {
     }
 
     /// A path, and what it leads to.
-    fn grow(&mut self, dice: &mut Dice, asked: Kind) {
-        let root = if dice.chance(15) { self.top.clone() } else { PathBuf::from("/") };
-        let relative = dice.chance(20);
-        let cwd = relative.then(|| self.top.clone());
-        let mut tree = Tree::new(dice, self.top.clone(), root.clone(), cwd);
+    fn grow(&mut self, dice: &mut Dice, asked: Kind, ground: &Ground) {
+        let top = self.top.clone();
+        let mut tree = Tree::new(dice, &ground.abroad, top.clone());
+        match tree.dice.weighted(&[
+            (70, View::Ours),
+            (12, View::Root),
+            (4, View::RootOnMount),
+            (3, View::RootInside),
+        ]) {
+            View::Ours => {}
+            View::Root => tree.set_root(top.clone()),
+            View::RootOnMount => {
+                let root = tree.mount_root();
+                tree.set_root(root);
+            }
+            View::RootInside => {
+                let root = tree.aside();
+                tree.set_root(root);
+            }
+        }
+        let at = match tree.dice.weighted(&[(80, At::Absolute), (12, At::Top), (8, At::Inside)]) {
+            At::Absolute => None,
+            At::Top => Some(top),
+            At::Inside => Some(tree.aside()),
+        };
+        // Only what the world is not built in can be taken away.
+        self.cwd_gone = at.as_ref().is_some_and(|at| *at != self.top && tree.dice.chance(15));
+        if let Some(cwd) = at {
+            self.caller.cwd = cwd.clone();
+            let flags = OFlags::PATH | OFlags::CLOEXEC;
+            self.cwd = Some(rustix::fs::open(&cwd, flags, Mode::empty()).expect("open a directory"));
+            tree.start_at(cwd, self.cwd_gone);
+        }
         tree.walk();
         tree.finish(asked, self.operation == Operation::Bind);
         if tree.dice.chance(4) {
             tree.lengthen();
         }
         tree.freeze();
-        self.caller.root = Some(root).filter(|root| root != Path::new("/"));
-        if relative {
-            self.caller.cwd = self.top.clone();
-        }
+        self.caller.root = Some(tree.root.clone()).filter(|root| root != Path::new("/"));
         let path = OsString::from_vec(std::mem::take(&mut tree.text));
         self.address = Address::path(path).expect("a path without NUL");
         (self.servers, self.mounts, self.frozen) = (tree.servers, tree.mounts, tree.frozen);
+        let own = self.mounts.iter().filter(|mount| mount.source.is_none());
+        let device = |mount: &Mount| rustix::fs::stat(&mount.here).expect("it is mounted").st_dev;
+        self.own_file_systems = own.map(|mount| (device(mount), mount.here.clone())).collect();
     }
 
     pub fn path(&self) -> Option<&[u8]> {
@@ -144,14 +217,14 @@ impl World {
             return truth;
         }
         let binds = self.operation == Operation::Bind;
-        let place = match arrive(path, !binds) {
+        let place = match arrive(path, !binds, self.cwd.as_ref()) {
             Arrival::At(place) => place,
             Arrival::Stopped(truth) => return truth,
         };
         if binds {
             return judge_name(place, path, |file| self.bound_to(file).is_some());
         }
-        let place = match judge_file(place, &[]) {
+        let place = match judge_file(place, |dev| self.is_read_only(dev)) {
             Ok(place) => place,
             Err(truth) => return truth,
         };
@@ -211,6 +284,14 @@ impl World {
         Truth::nowhere(Some(Errno::CONNREFUSED), &causes)
     }
 
+    /// Whether a file system as a whole is read-only, and not a mount of it.
+    fn is_read_only(&self, dev: u64) -> bool {
+        let read_only = |here: &PathBuf| {
+            self.mounts.iter().any(|mount| mount.here == *here && mount.flags.contains(MountFlags::RDONLY))
+        };
+        self.own_file_systems.iter().any(|(own, here)| *own == dev && read_only(here))
+    }
+
     /// The socket that is bound to a file.
     fn bound_to(&self, file: File) -> Option<&Server> {
         let name = Name::File { dev: file.dev, ino: file.ino };
@@ -239,10 +320,39 @@ impl World {
         Truth { kind_there: Some(server.kind), ..truth }
     }
 
+    /// Who makes the call, as the one asks who has this process.
+    pub fn subject(&self, pid: u32) -> Who {
+        self.login.map_or(Who::Process(pid), |user| Who::User(user.into()))
+    }
+
+    /// Makes the caller the user who has logged in.
+    pub fn log_in(&mut self) {
+        let Some(login) = self.login else { return };
+        let facts = facts::gather(&self.question(Who::User(login.into()))).expect("look at the machine");
+        let user = facts.subject.expect("there is such a user");
+        (self.caller.uid, self.caller.gid, self.caller.groups) = (user.uid, user.gid, user.groups);
+        self.caller.capabilities = every_capability(user.uid == 0);
+    }
+
+    /// The question about it.
+    pub fn question(&self, subject: Who) -> Question {
+        Question { operation: self.operation, kind: self.kind, address: self.address.clone(), subject }
+    }
+
+    /// The kind of the socket that was found, as the facts have it.
+    pub fn kind_at_the_end(&self, facts: &Facts) -> Option<Kind> {
+        facts.sockets.iter().flatten().find(|socket| socket.state != EndpointState::Accepted)?.kind
+    }
+
+    /// The call, where this kind of socket is there.
+    pub fn call_with(&self, there: Option<Kind>) -> Call {
+        let kind = kind_asked(self.operation, self.kind, there);
+        Call { operation: self.operation, kind, address: self.address.clone() }
+    }
+
     /// The plain system call that the question is about.
     pub fn call(&self, truth: &Truth) -> Call {
-        let kind = kind_asked(self.operation, self.kind, truth.kind_there);
-        Call { operation: self.operation, kind, address: self.address.clone() }
+        self.call_with(truth.kind_there)
     }
 }
 
