@@ -32,7 +32,8 @@ use crate::process::Known;
 use crate::procfs::{self, ProcessDir};
 use crate::{namespaces, process, strays, table};
 
-/// Sockets without an owner that are looked at once more. Where there are many, most of their owners may not be seen.
+/// Sockets that are looked up one by one, and not by reading their table again. Of those without an owner no more are looked at
+/// once more: where there are many, most of their owners may not be seen.
 const LOOKUPS_MAX: usize = 16;
 
 /// Takes [`Snapshot`]s, one after the other.
@@ -143,6 +144,8 @@ impl Inspector {
         match read {
             Ok(dump) => {
                 assembly.add(self.entries.drain(..).map(|entry| table::row(entry, ino)));
+                // It may be a second attempt, on another way into the namespace.
+                assembly.missing.retain(|missing| missing.what != What::Table(ino));
                 assembly.namespaces.entry(ino).and_modify(|namespace| namespace.is_read = true);
                 if dump == Dump::Unsteady {
                     let why = "it changed during every attempt to read it".to_owned();
@@ -211,8 +214,15 @@ impl Inspector {
         let located = strays::locate(strays, |ino| self.tables.contains_key(&ino));
         for (&ino, inos) in &located.known {
             let Some(table) = self.tables.get_mut(&ino) else { continue };
-            let lookup = |stray| table::lookup(table, stray, ino, &self.options).ok()?;
-            assembly.add(inos.iter().copied().filter_map(lookup));
+            // The kernel goes through the whole table for each.
+            if inos.len() <= LOOKUPS_MAX {
+                let lookup = |stray| table::lookup(table, stray, ino, &self.options).ok()?;
+                assembly.add(inos.iter().copied().filter_map(lookup));
+            } else if table::read(table, &self.options, &mut self.entries).is_ok() {
+                let wanted: HashSet<u32> = inos.iter().map(|ino| ino.0).collect();
+                let found = self.entries.drain(..).filter(|entry| wanted.contains(&entry.ino));
+                assembly.add(found.map(|entry| table::row(entry, ino)));
+            }
         }
         if self.options.all_namespaces {
             self.read_new(located.new.into_iter().map(|(ino, file)| (ino, Ok(file))).collect(), assembly);

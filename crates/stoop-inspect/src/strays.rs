@@ -6,7 +6,9 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use rustix::fs::{Mode, OFlags, getxattr, open, readlink};
 
 use crate::model::{NamespaceIno, SocketIno};
 use crate::owners::{self, Holding};
@@ -65,9 +67,36 @@ fn namespace_of(
     Ok((ino, (!is_had(&ino)).then_some(file)))
 }
 
-/// Whether it is a local socket: the file system of sockets tells the protocol without the descriptor being copied.
+/// Whether it is a local socket: the file system of sockets tells the protocol without the descriptor being copied. Only of a
+/// socket is anything asked: in place of it there may be a file by now whose file system answers when it likes.
 fn is_local(stray: &Holding) -> bool {
-    let mut protocol = [0; 64];
     let path = format!("/proc/{}/fd/{}", stray.owner.pid, stray.owner.fd);
-    rustix::fs::getxattr(path, "system.sockprotoname", &mut protocol).is_ok() && protocol.starts_with(b"UNIX")
+    let Ok(pinned) = open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()) else { return false };
+    let pinned = format!("/proc/self/fd/{}", pinned.as_raw_fd());
+    let is_socket = readlink(&pinned, Vec::new()).is_ok_and(|link| link.to_bytes().starts_with(b"socket:["));
+    let mut protocol = [0; 64];
+    is_socket
+        && getxattr(&pinned, "system.sockprotoname", &mut protocol).is_ok()
+        && protocol.starts_with(b"UNIX")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Owner, Pid};
+    use std::os::fd::AsFd;
+
+    fn holding(file: impl AsFd) -> Holding {
+        let fd = file.as_fd().as_raw_fd() as u32;
+        let owner = Owner { pid: Pid(std::process::id()), fd, thread: None };
+        Holding { ino: SocketIno(0), owner, namespace: None, cookie: None }
+    }
+
+    #[test]
+    fn only_local_sockets_are_local_sockets() {
+        let (one, _other) = std::os::unix::net::UnixStream::pair().unwrap();
+        assert!(is_local(&holding(&one)));
+        assert!(!is_local(&holding(std::net::UdpSocket::bind("127.0.0.1:0").unwrap())));
+        assert!(!is_local(&holding(std::fs::File::open("/dev/null").unwrap())));
+    }
 }

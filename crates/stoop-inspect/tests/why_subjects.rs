@@ -27,6 +27,8 @@ const QUESTIONS: &[(&str, &str, Cause)] = &[
     ("connect", "replaced/app", Cause::Stale),
     ("connect", "/proc/self/root/DIR/open", Cause::Nothing),
     ("connect", "/proc/self/root/DIR/hidden/app", Cause::OtherView),
+    // The root, mounted once more, has a parent.
+    ("connect", "again/../open", Cause::Nothing),
     ("connect", "@NAME", Cause::NameInOtherNamespace),
     ("bind", "@NAME", Cause::Nothing),
     ("bind", "ro/new", Cause::ReadOnly),
@@ -84,7 +86,7 @@ fn predict(operation: &str, address: Address, pid: u32) -> (Facts, Verdict) {
 
 /// Servers of ours, in directories that the child has other mounts on or no right to.
 fn build(dir: &Path, name: &str) -> Vec<stoop::Listener> {
-    for directory in ["root", "alice", "hidden", "replaced", "ro"] {
+    for directory in ["root", "alice", "hidden", "replaced", "ro", "again"] {
         fs::create_dir(dir.join(directory)).unwrap();
     }
     let serve = |place: &str| Bind::new(dir.join(place)).mode(0o666).listen().unwrap();
@@ -113,7 +115,7 @@ fn start(dir: &Path) -> Option<KillOnDrop> {
         return None;
     }
     let script = "cd \"$DIR\" && mount -t tmpfs none hidden && mount -t tmpfs none replaced \
-        && mount --bind ro ro && mount -o remount,bind,ro ro && exec \"$0\" \"$@\"";
+        && mount --bind ro ro && mount -o remount,bind,ro ro && mount --rbind / again && exec \"$0\" \"$@\"";
     let arguments = [&namespaces[..], &["sh", "-c", script]].concat();
     let role = Role::new("a_process_in_namespaces_of_its_own", "subject").env("DIR", dir.to_str()?);
     Some(role.within("unshare", &arguments).spawn())

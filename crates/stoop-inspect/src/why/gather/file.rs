@@ -30,6 +30,12 @@ pub(super) fn look(fd: impl AsFd, path: PathBuf, mounts: &Mounts) -> Result<File
     })
 }
 
+/// The number of the mount that the descriptor's path goes through (Linux 5.8); `None` where the kernel does not tell.
+pub(super) fn mount_number(fd: impl AsFd) -> Option<u64> {
+    let stat = statx(&fd, c"", AtFlags::EMPTY_PATH | AtFlags::NO_AUTOMOUNT, StatxFlags::MNT_ID).ok()?;
+    (stat.stx_mask & StatxFlags::MNT_ID.bits() != 0).then_some(stat.stx_mnt_id)
+}
+
 fn kind(kind: FileType) -> FileKind {
     match kind {
         FileType::Socket => FileKind::Socket,

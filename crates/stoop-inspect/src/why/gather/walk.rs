@@ -221,9 +221,15 @@ impl<'s> Walker<'s> {
         Ok(Place { fd, file })
     }
 
+    /// The same directory mounted elsewhere once more is another place, with another parent.
+    fn is_at_root(&self) -> bool {
+        self.current.file.id == self.root.file.id
+            && file::mount_number(&self.current.fd) == file::mount_number(&self.root.fd)
+    }
+
     /// The root is its own parent, for whoever it is the root of.
     fn parent(&self) -> Result<Place, Errno> {
-        if self.current.file.id == self.root.file.id {
+        if self.is_at_root() {
             return self.copy(&self.root).ok_or(Errno::MFILE);
         }
         let fd = openat(&self.current.fd, c"..", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
