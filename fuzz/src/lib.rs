@@ -25,6 +25,8 @@ pub const TARGETS: &[FuzzTarget] = &[
     ("control_round_trip", control_round_trip),
     ("address_parse", address_parse),
     ("frame_decode", frame_decode),
+    ("diag_decode", diag_decode),
+    ("cgroup_place", cgroup_place),
     ("btf_scan", btf_scan),
     ("bpf_records", bpf_records),
     ("http_multiplexed", http_multiplexed),
@@ -81,6 +83,22 @@ fn numbers_of(item: Item<'_>) -> Vec<u32> {
         Item::Credentials(ids) => vec![ids.pid as u32, ids.uid, ids.gid],
         other => panic!("the encoder writes no {other:?}"),
     }
+}
+
+/// Answers of sock_diag, whole or cut: no more sockets than messages fit, no more clients than bytes, and names that show safely.
+pub fn diag_decode(data: &[u8]) {
+    let sockets = stoop::diag::decode(data);
+    assert!(sockets.len() <= data.len() / 32);
+    for socket in sockets {
+        assert!(socket.waiting.len() * 4 <= data.len());
+        assert!(!socket.name.to_string().chars().any(char::is_control));
+    }
+}
+
+/// The names of control groups, which whoever makes one chooses: read without panic, and shown safely.
+pub fn cgroup_place(data: &[u8]) {
+    let shown = stoop_inspect::Place::from_cgroup(data).to_string();
+    assert!(!shown.is_empty() && !shown.chars().any(char::is_control), "{shown:?}");
 }
 
 /// Whatever a person types: no panic, and what is understood is shown as text that is safe on a terminal and means the same.

@@ -24,7 +24,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("stoop-kernel-facts", &["stoop-testkit"]),
     ("stoop-e2e", &["stoop", "stoop-grpc", "stoop-testkit"]),
     ("stoop-bench", &["stoop"]),
-    ("stoop-fuzz", &["stoop", "stoop-bpf", "stoop-grpc"]),
+    ("stoop-fuzz", &["stoop", "stoop-bpf", "stoop-grpc", "stoop-inspect"]),
     ("xtask", &[]),
 ];
 

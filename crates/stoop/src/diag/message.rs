@@ -72,12 +72,12 @@ pub(super) struct Read {
     pub(super) refused: Option<i32>,
 }
 
-/// Reads one datagram of answers to the request `sequence`; what answers another one is passed over.
-pub(super) fn read(mut bytes: &[u8], sequence: u32, found: &mut Vec<Entry>) -> Read {
+/// Reads one datagram of answers to the request `sequence`, or to any; what answers another one is passed over.
+pub(super) fn read(mut bytes: &[u8], sequence: Option<u32>, found: &mut Vec<Entry>) -> Read {
     let mut read = Read::default();
     while let (Some(len), Some(kind)) = (word(bytes, 0), half(bytes, 4)) {
         let Some(body) = bytes.get(HEADER_BYTES..len as usize) else { break };
-        if word(bytes, 8) == Some(sequence) {
+        if sequence.is_none() || word(bytes, 8) == sequence {
             read.is_interrupted |= half(bytes, 6).is_some_and(|flags| flags & NLM_F_DUMP_INTR != 0);
             match kind {
                 SOCK_DIAG_BY_FAMILY => found.extend(entry(body)),
@@ -172,7 +172,7 @@ mod tests {
         #[test]
         fn any_answer_is_read_without_panic(bytes in proptest::collection::vec(any::<u8>(), 0..256)) {
             let mut found = Vec::new();
-            let _ = read(&bytes, 0, &mut found);
+            let _ = read(&bytes, None, &mut found);
             let _ = entry(&bytes);
         }
 
@@ -182,7 +182,7 @@ mod tests {
             answer.extend(kind.to_ne_bytes());
             answer.extend([0; 10]);
             answer.extend(bytes);
-            let _ = read(&answer, 0, &mut Vec::new());
+            let _ = read(&answer, None, &mut Vec::new());
         }
     }
 }

@@ -249,7 +249,7 @@ impl Table {
                 result => break result?.0,
             }
         };
-        let read = message::read(&self.buffer[..len], self.sequence, found);
+        let read = message::read(&self.buffer[..len], Some(self.sequence), found);
         match read.refused {
             Some(errno) if errno != 0 => Err(io::Error::from_raw_os_error(errno)),
             _ => Ok(read),
@@ -262,6 +262,14 @@ impl AsFd for Table {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
+}
+
+/// The sockets in a datagram of answers that comes from elsewhere: from another process, or out of a recording. Pure; what is not
+/// understood is passed over.
+pub fn decode(answers: &[u8]) -> Vec<Entry> {
+    let mut found = Vec::new();
+    message::read(answers, None, &mut found);
+    found
 }
 
 /// A descriptor of the network namespace that a socket, of any family, was made in (`SIOCGSKNS`, Linux 4.10).
