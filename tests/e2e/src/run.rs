@@ -343,6 +343,16 @@ impl Output {
         self.code(0)
     }
 
+    /// Panics unless it exited with 0, or with 6 after it said what it could not see: some machines hide a process even from root.
+    #[track_caller]
+    pub fn seen(self) -> Output {
+        if self.code != Some(6) {
+            return self.ok();
+        }
+        self.explains(&["not seen"]);
+        self
+    }
+
     /// Stdout as text.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.stdout).into_owned()

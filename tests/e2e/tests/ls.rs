@@ -8,25 +8,14 @@ use std::path::Path;
 
 use rustix::process::Signal;
 use serde_json::Value;
-use stoop_e2e::{LIMIT, Output, Raw, program, stoop, stoop_as, wait_served};
+use stoop_e2e::{LIMIT, Raw, program, stoop, stoop_as, wait_served};
 use stoop_testkit::{NOBODY, eventually, has_program, is_root, public_tempdir, skip, tempdir};
 
 /// Its lines. What it may not see on this machine (some hide a process even from root) is not this test's matter.
 #[track_caller]
 fn ls<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Vec<Value> {
-    let output = stoop(["ls", "--json"]).args(arguments).run();
-    let lines = whole_or_partial(output).json();
+    let lines = stoop(["ls", "--json"]).args(arguments).run().seen().json();
     lines.into_iter().filter(|line| line["event"] != "missing").collect()
-}
-
-/// Ended well; with 6 it has to have said what is missing.
-#[track_caller]
-fn whole_or_partial(output: Output) -> Output {
-    if output.code == Some(6) {
-        output.explains(&["not seen"]);
-        return output.code(6);
-    }
-    output.ok()
 }
 
 #[track_caller]
@@ -98,7 +87,7 @@ fn a_path_is_the_file_that_is_there_whatever_it_is_called() {
     assert_ne!(ls([&moved])[0]["server"]["inode"], ls([&bound])[0]["server"]["inode"]);
     // The file is gone, the server is not: the name is all there is.
     fs::remove_file(&bound).unwrap();
-    let output = whole_or_partial(stoop(["ls", "--json"]).arg(&bound).run());
+    let output = stoop(["ls", "--json"]).arg(&bound).run().seen();
     output.explains(&["no file at"]);
     assert_eq!(output.json().iter().filter(|line| line["event"] == "listener").count(), 2);
 }
@@ -109,7 +98,7 @@ fn hostile_names_are_shown_and_found() {
     let name = OsStr::from_bytes(b"e\x1b[2J \n\xff.sock");
     let _path = UnixListener::bind(dir.path().join(name)).unwrap();
     let pattern = format!("{}/*", dir.path().display());
-    let text = whole_or_partial(stoop(["ls", "--name", &pattern]).run()).text();
+    let text = stoop(["ls", "--name", &pattern]).run().seen().text();
     assert!(text.contains("e%1B[2J%20%0A%FF.sock"), "{text}");
     assert!(!text.contains('\u{1b}') && text.lines().count() == 2, "{text}");
     let shown = ls(["--name", &pattern])[0]["address"].as_str().unwrap().to_owned();
@@ -183,7 +172,7 @@ fn equal_lines_are_one_with_how_many() {
     let listener = UnixListener::bind(&path).unwrap();
     let clients: Vec<_> = (0..5).map(|_| UnixStream::connect(&path).unwrap()).collect();
     let _served: Vec<_> = clients.iter().map(|_| listener.accept().unwrap()).collect();
-    let text = |flags: &[&str]| whole_or_partial(stoop(["ls"]).arg(&path).args(flags).run()).text();
+    let text = |flags: &[&str]| stoop(["ls"]).arg(&path).args(flags).run().seen().text();
     let merged = text(&[]);
     assert_eq!(merged.lines().count(), 3, "{merged}");
     assert!(merged.lines().any(|line| line.contains("connected") && line.ends_with("×5")), "{merged}");
@@ -229,7 +218,7 @@ fn other_network_namespaces_are_seen_too() {
     assert_eq!(ls(["--name", &format!("@{name}"), "--netns", "own"]).len(), 0);
     let inode = lines[0]["server"]["network_namespace"].to_string();
     assert_eq!(ls(["--name", "@stoop-ls-ns-*", "--netns", &inode]).len(), 1);
-    let text = whole_or_partial(stoop(["ls", "--name", &format!("@{name}")]).run()).text();
+    let text = stoop(["ls", "--name", &format!("@{name}")]).run().seen().text();
     assert!(text.contains("NETNS") && text.contains(&inode), "{text}");
 }
 

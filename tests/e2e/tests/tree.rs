@@ -5,14 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 
 use serde_json::Value;
-use stoop_e2e::{Output, Raw, program, stoop, wait_served};
+use stoop_e2e::{Raw, program, stoop, wait_served};
 use stoop_testkit::{has_program, tempdir};
-
-#[track_caller]
-fn seen(output: Output) -> Output {
-    let code = if output.code == Some(6) { 6 } else { 0 };
-    output.code(code)
-}
 
 #[test]
 fn processes_are_joined_by_what_they_use() {
@@ -25,7 +19,7 @@ fn processes_are_joined_by_what_they_use() {
         client.is_echoed(b"x");
     }
     let address = path.to_str().unwrap();
-    let lines = seen(stoop(["tree", "--json", address]).run()).json();
+    let lines = stoop(["tree", "--json", address]).run().seen().json();
     let nodes: Vec<&Value> = lines.iter().filter(|line| line["event"] == "node").collect();
     let has = |node: &Value, pid: u32| node["pids"].as_array().unwrap().contains(&pid.into());
     let of = |pid| *nodes.iter().find(|node| has(node, pid)).unwrap();
@@ -36,7 +30,7 @@ fn processes_are_joined_by_what_they_use() {
     assert_eq!((&edges[0]["client"], &edges[0]["server"]), (&used["node"], &served["node"]));
     assert_eq!((&edges[0]["connections"], &edges[0]["address"]), (&3.into(), &address.into()));
 
-    let text = seen(stoop(["tree", address]).run()).text();
+    let text = stoop(["tree", address]).run().seen().text();
     assert!(text.contains(&format!("serves {address} (stream)")), "{text}");
     assert!(text.contains("×3"), "{text}");
 }
@@ -47,8 +41,8 @@ fn what_nobody_uses_is_left_out_unless_asked_for() {
     let path = dir.path().join("lonely.sock");
     let _listener = UnixListener::bind(&path).unwrap();
     let address = path.to_str().unwrap();
-    assert!(!seen(stoop(["tree", address]).run()).text().contains(address));
-    assert!(seen(stoop(["tree", "--all", address]).run()).text().contains(address));
+    assert!(!stoop(["tree", address]).run().seen().text().contains(address));
+    assert!(stoop(["tree", "--all", address]).run().seen().text().contains(address));
 }
 
 #[test]
@@ -62,7 +56,7 @@ fn a_picture_is_written_whole_with_names_that_stay_text() {
     fs::write(&file, "old").unwrap();
     let name = format!("{}/*", dir.path().display());
     let run = stoop(["tree", "--svg", "--name", &name, "-o"]).arg(&file).umask("027").run();
-    assert!(seen(run).stdout.is_empty());
+    assert!(run.seen().stdout.is_empty());
     let svg = fs::read_to_string(&file).unwrap();
     assert!(svg.starts_with("<svg ") && svg.ends_with("</svg>\n"));
     assert!(
@@ -73,7 +67,7 @@ fn a_picture_is_written_whole_with_names_that_stay_text() {
         let parse = "import sys, xml.etree.ElementTree as tree; tree.parse(sys.argv[1])";
         program("python3", ["-c", parse]).arg(&file).run().ok();
     }
-    let dot = seen(stoop(["tree", "--dot", "--name", &name]).run()).text();
+    let dot = stoop(["tree", "--dot", "--name", &name]).run().seen().text();
     assert!(dot.starts_with("digraph") && dot.contains(r#"\"x%1B"#), "{dot}");
     if has_program("dot") {
         program("dot", ["-Tplain"]).input(dot).run().ok();
@@ -84,5 +78,5 @@ fn a_picture_is_written_whole_with_names_that_stay_text() {
 fn a_file_that_cannot_be_made_is_a_failure() {
     stoop(["tree", "--svg", "-o", "/no/such/directory/x.svg"]).run().code(3).explains(&["cannot write"]);
     stoop(["tree", "--svg", "--dot"]).run().code(2);
-    assert!(seen(stoop(["tree", "--dot", "-o", "/dev/stdout"]).run()).text().starts_with("digraph"));
+    assert!(stoop(["tree", "--dot", "-o", "/dev/stdout"]).run().seen().text().starts_with("digraph"));
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::process::Signal;
 use serde_json::Value;
-use stoop_e2e::{LIMIT, Output, Raw, program, stoop, stoop_as, wait_served};
+use stoop_e2e::{LIMIT, Raw, program, stoop, stoop_as, wait_served};
 use stoop_testkit::{NOBODY, TempDir, eventually, has_program, is_root, public_tempdir, skip, tempdir};
 
 fn place() -> (TempDir, PathBuf) {
@@ -17,16 +17,9 @@ fn place() -> (TempDir, PathBuf) {
     (dir, place)
 }
 
-/// Ended well, or with 6 where this machine hides a process even from root.
-#[track_caller]
-fn seen(output: Output) -> Output {
-    let code = if output.code == Some(6) { 6 } else { 0 };
-    output.code(code)
-}
-
 #[track_caller]
 fn who(which: impl AsRef<OsStr>) -> Value {
-    let lines = seen(stoop(["who", "--json"]).arg(which).run()).json();
+    let lines = stoop(["who", "--json"]).arg(which).run().seen().json();
     assert_eq!(
         (lines.len(), &lines[0]["event"], &lines[0]["schema"]),
         (1, &"who".into(), &1.into()),
@@ -65,7 +58,7 @@ fn a_server_its_clients_and_who_waits() {
     assert_eq!(who["settings"]["peer_pid"], own, "who called listen");
     assert_eq!(codes(&who).iter().filter(|code| **code == "nobody_accepts").count(), 1);
 
-    let text = seen(stoop(["who"]).arg(&path).run()).text();
+    let text = stoop(["who"]).arg(&path).run().seen().text();
     for part in ["served by", "backlog", "clients    2", "waiting    1", "×2", "! nobody accepts"] {
         assert!(text.contains(part), "no '{part}' in\n{text}");
     }
@@ -83,7 +76,7 @@ fn every_spelling_finds_the_same_socket() {
     {
         assert_eq!(who(&spelling)["socket"]["inode"], inode, "{spelling}");
     }
-    let of_process = seen(stoop(["who", "--json", &format!("pid:{}", server.pid())]).run()).json();
+    let of_process = stoop(["who", "--json", &format!("pid:{}", server.pid())]).run().seen().json();
     assert!(of_process.iter().any(|line| line["socket"]["inode"] == inode));
     let name = format!("@stoop-who-{}\0x", std::process::id());
     let _receiver = Raw::bound("dgram", &name);
@@ -204,13 +197,13 @@ fn unread_bytes_are_shown_when_asked_for_and_not_taken() {
     let client = Raw::connect("stream", path.to_str().unwrap()).unwrap();
     let (mut served, _) = listener.accept().unwrap();
     client.say(b"secret \x1b[2J\xff");
-    let plain = seen(stoop(["who"]).arg(&path).run()).text();
+    let plain = stoop(["who"]).arg(&path).run().seen().text();
     assert!(!plain.contains("secret"), "only on demand: {plain}");
     assert!(plain.contains("has not read 12 bytes"), "{plain}");
-    let peeked = seen(stoop(["who", "--peek"]).arg(&path).run()).text();
+    let peeked = stoop(["who", "--peek"]).arg(&path).run().seen().text();
     assert!(peeked.contains("73 65 63 72 65 74") && peeked.contains("secret .[2J."), "{peeked}");
     assert!(!peeked.contains('\x1b'));
-    let json = &seen(stoop(["who", "--peek", "--json"]).arg(&path).run()).json()[0];
+    let json = &stoop(["who", "--peek", "--json"]).arg(&path).run().seen().json()[0];
     assert!(json["clients"][0]["unread"]["bytes"].is_string(), "{json}");
     let mut all = [0; 12];
     std::io::Read::read_exact(&mut served, &mut all).unwrap();
@@ -263,6 +256,6 @@ fn hostile_names_stay_on_their_line() {
     let dir = tempdir();
     let path = dir.path().join("a\x1b[2J\n  ! b");
     let _server = UnixListener::bind(&path).unwrap();
-    let text = seen(stoop(["who"]).arg(Path::new(&path)).run()).text();
+    let text = stoop(["who"]).arg(Path::new(&path)).run().seen().text();
     assert!(text.contains("a%1B[2J%0A") && !text.contains('\x1b') && !text.contains("\n  ! b"), "{text}");
 }

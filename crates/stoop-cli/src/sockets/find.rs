@@ -1,5 +1,6 @@
 //! From a socket as a person names it to those of a snapshot that it may be.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::path::PathBuf;
@@ -87,7 +88,7 @@ impl Wanted {
             Wanted::Path(_, Ok(file)) => report
                 .why("the file is no socket, or its server is gone (stale)")
                 .seen(format!("none of {sockets} sockets is bound to {}", super::words::file(*file)))
-                .next(format!("stoop why {which}")),
+                .next(format!("stoop why {}", crate::shell::quoted(OsStr::new(&which.to_string())))),
             Wanted::Name(_) => report.why("no socket has that abstract name, every byte counted"),
             Wanted::Pid(_) => {
                 report.why("it has no local socket, or it is not there, or it may not be looked into")

@@ -162,3 +162,50 @@ fn absolute(address: &Address) -> Address {
     let path = address.as_path().and_then(|path| std::path::absolute(path).ok());
     path.and_then(|path| Address::path(path).ok()).unwrap_or_else(|| address.clone())
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::args::{Cli, Verb};
+    use crate::sockets::{rows, sample};
+
+    /// How many lines of the sample these flags leave.
+    fn count(flags: &[&str]) -> usize {
+        let words = ["stoop", "ls"].iter().chain(flags);
+        let Verb::Ls(flags) = Cli::try_parse_from(words).unwrap().verb else { panic!("ls") };
+        let machine = sample::machine();
+        let mut selector = Selector::new(&flags.selection).unwrap();
+        selector.look_at(&machine);
+        rows(&machine).iter().filter(|row| selector.takes(&machine, row)).count()
+    }
+
+    #[test]
+    fn flags_choose_and_all_of_them_have_to_hold() {
+        let table: [(&[&str], usize); 19] = [
+            (&[], 11),
+            (&["--kind", "dgram"], 2),
+            (&["--pid", "812"], 4),
+            (&["--pid", "812", "--pid", "412"], 6),
+            (&["--pid", "2040"], 3),
+            (&["--pid", "2040", "--command", "postgres"], 0),
+            (&["--pid", "2040", "--peer", "postgres"], 3),
+            (&["--peer", "812"], 3),
+            (&["--command", "web*"], 3),
+            (&["--container", "0123"], 3),
+            (&["--container", "*f", "--peer", "8?2"], 3),
+            (&["--container", "123"], 0),
+            (&["--unit", "dbus.*"], 2),
+            (&["--name", "/run/*"], 4),
+            (&["--name", "@a b*"], 1),
+            (&["--user", "0", "--kind", "seqpacket"], 1),
+            (&["--user", "12345"], 0),
+            (&["--netns", "own"], 11),
+            (&["@a%20b%1B[2J%0A%00%FF"], 1),
+        ];
+        for (flags, expected) in table {
+            assert_eq!(count(flags), expected, "{flags:?}");
+        }
+    }
+}

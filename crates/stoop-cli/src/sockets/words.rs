@@ -50,10 +50,9 @@ impl<'a> Words<'a> {
             return;
         };
         text.push_str(self.process(pid));
-        let mut pids = socket.owners.iter().map(|owner| owner.pid).collect::<Vec<_>>();
-        pids.dedup();
-        if pids.len() > 1 {
-            let _ = write!(text, " +{}", pids.len() - 1);
+        let others = socket.owners.windows(2).filter(|pair| pair[0].pid != pair[1].pid).count();
+        if others > 0 {
+            let _ = write!(text, " +{others}");
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::cmp::{Ordering, Reverse};
 
-use stoop_inspect::{Pid, Snapshot, SocketId};
+use stoop_inspect::{Pid, Place, Snapshot, SocketId};
 
 use crate::args::{Column, Ls, Sort};
 use crate::output::{self, Cut, Table};
@@ -48,11 +48,9 @@ fn columns(flags: &Ls, snapshot: &Snapshot, rows: &[Row]) -> Vec<Column> {
         return flags.columns.clone();
     }
     let mut columns = USUAL.to_vec();
-    let words = Words::new(snapshot);
     let has_place = |id: Option<SocketId>| {
-        let mut text = String::new();
-        words.place(id, &mut text);
-        text != words::NOTHING
+        let process = process(snapshot, id).and_then(|pid| snapshot.processes.get(&pid));
+        process.is_some_and(|process| process.place != Place::Unknown)
     };
     columns.retain(|column| match column {
         Column::ServerIn => rows.iter().any(|row| has_place(row.serving())),

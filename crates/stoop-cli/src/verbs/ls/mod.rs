@@ -28,7 +28,7 @@ pub(crate) fn run(flags: &Ls) -> Outcome {
     selector.look_at(&snapshot);
     let chosen = choose(flags, &selector, &snapshot);
     if flags.json {
-        print_json(&snapshot, &chosen)?
+        print(&json(&snapshot, &chosen))?
     } else {
         print_table(flags, &snapshot, chosen)?
     }
@@ -73,14 +73,14 @@ fn has_state(flags: &Ls, snapshot: &Snapshot, row: &Row) -> bool {
     flags.state.is_empty() || flags.state.contains(&word)
 }
 
-fn print_json(snapshot: &Snapshot, chosen: &[Row]) -> Result<(), Failure> {
+fn json(snapshot: &Snapshot, chosen: &[Row]) -> Vec<u8> {
     let mut views = Views::new(snapshot);
     let mut text = Vec::with_capacity(chosen.len() * 400);
     for row in chosen {
         views.line(row, None, &mut text);
     }
     sockets::missing_json(&snapshot.missing, &mut text);
-    print(&text)
+    text
 }
 
 fn print_table(flags: &Ls, snapshot: &Snapshot, mut chosen: Vec<Row>) -> Result<(), Failure> {
@@ -104,4 +104,17 @@ fn print_table(flags: &Ls, snapshot: &Snapshot, mut chosen: Vec<Row>) -> Result<
         status(&format!("stoop: not shown: {}\n", hints.join("; ")));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sockets::sample;
+
+    #[test]
+    fn the_json_is_as_it_was() {
+        let machine = sample::partly_seen();
+        let text = json(&machine, &rows(&machine));
+        sample::golden("ls.json", std::str::from_utf8(&text).unwrap());
+    }
 }

@@ -81,3 +81,97 @@ fn later(inspector: &mut Inspector, snapshot: &Snapshot, found: &[SocketId]) -> 
     thread::sleep(PATIENCE);
     Some(inspector.snapshot())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::file::{Fate, FileFacts, Status};
+    use super::portrait::{Client, Limits, Now};
+    use super::*;
+    use crate::sockets::sample;
+    use stoop_inspect::{Pid, ProcessState};
+
+    /// A portrait of a socket of the sample, with everything that could be known by root.
+    fn portrait(snapshot: &Snapshot, at: usize) -> Portrait<'_> {
+        let (id, socket) = (SocketId::new(at), &snapshot.sockets[at]);
+        let of_it = snapshot.connections().filter(|connection| connection.listener == Some(id));
+        let clients = of_it.filter(|connection| connection.server.is_some());
+        let clients = clients.map(|c| Client { client: c.client, server: c.server, peeked: None });
+        let status = Status {
+            mode: 0o777,
+            uid: 0,
+            gid: 0,
+            has_acl: true,
+            made: Some(std::time::UNIX_EPOCH + Duration::from_secs(1_700_000_000)),
+            others_may_enter: Some(true),
+        };
+        let file = socket.name.as_path().map(|path| FileFacts {
+            path: path.to_owned(),
+            bound: socket.file,
+            fate: Fate::There,
+            status: Some(status),
+            moved_to: None,
+            is_elsewhere: false,
+            asked: None,
+        });
+        Portrait {
+            snapshot,
+            id,
+            socket,
+            clients: clients.collect(),
+            is_nobody_accepted: false,
+            file,
+            settings: Err("operation not permitted (EPERM)".into()),
+            peeked: None,
+            limits: Limits { somaxconn: Some(4096), max_dgram_qlen: Some(10) },
+            now: Now { since_boot: Duration::from_secs(100_000), ticks_per_second: 100 },
+        }
+    }
+
+    #[test]
+    fn portraits_are_as_they_were() {
+        let mut machine = sample::machine();
+        let database = machine.processes.get_mut(&Pid(812)).unwrap();
+        (database.start, database.state) = (Some(5_000_000), ProcessState::Stopped);
+        let mut of_database = portrait(&machine, sample::DATABASE);
+        of_database.is_nobody_accepted = true;
+        of_database.clients[0].peeked = Some(Ok(b"SELECT \x1b\xff".to_vec()));
+        let mut of_bus = portrait(&machine, sample::BUS);
+        let file = of_bus.file.as_mut().unwrap();
+        (file.fate, file.moved_to) = (Fate::Moved, Some("/run/dbus/old name".into()));
+        let mut text = String::new();
+        let mut json = Vec::new();
+        let waiting = portrait(&machine, sample::WAITING);
+        let hostile = portrait(&machine, sample::HOSTILE);
+        for portrait in [&of_database, &of_bus, &waiting, &hostile] {
+            text.push_str(&text::render(portrait, false));
+            text.push('\n');
+            json::line(portrait, &mut json);
+        }
+        assert!(!text.contains(|c: char| c.is_control() && c != '\n'));
+        sample::golden("who.txt", &text);
+        sample::golden("who.json", std::str::from_utf8(&json).unwrap());
+    }
+
+    #[test]
+    fn each_fate_of_a_file_has_its_warning() {
+        let machine = sample::machine();
+        let codes = |fate: Fate| {
+            let mut portrait = portrait(&machine, sample::BUS);
+            portrait.file.as_mut().unwrap().fate = fate;
+            warnings::warnings(&portrait).iter().map(|warning| warning.code).collect::<Vec<_>>()
+        };
+        assert_eq!(codes(Fate::There), ["world_writable"]);
+        assert_eq!(codes(Fate::Gone), ["file_removed"]);
+        assert_eq!(codes(Fate::Replaced { by_socket: true }), ["file_replaced"]);
+        assert_eq!(codes(Fate::Moved), ["file_moved", "world_writable"]);
+        assert_eq!(codes(Fate::Unknown), [""; 0]);
+    }
+
+    #[test]
+    fn many_clients_are_counted_beyond_some() {
+        let machine = sample::busy();
+        let text = text::render(&portrait(&machine, 0), false);
+        assert!(text.contains("more (--all-clients)"), "{text}");
+        assert!(!text::render(&portrait(&machine, 0), true).contains("more ("));
+    }
+}
