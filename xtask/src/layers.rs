@@ -23,7 +23,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("stoop-testkit", &[]),
     ("stoop-kernel-facts", &["stoop-testkit"]),
     ("stoop-e2e", &["stoop", "stoop-grpc", "stoop-testkit"]),
-    ("stoop-bench", &["stoop"]),
+    ("stoop-bench", &["stoop", "stoop-grpc"]),
     ("stoop-fuzz", &["stoop", "stoop-bpf", "stoop-grpc", "stoop-inspect"]),
     ("xtask", &[]),
 ];
@@ -50,7 +50,8 @@ const HEAVY: &[(&str, &[&str])] = &[
 ];
 
 /// Heavy crates that may stand behind a feature, and whose.
-const OPTIONAL: &[(&str, &[&str])] = &[("tokio", &["stoop"]), ("tracing", &["stoop"])];
+const OPTIONAL: &[(&str, &[&str])] =
+    &[("tokio", &["stoop"]), ("tonic", &["stoop-bench"]), ("tracing", &["stoop"])];
 
 /// Sources of each shipped crate, and the directories in them where `unsafe` may stand.
 const UNSAFE: &[(&str, &[&str])] = &[
