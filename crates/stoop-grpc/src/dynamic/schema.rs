@@ -113,8 +113,9 @@ impl Schema {
     pub fn builtin() -> Schema {
         static SCHEMA: OnceLock<Schema> = OnceLock::new();
         let decode = || {
-            let pool = DescriptorPool::decode(BUILTIN).expect("the build made it, and a test reads it");
-            Schema::of_everything(pool, Origin::Builtin)
+            let pool = with_protobufs_own(BUILTIN).expect("the build made it, and a test reads it");
+            let services = pool.services().map(|service| service.full_name().to_owned()).collect();
+            Schema { pool, services, origin: Origin::Builtin }
         };
         SCHEMA.get_or_init(decode).clone()
     }
@@ -147,7 +148,7 @@ impl Schema {
         compiler.open_files(files)?;
         let own: Vec<String> =
             compiler.files().filter(|file| !file.is_import()).map(|file| file.name().to_owned()).collect();
-        let pool = compiler.descriptor_pool();
+        let pool = with_protobufs_own(&compiler.encode_file_descriptor_set())?;
         Ok(Schema::of_files(pool, &own, Origin::Files))
     }
 
@@ -187,11 +188,6 @@ impl Schema {
         Ok(Schema { pool, services, origin: Origin::Reflection(version) })
     }
 
-    fn of_everything(pool: DescriptorPool, origin: Origin) -> Schema {
-        let services = pool.services().map(|service| service.full_name().to_owned()).collect();
-        Schema { pool, services, origin }
-    }
-
     fn of_files(pool: DescriptorPool, files: &[String], origin: Origin) -> Schema {
         let own = |service: &ServiceDescriptor| files.iter().any(|file| file == service.parent_file().name());
         let services = pool.services().filter(own).map(|service| service.full_name().to_owned()).collect();
@@ -225,6 +221,13 @@ impl Schema {
     pub fn retain(&mut self, keep: impl Fn(&str) -> bool) {
         self.services.retain(|name| keep(name));
     }
+}
+
+/// A set that the compiler made, and all of protobuf's own messages, whether it imports them or not.
+fn with_protobufs_own(set: &[u8]) -> Result<DescriptorPool, SchemaError> {
+    let mut pool = DescriptorPool::global();
+    pool.decode_file_descriptor_set(set).map_err(|error| SchemaError::new(error.to_string()))?;
+    Ok(pool)
 }
 
 /// Adds files that are not there yet. Those of protobuf itself are always our own: JSON relies on what they look like.

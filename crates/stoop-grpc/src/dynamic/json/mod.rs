@@ -4,6 +4,7 @@
 //! type is not known has its bytes as `value`, in base64, or where they are JSON themselves, as with containerd's
 //! specifications, as they are. Fields are in the order of the schema, keys of maps sorted.
 
+mod opaque;
 mod read;
 mod write;
 

@@ -7,6 +7,7 @@ use prost_reflect::{DynamicMessage, Kind, MessageDescriptor};
 use serde_json::value::RawValue;
 use serde_path_to_error::{Deserializer, Track};
 
+use super::opaque;
 use crate::dynamic::resolve::nearest;
 
 /// Text is not the message it should be.
@@ -43,7 +44,7 @@ impl fmt::Display for JsonError {
 
 impl std::error::Error for JsonError {}
 
-/// Reads one message.
+/// Reads one message. What [`Style`](super::Style) shows of an `Any` whose type is not known is understood, too.
 ///
 /// # Errors
 /// [`JsonError`]: it is no JSON, or a field is not one of the message's, or a value is not one of the field's.
@@ -52,7 +53,13 @@ pub fn read(message: &MessageDescriptor, text: &str) -> Result<DynamicMessage, J
     let mut track = Track::new();
     let read = DynamicMessage::deserialize(message.clone(), Deserializer::new(&mut json, &mut track));
     let read = read.and_then(|value| json.end().map(|()| value));
-    read.map_err(|error| error_at(&error, &track.path(), message, text))
+    read.or_else(|error| {
+        // The mapping knows of no such types; only where there are some is it worth a second look.
+        match opaque::read(message, text) {
+            Some(read) => Ok(read),
+            None => Err(error_at(&error, &track.path(), message, text)),
+        }
+    })
 }
 
 fn error_at(

@@ -13,6 +13,8 @@ use crate::dynamic::Schema;
 /// How deep an `Any` in an `Any` is looked into: each level costs its sender but a few bytes.
 const MAX_ANY_DEPTH: usize = 16;
 
+const ANY: &str = "google.protobuf.Any";
+
 /// How messages are written.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Style {
@@ -92,7 +94,7 @@ fn well_known(message: &DynamicMessage, style: Style) -> Option<serde_json::Valu
 
 impl Shown<'_> {
     fn members<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
-        if self.message.descriptor().full_name() == "google.protobuf.Any" {
+        if self.message.descriptor().full_name() == ANY {
             return self.any(map);
         }
         for field in self.message.descriptor().fields() {
@@ -128,6 +130,8 @@ impl Shown<'_> {
             let inner = Shown { message: &inner, style: self.style, any_depth: self.any_depth + 1 };
             return match well_known(inner.message, self.style) {
                 Some(value) => map.serialize_entry("value", &value),
+                // It has a form of its own, too.
+                None if name == ANY => map.serialize_entry("value", &inner),
                 None => inner.members(map),
             };
         }

@@ -1,0 +1,128 @@
+//! An `Any` of unknown type, read from JSON: its bytes in base64, or an object that is its bytes as text.
+//!
+//! The reader knows only types that have a schema. So each `Any` that has none is read as one that has, a text, and told apart
+//! again by where it was.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use prost_reflect::prost::Message;
+use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor, ReflectMessage, Value as Field};
+use serde_json::{Map, Value, json};
+
+/// A type that every schema has in effect, for bytes in base64.
+const STAND_IN: &str = "type.googleapis.com/google.protobuf.BytesValue";
+
+/// In front of the bytes of a stand-in, so that no value of that type itself is taken for one; then the length of the type's name, and
+/// the name.
+const MARK: &[u8] = b"\0stoop: no schema\0";
+
+/// Reads a message again, where it has an `Any` of unknown type; `None` where it has none, or is wrong all the same.
+pub(super) fn read(message: &MessageDescriptor, text: &str) -> Option<DynamicMessage> {
+    let mut value: Value = serde_json::from_str(text).ok()?;
+    let pool = message.parent_pool();
+    if !replace(&mut value, pool) {
+        return None;
+    }
+    let mut read = DynamicMessage::deserialize(message.clone(), value).ok()?;
+    restore(&mut read);
+    Some(read)
+}
+
+/// Puts stand-ins where there is no schema; whether there was such a place.
+fn replace(value: &mut Value, pool: &DescriptorPool) -> bool {
+    match value {
+        Value::Array(values) => values.iter_mut().fold(false, |any, value| replace(value, pool) | any),
+        Value::Object(members) => match stand_in(members, pool) {
+            Some(replacement) => {
+                *value = replacement;
+                true
+            }
+            // What is inside an `Any` of known type becomes bytes, in which nothing is found again.
+            None if members.contains_key("@type") => false,
+            None => members.values_mut().fold(false, |any, value| replace(value, pool) | any),
+        },
+        _ => false,
+    }
+}
+
+fn stand_in(members: &Map<String, Value>, pool: &DescriptorPool) -> Option<Value> {
+    let url = members.get("@type")?.as_str()?;
+    if members.len() != 2 || pool.get_message_by_name(url.rsplit('/').next()?).is_some() {
+        return None;
+    }
+    let bytes = match members.get("value")? {
+        Value::String(text) => STANDARD.decode(text).ok()?,
+        object @ Value::Object(_) => object.to_string().into_bytes(),
+        _ => return None,
+    };
+    let length = u32::try_from(url.len()).ok()?.to_be_bytes();
+    let marked = [MARK, &length, url.as_bytes(), &bytes].concat();
+    Some(json!({ "@type": STAND_IN, "value": STANDARD.encode(marked) }))
+}
+
+/// Makes of each stand-in what it stands for.
+fn restore(message: &mut DynamicMessage) {
+    if let Some((url, bytes)) = original(message) {
+        message.set_field_by_number(1, Field::String(url));
+        message.set_field_by_number(2, Field::Bytes(bytes.into()));
+        return;
+    }
+    for (_, value) in message.fields_mut() {
+        match value {
+            Field::Message(inner) => restore(inner),
+            Field::List(values) => values.iter_mut().filter_map(Field::as_message_mut).for_each(restore),
+            Field::Map(entries) => entries.values_mut().filter_map(Field::as_message_mut).for_each(restore),
+            _ => {}
+        }
+    }
+}
+
+fn original(message: &DynamicMessage) -> Option<(String, Vec<u8>)> {
+    if message.descriptor().full_name() != "google.protobuf.Any" {
+        return None;
+    }
+    let (url, bytes) = (message.get_field_by_number(1)?, message.get_field_by_number(2)?);
+    if url.as_str()? != STAND_IN {
+        return None;
+    }
+    let marked = <Vec<u8> as Message>::decode(bytes.as_bytes()?.clone()).ok()?;
+    let (length, rest) = marked.strip_prefix(MARK)?.split_first_chunk()?;
+    let (url, bytes) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;
+    Some((String::from_utf8(url.to_vec()).ok()?, bytes.to_vec()))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::dynamic::Schema;
+    use crate::dynamic::json::{Style, read};
+
+    fn back(text: &str) -> String {
+        let container = "containerd.services.containers.v1.CreateContainerRequest";
+        let descriptor = Schema::builtin().pool().get_message_by_name(container).unwrap();
+        Style { one_line: true, ..Style::default() }.text(&read(&descriptor, text).unwrap())
+    }
+
+    #[test]
+    fn what_is_shown_of_an_unknown_type_is_understood() {
+        for text in [
+            r#"{"container":{"id":"a","spec":{"@type":"types.containerd.io/Spec","value":{"ociVersion":"1.1.0"}}}}"#,
+            r#"{"container":{"spec":{"@type":"x/y","value":"/w=="},"extensions":{"k":{"@type":"z","value":""}}}}"#,
+            r#"{"container":{"spec":{"@type":"type.googleapis.com/google.protobuf.Duration","value":"1s"}}}"#,
+        ] {
+            assert_eq!(back(text), text);
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_stays_wrong() {
+        let container = Schema::builtin().pool().get_message_by_name("google.protobuf.Any").unwrap();
+        for text in [
+            r#"{"@type":"x/y","value":"no base64"}"#,
+            r#"{"@type":"x/y","other":1}"#,
+            r#"{"@type":"x/y","value":1}"#,
+            r#"{"@type":"google.protobuf.Duration","value":{"a":1}}"#,
+        ] {
+            assert!(read(&container, text).is_err(), "{text}");
+        }
+    }
+}

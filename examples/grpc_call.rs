@@ -1,0 +1,44 @@
+//! Calls any method of any gRPC server at a local socket, knowing nothing of it before: JSON in, JSON out.
+//!
+//! ```text
+//! cargo run -p stoop-grpc --features dynamic --example grpc_call -- ./app.sock greet.Greeter/Hello '{"name": "you"}'
+//! ```
+
+use std::process::ExitCode;
+
+use stoop_grpc::connect;
+use stoop_grpc::dynamic::{Client, Options, ReflectError, Schema, json, reflect};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let [address, method, request] = &std::env::args().skip(1).collect::<Vec<_>>()[..] else {
+        eprintln!("usage: grpc_call ADDRESS METHOD JSON");
+        return ExitCode::from(2);
+    };
+    match call(address, method, request).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+// ANCHOR: call
+async fn call(address: &str, name: &str, request: &str) -> Result<(), Box<dyn std::error::Error>> {
+    let client = Client::grpc(connect(address).await?);
+    // What there is to call: as the server says, or as it is built in.
+    let schema = match reflect(&client, &Options::default()).await {
+        Err(ReflectError::Unsupported) => Schema::builtin(),
+        schema => schema?,
+    };
+    let method = schema.method(name, &[]).map_err(|unresolved| format!("{name}: {unresolved:?}"))?;
+    let request = json::read(&method.input(), request)?;
+    let mut answers = client.call(&method, tokio_stream::once(request), Options::default()).await?;
+    // One, or as many as come.
+    while let Some(answer) = answers.message().await? {
+        println!("{}", json::Style::default().text(&answer));
+    }
+    Ok(())
+}
+// ANCHOR_END: call
