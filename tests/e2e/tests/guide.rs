@@ -307,7 +307,9 @@ fn built_examples() -> Vec<PathBuf> {
     let test = std::env::current_exe().expect("own path");
     let profile = test.ancestors().nth(2).expect("target/profile/deps/test");
     let sources = fs::read_dir(guide_source().join("../../examples")).expect("the project has examples");
-    let names = sources.filter_map(|source| Some(source.ok()?.path().file_stem()?.to_owned()));
+    // A directory is a package of its own.
+    let files = sources.filter_map(|source| Some(source.ok()?.path())).filter(|path| path.is_file());
+    let names = files.filter_map(|path| Some(path.file_stem()?.to_owned()));
     let built: Vec<PathBuf> = names.map(|name| profile.join("examples").join(name)).collect();
     if !built.iter().all(|example| example.exists()) {
         let mut cargo = Command::new(env!("CARGO"));
