@@ -6,7 +6,7 @@
 //! stream server finds a client that came and went, and a message is delivered, which is why that has to be allowed.
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::channel;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -178,12 +178,14 @@ impl Call {
 
 /// Whether the directory has the flag that keeps names from being removed.
 fn only_adds(path: &Path) -> bool {
-    rustix::fs::statx(CWD, directory(path), AtFlags::empty(), StatxFlags::empty())
+    rustix::fs::statx(CWD, &directory(path), AtFlags::empty(), StatxFlags::empty())
         .is_ok_and(|statx| statx.stx_attributes.contains(StatxAttributes::APPEND))
 }
 
-fn directory(path: &Path) -> &Path {
-    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+/// The directory of the last name. The dot at its end makes a symbolic link in front of it one that is passed on the way, as it was
+/// for the bind: at the end of a path `fs.protected_symlinks` may be against it.
+fn directory(path: &Path) -> PathBuf {
+    path.parent().unwrap_or(Path::new("")).join(".")
 }
 
 /// Removes the file that the socket is bound to, if that is still what has the name. Its directory is looked up once: nobody who can
@@ -192,7 +194,7 @@ fn remove(table: &mut Table, socket: &OwnedFd, path: &Path) -> Option<()> {
     let ino = u32::try_from(rustix::fs::fstat(socket).ok()?.st_ino).ok()?;
     let ours = table.lookup(ino, Show::FILE).ok()??.file?;
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let directory = rustix::fs::open(directory(path), flags, Mode::empty()).ok()?;
+    let directory = rustix::fs::open(&directory(path), flags, Mode::empty()).ok()?;
     let name = path.file_name()?;
     let there = rustix::fs::statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
     let is_ours = ours.may_be(stoop::diag::FileId { dev: there.st_dev, ino: there.st_ino });

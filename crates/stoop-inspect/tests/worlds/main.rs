@@ -254,7 +254,7 @@ fn outcomes(
     world.log_in();
     let actor = Actor::new(&world.caller, &ground.abroad);
     if world.cwd_gone {
-        repair::remove(&world.caller.cwd);
+        repair::lose_cwd(&mut world);
     }
     for asked in 1..=MOST_CAUSES {
         let seen;

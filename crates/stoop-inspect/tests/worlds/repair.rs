@@ -92,6 +92,13 @@ fn repair_really(world: &mut World, cause: Cause, place: &Place, there: Option<K
     true
 }
 
+/// Removes the working directory, with the caller in it.
+pub fn lose_cwd(world: &mut World) {
+    world.mounts.iter().for_each(|mount| Mount { flags: MountFlags::empty(), ..mount.clone() }.set());
+    remove(&world.caller.cwd);
+    world.mounts.iter_mut().for_each(Mount::set);
+}
+
 /// Lets everybody do anything; the flag it may have stays.
 fn permit(path: &Path) {
     let flag = tree::flag(path);
@@ -107,7 +114,7 @@ fn make_directory(path: &Path) {
 }
 
 /// Takes a file away, if there is one; the directory can then be changed.
-pub fn remove(path: &Path) {
+fn remove(path: &Path) {
     set_flag(path.parent().expect("no world is at the root"), IFlags::empty());
     set_flag(path, IFlags::empty());
     match fs::symlink_metadata(path) {

@@ -3,7 +3,9 @@
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::PathBuf;
 
-use rustix::fs::{AtFlags, FileType, StatxAttributes, StatxFlags, fstatvfs, getxattr, statx};
+use rustix::fs::{
+    AtFlags, FileType, StatVfsMountFlags, StatxAttributes, StatxFlags, fstatvfs, getxattr, statx,
+};
 use rustix::io::Errno;
 
 use super::mounts::Mounts;
@@ -49,9 +51,16 @@ fn kind(kind: FileType) -> FileKind {
 
 /// What a mount that is in no list says of itself.
 fn mount(fd: impl AsFd) -> Mount {
-    let flags = fstatvfs(fd).map(|about| about.f_flag).unwrap_or(rustix::fs::StatVfsMountFlags::empty());
-    Mount { read_only: flags.contains(rustix::fs::StatVfsMountFlags::RDONLY), ..Mount::default() }
+    let flags = fstatvfs(fd).map(|about| about.f_flag).unwrap_or(StatVfsMountFlags::empty());
+    Mount {
+        read_only: flags.contains(StatVfsMountFlags::RDONLY),
+        no_links: flags.bits() & NO_LINKS != 0,
+        ..Mount::default()
+    }
 }
+
+/// `ST_NOSYMFOLLOW` (Linux 5.10).
+const NO_LINKS: u64 = 0x2000;
 
 /// The access control list. An `O_PATH` descriptor has no attributes of its own, its name in `/proc` has.
 fn list(fd: impl AsFd) -> Option<Vec<AclEntry>> {

@@ -10,10 +10,13 @@ use crate::why::facts::Mount;
 pub(super) struct Mounts(HashMap<u64, Mount>);
 
 impl Mounts {
-    /// Those of a directory of `/proc`; none where they may not be read.
+    /// Those of a directory of `/proc`, and our own: a process with another root is not told of mounts outside of it, where its
+    /// working directory may be. None where they may not be read.
     pub(super) fn of(proc: &str) -> Mounts {
-        let text = fs::read(format!("{proc}/mountinfo")).unwrap_or_default();
-        Mounts(text.split(|&byte| byte == b'\n').filter_map(parse).collect())
+        let read = |proc: &str| fs::read(format!("{proc}/mountinfo")).unwrap_or_default();
+        let (ours, theirs) = (read("/proc/thread-self"), read(proc));
+        let lines = ours.split(|&byte| byte == b'\n').chain(theirs.split(|&byte| byte == b'\n'));
+        Mounts(lines.filter_map(parse).collect())
     }
 
     /// The mount of this number.
