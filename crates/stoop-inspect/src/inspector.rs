@@ -10,7 +10,7 @@
 //! | 6 | which sockets belong together | `join` |
 //! | 7 | what the owners are | `process` |
 
-use std::collections::{BTreeMap, HashMap, HashSet, btree_map, hash_map};
+use std::collections::{BTreeMap, HashMap, HashSet, btree_map};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -18,17 +18,19 @@ use std::thread;
 use std::time::SystemTime;
 
 use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use stoop::Kind;
 use stoop::diag::{Dump, Entry, Table};
 use stoop_bpf::TaskFiles;
 
 use crate::assembly::Assembly;
 use crate::join::ByInode;
-use crate::model::{Missing, Namespace, NamespaceIno, OwnersFrom, Pid, Queue, Snapshot, Socket, What};
+use crate::model::{
+    Missing, Namespace, NamespaceIno, OwnersFrom, Pid, Queue, Snapshot, Socket, SocketIno, What,
+};
 use crate::options::{Options, OwnersWanted};
 use crate::owners::bpf::Listing;
 use crate::owners::{self, Holding};
-use crate::process::Known;
 use crate::procfs::{self, ProcessDir};
 use crate::{namespaces, process, strays, table};
 
@@ -72,6 +74,7 @@ impl Inspector {
         let taken = SystemTime::now();
         let pids = assembly.or_missing("the processes", procfs::pids());
         assembly.own = assembly.or_missing("the own network namespace", namespaces::own());
+        assembly.newest = newest_inode();
         let listing = thread::scope(|scope| {
             // The program needs nothing of the tables.
             let (program, own) = (self.program.take(), assembly.own);
@@ -180,13 +183,23 @@ impl Inspector {
                 (self.walk(pids, assembly), HashMap::new(), OwnersFrom::Proc { why_not_bpf })
             }
         };
-        let strays = assembly.assign(holdings);
-        if self.fetch(&strays, assembly) {
-            assembly.assign(strays);
-        }
-        self.settle(assembly);
-        assembly.join();
-        self.read_processes(known, assembly);
+        let options = self.options.clone();
+        thread::scope(|scope| {
+            // What a process is does not depend on what its sockets are.
+            let reading = (!known.is_empty()).then(|| {
+                scope.spawn(|| {
+                    process::read_all(known.into_iter().map(|(pid, known)| (pid, Some(known))), &options)
+                })
+            });
+            let strays = assembly.assign(holdings);
+            if self.fetch(&strays, assembly) {
+                assembly.assign(strays);
+            }
+            self.settle(assembly);
+            assembly.join();
+            assembly.processes.extend(reading.and_then(|reading| reading.join().ok()).into_iter().flatten());
+        });
+        self.read_processes(assembly);
         if self.options.in_flight {
             self.count_in_flight(assembly);
         }
@@ -251,6 +264,7 @@ impl Inspector {
             return;
         }
         if let Some(Ok(program)) = &self.program
+            && ownerless.iter().any(|&index| assembly.may_be_new(index))
             && let Ok(listing) = owners::bpf::list(program, assembly.own)
         {
             let inos: HashSet<_> = ownerless.iter().map(|&index| assembly.sockets[index].ino).collect();
@@ -271,22 +285,16 @@ impl Inspector {
         found.is_ok_and(|found| found.is_none())
     }
 
-    /// Reads the owners that have not been read on the way.
-    fn read_processes(&self, mut known: HashMap<Pid, Known>, assembly: &mut Assembly) {
-        let mut buffer = Vec::new();
+    /// Reads the owners that have not been read on the way, and forgets those that are none any more.
+    fn read_processes(&self, assembly: &mut Assembly) {
         let owners = assembly.sockets.iter().flat_map(|socket| &socket.owners);
         let mut pids: Vec<Pid> = owners.map(|owner| owner.pid).collect();
         pids.sort_unstable();
         pids.dedup();
-        for pid in pids {
-            if let hash_map::Entry::Vacant(vacant) = assembly.processes.entry(pid)
-                && let Ok(directory) = ProcessDir::open(pid)
-                && let Ok(process) =
-                    process::read(&directory, pid, known.remove(&pid), &self.options, &mut buffer)
-            {
-                vacant.insert(process);
-            }
-        }
+        assembly.processes.retain(|pid, _| pids.binary_search(pid).is_ok());
+        pids.retain(|pid| !assembly.processes.contains_key(pid));
+        let read = process::read_all(pids.into_iter().map(|pid| (pid, None)), &self.options);
+        assembly.processes.extend(read);
     }
 
     /// Asks each socket that has anything to read how many descriptors are in it.
@@ -316,6 +324,12 @@ impl Inspector {
         assembly.namespaces.retain(is_needed);
         self.tables.retain(|ino, _| assembly.namespaces.contains_key(ino));
     }
+}
+
+/// The inode of a socket that is made now.
+fn newest_inode() -> Option<SocketIno> {
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::DGRAM, SocketFlags::CLOEXEC, None);
+    Some(SocketIno(u32::try_from(rustix::fs::fstat(socket.ok()?).ok()?.st_ino).ok()?))
 }
 
 /// The program, for another time, and what it found, or why not.

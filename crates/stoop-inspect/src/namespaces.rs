@@ -18,7 +18,7 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use stoop::diag::Table;
 
 use crate::model::{Namespace, NamespaceIno, Owner, Pid};
-use crate::procfs::{self, Hidden, ProcessDir};
+use crate::procfs::{self, Hidden};
 
 /// The namespaces found, by inode, and whose could not be asked.
 #[derive(Debug, Default)]
@@ -39,7 +39,7 @@ pub(crate) fn own() -> io::Result<NamespaceIno> {
 pub(crate) fn find(pids: &[Pid]) -> Found {
     let mut found = Found::default();
     for &pid in pids {
-        match ProcessDir::open(pid).and_then(|process| process.namespace(c"ns/net")) {
+        match procfs::network_of(pid) {
             Ok(ino) => {
                 let namespace = found.namespaces.entry(ino).or_insert_with(|| unread(ino));
                 namespace.process.get_or_insert(pid);

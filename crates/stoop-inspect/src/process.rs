@@ -1,5 +1,6 @@
 //! What is worth knowing of a process that has a socket, read from its directory in `/proc`. Reads what was asked for.
 
+use std::collections::HashMap;
 use std::ffi::{CStr, OsString};
 use std::io;
 use std::os::unix::ffi::OsStringExt;
@@ -15,6 +16,19 @@ pub(crate) struct Known {
     pub(crate) command: OsString,
     pub(crate) uid: u32,
     pub(crate) start: u64,
+}
+
+/// Reads these processes; those that are gone are left out.
+pub(crate) fn read_all(
+    processes: impl IntoIterator<Item = (Pid, Option<Known>)>,
+    options: &Options,
+) -> HashMap<Pid, Process> {
+    let mut buffer = Vec::new();
+    let read_one = |(pid, known)| {
+        let directory = ProcessDir::open(pid).ok()?;
+        Some((pid, read(&directory, pid, known, options, &mut buffer).ok()?))
+    };
+    processes.into_iter().filter_map(read_one).collect()
 }
 
 /// Reads one process. What may not be seen is left out; fails where the process is gone, and nothing is known of it.

@@ -73,6 +73,13 @@ pub(crate) fn pids() -> io::Result<Vec<Pid>> {
     Ok(pids)
 }
 
+/// The network namespace of a process.
+pub(crate) fn network_of(pid: Pid) -> io::Result<NamespaceIno> {
+    let mut buffer = [0; 64];
+    let len = readlinkat_raw(CWD, &*path(format_args!("/proc/{pid}/ns/net\0"))?, &mut buffer)?;
+    namespace_link(&buffer[..len]).ok_or_else(|| io::Error::other("no namespace"))
+}
+
 impl ProcessDir {
     pub(crate) fn open(pid: Pid) -> io::Result<ProcessDir> {
         let path = path(format_args!("/proc/{pid}\0"))?;
