@@ -10,7 +10,7 @@ use super::selection::Selection;
 /// Show the processes of the machine joined by their local sockets.
 ///
 /// Processes are grouped by the container, systemd unit or session that they run in; those with the same command in the same group are
-/// one, with how many. Below each stands what it serves with who uses that, and what it uses. Sockets within one process, and sockets
+/// one, with how many; a process in no group that serves something stays by itself. Below each stands what it serves with who uses that, and what it uses. Sockets within one process, and sockets
 /// that nobody uses, are left out unless --all is given. As SVG it is a picture that needs nothing but a browser: arrows lead from
 /// clients to the sockets they use.
 #[derive(Args, Debug)]

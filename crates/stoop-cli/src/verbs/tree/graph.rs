@@ -36,7 +36,7 @@ pub(super) enum GroupKind {
     Loose,
 }
 
-/// Processes of one command in one group; or somebody who may not be seen.
+/// Processes of one command in one group, or one that serves and is in none; or somebody who may not be seen.
 #[derive(Debug)]
 pub(super) struct Node {
     pub(super) group: usize,
@@ -82,13 +82,10 @@ struct Key {
 
 /// Makes the graph of these lines. `each`: no two processes are one node; `all`: also what nobody uses and what joins nobody.
 pub(super) fn graph(snapshot: &Snapshot, rows: &[Row], each: bool, all: bool) -> Graph {
-    let mut builder = Builder {
-        snapshot,
-        each,
-        words: Words::new(snapshot),
-        nodes: BTreeMap::new(),
-        edges: BTreeMap::new(),
-    };
+    let served = rows.iter().filter(|row| !snapshot[row.named(snapshot)].name.is_unnamed());
+    let serving = served.filter_map(|row| Row::process(snapshot, row.serving()?)).collect();
+    let (words, nodes, edges) = (Words::new(snapshot), BTreeMap::new(), BTreeMap::new());
+    let mut builder = Builder { snapshot, each, serving, words, nodes, edges };
     for row in rows {
         builder.add(row);
     }
@@ -107,6 +104,8 @@ type Join = (Key, Option<String>, Key);
 struct Builder<'a> {
     snapshot: &'a Snapshot,
     each: bool,
+    /// Who has something with a name that others use.
+    serving: HashSet<Pid>,
     words: Words<'a>,
     nodes: BTreeMap<Key, Making>,
     edges: BTreeMap<Join, (u32, u32)>,
@@ -150,7 +149,9 @@ impl Builder<'_> {
         let process = snapshot.processes.get(&pid);
         let name = process.map_or_else(|| "?".into(), words::command);
         let group = process.map_or_else(Group::loose, Group::of);
-        let key = Key { group, name, pid: self.each.then_some(pid) };
+        // Two that serve and have nothing but the command in common (python3, java) are not one.
+        let is_alone = self.each || (group.kind == GroupKind::Loose && self.serving.contains(&pid));
+        let key = Key { group, name, pid: is_alone.then_some(pid) };
         let pids = &mut self.nodes.entry(key.clone()).or_default().pids;
         if let Err(place) = pids.binary_search(&pid) {
             pids.insert(place, pid);

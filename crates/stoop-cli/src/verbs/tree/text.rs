@@ -35,7 +35,9 @@ fn push_node(graph: &Graph, at: usize, node: &Node, text: &mut String) {
             let _ = writeln!(text, "      <- {}{}", other(graph, edge.client, node.group), edge.amount());
         }
     }
-    for edge in graph.edges.iter().filter(|edge| edge.client == at) {
+    // What it uses of its own stands above.
+    let is_used = |edge: &&Edge| edge.client == at && (edge.server != at || edge.port.is_none());
+    for edge in graph.edges.iter().filter(is_used) {
         let server = other(graph, edge.server, node.group);
         match edge.port {
             Some(port) => {
