@@ -190,6 +190,24 @@ fn a_server_may_start_after_its_clients() {
     });
 }
 
+#[test]
+fn a_channel_that_is_dropped_hangs_up() {
+    test(async |directory| {
+        let path = directory.join("app.sock");
+        let server = serve::Server::new(Bind::new(&path).listen_async().await.unwrap());
+        let counters = server.counters();
+        let server = run(server, "one");
+        let mut client = client(&path).await;
+        assert_eq!(client.unary("Unary", message("x")).await.unwrap(), "x");
+        assert_eq!(counters.snapshot().active, 1);
+        drop(client);
+        while counters.snapshot().active > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        server.stop().await;
+    });
+}
+
 /// Sixty-four callers without pause, until told to stop; gives how many calls were answered, and what went wrong.
 struct Callers {
     stop: Arc<AtomicBool>,

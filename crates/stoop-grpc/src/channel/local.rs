@@ -88,11 +88,14 @@ impl Local {
                 continue;
             };
             *locked(&self.current) = Some(requests.clone());
-            let current = self.current.clone();
+            // Not to keep alive what nobody calls through any more.
+            let current = Arc::downgrade(&self.current);
             tokio::spawn(async move {
                 let _ = connection.await;
                 // A request that was being queued just then comes back when nobody holds the queue any more.
-                locked(&current).take_if(|connection| connection.is_closed());
+                if let Some(current) = current.upgrade() {
+                    locked(&current).take_if(|connection| connection.is_closed());
+                }
             });
             return Ok(requests);
         }
