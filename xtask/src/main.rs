@@ -27,7 +27,7 @@ const VERBS: &[Verb] = &[
     ("man", "write the man pages into target/man", |_| man::run()),
     (
         "bench",
-        "build and run a program of bench: floor, frames; seeing and peers, which write BENCHMARKS.md",
+        "build and run a program of bench: floor, frames, grpc; seeing and peers, which write BENCHMARKS.md",
         bench,
     ),
     ("vm", "the tests on another kernel, in qemu: `vm 6.1 -p stoop-kernel-facts`", vm::run),
@@ -79,6 +79,19 @@ fn bench(args: &[String]) -> Outcome {
         "peers" => {
             cargo(&["run", "-q", "--release", "--target-dir", "target/peers", "--manifest-path", PEERS, "--"])
         }
+        // Its libraries are for nobody else to build.
+        "grpc" => cargo(&[
+            "run",
+            "-q",
+            "--release",
+            "-p",
+            "stoop-bench",
+            "--features",
+            "grpc",
+            "--bin",
+            "grpc",
+            "--",
+        ]),
         name => cargo(&["run", "-q", "--release", "-p", "stoop-bench", "--bin", name, "--"]),
     };
     succeed(command.args(rest))

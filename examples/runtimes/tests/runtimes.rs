@@ -98,6 +98,38 @@ fn versions_are_agreed_on() {
     );
 }
 
+#[test]
+fn tools_find_what_they_look_for() {
+    use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+    use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
+    use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
+    use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
+    use tonic_reflection::pb::v1::{ServerReflectionRequest, ServiceResponse};
+
+    let directory = tempdir();
+    let socket = directory.path().join("upper.sock");
+    let _upper = runtime(UPPER, &socket, &[]);
+    let asked = async move {
+        let channel = stoop_grpc::connect(socket.as_path()).await.unwrap();
+        let health = HealthClient::new(channel.clone()).check(HealthCheckRequest::default()).await;
+        assert_eq!(health.unwrap().into_inner().status, 1, "SERVING");
+        let list = ServerReflectionRequest {
+            message_request: Some(MessageRequest::ListServices(String::new())),
+            ..Default::default()
+        };
+        let mut answers = ServerReflectionClient::new(channel)
+            .server_reflection_info(tokio_stream::once(list))
+            .await
+            .unwrap();
+        let answer = answers.get_mut().message().await.unwrap().unwrap().message_response;
+        let Some(MessageResponse::ListServicesResponse(list)) = answer else { panic!("{answer:?}") };
+        let names: Vec<_> = list.service.into_iter().map(|ServiceResponse { name }| name).collect();
+        assert!(names.contains(&"lecture.runtime.v1.Runtime".to_owned()), "{names:?}");
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    stoop_testkit::deadline(LIMIT, move || runtime.block_on(asked));
+}
+
 /// Two network namespaces with a cable between them, gone when the value is dropped.
 struct Cable {
     names: [String; 2],
