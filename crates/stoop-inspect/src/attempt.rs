@@ -178,7 +178,7 @@ impl Call {
 
 /// Whether the directory has the flag that keeps names from being removed.
 fn only_adds(path: &Path) -> bool {
-    rustix::fs::statx(CWD, &directory(path), AtFlags::empty(), StatxFlags::empty())
+    rustix::fs::statx(CWD, directory(path), AtFlags::empty(), StatxFlags::empty())
         .is_ok_and(|statx| statx.stx_attributes.contains(StatxAttributes::APPEND))
 }
 
@@ -194,7 +194,7 @@ fn remove(table: &mut Table, socket: &OwnedFd, path: &Path) -> Option<()> {
     let ino = u32::try_from(rustix::fs::fstat(socket).ok()?.st_ino).ok()?;
     let ours = table.lookup(ino, Show::FILE).ok()??.file?;
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let directory = rustix::fs::open(&directory(path), flags, Mode::empty()).ok()?;
+    let directory = rustix::fs::open(directory(path), flags, Mode::empty()).ok()?;
     let name = path.file_name()?;
     let there = rustix::fs::statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
     let is_ours = ours.may_be(stoop::diag::FileId { dev: there.st_dev, ino: there.st_ino });

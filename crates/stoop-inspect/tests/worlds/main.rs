@@ -100,7 +100,8 @@ fn number(variable: &str) -> Option<u64> {
 /// In the child: all of them.
 fn worlds() {
     let disk = tempdir();
-    let ground = Ground { places: places(disk.path()), abroad: new_network() };
+    let (places, lower) = places(disk.path());
+    let ground = Ground { places, lower, abroad: new_network() };
     // As in many a container: a shorter queue there than here.
     in_network(&ground.abroad, || fs::write("/proc/sys/net/unix/max_dgram_qlen", "5").expect("set a limit"));
     // A network without a process would be hard to find, and nobody's to be asked about.
@@ -221,8 +222,8 @@ fn watch(now: Arc<AtomicU64>) {
     });
 }
 
-/// Directories on a file system in memory, on one on disk, and on layers.
-fn places(disk: &Path) -> Vec<PathBuf> {
+/// Directories on a file system in memory, on one on disk, and on layers; and the lower one of those.
+fn places(disk: &Path) -> (Vec<PathBuf>, Option<PathBuf>) {
     let base = Path::new("/srv");
     mount("stoop", base, "tmpfs", MountFlags::empty(), c"mode=755").expect("mount a file system in memory");
     let made = |name: &str| {
@@ -238,10 +239,9 @@ fn places(disk: &Path) -> Vec<PathBuf> {
         format!("lowerdir={},upperdir={},workdir={}", lower.display(), upper.display(), work.display());
     let options = std::ffi::CString::new(options).expect("no NUL");
     let mut places = vec![memory, on_disk];
-    if mount("stoop", &layered, "overlay", MountFlags::empty(), &*options).is_ok() {
-        places.push(layered);
-    }
-    places
+    let has_layers = mount("stoop", &layered, "overlay", MountFlags::empty(), &*options).is_ok();
+    places.extend(Some(layered).filter(|_| has_layers));
+    (places, Some(lower).filter(|_| has_layers))
 }
 
 /// Asks, repairs and asks again until it succeeds; how often it was asked, or what does not agree.

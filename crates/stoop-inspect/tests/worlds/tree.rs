@@ -462,7 +462,11 @@ pub fn clear(top: &Path, mounts: &[Mount], frozen: &[(PathBuf, IFlags)]) {
         set_flag(path, IFlags::empty());
     }
     mounts.iter().rev().for_each(clear_mount);
-    fs::remove_dir_all(top).expect("remove a world");
+    match fs::remove_dir_all(top) {
+        // What was there in the lower layer alone is hidden by now.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        done => done.expect("remove a world"),
+    }
 }
 
 /// Sets a flag as `chattr` does, where the file system has it.

@@ -24,6 +24,8 @@ use super::truth::{Arrival, File, Truth, arrive, judge_file, judge_name, kind_as
 /// Where worlds may be: directories on file systems of several kinds, and another network.
 pub struct Ground {
     pub places: Vec<PathBuf>,
+    /// The last of them shows what is in here, too.
+    pub lower: Option<PathBuf>,
     pub abroad: OwnedFd,
 }
 
@@ -36,6 +38,8 @@ pub struct World {
     pub servers: Vec<Server>,
     pub mounts: Vec<Mount>,
     pub top: PathBuf,
+    /// The same, a layer down.
+    lower: Option<PathBuf>,
     /// The caller is this user, fresh from a login, and not a process that can be looked at.
     pub login: Option<&'static str>,
     /// The working directory is removed once the caller is in it.
@@ -100,8 +104,11 @@ impl World {
         let asked = if dice.chance(usual) { Kind::Datagram } else { other };
         let named = dice.chance(10);
         let kind = Some(asked).filter(|_| named || dice.chance(90));
-        let top = ground.places[dice.below(ground.places.len())].join(seed.to_string());
-        std::fs::create_dir(&top).expect("make a world's directory");
+        let place = dice.below(ground.places.len());
+        let top = ground.places[place].join(seed.to_string());
+        let is_layered = place + 1 == ground.places.len() && dice.chance(25);
+        let lower = ground.lower.as_ref().filter(|_| is_layered).map(|lower| lower.join(seed.to_string()));
+        std::fs::create_dir(lower.as_ref().unwrap_or(&top)).expect("make a world's directory");
         let mut world = World {
             caller,
             operation,
@@ -110,6 +117,7 @@ impl World {
             servers: Vec::new(),
             mounts: Vec::new(),
             top,
+            lower,
             login: None,
             cwd_gone: false,
             cwd: None,
@@ -118,6 +126,8 @@ impl World {
         };
         if named {
             world.name(dice, seed, asked, ground)
+        } else if world.lower.is_some() {
+            world.look_down(dice, asked)
         } else {
             world.grow(dice, asked, ground)
         }
@@ -152,6 +162,14 @@ impl World {
             let server = if abroad { in_network(&ground.abroad, make) } else { make() };
             self.servers.push(server);
         }
+    }
+
+    /// A path to a socket that was bound in the lower layer: seen from above it is a file of its own.
+    fn look_down(&mut self, dice: &mut Dice, asked: Kind) {
+        let below = self.lower.as_ref().expect("there is a layer").join("s");
+        let address = SocketAddrUnix::new(&below).expect("worlds have short paths");
+        self.servers.push(server::random(dice, asked, &address, || server::file_at(&below)));
+        self.address = Address::path(self.top.join("s")).expect("a path without NUL");
     }
 
     /// A path, and what it leads to.
@@ -393,6 +411,8 @@ impl Drop for World {
         // A panic may be that of the caller, who may not do this.
         if !std::thread::panicking() {
             tree::clear(&self.top, &self.mounts, &self.frozen);
+            let lower = self.lower.take().map(std::fs::remove_dir_all);
+            lower.transpose().expect("remove the lower layer of a world");
         }
     }
 }

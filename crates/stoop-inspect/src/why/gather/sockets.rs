@@ -78,7 +78,12 @@ fn by_file(facts: &mut Facts, snapshot: &Snapshot, target: Option<&SocketAddrUni
     if let (Some(file), Some(target)) = (file, target) {
         let bound = bound_to(snapshot, file);
         facts.sockets = match (bound.is_empty(), facts.alive) {
-            (false, _) => Some(bound.into_iter().map(|id| endpoint(snapshot, id, facts.alive)).collect()),
+            (false, alive) => {
+                let bound = bound.into_iter().map(|id| endpoint(snapshot, id, alive));
+                // Where the kernel finds nobody, what has the same inode is another file, as in a lower layer.
+                let is_it = |it: &Endpoint| alive != Some(false) || it.state == EndpointState::Accepted;
+                Some(bound.filter(is_it).collect())
+            }
             (true, Some(true)) => ask(target).map(|socket| vec![socket]),
             (true, Some(false)) => Some(Vec::new()),
             (true, None) => is_whole(snapshot).then(Vec::new),
