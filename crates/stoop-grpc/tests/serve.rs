@@ -75,6 +75,17 @@ fn every_kind_of_call() {
 }
 
 #[test]
+fn tonic_itself_calls_us() {
+    test(async |directory| {
+        let path = directory.join("app.sock");
+        let server = start(&path).await;
+        let channel = tonic::transport::Endpoint::try_from(format!("unix:{}", path.display())).unwrap();
+        EchoClient::new(channel.connect().await.unwrap()).everything().await;
+        server.stop().await;
+    });
+}
+
+#[test]
 fn abstract_names_work_as_paths_do() {
     test(async |directory| {
         let endpoint: Endpoint = format!("@{}", directory.display()).parse().unwrap();

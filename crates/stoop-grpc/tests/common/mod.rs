@@ -17,7 +17,7 @@ use tokio_stream::{Stream, StreamExt};
 use tonic::body::Body;
 use tonic::client::Grpc as Client;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
-use tonic::codegen::Service;
+use tonic::codegen::{Service, StdError};
 use tonic::server::{Grpc, NamedService};
 use tonic::{Request, Response, Status, Streaming};
 
@@ -184,15 +184,20 @@ impl tonic::server::StreamingService<Bytes> for Chat {
 
 /// A client of [`Echo`], as a generated one would be.
 #[derive(Clone)]
-pub struct EchoClient(pub Client<Channel>);
+pub struct EchoClient<C = Channel>(pub Client<C>);
 
-impl EchoClient {
-    pub fn new(channel: Channel) -> EchoClient {
+impl<C, B> EchoClient<C>
+where
+    C: Service<http::Request<Body>, Response = http::Response<B>>,
+    C::Error: Into<StdError>,
+    B: tonic::codegen::Body<Data = Bytes, Error: Into<StdError>> + Send + 'static,
+{
+    pub fn new(channel: C) -> EchoClient<C> {
         EchoClient(Client::new(channel).max_decoding_message_size(64 << 20))
     }
 
     async fn ready(&mut self) -> Result<(), Status> {
-        self.0.ready().await
+        self.0.ready().await.map_err(|cause| Status::from_error(cause.into()))
     }
 
     pub async fn unary(
