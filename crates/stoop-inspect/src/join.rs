@@ -71,6 +71,7 @@ pub(crate) fn join(sockets: &mut [Socket], links: &[Links], by_inode: &ByInode) 
         }
     }
     complete_peers(sockets, links);
+    drop_one_sided(sockets);
     let listeners = Listeners::of(sockets);
     for index in 0..sockets.len() {
         sockets[index].state = state(&sockets[index], &links[index]);
@@ -130,6 +131,17 @@ fn complete_peers(sockets: &mut [Socket], links: &[Links]) {
             if let Some(listener) = sockets[other].waits_for.take() {
                 sockets[listener.0 as usize].waiting.retain(|client| *client != peer);
             }
+        }
+    }
+}
+
+/// Where two say that they are connected to the same one, as may be seen while inodes are used again, one at most is right.
+fn drop_one_sided(sockets: &mut [Socket]) {
+    for index in 0..sockets.len() {
+        let Some(peer) = sockets[index].peer else { continue };
+        let is_mutual = sockets[peer.0 as usize].peer == Some(SocketId(index as u32));
+        if sockets[index].kind != Some(Kind::Datagram) && !is_mutual {
+            sockets[index].peer = None;
         }
     }
 }

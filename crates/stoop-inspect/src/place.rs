@@ -317,8 +317,10 @@ mod tests {
         #[test]
         fn a_container_stays_one_wherever_its_group_is(above in "(/[a-z]{1,8}\\.slice){0,3}", below in "(/[a-z]{1,8}){0,2}") {
             let text = format!("0::{above}/docker-{ID}.scope{below}\n");
-            let expected = Place::Container { runtime: "docker".into(), id: ID.into(), pod: None };
-            prop_assert_eq!(Place::from_cgroup(text.as_bytes()), expected);
+            let place = Place::from_cgroup(text.as_bytes());
+            // A group above may be called like a pod's.
+            let is_it = matches!(&place, Place::Container { runtime, id, .. } if runtime == "docker" && id == ID);
+            prop_assert!(is_it, "{:?}", place);
         }
     }
 }
