@@ -21,12 +21,13 @@ const LINGER: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct Lingering<S> {
     stream: S,
+    said_all: bool,
     since: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> Lingering<S> {
     pub(crate) fn new(stream: S) -> Lingering<S> {
-        Lingering { stream, since: None }
+        Lingering { stream, said_all: false, since: None }
     }
 
     /// The stream itself.
@@ -38,18 +39,18 @@ impl<S> Lingering<S> {
 
 impl<S: AsyncRead + Unpin> Lingering<S> {
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let over = self.since.get_or_insert_with(|| Box::pin(tokio::time::sleep(LINGER)));
-        if over.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Ok(()));
-        }
         loop {
             let mut room = [MaybeUninit::uninit(); 4096];
             let mut read = ReadBuf::uninit(&mut room);
-            let result = ready!(Pin::new(&mut self.stream).poll_read(cx, &mut read));
-            if result.is_err() || read.filled().is_empty() {
-                return Poll::Ready(Ok(()));
+            match Pin::new(&mut self.stream).poll_read(cx, &mut read) {
+                Poll::Pending => break,
+                Poll::Ready(Ok(())) if !read.filled().is_empty() => {}
+                Poll::Ready(_) => return Poll::Ready(Ok(())),
             }
         }
+        // Mostly the client has hung up first, and no time is kept.
+        let over = self.since.get_or_insert_with(|| Box::pin(tokio::time::sleep(LINGER)));
+        over.as_mut().poll(cx).map(Ok)
     }
 }
 
@@ -85,8 +86,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Lingering<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.since.is_none() {
+        if !self.said_all {
             ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
+            self.said_all = true;
         }
         self.poll_end(cx)
     }
