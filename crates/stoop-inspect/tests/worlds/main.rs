@@ -140,14 +140,14 @@ fn worlds() {
         }
     }
     if only.is_none() {
-        visit(&ground, first..first + count / 10, &mut mismatches);
+        visit(&ground, first..first + count / 10, &now, &mut mismatches);
     }
     println!("{count} worlds, {asked} questions in {:?}; named: {tally:?}", begun.elapsed());
     assert!(mismatches.is_empty(), "{mismatches:#?}");
 }
 
 /// Asks guests about worlds of the same sort, once each.
-fn visit(ground: &Ground, seeds: Range<u64>, mismatches: &mut BTreeMap<String, usize>) {
+fn visit(ground: &Ground, seeds: Range<u64>, now: &AtomicU64, mismatches: &mut BTreeMap<String, usize>) {
     // A way to this program for those who may not go where it is.
     let program = Path::new("/srv/program");
     fs::write(program, "").expect("make a file");
@@ -155,6 +155,8 @@ fn visit(ground: &Ground, seeds: Range<u64>, mismatches: &mut BTreeMap<String, u
     let (mut unknown, mut outcomes) = (0, BTreeMap::<i32, usize>::new());
     for mut guest in [Guest::user(program, TEST), Guest::rootless(program, TEST)] {
         for seed in seeds.clone() {
+            // The same seeds again, and none twice in a row.
+            now.store(seed, Ordering::Relaxed);
             let world = World::for_guest(seed, ground);
             if world.path().is_none_or(|path| !path.starts_with(b"/") || path.len() > 100) {
                 continue;
