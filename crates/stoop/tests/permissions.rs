@@ -280,16 +280,20 @@ fn directories_that_cannot_be_made_are_errors() {
 fn a_directory_that_may_not_be_written_is_an_error() {
     const TEST: &str = "a_directory_that_may_not_be_written_is_an_error";
     if role().is_some() {
-        let error = Bind::new("/stoop-no-such-right.sock").listen().unwrap_err();
+        let theirs = std::path::PathBuf::from(std::env::var_os("DIRECTORY").unwrap());
+        let error = Bind::new(theirs.join("socket")).listen().unwrap_err();
         assert_eq!(error.kind(), stoop::ErrorKind::PermissionDenied, "{error}");
-        let error = Bind::new("/stoop-no-such-directory/socket").create_parents(0o755).listen().unwrap_err();
+        let error = Bind::new(theirs.join("none/socket")).create_parents(0o755).listen().unwrap_err();
         assert_eq!(error.kind(), stoop::ErrorKind::PermissionDenied, "{error}");
         return;
     }
     if !is_root() {
         skip!("lacks root");
     }
-    Role::new(TEST, "nobody").user(NOBODY, NOBODY).run();
+    let dir = public_tempdir();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let role = Role::new(TEST, "nobody").env("DIRECTORY", dir.path().to_str().unwrap());
+    role.user(NOBODY, NOBODY).run();
 }
 
 /// A client needs the right to write, and no other.

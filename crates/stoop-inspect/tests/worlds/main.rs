@@ -87,15 +87,29 @@ fn every_prediction_is_what_the_kernel_does() {
         .args(["--exact", TEST, "--nocapture", "--test-threads=1", "-q"])
         .env("STOOP_ROLE", "worlds")
         .stdin(Stdio::piped());
+    let before = machine();
     let mut child = KillOnDrop(spawn(&mut command).expect("start the test in namespaces of its own"));
     let limit = LIMIT_PER_THOUSAND * (worlds / 1000 + 1) as u32;
     assert!(child.finish(limit).success(), "see above");
+    assert_eq!(machine(), before, "a world has changed the machine that it is on");
+}
+
+/// What nothing of a world may change, although many paths lead there: the root's mode and what is in it.
+fn machine() -> (u32, Vec<std::ffi::OsString>) {
+    let names = fs::read_dir("/").expect("read the root").map(|entry| entry.expect("an entry").file_name());
+    let mut names: Vec<_> = names.collect();
+    names.sort();
+    let root = fs::metadata("/").expect("look at the root");
+    (std::os::unix::fs::PermissionsExt::mode(&root.permissions()), names)
 }
 
 fn number(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok()?;
     Some(text.parse().unwrap_or_else(|_| panic!("{variable} is no number: '{text}'")))
 }
+
+/// Where worlds are, in a mount namespace of their own.
+const BASE: &str = "/srv";
 
 /// In the child: all of them.
 fn worlds() {
@@ -226,7 +240,7 @@ fn watch(now: Arc<AtomicU64>) {
 
 /// Directories on a file system in memory, on one on disk, and on layers; and the lower one of those.
 fn places(disk: &Path) -> (Vec<PathBuf>, Option<PathBuf>) {
-    let base = Path::new("/srv");
+    let base = Path::new(BASE);
     mount("stoop", base, "tmpfs", MountFlags::empty(), c"mode=755").expect("mount a file system in memory");
     let made = |name: &str| {
         let path = base.join(name);

@@ -64,8 +64,8 @@ fn repair_really(world: &mut World, cause: Cause, place: &Place, there: Option<K
     let shown = seen(&place.directory).join(name);
     let is_dots = place.name == b"." || place.name == b"..";
     let kind = kind_asked(world.operation, world.kind, there);
-    if !directory.exists() {
-        // It was removed with the caller in it.
+    // It was removed with the caller in it, or a path has climbed out of all worlds: what is there is the machine's.
+    if !directory.exists() || ![&directory, &shown].iter().all(|path| path.starts_with(super::BASE)) {
         return false;
     }
     match cause {
