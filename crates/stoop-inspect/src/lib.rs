@@ -11,6 +11,7 @@ mod attempt;
 mod by_hand;
 mod copy;
 pub mod endpoints;
+mod given;
 mod inspector;
 mod join;
 mod model;

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
 use stoop_e2e::{Running, program, stoop, stoop_as, wait_served};
-use stoop_testkit::{NOBODY, TempDir, is_root, public_tempdir, skip};
+use stoop_testkit::{NOBODY, TempDir, has_program, is_root, public_tempdir, skip};
 
 fn place() -> (TempDir, String) {
     let dir = public_tempdir();
@@ -37,6 +37,31 @@ fn a_server_that_is_there_would_be_reached() {
     assert!(text.contains(&format!("process {} (stoop)", server.pid())), "{text}");
     assert!(text.contains("tried: it succeeds, as predicted") && !text.contains("<--"), "{text}");
     stoop(["send", &place, "x", "--reply"]).run().ok().stdout_is(b"x");
+}
+
+/// However the server wrote its name and however it is asked for, and whatever has taken the file's place.
+#[test]
+fn a_server_without_its_file_is_found_by_relative_names_too() {
+    if !has_program("python3") {
+        skip!("lacks python3");
+    }
+    let (dir, _) = place();
+    let absolute = dir.path().join("app").to_str().unwrap().to_owned();
+    for given in ["app", &absolute] {
+        let script = format!(
+            "import socket, sys; s = socket.socket(socket.AF_UNIX); s.bind('{given}'); s.listen(); \
+             print('ready', flush=True); sys.stdin.read()"
+        );
+        let server = program("python3", ["-c", &script]).inside(dir.path()).open_input().spawn();
+        server.wait_stdout("ready");
+        fs::remove_file(&absolute).unwrap();
+        for asked in ["./app", &absolute] {
+            let text = stoop(["why", asked]).inside(dir.path()).run().code(1).text();
+            assert!(text.contains(&format!("process {}", server.pid())), "{given} {asked}: {text}");
+            let text = stoop(["who", asked]).inside(dir.path()).run().text();
+            assert!(text.contains(&format!("{}/python3", server.pid())), "{given} {asked}: {text}");
+        }
+    }
 }
 
 #[test]

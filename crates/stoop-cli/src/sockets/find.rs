@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use stoop::diag::FileId;
 use stoop::{Address, Place};
-use stoop_inspect::{Pid, Snapshot, Socket, SocketId, SocketIno};
+use stoop_inspect::{Pid, Snapshot, SocketId, SocketIno};
 
 use crate::args::Which;
 use crate::exit::Exit;
@@ -43,7 +43,7 @@ impl Wanted {
     /// The sockets it means, in the order of the snapshot; ends accepted from a listener that is among them are not.
     pub(crate) fn find(&self, snapshot: &Snapshot) -> Vec<SocketId> {
         let mut found: Vec<SocketId> =
-            snapshot.iter().filter(|(_, socket)| self.may_be(socket)).map(|(id, _)| id).collect();
+            snapshot.iter().map(|(id, _)| id).filter(|&id| self.may_be(snapshot, id)).collect();
         if let Wanted::Path(_, Ok(file)) = self
             && found.iter().any(|&id| snapshot[id].file == Some(*file))
         {
@@ -60,24 +60,25 @@ impl Wanted {
     /// Sockets that were given this path, and have another file than the one there now.
     pub(crate) fn of_that_name(&self, snapshot: &Snapshot) -> Vec<SocketId> {
         let Wanted::Path(path, _) = self else { return Vec::new() };
-        let named = |socket: &Socket| socket.name.as_path() == Some(path) && socket.listener.is_none();
-        snapshot.iter().filter(|(_, socket)| named(socket)).map(|(id, _)| id).collect()
+        let named = |&id: &SocketId| snapshot[id].listener.is_none() && snapshot.was_given(id, path);
+        snapshot.iter().map(|(id, _)| id).filter(named).collect()
     }
 
-    fn may_be(&self, socket: &Socket) -> bool {
+    fn may_be(&self, snapshot: &Snapshot, id: SocketId) -> bool {
+        let socket = &snapshot[id];
         match self {
             Wanted::Pid(pid) => socket.owners.iter().any(|owner| owner.pid == *pid),
             Wanted::Ino(ino) => socket.ino == *ino,
             Wanted::Name(name) => socket.name == *name,
             Wanted::Path(_, Ok(file)) => socket.file.is_some_and(|bound| bound.may_be(*file)),
-            Wanted::Path(path, Err(_)) => socket.name.as_path() == Some(path),
+            Wanted::Path(path, Err(_)) => snapshot.was_given(id, path),
         }
     }
 
     /// That nobody is there, with what was looked at.
     pub(crate) fn nobody(&self, which: &Which, snapshot: &Snapshot) -> Failure {
         let sockets = snapshot.sockets.len();
-        let report = Failure::new(Exit::No, format!("nobody has '{which}' open"));
+        let report = Failure::new(Exit::No, format!("no process has '{which}' open"));
         match self {
             Wanted::Path(_, Err(error)) if error.kind() == io::ErrorKind::NotFound => report
                 .why("there is no file of that name, and no socket was given that name")

@@ -5,7 +5,7 @@
 //! connected already, whose second connect fails last of all (K-PROBE-8).
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -39,7 +39,7 @@ pub(super) fn look(facts: &mut Facts, stand: &Stand, reached: Option<OwnedFd>) {
             let name = name.to_vec();
             by_name(facts, stand, &snapshot, &name);
         }
-        None => by_file(facts, &snapshot, reached.as_ref().map(|(target, _open)| target)),
+        None => by_file(facts, stand, &snapshot, reached.as_ref().map(|(target, _open)| target)),
     }
 }
 
@@ -73,7 +73,7 @@ fn is_enough(facts: &Facts, stand: &Stand, snapshot: &Snapshot) -> bool {
     }
 }
 
-fn by_file(facts: &mut Facts, snapshot: &Snapshot, target: Option<&SocketAddrUnix>) {
+fn by_file(facts: &mut Facts, stand: &Stand, snapshot: &Snapshot, target: Option<&SocketAddrUnix>) {
     let file = file_of(facts);
     if let (Some(file), Some(target)) = (file, target) {
         let bound = bound_to(snapshot, file);
@@ -95,7 +95,7 @@ fn by_file(facts: &mut Facts, snapshot: &Snapshot, target: Option<&SocketAddrUni
             receivers.for_each(|socket| socket.queue_full = full);
         }
     }
-    near_files(facts, snapshot, file);
+    near_files(facts, stand, snapshot, file);
 }
 
 /// Whether every table could be read: only then is a socket that is in none nowhere.
@@ -249,19 +249,17 @@ fn ask(target: &SocketAddrUnix) -> Option<Endpoint> {
 }
 
 /// Servers whose file is gone or replaced, and the one that we see under that path where the subject does not.
-fn near_files(facts: &mut Facts, snapshot: &Snapshot, reached: Option<FileId>) {
+fn near_files(facts: &mut Facts, stand: &Stand, snapshot: &Snapshot, reached: Option<FileId>) {
     let Some(path) = facts.question.address.as_path().map(PathBuf::from) else { return };
+    let absolute = stand.working_name.as_deref().unwrap_or(Path::new("")).join(&path);
     let ours = rustix::fs::stat(&path).ok().map(|stat| FileId { dev: stat.st_dev, ino: stat.st_ino });
     let is_at = |socket: &Socket, file: Option<FileId>| {
         socket.file.zip(file).is_some_and(|(bound, file)| bound.may_be(file))
     };
-    let is_lost = |socket: &Socket| {
-        path.is_absolute()
-            && socket.name.as_path() == Some(&path)
-            && !is_at(socket, reached)
-            && !is_at(socket, ours)
+    let is_lost = |&(id, socket): &(SocketId, &Socket)| {
+        !is_at(socket, reached) && !is_at(socket, ours) && snapshot.was_given(id, &absolute)
     };
-    let lost = snapshot.iter().filter(|(_, socket)| is_lost(socket)).map(|(id, _)| (Nearness::Unlinked, id));
+    let lost = snapshot.iter().filter(is_lost).map(|(id, _)| (Nearness::Unlinked, id));
     let elsewhere = ours.filter(|ours| Some(*ours) != reached && facts.walk.is_some());
     let elsewhere = elsewhere.into_iter().flat_map(|ours| bound_to(snapshot, ours));
     let near = |(how, id): (Nearness, SocketId)| {
