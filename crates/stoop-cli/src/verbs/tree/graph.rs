@@ -1,6 +1,6 @@
 //! A snapshot as a graph: groups of processes, and what joins them. Pure, but for the names of users.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use stoop::Kind;
 use stoop_inspect::{Pid, Place, Process, Queue, Snapshot, SocketId, State};
@@ -69,6 +69,8 @@ pub(super) struct Edge {
     pub(super) connections: u32,
     /// Of those, the ones that nobody has accepted yet.
     pub(super) waiting: u32,
+    /// Which of the client's processes have connected. Ascending.
+    pub(super) clients: Vec<Pid>,
 }
 
 /// What is one node.
@@ -76,20 +78,39 @@ pub(super) struct Edge {
 struct Key {
     group: Group,
     name: String,
-    /// Where each process is by itself.
+    /// The process, where each is by itself; of workers that share a listener, the first.
     pid: Option<Pid>,
 }
 
 /// Makes the graph of these lines. `each`: no two processes are one node; `all`: also what nobody uses and what joins nobody.
 pub(super) fn graph(snapshot: &Snapshot, rows: &[Row], each: bool, all: bool) -> Graph {
-    let served = rows.iter().filter(|row| !snapshot[row.named(snapshot)].name.is_unnamed());
-    let serving = served.filter_map(|row| Row::process(snapshot, row.serving()?)).collect();
+    let serving = serving(snapshot, rows);
     let (words, nodes, edges) = (Words::new(snapshot), BTreeMap::new(), BTreeMap::new());
     let mut builder = Builder { snapshot, each, serving, words, nodes, edges };
     for row in rows {
         builder.add(row);
     }
     builder.finish(all)
+}
+
+/// Who has something with a name that others use, and the first of those of the same command who share it: workers that accept
+/// from one listener are one server.
+fn serving(snapshot: &Snapshot, rows: &[Row]) -> HashMap<Pid, Pid> {
+    let mut serving = HashMap::new();
+    for row in rows.iter().filter(|row| !snapshot[row.named(snapshot)].name.is_unnamed()) {
+        let Some(id) = row.serving() else { continue };
+        let processes: Vec<&Process> = snapshot.processes_of(snapshot[id].listener.unwrap_or(id)).collect();
+        for process in &processes {
+            let same = processes.iter().find(|other| other.command == process.command);
+            let first = same.map_or(process.pid, |first| first.pid);
+            let known = serving.entry(process.pid).or_insert(first);
+            *known = first.min(*known);
+        }
+        if let Some(pid) = Row::process(snapshot, id) {
+            serving.entry(pid).or_insert(pid);
+        }
+    }
+    serving
 }
 
 #[derive(Clone, Debug, Default)]
@@ -104,11 +125,18 @@ type Join = (Key, Option<String>, Key);
 struct Builder<'a> {
     snapshot: &'a Snapshot,
     each: bool,
-    /// Who has something with a name that others use.
-    serving: HashSet<Pid>,
+    serving: HashMap<Pid, Pid>,
     words: Words<'a>,
     nodes: BTreeMap<Key, Making>,
-    edges: BTreeMap<Join, (u32, u32)>,
+    edges: BTreeMap<Join, Joined>,
+}
+
+/// What goes along an edge.
+#[derive(Debug, Default)]
+struct Joined {
+    connections: u32,
+    waiting: u32,
+    clients: BTreeSet<Pid>,
 }
 
 impl Builder<'_> {
@@ -128,8 +156,9 @@ impl Builder<'_> {
                 let port =
                     if snapshot[named].name.is_unnamed() { None } else { Some(self.port(&server, row, 1)) };
                 let joined = self.edges.entry((server, port, client)).or_default();
-                joined.0 += 1;
-                joined.1 += u32::from(row.state(snapshot) == State::Waiting);
+                joined.connections += 1;
+                joined.waiting += u32::from(row.state(snapshot) == State::Waiting);
+                joined.clients.extend(row.client.and_then(|id| Row::process(snapshot, id)));
             }
         }
     }
@@ -150,8 +179,8 @@ impl Builder<'_> {
         let name = process.map_or_else(|| "?".into(), words::command);
         let group = process.map_or_else(Group::loose, Group::of);
         // Two that serve and have nothing but the command in common (python3, java) are not one.
-        let is_alone = self.each || (group.kind == GroupKind::Loose && self.serving.contains(&pid));
-        let key = Key { group, name, pid: is_alone.then_some(pid) };
+        let serving = self.serving.get(&pid).copied().filter(|_| group.kind == GroupKind::Loose);
+        let key = Key { group, name, pid: if self.each { Some(pid) } else { serving } };
         let pids = &mut self.nodes.entry(key.clone()).or_default().pids;
         if let Err(place) = pids.binary_search(&pid) {
             pids.insert(place, pid);
@@ -196,11 +225,13 @@ impl Builder<'_> {
             let ports = making.ports.into_values().collect();
             graph.nodes.push(Node { group, name: key.name, pids: making.pids, ports });
         }
-        for ((server, port, client), (connections, waiting)) in self.edges {
+        for ((server, port, client), joined) in self.edges {
             let (server, client) = (at[&server], at[&client]);
             let place = |name: &String| graph.nodes[server].ports.iter().position(|port| port.name == *name);
             let port = port.as_ref().and_then(place);
-            graph.edges.push(Edge { client, server, port, connections, waiting });
+            let Joined { connections, waiting, clients } = joined;
+            let clients = clients.into_iter().collect();
+            graph.edges.push(Edge { client, server, port, connections, waiting, clients });
         }
         graph
     }
@@ -238,6 +269,16 @@ impl Node {
             [] => self.name.clone(),
             [pid] => format!("{pid}/{}", self.name),
             pids => format!("{} ({} processes)", self.name, pids.len()),
+        }
+    }
+
+    /// The same for some of its processes.
+    pub(super) fn part(&self, pids: &[Pid]) -> String {
+        match pids {
+            [] => self.label(),
+            pids if pids.len() == self.pids.len() => self.label(),
+            [pid] => format!("{pid}/{}", self.name),
+            pids => format!("{} ({} of {} processes)", self.name, pids.len(), self.pids.len()),
         }
     }
 

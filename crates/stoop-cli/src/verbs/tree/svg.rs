@@ -190,7 +190,7 @@ fn push_edge(graph: &Graph, edge: &Edge, points: &[Point], text: &mut String) {
         "<g class=\"edge n{} n{}{is_pair}{waits}\"><title>{}</title><path d=\"{}\" stroke-width=\"{:.1}\"/>",
         edge.client,
         edge.server,
-        escape(&format!("{} → {}\n{name}{}", client.label(), server.label(), edge.amount())),
+        escape(&format!("{} → {}\n{name}{}", client.part(&edge.clients), server.label(), edge.amount())),
         curve(points),
         // Ten times as many are one more pixel.
         1.5 + f64::from(edge.connections.max(1)).log10()

@@ -32,7 +32,7 @@ fn push_node(graph: &Graph, at: usize, node: &Node, text: &mut String) {
     for (number, port) in node.ports.iter().enumerate() {
         let _ = writeln!(text, "    serves {}", served(port));
         for edge in graph.edges.iter().filter(|edge| edge.server == at && edge.port == Some(number)) {
-            let _ = writeln!(text, "      <- {}{}", other(graph, edge.client, node.group), edge.amount());
+            let _ = writeln!(text, "      <- {}{}", client(graph, edge, node.group), edge.amount());
         }
     }
     // What it uses of its own stands above.
@@ -50,7 +50,7 @@ fn push_node(graph: &Graph, at: usize, node: &Node, text: &mut String) {
     for edge in
         graph.edges.iter().filter(|edge| edge.server == at && edge.port.is_none() && edge.client != at)
     {
-        push_pair(edge, &other(graph, edge.client, node.group), text);
+        push_pair(edge, &client(graph, edge, node.group), text);
     }
 }
 
@@ -67,13 +67,20 @@ fn served(port: &Port) -> String {
     }
 }
 
-/// Somebody, with the group where it is another one than that of who stands above.
+/// The client's processes that have connected.
+fn client(graph: &Graph, edge: &Edge, group: usize) -> String {
+    let node = &graph.nodes[edge.client];
+    somewhere(graph, node, group, node.part(&edge.clients))
+}
+
+/// Somebody.
 fn other(graph: &Graph, node: usize, group: usize) -> String {
     let node = &graph.nodes[node];
+    somewhere(graph, node, group, node.label())
+}
+
+/// With the group where it is another one than that of who stands above.
+fn somewhere(graph: &Graph, node: &Node, group: usize, name: String) -> String {
     let title = &graph.groups[node.group].title;
-    if node.group == group || title.is_empty() {
-        node.label()
-    } else {
-        format!("{}, in {title}", node.label())
-    }
+    if node.group == group || title.is_empty() { name } else { format!("{name}, in {title}") }
 }
