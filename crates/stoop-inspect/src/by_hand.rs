@@ -47,10 +47,15 @@ impl Snapshot {
 impl Socket {
     /// A socket without name, file, peer and owners.
     pub fn new(ino: SocketIno, kind: Kind, state: State) -> Socket {
+        Socket::unjoined(ino, Some(kind), state)
+    }
+
+    /// The same for a kind that may be unknown: what every table begins with.
+    pub(crate) fn unjoined(ino: SocketIno, kind: Option<Kind>, state: State) -> Socket {
         Socket {
             ino,
             cookie: None,
-            kind: Some(kind),
+            kind,
             state,
             namespace: NamespaceIno(0),
             name: Address::UNNAMED,

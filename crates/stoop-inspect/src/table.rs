@@ -78,23 +78,6 @@ fn bare(
     is_listening: bool,
     name: Address,
 ) -> Socket {
-    Socket {
-        ino: SocketIno(ino),
-        cookie: None,
-        kind,
-        state: if is_listening { State::Listening } else { State::Unconnected },
-        namespace,
-        name,
-        file: None,
-        peer: None,
-        waiting: Vec::new(),
-        waits_for: None,
-        listener: None,
-        owners: Vec::new(),
-        queue: None,
-        memory: None,
-        uid: None,
-        shutdown: (false, false),
-        in_flight: None,
-    }
+    let state = if is_listening { State::Listening } else { State::Unconnected };
+    Socket { namespace, name, ..Socket::unjoined(SocketIno(ino), kind, state) }
 }
