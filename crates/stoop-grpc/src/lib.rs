@@ -33,6 +33,7 @@
 //! |---|---|---|
 //! | [`Server`], [`Caller`], [`only`], [`Mended`] | here | `server` |
 //! | [`connect`], [`Channel`] | here | `client` |
+//! | [`Raw`]: messages as bytes | here | |
 //! | `health`, `reflection`: the standard services | here | of that name |
 //! | TLS for endpoints that are not local | here | `tls` |
 //! | calls to services that are not known before run time | `dynamic` | `dynamic` |
@@ -53,14 +54,13 @@ mod error;
 pub mod http;
 #[cfg(feature = "server")]
 mod incoming;
-#[cfg(any(feature = "http", feature = "server"))]
-mod lingering;
 pub mod mend;
-mod mended;
+mod raw;
 #[cfg(feature = "server")]
 mod server;
 #[cfg(any(feature = "health", feature = "reflection"))]
 mod services;
+mod stream;
 #[cfg(feature = "dynamic")]
 pub mod ttrpc;
 
@@ -72,10 +72,11 @@ pub use endpoint::Endpoint;
 pub use error::Error;
 #[cfg(feature = "server")]
 pub use incoming::Incoming;
-pub use mended::Mended;
+pub use raw::Raw;
 #[cfg(feature = "server")]
 pub use server::Server;
 #[cfg(feature = "health")]
 pub use services::health;
 #[cfg(feature = "reflection")]
 pub use services::reflection;
+pub use stream::mended::Mended;

@@ -17,7 +17,7 @@ use tonic::{Status, body::Body};
 
 use crate::deadline::{self, Side};
 use crate::incoming::{Incoming, Source};
-use crate::lingering::Lingering;
+use crate::stream::lingering::Lingering;
 use crate::{Caller, Error, Mended};
 
 /// A server of calls: see [the crate](crate#serve).

@@ -11,11 +11,11 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use common::{Answers, Echo, Raw, on_tokio};
+use common::{Answers, Echo, on_tokio};
 use prost::Message;
 use prost_types::{FileDescriptorProto, ServiceDescriptorProto};
 use stoop_grpc::dynamic::{CallError, Client, Options, ReflectError, Schema, json, reflect};
-use stoop_grpc::{Endpoint, Server, connect};
+use stoop_grpc::{Endpoint, Raw, Server, connect};
 use stoop_testkit::{deadline, tempdir};
 use tokio_stream::StreamExt;
 use tonic::body::Body;

@@ -6,50 +6,11 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use stoop_grpc::Raw;
 use tonic::body::Body;
-use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::codegen::{Bytes, Service, StdError, http};
 use tonic::server::{Grpc, NamedService};
 use tonic::{Request, Response, Status};
-
-#[derive(Clone, Copy, Default)]
-pub struct Raw;
-
-impl Codec for Raw {
-    type Encode = Vec<u8>;
-    type Decode = Vec<u8>;
-    type Encoder = Raw;
-    type Decoder = Raw;
-
-    fn encoder(&mut self) -> Raw {
-        Raw
-    }
-
-    fn decoder(&mut self) -> Raw {
-        Raw
-    }
-}
-
-impl Encoder for Raw {
-    type Item = Vec<u8>;
-    type Error = Status;
-
-    fn encode(&mut self, item: Vec<u8>, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        bytes::BufMut::put_slice(buffer, &item);
-        Ok(())
-    }
-}
-
-impl Decoder for Raw {
-    type Item = Vec<u8>;
-    type Error = Status;
-
-    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Vec<u8>>, Status> {
-        let mut item = vec![0; bytes::Buf::remaining(buffer)];
-        bytes::Buf::copy_to_slice(buffer, &mut item);
-        Ok(Some(item))
-    }
-}
 
 #[derive(Clone)]
 pub struct Echo;
@@ -76,16 +37,16 @@ impl Service<http::Request<Body>> for Echo {
 
 struct Back;
 
-impl Service<Request<Vec<u8>>> for Back {
-    type Response = Response<Vec<u8>>;
+impl Service<Request<Bytes>> for Back {
+    type Response = Response<Bytes>;
     type Error = Status;
-    type Future = Answer<Response<Vec<u8>>, Status>;
+    type Future = Answer<Response<Bytes>, Status>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Status>> {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Vec<u8>>) -> Self::Future {
+    fn call(&mut self, request: Request<Bytes>) -> Self::Future {
         Box::pin(async { Ok(Response::new(request.into_inner())) })
     }
 }
@@ -97,7 +58,7 @@ where
     C::ResponseBody: tonic::codegen::Body<Data = Bytes, Error: Into<StdError>> + Send + 'static,
 {
     client.ready().await.map_err(|error| Status::from_error(error.into()))?;
-    let message = [number.to_be_bytes(); 8].concat();
+    let message = Bytes::from([number.to_be_bytes(); 8].concat());
     let path = http::uri::PathAndQuery::from_static("/stoop.bench.Echo/Back");
     let answer = client.unary(Request::new(message.clone()), path, Raw).await?.into_inner();
     if answer == message { Ok(()) } else { Err(Status::data_loss("another message came back")) }

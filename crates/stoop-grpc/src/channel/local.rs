@@ -16,8 +16,8 @@ use tokio::time::timeout;
 use tonic::{Status, body::Body};
 
 use super::Connect;
-use super::listening::Listening;
 use super::returned::Returned;
+use crate::stream::hear_out::HearOut;
 
 /// What goes into `:authority`: there is no host to name.
 const AUTHORITY: Authority = Authority::from_static("localhost");
@@ -83,7 +83,7 @@ impl Local {
         loop {
             let stream = self.connect.stream_async().await?;
             // It only fails where the server has gone again.
-            let Ok((requests, connection)) = self.http2.handshake(TokioIo::new(Listening::new(stream))).await
+            let Ok((requests, connection)) = self.http2.handshake(TokioIo::new(HearOut::new(stream))).await
             else {
                 continue;
             };

@@ -1,7 +1,6 @@
 //! The client's side: a channel that generated clients call through.
 
 mod connect;
-mod listening;
 mod local;
 mod remote;
 mod returned;

@@ -15,10 +15,9 @@ use tonic::client::Grpc;
 use tonic::metadata::MetadataMap;
 use tonic::{Code, Status, Streaming};
 
-use super::codec::Raw;
 use super::metadata::pairs;
 use super::service::Service;
-use crate::ttrpc;
+use crate::{Raw, ttrpc};
 
 /// The longest message that is taken unless told otherwise: what gRPC's own clients take.
 const MAX_MESSAGE_BYTES: usize = 4 << 20;

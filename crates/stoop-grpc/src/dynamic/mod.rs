@@ -11,7 +11,6 @@
 //! | from what a person types to one of them | `resolve` |
 //! | asking the server for its schema | `reflection` |
 //! | a call, over either protocol | `client` |
-//! | messages as bytes, for tonic | `codec` |
 //! | any channel, under one type | `service` |
 //! | messages as JSON, and back | `json` |
 //! | metadata, as text and back | `metadata` |
@@ -23,7 +22,6 @@
 //! bounded, and a message is refused above a size.
 
 mod client;
-mod codec;
 mod describe;
 mod details;
 pub mod json;

@@ -2,19 +2,16 @@
 //! why there is no answer when the other side speaks something else.
 
 use std::io;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
 use stoop::aio::Stream;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::watch;
 use tonic::transport::{Channel, Endpoint};
 
-/// How much of what the server says first is kept.
-const KEPT_BYTES: usize = 64;
+use crate::stream::hear_out::HearOut;
+use crate::stream::overheard::{Opening, Overheard};
 
 /// What a server spoke first.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,23 +45,18 @@ impl Greeting {
 /// Hears what a server says first on a connection.
 #[derive(Clone, Debug)]
 pub struct Listening {
-    heard: watch::Receiver<Heard>,
-}
-
-#[derive(Clone, Debug, Default)]
-struct Heard {
-    bytes: Vec<u8>,
-    ended: bool,
+    opening: Opening,
 }
 
 impl Listening {
     /// What it says first; [`Greeting::Nothing`] where that takes longer than `patience`.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: nothing is read, what was heard stays to be asked for.
     pub async fn greeting(&mut self, patience: Duration) -> Greeting {
-        let spoken = self.heard.wait_for(|heard| heard.ended || !heard.bytes.is_empty());
-        match tokio::time::timeout(patience, spoken).await {
-            Ok(Ok(heard)) if heard.bytes.is_empty() => Greeting::Closed,
-            Ok(Ok(heard)) => Greeting::of(&heard.bytes),
-            Ok(Err(_)) => Greeting::Closed,
+        match tokio::time::timeout(patience, self.opening.wait()).await {
+            Ok(bytes) if bytes.is_empty() => Greeting::Closed,
+            Ok(bytes) => Greeting::of(&bytes),
             Err(_) => Greeting::Nothing,
         }
     }
@@ -79,20 +71,21 @@ impl Listening {
 /// # Panics
 /// Outside of a runtime.
 pub async fn channel(stream: Stream) -> Result<(Channel, Listening), tonic::transport::Error> {
-    let (told, heard) = watch::channel(Heard::default());
-    let connection = Mutex::new(Some(Overheard { stream, told: Some(told) }));
-    let connector = Once(Arc::new(connection));
+    let (stream, opening) = Overheard::new(HearOut::new(stream));
+    let connector = Once(Arc::new(Mutex::new(Some(stream))));
     // gRPC wants an authority, and local servers expect this one.
     let channel = Endpoint::from_static("http://localhost").connect_with_connector(connector).await?;
-    Ok((channel, Listening { heard }))
+    Ok((channel, Listening { opening }))
 }
+
+type Connection = Overheard<HearOut<Stream>>;
 
 /// Gives the connection that there is, once.
 #[derive(Clone)]
-struct Once(Arc<Mutex<Option<Overheard>>>);
+struct Once(Arc<Mutex<Option<Connection>>>);
 
 impl tower_service::Service<http::Uri> for Once {
-    type Response = TokioIo<Overheard>;
+    type Response = TokioIo<Connection>;
     type Error = io::Error;
     type Future = std::future::Ready<Result<Self::Response, io::Error>>;
 
@@ -104,65 +97,6 @@ impl tower_service::Service<http::Uri> for Once {
         let connection = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
         let gone = || io::Error::new(io::ErrorKind::ConnectionAborted, "the server closed the connection");
         std::future::ready(connection.map(TokioIo::new).ok_or_else(gone))
-    }
-}
-
-/// A connection, and who is told what comes first on it.
-struct Overheard {
-    stream: Stream,
-    told: Option<watch::Sender<Heard>>,
-}
-
-impl AsyncRead for Overheard {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        let result = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        if let (Poll::Ready(result), Some(told)) = (&result, &self.told) {
-            let new = &buffer.filled()[before..];
-            told.send_modify(|heard| {
-                let room = KEPT_BYTES - heard.bytes.len();
-                heard.bytes.extend_from_slice(&new[..new.len().min(room)]);
-                heard.ended |= new.is_empty() || result.is_err();
-            });
-            let is_over = {
-                let heard = told.borrow();
-                heard.ended || heard.bytes.len() == KEPT_BYTES
-            };
-            if is_over {
-                self.told = None;
-            }
-        }
-        result
-    }
-}
-
-impl AsyncWrite for Overheard {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
     }
 }
 

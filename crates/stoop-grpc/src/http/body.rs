@@ -8,8 +8,8 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use super::error::ends_early;
-use super::io::Opening;
 use super::{Error, ErrorKind, Version};
+use crate::stream::overheard::Opening;
 
 /// The body of an answer. A piece is what has arrived: nothing is gathered, and nothing is read ahead of whoever reads it.
 ///

@@ -10,8 +10,8 @@ use hyper::{Method, Request, Response, StatusCode, Uri};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use stoop::{Connect, ToAddress, aio};
 
-use super::io::Opening;
 use super::{Body, Error, ErrorKind, Io, Result};
+use crate::stream::overheard::Opening;
 
 /// The authority of a request that names none.
 const AUTHORITY: &str = "localhost";

@@ -7,7 +7,7 @@ use std::io;
 use stoop::escaped;
 
 use super::Version;
-use super::io::Opening;
+use crate::stream::overheard::Opening;
 
 /// What a request ends with.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -16,7 +16,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[derive(Debug)]
 pub struct Error {
     kind: ErrorKind,
-    opening: Opening,
+    opening: Vec<u8>,
     detail: Option<String>,
     cause: Option<Box<dyn StdError + Send + Sync>>,
 }
@@ -69,7 +69,7 @@ impl ErrorKind {
 
 impl Error {
     pub(super) fn new(kind: ErrorKind) -> Error {
-        Error { kind, opening: Opening::default(), detail: None, cause: None }
+        Error { kind, opening: Vec::new(), detail: None, cause: None }
     }
 
     pub(super) fn detailed(kind: ErrorKind, detail: impl Into<String>) -> Error {
@@ -82,8 +82,9 @@ impl Error {
 
     /// What hyper's error means on a connection of this version on which the server began like this.
     pub(super) fn of(error: hyper::Error, version: Version, opening: &Opening) -> Error {
-        let kind = classify(&error, version, opening.bytes());
-        Error { opening: opening.clone(), ..Error::new(kind).caused(error) }
+        let opening = opening.bytes();
+        let kind = classify(&error, version, &opening);
+        Error { opening, ..Error::new(kind).caused(error) }
     }
 
     /// The class.
@@ -93,7 +94,7 @@ impl Error {
 
     /// The first bytes that the server said, up to a line's start; empty where it said nothing, or was never reached.
     pub fn opening(&self) -> &[u8] {
-        self.opening.bytes()
+        &self.opening
     }
 
     /// The error of the socket, where the server could not be reached; it can explain itself.

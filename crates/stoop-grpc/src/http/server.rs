@@ -22,7 +22,7 @@ use tokio::time::timeout;
 
 use super::{Error, ErrorKind};
 use crate::Caller;
-use crate::lingering::Lingering;
+use crate::stream::lingering::Lingering;
 
 /// How long a client may take over a request's header.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);

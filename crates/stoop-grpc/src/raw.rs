@@ -1,12 +1,13 @@
-//! Messages as bytes, for tonic: what is in them is for others to say.
+//! Messages as bytes: what is in them is for others to say.
 
 use bytes::{Buf, BufMut, Bytes};
 use tonic::Status;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 
-/// Passes messages on as they are.
+/// A codec of tonic that passes messages on as the bytes they are, for those who need not, or cannot, know what is in them: proxies,
+/// calls by schema, tests. A message that arrives whole is not copied.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Raw;
+pub struct Raw;
 
 impl Codec for Raw {
     type Encode = Bytes;

@@ -1,0 +1,98 @@
+//! A client's stream that hears a server out.
+//!
+//! A server may say its last word and go, without reading the rest of what its client sends: in HTTP/1.1 an answer that says why, in
+//! HTTP/2 which calls it has seen. Libraries stop reading when they cannot write any more, and miss it.
+
+use std::io::{self, ErrorKind, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite};
+
+/// A client's stream: bytes for a server that has hung up are dropped, and what it said before can still be read.
+#[derive(Debug)]
+pub(crate) struct HearOut<S> {
+    stream: S,
+    /// Whether the server reads no more.
+    is_deaf: bool,
+}
+
+impl<S> HearOut<S> {
+    pub(crate) fn new(stream: S) -> HearOut<S> {
+        HearOut { stream, is_deaf: false }
+    }
+
+    /// The stream itself.
+    #[cfg(feature = "http")]
+    pub(crate) fn into_inner(self) -> S {
+        self.stream
+    }
+}
+
+impl<S: AsyncWrite + Unpin> HearOut<S> {
+    /// A write that comes too late counts as made.
+    fn poll_unless_deaf(
+        &mut self,
+        len_bytes: usize,
+        write: impl FnOnce(Pin<&mut S>) -> Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if self.is_deaf {
+            return Poll::Ready(Ok(len_bytes));
+        }
+        match write(Pin::new(&mut self.stream)) {
+            // "Reset" is how a write hears of a server that left something unread (K-END-3).
+            Poll::Ready(Err(error))
+                if matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) =>
+            {
+                self.is_deaf = true;
+                Poll::Ready(Ok(len_bytes))
+            }
+            written => written,
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for HearOut<S> {
+    read_within!(stream);
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for HearOut<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_unless_deaf(bytes.len(), |stream| stream.poll_write(cx, bytes))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let len_bytes = pieces.iter().map(|piece| piece.len()).sum();
+        self.poll_unless_deaf(len_bytes, |stream| stream.poll_write_vectored(cx, pieces))
+    }
+
+    flush_within!(stream);
+    shutdown_within!(stream);
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::UnixStream;
+
+    use super::*;
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn the_last_word_of_a_server_that_left_something_unread_is_heard() {
+        let (client, mut server) = UnixStream::pair().unwrap();
+        let mut client = HearOut::new(client);
+        client.write_all(b"a long request").await.unwrap();
+        server.write_all(b"too long").await.unwrap();
+        drop(server);
+        for _ in 0..3 {
+            client.write_all(b"and more of it").await.unwrap();
+        }
+        let mut heard = String::new();
+        client.read_to_string(&mut heard).await.unwrap();
+        assert_eq!(heard, "too long");
+    }
+}

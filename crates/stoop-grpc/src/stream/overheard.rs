@@ -1,0 +1,96 @@
+//! What a peer says first, remembered: errors of HTTP libraries do not tell it, and it alone says what a server speaks that does not
+//! speak HTTP. Nothing is remembered beyond it, and nothing is changed on the way.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::watch;
+
+/// How much is remembered: enough for the start of a line.
+const REMEMBERED_BYTES: usize = 96;
+
+#[derive(Debug, Default)]
+struct Heard {
+    bytes: Vec<u8>,
+    has_ended: bool,
+}
+
+/// What the peer said first: nothing yet, or nothing at all.
+#[derive(Clone, Debug)]
+pub(crate) struct Opening(watch::Receiver<Heard>);
+
+impl Opening {
+    /// The first bytes that came, up to now; empty where none did.
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        self.0.borrow().bytes.clone()
+    }
+
+    /// Waits for the first bytes. They are empty where the connection ended without any.
+    #[cfg(feature = "dynamic")]
+    pub(crate) async fn wait(&mut self) -> Vec<u8> {
+        // It fails where the stream is gone, and nothing will come any more.
+        let _ = self.0.wait_for(|heard| heard.has_ended || !heard.bytes.is_empty()).await;
+        self.bytes()
+    }
+}
+
+/// A stream whose [`Opening`] is remembered.
+#[derive(Debug)]
+pub(crate) struct Overheard<S> {
+    stream: S,
+    /// Gone once there is nothing more to remember.
+    told: Option<watch::Sender<Heard>>,
+}
+
+impl<S> Overheard<S> {
+    /// For a stream that nothing has been read from.
+    pub(crate) fn new(stream: S) -> (Overheard<S>, Opening) {
+        let (told, heard) = watch::channel(Heard::default());
+        (Overheard { stream, told: Some(told) }, Opening(heard))
+    }
+
+    /// The stream itself.
+    #[cfg(feature = "http")]
+    pub(crate) fn into_inner(self) -> S {
+        self.stream
+    }
+}
+
+impl Heard {
+    /// Whether that is all there is to remember.
+    fn push(&mut self, new: &[u8]) -> bool {
+        let room = REMEMBERED_BYTES - self.bytes.len();
+        self.bytes.extend_from_slice(&new[..new.len().min(room)]);
+        self.has_ended |= new.is_empty();
+        self.has_ended || self.bytes.len() == REMEMBERED_BYTES
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Overheard<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let result = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        if result.is_ready()
+            && let Some(told) = &self.told
+        {
+            let mut is_all = false;
+            told.send_modify(|heard| is_all = heard.push(&buffer.filled()[before..]));
+            if is_all {
+                self.told = None;
+            }
+        }
+        result
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Overheard<S> {
+    write_within!(stream);
+    flush_within!(stream);
+    shutdown_within!(stream);
+}
