@@ -45,7 +45,7 @@ pub fn dump() -> Vec<DiagSocket> {
 
 /// Every local socket of the network namespace that this netlink socket was opened in.
 pub fn dump_through(netlink: &OwnedFd) -> Vec<DiagSocket> {
-    send(netlink, &request()).expect("ask for a dump");
+    ask_for_dump(netlink);
     let mut sockets = Vec::new();
     loop {
         let answer = recv(netlink, 1 << 20).expect("read the dump");
@@ -61,6 +61,11 @@ pub fn dump_through(netlink: &OwnedFd) -> Vec<DiagSocket> {
             rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
         }
     }
+}
+
+/// Asks for the dump that [`dump_through`] reads, and reads nothing.
+pub fn ask_for_dump(netlink: &OwnedFd) {
+    send(netlink, &request()).expect("ask for a dump");
 }
 
 /// A netlink socket for asking.

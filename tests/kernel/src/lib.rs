@@ -12,7 +12,7 @@ mod message;
 mod name;
 mod process;
 
-pub use diag::{DiagSocket, dump, dump_through, netlink};
+pub use diag::{DiagSocket, ask_for_dump, dump, dump_through, netlink};
 pub use libc;
 pub use message::{Control, Received, control_space, receive, receive_message, send_message};
 pub use name::Name;

@@ -6,6 +6,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use rustix::fs::{fstat, major, minor};
+use rustix::net::netlink::SocketAddrNetlink;
+use rustix::net::{RecvFlags, SendFlags, getsockname, recvfrom, sendto};
 use stoop_kernel_facts::*;
 use stoop_testkit::{NOBODY, Role, close, is_root, role, skip, tempdir};
 
@@ -174,4 +176,49 @@ fn the_cookie_is_the_sockets_own() {
     let next = pair(SEQPACKET);
     assert!(![before.0, before.1].contains(&listed(&next.0).cookie));
     assert!(fstat(&next.0).unwrap().st_ino <= u32::MAX.into());
+}
+
+/// K-DIAG-11
+#[test]
+fn a_dump_begins_when_the_last_one_was_read() {
+    let pairs: Vec<_> = (0..300).map(|_| pair(STREAM)).collect();
+    let netlink = netlink();
+    ask_for_dump(&netlink);
+    ask_for_dump(&netlink);
+    // Of both, in one queue: pieces of the first dump, and the refusal of the second.
+    let (mut refused, mut done) = (None, 0);
+    while done == 0 {
+        let answer = recv(&netlink, 1 << 20).unwrap();
+        let word = |at: usize| i32::from_ne_bytes(answer[at..at + 4].try_into().unwrap());
+        match u16::from_ne_bytes([answer[4], answer[5]]) {
+            2 => refused = Some(-word(16)),
+            3 => done += 1,
+            _ => {}
+        }
+    }
+    assert_eq!(refused, Some(libc::EBUSY));
+    assert!(dump_through(&netlink).iter().any(|socket| socket.inode == inode(&pairs[0].0)));
+}
+
+/// K-DIAG-12
+#[test]
+fn others_may_write_to_a_netlink_socket_and_are_named() {
+    const TEST: &str = "others_may_write_to_a_netlink_socket_and_are_named";
+    let (target, writer) = (netlink(), netlink());
+    let _ = dump_through(&target);
+    let _ = dump_through(&writer);
+    let name = |socket: &OwnedFd| SocketAddrNetlink::try_from(getsockname(socket).unwrap()).unwrap();
+    let sent = sendto(&writer, &[0; 16], SendFlags::empty(), &name(&target));
+    if role().is_some() || !is_root() {
+        assert_eq!(sent, Err(Errno::PERM));
+        return;
+    }
+    assert_eq!(sent, Ok(16));
+    let (_, len, sender) = recvfrom(&target, &mut [0; 32], RecvFlags::DONTWAIT).unwrap();
+    let sender = SocketAddrNetlink::try_from(sender.unwrap()).unwrap();
+    assert_eq!((len, sender), (16, name(&writer)));
+    ask_for_dump(&target);
+    let (_, _, kernel) = recvfrom(&target, &mut [0; 32], RecvFlags::DONTWAIT).unwrap();
+    assert_eq!(SocketAddrNetlink::try_from(kernel.unwrap()).unwrap().pid(), 0);
+    Role::new(TEST, "ordinary user").user(NOBODY, NOBODY).run();
 }

@@ -64,6 +64,8 @@ pub(super) fn request(question: &Question, show: Show, sequence: u32) -> [u8; RE
 /// How a datagram of answers ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Read {
+    /// Something in it answers the question.
+    pub(super) is_answer: bool,
     /// The dump is over.
     pub(super) is_done: bool,
     /// The table changed during the dump.
@@ -78,17 +80,23 @@ pub(super) fn read(mut bytes: &[u8], sequence: Option<u32>, found: &mut Vec<Entr
     while let (Some(len), Some(kind)) = (word(bytes, 0), half(bytes, 4)) {
         let Some(body) = bytes.get(HEADER_BYTES..len as usize) else { break };
         if sequence.is_none() || word(bytes, 8) == sequence {
+            read.is_answer = true;
             read.is_interrupted |= half(bytes, 6).is_some_and(|flags| flags & NLM_F_DUMP_INTR != 0);
             match kind {
                 SOCK_DIAG_BY_FAMILY => found.extend(entry(body)),
-                NLMSG_DONE => read.is_done = true,
-                NLMSG_ERROR => read.refused = word(body, 0).map(|errno| (errno as i32).saturating_neg()),
+                NLMSG_DONE => (read.is_done, read.refused) = (true, errno(body)),
+                NLMSG_ERROR => read.refused = errno(body),
                 _ => {}
             }
         }
         bytes = bytes.get((len as usize).next_multiple_of(4)..).unwrap_or(&[]);
     }
     read
+}
+
+/// The error that a dump or a question ended with; 0 for none.
+fn errno(body: &[u8]) -> Option<i32> {
+    word(body, 0).map(|errno| (errno as i32).saturating_neg())
 }
 
 fn entry(body: &[u8]) -> Option<Entry> {

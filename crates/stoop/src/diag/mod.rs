@@ -22,7 +22,7 @@ use std::collections::HashMap;
 use std::io;
 use std::ops::BitOr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use rustix::net::netlink::{SOCK_DIAG, SocketAddrNetlink};
@@ -141,6 +141,8 @@ pub struct Table {
     socket: OwnedFd,
     buffer: Vec<u8>,
     sequence: u32,
+    /// Whether every answer to the last question has been read.
+    is_read_out: bool,
 }
 
 impl Table {
@@ -157,7 +159,7 @@ impl Table {
         )?;
         // The kernel answers from within the call that asks; this is for a kernel that does not.
         set_socket_timeout(&socket, Timeout::Recv, Some(ANSWER_TIMEOUT))?;
-        Ok(Table { socket, buffer: vec![0; DATAGRAM_BYTES], sequence: 0 })
+        Ok(Table { socket, buffer: vec![0; DATAGRAM_BYTES], sequence: 0, is_read_out: true })
     }
 
     /// Every socket of the namespace, added to `found` in no order.
@@ -211,26 +213,44 @@ impl Table {
             let read = self.receive(found)?;
             is_interrupted |= read.is_interrupted;
             if read.is_done {
+                self.is_read_out = true;
                 return Ok(is_interrupted);
             }
         }
     }
 
-    /// The socket with this inode; one of them, where the counter has wrapped.
+    /// The socket with this inode; one of them, where the counter has wrapped. Of more than about a thousand clients that wait at it,
+    /// none are named: the kernel's answer has to fit into a page.
     ///
     /// # Errors
     /// What the kernel answers, except that there is no such socket.
     pub fn lookup(&mut self, ino: u32, show: Show) -> io::Result<Option<Entry>> {
+        match self.lookup_once(ino, show) {
+            Err(error) if error.raw_os_error() == Some(libc::EMSGSIZE) && show.has(Show::WAITING) => {
+                self.lookup_once(ino, show.without(Show::WAITING))
+            }
+            result => result,
+        }
+    }
+
+    fn lookup_once(&mut self, ino: u32, show: Show) -> io::Result<Option<Entry>> {
         self.ask(&Question::One(ino), show)?;
         let mut found = Vec::new();
         match self.receive(&mut found) {
-            Ok(_) => Ok(found.pop().filter(|entry| entry.ino == ino)),
+            Ok(_) => {
+                self.is_read_out = true;
+                Ok(found.pop().filter(|entry| entry.ino == ino))
+            }
             Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(None),
             Err(error) => Err(error),
         }
     }
 
     fn ask(&mut self, question: &Question, show: Show) -> io::Result<()> {
+        if !self.is_read_out {
+            self.read_out()?;
+        }
+        self.is_read_out = false;
         self.sequence = self.sequence.wrapping_add(1);
         let request = message::request(question, show, self.sequence);
         let kernel = SocketAddrNetlink::new(0, 0);
@@ -242,17 +262,52 @@ impl Table {
         }
     }
 
-    fn receive(&mut self, found: &mut Vec<Entry>) -> io::Result<message::Read> {
-        let len = loop {
-            match rustix::net::recv(&self.socket, &mut self.buffer[..], RecvFlags::empty()) {
-                Err(Errno::INTR) => {}
-                result => break result?.0,
+    /// Throws away what is left of answers to an earlier question, which was given up. The kernel begins no dump before the last one
+    /// was read to its end (K-DIAG-11).
+    fn read_out(&mut self) -> io::Result<()> {
+        for _ in 0..LEFT_OVER_MAX {
+            match rustix::net::recv(&self.socket, &mut self.buffer[..], RecvFlags::DONTWAIT) {
+                Err(Errno::AGAIN) => return Ok(()),
+                // An error that waited: that of the question that was given up.
+                Ok(_) | Err(Errno::INTR | Errno::NOBUFS) => {}
+                Err(error) => return Err(error.into()),
             }
-        };
-        let read = message::read(&self.buffer[..len], Some(self.sequence), found);
-        match read.refused {
-            Some(errno) if errno != 0 => Err(io::Error::from_raw_os_error(errno)),
-            _ => Ok(read),
+        }
+        Err(Errno::BUSY.into())
+    }
+
+    /// Reads the next datagram of the answer to the last question.
+    fn receive(&mut self, found: &mut Vec<Entry>) -> io::Result<message::Read> {
+        let begun = Instant::now();
+        while begun.elapsed() < ANSWER_TIMEOUT {
+            let Some(len) = self.receive_from_kernel()? else { continue };
+            let read = message::read(&self.buffer[..len], Some(self.sequence), found);
+            match read.refused {
+                Some(errno) if errno != 0 => {
+                    self.is_read_out = true;
+                    return Err(io::Error::from_raw_os_error(errno));
+                }
+                _ if read.is_answer => return Ok(read),
+                _ => {}
+            }
+        }
+        Err(Errno::TIMEDOUT.into())
+    }
+
+    /// The length of a datagram; `None` for one that comes from somebody else. Who has the capability for it in a network namespace,
+    /// an ordinary user perhaps, may write to sockets of the kernel's protocols there (K-DIAG-12).
+    fn receive_from_kernel(&mut self) -> io::Result<Option<usize>> {
+        loop {
+            match rustix::net::recvfrom(&self.socket, &mut self.buffer[..], RecvFlags::TRUNC) {
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+                // What does not fit is no answer that is understood.
+                Ok((room, len, _)) if len > room => return Err(Errno::MSGSIZE.into()),
+                Ok((len, _, sender)) => {
+                    let sender = sender.and_then(|sender| SocketAddrNetlink::try_from(sender).ok());
+                    return Ok(sender.filter(|sender| sender.pid() == 0).map(|_| len));
+                }
+            }
         }
     }
 }
@@ -302,6 +357,8 @@ pub fn bound_file_of(socket: impl AsFd) -> io::Result<OwnedFd> {
 /// Twice what the kernel puts into one datagram of a dump.
 const DATAGRAM_BYTES: usize = 64 * 1024;
 const DUMP_ATTEMPTS: usize = 8;
+/// More datagrams than a dump that was given up leaves behind: of pieces of 32 KiB, those of some million sockets.
+const LEFT_OVER_MAX: usize = 1 << 15;
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What this crate asks of each socket.
@@ -380,6 +437,74 @@ mod tests {
         assert_eq!(table.dump(Show::ALL, &mut sockets).unwrap(), Dump::Whole);
         let listed = sockets.iter().find(|socket| socket.cookie == found.cookie).unwrap();
         assert_eq!(listed, &found);
+    }
+
+    fn ino(socket: impl AsFd) -> u32 {
+        rustix::fs::fstat(socket).unwrap().st_ino as u32
+    }
+
+    #[test]
+    fn what_a_dump_has_left_behind_is_no_answer() {
+        let pairs: Vec<_> = (0..300).map(|_| crate::Stream::pair().unwrap()).collect();
+        let wanted = ino(&pairs[0].0);
+        let mut table = Table::open().unwrap();
+        // Given up after its first piece, and before.
+        for pieces in [1, 0] {
+            table.ask(&Question::All, Show::ALL).unwrap();
+            for _ in 0..pieces {
+                assert!(!table.receive(&mut Vec::new()).unwrap().is_done);
+            }
+            assert!(table.lookup(wanted, Show::ALL).unwrap().is_some());
+            table.ask(&Question::All, Show::ALL).unwrap();
+            let mut sockets = Vec::new();
+            let _ = table.dump(Show::NAME, &mut sockets).unwrap();
+            assert!(sockets.iter().any(|socket| socket.ino == wanted));
+            assert_eq!(table.lookup(0xffff_fff0, Show::ALL).unwrap(), None);
+        }
+    }
+
+    #[test]
+    fn a_dump_that_ends_with_an_error_has_failed() {
+        let done = |errno: i32| {
+            let mut bytes = vec![20, 0, 0, 0, 3, 0, 2, 0, 1, 0, 0, 0, 0, 0, 0, 0];
+            bytes.extend(errno.to_ne_bytes());
+            bytes
+        };
+        let read = |errno| message::read(&done(errno), Some(1), &mut Vec::new());
+        assert_eq!((read(0).is_done, read(0).refused), (true, Some(0)));
+        assert_eq!(read(-libc::ENOMEM).refused, Some(libc::ENOMEM));
+    }
+
+    /// Somebody who may write to it tells the table that there is no such socket.
+    #[test]
+    fn nobody_else_answers_for_the_kernel() {
+        if !stoop_testkit::is_root() {
+            stoop_testkit::skip!("lacks root");
+        }
+        let (one, _other) = crate::Stream::pair().unwrap();
+        let mut table = Table::open().unwrap();
+        assert!(table.lookup(ino(&one), Show::ALL).unwrap().is_some());
+        let address = SocketAddrNetlink::try_from(rustix::net::getsockname(&table).unwrap()).unwrap();
+        let mut refusal = vec![36, 0, 0, 0, 2, 0, 0, 0];
+        refusal.extend((table.sequence + 1).to_ne_bytes());
+        refusal.extend([0; 4]);
+        refusal.extend((-libc::ENOENT).to_ne_bytes());
+        refusal.extend([0; 16]);
+        let liar = Table::open().unwrap();
+        rustix::net::sendto(&liar, &refusal, SendFlags::empty(), &address).unwrap();
+        assert!(table.lookup(ino(&one), Show::ALL).unwrap().is_some());
+    }
+
+    #[test]
+    fn a_listener_with_many_clients_is_found_without_their_names() {
+        const CLIENTS: usize = 2000;
+        let name = crate::Address::abstract_name(format!("stoop-diag-crowd-{}", std::process::id())).unwrap();
+        let listener = Bind::new(&name).backlog(4096).listen().unwrap();
+        for _ in 0..CLIENTS {
+            crate::Stream::connect(&name).unwrap();
+        }
+        let found = Table::open().unwrap().lookup(ino(&listener), Show::ALL).unwrap().unwrap();
+        assert_eq!((found.queue.unwrap().0, found.waiting.len()), (CLIENTS as u32, 0));
     }
 
     #[test]
