@@ -56,6 +56,7 @@ mod holder;
 mod kind;
 mod listener;
 mod message;
+mod nobody;
 mod packet;
 mod peer;
 mod policy;

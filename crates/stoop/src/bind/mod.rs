@@ -247,7 +247,7 @@ impl Bind {
             let placed = match stale::examine(&place)? {
                 Occupant::Nothing => self.bind_directly(&socket, &place),
                 Occupant::Stale(file) => {
-                    stale::remove(&place, file)?;
+                    stale::remove(&place, file).map_err(|errno| binding(errno.into()))?;
                     self.bind_directly(&socket, &place)
                 }
                 Occupant::Live(file) if self.replace => self.bind_over(&socket, &place, file),

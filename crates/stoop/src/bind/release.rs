@@ -9,7 +9,7 @@ use rustix::io::Errno;
 
 use super::lock::Lock;
 use super::place::Place;
-use super::{LOCK_WAIT, binding};
+use super::{LOCK_WAIT, binding, stale};
 use crate::error::{Error, Operation, Result};
 use crate::file_id::FileId;
 
@@ -60,7 +60,8 @@ impl SocketFile {
             .is_ok_and(|stat| FileId::of(&stat) == self.id)
     }
 
-    /// Removes the file, if it is still ours.
+    /// Removes the file, if it is still ours. It takes the lock that every server with this library takes. A server of another
+    /// make that takes the name in that very moment keeps its file, though it may be out of sight for an instant.
     ///
     /// # Errors
     /// Where the directory does not let us. A file that is gone already, or replaced, is no error.
@@ -89,11 +90,19 @@ impl SocketFile {
         self.unlink().map_err(releasing)
     }
 
+    /// A server that does not use our lock may take the name at any instant, and no call removes a name only while it leads to a
+    /// certain file. So the file is moved aside and looked at before it goes, and what was moved by mistake is put back: for an
+    /// instant such a server is not to be found, where otherwise it would have lost its name for good.
     fn unlink(&self) -> Result<()> {
         if !self.is_in_place() {
             return Ok(());
         }
-        match rustix::fs::unlinkat(&self.place.directory, &self.place.name, AtFlags::empty()) {
+        // What cannot be moved aside (the file system lacks that kind of move, or something has that name) is removed as it stands.
+        let removed = stale::remove(&self.place, self.id).or_else(|_| match self.is_in_place() {
+            true => rustix::fs::unlinkat(&self.place.directory, &self.place.name, AtFlags::empty()),
+            false => Ok(()),
+        });
+        match removed {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(errno) => Err(Error::system(Operation::Release, errno.into())),
         }

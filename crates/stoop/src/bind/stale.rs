@@ -127,22 +127,21 @@ fn put_back(place: &Place, aside: &OsStr) -> rustix::io::Result<()> {
     rustix::fs::renameat_with(&place.directory, aside, &place.directory, &place.name, RenameFlags::NOREPLACE)
 }
 
-/// Removes a stale file, and nothing else: it is moved aside first and looked at again, for a server that does not use our lock
+/// Removes this file, and nothing else: it is moved aside first and looked at again, for a server that does not use our lock
 /// may have taken the name meanwhile; such a one is put back.
-pub(super) fn remove(place: &Place, stale: FileId) -> Result<()> {
+pub(super) fn remove(place: &Place, file: FileId) -> rustix::io::Result<()> {
     let aside = place.sibling(ASIDE);
-    let failed = |errno: Errno| binding(errno.into());
     // Never over anything that is there: what `clear` has left is not ours.
     let free = RenameFlags::NOREPLACE;
     match rustix::fs::renameat_with(&place.directory, &place.name, &place.directory, &aside, free) {
         Err(Errno::NOENT) => return Ok(()),
-        result => result.map_err(failed)?,
+        result => result?,
     }
-    let moved = rustix::fs::statat(&place.directory, &aside, AtFlags::SYMLINK_NOFOLLOW).map_err(failed)?;
-    if FileId::of(&moved) == stale {
-        return rustix::fs::unlinkat(&place.directory, &aside, AtFlags::empty()).map_err(failed);
+    let moved = rustix::fs::statat(&place.directory, &aside, AtFlags::SYMLINK_NOFOLLOW)?;
+    match FileId::of(&moved) == file {
+        true => rustix::fs::unlinkat(&place.directory, &aside, AtFlags::empty()),
+        false => put_back(place, &aside),
     }
-    put_back(place, &aside).map_err(failed)
 }
 
 fn describe(kind: FileType) -> &'static str {

@@ -46,13 +46,6 @@ impl Credentials {
         }
     }
 
-    /// Whether this names a process. For a message sent before the receiver asked for credentials the kernel fills in pid
-    /// 0 and the overflow user and group (K-CRED-8); a sender from another pid namespace has pid 0 and a user of its own.
-    pub fn is_known(self) -> bool {
-        const OVERFLOW_ID: u32 = 65534;
-        self.pid != 0 || (self.uid, self.gid) != (OVERFLOW_ID, OVERFLOW_ID)
-    }
-
     const BYTES: usize = 12;
 
     fn to_bytes(self) -> [u8; Self::BYTES] {
