@@ -18,6 +18,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("stoop-grpc", &["stoop"]),
     ("stoop-cli", &["stoop", "stoop-grpc", "stoop-inspect", "stoop-memory"]),
     // what shows how
+    ("stoop-example-greeter", &["stoop", "stoop-grpc"]),
     ("stoop-example-runtimes", &["stoop", "stoop-grpc"]),
     // what proves it
     ("stoop-testkit", &[]),
@@ -40,13 +41,13 @@ const HEAVY: &[(&str, &[&str])] = &[
     ("signal-hook", &["stoop-cli"]),
     ("serde", &["stoop-cli", "stoop-grpc"]),
     ("serde_json", &["stoop-cli", "stoop-grpc", "stoop-bench", "stoop-e2e", "stoop-fuzz", "xtask"]),
-    ("tokio", &["stoop-bench", "stoop-cli", "stoop-example-runtimes", "stoop-grpc"]),
+    ("tokio", &["stoop-bench", "stoop-cli", "stoop-example-greeter", "stoop-example-runtimes", "stoop-grpc"]),
     ("tracing", &[]),
     ("hyper", &["stoop-grpc"]),
-    ("tonic", &["stoop-example-runtimes", "stoop-grpc"]),
-    ("prost", &["stoop-example-runtimes", "stoop-fuzz", "stoop-grpc"]),
+    ("tonic", &["stoop-example-greeter", "stoop-example-runtimes", "stoop-grpc"]),
+    ("prost", &["stoop-example-greeter", "stoop-example-runtimes", "stoop-fuzz", "stoop-grpc"]),
     ("prost-reflect", &["stoop-grpc"]),
-    ("protox", &["stoop-example-runtimes", "stoop-grpc"]),
+    ("protox", &["stoop-example-greeter", "stoop-example-runtimes", "stoop-grpc"]),
 ];
 
 /// Heavy crates that may stand behind a feature, and whose.

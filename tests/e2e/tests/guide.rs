@@ -306,14 +306,23 @@ fn install_programs(folder: &Path) {
 fn built_examples() -> Vec<PathBuf> {
     let test = std::env::current_exe().expect("own path");
     let profile = test.ancestors().nth(2).expect("target/profile/deps/test");
-    let sources = fs::read_dir(guide_source().join("../../examples")).expect("the project has examples");
+    let examples = guide_source().join("../../examples");
+    let mut built = programs(&examples, &profile.join("examples"));
     // A directory is a package of its own.
-    let files = sources.filter_map(|source| Some(source.ok()?.path())).filter(|path| path.is_file());
-    let names = files.filter_map(|path| Some(path.file_stem()?.to_owned()));
-    let built: Vec<PathBuf> = names.map(|name| profile.join("examples").join(name)).collect();
+    for package in fs::read_dir(&examples).expect("the project has examples").flatten() {
+        built.extend(programs(&package.path().join("src/bin"), profile));
+    }
     if !built.iter().all(|example| example.exists()) {
         let mut cargo = Command::new(env!("CARGO"));
-        cargo.args(["build", "--quiet", "--workspace", "--examples", "--features", "stoop/tracing"]);
+        cargo.args([
+            "build",
+            "--quiet",
+            "--workspace",
+            "--examples",
+            "--bins",
+            "--features",
+            "stoop/tracing",
+        ]);
         cargo.arg("--target-dir").arg(profile.join(".."));
         if profile.ends_with("release") {
             cargo.arg("--release");
@@ -322,6 +331,13 @@ fn built_examples() -> Vec<PathBuf> {
         assert!(status.success(), "the examples do not build");
     }
     built
+}
+
+/// Where the programs are built whose sources lie in this folder, if it is one.
+fn programs(sources: &Path, target: &Path) -> Vec<PathBuf> {
+    let sources = fs::read_dir(sources).into_iter().flatten().flatten().map(|source| source.path());
+    let names = sources.filter(|path| path.is_file()).filter_map(|path| Some(path.file_stem()?.to_owned()));
+    names.map(|name| target.join(name)).collect()
 }
 
 /// Relative files a line links to or includes.

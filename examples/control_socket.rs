@@ -1,0 +1,32 @@
+//! The smallest control socket: a line in, a line out, one client after the other. What it lacks, `daemon.rs` has.
+//!
+//! ```text
+//! cargo run -p stoop --example control_socket -- ./control.sock
+//! ```
+
+use std::io::{self, BufRead, BufReader, Write};
+use stoop::{Bind, Policy, Stream};
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let address = std::env::args().nth(1).ok_or("usage: control_socket ADDRESS")?;
+    // 0660: the owner and one group may ask. The policy says so once more, by what the kernel says of who connects.
+    let listener = Bind::new(address).mode(0o660).policy(Policy::same_user()).listen()?;
+    loop {
+        // A client that goes in the middle of a line ends its own conversation and nothing else.
+        let _ = converse(&listener.accept()?);
+    }
+}
+
+fn converse(client: &Stream) -> io::Result<()> {
+    let mut lines = BufReader::new(client);
+    let mut line = String::new();
+    while lines.read_line(&mut line)? > 0 {
+        let mut answer = client;
+        match line.trim() {
+            "status" => writeln!(answer, "well, thank you")?,
+            other => writeln!(answer, "unknown: {other}")?,
+        }
+        line.clear();
+    }
+    Ok(())
+}
