@@ -63,8 +63,8 @@ impl Endpoint {
         let Some(candidate) = candidates.iter().find(is_there).or(candidates.first()) else {
             return Err(nobody(name, Vec::new()));
         };
-        let found = format!("'{}' is looked for there by {}", name.word(), candidate.source);
-        Ok((Target { kind: None, place: Place::Address(candidate.address.clone()) }, Some(found)))
+        let target = Target { kind: None, place: Place::Address(candidate.address.clone()) };
+        Ok((target, Some(why_there(name, candidate))))
     }
 
     /// Connects a stream. Waits for room in a backlog as long as `timeout` says, and as long as `wait` for a server that has
@@ -144,15 +144,26 @@ fn nobody(name: Name, failures: Vec<(&Candidate, stoop::Error)>) -> Failure {
 }
 
 fn not_reached(name: Name, candidate: &Candidate, error: &stoop::Error) -> Failure {
-    let report = Failure::of(error).seen(match &candidate.source {
-        Source::Usual(service) => format!("it is the usual place of {}", service.what),
-        configured => format!("{configured} says that '{}' is there", name.word()),
-    });
+    let report = Failure::of(error).seen(why_there(name, candidate));
     match endpoints::recognise(&candidate.address).and_then(|service| service.group) {
         Some(group) if error.is_permission() => {
             report.seen(format!("as it is packaged, members of the group '{group}' may connect")).into()
         }
         _ => report.into(),
+    }
+}
+
+/// How a name led to a place.
+fn why_there(name: Name, candidate: &Candidate) -> String {
+    match &candidate.source {
+        Source::Usual(service) => {
+            format!(
+                "nothing says where '{}' is, and this is the usual place of {}",
+                name.word(),
+                service.what
+            )
+        }
+        configured => format!("{configured} says that '{}' is there", name.word()),
     }
 }
 

@@ -167,7 +167,8 @@ impl Report {
         self
     }
 
-    fn text(&self) -> String {
+    /// All of it, as it is printed.
+    pub(crate) fn text(&self) -> String {
         let labelled = [("why:", self.why.as_slice()), ("seen:", &self.seen), ("next:", &self.next)];
         format!("error: {}\n{}", one_line(&self.what), parts(&labelled))
     }

@@ -53,7 +53,7 @@ fn it_is_asked_for_and_can_be_declined() {
     let listener = UnixListener::bind(&path).unwrap();
     let client = Raw::connect("stream", path.to_str().unwrap()).unwrap();
     let _served = listener.accept().unwrap();
-    stoop(["close"]).arg(&path).run().code(2).explains(&["--yes"]);
+    stoop(["close"]).arg(&path).run().code(1).explains(&["nobody has confirmed it", "--yes"]);
     client.say(b"x");
     if !has_program("script") {
         skip!("lacks script");

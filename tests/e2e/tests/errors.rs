@@ -245,6 +245,62 @@ fn exit_codes_are_the_documented_set() {
     }
 }
 
+/// A value that can name nothing is no empty answer: it is refused, with what was expected.
+#[test]
+fn values_that_can_name_nothing_are_refused() {
+    for (line, words) in [
+        (&["ls", "--netns", "stoop-no-such-netns"][..], &["no network namespace", "/run/netns"][..]),
+        (&["tree", "--netns", "stoop-no-such-netns"], &["no network namespace"]),
+        (&["ls", "--netns", "stoop-no-such-netns", "--watch"], &["no network namespace"]),
+        (&["ls", "--netns", ""], &["empty"]),
+        (&["ls", "--name", "["], &["'[' is no value for --name", "not closed"]),
+        (&["ls", "--name", "[z-a]"], &["ends before it begins"]),
+        (&["ls", "--name", r"x\"], &["nothing to protect"]),
+        (&["ls", "--name", ""], &["empty"]),
+        (&["ls", "--command", "[a"], &["not closed"]),
+        (&["ls", "--command", "a-name-longer-than-*"], &["longer than any"]),
+        (&["ls", "--peer", ""], &["empty"]),
+        (&["ls", "--container", ""], &["empty"]),
+        (&["ls", "--unit", "[x"], &["not closed"]),
+        (&["ls", "--user", "stoop-no-such-user"], &["no user of that name"]),
+        (&["ls", "--pid", "0"], &["number of a process"]),
+        (&["ls", "--pid", "abc"], &["number of a process"]),
+        (&["ls", "--columns", "adress"], &["one of address, kind", "'address' reads"]),
+        (&["ls", "--sort", "size"], &["one of address"]),
+        (&["ls", "--state", "open"], &["one of listening"]),
+        (&["ls", "--kind", "tcp"], &["not a kind of local socket"]),
+        (&["ls", "--watch", "--interval", "0s"], &["at least"]),
+        (&["ls", "tcp:x"], &["is for networks"]),
+        (&["who", "pid:abc"], &["'pid:' is followed by a number", "./ in front"]),
+        (&["who", "pid:0"], &["'pid:' is followed by a number"]),
+        (&["who", "inode:x"], &["'inode:' is followed by a number"]),
+        (&["who", "socket:[12"], &["followed by a number and ']'"]),
+        (&["close", "inode:"], &["'inode:' is followed by a number"]),
+    ] {
+        let output = stoop(line).run();
+        assert!(output.stdout.is_empty(), "{line:?} printed {}", output.text());
+        explained(output, 2, words);
+    }
+}
+
+/// A file may have any name; those that look like something else are reached from the directory they are in.
+#[test]
+fn a_file_that_is_called_like_a_process_is_reached() {
+    let dir = public_tempdir();
+    let _server = std::os::unix::net::UnixListener::bind(dir.path().join("pid:abc")).unwrap();
+    let text = stoop(["who", "./pid:abc"]).inside(dir.path()).run().seen().text();
+    assert!(text.contains("pid:abc: stream, listening"), "{text}");
+}
+
+/// `stoop help` and `stoop help VERB` are `--help`.
+#[test]
+fn help_is_a_verb_too() {
+    let text = |line: &[&str]| stoop(line).run().ok().text();
+    assert_eq!(text(&["help"]), text(&["--help"]));
+    assert_eq!(text(&["help", "ls"]), text(&["ls", "--help"]));
+    stoop(["help", "no-such-verb"]).run().code(2);
+}
+
 /// Every help and every manual page lists the exit codes.
 #[test]
 fn help_and_manual_list_the_exit_codes() {

@@ -80,6 +80,8 @@ fn a_path_is_the_file_that_is_there_whatever_it_is_called() {
     fs::rename(&bound, &moved).unwrap();
     let lines = ls([&moved]);
     assert_eq!((lines.len(), &lines[0]["address"]), (1, &bound.to_str().unwrap().into()));
+    let output = stoop(["ls"]).arg(&moved).run().seen();
+    output.explains(&["moved' is shown by the name it was bound to", "bound'"]);
     // Another server takes the old name: the two are not mixed up.
     let _other = UnixListener::bind(&bound).unwrap();
     assert_eq!(ls([&moved]).len(), 1);
@@ -90,6 +92,18 @@ fn a_path_is_the_file_that_is_there_whatever_it_is_called() {
     let output = stoop(["ls", "--json"]).arg(&bound).run().seen();
     output.explains(&["no file at"]);
     assert_eq!(output.json().iter().filter(|line| line["event"] == "listener").count(), 2);
+}
+
+#[test]
+fn an_empty_answer_says_so() {
+    let output = stoop(["ls", "--name", "/stoop/no/such/*"]).run().seen();
+    assert_eq!(output.text().lines().count(), 1, "{}", output.text());
+    output.explains(&["stoop ls --name '/stoop/no/such/*': none of ", " is so"]);
+    // What is there and left out is told, too.
+    let (_one, _other) = UnixStream::pair().unwrap();
+    let pid = std::process::id().to_string();
+    let pairs = stoop(["ls", "--pid", &pid, "--peer", &pid, "--netns", "own"]).run().seen();
+    assert!(pairs.text().lines().count() > 1 || pairs.stderr.contains("(--all)"), "{}", pairs.stderr);
 }
 
 #[test]

@@ -41,7 +41,11 @@ fn what_nobody_uses_is_left_out_unless_asked_for() {
     let path = dir.path().join("lonely.sock");
     let _listener = UnixListener::bind(&path).unwrap();
     let address = path.to_str().unwrap();
-    assert!(!stoop(["tree", address]).run().seen().text().contains(address));
+    let lonely = stoop(["tree", address]).run().seen();
+    assert!(lonely.text().is_empty());
+    lonely.explains(&[&format!("stoop tree {address}: nothing here joins two processes"), "--all"]);
+    let nothing = stoop(["tree", "--name", "/stoop/no/such/*"]).run().seen();
+    nothing.explains(&["stoop tree --name '/stoop/no/such/*': no process here shares a local socket"]);
     assert!(stoop(["tree", "--all", address]).run().seen().text().contains(address));
 }
 

@@ -67,12 +67,18 @@ pub(crate) struct Ls {
     pub(crate) watch: bool,
 
     /// How often --watch looks, as in 500ms, 2s, 1m
-    #[arg(long, value_name = "TIME", value_parser = time::parse, default_value = "1s", requires = "watch")]
+    #[arg(long, value_name = "TIME", value_parser = interval, default_value = "1s", requires = "watch")]
     pub(crate) interval: Duration,
 
     /// Print sockets as JSON lines, all that were selected, each by itself
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Reads a span of time that is one.
+fn interval(text: &str) -> Result<Duration, String> {
+    let span = time::parse(text)?;
+    if span.is_zero() { Err("it never sleeps then: at least 1ms".into()) } else { Ok(span) }
 }
 
 /// What a socket is doing.

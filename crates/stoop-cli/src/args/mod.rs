@@ -17,11 +17,11 @@ mod tree;
 mod which;
 mod who;
 mod why;
+mod wrong;
 
 use std::ffi::OsString;
 
-use clap::error::{ContextKind, ContextValue};
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
 pub(crate) use bench::Bench;
@@ -31,7 +31,7 @@ pub(crate) use grpc::Grpc;
 pub(crate) use http::Http;
 pub(crate) use ls::{Column, Ls, Sort, StateWord};
 pub(crate) use recv::Recv;
-pub(crate) use selection::Selection;
+pub(crate) use selection::{Netns, Selection};
 pub(crate) use send::Send;
 pub(crate) use serve::{Answer, Serve};
 pub(crate) use shared::{Reach, Serving};
@@ -53,6 +53,7 @@ pub(crate) struct Cli {
 
 const EXAMPLES: &str = "
   stoop demo                                # the whole idea, in a few seconds
+  stoop help ls                             # all about one verb
   stoop serve ./app.sock                    # a server that sends everything back
   stoop connect ./app.sock                  # talk to it
   stoop serve @app --exec 'date'            # an abstract name; a program for each client
@@ -69,26 +70,20 @@ const EXAMPLES: &str = "
 impl Cli {
     /// Reads the command line. Ends the process for `--help` (0), and for a wrong one (2).
     pub(crate) fn read() -> Cli {
-        let words: Vec<OsString> = std::env::args_os().collect();
-        Cli::try_parse_from(&words).unwrap_or_else(|error| unabbreviated(error, &words).exit())
+        let words = asked(std::env::args_os().collect());
+        Cli::try_parse_from(&words).unwrap_or_else(|error| wrong::end(error, &words))
     }
 }
 
-/// Few flags have a short form. One that was made up is answered with the long form that it was meant for, instead of with how
-/// to pass it as a message.
-fn unabbreviated(mut error: clap::Error, words: &[OsString]) -> clap::Error {
-    let Some(ContextValue::String(flag)) = error.get(ContextKind::InvalidArg) else { return error };
-    let Some(letter) = flag.strip_prefix('-').filter(|letter| letter.len() == 1) else { return error };
-    let command = Cli::command();
-    let verb = words.get(1).and_then(|verb| command.find_subcommand(verb));
-    let longs = verb.into_iter().flat_map(clap::Command::get_arguments).filter_map(clap::Arg::get_long);
-    let meant: Vec<_> =
-        longs.filter(|long| long.starts_with(letter)).map(|long| format!("--{long}")).collect();
-    if !meant.is_empty() {
-        error.remove(ContextKind::Suggested);
-        error.insert(ContextKind::SuggestedArg, ContextValue::Strings(meant));
+/// `stoop help` and `stoop help VERB` are what people type; they mean `--help`.
+fn asked(words: Vec<OsString>) -> Vec<OsString> {
+    match &words[..] {
+        [stoop, help, verb @ ..] if help == "help" => {
+            let verb = verb.iter().find(|word| *word != "help" && !word.as_encoded_bytes().starts_with(b"-"));
+            std::iter::once(stoop).chain(verb).cloned().chain([OsString::from("--help")]).collect()
+        }
+        _ => words,
     }
-    error
 }
 
 /// What to do.
@@ -153,6 +148,8 @@ fn footer(examples: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory;
+
     use super::*;
 
     /// The command and each of its verbs.
@@ -193,15 +190,21 @@ mod tests {
     }
 
     #[test]
-    fn a_made_up_short_flag_is_answered_with_the_long_one() {
-        let tip = |words: &[&str]| {
-            let words: Vec<OsString> = words.iter().map(Into::into).collect();
-            unabbreviated(Cli::try_parse_from(&words).unwrap_err(), &words).to_string()
+    fn help_is_a_verb_too() {
+        let asked = |line: &[&str]| {
+            let words = asked(line.iter().map(Into::into).collect());
+            words.into_iter().map(|word| word.into_string().unwrap()).collect::<Vec<_>>().join(" ")
         };
-        let wait = tip(&["stoop", "connect", "./x", "-w", "3s"]);
-        assert!(wait.contains("'--wait'") && !wait.contains("-- -w"), "{wait}");
-        // Nothing begins so: it may have been meant as the message.
-        assert!(tip(&["stoop", "send", "./x", "-z"]).contains("-- -z"));
+        for (typed, meant) in [
+            (&["stoop", "help"][..], "stoop --help"),
+            (&["stoop", "help", "ls"], "stoop ls --help"),
+            (&["stoop", "help", "--json", "ls", "x"], "stoop ls --help"),
+            (&["stoop", "help", "help"], "stoop --help"),
+            (&["stoop", "send", "help"], "stoop send help"),
+            (&["stoop"], "stoop"),
+        ] {
+            assert_eq!(asked(typed), meant);
+        }
     }
 
     #[test]

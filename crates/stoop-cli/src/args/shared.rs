@@ -54,6 +54,12 @@ fn network_scheme(text: &[u8]) -> Option<&str> {
     (is_url || NETWORKS.contains(&scheme.to_ascii_lowercase().as_str())).then_some(scheme)
 }
 
+/// Reads the number of a process.
+pub(super) fn pid(text: &str) -> Result<u32, &'static str> {
+    let number = text.parse().ok().filter(|&number| (1..=i32::MAX as u32).contains(&number));
+    number.ok_or("not the number of a process, as in 812")
+}
+
 fn kind(text: &str) -> Result<Kind, stoop::UnknownKind> {
     text.parse()
 }

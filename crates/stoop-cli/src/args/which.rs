@@ -6,7 +6,7 @@ use std::fmt;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use stoop::Target;
 
-use super::shared::{Refusal, local};
+use super::shared::{Refusal, local, pid};
 
 /// What was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,15 +35,28 @@ pub(super) fn which() -> impl TypedValueParser<Value = Which> {
 }
 
 fn read(text: OsString) -> Result<Which, Refusal> {
-    let number =
-        |prefix: &str, end: &str| text.to_str()?.strip_prefix(prefix)?.strip_suffix(end)?.parse().ok();
-    if let Some(pid) = number("pid:", "") {
-        return Ok(Which::Pid(pid));
-    }
-    if let Some(inode) = number("inode:", "").or_else(|| number("socket:[", "]")) {
-        return Ok(Which::Inode(inode));
+    const PREFIXES: [(&str, &str); 3] = [("pid:", ""), ("inode:", ""), ("socket:[", "]")];
+    for (prefix, end) in PREFIXES {
+        let Some(rest) = text.as_encoded_bytes().strip_prefix(prefix.as_bytes()) else { continue };
+        let digits = std::str::from_utf8(rest).ok().and_then(|rest| rest.strip_suffix(end));
+        return match (prefix, digits) {
+            ("pid:", Some(digits)) => pid(digits).map(Which::Pid).ok(),
+            (_, Some(digits)) => digits.parse().map(Which::Inode).ok(),
+            _ => None,
+        }
+        .ok_or_else(|| {
+            format!(
+                "'{prefix}' is followed by a number{}; a file of that name is written with ./ in front",
+                closed(end)
+            )
+            .into()
+        });
     }
     local(text, Target::parse).map(Which::At)
+}
+
+fn closed(end: &str) -> String {
+    if end.is_empty() { String::new() } else { format!(" and '{end}'") }
 }
 
 #[cfg(test)]
@@ -57,10 +70,22 @@ mod tests {
             (which("pid:12"), which("inode:7"), which("socket:[7]")),
             (Which::Pid(12), Which::Inode(7), Which::Inode(7))
         );
-        for address in ["/run/x", "@x", "dgram:/run/log", "./pid:12", "pid:", "pid:x"] {
+        for address in ["/run/x", "@x", "dgram:/run/log", "./pid:abc", "./inode:x", "socket", "pid"] {
             assert!(matches!(which(address), Which::At(_)), "{address}");
         }
-        assert!(read("tcp:1.2.3.4".into()).is_err());
+        for wrong in [
+            "tcp:1.2.3.4",
+            "pid:",
+            "pid:abc",
+            "pid:0",
+            "pid:-1",
+            "inode:x",
+            "inode:99999999999",
+            "socket:[7",
+            "socket:[x]",
+        ] {
+            assert!(read(wrong.into()).is_err(), "{wrong}");
+        }
         assert_eq!(which("pid:12").to_string(), "pid:12");
     }
 }

@@ -9,6 +9,7 @@ use stoop::diag::FileId;
 use stoop::{Address, Place};
 use stoop_inspect::{Pid, Snapshot, SocketId, SocketIno};
 
+use super::words;
 use crate::args::Which;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -77,18 +78,21 @@ impl Wanted {
 
     /// That nobody is there, with what was looked at.
     pub(crate) fn nobody(&self, which: &Which, snapshot: &Snapshot) -> Failure {
-        let sockets = snapshot.sockets.len();
+        let sockets = words::plural(snapshot.sockets.len(), "socket");
         let report = Failure::new(Exit::No, format!("no process has '{which}' open"));
         match self {
-            Wanted::Path(_, Err(error)) if error.kind() == io::ErrorKind::NotFound => report
-                .why("there is no file of that name, and no socket was given that name")
-                .seen(format!("{sockets} sockets in {} network namespaces", snapshot.namespaces.len())),
+            Wanted::Path(_, Err(error)) if error.kind() == io::ErrorKind::NotFound => {
+                report.why("there is no file of that name, and no socket was given that name").seen(format!(
+                    "{sockets} in {}",
+                    words::plural(snapshot.namespaces.len(), "network namespace")
+                ))
+            }
             Wanted::Path(_, Err(error)) => {
                 return Failure::io(format!("look at '{which}'"), error);
             }
             Wanted::Path(_, Ok(file)) => report
                 .why("the file is no socket, or its server is gone (stale)")
-                .seen(format!("none of {sockets} sockets is bound to {}", super::words::file(*file)))
+                .seen(format!("none of {sockets} is bound to {}", words::file(*file)))
                 .next(format!("stoop why {}", crate::shell::quoted(OsStr::new(&which.to_string())))),
             Wanted::Name(_) => report.why("no socket has that abstract name, every byte counted"),
             Wanted::Pid(_) => {

@@ -14,8 +14,8 @@ enum Piece {
 }
 
 impl Glob {
-    /// Reads a pattern. A `[` without its `]` is an ordinary byte.
-    pub(crate) fn new(pattern: impl AsRef<[u8]>) -> Glob {
+    /// Reads a pattern; what could not match anything is refused, in words.
+    pub(crate) fn new(pattern: impl AsRef<[u8]>) -> Result<Glob, &'static str> {
         let mut rest = pattern.as_ref();
         let mut pieces = Vec::new();
         while let [first, after @ ..] = rest {
@@ -23,21 +23,31 @@ impl Glob {
             pieces.push(match first {
                 b'*' => Piece::Any,
                 b'?' => Piece::One,
-                b'[' => match set(after) {
-                    Some((piece, after)) => {
-                        rest = after;
-                        piece
-                    }
-                    None => Piece::Byte(b'['),
-                },
-                b'\\' if !after.is_empty() => {
-                    rest = &after[1..];
-                    Piece::Byte(after[0])
+                b'[' => {
+                    let (piece, after) = set(after)?;
+                    rest = after;
+                    piece
+                }
+                b'\\' => {
+                    let (&next, after) =
+                        after.split_first().ok_or("a \\ at its end has nothing to protect")?;
+                    rest = after;
+                    Piece::Byte(next)
                 }
                 byte => Piece::Byte(*byte),
             });
         }
-        Glob(pieces)
+        if pieces.is_empty() { Err("it is empty; '*' is anything") } else { Ok(Glob(pieces)) }
+    }
+
+    /// The same for names that have so many bytes at most, because they are cut there: one that is written out is cut as they are.
+    pub(crate) fn of_names_cut_at(most: usize, pattern: impl AsRef<[u8]>) -> Result<Glob, &'static str> {
+        let mut glob = Glob::new(pattern)?;
+        if glob.0.iter().all(|piece| matches!(piece, Piece::Byte(_))) {
+            glob.0.truncate(most);
+        }
+        let least = glob.0.iter().filter(|piece| **piece != Piece::Any).count();
+        if least > most { Err("it is longer than any such name") } else { Ok(glob) }
     }
 
     /// Whether all of `name` matches. The time it takes is bounded by the product of the lengths.
@@ -80,17 +90,19 @@ impl Piece {
 }
 
 /// What stands between the brackets, and what comes after them. A `]` in the first place is one of the bytes.
-fn set(text: &[u8]) -> Option<(Piece, &[u8])> {
+fn set(text: &[u8]) -> Result<(Piece, &[u8]), &'static str> {
+    const OPEN: &str = "its '[' is not closed by a ']'; write \\[ for the character itself";
     let (negated, text) = match text {
         [b'!' | b'^', rest @ ..] => (true, rest),
         text => (false, text),
     };
-    let end = 1 + text.get(1..)?.iter().position(|&byte| byte == b']')?;
+    let end = 1 + text.iter().skip(1).position(|&byte| byte == b']').ok_or(OPEN)?;
     let mut ranges = Vec::new();
     let mut inside = &text[..end];
     while let [first, rest @ ..] = inside {
         inside = rest;
         ranges.push(match rest {
+            [b'-', to, ..] if to < first => return Err("a range in it ends before it begins"),
             [b'-', to, after @ ..] => {
                 inside = after;
                 (*first, *to)
@@ -98,7 +110,7 @@ fn set(text: &[u8]) -> Option<(Piece, &[u8])> {
             _ => (*first, *first),
         });
     }
-    Some((Piece::Set(negated, ranges), &text[end + 1..]))
+    Ok((Piece::Set(negated, ranges), &text[end + 1..]))
 }
 
 #[cfg(test)]
@@ -107,32 +119,46 @@ mod tests {
 
     #[test]
     fn patterns_match_as_in_a_shell() {
-        let table: [(&str, &[&str], &[&str]); 9] = [
-            ("", &[""], &["a"]),
+        let table: [(&str, &[&str], &[&str]); 8] = [
             ("abc", &["abc"], &["ab", "abcd", "ABC"]),
             ("/run/*", &["/run/", "/run/a/b"], &["/run", "run/a"]),
             ("*.sock", &[".sock", "/a.sock", "a.sock.sock"], &["a.sock2"]),
             ("a?c", &["abc", "a?c"], &["ac", "abbc"]),
             ("[a-c]x[!0-9]", &["axb", "cx-"], &["dxb", "ax5"]),
-            ("[]]*[", &["]a["], &["a["]),
+            (r"[]]*\[", &["]a["], &["a["]),
             (r"a\*", &["a*"], &["ab", "a"]),
             ("*a*b*c*", &["abc", "xaxbxcx"], &["acb"]),
         ];
         for (pattern, yes, no) in table {
             for name in yes {
-                assert!(Glob::new(pattern).matches(name), "{pattern} {name}");
+                assert!(Glob::new(pattern).unwrap().matches(name), "{pattern} {name}");
             }
             for name in no {
-                assert!(!Glob::new(pattern).matches(name), "{pattern} {name}");
+                assert!(!Glob::new(pattern).unwrap().matches(name), "{pattern} {name}");
             }
         }
-        assert!(Glob::new([b'*', 0xff]).matches([b'\n', 0, 0xff]), "any bytes");
+        assert!(Glob::new([b'*', 0xff]).unwrap().matches([b'\n', 0, 0xff]), "any bytes");
     }
 
     #[test]
     fn a_hostile_name_costs_no_more_than_its_length() {
         let name = "a".repeat(4000);
         let pattern = "a*".repeat(40) + "b";
-        assert!(!Glob::new(pattern).matches(name));
+        assert!(!Glob::new(pattern).unwrap().matches(name));
+    }
+
+    #[test]
+    fn what_can_match_nothing_is_refused() {
+        for wrong in ["", "[", "[]", "[!]", "a[b", "[a-", r"a\", "[z-a]"] {
+            assert!(Glob::new(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn names_that_are_cut_are_found_by_all_of_them() {
+        let cut = |pattern: &str| Glob::of_names_cut_at(15, pattern);
+        assert!(cut("systemd-journald").unwrap().matches("systemd-journal"));
+        assert!(cut("*systemd-journal").unwrap().matches("systemd-journal"));
+        assert!(cut("systemd-journald*").is_err() && cut("a-very-long-name?").is_err());
     }
 }

@@ -33,10 +33,13 @@ pub(crate) fn note(missing: &[Missing]) -> String {
     text
 }
 
-/// Says where no file stands in the way of a name.
-pub(crate) fn tell_of_lost_files(selector: &Selector<'_>) {
+/// Says where a path that was asked for and the names that are shown for it differ.
+pub(crate) fn tell_of_files(selector: &Selector<'_>, snapshot: &Snapshot) {
     for address in selector.without_file() {
         status(&format!("stoop: no file at '{address}': looking for sockets that were given this name\n"));
+    }
+    for (asked, bound) in selector.renamed(snapshot) {
+        status(&format!("stoop: the socket at '{asked}' is shown by the name it was bound to, '{bound}'\n"));
     }
 }
 

@@ -25,7 +25,7 @@ pub(crate) mod words;
 pub(crate) use find::Wanted;
 pub(crate) use glob::Glob;
 pub(crate) use json::{Change, Views, missing as missing_json};
-pub(crate) use missing::{Seen, note, tell_of_lost_files};
+pub(crate) use missing::{Seen, note, tell_of_files};
 pub(crate) use row::{Row, Shape, rows};
 pub(crate) use select::Selector;
 pub(crate) use words::Words;

@@ -5,11 +5,13 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use stoop::diag::FileId;
-use stoop::{Address, Kind, Place as Where};
-use stoop_inspect::{NamespaceIno, Place, Process, Snapshot, SocketId};
+use stoop::{Address, Kind, Place as Where, escaped};
+use stoop_inspect::{Namespace, NamespaceIno, Place, Process, Snapshot, Socket, SocketId};
 
-use super::{Glob, Row};
-use crate::args::Selection;
+use super::words::plural;
+use super::{Glob, Row, words};
+use crate::args::{Netns, Selection};
+use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::target::kind_of;
 
@@ -19,6 +21,8 @@ pub(crate) struct Selector<'a> {
     flags: &'a Selection,
     places: Vec<Wanted>,
     kinds: Vec<Kind>,
+    /// Those that the flags name, in the snapshot looked at last.
+    namespaces: Vec<NamespaceIno>,
 }
 
 /// An address that was asked for.
@@ -29,6 +33,18 @@ struct Wanted {
     file: Option<FileId>,
     /// Whether a socket of the snapshot has exactly this file: then no other one is it.
     is_exact: bool,
+}
+
+impl Wanted {
+    /// Whether a socket is bound there: to the very file where there is one, else by its name.
+    fn is_bound(&self, socket: &Socket) -> bool {
+        match (self.file, socket.file) {
+            (Some(wanted), _) if self.is_exact => socket.file == Some(wanted),
+            (Some(wanted), Some(bound)) => bound.may_be(wanted),
+            (Some(_), None) => false,
+            (None, _) => socket.name == self.address,
+        }
+    }
 }
 
 impl<'a> Selector<'a> {
@@ -45,7 +61,7 @@ impl<'a> Selector<'a> {
             let file = address.as_path().and_then(|path| fs::metadata(path).ok());
             places.push(Wanted { address, file: file.as_ref().map(FileId::from), is_exact: false });
         }
-        Ok(Selector { flags, places, kinds })
+        Ok(Selector { flags, places, kinds, namespaces: Vec::new() })
     }
 
     /// The paths at which there is no file: sockets are found there by the name they were given alone.
@@ -59,6 +75,45 @@ impl<'a> Selector<'a> {
         for place in &mut self.places {
             place.is_exact = place.file.is_some() && snapshot.sockets.iter().any(|s| s.file == place.file);
         }
+        let is_meant = |namespace: &&Namespace| self.flags.netns.iter().any(|wanted| is(namespace, wanted));
+        self.namespaces =
+            snapshot.namespaces.iter().filter(is_meant).map(|namespace| namespace.ino).collect();
+    }
+
+    /// Refuses names that mean nothing on this machine, where a snapshot tells all that have a meaning.
+    pub(crate) fn check(&self, snapshot: &Snapshot) -> Result<(), Failure> {
+        let names_none = |wanted: &&Netns| {
+            matches!(wanted, Netns::Named(_)) && !snapshot.namespaces.iter().any(|one| is(one, wanted))
+        };
+        let Some(Netns::Named(name)) = self.flags.netns.iter().find(names_none) else { return Ok(()) };
+        let name = escaped(name.as_bytes());
+        let named: Vec<String> =
+            snapshot.namespaces.iter().flat_map(|one| &one.names).map(|path| words::path(path)).collect();
+        let seen = if named.is_empty() {
+            "none of them has a name".into()
+        } else {
+            format!("those with a name are {}", named.join(", "))
+        };
+        let count = plural(snapshot.namespaces.len(), "network namespace");
+        Err(Failure::new(Exit::Usage, format!("'{name}' is no network namespace of this machine"))
+            .why("no file that a network namespace is mounted at has that name, as those in /run/netns do")
+            .seen(format!("{count}: {seen}"))
+            .next("stoop ls --netns own    # or by its inode, as in the column NETNS and in /proc/PID/ns/net")
+            .into())
+    }
+
+    /// Sockets that are found by the file that was asked for and shown under the name it had: what was asked for, and that name.
+    pub(crate) fn renamed<'s>(
+        &'s self,
+        snapshot: &'s Snapshot,
+    ) -> impl Iterator<Item = (&'s Address, &'s Address)> {
+        self.places.iter().filter_map(|place| {
+            let file = place.file?;
+            let is_it = |socket: &&Socket| socket.listener.is_none() && place.is_bound(socket);
+            let name = &snapshot.sockets.iter().find(is_it)?.name;
+            let leads_there = fs::metadata(name.as_path()?).is_ok_and(|now| FileId::from(&now) == file);
+            (!leads_there).then_some((&place.address, name))
+        })
     }
 
     /// Whether a line was asked for.
@@ -69,18 +124,13 @@ impl<'a> Selector<'a> {
         kind_fits
             && (self.places.is_empty() || row.sockets().any(|id| self.is_at(snapshot, id)))
             && any_or_none(&flags.name, |glob| row.sockets().any(|id| has_name(snapshot, id, glob)))
-            && any_or_none(&flags.netns, |name| row.sockets().any(|id| is_in(snapshot, id, name)))
+            && (flags.netns.is_empty()
+                || row.sockets().any(|id| self.namespaces.contains(&snapshot[id].namespace)))
             && self.ends_fit(snapshot, row)
     }
 
     fn is_at(&self, snapshot: &Snapshot, id: SocketId) -> bool {
-        let socket = &snapshot[id];
-        self.places.iter().any(|place| match (place.file, socket.file) {
-            (Some(wanted), _) if place.is_exact => socket.file == Some(wanted),
-            (Some(wanted), Some(bound)) => bound.may_be(wanted),
-            (Some(_), None) => false,
-            (None, _) => socket.name == place.address,
-        })
+        self.places.iter().any(|place| place.is_bound(&snapshot[id]))
     }
 
     /// Whether one end is as the process flags say, and the other as `--peer` does.
@@ -125,16 +175,15 @@ fn has_name(snapshot: &Snapshot, id: SocketId, glob: &Glob) -> bool {
     }
 }
 
-fn is_in(snapshot: &Snapshot, id: SocketId, name: &str) -> bool {
-    let ino = snapshot[id].namespace;
-    let number = name.strip_prefix("net:[").and_then(|rest| rest.strip_suffix(']')).unwrap_or(name);
-    if number.parse().is_ok_and(|number| NamespaceIno(number) == ino) {
-        return true;
+fn is(namespace: &Namespace, wanted: &Netns) -> bool {
+    match wanted {
+        Netns::Own => namespace.is_own,
+        Netns::Inode(inode) => namespace.ino == NamespaceIno(*inode),
+        Netns::Named(name) => {
+            let has_it = |path: &Path| path == Path::new(name) || path.file_name() == Some(name);
+            namespace.names.iter().any(|path| has_it(path))
+        }
     }
-    snapshot.namespace(ino).is_some_and(|namespace| {
-        let file_name = |path: &Path| path.file_name().is_some_and(|file| file == name);
-        (namespace.is_own && name == "own") || namespace.names.iter().any(|path| file_name(path))
-    })
 }
 
 fn is_one_of(snapshot: &Snapshot, id: SocketId, peers: &[Glob]) -> bool {
@@ -183,7 +232,7 @@ mod tests {
 
     #[test]
     fn flags_choose_and_all_of_them_have_to_hold() {
-        let table: [(&[&str], usize); 19] = [
+        let table: [(&[&str], usize); 22] = [
             (&[], 11),
             (&["--kind", "dgram"], 2),
             (&["--pid", "812"], 4),
@@ -202,6 +251,9 @@ mod tests {
             (&["--user", "0", "--kind", "seqpacket"], 1),
             (&["--user", "12345"], 0),
             (&["--netns", "own"], 11),
+            (&["--netns", "12"], 0),
+            (&["--unit", "dbus"], 2),
+            (&["--command", "systemd-journald"], 2),
             (&["@a%20b%1B[2J%0A%00%FF"], 1),
         ];
         for (flags, expected) in table {

@@ -2,6 +2,7 @@
 //! can look like the next column.
 
 use std::collections::HashMap;
+use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -11,7 +12,7 @@ use stoop::{Address, escaped};
 use stoop_inspect::{Missing, NamespaceIno, Pid, Process, Queue, Snapshot, SocketId, State, What};
 
 use super::row::{Row, Shape};
-use crate::names;
+use crate::{names, shell};
 
 /// What stands where there is nothing to say.
 pub(crate) const NOTHING: &str = "-";
@@ -146,6 +147,16 @@ pub(crate) fn command(process: &Process) -> String {
     word(process.command.as_bytes())
 }
 
+/// `1 client`, `2 clients`, `3 processes`: so many of something.
+pub(crate) fn plural(count: usize, what: &str) -> String {
+    let ending = match what.ends_with('s') {
+        _ if count == 1 => "",
+        true => "es",
+        false => "s",
+    };
+    format!("{count} {what}{ending}")
+}
+
 /// A path, as it can be typed; spaces stay, since it stands at the end of what is said or in brackets.
 pub(crate) fn path(path: &Path) -> String {
     escaped(path.as_os_str().as_bytes()).to_string()
@@ -164,6 +175,18 @@ pub(crate) fn word(bytes: &[u8]) -> String {
 /// Whether an owner may be missing because of it.
 pub(crate) fn is_about_owners(missing: &Missing) -> bool {
     matches!(missing.what, What::Descriptors(_))
+}
+
+/// What was typed, for a note about its result: `stoop ls --pid 12`.
+pub(crate) fn command_line() -> String {
+    let quoted = |word: OsString| {
+        let dashes = word.as_bytes().iter().take_while(|byte| **byte == b'-').count();
+        let (flag, rest) = word.as_bytes().split_at(dashes);
+        let flag = "-".repeat(flag.len());
+        if rest.is_empty() && dashes > 0 { flag } else { flag + &shell::quoted(OsStr::from_bytes(rest)) }
+    };
+    let typed = std::env::args_os().skip(1).map(quoted);
+    std::iter::once("stoop".to_owned()).chain(typed).collect::<Vec<_>>().join(" ")
 }
 
 fn unspaced(text: &str) -> String {

@@ -102,13 +102,13 @@ fn shown(snapshot: &Snapshot, row: &Row) -> String {
     text
 }
 
-/// Asks, where somebody is there to be asked.
+/// Asks, where somebody is there to be asked. Nobody is no consent.
 fn is_confirmed() -> Result<bool, Failure> {
     if !io::stdin().is_terminal() {
-        let report = Failure::new(Exit::Usage, "nobody is there to confirm it");
+        let report = Failure::new(Exit::No, "nobody has confirmed it, and nothing was cut");
         return Err(report
-            .why("standard input is no terminal")
-            .next("stoop close … --yes    # when it is meant")
+            .why("standard input is no terminal, so nobody can be asked")
+            .next(format!("{} --yes    # when it is meant", words::command_line()))
             .into());
     }
     status("cut this connection? [y/N] ");

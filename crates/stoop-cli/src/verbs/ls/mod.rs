@@ -14,18 +14,19 @@ use stoop_inspect::{Inspector, Options, OwnersWanted, Snapshot, State};
 use crate::args::{Column, Ls, StateWord};
 use crate::failure::{Failure, Outcome};
 use crate::output::{print, status, terminal_width};
-use crate::sockets::{self, Row, Seen, Selector, Views, note, rows};
+use crate::sockets::{self, Row, Seen, Selector, Views, note, rows, words};
 
 /// Shows the sockets that the flags ask for.
 pub(crate) fn run(flags: &Ls) -> Outcome {
     let mut selector = Selector::new(&flags.selection)?;
-    sockets::tell_of_lost_files(&selector);
     let mut inspector = Inspector::new(options(flags));
     if flags.watch {
         return watch::run(flags, &mut selector, &mut inspector);
     }
     let snapshot = inspector.snapshot();
     selector.look_at(&snapshot);
+    selector.check(&snapshot)?;
+    sockets::tell_of_files(&selector, &snapshot);
     let chosen = choose(flags, &selector, &snapshot);
     if flags.json {
         print(&json(&snapshot, &chosen))?
@@ -92,6 +93,10 @@ fn print_table(flags: &Ls, snapshot: &Snapshot, mut chosen: Vec<Row>) -> Result<
     let (text, left_out) = lines::render(flags, snapshot, &chosen, width);
     print(text.as_bytes())?;
     let minor = before - chosen.len();
+    if before == 0 && !snapshot.sockets.is_empty() {
+        let count = words::plural(snapshot.sockets.len(), "socket");
+        status(&format!("{}: none of {count} is so\n", words::command_line()));
+    }
     let mut hints = Vec::new();
     if minor > 0 {
         hints.push(format!("{minor} within one process or without name and peer (--all)"));
@@ -99,8 +104,8 @@ fn print_table(flags: &Ls, snapshot: &Snapshot, mut chosen: Vec<Row>) -> Result<
     if !left_out.is_empty() {
         hints.push(format!("no room for {} (--wide)", left_out.join(", ")));
     }
-    // Beside a table for a person only: in a pipe it would be noise.
-    if width.is_some() && !hints.is_empty() {
+    // Beside a table for a person only: in a pipe it would be noise. An empty table has to be explained.
+    if (width.is_some() || chosen.is_empty()) && !hints.is_empty() {
         status(&format!("stoop: not shown: {}\n", hints.join("; ")));
     }
     Ok(())

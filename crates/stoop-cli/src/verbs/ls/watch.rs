@@ -13,7 +13,7 @@ use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::output::{print, status};
 use crate::signals::Signals;
-use crate::sockets::{Change, Row, Selector, Views, Words, note};
+use crate::sockets::{Change, Row, Selector, Views, Words, note, tell_of_files};
 use crate::time;
 
 /// What tells a line from every other one: a socket of the machine, by more than an inode that is used again.
@@ -33,6 +33,8 @@ struct Look {
 pub(super) fn run(flags: &Ls, selector: &mut Selector<'_>, inspector: &mut Inspector) -> Outcome {
     let signals = Signals::catch()?;
     let mut before = look(flags, selector, inspector);
+    selector.check(&before.snapshot)?;
+    tell_of_files(selector, &before.snapshot);
     status(&note(&before.snapshot.missing));
     let (count, every) = (before.rows.len(), time::show(flags.interval));
     status(&format!("stoop: {count} there now; looking every {every}, Ctrl-C ends it\n"));

@@ -268,7 +268,7 @@ impl Node {
         match &self.pids[..] {
             [] => self.name.clone(),
             [pid] => format!("{pid}/{}", self.name),
-            pids => format!("{} ({} processes)", self.name, pids.len()),
+            pids => format!("{} ({})", self.name, words::plural(pids.len(), "process")),
         }
     }
 
@@ -287,6 +287,19 @@ impl Node {
         let shown: Vec<String> = self.pids.iter().take(most).map(Pid::to_string).collect();
         let more = if self.pids.len() > shown.len() { ", …" } else { "" };
         format!("{}{more}", shown.join(", "))
+    }
+}
+
+impl Port {
+    /// `stream, 2 waiting, room for 129`: one more than the limit fits (K-CONNECT-1).
+    pub(super) fn words(&self) -> String {
+        let kind = self.kind.map_or("unknown", |kind| kind.word());
+        match self.backlog {
+            Some((waiting @ 1.., limit)) => {
+                format!("{kind}, {waiting} waiting, room for {}", u64::from(limit) + 1)
+            }
+            _ => kind.to_owned(),
+        }
     }
 }
 

@@ -31,12 +31,16 @@ use crate::sockets::{self, Seen, Selector, note, rows, words};
 /// Shows the graph.
 pub(crate) fn run(flags: &Tree) -> Outcome {
     let mut selector = Selector::new(&flags.selection)?;
-    sockets::tell_of_lost_files(&selector);
     let snapshot = Inspector::new(Options::default()).snapshot();
     selector.look_at(&snapshot);
+    selector.check(&snapshot)?;
+    sockets::tell_of_files(&selector, &snapshot);
     let mut chosen = rows(&snapshot);
     chosen.retain(|row| selector.takes(&snapshot, row));
     let graph = graph::graph(&snapshot, &chosen, flags.each, flags.all);
+    if graph.nodes.is_empty() && !flags.json {
+        status(&nothing(flags, chosen.len()));
+    }
     let text = if flags.svg {
         svg::render(&graph)
     } else if flags.dot {
@@ -52,6 +56,18 @@ pub(crate) fn run(flags: &Tree) -> Outcome {
     }
     status(&note(&snapshot.missing));
     Ok(Seen::of(&snapshot).exit())
+}
+
+/// That the graph is empty, and whether that is because of what was left out.
+fn nothing(flags: &Tree, chosen: usize) -> String {
+    let asked = words::command_line();
+    let why = match chosen {
+        1.. if !flags.all => {
+            "nothing here joins two processes; what is within one, or unused, is there with --all"
+        }
+        _ => "no process here shares a local socket with another",
+    };
+    format!("{asked}: {why}\n")
 }
 
 /// Makes the file: a reader sees the old one or all of the new one.

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use super::graph::{Edge, Graph, GroupKind, Node};
 use super::layout::{HEAD, Layout, NAME, PORT, PORTS, Point, Rect, TITLE, layout};
 use crate::output::{cut, escape};
+use crate::sockets::words::plural;
 
 const STYLE: &str = include_str!("tree.css");
 
@@ -64,12 +65,13 @@ fn hover(graph: &Graph) -> String {
 }
 
 fn push_heading(graph: &Graph, text: &mut String) {
-    let processes: usize = graph.nodes.iter().map(|node| node.pids.len()).sum();
-    let connections: u32 = graph.edges.iter().map(|edge| edge.connections).sum();
+    let processes = plural(graph.nodes.iter().map(|node| node.pids.len()).sum(), "process");
+    let connections = graph.edges.iter().map(|edge| edge.connections as usize).sum();
+    let connections = plural(connections, "connection");
     let _ = writeln!(
         text,
         "<text class=\"head\" x=\"{MARGIN}\" y=\"{}\">Local sockets</text>\
-         <text class=\"soft\" x=\"{MARGIN}\" y=\"{}\">{processes} processes, {connections} connections; arrows lead from clients to what they use</text>",
+         <text class=\"soft\" x=\"{MARGIN}\" y=\"{}\">{processes}, {connections}; arrows lead from clients to what they use</text>",
         MARGIN + 16.0,
         MARGIN + 38.0
     );
@@ -150,11 +152,7 @@ fn push_ports(node: &Node, (x, y): Point, width: f64, text: &mut String) {
             );
             return;
         }
-        let kind = port.kind.map_or("unknown", |kind| kind.word());
-        let tip = match port.backlog {
-            Some((waiting, limit)) => format!("{}\n{kind}, {waiting} of {limit} waiting", port.name),
-            None => format!("{}\n{kind}", port.name),
-        };
+        let tip = format!("{}\n{}", port.name, port.words());
         let _ = write!(
             text,
             "<g><title>{}</title><circle class=\"dot\" cx=\"{x:.1}\" cy=\"{middle:.1}\" r=\"3.5\"/>\
@@ -165,7 +163,7 @@ fn push_ports(node: &Node, (x, y): Point, width: f64, text: &mut String) {
             escape(&cut(&port.name, NAME)),
         );
         let (class, note) = match port.backlog {
-            Some((waiting @ 1.., limit)) => ("port alarm", format!("{waiting}/{limit}")),
+            Some((waiting @ 1.., limit)) => ("port alarm", format!("{waiting}/{}", u64::from(limit) + 1)),
             _ if port.connections > 1 => ("soft", format!("×{}", port.connections)),
             _ => ("soft", String::new()),
         };

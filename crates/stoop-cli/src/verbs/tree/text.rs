@@ -58,13 +58,9 @@ fn push_pair(edge: &Edge, other: &str, text: &mut String) {
     let _ = writeln!(text, "    paired with {other}{}", edge.amount());
 }
 
-/// `/run/app.sock (stream, 2 of 128 waiting)`.
+/// `/run/app.sock (stream, 2 waiting, room for 129)`.
 fn served(port: &Port) -> String {
-    let kind = port.kind.map_or("unknown", |kind| kind.word());
-    match port.backlog {
-        Some((waiting @ 1.., limit)) => format!("{} ({kind}, {waiting} of {limit} waiting)", port.name),
-        _ => format!("{} ({kind})", port.name),
-    }
+    format!("{} ({})", port.name, port.words())
 }
 
 /// The client's processes that have connected.

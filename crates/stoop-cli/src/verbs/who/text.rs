@@ -9,7 +9,7 @@ use super::file::{Fate, FileFacts, Status};
 use super::portrait::{Client, Portrait};
 use super::warnings::warnings;
 use crate::names;
-use crate::sockets::words;
+use crate::sockets::words::{self, plural};
 use crate::time;
 
 /// How many clients are shown at most, where all were not asked for.
@@ -123,7 +123,9 @@ impl Page<'_> {
                 None => "somebody".into(),
             },
             (Some(process), 0) => self.process(process),
-            (Some(process), others) => format!("{}, and {others} more processes", self.process(process)),
+            (Some(process), others) => {
+                format!("{}, and {}", self.process(process), plural(others, "more process"))
+            }
         }
     }
 
@@ -158,7 +160,7 @@ impl Page<'_> {
                 self.line("backlog", format!("{waiting} waiting; limit {limit}, and so {fit} fit"));
             }
             Some(Queue::Bytes { unread, unsent }) => {
-                let mut line = format!("{unread} bytes unread");
+                let mut line = format!("{} unread", plural(unread as usize, "byte"));
                 let limit = self.portrait.socket.memory.map(|memory| memory.send_limit_bytes);
                 if let Some(limit) = limit {
                     let _ = write!(line, "; {unsent} of {limit} bytes of its send buffer in use");
@@ -258,10 +260,10 @@ impl Page<'_> {
         let mut line = self.owner_words(client.client);
         let server = client.server.map_or(0, unread);
         if server > 0 {
-            let _ = write!(line, "; server has not read {server} bytes");
+            let _ = write!(line, "; server has not read {}", plural(server as usize, "byte"));
         }
         if unread(client.client) > 0 {
-            let _ = write!(line, "; client has not read {} bytes", unread(client.client));
+            let _ = write!(line, "; client has not read {}", plural(unread(client.client) as usize, "byte"));
         }
         let differs = client.server.filter(|&end| {
             let pid = |id| crate::sockets::Row::process(snapshot, id);
@@ -305,7 +307,7 @@ impl Page<'_> {
     fn bytes(&mut self, title: &str, peeked: &Result<Vec<u8>, String>) {
         match peeked {
             Ok(bytes) => {
-                let _ = writeln!(self.text, "    {title}, first {} bytes:", bytes.len());
+                let _ = writeln!(self.text, "    {title}, first {}:", plural(bytes.len(), "byte"));
                 self.text.push_str(&dump(bytes, "      "));
             }
             Err(why) => drop(writeln!(self.text, "    {title}: not known: {why}")),

@@ -98,7 +98,7 @@ fn state(portrait: &Portrait<'_>) -> Vec<Warning> {
     if let Some(count @ 1..) = socket.in_flight {
         warnings.push(Warning::new(
             "descriptors_in_flight",
-            format!("{count} descriptors wait to be received at it"),
+            format!("{} in messages that it has not received", words::plural(count as usize, "descriptor")),
         ));
     }
     warnings

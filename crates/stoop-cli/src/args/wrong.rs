@@ -1,0 +1,109 @@
+//! What a wrong command line is answered with: what, why and what to do next, as every other failure. Changes no meaning.
+
+use std::ffi::OsString;
+
+use clap::CommandFactory;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+use super::Cli;
+use crate::exit::Exit;
+use crate::failure::Failure;
+
+/// Answers it, and says how the command ends: 0 for `--help` and `--version`, which are no mistakes.
+pub(super) fn end(error: clap::Error, words: &[OsString]) -> ! {
+    match refused_value(&error, words) {
+        Some(failure) => std::process::exit(failure.report().code().into()),
+        None => unabbreviated(error, words).exit(),
+    }
+}
+
+/// A value that a flag does not take, with the reason in its own line; `None` for any other mistake.
+fn refused_value(error: &clap::Error, words: &[OsString]) -> Option<Failure> {
+    let text = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.as_str()),
+        _ => None,
+    };
+    let (value, flag) = (text(ContextKind::InvalidValue)?, text(ContextKind::InvalidArg)?);
+    let why = match (error.kind(), error.get(ContextKind::ValidValue)) {
+        (ErrorKind::ValueValidation, _) => std::error::Error::source(error)?.to_string(),
+        (ErrorKind::InvalidValue, Some(ContextValue::Strings(valid))) if !value.is_empty() => {
+            format!("it takes one of {}", valid.join(", "))
+        }
+        _ => return None,
+    };
+    let flag = match flag.starts_with('-') {
+        true => flag,
+        false => flag.trim_matches(['[', ']', '<', '>', '.']),
+    };
+    let report = Failure::new(Exit::Usage, format!("'{value}' is no value for {flag}")).why(why);
+    let report = match text(ContextKind::SuggestedValue) {
+        Some(meant) => report.seen(format!("'{meant}' reads much the same")),
+        None => report,
+    };
+    let verb = words.get(1).and_then(|word| word.to_str());
+    let verb = verb.filter(|verb| Cli::command().find_subcommand(verb).is_some());
+    Some(report.next(format!("stoop {} --help", verb.unwrap_or_default()).replace("  ", " ")).into())
+}
+
+/// Few flags have a short form. One that was made up is answered with the long form that it was meant for, instead of with how
+/// to pass it as a message.
+fn unabbreviated(mut error: clap::Error, words: &[OsString]) -> clap::Error {
+    let Some(ContextValue::String(flag)) = error.get(ContextKind::InvalidArg) else { return error };
+    let Some(letter) = flag.strip_prefix('-').filter(|letter| letter.len() == 1) else { return error };
+    let command = Cli::command();
+    let verb = words.get(1).and_then(|verb| command.find_subcommand(verb));
+    let longs = verb.into_iter().flat_map(clap::Command::get_arguments).filter_map(clap::Arg::get_long);
+    let meant: Vec<_> =
+        longs.filter(|long| long.starts_with(letter)).map(|long| format!("--{long}")).collect();
+    if !meant.is_empty() {
+        error.remove(ContextKind::Suggested);
+        error.insert(ContextKind::SuggestedArg, ContextValue::Strings(meant));
+    }
+    error
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    fn wrong(line: &[&str]) -> (clap::Error, Vec<OsString>) {
+        let words: Vec<OsString> = line.iter().map(Into::into).collect();
+        (Cli::try_parse_from(&words).unwrap_err(), words)
+    }
+
+    #[test]
+    fn a_made_up_short_flag_is_answered_with_the_long_one() {
+        let tip = |line: &[&str]| {
+            let (error, words) = wrong(line);
+            unabbreviated(error, &words).to_string()
+        };
+        let wait = tip(&["stoop", "connect", "./x", "-w", "3s"]);
+        assert!(wait.contains("'--wait'") && !wait.contains("-- -w"), "{wait}");
+        // Nothing begins so: it may have been meant as the message.
+        assert!(tip(&["stoop", "send", "./x", "-z"]).contains("-- -z"));
+    }
+
+    #[test]
+    fn a_refused_value_is_told_in_parts() {
+        let told = |line: &[&str]| {
+            let (error, words) = wrong(line);
+            refused_value(&error, &words).map(|failure| match failure {
+                Failure::Report(report) => report.text(),
+                other => other.summary(),
+            })
+        };
+        let pattern = told(&["stoop", "ls", "--name", "["]).unwrap();
+        let expected = "error: '[' is no value for --name <GLOB>\n  why:  its '[' is not closed by a ']'; write \\[ for the \
+                        character itself\n  next: stoop ls --help\n";
+        assert_eq!(pattern, expected);
+        let column = told(&["stoop", "ls", "--columns", "adress"]).unwrap();
+        assert!(column.contains("one of address, kind") && column.contains("'address' reads"), "{column}");
+        let address = told(&["stoop", "ls", "tcp:x"]).unwrap();
+        assert!(address.starts_with("error: 'tcp:x' is no value for ADDR\n"), "{address}");
+        for other in [&["stoop", "ls", "--columns"][..], &["stoop", "ls", "--nosuch"], &["stoop", "nosuch"]] {
+            assert_eq!(told(other), None, "{other:?}");
+        }
+    }
+}
