@@ -49,6 +49,7 @@ const CHAINS: &[Named] = &[
     (STATE, Base::Socket, &[("sock", "__sk_common.skc_state")]),
     (SHUTDOWN, Base::Socket, &[("sock", "sk_shutdown")]),
     (PEER, Base::Local, &[PEER_OF]),
+    (NAME, Base::Local, &[("unix_sock", "addr")]),
 ];
 /// Where newer kernels have the inode of a peer, and where all have it.
 const PEER_INODE_CHAINS: [Named; 2] = [

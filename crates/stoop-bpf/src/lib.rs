@@ -37,6 +37,6 @@ mod sys;
 mod task_file;
 
 pub use btf::{Btf, BtfError, Field, Kind, TypeId};
-pub use record::{Command, CutShort, RECORD_BYTES, Record, Records, SocketKey};
+pub use record::{Command, CutShort, NameKey, RECORD_BYTES, Record, Records, SocketKey};
 pub use support::{Capability, Doubt, Lack, Support, Unavailable};
 pub use task_file::{TaskFiles, probe};

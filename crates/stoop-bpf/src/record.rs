@@ -4,7 +4,7 @@
 //! reader.
 
 /// The length of one record.
-pub const RECORD_BYTES: usize = 104;
+pub const RECORD_BYTES: usize = 112;
 
 /// Where a value lies in a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +36,7 @@ pub(crate) const BACKLOG: Slot = slot(92, 4);
 pub(crate) const KIND: Slot = slot(96, 2);
 pub(crate) const STATE: Slot = slot(98, 1);
 pub(crate) const SHUTDOWN: Slot = slot(99, 1);
+pub(crate) const NAME: Slot = slot(104, 8);
 
 /// Which socket it is, within one read: the two ends of a connection are joined by it exactly, where inode numbers come
 /// from a counter that wraps. It says nothing outside of that read: the kernel gives it to another socket later.
@@ -46,6 +47,18 @@ pub struct SocketKey(u64);
 impl std::fmt::Debug for SocketKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("SocketKey(..)")
+    }
+}
+
+/// Which name it is, within one read: an accepted socket has the very name of its listener, and not one that reads the same. Like
+/// [`SocketKey`] it says nothing outside of that read.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NameKey(u64);
+
+/// Hidden, as that of a socket is.
+impl std::fmt::Debug for NameKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("NameKey(..)")
     }
 }
 
@@ -105,6 +118,8 @@ pub struct Record {
     pub socket: SocketKey,
     /// The one at the other end, within this read.
     pub peer: Option<SocketKey>,
+    /// Its name, within this read; `None` without one. Sockets that were accepted share that of their listener.
+    pub name: Option<NameKey>,
     /// The inode of the one at the other end; `None` where there is none, it is closed, or nobody has accepted it yet.
     pub peer_inode: Option<u32>,
     /// What waits in its queue: clients of a listener; of others buffers, which are messages but for streams.
@@ -146,6 +161,7 @@ impl Record {
             shutdown: short(SHUTDOWN) as u8,
             socket: SocketKey(number(SOCKET)),
             peer: some(number(PEER)).map(SocketKey),
+            name: some(number(NAME)).map(NameKey),
             peer_inode: some(short(PEER_INODE)),
             queue_len: short(QUEUE),
             backlog: short(BACKLOG),

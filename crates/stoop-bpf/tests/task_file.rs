@@ -12,7 +12,7 @@ use rustix::process::geteuid;
 use rustix::thread::gettid;
 use stoop_bpf::{Lack, Record, TaskFiles, Unavailable};
 use stoop_kernel_facts::{
-    Name, STREAM, client, in_new_network, libc, listener, pair, shutdown, with_own_descriptors,
+    Name, STREAM, accept, client, in_new_network, libc, listener, pair, shutdown, with_own_descriptors,
 };
 use stoop_testkit::{Role, eventually, is_root, role, skip};
 
@@ -240,4 +240,22 @@ fn what_stays_is_seen_among_what_goes() {
         }
         stop.store(true, Ordering::Relaxed);
     });
+}
+
+/// K-BPF-8
+#[test]
+fn an_accepted_socket_has_the_very_name_of_its_listener() {
+    let program = loaded!();
+    let name = Name::unique("named");
+    let connect = |listener: &OwnedFd| (client(STREAM, &name), accept(listener).unwrap());
+    let first = listener(STREAM, &name, 7);
+    let of_first = connect(&first);
+    let key = |socket: &OwnedFd| only(&program, socket).name;
+    assert_eq!(key(&of_first.1), key(&first));
+    assert_eq!(key(&of_first.0), None);
+    drop(first);
+    let second = listener(STREAM, &name, 7);
+    let of_second = connect(&second);
+    assert!(key(&second).is_some() && key(&of_second.1) == key(&second));
+    assert_ne!(key(&of_first.1), key(&second), "it reads the same and is another one");
 }

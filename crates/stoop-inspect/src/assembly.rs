@@ -52,7 +52,7 @@ impl Assembly {
     /// Gives each socket its owners. Holdings of no socket that is known are returned.
     pub(crate) fn assign(&mut self, holdings: Vec<Holding>) -> Vec<Holding> {
         let by_inode = ByInode::of(&self.sockets);
-        owners::assign(&mut self.sockets, &by_inode, holdings)
+        owners::assign(&mut self.sockets, &mut self.links, &by_inode, holdings)
     }
 
     /// Where the sockets are that nobody has open.

@@ -64,6 +64,7 @@ impl Socket {
             waiting: Vec::new(),
             waits_for: None,
             listener: None,
+            namesake: None,
             owners: Vec::new(),
             queue: None,
             memory: None,

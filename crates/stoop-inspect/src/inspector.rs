@@ -30,6 +30,7 @@ use crate::model::{
 };
 use crate::options::{Options, OwnersWanted};
 use crate::owners::bpf::Listing;
+use crate::owners::proc::Walk;
 use crate::owners::{self, Holding};
 use crate::procfs::{self, ProcessDir};
 use crate::{namespaces, process, strays, table};
@@ -172,6 +173,7 @@ impl Inspector {
             self.program = Some(program);
             listing
         });
+        let (mut everybody_was_seen, mut why_not_all) = (true, None);
         let (holdings, known, owners_from) = match listed {
             Some(Ok(listing)) => {
                 // Whose namespace may not be seen is of no importance: the program saw that of every socket.
@@ -179,8 +181,12 @@ impl Inspector {
                 (listing.holdings, listing.processes, OwnersFrom::Bpf)
             }
             otherwise => {
+                why_not_all = procfs::why_not_all(pids);
                 let why_not_bpf = otherwise.and_then(Result::err);
-                (self.walk(pids, assembly), HashMap::new(), OwnersFrom::Proc { why_not_bpf })
+                let walk = self.walk(pids, assembly);
+                everybody_was_seen = walk.hidden.is_empty() && why_not_all.is_none();
+                assembly.missing.extend(walk.hidden.missing(What::Descriptors));
+                (walk.holdings, HashMap::new(), OwnersFrom::Proc { why_not_bpf })
             }
         };
         let options = self.options.clone();
@@ -195,30 +201,35 @@ impl Inspector {
             if self.fetch(&strays, assembly) {
                 assembly.assign(strays);
             }
+            if owners_from != OwnersFrom::Bpf {
+                owners::confirm(&mut assembly.sockets, everybody_was_seen);
+            }
             self.settle(assembly);
             assembly.join();
             assembly.processes.extend(reading.and_then(|reading| reading.join().ok()).into_iter().flatten());
         });
         self.read_processes(assembly);
+        if let Some(why) = why_not_all.filter(|_| !assembly.ownerless().is_empty()) {
+            assembly.missing.push(Missing { what: What::Processes, why: why.to_owned(), errno: None });
+        }
         if self.options.in_flight {
             self.count_in_flight(assembly);
         }
         owners_from
     }
 
-    fn walk(&mut self, pids: &[Pid], assembly: &mut Assembly) -> Vec<Holding> {
+    fn walk(&mut self, pids: &[Pid], assembly: &mut Assembly) -> Walk {
         let by_inode = ByInode::of(&assembly.sockets);
-        let walk = owners::proc::walk(pids, &self.options, |holding| by_inode.has(holding.ino));
-        assembly.processes = walk.processes;
-        assembly.missing.extend(walk.hidden.missing(What::Descriptors));
+        let mut walk = owners::proc::walk(pids, &self.options, |holding| by_inode.has(holding.ino));
+        assembly.processes = std::mem::take(&mut walk.processes);
         let is_new = |ino: &NamespaceIno| !assembly.namespaces.contains_key(ino);
-        let mut networks: BTreeMap<_, _> = walk.networks.into_iter().filter(|(ino, _)| is_new(ino)).collect();
+        let mut networks: BTreeMap<_, _> = walk.networks.drain(..).filter(|(ino, _)| is_new(ino)).collect();
         if !self.options.all_namespaces {
             networks.clear();
         }
         let files = networks.into_iter().map(|(ino, owner)| (ino, namespaces::open_descriptor(ino, owner)));
         self.read_new(files.collect(), assembly);
-        walk.holdings
+        walk
     }
 
     /// Reads the sockets that somebody has open and no table has shown. Whether there are any now.
@@ -306,9 +317,9 @@ impl Inspector {
             _ => true,
         };
         for socket in assembly.sockets.iter_mut().filter(may_have) {
-            let Some(owner) = socket.owners.iter().find(|owner| owner.thread.is_none()) else { continue };
+            let Some(owner) = socket.owners.first() else { continue };
             let Ok(directory) = ProcessDir::open(owner.pid) else { continue };
-            socket.in_flight = directory.descriptors_in_flight(owner.fd, &mut buffer);
+            socket.in_flight = directory.descriptors_in_flight(*owner, &mut buffer);
         }
     }
 

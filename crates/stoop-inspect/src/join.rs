@@ -7,6 +7,7 @@ use std::collections::HashMap;
 
 use stoop::diag::FileId;
 use stoop::{Address, Kind};
+use stoop_bpf::NameKey;
 
 use crate::model::{NamespaceIno, Socket, SocketId, SocketIno, State};
 
@@ -18,6 +19,8 @@ pub(crate) struct Links {
     pub(crate) waiting: Vec<u32>,
     /// What the kernel calls connected.
     pub(crate) is_established: bool,
+    /// Which name it has, where the source of the owners tells.
+    pub(crate) name: Option<NameKey>,
 }
 
 /// What a table says of a socket's peer.
@@ -56,7 +59,7 @@ impl ByInode {
     }
 }
 
-/// Fills in peer, waiting, waits_for, listener and state of every socket. `links` has an entry for each socket.
+/// Fills in peer, waiting, waits_for, listener, namesake and state of every socket. `links` has an entry for each socket.
 pub(crate) fn join(sockets: &mut [Socket], links: &[Links], by_inode: &ByInode) {
     let at = |id: SocketId| id.0 as usize;
     for index in 0..sockets.len() {
@@ -75,7 +78,8 @@ pub(crate) fn join(sockets: &mut [Socket], links: &[Links], by_inode: &ByInode) 
     let listeners = Listeners::of(sockets);
     for index in 0..sockets.len() {
         sockets[index].state = state(&sockets[index], &links[index]);
-        sockets[index].listener = listeners.of_accepted(&sockets[index], &links[index]);
+        let origin = listeners.of_accepted(&sockets[index], &links[index], links);
+        (sockets[index].listener, sockets[index].namesake) = origin;
     }
 }
 
@@ -168,7 +172,8 @@ fn state(socket: &Socket, link: &Links) -> State {
 struct Listeners {
     // `None` where two have it: the table knows 32 bits of a file's inode.
     by_file: HashMap<(FileId, Kind), Option<SocketId>>,
-    by_name: HashMap<(Address, Kind, NamespaceIno), SocketId>,
+    // And here where one was closed and the next made while the table was read.
+    by_name: HashMap<(Address, Kind, NamespaceIno), Option<SocketId>>,
 }
 
 impl Listeners {
@@ -179,22 +184,39 @@ impl Listeners {
             if let Some(file) = socket.file {
                 listeners.by_file.entry((file, kind)).and_modify(|one| *one = None).or_insert(Some(id));
             } else if socket.name.as_abstract().is_some() {
-                listeners.by_name.insert((socket.name.clone(), kind, socket.namespace), id);
+                let name = (socket.name.clone(), kind, socket.namespace);
+                listeners.by_name.entry(name).and_modify(|one| *one = None).or_insert(Some(id));
             }
         }
         listeners
     }
 
-    /// A connected socket that has the very file of a listener was accepted by it: nobody else can have it. One with a
-    /// listener's abstract name may have been accepted by an earlier listener of that name.
-    fn of_accepted(&self, socket: &Socket, link: &Links) -> Option<SocketId> {
-        let kind = socket.kind.filter(|kind| kind.is_connected() && link.is_established)?;
-        match socket.file {
-            Some(file) => self.by_file.get(&(file, kind)).copied().flatten(),
-            None if socket.name.as_abstract().is_some() => {
-                self.by_name.get(&(socket.name.clone(), kind, socket.namespace)).copied()
-            }
-            None => None,
+    /// The listener that a connected socket was accepted by; else one that may be it. Who has the very file of a listener was accepted
+    /// by it: nobody else can have it. Who has its abstract name may have been accepted by an earlier listener of that name, which
+    /// is known only where one name can be told from another that reads the same.
+    fn of_accepted(
+        &self,
+        socket: &Socket,
+        link: &Links,
+        links: &[Links],
+    ) -> (Option<SocketId>, Option<SocketId>) {
+        let nothing = (None, None);
+        let Some(kind) = socket.kind.filter(|kind| kind.is_connected() && link.is_established) else {
+            return nothing;
+        };
+        if let Some(file) = socket.file {
+            return (self.by_file.get(&(file, kind)).copied().flatten(), None);
+        }
+        if socket.name.as_abstract().is_none() {
+            return nothing;
+        }
+        let Some(&Some(id)) = self.by_name.get(&(socket.name.clone(), kind, socket.namespace)) else {
+            return nothing;
+        };
+        match (link.name, links[id.0 as usize].name) {
+            (Some(own), Some(its)) if own == its => (Some(id), None),
+            (Some(_), Some(_)) => nothing,
+            _ => (None, Some(id)),
         }
     }
 }
@@ -203,12 +225,14 @@ impl Listeners {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use stoop_bpf::{RECORD_BYTES, Record};
 
     /// A socket with this inode, and what its table says.
     fn row(ino: u32, kind: Kind, peer: Link, waiting: &[u32]) -> (Socket, Links) {
         let state = if waiting.is_empty() { State::Unconnected } else { State::Listening };
         let is_established = matches!(peer, Link::To(_) | Link::Nameless);
-        (Socket::new(SocketIno(ino), kind, state), Links { peer, waiting: waiting.to_vec(), is_established })
+        let links = Links { peer, waiting: waiting.to_vec(), is_established, name: None };
+        (Socket::new(SocketIno(ino), kind, state), links)
     }
 
     fn joined(rows: impl IntoIterator<Item = (Socket, Links)>) -> Vec<Socket> {
@@ -256,6 +280,31 @@ mod tests {
         assert_eq!(sockets[0].waiting, [SocketId(2)]);
         assert_eq!((sockets[1].peer, sockets[1].state), (Some(SocketId(3)), State::Connected));
         assert_eq!((sockets[2].waits_for, sockets[2].state), (Some(SocketId(0)), State::Waiting));
+    }
+
+    /// Which name it is, of those that all read `@server`.
+    fn named((mut socket, mut links): (Socket, Links), name: u8) -> (Socket, Links) {
+        socket.name = Address::abstract_name("server").unwrap();
+        links.name = Record::parse(&[name; RECORD_BYTES]).name;
+        (socket, links)
+    }
+
+    #[test]
+    fn an_abstract_name_that_reads_the_same_is_not_the_same() {
+        let listener = || {
+            let (mut socket, links) = row(1, Kind::Stream, Link::Nobody, &[]);
+            socket.state = State::Listening;
+            (socket, links)
+        };
+        let accepted = || row(2, Kind::Stream, Link::Nameless, &[]);
+        let of = |name, its| {
+            let sockets = joined([named(listener(), its), named(accepted(), name)]);
+            (sockets[1].listener, sockets[1].namesake)
+        };
+        assert_eq!(of(7, 7), (Some(SocketId(0)), None));
+        assert_eq!(of(7, 8), (None, None), "that server is gone");
+        assert_eq!(of(7, 0), (None, Some(SocketId(0))), "not known");
+        assert_eq!(of(0, 7), (None, Some(SocketId(0))));
     }
 
     fn any_row() -> impl Strategy<Value = (Socket, Links)> {

@@ -104,6 +104,9 @@ pub struct Socket {
     pub waits_for: Option<SocketId>,
     /// Of an accepted socket: the listener it came from, where that is still there.
     pub listener: Option<SocketId>,
+    /// Of a socket that was accepted at an abstract name, where [`Socket::listener`] cannot be told: the one that listens at that name
+    /// now. It may be another one than at the time; of a file this is always known, of an abstract name by a kernel program alone.
+    pub namesake: Option<SocketId>,
     /// Who has it open: one entry a descriptor, by pid and descriptor.
     pub owners: Vec<Owner>,
     /// What is queued at it.
@@ -248,6 +251,8 @@ pub struct Connection {
     pub server: Option<SocketId>,
     /// The listener that the server's end came from, or at which the client waits.
     pub listener: Option<SocketId>,
+    /// The [`Socket::namesake`] of the server's end.
+    pub namesake: Option<SocketId>,
 }
 
 /// Something that could not be read, and why.
@@ -276,6 +281,9 @@ pub enum What {
     Namespaces(Vec<Pid>),
     /// Sockets that processes have open and no table shows: they are in network namespaces that no process is in.
     Sockets(Vec<SocketIno>),
+    /// Processes that `/proc` does not show: of other namespaces of process ids, or of other users. Sockets of theirs are shown
+    /// without owners.
+    Processes,
     /// Anything else, named.
     Other(String),
 }
@@ -302,6 +310,7 @@ impl fmt::Display for Missing {
             What::Sockets(inos) => {
                 write!(f, "{} sockets in network namespaces that no process is in", inos.len())?
             }
+            What::Processes => f.write_str("processes that are not to be seen from here")?,
             What::Other(what) => f.write_str(what)?,
         }
         write!(f, ": {}", self.why)
@@ -313,6 +322,20 @@ impl Missing {
         let text = error.to_string();
         let why = text.split(" (os error").next().unwrap_or_default().to_lowercase();
         Missing { what, why, errno: error.raw_os_error() }
+    }
+}
+
+impl Socket {
+    /// The listener it came from, or the one that may be it: [`Socket::listener`], else [`Socket::namesake`].
+    pub fn may_be_from(&self) -> Option<SocketId> {
+        self.listener.or(self.namesake)
+    }
+}
+
+impl Connection {
+    /// The same for a connection.
+    pub fn may_be_from(&self) -> Option<SocketId> {
+        self.listener.or(self.namesake)
     }
 }
 
@@ -351,11 +374,13 @@ impl Snapshot {
     pub fn connections(&self) -> impl Iterator<Item = Connection> {
         self.iter().filter_map(|(id, socket)| {
             if let Some(listener) = socket.waits_for {
-                return Some(Connection { client: id, server: None, listener: Some(listener) });
+                let listener = Some(listener);
+                return Some(Connection { client: id, server: None, listener, namesake: None });
             }
             let peer = socket.peer?;
             let is_client = self[peer].peer != Some(id) || self.is_client(id, peer);
-            is_client.then(|| Connection { client: id, server: Some(peer), listener: self[peer].listener })
+            let Socket { listener, namesake, .. } = self[peer];
+            is_client.then_some(Connection { client: id, server: Some(peer), listener, namesake })
         })
     }
 
@@ -363,7 +388,7 @@ impl Snapshot {
     fn is_client(&self, one: SocketId, other: SocketId) -> bool {
         let rank = |id: SocketId| {
             let socket = &self[id];
-            (socket.listener.is_some(), !socket.name.is_unnamed(), id)
+            (socket.may_be_from().is_some(), !socket.name.is_unnamed(), id)
         };
         rank(one) < rank(other)
     }

@@ -102,7 +102,7 @@ pub(crate) fn open(namespace: &Namespace) -> io::Result<OwnedFd> {
 
 /// The namespace that a process has a descriptor of.
 pub(crate) fn open_descriptor(ino: NamespaceIno, owner: Owner) -> io::Result<OwnedFd> {
-    open_file(format!("/proc/{}/fd/{}", owner.pid, owner.fd).as_ref(), ino)
+    open_file(owner.link().as_ref(), ino)
 }
 
 /// A name is no proof: what is there now has to be the namespace it was.

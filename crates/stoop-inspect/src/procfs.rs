@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags, RawDir, fstat, openat, readlinkat_raw};
 use rustix::io::Errno;
 
-use crate::model::{Missing, NamespaceIno, Pid, SocketIno, What};
+use crate::model::{Missing, NamespaceIno, Owner, Pid, SocketIno, What};
 
 /// `/proc/PID`.
 #[derive(Debug)]
@@ -47,6 +47,10 @@ impl Hidden {
         self.why = other.why.or(self.why.take());
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.pids.is_empty()
+    }
+
     /// The same as something missing from a snapshot.
     pub(crate) fn missing(self, what: impl FnOnce(Vec<Pid>) -> What) -> Option<Missing> {
         self.why.map(|why| Missing::new(what(self.pids), &why))
@@ -59,6 +63,20 @@ pub(crate) fn is_gone(error: &io::Error) -> bool {
         .map(Errno::raw_os_error)
         .iter()
         .any(|gone| error.raw_os_error() == Some(*gone))
+}
+
+/// Why there may be processes besides these, which `/proc` shows; `None` where it shows all.
+pub(crate) fn why_not_all(pids: &[Pid]) -> Option<&'static str> {
+    /// The first namespace of process ids has this inode on every machine (K-BPF-6).
+    const FIRST: NamespaceIno = NamespaceIno(0xEFFF_FFFC);
+    let mut buffer = [0; 64];
+    let own = readlinkat_raw(CWD, c"/proc/self/ns/pid", &mut buffer).ok();
+    match own.and_then(|len| namespace_link(&buffer[..len])) {
+        // Where there are no such namespaces there is one.
+        Some(own) if own != FIRST => Some("this is not the first namespace of process ids"),
+        _ if !pids.contains(&Pid(1)) => Some("/proc shows each user only their own (hidepid)"),
+        _ => None,
+    }
 }
 
 /// Every process that can be seen.
@@ -100,8 +118,12 @@ impl ProcessDir {
     }
 
     /// Descriptors that wait to be received at this socket (Linux 5.6; K-PROC-4).
-    pub(crate) fn descriptors_in_flight(&self, fd: u32, buffer: &mut Vec<u8>) -> Option<u32> {
-        self.read(&path(format_args!("fdinfo/{fd}\0")).ok()?, buffer).ok()?;
+    pub(crate) fn descriptors_in_flight(&self, owner: Owner, buffer: &mut Vec<u8>) -> Option<u32> {
+        let info = match owner {
+            Owner { fd, thread: None, .. } => path(format_args!("fdinfo/{fd}\0")),
+            Owner { fd, thread: Some(thread), .. } => path(format_args!("task/{thread}/fdinfo/{fd}\0")),
+        };
+        self.read(&info.ok()?, buffer).ok()?;
         scm_fds(buffer)
     }
 

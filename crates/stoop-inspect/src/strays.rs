@@ -6,9 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
-
-use rustix::fs::{Mode, OFlags, getxattr, open, readlink};
+use std::os::fd::OwnedFd;
 
 use crate::model::{NamespaceIno, SocketIno};
 use crate::owners::{self, Holding};
@@ -28,8 +26,10 @@ pub(crate) struct Located {
 /// Finds out which of the strays are local sockets, and where they are.
 pub(crate) fn locate(strays: &[Holding], is_known: impl Fn(NamespaceIno) -> bool) -> Located {
     let mut located = Located::default();
-    let mut strays: Vec<_> =
-        strays.iter().filter(|stray| stray.namespace.is_some() || is_local(stray)).collect();
+    let mut strays: Vec<_> = strays
+        .iter()
+        .filter(|stray| stray.namespace.is_some() || owners::is_local(stray.owner, stray.ino))
+        .collect();
     strays.sort_unstable_by_key(|stray| (stray.ino, stray.namespace));
     strays.dedup_by_key(|stray| (stray.ino, stray.namespace));
     for stray in strays {
@@ -65,38 +65,4 @@ fn namespace_of(
     let file = stoop::diag::network_namespace_of(owners::copy_of(stray.owner)?)?;
     let ino = NamespaceIno(rustix::fs::fstat(&file)?.st_ino);
     Ok((ino, (!is_had(&ino)).then_some(file)))
-}
-
-/// Whether it is a local socket: the file system of sockets tells the protocol without the descriptor being copied. Only of a
-/// socket is anything asked: in place of it there may be a file by now whose file system answers when it likes.
-fn is_local(stray: &Holding) -> bool {
-    let path = format!("/proc/{}/fd/{}", stray.owner.pid, stray.owner.fd);
-    let Ok(pinned) = open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()) else { return false };
-    let pinned = format!("/proc/self/fd/{}", pinned.as_raw_fd());
-    let is_socket = readlink(&pinned, Vec::new()).is_ok_and(|link| link.to_bytes().starts_with(b"socket:["));
-    let mut protocol = [0; 64];
-    is_socket
-        && getxattr(&pinned, "system.sockprotoname", &mut protocol).is_ok()
-        && protocol.starts_with(b"UNIX")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::{Owner, Pid};
-    use std::os::fd::AsFd;
-
-    fn holding(file: impl AsFd) -> Holding {
-        let fd = file.as_fd().as_raw_fd() as u32;
-        let owner = Owner { pid: Pid(std::process::id()), fd, thread: None };
-        Holding { ino: SocketIno(0), owner, namespace: None, cookie: None }
-    }
-
-    #[test]
-    fn only_local_sockets_are_local_sockets() {
-        let (one, _other) = std::os::unix::net::UnixStream::pair().unwrap();
-        assert!(is_local(&holding(&one)));
-        assert!(!is_local(&holding(std::net::UdpSocket::bind("127.0.0.1:0").unwrap())));
-        assert!(!is_local(&holding(std::fs::File::open("/dev/null").unwrap())));
-    }
 }

@@ -45,7 +45,7 @@ pub(crate) fn row(entry: Entry, namespace: NamespaceIno) -> Row {
         Some(0) => Link::Nameless,
         Some(ino) => Link::To(SocketIno(ino)),
     };
-    let links = Links { peer, waiting: entry.waiting, is_established: entry.is_established };
+    let links = Links { peer, waiting: entry.waiting, is_established: entry.is_established, name: None };
     let queue = entry.queue.map(|(first, second)| match entry.is_listening {
         true => Queue::Backlog { waiting: first, limit: second },
         false => Queue::Bytes { unread: first, unsent: second },
@@ -66,7 +66,10 @@ pub(crate) fn row(entry: Entry, namespace: NamespaceIno) -> Row {
 pub(crate) fn read_text(text: &[u8], namespace: NamespaceIno) -> Vec<Row> {
     let row = |line: Line| {
         let socket = bare(line.ino, namespace, line.kind, line.is_listening, line.name);
-        (socket, Links { peer: Link::Untold, waiting: Vec::new(), is_established: line.is_connected })
+        (
+            socket,
+            Links { peer: Link::Untold, waiting: Vec::new(), is_established: line.is_connected, name: None },
+        )
     };
     proc_net_unix::read(text).map(row).collect()
 }

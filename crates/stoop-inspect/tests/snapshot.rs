@@ -322,3 +322,52 @@ fn one_socket_of_many_processes() {
         assert_eq!(pids, expected);
     }
 }
+
+#[test]
+fn who_came_to_an_earlier_server_of_the_name_is_not_the_new_ones_client() {
+    let name = Name::unique("successor");
+    let first = listener(STREAM, &name, 8);
+    let early = (client(STREAM, &name), accept(&first).unwrap());
+    close(first);
+    let second = listener(STREAM, &name, 8);
+    let late = (client(STREAM, &name), accept(&second).unwrap());
+    for snapshot in both_ways() {
+        let server = id(&snapshot, &second);
+        let origin = |socket: &OwnedFd| {
+            let socket = the(&snapshot, socket);
+            (socket.listener, socket.namesake)
+        };
+        let connection = |client: &OwnedFd| {
+            let client = id(&snapshot, client);
+            snapshot.connections().find(|connection| connection.client == client).unwrap()
+        };
+        match snapshot.owners_from {
+            OwnersFrom::Bpf => {
+                assert_eq!(origin(&early.1), (None, None));
+                assert_eq!(origin(&late.1), (Some(server), None));
+                assert_eq!(connection(&late.0).listener, Some(server));
+            }
+            _ => {
+                assert_eq!((origin(&early.1), origin(&late.1)), ((None, Some(server)), (None, Some(server))));
+                assert_eq!(connection(&early.0).may_be_from(), Some(server));
+            }
+        }
+    }
+}
+
+#[test]
+fn who_took_a_path_over_has_none_of_the_clients_before() {
+    let directory = tempdir();
+    let path = directory.path().join("socket");
+    let name = Name::path(&path);
+    let first = listener(STREAM, &name, 8);
+    let early = (client(STREAM, &name), accept(&first).unwrap());
+    close(first);
+    std::fs::remove_file(&path).unwrap();
+    let second = listener(STREAM, &name, 8);
+    let late = (client(STREAM, &name), accept(&second).unwrap());
+    for snapshot in both_ways() {
+        assert_eq!(the(&snapshot, &early.1).may_be_from(), None);
+        assert_eq!(the(&snapshot, &late.1).listener, Some(id(&snapshot, &second)));
+    }
+}

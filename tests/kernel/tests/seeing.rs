@@ -77,6 +77,34 @@ fn a_copy_is_the_same_socket_and_takes_the_right_to_trace() {
     }
 }
 
+/// K-PROC-5
+#[test]
+fn a_thread_is_copied_from_by_a_descriptor_of_its_own() {
+    let of_a_thread = PidfdFlags::from_bits_retain(libc::O_EXCL as u32);
+    let (one, _other) = pair(STREAM);
+    let (held, free) = std::sync::mpsc::channel();
+    let (end, ended) = std::sync::mpsc::channel::<()>();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            with_own_descriptors(move || {
+                let own = pair(DATAGRAM).0;
+                held.send((rustix::thread::gettid(), raw(&own), inode(&own))).unwrap();
+                let _ = ended.recv();
+            });
+        });
+        let (thread, fd, number) = free.recv().unwrap();
+        let of = |task, flags, fd| pidfd_getfd(pidfd_open(task, flags)?, fd, PidfdGetfdFlags::empty());
+        match of(thread, of_a_thread, fd) {
+            Err(Errno::INVAL) if !kernel_at_least(6, 9) => {}
+            copied => assert_eq!(inode(&copied.unwrap()), number),
+        }
+        let of_process = of(getpid(), PidfdFlags::empty(), fd);
+        assert!(of_process.is_err() || inode(&of_process.unwrap()) != number);
+        assert_eq!(inode(&of(getpid(), PidfdFlags::empty(), raw(&one)).unwrap()), inode(&one));
+        drop(end);
+    });
+}
+
 /// K-PROC-3
 #[test]
 fn a_process_without_its_first_thread_shows_no_descriptors() {

@@ -53,7 +53,7 @@ impl Wanted {
         }
         if let Wanted::Path(..) | Wanted::Name(_) = self {
             let all = found.clone();
-            found.retain(|&id| snapshot[id].listener.is_none_or(|listener| !all.contains(&listener)));
+            found.retain(|&id| snapshot[id].may_be_from().is_none_or(|listener| !all.contains(&listener)));
         }
         found
     }

@@ -174,7 +174,7 @@ pub(crate) fn word(bytes: &[u8]) -> String {
 
 /// Whether an owner may be missing because of it.
 pub(crate) fn is_about_owners(missing: &Missing) -> bool {
-    matches!(missing.what, What::Descriptors(_))
+    matches!(missing.what, What::Descriptors(_) | What::Processes)
 }
 
 /// What was typed, for a note about its result: `stoop ls --pid 12`.

@@ -78,7 +78,7 @@ fn one_connection(flags: &Close, wanted: &Wanted, snapshot: &Snapshot) -> Result
 }
 
 fn listener_of(snapshot: &Snapshot, id: SocketId) -> Option<SocketId> {
-    snapshot[id].listener.or(snapshot[id].waits_for)
+    snapshot[id].may_be_from().or(snapshot[id].waits_for)
 }
 
 /// `/run/app.sock: 2040/psql, inode 12 - 812/postgres, inode 13`.

@@ -44,6 +44,7 @@ fn holding(record: &Record, own: NamespaceIno) -> Holding {
         owner: Owner { pid, fd: record.fd, thread },
         namespace: Some(record.network.map_or(own, |ino| NamespaceIno(ino.into()))),
         cookie: record.cookie,
+        name: record.name,
     }
 }
 

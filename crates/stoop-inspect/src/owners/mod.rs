@@ -6,12 +6,16 @@
 pub(crate) mod bpf;
 pub(crate) mod proc;
 
+use rustix::fs::{Mode, OFlags, getxattr, open, readlink};
 use rustix::process::{PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 
-use crate::join::ByInode;
+use stoop_bpf::NameKey;
+
+use crate::join::{ByInode, Links};
 use crate::model::{NamespaceIno, Owner, Socket, SocketId, SocketIno};
+use crate::procfs::{Referent, referent};
 
 /// A descriptor that refers to a socket, which may be of any family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,14 +26,22 @@ pub(crate) struct Holding {
     pub(crate) namespace: Option<NamespaceIno>,
     /// The socket's cookie, where the source tells and the socket has one already.
     pub(crate) cookie: Option<u64>,
+    /// Which name the socket has, where the source tells.
+    pub(crate) name: Option<NameKey>,
 }
 
 /// Adds each holding's owner to its socket. Those of no socket known so far are returned.
-pub(crate) fn assign(sockets: &mut [Socket], by_inode: &ByInode, holdings: Vec<Holding>) -> Vec<Holding> {
-    holdings.into_iter().filter(|holding| !assign_one(sockets, by_inode, holding)).collect()
+pub(crate) fn assign(
+    sockets: &mut [Socket],
+    links: &mut [Links],
+    by_inode: &ByInode,
+    mut holdings: Vec<Holding>,
+) -> Vec<Holding> {
+    holdings.retain(|holding| !assign_one(sockets, links, by_inode, holding));
+    holdings
 }
 
-fn assign_one(sockets: &mut [Socket], by_inode: &ByInode, holding: &Holding) -> bool {
+fn assign_one(sockets: &mut [Socket], links: &mut [Links], by_inode: &ByInode, holding: &Holding) -> bool {
     let agree = |known: Option<u64>, told: Option<u64>| known.is_none() || told.is_none() || known == told;
     let fits = |id: &SocketId| {
         let socket = &sockets[id.0 as usize];
@@ -43,10 +55,47 @@ fn assign_one(sockets: &mut [Socket], by_inode: &ByInode, holding: &Holding) -> 
         // The counter of inodes has wrapped: two sockets have this one.
         Some(_) => by_cookie(sockets, by_inode, holding),
     };
-    if let Some(id) = id {
-        sockets[id.0 as usize].owners.push(holding.owner);
+    if let Some(SocketId(index)) = id {
+        sockets[index as usize].owners.push(holding.owner);
+        let link = &mut links[index as usize];
+        link.name = link.name.or(holding.name);
     }
     true
+}
+
+/// Takes back what a walk may have given to the wrong socket: a link says `socket:[N]` whatever the family is, and where the counter
+/// of inodes has wrapped, a socket of another family may have the number of a local one.
+///
+/// Such a socket has owners besides the local one's, which it takes two of to tell; so only sockets of several owners are asked about,
+/// unless `everybody_was_seen` is false. A local socket in flight, which nobody has open, is then the last that can be mistaken.
+pub(crate) fn confirm(sockets: &mut [Socket], everybody_was_seen: bool) {
+    for socket in sockets.iter_mut().filter(|socket| socket.owners.len() > 1 || !everybody_was_seen) {
+        let ino = socket.ino;
+        socket.owners.retain(|&owner| is_local(owner, ino));
+    }
+}
+
+/// Whether the descriptor is of a local socket with this inode: the file system of sockets tells the protocol without the descriptor
+/// being copied. Only of a socket is anything asked: in place of it there may be a file by now whose file system answers when it
+/// likes.
+pub(crate) fn is_local(owner: Owner, ino: SocketIno) -> bool {
+    let Ok(pinned) = open(owner.link(), OFlags::PATH | OFlags::CLOEXEC, Mode::empty()) else { return false };
+    let pinned = format!("/proc/self/fd/{}", pinned.as_raw_fd());
+    let is_it =
+        readlink(&pinned, Vec::new()).is_ok_and(|link| referent(link.as_bytes()) == Referent::Socket(ino));
+    let mut protocol = [0; 64];
+    is_it && getxattr(&pinned, "system.sockprotoname", &mut protocol).is_ok() && protocol.starts_with(b"UNIX")
+}
+
+impl Owner {
+    /// The link in `/proc` that leads to what the descriptor is of.
+    pub(crate) fn link(self) -> String {
+        let Owner { pid, fd, thread } = self;
+        match thread {
+            None => format!("/proc/{pid}/fd/{fd}"),
+            Some(thread) => format!("/proc/{pid}/task/{thread}/fd/{fd}"),
+        }
+    }
 }
 
 /// Asks the socket itself which of several it is. `None` where it may not be asked, or is gone.
@@ -56,10 +105,63 @@ fn by_cookie(sockets: &[Socket], by_inode: &ByInode, holding: &Holding) -> Optio
     by_inode.all(holding.ino).find(|id| sockets[id.0 as usize].cookie == Some(cookie))
 }
 
-/// A copy of another process's descriptor (Linux 5.6); takes the right to trace it (K-PROC-2).
+/// A copy of another process's descriptor (Linux 5.6); takes the right to trace it (K-PROC-2). Of a thread with a table of its own it
+/// takes Linux 6.9 (K-PROC-5).
 pub(crate) fn copy_of(owner: Owner) -> io::Result<OwnedFd> {
-    let pid = i32::try_from(owner.pid.0).ok().and_then(rustix::process::Pid::from_raw);
-    let process = pidfd_open(pid.ok_or(io::ErrorKind::InvalidInput)?, PidfdFlags::empty())?;
+    /// `PIDFD_THREAD`: the thread, and not the process that it is the first of.
+    const OF_A_THREAD: PidfdFlags = PidfdFlags::from_bits_retain(OFlags::EXCL.bits());
+    let (task, flags) = match owner.thread {
+        None => (owner.pid, PidfdFlags::empty()),
+        Some(thread) => (thread, OF_A_THREAD),
+    };
+    let pid = i32::try_from(task.0).ok().and_then(rustix::process::Pid::from_raw);
+    let process = pidfd_open(pid.ok_or(io::ErrorKind::InvalidInput)?, flags)?;
     let number = i32::try_from(owner.fd).map_err(io::Error::other)?;
     Ok(pidfd_getfd(process, number, PidfdGetfdFlags::empty())?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Pid, State};
+    use std::os::fd::AsFd;
+    use stoop::Kind;
+
+    fn owner(file: impl AsFd) -> Owner {
+        Owner { pid: Pid(std::process::id()), fd: file.as_fd().as_raw_fd() as u32, thread: None }
+    }
+
+    fn ino(file: impl AsFd) -> SocketIno {
+        SocketIno(rustix::fs::fstat(file).unwrap().st_ino as u32)
+    }
+
+    #[test]
+    fn only_local_sockets_are_local_sockets() {
+        let (one, other) = std::os::unix::net::UnixStream::pair().unwrap();
+        assert!(is_local(owner(&one), ino(&one)));
+        assert!(!is_local(owner(&one), ino(&other)), "another one by now");
+        let foreign = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        assert!(!is_local(owner(&foreign), ino(&foreign)));
+        let file = std::fs::File::open("/dev/null").unwrap();
+        assert!(!is_local(owner(&file), ino(&file)));
+    }
+
+    /// As it is after the counter has wrapped: a local socket has the number of a socket of another family.
+    #[test]
+    fn a_socket_of_another_family_is_nobodys_local_socket() {
+        let foreign = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let same = foreign.try_clone().unwrap();
+        let number = ino(&foreign);
+        let holding =
+            |file| Holding { ino: number, owner: owner(file), namespace: None, cookie: None, name: None };
+        for (holdings, everybody_was_seen) in
+            [(vec![holding(&foreign)], false), (vec![holding(&foreign), holding(&same)], true)]
+        {
+            let mut sockets = [Socket::new(number, Kind::Stream, State::Unconnected)];
+            let by_inode = ByInode::of(&sockets);
+            assert!(assign(&mut sockets, &mut [Links::default()], &by_inode, holdings).is_empty());
+            confirm(&mut sockets, everybody_was_seen);
+            assert_eq!(sockets[0].owners, []);
+        }
+    }
 }

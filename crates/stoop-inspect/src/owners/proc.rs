@@ -84,7 +84,7 @@ impl Walk {
             let owner = Owner { pid, fd, thread };
             match referent {
                 Referent::Socket(ino) => {
-                    self.holdings.push(Holding { ino, owner, namespace: None, cookie: None });
+                    self.holdings.push(Holding { ino, owner, namespace: None, cookie: None, name: None });
                 }
                 Referent::Network(ino) => self.networks.push((ino, owner)),
                 Referent::Other => {}

@@ -86,8 +86,8 @@ impl Look {
         let socket = &self.snapshot[row.subject()];
         // A client keeps its place when it is accepted, so the server's end is no part of it; a datagram socket that is
         // connected elsewhere is another line.
-        let peer =
-            (socket.state == State::Connected && row.listener.is_none()).then_some(row.server).flatten();
+        let was_accepted = |id: SocketId| self.snapshot[id].may_be_from().is_some();
+        let peer = row.server.filter(|&id| socket.state == State::Connected && !was_accepted(id));
         let ino = |id: SocketId| self.snapshot[id].ino;
         Key { subject: (socket.namespace, socket.ino, socket.cookie), peer: peer.map(ino) }
     }

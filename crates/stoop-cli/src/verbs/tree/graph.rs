@@ -99,7 +99,8 @@ fn serving(snapshot: &Snapshot, rows: &[Row]) -> HashMap<Pid, Pid> {
     let mut serving = HashMap::new();
     for row in rows.iter().filter(|row| !snapshot[row.named(snapshot)].name.is_unnamed()) {
         let Some(id) = row.serving() else { continue };
-        let processes: Vec<&Process> = snapshot.processes_of(snapshot[id].listener.unwrap_or(id)).collect();
+        let processes: Vec<&Process> =
+            snapshot.processes_of(snapshot[id].may_be_from().unwrap_or(id)).collect();
         for process in &processes {
             let same = processes.iter().find(|other| other.command == process.command);
             let first = same.map_or(process.pid, |first| first.pid);

@@ -111,8 +111,8 @@ impl<'a> Portrait<'a> {
 fn clients(snapshot: &Snapshot, id: SocketId) -> Vec<Client> {
     let of_it = snapshot.connections().filter_map(|connection| {
         let server = connection.server?;
-        let is_its =
-            connection.listener == Some(id) || (server == id && snapshot[id].peer != Some(connection.client));
+        let is_its = connection.may_be_from() == Some(id)
+            || (server == id && snapshot[id].peer != Some(connection.client));
         let end = (server != id).then_some(server);
         is_its.then_some(Client { client: connection.client, server: end, peeked: None })
     });

@@ -148,7 +148,7 @@ impl Page<'_> {
         };
         let line = format!("{name}inode {}, {}", other.ino, self.owner_words(peer));
         self.line("other end", line);
-        if let (None, Some(_)) = (other.peer, socket.listener) {
+        if let (None, Some(_)) = (other.peer, socket.may_be_from()) {
             self.line("", "it has another peer, or none");
         }
     }

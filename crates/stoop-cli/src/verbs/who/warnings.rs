@@ -36,6 +36,7 @@ pub(super) fn warnings(portrait: &Portrait<'_>) -> Vec<Warning> {
     let mut warnings = stopped(portrait);
     warnings.extend(backlog(portrait));
     warnings.extend(state(portrait));
+    warnings.extend(clients(portrait));
     warnings.extend(file(portrait));
     warnings.extend(permissions(portrait));
     warnings
@@ -92,7 +93,7 @@ fn state(portrait: &Portrait<'_>) -> Vec<Warning> {
     }
     let sees_all = !portrait.snapshot.missing.iter().any(words::is_about_owners);
     if socket.owners.is_empty() && sees_all && socket.state != State::Waiting {
-        let text = "no process has it open: it is on its way in a message, or waits to be accepted";
+        let text = "no process has it open: it is on its way in a message, or the kernel keeps it for somebody (io_uring)";
         warnings.push(Warning::new("no_owner", text));
     }
     if let Some(count @ 1..) = socket.in_flight {
@@ -102,6 +103,15 @@ fn state(portrait: &Portrait<'_>) -> Vec<Warning> {
         ));
     }
     warnings
+}
+
+fn clients(portrait: &Portrait<'_>) -> Option<Warning> {
+    let snapshot = portrait.snapshot;
+    let mut servers = portrait.clients.iter().filter_map(|client| client.server);
+    servers.any(|id| snapshot[id].namesake == Some(portrait.id)).then(|| {
+        let text = "some of these clients may have come to an earlier server of the same name: only a kernel program can tell";
+        Warning::new("clients_uncertain", text)
+    })
 }
 
 fn file(portrait: &Portrait<'_>) -> Vec<Warning> {

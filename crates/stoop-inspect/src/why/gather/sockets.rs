@@ -142,8 +142,8 @@ fn state(snapshot: &Snapshot, socket: &Socket, alive: Option<bool>) -> EndpointS
         (State::Connected | State::PeerGone, _) => {
             let peer = socket.peer.map(|peer| &snapshot[peer]);
             let came_to_a_listener =
-                peer.is_some_and(|peer| peer.listener.is_some() || !peer.name.is_unnamed());
-            match socket.listener.is_none() && came_to_a_listener && alive != Some(false) {
+                peer.is_some_and(|peer| peer.may_be_from().is_some() || !peer.name.is_unnamed());
+            match socket.may_be_from().is_none() && came_to_a_listener && alive != Some(false) {
                 true => EndpointState::Connected,
                 false => EndpointState::Accepted,
             }
