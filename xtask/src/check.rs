@@ -2,7 +2,7 @@
 //!
 //! Goes on after a failure, so that one run tells everything, and closes with the names of what failed.
 
-use crate::{Outcome, cargo, facts, layers, output_of, sizes, succeed};
+use crate::{Outcome, builds, cargo, facts, layers, output_of, sizes, succeed};
 
 /// The name a step is reported under, and how it is run.
 type Step = (&'static str, fn() -> Outcome);
@@ -12,6 +12,7 @@ const STEPS: &[Step] = &[
     ("lints", || lints(&[])),
     ("lints, with tokio", || lints(ASYNC)),
     ("docs", docs),
+    ("builds", builds::run),
     ("layers", layers::run),
     ("facts", facts::run),
     ("sizes", sizes::run),

@@ -3,6 +3,7 @@
 //! Holds the table of verbs and nothing else; each law lives in a file of its own and is a pure function of
 //! text, so that its tests can show it failing. Never part of what users install.
 
+mod builds;
 mod check;
 mod facts;
 mod layers;
@@ -20,7 +21,14 @@ type Outcome = Result<(), String>;
 type Verb = (&'static str, &'static str, fn(&[String]) -> Outcome);
 
 const VERBS: &[Verb] = &[
-    ("check", "format, lints, docs, layers, facts, sizes and, where installed, cargo-deny", |_| check::run()),
+    (
+        "check",
+        "all of these but man, bench and vm; format, lints, docs, and cargo-deny where installed",
+        |_| check::run(),
+    ),
+    ("builds", "each crate with each feature alone, and for other targets that are installed", |_| {
+        builds::run()
+    }),
     ("layers", "who may lean on whom, and where `unsafe` may stand", |_| layers::run()),
     ("facts", "every row of KERNEL.md names a test that exists; every citation has a row", |_| facts::run()),
     ("sizes", "long files: a word past 400 lines, a failure past 800", |_| sizes::run()),

@@ -205,9 +205,8 @@ impl ProcessDir {
 
     /// The threads besides the first, the lowest first.
     fn other_threads(&self) -> io::Result<Vec<Pid>> {
-        /// `.`, `..` and the first thread.
-        const ALONE: u64 = 3;
-        if rustix::fs::statat(&self.file, c"task", rustix::fs::AtFlags::empty())?.st_nlink <= ALONE {
+        // `.`, `..` and the first thread. (No constant: the field's type differs between architectures.)
+        if rustix::fs::statat(&self.file, c"task", rustix::fs::AtFlags::empty())?.st_nlink <= 3 {
             return Ok(Vec::new());
         }
         let mut buffer = [MaybeUninit::uninit(); 4 * 1024];

@@ -220,7 +220,13 @@ pub fn recv_many(fd: &impl AsFd, rooms: usize) -> Result<Vec<usize>> {
         .collect();
     // SAFETY: the headers point to vectors and these to bytes that all outlive the call, each with its own length.
     let count = unsafe {
-        libc::recvmmsg(raw(fd), headers.as_mut_ptr(), rooms as u32, libc::MSG_DONTWAIT, std::ptr::null_mut())
+        libc::recvmmsg(
+            raw(fd),
+            headers.as_mut_ptr(),
+            rooms as u32,
+            libc::MSG_DONTWAIT as _,
+            std::ptr::null_mut(),
+        )
     };
     let count = checked(count as isize)?;
     Ok(headers[..count].iter().map(|header| header.msg_len as usize).collect())

@@ -45,7 +45,7 @@ pub fn send_message(
     header.msg_iov = &mut part;
     header.msg_iovlen = 1;
     header.msg_control = control.pointer();
-    header.msg_controllen = control.length;
+    header.msg_controllen = control.length as _;
     // SAFETY: every pointer of the header is to a buffer above with the length beside it, and sending only reads them.
     checked(unsafe { libc::sendmsg(raw(fd), &header, flags | libc::MSG_NOSIGNAL) })
 }
@@ -108,7 +108,7 @@ pub fn receive_message(fd: &impl AsFd, room: usize, control_room: usize, flags: 
     header.msg_iov = &mut part;
     header.msg_iovlen = 1;
     header.msg_control = control.pointer();
-    header.msg_controllen = control_room;
+    header.msg_controllen = control_room as _;
     // SAFETY: every pointer of the header is to a buffer above with the length beside it, living through the call.
     let length = checked(unsafe { libc::recvmsg(raw(fd), &mut header, flags) })?;
     data.truncate(length);
@@ -122,7 +122,7 @@ pub fn receive_message(fd: &impl AsFd, room: usize, control_room: usize, flags: 
         others: Vec::new(),
         controls: 0,
     };
-    received.decode(&control.bytes()[..header.msg_controllen]);
+    received.decode(&control.bytes()[..header.msg_controllen as _]);
     Ok(received)
 }
 

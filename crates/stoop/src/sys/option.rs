@@ -136,7 +136,7 @@ pub(crate) fn receive_timeout(fd: BorrowedFd<'_>) -> io::Result<Option<Duration>
 fn to_timeval(timeout: Option<Duration>) -> libc::timeval {
     let timeout = timeout.map_or(Duration::ZERO, |wait| wait.max(Duration::from_micros(1)));
     libc::timeval {
-        tv_sec: timeout.as_secs().min(i32::MAX as u64) as libc::time_t,
+        tv_sec: timeout.as_secs().min(i32::MAX as u64) as _,
         tv_usec: timeout.subsec_micros().into(),
     }
 }
