@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
 use http_body::{Frame, SizeHint};
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
 use tonic::{Status, body::Body};
 
 type Timer = Pin<Box<Sleep>>;
@@ -57,8 +57,12 @@ pub(crate) async fn within<E>(
         None => return call.await,
         Some(time) => tokio::select! {
             biased;
-            response = call => response?,
-            () = time => return failed(exceeded()),
+            response = call => match response {
+                // Whatever it failed for in the same moment: tonic's transport has a clock of its own, and another word for it.
+                Err(_) if Instant::now() >= time.deadline() => return failed(exceeded()),
+                response => response?,
+            },
+            () = time.as_mut() => return failed(exceeded()),
         },
     };
     let whole = http_body::Body::is_end_stream(response.body());

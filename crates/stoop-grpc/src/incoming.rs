@@ -1,9 +1,11 @@
 //! Where a server's clients come from.
 
+use std::time::Duration;
+
 use stoop::serve;
 use stoop::{Bind, aio};
-use tonic::transport::server::TcpIncoming;
 
+use crate::tcp::Tcp;
 use crate::{Endpoint, Error};
 
 /// Where a server's clients come from: made by [`Endpoint::listen`], or from a listener, or from a [`stoop::serve::Server`] with
@@ -14,7 +16,7 @@ pub struct Incoming(pub(crate) Source);
 #[derive(Debug)]
 pub(crate) enum Source {
     Local(Box<serve::Server>),
-    Tcp { clients: TcpIncoming, tls: bool },
+    Tcp(Tcp),
 }
 
 impl Endpoint {
@@ -43,8 +45,7 @@ impl Endpoint {
                 let listener = tokio::net::TcpListener::bind(place)
                     .await
                     .map_err(|cause| Error::Transport(cause.into()))?;
-                let clients = TcpIncoming::from(listener).with_nodelay(Some(true));
-                Ok(Incoming(Source::Tcp { clients, tls: self.is_tls() }))
+                Ok(Incoming(Source::Tcp(Tcp::new(listener, self.is_tls()))))
             }
         }
     }
@@ -63,12 +64,40 @@ impl From<serve::Server> for Incoming {
 }
 
 impl Incoming {
-    /// Sets limits for clients of a local socket, as [`stoop::serve::Server`] has them; they mean nothing for TCP.
+    /// How many clients are served at once, local or not. Those who come beyond that wait in the kernel's queue.
+    pub fn max_connections(self, clients: usize) -> Incoming {
+        match self.0 {
+            Source::Local(server) => server.max_connections(clients).into(),
+            Source::Tcp(tcp) => Incoming(Source::Tcp(Tcp { max_connections: clients, ..tcp })),
+        }
+    }
+
+    /// How long calls under way have when the server ends, local or not; five seconds unless told otherwise. What is left then is
+    /// cut. Over TCP it is no longer waited for, and ends with the runtime.
+    pub fn drain_deadline(self, time: Duration) -> Incoming {
+        match self.0 {
+            Source::Local(server) => server.drain_deadline(time).into(),
+            Source::Tcp(tcp) => Incoming(Source::Tcp(Tcp { drain_deadline: time, ..tcp })),
+        }
+    }
+
+    /// Sets the limits that only clients of a local socket can have, as [`stoop::serve::Server`] has them: over TCP nobody knows
+    /// whose they are, and whoever stands between (a mesh, a load balancer) keeps the connections. They mean nothing there.
+    ///
+    /// A connection is idle when no call is under way on it, not when no byte moves: a call may have nothing to say for hours. Its
+    /// client is told (`GOAWAY`), so that it makes its next call on another one and loses none; it is cut a second later if it does
+    /// not listen. So are those who begin a call and never finish its header, or say nothing at all.
+    /// [`max_lifetime`](serve::Server::max_lifetime) cuts without a word, calls under way too.
     ///
     /// ```no_run
+    /// # use std::time::Duration;
     /// # async fn listen() -> Result<(), stoop_grpc::Error> {
     /// # let endpoint: stoop_grpc::Endpoint = "/run/app.sock".parse()?;
-    /// let incoming = endpoint.listen(|bind| bind.mode(0o660)).await?.limits(|server| server.max_connections(100));
+    /// let incoming = endpoint
+    ///     .listen(|bind| bind.mode(0o660))
+    ///     .await?
+    ///     .max_connections(100)
+    ///     .limits(|server| server.max_connections_per_uid(10).idle_timeout(Duration::from_secs(300)));
     /// # Ok(())
     /// # }
     /// ```

@@ -55,12 +55,16 @@ pub mod http;
 #[cfg(feature = "server")]
 mod incoming;
 pub mod mend;
+#[cfg(feature = "server")]
+mod quiet;
 mod raw;
 #[cfg(feature = "server")]
 mod server;
 #[cfg(any(feature = "health", feature = "reflection"))]
 mod services;
 mod stream;
+#[cfg(feature = "server")]
+mod tcp;
 #[cfg(feature = "dynamic")]
 pub mod ttrpc;
 

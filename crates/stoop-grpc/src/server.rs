@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,12 +13,15 @@ use hyper::server::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use stoop::serve::{self, Draining, End};
 use stoop::{Peer, aio};
+use tokio::sync::oneshot;
 use tonic::codegen::{Service, StdError};
 use tonic::{Status, body::Body};
 
 use crate::deadline::{self, Side};
 use crate::incoming::{Incoming, Source};
+use crate::quiet::{Answer, Quiet};
 use crate::stream::lingering::Lingering;
+use crate::tcp::Tcp;
 use crate::{Caller, Error, Mended};
 
 /// A server of calls: see [the crate](crate#serve).
@@ -80,30 +84,49 @@ where
     /// Over a local socket each request has its [`Caller`] in its extensions. Over TCP it has what tonic puts there.
     ///
     /// # Errors
-    /// Where the listener is broken; [`Error::NoTls`] for an `https` endpoint without [`Server::tls`].
+    /// Where the listener is broken; [`Error::NoTls`] for an `https` endpoint without `Server::tls`.
     ///
     /// # Cancel safety
     /// Not cancel safe: dropping it cuts every connection.
     pub async fn serve(self, incoming: impl Into<Incoming>, shutdown: impl Future) -> Result<End, Error> {
         match incoming.into().0 {
             Source::Local(server) => Ok(self.serve_local(*server, shutdown).await?),
-            Source::Tcp { clients, tls } => {
-                let server = self.settings.for_tcp(tls)?;
-                let shutdown = async { drop(shutdown.await) };
-                let served = server.serve_with_incoming_shutdown(self.service, clients, shutdown).await;
-                served.map_err(|cause| Error::Transport(cause.into()))?;
+            Source::Tcp(tcp) => {
+                self.serve_tcp(tcp, shutdown).await?;
                 Ok(End::ShutDown)
             }
         }
     }
 
-    async fn serve_local(self, server: serve::Server, shutdown: impl Future) -> stoop::Result<End> {
+    async fn serve_tcp(self, tcp: Tcp, shutdown: impl Future) -> Result<(), Error> {
+        let server = self.settings.for_tcp(tcp.tls)?;
+        let service = Timely { service: self.service, timeout: self.settings.timeout };
+        let drain_deadline = tcp.drain_deadline;
+        let (begin, begun) = oneshot::channel::<()>();
+        let shutdown = async {
+            shutdown.await;
+            drop(begin);
+        };
+        let served = server.serve_with_incoming_shutdown(service, tcp.clients(), shutdown);
+        let over = async {
+            let _ = begun.await;
+            tokio::time::sleep(drain_deadline).await;
+        };
+        tokio::select! {
+            served = served => served.map_err(|cause| Error::Transport(cause.into())),
+            () = over => Ok(()),
+        }
+    }
+
+    async fn serve_local(self, mut server: serve::Server, shutdown: impl Future) -> stoop::Result<End> {
         let draining = server.draining();
+        let idle = server.take_idle_timeout();
         let handler = |stream: aio::Stream, peer: Peer| {
             let calls = Calls {
                 service: self.service.clone(),
                 caller: Caller::new(peer),
                 timeout: self.settings.timeout,
+                quiet: idle.map(Quiet::new),
             };
             converse(self.http2.clone(), stream, calls, draining.clone())
         };
@@ -113,11 +136,7 @@ where
 
 impl Settings {
     fn for_tcp(&self, tls: bool) -> Result<tonic::transport::Server, Error> {
-        let mut server =
-            tonic::transport::Server::builder().max_concurrent_streams(self.max_concurrent_streams);
-        if let Some(timeout) = self.timeout {
-            server = server.timeout(timeout);
-        }
+        let server = tonic::transport::Server::builder().max_concurrent_streams(self.max_concurrent_streams);
         if !tls {
             return Ok(server);
         }
@@ -140,14 +159,28 @@ async fn converse<S, B>(
     B: http_body::Body<Error: Into<StdError>, Data: Send> + Send + 'static,
 {
     let stream = Mended::new(Lingering::new(stream));
+    let quiet = calls.quiet.clone();
     let mut connection = pin!(http2.serve_connection(TokioIo::new(stream), calls));
     tokio::select! {
         biased;
         // A client that breaks the protocol or goes away ends its own connection only.
         _ = connection.as_mut() => return,
         () = draining.wait() => connection.as_mut().graceful_shutdown(),
+        () = wait(quiet.as_ref().map(Quiet::too_long)) => connection.as_mut().graceful_shutdown(),
     }
-    let _ = connection.await;
+    tokio::select! {
+        _ = connection => {}
+        // Its client hears nothing: it does not even speak HTTP/2, or not to its end.
+        () = wait(quiet.as_ref().map(Quiet::not_gone)) => {}
+    }
+}
+
+/// Waits for what there may be to wait for.
+async fn wait(something: Option<impl Future<Output = ()>>) {
+    match something {
+        Some(something) => something.await,
+        None => std::future::pending().await,
+    }
 }
 
 /// The calls of one connection.
@@ -156,6 +189,8 @@ struct Calls<S> {
     service: S,
     caller: Caller,
     timeout: Option<Duration>,
+    /// Where idle connections are ended.
+    quiet: Option<Quiet>,
 }
 
 impl<S, B> hyper::service::Service<Request<Received>> for Calls<S>
@@ -171,19 +206,70 @@ where
     type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
     fn call(&self, request: Request<Received>) -> Self::Future {
-        let mut service = self.service.clone();
-        let timer = deadline::timer(&request, self.timeout);
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(self.caller.clone());
+        let under_way = self.quiet.as_ref().map(Quiet::call);
+        let answer = answer(self.service.clone(), request, self.timeout);
         Box::pin(async move {
-            let answer = async {
-                poll_fn(|cx| service.poll_ready(cx)).await?;
-                Ok::<_, S::Error>(service.call(request).await?.map(Body::new))
-            };
-            let answer =
-                async { Ok(answer.await.unwrap_or_else(|error| failed(Status::from_error(error.into())))) };
-            deadline::within(timer, Side::Server, answer, |status| Ok(failed(status))).await
+            let answer = answer.await?;
+            Ok(match under_way {
+                None => answer,
+                Some(call) => answer.map(|body| Body::new(Answer::new(body, call))),
+            })
         })
+    }
+}
+
+/// The calls of all connections over TCP, where tonic would have another word than the deadline's, and none for the rest of a stream.
+#[derive(Clone, Debug)]
+struct Timely<S> {
+    service: S,
+    timeout: Option<Duration>,
+}
+
+impl<S, B> Service<Request<Body>> for Timely<S>
+where
+    S: Service<Request<Body>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send,
+    S::Error: Into<StdError> + Send,
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<StdError>,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        Box::pin(answer(self.service.clone(), request, self.timeout))
+    }
+}
+
+/// What the service answers, within the time that the call has from now on.
+fn answer<S, B>(
+    mut service: S,
+    request: Request<Body>,
+    timeout: Option<Duration>,
+) -> impl Future<Output = Result<Response<Body>, Infallible>> + Send
+where
+    S: Service<Request<Body>, Response = Response<B>> + Send,
+    S::Future: Send,
+    S::Error: Into<StdError> + Send,
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<StdError>,
+{
+    let timer = deadline::timer(&request, timeout);
+    async move {
+        let answer = async {
+            poll_fn(|cx| service.poll_ready(cx)).await?;
+            Ok::<_, S::Error>(service.call(request).await?.map(Body::new))
+        };
+        let answer =
+            async { Ok(answer.await.unwrap_or_else(|error| failed(Status::from_error(error.into())))) };
+        deadline::within(timer, Side::Server, answer, |status| Ok(failed(status))).await
     }
 }
 

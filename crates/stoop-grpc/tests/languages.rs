@@ -85,8 +85,30 @@ fn grpc_js_calls_us_at_a_path() {
     served(&path, client);
 }
 
-fn we_call_grpcio(at: &str, endpoint: &str) {
-    let Some(mut server) = python("server.py", &[at]) else {
+#[test]
+fn grpc_aio_calls_us() {
+    let (_directory, path) = place();
+    let name = abstract_name();
+    for (at, endpoint) in
+        [(format!("unix:{path}"), path), (format!("unix-abstract:{name}"), format!("@{name}"))]
+    {
+        let Some(client) = python("aio_client.py", &[&at]) else {
+            stoop_testkit::skip!("lacks python3 with grpcio");
+        };
+        served(&endpoint, client);
+    }
+}
+
+#[test]
+fn we_call_grpc_aio() {
+    let (_directory, path) = place();
+    let name = abstract_name();
+    we_call("aio_server.py", &format!("unix:{path}"), &path);
+    we_call("aio_server.py", &format!("unix-abstract:{name}"), &format!("@{name}"));
+}
+
+fn we_call(script: &str, at: &str, endpoint: &str) {
+    let Some(mut server) = python(script, &[at]) else {
         stoop_testkit::skip!("lacks python3 with grpcio");
     };
     let server = stoop_testkit::spawn(server.stdin(Stdio::piped()).stdout(Stdio::piped())).unwrap();
@@ -105,11 +127,11 @@ fn we_call_grpcio(at: &str, endpoint: &str) {
 #[test]
 fn we_call_grpcio_at_a_path() {
     let (_directory, path) = place();
-    we_call_grpcio(&format!("unix:{path}"), &path);
+    we_call("server.py", &format!("unix:{path}"), &path);
 }
 
 #[test]
 fn we_call_grpcio_at_a_name() {
     let name = abstract_name();
-    we_call_grpcio(&format!("unix-abstract:{name}"), &format!("@{name}"));
+    we_call("server.py", &format!("unix-abstract:{name}"), &format!("@{name}"));
 }

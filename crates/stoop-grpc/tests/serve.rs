@@ -3,62 +3,21 @@
 
 mod common;
 
-use std::future::Future;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use common::{Echo, EchoClient, on_tokio};
+use common::running::{client, hand_over, message, run, start, test};
+use common::{Echo, EchoClient};
 use stoop::serve::{self, End};
-use stoop::{Bind, Policy, aio, handover};
-use stoop_grpc::{Channel, Connect, Endpoint, Error, Server, connect, only};
+use stoop::{Bind, Policy, aio};
+use stoop_grpc::{Channel, Connect, Endpoint, Server, connect, only};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tonic::service::{Routes, interceptor::InterceptedService};
 use tonic::{Code, Request};
-
-const LIMIT: Duration = Duration::from_secs(60);
-
-/// Runs a test that gets a directory of its own, and no more than [`LIMIT`].
-fn test<F: Future<Output = ()>>(body: impl FnOnce(PathBuf) -> F + Send + 'static) {
-    stoop_testkit::deadline(LIMIT, || {
-        let directory = stoop_testkit::tempdir();
-        on_tokio(body(directory.path().to_owned()));
-    });
-}
-
-struct Running {
-    end: Option<oneshot::Sender<()>>,
-    task: JoinHandle<Result<End, Error>>,
-}
-
-impl Running {
-    async fn stop(mut self) -> End {
-        drop(self.end.take());
-        self.task.await.unwrap().unwrap()
-    }
-}
-
-fn run(server: serve::Server, name: &'static str) -> Running {
-    let (end, ended) = oneshot::channel::<()>();
-    let task = tokio::spawn(Server::new(Routes::new(Echo { name })).serve(server, ended));
-    Running { end: Some(end), task }
-}
-
-async fn start(path: &Path) -> Running {
-    run(serve::Server::new(Bind::new(path).listen_async().await.unwrap()), "one")
-}
-
-async fn client(path: &Path) -> EchoClient {
-    EchoClient::new(connect(path).await.unwrap())
-}
-
-fn message(text: &str) -> Request<Bytes> {
-    Request::new(Bytes::copy_from_slice(text.as_bytes()))
-}
 
 #[test]
 fn every_kind_of_call() {
@@ -291,19 +250,12 @@ fn a_restart_loses_no_call() {
 fn a_hand_over_loses_no_call() {
     test(async |directory| {
         let (path, control) = (directory.join("app.sock"), directory.join("app.handover"));
-        let next = async || {
-            let (path, control) = (path.clone(), control.clone());
-            let started = tokio::task::spawn_blocking(move || {
-                handover::Server::start(&Bind::new(path), control, Duration::from_secs(10)).unwrap()
-            });
-            run(serve::Server::with_handover(started.await.unwrap()).unwrap(), "one")
-        };
-        let mut server = next().await;
+        let mut server = hand_over(&path, &control).await;
         let channels = [connect(path.as_path()).await.unwrap(), connect(path.as_path()).await.unwrap()];
         let callers = channels.each_ref().map(Callers::start);
         for _ in 0..8 {
             callers[0].more(300).await;
-            let successor = next().await;
+            let successor = hand_over(&path, &control).await;
             assert_eq!(server.task.await.unwrap().unwrap(), End::HandedOver);
             server = successor;
             // Whoever comes now finds the successor.

@@ -6,6 +6,7 @@
 //! | client | [`Overheard`](overheard::Overheard) | remembers what the server said first |
 //! | server | [`Lingering`](lingering::Lingering) | lets the last word be read before it hangs up |
 //! | server | [`Mended`](mended::Mended) | corrects what HTTP/2 libraries would refuse |
+//! | server | [`Placed`](placed::Placed) | gives its place back when it is gone |
 
 /// Reading as the stream in this field does it.
 #[cfg(any(feature = "client", feature = "http", feature = "server"))]
@@ -77,6 +78,8 @@ pub(crate) mod lingering;
 pub(crate) mod mended;
 #[cfg(any(feature = "dynamic", feature = "http"))]
 pub(crate) mod overheard;
+#[cfg(feature = "server")]
+pub(crate) mod placed;
 
 #[cfg(feature = "http")]
 pub(crate) use flush_within;

@@ -3,11 +3,14 @@
 
 #![allow(dead_code, reason = "each test uses a part of it")]
 
+pub mod running;
+
 use std::convert::Infallible;
 use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::process::{Child, Command};
+use std::sync::Mutex;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -19,6 +22,9 @@ use tonic::client::Grpc as Client;
 use tonic::codegen::{Service, StdError};
 use tonic::server::{Grpc, NamedService};
 use tonic::{Request, Response, Status, Streaming};
+
+/// What servers of this process have been called with by `Mark`, which takes three milliseconds.
+pub static MARKED: Mutex<Vec<Bytes>> = Mutex::new(Vec::new());
 
 /// `stoop.test.Echo`; `name` is what `Who` answers with, so that servers can be told apart.
 #[derive(Clone)]
@@ -47,7 +53,9 @@ impl Service<http::Request<Body>> for Echo {
             let mut grpc = Grpc::new(Raw);
             let method = request.uri().path().rsplit('/').next().unwrap_or_default().to_owned();
             Ok(match method.as_str() {
-                "Unary" | "Slow" | "Who" | "Fail" => grpc.unary(Unary { method, name }, request).await,
+                "Unary" | "Slow" | "Mark" | "Who" | "Fail" => {
+                    grpc.unary(Unary { method, name }, request).await
+                }
                 "Count" => grpc.server_streaming(Count, request).await,
                 "Join" => grpc.client_streaming(Join, request).await,
                 "Chat" => grpc.streaming(Chat, request).await,
@@ -81,6 +89,10 @@ impl Service<Request<Bytes>> for Unary {
                 "Slow" => {
                     let text = String::from_utf8_lossy(request.get_ref()).into_owned();
                     tokio::time::sleep(Duration::from_millis(text.parse().unwrap_or(0))).await;
+                }
+                "Mark" => {
+                    MARKED.lock().unwrap().push(request.get_ref().clone());
+                    tokio::time::sleep(Duration::from_millis(3)).await;
                 }
                 "Fail" => return Err(Status::failed_precondition("as asked: 100 % \u{fc}")),
                 "Who" => {

@@ -101,6 +101,12 @@ impl<C: Connected> Server<C> {
         self
     }
 
+    /// Takes [`Server::idle_timeout`] off, for a handler that keeps it in a way of its own: with a word to the client, or where
+    /// silence does not mean that nothing is going on.
+    pub fn take_idle_timeout(&mut self) -> Option<Duration> {
+        self.limits.idle.take()
+    }
+
     /// How long a connection may last at all: an answer to clients that move a byte now and then.
     pub fn max_lifetime(mut self, time: Duration) -> Server<C> {
         self.limits.lifetime = Some(time);
