@@ -22,15 +22,6 @@ pub(crate) enum Base {
     Local,
 }
 
-/// How the program gets at what only local sockets have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Access {
-    /// By a helper that turns a socket into a local one (Linux 5.16): loads from there are checked by the verifier like all others.
-    Cast,
-    /// By copying memory that may not be there, which a kernel that is locked down for confidentiality refuses.
-    Copy,
-}
-
 /// What every kernel has.
 const CHAINS: &[Named] = &[
     (STARTED, Base::Context, &[TASK, LEADER, ("task_struct", "start_boottime")]),
@@ -42,37 +33,22 @@ const CHAINS: &[Named] = &[
     (FD, Base::Context, &[(CONTEXT, "fd")]),
     (INODE, Base::Context, &[(CONTEXT, "file"), FILE_INODE, INODE_NUMBER]),
     (COOKIE, Base::Socket, &[("sock", "__sk_common.skc_cookie.counter")]),
-    (OWNER, Base::Socket, &[("sock", "sk_uid.val")]),
-    (QUEUE, Base::Socket, &[("sock", "sk_receive_queue.qlen")]),
-    (BACKLOG, Base::Socket, &[("sock", "sk_max_ack_backlog")]),
-    (KIND, Base::Socket, &[("sock", "sk_type")]),
-    (STATE, Base::Socket, &[("sock", "__sk_common.skc_state")]),
-    (SHUTDOWN, Base::Socket, &[("sock", "sk_shutdown")]),
-    (PEER, Base::Local, &[PEER_OF]),
-    (NAME, Base::Local, &[("unix_sock", "addr")]),
-];
-/// Where newer kernels have the inode of a peer, and where all have it.
-const PEER_INODE_CHAINS: [Named; 2] = [
-    (PEER_INODE, Base::Local, &[PEER_OF, ("sock", "sk_ino")]),
-    (
-        PEER_INODE,
-        Base::Local,
-        &[PEER_OF, ("sock", "sk_socket"), ("socket", "file"), FILE_INODE, INODE_NUMBER],
-    ),
 ];
 /// Not there when the kernel was built with one network namespace only.
 const NETWORK_CHAIN: Named =
     (NETWORK, Base::Socket, &[("sock", "__sk_common.skc_net.net"), ("net", "ns.inum")]);
+/// Not there before Linux 5.16: see [`CAST`].
+const NAME_CHAIN: Named = (NAME, Base::Local, &[("unix_sock", "addr")]);
 
 const CONTEXT: &str = "bpf_iter__task_file";
 const TASK: Name = (CONTEXT, "task");
 const LEADER: Name = ("task_struct", "group_leader");
 const FILE_INODE: Name = ("file", "f_inode");
 const INODE_NUMBER: Name = ("inode", "i_ino");
-const PEER_OF: Name = ("unix_sock", "peer");
 /// The function whose type says what the iterator is.
 const ITERATOR: &str = "bpf_iter_task_file";
-/// The function behind the helper of [`Access::Cast`].
+/// The function behind the helper that makes a local socket of a socket, without which the verifier lets nothing of the former be
+/// loaded (K-BPF-8).
 const CAST: &str = "bpf_skc_to_unix_sock";
 
 /// The types that [`Layout::of`] looks for.
@@ -108,7 +84,6 @@ pub(crate) struct Layout {
     pub(crate) seq: Field,
     pub(crate) sk: Field,
     pub(crate) family: Field,
-    pub(crate) access: Access,
     pub(crate) chains: Vec<Chain>,
 }
 
@@ -118,17 +93,12 @@ impl Layout {
     /// # Errors
     /// [`BtfError`], which names what the kernel does not have.
     pub(crate) fn of(blob: &[u8]) -> Result<Layout, BtfError> {
-        let btf = Btf::scan(blob, WANTED)?;
-        let access = if btf.type_id(Kind::FUNC, CAST).is_ok() { Access::Cast } else { Access::Copy };
-        let [newer, older] = &PEER_INODE_CHAINS;
-        let inode = resolve(&btf, newer).or_else(|_| resolve(&btf, older))?;
-        Layout::with(&btf, inode, access)
-    }
-
-    fn with(btf: &Btf<'_>, peer_inode: Chain, access: Access) -> Result<Layout, BtfError> {
+        let btf = &Btf::scan(blob, WANTED)?;
         let mut chains = CHAINS.iter().map(|named| resolve(btf, named)).collect::<Result<Vec<_>, _>>()?;
-        chains.push(peer_inode);
         chains.extend(resolve(btf, &NETWORK_CHAIN).ok());
+        if btf.type_id(Kind::FUNC, CAST).is_ok() {
+            chains.push(resolve(btf, &NAME_CHAIN)?);
+        }
         Ok(Layout {
             iterator: btf.type_id(Kind::FUNC, ITERATOR)?,
             file: btf.field(CONTEXT, "file")?,
@@ -136,26 +106,8 @@ impl Layout {
             seq: btf.field("bpf_iter_meta", "seq")?,
             sk: btf.field("socket", "sk")?,
             family: btf.field("sock", "__sk_common.skc_family")?,
-            access,
             chains,
         })
-    }
-
-    /// Every layout that fits this kernel: what older ones have leads to the same values on newer ones.
-    #[cfg(test)]
-    pub(crate) fn all_of(blob: &[u8]) -> Vec<Layout> {
-        let btf = Btf::scan(blob, WANTED).unwrap();
-        let inodes: Vec<Chain> =
-            PEER_INODE_CHAINS.iter().filter_map(|named| resolve(&btf, named).ok()).collect();
-        let with = |access| {
-            let btf = &btf;
-            inodes.iter().map(move |inode| Layout::with(btf, inode.clone(), access).unwrap())
-        };
-        let mut layouts: Vec<Layout> = with(Access::Copy).collect();
-        if btf.type_id(Kind::FUNC, CAST).is_ok() {
-            layouts.extend(with(Access::Cast));
-        }
-        layouts
     }
 }
 

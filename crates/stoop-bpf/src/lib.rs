@@ -25,7 +25,7 @@
 //!
 //! In the order to read: `btf` (where fields lie: pure), `layout` (which ones are asked for: pure), `asm` and `program`
 //! (from those to instructions: pure), `record` (what comes out: pure), `task_file` (loading and reading), `support` (why
-//! not), `sys` (bpf(2): the only `unsafe`).
+//! not), `types` (where the type information is had from), `sys` (bpf(2) and mmap(2): the only `unsafe`).
 
 mod asm;
 mod btf;
@@ -35,8 +35,9 @@ mod record;
 mod support;
 mod sys;
 mod task_file;
+mod types;
 
 pub use btf::{Btf, BtfError, Field, Kind, TypeId};
-pub use record::{Command, CutShort, NameKey, RECORD_BYTES, Record, Records, SocketKey};
+pub use record::{Command, CutShort, NameKey, RECORD_BYTES, Record, Records};
 pub use support::{Capability, Doubt, Lack, Support, Unavailable};
 pub use task_file::{TaskFiles, probe};

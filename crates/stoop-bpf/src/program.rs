@@ -1,18 +1,15 @@
 //! The program of the `task_file` iterator: for each descriptor of each process, a record where it is a local socket. Pure.
 //!
-//! It keeps the context in `R6`, the socket in `R9`, as a local one in `R7`, a pointer it follows in `R8`, and on the stack the
-//! record and one word.
+//! It keeps the context in `R6`, the socket in `R7`, a pointer it follows in `R8`, and the record on the stack.
 
 use crate::asm::{Assembler, Helper, Instruction, Label, Reg, Width};
 use crate::btf::{BtfError, Field};
-use crate::layout::{Access, Base, Chain, Layout};
-use crate::record::{RECORD_BYTES, SOCKET, Slot};
+use crate::layout::{Base, Chain, Layout};
+use crate::record::{RECORD_BYTES, Slot};
 
 const AF_UNIX: i32 = 1;
 /// Where the record lies on the stack, from its end.
 const RECORD: i16 = -(RECORD_BYTES as i16);
-/// A word beside the record.
-const WORD: i16 = RECORD - 8;
 
 /// The instructions for a kernel of this layout.
 ///
@@ -26,9 +23,8 @@ pub(crate) fn program(layout: &Layout) -> Result<Vec<Instruction>, BtfError> {
     for at in (RECORD..0).step_by(8) {
         code.store_number(Width::Eight, Reg::Frame, at, 0);
     }
-    code.store(Width::Eight, Reg::Frame, place(SOCKET), Reg::R9);
     for chain in &layout.chains {
-        follow(&mut code, chain, layout.access)?;
+        follow(&mut code, chain)?;
     }
     write(&mut code, layout, out)?;
     code.place(out);
@@ -37,45 +33,42 @@ pub(crate) fn program(layout: &Layout) -> Result<Vec<Instruction>, BtfError> {
     Ok(code.finish())
 }
 
-/// Leaves the local socket in `R9` and `R7`, or the program.
+/// Leaves the local socket in `R7`, or the program.
 fn socket_of_the_file(code: &mut Assembler, layout: &Layout, out: Label) -> Result<(), BtfError> {
     step(code, Reg::R1, Reg::R6, layout.file)?;
     code.jump_if(Reg::R1, 0, out);
     code.call(Helper::SockFromFile);
     code.jump_if(Reg::R0, 0, out);
-    step(code, Reg::R9, Reg::R0, layout.sk)?;
-    code.jump_if(Reg::R9, 0, out);
-    step(code, Reg::R1, Reg::R9, layout.family)?;
+    step(code, Reg::R7, Reg::R0, layout.sk)?;
+    code.jump_if(Reg::R7, 0, out);
+    step(code, Reg::R1, Reg::R7, layout.family)?;
     code.jump_unless(Reg::R1, AF_UNIX, out);
-    code.copy(Reg::R7, Reg::R9);
-    if layout.access == Access::Cast {
-        code.copy(Reg::R1, Reg::R9);
-        code.call(Helper::SkcToUnixSock);
-        code.jump_if(Reg::R0, 0, out);
-        code.copy(Reg::R7, Reg::R0);
-    }
     Ok(())
 }
 
 /// Stores one value, or leaves zeros where the way to it ends before.
-fn follow(code: &mut Assembler, chain: &Chain, access: Access) -> Result<(), BtfError> {
+fn follow(code: &mut Assembler, chain: &Chain) -> Result<(), BtfError> {
     let nothing = code.label();
-    let copying = chain.base == Base::Local && access == Access::Copy;
     let base = match chain.base {
         Base::Context => Reg::R6,
-        Base::Socket => Reg::R9,
-        Base::Local => Reg::R7,
+        Base::Socket => Reg::R7,
+        Base::Local => {
+            code.copy(Reg::R1, Reg::R7);
+            code.call(Helper::SkcToUnixSock);
+            code.jump_if(Reg::R0, 0, nothing);
+            Reg::R0
+        }
     };
     code.copy(Reg::R8, base);
     let Some((last, pointers)) = chain.steps.split_last() else { return Ok(()) };
     for pointer in pointers {
-        fetch(code, copying, Reg::R8, *pointer)?;
+        step(code, Reg::R8, Reg::R8, *pointer)?;
         code.jump_if(Reg::R8, 0, nothing);
     }
     let Slot { at: _, len_bytes } = chain.slot;
     for part in (0..len_bytes).step_by(8) {
         let field = if len_bytes > 8 { part_of(*last, part)? } else { *last };
-        fetch(code, copying, Reg::R1, field)?;
+        step(code, Reg::R1, Reg::R8, field)?;
         let width = Width::of(len_bytes.min(8) as u32).ok_or(UNLOADABLE)?;
         code.store(width, Reg::Frame, place(chain.slot) + part as i16, Reg::R1);
     }
@@ -96,22 +89,7 @@ fn write(code: &mut Assembler, layout: &Layout, out: Label) -> Result<(), BtfErr
     Ok(())
 }
 
-/// Loads a field of what `R8` points to.
-fn fetch(code: &mut Assembler, copying: bool, to: Reg, field: Field) -> Result<(), BtfError> {
-    if !copying {
-        return step(code, to, Reg::R8, field);
-    }
-    let width = Width::of(field.len_bytes).ok_or(UNLOADABLE)?;
-    code.copy(Reg::R1, Reg::Frame);
-    code.add(Reg::R1, WORD.into());
-    code.set(Reg::R2, field.len_bytes as i32);
-    code.copy(Reg::R3, Reg::R8);
-    code.add(Reg::R3, i32::try_from(field.offset_bytes).map_err(|_| TOO_FAR)?);
-    code.call(Helper::ProbeReadKernel);
-    code.load(width, to, Reg::Frame, WORD);
-    Ok(())
-}
-
+/// Loads a field of what a register points to.
 fn step(code: &mut Assembler, to: Reg, from: Reg, field: Field) -> Result<(), BtfError> {
     let offset = i16::try_from(field.offset_bytes).map_err(|_| TOO_FAR)?;
     code.load(Width::of(field.len_bytes).ok_or(UNLOADABLE)?, to, from, offset);

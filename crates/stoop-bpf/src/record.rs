@@ -4,7 +4,7 @@
 //! reader.
 
 /// The length of one record.
-pub const RECORD_BYTES: usize = 112;
+pub const RECORD_BYTES: usize = 72;
 
 /// Where a value lies in a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,44 +18,23 @@ const fn slot(at: usize, len_bytes: usize) -> Slot {
 }
 
 pub(crate) const STARTED: Slot = slot(0, 8);
-pub(crate) const SOCKET: Slot = slot(8, 8);
-pub(crate) const PEER: Slot = slot(16, 8);
-pub(crate) const COOKIE: Slot = slot(24, 8);
-pub(crate) const TABLE: Slot = slot(32, 8);
-pub(crate) const COMMAND: Slot = slot(40, 16);
-pub(crate) const INODE: Slot = slot(56, 4);
-pub(crate) const PEER_INODE: Slot = slot(60, 4);
-pub(crate) const NETWORK: Slot = slot(64, 4);
-pub(crate) const PID: Slot = slot(68, 4);
-pub(crate) const TID: Slot = slot(72, 4);
-pub(crate) const FD: Slot = slot(76, 4);
-pub(crate) const USER: Slot = slot(80, 4);
-pub(crate) const OWNER: Slot = slot(84, 4);
-pub(crate) const QUEUE: Slot = slot(88, 4);
-pub(crate) const BACKLOG: Slot = slot(92, 4);
-pub(crate) const KIND: Slot = slot(96, 2);
-pub(crate) const STATE: Slot = slot(98, 1);
-pub(crate) const SHUTDOWN: Slot = slot(99, 1);
-pub(crate) const NAME: Slot = slot(104, 8);
+pub(crate) const COOKIE: Slot = slot(8, 8);
+pub(crate) const TABLE: Slot = slot(16, 8);
+pub(crate) const COMMAND: Slot = slot(24, 16);
+pub(crate) const INODE: Slot = slot(40, 4);
+pub(crate) const NETWORK: Slot = slot(44, 4);
+pub(crate) const PID: Slot = slot(48, 4);
+pub(crate) const TID: Slot = slot(52, 4);
+pub(crate) const FD: Slot = slot(56, 4);
+pub(crate) const USER: Slot = slot(60, 4);
+pub(crate) const NAME: Slot = slot(64, 8);
 
-/// Which socket it is, within one read: the two ends of a connection are joined by it exactly, where inode numbers come
-/// from a counter that wraps. It says nothing outside of that read: the kernel gives it to another socket later.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct SocketKey(u64);
-
-/// Hidden: it is an address in the kernel, which nobody should find in a log.
-impl std::fmt::Debug for SocketKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("SocketKey(..)")
-    }
-}
-
-/// Which name it is, within one read: an accepted socket has the very name of its listener, and not one that reads the same. Like
-/// [`SocketKey`] it says nothing outside of that read.
+/// Which name it is, within one read: an accepted socket has the very name of its listener, and not one that reads the same. It says
+/// nothing outside of that read: the kernel gives the key to another name later.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NameKey(u64);
 
-/// Hidden, as that of a socket is.
+/// Hidden: it is an address in the kernel, which nobody should find in a log.
 impl std::fmt::Debug for NameKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("NameKey(..)")
@@ -79,7 +58,8 @@ impl std::fmt::Debug for Command {
     }
 }
 
-/// One descriptor that is a local socket, and whose it is.
+/// One descriptor that is a local socket, and whose it is. What the socket itself is, the kernel's table tells (sock_diag): each
+/// field more that is read here is a line of memory more to fetch for each socket of the machine.
 ///
 /// Process ids and user ids are those of the first (initial) namespaces, as `/proc` there shows them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,41 +84,26 @@ pub struct Record {
     /// The kernel's number for this socket, never given twice; `None` until somebody has asked for it. A dump with sock_diag asks
     /// for all.
     pub cookie: Option<u64>,
-    /// The user to whom the socket belongs: who made it, or who was given its file by `fchown`.
-    pub owner: u32,
     /// The inode number of the network namespace of the socket; `None` where the kernel has only one.
     pub network: Option<u32>,
-    /// `SOCK_STREAM` (1), `SOCK_DGRAM` (2) or `SOCK_SEQPACKET` (5).
-    pub kind: u16,
-    /// TCP's number for the state: connected (1), closed (7) or listening (10).
-    pub state: u8,
-    /// `1` shut down for reading, `2` for writing.
-    pub shutdown: u8,
-    /// Which socket this is, within this read.
-    pub socket: SocketKey,
-    /// The one at the other end, within this read.
-    pub peer: Option<SocketKey>,
-    /// Its name, within this read; `None` without one. Sockets that were accepted share that of their listener.
+    /// Its name, within this read; `None` without one, and before Linux 5.16. Sockets that were accepted share that of their
+    /// listener.
     pub name: Option<NameKey>,
-    /// The inode of the one at the other end; `None` where there is none, it is closed, or nobody has accepted it yet.
-    pub peer_inode: Option<u32>,
-    /// What waits in its queue: clients of a listener; of others buffers, which are messages but for streams.
-    pub queue_len: u32,
-    /// Of a listener: the backlog. It holds one more (K-CONNECT-1).
-    pub backlog: u32,
     /// Which table the descriptor is in, within this read. Threads may have it in common.
-    pub(crate) table: u64,
+    pub(crate) table: TableKey,
 }
 
-/// TCP's number for a listening socket.
-const LISTEN: u8 = 10;
+/// A table of descriptors. Hidden as a name is.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct TableKey(u64);
+
+impl std::fmt::Debug for TableKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("TableKey(..)")
+    }
+}
 
 impl Record {
-    /// Whether it takes connections.
-    pub fn is_listening(&self) -> bool {
-        self.state == LISTEN
-    }
-
     /// The record in these bytes: no bytes are refused, as any could have been written.
     pub fn parse(bytes: &[u8; RECORD_BYTES]) -> Record {
         let number = |slot: Slot| number(bytes, slot);
@@ -154,18 +119,9 @@ impl Record {
             command: Command(command),
             inode: short(INODE),
             cookie: some(number(COOKIE)),
-            owner: short(OWNER),
             network: some(short(NETWORK)),
-            kind: short(KIND) as u16,
-            state: short(STATE) as u8,
-            shutdown: short(SHUTDOWN) as u8,
-            socket: SocketKey(number(SOCKET)),
-            peer: some(number(PEER)).map(SocketKey),
             name: some(number(NAME)).map(NameKey),
-            peer_inode: some(short(PEER_INODE)),
-            queue_len: short(QUEUE),
-            backlog: short(BACKLOG),
-            table: number(TABLE),
+            table: TableKey(number(TABLE)),
         }
     }
 }

@@ -42,9 +42,6 @@ pub enum Lack {
     Capabilities(Vec<Capability>),
     /// Capabilities over the machine: those there are belong to a user namespace.
     UserNamespace,
-    /// Leave to copy the kernel's memory, which it keeps from everybody: it is locked down for confidentiality, and too old for
-    /// programs that do without (K-BPF-7).
-    Lockdown,
     /// The first namespace of process ids: the program would tell the numbers of that one.
     PidNamespace,
     /// The verifier's consent; with its last words.
@@ -88,12 +85,6 @@ pub(crate) fn refusal(error: io::Error) -> Unavailable {
         return Lack::UserNamespace.into();
     }
     Doubt::new(if is_filtered() { WITH_FILTER } else { WITH_ALL }, error).into()
-}
-
-/// Whether the kernel keeps its memory from everybody. Where that cannot be looked up, nothing speaks for it.
-pub(crate) fn is_locked_down() -> bool {
-    let state = std::fs::read_to_string("/sys/kernel/security/lockdown");
-    state.is_ok_and(|state| state.contains("[confidentiality]"))
 }
 
 const WITH_ALL: &str = "asking for permission, with the capabilities that it takes";
@@ -168,7 +159,6 @@ impl std::fmt::Display for Lack {
                 write!(f, "{} missing (CAP_SYS_ADMIN would do instead)", names.join(" and "))
             }
             Lack::UserNamespace => f.write_str("the capabilities there are belong to a user namespace"),
-            Lack::Lockdown => f.write_str("the kernel is locked down for confidentiality"),
             Lack::PidNamespace => f.write_str("this process is not in the first namespace of process ids"),
             Lack::Verifier(log) => write!(f, "the kernel's verifier refuses the program: {log}"),
         }

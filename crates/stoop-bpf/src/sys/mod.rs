@@ -1,12 +1,15 @@
-//! bpf(2): one command, one function. The only `unsafe` of this crate.
+//! bpf(2): one command, one function; and a file in memory. The only `unsafe` of this crate.
 //!
 //! Nothing here decides anything: no retry, no default. The descriptors that the kernel gives are close-on-exec from birth.
 
-#![expect(unsafe_code, reason = "bpf(2) has no safe binding; every block says why it is sound")]
+#![expect(unsafe_code, reason = "bpf(2) and mmap(2) have no safe bindings; every block says why it is sound")]
 
 use std::ffi::CStr;
+use std::fs::File;
 use std::io;
+use std::ops::Deref;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::ptr::NonNull;
 
 use libc::c_long;
 
@@ -111,4 +114,46 @@ unsafe fn bpf<A>(command: c_long, attributes: &A) -> io::Result<OwnedFd> {
     }
     // SAFETY: the command returned a descriptor that is new, so nobody else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+}
+
+/// Where the kernel shows its type information.
+pub(crate) const TYPES: &str = "/sys/kernel/btf/vmlinux";
+
+/// The kernel's type information, where it lies in the kernel's own memory.
+#[derive(Debug)]
+pub(crate) struct Mapping {
+    start: NonNull<u8>,
+    len: usize,
+}
+
+impl Mapping {
+    /// Maps the first `len` bytes of [`TYPES`]. A length that is not the file's is an error of the kernel's, and so is a kernel
+    /// that does not know how to (before Linux 6.16).
+    pub(crate) fn of_types(len: usize) -> io::Result<Mapping> {
+        let file = File::open(TYPES)?;
+        let (prot, flags) = (libc::PROT_READ, libc::MAP_PRIVATE);
+        // SAFETY: the kernel chooses the place, so nothing that is in use is mapped over.
+        let start = unsafe { libc::mmap(std::ptr::null_mut(), len, prot, flags, file.as_raw_fd(), 0) };
+        if start == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(Mapping { start: NonNull::new(start.cast()).ok_or(io::ErrorKind::OutOfMemory)?, len })
+    }
+}
+
+impl Deref for Mapping {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        // SAFETY: `len` bytes from `start` on are mapped for reading until `self` is dropped. They do not change: the kernel has them
+        // for as long as it runs and lets nobody write to them.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.len) }
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        // SAFETY: the mapping is ours alone, and every slice of it was borrowed from `self`.
+        unsafe { libc::munmap(self.start.as_ptr().cast(), self.len) };
+    }
 }
