@@ -21,8 +21,8 @@ pub(crate) struct Assembly {
     pub(crate) namespaces: BTreeMap<NamespaceIno, Namespace>,
     /// The namespace of this process.
     pub(crate) own: NamespaceIno,
-    /// The inode of a socket that was made before anything was read.
-    pub(crate) newest: Option<SocketIno>,
+    /// The inode and the cookie of a socket that was made before anything was read.
+    pub(crate) newest: Option<(SocketIno, u64)>,
     /// Namespaces that could not be entered, and why.
     pub(crate) unopened: BTreeMap<NamespaceIno, io::Error>,
     pub(crate) missing: Vec<Missing>,
@@ -60,20 +60,30 @@ impl Assembly {
         (0..self.sockets.len()).filter(|&index| self.sockets[index].owners.is_empty()).collect()
     }
 
-    /// Whether the socket may have been made since the snapshot was begun. Each processor takes a thousand numbers at a time from
-    /// the counter of inodes: one that has slept gives old ones.
+    /// Whether the socket may have been made since the snapshot was begun, by its inode or by its cookie. Either may mislead where a
+    /// processor has slept: each takes a thousand numbers at a time from the counter of inodes for the sockets that are made on it, and
+    /// more for the cookies of those that are listed on it for the first time. Both do not, at once.
     pub(crate) fn may_be_new(&self, index: usize) -> bool {
         const HELD_BACK: u32 = 1 << 18;
-        let ino = self.sockets[index].ino.0;
-        self.newest.is_none_or(|newest| ino.wrapping_sub(newest.0.wrapping_sub(HELD_BACK)) < u32::MAX / 2)
+        let socket = &self.sockets[index];
+        self.newest.is_none_or(|(ino, cookie)| {
+            socket.ino.0.wrapping_sub(ino.0.wrapping_sub(HELD_BACK)) < u32::MAX / 2
+                || socket.cookie.is_none_or(|own| own > cookie)
+        })
     }
 
     /// Takes these sockets out again; `gone` is in order.
     pub(crate) fn remove(&mut self, gone: &[usize]) {
-        for &index in gone.iter().rev() {
-            self.sockets.remove(index);
-            self.links.remove(index);
+        if gone.is_empty() {
+            return;
         }
+        let stays = |index: &mut usize| {
+            *index += 1;
+            gone.binary_search(&(*index - 1)).is_err()
+        };
+        let (mut socket, mut link) = (0, 0);
+        self.sockets.retain(|_| stays(&mut socket));
+        self.links.retain(|_| stays(&mut link));
     }
 
     /// Joins the sockets with each other; none may be added or removed after it.

@@ -3,6 +3,8 @@
 use std::io;
 use std::os::fd::OwnedFd;
 
+use rustix::net::AddressFamily;
+
 use crate::Socket;
 use crate::owners::copy_of;
 
@@ -32,7 +34,13 @@ impl Socket {
     pub fn is(&self, descriptor: &OwnedFd) -> bool {
         match self.cookie {
             Some(cookie) => rustix::net::sockopt::socket_cookie(descriptor).is_ok_and(|own| own == cookie),
-            None => rustix::fs::fstat(descriptor).is_ok_and(|stat| stat.st_ino == u64::from(self.ino.0)),
+            // A file may have the same number, and a socket of another family.
+            None => {
+                let same = |stat: rustix::fs::Stat| stat.st_ino == u64::from(self.ino.0);
+                rustix::fs::fstat(descriptor).is_ok_and(same)
+                    && rustix::net::sockopt::socket_domain(descriptor)
+                        .is_ok_and(|domain| domain == AddressFamily::UNIX)
+            }
         }
     }
 }

@@ -52,12 +52,21 @@ pub struct Inspector {
     program: Option<Result<TaskFiles, String>>,
     /// A namespace to look into as well.
     also: Option<Namespace>,
+    /// Sockets that nobody had open in the last snapshot.
+    ownerless: HashSet<Key>,
 }
 
 impl Inspector {
     /// An inspector for snapshots that hold what `options` ask for. Reads nothing yet.
     pub fn new(options: Options) -> Inspector {
-        Inspector { options, tables: BTreeMap::new(), entries: Vec::new(), program: None, also: None }
+        Inspector {
+            options,
+            tables: BTreeMap::new(),
+            entries: Vec::new(),
+            program: None,
+            also: None,
+            ownerless: HashSet::new(),
+        }
     }
 
     /// Looks into this network namespace too, which this file names: a thread may be alone in one.
@@ -75,7 +84,7 @@ impl Inspector {
         let taken = SystemTime::now();
         let pids = assembly.or_missing("the processes", procfs::pids());
         assembly.own = assembly.or_missing("the own network namespace", namespaces::own());
-        assembly.newest = newest_inode();
+        assembly.newest = newest();
         let listing = thread::scope(|scope| {
             // The program needs nothing of the tables.
             let (program, own) = (self.program.take(), assembly.own);
@@ -173,7 +182,7 @@ impl Inspector {
             self.program = Some(program);
             listing
         });
-        let (mut everybody_was_seen, mut why_not_all) = (true, None);
+        let (mut sees_all, mut why_not_all) = (true, None);
         let (holdings, known, owners_from) = match listed {
             Some(Ok(listing)) => {
                 // Whose namespace may not be seen is of no importance: the program saw that of every socket.
@@ -184,7 +193,7 @@ impl Inspector {
                 why_not_all = procfs::why_not_all(pids);
                 let why_not_bpf = otherwise.and_then(Result::err);
                 let walk = self.walk(pids, assembly);
-                everybody_was_seen = walk.hidden.is_empty() && why_not_all.is_none();
+                sees_all = walk.hidden.is_empty() && why_not_all.is_none();
                 assembly.missing.extend(walk.hidden.missing(What::Descriptors));
                 (walk.holdings, HashMap::new(), OwnersFrom::Proc { why_not_bpf })
             }
@@ -202,9 +211,9 @@ impl Inspector {
                 assembly.assign(strays);
             }
             if owners_from != OwnersFrom::Bpf {
-                owners::confirm(&mut assembly.sockets, everybody_was_seen);
+                owners::confirm(&mut assembly.sockets, sees_all);
             }
-            self.settle(assembly);
+            self.settle(sees_all, assembly);
             assembly.join();
             assembly.processes.extend(reading.and_then(|reading| reading.join().ok()).into_iter().flatten());
         });
@@ -267,26 +276,62 @@ impl Inspector {
         }
     }
 
-    /// The sources are not read in one instant. A socket that nobody seems to have is looked for once more: it may have been made
-    /// after the program ran, or closed after the table was read. What is left is in flight, or its owner may not be seen.
-    fn settle(&mut self, assembly: &mut Assembly) {
-        let mut ownerless = assembly.ownerless();
-        if ownerless.is_empty() {
+    /// The sources are not read in one instant. A socket that nobody seems to have may have been closed after its table was read, or made
+    /// while the owners were looked for: then it is looked for once more, unless the last snapshot had it like this. What is left is or
+    /// was in flight, or the kernel keeps it, or its owner may not be seen.
+    fn settle(&mut self, sees_all: bool, assembly: &mut Assembly) {
+        self.remove_gone(sees_all, assembly);
+        let is_new = |&index: &usize| {
+            assembly.may_be_new(index) && !self.ownerless.contains(&key(&assembly.sockets[index]))
+        };
+        let ownerless = assembly.ownerless();
+        if sees_all && ownerless.iter().any(is_new) {
+            let inos: HashSet<_> = ownerless.iter().map(|&index| assembly.sockets[index].ino).collect();
+            let mut holdings = self.list_again(assembly.own);
+            holdings.retain(|holding| inos.contains(&holding.ino));
+            assembly.assign(holdings);
+            self.remove_gone(sees_all, assembly);
+        }
+        self.ownerless =
+            assembly.ownerless().into_iter().map(|index| key(&assembly.sockets[index])).collect();
+    }
+
+    /// Every descriptor once more.
+    fn list_again(&self, own: NamespaceIno) -> Vec<Holding> {
+        match &self.program {
+            Some(Ok(program)) => owners::bpf::list(program, own).unwrap_or_default().holdings,
+            _ => owners::proc::walk(&procfs::pids().unwrap_or_default(), &self.options, |_| false).holdings,
+        }
+    }
+
+    /// Takes those out that nobody has and that are closed by now. Where they are many their tables are read again; but where not
+    /// everybody may be seen, many have owners.
+    fn remove_gone(&mut self, sees_all: bool, assembly: &mut Assembly) {
+        let mut gone = assembly.ownerless();
+        if gone.len() <= LOOKUPS_MAX {
+            gone.retain(|&index| self.is_gone(&assembly.sockets[index]));
+        } else if sees_all {
+            let namespaces: HashSet<_> =
+                gone.iter().map(|&index| assembly.sockets[index].namespace).collect();
+            let still: HashMap<_, _> = namespaces.into_iter().map(|ino| (ino, self.now_in(ino))).collect();
+            gone.retain(|&index| {
+                let socket = &assembly.sockets[index];
+                let still = still.get(&socket.namespace).and_then(Option::as_ref);
+                still.is_some_and(|still| !still.contains(&key(socket)))
+            });
+        } else {
             return;
         }
-        if let Some(Ok(program)) = &self.program
-            && ownerless.iter().any(|&index| assembly.may_be_new(index))
-            && let Ok(listing) = owners::bpf::list(program, assembly.own)
-        {
-            let inos: HashSet<_> = ownerless.iter().map(|&index| assembly.sockets[index].ino).collect();
-            assembly
-                .assign(listing.holdings.into_iter().filter(|holding| inos.contains(&holding.ino)).collect());
-            ownerless = assembly.ownerless();
-        }
-        if ownerless.len() <= LOOKUPS_MAX {
-            ownerless.retain(|&index| self.is_gone(&assembly.sockets[index]));
-            assembly.remove(&ownerless);
-        }
+        assembly.remove(&gone);
+    }
+
+    /// What is in the namespace's table now; `None` where that cannot be told for certain.
+    fn now_in(&mut self, namespace: NamespaceIno) -> Option<HashSet<Key>> {
+        let table = self.tables.get_mut(&namespace)?;
+        let dump = table::read(table, &self.options, &mut self.entries).ok()?;
+        let keys = self.entries.drain(..).map(|entry| (namespace, SocketIno(entry.ino), Some(entry.cookie)));
+        let keys = keys.collect();
+        (dump == Dump::Whole).then_some(keys)
     }
 
     fn is_gone(&mut self, socket: &Socket) -> bool {
@@ -337,10 +382,19 @@ impl Inspector {
     }
 }
 
-/// The inode of a socket that is made now.
-fn newest_inode() -> Option<SocketIno> {
-    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::DGRAM, SocketFlags::CLOEXEC, None);
-    Some(SocketIno(u32::try_from(rustix::fs::fstat(socket.ok()?).ok()?.st_ino).ok()?))
+/// The inode and the cookie of a socket that is made now.
+fn newest() -> Option<(SocketIno, u64)> {
+    let made = rustix::net::socket_with(AddressFamily::UNIX, SocketType::DGRAM, SocketFlags::CLOEXEC, None);
+    let socket = made.ok()?;
+    let ino = u32::try_from(rustix::fs::fstat(&socket).ok()?.st_ino).ok()?;
+    Some((SocketIno(ino), rustix::net::sockopt::socket_cookie(&socket).ok()?))
+}
+
+/// What tells a socket from others in two snapshots.
+type Key = (NamespaceIno, SocketIno, Option<u64>);
+
+fn key(socket: &Socket) -> Key {
+    (socket.namespace, socket.ino, socket.cookie)
 }
 
 /// The program, for another time, and what it found, or why not.
@@ -360,7 +414,11 @@ fn list(program: Option<Result<TaskFiles, String>>, own: NamespaceIno) -> Listed
 fn text_of(namespace: &Namespace) -> Option<Vec<u8>> {
     match namespace.process {
         _ if namespace.is_own => std::fs::read("/proc/thread-self/net/unix").ok(),
-        Some(pid) => std::fs::read(format!("/proc/{pid}/net/unix")).ok(),
+        Some(pid) => {
+            let text = std::fs::read(format!("/proc/{pid}/net/unix")).ok()?;
+            // It may have moved on, or ended and another one have its number.
+            procfs::network_of(pid).is_ok_and(|ino| ino == namespace.ino).then_some(text)
+        }
         None => None,
     }
 }

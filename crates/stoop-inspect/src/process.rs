@@ -18,41 +18,52 @@ pub(crate) struct Known {
     pub(crate) start: u64,
 }
 
-/// Reads these processes; those that are gone are left out.
+impl Known {
+    /// The process, with nothing else.
+    fn alone(self, pid: Pid) -> Process {
+        let mut process = Process::new(pid, self.command);
+        (process.uid, process.start) = (Some(self.uid), Some(self.start));
+        process
+    }
+}
+
+/// Reads these processes. Of those that are gone there is what is known, or nothing.
 pub(crate) fn read_all(
     processes: impl IntoIterator<Item = (Pid, Option<Known>)>,
     options: &Options,
 ) -> HashMap<Pid, Process> {
     let mut buffer = Vec::new();
-    let read_one = |(pid, known)| {
-        let directory = ProcessDir::open(pid).ok()?;
-        Some((pid, read(&directory, pid, known, options, &mut buffer).ok()?))
+    let read_one = |(pid, known): (Pid, Option<Known>)| {
+        let directory = ProcessDir::open(pid);
+        let process = directory.and_then(|of| read(&of, pid, known.as_ref(), options, &mut buffer));
+        Some((pid, process.ok().or_else(|| Some(known?.alone(pid)))?))
     };
     processes.into_iter().filter_map(read_one).collect()
 }
 
-/// Reads one process. What may not be seen is left out; fails where the process is gone, and nothing is known of it.
+/// Reads one process. What may not be seen is left out; fails where the process is gone, or is another one than is known: its number
+/// may have been given again.
 pub(crate) fn read(
     directory: &ProcessDir,
     pid: Pid,
-    known: Option<Known>,
+    known: Option<&Known>,
     options: &Options,
     buffer: &mut Vec<u8>,
 ) -> io::Result<Process> {
-    let mut process = bare(pid);
-    if let Some(known) = &known {
-        process.command = known.command.clone();
-        (process.uid, process.start) = (Some(known.uid), Some(known.start));
-    } else {
-        process.uid = directory.uid().ok();
-    }
-    if options.process_states {
+    let mut process = Process::new(pid, OsString::new());
+    process.uid = known.map(|known| known.uid).or_else(|| directory.uid().ok());
+    if options.process_states || known.is_some() {
         directory.read(c"stat", buffer)?;
-        if let Some(stat) = stat(buffer) {
+        let stat = stat(buffer);
+        let start = stat.as_ref().and_then(|stat| stat.start);
+        if known.is_some_and(|known| Some(known.start) != start) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        if let Some(stat) = stat {
             process.command = OsString::from_vec(stat.command.to_vec());
             (process.state, process.start) = (stat.state, stat.start);
         }
-    } else if known.is_none() {
+    } else {
         directory.read(c"comm", buffer)?;
         process.command = OsString::from_vec(buffer.strip_suffix(b"\n").unwrap_or(buffer).to_vec());
     }
@@ -68,20 +79,6 @@ pub(crate) fn read(
         process.namespaces = ProcessNamespaces { net: of(c"ns/net"), mnt: of(c"ns/mnt"), pid: of(c"ns/pid") };
     }
     Ok(process)
-}
-
-fn bare(pid: Pid) -> Process {
-    Process {
-        pid,
-        start: None,
-        command: OsString::new(),
-        command_line: None,
-        uid: None,
-        state: ProcessState::Unknown,
-        place: place::Place::Unknown,
-        cgroup: None,
-        namespaces: ProcessNamespaces::default(),
-    }
 }
 
 /// What is taken from `/proc/PID/stat`.
@@ -156,6 +153,19 @@ mod tests {
         assert_eq!(process.command_line, Some(std::env::args_os().collect()));
         assert!(process.start.is_some() && process.namespaces.mnt.is_some());
         assert!(!process.command.is_empty() && process.state != ProcessState::Unknown);
+    }
+
+    #[test]
+    fn a_successor_with_the_same_number_is_another_process() {
+        let pid = Pid(std::process::id());
+        let options = Options { process_states: true, command_lines: true, ..Options::default() };
+        let now = read(&ProcessDir::open(pid).unwrap(), pid, None, &options, &mut Vec::new()).unwrap();
+        let before = |start| Known { command: "before".into(), uid: 7, start };
+        let read_one = |start| read_all([(pid, Some(before(start)))], &options).remove(&pid).unwrap();
+        assert_eq!(read_one(now.start.unwrap()).command_line, now.command_line);
+        let gone = read_one(now.start.unwrap() - 1);
+        assert_eq!((gone.command.to_str(), gone.uid), (Some("before"), Some(7)));
+        assert_eq!((gone.command_line, gone.place), (None, place::Place::Unknown));
     }
 
     proptest! {

@@ -67,9 +67,9 @@ fn assign_one(sockets: &mut [Socket], links: &mut [Links], by_inode: &ByInode, h
 /// of inodes has wrapped, a socket of another family may have the number of a local one.
 ///
 /// Such a socket has owners besides the local one's, which it takes two of to tell; so only sockets of several owners are asked about,
-/// unless `everybody_was_seen` is false. A local socket in flight, which nobody has open, is then the last that can be mistaken.
-pub(crate) fn confirm(sockets: &mut [Socket], everybody_was_seen: bool) {
-    for socket in sockets.iter_mut().filter(|socket| socket.owners.len() > 1 || !everybody_was_seen) {
+/// unless `sees_all` is false: then not everybody may be seen. A local socket in flight, which nobody has open, is then the last that can be mistaken.
+pub(crate) fn confirm(sockets: &mut [Socket], sees_all: bool) {
+    for socket in sockets.iter_mut().filter(|socket| socket.owners.len() > 1 || !sees_all) {
         let ino = socket.ino;
         socket.owners.retain(|&owner| is_local(owner, ino));
     }
@@ -154,13 +154,13 @@ mod tests {
         let number = ino(&foreign);
         let holding =
             |file| Holding { ino: number, owner: owner(file), namespace: None, cookie: None, name: None };
-        for (holdings, everybody_was_seen) in
+        for (holdings, sees_all) in
             [(vec![holding(&foreign)], false), (vec![holding(&foreign), holding(&same)], true)]
         {
             let mut sockets = [Socket::new(number, Kind::Stream, State::Unconnected)];
             let by_inode = ByInode::of(&sockets);
             assert!(assign(&mut sockets, &mut [Links::default()], &by_inode, holdings).is_empty());
-            confirm(&mut sockets, everybody_was_seen);
+            confirm(&mut sockets, sees_all);
             assert_eq!(sockets[0].owners, []);
         }
     }
