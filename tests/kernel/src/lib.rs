@@ -24,14 +24,13 @@ pub use process::{
 pub use rustix::io::Errno;
 
 use std::ffi::c_int;
-use std::fs;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
 use libc::{MSG_DONTWAIT, SOL_SOCKET};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{Mode, OFlags};
 
 /// A system call's answer or its errno.
 pub type Result<T> = std::result::Result<T, Errno>;
@@ -364,9 +363,9 @@ pub fn nonblocking(fd: &impl AsFd) {
 
 /// An `O_PATH` descriptor of `path`, which may be a socket file; a symbolic link is not followed.
 pub fn o_path(path: &Path) -> OwnedFd {
-    let mut options = fs::File::options();
-    options.read(true).custom_flags(libc::O_PATH | libc::O_NOFOLLOW);
-    options.open(path).expect("open with O_PATH").into()
+    // Not through `std`, which takes O_PATH for an access mode with musl, and replaces it.
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::open(path, flags, Mode::empty()).expect("open with O_PATH")
 }
 
 /// `/proc/self/fd/N` for a descriptor.
