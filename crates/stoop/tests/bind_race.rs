@@ -17,7 +17,7 @@ use stoop_kernel_facts::{DATAGRAM, Name, SEQPACKET, SOON, STREAM, bound, in_new_
 use stoop_testkit::{KillOnDrop, NOBODY, Role, close, is_root, public_tempdir, role, skip, tempdir};
 
 const CONTENDERS: usize = 4;
-const ROUNDS: usize = 1000;
+const ROUNDS: usize = 400;
 
 /// The path that a child was told.
 fn told() -> std::path::PathBuf {
