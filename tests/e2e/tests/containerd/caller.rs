@@ -7,7 +7,7 @@ use std::thread;
 use serde_json::Value;
 use stoop_e2e::{Run, Running, stoop};
 use stoop_grpc::dynamic::json::{self, Style};
-use stoop_grpc::dynamic::{CallError, Client, MetadataMap, Options, Schema, channel, metadata};
+use stoop_grpc::dynamic::{CallError, Client, MetadataMap, Options, Schema, metadata};
 
 /// Why there is no answer: the name or the number of the status's code is in it.
 pub type Refused = String;
@@ -77,7 +77,7 @@ fn lines_of(bytes: &[u8]) -> Vec<Value> {
     std::str::from_utf8(bytes).expect("JSON is text").lines().map(line).collect()
 }
 
-/// Through `stoop_grpc::dynamic`.
+/// Through `stoop_grpc::connect` and `stoop_grpc::dynamic`.
 pub struct Library {
     pub socket: PathBuf,
 }
@@ -137,8 +137,7 @@ fn talk(
             let (key, value) = pair.split_once(": ").expect("a pair");
             metadata::insert(&mut map, key, value).expect("metadata");
         }
-        let stream = stoop::Connect::new(socket).stream_async().await.expect("a connection");
-        let (channel, _) = channel(stream).await.expect("a channel");
+        let channel = stoop_grpc::connect(socket).await.expect("a connection");
         let options = Options { metadata: map, ..Options::default() };
         let mut answers = Client::grpc(channel).call(&method, tokio_stream::iter(requests), options).await?;
         let style = Style { one_line: true, ..Style::default() };
