@@ -54,6 +54,7 @@ fn a_container_lives_its_life_through_the_socket() {
         a_container_is_talked_to(daemon);
         its_log_is_read(daemon);
         a_command_is_executed_beside(daemon);
+        a_command_has_a_terminal(daemon);
         files_go_in_and_out(daemon);
         for what in ["create", "attach", "start", "die", "exec_create", "destroy"] {
             events.wait_stdout(&format!(r#""status":"{what}"#));
@@ -152,6 +153,21 @@ fn a_command_is_executed_beside(daemon: &Dockerd) {
         assert_eq!(run.text(), expected);
         assert_eq!(run.stderr, if terminal { "" } else { "err\n" });
     }
+}
+
+/// As `docker exec -it` does it, on a terminal of its own.
+fn a_command_has_a_terminal(daemon: &Dockerd) {
+    let config = json!({
+        "Cmd": ["sh", "-c", "test -t 0 && test -t 1 && echo on a terminal"], "Tty": true,
+        "AttachStdin": true, "AttachStdout": true, "AttachStderr": true,
+    });
+    let id = asked(daemon, &["/containers/two/exec", "--data", &config.to_string()])["Id"].clone();
+    let start = format!("/exec/{}/start", id.as_str().unwrap());
+    let how = json!({"Detach": false, "Tty": true}).to_string();
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/peers/shown.py");
+    let run = stoop_e2e::program("python3", [script, stoop_e2e::binary().to_str().unwrap(), "http"]);
+    let run = run.arg(daemon.socket()).args([&start, "--data", &how, "--upgrade", "tcp", "--tty"]);
+    assert!(run.run().ok().text().contains("on a terminal\r\n"));
 }
 
 fn files_go_in_and_out(daemon: &Dockerd) {

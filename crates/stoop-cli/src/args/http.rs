@@ -59,6 +59,13 @@ pub(crate) struct Http {
     #[arg(long, value_name = "PROTOCOL")]
     pub(crate) upgrade: Option<String>,
 
+    /// Give the terminal to the server: each key is sent as it is typed, what comes back is shown unchanged
+    ///
+    /// For a container or a command with a terminal (Docker's Tty), as `docker exec -it` does it. Ctrl-C is for the other side, too;
+    /// Ctrl-P Ctrl-Q is Docker's way to leave. The terminal is as before afterwards.
+    #[arg(long, short, requires = "upgrade")]
+    pub(crate) tty: bool,
+
     /// Print the status and the headers, too, before the body
     #[arg(long, short)]
     pub(crate) include: bool,

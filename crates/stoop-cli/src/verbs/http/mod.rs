@@ -7,10 +7,12 @@
 //! | the answer, in the form that is wanted | `answer.rs` |
 //! | Docker's streams, told apart | `streams.rs` |
 //! | after an upgrade: both directions at once | `talk.rs` |
+//! | a terminal that is given to the server | `keys.rs` |
 //! | what went wrong, explained | `trouble.rs` |
 
 mod answer;
 mod data;
+mod keys;
 mod request;
 mod streams;
 mod talk;
@@ -34,6 +36,9 @@ use trouble::Trouble;
 
 /// Asks, and prints the answer.
 pub(crate) fn run(flags: &Http) -> Outcome {
+    if flags.tty {
+        keys::check()?;
+    }
     let asked = Asked::read(flags)?;
     let limit = Limit::from_now(flags.timeout);
     let trouble = Trouble { flags, asked: asked.to_string() };

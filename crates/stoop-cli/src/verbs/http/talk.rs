@@ -8,6 +8,7 @@ use http::response::Parts;
 use stoop::{Connection, Stream};
 use stoop_grpc::http::Body;
 
+use super::keys::{Keys, Picture};
 use super::streams::{Multiplexed, Streams};
 use super::{Session, answer};
 use crate::args::Http;
@@ -42,14 +43,22 @@ impl Upgraded {
 pub(super) fn run(flags: &Http, upgraded: Upgraded) -> Outcome {
     let Upgraded { stream, head, first } = upgraded;
     answer::announce(flags, &head)?;
-    let multiplexed = if flags.raw { Multiplexed::No } else { Multiplexed::of(&head.headers) };
-    let (out, err) = (Box::new(Screen::new(None)), Box::new(Screen::on_stderr()));
-    let mut streams = Streams::new(multiplexed, out, err);
+    let keys = flags.tty.then(Keys::pass_on).transpose()?;
+    let mut streams: Box<dyn Sink> = match &keys {
+        Some(_) => Box::new(Picture),
+        None => Box::new(told_apart(flags, &head)),
+    };
     streams.put(&first)?;
     let connection = Arc::new(Connection::Stream(stream));
     let input = Box::new(Input::new(std::io::stdin(), Cut::Anywhere, "standard input"));
     let upstream = Upstream::start(Arc::clone(&connection), input)?;
-    let end = pump(&mut Receiver::new(&connection), &mut streams, &Progress::default());
+    let end = pump(&mut Receiver::new(&connection), &mut *streams, &Progress::default());
+    drop(keys);
     streams.finish()?;
     settle(end, &connection, upstream)
+}
+
+fn told_apart(flags: &Http, head: &Parts) -> Streams {
+    let multiplexed = if flags.raw { Multiplexed::No } else { Multiplexed::of(&head.headers) };
+    Streams::new(multiplexed, Box::new(Screen::new(None)), Box::new(Screen::on_stderr()))
 }

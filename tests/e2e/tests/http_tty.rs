@@ -1,0 +1,42 @@
+//! `stoop http --tty`: a terminal that is given to the server, and comes back as it was.
+
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+
+use stoop_e2e::program;
+use stoop_e2e::web::{Web, header};
+use stoop_testkit::{has_program, skip};
+
+/// Takes the connection over as Docker does, says back each byte in bold, and hangs up after a `q`.
+fn with_a_terminal(mut stream: UnixStream) {
+    header(&mut stream);
+    let _ = stream.write_all(
+        b"HTTP/1.1 101 UPGRADED\r\ncontent-type: application/vnd.docker.raw-stream\r\nconnection: Upgrade\r\nupgrade: tcp\r\n\r\nready",
+    );
+    let mut byte = [0];
+    while matches!(stream.read(&mut byte), Ok(1)) && byte != *b"q" {
+        let _ = stream.write_all(format!("\x1b[1m<{}>\x1b[m", byte[0]).as_bytes());
+    }
+}
+
+#[test]
+fn a_terminal_is_passed_on_and_given_back() {
+    if !has_program("python3") {
+        skip!("lacks python3");
+    }
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/peers/keys.py");
+    for how in ["end", "stop", "SIGTERM", "SIGHUP", "SIGINT", "SIGQUIT"] {
+        let server = Web::new(with_a_terminal);
+        let run = program("python3", [script, how, stoop_e2e::binary().to_str().unwrap()]);
+        run.args(["http", &server.path, "POST", "/attach", "--upgrade", "tcp", "--tty"]).run().ok();
+    }
+}
+
+#[test]
+fn without_a_terminal_there_is_none_to_give() {
+    let (server, requests) = Web::listening();
+    let output = server.ask(&["POST", "/attach", "--upgrade", "tcp", "--tty"]).run();
+    output.code(2).explains(&["--tty needs a terminal"]);
+    assert!(requests.try_recv().is_err(), "nobody was asked");
+    server.ask(&["POST", "/attach", "--tty"]).run().code(2).explains(&["--upgrade"]);
+}
