@@ -2,8 +2,9 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
+use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 use rustix::process::Signal;
@@ -221,6 +222,48 @@ fn datagram_receivers_have_their_limits_and_senders() {
     assert_eq!((&who["kind"], &who["socket"]["unread_bytes"]), (&"dgram".into(), &5.into()));
     assert!(who["max_dgram_qlen"].is_u64());
     assert_eq!(who["clients"][0]["client"]["processes"][0]["pid"], std::process::id());
+}
+
+#[test]
+fn a_full_queue_names_who_does_not_read() {
+    let (dir, path) = place();
+    let receiver = UnixDatagram::bind(&path).unwrap();
+    let sender = UnixDatagram::unbound().unwrap();
+    sender.set_nonblocking(true).unwrap();
+    sender.send_to(b"x", &path).unwrap();
+    assert!(!codes(&who(&path)).contains(&"queue_full"));
+    while sender.send_to(b"x", &path).is_ok() {}
+    warns(&path, "queue_full");
+    let text = stoop(["who"]).arg(&path).run().seen().text();
+    let own = format!("! queue full: {}/", std::process::id());
+    assert!(text.contains(&own), "{text}");
+    // Asking has left it as it was, and it is asked under the name that its file has now.
+    sender.send_to(b"x", &path).unwrap_err();
+    let moved = dir.path().join("moved");
+    fs::rename(&path, &moved).unwrap();
+    warns(&moved, "queue_full");
+    receiver.recv(&mut [0]).unwrap();
+    assert!(!codes(&who(&moved)).contains(&"queue_full"));
+
+    let name = format!("@stoop-who-full-{}", std::process::id());
+    let receiver = Raw::bound("dgram", &name);
+    let address = SocketAddr::from_abstract_name(&name[1..]).unwrap();
+    while sender.send_to_addr(b"x", &address).is_ok() {}
+    warns(&name, "queue_full");
+    drop(receiver);
+}
+
+#[test]
+fn a_socket_that_refuses_everybody_is_told() {
+    let (dir, path) = place();
+    let listener = UnixListener::bind(&path).unwrap();
+    rustix::net::shutdown(&listener, rustix::net::Shutdown::Read).unwrap();
+    warns(&path, "shut_down");
+    let bound = dir.path().join("bound");
+    let socket = rustix::net::socket(rustix::net::AddressFamily::UNIX, rustix::net::SocketType::STREAM, None);
+    let socket = socket.unwrap();
+    rustix::net::bind(&socket, &rustix::net::SocketAddrUnix::new(&bound).unwrap()).unwrap();
+    warns(&bound, "not_listening");
 }
 
 #[test]

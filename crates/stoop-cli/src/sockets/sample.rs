@@ -10,6 +10,7 @@ use stoop_inspect::{
 pub(crate) const BUS: usize = 0;
 pub(crate) const DATABASE: usize = 3;
 pub(crate) const WAITING: usize = 8;
+pub(crate) const LOG: usize = 9;
 pub(crate) const HOSTILE: usize = 12;
 
 /// The machine.
@@ -28,6 +29,7 @@ pub(crate) fn machine() -> Snapshot {
     machine.sockets[waiting].waits_for = Some(SocketId::new(database));
     machine.sockets[database].waiting = vec![SocketId::new(waiting)];
     let log = machine.socket(Kind::Datagram, State::Bound, &[(1, 30), (300, 3)]);
+    assert_eq!(log, LOG);
     machine.sockets[log].name = Address::path("/run/systemd/journal/dev-log").unwrap();
     let sender = machine.socket(Kind::Datagram, State::Connected, &[(600, 4)]);
     machine.sockets[sender].peer = Some(SocketId::new(log));

@@ -88,7 +88,7 @@ mod tests {
     use super::portrait::{Client, Limits, Now};
     use super::*;
     use crate::sockets::sample;
-    use stoop_inspect::{Pid, ProcessState};
+    use stoop_inspect::{Pid, ProcessState, Queue, Socket, State};
 
     /// A portrait of a socket of the sample, with everything that could be known by root.
     fn portrait(snapshot: &Snapshot, at: usize) -> Portrait<'_> {
@@ -119,6 +119,7 @@ mod tests {
             socket,
             clients: clients.collect(),
             is_nobody_accepted: false,
+            is_queue_full: false,
             file,
             settings: Err("operation not permitted (EPERM)".into()),
             peeked: None,
@@ -165,6 +166,30 @@ mod tests {
         assert_eq!(codes(Fate::Replaced { by_socket: true }), ["file_replaced"]);
         assert_eq!(codes(Fate::Moved), ["file_moved", "world_writable"]);
         assert_eq!(codes(Fate::Unknown), [""; 0]);
+    }
+
+    #[test]
+    fn each_trouble_of_a_socket_has_its_warning() {
+        let machine = sample::machine();
+        let codes = |at: usize, adjust: &dyn Fn(&mut Socket), is_full: bool| {
+            let mut socket = machine.sockets[at].clone();
+            adjust(&mut socket);
+            let portrait = Portrait { socket: &socket, is_queue_full: is_full, ..portrait(&machine, at) };
+            warnings::warnings(&portrait).iter().map(|warning| warning.code).collect::<Vec<_>>()
+        };
+        let plain = |_: &mut Socket| {};
+        assert_eq!(codes(sample::BUS, &plain, false), ["world_writable"]);
+        assert_eq!(codes(sample::LOG, &plain, true), ["queue_full", "world_writable"]);
+        assert_eq!(codes(sample::BUS, &|bus| bus.shutdown.0 = true, false), ["shut_down", "world_writable"]);
+        assert_eq!(codes(sample::BUS, &|bus| bus.state = State::Bound, false), ["not_listening"]);
+        assert_eq!(codes(sample::BUS, &|bus| bus.owners.clear(), false), ["no_owner", "world_writable"]);
+        let in_flight = |bus: &mut Socket| bus.in_flight = Some(2);
+        assert_eq!(codes(sample::BUS, &in_flight, false), ["descriptors_in_flight", "world_writable"]);
+        let nearly = |bus: &mut Socket| bus.queue = Some(Queue::Backlog { waiting: 4, limit: 4 });
+        assert_eq!(codes(sample::BUS, &nearly, false), ["backlog_nearly_full", "world_writable"]);
+        let full = |bus: &mut Socket| bus.queue = Some(Queue::Backlog { waiting: 5, limit: 4 });
+        assert_eq!(codes(sample::BUS, &full, false), ["backlog_full", "world_writable"]);
+        assert_eq!(codes(sample::HOSTILE, &plain, false), ["backlog_full", "abstract_open"]);
     }
 
     #[test]

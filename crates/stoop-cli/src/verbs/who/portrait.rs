@@ -3,9 +3,10 @@
 use std::fs;
 use std::time::Duration;
 
-use stoop::Kind;
 use stoop::diag::{self, Settings};
-use stoop_inspect::{Process, Snapshot, Socket, SocketId, State};
+use stoop::{Address, Kind};
+use stoop_inspect::why::{Operation, Question, Who, facts};
+use stoop_inspect::{Process, Queue, Snapshot, Socket, SocketId, State};
 
 use super::bytes::PEEK_BYTES;
 use super::file::{self, FileFacts};
@@ -21,6 +22,8 @@ pub(super) struct Portrait<'a> {
     pub(super) clients: Vec<Client>,
     /// Whether the client that has waited longest waited the whole time that was looked.
     pub(super) is_nobody_accepted: bool,
+    /// Whether a datagram receiver's queue has no room for another message, as far as could be found out.
+    pub(super) is_queue_full: bool,
     /// What has become of its file; `None` where it is bound to none.
     pub(super) file: Option<FileFacts>,
     /// Its options, or why they cannot be known.
@@ -77,13 +80,15 @@ impl<'a> Portrait<'a> {
                 client.peeked = client.server.and_then(|server| unread(&snapshot[server]));
             }
         }
+        let file = file::facts(snapshot, socket, copy.as_ref().ok(), looked_at);
         Portrait {
             snapshot,
             id,
             socket,
             clients,
             is_nobody_accepted: later.is_some_and(|later| still_waits(socket, snapshot, later)),
-            file: file::facts(snapshot, socket, copy.as_ref().ok(), looked_at),
+            is_queue_full: is_queue_full(socket, file.as_ref()),
+            file,
             settings,
             peeked: if peek { unread(socket) } else { None },
             limits: Limits::read(),
@@ -119,6 +124,26 @@ fn clients(snapshot: &Snapshot, id: SocketId) -> Vec<Client> {
     of_it.collect()
 }
 
+/// Whether a message sent to a datagram receiver now would have to wait. The kernel tells that to a sender alone, so it is asked as
+/// one, who sends nothing. A queue whose first message is empty looks empty (K-LIMIT-2), and is not asked about.
+fn is_queue_full(socket: &Socket, file: Option<&FileFacts>) -> bool {
+    let has_some = matches!(socket.queue, Some(Queue::Bytes { unread: 1.., .. }));
+    if socket.kind != Some(Kind::Datagram) || !has_some || socket.name.is_unnamed() {
+        return false;
+    }
+    let now = file.and_then(|file| Address::path(file.moved_to.as_ref().unwrap_or(&file.path)).ok());
+    // An abstract name means something in its own network namespace alone.
+    let subject = match (&now, socket.owners.first()) {
+        (None, Some(owner)) => Who::Process(owner.pid.0),
+        _ => Who::Ourselves,
+    };
+    let address = now.unwrap_or_else(|| socket.name.clone());
+    let operation = Operation::Send { len_bytes: 1 };
+    let question = Question { operation, kind: socket.kind, address, subject };
+    let sockets = facts::gather(&question).ok().and_then(|facts| facts.sockets).unwrap_or_default();
+    sockets.iter().any(|found| found.inode == socket.ino.0 && found.queue_full == Some(true))
+}
+
 fn still_waits(socket: &Socket, snapshot: &Snapshot, later: &Snapshot) -> bool {
     let who = |snapshot: &Snapshot, socket: &Socket| {
         socket.waiting.first().map(|&id| (snapshot[id].ino, snapshot[id].cookie))
@@ -131,7 +156,7 @@ fn still_waits(socket: &Socket, snapshot: &Snapshot, later: &Snapshot) -> bool {
 /// The first unread bytes of a socket, where it has any.
 fn unread(socket: &Socket) -> Option<Result<Vec<u8>, String>> {
     let has_some = match socket.queue {
-        Some(stoop_inspect::Queue::Bytes { unread, .. }) => unread > 0,
+        Some(Queue::Bytes { unread, .. }) => unread > 0,
         _ => false,
     };
     has_some.then(|| {

@@ -5,7 +5,7 @@ use stoop_inspect::{ProcessState, Queue, State};
 
 use super::file::Fate;
 use super::portrait::Portrait;
-use crate::sockets::words;
+use crate::sockets::{Row, Words, words};
 
 /// From how much of its backlog on a listener is said to be nearly full, in percent.
 const NEARLY_FULL: u64 = 80;
@@ -35,6 +35,7 @@ impl Warning {
 pub(super) fn warnings(portrait: &Portrait<'_>) -> Vec<Warning> {
     let mut warnings = stopped(portrait);
     warnings.extend(backlog(portrait));
+    warnings.extend(queue(portrait));
     warnings.extend(state(portrait));
     warnings.extend(clients(portrait));
     warnings.extend(file(portrait));
@@ -77,6 +78,22 @@ fn backlog(portrait: &Portrait<'_>) -> Vec<Warning> {
         warnings.push(Warning::new("nobody_accepts", text));
     }
     warnings
+}
+
+fn queue(portrait: &Portrait<'_>) -> Option<Warning> {
+    if !portrait.is_queue_full {
+        return None;
+    }
+    // One more than the limit fits (K-DGRAM-3).
+    let fit = portrait.limits.max_dgram_qlen.map(|most| format!(" ({} fit)", u64::from(most) + 1));
+    let reader = Row::process(portrait.snapshot, portrait.id)
+        .map(|pid| Words::new(portrait.snapshot).process(pid).to_owned());
+    let reader = reader.unwrap_or_else(|| "its owner".into());
+    let text = format!(
+        "queue full: {reader} does not read the messages that wait{}: a send blocks, or fails with EAGAIN",
+        fit.unwrap_or_default()
+    );
+    Some(Warning::new("queue_full", text))
 }
 
 fn state(portrait: &Portrait<'_>) -> Vec<Warning> {
