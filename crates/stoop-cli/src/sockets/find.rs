@@ -1,5 +1,6 @@
 //! From a socket as a person names it to those of a snapshot that it may be.
 
+use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
@@ -52,7 +53,7 @@ impl Wanted {
             found.retain(|&id| snapshot[id].file == Some(*file));
         }
         if let Wanted::Path(..) | Wanted::Name(_) = self {
-            let all = found.clone();
+            let all: HashSet<SocketId> = found.iter().copied().collect();
             found.retain(|&id| snapshot[id].may_be_from().is_none_or(|listener| !all.contains(&listener)));
         }
         found

@@ -1,5 +1,6 @@
 //! `stoop close`: cuts one connection of other processes, and never another one than was shown.
 
+use std::collections::HashSet;
 use std::io::{self, BufRead, IsTerminal};
 use std::os::fd::OwnedFd;
 
@@ -45,6 +46,7 @@ fn one_connection(flags: &Close, wanted: &Wanted, snapshot: &Snapshot) -> Result
     if found.is_empty() {
         return Err(wanted.nobody(&flags.which, snapshot));
     }
+    let found: HashSet<SocketId> = found.into_iter().collect();
     let has = |id: SocketId, pid| snapshot[id].owners.iter().any(|owner| owner.pid == Pid(pid));
     let fits = |row: &Row| {
         row.shape == Shape::Connection

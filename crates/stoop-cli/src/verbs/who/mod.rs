@@ -15,10 +15,11 @@ mod portrait;
 mod text;
 mod warnings;
 
+use std::collections::{HashMap, HashSet};
 use std::thread;
 use std::time::Duration;
 
-use stoop_inspect::{Inspector, Options, Snapshot, SocketId};
+use stoop_inspect::{Inspector, Options, Snapshot, Socket, SocketId};
 
 use crate::args::Who;
 use crate::failure::Outcome;
@@ -44,11 +45,14 @@ pub(crate) fn run(flags: &Who) -> Outcome {
         status(&note(&snapshot.missing));
         return Err(wanted.nobody(&flags.which, &snapshot));
     }
-    let later = later(&mut inspector, &snapshot, &found);
+    let stuck = later(&mut inspector, &snapshot, &found).map(|later| stuck(&snapshot, &later, &found));
+    let mut clients = portrait::clients(&snapshot, &found);
     let mut text = Vec::new();
     for &id in &found {
         let looked_at = if is_by_name { Some(&wanted) } else { None };
-        let portrait = Portrait::of(&snapshot, id, later.as_ref(), looked_at, flags.peek);
+        let mut portrait =
+            Portrait::of(&snapshot, id, clients.remove(&id).unwrap_or_default(), looked_at, flags.peek);
+        portrait.is_nobody_accepted = stuck.as_ref().is_some_and(|stuck| stuck.contains(&id));
         if flags.json {
             json::line(&portrait, &mut text);
         } else {
@@ -82,13 +86,26 @@ fn later(inspector: &mut Inspector, snapshot: &Snapshot, found: &[SocketId]) -> 
     Some(inspector.snapshot())
 }
 
+/// The listeners at which the client that has waited longest still waits in the later snapshot.
+fn stuck(snapshot: &Snapshot, later: &Snapshot, found: &[SocketId]) -> HashSet<SocketId> {
+    let key = |socket: &Socket| (socket.ino, socket.cookie);
+    let longest = |snapshot: &Snapshot, socket: &Socket| socket.waiting.first().map(|&id| key(&snapshot[id]));
+    let now: HashMap<_, _> =
+        later.sockets.iter().map(|socket| (key(socket), longest(later, socket))).collect();
+    let is_stuck = |&id: &SocketId| {
+        let first = longest(snapshot, &snapshot[id]);
+        first.is_some() && now.get(&key(&snapshot[id])) == Some(&first)
+    };
+    found.iter().copied().filter(is_stuck).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::file::{Fate, FileFacts, Status};
     use super::portrait::{Client, Limits, Now};
     use super::*;
     use crate::sockets::sample;
-    use stoop_inspect::{Pid, ProcessState, Queue, Socket, State};
+    use stoop_inspect::{Pid, ProcessState, Queue, State};
 
     /// A portrait of a socket of the sample, with everything that could be known by root.
     fn portrait(snapshot: &Snapshot, at: usize) -> Portrait<'_> {

@@ -1,12 +1,13 @@
 //! Everything that is known of one socket. Gathers it; says nothing.
 
+use std::collections::HashMap;
 use std::fs;
 use std::time::Duration;
 
 use stoop::diag::{self, Settings};
 use stoop::{Address, Kind};
 use stoop_inspect::why::{Operation, Question, Who, facts};
-use stoop_inspect::{Process, Queue, Snapshot, Socket, SocketId, State};
+use stoop_inspect::{Owner, Process, Queue, Snapshot, Socket, SocketId, State};
 
 use super::bytes::PEEK_BYTES;
 use super::file::{self, FileFacts};
@@ -61,10 +62,11 @@ pub(super) struct Now {
 }
 
 impl<'a> Portrait<'a> {
+    /// Looks at everything that is of this socket alone.
     pub(super) fn of(
         snapshot: &'a Snapshot,
         id: SocketId,
-        later: Option<&Snapshot>,
+        mut clients: Vec<Client>,
         looked_at: Option<&Wanted>,
         peek: bool,
     ) -> Portrait<'a> {
@@ -74,7 +76,6 @@ impl<'a> Portrait<'a> {
             .as_ref()
             .map_err(Clone::clone)
             .and_then(|copy| Settings::of(copy).map_err(|e| e.to_string()));
-        let mut clients = clients(snapshot, id);
         if peek {
             for client in &mut clients {
                 client.peeked = client.server.and_then(|server| unread(&snapshot[server]));
@@ -86,7 +87,7 @@ impl<'a> Portrait<'a> {
             id,
             socket,
             clients,
-            is_nobody_accepted: later.is_some_and(|later| still_waits(socket, snapshot, later)),
+            is_nobody_accepted: false,
             is_queue_full: is_queue_full(socket, file.as_ref()),
             file,
             settings,
@@ -98,11 +99,11 @@ impl<'a> Portrait<'a> {
 
     /// The processes that have it open, each with its descriptors.
     pub(super) fn owners(&self) -> Vec<(&'a Process, Vec<u32>)> {
-        let owners = &self.socket.owners;
-        let descriptors = |process: &Process| {
-            owners.iter().filter(|owner| owner.pid == process.pid).map(|owner| owner.fd).collect()
+        let of_one = |owners: &[Owner]| {
+            let process = self.snapshot.processes.get(&owners.first()?.pid)?;
+            Some((process, owners.iter().map(|owner| owner.fd).collect()))
         };
-        self.snapshot.processes_of(self.id).map(|process| (process, descriptors(process))).collect()
+        self.socket.owners.chunk_by(|one, other| one.pid == other.pid).filter_map(of_one).collect()
     }
 
     /// Whether it serves others: takes connections, or messages at a name.
@@ -112,16 +113,21 @@ impl<'a> Portrait<'a> {
     }
 }
 
-/// Who is connected to a listener's accepted ends, or sends to a receiver.
-fn clients(snapshot: &Snapshot, id: SocketId) -> Vec<Client> {
-    let of_it = snapshot.connections().filter_map(|connection| {
-        let server = connection.server?;
-        let is_its = connection.may_be_from() == Some(id)
-            || (server == id && snapshot[id].peer != Some(connection.client));
-        let end = (server != id).then_some(server);
-        is_its.then_some(Client { client: connection.client, server: end, peeked: None })
-    });
-    of_it.collect()
+/// Who is connected to the accepted ends of each of these listeners, or sends to one of these receivers.
+pub(super) fn clients(snapshot: &Snapshot, found: &[SocketId]) -> HashMap<SocketId, Vec<Client>> {
+    let mut clients: HashMap<SocketId, Vec<Client>> = found.iter().map(|&id| (id, Vec::new())).collect();
+    for connection in snapshot.connections() {
+        let Some(server) = connection.server else { continue };
+        // Whoever a receiver is connected with is its peer, and no client.
+        let receiver = Some(server).filter(|&id| snapshot[id].peer != Some(connection.client));
+        for id in connection.may_be_from().into_iter().chain(receiver) {
+            if let Some(clients) = clients.get_mut(&id) {
+                let end = (server != id).then_some(server);
+                clients.push(Client { client: connection.client, server: end, peeked: None });
+            }
+        }
+    }
+    clients
 }
 
 /// Whether a message sent to a datagram receiver now would have to wait. The kernel tells that to a sender alone, so it is asked as
@@ -142,15 +148,6 @@ fn is_queue_full(socket: &Socket, file: Option<&FileFacts>) -> bool {
     let question = Question { operation, kind: socket.kind, address, subject };
     let sockets = facts::gather(&question).ok().and_then(|facts| facts.sockets).unwrap_or_default();
     sockets.iter().any(|found| found.inode == socket.ino.0 && found.queue_full == Some(true))
-}
-
-fn still_waits(socket: &Socket, snapshot: &Snapshot, later: &Snapshot) -> bool {
-    let who = |snapshot: &Snapshot, socket: &Socket| {
-        socket.waiting.first().map(|&id| (snapshot[id].ino, snapshot[id].cookie))
-    };
-    let first = who(snapshot, socket);
-    let now = later.sockets.iter().find(|other| (other.ino, other.cookie) == (socket.ino, socket.cookie));
-    first.is_some() && now.is_some_and(|now| who(later, now) == first)
 }
 
 /// The first unread bytes of a socket, where it has any.
