@@ -6,7 +6,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 
 use serde_json::Value;
 use stoop_e2e::{Raw, program, stoop, wait_served};
-use stoop_testkit::{has_program, tempdir};
+use stoop_testkit::{has_program, skip, tempdir};
 
 #[test]
 fn processes_are_joined_by_what_they_use() {
@@ -33,6 +33,58 @@ fn processes_are_joined_by_what_they_use() {
     let text = stoop(["tree", address]).run().seen().text();
     assert!(text.contains(&format!("serves {address} (stream)")), "{text}");
     assert!(text.contains("×3"), "{text}");
+}
+
+/// A parent that binds and listens, and workers that accept from what they inherited, are one server; each of its clients is a client
+/// of that, and nobody else is.
+#[test]
+fn workers_that_share_a_listener_are_one_server() {
+    if !has_program("python3") {
+        skip!("lacks python3");
+    }
+    const WORKERS: usize = 4;
+    let dir = tempdir();
+    let path = dir.path().join("prefork.sock");
+    let script = format!(
+        "import os, socket, sys\n\
+         listener = socket.socket(socket.AF_UNIX); listener.bind(sys.argv[1]); listener.listen()\n\
+         for _ in range({WORKERS}):\n\
+         \x20   if os.fork() == 0:\n\
+         \x20       served, _ = listener.accept(); served.sendall(b'served\\n'); served.recv(1); os._exit(0)\n\
+         sys.stdin.read()"
+    );
+    let server = program("python3", ["-c", &script]).arg(&path).open_input().spawn();
+    wait_served(&path);
+    let clients: Vec<_> = (0..WORKERS).map(|_| stoop(["connect"]).arg(&path).open_input().spawn()).collect();
+    clients.iter().for_each(|client| client.wait_stdout("served"));
+
+    let lines = stoop(["tree", "--json"]).arg(&path).run().seen().json();
+    let nodes: Vec<&Value> = lines.iter().filter(|line| line["event"] == "node").collect();
+    let edges: Vec<&Value> = lines.iter().filter(|line| line["event"] == "edge").collect();
+    let pids = |node: &Value| -> Vec<u64> {
+        node["pids"].as_array().unwrap().iter().map(|pid| pid.as_u64().unwrap()).collect()
+    };
+    let is_server = |node: &&&Value| pids(node).contains(&server.pid().into());
+    let served = nodes.iter().find(is_server).unwrap_or_else(|| panic!("no server in {lines:#?}"));
+    assert_eq!(pids(served).len(), WORKERS + 1, "{served}");
+    assert_eq!(served["serves"].as_array().unwrap().len(), 1);
+    let mut theirs: Vec<u64> = clients.iter().map(|client| client.pid().into()).collect();
+    theirs.sort_unstable();
+    let used = nodes.iter().find(|node| pids(node) == theirs).unwrap_or_else(|| panic!("{lines:#?}"));
+    assert_eq!((nodes.len(), edges.len()), (2, 1), "{lines:#?}");
+    assert_eq!((&edges[0]["client"], &edges[0]["server"]), (&used["node"], &served["node"]));
+    assert_eq!(edges[0]["connections"], WORKERS);
+
+    let text = stoop(["tree"]).arg(&path).run().seen().text();
+    assert!(text.contains(&format!("({} processes)", WORKERS + 1)), "{text}");
+    let client = text.lines().find(|line| line.contains("<-")).unwrap();
+    assert!(client.contains(&format!("stoop ({WORKERS} processes) ×{WORKERS}")), "{text}");
+    // By itself, each worker has its own client.
+    let each = stoop(["tree", "--each", "--json"]).arg(&path).run().seen().json();
+    let edges: Vec<&Value> = each.iter().filter(|line| line["event"] == "edge").collect();
+    let servers: std::collections::BTreeSet<String> =
+        edges.iter().map(|edge| edge["server"].to_string()).collect();
+    assert_eq!((edges.len(), servers.len()), (WORKERS, WORKERS), "{each:#?}");
 }
 
 #[test]

@@ -9,12 +9,14 @@ pub(super) fn render(graph: &Graph) -> String {
     let mut text = String::from(
         "digraph sockets {\n  rankdir=LR;\n  node [shape=box, style=rounded, fontname=\"sans-serif\"];\n  edge [fontname=\"sans-serif\", fontsize=10];\n",
     );
+    let mut nodes = graph.nodes.iter().enumerate().peekable();
     for (at, group) in graph.groups.iter().enumerate() {
         let is_cluster = group.kind != GroupKind::Loose;
         if is_cluster {
             let _ = writeln!(text, "  subgraph cluster_{at} {{\n    label={};", quoted(&group.title));
         }
-        for (number, node) in graph.nodes.iter().enumerate().filter(|(_, node)| node.group == at) {
+        // They are in the order of their groups.
+        while let Some((number, node)) = nodes.next_if(|(_, node)| node.group == at) {
             let tooltip = format!("{} {}", node.name, node.pid_words(64));
             let _ = writeln!(
                 text,

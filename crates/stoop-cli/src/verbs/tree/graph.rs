@@ -1,6 +1,7 @@
 //! A snapshot as a graph: groups of processes, and what joins them. Pure, but for the names of users.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::ffi::OsStr;
 
 use stoop::Kind;
 use stoop_inspect::{Pid, Place, Process, Queue, Snapshot, SocketId, State};
@@ -96,16 +97,18 @@ pub(super) fn graph(snapshot: &Snapshot, rows: &[Row], each: bool, all: bool) ->
 /// Who has something with a name that others use, and the first of those of the same command who share it: workers that accept
 /// from one listener are one server.
 fn serving(snapshot: &Snapshot, rows: &[Row]) -> HashMap<Pid, Pid> {
-    let mut serving = HashMap::new();
+    let (mut serving, mut seen) = (HashMap::new(), HashSet::new());
     for row in rows.iter().filter(|row| !snapshot[row.named(snapshot)].name.is_unnamed()) {
         let Some(id) = row.serving() else { continue };
-        let processes: Vec<&Process> =
-            snapshot.processes_of(snapshot[id].may_be_from().unwrap_or(id)).collect();
-        for process in &processes {
-            let same = processes.iter().find(|other| other.command == process.command);
-            let first = same.map_or(process.pid, |first| first.pid);
-            let known = serving.entry(process.pid).or_insert(first);
-            *known = first.min(*known);
+        let listener = snapshot[id].may_be_from().unwrap_or(id);
+        // All connections of a listener have it in common.
+        if seen.insert(listener) {
+            let mut first: HashMap<&OsStr, Pid> = HashMap::new();
+            for process in snapshot.processes_of(listener) {
+                let first = *first.entry(&process.command).or_insert(process.pid);
+                let known = serving.entry(process.pid).or_insert(first);
+                *known = first.min(*known);
+            }
         }
         if let Some(pid) = Row::process(snapshot, id) {
             serving.entry(pid).or_insert(pid);
@@ -116,7 +119,7 @@ fn serving(snapshot: &Snapshot, rows: &[Row]) -> HashMap<Pid, Pid> {
 
 #[derive(Clone, Debug, Default)]
 struct Making {
-    pids: Vec<Pid>,
+    pids: BTreeSet<Pid>,
     ports: BTreeMap<String, Port>,
 }
 
@@ -182,10 +185,7 @@ impl Builder<'_> {
         // Two that serve and have nothing but the command in common (python3, java) are not one.
         let serving = self.serving.get(&pid).copied().filter(|_| group.kind == GroupKind::Loose);
         let key = Key { group, name, pid: if self.each { Some(pid) } else { serving } };
-        let pids = &mut self.nodes.entry(key.clone()).or_default().pids;
-        if let Err(place) = pids.binary_search(&pid) {
-            pids.insert(place, pid);
-        }
+        self.nodes.entry(key.clone()).or_default().pids.insert(pid);
         Some(key)
     }
 
@@ -224,17 +224,28 @@ impl Builder<'_> {
             at.insert(key.clone(), graph.nodes.len());
             let group = graph.groups.len() - 1;
             let ports = making.ports.into_values().collect();
-            graph.nodes.push(Node { group, name: key.name, pids: making.pids, ports });
+            let pids = making.pids.into_iter().collect();
+            graph.nodes.push(Node { group, name: key.name, pids, ports });
         }
         for ((server, port, client), joined) in self.edges {
             let (server, client) = (at[&server], at[&client]);
-            let place = |name: &String| graph.nodes[server].ports.iter().position(|port| port.name == *name);
-            let port = port.as_ref().and_then(place);
+            let ports = &graph.nodes[server].ports;
+            let port = port.and_then(|name| ports.binary_search_by(|port| port.name.cmp(&name)).ok());
             let Joined { connections, waiting, clients } = joined;
             let clients = clients.into_iter().collect();
             graph.edges.push(Edge { client, server, port, connections, waiting, clients });
         }
         graph
+    }
+}
+
+impl Graph {
+    /// The edges to one port of a server; of `None`, its pairs without a name.
+    pub(super) fn edges_at(&self, server: usize, port: Option<usize>) -> &[Edge] {
+        let key = |edge: &Edge| (edge.server, edge.port);
+        let start = self.edges.partition_point(|edge| key(edge) < (server, port));
+        let end = self.edges.partition_point(|edge| key(edge) <= (server, port));
+        &self.edges[start..end]
     }
 }
 

@@ -73,6 +73,14 @@ struct Brick {
     height: f64,
 }
 
+/// All bricks.
+struct Wall {
+    bricks: Vec<Brick>,
+    /// Of each node its brick, and how far below the top of that it begins.
+    brick_of: Vec<usize>,
+    top: Vec<f64>,
+}
+
 /// What stands in a column: a brick, or a lane that leads past it. All edges to the same port share a lane, so that they come together
 /// on the way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -81,26 +89,33 @@ enum Item {
     Lane { server: usize, port: Option<usize>, column: usize, leads_back: bool },
 }
 
-/// Places everything.
+/// Places everything. Each box, edge and lane is looked at as often as there are sweeps, and sorted as often.
 pub(super) fn layout(graph: &Graph) -> Layout {
-    let bricks = bricks(graph);
-    let mut brick_of = vec![0; graph.nodes.len()];
-    for (at, brick) in bricks.iter().enumerate() {
-        for (node, _) in &brick.nodes {
-            brick_of[*node] = at;
-        }
-    }
+    let wall = Wall::new(graph);
     let arrows: Vec<(usize, usize)> =
-        graph.edges.iter().map(|edge| (brick_of[edge.client], brick_of[edge.server])).collect();
+        graph.edges.iter().map(|edge| (wall.brick_of[edge.client], wall.brick_of[edge.server])).collect();
     let mut layout = Layout {
         nodes: vec![Rect::default(); graph.nodes.len()],
         paths: vec![Vec::new(); graph.edges.len()],
         ..Layout::default()
     };
+    let components = components(wall.bricks.len(), &arrows);
+    // Of each brick, the component it is in, and its place among the members of that.
+    let mut at = vec![(0, 0); wall.bricks.len()];
+    for (component, members) in components.iter().enumerate() {
+        for (place, &member) in members.iter().enumerate() {
+            at[member] = (component, place);
+        }
+    }
+    let mut edges: Vec<Vec<usize>> = vec![Vec::new(); components.len()];
+    for (edge, (client, _)) in arrows.iter().enumerate() {
+        edges[at[*client].0].push(edge);
+    }
     let (mut x, mut y, mut row_height) = (0.0, 0.0, 0.0f64);
-    for members in components(bricks.len(), &arrows) {
-        let columns = columns(&members, &arrows);
-        let part = Part::new(graph, &bricks, &brick_of, &members, &columns);
+    for (members, edges) in components.iter().zip(&edges) {
+        let own = |&edge: &usize| (at[arrows[edge].0].1, at[arrows[edge].1].1);
+        let columns = columns(members.len(), &edges.iter().map(own).collect::<Vec<_>>());
+        let part = Part::new(graph, &wall, edges, members, &columns);
         let (width, height) = part.size();
         if x > 0.0 && x + width > ROW.max(layout.width) {
             (x, y, row_height) = (0.0, y + row_height + APART, 0.0);
@@ -111,6 +126,7 @@ pub(super) fn layout(graph: &Graph) -> Layout {
         row_height = row_height.max(height);
         x += width + APART;
     }
+    layout.frames.sort_by_key(|frame| frame.group);
     layout
 }
 
@@ -126,6 +142,19 @@ fn node_width(graph: &Graph, node: usize) -> f64 {
     let ports =
         node.ports.iter().take(PORTS).map(|port| width_of(&port.name).min(NAME) as f64 * SMALL_LETTER + 70.0);
     ports.fold(head.max(NARROWEST), f64::max)
+}
+
+impl Wall {
+    fn new(graph: &Graph) -> Wall {
+        let bricks = bricks(graph);
+        let (mut brick_of, mut top) = (vec![0; graph.nodes.len()], vec![0.0; graph.nodes.len()]);
+        for (at, brick) in bricks.iter().enumerate() {
+            for &(node, below) in &brick.nodes {
+                (brick_of[node], top[node]) = (at, below);
+            }
+        }
+        Wall { bricks, brick_of, top }
+    }
 }
 
 fn bricks(graph: &Graph) -> Vec<Brick> {
@@ -152,8 +181,9 @@ fn bricks(graph: &Graph) -> Vec<Brick> {
 /// One part of the picture that hangs together.
 struct Part<'a> {
     graph: &'a Graph,
-    bricks: &'a [Brick],
-    brick_of: &'a [usize],
+    wall: &'a Wall,
+    /// The edges within it.
+    edges: &'a [usize],
     /// The column of each brick in it.
     column: HashMap<usize, usize>,
     /// From left to right, each from top to bottom.
@@ -166,8 +196,8 @@ struct Part<'a> {
 impl<'a> Part<'a> {
     fn new(
         graph: &'a Graph,
-        bricks: &'a [Brick],
-        brick_of: &'a [usize],
+        wall: &'a Wall,
+        edges: &'a [usize],
         members: &[usize],
         at: &[usize],
     ) -> Part<'a> {
@@ -176,8 +206,7 @@ impl<'a> Part<'a> {
         for (&member, &at) in members.iter().zip(at) {
             columns[at].push(Item::Brick(member));
         }
-        let mut part =
-            Part { graph, bricks, brick_of, column, columns, spans: Vec::new(), top: HashMap::new() };
+        let mut part = Part { graph, wall, edges, column, columns, spans: Vec::new(), top: HashMap::new() };
         part.add_lanes();
         part.measure();
         part.arrange();
@@ -186,8 +215,7 @@ impl<'a> Part<'a> {
 
     /// A lane in each column that an edge passes.
     fn add_lanes(&mut self) {
-        let edges = 0..self.graph.edges.len();
-        let lanes: BTreeSet<Item> = edges.flat_map(|edge| self.lanes(edge)).collect();
+        let lanes: BTreeSet<Item> = self.edges.iter().flat_map(|&edge| self.lanes(edge)).collect();
         for lane in lanes {
             let column = self.column_of(lane);
             self.columns[column].push(lane);
@@ -196,7 +224,7 @@ impl<'a> Part<'a> {
 
     /// The lanes that an edge takes, from the client to the server.
     fn lanes(&self, edge: usize) -> Vec<Item> {
-        let Some((from, to)) = self.columns_of(edge) else { return Vec::new() };
+        let (from, to) = self.columns_of(edge);
         let joined = &self.graph.edges[edge];
         let (server, port, leads_back) = (joined.server, joined.port, to < from);
         let passed = from.min(to) + 1..from.max(to);
@@ -208,11 +236,11 @@ impl<'a> Part<'a> {
         lanes
     }
 
-    /// The columns of an edge's client and server; `None` for one of another part.
-    fn columns_of(&self, edge: usize) -> Option<(usize, usize)> {
+    /// The columns of an edge's client and server.
+    fn columns_of(&self, edge: usize) -> (usize, usize) {
         let edge = &self.graph.edges[edge];
-        let column = |node: usize| self.column.get(&self.brick_of[node]).copied();
-        Some((column(edge.client)?, column(edge.server)?))
+        let column = |node: usize| self.column[&self.wall.brick_of[node]];
+        (column(edge.client), column(edge.server))
     }
 
     fn measure(&mut self) {
@@ -226,14 +254,14 @@ impl<'a> Part<'a> {
 
     fn width(&self, item: Item) -> f64 {
         match item {
-            Item::Brick(brick) => self.bricks[brick].width,
+            Item::Brick(brick) => self.wall.bricks[brick].width,
             Item::Lane { .. } => 0.0,
         }
     }
 
     fn height(&self, item: Item) -> f64 {
         match item {
-            Item::Brick(brick) => self.bricks[brick].height + BELOW,
+            Item::Brick(brick) => self.wall.bricks[brick].height + BELOW,
             Item::Lane { .. } => LANE,
         }
     }
@@ -305,7 +333,7 @@ impl<'a> Part<'a> {
     /// What each item is joined with in the columns beside it.
     fn joints(&self) -> HashMap<Item, Vec<Joint>> {
         let mut joints: HashMap<Item, Vec<Joint>> = HashMap::new();
-        for edge in 0..self.graph.edges.len() {
+        for &edge in self.edges {
             let Some(stops) = self.stops(edge) else { continue };
             for pair in stops.windows(2) {
                 let [(one, one_offset), (other, other_offset)] = [pair[0], pair[1]];
@@ -334,12 +362,11 @@ impl<'a> Part<'a> {
         }
     }
 
-    /// The items that an edge comes by, each with how far below its top it does; `None` for one of another part, or within a brick.
+    /// The items that an edge comes by, each with how far below its top it does; `None` for one within a brick.
     fn stops(&self, edge: usize) -> Option<Vec<(Item, f64)>> {
-        self.columns_of(edge)?;
         let joined = &self.graph.edges[edge];
-        let client = Item::Brick(self.brick_of[joined.client]);
-        let server = Item::Brick(self.brick_of[joined.server]);
+        let client = Item::Brick(self.wall.brick_of[joined.client]);
+        let server = Item::Brick(self.wall.brick_of[joined.server]);
         if client == server {
             return None;
         }
@@ -351,12 +378,11 @@ impl<'a> Part<'a> {
 
     /// How far below the top of its brick the line of a node's port is, or of its name.
     fn offset(&self, node: usize, port: Option<usize>) -> f64 {
-        let brick = &self.bricks[self.brick_of[node]];
-        let top = brick.nodes.iter().find(|(one, _)| *one == node).map_or(0.0, |(_, top)| *top);
-        top + match port {
-            Some(port) => HEAD + port.min(PORTS) as f64 * PORT + PORT / 2.0,
-            None => HEAD / 2.0,
-        }
+        self.wall.top[node]
+            + match port {
+                Some(port) => HEAD + port.min(PORTS) as f64 * PORT + PORT / 2.0,
+                None => HEAD / 2.0,
+            }
     }
 
     fn size(&self) -> (f64, f64) {
@@ -368,7 +394,7 @@ impl<'a> Part<'a> {
     /// Moves it to its place in the picture.
     fn put(&self, left: f64, above: f64, layout: &mut Layout) {
         for &member in self.column.keys() {
-            let brick = &self.bricks[member];
+            let brick = &self.wall.bricks[member];
             let (x, y) = self.corner(member);
             let rect = Rect { x: left + x, y: above + y, width: brick.width, height: brick.height };
             let inset = if brick.group.is_some() { PAD } else { 0.0 };
@@ -381,18 +407,15 @@ impl<'a> Part<'a> {
                     Rect { x: rect.x + inset, y: rect.y + top, width: rect.width - 2.0 * inset, height };
             }
         }
-        layout.frames.sort_by_key(|frame| frame.group);
-        for edge in 0..self.graph.edges.len() {
-            if self.columns_of(edge).is_some() {
-                layout.paths[edge] = self.path(edge, layout, left, above);
-            }
+        for &edge in self.edges {
+            layout.paths[edge] = self.path(edge, layout, left, above);
         }
     }
 
     /// A brick stands in the middle of its column.
     fn corner(&self, brick: usize) -> Point {
         let (x, width) = self.spans[self.column[&brick]];
-        (x + (width - self.bricks[brick].width) / 2.0, self.top[&Item::Brick(brick)])
+        (x + (width - self.wall.bricks[brick].width) / 2.0, self.top[&Item::Brick(brick)])
     }
 
     /// The points of an edge: out of the client's side, along its lanes, into the server's side.
@@ -400,7 +423,7 @@ impl<'a> Part<'a> {
         let joined = &self.graph.edges[edge];
         let [client, server] = [layout.nodes[joined.client], layout.nodes[joined.server]];
         let line = |node: usize, port: Option<usize>| {
-            above + self.top[&Item::Brick(self.brick_of[node])] + self.offset(node, port)
+            above + self.top[&Item::Brick(self.wall.brick_of[node])] + self.offset(node, port)
         };
         let (start, end) = (line(joined.client, None), line(joined.server, joined.port));
         let Some(stops) = self.stops(edge) else {

@@ -11,6 +11,10 @@ const LOOSE: &str = "(no container, unit or session)";
 pub(super) fn render(graph: &Graph) -> String {
     let mut text = String::new();
     let mut group = None;
+    let mut used: Vec<Vec<&Edge>> = vec![Vec::new(); graph.nodes.len()];
+    for edge in &graph.edges {
+        used[edge.client].push(edge);
+    }
     for (at, node) in graph.nodes.iter().enumerate() {
         if group != Some(node.group) {
             group = Some(node.group);
@@ -21,23 +25,23 @@ pub(super) fn render(graph: &Graph) -> String {
             let title = if title.kind == GroupKind::Loose { LOOSE } else { title.full.as_str() };
             let _ = writeln!(text, "{title}");
         }
-        push_node(graph, at, node, &mut text);
+        push_node(graph, at, &used[at], &mut text);
     }
     text
 }
 
-fn push_node(graph: &Graph, at: usize, node: &Node, text: &mut String) {
+fn push_node(graph: &Graph, at: usize, used: &[&Edge], text: &mut String) {
+    let node = &graph.nodes[at];
     let pids = if node.pids.len() > 1 { format!("  ({})", node.pid_words(8)) } else { String::new() };
     let _ = writeln!(text, "  {}{pids}", node.label());
     for (number, port) in node.ports.iter().enumerate() {
         let _ = writeln!(text, "    serves {}", served(port));
-        for edge in graph.edges.iter().filter(|edge| edge.server == at && edge.port == Some(number)) {
+        for edge in graph.edges_at(at, Some(number)) {
             let _ = writeln!(text, "      <- {}{}", client(graph, edge, node.group), edge.amount());
         }
     }
     // What it uses of its own stands above.
-    let is_used = |edge: &&Edge| edge.client == at && (edge.server != at || edge.port.is_none());
-    for edge in graph.edges.iter().filter(is_used) {
+    for edge in used.iter().filter(|edge| edge.server != at || edge.port.is_none()) {
         let server = other(graph, edge.server, node.group);
         match edge.port {
             Some(port) => {
@@ -47,9 +51,7 @@ fn push_node(graph: &Graph, at: usize, node: &Node, text: &mut String) {
             None => push_pair(edge, &server, text),
         }
     }
-    for edge in
-        graph.edges.iter().filter(|edge| edge.server == at && edge.port.is_none() && edge.client != at)
-    {
+    for edge in graph.edges_at(at, None).iter().filter(|edge| edge.client != at) {
         push_pair(edge, &client(graph, edge, node.group), text);
     }
 }
