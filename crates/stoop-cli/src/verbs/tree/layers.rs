@@ -30,9 +30,11 @@ pub(super) fn components(boxes: usize, arrows: &[Arrow]) -> Vec<Vec<usize>> {
     components
 }
 
-/// The column of each of so many boxes, from 0 at the left. Every arrow leads to another column, but for those within a box; as few as
-/// can easily be had lead backwards. A client stands right before the first of its servers.
-pub(super) fn columns(boxes: usize, arrows: &[Arrow]) -> Vec<usize> {
+/// The column of each box, from 0 at the left. Every arrow leads to another column, but for those within a box; as few as can easily be
+/// had lead backwards. A client stands right before the first of its servers, or further left where that column would become taller
+/// than `tallest`.
+pub(super) fn columns(heights: &[f64], tallest: f64, arrows: &[Arrow]) -> Vec<usize> {
+    let boxes = heights.len();
     let order = Peeling::new(boxes, arrows).order();
     let mut place = vec![0; boxes];
     for (at, &member) in order.iter().enumerate() {
@@ -44,12 +46,37 @@ pub(super) fn columns(boxes: usize, arrows: &[Arrow]) -> Vec<usize> {
         let (client, server) = (place[*client], place[*server]);
         forward[client.min(server)].push(client.max(server));
     }
+    let mut stacks = Stacks { tallest, heights: vec![0.0; boxes + 1], next: (0..=boxes).collect() };
     let mut to_end = vec![0; boxes];
     for at in (0..boxes).rev() {
-        to_end[at] = forward[at].iter().map(|&next| to_end[next] + 1).max().unwrap_or(0);
+        let first = forward[at].iter().map(|&next| to_end[next] + 1).max().unwrap_or(0);
+        to_end[at] = stacks.put(heights[order[at]], first);
     }
     let last = to_end.iter().copied().max().unwrap_or(0);
     place.into_iter().map(|place| last - to_end[place]).collect()
+}
+
+/// Columns that are being filled, counted from the right.
+struct Stacks {
+    tallest: f64,
+    heights: Vec<f64>,
+    /// Of each column itself while it has room, else one further on.
+    next: Vec<usize>,
+}
+
+impl Stacks {
+    /// Puts a box into the first column from `column` on that has room for anything.
+    fn put(&mut self, height: f64, mut column: usize) -> usize {
+        while self.next[column] != column {
+            self.next[column] = self.next[self.next[column]];
+            column = self.next[column];
+        }
+        self.heights[column] += height;
+        if self.heights[column] > self.tallest && column + 1 < self.next.len() {
+            self.next[column] = column + 1;
+        }
+        column
+    }
 }
 
 /// Puts boxes in an order in which few arrows lead backwards: again and again, whoever only serves goes to the end, whoever only uses to
@@ -137,15 +164,21 @@ mod tests {
 
     #[test]
     fn clients_stand_before_their_servers() {
-        assert_eq!(columns(4, &[(0, 1), (1, 2), (3, 2)]), [0, 1, 2, 1]);
-        assert_eq!(columns(1, &[(0, 0)]), [0]);
+        assert_eq!(columns(&[1.0; 4], 9.0, &[(0, 1), (1, 2), (3, 2)]), [0, 1, 2, 1]);
+        assert_eq!(columns(&[1.0], 9.0, &[(0, 0)]), [0]);
     }
 
     #[test]
     fn a_circle_has_one_arrow_that_leads_back() {
         let arrows = [(0, 1), (1, 2), (2, 0)];
-        let columns = columns(3, &arrows);
+        let columns = columns(&[1.0; 3], 9.0, &arrows);
         assert_eq!(arrows.iter().filter(|(from, to)| columns[*from] > columns[*to]).count(), 1);
+    }
+
+    #[test]
+    fn a_column_that_is_full_is_left_alone() {
+        let arrows: Vec<Arrow> = (1..6).map(|server| (0, server)).collect();
+        assert_eq!(columns(&[1.0; 6], 1.5, &arrows), [0, 1, 2, 2, 3, 3]);
     }
 
     #[test]
@@ -156,8 +189,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_two_joined_boxes_share_a_column(arrows in proptest::collection::vec((0usize..12, 0usize..12), 0..40)) {
-            let columns = columns(12, &arrows);
+        fn no_two_joined_boxes_share_a_column(arrows in proptest::collection::vec((0usize..12, 0usize..12), 0..40), tallest in 0.5f64..9.0) {
+            let columns = columns(&[1.0; 12], tallest, &arrows);
             for (from, to) in arrows {
                 prop_assert!(from == to || columns[from] != columns[to]);
             }

@@ -5,14 +5,17 @@
 //! | `mod.rs` | from flags to the graph, and where it goes |
 //! | `graph.rs` | groups, processes and what joins them |
 //! | `text.rs` `dot.rs` `json.rs` | the graph for a terminal, for Graphviz, for programs: pure |
-//! | `layers.rs` `layout.rs` | where the boxes of the picture stand: columns and their order, then places: pure |
+//! | `bricks.rs` | how large the boxes of the picture are: pure |
+//! | `layers.rs` `part.rs` `layout.rs` | where they stand: their columns, the order in those, the whole: pure |
 //! | `svg.rs` | the picture: pure |
 
+mod bricks;
 mod dot;
 mod graph;
 mod json;
 mod layers;
 mod layout;
+mod part;
 mod svg;
 mod text;
 

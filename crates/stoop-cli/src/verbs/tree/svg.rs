@@ -2,8 +2,9 @@
 
 use std::fmt::Write as _;
 
+use super::bricks::{HEAD, NAME, PORT, PORTS, TITLE};
 use super::graph::{Edge, Graph, GroupKind, Node};
-use super::layout::{HEAD, Layout, NAME, PORT, PORTS, Point, Rect, TITLE, layout};
+use super::layout::{Layout, Point, Rect, layout};
 use crate::output::{cut, escape};
 use crate::sockets::words::plural;
 

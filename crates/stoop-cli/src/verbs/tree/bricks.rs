@@ -1,0 +1,87 @@
+//! How large the boxes of the picture are: each group with its nodes, or a node that is in none, is a brick. Pure.
+
+use super::graph::{Graph, GroupKind};
+use crate::output::width_of;
+
+/// The most columns of text that a name in the picture takes.
+pub(super) const NAME: usize = 38;
+/// The most ports of a node that are shown by themselves; further ones share a line.
+pub(super) const PORTS: usize = 10;
+
+/// Height of the line with the name of a node, and of one with a port.
+pub(super) const HEAD: f64 = 24.0;
+pub(super) const PORT: f64 = 18.0;
+/// Below the last line of a node.
+const FOOT: f64 = 6.0;
+/// Height of a group's title, and the space around its nodes.
+pub(super) const TITLE: f64 = 26.0;
+pub(super) const PAD: f64 = 12.0;
+/// How wide one column of text is: of the name of a node, and of a port.
+const LETTER: f64 = 7.9;
+const SMALL_LETTER: f64 = 6.7;
+const NARROWEST: f64 = 120.0;
+
+/// A group with its nodes, or a node that is in none: what is moved as one.
+pub(super) struct Brick {
+    pub(super) group: Option<usize>,
+    /// Each with how far below the top of the brick it begins.
+    pub(super) nodes: Vec<(usize, f64)>,
+    pub(super) width: f64,
+    pub(super) height: f64,
+}
+
+/// All bricks.
+pub(super) struct Wall {
+    pub(super) bricks: Vec<Brick>,
+    /// Of each node its brick, and how far below the top of that it begins.
+    pub(super) brick_of: Vec<usize>,
+    pub(super) top: Vec<f64>,
+}
+
+/// How tall a node is.
+pub(super) fn node_height(ports: usize) -> f64 {
+    let lines = ports.min(PORTS + 1);
+    HEAD + lines as f64 * PORT + if lines > 0 { FOOT } else { 0.0 }
+}
+
+fn node_width(graph: &Graph, node: usize) -> f64 {
+    let node = &graph.nodes[node];
+    let head = width_of(&node.label()).min(NAME) as f64 * LETTER + 44.0;
+    let ports =
+        node.ports.iter().take(PORTS).map(|port| width_of(&port.name).min(NAME) as f64 * SMALL_LETTER + 70.0);
+    ports.fold(head.max(NARROWEST), f64::max)
+}
+
+impl Wall {
+    pub(super) fn new(graph: &Graph) -> Wall {
+        let bricks = bricks(graph);
+        let (mut brick_of, mut top) = (vec![0; graph.nodes.len()], vec![0.0; graph.nodes.len()]);
+        for (at, brick) in bricks.iter().enumerate() {
+            for &(node, below) in &brick.nodes {
+                (brick_of[node], top[node]) = (at, below);
+            }
+        }
+        Wall { bricks, brick_of, top }
+    }
+}
+
+fn bricks(graph: &Graph) -> Vec<Brick> {
+    let mut bricks: Vec<Brick> = Vec::new();
+    for (at, node) in graph.nodes.iter().enumerate() {
+        let height = node_height(node.ports.len());
+        if graph.groups[node.group].kind == GroupKind::Loose {
+            let width = node_width(graph, at);
+            bricks.push(Brick { group: None, nodes: vec![(at, 0.0)], width, height });
+            continue;
+        }
+        if bricks.last().is_none_or(|brick| brick.group != Some(node.group)) {
+            let title = width_of(&graph.groups[node.group].title).min(NAME) as f64 * LETTER + 2.0 * PAD;
+            bricks.push(Brick { group: Some(node.group), nodes: Vec::new(), width: title, height: TITLE });
+        }
+        let brick = bricks.last_mut().expect("just made");
+        brick.nodes.push((at, brick.height));
+        brick.width = brick.width.max(node_width(graph, at) + 2.0 * PAD);
+        brick.height += height + PAD;
+    }
+    bricks
+}

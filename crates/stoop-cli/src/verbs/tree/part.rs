@@ -1,0 +1,311 @@
+//! One part of the picture that hangs together: in which order its columns are, and where everything in them stands. Pure.
+
+use std::collections::{BTreeSet, HashMap};
+
+use super::bricks::{HEAD, PAD, PORT, PORTS, Wall, node_height};
+use super::graph::Graph;
+use super::layout::{Frame, Layout, Point, Rect};
+
+/// Between boxes above each other, and between columns: the more arrows pass there, the more, up to some.
+pub(super) const BELOW: f64 = 20.0;
+const BESIDE: f64 = 96.0;
+const BESIDE_MOST: f64 = 180.0;
+const FOR_EACH: f64 = 0.5;
+/// The lane of an arrow that passes a column.
+const LANE: f64 = 10.0;
+/// How often columns are put in order by their neighbours.
+const SWEEPS: usize = 24;
+
+/// What stands in a column: a brick, or a lane that leads past it. All edges to the same port share a lane, so that they come together
+/// on the way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Item {
+    Brick(usize),
+    Lane { server: usize, port: Option<usize>, column: usize, leads_back: bool },
+}
+
+/// One part of the picture that hangs together.
+pub(super) struct Part<'a> {
+    graph: &'a Graph,
+    wall: &'a Wall,
+    /// The edges within it.
+    edges: &'a [usize],
+    /// The column of each brick in it.
+    column: HashMap<usize, usize>,
+    /// From left to right, each from top to bottom.
+    columns: Vec<Vec<Item>>,
+    /// Where each column begins, and how wide it is.
+    spans: Vec<(f64, f64)>,
+    top: HashMap<Item, f64>,
+}
+
+impl<'a> Part<'a> {
+    pub(super) fn new(
+        graph: &'a Graph,
+        wall: &'a Wall,
+        edges: &'a [usize],
+        members: &[usize],
+        at: &[usize],
+    ) -> Part<'a> {
+        let column: HashMap<usize, usize> = members.iter().copied().zip(at.iter().copied()).collect();
+        let mut columns = vec![Vec::new(); at.iter().max().map_or(0, |last| last + 1)];
+        for (&member, &at) in members.iter().zip(at) {
+            columns[at].push(Item::Brick(member));
+        }
+        let mut part = Part { graph, wall, edges, column, columns, spans: Vec::new(), top: HashMap::new() };
+        part.add_lanes();
+        part.measure();
+        part.arrange();
+        part
+    }
+
+    /// A lane in each column that an edge passes.
+    fn add_lanes(&mut self) {
+        let lanes: BTreeSet<Item> = self.edges.iter().flat_map(|&edge| self.lanes(edge)).collect();
+        for lane in lanes {
+            let column = self.column_of(lane);
+            self.columns[column].push(lane);
+        }
+    }
+
+    /// The lanes that an edge takes, from the client to the server.
+    fn lanes(&self, edge: usize) -> Vec<Item> {
+        let (from, to) = self.columns_of(edge);
+        let joined = &self.graph.edges[edge];
+        let (server, port, leads_back) = (joined.server, joined.port, to < from);
+        let passed = from.min(to) + 1..from.max(to);
+        let mut lanes: Vec<Item> =
+            passed.map(|column| Item::Lane { server, port, column, leads_back }).collect();
+        if leads_back {
+            lanes.reverse();
+        }
+        lanes
+    }
+
+    /// The columns of an edge's client and server.
+    fn columns_of(&self, edge: usize) -> (usize, usize) {
+        let edge = &self.graph.edges[edge];
+        let column = |node: usize| self.column[&self.wall.brick_of[node]];
+        (column(edge.client), column(edge.server))
+    }
+
+    fn measure(&mut self) {
+        let mut passing = vec![0; self.columns.len()];
+        for &edge in self.edges {
+            let (from, to) = self.columns_of(edge);
+            passing[from.min(to)..from.max(to)].iter_mut().for_each(|count| *count += 1);
+        }
+        let mut x = 0.0;
+        for (column, passing) in self.columns.iter().zip(passing) {
+            let width = column.iter().map(|item| self.width(*item)).fold(0.0, f64::max);
+            self.spans.push((x, width));
+            x += width + (BESIDE + FOR_EACH * f64::from(passing)).min(BESIDE_MOST);
+        }
+    }
+
+    fn width(&self, item: Item) -> f64 {
+        match item {
+            Item::Brick(brick) => self.wall.bricks[brick].width,
+            Item::Lane { .. } => 0.0,
+        }
+    }
+
+    fn height(&self, item: Item) -> f64 {
+        match item {
+            Item::Brick(brick) => self.wall.bricks[brick].height + BELOW,
+            Item::Lane { .. } => LANE,
+        }
+    }
+
+    /// Puts each column in the order of what it is joined with, and everything as near to that as there is room.
+    fn arrange(&mut self) {
+        let joints = self.joints();
+        for column in 0..self.columns.len() {
+            let tops = vec![0.0; self.columns[column].len()];
+            self.settle(column, tops);
+        }
+        let last = self.columns.len().saturating_sub(1);
+        for sweep in 0..SWEEPS {
+            for step in 0..=last {
+                // To and fro, each time by what stands on the side that was just put in order; at the end by both.
+                let column = if sweep % 2 == 0 { step } else { last - step };
+                let side = if sweep + 4 >= SWEEPS { None } else { Some(sweep % 2 == 0) };
+                self.order(column, side, &joints);
+            }
+        }
+        let top = self.top.values().copied().fold(f64::INFINITY, f64::min);
+        self.top.values_mut().for_each(|y| *y -= top);
+    }
+
+    fn order(&mut self, column: usize, from_left: Option<bool>, joints: &HashMap<Item, Vec<Joint>>) {
+        let wish = |item: &Item| {
+            let joints = joints.get(item).map(Vec::as_slice).unwrap_or_default();
+            let looked_at = joints.iter().filter(|joint| from_left.is_none_or(|left| joint.is_left == left));
+            let wishes: Vec<f64> = looked_at
+                .map(|joint| self.top[&joint.other] + joint.other_offset - joint.own_offset)
+                .collect();
+            match wishes.len() {
+                0 => self.top[item],
+                count => wishes.iter().sum::<f64>() / count as f64,
+            }
+        };
+        let mut wished: Vec<(f64, Item)> =
+            self.columns[column].iter().map(|item| (wish(item), *item)).collect();
+        let middle = |&(top, item): &(f64, Item)| top + self.height(item) / 2.0;
+        wished.sort_by(|one, other| middle(one).total_cmp(&middle(other)));
+        self.columns[column] = wished.iter().map(|(_, item)| *item).collect();
+        self.settle(column, wished.into_iter().map(|(top, _)| top).collect());
+    }
+
+    /// Gives everything in a column a place as near as possible to where it wishes to be, in order and without overlap: what wishes to
+    /// be in one place forms a block around the mean of its wishes.
+    fn settle(&mut self, column: usize, wishes: Vec<f64>) {
+        let items = self.columns[column].clone();
+        let mut offset = 0.0;
+        let mut blocks: Vec<(f64, usize)> = Vec::new();
+        let mut offsets = Vec::with_capacity(items.len());
+        for (item, wish) in items.iter().zip(wishes) {
+            offsets.push(offset);
+            let mut block = (wish - offset, 1);
+            while let Some(&(mean, count)) = blocks.last().filter(|(mean, _)| *mean > block.0) {
+                let sum = mean * count as f64 + block.0 * block.1 as f64;
+                block = (sum / (count + block.1) as f64, count + block.1);
+                blocks.pop();
+            }
+            blocks.push(block);
+            offset += self.height(*item);
+        }
+        let places = blocks.iter().flat_map(|&(mean, count)| std::iter::repeat_n(mean, count));
+        for ((item, offset), place) in items.iter().zip(offsets).zip(places) {
+            self.top.insert(*item, place + offset);
+        }
+    }
+
+    /// What each item is joined with in the columns beside it.
+    fn joints(&self) -> HashMap<Item, Vec<Joint>> {
+        let mut joints: HashMap<Item, Vec<Joint>> = HashMap::new();
+        for &edge in self.edges {
+            let Some(stops) = self.stops(edge) else { continue };
+            for pair in stops.windows(2) {
+                let [(one, one_offset), (other, other_offset)] = [pair[0], pair[1]];
+                let is_left = self.column_of(other) < self.column_of(one);
+                joints.entry(one).or_default().push(Joint {
+                    other,
+                    is_left,
+                    own_offset: one_offset,
+                    other_offset,
+                });
+                joints.entry(other).or_default().push(Joint {
+                    other: one,
+                    is_left: !is_left,
+                    own_offset: other_offset,
+                    other_offset: one_offset,
+                });
+            }
+        }
+        joints
+    }
+
+    fn column_of(&self, item: Item) -> usize {
+        match item {
+            Item::Brick(brick) => self.column[&brick],
+            Item::Lane { column, .. } => column,
+        }
+    }
+
+    /// The items that an edge comes by, each with how far below its top it does; `None` for one within a brick.
+    fn stops(&self, edge: usize) -> Option<Vec<(Item, f64)>> {
+        let joined = &self.graph.edges[edge];
+        let client = Item::Brick(self.wall.brick_of[joined.client]);
+        let server = Item::Brick(self.wall.brick_of[joined.server]);
+        if client == server {
+            return None;
+        }
+        let mut stops = vec![(client, self.offset(joined.client, None))];
+        stops.extend(self.lanes(edge).into_iter().map(|lane| (lane, LANE / 2.0)));
+        stops.push((server, self.offset(joined.server, joined.port)));
+        Some(stops)
+    }
+
+    /// How far below the top of its brick the line of a node's port is, or of its name.
+    fn offset(&self, node: usize, port: Option<usize>) -> f64 {
+        self.wall.top[node]
+            + match port {
+                Some(port) => HEAD + port.min(PORTS) as f64 * PORT + PORT / 2.0,
+                None => HEAD / 2.0,
+            }
+    }
+
+    /// How wide and how tall it is.
+    pub(super) fn size(&self) -> (f64, f64) {
+        let width = self.spans.last().map_or(0.0, |(x, width)| x + width);
+        let bottom = self.top.iter().map(|(item, top)| top + self.height(*item));
+        (width, bottom.fold(0.0, f64::max) - BELOW)
+    }
+
+    /// Moves it to its place in the picture.
+    pub(super) fn put(&self, left: f64, above: f64, layout: &mut Layout) {
+        for &member in self.column.keys() {
+            let brick = &self.wall.bricks[member];
+            let (x, y) = self.corner(member);
+            let rect = Rect { x: left + x, y: above + y, width: brick.width, height: brick.height };
+            let inset = if brick.group.is_some() { PAD } else { 0.0 };
+            if let Some(group) = brick.group {
+                layout.frames.push(Frame { group, rect });
+            }
+            for &(node, top) in &brick.nodes {
+                let height = node_height(self.graph.nodes[node].ports.len());
+                layout.nodes[node] =
+                    Rect { x: rect.x + inset, y: rect.y + top, width: rect.width - 2.0 * inset, height };
+            }
+        }
+        for &edge in self.edges {
+            layout.paths[edge] = self.path(edge, layout, left, above);
+        }
+    }
+
+    /// A brick stands in the middle of its column.
+    fn corner(&self, brick: usize) -> Point {
+        let (x, width) = self.spans[self.column[&brick]];
+        (x + (width - self.wall.bricks[brick].width) / 2.0, self.top[&Item::Brick(brick)])
+    }
+
+    /// The points of an edge: out of the client's side, along its lanes, into the server's side.
+    fn path(&self, edge: usize, layout: &Layout, left: f64, above: f64) -> Vec<Point> {
+        let joined = &self.graph.edges[edge];
+        let [client, server] = [layout.nodes[joined.client], layout.nodes[joined.server]];
+        let line = |node: usize, port: Option<usize>| {
+            above + self.top[&Item::Brick(self.wall.brick_of[node])] + self.offset(node, port)
+        };
+        let (start, end) = (line(joined.client, None), line(joined.server, joined.port));
+        let Some(stops) = self.stops(edge) else {
+            // Within a group: around its left side.
+            return vec![(client.x, start), (server.x, end)];
+        };
+        let leads_back = client.x > server.x;
+        let side = |rect: Rect, right: bool| if right { rect.x + rect.width } else { rect.x };
+        let edge_of = |node: usize, right: bool| {
+            let (x, width) = self.spans[self.column[&self.wall.brick_of[node]]];
+            left + if right { x + width } else { x }
+        };
+        // Level to the edge of the column: what stands above and below may be wider.
+        let mut points =
+            vec![(side(client, !leads_back), start), (edge_of(joined.client, !leads_back), start)];
+        for (item, offset) in &stops[1..stops.len() - 1] {
+            let (x, width) = self.spans[self.column_of(*item)];
+            let y = above + self.top[item] + offset;
+            let (near, far) = if leads_back { (x + width, x) } else { (x, x + width) };
+            points.extend([(left + near, y), (left + far, y)]);
+        }
+        points.extend([(edge_of(joined.server, leads_back), end), (side(server, leads_back), end)]);
+        points
+    }
+}
+
+/// A way from one item to one in the column beside it.
+struct Joint {
+    other: Item,
+    is_left: bool,
+    own_offset: f64,
+    other_offset: f64,
+}
