@@ -109,7 +109,7 @@ impl<'a> Selector<'a> {
     ) -> impl Iterator<Item = (&'s Address, &'s Address)> {
         self.places.iter().filter_map(|place| {
             let file = place.file?;
-            let is_it = |socket: &&Socket| socket.listener.is_none() && place.is_bound(socket);
+            let is_it = |socket: &&Socket| socket.may_be_from().is_none() && place.is_bound(socket);
             let name = &snapshot.sockets.iter().find(is_it)?.name;
             let leads_there = fs::metadata(name.as_path()?).is_ok_and(|now| FileId::from(&now) == file);
             (!leads_there).then_some((&place.address, name))
