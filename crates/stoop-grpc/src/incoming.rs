@@ -23,15 +23,20 @@ impl Endpoint {
     /// Listens here. A local socket is bound as `settings` add to it: [`Bind::mode`], [`Bind::policy`] and so on; they mean
     /// nothing for TCP.
     ///
-    /// ```no_run
-    /// # async fn listen() -> Result<(), stoop_grpc::Error> {
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
     /// use stoop::Policy;
     /// use stoop_grpc::Endpoint;
     ///
-    /// let endpoint: Endpoint = "/run/app.sock".parse()?;
-    /// let incoming = endpoint.listen(|bind| bind.mode(0o660).policy(Policy::same_user().allow_gid(44))).await?;
-    /// # Ok(())
-    /// # }
+    /// let endpoint = Endpoint::try_from(path.as_path())?;    // or "/run/app.sock".parse()?
+    /// let policy = Policy::same_user().allow_gid(44);
+    /// let incoming = endpoint.listen(|bind| bind.mode(0o660).policy(policy)).await?;
+    /// # drop(incoming);
+    /// # Ok::<(), stoop_grpc::Error>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
     /// # Errors
@@ -89,17 +94,15 @@ impl Incoming {
     /// not listen. So are those who begin a call and never finish its header, or say nothing at all.
     /// [`max_lifetime`](serve::Server::max_lifetime) cuts without a word, calls under way too.
     ///
-    /// ```no_run
-    /// # use std::time::Duration;
-    /// # async fn listen() -> Result<(), stoop_grpc::Error> {
-    /// # let endpoint: stoop_grpc::Endpoint = "/run/app.sock".parse()?;
-    /// let incoming = endpoint
-    ///     .listen(|bind| bind.mode(0o660))
-    ///     .await?
-    ///     .max_connections(100)
-    ///     .limits(|server| server.max_connections_per_uid(10).idle_timeout(Duration::from_secs(300)));
-    /// # Ok(())
-    /// # }
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let endpoint = stoop_grpc::Endpoint::try_from(directory.path().join("app.sock").as_path())?;
+    /// let incoming = endpoint.listen(|bind| bind.mode(0o660)).await?.limits(|server| server.max_connections(100));
+    /// # drop(incoming);
+    /// # Ok::<(), stoop_grpc::Error>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn limits(self, settings: impl FnOnce(serve::Server) -> serve::Server) -> Incoming {
         match self.0 {

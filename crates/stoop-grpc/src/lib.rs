@@ -6,16 +6,21 @@
 //! policy are those of [`stoop::Bind`]; limits, draining and hand-over those of [`stoop::serve::Server`]; each request knows its
 //! [`Caller`].
 //!
-//! ```no_run
+//! ```
 //! # #[cfg(feature = "server")]
-//! # async fn serve(routes: tonic::service::Routes) -> Result<(), stoop_grpc::Error> {
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+//! # let directory = stoop_testkit::tempdir();
+//! # let path = directory.path().join("app.sock");
+//! # let routes = tonic::service::Routes::default();
+//! # let shutdown = async { /* tokio::signal::ctrl_c() */ };
 //! use stoop_grpc::{Endpoint, Server};
 //!
-//! let endpoint: Endpoint = "/run/app.sock".parse()?;    // or https://0.0.0.0:443
+//! let endpoint = Endpoint::try_from(path.as_path())?;    // or "https://0.0.0.0:443".parse()?
 //! let incoming = endpoint.listen(|bind| bind.mode(0o660)).await?;
-//! Server::new(routes).serve(incoming, tokio::signal::ctrl_c()).await?;
-//! # Ok(())
-//! # }
+//! Server::new(routes).serve(incoming, shutdown).await?;
+//! # Ok::<(), stoop_grpc::Error>(())
+//! # })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
 //! # Authorities

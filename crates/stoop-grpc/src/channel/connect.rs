@@ -11,12 +11,24 @@ const WAIT: Duration = Duration::from_secs(5);
 /// Connects to a server: `connect("/run/app.sock")`, `connect("@app")`, `connect("https://app.example")`. Waits five seconds for one that
 /// is just starting, or has no room; [`Connect`] has settings for that.
 ///
-/// ```no_run
-/// # async fn call() -> Result<(), Box<dyn std::error::Error>> {
-/// let channel = stoop_grpc::connect("/run/containerd/containerd.sock").await?;
-/// // let mut client = VersionClient::new(channel);
-/// # Ok(())
-/// # }
+/// ```
+/// # #[cfg(feature = "health")]
+/// # tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
+/// # let directory = stoop_testkit::tempdir();
+/// # let path = directory.path().join("app.sock");
+/// # let incoming = stoop_grpc::Endpoint::try_from(path.as_path())?.listen(|bind| bind).await?;
+/// # let (_, routes) = stoop_grpc::health(tonic::service::Routes::default());
+/// # tokio::spawn(stoop_grpc::Server::new(routes).serve(incoming, std::future::pending::<()>()));
+/// use tonic_health::pb::HealthCheckRequest;
+/// use tonic_health::pb::health_client::HealthClient;
+///
+/// let channel = stoop_grpc::connect(path.as_path()).await?;
+/// let mut client = HealthClient::new(channel);
+/// let health = client.check(HealthCheckRequest::default()).await?.into_inner();
+/// assert_eq!(health.status().as_str_name(), "SERVING");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
 /// # Errors

@@ -24,19 +24,25 @@ const MAX_MESSAGE_BYTES: usize = 4 << 20;
 
 /// Calls methods that are known by their description.
 ///
-/// ```no_run
+/// ```
+/// # #[cfg(feature = "health")]
+/// # tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
+/// # let directory = stoop_testkit::tempdir();
+/// # let path = directory.path().join("app.sock");
+/// # let incoming = stoop_grpc::Endpoint::try_from(path.as_path())?.listen(|bind| bind).await?;
+/// # let (_, routes) = stoop_grpc::health(tonic::service::Routes::default());
+/// # tokio::spawn(stoop_grpc::Server::new(routes).serve(incoming, std::future::pending::<()>()));
 /// use stoop_grpc::dynamic::{Client, Options, Schema, json};
 ///
-/// # async fn version(channel: tonic::transport::Channel) -> Result<(), Box<dyn std::error::Error>> {
-/// let method = Schema::builtin().method("runtime.v1.RuntimeService/Version", &[]).unwrap();
+/// let method = Schema::builtin().method("grpc.health.v1.Health/Check", &[])?;
 /// let request = json::read(&method.input(), "{}")?;
-/// let client = Client::grpc(channel);
+/// let client = Client::grpc(stoop_grpc::connect(path.as_path()).await?);
 /// let mut answers = client.call(&method, tokio_stream::once(request), Options::default()).await?;
-/// while let Some(answer) = answers.message().await? {
-///     println!("{}", json::Style::default().text(&answer));
-/// }
-/// # Ok(())
-/// # }
+/// let answer = answers.message().await?.ok_or("no answer")?;
+/// assert!(json::Style::default().text(&answer).contains("SERVING"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct Client {

@@ -1,6 +1,9 @@
 //! From what a person types to a method or a symbol: full names, their ends, and what was probably meant. Pure.
 
+use std::fmt;
+
 use prost_reflect::{EnumDescriptor, MessageDescriptor, MethodDescriptor, ServiceDescriptor};
+use stoop::escaped;
 
 use super::Schema;
 
@@ -38,6 +41,23 @@ pub enum Unresolved {
     /// These all have it.
     Ambiguous(Vec<String>),
 }
+
+impl fmt::Display for Unresolved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (what, names) = match self {
+            Unresolved::Unknown(near) if near.is_empty() => ("nothing has this name", near),
+            Unresolved::Unknown(near) => ("nothing has this name; near it:", near),
+            Unresolved::Ambiguous(fit) => ("several have this name:", fit),
+        };
+        f.write_str(what)?;
+        for (nth, name) in names.iter().enumerate() {
+            write!(f, "{} '{}'", if nth == 0 { "" } else { "," }, escaped(name))?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Unresolved {}
 
 /// How many names are suggested.
 const SUGGESTIONS: usize = 4;
@@ -159,6 +179,18 @@ mod tests {
     use super::*;
 
     const VERSION: &str = "runtime.v1.RuntimeService/Version";
+
+    #[test]
+    fn what_was_found_in_place_of_a_name_is_said() {
+        let names = |names: &[&str]| names.iter().map(ToString::to_string).collect();
+        let said = |found: Unresolved| found.to_string();
+        assert_eq!(said(Unresolved::Unknown(names(&[]))), "nothing has this name");
+        assert_eq!(said(Unresolved::Unknown(names(&["a/B"]))), "nothing has this name; near it: 'a/B'");
+        assert_eq!(
+            said(Unresolved::Ambiguous(names(&["a/B", "c/B"]))),
+            "several have this name: 'a/B', 'c/B'"
+        );
+    }
 
     fn found(name: &str, preferred: &[&str]) -> Result<String, Unresolved> {
         Schema::builtin().method(name, preferred).map(|method| path_of(&method))
