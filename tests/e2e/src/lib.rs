@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `binary.rs` | where the command is; building it |
 //! | `run.rs` | starting a program, feeding and hearing it, its end |
+//! | `parts.rs` | how a failure of the command explains itself |
 //! | `ready.rs` | waiting until a server is there, by looking at the kernel's table and touching nothing |
 //! | `raw.rs` | clients in the test's own process, with plain system calls |
 //! | `web.rs` | a web server that does what it is told, however wrong |
@@ -19,6 +20,7 @@
 mod binary;
 pub mod containerd;
 pub mod docker;
+mod parts;
 mod raw;
 mod ready;
 mod run;
@@ -29,6 +31,7 @@ pub mod web;
 pub const KINDS: [&str; 3] = ["stream", "dgram", "seqpacket"];
 
 pub use binary::binary;
+pub use parts::Part;
 pub use raw::Raw;
 pub use ready::{is_served, wait_gone, wait_served};
 pub use run::{LIMIT, Output, Run, Running, peer, program, stoop, stoop_as, verbs};

@@ -1,5 +1,7 @@
 //! What went wrong, in four parts: what was asked, why there is no answer, what was heard, what to try.
 
+use std::path::PathBuf;
+
 use stoop::escaped;
 use stoop_grpc::dynamic::json::Style;
 use stoop_grpc::dynamic::{CallError, Code, Greeting, Schema, Status, Unresolved, details};
@@ -44,7 +46,7 @@ impl Trouble<'_> {
             CallError::Malformed(_) => self
                 .report(called, error)
                 .why("the server has another version of the schema, or breaks the protocol")
-                .next(format!("stoop grpc {} describe", self.address()))
+                .next(format!("{} describe", self.server()))
                 .into(),
             error => self
                 .report(called, error)
@@ -78,9 +80,9 @@ impl Trouble<'_> {
             Code::FailedPrecondition | Code::InvalidArgument if lacks_namespace => {
                 report = report.next(self.command("-H 'containerd-namespace: default'"));
             }
-            Code::Unimplemented => report = report.next(format!("stoop grpc {} list", self.address())),
+            Code::Unimplemented => report = report.next(format!("{} list", self.server())),
             Code::InvalidArgument => {
-                report = report.next(format!("stoop grpc {} describe {}", self.address(), called));
+                report = report.next(format!("{} describe {called}", self.server()));
             }
             _ => {}
         }
@@ -132,9 +134,7 @@ impl Trouble<'_> {
                 .fold(
                     Failure::new(Exit::Usage, format!("'{name}' may be any of several {sort}s"))
                         .why("a name may be cut to its end only where nothing else ends so"),
-                    |report, name| {
-                        report.next(format!("stoop grpc {} {}", self.address(), self.asked(sort, name)))
-                    },
+                    |report, name| report.next(format!("{} {}", self.server(), self.asked(sort, name))),
                 )
                 .into(),
             Unresolved::Unknown(names) => {
@@ -145,9 +145,9 @@ impl Trouble<'_> {
                     None => report,
                 };
                 let suggested = names.iter().fold(report, |report, name| {
-                    report.next(format!("stoop grpc {} {}", self.address(), self.asked(sort, name)))
+                    report.next(format!("{} {}", self.server(), self.asked(sort, name)))
                 });
-                suggested.next(format!("stoop grpc {} list", self.address())).into()
+                suggested.next(format!("{} list", self.server())).into()
             }
         }
     }
@@ -174,7 +174,23 @@ impl Trouble<'_> {
         let words = [self.flags.action.as_deref(), self.flags.data.as_deref()];
         let words: String =
             words.into_iter().flatten().map(|word| format!(" {}", quoted(word.as_ref()))).collect();
-        format!("stoop grpc {}{words} {more}", self.address())
+        format!("{}{words} {more}", self.server())
+    }
+
+    /// How the server is asked at all, and by what schema.
+    fn server(&self) -> String {
+        let flags = self.flags;
+        let files = |flag: &'static str, files: &[PathBuf]| -> String {
+            files.iter().map(|file| format!(" {flag} {}", quoted(file.as_ref()))).collect()
+        };
+        let mut command = format!("stoop grpc {}", self.address());
+        command += &files("--import-path", &flags.import_path);
+        command += &files("--proto", &flags.proto);
+        command += &files("--descriptor-set", &flags.descriptor_set);
+        for (flag, is_given) in [(" --builtin", flags.builtin), (" --ttrpc", flags.ttrpc)] {
+            command += if is_given { flag } else { "" };
+        }
+        command
     }
 }
 

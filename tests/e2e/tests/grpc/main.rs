@@ -1,74 +1,21 @@
-//! `stoop grpc` against a server that is not ours: gRPC's C core, by Python. And against what is no gRPC server at all.
+//! `stoop grpc` against a server that is not ours.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `talk.rs` | that server |
+//! | `wrong.rs` | what is said about calls that cannot be made, or come to nothing |
 
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+mod talk;
+mod wrong;
 
-use serde_json::{Value, json};
-use stoop_e2e::{LIMIT, Run, Running, program, stoop, stoop_as, wait_served};
+use std::path::Path;
+
+use serde_json::json;
+use stoop_e2e::stoop;
 use stoop_grpc::dynamic::Schema;
-use stoop_testkit::{NOBODY, TempDir, deadline, eventually, is_root, skip, tempdir};
+use stoop_testkit::{deadline, tempdir};
+use talk::{LONG, PROTO, Talk, with_talk};
 use tonic::service::Routes;
-
-/// Longer than any of these takes.
-const LONG: Duration = Duration::from_secs(60);
-
-const PROTO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/peers/talk.proto");
-
-/// The peer, and where it is.
-struct Talk {
-    directory: TempDir,
-    _server: Running,
-}
-
-impl Talk {
-    /// Starts it; `None` where Python has no grpcio.
-    fn start(options: &[&str]) -> Option<Talk> {
-        let library = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("peers").join("python");
-        if !library.join("grpc_reflection").is_dir() || !stoop_testkit::has_program("python3") {
-            return None;
-        }
-        let directory = tempdir();
-        let descriptors = directory.path().join("talk.bin");
-        std::fs::write(&descriptors, descriptor_set()).unwrap();
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/peers/talk_server.py");
-        let address = format!("unix:{}", directory.path().join("talk.sock").display());
-        let server = program("python3", [script, &address]).arg(&descriptors).args(options);
-        let server = server.env("PYTHONPATH", library).open_input().spawn();
-        server.wait_stdout("serving");
-        Some(Talk { directory, _server: server })
-    }
-
-    fn file(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
-    }
-
-    /// `stoop grpc` at it.
-    fn grpc(&self, arguments: &[&str]) -> Run {
-        stoop(["grpc"]).arg(self.file("talk.sock")).args(arguments)
-    }
-
-    /// The one message that a call prints.
-    fn answer(&self, arguments: &[&str]) -> Value {
-        let text = self.grpc(arguments).run().ok().text();
-        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{text}: {error}"))
-    }
-}
-
-fn descriptor_set() -> Vec<u8> {
-    Schema::from_protos(&[PROTO], &[]).unwrap().pool().encode_to_vec()
-}
-
-/// Runs a test with the peer, or skips it.
-macro_rules! with_talk {
-    ($options:expr, $test:expr) => {{
-        let Some(talk) = Talk::start($options) else {
-            skip!("lacks Python with grpcio, grpcio-reflection and grpcio-status (./test installs them)");
-        };
-        let test: fn(Talk) = $test;
-        deadline(LONG, move || test(talk));
-    }};
-}
 
 #[test]
 fn a_server_says_what_it_offers() {
@@ -248,49 +195,6 @@ fn an_error_is_an_answer_with_its_details() {
 }
 
 #[test]
-fn limits_are_kept() {
-    with_talk!(&["reflection"], |talk| {
-        let large = talk.grpc(&["Large", r#"{"number": 5000000}"#]).run().code(3);
-        assert!(large.stderr.contains("larger than 4194304 bytes"), "{}", large.stderr);
-        assert!(large.stderr.contains("--max-message 64M"), "{}", large.stderr);
-        let answer = talk.answer(&["Large", r#"{"number": 5000000}"#, "--max-message", "8M"]);
-        assert!(answer["data"].as_str().unwrap().len() > 6_600_000);
-        let slow = talk.grpc(&["Slow", r#"{"number": 20000}"#, "--timeout", "300ms"]).run().code(3);
-        assert!(slow.stderr.contains("within 300ms"), "{}", slow.stderr);
-        let patient = talk.grpc(&["Slow", r#"{"number": 10}"#, "--timeout", "20s"]).run();
-        assert_eq!(patient.ok().text(), "{\n  \"number\": \"10\"\n}\n");
-        let endless =
-            talk.grpc(&["Count", r#"{"number": 100000}"#, "--timeout", "500ms", "--json-lines"]).run();
-        let endless = endless.code(3);
-        assert!(endless.text().lines().count() > 3, "what has come by then is printed");
-    });
-}
-
-#[test]
-fn what_is_wrong_with_a_request_is_said_before_it_is_sent() {
-    with_talk!(&["reflection"], |talk| {
-        let field = talk.grpc(&["Say", "{\n  \"inner\": {\"txt\": 1}}"]).run().code(2);
-        assert!(field.stderr.contains("'stoop.test.Word' has no field 'txt'"), "{}", field.stderr);
-        assert!(field.stderr.contains("at field 'inner.txt', line 2"), "{}", field.stderr);
-        assert!(field.stderr.contains("'text' was probably meant"), "{}", field.stderr);
-        let value = talk.grpc(&["Say", r#"{"mood": "FURIOUS"}"#]).run().code(2);
-        assert!(value.stderr.contains("at field 'mood'"), "{}", value.stderr);
-        let method = talk.grpc(&["Sey"]).run().code(2);
-        assert!(method.stderr.contains("'stoop.test.Talk/Say' was probably meant"), "{}", method.stderr);
-        let two = talk.grpc(&["Say", "{} {}"]).run().code(2);
-        assert!(two.stderr.contains("takes one message"), "{}", two.stderr);
-        let none = talk.grpc(&["Say", "-"]).input("").run().code(2);
-        assert!(none.stderr.contains("there is none"), "{}", none.stderr);
-        let third = talk.grpc(&["Chat", "-"]).input("{}{}{\"no\":1}").run().code(2);
-        assert!(third.stderr.contains("message 3, field 'no'"), "{}", third.stderr);
-        let file = talk.grpc(&["Say", "@/no/such/file"]).run().code(3);
-        assert!(file.stderr.contains("cannot read '/no/such/file'"), "{}", file.stderr);
-        let proto = talk.grpc(&["--proto", "/no/such.proto", "list"]).run().code(2);
-        assert!(proto.stderr.contains("cannot compile the schema"), "{}", proto.stderr);
-    });
-}
-
-#[test]
 fn as_json_a_call_ends_with_its_status() {
     with_talk!(&["reflection"], |talk| {
         let count = talk.grpc(&["Count", r#"{"number":2}"#, "--json"]).run().ok().json();
@@ -326,80 +230,5 @@ fn servers_come_and_go() {
         let path = directory.path().join("talk.sock");
         let gone = stoop(["grpc"]).arg(&path).arg("list").run().code(3);
         assert!(gone.stderr.contains("connection refused"), "{}", gone.stderr);
-    });
-}
-
-#[test]
-fn what_is_no_grpc_server_is_called_what_it_is() {
-    deadline(LONG, || {
-        let directory = tempdir();
-        let at = |name: &str| directory.path().join(name);
-        // Speaks first: an echo of a greeting, as mail servers do.
-        std::fs::write(at("hello"), "220 mail.example ESMTP\r\n").unwrap();
-        let mail = stoop(["serve", "--send"]).arg(at("hello")).arg(at("mail.sock")).spawn();
-        wait_served(at("mail.sock"));
-        let first = stoop(["grpc"]).arg(at("mail.sock")).arg("list").run().code(3);
-        assert!(first.stderr.contains("it speaks another protocol"), "{}", first.stderr);
-        assert!(first.stderr.contains("220 mail.example"), "{}", first.stderr);
-        drop(mail);
-
-        // Gives everything back: what it says first is what we said.
-        let echo = stoop(["serve"]).arg(at("echo.sock")).spawn();
-        wait_served(at("echo.sock"));
-        let echoed = stoop(["grpc"]).arg(at("echo.sock")).arg("list").run().code(3);
-        assert!(echoed.stderr.contains("PRI * HTTP/2.0"), "{}", echoed.stderr);
-        drop(echo);
-
-        // Says nothing.
-        let mute = stoop(["serve", "--discard"]).arg(at("mute.sock")).spawn();
-        wait_served(at("mute.sock"));
-        let silent = stoop(["grpc"]).arg(at("mute.sock")).args(["list", "--timeout", "2s"]).run().code(3);
-        assert!(silent.stderr.contains("has said nothing yet"), "{}", silent.stderr);
-        assert!(silent.stderr.contains("within 2s"), "{}", silent.stderr);
-        drop(mute);
-
-        let datagram = stoop(["recv"]).arg(format!("dgram:{}", at("log.sock").display())).spawn();
-        eventually(LIMIT, || at("log.sock").exists());
-        let wrong = stoop(["grpc"]).arg(at("log.sock")).arg("list").run().code(3);
-        assert!(wrong.stderr.contains("dgram") || wrong.stderr.contains("datagram"), "{}", wrong.stderr);
-        drop(datagram);
-
-        if is_root() {
-            let closed = stoop(["serve", "--mode", "600"]).arg(at("closed.sock")).spawn();
-            wait_served(at("closed.sock"));
-            std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
-            let refused = stoop_as(NOBODY, ["grpc"]).arg(at("closed.sock")).arg("list").run().code(4);
-            assert!(refused.stderr.contains("EACCES"), "{}", refused.stderr);
-            drop(closed);
-        }
-
-        let nobody =
-            stoop(["grpc", "cri", "Version"]).env("CONTAINER_RUNTIME_ENDPOINT", "unix:///no/such.sock");
-        let nobody = nobody.run().code(3);
-        assert!(nobody.stderr.contains("CONTAINER_RUNTIME_ENDPOINT"), "{}", nobody.stderr);
-        let elsewhere =
-            stoop(["grpc", "cri", "Version"]).env("CONTAINER_RUNTIME_ENDPOINT", "tcp://10.0.0.1:1");
-        assert!(elsewhere.run().code(3).stderr.contains("no local socket"));
-    });
-}
-
-#[test]
-fn a_server_of_http_1_is_called_that() {
-    deadline(LONG, || {
-        let directory = tempdir();
-        let path = directory.path().join("http.sock");
-        let server = stoop(["serve"]).arg(&path).args([
-            "--exec",
-            "read line; printf 'HTTP/1.1 505 HTTP Version Not Supported\\r\\nConnection: close\\r\\n\\r\\n'; cat >/dev/null",
-        ]);
-        let _server = server.spawn();
-        wait_served(&path);
-        let output = stoop(["grpc"]).arg(&path).arg("list").run().code(3);
-        assert!(
-            output.stderr.contains("it said 'HTTP/1.1 505 HTTP Version Not Supported'"),
-            "{}",
-            output.stderr
-        );
-        assert!(output.stderr.contains("stoop http "), "{}", output.stderr);
     });
 }

@@ -1,0 +1,179 @@
+//! What is said about calls that cannot be made, or come to nothing: what, why, what was seen, what to try.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use stoop_e2e::Part::{Next, Seen, What, Why};
+use stoop_e2e::{LIMIT, Part, Run, stoop, stoop_as, wait_served};
+use stoop_testkit::{NOBODY, TempDir, deadline, eventually, is_root, public_tempdir, skip};
+
+use super::talk::{LONG, with_talk};
+
+/// What is to be said, and in which part.
+type Parts<'p> = &'p [(Part, &'p str)];
+
+#[test]
+fn limits_are_kept() {
+    with_talk!(&["reflection"], |talk| {
+        let large = talk.grpc(&["Large", r#"{"number": 5000000}"#]);
+        large.run().fails(
+            3,
+            &[
+                (What, "no answer to 'stoop.test.Talk/Large'"),
+                (What, "larger than 4194304 bytes"),
+                (Why, "there is a limit"),
+                (Next, "--max-message 64M"),
+            ],
+        );
+        let answer = talk.answer(&["Large", r#"{"number": 5000000}"#, "--max-message", "8M"]);
+        assert!(answer["data"].as_str().unwrap().len() > 6_600_000);
+        let slow = talk.grpc(&["Slow", r#"{"number": 20000}"#, "--timeout", "300ms"]);
+        slow.run().fails(3, &[(What, "within 300ms"), (Why, "the server is busy"), (Next, "--timeout 1m")]);
+        let patient = talk.grpc(&["Slow", r#"{"number": 10}"#, "--timeout", "20s"]).run();
+        assert_eq!(patient.ok().text(), "{\n  \"number\": \"10\"\n}\n");
+        let endless =
+            talk.grpc(&["Count", r#"{"number": 100000}"#, "--timeout", "500ms", "--json-lines"]).run();
+        let endless = endless.fails(3, &[(What, "within 500ms")]);
+        assert!(endless.text().lines().count() > 3, "what has come by then is printed");
+    });
+}
+
+#[test]
+fn what_is_wrong_with_a_request_is_said_before_it_is_sent() {
+    with_talk!(&["reflection"], |talk| {
+        let wrong: [(&[&str], i32, Parts); 6] = [
+            (
+                &["Say", "{\n  \"inner\": {\"txt\": 1}}"],
+                2,
+                &[
+                    (What, "'stoop.test.Word' has no field 'txt'"),
+                    (Seen, "at field 'inner.txt', line 2"),
+                    (Why, "'text' was probably meant"),
+                    (Next, "describe stoop.test.Word"),
+                ],
+            ),
+            (&["Say", r#"{"mood": "FURIOUS"}"#], 2, &[(Seen, "at field 'mood'"), (Next, "describe")]),
+            (
+                &["Sey"],
+                2,
+                &[
+                    (What, "there is no method 'Sey'"),
+                    (Why, "'stoop.test.Talk/Say' was probably meant"),
+                    (Seen, "the server's reflection (v1alpha)"),
+                    (Next, "list"),
+                ],
+            ),
+            (&["Say", "{} {}"], 2, &[(What, "takes one message")]),
+            (&["Say", "@/no/such/file"], 3, &[(What, "cannot read '/no/such/file'")]),
+            (&["--proto", "/no/such.proto", "list"], 2, &[(What, "cannot compile the schema")]),
+        ];
+        for (words, code, parts) in wrong {
+            talk.grpc(words).run().fails(code, parts);
+        }
+        talk.grpc(&["Say", "-"]).input("").run().fails(2, &[(What, "there is none")]);
+        let third = talk.grpc(&["Chat", "-"]).input("{}{}{\"no\":1}").run();
+        third.fails(2, &[(Seen, "message 3, field 'no'")]);
+    });
+}
+
+/// What is to be tried next is the same command, by the same schema.
+#[test]
+fn what_to_try_keeps_the_schema() {
+    let directory = public_tempdir();
+    let path = directory.path().join("nobody.sock");
+    let set = concat!(env!("CARGO_MANIFEST_DIR"), "/peers/talk.proto");
+    let run = stoop(["grpc"]).arg(&path).args(["--proto", set, "Say", "{}"]).run();
+    run.fails(3, &[(What, "ENOENT"), (Next, &format!("--proto {set} Say '{{}}' --wait 10s"))]);
+}
+
+/// A socket with something at it that is no gRPC server, made by `stoop serve` with these words.
+fn another(words: &[&str]) -> (TempDir, stoop_e2e::Running, Run) {
+    let directory = public_tempdir();
+    let path = directory.path().join("other.sock");
+    let server = stoop(["serve"]).args(words).arg(&path).spawn();
+    wait_served(&path);
+    let call = stoop(["grpc"]).arg(&path).arg("list");
+    (directory, server, call)
+}
+
+#[test]
+fn a_server_that_speaks_first_is_called_that() {
+    let file = public_tempdir();
+    let greeting = file.path().join("hello");
+    std::fs::write(&greeting, "220 mail.example ESMTP\r\n").unwrap();
+    let (_directory, _server, call) = another(&["--send", greeting.to_str().unwrap()]);
+    let words = [
+        (What, "no gRPC with"),
+        (What, "it speaks another protocol"),
+        (Why, "a gRPC server would first say its settings of HTTP/2"),
+        (Seen, "220 mail.example"),
+        (Next, "stoop connect"),
+    ];
+    call.run().fails(3, &words);
+}
+
+#[test]
+fn a_server_that_gives_back_what_it_gets_is_called_that() {
+    let (_directory, _server, call) = another(&[]);
+    call.run().fails(3, &[(Seen, "PRI * HTTP/2.0"), (Next, "stoop connect")]);
+}
+
+#[test]
+fn a_server_that_says_nothing_has_its_time() {
+    let (_directory, _server, call) = another(&["--discard"]);
+    let words = [(What, "within 2s"), (Why, "waits for something"), (Next, "--timeout 1m")];
+    let output = call.args(["--timeout", "2s"]).run().fails(3, &words);
+    output.explains(&["stoop: the server has said nothing yet"]);
+}
+
+#[test]
+fn a_server_of_http_1_is_called_that() {
+    let answer = "read line; printf 'HTTP/1.1 505 HTTP Version Not Supported\\r\\nConnection: close\\r\\n\\r\\n'; cat >/dev/null";
+    let (_directory, _server, call) = another(&["--exec", answer]);
+    let words = [
+        (What, "it does not understand HTTP/2"),
+        (Why, "a server that speaks HTTP/1 is there"),
+        (Seen, "it said 'HTTP/1.1 505 HTTP Version Not Supported'"),
+        (Next, "stoop http "),
+    ];
+    call.run().fails(3, &words);
+}
+
+#[test]
+fn a_socket_of_another_kind_is_called_that() {
+    deadline(LONG, || {
+        let directory = public_tempdir();
+        let path = directory.path().join("log.sock");
+        let _server = stoop(["recv"]).arg(format!("dgram:{}", path.display())).spawn();
+        eventually(LIMIT, || path.exists());
+        let words = [
+            (What, "EPROTOTYPE"),
+            (Why, "a datagram socket, and this was tried with a stream socket"),
+            (Seen, "(stoop), datagram socket"),
+            (Next, "--kind dgram"),
+        ];
+        stoop(["grpc"]).arg(&path).arg("list").run().fails(3, &words);
+    });
+}
+
+#[test]
+fn a_socket_that_is_not_for_us_is_called_that() {
+    if !is_root() {
+        skip!("lacks root");
+    }
+    let (directory, _server, _) = another(&["--mode", "600"]);
+    let path = directory.path().join("other.sock");
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    let words = [(What, "permission denied (EACCES)"), (Why, "write"), (Seen, "0600"), (Next, "")];
+    stoop_as(NOBODY, ["grpc"]).arg(&path).arg("list").run().fails(4, &words);
+}
+
+#[test]
+fn a_name_that_nobody_answers_to_says_where_it_was_looked_for() {
+    let at = |endpoint| stoop(["grpc", "cri", "Version"]).env("CONTAINER_RUNTIME_ENDPOINT", endpoint).run();
+    let nobody = at("unix:///no/such.sock").code(3);
+    nobody.explains(&["CONTAINER_RUNTIME_ENDPOINT", "ENOENT"]);
+    at("tcp://10.0.0.1:1")
+        .fails(3, &[(What, "no local socket"), (Why, "local sockets only"), (Next, "env -u")]);
+    assert!(!Path::new("/no/such.sock").exists());
+}
