@@ -48,7 +48,7 @@ pub(crate) fn find(pids: &[Pid]) -> Found {
             Err(error) => found.hidden.add(pid, error),
         }
     }
-    for (ino, path) in fs::read("/proc/self/mountinfo").iter().flat_map(|text| mounts(text)) {
+    for (ino, path) in fs::read("/proc/thread-self/mountinfo").iter().flat_map(|text| mounts(text)) {
         found.namespaces.entry(ino).or_insert_with(|| unread(ino)).names.push(path);
     }
     found

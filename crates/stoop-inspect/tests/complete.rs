@@ -1,5 +1,5 @@
-//! Completeness: on a machine of many sockets, processes and network namespaces a snapshot shows everything that `ss -xap` and
-//! `lsof -U` show, what these cannot see, and nothing else.
+//! Completeness: on a machine of many sockets, processes and network namespaces a snapshot shows everything that `ss -xap`,
+//! `lsof -U` and `lsfd` show, what these cannot see, and nothing else.
 //!
 //! 1,000 sockets of 20 processes; `STOOP_MACHINE=200` makes it 10,000 of 200.
 
@@ -48,6 +48,9 @@ fn everything_that_ss_and_lsof_show_and_what_they_miss() {
     let lsof = of_ours(shown_by_lsof());
     let here = count - count / ELSEWHERE;
     assert_eq!((ss.len(), lsof.len()), (here * SOCKETS, here * SOCKETS), "they see what is here");
+    if has_program("lsfd") {
+        assert_eq!(of_ours(shown_by_lsfd()), held, "it looks at descriptors, wherever their sockets are");
+    }
     for owners in [OwnersWanted::Auto, OwnersWanted::Proc] {
         let mut options = Options::default();
         options.owners = owners;
@@ -168,6 +171,18 @@ fn shown_by_lsof() -> BTreeSet<Held> {
         }
     }
     shown
+}
+
+/// `PID FD INODE PROTOCOL`
+fn shown_by_lsfd() -> BTreeSet<Held> {
+    let held = |line: &str| {
+        let mut words = line.split_whitespace();
+        let mut number = || words.next()?.parse::<u32>().ok();
+        let held = (number()?, number()?, number()?);
+        words.next()?.starts_with("UNIX").then_some(held)
+    };
+    let columns = ["--noheadings", "--raw", "--output", "PID,FD,INODE,PROTONAME"];
+    output("lsfd", &columns).lines().filter_map(held).collect()
 }
 
 fn output(program: &str, args: &[&str]) -> String {

@@ -1,6 +1,7 @@
 //! What a test does to a thread or a process instead of a socket: umask, network namespace, signals, fork.
 
 use std::ffi::c_int;
+use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitStatus;
 use std::sync::mpsc;
 use std::thread;
@@ -210,4 +211,21 @@ pub fn kernel_at_least(major: u32, minor: u32) -> bool {
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").expect("read the kernel's release");
     let mut numbers = release.split(['.', '-']).map(|part| part.parse().unwrap_or(0));
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (major, minor)
+}
+
+/// A ring of io_uring with which this file is registered: it keeps the file open without a descriptor. `None` where there is no
+/// io_uring, or it is not allowed.
+pub fn ring_of(file: &impl AsFd) -> Option<OwnedFd> {
+    const REGISTER_FILES: libc::c_long = 2;
+    let mut parameters = [0_u8; 120];
+    // SAFETY: `io_uring_params` has 120 bytes, which live through the call.
+    let ring = unsafe { libc::syscall(libc::SYS_io_uring_setup, 1, parameters.as_mut_ptr()) };
+    let ring = owned(ring as c_int).ok()?;
+    let number = raw(file);
+    // SAFETY: an array of one descriptor, which lives through the call.
+    let done = unsafe {
+        libc::syscall(libc::SYS_io_uring_register, raw(&ring), REGISTER_FILES, &raw const number, 1)
+    };
+    checked(done as isize).expect("register a file");
+    Some(ring)
 }
