@@ -32,6 +32,15 @@ pub fn spawn(command: &mut Command, cpu: Option<usize>) -> io::Result<Child> {
     child
 }
 
+/// A pair of CPUs from a command line: `S,C`, or `none`. The outer `None` is for what is neither.
+pub fn parse(text: &str) -> Option<Option<(usize, usize)>> {
+    if text == "none" {
+        return Some(None);
+    }
+    let (server, client) = text.split_once(',')?;
+    Some(Some((server.parse().ok()?, client.parse().ok()?)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -36,25 +36,7 @@ const USAGE: &str = "usage: floor [--reps N] [--rounds N] [--pin S,C|none] [--js
   --json       print JSON instead of a table";
 
 fn main() -> ExitCode {
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    let done = if args.first().is_some_and(|arg| arg == peers::PLAY) {
-        peers::play(&args[1..])
-    } else if args.iter().any(|arg| arg == "--help" || arg == "-h") {
-        println!("{USAGE}");
-        Ok(())
-    } else if let Some(options) = Options::parse(&args) {
-        measure(&options)
-    } else {
-        eprintln!("{USAGE}");
-        return ExitCode::from(2);
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("floor: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    stoop_bench::command(USAGE, peers::play, Options::parse, measure)
 }
 
 /// What the command line asks for.
@@ -75,21 +57,13 @@ impl Options {
             match arg.as_str() {
                 "--reps" => options.reps = args.next()?.parse().ok().filter(|n| *n > 0)?,
                 "--rounds" => options.rounds = args.next()?.parse().ok().filter(|n| *n > 0)?,
-                "--pin" => options.pin = parse_pin(args.next()?)?,
+                "--pin" => options.pin = pin::parse(args.next()?)?,
                 "--json" => options.json = true,
                 _ => return None,
             }
         }
         Some(options)
     }
-}
-
-fn parse_pin(text: &str) -> Option<Option<(usize, usize)>> {
-    if text == "none" {
-        return Some(None);
-    }
-    let (server, client) = text.split_once(',')?;
-    Some(Some((server.parse().ok()?, client.parse().ok()?)))
 }
 
 /// Runs every repetition and prints the report.

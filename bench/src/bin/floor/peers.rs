@@ -5,16 +5,16 @@
 
 use crate::work::{self, Plan};
 use std::ffi::OsString;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
-use stoop_bench::pin;
+use stoop_bench::player::{Player, compile};
 use tempfile::TempDir;
 
 /// The first argument of a process that plays a part.
-pub const PLAY: &str = "--play";
+const PLAY: &str = "--play";
 
 const SERVE: &str = "serve";
 const CONNECT: &str = "connect";
@@ -87,11 +87,11 @@ impl Transport for Stoop {
 }
 
 /// A process that plays a part: `PEER serve|connect WORKLOAD PATH MESSAGES WARMUP`.
-pub fn play(args: &[String]) -> io::Result<()> {
+pub fn play(args: &[String]) -> Option<io::Result<()>> {
     match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["std", ref part @ ..] => play_with::<Std>(part),
-        ["stoop", ref part @ ..] => play_with::<Stoop>(part),
-        _ => Err(bad_part()),
+        [PLAY, "std", ref part @ ..] => Some(play_with::<Std>(part)),
+        [PLAY, "stoop", ref part @ ..] => Some(play_with::<Stoop>(part)),
+        _ => None,
     }
 }
 
@@ -127,14 +127,8 @@ impl Players {
     /// Compiles the C peer.
     pub fn prepare(pin: Option<(usize, usize)>) -> io::Result<Self> {
         let dir = tempfile::tempdir()?;
-        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/c/floor.c");
-        let status =
-            Command::new("cc").args(["-O2", "-o"]).arg(dir.path().join("floor-c")).arg(source).status();
-        match status {
-            Ok(status) if status.success() => Ok(Self { dir, pin }),
-            Ok(status) => Err(io::Error::other(format!("cc ended with {status}"))),
-            Err(error) => Err(io::Error::new(error.kind(), format!("cannot run cc: {error}"))),
-        }
+        compile("floor.c", &dir.path().join("floor-c"))?;
+        Ok(Self { dir, pin })
     }
 
     /// Runs one measurement in two fresh processes and returns what the client timed.
@@ -166,36 +160,7 @@ impl Players {
         };
         let [workload, messages, warmup] = plan.to_args().map(OsString::from);
         let mut command = Command::new(program);
-        command
-            .args(front)
-            .arg(role)
-            .args([workload, socket.into(), messages, warmup])
-            .stdout(Stdio::piped());
-        pin::spawn(&mut command, cpu).map(Player)
-    }
-}
-
-/// A process of a measurement; killed if the measurement does not get to its end.
-struct Player(Child);
-
-impl Player {
-    /// The one line that it says.
-    fn line(&mut self) -> io::Result<String> {
-        let mut line = String::new();
-        BufReader::new(self.0.stdout.as_mut().expect("its stdout is a pipe")).read_line(&mut line)?;
-        Ok(line.trim_end().to_owned())
-    }
-
-    fn finish(&mut self) -> io::Result<()> {
-        let status = self.0.wait()?;
-        if status.success() { Ok(()) } else { Err(io::Error::other(format!("a peer ended with {status}"))) }
-    }
-}
-
-impl Drop for Player {
-    fn drop(&mut self) {
-        // Both fail when it has ended already, as it should have.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        command.args(front).arg(role).args([workload, socket.into(), messages, warmup]);
+        Player::start(&mut command, cpu)
     }
 }

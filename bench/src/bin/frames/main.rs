@@ -41,25 +41,7 @@ const USAGE: &str = "usage: frames [--reps N] [--scale X] [--only BYTES] [--read
   --json        print JSON instead of a table";
 
 fn main() -> ExitCode {
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    let done = if args.first().is_some_and(|arg| arg == peers::PLAY) {
-        peers::play(&args[1..])
-    } else if args.iter().any(|arg| arg == "--help" || arg == "-h") {
-        println!("{USAGE}");
-        Ok(())
-    } else if let Some(options) = Options::parse(&args) {
-        measure(&options)
-    } else {
-        eprintln!("{USAGE}");
-        return ExitCode::from(2);
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("frames: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    stoop_bench::command(USAGE, peers::play, Options::parse, measure)
 }
 
 /// What the command line asks for.
@@ -85,7 +67,7 @@ impl Options {
                 "--scale" => options.scale = args.next()?.parse().ok().filter(|x| *x > 0.0)?,
                 "--only" => options.only = Some(args.next()?.parse().ok().filter(|n| SIZES.contains(n))?),
                 "--read" => options.reads_all = true,
-                "--pin" => options.pin = parse_pin(args.next()?)?,
+                "--pin" => options.pin = pin::parse(args.next()?)?,
                 "--json" => options.json = true,
                 _ => return None,
             }
@@ -96,14 +78,6 @@ impl Options {
     fn sizes(&self) -> Vec<usize> {
         SIZES.into_iter().filter(|size| self.only.is_none_or(|only| only == *size)).collect()
     }
-}
-
-fn parse_pin(text: &str) -> Option<Option<(usize, usize)>> {
-    if text == "none" {
-        return Some(None);
-    }
-    let (server, client) = text.split_once(',')?;
-    Some(Some((server.parse().ok()?, client.parse().ok()?)))
 }
 
 /// Runs every repetition and prints the report.

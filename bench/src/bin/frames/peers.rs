@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use crate::work::{self, Plan, Taken};
 
 /// The first argument of a process that plays a part.
-pub const PLAY: &str = "--play";
+const PLAY: &str = "--play";
 
 const SERVE: &str = "serve";
 const CONNECT: &str = "connect";
@@ -58,16 +58,15 @@ impl Peer {
 }
 
 /// A process that plays a part: `PEER serve|connect gathered|single PATH BYTES MESSAGES WARMUP read|skip`.
-pub fn play(args: &[String]) -> io::Result<()> {
+pub fn play(args: &[String]) -> Option<io::Result<()>> {
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
-    let [peer, role, _, path, bytes, messages, warmup, reads] = args[..] else { return Err(bad_part()) };
-    let peer = Peer::of(peer).ok_or_else(bad_part)?;
-    let plan = Plan::parse([bytes, messages, warmup, reads]).ok_or_else(bad_part)?;
-    match peer {
+    let [PLAY, peer, role, _, path, bytes, messages, warmup, reads] = args[..] else { return None };
+    let (peer, plan) = (Peer::of(peer)?, Plan::parse([bytes, messages, warmup, reads])?);
+    Some(match peer {
         Peer::C => Err(bad_part()),
         Peer::Native | Peer::NativePlain => play_with(Native, peer, role, path.as_ref(), &plan),
         Peer::U32 => play_with(LengthDelimited::LITTLE_ENDIAN, peer, role, path.as_ref(), &plan),
-    }
+    })
 }
 
 fn play_with(codec: impl Codec, peer: Peer, role: &str, path: &Path, plan: &Plan) -> io::Result<()> {

@@ -44,13 +44,7 @@ fn main() -> ExitCode {
         [repetitions] => measure(number(repetitions, 11), 20_000),
         [repetitions, calls, ..] => measure(number(repetitions, 11), number(calls, 20_000)),
     };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("grpc: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    stoop_bench::ended(done)
 }
 
 fn on_tokio(work: impl Future<Output = Outcome>) -> Outcome {

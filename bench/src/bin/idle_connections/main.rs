@@ -24,13 +24,7 @@ fn main() -> ExitCode {
         [] => measure(10_000),
         [connections, ..] => measure(connections.parse().unwrap_or(10_000)),
     };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("idle_connections: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    stoop_bench::ended(done)
 }
 
 fn measure(connections: usize) -> io::Result<()> {

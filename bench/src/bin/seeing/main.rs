@@ -35,25 +35,7 @@ const USAGE: &str = "usage: seeing [--reps N] [--processes N] [--sockets N] [--n
   --out FILE      the file whose section is written (default: BENCHMARKS.md of the repository)";
 
 fn main() -> ExitCode {
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    let done = if let Some(played) = machine::play(&args) {
-        played
-    } else if args.iter().any(|arg| arg == "--help" || arg == "-h") {
-        println!("{USAGE}");
-        Ok(())
-    } else if let Some(options) = Options::parse(&args) {
-        measure(&options)
-    } else {
-        eprintln!("{USAGE}");
-        return ExitCode::from(2);
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("seeing: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    stoop_bench::command(USAGE, machine::play, Options::parse, measure)
 }
 
 /// What the command line asks for.

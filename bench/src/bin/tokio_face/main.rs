@@ -31,13 +31,7 @@ fn main() -> ExitCode {
         [repetitions] => measure(number(repetitions, 11), 10_000),
         [repetitions, rounds, ..] => measure(number(repetitions, 11), number(rounds, 10_000)),
     };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("tokio_face: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    stoop_bench::ended(done)
 }
 
 fn measure(repetitions: u64, rounds: u64) -> io::Result<()> {
