@@ -6,6 +6,7 @@
 //! | `run.rs` | starting a program, feeding and hearing it, its end |
 //! | `parts.rs` | how a failure of the command explains itself |
 //! | `ready.rs` | waiting until a server is there, by looking at the kernel's table and touching nothing |
+//! | `place.rs` | a place for a socket, and the command serving there |
 //! | `raw.rs` | clients in the test's own process, with plain system calls |
 //! | `web.rs` | a web server that does what it is told, however wrong |
 //! | `sample.rs` | bytes and messages to send |
@@ -21,6 +22,7 @@ mod binary;
 pub mod containerd;
 pub mod docker;
 mod parts;
+mod place;
 mod raw;
 mod ready;
 mod run;
@@ -32,6 +34,7 @@ pub const KINDS: [&str; 3] = ["stream", "dgram", "seqpacket"];
 
 pub use binary::binary;
 pub use parts::Part;
+pub use place::{place, serve};
 pub use raw::Raw;
 pub use ready::{is_served, wait_gone, wait_served};
 pub use run::{LIMIT, Output, Run, Running, peer, program, stoop, stoop_as, verbs};

@@ -5,14 +5,8 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 
-use stoop_e2e::{KINDS, Raw, Run, Running, stoop, stoop_as};
-use stoop_testkit::{NOBODY, TempDir, is_root, public_tempdir, skip};
-
-fn place() -> (TempDir, String) {
-    let dir = public_tempdir();
-    let place = dir.path().join("s").to_str().unwrap().to_owned();
-    (dir, place)
-}
+use stoop_e2e::{KINDS, Raw, Run, Running, place, stoop, stoop_as};
+use stoop_testkit::{NOBODY, is_root, skip};
 
 /// Started, and ready: a datagram socket takes messages a moment before its permissions are as wide as they are to be.
 #[track_caller]

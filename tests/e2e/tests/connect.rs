@@ -5,21 +5,8 @@ use std::io::Write;
 use std::os::unix::net::UnixListener;
 use std::time::Duration;
 
-use stoop_e2e::{KINDS, Running, bytes, messages, peer, program, stoop, wait_served};
-use stoop_testkit::{TempDir, deadline, has_program, skip, tempdir};
-
-fn place() -> (TempDir, String) {
-    let dir = tempdir();
-    let place = dir.path().join("s").to_str().unwrap().to_owned();
-    (dir, place)
-}
-
-#[track_caller]
-fn serve(kind: &str, place: &str) -> Running {
-    let server = stoop(["serve", place, "--kind", kind]).spawn();
-    wait_served(place);
-    server
-}
+use stoop_e2e::{KINDS, bytes, messages, peer, place, program, serve, stoop, wait_served};
+use stoop_testkit::{deadline, has_program, skip};
 
 mod streams {
     use super::*;

@@ -3,21 +3,8 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use stoop_e2e::{KINDS, Output, Running, program, stoop, stoop_as, verbs, wait_served};
-use stoop_testkit::{NOBODY, TempDir, is_root, public_tempdir, skip};
-
-fn place() -> (TempDir, String) {
-    let dir = public_tempdir();
-    let place = dir.path().join("s").to_str().unwrap().to_owned();
-    (dir, place)
-}
-
-#[track_caller]
-fn serve(kind: &str, place: &str) -> Running {
-    let server = stoop(["serve", place, "--kind", kind]).spawn();
-    wait_served(place);
-    server
-}
+use stoop_e2e::{KINDS, Output, place, program, serve, stoop, stoop_as, verbs, wait_served};
+use stoop_testkit::{NOBODY, is_root, public_tempdir, skip};
 
 /// The four parts, in their order and with their indentation; "seen" and "next" may have several lines.
 #[track_caller]

@@ -1,14 +1,7 @@
 //! `--json`: every line is JSON with a schema number, its promised fields are there, and bytes survive.
 
 use serde_json::Value;
-use stoop_e2e::{KINDS, Raw, stoop, wait_served};
-use stoop_testkit::{TempDir, tempdir};
-
-fn place() -> (TempDir, String) {
-    let dir = tempdir();
-    let place = dir.path().join("s").to_str().unwrap().to_owned();
-    (dir, place)
-}
+use stoop_e2e::{KINDS, Raw, place, stoop, wait_served};
 
 /// The schema number and the kind of event on every line.
 #[track_caller]

@@ -8,21 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 
 use rustix::io::Errno;
-use stoop_e2e::{KINDS, LIMIT, Raw, Running, is_served, stoop, wait_gone, wait_served};
-use stoop_testkit::{TempDir, eventually, tempdir};
-
-fn place() -> (TempDir, String) {
-    let dir = tempdir();
-    let place = dir.path().join("s").to_str().unwrap().to_owned();
-    (dir, place)
-}
-
-#[track_caller]
-fn serve(kind: &str, place: &str) -> Running {
-    let server = stoop(["serve", place, "--kind", kind]).spawn();
-    wait_served(place);
-    server
-}
+use stoop_e2e::{KINDS, LIMIT, Raw, is_served, place, serve, stoop, wait_gone, wait_served};
+use stoop_testkit::eventually;
 
 fn is_socket(path: &str) -> bool {
     fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket())

@@ -3,21 +3,8 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
-use stoop_e2e::{Running, program, stoop, stoop_as, wait_served};
-use stoop_testkit::{NOBODY, TempDir, has_program, is_root, public_tempdir, skip};
-
-fn place() -> (TempDir, String) {
-    let dir = public_tempdir();
-    let place = dir.path().join("s").to_str().unwrap().to_owned();
-    (dir, place)
-}
-
-#[track_caller]
-fn serve(place: &str) -> Running {
-    let server = stoop(["serve", place]).spawn();
-    wait_served(place);
-    server
-}
+use stoop_e2e::{place, program, serve, stoop, stoop_as, wait_served};
+use stoop_testkit::{NOBODY, has_program, is_root, public_tempdir, skip};
 
 /// The line of the picture that is marked.
 #[track_caller]
@@ -31,7 +18,7 @@ fn marked(text: &str) -> &str {
 #[test]
 fn a_server_that_is_there_would_be_reached() {
     let (_dir, place) = place();
-    let server = serve(&place);
+    let server = serve("stream", &place);
     let text = stoop(["why", &place, "--try"]).run().ok().text();
     assert!(text.starts_with(&format!("connect to '{place}': would succeed\n")), "{text}");
     assert!(text.contains(&format!("process {} (stoop)", server.pid())), "{text}");
@@ -68,7 +55,7 @@ fn a_server_without_its_file_is_found_by_relative_names_too() {
 fn what_is_in_the_way_is_named_and_marked() {
     let (dir, place) = place();
     let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
-    serve(&place).kill();
+    serve("stream", &place).kill();
     fs::write(path("file"), "").unwrap();
     symlink("nowhere", path("link")).unwrap();
     let none = format!("@stoop-e2e-why-{}", std::process::id());
@@ -153,7 +140,7 @@ fn a_process_is_judged_in_its_own_view() {
         skip!("lacks root");
     }
     let (dir, place) = place();
-    let _server = serve(&place);
+    let _server = serve("stream", &place);
     let root = dir.path().join("root");
     fs::create_dir(&root).unwrap();
     // A process with another root: what we see under that path is not there for it.
@@ -175,7 +162,7 @@ fn a_process_is_judged_in_its_own_view() {
 #[test]
 fn programs_get_the_same_as_people() {
     let (_dir, place) = place();
-    serve(&place).kill();
+    serve("stream", &place).kill();
     let answers = stoop(["why", &place, "--json", "--try"]).run().code(1).json();
     let [answer] = answers.as_slice() else { panic!("one line: {answers:?}") };
     assert_eq!((&answer["schema"], &answer["event"]), (&1.into(), &"verdict".into()));
