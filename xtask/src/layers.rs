@@ -68,7 +68,7 @@ const UNSAFE: &[(&str, &[&str])] = &[
 const PURE: &[(&str, &[&str])] = &[
     ("crates/stoop/src/control", NO_IO),
     ("crates/stoop-inspect/src/why", NO_IO),
-    ("crates/stoop-inspect/src/endpoints.rs", NO_IO),
+    ("crates/stoop-inspect/src/endpoints", NO_IO),
     ("crates/stoop-grpc/src/http/multiplexed.rs", NO_IO),
     ("crates/stoop-grpc/src/mend", NO_IO),
 ];

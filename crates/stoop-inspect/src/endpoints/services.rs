@@ -1,0 +1,148 @@
+//! What there is: the services by name and by place, as their distributors package them. Pure.
+
+use std::path::{Path, PathBuf};
+
+use stoop::Address;
+
+/// What is spoken at an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Protocol {
+    /// HTTP/1.1, as `stoop http` speaks it.
+    Http,
+    /// gRPC over HTTP/2, as `stoop grpc` speaks it.
+    Grpc,
+    /// containerd's own lighter RPC.
+    Ttrpc,
+}
+
+/// What is known about an endpoint, as its distributor packages it.
+#[derive(Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Service {
+    /// What serves it, with its article: `the Docker daemon`.
+    pub what: &'static str,
+    /// What is spoken there.
+    pub protocol: Protocol,
+    /// The group whose members may connect, besides root.
+    pub group: Option<&'static str>,
+    /// The unit of systemd that starts it.
+    pub unit: &'static str,
+    /// A command that talks to it, wherever it is.
+    pub talk: &'static str,
+    pub(super) places: &'static [Place],
+}
+
+/// A place where a service's socket usually is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Of the whole machine. `/var/run` is `/run`.
+    Machine(&'static str),
+    /// Of one user: below `$XDG_RUNTIME_DIR`.
+    User(&'static str),
+}
+
+pub(super) const DOCKER: &Service = &Service {
+    what: "the Docker daemon",
+    protocol: Protocol::Http,
+    group: Some("docker"),
+    unit: "docker.service",
+    talk: "stoop http docker /version",
+    places: &[Place::Machine("/var/run/docker.sock"), Place::User("docker.sock")],
+};
+
+pub(super) const PODMAN: &Service = &Service {
+    what: "podman's service",
+    protocol: Protocol::Http,
+    group: None,
+    unit: "podman.socket",
+    talk: "stoop http podman /version",
+    places: &[Place::User("podman/podman.sock"), Place::Machine("/run/podman/podman.sock")],
+};
+
+pub(super) const CONTAINERD: &Service = &Service {
+    what: "containerd",
+    protocol: Protocol::Grpc,
+    group: None,
+    unit: "containerd.service",
+    talk: "stoop grpc containerd list",
+    places: &[
+        Place::Machine("/run/containerd/containerd.sock"),
+        Place::Machine("/run/docker/containerd/containerd.sock"),
+        Place::Machine("/run/k3s/containerd/containerd.sock"),
+    ],
+};
+
+const CONTAINERD_TTRPC: &Service = &Service {
+    what: "containerd, for its shims",
+    protocol: Protocol::Ttrpc,
+    group: None,
+    unit: "containerd.service",
+    talk: "stoop grpc /run/containerd/containerd.sock.ttrpc list",
+    places: &[
+        Place::Machine("/run/containerd/containerd.sock.ttrpc"),
+        Place::Machine("/run/docker/containerd/containerd.sock.ttrpc"),
+    ],
+};
+
+pub(super) const CRIO: &Service = &Service {
+    what: "CRI-O",
+    protocol: Protocol::Grpc,
+    group: None,
+    unit: "crio.service",
+    talk: "stoop grpc cri Version",
+    places: &[Place::Machine("/run/crio/crio.sock")],
+};
+
+pub(super) const CRI_DOCKERD: &Service = &Service {
+    what: "cri-dockerd, which offers Docker to Kubernetes",
+    protocol: Protocol::Grpc,
+    group: Some("docker"),
+    unit: "cri-docker.socket",
+    talk: "stoop grpc cri Version",
+    places: &[Place::Machine("/var/run/cri-dockerd.sock")],
+};
+
+const SERVICES: [&Service; 6] = [DOCKER, PODMAN, CONTAINERD, CONTAINERD_TTRPC, CRIO, CRI_DOCKERD];
+
+/// What is known about the socket at this address; `None` where it is nobody's usual place.
+pub fn recognise(address: &Address) -> Option<&'static Service> {
+    let path = without_var(address.as_path()?);
+    let is_here = |place: &Place| match place {
+        Place::Machine(usual) => path == without_var(Path::new(usual)),
+        Place::User(rest) => of_user(&path).is_some_and(|below| below == Path::new(rest)),
+    };
+    SERVICES.into_iter().find(|service| service.places.iter().any(is_here))
+}
+
+/// `/var/run` is a link to `/run` wherever systemd is; elsewhere the two are as good.
+fn without_var(path: &Path) -> PathBuf {
+    path.strip_prefix("/var/run").map_or_else(|_| path.to_owned(), |below| Path::new("/run").join(below))
+}
+
+/// What is below a user's runtime directory, `/run/user/1000`.
+fn of_user(path: &Path) -> Option<&Path> {
+    let mut below = path.strip_prefix("/run/user").ok()?.components();
+    let uid = below.next()?.as_os_str().to_str()?;
+    uid.bytes().all(|byte| byte.is_ascii_digit()).then_some(below.as_path())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn usual_places_are_recognised() {
+        let what = |path: &str| recognise(&Address::parse(path).unwrap()).map(|service| service.what);
+        for path in ["/run/docker.sock", "/var/run/docker.sock", "/run/user/1000/docker.sock"] {
+            assert_eq!(what(path), Some(DOCKER.what), "{path}");
+        }
+        assert_eq!(what("/run/user/0/podman/podman.sock"), Some(PODMAN.what));
+        assert_eq!(what("/run/containerd/containerd.sock.ttrpc"), Some(CONTAINERD_TTRPC.what));
+        for path in
+            ["/run/docker.sock.old", "/run/user/me/docker.sock", "/run/user", "docker.sock", "@docker"]
+        {
+            assert_eq!(what(path), None, "{path}");
+        }
+    }
+}
