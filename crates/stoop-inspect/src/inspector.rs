@@ -32,6 +32,7 @@ use crate::options::{Options, OwnersWanted};
 use crate::owners::bpf::Listing;
 use crate::owners::proc::Walk;
 use crate::owners::{self, Holding};
+use crate::process::Kept;
 use crate::procfs::{self, ProcessDir};
 use crate::{namespaces, process, strays, table};
 
@@ -42,7 +43,8 @@ const LOOKUPS_MAX: usize = 16;
 /// Takes [`Snapshot`]s, one after the other.
 ///
 /// What is expensive to find again is kept: the kernel program, and the tables of other network namespaces. A namespace that only
-/// such a table keeps alive is let go with the next snapshot.
+/// such a table keeps alive is let go with the next snapshot. Where a kernel program names the owners, the control group of a process
+/// that goes on with the same program is believed for ten seconds before it is read again.
 #[derive(Debug)]
 pub struct Inspector {
     options: Options,
@@ -52,6 +54,8 @@ pub struct Inspector {
     program: Option<Result<TaskFiles, String>>,
     /// A namespace to look into as well.
     also: Option<Namespace>,
+    /// What was read of the processes for the last snapshot.
+    kept: Kept,
     /// Sockets that nobody had open in the last snapshot.
     ownerless: HashSet<Key>,
 }
@@ -65,6 +69,7 @@ impl Inspector {
             entries: Vec::new(),
             program: None,
             also: None,
+            kept: Kept::default(),
             ownerless: HashSet::new(),
         }
     }
@@ -202,9 +207,9 @@ impl Inspector {
         thread::scope(|scope| {
             // What a process is does not depend on what its sockets are.
             let reading = (!known.is_empty()).then(|| {
-                scope.spawn(|| {
-                    process::read_all(known.into_iter().map(|(pid, known)| (pid, Some(known))), &options)
-                })
+                let mut kept = std::mem::take(&mut self.kept);
+                let (known, options) = (known.into_iter().map(|(pid, known)| (pid, Some(known))), &options);
+                scope.spawn(move || (process::read_all(known, options, &mut kept), kept))
             });
             let strays = assembly.assign(holdings);
             if self.fetch(&strays, assembly) {
@@ -215,7 +220,10 @@ impl Inspector {
             }
             self.settle(sees_all, assembly);
             assembly.join();
-            assembly.processes.extend(reading.and_then(|reading| reading.join().ok()).into_iter().flatten());
+            if let Some((read, kept)) = reading.and_then(|reading| reading.join().ok()) {
+                assembly.processes.extend(read);
+                self.kept = kept;
+            }
         });
         self.read_processes(assembly);
         if let Some(why) = why_not_all.filter(|_| !assembly.ownerless().is_empty()) {
@@ -349,7 +357,8 @@ impl Inspector {
         pids.dedup();
         assembly.processes.retain(|pid, _| pids.binary_search(pid).is_ok());
         pids.retain(|pid| !assembly.processes.contains_key(pid));
-        let read = process::read_all(pids.into_iter().map(|pid| (pid, None)), &self.options);
+        let unknown = pids.into_iter().map(|pid| (pid, None));
+        let read = process::read_all(unknown, &self.options, &mut Kept::default());
         assembly.processes.extend(read);
     }
 

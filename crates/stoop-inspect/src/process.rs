@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::ffi::{CStr, OsString};
 use std::io;
 use std::os::unix::ffi::OsStringExt;
+use std::time::{Duration, Instant};
 
 use crate::model::{Pid, Process, ProcessNamespaces, ProcessState};
 use crate::options::Options;
@@ -27,18 +28,49 @@ impl Known {
     }
 }
 
-/// Reads these processes. Of those that are gone there is what is known, or nothing.
+/// How long it is believed that a process is still in the control group it was in. It may be moved, which nothing tells; as a rule that
+/// is right after its start, before it becomes another program.
+const BELIEVED: Duration = Duration::from_secs(10);
+
+/// What was read of processes, and when, for the next snapshot: most processes are the same then.
+#[derive(Debug, Default)]
+pub(crate) struct Kept(HashMap<Pid, (Instant, Process)>);
+
+impl Kept {
+    /// The process as it was read, where it is the same one running the same program, and that is not long ago.
+    fn find(&self, pid: Pid, known: &Known) -> Option<(Instant, Process)> {
+        let (read, process) = self.0.get(&pid)?;
+        let is_same = process.start == Some(known.start) && process.command == known.command;
+        let process = Process { uid: Some(known.uid), ..process.clone() };
+        (is_same && read.elapsed() < BELIEVED).then_some((*read, process))
+    }
+}
+
+/// Reads these processes, but for those that were kept. Of those that are gone there is what is known, or nothing.
 pub(crate) fn read_all(
     processes: impl IntoIterator<Item = (Pid, Option<Known>)>,
     options: &Options,
+    kept: &mut Kept,
 ) -> HashMap<Pid, Process> {
     let mut buffer = Vec::new();
+    // All of what is known, and the control group: the rest changes too often.
+    let may_keep = !(options.process_states || options.command_lines || options.process_namespaces);
+    let mut read_now = HashMap::new();
     let read_one = |(pid, known): (Pid, Option<Known>)| {
-        let directory = ProcessDir::open(pid);
-        let process = directory.and_then(|of| read(&of, pid, known.as_ref(), options, &mut buffer));
-        Some((pid, process.ok().or_else(|| Some(known?.alone(pid)))?))
+        let found = known.as_ref().filter(|_| may_keep).and_then(|known| kept.find(pid, known));
+        let (when, process) = found.or_else(|| {
+            let directory = ProcessDir::open(pid);
+            let process = directory.and_then(|of| read(&of, pid, known.as_ref(), options, &mut buffer)).ok();
+            Some((Instant::now(), process.or_else(|| Some(known?.alone(pid)))?))
+        })?;
+        if may_keep && process.start.is_some() {
+            read_now.insert(pid, (when, process.clone()));
+        }
+        Some((pid, process))
     };
-    processes.into_iter().filter_map(read_one).collect()
+    let read = processes.into_iter().filter_map(read_one).collect();
+    kept.0 = read_now;
+    read
 }
 
 /// Reads one process. What may not be seen is left out; fails where the process is gone, or is another one than is known: its number
@@ -161,11 +193,46 @@ mod tests {
         let options = Options { process_states: true, command_lines: true, ..Options::default() };
         let now = read(&ProcessDir::open(pid).unwrap(), pid, None, &options, &mut Vec::new()).unwrap();
         let before = |start| Known { command: "before".into(), uid: 7, start };
-        let read_one = |start| read_all([(pid, Some(before(start)))], &options).remove(&pid).unwrap();
+        let read_one = |start| {
+            read_all([(pid, Some(before(start)))], &options, &mut Kept::default()).remove(&pid).unwrap()
+        };
         assert_eq!(read_one(now.start.unwrap()).command_line, now.command_line);
         let gone = read_one(now.start.unwrap() - 1);
         assert_eq!((gone.command.to_str(), gone.uid), (Some("before"), Some(7)));
         assert_eq!((gone.command_line, gone.place), (None, place::Place::Unknown));
+    }
+
+    #[test]
+    fn what_is_still_so_is_not_read_again() {
+        let pid = Pid(std::process::id());
+        let options = Options { process_states: true, ..Options::default() };
+        let own = read(&ProcessDir::open(pid).unwrap(), pid, None, &options, &mut Vec::new()).unwrap();
+        let known = Known { command: own.command.clone(), uid: 7, start: own.start.unwrap() };
+        let mut kept = Kept::default();
+        let again = |kept: &mut Kept, known: &Known, options: &Options| {
+            read_all([(pid, Some(known.clone()))], options, kept).remove(&pid).unwrap()
+        };
+        let plain = Options::default();
+        again(&mut kept, &known, &plain);
+        // A mark that reading would take away.
+        let mark = |kept: &mut Kept| kept.0.get_mut(&pid).unwrap().1.cgroup = Some("marked".into());
+        let is_marked = |process: &Process| process.cgroup.as_deref() == Some("marked".as_ref());
+        mark(&mut kept);
+        let same = again(&mut kept, &known, &plain);
+        assert!(is_marked(&same) && same.uid == Some(7));
+        let other_program = Known { command: "other".into(), ..known.clone() };
+        assert!(!is_marked(&again(&mut kept, &other_program, &plain)));
+        mark(&mut kept);
+        kept.0.get_mut(&pid).unwrap().0 -= BELIEVED;
+        assert!(!is_marked(&again(&mut kept, &known, &plain)), "it may have been moved");
+        mark(&mut kept);
+        assert!(!is_marked(&again(&mut kept, &known, &options)), "more is wanted");
+        again(&mut kept, &known, &plain);
+        mark(&mut kept);
+        let successor = Known { start: known.start + 1, ..known };
+        assert!(!is_marked(&again(&mut kept, &successor, &plain)), "the number was given again");
+        read_all([], &plain, &mut kept);
+        assert!(kept.0.is_empty(), "what is gone is forgotten");
     }
 
     proptest! {
