@@ -27,6 +27,8 @@ pub const TARGETS: &[FuzzTarget] = &[
     ("frame_decode", frame_decode),
     ("diag_decode", diag_decode),
     ("cgroup_place", cgroup_place),
+    ("proc_text", stoop_inspect::fuzzing::proc_text),
+    ("table_join", stoop_inspect::fuzzing::tables),
     ("btf_scan", btf_scan),
     ("bpf_records", bpf_records),
     ("http_multiplexed", http_multiplexed),

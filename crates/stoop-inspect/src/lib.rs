@@ -11,6 +11,8 @@ mod attempt;
 mod by_hand;
 mod copy;
 pub mod endpoints;
+#[doc(hidden)]
+pub mod fuzzing;
 mod given;
 mod inspector;
 mod join;

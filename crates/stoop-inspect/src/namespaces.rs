@@ -59,7 +59,7 @@ pub(crate) fn unread(ino: NamespaceIno) -> Namespace {
 }
 
 /// The network namespaces that are mounted somewhere, and where. Pure.
-fn mounts(text: &[u8]) -> impl Iterator<Item = (NamespaceIno, PathBuf)> {
+pub(crate) fn mounts(text: &[u8]) -> impl Iterator<Item = (NamespaceIno, PathBuf)> {
     text.split(|&byte| byte == b'\n').filter_map(|line| {
         let mut fields = line.split(|&byte| byte == b' ');
         let root = fields.nth(3).filter(|root| root.starts_with(b"net:["))?;

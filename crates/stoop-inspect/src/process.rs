@@ -114,14 +114,14 @@ pub(crate) fn read(
 }
 
 /// What is taken from `/proc/PID/stat`.
-struct Stat<'t> {
-    command: &'t [u8],
+pub(crate) struct Stat<'t> {
+    pub(crate) command: &'t [u8],
     state: ProcessState,
     start: Option<u64>,
 }
 
 /// `PID (command) S …`; the command is any bytes, so it ends at the *last* closing bracket. Pure.
-fn stat(text: &[u8]) -> Option<Stat<'_>> {
+pub(crate) fn stat(text: &[u8]) -> Option<Stat<'_>> {
     let open = text.iter().position(|&byte| byte == b'(')?;
     let close = text.iter().rposition(|&byte| byte == b')').filter(|&close| close > open)?;
     let mut fields = text[close + 1..].split(|&byte| byte == b' ').skip(1);
@@ -139,7 +139,7 @@ fn stat(text: &[u8]) -> Option<Stat<'_>> {
 }
 
 /// Arguments are separated by NULs, and end with one where the process has not written over them. Pure.
-fn arguments(text: &[u8]) -> Vec<OsString> {
+pub(crate) fn arguments(text: &[u8]) -> Vec<OsString> {
     let text = text.strip_suffix(b"\0").unwrap_or(text);
     if text.is_empty() {
         return Vec::new();

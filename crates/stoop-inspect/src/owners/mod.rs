@@ -124,6 +124,7 @@ pub(crate) fn copy_of(owner: Owner) -> io::Result<OwnedFd> {
 mod tests {
     use super::*;
     use crate::model::{Pid, State};
+    use proptest::prelude::*;
     use std::os::fd::AsFd;
     use stoop::Kind;
 
@@ -162,6 +163,48 @@ mod tests {
             assert!(assign(&mut sockets, &mut [Links::default()], &by_inode, holdings).is_empty());
             confirm(&mut sockets, sees_all);
             assert_eq!(sockets[0].owners, []);
+        }
+    }
+
+    proptest! {
+        /// Inodes that collide all the time: whose namespace and cookie are known is given to no other socket.
+        #[test]
+        fn an_owner_fits_its_socket(
+            sockets in proptest::collection::vec((0u32..3, 0u64..3, 0u64..6), 0..8),
+            holdings in proptest::collection::vec((0u32..3, 0u64..3, proptest::option::of(0u64..6)), 0..8),
+        ) {
+            let made = |&(ino, namespace, cookie): &(u32, u64, u64)| {
+                let mut socket = Socket::new(SocketIno(ino), Kind::Stream, State::Unconnected);
+                (socket.namespace, socket.cookie) = (NamespaceIno(namespace), Some(cookie));
+                socket
+            };
+            let mut sockets: Vec<Socket> = sockets.iter().map(made).collect();
+            let held = |(fd, &(ino, namespace, cookie)): (u32, &(u32, u64, Option<u64>))| Holding {
+                ino: SocketIno(ino),
+                // No such process: nobody can be asked.
+                owner: Owner { pid: Pid(u32::MAX), fd, thread: None },
+                namespace: Some(NamespaceIno(namespace)),
+                cookie,
+                name: None,
+            };
+            let holdings: Vec<Holding> = (0..).zip(&holdings).map(held).collect();
+            let mut links = vec![Links::default(); sockets.len()];
+            let by_inode = ByInode::of(&sockets);
+            let strays = assign(&mut sockets, &mut links, &by_inode, holdings.clone());
+            for socket in &sockets {
+                for owner in &socket.owners {
+                    let holding = &holdings[owner.fd as usize];
+                    prop_assert_eq!((holding.ino, holding.namespace), (socket.ino, Some(socket.namespace)));
+                    prop_assert!(holding.cookie.is_none() || holding.cookie == socket.cookie);
+                }
+            }
+            for stray in strays {
+                let fits = |socket: &Socket| {
+                    (socket.ino, Some(socket.namespace)) == (stray.ino, stray.namespace)
+                        && (stray.cookie.is_none() || stray.cookie == socket.cookie)
+                };
+                prop_assert!(!sockets.iter().any(fits));
+            }
         }
     }
 }

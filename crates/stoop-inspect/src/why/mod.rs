@@ -26,6 +26,7 @@ use stoop::{Address, Kind};
 
 pub use cause::Cause;
 pub use facts::Facts;
+pub(crate) use gather::read_anything;
 /// An error number of the kernel.
 pub use rustix::io::Errno;
 pub use words::symbol;

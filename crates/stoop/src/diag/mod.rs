@@ -473,6 +473,12 @@ mod tests {
         let read = |errno| message::read(&done(errno), Some(1), &mut Vec::new());
         assert_eq!((read(0).is_done, read(0).refused), (true, Some(0)));
         assert_eq!(read(-libc::ENOMEM).refused, Some(libc::ENOMEM));
+        // Any of its pieces may say that the table has changed, the last one as well.
+        let mut interrupted = done(0);
+        interrupted[6] = 0x12;
+        assert!(
+            !read(0).is_interrupted && message::read(&interrupted, Some(1), &mut Vec::new()).is_interrupted
+        );
     }
 
     /// Somebody who may write to it tells the table that there is no such socket.

@@ -74,7 +74,7 @@ fn list(fd: impl AsFd) -> Option<Vec<AclEntry>> {
 }
 
 /// The attribute: a version, then for each entry a tag, its permissions, and an id. Pure.
-fn entries(bytes: &[u8]) -> Option<Vec<AclEntry>> {
+pub(super) fn entries(bytes: &[u8]) -> Option<Vec<AclEntry>> {
     let (version, entries) = bytes.split_first_chunk::<4>()?;
     if u32::from_le_bytes(*version) != 2 || entries.len() % 8 != 0 {
         return None;

@@ -26,7 +26,7 @@ impl Mounts {
 }
 
 /// `36 35 98:0 /root /place rw,noatime [tags…] - ext4 /dev/root rw,errors=continue`.
-fn parse(line: &[u8]) -> Option<(u64, Mount)> {
+pub(super) fn parse(line: &[u8]) -> Option<(u64, Mount)> {
     let line = String::from_utf8_lossy(line);
     let fields: Vec<&str> = line.split(' ').collect();
     let dash = fields.iter().position(|field| *field == "-")?;

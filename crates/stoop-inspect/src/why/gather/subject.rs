@@ -102,7 +102,7 @@ fn other_root(pid: u32) -> bool {
 }
 
 /// Reads `/proc/PID/status`. Pure.
-fn from_status(status: &[u8]) -> Option<Subject> {
+pub(super) fn from_status(status: &[u8]) -> Option<Subject> {
     // The fourth number is the id for files.
     let id = |key| numbers(status, key).nth(3);
     let mut subject = Subject {
@@ -154,7 +154,7 @@ fn map_ids(subject: &mut Subject, proc: &str, same_namespace: bool) {
 }
 
 /// `None` for all ids: an unreadable map is one too, for it belongs to a process that may not be seen at all.
-fn ranges(map: Option<String>, same_namespace: bool) -> Option<Vec<IdRange>> {
+pub(super) fn ranges(map: Option<String>, same_namespace: bool) -> Option<Vec<IdRange>> {
     let map = map?;
     let range = |line: &str| {
         let mut numbers = line.split_ascii_whitespace().map(|word| word.parse().ok());

@@ -1,0 +1,38 @@
+//! Ways into the parsers for the fuzzer: what anybody on the machine may have written is read without a panic, and what is made of it
+//! keeps its promises. No part of the interface.
+
+use crate::join::{ByInode, join};
+use crate::model::{NamespaceIno, Socket, SocketId};
+use crate::{namespaces, proc_net_unix, process, procfs, table, why};
+use stoop::Kind;
+
+/// Every text of `/proc` that is read here, and the attributes of files.
+pub fn proc_text(data: &[u8]) {
+    let lines = data.split(|&byte| byte == b'\n').count();
+    assert!(proc_net_unix::read(data).count() <= lines);
+    assert!(namespaces::mounts(data).count() <= lines);
+    if let Some(stat) = process::stat(data) {
+        assert!(stat.command.len() < data.len());
+    }
+    assert!(process::arguments(data).len() <= data.len() + 1);
+    let _ = (procfs::referent(data), procfs::scm_fds(data), procfs::namespace_link(data));
+    why::read_anything(data);
+}
+
+/// Answers of the kernel, or of somebody who plays it: what is joined is joined from both sides, and every id leads somewhere.
+pub fn tables(data: &[u8]) {
+    let rows = stoop::diag::decode(data).into_iter().map(|entry| table::row(entry, NamespaceIno(1)));
+    let (mut sockets, links): (Vec<Socket>, Vec<_>) = rows.unzip();
+    let by_inode = ByInode::of(&sockets);
+    join(&mut sockets, &links, &by_inode);
+    let at = |id: SocketId| &sockets[id.index()];
+    for (index, socket) in sockets.iter().enumerate() {
+        let id = SocketId::new(index);
+        if let Some(peer) = socket.peer {
+            assert!(socket.kind == Some(Kind::Datagram) || at(peer).peer == Some(id));
+        }
+        assert!(socket.waiting.iter().all(|&client| at(client).waits_for == Some(id)));
+        assert!(socket.waits_for.is_none_or(|listener| at(listener).waiting.contains(&id)));
+        assert!(socket.listener.is_none() || socket.namesake.is_none());
+    }
+}
