@@ -87,19 +87,19 @@ impl Inspector {
     pub fn snapshot(&mut self) -> Snapshot {
         let mut assembly = Assembly::default();
         let taken = SystemTime::now();
-        let pids = assembly.or_missing("the processes", procfs::pids());
         assembly.own = assembly.or_missing("the own network namespace", namespaces::own());
         assembly.newest = newest();
-        let listing = thread::scope(|scope| {
-            // The program needs nothing of the tables.
+        let (pids, listing) = thread::scope(|scope| {
+            // The program needs nothing of the tables, and takes as long as they do.
             let (program, own) = (self.program.take(), assembly.own);
             let is_wanted = self.options.owners == OwnersWanted::Auto;
             // Where no thread can be had, the walk finds them.
             let start = || thread::Builder::new().spawn_scoped(scope, move || list(program, own)).ok();
             let listing = is_wanted.then(start).flatten();
+            let pids = assembly.or_missing("the processes", procfs::pids());
             self.find_namespaces(&pids, &mut assembly);
             self.read_tables(&mut assembly);
-            listing.and_then(|listing| listing.join().ok())
+            (pids, listing.and_then(|listing| listing.join().ok()))
         });
         let owners_from = self.find_owners(&pids, listing, &mut assembly);
         self.forget_empty_namespaces(&mut assembly);
@@ -216,7 +216,7 @@ impl Inspector {
                 assembly.assign(strays);
             }
             if owners_from != OwnersFrom::Bpf {
-                owners::confirm(&mut assembly.sockets, sees_all);
+                owners::confirm(&mut assembly.sockets, sees_all || !self.options.sure_owners);
             }
             self.settle(sees_all, assembly);
             assembly.join();

@@ -1,6 +1,6 @@
 //! What a snapshot is to hold.
 
-/// What a snapshot is to hold. The default is everything cheap, of the whole machine.
+/// What a snapshot is to hold. The default is everything cheap, of the whole machine, and sure.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Options {
@@ -8,6 +8,10 @@ pub struct Options {
     pub owners: OwnersWanted,
     /// Sockets of every network namespace that can be found, not of the own one alone.
     pub all_namespaces: bool,
+    /// Where owners come from `/proc`, and some processes may not be seen: ask each descriptor that was found whether its socket is
+    /// local. A socket of another family may have the number of one whose owner is hidden, once the kernel's counter of 32 bits has
+    /// wrapped. It doubles the time.
+    pub sure_owners: bool,
     /// [`Process::start`](crate::Process::start) and [`Process::state`](crate::Process::state).
     pub process_states: bool,
     /// [`Process::place`](crate::Process::place) and [`Process::cgroup`](crate::Process::cgroup).
@@ -40,6 +44,7 @@ impl Default for Options {
         Options {
             owners: OwnersWanted::Auto,
             all_namespaces: true,
+            sure_owners: true,
             process_states: false,
             places: true,
             command_lines: false,

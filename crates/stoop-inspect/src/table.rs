@@ -18,7 +18,8 @@ pub(crate) fn read(table: &mut Table, options: &Options, entries: &mut Vec<Entry
     entries.clear();
     let dump = table.dump(shown(options), entries)?;
     // A dump in pieces shows a socket twice where another one came in before it.
-    entries.sort_unstable_by_key(|entry| (entry.ino, entry.cookie));
+    // The keys are sorted, and each entry is moved once.
+    entries.sort_by_cached_key(|entry| (entry.ino, entry.cookie));
     entries.dedup_by_key(|entry| (entry.ino, entry.cookie));
     Ok(dump)
 }

@@ -215,16 +215,17 @@ fn decode_percent(text: &[u8]) -> Result<Vec<u8>, AddressError> {
 /// Writes bytes as printable text with `%XX` for `%` and for every byte that is not part of a printable character.
 fn write_escaped(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
     for chunk in bytes.utf8_chunks() {
-        for character in chunk.valid().chars() {
-            if character == '%' || !is_printable(character) {
-                let mut utf8 = [0; 4];
-                for byte in character.encode_utf8(&mut utf8).bytes() {
-                    write!(f, "%{byte:02X}")?;
-                }
-            } else {
-                fmt::Write::write_char(f, character)?;
+        let mut rest = chunk.valid();
+        while let Some((at, character)) = rest.char_indices().find(|&(_, c)| c == '%' || !is_printable(c)) {
+            let (plain, hidden) = rest.split_at(at);
+            let (hidden, behind) = hidden.split_at(character.len_utf8());
+            f.write_str(plain)?;
+            for byte in hidden.bytes() {
+                write!(f, "%{byte:02X}")?;
             }
+            rest = behind;
         }
+        f.write_str(rest)?;
         for byte in chunk.invalid() {
             write!(f, "%{byte:02X}")?;
         }
@@ -234,6 +235,9 @@ fn write_escaped(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
 
 /// Printable here: neither a control character nor one that reorders or hides its neighbours on a terminal.
 fn is_printable(character: char) -> bool {
+    if character.is_ascii() {
+        return !character.is_ascii_control();
+    }
     !character.is_control()
         && !matches!(character,
             '\u{AD}' | '\u{61C}' | '\u{180E}' | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}'
@@ -262,6 +266,9 @@ impl fmt::Display for Address {
         match &self.0 {
             Repr::Path(path) => {
                 let bytes = path.as_os_str().as_bytes();
+                if bytes.starts_with(b"/") {
+                    return write_escaped(f, bytes);
+                }
                 let text = escaped(bytes).to_string();
                 if Address::parse(&text).ok().as_ref() == Some(self) {
                     return f.write_str(&text);

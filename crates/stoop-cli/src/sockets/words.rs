@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -24,6 +24,7 @@ pub(crate) struct Words<'a> {
     /// Whether an owner that is not shown may be one that cannot be seen.
     hidden_owners: bool,
     processes: HashMap<Pid, String>,
+    places: HashMap<Pid, String>,
     users: HashMap<u32, String>,
 }
 
@@ -33,6 +34,7 @@ impl<'a> Words<'a> {
             snapshot,
             hidden_owners: snapshot.missing.iter().any(is_about_owners),
             processes: HashMap::new(),
+            places: HashMap::new(),
             users: HashMap::new(),
         }
     }
@@ -75,17 +77,18 @@ impl<'a> Words<'a> {
     }
 
     /// Where the process that has the socket belongs: `docker:0123456789ab`, `nginx.service`, `-`.
-    pub(crate) fn place(&self, id: Option<SocketId>, text: &mut String) {
-        let process = id.and_then(|id| self.snapshot.processes.get(&Row::process(self.snapshot, id)?));
-        match process {
-            Some(process) => text.push_str(&unspaced(&process.place.to_string())),
-            None => text.push_str(NOTHING),
-        }
+    pub(crate) fn place(&mut self, id: Option<SocketId>, text: &mut String) {
+        let snapshot = self.snapshot;
+        let Some(pid) = id.and_then(|id| Row::process(snapshot, id)) else { return text.push_str(NOTHING) };
+        text.push_str(self.places.entry(pid).or_insert_with(|| match snapshot.processes.get(&pid) {
+            Some(process) => unspaced(&process.place),
+            None => NOTHING.into(),
+        }));
     }
 
     /// The line's name; `-` where neither end has one.
     pub(crate) fn address(&self, row: &Row, text: &mut String) {
-        text.push_str(&address(&self.snapshot[row.named(self.snapshot)].name));
+        push_address(&self.snapshot[row.named(self.snapshot)].name, text);
     }
 
     /// Of a listener `waiting/limit`, of a connection the bytes unread at the server / at the client, of others those unread.
@@ -126,7 +129,13 @@ impl<'a> Words<'a> {
 
 /// An address in a word that can be typed back in; `-` for none.
 pub(crate) fn address(address: &Address) -> String {
-    if address.is_unnamed() { NOTHING.into() } else { unspaced(&address.to_string()) }
+    let mut text = String::new();
+    push_address(address, &mut text);
+    text
+}
+
+fn push_address(address: &Address, text: &mut String) {
+    if address.is_unnamed() { text.push_str(NOTHING) } else { push_unspaced(address, text) }
 }
 
 /// The word for a state; the one that `--state` takes.
@@ -169,7 +178,7 @@ pub(crate) fn file(file: FileId) -> String {
 
 /// Anything from a stranger, in a word.
 pub(crate) fn word(bytes: &[u8]) -> String {
-    unspaced(&escaped(bytes).to_string())
+    unspaced(&escaped(bytes))
 }
 
 /// Whether an owner may be missing because of it.
@@ -189,6 +198,18 @@ pub(crate) fn command_line() -> String {
     std::iter::once("stoop".to_owned()).chain(typed).collect::<Vec<_>>().join(" ")
 }
 
-fn unspaced(text: &str) -> String {
-    text.replace(' ', "%20")
+fn unspaced(shown: &impl Display) -> String {
+    let mut text = String::new();
+    push_unspaced(shown, &mut text);
+    text
+}
+
+fn push_unspaced(shown: &impl Display, text: &mut String) {
+    let start = text.len();
+    // A string takes all that is written to it.
+    let _ = write!(text, "{shown}");
+    if text[start..].contains(' ') {
+        let word = text[start..].replace(' ', "%20");
+        text.replace_range(start.., &word);
+    }
 }

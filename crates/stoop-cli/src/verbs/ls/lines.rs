@@ -1,6 +1,7 @@
 //! Lines to a table: which columns, in which order, and what reads the same. Pure, but for the names of users.
 
-use std::cmp::{Ordering, Reverse};
+use std::cmp::Reverse;
+use std::os::unix::ffi::OsStrExt;
 
 use stoop_inspect::{Pid, Place, Snapshot, SocketId};
 
@@ -117,7 +118,7 @@ pub(super) fn write(
 /// In the order asked for; what that does not decide, and whatever reads the same, by address.
 fn sorted<'a>(sort: Sort, snapshot: &Snapshot, rows: &'a [Row]) -> Vec<&'a Row> {
     let mut sorted: Vec<&Row> = rows.iter().collect();
-    sorted.sort_by(|one, other| by_address(snapshot, one, other));
+    sorted.sort_by_cached_key(|row| by_address(snapshot, row));
     match sort {
         Sort::Address => {}
         Sort::Kind => sorted.sort_by_key(|row| row.kind(snapshot).map(|kind| kind.word())),
@@ -134,21 +135,13 @@ fn sorted<'a>(sort: Sort, snapshot: &Snapshot, rows: &'a [Row]) -> Vec<&'a Row> 
 }
 
 /// Paths, then abstract names, then those without; the listener before its connections.
-fn by_address(snapshot: &Snapshot, one: &Row, other: &Row) -> Ordering {
-    let [name, other_name] = [one, other].map(|row| &snapshot[row.named(snapshot)].name);
-    let rank = |name: &stoop::Address| (name.as_path().is_none(), name.is_unnamed());
-    let key = |row: &Row| {
-        (row.shape, row.state(snapshot), process(snapshot, row.serving()), process(snapshot, row.client))
-    };
-    rank(name)
-        .cmp(&rank(other_name))
-        .then_with(|| {
-            name.as_path()
-                .map(|path| path.as_os_str())
-                .cmp(&other_name.as_path().map(|path| path.as_os_str()))
-        })
-        .then_with(|| name.as_abstract().cmp(&other_name.as_abstract()))
-        .then_with(|| key(one).cmp(&key(other)))
+fn by_address<'a>(snapshot: &'a Snapshot, row: &Row) -> impl Ord + use<'a> {
+    let name = &snapshot[row.named(snapshot)].name;
+    (
+        (name.as_path().is_none(), name.is_unnamed()),
+        name.as_path().map(|path| path.as_os_str().as_bytes()).or(name.as_abstract()),
+        (row.shape, row.state(snapshot), process(snapshot, row.serving()), process(snapshot, row.client)),
+    )
 }
 
 fn process(snapshot: &Snapshot, id: Option<SocketId>) -> Option<Pid> {

@@ -9,6 +9,8 @@
 mod lines;
 mod watch;
 
+use std::mem::ManuallyDrop;
+
 use stoop_inspect::{Inspector, Options, OwnersWanted, Snapshot, State};
 
 use crate::args::{Column, Ls, StateWord};
@@ -23,7 +25,8 @@ pub(crate) fn run(flags: &Ls) -> Outcome {
     if flags.watch {
         return watch::run(flags, &mut selector, &mut inspector);
     }
-    let snapshot = inspector.snapshot();
+    // The process ends when it is shown: nothing has to be given back piece by piece.
+    let snapshot = ManuallyDrop::new(inspector.snapshot());
     selector.look_at(&snapshot);
     selector.check(&snapshot)?;
     sockets::tell_of_files(&selector, &snapshot);
@@ -47,6 +50,9 @@ fn options(flags: &Ls) -> Options {
     if flags.no_bpf {
         options.owners = OwnersWanted::Proc;
     }
+    // What is asked for by itself is looked at twice (`stoop who`); here that would be as long again for a case in four thousand
+    // million.
+    options.sure_owners = false;
     options.places = shows_places || !selection.container.is_empty() || !selection.unit.is_empty();
     options
 }
