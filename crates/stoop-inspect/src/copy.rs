@@ -1,12 +1,37 @@
 //! Copies of other processes' descriptors: a way to ask a socket itself, and to act on it. Nothing here acts.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::net::AddressFamily;
 
-use crate::Socket;
 use crate::owners::copy_of;
+use crate::{Snapshot, Socket, SocketId};
+
+impl Snapshot {
+    /// The socket that this descriptor of ours is of; `None` where it was made after the snapshot, or is of another family.
+    ///
+    /// ```
+    /// use stoop_inspect::{Inspector, Options};
+    ///
+    /// let (one, other) = stoop::Stream::pair()?;
+    /// let snapshot = Inspector::new(Options::default()).snapshot();
+    /// let own = snapshot.socket_of(&one).expect("it was there before");
+    /// assert_eq!(snapshot[own].peer, snapshot.socket_of(&other));
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
+    pub fn socket_of(&self, descriptor: impl AsFd) -> Option<SocketId> {
+        let descriptor = descriptor.as_fd();
+        let cookie = rustix::net::sockopt::socket_cookie(descriptor).ok();
+        let ino = u32::try_from(rustix::fs::fstat(descriptor).ok()?.st_ino).ok()?;
+        let may_be = |socket: &Socket| match (socket.cookie, cookie) {
+            (Some(its), Some(own)) => its == own,
+            _ => socket.ino.0 == ino,
+        };
+        let mut found = self.iter().filter(|(_, socket)| may_be(socket) && socket.is(descriptor));
+        found.next().map(|(id, _)| id)
+    }
+}
 
 impl Socket {
     /// A descriptor of ours for this very socket, from the first of its owners that lets us (`pidfd_getfd`, Linux 5.6; K-PROC-2).
@@ -31,7 +56,8 @@ impl Socket {
     }
 
     /// Whether this descriptor is of the very same socket, now.
-    pub fn is(&self, descriptor: &OwnedFd) -> bool {
+    pub fn is(&self, descriptor: impl AsFd) -> bool {
+        let descriptor = descriptor.as_fd();
         match self.cookie {
             Some(cookie) => rustix::net::sockopt::socket_cookie(descriptor).is_ok_and(|own| own == cookie),
             // A file may have the same number, and a socket of another family.
