@@ -41,6 +41,9 @@ impl Endpoint {
     ///
     /// # Errors
     /// As [`Bind::listen_async`]; for TCP where the name has no address, or the address cannot be bound.
+    ///
+    /// # Cancel safety
+    /// As [`Bind::listen_async`].
     pub async fn listen(&self, settings: impl FnOnce(Bind) -> Bind) -> Result<Incoming, Error> {
         match self {
             Endpoint::Local(address) => Ok(settings(Bind::new(address)).listen_async().await?.into()),

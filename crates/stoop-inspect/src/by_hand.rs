@@ -13,6 +13,9 @@ use crate::{
 
 impl SocketId {
     /// The id of the socket at this position of [`Snapshot::sockets`].
+    ///
+    /// # Panics
+    /// From 2³² on: there are no more inodes.
     pub fn new(index: usize) -> SocketId {
         SocketId(u32::try_from(index).expect("no more sockets than inodes"))
     }

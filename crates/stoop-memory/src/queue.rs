@@ -37,14 +37,20 @@ pub struct Queue {
 impl Queue {
     /// Makes a queue that processes of this user may use, with the longest time that anything here may wait on it.
     ///
+    /// Does not block; starts a thread.
+    ///
+    /// # Errors
     /// [`ErrorKind::LimitReached`] where there are `kernel.msgmni` queues already, [`ErrorKind::Unsupported`] where the kernel has
-    /// none. Does not block; starts a thread.
+    /// none.
     pub fn new(limit: Duration) -> Result<Queue> {
         let id = sys::create().map_err(|error| Error::os(MAKE, error))?;
         Queue::with(id, true, limit).inspect_err(|_| drop(sys::remove(id)))
     }
 
     /// Opens the queue that another process has made, by its [`id`](Queue::id). Does not block; starts a thread.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Closed`] where it is gone; [`ErrorKind::Failed`] where it is another user's.
     pub fn open(id: i32, limit: Duration) -> Result<Queue> {
         Queue::with(id, false, limit)
     }
@@ -69,7 +75,10 @@ impl Queue {
 
     /// Sends one message; it may be empty.
     ///
-    /// Waits for room. `EINTR` is tried again. [`ErrorKind::TooLarge`] for one longer than
+    /// Waits for room. `EINTR` is tried again.
+    ///
+    /// # Errors
+    /// [`ErrorKind::TooLarge`] for one longer than
     /// [`message_max_bytes`](Queue::message_max_bytes), [`ErrorKind::TimedOut`] where the limit has passed, after which the queue is
     /// gone, [`ErrorKind::Closed`] where it is gone already.
     pub fn send(&mut self, message: &[u8]) -> Result<()> {
@@ -83,7 +92,10 @@ impl Queue {
 
     /// Receives the oldest message, which replaces what is in `message`.
     ///
-    /// Waits for one. `EINTR` is tried again. [`ErrorKind::TimedOut`] where the limit has passed, after which the queue is gone,
+    /// Waits for one. `EINTR` is tried again.
+    ///
+    /// # Errors
+    /// [`ErrorKind::TimedOut`] where the limit has passed, after which the queue is gone,
     /// [`ErrorKind::Closed`] where it is gone already, with what was in it.
     pub fn recv(&mut self, message: &mut Vec<u8>) -> Result<()> {
         message.clear();

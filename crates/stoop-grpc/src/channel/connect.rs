@@ -33,6 +33,9 @@ const WAIT: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// [`Error::Address`], and as [`Connect::connect`].
+///
+/// # Cancel safety
+/// Cancel safe: the attempt is given up, and the server never sees it.
 pub async fn connect<E: TryInto<Endpoint, Error: Into<Error>>>(endpoint: E) -> Result<Channel, Error> {
     Connect::new(endpoint.try_into().map_err(Into::into)?).connect().await
 }
@@ -84,6 +87,9 @@ impl Connect {
     ///
     /// # Errors
     /// As [`stoop::Connect::stream`], within [`Error::Socket`]; [`Error::Transport`] over TCP; [`Error::NoTls`].
+    ///
+    /// # Cancel safety
+    /// Cancel safe: the attempt is given up, and the server never sees it.
     pub async fn connect(self) -> Result<Channel, Error> {
         match &self.endpoint {
             Endpoint::Local(address) => {

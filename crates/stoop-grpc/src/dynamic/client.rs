@@ -212,6 +212,9 @@ impl Client {
 
     /// Whether the server says that it has no such service. Asked for a method that no service has, gRPC servers in Go and C++ say
     /// which of the two is missing; of those that do not, nothing is known, and the answer is no.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: the call is withdrawn.
     pub async fn lacks(&self, service: &str, options: &Options) -> bool {
         let call = ttrpc::Call { service: service.to_owned(), method: "-".into(), ..ttrpc::Call::default() };
         let nothing = tokio_stream::once(Bytes::new());
@@ -288,10 +291,13 @@ impl Answers {
         message.map(Some).map_err(|error| CallError::Malformed(error.to_string()))
     }
 
-    /// What the server said after its last message.
+    /// What the server said after its last message. Messages that have not been taken by then are dropped.
     ///
     /// # Errors
     /// [`CallError`].
+    ///
+    /// # Cancel safety
+    /// Cancel safe but for those messages: it can be asked again.
     pub async fn trailers(&mut self) -> Result<MetadataMap, CallError> {
         let RawWire::Grpc { stream, .. } = &mut self.raw.wire else { return Ok(MetadataMap::new()) };
         let trailers = stream.trailers().await;

@@ -116,6 +116,9 @@ struct Refusal {
 ///
 /// # Errors
 /// [`ReflectError::Unsupported`] where it has neither version of the reflection service.
+///
+/// # Cancel safety
+/// Cancel safe: the question is withdrawn.
 pub async fn reflect(client: &Client, options: &Options) -> Result<Schema, ReflectError> {
     if client.is_ttrpc() {
         return Err(ReflectError::Unsupported);

@@ -70,6 +70,9 @@ impl Listening {
 ///
 /// # Panics
 /// Outside of a runtime.
+///
+/// # Cancel safety
+/// Not cancel safe: the stream is closed.
 pub async fn channel(stream: Stream) -> Result<(Channel, Listening), tonic::transport::Error> {
     let (stream, opening) = Overheard::new(HearOut::new(stream));
     let connector = Once(Arc::new(Mutex::new(Some(stream))));

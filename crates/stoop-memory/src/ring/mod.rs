@@ -49,10 +49,12 @@ pub struct Ring {
 }
 
 impl Ring {
-    /// Makes a ring with room for this many bytes, each message taking up to 15 more than it has.
+    /// Makes a ring with room for this many bytes, each message taking up to 15 more than it has. Does not block. Linux 3.17
+    /// (`memfd_create`).
     ///
+    /// # Errors
     /// [`ErrorKind::TooLarge`] outside of [`CAPACITY_BYTES`]; [`ErrorKind::LimitReached`] where memory or descriptors are used
-    /// up: all of the memory is there from the beginning. Does not block. Linux 3.17 (`memfd_create`).
+    /// up: all of the memory is there from the beginning.
     pub fn new(capacity_bytes: usize) -> Result<Ring> {
         if capacity_bytes > *CAPACITY_BYTES.end() {
             return Err(Error::new(MAKE, ErrorKind::TooLarge));
@@ -63,8 +65,9 @@ impl Ring {
         Ok(Ring { memory, capacity_bytes: capacity as u32 })
     }
 
-    /// Takes a ring that another process has made and passed.
+    /// Takes a ring that another process has made and passed. Does not block.
     ///
+    /// # Errors
     /// [`ErrorKind::Corrupt`] unless it is ordinary memory of a size that a ring has, and sealed so that it keeps it: then
     /// nothing that the other process does to it can do more than spoil messages. (Giving pages back and letting the
     /// machine run out of memory remains, as with all memory.)
@@ -89,6 +92,9 @@ impl Ring {
     }
 
     /// Another descriptor for the same ring.
+    ///
+    /// # Errors
+    /// [`ErrorKind::LimitReached`] where no descriptor is free.
     pub fn try_clone(&self) -> Result<Ring> {
         let memory = self.memory.try_clone().map_err(|error| Error::os("share a ring", error))?;
         Ok(Ring { memory, ..*self })
@@ -97,6 +103,9 @@ impl Ring {
     /// Takes the sending end, with the longest time that a [`send`](Sender::send) may take.
     ///
     /// A ring has one sender at a time. With several, messages are spoilt, and nothing else.
+    ///
+    /// # Errors
+    /// [`ErrorKind::LimitReached`] where its memory cannot be mapped.
     pub fn into_sender(self, waiting: Waiting, limit: Duration) -> Result<Sender> {
         Ok(Sender(End::sending(self, waiting, limit)?))
     }
@@ -104,6 +113,9 @@ impl Ring {
     /// Takes the receiving end, with the longest time that a [`recv`](Receiver::recv) may take.
     ///
     /// A ring has one receiver at a time. With several, messages are spoilt, and nothing else.
+    ///
+    /// # Errors
+    /// [`ErrorKind::LimitReached`] where its memory cannot be mapped.
     pub fn into_receiver(self, waiting: Waiting, limit: Duration) -> Result<Receiver> {
         Ok(Receiver(End::receiving(self, waiting, limit)?))
     }

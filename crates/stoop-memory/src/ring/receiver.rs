@@ -14,6 +14,7 @@ impl Receiver {
     ///
     /// Waits for it, at most as long as the limit allows. Signals do not end the wait.
     ///
+    /// # Errors
     /// [`ErrorKind::TimedOut`], [`ErrorKind::Closed`] where the sender has gone and all it sent was received,
     /// [`ErrorKind::Corrupt`] where it has written nonsense; `message` never becomes longer than the ring.
     pub fn recv(&mut self, message: &mut Vec<u8>) -> Result<()> {

@@ -14,6 +14,7 @@ impl Sender {
     ///
     /// Waits for room, at most as long as the limit allows. Signals do not end the wait.
     ///
+    /// # Errors
     /// [`ErrorKind::TooLarge`] for a message that does not fit into an empty ring, [`ErrorKind::TimedOut`],
     /// [`ErrorKind::Closed`] where there is no room and the receiver has gone, [`ErrorKind::Corrupt`] where it has written
     /// nonsense. Then nothing was sent. A message that fits is sent without a look at the receiver, which may have gone.
