@@ -44,7 +44,8 @@ fn several_are_listed_and_none_is_cut() {
     for client in &clients {
         client.say(b"still there");
     }
-    stoop(["close", "--yes", "--with", "1"]).arg(&path).run().code(1);
+    let nobodys = stoop(["close", "--yes", "--with", "1"]).arg(&path).run().code(1);
+    nobodys.explains(&["process 1 has an end of none of its 2 connections"]);
 }
 
 #[test]
@@ -85,6 +86,18 @@ fn what_is_no_connection_is_refused() {
     sender.connect(&path).unwrap();
     stoop(["close", "--yes"]).arg(&path).run().code(5).explains(&["datagram"]);
     sender.send(b"x").unwrap();
+    if !has_program("python3") {
+        skip!("lacks python3");
+    }
+    // Beside a connection that can be cut it is in nobody's way.
+    let script = "import socket\n\
+                  datagrams = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)\n\
+                  one, other = socket.socketpair()\n\
+                  print('ready', flush=True); one.recv(1); print('cut', flush=True); datagrams[0].send(b'x')";
+    let both = program("python3", ["-c", script]).spawn();
+    both.wait_stdout("ready");
+    stoop(["close", "--yes", &format!("pid:{}", both.pid())]).run().ok();
+    assert!(both.finish().ok().text().contains("cut"));
     stoop(["close", "--yes", "inode:0"]).run().code(1);
 }
 

@@ -98,12 +98,29 @@ fn a_path_is_the_file_that_is_there_whatever_it_is_called() {
 fn an_empty_answer_says_so() {
     let output = stoop(["ls", "--name", "/stoop/no/such/*"]).run().seen();
     assert_eq!(output.text().lines().count(), 1, "{}", output.text());
-    output.explains(&["stoop ls --name '/stoop/no/such/*': none of ", " is so"]);
+    output.explains(&["stoop ls --name '/stoop/no/such/*': none of ", " fits"]);
     // What is there and left out is told, too.
     let (_one, _other) = UnixStream::pair().unwrap();
     let pid = std::process::id().to_string();
     let pairs = stoop(["ls", "--pid", &pid, "--peer", &pid, "--netns", "own"]).run().seen();
     assert!(pairs.text().lines().count() > 1 || pairs.stderr.contains("(--all)"), "{}", pairs.stderr);
+}
+
+#[test]
+fn whatever_who_takes_is_taken_here_too() {
+    let dir = tempdir();
+    let path = dir.path().join("s.sock");
+    let server = stoop(["serve"]).arg(&path).spawn();
+    wait_served(&path);
+    let of_process = ls([format!("pid:{}", server.pid())]);
+    let listener = of_process.iter().find(|line| line["event"] == "listener").unwrap();
+    let inode = format!("inode:{}", listener["server"]["inode"]);
+    assert_eq!(ls([&inode]).len(), 1);
+    assert_eq!(ls([OsStr::new(&inode), path.as_os_str(), OsStr::new("--listening")]).len(), 1);
+    let directory = stoop(["ls"]).arg(dir.path()).run().seen();
+    directory.explains(&["is a directory; sockets in it are shown by --name"]);
+    let its = server.pid().to_string();
+    stoop(["ls", &its]).run().seen().explains(&[&format!("there is 'pid:{its}'")]);
 }
 
 #[test]

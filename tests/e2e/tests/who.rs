@@ -279,6 +279,25 @@ fn nobody_is_an_answer() {
 }
 
 #[test]
+fn what_was_probably_meant_is_proposed() {
+    let (dir, _) = place();
+    let name = format!("stoop-meant-{}", std::process::id());
+    let _receiver = Raw::bound("dgram", &format!("@{name}"));
+    stoop(["who", &name]).run().code(1).explains(&[&format!("next: stoop who @{name}")]);
+    let pid = std::process::id().to_string();
+    stoop(["who", &pid]).run().code(1).explains(&[&format!("next: stoop who pid:{pid}")]);
+    let directory = dir.path().to_str().unwrap();
+    stoop(["who", directory]).run().code(1).explains(&["it is a directory", "next: stoop ls --name"]);
+    stoop(["who", "/dev/null"]).run().code(1).explains(&["the file is no socket"]);
+    let mut sleeper = program("cat", [] as [&str; 0]).open_input().spawn();
+    let its = format!("pid:{}", sleeper.pid());
+    stoop(["who", &its]).run().code(1).explains(&["has no local socket open"]);
+    sleeper.end_input();
+    sleeper.finish().ok();
+    stoop(["who", &its]).run().code(1).explains(&["is not there"]);
+}
+
+#[test]
 fn an_ordinary_user_hears_what_cannot_be_known() {
     if !is_root() {
         skip!("lacks root");

@@ -21,6 +21,7 @@ use crate::time;
   stoop ls                                  # who talks to whom
   stoop ls --listening                      # who serves what, as netstat -lx, with the process
   stoop ls /run/docker.sock                 # everything at this file, under whatever name
+  stoop ls pid:812                          # everything of a process
   stoop ls --container '*' --sort queue     # what containers have open, the fullest first
   stoop ls --command 'postgres*' --peer pgbouncer
   stoop ls --state waiting                  # clients that nobody has accepted

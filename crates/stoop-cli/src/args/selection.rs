@@ -5,18 +5,19 @@ use std::os::unix::ffi::OsStrExt;
 
 use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser};
-use stoop::Target;
 
-use super::shared::{KindFlag, pid, target};
+use super::shared::{KindFlag, pid};
+use super::which::{Which, which};
 use crate::names;
 use crate::sockets::Glob;
 
 /// Which sockets. Flags of different names all have to hold; of one flag given several times, any.
 #[derive(Args, Debug)]
 pub(crate) struct Selection {
-    /// Only sockets at this address; of a path, those bound to the very file that is there now, whatever name it was given
-    #[arg(value_name = "ADDR", value_parser = target())]
-    pub(crate) addresses: Vec<Target>,
+    /// Only sockets at this address, or as pid:N or inode:N; of a path, those bound to the very file that is there now, whatever name
+    /// it was given
+    #[arg(value_name = "ADDR", value_parser = which())]
+    pub(crate) which: Vec<Which>,
 
     /// Only sockets whose name matches this pattern, as in '/run/*' or '@*bus*'; * also stands for /
     #[arg(long, value_name = "GLOB", value_parser = glob())]

@@ -8,12 +8,13 @@ use std::path::PathBuf;
 
 use stoop::diag::FileId;
 use stoop::{Address, Place};
-use stoop_inspect::{Pid, Snapshot, SocketId, SocketIno};
+use stoop_inspect::{Missing, Pid, Snapshot, SocketId, SocketIno, What};
 
+use super::meant::{instead_of_a_socket, meant};
 use super::words;
 use crate::args::Which;
 use crate::exit::Exit;
-use crate::failure::Failure;
+use crate::failure::{Failure, Report};
 
 /// A name, ready to be held against snapshots.
 #[derive(Debug)]
@@ -77,30 +78,54 @@ impl Wanted {
         }
     }
 
-    /// That nobody is there, with what was looked at.
-    pub(crate) fn nobody(&self, which: &Which, snapshot: &Snapshot) -> Failure {
+    /// That nobody is there, with what was looked at. `verb` is the one to try with what was probably meant.
+    pub(crate) fn nobody(&self, which: &Which, snapshot: &Snapshot, verb: &str) -> Failure {
         let sockets = words::plural(snapshot.sockets.len(), "socket");
         let report = Failure::new(Exit::No, format!("no process has '{which}' open"));
         match self {
             Wanted::Path(_, Err(error)) if error.kind() == io::ErrorKind::NotFound => {
-                report.why("there is no file of that name, and no socket was given that name").seen(format!(
-                    "{sockets} in {}",
-                    words::plural(snapshot.namespaces.len(), "network namespace")
-                ))
+                let namespaces = words::plural(snapshot.namespaces.len(), "network namespace");
+                let report = report
+                    .why("there is no file of that name, and no socket was given that name")
+                    .seen(format!("{sockets} in {namespaces}"));
+                let meant = meant(&which.to_string(), snapshot).into_iter();
+                meant.fold(report, |report, meant| report.next(format!("stoop {verb} {meant}")))
             }
             Wanted::Path(_, Err(error)) => {
                 return Failure::io(format!("look at '{which}'"), error);
             }
-            Wanted::Path(_, Ok(file)) => report
-                .why("the file is no socket, or its server is gone (stale)")
-                .seen(format!("none of {sockets} is bound to {}", words::file(*file)))
-                .next(format!("stoop why {}", crate::shell::quoted(OsStr::new(&which.to_string())))),
-            Wanted::Name(_) => report.why("no socket has that abstract name, every byte counted"),
-            Wanted::Pid(_) => {
-                report.why("it has no local socket, or it is not there, or it may not be looked into")
+            Wanted::Path(path, Ok(file)) => {
+                let seen = format!("none of {sockets} is bound to {}", words::file(*file));
+                match instead_of_a_socket(path) {
+                    Some((what, Some(inside))) => {
+                        report.why(format!("it is {what}")).next(format!("stoop ls {inside}"))
+                    }
+                    Some((what, None)) => report.why(format!("the file is {what}")).seen(seen),
+                    None => report
+                        .why("its server is gone (stale)")
+                        .seen(seen)
+                        .next(format!("stoop why {}", crate::shell::quoted(OsStr::new(&which.to_string())))),
+                }
             }
+            Wanted::Name(_) => report.why("no socket has that abstract name, every byte counted"),
+            Wanted::Pid(pid) => no_sockets(*pid, snapshot),
             Wanted::Ino(_) => report.why("no local socket has that inode"),
         }
         .into()
+    }
+}
+
+/// That a process has no socket, as far as it may be looked into.
+fn no_sockets(pid: Pid, snapshot: &Snapshot) -> Report {
+    let is_hidden =
+        |missing: &Missing| matches!(&missing.what, What::Descriptors(pids) if pids.contains(&pid));
+    let what = |what: &str| format!("process {pid} {what}");
+    if snapshot.missing.iter().any(is_hidden) {
+        return Failure::new(Exit::NotPermitted, what("may not be looked into"))
+            .why("which descriptors it has, only its own user and root may see");
+    }
+    match fs::exists(format!("/proc/{pid}")) {
+        Ok(true) => Failure::new(Exit::No, what("has no local socket open")),
+        _ => Failure::new(Exit::No, what("is not there")).why("no process has that number now"),
     }
 }

@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use stoop::escaped;
 use stoop_inspect::{Missing, Snapshot};
 
-use super::Selector;
+use super::meant::{instead_of_a_socket, meant};
+use super::{Selector, words};
 use crate::exit::Exit;
 use crate::output::status;
 
@@ -35,8 +36,21 @@ pub(crate) fn note(missing: &[Missing]) -> String {
 
 /// Says where a path that was asked for and the names that are shown for it differ.
 pub(crate) fn tell_of_files(selector: &Selector<'_>, snapshot: &Snapshot) {
-    for address in selector.without_file() {
+    for (typed, address) in selector.without_file() {
         status(&format!("stoop: no file at '{address}': looking for sockets that were given this name\n"));
+        for meant in meant(typed, snapshot) {
+            status(&format!("stoop: there is '{meant}'\n"));
+        }
+    }
+    for path in selector.files() {
+        let shown = words::path(path);
+        match instead_of_a_socket(path) {
+            Some((what, Some(inside))) => {
+                status(&format!("stoop: '{shown}' is {what}; sockets in it are shown by {inside}\n"))
+            }
+            Some((what, None)) => status(&format!("stoop: '{shown}' is {what}\n")),
+            None => {}
+        }
     }
     for (asked, bound) in selector.renamed(snapshot) {
         status(&format!("stoop: the socket at '{asked}' is shown by the name it was bound to, '{bound}'\n"));

@@ -5,6 +5,7 @@
 //! | `row.rs` | a line: a listener, a connection with both ends, or another socket |
 //! | `select.rs` | which lines were asked for |
 //! | `find.rs` | from a socket as a person names it to those it may be |
+//! | `meant.rs` | what was probably meant where nothing is found |
 //! | `glob.rs` | patterns |
 //! | `words.rs` | addresses, processes and queues in few words |
 //! | `json.rs` | the same as JSON: an interface |
@@ -15,6 +16,7 @@
 mod find;
 mod glob;
 pub(crate) mod json;
+mod meant;
 mod missing;
 mod row;
 #[cfg(test)]

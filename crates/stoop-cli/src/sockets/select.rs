@@ -6,11 +6,11 @@ use std::path::Path;
 
 use stoop::diag::FileId;
 use stoop::{Address, Kind, Place as Where, escaped};
-use stoop_inspect::{Namespace, NamespaceIno, Place, Process, Snapshot, Socket, SocketId};
+use stoop_inspect::{Namespace, NamespaceIno, Pid, Place, Process, Snapshot, Socket, SocketId, SocketIno};
 
 use super::words::plural;
 use super::{Glob, Row, words};
-use crate::args::{Netns, Selection};
+use crate::args::{Netns, Selection, Which};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::target::kind_of;
@@ -20,6 +20,8 @@ use crate::target::kind_of;
 pub(crate) struct Selector<'a> {
     flags: &'a Selection,
     places: Vec<Wanted>,
+    pids: Vec<Pid>,
+    inodes: Vec<SocketIno>,
     kinds: Vec<Kind>,
     /// Those that the flags name, in the snapshot looked at last.
     namespaces: Vec<NamespaceIno>,
@@ -28,6 +30,8 @@ pub(crate) struct Selector<'a> {
 /// An address that was asked for.
 #[derive(Debug)]
 struct Wanted {
+    /// As it was typed.
+    typed: String,
     address: Address,
     /// The file that is there now.
     file: Option<FileId>,
@@ -51,23 +55,40 @@ impl<'a> Selector<'a> {
     /// Reads what files are at the addresses.
     pub(crate) fn new(flags: &'a Selection) -> Result<Selector<'a>, Failure> {
         let mut kinds: Vec<Kind> = flags.kind.kind.into_iter().collect();
-        let mut places = Vec::new();
-        for target in &flags.addresses {
+        let (mut places, mut pids, mut inodes) = (Vec::new(), Vec::new(), Vec::new());
+        for which in &flags.which {
+            let target = match which {
+                Which::At(target) => target,
+                Which::Pid(pid) => {
+                    pids.push(Pid(*pid));
+                    continue;
+                }
+                Which::Inode(inode) => {
+                    inodes.push(SocketIno(*inode));
+                    continue;
+                }
+            };
             let Where::Address(address) = &target.place else {
                 return Err(Failure::usage(format!("'{target}' is no address that a socket could have")));
             };
             kinds.extend(kind_of(target, flags.kind.kind)?);
             let address = absolute(address);
             let file = address.as_path().and_then(|path| fs::metadata(path).ok());
-            places.push(Wanted { address, file: file.as_ref().map(FileId::from), is_exact: false });
+            let (typed, file) = (which.to_string(), file.as_ref().map(FileId::from));
+            places.push(Wanted { typed, address, file, is_exact: false });
         }
-        Ok(Selector { flags, places, kinds, namespaces: Vec::new() })
+        Ok(Selector { flags, places, pids, inodes, kinds, namespaces: Vec::new() })
     }
 
-    /// The paths at which there is no file: sockets are found there by the name they were given alone.
-    pub(crate) fn without_file(&self) -> impl Iterator<Item = &Address> {
+    /// The paths at which there is no file: sockets are found there by the name they were given alone. Each as it was typed, too.
+    pub(crate) fn without_file(&self) -> impl Iterator<Item = (&str, &Address)> {
         let lost = |place: &&Wanted| place.file.is_none() && place.address.as_path().is_some();
-        self.places.iter().filter(lost).map(|place| &place.address)
+        self.places.iter().filter(lost).map(|place| (&*place.typed, &place.address))
+    }
+
+    /// The paths at which there is a file.
+    pub(crate) fn files(&self) -> impl Iterator<Item = &Path> {
+        self.places.iter().filter(|place| place.file.is_some()).filter_map(|place| place.address.as_path())
     }
 
     /// Prepares for the lines of this snapshot.
@@ -122,15 +143,19 @@ impl<'a> Selector<'a> {
         let kind_fits =
             self.kinds.is_empty() || row.kind(snapshot).is_some_and(|kind| self.kinds.contains(&kind));
         kind_fits
-            && (self.places.is_empty() || row.sockets().any(|id| self.is_at(snapshot, id)))
+            && (flags.which.is_empty() || row.sockets().any(|id| self.is_meant(snapshot, id)))
             && any_or_none(&flags.name, |glob| row.sockets().any(|id| has_name(snapshot, id, glob)))
             && (flags.netns.is_empty()
                 || row.sockets().any(|id| self.namespaces.contains(&snapshot[id].namespace)))
             && self.ends_fit(snapshot, row)
     }
 
-    fn is_at(&self, snapshot: &Snapshot, id: SocketId) -> bool {
-        self.places.iter().any(|place| place.is_bound(&snapshot[id]))
+    /// Whether it is one of those that were named.
+    fn is_meant(&self, snapshot: &Snapshot, id: SocketId) -> bool {
+        let socket = &snapshot[id];
+        self.places.iter().any(|place| place.is_bound(socket))
+            || self.inodes.contains(&socket.ino)
+            || socket.owners.iter().any(|owner| self.pids.contains(&owner.pid))
     }
 
     /// Whether one end is as the process flags say, and the other as `--peer` does.
@@ -232,7 +257,7 @@ mod tests {
 
     #[test]
     fn flags_choose_and_all_of_them_have_to_hold() {
-        let table: [(&[&str], usize); 22] = [
+        let table: [(&[&str], usize); 26] = [
             (&[], 11),
             (&["--kind", "dgram"], 2),
             (&["--pid", "812"], 4),
@@ -252,6 +277,10 @@ mod tests {
             (&["--user", "12345"], 0),
             (&["--netns", "own"], 11),
             (&["--netns", "12"], 0),
+            (&["pid:812"], 4),
+            (&["pid:812", "pid:412"], 6),
+            (&["inode:1000"], 1),
+            (&["inode:1000", "@a%20b%1B[2J%0A%00%FF"], 2),
             (&["--unit", "dbus"], 2),
             (&["--command", "systemd-journald"], 2),
             (&["@a%20b%1B[2J%0A%00%FF"], 1),

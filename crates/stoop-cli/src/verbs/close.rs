@@ -1,6 +1,7 @@
 //! `stoop close`: cuts one connection of other processes, and never another one than was shown.
 
 use std::collections::HashSet;
+use std::ffi::OsStr;
 use std::io::{self, BufRead, IsTerminal};
 use std::os::fd::OwnedFd;
 
@@ -11,6 +12,7 @@ use crate::args::Close;
 use crate::exit::Exit;
 use crate::failure::{self, Failure, Outcome};
 use crate::output::{print, status};
+use crate::shell;
 use crate::sockets::{Row, Shape, Views, Wanted, Words, rows, words};
 
 /// How many connections are listed where the name fits several.
@@ -44,28 +46,40 @@ pub(crate) fn run(flags: &Close) -> Outcome {
 fn one_connection(flags: &Close, wanted: &Wanted, snapshot: &Snapshot) -> Result<Row, Failure> {
     let found = wanted.find(snapshot);
     if found.is_empty() {
-        return Err(wanted.nobody(&flags.which, snapshot));
+        return Err(wanted.nobody(&flags.which, snapshot, "close"));
     }
     let found: HashSet<SocketId> = found.into_iter().collect();
     let has = |id: SocketId, pid| snapshot[id].owners.iter().any(|owner| owner.pid == Pid(pid));
-    let fits = |row: &Row| {
+    let is_its = |row: &Row| {
         row.shape == Shape::Connection
             && row.sockets().any(|id| {
                 found.contains(&id) || listener_of(snapshot, id).is_some_and(|l| found.contains(&l))
             })
-            && flags.with.is_none_or(|pid| row.ends().any(|id| has(id, pid)))
     };
-    let fitting: Vec<Row> = rows(snapshot).into_iter().filter(fits).collect();
+    let is_with = |row: &Row| flags.with.is_none_or(|pid| row.ends().any(|id| has(id, pid)));
+    let all: Vec<Row> = rows(snapshot).into_iter().filter(is_its).collect();
+    let is_datagram = |row: &Row| row.kind(snapshot).is_none_or(|kind| kind == Kind::Datagram);
+    let (datagrams, fitting): (Vec<Row>, Vec<Row>) =
+        all.iter().copied().filter(is_with).partition(is_datagram);
     match &fitting[..] {
-        [row] if row.kind(snapshot).is_none_or(|kind| kind == Kind::Datagram) => {
+        [row] => Ok(*row),
+        [] if !datagrams.is_empty() => {
             let what = format!("'{}' is no connection that could be cut", flags.which);
             Err(Failure::new(Exit::Unsupported, what)
                 .why("datagram sockets have addresses, not connections")
                 .into())
         }
-        [row] => Ok(*row),
         [] => Err(Failure::new(Exit::No, format!("'{}' has no such connection", flags.which))
-            .next(format!("stoop who {}", flags.which))
+            .why(match flags.with {
+                Some(pid) if !all.is_empty() => {
+                    format!(
+                        "process {pid} has an end of none of its {}",
+                        words::plural(all.len(), "connection")
+                    )
+                }
+                _ => "nobody is connected".into(),
+            })
+            .next(format!("stoop who {}", shell::quoted(OsStr::new(&flags.which.to_string()))))
             .into()),
         several => {
             let what = format!("'{}' has {} connections, and one is to be cut", flags.which, several.len());

@@ -101,7 +101,7 @@ fn print_table(flags: &Ls, snapshot: &Snapshot, mut chosen: Vec<Row>) -> Result<
     let minor = before - chosen.len();
     if before == 0 && !snapshot.sockets.is_empty() {
         let count = words::plural(snapshot.sockets.len(), "socket");
-        status(&format!("{}: none of {count} is so\n", words::command_line()));
+        status(&format!("{}: none of {count} fits\n", words::command_line()));
     }
     let mut hints = Vec::new();
     if minor > 0 {

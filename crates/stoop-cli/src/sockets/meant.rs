@@ -1,0 +1,74 @@
+//! What was probably meant where nothing is found: the same word in another spelling. Looks; concludes nothing.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::fs::FileTypeExt;
+use std::path::Path;
+
+use stoop_inspect::{Pid, Snapshot, SocketIno};
+
+use super::words;
+use crate::endpoint::Endpoint;
+use crate::shell;
+
+/// Spellings under which there is something, for a path at which there is no file.
+pub(crate) fn meant(typed: &str, snapshot: &Snapshot) -> Vec<String> {
+    let mut meant = Vec::new();
+    if let Ok(number) = typed.parse() {
+        if snapshot.processes.contains_key(&Pid(number)) {
+            meant.push(format!("pid:{number}"));
+        }
+        if snapshot.sockets.iter().any(|socket| socket.ino == SocketIno(number)) {
+            meant.push(format!("inode:{number}"));
+        }
+    }
+    if snapshot.sockets.iter().any(|socket| socket.name.as_abstract() == Some(typed.as_bytes())) {
+        meant.push(quoted(format!("@{typed}")));
+    }
+    if let Ok(name) = typed.parse()
+        && let Ok((target, _)) = Endpoint::Named(name).target()
+        && Path::new(&target.to_string()).exists()
+    {
+        meant.push(quoted(target.to_string()));
+    }
+    meant
+}
+
+/// What a file is that is no socket, and how the sockets in it are found where it is a directory.
+pub(crate) fn instead_of_a_socket(path: &Path) -> Option<(&'static str, Option<String>)> {
+    let kind = fs::metadata(path).ok()?.file_type();
+    if kind.is_dir() {
+        let inside = format!("{}/*", words::path(path).trim_end_matches('/'));
+        return Some(("a directory", Some(format!("--name {}", quoted(inside)))));
+    }
+    (!kind.is_socket()).then_some(("no socket", None))
+}
+
+fn quoted(word: String) -> String {
+    shell::quoted(OsStr::new(&word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sockets::sample;
+    use stoop::Address;
+
+    #[test]
+    fn the_same_word_is_found_in_other_spellings() {
+        let mut machine = sample::machine();
+        machine.sockets[sample::BUS].name = Address::abstract_name(b"bus".to_vec()).unwrap();
+        assert_eq!(meant("bus", &machine), ["@bus"]);
+        assert_eq!(meant("812", &machine), ["pid:812"]);
+        assert_eq!(meant("1000", &machine), ["inode:1000"]);
+        assert!(meant("nothing", &machine).is_empty() && meant("-1", &machine).is_empty());
+    }
+
+    #[test]
+    fn what_is_no_socket_is_told() {
+        let inside = Some("--name '/proc/*'".to_owned());
+        assert_eq!(instead_of_a_socket(Path::new("/proc")), Some(("a directory", inside)));
+        assert_eq!(instead_of_a_socket(Path::new("/dev/null")), Some(("no socket", None)));
+        assert_eq!(instead_of_a_socket(Path::new("/no/such/file")), None);
+    }
+}
