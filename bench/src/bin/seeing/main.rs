@@ -7,10 +7,12 @@
 //! A machine of many processes is built (`machine.rs`), and looked at by `stoop ls` with its kernel program and without, by
 //! `ss -xap`, by `lsof -U`, and by a C program that does nothing but read the links of descriptors. All run to their end, with their
 //! output read and thrown away; every repetition runs all of them, in another order each time, and a ratio is taken within a
-//! repetition. What each has shown is counted: whoever shows less says so in the table. Takes root.
+//! repetition. What each has shown is counted: whoever shows less says so in the table. Takes root. `stoop ls` then looks at machines
+//! of a tenth and of five times the sockets, too (`growth.rs`).
 //!
 //! The result is written into its section of `BENCHMARKS.md` (`report.rs`).
 
+mod growth;
 mod machine;
 mod report;
 
@@ -35,7 +37,8 @@ const USAGE: &str = "usage: seeing [--reps N] [--processes N] [--sockets N] [--n
   --out FILE      the file whose section is written (default: BENCHMARKS.md of the repository)";
 
 fn main() -> ExitCode {
-    stoop_bench::command(USAGE, machine::play, Options::parse, measure)
+    let play = |args: &[String]| growth::play(args).or_else(|| machine::play(args));
+    stoop_bench::command(USAGE, play, Options::parse, measure)
 }
 
 /// What the command line asks for.
@@ -108,7 +111,8 @@ fn measure(options: &Options) -> io::Result<()> {
         }
     }
     drop(crowd);
-    let text = report::markdown(options, &viewers, &results);
+    let grown = growth::measure(options, &viewers[0], scratch.path())?;
+    let text = report::markdown(options, &viewers, &results) + &growth::markdown(viewers[0].name, &grown);
     println!("{text}");
     let file = std::fs::read_to_string(&options.out).unwrap_or_default();
     std::fs::write(&options.out, section::put(&file, "seeing", &text))

@@ -1,0 +1,92 @@
+//! What it takes to see machines of several sizes: whether time and memory grow with the sockets, and no faster.
+//!
+//! The memory is the most that was resident at once, which only the parent of a program that has ended is told; so each is run by
+//! a process that runs nothing else.
+
+use std::fmt::Write;
+use std::io;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use nix::sys::resource::{UsageWho, getrusage};
+use stoop_bench::stats::Summary;
+
+use crate::machine::{Crowd, Size};
+use crate::{Options, Viewer, look};
+
+/// The first argument of a process that runs one program and says how much memory that took.
+const WEIGH: &str = "weigh";
+/// Sockets of each process, in tenths of what was asked for.
+const TENTHS: [usize; 3] = [1, 10, 50];
+
+/// What a machine of one size took.
+pub struct Grown {
+    sockets: usize,
+    millis: Vec<f64>,
+    peak_kib: u64,
+}
+
+/// Weighs a program, where the arguments ask for that.
+pub fn play(args: &[String]) -> Option<io::Result<()>> {
+    let [role, program, args @ ..] = args else { return None };
+    (role == WEIGH).then(|| {
+        let status = Command::new(program).args(args).stdout(Stdio::null()).stderr(Stdio::null()).status()?;
+        println!("{}", getrusage(UsageWho::RUSAGE_CHILDREN)?.max_rss());
+        if status.success() { Ok(()) } else { Err(io::Error::other("the program failed")) }
+    })
+}
+
+/// Lets the program look at machines of all sizes.
+///
+/// # Errors
+/// Those of building the machines and of running the program.
+pub fn measure(options: &Options, viewer: &Viewer, scratch: &Path) -> io::Result<Vec<Grown>> {
+    let of = |tenths: usize| {
+        let size = Size { sockets: (options.size.sockets * tenths / 10).max(3), ..options.size };
+        let _crowd = Crowd::start(size, scratch)?;
+        look(viewer)?;
+        let millis = (0..options.reps).map(|_| Ok(look(viewer)?.0)).collect::<io::Result<_>>()?;
+        let mut weigh = Command::new(std::env::current_exe()?);
+        let output = weigh.arg(WEIGH).args(&viewer.command).stdin(Stdio::null()).output()?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        let peak_kib = text.trim().parse().map_err(io::Error::other)?;
+        Ok(Grown { sockets: size.sockets_in_all(), millis, peak_kib })
+    };
+    TENTHS.into_iter().map(of).collect()
+}
+
+/// The table: each size beside the first.
+pub fn markdown(name: &str, grown: &[Grown]) -> String {
+    let mut text = format!(
+        "\n`{name}` on machines of several sizes, beside the smallest; memory is the most that was resident at once:\n\n\
+         | sockets | × the sockets | × the time | × the memory | bytes for each socket more |\n| ---: | ---: | ---: | ---: | ---: |\n"
+    );
+    let Some(first) = grown.first() else { return String::new() };
+    let median = |one: &Grown| Summary::of(&one.millis).map_or(0.0, |millis| millis.median);
+    for one in grown {
+        let more = (one.peak_kib.saturating_sub(first.peak_kib) * 1024)
+            .checked_div((one.sockets - first.sockets) as u64)
+            .map_or(String::new(), |bytes| bytes.to_string());
+        let _ = writeln!(
+            text,
+            "| {} | {:.0} | {:.1} | {:.1} | {more} |",
+            one.sockets,
+            one.sockets as f64 / first.sockets as f64,
+            median(one) / median(first),
+            one.peak_kib as f64 / first.peak_kib as f64,
+        );
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_size_stands_beside_the_first() {
+        let grown = |sockets, millis, peak_kib| Grown { sockets, millis: vec![millis], peak_kib };
+        let text = markdown("stoop ls", &[grown(100, 2.0, 1000), grown(1000, 11.0, 1900)]);
+        assert!(text.ends_with("| 100 | 1 | 1.0 | 1.0 |  |\n| 1000 | 10 | 5.5 | 1.9 | 1024 |\n"), "{text}");
+    }
+}
