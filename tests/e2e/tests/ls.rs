@@ -99,11 +99,27 @@ fn an_empty_answer_says_so() {
     let output = stoop(["ls", "--name", "/stoop/no/such/*"]).run().seen();
     assert_eq!(output.text().lines().count(), 1, "{}", output.text());
     output.explains(&["stoop ls --name '/stoop/no/such/*': none of ", " fits"]);
+    stoop(["ls", "--command", "stoop-no-such"]).run().seen().explains(&["a pattern is all of a name"]);
     // What is there and left out is told, too.
     let (_one, _other) = UnixStream::pair().unwrap();
     let pid = std::process::id().to_string();
     let pairs = stoop(["ls", "--pid", &pid, "--peer", &pid, "--netns", "own"]).run().seen();
     assert!(pairs.text().lines().count() > 1 || pairs.stderr.contains("(--all)"), "{}", pairs.stderr);
+}
+
+#[test]
+fn descriptors_are_a_column() {
+    use std::os::fd::AsRawFd;
+    let dir = tempdir();
+    let path = dir.path().join("fd.sock");
+    let listener = UnixListener::bind(&path).unwrap();
+    let client = UnixStream::connect(&path).unwrap();
+    let (served, _) = listener.accept().unwrap();
+    let columns = ["--columns", "server-fd,client-fd", "--state", "connected"];
+    let text = stoop(["ls"]).arg(&path).args(columns).run().seen().text();
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let [served, client] = [served.as_raw_fd(), client.as_raw_fd()].map(|fd| fd.to_string());
+    assert_eq!(words, ["SERVER-FD", "CLIENT-FD", &*served, &*client], "{text}");
 }
 
 #[test]

@@ -145,4 +145,8 @@ pub(crate) enum Column {
     ServerInode,
     /// The inode of the client's socket
     ClientInode,
+    /// The descriptors of the server's socket in the process that is named
+    ServerFd,
+    /// The descriptors of the client's socket in the process that is named
+    ClientFd,
 }

@@ -43,11 +43,16 @@ impl Glob {
     /// The same for names that have so many bytes at most, because they are cut there: one that is written out is cut as they are.
     pub(crate) fn of_names_cut_at(most: usize, pattern: impl AsRef<[u8]>) -> Result<Glob, &'static str> {
         let mut glob = Glob::new(pattern)?;
-        if glob.0.iter().all(|piece| matches!(piece, Piece::Byte(_))) {
+        if glob.is_literal() {
             glob.0.truncate(most);
         }
         let least = glob.0.iter().filter(|piece| **piece != Piece::Any).count();
         if least > most { Err("it is longer than any such name") } else { Ok(glob) }
+    }
+
+    /// Whether it stands for one name alone.
+    pub(crate) fn is_literal(&self) -> bool {
+        self.0.iter().all(|piece| matches!(piece, Piece::Byte(_)))
     }
 
     /// Whether all of `name` matches. The time it takes is bounded by the product of the lengths.

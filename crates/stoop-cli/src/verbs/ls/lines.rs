@@ -83,6 +83,8 @@ fn layout(column: Column, is_asked_for: bool) -> output::Column {
         Column::Netns => ("NETNS", Cut::End(6), 6),
         Column::ServerInode => ("SERVER-INODE", Cut::Never, 0),
         Column::ClientInode => ("CLIENT-INODE", Cut::Never, 0),
+        Column::ServerFd => ("SERVER-FD", Cut::End(9), 0),
+        Column::ClientFd => ("CLIENT-FD", Cut::End(9), 0),
     };
     output::Column { title, cut, spare: if is_asked_for { 0 } else { spare } }
 }
@@ -112,7 +114,18 @@ pub(super) fn write(
         Column::Netns => words.namespace(snapshot[row.subject()].namespace, text),
         Column::ServerInode => text.push_str(&inode(row.server)),
         Column::ClientInode => text.push_str(&inode(row.client)),
+        Column::ServerFd => text.push_str(&descriptors(snapshot, row.server)),
+        Column::ClientFd => text.push_str(&descriptors(snapshot, row.client)),
     }
+}
+
+/// `3`, `3,7`: of the process that is named, where one is.
+fn descriptors(snapshot: &Snapshot, id: Option<SocketId>) -> String {
+    let Some((id, pid)) = id.and_then(|id| Some((id, Row::process(snapshot, id)?))) else {
+        return words::NOTHING.into();
+    };
+    let own = snapshot[id].owners.iter().filter(|owner| owner.pid == pid);
+    own.map(|owner| owner.fd.to_string()).collect::<Vec<_>>().join(",")
 }
 
 /// In the order asked for; what that does not decide, and whatever reads the same, by address.
@@ -206,7 +219,11 @@ mod tests {
         for flags in [
             &["--sort", "queue"][..],
             &["--sort", "command"],
-            &["--each", "--columns", "client,server,server-inode,client-inode,user,netns"],
+            &[
+                "--each",
+                "--columns",
+                "client,server,server-fd,client-fd,server-inode,client-inode,user,netns",
+            ],
         ] {
             text += &format!("--- {}\n{}", flags.join(" "), table(flags, &machine, None));
         }

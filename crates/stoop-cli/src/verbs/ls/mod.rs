@@ -16,7 +16,7 @@ use stoop_inspect::{Inspector, Options, OwnersWanted, Snapshot, State};
 use crate::args::{Column, Ls, StateWord};
 use crate::failure::{Failure, Outcome};
 use crate::output::{print, status, terminal_width};
-use crate::sockets::{self, Row, Seen, Selector, Views, note, rows, words};
+use crate::sockets::{self, Glob, Row, Seen, Selector, Views, note, rows, words};
 
 /// Shows the sockets that the flags ask for.
 pub(crate) fn run(flags: &Ls) -> Outcome {
@@ -101,7 +101,13 @@ fn print_table(flags: &Ls, snapshot: &Snapshot, mut chosen: Vec<Row>) -> Result<
     let minor = before - chosen.len();
     if before == 0 && !snapshot.sockets.is_empty() {
         let count = words::plural(snapshot.sockets.len(), "socket");
-        status(&format!("{}: none of {count} fits\n", words::command_line()));
+        let selection = &flags.selection;
+        let mut patterns = selection.name.iter().chain(&selection.command).chain(&selection.peer);
+        let hint = match patterns.any(Glob::is_literal) {
+            true => "; a pattern is all of a name, and * stands for any part of it",
+            false => "",
+        };
+        status(&format!("{}: none of {count} fits{hint}\n", words::command_line()));
     }
     let mut hints = Vec::new();
     if minor > 0 {
