@@ -123,6 +123,14 @@ fn a_picture_is_written_whole_with_names_that_stay_text() {
         let parse = "import sys, xml.etree.ElementTree as tree; tree.parse(sys.argv[1])";
         program("python3", ["-c", parse]).arg(&file).run().ok();
     }
+    // The name of the file says the form, unless a flag does.
+    for (ending, start) in [("svg", "<svg "), ("dot", "digraph")] {
+        let file = dir.path().join("sockets").with_extension(ending);
+        stoop(["tree", "--name", &name, "-o"]).arg(&file).run().seen();
+        assert!(fs::read_to_string(&file).unwrap().starts_with(start), "{ending}");
+        stoop(["tree", "--json", "--name", &name, "-o"]).arg(&file).run().seen();
+        assert!(fs::read_to_string(&file).unwrap().starts_with('{'), "{ending}");
+    }
     let dot = stoop(["tree", "--dot", "--name", &name]).run().seen().text();
     assert!(dot.starts_with("digraph") && dot.contains(r#"\"x%1B"#), "{dot}");
     if has_program("dot") {

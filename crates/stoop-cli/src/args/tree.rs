@@ -16,7 +16,7 @@ use super::selection::Selection;
 #[derive(Args, Debug)]
 #[command(after_help = footer("
   stoop tree                                # for a terminal
-  stoop tree --svg -o sockets.svg           # a picture, light or dark as the viewer is
+  stoop tree -o sockets.svg                 # a picture, light or dark as the viewer is
   stoop tree --container '*'                # what containers use, and who uses them
   stoop tree /run/dbus/system_bus_socket    # around one socket
   stoop tree --dot | dot -Tpdf -o sockets.pdf"))]
@@ -44,7 +44,7 @@ pub(crate) struct Tree {
     #[arg(long)]
     pub(crate) json: bool,
 
-    /// Write into this file, whole or not at all, instead of to standard output
+    /// Write into this file, whole or not at all, instead of to standard output; if its name ends in .svg or .dot, in that form
     #[arg(long, short = 'o', value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
 }

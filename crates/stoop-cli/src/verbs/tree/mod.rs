@@ -19,6 +19,7 @@ mod part;
 mod svg;
 mod text;
 
+use std::ffi::OsStr;
 use std::fs::Permissions;
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt;
@@ -44,14 +45,11 @@ pub(crate) fn run(flags: &Tree) -> Outcome {
     if graph.nodes.is_empty() && !flags.json {
         status(&nothing(flags, chosen.len()));
     }
-    let text = if flags.svg {
-        svg::render(&graph)
-    } else if flags.dot {
-        dot::render(&graph)
-    } else if flags.json {
-        json::render(&graph, &snapshot)
-    } else {
-        text::render(&graph)
+    let text = match form(flags) {
+        Form::Svg => svg::render(&graph),
+        Form::Dot => dot::render(&graph),
+        Form::Json => json::render(&graph, &snapshot),
+        Form::Text => text::render(&graph),
     };
     match &flags.output {
         Some(path) => write(path, text.as_bytes())?,
@@ -59,6 +57,27 @@ pub(crate) fn run(flags: &Tree) -> Outcome {
     }
     status(&note(&snapshot.missing));
     Ok(Seen::of(&snapshot).exit())
+}
+
+/// How the graph is shown.
+enum Form {
+    Svg,
+    Dot,
+    Json,
+    Text,
+}
+
+/// As a flag says; else as the name of the file does.
+fn form(flags: &Tree) -> Form {
+    let ending = flags.output.as_deref().and_then(Path::extension).and_then(OsStr::to_str);
+    match (flags.svg, flags.dot, flags.json, ending) {
+        (true, ..) => Form::Svg,
+        (_, true, ..) => Form::Dot,
+        (_, _, true, _) => Form::Json,
+        (.., Some("svg")) => Form::Svg,
+        (.., Some("dot" | "gv")) => Form::Dot,
+        _ => Form::Text,
+    }
 }
 
 /// That the graph is empty, and whether that is because of what was left out.
