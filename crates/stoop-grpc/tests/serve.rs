@@ -1,5 +1,4 @@
-//! Our server and our channel: every kind of call, callers and policies, deadlines, restarts, hand-overs, hostile bytes, and a
-//! process without descriptors.
+//! Our server and our channel: every kind of call, callers and policies, deadlines, restarts, hand-overs, hostile bytes.
 
 mod common;
 
@@ -313,48 +312,4 @@ fn hostile_bytes_end_their_own_connection_only() {
         }
         server.stop().await;
     });
-}
-
-#[test]
-fn without_descriptors_clients_wait_and_nobody_spins() {
-    const TEST: &str = "without_descriptors_clients_wait_and_nobody_spins";
-    if stoop_testkit::role().is_none() {
-        return stoop_testkit::Role::new(TEST, "starved").run();
-    }
-    test(async |directory| {
-        use rustix::process::{Resource, getrlimit, setrlimit};
-        let path = directory.join("app.sock");
-        let server = start(&path).await;
-        let mut steady = client(&path).await;
-        assert_eq!(steady.unary("Unary", message("x")).await.unwrap(), "x");
-        // Connected, and never accepted until there is room.
-        let waiting = stoop::Stream::connect(&path).unwrap();
-        let used = stoop_testkit::open_descriptors() as u64;
-        let limit = getrlimit(Resource::Nofile);
-        let starved = rustix::process::Rlimit { current: Some(used), ..limit };
-        let mut hoard = Vec::new();
-        setrlimit(Resource::Nofile, starved).unwrap();
-        while let Ok(file) = std::fs::File::open("/dev/null") {
-            hoard.push(file);
-        }
-        hoard.pop();
-        let late = stoop::Stream::connect(&path).unwrap();
-        let before = processor_time();
-        let begun = Instant::now();
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        let share = (processor_time() - before).as_secs_f64() / begun.elapsed().as_secs_f64();
-        assert!(share < 0.05, "{share}");
-        assert_eq!(steady.unary("Unary", message("x")).await.unwrap(), "x", "who is connected is served");
-        setrlimit(Resource::Nofile, limit).unwrap();
-        drop(hoard);
-        assert_eq!(client(&path).await.unary("Unary", message("x")).await.unwrap(), "x");
-        drop((waiting, late));
-        server.stop().await;
-    });
-}
-
-/// What this process has used of the processors.
-fn processor_time() -> Duration {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
-    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }

@@ -27,6 +27,9 @@ pub(super) enum Kind {
     Other(u8),
 }
 
+pub(super) const PING: Kind = Kind::Other(6);
+pub(super) const WINDOW_UPDATE: Kind = Kind::Other(8);
+
 impl Kind {
     fn of(code: u8) -> Kind {
         match code {

@@ -9,6 +9,9 @@
 //! - else each header block of the connection is decoded and written again with an authority that is fine. The new blocks use no
 //!   dynamic table, so that whatever the client's encoder refers back to, the server's decoder needs to know nothing of it.
 //!
+//! One thing more is kept from such a server: clients that it has told to go, and whose newest call it ignores for that, may still
+//! make room for that call's answer, which h2 takes for an error that ends the calls under way, too.
+//!
 //! What is malformed before anything was changed goes through too, for the server to refuse in its own way. After that it
 //! becomes a frame that the server refuses for the same reason. Memory is bounded by [`BLOCK_MAX_BYTES`], twice, and by the
 //! dynamic table of 4096 bytes that HTTP/2 gives a client which was told nothing else.
@@ -36,6 +39,9 @@ pub const BLOCK_MAX_BYTES: usize = 64 * 1024;
 /// What a broken authority is replaced with: what other implementations of gRPC send on local sockets.
 const AUTHORITY: &[u8] = b"localhost";
 
+/// What [h2](https://docs.rs/h2), and so each server made with it, pings with at the end of a connection.
+const LAST_PING: [u8; 8] = [0x0b, 0x7b, 0xa2, 0xf0, 0x8b, 0x9b, 0xfe, 0x54];
+
 /// See the [module](self).
 #[derive(Debug)]
 pub struct Mender {
@@ -47,6 +53,10 @@ pub struct Mender {
     newest: usize,
     decoder: Decoder,
     list_max_bytes: usize,
+    /// The newest call that the server takes from this client.
+    last_call: u32,
+    /// Whether the server has been told that the client knows that it ends the connection.
+    is_ending: bool,
     /// The block written again; kept for its memory.
     encoded: Vec<u8>,
 }
@@ -71,6 +81,8 @@ enum At {
     Head,
     /// So many bytes before the end of a frame that goes through.
     Through(usize),
+    /// So many bytes before the end of a frame that does not.
+    Skipped(usize),
     /// So many bytes before the end of a frame that is held back.
     Held(usize),
 }
@@ -95,6 +107,8 @@ impl Mender {
             newest: 0,
             decoder: Decoder::default(),
             list_max_bytes,
+            last_call: 0,
+            is_ending: false,
             encoded: Vec::new(),
         }
     }
@@ -116,6 +130,10 @@ impl Mender {
                     let part = take(&mut input, left);
                     output.extend_from_slice(part);
                     self.at = if part.len() == left { At::Head } else { At::Through(left - part.len()) };
+                }
+                (_, At::Skipped(left)) => {
+                    let left = left - take(&mut input, left).len();
+                    self.at = if left == 0 { At::Head } else { At::Skipped(left) };
                 }
                 (_, At::Held(left)) => {
                     let part = take(&mut input, left);
@@ -153,7 +171,12 @@ impl Mender {
         if goes_on && !belongs {
             return self.refuse(Refusal::Protocol, output);
         }
-        if !goes_on && head.kind != Kind::Headers {
+        if !goes_on && self.may_be_late(&head) {
+            self.held.clear();
+            self.at = At::Skipped(head.len);
+            return;
+        }
+        if !goes_on && head.kind != Kind::Headers && !self.is_answer_to_ping(&head) {
             output.append(&mut self.held);
             self.at = if head.len == 0 { At::Head } else { At::Through(head.len) };
             return;
@@ -163,6 +186,17 @@ impl Mender {
         }
         self.at = At::Held(head.len);
         self.end_of_held_frame(output);
+    }
+
+    /// Whether this frame may answer the ping with which servers make sure that a client knows of the end.
+    fn is_answer_to_ping(&self, head: &Head) -> bool {
+        self.phase == Phase::Mending && head.kind == frames::PING && head.len == LAST_PING.len()
+    }
+
+    /// Whether the server has been told already that this call comes too late. It takes back what it has said to be ignored, and cuts
+    /// off all other calls, where one of those makes room for its answer.
+    fn may_be_late(&self, head: &Head) -> bool {
+        self.is_ending && head.kind == frames::WINDOW_UPDATE && head.stream > self.last_call && head.len > 0
     }
 
     /// The stream of the block that is held.
@@ -175,6 +209,10 @@ impl Mender {
             return;
         }
         self.at = At::Head;
+        if Head::parse(&self.held).is_some_and(|head| head.kind == frames::PING) {
+            self.is_ending |= self.held.ends_with(&LAST_PING);
+            return output.append(&mut self.held);
+        }
         let ends =
             Head::parse(&self.held[self.newest..]).is_some_and(|head| head.flags & FLAG_END_HEADERS != 0);
         if !ends {
@@ -184,6 +222,9 @@ impl Mender {
         match self.rewrite() {
             Ok(changed) if changed || self.phase == Phase::Mending => {
                 self.phase = Phase::Mending;
+                if !self.is_ending {
+                    self.last_call = self.last_call.max(self.stream());
+                }
                 let first = Head::parse(&self.held).map_or(0, |head| head.flags);
                 encode::frames(self.stream(), first & FLAG_END_STREAM, &self.encoded, output);
                 self.held.clear();
@@ -253,5 +294,7 @@ fn take<'i>(input: &mut &'i [u8], len: usize) -> &'i [u8] {
     part
 }
 
+#[cfg(all(test, feature = "client"))]
+mod against_h2;
 #[cfg(test)]
 mod tests;

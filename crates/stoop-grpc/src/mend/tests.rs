@@ -107,7 +107,7 @@ fn broken_blocks_are_malformed() {
     assert!(!malformed(&hex("3fe11f")), "a table of 4096 bytes");
 }
 
-fn frame(kind: Kind, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+pub(super) fn frame(kind: Kind, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
     Head { len: payload.len(), kind, flags, stream }.write(&mut bytes);
     bytes.extend_from_slice(payload);
@@ -117,7 +117,7 @@ fn frame(kind: Kind, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 const SETTINGS: Kind = Kind::Other(4);
 
 /// What every client begins with.
-fn opening() -> Vec<u8> {
+pub(super) fn opening() -> Vec<u8> {
     [PREFACE, &frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0xff, 0xff])].concat()
 }
 
@@ -135,7 +135,7 @@ fn request(authority: &[u8], coded: bool) -> Vec<u8> {
     block
 }
 
-fn mended(input: &[u8], cut: usize) -> (Vec<u8>, Mender) {
+pub(super) fn mended(input: &[u8], cut: usize) -> (Vec<u8>, Mender) {
     let (mut mender, mut output) = (Mender::new(16 * 1024), Vec::new());
     for piece in input.chunks(cut) {
         mender.push(piece, &mut output);
@@ -294,14 +294,14 @@ fn small_blocks_that_say_much_do_not_grow() {
 
 /// Ways to write a field, as an encoder may choose.
 #[derive(Clone, Debug)]
-struct Written {
-    name: Vec<u8>,
-    value: Vec<u8>,
-    way: u8,
-    coded: bool,
+pub(super) struct Written {
+    pub(super) name: Vec<u8>,
+    pub(super) value: Vec<u8>,
+    pub(super) way: u8,
+    pub(super) coded: bool,
 }
 
-fn written() -> impl Strategy<Value = Written> {
+pub(super) fn written() -> impl Strategy<Value = Written> {
     let text = |max| prop::collection::vec(prop::sample::select(b"abc-xyz/%. ".to_vec()), 0..max);
     let name =
         prop_oneof![Just(b":authority".to_vec()), text(6).prop_map(|tail| [b"x-".to_vec(), tail].concat())];
@@ -316,12 +316,12 @@ fn written() -> impl Strategy<Value = Written> {
 
 /// An encoder with a table of its own, as a client has one.
 #[derive(Default)]
-struct Client {
+pub(super) struct Client {
     table: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
 impl Client {
-    fn block(&mut self, fields: &[Written]) -> Vec<u8> {
+    pub(super) fn block(&mut self, fields: &[Written]) -> Vec<u8> {
         let mut block = Vec::new();
         for field in fields {
             self.field(field, &mut block);

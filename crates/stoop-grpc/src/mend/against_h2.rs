@@ -1,0 +1,189 @@
+//! The same header blocks, read by the HTTP/2 library that servers have: with their authority broken and mended, and without.
+
+use proptest::prelude::*;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::frames::{FLAG_END_HEADERS, FLAG_END_STREAM, Kind, PING, WINDOW_UPDATE};
+use super::tests::{Client, Written, frame, mended, opening, written};
+use super::{LAST_PING, encode};
+use crate::Mended;
+
+/// What a server has made of a connection.
+#[derive(Debug, PartialEq)]
+struct Heard {
+    /// The fields of each call that it accepted.
+    calls: Vec<Vec<(String, Vec<u8>)>>,
+    /// Why it ended the connection, if it did.
+    refused: Option<h2::Reason>,
+}
+
+/// A word that the server answers when it has heard everything in front of it.
+const LAST: &[u8; 8] = b"the last";
+
+/// Lets a server hear a connection to its end.
+fn heard(mut input: Vec<u8>) -> Heard {
+    input.extend(frame(PING, 0, 0, LAST));
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        let (mut client, server) = tokio::io::duplex(input.len() + (1 << 20));
+        let client = async move {
+            client.write_all(&input).await.unwrap();
+            let mut answers = Vec::new();
+            while !answers.windows(LAST.len()).any(|answer| answer == LAST) {
+                if client.read_buf(&mut answers).await.unwrap_or(0) == 0 {
+                    break;
+                }
+            }
+        };
+        tokio::join!(serve(Mended::new(server)), client).0
+    })
+}
+
+async fn serve(stream: Mended<tokio::io::DuplexStream>) -> Heard {
+    let mut heard = Heard { calls: Vec::new(), refused: None };
+    let mut connection = match h2::server::handshake(stream).await {
+        Ok(connection) => connection,
+        Err(error) => return Heard { refused: error.reason(), ..heard },
+    };
+    while let Some(call) = connection.accept().await {
+        match call {
+            Ok((request, _)) => heard.calls.push(fields(&request)),
+            // Nobody is left at the other end, or it is not listened to any more.
+            Err(error) => {
+                heard.refused = error.reason();
+                break;
+            }
+        }
+    }
+    heard
+}
+
+/// The authority apart, which is what is mended, and in the order that the library keeps them.
+fn fields(request: &http::Request<h2::RecvStream>) -> Vec<(String, Vec<u8>)> {
+    let said = (request.method().to_string(), request.uri().path().as_bytes().to_vec());
+    let headers = request.headers().iter();
+    std::iter::once(said)
+        .chain(headers.map(|(name, value)| (name.to_string(), value.as_bytes().to_vec())))
+        .collect()
+}
+
+/// How a connection begins, with a good call that has this authority.
+fn begun(authority: &[u8], client: &mut Client) -> Vec<u8> {
+    [opening(), ending_call(1, &client.block(&call(authority, &[])))].concat()
+}
+
+fn ending_call(stream: u32, block: &[u8]) -> Vec<u8> {
+    frame(Kind::Headers, FLAG_END_HEADERS | FLAG_END_STREAM, stream, block)
+}
+
+/// What makes a list of fields a call.
+fn call(authority: &[u8], more: &[Written]) -> Vec<Written> {
+    let pseudo = [(&b":method"[..], &b"POST"[..]), (b":scheme", b"http"), (b":path", b"/a/b")];
+    let pseudo = pseudo.into_iter().chain([(&b":authority"[..], authority)]);
+    let pseudo = pseudo.map(|(name, value)| Written {
+        name: name.to_vec(),
+        value: value.to_vec(),
+        way: 1,
+        coded: true,
+    });
+    pseudo.chain(more.iter().cloned()).collect()
+}
+
+/// Fields that a server lets through.
+fn fine() -> impl Strategy<Value = Vec<Written>> {
+    let field = written().prop_map(|mut field| {
+        field.name.retain(|byte| byte.is_ascii_lowercase() || *byte == b'-');
+        field.name.splice(0..0, *b"x-");
+        field
+    });
+    prop::collection::vec(field, 0..5)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(128) })]
+
+    /// However a client writes its calls, the server hears what was said, mended or not.
+    #[test]
+    fn a_server_hears_what_was_said(lists in prop::collection::vec(fine(), 1..6)) {
+        let hear = |authority: &[u8]| {
+            let mut client = Client::default();
+            let mut bytes = begun(authority, &mut client);
+            for (nth, list) in lists.iter().enumerate() {
+                let block = client.block(&call(authority, list));
+                bytes.extend(ending_call(nth as u32 * 2 + 3, &block));
+            }
+            heard(bytes)
+        };
+        let (mended, untouched) = (hear(b"/run/a%20b.sock"), hear(b"localhost"));
+        prop_assert_eq!(&mended, &untouched);
+        prop_assert_eq!(mended.calls.len(), lists.len() + 1);
+        for (call, list) in mended.calls[1..].iter().zip(&lists) {
+            let mut said: Vec<_> =
+                list.iter().map(|field| (String::from_utf8(field.name.clone()).unwrap(), field.value.clone())).collect();
+            let mut heard = call[1..].to_vec();
+            said.sort();
+            heard.sort();
+            prop_assert_eq!(heard, said);
+        }
+    }
+
+    /// Where a block is broken, the connection ends for the same reason whether it was decoded here or there.
+    #[test]
+    fn a_server_refuses_what_we_refuse(
+        list in fine(),
+        at in any::<prop::sample::Index>(),
+        with in prop::collection::vec(any::<u8>(), 0..12),
+        lost in 0..8usize,
+    ) {
+        let hear = |authority: &[u8]| {
+            let mut client = Client::default();
+            let first = begun(authority, &mut client);
+            // An authority that neither table has, so that both are given the same bytes.
+            let mut block = client.block(&call(b"example.org", &list));
+            let at = at.index(block.len());
+            let end = (at + lost).min(block.len());
+            block.splice(at..end, with.iter().copied());
+            heard([first, ending_call(3, &block)].concat())
+        };
+        let (mended, untouched) = (hear(b"/run/app.sock"), hear(b"localhost"));
+        prop_assert_eq!(mended.refused, untouched.refused);
+    }
+}
+
+/// Numbers at the edge of what a byte, a prefix, and a machine word hold.
+#[test]
+fn a_server_reads_every_number_as_we_do() {
+    for len in [0, 1, 126, 127, 128, 254, 255, 256, 300, 15_000] {
+        let mut block = vec![0x83, 0x86, 0x84, 0x41, 4];
+        block.extend_from_slice(b"/a/b");
+        block.push(0x00);
+        encode::integer(3, 7, 0, &mut block);
+        block.extend_from_slice(b"x-a");
+        encode::integer(len, 7, 0, &mut block);
+        block.extend(std::iter::repeat_n(b'v', len));
+        let heard = heard([opening(), ending_call(1, &block)].concat());
+        assert_eq!(heard.refused, None, "{len}");
+        assert_eq!(heard.calls[0].last().unwrap().1.len(), len);
+    }
+}
+
+/// A call that crosses with the server's word that it takes no more, and makes room for its answer.
+#[test]
+fn a_call_that_comes_too_late_cuts_off_no_other() {
+    let mut client = Client::default();
+    let mut input = begun(b"/run/app.sock", &mut client);
+    let room = |stream: u32| frame(WINDOW_UPDATE, 0, stream, &[0, 0, 1, 0]);
+    input.extend(room(1));
+    input.extend(frame(PING, 1, 0, b"earlier."));
+    input.extend(ending_call(3, &client.block(&call(b"/run/app.sock", &[]))));
+    input.extend(room(3));
+    input.extend(frame(PING, 1, 0, &LAST_PING));
+    let late = [room(5), room(0), room(3)];
+    for cut in [1, 4, 9, 13, input.len()] {
+        let with = |more: &[Vec<u8>]| {
+            mended(&[&input[..], &ending_call(5, &[0x82]), &more.concat()].concat(), cut).0
+        };
+        assert_eq!(with(&late), [with(&[]), late[1].clone(), late[2].clone()].concat(), "cut at {cut}");
+        assert!(with(&[]).windows(13).filter(|part| part[3] == 8).count() >= 2, "in time, they go through");
+    }
+}
