@@ -5,6 +5,7 @@
 //! lasts is done: a connection is closed at once, a file that a bind made is removed. What a server gets it has got, though: a
 //! stream server finds a client that came and went, and a message is delivered, which is why that has to be allowed.
 
+use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::channel;
@@ -229,9 +230,10 @@ impl Stand {
         if subject.mapped_uids.is_some() && (subject.dac_override || subject.dac_read_search) {
             return Err("the process has capabilities in a user namespace of its own".into());
         }
+        let process = the_same(pid, subject.began)?;
         let open = |what: &str| {
             let flags = if what.starts_with("ns/") { OFlags::RDONLY } else { OFlags::PATH } | OFlags::CLOEXEC;
-            rustix::fs::open(format!("/proc/{pid}/{what}"), flags, Mode::empty())
+            rustix::fs::openat(&process, what, flags, Mode::empty())
                 .map_err(|errno| format!("/proc/{pid}/{what} cannot be opened: {errno}"))
         };
         let when = |needed: bool, what: &str| needed.then(|| open(what)).transpose();
@@ -260,6 +262,23 @@ impl Stand {
             rustix::process::fchdir(cwd)?;
         }
         self.ids.map_or(Ok(()), Ids::enter)
+    }
+}
+
+/// The directory of `/proc` of the process that the facts are about: what is opened in it is never a later process's of the same
+/// number.
+fn the_same(pid: u32, began: Option<u64>) -> Result<OwnedFd, String> {
+    let gone = |_| format!("process {pid} has ended");
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let process = rustix::fs::open(format!("/proc/{pid}"), flags, Mode::empty()).map_err(gone)?;
+    let stat = rustix::fs::openat(&process, "stat", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+    let mut text = Vec::new();
+    let _ = std::fs::File::from(stat.map_err(gone)?).read_to_end(&mut text);
+    match crate::why::began(&text).filter(|now| Some(*now) == began) {
+        Some(_) => Ok(process),
+        None => {
+            Err(format!("process {pid} has ended since it was looked at, and another one has its number"))
+        }
     }
 }
 

@@ -126,3 +126,22 @@ fn what_cannot_be_done_is_said() {
         matches!(attempt(&long, Delivery::Withheld), Attempt::NotMade(why) if why.contains("cannot hold"))
     );
 }
+
+/// A number may be another process's by the time of the attempt: it is never made in that one's place.
+#[test]
+fn nothing_is_tried_as_a_process_that_has_its_number_by_now() {
+    let dir = public_tempdir();
+    let path = dir.path().join("s");
+    let _listener = Bind::new(&path).listen().unwrap();
+    let mut command = std::process::Command::new("sleep");
+    let mut child = stoop_testkit::KillOnDrop(stoop_testkit::spawn(command.arg("60")).unwrap());
+    let same = facts(Operation::Connect, Kind::Stream, &path, Who::Process(child.0.id()));
+    assert_eq!(attempt(&same, Delivery::Withheld), Attempt::Succeeded);
+    let mut earlier = same.clone();
+    earlier.subject.as_mut().unwrap().began = Some(1);
+    let not_made = |facts: &Facts| matches!(attempt(facts, Delivery::Withheld), Attempt::NotMade(why) if why.contains("has ended"));
+    assert!(not_made(&earlier));
+    child.0.kill().unwrap();
+    child.0.wait().unwrap();
+    assert!(not_made(&same));
+}

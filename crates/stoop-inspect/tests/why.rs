@@ -140,7 +140,7 @@ fn streams() {
     }
     let _first = stoop::Stream::connect(world.path("app")).unwrap();
     let full = connect(Kind::Stream, "app", Cause::BacklogFull);
-    assert!(full.seen.iter().any(|line| line.starts_with("1 clients wait; the limit is 0")), "{full:?}");
+    assert!(full.seen.iter().any(|line| line.starts_with("1 client waits; the limit is 0")), "{full:?}");
     let _accepted = listener.accept().unwrap();
     rustix::net::connect(&bound, &at("app")).unwrap();
     connect(Kind::Stream, "bound", Cause::IsAClient);

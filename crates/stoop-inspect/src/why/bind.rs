@@ -3,8 +3,6 @@
 
 use std::path::Path;
 
-use stoop::explain::shell;
-
 use super::facts::{Endpoint, EndpointState, Facts, File, FileKind, Found, Step};
 use super::lookup::{entered, hidden, steps};
 use super::permission::{Access, SEARCH, WRITE, access};
@@ -38,13 +36,13 @@ fn name(facts: &Facts) -> Verdict {
 const LIVE: &str = "a live server has that address";
 
 fn live(facts: &Facts, socket: &Endpoint, cause: Cause) -> Verdict {
-    let at = shell::address(&facts.question.address);
     let verdict = Verdict::fails(Errno::ADDRINUSE, cause, LIVE.to_owned())
         .seen_all(Words(facts).owners(socket))
-        .next(format!("stoop connect {at}    # talk to it"));
+        .next(format!("{}    # talk to it", advice::stoop(facts, "connect")));
     match facts.question.address.as_path() {
         Some(_) => {
-            verdict.next(format!("stoop serve {at} --replace    # take the name over, refusing no client"))
+            let serve = advice::stoop(facts, "serve");
+            verdict.next(format!("{serve} --replace    # take the name over, refusing no client"))
         }
         None => verdict,
     }
@@ -73,7 +71,7 @@ fn path(facts: &Facts) -> Verdict {
         }
         Found::Hidden(_) => hidden(facts, &format!("whether {} is there", quoted_bytes(&last.name))),
         Found::Nothing if walk.trailing_slash && last.directory.mount.file_system != "proc" => {
-            trailing_slash(last)
+            trailing_slash(facts, last)
         }
         Found::Nothing => match free(facts, last) {
             verdict if verdict.outcome == Outcome::Succeeds => verdict,
@@ -90,12 +88,11 @@ fn no_last_name(facts: &Facts) -> Verdict {
 
 /// Whatever has the name, `bind` fails the same way: even a symbolic link to nothing (K-BIND-8).
 fn taken(facts: &Facts, file: &File) -> Verdict {
-    let at = shell::address(&facts.question.address);
     let fails = |cause, why: String| Verdict::fails(Errno::ADDRINUSE, cause, why);
     if file.kind != FileKind::Socket {
         return fails(Cause::TakenByFile, format!("the name is taken by {}", kind_of(file.kind)))
             .seen(Words(facts).permissions(file))
-            .next(format!("ls -ld {}", shell::path(&file.path)));
+            .next(format!("ls -ld {}", advice::path(facts, &file.path)));
     }
     let sockets = facts.sockets.iter().flatten();
     if let Some(socket) = sockets.into_iter().find(|socket| socket.state != EndpointState::Accepted) {
@@ -105,8 +102,8 @@ fn taken(facts: &Facts, file: &File) -> Verdict {
         (Some(false), _) | (None, Some(_)) => {
             fails(Cause::TakenStale, "a socket file is there that no process is behind (stale)".to_owned())
                 .seen(Words(facts).permissions(file))
-                .next(format!("stoop serve {at}    # replaces a stale socket safely"))
-                .next(format!("rm {}    # or remove it", shell::path(&file.path)))
+                .next(format!("{}    # replaces a stale socket safely", advice::stoop(facts, "serve")))
+                .next(format!("rm {}    # or remove it", advice::path(facts, &file.path)))
         }
         (Some(true), _) => fails(Cause::TakenLive, LIVE.to_owned())
             .seen("a socket that no table shows, of another network namespace, is bound to it")
@@ -117,11 +114,11 @@ fn taken(facts: &Facts, file: &File) -> Verdict {
     }
 }
 
-fn trailing_slash(last: &Step) -> Verdict {
+fn trailing_slash(facts: &Facts, last: &Step) -> Verdict {
     let why = format!("the path ends in a slash, and no directory {} is there", quoted_bytes(&last.name));
     Verdict::fails(Errno::NOENT, Cause::TrailingSlash, why).next(format!(
         "stoop serve {}    # without the slash",
-        shell::path(&last.directory.path.join(Path::new(&*String::from_utf8_lossy(&last.name))))
+        advice::path(facts, &last.directory.path.join(Path::new(&*String::from_utf8_lossy(&last.name))))
     ))
 }
 
@@ -139,13 +136,19 @@ fn free(facts: &Facts, last: &Step) -> Verdict {
             if directory.mount.read_only { "mount" } else { "file system" }
         );
         return Verdict::fails(Errno::ROFS, Cause::ReadOnly, why)
-            .next(format!("findmnt -T {}    # the mount and its options", shell::path(&directory.path)))
+            .next(format!(
+                "findmnt -T {}    # the mount and its options",
+                advice::path(facts, &directory.path)
+            ))
             .next(OWN_DIRECTORY.to_owned());
     }
     if directory.immutable {
         let why = format!("the directory {shown} has the immutable flag: nobody makes anything in it");
-        return Verdict::fails(Errno::PERM, Cause::ParentImmutable, why)
-            .next(format!("chattr -i {}", shell::path(&directory.path)));
+        return Verdict::fails(Errno::PERM, Cause::ParentImmutable, why).next(format!(
+            "{}chattr -i {}",
+            advice::sudo(facts, None),
+            advice::path(facts, &directory.path)
+        ));
     }
     may_make(facts, directory).unwrap_or_else(|| {
         Verdict::succeeds("nothing is in the way: the file would be made".to_owned())

@@ -3,6 +3,7 @@
 use stoop::escaped;
 
 use super::facts::{Facts, Security};
+use super::words::quoted;
 use super::{Verdict, Who};
 
 /// Security modules that never forbid one of these calls.
@@ -43,6 +44,21 @@ pub(super) fn add(facts: &Facts, verdict: Verdict) -> Verdict {
     lines.extend(foreign(facts).map(|name| {
         format!("the file system {name} has permissions of its own, or asks another machine: its answer may differ")
     }));
+    let files = || {
+        facts.walk.iter().flat_map(|walk| walk.steps.iter().map(|step| &step.directory).chain(&walk.reached))
+    };
+    if let Some(file) = files().find(|file| file.mount.maps_ids) {
+        lines.push(format!(
+            "owners are mapped on the mount of {}: they are shown, and judged, as they are seen through it",
+            quoted(&file.path)
+        ));
+    }
+    if let Some(file) = files().find(|file| file.acl.is_none() && file.granted.is_some()) {
+        lines.push(format!(
+            "the access list of {} cannot be read: the kernel was asked what it grants us",
+            quoted(&file.path)
+        ));
+    }
     lines.into_iter().fold(verdict, Verdict::caution)
 }
 

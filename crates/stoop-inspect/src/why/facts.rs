@@ -16,6 +16,8 @@ pub struct Facts {
     pub question: Question,
     /// Who would make the call; `None` where there is no such user or process.
     pub subject: Option<Subject>,
+    /// Who asks, and would run what is advised: the effective user of this process.
+    pub asker_uid: u32,
     /// How the path is looked up, without regard to permissions; `None` for other addresses.
     pub walk: Option<Walk>,
     /// The sockets that are bound to the file reached, or that have the abstract name in the subject's network namespace.
@@ -39,6 +41,8 @@ pub struct Subject {
     pub pid: Option<u32>,
     /// Its command name, where it has a process.
     pub command: Option<String>,
+    /// When its process began, in clock ticks since the machine did: with the number it tells it from any later one.
+    pub began: Option<u64>,
     /// The user id for files.
     pub uid: u32,
     /// The group id for files.
@@ -145,6 +149,9 @@ pub struct File {
     pub gid: u32,
     /// Its access control list; no entries where it has none beyond its mode.
     pub acl: Option<Vec<AclEntry>>,
+    /// What the kernel grants the subject: search 1, write 2. Asked where the list cannot be read and the subject is this
+    /// process.
+    pub granted: Option<u8>,
     /// It has the immutable flag.
     pub immutable: bool,
     /// It has no name any more.
@@ -181,6 +188,8 @@ pub struct Mount {
     pub file_system_read_only: bool,
     /// Symbolic links on it are not followed.
     pub no_links: bool,
+    /// Owners of files are mapped to others (`mount_setattr(2)`, Linux 5.12); those that are told here are so already.
+    pub maps_ids: bool,
 }
 
 /// An entry of a POSIX access control list.
@@ -212,7 +221,7 @@ pub enum AclWho {
 /// A socket of the kernel's table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
-    /// Its inode, as in `/proc/PID/fd`.
+    /// Its inode, as in `/proc/PID/fd`; 0 where it is in no table that can be read, and only the socket itself was asked.
     pub inode: u32,
     /// Its kind.
     pub kind: Option<Kind>,

@@ -2,8 +2,6 @@
 
 use std::path::Path;
 
-use stoop::explain::shell;
-
 use super::facts::{Facts, File, FileKind, Found, Near, Nearness, Step};
 use super::permission::{Access, By, SEARCH, access};
 use super::words::{Words, quoted, quoted_bytes, symbol};
@@ -92,20 +90,20 @@ fn found(facts: &Facts, step: &Step, links: usize) -> Option<Verdict> {
         Found::Hidden(errno) => {
             Some(hidden(facts, &quoted(&path)).seen(format!("looking there fails: {}", symbol(*errno))))
         }
-        Found::File(file) => not_a_directory(step, file),
+        Found::File(file) => not_a_directory(facts, step, file),
         Found::Link { link, .. } => link_refused(facts, step, link, links),
         Found::Magic { link, to } => link_refused(facts, step, link, links).or_else(|| match to {
-            Some(file) => not_a_directory(step, file),
+            Some(file) => not_a_directory(facts, step, file),
             None => Some(hidden(facts, &format!("what {} leads to", quoted(&link.path)))),
         }),
     }
 }
 
-fn not_a_directory(step: &Step, file: &File) -> Option<Verdict> {
+fn not_a_directory(facts: &Facts, step: &Step, file: &File) -> Option<Verdict> {
     (step.wants_directory && file.kind != FileKind::Directory).then(|| {
         let why = format!("{} is not a directory", quoted(&file.path));
         Verdict::fails(Errno::NOTDIR, Cause::NotADirectory, why)
-            .next(format!("ls -ld {}", shell::path(&file.path)))
+            .next(format!("ls -ld {}", advice::path(facts, &file.path)))
     })
 }
 
@@ -113,12 +111,16 @@ fn not_a_directory(step: &Step, file: &File) -> Option<Verdict> {
 fn link_refused(facts: &Facts, step: &Step, link: &File, links: usize) -> Option<Verdict> {
     let shown = quoted(&link.path);
     if links > LINKS_MAX {
-        let why = format!(
-            "the path goes through more than {LINKS_MAX} symbolic links: they lead in a circle, or are too many"
-        );
-        let verdict =
-            Verdict::fails(Errno::LOOP, Cause::LinkLoop, why).seen(format!("the last one is {shown}"));
-        return Some(verdict.next(format!("readlink {}", shell::path(&link.path))));
+        let is_circle = is_circle(facts, link);
+        let why = match is_circle {
+            true => format!("the symbolic links lead in a circle: {shown} leads back to itself"),
+            false => format!(
+                "the path goes through more than {LINKS_MAX} symbolic links, and no more are followed"
+            ),
+        };
+        let verdict = Verdict::fails(Errno::LOOP, Cause::LinkLoop, why);
+        let verdict = if is_circle { verdict } else { verdict.seen(format!("the last one is {shown}")) };
+        return Some(verdict.next(format!("readlink {}", advice::path(facts, &link.path))));
     }
     if step.last && step.is_protected(link, facts)? {
         let words = Words(facts);
@@ -131,14 +133,23 @@ fn link_refused(facts: &Facts, step: &Step, link: &File, links: usize) -> Option
             .seen(words.identity());
         return Some(verdict.next(format!(
             "readlink -f {}    # the real path, to be used instead",
-            shell::path(&link.path)
+            advice::path(facts, &link.path)
         )));
     }
     link.mount.no_links.then(|| {
         let why = format!("{shown} is a symbolic link on a mount that follows none (nosymfollow)");
-        Verdict::fails(Errno::LOOP, Cause::LinksNotFollowed, why)
-            .next(format!("readlink -f {}    # the real path, to be used instead", shell::path(&link.path)))
+        Verdict::fails(Errno::LOOP, Cause::LinksNotFollowed, why).next(format!(
+            "readlink -f {}    # the real path, to be used instead",
+            advice::path(facts, &link.path)
+        ))
     })
+}
+
+/// Whether the lookup came to this link by another link's target before, too.
+fn is_circle(facts: &Facts, link: &File) -> bool {
+    let steps = facts.walk.iter().flat_map(|walk| &walk.steps);
+    let is_it = |step: &&Step| matches!(&step.found, Found::Link { link: other, .. } if other.id == link.id);
+    steps.filter(is_it).filter(|step| step.via.is_some()).count() > 1
 }
 
 impl Step {
@@ -157,7 +168,7 @@ fn missing(facts: &Facts, step: &Step, path: &Path) -> Verdict {
         let why = format!("{} is a symbolic link to something that does not exist", quoted(link));
         return fails(Cause::Dangling, why)
             .seen(format!("{} is not there", quoted(path)))
-            .next(format!("readlink -f {}", shell::path(link)));
+            .next(format!("readlink -f {}", advice::path(facts, link)));
     }
     if let Some(near) = facts.near.iter().find(|near| near.how == Nearness::OurView) {
         return other_view(facts, near, path);
@@ -165,25 +176,25 @@ fn missing(facts: &Facts, step: &Step, path: &Path) -> Verdict {
     if !step.last || step.wants_directory {
         let cause = if step.last { Cause::Missing } else { Cause::ParentMissing };
         return fails(cause, format!("the directory {} does not exist", quoted(path)))
-            .next(format!("mkdir -p {}", shell::path(path)));
+            .next(format!("mkdir -p {}", advice::path(facts, path)));
     }
     let unlinked = facts.near.iter().find(|near| near.how == Nearness::Unlinked);
     if let Some(near) = unlinked {
-        let owners = near.socket.owners.as_deref().unwrap_or_default();
         let why = "its server is alive, but the file was removed: nobody can reach it any more";
         return fails(Cause::Unlinked, why.to_owned())
             .seen_all(Words(facts).owners(&near.socket))
-            .next_all(owners.first().map(advice::restart));
+            .next_all(advice::restart(facts, &near.socket));
     }
-    let at = shell::address(&facts.question.address);
     let why = "no server has made this file: none has been started, or it has ended and removed it";
     let verdict = fails(Cause::Missing, why.to_owned())
         .seen(format!("the directory is there, and {} is not in it", quoted_bytes(&step.name)));
     match facts.question.operation {
-        Operation::Send { .. } => verdict.next(format!("stoop recv {at}    # start a receiver")),
+        Operation::Send { .. } => {
+            verdict.next(format!("{}    # start a receiver", advice::stoop(facts, "recv")))
+        }
         _ => verdict
-            .next(format!("stoop serve {at}    # start one"))
-            .next(format!("stoop connect {at} --wait 10s    # or wait until one starts")),
+            .next(format!("{}    # start one{}", advice::stoop(facts, "serve"), advice::whose_view(facts)))
+            .next(format!("{} --wait 10s    # or wait until one starts", advice::stoop(facts, "connect"))),
     }
 }
 

@@ -26,7 +26,7 @@ use stoop::{Address, Kind};
 
 pub use cause::Cause;
 pub use facts::Facts;
-pub(crate) use gather::read_anything;
+pub(crate) use gather::{read_anything, subject::began};
 /// An error number of the kernel.
 pub use rustix::io::Errno;
 pub use words::symbol;
@@ -121,7 +121,7 @@ pub fn why(facts: &Facts) -> Verdict {
             Operation::Bind => bind::judge(facts),
             Operation::Connect | Operation::Send { .. } => server::judge(facts),
         };
-        service::add(facts, at_the_end(facts, verdict))
+        service::add(facts, at_the_end(facts, lost(facts, verdict)))
     });
     match verdict.outcome {
         // Whatever else has a say comes last, and has none where the call fails before.
@@ -136,6 +136,23 @@ fn at_the_end(facts: &Facts, verdict: Verdict) -> Verdict {
     match (verdict.stop, last) {
         (None, Some(last)) if verdict.outcome != Outcome::Succeeds => verdict.stopped(Stop::At(last)),
         _ => verdict,
+    }
+}
+
+/// A server that lives, and whose name has become another file's.
+fn lost(facts: &Facts, verdict: Verdict) -> Verdict {
+    let lost = facts.near.iter().find(|near| near.how == facts::Nearness::Unlinked);
+    let Some(near) = lost.filter(|_| facts.walk.as_ref().is_some_and(|walk| walk.reached.is_some())) else {
+        return verdict;
+    };
+    let text =
+        "a server that was bound to this path lives, but the name is another file's now: nobody reaches it";
+    let owners = words::Words(facts).owners(&near.socket);
+    match verdict.outcome {
+        Outcome::Fails(_) => {
+            verdict.seen(text).seen_all(owners).next_all(advice::restart(facts, &near.socket))
+        }
+        _ => owners.into_iter().fold(verdict.caution(text), Verdict::caution),
     }
 }
 

@@ -49,6 +49,7 @@ impl By {
 pub(super) fn access(file: &File, subject: &Subject, want: u8) -> Access {
     match by_permissions(file, subject, want) {
         Access::Granted => Access::Granted,
+        Access::Unknown if file.granted.is_some_and(|granted| want & !granted == 0) => Access::Granted,
         denied => match overrides(file, subject, want) {
             true => Access::Granted,
             false => denied,

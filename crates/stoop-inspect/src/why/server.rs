@@ -1,12 +1,12 @@
 //! Whether the socket at the end of the lookup takes a connection or a message (`net/unix/af_unix.c`). Pure.
 
+use stoop::Kind;
 use stoop::explain::shell;
-use stoop::{Address, Kind};
 
 use super::facts::{Endpoint, EndpointState, Facts, File, FileKind, Nearness};
 use super::lookup::{Lookup, hidden, whole};
 use super::permission::{Access, By, WRITE, access};
-use super::words::{Words, kind_of, quoted, with_article};
+use super::words::{Words, clients_wait, kind_of, quoted, with_article};
 use super::{Cause, Errno, Operation, Verdict, advice};
 
 /// Judges a connect or a send.
@@ -31,7 +31,7 @@ fn by_file(facts: &Facts, file: &File) -> Verdict {
             format!("it is {}, not a socket", kind_of(file.kind)),
         )
         .seen(Words(facts).permissions(file))
-        .next(format!("ls -ld {}", shell::path(&file.path)));
+        .next(format!("ls -ld {}", advice::path(facts, &file.path)));
     }
     if facts.alive == Some(false) {
         return stale(facts, file);
@@ -55,13 +55,13 @@ fn not_writable(facts: &Facts, file: &File) -> Option<Verdict> {
     if stored && file.mount.file_system_read_only {
         let why = format!("it is {}, not a socket, and on a read-only file system", kind_of(file.kind));
         let verdict = Verdict::fails(Errno::ROFS, Cause::NotASocketReadOnly, why);
-        return Some(verdict.next(format!("ls -ld {}", shell::path(&file.path))));
+        return Some(verdict.next(format!("ls -ld {}", advice::path(facts, &file.path))));
     }
     if file.immutable {
         let why = format!("{shown} has the immutable flag, so nobody may write to it");
         return Some(
             Verdict::fails(Errno::PERM, Cause::Immutable, why)
-                .next(format!("lsattr -d {}", shell::path(&file.path))),
+                .next(format!("lsattr -d {}", advice::path(facts, &file.path))),
         );
     }
     let by = match access(file, subject, WRITE) {
@@ -71,22 +71,43 @@ fn not_writable(facts: &Facts, file: &File) -> Option<Verdict> {
     };
     let cause = if by.is_acl() { Cause::NoWriteAcl } else { Cause::NoWrite };
     let what = if file.kind == FileKind::Socket { "the socket" } else { "what is there" };
-    let why = format!("connecting takes write permission on {what}, and {}", words.has_none());
+    let why = format!("{} write permission on {what}, which connecting takes", words.lacks());
     let verdict = Verdict::fails(Errno::ACCESS, cause, why)
         .seen(words.permissions(file))
         .seen(words.identity())
         .seen(words.applies(by, file, "write (w)"));
     Some(match file.kind {
-        FileKind::Socket => verdict.next_all(server_grants(facts, file, by)),
+        FileKind::Socket => admitted(facts, file, by, verdict),
         kind => verdict.seen(format!("it is {}, not a socket", kind_of(kind))),
     })
+}
+
+/// What to do about a socket that the subject may not write to. Where nobody is behind it no permission helps.
+fn admitted(facts: &Facts, file: &File, by: By, verdict: Verdict) -> Verdict {
+    let is_dead = facts.alive == Some(false) || facts.sockets.as_ref().is_some_and(Vec::is_empty);
+    match (is_dead, &facts.sockets) {
+        _ if facts.alive == Some(true) => verdict.next_all(server_grants(facts, file, by)),
+        (true, _) => verdict
+            .seen("no process is behind it (stale): permission would not help")
+            .next(replaces(facts, file)),
+        (false, None) => verdict
+            .seen("no server of it can be seen from here: perhaps it is stale, and permission would not help")
+            .next_all(advice::look_closer(facts)),
+        (false, Some(_)) => verdict.next_all(server_grants(facts, file, by)),
+    }
+}
+
+/// The command that puts a server in the place of a file that is nobody's any more.
+fn replaces(facts: &Facts, file: &File) -> String {
+    let sudo = advice::sudo(facts, Some(file.uid));
+    format!("{sudo}{}    # replaces a stale socket safely", advice::stoop(facts, "serve"))
 }
 
 /// The server decides who may connect; what is changed on the file lasts until it makes the file anew.
 fn server_grants(facts: &Facts, file: &File, by: By) -> Vec<String> {
     let serve = format!(
-        "stoop serve {} --mode 660 --group GROUP    # the server decides: this admits a group of users",
-        shell::address(&facts.question.address)
+        "{} --mode 660 --group GROUP    # the server decides: this admits a group of users",
+        advice::stoop(facts, "serve")
     );
     advice::grant(facts, file, by, WRITE).into_iter().chain([serve]).collect()
 }
@@ -95,21 +116,16 @@ fn stale(facts: &Facts, file: &File) -> Verdict {
     let why = "the file is a socket, but no process is behind it (stale)";
     let (device, inode) = file.id;
     let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
-    let at = shell::address(&facts.question.address);
     let verdict = Verdict::fails(Errno::CONNREFUSED, Cause::Stale, why.to_owned())
         .seen(format!("no socket in the kernel's table is bound to device {major}:{minor} inode {inode}"));
-    let other = facts.near.iter().find(|near| matches!(near.how, Nearness::OurView | Nearness::Unlinked));
-    let verdict = match other {
-        Some(near) if near.how == Nearness::OurView => verdict
+    let verdict = match facts.near.iter().find(|near| near.how == Nearness::OurView) {
+        Some(near) => verdict
             .seen("another file has the same path in our view, and its server lives".to_owned())
             .seen_all(Words(facts).owners(&near.socket))
             .next_all(advice::other_view(facts, true)),
-        Some(near) => verdict
-            .seen("a server that was bound to this path lives, and its file was replaced".to_owned())
-            .seen_all(Words(facts).owners(&near.socket)),
         None => verdict,
     };
-    verdict.next(format!("stoop serve {at}    # replaces a stale socket safely"))
+    verdict.next(replaces(facts, file))
 }
 
 /// The socket that the kernel finds; its kind is compared first, then its state (K-CONNECT-10).
@@ -136,7 +152,6 @@ fn asked(facts: &Facts, there: Option<Kind>) -> Kind {
 }
 
 fn wrong_kind(facts: &Facts, socket: &Endpoint, kind: Kind, asked: Kind) -> Verdict {
-    let at = shell::address(&facts.question.address);
     let why = format!(
         "the socket there is {} socket, and this was tried with {} socket",
         with_article(kind),
@@ -144,7 +159,7 @@ fn wrong_kind(facts: &Facts, socket: &Endpoint, kind: Kind, asked: Kind) -> Verd
     );
     Verdict::fails(Errno::PROTOTYPE, Cause::WrongKind, why)
         .seen_all(Words(facts).owners(socket))
-        .next(format!("stoop connect {at} --kind {}", kind.word()))
+        .next(format!("{} --kind {}", advice::stoop(facts, "connect"), kind.word()))
 }
 
 fn listener(facts: &Facts, socket: &Endpoint) -> Verdict {
@@ -171,7 +186,7 @@ fn listener(facts: &Facts, socket: &Endpoint) -> Verdict {
                 Cause::ListenerShutDown,
                 "its server has shut the listener down and takes no more clients",
             )
-            .next_all(first_owner(socket).map(advice::restart));
+            .next_all(advice::restart(facts, socket));
         }
         EndpointState::Listening => {}
     }
@@ -181,16 +196,15 @@ fn listener(facts: &Facts, socket: &Endpoint) -> Verdict {
         Some((waiting, limit)) => {
             let verdict = succeeds(facts, socket);
             let nearly = waiting > 0 && waiting >= limit / 2;
-            let note = format!("{waiting} clients wait for an accept; {} fit", u64::from(limit) + 1);
+            let note = format!("{} for an accept; {} fit", clients_wait(waiting), u64::from(limit) + 1);
             if nearly { verdict.caution(note) } else { verdict }
         }
     }
 }
 
 fn wait(facts: &Facts) -> Option<String> {
-    let at = shell::address(&facts.question.address);
     (facts.question.operation == Operation::Connect)
-        .then(|| format!("stoop connect {at} --wait 10s    # until it listens"))
+        .then(|| format!("{} --wait 10s    # until it listens", advice::stoop(facts, "connect")))
 }
 
 fn backlog_full(facts: &Facts, socket: &Endpoint, waiting: u32, limit: u32) -> Verdict {
@@ -198,14 +212,14 @@ fn backlog_full(facts: &Facts, socket: &Endpoint, waiting: u32, limit: u32) -> V
     let why = "the server's backlog is full: it does not accept its clients fast enough, or not at all";
     let verdict = Verdict::waits(Cause::BacklogFull, why.to_owned())
         .seen_all(words.owners(socket))
-        .seen(format!("{waiting} clients wait; the limit is {limit}, and the kernel admits one more"));
+        .seen(format!("{}; the limit is {limit}, and the kernel admits one more", clients_wait(waiting)));
     let verdict = match facts.limits.somaxconn {
         Some(most) if limit == most => {
             verdict.seen(format!("the limit is that of the machine: net.core.somaxconn is {most}"))
         }
         _ => verdict,
     };
-    verdict.next_all(resumes(socket)).next_all(look_at(socket))
+    verdict.next_all(resumes(facts, socket)).next_all(look_at(facts, socket))
 }
 
 fn receiver(facts: &Facts, socket: &Endpoint) -> Verdict {
@@ -220,7 +234,13 @@ fn receiver(facts: &Facts, socket: &Endpoint) -> Verdict {
         let why = "the receiver was shut down for reading: it takes no more messages";
         return Verdict::fails(Errno::PIPE, Cause::ReceiverShutDown, why.to_owned())
             .seen_all(words.owners(socket))
-            .next_all(first_owner(socket).map(advice::restart));
+            .next_all(advice::restart(facts, socket));
+    }
+    if is_send && socket.inode == 0 {
+        // A receiver that is shut down cannot be told from one that is not, but by a message.
+        let room = if socket.queue_full == Some(true) { "has no room" } else { "has room" };
+        return hidden(facts, "whether the receiver, in another network namespace, was shut down")
+            .seen(format!("it is there, and its queue {room}"));
     }
     match socket.queue_full {
         Some(true) if is_send => queue_full(facts, socket),
@@ -241,8 +261,8 @@ fn queue_full(facts: &Facts, socket: &Endpoint) -> Verdict {
     Verdict::waits(Cause::QueueFull, why.to_owned())
         .seen_all(Words(facts).owners(socket))
         .seen_all(limit)
-        .next_all(resumes(socket))
-        .next_all(look_at(socket))
+        .next_all(resumes(facts, socket))
+        .next_all(look_at(facts, socket))
 }
 
 /// Nothing in the way; what may still disappoint is a caution.
@@ -266,7 +286,7 @@ fn succeeds(facts: &Facts, socket: &Endpoint) -> Verdict {
     match all_stopped {
         true => verdict
             .caution("every process that has the socket is stopped: nobody would answer".to_owned())
-            .next_all(resumes(socket)),
+            .next_all(resumes(facts, socket)),
         false => verdict,
     }
 }
@@ -290,7 +310,6 @@ fn by_name(facts: &Facts) -> Verdict {
 }
 
 fn no_such_name(facts: &Facts, other: Option<&Endpoint>) -> Verdict {
-    let at = shell::address(&facts.question.address);
     let refused = |cause, why: String| Verdict::fails(Errno::CONNREFUSED, cause, why);
     let words = Words(facts);
     if let Some((socket, kind)) = other.and_then(|socket| Some((socket, socket.kind?))) {
@@ -312,7 +331,7 @@ fn no_such_name(facts: &Facts, other: Option<&Endpoint>) -> Verdict {
         return refused(Cause::NameInOtherNamespace, here)
             .seen("a socket of another network namespace has it: abstract names do not cross".to_owned())
             .seen_all(words.owners(&near.socket))
-            .next_all(enter(&near.socket, &facts.question.address));
+            .next_all(enter(facts, &near.socket));
     }
     if let Some(near) = near(Nearness::Padded) {
         return refused(Cause::NamePadded, here)
@@ -322,25 +341,27 @@ fn no_such_name(facts: &Facts, other: Option<&Endpoint>) -> Verdict {
     let alike = facts.near.iter().filter(|near| near.how == Nearness::Alike);
     refused(Cause::NoSuchName, here)
         .seen_all(alike.map(|near| format!("there is '{}'", near.address)))
-        .next(format!("stoop serve {at}    # start a server there"))
+        .next(format!("{}    # start a server there", advice::stoop(facts, "serve")))
 }
 
 /// A command in the network namespace that has the name.
-fn enter(socket: &Endpoint, address: &Address) -> Option<String> {
+fn enter(facts: &Facts, socket: &Endpoint) -> Option<String> {
     let owner = first_owner(socket)?;
-    Some(format!("nsenter -t {} -n stoop connect {}", owner.pid, shell::address(address)))
+    let (sudo, at) = (advice::sudo(facts, None), shell::address(&facts.question.address));
+    Some(format!("{sudo}nsenter --target {} --net stoop connect {at}", owner.pid))
 }
 
 fn first_owner(socket: &Endpoint) -> Option<&super::facts::Owner> {
     socket.owners.as_deref()?.first()
 }
 
-fn resumes(socket: &Endpoint) -> Vec<String> {
-    socket.owners.iter().flatten().filter_map(advice::resume).collect()
+fn resumes(facts: &Facts, socket: &Endpoint) -> Vec<String> {
+    socket.owners.iter().flatten().filter_map(|owner| advice::resume(facts, owner)).collect()
 }
 
 /// How to look at what a process does that does not accept or read.
-fn look_at(socket: &Endpoint) -> Option<String> {
+fn look_at(facts: &Facts, socket: &Endpoint) -> Option<String> {
     let owner = first_owner(socket).filter(|owner| !matches!(owner.state, Some('T' | 't' | 'Z')))?;
-    Some(format!("cat /proc/{}/wchan    # what it waits for in the kernel", owner.pid))
+    let sudo = advice::sudo(facts, owner.uid);
+    Some(format!("{sudo}cat /proc/{}/wchan    # what it waits for in the kernel", owner.pid))
 }

@@ -51,7 +51,8 @@ fn admission(facts: &Facts, service: &Service) -> Option<String> {
     let user = facts.names.users.get(&subject.uid).map_or(subject.uid.to_string(), shell::word);
     let whom = Words(facts).whom();
     Some(format!(
-        "usermod -aG {group} {user}    # at the next login; it makes {whom} as good as root on this machine"
+        "{}usermod -aG {group} {user}    # at the next login; it makes {whom} as good as root on this machine",
+        super::advice::sudo(facts, None)
     ))
 }
 

@@ -13,12 +13,12 @@ use super::{Errno, Who};
 pub(super) struct Words<'f>(pub(super) &'f Facts);
 
 impl Words<'_> {
-    /// The subject in the nominative: `we`, `alice`, `process 12 (nginx)`.
+    /// The subject in the nominative: `we`, `user alice`, `process 12 (nginx)`.
     pub(super) fn who(self) -> String {
         self.subject("we")
     }
 
-    /// The subject in the oblique case: `us`, `alice`, `process 12 (nginx)`.
+    /// The subject in the oblique case: `us`, `user alice`, `process 12 (nginx)`.
     pub(super) fn whom(self) -> String {
         self.subject("us")
     }
@@ -28,8 +28,11 @@ impl Words<'_> {
         match (&self.0.question.subject, subject.and_then(|subject| subject.command.as_ref())) {
             (Who::Ourselves, _) => ourselves.to_owned(),
             (Who::User(name), _) => match (name.parse::<u32>(), subject) {
-                (Ok(_), Some(subject)) => self.user(subject.uid),
-                _ => escaped(name).to_string(),
+                (Ok(_), Some(subject)) => match self.0.names.users.get(&subject.uid) {
+                    Some(name) => format!("user {}", escaped(name)),
+                    None => format!("user {}", subject.uid),
+                },
+                _ => format!("user {}", escaped(name)),
             },
             (Who::Process(pid), Some(command)) => format!("process {pid} ({})", escaped(command)),
             (Who::Process(pid), None) => format!("process {pid}"),
@@ -60,10 +63,10 @@ impl Words<'_> {
         text
     }
 
-    /// `we have none`, `alice has none`.
-    pub(super) fn has_none(self) -> String {
-        let verb = if self.0.question.subject == Who::Ourselves { "have" } else { "has" };
-        format!("{} {verb} none", self.who())
+    /// `we lack`, `user alice lacks`.
+    pub(super) fn lacks(self) -> String {
+        let verb = if self.0.question.subject == Who::Ourselves { "lack" } else { "lacks" };
+        format!("{} {verb}", self.who())
     }
 
     /// Which part of a file's permissions is the one that counts for the subject, and lacks `what`.
@@ -146,7 +149,12 @@ impl Words<'_> {
             Some(owners) => {
                 let shown = owners.iter().take(SHOWN).map(|owner| self.owner(owner, socket));
                 let more = owners.len().saturating_sub(SHOWN);
-                shown.chain((more > 0).then(|| format!("and {more} processes more have it"))).collect()
+                let more = match more {
+                    0 => None,
+                    1 => Some("and 1 more process has it".to_owned()),
+                    more => Some(format!("and {more} more processes have it")),
+                };
+                shown.chain(more).collect()
             }
         }
     }
@@ -169,6 +177,14 @@ const SHOWN: usize = 4;
 /// `process 12 (nginx)`.
 pub(super) fn process(owner: &Owner) -> String {
     format!("process {} ({})", owner.pid, escaped(&owner.command))
+}
+
+/// `1 client waits`, `3 clients wait`.
+pub(super) fn clients_wait(count: u32) -> String {
+    match count {
+        1 => "1 client waits".to_owned(),
+        _ => format!("{count} clients wait"),
+    }
 }
 
 /// A path in quotes, safe to print.

@@ -1,10 +1,11 @@
 //! The walk to a socket as a picture: a line for each component, as `ls -l` has it, and a mark where the kernel stops. Pure.
 
+use std::collections::HashSet;
 use std::fmt::Write;
 
 use stoop::escaped;
 use stoop_inspect::why::facts::{Facts, File, FileKind, Found, Names, Step};
-use stoop_inspect::why::{Outcome, Stop};
+use stoop_inspect::why::{Cause, Outcome, Stop};
 use stoop_inspect::why::{Verdict, symbol};
 
 /// One line, before its columns are aligned.
@@ -21,7 +22,15 @@ struct Line {
 pub(super) fn picture(facts: &Facts, verdict: &Verdict) -> String {
     let Some(walk) = facts.walk.as_ref().filter(|walk| !walk.steps.is_empty()) else { return String::new() };
     let mut lines = Lines { lines: Vec::new(), names: &facts.names, mount: (false, false) };
+    let mut links = HashSet::new();
     for (number, step) in walk.steps.iter().enumerate() {
+        let is_link = matches!(&step.found, Found::Link { link, .. } if !links.insert(link.id));
+        if is_link && verdict.cause == Cause::LinkLoop {
+            // Once around says it all.
+            lines.empty(format!("{} (again)", indented(step, &escaped(&step.name).to_string())));
+            lines.mark();
+            break;
+        }
         lines.directory(step);
         if verdict.stop == Some(Stop::In(number)) {
             lines.mark();

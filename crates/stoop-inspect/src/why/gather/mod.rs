@@ -7,7 +7,7 @@ mod file;
 mod mounts;
 mod settings;
 mod sockets;
-mod subject;
+pub(crate) mod subject;
 mod users;
 mod walk;
 
@@ -27,6 +27,7 @@ pub fn gather(question: &Question) -> io::Result<Facts> {
     let mut facts = Facts {
         question: question.clone(),
         subject: None,
+        asker_uid: rustix::process::geteuid().as_raw(),
         walk: None,
         sockets: None,
         alive: None,

@@ -37,6 +37,7 @@ pub(super) fn parse(line: &[u8]) -> Option<(u64, Mount)> {
         read_only: has(options, "ro"),
         file_system_read_only: has(fields.get(dash + 3).unwrap_or(&""), "ro"),
         no_links: has(options, "nosymfollow"),
+        maps_ids: has(options, "idmapped"),
     };
     Some((fields.first()?.parse().ok()?, mount))
 }
@@ -49,12 +50,13 @@ mod tests {
     #[test]
     fn a_line_is_read() {
         let line =
-            b"36 35 98:0 / /a\\040b ro,nosymfollow shared:1 master:2 - ext4 /dev/root rw,errors=continue";
+            b"36 35 98:0 / /a\\040b ro,nosymfollow,idmapped shared:1 master:2 - ext4 /dev/root rw,errors=continue";
         let mount = Mount {
             file_system: "ext4".into(),
             read_only: true,
             file_system_read_only: false,
             no_links: true,
+            maps_ids: true,
         };
         assert_eq!(parse(line), Some((36, mount)));
         let line = b"1 1 0:1 / / rw - squashfs none ro";

@@ -70,6 +70,7 @@ pub(super) fn find(who: &Who, users: &Users) -> io::Result<Option<Stand>> {
         }
         Who::Process(pid) => {
             subject.pid = Some(*pid);
+            subject.began = fs::read(format!("{proc}/stat")).ok().and_then(|stat| began(&stat));
             map_ids(&mut subject, &proc, theirs("user").is_some() && theirs("user") == ours("user"));
             subject.view = View {
                 other_files: theirs("mnt") != ours("mnt") || other_root(*pid),
@@ -107,6 +108,7 @@ pub(super) fn from_status(status: &[u8]) -> Option<Subject> {
     let id = |key| numbers(status, key).nth(3);
     let mut subject = Subject {
         pid: numbers(status, "Tgid:").next(),
+        began: None,
         command: line(status, "Name:").map(|name| String::from_utf8_lossy(name).into_owned()),
         uid: id("Uid:")?,
         gid: id("Gid:")?,
@@ -124,6 +126,13 @@ pub(super) fn from_status(status: &[u8]) -> Option<Subject> {
 fn set_capabilities(subject: &mut Subject, effective: u64) {
     subject.dac_override = effective & CAP_DAC_OVERRIDE != 0;
     subject.dac_read_search = effective & CAP_DAC_READ_SEARCH != 0;
+}
+
+/// When a process began, from `/proc/PID/stat`: the field after its name, which may hold anything, that is the 22nd of all. Pure.
+pub(crate) fn began(stat: &[u8]) -> Option<u64> {
+    let name_end = stat.iter().rposition(|&byte| byte == b')')?;
+    let mut fields = stat[name_end + 1..].trim_ascii().split(|&byte| byte == b' ');
+    std::str::from_utf8(fields.nth(19)?).ok()?.parse().ok()
 }
 
 /// The innermost of its process numbers.
@@ -181,6 +190,13 @@ mod tests {
         assert_eq!((subject.dac_override, subject.dac_read_search), (false, true));
         assert_eq!(subject.command.as_deref(), Some("nginx: w"));
         assert_eq!(inner_pid(STATUS), Some(3));
+    }
+
+    #[test]
+    fn a_process_is_told_from_one_with_its_number() {
+        let stat = b"7 (a) b) S 1 7 7 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 4711 1 2\n";
+        assert_eq!(began(stat), Some(4711));
+        assert_eq!((began(b"7 (a) S"), began(b"")), (None, None));
     }
 
     #[test]

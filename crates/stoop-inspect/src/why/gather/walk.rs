@@ -94,7 +94,7 @@ impl<'s> Walker<'s> {
     fn start(path: &Path, stand: &'s Stand) -> Option<Walker<'s>> {
         let mounts = Mounts::of(&stand.proc);
         let place = |fd: &OwnedFd, name: PathBuf| {
-            let file = file::look(fd, name, &mounts).ok()?;
+            let file = look(fd, name, &mounts, stand).ok()?;
             Some(Place { fd: fd.try_clone().ok()?, file })
         };
         let root = place(stand.root.as_ref().ok()?, "/".into())?;
@@ -200,7 +200,7 @@ impl<'s> Walker<'s> {
         let own = pid.is_some_and(|own| link.path.as_os_str().as_bytes().starts_with(own.as_bytes()));
         let to = (own || self.stand.is_self).then(|| {
             let fd = openat(&self.current.fd, name, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
-            let file = file::look(&fd, link.path.clone(), &self.mounts)?;
+            let file = look(&fd, link.path.clone(), &self.mounts, self.stand)?;
             Ok::<_, Errno>(Place { fd, file })
         });
         match to {
@@ -213,10 +213,11 @@ impl<'s> Walker<'s> {
     fn child(&self, name: &[u8]) -> Result<Place, Errno> {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd = openat(&self.current.fd, name, flags, Mode::empty())?;
-        let file = file::look(
+        let file = look(
             fd.as_fd(),
             self.current.file.path.join(Path::new(std::ffi::OsStr::from_bytes(name))),
             &self.mounts,
+            self.stand,
         )?;
         Ok(Place { fd, file })
     }
@@ -234,9 +235,16 @@ impl<'s> Walker<'s> {
         }
         let fd = openat(&self.current.fd, c"..", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
         let path = self.current.file.path.parent().unwrap_or(Path::new("/")).to_owned();
-        let file = file::look(fd.as_fd(), path, &self.mounts)?;
+        let file = look(fd.as_fd(), path, &self.mounts, self.stand)?;
         Ok(Place { fd, file })
     }
+}
+
+/// Looks at a file; where its list is hidden and the subject is this process, the kernel is asked what it grants.
+fn look(fd: impl AsFd, path: PathBuf, mounts: &Mounts, stand: &Stand) -> Result<File, Errno> {
+    let file = file::look(&fd, path, mounts)?;
+    let asks = stand.is_self && file.acl.is_none();
+    Ok(File { granted: asks.then(|| file::granted(&fd)).flatten(), ..file })
 }
 
 /// The components of a path, or of a link's target in the place of a component that had these properties. Pure.

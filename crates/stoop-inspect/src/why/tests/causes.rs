@@ -240,7 +240,14 @@ fn what_came_out_of_an_accept_serves_nobody() {
 
 #[test]
 fn whoever_may_not_look_is_told_so() {
-    let hidden = connect(|facts| facts.ends(1, Found::Hidden(Errno::ACCESS)));
+    let hidden_to = |asker| {
+        connect(|facts| {
+            facts.asker_uid = asker;
+            facts.ends(1, Found::Hidden(Errno::ACCESS));
+        })
+    };
+    assert!(hidden_to(0).next.is_empty(), "root sees no more than root");
+    let hidden = hidden_to(1000);
     assert_eq!((hidden.outcome, hidden.cause), (Outcome::Unknown, Cause::NotVisible));
     assert!(hidden.next[0].starts_with("sudo stoop why /run/app/app.sock --as alice"), "{hidden:?}");
     assert_eq!(connect(|facts| facts.sockets = None).outcome, Outcome::Unknown);

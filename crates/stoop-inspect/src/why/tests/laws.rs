@@ -37,9 +37,9 @@ proptest! {
 }
 
 prop_compose! {
-    fn any_mount()(read_only: bool, file_system_read_only: bool, no_links: bool, name in 0..4usize) -> Mount {
+    fn any_mount()(read_only: bool, file_system_read_only: bool, no_links: bool, maps_ids: bool, name in 0..4usize) -> Mount {
         let file_system = ["ext4", "proc", "sysfs", "fuse.x\n"][name].into();
-        Mount { file_system, read_only, file_system_read_only, no_links }
+        Mount { file_system, read_only, file_system_read_only, no_links, maps_ids }
     }
 }
 
@@ -70,9 +70,10 @@ prop_compose! {
         acl in proptest::option::weighted(0.9, proptest::collection::vec(any_entry(), 0..5)),
         (immutable, deleted) in (proptest::bool::weighted(0.1), proptest::bool::weighted(0.1)),
         mount in any_mount(),
+        granted: Option<u8>,
     ) -> File {
         let kinds = [FileKind::Socket, FileKind::Directory, FileKind::Link, FileKind::Regular, FileKind::Fifo, FileKind::Device];
-        File { path: path.into(), id: (1, 2), kind: kinds[kind], mode, uid, gid, acl, immutable, deleted, mount }
+        File { path: path.into(), id: (1, 2), kind: kinds[kind], mode, uid, gid, acl, granted, immutable, deleted, mount }
     }
 }
 
@@ -125,7 +126,7 @@ prop_compose! {
     ) -> Subject {
         let some = mapped.then(|| vec![IdRange { first: 1, count: 1 }]);
         Subject {
-            pid, command, uid, gid, groups, dac_override, dac_read_search,
+            pid, command, began: None, uid, gid, groups, dac_override, dac_read_search,
             mapped_uids: some.clone(), mapped_gids: some, view: View { other_files, other_network },
         }
     }
@@ -179,6 +180,7 @@ prop_compose! {
         Facts {
             question,
             subject,
+            asker_uid: 7,
             walk: walk.map(|(steps, reached, trailing_slash)| Walk { steps, reached, trailing_slash }),
             sockets,
             alive,

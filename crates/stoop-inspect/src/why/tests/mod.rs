@@ -1,5 +1,6 @@
 //! Verdicts on worlds made of data: how to make one, and what to change in it.
 
+mod advice;
 mod causes;
 mod laws;
 
@@ -39,6 +40,7 @@ pub(super) fn facts(operation: Operation) -> Facts {
             subject: Who::User("alice".into()),
         },
         subject: Some(alice()),
+        asker_uid: 0,
         walk: Some(Walk { steps, reached: Some(socket), trailing_slash: false }),
         sockets: Some(vec![listening()]),
         alive: Some(true),
@@ -61,6 +63,7 @@ fn alice() -> Subject {
     Subject {
         pid: None,
         command: None,
+        began: None,
         uid: 1000,
         gid: 1000,
         groups: vec![50],
@@ -81,6 +84,7 @@ fn file(path: &str, kind: FileKind, mode: u32) -> File {
         uid: 0,
         gid: 0,
         acl: Some(Vec::new()),
+        granted: None,
         immutable: false,
         deleted: false,
         mount: Mount { file_system: "ext4".into(), ..Mount::default() },
