@@ -245,7 +245,8 @@ pub struct Namespace {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Connection {
-    /// The end that called connect; of a socket pair, the one made first.
+    /// The end that called connect. Of a socket pair, and where it cannot be told (both ends have names, and the listener has gone),
+    /// the one with the lower inode, which as a rule was made first.
     pub client: SocketId,
     /// The other end. `None` while nobody has accepted the client.
     pub server: Option<SocketId>,
