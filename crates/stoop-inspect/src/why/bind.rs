@@ -171,8 +171,8 @@ fn may_make(facts: &Facts, directory: &File) -> Option<Verdict> {
                     .seen(words.permissions(directory))
                     .seen(words.identity())
                     .seen(words.applies(by, directory, "write (w)"))
-                    .next_all(advice::grant(facts, directory, by, WRITE))
-                    .next(OWN_DIRECTORY.to_owned()),
+                    .next(OWN_DIRECTORY.to_owned())
+                    .next_all(advice::grant(facts, directory, by, WRITE)),
             );
         }
     }

@@ -361,6 +361,9 @@ fn resumes(facts: &Facts, socket: &Endpoint) -> Vec<String> {
 
 /// How to look at what a process does that does not accept or read.
 fn look_at(facts: &Facts, socket: &Endpoint) -> Option<String> {
+    if socket.owners.is_none() {
+        return advice::look_closer(facts);
+    }
     let owner = first_owner(socket).filter(|owner| !matches!(owner.state, Some('T' | 't' | 'Z')))?;
     let sudo = advice::sudo(facts, owner.uid);
     Some(format!("{sudo}cat /proc/{}/wchan    # what it waits for in the kernel", owner.pid))

@@ -135,3 +135,18 @@ fn a_receiver_in_no_table_is_not_judged() {
         assert_eq!(asked.outcome, Outcome::Unknown, "{asked:?}");
     }
 }
+
+#[test]
+fn who_sees_no_owner_is_told_who_does() {
+    let full = connect(|facts| {
+        facts.asker_uid = 1000;
+        (facts.socket().backlog, facts.socket().owners) = (Some((1, 0)), None);
+    });
+    assert_eq!(full.next, ["sudo stoop why /run/app/app.sock --as alice    # root sees more"]);
+}
+
+#[test]
+fn a_directory_of_ones_own_comes_before_rights_in_anothers() {
+    let closed = bind(|facts| facts.step(2).directory.mode = 0o755);
+    assert!(closed.next[0].contains("a directory of our own"), "{closed:?}");
+}
