@@ -13,6 +13,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet, btree_map};
 use std::io;
 use std::os::fd::OwnedFd;
+use std::panic::resume_unwind;
 use std::path::PathBuf;
 use std::thread;
 use std::time::SystemTime;
@@ -89,21 +90,34 @@ impl Inspector {
         let taken = SystemTime::now();
         assembly.own = assembly.or_missing("the own network namespace", namespaces::own());
         assembly.newest = newest();
-        let (pids, listing) = thread::scope(|scope| {
-            // The program needs nothing of the tables, and takes as long as they do.
-            let (program, own) = (self.program.take(), assembly.own);
-            let is_wanted = self.options.owners == OwnersWanted::Auto;
-            // Where no thread can be had, the walk finds them.
-            let start = || thread::Builder::new().spawn_scoped(scope, move || list(program, own)).ok();
-            let listing = is_wanted.then(start).flatten();
-            let pids = assembly.or_missing("the processes", procfs::pids());
-            self.find_namespaces(&pids, &mut assembly);
-            self.read_tables(&mut assembly);
-            (pids, listing.and_then(|listing| listing.join().ok()))
-        });
+        let (pids, listing) = match self.options.owners {
+            OwnersWanted::Auto => self.read_and_list(&mut assembly),
+            OwnersWanted::Proc | OwnersWanted::No => (self.read_sockets(&mut assembly), None),
+        };
         let owners_from = self.find_owners(&pids, listing, &mut assembly);
         self.forget_empty_namespaces(&mut assembly);
         assembly.finish(owners_from, taken)
+    }
+
+    /// Reads the tables, and runs the program meanwhile: it needs nothing of them, and takes as long. A thread begins when it may, so
+    /// that the longer work is done by this one.
+    fn read_and_list(&mut self, assembly: &mut Assembly) -> (Vec<Pid>, Option<Listed>) {
+        let (mut program, own) = (self.program.take(), assembly.own);
+        let both = thread::scope(|scope| {
+            let reading = thread::Builder::new().spawn_scoped(scope, || self.read_sockets(assembly)).ok()?;
+            let listing = list(program.take(), own);
+            Some((reading.join().unwrap_or_else(|panic| resume_unwind(panic)), Some(listing)))
+        });
+        // Where no thread can be had, one thing is done after the other.
+        both.unwrap_or_else(|| (self.read_sockets(assembly), Some(list(program, own))))
+    }
+
+    /// Reads the sockets of every namespace that can be found, with the processes that there are.
+    fn read_sockets(&mut self, assembly: &mut Assembly) -> Vec<Pid> {
+        let pids = assembly.or_missing("the processes", procfs::pids());
+        self.find_namespaces(&pids, assembly);
+        self.read_tables(assembly);
+        pids
     }
 
     fn find_namespaces(&mut self, pids: &[Pid], assembly: &mut Assembly) {
