@@ -88,15 +88,15 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
-    /// The layout of the kernel whose type information this is.
+    /// The layout of the kernel whose type information this is; [`Record::name`] is left out where it is not wanted.
     ///
     /// # Errors
     /// [`BtfError`], which names what the kernel does not have.
-    pub(crate) fn of(blob: &[u8]) -> Result<Layout, BtfError> {
+    pub(crate) fn of(blob: &[u8], wants_names: bool) -> Result<Layout, BtfError> {
         let btf = &Btf::scan(blob, WANTED)?;
         let mut chains = CHAINS.iter().map(|named| resolve(btf, named)).collect::<Result<Vec<_>, _>>()?;
         chains.extend(resolve(btf, &NETWORK_CHAIN).ok());
-        if btf.type_id(Kind::FUNC, CAST).is_ok() {
+        if wants_names && btf.type_id(Kind::FUNC, CAST).is_ok() {
             chains.push(resolve(btf, &NAME_CHAIN)?);
         }
         Ok(Layout {

@@ -86,7 +86,7 @@ pub struct Record {
     pub cookie: Option<u64>,
     /// The inode number of the network namespace of the socket; `None` where the kernel has only one.
     pub network: Option<u32>,
-    /// Its name, within this read; `None` without one, and before Linux 5.16. Sockets that were accepted share that of their
+    /// Its name, within this read; `None` without one, where it was not asked for, and before Linux 5.16. Sockets that were accepted share that of their
     /// listener.
     pub name: Option<NameKey>,
     /// Which table the descriptor is in, within this read. Threads may have it in common.

@@ -233,4 +233,6 @@ fn an_accepted_socket_has_the_very_name_of_its_listener() {
     let of_second = connect(&second);
     assert!(key(&second).is_some() && key(&of_second.1) == key(&second));
     assert_ne!(key(&of_first.1), key(&second), "it reads the same and is another one");
+    let without = TaskFiles::load_without_names().unwrap();
+    assert_eq!(only(&without, &second).name, None);
 }

@@ -102,14 +102,14 @@ impl Inspector {
     /// Reads the tables, and runs the program meanwhile: it needs nothing of them, and takes as long. A thread begins when it may, so
     /// that the longer work is done by this one.
     fn read_and_list(&mut self, assembly: &mut Assembly) -> (Vec<Pid>, Option<Listed>) {
-        let (mut program, own) = (self.program.take(), assembly.own);
+        let (mut program, names, own) = (self.program.take(), self.options.sure, assembly.own);
         let both = thread::scope(|scope| {
             let reading = thread::Builder::new().spawn_scoped(scope, || self.read_sockets(assembly)).ok()?;
-            let listing = list(program.take(), own);
+            let listing = list(program.take(), names, own);
             Some((reading.join().unwrap_or_else(|panic| resume_unwind(panic)), Some(listing)))
         });
         // Where no thread can be had, one thing is done after the other.
-        both.unwrap_or_else(|| (self.read_sockets(assembly), Some(list(program, own))))
+        both.unwrap_or_else(|| (self.read_sockets(assembly), Some(list(program, names, own))))
     }
 
     /// Reads the sockets of every namespace that can be found, with the processes that there are.
@@ -230,7 +230,7 @@ impl Inspector {
                 assembly.assign(strays);
             }
             if owners_from != OwnersFrom::Bpf {
-                owners::confirm(&mut assembly.sockets, sees_all || !self.options.sure_owners);
+                owners::confirm(&mut assembly.sockets, sees_all || !self.options.sure);
             }
             self.settle(sees_all, assembly);
             assembly.join();
@@ -424,8 +424,9 @@ fn key(socket: &Socket) -> Key {
 type Listed = (Result<TaskFiles, String>, Result<Listing, String>);
 
 /// Loads the program, where that was not tried before, and runs it.
-fn list(program: Option<Result<TaskFiles, String>>, own: NamespaceIno) -> Listed {
-    let program = program.unwrap_or_else(|| TaskFiles::load().map_err(|why| why.to_string()));
+fn list(program: Option<Result<TaskFiles, String>>, names: bool, own: NamespaceIno) -> Listed {
+    let load = if names { TaskFiles::load } else { TaskFiles::load_without_names };
+    let program = program.unwrap_or_else(|| load().map_err(|why| why.to_string()));
     let listing = match &program {
         Ok(program) => owners::bpf::list(program, own).map_err(|error| error.to_string()),
         Err(why) => Err(why.clone()),

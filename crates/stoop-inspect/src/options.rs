@@ -8,10 +8,14 @@ pub struct Options {
     pub owners: OwnersWanted,
     /// Sockets of every network namespace that can be found, not of the own one alone.
     pub all_namespaces: bool,
-    /// Where owners come from `/proc`, and some processes may not be seen: ask each descriptor that was found whether its socket is
-    /// local. A socket of another family may have the number of one whose owner is hidden, once the kernel's counter of 32 bits has
-    /// wrapped. It doubles the time.
-    pub sure_owners: bool,
+    /// Leave nothing open that a second question settles, which costs a tenth of the time with the kernel program, and as much
+    /// again where owners come from `/proc`:
+    ///
+    /// * From which listener of an abstract name a socket was accepted, where the name may have had another one before. Else it is
+    ///   a [`namesake`](crate::Socket::namesake).
+    /// * Where some processes may not be seen: whether each descriptor that was found is of a local socket. One of another family may
+    ///   have the number of one whose owner is hidden, once the kernel's counter of 32 bits has wrapped.
+    pub sure: bool,
     /// [`Process::start`](crate::Process::start) and [`Process::state`](crate::Process::state).
     pub process_states: bool,
     /// [`Process::place`](crate::Process::place) and [`Process::cgroup`](crate::Process::cgroup).
@@ -44,7 +48,7 @@ impl Default for Options {
         Options {
             owners: OwnersWanted::Auto,
             all_namespaces: true,
-            sure_owners: true,
+            sure: true,
             process_states: false,
             places: true,
             command_lines: false,

@@ -50,9 +50,8 @@ fn options(flags: &Ls) -> Options {
     if flags.no_bpf {
         options.owners = OwnersWanted::Proc;
     }
-    // What is asked for by itself is looked at twice (`stoop who`); here that would be as long again for a case in four thousand
-    // million.
-    options.sure_owners = false;
+    // What a person asks for by itself is settled (`stoop who`); of all sockets at once that would be as long again.
+    options.sure = false;
     options.places = shows_places || !selection.container.is_empty() || !selection.unit.is_empty();
     options
 }
