@@ -26,7 +26,9 @@ pub fn run() -> Outcome {
     }
     for target in TARGETS {
         if !is_installed(target) {
-            println!("not run: the standard library for {target} is not installed (rustup target add {target})");
+            println!(
+                "not run: the standard library for {target} is not installed (rustup target add {target})"
+            );
             continue;
         }
         let mut command = cargo(&["check", "-q", "--target", target, "--lib", "--bins"]);

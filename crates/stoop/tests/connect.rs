@@ -174,8 +174,10 @@ fn servers_that_come_later_are_waited_for() {
             });
             thread::sleep(Duration::from_millis(30));
             if let Some(path) = address.as_path() {
-                // On the way to a server there may be a dead file, and a socket that does not listen yet.
-                close(bound(STREAM, &Name::path(path)));
+                // On the way to a server there may be a dead file; it is made elsewhere, where nobody meets it alive.
+                let elsewhere = dir.path().join("elsewhere");
+                close(bound(STREAM, &Name::path(&elsewhere)));
+                fs::rename(&elsewhere, path).unwrap();
                 thread::sleep(Duration::from_millis(30));
                 fs::remove_file(path).unwrap();
             }
