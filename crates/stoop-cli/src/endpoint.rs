@@ -20,7 +20,7 @@ use crate::passed::Passed;
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// Where a server is, as it was typed: an address, or a name for one.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Endpoint {
     Named(Name),
     At(Target),

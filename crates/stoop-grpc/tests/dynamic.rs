@@ -248,6 +248,10 @@ fn each_way_in_which_a_call_fails_is_told_apart() {
         let small = client.clone().max_message_bytes(4);
         let large = call(&small, "Unary", r#"{"text":"hello"}"#, Options::default()).await.unwrap_err();
         assert!(matches!(large, CallError::TooLarge { max_bytes: 4 }), "{large:?}");
+        // The server's own limit is the server's answer, though both limits are the same.
+        let request = format!(r#"{{"text":"{}"}}"#, "x".repeat(5 << 20));
+        let refused = call(&client, "Unary", &request, Options::default()).await.unwrap_err();
+        assert_eq!(refused.status().map(Status::code), Some(Code::OutOfRange), "{refused:?}");
     });
 }
 

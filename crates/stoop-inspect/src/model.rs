@@ -309,7 +309,8 @@ impl fmt::Display for Missing {
                 processes(f, pids)?;
             }
             What::Sockets(inos) => {
-                write!(f, "{} sockets in network namespaces that no process is in", inos.len())?
+                let sockets = if inos.len() == 1 { "socket" } else { "sockets" };
+                write!(f, "{} {sockets} in network namespaces that no process is in", inos.len())?
             }
             What::Processes => f.write_str("processes that are not to be seen from here")?,
             What::Other(what) => f.write_str(what)?,

@@ -40,6 +40,17 @@ fn warns(which: impl AsRef<OsStr>, code: &str) {
 }
 
 #[test]
+fn names_of_well_known_servers_lead_where_their_clients_look() {
+    let (_dir, path) = place();
+    let _listener = UnixListener::bind(&path).unwrap();
+    let host = format!("unix://{}", path.display());
+    for verb in ["who", "ls"] {
+        let lines = stoop([verb, "docker", "--json"]).env("DOCKER_HOST", &host).run().seen().text();
+        assert!(lines.contains(path.to_str().unwrap()), "{verb}: {lines}");
+    }
+}
+
+#[test]
 fn a_server_its_clients_and_who_waits() {
     let (_dir, path) = place();
     let listener = UnixListener::bind(&path).unwrap();

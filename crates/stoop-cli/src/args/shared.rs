@@ -21,10 +21,14 @@ pub(super) fn target() -> impl TypedValueParser<Value = Target> {
 
 /// Reads an address, or the name of a well-known endpoint. A file that has such a name is written with ./ in front.
 pub(super) fn endpoint() -> impl TypedValueParser<Value = Endpoint> {
-    OsStringValueParser::new().try_map(|text| match text.to_str().and_then(|word| word.parse().ok()) {
+    OsStringValueParser::new().try_map(read_endpoint)
+}
+
+pub(super) fn read_endpoint(text: OsString) -> Result<Endpoint, Refusal> {
+    match text.to_str().and_then(|word| word.parse().ok()) {
         Some(name) => Ok(Endpoint::Named(name)),
         None => local(text, Target::parse).map(Endpoint::At),
-    })
+    }
 }
 
 /// Reads a plain address.

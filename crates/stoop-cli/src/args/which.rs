@@ -1,18 +1,18 @@
-//! One socket, as a person names it: by address, by a process that has it, or by its inode.
+//! One socket, as a person names it: by address or the name of a well-known endpoint, by a process that has it, or by its inode.
 
 use std::ffi::OsString;
 use std::fmt;
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
-use stoop::Target;
 
-use super::shared::{Refusal, local, pid};
+use super::shared::{Refusal, pid, read_endpoint};
+use crate::endpoint::Endpoint;
 
 /// What was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Which {
-    /// Sockets at an address.
-    At(Target),
+    /// Sockets at an address, or where a name leads.
+    At(Endpoint),
     /// Sockets that a process has open.
     Pid(u32),
     /// The socket with this inode.
@@ -22,14 +22,14 @@ pub(crate) enum Which {
 impl fmt::Display for Which {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Which::At(target) => target.fmt(f),
+            Which::At(endpoint) => endpoint.fmt(f),
             Which::Pid(pid) => write!(f, "pid:{pid}"),
             Which::Inode(inode) => write!(f, "inode:{inode}"),
         }
     }
 }
 
-/// Reads one: `pid:N`, `inode:N`, `socket:[N]` as `/proc/PID/fd` shows it, or an address.
+/// Reads one: `pid:N`, `inode:N`, `socket:[N]` as `/proc/PID/fd` shows it, an address, or `docker` and its like.
 pub(super) fn which() -> impl TypedValueParser<Value = Which> {
     OsStringValueParser::new().try_map(read)
 }
@@ -52,7 +52,7 @@ fn read(text: OsString) -> Result<Which, Refusal> {
             .into()
         });
     }
-    local(text, Target::parse).map(Which::At)
+    read_endpoint(text).map(Which::At)
 }
 
 fn closed(end: &str) -> String {
@@ -73,6 +73,8 @@ mod tests {
         for address in ["/run/x", "@x", "dgram:/run/log", "./pid:abc", "./inode:x", "socket", "pid"] {
             assert!(matches!(which(address), Which::At(_)), "{address}");
         }
+        assert!(matches!(which("docker"), Which::At(Endpoint::Named(_))));
+        assert!(matches!(which("./docker"), Which::At(Endpoint::At(_))), "a file");
         for wrong in [
             "tcp:1.2.3.4",
             "pid:",

@@ -15,6 +15,7 @@ use super::which::{Which, which};
 #[derive(Args, Debug)]
 #[command(after_help = footer("
   stoop who /run/docker.sock                # by the file
+  stoop who docker                          # where its own clients look; ./docker is a file
   stoop who @app                            # by an abstract name
   stoop who pid:812                         # every socket of a process
   stoop who inode:23800427                  # socket:[23800427] of /proc/PID/fd

@@ -13,6 +13,7 @@ use stoop_inspect::{Missing, Pid, Snapshot, SocketId, SocketIno, What};
 use super::meant::{instead_of_a_socket, meant};
 use super::words;
 use crate::args::Which;
+use crate::endpoint::Endpoint;
 use crate::exit::Exit;
 use crate::failure::{Failure, Report};
 
@@ -32,7 +33,7 @@ impl Wanted {
         let target = match which {
             Which::Pid(pid) => return Ok(Wanted::Pid(Pid(*pid))),
             Which::Inode(ino) => return Ok(Wanted::Ino(SocketIno(*ino))),
-            Which::At(target) => target,
+            Which::At(endpoint) => endpoint.target()?.0,
         };
         let Place::Address(address) = &target.place else {
             return Err(Failure::usage(format!("'{target}' is no address that a socket could have")));
@@ -83,11 +84,17 @@ impl Wanted {
         let sockets = words::plural(snapshot.sockets.len(), "socket");
         let report = Failure::new(Exit::No, format!("no process has '{which}' open"));
         match self {
-            Wanted::Path(_, Err(error)) if error.kind() == io::ErrorKind::NotFound => {
+            Wanted::Path(path, Err(error)) if error.kind() == io::ErrorKind::NotFound => {
                 let namespaces = words::plural(snapshot.namespaces.len(), "network namespace");
                 let report = report
                     .why("there is no file of that name, and no socket was given that name")
                     .seen(format!("{sockets} in {namespaces}"));
+                let report = match which {
+                    Which::At(Endpoint::Named(name)) => {
+                        report.seen(format!("'{}' was looked for at '{}'", name.word(), words::path(path)))
+                    }
+                    _ => report,
+                };
                 let meant = meant(&which.to_string(), snapshot).into_iter();
                 meant.fold(report, |report, meant| report.next(format!("stoop {verb} {meant}")))
             }

@@ -8,7 +8,6 @@ use std::path::Path;
 use stoop_inspect::{Pid, Snapshot, SocketIno};
 
 use super::words;
-use crate::endpoint::Endpoint;
 use crate::shell;
 
 /// Spellings under which there is something, for a path at which there is no file.
@@ -24,12 +23,6 @@ pub(crate) fn meant(typed: &str, snapshot: &Snapshot) -> Vec<String> {
     }
     if snapshot.sockets.iter().any(|socket| socket.name.as_abstract() == Some(typed.as_bytes())) {
         meant.push(quoted(format!("@{typed}")));
-    }
-    if let Ok(name) = typed.parse()
-        && let Ok((target, _)) = Endpoint::Named(name).target()
-        && Path::new(&target.to_string()).exists()
-    {
-        meant.push(quoted(target.to_string()));
     }
     meant
 }

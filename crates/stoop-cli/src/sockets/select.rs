@@ -58,7 +58,7 @@ impl<'a> Selector<'a> {
         let (mut places, mut pids, mut inodes) = (Vec::new(), Vec::new(), Vec::new());
         for which in &flags.which {
             let target = match which {
-                Which::At(target) => target,
+                Which::At(endpoint) => endpoint.target()?.0,
                 Which::Pid(pid) => {
                     pids.push(Pid(*pid));
                     continue;
@@ -71,7 +71,7 @@ impl<'a> Selector<'a> {
             let Where::Address(address) = &target.place else {
                 return Err(Failure::usage(format!("'{target}' is no address that a socket could have")));
             };
-            kinds.extend(kind_of(target, flags.kind.kind)?);
+            kinds.extend(kind_of(&target, flags.kind.kind)?);
             let address = absolute(address);
             let file = address.as_path().and_then(|path| fs::metadata(path).ok());
             let (typed, file) = (which.to_string(), file.as_ref().map(FileId::from));

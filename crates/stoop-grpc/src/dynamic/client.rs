@@ -123,8 +123,10 @@ impl CallError {
             CallError::Late
         } else if status.source().is_some() {
             CallError::Broken(Box::new(status))
-        } else if is_over_limit(&status) {
+        } else if is_over_limit(&status, max_bytes) {
             CallError::TooLarge { max_bytes }
+        } else if is_no_message(&status) {
+            CallError::Malformed("it is no gRPC message".into())
         } else {
             CallError::Answered(Box::new(status))
         }
@@ -151,10 +153,21 @@ fn is_late(status: &Status) -> bool {
     false
 }
 
-/// tonic has no other mark for it than the words; a test holds them against it.
-fn is_over_limit(status: &Status) -> bool {
+/// tonic has no other mark for it than the words; a test holds them against it. A server made with tonic refuses our own message
+/// in the same words, with a limit of its own and in an answer, which has headers.
+fn is_over_limit(status: &Status, max_bytes: usize) -> bool {
+    let message = status.message();
     status.code() == Code::OutOfRange
-        && status.message().starts_with("Error, decoded message length too large")
+        && message.starts_with("Error, decoded message length too large")
+        && message.ends_with(&format!("the limit is: {max_bytes} bytes"))
+        && status.metadata().is_empty()
+}
+
+/// A server of plain HTTP/2 answers, too, with a page in place of messages. Again there is no mark but the words.
+fn is_no_message(status: &Status) -> bool {
+    status.code() == Code::Internal
+        && status.message().starts_with("protocol error: received message with invalid compression flag")
+        && status.metadata().is_empty()
 }
 
 impl Client {

@@ -28,7 +28,15 @@ fn limits_are_kept() {
         let answer = talk.answer(&["Large", r#"{"number": 5000000}"#, "--max-message", "8M"]);
         assert!(answer["data"].as_str().unwrap().len() > 6_600_000);
         let slow = talk.grpc(&["Slow", r#"{"number": 20000}"#, "--timeout", "300ms"]);
-        slow.run().fails(3, &[(What, "within 300ms"), (Why, "the server is busy"), (Next, "--timeout 1m")]);
+        slow.run().fails(
+            3,
+            &[
+                (What, "within 300ms"),
+                (Why, "the server is busy"),
+                (Seen, "has not ended the call"),
+                (Next, "--timeout 1m"),
+            ],
+        );
         let patient = talk.grpc(&["Slow", r#"{"number": 10}"#, "--timeout", "20s"]).run();
         assert_eq!(patient.ok().text(), "{\n  \"number\": \"10\"\n}\n");
         let endless =

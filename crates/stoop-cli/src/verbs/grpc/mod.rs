@@ -25,7 +25,7 @@ use stoop_grpc::dynamic::Options;
 use crate::args::Grpc;
 use crate::failure::{Failure, Outcome};
 use crate::output::Output;
-use trouble::Trouble;
+use trouble::{Trouble, UNFINISHED};
 
 /// Does what is asked: list, describe, or call.
 pub(crate) fn run(flags: &Grpc) -> Outcome {
@@ -80,7 +80,7 @@ impl Session<'_> {
             None => Ok(done.await),
             Some(end) => {
                 let result = tokio::time::timeout_at(end.into(), done).await;
-                result.map_err(|_| self.trouble.late(doing))
+                result.map_err(|_| self.trouble.late(doing, UNFINISHED))
             }
         }
     }

@@ -13,6 +13,9 @@ use crate::failure::{Failure, Report};
 use crate::shell::quoted;
 use crate::time;
 
+/// What is seen of a server that is late: it has neither refused nor hung up.
+pub(super) const UNFINISHED: &str = "the server is connected, and has not ended the call";
+
 /// What was asked, to name it when it fails.
 pub(super) struct Trouble<'f> {
     pub(super) flags: &'f Grpc,
@@ -30,12 +33,12 @@ impl Trouble<'_> {
     /// A call that did not go well.
     pub(super) fn explain(&self, called: &str, error: &CallError, schema: &Schema) -> Failure {
         match error {
-            CallError::Late => self.late(called),
+            CallError::Late => self.late(called, UNFINISHED),
             // Both clocks run, and either may be the first.
             CallError::Answered(status)
                 if status.code() == Code::DeadlineExceeded && self.flags.timeout.is_some() =>
             {
-                self.late(called)
+                self.late(called, "the server says so itself (DEADLINE_EXCEEDED)")
             }
             CallError::Answered(status) => self.answered(called, status, schema),
             CallError::TooLarge { max_bytes } => self
@@ -45,8 +48,9 @@ impl Trouble<'_> {
                 .into(),
             CallError::Malformed(_) => self
                 .report(called, error)
-                .why("the server has another version of the schema, or breaks the protocol")
+                .why("the server has another version of the schema, breaks the protocol, or speaks plain HTTP/2")
                 .next(format!("{} describe", self.server()))
+                .next(format!("stoop http {} / --http2", self.address()))
                 .into(),
             error => self
                 .report(called, error)
@@ -89,11 +93,12 @@ impl Trouble<'_> {
         report.into()
     }
 
-    /// The time given has run out.
-    pub(super) fn late(&self, called: &str) -> Failure {
+    /// The time given has run out; `seen` is what there was at that moment.
+    pub(super) fn late(&self, called: &str, seen: &str) -> Failure {
         let within = time::show(self.flags.timeout.unwrap_or_default());
         self.report(called, format!("the call was not over within {within}"))
             .why("the server is busy, waits for something, or goes on sending")
+            .seen(seen)
             .next(self.command("--timeout 1m"))
             .into()
     }

@@ -65,6 +65,7 @@ impl Trouble<'_> {
         let within = time::show(self.flags.timeout.unwrap_or_default());
         self.report(&format!("{late} within {within}"))
             .why("the server is busy, waits for something, or does not speak HTTP and waits for us")
+            .seen("the server is connected, and has not hung up")
             .next(self.command("--timeout 1m"))
             .into()
     }
