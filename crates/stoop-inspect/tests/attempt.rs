@@ -2,13 +2,17 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::process::{DumpableBehavior, dumpable_behavior, set_dumpable_behavior};
 use stoop::{Address, Bind, Kind};
-use stoop_inspect::why::{Facts, Operation, Question, Who, facts};
+use stoop_inspect::why::{Facts, Operation, Outcome, Question, Who, facts, why};
 use stoop_inspect::{Attempt, Delivery, attempt};
-use stoop_testkit::{NOBODY, Role, is_root, public_tempdir, role, skip};
+use stoop_testkit::{NOBODY, Role, deadline, eventually, is_root, public_tempdir, role, skip};
+
+const LIMIT: Duration = Duration::from_secs(10);
 
 fn facts(operation: Operation, kind: Kind, path: &std::path::Path, subject: Who) -> Facts {
     let address = Address::path(path).unwrap();
@@ -144,4 +148,32 @@ fn nothing_is_tried_as_a_process_that_has_its_number_by_now() {
     child.0.kill().unwrap();
     child.0.wait().unwrap();
     assert!(not_made(&same));
+}
+
+/// A call that would wait is told from one that hangs: `EAGAIN`, as it is predicted, and no thread is left behind.
+#[test]
+fn where_a_call_would_wait_the_attempt_ends() {
+    if role().is_none() {
+        return Role::new("where_a_call_would_wait_the_attempt_ends", "alone").run();
+    }
+    let dir = public_tempdir();
+    let (stream, datagram) = (dir.path().join("s"), dir.path().join("d"));
+    let _listener = Bind::new(&stream).backlog(0).listen().unwrap();
+    let _waiting = UnixStream::connect(&stream).unwrap();
+    let _receiver = UnixDatagram::bind(&datagram).unwrap();
+    let sender = UnixDatagram::unbound().unwrap();
+    sender.set_nonblocking(true).unwrap();
+    while sender.send_to(b"x", &datagram).is_ok() {}
+    let before = threads();
+    for (operation, kind, path) in [
+        (Operation::Connect, Kind::Stream, &stream),
+        (Operation::Send { len_bytes: 1 }, Kind::Datagram, &datagram),
+    ] {
+        let facts = facts(operation, kind, path, Who::Ourselves);
+        let verdict = why(&facts);
+        let made = deadline(LIMIT, move || attempt(&facts, Delivery::Allowed));
+        assert_eq!(made, Attempt::Failed(Errno::AGAIN), "{operation:?}");
+        assert_eq!(verdict.outcome, Outcome::Waits, "{verdict:?}");
+        eventually(LIMIT, || threads() == before);
+    }
 }

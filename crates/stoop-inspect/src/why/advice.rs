@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use stoop::Address;
 use stoop::explain::shell;
 
-use super::facts::{Endpoint, Facts, File, FileKind, Owner};
+use super::facts::{Endpoint, Facts, File, FileKind, Owner, Step};
 use super::permission::{By, SEARCH};
-use super::{Who, words::Words};
+use super::{Operation, Who, words::Words};
 
 /// The address in question, as it is written where the advice is run: a path of a process with another root, other mounts or
 /// another working directory leads through its directory in `/proc`.
@@ -60,6 +60,26 @@ pub(super) fn sudo(facts: &Facts, owner: Option<u32>) -> &'static str {
     match facts.asker_uid == 0 || owner == Some(facts.asker_uid) {
         true => "",
         false => "sudo ",
+    }
+}
+
+/// How to make every directory on the way at once, the first that is missing being `first`; where a bind is to be another's than
+/// whoever runs it, the last one is that one's.
+pub(super) fn make_directory(facts: &Facts, step: &Step, first: &Path) -> String {
+    let whole = facts.question.address.as_path().and_then(Path::parent);
+    let needed = path(facts, whole.filter(|_| !step.last).unwrap_or(first));
+    let owner = if step.directory.mode & 0o002 != 0 { facts.asker_uid } else { step.directory.uid };
+    let sudo = sudo(facts, Some(owner));
+    let maker = if sudo.is_empty() { facts.asker_uid } else { 0 };
+    let binds = facts.question.operation == Operation::Bind;
+    match facts.subject.as_ref().filter(|subject| binds && subject.uid != maker) {
+        Some(subject) => {
+            // To give a directory away takes root.
+            let sudo = self::sudo(facts, None);
+            let user = facts.names.users.get(&subject.uid).map_or(subject.uid.to_string(), shell::word);
+            format!("{sudo}install -d -o {user} -m 0755 {needed}    # the last one belongs to who binds")
+        }
+        None => format!("{sudo}mkdir -p {needed}"),
     }
 }
 

@@ -176,7 +176,7 @@ fn missing(facts: &Facts, step: &Step, path: &Path) -> Verdict {
     if !step.last || step.wants_directory {
         let cause = if step.last { Cause::Missing } else { Cause::ParentMissing };
         return fails(cause, format!("the directory {} does not exist", quoted(path)))
-            .next(format!("mkdir -p {}", advice::path(facts, path)));
+            .next(advice::make_directory(facts, step, path));
     }
     let unlinked = facts.near.iter().find(|near| near.how == Nearness::Unlinked);
     if let Some(near) = unlinked {

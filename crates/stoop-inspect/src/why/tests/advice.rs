@@ -116,6 +116,28 @@ fn where_a_list_is_hidden_the_kernel_is_believed() {
 }
 
 #[test]
+fn every_directory_on_the_way_is_made_for_who_binds() {
+    let from = |operation, asker| {
+        with(operation, |facts| {
+            facts.asker_uid = asker;
+            facts.question.address = Address::path("/run/app/a/b/app.sock").unwrap();
+            facts.ends(1, Found::Nothing);
+        })
+    };
+    assert_eq!(from(Operation::Connect, 0).next[0], "mkdir -p /run/app/a/b");
+    assert_eq!(from(Operation::Connect, 1000).next[0], "sudo mkdir -p /run/app/a/b");
+    let given = "install -d -o alice -m 0755 /run/app/a/b    # the last one belongs to who binds";
+    assert_eq!(from(Operation::Bind, 0).next[0], given);
+    assert_eq!(from(Operation::Bind, 1000).next[0], format!("sudo {given}"));
+    let own = bind(|facts| {
+        facts.asker_uid = 1000;
+        facts.step(1).directory.uid = 1000;
+        facts.ends(1, Found::Nothing);
+    });
+    assert_eq!(own.next[0], "mkdir -p /run/app");
+}
+
+#[test]
 fn one_is_not_many() {
     let waiting = |count| connect(|facts| facts.socket().backlog = Some((count, 0)));
     assert!(waiting(1).seen.iter().any(|line| line.starts_with("1 client waits;")));
