@@ -62,7 +62,7 @@ async fn serve(address: &str) -> Result<(), Box<dyn std::error::Error>> {
 
     let seen = counters.snapshot();
     println!(
-        "served {} clients, finished {}, cut {}",
+        "clients: {} served, {} finished, {} cut",
         seen.accepted,
         seen.finished,
         seen.aborted + seen.idle

@@ -296,11 +296,12 @@ fn no_directory(address: &Address) -> Explanation {
 fn backlog_full(address: &Address) -> Explanation {
     let Some(listener) = bound(address) else { return now_fine(address) };
     let (waiting, limit) = listener.queue.unwrap_or_default();
+    let clients = if waiting == 1 { "1 client waits".to_owned() } else { format!("{waiting} clients wait") };
     Explanation::because(
         "the server's backlog is full: it does not accept its clients fast enough, or not at all",
     )
     .seen(holder_words(&listener))
-    .seen(format!("{waiting} clients wait; the limit is {limit}, and the kernel admits one more"))
+    .seen(format!("{clients}; the limit is {limit}, and the kernel admits one more"))
     .seen(state_words(&listener))
 }
 
@@ -435,7 +436,7 @@ mod tests {
         assert!(error.is_timed_out());
         let explanation = error.explain();
         assert!(
-            explanation.seen.iter().any(|line| line.starts_with("1 clients wait; the limit is 0")),
+            explanation.seen.iter().any(|line| line.starts_with("1 client waits; the limit is 0")),
             "{explanation:?}"
         );
     }
