@@ -62,7 +62,9 @@ impl State {
         let closed = dice.chance(12);
         if kind == Kind::Datagram {
             let (elsewhere, full) = (dice.chance(often), dice.chance(often));
-            return State { closed, elsewhere, full, shut: dice.chance(seldom), ..State::default() };
+            // Both at once is a case of its own: which of the two is noticed first (K-DGRAM-20).
+            let shut = dice.chance(if full { often } else { seldom });
+            return State { closed, elsewhere, full, shut, ..State::default() };
         }
         let client = dice.chance(seldom);
         let silent = client || dice.chance(often);
