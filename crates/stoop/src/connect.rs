@@ -15,7 +15,7 @@ use rustix::fs::{CWD, Mode, OFlags};
 use crate::address::DIRECT_PATH_MAX_BYTES;
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::socket::{Socket, retry};
-use crate::sys::{self, RawAddress};
+use crate::sys::{self, Blocking, RawAddress};
 use crate::{Address, Datagram, Kind, SeqPacket, Stream, ToAddress};
 
 /// How to connect: a builder.
@@ -141,7 +141,7 @@ impl Connect {
     }
 
     fn connect_once(&self, kind: Kind, address: &Address) -> Result<Socket> {
-        let socket = unconnected(kind)?;
+        let socket = unconnected(kind, Blocking::Waits)?;
         self.attempt(&socket, address)?;
         Ok(socket)
     }
@@ -183,9 +183,9 @@ impl Connect {
 }
 
 /// A new socket that can be connected.
-pub(crate) fn unconnected(kind: Kind) -> Result<Socket> {
+pub(crate) fn unconnected(kind: Kind, blocking: Blocking) -> Result<Socket> {
     let failed = |cause| Error::system(Operation::Connect, cause).of_kind(kind);
-    let socket = Socket::new(kind).map_err(failed)?;
+    let socket = Socket::from_known(sys::socket(kind, blocking).map_err(failed)?, kind);
     if kind == Kind::Datagram {
         // Bound before it is connected, so that even the first message can be answered.
         sys::bind(socket.as_fd(), &RawAddress::autobind()).map_err(failed)?;

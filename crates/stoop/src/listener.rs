@@ -10,7 +10,8 @@ use std::time::Duration;
 use crate::bind::SocketFile;
 use crate::error::{Error, Operation, Result};
 use crate::socket::Socket;
-use crate::{Kind, Policy, SeqPacket, Stream, sys};
+use crate::sys::{self, Blocking};
+use crate::{Kind, Policy, SeqPacket, Stream};
 
 /// How long to wait before trying again where no descriptor or no memory was free: from the first pause to the longest. The
 /// client stays in the queue meanwhile, and the listener stays readable (K-ACCEPT-1), so waiting for readiness would spin.
@@ -137,9 +138,14 @@ impl<C: Connected> Listener<C> {
     /// # Errors
     /// As [`Listener::accept`].
     pub fn accept_any(&self) -> Result<Arrival<C>> {
+        self.accept_as(Blocking::Waits)
+    }
+
+    /// [`Listener::accept_any`], for clients to be waited for or not.
+    pub(crate) fn accept_as(&self, blocking: Blocking) -> Result<Arrival<C>> {
         let (mut pause, longest) = PAUSE_WHEN_EXHAUSTED;
         loop {
-            let error = match self.wait_and_accept() {
+            let error = match self.wait_and_accept(blocking) {
                 Ok(fd) => return Ok(self.admit(fd)),
                 Err(error) if passes(&error) => continue,
                 Err(error) => accepting(error),
@@ -157,10 +163,10 @@ impl<C: Connected> Listener<C> {
     }
 
     /// `accept` knows no "not now", so a listener that spins asks first whether somebody is there.
-    fn wait_and_accept(&self) -> io::Result<OwnedFd> {
+    fn wait_and_accept(&self, blocking: Blocking) -> io::Result<OwnedFd> {
         let fd = self.socket.as_fd();
         self.socket.spin().wait(|flags| match flags == 0 || sys::is_readable(fd)? {
-            true => sys::accept(fd),
+            true => sys::accept(fd, blocking),
             false => Err(io::ErrorKind::WouldBlock.into()),
         })
     }

@@ -114,10 +114,13 @@ pub(crate) struct Ids {
 }
 
 impl Ids {
+    /// Of nobody, or of somebody who has not been asked for.
+    pub(crate) fn unknown() -> Ids {
+        Ids { pid: Fact::Unknown, uid: Fact::Unknown, gid: Fact::Unknown }
+    }
+
     pub(crate) fn of(fd: BorrowedFd<'_>) -> Ids {
-        let Ok(raw) = sys::peer_credentials(fd) else {
-            return Ids { pid: Fact::Unknown, uid: Fact::Unknown, gid: Fact::Unknown };
-        };
+        let Ok(raw) = sys::peer_credentials(fd) else { return Ids::unknown() };
         // The kernel says pid 0 and ids of -1 where it knows nobody, and pid 0 alone across pid namespaces (K-CRED-3).
         let id = |id: u32| if id == u32::MAX { Fact::Unknown } else { Fact::Known(id) };
         let pid = u32::try_from(raw.pid).ok().filter(|&pid| pid != 0);

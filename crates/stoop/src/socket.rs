@@ -31,7 +31,7 @@ struct Guard {
 
 impl Socket {
     pub(crate) fn new(kind: Kind) -> io::Result<Socket> {
-        Ok(Socket::from_known(sys::socket(kind)?, kind))
+        Ok(Socket::from_known(sys::socket(kind, sys::Blocking::Waits)?, kind))
     }
 
     pub(crate) fn pair(kind: Kind) -> Result<(Socket, Socket)> {

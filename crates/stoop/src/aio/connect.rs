@@ -13,6 +13,7 @@ use super::{Async, Datagram, Pause, SeqPacket, Stream};
 use crate::connect::{stayed_full, try_once, unconnected};
 use crate::error::{Error, Result};
 use crate::socket::Socket;
+use crate::sys::Blocking;
 use crate::{Connect, Kind};
 
 /// ```
@@ -41,7 +42,7 @@ impl Connect {
     /// # Cancel safety
     /// Cancel safe: the attempt is given up, and the server never sees it.
     pub async fn stream_async(&self) -> Result<Stream> {
-        Stream::watching_both(crate::Stream::from_socket(self.connect_async(Kind::Stream).await?))
+        Stream::born(crate::Stream::from_socket(self.connect_async(Kind::Stream).await?))
     }
 
     /// Connects a seqpacket socket. As [`Connect::stream_async`].
@@ -52,7 +53,7 @@ impl Connect {
     /// # Cancel safety
     /// As there.
     pub async fn seqpacket_async(&self) -> Result<SeqPacket> {
-        SeqPacket::watching_both(crate::SeqPacket::from_socket(self.connect_async(Kind::SeqPacket).await?))
+        SeqPacket::born(crate::SeqPacket::from_socket(self.connect_async(Kind::SeqPacket).await?))
     }
 
     /// A datagram socket that sends to this address and can be answered. See [`Connect::datagram`].
@@ -63,13 +64,12 @@ impl Connect {
     /// # Cancel safety
     /// As [`Connect::stream_async`].
     pub async fn datagram_async(&self) -> Result<Datagram> {
-        Async::watching_both(crate::Datagram::client(self.connect_async(Kind::Datagram).await?))
+        Async::born(crate::Datagram::client(self.connect_async(Kind::Datagram).await?))
     }
 
     async fn connect_async(&self, kind: Kind) -> Result<Socket> {
         let address = self.resolve(kind)?;
-        let socket = unconnected(kind)?;
-        socket.set_nonblocking(true)?;
+        let socket = unconnected(kind, Blocking::Never)?;
         let mut patience = Patience::new(self);
         loop {
             let Err(error) = try_once(&socket, &address, || Ok(())) else { return Ok(socket) };

@@ -7,9 +7,10 @@ use std::time::Duration;
 use tokio::io::Interest;
 
 use super::{Async, Listener, Pause};
+use crate::Policy;
 use crate::error::{Error, Result};
 use crate::listener::{Arrival, Connected, Counts};
-use crate::{Policy, sys};
+use crate::sys::{self, Blocking};
 
 /// Pauses where no descriptor or no memory was free, as on a blocking listener.
 const PAUSE_WHEN_EXHAUSTED: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(250));
@@ -59,7 +60,7 @@ impl<C: Connected> Async<crate::Listener<C>> {
     pub async fn accept_any(&self) -> Result<Arrival<Async<C>>> {
         let mut pause = Pause::between(PAUSE_WHEN_EXHAUSTED.0, PAUSE_WHEN_EXHAUSTED.1);
         loop {
-            match self.receiving(|listener| listener.accept_any()).await {
+            match self.receiving(|listener| listener.accept_as(Blocking::Never)).await {
                 Err(error) if error.is_exhausted() => tokio::time::sleep(pause.next()).await,
                 result => return self.drive(result?),
             }
@@ -72,7 +73,11 @@ impl<C: Connected> Async<crate::Listener<C>> {
     /// [`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock) where nobody waits; an [exhausted](Error::is_exhausted) one where no descriptor or
     /// memory is free, and the listener then stays readable: pause before the next try.
     pub fn try_accept(&self) -> Result<Async<C>> {
-        self.adopt(self.try_io(Interest::READABLE, |listener| listener.accept())?)
+        loop {
+            if let Arrival::Admitted(client) = self.try_accept_any()? {
+                return Ok(client);
+            }
+        }
     }
 
     /// What this listener has seen so far.
@@ -90,7 +95,7 @@ impl<C: Connected> Async<crate::Listener<C>> {
 
     /// The next client that is waiting now, and what became of it.
     pub(crate) fn try_accept_any(&self) -> Result<Arrival<Async<C>>> {
-        self.drive(self.try_io(Interest::READABLE, |listener| listener.accept_any())?)
+        self.drive(self.try_io(Interest::READABLE, |listener| listener.accept_as(Blocking::Never))?)
     }
 
     fn drive(&self, arrival: Arrival<C>) -> Result<Arrival<Async<C>>> {

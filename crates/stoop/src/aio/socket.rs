@@ -94,18 +94,25 @@ impl<S: AsFd + Deref<Target = Socket>> Async<S> {
     /// Watches for data and for room.
     #[track_caller]
     pub(super) fn watching_both(socket: S) -> Result<Async<S>> {
+        socket.set_nonblocking(true)?;
+        Async::born(socket)
+    }
+
+    /// The same for a socket that has never waited.
+    #[track_caller]
+    pub(super) fn born(socket: S) -> Result<Async<S>> {
         Async::watching(socket, true)
     }
 
     /// Watches for data, and for room only when there was none.
     #[track_caller]
     pub(super) fn watching_data(socket: S) -> Result<Async<S>> {
+        socket.set_nonblocking(true)?;
         Async::watching(socket, false)
     }
 
     #[track_caller]
     fn watching(socket: S, room: bool) -> Result<Async<S>> {
-        socket.set_nonblocking(true)?;
         // Urgent bytes are watched for because a read stops in front of them (K-END-10): see `Stream::poll_receive`.
         let data = Interest::READABLE | Interest::PRIORITY;
         let interest = if room { data | Interest::WRITABLE } else { data };
@@ -116,10 +123,10 @@ impl<S: AsFd + Deref<Target = Socket>> Async<S> {
     /// A listener, which counts its connections.
     #[track_caller]
     pub(super) fn listening(socket: S) -> Result<Async<S>> {
-        Ok(Async { family: Some(Arc::default()), ..Async::watching(socket, false)? })
+        Ok(Async { family: Some(Arc::default()), ..Async::watching_data(socket)? })
     }
 
-    /// A connection that this listener has accepted.
+    /// A connection that this listener has accepted, as one that never waits.
     pub(super) fn adopt<C: AsFd + Deref<Target = Socket>>(&self, client: C) -> Result<Async<C>> {
         let few = self.family.as_ref().is_some_and(|family| Arc::strong_count(family) <= FEW);
         Ok(Async { family: self.family.clone(), ..Async::watching(client, few)? })

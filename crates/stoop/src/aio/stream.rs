@@ -162,6 +162,44 @@ impl Async<crate::Stream> {
     }
 }
 
+/// For a stream that is shared. Of several tasks that read, or that write, the last one to ask is woken.
+impl AsyncRead for &Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.poll_receive(cx, buffer)
+    }
+}
+
+/// As for reading.
+impl AsyncWrite for &Stream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_send(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffers: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_send_vectored(cx, buffers)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(self.shutdown_now(Shutdown::Write).map_err(io::Error::from))
+    }
+}
+
 impl AsyncRead for Async<crate::Stream> {
     /// Reads plain bytes; descriptors that come with them are dropped by the kernel (K-FD-7).
     fn poll_read(

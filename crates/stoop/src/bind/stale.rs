@@ -81,7 +81,7 @@ fn settled(file: &OwnedFd, stat: &Stat) -> io::Result<bool> {
 
 /// Whether any socket is bound to this file's inode. `file` is an `O_PATH` descriptor, so the answer is about that very inode.
 pub(crate) fn is_alive(file: &OwnedFd) -> io::Result<bool> {
-    let probe = sys::socket(Kind::Datagram)?;
+    let probe = sys::socket(Kind::Datagram, sys::Blocking::Waits)?;
     let target = RawAddress::path(&descriptor_path(file))?;
     match sys::connect(probe.as_fd(), &target) {
         Ok(()) => {

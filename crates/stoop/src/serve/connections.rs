@@ -25,6 +25,11 @@ impl Limits {
     pub(super) const NONE: Limits =
         Limits { total: usize::MAX, per_uid: usize::MAX, idle: None, lifetime: None };
 
+    /// Whether any of them concerns one connection rather than all.
+    fn look_at_each(&self) -> bool {
+        self.per_uid < usize::MAX || self.idle.is_some() || self.lifetime.is_some()
+    }
+
     /// How often to look for connections that have to go: an idle one is cut at most a quarter of its time late.
     pub(super) fn sweep_every(&self) -> Option<Duration> {
         let shortest = [self.idle, self.lifetime].into_iter().flatten().min()?;
@@ -71,6 +76,7 @@ impl Entry {
 #[derive(Debug)]
 pub(super) struct Connections {
     tasks: JoinSet<()>,
+    /// Of each task, where a limit has to know more of it than that it runs.
     entries: HashMap<Id, Entry>,
     per_uid: HashMap<u32, usize>,
     limits: Limits,
@@ -91,7 +97,7 @@ impl Connections {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.entries.len()
+        self.tasks.len()
     }
 
     pub(super) fn is_full(&self) -> bool {
@@ -101,6 +107,11 @@ impl Connections {
     /// Whether this user has as many as one may. Users the kernel does not know share one place.
     pub(super) fn is_full_for(&self, uid: Option<u32>) -> bool {
         self.per_uid.get(&key(uid)).is_some_and(|&count| count >= self.limits.per_uid)
+    }
+
+    /// Whether it has to be known whose each connection is.
+    pub(super) fn asks(&self) -> bool {
+        self.limits.per_uid < usize::MAX || trace::is_told_of_clients()
     }
 
     pub(super) fn per_uid_limit(&self) -> usize {
@@ -124,11 +135,14 @@ impl Connections {
         handling: impl Future<Output = ()> + Send + 'static,
     ) {
         let abort = self.tasks.spawn(handling);
+        self.counters.began();
+        if !self.limits.look_at_each() {
+            return;
+        }
         let (id, now, uid) = (abort.id(), self.now(), key(uid));
         *self.per_uid.entry(uid).or_default() += 1;
         let entry = Entry { abort, activity, seen: 0, moved: now, began: now, uid, cut: None };
         self.entries.insert(id, entry);
-        self.counters.began();
     }
 
     /// Waits until one has ended; for ever where there is none.
@@ -136,17 +150,20 @@ impl Connections {
     /// # Cancel safety
     /// Cancel safe.
     pub(super) async fn ended(&mut self) {
-        let (id, panicked) = match self.tasks.join_next_with_id().await {
+        let (id, how) = match self.tasks.join_next_with_id().await {
             None => return std::future::pending().await,
-            Some(Ok((id, ()))) => (id, false),
-            Some(Err(error)) => (JoinError::id(&error), error.is_panic()),
+            Some(Ok((id, ()))) => (id, Ended::Finished),
+            Some(Err(error)) if error.is_panic() => (JoinError::id(&error), Ended::Panicked),
+            Some(Err(error)) => (JoinError::id(&error), Ended::Aborted),
         };
-        let Some(entry) = self.entries.remove(&id) else { return };
-        self.leave(entry.uid);
-        let how = match entry.cut {
-            _ if panicked => Ended::Panicked,
+        let entry = self.entries.remove(&id);
+        if let Some(entry) = &entry {
+            self.leave(entry.uid);
+        }
+        let how = match entry.and_then(|entry| entry.cut) {
             // It may have finished just when it was cut; it is gone either way.
-            cut => cut.unwrap_or(Ended::Finished),
+            Some(cut) if how != Ended::Panicked => cut,
+            _ => how,
         };
         self.counters.ended(how);
         trace::ended(how);
@@ -174,10 +191,7 @@ impl Connections {
 
     /// Cuts all that are left, and waits until they are gone.
     pub(super) async fn abort(&mut self) {
-        for entry in self.entries.values_mut() {
-            entry.cut.get_or_insert(Ended::Aborted);
-            entry.abort.abort();
-        }
+        self.tasks.abort_all();
         while self.len() > 0 {
             self.ended().await;
         }

@@ -1,7 +1,7 @@
 //! Events for `tracing`, where the feature of that name is on; else nothing at all.
 
 use super::counters::Ended;
-use crate::{Error, Peer};
+use crate::Error;
 
 #[cfg(feature = "tracing")]
 macro_rules! event {
@@ -13,8 +13,16 @@ macro_rules! event {
     ($level:ident, $($key:ident = $value:expr,)* $text:literal) => { let _ = ($(&$value,)*); };
 }
 
-pub(super) fn accepted(peer: &Peer, active: usize) {
-    event!(debug, pid = peer.pid.known(), uid = peer.uid.known(), active = active, "accepted");
+/// Whether somebody wants to know who it is.
+pub(super) fn is_told_of_clients() -> bool {
+    #[cfg(feature = "tracing")]
+    return ::tracing::enabled!(target: "stoop::serve", ::tracing::Level::DEBUG);
+    #[cfg(not(feature = "tracing"))]
+    return false;
+}
+
+pub(super) fn accepted(pid: Option<u32>, uid: Option<u32>, active: usize) {
+    event!(debug, pid = pid, uid = uid, active = active, "accepted");
 }
 
 pub(super) fn refused(pid: Option<u32>, uid: Option<u32>) {

@@ -15,10 +15,29 @@ fn own(fd: libc::c_int) -> OwnedFd {
     unsafe { OwnedFd::from_raw_fd(fd) }
 }
 
+/// Whether a call on a new socket waits. Said at its birth, it costs no system call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Blocking {
+    Waits,
+    #[cfg(feature = "tokio")]
+    Never,
+}
+
+impl Blocking {
+    /// The flags that a new socket gets, which is close-on-exec from birth.
+    fn flags(self) -> libc::c_int {
+        match self {
+            Blocking::Waits => libc::SOCK_CLOEXEC,
+            #[cfg(feature = "tokio")]
+            Blocking::Never => libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK,
+        }
+    }
+}
+
 /// `socket(AF_UNIX, kind)`, close-on-exec from birth.
-pub(crate) fn socket(kind: Kind) -> io::Result<OwnedFd> {
+pub(crate) fn socket(kind: Kind, blocking: Blocking) -> io::Result<OwnedFd> {
     // SAFETY: takes and returns plain integers.
-    let fd = check(unsafe { libc::socket(libc::AF_UNIX, kind.to_raw() | libc::SOCK_CLOEXEC, 0) })?;
+    let fd = check(unsafe { libc::socket(libc::AF_UNIX, kind.to_raw() | blocking.flags(), 0) })?;
     Ok(own(fd))
 }
 
@@ -76,10 +95,10 @@ pub(crate) fn connect(fd: BorrowedFd<'_>, address: &RawAddress) -> io::Result<()
 }
 
 /// `accept4`, close-on-exec from birth.
-pub(crate) fn accept(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+pub(crate) fn accept(fd: BorrowedFd<'_>, blocking: Blocking) -> io::Result<OwnedFd> {
     // SAFETY: null pointers say that the peer's address is not wanted.
     let fd = check(unsafe {
-        libc::accept4(fd.as_raw_fd(), std::ptr::null_mut(), std::ptr::null_mut(), libc::SOCK_CLOEXEC)
+        libc::accept4(fd.as_raw_fd(), std::ptr::null_mut(), std::ptr::null_mut(), blocking.flags())
     })?;
     Ok(own(fd))
 }
