@@ -1,13 +1,15 @@
 //! Who makes a call, and who may.
 
+use std::fmt;
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, Weak};
 
-use stoop::{Peer, Policy};
+use stoop::{Peer, Policy, aio};
 use tonic::{Request, Status};
 
 /// Who makes a call: what the kernel says of the process at the other end of the connection. It stands in the extensions of
-/// each request that came over a local socket.
+/// each request that came over a local socket, and is asked for when somebody looks at it first: the kernel noted it when the
+/// connection was made. Of a process that has ended since, some kernels know no pidfd any more (K-CRED-5).
 ///
 /// ```
 /// use stoop_grpc::Caller;
@@ -17,12 +19,33 @@ use tonic::{Request, Status};
 /// }
 /// # assert_eq!(uid(&tonic::Request::new(())), None);
 /// ```
-#[derive(Clone, Debug)]
-pub struct Caller(Arc<Peer>);
+#[derive(Clone)]
+pub struct Caller(Arc<Asked>);
+
+struct Asked {
+    peer: OnceLock<Peer>,
+    /// The connection, which nobody who knows its caller keeps open.
+    stream: Weak<aio::Stream>,
+}
 
 impl Caller {
-    pub(crate) fn new(peer: Peer) -> Caller {
-        Caller(Arc::new(peer))
+    /// Of the stream that [`settle`](Caller::settle) is called for before it goes.
+    pub(crate) fn new(stream: &Arc<aio::Stream>) -> Caller {
+        Caller(Arc::new(Asked { peer: OnceLock::new(), stream: Arc::downgrade(stream) }))
+    }
+
+    /// Asks now, where somebody else may ask later. Nobody holds the stream for it afterwards.
+    pub(crate) fn settle(&self) {
+        if Arc::strong_count(&self.0) > 1 {
+            let _ = self.peer();
+        }
+    }
+
+    fn peer(&self) -> &Peer {
+        self.0.peer.get_or_init(|| match self.0.stream.upgrade() {
+            Some(stream) => stream.peer(),
+            None => unreachable!("a stream goes only when its caller is settled"),
+        })
     }
 
     /// The caller of this request; nobody where it did not come over a local socket.
@@ -44,7 +67,13 @@ impl Deref for Caller {
     type Target = Peer;
 
     fn deref(&self) -> &Peer {
-        &self.0
+        self.peer()
+    }
+}
+
+impl fmt::Debug for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Caller").field(self.peer()).finish()
     }
 }
 

@@ -67,6 +67,8 @@ mod raw;
 mod server;
 #[cfg(any(feature = "health", feature = "reflection"))]
 mod services;
+#[cfg(any(feature = "client", feature = "http", feature = "server"))]
+mod spawn;
 mod stream;
 #[cfg(feature = "server")]
 mod tcp;

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -10,9 +10,9 @@ use bytes::Bytes;
 use http::{Request, Response};
 use hyper::body::Incoming as Received;
 use hyper::server::conn::http2;
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::TokioIo;
+use stoop::aio;
 use stoop::serve::{self, Draining, End};
-use stoop::{Peer, aio};
 use tokio::sync::oneshot;
 use tonic::codegen::{Service, StdError};
 use tonic::{Status, body::Body};
@@ -20,7 +20,9 @@ use tonic::{Status, body::Body};
 use crate::deadline::{self, Side};
 use crate::incoming::{Incoming, Source};
 use crate::quiet::{Answer, Quiet};
+use crate::spawn::Spawn;
 use crate::stream::lingering::Lingering;
+use crate::stream::met::Met;
 use crate::tcp::Tcp;
 use crate::{Caller, Error, Mended};
 
@@ -28,7 +30,7 @@ use crate::{Caller, Error, Mended};
 #[derive(Clone, Debug)]
 pub struct Server<S> {
     service: S,
-    http2: http2::Builder<TokioExecutor>,
+    http2: http2::Builder<Spawn>,
     settings: Settings,
 }
 
@@ -51,7 +53,7 @@ where
 {
     /// Answers with this service: [`tonic::service::Routes`], as a rule.
     pub fn new(service: S) -> Server<S> {
-        let mut http2 = http2::Builder::new(TokioExecutor::new());
+        let mut http2 = http2::Builder::new(Spawn);
         // Nobody reads the date of an answer to a call.
         http2.auto_date_header(false);
         Server { service, http2, settings: Settings::default() }
@@ -121,16 +123,17 @@ where
     async fn serve_local(self, mut server: serve::Server, shutdown: impl Future) -> stoop::Result<End> {
         let draining = server.draining();
         let idle = server.take_idle_timeout();
-        let handler = |stream: aio::Stream, peer: Peer| {
+        let handler = |stream: aio::Stream| {
+            let (stream, caller) = Met::new(stream);
             let calls = Calls {
                 service: self.service.clone(),
-                caller: Caller::new(peer),
+                caller,
                 timeout: self.settings.timeout,
                 quiet: idle.map(Quiet::new),
             };
             converse(self.http2.clone(), stream, calls, draining.clone())
         };
-        server.run(handler, shutdown).await
+        server.run_unasked(handler, shutdown).await
     }
 }
 
@@ -149,18 +152,15 @@ impl Settings {
 }
 
 /// One connection, to its end.
-async fn converse<S, B>(
-    http2: http2::Builder<TokioExecutor>,
-    stream: aio::Stream,
-    calls: Calls<S>,
-    mut draining: Draining,
-) where
+async fn converse<S, B>(http2: http2::Builder<Spawn>, stream: Met, calls: Calls<S>, mut draining: Draining)
+where
     Calls<S>: hyper::service::HttpService<Received, ResBody = B, Error = Infallible, Future: Send + 'static>,
     B: http_body::Body<Error: Into<StdError>, Data: Send> + Send + 'static,
 {
     let stream = Mended::new(Lingering::new(stream));
     let quiet = calls.quiet.clone();
-    let mut connection = pin!(http2.serve_connection(TokioIo::new(stream), calls));
+    // On the heap at once: a task is copied on its way there, and this is most of it.
+    let mut connection = Box::pin(http2.serve_connection(TokioIo::new(stream), calls));
     tokio::select! {
         biased;
         // A client that breaks the protocol or goes away ends its own connection only.
@@ -264,12 +264,22 @@ where
     let timer = deadline::timer(&request, timeout);
     async move {
         let answer = async {
-            poll_fn(|cx| service.poll_ready(cx)).await?;
-            Ok::<_, S::Error>(service.call(request).await?.map(Body::new))
+            let answer = async {
+                poll_fn(|cx| service.poll_ready(cx)).await?;
+                service.call(request).await
+            };
+            Ok(match answer.await {
+                Ok(answer) => answer.map(Body::new),
+                Err(error) => failed(Status::from_error(error.into())),
+            })
         };
-        let answer =
-            async { Ok(answer.await.unwrap_or_else(|error| failed(Status::from_error(error.into())))) };
-        deadline::within(timer, Side::Server, answer, |status| Ok(failed(status))).await
+        match timer {
+            None => answer.await,
+            timer => {
+                let failed = |status| Ok(failed(status));
+                Box::pin(deadline::within(timer, Side::Server, answer, failed)).await
+            }
+        }
     }
 }
 

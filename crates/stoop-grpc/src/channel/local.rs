@@ -10,14 +10,16 @@ use http::uri::{Authority, Scheme};
 use http::{Request, Response, Uri};
 use http_body_util::BodyExt;
 use hyper::client::conn::http2::{Builder, SendRequest};
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::TokioIo;
 use stoop::Address;
 use tokio::time::timeout;
 use tonic::{Status, body::Body};
 
 use super::Connect;
 use super::returned::Returned;
+use crate::spawn::Spawn;
 use crate::stream::hear_out::HearOut;
+use crate::stream::together::Together;
 
 /// What goes into `:authority`: there is no host to name.
 const AUTHORITY: Authority = Authority::from_static("localhost");
@@ -37,7 +39,7 @@ type Current = Mutex<Option<Connection>>;
 pub(super) struct Local {
     address: Address,
     connect: stoop::Connect,
-    http2: Builder<TokioExecutor>,
+    http2: Builder<Spawn>,
     current: Arc<Current>,
     /// Whoever makes the next connection holds it; within, how and when the last attempt failed.
     turn: tokio::sync::Mutex<Option<(Instant, Arc<stoop::Error>)>>,
@@ -49,7 +51,7 @@ impl Local {
         Local {
             address: address.clone(),
             connect,
-            http2: Builder::new(TokioExecutor::new()),
+            http2: Builder::new(Spawn),
             current: Arc::default(),
             turn: tokio::sync::Mutex::new(None),
         }
@@ -82,9 +84,10 @@ impl Local {
     async fn make(&self) -> stoop::Result<Connection> {
         loop {
             let stream = self.connect.stream_async().await?;
+            // On the heap: hyper makes room for a connection in each call's task, and copies it.
+            let stream = TokioIo::new(Box::new(Together::new(HearOut::new(stream))));
             // It only fails where the server has gone again.
-            let Ok((requests, connection)) = self.http2.handshake(TokioIo::new(HearOut::new(stream))).await
-            else {
+            let Ok((requests, connection)) = self.http2.handshake(stream).await else {
                 continue;
             };
             *locked(&self.current) = Some(requests.clone());
@@ -105,8 +108,14 @@ impl Local {
         *request.uri_mut() = on_this_host(std::mem::take(request.uri_mut()))?;
         request.headers_mut().entry(USER_AGENT).or_insert(AGENT);
         for _ in 0..ATTEMPTS {
-            let mut connection = self.connection().await.map_err(unavailable)?;
-            let (parts, body) = request.into_parts();
+            let mut connection = match self.current() {
+                Some(connection) => connection,
+                // On the heap, as all that few calls need: what every call carries along costs every one its copying.
+                None => Box::pin(self.connection()).await.map_err(unavailable)?,
+            };
+            let (mut parts, body) = request.into_parts();
+            // Nothing of them is sent.
+            let extensions = std::mem::take(&mut parts.extensions);
             let (lent, back) = Returned::lend(body);
             let sending = connection.try_send_request(Request::from_parts(parts.clone(), lent));
             // Whoever holds this holds up what is to be given back.
@@ -119,8 +128,11 @@ impl Local {
             if !is_unseen(&cause) {
                 return Err(gone(cause));
             }
-            match timeout(RETURN, back).await {
-                Ok(Ok(body)) => request = Request::from_parts(parts, body),
+            match Box::pin(timeout(RETURN, back)).await {
+                Ok(Ok(body)) => {
+                    parts.extensions = extensions;
+                    request = Request::from_parts(parts, body);
+                }
                 _ => return Err(gone(cause)),
             }
         }

@@ -51,10 +51,13 @@ impl Service<Request<Body>> for Channel {
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let timer = deadline::timer(&request, None);
         match self.0.clone() {
-            Way::Local(local) => {
-                let call = async move { local.call(request).await };
-                Box::pin(async { deadline::within(timer, Side::Client, call, Err).await })
-            }
+            Way::Local(local) => Box::pin(async move {
+                let call = local.call(request);
+                match timer {
+                    None => call.await,
+                    timer => Box::pin(deadline::within(timer, Side::Client, call, Err)).await,
+                }
+            }),
             Way::Remote(mut channel) => {
                 let call = async move {
                     let failed = |cause: tonic::transport::Error| Status::from_error(cause.into());

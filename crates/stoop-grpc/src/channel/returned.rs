@@ -16,7 +16,7 @@ const KEPT_MAX_BYTES: usize = 64 * 1024;
 #[derive(Debug)]
 pub(super) struct Returned {
     body: Body,
-    kept: VecDeque<Bytes>,
+    kept: Vec<Bytes>,
     kept_bytes: usize,
     /// None where it cannot come back any more.
     home: Option<Sender<Body>>,
@@ -25,7 +25,7 @@ pub(super) struct Returned {
 impl Returned {
     pub(super) fn lend(body: Body) -> (Returned, Receiver<Body>) {
         let (home, back) = oneshot::channel();
-        (Returned { body, kept: VecDeque::new(), kept_bytes: 0, home: Some(home) }, back)
+        (Returned { body, kept: Vec::new(), kept_bytes: 0, home: Some(home) }, back)
     }
 
     fn keep(&mut self, data: &Bytes) {
@@ -33,9 +33,9 @@ impl Returned {
         // Whoever has its answer has stopped waiting for the body.
         if self.kept_bytes > KEPT_MAX_BYTES || self.home.as_ref().is_none_or(Sender::is_closed) {
             self.home = None;
-            self.kept = VecDeque::new();
+            self.kept = Vec::new();
         } else {
-            self.kept.push_back(data.clone());
+            self.kept.push(data.clone());
         }
     }
 }
@@ -45,7 +45,7 @@ impl Drop for Returned {
         let Some(home) = self.home.take() else { return };
         let rest = std::mem::take(&mut self.body);
         let kept = std::mem::take(&mut self.kept);
-        let body = if kept.is_empty() { rest } else { Body::new(Again { kept, rest }) };
+        let body = if kept.is_empty() { rest } else { Body::new(Again { kept: kept.into(), rest }) };
         // Nobody waits for it where there was an answer.
         let _ = home.send(body);
     }

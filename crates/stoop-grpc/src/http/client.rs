@@ -7,10 +7,11 @@ use http_body::Body as HttpBody;
 use hyper::client::conn::{http1, http2};
 use hyper::header::{HOST, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode, Uri};
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::rt::TokioTimer;
 use stoop::{Connect, ToAddress, aio};
 
 use super::{Body, Error, ErrorKind, Io, Result};
+use crate::spawn::Spawn;
 use crate::stream::overheard::Opening;
 
 /// The authority of a request that names none.
@@ -108,7 +109,7 @@ where
                 Sender::Http1(sender)
             }
             Version::Http2 => {
-                let (sender, connection) = http2::Builder::new(TokioExecutor::new())
+                let (sender, connection) = http2::Builder::new(Spawn)
                     .timer(TokioTimer::new())
                     .initial_stream_window_size(WINDOW_BYTES.0)
                     .initial_connection_window_size(WINDOW_BYTES.1)

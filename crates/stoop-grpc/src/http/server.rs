@@ -4,7 +4,6 @@
 
 use std::error::Error as StdError;
 use std::future::Future;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,16 +12,18 @@ use http_body::Body as HttpBody;
 use hyper::body::Incoming;
 use hyper::service::Service;
 use hyper::{Request, Response};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::{self, upgrade};
+use stoop::aio;
 use stoop::serve::{self, Draining, End};
-use stoop::{Peer, aio};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use super::{Error, ErrorKind};
 use crate::Caller;
+use crate::spawn::Spawn;
 use crate::stream::lingering::Lingering;
+use crate::stream::met::Met;
 
 /// How long a client may take over a request's header.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -32,7 +33,7 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 const LAST_CHANCE: Duration = Duration::from_millis(500);
 
 /// A server's end of a connection, in the terms of hyper.
-type Io = TokioIo<Lingering<aio::Stream>>;
+type Io = TokioIo<Lingering<Met>>;
 
 /// Serves a [`hyper::service::Service`] to the clients of a [`stoop::serve::Server`].
 ///
@@ -109,15 +110,16 @@ impl Server {
     {
         let builder = Arc::new(self.builder());
         let draining = self.server.draining();
-        let handler = move |stream, peer: Peer| {
-            let known = Known::new(service.clone(), peer);
+        let handler = move |stream| {
+            let (stream, caller) = Met::new(stream);
+            let known = Known { service: service.clone(), caller, spoken: Arc::default() };
             converse(builder.clone(), stream, known, draining.clone())
         };
-        self.server.run(handler, shutdown).await
+        self.server.run_unasked(handler, shutdown).await
     }
 
-    fn builder(&self) -> auto::Builder<TokioExecutor> {
-        let mut builder = auto::Builder::new(TokioExecutor::new());
+    fn builder(&self) -> auto::Builder<Spawn> {
+        let mut builder = auto::Builder::new(Spawn);
         builder.http1().timer(TokioTimer::new()).header_read_timeout(self.header_timeout);
         builder.http2().timer(TokioTimer::new()).max_concurrent_streams(self.max_streams);
         builder
@@ -126,8 +128,8 @@ impl Server {
 
 /// One connection, to its end.
 async fn converse<S, B>(
-    builder: Arc<auto::Builder<TokioExecutor>>,
-    stream: aio::Stream,
+    builder: Arc<auto::Builder<Spawn>>,
+    stream: Met,
     service: Known<S>,
     mut draining: Draining,
 ) where
@@ -139,8 +141,9 @@ async fn converse<S, B>(
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
     let spoken = service.spoken.clone();
+    // On the heap at once: a task is copied on its way there, and this is most of it.
     let mut connection =
-        pin!(builder.serve_connection_with_upgrades(Io::new(Lingering::new(stream)), service));
+        Box::pin(builder.serve_connection_with_upgrades(Io::new(Lingering::new(stream)), service));
     let last = async {
         draining.wait().await;
         let _ = timeout(LAST_CHANCE, spoken.notified()).await;
@@ -162,12 +165,6 @@ struct Known<S> {
     caller: Caller,
     /// Told of every request.
     spoken: Arc<Notify>,
-}
-
-impl<S> Known<S> {
-    fn new(service: S, peer: Peer) -> Known<S> {
-        Known { service, caller: Caller::new(peer), spoken: Arc::default() }
-    }
 }
 
 impl<S: Service<Request<Incoming>>> Service<Request<Incoming>> for Known<S> {
@@ -196,5 +193,6 @@ pub async fn upgraded_request(request: Request<Incoming>) -> super::Result<(aio:
     let not = |detail: String| Error::detailed(ErrorKind::NotUpgraded, detail);
     let upgraded = hyper::upgrade::on(request).await.map_err(|error| not(error.to_string()))?;
     let parts = upgrade::downcast::<Io>(upgraded).map_err(|_| not("no connection of this module".into()))?;
-    Ok((parts.io.into_inner().into_inner(), parts.read_buf))
+    let stream = parts.io.into_inner().into_inner().into_inner();
+    Ok((stream.ok_or_else(|| not("somebody else holds the stream".into()))?, parts.read_buf))
 }

@@ -156,7 +156,7 @@ fn name_of(name: &StoredName) -> Name<'_> {
 }
 
 /// A number whose beginning are the last bits of the first byte. None that is of use here needs more than 28 bits beyond.
-fn integer(block: &mut &[u8], prefix_bits: u32) -> Result<usize, Malformed> {
+pub(super) fn integer(block: &mut &[u8], prefix_bits: u32) -> Result<usize, Malformed> {
     let (&first, rest) = block.split_first().ok_or(Malformed)?;
     *block = rest;
     let prefix_max = (1usize << prefix_bits) - 1;
@@ -175,7 +175,8 @@ fn integer(block: &mut &[u8], prefix_bits: u32) -> Result<usize, Malformed> {
     Err(Malformed)
 }
 
-fn string<'b>(block: &mut &'b [u8]) -> Result<Cow<'b, [u8]>, Malformed> {
+/// A text, decoded where it is coded.
+pub(super) fn string<'b>(block: &mut &'b [u8]) -> Result<Cow<'b, [u8]>, Malformed> {
     let coded = block.first().ok_or(Malformed)? & 0x80 != 0;
     let len = integer(block, 7)?;
     let (bytes, rest) = block.split_at_checked(len).ok_or(Malformed)?;

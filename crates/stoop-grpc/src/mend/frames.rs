@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 /// What every client sends first.
-pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Before the payload of each frame.
 pub(super) const HEAD_BYTES: usize = 9;

@@ -4,7 +4,8 @@
 //! itself, or nothing. A strict server ends the connection for it. [`Mender`] takes a client's bytes and gives the bytes the
 //! server is to read:
 //!
-//! - everything up to the first header block goes through as it comes;
+//! - everything up to the first header block goes through as it comes, but for a preface that comes alone: it waits for the settings
+//!   that have to follow, so that the server answers both at once;
 //! - where the authority of that block is fine, so does all that follows, and the mender is [done](Mender::is_done);
 //! - else each header block of the connection is decoded and written again with an authority that is fine. The new blocks use no
 //!   dynamic table, so that whatever the client's encoder refers back to, the server's decoder needs to know nothing of it.
@@ -20,6 +21,7 @@
 //! |---|---|
 //! | `frames.rs` | where frames begin and end |
 //! | `decode.rs` | header blocks to fields, with the dynamic table of `table.rs` and the code of `huffman.rs` |
+//! | `look.rs` | whether the first block needs any of that |
 //! | `encode.rs` | fields to header blocks and their frames |
 //!
 //! Pure: no I/O and no clock, here and below. [`Mended`](crate::Mended) is this around a stream.
@@ -28,10 +30,12 @@ mod decode;
 mod encode;
 mod frames;
 mod huffman;
+mod look;
 mod table;
 
 use decode::{Decoder, Field, Name};
-use frames::{FLAG_END_HEADERS, FLAG_END_STREAM, HEAD_BYTES, Head, Kind, PREFACE};
+pub(crate) use frames::PREFACE;
+use frames::{FLAG_END_HEADERS, FLAG_END_STREAM, HEAD_BYTES, Head, Kind};
 
 /// The longest header block that is looked at, with the frames it comes in.
 pub const BLOCK_MAX_BYTES: usize = 64 * 1024;
@@ -47,6 +51,8 @@ const LAST_PING: [u8; 8] = [0x0b, 0x7b, 0xa2, 0xf0, 0x8b, 0x9b, 0xfe, 0x54];
 pub struct Mender {
     phase: Phase,
     at: At,
+    /// Whether the preface is still to go through.
+    owes_preface: bool,
     /// What is held back: the beginning of a frame's head, or a header block as far as it has come, heads and all.
     held: Vec<u8>,
     /// Where in `held` the newest frame begins; beyond 0 in a block of several frames.
@@ -103,6 +109,7 @@ impl Mender {
         Mender {
             phase: Phase::Looking,
             at: At::Preface(0),
+            owes_preface: false,
             held: Vec::new(),
             newest: 0,
             decoder: Decoder::default(),
@@ -120,6 +127,8 @@ impl Mender {
 
     /// Takes what the client has sent, and appends what the server is to read. Some may be held back.
     pub fn push(&mut self, mut input: &[u8], output: &mut Vec<u8>) {
+        output.reserve(PREFACE.len() + self.held.len() + input.len());
+        self.pay_preface(output);
         while !input.is_empty() {
             match (self.phase, self.at) {
                 (Phase::Passing, _) => return output.extend_from_slice(input),
@@ -147,14 +156,25 @@ impl Mender {
 
     /// The client sends no more: appends what was held back where nothing has been changed so far.
     pub fn finish(&mut self, output: &mut Vec<u8>) {
+        self.pay_preface(output);
         if self.phase == Phase::Looking {
             self.pass(output);
         }
     }
 
+    fn pay_preface(&mut self, output: &mut Vec<u8>) {
+        if std::mem::take(&mut self.owes_preface) {
+            output.extend_from_slice(PREFACE);
+        }
+    }
+
     fn preface(&mut self, matched: usize, input: &mut &[u8], output: &mut Vec<u8>) {
         let part = take(input, PREFACE.len() - matched);
-        output.extend_from_slice(part);
+        if part == PREFACE && input.is_empty() {
+            self.owes_preface = true;
+        } else {
+            output.extend_from_slice(part);
+        }
         let matched = matched + part.len();
         if &PREFACE[matched - part.len()..matched] != part {
             self.phase = Phase::Passing;
@@ -184,6 +204,7 @@ impl Mender {
         if self.held.len() + head.len > BLOCK_MAX_BYTES {
             return self.refuse(Refusal::Protocol, output);
         }
+        self.held.reserve(head.len);
         self.at = At::Held(head.len);
         self.end_of_held_frame(output);
     }
@@ -219,6 +240,9 @@ impl Mender {
             self.newest = self.held.len();
             return;
         }
+        if self.phase == Phase::Looking && self.looks_fine() {
+            return self.pass(output);
+        }
         match self.rewrite() {
             Ok(changed) if changed || self.phase == Phase::Mending => {
                 self.phase = Phase::Mending;
@@ -233,6 +257,11 @@ impl Mender {
             Ok(_) => self.pass(output),
             Err(refusal) => self.refuse(refusal, output),
         }
+    }
+
+    /// Most first blocks are, and a connection then costs no more than this look.
+    fn looks_fine(&self) -> bool {
+        frames::block(&self.held).is_some_and(|block| look::is_plainly_fine(&block, is_authority))
     }
 
     /// Writes the block that is held again, and says whether it had to be changed.
@@ -281,10 +310,12 @@ impl Mender {
 fn is_fine(field: &Field<'_>) -> bool {
     match field {
         Field::Static(index) => *index != table::AUTHORITY,
-        Field::Literal { name, value, .. } => {
-            !name.is_authority() || http::uri::Authority::try_from(*value).is_ok()
-        }
+        Field::Literal { name, value, .. } => !name.is_authority() || is_authority(value),
     }
+}
+
+fn is_authority(text: &[u8]) -> bool {
+    http::uri::Authority::try_from(text).is_ok()
 }
 
 /// The first bytes of the input, as many as there are of so many, which are then no longer in it.

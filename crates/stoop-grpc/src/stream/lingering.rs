@@ -22,12 +22,14 @@ const LINGER: Duration = Duration::from_secs(1);
 pub(crate) struct Lingering<S> {
     stream: S,
     said_all: bool,
+    /// Whether the client has hung up.
+    heard_all: bool,
     since: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> Lingering<S> {
     pub(crate) fn new(stream: S) -> Lingering<S> {
-        Lingering { stream, said_all: false, since: None }
+        Lingering { stream, said_all: false, heard_all: false, since: None }
     }
 
     /// The stream itself.
@@ -39,23 +41,35 @@ impl<S> Lingering<S> {
 
 impl<S: AsyncRead + Unpin> Lingering<S> {
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        loop {
+        while !self.heard_all {
             let mut room = [MaybeUninit::uninit(); 4096];
             let mut read = ReadBuf::uninit(&mut room);
             match Pin::new(&mut self.stream).poll_read(cx, &mut read) {
-                Poll::Pending => break,
+                Poll::Pending => {
+                    // Mostly the client has hung up first, and no time is kept.
+                    let over = self.since.get_or_insert_with(|| Box::pin(tokio::time::sleep(LINGER)));
+                    return over.as_mut().poll(cx).map(Ok);
+                }
                 Poll::Ready(Ok(())) if !read.filled().is_empty() => {}
-                Poll::Ready(_) => return Poll::Ready(Ok(())),
+                Poll::Ready(_) => self.heard_all = true,
             }
         }
-        // Mostly the client has hung up first, and no time is kept.
-        let over = self.since.get_or_insert_with(|| Box::pin(tokio::time::sleep(LINGER)));
-        over.as_mut().poll(cx).map(Ok)
+        Poll::Ready(Ok(()))
     }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Lingering<S> {
-    read_within!(stream);
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before_bytes = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        let came_nothing = buffer.filled().len() == before_bytes && buffer.remaining() > 0;
+        self.heard_all |= came_nothing && matches!(read, Poll::Ready(Ok(())));
+        read
+    }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Lingering<S> {

@@ -5,6 +5,8 @@
 //! | client | [`HearOut`](hear_out::HearOut) | reads to the end what a server said that has hung up |
 //! | client | [`Overheard`](overheard::Overheard) | remembers what the server said first |
 //! | server | [`Lingering`](lingering::Lingering) | lets the last word be read before it hangs up |
+//! | server | [`Met`](met::Met) | knows who is at the other end |
+//! | client | [`Together`](together::Together) | sends what HTTP/2 begins with in one piece with what follows |
 //! | server | [`Mended`](mended::Mended) | corrects what HTTP/2 libraries would refuse |
 //! | server | [`Placed`](placed::Placed) | gives its place back when it is gone |
 
@@ -76,10 +78,14 @@ pub(crate) mod hear_out;
 #[cfg(any(feature = "http", feature = "server"))]
 pub(crate) mod lingering;
 pub(crate) mod mended;
+#[cfg(any(feature = "http", feature = "server"))]
+pub(crate) mod met;
 #[cfg(any(feature = "dynamic", feature = "http"))]
 pub(crate) mod overheard;
 #[cfg(feature = "server")]
 pub(crate) mod placed;
+#[cfg(feature = "client")]
+pub(crate) mod together;
 
 #[cfg(feature = "http")]
 pub(crate) use flush_within;

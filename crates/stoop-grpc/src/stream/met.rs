@@ -1,0 +1,109 @@
+//! A server's stream, and who is at its other end: asked for when somebody wants to know, at the latest when the stream goes.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use stoop::aio;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::Caller;
+
+/// A stream whose [`Caller`] can be asked for as long as anybody holds that, even when the stream is gone.
+pub(crate) struct Met {
+    stream: Arc<aio::Stream>,
+    caller: Caller,
+}
+
+impl Met {
+    pub(crate) fn new(stream: aio::Stream) -> (Met, Caller) {
+        let stream = Arc::new(stream);
+        let caller = Caller::new(&stream);
+        (Met { stream, caller: caller.clone() }, caller)
+    }
+
+    /// The stream itself; `None` where a caller was not settled, and is being asked for.
+    #[cfg(feature = "http")]
+    pub(crate) fn into_inner(self) -> Option<aio::Stream> {
+        let stream = self.stream.clone();
+        drop(self);
+        Arc::into_inner(stream)
+    }
+}
+
+impl Drop for Met {
+    fn drop(&mut self) {
+        self.caller.settle();
+    }
+}
+
+impl AsyncRead for Met {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut &*self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Met {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut &*self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut &*self.stream).poll_write_vectored(cx, pieces)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut &*self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut &*self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt;
+
+    use super::*;
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn who_holds_the_caller_knows_it_after_the_end_and_keeps_nothing_open() {
+        let (one, mut other) = aio::Stream::pair().unwrap();
+        let (met, caller) = Met::new(one);
+        let also = caller.clone();
+        drop(met);
+        assert_eq!(other.read(&mut [0]).await.unwrap(), 0, "the connection is closed");
+        for caller in [caller, also] {
+            assert_eq!(caller.pid.known(), Some(&std::process::id()));
+            assert_eq!(caller.uid.known(), Some(&rustix::process::geteuid().as_raw()));
+        }
+    }
+
+    #[cfg(feature = "http")]
+    #[tokio::test(flavor = "current_thread")]
+    async fn the_stream_can_be_had_back_whoever_holds_the_caller() {
+        for asked in [false, true] {
+            let (one, _other) = aio::Stream::pair().unwrap();
+            let (met, caller) = Met::new(one);
+            if asked {
+                assert!(caller.pid.known().is_some());
+            }
+            assert!(met.into_inner().is_some());
+            assert_eq!(caller.pid.known(), Some(&std::process::id()));
+        }
+    }
+}

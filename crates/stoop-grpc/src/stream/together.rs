@@ -1,0 +1,145 @@
+//! A client's stream that says in one piece what HTTP/2 says first.
+//!
+//! h2 writes the preface by itself, and its settings and the first call behind it. Each write wakes the server, for which the
+//! first one alone is of no use.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::mend::PREFACE;
+
+/// A client's stream. The preface, where it is written first and by itself, goes with the next write, or when it is flushed.
+#[derive(Debug)]
+pub(crate) struct Together<S> {
+    stream: S,
+    /// What is kept back of the preface.
+    kept: &'static [u8],
+    has_begun: bool,
+}
+
+impl<S> Together<S> {
+    /// For a stream that nothing has been written to.
+    pub(crate) fn new(stream: S) -> Together<S> {
+        Together { stream, kept: &[], has_begun: false }
+    }
+}
+
+impl<S: AsyncWrite + Unpin> Together<S> {
+    /// Writes what is kept, with these pieces behind it, until it is gone; and says how much of the pieces went with it.
+    fn poll_kept(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        while !self.kept.is_empty() {
+            let all: Vec<_> = [IoSlice::new(self.kept)].into_iter().chain(pieces.iter().copied()).collect();
+            let written = ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, &all))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            let of_kept = written.min(self.kept.len());
+            self.kept = &self.kept[of_kept..];
+            if written > of_kept {
+                return Poll::Ready(Ok(written - of_kept));
+            }
+        }
+        Poll::Ready(Ok(0))
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Together<S> {
+    read_within!(stream);
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Together<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if !std::mem::replace(&mut self.has_begun, true) && bytes == PREFACE {
+            self.kept = PREFACE;
+            return Poll::Ready(Ok(bytes.len()));
+        }
+        match ready!(self.poll_kept(cx, &[IoSlice::new(bytes)]))? {
+            0 => Pin::new(&mut self.stream).poll_write(cx, bytes),
+            written => Poll::Ready(Ok(written)),
+        }
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.has_begun = true;
+        match ready!(self.poll_kept(cx, pieces))? {
+            0 => Pin::new(&mut self.stream).poll_write_vectored(cx, pieces),
+            written => Poll::Ready(Ok(written)),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_kept(cx, &[]))?;
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_kept(cx, &[]))?;
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    use super::*;
+
+    /// What arrives of these writes where the pipe holds so many bytes.
+    async fn arrived(room_bytes: usize, writes: &'static [&'static [u8]]) -> Vec<u8> {
+        let (client, mut server) = duplex(room_bytes);
+        let writing = async move {
+            let mut client = Together::new(client);
+            for bytes in writes {
+                client.write_all(bytes).await.unwrap();
+            }
+            client.shutdown().await.unwrap();
+        };
+        let mut heard = Vec::new();
+        let (_, read) = tokio::join!(writing, server.read_to_end(&mut heard));
+        read.unwrap();
+        heard
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn every_byte_arrives_in_order_whatever_fits_at_once() {
+        for room_bytes in [1, 5, 23, 24, 25, 30, 100] {
+            let writes: [&[&[u8]]; 3] =
+                [&[PREFACE, b"settings", b"call"], &[PREFACE], &[b"GET / HTTP/1.1", PREFACE]];
+            for writes in writes {
+                assert_eq!(arrived(room_bytes, writes).await, writes.concat());
+            }
+        }
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn the_preface_waits_for_what_follows_or_for_a_flush() {
+        let (client, mut server) = duplex(100);
+        let mut client = Together::new(client);
+        client.write_all(PREFACE).await.unwrap();
+        let mut heard = [0; 100];
+        assert!(at_once(server.read(&mut heard)).await.is_none());
+        client.flush().await.unwrap();
+        assert_eq!(server.read(&mut heard).await.unwrap(), PREFACE.len());
+    }
+
+    /// What is there without waiting.
+    async fn at_once<T>(future: impl Future<Output = T>) -> Option<T> {
+        let mut future = std::pin::pin!(future);
+        std::future::poll_fn(|cx| match future.as_mut().poll(cx) {
+            Poll::Ready(value) => Poll::Ready(Some(value)),
+            Poll::Pending => Poll::Ready(None),
+        })
+        .await
+    }
+}
