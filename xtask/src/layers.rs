@@ -51,8 +51,12 @@ const HEAVY: &[(&str, &[&str])] = &[
 ];
 
 /// Heavy crates that may stand behind a feature, and whose.
-const OPTIONAL: &[(&str, &[&str])] =
-    &[("tokio", &["stoop"]), ("tonic", &["stoop-bench"]), ("tracing", &["stoop"])];
+const OPTIONAL: &[(&str, &[&str])] = &[
+    ("hyper", &["stoop-bench"]),
+    ("tokio", &["stoop"]),
+    ("tonic", &["stoop-bench"]),
+    ("tracing", &["stoop"]),
+];
 
 /// Sources of each shipped crate, and the directories in them where `unsafe` may stand.
 const UNSAFE: &[(&str, &[&str])] = &[

@@ -28,7 +28,28 @@ struct Asked {
     stream: Weak<aio::Stream>,
 }
 
+/// What knows the caller of a connection for as long as that lasts, and holds nothing.
+#[derive(Clone)]
+pub(crate) struct Introduction(Weak<Asked>);
+
+impl Introduction {
+    /// To be called by the connection's own task: it is over for everybody else.
+    pub(crate) fn caller(&self) -> Option<Caller> {
+        self.0.upgrade().map(Caller)
+    }
+}
+
+impl fmt::Debug for Introduction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Introduction")
+    }
+}
+
 impl Caller {
+    pub(crate) fn introduction(&self) -> Introduction {
+        Introduction(Arc::downgrade(&self.0))
+    }
+
     /// Of the stream that [`settle`](Caller::settle) is called for before it goes.
     pub(crate) fn new(stream: &Arc<aio::Stream>) -> Caller {
         Caller(Arc::new(Asked { peer: OnceLock::new(), stream: Arc::downgrade(stream) }))
@@ -46,6 +67,11 @@ impl Caller {
             Some(stream) => stream.peer(),
             None => unreachable!("a stream goes only when its caller is settled"),
         })
+    }
+
+    #[cfg(test)]
+    pub(crate) fn is_asked(&self) -> bool {
+        self.0.peer.get().is_some()
     }
 
     /// The caller of this request; nobody where it did not come over a local socket.

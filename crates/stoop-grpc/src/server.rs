@@ -17,6 +17,7 @@ use tokio::sync::oneshot;
 use tonic::codegen::{Service, StdError};
 use tonic::{Status, body::Body};
 
+use crate::caller::Introduction;
 use crate::deadline::{self, Side};
 use crate::incoming::{Incoming, Source};
 use crate::quiet::{Answer, Quiet};
@@ -24,7 +25,7 @@ use crate::spawn::Spawn;
 use crate::stream::lingering::Lingering;
 use crate::stream::met::Met;
 use crate::tcp::Tcp;
-use crate::{Caller, Error, Mended};
+use crate::{Error, Mended};
 
 /// A server of calls: see [the crate](crate#serve).
 #[derive(Clone, Debug)]
@@ -124,10 +125,10 @@ where
         let draining = server.draining();
         let idle = server.take_idle_timeout();
         let handler = |stream: aio::Stream| {
-            let (stream, caller) = Met::new(stream);
+            let (stream, introduction) = Met::new(stream);
             let calls = Calls {
                 service: self.service.clone(),
-                caller,
+                introduction,
                 timeout: self.settings.timeout,
                 quiet: idle.map(Quiet::new),
             };
@@ -187,7 +188,7 @@ async fn wait(something: Option<impl Future<Output = ()>>) {
 #[derive(Clone)]
 struct Calls<S> {
     service: S,
-    caller: Caller,
+    introduction: Introduction,
     timeout: Option<Duration>,
     /// Where idle connections are ended.
     quiet: Option<Quiet>,
@@ -207,7 +208,9 @@ where
 
     fn call(&self, request: Request<Received>) -> Self::Future {
         let mut request = request.map(Body::new);
-        request.extensions_mut().insert(self.caller.clone());
+        if let Some(caller) = self.introduction.caller() {
+            request.extensions_mut().insert(caller);
+        }
         let under_way = self.quiet.as_ref().map(Quiet::call);
         let answer = answer(self.service.clone(), request, self.timeout);
         Box::pin(async move {

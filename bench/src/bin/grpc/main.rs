@@ -1,4 +1,5 @@
-//! What does gRPC on a `stoop` listener cost beside tonic on tokio's `UnixListener`, and what does the look at authorities cost?
+//! What do gRPC and HTTP on a `stoop` listener cost beside tonic and hyper on tokio's `UnixListener`, and what does the look at
+//! authorities cost?
 //!
 //! ```text
 //! cargo run --release -p stoop-bench --features grpc --bin grpc [-- REPETITIONS [CALLS]]
@@ -6,9 +7,10 @@
 //!
 //! Two processes, each a runtime of one thread with a CPU of its own; messages of 64 bytes, each checked. Every repetition runs all
 //! sides in another order; a ratio is taken within a repetition, and the median of those is the answer. `server` has tonic's
-//! client on both sides of the ratio, `both` has each library's own.
+//! (hyper's) client on both sides of the ratio, `both` has each library's own.
 
 mod echo;
+mod plain;
 
 use std::error::Error;
 use std::process::{Command, ExitCode, Stdio};
@@ -28,7 +30,12 @@ use tonic::transport::{Channel, Endpoint, Server};
 type Outcome<T = ()> = Result<T, Box<dyn Error>>;
 
 /// Server and client.
-const SIDES: [(&str, &str); 3] = [("tonic", "tonic"), ("stoop", "tonic"), ("stoop", "stoop")];
+type Sides = [(&'static str, &'static str); 3];
+
+const CALLS: Sides = [("tonic", "tonic"), ("stoop", "tonic"), ("stoop", "stoop")];
+
+/// The same for HTTP/1.1.
+const REQUESTS: Sides = [("hyper", "hyper"), ("stoop-http", "hyper"), ("stoop-http", "stoop-http")];
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -53,26 +60,29 @@ fn on_tokio(work: impl Future<Output = Outcome>) -> Outcome {
 
 fn measure(repetitions: u64, calls: u64) -> Outcome {
     let (server, client) = pin::two_cpus().ok_or("needs two processors")?;
-    println!("median of {repetitions} repetitions [least–greatest]; ratios over tonic alone");
+    println!("median of {repetitions} repetitions [least–greatest]; ratios over tonic (hyper) alone");
     let (some, few) = ((calls / 4).to_string(), (calls / 10).to_string());
     let all = calls.to_string();
-    for (what, task) in [
-        ("calls/s, 1 at once", &["ask", "1", &some][..]),
-        ("calls/s, 64 at once", &["ask", "64", &all]),
-        ("connections/s", &["open", &few]),
+    for (what, sides, task) in [
+        ("calls/s, 1 at once", CALLS, &["ask", "1", &some][..]),
+        ("calls/s, 64 at once", CALLS, &["ask", "64", &all]),
+        ("connections/s", CALLS, &["open", &few]),
+        ("requests/s, 1 at once", REQUESTS, &["ask", "1", &some]),
+        ("requests/s, 64 at once", REQUESTS, &["ask", "64", &all]),
+        ("connections/s", REQUESTS, &["open", &few]),
     ] {
-        let mut samples = [const { Vec::new() }; SIDES.len()];
+        let mut samples = [const { Vec::new() }; CALLS.len()];
         for repetition in 0..repetitions as usize {
-            for index in order(repetition, SIDES.len()) {
-                samples[index].push(run(SIDES[index], task, server, client)?);
+            for index in order(repetition, sides.len()) {
+                samples[index].push(run(sides[index], task, server, client)?);
             }
         }
-        let [tonic, served, both] = &samples;
+        let ([alone, served, both], [(name, _), ..]) = (&samples, sides);
         println!(
-            "{what:20} tonic {}  server {}  both {}",
-            shown(tonic, 0),
-            shown(&ratios(served, tonic), 3),
-            shown(&ratios(both, tonic), 3)
+            "{what:22} {name} {}  server {}  both {}",
+            shown(alone, 0),
+            shown(&ratios(served, alone), 3),
+            shown(&ratios(both, alone), 3)
         );
     }
     authorities();
@@ -114,6 +124,7 @@ async fn serve(library: &str, path: &str) -> Outcome {
             println!("serving");
             Server::builder().add_routes(routes).serve_with_incoming_shutdown(clients, end).await?;
         }
+        "hyper" | "stoop-http" => plain::serve(library, path, end).await?,
         _ => {
             let listener = stoop::Bind::new(path).listen_async().await?;
             println!("serving");
@@ -135,6 +146,7 @@ async fn tonic_channel(path: &str) -> Outcome<Channel> {
 async fn ask(library: &str, path: &str, at_once: u64, calls: u64) -> Outcome {
     match library {
         "tonic" => ask_through(tonic_channel(path).await?, at_once, calls).await,
+        "hyper" | "stoop-http" => plain::ask(library, path, at_once, calls).await,
         _ => ask_through(stoop_grpc::connect(path).await?, at_once, calls).await,
     }
 }
@@ -178,6 +190,9 @@ where
 
 /// Connections, each with one call, one after the other.
 async fn open(library: &str, path: &str, count: u64) -> Outcome {
+    if matches!(library, "hyper" | "stoop-http") {
+        return plain::open(library, path, count).await;
+    }
     let begun = Instant::now();
     for number in 0..count {
         match library {
@@ -220,6 +235,6 @@ fn authorities() {
         mender.push(&later, &mut output);
     });
     println!(
-        "authorities          a connection where it is fine {fine:?}, and nothing after; a request where it is not {mended:?}"
+        "authorities            a connection where it is fine {fine:?}, and nothing after; a request where it is not {mended:?}"
     );
 }

@@ -4,24 +4,26 @@
 
 use std::error::Error as StdError;
 use std::future::Future;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::Body as HttpBody;
 use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
 use hyper::service::Service;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::{self, upgrade};
 use stoop::aio;
 use stoop::serve::{self, Draining, End};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use super::{Error, ErrorKind};
-use crate::Caller;
+use crate::caller::Introduction;
 use crate::spawn::Spawn;
+use crate::stream::begun::Begun;
 use crate::stream::lingering::Lingering;
 use crate::stream::met::Met;
 
@@ -33,11 +35,11 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 const LAST_CHANCE: Duration = Duration::from_millis(500);
 
 /// A server's end of a connection, in the terms of hyper.
-type Io = TokioIo<Lingering<Met>>;
+type Io = TokioIo<Begun<Lingering<Met>>>;
 
 /// Serves a [`hyper::service::Service`] to the clients of a [`stoop::serve::Server`].
 ///
-/// Each request has its [`Caller`] in its extensions, asked of the kernel once for the connection. Bodies are streamed and have no
+/// Each request has its [`Caller`](crate::Caller) in its extensions, asked of the kernel once for the connection. Bodies are streamed and have no
 /// limit here: [`http_body_util::Limited`] sets one. Upgrades work (see [`upgraded_request`]).
 ///
 /// When the server ends, requests under way are answered, connections without one are closed, and clients in the queue are still
@@ -108,51 +110,78 @@ impl Server {
         B::Data: Send,
         B::Error: Into<Box<dyn StdError + Send + Sync>>,
     {
-        let builder = Arc::new(self.builder());
+        let protocols = Arc::new(self.protocols());
         let draining = self.server.draining();
         let handler = move |stream| {
-            let (stream, caller) = Met::new(stream);
-            let known = Known { service: service.clone(), caller, spoken: Arc::default() };
-            converse(builder.clone(), stream, known, draining.clone())
+            let (stream, introduction) = Met::new(stream);
+            let known = Known { service: service.clone(), introduction, spoken: Arc::default() };
+            protocols.clone().converse(stream, known, draining.clone())
         };
         self.server.run_unasked(handler, shutdown).await
     }
 
-    fn builder(&self) -> auto::Builder<Spawn> {
-        let mut builder = auto::Builder::new(Spawn);
-        builder.http1().timer(TokioTimer::new()).header_read_timeout(self.header_timeout);
-        builder.http2().timer(TokioTimer::new()).max_concurrent_streams(self.max_streams);
-        builder
+    fn protocols(&self) -> Protocols {
+        let (mut http1, mut http2) = (http1::Builder::new(), http2::Builder::new(Spawn));
+        http1.timer(TokioTimer::new()).header_read_timeout(self.header_timeout);
+        http2.timer(TokioTimer::new()).max_concurrent_streams(self.max_streams);
+        Protocols { http1, http2 }
     }
 }
 
-/// One connection, to its end.
-async fn converse<S, B>(
-    builder: Arc<auto::Builder<Spawn>>,
-    stream: Met,
-    service: Known<S>,
-    mut draining: Draining,
-) where
-    S: Service<Request<Incoming>, Response = Response<B>> + Send + Sync + 'static,
-    S::Future: Send,
-    S::Error: Into<Box<dyn StdError + Send + Sync>>,
-    B: HttpBody + Send + 'static,
-    B::Data: Send,
-    B::Error: Into<Box<dyn StdError + Send + Sync>>,
-{
-    let spoken = service.spoken.clone();
-    // On the heap at once: a task is copied on its way there, and this is most of it.
-    let mut connection =
-        Box::pin(builder.serve_connection_with_upgrades(Io::new(Lingering::new(stream)), service));
-    let last = async {
-        draining.wait().await;
-        let _ = timeout(LAST_CHANCE, spoken.notified()).await;
-    };
-    // A client that breaks the rules, or goes, ends its own connection and concerns nobody else.
+/// How each of the two is spoken.
+struct Protocols {
+    http1: http1::Builder,
+    http2: http2::Builder<Spawn>,
+}
+
+impl Protocols {
+    /// One connection, to its end.
+    async fn converse<S, B>(self: Arc<Self>, stream: Met, service: Known<S>, mut draining: Draining)
+    where
+        S: Service<Request<Incoming>, Response = Response<B>> + Send + Sync + 'static,
+        S::Future: Send,
+        S::Error: Into<Box<dyn StdError + Send + Sync>>,
+        B: HttpBody + Send + 'static,
+        B::Data: Send,
+        B::Error: Into<Box<dyn StdError + Send + Sync>>,
+    {
+        let spoken = service.spoken.clone();
+        let mut last = pin!(async {
+            draining.wait().await;
+            let _ = timeout(LAST_CHANCE, spoken.notified()).await;
+        });
+        let mut stream = Begun::new(Lingering::new(stream));
+        let is_http2 = tokio::select! {
+            is_http2 = stream.is_http2() => is_http2,
+            () = last.as_mut() => return,
+        };
+        match is_http2 {
+            Ok(true) => {
+                let connection = self.http2.serve_connection(Io::new(stream), service);
+                drive(connection, http2::Connection::graceful_shutdown, last).await;
+            }
+            Ok(false) => {
+                let connection = self.http1.serve_connection(Io::new(stream), service).with_upgrades();
+                drive(connection, http1::UpgradeableConnection::graceful_shutdown, last).await;
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+/// Drives a connection to its end, of which it is told when `last` is done. A client that breaks the rules, or goes, ends its own
+/// and concerns nobody else.
+async fn drive<C: Future>(
+    connection: C,
+    shut_down: impl FnOnce(Pin<&mut C>),
+    last: impl Future<Output = ()>,
+) {
+    // On the heap: few bytes of what a connection takes are needed before it has said something.
+    let mut connection = Box::pin(connection);
     tokio::select! {
         _ = connection.as_mut() => {}
         () = last => {
-            connection.as_mut().graceful_shutdown();
+            shut_down(connection.as_mut());
             let _ = connection.await;
         }
     }
@@ -162,7 +191,7 @@ async fn converse<S, B>(
 #[derive(Clone, Debug)]
 struct Known<S> {
     service: S,
-    caller: Caller,
+    introduction: Introduction,
     /// Told of every request.
     spoken: Arc<Notify>,
 }
@@ -174,7 +203,9 @@ impl<S: Service<Request<Incoming>>> Service<Request<Incoming>> for Known<S> {
 
     fn call(&self, mut request: Request<Incoming>) -> S::Future {
         self.spoken.notify_one();
-        request.extensions_mut().insert(self.caller.clone());
+        if let Some(caller) = self.introduction.caller() {
+            request.extensions_mut().insert(caller);
+        }
         self.service.call(request)
     }
 }
@@ -192,7 +223,9 @@ impl<S: Service<Request<Incoming>>> Service<Request<Incoming>> for Known<S> {
 pub async fn upgraded_request(request: Request<Incoming>) -> super::Result<(aio::Stream, Bytes)> {
     let not = |detail: String| Error::detailed(ErrorKind::NotUpgraded, detail);
     let upgraded = hyper::upgrade::on(request).await.map_err(|error| not(error.to_string()))?;
-    let parts = upgrade::downcast::<Io>(upgraded).map_err(|_| not("no connection of this module".into()))?;
-    let stream = parts.io.into_inner().into_inner().into_inner();
-    Ok((stream.ok_or_else(|| not("somebody else holds the stream".into()))?, parts.read_buf))
+    let parts = upgraded.downcast::<Io>().map_err(|_| not("no connection of this module".into()))?;
+    let (stream, unread) = parts.io.into_inner().into_inner();
+    let stream = stream.into_inner().into_inner();
+    let stream = stream.ok_or_else(|| not("somebody else holds the stream".into()))?;
+    Ok((stream, [&parts.read_buf[..], &unread].concat().into()))
 }

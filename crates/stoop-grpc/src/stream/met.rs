@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use stoop::aio;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::Caller;
+use crate::caller::{Caller, Introduction};
 
 /// A stream whose [`Caller`] can be asked for as long as anybody holds that, even when the stream is gone.
 pub(crate) struct Met {
@@ -17,10 +17,11 @@ pub(crate) struct Met {
 }
 
 impl Met {
-    pub(crate) fn new(stream: aio::Stream) -> (Met, Caller) {
+    pub(crate) fn new(stream: aio::Stream) -> (Met, Introduction) {
         let stream = Arc::new(stream);
         let caller = Caller::new(&stream);
-        (Met { stream, caller: caller.clone() }, caller)
+        let introduction = caller.introduction();
+        (Met { stream, caller }, introduction)
     }
 
     /// The stream itself; `None` where a caller was not settled, and is being asked for.
@@ -83,9 +84,11 @@ mod tests {
     #[tokio::test(flavor = "current_thread")]
     async fn who_holds_the_caller_knows_it_after_the_end_and_keeps_nothing_open() {
         let (one, mut other) = aio::Stream::pair().unwrap();
-        let (met, caller) = Met::new(one);
+        let (met, introduction) = Met::new(one);
+        let caller = introduction.caller().unwrap();
         let also = caller.clone();
         drop(met);
+        assert!(also.is_asked());
         assert_eq!(other.read(&mut [0]).await.unwrap(), 0, "the connection is closed");
         for caller in [caller, also] {
             assert_eq!(caller.pid.known(), Some(&std::process::id()));
@@ -98,7 +101,9 @@ mod tests {
     async fn the_stream_can_be_had_back_whoever_holds_the_caller() {
         for asked in [false, true] {
             let (one, _other) = aio::Stream::pair().unwrap();
-            let (met, caller) = Met::new(one);
+            let (met, introduction) = Met::new(one);
+            let caller = introduction.caller().unwrap();
+            assert!(!caller.is_asked());
             if asked {
                 assert!(caller.pid.known().is_some());
             }

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | client | [`HearOut`](hear_out::HearOut) | reads to the end what a server said that has hung up |
 //! | client | [`Overheard`](overheard::Overheard) | remembers what the server said first |
+//! | server | [`Begun`](begun::Begun) | finds out which HTTP its client speaks |
 //! | server | [`Lingering`](lingering::Lingering) | lets the last word be read before it hangs up |
 //! | server | [`Met`](met::Met) | knows who is at the other end |
 //! | client | [`Together`](together::Together) | sends what HTTP/2 begins with in one piece with what follows |
@@ -73,6 +74,8 @@ macro_rules! shutdown_within {
     };
 }
 
+#[cfg(feature = "http")]
+pub(crate) mod begun;
 #[cfg(any(feature = "client", feature = "http"))]
 pub(crate) mod hear_out;
 #[cfg(any(feature = "http", feature = "server"))]

@@ -12,7 +12,7 @@ use std::fmt;
 use std::io;
 use std::ops::Deref;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -46,6 +46,9 @@ pub struct Async<S: AsFd> {
     room: OnceLock<Box<Room>>,
     watches_room: bool,
     activity: Option<Activity>,
+    /// Nothing has been read yet, and something may be there: most clients speak before they are accepted, and whoever reads that
+    /// at once need not be told of it.
+    is_fresh: AtomicBool,
     /// One for a listener and all of its connections: the references count them.
     family: Option<Arc<()>>,
 }
@@ -117,7 +120,8 @@ impl<S: AsFd + Deref<Target = Socket>> Async<S> {
         let data = Interest::READABLE | Interest::PRIORITY;
         let interest = if room { data | Interest::WRITABLE } else { data };
         let main = register(socket, interest).map_err(configure)?;
-        Ok(Async { main, room: OnceLock::new(), watches_room: room, activity: None, family: None })
+        let is_fresh = AtomicBool::new(false);
+        Ok(Async { main, room: OnceLock::new(), watches_room: room, activity: None, is_fresh, family: None })
     }
 
     /// A listener, which counts its connections.
@@ -129,7 +133,13 @@ impl<S: AsFd + Deref<Target = Socket>> Async<S> {
     /// A connection that this listener has accepted, as one that never waits.
     pub(super) fn adopt<C: AsFd + Deref<Target = Socket>>(&self, client: C) -> Result<Async<C>> {
         let few = self.family.as_ref().is_some_and(|family| Arc::strong_count(family) <= FEW);
-        Ok(Async { family: self.family.clone(), ..Async::watching(client, few)? })
+        let is_fresh = AtomicBool::new(true);
+        Ok(Async { family: self.family.clone(), is_fresh, ..Async::watching(client, few)? })
+    }
+
+    /// Whether a read is to be tried before anything has been said to be there; once.
+    pub(super) fn is_fresh(&self) -> bool {
+        self.is_fresh.load(Ordering::Relaxed) && self.is_fresh.swap(false, Ordering::Relaxed)
     }
 
     /// Back to a socket that blocks.

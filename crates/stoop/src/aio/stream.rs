@@ -130,6 +130,12 @@ impl Async<crate::Stream> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let room_bytes = buffer.remaining();
+        if self.is_fresh() {
+            match self.receive(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => return Poll::Ready(self.noted(result).map(drop)),
+            }
+        }
         loop {
             let mut guard = ready!(self.main.poll_read_ready(cx))?;
             match self.receive(buffer) {

@@ -1,0 +1,131 @@
+//! A server's stream whose first bytes were looked at, to know what its client speaks.
+
+use std::future::poll_fn;
+use std::io;
+use std::mem::MaybeUninit;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::mend::PREFACE;
+
+/// How much is read at once while looking: most requests, so that they are read whole.
+const READ_BYTES: usize = 8 * 1024;
+
+/// A stream, before which comes what was read of it already.
+#[derive(Debug)]
+pub(crate) struct Begun<S> {
+    stream: S,
+    /// What the reader is to have first, from `taken` on.
+    first: Vec<u8>,
+    taken: usize,
+}
+
+impl<S> Begun<S> {
+    /// For a stream that nothing has been read from.
+    pub(crate) fn new(stream: S) -> Begun<S> {
+        Begun { stream, first: Vec::new(), taken: 0 }
+    }
+
+    /// The stream itself, and what the reader has not had of its first bytes.
+    pub(crate) fn into_inner(mut self) -> (S, Vec<u8>) {
+        self.first.drain(..self.taken);
+        (self.stream, self.first)
+    }
+}
+
+impl<S: AsyncRead + Unpin> Begun<S> {
+    /// Waits until it can be told whether the client speaks HTTP/2. Nothing but that is HTTP/1, if it is HTTP at all.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub(crate) async fn is_http2(&mut self) -> io::Result<bool> {
+        poll_fn(|cx| self.poll_is_http2(cx)).await
+    }
+
+    fn poll_is_http2(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        loop {
+            if self.first.len() >= PREFACE.len() || !PREFACE.starts_with(&self.first) {
+                return Poll::Ready(Ok(self.first.starts_with(PREFACE)));
+            }
+            let mut room = [MaybeUninit::uninit(); READ_BYTES];
+            let mut read = ReadBuf::uninit(&mut room);
+            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut read))?;
+            if read.filled().is_empty() {
+                return Poll::Ready(Ok(false));
+            }
+            self.first.extend_from_slice(read.filled());
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Begun<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.first.is_empty() {
+            return Pin::new(&mut self.stream).poll_read(cx, buffer);
+        }
+        let left = &self.first[self.taken..];
+        let part = &left[..left.len().min(buffer.remaining())];
+        buffer.put_slice(part);
+        self.taken += part.len();
+        if self.taken == self.first.len() {
+            (self.first, self.taken) = (Vec::new(), 0);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Begun<S> {
+    write_within!(stream);
+    flush_within!(stream);
+    shutdown_within!(stream);
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    use super::*;
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn what_was_looked_at_is_read_all_the_same() {
+        let http2 = [PREFACE, b"settings"].concat();
+        for (said, expected) in [
+            (&http2[..], true),
+            (PREFACE, true),
+            (b"PRI * HTTP/2.0", false),
+            (b"PUT / HTTP/1.1\r\n\r\n", false),
+            (b"x", false),
+            (b"", false),
+        ] {
+            for room_bytes in [1, 7, 24, 100] {
+                let (mut client, server) = duplex(room_bytes);
+                let saying = async move { client.write_all(said).await.unwrap() };
+                let reading = async move {
+                    let mut server = Begun::new(server);
+                    let found = server.is_http2().await.unwrap();
+                    let mut heard = Vec::new();
+                    server.read_to_end(&mut heard).await.unwrap();
+                    (found, heard)
+                };
+                let ((), heard) = tokio::join!(saying, reading);
+                assert_eq!(heard, (expected, said.to_vec()));
+            }
+        }
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn what_nobody_has_read_comes_back_with_the_stream() {
+        let (mut client, server) = duplex(100);
+        client.write_all(b"GET / and more").await.unwrap();
+        let mut server = Begun::new(server);
+        assert!(!server.is_http2().await.unwrap());
+        server.read_exact(&mut [0; 6]).await.unwrap();
+        assert_eq!(server.into_inner().1, b"and more");
+    }
+}
