@@ -84,7 +84,7 @@ where
     /// new on their connections (`GOAWAY`), and calls under way may finish: see [`stoop::serve::Server::run`] for the order of
     /// that and its deadline.
     ///
-    /// Over a local socket each request has its [`Caller`] in its extensions. Over TCP it has what tonic puts there.
+    /// Over a local socket each request has its [`Caller`](crate::Caller) in its extensions. Over TCP it has what tonic puts there.
     ///
     /// # Errors
     /// Where the listener is broken; [`Error::NoTls`] for an `https` endpoint without `Server::tls`.
