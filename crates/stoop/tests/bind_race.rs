@@ -293,19 +293,3 @@ fn other_users_files_are_respected() {
     // Root, whose file it is, goes on.
     Bind::new(&path).policy(Policy::same_user()).listen().unwrap();
 }
-
-/// The lock that a killed process of another user has left does not stop those who may open it.
-#[test]
-fn another_users_dead_lock_does_not_stop_root() {
-    if !is_root() {
-        skip!("lacks root");
-    }
-    let dir = public_tempdir();
-    fs::set_permissions(dir.path(), Permissions::from_mode(0o1777)).unwrap();
-    let lock = dir.path().join(".socket.lock");
-    fs::write(&lock, "").unwrap();
-    std::os::unix::fs::chown(&lock, Some(NOBODY), Some(NOBODY)).unwrap();
-    let server = Bind::new(dir.path().join("socket")).listen().unwrap();
-    drop(server);
-    assert_eq!(files_in(dir.path()), [""; 0]);
-}

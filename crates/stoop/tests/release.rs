@@ -2,7 +2,7 @@
 
 use std::fs::{self, Permissions};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 
 use stoop::{Bind, Datagram, ErrorKind, Operation, Stream};
@@ -174,24 +174,51 @@ fn privileges_may_be_dropped() {
     }
 }
 
-/// The lock that somebody holds for ever delays a release, and is named.
+/// Another process of ours that never lets go of the lock delays a release, and the lock is named.
 #[test]
 fn a_lock_that_is_never_given_up_is_named() {
     use rustix::fs::{FlockOperation, flock};
     let dir = tempdir();
     let path = dir.path().join("socket");
     let server = Bind::new(&path).listen().unwrap();
-    let lock = fs::File::create(dir.path().join(".socket.lock")).unwrap();
+    let staging = dir.path().join(".socket.stoop");
+    fs::DirBuilder::new().mode(0o700).create(&staging).unwrap();
+    let lock = fs::File::open(&staging).unwrap();
     flock(&lock, FlockOperation::LockExclusive).unwrap();
     // A drop does not wait for long, and leaves the file to the next start.
     deadline(SOON, move || drop(server));
     assert!(path.exists());
     let bind = Bind::new(&path);
     let error = deadline(SOON, move || bind.listen().unwrap_err());
-    assert!(error.is_timed_out() && error.to_string().contains(".socket.lock"), "{error}");
+    assert!(error.is_timed_out() && error.to_string().contains(".socket.stoop"), "{error}");
     drop(lock);
     Bind::new(&path).listen().unwrap();
     assert!(is_empty(dir.path()));
+}
+
+/// What has the name of our staging directory and is not one is left alone. In a directory of our own the socket file is unlinked
+/// all the same.
+#[test]
+fn what_is_in_the_way_of_a_release_stays() {
+    let dir = tempdir();
+    let path = dir.path().join("socket");
+    let staging = dir.path().join(".socket.stoop");
+    let server = Bind::new(&path).listen().unwrap();
+    fs::write(&staging, "precious").unwrap();
+    server.close().unwrap();
+    assert!(!path.exists());
+
+    // In one that others may write to, the file is left to the next start rather than removed in two steps.
+    let server = Bind::new(&path).listen().unwrap();
+    fs::set_permissions(dir.path(), Permissions::from_mode(0o777)).unwrap();
+    let error = server.close().unwrap_err();
+    assert_eq!((error.operation(), error.kind()), (Operation::Release, ErrorKind::NotPermitted), "{error}");
+    assert!(error.to_string().contains("it is a regular file"), "{error}");
+    let error = Bind::new(&path).listen().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotPermitted, "{error}");
+    assert_eq!(fs::read_to_string(&staging).unwrap(), "precious");
+    fs::remove_file(&staging).unwrap();
+    Bind::new(&path).listen().unwrap();
 }
 
 /// The descriptor alone, in whatever hands, keeps no name.

@@ -356,6 +356,17 @@ pub fn poll_for(fd: &impl AsFd, events: PollFlags, timeout: Duration) -> PollFla
     fds[0].revents()
 }
 
+/// Takes a write lease on a regular file of ours: whoever opens it has to wait until the lease is given up or broken. The signal
+/// that tells of an attempt is ignored from now on.
+#[expect(clippy::disallowed_methods, reason = "the default action would end the test")]
+pub fn set_lease(file: &impl AsFd) -> Result<()> {
+    // SAFETY: the disposition is a constant, so no handler runs.
+    unsafe { libc::signal(libc::SIGIO, libc::SIG_IGN) };
+    // SAFETY: a call with integers alone.
+    checked(unsafe { libc::fcntl(raw(file), libc::F_SETLEASE, libc::F_WRLCK) } as isize)?;
+    Ok(())
+}
+
 /// Makes the socket non-blocking.
 pub fn nonblocking(fd: &impl AsFd) {
     rustix::io::ioctl_fionbio(fd, true).expect("make non-blocking");

@@ -1,10 +1,10 @@
-//! Facts about flock(2), as far as a lock file beside a socket needs them.
+//! Facts about flock(2) and leases, as far as a lock next to a socket needs them.
 
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{CWD, FlockOperation, Mode, OFlags, flock, openat};
 use stoop_kernel_facts::*;
 use stoop_testkit::{Role, close, role, tempdir};
 
@@ -80,4 +80,41 @@ fn a_socket_file_cannot_be_locked() {
     let refused = File::open(&path).unwrap_err();
     assert_eq!(Errno::from_io_error(&refused), Some(Errno::NXIO));
     assert_eq!(try_lock(&File::from(o_path(&path))), Err(Errno::BADF));
+}
+
+/// K-LOCK-4
+#[test]
+fn a_directory_can_be_locked_and_removed_while_it_is() {
+    let dir = tempdir();
+    let path = dir.path().join("locked");
+    fs::create_dir(&path).unwrap();
+    let first = File::open(&path).unwrap();
+    assert_eq!(try_lock(&first), Ok(()));
+    let waiter = File::open(&path).unwrap();
+    assert_eq!(try_lock(&waiter), Err(Errno::WOULDBLOCK));
+
+    fs::write(path.join("file"), "").unwrap();
+    let refused = fs::remove_dir(&path).unwrap_err();
+    assert_eq!(Errno::from_io_error(&refused), Some(Errno::NOTEMPTY));
+    fs::remove_file(path.join("file")).unwrap();
+    fs::remove_dir(&path).unwrap();
+    fs::create_dir(&path).unwrap();
+    assert_eq!(try_lock(&File::open(&path).unwrap()), Ok(()), "another directory, another lock");
+    close(first);
+    assert_eq!(try_lock(&waiter), Ok(()), "a lock that means nothing");
+}
+
+/// K-LOCK-5
+#[test]
+fn a_lease_delays_an_open_but_not_a_look() {
+    let dir = tempdir();
+    let path = dir.path().join("leased");
+    let file = File::options().read(true).write(true).create_new(true).open(&path).unwrap();
+    set_lease(&file).unwrap();
+    let open = |flags: OFlags| openat(CWD, &path, flags | OFlags::CLOEXEC, Mode::empty());
+    assert_eq!(open(OFlags::RDONLY | OFlags::NONBLOCK).unwrap_err(), Errno::WOULDBLOCK);
+    let looked = open(OFlags::PATH | OFlags::NOFOLLOW).unwrap();
+    rustix::fs::fstat(&looked).unwrap();
+    let refused = fs::remove_dir(&path).unwrap_err();
+    assert_eq!(Errno::from_io_error(&refused), Some(Errno::NOTDIR));
 }

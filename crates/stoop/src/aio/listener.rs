@@ -15,8 +15,8 @@ use crate::sys::{self, Blocking};
 /// Pauses where no descriptor or no memory was free, as on a blocking listener.
 const PAUSE_WHEN_EXHAUSTED: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(250));
 
-/// Several tasks may accept on one listener. Dropping it takes its file away, which holds up the worker thread where another
-/// process has the lock beside it (a second at most); [`aio::Listener::release`](Async::release) does that elsewhere.
+/// Several tasks may accept on one listener. Dropping it unlinks its socket file, which blocks the worker thread while another
+/// process of this user works on the same name (a second at most); [`aio::Listener::release`](Async::release) does that elsewhere.
 ///
 /// ```
 /// use stoop::{Bind, Policy};

@@ -3,22 +3,23 @@
 //! | step | file |
 //! |---|---|
 //! | where it goes: directory, name, long paths | `place.rs` |
-//! | one at a time: the lock beside the socket | `lock.rs` |
+//! | creating the directories above it | `parents.rs` |
 //! | what is there already: free, **stale**, live, not a socket | `stale.rs` |
 //! | exact mode, owner and group | `permissions.rs` |
-//! | into place without a gap, over a live server | `stage.rs` |
-//! | away again, if it is still ours | `release.rs` |
+//! | changing what has the name: one at a time, out of others' reach, without a gap | `staging.rs`, in a `private_dir.rs` |
+//! | unlinking the file, if it is still ours | `release.rs` |
 //! | passed in by a service manager; telling it that we are ready | `activation.rs`, `notify.rs` |
 //! | passed on to a successor | `handover.rs` |
 
 pub mod activation;
 pub mod handover;
-mod lock;
 pub mod notify;
+mod parents;
 mod permissions;
 mod place;
+mod private_dir;
 mod release;
-mod stage;
+mod staging;
 mod stale;
 mod wait;
 
@@ -29,24 +30,22 @@ use std::time::Duration;
 pub use release::SocketFile;
 
 use crate::error::{Error, ErrorKind, Operation, Result};
-use crate::file_id::FileId;
 use crate::holder::{self, Holder};
 use crate::listener::Connected;
 use crate::socket::Socket;
 use crate::sys::{self, RawAddress};
 use crate::{Address, AddressError, Datagram, Kind, Listener, Policy, SeqPacket, Stream, ToAddress};
-use lock::Lock;
 use permissions::Permissions;
-use place::Place;
-use stage::Stage;
+use place::{Bindable, Place};
+use staging::Staging;
 use stale::Occupant;
 
 pub(crate) use stale::is_alive;
 
-/// How long to wait for another process that is just binding or releasing the same name.
+/// How long to wait for another process of ours that is taking over or releasing the same name.
 const LOCK_WAIT: Duration = Duration::from_secs(5);
 
-/// How often to look again where somebody who does not use our lock changes the name under our hands.
+/// How often to look again if a process that does not use our lock changes the name in between.
 const TRIES: usize = 16;
 
 /// How to make a server's address: a builder.
@@ -152,7 +151,8 @@ impl Bind {
     /// # Errors
     /// [`ErrorKind::AddressInUse`] (with [`Error::holder`] where a live server has it), [`ErrorKind::NotFound`] for a missing
     /// directory, [`ErrorKind::PermissionDenied`], [`ErrorKind::NotPermitted`] for an owner or group we may not give,
-    /// [`ErrorKind::TimedOut`] where another process holds the lock beside the socket for five seconds,
+    /// [`ErrorKind::TimedOut`] if another process of this user works on the same name for five seconds, [`ErrorKind::NotPermitted`]
+    /// also if something that is not ours has the name `.NAME.stoop`, which taking over a name needs for a moment,
     /// [`ErrorKind::InvalidAddress`]. Nothing is left behind, but for a stale file
     /// where descriptors run out half way; the next bind replaces it.
     pub fn listen(&self) -> Result<Listener<Stream>> {
@@ -235,70 +235,87 @@ impl Bind {
         path: &std::path::Path,
     ) -> Result<(Socket, SocketFile)> {
         if let Some(mode) = self.parents {
-            place::create_parents(path, mode).map_err(binding)?;
+            parents::create_parents(path, mode).map_err(binding)?;
         }
         let place = Place::open(path)?;
-        let _lock = Lock::acquire(&place, LOCK_WAIT)?;
-        stage::clear(&place);
-        stale::clear(&place);
         for _ in 0..TRIES {
             // A socket can be bound only once, so each try has its own (K-BIND-12).
             let socket = make()?;
-            let placed = match stale::examine(&place)? {
-                Occupant::Nothing => self.bind_directly(&socket, &place),
-                Occupant::Stale(file) => {
-                    stale::remove(&place, file).map_err(|errno| binding(errno.into()))?;
-                    self.bind_directly(&socket, &place)
+            let placed = match (stale::examine(&place)?, place.bindable()) {
+                // Binding is exclusive by itself: no lock, and nothing but the socket is ever in the directory.
+                (Occupant::Nothing, Some(bindable)) if !Staging::is_there(&place) => {
+                    self.bind_directly(&socket, &place, &bindable, None)
                 }
-                Occupant::Live(file) if self.replace => self.bind_over(&socket, &place, file),
-                Occupant::Live(file) => return Err(held(taken(), holder::of_file(file))),
-                Occupant::Unknown(detail) => return Err(taken().with_detail(detail)),
+                (Occupant::Live(file), _) if !self.replace => {
+                    return Err(held(taken(), holder::of_file(file)));
+                }
+                (Occupant::Unknown(detail), _) => return Err(taken().with_detail(detail)),
+                _ => self.bind_staged(&socket, &Staging::enter(&place, LOCK_WAIT)?, &place),
             };
             match placed {
-                // Somebody who does not use our lock was faster: look again.
+                // Another process was faster: look again.
                 Err(error) if error.is_in_use() && error.holder().is_none() => {}
                 placed => return placed.map(|file| (socket, file)),
             }
         }
-        Err(taken().with_detail("somebody else keeps binding and removing the same name"))
+        Err(taken().with_detail("another process keeps binding and removing the same name"))
     }
 
     /// Binds under the final name, which is free: tools then show the path as it is, for ever (K-NAME-1).
-    fn bind_directly(&self, socket: &Socket, place: &Place) -> Result<SocketFile> {
+    fn bind_directly(
+        &self,
+        socket: &Socket,
+        place: &Place,
+        bindable: &Bindable,
+        staging: Option<&Staging>,
+    ) -> Result<SocketFile> {
         self.permissions.before_bind(socket)?;
-        let Some(bindable) = place.bindable() else { return self.bind_over_nothing(socket, place) };
         sys::bind(socket.as_fd(), &bindable.raw).map_err(binding)?;
-        self.finish(socket, SocketFile::new(place, place.bound_file(socket)?)?)
-    }
-
-    /// Swaps in over a live server.
-    fn bind_over(&self, socket: &Socket, place: &Place, seen: FileId) -> Result<SocketFile> {
-        let stage = Stage::create(place)?;
-        let file = self.bind_staged(socket, &stage)?;
-        stage.publish_over(file, place, seen)
-    }
-
-    /// For names too long for the kernel to bind at all: under a short name first, then moved.
-    fn bind_over_nothing(&self, socket: &Socket, place: &Place) -> Result<SocketFile> {
-        let stage = Stage::create(place)?;
-        let file = self.bind_staged(socket, &stage)?;
-        stage.publish_new(file, place)
-    }
-
-    fn bind_staged(&self, socket: &Socket, stage: &Stage) -> Result<SocketFile> {
-        self.permissions.before_bind(socket)?;
-        self.finish(socket, stage.bind(socket)?)
-    }
-
-    /// Gives a bound file its permissions and lets clients come; where that fails the file goes again.
-    fn finish(&self, socket: &Socket, file: SocketFile) -> Result<SocketFile> {
-        match self.permissions.after_bind(&file).and_then(|()| self.start(socket)) {
+        let file = SocketFile::new(place, place.bound_file(socket)?)?;
+        match self.finish(socket, &file) {
             Ok(()) => Ok(file),
             Err(error) => {
-                file.discard();
+                // Where this call has no lock yet, the drop takes it.
+                if let Some(staging) = staging {
+                    file.discard(staging);
+                }
                 Err(error)
             }
         }
+    }
+
+    /// Takes a name that is not free, or too long for the kernel to bind, under the lock. What has it is looked at once more.
+    fn bind_staged(&self, socket: &Socket, staging: &Staging, place: &Place) -> Result<SocketFile> {
+        match stale::examine(place)? {
+            Occupant::Live(file) if self.replace => {
+                let new = self.bind_inside(socket, staging)?;
+                return staging.publish_over(new, file);
+            }
+            Occupant::Live(file) => return Err(held(taken(), holder::of_file(file))),
+            Occupant::Unknown(detail) => return Err(taken().with_detail(detail)),
+            Occupant::Stale(file) => staging.remove(file).map_err(|errno| binding(errno.into()))?,
+            Occupant::Nothing => {}
+        }
+        match place.bindable() {
+            Some(bindable) => self.bind_directly(socket, place, &bindable, Some(staging)),
+            // Under a short name first, then moved.
+            None => staging.publish_new(self.bind_inside(socket, staging)?),
+        }
+    }
+
+    /// Binds in the staging directory, with its permissions and listening: ready to be published.
+    fn bind_inside(&self, socket: &Socket, staging: &Staging) -> Result<SocketFile> {
+        self.permissions.before_bind(socket)?;
+        let file = staging.bind(socket)?;
+        match self.finish(socket, &file) {
+            Ok(()) => Ok(file),
+            Err(error) => Err(staging.give_up(file, error)),
+        }
+    }
+
+    /// Gives a bound file its permissions and lets clients come.
+    fn finish(&self, socket: &Socket, file: &SocketFile) -> Result<()> {
+        self.permissions.after_bind(file).and_then(|()| self.start(socket))
     }
 }
 

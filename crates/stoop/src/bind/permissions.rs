@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use super::binding;
 use super::place::descriptor_path;
 use super::release::SocketFile;
-use crate::error::Result;
+use crate::error::{ErrorKind, Operation, Result};
 use crate::socket::Socket;
 
 /// What a socket file is to have; what is not said stays as the kernel makes it.
@@ -36,6 +36,7 @@ impl Permissions {
     /// Works on the very file that was bound, wherever its name leads by now.
     pub(super) fn after_bind(self, file: &SocketFile) -> Result<()> {
         if self.changes_owner() {
+            certain(file)?;
             let (uid, gid) = (self.uid.map(Uid::from_raw), self.gid.map(Gid::from_raw));
             rustix::fs::chownat(file.handle(), "", uid, gid, AtFlags::EMPTY_PATH).map_err(failed)?;
         }
@@ -44,9 +45,20 @@ impl Permissions {
         if now.st_mode & 0o7777 == mode {
             return Ok(());
         }
+        certain(file)?;
         let path = descriptor_path(&file.handle());
         rustix::fs::chmodat(CWD, &path, Mode::from_raw_mode(mode), AtFlags::empty()).map_err(failed)
     }
+}
+
+/// Refuses to change a file that a neighbour may have put in the place of the socket's.
+fn certain(file: &SocketFile) -> Result<()> {
+    if file.is_proven() {
+        return Ok(());
+    }
+    let detail = "others may write to the directory, and without sock_diag it cannot be verified that the file is still the socket's: \
+                  its mode and owner are left alone";
+    Err(crate::Error::new(Operation::Bind, ErrorKind::NotPermitted, detail))
 }
 
 fn failed(errno: Errno) -> crate::Error {

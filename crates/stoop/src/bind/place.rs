@@ -11,12 +11,12 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
-use rustix::io::Errno;
 
 use super::binding;
 use crate::address::DIRECT_PATH_MAX_BYTES;
 use crate::diag;
 use crate::error::{Error, ErrorKind, Operation, Result};
+use crate::file_id::FileId;
 use crate::socket::Socket;
 use crate::sys::RawAddress;
 
@@ -34,13 +34,22 @@ pub(crate) struct Bindable {
     pub(crate) raw: RawAddress,
 }
 
+/// The file of a socket.
+#[derive(Debug)]
+pub(crate) struct BoundFile {
+    /// An `O_PATH` descriptor of it.
+    pub(crate) file: OwnedFd,
+    /// Whether the kernel has said that it is the socket's, or nobody else could have replaced it.
+    pub(crate) proven: bool,
+}
+
 impl Place {
     pub(crate) fn open(path: &Path) -> Result<Place> {
         let path = std::path::absolute(path).map_err(binding)?;
         let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
             return Err(Error::new(Operation::Bind, ErrorKind::InvalidAddress, "the path names no file"));
         };
-        let directory = open_directory(parent).map_err(binding)?;
+        let directory = open_directory(parent).map_err(|errno| binding(errno.into()))?;
         Ok(Place { directory, name: name.to_owned(), path })
     }
 
@@ -60,8 +69,8 @@ impl Place {
         RawAddress::path(&direct).ok().map(|raw| Bindable { raw })
     }
 
-    /// A hidden name beside this one, for the lock, the stage and what is moved aside. Long names are cut and told apart by a
-    /// hash, so that the result always fits into a directory entry.
+    /// A hidden name next to this one. Long names are shortened and distinguished by a hash, so that the result always fits
+    /// into a directory entry.
     pub(crate) fn sibling(&self, suffix: &str) -> OsString {
         const NAME_KEPT_BYTES: usize = 200;
         let name = self.name.as_bytes();
@@ -80,9 +89,25 @@ impl Place {
         Ok(rustix::fs::openat(&self.directory, name, flags, Mode::empty())?)
     }
 
-    /// The file that `socket` has just been bound to under this name, once it is certain that it is that file: somebody who
-    /// does not use our lock may have replaced it since.
-    pub(crate) fn bound_file(&self, socket: &Socket) -> Result<OwnedFd> {
+    /// Whether the name leads to this file now.
+    pub(crate) fn leads_to(&self, file: FileId) -> bool {
+        rustix::fs::statat(&self.directory, &self.name, AtFlags::SYMLINK_NOFOLLOW)
+            .is_ok_and(|stat| FileId::of(&stat) == file)
+    }
+
+    /// Whether only this user and root can replace what has a name here: nobody else may write to the directory, or its sticky
+    /// bit keeps them from files of others.
+    pub(crate) fn keeps_our_names(&self) -> bool {
+        let ours = rustix::process::geteuid().as_raw();
+        rustix::fs::fstat(&self.directory).is_ok_and(|stat| {
+            let sticky = stat.st_mode & 0o1000 != 0;
+            (stat.st_uid == ours || stat.st_uid == 0) && (sticky || stat.st_mode & 0o022 == 0)
+        })
+    }
+
+    /// The file that `socket` has just been bound to under this name, once it is certain that it is that file: a process that does
+    /// not use our lock may have replaced it since.
+    pub(crate) fn bound_file(&self, socket: &Socket) -> Result<BoundFile> {
         let lost = || super::taken().with_detail("the file was replaced while it was being set up");
         let file = match self.look(&self.name) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(lost()),
@@ -95,7 +120,7 @@ impl Place {
         // The table has inode numbers of 32 bits, and on some file systems another device than stat: the inode alone decides.
         match diag::file_of(socket.as_fd()) {
             Some(bound) if bound.ino as u32 != stat.st_ino as u32 => Err(lost()),
-            _ => Ok(file),
+            bound => Ok(BoundFile { file, proven: bound.is_some() || self.keeps_our_names() }),
         }
     }
 }
@@ -105,33 +130,10 @@ pub(crate) fn descriptor_path(fd: &impl AsFd) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd()))
 }
 
-fn open_directory(path: &Path) -> io::Result<OwnedFd> {
+/// Opens a directory for `*at` calls.
+pub(super) fn open_directory(path: &Path) -> rustix::io::Result<OwnedFd> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    Ok(rustix::fs::openat(CWD, path, flags, Mode::empty())?)
-}
-
-/// Makes the directories that are missing above `path`, each with exactly `mode`.
-pub(crate) fn create_parents(path: &Path, mode: u32) -> io::Result<()> {
-    let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) else { return Ok(()) };
-    match create_directory(parent, Mode::from_raw_mode(mode)) {
-        Err(Errno::NOENT) => {
-            create_parents(parent, mode)?;
-            // Once more and not again: behind a symbolic link to nothing it stays missing.
-            Ok(create_directory(parent, Mode::from_raw_mode(mode))?)
-        }
-        result => Ok(result?),
-    }
-}
-
-fn create_directory(path: &Path, mode: Mode) -> rustix::io::Result<()> {
-    match rustix::fs::mkdirat(CWD, path, mode) {
-        Err(Errno::EXIST) => return Ok(()),
-        result => result?,
-    }
-    // Only widened to what was asked for, where the umask has cut something; and no link that took its place is followed.
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let directory = rustix::fs::openat(CWD, path, flags, Mode::empty())?;
-    rustix::fs::chmodat(CWD, descriptor_path(&directory), mode, AtFlags::empty())
+    rustix::fs::openat(CWD, path, flags, Mode::empty())
 }
 
 /// A hash that is the same in every process and version: names of files depend on it.
@@ -148,8 +150,9 @@ mod tests {
     #[test]
     fn siblings_always_fit_and_differ() {
         let place = |name: String| Place::open(&Path::new("/tmp").join(name)).unwrap();
-        assert_eq!(place("a".into()).sibling(".lock"), ".a.lock");
-        let long = [place("x".repeat(255)), place("x".repeat(254) + "y")].map(|place| place.sibling(".lock"));
+        assert_eq!(place("a".into()).sibling(".stoop"), ".a.stoop");
+        let long =
+            [place("x".repeat(255)), place("x".repeat(254) + "y")].map(|place| place.sibling(".stoop"));
         assert!(long.iter().all(|name| name.len() <= 255));
         assert_ne!(long[0], long[1]);
     }

@@ -1,15 +1,16 @@
 //! Taking a socket file away again, if it is still ours.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::ffi::OsStr;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use std::time::Duration;
 
 use rustix::fs::AtFlags;
 use rustix::io::Errno;
 
-use super::lock::Lock;
-use super::place::Place;
-use super::{LOCK_WAIT, binding, stale};
+use super::place::{BoundFile, Place};
+use super::staging::Staging;
+use super::{LOCK_WAIT, binding};
 use crate::error::{Error, Operation, Result};
 use crate::file_id::FileId;
 
@@ -21,18 +22,18 @@ const DROP_WAIT: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct SocketFile {
     place: Place,
-    /// An `O_PATH` descriptor: keeps the inode, so that its number is not given to another file while we compare.
-    file: OwnedFd,
+    /// Its descriptor keeps the inode, so that its number is not given to another file while we compare.
+    bound: BoundFile,
     id: FileId,
     maker: u32,
     kept: bool,
 }
 
 impl SocketFile {
-    pub(super) fn new(place: &Place, file: OwnedFd) -> Result<SocketFile> {
-        let stat = rustix::fs::fstat(&file).map_err(|errno| binding(errno.into()))?;
+    pub(super) fn new(place: &Place, bound: BoundFile) -> Result<SocketFile> {
+        let stat = rustix::fs::fstat(&bound.file).map_err(|errno| binding(errno.into()))?;
         let place = place.try_clone().map_err(binding)?;
-        Ok(SocketFile { place, file, id: FileId::of(&stat), maker: std::process::id(), kept: false })
+        Ok(SocketFile { place, bound, id: FileId::of(&stat), maker: std::process::id(), kept: false })
     }
 
     /// Where it was put, as an absolute path.
@@ -40,8 +41,19 @@ impl SocketFile {
         &self.place.path
     }
 
+    /// An `O_PATH` descriptor of it.
     pub(super) fn handle(&self) -> BorrowedFd<'_> {
-        self.file.as_fd()
+        self.bound.file.as_fd()
+    }
+
+    /// Whether it is certain that the file is the socket's own, and not one that a neighbour has put in its place.
+    pub(super) fn is_proven(&self) -> bool {
+        self.bound.proven
+    }
+
+    /// Its name in its directory.
+    pub(super) fn name(&self) -> &OsStr {
+        &self.place.name
     }
 
     pub(super) fn id(&self) -> FileId {
@@ -56,8 +68,7 @@ impl SocketFile {
 
     /// Whether the name still leads to this file.
     pub fn is_in_place(&self) -> bool {
-        rustix::fs::statat(&self.place.directory, &self.place.name, AtFlags::SYMLINK_NOFOLLOW)
-            .is_ok_and(|stat| FileId::of(&stat) == self.id)
+        self.place.leads_to(self.id)
     }
 
     /// Removes the file, if it is still ours. It takes the lock that every server with this library takes. A server of another
@@ -74,10 +85,10 @@ impl SocketFile {
         self.kept = true;
     }
 
-    /// Removes a file that was not finished, by the one who holds its lock already.
-    pub(super) fn discard(mut self) {
+    /// Removes a file that was not finished, by the one who holds the lock already.
+    pub(super) fn discard(mut self, staging: &Staging<'_>) {
         self.kept = true;
-        let _ = self.unlink();
+        let _ = staging.remove(self.id);
     }
 
     fn remove(&mut self, wait: Duration) -> Result<()> {
@@ -85,27 +96,20 @@ impl SocketFile {
         {
             return Ok(());
         }
-        let releasing = |error: Error| error.during_release(&self.place.path);
-        let _lock = Lock::acquire(&self.place, wait).map_err(releasing)?;
-        self.unlink().map_err(releasing)
-    }
-
-    /// A server that does not use our lock may take the name at any instant, and no call removes a name only while it leads to a
-    /// certain file. So the file is moved aside and looked at before it goes, and what was moved by mistake is put back: for an
-    /// instant such a server is not to be found, where otherwise it would have lost its name for good.
-    fn unlink(&self) -> Result<()> {
-        if !self.is_in_place() {
-            return Ok(());
-        }
-        // What cannot be moved aside (the file system lacks that kind of move, or something has that name) is removed as it stands.
-        let removed = stale::remove(&self.place, self.id).or_else(|_| match self.is_in_place() {
-            true => rustix::fs::unlinkat(&self.place.directory, &self.place.name, AtFlags::empty()),
-            false => Ok(()),
-        });
-        match removed {
-            Ok(()) | Err(Errno::NOENT) => Ok(()),
-            Err(errno) => Err(Error::system(Operation::Release, errno.into())),
-        }
+        let failed = |errno: Errno| Error::system(Operation::Release, errno.into());
+        let removed = match Staging::enter(&self.place, wait) {
+            Ok(staging) => staging.remove(self.id).map_err(failed),
+            // Another process of ours is at work on the name.
+            Err(error) if error.is_timed_out() => Err(error),
+            // Without a staging directory (something is in its way, or the disk is full) two steps will do if nobody else can
+            // come in between.
+            Err(_) if self.place.keeps_our_names() && self.is_in_place() => {
+                rustix::fs::unlinkat(&self.place.directory, &self.place.name, AtFlags::empty())
+                    .map_err(failed)
+            }
+            Err(error) => Err(error),
+        };
+        removed.map_err(|error| error.during_release(&self.place.path))
     }
 }
 

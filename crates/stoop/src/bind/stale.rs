@@ -1,16 +1,14 @@
-//! What is at a name already, and how a **stale** socket file is removed.
+//! What is at a name already, and whether a socket file there is **stale**. Removes nothing.
 //!
 //! A socket file is stale when no socket is bound to its inode any more. That is asked of the kernel by connecting a datagram
 //! socket to it: a dead file answers `ECONNREFUSED`; a living one answers `EPROTOTYPE` or takes the connection, even before
 //! it listens and from any network namespace, and a server of streams notices nothing (K-PROBE-1 … K-PROBE-5).
 
-use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, SystemTime};
 
-use rustix::fs::{AtFlags, FileType, RenameFlags, Stat};
-use rustix::io::Errno;
+use rustix::fs::{FileType, Stat};
 
 use super::binding;
 use super::place::{Place, descriptor_path};
@@ -21,9 +19,6 @@ use crate::sys::{self, RawAddress};
 
 /// `bind` makes the file a moment before it enters the socket into its table; a file younger than this gets a second look.
 const SETTLED_AFTER: Duration = Duration::from_millis(50);
-
-/// The name of a stale file that is about to be removed.
-const ASIDE: &str = ".stale";
 
 /// What has the name.
 #[derive(Debug, PartialEq, Eq)]
@@ -109,42 +104,16 @@ fn removable(place: &Place, file: &Stat) -> std::result::Result<(), String> {
     }
 }
 
-/// Clears what a killed process had moved aside: a stale file goes, a live server's is put back. Called under the lock, so
-/// nobody else is at it. Where that fails it stays, which harms nobody.
-pub(super) fn clear(place: &Place) {
-    let aside = place.sibling(ASIDE);
-    let Ok(file) = place.look(&aside) else { return };
-    let is_socket =
-        rustix::fs::fstat(&file).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Socket);
-    let _ = match is_alive(&file) {
-        Ok(false) if is_socket => rustix::fs::unlinkat(&place.directory, &aside, AtFlags::empty()),
-        Ok(true) => put_back(place, &aside),
-        _ => Ok(()),
-    };
-}
-
-fn put_back(place: &Place, aside: &OsStr) -> rustix::io::Result<()> {
-    rustix::fs::renameat_with(&place.directory, aside, &place.directory, &place.name, RenameFlags::NOREPLACE)
-}
-
-/// Removes this file, and nothing else: it is moved aside first and looked at again, for a server that does not use our lock
-/// may have taken the name meanwhile; such a one is put back.
-pub(super) fn remove(place: &Place, file: FileId) -> rustix::io::Result<()> {
-    let aside = place.sibling(ASIDE);
-    // Never over anything that is there: what `clear` has left is not ours.
-    let free = RenameFlags::NOREPLACE;
-    match rustix::fs::renameat_with(&place.directory, &place.name, &place.directory, &aside, free) {
-        Err(Errno::NOENT) => return Ok(()),
-        result => result?,
-    }
-    let moved = rustix::fs::statat(&place.directory, &aside, AtFlags::SYMLINK_NOFOLLOW)?;
-    match FileId::of(&moved) == file {
-        true => rustix::fs::unlinkat(&place.directory, &aside, AtFlags::empty()),
-        false => put_back(place, &aside),
+/// The socket file under the name, if no socket is bound to it any more and it is ours to remove.
+pub(super) fn dead_file(place: &Place) -> Option<FileId> {
+    match examine(place) {
+        Ok(Occupant::Stale(file)) => Some(file),
+        _ => None,
     }
 }
 
-fn describe(kind: FileType) -> &'static str {
+/// A file type in words, with its article.
+pub(super) fn describe(kind: FileType) -> &'static str {
     match kind {
         FileType::RegularFile => "a regular file",
         FileType::Directory => "a directory",

@@ -154,10 +154,10 @@ impl Held {
 
 fn claim_file(there: &Location, socket: &Socket) -> Option<SocketFile> {
     let place = Place::open(&there.path).ok()?;
-    let file = place.bound_file(socket).ok()?;
-    let stat = rustix::fs::fstat(&file).ok()?;
+    let bound = place.bound_file(socket).ok()?;
+    let stat = rustix::fs::fstat(&bound.file).ok()?;
     let same = FileId::of(&stat) == there.id;
-    if same { SocketFile::new(&place, file).ok() } else { None }
+    if same { SocketFile::new(&place, bound).ok() } else { None }
 }
 
 /// A socket that is ours.

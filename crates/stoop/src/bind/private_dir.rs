@@ -1,0 +1,105 @@
+//! Private directories: mode 0700 and our own, so that nobody but our user and root can name, replace or open what is inside.
+//!
+//! A directory is recognized by its owner and mode, through a file descriptor that opens nothing (`O_PATH`): a name in a shared
+//! directory may lead to a FIFO, a device, a file under a lease or a mount point of a stranger, and opening those can block.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
+use rustix::io::Errno;
+
+use super::place::descriptor_path;
+use super::stale::describe;
+
+/// Why a directory is not a private one of ours.
+#[derive(Debug)]
+pub(super) enum NotPrivate {
+    /// It has this type, owner or mode.
+    Foreign(String),
+    /// The kernel's answer; `NOENT` if the name is free by now.
+    Failed(Errno),
+}
+
+impl From<Errno> for NotPrivate {
+    fn from(errno: Errno) -> NotPrivate {
+        NotPrivate::Failed(errno)
+    }
+}
+
+impl fmt::Display for NotPrivate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NotPrivate::Foreign(why) => f.write_str(why),
+            NotPrivate::Failed(errno) => errno.fmt(f),
+        }
+    }
+}
+
+/// Creates a private directory. The umask can only narrow it; [`open`] adds what the owner needs.
+pub(super) fn create(parent: impl AsFd, name: &OsStr) -> rustix::io::Result<()> {
+    rustix::fs::mkdirat(parent, name, Mode::RWXU)
+}
+
+/// Opens a private directory for `*at` calls, or says why it is not one.
+pub(super) fn open(parent: impl AsFd, name: &OsStr) -> Result<OwnedFd, NotPrivate> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let directory = rustix::fs::openat(parent, name, flags, Mode::empty())?;
+    let stat = rustix::fs::fstat(&directory)?;
+    let kind = FileType::from_raw_mode(stat.st_mode);
+    if kind != FileType::Directory {
+        return Err(NotPrivate::Foreign(format!("it is {}", describe(kind))));
+    }
+    if stat.st_uid != rustix::process::geteuid().as_raw() {
+        return Err(NotPrivate::Foreign(format!("it belongs to user {}", stat.st_uid)));
+    }
+    // A set-group-id bit comes from the parent directory and is kept: sockets inside get that group.
+    let mode = Mode::from_raw_mode(stat.st_mode & 0o7777);
+    if mode.intersects(Mode::RWXG | Mode::RWXO) {
+        return Err(NotPrivate::Foreign("others may look into it".into()));
+    }
+    if !mode.contains(Mode::RWXU) {
+        // The umask has taken our own permissions away. Only the owner's bits are added.
+        rustix::fs::chmodat(CWD, descriptor_path(&directory), mode | Mode::RWXU, AtFlags::empty())?;
+    }
+    Ok(directory)
+}
+
+/// Opens a private directory for reading, which `flock` needs too.
+pub(super) fn reopen_for_reading(directory: &OwnedFd) -> rustix::io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::openat(directory, ".", flags, Mode::empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn only_a_private_directory_of_ours_is_opened() {
+        let parent = stoop_testkit::tempdir();
+        let directory = std::fs::File::open(parent.path()).unwrap();
+        let foreign = |name: &str| open(&directory, name.as_ref()).unwrap_err().to_string();
+        assert_eq!(foreign("none"), Errno::NOENT.to_string());
+
+        std::fs::write(parent.path().join("file"), "precious").unwrap();
+        assert_eq!(foreign("file"), "it is a regular file");
+        rustix::fs::mknodat(&directory, "fifo", FileType::Fifo, Mode::RUSR, 0).unwrap();
+        assert_eq!(foreign("fifo"), "it is a FIFO");
+        std::os::unix::fs::symlink(parent.path(), parent.path().join("link")).unwrap();
+        assert_eq!(foreign("link"), "it is a symbolic link");
+
+        create(&directory, "ours".as_ref()).unwrap();
+        open(&directory, "ours".as_ref()).unwrap();
+        let path = parent.path().join("ours");
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o500)).unwrap();
+        open(&directory, "ours".as_ref()).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o700);
+        for mode in [0o750, 0o707, 0o710] {
+            std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
+            assert_eq!(foreign("ours"), "others may look into it");
+        }
+    }
+}

@@ -1,0 +1,477 @@
+//! The private directory `.NAME.stoop` beside a socket: the lock under which its name changes hands, and the place where that
+//! happens.
+//!
+//! A name that is free is taken by `bind`, which needs no lock. Everything else (removing a stale file, replacing a live server,
+//! unlinking our own file) looks first and acts then, and so takes turns with our user's other processes, inside this directory:
+//!
+//! - it is ours and has mode 0700: what is inside cannot be exchanged, opened or held by a neighbour;
+//! - `flock` on it is the lock, so nobody else can hold it, and a killed holder lets go (K-LOCK-2, K-LOCK-4);
+//! - a mark in it says which name it is for. Without the mark nothing inside is touched, whoever's directory was moved here;
+//! - what a killed process has left inside is recovered by the next: a living socket gets its name back, a dead one is removed.
+//!
+//! Only `rmdir` removes it, which never removes anything in it.
+
+use std::ffi::{OsStr, OsString};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::time::{Duration, Instant};
+
+use rustix::fs::{AtFlags, FileType, FlockOperation, RenameFlags};
+use rustix::io::Errno;
+
+use super::place::Place;
+use super::private_dir::{self, NotPrivate};
+use super::release::SocketFile;
+use super::{binding, stale, taken};
+use crate::error::{Error, ErrorKind, Operation, Result};
+use crate::file_id::FileId;
+use crate::socket::Socket;
+use crate::sys;
+
+const SUFFIX: &str = ".stoop";
+
+/// A symbolic link in the directory. Its target is the name of the socket.
+const MARK: &str = ".for";
+
+/// What a socket is called in here if its own name is too long for `bind`, or is the mark's.
+const STAGED: &str = "new";
+
+/// What a file is called in here that was moved out of the way.
+const ASIDE: &str = "old";
+
+/// How often to try again while another process has the lock.
+const RETRY: Duration = Duration::from_millis(1);
+
+/// How long something that is not ours may be in the way. Another user's process takes a moment for the same work.
+const FOREIGN_WAIT: Duration = Duration::from_secs(1);
+
+/// The locked directory. Dropping it removes it, unless something is left inside that has to be kept.
+pub(super) struct Staging<'p> {
+    place: &'p Place,
+    name: OsString,
+    /// Open for reading, since it carries the lock.
+    directory: OwnedFd,
+}
+
+/// What an attempt to lock has come to.
+enum Attempt {
+    Locked(OwnedFd),
+    /// Another process of ours is at it.
+    Held,
+    /// Something is in the way, for this reason.
+    Foreign(String),
+}
+
+impl<'p> Staging<'p> {
+    /// Whether such a directory is there: another process of ours is at work on the name, or was killed at it.
+    pub(super) fn is_there(place: &Place) -> bool {
+        private_dir::open(&place.directory, &place.sibling(SUFFIX))
+            .is_ok_and(|directory| is_marked(&directory, place) == Ok(true))
+    }
+
+    /// Creates and locks the directory, waiting at most `wait` for others of our user, and recovers what a killed process has left
+    /// in it.
+    pub(super) fn enter(place: &'p Place, wait: Duration) -> Result<Staging<'p>> {
+        let name = place.sibling(SUFFIX);
+        let started = Instant::now();
+        loop {
+            match try_lock(place, &name).map_err(failed)? {
+                Attempt::Locked(directory) => {
+                    let staging = Staging { place, name, directory };
+                    return staging.recover().map(|()| staging);
+                }
+                Attempt::Held if started.elapsed() >= wait => return Err(held(place, &name, wait)),
+                Attempt::Foreign(why) if started.elapsed() >= wait.min(FOREIGN_WAIT) => {
+                    return Err(in_the_way(place, &name, &why));
+                }
+                Attempt::Held | Attempt::Foreign(_) => std::thread::sleep(RETRY),
+            }
+        }
+    }
+
+    /// Puts what is in here in order. Nothing is touched before the mark was seen.
+    fn recover(&self) -> Result<()> {
+        let left = self.entries().map_err(failed)?;
+        match is_marked(&self.directory, self.place) {
+            Ok(true) => {}
+            Ok(false) => return Err(self.in_the_way("it is for another socket")),
+            Err(Errno::NOENT) if left.is_empty() => {
+                rustix::fs::symlinkat(&self.place.name, &self.directory, MARK).map_err(failed)?;
+            }
+            Err(Errno::NOENT | Errno::INVAL) => return Err(self.in_the_way("it holds files of others")),
+            Err(errno) => return Err(failed(errno)),
+        }
+        left.iter().try_for_each(|entry| self.recover_entry(entry))
+    }
+
+    fn recover_entry(&self, entry: &OsStr) -> Result<()> {
+        let inside = self.inside(entry.to_owned())?;
+        let file = inside.look(entry).map_err(binding)?;
+        let stat = rustix::fs::fstat(&file).map_err(failed)?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::Socket {
+            return Err(self.in_the_way("it holds something that is not a socket"));
+        }
+        match stale::is_alive(&file) {
+            Ok(false) => rustix::fs::unlinkat(&self.directory, entry, AtFlags::empty()).map_err(failed),
+            Ok(true) => self.restore(entry).map_err(failed),
+            // It may be alive, and stays.
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Gives a living socket its name back, if that is free or leads to a dead one. Otherwise it stays here.
+    fn restore(&self, entry: &OsStr) -> rustix::io::Result<()> {
+        match self.move_out(entry) {
+            Err(Errno::EXIST) => {}
+            result => return result,
+        }
+        let Some(there) = stale::dead_file(self.place) else { return Ok(()) };
+        match self.exchange(entry).and_then(|()| self.dispose(entry, there)) {
+            Err(Errno::NOENT | Errno::INVAL | Errno::NOSYS | Errno::EXIST) => Ok(()),
+            result => result,
+        }
+    }
+
+    /// Binds a socket in here.
+    pub(super) fn bind(&self, socket: &Socket) -> Result<SocketFile> {
+        let own_name = self.inside(self.place.name.clone())?;
+        let inside =
+            match own_name.name != MARK && own_name.bindable().is_some() && self.is_free(&own_name.name) {
+                true => own_name,
+                false => self.inside(self.free_name(STAGED))?,
+            };
+        let too_long = || binding(std::io::Error::from_raw_os_error(libc::ENAMETOOLONG));
+        let bindable = inside.bindable().ok_or_else(too_long)?;
+        sys::bind(socket.as_fd(), &bindable.raw).map_err(binding)?;
+        SocketFile::new(&inside, inside.bound_file(socket)?)
+    }
+
+    /// Exchanges the socket bound in here with the file that was seen under the name, and removes that one. Should another file
+    /// have come under the name meanwhile, everything is exchanged back.
+    pub(super) fn publish_over(&self, file: SocketFile, seen: FileId) -> Result<SocketFile> {
+        // Before the exchange: nothing may fail once the name is ours.
+        let published = self.place.try_clone().map_err(binding)?;
+        let (entry, place) = (file.name().to_owned(), self.place);
+        let exchanged = match self.exchange(&entry) {
+            // Removed in the meantime: then it is an ordinary bind.
+            Err(Errno::NOENT) => return self.publish_new(file),
+            // A file system that cannot exchange: a plain rename replaces just as well, without the second look.
+            Err(Errno::INVAL | Errno::NOSYS) => {
+                rustix::fs::renameat(&self.directory, &entry, &place.directory, &place.name)
+            }
+            exchanged => exchanged.and_then(|()| self.dispose(&entry, seen)),
+        };
+        match exchanged {
+            Ok(()) => Ok(file.moved_to(published)),
+            Err(Errno::EXIST) => {
+                let error = taken().with_detail("another server took the name at the same moment");
+                Err(self.give_up(file, error))
+            }
+            Err(errno) => Err(self.give_up(file, failed(errno))),
+        }
+    }
+
+    /// Removes what an exchange has brought in here, if it is the file that was seen; else the exchange is undone (`EXIST`).
+    fn dispose(&self, entry: &OsStr, seen: FileId) -> rustix::io::Result<()> {
+        if self.id_of(entry)? != seen {
+            self.exchange(entry)?;
+            return Err(Errno::EXIST);
+        }
+        // Should this fail, the next to enter finds it dead, or alive and its name taken, which changes nothing.
+        let _ = rustix::fs::unlinkat(&self.directory, entry, AtFlags::empty());
+        Ok(())
+    }
+
+    /// Moves the socket bound in here to its name, which is free.
+    pub(super) fn publish_new(&self, file: SocketFile) -> Result<SocketFile> {
+        let published = self.place.try_clone().map_err(binding)?;
+        match self.move_out(file.name()) {
+            Ok(()) => Ok(file.moved_to(published)),
+            Err(errno) => Err(self.give_up(file, failed(errno))),
+        }
+    }
+
+    /// Removes a socket that was bound in here, and passes the reason on.
+    pub(super) fn give_up(&self, file: SocketFile, why: Error) -> Error {
+        if self.id_of(file.name()).is_ok_and(|there| there == file.id()) {
+            let _ = rustix::fs::unlinkat(&self.directory, file.name(), AtFlags::empty());
+        }
+        file.keep();
+        why
+    }
+
+    /// Unlinks the name while it leads to this file, and only then. No system call does that in one step, so the file is moved in
+    /// here, looked at once more, and moved back if it is another: a server that does not use our lock may take a name at any
+    /// instant. It would be out of sight for a moment, and otherwise lost for good.
+    pub(super) fn remove(&self, file: FileId) -> rustix::io::Result<()> {
+        let (place, aside) = (self.place, self.free_name(ASIDE));
+        if !place.leads_to(file) {
+            return Ok(());
+        }
+        match rustix::fs::renameat(&place.directory, &place.name, &self.directory, &aside) {
+            Err(Errno::NOENT) => return Ok(()),
+            result => result?,
+        }
+        match self.id_of(&aside)? == file {
+            true => rustix::fs::unlinkat(&self.directory, &aside, AtFlags::empty()),
+            // With the name taken again, it stays here until the next process finds the name free or dead.
+            false => {
+                self.move_out(&aside).or_else(|errno| if errno == Errno::EXIST { Ok(()) } else { Err(errno) })
+            }
+        }
+    }
+
+    /// Moves an entry to the socket's name, which has to be free (`EXIST`).
+    fn move_out(&self, entry: &OsStr) -> rustix::io::Result<()> {
+        let (from, place) = (&self.directory, self.place);
+        match rustix::fs::renameat_with(from, entry, &place.directory, &place.name, RenameFlags::NOREPLACE) {
+            // A file system without that kind of move: a link never replaces anything either (K-BIND-16).
+            Err(Errno::INVAL | Errno::NOSYS) => {
+                rustix::fs::linkat(from, entry, &place.directory, &place.name, AtFlags::empty())?;
+                rustix::fs::unlinkat(from, entry, AtFlags::empty())
+            }
+            result => result,
+        }
+    }
+
+    fn exchange(&self, entry: &OsStr) -> rustix::io::Result<()> {
+        let place = self.place;
+        rustix::fs::renameat_with(
+            &self.directory,
+            entry,
+            &place.directory,
+            &place.name,
+            RenameFlags::EXCHANGE,
+        )
+    }
+
+    fn id_of(&self, entry: &OsStr) -> rustix::io::Result<FileId> {
+        let stat = rustix::fs::statat(&self.directory, entry, AtFlags::SYMLINK_NOFOLLOW)?;
+        Ok(FileId::of(&stat))
+    }
+
+    fn is_free(&self, entry: &OsStr) -> bool {
+        matches!(self.id_of(entry), Err(Errno::NOENT))
+    }
+
+    /// A name that nothing in here has: a living socket may have been left under the first one.
+    fn free_name(&self, name: &str) -> OsString {
+        let mut free = OsString::from(name);
+        let mut number = 0;
+        while !self.is_free(&free) {
+            number += 1;
+            free = OsString::from(format!("{name}{number}"));
+        }
+        free
+    }
+
+    fn inside(&self, name: OsString) -> Result<Place> {
+        let path = self.place.path.with_file_name(&self.name).join(&name);
+        Ok(Place { directory: self.directory.try_clone().map_err(binding)?, name, path })
+    }
+
+    /// The names in here, without the mark.
+    fn entries(&self) -> rustix::io::Result<Vec<OsString>> {
+        let directory = private_dir::reopen_for_reading(&self.directory)?;
+        let mut names = Vec::new();
+        for entry in rustix::fs::Dir::new(directory)? {
+            let entry = entry?;
+            let name = entry.file_name().to_bytes();
+            if !matches!(name, b"." | b"..") && name != MARK.as_bytes() {
+                names.push(OsString::from_vec(name.to_vec()));
+            }
+        }
+        Ok(names)
+    }
+
+    fn in_the_way(&self, why: &str) -> Error {
+        in_the_way(self.place, &self.name, why)
+    }
+}
+
+impl Drop for Staging<'_> {
+    fn drop(&mut self) {
+        // What is left inside keeps its mark, and with it the way back. After a failure the next to enter tidies up.
+        if !self.entries().is_ok_and(|left| left.is_empty()) {
+            return;
+        }
+        if is_marked(&self.directory, self.place) == Ok(true) {
+            let _ = rustix::fs::unlinkat(&self.directory, MARK, AtFlags::empty());
+        }
+        let _ = rustix::fs::unlinkat(&self.place.directory, &self.name, AtFlags::REMOVEDIR);
+    }
+}
+
+/// Whether the mark says that the directory is for this name. `NOENT` without a mark.
+fn is_marked(directory: &OwnedFd, place: &Place) -> rustix::io::Result<bool> {
+    let target = rustix::fs::readlinkat(directory, MARK, Vec::new())?;
+    Ok(target.as_bytes() == place.name.as_bytes())
+}
+
+/// Creates the directory if it is not there, and locks it without waiting.
+fn try_lock(place: &Place, name: &OsStr) -> rustix::io::Result<Attempt> {
+    let created = match private_dir::create(&place.directory, name) {
+        Err(Errno::EXIST) => false,
+        result => result.map(|()| true)?,
+    };
+    let directory = match private_dir::open(&place.directory, name) {
+        Err(NotPrivate::Foreign(why)) => return Ok(Attempt::Foreign(why)),
+        // The last holder has just removed it.
+        Err(NotPrivate::Failed(Errno::NOENT)) => return Ok(Attempt::Held),
+        Err(NotPrivate::Failed(errno)) => return Err(errno),
+        Ok(directory) => match private_dir::reopen_for_reading(&directory) {
+            Err(Errno::NOENT) => return Ok(Attempt::Held),
+            directory => directory?,
+        },
+    };
+    match rustix::fs::flock(&directory, FlockOperation::NonBlockingLockExclusive) {
+        Err(Errno::WOULDBLOCK | Errno::INTR) => return Ok(Attempt::Held),
+        // A file system that locks no directories: then whoever created it has it.
+        Err(Errno::BADF | Errno::INVAL | Errno::NOLCK | Errno::NOSYS | Errno::OPNOTSUPP) if created => {}
+        Err(Errno::BADF | Errno::INVAL | Errno::NOLCK | Errno::NOSYS | Errno::OPNOTSUPP) => {
+            return Ok(Attempt::Held);
+        }
+        result => result?,
+    }
+    // The last holder may have removed the directory between our open and our lock (K-LOCK-1, K-LOCK-4).
+    let ours = FileId::of(&rustix::fs::fstat(&directory)?);
+    match rustix::fs::statat(&place.directory, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(named) if FileId::of(&named) == ours => Ok(Attempt::Locked(directory)),
+        Ok(_) | Err(Errno::NOENT) => Ok(Attempt::Held),
+        Err(errno) => Err(errno),
+    }
+}
+
+fn failed(errno: Errno) -> Error {
+    binding(errno.into())
+}
+
+fn held(place: &Place, name: &OsStr, wait: Duration) -> Error {
+    let path = place.path.with_file_name(name);
+    let detail = format!("another process of this user has held the lock '{}' for {wait:?}", path.display());
+    Error::new(Operation::Bind, ErrorKind::TimedOut, detail)
+}
+
+fn in_the_way(place: &Place, name: &OsStr, why: &str) -> Error {
+    let path = place.path.with_file_name(name);
+    let detail = format!("'{}' is needed for a moment and is in the way: {why}", path.display());
+    Error::new(Operation::Bind, ErrorKind::NotPermitted, detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixListener;
+    use std::path::{Path, PathBuf};
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    fn place(directory: &Path) -> Place {
+        Place::open(&directory.join("app.sock")).unwrap()
+    }
+
+    /// A directory as a killed process leaves it, with these sockets in it, and a client's way to each.
+    fn left_over(directory: &Path, mark: &str) -> PathBuf {
+        let left = directory.join(".app.sock.stoop");
+        private_dir::create(rustix::fs::CWD, left.as_os_str()).unwrap();
+        std::os::unix::fs::symlink(mark, left.join(MARK)).unwrap();
+        left
+    }
+
+    fn is_empty(directory: &Path) -> bool {
+        std::fs::read_dir(directory).unwrap().next().is_none()
+    }
+
+    #[test]
+    fn one_at_a_time_and_nothing_left() {
+        let directory = stoop_testkit::tempdir();
+        let inside = AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    for _ in 0..100 {
+                        let place = place(directory.path());
+                        let _lock = Staging::enter(&place, Duration::from_secs(20)).unwrap();
+                        assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
+                        inside.fetch_sub(1, Ordering::SeqCst);
+                    }
+                });
+            }
+        });
+        assert!(is_empty(directory.path()));
+    }
+
+    #[test]
+    fn a_lock_that_is_held_is_reported_by_name() {
+        let directory = stoop_testkit::tempdir();
+        let place = place(directory.path());
+        let _held = Staging::enter(&place, Duration::ZERO).unwrap();
+        let error = Staging::enter(&place, Duration::from_millis(20)).err().unwrap();
+        assert!(error.is_timed_out());
+        assert!(error.to_string().contains(".app.sock.stoop"), "{error}");
+    }
+
+    #[test]
+    fn what_is_not_ours_is_in_the_way_and_stays() {
+        let directory = stoop_testkit::tempdir();
+        let (place, name) = (place(directory.path()), directory.path().join(".app.sock.stoop"));
+        let refused = |why: &str| {
+            let error = Staging::enter(&place, Duration::ZERO).err().unwrap();
+            assert_eq!(error.kind(), ErrorKind::NotPermitted);
+            assert!(error.to_string().contains(why), "{error}");
+        };
+        std::fs::write(&name, "precious").unwrap();
+        refused("it is a regular file");
+        assert_eq!(std::fs::read_to_string(&name).unwrap(), "precious");
+        std::fs::remove_file(&name).unwrap();
+
+        // A private directory of ours that was moved here, with a dead socket, an empty file, or another socket's mark.
+        for make in [
+            (|path| drop(UnixListener::bind(path).unwrap())) as fn(&Path),
+            |path| std::fs::write(path, "").unwrap(),
+            |path| std::os::unix::fs::symlink("db.sock", path.with_file_name(MARK)).unwrap(),
+        ] {
+            private_dir::create(rustix::fs::CWD, name.as_os_str()).unwrap();
+            make(&name.join("db.sock"));
+            let before = std::fs::read_dir(&name).unwrap().count();
+            refused("it ");
+            assert_eq!(std::fs::read_dir(&name).unwrap().count(), before);
+            std::fs::remove_dir_all(&name).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_living_socket_gets_its_name_back() {
+        let directory = stoop_testkit::tempdir();
+        let path = directory.path().join("app.sock");
+        for dead in [false, true] {
+            if dead {
+                drop(UnixListener::bind(&path).unwrap());
+            }
+            let left = left_over(directory.path(), "app.sock");
+            let alive = UnixListener::bind(left.join("app.sock")).unwrap();
+            drop(UnixListener::bind(left.join("old")).unwrap());
+            drop(Staging::enter(&place(directory.path()), Duration::ZERO).unwrap());
+            std::os::unix::net::UnixStream::connect(&path).unwrap();
+            alive.accept().unwrap();
+            assert!(!left.exists());
+            std::fs::remove_file(&path).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_living_socket_whose_name_is_taken_is_kept() {
+        let directory = stoop_testkit::tempdir();
+        let path = directory.path().join("app.sock");
+        let _there = UnixListener::bind(&path).unwrap();
+        let left = left_over(directory.path(), "app.sock");
+        let alive = UnixListener::bind(left.join("app.sock")).unwrap();
+        drop(Staging::enter(&place(directory.path()), Duration::ZERO).unwrap());
+        assert!(left.join("app.sock").exists());
+        drop(crate::Bind::new(&path).replace(true).listen().unwrap());
+        assert!(left.join("app.sock").exists() && !path.exists());
+        drop(Staging::enter(&place(directory.path()), Duration::ZERO).unwrap());
+        std::os::unix::net::UnixStream::connect(&path).unwrap();
+        alive.accept().unwrap();
+        assert!(!left.exists());
+    }
+}
