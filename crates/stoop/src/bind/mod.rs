@@ -40,6 +40,7 @@ use place::{Bindable, Place};
 use staging::Staging;
 use stale::Occupant;
 
+pub(crate) use place::staging_path;
 pub(crate) use stale::is_alive;
 
 /// How long to wait for another process of ours that is taking over or releasing the same name.

@@ -69,18 +69,9 @@ impl Place {
         RawAddress::path(&direct).ok().map(|raw| Bindable { raw })
     }
 
-    /// A hidden name next to this one. Long names are shortened and distinguished by a hash, so that the result always fits
-    /// into a directory entry.
-    pub(crate) fn sibling(&self, suffix: &str) -> OsString {
-        const NAME_KEPT_BYTES: usize = 200;
-        let name = self.name.as_bytes();
-        let mut sibling = b".".to_vec();
-        sibling.extend_from_slice(&name[..name.len().min(NAME_KEPT_BYTES)]);
-        if name.len() > NAME_KEPT_BYTES {
-            sibling.extend_from_slice(format!("~{:016x}", fnv1a(name)).as_bytes());
-        }
-        sibling.extend_from_slice(suffix.as_bytes());
-        OsString::from_vec(sibling)
+    /// The name of the private directory next to this name.
+    pub(super) fn staging_name(&self) -> OsString {
+        staging_name(&self.name)
     }
 
     /// A descriptor for whatever has this name now, without opening what is behind it.
@@ -125,6 +116,24 @@ impl Place {
     }
 }
 
+/// Where the private directory for a socket with this path is, if the path names a file.
+pub(crate) fn staging_path(path: &Path) -> Option<PathBuf> {
+    Some(path.with_file_name(staging_name(path.file_name()?)))
+}
+
+/// `.NAME.stoop`. Long names are shortened and distinguished by a hash, so that the result always fits into a directory entry.
+fn staging_name(name: &OsStr) -> OsString {
+    const NAME_KEPT_BYTES: usize = 200;
+    let name = name.as_bytes();
+    let mut staging = b".".to_vec();
+    staging.extend_from_slice(&name[..name.len().min(NAME_KEPT_BYTES)]);
+    if name.len() > NAME_KEPT_BYTES {
+        staging.extend_from_slice(format!("~{:016x}", fnv1a(name)).as_bytes());
+    }
+    staging.extend_from_slice(b".stoop");
+    OsString::from_vec(staging)
+}
+
 /// A path that leads to an open descriptor's file, whatever its name is.
 pub(crate) fn descriptor_path(fd: &impl AsFd) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd()))
@@ -148,11 +157,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn siblings_always_fit_and_differ() {
-        let place = |name: String| Place::open(&Path::new("/tmp").join(name)).unwrap();
-        assert_eq!(place("a".into()).sibling(".stoop"), ".a.stoop");
-        let long =
-            [place("x".repeat(255)), place("x".repeat(254) + "y")].map(|place| place.sibling(".stoop"));
+    fn staging_names_always_fit_and_differ() {
+        assert_eq!(staging_name("a".as_ref()), ".a.stoop");
+        assert_eq!(staging_path(Path::new("/run/a")).unwrap(), Path::new("/run/.a.stoop"));
+        let long = ["x".repeat(255), "x".repeat(254) + "y"].map(|name| staging_name(name.as_ref()));
         assert!(long.iter().all(|name| name.len() <= 255));
         assert_ne!(long[0], long[1]);
     }

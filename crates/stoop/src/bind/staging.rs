@@ -28,8 +28,6 @@ use crate::file_id::FileId;
 use crate::socket::Socket;
 use crate::sys;
 
-const SUFFIX: &str = ".stoop";
-
 /// A symbolic link in the directory. Its target is the name of the socket.
 const MARK: &str = ".for";
 
@@ -65,14 +63,14 @@ enum Attempt {
 impl<'p> Staging<'p> {
     /// Whether such a directory is there: another process of ours is at work on the name, or was killed at it.
     pub(super) fn is_there(place: &Place) -> bool {
-        private_dir::open(&place.directory, &place.sibling(SUFFIX))
+        private_dir::open(&place.directory, &place.staging_name())
             .is_ok_and(|directory| is_marked(&directory, place) == Ok(true))
     }
 
     /// Creates and locks the directory, waiting at most `wait` for others of our user, and recovers what a killed process has left
     /// in it.
     pub(super) fn enter(place: &'p Place, wait: Duration) -> Result<Staging<'p>> {
-        let name = place.sibling(SUFFIX);
+        let name = place.staging_name();
         let started = Instant::now();
         loop {
             match try_lock(place, &name).map_err(failed)? {

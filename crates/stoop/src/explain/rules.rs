@@ -6,7 +6,7 @@ use rustix::fs::{CWD, FileType, Mode, OFlags, Stat};
 
 use super::path::{Lookup, kind_of, look_up, may_write, permissions, quoted};
 use super::{Explanation, shell, users};
-use crate::bind::is_alive;
+use crate::bind::{is_alive, staging_path};
 use crate::diag::{self, Entry, FileId};
 use crate::error::{Error, ErrorKind, Operation};
 use crate::holder::{Holder, command_of, owner_of};
@@ -18,6 +18,12 @@ pub(super) fn explain(error: &Error) -> Explanation {
         (_, ErrorKind::InvalidAddress) => invalid_address(error),
         (Operation::Bind, ErrorKind::AddressInUse) => taken(error, address),
         (Operation::Bind, ErrorKind::NotFound) => no_directory(address),
+        // Not the kernel's answer, but ours.
+        (Operation::Bind | Operation::Release, ErrorKind::NotPermitted | ErrorKind::TimedOut)
+            if error.errno().is_none() =>
+        {
+            staging(address).unwrap_or_else(|| without_address(error))
+        }
         (Operation::Bind, ErrorKind::PermissionDenied) => may_not_bind(address),
         (_, ErrorKind::NotFound) => not_found(address),
         (_, ErrorKind::Refused) => refused(error, address),
@@ -76,6 +82,21 @@ fn taken(error: &Error, address: &Address) -> Explanation {
             .next(format!("stoop serve {at} --replace    # take the name over, refusing no client")),
         None => explanation,
     }
+}
+
+/// The private directory next to the socket is not to be had.
+fn staging(address: &Address) -> Option<Explanation> {
+    let directory = staging_path(&std::path::absolute(address.as_path()?).ok()?)?;
+    directory.symlink_metadata().ok()?;
+    let why = format!(
+        "a file that has the name is removed or replaced by way of the private directory {}, which has to be ours alone",
+        quoted(&directory)
+    );
+    let explanation = Explanation::because(why).seen(permissions(&directory));
+    Some(explanation.seen(format!("we are {}", users::ourselves())).next(format!(
+        "ls -ldn {}    # whose it is; it can be moved elsewhere once no process of that user starts or stops a server here",
+        shell::path(&directory)
+    )))
 }
 
 /// A lookup that stopped before its end, in words; `None` where it reached the end.
