@@ -157,6 +157,38 @@ fn a_lease_holds_nobody_up() {
     }
 }
 
+/// Nor does a file system of theirs that never answers.
+#[test]
+fn a_mount_that_never_answers_holds_nobody_up() {
+    const TEST: &str = "a_mount_that_never_answers_holds_nobody_up";
+    if role().is_none() {
+        if !is_root() || !Path::new("/dev/fuse").exists() {
+            skip!("lacks root, or FUSE");
+        }
+        return Role::new(TEST, "elsewhere").run();
+    }
+    stoop_kernel_facts::unshare(stoop_kernel_facts::libc::CLONE_NEWNS).unwrap();
+    let private = rustix::mount::MountPropagationFlags::PRIVATE | rustix::mount::MountPropagationFlags::REC;
+    rustix::mount::mount_change("/", private).unwrap();
+    let dir = shared(0o1777);
+    let (path, staging) = (dir.path().join("app.sock"), dir.path().join(".app.sock.stoop"));
+    fs::create_dir(&staging).unwrap();
+    let over_staging = stoop_kernel_facts::mute_mount(&staging, 0o40700).unwrap();
+    leave_stale(&path);
+    let bind = Bind::new(&path);
+    let error = deadline(SOON, move || bind.listen().unwrap_err());
+    assert_eq!(error.kind(), ErrorKind::NotPermitted, "{error}");
+    assert!(error.to_string().contains("another file system"), "{error}");
+    fs::remove_file(&path).unwrap();
+
+    fs::write(&path, "").unwrap();
+    let over_name = stoop_kernel_facts::mute_mount(&path, 0o100_666).unwrap();
+    let bind = Bind::new(&path).replace(true);
+    let error = deadline(SOON, move || bind.listen().unwrap_err());
+    assert!(error.is_in_use(), "{error}");
+    drop((over_staging, over_name));
+}
+
 /// Whoever owns the parent exchanges the directory that is being made for a private one of root's.
 #[test]
 fn create_parents_gives_no_other_directory_a_mode() {

@@ -367,6 +367,17 @@ pub fn set_lease(file: &impl AsFd) -> Result<()> {
     Ok(())
 }
 
+/// Mounts a FUSE file system that never answers over a directory or a file, everybody let in. Closing what is returned ends whoever
+/// waits for it. Needs root; to be called in a mount namespace of its own, for others would wait as well.
+pub fn mute_mount(at: &Path, root_mode: u32) -> Result<OwnedFd> {
+    let server = rustix::fs::open("/dev/fuse", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
+    let options =
+        format!("fd={},rootmode={root_mode:o},user_id=65534,group_id=65534,allow_other", raw(&server));
+    let options = std::ffi::CString::new(options).expect("no NUL");
+    rustix::mount::mount("mute", at, "fuse", rustix::mount::MountFlags::NOSUID, Some(&*options))?;
+    Ok(server)
+}
+
 /// Makes the socket non-blocking.
 pub fn nonblocking(fd: &impl AsFd) {
     rustix::io::ioctl_fionbio(fd, true).expect("make non-blocking");

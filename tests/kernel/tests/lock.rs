@@ -3,10 +3,12 @@
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::time::Duration;
 
-use rustix::fs::{CWD, FlockOperation, Mode, OFlags, flock, openat};
+use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags, StatxFlags, flock, openat, statx};
+use rustix::mount::MountPropagationFlags;
 use stoop_kernel_facts::*;
-use stoop_testkit::{Role, close, role, tempdir};
+use stoop_testkit::{Role, close, is_root, role, skip, tempdir};
 
 fn open(path: &Path) -> File {
     File::options().create(true).append(true).open(path).unwrap()
@@ -117,4 +119,38 @@ fn a_lease_delays_an_open_but_not_a_look() {
     rustix::fs::fstat(&looked).unwrap();
     let refused = fs::remove_dir(&path).unwrap_err();
     assert_eq!(Errno::from_io_error(&refused), Some(Errno::NOTDIR));
+}
+
+/// K-LOCK-6
+#[test]
+fn a_file_system_that_never_answers_is_looked_at_without_waiting() {
+    const TEST: &str = "a_file_system_that_never_answers_is_looked_at_without_waiting";
+    if role().is_none() {
+        if !is_root() || !Path::new("/dev/fuse").exists() {
+            skip!("lacks root, or FUSE");
+        }
+        return Role::new(TEST, "elsewhere").run();
+    }
+    unshare(libc::CLONE_NEWNS).unwrap();
+    rustix::mount::mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).unwrap();
+    let dir = tempdir();
+    let path = dir.path().join("mounted");
+    fs::create_dir(&path).unwrap();
+    let server = mute_mount(&path, 0o40700).unwrap();
+
+    let looked =
+        openat(CWD, &path, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()).unwrap();
+    let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
+    let seen = statx(&looked, "", flags, StatxFlags::BASIC_STATS).unwrap();
+    assert_eq!((seen.stx_mode, seen.stx_uid), (0o40700, 0), "the mount's mode, and no owner at all");
+    assert_ne!((seen.stx_dev_major, seen.stx_dev_minor), {
+        let parent = statx(CWD, dir.path(), AtFlags::empty(), StatxFlags::BASIC_STATS).unwrap();
+        (parent.stx_dev_major, parent.stx_dev_minor)
+    });
+
+    let stat = std::thread::spawn(move || fs::metadata(&path).map(drop));
+    std::thread::sleep(Duration::from_millis(200));
+    assert!(!stat.is_finished(), "stat asks, and waits");
+    close(server);
+    assert!(stat.join().unwrap().is_err());
 }

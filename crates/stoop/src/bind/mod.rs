@@ -5,6 +5,7 @@
 //! | where it goes: directory, name, long paths | `place.rs` |
 //! | creating the directories above it | `parents.rs` |
 //! | what is there already: free, **stale**, live, not a socket | `stale.rs` |
+//! | looking at a file without waiting for anyone | `seen.rs` |
 //! | exact mode, owner and group | `permissions.rs` |
 //! | changing what has the name: one at a time, out of others' reach, without a gap | `staging.rs`, in a `private_dir.rs` |
 //! | unlinking the file, if it is still ours | `release.rs` |
@@ -19,6 +20,7 @@ mod permissions;
 mod place;
 mod private_dir;
 mod release;
+mod seen;
 mod staging;
 mod stale;
 mod wait;

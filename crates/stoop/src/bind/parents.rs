@@ -14,7 +14,8 @@ use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
 use super::place::{descriptor_path, open_directory};
-use super::private_dir::{self, NotPrivate};
+use super::private_dir::{self, NotPrivate, umask};
+use super::seen;
 
 /// The name of a directory while it is inside its private one.
 const INSIDE: &str = "d";
@@ -50,7 +51,7 @@ fn create_directory(path: &Path, mode: Mode) -> rustix::io::Result<()> {
 
 /// Makes the directory out of others' reach, and moves it to its name.
 fn create_moved(above: &OwnedFd, name: &OsStr, mode: Mode) -> rustix::io::Result<()> {
-    if rustix::fs::statat(above, name, AtFlags::SYMLINK_NOFOLLOW).is_ok() {
+    if seen::at(above, name).is_ok() {
         return Ok(());
     }
     let room = create_private(above)?;
@@ -103,30 +104,10 @@ fn create_private(above: &OwnedFd) -> rustix::io::Result<OsString> {
     result
 }
 
-/// This thread's umask, which can only be read from `/proc` without changing it (Linux 4.7); everything if it cannot.
-fn umask() -> Mode {
-    std::fs::read_to_string("/proc/thread-self/status")
-        .ok()
-        .and_then(|status| parse_umask(&status))
-        .unwrap_or(Mode::from_raw_mode(0o7777))
-}
-
-fn parse_umask(status: &str) -> Option<Mode> {
-    let octal = status.lines().find_map(|line| line.strip_prefix("Umask:"))?;
-    u32::from_str_radix(octal.trim(), 8).ok().map(Mode::from_raw_mode)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
-
-    #[test]
-    fn the_umask_is_read_as_the_kernel_writes_it() {
-        assert_eq!(parse_umask("Name:\tx\nUmask:\t0022\nState:\tR\n"), Some(Mode::from_raw_mode(0o22)));
-        assert_eq!(parse_umask("Name:\tx\n"), None);
-        assert_eq!(parse_umask("Umask:\tnine\n"), None);
-    }
 
     /// Whoever may write to the parent exchanges the new directory for a private one of ours: that one keeps its mode.
     #[test]

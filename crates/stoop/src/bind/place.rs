@@ -10,9 +10,9 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
+use rustix::fs::{CWD, FileType, Mode, OFlags};
 
-use super::binding;
+use super::{binding, seen};
 use crate::address::DIRECT_PATH_MAX_BYTES;
 use crate::diag;
 use crate::error::{Error, ErrorKind, Operation, Result};
@@ -82,17 +82,16 @@ impl Place {
 
     /// Whether the name leads to this file now.
     pub(crate) fn leads_to(&self, file: FileId) -> bool {
-        rustix::fs::statat(&self.directory, &self.name, AtFlags::SYMLINK_NOFOLLOW)
-            .is_ok_and(|stat| FileId::of(&stat) == file)
+        seen::at(&self.directory, &self.name).is_ok_and(|there| there.id == file)
     }
 
     /// Whether only this user and root can replace what has a name here: nobody else may write to the directory, or its sticky
     /// bit keeps them from files of others.
     pub(crate) fn keeps_our_names(&self) -> bool {
         let ours = rustix::process::geteuid().as_raw();
-        rustix::fs::fstat(&self.directory).is_ok_and(|stat| {
-            let sticky = stat.st_mode & 0o1000 != 0;
-            (stat.st_uid == ours || stat.st_uid == 0) && (sticky || stat.st_mode & 0o022 == 0)
+        seen::of(&self.directory).is_ok_and(|directory| {
+            let sticky = directory.mode & 0o1000 != 0;
+            (directory.uid == ours || directory.uid == 0) && (sticky || directory.mode & 0o022 == 0)
         })
     }
 
@@ -104,13 +103,13 @@ impl Place {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(lost()),
             file => file.map_err(binding)?,
         };
-        let stat = rustix::fs::fstat(&file).map_err(|errno| binding(errno.into()))?;
-        if FileType::from_raw_mode(stat.st_mode) != FileType::Socket {
+        let there = seen::of(&file).map_err(|errno| binding(errno.into()))?;
+        if there.kind != FileType::Socket {
             return Err(lost());
         }
         // The table has inode numbers of 32 bits, and on some file systems another device than stat: the inode alone decides.
         match diag::file_of(socket.as_fd()) {
-            Some(bound) if bound.ino as u32 != stat.st_ino as u32 => Err(lost()),
+            Some(bound) if bound.ino as u32 != there.id.ino as u32 => Err(lost()),
             bound => Ok(BoundFile { file, proven: bound.is_some() || self.keeps_our_names() }),
         }
     }

@@ -11,6 +11,7 @@ use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::place::descriptor_path;
+use super::seen;
 use super::stale::describe;
 
 /// Why a directory is not a private one of ours.
@@ -44,23 +45,30 @@ pub(super) fn create(parent: impl AsFd, name: &OsStr) -> rustix::io::Result<()> 
 
 /// Opens a private directory for `*at` calls, or says why it is not one.
 pub(super) fn open(parent: impl AsFd, name: &OsStr) -> Result<OwnedFd, NotPrivate> {
+    let parent = parent.as_fd();
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let directory = rustix::fs::openat(parent, name, flags, Mode::empty())?;
-    let stat = rustix::fs::fstat(&directory)?;
-    let kind = FileType::from_raw_mode(stat.st_mode);
-    if kind != FileType::Directory {
-        return Err(NotPrivate::Foreign(format!("it is {}", describe(kind))));
+    let there = seen::of(&directory)?;
+    if there.kind != FileType::Directory {
+        return Err(NotPrivate::Foreign(format!("it is {}", describe(there.kind))));
     }
-    if stat.st_uid != rustix::process::geteuid().as_raw() {
-        return Err(NotPrivate::Foreign(format!("it belongs to user {}", stat.st_uid)));
+    // First of all: of a file system that has not answered yet the owner is not known, and looks like root (K-LOCK-6).
+    if there.id.dev != seen::of(parent)?.id.dev {
+        return Err(NotPrivate::Foreign("another file system is mounted there".into()));
+    }
+    if there.uid != rustix::process::geteuid().as_raw() {
+        return Err(NotPrivate::Foreign(format!("it belongs to user {}", there.uid)));
     }
     // A set-group-id bit comes from the parent directory and is kept: sockets inside get that group.
-    let mode = Mode::from_raw_mode(stat.st_mode & 0o7777);
+    let mode = Mode::from_raw_mode(there.mode);
     if mode.intersects(Mode::RWXG | Mode::RWXO) {
         return Err(NotPrivate::Foreign("others may look into it".into()));
     }
     if !mode.contains(Mode::RWXU) {
-        // The umask has taken our own permissions away. Only the owner's bits are added.
+        // Only a umask that takes our own permissions away makes one like this.
+        if !umask().intersects(Mode::RWXU) {
+            return Err(NotPrivate::Foreign(format!("its mode is {:04o}", there.mode)));
+        }
         rustix::fs::chmodat(CWD, descriptor_path(&directory), mode | Mode::RWXU, AtFlags::empty())?;
     }
     Ok(directory)
@@ -72,10 +80,30 @@ pub(super) fn reopen_for_reading(directory: &OwnedFd) -> rustix::io::Result<Owne
     rustix::fs::openat(directory, ".", flags, Mode::empty())
 }
 
+/// This thread's umask, which can only be read from `/proc` without changing it (Linux 4.7); everything if it cannot.
+pub(super) fn umask() -> Mode {
+    std::fs::read_to_string("/proc/thread-self/status")
+        .ok()
+        .and_then(|status| parse_umask(&status))
+        .unwrap_or(Mode::from_raw_mode(0o7777))
+}
+
+fn parse_umask(status: &str) -> Option<Mode> {
+    let octal = status.lines().find_map(|line| line.strip_prefix("Umask:"))?;
+    u32::from_str_radix(octal.trim(), 8).ok().map(Mode::from_raw_mode)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn the_umask_is_read_as_the_kernel_writes_it() {
+        assert_eq!(parse_umask("Name:\tx\nUmask:\t0022\nState:\tR\n"), Some(Mode::from_raw_mode(0o22)));
+        assert_eq!(parse_umask("Name:\tx\n"), None);
+        assert_eq!(parse_umask("Umask:\tnine\n"), None);
+    }
 
     #[test]
     fn only_a_private_directory_of_ours_is_opened() {
@@ -95,8 +123,8 @@ mod tests {
         open(&directory, "ours".as_ref()).unwrap();
         let path = parent.path().join("ours");
         std::fs::set_permissions(&path, PermissionsExt::from_mode(0o500)).unwrap();
-        open(&directory, "ours".as_ref()).unwrap();
-        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o700);
+        assert_eq!(foreign("ours"), "its mode is 0500");
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o500);
         for mode in [0o750, 0o707, 0o710] {
             std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
             assert_eq!(foreign("ours"), "others may look into it");

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 
 use super::place::{BoundFile, Place};
 use super::staging::Staging;
-use super::{LOCK_WAIT, binding};
+use super::{LOCK_WAIT, binding, seen};
 use crate::error::{Error, Operation, Result};
 use crate::file_id::FileId;
 
@@ -31,9 +31,9 @@ pub struct SocketFile {
 
 impl SocketFile {
     pub(super) fn new(place: &Place, bound: BoundFile) -> Result<SocketFile> {
-        let stat = rustix::fs::fstat(&bound.file).map_err(|errno| binding(errno.into()))?;
+        let id = seen::of(&bound.file).map_err(|errno| binding(errno.into()))?.id;
         let place = place.try_clone().map_err(binding)?;
-        Ok(SocketFile { place, bound, id: FileId::of(&stat), maker: std::process::id(), kept: false })
+        Ok(SocketFile { place, bound, id, maker: std::process::id(), kept: false })
     }
 
     /// Where it was put, as an absolute path.

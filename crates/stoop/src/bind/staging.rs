@@ -22,7 +22,7 @@ use rustix::io::Errno;
 use super::place::Place;
 use super::private_dir::{self, NotPrivate};
 use super::release::SocketFile;
-use super::{binding, stale, taken};
+use super::{binding, seen, stale, taken};
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::file_id::FileId;
 use crate::socket::Socket;
@@ -105,8 +105,7 @@ impl<'p> Staging<'p> {
     fn recover_entry(&self, entry: &OsStr) -> Result<()> {
         let inside = self.inside(entry.to_owned())?;
         let file = inside.look(entry).map_err(binding)?;
-        let stat = rustix::fs::fstat(&file).map_err(failed)?;
-        if FileType::from_raw_mode(stat.st_mode) != FileType::Socket {
+        if seen::of(&file).map_err(failed)?.kind != FileType::Socket {
             return Err(self.in_the_way("it holds something that is not a socket"));
         }
         match stale::is_alive(&file) {
@@ -244,8 +243,7 @@ impl<'p> Staging<'p> {
     }
 
     fn id_of(&self, entry: &OsStr) -> rustix::io::Result<FileId> {
-        let stat = rustix::fs::statat(&self.directory, entry, AtFlags::SYMLINK_NOFOLLOW)?;
-        Ok(FileId::of(&stat))
+        Ok(seen::at(&self.directory, entry)?.id)
     }
 
     fn is_free(&self, entry: &OsStr) -> bool {
@@ -332,9 +330,9 @@ fn try_lock(place: &Place, name: &OsStr) -> rustix::io::Result<Attempt> {
         result => result?,
     }
     // The last holder may have removed the directory between our open and our lock (K-LOCK-1, K-LOCK-4).
-    let ours = FileId::of(&rustix::fs::fstat(&directory)?);
-    match rustix::fs::statat(&place.directory, name, AtFlags::SYMLINK_NOFOLLOW) {
-        Ok(named) if FileId::of(&named) == ours => Ok(Attempt::Locked(directory)),
+    let ours = seen::of(&directory)?.id;
+    match seen::at(&place.directory, name) {
+        Ok(named) if named.id == ours => Ok(Attempt::Locked(directory)),
         Ok(_) | Err(Errno::NOENT) => Ok(Attempt::Held),
         Err(errno) => Err(errno),
     }

@@ -6,12 +6,13 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use rustix::fs::{FileType, Stat};
+use rustix::fs::FileType;
 
 use super::binding;
 use super::place::{Place, descriptor_path};
+use super::seen::{self, Seen};
 use crate::Kind;
 use crate::error::{Result, words};
 use crate::file_id::FileId;
@@ -39,16 +40,16 @@ pub(super) fn examine(place: &Place) -> Result<Occupant> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Occupant::Nothing),
         file => file.map_err(binding)?,
     };
-    let stat = rustix::fs::fstat(&file).map_err(|errno| binding(errno.into()))?;
-    let kind = FileType::from_raw_mode(stat.st_mode);
-    if kind != FileType::Socket {
-        let detail = format!("the name is taken by {}, which is never removed", describe(kind));
+    let there = seen::of(&file).map_err(|errno| binding(errno.into()))?;
+    if there.kind != FileType::Socket {
+        let detail = format!("the name is taken by {}, which is never removed", describe(there.kind));
         return Ok(Occupant::Unknown(detail));
     }
-    let id = FileId::of(&stat);
-    match settled(&file, &stat) {
-        Ok(true) => Ok(Occupant::Live(id)),
-        Ok(false) => Ok(removable(place, &stat).map_or_else(Occupant::Unknown, |()| Occupant::Stale(id))),
+    match settled(&file, &there) {
+        Ok(true) => Ok(Occupant::Live(there.id)),
+        Ok(false) => {
+            Ok(removable(place, &there).map_or_else(Occupant::Unknown, |()| Occupant::Stale(there.id)))
+        }
         Err(error) => {
             let detail = format!(
                 "a socket file is there, and whether it is alive cannot be found out: {}",
@@ -60,12 +61,11 @@ pub(super) fn examine(place: &Place) -> Result<Occupant> {
 }
 
 /// [`is_alive`], asked again where the file is so young that its server may be about to appear.
-fn settled(file: &OwnedFd, stat: &Stat) -> io::Result<bool> {
+fn settled(file: &OwnedFd, seen: &Seen) -> io::Result<bool> {
     if is_alive(file)? {
         return Ok(true);
     }
-    let born = SystemTime::UNIX_EPOCH + Duration::new(stat.st_ctime.max(0) as u64, stat.st_ctime_nsec as u32);
-    match SETTLED_AFTER.checked_sub(born.elapsed().unwrap_or(SETTLED_AFTER)) {
+    match SETTLED_AFTER.checked_sub(seen.changed.elapsed().unwrap_or(SETTLED_AFTER)) {
         None | Some(Duration::ZERO) => Ok(false),
         Some(rest) => {
             std::thread::sleep(rest);
@@ -93,13 +93,11 @@ pub(crate) fn is_alive(file: &OwnedFd) -> io::Result<bool> {
 }
 
 /// In a directory that everybody may write to, a stale file of somebody else is theirs to remove.
-fn removable(place: &Place, file: &Stat) -> std::result::Result<(), String> {
+fn removable(place: &Place, file: &Seen) -> std::result::Result<(), String> {
     let ours = rustix::process::geteuid().as_raw();
-    let sticky = rustix::fs::fstat(&place.directory).is_ok_and(|stat| stat.st_mode & 0o1000 != 0);
-    match sticky && file.st_uid != ours {
-        true => {
-            Err(format!("a stale socket of user {} in a shared directory is theirs to remove", file.st_uid))
-        }
+    let sticky = seen::of(&place.directory).is_ok_and(|directory| directory.mode & 0o1000 != 0);
+    match sticky && file.uid != ours {
+        true => Err(format!("a stale socket of user {} in a shared directory is theirs to remove", file.uid)),
         false => Ok(()),
     }
 }

@@ -1,0 +1,80 @@
+//! Looking at a file without waiting for anyone: a name in a shared directory may be the mount point of a file system that never
+//! answers. `statx` with `AT_STATX_DONT_SYNC` takes what the kernel knows already (K-LOCK-6).
+
+use std::ffi::OsStr;
+use std::os::fd::AsFd;
+use std::time::{Duration, SystemTime};
+
+use rustix::fs::{AtFlags, FileType, StatxFlags, makedev};
+use rustix::io::Errno;
+
+use crate::file_id::FileId;
+
+/// What the kernel knows of a file.
+#[derive(Debug)]
+pub(super) struct Seen {
+    pub(super) id: FileId,
+    pub(super) kind: FileType,
+    /// The permission bits, set-id and sticky bits included.
+    pub(super) mode: u32,
+    pub(super) uid: u32,
+    /// When its inode changed last.
+    pub(super) changed: SystemTime,
+}
+
+/// Looks at what has a name in a directory. Follows no symbolic link.
+pub(super) fn at(directory: impl AsFd, name: &OsStr) -> rustix::io::Result<Seen> {
+    look(directory, name, AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT)
+}
+
+/// Looks at the file of a descriptor, which may be an `O_PATH` one.
+pub(super) fn of(file: impl AsFd) -> rustix::io::Result<Seen> {
+    look(file, OsStr::new(""), AtFlags::EMPTY_PATH)
+}
+
+fn look(directory: impl AsFd, name: &OsStr, flags: AtFlags) -> rustix::io::Result<Seen> {
+    let directory = directory.as_fd();
+    let wanted = StatxFlags::BASIC_STATS;
+    match rustix::fs::statx(directory, name, flags | AtFlags::STATX_DONT_SYNC, wanted) {
+        // A sandbox that does not know the call.
+        Err(Errno::NOSYS | Errno::PERM) => {
+            let stat = rustix::fs::statat(directory, name, flags)?;
+            let (seconds, nanoseconds) = (stat.st_ctime, stat.st_ctime_nsec as u32);
+            Ok(Seen::new(FileId::of(&stat), stat.st_mode, stat.st_uid, seconds, nanoseconds))
+        }
+        seen => {
+            let seen = seen?;
+            let id = FileId { dev: makedev(seen.stx_dev_major, seen.stx_dev_minor), ino: seen.stx_ino };
+            let changed = seen.stx_ctime;
+            Ok(Seen::new(id, seen.stx_mode.into(), seen.stx_uid, changed.tv_sec, changed.tv_nsec))
+        }
+    }
+}
+
+impl Seen {
+    fn new(id: FileId, raw_mode: u32, uid: u32, seconds: i64, nanoseconds: u32) -> Seen {
+        let changed = SystemTime::UNIX_EPOCH + Duration::new(seconds.max(0) as u64, nanoseconds);
+        Seen { id, kind: FileType::from_raw_mode(raw_mode), mode: raw_mode & 0o7777, uid, changed }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::File;
+
+    #[test]
+    fn it_sees_what_stat_sees() {
+        let dir = stoop_testkit::tempdir();
+        let path = dir.path().join("file");
+        std::fs::write(&path, "").unwrap();
+        let stat = rustix::fs::stat(&path).unwrap();
+        let directory = File::open(dir.path()).unwrap();
+        for seen in [at(&directory, "file".as_ref()), of(File::open(&path).unwrap())].map(Result::unwrap) {
+            assert_eq!((seen.id, seen.kind), (FileId::of(&stat), FileType::RegularFile));
+            assert_eq!((seen.mode, seen.uid), (stat.st_mode & 0o7777, stat.st_uid));
+            assert_eq!(seen.changed, std::fs::metadata(&path).unwrap().modified().unwrap());
+        }
+        assert_eq!(at(&directory, "none".as_ref()).unwrap_err(), Errno::NOENT);
+    }
+}
