@@ -238,7 +238,7 @@ impl Bind {
         path: &std::path::Path,
     ) -> Result<(Socket, SocketFile)> {
         if let Some(mode) = self.parents {
-            parents::create_parents(path, mode).map_err(binding)?;
+            parents::create_parents(path, mode)?;
         }
         let place = Place::open(path)?;
         for _ in 0..TRIES {

@@ -16,13 +16,14 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::time::{Duration, Instant};
 
-use rustix::fs::{AtFlags, FileType, FlockOperation, RenameFlags};
+use rustix::fs::{AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
-use super::place::Place;
+use super::place::{Place, descriptor_path};
 use super::private_dir::{self, NotPrivate};
 use super::release::SocketFile;
-use super::{binding, seen, stale, taken};
+use super::seen::{self, Seen};
+use super::{binding, stale, taken};
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::file_id::FileId;
 use crate::socket::Socket;
@@ -36,6 +37,9 @@ const STAGED: &str = "new";
 
 /// What a file is called in here that was moved out of the way.
 const ASIDE: &str = "old";
+
+/// What a directory is called in here until it has its mode.
+const DIRECTORY: &str = "directory";
 
 /// How often to try again while another process has the lock.
 const RETRY: Duration = Duration::from_millis(1);
@@ -105,14 +109,24 @@ impl<'p> Staging<'p> {
     fn recover_entry(&self, entry: &OsStr) -> Result<()> {
         let inside = self.inside(entry.to_owned())?;
         let file = inside.look(entry).map_err(binding)?;
-        if seen::of(&file).map_err(failed)?.kind != FileType::Socket {
-            return Err(self.in_the_way("it holds something that is not a socket"));
-        }
-        match stale::is_alive(&file) {
-            Ok(false) => rustix::fs::unlinkat(&self.directory, entry, AtFlags::empty()).map_err(failed),
-            Ok(true) => self.restore(entry).map_err(failed),
-            // It may be alive, and stays.
-            Err(_) => Ok(()),
+        let recovered = match seen::of(&file).map_err(failed)?.kind {
+            FileType::Socket => match stale::is_alive(&file) {
+                Ok(false) => rustix::fs::unlinkat(&self.directory, entry, AtFlags::empty()),
+                Ok(true) => self.restore(entry),
+                // It may be alive, and stays.
+                Err(_) => Ok(()),
+            },
+            // One that was being created, which is empty.
+            FileType::Directory if entry == DIRECTORY => {
+                rustix::fs::unlinkat(&self.directory, entry, AtFlags::REMOVEDIR)
+            }
+            // It had the name for an instant, and was taken for a socket.
+            _ => self.move_out(entry),
+        };
+        match recovered {
+            // The name is taken by now, or the directory is in use: it stays.
+            Err(Errno::EXIST | Errno::NOTEMPTY) => Ok(()),
+            recovered => recovered.map_err(failed),
         }
     }
 
@@ -218,6 +232,22 @@ impl<'p> Staging<'p> {
         }
     }
 
+    /// Creates a directory with exactly this mode, and moves it to the name if that is free (else `EXIST`).
+    pub(super) fn create_directory(&self, mode: Mode) -> rustix::io::Result<()> {
+        rustix::fs::mkdirat(&self.directory, DIRECTORY, Mode::RWXU)?;
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let made = rustix::fs::openat(&self.directory, DIRECTORY, flags, Mode::empty())?;
+        rustix::fs::chmodat(CWD, descriptor_path(&made), mode, AtFlags::empty())?;
+        let place = self.place;
+        let free = RenameFlags::NOREPLACE;
+        let moved =
+            rustix::fs::renameat_with(&self.directory, DIRECTORY, &place.directory, &place.name, free);
+        if moved.is_err() {
+            let _ = rustix::fs::unlinkat(&self.directory, DIRECTORY, AtFlags::REMOVEDIR);
+        }
+        moved
+    }
+
     /// Moves an entry to the socket's name, which has to be free (`EXIST`).
     fn move_out(&self, entry: &OsStr) -> rustix::io::Result<()> {
         let (from, place) = (&self.directory, self.place);
@@ -294,7 +324,11 @@ impl Drop for Staging<'_> {
         if is_marked(&self.directory, self.place) == Ok(true) {
             let _ = rustix::fs::unlinkat(&self.directory, MARK, AtFlags::empty());
         }
-        let _ = rustix::fs::unlinkat(&self.place.directory, &self.name, AtFlags::REMOVEDIR);
+        // In a shared directory another one may have been put in its place.
+        let is_ours = |there: Seen| seen::of(&self.directory).is_ok_and(|ours| ours.id == there.id);
+        if seen::at(&self.place.directory, &self.name).is_ok_and(is_ours) {
+            let _ = rustix::fs::unlinkat(&self.place.directory, &self.name, AtFlags::REMOVEDIR);
+        }
     }
 }
 
@@ -433,6 +467,18 @@ mod tests {
             assert_eq!(std::fs::read_dir(&name).unwrap().count(), before);
             std::fs::remove_dir_all(&name).unwrap();
         }
+    }
+
+    /// What was at the name for an instant and is not a socket goes back there; a directory that was being created is removed.
+    #[test]
+    fn what_is_not_a_socket_is_put_back() {
+        let directory = stoop_testkit::tempdir();
+        let left = left_over(directory.path(), "app.sock");
+        std::fs::write(left.join("old"), "precious").unwrap();
+        std::fs::create_dir(left.join(DIRECTORY)).unwrap();
+        drop(Staging::enter(&place(directory.path()), Duration::ZERO).unwrap());
+        assert_eq!(std::fs::read_to_string(directory.path().join("app.sock")).unwrap(), "precious");
+        assert!(!left.exists());
     }
 
     #[test]
