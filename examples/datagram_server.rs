@@ -31,10 +31,11 @@ fn serve(address: &str) -> stoop::Result<()> {
     println!("listening");
     loop {
         // However long the message is, none of it is cut.
-        let (message, sender) = socket.recv_vec()?;
-        // Clients that did not bind have no address and cannot be answered; others may have gone already.
-        if let Err(error) = socket.send_to(&message.to_ascii_uppercase(), &sender) {
-            eprintln!("cannot answer {sender}: {error}");
+        let (message, sender) = socket.recv_request()?;
+        // Clients that did not bind have no address and cannot be answered; others may have exited already, or have put another's
+        // socket in their place.
+        if let Err(error) = socket.reply(&message.to_ascii_uppercase(), &sender) {
+            eprintln!("{error}");
         }
     }
 }

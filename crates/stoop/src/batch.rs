@@ -118,7 +118,7 @@ impl<'a> BatchMessage<'a> {
         self.entry.len
     }
 
-    /// Where it came from: unnamed on connected sockets and from unbound senders.
+    /// Where it came from: unnamed on connected sockets and from unbound senders. Only a name: see [`Datagram::reply`].
     pub fn from(&self) -> Address {
         self.entry.from.to_address()
     }
@@ -184,7 +184,7 @@ impl Datagram {
         send_all(self, messages, None)
     }
 
-    /// The same, to an address.
+    /// The same, to an address, which is looked up as by [`Datagram::send_to`].
     ///
     /// # Errors
     /// As [`Datagram::send_to`], where not even the first went.

@@ -230,7 +230,13 @@ impl ConnectTarget {
             return Ok(ConnectTarget { raw: RawAddress::path(path)?, _file: None });
         }
         // An O_PATH descriptor of the socket's file stands for it, at any depth (K-CONNECT-13).
-        let file: File = rustix::fs::openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?.into();
+        ConnectTarget::of_file(
+            rustix::fs::openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?.into(),
+        )
+    }
+
+    /// The socket of this file, an `O_PATH` descriptor, whatever its name leads to by now (K-CONNECT-13, K-DGRAM-21).
+    pub(crate) fn of_file(file: File) -> io::Result<ConnectTarget> {
         let raw = RawAddress::path(Path::new(&format!("/proc/self/fd/{}", file.as_raw_fd())))?;
         Ok(ConnectTarget { raw, _file: Some(file) })
     }

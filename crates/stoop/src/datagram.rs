@@ -4,15 +4,16 @@ use std::io::{IoSlice, IoSliceMut};
 use std::ops::Deref;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixDatagram;
+use std::sync::OnceLock;
 
 use crate::bind::SocketFile;
 use crate::connect::ConnectTarget;
 use crate::error::{Error, ErrorKind, Operation, Result};
+use crate::file_id::FileId;
 use crate::message::{Allow, Outgoing, Received};
-use crate::packet;
 use crate::socket::Socket;
 use crate::sys::{self, RawAddress};
-use crate::{Address, Bind, Connect, Kind, Policy, ToAddress};
+use crate::{Address, Bind, Connect, Kind, Origin, Policy, ToAddress, diag, packet, reply};
 
 /// A datagram socket: each send is one message, received whole, in order, and never lost between the two ends (a full
 /// receiver makes the sender wait).
@@ -21,7 +22,7 @@ use crate::{Address, Bind, Connect, Kind, Policy, ToAddress};
 /// goes, the receiver is told nothing (K-DGRAM-11).
 ///
 /// A client made by [`Datagram::connect`] or [`Datagram::unbound`] can be answered: it gets an abstract name from the kernel.
-/// A server made by [`Bind::datagram`] answers whoever wrote with [`Datagram::send_to`].
+/// A server made by [`Bind::datagram`] answers with [`Datagram::reply`].
 ///
 /// ```
 /// use stoop::{Bind, Datagram};
@@ -31,10 +32,9 @@ use crate::{Address, Bind, Connect, Kind, Policy, ToAddress};
 /// let client = Datagram::connect(&path)?;
 /// client.send(b"ping")?;
 ///
-/// let mut buffer = [0; 64];
-/// let (len, from) = server.recv_from(&mut buffer)?;
-/// server.send_to(&buffer[..len], &from)?;
-/// assert_eq!(client.recv(&mut buffer)?, 4);
+/// let (request, from) = server.recv_request()?;
+/// server.reply(&request, &from)?;
+/// assert_eq!(client.recv(&mut [0; 64])?, 4);
 /// # Ok::<(), stoop::Error>(())
 /// ```
 #[derive(Debug)]
@@ -42,6 +42,8 @@ pub struct Datagram {
     // Fields drop in this order: the file goes while the socket still holds its inode.
     file: Option<SocketFile>,
     socket: Socket,
+    /// The network namespace of the socket, once it was asked for; `None` if we may not know.
+    network: OnceLock<Option<FileId>>,
 }
 
 impl Datagram {
@@ -84,13 +86,13 @@ impl Datagram {
     }
 
     pub(crate) fn client(socket: Socket) -> Datagram {
-        Datagram { file: None, socket }
+        Datagram { file: None, socket, network: OnceLock::new() }
     }
 
     /// A bound socket; with a policy that asks who sends, credentials come with each message.
     pub(crate) fn server(mut socket: Socket, file: Option<SocketFile>, policy: Policy) -> Datagram {
         socket.guard(policy);
-        Datagram { file, socket }
+        Datagram { file, ..Datagram::client(socket) }
     }
 
     /// Another owner of the same socket. The file, where there is one, stays with the first; the policy is copied, and each
@@ -99,7 +101,7 @@ impl Datagram {
     /// # Errors
     /// [`ErrorKind::OutOfDescriptors`].
     pub fn try_clone(&self) -> Result<Datagram> {
-        Ok(Datagram { file: None, socket: self.socket.duplicate()? })
+        Ok(Datagram::client(self.socket.duplicate()?))
     }
 
     /// Names the one receiver of [`Datagram::send`], and the one sender that may write to us: others get `EPERM` (K-DGRAM-9).
@@ -120,8 +122,10 @@ impl Datagram {
         packet::send(&self.socket, message, None)
     }
 
-    /// Sends one message to an address: a path, an abstract name, or whatever [`Datagram::recv_from`] gave. Waits as
-    /// [`Datagram::send`].
+    /// Sends one message to an address: a path or an abstract name. Waits as [`Datagram::send`].
+    ///
+    /// A path is looked up now, and symbolic links are followed, as the kernel does: to answer a message use
+    /// [`Datagram::reply`], because the address that [`Datagram::recv_from`] gives is only a name that the sender chose.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`], [`ErrorKind::Refused`], [`ErrorKind::WrongKind`], [`ErrorKind::PermissionDenied`],
@@ -131,6 +135,59 @@ impl Datagram {
     pub fn send_to(&self, message: &[u8], to: &Address) -> Result<()> {
         let target = self.target(to)?;
         packet::send(&self.socket, message, Some(&target.raw)).map_err(|error| error.on(to))
+    }
+
+    /// Answers a message: sends to the socket that the message came from, or to none. Waits as [`Datagram::send`].
+    ///
+    /// The kernel records a sender's address as the string it was bound to, and that string may lead elsewhere by now: through
+    /// a symbolic link, a renamed directory, a file that was replaced, or because the sender sees other mounts. Answering with
+    /// [`Datagram::send_to`] would let the sender choose the receiver, with our credentials. Of a path this call therefore
+    /// requires that
+    ///
+    /// - the message came with the sender's credentials. They come with each message if [`Bind`] made the socket, after
+    ///   [`Socket::set_pass_credentials`] otherwise; a user without a number here (the overflow user) is unknown;
+    /// - the path is absolute, and a socket is there, not a symbolic link;
+    /// - the file belongs to the user who sent the message, or root sent it (K-CRED-15);
+    /// - the socket there was bound to exactly this name, or is connected and takes messages from its peer alone (K-NAME-1,
+    ///   K-PROBE-4);
+    /// - if we may look into the sender's process, it has not exited, and the path leads it to the same file (K-PROC-6).
+    ///
+    /// The message is then sent to that file, past its name (K-DGRAM-21). What remains possible is an answer to another socket
+    /// that the same user has bound to the same name: one that took the sender's place, or, if we may not look into the sender's
+    /// process, one in our view of the file system while the sender is in another.
+    ///
+    /// An abstract name has no owner to compare: it goes to whoever has the name now. Names that the kernel chose are
+    /// practically never reused. A server with `CAP_NET_ADMIN` refuses a sender that has exited, or is in another network
+    /// namespace, where the name is another's (K-NAME-6, K-PROC-7); the process is the one that the credentials name, which a
+    /// sender that is root in a pid namespace of its own can choose among the processes there.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotPermitted`] if a check fails: the error says which, and whose socket would have got the answer.
+    /// [`ErrorKind::InvalidAddress`] for a relative path, and for a sender that never bound (K-DGRAM-1). Else as
+    /// [`Datagram::send_to`]; [`ErrorKind::NotFound`] also without `/proc`, and [`ErrorKind::OutOfDescriptors`]: a path takes two
+    /// file descriptors for the moment.
+    pub fn reply(&self, message: &[u8], to: &Origin) -> Result<()> {
+        let target = self.reply_target(to)?;
+        packet::send(&self.socket, message, Some(&target.raw)).map_err(|error| error.on(&to.address))
+    }
+
+    /// Answers a message with descriptors or credentials beside the answer. Checks as [`Datagram::reply`], sends as
+    /// [`Socket::send_with`].
+    ///
+    /// # Errors
+    /// Those of both.
+    pub fn reply_with(&self, message: &[u8], to: &Origin, outgoing: &Outgoing<'_>) -> Result<()> {
+        let target = self.reply_target(to)?;
+        let sent = outgoing.send(&self.socket, &[IoSlice::new(message)], Some(&target.raw));
+        sent.map(drop).map_err(|error| error.on(&to.address))
+    }
+
+    /// The socket that a message came from, checked and held.
+    pub(crate) fn reply_target(&self, to: &Origin) -> Result<ConnectTarget> {
+        if to.address.is_unnamed() {
+            return self.target(&to.address);
+        }
+        reply::target(to, || *self.network.get_or_init(|| network_of(&self.socket)))
     }
 
     /// Sends one message with descriptors or credentials beside it. As [`Datagram::send_to`] and [`Socket::send_with`].
@@ -165,7 +222,8 @@ impl Datagram {
         Ok(self.recv_with(&mut [IoSliceMut::new(buffer)], Allow::AND_DROP)?.len)
     }
 
-    /// The same, with the sender's address: unnamed where the sender never bound.
+    /// The same, with the sender's address: unnamed where the sender never bound. To answer, receive with
+    /// [`Datagram::recv_request`], or with [`Socket::recv_with`] and [`Received::origin`].
     ///
     /// # Errors
     /// As [`Datagram::recv`].
@@ -187,6 +245,15 @@ impl Datagram {
         Ok((message, received.from))
     }
 
+    /// Receives one message, however long, with what [`Datagram::reply`] needs to answer it.
+    ///
+    /// # Errors
+    /// As [`Datagram::recv`], but no bytes are ever cut.
+    pub fn recv_request(&self) -> Result<(Vec<u8>, Origin)> {
+        let (message, received) = self.recv_vec_with(Allow::AND_DROP)?;
+        Ok((message, received.origin()))
+    }
+
     /// Receives one message, however long, with what came beside it.
     ///
     /// # Errors
@@ -203,8 +270,8 @@ impl Datagram {
         }
     }
 
-    /// Whose messages are received from the next one on. A policy that asks who sends makes credentials come with each message;
-    /// those that were sent before come without, and are refused.
+    /// Whose messages are received from the next one on. Credentials come with each message from here on; a policy that asks
+    /// who sends refuses those that were sent before without.
     ///
     /// # Errors
     /// Only what the kernel reports for a damaged descriptor.
@@ -261,6 +328,12 @@ impl Datagram {
     pub fn bind(address: impl ToAddress) -> Result<Datagram> {
         Bind::new(address).datagram()
     }
+}
+
+/// The network namespace that a socket was made in, which never changes (K-NETNS-2).
+fn network_of(socket: &Socket) -> Option<FileId> {
+    let namespace = diag::network_namespace_of(socket).ok()?;
+    rustix::fs::fstat(namespace).ok().map(|stat| FileId::of(&stat))
 }
 
 impl Deref for Datagram {

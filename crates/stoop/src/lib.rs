@@ -60,6 +60,7 @@ mod nobody;
 mod packet;
 mod peer;
 mod policy;
+mod reply;
 mod seqpacket;
 #[cfg(feature = "tokio")]
 pub mod serve;
@@ -83,6 +84,7 @@ pub use listener::{Arrival, Connected, Counts, Listener};
 pub use message::{Allow, Outgoing, Received};
 pub use peer::{Fact, Peer};
 pub use policy::Policy;
+pub use reply::{Origin, ReplyTo};
 pub use seqpacket::{Packet, SeqPacket};
 pub use socket::Socket;
 pub use spin::SPIN_MAX;

@@ -7,7 +7,7 @@ use crate::control::{self, Credentials, Encoder};
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::socket::{Socket, retry};
 use crate::sys::{self, Arrival, Incoming, RawAddress};
-use crate::{Address, Kind};
+use crate::{Address, Kind, Origin};
 
 /// The most buffers that one call takes; the kernel never sees those beyond.
 const BUFFERS_MAX: usize = libc::UIO_MAXIOV as usize;
@@ -203,6 +203,11 @@ impl Received {
             unknown: incoming.unknown,
             has_control,
         }
+    }
+
+    /// Returns what an answer to this message needs: see [`Datagram::reply`](crate::Datagram::reply).
+    pub fn origin(&self) -> Origin {
+        Origin::new(self.from.clone(), self.credentials)
     }
 
     /// Whether this is the end of a connection rather than a message. On a seqpacket an empty message looks the same,

@@ -17,6 +17,11 @@ impl Credentials {
     }
 }
 
+/// The user that stands for all who have no number here. It names no one, and equals no one.
+pub(crate) fn overflow_uid() -> u32 {
+    ids().0
+}
+
 /// What they are unless the machine was set up otherwise.
 const USUAL: u32 = 65534;
 

@@ -206,6 +206,54 @@ fn a_receiver_that_was_replaced_or_went_is_noticed() {
     });
 }
 
+/// Whoever has the name by the time there is room.
+#[test]
+fn an_answer_waits_for_the_socket_that_asked_and_for_no_other() {
+    on_tokio(|| async {
+        let dir = tempdir();
+        let path = dir.path().join("client");
+        let server = Bind::new(dir.path().join("server")).datagram_async().await.unwrap();
+        let (client, _other, mut count) = full_queue(&path).await;
+        client.send_to(b"question", &server.local_address().unwrap()).await.unwrap();
+        let (_, origin) = server.recv_request().await.unwrap();
+
+        // Given up half-way, it has sent nothing.
+        for _ in 0..3 {
+            let given_up =
+                tokio::time::timeout(Duration::from_millis(20), server.reply(b"given up", &origin));
+            given_up.await.unwrap_err();
+        }
+        let usage = Usage::begin();
+        let replacing = async {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            assert!(usage.share() < 0.2, "{} of a processor", usage.share());
+            let successor = Bind::new(&path).replace(true).datagram_async().await.unwrap();
+            tokio::time::sleep(Duration::from_millis(150)).await;
+            while client.try_recv(&mut [0; 64]).is_ok_and(|len| len == 10) {
+                count -= 1;
+            }
+            successor
+        };
+        let (sent, successor) = tokio::join!(server.reply(b"answer", &origin), replacing);
+        sent.unwrap();
+        assert_eq!(count, 0);
+        assert_eq!(client.recv_vec().await.unwrap().0, b"answer");
+        assert!(successor.try_recv(&mut [0; 64]).unwrap_err().is_would_block());
+
+        // The socket itself closes while its queue is full, without a name.
+        drop(successor);
+        let (client, other, _) = full_queue(&path).await;
+        client.send_to(b"question", &server.local_address().unwrap()).await.unwrap();
+        let (_, origin) = server.recv_request().await.unwrap();
+        let closing = async {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            drop((client, other));
+        };
+        let (sent, ()) = tokio::join!(server.reply(b"answer", &origin), closing);
+        assert!(sent.unwrap_err().is_refused());
+    });
+}
+
 #[test]
 fn many_senders_get_through_a_full_queue() {
     on_tokio(|| async {

@@ -183,6 +183,7 @@ fn an_unknown_sender_is_nobody_and_never_root() {
         let dir = tempdir();
         let path = dir.path().join("socket");
         let server = Bind::new(&path).datagram().unwrap();
+        server.set_pass_credentials(false).unwrap();
         send_to(&socket(DATAGRAM), b"early", &Name::path(&path)).unwrap();
         server.set_pass_credentials(true).unwrap();
         let (_, received) = server.recv_vec_with(Allow::NOTHING).unwrap();

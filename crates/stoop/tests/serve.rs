@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use on_tokio::{Usage, on_tokio, runtime};
 use stoop::serve::{Counters, Datagrams, End, Server, Snapshot};
-use stoop::{Address, Bind, Credentials, Packet, Policy, aio, handover};
+use stoop::{Address, Bind, Credentials, Packet, Policy, ReplyTo, aio, handover};
 use stoop_kernel_facts::leave_room_for;
 use stoop_testkit::{NOBODY, Role, TempDir, is_root, public_tempdir, role, skip, tempdir};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -462,4 +462,38 @@ async fn start(path: &Path, control: &Path) -> (JoinHandle<stoop::Result<End>>, 
     let server = Server::with_handover(server).unwrap().drain_deadline(Duration::from_secs(15));
     let (stop, counters) = (Arc::new(Notify::new()), server.counters());
     (tokio::spawn(server.run(echo, stop.clone().notified_owned())), stop, counters)
+}
+
+/// The name may lead elsewhere by the time a message is answered.
+#[test]
+fn a_server_of_messages_answers_the_sender_unless_told_to_follow_the_name() {
+    on_tokio(|| async {
+        let dir = tempdir();
+        let at = |name: &str| dir.path().join(name);
+        for (reply_to, expected) in [(ReplyTo::Sender, false), (ReplyTo::Name, true)] {
+            let server =
+                Datagrams::new(Bind::new(at("server")).datagram_async().await.unwrap()).reply_to(reply_to);
+            let other = Bind::new(at("other")).datagram_async().await.unwrap();
+            let client = Bind::new(at("client")).datagram_async().await.unwrap();
+            let (outcome, replied) = tokio::sync::oneshot::channel();
+            let outcome = std::sync::Mutex::new(Some(outcome));
+            client.send_to(b"ping", &Address::path(at("server")).unwrap()).await.unwrap();
+            std::fs::remove_file(at("client")).unwrap();
+            std::os::unix::fs::symlink(at("other"), at("client")).unwrap();
+            let handler = |message: stoop::serve::Message| {
+                let outcome = outcome.lock().unwrap().take().unwrap();
+                async move { outcome.send(message.reply(b"pong").await).unwrap() }
+            };
+            let shutdown = async {
+                let result = replied.await.unwrap();
+                match expected {
+                    true => result.unwrap(),
+                    false => assert!(result.unwrap_err().is_permission()),
+                }
+            };
+            server.run(handler, shutdown).await.unwrap();
+            assert_eq!(other.try_recv(&mut [0; 8]).is_ok(), expected);
+            std::fs::remove_file(at("client")).unwrap();
+        }
+    });
 }

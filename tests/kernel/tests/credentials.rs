@@ -4,12 +4,13 @@ use std::ffi::c_int;
 use std::fs;
 use std::io::Read;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 use rustix::event::PollFlags;
-use rustix::fs::Gid;
+use rustix::fs::{Gid, Uid};
 use stoop_kernel_facts::libc::{MSG_CMSG_CLOEXEC, MSG_DONTWAIT, SO_PASSCRED, SO_PEERSEC};
 use stoop_kernel_facts::*;
-use stoop_testkit::{NOBODY, Role, is_root, open_descriptors, role, skip};
+use stoop_testkit::{NOBODY, Role, is_root, open_descriptors, public_tempdir, role, skip};
 
 const SO_PEERGROUPS: c_int = 59;
 /// Since Linux 6.5.
@@ -285,4 +286,45 @@ fn pidfd_of_a_full_table_is_an_errno() {
     let received = receive(&other, 1).unwrap();
     assert!(!received.control_was_cut());
     assert_eq!(received.pidfd.unwrap().unwrap_err(), Errno::MFILE);
+}
+
+/// K-CRED-15
+#[test]
+fn a_message_names_the_real_user_and_a_file_the_effective_one() {
+    if !is_root() {
+        skip!("lacks root");
+    }
+    let dir = public_tempdir();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    let (server, client) = (Name::path(dir.path().join("server")), Name::path(dir.path().join("client")));
+    let receiver = bound(DATAGRAM, &server);
+    set_option(&receiver, SO_PASSCRED, 1).unwrap();
+    fs::set_permissions(dir.path().join("server"), fs::Permissions::from_mode(0o666)).unwrap();
+    let credentials = std::thread::scope(|scope| {
+        let asking = scope.spawn(|| {
+            // The effective user of this thread alone.
+            rustix::thread::set_thread_res_uid(Uid::ROOT, Uid::from_raw(NOBODY), Uid::ROOT).unwrap();
+            send_to(&bound(DATAGRAM, &client), b"x", &server).unwrap();
+        });
+        asking.join().unwrap();
+        receive(&receiver, 8).unwrap().credentials.unwrap()
+    });
+    assert_eq!(credentials.uid, 0);
+    assert_eq!(fs::metadata(dir.path().join("client")).unwrap().uid(), NOBODY);
+}
+
+/// K-CRED-16
+#[test]
+fn passcred_is_not_seen_by_plain_receives() {
+    let name = Name::unique("plain");
+    let receiver = bound(DATAGRAM, &name);
+    set_option(&receiver, SO_PASSCRED, 1).unwrap();
+    let client = socket(DATAGRAM);
+    for _ in 0..3 {
+        send_to(&client, b"hello", &name).unwrap();
+    }
+    assert_eq!(recv(&receiver, 8).unwrap(), b"hello");
+    let received = receive_message(&receiver, 8, 0, MSG_DONTWAIT).unwrap();
+    assert_eq!((&received.data[..], received.control_was_cut()), (&b"hello"[..], true));
+    assert!(!receive(&receiver, 8).unwrap().control_was_cut());
 }

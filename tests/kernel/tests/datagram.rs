@@ -8,7 +8,7 @@ use stoop_kernel_facts::libc::{
     MSG_DONTWAIT, MSG_TRUNC, SO_PASSCRED, SO_RCVBUF, SO_SNDBUF, SO_SNDBUFFORCE, SYS_ppoll,
 };
 use stoop_kernel_facts::*;
-use stoop_testkit::{close, skip};
+use stoop_testkit::{close, skip, tempdir};
 
 /// A datagram server and its name.
 fn server() -> (OwnedFd, Name) {
@@ -300,4 +300,38 @@ fn many_at_once_repeat_the_end_of_a_seqpacket() {
     let (ours, theirs) = pair(DATAGRAM);
     send(&ours, b"one").unwrap();
     assert_eq!(recv_many(&theirs, 5), Ok(vec![3]));
+}
+
+/// K-DGRAM-21
+#[test]
+fn a_send_through_an_o_path_descriptor_reaches_that_socket() {
+    let dir = tempdir();
+    let path = dir.path().join("socket");
+    let old = bound(DATAGRAM, &Name::path(&path));
+    let pinned = o_path(&path);
+    fs::remove_file(&path).unwrap();
+    let new = bound(DATAGRAM, &Name::path(&path));
+    send_to(&socket(DATAGRAM), b"x", &Name::path(proc_path(&pinned))).unwrap();
+    assert_eq!(recv_with(&old, 8, MSG_DONTWAIT).unwrap().0, b"x");
+    assert_eq!(recv_with(&new, 8, MSG_DONTWAIT), Err(Errno::AGAIN));
+    drop(old);
+    assert_eq!(send_to(&socket(DATAGRAM), b"x", &Name::path(proc_path(&pinned))), Err(Errno::CONNREFUSED));
+}
+
+/// K-DGRAM-22
+#[test]
+fn an_address_is_a_name_and_is_followed_anew() {
+    let dir = tempdir();
+    let at = |name: &str| dir.path().join(name);
+    let (server, other) =
+        (bound(DATAGRAM, &Name::path(at("server"))), bound(DATAGRAM, &Name::path(at("other"))));
+    let client = bound(DATAGRAM, &Name::path(at("client")));
+    send_to(&client, b"question", &Name::path(at("server"))).unwrap();
+    fs::remove_file(at("client")).unwrap();
+    std::os::unix::fs::symlink(at("other"), at("client")).unwrap();
+    let from = receive(&server, 100).unwrap().name;
+    assert_eq!(from.bytes().strip_suffix(b"\0"), Some(Name::path(at("client")).bytes()));
+    send_to(&server, b"answer", &from).unwrap();
+    assert_eq!(recv_with(&client, 8, MSG_DONTWAIT), Err(Errno::AGAIN));
+    assert_eq!(recv_with(&other, 8, MSG_DONTWAIT).unwrap().0, b"answer");
 }

@@ -3,15 +3,18 @@
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::{MetadataExt, symlink};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rustix::fs::fstat;
+use rustix::fs::{Mode, OFlags, ResolveFlags, fstat};
+use rustix::mount::{MountFlags, mount};
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
 use rustix::thread::{
     CapabilitySet, LinkNameSpaceType, capabilities, move_into_link_name_space, set_capabilities,
 };
 use stoop_kernel_facts::*;
-use stoop_testkit::{NOBODY, Role, eventually, is_root, role, skip};
+use stoop_testkit::{NOBODY, Role, eventually, has_program, is_root, role, skip, tempdir};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -210,4 +213,79 @@ fn an_accepted_socket_is_in_the_namespace_of_its_client() {
     // Nothing but the accepted socket is left of that namespace now.
     stoop_testkit::close(client);
     assert_eq!(identity(&network_of(&accepted).unwrap()), there);
+}
+
+/// K-PROC-6
+#[test]
+fn the_root_of_a_process_shows_its_mounts() {
+    const TEST: &str = "the_root_of_a_process_shows_its_mounts";
+    let look = |pid: u32, path: &Path| {
+        let root =
+            rustix::fs::open(format!("/proc/{pid}/root"), OFlags::PATH | OFlags::DIRECTORY, Mode::empty())?;
+        rustix::fs::openat2(&root, path, OFlags::PATH, Mode::empty(), ResolveFlags::IN_ROOT)
+    };
+    if let Some(part) = role() {
+        let directory = PathBuf::from(std::env::var("DIRECTORY").unwrap());
+        if part == "stranger" {
+            let other = std::env::var("OTHER").unwrap().parse().unwrap();
+            return assert_eq!(look(other, &directory).unwrap_err(), Errno::ACCESS);
+        }
+        mount("none", &directory, "tmpfs", MountFlags::empty(), None).unwrap();
+        fs::write(directory.join("file"), "inside").unwrap();
+        symlink(directory.join("file"), directory.join("link")).unwrap();
+        println!("\nmounted");
+        io::read_to_string(io::stdin()).unwrap();
+        return;
+    }
+    if !is_root() || !has_program("unshare") {
+        skip!("lacks root or unshare");
+    }
+    let dir = tempdir();
+    let file = dir.path().join("file");
+    fs::write(&file, "outside").unwrap();
+    let directory = dir.path().to_str().unwrap();
+    let inside = Role::new(TEST, "inside").env("DIRECTORY", directory);
+    let mut child = inside.within("unshare", &["--mount"]).spawn();
+    child.line("mounted", LIMIT);
+    let ours = identity(&File::open(&file).unwrap());
+    let theirs = look(child.0.id(), &file).unwrap();
+    assert_ne!(fs::metadata(&file).unwrap().dev(), fstat(&theirs).unwrap().st_dev);
+    // A link's absolute target is looked up there as well.
+    let linked = look(child.0.id(), &dir.path().join("link")).unwrap();
+    assert_eq!(identity(&linked), identity(&theirs));
+    assert_eq!(identity(&look(std::process::id(), &file).unwrap()), ours);
+    let pid = child.0.id();
+    let stranger = Role::new(TEST, "stranger").env("DIRECTORY", directory).env("OTHER", &pid.to_string());
+    stranger.user(NOBODY, NOBODY).run();
+    // An exited process has none, reaped or not.
+    drop(child.0.stdin.take());
+    eventually(LIMIT, || look(pid, &file).is_err());
+    assert_eq!(look(pid, &file).unwrap_err(), Errno::NOENT);
+    child.finish(LIMIT);
+    assert_eq!(look(pid, &file).unwrap_err(), Errno::NOENT);
+}
+
+/// K-PROC-7
+#[test]
+fn a_process_shows_its_network_namespace_by_identity() {
+    const TEST: &str = "a_process_shows_its_network_namespace_by_identity";
+    if role().is_some() {
+        println!("\nthere");
+        io::read_to_string(io::stdin()).unwrap();
+        return;
+    }
+    if !is_root() || !has_program("unshare") {
+        skip!("lacks root or unshare");
+    }
+    let ours = fstat(network_of(&pair(STREAM).0).unwrap()).unwrap();
+    let of =
+        |pid: u32| rustix::fs::stat(format!("/proc/{pid}/ns/net")).map(|stat| (stat.st_dev, stat.st_ino));
+    assert_eq!(of(std::process::id()), Ok((ours.st_dev, ours.st_ino)));
+    let mut child = Role::new(TEST, "inside").within("unshare", &["--net"]).spawn();
+    child.line("there", LIMIT);
+    let (pid, theirs) = (child.0.id(), of(child.0.id()).unwrap());
+    assert_ne!(theirs, (ours.st_dev, ours.st_ino));
+    drop(child.0.stdin.take());
+    eventually(LIMIT, || of(pid).is_err());
+    assert_eq!(of(pid), Err(Errno::NOENT));
 }

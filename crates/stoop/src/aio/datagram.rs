@@ -4,10 +4,11 @@ use std::io::{IoSlice, IoSliceMut};
 
 use tokio::io::Interest;
 
-use super::{Async, Datagram, room};
+use super::room::{self, Receiver};
+use super::{Async, Datagram};
 use crate::error::{Error, Result};
 use crate::message::{Allow, Outgoing, Received};
-use crate::{Address, Connect, ToAddress};
+use crate::{Address, Connect, Origin, ToAddress, packet};
 
 /// Several tasks may receive, and several send, on one socket at once; each message goes to one of them.
 ///
@@ -21,8 +22,8 @@ use crate::{Address, Connect, ToAddress};
 /// let client = aio::Datagram::connect(&path).await?;
 /// client.send(b"ping").await?;
 ///
-/// let (message, from) = server.recv_vec().await?;
-/// server.send_to(&message, &from).await?;
+/// let (request, from) = server.recv_request().await?;
+/// server.reply(&request, &from).await?;
 /// assert_eq!(client.recv(&mut [0; 64]).await?, 4);
 /// # Ok::<(), stoop::Error>(())
 /// # })?;
@@ -92,7 +93,38 @@ impl Async<crate::Datagram> {
     /// # Cancel safety
     /// Cancel safe: either it completes, or nothing has been sent.
     pub async fn send_to(&self, message: &[u8], to: &Address) -> Result<()> {
-        room::sending_to(self, to, |socket| socket.send_to(message, to)).await
+        room::sending_to(self, Receiver::At(to), |socket| socket.send_to(message, to)).await
+    }
+
+    /// Answers a message, once there is room in the queue of the socket it came from: sends to that socket, or to none. See
+    /// [`crate::Datagram::reply`] for what is checked.
+    ///
+    /// The checks are made once, before the wait, and look paths up in the file system like any call with a path. The wait is
+    /// that of [`aio::Datagram::send_to`](Async::send_to), for the socket that was found.
+    ///
+    /// # Errors
+    /// As there.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: either it completes, or nothing has been sent.
+    pub async fn reply(&self, message: &[u8], to: &Origin) -> Result<()> {
+        let target = self.get_ref().reply_target(to)?;
+        let send = |socket: &crate::Datagram| packet::send(socket, message, Some(&target.raw));
+        room::sending_to(self, Receiver::Held(&target), send).await.map_err(|error| error.on(&to.address))
+    }
+
+    /// Answers a message with descriptors or credentials beside the answer. As [`aio::Datagram::reply`](Async::reply).
+    ///
+    /// # Errors
+    /// As [`crate::Datagram::reply_with`].
+    ///
+    /// # Cancel safety
+    /// Cancel safe: either it completes, or nothing has been sent.
+    pub async fn reply_with(&self, message: &[u8], to: &Origin, outgoing: &Outgoing<'_>) -> Result<()> {
+        let target = self.get_ref().reply_target(to)?;
+        let buffers = [IoSlice::new(message)];
+        let send = |socket: &crate::Datagram| outgoing.send(socket, &buffers, Some(&target.raw)).map(drop);
+        room::sending_to(self, Receiver::Held(&target), send).await.map_err(|error| error.on(&to.address))
     }
 
     /// Sends one message to an address with descriptors or credentials beside it. As [`aio::Datagram::send_to`](Async::send_to).
@@ -103,7 +135,8 @@ impl Async<crate::Datagram> {
     /// # Cancel safety
     /// Cancel safe: either it completes, or nothing has been sent.
     pub async fn send_to_with(&self, message: &[u8], to: &Address, outgoing: &Outgoing<'_>) -> Result<()> {
-        room::sending_to(self, to, |socket| socket.send_to_with(message, to, outgoing)).await
+        let send = |socket: &crate::Datagram| socket.send_to_with(message, to, outgoing);
+        room::sending_to(self, Receiver::At(to), send).await
     }
 
     /// The synchronous socket, for changing what is beside its descriptor.
@@ -153,6 +186,18 @@ impl Async<crate::Datagram> {
     /// Cancel safe: either it completes, or nothing has been received.
     pub async fn recv_vec(&self) -> Result<(Vec<u8>, Address)> {
         self.receiving(crate::Datagram::recv_vec).await
+    }
+
+    /// Receives one message, however long, with what [`aio::Datagram::reply`](Async::reply) needs to answer it. See
+    /// [`crate::Datagram::recv_request`].
+    ///
+    /// # Errors
+    /// As there.
+    ///
+    /// # Cancel safety
+    /// Cancel safe: either it completes, or nothing has been received.
+    pub async fn recv_request(&self) -> Result<(Vec<u8>, Origin)> {
+        self.receiving(crate::Datagram::recv_request).await
     }
 
     /// Receives one message, however long, with what came beside it. See [`crate::Datagram::recv_vec_with`].

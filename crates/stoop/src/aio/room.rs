@@ -13,9 +13,10 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::time::{sleep, timeout};
 
 use super::{Async, Datagram};
-use crate::error::Result;
+use crate::connect::ConnectTarget;
+use crate::error::{Error, Operation, Result};
 use crate::socket::Socket;
-use crate::{Address, Connect, Kind};
+use crate::{Address, Connect, Kind, sys};
 
 /// How long to wait at most before looking again where the address leads.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
@@ -23,10 +24,29 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// Between two tries where there is nothing to wait for.
 const PAUSE: Duration = Duration::from_millis(2);
 
+/// Whose queue is waited for.
+#[derive(Clone, Copy)]
+pub(super) enum Receiver<'a> {
+    /// Of the socket that this address leads to at the moment.
+    At(&'a Address),
+    /// Of this one, whatever its name leads to.
+    Held(&'a ConnectTarget),
+}
+
+impl Receiver<'_> {
+    fn connect(self, socket: &Socket) -> Result<()> {
+        match self {
+            Receiver::At(address) => Connect::new(address).datagram_socket(socket),
+            Receiver::Held(target) => sys::connect(socket.as_fd(), &target.raw)
+                .map_err(|cause| Error::system(Operation::Connect, cause)),
+        }
+    }
+}
+
 /// Runs a send until it does not say "not now".
 pub(super) async fn sending_to<T>(
     sender: &Datagram,
-    to: &Address,
+    to: Receiver<'_>,
     mut operation: impl FnMut(&crate::Datagram) -> Result<T>,
 ) -> Result<T> {
     loop {
@@ -39,7 +59,7 @@ pub(super) async fn sending_to<T>(
 }
 
 /// Waits until a send to this address may succeed, or find out that it never will.
-async fn wait(sender: &Datagram, to: &Address) {
+async fn wait(sender: &Datagram, to: Receiver<'_>) {
     let Ok(watcher) = watch(to) else {
         // The next send tells why, unless it was for want of a descriptor.
         return sleep(PAUSE).await;
@@ -63,10 +83,10 @@ async fn room_of(socket: &Datagram) -> io::Result<()> {
     socket.sending(ask).await
 }
 
-/// A socket whose readiness shows whether there is room in the queue at this address.
-fn watch(to: &Address) -> Result<Datagram> {
+/// A socket whose readiness shows whether there is room in the queue of this receiver.
+fn watch(to: Receiver<'_>) -> Result<Datagram> {
     let watcher = Socket::new(Kind::Datagram).map_err(crate::socket::configure)?;
-    Connect::new(to).datagram_socket(&watcher)?;
+    to.connect(&watcher)?;
     Async::watching_both(crate::Datagram::client(watcher))
 }
 

@@ -247,7 +247,9 @@ impl Passed {
         self.listener()
     }
 
-    /// Uses it as a datagram socket, with the policy of [`Bind`](crate::Bind).
+    /// Uses it as a datagram socket, with the policy of [`Bind`](crate::Bind). The kernel adds its sender's credentials to each
+    /// message from here on (`SO_PASSCRED`). Messages that were sent before have none, so that [`Datagram::reply`] refuses
+    /// senders at a path, unless the service manager has set it (systemd: `PassCredentials=yes`).
     ///
     /// # Errors
     /// As [`Passed::kind`]; [`ErrorKind::WrongKind`].
@@ -310,7 +312,7 @@ impl Passed {
         let (kind, address) = (self.kind()?, self.address()?);
         let policy = Policy::default_at(&address);
         let socket = Socket::from_known(self.fd, kind);
-        super::ask_senders(&socket, &policy)?;
+        super::ask_senders(&socket)?;
         Ok((socket, policy))
     }
 

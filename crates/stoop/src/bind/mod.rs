@@ -143,7 +143,8 @@ impl Bind {
         self
     }
 
-    /// Whether each message is to come with its sender's credentials, from the very first (K-CRED-9).
+    /// Whether each message is to come with its sender's credentials, from the very first (K-CRED-9). Those of datagrams
+    /// always do: [`Datagram::reply`] needs them.
     pub fn pass_credentials(mut self, on: bool) -> Bind {
         self.pass_credentials = on;
         self
@@ -170,7 +171,8 @@ impl Bind {
         self.listener()
     }
 
-    /// Binds a datagram socket. As [`Bind::listen`]. The file is removed when the socket is dropped.
+    /// Binds a datagram socket. As [`Bind::listen`]. The file is removed when the socket is dropped. The kernel adds its
+    /// sender's credentials to each message (`SO_PASSCRED`), which plain receives do not see (K-CRED-16).
     ///
     /// # Errors
     /// As [`Bind::listen`].
@@ -322,18 +324,18 @@ impl Bind {
     }
 }
 
-/// Makes the kernel say who sends, where the policy has to know. A socket from elsewhere is left as it is otherwise: whoever
-/// made it may have refused descriptors on it.
-pub(crate) fn ask_senders(socket: &Socket, policy: &Policy) -> Result<()> {
-    match socket.kind() == Kind::Datagram && !policy.admits_everyone() {
-        true => socket.set_pass_credentials(true),
-        false => Ok(()),
+/// Makes the kernel say who sends each datagram: policies ask for that, and so does [`Datagram::reply`]. A socket from elsewhere
+/// is left as it is otherwise: whoever made it may have refused descriptors on it.
+pub(crate) fn ask_senders(socket: &Socket) -> Result<()> {
+    match socket.kind() {
+        Kind::Datagram => socket.set_pass_credentials(true),
+        Kind::Stream | Kind::SeqPacket => Ok(()),
     }
 }
 
 /// Sets on the socket what the policy needs the kernel to do.
 pub(crate) fn apply_policy(socket: &Socket, policy: &Policy) -> Result<()> {
-    ask_senders(socket, policy)?;
+    ask_senders(socket)?;
     match socket.set_pass_descriptors(policy.descriptors_allowed()) {
         // An older kernel: descriptors that nobody asked for are closed on arrival instead.
         Err(error) if error.is_unsupported() => Ok(()),

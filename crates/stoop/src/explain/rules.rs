@@ -30,6 +30,8 @@ pub(super) fn explain(error: &Error) -> Explanation {
         (_, ErrorKind::WrongKind) => wrong_kind(error, address),
         (_, ErrorKind::PermissionDenied) => may_not_connect(address),
         (Operation::Connect, ErrorKind::TimedOut | ErrorKind::WouldBlock) => backlog_full(address),
+        // What the kernel did not refuse, we did, and said why.
+        (Operation::Send, ErrorKind::NotPermitted) if error.errno().is_none() => without_address(error),
         (Operation::Connect | Operation::Send, ErrorKind::NotPermitted) => not_permitted(address),
         (Operation::Send, ErrorKind::WouldBlock) => queue_full(address),
         _ => without_address(error),

@@ -15,7 +15,7 @@ use super::draining::{Draining, Signal};
 use super::{server::End, trace};
 use crate::aio::{Datagram, in_background};
 use crate::error::{Error, ErrorKind, Result};
-use crate::{Address, Allow, Received, SocketFile};
+use crate::{Address, Allow, Received, ReplyTo, SocketFile};
 
 /// How many messages are handled at once unless told otherwise.
 const MAX_IN_FLIGHT: usize = 64;
@@ -50,6 +50,7 @@ pub struct Datagrams {
     file: Option<SocketFile>,
     socket: Arc<Datagram>,
     allow: Allow,
+    reply_to: ReplyTo,
     limits: Limits,
     drain_deadline: Duration,
     counters: Counters,
@@ -64,6 +65,7 @@ pub struct Message {
     /// What came beside it: sender, credentials, descriptors.
     pub beside: Received,
     socket: Arc<Datagram>,
+    reply_to: ReplyTo,
 }
 
 impl Message {
@@ -72,25 +74,36 @@ impl Message {
         &self.beside.from
     }
 
-    /// Sends a message to its sender, from the address it was sent to, waiting for room there.
+    /// Sends a message to its sender and to no one else, from the address it was sent to, waiting for room there. What is
+    /// checked is said at [`Datagram::reply`](crate::Datagram::reply); [`Datagrams::reply_to`] changes it.
     ///
     /// # Errors
-    /// As [`aio::Datagram::send_to`](crate::aio::Async::send_to): above all [`ErrorKind::InvalidAddress`] for a sender that never bound.
+    /// As [`Datagram::reply`](crate::Datagram::reply): above all [`ErrorKind::InvalidAddress`] for a sender that never bound, and
+    /// [`ErrorKind::NotPermitted`] if its address leads to a socket that may be another's.
     ///
     /// # Cancel safety
     /// Cancel safe: either it completes, or nothing has been sent.
     pub async fn reply(&self, message: &[u8]) -> Result<()> {
-        self.socket.send_to(message, self.from()).await
+        match self.reply_to {
+            ReplyTo::Sender => self.socket.reply(message, &self.beside.origin()).await,
+            ReplyTo::Name => self.socket.send_to(message, self.from()).await,
+        }
     }
 }
 
 impl Datagrams {
     /// Serves the messages that come to this socket, 64 of them at once. No descriptors are let in.
+    ///
+    /// Credentials are asked for from here on (`SO_PASSCRED`). If [`Bind`](crate::Bind) did not make the socket, messages that
+    /// were sent before have none, and replies to senders at a path fail.
     pub fn new(mut socket: Datagram) -> Datagrams {
+        // Without them a reply to a path is refused, and says so.
+        let _ = socket.get_ref().set_pass_credentials(true);
         Datagrams {
             file: socket.get_mut().parts_mut().1.take(),
             socket: Arc::new(socket),
             allow: Allow::NOTHING,
+            reply_to: ReplyTo::Sender,
             limits: Limits { total: MAX_IN_FLIGHT, ..Limits::NONE },
             drain_deadline: Duration::from_secs(5),
             counters: Counters::default(),
@@ -107,6 +120,12 @@ impl Datagrams {
     /// What is let in beside the bytes. A message that brings more is dropped, and told as an event.
     pub fn allow(mut self, allow: Allow) -> Datagrams {
         self.allow = allow;
+        self
+    }
+
+    /// Sets where [`Message::reply`] sends. By default, to the sender or to no one.
+    pub fn reply_to(mut self, reply_to: ReplyTo) -> Datagrams {
+        self.reply_to = reply_to;
         self
     }
 
@@ -187,7 +206,8 @@ impl Datagrams {
         self.counters.cells().refused_by_policy.store(self.socket.get_ref().refused(), Relaxed);
         match result {
             Ok((bytes, beside)) => {
-                let message = Message { bytes, beside, socket: self.socket.clone() };
+                let (socket, reply_to) = (self.socket.clone(), self.reply_to);
+                let message = Message { bytes, beside, socket, reply_to };
                 handled.serve(None, None, handler(message));
                 Ok(())
             }

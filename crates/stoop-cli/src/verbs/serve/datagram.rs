@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use stoop::{Address, Datagram, Received, SocketFile};
+use stoop::{Address, Datagram, Origin, Received, SocketFile};
 
 use super::answer::Service;
 use super::door::Step;
@@ -92,7 +92,7 @@ impl Mailbox {
     }
 
     fn answer(&self, shared: &Arc<Shared>, message: Vec<u8>, received: Received) {
-        let from = received.from;
+        let from = received.origin();
         match &shared.service {
             Service::Discard => {}
             Service::Echo => self.post.send(shared, &self.socket, &message, &from),
@@ -113,7 +113,7 @@ impl Mailbox {
                         // A program that prints nothing has nothing to answer.
                         Ok(answer) if answer.is_empty() => {}
                         Ok(answer) => post.send(shared, &socket, &answer, &from),
-                        Err(failure) => shared.trouble.report(Some(&from), failure.summary()),
+                        Err(failure) => shared.trouble.report(Some(&from.address), failure.summary()),
                     }
                 });
             }
@@ -140,35 +140,35 @@ struct Receivers {
 
 impl Post {
     /// Sends an answer, or reports why it could not be sent.
-    fn send(&self, shared: &Shared, socket: &Datagram, answer: &[u8], to: &Address) {
+    fn send(&self, shared: &Shared, socket: &Datagram, answer: &[u8], to: &Origin) {
         let mut receivers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Err(error) = receivers.send(socket, answer, to) {
             let error = match error.is_would_block() {
-                true => format!("'{to}' does not take its answers: its queue is full"),
+                true => format!("'{}' does not take its answers: its queue is full", to.address),
                 false => error.to_string(),
             };
-            shared.trouble.report(Some(to), error);
+            shared.trouble.report(Some(&to.address), error);
         }
     }
 }
 
 impl Receivers {
-    fn send(&mut self, socket: &Datagram, answer: &[u8], to: &Address) -> stoop::Result<()> {
-        let slow = self.slow.get(to).is_some_and(|since| since.elapsed() < MEMORY);
+    fn send(&mut self, socket: &Datagram, answer: &[u8], to: &Origin) -> stoop::Result<()> {
+        let slow = self.slow.get(&to.address).is_some_and(|since| since.elapsed() < MEMORY);
         let patience = if slow { NO_PATIENCE } else { PATIENCE };
         if self.patience != patience {
             socket.set_write_timeout(Some(patience))?;
             self.patience = patience;
         }
-        let sent = send_growing(socket, answer.len(), || socket.send_to(answer, to));
+        let sent = send_growing(socket, answer.len(), || socket.reply(answer, to));
         match &sent {
             Err(error) if error.is_would_block() => {
                 if self.slow.len() >= REMEMBERED {
                     self.slow.clear();
                 }
-                self.slow.entry(to.clone()).or_insert_with(Instant::now);
+                self.slow.entry(to.address.clone()).or_insert_with(Instant::now);
             }
-            Ok(()) if slow => drop(self.slow.remove(to)),
+            Ok(()) if slow => drop(self.slow.remove(&to.address)),
             _ => {}
         }
         sent
@@ -178,7 +178,7 @@ impl Receivers {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use stoop::Bind;
+    use stoop::{Bind, Credentials};
     use stoop_testkit::{deadline, tempdir};
 
     #[test]
@@ -189,19 +189,20 @@ mod tests {
             let server = Datagram::unbound().unwrap();
             let deaf = Bind::new(at("deaf")).datagram().unwrap();
             let well = Bind::new(at("well")).datagram().unwrap();
+            let from = |name: &str| Origin::new(at(name), Some(Credentials::own()));
             let mut receivers = Receivers::default();
 
-            while receivers.send(&server, b"answer", &at("deaf")).is_ok() {}
+            while receivers.send(&server, b"answer", &from("deaf")).is_ok() {}
             assert!(receivers.slow.contains_key(&at("deaf")));
             // With patience, this alone would take longer than the deadline.
             for _ in 0..40 {
-                assert!(receivers.send(&server, b"answer", &at("deaf")).unwrap_err().is_would_block());
+                assert!(receivers.send(&server, b"answer", &from("deaf")).unwrap_err().is_would_block());
             }
-            receivers.send(&server, b"answer", &at("well")).unwrap();
+            receivers.send(&server, b"answer", &from("well")).unwrap();
             assert_eq!(well.recv_vec().unwrap().0, b"answer");
 
             deaf.recv_vec().unwrap();
-            receivers.send(&server, b"answer", &at("deaf")).unwrap();
+            receivers.send(&server, b"answer", &from("deaf")).unwrap();
             assert!(receivers.slow.is_empty());
         });
     }

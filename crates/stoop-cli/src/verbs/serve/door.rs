@@ -53,7 +53,7 @@ pub(super) enum Step {
 pub(super) fn open(flags: &Serve, service: &Service, passed: Vec<Passed>) -> Result<Vec<Door>, Failure> {
     if !passed.is_empty() {
         let servers = passed.into_iter().map(|passed| passed.into_server(&flags.serving));
-        return servers.map(|server| Door::already_bound(server?, flags, service)).collect();
+        return servers.map(|server| Door::already_bound(server?)).collect();
     }
     let Some(address) = &flags.address else {
         let report = Failure::new(Exit::Usage, "there is nothing to serve")
@@ -73,12 +73,13 @@ fn adjust(bind: Bind, flags: &Serve, kind: Kind, service: &Service) -> Bind {
     let policy = target::policy(address, &flags.serving);
     // Only another program could do anything with descriptors; where none runs, the sender is told so by the kernel.
     let bind = bind.policy(if service.runs_programs() { policy } else { policy.refuse_descriptors() });
-    bind.pass_credentials(wants_senders(kind, flags, service))
+    bind.pass_credentials(wants_senders(kind))
 }
 
-/// Whether each message is to come with who sent it. An empty seqpacket message can only so be told from the end (K-DGRAM-13).
-fn wants_senders(kind: Kind, flags: &Serve, service: &Service) -> bool {
-    kind == Kind::SeqPacket || (kind == Kind::Datagram && (flags.json || service.runs_programs()))
+/// Whether each message is to come with who sent it. A datagram is answered only if that is known, and an empty seqpacket message
+/// can only so be told from the end (K-DGRAM-13).
+fn wants_senders(kind: Kind) -> bool {
+    kind != Kind::Stream
 }
 
 impl Door {
@@ -95,8 +96,8 @@ impl Door {
     }
 
     /// A socket that somebody else has bound: what [`adjust`] sees to otherwise is done now.
-    fn already_bound(server: Server, flags: &Serve, service: &Service) -> Result<Door, Failure> {
-        if wants_senders(server.kind(), flags, service) {
+    fn already_bound(server: Server) -> Result<Door, Failure> {
+        if wants_senders(server.kind()) {
             server.socket().set_pass_credentials(true)?;
         }
         Ok(Door { passed: true, ..Door::new(server)? })

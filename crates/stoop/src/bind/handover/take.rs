@@ -213,7 +213,7 @@ impl Sockets {
             _ => socket.local_address()?,
         };
         let policy = Policy::default_at(&address);
-        ask_senders(&socket, &policy)?;
+        ask_senders(&socket)?;
         Ok((socket, file, policy))
     }
 }
