@@ -81,11 +81,7 @@ impl Caller {
 
     /// Whether this policy admits the caller. One whom the kernel does not know is admitted by [`Policy::everyone`] alone.
     pub fn is_admitted_by(&self, policy: &Policy) -> bool {
-        let groups = self.groups.known().map_or(&[][..], Vec::as_slice);
-        match (self.uid.known(), self.gid.known()) {
-            (Some(&uid), Some(&gid)) => policy.admits(uid, gid, groups),
-            _ => policy.admits_everyone(),
-        }
+        policy.admits_peer(self)
     }
 }
 

@@ -7,6 +7,7 @@ use std::fmt;
 use std::io::IoSlice;
 use std::os::fd::AsFd;
 
+use crate::control::Credentials;
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::frame::PageBuffer;
 use crate::packet;
@@ -202,7 +203,7 @@ impl Datagram {
     pub fn recv_batch(&self, batch: &mut Batch) -> Result<usize> {
         loop {
             batch.receive(self, self.asks_senders())?;
-            batch.entries.retain(|entry| self.admits(entry.credentials.filter(|sender| sender.is_known())));
+            batch.entries.retain(|entry| self.admits(entry.credentials.and_then(Credentials::resolve)));
             if !batch.is_empty() {
                 return Ok(batch.len());
             }

@@ -11,7 +11,7 @@ use crate::bind::SocketFile;
 use crate::error::{Error, Operation, Result};
 use crate::socket::Socket;
 use crate::sys::{self, Blocking};
-use crate::{Kind, Policy, SeqPacket, Stream};
+use crate::{Kind, Policy, Refusal, SeqPacket, Stream};
 
 /// How long to wait before trying again where no descriptor or no memory was free: from the first pause to the longest. The
 /// client stays in the queue meanwhile, and the listener stays readable (K-ACCEPT-1), so waiting for readiness would spin.
@@ -62,6 +62,8 @@ pub enum Arrival<C> {
         pid: Option<u32>,
         /// Its user id.
         uid: Option<u32>,
+        /// Why it was refused.
+        reason: Refusal,
     },
 }
 
@@ -182,7 +184,11 @@ impl<C: Connected> Listener<C> {
         }
         self.counters.refused.fetch_add(1, Ordering::Relaxed);
         let peer = crate::peer::Ids::of(fd.as_fd());
-        Arrival::Refused { pid: peer.pid.known().copied(), uid: peer.uid.known().copied() }
+        Arrival::Refused {
+            pid: peer.pid.known().copied(),
+            uid: peer.uid.known().copied(),
+            reason: peer.refusal(),
+        }
     }
 
     /// Every client the policy admits, for ever: [`Listener::accept`] again and again.

@@ -127,7 +127,8 @@ pub struct Received {
     pub from: Address,
     /// Descriptors, in the order they were sent, close-on-exec.
     pub descriptors: Vec<OwnedFd>,
-    /// The sender, where [`Socket::set_pass_credentials`] is on and the kernel knows.
+    /// The sender, if [`Socket::set_pass_credentials`] is on and the kernel knows it. A user or group without an id in our user
+    /// namespace is 4294967295 here, which is no one's id: see [`Credentials::known_uid`].
     pub credentials: Option<Credentials>,
     /// A pidfd of the sender, where [`Socket::set_pass_pidfd`] is on.
     pub pidfd: Option<OwnedFd>,
@@ -158,7 +159,7 @@ impl Pending {
 
     /// Who sent it, where the kernel knows.
     pub(crate) fn sender(&self) -> Option<Credentials> {
-        self.arrival.incoming.credentials.filter(|sender| sender.is_known())
+        self.arrival.incoming.credentials.and_then(Credentials::resolve)
     }
 
     /// The message, if it is whole and brings no more than is allowed.
@@ -197,7 +198,7 @@ impl Received {
             len,
             from,
             descriptors: incoming.descriptors,
-            credentials: incoming.credentials.filter(|sender| sender.is_known()),
+            credentials: incoming.credentials.and_then(Credentials::resolve),
             pidfd: incoming.pidfd,
             label: incoming.label,
             unknown: incoming.unknown,

@@ -8,7 +8,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::socket::retry;
-use crate::sys;
+use crate::{Refusal, overflow_ids, sys};
 
 /// Something the kernel may or may not be able to tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,12 +62,12 @@ pub struct Peer {
     pub pidfd: Fact<OwnedFd>,
     /// Its process id, as seen from our pid namespace. May have been reused since; [`Peer::pidfd`] cannot.
     pub pid: Fact<u32>,
-    /// Its effective user id. A user who has no number in our user namespace shows as the overflow user, 65534 as a rule: a
-    /// container's server should not take that number for anybody.
+    /// Its effective user id. [`Fact::Unknown`] if the user has no id in our user namespace: the kernel then gives the overflow id,
+    /// usually 65534, which is no user's in particular unless our namespace maps every id (K-CRED-17, K-CRED-18).
     pub uid: Fact<u32>,
-    /// Its effective group id.
+    /// Its effective group id. [`Fact::Unknown`] if the group has no id in our user namespace.
     pub gid: Fact<u32>,
-    /// Its supplementary groups. Linux 4.13.
+    /// Its supplementary groups, without those that have no id in our user namespace. Linux 4.13.
     pub groups: Fact<Vec<u32>>,
     /// Its security label, where a security module gives one.
     pub label: Fact<Vec<u8>>,
@@ -87,11 +87,11 @@ impl Peer {
         let ids = Ids::of(fd);
         Peer {
             // Without a peer the question has no answer on any kernel, whatever errno it gives.
-            pidfd: if ids.uid == Fact::Unknown { Fact::Unknown } else { pidfd },
+            pidfd: if ids.names_nobody { Fact::Unknown } else { pidfd },
             pid: ids.pid,
             uid: ids.uid,
             gid: ids.gid,
-            groups: fact(sys::peer_groups(fd)),
+            groups: peer_groups(fd),
             label: fact(sys::peer_label(fd)),
         }
     }
@@ -111,25 +111,45 @@ pub(crate) struct Ids {
     pub(crate) pid: Fact<u32>,
     pub(crate) uid: Fact<u32>,
     pub(crate) gid: Fact<u32>,
+    /// Whether the kernel knows of no peer at all.
+    names_nobody: bool,
 }
 
 impl Ids {
-    /// Of nobody, or of somebody who has not been asked for.
+    /// Of no peer, or of one that was not asked for.
     pub(crate) fn unknown() -> Ids {
-        Ids { pid: Fact::Unknown, uid: Fact::Unknown, gid: Fact::Unknown }
+        Ids { pid: Fact::Unknown, uid: Fact::Unknown, gid: Fact::Unknown, names_nobody: true }
     }
 
     pub(crate) fn of(fd: BorrowedFd<'_>) -> Ids {
         let Ok(raw) = sys::peer_credentials(fd) else { return Ids::unknown() };
         // The kernel says pid 0 and ids of -1 where it knows nobody, and pid 0 alone across pid namespaces (K-CRED-3).
-        let id = |id: u32| if id == u32::MAX { Fact::Unknown } else { Fact::Known(id) };
-        let pid = u32::try_from(raw.pid).ok().filter(|&pid| pid != 0);
-        Ids { pid: pid.map_or(Fact::Unknown, Fact::Known), uid: id(raw.uid), gid: id(raw.gid) }
+        let known = |id: Option<u32>| id.map_or(Fact::Unknown, Fact::Known);
+        Ids {
+            pid: known(u32::try_from(raw.pid).ok().filter(|&pid| pid != 0)),
+            uid: known(overflow_ids::user(raw.uid)),
+            gid: known(overflow_ids::group(raw.gid)),
+            names_nobody: raw.uid == overflow_ids::NO_ID,
+        }
+    }
+
+    /// Why a policy refused these ids.
+    pub(crate) fn refusal(&self) -> Refusal {
+        match self.uid {
+            Fact::Known(_) => Refusal::NotAllowed,
+            _ if self.names_nobody => Refusal::UnknownPeer,
+            _ => Refusal::UnmappedUser,
+        }
     }
 }
 
+/// The supplementary groups at the other end that have ids here.
+pub(crate) fn peer_groups(fd: BorrowedFd<'_>) -> Fact<Vec<u32>> {
+    fact(sys::peer_groups(fd).map(overflow_ids::groups))
+}
+
 /// Groups and labels: no answer at all, or no such option.
-pub(crate) fn fact<T>(answer: io::Result<T>) -> Fact<T> {
+fn fact<T>(answer: io::Result<T>) -> Fact<T> {
     match answer {
         Ok(value) => Fact::Known(value),
         Err(error) if error.raw_os_error() == Some(libc::ENOPROTOOPT) => Fact::Unsupported,

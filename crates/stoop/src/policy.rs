@@ -1,15 +1,20 @@
 //! Who may connect or send, and whether descriptors may come.
 
+use std::fmt;
 use std::os::fd::BorrowedFd;
 
 use crate::control::Credentials;
-use crate::peer::{Fact, Ids, fact};
-use crate::{Address, sys};
+use crate::peer::{Fact, Ids, Peer, peer_groups};
+use crate::{Address, overflow_ids};
 
 /// Who may talk to a server.
 ///
 /// Checked against what the kernel says of the peer, before the first byte is read: on each accepted connection, and on
 /// each datagram. A peer the kernel does not know is refused by every policy but [`Policy::everyone`].
+///
+/// A user or group without an id in our user namespace shows as the overflow id, usually 65534 (K-CRED-17). In a namespace that does not
+/// map every id that number is therefore allowed by no rule: not by [`Policy::same_user`] of a process that has it, nor by
+/// [`Policy::allow_uid`] of it. [`Refusal::UnmappedUser`] says so.
 ///
 /// A server on a path admits everyone by default, since the file's permissions already decide; one with an abstract name,
 /// which has no permissions, admits its own user and root (K-NAME-5).
@@ -86,11 +91,24 @@ impl Policy {
     }
 
     /// Decides on a process by its ids. `groups` are its supplementary groups.
+    ///
+    /// The overflow ids are allowed by no rule in a user namespace that does not map every id. Reads `/proc/self/uid_map` or
+    /// `gid_map` if an allowed id is one of them.
     pub fn admits(&self, uid: u32, gid: u32, groups: &[u32]) -> bool {
-        self.everyone
-            || self.uids.contains(&uid)
-            || self.gids.contains(&gid)
-            || groups.iter().any(|group| self.gids.contains(group))
+        self.everyone || self.allows(Some(uid), Some(gid), groups)
+    }
+
+    /// Decides on the peer of a connection by what is known of it. A user or group that is unknown is allowed by no rule.
+    pub fn admits_peer(&self, peer: &Peer) -> bool {
+        let groups = peer.groups.known().map_or(&[][..], Vec::as_slice);
+        self.everyone || self.allows(peer.uid.known().copied(), peer.gid.known().copied(), groups)
+    }
+
+    fn allows(&self, uid: Option<u32>, gid: Option<u32>, groups: &[u32]) -> bool {
+        let allows_gid = |gid: u32| self.gids.contains(&gid) && overflow_ids::group(gid).is_some();
+        uid.is_some_and(|uid| self.uids.contains(&uid) && overflow_ids::user(uid).is_some())
+            || gid.is_some_and(allows_gid)
+            || groups.iter().copied().any(allows_gid)
     }
 
     /// Decides on the peer of a connection.
@@ -99,19 +117,37 @@ impl Policy {
             return true;
         }
         let ids = Ids::of(fd);
-        let (Fact::Known(uid), Fact::Known(gid)) = (ids.uid, ids.gid) else { return false };
         // Groups cost a call of their own: only asked where a group is allowed at all.
-        let groups = if self.gids.is_empty() { None } else { Some(fact(sys::peer_groups(fd))) };
-        let groups = match &groups {
-            Some(Fact::Known(groups)) => groups.as_slice(),
-            _ => &[],
-        };
-        self.admits(uid, gid, groups)
+        let groups = if self.gids.is_empty() { Fact::Unknown } else { peer_groups(fd) };
+        let groups = groups.known().map_or(&[][..], Vec::as_slice);
+        self.allows(ids.uid.known().copied(), ids.gid.known().copied(), groups)
     }
 
     /// Decides on the sender of a datagram, which the kernel describes without its supplementary groups.
     pub(crate) fn admits_sender(&self, sender: Option<Credentials>) -> bool {
         self.everyone || sender.is_some_and(|sender| self.admits(sender.uid, sender.gid, &[]))
+    }
+}
+
+/// Why a policy refused a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The policy allows neither its user nor any of its groups.
+    NotAllowed,
+    /// Its user has no id in our user namespace. The kernel shows all such users as the overflow id, so none of them can be allowed.
+    UnmappedUser,
+    /// The kernel does not say who it is.
+    UnknownPeer,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Refusal::NotAllowed => "not allowed by the policy",
+            Refusal::UnmappedUser => "its user has no id in our user namespace",
+            Refusal::UnknownPeer => "the kernel does not say who it is",
+        })
     }
 }
 
@@ -129,6 +165,11 @@ mod tests {
         assert!(!Policy::nobody().admits(0, 0, &[0]));
         assert!(Policy::everyone().admits(1, 1, &[]));
         assert!(Policy::same_user().admits(0, 99, &[]));
+        assert!(!Policy::nobody().allow_uid(u32::MAX).allow_gid(u32::MAX).admits(
+            u32::MAX,
+            u32::MAX,
+            &[u32::MAX]
+        ));
     }
 
     #[test]

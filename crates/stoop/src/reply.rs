@@ -17,7 +17,7 @@ use crate::connect::ConnectTarget;
 use crate::control::Credentials;
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::file_id::FileId;
-use crate::{Address, Kind, nobody, sys};
+use crate::{Address, Kind, sys};
 
 /// The source of a message: what is needed to answer it. [`Received::origin`](crate::Received::origin) gives it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,7 +84,7 @@ fn by_path(path: &Path, to: &Origin) -> Result<ConnectTarget> {
         let detail = "a relative path leads to the sender only from the sender's working directory";
         return Err(Error::new(Operation::Send, ErrorKind::InvalidAddress, detail));
     }
-    let Some(sender) = to.credentials.filter(|sender| sender.uid != nobody::overflow_uid()) else {
+    let Some(sender) = to.credentials.filter(|sender| sender.known_uid().is_some()) else {
         return refuse(
             "the kernel does not say who sent the message, so that the socket there may be another's; \
              credentials have to be on (SO_PASSCRED) when it is sent, and the user known here",

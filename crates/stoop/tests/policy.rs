@@ -6,7 +6,7 @@ use std::thread;
 
 use stoop::{
     Address, Allow, Arrival, Bind, Connect, Credentials, Datagram, Fact, Listener, Outgoing, Packet, Policy,
-    SeqPacket, Stream,
+    Refusal, SeqPacket, Stream,
 };
 use stoop_kernel_facts::{DATAGRAM, Name, SOON, become_user, kernel_at_least, send_to, socket};
 use stoop_testkit::{KillOnDrop, NOBODY, Role, deadline, is_root, public_tempdir, role, skip, tempdir};
@@ -82,9 +82,9 @@ fn connections_of_other_users_are_decided_on_before_the_first_byte() {
                     assert_eq!(end.peer().uid.known(), Some(&NOBODY));
                     end.write_all(b"!").unwrap();
                 }
-                Arrival::Refused { pid, uid } => {
+                Arrival::Refused { pid, uid, reason } => {
                     assert!(!expected, "{address} refuses {role}");
-                    assert_eq!((pid, uid), (Some(client.id()), Some(NOBODY)));
+                    assert_eq!((pid, uid, reason), (Some(client.id()), Some(NOBODY), Refusal::NotAllowed));
                 }
             }
             assert_eq!(client.line("admitted", SOON), expected.to_string(), "{address} {role}");

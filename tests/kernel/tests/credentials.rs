@@ -2,7 +2,7 @@
 
 use std::ffi::c_int;
 use std::fs;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
@@ -10,7 +10,7 @@ use rustix::event::PollFlags;
 use rustix::fs::{Gid, Uid};
 use stoop_kernel_facts::libc::{MSG_CMSG_CLOEXEC, MSG_DONTWAIT, SO_PASSCRED, SO_PEERSEC};
 use stoop_kernel_facts::*;
-use stoop_testkit::{NOBODY, Role, is_root, open_descriptors, public_tempdir, role, skip};
+use stoop_testkit::{KillOnDrop, NOBODY, Role, is_root, open_descriptors, public_tempdir, role, skip};
 
 const SO_PEERGROUPS: c_int = 59;
 /// Since Linux 6.5.
@@ -327,4 +327,135 @@ fn passcred_is_not_seen_by_plain_receives() {
     let received = receive_message(&receiver, 8, 0, MSG_DONTWAIT).unwrap();
     assert_eq!((&received.data[..], received.control_was_cut()), (&b"hello"[..], true));
     assert!(!receive(&receiver, 8).unwrap().control_was_cut());
+}
+
+/// Maps ids of the namespace of `child`, as a process outside it may.
+fn write_maps(child: u32, map: &str) -> std::io::Result<()> {
+    fs::write(format!("/proc/{child}/uid_map"), map)?;
+    fs::write(format!("/proc/{child}/gid_map"), map)
+}
+
+/// Starts this part of a test in a user namespace of its own, which maps nothing yet; `None` if there are none to be had.
+fn in_new_users(test: &str, part: &str, name: &Name) -> Option<KillOnDrop> {
+    let probe = std::process::Command::new("unshare").args(["-U", "true"]).output();
+    let may = probe.is_ok_and(|probe| probe.status.success());
+    may.then(|| Role::new(test, part).env("NAME", &name.to_text()).within("unshare", &["-U"]).spawn())
+}
+
+/// A user, a group and a supplementary group that no map of these tests has.
+const STRANGER: u32 = 4_321;
+
+/// In a child: becomes the stranger, comes to the listener in `NAME` and says so.
+fn come_as_stranger() {
+    rustix::thread::set_thread_groups(&[Gid::from_raw(STRANGER)]).unwrap();
+    become_user(STRANGER, STRANGER);
+    let connection = connection_of_child();
+    send(&connection, b"x").unwrap();
+    wait_for_parent();
+}
+
+/// In a child: what the kernel says of the next client, in all three ways.
+fn look_at_stranger(listener: &OwnedFd) -> (Credentials, Vec<u8>, Credentials) {
+    let client = accept(listener).unwrap();
+    let groups = option_bytes(&client, SO_PEERGROUPS, 256).unwrap();
+    poll_for(&client, PollFlags::IN, SOON);
+    let message = receive(&client, 1).unwrap().credentials.unwrap();
+    (peer_credentials(&client), groups, message)
+}
+
+/// In a child: a listener whose clients' messages come with credentials.
+fn listening_with_credentials() -> OwnedFd {
+    let listener = listener(STREAM, &Name::from_text(&std::env::var("NAME").unwrap()), 8);
+    set_option(&listener, SO_PASSCRED, 1).unwrap();
+    listener
+}
+
+/// K-CRED-17
+#[test]
+fn a_user_without_an_id_shows_as_the_overflow_user() {
+    const TEST: &str = "a_user_without_an_id_shows_as_the_overflow_user";
+    match role().as_deref() {
+        Some("stranger") => return come_as_stranger(),
+        Some(_) => {
+            let mut line = String::new();
+            std::io::stdin().read_line(&mut line).unwrap();
+            assert_eq!(
+                fs::read_to_string("/proc/self/uid_map").unwrap().split_whitespace().last(),
+                Some("1")
+            );
+            let listener = listening_with_credentials();
+            println!("listening");
+            let (peer, groups, message) = look_at_stranger(&listener);
+            // As if it were we, who have that number as well.
+            let mine = Credentials::mine();
+            assert_eq!((peer.uid, peer.gid), (mine.uid, mine.gid));
+            assert_eq!((message.uid, message.gid), (mine.uid, mine.gid));
+            assert_eq!(groups, mine.gid.to_ne_bytes());
+            return;
+        }
+        None => {}
+    }
+    if !is_root() {
+        skip!("lacks root");
+    }
+    let id = |file: &str| fs::read_to_string(file).unwrap().trim().to_owned();
+    let overflow = id("/proc/sys/kernel/overflowuid");
+    if overflow != id("/proc/sys/kernel/overflowgid") {
+        skip!("lacks one number for both overflow ids");
+    }
+    let name = Name::unique("overflow");
+    let Some(mut server) = in_new_users(TEST, "server", &name) else { skip!("lacks user namespaces") };
+    write_maps(server.id(), &format!("{overflow} 0 1")).unwrap();
+    server.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
+    server.line("listening", SOON);
+    let _stranger = Role::new(TEST, "stranger").env("NAME", &name.to_text()).spawn();
+    assert!(server.finish(SOON).success());
+}
+
+/// K-CRED-18
+#[test]
+fn where_every_id_is_mapped_nobody_is_without_one() {
+    const TEST: &str = "where_every_id_is_mapped_nobody_is_without_one";
+    const ALL: &str = "0 0 4294967295";
+    match role().as_deref() {
+        Some("stranger") => return come_as_stranger(),
+        Some("inner") => return wait_for_parent(),
+        Some(part) => {
+            let mut line = String::new();
+            std::io::stdin().read_line(&mut line).unwrap();
+            let listener = listening_with_credentials();
+            if part == "partial" {
+                // Not even its root can map more than it has itself.
+                let inner = in_new_users(TEST, "inner", &Name::unique("inner")).unwrap();
+                let refused = write_maps(inner.id(), ALL).unwrap_err();
+                assert_eq!(refused.raw_os_error(), Some(Errno::PERM.raw_os_error()));
+                return;
+            }
+            println!("listening");
+            let (peer, groups, message) = look_at_stranger(&listener);
+            assert_eq!([peer.uid, peer.gid, message.uid, message.gid], [STRANGER; 4]);
+            assert_eq!(groups, STRANGER.to_ne_bytes());
+            return;
+        }
+        None => {}
+    }
+    if !is_root() {
+        skip!("lacks root");
+    }
+    let own: Vec<String> =
+        fs::read_to_string("/proc/self/uid_map").unwrap().split_whitespace().map(str::to_owned).collect();
+    if own != ["0", "0", "4294967295"] {
+        skip!("lacks the initial user namespace");
+    }
+    for (part, map) in [("partial", "0 0 65536"), ("total", ALL)] {
+        let name = Name::unique(part);
+        let Some(mut server) = in_new_users(TEST, part, &name) else { skip!("lacks user namespaces") };
+        write_maps(server.id(), map).unwrap();
+        server.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
+        let _stranger = (part == "total").then(|| {
+            server.line("listening", SOON);
+            Role::new(TEST, "stranger").env("NAME", &name.to_text()).spawn()
+        });
+        assert!(server.finish(SOON).success(), "{part}");
+    }
 }

@@ -27,7 +27,10 @@ pub(super) fn render(event: &Event) -> Option<Said> {
                 if peer.uid.is_some() { format!(", served by {}", who(peer)) } else { String::new() };
             format!("connected to {} ({}{served}); Ctrl-D ends your side", address.0, kind.0)
         }
-        Event::Refused { peer } => format!("refused {}", who(peer)),
+        Event::Refused { peer, reason } => {
+            let reason = reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+            format!("refused {}{reason}", who(peer))
+        }
         // Where it is about one sender, the text names it.
         Event::Trouble { error, count, .. } => {
             let times = if *count > 1 { format!(" ({count} times)") } else { String::new() };

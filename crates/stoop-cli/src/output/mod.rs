@@ -15,7 +15,7 @@ use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 
 use serde::Serialize;
-use stoop::{Address, Credentials, Kind, Peer};
+use stoop::{Address, Credentials, Kind, Peer, Refusal};
 
 use crate::failure::Failure;
 use crate::names;
@@ -59,6 +59,9 @@ pub(crate) enum Event {
     Refused {
         #[serde(flatten)]
         peer: Who,
+        /// Why, unless the policy simply does not allow it.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
     },
     /// A client is gone. Byte counts are unknown where another program had the connection.
     Closed {
@@ -126,6 +129,14 @@ pub(crate) enum Event {
     },
 }
 
+impl Event {
+    /// A client that a policy refused.
+    pub(crate) fn refused(pid: Option<u32>, uid: Option<u32>, reason: Refusal) -> Event {
+        let reason = (reason != Refusal::NotAllowed).then(|| reason.to_string());
+        Event::Refused { peer: Who::new(pid, uid, None), reason }
+    }
+}
+
 /// Headers by their names, in lower case; each may have been sent several times. What is not UTF-8 is `%XX`.
 pub(crate) type Headers = BTreeMap<String, Vec<String>>;
 
@@ -181,7 +192,7 @@ impl From<Option<Credentials>> for Who {
         sender.map_or_else(Who::default, |sender| {
             // Across pid namespaces the kernel says pid 0: nobody that has a number here.
             let pid = u32::try_from(sender.pid).ok().filter(|&pid| pid != 0);
-            Who::new(pid, Some(sender.uid), Some(sender.gid))
+            Who::new(pid, sender.known_uid(), sender.known_gid())
         })
     }
 }

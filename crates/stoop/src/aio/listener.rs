@@ -101,7 +101,7 @@ impl<C: Connected> Async<crate::Listener<C>> {
     fn drive(&self, arrival: Arrival<C>) -> Result<Arrival<Async<C>>> {
         Ok(match arrival {
             Arrival::Admitted(client) => Arrival::Admitted(self.adopt(client)?),
-            Arrival::Refused { pid, uid } => Arrival::Refused { pid, uid },
+            Arrival::Refused { pid, uid, reason } => Arrival::Refused { pid, uid, reason },
         })
     }
 

@@ -36,7 +36,8 @@ use rustix::event::{PollFd, PollFlags};
 use super::wait::poll_until;
 use crate::control::DESCRIPTORS_MAX;
 use crate::error::{Error, ErrorKind, Operation, Result};
-use crate::{Allow, Policy, SeqPacket, escaped};
+use crate::peer::Ids;
+use crate::{Allow, Fact, Policy, SeqPacket, escaped};
 use message::{Entry, MESSAGE_MAX_BYTES, Message, Reason};
 use protocol::{Event, Failure};
 
@@ -132,7 +133,11 @@ fn check_peer(connection: &SeqPacket) -> Result<()> {
     if Policy::same_user().admits_peer_of(connection.as_fd()) {
         return Ok(());
     }
-    let who = connection.peer().uid.known().map_or("an unknown user".to_owned(), |uid| format!("user {uid}"));
+    let ids = Ids::of(connection.as_fd());
+    let who = match ids.uid {
+        Fact::Known(uid) => format!("user {uid}"),
+        _ => format!("an unknown user ({})", ids.refusal()),
+    };
     let detail = format!("the other side is {who}; only our own user and root are trusted with sockets");
     Err(Error::new(Operation::HandOver, ErrorKind::NotPermitted, detail))
 }

@@ -30,9 +30,9 @@ pub const fn space(data_len_bytes: usize) -> usize {
 pub struct Credentials {
     /// Process id, as seen from the receiver's pid namespace; 0 where it has none there.
     pub pid: i32,
-    /// User id, as seen from the receiver's user namespace.
+    /// User id, as seen from the receiver's user namespace; see [`Credentials::known_uid`] for users without an id there.
     pub uid: u32,
-    /// Group id, as seen from the receiver's user namespace.
+    /// Group id, as seen from the receiver's user namespace; see [`Credentials::known_gid`].
     pub gid: u32,
 }
 

@@ -29,8 +29,8 @@ pub struct Settings {
     /// `SO_PEEK_OFF`: where the next look at unread bytes begins, and whether a look moves it on. `None`: it always begins at the
     /// first.
     pub peek_offset: Option<u32>,
-    /// Of a listener, who called listen last; of a connected socket, who made the other end (K-CRED-2). `None`: nobody, or nobody that
-    /// has a number here.
+    /// Of a listener, who called listen last; of a connected socket, who made the other end (K-CRED-2). `None` if the kernel does not
+    /// know. A user or group without an id in our user namespace is 4294967295: see [`Credentials::known_uid`].
     pub peer: Option<Credentials>,
 }
 
@@ -51,12 +51,8 @@ impl Settings {
             passes_label: sys::passes_label(fd).ok(),
             passes_descriptors: sys::passes_descriptors(fd).ok(),
             peek_offset: sys::peek_offset(fd).ok().and_then(|offset| u32::try_from(offset).ok()),
-            // Where it knows nobody the kernel says pid 0 and ids of -1 (K-CRED-3).
-            peer: (peer.uid != u32::MAX).then_some(Credentials {
-                pid: peer.pid,
-                uid: peer.uid,
-                gid: peer.gid,
-            }),
+            // Without a peer the kernel says pid 0 and ids of -1 (K-CRED-3).
+            peer: Credentials { pid: peer.pid, uid: peer.uid, gid: peer.gid }.resolve(),
         })
     }
 }

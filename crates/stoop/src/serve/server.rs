@@ -238,9 +238,9 @@ impl<C: Connected> Server<C> {
     {
         let mut client = match arrival {
             Arrival::Admitted(client) => client,
-            Arrival::Refused { pid, uid } => {
+            Arrival::Refused { pid, uid, reason } => {
                 self.counters.cells().refused_by_policy.fetch_add(1, Relaxed);
-                return trace::refused(pid, uid);
+                return trace::refused(pid, uid, reason);
             }
         };
         let Ids { pid, uid, .. } = if connections.asks() { Ids::of(client.as_fd()) } else { Ids::unknown() };

@@ -1,7 +1,7 @@
 //! Events for `tracing`, where the feature of that name is on; else nothing at all.
 
 use super::counters::Ended;
-use crate::Error;
+use crate::{Error, Refusal};
 
 #[cfg(feature = "tracing")]
 macro_rules! event {
@@ -25,8 +25,9 @@ pub(super) fn accepted(pid: Option<u32>, uid: Option<u32>, active: usize) {
     event!(debug, pid = pid, uid = uid, active = active, "accepted");
 }
 
-pub(super) fn refused(pid: Option<u32>, uid: Option<u32>) {
-    event!(info, pid = pid, uid = uid, "refused by the policy");
+pub(super) fn refused(pid: Option<u32>, uid: Option<u32>, reason: Refusal) {
+    let reason = reason.to_string();
+    event!(info, pid = pid, uid = uid, reason = reason.as_str(), "refused by the policy");
 }
 
 pub(super) fn over_share(uid: u32, limit: usize) {

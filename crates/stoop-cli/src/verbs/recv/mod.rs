@@ -14,7 +14,7 @@ use stoop::{Allow, Arrival, Connected, Kind, Listener, Place};
 use crate::args::Recv;
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
-use crate::output::{Event, Output, Text, Who, Word};
+use crate::output::{Event, Output, Text, Word};
 use crate::passed::Passed;
 use crate::signals::Signals;
 use crate::target::{self, Server};
@@ -186,8 +186,8 @@ impl<'a> Desk<'a> {
         loop {
             match listener.accept_any() {
                 Ok(Arrival::Admitted(client)) => self.clients.push(source(client)?),
-                Ok(Arrival::Refused { pid, uid }) => {
-                    self.output.emit(&Event::Refused { peer: Who::new(pid, uid, None) })?;
+                Ok(Arrival::Refused { pid, uid, reason }) => {
+                    self.output.emit(&Event::refused(pid, uid, reason))?;
                 }
                 Err(error) if error.is_would_block() => return Ok(()),
                 Err(error) if error.is_exhausted() => {

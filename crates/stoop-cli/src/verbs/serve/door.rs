@@ -16,7 +16,7 @@ use super::exec::Reserve;
 use crate::args::Serve;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::output::{Event, Text, Who, Word};
+use crate::output::{Event, Text, Word};
 use crate::passed::Passed;
 use crate::target::{self, Server};
 
@@ -180,8 +180,8 @@ fn accept<C: Connected>(
     };
     let client = match listener.accept_any() {
         Ok(Arrival::Admitted(client)) => connection(client),
-        Ok(Arrival::Refused { pid, uid }) => {
-            shared.output.tell(&Event::Refused { peer: Who::new(pid, uid, None) })?;
+        Ok(Arrival::Refused { pid, uid, reason }) => {
+            shared.output.tell(&Event::refused(pid, uid, reason))?;
             return Ok(Step::Passed);
         }
         Err(error) if error.is_would_block() => return Ok(Step::Nobody),

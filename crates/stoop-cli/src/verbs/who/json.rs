@@ -163,7 +163,7 @@ fn settings(settings: &stoop::diag::Settings) -> Settings {
         passes_label: settings.passes_label,
         passes_descriptors: settings.passes_descriptors,
         peer_pid: peer.map(|peer| peer.pid).filter(|&pid| pid > 0),
-        peer_uid: peer.map(|peer| peer.uid),
+        peer_uid: peer.and_then(|peer| peer.known_uid()),
         peer_gid: peer.map(|peer| peer.gid),
     }
 }

@@ -96,7 +96,13 @@ impl Page<'_> {
             return;
         }
         let process = pid.map_or("a process out of sight".into(), |pid| format!("process {pid}"));
-        self.line(label, format!("{process} of {}, which does not have it now", user(peer.uid)));
+        self.line(
+            label,
+            format!(
+                "{process} of {}, which does not have it now",
+                peer.known_uid().map_or("an unknown user".into(), user)
+            ),
+        );
     }
 
     /// `812/postgres (root), in postgresql.service, started 3d ago`.
