@@ -8,7 +8,9 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 use rustix::event::PollFlags;
 use rustix::fs::{Gid, Uid};
-use stoop_kernel_facts::libc::{MSG_CMSG_CLOEXEC, MSG_DONTWAIT, SO_PASSCRED, SO_PEERSEC};
+use stoop_kernel_facts::libc::{
+    MSG_CMSG_CLOEXEC, MSG_DONTWAIT, SO_PASSCRED, SO_PEERCRED, SO_PEERSEC, SO_SNDBUF, SO_SNDTIMEO, SO_TYPE,
+};
 use stoop_kernel_facts::*;
 use stoop_testkit::{KillOnDrop, NOBODY, Role, is_root, open_descriptors, public_tempdir, role, skip};
 
@@ -458,4 +460,24 @@ fn where_every_id_is_mapped_nobody_is_without_one() {
         });
         assert!(server.finish(SOON).success(), "{part}");
     }
+}
+
+/// K-CRED-19
+#[test]
+fn an_option_that_was_answered_has_a_length_of_its_own() {
+    const LARGE: usize = 64;
+    let (one, _other) = pair(STREAM);
+    let timeout = 2 * size_of::<i64>();
+    let options = [(SO_PEERCRED, 12), (SO_TYPE, 4), (SO_SNDBUF, 4), (SO_PASSCRED, 4), (SO_SNDTIMEO, timeout)];
+    for (name, len) in options {
+        assert_eq!(option_bytes(&one, name, LARGE).unwrap().len(), len, "option {name}");
+    }
+    std::thread::spawn(move || {
+        fake_call(libc::SYS_getsockopt);
+        for (name, _) in options {
+            assert_eq!(option_bytes(&one, name, LARGE).unwrap(), [0; LARGE], "option {name}");
+        }
+    })
+    .join()
+    .unwrap();
 }

@@ -112,8 +112,17 @@ unsafe fn bpf<A>(command: c_long, attributes: &A) -> io::Result<OwnedFd> {
     if fd == -1 {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: the command returned a descriptor that is new, so nobody else owns it.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
+    own(fd as i32)
+}
+
+/// A sandbox that lets the call succeed without making it usually says 0: a standard stream, which is not close-on-exec, is left alone.
+fn own(number: i32) -> io::Result<OwnedFd> {
+    // SAFETY: takes plain integers; a number that is not open is an error and changes nothing.
+    if number < 0 || number <= 2 && unsafe { libc::fcntl(number, libc::F_GETFD) } != libc::FD_CLOEXEC {
+        return Err(io::Error::from_raw_os_error(libc::EPROTO));
+    }
+    // SAFETY: the command returned a descriptor that is new and close-on-exec, so nothing else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
 /// Where the kernel shows its type information.

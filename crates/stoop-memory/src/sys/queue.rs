@@ -49,7 +49,11 @@ pub(crate) fn capacity_bytes(id: c_int) -> io::Result<usize> {
     let mut status: libc::msqid_ds = unsafe { zeroed() };
     // SAFETY: `status` is ours, and what the kernel fills in has its type.
     check(unsafe { libc::msgctl(id, libc::IPC_STAT, &raw mut status) })?;
-    Ok(usize::try_from(status.msg_qbytes).unwrap_or(usize::MAX))
+    match status.msg_qbytes {
+        // No queue that can be used has none: the kernel did not answer.
+        0 => Err(io::Error::from_raw_os_error(libc::EPROTO)),
+        bytes => Ok(usize::try_from(bytes).unwrap_or(usize::MAX)),
+    }
 }
 
 /// `msgsnd`: waits for room. The message has to fit into the parcel.
@@ -66,7 +70,8 @@ pub(crate) fn receive(id: c_int, parcel: &mut Parcel) -> io::Result<&[u8]> {
     // SAFETY: the parcel is exclusively borrowed, and has room for a type and `room_bytes` behind it.
     let len = unsafe { libc::msgrcv(id, parcel.words.as_mut_ptr().cast(), room_bytes, 0, 0) };
     let len = usize::try_from(len).map_err(|_| io::Error::last_os_error())?;
-    Ok(&parcel.room()[..len])
+    let message: &[u8] = parcel.room();
+    message.get(..len).ok_or_else(|| io::Error::from_raw_os_error(libc::EPROTO))
 }
 
 fn check(result: c_int) -> io::Result<c_int> {

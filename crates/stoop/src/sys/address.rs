@@ -26,6 +26,7 @@ pub(crate) struct RawAddress {
 impl RawAddress {
     fn with(name: &[u8], len_bytes: usize) -> RawAddress {
         let mut address = RawAddress::empty();
+        address.raw.sun_family = libc::AF_UNIX as libc::sa_family_t;
         for (to, from) in address.raw.sun_path.iter_mut().zip(name) {
             *to = *from as libc::c_char;
         }
@@ -33,11 +34,11 @@ impl RawAddress {
         address
     }
 
-    /// Room for the kernel to write an address into.
+    /// Room for the kernel to write an address into: of no family, so that what was never written is unnamed.
     pub(crate) fn empty() -> RawAddress {
         RawAddress {
             raw: libc::sockaddr_un {
-                sun_family: libc::AF_UNIX as libc::sa_family_t,
+                sun_family: libc::AF_UNSPEC as libc::sa_family_t,
                 sun_path: [0; PATH_LEN],
             },
             spare: 0,
@@ -67,6 +68,11 @@ impl RawAddress {
     /// The address that makes `bind` choose a free abstract name (K-NAME-9).
     pub(crate) fn autobind() -> RawAddress {
         RawAddress::with(&[], 0)
+    }
+
+    /// Whether a call has written an address of any family.
+    pub(super) fn is_written(&self) -> bool {
+        self.len_bytes as usize >= PATH_OFFSET && i32::from(self.raw.sun_family) != libc::AF_UNSPEC
     }
 
     /// What this names. An address of another family, or of none, is unnamed; so is one that goes through a descriptor, as a

@@ -6,7 +6,7 @@ use std::mem::zeroed;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use super::message::own_all;
-use super::{RawAddress, check};
+use super::{RawAddress, check, unanswered};
 use crate::control::{self, Credentials};
 
 /// The most messages that one call takes here; the kernel would take 1,024, and gains nothing from it.
@@ -53,7 +53,8 @@ pub(crate) fn send_batch(
     let sent = check(unsafe {
         libc::sendmmsg(fd.as_raw_fd(), headers.as_mut_ptr(), count, libc::MSG_NOSIGNAL as _)
     })?;
-    Ok(sent as usize)
+    let count = count as usize;
+    usize::try_from(sent).ok().filter(|&sent| sent <= count).ok_or_else(unanswered)
 }
 
 /// `recvmmsg`: waits for one message on a blocking socket, then takes what else is there, each into a room of
@@ -93,7 +94,8 @@ pub(crate) fn receive_batch(
     let received = check(unsafe {
         libc::recvmmsg(fd.as_raw_fd(), headers.as_mut_ptr(), count, flags as _, std::ptr::null_mut())
     })?;
-    let entries = (0..received as usize).map(|slot| {
+    let received = usize::try_from(received).ok().filter(|&received| received <= count as usize);
+    let entries = (0..received.ok_or_else(unanswered)?).map(|slot| {
         let header = &headers[slot];
         names[slot].set_len(header.msg_hdr.msg_namelen);
         let control_len_bytes =

@@ -24,6 +24,5 @@ pub(crate) fn copy_inherited(number: RawFd) -> io::Result<OwnedFd> {
     // SAFETY: takes plain integers. Whoever owns the number keeps it: at worst its file stays open a little longer, as it
     // would for any reader of /proc/self/fd.
     let copy = check(unsafe { libc::fcntl(number, libc::F_DUPFD_CLOEXEC, 0) })?;
-    // SAFETY: the call has just made this descriptor, for us alone.
-    Ok(unsafe { OwnedFd::from_raw_fd(copy) })
+    super::own(copy)
 }

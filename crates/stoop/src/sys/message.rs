@@ -7,7 +7,8 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::zeroed;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
-use super::{RawAddress, check_len};
+use super::socket::most;
+use super::{RawAddress, check_len, total_len};
 use crate::control::{self, Item};
 
 /// Room for whatever one message can bring: 253 descriptors, credentials, a pidfd and a label of a page.
@@ -62,9 +63,10 @@ pub(crate) fn send_message(
         header.msg_control = control.as_ptr().cast_mut().cast();
         header.msg_controllen = control.len() as _;
     }
+    let len_bytes = total_len(buffers);
     // SAFETY: every pointer in `header` is into something borrowed for the whole call, with its own length, and
     // `sendmsg` only reads. `IoSlice` has the layout of `iovec`.
-    check_len(unsafe { libc::sendmsg(fd.as_raw_fd(), &header, libc::MSG_NOSIGNAL) })
+    check_len(unsafe { libc::sendmsg(fd.as_raw_fd(), &header, libc::MSG_NOSIGNAL) }, len_bytes)
 }
 
 /// `recvmsg` with room for every control message, close-on-exec for every descriptor.
@@ -85,13 +87,16 @@ pub(crate) fn receive_message(
     header.msg_iovlen = buffers.len().min(libc::UIO_MAXIOV as usize) as _;
     header.msg_control = room.0.as_mut_ptr().cast();
     header.msg_controllen = CONTROL_ROOM_BYTES as _;
+    let room_bytes = total_len(buffers);
     // SAFETY: every pointer in `header` is into something that is exclusively borrowed or owned here for the whole call,
     // with its own length. `IoSliceMut` has the layout of `iovec`.
-    let len =
-        check_len(unsafe { libc::recvmsg(fd.as_raw_fd(), &mut header, flags | libc::MSG_CMSG_CLOEXEC) })?;
+    let result = unsafe { libc::recvmsg(fd.as_raw_fd(), &mut header, flags | libc::MSG_CMSG_CLOEXEC) };
+    let len = check_len(result, usize::MAX)?;
     let control_len_bytes = CONTROL_ROOM_BYTES.min(header.msg_controllen as _);
     // SAFETY: what `recvmsg` has just written there, walked once.
     let incoming = unsafe { own_all(&room.0[..control_len_bytes]) };
+    // After that, so that what came is closed.
+    check_len(result, most(room_bytes, flags))?;
     let (flags, name_len) = (header.msg_flags, header.msg_namelen);
     from.set_len(name_len);
     Ok(Arrival { len, flags, from, incoming })
@@ -106,8 +111,9 @@ pub(super) unsafe fn own_all(control: &[u8]) -> Incoming {
     for item in control::decode(control) {
         match item {
             Item::Descriptors(numbers) => {
+                let numbers = numbers.filter(|&number| number >= 0);
                 // SAFETY: these bytes come from `recvmsg`, which has just installed each number as a new descriptor of
-                // this process, and each is visited once. Numbers are never negative there.
+                // this process, and each is visited once.
                 incoming.descriptors.extend(numbers.map(|number| unsafe { OwnedFd::from_raw_fd(number) }));
             }
             Item::Pidfd(number) if number >= 0 => {

@@ -26,6 +26,7 @@ pub(crate) use thread::compare_descriptor_tables;
 pub(crate) use tokio::{Piece, Registered, receive_into, register};
 
 use std::io;
+use std::os::fd::{FromRawFd, OwnedFd};
 
 /// Whether a receive or an accept would return at once.
 pub(crate) fn is_readable(fd: std::os::fd::BorrowedFd<'_>) -> io::Result<bool> {
@@ -39,7 +40,36 @@ fn check(result: libc::c_int) -> io::Result<libc::c_int> {
     if result == -1 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
 
-/// The same for calls that return a length.
-fn check_len(result: libc::ssize_t) -> io::Result<usize> {
-    usize::try_from(result).map_err(|_| io::Error::last_os_error())
+/// The same for calls that return a length, which is no more than there was room for, or bytes to send.
+fn check_len(result: libc::ssize_t, most: usize) -> io::Result<usize> {
+    match usize::try_from(result) {
+        Err(_) => Err(io::Error::last_os_error()),
+        Ok(len) if len > most => Err(unanswered()),
+        Ok(len) => Ok(len),
+    }
+}
+
+/// The bytes in all of these buffers.
+fn total_len(buffers: &[impl std::ops::Deref<Target = [u8]>]) -> usize {
+    buffers.iter().fold(0, |total, buffer| total.saturating_add(buffer.len()))
+}
+
+/// A call that says it succeeded without having written what it says: a sandbox (seccomp(2), ptrace(2)) may answer in the kernel's place.
+/// What was not written is unknown, and never the zeros that stood there.
+fn unanswered() -> io::Error {
+    io::Error::from_raw_os_error(libc::EPROTO)
+}
+
+/// Takes ownership of a descriptor that a system call has returned, as close-on-exec as it was asked to be.
+///
+/// A sandbox that lets a call succeed without making it usually says 0. The numbers of the standard streams are free in few processes, so
+/// only they are looked at: what is no new descriptor of ours lacks the flag, is left alone, and an error.
+fn own(number: libc::c_int) -> io::Result<OwnedFd> {
+    // SAFETY: takes plain integers; a number that is not open is an error and changes nothing.
+    if number < 0 || number <= 2 && unsafe { libc::fcntl(number, libc::F_GETFD) } != libc::FD_CLOEXEC {
+        return Err(unanswered());
+    }
+    // SAFETY: callers pass a descriptor that a successful call has just created for this process, close-on-exec, and that nothing else
+    // has seen.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }

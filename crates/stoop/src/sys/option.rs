@@ -2,10 +2,10 @@
 
 use std::io;
 use std::mem::{MaybeUninit, size_of};
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
-use super::check;
+use super::{check, own, unanswered};
 
 // Newer than the libc crate's table; asm-generic numbers, the same on x86-64 and aarch64.
 const SO_PASSPIDFD: i32 = 76;
@@ -24,15 +24,26 @@ unsafe impl Plain for libc::ucred {}
 // SAFETY: two integers of eight bytes on every 64-bit Linux.
 unsafe impl Plain for libc::timeval {}
 
+/// A value with room behind it, so that the length of an answer cannot be the length of the room.
+#[repr(C)]
+struct Room<T> {
+    value: MaybeUninit<T>,
+    spare: [u8; 8],
+}
+
+/// An option of a fixed size. An answer of another length is none (K-CRED-19).
 fn option<T: Plain>(fd: BorrowedFd<'_>, name: i32) -> io::Result<T> {
-    let mut value = MaybeUninit::<T>::zeroed();
-    let mut len = size_of::<T>() as libc::socklen_t;
-    // SAFETY: the pointers are to `value` and its size; the kernel writes at most that many bytes.
+    let mut room = Room { value: MaybeUninit::<T>::zeroed(), spare: [0; 8] };
+    let mut len = (size_of::<T>() + room.spare.len()) as libc::socklen_t;
+    // SAFETY: the pointers are to `room`, which has at least `len` bytes, and to that length; the kernel writes no more than that.
     check(unsafe {
-        libc::getsockopt(fd.as_raw_fd(), libc::SOL_SOCKET, name, value.as_mut_ptr().cast(), &mut len)
+        libc::getsockopt(fd.as_raw_fd(), libc::SOL_SOCKET, name, (&raw mut room).cast(), &mut len)
     })?;
+    if len as usize != size_of::<T>() {
+        return Err(unanswered());
+    }
     // SAFETY: zeroed, and `T: Plain` is valid for whatever the kernel wrote over it.
-    Ok(unsafe { value.assume_init() })
+    Ok(unsafe { room.value.assume_init() })
 }
 
 fn set_option<T: Plain>(fd: BorrowedFd<'_>, name: i32, value: T) -> io::Result<()> {
@@ -49,25 +60,33 @@ fn set_option<T: Plain>(fd: BorrowedFd<'_>, name: i32, value: T) -> io::Result<(
     Ok(())
 }
 
-/// An option whose value is a string of bytes: groups, labels. Asks again while the kernel says that more room is needed.
+/// The most that an option of variable length may have: 65,536 groups (`NGROUPS_MAX`) fit.
+const OPTION_MAX_BYTES: usize = 65_536 * 4;
+
+/// An option whose value is a string of bytes: groups, labels. Asks again while the kernel says that more room is needed, and once more if
+/// the answer fills the room: its length may be the room's, which was never written (K-CRED-19).
 fn option_bytes(fd: BorrowedFd<'_>, name: i32) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0u8; 256];
+    let mut has_filled = false;
     loop {
         let mut len = bytes.len() as libc::socklen_t;
         // SAFETY: the pointer and the length describe `bytes`; the kernel writes at most that many, and the length needed.
         let result = check(unsafe {
             libc::getsockopt(fd.as_raw_fd(), libc::SOL_SOCKET, name, bytes.as_mut_ptr().cast(), &mut len)
         });
+        let len_bytes = len as usize;
         match result {
-            Ok(_) => {
-                bytes.truncate(len as usize);
+            Ok(_) if len_bytes < bytes.len() => {
+                bytes.truncate(len_bytes);
                 return Ok(bytes);
             }
-            Err(error) if error.raw_os_error() == Some(libc::ERANGE) && len as usize > bytes.len() => {
-                bytes.resize(len as usize, 0);
-            }
-            Err(error) => return Err(error),
+            Ok(_) if has_filled || len_bytes > bytes.len() => return Err(unanswered()),
+            Ok(_) => has_filled = true,
+            Err(error) if error.raw_os_error() != Some(libc::ERANGE) => return Err(error),
+            Err(error) if len_bytes <= bytes.len() || len_bytes > OPTION_MAX_BYTES => return Err(error),
+            Err(_) => {}
         }
+        bytes = vec![0; len_bytes + 64];
     }
 }
 
@@ -99,7 +118,7 @@ pub(crate) fn take_error(fd: BorrowedFd<'_>) -> io::Result<Option<io::Error>> {
 /// The send buffer's limit in bytes, as the kernel counts (twice what was set).
 #[doc(alias = "SO_SNDBUF")]
 pub(crate) fn send_buffer_bytes(fd: BorrowedFd<'_>) -> io::Result<usize> {
-    Ok(usize::try_from(option::<i32>(fd, libc::SO_SNDBUF)?).unwrap_or(0))
+    usize::try_from(option::<i32>(fd, libc::SO_SNDBUF)?).map_err(|_| unanswered())
 }
 
 /// Sets the send buffer's limit; the kernel caps it at `net.core.wmem_max` and doubles it.
@@ -228,8 +247,7 @@ pub(crate) fn peer_label(fd: BorrowedFd<'_>) -> io::Result<Vec<u8>> {
 #[doc(alias = "SO_PEERPIDFD")]
 pub(crate) fn peer_pidfd(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     let number: i32 = option(fd, SO_PEERPIDFD)?;
-    // SAFETY: the call has succeeded, so the number is a descriptor that the kernel has just installed for us.
-    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+    own(number)
 }
 
 /// Bytes that the peer has sent and that have not been read (`SIOCINQ`); of a datagram socket, of its next message (K-LIMIT-2).
@@ -245,8 +263,8 @@ pub(crate) fn unsent_bytes(fd: BorrowedFd<'_>) -> io::Result<usize> {
 }
 
 fn queue_bytes(fd: BorrowedFd<'_>, request: libc::Ioctl) -> io::Result<usize> {
-    let mut bytes: libc::c_int = 0;
+    let mut bytes: libc::c_int = -1;
     // SAFETY: both requests write one `int` to the pointer, which is to `bytes`.
     check(unsafe { libc::ioctl(fd.as_raw_fd(), request, &mut bytes) })?;
-    Ok(usize::try_from(bytes).unwrap_or(0))
+    usize::try_from(bytes).map_err(|_| unanswered())
 }

@@ -3,17 +3,10 @@
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::zeroed;
 use std::net::Shutdown;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
-use super::{RawAddress, check, check_len};
+use super::{RawAddress, check, check_len, own, total_len, unanswered};
 use crate::Kind;
-
-/// Takes ownership of a descriptor that a system call has just returned.
-fn own(fd: libc::c_int) -> OwnedFd {
-    // SAFETY: callers pass a non-negative descriptor that a successful call has just created for this process and that
-    // nobody else has seen.
-    unsafe { OwnedFd::from_raw_fd(fd) }
-}
 
 /// Whether a call on a new socket waits. Said at its birth, it costs no system call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +31,7 @@ impl Blocking {
 pub(crate) fn socket(kind: Kind, blocking: Blocking) -> io::Result<OwnedFd> {
     // SAFETY: takes and returns plain integers.
     let fd = check(unsafe { libc::socket(libc::AF_UNIX, kind.to_raw() | blocking.flags(), 0) })?;
-    Ok(own(fd))
+    own(fd)
 }
 
 /// A descriptor of the network namespace that a socket, of any family, was made in; close-on-exec from birth.
@@ -47,7 +40,7 @@ pub(crate) fn network_namespace_of(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     super::socket_domain(fd)?;
     // SAFETY: `fd` is a socket, for which the request takes no argument, touches no memory of ours and returns a descriptor.
     let fd = check(unsafe { libc::ioctl(fd.as_raw_fd(), 0x894c) })?;
-    Ok(own(fd))
+    own(fd)
 }
 
 /// An `O_PATH` descriptor of the file that a local socket is bound to; close-on-exec from birth.
@@ -60,7 +53,7 @@ pub(crate) fn bound_file_of(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     // SAFETY: `fd` is a local socket, for which the request takes no argument, touches no memory of ours and returns a
     // descriptor.
     let fd = check(unsafe { libc::ioctl(fd.as_raw_fd(), 0x89e0) })?;
-    Ok(own(fd))
+    own(fd)
 }
 
 /// `socketpair(AF_UNIX, kind)`, close-on-exec from birth.
@@ -70,7 +63,8 @@ pub(crate) fn socket_pair(kind: Kind) -> io::Result<(OwnedFd, OwnedFd)> {
     check(unsafe {
         libc::socketpair(libc::AF_UNIX, kind.to_raw() | libc::SOCK_CLOEXEC, 0, fds.as_mut_ptr())
     })?;
-    Ok((own(fds[0]), own(fds[1])))
+    let (one, other) = (own(fds[0]), own(fds[1]));
+    Ok((one?, other?))
 }
 
 /// `bind`.
@@ -100,7 +94,7 @@ pub(crate) fn accept(fd: BorrowedFd<'_>, blocking: Blocking) -> io::Result<Owned
     let fd = check(unsafe {
         libc::accept4(fd.as_raw_fd(), std::ptr::null_mut(), std::ptr::null_mut(), blocking.flags())
     })?;
-    Ok(own(fd))
+    own(fd)
 }
 
 /// `shutdown`.
@@ -121,7 +115,7 @@ pub(crate) fn local_address(fd: BorrowedFd<'_>) -> io::Result<RawAddress> {
     let (to, len) = address.as_mut_parts();
     // SAFETY: both pointers are into `address`; the kernel writes at most the length it finds there.
     check(unsafe { libc::getsockname(fd.as_raw_fd(), to, len) })?;
-    Ok(address)
+    if address.is_written() { Ok(address) } else { Err(unanswered()) }
 }
 
 /// `getpeername`.
@@ -130,13 +124,19 @@ pub(crate) fn peer_address(fd: BorrowedFd<'_>) -> io::Result<RawAddress> {
     let (to, len) = address.as_mut_parts();
     // SAFETY: both pointers are into `address`; the kernel writes at most the length it finds there.
     check(unsafe { libc::getpeername(fd.as_raw_fd(), to, len) })?;
-    Ok(address)
+    if address.is_written() { Ok(address) } else { Err(unanswered()) }
+}
+
+/// The most that a receive into this much room may return: with `MSG_TRUNC` the length of a longer message.
+pub(super) fn most(room_bytes: usize, flags: i32) -> usize {
+    if flags & libc::MSG_TRUNC == 0 { room_bytes } else { usize::MAX }
 }
 
 /// `recv` with flags: plain bytes. Descriptors that come along are dropped by the kernel (K-FD-7).
 pub(crate) fn receive(fd: BorrowedFd<'_>, buffer: &mut [u8], flags: i32) -> io::Result<usize> {
     // SAFETY: the pointer and the length describe `buffer`, which outlives the call.
-    check_len(unsafe { libc::recv(fd.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), flags) })
+    let result = unsafe { libc::recv(fd.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), flags) };
+    check_len(result, most(buffer.len(), flags))
 }
 
 /// `recvmsg` with flags and without room for control messages: plain bytes into several buffers.
@@ -149,8 +149,9 @@ pub(crate) fn receive_vectored(
     let mut header: libc::msghdr = unsafe { zeroed() };
     header.msg_iov = buffers.as_mut_ptr().cast();
     header.msg_iovlen = buffers.len().min(libc::UIO_MAXIOV as usize) as _;
+    let room_bytes = total_len(buffers);
     // SAFETY: `IoSliceMut` has the layout of `iovec`; the slices outlive the call, and the count is not beyond them.
-    check_len(unsafe { libc::recvmsg(fd.as_raw_fd(), &mut header, flags) })
+    check_len(unsafe { libc::recvmsg(fd.as_raw_fd(), &mut header, flags) }, most(room_bytes, flags))
 }
 
 /// `recvfrom` with flags. The length may exceed the buffer when `MSG_TRUNC` is among them.
@@ -163,22 +164,23 @@ pub(crate) fn receive_from(
     let (to, len) = address.as_mut_parts();
     // SAFETY: the buffer's pointer and length describe `buffer`; the address pointers are into `address`, and the kernel
     // writes at most the length it finds there.
-    let received = check_len(unsafe {
-        libc::recvfrom(fd.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), flags, to, len)
-    })?;
-    Ok((received, address))
+    let result =
+        unsafe { libc::recvfrom(fd.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), flags, to, len) };
+    Ok((check_len(result, most(buffer.len(), flags))?, address))
 }
 
 /// `send` with `MSG_NOSIGNAL`: a peer that has gone is an error, never a signal (K-END-6).
 pub(crate) fn send(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
     // SAFETY: the pointer and the length describe `bytes`, which outlives the call; the kernel only reads it.
-    check_len(unsafe { libc::send(fd.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), libc::MSG_NOSIGNAL) })
+    let result =
+        unsafe { libc::send(fd.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), libc::MSG_NOSIGNAL) };
+    check_len(result, bytes.len())
 }
 
 /// `sendto` with `MSG_NOSIGNAL`.
 pub(crate) fn send_to(fd: BorrowedFd<'_>, bytes: &[u8], to: &RawAddress) -> io::Result<usize> {
     // SAFETY: pointers and lengths describe `bytes` and `to`, which outlive the call; the kernel only reads them.
-    check_len(unsafe {
+    let result = unsafe {
         libc::sendto(
             fd.as_raw_fd(),
             bytes.as_ptr().cast(),
@@ -187,7 +189,8 @@ pub(crate) fn send_to(fd: BorrowedFd<'_>, bytes: &[u8], to: &RawAddress) -> io::
             to.as_ptr(),
             to.len(),
         )
-    })
+    };
+    check_len(result, bytes.len())
 }
 
 /// `sendmsg` of several buffers with `MSG_NOSIGNAL`, which `writev` cannot be given (K-END-6).

@@ -60,7 +60,8 @@ pub(crate) fn receive_into(fd: BorrowedFd<'_>, buffer: &mut ReadBuf<'_>, flags: 
     header.msg_iov = &raw mut part;
     header.msg_iovlen = 1;
     // SAFETY: `part` describes `room`, which is exclusively borrowed for the whole call.
-    let len_bytes = check_len(unsafe { libc::recvmsg(fd.as_raw_fd(), &mut header, flags) })?;
+    let result = unsafe { libc::recvmsg(fd.as_raw_fd(), &mut header, flags) };
+    let len_bytes = check_len(result, part.iov_len)?;
     // SAFETY: the kernel has just written this many bytes to the start of the unfilled part, which is that long at least.
     unsafe { buffer.assume_init(len_bytes) };
     buffer.advance(len_bytes);

@@ -1,0 +1,97 @@
+//! A sandbox that lets system calls succeed without making them (seccomp(2) with errno 0): what was not written is an error or unknown,
+//! never the zeros that stood there. Each part runs on a thread of its own, which alone has the filter.
+
+use std::io::IoSliceMut;
+use std::thread;
+
+use stoop::{
+    Address, Allow, Arrival, Bind, Datagram, ErrorKind, Fact, Policy, Refusal, SeqPacket, Stream, diag,
+};
+use stoop_kernel_facts::{fake_call, libc};
+use stoop_testkit::{deadline, tempdir};
+
+const SOON: std::time::Duration = std::time::Duration::from_secs(20);
+
+/// Runs `work` where this call succeeds and does nothing; standard input stays open.
+fn with_fake<T: Send + 'static>(call: i64, work: impl FnOnce() -> T + Send + 'static) -> T {
+    let work = move || {
+        fake_call(call);
+        work()
+    };
+    let result = deadline(SOON, || thread::spawn(work).join().unwrap());
+    assert!(rustix::io::fcntl_getfd(std::io::stdin()).is_ok(), "standard input was closed");
+    result
+}
+
+#[test]
+fn a_peer_that_nothing_was_said_of_is_unknown() {
+    let (one, _other) = Stream::pair().unwrap();
+    with_fake(libc::SYS_getsockopt, move || {
+        let peer = one.peer();
+        assert_eq!((&peer.pid, &peer.uid, &peer.gid), (&Fact::Unknown, &Fact::Unknown, &Fact::Unknown));
+        assert_eq!((&peer.groups, &peer.label), (&Fact::Unknown, &Fact::Unknown));
+        assert!(peer.pidfd.known().is_none() && peer.has_ended().is_none());
+        assert!(!Policy::same_user().allow_gid(0).admits_peer(&peer));
+        assert!(one.send_buffer_bytes().is_err() && one.take_error().is_err() && one.read_timeout().is_err());
+        assert!(diag::Settings::of(&one).is_err());
+    });
+}
+
+#[test]
+fn a_client_that_nothing_was_said_of_is_refused() {
+    let directory = tempdir();
+    let path = directory.path().join("s");
+    let listener = Bind::new(&path).policy(Policy::same_user().allow_gid(0)).listen().unwrap();
+    let _client = Stream::connect(&path).unwrap();
+    with_fake(libc::SYS_getsockopt, move || match listener.accept_any().unwrap() {
+        Arrival::Refused { pid, uid, reason } => {
+            assert_eq!((pid, uid, reason), (None, None, Refusal::UnknownPeer));
+        }
+        Arrival::Admitted(_) => panic!("accepted for user 0"),
+    });
+}
+
+#[test]
+fn a_descriptor_that_was_not_made_is_not_owned() {
+    let directory = tempdir();
+    let listener = Bind::new(directory.path().join("s")).listen().unwrap();
+    listener.set_nonblocking(true).unwrap();
+    with_fake(libc::SYS_accept4, move || assert!(listener.accept().is_err()));
+    with_fake(libc::SYS_socket, || assert!(Datagram::unbound().is_err()));
+    with_fake(libc::SYS_socketpair, || assert!(SeqPacket::pair().is_err()));
+}
+
+#[test]
+fn a_queue_that_was_not_counted_is_not_empty() {
+    let (one, _other) = Stream::pair().unwrap();
+    with_fake(libc::SYS_ioctl, move || assert!(one.unread_bytes().is_err() && one.unsent_bytes().is_err()));
+}
+
+#[test]
+fn an_address_that_was_not_written_is_an_error() {
+    let directory = tempdir();
+    let path = Address::path(directory.path().join("s")).unwrap();
+    let _listener = Bind::new(&path).listen().unwrap();
+    let client = Stream::connect(&path).unwrap();
+    let client = with_fake(libc::SYS_getsockname, move || {
+        assert!(client.local_address().is_err());
+        client
+    });
+    with_fake(libc::SYS_getpeername, move || assert!(client.peer_address().is_err()));
+}
+
+#[test]
+fn a_message_that_was_not_received_comes_from_nowhere_with_nothing_beside_it() {
+    let receiver = Datagram::unbound().unwrap();
+    let receiver = with_fake(libc::SYS_recvmsg, move || {
+        let mut buffer = [0; 8];
+        let error =
+            receiver.recv_with(&mut [IoSliceMut::new(&mut buffer)], Allow::descriptors(8)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ControlTruncated);
+        receiver
+    });
+    with_fake(libc::SYS_recvfrom, move || {
+        let (len, from) = receiver.recv_from(&mut [0; 8]).unwrap();
+        assert!(len == 0 && from.is_unnamed());
+    });
+}
