@@ -344,6 +344,21 @@ impl Error {
         )
     }
 
+    /// Whether an accept, or the receive of a server, failed in a way that leaves its socket usable: one client's failure is one client's.
+    ///
+    /// True for every error number except those about the socket itself (`EBADF`, `ENOTSOCK`, `EINVAL`, `EOPNOTSUPP`, `EFAULT`), and
+    /// if [`Error::is_exhausted`]: a security module may refuse one client, a client may have given up, memory may be short. The
+    /// socket may stay readable, so a loop should pause before it tries again. False for [`Error::is_would_block`], which is no failure.
+    pub fn is_transient(&self) -> bool {
+        let about_the_socket = |errno| {
+            matches!(errno, libc::EBADF | libc::ENOTSOCK | libc::EINVAL | libc::EOPNOTSUPP | libc::EFAULT)
+        };
+        let serving = matches!(self.operation(), Operation::Accept | Operation::Receive);
+        let failed_once =
+            serving && !self.is_would_block() && self.errno().is_some_and(|it| !about_the_socket(it));
+        self.is_exhausted() || failed_once
+    }
+
     /// This kernel or this kind of socket cannot do it.
     pub fn is_unsupported(&self) -> bool {
         self.kind() == ErrorKind::Unsupported
@@ -463,5 +478,27 @@ mod tests {
         }
         let error = Error::system(Operation::Send, io::Error::from_raw_os_error(libc::ENOBUFS));
         assert_eq!(error.kind(), ErrorKind::MessageTooLarge);
+    }
+
+    #[test]
+    fn only_errors_about_the_socket_end_a_server() {
+        let of = |operation, errno| Error::system(operation, io::Error::from_raw_os_error(errno));
+        for errno in [
+            libc::EPERM,
+            libc::EPROTO,
+            libc::EIO,
+            libc::ECONNABORTED,
+            libc::ENOMEM,
+            libc::ENOSR,
+            libc::EMFILE,
+        ] {
+            assert!(of(Operation::Accept, errno).is_transient(), "{errno}");
+        }
+        for errno in [libc::EBADF, libc::ENOTSOCK, libc::EINVAL, libc::EOPNOTSUPP, libc::EFAULT, libc::EAGAIN]
+        {
+            assert!(!of(Operation::Accept, errno).is_transient(), "{errno}");
+        }
+        assert!(!of(Operation::Connect, libc::EPERM).is_transient());
+        assert!(!Error::new(Operation::Accept, ErrorKind::Protocol, "no errno").is_transient());
     }
 }

@@ -13,9 +13,10 @@ use crate::socket::Socket;
 use crate::sys::{self, Blocking};
 use crate::{Kind, Policy, Refusal, SeqPacket, Stream};
 
-/// How long to wait before trying again where no descriptor or no memory was free: from the first pause to the longest. The
-/// client stays in the queue meanwhile, and the listener stays readable (K-ACCEPT-1), so waiting for readiness would spin.
-const PAUSE_WHEN_EXHAUSTED: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(250));
+/// How long to wait before trying again after an accept failed, for want of a descriptor or otherwise: from the first pause to the longest.
+/// The client may stay in the queue meanwhile, and the listener stays readable (K-ACCEPT-1), so waiting for readiness would spin.
+pub(crate) const PAUSE_AFTER_FAILURE: (Duration, Duration) =
+    (Duration::from_millis(5), Duration::from_millis(250));
 
 /// A connection that a [`Listener`] can accept: [`Stream`] or [`SeqPacket`].
 pub trait Connected: sealed::Sealed + AsFd + Deref<Target = Socket> + Send + Sync + 'static {
@@ -77,6 +78,8 @@ pub struct Counts {
     pub refused: u64,
     /// Times that no descriptor or memory was free for the next client.
     pub exhausted: u64,
+    /// Times that an accept failed otherwise, as a security module's refusal of one client.
+    pub failed: u64,
 }
 
 #[derive(Debug, Default)]
@@ -84,6 +87,7 @@ struct Counters {
     admitted: AtomicU64,
     refused: AtomicU64,
     exhausted: AtomicU64,
+    failed: AtomicU64,
 }
 
 /// A server's socket: clients queue at it and are accepted one by one. Made by [`Bind::listen`](crate::Bind::listen).
@@ -120,13 +124,14 @@ impl<C: Connected> Listener<C> {
         Ok(Listener::new(socket, None, Policy::everyone()))
     }
 
-    /// Waits for a client that the policy admits. Refused clients are closed and counted; where no descriptor or memory is
-    /// free it pauses and goes on when some is, without spinning. `EINTR` is retried.
+    /// Waits for a client that the policy admits. Refused clients are closed and counted. If no descriptor or memory is free, or
+    /// the accept of one client fails otherwise ([`Error::is_transient`]), it counts that, pauses, and tries again without spinning.
+    /// `EINTR` is retried.
     ///
     /// # Errors
-    /// [`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock) on a non-blocking listener, or after the read timeout. On a
-    /// non-blocking listener also where nothing is free ([`Error::is_exhausted`]): the client stays queued and the listener
-    /// stays readable, so pause before the next try. Else only where the listener itself is broken.
+    /// Returns [`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock) on a non-blocking listener, or after the read timeout. On a
+    /// non-blocking listener also returns transient errors: the client may stay queued and the listener readable, so pause before
+    /// the next try. Other errors mean that the listener itself is broken.
     pub fn accept(&self) -> Result<C> {
         loop {
             if let Arrival::Admitted(client) = self.accept_any()? {
@@ -145,17 +150,19 @@ impl<C: Connected> Listener<C> {
 
     /// [`Listener::accept_any`], for clients to be waited for or not.
     pub(crate) fn accept_as(&self, blocking: Blocking) -> Result<Arrival<C>> {
-        let (mut pause, longest) = PAUSE_WHEN_EXHAUSTED;
+        let (mut pause, longest) = PAUSE_AFTER_FAILURE;
         loop {
             let error = match self.wait_and_accept(blocking) {
                 Ok(fd) => return Ok(self.admit(fd)),
-                Err(error) if passes(&error) => continue,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => accepting(error),
             };
-            if !error.is_exhausted() {
+            if !error.is_transient() {
                 return Err(error);
             }
-            self.counters.exhausted.fetch_add(1, Ordering::Relaxed);
+            let Counters { exhausted, failed, .. } = &self.counters;
+            let counter = if error.is_exhausted() { exhausted } else { failed };
+            counter.fetch_add(1, Ordering::Relaxed);
             if self.socket.is_nonblocking()? {
                 return Err(error);
             }
@@ -203,8 +210,8 @@ impl<C: Connected> Listener<C> {
     /// ([`Listener::release`]), serves these, and only then closes, loses none.
     ///
     /// # Errors
-    /// Only what the kernel reports for a damaged descriptor. An error in between ([`Error::is_exhausted`]: no descriptor is free
-    /// for the next client) leaves that client in the queue; going on tries again.
+    /// Only what the kernel reports for a damaged descriptor. An error in between ([`Error::is_transient`], such as no descriptor
+    /// for the next client) may leave that client in the queue; going on tries again.
     pub fn drain(&self) -> Result<impl Iterator<Item = Result<C>> + '_> {
         self.socket.set_nonblocking(true)?;
         Ok(self.incoming().take_while(|next| !next.as_ref().is_err_and(Error::is_would_block)))
@@ -216,6 +223,7 @@ impl<C: Connected> Listener<C> {
             admitted: self.counters.admitted.load(Ordering::Relaxed),
             refused: self.counters.refused.load(Ordering::Relaxed),
             exhausted: self.counters.exhausted.load(Ordering::Relaxed),
+            failed: self.counters.failed.load(Ordering::Relaxed),
         }
     }
 
@@ -265,11 +273,6 @@ impl<C: Connected> Listener<C> {
     pub(crate) fn into_parts(self) -> (Socket, Option<SocketFile>) {
         (self.socket, self.file)
     }
-}
-
-/// Errors of `accept` that concern nobody who waits: a signal, a client that gave up.
-fn passes(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::EINTR | libc::ECONNABORTED))
 }
 
 fn accepting(cause: io::Error) -> Error {

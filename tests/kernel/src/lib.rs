@@ -17,8 +17,8 @@ pub use libc;
 pub use message::{Control, Received, control_space, receive, receive_message, send_message};
 pub use name::Name;
 pub use process::{
-    Blocked, become_user, blocked, die_of_sigpipe, end_this_thread, fake_call, forbid_call, in_child,
-    in_new_network, kernel_at_least, leave_room_for, on_interrupt, process_umask, ring_of, unshare,
+    Blocked, become_user, blocked, die_of_sigpipe, end_this_thread, fail_next_calls, fake_call, forbid_call,
+    in_child, in_new_network, kernel_at_least, leave_room_for, on_interrupt, process_umask, ring_of, unshare,
     with_own_descriptors, with_umask, without_outer_abstract_sockets,
 };
 pub use rustix::io::Errno;

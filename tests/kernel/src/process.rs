@@ -57,9 +57,50 @@ pub fn fake_call(number: i64) {
 }
 
 fn answer_call(number: i64, errno: u32) {
+    // SAFETY: the program lives through the call, which copies it; a system call that fails breaks no rule.
+    let set = with_filter(number, libc::SECCOMP_RET_ERRNO | errno, |program| unsafe {
+        libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, program)
+    });
+    checked(set as isize).expect("set a filter for system calls");
+}
+
+/// Lets the next calls with this number in the calling thread, and in what it starts, fail with these errors, one after the other; later
+/// ones are made (seccomp(2) with a notifier, Linux 5.5). The thread gives up new privileges for it.
+pub fn fail_next_calls(number: i64, errnos: &[Errno]) {
+    let errnos: Vec<i32> = errnos.iter().map(|errno| errno.raw_os_error()).collect();
+    // Started before the filter is there, so it is not subject to it.
+    let (give, notifier) = mpsc::channel();
+    thread::spawn(move || answer_notifications(&notifier.recv().expect("the notifier"), &errnos));
+    rustix::thread::set_no_new_privs(true).expect("give up new privileges");
+    let (mode, flags) = (libc::SECCOMP_SET_MODE_FILTER, libc::SECCOMP_FILTER_FLAG_NEW_LISTENER);
+    // SAFETY: as in `answer_call`.
+    let notifier = with_filter(number, libc::SECCOMP_RET_USER_NOTIF, |program| unsafe {
+        libc::syscall(libc::SYS_seccomp, mode, flags, program) as c_int
+    });
+    give.send(owned(notifier).expect("set a filter with a notifier")).expect("a thread that answers");
+}
+
+/// Answers until nobody is left who could call.
+fn answer_notifications(notifier: &OwnedFd, errnos: &[i32]) {
+    const RECEIVE: libc::Ioctl = 0xc050_2100;
+    const SEND: libc::Ioctl = 0xc018_2101;
+    let mut errnos = errnos.iter();
+    loop {
+        let mut call = [0_u64; 10];
+        // SAFETY: `seccomp_notif` has 80 bytes, which have to be zero and live through the call.
+        if unsafe { libc::ioctl(raw(notifier), RECEIVE, call.as_mut_ptr()) } == -1 {
+            return;
+        }
+        let (error, flags) = errnos.next().map_or((0, 1_u32), |errno| (-errno, 0));
+        let mut answer = [call[0], 0, u64::from(error as u32) | u64::from(flags) << 32];
+        // SAFETY: `seccomp_notif_resp` has 24 bytes, which live through the call. Who asked may be gone, which is an error.
+        unsafe { libc::ioctl(raw(notifier), SEND, answer.as_mut_ptr()) };
+    }
+}
+
+fn with_filter(number: i64, answer: u32, set: impl FnOnce(*const libc::sock_fprog) -> c_int) -> c_int {
     let step = |code, jf, k| libc::sock_filter { code, jt: 0, jf, k };
-    let answer = libc::SECCOMP_RET_ERRNO | errno;
-    // Load the number; if it is this one, the errno, else go on as ever.
+    // Load the number; if it is this one, the answer, else go on as ever.
     let mut filter = [
         step(0x20, 0, 0),
         step(0x15, 1, number as u32),
@@ -67,9 +108,7 @@ fn answer_call(number: i64, errno: u32) {
         step(0x06, 0, libc::SECCOMP_RET_ALLOW),
     ];
     let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
-    // SAFETY: the program and its filter live through the call, which copies them; a system call that fails breaks no rule.
-    let set = unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program) };
-    checked(set as isize).expect("set a filter for system calls");
+    set(&raw const program)
 }
 
 /// Ends the calling thread here and now, even if it is the first of its process: the others go on.

@@ -2,18 +2,14 @@
 
 use std::net::Shutdown;
 use std::os::fd::AsFd;
-use std::time::Duration;
 
 use tokio::io::Interest;
 
 use super::{Async, Listener, Pause};
 use crate::Policy;
 use crate::error::{Error, Result};
-use crate::listener::{Arrival, Connected, Counts};
+use crate::listener::{Arrival, Connected, Counts, PAUSE_AFTER_FAILURE};
 use crate::sys::{self, Blocking};
-
-/// Pauses where no descriptor or no memory was free, as on a blocking listener.
-const PAUSE_WHEN_EXHAUSTED: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(250));
 
 /// Several tasks may accept on one listener. Dropping it unlinks its socket file, which blocks the worker thread while another
 /// process of this user works on the same name (a second at most); [`aio::Listener::release`](Async::release) does that elsewhere.
@@ -34,8 +30,8 @@ const PAUSE_WHEN_EXHAUSTED: (Duration, Duration) = (Duration::from_millis(5), Du
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 impl<C: Connected> Async<crate::Listener<C>> {
-    /// Waits for a client that the policy admits. Refused clients are closed and counted; where no descriptor or memory is free
-    /// it pauses, without spinning, and goes on when some is.
+    /// Waits for a client that the policy admits. Refused clients are closed and counted. If no descriptor or memory is free, or the
+    /// accept of one client fails otherwise ([`Error::is_transient`]), it counts that, pauses, and tries again without spinning.
     ///
     /// # Errors
     /// Only where the listener itself is broken, or the runtime cannot watch one more socket.
@@ -58,10 +54,10 @@ impl<C: Connected> Async<crate::Listener<C>> {
     /// # Cancel safety
     /// Cancel safe: no client is lost.
     pub async fn accept_any(&self) -> Result<Arrival<Async<C>>> {
-        let mut pause = Pause::between(PAUSE_WHEN_EXHAUSTED.0, PAUSE_WHEN_EXHAUSTED.1);
+        let mut pause = Pause::between(PAUSE_AFTER_FAILURE.0, PAUSE_AFTER_FAILURE.1);
         loop {
             match self.receiving(|listener| listener.accept_as(Blocking::Never)).await {
-                Err(error) if error.is_exhausted() => tokio::time::sleep(pause.next()).await,
+                Err(error) if error.is_transient() => tokio::time::sleep(pause.next()).await,
                 result => return self.drive(result?),
             }
         }
@@ -70,8 +66,8 @@ impl<C: Connected> Async<crate::Listener<C>> {
     /// Accepts a client that is waiting now, if the policy admits it. As [`Async::try_io`].
     ///
     /// # Errors
-    /// [`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock) where nobody waits; an [exhausted](Error::is_exhausted) one where no descriptor or
-    /// memory is free, and the listener then stays readable: pause before the next try.
+    /// [`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock) where nobody waits; a [transient](Error::is_transient) one if no descriptor is free or
+    /// the accept failed otherwise, and the listener may then stay readable: pause before the next try.
     pub fn try_accept(&self) -> Result<Async<C>> {
         loop {
             if let Arrival::Admitted(client) = self.try_accept_any()? {

@@ -67,6 +67,8 @@ counts! {
     refused_by_uid
     /// Times that no descriptor or memory was free for a client, who waited on in the queue.
     exhausted
+    /// Times that a client could not be accepted, or a message received, for any other reason.
+    failed
 }
 
 impl Counters {

@@ -213,8 +213,10 @@ impl Datagrams {
             }
             Err(error) if concerns_one_message(&error) => {
                 trace::failed("receiving a message", &error);
-                if error.is_exhausted() {
-                    self.counters.cells().exhausted.fetch_add(1, Relaxed);
+                if error.is_transient() {
+                    let cells = self.counters.cells();
+                    let counter = if error.is_exhausted() { &cells.exhausted } else { &cells.failed };
+                    counter.fetch_add(1, Relaxed);
                     tokio::time::sleep(PAUSE).await;
                 }
                 Ok(())
@@ -269,5 +271,5 @@ enum Event {
 /// Whether the next message may be a better one.
 fn concerns_one_message(error: &Error) -> bool {
     let kind = error.kind();
-    error.is_truncated() || error.is_exhausted() || kind == ErrorKind::SurplusDescriptors
+    error.is_truncated() || error.is_transient() || kind == ErrorKind::SurplusDescriptors
 }

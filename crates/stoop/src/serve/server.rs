@@ -193,7 +193,9 @@ impl<C: Connected> Server<C> {
                     tokio::time::sleep(PAUSE).await;
                 }
             }
-            self.counters.cells().exhausted.store(self.listener.counts().exhausted, Relaxed);
+            let counts = self.listener.counts();
+            self.counters.cells().exhausted.store(counts.exhausted, Relaxed);
+            self.counters.cells().failed.store(counts.failed, Relaxed);
         };
         self.drain(&mut connections, &mut handler, matches!(end, Ok(End::HandedOver))).await;
         end
@@ -309,7 +311,7 @@ impl<C: Connected> Server<C> {
             }
             match self.listener.try_accept_any() {
                 Ok(arrival) => self.greet(arrival, connections, handler),
-                Err(error) if error.is_exhausted() => tokio::time::sleep(PAUSE).await,
+                Err(error) if error.is_transient() => tokio::time::sleep(PAUSE).await,
                 // Nobody is left.
                 Err(_) => return,
             }

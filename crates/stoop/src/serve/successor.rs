@@ -3,9 +3,12 @@
 use std::os::fd::AsFd;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use crate::aio::{self, Async};
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::handover::{CLIENTS, CONTROL, Item, Offering};
+use crate::listener::PAUSE_AFTER_FAILURE;
 use crate::{Arrival, Connected, Listener, SeqPacket, sys};
 
 /// Where successors knock, and the one that has.
@@ -15,11 +18,13 @@ pub(super) struct Control {
     asking: Option<(aio::SeqPacket, Offering)>,
     /// For each step.
     timeout: Duration,
+    /// Where the last one could not be accepted: when to try again. The listener may stay readable until then.
+    resume: Option<Instant>,
 }
 
 impl Control {
     pub(super) fn new(listener: Listener<SeqPacket>, timeout: Duration) -> Result<Control> {
-        Ok(Control { listener: Async::try_from(listener)?, asking: None, timeout })
+        Ok(Control { listener: Async::try_from(listener)?, asking: None, timeout, resume: None })
     }
 
     /// Waits until [`Control::hear`] has something to do: a successor, its next word, or the end of our patience with it.
@@ -29,7 +34,12 @@ impl Control {
     pub(super) async fn knock(control: Option<&Control>) {
         let Some(control) = control else { return std::future::pending().await };
         match &control.asking {
-            None => readable(&control.listener).await,
+            None => {
+                if let Some(resume) = control.resume {
+                    tokio::time::sleep_until(resume).await;
+                }
+                readable(&control.listener).await;
+            }
             Some((successor, offering)) => match offering.end {
                 None => readable(successor).await,
                 Some(end) => drop(tokio::time::timeout_at(end.into(), readable(successor)).await),
@@ -40,7 +50,11 @@ impl Control {
     /// True when the successor has taken over, `clients` included.
     pub(super) fn hear<C: Connected>(&mut self, clients: &mut Listener<C>) -> Result<bool> {
         let Some((successor, mut offering)) = self.asking.take() else {
-            if let Arrival::Admitted(successor) = self.listener.try_accept_any()? {
+            self.resume = None;
+            let arrival = self.listener.try_accept_any().inspect_err(|error| {
+                self.resume = error.is_transient().then(|| Instant::now() + PAUSE_AFTER_FAILURE.1);
+            });
+            if let Arrival::Admitted(successor) = arrival? {
                 let offering = Offering::begin(successor.get_ref(), self.timeout)?;
                 self.asking = Some((successor, offering));
             }

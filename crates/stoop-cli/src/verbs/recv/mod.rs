@@ -20,8 +20,8 @@ use crate::signals::Signals;
 use crate::target::{self, Server};
 use source::{Got, Source};
 
-/// How long to leave clients in the queue where no descriptor was free for the next.
-const PAUSE_WHEN_EXHAUSTED: Duration = Duration::from_millis(50);
+/// How long to pause if a client could not be accepted or a message not received: the socket may stay readable.
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(50);
 
 /// Receives until the count is reached, a signal comes, or nothing comes for too long.
 pub(crate) fn run(flags: &Recv) -> Outcome {
@@ -118,6 +118,10 @@ impl<'a> Desk<'a> {
             let limit = left.and_then(|left| Timespec::try_from(left).ok());
             match poll(&mut entries, limit.as_ref()) {
                 Err(rustix::io::Errno::INTR) => {}
+                // The wait lacks something, not the senders.
+                Err(rustix::io::Errno::NOMEM | rustix::io::Errno::AGAIN) => {
+                    std::thread::sleep(PAUSE_AFTER_FAILURE)
+                }
                 Err(errno) => return Err(Failure::io("wait for messages", &errno.into())),
                 Ok(0) => return Err(self.nothing_came()),
                 Ok(_) => return Ok(!entries[0].revents().is_empty()),
@@ -164,7 +168,12 @@ impl<'a> Desk<'a> {
             self.last = Instant::now();
         }
         match trouble {
-            Some(error) => self.output.emit(&Event::Trouble { from, error: error.to_string(), count: 1 }),
+            Some(error) => {
+                if error.is_transient() {
+                    std::thread::sleep(PAUSE_AFTER_FAILURE);
+                }
+                self.output.emit(&Event::Trouble { from, error: error.to_string(), count: 1 })
+            }
             None => Ok(()),
         }
     }
@@ -190,8 +199,8 @@ impl<'a> Desk<'a> {
                     self.output.emit(&Event::refused(pid, uid, reason))?;
                 }
                 Err(error) if error.is_would_block() => return Ok(()),
-                Err(error) if error.is_exhausted() => {
-                    std::thread::sleep(PAUSE_WHEN_EXHAUSTED);
+                Err(error) if error.is_transient() => {
+                    std::thread::sleep(PAUSE_AFTER_FAILURE);
                     return Ok(());
                 }
                 Err(error) => return Err(error.into()),

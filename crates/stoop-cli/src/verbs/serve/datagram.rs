@@ -13,7 +13,7 @@ use stoop::{Address, Datagram, Origin, Received, SocketFile};
 
 use super::answer::Service;
 use super::door::Step;
-use super::{Shared, crew, exec};
+use super::{Shared, crew, door, exec};
 use crate::failure::Failure;
 use crate::output::{Event, Text, Who};
 use crate::pump::{CLOSED_ON_ARRIVAL, send_growing};
@@ -68,6 +68,8 @@ impl Mailbox {
         let (message, received) = match received {
             Ok(received) => received,
             Err(error) if error.is_would_block() => return Ok(Step::Nobody),
+            Err(error) if error.is_transient() => return Ok(door::exhausted(shared, error.to_string())),
+            Err(error) if error.errno().is_some() => return Err(error.into()),
             Err(error) => {
                 // Whatever was wrong with this message, the next one may be right.
                 shared.trouble.report(None, error.to_string());

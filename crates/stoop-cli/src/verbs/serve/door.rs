@@ -20,7 +20,7 @@ use crate::output::{Event, Text, Word};
 use crate::passed::Passed;
 use crate::target::{self, Server};
 
-/// How long to leave clients in the queue where no descriptor is free for the next one.
+/// How long to leave clients in the queue if the next one cannot be accepted: no descriptor is free, or a security module refuses it.
 const PAUSE_WHEN_EXHAUSTED: Duration = Duration::from_millis(50);
 
 /// One socket of a server.
@@ -43,7 +43,7 @@ pub(super) enum Step {
     Served,
     /// Somebody was turned away.
     Passed,
-    /// There are no descriptors for anybody at the moment.
+    /// Nobody can be let in at the moment.
     Exhausted,
     /// Nobody is there.
     Nobody,
@@ -185,7 +185,7 @@ fn accept<C: Connected>(
             return Ok(Step::Passed);
         }
         Err(error) if error.is_would_block() => return Ok(Step::Nobody),
-        Err(error) if error.is_exhausted() => return Ok(exhausted(shared, error.to_string())),
+        Err(error) if error.is_transient() => return Ok(exhausted(shared, error.to_string())),
         Err(error) => return Err(error.into()),
     };
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -194,7 +194,7 @@ fn accept<C: Connected>(
 }
 
 /// Leaves the clients in the queue for a moment.
-fn exhausted(shared: &Shared, error: String) -> Step {
+pub(super) fn exhausted(shared: &Shared, error: String) -> Step {
     shared.trouble.report(None, error);
     thread::sleep(PAUSE_WHEN_EXHAUSTED);
     Step::Exhausted

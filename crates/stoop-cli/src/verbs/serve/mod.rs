@@ -40,6 +40,9 @@ use trouble::Trouble;
 /// sender nothing.
 const PROGRAMS: u32 = 64;
 
+/// How long to pause if the kernel has no memory to wait for clients with.
+const PAUSE: Duration = Duration::from_millis(5);
+
 /// What every thread of the server shares.
 #[derive(Debug)]
 struct Shared {
@@ -189,6 +192,12 @@ impl Server {
             Ok(0) => return Ok(Ready::Late),
             Ok(_) => {}
             Err(rustix::io::Errno::INTR) => return Ok(Ready::Doors(Vec::new())),
+            // The wait lacks something, not the clients.
+            Err(rustix::io::Errno::NOMEM | rustix::io::Errno::AGAIN) => {
+                std::thread::sleep(PAUSE);
+                let is_late = deadline.is_some_and(|deadline| deadline <= Instant::now());
+                return Ok(if is_late { Ready::Late } else { Ready::Doors(Vec::new()) });
+            }
             Err(errno) => return Err(Failure::io("wait for clients", &errno.into())),
         }
         let ready: Vec<bool> = entries.iter().map(|entry| !entry.revents().is_empty()).collect();

@@ -10,7 +10,7 @@ use super::offer::{Item, Offering};
 use super::take::take;
 use crate::bind::wait::poll_until;
 use crate::error::{Error, ErrorKind, Operation, Result};
-use crate::listener::{Arrival, Connected};
+use crate::listener::{Arrival, Connected, PAUSE_AFTER_FAILURE};
 use crate::{Address, Bind, Connect, Listener, Policy, SeqPacket, Stream, ToAddress};
 
 /// The names under which the two listeners are handed over.
@@ -142,8 +142,16 @@ impl<C: Connected> Server<C> {
                     Ok(over) => self.handed_over = over,
                     Err(error) => return Ok(Next::NotHandedOver(error)),
                 }
-            } else if client && let Arrival::Admitted(client) = self.listener.accept_any()? {
-                return Ok(Next::Client(client));
+            } else if client {
+                match self.listener.accept_any() {
+                    Ok(Arrival::Admitted(client)) => return Ok(Next::Client(client)),
+                    // Where others accept on the same listener, one of them may have been faster.
+                    Ok(Arrival::Refused { .. }) => {}
+                    Err(error) if error.is_would_block() => {}
+                    // A listener that came from elsewhere may be non-blocking, and does not pause by itself then.
+                    Err(error) if error.is_transient() => std::thread::sleep(PAUSE_AFTER_FAILURE.0),
+                    Err(error) => return Err(error),
+                }
             }
         }
         Ok(Next::HandedOver)
