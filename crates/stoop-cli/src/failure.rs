@@ -169,8 +169,22 @@ impl Report {
 
     /// All of it, as it is printed.
     pub(crate) fn text(&self) -> String {
+        self.text_as("error")
+    }
+
+    /// The same about something that was gone on without.
+    pub(crate) fn warning(&self) -> String {
+        self.text_as("warning")
+    }
+
+    /// What failed, in one line.
+    pub(crate) fn what(&self) -> &str {
+        &self.what
+    }
+
+    fn text_as(&self, word: &str) -> String {
         let labelled = [("why:", self.why.as_slice()), ("seen:", &self.seen), ("next:", &self.next)];
-        format!("error: {}\n{}", one_line(&self.what), parts(&labelled))
+        format!("{word}: {}\n{}", one_line(&self.what), parts(&labelled))
     }
 }
 

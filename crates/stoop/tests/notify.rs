@@ -128,3 +128,21 @@ fn a_manager_that_hangs_does_not_hang_us() {
     let error = error.expect("the queue is full in the end");
     assert!(error.is_timed_out(), "{error}");
 }
+
+#[test]
+fn a_full_queue_need_not_be_waited_for() {
+    let dir = tempdir();
+    let address = Address::path(dir.path().join("notify")).unwrap();
+    let manager = manager(&address);
+    let notifier = Notifier::to(&address).unwrap();
+    notifier.set_wait(Duration::ZERO).unwrap();
+    // Waiting, these would take more than an hour.
+    let refused = deadline(SOON, move || {
+        let refused =
+            (0..2_000).filter(|_| notifier.ready().is_err_and(|error| error.is_timed_out())).count();
+        (text(&manager) == "READY=1").then_some(()).expect("what was sent arrives");
+        notifier.ready().unwrap();
+        refused
+    });
+    assert!(refused >= 1_000, "{refused} of 2,000 found the queue full");
+}

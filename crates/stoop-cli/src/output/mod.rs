@@ -17,10 +17,10 @@ use std::os::fd::{AsFd, BorrowedFd};
 use serde::Serialize;
 use stoop::{Address, Credentials, Kind, Peer, Refusal};
 
-use crate::failure::Failure;
+use crate::failure::{Failure, Report};
 use crate::names;
 
-pub(crate) use json::{SCHEMA, push as push_json};
+pub(crate) use json::{SCHEMA, base64, push as push_json};
 pub(crate) use markup::escape;
 pub(crate) use pretty::Indenter;
 pub(crate) use screen::{Printer, Screen, whole_len};
@@ -271,6 +271,19 @@ impl Output {
             }
             _ => Ok(()),
         }
+    }
+}
+
+impl Output {
+    /// Warns of something that is gone on without: on standard error, or as an event.
+    pub(crate) fn warn(self, report: &Report) -> Result<(), Failure> {
+        if self.json {
+            return self.tell(&Event::Trouble { from: None, error: report.what().to_owned(), count: 1 });
+        }
+        if !self.quiet {
+            status(&report.warning());
+        }
+        Ok(())
     }
 }
 

@@ -173,6 +173,11 @@ where
 fn addressed<B>(mut request: Request<B>, version: Version) -> Result<Request<B>> {
     let mut parts = request.uri().clone().into_parts();
     let authority = parts.authority.take().unwrap_or_else(|| http::uri::Authority::from_static(AUTHORITY));
+    // A user in the URI is for whoever makes an `Authorization` of it, and never part of a host (RFC 9110, 4.2.4).
+    let authority = match authority.as_str().rsplit_once('@') {
+        Some((_, host)) => host.parse().map_err(unfit)?,
+        None => authority,
+    };
     match version {
         Version::Http1 => {
             if !request.headers().contains_key(HOST) {
@@ -241,6 +246,8 @@ mod tests {
         assert_eq!(sent("/a?b", Version::Http1, None), ("/a?b".into(), host("localhost")));
         assert_eq!(sent("/a", Version::Http1, Some("d")), ("/a".into(), host("d")));
         assert_eq!(sent("http://api/a", Version::Http1, None), ("/a".into(), host("api")));
+        assert_eq!(sent("http://u:p@api/a", Version::Http1, None), ("/a".into(), host("api")));
+        assert_eq!(sent("http://u@api/a", Version::Http2, None), ("http://api/a".into(), None));
         assert_eq!(sent("/a?b", Version::Http2, None), ("http://localhost/a?b".into(), None));
         assert_eq!(sent("/a", Version::Http2, Some("d")), ("http://d/a".into(), None));
         assert_eq!(sent("http://api/a", Version::Http2, None), ("http://api/a".into(), None));

@@ -18,7 +18,7 @@ use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::socket::Socket;
 use crate::{Address, Datagram, Kind, Outgoing, ToAddress, escaped};
 
-/// How long a message waits for room in the manager's queue. A manager that hangs must not hang us.
+/// How long a message waits for room in the manager's queue by default. A manager that hangs must not hang us.
 const SEND_WAIT: Duration = Duration::from_secs(5);
 
 /// The longest name of a stored descriptor, in bytes.
@@ -26,8 +26,12 @@ const STORE_NAME_MAX_BYTES: usize = 255;
 
 /// A way to the service manager.
 ///
-/// Each call sends one datagram. It waits while the manager's queue is full, five seconds at most
-/// ([`ErrorKind::TimedOut`]); `EINTR` is retried. Nothing answers: [`Notifier::barrier`] finds out whether all was received.
+/// Each call sends one datagram. It blocks while the manager's queue is full, five seconds at most ([`ErrorKind::TimedOut`]), or as
+/// long as [`Notifier::set_wait`] says. A server that signals readiness this way before it accepts lets its first client wait as long:
+/// call it from a thread of its own, or without waiting. `EINTR` is retried. Nothing answers: [`Notifier::barrier`] finds out whether all
+/// was received.
+///
+/// A manager that cannot be reached is usually no reason not to serve, nor is a `NOTIFY_SOCKET` that makes no sense: report it and go on.
 ///
 /// ```
 /// use stoop::Bind;
@@ -74,6 +78,17 @@ impl Notifier {
         let socket = Socket::new(Kind::Datagram).map_err(|cause| Error::system(Operation::Notify, cause))?;
         socket.set_write_timeout(Some(SEND_WAIT))?;
         Ok(Notifier { socket: Datagram::client(socket), manager })
+    }
+
+    /// Sets how long each call waits while the manager's queue is full; five seconds by default. With [`Duration::ZERO`] no call waits.
+    ///
+    /// A call that gives up has sent nothing and returns [`ErrorKind::TimedOut`]: it can be made again later.
+    ///
+    /// # Errors
+    /// This call fails only if the file descriptor is invalid.
+    pub fn set_wait(&self, wait: Duration) -> Result<()> {
+        self.socket.set_nonblocking(wait.is_zero())?;
+        self.socket.set_write_timeout(Some(wait))
     }
 
     /// The service has started and serves.
@@ -203,7 +218,7 @@ impl Notifier {
         let outgoing = Outgoing::new().descriptors(descriptors);
         let sent = self.socket.send_to_with(message.as_bytes(), &self.manager, &outgoing);
         sent.map_err(|error| match error.is_would_block() {
-            true => error.with_kind(ErrorKind::TimedOut).with_detail("the manager's queue stays full"),
+            true => error.with_kind(ErrorKind::TimedOut).with_detail("the manager's queue is full"),
             false => error,
         })
         .map_err(|error| error.during(Operation::Notify))

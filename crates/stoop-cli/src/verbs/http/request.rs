@@ -9,6 +9,7 @@ use super::data::Data;
 use crate::args::Http;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::output::base64;
 
 /// What is asked for.
 pub(super) struct Asked {
@@ -27,9 +28,12 @@ impl Asked {
             [target, ..] => (default, target),
             [] => return Err(Failure::usage("a path is missing")),
         };
-        let uri = uri(target)?;
+        let (uri, user) = without_user(uri(target)?)?;
         let data = Data::open(flags)?;
         let mut headers = usual(&data);
+        if let Some(user) = user {
+            headers.insert(header::AUTHORIZATION, user);
+        }
         for line in &flags.header {
             let (name, value) = header(line)?;
             // The first of a name takes the place of the usual one.
@@ -122,6 +126,52 @@ fn uri(text: &str) -> Result<Uri, Failure> {
         return Err(Failure::new(Exit::Usage, what).next(format!("stoop http ADDR /{text}")).into());
     }
     encoded(text).parse().map_err(|error| Failure::usage(format!("'{text}' is no path: {error}")))
+}
+
+/// Takes the user and password out of a URL, which are not for the `Host` header: as with curl, they are an `Authorization` of their own.
+fn without_user(uri: Uri) -> Result<(Uri, Option<HeaderValue>), Failure> {
+    let Some((user, host)) = uri.authority().and_then(|authority| authority.as_str().rsplit_once('@')) else {
+        return Ok((uri, None));
+    };
+    let unfit = || Failure::usage("a URL with a user needs a host behind the '@'");
+    let host = host.parse().map_err(|_| unfit())?;
+    let header = basic(user)?;
+    let mut parts = uri.into_parts();
+    parts.authority = Some(host);
+    Ok((Uri::from_parts(parts).map_err(|_| unfit())?, header))
+}
+
+/// `Basic` authentication (RFC 7617) by what stands in front of the `@`; `None` if that is nothing.
+fn basic(user: &str) -> Result<Option<HeaderValue>, Failure> {
+    if user.is_empty() {
+        return Ok(None);
+    }
+    let (name, password) = user.split_once(':').unwrap_or((user, ""));
+    let text = [decoded(name), decoded(password)].join(&b':');
+    let value = HeaderValue::from_str(&format!("Basic {}", base64(&text)));
+    let mut value = value.map_err(|_| Failure::usage("the user in the URL cannot be sent"))?;
+    value.set_sensitive(true);
+    Ok(Some(value))
+}
+
+/// The bytes that percent-encoded text stands for. A `%` without two hexadecimal digits stands for itself.
+fn decoded(text: &str) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, behind @ ..] = rest {
+        let digit = |at: usize| behind.get(at).and_then(|&digit| char::from(digit).to_digit(16));
+        match digit(0).zip(digit(1)) {
+            Some((high, low)) if *first == b'%' => {
+                bytes.push((high << 4 | low) as u8);
+                rest = &behind[2..];
+            }
+            _ => {
+                bytes.push(*first);
+                rest = behind;
+            }
+        }
+    }
+    bytes
 }
 
 /// The same, with everything percent-encoded that no URI has. A `%` stays: it is part of what is encoded already.
@@ -219,6 +269,35 @@ mod tests {
         assert_eq!(all("content-type"), ["application/json"]);
         assert!(all("user-agent").is_empty());
     }
+    #[test]
+    fn a_user_in_the_url_is_authorization_and_no_host() {
+        for (url, target, value) in [
+            ("http://u@h/", "http://h/", Some("Basic dTo=")),
+            ("http://u:p@h:80/a?b@c", "http://h:80/a?b@c", Some("Basic dTpw")),
+            // What a password may have percent-encoded, and a colon of its own.
+            ("http://u%40x:p%3a%2Fq:r@h/", "http://h/", Some("Basic dUB4OnA6L3E6cg==")),
+            ("http://:p@h/", "http://h/", Some("Basic OnA=")),
+            ("http://u%zz@h/", "http://h/", Some("Basic dSV6ejo=")),
+            ("http://@h/", "http://h/", None),
+            ("http://h/u@x", "http://h/u@x", None),
+            ("/u@x", "/u@x", None),
+        ] {
+            let asked = asked(&[url]).map_err(|failure| format!("{failure:?}")).unwrap();
+            assert_eq!(asked.uri.to_string(), target, "{url}");
+            let authorization = asked.headers.get("authorization").map(|value| value.to_str().unwrap());
+            assert_eq!(authorization, value, "{url}");
+            assert!(
+                !asked.to_string().contains('@') || url.ends_with("@x") || url.ends_with("@c"),
+                "{asked}"
+            );
+        }
+        // As every usual header it gives way to one that is given.
+        let given = asked(&["http://u:p@h/", "-H", "Authorization: Bearer x"]).map_err(|_| ()).unwrap();
+        assert_eq!(given.headers.get_all("authorization").iter().collect::<Vec<_>>(), ["Bearer x"]);
+        let dropped = asked(&["http://u:p@h/", "-H", "authorization:"]).map_err(|_| ()).unwrap();
+        assert!(!dropped.headers.contains_key("authorization"));
+    }
+
     proptest::proptest! {
         #[test]
         fn nothing_that_is_typed_panics(word in ".*", path in "/.*") {

@@ -9,6 +9,7 @@
 //! | threads and processes at work, how many may be | `crew.rs` |
 //! | what a client gets | `answer.rs`, `exec.rs` |
 //! | datagrams and their answers | `datagram.rs` |
+//! | what a service manager is told | `manager.rs` |
 //! | what goes wrong, reported without a flood | `trouble.rs` |
 
 mod answer;
@@ -16,6 +17,7 @@ mod crew;
 mod datagram;
 mod door;
 mod exec;
+mod manager;
 mod trouble;
 
 use std::os::fd::AsFd;
@@ -23,7 +25,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use stoop::notify::Notifier;
 
 use crate::args::Serve;
 use crate::exit::Exit;
@@ -34,6 +35,7 @@ use crate::signals::Signals;
 use answer::Service;
 use crew::Crew;
 use door::{Door, Step};
+use manager::Manager;
 use trouble::Trouble;
 
 /// At most this many programs run at a time where datagrams start them and no other limit was given: a datagram costs its
@@ -67,22 +69,16 @@ pub(crate) fn run(flags: &Serve) -> Outcome {
     let unlimited_programs = service.runs_programs() && doors.iter().any(Door::is_for_datagrams);
     let crew = Crew::new(flags.max_connections.or(unlimited_programs.then_some(PROGRAMS)))?;
     let shared = Arc::new(Shared { service, output, trouble: Trouble::new(output), crew });
-    let manager = Notifier::from_env()?;
-    tell(&shared, manager.as_ref().map(Notifier::ready));
+    let manager = Manager::from_env(&shared)?;
+    manager.ready();
 
     let mut server = Server { doors, signals, shared, grace: flags.grace };
     server.serve(flags.once)?;
-    tell(&server.shared, manager.as_ref().map(Notifier::stopping));
+    manager.stopping();
     server.finish(flags.once)?;
+    manager.finish();
     server.shared.trouble.flush();
     Ok(Exit::Done)
-}
-
-/// A service manager that cannot be reached is no reason not to serve.
-fn tell(shared: &Shared, told: Option<stoop::Result<()>>) {
-    if let Some(Err(error)) = told {
-        shared.trouble.report(None, error.to_string());
-    }
 }
 
 struct Server {

@@ -1,0 +1,116 @@
+//! Telling the service manager how we are, from a thread of its own: its queue may be full and its socket may be anywhere, and neither is a
+//! reason to let clients wait, nor one not to serve.
+
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
+use std::thread;
+use std::time::Duration;
+
+use stoop::notify::Notifier;
+
+use super::Shared;
+use crate::exit::Exit;
+use crate::failure::Failure;
+
+/// How long the end of the server waits for what is still to be told.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// The way to the service manager, if one started us.
+#[derive(Debug)]
+pub(super) struct Manager(Option<Line>);
+
+#[derive(Debug)]
+struct Line {
+    /// What is to be told.
+    tell: Sender<News>,
+    /// Disconnected when all has been told, or given up.
+    told: Receiver<()>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum News {
+    Ready,
+    Stopping,
+}
+
+impl Manager {
+    /// From `NOTIFY_SOCKET`. A value that is of no use is a warning.
+    pub(super) fn from_env(shared: &Arc<Shared>) -> Result<Manager, Failure> {
+        let line = match Notifier::from_env() {
+            Ok(Some(notifier)) => begin(notifier, shared),
+            Ok(None) => None,
+            Err(error) => {
+                let report = Failure::new(Exit::Failed, error.to_string())
+                    .why("the service manager is not told that we serve; clients are served all the same")
+                    .seen("NOTIFY_SOCKET names where to tell it: an absolute path, or @ and an abstract name")
+                    .next("env -u NOTIFY_SOCKET stoop serve …    # if no service manager waits for it");
+                shared.output.warn(&report)?;
+                None
+            }
+        };
+        Ok(Manager(line))
+    }
+
+    /// Signals readiness. Does not wait.
+    pub(super) fn ready(&self) {
+        self.tell(News::Ready);
+    }
+
+    /// Signals that the server is about to end. Does not wait.
+    pub(super) fn stopping(&self) {
+        self.tell(News::Stopping);
+    }
+
+    /// Waits a moment for what is still to be told.
+    pub(super) fn finish(self) {
+        let Some(Line { tell, told }) = self.0 else { return };
+        drop(tell);
+        // Whatever comes of it, the process ends.
+        let _ = told.recv_timeout(LAST_WORDS);
+    }
+
+    fn tell(&self, news: News) {
+        if let Some(line) = &self.0 {
+            // The thread ends only after we hang up.
+            let _ = line.tell.send(news);
+        }
+    }
+}
+
+/// Starts the thread. A system without one to give is as good a reason to serve unheard as any.
+fn begin(notifier: Notifier, shared: &Arc<Shared>) -> Option<Line> {
+    let (tell, news) = mpsc::channel();
+    let (done, told) = mpsc::channel();
+    let theirs = Arc::clone(shared);
+    let started = thread::Builder::new().name("notify".into()).spawn(move || {
+        let _done: Sender<()> = done;
+        relay(&notifier, &news, &theirs);
+    });
+    if let Err(error) = &started {
+        let error = Failure::io("start a thread for the service manager", error).summary();
+        shared.trouble.report(None, error);
+    }
+    started.is_ok().then_some(Line { tell, told })
+}
+
+/// Tells what there is to tell until the server hangs up. Readiness, which a manager may wait for, is tried again while its queue is full
+/// and there is no later news.
+fn relay(notifier: &Notifier, news: &Receiver<News>, shared: &Shared) {
+    let mut next = news.recv().ok();
+    while let Some(now) = next {
+        let sent = match now {
+            News::Ready => notifier.ready(),
+            News::Stopping => notifier.stopping(),
+        };
+        let is_full = sent.as_ref().is_err_and(stoop::Error::is_timed_out);
+        if let Err(error) = sent {
+            shared.trouble.report(None, error.to_string());
+        }
+        next = match news.try_recv() {
+            Ok(later) => Some(later),
+            Err(TryRecvError::Empty) if is_full && now == News::Ready => Some(now),
+            Err(TryRecvError::Empty) => news.recv().ok(),
+            Err(TryRecvError::Disconnected) => None,
+        };
+    }
+}
