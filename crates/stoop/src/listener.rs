@@ -150,10 +150,19 @@ impl<C: Connected> Listener<C> {
 
     /// [`Listener::accept_any`], for clients to be waited for or not.
     pub(crate) fn accept_as(&self, blocking: Blocking) -> Result<Arrival<C>> {
+        self.accept_with(blocking, drop)
+    }
+
+    /// The same, for those who have something to say to a client that the policy refuses.
+    pub(crate) fn accept_with(
+        &self,
+        blocking: Blocking,
+        refused: impl FnOnce(OwnedFd),
+    ) -> Result<Arrival<C>> {
         let (mut pause, longest) = PAUSE_AFTER_FAILURE;
         loop {
             let error = match self.wait_and_accept(blocking) {
-                Ok(fd) => return Ok(self.admit(fd)),
+                Ok(fd) => return Ok(self.admit(fd, refused)),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => accepting(error),
             };
@@ -180,7 +189,7 @@ impl<C: Connected> Listener<C> {
         })
     }
 
-    fn admit(&self, fd: OwnedFd) -> Arrival<C> {
+    fn admit(&self, fd: OwnedFd, refused: impl FnOnce(OwnedFd)) -> Arrival<C> {
         if self.policy.admits_peer_of(fd.as_fd()) {
             self.counters.admitted.fetch_add(1, Ordering::Relaxed);
             let mut socket = Socket::from_known(fd, C::KIND);
@@ -191,6 +200,7 @@ impl<C: Connected> Listener<C> {
         }
         self.counters.refused.fetch_add(1, Ordering::Relaxed);
         let peer = crate::peer::Ids::of(fd.as_fd());
+        refused(fd);
         Arrival::Refused {
             pid: peer.pid.known().copied(),
             uid: peer.uid.known().copied(),

@@ -1,7 +1,7 @@
 //! Servers of connections.
 
 use std::net::Shutdown;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use tokio::io::Interest;
 
@@ -91,7 +91,13 @@ impl<C: Connected> Async<crate::Listener<C>> {
 
     /// The next client that is waiting now, and what became of it.
     pub(crate) fn try_accept_any(&self) -> Result<Arrival<Async<C>>> {
-        self.drive(self.try_io(Interest::READABLE, |listener| listener.accept_as(Blocking::Never))?)
+        self.try_accept_with(drop)
+    }
+
+    /// The same, for those who have something to say to a client that the policy refuses.
+    pub(crate) fn try_accept_with(&self, mut refused: impl FnMut(OwnedFd)) -> Result<Arrival<Async<C>>> {
+        let accept = |listener: &crate::Listener<C>| listener.accept_with(Blocking::Never, &mut refused);
+        self.drive(self.try_io(Interest::READABLE, accept)?)
     }
 
     fn drive(&self, arrival: Arrival<C>) -> Result<Arrival<Async<C>>> {

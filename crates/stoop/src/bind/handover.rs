@@ -3,7 +3,8 @@
 //! The successor gets the very sockets, with the clients that wait in their queues (K-ACT-4), and the right to remove their files
 //! at the end. The two sides talk over a seqpacket connection, in two phases:
 //!
-//! 1. The predecessor checks who asks (its own user or root, nobody else) and sends copies of its sockets. It serves on.
+//! 1. The predecessor checks who asks (its own user or root, nobody else; others are told so) and sends copies of its sockets. It
+//!    serves on.
 //! 2. The successor prepares itself and says that it is ready. Only then does the predecessor give up, and says so.
 //!
 //! Whoever dies, and whenever: one of them serves. A successor that goes before it was ready changes nothing; a predecessor
@@ -37,7 +38,8 @@ use super::wait::poll_until;
 use crate::control::DESCRIPTORS_MAX;
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::peer::Ids;
-use crate::{Allow, Fact, Policy, SeqPacket, escaped};
+use crate::socket::Socket;
+use crate::{Allow, Fact, Kind, Policy, SeqPacket, escaped};
 use message::{Entry, MESSAGE_MAX_BYTES, Message, Reason};
 use protocol::{Event, Failure};
 
@@ -140,6 +142,16 @@ fn check_peer(connection: &SeqPacket) -> Result<()> {
     };
     let detail = format!("the other side is {who}; only our own user and root are trusted with sockets");
     Err(Error::new(Operation::HandOver, ErrorKind::NotPermitted, detail))
+}
+
+/// Tells a process that the control address refuses that it is not trusted, before it has asked. Its question, which it may be about to
+/// send, still finds a connection as long as what is returned is kept: a server keeps one at most.
+pub(crate) fn decline(refused: OwnedFd) -> OwnedFd {
+    let connection = SeqPacket::from_socket(Socket::from_known(refused, Kind::SeqPacket));
+    // There is room in a queue that nothing was sent to. Where either fails the other side has gone.
+    let _ = connection.send(&Message::Abort(Reason::NotPermitted).encode());
+    let _ = connection.shutdown(Shutdown::Write);
+    connection.into()
 }
 
 fn handing_over(error: Error) -> Error {

@@ -1,6 +1,6 @@
 //! The control address at which a successor asks for the listener: [`handover::Server`](crate::handover::Server), driven by tokio.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -9,7 +9,7 @@ use crate::aio::{self, Async};
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::handover::{CLIENTS, CONTROL, Item, Offering};
 use crate::listener::PAUSE_AFTER_FAILURE;
-use crate::{Arrival, Connected, Listener, SeqPacket, sys};
+use crate::{Arrival, Connected, Listener, SeqPacket, handover, sys};
 
 /// Where successors knock, and the one that has.
 #[derive(Debug)]
@@ -20,11 +20,19 @@ pub(super) struct Control {
     timeout: Duration,
     /// Where the last one could not be accepted: when to try again. The listener may stay readable until then.
     resume: Option<Instant>,
+    /// The last process that was told that it is not trusted.
+    declined: Option<OwnedFd>,
 }
 
 impl Control {
     pub(super) fn new(listener: Listener<SeqPacket>, timeout: Duration) -> Result<Control> {
-        Ok(Control { listener: Async::try_from(listener)?, asking: None, timeout, resume: None })
+        Ok(Control {
+            listener: Async::try_from(listener)?,
+            asking: None,
+            timeout,
+            resume: None,
+            declined: None,
+        })
     }
 
     /// Waits until [`Control::hear`] has something to do: a successor, its next word, or the end of our patience with it.
@@ -51,7 +59,9 @@ impl Control {
     pub(super) fn hear<C: Connected>(&mut self, clients: &mut Listener<C>) -> Result<bool> {
         let Some((successor, mut offering)) = self.asking.take() else {
             self.resume = None;
-            let arrival = self.listener.try_accept_any().inspect_err(|error| {
+            let declined = &mut self.declined;
+            let decline = |refused| *declined = Some(handover::decline(refused));
+            let arrival = self.listener.try_accept_with(decline).inspect_err(|error| {
                 self.resume = error.is_transient().then(|| Instant::now() + PAUSE_AFTER_FAILURE.1);
             });
             if let Arrival::Admitted(successor) = arrival? {

@@ -1,16 +1,18 @@
 //! A server that takes over from its predecessor when it starts, and hands over to its successor when one comes.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags};
 
+use super::decline;
 use super::offer::{Item, Offering};
 use super::take::take;
 use crate::bind::wait::poll_until;
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::listener::{Arrival, Connected, PAUSE_AFTER_FAILURE};
+use crate::sys::Blocking;
 use crate::{Address, Bind, Connect, Listener, Policy, SeqPacket, Stream, ToAddress};
 
 /// The names under which the two listeners are handed over.
@@ -59,6 +61,8 @@ pub struct Server<C: Connected = Stream> {
     listener: Listener<C>,
     control: Listener<SeqPacket>,
     asking: Option<(SeqPacket, Offering)>,
+    /// The last process that was told that it is not trusted.
+    declined: Option<OwnedFd>,
     timeout: Duration,
     took_over: bool,
     handed_over: bool,
@@ -113,7 +117,15 @@ impl<C: Connected> Server<C> {
     fn bind(bind: &Bind, control: &Address, timeout: Duration) -> Result<Server<C>> {
         let listener = bind.listener()?;
         let control = Bind::new(control).mode(0o600).policy(Policy::same_user()).listen_seqpacket()?;
-        Ok(Server { listener, control, asking: None, timeout, took_over: false, handed_over: false })
+        Ok(Server {
+            listener,
+            control,
+            asking: None,
+            declined: None,
+            timeout,
+            took_over: false,
+            handed_over: false,
+        })
     }
 
     fn take_over(bind: &Bind, predecessor: &SeqPacket, timeout: Duration) -> Result<Server<C>> {
@@ -126,7 +138,15 @@ impl<C: Connected> Server<C> {
         listener.set_policy(bind.policy_for(&address))?;
         let mut control: Listener<SeqPacket> = sockets.listener(CONTROL)?;
         control.set_policy(Policy::same_user())?;
-        Ok(Server { listener, control, asking: None, timeout, took_over: true, handed_over: false })
+        Ok(Server {
+            listener,
+            control,
+            asking: None,
+            declined: None,
+            timeout,
+            took_over: true,
+            handed_over: false,
+        })
     }
 
     /// Waits for a client, or for the end of a hand-over. After [`Next::HandedOver`] it returns that again at once. `EINTR` is
@@ -145,8 +165,8 @@ impl<C: Connected> Server<C> {
             } else if client {
                 match self.listener.accept_any() {
                     Ok(Arrival::Admitted(client)) => return Ok(Next::Client(client)),
-                    // Where others accept on the same listener, one of them may have been faster.
                     Ok(Arrival::Refused { .. }) => {}
+                    // Where others accept on the same listener, one of them may have been faster.
                     Err(error) if error.is_would_block() => {}
                     // A listener that came from elsewhere may be non-blocking, and does not pause by itself then.
                     Err(error) if error.is_transient() => std::thread::sleep(PAUSE_AFTER_FAILURE.0),
@@ -177,7 +197,9 @@ impl<C: Connected> Server<C> {
     /// True when it has taken over.
     fn hear_successor(&mut self) -> Result<bool> {
         let Some((connection, mut offering)) = self.asking.take() else {
-            if let Arrival::Admitted(connection) = self.control.accept_any()? {
+            let declined = &mut self.declined;
+            let decline = |refused| *declined = Some(decline(refused));
+            if let Arrival::Admitted(connection) = self.control.accept_with(Blocking::Waits, decline)? {
                 let offering = Offering::begin(&connection, self.timeout)?;
                 self.asking = Some((connection, offering));
             }
