@@ -56,6 +56,7 @@ pub(super) fn open(parent: impl AsFd, name: &OsStr) -> Result<OwnedFd, NotPrivat
     if there.id.dev != seen::of(parent)?.id.dev {
         return Err(NotPrivate::Foreign("another file system is mounted there".into()));
     }
+    // In a user namespace a stranger may show our own number, if that is the overflow id; then using it fails, by its mode.
     if there.uid != rustix::process::geteuid().as_raw() {
         return Err(NotPrivate::Foreign(format!("it belongs to user {}", there.uid)));
     }
