@@ -11,6 +11,7 @@ use crate::control::Credentials;
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::frame::PageBuffer;
 use crate::packet;
+use crate::refusals::Refusals;
 use crate::socket::{Socket, retry};
 use crate::sys::{self, BATCH_MAX, BatchEntry, RawAddress};
 use crate::{Address, Datagram, SeqPacket};
@@ -201,12 +202,15 @@ impl Datagram {
     /// # Errors
     /// As [`Datagram::recv`], but a message that was cut shows when it is looked at: see [`BatchMessage::bytes`].
     pub fn recv_batch(&self, batch: &mut Batch) -> Result<usize> {
+        let mut refusals = Refusals::of(Operation::Receive);
         loop {
             batch.receive(self, self.asks_senders())?;
+            let received = batch.len();
             batch.entries.retain(|entry| self.admits(entry.credentials.and_then(Credentials::resolve)));
             if !batch.is_empty() {
                 return Ok(batch.len());
             }
+            refusals.add(self, received)?;
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::connect::ConnectTarget;
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::file_id::FileId;
 use crate::message::{Allow, Outgoing, Received};
+use crate::refusals::Refusals;
 use crate::socket::Socket;
 use crate::sys::{self, RawAddress};
 use crate::{Address, Bind, Connect, Kind, Origin, Policy, ToAddress, diag, packet, reply};
@@ -259,6 +260,7 @@ impl Datagram {
     /// # Errors
     /// As [`Socket::recv_with`], but no bytes are ever cut.
     pub fn recv_vec_with(&self, allow: Allow) -> Result<(Vec<u8>, Received)> {
+        let mut refusals = Refusals::of(Operation::Receive);
         loop {
             let mut message = vec![0; self.next_len()?];
             if let Some(received) =
@@ -267,6 +269,7 @@ impl Datagram {
                 message.truncate(received.len);
                 return Ok((message, received));
             }
+            refusals.add(&self.socket, 1)?;
         }
     }
 

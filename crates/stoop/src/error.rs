@@ -159,6 +159,7 @@ struct Inner {
     socket_kind: Option<Kind>,
     detail: Option<String>,
     received_bytes: Option<usize>,
+    is_refusal_limit: bool,
     holder: Option<Holder>,
     cause: Option<io::Error>,
 }
@@ -173,9 +174,18 @@ impl Error {
             socket_kind: None,
             detail: Some(detail.into()),
             received_bytes: None,
+            is_refusal_limit: false,
             holder: None,
             cause: None,
         }))
+    }
+
+    /// A call that returns because it has refused as much as one call may.
+    pub(crate) fn refusal_limit(operation: Operation, refused: usize) -> Error {
+        let detail = format!("refused {refused} in a row; more may be waiting");
+        let mut error = Error::new(operation, ErrorKind::WouldBlock, detail);
+        error.0.is_refusal_limit = true;
+        error
     }
 
     /// An error that the system reported.
@@ -192,6 +202,7 @@ impl Error {
             socket_kind: None,
             detail: None,
             received_bytes: None,
+            is_refusal_limit: false,
             holder: None,
             cause: Some(cause),
         }))
@@ -319,6 +330,14 @@ impl Error {
     /// It would have to wait, and the socket does not block (`EAGAIN`).
     pub fn is_would_block(&self) -> bool {
         self.kind() == ErrorKind::WouldBlock
+    }
+
+    /// Returns whether a receive or an accept returned because it had refused as many messages or clients as one call may,
+    /// and not because nothing was there. It is a [would-block](Error::is_would_block) error, too.
+    ///
+    /// A level-triggered poll reports the socket again. After an edge-triggered one, call again before waiting.
+    pub fn is_refusal_limit(&self) -> bool {
+        self.0.is_refusal_limit
     }
 
     /// The time given has run out.

@@ -60,6 +60,7 @@ mod overflow_ids;
 mod packet;
 mod peer;
 mod policy;
+mod refusals;
 mod reply;
 mod seqpacket;
 #[cfg(feature = "tokio")]

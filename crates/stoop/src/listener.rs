@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::bind::SocketFile;
 use crate::error::{Error, Operation, Result};
+use crate::refusals::Refusals;
 use crate::socket::Socket;
 use crate::sys::{self, Blocking};
 use crate::{Kind, Policy, Refusal, SeqPacket, Stream};
@@ -17,6 +18,9 @@ use crate::{Kind, Policy, Refusal, SeqPacket, Stream};
 /// The client may stay in the queue meanwhile, and the listener stays readable (K-ACCEPT-1), so waiting for readiness would spin.
 pub(crate) const PAUSE_AFTER_FAILURE: (Duration, Duration) =
     (Duration::from_millis(5), Duration::from_millis(250));
+
+/// More than are ever in a listener's queue: `net.core.somaxconn` is 4096 unless an administrator raised it.
+pub(crate) const QUEUE_MAX: usize = 65_536;
 
 /// A connection that a [`Listener`] can accept: [`Stream`] or [`SeqPacket`].
 pub trait Connected: sealed::Sealed + AsFd + Deref<Target = Socket> + Send + Sync + 'static {
@@ -132,11 +136,16 @@ impl<C: Connected> Listener<C> {
     /// Returns [`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock) on a non-blocking listener, or after the read timeout. On a
     /// non-blocking listener also returns transient errors: the client may stay queued and the listener readable, so pause before
     /// the next try. Other errors mean that the listener itself is broken.
+    ///
+    /// A nonblocking listener returns after 16 refused clients in a row, and a blocking one when its read timeout has passed,
+    /// even if more clients are waiting: see [`Error::is_refusal_limit`].
     pub fn accept(&self) -> Result<C> {
+        let mut refusals = Refusals::of(Operation::Accept);
         loop {
             if let Arrival::Admitted(client) = self.accept_any()? {
                 return Ok(client);
             }
+            refusals.add(&self.socket, 1)?;
         }
     }
 
@@ -224,7 +233,14 @@ impl<C: Connected> Listener<C> {
     /// for the next client) may leave that client in the queue; going on tries again.
     pub fn drain(&self) -> Result<impl Iterator<Item = Result<C>> + '_> {
         self.socket.set_nonblocking(true)?;
-        Ok(self.incoming().take_while(|next| !next.as_ref().is_err_and(Error::is_would_block)))
+        // Nobody who was waiting is further back in the queue than it is long; strangers who keep coming do not prolong this.
+        let arrivals = std::iter::repeat_with(|| self.accept_any()).take(QUEUE_MAX);
+        let waiting = arrivals.take_while(|next| !next.as_ref().is_err_and(Error::is_would_block));
+        Ok(waiting.filter_map(|next| match next {
+            Ok(Arrival::Admitted(client)) => Some(Ok(client)),
+            Ok(Arrival::Refused { .. }) => None,
+            Err(error) => Some(Err(error)),
+        }))
     }
 
     /// What this listener has seen so far.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::control::Credentials;
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::message::{Allow, Outgoing, Pending, Received};
+use crate::refusals::Refusals;
 use crate::spin::Spin;
 use crate::{Address, Kind, Peer, Policy, sys};
 
@@ -272,17 +273,20 @@ impl Socket {
     /// Descriptors come in only as far as `allow` says; each is close-on-exec from birth. Credentials, pidfd and label come
     /// where the socket was told to pass them. Datagrams from senders that the policy refuses are dropped, their descriptors
     /// closed, and counted by [`Datagram::refused`](crate::Datagram::refused). Waits for data on a blocking socket; `EINTR` is
-    /// retried.
+    /// retried. A nonblocking socket returns after 16 refused datagrams in a row, and a blocking one when its read timeout has
+    /// passed, even if more are waiting: see [`Error::is_refusal_limit`].
     ///
     /// # Errors
     /// [`ErrorKind::SurplusDescriptors`], [`ErrorKind::ControlTruncated`], [`ErrorKind::MessageTruncated`]: every descriptor that
     /// came has been closed, the bytes are in the buffers ([`Error::received_bytes`] says how many), and a stream whose
     /// messages rely on the descriptors is out of step from here. [`ErrorKind::WouldBlock`], [`ErrorKind::PeerGone`].
     pub fn recv_with(&self, buffers: &mut [IoSliceMut<'_>], allow: Allow) -> Result<Received> {
+        let mut refusals = Refusals::of(Operation::Receive);
         loop {
             if let Some(received) = self.receive_admitted(buffers, allow)? {
                 return Ok(received);
             }
+            refusals.add(self, 1)?;
         }
     }
 

@@ -7,8 +7,9 @@ use tokio::io::Interest;
 
 use super::{Async, Listener, Pause};
 use crate::Policy;
-use crate::error::{Error, Result};
+use crate::error::{Error, Operation, Result};
 use crate::listener::{Arrival, Connected, Counts, PAUSE_AFTER_FAILURE};
+use crate::refusals::Refusals;
 use crate::sys::{self, Blocking};
 
 /// Several tasks may accept on one listener. Dropping it unlinks its socket file, which blocks the worker thread while another
@@ -39,9 +40,14 @@ impl<C: Connected> Async<crate::Listener<C>> {
     /// # Cancel safety
     /// Cancel safe: no client is lost. Dropped in the middle, it leaves the next client in the queue.
     pub async fn accept(&self) -> Result<Async<C>> {
+        let mut refusals = Refusals::of(Operation::Accept);
         loop {
             if let Arrival::Admitted(client) = self.accept_any().await? {
                 return Ok(client);
+            }
+            if refusals.add(self, 1).is_err() {
+                refusals = Refusals::of(Operation::Accept);
+                tokio::task::yield_now().await;
             }
         }
     }
@@ -67,12 +73,15 @@ impl<C: Connected> Async<crate::Listener<C>> {
     ///
     /// # Errors
     /// [`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock) where nobody waits; a [transient](Error::is_transient) one if no descriptor is free or
-    /// the accept failed otherwise, and the listener may then stay readable: pause before the next try.
+    /// the accept failed otherwise, and the listener may then stay readable: pause before the next try. Returns after 16 refused
+    /// clients in a row, even if more are waiting ([`Error::is_refusal_limit`]); the listener then stays readable, too.
     pub fn try_accept(&self) -> Result<Async<C>> {
+        let mut refusals = Refusals::of(Operation::Accept);
         loop {
             if let Arrival::Admitted(client) = self.try_accept_any()? {
                 return Ok(client);
             }
+            refusals.add(self, 1)?;
         }
     }
 

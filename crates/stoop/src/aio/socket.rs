@@ -62,12 +62,18 @@ pub(crate) type Activity = Arc<AtomicU64>;
 /// Errors that may mean "not now", and that the reactor can be the cause of.
 pub(crate) trait Failure {
     fn would_block(&self) -> bool;
+    /// Whether the call is to be made again once others have had their turn.
+    fn is_refusal_limit(&self) -> bool;
     fn of_reactor(cause: io::Error) -> Self;
 }
 
 impl Failure for io::Error {
     fn would_block(&self) -> bool {
         self.kind() == io::ErrorKind::WouldBlock
+    }
+
+    fn is_refusal_limit(&self) -> bool {
+        false
     }
 
     fn of_reactor(cause: io::Error) -> io::Error {
@@ -77,7 +83,12 @@ impl Failure for io::Error {
 
 impl Failure for Error {
     fn would_block(&self) -> bool {
-        self.is_would_block()
+        // What stopped at the limit has left something behind: the reactor would never announce it again.
+        self.is_would_block() && !self.is_refusal_limit()
+    }
+
+    fn is_refusal_limit(&self) -> bool {
+        Error::is_refusal_limit(self)
     }
 
     fn of_reactor(cause: io::Error) -> Error {
@@ -237,13 +248,20 @@ impl<S: AsFd + Deref<Target = Socket>> Async<S> {
         answer.map_or(Err(blocked), |result| self.noted(result))
     }
 
-    /// Runs a receive until it does not say "not now".
+    /// Runs a receive until it does not say "not now". One that returns because of what it refused is run again after other
+    /// tasks, timers and the rest of this task have had their turn.
     pub(crate) async fn receiving<T, E: Failure>(
         &self,
         mut operation: impl FnMut(&S) -> std::result::Result<T, E>,
     ) -> std::result::Result<T, E> {
-        let done = self.main.async_io(Interest::READABLE, |socket| unless_blocked(operation(socket.get())));
-        done.await.unwrap_or_else(|cause| Err(E::of_reactor(cause))).inspect(|_| self.note())
+        loop {
+            let done =
+                self.main.async_io(Interest::READABLE, |socket| unless_blocked(operation(socket.get())));
+            match done.await.unwrap_or_else(|cause| Err(E::of_reactor(cause))) {
+                Err(error) if error.is_refusal_limit() => tokio::task::yield_now().await,
+                result => return self.noted(result),
+            }
+        }
     }
 
     /// Runs a send until it does not say "not now". The first try is made at once: mostly there is room.
