@@ -19,12 +19,15 @@
 //! | `take.rs` | the successor's side: [`take()`] |
 //! | `server.rs` | both in one: [`Server`] |
 //! | `message.rs` | the messages as bytes |
+//! | `successors.rs` `pace.rs` | those that have connected, and how much of a server's time they get |
 //! | `protocol.rs` | who serves after what was said: pure state machines |
 
 mod message;
 mod offer;
+mod pace;
 mod protocol;
 mod server;
+mod successors;
 mod take;
 
 use std::io::IoSliceMut;
@@ -43,12 +46,12 @@ use crate::{Allow, Fact, Kind, Policy, SeqPacket, escaped};
 use message::{Entry, MESSAGE_MAX_BYTES, Message, Reason};
 use protocol::{Event, Failure};
 
-#[cfg(feature = "tokio")]
-pub(crate) use offer::Offering;
 pub use offer::{Item, offer};
 #[cfg(feature = "tokio")]
 pub(crate) use server::{CLIENTS, CONTROL};
 pub use server::{Next, Server};
+#[cfg(feature = "tokio")]
+pub(crate) use successors::Successors;
 pub use take::{Sockets, Taken, take};
 
 /// What both sides demand of an offer: few enough sockets, each with a name of its own.

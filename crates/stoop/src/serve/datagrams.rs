@@ -7,14 +7,14 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout_at};
-
 use super::connections::{Connections, Limits};
 use super::counters::Counters;
+use super::deadline::Deadline;
 use super::draining::{Draining, Signal};
 use super::{server::End, trace};
 use crate::aio::{Datagram, in_background};
 use crate::error::{Error, ErrorKind, Result};
+use crate::listener::QUEUE_MAX;
 use crate::{Address, Allow, Received, ReplyTo, SocketFile};
 
 /// How many messages are handled at once unless told otherwise.
@@ -237,25 +237,38 @@ impl Datagrams {
         {
             trace::failed("taking the file away", &error);
         }
-        let deadline = Instant::now() + self.drain_deadline;
-        while Instant::now() < deadline {
+        let deadline = Deadline::after(self.drain_deadline);
+        self.empty_queue(handled, handler, deadline).await;
+        while handled.len() > 0 {
+            if deadline.within(handled.ended()).await.is_none() {
+                handled.abort().await;
+            }
+        }
+    }
+
+    /// Handles the messages that have come already, as there is room for them; those that come meanwhile do not prolong it.
+    async fn empty_queue<H, F>(&self, handled: &mut Connections, handler: &mut H, deadline: Deadline)
+    where
+        H: FnMut(Message) -> F,
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let mut turns = 0;
+        while turns < QUEUE_MAX && !deadline.is_over() {
             if handled.is_full() {
-                let _ = timeout_at(deadline, handled.ended()).await;
+                let _ = deadline.within(handled.ended()).await;
                 continue;
             }
             match self.socket.get_ref().recv_vec_with(self.allow) {
-                Err(error) if error.is_would_block() => break,
+                Err(error) if error.is_refusal_limit() => tokio::task::yield_now().await,
+                Err(error) if error.is_would_block() => return,
                 result => {
                     if self.take(result, handled, handler).await.is_err() {
-                        break;
+                        return;
                     }
+                    tokio::task::coop::consume_budget().await;
                 }
             }
-        }
-        while handled.len() > 0 {
-            if timeout_at(deadline, handled.ended()).await.is_err() {
-                handled.abort().await;
-            }
+            turns += 1;
         }
     }
 }

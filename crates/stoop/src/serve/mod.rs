@@ -63,12 +63,13 @@
 //! | who is connected, and who has to go | `connections.rs` |
 //! | the same for messages | `datagrams.rs` |
 //! | passing the listener to a successor | `successor.rs` |
-//! | telling handlers that the end has begun | `draining.rs` |
+//! | telling handlers that the end has begun, and when it is over | `draining.rs`, `deadline.rs` |
 //! | counts, events | `counters.rs`, `trace.rs` |
 
 mod connections;
 mod counters;
 mod datagrams;
+mod deadline;
 mod draining;
 mod server;
 mod successor;

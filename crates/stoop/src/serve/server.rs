@@ -7,16 +7,19 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval, timeout_at};
+use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::connections::{Connections, Limits};
 use super::counters::Counters;
+use super::deadline::Deadline;
 use super::draining::{Draining, Signal};
 use super::successor::Control;
 use super::trace;
 use crate::aio::{Async, Listener};
 use crate::error::{Operation, Result};
+use crate::listener::QUEUE_MAX;
 use crate::peer::Ids;
+use crate::refusals::REFUSALS_PER_CALL;
 use crate::{Arrival, Connected, Peer, handover};
 
 /// How long to pause where a client could be accepted and not be watched.
@@ -34,6 +37,14 @@ pub struct Server<C: Connected = crate::Stream> {
     drain_deadline: Duration,
     counters: Counters,
     draining: Signal,
+    turn: Turn,
+}
+
+/// Whose turn it is first when both are there: neither can keep the other waiting by coming again and again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    Successor,
+    Client,
 }
 
 /// Why a server ended.
@@ -63,6 +74,7 @@ impl<C: Connected> Server<C> {
             drain_deadline: DRAIN_DEADLINE,
             counters: Counters::default(),
             draining: Signal::new(),
+            turn: Turn::Successor,
         }
     }
 
@@ -173,17 +185,23 @@ impl<C: Connected> Server<C> {
         let mut connections = Connections::new(self.limits.clone(), self.counters.clone());
         let mut sweeps = self.limits.sweep_every().map(sweeps);
         let mut shutdown = pin!(shutdown);
+        let mut refusals = Refused::default();
         let end = loop {
             match self.next_event(&mut connections, &mut sweeps, shutdown.as_mut()).await {
                 Event::Shutdown => break Ok(End::ShutDown),
                 Event::Ended => {}
                 Event::Sweep => connections.sweep(),
                 Event::Successor => {
+                    self.turn = Turn::Client;
                     if self.hear_successor() {
                         break Ok(End::HandedOver);
                     }
                 }
-                Event::Client(Ok(arrival)) => self.greet(arrival, &mut connections, &mut handler),
+                Event::Client(Ok(arrival)) => {
+                    self.turn = Turn::Successor;
+                    self.greet(arrival, &mut connections, &mut handler);
+                    refusals.turn_over(&self.counters).await;
+                }
                 Event::Client(Err(error)) => {
                     trace::failed("accepting a client", &error);
                     // The listener itself, or the runtime's means to watch one client more?
@@ -201,7 +219,8 @@ impl<C: Connected> Server<C> {
         end
     }
 
-    /// The first thing to happen, the end before all else. Everything that is waited for here is cancel safe.
+    /// The first thing to happen, the end before all else, successors and clients in turn. Everything that is waited for here is
+    /// cancel safe.
     async fn next_event(
         &self,
         connections: &mut Connections,
@@ -222,13 +241,15 @@ impl<C: Connected> Server<C> {
             if sweeps.as_mut().is_some_and(|sweeps| sweeps.poll_tick(cx).is_ready()) {
                 return Poll::Ready(Event::Sweep);
             }
-            if successor.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(Event::Successor);
+            let mut client = |cx: &mut _| match full {
+                true => Poll::Pending,
+                false => client.as_mut().poll(cx).map(Event::Client),
+            };
+            let mut successor = |cx: &mut _| successor.as_mut().poll(cx).map(|()| Event::Successor);
+            match self.turn {
+                Turn::Successor => first(successor(cx), || client(cx)),
+                Turn::Client => first(client(cx), || successor(cx)),
             }
-            if full {
-                return Poll::Pending;
-            }
-            client.as_mut().poll(cx).map(Event::Client)
         })
         .await
     }
@@ -276,9 +297,11 @@ impl<C: Connected> Server<C> {
     {
         trace::draining(connections.len());
         self.draining.begin();
-        let deadline = Instant::now() + self.drain_deadline;
+        let deadline = Deadline::after(self.drain_deadline);
         if handed_over {
             trace::handed_over();
+            // Those who were not offered the sockets find the one who has them.
+            self.control = None;
         } else {
             let made_here = self.listener.get_ref().file().is_some();
             if let Err(error) = self.listener.release().await {
@@ -292,29 +315,57 @@ impl<C: Connected> Server<C> {
         }
         drop(self.listener);
         while connections.len() > 0 {
-            if timeout_at(deadline, connections.ended()).await.is_err() {
+            if deadline.within(connections.ended()).await.is_none() {
                 connections.abort().await;
             }
         }
     }
 
-    /// Serves the clients that are waiting already, as there is room for them.
-    async fn empty_queue<H, F>(&self, connections: &mut Connections, handler: &mut H, deadline: Instant)
+    /// Serves the clients that are waiting already, as there is room for them; those who come meanwhile do not prolong it.
+    async fn empty_queue<H, F>(&self, connections: &mut Connections, handler: &mut H, deadline: Deadline)
     where
         H: FnMut(Async<C>) -> F,
         F: Future<Output = ()> + Send + 'static,
     {
-        while Instant::now() < deadline {
+        let mut arrivals = 0;
+        while arrivals < QUEUE_MAX && !deadline.is_over() {
             if connections.is_full() {
-                let _ = timeout_at(deadline, connections.ended()).await;
+                let _ = deadline.within(connections.ended()).await;
                 continue;
             }
             match self.listener.try_accept_any() {
-                Ok(arrival) => self.greet(arrival, connections, handler),
+                Ok(arrival) => {
+                    self.greet(arrival, connections, handler);
+                    arrivals += 1;
+                    if arrivals % REFUSALS_PER_CALL == 0 {
+                        tokio::task::yield_now().await;
+                    }
+                }
                 Err(error) if error.is_transient() => tokio::time::sleep(PAUSE).await,
                 // Nobody is left.
                 Err(_) => return,
             }
+        }
+    }
+}
+
+/// What is ready, or else what the other one says.
+fn first<T>(one: Poll<T>, other: impl FnOnce() -> Poll<T>) -> Poll<T> {
+    if one.is_ready() { one } else { other() }
+}
+
+/// How much was refused since other tasks had their turn.
+#[derive(Debug, Default)]
+struct Refused(u64);
+
+impl Refused {
+    /// Yields once there was enough of it. The runtime's own measure allows eight times as much, and counts what is accepted.
+    async fn turn_over(&mut self, counters: &Counters) {
+        let cells = counters.cells();
+        let refused = cells.refused_by_policy.load(Relaxed) + cells.refused_by_uid.load(Relaxed);
+        if refused - self.0 >= REFUSALS_PER_CALL as u64 {
+            self.0 = refused;
+            tokio::task::yield_now().await;
         }
     }
 }

@@ -1,37 +1,31 @@
 //! The control address at which a successor asks for the listener: [`handover::Server`](crate::handover::Server), driven by tokio.
 
+use std::future::{Future, poll_fn};
 use std::os::fd::{AsFd, OwnedFd};
-use std::time::Duration;
-
-use tokio::time::Instant;
+use std::pin::pin;
+use std::task::Poll;
+use std::time::{Duration, Instant};
 
 use crate::aio::{self, Async};
 use crate::error::{Error, ErrorKind, Operation, Result};
-use crate::handover::{CLIENTS, CONTROL, Item, Offering};
-use crate::listener::PAUSE_AFTER_FAILURE;
+use crate::handover::{CLIENTS, CONTROL, Item, Successors};
 use crate::{Arrival, Connected, Listener, SeqPacket, handover, sys};
 
-/// Where successors knock, and the one that has.
+/// Where successors connect, and those that have.
 #[derive(Debug)]
 pub(super) struct Control {
     listener: aio::Listener<SeqPacket>,
-    asking: Option<(aio::SeqPacket, Offering)>,
-    /// For each step.
-    timeout: Duration,
-    /// Where the last one could not be accepted: when to try again. The listener may stay readable until then.
-    resume: Option<Instant>,
     /// The last process that was told that it is not trusted.
     declined: Option<OwnedFd>,
+    successors: Successors<aio::SeqPacket>,
 }
 
 impl Control {
     pub(super) fn new(listener: Listener<SeqPacket>, timeout: Duration) -> Result<Control> {
         Ok(Control {
             listener: Async::try_from(listener)?,
-            asking: None,
-            timeout,
-            resume: None,
             declined: None,
+            successors: Successors::new(timeout),
         })
     }
 
@@ -40,42 +34,54 @@ impl Control {
     /// # Cancel safety
     /// Cancel safe: nothing is taken.
     pub(super) async fn knock(control: Option<&Control>) {
-        let Some(control) = control else { return std::future::pending().await };
-        match &control.asking {
-            None => {
-                if let Some(resume) = control.resume {
-                    tokio::time::sleep_until(resume).await;
-                }
-                readable(&control.listener).await;
+        let Some(Control { listener, successors, .. }) = control else { return std::future::pending().await };
+        let pause = successors.pace.pause(Instant::now());
+        let mut knocking = pin!(async {
+            match pause {
+                Some(end) => tokio::time::sleep_until(end.into()).await,
+                None => readable(listener).await,
             }
-            Some((successor, offering)) => match offering.end {
-                None => readable(successor).await,
-                Some(end) => drop(tokio::time::timeout_at(end.into(), readable(successor)).await),
-            },
-        }
+        });
+        let mut late = pin!(async {
+            match successors.end() {
+                Some(end) => tokio::time::sleep_until(end.into()).await,
+                None => std::future::pending().await,
+            }
+        });
+        let mut words: Vec<_> = successors.awaited().map(|successor| Box::pin(readable(successor))).collect();
+        poll_fn(|cx| {
+            let has_word = words.iter_mut().any(|word| word.as_mut().poll(cx).is_ready());
+            match has_word || late.as_mut().poll(cx).is_ready() || knocking.as_mut().poll(cx).is_ready() {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
+            }
+        })
+        .await;
     }
 
-    /// True when the successor has taken over, `clients` included.
+    /// True when a successor has taken over, `clients` included.
     pub(super) fn hear<C: Connected>(&mut self, clients: &mut Listener<C>) -> Result<bool> {
-        let Some((successor, mut offering)) = self.asking.take() else {
-            self.resume = None;
-            let declined = &mut self.declined;
-            let decline = |refused| *declined = Some(handover::decline(refused));
-            let arrival = self.listener.try_accept_with(decline).inspect_err(|error| {
-                self.resume = error.is_transient().then(|| Instant::now() + PAUSE_AFTER_FAILURE.1);
-            });
-            if let Arrival::Admitted(successor) = arrival? {
-                let offering = Offering::begin(successor.get_ref(), self.timeout)?;
-                self.asking = Some((successor, offering));
-            }
-            return Ok(false);
-        };
-        let mut items = [Item::listener(CLIENTS, clients), Item::listener(CONTROL, self.listener.get_mut())];
-        let over = offering.step(successor.get_ref(), &mut items)?;
-        if !over {
-            self.asking = Some((successor, offering));
+        if self.successors.has_word() {
+            let mut items =
+                [Item::listener(CLIENTS, clients), Item::listener(CONTROL, self.listener.get_mut())];
+            return self.successors.step(&mut items);
         }
-        Ok(over)
+        let began = Instant::now();
+        if self.successors.pace.pause(began).is_some() {
+            return Ok(false);
+        }
+        let declined = &mut self.declined;
+        let arrival = self.listener.try_accept_with(|refused| *declined = Some(handover::decline(refused)));
+        self.successors.pace.note(began, Instant::now());
+        match arrival {
+            Ok(Arrival::Admitted(successor)) => self.successors.join(successor).map(|()| false),
+            Ok(Arrival::Refused { .. }) => Ok(false),
+            Err(error) if error.is_would_block() => Ok(false),
+            Err(error) => {
+                self.successors.pace.give_way(Instant::now());
+                Err(error)
+            }
+        }
     }
 }
 

@@ -1,13 +1,14 @@
 //! A server that takes over from its predecessor when it starts, and hands over to its successor when one comes.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags};
 
 use super::decline;
-use super::offer::{Item, Offering};
+use super::offer::Item;
+use super::successors::Successors;
 use super::take::take;
 use crate::bind::wait::poll_until;
 use crate::error::{Error, ErrorKind, Operation, Result};
@@ -31,7 +32,9 @@ const LOOK_AGAIN: Duration = Duration::from_millis(5);
 /// sockets over, and the old one's [`Server::accept`] returns [`Next::HandedOver`]. No client is refused and none is dropped
 /// in between, and where the new version fails before it serves, the old one goes on.
 ///
-/// One thread accepts. While a successor prepares, clients are served as ever.
+/// One thread accepts. While a successor prepares, clients are served as ever, and both are served in turn. Connections to the
+/// control address get at most a tenth of the server's time, whoever makes them. Several successors may wait; each is offered the
+/// sockets in its turn, and one that says nothing takes nobody's turn.
 ///
 /// ```
 /// use std::time::Duration;
@@ -60,9 +63,11 @@ pub struct Server<C: Connected = Stream> {
     // Fields drop in this order: clients first find nobody, then successors.
     listener: Listener<C>,
     control: Listener<SeqPacket>,
-    asking: Option<(SeqPacket, Offering)>,
     /// The last process that was told that it is not trusted.
     declined: Option<OwnedFd>,
+    successors: Successors<SeqPacket>,
+    /// Whose turn it was last.
+    heard_successor: bool,
     timeout: Duration,
     took_over: bool,
     handed_over: bool,
@@ -117,15 +122,7 @@ impl<C: Connected> Server<C> {
     fn bind(bind: &Bind, control: &Address, timeout: Duration) -> Result<Server<C>> {
         let listener = bind.listener()?;
         let control = Bind::new(control).mode(0o600).policy(Policy::same_user()).listen_seqpacket()?;
-        Ok(Server {
-            listener,
-            control,
-            asking: None,
-            declined: None,
-            timeout,
-            took_over: false,
-            handed_over: false,
-        })
+        Ok(Server::of(listener, control, timeout, false))
     }
 
     fn take_over(bind: &Bind, predecessor: &SeqPacket, timeout: Duration) -> Result<Server<C>> {
@@ -138,15 +135,26 @@ impl<C: Connected> Server<C> {
         listener.set_policy(bind.policy_for(&address))?;
         let mut control: Listener<SeqPacket> = sockets.listener(CONTROL)?;
         control.set_policy(Policy::same_user())?;
-        Ok(Server {
+        Ok(Server::of(listener, control, timeout, true))
+    }
+
+    fn of(
+        listener: Listener<C>,
+        control: Listener<SeqPacket>,
+        timeout: Duration,
+        took_over: bool,
+    ) -> Server<C> {
+        let successors = Successors::new(timeout);
+        Server {
             listener,
             control,
-            asking: None,
             declined: None,
+            successors,
+            heard_successor: false,
             timeout,
-            took_over: true,
+            took_over,
             handed_over: false,
-        })
+        }
     }
 
     /// Waits for a client, or for the end of a hand-over. After [`Next::HandedOver`] it returns that again at once. `EINTR` is
@@ -156,62 +164,74 @@ impl<C: Connected> Server<C> {
     /// As [`Listener::accept`].
     pub fn accept(&mut self) -> Result<Next<C>> {
         while !self.handed_over {
-            let (client, successor) = self.wait()?;
-            if successor {
-                match self.hear_successor() {
+            let ready = self.wait()?;
+            // Neither can keep the other waiting by coming again and again.
+            if ready.is_for_successors() && !(ready.client && self.heard_successor) {
+                self.heard_successor = true;
+                match self.hear_successor(ready) {
                     Ok(over) => self.handed_over = over,
                     Err(error) => return Ok(Next::NotHandedOver(error)),
                 }
-            } else if client {
-                match self.listener.accept_any() {
-                    Ok(Arrival::Admitted(client)) => return Ok(Next::Client(client)),
-                    Ok(Arrival::Refused { .. }) => {}
-                    // Where others accept on the same listener, one of them may have been faster.
-                    Err(error) if error.is_would_block() => {}
-                    // A listener that came from elsewhere may be non-blocking, and does not pause by itself then.
-                    Err(error) if error.is_transient() => std::thread::sleep(PAUSE_AFTER_FAILURE.0),
-                    Err(error) => return Err(error),
-                }
+                continue;
+            }
+            self.heard_successor = false;
+            if !ready.client {
+                continue;
+            }
+            match self.listener.accept_any() {
+                Ok(Arrival::Admitted(client)) => return Ok(Next::Client(client)),
+                Ok(Arrival::Refused { .. }) => {}
+                // Where others accept on the same listener, one of them may have been faster.
+                Err(error) if error.is_would_block() => {}
+                // A listener that came from elsewhere may be non-blocking, and does not pause by itself then.
+                Err(error) if error.is_transient() => std::thread::sleep(PAUSE_AFTER_FAILURE.0),
+                Err(error) => return Err(error),
             }
         }
         Ok(Next::HandedOver)
     }
 
-    /// Waits until a client is there, or a successor: a new one, the next word of the one that is asking, or the end of our
-    /// patience with it.
-    fn wait(&self) -> Result<(bool, bool)> {
-        let (successor, end): (BorrowedFd<'_>, _) = match &self.asking {
-            Some((connection, offering)) => (connection.as_fd(), offering.end),
-            None => (self.control.as_fd(), None),
-        };
-        let clients = self.listener.as_fd();
-        let mut entries = [clients, successor].map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
+    /// Waits until a client is there, or a successor: a new one, the next word of one that is connected, or the end of our patience
+    /// with it.
+    fn wait(&self) -> Result<Ready> {
+        let entry = |fd| PollFd::from_borrowed_fd(fd, PollFlags::IN);
+        let mut entries = vec![entry(self.listener.as_fd())];
+        entries.extend(self.successors.awaited().map(|connection| entry(connection.as_fd())));
+        let pause = self.successors.pace.pause(Instant::now());
+        if pause.is_none() {
+            entries.push(entry(self.control.as_fd()));
+        }
+        let end = [self.successors.end(), pause].into_iter().flatten().min();
         let failed = |errno: rustix::io::Errno| Error::system(Operation::Accept, errno.into());
         poll_until(&mut entries, end).map_err(failed)?;
-        let [clients, successor] = entries.map(|entry| !entry.revents().is_empty());
+        let is_ready = |entry: &PollFd<'_>| !entry.revents().is_empty();
+        let knocking = entries.pop_if(|last| pause.is_none() && is_ready(last)).is_some();
         // Clients that keep coming do not prolong it.
-        let late = end.is_some_and(|end| end <= Instant::now());
-        Ok((clients, successor || late))
+        let late = self.successors.end().is_some_and(|end| end <= Instant::now());
+        Ok(Ready { client: is_ready(&entries[0]), word: late || entries[1..].iter().any(is_ready), knocking })
     }
 
-    /// True when it has taken over.
-    fn hear_successor(&mut self) -> Result<bool> {
-        let Some((connection, mut offering)) = self.asking.take() else {
-            let declined = &mut self.declined;
-            let decline = |refused| *declined = Some(decline(refused));
-            if let Arrival::Admitted(connection) = self.control.accept_with(Blocking::Waits, decline)? {
-                let offering = Offering::begin(&connection, self.timeout)?;
-                self.asking = Some((connection, offering));
-            }
-            return Ok(false);
-        };
-        let mut items =
-            [Item::listener(CLIENTS, &mut self.listener), Item::listener(CONTROL, &mut self.control)];
-        let over = offering.step(&connection, &mut items)?;
-        if !over {
-            self.asking = Some((connection, offering));
+    /// True when one has taken over.
+    fn hear_successor(&mut self, ready: Ready) -> Result<bool> {
+        if ready.word {
+            let mut items =
+                [Item::listener(CLIENTS, &mut self.listener), Item::listener(CONTROL, &mut self.control)];
+            return self.successors.step(&mut items);
         }
-        Ok(over)
+        let began = Instant::now();
+        let declined = &mut self.declined;
+        let decline = |refused| *declined = Some(decline(refused));
+        let arrival = self.control.accept_with(Blocking::Waits, decline);
+        self.successors.pace.note(began, Instant::now());
+        match arrival {
+            Ok(Arrival::Admitted(successor)) => self.successors.join(successor).map(|()| false),
+            Ok(Arrival::Refused { .. }) => Ok(false),
+            Err(error) if error.is_would_block() => Ok(false),
+            Err(error) => {
+                self.successors.pace.give_way(Instant::now());
+                Err(error)
+            }
+        }
     }
 
     /// For a loop that accepts in its own way: the listener for clients, the one for successors, the limit for each step.
@@ -228,6 +248,23 @@ impl<C: Connected> Server<C> {
     /// The listener for clients: its file, its policy, its counts.
     pub fn listener(&self) -> &Listener<C> {
         &self.listener
+    }
+}
+
+/// What there is to do.
+#[derive(Clone, Copy, Debug)]
+struct Ready {
+    /// A client is there.
+    client: bool,
+    /// A successor has said something, or its time is up.
+    word: bool,
+    /// Somebody has connected to the control address.
+    knocking: bool,
+}
+
+impl Ready {
+    fn is_for_successors(self) -> bool {
+        self.word || self.knocking
     }
 }
 
