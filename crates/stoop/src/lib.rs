@@ -62,6 +62,7 @@ mod peer;
 mod policy;
 mod refusals;
 mod reply;
+mod send_quota;
 mod seqpacket;
 #[cfg(feature = "tokio")]
 pub mod serve;
@@ -86,6 +87,7 @@ pub use message::{Allow, Outgoing, Received};
 pub use peer::{Fact, Peer};
 pub use policy::{Policy, Refusal};
 pub use reply::{Origin, ReplyTo};
+pub use send_quota::SendQuota;
 pub use seqpacket::{Packet, SeqPacket};
 pub use socket::Socket;
 pub use spin::SPIN_MAX;

@@ -335,3 +335,21 @@ fn an_address_is_a_name_and_is_followed_anew() {
     assert_eq!(recv_with(&client, 8, MSG_DONTWAIT), Err(Errno::AGAIN));
     assert_eq!(recv_with(&other, 8, MSG_DONTWAIT).unwrap().0, b"answer");
 }
+
+/// K-DGRAM-23
+#[test]
+fn a_receiver_that_does_not_read_fills_its_senders_buffer() {
+    let (server, name) = server();
+    nonblocking(&server);
+    let [mute, other] = ["mute", "other"].map(|who| bound(DATAGRAM, &Name::unique(who)));
+    connect(&mute, &name).unwrap();
+    let (sent, refusal) = fill(|| send_to(&server, b"x", &local_name(&mute)));
+    assert_eq!(refusal, Errno::AGAIN);
+    assert!(
+        sent > queue_limit() + 1,
+        "a receiver that is connected to the sender has no limit of its own, {sent}"
+    );
+    assert_eq!(send_to(&server, b"x", &local_name(&other)), Err(Errno::AGAIN), "nothing for anybody");
+    recv(&mute, 1).unwrap();
+    assert_eq!(send_to(&server, b"x", &local_name(&other)), Ok(1));
+}

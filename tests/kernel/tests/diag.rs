@@ -222,3 +222,19 @@ fn others_may_write_to_a_netlink_socket_and_are_named() {
     assert_eq!(SocketAddrNetlink::try_from(kernel.unwrap()).unwrap().pid(), 0);
     Role::new(TEST, "ordinary user").user(NOBODY, NOBODY).run();
 }
+
+/// K-DIAG-13
+#[test]
+fn of_a_datagram_socket_the_next_message_is_shown() {
+    let (one, other) = pair(DATAGRAM);
+    let unread = || listed(&other).queue.unwrap().0;
+    assert_eq!(unread(), 0);
+    for message in [&b"four"[..], b"", b"seven.."] {
+        send(&one, message).unwrap();
+    }
+    for expected in [4, 0, 7] {
+        assert_eq!(unread(), expected);
+        recv(&other, 8).unwrap();
+    }
+    assert_eq!(unread(), 0);
+}

@@ -69,4 +69,5 @@ pub type Listener<C = crate::Stream> = Async<crate::Listener<C>>;
 
 pub(crate) use bind::in_background;
 pub(crate) use pause::Pause;
+pub(crate) use room::{Receiver, wait as wait_for_room};
 pub(crate) use socket::Activity;

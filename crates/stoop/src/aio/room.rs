@@ -26,7 +26,7 @@ const PAUSE: Duration = Duration::from_millis(2);
 
 /// Whose queue is waited for.
 #[derive(Clone, Copy)]
-pub(super) enum Receiver<'a> {
+pub(crate) enum Receiver<'a> {
     /// Of the socket that this address leads to at the moment.
     At(&'a Address),
     /// Of this one, whatever its name leads to.
@@ -59,7 +59,7 @@ pub(super) async fn sending_to<T>(
 }
 
 /// Waits until a send to this address may succeed, or find out that it never will.
-async fn wait(sender: &Datagram, to: Receiver<'_>) {
+pub(crate) async fn wait(sender: &Datagram, to: Receiver<'_>) {
     let Ok(watcher) = watch(to) else {
         // The next send tells why, unless it was for want of a descriptor.
         return sleep(PAUSE).await;

@@ -65,6 +65,12 @@ counts! {
     refused_by_policy
     /// Refused because their user had as many connections as one may.
     refused_by_uid
+    /// Messages dropped because their sender had as many in flight, or as many replies waiting for it to read, as one may.
+    dropped_over_share
+    /// Replies that were not sent because their receiver did not read in time.
+    replies_timed_out
+    /// Replies that were not sent because their receiver did not read, and as many replies were waiting already as may.
+    replies_refused
     /// Times that no descriptor or memory was free for a client, who waited on in the queue.
     exhausted
     /// Times that a client could not be accepted, or a message received, for any other reason.

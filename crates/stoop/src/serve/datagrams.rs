@@ -11,10 +11,13 @@ use super::connections::{Connections, Limits};
 use super::counters::Counters;
 use super::deadline::Deadline;
 use super::draining::{Draining, Signal};
+use super::replies::{REPLY_TIMEOUT, Replies, To};
+use super::shares::{Share, Shares};
 use super::{server::End, trace};
-use crate::aio::{Datagram, in_background};
+use crate::aio::{Datagram, Receiver, in_background};
 use crate::error::{Error, ErrorKind, Result};
 use crate::listener::QUEUE_MAX;
+use crate::refusals::REFUSALS_PER_CALL;
 use crate::{Address, Allow, Received, ReplyTo, SocketFile};
 
 /// How many messages are handled at once unless told otherwise.
@@ -25,8 +28,17 @@ const PAUSE: Duration = Duration::from_millis(5);
 
 /// A server of messages, each handled in a task of its own.
 ///
-/// Policy, limits, draining and counts are as for [`Server`](super::Server); there are no connections to be idle, and no share
-/// for each user. Messages beyond the limit wait in the queue, and their senders behind them.
+/// Policy, limits, draining and counts are as for [`Server`](super::Server); there are no connections to be idle. Messages beyond
+/// [`Datagrams::max_in_flight`] wait in the queue, and their senders behind them.
+///
+/// A sender that does not read its replies keeps nobody else from being served. It may hold half of the socket's send buffer
+/// ([`SendQuota`](crate::SendQuota)), replies wait for it until [`Datagrams::reply_timeout`], and a quarter of the handlers at most
+/// wait for it: while they do, its messages are dropped. Together, half of the handlers may wait for such senders. All of that is
+/// counted ([`Snapshot::dropped_over_share`](super::Snapshot::dropped_over_share) and what follows it). A sender that reads loses
+/// nothing: it waits while others are served.
+///
+/// Where strangers may send, [`Datagrams::max_in_flight_per_sender`] and [`Datagrams::max_in_flight_per_uid`] keep one of them from
+/// taking all of the handlers' time.
 ///
 /// ```
 /// use stoop::Bind;
@@ -53,6 +65,11 @@ pub struct Datagrams {
     reply_to: ReplyTo,
     limits: Limits,
     drain_deadline: Duration,
+    /// How many messages of one sender, and of one user, are handled at once.
+    senders: Arc<Shares<Address>>,
+    uids: Arc<Shares<u32>>,
+    reply_timeout: Duration,
+    replies: Arc<Replies>,
     counters: Counters,
     draining: Signal,
 }
@@ -66,6 +83,7 @@ pub struct Message {
     pub beside: Received,
     socket: Arc<Datagram>,
     reply_to: ReplyTo,
+    replies: Arc<Replies>,
 }
 
 impl Message {
@@ -74,30 +92,39 @@ impl Message {
         &self.beside.from
     }
 
-    /// Sends a message to its sender and to no one else, from the address it was sent to, waiting for room there. What is
-    /// checked is said at [`Datagram::reply`](crate::Datagram::reply); [`Datagrams::reply_to`] changes it.
+    /// Sends a message to its sender and to no one else, from the address it was sent to, waiting for room there until
+    /// [`Datagrams::reply_timeout`]. What is checked is said at [`Datagram::reply`](crate::Datagram::reply);
+    /// [`Datagrams::reply_to`] changes it.
     ///
     /// # Errors
     /// As [`Datagram::reply`](crate::Datagram::reply): above all [`ErrorKind::InvalidAddress`] for a sender that never bound, and
-    /// [`ErrorKind::NotPermitted`] if its address leads to a socket that may be another's.
+    /// [`ErrorKind::NotPermitted`] if its address leads to a socket that may be another's. [`ErrorKind::TimedOut`] if the sender did
+    /// not read in time, [`ErrorKind::WouldBlock`] at once if it does not read and as many replies wait already as may.
     ///
     /// # Cancel safety
     /// Cancel safe: either it completes, or nothing has been sent.
     pub async fn reply(&self, message: &[u8]) -> Result<()> {
-        match self.reply_to {
-            ReplyTo::Sender => self.socket.reply(message, &self.beside.origin()).await,
-            ReplyTo::Name => self.socket.send_to(message, self.from()).await,
-        }
+        let target;
+        let receiver = match self.reply_to {
+            ReplyTo::Sender => {
+                target = self.socket.get_ref().reply_target(&self.beside.origin())?;
+                Receiver::Held(&target)
+            }
+            ReplyTo::Name => Receiver::At(self.from()),
+        };
+        let uid = self.beside.credentials.map(|sender| sender.uid);
+        self.replies.send(&self.socket, message, &To { receiver, address: self.from(), uid }).await
     }
 }
 
 impl Datagrams {
-    /// Serves the messages that come to this socket, 64 of them at once. No descriptors are let in.
+    /// Serves the messages that come to this socket, 64 of them at once. No file descriptors are let in.
     ///
     /// Credentials are asked for from here on (`SO_PASSCRED`). If [`Bind`](crate::Bind) did not make the socket, messages that
     /// were sent before have none, and replies to senders at a path fail.
     pub fn new(mut socket: Datagram) -> Datagrams {
-        // Without them a reply to a path is refused, and says so.
+        let counters = Counters::default();
+        // Without them a reply to a path is refused, and says so; and users have no shares.
         let _ = socket.get_ref().set_pass_credentials(true);
         Datagrams {
             file: socket.get_mut().parts_mut().1.take(),
@@ -106,7 +133,11 @@ impl Datagrams {
             reply_to: ReplyTo::Sender,
             limits: Limits { total: MAX_IN_FLIGHT, ..Limits::NONE },
             drain_deadline: Duration::from_secs(5),
-            counters: Counters::default(),
+            senders: Shares::new(usize::MAX),
+            uids: Shares::new(usize::MAX),
+            reply_timeout: REPLY_TIMEOUT,
+            replies: Arc::new(Replies::new(MAX_IN_FLIGHT, REPLY_TIMEOUT, counters.clone())),
+            counters,
             draining: Signal::new(),
         }
     }
@@ -114,6 +145,32 @@ impl Datagrams {
     /// How many messages are handled at once.
     pub fn max_in_flight(mut self, messages: usize) -> Datagrams {
         self.limits.total = messages;
+        self.with_replies()
+    }
+
+    /// How many messages of one sender are handled at once; any number by default. Those beyond that are dropped and counted,
+    /// since in the queue they would hold up everybody else's. Senders without an address count as one user's only.
+    pub fn max_in_flight_per_sender(mut self, messages: usize) -> Datagrams {
+        self.senders = Shares::new(messages);
+        self
+    }
+
+    /// How many messages of one user are handled at once; any number by default. Those beyond that are dropped and counted.
+    pub fn max_in_flight_per_uid(mut self, messages: usize) -> Datagrams {
+        self.uids = Shares::new(messages);
+        self
+    }
+
+    /// How long a reply waits for its receiver to make room; five seconds by default. The reply then fails, and the handler goes
+    /// on.
+    pub fn reply_timeout(mut self, time: Duration) -> Datagrams {
+        self.reply_timeout = time;
+        self.with_replies()
+    }
+
+    fn with_replies(mut self) -> Datagrams {
+        let replies = Replies::new(self.limits.total, self.reply_timeout, self.counters.clone());
+        self.replies = Arc::new(replies);
         self
     }
 
@@ -206,9 +263,23 @@ impl Datagrams {
         self.counters.cells().refused_by_policy.store(self.socket.get_ref().refused(), Relaxed);
         match result {
             Ok((bytes, beside)) => {
-                let (socket, reply_to) = (self.socket.clone(), self.reply_to);
-                let message = Message { bytes, beside, socket, reply_to };
-                handled.serve(None, None, handler(message));
+                let Some(places) = self.places(&beside) else {
+                    let dropped = self.counters.cells().dropped_over_share.fetch_add(1, Relaxed);
+                    trace::dropped(beside.credentials.map(|sender| sender.uid));
+                    if dropped.is_multiple_of(REFUSALS_PER_CALL as u64) {
+                        tokio::task::yield_now().await;
+                    }
+                    return Ok(());
+                };
+                let (socket, reply_to, replies) = (self.socket.clone(), self.reply_to, self.replies.clone());
+                let handling = handler(Message { bytes, beside, socket, reply_to, replies });
+                match places {
+                    (None, None) => handled.serve(None, None, handling),
+                    places => handled.serve(None, None, async move {
+                        let _places = places;
+                        handling.await;
+                    }),
+                }
                 Ok(())
             }
             Err(error) if concerns_one_message(&error) => {
@@ -222,6 +293,22 @@ impl Datagrams {
                 Ok(())
             }
             Err(error) => Err(error),
+        }
+    }
+
+    /// What a message takes of the shares of its sender and its user; `None` if it is to be dropped.
+    fn places(&self, beside: &Received) -> Option<Places> {
+        let sender = Some(&beside.from).filter(|from| !from.is_unnamed());
+        if sender.is_some_and(|sender| self.replies.is_mute(sender)) {
+            return None;
+        }
+        let uid = beside.credentials.map(|sender| sender.uid);
+        let of_sender = sender.filter(|_| self.senders.is_limited()).map(|sender| self.senders.take(sender));
+        let of_uid = uid.filter(|_| self.uids.is_limited()).map(|uid| self.uids.take(&uid));
+        // `Some(None)`: counted, and may have no more.
+        match (of_sender, of_uid) {
+            (Some(None), _) | (_, Some(None)) => None,
+            (of_sender, of_uid) => Some((of_sender.flatten(), of_uid.flatten())),
         }
     }
 
@@ -274,6 +361,9 @@ impl Datagrams {
 }
 
 type Got = Result<(Vec<u8>, Received)>;
+
+/// What is given back when a message has been handled.
+type Places = (Option<Share<Address>>, Option<Share<u32>>);
 
 enum Event {
     Shutdown,

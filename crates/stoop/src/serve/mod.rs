@@ -62,6 +62,7 @@
 //! | the loop, and its end | `server.rs` |
 //! | who is connected, and who has to go | `connections.rs` |
 //! | the same for messages | `datagrams.rs` |
+//! | replies, and what a sender that does not read them may take | `replies.rs`, `shares.rs` |
 //! | passing the listener to a successor | `successor.rs` |
 //! | telling handlers that the end has begun, and when it is over | `draining.rs`, `deadline.rs` |
 //! | counts, events | `counters.rs`, `trace.rs` |
@@ -71,7 +72,9 @@ mod counters;
 mod datagrams;
 mod deadline;
 mod draining;
+mod replies;
 mod server;
+mod shares;
 mod successor;
 mod trace;
 

@@ -34,6 +34,14 @@ pub(super) fn over_share(uid: u32, limit: usize) {
     event!(info, uid = uid, limit = limit, "refused: this user has as many connections as one may");
 }
 
+pub(super) fn dropped(uid: Option<u32>) {
+    event!(
+        debug,
+        uid = uid,
+        "dropped: its sender has as many messages in flight, or unread replies, as one may"
+    );
+}
+
 pub(super) fn ended(how: Ended) {
     let how = match how {
         Ended::Finished => "finished",

@@ -1,0 +1,341 @@
+//! Who holds how much of a datagram socket's send buffer.
+//!
+//! What waits unread at a receiver is charged to its sender, to one buffer for all receivers (K-DGRAM-23). A receiver that is
+//! connected to the sender may hold as many messages as fit there; once they fill it, nothing can be sent to anybody. So what each
+//! may hold shrinks with what is left for all the others: one that never reads gets a quarter of the buffer, ten of them five
+//! sixths together, and whoever holds nothing still finds room.
+//!
+//! What a receiver has read is not announced to its sender. Here is counted what was sent to it, which is an upper bound; where
+//! that is too much, the kernel's table of sockets tells whether anything is unread (K-DIAG-13). Sends nothing, and waits for
+//! nothing.
+
+use std::collections::HashMap;
+use std::os::fd::AsFd;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::diag::{Show, Table};
+use crate::error::{Error, ErrorKind, Operation, Result};
+use crate::{Address, Socket};
+
+/// Up to this part of the buffer nobody is asked what he has read.
+const UNASKED: usize = 16;
+
+/// What one user's receivers may hold together, as a multiple of what is left: three quarters of the buffer. After that, those
+/// who hold nothing may still get something, until no more is left than this part of the buffer.
+const USER: usize = 3;
+const OTHER_USERS: usize = 8;
+
+/// What the kernel charges for a message beside its bytes. It also rounds them up: to a power of two at first, and what goes
+/// beyond some 16 KiB to pages.
+const OVERHEAD_BYTES: usize = 768;
+const ROUNDED_BYTES: usize = 20 * 1024;
+
+/// How many receivers are remembered. Those that hold least are forgotten first.
+const RECEIVERS_MAX: usize = 1024;
+
+/// Of its time, a server spends one part in so many on reading the table; and how long it leaves it alone at least.
+const TIME_FOR_OTHERS: u32 = 20;
+const LOOK_AGAIN: Duration = Duration::from_millis(1);
+
+/// Limits on how much of a datagram socket's send buffer each receiver may hold unread.
+///
+/// One that does not read gets about a quarter of the buffer, and each further one less, so that something is left for those who
+/// read. The receivers of one user get three quarters together, and seven eighths in single messages.
+/// [`serve::Datagrams`](crate::serve::Datagrams) has such a quota; a server with a loop of its own asks before it replies:
+///
+/// ```
+/// use stoop::{Bind, Datagram, SendQuota};
+/// # let directory = stoop_testkit::tempdir();
+/// # let path = directory.path().join("app.sock");
+/// let server = Bind::new(&path).datagram()?;
+/// let client = Datagram::connect(&path)?;
+/// let quota = SendQuota::new();
+/// loop {
+///     client.send(b"hello")?;
+///     let (message, from) = server.recv_vec()?;
+///     // The client never reads.
+///     if quota.check(&server, &from, None, message.len()).is_err_and(|error| error.is_would_block()) {
+///         break;
+///     }
+///     server.send_to(&message, &from)?;
+///     quota.record(&from, None, message.len());
+/// }
+/// # Ok::<(), stoop::Error>(())
+/// ```
+///
+/// Several threads may use one quota. It is of use for one socket only.
+#[derive(Debug, Default)]
+pub struct SendQuota(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    receivers: HashMap<Address, Held>,
+    table: Option<Table>,
+    last_look: Option<Instant>,
+    next_look: Option<Instant>,
+}
+
+/// What a receiver may hold: as much as was sent to it since it was last known to hold nothing.
+#[derive(Clone, Copy, Debug, Default)]
+struct Held {
+    bytes: usize,
+    uid: Option<u32>,
+    /// A message without a byte was among them, which the table does not show.
+    hidden: bool,
+}
+
+/// Whether a message may be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Allowed,
+    /// Not as far as is known: the receiver may have read since. To be asked again at this instant.
+    Unsure(Instant),
+    /// The receiver, or its user, has more unread than it may.
+    Refused,
+}
+
+/// The send buffer of a socket.
+#[derive(Clone, Copy, Debug)]
+struct Buffer {
+    unsent: usize,
+    limit: usize,
+}
+
+impl Buffer {
+    fn of(socket: &Socket) -> Result<Buffer> {
+        Ok(Buffer { unsent: socket.unsent_bytes()?, limit: socket.send_buffer_bytes()? })
+    }
+
+    fn left(self) -> usize {
+        self.limit.saturating_sub(self.unsent)
+    }
+
+    /// What one receiver may hold. Falls with the square of what is left, so that the number of those who do not read has to
+    /// double to halve it.
+    fn share(self) -> usize {
+        self.left().saturating_mul(self.left()) / self.limit.saturating_mul(2).max(1)
+    }
+}
+
+impl SendQuota {
+    /// Creates a quota for one socket, of which nothing has been sent.
+    pub fn new() -> SendQuota {
+        SendQuota::default()
+    }
+
+    /// Returns an error if a message of this length in bytes would let a receiver hold more of the socket's send buffer than it
+    /// may, or its user. `uid` is the user, if known. Never blocks; may read the kernel's table of sockets, for a twentieth of the
+    /// time at most. While nearly nothing is unread, every length is allowed.
+    ///
+    /// # Errors
+    /// [`ErrorKind::WouldBlock`]; what the kernel reports for an invalid file descriptor.
+    pub fn check(&self, socket: &Socket, to: &Address, uid: Option<u32>, bytes: usize) -> Result<()> {
+        match self.ask(socket, to, uid, bytes, Instant::now())? {
+            Verdict::Allowed => Ok(()),
+            Verdict::Unsure(_) | Verdict::Refused => {
+                let detail = "the receiver does not read, and holds its share of the send buffer";
+                Err(Error::new(Operation::Send, ErrorKind::WouldBlock, detail).on(to))
+            }
+        }
+    }
+
+    /// [`SendQuota::check`], for callers who can wait for a better answer: one is sure if it was looked for after this instant, at
+    /// which the message was there to be sent.
+    pub(crate) fn ask(
+        &self,
+        socket: &Socket,
+        to: &Address,
+        uid: Option<u32>,
+        bytes: usize,
+        since: Instant,
+    ) -> Result<Verdict> {
+        let buffer = Buffer::of(socket)?;
+        let mut state = self.locked();
+        if buffer.unsent <= buffer.limit / UNASKED {
+            state.receivers.clear();
+            return Ok(Verdict::Allowed);
+        }
+        let allows = |state: &State| state.allows(buffer, to, uid, charge(bytes));
+        if allows(&state) || (state.look(socket, Instant::now()) && allows(&state)) {
+            return Ok(Verdict::Allowed);
+        }
+        match state.next_look {
+            Some(next) if state.last_look.is_none_or(|last| last < since) => Ok(Verdict::Unsure(next)),
+            _ => Ok(Verdict::Refused),
+        }
+    }
+
+    /// Counts a message of this length in bytes that was sent to a receiver.
+    pub fn record(&self, to: &Address, uid: Option<u32>, bytes: usize) {
+        let mut state = self.locked();
+        if state.receivers.len() >= RECEIVERS_MAX && !state.receivers.contains_key(to) {
+            state.forget_the_small();
+        }
+        let held = state.receivers.entry(to.clone()).or_default();
+        held.bytes = held.bytes.saturating_add(charge(bytes));
+        held.uid = uid.or(held.uid);
+        held.hidden |= bytes == 0;
+    }
+
+    fn locked(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The most that the kernel charges for a message: too low a count would let a receiver hold more.
+fn charge(bytes: usize) -> usize {
+    bytes.saturating_add(bytes.min(ROUNDED_BYTES)).saturating_add(OVERHEAD_BYTES)
+}
+
+impl State {
+    fn allows(&self, buffer: Buffer, to: &Address, uid: Option<u32>, bytes: usize) -> bool {
+        let user_has_all = uid.is_some() && self.holds_too_much(buffer, uid);
+        // Nobody holds more than all that is unread.
+        match self.receivers.get(to).map_or(0, |held| held.bytes.min(buffer.unsent)) {
+            0 if user_has_all => bytes <= buffer.left().saturating_sub(buffer.limit / OTHER_USERS),
+            0 => bytes <= buffer.left(),
+            holds => !user_has_all && holds.saturating_add(bytes) <= buffer.share(),
+        }
+    }
+
+    /// Whether this user's receivers hold as much as they may together.
+    fn holds_too_much(&self, buffer: Buffer, uid: Option<u32>) -> bool {
+        let most = buffer.left().saturating_mul(USER);
+        let held = self.receivers.values().filter(|held| held.uid == uid).map(|held| held.bytes);
+        buffer.unsent > most && held.sum::<usize>() > most
+    }
+
+    /// Finds out who has read everything. False if nothing was learnt.
+    fn look(&mut self, socket: &Socket, now: Instant) -> bool {
+        if self.next_look.is_some_and(|next| now < next) {
+            return false;
+        }
+        let unread = self.unread(socket);
+        let pause = (now.elapsed() * TIME_FOR_OTHERS).max(LOOK_AGAIN);
+        self.next_look = Instant::now().checked_add(pause);
+        self.last_look = Some(now);
+        let Some(unread) = unread else { return false };
+        self.receivers.retain(|name, held| match unread.get(name) {
+            Some(&any) => any || held.hidden,
+            // Abstract names are of our network namespace, whose table this is. A path may lead to a socket of another one.
+            None => name.as_path().is_some(),
+        });
+        true
+    }
+
+    /// Of each name in the table, whether a socket with it has something unread. `None` if the table cannot be had, or is
+    /// another network namespace's than the socket's.
+    fn unread(&mut self, socket: &Socket) -> Option<HashMap<Address, bool>> {
+        let own = rustix::fs::fstat(socket.as_fd()).ok()?.st_ino as u32;
+        if self.table.is_none() {
+            self.table = Some(Table::open().ok()?);
+        }
+        let mut found = Vec::new();
+        let _ = self.table.as_mut()?.dump(Show::NAME | Show::QUEUE, &mut found).ok()?;
+        if !found.iter().any(|entry| entry.ino == own) {
+            return None;
+        }
+        let mut unread = HashMap::new();
+        for entry in found.into_iter().filter(|entry| self.receivers.contains_key(&entry.name)) {
+            *unread.entry(entry.name).or_default() |= entry.queue.is_none_or(|(bytes, _)| bytes > 0);
+        }
+        Some(unread)
+    }
+
+    fn forget_the_small(&mut self) {
+        let mut sizes: Vec<usize> = self.receivers.values().map(|held| held.bytes).collect();
+        let middle = sizes.len() / 2;
+        let (_, &mut median, _) = sizes.select_nth_unstable(middle);
+        let mut room = middle;
+        self.receivers.retain(|_, held| {
+            let stays = held.bytes >= median && room > 0;
+            room -= usize::from(stays);
+            stays
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Datagram;
+    use stoop_testkit::deadline;
+
+    /// Sends while the quota and the socket let it; how many went.
+    fn fill(server: &Datagram, quota: &SendQuota, to: &Address, uid: Option<u32>, message: &[u8]) -> usize {
+        let mut sent = 0;
+        while quota.check(server, to, uid, message.len()).is_ok() && server.send_to(message, to).is_ok() {
+            quota.record(to, uid, message.len());
+            sent += 1;
+        }
+        sent
+    }
+
+    fn client(of: &Datagram) -> (Datagram, Address) {
+        let client = Datagram::connect(of.local_address().unwrap()).unwrap();
+        let address = client.local_address().unwrap();
+        (client, address)
+    }
+
+    fn server() -> Datagram {
+        let server = Datagram::unbound().unwrap();
+        server.set_nonblocking(true).unwrap();
+        server
+    }
+
+    #[test]
+    fn those_who_do_not_read_leave_room_for_others() {
+        deadline(Duration::from_secs(30), || {
+            let (server, quota) = (server(), SendQuota::new());
+            let mut mute = Vec::new();
+            for message in [&b"x"[..], b"", &[0; 3000], &[0; 60_000]] {
+                for _ in 0..3 {
+                    let (socket, address) = client(&server);
+                    let sent = fill(&server, &quota, &address, None, message);
+                    assert!(quota.check(&server, &address, None, message.len()).is_err());
+                    mute.push((socket, address, sent));
+                }
+            }
+            let (reader, address) = client(&server);
+            for _ in 0..300 {
+                while quota.check(&server, &address, None, 5).is_err() {
+                    std::thread::sleep(LOOK_AGAIN);
+                }
+                server.send_to(b"reply", &address).unwrap();
+                quota.record(&address, None, 5);
+                assert_eq!(reader.recv(&mut [0; 8]).unwrap(), 5);
+            }
+            let mut holding = mute.iter().filter(|(_, _, sent)| *sent > 0);
+            assert!(holding.all(|(_, address, _)| quota.check(&server, address, None, 5_000).is_err()));
+            drop(mute);
+            assert!(quota.check(&server, &address, None, 5).is_ok() && quota.locked().receivers.is_empty());
+        });
+    }
+
+    #[test]
+    fn a_user_with_many_receivers_leaves_room_for_other_users() {
+        deadline(Duration::from_secs(30), || {
+            let (server, quota) = (server(), SendQuota::new());
+            let mute: Vec<_> = (0..400).map(|_| client(&server)).collect();
+            let sent: usize =
+                mute.iter().map(|(_, address)| fill(&server, &quota, address, Some(7), b"x")).sum();
+            assert!(sent > 100);
+            let (_client, address) = client(&server);
+            assert!(fill(&server, &quota, &address, Some(8), b"x") > 0);
+            assert!(quota.check(&server, &mute[399].1, Some(7), 1).is_err());
+        });
+    }
+
+    #[test]
+    fn the_largest_are_remembered() {
+        let mut state = State::default();
+        let address = |number: usize| Address::abstract_name(number.to_string()).unwrap();
+        for number in 0..100 {
+            state.receivers.insert(address(number), Held { bytes: number, ..Held::default() });
+        }
+        state.forget_the_small();
+        assert_eq!(state.receivers.len(), 50);
+        assert!((50..100).all(|number| state.receivers.contains_key(&address(number))));
+    }
+}

@@ -1,0 +1,80 @@
+//! How many things each of several may have at once. Knows neither what they are nor whose.
+
+use std::collections::HashMap;
+use std::fmt::Debug;
+use std::hash::Hash;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// The same limit for every owner.
+#[derive(Debug)]
+pub(super) struct Shares<K> {
+    limit: usize,
+    taken: Mutex<HashMap<K, usize>>,
+}
+
+/// One thing of its owner's, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Share<K: Hash + Eq> {
+    shares: Arc<Shares<K>>,
+    owner: K,
+}
+
+impl<K: Hash + Eq + Clone> Shares<K> {
+    pub(super) fn new(limit: usize) -> Arc<Shares<K>> {
+        Arc::new(Shares { limit, taken: Mutex::default() })
+    }
+
+    pub(super) fn is_used_up(&self, owner: &K) -> bool {
+        self.limit < usize::MAX && self.locked().get(owner).is_some_and(|&taken| taken >= self.limit)
+    }
+
+    /// One more of this owner's, if it may have one more.
+    pub(super) fn take(self: &Arc<Self>, owner: &K) -> Option<Share<K>> {
+        let mut all = self.locked();
+        let taken = all.entry(owner.clone()).or_default();
+        if *taken >= self.limit {
+            return None;
+        }
+        *taken += 1;
+        Some(Share { shares: self.clone(), owner: owner.clone() })
+    }
+}
+
+impl<K> Shares<K> {
+    pub(super) fn is_limited(&self) -> bool {
+        self.limit < usize::MAX
+    }
+
+    fn locked(&self) -> MutexGuard<'_, HashMap<K, usize>> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<K: Hash + Eq> Drop for Share<K> {
+    fn drop(&mut self) {
+        let mut all = self.shares.locked();
+        if let Some(taken) = all.get_mut(&self.owner) {
+            *taken -= 1;
+            if *taken == 0 {
+                all.remove(&self.owner);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_has_its_own_and_gives_it_back() {
+        let shares = Shares::new(2);
+        let (one, two) = (shares.take(&'a').unwrap(), shares.take(&'a').unwrap());
+        assert!(shares.take(&'a').is_none() && shares.is_used_up(&'a') && !shares.is_used_up(&'b'));
+        let other = shares.take(&'b').unwrap();
+        drop(one);
+        assert!(!shares.is_used_up(&'a'));
+        drop((two, other));
+        assert!(shares.locked().is_empty());
+    }
+}
