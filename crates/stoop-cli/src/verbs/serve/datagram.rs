@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use stoop::{Address, Datagram, Origin, Received, SocketFile};
+use stoop::{Address, Datagram, Origin, Received, SendQuota, SocketFile};
 
 use super::answer::Service;
 use super::door::Step;
@@ -18,18 +18,16 @@ use crate::failure::Failure;
 use crate::output::{Event, Text, Who};
 use crate::pump::{CLOSED_ON_ARRIVAL, send_growing};
 
-/// How long an answer waits for room in the queue of its receiver.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// How long an answer waits for room in the queue of its receiver, and how often it looks.
+const PATIENCE: Duration = Duration::from_millis(200);
+const LOOK_AGAIN: Duration = Duration::from_millis(1);
 
-/// The same for one that has let an answer lapse within the time of [`MEMORY`].
-const NO_PATIENCE: Duration = Duration::from_millis(1);
+/// Of the server's time, one part in so many goes into such waits, whoever is waited for.
+const TIME_FOR_OTHERS: u32 = 10;
 
-/// How long a slow receiver is remembered, and how many are.
+/// How long a receiver that has let an answer lapse is not waited for, and how many such are remembered.
 const MEMORY: Duration = Duration::from_secs(10);
 const REMEMBERED: usize = 1024;
-
-/// A message has been announced when it is looked for; it may have been refused by the policy.
-const LOOK: Duration = Duration::from_millis(1);
 
 /// A server's datagram socket.
 #[derive(Debug)]
@@ -43,7 +41,9 @@ pub(super) struct Mailbox {
 
 impl Mailbox {
     pub(super) fn new(bound: Datagram) -> Result<Mailbox, Failure> {
-        bound.set_read_timeout(Some(LOOK))?;
+        // Waiting is done for all doors together. A message that was announced may have been refused since, and no answer is waited
+        // for in the kernel.
+        bound.set_nonblocking(true)?;
         let socket = Arc::new(bound.try_clone()?);
         Ok(Mailbox { bound: Some(bound), socket, post: Arc::default(), refused: 0 })
     }
@@ -67,6 +67,7 @@ impl Mailbox {
         self.note_refused(shared);
         let (message, received) = match received {
             Ok(received) => received,
+            Err(error) if error.is_refusal_limit() => return Ok(Step::Passed),
             Err(error) if error.is_would_block() => return Ok(Step::Nobody),
             Err(error) if error.is_transient() => return Ok(door::exhausted(shared, error.to_string())),
             Err(error) if error.errno().is_some() => return Err(error.into()),
@@ -137,7 +138,36 @@ struct Post(Mutex<Receivers>);
 struct Receivers {
     /// Those who did not take an answer in time, and when that was.
     slow: HashMap<Address, Instant>,
-    patience: Duration,
+    patience: Patience,
+    quota: SendQuota,
+}
+
+/// How long may still be waited for receivers.
+#[derive(Debug)]
+struct Patience {
+    left: Duration,
+    since: Instant,
+}
+
+impl Default for Patience {
+    fn default() -> Patience {
+        Patience { left: PATIENCE, since: Instant::now() }
+    }
+}
+
+impl Patience {
+    /// What there is now.
+    fn left(&mut self, now: Instant) -> Duration {
+        let earned = now.saturating_duration_since(self.since) / TIME_FOR_OTHERS;
+        self.left = self.left.saturating_add(earned).min(PATIENCE);
+        self.since = now;
+        self.left
+    }
+
+    fn spend(&mut self, time: Duration) {
+        self.left = self.left.saturating_sub(time);
+        self.since += time;
+    }
 }
 
 impl Post {
@@ -146,7 +176,7 @@ impl Post {
         let mut receivers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Err(error) = receivers.send(socket, answer, to) {
             let error = match error.is_would_block() {
-                true => format!("'{}' does not take its answers: its queue is full", to.address),
+                true => format!("'{}' does not read its answers", to.address),
                 false => error.to_string(),
             };
             shared.trouble.report(Some(&to.address), error);
@@ -157,12 +187,7 @@ impl Post {
 impl Receivers {
     fn send(&mut self, socket: &Datagram, answer: &[u8], to: &Origin) -> stoop::Result<()> {
         let slow = self.slow.get(&to.address).is_some_and(|since| since.elapsed() < MEMORY);
-        let patience = if slow { NO_PATIENCE } else { PATIENCE };
-        if self.patience != patience {
-            socket.set_write_timeout(Some(patience))?;
-            self.patience = patience;
-        }
-        let sent = send_growing(socket, answer.len(), || socket.reply(answer, to));
+        let sent = self.send_within(socket, answer, to, slow);
         match &sent {
             Err(error) if error.is_would_block() => {
                 if self.slow.len() >= REMEMBERED {
@@ -175,6 +200,39 @@ impl Receivers {
         }
         sent
     }
+
+    /// Tries until the answer has gone or the patience is over; once with one who is known to be slow.
+    fn send_within(
+        &mut self,
+        socket: &Datagram,
+        answer: &[u8],
+        to: &Origin,
+        slow: bool,
+    ) -> stoop::Result<()> {
+        let Err(error) = self.try_send(socket, answer, to) else { return Ok(()) };
+        if !error.is_would_block() || slow {
+            return Err(error);
+        }
+        let began = Instant::now();
+        let patience = self.patience.left(began);
+        let mut sent = Err(error);
+        while began.elapsed() < patience && sent.as_ref().is_err_and(stoop::Error::is_would_block) {
+            std::thread::sleep(LOOK_AGAIN);
+            sent = self.try_send(socket, answer, to);
+        }
+        self.patience.spend(began.elapsed());
+        sent
+    }
+
+    fn try_send(&self, socket: &Datagram, answer: &[u8], to: &Origin) -> stoop::Result<()> {
+        let (address, uid) = (&to.address, to.credentials.map(|sender| sender.uid));
+        if !address.is_unnamed() {
+            self.quota.check(socket, address, uid, answer.len())?;
+        }
+        send_growing(socket, answer.len(), || socket.reply(answer, to))?;
+        self.quota.record(address, uid, answer.len());
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -183,29 +241,82 @@ mod tests {
     use stoop::{Bind, Credentials};
     use stoop_testkit::{deadline, tempdir};
 
+    fn from(address: Address) -> Origin {
+        Origin::new(address, Some(Credentials::own()))
+    }
+
+    fn server() -> Datagram {
+        let server = Datagram::unbound().unwrap();
+        server.set_nonblocking(true).unwrap();
+        server
+    }
+
     #[test]
     fn a_receiver_that_does_not_read_loses_its_answers_and_delays_nobody() {
         deadline(Duration::from_secs(30), || {
             let directory = tempdir();
-            let at = |name: &str| Address::path(directory.path().join(name)).unwrap();
-            let server = Datagram::unbound().unwrap();
-            let deaf = Bind::new(at("deaf")).datagram().unwrap();
-            let well = Bind::new(at("well")).datagram().unwrap();
-            let from = |name: &str| Origin::new(at(name), Some(Credentials::own()));
+            let at = |name: &str| {
+                let address = Address::path(directory.path().join(name)).unwrap();
+                (Bind::new(&address).datagram().unwrap(), from(address))
+            };
+            let server = server();
+            let ((deaf, to_deaf), (well, to_well)) = (at("deaf"), at("well"));
             let mut receivers = Receivers::default();
 
-            while receivers.send(&server, b"answer", &from("deaf")).is_ok() {}
-            assert!(receivers.slow.contains_key(&at("deaf")));
+            while receivers.send(&server, b"answer", &to_deaf).is_ok() {}
+            assert!(receivers.slow.contains_key(&to_deaf.address));
             // With patience, this alone would take longer than the deadline.
-            for _ in 0..40 {
-                assert!(receivers.send(&server, b"answer", &from("deaf")).unwrap_err().is_would_block());
+            for _ in 0..400 {
+                assert!(receivers.send(&server, b"answer", &to_deaf).unwrap_err().is_would_block());
             }
-            receivers.send(&server, b"answer", &from("well")).unwrap();
+            receivers.send(&server, b"answer", &to_well).unwrap();
             assert_eq!(well.recv_vec().unwrap().0, b"answer");
 
             deaf.recv_vec().unwrap();
-            receivers.send(&server, b"answer", &from("deaf")).unwrap();
+            receivers.send(&server, b"answer", &to_deaf).unwrap();
             assert!(receivers.slow.is_empty());
         });
+    }
+
+    #[test]
+    fn a_receiver_that_is_connected_leaves_room_for_others() {
+        deadline(Duration::from_secs(30), || {
+            let server = server();
+            let mut receivers = Receivers::default();
+            let client = || {
+                let client = Datagram::connect(server.local_address().unwrap()).unwrap();
+                let address = client.local_address().unwrap();
+                (client, from(address))
+            };
+            let deaf: Vec<_> = (0..10).map(|_| client()).collect();
+            for (_, receiver) in &deaf {
+                for _ in 0..100 {
+                    let _ = receivers.send(&server, b"answer", receiver);
+                }
+            }
+            let (well, receiver) = client();
+            for _ in 0..100 {
+                // It may have to try again until it is known to have read.
+                while receivers.send(&server, b"answer", &receiver).is_err() {
+                    std::thread::sleep(LOOK_AGAIN);
+                }
+                assert_eq!(well.recv_vec().unwrap().0, b"answer");
+            }
+        });
+    }
+
+    #[test]
+    fn a_tenth_of_the_time_is_waited_for_receivers() {
+        let mut patience = Patience::default();
+        let mut now = patience.since;
+        let began = now;
+        let mut waited = Duration::ZERO;
+        for _ in 0..1000 {
+            let left = patience.left(now);
+            patience.spend(left);
+            now += left + Duration::from_millis(5);
+            waited += left;
+        }
+        assert!(waited <= PATIENCE + (now - began) / TIME_FOR_OTHERS, "{waited:?} of {:?}", now - began);
     }
 }

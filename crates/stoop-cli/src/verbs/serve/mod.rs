@@ -45,6 +45,9 @@ const PROGRAMS: u32 = 64;
 /// How long to pause if the kernel has no memory to wait for clients with.
 const PAUSE: Duration = Duration::from_millis(5);
 
+/// How many clients are let in at one door, at the end, before the clock and the signals are looked at again.
+const STEPS_IN_A_TURN: usize = 64;
+
 /// What every thread of the server shares.
 #[derive(Debug)]
 struct Shared {
@@ -133,6 +136,7 @@ impl Server {
                 return Ok(());
             }
             match (self.wait(deadline)?, deadline) {
+                (Ready::Doors(_), Some(deadline)) if deadline <= Instant::now() => break,
                 (Ready::Doors(_), _) => {}
                 (Ready::Signal, None) => deadline = Some(self.begin_grace()?),
                 (Ready::Signal | Ready::Late, _) => break,
@@ -153,16 +157,21 @@ impl Server {
     fn drain(&mut self) -> Result<(), Failure> {
         let mut open = Vec::new();
         for mut door in self.doors.drain(..) {
-            let somebody_waits = loop {
+            let mut somebody_waits = true;
+            // Those who keep coming do not keep us from hearing signals and seeing the time pass.
+            for _ in 0..STEPS_IN_A_TURN {
                 if !self.shared.crew.has_room() {
-                    break true;
+                    break;
                 }
                 match door.step(&self.shared)? {
-                    Step::Nobody => break false,
-                    Step::Exhausted => break true,
+                    Step::Nobody => {
+                        somebody_waits = false;
+                        break;
+                    }
+                    Step::Exhausted => break,
                     Step::Served | Step::Passed => {}
                 }
-            };
+            }
             if somebody_waits {
                 open.push(door);
             }
