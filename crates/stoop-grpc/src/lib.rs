@@ -60,7 +60,7 @@ pub mod http;
 #[cfg(feature = "server")]
 mod incoming;
 pub mod mend;
-#[cfg(feature = "server")]
+#[cfg(any(feature = "http", feature = "server"))]
 mod quiet;
 mod raw;
 #[cfg(feature = "server")]

@@ -2,24 +2,34 @@
 //! Counts, and closes nothing.
 
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body::{Frame, SizeHint};
+use http_body::{Body, Frame, SizeHint};
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until};
-use tonic::{Status, body::Body};
 
 /// How long a client has to hang up once it knows that it is to go.
 const FAREWELL: Duration = Duration::from_secs(1);
 
 /// The calls of one connection.
 #[derive(Clone, Debug)]
-pub(crate) struct Quiet {
-    /// How long it may be without any.
-    limit: Duration,
-    calls: Arc<Mutex<Calls>>,
+pub(crate) struct Quiet(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    /// Until when the first call has to begin, whatever comes before that.
+    first: Option<Instant>,
+    /// How long it may be without any, later.
+    between: Option<Duration>,
+    begun: AtomicBool,
+    /// Told of the first call.
+    beginning: Notify,
+    /// How often something was written, for a client that reads the end of an answer slowly.
+    written: AtomicU64,
+    calls: Mutex<Calls>,
 }
 
 #[derive(Debug)]
@@ -31,26 +41,72 @@ struct Calls {
 
 impl Quiet {
     /// For a connection that has just begun.
-    pub(crate) fn new(limit: Duration) -> Quiet {
-        Quiet { limit, calls: Arc::new(Mutex::new(Calls { under_way: 0, since: Instant::now() })) }
+    pub(crate) fn new(first: Duration, between: Option<Duration>) -> Quiet {
+        Quiet(Arc::new(Shared {
+            first: Instant::now().checked_add(first),
+            between,
+            begun: AtomicBool::new(false),
+            beginning: Notify::new(),
+            written: AtomicU64::new(0),
+            calls: Mutex::new(Calls { under_way: 0, since: Instant::now() }),
+        }))
     }
 
     fn locked(&self) -> MutexGuard<'_, Calls> {
-        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.calls.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One more, until it is dropped.
-    pub(crate) fn call(&self) -> Call {
+    fn has_begun(&self) -> bool {
+        self.0.begun.load(Relaxed)
+    }
+
+    /// The first call has begun, if it had not.
+    pub(crate) fn begin(&self) {
+        if !self.has_begun() && !self.0.begun.swap(true, Relaxed) {
+            self.0.beginning.notify_one();
+        }
+    }
+
+    /// One more, until it is dropped; `None` if nobody asks how many there are.
+    pub(crate) fn call(&self) -> Option<Call> {
+        self.begin();
+        self.0.between?;
         self.locked().under_way += 1;
-        Call(self.clone())
+        Some(Call(self.clone()))
     }
 
-    /// Waits until the limit is reached.
+    /// Notes that something was written.
+    #[cfg(feature = "http")]
+    pub(crate) fn note_write(&self) {
+        self.0.written.fetch_add(1, Relaxed);
+    }
+
+    /// Waits until a limit is reached. To be waited for once: it takes note of the first call.
+    ///
+    /// # Cancel safety
+    /// Not cancel safe.
+    pub(crate) async fn too_long(&self) {
+        tokio::select! {
+            () = self.no_first_call() => return,
+            () = self.0.beginning.notified() => {}
+        }
+        match self.0.between {
+            Some(time) => self.for_time(time).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Waits until the limit for the first call is reached; indefinitely if there was one.
     ///
     /// # Cancel safety
     /// Cancel safe.
-    pub(crate) async fn too_long(&self) {
-        self.for_time(self.limit).await;
+    pub(crate) async fn no_first_call(&self) {
+        if let Some(end) = self.0.first {
+            sleep_until(end).await;
+        }
+        if self.has_begun() || self.0.first.is_none() {
+            std::future::pending().await
+        }
     }
 
     /// Waits until a client that was told to go has had its time, and has no call under way.
@@ -59,21 +115,31 @@ impl Quiet {
     /// Begins anew.
     pub(crate) async fn not_gone(&self) {
         sleep(FAREWELL).await;
-        self.for_time(FAREWELL).await;
+        match self.0.between {
+            Some(_) => self.for_time(FAREWELL).await,
+            // Calls are not counted: only a client that has made none is known to have none under way.
+            None if self.has_begun() => std::future::pending().await,
+            None => {}
+        }
     }
 
     async fn for_time(&self, time: Duration) {
         loop {
+            let written = self.0.written.load(Relaxed);
             let end = {
                 let calls = self.locked();
                 // The earliest that it can be, where a call is under way.
                 let since = if calls.under_way > 0 { Instant::now() } else { calls.since };
-                since + time
+                since.checked_add(time)
             };
-            if end <= Instant::now() {
-                return;
+            match end {
+                None => return std::future::pending().await,
+                Some(end) if end <= Instant::now() => return,
+                Some(end) => sleep_until(end).await,
             }
-            sleep_until(end).await;
+            if self.0.written.load(Relaxed) != written {
+                self.locked().since = Instant::now();
+            }
         }
     }
 }
@@ -91,25 +157,25 @@ impl Drop for Call {
 }
 
 /// The answer to a call, which is under way until all of it was taken.
-pub(crate) struct Answer {
-    body: Body,
-    _call: Call,
+pub(crate) struct Answer<B> {
+    body: B,
+    _call: Option<Call>,
 }
 
-impl Answer {
-    pub(crate) fn new(body: Body, call: Call) -> Answer {
+impl<B> Answer<B> {
+    pub(crate) fn new(body: B, call: Option<Call>) -> Answer<B> {
         Answer { body, _call: call }
     }
 }
 
-impl http_body::Body for Answer {
-    type Data = Bytes;
-    type Error = Status;
+impl<B: Body + Unpin> Body for Answer<B> {
+    type Data = B::Data;
+    type Error = B::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         Pin::new(&mut self.body).poll_frame(cx)
     }
 
@@ -131,7 +197,7 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let time = Duration::from_millis;
         runtime.block_on(async {
-            let (quiet, begun) = (Quiet::new(time(30)), Instant::now());
+            let (quiet, begun) = (Quiet::new(time(5_000), Some(time(30))), Instant::now());
             sleep(time(10)).await;
             let (one, two) = (quiet.call(), quiet.call());
             sleep(time(50)).await;
@@ -141,6 +207,21 @@ mod tests {
                 drop(two);
             });
             assert!(begun.elapsed() >= time(10 + 50 + 40 + 30));
+        });
+    }
+
+    #[test]
+    fn the_first_call_has_a_time_of_its_own() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let time = Duration::from_millis;
+        runtime.block_on(async {
+            Quiet::new(time(5), Some(Duration::MAX)).too_long().await;
+            Quiet::new(time(5), None).too_long().await;
+            for between in [None, Some(Duration::MAX)] {
+                let quiet = Quiet::new(time(5), between);
+                drop(quiet.call());
+                assert!(tokio::time::timeout(time(50), quiet.too_long()).await.is_err());
+            }
         });
     }
 }

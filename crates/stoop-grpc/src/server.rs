@@ -27,6 +27,9 @@ use crate::stream::met::Met;
 use crate::tcp::Tcp;
 use crate::{Error, Mended};
 
+/// How long a client may take until its first call has begun, unless told otherwise.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// A server of calls: see [the crate](crate#serve).
 #[derive(Clone, Debug)]
 pub struct Server<S> {
@@ -36,9 +39,10 @@ pub struct Server<S> {
 }
 
 /// What is asked for, where hyper and tonic do not keep it themselves.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 struct Settings {
     timeout: Option<Duration>,
+    header_timeout: Duration,
     max_concurrent_streams: Option<u32>,
     #[cfg(feature = "tls")]
     tls: Option<tonic::transport::ServerTlsConfig>,
@@ -57,7 +61,16 @@ where
         let mut http2 = http2::Builder::new(Spawn);
         // Nobody reads the date of an answer to a call.
         http2.auto_date_header(false);
-        Server { service, http2, settings: Settings::default() }
+        Server { service, http2, settings: Settings::new() }
+    }
+
+    /// How long a client of a local socket may take until its first call has begun: for the preface of HTTP/2, its settings, and
+    /// the whole header of the call, however slowly the bytes come. 30 seconds by default. Then it is told to go, and is
+    /// cut a second later. What comes after the first call is bounded by [`stoop::serve::Server::idle_timeout`], if it is set,
+    /// and each call by [`Server::timeout`].
+    pub fn header_timeout(mut self, time: Duration) -> Server<S> {
+        self.settings.header_timeout = time;
+        self
     }
 
     /// How long a call may take at all; clients can ask for less. Without it, as long as the client lets it.
@@ -130,7 +143,7 @@ where
                 service: self.service.clone(),
                 introduction,
                 timeout: self.settings.timeout,
-                quiet: idle.map(Quiet::new),
+                quiet: Quiet::new(self.settings.header_timeout, idle),
             };
             converse(self.http2.clone(), stream, calls, draining.clone())
         };
@@ -139,6 +152,16 @@ where
 }
 
 impl Settings {
+    fn new() -> Settings {
+        Settings {
+            timeout: None,
+            header_timeout: HEADER_TIMEOUT,
+            max_concurrent_streams: None,
+            #[cfg(feature = "tls")]
+            tls: None,
+        }
+    }
+
     fn for_tcp(&self, tls: bool) -> Result<tonic::transport::Server, Error> {
         let server = tonic::transport::Server::builder().max_concurrent_streams(self.max_concurrent_streams);
         if !tls {
@@ -167,20 +190,12 @@ where
         // A client that breaks the protocol or goes away ends its own connection only.
         _ = connection.as_mut() => return,
         () = draining.wait() => connection.as_mut().graceful_shutdown(),
-        () = wait(quiet.as_ref().map(Quiet::too_long)) => connection.as_mut().graceful_shutdown(),
+        () = quiet.too_long() => connection.as_mut().graceful_shutdown(),
     }
     tokio::select! {
         _ = connection => {}
         // Its client hears nothing: it does not even speak HTTP/2, or not to its end.
-        () = wait(quiet.as_ref().map(Quiet::not_gone)) => {}
-    }
-}
-
-/// Waits for what there may be to wait for.
-async fn wait(something: Option<impl Future<Output = ()>>) {
-    match something {
-        Some(something) => something.await,
-        None => std::future::pending().await,
+        () = quiet.not_gone() => {}
     }
 }
 
@@ -190,8 +205,7 @@ struct Calls<S> {
     service: S,
     introduction: Introduction,
     timeout: Option<Duration>,
-    /// Where idle connections are ended.
-    quiet: Option<Quiet>,
+    quiet: Quiet,
 }
 
 impl<S, B> hyper::service::Service<Request<Received>> for Calls<S>
@@ -211,13 +225,13 @@ where
         if let Some(caller) = self.introduction.caller() {
             request.extensions_mut().insert(caller);
         }
-        let under_way = self.quiet.as_ref().map(Quiet::call);
+        let under_way = self.quiet.call();
         let answer = answer(self.service.clone(), request, self.timeout);
         Box::pin(async move {
             let answer = answer.await?;
             Ok(match under_way {
                 None => answer,
-                Some(call) => answer.map(|body| Body::new(Answer::new(body, call))),
+                call => answer.map(|body| Body::new(Answer::new(body, call))),
             })
         })
     }

@@ -3,7 +3,7 @@
 //! Accepting, policy, limits on connections and the drain are those of [`stoop::serve`]; what is HTTP about them is here.
 
 use std::error::Error as StdError;
-use std::future::Future;
+use std::future::{Future, ready};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,12 +22,14 @@ use tokio::time::timeout;
 
 use super::{Error, ErrorKind};
 use crate::caller::Introduction;
+use crate::quiet::{Answer, Quiet};
 use crate::spawn::Spawn;
 use crate::stream::begun::Begun;
 use crate::stream::lingering::Lingering;
 use crate::stream::met::Met;
+use crate::stream::progress::Progress;
 
-/// How long a client may take over a request's header.
+/// How long a client may take over a request's header, and be silent between requests.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long a client that has said nothing yet has when the server ends: one that came out of the queue has its request in
@@ -80,8 +82,13 @@ impl Server {
         Server { server, header_timeout: HEADER_TIMEOUT, max_streams: 200 }
     }
 
-    /// How long a client may take over the header of an HTTP/1.1 request, from the end of the one before it: an idle
-    /// connection is closed after that time, too. [`serve::Server::idle_timeout`] is the limit for everything else.
+    /// How long a client may take until its first request has begun: for finding out which HTTP it speaks, for HTTP/2's preface and
+    /// settings, and for the whole header, however slowly the bytes come. The same limit holds for each later header of HTTP/1.1,
+    /// from the end of the request before it, and for the time in which an HTTP/2 connection has no request under way and takes
+    /// nothing: an idle connection is closed after that time, too. HTTP/2 clients are told to go (`GOAWAY`), and cut a second later.
+    ///
+    /// Bodies are not bounded by it. If no byte moves, [`serve::Server::idle_timeout`] ends the connection; a body that keeps
+    /// coming, or is read, a byte at a time is the service's to bound, or [`serve::Server::max_lifetime`]'s.
     pub fn header_timeout(mut self, time: Duration) -> Server {
         self.header_timeout = time;
         self
@@ -111,10 +118,11 @@ impl Server {
         B::Error: Into<Box<dyn StdError + Send + Sync>>,
     {
         let protocols = Arc::new(self.protocols());
-        let draining = self.server.draining();
+        let (draining, header_timeout) = (self.server.draining(), self.header_timeout);
         let handler = move |stream| {
             let (stream, introduction) = Met::new(stream);
-            let known = Known { service: service.clone(), introduction, spoken: Arc::default() };
+            let quiet = Quiet::new(header_timeout, Some(header_timeout));
+            let known = Known { service: service.clone(), introduction, spoken: Arc::default(), quiet };
             protocols.clone().converse(stream, known, draining.clone())
         };
         self.server.run_unasked(handler, shutdown).await
@@ -145,7 +153,8 @@ impl Protocols {
         B::Data: Send,
         B::Error: Into<Box<dyn StdError + Send + Sync>>,
     {
-        let spoken = service.spoken.clone();
+        let (spoken, quiet) = (service.spoken.clone(), service.quiet.clone());
+        let mut late = pin!(quiet.no_first_call());
         let mut last = pin!(async {
             draining.wait().await;
             let _ = timeout(LAST_CHANCE, spoken.notified()).await;
@@ -154,27 +163,33 @@ impl Protocols {
         let is_http2 = tokio::select! {
             is_http2 = stream.is_http2() => is_http2,
             () = last.as_mut() => return,
+            () = late.as_mut() => return,
         };
         match is_http2 {
             Ok(true) => {
-                let connection = self.http2.serve_connection(Io::new(stream), service);
-                drive(connection, http2::Connection::graceful_shutdown, last).await;
+                let stream = Progress::new(stream, quiet.clone());
+                let connection = self.http2.serve_connection(TokioIo::new(stream), Counted(service));
+                let (late, gone) = (quiet.too_long(), quiet.not_gone());
+                drive(connection, http2::Connection::graceful_shutdown, last, late, gone).await;
             }
             Ok(false) => {
                 let connection = self.http1.serve_connection(Io::new(stream), service).with_upgrades();
-                drive(connection, http1::UpgradeableConnection::graceful_shutdown, last).await;
+                drive(connection, http1::UpgradeableConnection::graceful_shutdown, last, late, ready(()))
+                    .await;
             }
             Err(_) => {}
         }
     }
 }
 
-/// Drives a connection to its end, of which it is told when `last` is done. A client that breaks the rules, or goes, ends its own
-/// and concerns nobody else.
+/// Drives a connection to its end, of which it is told when `last` or `late` is done; after `late` it is cut when `gone` is. A client
+/// that breaks the rules, or goes, ends its own and concerns nobody else.
 async fn drive<C: Future>(
     connection: C,
     shut_down: impl FnOnce(Pin<&mut C>),
     last: impl Future<Output = ()>,
+    late: impl Future<Output = ()>,
+    gone: impl Future<Output = ()>,
 ) {
     // On the heap: few bytes of what a connection takes are needed before it has said something.
     let mut connection = Box::pin(connection);
@@ -183,6 +198,13 @@ async fn drive<C: Future>(
         () = last => {
             shut_down(connection.as_mut());
             let _ = connection.await;
+        }
+        () = late => {
+            shut_down(connection.as_mut());
+            tokio::select! {
+                _ = connection => {}
+                () = gone => {}
+            }
         }
     }
 }
@@ -194,6 +216,7 @@ struct Known<S> {
     introduction: Introduction,
     /// Told of every request.
     spoken: Arc<Notify>,
+    quiet: Quiet,
 }
 
 impl<S: Service<Request<Incoming>>> Service<Request<Incoming>> for Known<S> {
@@ -203,10 +226,32 @@ impl<S: Service<Request<Incoming>>> Service<Request<Incoming>> for Known<S> {
 
     fn call(&self, mut request: Request<Incoming>) -> S::Future {
         self.spoken.notify_one();
+        self.quiet.begin();
         if let Some(caller) = self.introduction.caller() {
             request.extensions_mut().insert(caller);
         }
         self.service.call(request)
+    }
+}
+
+/// The same for HTTP/2, where many requests may be under way, which are counted.
+#[derive(Clone, Debug)]
+struct Counted<S>(Known<S>);
+
+impl<S, B> Service<Request<Incoming>> for Counted<S>
+where
+    S: Service<Request<Incoming>, Response = Response<B>> + 'static,
+    S::Future: Send,
+    B: HttpBody + 'static,
+{
+    type Response = Response<Answer<Pin<Box<B>>>>;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, S::Error>> + Send>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let call = self.0.quiet.call();
+        let answer = self.0.call(request);
+        Box::pin(async move { Ok(answer.await?.map(|body| Answer::new(Box::pin(body), call))) })
     }
 }
 

@@ -87,6 +87,8 @@ pub(crate) mod met;
 pub(crate) mod overheard;
 #[cfg(feature = "server")]
 pub(crate) mod placed;
+#[cfg(feature = "http")]
+pub(crate) mod progress;
 #[cfg(feature = "client")]
 pub(crate) mod together;
 

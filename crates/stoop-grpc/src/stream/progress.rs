@@ -1,0 +1,52 @@
+//! A server's stream that tells when its client takes something.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::quiet::Quiet;
+
+/// A stream whose writes are noted.
+#[derive(Debug)]
+pub(crate) struct Progress<S> {
+    stream: S,
+    quiet: Quiet,
+}
+
+impl<S> Progress<S> {
+    pub(crate) fn new(stream: S, quiet: Quiet) -> Progress<S> {
+        Progress { stream, quiet }
+    }
+
+    fn noted(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if matches!(written, Poll::Ready(Ok(1..))) {
+            self.quiet.note_write();
+        }
+        written
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Progress<S> {
+    read_within!(stream);
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Progress<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.noted(written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, pieces);
+        self.noted(written)
+    }
+
+    flush_within!(stream);
+    shutdown_within!(stream);
+}
