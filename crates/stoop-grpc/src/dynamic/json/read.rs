@@ -213,4 +213,40 @@ mod tests {
         assert_eq!(messages.next().unwrap().unwrap_err().path(), "no");
         assert!(messages.next().is_none());
     }
+
+    /// The one field of a wrapper message, such as `google.protobuf.DoubleValue`, read from this text.
+    fn number(wrapper: &str, text: &str) -> prost_reflect::Value {
+        read(&descriptor(wrapper), text).unwrap().get_field_by_number(1).unwrap().into_owned()
+    }
+
+    #[test]
+    fn the_double_between_two_is_not_taken_for_its_neighbour() {
+        for text in [
+            "1.1350117800803111e-250",
+            "1.1350117800803113e-250",
+            "2.2250738585072011e-308",
+            "9007199254740993",
+        ] {
+            let expected: f64 = text.parse().unwrap();
+            assert_eq!(number("google.protobuf.DoubleValue", text).as_f64(), Some(expected), "{text}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_number_is_read_as_the_nearest_there_is(bits: u64) {
+            let double = f64::from_bits(bits);
+            for text in [format!("{double:e}"), format!("{double:.25e}"), format!("{double}")] {
+                if double.is_finite() {
+                    let read = number("google.protobuf.DoubleValue", &text);
+                    proptest::prop_assert_eq!(read.as_f64().map(f64::to_bits), Some(bits), "{}", text);
+                }
+            }
+            let float = f32::from_bits(bits as u32);
+            if float.is_finite() {
+                let read = number("google.protobuf.FloatValue", &float.to_string());
+                proptest::prop_assert_eq!(read.as_f32().map(f32::to_bits), Some(bits as u32), "{}", float);
+            }
+        }
+    }
 }
