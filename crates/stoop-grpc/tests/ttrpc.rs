@@ -316,3 +316,27 @@ fn frames_that_are_no_answer_are_refused() {
         );
     }
 }
+
+#[test]
+fn any_number_of_frames_without_data_takes_no_room() {
+    const FRAMES: usize = 200_000;
+    let server = |mut server: Server| async move {
+        let open = server.receive().await.unwrap();
+        let frame =
+            Frame { stream: open.stream, kind: FrameKind::Data, flags: Flags::NO_DATA, data: Vec::new() };
+        let frames = frame.encode().unwrap().repeat(100);
+        for _ in 0..FRAMES / 100 {
+            server.stream.write_all(&frames).await.unwrap();
+        }
+        server.data(open.stream, b"at last").await;
+        server.close(open.stream).await;
+    };
+    conversation(
+        |client| async move {
+            let call = Call { server_streaming: true, ..unary("M") };
+            let answers = client.call(call, bytes(&["x"])).await.unwrap();
+            assert_eq!(all(answers).await.unwrap(), ["at last"]);
+        },
+        server,
+    );
+}

@@ -260,33 +260,28 @@ impl Answers {
     /// # Cancel safety
     /// Cancel safe: no message is lost.
     pub async fn message(&mut self) -> Result<Option<Bytes>, Status> {
-        if self.done {
-            return Ok(None);
-        }
-        let Some(frame) = self.frames.recv().await else {
-            self.done = true;
-            return Err(self.client.shared.calls.lock().gone());
-        };
-        let frame = frame.inspect_err(|_| self.done = true)?;
-        self.done = frame.kind != FrameKind::Data || frame.flags.has(Flags::REMOTE_CLOSED);
-        match frame.kind {
-            FrameKind::Response => {
-                let last = response(&frame.data)?;
-                // After a stream, it says only that all went well.
-                Ok(Some(last).filter(|last| !self.server_streaming || !last.is_empty()))
-            }
-            FrameKind::Data if frame.flags.has(Flags::NO_DATA) => {
-                if self.done {
-                    Ok(None)
-                } else {
-                    Box::pin(self.message()).await
+        // A loop, and no recursion: a server may send frames without data as long as it likes.
+        while !self.done {
+            let Some(frame) = self.frames.recv().await else {
+                self.done = true;
+                return Err(self.client.shared.calls.lock().gone());
+            };
+            let frame = frame.inspect_err(|_| self.done = true)?;
+            self.done = frame.kind != FrameKind::Data || frame.flags.has(Flags::REMOTE_CLOSED);
+            match frame.kind {
+                FrameKind::Response => {
+                    let last = response(&frame.data)?;
+                    // After a stream, it says only that all went well.
+                    return Ok(Some(last).filter(|last| !self.server_streaming || !last.is_empty()));
+                }
+                FrameKind::Data if frame.flags.has(Flags::NO_DATA) => {}
+                FrameKind::Data => return Ok(Some(frame.data.into())),
+                FrameKind::Request | FrameKind::Other(_) => {
+                    return Err(Status::internal("the server sent a frame that is no answer"));
                 }
             }
-            FrameKind::Data => Ok(Some(frame.data.into())),
-            FrameKind::Request | FrameKind::Other(_) => {
-                Err(Status::internal("the server sent a frame that is no answer"))
-            }
         }
+        Ok(None)
     }
 }
 
