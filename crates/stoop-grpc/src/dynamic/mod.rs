@@ -26,7 +26,7 @@ mod describe;
 mod details;
 pub mod json;
 pub mod metadata;
-mod reflection;
+pub(crate) mod reflection;
 mod resolve;
 mod schema;
 mod service;

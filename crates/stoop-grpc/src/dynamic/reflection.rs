@@ -19,8 +19,11 @@ use crate::ttrpc;
 const VERSIONS: [(&str, &str); 2] =
     [("v1", "grpc.reflection.v1.ServerReflection"), ("v1alpha", "grpc.reflection.v1alpha.ServerReflection")];
 
-/// How many files are taken from a server: it may make up new ones for ever.
+/// How many files a server may send, and how many bytes of them, and how many questions it is asked: it could make up new ones
+/// indefinitely.
 const MAX_FILES: usize = 10_000;
+const MAX_FILE_BYTES: usize = 64 << 20;
+const MAX_QUESTIONS: usize = 2 * MAX_FILES;
 
 /// A server does not say what its schema is.
 #[derive(Debug)]
@@ -96,6 +99,12 @@ struct Services {
     services: Vec<Service>,
 }
 
+impl Services {
+    fn names(self) -> Vec<String> {
+        self.services.into_iter().map(|service| service.name).collect()
+    }
+}
+
 #[derive(Clone, PartialEq, Message)]
 struct Service {
     #[prost(string, tag = "1")]
@@ -127,7 +136,7 @@ pub async fn reflect(client: &Client, options: &Options) -> Result<Schema, Refle
         let mut conversation = Conversation::open(client, service, options.clone());
         match conversation.ask(Question::Services(String::new())).await {
             Ok(Answer::Services(services)) => {
-                let names: Vec<_> = services.services.into_iter().map(|service| service.name).collect();
+                let names = services.names();
                 let files = conversation.files_of(&names).await?;
                 return Schema::from_server(names, files, version).map_err(ReflectError::Schema);
             }
@@ -182,33 +191,155 @@ impl Conversation<'_> {
 
     /// The files that define these services, and all that they import.
     async fn files_of(&mut self, services: &[String]) -> Result<Vec<FileDescriptorProto>, ReflectError> {
-        let mut files: Vec<FileDescriptorProto> = Vec::new();
-        // Those of protobuf itself are ours already.
-        let mut known: BTreeSet<String> =
-            DescriptorPool::global().files().map(|file| file.name().to_owned()).collect();
-        let mut wanted: VecDeque<Question> = services.iter().cloned().map(Question::FileWithSymbol).collect();
-        while let Some(question) = wanted.pop_front() {
-            if matches!(&question, Question::FileByName(name) if known.contains(name)) {
+        let mut gathered = Gathered::new(services);
+        while let Some(question) = gathered.next_question()? {
+            let answer = self.ask(question).await?;
+            gathered.take(answer)?;
+        }
+        Ok(gathered.files)
+    }
+}
+
+/// The files that a server has sent, and what it is still to be asked for. Pure.
+struct Gathered {
+    files: Vec<FileDescriptorProto>,
+    /// The names of files that need not be asked for (again).
+    known: BTreeSet<String>,
+    wanted: VecDeque<Question>,
+    asked: usize,
+    bytes: usize,
+}
+
+impl Gathered {
+    fn new(services: &[String]) -> Gathered {
+        Gathered {
+            files: Vec::new(),
+            // Those of protobuf itself are ours already.
+            known: DescriptorPool::global().files().map(|file| file.name().to_owned()).collect(),
+            wanted: services.iter().cloned().map(Question::FileWithSymbol).collect(),
+            asked: 0,
+            bytes: 0,
+        }
+    }
+
+    /// What to ask next; `None` when nothing is missing.
+    fn next_question(&mut self) -> Result<Option<Question>, ReflectError> {
+        while let Some(question) = self.wanted.pop_front() {
+            if matches!(&question, Question::FileByName(name) if self.known.contains(name)) {
                 continue;
             }
-            let found = match self.ask(question).await? {
-                Answer::Files(found) => found.files,
-                // A service that it knows by name alone.
-                Answer::Refusal(_) => continue,
-                Answer::Services(_) => return Err(malformed("another answer than was asked for")),
-            };
-            for file in found {
-                let file =
-                    FileDescriptorProto::decode(&file[..]).map_err(|error| malformed(&error.to_string()))?;
-                if known.len() >= MAX_FILES {
-                    return Err(malformed("more files than there can be"));
-                }
-                if known.insert(file.name().to_owned()) {
-                    wanted.extend(file.dependency.iter().cloned().map(Question::FileByName));
-                    files.push(file);
-                }
+            self.asked += 1;
+            if self.asked > MAX_QUESTIONS {
+                return Err(malformed("reason for more questions than there can be"));
+            }
+            return Ok(Some(question));
+        }
+        Ok(None)
+    }
+
+    fn take(&mut self, answer: Answer) -> Result<(), ReflectError> {
+        let found = match answer {
+            Answer::Files(found) => found.files,
+            // A service that it knows by name alone.
+            Answer::Refusal(_) => return Ok(()),
+            Answer::Services(_) => return Err(malformed("another answer than was asked for")),
+        };
+        for file in found {
+            self.bytes = self.bytes.saturating_add(file.len());
+            let file =
+                FileDescriptorProto::decode(&file[..]).map_err(|error| malformed(&error.to_string()))?;
+            if self.files.len() >= MAX_FILES || self.bytes > MAX_FILE_BYTES {
+                return Err(malformed("more files than there can be"));
+            }
+            if self.known.insert(file.name().to_owned()) {
+                self.wanted.extend(file.dependency.iter().cloned().map(Question::FileByName));
+                self.files.push(file);
             }
         }
-        Ok(files)
+        Ok(())
+    }
+}
+
+/// Plays the server's side: the bytes are its answers in turn, each behind its length (two bytes, little-endian).
+#[cfg(feature = "fuzzing")]
+pub(crate) fn fuzz(mut data: &[u8]) {
+    let mut answer = || {
+        let (&length, rest) = data.split_first_chunk::<2>()?;
+        let (told, rest) = rest.split_at(rest.len().min(u16::from_le_bytes(length).into()));
+        data = rest;
+        Told::decode(told).ok()?.answer
+    };
+    let Some(Answer::Services(services)) = answer() else { return };
+    let names = services.names();
+    let mut gathered = Gathered::new(&names);
+    while let Ok(Some(_)) = gathered.next_question() {
+        match answer().map(|answer| gathered.take(answer)) {
+            Some(Ok(())) => {}
+            Some(Err(error)) => return assert!(!error.to_string().is_empty()),
+            None => break,
+        }
+    }
+    assert!(gathered.files.len() <= gathered.bytes);
+    if let Ok(schema) = Schema::from_server(names, gathered.files, "v1") {
+        for service in schema.services() {
+            assert!(!super::describe(&super::Symbol::Service(service)).is_empty());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(name: &str, imports: impl Iterator<Item = String>) -> Answer {
+        let dependency = imports.collect();
+        let file =
+            FileDescriptorProto { name: Some(name.into()), dependency, ..FileDescriptorProto::default() };
+        Answer::Files(Files { files: vec![file.encode_to_vec()] })
+    }
+
+    /// Asks until nothing is missing; gives up after so many answers.
+    fn questions(mut answer: impl FnMut(&Question) -> Answer, most: usize) -> Result<usize, ReflectError> {
+        let mut gathered = Gathered::new(&["a.Service".to_owned()]);
+        for asked in 0..most {
+            let Some(question) = gathered.next_question()? else { return Ok(asked) };
+            let answer = answer(&question);
+            gathered.take(answer)?;
+        }
+        panic!("it asks and asks");
+    }
+
+    #[test]
+    fn what_is_imported_is_asked_for_once() {
+        let import = |name: &str| std::iter::once(name.to_owned());
+        let answer = |question: &Question| match question {
+            Question::FileWithSymbol(_) => {
+                file("a", import("b").chain(import("b")).chain(import("google/protobuf/any.proto")))
+            }
+            // A circle, which the schema will refuse.
+            _ => file("b", import("a")),
+        };
+        assert_eq!(questions(answer, 10).unwrap(), 2);
+    }
+
+    #[test]
+    fn a_server_that_makes_up_files_indefinitely_is_left() {
+        let mut number = 0;
+        let mut more = |imports: usize| {
+            number += 1;
+            file(&number.to_string(), (0..imports).map(|at| format!("{number}/{at}")))
+        };
+        assert!(questions(|_| more(2), MAX_QUESTIONS + 2).is_err());
+        let refused = |question: &Question| match question {
+            Question::FileWithSymbol(_) => file("a", (0..=MAX_QUESTIONS).map(|at| at.to_string())),
+            _ => Answer::Refusal(Refusal::default()),
+        };
+        assert!(questions(refused, MAX_QUESTIONS + 2).is_err());
+        let mut long = "x".repeat(4 << 20);
+        let mut longer = || {
+            long.push('x');
+            file(&long, std::iter::once(format!("{long}x")))
+        };
+        assert!(questions(|_| longer(), 100).is_err());
     }
 }

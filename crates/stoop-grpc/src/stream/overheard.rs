@@ -74,9 +74,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Overheard<S> {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
+        let (before, has_room) = (buffer.filled().len(), buffer.remaining() > 0);
         let result = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        if result.is_ready()
+        // Without room for a byte, none says nothing about the end.
+        if has_room
+            && result.is_ready()
             && let Some(told) = &self.told
         {
             let mut is_all = false;
@@ -93,4 +95,21 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Overheard<S> {
     write_within!(stream);
     flush_within!(stream);
     shutdown_within!(stream);
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    use super::*;
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_read_without_room_is_not_the_end() {
+        let (mut server, client) = duplex(100);
+        let (mut client, opening) = Overheard::new(client);
+        server.write_all(b"SSH-2.0").await.unwrap();
+        assert_eq!(client.read(&mut []).await.unwrap(), 0);
+        client.read_exact(&mut [0; 7]).await.unwrap();
+        assert_eq!(opening.bytes(), b"SSH-2.0");
+    }
 }
