@@ -1,9 +1,15 @@
 //! What a server of gRPC or ttrpc may send: frames, messages, and the schema it claims to have.
 
+use std::time::Duration;
+
+use bytes::Bytes;
 use prost::Message;
+use stoop::aio::Stream;
 use stoop_grpc::dynamic::json::{self, Style};
 use stoop_grpc::dynamic::{DynamicMessage, MessageDescriptor, Schema, Symbol, describe};
 use stoop_grpc::ttrpc::frame::{Frame, FrameDecoder, MESSAGE_MAX_BYTES, TooLong};
+use stoop_grpc::ttrpc::{Answers, Call, Client};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// Frames are the same however their bytes are cut into reads, and written they are those bytes again.
 pub fn ttrpc_frames(data: &[u8]) {
@@ -35,6 +41,68 @@ fn frames(data: &[u8], cut: usize) -> (Vec<Result<Frame, TooLong>>, bool) {
         frames.extend(std::iter::from_fn(|| decoder.next_frame()));
     }
     (frames, decoder.is_at_boundary())
+}
+
+thread_local! {
+    /// One runtime for all runs of a thread.
+    static RUNTIME: tokio::runtime::Runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+}
+
+/// A server that answers a few calls with anything, and goes: each call ends, with what came for it or with an error.
+///
+/// The first byte says how the calls stream, the second in which pieces the rest is sent.
+pub fn ttrpc_client(data: &[u8]) {
+    let Some((&[streaming, cut], data)) = data.split_first_chunk::<2>() else { return };
+    RUNTIME.with(|runtime| {
+        let talk = async {
+            let (ours, mut theirs) = Stream::pair().expect("a pair of sockets");
+            let client = Client::new(ours);
+            let calls = async move {
+                let mut open = Vec::new();
+                for number in 0..4 {
+                    let call = Call {
+                        service: "a.B".into(),
+                        method: "C".into(),
+                        client_streaming: streaming >> number & 1 != 0,
+                        server_streaming: streaming >> (number + 4) & 1 != 0,
+                        ..Call::default()
+                    };
+                    let request = tokio_stream::iter([Bytes::from_static(b"x")]);
+                    open.extend(
+                        client.call(call, request).await.ok().map(|answers| tokio::spawn(all(answers))),
+                    );
+                }
+                let mut messages = 0;
+                for answers in open {
+                    messages += answers.await.expect("no panic");
+                }
+                messages
+            };
+            let server = async {
+                for piece in data.chunks(usize::from(cut) + 1) {
+                    // The client may have nobody left who wants to hear it.
+                    let _ = theirs.write_all(piece).await;
+                    tokio::task::yield_now().await;
+                }
+                let _ = theirs.shutdown().await;
+                let _ = theirs.read_to_end(&mut Vec::new()).await;
+            };
+            tokio::join!(calls, server).0
+        };
+        let ended = runtime.block_on(async { tokio::time::timeout(Duration::from_secs(20), talk).await });
+        assert!(ended.expect("every call ends") <= data.len());
+    });
+}
+
+/// Takes what comes for a call, to its end, and counts it.
+async fn all(mut answers: Answers) -> usize {
+    let mut messages = 0;
+    while let Ok(Some(_)) = answers.message().await {
+        messages += 1;
+    }
+    assert!(matches!(answers.message().await, Ok(None) | Err(_)), "what has ended stays ended");
+    messages
 }
 
 /// Messages with every sort of field.

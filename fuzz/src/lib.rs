@@ -1,9 +1,15 @@
 //! What any bytes at all may be given to: one function a target, which panics where a promise is broken.
 //!
 //! Holds no fuzzer. `tests/replay.rs` runs every target on its corpus and on mutations of it with the stable compiler;
-//! `cargo fuzz run --features libfuzzer TARGET` searches on with libFuzzer. What that finds goes into `corpus/TARGET`.
+//! `cargo xtask fuzz --seconds 60 TARGET…` searches on with libFuzzer, where a nightly compiler is installed. All targets are one
+//! program, `fuzz_targets/all.rs`, which `FUZZ_TARGET` tells which of them to run. Inputs that reach new code are kept in
+//! `target/fuzz/corpus/TARGET`; one that breaks a target belongs into `corpus/TARGET`, beside the change that mends it.
 
 mod calls;
+/// A file of the command's own: to depend on all of it would double the time to build the fuzzer.
+#[path = "../../crates/stoop-cli/src/docker_config.rs"]
+mod docker_config;
+mod streams;
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -14,7 +20,8 @@ use stoop::{Address, Credentials, Target};
 use stoop_bpf::{Btf, Kind, RECORD_BYTES, Record, Records};
 use stoop_grpc::http::multiplexed;
 
-pub use calls::{grpc_json, grpc_schema, ttrpc_frames};
+pub use calls::{grpc_json, grpc_schema, ttrpc_client, ttrpc_frames};
+pub use streams::{frame_descriptors, ring_words};
 
 /// A target by its name, which is also the name of its corpus.
 pub type FuzzTarget = (&'static str, fn(&[u8]));
@@ -36,6 +43,15 @@ pub const TARGETS: &[FuzzTarget] = &[
     ("ttrpc_frames", ttrpc_frames),
     ("grpc_json", grpc_json),
     ("grpc_schema", grpc_schema),
+    ("grpc_reflection", stoop_grpc::fuzzing::reflection),
+    ("http_first_bytes", stoop_grpc::fuzzing::first_bytes),
+    ("ttrpc_client", ttrpc_client),
+    ("handover_message", stoop::fuzzing::handover_message),
+    ("handover_protocol", stoop::fuzzing::handover_protocol),
+    ("manager_variables", stoop::fuzzing::manager_variables),
+    ("frame_descriptors", frame_descriptors),
+    ("ring_words", ring_words),
+    ("endpoint_files", endpoint_files),
 ];
 
 /// Control messages as the kernel, or nobody, could have written them: decoding ends, stays within the bytes, and gives no
@@ -254,4 +270,13 @@ fn mended(data: &[u8], piece_bytes: usize) -> (Vec<u8>, bool) {
     }
     mender.finish(&mut output);
     (output, mender.is_done())
+}
+
+/// Configuration of Docker's and Kubernetes' clients: read or passed over, and what it names shows safely on a terminal.
+pub fn endpoint_files(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    stoop_inspect::fuzzing::endpoints(&text, "context", &text);
+    let context = docker_config::current_context(data);
+    let host = docker_config::context_host(data, context.as_deref().unwrap_or("x"));
+    stoop_inspect::fuzzing::endpoints(&host.unwrap_or_default(), &context.unwrap_or_default(), &text);
 }

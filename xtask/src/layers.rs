@@ -25,7 +25,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("stoop-kernel-facts", &["stoop-testkit"]),
     ("stoop-e2e", &["stoop", "stoop-grpc", "stoop-testkit"]),
     ("stoop-bench", &["stoop", "stoop-grpc"]),
-    ("stoop-fuzz", &["stoop", "stoop-bpf", "stoop-grpc", "stoop-inspect"]),
+    ("stoop-fuzz", &["stoop", "stoop-bpf", "stoop-grpc", "stoop-inspect", "stoop-memory"]),
     ("xtask", &[]),
 ];
 
@@ -41,7 +41,17 @@ const HEAVY: &[(&str, &[&str])] = &[
     ("signal-hook", &["stoop-cli"]),
     ("serde", &["stoop-cli", "stoop-grpc"]),
     ("serde_json", &["stoop-cli", "stoop-grpc", "stoop-bench", "stoop-e2e", "stoop-fuzz", "xtask"]),
-    ("tokio", &["stoop-bench", "stoop-cli", "stoop-example-greeter", "stoop-example-runtimes", "stoop-grpc"]),
+    (
+        "tokio",
+        &[
+            "stoop-bench",
+            "stoop-cli",
+            "stoop-example-greeter",
+            "stoop-example-runtimes",
+            "stoop-fuzz",
+            "stoop-grpc",
+        ],
+    ),
     ("tracing", &[]),
     ("hyper", &["stoop-grpc"]),
     ("tonic", &["stoop-example-greeter", "stoop-example-runtimes", "stoop-grpc"]),

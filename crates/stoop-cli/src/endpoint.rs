@@ -7,10 +7,10 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
 use stoop::{Address, Connect, Connection, Place, Stream, Target, escaped};
 use stoop_inspect::endpoints::{self, Candidate, Elsewhere, Name, Source, Surroundings};
 
+use crate::docker_config::{context_host, current_context};
 use crate::exit::Exit;
 use crate::failure::{Failure, Report};
 use crate::output::{Event, Text};
@@ -227,7 +227,7 @@ fn docker_context() -> Result<Option<(String, String)>, Failure> {
         return Ok(None);
     }
     let Some(directory) = docker_directory() else { return Ok(None) };
-    let configured = || Some(json(&directory.join("config.json"))?["currentContext"].as_str()?.to_owned());
+    let configured = || current_context(&std::fs::read(directory.join("config.json")).ok()?);
     let Some(context) = set("DOCKER_CONTEXT").or_else(configured) else { return Ok(None) };
     if context.is_empty() || context == "default" {
         return Ok(None);
@@ -245,11 +245,9 @@ fn docker_directory() -> Option<PathBuf> {
 
 /// The host of a context. Each has a directory, named by a hash that need not be computed: its file says whose it is.
 fn host_of(directory: &Path, context: &str) -> Option<String> {
-    let entries = std::fs::read_dir(directory.join("contexts/meta")).ok()?;
-    let meta = entries
-        .filter_map(|entry| json(&entry.ok()?.path().join("meta.json")))
-        .find(|meta| meta["Name"].as_str() == Some(context))?;
-    Some(meta["Endpoints"]["docker"]["Host"].as_str()?.to_owned())
+    let mut entries = std::fs::read_dir(directory.join("contexts/meta")).ok()?;
+    entries
+        .find_map(|entry| context_host(&std::fs::read(entry.ok()?.path().join("meta.json")).ok()?, context))
 }
 
 fn no_such_context(directory: &Path, context: &str) -> Failure {
@@ -261,8 +259,4 @@ fn no_such_context(directory: &Path, context: &str) -> Failure {
         .next("docker context ls    # which contexts there are, and where")
         .next("DOCKER_CONTEXT=default stoop http docker /version")
         .into()
-}
-
-fn json(path: &Path) -> Option<Value> {
-    serde_json::from_slice(&std::fs::read(path).ok()?).ok()
 }

@@ -15,6 +15,7 @@
 
 mod args;
 mod cause;
+mod docker_config;
 mod endpoint;
 mod exit;
 mod failure;

@@ -1,6 +1,7 @@
 //! Ways into the parsers for the fuzzer: what anybody on the machine may have written is read without a panic, and what is made of it
-//! keeps its promises. No part of the interface.
+//! keeps its promises. Not part of the interface.
 
+use crate::endpoints::{self, Name, Surroundings};
 use crate::join::{ByInode, join};
 use crate::model::{NamespaceIno, Socket, SocketId};
 use crate::{namespaces, proc_net_unix, process, procfs, table, why};
@@ -34,5 +35,29 @@ pub fn tables(data: &[u8]) {
         assert!(socket.waiting.iter().all(|&client| at(client).waits_for == Some(id)));
         assert!(socket.waits_for.is_none_or(|listener| at(listener).waiting.contains(&id)));
         assert!(socket.listener.is_none() || socket.namesake.is_none());
+    }
+}
+
+/// Looks for every well-known endpoint in an environment, a Docker context and a crictl configuration of this content.
+pub fn endpoints(host: &str, context: &str, yaml: &str) {
+    let variable = |_: &str| (!host.is_empty()).then(|| host.to_owned());
+    let nothing = Surroundings::default();
+    let places = [
+        (Name::Podman, Surroundings { variable: Some(&variable), ..nothing }),
+        (Name::Docker, Surroundings { docker_context: Some((context, host)), ..nothing }),
+        (Name::Cri, Surroundings { crictl_config: Some((context, yaml)), ..nothing }),
+    ];
+    let is_shown_safely = |text: String| assert!(!text.chars().any(char::is_control), "{text:?}");
+    for (name, around) in places {
+        match endpoints::find(name, &around) {
+            Ok(candidates) => {
+                assert!(!candidates.is_empty());
+                for candidate in candidates {
+                    is_shown_safely(format!("{} {}", candidate.address, candidate.source));
+                    let _ = endpoints::recognise(&candidate.address);
+                }
+            }
+            Err(elsewhere) => is_shown_safely(elsewhere.to_string()),
+        }
     }
 }

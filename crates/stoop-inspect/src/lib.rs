@@ -30,6 +30,7 @@ mod attempt;
 mod by_hand;
 mod copy;
 pub mod endpoints;
+#[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
 mod given;

@@ -52,6 +52,9 @@ mod error;
 pub mod explain;
 mod file_id;
 pub mod frame;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod holder;
 mod kind;
 mod listener;

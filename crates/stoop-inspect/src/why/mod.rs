@@ -26,7 +26,9 @@ use stoop::{Address, Kind};
 
 pub use cause::Cause;
 pub use facts::Facts;
-pub(crate) use gather::{read_anything, subject::began};
+#[cfg(feature = "fuzzing")]
+pub(crate) use gather::read_anything;
+pub(crate) use gather::subject::began;
 /// An error number of the kernel.
 pub use rustix::io::Errno;
 pub use words::symbol;

@@ -450,6 +450,24 @@ fn number(variable: &str, text: &OsStr) -> Result<u32> {
         })
 }
 
+/// Reads these values as the fuzzer gives them.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn fuzz(fds: Option<&[u8]>, pid: Option<&[u8]>, names: Option<&[u8]>) {
+    use std::os::unix::ffi::OsStrExt;
+
+    let value = |bytes: Option<&[u8]>| bytes.map(|bytes| OsStr::from_bytes(bytes).to_owned());
+    let variables = Variables { fds: value(fds), pid: value(pid), names: value(names) };
+    match variables.read(7) {
+        Ok(Meant::Us { names }) => {
+            let count = fds.and_then(|fds| std::str::from_utf8(fds).ok()?.parse().ok());
+            assert_eq!(count, Some(names.len()));
+        }
+        Ok(Meant::Another { pid }) => assert_ne!(pid, 7),
+        Ok(Meant::Nobody) => {}
+        Err(error) => assert!(!error.to_string().chars().any(char::is_control), "{error}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -22,6 +22,8 @@
 //! | `successors.rs` `pace.rs` | those that have connected, and how much of a server's time they get |
 //! | `protocol.rs` | who serves after what was said: pure state machines |
 
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod message;
 mod offer;
 mod pace;

@@ -289,6 +289,22 @@ fn refuse<T>(detail: String) -> Result<T> {
     Err(Error::new(Operation::Notify, ErrorKind::Unsupported, detail))
 }
 
+/// Reads these values as the fuzzer gives them.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn fuzz(socket: Option<&[u8]>, interval: Option<&[u8]>, pid: Option<&[u8]>) {
+    let value = |bytes| OsStr::from_bytes(bytes);
+    let is_shown_safely = |error: Error| assert!(!error.to_string().chars().any(char::is_control), "{error}");
+    match socket.map(|socket| manager_address(value(socket))) {
+        Some(Ok(address)) => assert!(!address.is_unnamed()),
+        Some(Err(error)) => is_shown_safely(error),
+        None => {}
+    }
+    match read_watchdog(interval.map(value), pid.map(value), 7) {
+        Ok(interval) => assert_ne!(interval, Some(Duration::ZERO)),
+        Err(error) => is_shown_safely(error),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,0 +1,78 @@
+//! What the other side of a hand-over can say, for the fuzzer.
+
+use super::check_entries;
+use super::message::{MESSAGE_MAX_BYTES, Message};
+use super::protocol::{Answer, Event, Predecessor, Successor, Verdict};
+use crate::control::DESCRIPTORS_MAX;
+
+/// Decodes a message. One that is accepted encodes to the same bytes.
+pub fn message(data: &[u8]) {
+    let Ok(message) = Message::decode(data) else { return };
+    assert_eq!(message.encode(), data);
+    if let Message::Offer(entries) = &message {
+        assert!(entries.iter().all(|entry| entry.fits()));
+        if check_entries(entries).is_ok() {
+            assert!(entries.len() <= DESCRIPTORS_MAX);
+        }
+    }
+}
+
+/// Drives each side with a script of events. Nobody serves, commits or takes over before the protocol says so.
+///
+/// An event is a byte: a message of that many bytes follows (up to 250), or noise, silence or the end.
+pub fn protocol(data: &[u8]) {
+    let (mut old, mut new) = (Some(Predecessor::Waiting), Some(Successor::Asking));
+    let (mut offered, mut ready) = (false, false);
+    for event in events(data) {
+        if let Some(machine) = &mut old {
+            match machine.on(event.clone()) {
+                Answer::Offer => assert!(!std::mem::replace(&mut offered, true), "offered twice"),
+                Answer::Commit => {
+                    assert!(offered && event == Event::Heard(Message::Ready), "committed after {event:?}");
+                    old = None;
+                }
+                Answer::GiveUp(_) => old = None,
+            }
+        }
+        let Some(machine) = &mut new else { continue };
+        match machine.on(event.clone()) {
+            Verdict::Hold(entries) => {
+                assert!(!ready && event == Event::Heard(Message::Offer(entries)));
+                (ready, *machine) = (true, Successor::Ready);
+            }
+            Verdict::Serve => {
+                assert!(
+                    ready && matches!(event, Event::Heard(Message::Done) | Event::End),
+                    "served: {event:?}"
+                );
+                new = None;
+            }
+            Verdict::Close => assert!(ready, "closed before it held anything"),
+            // Looking again ends with the events: what the kernel has queued is finite.
+            Verdict::Look => assert!(!matches!(event, Event::End | Event::Silence)),
+            Verdict::GiveUp(failure) => {
+                let told = failure.to_tell().map(|reason| Message::Abort(reason).encode());
+                assert!(told.is_none_or(|told| Message::decode(&told).is_ok()));
+                new = None;
+            }
+        }
+    }
+}
+
+fn events(mut data: &[u8]) -> impl Iterator<Item = Event> {
+    std::iter::from_fn(move || {
+        let (&first, rest) = data.split_first()?;
+        let len = if first > 250 { 0 } else { rest.len().min(first.into()) };
+        let (message, rest) = rest.split_at(len);
+        data = rest;
+        Some(match first {
+            251 | 252 => Event::End,
+            253 | 254 => Event::Silence,
+            255 => Event::Noise,
+            _ => {
+                assert!(message.len() <= MESSAGE_MAX_BYTES);
+                Message::decode(message).map_or(Event::Noise, Event::Heard)
+            }
+        })
+    })
+}

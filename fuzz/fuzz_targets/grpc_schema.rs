@@ -1,4 +1,0 @@
-//! `stoop_fuzz::grpc_schema` under libFuzzer.
-#![no_main]
-
-libfuzzer_sys::fuzz_target!(|data: &[u8]| stoop_fuzz::grpc_schema(data));
