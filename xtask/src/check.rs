@@ -2,7 +2,7 @@
 //!
 //! Goes on after a failure, so that one run tells everything, and closes with the names of what failed.
 
-use crate::{Outcome, builds, cargo, facts, layers, output_of, sizes, succeed};
+use crate::{Outcome, builds, cargo, facts, fuzz, layers, output_of, sanitize, sizes, succeed};
 
 /// The name a step is reported under, and how it is run.
 type Step = (&'static str, fn() -> Outcome);
@@ -17,6 +17,8 @@ const STEPS: &[Step] = &[
     ("facts", facts::run),
     ("sizes", sizes::run),
     ("licences and sources", deny),
+    ("sanitizers", || sanitize::run(&[])),
+    ("fuzz targets", || fuzz::run(&[])),
 ];
 
 /// Everything that the library leaves out unless asked.

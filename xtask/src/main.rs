@@ -6,8 +6,11 @@
 mod builds;
 mod check;
 mod facts;
+mod fuzz;
 mod layers;
 mod man;
+mod nightly;
+mod sanitize;
 mod sizes;
 mod tree;
 mod vm;
@@ -32,6 +35,12 @@ const VERBS: &[Verb] = &[
     ("layers", "who may lean on whom, and where `unsafe` may stand", |_| layers::run()),
     ("facts", "every row of KERNEL.md names a test that exists; every citation has a row", |_| facts::run()),
     ("sizes", "long files: a word past 400 lines, a failure past 800", |_| sizes::run()),
+    ("sanitize", "tests under Miri, AddressSanitizer, ThreadSanitizer, as far as installed", sanitize::run),
+    (
+        "fuzz",
+        "every fuzz target under libFuzzer, where a nightly compiler is: `fuzz --seconds 60 ring_words`",
+        fuzz::run,
+    ),
     ("man", "write the man pages into target/man", |_| man::run()),
     (
         "bench",
@@ -60,7 +69,7 @@ fn main() -> ExitCode {
 fn usage() -> String {
     let mut text = String::from("usage: cargo xtask VERB");
     for (name, what, _) in VERBS {
-        text.push_str(&format!("\n  {name:<8}{what}"));
+        text.push_str(&format!("\n  {name:<9}{what}"));
     }
     text
 }
