@@ -5,8 +5,9 @@ use std::path::Path;
 
 use stoop_fuzz::{FuzzTarget, TARGETS};
 
-/// Mutations of each file of a corpus.
+/// Mutations of each file of a corpus, and of all of its files together.
 const MUTATIONS: usize = 2_000;
+const ALL_MUTATIONS: usize = 20_000;
 
 /// A generator of numbers that look random (xorshift), so that a failure here is a failure everywhere.
 struct Numbers(u64);
@@ -58,11 +59,12 @@ fn every_target_stands_its_corpus_and_what_is_like_it() {
 }
 
 fn replay(corpus: &[Vec<u8>], (name, target): FuzzTarget) {
+    let rounds = MUTATIONS.min(ALL_MUTATIONS / corpus.len());
     for (number, original) in corpus.iter().enumerate() {
         target(original);
         let mut numbers = Numbers(0x5700 + number as u64);
         let mut data = original.clone();
-        for round in 0..MUTATIONS {
+        for round in 0..rounds {
             // Now and then back to where it began: far from it everything is refused at the first byte.
             if round % 16 == 0 {
                 data.clone_from(original);
