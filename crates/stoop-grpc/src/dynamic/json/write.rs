@@ -130,8 +130,8 @@ impl Shown<'_> {
             let inner = Shown { message: &inner, style: self.style, any_depth: self.any_depth + 1 };
             return match well_known(inner.message, self.style) {
                 Some(value) => map.serialize_entry("value", &value),
-                // It has a form of its own, too.
-                None if name == ANY => map.serialize_entry("value", &inner),
+                // It has a form of its own, too. The name in the URL may have a dot in front.
+                None if inner.message.descriptor().full_name() == ANY => map.serialize_entry("value", &inner),
                 None => inner.members(map),
             };
         }
@@ -256,6 +256,15 @@ mod tests {
             shown,
             r#"{"@type":"type.googleapis.com/google.protobuf.Timestamp","value":"1970-01-01T00:00:01Z"}"#
         );
+    }
+
+    #[test]
+    fn no_member_comes_twice_however_a_url_spells_a_type() {
+        let inner = any("x/none", vec![0xff]);
+        for url in ["google.protobuf.Any", "x/google.protobuf.Any", "x/.google.protobuf.Any"] {
+            let text = line(&any(url, inner.encode_to_vec()));
+            assert_eq!(text, format!(r#"{{"@type":"{url}","value":{{"@type":"x/none","value":"/w=="}}}}"#));
+        }
     }
 
     #[test]
