@@ -6,12 +6,15 @@
 //! - [`Role`] and [`spawn_self`] run part of a test in a process of its own, perhaps as another user. Whatever a
 //!   process has only one of (umask, limits, signal handlers, uid, a descriptor table worth counting) belongs there.
 //! - [`close`] drops descriptors for good, although children may be starting in other threads.
+//! - [`Injector`] watches the system calls of a child: counts them, fails one of them, or kills the child there.
 //! - [`skip!`] leaves a test that lacks something, and leaves a record of it.
 
+pub mod inject;
 mod role;
 mod skip;
 mod wait;
 
+pub use inject::Injector;
 pub use role::{KillOnDrop, Role, close, role, spawn, spawn_self};
 pub use skip::record_skip;
 pub use tempfile::TempDir;

@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 
-use crate::eventually;
+use crate::{Injector, eventually};
 
 /// The environment variable that tells a child its part.
 const ROLE: &str = "STOOP_ROLE";
@@ -140,6 +140,13 @@ impl Role {
         self.command.args(arguments).arg(binary).args(child.get_args());
         self.command.envs(child.get_envs().filter_map(|(name, value)| Some((name, value?))));
         self.command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        self
+    }
+
+    /// Has the child's system calls watched, from its exec on.
+    #[track_caller]
+    pub fn watched(mut self, injector: &Injector) -> Role {
+        injector.attach(&mut self.command).expect("watch the child's system calls");
         self
     }
 
