@@ -47,7 +47,7 @@ pub(crate) struct Serve {
 
     /// Print events as JSON lines: listening, accepted, refused, closed
     ///
-    /// Where nobody reads them any more, the server goes on without.
+    /// If they cannot be written any more, the server goes on without.
     #[arg(long)]
     pub(crate) json: bool,
 

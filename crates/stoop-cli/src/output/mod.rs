@@ -13,6 +13,7 @@ mod table;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::Serialize;
 use stoop::{Address, Credentials, Kind, Peer, Refusal};
@@ -255,6 +256,17 @@ impl Output {
         match self.emit(event) {
             Err(Failure::OutputClosed) => Ok(()),
             result => result,
+        }
+    }
+
+    /// Prints an event of a server that goes on whatever becomes of it: a full disk under its events is no reason not to serve.
+    /// The first of several failures in a row is reported on standard error.
+    pub(crate) fn note(self, event: &Event) {
+        static FAILING: AtomicBool = AtomicBool::new(false);
+        let failure = self.tell(event).err();
+        let failed_before = FAILING.swap(failure.is_some(), Ordering::Relaxed);
+        if let (Some(failure), false) = (failure, failed_before) {
+            status(&format!("stoop: lost an event: {}\n", failure.summary()));
         }
     }
 

@@ -106,27 +106,20 @@ impl Read for FromStart<'_> {
 }
 
 /// Begins to serve a client, in a thread of its own.
-pub(super) fn begin(
-    shared: &Arc<Shared>,
-    client: Connection,
-    number: u64,
-    reserve: Option<Reserve>,
-) -> Result<(), Failure> {
+pub(super) fn begin(shared: &Arc<Shared>, client: Connection, number: u64, reserve: Option<Reserve>) {
     let peer = socket(&client).peer();
     if shared.output.is_json() {
-        shared.output.tell(&Event::Accepted { connection: number, peer: Who::from(&peer) })?;
+        shared.output.note(&Event::Accepted { connection: number, peer: Who::from(&peer) });
     }
     crew::start(shared, move |shared| {
         let served = serve(shared, client, &peer, reserve);
-        // A file that cannot be written is noticed by the thread that waits for clients.
-        let _ = shared.output.tell(&Event::Closed {
+        shared.output.note(&Event::Closed {
             connection: number,
             received_bytes: served.received_bytes,
             sent_bytes: served.sent_bytes,
             error: served.failure.map(|failure| failure.summary()),
         });
     });
-    Ok(())
 }
 
 /// How a client was served.

@@ -80,7 +80,7 @@ impl Mailbox {
         if shared.output.is_json() {
             let from = (!received.from.is_unnamed()).then(|| Text::from(&received.from));
             let sender = Who::from(received.credentials);
-            shared.output.tell(&Event::Received { from, sender, size: message.len() })?;
+            shared.output.note(&Event::Received { from, sender, size: message.len() });
         }
         self.answer(shared, message, received);
         Ok(Step::Served)

@@ -147,7 +147,7 @@ impl Door {
     /// Lets in one client, or takes one message, if there is one.
     ///
     /// # Errors
-    /// Only where the socket itself can no longer be used, or nobody reads what we print.
+    /// Only where the socket itself can no longer be used.
     pub(super) fn step(&mut self, shared: &Arc<Shared>) -> Result<Step, Failure> {
         match &mut self.server {
             Served::Connections(Server::Stream(listener)) => accept(listener, Connection::Stream, shared),
@@ -181,7 +181,7 @@ fn accept<C: Connected>(
     let client = match listener.accept_any() {
         Ok(Arrival::Admitted(client)) => connection(client),
         Ok(Arrival::Refused { pid, uid, reason }) => {
-            shared.output.tell(&Event::refused(pid, uid, reason))?;
+            shared.output.note(&Event::refused(pid, uid, reason));
             return Ok(Step::Passed);
         }
         Err(error) if error.is_would_block() => return Ok(Step::Nobody),
@@ -189,7 +189,7 @@ fn accept<C: Connected>(
         Err(error) => return Err(error.into()),
     };
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-    answer::begin(shared, client, number, reserve)?;
+    answer::begin(shared, client, number, reserve);
     Ok(Step::Served)
 }
 

@@ -66,11 +66,12 @@ pub(crate) fn run(flags: &Serve) -> Outcome {
     let output = Output::new(flags.json, flags.quiet);
     let service = Service::new(&flags.answer)?;
     let doors = door::open(flags, &service, passed)?;
+    let unlimited_programs = service.runs_programs() && doors.iter().any(Door::is_for_datagrams);
+    let crew = Crew::new(flags.max_connections.or(unlimited_programs.then_some(PROGRAMS)))?;
+    // Last of what may fail: whoever hears of the server may rely on it.
     for door in &doors {
         output.tell(&door.announcement(&service))?;
     }
-    let unlimited_programs = service.runs_programs() && doors.iter().any(Door::is_for_datagrams);
-    let crew = Crew::new(flags.max_connections.or(unlimited_programs.then_some(PROGRAMS)))?;
     let shared = Arc::new(Shared { service, output, trouble: Trouble::new(output), crew });
     let manager = Manager::from_env(&shared)?;
     manager.ready();
@@ -126,7 +127,7 @@ impl Server {
                 self.shared.trouble.report(None, error.to_string());
             }
         }
-        let mut deadline = if once { None } else { Some(self.begin_grace()?) };
+        let mut deadline = if once { None } else { Some(self.begin_grace()) };
         if once {
             self.doors.clear();
         }
@@ -138,7 +139,7 @@ impl Server {
             match (self.wait(deadline)?, deadline) {
                 (Ready::Doors(_), Some(deadline)) if deadline <= Instant::now() => break,
                 (Ready::Doors(_), _) => {}
-                (Ready::Signal, None) => deadline = Some(self.begin_grace()?),
+                (Ready::Signal, None) => deadline = Some(self.begin_grace()),
                 (Ready::Signal | Ready::Late, _) => break,
             }
         }
@@ -146,11 +147,11 @@ impl Server {
         Ok(())
     }
 
-    fn begin_grace(&self) -> Result<Instant, Failure> {
+    fn begin_grace(&self) -> Instant {
         let grace_ms = u64::try_from(self.grace.as_millis()).unwrap_or(u64::MAX);
-        self.shared.output.tell(&Event::Ending { connections: self.shared.crew.busy(), grace_ms })?;
+        self.shared.output.note(&Event::Ending { connections: self.shared.crew.busy(), grace_ms });
         let now = Instant::now();
-        Ok(now.checked_add(self.grace).unwrap_or(now + Duration::from_secs(u32::MAX.into())))
+        now.checked_add(self.grace).unwrap_or(now + Duration::from_secs(u32::MAX.into()))
     }
 
     /// Lets in those who wait, as far as there is room, and closes the doors at which nobody does.

@@ -52,7 +52,6 @@ impl Trouble {
     fn say(&self, held: &mut Held) {
         let said = std::mem::take(held);
         held.last = Some(Instant::now());
-        // A file that cannot be written is noticed by the thread that waits for clients.
-        let _ = self.output.tell(&Event::Trouble { from: said.from, error: said.error, count: said.count });
+        self.output.note(&Event::Trouble { from: said.from, error: said.error, count: said.count });
     }
 }
