@@ -1,6 +1,7 @@
 //! Clients in this very process, with plain system calls: for tests that need many at once, or ones that misbehave.
 
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::net::sockopt::Timeout;
@@ -35,6 +36,14 @@ impl Raw {
         let socket = Raw::socket(kind);
         bind(&socket, &address(place)).expect("bind a fresh name");
         Raw(socket)
+    }
+
+    /// Has no call wait longer than this.
+    pub fn patience(self, limit: Duration) -> Raw {
+        for side in [Timeout::Recv, Timeout::Send] {
+            set_socket_timeout(&self.0, side, Some(limit)).expect("set a time limit");
+        }
+        self
     }
 
     fn socket(kind: &str) -> OwnedFd {

@@ -11,7 +11,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
-use stoop_testkit::{KillOnDrop, eventually, spawn};
+use stoop_testkit::{Injector, KillOnDrop, eventually, spawn};
 
 use crate::binary::{binary, binary_for_others};
 
@@ -97,6 +97,13 @@ impl Run {
     /// Sets a variable of the environment.
     pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Run {
         self.command.env(name, value);
+        self
+    }
+
+    /// Has its system calls watched, from its exec on. Not for a program that is wrapped afterwards.
+    #[track_caller]
+    pub fn watched(mut self, injector: &Injector) -> Run {
+        injector.attach(&mut self.command).expect("watch its system calls");
         self
     }
 

@@ -1,0 +1,160 @@
+//! `stoop serve --replace`: the newcomer is killed while it takes over from a living server, or the old one while it ends.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rustix::process::Signal;
+use stoop_testkit::{Injector, skip};
+
+use super::{begin_with_signals, end_when_it_waits};
+use crate::place::Place;
+use crate::points::{Outcome, every_point, lacking};
+
+/// The newcomer dies. Whoever lives has a name, and a plain server finds it in use.
+fn newcomer(kind: &'static str, name: fn(&Path) -> PathBuf, injector: &Injector) -> Outcome {
+    let place = Place::new(kind, name);
+    let mut old = place.start('A', &[]);
+    assert!(old.serves(), "{}", old.process.stderr());
+    let inode = place.inode().expect("a server has a file");
+    end_when_it_waits(injector);
+    begin_with_signals(injector);
+    let victim = place.start_watched('B', &["--replace"], injector).process.finish();
+    let seen = place.left();
+    let outcome = match place.has_inode(inode) {
+        // Nothing of the old one was removed: it has its name, now or after the next server's look.
+        true => keeps_its_name(&place),
+        // From the newcomer's listening on it was the server of this name.
+        false if took_over(kind, injector) => place.is_served_next(&[]),
+        false => Err("the living server's file is gone, and nobody has taken over".into()),
+    };
+    let outcome = outcome.and_then(|()| is_replaced(&place, old));
+    outcome.map_err(|wrong| {
+        format!("{wrong}\n    after the kill there was {seen:?}; the newcomer said: {}", victim.stderr)
+    })
+}
+
+fn took_over(kind: &str, injector: &Injector) -> bool {
+    let serves = if kind == "dgram" { "bind" } else { "listen" };
+    injector.calls().iter().rev().skip(1).any(|call| call.name == serves)
+}
+
+fn keeps_its_name(place: &Place) -> Outcome {
+    let mut next = place.start('C', &[]);
+    if next.serves() {
+        return Err("the old server lives, and a plain one starts at its name".into());
+    }
+    let refused = next.process.finish();
+    if refused.code != Some(3) || !refused.stderr.contains("live server") {
+        return Err(format!("a plain server ends with {:?}: {}", refused.code, refused.stderr));
+    }
+    match place.answer() {
+        Ok('A') => Ok(()),
+        other => Err(format!("the old server lives, and at its name a client gets {other:?}")),
+    }
+}
+
+/// Another newcomer takes over, and keeps the name when the old one ends.
+fn is_replaced(place: &Place, old: crate::place::Server) -> Outcome {
+    let mut new = place.start('D', &["--replace"]);
+    if !new.serves() {
+        return Err(format!("the next newcomer does not start: {}", new.process.stderr()));
+    }
+    old.ends()?;
+    match place.answer() {
+        Ok('D') => {}
+        other => return Err(format!("the newcomer serves, and a client gets {other:?}")),
+    }
+    new.ends()?;
+    match place.left() {
+        left if left.is_empty() => Ok(()),
+        left => Err(format!("at the end there is {left:?}")),
+    }
+}
+
+/// The newcomer has died in the middle, and the next server, a plain one, dies while it finds out about that.
+fn recovery(injector: &Injector) -> Outcome {
+    let place = Place::new("stream", |dir| dir.join("app.sock"));
+    let mut old = place.start('A', &[]);
+    assert!(old.serves(), "{}", old.process.stderr());
+    let dies = Injector::new();
+    let mut exchanged = false;
+    dies.signal_at(Signal::KILL, move |call| {
+        let now = exchanged;
+        exchanged |= call.name == "renameat2";
+        now
+    });
+    place.start_watched('B', &["--replace"], &dies).process.finish();
+    let before = place.left();
+    begin_with_signals(injector);
+    let victim = place.start_watched('C', &[], injector).process.finish();
+    let seen = place.left();
+    let outcome = keeps_its_name(&place).and_then(|()| is_replaced(&place, old));
+    outcome.map_err(|wrong| {
+        format!(
+            "{wrong}\n    before it {before:?}, after it {seen:?}; it ended with {:?}: {}",
+            victim.code, victim.stderr
+        )
+    })
+}
+
+/// The old one dies while it ends. Its successor has the name, and leaves nothing.
+fn predecessor(injector: &Injector) -> Outcome {
+    let place = Place::new("stream", |dir| dir.join("app.sock"));
+    let replaced = Arc::new(AtomicBool::new(false));
+    let begins = Arc::clone(&replaced);
+    injector.begin_when(move |_| begins.load(Ordering::Relaxed));
+    let mut old = place.start_watched('B', &[], injector);
+    assert!(old.serves(), "{}", old.process.stderr());
+    let mut new = place.start('D', &["--replace"]);
+    assert!(new.serves(), "{}", new.process.stderr());
+    replaced.store(true, Ordering::Relaxed);
+    old.process.signal(Signal::TERM);
+    let victim = old.process.finish();
+    let seen = place.left();
+    let outcome = match place.answer() {
+        Ok('D') => new.ends(),
+        other => Err(format!("the successor lives, and a client gets {other:?}")),
+    };
+    match (outcome, place.left()) {
+        (Ok(()), left) if left.is_empty() => Ok(()),
+        (outcome, left) => Err(format!(
+            "{outcome:?}\n    the old one ended with {:?}: {}; there was {seen:?}, and at the end {left:?}",
+            victim.code, victim.stderr
+        )),
+    }
+}
+
+macro_rules! newcomers {
+    ($($name:ident at_least $points:literal: $kind:literal, $place:expr;)*) => {$(
+        #[test]
+        fn $name() {
+            if let Some(lacking) = lacking() {
+                skip!("lacks {lacking}");
+            }
+            every_point(stringify!($name), $points, |injector| newcomer($kind, $place, injector));
+        }
+    )*};
+}
+
+newcomers! {
+    a_living_server at_least 40: "stream", |dir| dir.join("app.sock");
+    a_living_server_of_datagrams at_least 40: "dgram", |dir| dir.join("app.sock");
+    a_living_server_with_a_long_name at_least 40: "stream", |dir| dir.join("n".repeat(120));
+}
+
+#[test]
+fn the_end_of_one_that_was_replaced() {
+    if let Some(lacking) = lacking() {
+        skip!("lacks {lacking}");
+    }
+    every_point("the_end_of_one_that_was_replaced", 8, predecessor);
+}
+
+#[test]
+fn a_server_that_finds_a_half_done_replacement() {
+    if let Some(lacking) = lacking() {
+        skip!("lacks {lacking}");
+    }
+    every_point("a_server_that_finds_a_half_done_replacement", 20, recovery);
+}

@@ -1,0 +1,133 @@
+//! `stoop serve` alone at its name: killed while it starts, while it stops, whatever was there before.
+
+use std::fs;
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+
+use stoop_testkit::{Injector, is_root, skip};
+
+use super::{begin_with_signals, end_when_it_waits};
+use crate::place::Place;
+use crate::points::{Outcome, every_point, lacking};
+
+/// A server that starts, serves, is told to end, and is killed somewhere on that way.
+struct Life {
+    kind: &'static str,
+    name: fn(&Path) -> PathBuf,
+    flags: &'static [&'static str],
+    next_flags: &'static [&'static str],
+    before: fn(&Path),
+}
+
+const SHORT: Life =
+    Life { kind: "stream", name: |dir| dir.join("app.sock"), flags: &[], next_flags: &[], before: |_| {} };
+
+impl Life {
+    fn run(&self, injector: &Injector) -> Outcome {
+        let place = Place::new(self.kind, self.name);
+        (self.before)(&place.path);
+        end_when_it_waits(injector);
+        begin_with_signals(injector);
+        let victim = place.start_watched('B', self.flags, injector).process.finish();
+        let seen = place.left();
+        let outcome = match victim.code {
+            None => Ok(()),
+            Some(0) if seen.is_empty() => Ok(()),
+            code => Err(format!("it was not killed, and ended with {code:?}: {}", victim.stderr)),
+        };
+        let outcome = outcome.and_then(|()| place.is_served_next(self.next_flags));
+        outcome.map_err(|wrong| format!("{wrong}\n    after the kill there was {seen:?}"))
+    }
+}
+
+/// A socket file that nothing is bound to any more.
+fn stale(path: &Path) {
+    drop(UnixListener::bind(path).unwrap());
+}
+
+macro_rules! lives {
+    ($($name:ident at_least $points:literal: $life:expr;)*) => {$(
+        #[test]
+        fn $name() {
+            if let Some(lacking) = lacking() {
+                skip!("lacks {lacking}");
+            }
+            let life: Life = $life;
+            every_point(stringify!($name), $points, |injector| life.run(injector));
+        }
+    )*};
+}
+
+lives! {
+    a_fresh_name at_least 25: SHORT;
+    a_name_with_a_stale_file at_least 25: Life { before: stale, ..SHORT };
+    a_mode_of_its_own at_least 25: Life { flags: &["--mode", "660"], ..SHORT };
+    directories_that_are_made at_least 25: Life {
+        name: |dir| dir.join("one/two/app.sock"), flags: &["--mkdir"], next_flags: &["--mkdir"], ..SHORT
+    };
+    a_path_that_is_too_long_for_an_address at_least 25: Life {
+        name: |dir| {
+            let dir = dir.join("d".repeat(110));
+            fs::create_dir(&dir).unwrap();
+            dir.join("app.sock")
+        },
+        ..SHORT
+    };
+    a_name_that_is_too_long_for_an_address at_least 25: Life { name: |dir| dir.join("n".repeat(120)), ..SHORT };
+    a_stale_file_of_a_long_name at_least 25: Life {
+        name: |dir| dir.join("n".repeat(230)),
+        before: |path| {
+            let short = path.with_file_name("s");
+            stale(&short);
+            fs::rename(short, path).unwrap();
+        },
+        ..SHORT
+    };
+    datagrams at_least 25: Life { kind: "dgram", ..SHORT };
+    datagrams_at_a_stale_file at_least 25: Life { kind: "dgram", before: stale, ..SHORT };
+    packets at_least 25: Life { kind: "seqpacket", ..SHORT };
+}
+
+#[test]
+fn an_owner_of_its_own() {
+    if !is_root() {
+        skip!("lacks root");
+    }
+    if let Some(lacking) = lacking() {
+        skip!("lacks {lacking}");
+    }
+    let life = Life { flags: &["--mode", "660", "--owner", "65534", "--group", "65534"], ..SHORT };
+    every_point("an_owner_of_its_own", 25, |injector| life.run(injector));
+}
+
+/// A name as long as a file system has them leaves no room for one beside it: served or refused, nothing may be left.
+#[test]
+fn the_longest_name() {
+    if let Some(lacking) = lacking() {
+        skip!("lacks {lacking}");
+    }
+    every_point("the_longest_name", 20, |injector| {
+        let place = Place::new("stream", |dir| dir.join("n".repeat(255)));
+        end_when_it_waits(injector);
+        begin_with_signals(injector);
+        let victim = place.start_watched('B', &[], injector).process.finish();
+        let seen = place.left();
+        let mut next = place.start('C', &[]);
+        let serves = next.serves();
+        let answer = place.answer();
+        let end = next.process.terminate();
+        let left = place.left();
+        let fine = match serves {
+            true => answer == Ok('C') && end.code == Some(0),
+            false => end.code == Some(2) || end.code == Some(3),
+        };
+        match fine && left.is_empty() {
+            true => Ok(()),
+            false => Err(format!(
+                "the first ended with {:?} and left {seen:?}; the next serves: {serves}, answers {answer:?}, ended with {:?}, left \
+                 {left:?}: {}",
+                victim.code, end.code, end.stderr
+            )),
+        }
+    });
+}
