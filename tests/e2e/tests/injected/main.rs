@@ -1,4 +1,5 @@
-//! System calls that end in death: `kill -9` at each one of a server's life, by the injector of the test kit.
+//! System calls that end in death, or in failure: `kill -9` at each one of a server's life, and each errno that its manual
+//! page names, by the injector of the test kit.
 //!
 //! | file | holds |
 //! |---|---|
@@ -8,9 +9,13 @@
 //! | `crash/serve.rs` | `stoop serve`: start, stop, stale files, long names, datagrams |
 //! | `crash/replace.rs` | `stoop serve --replace` over a living server, and the end of one that was replaced |
 //! | `crash/hand_over.rs` | two servers of the library, either of which is killed |
+//! | `faults/` | failed: a server that has announced itself serves on, one that has not ends with an error |
+//! | `faults/start.rs` | `stoop serve` while it starts and while it ends |
+//! | `faults/serving.rs` | `stoop serve` while it serves |
 //!
 //! What is asked for is the outcome. How the library gets there, and what lies in the directory meanwhile, is its own affair.
 
 mod crash;
+mod faults;
 mod place;
 mod points;
