@@ -94,6 +94,34 @@ fn a_server_without_descriptors_waits_calmly_and_serves_on() {
     assert_eq!(listener.counts().admitted, 4);
 }
 
+/// However few descriptors there are: a server, or an error and an empty directory.
+#[test]
+fn a_bind_without_descriptors_leaves_nothing() {
+    if role().is_none() {
+        return Role::new("a_bind_without_descriptors_leaves_nothing", "server").run();
+    }
+    let dir = tempdir();
+    let path = dir.path().join("socket");
+    let mut refused = 0;
+    for room in (1..12).rev() {
+        leave_room_for(room);
+        let listened = Bind::new(&path).listen();
+        match &listened {
+            Ok(_) => {}
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::OutOfDescriptors, "with room for {room}");
+                refused += 1;
+            }
+        }
+        drop(listened);
+        // What has an end may remove its file only with a descriptor or two to spare.
+        let left: Vec<_> =
+            std::fs::read_dir(dir.path()).unwrap().map(|file| file.unwrap().file_name()).collect();
+        assert!(left.is_empty(), "with room for {room} there is {left:?}");
+    }
+    assert!((1..11).contains(&refused), "{refused} were refused");
+}
+
 #[test]
 fn a_nonblocking_accept_says_that_nothing_is_free() {
     if role().is_none() {

@@ -275,7 +275,9 @@ impl Bind {
         staging: Option<&Staging>,
     ) -> Result<SocketFile> {
         self.permissions.before_bind(socket)?;
+        let reserved = place.reserve()?;
         sys::bind(socket.as_fd(), &bindable.raw).map_err(binding)?;
+        drop(reserved);
         let file = SocketFile::new(place, place.bound_file(socket)?)?;
         match self.finish(socket, &file) {
             Ok(()) => Ok(file),

@@ -69,6 +69,14 @@ impl Place {
         RawAddress::path(&direct).ok().map(|raw| Bindable { raw })
     }
 
+    /// File descriptors for what comes after a bind, to be dropped right before that. A process that has none left would have a
+    /// file that it can neither look at nor remove.
+    pub(super) fn reserve(&self) -> Result<[OwnedFd; 3]> {
+        // For the file, for the kernel's table of sockets, and for the directory that the file's removal needs.
+        let one = || self.directory.try_clone().map_err(binding);
+        Ok([one()?, one()?, one()?])
+    }
+
     /// The name of the private directory next to this name.
     pub(super) fn staging_name(&self) -> OsString {
         staging_name(&self.name)
