@@ -85,7 +85,7 @@ fn a_grpc_server() {
         let path = dir.path().join("app.sock");
         let child = start("a_grpc_server", &path, &injector);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let there = RefCell::new(runtime.block_on(client(&path)));
+        let mut there = runtime.block_on(client(&path));
         let round = || {
             runtime.block_on(async {
                 let Ok(channel) = stoop_grpc::connect(path.as_path()).await else { return Ok(()) };
@@ -97,7 +97,7 @@ fn a_grpc_server() {
                 let channel =
                     stoop_grpc::connect(path.as_path()).await.map_err(|error| format!("refused: {error}"))?;
                 let next = call(&mut EchoClient::new(channel)).await?;
-                match (next, call(&mut there.borrow_mut()).await?) {
+                match (next, call(&mut there).await?) {
                     (true, true) => Ok(()),
                     other => Err(format!("the next call, and one on a connection that was there: {other:?}")),
                 }
