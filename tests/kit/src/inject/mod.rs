@@ -186,7 +186,7 @@ pub fn mark() -> bool {
     sys::mark()
 }
 
-/// What this machine lacks for an [`Injector`]: for [`skip!`](crate::skip).
+/// What this machine lacks for an [`Injector`]: for [`skip!`](macro@crate::skip).
 pub fn lacking() -> Option<&'static str> {
     static LACKING: OnceLock<Option<String>> = OnceLock::new();
     LACKING.get_or_init(supervisor::try_out).as_deref()

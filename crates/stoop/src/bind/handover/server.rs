@@ -68,7 +68,6 @@ pub struct Server<C: Connected = Stream> {
     successors: Successors<SeqPacket>,
     /// Whose turn it was last.
     heard_successor: bool,
-    timeout: Duration,
     took_over: bool,
     handed_over: bool,
 }
@@ -144,14 +143,12 @@ impl<C: Connected> Server<C> {
         timeout: Duration,
         took_over: bool,
     ) -> Server<C> {
-        let successors = Successors::new(timeout);
         Server {
             listener,
             control,
             declined: None,
-            successors,
+            successors: Successors::new(timeout),
             heard_successor: false,
-            timeout,
             took_over,
             handed_over: false,
         }
@@ -237,7 +234,8 @@ impl<C: Connected> Server<C> {
     /// For a loop that accepts in its own way: the listener for clients, the one for successors, the limit for each step.
     #[cfg(feature = "tokio")]
     pub(crate) fn into_parts(self) -> (Listener<C>, Listener<SeqPacket>, Duration) {
-        (self.listener, self.control, self.timeout)
+        let timeout = self.successors.timeout();
+        (self.listener, self.control, timeout)
     }
 
     /// Whether a predecessor handed its sockets over to us.

@@ -69,6 +69,12 @@ impl<L: Line> Successors<L> {
         Successors { offered: None, waiting: Vec::new(), timeout, pace: Pace::default() }
     }
 
+    /// Returns the limit of each step.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
     /// Those whose next word is to be waited for: nobody else's while one is preparing.
     pub(crate) fn awaited(&self) -> impl Iterator<Item = &L> {
         let waiting = if self.offered.is_some() { &[][..] } else { &self.waiting[..] };
@@ -122,6 +128,7 @@ impl<L: Line> Successors<L> {
     }
 
     /// Whether [`Successors::step`] has something to do.
+    #[cfg(feature = "tokio")]
     pub(crate) fn has_word(&self) -> bool {
         let now = Instant::now();
         match &self.offered {
