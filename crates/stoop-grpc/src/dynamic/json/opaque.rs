@@ -9,6 +9,8 @@ use prost_reflect::prost::Message;
 use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor, ReflectMessage, Value as Field};
 use serde_json::{Map, Value, json};
 
+use super::write::type_name;
+
 /// A type that every schema has in effect, for bytes in base64.
 const STAND_IN: &str = "type.googleapis.com/google.protobuf.BytesValue";
 
@@ -47,7 +49,7 @@ fn replace(value: &mut Value, pool: &DescriptorPool) -> bool {
 
 fn stand_in(members: &Map<String, Value>, pool: &DescriptorPool) -> Option<Value> {
     let url = members.get("@type")?.as_str()?;
-    if members.len() != 2 || pool.get_message_by_name(url.rsplit('/').next()?).is_some() {
+    if members.len() != 2 || type_name(url).is_some_and(|name| pool.get_message_by_name(name).is_some()) {
         return None;
     }
     let bytes = match members.get("value")? {

@@ -49,6 +49,12 @@ impl std::error::Error for JsonError {}
 /// # Errors
 /// [`JsonError`]: it is no JSON, or a field is not one of the message's, or a value is not one of the field's.
 pub fn read(message: &MessageDescriptor, text: &str) -> Result<DynamicMessage, JsonError> {
+    // The mapping would read a type with a dot in front as another.
+    if text.contains("/.")
+        && let Some(read) = opaque::read(message, text)
+    {
+        return Ok(read);
+    }
     let mut json = serde_json::Deserializer::from_str(text);
     let mut track = Track::new();
     let read = DynamicMessage::deserialize(message.clone(), Deserializer::new(&mut json, &mut track));
