@@ -257,7 +257,12 @@ fn is_sound_entry(entry: &MessageDescriptor) -> bool {
 /// otherwise, knows of every field whether it is set. The compiler of descriptors takes for granted that it is one of these.
 fn known_syntax(mut file: FileDescriptorProto) -> Result<FileDescriptorProto, SchemaError> {
     match file.syntax() {
-        "" | "proto2" | "proto3" => Ok(file),
+        "proto2" | "proto3" => Ok(file),
+        // An empty text and none are the same in protobuf. The compiler of descriptors panics at one.
+        "" => {
+            file.syntax = None;
+            Ok(file)
+        }
         "editions" => {
             file.syntax = Some("proto2".into());
             Ok(file)
@@ -321,6 +326,7 @@ mod tests {
             ..FileDescriptorProto::default()
         };
         assert!(Schema::from_server(Vec::new(), vec![file("editions")], "v1").is_ok());
+        assert!(Schema::from_server(Vec::new(), vec![file("")], "v1").is_ok());
         let error = Schema::from_server(Vec::new(), vec![file("proto4")], "v1").unwrap_err();
         assert!(error.to_string().contains("'proto4'"), "{error}");
     }
