@@ -279,7 +279,7 @@ pub(crate) fn fuzz(mut data: &[u8]) {
             None => break,
         }
     }
-    assert!(gathered.files.len() <= gathered.bytes);
+    assert!(gathered.files.len() <= MAX_FILES);
     if let Ok(schema) = Schema::from_server(names, gathered.files, "v1") {
         for service in schema.services() {
             assert!(!super::describe(&super::Symbol::Service(service)).is_empty());

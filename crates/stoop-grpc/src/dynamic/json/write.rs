@@ -135,11 +135,20 @@ impl Shown<'_> {
                 None => inner.members(map),
             };
         }
-        match std::str::from_utf8(&bytes).ok().and_then(|text| serde_json::from_str::<&RawValue>(text).ok()) {
-            Some(json) if json.get().starts_with('{') => map.serialize_entry("value", json),
-            _ => map.serialize_entry("value", &STANDARD.encode(&bytes)),
+        match raw_object(&bytes) {
+            Some(json) => map.serialize_entry("value", &json),
+            None => map.serialize_entry("value", &STANDARD.encode(&bytes)),
         }
     }
+}
+
+/// Bytes that are a JSON object, with its numbers as they are written. A line break or a tab, which can only stand between its tokens,
+/// becomes a blank: a message on a single line stays on it.
+fn raw_object(bytes: &[u8]) -> Option<Box<RawValue>> {
+    let text = std::str::from_utf8(bytes).ok()?;
+    let json = serde_json::from_str::<&RawValue>(text).ok()?.get();
+    let json = json.starts_with('{').then(|| json.replace(['\n', '\r', '\t'], " "))?;
+    RawValue::from_string(json).ok()
 }
 
 /// The type that an `Any`'s URL names. A dot in front makes it none, although schemas look such names up: the reader of JSON would take
@@ -262,6 +271,12 @@ mod tests {
             shown,
             r#"{"@type":"type.googleapis.com/google.protobuf.Timestamp","value":"1970-01-01T00:00:01Z"}"#
         );
+    }
+
+    #[test]
+    fn json_within_an_any_does_not_break_the_line() {
+        let shown = line(&any("x/Spec", b"{\r\n\t\"a\":\n1.10}\n".to_vec()));
+        assert_eq!(shown, r#"{"@type":"x/Spec","value":{   "a": 1.10}}"#);
     }
 
     #[test]
