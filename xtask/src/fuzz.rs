@@ -25,13 +25,24 @@ const DIRECTORY: &str = "target/fuzz";
 /// For how long each target runs, unless told otherwise.
 pub const SECONDS: u32 = 2;
 
+/// What `cargo xtask check` runs of each target: always the same inputs, so that a check fails for what a change broke, and not for what
+/// a search happens to find on that day.
+const REPEATABLE: [&str; 2] = ["-seed=1", "-runs=5000"];
+
 /// Limits of libFuzzer: one input may take ten seconds and two gigabytes, and is a page at most.
 const LIMITS: [&str; 3] = ["-timeout=10", "-rss_limit_mb=2048", "-max_len=4096"];
 
-/// Runs the targets that are named, or all.
+/// Runs the targets that are named, or all, on inputs that nobody has tried.
 pub fn run(args: &[String]) -> Outcome {
-    let known = targets()?;
-    let options = arguments(args, &known)?;
+    run_with(&arguments(args, &targets()?)?)
+}
+
+/// Runs all targets on the same inputs as ever.
+pub fn check() -> Outcome {
+    run_with(&Options { repeatable: true, ..arguments(&[], &targets()?)? })
+}
+
+fn run_with(options: &Options) -> Outcome {
     let Some(nightly) = Nightly::find() else { return Ok(()) };
     let compiler = std::env::var("CXX").unwrap_or_else(|_| "c++".into());
     if output_of(Command::new(&compiler).arg("--version").stderr(Stdio::null())).is_err() {
@@ -46,7 +57,7 @@ pub fn run(args: &[String]) -> Outcome {
     };
     succeed(&mut nightly.cargo(&build, &flags, &directory))?;
     let program = PathBuf::from(directory).join(&nightly.host).join("fuzz/all");
-    settle("fuzz", run_all(&program, &options)?)
+    settle("fuzz", run_all(&program, options)?)
 }
 
 /// The name of every target: that of its corpus.
@@ -65,12 +76,14 @@ struct Options {
     seconds: u32,
     /// Whether with AddressSanitizer.
     address: bool,
+    /// Whether on the same inputs as ever, from the corpora of the repository alone.
+    repeatable: bool,
     targets: Vec<String>,
 }
 
 /// `[--seconds N] [--address] [TARGET…]`
 fn arguments(args: &[String], known: &[String]) -> Result<Options, String> {
-    let mut options = Options { seconds: SECONDS, address: false, targets: Vec::new() };
+    let mut options = Options { seconds: SECONDS, address: false, repeatable: false, targets: Vec::new() };
     let mut args = args.iter();
     while let Some(arg) = args.next() {
         if arg == "--seconds" {
@@ -96,7 +109,7 @@ fn run_all(program: &Path, options: &Options) -> Result<Vec<String>, String> {
     let workers = std::thread::available_parallelism().map_or(1, |count| count.get());
     let work = || {
         while let Some(target) = options.targets.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let finding = run_one(program, options.seconds, target).err();
+            let finding = run_one(program, options, target).err();
             found.lock().map_err(|_| "a worker panicked")?.extend(finding);
         }
         Ok::<(), &str>(())
@@ -109,14 +122,19 @@ fn run_all(program: &Path, options: &Options) -> Result<Vec<String>, String> {
 }
 
 /// Runs one target; the error is what is to be told about an input that broke it.
-fn run_one(program: &Path, seconds: u32, target: &str) -> Outcome {
-    let (kept, crashes) = (format!("{DIRECTORY}/corpus/{target}"), format!("{DIRECTORY}/crashes/{target}-"));
+fn run_one(program: &Path, options: &Options, target: &str) -> Outcome {
+    let place = if options.repeatable { "check" } else { "corpus" };
+    let (kept, crashes) = (format!("{DIRECTORY}/{place}/{target}"), format!("{DIRECTORY}/crashes/{target}-"));
+    if options.repeatable {
+        let _ = std::fs::remove_dir_all(tree::root().join(&kept));
+    }
     for directory in [&kept, &format!("{DIRECTORY}/crashes")] {
         std::fs::create_dir_all(tree::root().join(directory)).map_err(|e| format!("{directory}: {e}"))?;
     }
     let mut command = Command::new(tree::root().join(program));
     command.current_dir(tree::root()).env("FUZZ_TARGET", target).args(LIMITS);
-    command.arg(format!("-max_total_time={seconds}")).arg(format!("-artifact_prefix={crashes}"));
+    command.args(REPEATABLE.iter().filter(|_| options.repeatable));
+    command.arg(format!("-max_total_time={}", options.seconds)).arg(format!("-artifact_prefix={crashes}"));
     command.args([kept, format!("fuzz/corpus/{target}")]);
     let output = command.output().map_err(|e| format!("cannot run {}: {e}", program.display()))?;
     let text = String::from_utf8_lossy(&output.stderr);
@@ -153,7 +171,8 @@ mod tests {
     #[test]
     fn targets_and_their_time_are_read() {
         let known = strings(&["a", "b"]);
-        let options = |seconds, address, targets| Ok(Options { seconds, address, targets });
+        let options =
+            |seconds, address, targets| Ok(Options { seconds, address, repeatable: false, targets });
         assert_eq!(arguments(&[], &known), options(SECONDS, false, known.clone()));
         let some = strings(&["--seconds", "60", "b", "--address"]);
         assert_eq!(arguments(&some, &known), options(60, true, strings(&["b"])));

@@ -1,4 +1,4 @@
-//! The control address at which a successor asks for the listener: [`handover::Server`](crate::handover::Server), driven by tokio.
+//! The control address at which a successor asks for the listener: what [`handover::Server`] does, driven by tokio.
 
 use std::future::{Future, poll_fn};
 use std::os::fd::{AsFd, OwnedFd};
