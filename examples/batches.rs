@@ -1,4 +1,5 @@
-//! Several datagrams with one system call: a thousand messages, and how many calls it took to receive them.
+//! Several datagrams with one system call: a thousand messages, and how many calls it took to
+//! receive them.
 //!
 //! ```text
 //! cargo run -p stoop --example batches

@@ -1,4 +1,5 @@
-//! A server that knows who is calling: admits its own user, root, and whichever other users it is told to.
+//! A server that knows who is calling: admits its own user, root, and whichever other users it is
+//! told to.
 //!
 //! ```text
 //! cargo run -p stoop --example check_peer -- ./app.sock 1000 1001
@@ -28,8 +29,9 @@ fn main() -> ExitCode {
 
 fn serve(address: &str, users: &[u32]) -> stoop::Result<()> {
     let policy = users.iter().fold(Policy::same_user(), |policy, &user| policy.allow_uid(user));
-    // The file lets everybody in, and the policy decides: on what the kernel says of the client, not the client itself,
-    // and before a byte of it is read. An abstract address (@name) has no file, so there the policy is all there is.
+    // The file lets everybody in, and the policy decides: on what the kernel says of the client, not
+    // the client itself, and before a byte of it is read. An abstract address (@name) has no file,
+    // so there the policy is all there is.
     let listener = Bind::new(address).mode(0o666).policy(policy).listen()?;
     println!("listening");
     loop {

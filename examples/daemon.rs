@@ -1,5 +1,6 @@
-//! A daemon to leave running: answers every line in capital letters, admits its own user and root, bounds what clients can
-//! take, and at SIGTERM or Ctrl-C finishes what it has begun before it ends.
+//! A daemon to leave running: answers every line in capital letters, admits its own user and root,
+//! bounds what clients can take, and at SIGTERM or Ctrl-C finishes what it has begun before it
+//! ends.
 //!
 //! ```text
 //! cargo run -p stoop --features tokio --example daemon -- ./app.sock

@@ -25,8 +25,8 @@ fn main() -> ExitCode {
 }
 
 fn talk(address: &str, words: impl Iterator<Item = String>) -> stoop::Result<()> {
-    // To be answered, a datagram client needs an address of its own. The kernel chooses one here: an abstract name, which
-    // leaves no file behind.
+    // To be answered, a datagram client needs an address of its own. The kernel chooses one here: an
+    // abstract name, which leaves no file behind.
     let socket = Connect::new(address).wait_for_server(Duration::from_secs(2)).datagram()?;
     // A server that ends takes its unread messages along and tells nobody, so waiting has a limit.
     socket.set_read_timeout(Some(Duration::from_secs(5)))?;

@@ -1,4 +1,5 @@
-//! Open files on a stream of messages: each arrives with the message it was sent with, however the bytes are read.
+//! Open files on a stream of messages: each arrives with the message it was sent with, however the
+//! bytes are read.
 //!
 //! ```text
 //! cargo run -p stoop --example frame_descriptors -- README.md LICENSE-MIT

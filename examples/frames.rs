@@ -1,4 +1,5 @@
-//! Requests and answers as messages on a stream, many in each system call: a server that counts the bytes of what it is sent.
+//! Requests and answers as messages on a stream, many in each system call: a server that counts the
+//! bytes of what it is sent.
 //!
 //! ```text
 //! cargo run -p stoop --example frames -- serve ./app.sock &
@@ -10,7 +11,8 @@ use std::process::ExitCode;
 use stoop::frame::{FrameReader, FrameWriter, Native};
 use stoop::{Bind, Policy, Stream};
 
-/// How many requests are under way at once: more, and both sides could wait for room, each for the other to read.
+/// How many requests are under way at once: more, and both sides could wait for room, each for the
+/// other to read.
 const WINDOW: u32 = 256;
 
 fn main() -> ExitCode {

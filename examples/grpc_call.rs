@@ -1,4 +1,5 @@
-//! Calls any method of any gRPC server at a local socket, knowing nothing of it before: JSON in, JSON out.
+//! Calls any method of any gRPC server at a local socket, knowing nothing of it before: JSON in,
+//! JSON out.
 //!
 //! ```text
 //! cargo run -p stoop-grpc --features dynamic --example grpc_call -- ./app.sock greet.Greeter/Hello '{"name": "you"}'

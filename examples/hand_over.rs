@@ -1,4 +1,5 @@
-//! A server that passes its listening socket itself to its next version: the queue goes along, and nobody notices.
+//! A server that passes its listening socket itself to its next version: the queue goes along, and
+//! nobody notices.
 //!
 //! ```text
 //! cargo run -p stoop --example hand_over -- ./app.sock ./app.handover one &
@@ -28,8 +29,8 @@ fn main() -> ExitCode {
 }
 
 fn serve(address: &str, control: &str, version: &str) -> stoop::Result<()> {
-    // Asks at the control address for a running server, and takes its sockets; where none runs, binds both. Only our own
-    // user and root can ask.
+    // Asks at the control address for a running server, and takes its sockets; where none runs, binds
+    // both. Only our own user and root can ask.
     let mut server: Server =
         Server::start(&Bind::new(address).mode(0o600), control, Duration::from_secs(10))?;
     println!("listening, {}", if server.took_over() { "taken over" } else { "the first" });
@@ -41,7 +42,8 @@ fn serve(address: &str, control: &str, version: &str) -> stoop::Result<()> {
             }
             // It broke before it could serve. Nothing has changed for us, or for anybody.
             Next::NotHandedOver(error) => eprintln!("a successor failed: {error}"),
-            // The next version accepts from here on. Here a server with conversations under way would finish them.
+            // The next version accepts from here on. Here a server with conversations under way would finish
+            // them.
             Next::HandedOver => {
                 println!("handed over");
                 return Ok(());

@@ -1,4 +1,5 @@
-//! A daemon that is asked over HTTP at a local socket: who asks is the kernel's word, and what is asked is finished before it ends.
+//! A daemon that is asked over HTTP at a local socket: who asks is the kernel's word, and what is
+//! asked is finished before it ends.
 //!
 //! ```text
 //! cargo run -p stoop-grpc --features http --example http_server -- ./app.sock

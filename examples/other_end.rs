@@ -1,5 +1,5 @@
-//! Who is at the other end of my socket? `other_end SOCKET` connects, and names the processes that have the other end open, or
-//! those that could accept.
+//! Who is at the other end of my socket? `other_end SOCKET` connects, and names the processes that
+//! have the other end open, or those that could accept.
 
 use stoop_inspect::{Inspector, Options};
 

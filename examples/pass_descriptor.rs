@@ -1,4 +1,5 @@
-//! Passes an open file from one process to another: the receiver reads it without being allowed to open it.
+//! Passes an open file from one process to another: the receiver reads it without being allowed to
+//! open it.
 //!
 //! ```text
 //! cargo run -p stoop --example pass_descriptor -- receive ./app.sock
@@ -37,7 +38,8 @@ fn main() -> ExitCode {
 fn send(address: &str, name: &str) -> Result<(), Box<dyn Error>> {
     let file = File::open(name)?;
     let socket = Connect::new(address).wait_for_server(Duration::from_secs(2)).seqpacket()?;
-    // The descriptor travels beside the bytes. The receiver gets its own; ours stays open until we close it.
+    // The descriptor travels beside the bytes. The receiver gets its own; ours stays open until we
+    // close it.
     socket.send_with(&[IoSlice::new(name.as_bytes())], &Outgoing::new().descriptors(&[file.as_fd()]))?;
     Ok(())
 }
@@ -48,7 +50,8 @@ fn receive(address: &str) -> Result<(), Box<dyn Error>> {
     println!("listening");
     let client = listener.accept()?;
     let mut name = [0; 4096];
-    // Nothing comes in unless it is allowed. Had two come, both would be closed again and this would be an error.
+    // Nothing comes in unless it is allowed. Had two come, both would be closed again and this would be
+    // an error.
     let received = client.recv_with(&mut [IoSliceMut::new(&mut name)], Allow::descriptors(1))?;
     let [descriptor]: [_; 1] =
         received.descriptors.try_into().map_err(|_| "the message came without a descriptor")?;

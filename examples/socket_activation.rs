@@ -25,9 +25,11 @@ fn main() -> ExitCode {
 /// The socket we were started with, or one of our own.
 fn listener() -> stoop::Result<Listener> {
     match activation::take()? {
-        // Checked here: that it is a local socket, of streams, and that it listens (with `Accept=yes` it would be a client).
+        // Checked here: that it is a local socket, of streams, and that it listens (with `Accept=yes` it
+        // would be a client).
         Activation::Sockets(sockets) => return sockets.only()?.into_listener(),
-        // Inherited from a parent: those sockets are not for us, and a wrapper without `exec` is the usual cause.
+        // Inherited from a parent: those sockets are not for us, and a wrapper without `exec` is the usual
+        // cause.
         Activation::ForAnotherProcess { pid } => eprintln!("the sockets passed are for process {pid}"),
         Activation::NotActivated | Activation::TakenBefore => {}
     }
@@ -38,8 +40,8 @@ fn listener() -> stoop::Result<Listener> {
 fn serve() -> stoop::Result<()> {
     let listener = listener()?;
     println!("listening");
-    // With `Type=notify` in the unit, systemd waits for this before it starts what depends on us. By hand there is nobody
-    // to tell, which is no error.
+    // With `Type=notify` in the unit, systemd waits for this before it starts what depends on us. By
+    // hand there is nobody to tell, which is no error.
     if let Some(manager) = Notifier::from_env()? {
         manager.ready()?;
         manager.status("waiting for clients")?;

@@ -1,4 +1,5 @@
-//! What adaptive waiting does to the time of a round trip between two threads: asleep, and trying for 50 µs first.
+//! What adaptive waiting does to the time of a round trip between two threads: asleep, and trying
+//! for 50 µs first.
 //!
 //! ```text
 //! cargo run --release -p stoop --example spin

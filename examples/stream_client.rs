@@ -17,7 +17,8 @@ fn main() -> ExitCode {
         eprintln!("usage: stream_client ADDRESS [WORD]…");
         return ExitCode::from(2);
     };
-    // A client need not bind: the server answers on the connection. It waits a moment for a server that is just starting.
+    // A client need not bind: the server answers on the connection. It waits a moment for a server that
+    // is just starting.
     let stream = match Connect::new(&address).wait_for_server(Duration::from_secs(2)).stream() {
         Ok(stream) => stream,
         Err(error) => {

@@ -1,4 +1,5 @@
-//! A server of byte streams: answers every line with the same line in capital letters, to many clients at once.
+//! A server of byte streams: answers every line with the same line in capital letters, to many
+//! clients at once.
 //!
 //! ```text
 //! cargo run -p stoop --example stream_server -- ./app.sock
@@ -28,8 +29,9 @@ fn main() -> ExitCode {
 }
 
 fn serve(address: &str) -> stoop::Result<()> {
-    // Replaces a file that a crashed server left behind, and never one whose server lives. A signal ends this program on the
-    // spot, and the file stays for the next start to replace; `daemon.rs` is the one that ends with grace.
+    // Replaces a file that a crashed server left behind, and never one whose server lives. A signal
+    // ends this program on the spot, and the file stays for the next start to replace; `daemon.rs`
+    // is the one that ends with grace.
     let listener = Bind::new(address).mode(0o600).listen()?;
     println!("listening");
     loop {
@@ -45,8 +47,8 @@ fn serve(address: &str) -> stoop::Result<()> {
 }
 
 fn answer(client: &Stream) -> std::io::Result<()> {
-    // A stream has no messages: what arrives in one read is not what was written in one write. Lines are our own rule.
-    // A client could send one without end, so its length is limited.
+    // A stream has no messages: what arrives in one read is not what was written in one write. Lines
+    // are our own rule. A client could send one without end, so its length is limited.
     let mut lines = BufReader::new(client);
     loop {
         let mut line = String::new();

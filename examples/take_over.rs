@@ -26,7 +26,8 @@ fn main() -> ExitCode {
 }
 
 fn serve(address: &str, version: &str) -> stoop::Result<()> {
-    // `replace` is for names with a live server. The new socket listens before it gets the name, in one step.
+    // `replace` is for names with a live server. The new socket listens before it gets the name, in one
+    // step.
     let listener = Bind::new(address).mode(0o600).replace(true).listen()?;
     println!("listening");
 

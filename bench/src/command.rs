@@ -1,10 +1,11 @@
-//! How every program here begins and ends: as one of its own processes, with its usage, or with a measurement.
+//! How every program here begins and ends: as one of its own processes, with its usage, or with a
+//! measurement.
 
 use std::io;
 use std::process::ExitCode;
 
-/// A program with options. Where it was started by itself to play a part, `play` does that; otherwise the options are read and
-/// what they ask for is measured.
+/// A program with options. Where it was started by itself to play a part, `play` does that;
+/// otherwise the options are read and what they ask for is measured.
 pub fn command<O>(
     usage: &str,
     play: impl FnOnce(&[String]) -> Option<io::Result<()>>,

@@ -1,7 +1,7 @@
 //! Starting a process on one CPU.
 //!
-//! A child inherits the affinity of the thread that starts it, so that thread moves there and back: nothing runs
-//! between fork and exec, and a peer in another language is pinned in the same way.
+//! A child inherits the affinity of the thread that starts it, so that thread moves there and back:
+//! nothing runs between fork and exec, and a peer in another language is pinned in the same way.
 
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use std::io;

@@ -1,4 +1,5 @@
-//! The processes of a measurement: started on their CPUs, heard through one line each, never outliving it.
+//! The processes of a measurement: started on their CPUs, heard through one line each, never
+//! outliving it.
 
 use std::io::{self, BufRead, BufReader};
 use std::path::Path;

@@ -1,4 +1,5 @@
-//! A part of a Markdown file that one program writes, between two comments; the rest of the file is left as it is. Pure.
+//! A part of a Markdown file that one program writes, between two comments; the rest of the file is
+//! left as it is. Pure.
 
 fn begin(name: &str) -> String {
     format!("<!-- written by `cargo xtask bench {name}` -->\n")

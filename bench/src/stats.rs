@@ -1,6 +1,7 @@
 //! Order statistics of a few repetitions, and the order in which to run them. Pure.
 //!
-//! No means and no deviations: a virtual machine's outliers are not normal, and a median with its range hides none.
+//! No means and no deviations: a virtual machine's outliers are not normal, and a median with its
+//! range hides none.
 
 /// The middle, the least and the greatest of some samples.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -29,7 +30,8 @@ impl Summary {
     }
 }
 
-/// Each sample divided by the base's of the same repetition: what the machine did to both at that time cancels out.
+/// Each sample divided by the base's of the same repetition: what the machine did to both at that
+/// time cancels out.
 ///
 /// # Panics
 /// When the two differ in length.
@@ -38,8 +40,8 @@ pub fn ratios(samples: &[f64], base: &[f64]) -> Vec<f64> {
     samples.iter().zip(base).map(|(sample, base)| sample / base).collect()
 }
 
-/// In which order repetition `rep` runs `n` peers: rotated by one each time, and backwards every second time, so that
-/// no peer always follows the same neighbour or always comes first.
+/// In which order repetition `rep` runs `n` peers: rotated by one each time, and backwards every
+/// second time, so that no peer always follows the same neighbour or always comes first.
 pub fn order(rep: usize, n: usize) -> Vec<usize> {
     let mut order: Vec<usize> = (0..n).map(|i| (i + rep) % n).collect();
     if rep % 2 == 1 {

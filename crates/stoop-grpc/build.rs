@@ -1,4 +1,5 @@
-//! Compiles the schemas that are built in (`schemas/`) into one descriptor set. No protoc is needed.
+//! Compiles the schemas that are built in (`schemas/`) into one descriptor set. No protoc is
+//! needed.
 //!
 //! Does nothing without the feature `dynamic`.
 

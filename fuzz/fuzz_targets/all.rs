@@ -1,4 +1,5 @@
-//! Every target under libFuzzer in one program, so that all of them link once. `FUZZ_TARGET` names the one to run.
+//! Every target under libFuzzer in one program, so that all of them link once. `FUZZ_TARGET` names
+//! the one to run.
 #![no_main]
 
 use std::sync::OnceLock;
@@ -8,7 +9,8 @@ use stoop_fuzz::{FuzzTarget, TARGETS};
 /// The target that this process runs.
 static TARGET: OnceLock<FuzzTarget> = OnceLock::new();
 
-/// Looks up the target by its name in the environment; ends the process if there is none of that name.
+/// Looks up the target by its name in the environment; ends the process if there is none of that
+/// name.
 fn choose() {
     let name = std::env::var("FUZZ_TARGET").unwrap_or_default();
     match TARGETS.iter().find(|(known, _)| *known == name) {

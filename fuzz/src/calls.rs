@@ -11,7 +11,8 @@ use stoop_grpc::ttrpc::frame::{Frame, FrameDecoder, MESSAGE_MAX_BYTES, TooLong};
 use stoop_grpc::ttrpc::{Answers, Call, Client};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-/// Frames are the same however their bytes are cut into reads, and written they are those bytes again.
+/// Frames are the same however their bytes are cut into reads, and written they are those bytes
+/// again.
 pub fn ttrpc_frames(data: &[u8]) {
     let Some((&cut, data)) = data.split_first() else { return };
     let (whole, whole_ended) = frames(data, data.len().max(1));
@@ -49,7 +50,8 @@ thread_local! {
         tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
 }
 
-/// A server that answers a few calls with anything, and goes: each call ends, with what came for it or with an error.
+/// A server that answers a few calls with anything, and goes: each call ends, with what came for it
+/// or with an error.
 ///
 /// The first byte says how the calls stream, the second in which pieces the rest is sent.
 pub fn ttrpc_client(data: &[u8]) {
@@ -117,8 +119,8 @@ const MESSAGES: [&str; 8] = [
     "google.protobuf.FileDescriptorProto",
 ];
 
-/// A message of a stranger is shown as JSON, whatever is in it; and what can be read back is the same message. As JSON that
-/// somebody types, the bytes are read or refused.
+/// A message of a stranger is shown as JSON, whatever is in it; and what can be read back is the
+/// same message. As JSON that somebody types, the bytes are read or refused.
 pub fn grpc_json(data: &[u8]) {
     let Some((&which, data)) = data.split_first() else { return };
     let Some(descriptor) = descriptor(MESSAGES[usize::from(which) % MESSAGES.len()]) else { return };

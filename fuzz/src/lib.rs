@@ -1,9 +1,12 @@
-//! What any bytes at all may be given to: one function a target, which panics where a promise is broken.
+//! What any bytes at all may be given to: one function a target, which panics where a promise is
+//! broken.
 //!
-//! Holds no fuzzer. `tests/replay.rs` runs every target on its corpus and on mutations of it with the stable compiler;
-//! `cargo xtask fuzz --seconds 60 TARGET…` searches on with libFuzzer, where a nightly compiler is installed. All targets are one
-//! program, `fuzz_targets/all.rs`, which `FUZZ_TARGET` tells which of them to run. Inputs that reach new code are kept in
-//! `target/fuzz/corpus/TARGET`; one that breaks a target belongs into `corpus/TARGET`, beside the change that mends it.
+//! Holds no fuzzer. `tests/replay.rs` runs every target on its corpus and on mutations of it with
+//! the stable compiler; `cargo xtask fuzz --seconds 60 TARGET…` searches on with libFuzzer, where a
+//! nightly compiler is installed. All targets are one program, `fuzz_targets/all.rs`, which
+//! `FUZZ_TARGET` tells which of them to run. Inputs that reach new code are kept in `target/fuzz/
+//! corpus/TARGET`; one that breaks a target belongs into `corpus/TARGET`, beside the change that
+//! mends it.
 
 mod calls;
 /// A file of the command's own: to depend on all of it would double the time to build the fuzzer.
@@ -54,8 +57,8 @@ pub const TARGETS: &[FuzzTarget] = &[
     ("endpoint_files", endpoint_files),
 ];
 
-/// Control messages as the kernel, or nobody, could have written them: decoding ends, stays within the bytes, and gives no
-/// more than is there.
+/// Control messages as the kernel, or nobody, could have written them: decoding ends, stays within
+/// the bytes, and gives no more than is there.
 pub fn control_decode(data: &[u8]) {
     let mut left = data.len() / 16 + 1;
     let mut malformed = false;
@@ -71,7 +74,8 @@ pub fn control_decode(data: &[u8]) {
     }
 }
 
-/// Messages made from the bytes come back from the decoder as they went into the encoder, whatever room there is.
+/// Messages made from the bytes come back from the decoder as they went into the encoder, whatever
+/// room there is.
 pub fn control_round_trip(data: &[u8]) {
     let Some((&[room, plan], data)) = data.split_first_chunk::<2>() else { return };
     let mut buffer = vec![0xAA; usize::from(room) * 8];
@@ -103,7 +107,8 @@ fn numbers_of(item: Item<'_>) -> Vec<u32> {
     }
 }
 
-/// Answers of sock_diag, whole or cut: no more sockets than messages fit, no more clients than bytes, and names that show safely.
+/// Answers of sock_diag, whole or cut: no more sockets than messages fit, no more clients than
+/// bytes, and names that show safely.
 pub fn diag_decode(data: &[u8]) {
     let sockets = stoop::diag::decode(data);
     assert!(sockets.len() <= data.len() / 32);
@@ -113,13 +118,15 @@ pub fn diag_decode(data: &[u8]) {
     }
 }
 
-/// The names of control groups, which whoever makes one chooses: read without panic, and shown safely.
+/// The names of control groups, which whoever makes one chooses: read without panic, and shown
+/// safely.
 pub fn cgroup_place(data: &[u8]) {
     let shown = stoop_inspect::Place::from_cgroup(data).to_string();
     assert!(!shown.is_empty() && !shown.chars().any(char::is_control), "{shown:?}");
 }
 
-/// Whatever a person types: no panic, and what is understood is shown as text that is safe on a terminal and means the same.
+/// Whatever a person types: no panic, and what is understood is shown as text that is safe on a
+/// terminal and means the same.
 pub fn address_parse(data: &[u8]) {
     let text = OsStr::from_bytes(data);
     if let Ok(target) = Target::parse(text) {
@@ -136,8 +143,8 @@ pub fn address_parse(data: &[u8]) {
     }
 }
 
-/// A stream of frames gives the same messages, and the same sort of end, however its bytes are cut into reads; no message
-/// and no buffer is longer than the limit allows; and an error lasts.
+/// A stream of frames gives the same messages, and the same sort of end, however its bytes are cut
+/// into reads; no message and no buffer is longer than the limit allows; and an error lasts.
 pub fn frame_decode(data: &[u8]) {
     let Some((&cut, data)) = data.split_first() else { return };
     same_however_cut(Native, cut, data);
@@ -196,8 +203,8 @@ fn sort_of(error: FrameError) -> u8 {
     }
 }
 
-/// Type information that no kernel wrote: scanning ends, and so does every look for a field, also in types that hold
-/// themselves; a field that is found is one that was asked for.
+/// Type information that no kernel wrote: scanning ends, and so does every look for a field, also
+/// in types that hold themselves; a field that is found is one that was asked for.
 pub fn btf_scan(data: &[u8]) {
     const WANTED: &[(Kind, &str)] = &[(Kind::STRUCT, "outer"), (Kind::STRUCT, "named"), (Kind::FUNC, "does")];
     let Ok(btf) = Btf::scan(data, WANTED) else { return };
@@ -213,8 +220,8 @@ pub fn btf_scan(data: &[u8]) {
     }
 }
 
-/// What a program in the kernel writes, cut into reads anywhere: the same records as in one piece, and what is left over is
-/// said.
+/// What a program in the kernel writes, cut into reads anywhere: the same records as in one piece,
+/// and what is left over is said.
 pub fn bpf_records(data: &[u8]) {
     let Some((&cut, data)) = data.split_first() else { return };
     let read = |pieces: &mut dyn Iterator<Item = &[u8]>| {
@@ -228,8 +235,8 @@ pub fn bpf_records(data: &[u8]) {
     assert_eq!(read(&mut data.chunks(usize::from(cut) + 1)), whole);
 }
 
-/// A stream of Docker's, cut anywhere: each of its streams gets the same bytes as in one piece, no more than there are, and the
-/// same end.
+/// A stream of Docker's, cut anywhere: each of its streams gets the same bytes as in one piece, no
+/// more than there are, and the same end.
 pub fn http_multiplexed(data: &[u8]) {
     let Some((&cut, data)) = data.split_first() else { return };
     let read = |pieces: &mut dyn Iterator<Item = &[u8]>| {
@@ -253,8 +260,8 @@ pub fn http_multiplexed(data: &[u8]) {
     }
 }
 
-/// A client's HTTP/2 from its first byte on: the server reads the same however the bytes were cut, and all of them where nothing had
-/// to be mended.
+/// A client's HTTP/2 from its first byte on: the server reads the same however the bytes were cut,
+/// and all of them where nothing had to be mended.
 pub fn http2_mend(data: &[u8]) {
     let Some((&cut, data)) = data.split_first() else { return };
     let (whole, untouched) = mended(data, data.len().max(1));
@@ -272,7 +279,8 @@ fn mended(data: &[u8], piece_bytes: usize) -> (Vec<u8>, bool) {
     (output, mender.is_done())
 }
 
-/// Configuration of Docker's and Kubernetes' clients: read or passed over, and what it names shows safely on a terminal.
+/// Configuration of Docker's and Kubernetes' clients: read or passed over, and what it names shows
+/// safely on a terminal.
 pub fn endpoint_files(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     stoop_inspect::fuzzing::endpoints(&text, "context", &text);

@@ -1,4 +1,5 @@
-//! What a peer can do to both ends of a stream of frames with file descriptors, and to shared memory.
+//! What a peer can do to both ends of a stream of frames with file descriptors, and to shared
+//! memory.
 
 use std::fs::File;
 use std::io::{IoSlice, PipeReader, Read};
@@ -13,11 +14,12 @@ use stoop_memory::{Ring, Waiting};
 /// The most bytes of one frame here.
 const MESSAGE_MAX_BYTES: usize = 3000;
 
-/// Two ends of a real connection. The sender writes frames with file descriptors, or what no `FrameWriter` would: each step is a byte
-/// for what to do, one for how many file descriptors, and one for how many bytes, which follow.
+/// Two ends of a real connection. The sender writes frames with file descriptors, or what no
+/// `FrameWriter` would: each step is a byte for what to do, one for how many file descriptors, and
+/// one for how many bytes, which follow.
 ///
-/// What is framed arrives as it was sent, with the file descriptors that were sent with it. Anything else ends with an error. Nothing
-/// stays open.
+/// What is framed arrives as it was sent, with the file descriptors that were sent with it.
+/// Anything else ends with an error. Nothing stays open.
 pub fn frame_descriptors(mut data: &[u8]) {
     let (reading, writing) = Stream::pair().expect("a pair of sockets");
     for end in [&reading, &writing] {
@@ -87,14 +89,16 @@ fn receive(reader: &mut FrameReader<&Stream>, expected: &mut Vec<(Vec<u8>, usize
     }
 }
 
-/// Whether no process has the other end of a pipe. Sockets that hold it in flight are released when they are closed.
+/// Whether no process has the other end of a pipe. Sockets that hold it in flight are released when
+/// they are closed.
 fn has_ended(mut pipe: PipeReader) -> bool {
     let _ = rustix::io::ioctl_fionbio(&pipe, true);
     matches!(pipe.read(&mut [0]), Ok(0))
 }
 
-/// A ring whose other end writes anything into the shared words and lengths, between any two calls: each step is a byte for what to do,
-/// two for where, and four to write there. No panic, no end of a wait that never comes, and no message longer than the ring.
+/// A ring whose other end writes anything into the shared words and lengths, between any two calls:
+/// each step is a byte for what to do, two for where, and four to write there. No panic, no end of
+/// a wait that never comes, and no message longer than the ring.
 pub fn ring_words(data: &[u8]) {
     const CAPACITY_BYTES: usize = 4096;
     let ring = Ring::new(CAPACITY_BYTES).expect("memory");

@@ -9,7 +9,8 @@ use stoop_fuzz::{FuzzTarget, TARGETS};
 const MUTATIONS: usize = 2_000;
 const ALL_MUTATIONS: usize = 20_000;
 
-/// A generator of numbers that look random (xorshift), so that a failure here is a failure everywhere.
+/// A generator of numbers that look random (xorshift), so that a failure here is a failure
+/// everywhere.
 struct Numbers(u64);
 
 impl Numbers {
@@ -25,7 +26,8 @@ impl Numbers {
     }
 }
 
-/// A few changes of the sort that break parsers: bytes set, lost, doubled, and lengths that are almost right.
+/// A few changes of the sort that break parsers: bytes set, lost, doubled, and lengths that are
+/// almost right.
 fn mutate(data: &mut Vec<u8>, numbers: &mut Numbers) {
     const TELLING: [u8; 8] = [0, 1, 0x7f, 0x80, 0xff, b'%', b':', b'@'];
     for _ in 0..=numbers.below(4) {

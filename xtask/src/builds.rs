@@ -1,5 +1,6 @@
-//! What a build of the workspace does not show: that each crate builds with each of its features alone (in a workspace, features that
-//! one crate asks for are there for all), and for targets other than this one. Nothing is linked or run.
+//! What a build of the workspace does not show: that each crate builds with each of its features
+//! alone (in a workspace, features that one crate asks for are there for all), and for targets
+//! other than this one. Nothing is linked or run.
 
 use std::path::Path;
 

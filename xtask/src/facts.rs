@@ -1,9 +1,9 @@
 //! The law of KERNEL.md: a fact is relied on only while a test pins it.
 //!
-//! A row is a table line whose first cell is an id (`K-…`) and whose last cell names one or more tests as
-//! `file.rs::function`, the file being in `tests/kernel/tests`, or elsewhere with its path from the root. Three
-//! things are checked: ids are unique; each test named exists, as a `#[test]` function of that name in that file;
-//! each id cited anywhere in the repository has a row.
+//! A row is a table line whose first cell is an id (`K-…`) and whose last cell names one or more
+//! tests as `file.rs::function`, the file being in `tests/kernel/tests`, or elsewhere with its path
+//! from the root. Three things are checked: ids are unique; each test named exists, as a `#[test]`
+//! function of that name in that file; each id cited anywhere in the repository has a row.
 
 use crate::tree::{self, Source};
 use crate::{Outcome, settle};
@@ -111,7 +111,8 @@ fn unpinned(row: &Row, read: impl Fn(&str) -> Option<String>) -> Vec<String> {
         .collect()
 }
 
-/// Whether a source has a `#[test]` function of this name (its last part, should modules stand before it).
+/// Whether a source has a `#[test]` function of this name (its last part, should modules stand
+/// before it).
 fn has_test(source: &str, function: &str) -> bool {
     let name = function.rsplit("::").next().unwrap_or(function);
     let lines: Vec<&str> = source.lines().map(str::trim).collect();

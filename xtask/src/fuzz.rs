@@ -1,7 +1,8 @@
 //! Runs the fuzz targets under libFuzzer, each for a limited time.
 //!
-//! Inputs that reach new code are kept from run to run in `target/fuzz/corpus/TARGET`; the corpora of the repository are read and never
-//! changed. `cargo fuzz` is not needed: its flags for the compiler are below.
+//! Inputs that reach new code are kept from run to run in `target/fuzz/corpus/TARGET`; the corpora
+//! of the repository are read and never changed. `cargo fuzz` is not needed: its flags for the
+//! compiler are below.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -16,7 +17,8 @@ const FLAGS: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-leve
     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
     -Cllvm-args=-sanitizer-coverage-trace-compares --cfg fuzzing";
 
-/// Notices what is not a panic, at twice the time to build and to run: for longer searches than those of `cargo xtask check`.
+/// Notices what is not a panic, at twice the time to build and to run: for longer searches than
+/// those of `cargo xtask check`.
 const ADDRESS: &str = "-Zsanitizer=address";
 
 /// Where everything that this makes is kept.
@@ -25,8 +27,8 @@ const DIRECTORY: &str = "target/fuzz";
 /// For how long each target runs, unless told otherwise.
 pub const SECONDS: u32 = 2;
 
-/// What `cargo xtask check` runs of each target: always the same inputs, so that a check fails for what a change broke, and not for what
-/// a search happens to find on that day.
+/// What `cargo xtask check` runs of each target: always the same inputs, so that a check fails for
+/// what a change broke, and not for what a search happens to find on that day.
 const REPEATABLE: [&str; 2] = ["-seed=1", "-runs=5000"];
 
 /// Limits of libFuzzer: one input may take ten seconds and two gigabytes, and is a page at most.

@@ -1,8 +1,8 @@
-//! Who may lean on whom: the edges between the crates here, the crates that may carry a heavy dependency, the
-//! places where `unsafe` may stand, and the parts that must stay pure.
+//! Who may lean on whom: the edges between the crates here, the crates that may carry a heavy
+//! dependency, the places where `unsafe` may stand, and the parts that must stay pure.
 //!
-//! The tables below are the law; everything after them is a function from text to findings. An edge that is
-//! not in a table is a finding, and so is a crate that no table knows.
+//! The tables below are the law; everything after them is a function from text to findings. An edge
+//! that is not in a table is a finding, and so is a crate that no table knows.
 
 use crate::tree::{self, Source};
 use crate::{Outcome, cargo, output_of, settle};
@@ -32,7 +32,8 @@ const EDGES: &[(&str, &[&str])] = &[
 /// Any crate's own tests may use these.
 const FOR_TESTS: &[&str] = &["stoop-testkit", "stoop-kernel-facts"];
 
-/// Heavy crates, and who may depend on them outside tests. Whoever uses the library pays for none of these.
+/// Heavy crates, and who may depend on them outside tests. Whoever uses the library pays for none
+/// of these.
 const HEAVY: &[(&str, &[&str])] = &[
     ("clap", &["stoop-cli"]),
     ("clap_complete", &["stoop-cli"]),
@@ -78,7 +79,8 @@ const UNSAFE: &[(&str, &[&str])] = &[
     ("crates/stoop-cli/src", &[]),
 ];
 
-/// Parts that are driven by property tests and fuzzers: no I/O, no clock, no system calls of their own.
+/// Parts that are driven by property tests and fuzzers: no I/O, no clock, no system calls of their
+/// own.
 const PURE: &[(&str, &[&str])] = &[
     ("crates/stoop/src/control", NO_IO),
     ("crates/stoop-inspect/src/why", NO_IO),
@@ -201,7 +203,8 @@ fn within(source: &Source, dirs: &[&str]) -> bool {
     dirs.iter().any(|dir| source.path.starts_with(dir))
 }
 
-/// Lines that open unsafe code or lift the lint against it. (The lint finds the rest; this finds who lifts it.)
+/// Lines that open unsafe code or lift the lint against it. (The lint finds the rest; this finds
+/// who lifts it.)
 fn unsafe_lines(source: &Source) -> Vec<String> {
     const OPENERS: &[&str] = &["unsafe {", "unsafe fn", "unsafe impl", "unsafe trait", "unsafe extern"];
     const LIFTERS: &[&str] = &["allow(unsafe_code", "expect(unsafe_code", "warn(unsafe_code"];

@@ -1,6 +1,7 @@
 //! `cargo xtask man`: the man pages of the command, as the command itself prints them.
 //!
-//! Holds no list of verbs: they are read off the main page, so a new verb gets its page by existing.
+//! Holds no list of verbs: they are read off the main page, so a new verb gets its page by
+//! existing.
 
 use crate::tree::root;
 use crate::{Outcome, cargo, output_of, succeed};

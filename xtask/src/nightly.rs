@@ -1,4 +1,5 @@
-//! The nightly compiler that stands beside the stable one on some machines: instrumented builds need it. Nothing is installed for it.
+//! The nightly compiler that stands beside the stable one on some machines: instrumented builds
+//! need it. Nothing is installed for it.
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -41,8 +42,9 @@ impl Nightly {
         output_of(command.stderr(Stdio::null())).is_ok()
     }
 
-    /// `cargo` of this toolchain for an instrumented build: with these flags for everything that runs on the machine (but for build
-    /// scripts and macros), in a directory of its own under `target`.
+    /// `cargo` of this toolchain for an instrumented build: with these flags for everything that
+    /// runs on the machine (but for build scripts and macros), in a directory of its own under
+    /// `target`.
     pub fn cargo(&self, args: &[&str], flags: &str, directory: &str) -> Command {
         let mut command = run(&["cargo"]);
         command.args(args).env("RUSTFLAGS", flags).env("CARGO_INCREMENTAL", "0");

@@ -1,12 +1,14 @@
-//! Runs the tests of unsafe and concurrent code under Miri, AddressSanitizer and ThreadSanitizer, as far as they are installed.
+//! Runs the tests of unsafe and concurrent code under Miri, AddressSanitizer and ThreadSanitizer,
+//! as far as they are installed.
 //!
-//! Nothing is installed and no finding is suppressed. What cannot run on this machine is said, with what it lacks.
+//! Nothing is installed and no finding is suppressed. What cannot run on this machine is said, with
+//! what it lacks.
 
 use crate::nightly::Nightly;
 use crate::{Outcome, settle, succeed};
 
-/// The tests of system calls and raw memory, and of what tasks or processes share. Tests in documentation are left out: they are linked
-/// without the runtime of a sanitizer.
+/// The tests of system calls and raw memory, and of what tasks or processes share. Tests in
+/// documentation are left out: they are linked without the runtime of a sanitizer.
 const TESTS: &[&[&str]] = &[
     &["-p", "stoop", "--features", "stoop/tokio", "--lib", "--test", "aio", "--test", "aio_cancel"],
     &[
@@ -73,7 +75,8 @@ fn address(nightly: &Nightly) -> Outcome {
     tests(nightly, "-Zsanitizer=address", "target/sanitize/address", &[])
 }
 
-/// The standard library has to be built with it: of locks that it does not see, it takes what they protect for a race.
+/// The standard library has to be built with it: of locks that it does not see, it takes what they
+/// protect for a race.
 fn thread(nightly: &Nightly) -> Outcome {
     if !nightly.has_sources() {
         println!(

@@ -1,4 +1,5 @@
-//! How long a file may be: past 400 lines it is named, past 800 it fails unless its header says why.
+//! How long a file may be: past 400 lines it is named, past 800 it fails unless its header says
+//! why.
 //!
 //! Tests at the end of a file do not count: they are read one at a time.
 

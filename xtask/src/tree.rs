@@ -1,7 +1,7 @@
 //! The files of the repository: where the root is, what lies below it, what a file says.
 //!
-//! The only place in this crate that reads sources; the laws get text. Never follows symlinks, and never
-//! enters build output or hidden directories.
+//! The only place in this crate that reads sources; the laws get text. Never follows symlinks, and
+//! never enters build output or hidden directories.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -34,8 +34,9 @@ pub fn read(path: &str) -> Result<String, String> {
     fs::read_to_string(root().join(path)).map_err(|e| format!("cannot read '{path}': {e}"))
 }
 
-/// Every file below `dir` (named from the root, "" is the root itself), or the file that it is, with one of these extensions, in
-/// order of path. One that is not there is an error: a law that watches nothing would always hold.
+/// Every file below `dir` (named from the root, "" is the root itself), or the file that it is,
+/// with one of these extensions, in order of path. One that is not there is an error: a law that
+/// watches nothing would always hold.
 pub fn sources(dir: &str, extensions: &[&str]) -> Result<Vec<Source>, String> {
     let mut paths = Vec::new();
     walk(&root().join(dir), &mut paths).map_err(|e| format!("cannot list '{dir}': {e}"))?;

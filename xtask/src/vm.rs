@@ -1,8 +1,9 @@
 //! `cargo xtask vm KERNEL [arguments of cargo test…]`: the tests on another kernel.
 //!
-//! Debian's cloud kernels are fetched by package, booted with qemu (emulated, so that it works inside another virtual machine),
-//! and given the host's own files read-only below a file system in memory: the guest runs the test binaries built here, with the
-//! programs installed here. Timing there is several times slower than on the machine. Needs root on Debian or Ubuntu with
+//! Debian's cloud kernels are fetched by package, booted with qemu (emulated, so that it works
+//! inside another virtual machine), and given the host's own files read-only below a file system in
+//! memory: the guest runs the test binaries built here, with the programs installed here. Timing
+//! there is several times slower than on the machine. Needs root on Debian or Ubuntu with
 //! `qemu-system-x86 busybox-static cpio xz-utils`. Nothing of the host is changed but `target/vm`.
 
 use std::fs;

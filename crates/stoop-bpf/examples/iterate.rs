@@ -1,4 +1,5 @@
-//! What the iterator costs here: loading it, and reading it, in milliseconds; the best of some rounds.
+//! What the iterator costs here: loading it, and reading it, in milliseconds; the best of some
+//! rounds.
 
 use std::time::{Duration, Instant};
 

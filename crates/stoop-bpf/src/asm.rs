@@ -3,8 +3,8 @@
 /// One instruction as the kernel takes it.
 pub(crate) type Instruction = u64;
 
-/// A register. `R0` holds results, `R1` to `R5` arguments, which a call destroys; `R6` to `R8` survive one; `Frame` points to
-/// the end of the stack.
+/// A register. `R0` holds results, `R1` to `R5` arguments, which a call destroys; `R6` to `R8`
+/// survive one; `Frame` points to the end of the stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Reg {

@@ -1,6 +1,8 @@
-//! What goes into a record and where the kernel has it, as names; and from those, with BTF, as numbers. Pure.
+//! What goes into a record and where the kernel has it, as names; and from those, with BTF, as
+//! numbers. Pure.
 //!
-//! A name that a kernel does not have is said in the error; only what a kernel may lack by its configuration is left out.
+//! A name that a kernel does not have is said in the error; only what a kernel may lack by its
+//! configuration is left out.
 
 use crate::btf::{Btf, BtfError, Field, Kind, TypeId};
 use crate::record::*;
@@ -8,7 +10,8 @@ use crate::record::*;
 /// A field by its structure and its path in it.
 type Name = (&'static str, &'static str);
 
-/// A value of a record: where the chain of fields to it begins, and the chain. All but the last are pointers.
+/// A value of a record: where the chain of fields to it begins, and the chain. All but the last are
+/// pointers.
 type Named = (Slot, Base, &'static [Name]);
 
 /// Where a chain of fields begins.
@@ -47,8 +50,8 @@ const FILE_INODE: Name = ("file", "f_inode");
 const INODE_NUMBER: Name = ("inode", "i_ino");
 /// The function whose type says what the iterator is.
 const ITERATOR: &str = "bpf_iter_task_file";
-/// The function behind the helper that makes a local socket of a socket, without which the verifier lets nothing of the former be
-/// loaded (K-BPF-8).
+/// The function behind the helper that makes a local socket of a socket, without which the verifier
+/// lets nothing of the former be loaded (K-BPF-8).
 const CAST: &str = "bpf_skc_to_unix_sock";
 
 /// The types that [`Layout::of`] looks for.
@@ -88,7 +91,8 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
-    /// The layout of the kernel whose type information this is; [`Record::name`] is left out where it is not wanted.
+    /// The layout of the kernel whose type information this is; [`Record::name`] is left out where
+    /// it is not wanted.
     ///
     /// # Errors
     /// [`BtfError`], which names what the kernel does not have.

@@ -1,6 +1,8 @@
-//! The program of the `task_file` iterator: for each descriptor of each process, a record where it is a local socket. Pure.
+//! The program of the `task_file` iterator: for each descriptor of each process, a record where it
+//! is a local socket. Pure.
 //!
-//! It keeps the context in `R6`, the socket in `R7`, a pointer it follows in `R8`, and the record on the stack.
+//! It keeps the context in `R6`, the socket in `R7`, a pointer it follows in `R8`, and the record
+//! on the stack.
 
 use crate::asm::{Assembler, Helper, Instruction, Label, Reg, Width};
 use crate::btf::{BtfError, Field};

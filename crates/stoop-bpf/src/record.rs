@@ -1,7 +1,7 @@
 //! What the program writes for each descriptor, byte by byte, and how that is read back. Pure.
 //!
-//! The slots below are the one place where the layout of a record stands: the program is made from them, and so is the
-//! reader.
+//! The slots below are the one place where the layout of a record stands: the program is made from
+//! them, and so is the reader.
 
 /// The length of one record.
 pub const RECORD_BYTES: usize = 72;
@@ -29,8 +29,9 @@ pub(crate) const FD: Slot = slot(56, 4);
 pub(crate) const USER: Slot = slot(60, 4);
 pub(crate) const NAME: Slot = slot(64, 8);
 
-/// Which name it is, within one read: an accepted socket has the very name of its listener, and not one that reads the same. It says
-/// nothing outside of that read: the kernel gives the key to another name later.
+/// Which name it is, within one read: an accepted socket has the very name of its listener, and not
+/// one that reads the same. It says nothing outside of that read: the kernel gives the key to
+/// another name later.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NameKey(u64);
 
@@ -58,22 +59,25 @@ impl std::fmt::Debug for Command {
     }
 }
 
-/// One descriptor that is a local socket, and whose it is. What the socket itself is, the kernel's table tells (sock_diag): each
-/// field more that is read here is a line of memory more to fetch for each socket of the machine.
+/// One descriptor that is a local socket, and whose it is. What the socket itself is, the kernel's
+/// table tells (sock_diag): each field more that is read here is a line of memory more to fetch for
+/// each socket of the machine.
 ///
-/// Process ids and user ids are those of the first (initial) namespaces, as `/proc` there shows them.
+/// Process ids and user ids are those of the first (initial) namespaces, as `/proc` there shows
+/// them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Record {
     /// The process.
     pub pid: u32,
-    /// The thread whose table of descriptors it is: the process's own first thread, but where a thread has left the common
-    /// table (`unshare(CLONE_FILES)`).
+    /// The thread whose table of descriptors it is: the process's own first thread, but where a
+    /// thread has left the common table (`unshare(CLONE_FILES)`).
     pub tid: u32,
     /// The number of the descriptor.
     pub fd: u32,
-    /// When the process was started: nanoseconds after the machine was, time asleep included. With `pid` this is one process
-    /// and no other; `/proc/PID/stat` has the same in ticks of a hundredth of a second.
+    /// When the process was started: nanoseconds after the machine was, time asleep included. With
+    /// `pid` this is one process and no other; `/proc/PID/stat` has the same in ticks of a
+    /// hundredth of a second.
     pub started_ns: u64,
     /// The effective user of the process.
     pub user: u32,
@@ -81,13 +85,14 @@ pub struct Record {
     pub command: Command,
     /// The inode of the socket, as in `socket:[…]` and in sock_diag.
     pub inode: u32,
-    /// The kernel's number for this socket, never given twice; `None` until somebody has asked for it. A dump with sock_diag asks
-    /// for all.
+    /// The kernel's number for this socket, never given twice; `None` until somebody has asked for
+    /// it. A dump with sock_diag asks for all.
     pub cookie: Option<u64>,
-    /// The inode number of the network namespace of the socket; `None` where the kernel has only one.
+    /// The inode number of the network namespace of the socket; `None` where the kernel has only
+    /// one.
     pub network: Option<u32>,
-    /// Its name, within this read; `None` without one, where it was not asked for, and before Linux 5.16. Sockets that were accepted share that of their
-    /// listener.
+    /// Its name, within this read; `None` without one, where it was not asked for, and before Linux
+    /// 5.16. Sockets that were accepted share that of their listener.
     pub name: Option<NameKey>,
     /// Which table the descriptor is in, within this read. Threads may have it in common.
     pub(crate) table: TableKey,

@@ -37,17 +37,18 @@ pub struct TaskFiles {
 }
 
 impl TaskFiles {
-    /// Assembles the program for the running kernel and loads it, which takes a millisecond or two: keep the value to read more than
-    /// once.
+    /// Assembles the program for the running kernel and loads it, which takes a millisecond or two:
+    /// keep the value to read more than once.
     ///
     /// # Errors
-    /// [`Unavailable`], which says what is missing, or why that could not be found out. Minimum kernel: 5.11 with BTF.
+    /// [`Unavailable`], which says what is missing, or why that could not be found out. Minimum
+    /// kernel: 5.11 with BTF.
     pub fn load() -> Result<TaskFiles, Unavailable> {
         TaskFiles::load_with(true)
     }
 
-    /// As [`load`](TaskFiles::load), and [`Record::name`] is never there: the line of memory that it lies in is a tenth of what a whole
-    /// look at a large machine costs.
+    /// As [`load`](TaskFiles::load), and [`Record::name`] is never there: the line of memory that
+    /// it lies in is a tenth of what a whole look at a large machine costs.
     ///
     /// # Errors
     /// As there.
@@ -92,11 +93,13 @@ impl TaskFiles {
         Ok(records)
     }
 
-    /// Gives `each` every descriptor of every process that is a local socket, of all network namespaces, in the order of
-    /// processes and of descriptors. Sockets without one (in flight, in a backlog) are not among them.
+    /// Gives `each` every descriptor of every process that is a local socket, of all network
+    /// namespaces, in the order of processes and of descriptors. Sockets without one (in
+    /// flight, in a backlog) are not among them.
     ///
-    /// It is no snapshot: processes and descriptors come and go while it runs. What is there from before it begins until after it
-    /// ends is given once (K-BPF-2, K-BPF-3). Does not block; goes on after `EINTR`.
+    /// It is no snapshot: processes and descriptors come and go while it runs. What is there from
+    /// before it begins until after it ends is given once (K-BPF-2, K-BPF-3). Does not block;
+    /// goes on after `EINTR`.
     ///
     /// # Errors
     /// Those of making the iterator (no more descriptors, no memory) and of reading it.
@@ -110,13 +113,15 @@ impl TaskFiles {
     }
 }
 
-/// The tables of descriptors that threads have beside their process's, and the thread that was visited first.
+/// The tables of descriptors that threads have beside their process's, and the thread that was
+/// visited first.
 #[derive(Default)]
 struct Tables(HashMap<(u32, TableKey), u32>);
 
 impl Tables {
-    /// Whether the record is not of a table that another thread of the process has shown already. The kernel passes over the threads
-    /// that share with the first one only, and over none where that has ended (K-BPF-2).
+    /// Whether the record is not of a table that another thread of the process has shown already.
+    /// The kernel passes over the threads that share with the first one only, and over none
+    /// where that has ended (K-BPF-2).
     fn is_new(&mut self, record: &Record) -> bool {
         record.tid == record.pid
             || *self.0.entry((record.pid, record.table)).or_insert(record.tid) == record.tid
@@ -131,14 +136,16 @@ fn drain(mut iterator: impl Read, mut each: impl FnMut(Record)) -> io::Result<()
         match iterator.read(&mut buffer) {
             Ok(0) => return records.finish().map_err(|cut| io::Error::new(ErrorKind::UnexpectedEof, cut)),
             Ok(len) => records.feed(&buffer[..len], &mut each),
-            // The kernel wants to be asked again: after a signal, or after a million descriptors that were none of ours.
+            // The kernel wants to be asked again: after a signal, or after a million descriptors that were
+            // none of ours.
             Err(error) if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock) => {}
             Err(error) => return Err(error),
         }
     }
 }
 
-/// Asks the kernel for what it refuses to those without permission before it looks at anything else (K-BPF-4).
+/// Asks the kernel for what it refuses to those without permission before it looks at anything else
+/// (K-BPF-4).
 fn ask_for_permission() -> Result<(), Unavailable> {
     let mut code = Assembler::default();
     code.set(Reg::R0, 0);
@@ -151,7 +158,8 @@ fn ask_for_permission() -> Result<(), Unavailable> {
     }
 }
 
-/// The program sees process ids of the first namespace; in another one, they would be those of other processes.
+/// The program sees process ids of the first namespace; in another one, they would be those of
+/// other processes.
 fn first_pid_namespace() -> Result<(), Unavailable> {
     use std::os::unix::fs::MetadataExt;
     /// The inode that the first namespace of process ids has on every machine.
@@ -246,8 +254,8 @@ mod tests {
         const TEST: &str = "task_file::tests::a_process_whose_first_thread_has_ended_is_listed_once";
         const THREADS: usize = 4;
         if stoop_testkit::role().is_some() {
-            // What runs a test need not be a first thread; what is forked from it is one. Nothing else runs in here that could hold
-            // a lock meanwhile.
+            // What runs a test need not be a first thread; what is forked from it is one. Nothing else runs
+            // in here that could hold a lock meanwhile.
             stoop_kernel_facts::in_child(|| {
                 let (one, _other) = UnixStream::pair().unwrap();
                 for _ in 0..THREADS {

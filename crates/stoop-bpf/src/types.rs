@@ -1,4 +1,5 @@
-//! The running kernel's type information, as bytes: mapped where the kernel allows that, read where it does not.
+//! The running kernel's type information, as bytes: mapped where the kernel allows that, read where
+//! it does not.
 
 use std::fs;
 use std::io;
@@ -8,7 +9,8 @@ use crate::sys::{Mapping, TYPES};
 
 /// The type information of the running kernel.
 pub(crate) enum Types {
-    /// Its own memory (Linux 6.16; K-BPF-7): five megabytes that need not be copied, a page with each read.
+    /// Its own memory (Linux 6.16; K-BPF-7): five megabytes that need not be copied, a page with
+    /// each read.
     Mapped(Mapping),
     /// A copy.
     Read(Vec<u8>),
@@ -16,7 +18,8 @@ pub(crate) enum Types {
 
 impl Types {
     /// # Errors
-    /// Those of opening and reading: `ENOENT` where the kernel was built without, or sysfs is not mounted.
+    /// Those of opening and reading: `ENOENT` where the kernel was built without, or sysfs is not
+    /// mounted.
     pub(crate) fn open() -> io::Result<Types> {
         let len = usize::try_from(fs::metadata(TYPES)?.len()).map_err(io::Error::other)?;
         Mapping::of_types(len).map(Types::Mapped).or_else(|_| fs::read(TYPES).map(Types::Read))

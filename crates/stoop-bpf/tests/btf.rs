@@ -1,5 +1,5 @@
-//! Type information made up by the tests: fields are found where they were put, and nothing that is wrong with it is more than an
-//! error.
+//! Type information made up by the tests: fields are found where they were put, and nothing that is
+//! wrong with it is more than an error.
 
 use proptest::prelude::*;
 use stoop_bpf::{Btf, BtfError, Field, Kind, TypeId};

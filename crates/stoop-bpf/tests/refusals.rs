@@ -63,7 +63,8 @@ fn an_ordinary_user_is_told_what_is_missing() {
     Role::new(TEST, "nobody").user(NOBODY, NOBODY).run();
 }
 
-/// What is missing, in a process forked for this, after `work`; as an exit code: only plain values come back from there.
+/// What is missing, in a process forked for this, after `work`; as an exit code: only plain values
+/// come back from there.
 fn code_after(work: impl FnOnce() -> Result<(), Errno>) -> i32 {
     match work().map(|()| probe()) {
         Err(_) => 2,

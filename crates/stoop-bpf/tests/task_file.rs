@@ -19,7 +19,8 @@ use stoop_testkit::{Role, eventually, is_root, role, skip};
 
 const DATAGRAM: i32 = libc::SOCK_DGRAM;
 
-/// The program, or why it cannot be had here. What the verifier refuses is no lack of this machine but a fault of ours.
+/// The program, or why it cannot be had here. What the verifier refuses is no lack of this machine
+/// but a fault of ours.
 fn program() -> Result<TaskFiles, String> {
     match TaskFiles::load() {
         Ok(program) => Ok(program),

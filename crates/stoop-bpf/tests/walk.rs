@@ -1,4 +1,5 @@
-//! The iterator and a walk through `/proc` on the same state of the machine: the same answer, for every process of it.
+//! The iterator and a walk through `/proc` on the same state of the machine: the same answer, for
+//! every process of it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -62,7 +63,8 @@ fn the_iterator_and_the_walk_agree() {
     }
     let program = TaskFiles::load().unwrap();
     let mut last = Compared::default();
-    // What another process opens and closes between the two walks is no difference; so it has to be one each time.
+    // What another process opens and closes between the two walks is no difference; so it has to be one
+    // each time.
     for _ in 0..10 {
         last = compare(&program);
         if last.differences.is_empty() {
@@ -84,8 +86,8 @@ struct Compared {
     differences: Vec<String>,
 }
 
-/// Compares the two for each process that had the same sockets before and after the iterator was read: all that are local, and
-/// no other.
+/// Compares the two for each process that had the same sockets before and after the iterator was
+/// read: all that are local, and no other.
 fn compare(program: &TaskFiles) -> Compared {
     let before = walked();
     let iterated = iterated(program);

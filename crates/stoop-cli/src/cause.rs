@@ -1,5 +1,6 @@
-//! Why an operation failed, as `stoop why` says it: asked after the fact, and taken only where it predicts the very error there
-//! was. Everything else the library explains by itself: what is not about a plain call, and what has passed meanwhile.
+//! Why an operation failed, as `stoop why` says it: asked after the fact, and taken only where it
+//! predicts the very error there was. Everything else the library explains by itself: what is not
+//! about a plain call, and what has passed meanwhile.
 
 use stoop::explain::{Explanation, shell};
 use stoop::{ErrorKind, Operation as Tried};

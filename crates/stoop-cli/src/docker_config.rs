@@ -1,4 +1,5 @@
-//! The Docker client's configuration files. Pure; a fuzz target includes this file, so it uses nothing else of this crate.
+//! The Docker client's configuration files. Pure; a fuzz target includes this file, so it uses
+//! nothing else of this crate.
 
 use serde_json::Value;
 

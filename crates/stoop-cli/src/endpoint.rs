@@ -1,7 +1,7 @@
 //! Endpoints by name: `docker`, `cri` and their like, looked for where their own clients look.
 //!
-//! The knowledge is in [`stoop_inspect::endpoints`]; here is what it depends on (environment, configuration files), and who of
-//! the candidates answers.
+//! The knowledge is in [`stoop_inspect::endpoints`]; here is what it depends on (environment,
+//! configuration files), and who of the candidates answers.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -52,7 +52,8 @@ impl Reached {
 }
 
 impl Endpoint {
-    /// The address, and how it was found where a name was given: the first of its places at which there is something.
+    /// The address, and how it was found where a name was given: the first of its places at which
+    /// there is something.
     pub(crate) fn target(&self) -> Result<(Target, Option<String>), Failure> {
         let name = match self {
             Endpoint::At(target) => return Ok((target.clone(), None)),
@@ -67,8 +68,9 @@ impl Endpoint {
         Ok((target, Some(why_there(name, candidate))))
     }
 
-    /// Connects a stream. Waits for room in a backlog as long as `timeout` says, and as long as `wait` for a server that has
-    /// not started. To be called before this process opens anything: see [`Passed::named`].
+    /// Connects a stream. Waits for room in a backlog as long as `timeout` says, and as long as
+    /// `wait` for a server that has not started. To be called before this process opens
+    /// anything: see [`Passed::named`].
     pub(crate) fn connect(
         &self,
         wait: Option<Duration>,
@@ -132,7 +134,8 @@ fn first(
     }
 }
 
-/// Nobody answers anywhere. What there is, or has to be, is explained; else it is said where it was looked for.
+/// Nobody answers anywhere. What there is, or has to be, is explained; else it is said where it was
+/// looked for.
 fn nobody(name: Name, failures: Vec<(&Candidate, stoop::Error)>) -> Failure {
     let is_telling = |(candidate, error): &&(&Candidate, stoop::Error)| {
         !error.is_not_found() || !matches!(candidate.source, Source::Usual(_))
@@ -243,7 +246,8 @@ fn docker_directory() -> Option<PathBuf> {
     set("DOCKER_CONFIG").map(PathBuf::from).or_else(|| Some(Path::new(&set("HOME")?).join(".docker")))
 }
 
-/// The host of a context. Each has a directory, named by a hash that need not be computed: its file says whose it is.
+/// The host of a context. Each has a directory, named by a hash that need not be computed: its file
+/// says whose it is.
 fn host_of(directory: &Path, context: &str) -> Option<String> {
     let mut entries = std::fs::read_dir(directory.join("contexts/meta")).ok()?;
     entries

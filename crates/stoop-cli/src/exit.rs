@@ -1,4 +1,5 @@
-//! How the command ends: the exit codes, all of them, and which error leads to which. They never change their meaning.
+//! How the command ends: the exit codes, all of them, and which error leads to which. They never
+//! change their meaning.
 
 use std::fmt::Write;
 use std::process::ExitCode;

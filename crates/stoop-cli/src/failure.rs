@@ -55,7 +55,8 @@ impl Failure {
         Failure::new(Exit::Usage, what).into()
     }
 
-    /// The system refused something that is not about a socket's address: `doing` reads like `read 'notes.txt'`.
+    /// The system refused something that is not about a socket's address: `doing` reads like `read
+    /// 'notes.txt'`.
     pub(crate) fn io(doing: impl std::fmt::Display, error: &io::Error) -> Failure {
         let exit = match error.kind() {
             io::ErrorKind::PermissionDenied => Exit::NotPermitted,
@@ -83,8 +84,8 @@ impl Failure {
         }
     }
 
-    /// A connect that failed, as told by a client's verb: a wait that was in vain is mentioned instead of recommended, and
-    /// `again` makes the commands that connect this verb's own.
+    /// A connect that failed, as told by a client's verb: a wait that was in vain is mentioned
+    /// instead of recommended, and `again` makes the commands that connect this verb's own.
     pub(crate) fn in_vain(self, waited: Option<Duration>, again: impl Fn(&str) -> String) -> Failure {
         let Failure::Socket(error) = self else { return self };
         let mut report = Report::of(&error);

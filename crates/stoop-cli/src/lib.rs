@@ -9,9 +9,9 @@
 //! | what is said when they fail | `failure` |
 //! | how they end | `exit` |
 //!
-//! A verb gets its flags and an `Output`, and returns an exit code or a failure; only `output` and this
-//! file write to standard output and standard error. There is no unsafe code here, and nothing that another program should
-//! build on: that is the library `stoop`.
+//! A verb gets its flags and an `Output`, and returns an exit code or a failure; only `output` and
+//! this file write to standard output and standard error. There is no unsafe code here, and nothing
+//! that another program should build on: that is the library `stoop`.
 
 mod args;
 mod cause;

@@ -1,7 +1,7 @@
 //! Sockets that we were started with: the `fd:N` of an address, and those of a service manager.
 //!
-//! What they are is the kernel's word. Those that cannot be used are explained; flags that come too late, since the socket
-//! has its address already, are refused.
+//! What they are is the kernel's word. Those that cannot be used are explained; flags that come too
+//! late, since the socket has its address already, are refused.
 
 use stoop::activation::{self, Activation};
 use stoop::{Connection, Datagram, ErrorKind, Kind, Place, SeqPacket, Stream, Target};
@@ -21,8 +21,8 @@ pub(crate) struct Passed {
 }
 
 impl Passed {
-    /// Those of a service manager, or else the one that the address names. To be called before this process opens anything:
-    /// it could get a number that was to be passed.
+    /// Those of a service manager, or else the one that the address names. To be called before this
+    /// process opens anything: it could get a number that was to be passed.
     pub(crate) fn take(address: Option<&Target>, kind: Option<Kind>) -> Result<Vec<Passed>, Failure> {
         let sockets = match activation::take() {
             Ok(Activation::Sockets(sockets)) => {

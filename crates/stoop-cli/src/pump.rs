@@ -1,7 +1,8 @@
-//! Moving pieces — bytes or messages — from one place to another until the end: the one loop behind an echo and behind both
-//! directions of a conversation.
+//! Moving pieces — bytes or messages — from one place to another until the end: the one loop behind
+//! an echo and behind both directions of a conversation.
 //!
-//! Nothing is cut, merged or dropped on the way: a piece is given to the sink whole before the next one is asked for.
+//! Nothing is cut, merged or dropped on the way: a piece is given to the sink whole before the next
+//! one is asked for.
 
 use std::io::{BufRead, BufReader, IoSlice, IoSliceMut, Read};
 use std::net::Shutdown;
@@ -15,7 +16,8 @@ use crate::failure::Failure;
 /// How many bytes of a stream are read at a time.
 const PIECE_BYTES: usize = 64 * 1024;
 
-/// Descriptors that come along are let in and closed: refusing them would lose the bytes they came with.
+/// Descriptors that come along are let in and closed: refusing them would lose the bytes they came
+/// with.
 pub(crate) const CLOSED_ON_ARRIVAL: Allow = Allow::descriptors(control::DESCRIPTORS_MAX);
 
 /// Where pieces come from.
@@ -165,7 +167,8 @@ impl Sink for Sender<'_> {
     }
 }
 
-/// Sends a message; where it is too large for the send buffer, once more with the largest buffer that we may have and need.
+/// Sends a message; where it is too large for the send buffer, once more with the largest buffer
+/// that we may have and need.
 pub(crate) fn send_growing(
     socket: &Socket,
     len_bytes: usize,
@@ -190,7 +193,8 @@ pub(crate) fn socket(connection: &Connection) -> &Socket {
     }
 }
 
-/// Ends one direction of a connection, or both; datagrams have no end to tell. That the peer has gone already is no failure.
+/// Ends one direction of a connection, or both; datagrams have no end to tell. That the peer has
+/// gone already is no failure.
 pub(crate) fn shut(connection: &Connection, how: Shutdown) {
     let _ = match connection {
         Connection::Stream(stream) => stream.shutdown(how),

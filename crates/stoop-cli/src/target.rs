@@ -1,5 +1,5 @@
-//! From what was typed to an open socket: binding and connecting, with the flags that apply. Descriptors that we were started
-//! with are in `passed.rs`.
+//! From what was typed to an open socket: binding and connecting, with the flags that apply.
+//! Descriptors that we were started with are in `passed.rs`.
 
 use std::time::Duration;
 
@@ -67,7 +67,8 @@ pub(crate) fn kind_of(target: &Target, flag: Option<Kind>) -> Result<Option<Kind
     }
 }
 
-/// Makes a server's address. Of the kind asked for, else of `default_kind`. `adjust` may add to what the flags ask of a bind.
+/// Makes a server's address. Of the kind asked for, else of `default_kind`. `adjust` may add to
+/// what the flags ask of a bind.
 pub(crate) fn serve(
     target: &Target,
     default_kind: Kind,
@@ -143,7 +144,8 @@ pub(crate) fn policy(address: &Address, flags: &Serving) -> Policy {
     flags.allow_gid.iter().fold(named, |policy, &gid| policy.allow_gid(gid))
 }
 
-/// Reaches a server: of the kind asked for, else of whichever kind it has. Where a descriptor was passed, that is the way.
+/// Reaches a server: of the kind asked for, else of whichever kind it has. Where a descriptor was
+/// passed, that is the way.
 pub(crate) fn connect(
     target: &Target,
     passed: Option<Passed>,

@@ -1,5 +1,5 @@
-//! Spans of time as they are typed: `500ms`, `2s`, `1.5s`, `1m`, `2h`. A number without a unit is refused: it would be seconds
-//! to one reader and milliseconds to the next.
+//! Spans of time as they are typed: `500ms`, `2s`, `1.5s`, `1m`, `2h`. A number without a unit is
+//! refused: it would be seconds to one reader and milliseconds to the next.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -46,7 +46,8 @@ pub(crate) fn utc(time: SystemTime) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
 }
 
-/// Year, month and day of a day counted from the start of 1970. A year is taken to begin in March, so that the odd day is its last.
+/// Year, month and day of a day counted from the start of 1970. A year is taken to begin in March,
+/// so that the odd day is its last.
 fn civil(days: u64) -> (u64, u64, u64) {
     const OF_400_YEARS: u64 = 146_097;
     let days = days + 719_468;

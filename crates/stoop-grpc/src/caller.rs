@@ -7,9 +7,10 @@ use std::sync::{Arc, OnceLock, Weak};
 use stoop::{Peer, Policy, aio};
 use tonic::{Request, Status};
 
-/// Who makes a call: what the kernel says of the process at the other end of the connection. It stands in the extensions of
-/// each request that came over a local socket, and is asked for when somebody looks at it first: the kernel noted it when the
-/// connection was made. Of a process that has ended since, some kernels know no pidfd any more (K-CRED-5).
+/// Who makes a call: what the kernel says of the process at the other end of the connection. It
+/// stands in the extensions of each request that came over a local socket, and is asked for when
+/// somebody looks at it first: the kernel noted it when the connection was made. Of a process that
+/// has ended since, some kernels know no pidfd any more (K-CRED-5).
 ///
 /// ```
 /// use stoop_grpc::Caller;
@@ -79,7 +80,8 @@ impl Caller {
         request.extensions().get()
     }
 
-    /// Whether this policy admits the caller. One whom the kernel does not know is admitted by [`Policy::everyone`] alone.
+    /// Whether this policy admits the caller. One whom the kernel does not know is admitted by
+    /// [`Policy::everyone`] alone.
     pub fn is_admitted_by(&self, policy: &Policy) -> bool {
         policy.admits_peer(self)
     }
@@ -102,7 +104,8 @@ impl fmt::Debug for Caller {
 /// An interceptor for one service: others are told `PERMISSION_DENIED`. For a whole socket there is
 /// [`Bind::policy`](stoop::Bind::policy), which refuses the connection itself.
 ///
-/// A call that did not come over a local socket has no caller whom the kernel knows, and is refused.
+/// A call that did not come over a local socket has no caller whom the kernel knows, and is
+/// refused.
 ///
 /// ```
 /// use stoop::Policy;

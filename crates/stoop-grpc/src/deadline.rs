@@ -1,4 +1,5 @@
-//! The time a call has: from the `grpc-timeout` that goes with it, on both ends, for all of the call.
+//! The time a call has: from the `grpc-timeout` that goes with it, on both ends, for all of the
+//! call.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -78,7 +79,8 @@ pub(crate) enum Side {
     Server,
 }
 
-/// An answer that ends when the time is over: with an error for our own client, with a status for the client of our server.
+/// An answer that ends when the time is over: with an error for our own client, with a status for
+/// the client of our server.
 struct Timed {
     body: Body,
     /// None when it is over.

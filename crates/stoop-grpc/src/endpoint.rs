@@ -10,8 +10,8 @@ use stoop::Address;
 
 use crate::Error;
 
-/// Where a service is. Programs that take one as text can be moved from a local socket to another machine by their
-/// configuration alone.
+/// Where a service is. Programs that take one as text can be moved from a local socket to another
+/// machine by their configuration alone.
 ///
 /// ```
 /// use stoop_grpc::Endpoint;

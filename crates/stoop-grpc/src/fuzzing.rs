@@ -1,4 +1,5 @@
-//! Entry points for fuzz targets into parsers and streams that are private. Not part of the interface.
+//! Entry points for fuzz targets into parsers and streams that are private. Not part of the
+//! interface.
 
 use std::collections::VecDeque;
 use std::io;
@@ -16,11 +17,13 @@ pub fn reflection(data: &[u8]) {
     crate::dynamic::reflection::fuzz(data);
 }
 
-/// Reads a stream through what detects its protocol and through what records its first bytes. The first byte is how much is read at
-/// once. Each piece of the stream follows its length; the lengths 0, 254 and 255 are an empty read, a wait and a failure.
+/// Reads a stream through what detects its protocol and through what records its first bytes. The
+/// first byte is how much is read at once. Each piece of the stream follows its length; the lengths
+/// 0, 254 and 255 are an empty read, a wait and a failure.
 ///
 /// # Panics
-/// Panics if a byte is lost, doubled or changed, or if the protocol or the recorded bytes are wrong.
+/// Panics if a byte is lost, doubled or changed, or if the protocol or the recorded bytes are
+/// wrong.
 pub fn first_bytes(data: &[u8]) {
     let Some((&room, script)) = data.split_first() else { return };
     let (stream, opening) = Overheard::new(Script::new(script));

@@ -8,8 +8,9 @@ use stoop::{Bind, aio};
 use crate::tcp::Tcp;
 use crate::{Endpoint, Error};
 
-/// Where a server's clients come from: made by [`Endpoint::listen`], or from a listener, or from a [`stoop::serve::Server`] with
-/// the limits it is to keep and perhaps a successor it is to hand over to.
+/// Where a server's clients come from: made by [`Endpoint::listen`], or from a listener, or from a
+/// [`stoop::serve::Server`] with the limits it is to keep and perhaps a successor it is to hand
+/// over to.
 #[derive(Debug)]
 pub struct Incoming(pub(crate) Source);
 
@@ -20,8 +21,8 @@ pub(crate) enum Source {
 }
 
 impl Endpoint {
-    /// Listens here. A local socket is bound as `settings` add to it: [`Bind::mode`], [`Bind::policy`] and so on; they mean
-    /// nothing for TCP.
+    /// Listens here. A local socket is bound as `settings` add to it: [`Bind::mode`],
+    /// [`Bind::policy`] and so on; they mean nothing for TCP.
     ///
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
@@ -40,7 +41,8 @@ impl Endpoint {
     /// ```
     ///
     /// # Errors
-    /// As [`Bind::listen_async`]; for TCP where the name has no address, or the address cannot be bound.
+    /// As [`Bind::listen_async`]; for TCP where the name has no address, or the address cannot be
+    /// bound.
     ///
     /// # Cancel safety
     /// As [`Bind::listen_async`].
@@ -72,7 +74,8 @@ impl From<serve::Server> for Incoming {
 }
 
 impl Incoming {
-    /// How many clients are served at once, local or not. Those who come beyond that wait in the kernel's queue.
+    /// How many clients are served at once, local or not. Those who come beyond that wait in the
+    /// kernel's queue.
     pub fn max_connections(self, clients: usize) -> Incoming {
         match self.0 {
             Source::Local(server) => server.max_connections(clients).into(),
@@ -80,8 +83,9 @@ impl Incoming {
         }
     }
 
-    /// How long calls under way have when the server ends, local or not; five seconds unless told otherwise. What is left then is
-    /// cut. Over TCP it is no longer waited for, and ends with the runtime.
+    /// How long calls under way have when the server ends, local or not; five seconds unless told
+    /// otherwise. What is left then is cut. Over TCP it is no longer waited for, and ends with
+    /// the runtime.
     pub fn drain_deadline(self, time: Duration) -> Incoming {
         match self.0 {
             Source::Local(server) => server.drain_deadline(time).into(),
@@ -89,12 +93,14 @@ impl Incoming {
         }
     }
 
-    /// Sets the limits that only clients of a local socket can have, as [`stoop::serve::Server`] has them: over TCP nobody knows
-    /// whose they are, and whoever stands between (a mesh, a load balancer) keeps the connections. They mean nothing there.
+    /// Sets the limits that only clients of a local socket can have, as [`stoop::serve::Server`]
+    /// has them: over TCP nobody knows whose they are, and whoever stands between (a mesh, a
+    /// load balancer) keeps the connections. They mean nothing there.
     ///
-    /// A connection is idle when no call is under way on it, not when no byte moves: a call may have nothing to say for hours. Its
-    /// client is told (`GOAWAY`), so that it makes its next call on another one and loses none; it is cut a second later if it does
-    /// not listen. So are those who begin a call and never finish its header, or say nothing at all.
+    /// A connection is idle when no call is under way on it, not when no byte moves: a call may
+    /// have nothing to say for hours. Its client is told (`GOAWAY`), so that it makes its next
+    /// call on another one and loses none; it is cut a second later if it does not listen. So
+    /// are those who begin a call and never finish its header, or say nothing at all.
     /// [`max_lifetime`](serve::Server::max_lifetime) cuts without a word, calls under way too.
     ///
     /// ```

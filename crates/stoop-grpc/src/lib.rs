@@ -2,9 +2,9 @@
 //!
 //! # Serve
 //!
-//! [`Server`] answers the clients of a `stoop` listener with a tonic router, or any other tower service. Permissions, takeover and
-//! policy are those of [`stoop::Bind`]; limits, draining and hand-over those of [`stoop::serve::Server`]; each request knows its
-//! [`Caller`].
+//! [`Server`] answers the clients of a `stoop` listener with a tonic router, or any other tower
+//! service. Permissions, takeover and policy are those of [`stoop::Bind`]; limits, draining and
+//! hand-over those of [`stoop::serve::Server`]; each request knows its [`Caller`].
 //!
 //! ```
 //! # #[cfg(feature = "server")]
@@ -25,9 +25,10 @@
 //!
 //! # Authorities
 //!
-//! On a local socket there is no host to name, and clients put different things into `:authority`: `localhost`, the path of the
-//! socket with or without percent-encoding, nothing. HTTP/2 libraries in Rust refuse all but the first. [`Mended`] stands between
-//! such a library and the stream, looks at the first header block of a connection, and corrects the authority where it has to.
+//! On a local socket there is no host to name, and clients put different things into `:authority`:
+//! `localhost`, the path of the socket with or without percent-encoding, nothing. HTTP/2 libraries
+//! in Rust refuse all but the first. [`Mended`] stands between such a library and the stream, looks
+//! at the first header block of a connection, and corrects the authority where it has to.
 //! [`Server`] has it built in.
 //!
 //! # Call

@@ -1,5 +1,5 @@
-//! When nothing is under way on a connection, and for how long: what an idle one is to a protocol whose calls may be silent for hours.
-//! Counts, and closes nothing.
+//! When nothing is under way on a connection, and for how long: what an idle one is to a protocol
+//! whose calls may be silent for hours. Counts, and closes nothing.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};

@@ -4,8 +4,9 @@ use bytes::{Buf, BufMut, Bytes};
 use tonic::Status;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 
-/// A codec of tonic that passes messages on as the bytes they are, for those who need not, or cannot, know what is in them: proxies,
-/// calls by schema, tests. A message that arrives whole is not copied.
+/// A codec of tonic that passes messages on as the bytes they are, for those who need not, or
+/// cannot, know what is in them: proxies, calls by schema, tests. A message that arrives whole is
+/// not copied.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Raw;
 

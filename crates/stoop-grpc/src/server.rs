@@ -64,43 +64,49 @@ where
         Server { service, http2, settings: Settings::new() }
     }
 
-    /// How long a client of a local socket may take until its first call has begun: for the preface of HTTP/2, its settings, and
-    /// the whole header of the call, however slowly the bytes come. 30 seconds by default. Then it is told to go, and is
-    /// cut a second later. What comes after the first call is bounded by [`stoop::serve::Server::idle_timeout`], if it is set,
-    /// and each call by [`Server::timeout`].
+    /// How long a client of a local socket may take until its first call has begun: for the preface
+    /// of HTTP/2, its settings, and the whole header of the call, however slowly the bytes
+    /// come. 30 seconds by default. Then it is told to go, and is cut a second later. What
+    /// comes after the first call is bounded by [`stoop::serve::Server::idle_timeout`], if it is
+    /// set, and each call by [`Server::timeout`].
     pub fn header_timeout(mut self, time: Duration) -> Server<S> {
         self.settings.header_timeout = time;
         self
     }
 
-    /// How long a call may take at all; clients can ask for less. Without it, as long as the client lets it.
+    /// How long a call may take at all; clients can ask for less. Without it, as long as the client
+    /// lets it.
     pub fn timeout(mut self, time: Duration) -> Server<S> {
         self.settings.timeout = Some(time);
         self
     }
 
-    /// How many calls of one connection are answered at once; 200 unless told otherwise. The client keeps the rest.
+    /// How many calls of one connection are answered at once; 200 unless told otherwise. The client
+    /// keeps the rest.
     pub fn max_concurrent_calls(mut self, calls: u32) -> Server<S> {
         self.http2.max_concurrent_streams(calls);
         self.settings.max_concurrent_streams = Some(calls);
         self
     }
 
-    /// The key and certificate with which clients are served where the endpoint is `https`; of no effect elsewhere.
+    /// The key and certificate with which clients are served where the endpoint is `https`; of no
+    /// effect elsewhere.
     #[cfg(feature = "tls")]
     pub fn tls(mut self, tls: tonic::transport::ServerTlsConfig) -> Server<S> {
         self.settings.tls = Some(tls);
         self
     }
 
-    /// Serves until `shutdown` is done (whatever it gives) or a successor has taken over. Clients are then told to begin nothing
-    /// new on their connections (`GOAWAY`), and calls under way may finish: see [`stoop::serve::Server::run`] for the order of
-    /// that and its deadline.
+    /// Serves until `shutdown` is done (whatever it gives) or a successor has taken over. Clients
+    /// are then told to begin nothing new on their connections (`GOAWAY`), and calls under way
+    /// may finish: see [`stoop::serve::Server::run`] for the order of that and its deadline.
     ///
-    /// Over a local socket each request has its [`Caller`](crate::Caller) in its extensions. Over TCP it has what tonic puts there.
+    /// Over a local socket each request has its [`Caller`](crate::Caller) in its extensions. Over
+    /// TCP it has what tonic puts there.
     ///
     /// # Errors
-    /// Where the listener is broken; [`Error::NoTls`] for an `https` endpoint without `Server::tls`.
+    /// Where the listener is broken; [`Error::NoTls`] for an `https` endpoint without
+    /// `Server::tls`.
     ///
     /// # Cancel safety
     /// Not cancel safe: dropping it cuts every connection.
@@ -237,7 +243,8 @@ where
     }
 }
 
-/// The calls of all connections over TCP, where tonic would have another word than the deadline's, and none for the rest of a stream.
+/// The calls of all connections over TCP, where tonic would have another word than the deadline's,
+/// and none for the rest of a stream.
 #[derive(Clone, Debug)]
 struct Timely<S> {
     service: S,

@@ -2,8 +2,8 @@
 
 use tonic::service::Routes;
 
-/// Adds the standard health service, `grpc.health.v1.Health`. What it says is told to the reporter; of the server as a whole
-/// (the empty name) it says at once that it serves.
+/// Adds the standard health service, `grpc.health.v1.Health`. What it says is told to the reporter;
+/// of the server as a whole (the empty name) it says at once that it serves.
 ///
 /// ```
 /// # async fn health() {
@@ -17,8 +17,8 @@ pub fn health(routes: Routes) -> (tonic_health::server::HealthReporter, Routes) 
     (reporter, routes.add_service(service))
 }
 
-/// Adds the reflection services, `grpc.reflection.v1` and `v1alpha`, with which tools find out what a server offers. The sets
-/// are encoded file descriptor sets, as `tonic-prost-build` writes them.
+/// Adds the reflection services, `grpc.reflection.v1` and `v1alpha`, with which tools find out what
+/// a server offers. The sets are encoded file descriptor sets, as `tonic-prost-build` writes them.
 ///
 /// ```
 /// let routes = stoop_grpc::reflection(tonic::service::Routes::default(), &[/* proto::FILE_DESCRIPTOR_SET */])?;
@@ -26,7 +26,8 @@ pub fn health(routes: Routes) -> (tonic_health::server::HealthReporter, Routes) 
 /// ```
 ///
 /// # Errors
-/// [`Error::Descriptors`](crate::Error::Descriptors) where a set is none, or lacks a file that another one imports.
+/// [`Error::Descriptors`](crate::Error::Descriptors) where a set is none, or lacks a file that
+/// another one imports.
 #[cfg(feature = "reflection")]
 pub fn reflection(routes: Routes, sets: &[&[u8]]) -> Result<Routes, crate::Error> {
     let builder = || {

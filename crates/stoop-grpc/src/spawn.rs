@@ -4,8 +4,9 @@ use std::future::Future;
 
 use hyper::rt::Executor;
 
-/// Runs each future of hyper's in a task of its own, on the heap at once: a task is copied several times on its way to where it runs,
-/// and for each call of a client hyper spawns one with room for a whole connection.
+/// Runs each future of hyper's in a task of its own, on the heap at once: a task is copied several
+/// times on its way to where it runs, and for each call of a client hyper spawns one with room for
+/// a whole connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Spawn;
 

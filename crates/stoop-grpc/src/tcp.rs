@@ -1,4 +1,5 @@
-//! Clients over TCP, for tonic's own transport: no more at once than there may be, and an end of waiting for them.
+//! Clients over TCP, for tonic's own transport: no more at once than there may be, and an end of
+//! waiting for them.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -46,8 +47,8 @@ type Client = Placed<TcpStream>;
 
 type Next = Pin<Box<dyn Future<Output = Client> + Send>>;
 
-/// The clients as they come. Those for whom there is no place wait in the kernel's queue, and so does everybody while the process
-/// has no descriptors.
+/// The clients as they come. Those for whom there is no place wait in the kernel's queue, and so
+/// does everybody while the process has no descriptors.
 pub(crate) struct Clients {
     listener: Arc<TcpListener>,
     places: Arc<Semaphore>,
@@ -82,7 +83,8 @@ async fn accept(listener: Arc<TcpListener>, places: Arc<Semaphore>) -> Client {
                 return Client::new(stream, place);
             }
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
-            // Nothing that a client does, and nothing that a listener of ours does not get over: no descriptors, no memory.
+            // Nothing that a client does, and nothing that a listener of ours does not get over: no
+            // descriptors, no memory.
             Err(_) => tokio::time::sleep(PAUSE).await,
         }
     }

@@ -1,4 +1,5 @@
-//! Dynamic calls against servers that say of themselves what they like, and against what no server should do.
+//! Dynamic calls against servers that say of themselves what they like, and against what no server
+//! should do.
 #![cfg(all(feature = "dynamic", feature = "server"))]
 
 mod common;

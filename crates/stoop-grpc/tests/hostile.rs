@@ -1,5 +1,6 @@
-//! Clients that mean harm, each beside one that does not: who overdoes it is cut off or held back, and nobody else notices. Each test
-//! is a process of its own, so that what it uses can be measured.
+//! Clients that mean harm, each beside one that does not: who overdoes it is cut off or held back,
+//! and nobody else notices. Each test is a process of its own, so that what it uses can be
+//! measured.
 
 mod common;
 
@@ -81,7 +82,8 @@ fn test<F: Future<Output = Scene>>(
 
 const LONG: Duration = Duration::from_secs(60);
 
-/// Writes this again and again until the server has had enough, reading what it says; gives how much was written.
+/// Writes this again and again until the server has had enough, reading what it says; gives how
+/// much was written.
 async fn flood(stream: aio::Stream, piece: impl Fn(usize) -> Vec<u8>, max_bytes: usize) -> usize {
     let (mut reader, mut writer) = tokio::io::split(stream);
     let reading = tokio::spawn(async move {
@@ -104,7 +106,8 @@ async fn flood(stream: aio::Stream, piece: impl Fn(usize) -> Vec<u8>, max_bytes:
 fn a_header_block_without_end_is_cut_off() {
     test("a_header_block_without_end_is_cut_off", LONG, async |scene| {
         for authority in AUTHORITIES {
-            // A call that is fine, so that what is to be mended is; then a block that never ends, full of something or of nothing.
+            // A call that is fine, so that what is to be mended is; then a block that never ends, full of
+            // something or of nothing.
             for filling in [&[0x82; 1024][..], b""] {
                 let first = frame(HEADERS, END_HEADERS, 1, &call(authority, b"/x"));
                 let begin = frame(HEADERS, 0, 3, &[0x83]);
@@ -132,7 +135,8 @@ fn a_first_header_block_without_end_is_cut_off() {
     });
 }
 
-/// Two kilobytes in the table, and fourteen thousand references to them in each block: 30 MB of header.
+/// Two kilobytes in the table, and fourteen thousand references to them in each block: 30 MB of
+/// header.
 #[test]
 fn a_header_bomb_does_not_go_off() {
     test("a_header_bomb_does_not_go_off", LONG, async |mut scene| {

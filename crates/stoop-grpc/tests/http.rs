@@ -1,4 +1,5 @@
-//! HTTP between this library's client and server, hyper's pooling client, curl, and peers that break the rules.
+//! HTTP between this library's client and server, hyper's pooling client, curl, and peers that
+//! break the rules.
 #![cfg(feature = "http")]
 
 use std::convert::Infallible;
@@ -389,7 +390,8 @@ fn after_an_upgrade_each_direction_has_its_own_end() {
     });
 }
 
-/// A client of the plainest sort, which sends everything before it reads anything, hears why its request was refused.
+/// A client of the plainest sort, which sends everything before it reads anything, hears why its
+/// request was refused.
 #[test]
 fn a_refusal_is_not_lost_on_a_client_that_is_still_sending() {
     run(async {

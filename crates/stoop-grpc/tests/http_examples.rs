@@ -1,4 +1,5 @@
-//! The programs `examples/http_server.rs` and `examples/http_client.rs`, run as a newcomer would run them.
+//! The programs `examples/http_server.rs` and `examples/http_client.rs`, run as a newcomer would
+//! run them.
 #![cfg(feature = "http")]
 
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
-//! Each system call of a gRPC or HTTP server fails once, with each errno that its manual page names: the next call is answered,
-//! and so is one on a connection that was there.
+//! Each system call of a gRPC or HTTP server fails once, with each errno that its manual page
+//! names: the next call is answered, and so is one on a connection that was there.
 
 mod common;
 
@@ -22,8 +22,8 @@ use tonic::service::Routes;
 
 const SOON: Duration = Duration::from_secs(20);
 
-/// Faults that the kernel never has: "not now" from a socket that epoll has just announced, with nothing taken since, and any in a
-/// write to the eventfd by which tokio wakes its threads.
+/// Faults that the kernel never has: "not now" from a socket that epoll has just announced, with
+/// nothing taken since, and any in a write to the eventfd by which tokio wakes its threads.
 const ANNOUNCED: &[(&str, Errno)] = &[
     ("accept4", Errno::AGAIN),
     ("recvfrom", Errno::AGAIN),

@@ -1,4 +1,5 @@
-//! Clients and servers of other languages: gRPC's C core by Python's grpcio, and Node's @grpc/grpc-js.
+//! Clients and servers of other languages: gRPC's C core by Python's grpcio, and Node's
+//! @grpc/grpc-js.
 
 mod common;
 

@@ -1,4 +1,5 @@
-//! What clients of a server may take: idle connections end without a lost call, and TCP has the limits that it can have.
+//! What clients of a server may take: idle connections end without a lost call, and TCP has the
+//! limits that it can have.
 
 mod common;
 
@@ -22,7 +23,8 @@ async fn start_with_idle(path: &std::path::Path, idle: Duration) -> (Running, Co
     (run(server, "one"), counters)
 }
 
-/// Clients that call just when their connection is about to be ended: some before, some after, some meanwhile.
+/// Clients that call just when their connection is about to be ended: some before, some after, some
+/// meanwhile.
 #[test]
 fn who_calls_at_the_edge_of_idleness_loses_no_call() {
     const IDLE: Duration = Duration::from_millis(20);

@@ -1,4 +1,5 @@
-//! Servers that are replaced and restarted under the calls of other languages' clients, of which none may be lost.
+//! Servers that are replaced and restarted under the calls of other languages' clients, of which
+//! none may be lost.
 
 mod common;
 

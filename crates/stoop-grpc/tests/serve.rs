@@ -1,4 +1,5 @@
-//! Our server and our channel: every kind of call, callers and policies, deadlines, restarts, hand-overs, hostile bytes.
+//! Our server and our channel: every kind of call, callers and policies, deadlines, restarts,
+//! hand-overs, hostile bytes.
 
 mod common;
 
@@ -177,7 +178,8 @@ fn a_channel_that_is_dropped_hangs_up() {
     });
 }
 
-/// Sixty-four callers without pause, until told to stop; gives how many calls were answered, and what went wrong.
+/// Sixty-four callers without pause, until told to stop; gives how many calls were answered, and
+/// what went wrong.
 struct Callers {
     stop: Arc<AtomicBool>,
     answered: Arc<AtomicUsize>,

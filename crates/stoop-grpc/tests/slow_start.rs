@@ -1,4 +1,5 @@
-//! Clients that begin slowly, or never: the time for a header is that of the whole header, whatever is said and however slowly.
+//! Clients that begin slowly, or never: the time for a header is that of the whole header, whatever
+//! is said and however slowly.
 
 use std::convert::Infallible;
 use std::future::Future;

@@ -1,5 +1,5 @@
-//! A server in a process that has no descriptors left: who is connected is served, who comes waits, nobody spins. In processes of their
-//! own, which the limit is set for.
+//! A server in a process that has no descriptors left: who is connected is served, who comes waits,
+//! nobody spins. In processes of their own, which the limit is set for.
 
 mod common;
 

@@ -1,4 +1,5 @@
-//! ttrpc's client against a server that is written out frame by frame: what a real one does, and what none should.
+//! ttrpc's client against a server that is written out frame by frame: what a real one does, and
+//! what none should.
 #![cfg(feature = "dynamic")]
 
 use std::error::Error;

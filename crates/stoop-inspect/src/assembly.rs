@@ -60,9 +60,10 @@ impl Assembly {
         (0..self.sockets.len()).filter(|&index| self.sockets[index].owners.is_empty()).collect()
     }
 
-    /// Whether the socket may have been made since the snapshot was begun, by its inode or by its cookie. Either may mislead where a
-    /// processor has slept: each takes a thousand numbers at a time from the counter of inodes for the sockets that are made on it, and
-    /// more for the cookies of those that are listed on it for the first time. Both do not, at once.
+    /// Whether the socket may have been made since the snapshot was begun, by its inode or by its
+    /// cookie. Either may mislead where a processor has slept: each takes a thousand numbers at
+    /// a time from the counter of inodes for the sockets that are made on it, and more for the
+    /// cookies of those that are listed on it for the first time. Both do not, at once.
     pub(crate) fn may_be_new(&self, index: usize) -> bool {
         const HELD_BACK: u32 = 1 << 18;
         let socket = &self.sockets[index];

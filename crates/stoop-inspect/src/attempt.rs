@@ -1,9 +1,12 @@
-//! The call that a verdict is about, made for real and as its subject: what the verdict can be held against.
+//! The call that a verdict is about, made for real and as its subject: what the verdict can be held
+//! against.
 //!
-//! A thread takes the subject's ids, capabilities, root, working directory and network, makes the call and ends. The kernel
-//! keeps all of these for each thread (K-THREAD-1, K-THREAD-2), so that the rest of the process notices nothing. Nothing that
-//! lasts is done: a connection is closed at once, a file that a bind made is removed. What a server gets it has got, though: a
-//! stream server finds a client that came and went, and a message is delivered, which is why that has to be allowed.
+//! A thread takes the subject's ids, capabilities, root, working directory and network, makes the
+//! call and ends. The kernel keeps all of these for each thread (K-THREAD-1, K-THREAD-2), so that
+//! the rest of the process notices nothing. Nothing that lasts is done: a connection is closed at
+//! once, a file that a bind made is removed. What a server gets it has got, though: a stream server
+//! finds a client that came and went, and a message is delivered, which is why that has to be
+//! allowed.
 
 use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
@@ -28,10 +31,12 @@ use stoop::{Address, Kind};
 use crate::why::facts::{EndpointState, Subject};
 use crate::why::{Facts, Operation, Who};
 
-/// How long a call may take. It does not wait for anybody, but for a file system that hangs it would.
+/// How long a call may take. It does not wait for anybody, but for a file system that hangs it
+/// would.
 const LIMIT: Duration = Duration::from_secs(5);
 
-/// One at a time: what is given back to the process at the end (K-THREAD-3) would lay another thread bare, to whom it acts as.
+/// One at a time: what is given back to the process at the end (K-THREAD-3) would lay another
+/// thread bare, to whom it acts as.
 static ALONE: Mutex<()> = Mutex::new(());
 
 /// What came of it.
@@ -54,11 +59,12 @@ pub enum Delivery {
     Allowed,
 }
 
-/// Makes the call of the question that these facts were gathered for, as their subject. Blocks for some milliseconds, and five
-/// seconds at most, after other threads that make one. After a call that hangs the process stays undumpable.
+/// Makes the call of the question that these facts were gathered for, as their subject. Blocks for
+/// some milliseconds, and five seconds at most, after other threads that make one. After a call
+/// that hangs the process stays undumpable.
 ///
-/// To act as somebody else takes root; a subject that has capabilities in another user namespace is beyond what a thread can
-/// be.
+/// To act as somebody else takes root; a subject that has capabilities in another user namespace is
+/// beyond what a thread can be.
 pub fn attempt(facts: &Facts, delivery: Delivery) -> Attempt {
     let prepared = Call::of(facts, delivery).and_then(|call| Ok((call, Stand::of(facts)?)));
     let (call, stand) = match prepared {
@@ -130,7 +136,8 @@ impl Call {
             Operation::Connect => self.prepare().and_then(|(socket, to)| rustix::net::connect(&socket, &to)),
             Operation::Send { len_bytes } => self.prepare().and_then(|(socket, to)| {
                 let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-                // As long as the buffer is too long already (K-DGRAM-6): no more has to be had for the same answer.
+                // As long as the buffer is too long already (K-DGRAM-6): no more has to be had for the same
+                // answer.
                 let len_bytes = len_bytes.min(socket_send_buffer_size(&socket)?);
                 rustix::net::sendto(&socket, &vec![0; len_bytes], flags, &to).map(drop)
             }),
@@ -183,14 +190,15 @@ fn only_adds(path: &Path) -> bool {
         .is_ok_and(|statx| statx.stx_attributes.contains(StatxAttributes::APPEND))
 }
 
-/// The directory of the last name. The dot at its end makes a symbolic link in front of it one that is passed on the way, as it was
-/// for the bind: at the end of a path `fs.protected_symlinks` may be against it.
+/// The directory of the last name. The dot at its end makes a symbolic link in front of it one that
+/// is passed on the way, as it was for the bind: at the end of a path `fs.protected_symlinks` may
+/// be against it.
 fn directory(path: &Path) -> PathBuf {
     path.parent().unwrap_or(Path::new("")).join(".")
 }
 
-/// Removes the file that the socket is bound to, if that is still what has the name. Its directory is looked up once: nobody who can
-/// put another one into the path has a file removed there.
+/// Removes the file that the socket is bound to, if that is still what has the name. Its directory
+/// is looked up once: nobody who can put another one into the path has a file removed there.
 fn remove(table: &mut Table, socket: &OwnedFd, path: &Path) -> Option<()> {
     let ino = u32::try_from(rustix::fs::fstat(socket).ok()?.st_ino).ok()?;
     let ours = table.lookup(ino, Show::FILE).ok()??.file?;
@@ -265,8 +273,8 @@ impl Stand {
     }
 }
 
-/// The directory of `/proc` of the process that the facts are about: what is opened in it is never a later process's of the same
-/// number.
+/// The directory of `/proc` of the process that the facts are about: what is opened in it is never
+/// a later process's of the same number.
 fn the_same(pid: u32, began: Option<u64>) -> Result<OwnedFd, String> {
     let gone = |_| format!("process {pid} has ended");
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;

@@ -1,4 +1,5 @@
-//! Snapshots made by hand: for tests of what reads them. Every field that is not asked for here can be set afterwards.
+//! Snapshots made by hand: for tests of what reads them. Every field that is not asked for here can
+//! be set afterwards.
 
 use std::collections::HashMap;
 use std::ffi::OsString;

@@ -1,4 +1,5 @@
-//! Copies of other processes' descriptors: a way to ask a socket itself, and to act on it. Nothing here acts.
+//! Copies of other processes' descriptors: a way to ask a socket itself, and to act on it. Nothing
+//! here acts.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -9,7 +10,8 @@ use crate::owners::copy_of;
 use crate::{Snapshot, Socket, SocketId};
 
 impl Snapshot {
-    /// The socket that this descriptor of ours is of; `None` where it was made after the snapshot, or is of another family.
+    /// The socket that this descriptor of ours is of; `None` where it was made after the snapshot,
+    /// or is of another family.
     ///
     /// ```
     /// use stoop_inspect::{Inspector, Options};
@@ -34,14 +36,17 @@ impl Snapshot {
 }
 
 impl Socket {
-    /// A descriptor of ours for this very socket, from the first of its owners that lets us (`pidfd_getfd`, Linux 5.6; K-PROC-2).
+    /// A descriptor of ours for this very socket, from the first of its owners that lets us
+    /// (`pidfd_getfd`, Linux 5.6; K-PROC-2).
     ///
-    /// It is compared with the cookie that no other socket has had, and where that is not known with the inode: an owner that has
-    /// ended, closed it, or opened something else under its number since the snapshot is passed over. What is done to the copy is done
+    /// It is compared with the cookie that no other socket has had, and where that is not known
+    /// with the inode: an owner that has ended, closed it, or opened something else under its
+    /// number since the snapshot is passed over. What is done to the copy is done
     /// to the socket. Takes the right to trace the owner.
     ///
     /// # Errors
-    /// Why the last owner was of no use: `EPERM` without that right; `ENOENT` where nobody has it open any more.
+    /// Why the last owner was of no use: `EPERM` without that right; `ENOENT` where nobody has it
+    /// open any more.
     pub fn copy(&self) -> io::Result<OwnedFd> {
         let mut why = io::Error::from_raw_os_error(rustix::io::Errno::NOENT.raw_os_error());
         for owner in &self.owners {

@@ -1,5 +1,5 @@
-//! Ways into the parsers for the fuzzer: what anybody on the machine may have written is read without a panic, and what is made of it
-//! keeps its promises. Not part of the interface.
+//! Ways into the parsers for the fuzzer: what anybody on the machine may have written is read
+//! without a panic, and what is made of it keeps its promises. Not part of the interface.
 
 use crate::endpoints::{self, Name, Surroundings};
 use crate::join::{ByInode, join};
@@ -20,7 +20,8 @@ pub fn proc_text(data: &[u8]) {
     why::read_anything(data);
 }
 
-/// Answers of the kernel, or of somebody who plays it: what is joined is joined from both sides, and every id leads somewhere.
+/// Answers of the kernel, or of somebody who plays it: what is joined is joined from both sides,
+/// and every id leads somewhere.
 pub fn tables(data: &[u8]) {
     let rows = stoop::diag::decode(data).into_iter().map(|entry| table::row(entry, NamespaceIno(1)));
     let (mut sockets, links): (Vec<Socket>, Vec<_>) = rows.unzip();
@@ -38,7 +39,8 @@ pub fn tables(data: &[u8]) {
     }
 }
 
-/// Looks for every well-known endpoint in an environment, a Docker context and a crictl configuration of this content.
+/// Looks for every well-known endpoint in an environment, a Docker context and a crictl
+/// configuration of this content.
 pub fn endpoints(host: &str, context: &str, yaml: &str) {
     let variable = |_: &str| (!host.is_empty()).then(|| host.to_owned());
     let nothing = Surroundings::default();

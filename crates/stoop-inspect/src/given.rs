@@ -1,5 +1,5 @@
-//! Which path a socket was given, as far as that can be told now. What it says is shown and compared with what a person
-//! asked for, and never acted on.
+//! Which path a socket was given, as far as that can be told now. What it says is shown and
+//! compared with what a person asked for, and never acted on.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,10 +7,12 @@ use std::path::{Path, PathBuf};
 use crate::model::{Snapshot, SocketId};
 
 impl Snapshot {
-    /// Whether the socket was given this path when it was bound. Both are compared as they are written, without `.` in them; what a
-    /// relative name was relative to is taken to be the working directory that one of its owners has *now*.
+    /// Whether the socket was given this path when it was bound. Both are compared as they are
+    /// written, without `.` in them; what a relative name was relative to is taken to be the
+    /// working directory that one of its owners has *now*.
     ///
-    /// `path` is absolute. Reads links of `/proc` for sockets with a relative name of the same last part, and nothing else.
+    /// `path` is absolute. Reads links of `/proc` for sockets with a relative name of the same last
+    /// part, and nothing else.
     pub fn was_given(&self, id: SocketId, path: &Path) -> bool {
         let Some(name) = self[id].name.as_path() else { return false };
         if name.file_name() != path.file_name() {

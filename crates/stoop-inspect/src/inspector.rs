@@ -37,15 +37,17 @@ use crate::process::Kept;
 use crate::procfs::{self, ProcessDir};
 use crate::{namespaces, process, strays, table};
 
-/// Sockets that are looked up one by one, and not by reading their table again. Of those without an owner no more are looked at
-/// once more: where there are many, most of their owners may not be seen.
+/// Sockets that are looked up one by one, and not by reading their table again. Of those without an
+/// owner no more are looked at once more: where there are many, most of their owners may not be
+/// seen.
 const LOOKUPS_MAX: usize = 16;
 
 /// Takes [`Snapshot`]s, one after the other.
 ///
-/// What is expensive to find again is kept: the kernel program, and the tables of other network namespaces. A namespace that only
-/// such a table keeps alive is let go with the next snapshot. Where a kernel program names the owners, the control group of a process
-/// that goes on with the same program is believed for ten seconds before it is read again.
+/// What is expensive to find again is kept: the kernel program, and the tables of other network
+/// namespaces. A namespace that only such a table keeps alive is let go with the next snapshot.
+/// Where a kernel program names the owners, the control group of a process that goes on with the
+/// same program is believed for ten seconds before it is read again.
 #[derive(Debug)]
 pub struct Inspector {
     options: Options,
@@ -83,8 +85,9 @@ impl Inspector {
 
     /// Looks at the machine now.
     ///
-    /// Never fails: what cannot be read is in [`Snapshot::missing`]. Blocks only as long as the reading takes. Works with a few
-    /// threads of its own, which are over when this returns: to enter other network namespaces, and to be fast.
+    /// Never fails: what cannot be read is in [`Snapshot::missing`]. Blocks only as long as the
+    /// reading takes. Works with a few threads of its own, which are over when this returns: to
+    /// enter other network namespaces, and to be fast.
     pub fn snapshot(&mut self) -> Snapshot {
         let mut assembly = Assembly::default();
         let taken = SystemTime::now();
@@ -99,8 +102,8 @@ impl Inspector {
         assembly.finish(owners_from, taken)
     }
 
-    /// Reads the tables, and runs the program meanwhile: it needs nothing of them, and takes as long. A thread begins when it may, so
-    /// that the longer work is done by this one.
+    /// Reads the tables, and runs the program meanwhile: it needs nothing of them, and takes as
+    /// long. A thread begins when it may, so that the longer work is done by this one.
     fn read_and_list(&mut self, assembly: &mut Assembly) -> (Vec<Pid>, Option<Listed>) {
         let (mut program, names, own) = (self.program.take(), self.options.sure, assembly.own);
         let both = thread::scope(|scope| {
@@ -298,8 +301,9 @@ impl Inspector {
         }
     }
 
-    /// The sources are not read in one instant. A socket that nobody seems to have may have been closed after its table was read, or made
-    /// while the owners were looked for: then it is looked for once more, unless the last snapshot had it like this. What is left is or
+    /// The sources are not read in one instant. A socket that nobody seems to have may have been
+    /// closed after its table was read, or made while the owners were looked for: then it is
+    /// looked for once more, unless the last snapshot had it like this. What is left is or
     /// was in flight, or the kernel keeps it, or its owner may not be seen.
     fn settle(&mut self, sees_all: bool, assembly: &mut Assembly) {
         self.remove_gone(sees_all, assembly);
@@ -326,8 +330,8 @@ impl Inspector {
         }
     }
 
-    /// Takes those out that nobody has and that are closed by now. Where they are many their tables are read again; but where not
-    /// everybody may be seen, many have owners.
+    /// Takes those out that nobody has and that are closed by now. Where they are many their tables
+    /// are read again; but where not everybody may be seen, many have owners.
     fn remove_gone(&mut self, sees_all: bool, assembly: &mut Assembly) {
         let mut gone = assembly.ownerless();
         if gone.len() <= LOOKUPS_MAX {
@@ -363,7 +367,8 @@ impl Inspector {
         found.is_ok_and(|found| found.is_none())
     }
 
-    /// Reads the owners that have not been read on the way, and forgets those that are none any more.
+    /// Reads the owners that have not been read on the way, and forgets those that are none any
+    /// more.
     fn read_processes(&self, assembly: &mut Assembly) {
         let owners = assembly.sockets.iter().flat_map(|socket| &socket.owners);
         let mut pids: Vec<Pid> = owners.map(|owner| owner.pid).collect();

@@ -1,7 +1,9 @@
-//! Joins sockets with each other: peers, waiting clients, and the listeners that accepted sockets came from. Pure.
+//! Joins sockets with each other: peers, waiting clients, and the listeners that accepted sockets
+//! came from. Pure.
 //!
-//! The tables name other sockets by inode, and an inode alone is not enough: the counter wraps, and the tables were read one
-//! after the other. What is joined has to fit from both sides; what fits in two ways is not joined.
+//! The tables name other sockets by inode, and an inode alone is not enough: the counter wraps, and
+//! the tables were read one after the other. What is joined has to fit from both sides; what fits
+//! in two ways is not joined.
 
 use std::collections::HashMap;
 
@@ -60,7 +62,8 @@ impl ByInode {
     }
 }
 
-/// Fills in peer, waiting, waits_for, listener, namesake and state of every socket. `links` has an entry for each socket.
+/// Fills in peer, waiting, waits_for, listener, namesake and state of every socket. `links` has an
+/// entry for each socket.
 pub(crate) fn join(sockets: &mut [Socket], links: &[Links], by_inode: &ByInode) {
     let at = |id: SocketId| id.0 as usize;
     for index in 0..sockets.len() {
@@ -96,7 +99,8 @@ fn peer_of(
     let is_mutual = |id: &SocketId| links[id.0 as usize].peer == Link::To(own.ino);
     let may_be = |id: &SocketId| {
         let (other, link) = (&sockets[id.0 as usize], &links[id.0 as usize]);
-        // The other end may have been read before it was accepted; a datagram socket's peer need not know of it.
+        // The other end may have been read before it was accepted; a datagram socket's peer need not know
+        // of it.
         let fits = own.kind == Some(Kind::Datagram) || is_mutual(id) || link.peer == Link::Nameless;
         other.kind == own.kind && link.waiting.is_empty() && fits
     };
@@ -140,7 +144,8 @@ fn complete_peers(sockets: &mut [Socket], links: &[Links]) {
     }
 }
 
-/// Where two say that they are connected to the same one, as may be seen while inodes are used again, one at most is right.
+/// Where two say that they are connected to the same one, as may be seen while inodes are used
+/// again, one at most is right.
 fn drop_one_sided(sockets: &mut [Socket]) {
     for index in 0..sockets.len() {
         let Some(peer) = sockets[index].peer else { continue };
@@ -192,9 +197,10 @@ impl Listeners {
         listeners
     }
 
-    /// The listener that a connected socket was accepted by; else one that may be it. Who has the very file of a listener was accepted
-    /// by it: nobody else can have it. Who has its abstract name may have been accepted by an earlier listener of that name, which
-    /// is known only where one name can be told from another that reads the same.
+    /// The listener that a connected socket was accepted by; else one that may be it. Who has the
+    /// very file of a listener was accepted by it: nobody else can have it. Who has its
+    /// abstract name may have been accepted by an earlier listener of that name, which is known
+    /// only where one name can be told from another that reads the same.
     fn of_accepted(
         &self,
         socket: &Socket,

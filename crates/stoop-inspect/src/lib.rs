@@ -1,8 +1,9 @@
-//! Every local socket of the machine, with both ends and their owners; and why an operation on one fails.
+//! Every local socket of the machine, with both ends and their owners; and why an operation on one
+//! fails.
 //!
-//! [`Inspector::snapshot`] reads the kernel's tables of all network namespaces and joins them with the processes that have
-//! the sockets open: a [`Snapshot`]. Who the ends of a connection are is in [`Snapshot::connections`], what could not be
-//! read in [`Snapshot::missing`].
+//! [`Inspector::snapshot`] reads the kernel's tables of all network namespaces and joins them with
+//! the processes that have the sockets open: a [`Snapshot`]. Who the ends of a connection are is in
+//! [`Snapshot::connections`], what could not be read in [`Snapshot::missing`].
 //!
 //! Who listens, and who serves there:
 //!
@@ -20,10 +21,12 @@
 //! }
 //! ```
 //!
-//! A snapshot is read while the machine goes on. What it says was so while it was read; what could be otherwise is left out
-//! (`None`), not guessed, and what could not be read is in [`Snapshot::missing`].
+//! A snapshot is read while the machine goes on. What it says was so while it was read; what could
+//! be otherwise is left out (`None`), not guessed, and what could not be read is in
+//! [`Snapshot::missing`].
 //!
-//! Nothing here prints, changes a socket, or needs root; without it less can be seen, and what is missing is said.
+//! Nothing here prints, changes a socket, or needs root; without it less can be seen, and what is
+//! missing is said.
 
 mod assembly;
 mod attempt;

@@ -12,8 +12,8 @@ use stoop::{Address, Kind};
 
 use crate::Place;
 
-/// The inode of a socket, as in `socket:[N]` of `/proc/PID/fd`. Not that of the file it is bound to. The kernel's counter
-/// has 32 bits and wraps: two sockets may share one (K-DIAG-10).
+/// The inode of a socket, as in `socket:[N]` of `/proc/PID/fd`. Not that of the file it is bound
+/// to. The kernel's counter has 32 bits and wraps: two sockets may share one (K-DIAG-10).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SocketIno(pub u32);
 
@@ -43,8 +43,9 @@ shown_as_a_number!(SocketIno, Pid, NamespaceIno);
 
 /// The local sockets of a machine at one time, joined with the processes that have them open.
 ///
-/// The tables are read one after the other, while the machine goes on: a socket that came or went meanwhile may be missing at
-/// one end. What is joined is joined by inode, checked by namespace, kind and cookie, and never by a name.
+/// The tables are read one after the other, while the machine goes on: a socket that came or went
+/// meanwhile may be missing at one end. What is joined is joined by inode, checked by namespace,
+/// kind and cookie, and never by a name.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Snapshot {
@@ -83,7 +84,8 @@ pub enum OwnersFrom {
 pub struct Socket {
     /// Its inode.
     pub ino: SocketIno,
-    /// What tells it from every other socket since the machine was started. `None` where only `/proc/net/unix` was there.
+    /// What tells it from every other socket since the machine was started. `None` where only
+    /// `/proc/net/unix` was there.
     pub cookie: Option<u64>,
     /// Its kind; `None` for one this library does not know.
     pub kind: Option<Kind>,
@@ -91,10 +93,12 @@ pub struct Socket {
     pub state: State,
     /// The network namespace it was made in. An accepted socket is in that of its *client*.
     pub namespace: NamespaceIno,
-    /// The string that was given to bind, or to its listener's bind. It says where the file was then, and no more.
+    /// The string that was given to bind, or to its listener's bind. It says where the file was
+    /// then, and no more.
     pub name: Address,
-    /// The file it is bound to, or its listener is. The table knows the low 32 bits of the inode, and on some file systems
-    /// another device than `stat` gives: compare with [`FileId::may_be`].
+    /// The file it is bound to, or its listener is. The table knows the low 32 bits of the inode,
+    /// and on some file systems another device than `stat` gives: compare with
+    /// [`FileId::may_be`].
     pub file: Option<FileId>,
     /// The other end. A datagram socket may have a peer that has none, or another one.
     pub peer: Option<SocketId>,
@@ -104,8 +108,9 @@ pub struct Socket {
     pub waits_for: Option<SocketId>,
     /// Of an accepted socket: the listener it came from, where that is still there.
     pub listener: Option<SocketId>,
-    /// Of a socket that was accepted at an abstract name, where [`Socket::listener`] cannot be told: the one that listens at that name
-    /// now. It may be another one than at the time; of a file this is always known, of an abstract name by a kernel program alone.
+    /// Of a socket that was accepted at an abstract name, where [`Socket::listener`] cannot be
+    /// told: the one that listens at that name now. It may be another one than at the time; of
+    /// a file this is always known, of an abstract name by a kernel program alone.
     pub namesake: Option<SocketId>,
     /// Who has it open: one entry a descriptor, by pid and descriptor.
     pub owners: Vec<Owner>,
@@ -117,7 +122,8 @@ pub struct Socket {
     pub uid: Option<u32>,
     /// Whether it is shut down for reading, and for writing.
     pub shutdown: (bool, bool),
-    /// Descriptors that wait to be received at it (Linux 5.6). `None`: not looked for, nothing to be received, or not to be seen.
+    /// Descriptors that wait to be received at it (Linux 5.6). `None`: not looked for, nothing to
+    /// be received, or not to be seen.
     pub in_flight: Option<u32>,
 }
 
@@ -127,13 +133,15 @@ pub struct Socket {
 pub enum State {
     /// It accepts connections.
     Listening,
-    /// It has a peer. The kernel calls *both* ends of a datagram "connection" connected; here only the one that has a peer is.
+    /// It has a peer. The kernel calls *both* ends of a datagram "connection" connected; here only
+    /// the one that has a peer is.
     Connected,
     /// A client that has connected and waits in the backlog: nobody has accepted it yet.
     Waiting,
     /// It was connected and its peer has gone.
     PeerGone,
-    /// It has a name, and neither listens nor is connected: a datagram receiver, or a server before `listen`.
+    /// It has a name, and neither listens nor is connected: a datagram receiver, or a server before
+    /// `listen`.
     Bound,
     /// It has neither name nor peer.
     Unconnected,
@@ -151,7 +159,8 @@ pub enum Queue {
     },
     /// Of any other socket.
     Bytes {
-        /// Bytes that arrived and were not read; of a datagram socket, those of its next message alone (K-LIMIT-2).
+        /// Bytes that arrived and were not read; of a datagram socket, those of its next message
+        /// alone (K-LIMIT-2).
         unread: u32,
         /// Memory of what it sent and its peer has not read, as the kernel accounts it.
         unsent: u32,
@@ -166,18 +175,20 @@ pub struct Owner {
     pub pid: Pid,
     /// The descriptor's number in it.
     pub fd: u32,
-    /// The thread in whose table the descriptor is, where that thread has left the table of its process, or outlived the first
-    /// thread (K-PROC-3).
+    /// The thread in whose table the descriptor is, where that thread has left the table of its
+    /// process, or outlived the first thread (K-PROC-3).
     pub thread: Option<Pid>,
 }
 
-/// A process that has local sockets open. What [`Options`](crate::Options) did not ask for, or may not be seen, is `None`.
+/// A process that has local sockets open. What [`Options`](crate::Options) did not ask for, or may
+/// not be seen, is `None`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Process {
     /// Its number.
     pub pid: Pid,
-    /// When it was started, in clock ticks since the machine was: with the pid, what tells it from its successors.
+    /// When it was started, in clock ticks since the machine was: with the pid, what tells it from
+    /// its successors.
     pub start: Option<u64>,
     /// Its command name, as `ps` shows it; any bytes, at most 15 of them.
     pub command: OsString,
@@ -245,8 +256,9 @@ pub struct Namespace {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Connection {
-    /// The end that called connect. Of a socket pair, and where it cannot be told (both ends have names, and the listener has gone),
-    /// the one with the lower inode, which as a rule was made first.
+    /// The end that called connect. Of a socket pair, and where it cannot be told (both ends have
+    /// names, and the listener has gone), the one with the lower inode, which as a rule was
+    /// made first.
     pub client: SocketId,
     /// The other end. `None` while nobody has accepted the client.
     pub server: Option<SocketId>,
@@ -272,18 +284,21 @@ pub struct Missing {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum What {
-    /// The kernel's table of sockets in a network namespace; nothing, or less, is known of the sockets there.
+    /// The kernel's table of sockets in a network namespace; nothing, or less, is known of the
+    /// sockets there.
     Table(NamespaceIno),
     /// The table changed on every attempt to read it: a socket in it may be missing.
     Unsteady(NamespaceIno),
     /// The descriptors of these processes: sockets of theirs are shown without them.
     Descriptors(Vec<Pid>),
-    /// The namespaces of these processes: there may be network namespaces of which nothing is shown.
+    /// The namespaces of these processes: there may be network namespaces of which nothing is
+    /// shown.
     Namespaces(Vec<Pid>),
-    /// Sockets that processes have open and no table shows: they are in network namespaces that no process is in.
+    /// Sockets that processes have open and no table shows: they are in network namespaces that no
+    /// process is in.
     Sockets(Vec<SocketIno>),
-    /// Processes that `/proc` does not show: of other namespaces of process ids, or of other users. Sockets of theirs are shown
-    /// without owners.
+    /// Processes that `/proc` does not show: of other namespaces of process ids, or of other users.
+    /// Sockets of theirs are shown without owners.
     Processes,
     /// Anything else, named.
     Other(String),
@@ -328,7 +343,8 @@ impl Missing {
 }
 
 impl Socket {
-    /// The listener it came from, or the one that may be it: [`Socket::listener`], else [`Socket::namesake`].
+    /// The listener it came from, or the one that may be it: [`Socket::listener`], else
+    /// [`Socket::namesake`].
     pub fn may_be_from(&self) -> Option<SocketId> {
         self.listener.or(self.namesake)
     }
@@ -372,7 +388,8 @@ impl Snapshot {
             .filter_map(|(_, owner)| self.processes.get(&owner.pid))
     }
 
-    /// Each connection once: accepted ones, those still waiting, socket pairs, and datagram sockets with a peer.
+    /// Each connection once: accepted ones, those still waiting, socket pairs, and datagram sockets
+    /// with a peer.
     pub fn connections(&self) -> impl Iterator<Item = Connection> {
         self.iter().filter_map(|(id, socket)| {
             if let Some(listener) = socket.waits_for {

@@ -1,8 +1,9 @@
 //! Finds the network namespaces of the machine and opens the table of sockets of each.
 //!
-//! A namespace lives as long as a process, a file, a descriptor or a socket refers to it. Found here are those that a process is
-//! in and those bound to a file; [`strays`](crate::strays) finds those that only a socket is in. The tables are opened by a thread
-//! that enters each namespace in turn and ends; the calling thread stays where it is.
+//! A namespace lives as long as a process, a file, a descriptor or a socket refers to it. Found
+//! here are those that a process is in and those bound to a file; [`strays`](crate::strays) finds
+//! those that only a socket is in. The tables are opened by a thread that enters each namespace in
+//! turn and ends; the calling thread stays where it is.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -118,7 +119,8 @@ fn open_file(path: &Path, ino: NamespaceIno) -> io::Result<OwnedFd> {
     }
 }
 
-/// Opens the table of each namespace. Entering one takes `CAP_SYS_ADMIN` in it and here (K-NETNS-1).
+/// Opens the table of each namespace. Entering one takes `CAP_SYS_ADMIN` in it and here
+/// (K-NETNS-1).
 pub(crate) fn open_tables(
     wanted: Vec<(NamespaceIno, io::Result<OwnedFd>)>,
 ) -> Vec<(NamespaceIno, io::Result<Table>)> {

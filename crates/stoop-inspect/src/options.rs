@@ -8,13 +8,14 @@ pub struct Options {
     pub owners: OwnersWanted,
     /// Sockets of every network namespace that can be found, not of the own one alone.
     pub all_namespaces: bool,
-    /// Leave nothing open that a second question settles, which costs a tenth of the time with the kernel program, and as much
-    /// again where owners come from `/proc`:
+    /// Leave nothing open that a second question settles, which costs a tenth of the time with the
+    /// kernel program, and as much again where owners come from `/proc`:
     ///
-    /// * From which listener of an abstract name a socket was accepted, where the name may have had another one before. Else it is
-    ///   a [`namesake`](crate::Socket::namesake).
-    /// * Where some processes may not be seen: whether each descriptor that was found is of a local socket. One of another family may
-    ///   have the number of one whose owner is hidden, once the kernel's counter of 32 bits has wrapped.
+    /// * From which listener of an abstract name a socket was accepted, where the name may have had
+    ///   another one before. Else it is a [`namesake`](crate::Socket::namesake).
+    /// * Where some processes may not be seen: whether each descriptor that was found is of a local
+    ///   socket. One of another family may have the number of one whose owner is hidden, once the
+    ///   kernel's counter of 32 bits has wrapped.
     pub sure: bool,
     /// [`Process::start`](crate::Process::start) and [`Process::state`](crate::Process::state).
     pub process_states: bool,

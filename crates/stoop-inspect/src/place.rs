@@ -1,7 +1,8 @@
-//! Where a process belongs: the container, the unit or the session that its control group names. Pure.
+//! Where a process belongs: the container, the unit or the session that its control group names.
+//! Pure.
 //!
-//! Nobody is asked: the name of the group is all there is, and whoever may make groups may choose names. It is a label for people
-//! and never a proof.
+//! Nobody is asked: the name of the group is all there is, and whoever may make groups may choose
+//! names. It is a label for people and never a proof.
 
 use std::fmt;
 
@@ -11,8 +12,8 @@ use std::fmt;
 pub enum Place {
     /// A container; of several within each other, the innermost.
     Container {
-        /// Who runs it: `docker`, `containerd`, `nerdctl`, `cri-o`, `podman`, `lxc`, `nspawn`, or `container` where the name does
-        /// not tell.
+        /// Who runs it: `docker`, `containerd`, `nerdctl`, `cri-o`, `podman`, `lxc`, `nspawn`, or
+        /// `container` where the name does not tell.
         runtime: String,
         /// Its id or name, in full.
         id: String,
@@ -33,13 +34,15 @@ pub enum Place {
         /// The user who logged in.
         user: Option<u32>,
     },
-    /// Neither: a kernel thread, a machine without systemd, or a group whose name says nothing known.
+    /// Neither: a kernel thread, a machine without systemd, or a group whose name says nothing
+    /// known.
     #[default]
     Unknown,
 }
 
 impl fmt::Display for Place {
-    /// Short, for a column: `docker:0123456789ab`, `nginx.service`, `session-3`, `-`. Ids are cut to twelve characters.
+    /// Short, for a column: `docker:0123456789ab`, `nginx.service`, `session-3`, `-`. Ids are cut
+    /// to twelve characters.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Place::Container { runtime, id, .. } => {
@@ -54,7 +57,8 @@ impl fmt::Display for Place {
 }
 
 impl Place {
-    /// The place that a text of `/proc/PID/cgroup` tells. Never fails: what is not understood is [`Place::Unknown`].
+    /// The place that a text of `/proc/PID/cgroup` tells. Never fails: what is not understood is
+    /// [`Place::Unknown`].
     ///
     /// ```
     /// let place = stoop_inspect::Place::from_cgroup(b"0::/system.slice/nginx.service\n");
@@ -68,7 +72,8 @@ impl Place {
 /// The place, and the path of the group that tells it, or else that of the process's unit.
 pub(crate) fn from_cgroup(text: &[u8]) -> (Place, Option<&[u8]>) {
     let groups = || text.split(|&byte| byte == b'\n').filter_map(group);
-    // A container's runtime may use any hierarchy; systemd's units are in its own one, or in the only one.
+    // A container's runtime may use any hierarchy; systemd's units are in its own one, or in the only
+    // one.
     let container = groups().find_map(|(_, path)| Some((container(&segments(path))?, path)));
     let of_systemd = || groups().filter(|(controllers, _)| matches!(*controllers, b"" | b"name=systemd"));
     let unit = || of_systemd().find_map(|(_, path)| Some((unit(&segments(path))?, path)));
@@ -110,7 +115,8 @@ const SCOPES: &[(&str, &str)] = &[
     ("libpod-", "podman"),
 ];
 
-/// The same where the runtime makes groups by itself: the name of the directory above, which may hold ids alone or any names.
+/// The same where the runtime makes groups by itself: the name of the directory above, which may
+/// hold ids alone or any names.
 const PARENTS: &[(&str, &str, bool)] = &[
     ("docker", "docker", true),
     ("moby", "docker", true),
@@ -148,7 +154,8 @@ fn named_container(path: &[String], at: usize) -> Option<(&'static str, String)>
     is_id(name).then(|| ("container", name.to_owned()))
 }
 
-/// `docker-ID`, `cri-containerd-ID`, …; what watches over a container (`libpod-conmon-ID`) is not in it.
+/// `docker-ID`, `cri-containerd-ID`, …; what watches over a container (`libpod-conmon-ID`) is not
+/// in it.
 fn in_scope(name: &str) -> Option<(&'static str, String)> {
     SCOPES.iter().find_map(|(prefix, runtime)| {
         let id = name.strip_prefix(prefix).filter(|id| is_id(id))?;
@@ -156,7 +163,8 @@ fn in_scope(name: &str) -> Option<(&'static str, String)> {
     })
 }
 
-/// A machine of systemd-nspawn: what is in its `payload`, or in the scope that was registered for it.
+/// A machine of systemd-nspawn: what is in its `payload`, or in the scope that was registered for
+/// it.
 fn machine(name: &str, below: Option<&str>) -> Option<String> {
     if let Some(name) = name.strip_prefix("systemd-nspawn@").and_then(|name| name.strip_suffix(".service")) {
         return (below == Some("payload")).then(|| unescape(name));

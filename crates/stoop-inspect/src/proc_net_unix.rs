@@ -1,8 +1,8 @@
 //! The text of `/proc/net/unix`, for kernels without `sock_diag`. Pure.
 //!
-//! A poor source: no peers, no queues, no users; a NUL in an abstract name reads as `@`; and a path is written as it is, so that
-//! one with a line break in it can look like another socket's line. It is read all the same where there is nothing better, and
-//! the snapshot says so.
+//! A poor source: no peers, no queues, no users; a NUL in an abstract name reads as `@`; and a path
+//! is written as it is, so that one with a line break in it can look like another socket's line. It
+//! is read all the same where there is nothing better, and the snapshot says so.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -27,7 +27,8 @@ pub(crate) fn read(text: &[u8]) -> impl Iterator<Item = Line> {
     text.split(|&byte| byte == b'\n').filter_map(line)
 }
 
-/// `Num: RefCount Protocol Flags Type St Inode Path`, the path from a space after the inode to the end.
+/// `Num: RefCount Protocol Flags Type St Inode Path`, the path from a space after the inode to the
+/// end.
 fn line(text: &[u8]) -> Option<Line> {
     let mut rest = text;
     let mut field = || {

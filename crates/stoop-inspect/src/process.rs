@@ -1,4 +1,5 @@
-//! What is worth knowing of a process that has a socket, read from its directory in `/proc`. Reads what was asked for.
+//! What is worth knowing of a process that has a socket, read from its directory in `/proc`. Reads
+//! what was asked for.
 
 use std::collections::HashMap;
 use std::ffi::{CStr, OsString};
@@ -28,8 +29,8 @@ impl Known {
     }
 }
 
-/// How long it is believed that a process is still in the control group it was in. It may be moved, which nothing tells; as a rule that
-/// is right after its start, before it becomes another program.
+/// How long it is believed that a process is still in the control group it was in. It may be moved,
+/// which nothing tells; as a rule that is right after its start, before it becomes another program.
 const BELIEVED: Duration = Duration::from_secs(10);
 
 /// What was read of processes, and when, for the next snapshot: most processes are the same then.
@@ -37,7 +38,8 @@ const BELIEVED: Duration = Duration::from_secs(10);
 pub(crate) struct Kept(HashMap<Pid, (Instant, Process)>);
 
 impl Kept {
-    /// The process as it was read, where it is the same one running the same program, and that is not long ago.
+    /// The process as it was read, where it is the same one running the same program, and that is
+    /// not long ago.
     fn find(&self, pid: Pid, known: &Known) -> Option<(Instant, Process)> {
         let (read, process) = self.0.get(&pid)?;
         let is_same = process.start == Some(known.start) && process.command == known.command;
@@ -46,7 +48,8 @@ impl Kept {
     }
 }
 
-/// Reads these processes, but for those that were kept. Of those that are gone there is what is known, or nothing.
+/// Reads these processes, but for those that were kept. Of those that are gone there is what is
+/// known, or nothing.
 pub(crate) fn read_all(
     processes: impl IntoIterator<Item = (Pid, Option<Known>)>,
     options: &Options,
@@ -73,8 +76,8 @@ pub(crate) fn read_all(
     read
 }
 
-/// Reads one process. What may not be seen is left out; fails where the process is gone, or is another one than is known: its number
-/// may have been given again.
+/// Reads one process. What may not be seen is left out; fails where the process is gone, or is
+/// another one than is known: its number may have been given again.
 pub(crate) fn read(
     directory: &ProcessDir,
     pid: Pid,
@@ -138,7 +141,8 @@ pub(crate) fn stat(text: &[u8]) -> Option<Stat<'_>> {
     Some(Stat { command: &text[open + 1..close], state, start })
 }
 
-/// Arguments are separated by NULs, and end with one where the process has not written over them. Pure.
+/// Arguments are separated by NULs, and end with one where the process has not written over them.
+/// Pure.
 pub(crate) fn arguments(text: &[u8]) -> Vec<OsString> {
     let text = text.strip_suffix(b"\0").unwrap_or(text);
     if text.is_empty() {

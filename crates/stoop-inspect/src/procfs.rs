@@ -1,4 +1,5 @@
-//! Reads `/proc/PID` through a descriptor of that directory: a successor with the same number is never taken for the process.
+//! Reads `/proc/PID` through a descriptor of that directory: a successor with the same number is
+//! never taken for the process.
 
 use std::cmp::Ordering;
 use std::ffi::{CStr, CString};
@@ -143,8 +144,9 @@ impl ProcessDir {
 
     /// Every open descriptor with what it refers to. One that is closed meanwhile is left out.
     ///
-    /// A thread that has left the table of its process has one of its own; where the first thread has ended, the others have the
-    /// table (K-PROC-3). Each table is read once, by the lowest thread that has it.
+    /// A thread that has left the table of its process has one of its own; where the first thread
+    /// has ended, the others have the table (K-PROC-3). Each table is read once, by the lowest
+    /// thread that has it.
     pub(crate) fn descriptors(&self, mut each: impl FnMut(u32, Option<Pid>, Referent)) -> io::Result<()> {
         let count = self.descriptors_in(c"fd", |fd, referent| each(fd, None, referent))?;
         for thread in self.other_tables(count == 0)? {
@@ -178,8 +180,9 @@ impl ProcessDir {
         Ok(count)
     }
 
-    /// For each table of descriptors besides that of the first thread, a thread that has it. Where the kernel does not compare
-    /// tables, those of all threads are taken for one, and read if the first thread has `none_yet`.
+    /// For each table of descriptors besides that of the first thread, a thread that has it. Where
+    /// the kernel does not compare tables, those of all threads are taken for one, and read if
+    /// the first thread has `none_yet`.
     fn other_tables(&self, none_yet: bool) -> io::Result<Vec<Pid>> {
         let (mut tables, mut found) = (vec![self.pid], Vec::new());
         for thread in self.other_threads()? {

@@ -1,8 +1,10 @@
-//! Sockets that processes have open and no table has shown: made a moment ago, or in a network namespace that no process is in
-//! and no file names. An accepted socket is in the namespace of its client, which may be long gone.
+//! Sockets that processes have open and no table has shown: made a moment ago, or in a network
+//! namespace that no process is in and no file names. An accepted socket is in the namespace of its
+//! client, which may be long gone.
 //!
-//! Each is asked for its namespace, through a copy of its descriptor. Takes the right to trace its process and
-//! `CAP_NET_ADMIN` (K-NETNS-2); what cannot be asked is missing from the snapshot, and said to be.
+//! Each is asked for its namespace, through a copy of its descriptor. Takes the right to trace its
+//! process and `CAP_NET_ADMIN` (K-NETNS-2); what cannot be asked is missing from the snapshot, and
+//! said to be.
 
 use std::collections::BTreeMap;
 use std::io;

@@ -1,4 +1,5 @@
-//! The sockets of one network namespace, from the kernel's table or, where there is none, from `/proc/net/unix`.
+//! The sockets of one network namespace, from the kernel's table or, where there is none, from
+//! `/proc/net/unix`.
 
 use std::io;
 

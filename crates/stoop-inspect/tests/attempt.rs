@@ -81,7 +81,8 @@ fn a_bind_is_undone() {
     assert_eq!(fs::read(&path).unwrap(), b"mine", "what was there stays");
 }
 
-/// A link in a shared directory may be on the way, where `fs.protected_symlinks` is against it at the end only.
+/// A link in a shared directory may be on the way, where `fs.protected_symlinks` is against it at
+/// the end only.
 #[test]
 fn a_bind_through_somebody_elses_link_is_undone() {
     if !is_root() {
@@ -131,7 +132,8 @@ fn what_cannot_be_done_is_said() {
     );
 }
 
-/// A number may be another process's by the time of the attempt: it is never made in that one's place.
+/// A number may be another process's by the time of the attempt: it is never made in that one's
+/// place.
 #[test]
 fn nothing_is_tried_as_a_process_that_has_its_number_by_now() {
     let dir = public_tempdir();
@@ -150,7 +152,8 @@ fn nothing_is_tried_as_a_process_that_has_its_number_by_now() {
     assert!(not_made(&same));
 }
 
-/// A call that would wait is told from one that hangs: `EAGAIN`, as it is predicted, and no thread is left behind.
+/// A call that would wait is told from one that hangs: `EAGAIN`, as it is predicted, and no thread
+/// is left behind.
 #[test]
 fn where_a_call_would_wait_the_attempt_ends() {
     if role().is_none() {

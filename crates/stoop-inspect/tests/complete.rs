@@ -1,5 +1,5 @@
-//! Completeness: on a machine of many sockets, processes and network namespaces a snapshot shows everything that `ss -xap`,
-//! `lsof -U` and `lsfd` show, what these cannot see, and nothing else.
+//! Completeness: on a machine of many sockets, processes and network namespaces a snapshot shows
+//! everything that `ss -xap`, `lsof -U` and `lsfd` show, what these cannot see, and nothing else.
 //!
 //! 1,000 sockets of 20 processes; `STOOP_MACHINE=200` makes it 10,000 of 200.
 

@@ -1,5 +1,6 @@
-//! Sockets that are hard to see: in flight within each other, kept by the kernel alone, of other namespaces; and views in which not
-//! everybody can be seen. What cannot be told is said, and nothing is made up.
+//! Sockets that are hard to see: in flight within each other, kept by the kernel alone, of other
+//! namespaces; and views in which not everybody can be seen. What cannot be told is said, and
+//! nothing is made up.
 
 use std::fs;
 use std::io::{Read, stdin};
@@ -130,7 +131,8 @@ fn a_namespace_that_a_mount_or_a_descriptor_keeps() {
     unmount(&file, UnmountFlags::DETACH).unwrap();
 }
 
-/// From outside its processes have our numbers; from inside, those outside cannot be seen, and that is said.
+/// From outside its processes have our numbers; from inside, those outside cannot be seen, and that
+/// is said.
 #[test]
 fn a_namespace_of_process_ids() {
     const TEST: &str = "a_namespace_of_process_ids";
@@ -227,8 +229,8 @@ fn names_of_every_byte() {
     }
 }
 
-/// Families of processes that come, pass sockets on and go, all the time: no panic, and no owner of a socket that stays is
-/// lost or made up.
+/// Families of processes that come, pass sockets on and go, all the time: no panic, and no owner of
+/// a socket that stays is lost or made up.
 #[test]
 fn a_storm_of_processes() {
     const TEST: &str = "a_storm_of_processes";

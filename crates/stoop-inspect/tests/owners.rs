@@ -1,5 +1,5 @@
-//! The two ways of finding owners, on the same state of the machine: the kernel program and the walk through `/proc` give the same
-//! answer for every socket of it.
+//! The two ways of finding owners, on the same state of the machine: the kernel program and the
+//! walk through `/proc` give the same answer for every socket of it.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -172,7 +172,8 @@ fn live(role: &str) {
     heir.wait().unwrap();
 }
 
-/// A listener with clients that have been accepted, and such as wait; another one that nobody called.
+/// A listener with clients that have been accepted, and such as wait; another one that nobody
+/// called.
 fn serve(name: &Name) -> Vec<OwnedFd> {
     let listener = listener(STREAM, name, 8);
     let mut sockets = Vec::new();

@@ -1,4 +1,5 @@
-//! Snapshots of sockets that these tests make: what is joined, what is named, and what is left out and said to be.
+//! Snapshots of sockets that these tests make: what is joined, what is named, and what is left out
+//! and said to be.
 //!
 //! Each test looks for sockets of its own alone, by their inodes: the machine goes on meanwhile.
 
@@ -29,7 +30,8 @@ fn inspector(owners: OwnersWanted) -> Inspector {
     Inspector::new(options)
 }
 
-/// One snapshot for each way of finding owners; without the right to load programs both are the walk.
+/// One snapshot for each way of finding owners; without the right to load programs both are the
+/// walk.
 fn both_ways() -> [Snapshot; 2] {
     [OwnersWanted::Auto, OwnersWanted::Proc].map(|owners| inspector(owners).snapshot())
 }
@@ -52,7 +54,8 @@ fn the<'s>(snapshot: &'s Snapshot, socket: &OwnedFd) -> &'s Socket {
     &snapshot[id(snapshot, socket)]
 }
 
-/// This process's descriptors of it. Others may have some for a moment: children of other tests, from their fork to their exec.
+/// This process's descriptors of it. Others may have some for a moment: children of other tests,
+/// from their fork to their exec.
 fn mine(socket: &Socket) -> Vec<u32> {
     let me = Pid(std::process::id());
     socket.owners.iter().filter(|owner| owner.pid == me).map(|owner| owner.fd).collect()

@@ -1,4 +1,5 @@
-//! Predictions for a process in namespaces of its own, beside what the kernel does when that process makes the calls.
+//! Predictions for a process in namespaces of its own, beside what the kernel does when that
+//! process makes the calls.
 
 use std::fs;
 use std::io::{BufRead, Write};
@@ -106,7 +107,8 @@ fn build(dir: &Path, name: &str) -> Vec<stoop::Listener> {
     servers
 }
 
-/// The child is root of a user namespace that knows no other user, and has mounts, a network and processes of its own.
+/// The child is root of a user namespace that knows no other user, and has mounts, a network and
+/// processes of its own.
 fn start(dir: &Path) -> Option<KillOnDrop> {
     let namespaces = ["-r", "-m", "-n", "-p", "-f", "--mount-proc", "--kill-child"];
     let mut probe = std::process::Command::new("unshare");

@@ -1,12 +1,14 @@
-//! Messages between two processes without a socket: through shared memory ([`Ring`]) and through a System V message queue
-//! ([`Queue`]).
+//! Messages between two processes without a socket: through shared memory ([`Ring`]) and through a
+//! System V message queue ([`Queue`]).
 //!
-//! Both are here to be measured beside sockets on the same work, and are safe to use for more: what they own is released when
-//! dropped, no wait is without a limit, and nothing that the other process does (dying, stopping, writing nonsense) makes this
-//! one panic, hang, or touch memory that is not its own.
+//! Both are here to be measured beside sockets on the same work, and are safe to use for more: what
+//! they own is released when dropped, no wait is without a limit, and nothing that the other
+//! process does (dying, stopping, writing nonsense) makes this one panic, hang, or touch memory
+//! that is not its own.
 //!
-//! What they do not do: carry descriptors, say who is at the other end, or work with `poll`. Make the acquaintance over a local
-//! socket, which does all of that, and pass the ring's descriptor or the queue's number there.
+//! What they do not do: carry descriptors, say who is at the other end, or work with `poll`. Make
+//! the acquaintance over a local socket, which does all of that, and pass the ring's descriptor or
+//! the queue's number there.
 //!
 //! ```
 //! use std::time::Duration;

@@ -1,8 +1,9 @@
 //! A System V message queue: messages in the kernel, under a number.
 //!
-//! The kernel has no time limit for waiting on such a queue, and signals belong to the program. So a wait that takes too long is
-//! ended by removing the queue, which a thread does ([`Watch`]): whoever waits on it learns of it at once (K-SYSV-1). After that the queue is
-//! of no more use to anybody, which is what a peer that does not answer within the limit makes of it anyway.
+//! The kernel has no time limit for waiting on such a queue, and signals belong to the program. So
+//! a wait that takes too long is ended by removing the queue, which a thread does ([`Watch`]):
+//! whoever waits on it learns of it at once (K-SYSV-1). After that the queue is of no more use to
+//! anybody, which is what a peer that does not answer within the limit makes of it anyway.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -23,7 +24,8 @@ const RECEIVE: &str = "receive from a System V queue";
 
 /// One process's hold on a queue. Who made it removes it when dropping this.
 ///
-/// A process that is killed leaves its queue behind, until somebody removes it (`ipcrm`): that is how the kernel has it.
+/// A process that is killed leaves its queue behind, until somebody removes it (`ipcrm`): that is
+/// how the kernel has it.
 #[derive(Debug)]
 pub struct Queue {
     id: i32,
@@ -35,19 +37,21 @@ pub struct Queue {
 }
 
 impl Queue {
-    /// Makes a queue that processes of this user may use, with the longest time that anything here may wait on it.
+    /// Makes a queue that processes of this user may use, with the longest time that anything here
+    /// may wait on it.
     ///
     /// Does not block; starts a thread.
     ///
     /// # Errors
-    /// [`ErrorKind::LimitReached`] where there are `kernel.msgmni` queues already, [`ErrorKind::Unsupported`] where the kernel has
-    /// none.
+    /// [`ErrorKind::LimitReached`] where there are `kernel.msgmni` queues already,
+    /// [`ErrorKind::Unsupported`] where the kernel has none.
     pub fn new(limit: Duration) -> Result<Queue> {
         let id = sys::create().map_err(|error| Error::os(MAKE, error))?;
         Queue::with(id, true, limit).inspect_err(|_| drop(sys::remove(id)))
     }
 
-    /// Opens the queue that another process has made, by its [`id`](Queue::id). Does not block; starts a thread.
+    /// Opens the queue that another process has made, by its [`id`](Queue::id). Does not block;
+    /// starts a thread.
     ///
     /// # Errors
     /// [`ErrorKind::Closed`] where it is gone; [`ErrorKind::Failed`] where it is another user's.
@@ -79,8 +83,8 @@ impl Queue {
     ///
     /// # Errors
     /// [`ErrorKind::TooLarge`] for one longer than
-    /// [`message_max_bytes`](Queue::message_max_bytes), [`ErrorKind::TimedOut`] where the limit has passed, after which the queue is
-    /// gone, [`ErrorKind::Closed`] where it is gone already.
+    /// [`message_max_bytes`](Queue::message_max_bytes), [`ErrorKind::TimedOut`] where the limit has
+    /// passed, after which the queue is gone, [`ErrorKind::Closed`] where it is gone already.
     pub fn send(&mut self, message: &[u8]) -> Result<()> {
         if message.len() > self.message_max_bytes {
             return Err(Error::new(SEND, ErrorKind::TooLarge));
@@ -108,7 +112,8 @@ impl Queue {
         self.settle(RECEIVE, received)
     }
 
-    /// Ends a wait, and says what its outcome means. One that came in the moment in which it was to be ended has come.
+    /// Ends a wait, and says what its outcome means. One that came in the moment in which it was to
+    /// be ended has come.
     fn settle(&self, operation: &'static str, outcome: io::Result<()>) -> Result<()> {
         let was_ended = self.watch.disarm();
         outcome.map_err(|error| match gone(operation, error) {
@@ -129,8 +134,8 @@ impl Drop for Queue {
     }
 }
 
-/// An error of a call whose arguments are right: a number that the kernel does not know is that of a queue that was
-/// removed (K-SYSV-1).
+/// An error of a call whose arguments are right: a number that the kernel does not know is that of
+/// a queue that was removed (K-SYSV-1).
 fn gone(operation: &'static str, error: io::Error) -> Error {
     match error.raw_os_error().map(Errno::from_raw_os_error) {
         Some(Errno::INVAL | Errno::IDRM) => Error::new(operation, ErrorKind::Closed),

@@ -14,8 +14,8 @@ use crate::{Error, ErrorKind, Result};
 /// How to wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Waiting {
-    /// Look again and again. The soonest, and a whole processor for as long as it takes; gives way now and then, so that a
-    /// peer on the same processor gets on as well.
+    /// Look again and again. The soonest, and a whole processor for as long as it takes; gives way
+    /// now and then, so that a peer on the same processor gets on as well.
     Spin,
     /// Look for 20 µs, then sleep on a futex until the other side wakes us.
     Futex,
@@ -70,7 +70,8 @@ impl Wait {
     }
 }
 
-/// Sleeps while the word is what it was, at most this long. Returns early as it likes: the caller looks again.
+/// Sleeps while the word is what it was, at most this long. Returns early as it likes: the caller
+/// looks again.
 pub(crate) fn sleep(word: &AtomicU32, was: u32, limit: Duration) -> std::result::Result<(), Errno> {
     // Longer than any limit that makes sense: what does not fit is cut.
     let seconds = limit.as_secs().min(u32::MAX.into()) as i64;
@@ -83,7 +84,8 @@ pub(crate) fn sleep(word: &AtomicU32, was: u32, limit: Duration) -> std::result:
 
 /// Wakes whoever sleeps on the word.
 pub(crate) fn wake(word: &AtomicU32) {
-    // There is one sleeper at most. It cannot fail on memory that is mapped; if it did, limits end every sleep.
+    // There is one sleeper at most. It cannot fail on memory that is mapped; if it did, limits end
+    // every sleep.
     let _ = futex::wake(word, futex::Flags::empty(), 1);
 }
 

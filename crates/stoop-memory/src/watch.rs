@@ -1,7 +1,8 @@
 //! A thread that ends a wait which has no time limit of its own.
 //!
-//! Arming and disarming cost a lock that is nearly always free, and no system call while waits follow each other: the thread
-//! wakes when the first of them would have been over, finds another, and sleeps on.
+//! Arming and disarming cost a lock that is nearly always free, and no system call while waits
+//! follow each other: the thread wakes when the first of them would have been over, finds another,
+//! and sleeps on.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -31,7 +32,8 @@ struct State {
 }
 
 impl Watch {
-    /// Starts the thread, which calls `expire` on the first wait that is not over when it is due, and then ends.
+    /// Starts the thread, which calls `expire` on the first wait that is not over when it is due,
+    /// and then ends.
     pub(crate) fn start(expire: impl FnOnce() + Send + 'static) -> std::io::Result<Watch> {
         let shared = Arc::new(Shared::default());
         let theirs = Arc::clone(&shared);

@@ -1,7 +1,7 @@
 //! Where a local socket is: a path, an abstract name, or nowhere.
 //!
-//! The text form is lossless (`parse` of `Display` gives the same address) and holds no control character, so it is
-//! safe to print on a terminal. Never touches the file system.
+//! The text form is lossless (`parse` of `Display` gives the same address) and holds no control
+//! character, so it is safe to print on a terminal. Never touches the file system.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -14,14 +14,15 @@ use crate::Kind;
 /// The longest abstract name, in bytes: `sun_path` less the leading NUL (K-NAME-14).
 pub const ABSTRACT_NAME_MAX_BYTES: usize = 107;
 
-/// The longest path the kernel takes directly, in bytes (K-NAME-3). Longer paths work all the same: see [`Address`].
+/// The longest path the kernel takes directly, in bytes (K-NAME-3). Longer paths work all the same:
+/// see [`Address`].
 pub const DIRECT_PATH_MAX_BYTES: usize = 108;
 
 /// The address of a local socket.
 ///
-/// A path may be longer than the kernel's 108 bytes: binding and connecting then go through a directory or file
-/// descriptor (K-NAME-11), without changing the process's working directory. An abstract name is an exact string of
-/// bytes: every byte counts, NUL bytes too (K-NAME-7).
+/// A path may be longer than the kernel's 108 bytes: binding and connecting then go through a
+/// directory or file descriptor (K-NAME-11), without changing the process's working directory. An
+/// abstract name is an exact string of bytes: every byte counts, NUL bytes too (K-NAME-7).
 ///
 /// ```
 /// use stoop::Address;
@@ -61,7 +62,8 @@ impl Address {
         Ok(Address(Repr::Path(path)))
     }
 
-    /// An abstract address: a name in the network namespace, without a file (Linux only). The empty name is valid.
+    /// An abstract address: a name in the network namespace, without a file (Linux only). The empty
+    /// name is valid.
     ///
     /// # Errors
     /// [`AddressError::NameTooLong`] beyond [`ABSTRACT_NAME_MAX_BYTES`].
@@ -94,9 +96,9 @@ impl Address {
         matches!(self.0, Repr::Unnamed)
     }
 
-    /// Reads the text form: `/p`, `./p`, `p`, `unix:/p`, `unix:p`, `unix:///p`, `@name`, `unix:@name`,
-    /// `unix-abstract:name`, `abstract:name`, with `%XX` for any byte. A kind in front is refused here: see
-    /// [`Target::parse`].
+    /// Reads the text form: `/p`, `./p`, `p`, `unix:/p`, `unix:p`, `unix:///p`, `@name`,
+    /// `unix:@name`, `unix-abstract:name`, `abstract:name`, with `%XX` for any byte. A kind in
+    /// front is refused here: see [`Target::parse`].
     ///
     /// # Errors
     /// [`AddressError`], saying what is wrong and where.
@@ -109,7 +111,8 @@ impl Address {
     }
 }
 
-/// What a person typed: an address, perhaps with the kind in front (`dgram:/run/log`), or an inherited descriptor.
+/// What a person typed: an address, perhaps with the kind in front (`dgram:/run/log`), or an
+/// inherited descriptor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     /// The kind, where one was named.
@@ -129,8 +132,8 @@ pub enum Place {
 }
 
 impl Target {
-    /// Reads every spelling of the command line: those of [`Address::parse`], with `stream:`, `dgram:` or `seqpacket:`
-    /// in front where the kind matters, and `fd:N`.
+    /// Reads every spelling of the command line: those of [`Address::parse`], with `stream:`,
+    /// `dgram:` or `seqpacket:` in front where the kind matters, and `fd:N`.
     ///
     /// A path whose first component looks like such a prefix is written `./stream:x`.
     ///
@@ -212,7 +215,8 @@ fn decode_percent(text: &[u8]) -> Result<Vec<u8>, AddressError> {
     Ok(bytes)
 }
 
-/// Writes bytes as printable text with `%XX` for `%` and for every byte that is not part of a printable character.
+/// Writes bytes as printable text with `%XX` for `%` and for every byte that is not part of a
+/// printable character.
 fn write_escaped(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
     for chunk in bytes.utf8_chunks() {
         let mut rest = chunk.valid();
@@ -233,7 +237,8 @@ fn write_escaped(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
     Ok(())
 }
 
-/// Printable here: neither a control character nor one that reorders or hides its neighbours on a terminal.
+/// Printable here: neither a control character nor one that reorders or hides its neighbours on a
+/// terminal.
 fn is_printable(character: char) -> bool {
     if character.is_ascii() {
         return !character.is_ascii_control();
@@ -260,8 +265,8 @@ pub fn escaped(bytes: &(impl AsRef<[u8]> + ?Sized)) -> impl fmt::Display + '_ {
 }
 
 impl fmt::Display for Address {
-    /// The text form that [`Address::parse`] reads back to the same address. The unnamed address is shown as
-    /// `(unnamed)`, which is the one form that names a file when parsed.
+    /// The text form that [`Address::parse`] reads back to the same address. The unnamed address is
+    /// shown as `(unnamed)`, which is the one form that names a file when parsed.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Repr::Path(path) => {
@@ -273,8 +278,8 @@ impl fmt::Display for Address {
                 if Address::parse(&text).ok().as_ref() == Some(self) {
                     return f.write_str(&text);
                 }
-                // A relative path that starts like a prefix (`fd:3`, `@x`): its first byte written as an escape hides
-                // the prefix from the parser and keeps the path.
+                // A relative path that starts like a prefix (`fd:3`, `@x`): its first byte written as an
+                // escape hides the prefix from the parser and keeps the path.
                 write!(f, "%{:02X}", bytes[0])?;
                 write_escaped(f, &bytes[1..])
             }
@@ -301,7 +306,8 @@ impl FromStr for Address {
     }
 }
 
-/// Anything that names a local socket. Text is read by [`Address::parse`]; a `Path` is taken as it is.
+/// Anything that names a local socket. Text is read by [`Address::parse`]; a `Path` is taken as it
+/// is.
 pub trait ToAddress {
     /// The address.
     ///

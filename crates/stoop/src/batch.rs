@@ -1,7 +1,8 @@
 //! Several datagrams or seqpackets with one system call.
 //!
-//! It saves the system calls and nothing else: each message still costs the kernel what a message costs. Where small
-//! messages have to be fast, a stream with [`frame`](mod@crate::frame) is many times faster.
+//! It saves the system calls and nothing else: each message still costs the kernel what a message
+//! costs. Where small messages have to be fast, a stream with [`frame`](mod@crate::frame) is many
+//! times faster.
 
 use std::fmt;
 use std::io::IoSlice;
@@ -45,7 +46,8 @@ impl Batch {
     /// The most messages that a batch holds.
     pub const MESSAGES_MAX: usize = BATCH_MAX;
 
-    /// Room for `messages`, 1 to [`Batch::MESSAGES_MAX`], of up to `message_bytes` each. All memory is allocated here.
+    /// Room for `messages`, 1 to [`Batch::MESSAGES_MAX`], of up to `message_bytes` each. All memory
+    /// is allocated here.
     pub fn new(messages: usize, message_bytes: usize) -> Batch {
         let stride_bytes = stride(message_bytes);
         let bytes = PageBuffer::new(stride_bytes.saturating_mul(messages.clamp(1, BATCH_MAX)));
@@ -101,7 +103,8 @@ impl<'a> BatchMessage<'a> {
     /// The message.
     ///
     /// # Errors
-    /// [`ErrorKind::MessageTruncated`] where it was longer than the room: [`BatchMessage::cut`] has its start, the rest is lost.
+    /// [`ErrorKind::MessageTruncated`] where it was longer than the room: [`BatchMessage::cut`] has
+    /// its start, the rest is lost.
     pub fn bytes(&self) -> Result<&'a [u8]> {
         let room_bytes = self.room.len();
         self.room.get(..self.entry.len).ok_or_else(|| {
@@ -120,7 +123,8 @@ impl<'a> BatchMessage<'a> {
         self.entry.len
     }
 
-    /// Where it came from: unnamed on connected sockets and from unbound senders. Only a name: see [`Datagram::reply`].
+    /// Where it came from: unnamed on connected sockets and from unbound senders. Only a name: see
+    /// [`Datagram::reply`].
     pub fn from(&self) -> Address {
         self.entry.from.to_address()
     }
@@ -150,8 +154,9 @@ fn send_all(socket: &Socket, messages: &[IoSlice<'_>], to: Option<&RawAddress>) 
 }
 
 impl SeqPacket {
-    /// Sends each of these as a message, in order, many with one system call. Returns how many went: fewer than all where
-    /// one failed, which the next call with the rest then reports. Waits for room on a blocking socket; `EINTR` is retried.
+    /// Sends each of these as a message, in order, many with one system call. Returns how many
+    /// went: fewer than all where one failed, which the next call with the rest then reports.
+    /// Waits for room on a blocking socket; `EINTR` is retried.
     ///
     /// # Errors
     /// As [`SeqPacket::send`], where not even the first went; an empty message refuses all.
@@ -160,13 +165,15 @@ impl SeqPacket {
         send_all(self, messages, None)
     }
 
-    /// Receives messages with one system call: waits for the first on a blocking socket and takes what else is there.
-    /// Returns how many came; 0 is the end. Descriptors that come along are closed. `EINTR` is retried.
+    /// Receives messages with one system call: waits for the first on a blocking socket and takes
+    /// what else is there. Returns how many came; 0 is the end. Descriptors that come along are
+    /// closed. `EINTR` is retried.
     ///
     /// As for [`SeqPacket::recv`], an empty message of a foreign peer may look like the end.
     ///
     /// # Errors
-    /// As [`SeqPacket::recv`], but a message that was cut shows when it is looked at: see [`BatchMessage::bytes`].
+    /// As [`SeqPacket::recv`], but a message that was cut shows when it is looked at: see
+    /// [`BatchMessage::bytes`].
     pub fn recv_batch(&self, batch: &mut Batch) -> Result<usize> {
         batch.receive(self, false)?;
         // At the end every further room is filled with it too (K-DGRAM-18).
@@ -176,9 +183,9 @@ impl SeqPacket {
 }
 
 impl Datagram {
-    /// Sends each of these as a message to the receiver named by connecting, in order, many with one system call. Returns
-    /// how many went: fewer than all where one failed, which the next call with the rest then reports. Waits as
-    /// [`Datagram::send`]; `EINTR` is retried.
+    /// Sends each of these as a message to the receiver named by connecting, in order, many with
+    /// one system call. Returns how many went: fewer than all where one failed, which the next
+    /// call with the rest then reports. Waits as [`Datagram::send`]; `EINTR` is retried.
     ///
     /// # Errors
     /// As [`Datagram::send`], where not even the first went.
@@ -195,12 +202,13 @@ impl Datagram {
         send_all(self, messages, Some(&target.raw)).map_err(|error| error.on(to))
     }
 
-    /// Receives messages with one system call: waits for the first on a blocking socket and takes what else is there.
-    /// Returns how many came. What the policy refuses is dropped and counted; descriptors that come along are closed. `EINTR`
-    /// is retried.
+    /// Receives messages with one system call: waits for the first on a blocking socket and takes
+    /// what else is there. Returns how many came. What the policy refuses is dropped and
+    /// counted; descriptors that come along are closed. `EINTR` is retried.
     ///
     /// # Errors
-    /// As [`Datagram::recv`], but a message that was cut shows when it is looked at: see [`BatchMessage::bytes`].
+    /// As [`Datagram::recv`], but a message that was cut shows when it is looked at: see
+    /// [`BatchMessage::bytes`].
     pub fn recv_batch(&self, batch: &mut Batch) -> Result<usize> {
         let mut refusals = Refusals::of(Operation::Receive);
         loop {

@@ -1,8 +1,10 @@
-//! Connecting: with a deadline, right on a full backlog, right on `EINTR`, and to servers that have not started yet.
+//! Connecting: with a deadline, right on a full backlog, right on `EINTR`, and to servers that have
+//! not started yet.
 //!
-//! The kernel itself waits for room in a backlog when a *blocking* socket connects, and wakes at the instant there is
-//! room (K-CONNECT-3); a non-blocking socket gets `EAGAIN` and is not queued at all (K-CONNECT-1). So connecting is always
-//! done on a blocking socket, bounded by its send timeout.
+//! The kernel itself waits for room in a backlog when a *blocking* socket connects, and wakes at
+//! the instant there is room (K-CONNECT-3); a non-blocking socket gets `EAGAIN` and is not queued
+//! at all (K-CONNECT-1). So connecting is always done on a blocking socket, bounded by its send
+//! timeout.
 
 use std::fs::File;
 use std::io;
@@ -43,7 +45,8 @@ pub struct Connect {
 /// The outcome of reading an address, kept until there is an operation to report it for.
 type Parsed<T> = std::result::Result<T, crate::AddressError>;
 
-/// How long to sleep between two looks for a server that has not started: from the first to the longest.
+/// How long to sleep between two looks for a server that has not started: from the first to the
+/// longest.
 const LOOK_AGAIN: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(20));
 
 impl Connect {
@@ -58,17 +61,20 @@ impl Connect {
         self
     }
 
-    /// How long to wait for a server that is not there yet: no file, or nobody listening behind it. At first, not at all.
+    /// How long to wait for a server that is not there yet: no file, or nobody listening behind it.
+    /// At first, not at all.
     pub fn wait_for_server(mut self, wait: Duration) -> Connect {
         self.wait = wait;
         self
     }
 
-    /// Connects a stream. Blocks as the two settings say; `EINTR` is retried against the same deadline (K-CONNECT-5).
+    /// Connects a stream. Blocks as the two settings say; `EINTR` is retried against the same
+    /// deadline (K-CONNECT-5).
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`], [`ErrorKind::Refused`], [`ErrorKind::WrongKind`], [`ErrorKind::PermissionDenied`],
-    /// [`ErrorKind::TimedOut`], [`ErrorKind::InvalidAddress`]. The socket returned is always connected.
+    /// [`ErrorKind::NotFound`], [`ErrorKind::Refused`], [`ErrorKind::WrongKind`],
+    /// [`ErrorKind::PermissionDenied`], [`ErrorKind::TimedOut`], [`ErrorKind::InvalidAddress`].
+    /// The socket returned is always connected.
     pub fn stream(&self) -> Result<Stream> {
         Ok(Stream::from_socket(self.connect(Kind::Stream)?))
     }
@@ -81,11 +87,12 @@ impl Connect {
         Ok(SeqPacket::from_socket(self.connect(Kind::SeqPacket)?))
     }
 
-    /// A datagram socket that sends to this address, and to which the receiver can answer: it is bound to an abstract name
-    /// that the kernel chooses (K-NAME-9). Never waits for room.
+    /// A datagram socket that sends to this address, and to which the receiver can answer: it is
+    /// bound to an abstract name that the kernel chooses (K-NAME-9). Never waits for room.
     ///
     /// # Errors
-    /// As [`Connect::stream`], and [`ErrorKind::NotPermitted`] where the receiver is connected to somebody else.
+    /// As [`Connect::stream`], and [`ErrorKind::NotPermitted`] where the receiver is connected to
+    /// somebody else.
     pub fn datagram(&self) -> Result<Datagram> {
         let socket = self.connect(Kind::Datagram)?;
         Ok(Datagram::client(socket))
@@ -110,8 +117,9 @@ impl Connect {
         Ok(address)
     }
 
-    /// Connects a socket of whichever kind the server has, trying each in turn: a path of another kind answers
-    /// `EPROTOTYPE`, an abstract name of another kind is not found at all (K-NAME-15).
+    /// Connects a socket of whichever kind the server has, trying each in turn: a path of another
+    /// kind answers `EPROTOTYPE`, an abstract name of another kind is not found at all
+    /// (K-NAME-15).
     ///
     /// # Errors
     /// As [`Connect::stream`].
@@ -235,7 +243,8 @@ impl ConnectTarget {
         )
     }
 
-    /// The socket of this file, an `O_PATH` descriptor, whatever its name leads to by now (K-CONNECT-13, K-DGRAM-21).
+    /// The socket of this file, an `O_PATH` descriptor, whatever its name leads to by now
+    /// (K-CONNECT-13, K-DGRAM-21).
     pub(crate) fn of_file(file: File) -> io::Result<ConnectTarget> {
         let raw = RawAddress::path(Path::new(&format!("/proc/self/fd/{}", file.as_raw_fd())))?;
         Ok(ConnectTarget { raw, _file: Some(file) })

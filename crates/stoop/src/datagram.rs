@@ -16,14 +16,15 @@ use crate::socket::Socket;
 use crate::sys::{self, RawAddress};
 use crate::{Address, Bind, Connect, Kind, Origin, Policy, ToAddress, diag, packet, reply};
 
-/// A datagram socket: each send is one message, received whole, in order, and never lost between the two ends (a full
-/// receiver makes the sender wait).
+/// A datagram socket: each send is one message, received whole, in order, and never lost between
+/// the two ends (a full receiver makes the sender wait).
 ///
-/// There is no end to see: when a receiver goes, its unread messages go with it and the next send says so; when a sender
-/// goes, the receiver is told nothing (K-DGRAM-11).
+/// There is no end to see: when a receiver goes, its unread messages go with it and the next send
+/// says so; when a sender goes, the receiver is told nothing (K-DGRAM-11).
 ///
-/// A client made by [`Datagram::connect`] or [`Datagram::unbound`] can be answered: it gets an abstract name from the kernel.
-/// A server made by [`Bind::datagram`] answers with [`Datagram::reply`].
+/// A client made by [`Datagram::connect`] or [`Datagram::unbound`] can be answered: it gets an
+/// abstract name from the kernel. A server made by [`Bind::datagram`] answers with
+/// [`Datagram::reply`].
 ///
 /// ```
 /// use stoop::{Bind, Datagram};
@@ -56,8 +57,8 @@ impl Datagram {
         Connect::new(address).datagram()
     }
 
-    /// A client of nobody yet, bound to an abstract name that the kernel chooses, so that whoever gets a message from it can
-    /// answer (K-NAME-9).
+    /// A client of nobody yet, bound to an abstract name that the kernel chooses, so that whoever
+    /// gets a message from it can answer (K-NAME-9).
     ///
     /// # Errors
     /// [`ErrorKind::OutOfDescriptors`].
@@ -77,8 +78,8 @@ impl Datagram {
         Ok((Datagram::client(one), Datagram::client(other)))
     }
 
-    /// Takes a descriptor from elsewhere, after asking the kernel whether it is a local datagram socket. A file that it is
-    /// bound to is left alone at the end.
+    /// Takes a descriptor from elsewhere, after asking the kernel whether it is a local datagram
+    /// socket. A file that it is bound to is left alone at the end.
     ///
     /// # Errors
     /// [`ErrorKind::WrongKind`], [`ErrorKind::Unsupported`].
@@ -96,8 +97,8 @@ impl Datagram {
         Datagram { file, ..Datagram::client(socket) }
     }
 
-    /// Another owner of the same socket. The file, where there is one, stays with the first; the policy is copied, and each
-    /// owner's [`Datagram::set_policy`] is for itself.
+    /// Another owner of the same socket. The file, where there is one, stays with the first; the
+    /// policy is copied, and each owner's [`Datagram::set_policy`] is for itself.
     ///
     /// # Errors
     /// [`ErrorKind::OutOfDescriptors`].
@@ -105,7 +106,8 @@ impl Datagram {
         Ok(Datagram::client(self.socket.duplicate()?))
     }
 
-    /// Names the one receiver of [`Datagram::send`], and the one sender that may write to us: others get `EPERM` (K-DGRAM-9).
+    /// Names the one receiver of [`Datagram::send`], and the one sender that may write to us:
+    /// others get `EPERM` (K-DGRAM-9).
     ///
     /// # Errors
     /// As [`Connect::datagram`].
@@ -113,67 +115,77 @@ impl Datagram {
         Connect::new(address).datagram_socket(&self.socket)
     }
 
-    /// Sends one message to the receiver named by connecting. Waits while its queue is full (`net.unix.max_dgram_qlen`
-    /// messages and one, K-DGRAM-3) on a blocking socket; `EINTR` is retried.
+    /// Sends one message to the receiver named by connecting. Waits while its queue is full
+    /// (`net.unix.max_dgram_qlen` messages and one, K-DGRAM-3) on a blocking socket; `EINTR` is
+    /// retried.
     ///
     /// # Errors
-    /// [`ErrorKind::Refused`], then [`ErrorKind::NotConnected`], once the receiver has gone (K-DGRAM-10);
-    /// [`ErrorKind::MessageTooLarge`], [`ErrorKind::WouldBlock`].
+    /// [`ErrorKind::Refused`], then [`ErrorKind::NotConnected`], once the receiver has gone
+    /// (K-DGRAM-10); [`ErrorKind::MessageTooLarge`], [`ErrorKind::WouldBlock`].
     pub fn send(&self, message: &[u8]) -> Result<()> {
         packet::send(&self.socket, message, None)
     }
 
     /// Sends one message to an address: a path or an abstract name. Waits as [`Datagram::send`].
     ///
-    /// A path is looked up now, and symbolic links are followed, as the kernel does: to answer a message use
-    /// [`Datagram::reply`], because the address that [`Datagram::recv_from`] gives is only a name that the sender chose.
+    /// A path is looked up now, and symbolic links are followed, as the kernel does: to answer a
+    /// message use [`Datagram::reply`], because the address that [`Datagram::recv_from`] gives
+    /// is only a name that the sender chose.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`], [`ErrorKind::Refused`], [`ErrorKind::WrongKind`], [`ErrorKind::PermissionDenied`],
-    /// [`ErrorKind::NotPermitted`] where the receiver is connected to somebody else, [`ErrorKind::MessageTooLarge`],
-    /// [`ErrorKind::WouldBlock`], and [`ErrorKind::InvalidAddress`] for the unnamed address: that sender never bound and cannot
-    /// be answered (K-DGRAM-1).
+    /// [`ErrorKind::NotFound`], [`ErrorKind::Refused`], [`ErrorKind::WrongKind`],
+    /// [`ErrorKind::PermissionDenied`], [`ErrorKind::NotPermitted`] where the receiver is
+    /// connected to somebody else, [`ErrorKind::MessageTooLarge`], [`ErrorKind::WouldBlock`],
+    /// and [`ErrorKind::InvalidAddress`] for the unnamed address: that sender never bound and
+    /// cannot be answered (K-DGRAM-1).
     pub fn send_to(&self, message: &[u8], to: &Address) -> Result<()> {
         let target = self.target(to)?;
         packet::send(&self.socket, message, Some(&target.raw)).map_err(|error| error.on(to))
     }
 
-    /// Answers a message: sends to the socket that the message came from, or to none. Waits as [`Datagram::send`].
+    /// Answers a message: sends to the socket that the message came from, or to none. Waits as
+    /// [`Datagram::send`].
     ///
-    /// The kernel records a sender's address as the string it was bound to, and that string may lead elsewhere by now: through
-    /// a symbolic link, a renamed directory, a file that was replaced, or because the sender sees other mounts. Answering with
-    /// [`Datagram::send_to`] would let the sender choose the receiver, with our credentials. Of a path this call therefore
-    /// requires that
+    /// The kernel records a sender's address as the string it was bound to, and that string may
+    /// lead elsewhere by now: through a symbolic link, a renamed directory, a file that was
+    /// replaced, or because the sender sees other mounts. Answering with [`Datagram::send_to`]
+    /// would let the sender choose the receiver, with our credentials. Of a path this call
+    /// therefore requires that
     ///
-    /// - the message came with the sender's credentials. They come with each message if [`Bind`] made the socket, after
-    ///   [`Socket::set_pass_credentials`] otherwise; a user without a number here (the overflow user) is unknown;
+    /// - the message came with the sender's credentials. They come with each message if [`Bind`]
+    ///   made the socket, after [`Socket::set_pass_credentials`] otherwise; a user without a number
+    ///   here (the overflow user) is unknown;
     /// - the path is absolute, and a socket is there, not a symbolic link;
     /// - the file belongs to the user who sent the message, or root sent it (K-CRED-15);
-    /// - the socket there was bound to exactly this name, or is connected and takes messages from its peer alone (K-NAME-1,
-    ///   K-PROBE-4);
-    /// - if we may look into the sender's process, it has not exited, and the path leads it to the same file (K-PROC-6).
+    /// - the socket there was bound to exactly this name, or is connected and takes messages from
+    ///   its peer alone (K-NAME-1, K-PROBE-4);
+    /// - if we may look into the sender's process, it has not exited, and the path leads it to the
+    ///   same file (K-PROC-6).
     ///
-    /// The message is then sent to that file, past its name (K-DGRAM-21). What remains possible is an answer to another socket
-    /// that the same user has bound to the same name: one that took the sender's place, or, if we may not look into the sender's
-    /// process, one in our view of the file system while the sender is in another.
+    /// The message is then sent to that file, past its name (K-DGRAM-21). What remains possible is
+    /// an answer to another socket that the same user has bound to the same name: one that took
+    /// the sender's place, or, if we may not look into the sender's process, one in our view of
+    /// the file system while the sender is in another.
     ///
-    /// An abstract name has no owner to compare: it goes to whoever has the name now. Names that the kernel chose are
-    /// practically never reused. A server with `CAP_NET_ADMIN` refuses a sender that has exited, or is in another network
-    /// namespace, where the name is another's (K-NAME-6, K-PROC-7); the process is the one that the credentials name, which a
+    /// An abstract name has no owner to compare: it goes to whoever has the name now. Names that
+    /// the kernel chose are practically never reused. A server with `CAP_NET_ADMIN` refuses a
+    /// sender that has exited, or is in another network namespace, where the name is another's
+    /// (K-NAME-6, K-PROC-7); the process is the one that the credentials name, which a
     /// sender that is root in a pid namespace of its own can choose among the processes there.
     ///
     /// # Errors
-    /// [`ErrorKind::NotPermitted`] if a check fails: the error says which, and whose socket would have got the answer.
-    /// [`ErrorKind::InvalidAddress`] for a relative path, and for a sender that never bound (K-DGRAM-1). Else as
-    /// [`Datagram::send_to`]; [`ErrorKind::NotFound`] also without `/proc`, and [`ErrorKind::OutOfDescriptors`]: a path takes two
-    /// file descriptors for the moment.
+    /// [`ErrorKind::NotPermitted`] if a check fails: the error says which, and whose socket would
+    /// have got the answer. [`ErrorKind::InvalidAddress`] for a relative path, and for a sender
+    /// that never bound (K-DGRAM-1). Else as [`Datagram::send_to`]; [`ErrorKind::NotFound`] also
+    /// without `/proc`, and [`ErrorKind::OutOfDescriptors`]: a path takes two file descriptors
+    /// for the moment.
     pub fn reply(&self, message: &[u8], to: &Origin) -> Result<()> {
         let target = self.reply_target(to)?;
         packet::send(&self.socket, message, Some(&target.raw)).map_err(|error| error.on(&to.address))
     }
 
-    /// Answers a message with descriptors or credentials beside the answer. Checks as [`Datagram::reply`], sends as
-    /// [`Socket::send_with`].
+    /// Answers a message with descriptors or credentials beside the answer. Checks as
+    /// [`Datagram::reply`], sends as [`Socket::send_with`].
     ///
     /// # Errors
     /// Those of both.
@@ -191,7 +203,8 @@ impl Datagram {
         reply::target(to, || *self.network.get_or_init(|| network_of(&self.socket)))
     }
 
-    /// Sends one message with descriptors or credentials beside it. As [`Datagram::send_to`] and [`Socket::send_with`].
+    /// Sends one message with descriptors or credentials beside it. As [`Datagram::send_to`] and
+    /// [`Socket::send_with`].
     ///
     /// # Errors
     /// Those of both.
@@ -210,12 +223,13 @@ impl Datagram {
             .map_err(|cause| Error::system(Operation::Send, cause).on(to).of_kind(Kind::Datagram))
     }
 
-    /// Receives one message into `buffer` and returns its length; 0 is an empty message. Descriptors that come with it are
-    /// closed. Waits for one on a blocking socket; `EINTR` is retried.
+    /// Receives one message into `buffer` and returns its length; 0 is an empty message.
+    /// Descriptors that come with it are closed. Waits for one on a blocking socket; `EINTR` is
+    /// retried.
     ///
     /// # Errors
-    /// [`ErrorKind::MessageTruncated`] where it does not fit: its start is in the buffer, the rest is lost;
-    /// [`Datagram::recv_vec`] never cuts. [`ErrorKind::WouldBlock`].
+    /// [`ErrorKind::MessageTruncated`] where it does not fit: its start is in the buffer, the rest
+    /// is lost; [`Datagram::recv_vec`] never cuts. [`ErrorKind::WouldBlock`].
     pub fn recv(&self, buffer: &mut [u8]) -> Result<usize> {
         if !self.socket.asks_senders() {
             return packet::receive(&self.socket, buffer);
@@ -223,8 +237,9 @@ impl Datagram {
         Ok(self.recv_with(&mut [IoSliceMut::new(buffer)], Allow::AND_DROP)?.len)
     }
 
-    /// The same, with the sender's address: unnamed where the sender never bound. To answer, receive with
-    /// [`Datagram::recv_request`], or with [`Socket::recv_with`] and [`Received::origin`].
+    /// The same, with the sender's address: unnamed where the sender never bound. To answer,
+    /// receive with [`Datagram::recv_request`], or with [`Socket::recv_with`] and
+    /// [`Received::origin`].
     ///
     /// # Errors
     /// As [`Datagram::recv`].
@@ -273,8 +288,8 @@ impl Datagram {
         }
     }
 
-    /// Whose messages are received from the next one on. Credentials come with each message from here on; a policy that asks
-    /// who sends refuses those that were sent before without.
+    /// Whose messages are received from the next one on. Credentials come with each message from
+    /// here on; a policy that asks who sends refuses those that were sent before without.
     ///
     /// # Errors
     /// Only what the kernel reports for a damaged descriptor.
@@ -289,8 +304,8 @@ impl Datagram {
         self.socket.refused_messages()
     }
 
-    /// The length of the next message in bytes, waiting for it on a blocking socket; 0 is an empty message. The policy is not
-    /// asked.
+    /// The length of the next message in bytes, waiting for it on a blocking socket; 0 is an empty
+    /// message. The policy is not asked.
     ///
     /// # Errors
     /// As [`Datagram::recv`].
@@ -298,7 +313,8 @@ impl Datagram {
         packet::next_len(&self.socket)
     }
 
-    /// Reads the next message without taking it, and without asking the policy. Never brings descriptors in (K-FD-10).
+    /// Reads the next message without taking it, and without asking the policy. Never brings
+    /// descriptors in (K-FD-10).
     ///
     /// # Errors
     /// As [`Datagram::recv`], but nothing is lost.
@@ -309,7 +325,8 @@ impl Datagram {
     /// Closes the socket, after taking its file away where that is still ours.
     ///
     /// # Errors
-    /// Where the file could not be removed; the socket is closed all the same. Dropping does the same in silence.
+    /// Where the file could not be removed; the socket is closed all the same. Dropping does the
+    /// same in silence.
     pub fn close(self) -> Result<()> {
         self.file.map_or(Ok(()), SocketFile::release)
     }
@@ -354,7 +371,8 @@ impl AsFd for Datagram {
 }
 
 impl From<Datagram> for OwnedFd {
-    /// Gives the descriptor away. The file, where there is one, is left for whoever uses the descriptor; the policy is gone.
+    /// Gives the descriptor away. The file, where there is one, is left for whoever uses the
+    /// descriptor; the policy is gone.
     fn from(datagram: Datagram) -> OwnedFd {
         if let Some(file) = datagram.file {
             file.keep();

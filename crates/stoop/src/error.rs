@@ -1,4 +1,5 @@
-//! The one error type: what was tried, on what, what the kernel said, and what that means for a local socket.
+//! The one error type: what was tried, on what, what the kernel said, and what that means for a
+//! local socket.
 //!
 //! Holds no I/O. Finding out *why* looks at the machine and lives in [`mod@crate::explain`].
 
@@ -69,13 +70,16 @@ pub enum ErrorKind {
     InvalidAddress,
     /// `ENOENT`: nothing at that path; no server has been started, or its file was removed.
     NotFound,
-    /// `ECONNREFUSED`: the path exists and nobody listens behind it, or nobody has that abstract name.
+    /// `ECONNREFUSED`: the path exists and nobody listens behind it, or nobody has that abstract
+    /// name.
     Refused,
     /// `EPROTOTYPE`: a socket of another kind lives there.
     WrongKind,
-    /// `EACCES`: a directory on the way cannot be searched, or the socket (for a server: the directory) not written.
+    /// `EACCES`: a directory on the way cannot be searched, or the socket (for a server: the
+    /// directory) not written.
     PermissionDenied,
-    /// `EPERM`: the receiver is connected to somebody else, the sender may not claim that identity, or a policy refuses.
+    /// `EPERM`: the receiver is connected to somebody else, the sender may not claim that identity,
+    /// or a policy refuses.
     NotPermitted,
     /// `EADDRINUSE`: the path or the name is taken.
     AddressInUse,
@@ -141,8 +145,8 @@ impl ErrorKind {
 
 /// What went wrong.
 ///
-/// The text is one lower-case line: operation, subject in quotes, what is known. [`Error::explain`] looks at the machine
-/// for the cause and the next step.
+/// The text is one lower-case line: operation, subject in quotes, what is known. [`Error::explain`]
+/// looks at the machine for the cause and the next step.
 ///
 /// ```
 /// let error = stoop::Stream::connect("/nowhere/app.sock").unwrap_err();
@@ -213,7 +217,8 @@ impl Error {
         Error::new(operation, ErrorKind::InvalidAddress, error.to_string())
     }
 
-    /// The same error, about this address: for callers who know what a connected socket is connected to.
+    /// The same error, about this address: for callers who know what a connected socket is
+    /// connected to.
     pub fn on(mut self, subject: &Address) -> Error {
         self.0.subject = Some(subject.clone());
         self
@@ -292,7 +297,8 @@ impl Error {
         self.0.detail.as_deref()
     }
 
-    /// How many bytes arrived in the buffer all the same, where a receive failed for what came beside them.
+    /// How many bytes arrived in the buffer all the same, where a receive failed for what came
+    /// beside them.
     pub fn received_bytes(&self) -> Option<usize> {
         self.0.received_bytes
     }
@@ -332,10 +338,12 @@ impl Error {
         self.kind() == ErrorKind::WouldBlock
     }
 
-    /// Returns whether a receive or an accept returned because it had refused as many messages or clients as one call may,
-    /// and not because nothing was there. It is a [would-block](Error::is_would_block) error, too.
+    /// Returns whether a receive or an accept returned because it had refused as many messages or
+    /// clients as one call may, and not because nothing was there. It is a
+    /// [would-block](Error::is_would_block) error, too.
     ///
-    /// A level-triggered poll reports the socket again. After an edge-triggered one, call again before waiting.
+    /// A level-triggered poll reports the socket again. After an edge-triggered one, call again
+    /// before waiting.
     pub fn is_refusal_limit(&self) -> bool {
         self.0.is_refusal_limit
     }
@@ -363,11 +371,14 @@ impl Error {
         )
     }
 
-    /// Whether an accept, or the receive of a server, failed in a way that leaves its socket usable: one client's failure is one client's.
+    /// Whether an accept, or the receive of a server, failed in a way that leaves its socket
+    /// usable: one client's failure is one client's.
     ///
-    /// True for every error number except those about the socket itself (`EBADF`, `ENOTSOCK`, `EINVAL`, `EOPNOTSUPP`, `EFAULT`), and
-    /// if [`Error::is_exhausted`]: a security module may refuse one client, a client may have given up, memory may be short. The
-    /// socket may stay readable, so a loop should pause before it tries again. False for [`Error::is_would_block`], which is no failure.
+    /// True for every error number except those about the socket itself (`EBADF`, `ENOTSOCK`,
+    /// `EINVAL`, `EOPNOTSUPP`, `EFAULT`), and if [`Error::is_exhausted`]: a security module may
+    /// refuse one client, a client may have given up, memory may be short. The socket may stay
+    /// readable, so a loop should pause before it tries again. False for [`Error::is_would_block`],
+    /// which is no failure.
     pub fn is_transient(&self) -> bool {
         let about_the_socket = |errno| {
             matches!(errno, libc::EBADF | libc::ENOTSOCK | libc::EINVAL | libc::EOPNOTSUPP | libc::EFAULT)
@@ -402,7 +413,8 @@ impl fmt::Display for Error {
     }
 }
 
-/// The system's words for an error, as a fragment: lower case, without the number that the standard library adds.
+/// The system's words for an error, as a fragment: lower case, without the number that the standard
+/// library adds.
 pub(crate) fn words(cause: &io::Error) -> String {
     let text = cause.to_string();
     let text = text.split(" (os error").next().unwrap_or(&text);

@@ -16,11 +16,13 @@ impl FileId {
         FileId { dev: stat.st_dev, ino: stat.st_ino }
     }
 
-    /// Whether this file, known from the kernel's table of sockets, may be the one that `stat` knows as `file`.
+    /// Whether this file, known from the kernel's table of sockets, may be the one that `stat`
+    /// knows as `file`.
     ///
-    /// The table keeps 32 bits of the inode, and on file systems that make up a device for each subvolume (btrfs) it has
-    /// another device than `stat` (K-DIAG-1): the inodes have to agree in what is known of them, the devices decide only
-    /// where both agree. Several sockets may so be taken for one file; where any has the same device, only those are it.
+    /// The table keeps 32 bits of the inode, and on file systems that make up a device for each
+    /// subvolume (btrfs) it has another device than `stat` (K-DIAG-1): the inodes have to agree
+    /// in what is known of them, the devices decide only where both agree. Several sockets may
+    /// so be taken for one file; where any has the same device, only those are it.
     pub fn may_be(self, file: FileId) -> bool {
         self.ino == file.ino & 0xffff_ffff
     }

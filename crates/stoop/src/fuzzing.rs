@@ -4,8 +4,9 @@ pub use crate::bind::handover::fuzzing::{message as handover_message, protocol a
 
 use crate::bind::{activation, notify};
 
-/// Reads the variables a service manager sets, one piece each: `LISTEN_FDS`, `LISTEN_PID`, `LISTEN_FDNAMES`, `NOTIFY_SOCKET`,
-/// `WATCHDOG_USEC`, `WATCHDOG_PID`. The pieces are separated by zero bytes; a piece that is only `-` is an unset variable.
+/// Reads the variables a service manager sets, one piece each: `LISTEN_FDS`, `LISTEN_PID`,
+/// `LISTEN_FDNAMES`, `NOTIFY_SOCKET`, `WATCHDOG_USEC`, `WATCHDOG_PID`. The pieces are separated by
+/// zero bytes; a piece that is only `-` is an unset variable.
 ///
 /// # Panics
 /// Panics if one is misread: this is what the fuzzer looks for.

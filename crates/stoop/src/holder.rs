@@ -61,7 +61,8 @@ pub(crate) fn of_file(file: FileId) -> Holder {
     diag::bound_to(file).first().map(Holder::of).unwrap_or_default()
 }
 
-/// Who has this abstract name among sockets of this kind; each kind has names of its own (K-NAME-15).
+/// Who has this abstract name among sockets of this kind; each kind has names of its own
+/// (K-NAME-15).
 pub(crate) fn of_abstract_name(name: &[u8], kind: Kind) -> Holder {
     diag::named(name).iter().find(|socket| socket.kind == Some(kind)).map(Holder::of).unwrap_or_default()
 }

@@ -5,7 +5,8 @@ use std::str::FromStr;
 
 /// What a local socket carries.
 ///
-/// Both ends must be of one kind: the kernel answers `EPROTOTYPE` to a path of another kind (K-CONNECT-10).
+/// Both ends must be of one kind: the kernel answers `EPROTOTYPE` to a path of another kind
+/// (K-CONNECT-10).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Kind {
     /// `SOCK_STREAM`: bytes in order, no message boundaries, connected.

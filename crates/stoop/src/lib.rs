@@ -1,22 +1,29 @@
-//! Local sockets (Unix domain sockets, `AF_UNIX`) done right: byte streams, datagrams and sequenced packets between the
-//! processes of one machine.
+//! Local sockets (Unix domain sockets, `AF_UNIX`) done right: byte streams, datagrams and sequenced
+//! packets between the processes of one machine.
 //!
-//! - Serve: [`Bind`] makes an address and keeps it safe — exact permissions, stale files replaced, live servers left alone,
-//!   takeover without a gap — and gives a [`Listener`] or a [`Datagram`] socket.
-//! - Talk: [`Connect`] reaches it, with deadlines, and gives a [`Stream`], a [`SeqPacket`] or a [`Datagram`] socket.
-//! - Know: [`Peer`] says who is at the other end, [`Policy`] who may be, [`Error::explain`] why something failed.
-//! - Pass: [`Outgoing`] and [`Received`] carry descriptors and credentials beside the bytes, leaking none.
-//! - Async: with feature `tokio`, `aio` is the same for tasks, and `serve` the accept loop every daemon needs.
+//! - Serve: [`Bind`] makes an address and keeps it safe — exact permissions, stale files replaced,
+//!   live servers left alone, takeover without a gap — and gives a [`Listener`] or a [`Datagram`]
+//!   socket.
+//! - Talk: [`Connect`] reaches it, with deadlines, and gives a [`Stream`], a [`SeqPacket`] or a
+//!   [`Datagram`] socket.
+//! - Know: [`Peer`] says who is at the other end, [`Policy`] who may be, [`Error::explain`] why
+//!   something failed.
+//! - Pass: [`Outgoing`] and [`Received`] carry descriptors and credentials beside the bytes,
+//!   leaking none.
+//! - Async: with feature `tokio`, `aio` is the same for tasks, and `serve` the accept loop every
+//!   daemon needs.
 //! - Look: [`diag`] is the kernel's own table of local sockets.
-//! - Last: [`activation`] takes sockets from a service manager, [`notify`] reports to it, [`handover`] passes a listener to
-//!   the next version of a server.
+//! - Last: [`activation`] takes sockets from a service manager, [`notify`] reports to it,
+//!   [`handover`] passes a listener to the next version of a server.
 //!
-//! Everything here is synchronous and blocks unless told otherwise. The library never prints, never starts a thread, never
-//! touches what the whole process shares (umask, working directory, signal handlers, environment), and never raises
-//! `SIGPIPE`. Linux only; what needs a newer kernel than 4.18 says so. Kernel behaviour relied on is cited as `K-…`, a row of
-//! the project's `KERNEL.md` with the test that pins it.
+//! Everything here is synchronous and blocks unless told otherwise. The library never prints, never
+//! starts a thread, never touches what the whole process shares (umask, working directory, signal
+//! handlers, environment), and never raises `SIGPIPE`. Linux only; what needs a newer kernel than
+//! 4.18 says so. Kernel behaviour relied on is cited as `K-…`, a row of the project's `KERNEL.md`
+//! with the test that pins it.
 //!
-//! Read in this order: [`Address`], [`Bind`], [`Listener`], [`Connect`], [`Stream`], then what you need.
+//! Read in this order: [`Address`], [`Bind`], [`Listener`], [`Connect`], [`Stream`], then what you
+//! need.
 //!
 //! ```
 //! use std::io::{Read, Write};

@@ -14,12 +14,14 @@ use crate::socket::Socket;
 use crate::sys::{self, Blocking};
 use crate::{Kind, Policy, Refusal, SeqPacket, Stream};
 
-/// How long to wait before trying again after an accept failed, for want of a descriptor or otherwise: from the first pause to the longest.
-/// The client may stay in the queue meanwhile, and the listener stays readable (K-ACCEPT-1), so waiting for readiness would spin.
+/// How long to wait before trying again after an accept failed, for want of a descriptor or
+/// otherwise: from the first pause to the longest. The client may stay in the queue meanwhile, and
+/// the listener stays readable (K-ACCEPT-1), so waiting for readiness would spin.
 pub(crate) const PAUSE_AFTER_FAILURE: (Duration, Duration) =
     (Duration::from_millis(5), Duration::from_millis(250));
 
-/// More than are ever in a listener's queue: `net.core.somaxconn` is 4096 unless an administrator raised it.
+/// More than are ever in a listener's queue: `net.core.somaxconn` is 4096 unless an administrator
+/// raised it.
 pub(crate) const QUEUE_MAX: usize = 65_536;
 
 /// A connection that a [`Listener`] can accept: [`Stream`] or [`SeqPacket`].
@@ -94,10 +96,11 @@ struct Counters {
     failed: AtomicU64,
 }
 
-/// A server's socket: clients queue at it and are accepted one by one. Made by [`Bind::listen`](crate::Bind::listen).
+/// A server's socket: clients queue at it and are accepted one by one. Made by
+/// [`Bind::listen`](crate::Bind::listen).
 ///
-/// Several threads may accept on one listener. Its file is removed when it is dropped or closed, if the file is still its own
-/// and the process is the one that made it.
+/// Several threads may accept on one listener. Its file is removed when it is dropped or closed, if
+/// the file is still its own and the process is the one that made it.
 #[derive(Debug)]
 pub struct Listener<C = Stream> {
     // Fields drop in this order: the file goes while the socket still holds its inode.
@@ -113,12 +116,14 @@ impl<C: Connected> Listener<C> {
         Listener { file, socket, policy, counters: Counters::default(), accepts: PhantomData }
     }
 
-    /// Takes a listening descriptor from elsewhere, after asking the kernel what it is. Admits everyone until
-    /// [`Listener::set_policy`]; its file is left alone at the end.
+    /// Takes a listening descriptor from elsewhere, after asking the kernel what it is. Admits
+    /// everyone until [`Listener::set_policy`]; its file is left alone at the end.
     ///
     /// # Errors
-    /// [`ErrorKind::WrongKind`](crate::ErrorKind::WrongKind), [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported), and
-    /// [`ErrorKind::NotConnected`](crate::ErrorKind::NotConnected) for a socket that does not listen.
+    /// [`ErrorKind::WrongKind`](crate::ErrorKind::WrongKind),
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported), and
+    /// [`ErrorKind::NotConnected`](crate::ErrorKind::NotConnected) for a socket that does not
+    /// listen.
     pub fn from_descriptor(fd: OwnedFd) -> Result<Listener<C>> {
         let socket = Socket::from_descriptor(fd)?.expect_kind(C::KIND)?;
         if !sys::is_listening(socket.as_fd()).map_err(accepting)? {
@@ -128,17 +133,20 @@ impl<C: Connected> Listener<C> {
         Ok(Listener::new(socket, None, Policy::everyone()))
     }
 
-    /// Waits for a client that the policy admits. Refused clients are closed and counted. If no descriptor or memory is free, or
-    /// the accept of one client fails otherwise ([`Error::is_transient`]), it counts that, pauses, and tries again without spinning.
+    /// Waits for a client that the policy admits. Refused clients are closed and counted. If no
+    /// descriptor or memory is free, or the accept of one client fails otherwise
+    /// ([`Error::is_transient`]), it counts that, pauses, and tries again without spinning.
     /// `EINTR` is retried.
     ///
     /// # Errors
-    /// Returns [`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock) on a non-blocking listener, or after the read timeout. On a
-    /// non-blocking listener also returns transient errors: the client may stay queued and the listener readable, so pause before
-    /// the next try. Other errors mean that the listener itself is broken.
+    /// Returns [`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock) on a non-blocking listener,
+    /// or after the read timeout. On a non-blocking listener also returns transient errors: the
+    /// client may stay queued and the listener readable, so pause before the next try. Other
+    /// errors mean that the listener itself is broken.
     ///
-    /// A nonblocking listener returns after 16 refused clients in a row, and a blocking one when its read timeout has passed,
-    /// even if more clients are waiting: see [`Error::is_refusal_limit`].
+    /// A nonblocking listener returns after 16 refused clients in a row, and a blocking one when
+    /// its read timeout has passed, even if more clients are waiting: see
+    /// [`Error::is_refusal_limit`].
     pub fn accept(&self) -> Result<C> {
         let mut refusals = Refusals::of(Operation::Accept);
         loop {
@@ -222,18 +230,20 @@ impl<C: Connected> Listener<C> {
         std::iter::repeat_with(|| self.accept())
     }
 
-    /// The clients that are already waiting, one by one, until none is: for a server that is about to end. Switches the
-    /// listener to non-blocking.
+    /// The clients that are already waiting, one by one, until none is: for a server that is about
+    /// to end. Switches the listener to non-blocking.
     ///
-    /// Closing a listener resets the clients in its queue (K-ACCEPT-2); a server that takes its file away first
-    /// ([`Listener::release`]), serves these, and only then closes, loses none.
+    /// Closing a listener resets the clients in its queue (K-ACCEPT-2); a server that takes its
+    /// file away first ([`Listener::release`]), serves these, and only then closes, loses none.
     ///
     /// # Errors
-    /// Only what the kernel reports for a damaged descriptor. An error in between ([`Error::is_transient`], such as no descriptor
-    /// for the next client) may leave that client in the queue; going on tries again.
+    /// Only what the kernel reports for a damaged descriptor. An error in between
+    /// ([`Error::is_transient`], such as no descriptor for the next client) may leave that
+    /// client in the queue; going on tries again.
     pub fn drain(&self) -> Result<impl Iterator<Item = Result<C>> + '_> {
         self.socket.set_nonblocking(true)?;
-        // Nobody who was waiting is further back in the queue than it is long; strangers who keep coming do not prolong this.
+        // Nobody who was waiting is further back in the queue than it is long; strangers who keep coming do
+        // not prolong this.
         let arrivals = std::iter::repeat_with(|| self.accept_any()).take(QUEUE_MAX);
         let waiting = arrivals.take_while(|next| !next.as_ref().is_err_and(Error::is_would_block));
         Ok(waiting.filter_map(|next| match next {
@@ -253,8 +263,8 @@ impl<C: Connected> Listener<C> {
         }
     }
 
-    /// Who is admitted from the next client on, be it in the queue already. Whether descriptors may come is settled when a client
-    /// connects: one in the queue has the old answer.
+    /// Who is admitted from the next client on, be it in the queue already. Whether descriptors may
+    /// come is settled when a client connects: one in the queue has the old answer.
     ///
     /// # Errors
     /// Only what the kernel reports for a damaged descriptor.
@@ -269,7 +279,8 @@ impl<C: Connected> Listener<C> {
         self.file.as_ref()
     }
 
-    /// Takes the file away, where it is still ours, and goes on listening for those who have found it already.
+    /// Takes the file away, where it is still ours, and goes on listening for those who have found
+    /// it already.
     ///
     /// # Errors
     /// Where the file could not be removed.
@@ -277,7 +288,8 @@ impl<C: Connected> Listener<C> {
         self.file.take().map_or(Ok(()), SocketFile::release)
     }
 
-    /// Closes the listener, after taking its file away where that is still ours. Dropping does the same in silence.
+    /// Closes the listener, after taking its file away where that is still ours. Dropping does the
+    /// same in silence.
     ///
     /// # Errors
     /// Where the file could not be removed; the listener is closed all the same.
@@ -320,7 +332,8 @@ impl<C> AsFd for Listener<C> {
 }
 
 impl<C: Connected> From<Listener<C>> for OwnedFd {
-    /// Gives the descriptor away. The file, where there is one, is left for whoever uses the descriptor; the policy is gone.
+    /// Gives the descriptor away. The file, where there is one, is left for whoever uses the
+    /// descriptor; the policy is gone.
     fn from(listener: Listener<C>) -> OwnedFd {
         let (socket, file) = listener.into_parts();
         if let Some(file) = file {

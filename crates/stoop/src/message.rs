@@ -41,14 +41,15 @@ impl<'a> Outgoing<'a> {
         Outgoing::default()
     }
 
-    /// Sends these descriptors along: at most [`control::DESCRIPTORS_MAX`]. The receiver gets its own copies; ours stay open.
+    /// Sends these descriptors along: at most [`control::DESCRIPTORS_MAX`]. The receiver gets its
+    /// own copies; ours stay open.
     pub fn descriptors(mut self, descriptors: &'a [BorrowedFd<'a>]) -> Outgoing<'a> {
         self.descriptors = descriptors;
         self
     }
 
-    /// Says who sends. The kernel adds this by itself where the receiver asked for it; naming it makes sense for a
-    /// privileged process that speaks for another.
+    /// Says who sends. The kernel adds this by itself where the receiver asked for it; naming it
+    /// makes sense for a privileged process that speaks for another.
     pub fn credentials(mut self, credentials: Credentials) -> Outgoing<'a> {
         self.credentials = Some(credentials);
         self
@@ -104,7 +105,8 @@ impl Allow {
     /// No descriptors: any that come are closed and reported as an error.
     pub const NOTHING: Allow = Allow { descriptors: 0 };
 
-    /// Whatever comes, for receivers that keep none of it: plain bytes are never lost for what came beside them.
+    /// Whatever comes, for receivers that keep none of it: plain bytes are never lost for what came
+    /// beside them.
     pub(crate) const AND_DROP: Allow = Allow { descriptors: usize::MAX };
 
     /// Up to this many descriptors in one message.
@@ -127,8 +129,9 @@ pub struct Received {
     pub from: Address,
     /// Descriptors, in the order they were sent, close-on-exec.
     pub descriptors: Vec<OwnedFd>,
-    /// The sender, if [`Socket::set_pass_credentials`] is on and the kernel knows it. A user or group without an id in our user
-    /// namespace is 4294967295 here, which is no one's id: see [`Credentials::known_uid`].
+    /// The sender, if [`Socket::set_pass_credentials`] is on and the kernel knows it. A user or
+    /// group without an id in our user namespace is 4294967295 here, which is no one's id: see
+    /// [`Credentials::known_uid`].
     pub credentials: Option<Credentials>,
     /// A pidfd of the sender, where [`Socket::set_pass_pidfd`] is on.
     pub pidfd: Option<OwnedFd>,
@@ -140,7 +143,8 @@ pub struct Received {
     has_control: bool,
 }
 
-/// A message that has arrived and not been judged yet: its sender can be looked at first. Dropping it closes what came.
+/// A message that has arrived and not been judged yet: its sender can be looked at first. Dropping
+/// it closes what came.
 pub(crate) struct Pending {
     arrival: Arrival,
     room_bytes: usize,
@@ -206,13 +210,15 @@ impl Received {
         }
     }
 
-    /// Returns what an answer to this message needs: see [`Datagram::reply`](crate::Datagram::reply).
+    /// Returns what an answer to this message needs: see
+    /// [`Datagram::reply`](crate::Datagram::reply).
     pub fn origin(&self) -> Origin {
         Origin::new(self.from.clone(), self.credentials)
     }
 
-    /// Whether this is the end of a connection rather than a message. On a seqpacket an empty message looks the same,
-    /// unless [`Socket::set_pass_credentials`] is on: a message then brings its sender, the end brings nothing (K-DGRAM-14).
+    /// Whether this is the end of a connection rather than a message. On a seqpacket an empty
+    /// message looks the same, unless [`Socket::set_pass_credentials`] is on: a message then
+    /// brings its sender, the end brings nothing (K-DGRAM-14).
     pub fn is_end(&self) -> bool {
         self.len == 0 && !self.has_control
     }

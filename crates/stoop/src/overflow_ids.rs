@@ -1,9 +1,12 @@
-//! The overflow ids: the number that the kernel shows for a user or group without an id in our user namespace.
+//! The overflow ids: the number that the kernel shows for a user or group without an id in our user
+//! namespace.
 //!
-//! Reads small files of `/proc`, and only when a number may be an overflow id. Never decides who is allowed.
+//! Reads small files of `/proc`, and only when a number may be an overflow id. Never decides who is
+//! allowed.
 //!
-//! A process cannot distinguish a user that has the overflow id from all users that have no id (K-CRED-17), unless its namespace maps
-//! every id: then the number can only be the user of that id, as in the initial namespace (K-CRED-18).
+//! A process cannot distinguish a user that has the overflow id from all users that have no id
+//! (K-CRED-17), unless its namespace maps every id: then the number can only be the user of that
+//! id, as in the initial namespace (K-CRED-18).
 
 use std::sync::OnceLock;
 
@@ -15,8 +18,8 @@ pub(crate) const NO_ID: u32 = u32::MAX;
 /// The overflow id unless an administrator changed it.
 const USUAL: u32 = 65534;
 
-/// Returns the user id, or `None` if the number stands for no user in particular: [`NO_ID`], or the overflow id in a user namespace that
-/// does not map every user.
+/// Returns the user id, or `None` if the number stands for no user in particular: [`NO_ID`], or the
+/// overflow id in a user namespace that does not map every user.
 pub(crate) fn user(uid: u32) -> Option<u32> {
     known(uid, overflow_uid, "/proc/self/uid_map")
 }
@@ -39,8 +42,9 @@ fn known(id: u32, overflow: fn() -> u32, map: &str) -> Option<u32> {
     known.then_some(id)
 }
 
-/// Whether a `uid_map` or `gid_map` maps every id. Its ranges never overlap, and the kernel refuses a map whose ids have no counterpart
-/// in the parent namespace, so a total map leaves no user without an id (K-CRED-18).
+/// Whether a `uid_map` or `gid_map` maps every id. Its ranges never overlap, and the kernel refuses
+/// a map whose ids have no counterpart in the parent namespace, so a total map leaves no user
+/// without an id (K-CRED-18).
 fn is_total(map: &str) -> bool {
     let count = |line: &str| line.split_ascii_whitespace().nth(2).and_then(|count| count.parse::<u64>().ok());
     map.lines().filter_map(count).fold(0, u64::saturating_add) >= u64::from(NO_ID)
@@ -70,11 +74,13 @@ fn read_once(cell: &OnceLock<u32>, path: &str) -> u32 {
 impl Credentials {
     /// Returns whether these credentials name a process.
     ///
-    /// For a message sent before the receiver asked for credentials the kernel fills in pid 0 and the overflow user and group
-    /// (K-CRED-8). A sender in another pid namespace has pid 0 and ids of its own; if those have no mapping here either, it cannot be
-    /// distinguished from an unknown sender.
+    /// For a message sent before the receiver asked for credentials the kernel fills in pid 0 and
+    /// the overflow user and group (K-CRED-8). A sender in another pid namespace has pid 0 and
+    /// ids of its own; if those have no mapping here either, it cannot be distinguished from an
+    /// unknown sender.
     ///
-    /// The overflow ids are read from `/proc/sys/kernel/overflowuid` and `overflowgid`. Without `/proc` they are taken to be 65534.
+    /// The overflow ids are read from `/proc/sys/kernel/overflowuid` and `overflowgid`. Without
+    /// `/proc` they are taken to be 65534.
     pub fn is_known(self) -> bool {
         let is_nobody = |id: u32, overflow: fn() -> u32| id == NO_ID || id == overflow();
         self.pid != 0 || !(is_nobody(self.uid, overflow_uid) && is_nobody(self.gid, overflow_gid))
@@ -82,19 +88,21 @@ impl Credentials {
 
     /// Returns the user id, or `None` if the user has no id in our user namespace.
     ///
-    /// The kernel shows such users as the overflow id, usually 65534. If our namespace does not map every user id, that number
-    /// therefore stands for no user in particular. Reads `/proc/self/uid_map` if the id is the overflow id.
+    /// The kernel shows such users as the overflow id, usually 65534. If our namespace does not map
+    /// every user id, that number therefore stands for no user in particular. Reads
+    /// `/proc/self/uid_map` if the id is the overflow id.
     pub fn known_uid(self) -> Option<u32> {
         user(self.uid)
     }
 
-    /// Returns the group id, or `None` if the group has no id in our user namespace. See [`Credentials::known_uid`].
+    /// Returns the group id, or `None` if the group has no id in our user namespace. See
+    /// [`Credentials::known_uid`].
     pub fn known_gid(self) -> Option<u32> {
         group(self.gid)
     }
 
-    /// The credentials as a program may see them: `None` if they name no process, and [`NO_ID`] for an id that stands for no user or
-    /// group in particular, so that it equals no other.
+    /// The credentials as a program may see them: `None` if they name no process, and [`NO_ID`] for
+    /// an id that stands for no user or group in particular, so that it equals no other.
     pub(crate) fn resolve(self) -> Option<Credentials> {
         let (uid, gid) = (self.known_uid().unwrap_or(NO_ID), self.known_gid().unwrap_or(NO_ID));
         self.is_known().then_some(Credentials { pid: self.pid, uid, gid })

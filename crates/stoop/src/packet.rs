@@ -1,4 +1,5 @@
-//! What datagrams and seqpackets share: whole messages in, whole messages out, nothing cut in silence.
+//! What datagrams and seqpackets share: whole messages in, whole messages out, nothing cut in
+//! silence.
 
 use std::io::IoSliceMut;
 use std::os::fd::AsFd;
@@ -79,8 +80,8 @@ pub(crate) fn peek(socket: &Socket, buffer: &mut [u8]) -> Result<usize> {
 
 /// Receives one message of any length.
 ///
-/// Where several threads receive on one socket, another may take the message whose length was seen; a longer one that
-/// follows is then cut, and reported.
+/// Where several threads receive on one socket, another may take the message whose length was seen;
+/// a longer one that follows is then cut, and reported.
 pub(crate) fn receive_whole(socket: &Socket, allow: Allow) -> Result<(Vec<u8>, Received)> {
     let mut message = vec![0; next_len(socket)?];
     let received = Received::receive(socket, &mut [IoSliceMut::new(&mut message)], allow)?;

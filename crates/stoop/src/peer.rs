@@ -1,7 +1,7 @@
 //! Who is at the other end of a connection.
 //!
-//! Everything here is what the kernel noted when the connection was made, or when the server began to listen; none of it
-//! comes from the peer's own words.
+//! Everything here is what the kernel noted when the connection was made, or when the server began
+//! to listen; none of it comes from the peer's own words.
 
 use std::fmt;
 use std::io;
@@ -46,9 +46,10 @@ impl<T: fmt::Display> fmt::Display for Fact<T> {
 
 /// The process at the other end of a connection.
 ///
-/// A client sees the process that called `listen`, which need not be the one that answers; a server sees the process that
-/// called `connect` (K-CRED-2). Later changes of user or group do not show. An unconnected socket, and a datagram socket
-/// connected to another, know nobody: every field is then [`Fact::Unknown`], never user 0.
+/// A client sees the process that called `listen`, which need not be the one that answers; a server
+/// sees the process that called `connect` (K-CRED-2). Later changes of user or group do not show.
+/// An unconnected socket, and a datagram socket connected to another, know nobody: every field is
+/// then [`Fact::Unknown`], never user 0.
 ///
 /// ```
 /// let (one, _other) = stoop::Stream::pair()?;
@@ -60,10 +61,12 @@ impl<T: fmt::Display> fmt::Display for Fact<T> {
 pub struct Peer {
     /// A descriptor of the process itself, safe against reuse of its pid. Linux 6.5.
     pub pidfd: Fact<OwnedFd>,
-    /// Its process id, as seen from our pid namespace. May have been reused since; [`Peer::pidfd`] cannot.
+    /// Its process id, as seen from our pid namespace. May have been reused since; [`Peer::pidfd`]
+    /// cannot.
     pub pid: Fact<u32>,
-    /// Its effective user id. [`Fact::Unknown`] if the user has no id in our user namespace: the kernel then gives the overflow id,
-    /// usually 65534, which is no user's in particular unless our namespace maps every id (K-CRED-17, K-CRED-18).
+    /// Its effective user id. [`Fact::Unknown`] if the user has no id in our user namespace: the
+    /// kernel then gives the overflow id, usually 65534, which is no user's in particular
+    /// unless our namespace maps every id (K-CRED-17, K-CRED-18).
     pub uid: Fact<u32>,
     /// Its effective group id. [`Fact::Unknown`] if the group has no id in our user namespace.
     pub gid: Fact<u32>,
@@ -123,7 +126,8 @@ impl Ids {
 
     pub(crate) fn of(fd: BorrowedFd<'_>) -> Ids {
         let Ok(raw) = sys::peer_credentials(fd) else { return Ids::unknown() };
-        // The kernel says pid 0 and ids of -1 where it knows nobody, and pid 0 alone across pid namespaces (K-CRED-3).
+        // The kernel says pid 0 and ids of -1 where it knows nobody, and pid 0 alone across pid namespaces
+        // (K-CRED-3).
         let known = |id: Option<u32>| id.map_or(Fact::Unknown, Fact::Known);
         Ids {
             pid: known(u32::try_from(raw.pid).ok().filter(|&pid| pid != 0)),

@@ -9,15 +9,17 @@ use crate::{Address, overflow_ids};
 
 /// Who may talk to a server.
 ///
-/// Checked against what the kernel says of the peer, before the first byte is read: on each accepted connection, and on
-/// each datagram. A peer the kernel does not know is refused by every policy but [`Policy::everyone`].
+/// Checked against what the kernel says of the peer, before the first byte is read: on each
+/// accepted connection, and on each datagram. A peer the kernel does not know is refused by every
+/// policy but [`Policy::everyone`].
 ///
-/// A user or group without an id in our user namespace shows as the overflow id, usually 65534 (K-CRED-17). In a namespace that does not
-/// map every id that number is therefore allowed by no rule: not by [`Policy::same_user`] of a process that has it, nor by
-/// [`Policy::allow_uid`] of it. [`Refusal::UnmappedUser`] says so.
+/// A user or group without an id in our user namespace shows as the overflow id, usually 65534
+/// (K-CRED-17). In a namespace that does not map every id that number is therefore allowed by no
+/// rule: not by [`Policy::same_user`] of a process that has it, nor by [`Policy::allow_uid`] of it.
+/// [`Refusal::UnmappedUser`] says so.
 ///
-/// A server on a path admits everyone by default, since the file's permissions already decide; one with an abstract name,
-/// which has no permissions, admits its own user and root (K-NAME-5).
+/// A server on a path admits everyone by default, since the file's permissions already decide; one
+/// with an abstract name, which has no permissions, admits its own user and root (K-NAME-5).
 ///
 /// ```
 /// use stoop::{Bind, Policy};
@@ -51,7 +53,8 @@ impl Policy {
         Policy::nobody().allow_uid(rustix::process::geteuid().as_raw()).allow_root()
     }
 
-    /// What holds for a server at this address that says nothing else: on a path the file's permissions decide.
+    /// What holds for a server at this address that says nothing else: on a path the file's
+    /// permissions decide.
     pub(crate) fn default_at(address: &Address) -> Policy {
         if address.as_path().is_some() { Policy::everyone() } else { Policy::same_user() }
     }
@@ -73,8 +76,9 @@ impl Policy {
         self.allow_uid(0)
     }
 
-    /// No descriptors: the kernel refuses them at the sender where it can (Linux 6.16). On older kernels they are closed on
-    /// arrival; only a [`FrameReader`](crate::frame::FrameReader) that asks for descriptors still lets them in there.
+    /// No descriptors: the kernel refuses them at the sender where it can (Linux 6.16). On older
+    /// kernels they are closed on arrival; only a [`FrameReader`](crate::frame::FrameReader)
+    /// that asks for descriptors still lets them in there.
     pub fn refuse_descriptors(mut self) -> Policy {
         self.descriptors = false;
         self
@@ -92,13 +96,14 @@ impl Policy {
 
     /// Decides on a process by its ids. `groups` are its supplementary groups.
     ///
-    /// The overflow ids are allowed by no rule in a user namespace that does not map every id. Reads `/proc/self/uid_map` or
-    /// `gid_map` if an allowed id is one of them.
+    /// The overflow ids are allowed by no rule in a user namespace that does not map every id.
+    /// Reads `/proc/self/uid_map` or `gid_map` if an allowed id is one of them.
     pub fn admits(&self, uid: u32, gid: u32, groups: &[u32]) -> bool {
         self.everyone || self.allows(Some(uid), Some(gid), groups)
     }
 
-    /// Decides on the peer of a connection by what is known of it. A user or group that is unknown is allowed by no rule.
+    /// Decides on the peer of a connection by what is known of it. A user or group that is unknown
+    /// is allowed by no rule.
     pub fn admits_peer(&self, peer: &Peer) -> bool {
         let groups = peer.groups.known().map_or(&[][..], Vec::as_slice);
         self.everyone || self.allows(peer.uid.known().copied(), peer.gid.known().copied(), groups)
@@ -123,7 +128,8 @@ impl Policy {
         self.allows(ids.uid.known().copied(), ids.gid.known().copied(), groups)
     }
 
-    /// Decides on the sender of a datagram, which the kernel describes without its supplementary groups.
+    /// Decides on the sender of a datagram, which the kernel describes without its supplementary
+    /// groups.
     pub(crate) fn admits_sender(&self, sender: Option<Credentials>) -> bool {
         self.everyone || sender.is_some_and(|sender| self.admits(sender.uid, sender.gid, &[]))
     }
@@ -135,7 +141,8 @@ impl Policy {
 pub enum Refusal {
     /// The policy allows neither its user nor any of its groups.
     NotAllowed,
-    /// Its user has no id in our user namespace. The kernel shows all such users as the overflow id, so none of them can be allowed.
+    /// Its user has no id in our user namespace. The kernel shows all such users as the overflow
+    /// id, so none of them can be allowed.
     UnmappedUser,
     /// The kernel does not say who it is.
     UnknownPeer,

@@ -1,14 +1,17 @@
-//! How much one call may refuse before it returns: strangers who keep coming must not keep a caller inside.
+//! How much one call may refuse before it returns: strangers who keep coming must not keep a caller
+//! inside.
 //!
-//! Refuses nothing itself. A call that waits indefinitely goes on refusing, since its thread has nothing else to do.
+//! Refuses nothing itself. A call that waits indefinitely goes on refusing, since its thread has
+//! nothing else to do.
 
 use std::time::Instant;
 
 use crate::error::{Error, Operation, Result};
 use crate::socket::Socket;
 
-/// How many clients or messages a nonblocking call refuses before it returns. Refusing as many takes some ten microseconds:
-/// little beside what it costs a task to yield, and little for the others that wait meanwhile.
+/// How many clients or messages a nonblocking call refuses before it returns. Refusing as many
+/// takes some ten microseconds: little beside what it costs a task to yield, and little for the
+/// others that wait meanwhile.
 pub(crate) const REFUSALS_PER_CALL: usize = 16;
 
 /// What one call has refused so far, and how much more it may.
@@ -52,7 +55,8 @@ impl Refusals {
 }
 
 impl Limit {
-    /// The time that a blocking socket was given counts from the first refusal: no clock is read for what is not refused.
+    /// The time that a blocking socket was given counts from the first refusal: no clock is read
+    /// for what is not refused.
     fn on(socket: &Socket) -> Result<Limit> {
         if socket.is_nonblocking()? {
             return Ok(Limit::Count);

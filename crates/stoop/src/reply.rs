@@ -1,8 +1,9 @@
 //! Answering a datagram: to its sender, or to no one.
 //!
-//! What the kernel gives as a message's address is the string that its sender once bound to. Where that leads *now*, and for *us*,
-//! is up to whoever may write to a directory on the way. So the name is looked up once, without following a link at its end, and
-//! what is found is held by a descriptor and compared with what the kernel says of the sender; the answer goes through that
+//! What the kernel gives as a message's address is the string that its sender once bound to. Where
+//! that leads *now*, and for *us*, is up to whoever may write to a directory on the way. So the
+//! name is looked up once, without following a link at its end, and what is found is held by a
+//! descriptor and compared with what the kernel says of the sender; the answer goes through that
 //! descriptor, past the name (K-DGRAM-21). Never sends anything itself.
 
 use std::io;
@@ -19,7 +20,8 @@ use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::file_id::FileId;
 use crate::{Address, Kind, sys};
 
-/// The source of a message: what is needed to answer it. [`Received::origin`](crate::Received::origin) gives it.
+/// The source of a message: what is needed to answer it.
+/// [`Received::origin`](crate::Received::origin) gives it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Origin {
@@ -40,15 +42,17 @@ impl Origin {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ReplyTo {
-    /// To the socket that sent the message, or to none: see [`Datagram::reply`](crate::Datagram::reply).
+    /// To the socket that sent the message, or to none: see
+    /// [`Datagram::reply`](crate::Datagram::reply).
     #[default]
     Sender,
-    /// To whatever socket the sender's address leads to when the answer is sent, as `sendto` does: see
-    /// [`Datagram::send_to`](crate::Datagram::send_to).
+    /// To whatever socket the sender's address leads to when the answer is sent, as `sendto` does:
+    /// see [`Datagram::send_to`](crate::Datagram::send_to).
     ///
-    /// A sender that may write to a directory on that path (with a symbolic link, a rename, or a mount namespace of its own) then
-    /// chooses the receiver among all sockets that *this server* may write to, and with an echo the bytes as well; the receiver
-    /// sees this server's credentials. Use it only if every sender is trusted with that.
+    /// A sender that may write to a directory on that path (with a symbolic link, a rename, or a
+    /// mount namespace of its own) then chooses the receiver among all sockets that *this
+    /// server* may write to, and with an echo the bytes as well; the receiver sees this server'
+    /// s credentials. Use it only if every sender is trusted with that.
     Name,
 }
 
@@ -107,7 +111,8 @@ fn by_path(path: &Path, to: &Origin) -> Result<ConnectTarget> {
     Ok(target)
 }
 
-/// Opens what is there, without following a symbolic link at the end, nor what leads elsewhere for each process.
+/// Opens what is there, without following a symbolic link at the end, nor what leads elsewhere for
+/// each process.
 fn open(path: &Path) -> rustix::io::Result<OwnedFd> {
     const FLAGS: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
     match rustix::fs::openat2(CWD, path, FLAGS, Mode::empty(), ResolveFlags::NO_MAGICLINKS) {
@@ -117,12 +122,14 @@ fn open(path: &Path) -> rustix::io::Result<OwnedFd> {
     }
 }
 
-/// A socket is bound once, under one name, which it keeps (K-NAME-1): one with another name has sent nothing under this one.
+/// A socket is bound once, under one name, which it keeps (K-NAME-1): one with another name has
+/// sent nothing under this one.
 fn check_name(target: &ConnectTarget, name: &Address) -> Result<()> {
     let probe = sys::socket(Kind::Datagram, sys::Blocking::Waits).map_err(failed)?;
     match sys::connect(probe.as_fd(), &target.raw) {
         Ok(()) => {}
-        // It takes messages only from the socket it is connected to (K-PROBE-4): from us, or the answer fails as well.
+        // It takes messages only from the socket it is connected to (K-PROBE-4): from us, or the answer fails
+        // as well.
         Err(error) if error.raw_os_error() == Some(libc::EPERM) => return Ok(()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Err(failed(error).with_detail("answering at a path takes /proc, which is not there"));
@@ -138,7 +145,8 @@ fn check_name(target: &ConnectTarget, name: &Address) -> Result<()> {
     }
 }
 
-/// Whether the sender's own root directory and mounts lead to the same file, if we may look (K-PROC-1).
+/// Whether the sender's own root directory and mounts lead to the same file, if we may look
+/// (K-PROC-1).
 fn check_view(pid: i32, path: &Path, seen: FileId) -> Result<()> {
     let flags = OFlags::PATH | OFlags::CLOEXEC;
     let root = match rustix::fs::open(format!("/proc/{pid}/root"), flags | OFlags::DIRECTORY, Mode::empty()) {
@@ -160,8 +168,8 @@ fn another_process(sender: Credentials) -> Option<i32> {
     Some(sender.pid).filter(|&pid| pid > 0 && pid != own)
 }
 
-/// What follows from a process that cannot be looked into: nothing if we may not, but one that has exited gets no answer, for
-/// its name may be another's by now.
+/// What follows from a process that cannot be looked into: nothing if we may not, but one that has
+/// exited gets no answer, for its name may be another's by now.
 fn cannot_look(pid: i32, errno: Errno) -> Result<()> {
     match errno {
         Errno::NOENT | Errno::SRCH if has_exited(pid) => {
@@ -172,7 +180,8 @@ fn cannot_look(pid: i32, errno: Errno) -> Result<()> {
     }
 }
 
-/// Whether there is no such process, or a zombie. One that `/proc` hides from us (`hidepid`) has not exited.
+/// Whether there is no such process, or a zombie. One that `/proc` hides from us (`hidepid`) has
+/// not exited.
 fn has_exited(pid: i32) -> bool {
     let is_there = Pid::from_raw(pid)
         .is_some_and(|pid| !matches!(rustix::process::test_kill_process(pid), Err(Errno::SRCH)));

@@ -1,13 +1,14 @@
 //! Who holds how much of a datagram socket's send buffer.
 //!
-//! What waits unread at a receiver is charged to its sender, to one buffer for all receivers (K-DGRAM-23). A receiver that is
-//! connected to the sender may hold as many messages as fit there; once they fill it, nothing can be sent to anybody. So what each
-//! may hold shrinks with what is left for all the others: one that never reads gets a quarter of the buffer, ten of them five
+//! What waits unread at a receiver is charged to its sender, to one buffer for all receivers
+//! (K-DGRAM-23). A receiver that is connected to the sender may hold as many messages as fit there;
+//! once they fill it, nothing can be sent to anybody. So what each may hold shrinks with what is
+//! left for all the others: one that never reads gets a quarter of the buffer, ten of them five
 //! sixths together, and whoever holds nothing still finds room.
 //!
-//! What a receiver has read is not announced to its sender. Here is counted what was sent to it, which is an upper bound; where
-//! that is too much, the kernel's table of sockets tells whether anything is unread (K-DIAG-13). Sends nothing, and waits for
-//! nothing.
+//! What a receiver has read is not announced to its sender. Here is counted what was sent to it,
+//! which is an upper bound; where that is too much, the kernel's table of sockets tells whether
+//! anything is unread (K-DIAG-13). Sends nothing, and waits for nothing.
 
 use std::collections::HashMap;
 use std::os::fd::AsFd;
@@ -21,28 +22,31 @@ use crate::{Address, Socket};
 /// Up to this part of the buffer nobody is asked what he has read.
 const UNASKED: usize = 16;
 
-/// What one user's receivers may hold together, as a multiple of what is left: three quarters of the buffer. After that, those
-/// who hold nothing may still get something, until no more is left than this part of the buffer.
+/// What one user's receivers may hold together, as a multiple of what is left: three quarters of
+/// the buffer. After that, those who hold nothing may still get something, until no more is left
+/// than this part of the buffer.
 const USER: usize = 3;
 const OTHER_USERS: usize = 8;
 
-/// What the kernel charges for a message beside its bytes. It also rounds them up: to a power of two at first, and what goes
-/// beyond some 16 KiB to pages.
+/// What the kernel charges for a message beside its bytes. It also rounds them up: to a power of
+/// two at first, and what goes beyond some 16 KiB to pages.
 const OVERHEAD_BYTES: usize = 768;
 const ROUNDED_BYTES: usize = 20 * 1024;
 
 /// How many receivers are remembered. Those that hold least are forgotten first.
 const RECEIVERS_MAX: usize = 1024;
 
-/// Of its time, a server spends one part in so many on reading the table; and how long it leaves it alone at least.
+/// Of its time, a server spends one part in so many on reading the table; and how long it leaves it
+/// alone at least.
 const TIME_FOR_OTHERS: u32 = 20;
 const LOOK_AGAIN: Duration = Duration::from_millis(1);
 
 /// Limits on how much of a datagram socket's send buffer each receiver may hold unread.
 ///
-/// One that does not read gets about a quarter of the buffer, and each further one less, so that something is left for those who
-/// read. The receivers of one user get three quarters together, and seven eighths in single messages.
-/// [`serve::Datagrams`](crate::serve::Datagrams) has such a quota; a server with a loop of its own asks before it replies:
+/// One that does not read gets about a quarter of the buffer, and each further one less, so that
+/// something is left for those who read. The receivers of one user get three quarters together, and
+/// seven eighths in single messages. [`serve::Datagrams`](crate::serve::Datagrams) has such a
+/// quota; a server with a loop of its own asks before it replies:
 ///
 /// ```
 /// use stoop::{Bind, Datagram, SendQuota};
@@ -111,8 +115,8 @@ impl Buffer {
         self.limit.saturating_sub(self.unsent)
     }
 
-    /// What one receiver may hold. Falls with the square of what is left, so that the number of those who do not read has to
-    /// double to halve it.
+    /// What one receiver may hold. Falls with the square of what is left, so that the number of
+    /// those who do not read has to double to halve it.
     fn share(self) -> usize {
         self.left().saturating_mul(self.left()) / self.limit.saturating_mul(2).max(1)
     }
@@ -124,9 +128,10 @@ impl SendQuota {
         SendQuota::default()
     }
 
-    /// Returns an error if a message of this length in bytes would let a receiver hold more of the socket's send buffer than it
-    /// may, or its user. `uid` is the user, if known. Never blocks; may read the kernel's table of sockets, for a twentieth of the
-    /// time at most. While nearly nothing is unread, every length is allowed.
+    /// Returns an error if a message of this length in bytes would let a receiver hold more of the
+    /// socket's send buffer than it may, or its user. `uid` is the user, if known. Never
+    /// blocks; may read the kernel's table of sockets, for a twentieth of the time at most.
+    /// While nearly nothing is unread, every length is allowed.
     ///
     /// # Errors
     /// [`ErrorKind::WouldBlock`]; what the kernel reports for an invalid file descriptor.
@@ -140,8 +145,8 @@ impl SendQuota {
         }
     }
 
-    /// [`SendQuota::check`], for callers who can wait for a better answer: one is sure if it was looked for after this instant, at
-    /// which the message was there to be sent.
+    /// [`SendQuota::check`], for callers who can wait for a better answer: one is sure if it was
+    /// looked for after this instant, at which the message was there to be sent.
     pub(crate) fn ask(
         &self,
         socket: &Socket,
@@ -218,14 +223,15 @@ impl State {
         let Some(unread) = unread else { return false };
         self.receivers.retain(|name, held| match unread.get(name) {
             Some(&any) => any || held.hidden,
-            // Abstract names are of our network namespace, whose table this is. A path may lead to a socket of another one.
+            // Abstract names are of our network namespace, whose table this is. A path may lead to a socket
+            // of another one.
             None => name.as_path().is_some(),
         });
         true
     }
 
-    /// Of each name in the table, whether a socket with it has something unread. `None` if the table cannot be had, or is
-    /// another network namespace's than the socket's.
+    /// Of each name in the table, whether a socket with it has something unread. `None` if the
+    /// table cannot be had, or is another network namespace's than the socket's.
     fn unread(&mut self, socket: &Socket) -> Option<HashMap<Address, bool>> {
         let own = rustix::fs::fstat(socket.as_fd()).ok()?.st_ino as u32;
         if self.table.is_none() {

@@ -10,10 +10,11 @@ use crate::packet;
 use crate::socket::{Socket, configure};
 use crate::{Connect, Kind, ToAddress, sys};
 
-/// A connected socket that keeps messages apart: one send is one receive, in order, none lost, and the end is seen.
+/// A connected socket that keeps messages apart: one send is one receive, in order, none lost, and
+/// the end is seen.
 ///
-/// An empty message looks like the end to a receiver that does not ask for credentials (K-DGRAM-13); sending one is therefore
-/// refused unless [`Socket::send_with`] is used.
+/// An empty message looks like the end to a receiver that does not ask for credentials
+/// (K-DGRAM-13); sending one is therefore refused unless [`Socket::send_with`] is used.
 ///
 /// ```
 /// use stoop::{Packet, SeqPacket};
@@ -41,7 +42,8 @@ pub enum Packet {
 }
 
 impl SeqPacket {
-    /// Connects to a server. Waits for room in its backlog as long as it takes; [`Connect`] sets limits.
+    /// Connects to a server. Waits for room in its backlog as long as it takes; [`Connect`] sets
+    /// limits.
     ///
     /// # Errors
     /// As [`Connect::stream`].
@@ -58,10 +60,12 @@ impl SeqPacket {
         Ok((SeqPacket(one), SeqPacket(other)))
     }
 
-    /// Takes a descriptor from elsewhere, after asking the kernel whether it is a local seqpacket socket.
+    /// Takes a descriptor from elsewhere, after asking the kernel whether it is a local seqpacket
+    /// socket.
     ///
     /// # Errors
-    /// [`ErrorKind::WrongKind`](crate::ErrorKind::WrongKind), [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported).
+    /// [`ErrorKind::WrongKind`](crate::ErrorKind::WrongKind),
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported).
     pub fn from_descriptor(fd: OwnedFd) -> Result<SeqPacket> {
         Ok(SeqPacket(Socket::from_descriptor(fd)?.expect_kind(Kind::SeqPacket)?))
     }
@@ -78,7 +82,8 @@ impl SeqPacket {
         Ok(SeqPacket(self.0.duplicate()?))
     }
 
-    /// Ends one direction or both. After `Write` the peer sees [`Packet::End`] once it has read what was sent.
+    /// Ends one direction or both. After `Write` the peer sees [`Packet::End`] once it has read
+    /// what was sent.
     ///
     /// # Errors
     /// [`ErrorKind::NotConnected`](crate::ErrorKind::NotConnected).
@@ -86,11 +91,13 @@ impl SeqPacket {
         sys::shutdown(self.as_fd(), how).map_err(configure)
     }
 
-    /// Sends one message, whole or not at all. Waits for room on a blocking socket; `EINTR` is retried.
+    /// Sends one message, whole or not at all. Waits for room on a blocking socket; `EINTR` is
+    /// retried.
     ///
     /// # Errors
-    /// [`ErrorKind::MessageTooLarge`](crate::ErrorKind::MessageTooLarge) (the limit is the send buffer less a little, K-DGRAM-6),
-    /// [`ErrorKind::PeerGone`](crate::ErrorKind::PeerGone), [`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock), and
+    /// [`ErrorKind::MessageTooLarge`](crate::ErrorKind::MessageTooLarge) (the limit is the send
+    /// buffer less a little, K-DGRAM-6), [`ErrorKind::PeerGone`](crate::ErrorKind::PeerGone),
+    /// [`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock), and
     /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for an empty message.
     pub fn send(&self, message: &[u8]) -> Result<()> {
         packet::refuse_empty(message)?;
@@ -100,8 +107,9 @@ impl SeqPacket {
     /// Receives one message into `buffer`. Waits for one on a blocking socket; `EINTR` is retried.
     ///
     /// # Errors
-    /// [`ErrorKind::MessageTruncated`](crate::ErrorKind::MessageTruncated) where it does not fit: its start is in the buffer, the
-    /// rest is lost; [`SeqPacket::recv_vec`] never cuts. [`ErrorKind::PeerGone`](crate::ErrorKind::PeerGone),
+    /// [`ErrorKind::MessageTruncated`](crate::ErrorKind::MessageTruncated) where it does not fit:
+    /// its start is in the buffer, the rest is lost; [`SeqPacket::recv_vec`] never cuts.
+    /// [`ErrorKind::PeerGone`](crate::ErrorKind::PeerGone),
     /// [`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock).
     pub fn recv(&self, buffer: &mut [u8]) -> Result<Packet> {
         Ok(match packet::receive(&self.0, buffer)? {
@@ -110,7 +118,8 @@ impl SeqPacket {
         })
     }
 
-    /// Receives one message, however long; `None` at the end. Descriptors that come with it are closed.
+    /// Receives one message, however long; `None` at the end. Descriptors that come with it are
+    /// closed.
     ///
     /// # Errors
     /// As [`SeqPacket::recv`], but nothing is ever cut.

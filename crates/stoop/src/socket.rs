@@ -1,4 +1,5 @@
-//! What every kind of local socket shares: names, buffers, timeouts, identity, and messages with things beside them.
+//! What every kind of local socket shares: names, buffers, timeouts, identity, and messages with
+//! things beside them.
 
 use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut};
@@ -19,8 +20,8 @@ pub struct Socket {
     fd: OwnedFd,
     kind: Kind,
     spin: Spin,
-    /// Here and not in the types around it, so that no way of receiving goes past it. Most sockets have none, and are smaller
-    /// for it.
+    /// Here and not in the types around it, so that no way of receiving goes past it. Most sockets
+    /// have none, and are smaller for it.
     guard: Option<Box<Guard>>,
 }
 
@@ -79,7 +80,8 @@ impl Socket {
         self.kind
     }
 
-    /// The address this socket is bound to, as it was given to the kernel then: a rename since does not show (K-NAME-1).
+    /// The address this socket is bound to, as it was given to the kernel then: a rename since does
+    /// not show (K-NAME-1).
     ///
     /// # Errors
     /// Only what the kernel reports for a damaged descriptor.
@@ -119,7 +121,8 @@ impl Socket {
         rustix::io::ioctl_fionbio(&self.fd, on).map_err(|errno| configure(errno.into()))
     }
 
-    /// What [`Socket::set_nonblocking`] has set, here or through another descriptor of the same socket.
+    /// What [`Socket::set_nonblocking`] has set, here or through another descriptor of the same
+    /// socket.
     ///
     /// # Errors
     /// Only what the kernel reports for a damaged descriptor.
@@ -128,7 +131,8 @@ impl Socket {
         Ok(flags.contains(rustix::fs::OFlags::NONBLOCK))
     }
 
-    /// How long a receive (on a listener: an accept) waits before [`ErrorKind::WouldBlock`]; `None` is for ever, as at first.
+    /// How long a receive (on a listener: an accept) waits before [`ErrorKind::WouldBlock`]; `None`
+    /// is for ever, as at first.
     ///
     /// # Errors
     /// Only what the kernel reports for a damaged descriptor.
@@ -144,8 +148,9 @@ impl Socket {
         sys::receive_timeout(self.as_fd()).map_err(configure)
     }
 
-    /// How long a send waits for room before [`ErrorKind::WouldBlock`]; `None` is for ever, as at first. A stream may
-    /// have taken part of the bytes by then: the count returned says so (K-END-9).
+    /// How long a send waits for room before [`ErrorKind::WouldBlock`]; `None` is for ever, as at
+    /// first. A stream may have taken part of the bytes by then: the count returned says so
+    /// (K-END-9).
     ///
     /// # Errors
     /// Only what the kernel reports for a damaged descriptor.
@@ -161,12 +166,13 @@ impl Socket {
         sys::send_timeout(self.as_fd()).map_err(configure)
     }
 
-    /// How long a blocking receive (on a listener: an accept) tries before it sleeps; zero is not at all, as at first, and
-    /// [`SPIN_MAX`](crate::SPIN_MAX) the most.
+    /// How long a blocking receive (on a listener: an accept) tries before it sleeps; zero is not
+    /// at all, as at first, and [`SPIN_MAX`](crate::SPIN_MAX) the most.
     ///
-    /// Between two processors an answer often comes sooner than a sleeping process can be woken: 20 µs of trying has been
-    /// measured to make a small round trip ten times as fast, for less processor time. The socket watches whether trying pays,
-    /// and all but leaves it out while it does not. An idle socket costs nothing: it tries once, then sleeps. No effect on a
+    /// Between two processors an answer often comes sooner than a sleeping process can be woken: 20
+    /// µs of trying has been measured to make a small round trip ten times as fast, for less
+    /// processor time. The socket watches whether trying pays, and all but leaves it out while
+    /// it does not. An idle socket costs nothing: it tries once, then sleeps. No effect on a
     /// non-blocking socket but wasted time.
     pub fn set_spin(&self, budget: Duration) {
         self.spin.set_budget(budget);
@@ -177,8 +183,8 @@ impl Socket {
         &self.spin
     }
 
-    /// The send buffer in bytes, as the kernel accounts it: payload and overhead. The receive buffer has no effect on
-    /// local sockets (K-DGRAM-8), so there is no call for it.
+    /// The send buffer in bytes, as the kernel accounts it: payload and overhead. The receive
+    /// buffer has no effect on local sockets (K-DGRAM-8), so there is no call for it.
     ///
     /// # Errors
     /// Only what the kernel reports for a damaged descriptor.
@@ -194,7 +200,8 @@ impl Socket {
         sys::set_send_buffer_bytes(self.as_fd(), bytes).map_err(configure)
     }
 
-    /// Bytes that have arrived and not been read; of a datagram socket, those of the next message (K-LIMIT-2).
+    /// Bytes that have arrived and not been read; of a datagram socket, those of the next message
+    /// (K-LIMIT-2).
     ///
     /// # Errors
     /// What the kernel reports, for instance on a listener.
@@ -202,7 +209,8 @@ impl Socket {
         sys::unread_bytes(self.as_fd()).map_err(configure)
     }
 
-    /// Memory held by what was sent and not read yet, in bytes as the kernel accounts them: more than the payload.
+    /// Memory held by what was sent and not read yet, in bytes as the kernel accounts them: more
+    /// than the payload.
     ///
     /// # Errors
     /// What the kernel reports, for instance on a listener.
@@ -218,9 +226,9 @@ impl Socket {
         sys::take_error(self.as_fd()).map_err(configure)
     }
 
-    /// Whether each message is to come with its sender's [`Credentials`]. Messages sent before this was on come without
-    /// (K-CRED-8); a listener's accepted sockets inherit it. An unbound socket gets an abstract name at its first send
-    /// (K-DGRAM-2).
+    /// Whether each message is to come with its sender's [`Credentials`]. Messages sent before this
+    /// was on come without (K-CRED-8); a listener's accepted sockets inherit it. An unbound
+    /// socket gets an abstract name at its first send (K-DGRAM-2).
     ///
     /// # Errors
     /// Only what the kernel reports for a damaged descriptor.
@@ -236,7 +244,8 @@ impl Socket {
         sys::set_pass_pidfd(self.as_fd(), on).map_err(configure)
     }
 
-    /// Whether each message is to come with its sender's security label, where a security module gives one.
+    /// Whether each message is to come with its sender's security label, where a security module
+    /// gives one.
     ///
     /// # Errors
     /// Only what the kernel reports for a damaged descriptor.
@@ -244,9 +253,9 @@ impl Socket {
         sys::set_pass_label(self.as_fd(), on).map_err(configure)
     }
 
-    /// Whether the kernel lets descriptors come in at all. When off, a peer's attempt fails with `EPERM` and its plain
-    /// bytes pass (K-FD-15). Accepted sockets inherit it. Linux 6.16; on older kernels descriptors that were not asked for
-    /// are closed on arrival.
+    /// Whether the kernel lets descriptors come in at all. When off, a peer's attempt fails with
+    /// `EPERM` and its plain bytes pass (K-FD-15). Accepted sockets inherit it. Linux 6.16; on
+    /// older kernels descriptors that were not asked for are closed on arrival.
     ///
     /// # Errors
     /// [`ErrorKind::Unsupported`] on older kernels.
@@ -254,15 +263,18 @@ impl Socket {
         sys::set_pass_descriptors(self.as_fd(), on).map_err(configure)
     }
 
-    /// Sends bytes with descriptors or credentials beside them, in one call that never raises `SIGPIPE`.
+    /// Sends bytes with descriptors or credentials beside them, in one call that never raises
+    /// `SIGPIPE`.
     ///
-    /// Returns how many bytes were taken: all of a message, perhaps a part on a stream. The kernel sends what is beside
-    /// the bytes with the first of them, once; after a partial send only the rest of the bytes is still to go (K-FD-9).
-    /// Waits for room on a blocking socket; `EINTR` is retried.
+    /// Returns how many bytes were taken: all of a message, perhaps a part on a stream. The kernel
+    /// sends what is beside the bytes with the first of them, once; after a partial send only
+    /// the rest of the bytes is still to go (K-FD-9). Waits for room on a blocking socket;
+    /// `EINTR` is retried.
     ///
     /// # Errors
-    /// [`ErrorKind::PeerGone`], [`ErrorKind::MessageTooLarge`], [`ErrorKind::WouldBlock`], [`ErrorKind::NotPermitted`] where the
-    /// receiver refuses descriptors, [`ErrorKind::TooManyInFlight`]. Descriptors without a byte to carry them on a stream
+    /// [`ErrorKind::PeerGone`], [`ErrorKind::MessageTooLarge`], [`ErrorKind::WouldBlock`],
+    /// [`ErrorKind::NotPermitted`] where the receiver refuses descriptors,
+    /// [`ErrorKind::TooManyInFlight`]. Descriptors without a byte to carry them on a stream
     /// would be lost (K-FD-8) and are refused.
     pub fn send_with(&self, buffers: &[IoSlice<'_>], outgoing: &Outgoing<'_>) -> Result<usize> {
         outgoing.send(self, buffers, None)
@@ -270,16 +282,19 @@ impl Socket {
 
     /// Receives bytes with what came beside them.
     ///
-    /// Descriptors come in only as far as `allow` says; each is close-on-exec from birth. Credentials, pidfd and label come
-    /// where the socket was told to pass them. Datagrams from senders that the policy refuses are dropped, their descriptors
-    /// closed, and counted by [`Datagram::refused`](crate::Datagram::refused). Waits for data on a blocking socket; `EINTR` is
-    /// retried. A nonblocking socket returns after 16 refused datagrams in a row, and a blocking one when its read timeout has
-    /// passed, even if more are waiting: see [`Error::is_refusal_limit`].
+    /// Descriptors come in only as far as `allow` says; each is close-on-exec from birth.
+    /// Credentials, pidfd and label come where the socket was told to pass them. Datagrams from
+    /// senders that the policy refuses are dropped, their descriptors closed, and counted by
+    /// [`Datagram::refused`](crate::Datagram::refused). Waits for data on a blocking socket;
+    /// `EINTR` is retried. A nonblocking socket returns after 16 refused datagrams in a row,
+    /// and a blocking one when its read timeout has passed, even if more are waiting: see
+    /// [`Error::is_refusal_limit`].
     ///
     /// # Errors
     /// [`ErrorKind::SurplusDescriptors`], [`ErrorKind::ControlTruncated`], [`ErrorKind::MessageTruncated`]: every descriptor that
-    /// came has been closed, the bytes are in the buffers ([`Error::received_bytes`] says how many), and a stream whose
-    /// messages rely on the descriptors is out of step from here. [`ErrorKind::WouldBlock`], [`ErrorKind::PeerGone`].
+    /// came has been closed, the bytes are in the buffers ([`Error::received_bytes`] says how
+    /// many), and a stream whose messages rely on the descriptors is out of step from here.
+    /// [`ErrorKind::WouldBlock`], [`ErrorKind::PeerGone`].
     pub fn recv_with(&self, buffers: &mut [IoSliceMut<'_>], allow: Allow) -> Result<Received> {
         let mut refusals = Refusals::of(Operation::Receive);
         loop {
@@ -290,7 +305,8 @@ impl Socket {
         }
     }
 
-    /// The next message, or `None` where the policy refuses its sender: nothing else of it is looked at then.
+    /// The next message, or `None` where the policy refuses its sender: nothing else of it is
+    /// looked at then.
     pub(crate) fn receive_admitted(
         &self,
         buffers: &mut [IoSliceMut<'_>],
@@ -309,7 +325,8 @@ impl Socket {
         Ok(Some(received))
     }
 
-    /// Puts a policy in force for what is received from here on, and counts refusals on. The kernel has been told already.
+    /// Puts a policy in force for what is received from here on, and counts refusals on. The kernel
+    /// has been told already.
     pub(crate) fn guard(&mut self, policy: Policy) {
         match &mut self.guard {
             Some(guard) => guard.policy = policy,
@@ -318,7 +335,8 @@ impl Socket {
         }
     }
 
-    /// Whether the policy has to know who sends: only datagrams are judged one by one, a connection when it is accepted.
+    /// Whether the policy has to know who sends: only datagrams are judged one by one, a connection
+    /// when it is accepted.
     pub(crate) fn asks_senders(&self) -> bool {
         self.sender_guard().is_some()
     }

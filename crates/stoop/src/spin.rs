@@ -1,8 +1,9 @@
 //! Adaptive waiting: trying a little before going to sleep.
 //!
-//! Where an answer comes within microseconds, going to sleep and being woken costs more than the whole transfer. A socket told
-//! to spin tries without blocking for up to its budget first. It watches whether that pays, and all but stops where it does
-//! not: with a slow peer, and with one that shares our processor and cannot run while we try.
+//! Where an answer comes within microseconds, going to sleep and being woken costs more than the
+//! whole transfer. A socket told to spin tries without blocking for up to its budget first. It
+//! watches whether that pays, and all but stops where it does not: with a slow peer, and with one
+//! that shares our processor and cannot run while we try.
 
 use std::io;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -14,10 +15,12 @@ pub const SPIN_MAX: Duration = Duration::from_micros(100);
 /// With fewer hits than this among the last 32 tries, trying is left out…
 const HITS_WANTED: u32 = 3;
 
-/// …for this many waits, then for twice as many, up to the longest: one try in between notices when the traffic changes.
+/// …for this many waits, then for twice as many, up to the longest: one try in between notices when
+/// the traffic changes.
 const LEFT_OUT: (u32, u32) = (16, 4096);
 
-/// How one socket waits. All state is a hint: lost updates between threads cost nothing but a little time.
+/// How one socket waits. All state is a hint: lost updates between threads cost nothing but a
+/// little time.
 #[derive(Debug)]
 pub(crate) struct Spin {
     /// 0 is off.
@@ -49,7 +52,8 @@ impl Spin {
         Duration::from_nanos(self.budget_nanos.load(Relaxed).into())
     }
 
-    /// Runs `call`, which is given flags for the system call: some number of times with `MSG_DONTWAIT`, then without.
+    /// Runs `call`, which is given flags for the system call: some number of times with
+    /// `MSG_DONTWAIT`, then without.
     #[inline]
     pub(crate) fn wait<T>(&self, mut call: impl FnMut(i32) -> io::Result<T>) -> io::Result<T> {
         // Where trying is left out, a look would be half a wait's price for nothing.

@@ -12,14 +12,16 @@ use crate::{Connect, Kind, ToAddress, sys};
 
 /// A connected byte stream: bytes in order, none lost, no boundaries.
 ///
-/// Reading gives what is there, which may be less than the buffer and less than one write of the peer; 0 is the peer's end.
-/// Writing waits while the peer's queue is full and may take a part. Neither raises `SIGPIPE`, vectored or not (K-END-6).
-/// As for every [`Read`] and [`Write`], a signal shows as [`io::ErrorKind::Interrupted`]; `read_exact` and `write_all` go on.
+/// Reading gives what is there, which may be less than the buffer and less than one write of the
+/// peer; 0 is the peer's end. Writing waits while the peer's queue is full and may take a part.
+/// Neither raises `SIGPIPE`, vectored or not (K-END-6). As for every [`Read`] and [`Write`], a
+/// signal shows as [`io::ErrorKind::Interrupted`]; `read_exact` and `write_all` go on.
 ///
-/// [`Read`] and [`Write`] are implemented for `&Stream` too, so that one thread can read while another writes.
+/// [`Read`] and [`Write`] are implemented for `&Stream` too, so that one thread can read while
+/// another writes.
 ///
-/// Descriptors that a peer sends are dropped by the kernel when read plainly (K-FD-7): nothing leaks, and they are lost.
-/// [`Socket::recv_with`] lets them in.
+/// Descriptors that a peer sends are dropped by the kernel when read plainly (K-FD-7): nothing
+/// leaks, and they are lost. [`Socket::recv_with`] lets them in.
 ///
 /// ```
 /// use std::io::{Read, Write};
@@ -40,7 +42,8 @@ use crate::{Connect, Kind, ToAddress, sys};
 pub struct Stream(Socket);
 
 impl Stream {
-    /// Connects to a server. Waits for room in its backlog as long as it takes; [`Connect`] sets limits.
+    /// Connects to a server. Waits for room in its backlog as long as it takes; [`Connect`] sets
+    /// limits.
     ///
     /// # Errors
     /// As [`Connect::stream`].
@@ -60,7 +63,8 @@ impl Stream {
     /// Takes a descriptor from elsewhere, after asking the kernel whether it is a local stream.
     ///
     /// # Errors
-    /// [`ErrorKind::WrongKind`](crate::ErrorKind::WrongKind), [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported).
+    /// [`ErrorKind::WrongKind`](crate::ErrorKind::WrongKind),
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported).
     pub fn from_descriptor(fd: OwnedFd) -> Result<Stream> {
         Ok(Stream(Socket::from_descriptor(fd)?.expect_kind(Kind::Stream)?))
     }
@@ -77,7 +81,8 @@ impl Stream {
         Ok(Stream(self.0.duplicate()?))
     }
 
-    /// Ends one direction or both. After `Write` the peer reads to the end and can still answer (K-END-1).
+    /// Ends one direction or both. After `Write` the peer reads to the end and can still answer
+    /// (K-END-1).
     ///
     /// # Errors
     /// [`ErrorKind::NotConnected`](crate::ErrorKind::NotConnected).
@@ -85,7 +90,8 @@ impl Stream {
         sys::shutdown(self.as_fd(), how).map_err(configure)
     }
 
-    /// Reads without taking: the next read gives the same bytes. Never brings descriptors in (K-FD-10).
+    /// Reads without taking: the next read gives the same bytes. Never brings descriptors in
+    /// (K-FD-10).
     ///
     /// # Errors
     /// As [`Read::read`].

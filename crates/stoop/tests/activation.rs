@@ -1,4 +1,5 @@
-//! Socket activation with real processes: descriptors at number 3 and up, the three variables, and what is refused.
+//! Socket activation with real processes: descriptors at number 3 and up, the three variables, and
+//! what is refused.
 
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
@@ -29,8 +30,8 @@ fn activate(test: &str, part: &str, passed: &[BorrowedFd<'_>], env: &[(&str, &st
         unsafe_code,
         reason = "only between fork and exec can a descriptor get its number in the child alone"
     )]
-    // SAFETY: dup2 is async-signal-safe, and the closure touches nothing but its own copy of a list made before the fork.
-    // What it overwrites in the child is close-on-exec or not used before exec.
+    // SAFETY: dup2 is async-signal-safe, and the closure touches nothing but its own copy of a list made
+    // before the fork. What it overwrites in the child is close-on-exec or not used before exec.
     unsafe {
         command.pre_exec(move || {
             for (goal, source) in (3..).zip(&sources) {
@@ -123,7 +124,8 @@ fn serve_every_kind(test: &str) {
     assert_eq!(client.recv(&mut byte).unwrap(), Packet::Message(1));
     client.send(&byte).unwrap();
 
-    // Owned once in a process; the environment stays as it was, and tells children that nothing is meant for them.
+    // Owned once in a process; the environment stays as it was, and tells children that nothing is
+    // meant for them.
     assert!(matches!(activation::take().unwrap(), Activation::TakenBefore));
     assert_eq!(std::env::var("LISTEN_FDS").unwrap(), "4");
     assert!(Role::new(test, "grandchild").spawn().finish(SOON).success());

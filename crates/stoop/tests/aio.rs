@@ -1,4 +1,5 @@
-//! The sockets on tokio: what the reactor must not lose, split halves, foreign loops, and life without descriptors.
+//! The sockets on tokio: what the reactor must not lose, split halves, foreign loops, and life
+//! without descriptors.
 
 mod on_tokio;
 
@@ -12,7 +13,8 @@ use stoop_kernel_facts::{die_of_sigpipe, leave_room_for};
 use stoop_testkit::{Role, open_descriptors, role, tempdir};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 
-/// A connected stream and its accepted end. The end is registered in one way where it is alone, in another in a crowd.
+/// A connected stream and its accepted end. The end is registered in one way where it is alone, in
+/// another in a crowd.
 struct Connection {
     client: aio::Stream,
     end: aio::Stream,
@@ -32,7 +34,8 @@ async fn connection(others: usize) -> Connection {
     Connection { client, end, _others: all }
 }
 
-/// Whatever a read stops at, what lies behind it has been announced already and must not be waited for.
+/// Whatever a read stops at, what lies behind it has been announced already and must not be waited
+/// for.
 async fn read_in_pieces(reader: &mut aio::Stream, pieces: &[&[u8]]) {
     // First let the reactor see all of it at once.
     reader.readable().await.unwrap();
@@ -259,7 +262,8 @@ fn take_the_last() -> std::fs::File {
     std::fs::File::open("/dev/null").unwrap()
 }
 
-/// A write that has to wait needs one more descriptor on an accepted connection. There is none; it goes on all the same.
+/// A write that has to wait needs one more descriptor on an accepted connection. There is none; it
+/// goes on all the same.
 #[test]
 fn writes_go_on_when_no_descriptor_is_free() {
     if role().is_none() {
@@ -287,7 +291,8 @@ fn writes_go_on_when_no_descriptor_is_free() {
     });
 }
 
-/// Without a descriptor for the next client accepting neither ends nor spins, and goes on when there is one.
+/// Without a descriptor for the next client accepting neither ends nor spins, and goes on when
+/// there is one.
 #[test]
 fn accepting_pauses_when_no_descriptor_is_free() {
     if role().is_none() {

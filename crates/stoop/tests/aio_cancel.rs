@@ -1,6 +1,8 @@
-//! Cancel safety: every method that waits is dropped in the middle of it, and nothing is lost, sent twice or left behind.
+//! Cancel safety: every method that waits is dropped in the middle of it, and nothing is lost, sent
+//! twice or left behind.
 //!
-//! Each part below drops one method's future while it waits, then lets happen what it waited for, and calls again.
+//! Each part below drops one method's future while it waits, then lets happen what it waited for,
+//! and calls again.
 
 mod on_tokio;
 

@@ -1,5 +1,6 @@
-//! What every kind of socket promises, for the same kinds driven by tokio: the promises of `contract/`, where each operation
-//! is a task that is waited for. Left out are those about sockets that block, which these never do.
+//! What every kind of socket promises, for the same kinds driven by tokio: the promises of
+//! `contract/`, where each operation is a task that is waited for. Left out are those about sockets
+//! that block, which these never do.
 
 #[path = "contract/kinds.rs"]
 mod kinds;

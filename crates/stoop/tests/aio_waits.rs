@@ -1,4 +1,5 @@
-//! The waits that the kernel has no readiness for: room in a backlog, room in a datagram queue, a server that is to come.
+//! The waits that the kernel has no readiness for: room in a backlog, room in a datagram queue, a
+//! server that is to come.
 
 mod on_tokio;
 
@@ -51,7 +52,8 @@ impl Owned for Connect {
     }
 }
 
-/// Hundreds of attempts wait at once: no thread for any of them, little processor time, and each gets in, connected.
+/// Hundreds of attempts wait at once: no thread for any of them, little processor time, and each
+/// gets in, connected.
 #[test]
 fn many_attempts_wait_without_threads() {
     if role().is_none() {

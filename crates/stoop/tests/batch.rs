@@ -1,4 +1,5 @@
-//! Several datagrams or seqpackets with one call: nothing lost, nothing cut in silence, partial results told.
+//! Several datagrams or seqpackets with one call: nothing lost, nothing cut in silence, partial
+//! results told.
 
 use std::io::IoSlice;
 use std::os::fd::AsFd;

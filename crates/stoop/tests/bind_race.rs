@@ -1,5 +1,5 @@
-//! Names that are fought over: exactly one serves and stays reachable, nobody is robbed, and a `kill -9` at any moment
-//! leaves something that the next start recovers from.
+//! Names that are fought over: exactly one serves and stays reachable, nobody is robbed, and a
+//! `kill -9` at any moment leaves something that the next start recovers from.
 
 mod meanwhile;
 
@@ -41,7 +41,8 @@ fn of_those_who_race_for_a_stale_file_one_serves() {
     }
     let dir = tempdir();
     let path = |round: usize| dir.path().join(format!("socket{round}"));
-    // All of them beforehand: a file that is younger than a moment gets a second look before it is called stale.
+    // All of them beforehand: a file that is younger than a moment gets a second look before it is
+    // called stale.
     (0..ROUNDS).for_each(|round| leave_stale(&path(round), round));
     let start = || {
         Role::new("of_those_who_race_for_a_stale_file_one_serves", "contend")
@@ -263,7 +264,8 @@ fn a_killed_server_is_followed_by_the_next() {
     assert_eq!(files_in(dir.path()), [""; 0]);
 }
 
-/// What somebody else has left in a shared directory is theirs to remove; what one cannot look into is left alone.
+/// What somebody else has left in a shared directory is theirs to remove; what one cannot look into
+/// is left alone.
 #[test]
 fn other_users_files_are_respected() {
     if role().is_some() {

@@ -1,4 +1,5 @@
-//! Connecting: to full backlogs, through signals, to servers that come later, and the errors that say what is wrong.
+//! Connecting: to full backlogs, through signals, to servers that come later, and the errors that
+//! say what is wrong.
 
 mod meanwhile;
 
@@ -116,7 +117,8 @@ fn signals_do_not_disturb_it() {
             outcome
         }
     });
-    // Signals come more often than the deadline is long: one that began anew with each of them would never be over.
+    // Signals come more often than the deadline is long: one that began anew with each of them would
+    // never be over.
     eventually(SOON, || {
         if !ended.load(Ordering::Relaxed) {
             client.interrupt();
@@ -174,7 +176,8 @@ fn servers_that_come_later_are_waited_for() {
             });
             thread::sleep(Duration::from_millis(30));
             if let Some(path) = address.as_path() {
-                // On the way to a server there may be a dead file; it is made elsewhere, where nobody meets it alive.
+                // On the way to a server there may be a dead file; it is made elsewhere, where nobody meets
+                // it alive.
                 let elsewhere = dir.path().join("elsewhere");
                 close(bound(STREAM, &Name::path(&elsewhere)));
                 fs::rename(&elsewhere, path).unwrap();

@@ -1,4 +1,5 @@
-//! Datagrams between peers of every sort: who can be answered, who cannot, and who may write to whom.
+//! Datagrams between peers of every sort: who can be answered, who cannot, and who may write to
+//! whom.
 
 use std::path::PathBuf;
 
@@ -74,7 +75,8 @@ fn who_never_bound_cannot_be_answered() {
     });
 }
 
-/// Such a path goes through a descriptor of the one who binds, which means something else to everybody else.
+/// Such a path goes through a descriptor of the one who binds, which means something else to
+/// everybody else.
 #[test]
 fn a_path_that_cannot_be_told_leads_nowhere_rather_than_elsewhere() {
     deadline(SOON, || {

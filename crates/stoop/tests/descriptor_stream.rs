@@ -1,5 +1,5 @@
-//! Descriptors among the bytes of a stream, as a property: whatever is written and however it is read, each comes once,
-//! with its own bytes.
+//! Descriptors among the bytes of a stream, as a property: whatever is written and however it is
+//! read, each comes once, with its own bytes.
 
 use std::collections::VecDeque;
 use std::fs::File;

@@ -1,5 +1,6 @@
-//! Descriptors in messages: none is lost, none is kept that was not asked for, whatever the sender, the limits and the
-//! moment. Every promise runs alone in a process, whose open descriptors are counted before and after.
+//! Descriptors in messages: none is lost, none is kept that was not asked for, whatever the sender,
+//! the limits and the moment. Every promise runs alone in a process, whose open descriptors are
+//! counted before and after.
 
 use std::fs::File;
 use std::io::{IoSlice, IoSliceMut, Read};
@@ -366,7 +367,8 @@ fn receive_now(socket: &Socket) -> Result<Received> {
     receive(socket, Allow::descriptors(DESCRIPTORS_MAX))
 }
 
-/// Whatever goes right or wrong with making, reaching and taking over addresses, nothing stays open.
+/// Whatever goes right or wrong with making, reaching and taking over addresses, nothing stays
+/// open.
 #[test]
 fn servers_and_clients_leave_none() {
     alone("servers_and_clients_leave_none", || {

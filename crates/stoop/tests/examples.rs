@@ -1,4 +1,5 @@
-//! The programs in `examples`, run as a newcomer would run them: in pairs, as processes of their own.
+//! The programs in `examples`, run as a newcomer would run them: in pairs, as processes of their
+//! own.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -16,7 +17,8 @@ fn example(name: &str) -> Command {
     Command::new(program)
 }
 
-/// Starts a server, and waits until it says that it listens; returns what else it said in that line.
+/// Starts a server, and waits until it says that it listens; returns what else it said in that
+/// line.
 fn server(name: &str, arguments: &[&str]) -> (KillOnDrop, String) {
     let command = &mut example(name);
     let mut child =
@@ -25,7 +27,8 @@ fn server(name: &str, arguments: &[&str]) -> (KillOnDrop, String) {
     (child, rest)
 }
 
-/// Runs a client to its end; returns what it printed on stdout and stderr, and whether it succeeded.
+/// Runs a client to its end; returns what it printed on stdout and stderr, and whether it
+/// succeeded.
 fn run(name: &str, arguments: &[&str]) -> (String, String, bool) {
     let mut command = example(name);
     command.args(arguments).stdin(Stdio::null());

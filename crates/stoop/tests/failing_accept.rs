@@ -1,5 +1,6 @@
-//! Servers go on when the accept of one client, the receive of one message or the wait for them fails: a security module refuses one client,
-//! memory is short. Only errors about the socket itself end them. Each runs on a thread of its own, which alone has the filter that makes
+//! Servers go on when the accept of one client, the receive of one message or the wait for them
+//! fails: a security module refuses one client, memory is short. Only errors about the socket
+//! itself end them. Each runs on a thread of its own, which alone has the filter that makes
 //! calls fail.
 
 use std::io::{Read, Write};

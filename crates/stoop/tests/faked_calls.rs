@@ -1,5 +1,6 @@
-//! A sandbox that lets system calls succeed without making them (seccomp(2) with errno 0): what was not written is an error or unknown,
-//! never the zeros that stood there. Each part runs on a thread of its own, which alone has the filter.
+//! A sandbox that lets system calls succeed without making them (seccomp(2) with errno 0): what was
+//! not written is an error or unknown, never the zeros that stood there. Each part runs on a thread
+//! of its own, which alone has the filter.
 
 use std::io::IoSliceMut;
 use std::thread;

@@ -1,5 +1,6 @@
-//! Things that go wrong in a running program: peers that go, signals, full tables and full queues, messages that do not
-//! fit. Each is an outcome that is told, and none ends the process, spins or loses something in silence.
+//! Things that go wrong in a running program: peers that go, signals, full tables and full queues,
+//! messages that do not fit. Each is an outcome that is told, and none ends the process, spins or
+//! loses something in silence.
 
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::net::Shutdown;

@@ -1,4 +1,5 @@
-//! Strangers and mute clients that keep coming: what they take is bounded, and everybody else has a turn.
+//! Strangers and mute clients that keep coming: what they take is bounded, and everybody else has a
+//! turn.
 
 mod on_tokio;
 
@@ -19,8 +20,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 /// More than a call may refuse, many times over.
 const MANY: usize = 200;
 
-/// A receiver that refuses everybody, with many messages in its queue: between two that are connected to each other only the
-/// send buffer limits how many (K-DGRAM-3).
+/// A receiver that refuses everybody, with many messages in its queue: between two that are
+/// connected to each other only the send buffer limits how many (K-DGRAM-3).
 fn flooded(path: &Path) -> (Datagram, Datagram) {
     let server = Bind::new(path).policy(Policy::nobody()).datagram().unwrap();
     let client = Datagram::connect(path).unwrap();

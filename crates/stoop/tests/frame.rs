@@ -1,5 +1,5 @@
-//! Messages on byte streams: every framing in pieces of any size, hostile bytes, real sockets, and descriptors that stay
-//! with their message.
+//! Messages on byte streams: every framing in pieces of any size, hostile bytes, real sockets, and
+//! descriptors that stay with their message.
 
 #[path = "frame/codecs.rs"]
 mod codecs;
@@ -10,7 +10,8 @@ mod sockets;
 
 use proptest::prelude::*;
 
-/// Lengths around every border there is: the long header, what is copied, what is read for itself, what is read at once.
+/// Lengths around every border there is: the long header, what is copied, what is read for itself,
+/// what is read at once.
 fn length() -> impl Strategy<Value = usize> {
     prop_oneof![
         8 => 0usize..80,

@@ -1,4 +1,5 @@
-//! Hand-over between real processes: upgrades under load, a `kill -9` at every step, and hostile company.
+//! Hand-over between real processes: upgrades under load, a `kill -9` at every step, and hostile
+//! company.
 
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -33,7 +34,8 @@ fn paths(dir: &Path) -> (PathBuf, PathBuf) {
     (dir.join("app.sock"), dir.join("app.handover"))
 }
 
-/// The part `serve`: answers every client with `GENERATION`, and ends when a successor has taken over or a client says so.
+/// The part `serve`: answers every client with `GENERATION`, and ends when a successor has taken
+/// over or a client says so.
 fn serve() {
     let (path, control) = paths(Path::new(&std::env::var("DIR").unwrap()));
     let generation = std::env::var("GENERATION").unwrap();
@@ -290,7 +292,8 @@ fn a_successor_that_waits_too_long_leaves_without_harm() {
     let error = taken.ready(Duration::from_millis(100)).unwrap_err();
     assert!(error.is_timed_out(), "{error}");
     go_on(&old);
-    // The connection is still open here, and all the same the predecessor must not believe that we serve.
+    // The connection is still open here, and all the same the predecessor must not believe that we
+    // serve.
     assert_eq!(old.line("kept", SOON), "PeerGone");
     assert_eq!(ask(&path, "end").unwrap(), 1);
     assert!(old.finish(SOON).success() && !path.exists());
@@ -327,7 +330,8 @@ fn a_predecessor_killed_before_it_offers_is_replaced() {
     assert!(successor.finish(SOON).success() && !path.exists());
 }
 
-/// Takes over by hand: says `there` while it holds the sockets, is ready at a word, and serves one client.
+/// Takes over by hand: says `there` while it holds the sockets, is ready at a word, and serves one
+/// client.
 fn succeed_slowly() {
     let (_, control) = paths(Path::new(&std::env::var("DIR").unwrap()));
     let connection = SeqPacket::connect(control).unwrap();
@@ -508,8 +512,8 @@ fn another_user_gets_nothing() {
     const TEST: &str = "another_user_gets_nothing";
     if role().is_some() {
         let connection = Connect::new(std::env::var("CONTROL").unwrap().as_str()).seqpacket().unwrap();
-        // Even by hand, and whatever it says: no descriptor comes. It may be refused before it says anything, and what it
-        // says may go unread, which shows as one reset.
+        // Even by hand, and whatever it says: no descriptor comes. It may be refused before it says
+        // anything, and what it says may go unread, which shows as one reset.
         let _ = connection.send(HELLO);
         let mut room = [0; 100];
         let allow = stoop::Allow::descriptors(253);

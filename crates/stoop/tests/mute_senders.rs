@@ -1,4 +1,5 @@
-//! Senders of datagrams that do not read their replies, or take more than their share: they lose something, and nobody else does.
+//! Senders of datagrams that do not read their replies, or take more than their share: they lose
+//! something, and nobody else does.
 
 mod on_tokio;
 

@@ -1,5 +1,5 @@
-//! Neighbours who may write to the socket's directory: nothing of theirs is removed, changed or waited for, and nothing of ours
-//! that they have moved about is either.
+//! Neighbours who may write to the socket's directory: nothing of theirs is removed, changed or
+//! waited for, and nothing of ours that they have moved about is either.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, chown};
@@ -30,7 +30,8 @@ fn leave_stale(path: &Path) {
     close(UnixListener::bind(path).unwrap());
 }
 
-/// Files under names that earlier designs used for locks, and people may use for anything, are nobody's to touch.
+/// Files under names that earlier designs used for locks, and people may use for anything, are
+/// nobody's to touch.
 #[test]
 fn files_next_to_the_socket_are_left_alone() {
     let dir = tempdir();
@@ -53,7 +54,8 @@ fn files_next_to_the_socket_are_left_alone() {
     assert_eq!(names_in(dir.path()).len(), names.len());
 }
 
-/// A member of a group moves a directory of ours to where a staging directory would be: it keeps what it holds.
+/// A member of a group moves a directory of ours to where a staging directory would be: it keeps
+/// what it holds.
 #[test]
 fn a_directory_moved_to_our_staging_name_keeps_its_files() {
     let dir = shared(0o777);
@@ -81,7 +83,8 @@ fn a_directory_moved_to_our_staging_name_keeps_its_files() {
     }
 }
 
-/// Everything a neighbour may put under the name that we need: each is refused soon, with the reason, and stays.
+/// Everything a neighbour may put under the name that we need: each is refused soon, with the
+/// reason, and stays.
 #[test]
 fn a_squatted_name_is_refused_and_not_waited_for() {
     if !is_root() {
@@ -119,7 +122,8 @@ fn a_squatted_name_is_refused_and_not_waited_for() {
     }
 }
 
-/// A lease on a file makes whoever opens it wait (K-LOCK-5): nothing in the directory is opened that is not ours.
+/// A lease on a file makes whoever opens it wait (K-LOCK-5): nothing in the directory is opened
+/// that is not ours.
 #[test]
 fn a_lease_holds_nobody_up() {
     if role().is_some() {
@@ -261,7 +265,8 @@ fn set_umask(mask: u32) {
     rustix::process::umask(Mode::from_raw_mode(mask));
 }
 
-/// A server killed while it replaced another one had the old one's file in its hands: the next one gives it back.
+/// A server killed while it replaced another one had the old one's file in its hands: the next one
+/// gives it back.
 #[test]
 fn what_a_killed_replacement_held_is_given_back() {
     let dir = tempdir();

@@ -1,5 +1,6 @@
-//! Neighbours who do at random, and as fast as they can, whatever they may do to the names next to a socket, while root starts,
-//! replaces, stops and kills servers there. What is root's stays as it is, and nothing takes long.
+//! Neighbours who do at random, and as fast as they can, whatever they may do to the names next to
+//! a socket, while root starts, replaces, stops and kills servers there. What is root's stays as it
+//! is, and nothing takes long.
 
 use std::fs::{self, Permissions};
 use std::io::Write;
@@ -19,7 +20,8 @@ const TEST: &str = "racing_neighbours_change_nothing_of_ours";
 /// How long each kind of directory is fought over.
 const FIGHT: Duration = Duration::from_secs(3);
 
-/// No start waits longer than this: five seconds for a lock of our own, and what a busy machine adds.
+/// No start waits longer than this: five seconds for a lock of our own, and what a busy machine
+/// adds.
 const LONGEST_START: Duration = Duration::from_secs(15);
 
 const NAMES: [&str; 9] = [

@@ -1,4 +1,5 @@
-//! Notification with a manager of our own: what arrives, from whom, and that nothing leaks or hangs.
+//! Notification with a manager of our own: what arrives, from whom, and that nothing leaks or
+//! hangs.
 
 use std::io::{Read, Write};
 use std::os::fd::AsFd;

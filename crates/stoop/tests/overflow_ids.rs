@@ -1,5 +1,5 @@
-//! Servers in a user namespace that does not map every user, where their own id is the overflow id: all users without an id there have
-//! the same number as they, and none of them is the same user.
+//! Servers in a user namespace that does not map every user, where their own id is the overflow id:
+//! all users without an id there have the same number as they, and none of them is the same user.
 
 use std::io::Read;
 use std::time::Duration;
@@ -11,11 +11,13 @@ use stoop::{
 use stoop_kernel_facts::{SOON, become_user};
 use stoop_testkit::{KillOnDrop, NOBODY, Role, is_root, role, skip};
 
-/// A user and a group without an id in the server's namespace, and a supplementary group of that user.
+/// A user and a group without an id in the server's namespace, and a supplementary group of that
+/// user.
 const STRANGER: u32 = 4_321;
 const GROUP: u32 = 54_321;
 
-/// What `kernel.overflowuid` and `overflowgid` are unless an administrator changed them, and what this test is about.
+/// What `kernel.overflowuid` and `overflowgid` are unless an administrator changed them, and what
+/// this test is about.
 const OVERFLOW: u32 = NOBODY;
 
 /// For each step of a hand-over.
@@ -31,7 +33,8 @@ fn policy() -> Policy {
     Policy::same_user().allow_uid(OVERFLOW).allow_gid(OVERFLOW)
 }
 
-/// Starts the test again as root of no more than one id, which is the overflow id there. `None` if user namespaces cannot be made.
+/// Starts the test again as root of no more than one id, which is the overflow id there. `None` if
+/// user namespaces cannot be made.
 fn in_a_partial_namespace(test: &str, names: &str) -> Option<KillOnDrop> {
     let map = ["-U", &format!("--map-user={OVERFLOW}"), &format!("--map-group={OVERFLOW}")];
     let probe = std::process::Command::new("unshare").args(map).arg("true").output();

@@ -1,5 +1,5 @@
-//! The exact mode, owner and group of a socket file, whatever the umask, never wider for an instant, and without a trace
-//! on anything else that the process does meanwhile.
+//! The exact mode, owner and group of a socket file, whatever the umask, never wider for an
+//! instant, and without a trace on anything else that the process does meanwhile.
 
 mod meanwhile;
 
@@ -30,7 +30,8 @@ fn set_umask(mask: u32) {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(mask));
 }
 
-/// Plays `part` in a process of its own, once with each umask; as root's, if we are root, and as nobody's as well.
+/// Plays `part` in a process of its own, once with each umask; as root's, if we are root, and as
+/// nobody's as well.
 fn under_every_umask(test: &str, part: impl Fn(&Path)) {
     if role().is_some() {
         let mask = std::env::var("MASK").unwrap();
@@ -75,7 +76,8 @@ fn the_mode_is_exact_whatever_the_umask() {
             assert_eq!(mode_of(&path), mode, "bound");
             drop(direct);
             let _servers = of_every_kind(&bind).map(|server| {
-                // Without a right to write, nobody but root can ask whether the server lives: then it keeps its name.
+                // Without a right to write, nobody but root can ask whether the server lives: then it keeps
+                // its name.
                 let may_ask = is_root() || mode & 0o200 != 0;
                 assert!(server.is_ok() || !may_ask);
                 assert_eq!(mode_of(&path), mode, "taken over");

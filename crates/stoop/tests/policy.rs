@@ -14,7 +14,8 @@ use stoop_testkit::{KillOnDrop, NOBODY, Role, deadline, is_root, public_tempdir,
 /// A group that nobody is in otherwise.
 const STRANGE_GROUP: u32 = 54_321;
 
-/// The addresses of servers with these policies, and whether nobody and nobody's friend of the group are admitted.
+/// The addresses of servers with these policies, and whether nobody and nobody's friend of the
+/// group are admitted.
 fn policies() -> Vec<(&'static str, Option<Policy>, bool, bool)> {
     vec![
         ("default", None, true, true),
@@ -45,7 +46,8 @@ fn as_another_user(test: &str, role: &str, address: &Address) -> KillOnDrop {
     Role::new(test, role).env("ADDRESS", &address.to_string()).spawn()
 }
 
-/// In the child: becomes nobody, with or without the strange group, and gives the address that it was told.
+/// In the child: becomes nobody, with or without the strange group, and gives the address that it
+/// was told.
 fn become_the_other(role: &str) -> Address {
     let groups = if role == "friend" { vec![rustix::process::Gid::from_raw(STRANGE_GROUP)] } else { vec![] };
     rustix::thread::set_thread_groups(&groups).unwrap();
@@ -141,7 +143,8 @@ fn packets_of_other_users_are_decided_on_as_well() {
     }
 }
 
-/// A sender that is refused cannot so much as cause an error: not with a message too large, not with descriptors.
+/// A sender that is refused cannot so much as cause an error: not with a message too large, not
+/// with descriptors.
 #[test]
 fn datagrams_of_other_users_are_as_if_never_sent() {
     const TEST: &str = "datagrams_of_other_users_are_as_if_never_sent";

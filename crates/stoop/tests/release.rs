@@ -1,4 +1,5 @@
-//! Giving a socket file up: it goes with its server, from wherever its directory is by then, and only if it is still ours.
+//! Giving a socket file up: it goes with its server, from wherever its directory is by then, and
+//! only if it is still ours.
 
 use std::fs::{self, Permissions};
 use std::os::fd::{AsFd, OwnedFd};
@@ -86,7 +87,8 @@ fn a_file_that_is_not_ours_any_more_stays() {
     server.close().expect("gone with its directory is no error");
 }
 
-/// The number of an inode is used again at once on many file systems; it must not be taken for ours.
+/// The number of an inode is used again at once on many file systems; it must not be taken for
+/// ours.
 #[test]
 fn a_successor_with_the_same_inode_number_is_safe() {
     let dir = tempdir();
@@ -196,8 +198,8 @@ fn a_lock_that_is_never_given_up_is_named() {
     assert!(is_empty(dir.path()));
 }
 
-/// What has the name of our staging directory and is not one is left alone. In a directory of our own the socket file is unlinked
-/// all the same.
+/// What has the name of our staging directory and is not one is left alone. In a directory of our
+/// own the socket file is unlinked all the same.
 #[test]
 fn what_is_in_the_way_of_a_release_stays() {
     let dir = tempdir();
@@ -208,7 +210,8 @@ fn what_is_in_the_way_of_a_release_stays() {
     server.close().unwrap();
     assert!(!path.exists());
 
-    // In one that others may write to, the file is left to the next start rather than removed in two steps.
+    // In one that others may write to, the file is left to the next start rather than removed in two
+    // steps.
     let server = Bind::new(&path).listen().unwrap();
     fs::set_permissions(dir.path(), Permissions::from_mode(0o777)).unwrap();
     let error = server.close().unwrap_err();

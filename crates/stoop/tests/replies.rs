@@ -173,7 +173,8 @@ fn an_unknown_sender_gets_no_answer_at_a_path() {
         let (_, origin) = server.recv_request().unwrap();
         assert_eq!(origin.credentials, None);
         refused(&server, &origin, "SO_PASSCRED");
-        // No user at all, as the credentials of one without an id here are reported (K-CRED-17), and another user.
+        // No user at all, as the credentials of one without an id here are reported (K-CRED-17), and
+        // another user.
         for (uid, expected) in [(u32::MAX, "SO_PASSCRED"), (0xffff_fffe, "belongs to user")] {
             let stranger = Some(Credentials { uid, ..Credentials::own() });
             refused(&server, &Origin::new(origin.address.clone(), stranger), expected);

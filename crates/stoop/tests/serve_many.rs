@@ -1,4 +1,5 @@
-//! Ten thousand clients at once, each served: a server process and a client process, each with the descriptors it takes.
+//! Ten thousand clients at once, each served: a server process and a client process, each with the
+//! descriptors it takes.
 
 mod on_tokio;
 

@@ -1,4 +1,5 @@
-//! A name that changes hands while clients come: nobody is turned away, and nobody removes what is another's.
+//! A name that changes hands while clients come: nobody is turned away, and nobody removes what is
+//! another's.
 
 use std::fs;
 use std::io::{self, BufRead, Read, Write, stdin};
@@ -15,7 +16,8 @@ use stoop_testkit::{KillOnDrop, Role, deadline, role, tempdir};
 const TAKEOVERS: usize = 500;
 const CLIENTS: usize = 2;
 
-/// How long a server that was taken over stays for clients that have found its file but not its queue yet.
+/// How long a server that was taken over stays for clients that have found its file but not its
+/// queue yet.
 const STAY: Duration = Duration::from_millis(100);
 
 fn told() -> PathBuf {
@@ -57,7 +59,8 @@ fn take_over(server: &mut KillOnDrop) {
     server.line("taken", SOON);
 }
 
-/// Takes the name over each time it is told to; what it had before serves its clients to the end and goes.
+/// Takes the name over each time it is told to; what it had before serves its clients to the end
+/// and goes.
 fn serve_in_turns() {
     let over = Arc::new(AtomicBool::new(false));
     let mut serving: Vec<JoinHandle<()>> = Vec::new();
@@ -76,7 +79,8 @@ fn echo_until_replaced(listener: Listener, over: &AtomicBool) {
     listener.set_read_timeout(Some(STAY)).unwrap();
     let is_ours = || listener.file().unwrap().is_in_place() && !over.load(Ordering::Relaxed);
     loop {
-        // Asked first: whoever found our file before that is in the queue by the time an accept has waited in vain.
+        // Asked first: whoever found our file before that is in the queue by the time an accept has waited
+        // in vain.
         let was_ours = is_ours();
         match listener.accept() {
             Ok(client) => echo(client),
@@ -109,7 +113,8 @@ fn knock() {
     println!("\nserved {served}");
 }
 
-/// Runs one promise for the two ways in which a server can come to own a file, and for the two kinds of server.
+/// Runs one promise for the two ways in which a server can come to own a file, and for the two
+/// kinds of server.
 fn for_each_kind(promise: impl Fn(&dyn Fn(bool) -> Server) + Send + 'static) {
     deadline(SOON, move || {
         for kind in [Kind::Stream, Kind::SeqPacket, Kind::Datagram] {
@@ -190,7 +195,8 @@ fn a_copy_of_the_descriptor_owns_no_file() {
         let server = bind(false);
         let copy = server.fd().try_clone_to_owned().unwrap();
         drop(server);
-        // The copy keeps the socket alive, but the name is free: the one who made the file has taken it away.
+        // The copy keeps the socket alive, but the name is free: the one who made the file has taken it
+        // away.
         let next = bind(false);
         drop(copy);
         assert!(next.is_in_place());

@@ -1,7 +1,8 @@
 //! The interface between a host and its runtimes, and what every runtime does the same way.
 //!
-//! Three programs stand in `bin`: `host`, and two runtimes, `upper` and `reverse`. The host knows the interface
-//! (`proto/runtime.proto`) and a directory of sockets; it knows no runtime. A runtime is whoever listens there.
+//! Three programs stand in `bin`: `host`, and two runtimes, `upper` and `reverse`. The host knows
+//! the interface (`proto/runtime.proto`) and a directory of sockets; it knows no runtime. A runtime
+//! is whoever listens there.
 
 mod serve;
 pub mod tls;

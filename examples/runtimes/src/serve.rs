@@ -1,5 +1,5 @@
-//! A runtime but for its work: it listens where it is told, takes over from whoever listens there already, says what it can
-//! speak, and ends without losing a call.
+//! A runtime but for its work: it listens where it is told, takes over from whoever listens there
+//! already, says what it can speak, and ends without losing a call.
 
 use std::error::Error;
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! Who trusts whom beyond one machine. On a local socket the kernel says who calls; over a network certificates do: both
-//! sides show one that the same authority has signed.
+//! Who trusts whom beyond one machine. On a local socket the kernel says who calls; over a network
+//! certificates do: both sides show one that the same authority has signed.
 //!
 //! A directory holds `ca.pem`, and for each name `name.pem` and `name.key`.
 

@@ -7,15 +7,16 @@ use std::process::Command;
 use std::sync::OnceLock;
 use std::time::SystemTime;
 
-/// The `stoop` command, of the same build profile as the running test; built first where it is missing or older than its
-/// sources. `STOOP_BIN` names another to test instead.
+/// The `stoop` command, of the same build profile as the running test; built first where it is
+/// missing or older than its sources. `STOOP_BIN` names another to test instead.
 pub fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(built)
 }
 
-/// The same through a descriptor of this process, so that a child can start it as a user who may not enter the build
-/// directory. Good for direct children only: the descriptor is closed when they have started.
+/// The same through a descriptor of this process, so that a child can start it as a user who may
+/// not enter the build directory. Good for direct children only: the descriptor is closed when they
+/// have started.
 pub(crate) fn binary_for_others() -> &'static Path {
     static BINARY: OnceLock<(File, PathBuf)> = OnceLock::new();
     let (_file, path) = BINARY.get_or_init(|| {

@@ -1,5 +1,6 @@
-//! A dockerd of the test's own: its data, its state and its socket are in a temporary directory, it makes no network and touches no
-//! firewall, and it ends with the test. It starts a containerd of its own. Needs root; a machine that lacks something says so.
+//! A dockerd of the test's own: its data, its state and its socket are in a temporary directory, it
+//! makes no network and touches no firewall, and it ends with the test. It starts a containerd of
+//! its own. Needs root; a machine that lacks something says so.
 
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -22,8 +23,8 @@ pub struct Dockerd {
 }
 
 impl Dockerd {
-    /// Starts it and waits until its socket is there. What this machine lacks for that is a reason to skip: also a kernel that
-    /// does not let it run.
+    /// Starts it and waits until its socket is there. What this machine lacks for that is a reason
+    /// to skip: also a kernel that does not let it run.
     pub fn start() -> Result<Dockerd, String> {
         if !is_root() {
             return Err("lacks root".into());

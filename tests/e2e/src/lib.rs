@@ -1,4 +1,5 @@
-//! Running the built `stoop` command, and the programs it talks to, with a time limit on everything.
+//! Running the built `stoop` command, and the programs it talks to, with a time limit on
+//! everything.
 //!
 //! | file | holds |
 //! |---|---|
@@ -15,8 +16,8 @@
 //! | `../peers/peer.py` | the other side, written with Python's socket module |
 //! | `../peers/talk.c` | a client inside a container |
 //!
-//! Knows nothing of the library under test: what a socket is doing comes from `/proc/net/unix`, what it carries from peers
-//! written by others.
+//! Knows nothing of the library under test: what a socket is doing comes from `/proc/net/unix`,
+//! what it carries from peers written by others.
 
 mod binary;
 pub mod containerd;

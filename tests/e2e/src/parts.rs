@@ -18,7 +18,8 @@ pub enum Part {
 use Part::{Next, Seen, What, Why};
 
 impl Output {
-    /// Panics unless it ended with this code and said each of these words in this part, and nothing outside of the four.
+    /// Panics unless it ended with this code and said each of these words in this part, and nothing
+    /// outside of the four.
     #[track_caller]
     pub fn fails(self, code: i32, words: &[(Part, &str)]) -> Output {
         let output = self.code(code);

@@ -1,4 +1,5 @@
-//! Clients in this very process, with plain system calls: for tests that need many at once, or ones that misbehave.
+//! Clients in this very process, with plain system calls: for tests that need many at once, or ones
+//! that misbehave.
 
 use std::os::fd::OwnedFd;
 use std::time::Duration;
@@ -21,7 +22,8 @@ const LARGEST: usize = 1 << 20;
 pub struct Raw(OwnedFd);
 
 impl Raw {
-    /// Connects to a path or `@name`. `kind` is `stream`, `dgram` or `seqpacket`; a datagram client can be answered.
+    /// Connects to a path or `@name`. `kind` is `stream`, `dgram` or `seqpacket`; a datagram client
+    /// can be answered.
     pub fn connect(kind: &str, place: &str) -> Result<Raw, Errno> {
         let socket = Raw::socket(kind);
         if kind == "dgram" {

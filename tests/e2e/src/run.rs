@@ -100,7 +100,8 @@ impl Run {
         self
     }
 
-    /// Has its system calls watched, from its exec on. Not for a program that is wrapped afterwards.
+    /// Has its system calls watched, from its exec on. Not for a program that is wrapped
+    /// afterwards.
     #[track_caller]
     pub fn watched(mut self, injector: &Injector) -> Run {
         injector.attach(&mut self.command).expect("watch its system calls");
@@ -131,8 +132,8 @@ impl Run {
         self
     }
 
-    /// Starts it through another program, such as `prlimit --nofile=20`, which takes it as its last arguments. Not for
-    /// [`stoop_as`].
+    /// Starts it through another program, such as `prlimit --nofile=20`, which takes it as its last
+    /// arguments. Not for [`stoop_as`].
     pub fn under<A: AsRef<OsStr>>(self, wrapper: &str, args: impl IntoIterator<Item = A>) -> Run {
         let mut run = program(wrapper, args);
         run.command.arg(self.command.get_program()).args(self.command.get_args());
@@ -350,7 +351,8 @@ impl Output {
         self.code(0)
     }
 
-    /// Panics unless it exited with 0, or with 6 after it said what it could not see: some machines hide a process even from root.
+    /// Panics unless it exited with 0, or with 6 after it said what it could not see: some machines
+    /// hide a process even from root.
     #[track_caller]
     pub fn seen(self) -> Output {
         if self.code != Some(6) {

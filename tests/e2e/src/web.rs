@@ -1,4 +1,5 @@
-//! A web server in the test's own process that does what it is told to with each connection, however wrong that is.
+//! A web server in the test's own process that does what it is told to with each connection,
+//! however wrong that is.
 
 use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -85,7 +86,8 @@ pub fn answer(headers: &str, body: &[u8]) -> Vec<u8> {
     [format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n{headers}\r\n").as_bytes(), body].concat()
 }
 
-/// Panics unless it failed with this code and explained itself in every part, with each of these words somewhere.
+/// Panics unless it failed with this code and explained itself in every part, with each of these
+/// words somewhere.
 #[track_caller]
 pub fn fails(output: Output, code: i32, words: &[&str]) {
     let output = output.fails(code, &[(Part::What, ""), (Part::Why, ""), (Part::Next, "")]);

@@ -1,4 +1,5 @@
-//! Who may do what with a socket of `stoop serve`: exact permissions, owners, and policies against real other users.
+//! Who may do what with a socket of `stoop serve`: exact permissions, owners, and policies against
+//! real other users.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -8,7 +9,8 @@ use std::path::Path;
 use stoop_e2e::{KINDS, Raw, Run, Running, place, stoop, stoop_as};
 use stoop_testkit::{NOBODY, is_root, skip};
 
-/// Started, and ready: a datagram socket takes messages a moment before its permissions are as wide as they are to be.
+/// Started, and ready: a datagram socket takes messages a moment before its permissions are as wide
+/// as they are to be.
 #[track_caller]
 fn started(server: Run) -> Running {
     let server = server.spawn();
@@ -124,7 +126,8 @@ mod policy {
         stoop(["serve", place, "--kind", kind, "--mode", "666", "--allow-uid", "0"])
     }
 
-    /// Nobody hears nothing. Whether the client calls that an error depends on when it learns of it.
+    /// Nobody hears nothing. Whether the client calls that an error depends on when it learns of
+    /// it.
     #[track_caller]
     fn nobody_hears_nothing(place: &str, kind: &str) {
         let client =

@@ -1,4 +1,5 @@
-//! `stoop connect` and `stoop send`: exact bytes, the end of the input and of the answer, messages, and the terminal.
+//! `stoop connect` and `stoop send`: exact bytes, the end of the input and of the answer, messages,
+//! and the terminal.
 
 use std::fs;
 use std::io::Write;
@@ -176,7 +177,8 @@ mod sending {
         }
     }
 
-    /// A server that answers while it is still being sent to must not make both wait for each other.
+    /// A server that answers while it is still being sent to must not make both wait for each
+    /// other.
     #[test]
     fn large_streams_do_not_get_stuck() {
         let (_dir, place) = place();
@@ -299,7 +301,8 @@ mod sending {
 mod terminal {
     use super::*;
 
-    /// On a terminal: what is typed is sent a line at a time, answers are shown, the line before comes back with the arrow key.
+    /// On a terminal: what is typed is sent a line at a time, answers are shown, the line before
+    /// comes back with the arrow key.
     #[test]
     fn lines_are_edited_and_remembered() {
         if !has_program("python3") {
@@ -319,7 +322,8 @@ mod terminal {
         assert!(shown.contains("echo of edit"), "{shown:?}");
     }
 
-    /// An answer leaves the terminal at the start of a line, whether it ends one or not; a pipe gets the exact bytes.
+    /// An answer leaves the terminal at the start of a line, whether it ends one or not; a pipe
+    /// gets the exact bytes.
     #[test]
     fn an_answer_ends_its_line() {
         if !has_program("script") {
@@ -353,7 +357,8 @@ mod terminal {
     }
 }
 
-/// The peers' own words are in `interop.rs`; this one needs only that an unread answer does no harm.
+/// The peers' own words are in `interop.rs`; this one needs only that an unread answer does no
+/// harm.
 #[test]
 fn a_peer_that_resets_is_an_end() {
     if !has_program("python3") {

@@ -1,4 +1,5 @@
-//! Real containers: a containerd of our own starts processes that talk to sockets of the host, or serve some.
+//! Real containers: a containerd of our own starts processes that talk to sockets of the host, or
+//! serve some.
 
 use std::ffi::OsStr;
 use std::fs;

@@ -1,4 +1,5 @@
-//! `stoop demo`, `stoop man` and `stoop completions`, as somebody who has just installed it runs them.
+//! `stoop demo`, `stoop man` and `stoop completions`, as somebody who has just installed it runs
+//! them.
 
 use std::fs;
 

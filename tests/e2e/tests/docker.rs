@@ -1,4 +1,5 @@
-//! Docker for real, through `stoop http` alone: from the daemon's version to a container's last byte.
+//! Docker for real, through `stoop http` alone: from the daemon's version to a container's last
+//! byte.
 
 use std::fs;
 use std::time::Duration;
@@ -101,7 +102,8 @@ fn an_image_is_loaded(daemon: &Dockerd) {
     assert_eq!(images[0]["RepoTags"], json!([IMAGE]));
 }
 
-/// Attach before start, as `docker run -i` does: not a byte is lost, both directions end by themselves.
+/// Attach before start, as `docker run -i` does: not a byte is lost, both directions end by
+/// themselves.
 fn a_container_is_talked_to(daemon: &Dockerd) {
     let script = "echo ready; echo careful >&2; cat; echo done";
     let config =

@@ -1,4 +1,5 @@
-//! What the command says when something cannot work: four parts, the right exit code, nothing a terminal would obey.
+//! What the command says when something cannot work: four parts, the right exit code, nothing a
+//! terminal would obey.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -6,7 +7,8 @@ use std::os::unix::fs::PermissionsExt;
 use stoop_e2e::{KINDS, Output, place, program, serve, stoop, stoop_as, verbs, wait_served};
 use stoop_testkit::{NOBODY, is_root, public_tempdir, skip};
 
-/// The four parts, in their order and with their indentation; "seen" and "next" may have several lines.
+/// The four parts, in their order and with their indentation; "seen" and "next" may have several
+/// lines.
 #[track_caller]
 fn has_four_parts(output: &Output) {
     let lines: Vec<&str> = output.stderr.lines().collect();
@@ -136,7 +138,8 @@ fn a_message_without_a_server() {
     }
 }
 
-/// Sockets that were to be passed: what is wrong is said once, and why, and nothing of our own is taken for one of them.
+/// Sockets that were to be passed: what is wrong is said once, and why, and nothing of our own is
+/// taken for one of them.
 #[test]
 fn a_descriptor_that_cannot_be_used() {
     for number in ["3", "5", "99"] {
@@ -270,7 +273,8 @@ fn values_that_can_name_nothing_are_refused() {
     }
 }
 
-/// A file may have any name; those that look like something else are reached from the directory they are in.
+/// A file may have any name; those that look like something else are reached from the directory
+/// they are in.
 #[test]
 fn a_file_that_is_called_like_a_process_is_reached() {
     let dir = public_tempdir();

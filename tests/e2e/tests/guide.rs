@@ -1,12 +1,13 @@
 //! Runs the guide: every `console` block under `docs/src` is executed and its output compared.
 //!
-//! A line `$ command` is typed into one bash session per page, in a fresh directory with the built `stoop` and the
-//! examples first in `PATH`; lines `> …` continue the command; the lines below are what it prints (stdout and stderr
-//! together), where `…` alone stands for any lines and `…` within a line for any text. A fenced block of any
-//! other language that opens with `# name.ext` is saved under that name when the session comes to it. A page
-//! that says `<!-- needs: socat root -->` is skipped, by name, where one of these is missing. Background
-//! programs are killed when the page ends. The guide's own laws (links, includes, `SUMMARY.md`, kernel facts)
-//! are checked here too. `STOOP_GUIDE=part/of/name` runs only the pages whose name contains it.
+//! A line `$ command` is typed into one bash session per page, in a fresh directory with the built
+//! `stoop` and the examples first in `PATH`; lines `> …` continue the command; the lines below are
+//! what it prints (stdout and stderr together), where `…` alone stands for any lines and `…` within
+//! a line for any text. A fenced block of any other language that opens with `# name.ext` is saved
+//! under that name when the session comes to it. A page that says `<!-- needs: socat root -->` is
+//! skipped, by name, where one of these is missing. Background programs are killed when the page
+//! ends. The guide's own laws (links, includes, `SUMMARY.md`, kernel facts) are checked here too.
+//! `STOOP_GUIDE=part/of/name` runs only the pages whose name contains it.
 //!
 //! This file never changes a page, and never runs a block of another language.
 
@@ -302,7 +303,8 @@ fn install_programs(folder: &Path) {
     }
 }
 
-/// The examples, built. A test run of the workspace has done that; a run of this test alone may not have.
+/// The examples, built. A test run of the workspace has done that; a run of this test alone may not
+/// have.
 fn built_examples() -> Vec<PathBuf> {
     let test = std::env::current_exe().expect("own path");
     let profile = test.ancestors().nth(2).expect("target/profile/deps/test");

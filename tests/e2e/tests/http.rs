@@ -1,4 +1,5 @@
-//! `stoop http`: what is sent and what is shown, with Python's server, beside curl, and on a terminal.
+//! `stoop http`: what is sent and what is shown, with Python's server, beside curl, and on a
+//! terminal.
 
 use std::fs;
 use std::io::{Read, Write};

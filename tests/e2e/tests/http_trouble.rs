@@ -1,4 +1,5 @@
-//! `stoop http` and servers that break the rules, speak something else, or are not there: each named for what it is.
+//! `stoop http` and servers that break the rules, speak something else, or are not there: each
+//! named for what it is.
 
 use std::fs;
 use std::io::Write;
@@ -78,7 +79,8 @@ fn answers_that_break_the_rules_are_refused() {
     fails(Web::answering("HTTP/1.1 200 OK\r\nx:").ask(&["/"]).run(), 3, &["cut short"]);
 }
 
-/// An answer that comes while the request is still being sent is an answer, whether the server reads on or goes.
+/// An answer that comes while the request is still being sent is an answer, whether the server
+/// reads on or goes.
 #[test]
 fn an_early_answer_is_heard() {
     let refusing = Web::new(|mut stream| {

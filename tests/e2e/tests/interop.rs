@@ -1,7 +1,8 @@
-//! The command and programs written by others, in both directions, for every kind of socket they have.
+//! The command and programs written by others, in both directions, for every kind of socket they
+//! have.
 //!
-//! Every test compares exact bytes. The sizes step over the borders at which those programs cut: 8,192 bytes of a record
-//! (socat), 16,384 bytes of a datagram (nc).
+//! Every test compares exact bytes. The sizes step over the borders at which those programs cut:
+//! 8,192 bytes of a record (socat), 16,384 bytes of a datagram (nc).
 
 use std::process::id;
 
@@ -62,7 +63,8 @@ fn hears_itself(client: Run, sent: &[u8]) {
     client.input(sent).run().ok().stdout_is(sent);
 }
 
-/// The same with a peer that knows no end, or loses the answer at the end of its input: it is ended when it has all.
+/// The same with a peer that knows no end, or loses the answer at the end of its input: it is ended
+/// when it has all.
 #[track_caller]
 fn hears_itself_while_open(client: Run, sent: &[u8]) {
     let mut client = client.open_input().spawn();
@@ -133,7 +135,8 @@ mod python {
         run.run().ok().stdout_is(&sent);
     }
 
-    /// socat gives up half a second after the end of its input; here the answer takes as long as it takes.
+    /// socat gives up half a second after the end of its input; here the answer takes as long as it
+    /// takes.
     #[test]
     fn late_replies_are_not_lost() {
         needs!("python3");
@@ -215,7 +218,8 @@ mod nc {
         let place = dir.path().join("s").to_str().unwrap().to_owned();
         let server = program("nc.openbsd", ["-N", "-lU", &place]).input(theirs.clone()).spawn();
         wait_served(&place);
-        // A server nc whose client half-closes forgets what it still had to send, so the end is kept back until all is heard.
+        // A server nc whose client half-closes forgets what it still had to send, so the end is kept back
+        // until all is heard.
         let mut client = stoop(["connect", &place]).open_input().spawn();
         client.say(&ours);
         assert!(client.wait_bytes(theirs.len()) == theirs && server.wait_bytes(ours.len()) == ours);
@@ -248,8 +252,8 @@ mod ncat {
     #[test]
     fn stream_both_ways() {
         needs!("ncat");
-        // More than two pipes hold, and ncat waits for its program while that waits for ncat; at the end of the input it
-        // throws the answer away.
+        // More than two pipes hold, and ncat waits for its program while that waits for ncat; at the end of
+        // the input it throws the answer away.
         let server = serve(|place| program("ncat", ["-lkU", place, "--exec", "/bin/cat"]));
         hears_itself_while_open(stoop(["connect", &server.place]), &bytes(30_000, 5));
         let server = serve_echo("stream");

@@ -1,4 +1,5 @@
-//! `--json`: every line is JSON with a schema number, its promised fields are there, and bytes survive.
+//! `--json`: every line is JSON with a schema number, its promised fields are there, and bytes
+//! survive.
 
 use serde_json::Value;
 use stoop_e2e::{KINDS, Raw, place, stoop, wait_served};

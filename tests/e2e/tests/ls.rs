@@ -1,4 +1,5 @@
-//! `stoop ls`: what real processes have open is there, with both ends, under whatever name, and what was asked for alone.
+//! `stoop ls`: what real processes have open is there, with both ends, under whatever name, and
+//! what was asked for alone.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -11,7 +12,8 @@ use serde_json::Value;
 use stoop_e2e::{LIMIT, Raw, program, stoop, stoop_as, wait_served};
 use stoop_testkit::{NOBODY, eventually, has_program, is_root, public_tempdir, skip, tempdir};
 
-/// Its lines. What it may not see on this machine (some hide a process even from root) is not this test's matter.
+/// Its lines. What it may not see on this machine (some hide a process even from root) is not this
+/// test's matter.
 #[track_caller]
 fn ls<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Vec<Value> {
     let lines = stoop(["ls", "--json"]).args(arguments).run().seen().json();

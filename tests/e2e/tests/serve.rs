@@ -1,4 +1,5 @@
-//! `stoop serve` and its clients: many at once, bad ones, the end by a signal, and what it does with a client.
+//! `stoop serve` and its clients: many at once, bad ones, the end by a signal, and what it does
+//! with a client.
 
 use std::fs;
 use std::time::Duration;
@@ -109,7 +110,8 @@ mod clients {
         }
     }
 
-    /// The same with datagrams, where all share one socket: who does not read loses his answers, and nobody else does.
+    /// The same with datagrams, where all share one socket: who does not read loses his answers,
+    /// and nobody else does.
     #[test]
     fn a_datagram_client_that_does_not_read_blocks_nobody_else() {
         let server = Server::start("dgram", &[]);
@@ -158,7 +160,8 @@ mod limits {
         after_name.split_whitespace().skip(11).take(2).map(|text| text.parse::<u64>().unwrap()).sum()
     }
 
-    /// Without a descriptor for the next client the server waits, without burning the processor, and then goes on.
+    /// Without a descriptor for the next client the server waits, without burning the processor,
+    /// and then goes on.
     #[test]
     fn running_out_of_descriptors_is_survived() {
         if !has_program("prlimit") {

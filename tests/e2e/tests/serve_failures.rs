@@ -1,5 +1,5 @@
-//! `stoop serve` while what it needs fails: a service manager that is not there or does not read, calls that fail for one client, or that a
-//! sandbox lets succeed without making them.
+//! `stoop serve` while what it needs fails: a service manager that is not there or does not read,
+//! calls that fail for one client, or that a sandbox lets succeed without making them.
 
 use std::os::unix::net::UnixDatagram;
 use std::thread;

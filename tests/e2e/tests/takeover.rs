@@ -1,4 +1,5 @@
-//! `stoop serve` and the name it wants: stale files, live servers, things that are no sockets, and taking over.
+//! `stoop serve` and the name it wants: stale files, live servers, things that are no sockets, and
+//! taking over.
 
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, symlink};
@@ -156,7 +157,8 @@ mod no_socket {
 mod replace {
     use super::*;
 
-    /// Clients connect all the time while the server is replaced again and again: none is refused, and all are answered.
+    /// Clients connect all the time while the server is replaced again and again: none is refused,
+    /// and all are answered.
     #[test]
     fn no_client_is_refused_while_servers_change() {
         for kind in KINDS {
@@ -211,7 +213,8 @@ mod replace {
         }
     }
 
-    /// Connects, and is answered. A datagram client that has found the old server may be too late for it: only its connect counts.
+    /// Connects, and is answered. A datagram client that has found the old server may be too late
+    /// for it: only its connect counts.
     fn talk(kind: &str, place: &str) -> Result<(), Errno> {
         let client = Raw::connect(kind, place)?;
         let sent = client.try_say(b"word");

@@ -1,4 +1,5 @@
-//! `stoop why`: predictions about real sockets, the picture of the walk, `--try`, other users and processes, JSON.
+//! `stoop why`: predictions about real sockets, the picture of the walk, `--try`, other users and
+//! processes, JSON.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -26,7 +27,8 @@ fn a_server_that_is_there_would_be_reached() {
     stoop(["send", &place, "x", "--reply"]).run().ok().stdout_is(b"x");
 }
 
-/// However the server wrote its name and however it is asked for, and whatever has taken the file's place.
+/// However the server wrote its name and however it is asked for, and whatever has taken the file's
+/// place.
 #[test]
 fn a_server_without_its_file_is_found_by_relative_names_too() {
     if !has_program("python3") {

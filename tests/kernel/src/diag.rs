@@ -76,7 +76,8 @@ pub fn netlink() -> OwnedFd {
     socket.expect("open a netlink socket")
 }
 
-/// A netlink header (length, type, `NLM_F_REQUEST | NLM_F_DUMP`) and a `struct unix_diag_req` for all states.
+/// A netlink header (length, type, `NLM_F_REQUEST | NLM_F_DUMP`) and a `struct unix_diag_req` for
+/// all states.
 fn request() -> Vec<u8> {
     let show = SHOW_NAME | SHOW_VFS | SHOW_PEER | SHOW_ICONS | SHOW_RQLEN;
     let mut bytes = 40_u32.to_ne_bytes().to_vec();

@@ -1,8 +1,9 @@
 //! Raw calls on local sockets, thin enough that a test of them is a test of the kernel.
 //!
-//! Holds one safe function for each system call the facts of KERNEL.md are about. Never interprets, retries or repairs
-//! anything, and never uses the stoop library: results are the kernel's own, errors its errno. What fails only when the
-//! test itself is wrong (no descriptors, no memory) panics.
+//! Holds one safe function for each system call the facts of KERNEL.md are about. Never interprets,
+//! retries or repairs anything, and never uses the stoop library: results are the kernel's own,
+//! errors its errno. What fails only when the test itself is wrong (no descriptors, no memory)
+//! panics.
 //!
 //! The facts are the tests in `tests/`, one file a theme.
 #![expect(unsafe_code, reason = "raw kernel calls are the point of this crate")]
@@ -56,8 +57,8 @@ fn checked(returned: isize) -> Result<usize> {
 /// Takes a descriptor that the kernel has made for us.
 fn owned(returned: c_int) -> Result<OwnedFd> {
     let fd = checked(returned as isize)?;
-    // SAFETY: the kernel made this descriptor for us, in the call just before or at the start of the program, so
-    // nothing else in this process owns it.
+    // SAFETY: the kernel made this descriptor for us, in the call just before or at the start of the
+    // program, so nothing else in this process owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd as c_int) })
 }
 
@@ -191,7 +192,8 @@ pub fn recv(fd: &impl AsFd, room: usize) -> Result<Vec<u8>> {
     recv_with(fd, room, MSG_DONTWAIT).map(|(data, _)| data)
 }
 
-/// recv(2) with flags: the bytes, and the value it returned (longer than the bytes with `MSG_TRUNC`).
+/// recv(2) with flags: the bytes, and the value it returned (longer than the bytes with
+/// `MSG_TRUNC`).
 pub fn recv_with(fd: &impl AsFd, room: usize, flags: c_int) -> Result<(Vec<u8>, usize)> {
     let mut data = vec![0; room];
     // SAFETY: `data` has `room` bytes and lives through the call.
@@ -200,7 +202,8 @@ pub fn recv_with(fd: &impl AsFd, room: usize, flags: c_int) -> Result<(Vec<u8>, 
     Ok((data, length))
 }
 
-/// The lengths of the messages that one `recvmmsg` finds, for up to as many as `rooms`, without waiting.
+/// The lengths of the messages that one `recvmmsg` finds, for up to as many as `rooms`, without
+/// waiting.
 pub fn recv_many(fd: &impl AsFd, rooms: usize) -> Result<Vec<usize>> {
     let mut bytes = vec![[0u8; 64]; rooms];
     let mut vectors: Vec<libc::iovec> = bytes
@@ -217,7 +220,8 @@ pub fn recv_many(fd: &impl AsFd, rooms: usize) -> Result<Vec<usize>> {
             header
         })
         .collect();
-    // SAFETY: the headers point to vectors and these to bytes that all outlive the call, each with its own length.
+    // SAFETY: the headers point to vectors and these to bytes that all outlive the call, each with its
+    // own length.
     let count = unsafe {
         libc::recvmmsg(
             raw(fd),
@@ -257,7 +261,8 @@ pub fn option_bytes(fd: &impl AsFd, option: c_int, room: usize) -> Result<Vec<u8
     outcome.map(|()| value)
 }
 
-/// getsockopt(2) of anything at `SOL_SOCKET`, and the length it left, which some errors use to say what they need.
+/// getsockopt(2) of anything at `SOL_SOCKET`, and the length it left, which some errors use to say
+/// what they need.
 pub fn option_into(fd: &impl AsFd, option: c_int, value: &mut [u8]) -> (Result<()>, usize) {
     let mut length = value.len() as u32;
     // SAFETY: `value` has `length` bytes; both live through the call.
@@ -356,8 +361,8 @@ pub fn poll_for(fd: &impl AsFd, events: PollFlags, timeout: Duration) -> PollFla
     fds[0].revents()
 }
 
-/// Takes a write lease on a regular file of ours: whoever opens it has to wait until the lease is given up or broken. The signal
-/// that tells of an attempt is ignored from now on.
+/// Takes a write lease on a regular file of ours: whoever opens it has to wait until the lease is
+/// given up or broken. The signal that tells of an attempt is ignored from now on.
 #[expect(clippy::disallowed_methods, reason = "the default action would end the test")]
 pub fn set_lease(file: &impl AsFd) -> Result<()> {
     // SAFETY: the disposition is a constant, so no handler runs.
@@ -367,8 +372,9 @@ pub fn set_lease(file: &impl AsFd) -> Result<()> {
     Ok(())
 }
 
-/// Mounts a FUSE file system that never answers over a directory or a file, everybody let in. Closing what is returned ends whoever
-/// waits for it. Needs root; to be called in a mount namespace of its own, for others would wait as well.
+/// Mounts a FUSE file system that never answers over a directory or a file, everybody let in.
+/// Closing what is returned ends whoever waits for it. Needs root; to be called in a mount
+/// namespace of its own, for others would wait as well.
 pub fn mute_mount(at: &Path, root_mode: u32) -> Result<OwnedFd> {
     let server = rustix::fs::open("/dev/fuse", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
     let options =
@@ -395,7 +401,8 @@ pub fn proc_path(fd: &impl AsFd) -> String {
     format!("/proc/self/fd/{}", raw(fd))
 }
 
-/// A descriptor that was open when this program started; its environment variable `FD` has the number.
+/// A descriptor that was open when this program started; its environment variable `FD` has the
+/// number.
 pub fn inherited() -> OwnedFd {
     let number: c_int = std::env::var("FD").expect("FD is set").parse().expect("FD is a number");
     owned(number).expect("a descriptor")

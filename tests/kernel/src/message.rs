@@ -46,7 +46,8 @@ pub fn send_message(
     header.msg_iovlen = 1;
     header.msg_control = control.pointer();
     header.msg_controllen = control.length as _;
-    // SAFETY: every pointer of the header is to a buffer above with the length beside it, and sending only reads them.
+    // SAFETY: every pointer of the header is to a buffer above with the length beside it, and sending
+    // only reads them.
     checked(unsafe { libc::sendmsg(raw(fd), &header, flags | libc::MSG_NOSIGNAL) })
 }
 
@@ -91,7 +92,8 @@ impl Received {
     }
 }
 
-/// [`receive_message`] with plenty of room for control messages, `MSG_CMSG_CLOEXEC` and `MSG_DONTWAIT`.
+/// [`receive_message`] with plenty of room for control messages, `MSG_CMSG_CLOEXEC` and
+/// `MSG_DONTWAIT`.
 pub fn receive(fd: &impl AsFd, room: usize) -> Result<Received> {
     receive_message(fd, room, 4096, MSG_CMSG_CLOEXEC | MSG_DONTWAIT)
 }
@@ -109,7 +111,8 @@ pub fn receive_message(fd: &impl AsFd, room: usize, control_room: usize, flags: 
     header.msg_iovlen = 1;
     header.msg_control = control.pointer();
     header.msg_controllen = control_room as _;
-    // SAFETY: every pointer of the header is to a buffer above with the length beside it, living through the call.
+    // SAFETY: every pointer of the header is to a buffer above with the length beside it, living
+    // through the call.
     let length = checked(unsafe { libc::recvmsg(raw(fd), &mut header, flags) })?;
     data.truncate(length);
     let mut received = Received {

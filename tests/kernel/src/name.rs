@@ -30,7 +30,8 @@ impl Name {
         Name::abstract_name(format!("stoop-{text}-{}-{count}", std::process::id()))
     }
 
-    /// The name as text for a child's environment: `@` stands for NUL. Only for names of tests' own making.
+    /// The name as text for a child's environment: `@` stands for NUL. Only for names of tests' own
+    /// making.
     pub fn to_text(&self) -> String {
         String::from_utf8(self.0.clone()).expect("a name in UTF-8").replace('\0', "@")
     }
@@ -50,7 +51,8 @@ impl Name {
         Name(Vec::new())
     }
 
-    /// The bytes after the family. Of a path that the kernel returned, the closing NUL is one of them.
+    /// The bytes after the family. Of a path that the kernel returned, the closing NUL is one of
+    /// them.
     pub fn bytes(&self) -> &[u8] {
         &self.0
     }

@@ -1,4 +1,5 @@
-//! What a test does to a thread or a process instead of a socket: umask, network namespace, signals, fork.
+//! What a test does to a thread or a process instead of a socket: umask, network namespace,
+//! signals, fork.
 
 use std::ffi::c_int;
 use std::os::fd::{AsFd, OwnedFd};
@@ -36,7 +37,8 @@ pub fn in_new_network<T: Send>(work: impl FnOnce() -> T + Send) -> Option<T> {
     })
 }
 
-/// Runs `work` on a thread that has a copy of all descriptors to itself: what it opens and closes concerns no other.
+/// Runs `work` on a thread that has a copy of all descriptors to itself: what it opens and closes
+/// concerns no other.
 pub fn with_own_descriptors<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     on_a_thread(|| {
         unshare(libc::CLONE_FILES).expect("leave the table of descriptors");
@@ -44,28 +46,31 @@ pub fn with_own_descriptors<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     })
 }
 
-/// Lets this system call fail in the calling thread from now on, as a sandbox would (seccomp(2)). Takes root.
+/// Lets this system call fail in the calling thread from now on, as a sandbox would (seccomp(2)).
+/// Takes root.
 pub fn forbid_call(number: i64, errno: Errno) {
     answer_call(number, errno.raw_os_error() as u32);
 }
 
-/// Lets this system call return 0 in the calling thread from now on without doing anything, as a sandbox may (seccomp(2)). The thread gives
-/// up new privileges for it.
+/// Lets this system call return 0 in the calling thread from now on without doing anything, as a
+/// sandbox may (seccomp(2)). The thread gives up new privileges for it.
 pub fn fake_call(number: i64) {
     rustix::thread::set_no_new_privs(true).expect("give up new privileges");
     answer_call(number, 0);
 }
 
 fn answer_call(number: i64, errno: u32) {
-    // SAFETY: the program lives through the call, which copies it; a system call that fails breaks no rule.
+    // SAFETY: the program lives through the call, which copies it; a system call that fails breaks no
+    // rule.
     let set = with_filter(number, libc::SECCOMP_RET_ERRNO | errno, |program| unsafe {
         libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, program)
     });
     checked(set as isize).expect("set a filter for system calls");
 }
 
-/// Lets the next calls with this number in the calling thread, and in what it starts, fail with these errors, one after the other; later
-/// ones are made (seccomp(2) with a notifier, Linux 5.5). The thread gives up new privileges for it.
+/// Lets the next calls with this number in the calling thread, and in what it starts, fail with
+/// these errors, one after the other; later ones are made (seccomp(2) with a notifier, Linux 5.5).
+/// The thread gives up new privileges for it.
 pub fn fail_next_calls(number: i64, errnos: &[Errno]) {
     let errnos: Vec<i32> = errnos.iter().map(|errno| errno.raw_os_error()).collect();
     // Started before the filter is there, so it is not subject to it.
@@ -93,7 +98,8 @@ fn answer_notifications(notifier: &OwnedFd, errnos: &[i32]) {
         }
         let (error, flags) = errnos.next().map_or((0, 1_u32), |errno| (-errno, 0));
         let mut answer = [call[0], 0, u64::from(error as u32) | u64::from(flags) << 32];
-        // SAFETY: `seccomp_notif_resp` has 24 bytes, which live through the call. Who asked may be gone, which is an error.
+        // SAFETY: `seccomp_notif_resp` has 24 bytes, which live through the call. Who asked may be gone,
+        // which is an error.
         unsafe { libc::ioctl(raw(notifier), SEND, answer.as_mut_ptr()) };
     }
 }
@@ -114,7 +120,8 @@ fn with_filter(number: i64, answer: u32, set: impl FnOnce(*const libc::sock_fpro
 /// Ends the calling thread here and now, even if it is the first of its process: the others go on.
 pub fn end_this_thread() -> ! {
     loop {
-        // SAFETY: takes a number; nothing of this thread runs after it, and its stack stays until the process ends.
+        // SAFETY: takes a number; nothing of this thread runs after it, and its stack stays until the
+        // process ends.
         unsafe { libc::syscall(libc::SYS_exit, 0) };
     }
 }
@@ -135,10 +142,11 @@ fn set_umask(mask: u32) {
     unsafe { libc::umask(mask) };
 }
 
-/// Runs `work` on a thread that Landlock has cut off from abstract sockets made outside it; `None` when the kernel has
-/// no Landlock, or one that cannot do that.
+/// Runs `work` on a thread that Landlock has cut off from abstract sockets made outside it; `None`
+/// when the kernel has no Landlock, or one that cannot do that.
 pub fn without_outer_abstract_sockets<T: Send>(work: impl FnOnce() -> T + Send) -> Option<T> {
-    // struct landlock_ruleset_attr: no file system and no network rights, LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET.
+    // struct landlock_ruleset_attr: no file system and no network rights,
+    // LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET.
     let attributes = [0_u64, 0, 1];
     let size = size_of_val(&attributes);
     // SAFETY: `attributes` lives through the call and its size is given.
@@ -153,10 +161,12 @@ pub fn without_outer_abstract_sockets<T: Send>(work: impl FnOnce() -> T + Send) 
     }))
 }
 
-/// Sets a handler for `SIGUSR1` that does nothing, with these `sa_flags`. For processes of their own only.
+/// Sets a handler for `SIGUSR1` that does nothing, with these `sa_flags`. For processes of their
+/// own only.
 pub fn on_interrupt(flags: c_int) {
     extern "C" fn nothing(_: c_int) {}
-    // SAFETY: zeros are a valid sigaction (empty mask, no flags); the handler is a function that touches nothing.
+    // SAFETY: zeros are a valid sigaction (empty mask, no flags); the handler is a function that
+    // touches nothing.
     let done = unsafe {
         let mut action: libc::sigaction = std::mem::zeroed();
         action.sa_sigaction = nothing as extern "C" fn(c_int) as usize;
@@ -174,7 +184,8 @@ pub struct Blocked<T> {
     answer: mpsc::Receiver<T>,
 }
 
-/// Runs `work` on a thread of its own and returns when that sleeps in the system call with number `call`.
+/// Runs `work` on a thread of its own and returns when that sleeps in the system call with number
+/// `call`.
 pub fn blocked<T: Send + 'static>(call: i64, work: impl FnOnce() -> T + Send + 'static) -> Blocked<T> {
     let (tell, thread) = mpsc::channel();
     let (done, answer) = mpsc::channel();
@@ -210,7 +221,8 @@ impl<T> Blocked<T> {
     }
 }
 
-/// Gives `SIGPIPE` its default action, which Rust programs start without. For processes of their own only.
+/// Gives `SIGPIPE` its default action, which Rust programs start without. For processes of their
+/// own only.
 pub fn die_of_sigpipe() {
     // SAFETY: zeros are a valid sigaction: SIG_DFL, empty mask, no flags.
     let done = unsafe {
@@ -220,7 +232,8 @@ pub fn die_of_sigpipe() {
     checked(done as isize).expect("reset a signal");
 }
 
-/// Gives up root for good: every thread becomes this user and group. For processes of their own only.
+/// Gives up root for good: every thread becomes this user and group. For processes of their own
+/// only.
 pub fn become_user(uid: u32, gid: u32) {
     // SAFETY: both take numbers only; glibc changes all threads.
     unsafe {
@@ -229,7 +242,8 @@ pub fn become_user(uid: u32, gid: u32) {
     }
 }
 
-/// Lowers the limit on descriptors so that `free` more can be opened. For processes of their own only.
+/// Lowers the limit on descriptors so that `free` more can be opened. For processes of their own
+/// only.
 pub fn leave_room_for(free: usize) {
     let probes: Vec<_> = (0..free).map(|_| socket(STREAM)).collect();
     let highest = probes.iter().map(raw).max().expect("at least one");
@@ -237,9 +251,11 @@ pub fn leave_room_for(free: usize) {
     setrlimit(Resource::Nofile, limit).expect("lower the limit on descriptors");
 }
 
-/// fork(2): runs `work` in a copy of this process and gives its pid and its end; `work` returns the exit code.
+/// fork(2): runs `work` in a copy of this process and gives its pid and its end; `work` returns the
+/// exit code.
 ///
-/// Other threads are missing in the copy and may have held locks: `work` makes plain system calls only.
+/// Other threads are missing in the copy and may have held locks: `work` makes plain system calls
+/// only.
 pub fn in_child(work: impl FnOnce() -> c_int) -> (c_int, ExitStatus) {
     use std::os::unix::process::ExitStatusExt;
     // SAFETY: the child runs `work`, which takes no locks and allocates nothing, and ends with _exit.
@@ -263,8 +279,8 @@ pub fn kernel_at_least(major: u32, minor: u32) -> bool {
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (major, minor)
 }
 
-/// A ring of io_uring with which this file is registered: it keeps the file open without a descriptor. `None` where there is no
-/// io_uring, or it is not allowed.
+/// A ring of io_uring with which this file is registered: it keeps the file open without a
+/// descriptor. `None` where there is no io_uring, or it is not allowed.
 pub fn ring_of(file: &impl AsFd) -> Option<OwnedFd> {
     const REGISTER_FILES: libc::c_long = 2;
     let mut parameters = [0_u8; 120];

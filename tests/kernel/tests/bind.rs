@@ -1,4 +1,5 @@
-//! Facts about bind(2) and the file it makes: mode, owner, what is in the way, renaming and linking.
+//! Facts about bind(2) and the file it makes: mode, owner, what is in the way, renaming and
+//! linking.
 
 use std::fs::{self, Metadata, Permissions};
 use std::os::fd::AsFd;

@@ -337,7 +337,8 @@ fn write_maps(child: u32, map: &str) -> std::io::Result<()> {
     fs::write(format!("/proc/{child}/gid_map"), map)
 }
 
-/// Starts this part of a test in a user namespace of its own, which maps nothing yet; `None` if there are none to be had.
+/// Starts this part of a test in a user namespace of its own, which maps nothing yet; `None` if
+/// there are none to be had.
 fn in_new_users(test: &str, part: &str, name: &Name) -> Option<KillOnDrop> {
     let probe = std::process::Command::new("unshare").args(["-U", "true"]).output();
     let may = probe.is_ok_and(|probe| probe.status.success());

@@ -15,7 +15,8 @@ use stoop_testkit::{Role, close, is_root, open_descriptors, role, skip};
 /// Since Linux 6.16.
 const SO_PASSRIGHTS: c_int = 83;
 
-/// The reading and the writing end of a pipe. The reader tells when nobody has the writing end any more.
+/// The reading and the writing end of a pipe. The reader tells when nobody has the writing end any
+/// more.
 fn pipe() -> (OwnedFd, OwnedFd) {
     pipe_with(PipeFlags::CLOEXEC).unwrap()
 }

@@ -1,4 +1,5 @@
-//! Facts about socket names: what the kernel keeps of them, how long they may be, who can reach them.
+//! Facts about socket names: what the kernel keeps of them, how long they may be, who can reach
+//! them.
 
 use std::fs;
 
@@ -58,7 +59,8 @@ fn a_path_may_fill_sun_path() {
         let name = sized(length);
         let listener = listener(STREAM, &name, 8);
         assert_eq!(local_name(&listener), with_nul(&name));
-        // The length the kernel returned is that of the family and these bytes: 111, one more than sockaddr_un has.
+        // The length the kernel returned is that of the family and these bytes: 111, one more than
+        // sockaddr_un has.
         assert_eq!(2 + local_name(&listener).bytes().len(), length + 3);
         let _client = client(STREAM, &name);
     }

@@ -1,4 +1,5 @@
-//! Facts about looking at other processes: their descriptors, copies of them, and the network namespaces of sockets.
+//! Facts about looking at other processes: their descriptors, copies of them, and the network
+//! namespaces of sockets.
 
 use std::fs::{self, File};
 use std::io::{self, Read};

@@ -1,4 +1,5 @@
-//! Facts about how streams end, and how they are full: half-close, reset, SIGPIPE, write space, urgent bytes.
+//! Facts about how streams end, and how they are full: half-close, reset, SIGPIPE, write space,
+//! urgent bytes.
 
 use std::ffi::c_int;
 use std::os::fd::OwnedFd;

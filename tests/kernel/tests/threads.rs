@@ -1,4 +1,5 @@
-//! Facts about what the kernel keeps for each thread and a process is said to have: ids, capabilities, a root.
+//! Facts about what the kernel keeps for each thread and a process is said to have: ids,
+//! capabilities, a root.
 
 use std::fs;
 use std::os::fd::AsFd;
@@ -35,7 +36,8 @@ fn refusal(name: &Name) -> Option<Errno> {
 
 fn own_file_system_view() {
     #[expect(unsafe_code, reason = "rustix has it as unsafe for the sake of another flag")]
-    // SAFETY: a table of descriptors is what must not be unshared; this unshares root, working directory and umask.
+    // SAFETY: a table of descriptors is what must not be unshared; this unshares root, working directory and
+    // umask.
     unsafe { unshare_unsafe(UnshareFlags::FS) }.unwrap();
 }
 

@@ -1,12 +1,16 @@
-//! What the tests share: deadlines, polling, descriptor counts, temp directories, honest skips and real child processes.
+//! What the tests share: deadlines, polling, descriptor counts, temp directories, honest skips and
+//! real child processes.
 //!
-//! Holds nothing about sockets, and never depends on the library under test: a fault there must not bend the ruler.
+//! Holds nothing about sockets, and never depends on the library under test: a fault there must not
+//! bend the ruler.
 //!
 //! - [`deadline`] and [`eventually`] see to it that no test hangs.
-//! - [`Role`] and [`spawn_self`] run part of a test in a process of its own, perhaps as another user. Whatever a
-//!   process has only one of (umask, limits, signal handlers, uid, a descriptor table worth counting) belongs there.
+//! - [`Role`] and [`spawn_self`] run part of a test in a process of its own, perhaps as another
+//!   user. Whatever a process has only one of (umask, limits, signal handlers, uid, a descriptor
+//!   table worth counting) belongs there.
 //! - [`close`] drops descriptors for good, although children may be starting in other threads.
-//! - [`Injector`] watches the system calls of a child: counts them, fails one of them, or kills the child there.
+//! - [`Injector`] watches the system calls of a child: counts them, fails one of them, or kills the
+//!   child there.
 //! - [`skip!`] leaves a test that lacks something, and leaves a record of it.
 
 pub mod inject;
@@ -24,10 +28,12 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-/// The user nobody, for tests that need a second, unprivileged user. The group of the same number goes with it.
+/// The user nobody, for tests that need a second, unprivileged user. The group of the same number
+/// goes with it.
 pub const NOBODY: u32 = 65534;
 
-/// A new directory only this user may enter; removed with everything in it when the value is dropped.
+/// A new directory only this user may enter; removed with everything in it when the value is
+/// dropped.
 #[track_caller]
 pub fn tempdir() -> TempDir {
     directory(0o700)
@@ -47,8 +53,9 @@ fn directory(mode: u32) -> TempDir {
     dir
 }
 
-/// How many times slower than a real one this machine's processor is: 1, unless `STOOP_SLOWNESS` says otherwise, as `cargo
-/// xtask vm` does for its emulated ones. Divide processor time by it before comparing with what a wait may cost.
+/// How many times slower than a real one this machine's processor is: 1, unless `STOOP_SLOWNESS`
+/// says otherwise, as `cargo xtask vm` does for its emulated ones. Divide processor time by it
+/// before comparing with what a wait may cost.
 #[track_caller]
 pub fn slowness() -> f64 {
     std::env::var("STOOP_SLOWNESS").map_or(1.0, |times| times.parse().expect("STOOP_SLOWNESS is a number"))
@@ -56,13 +63,15 @@ pub fn slowness() -> f64 {
 
 /// How many descriptors this process has open, not counting the one used to count.
 ///
-/// Tests of one file run as threads of one process: count in a child of your own ([`Role`]), or hold a lock.
+/// Tests of one file run as threads of one process: count in a child of your own ([`Role`]), or
+/// hold a lock.
 #[track_caller]
 pub fn open_descriptors() -> usize {
     entries(Path::new("/proc/self/fd")) - 1
 }
 
-/// How many descriptors the process `pid` has open. Panics when there is no such process or it may not be looked at.
+/// How many descriptors the process `pid` has open. Panics when there is no such process or it may
+/// not be looked at.
 #[track_caller]
 pub fn descriptors_of(pid: u32) -> usize {
     let mine = usize::from(pid == std::process::id());

@@ -1,4 +1,5 @@
-//! Tests with several real processes: the test binary runs itself again, one test only, and plays another part in it.
+//! Tests with several real processes: the test binary runs itself again, one test only, and plays
+//! another part in it.
 //!
 //! ```no_run
 //! use stoop_testkit::{Role, role};
@@ -12,7 +13,8 @@
 //! }
 //! ```
 //!
-//! The child is the same executable, started through `/proc/self/exe`, so another user needs no way to its path.
+//! The child is the same executable, started through `/proc/self/exe`, so another user needs no way
+//! to its path.
 
 use std::io::{self, Read};
 use std::ops::{Deref, DerefMut};
@@ -36,7 +38,8 @@ const BEGINS: &str = "the child's part begins";
 /// How long a child takes at most to say so.
 const START_LIMIT: Duration = Duration::from_secs(30);
 
-/// How long a child may live at all, even when its parent was killed and nobody waits for it any more.
+/// How long a child may live at all, even when its parent was killed and nobody waits for it any
+/// more.
 const LONGEST_LIFE_SECONDS: u32 = 120;
 
 /// How long [`Role::run`] waits.
@@ -60,8 +63,9 @@ fn start<T>(command: &mut Command, until: impl FnOnce(&mut Child) -> T) -> io::R
 
 /// Whether the exec is over, or the whole child is.
 ///
-/// `Command::spawn` returns a little too early: in an exec the kernel first lets go of the old memory, which wakes the
-/// parent, and closes descriptors later. Until then the child's command line is its parent's, or empty.
+/// `Command::spawn` returns a little too early: in an exec the kernel first lets go of the old
+/// memory, which wakes the parent, and closes descriptors later. Until then the child's command
+/// line is its parent's, or empty.
 fn has_closed_its_copies(child: &Child) -> bool {
     let line = |process: &str| std::fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
     let theirs = line(&child.id().to_string());
@@ -74,22 +78,26 @@ fn has_closed_its_copies(child: &Child) -> bool {
 
 /// Drops something that owns descriptors, so that they are really closed when this returns.
 ///
-/// A child has copies of every descriptor from its fork to its exec, close-on-exec or not; a `drop` in another thread
-/// at that time leaves a listener listening and a pipe open for a moment. This waits for children that are being
-/// started by [`spawn`] and [`Role`]; start none with a plain `Command::spawn` where it matters.
+/// A child has copies of every descriptor from its fork to its exec, close-on-exec or not; a `drop`
+/// in another thread at that time leaves a listener listening and a pipe open for a moment. This
+/// waits for children that are being started by [`spawn`] and [`Role`]; start none with a plain
+/// `Command::spawn` where it matters.
 pub fn close<T>(descriptors: T) {
     let _nobody_starts = STARTING.read().unwrap_or_else(PoisonError::into_inner);
     drop(descriptors);
 }
 
-/// The part this process plays: `None` in the test itself, the name given to [`Role::new`] in a child.
+/// The part this process plays: `None` in the test itself, the name given to [`Role::new`] in a
+/// child.
 ///
-/// Call it in the first line of a test that has children. In a child it also tells the parent that its part begins, and
-/// sets an alarm clock, so that nothing outlives a killed test run for more than two minutes.
+/// Call it in the first line of a test that has children. In a child it also tells the parent that
+/// its part begins, and sets an alarm clock, so that nothing outlives a killed test run for more
+/// than two minutes.
 pub fn role() -> Option<String> {
     let role = std::env::var(ROLE).ok()?;
     #[expect(unsafe_code, reason = "rustix has no alarm(2)")]
-    // SAFETY: alarm takes a number and touches no memory; this process exists for one test, whose alarm it is.
+    // SAFETY: alarm takes a number and touches no memory; this process exists for one test, whose alarm it
+    // is.
     unsafe {
         libc::alarm(LONGEST_LIFE_SECONDS)
     };
@@ -97,9 +105,11 @@ pub fn role() -> Option<String> {
     Some(role)
 }
 
-/// Starts `test` of the current test binary again in the part `role`, with more environment: see [`Role::spawn`].
+/// Starts `test` of the current test binary again in the part `role`, with more environment: see
+/// [`Role::spawn`].
 ///
-/// `test` is the full name as `cargo test` prints it. The child is not guarded; wrap it in [`KillOnDrop`].
+/// `test` is the full name as `cargo test` prints it. The child is not guarded; wrap it in
+/// [`KillOnDrop`].
 #[track_caller]
 pub fn spawn_self(test: &str, role: &str, env: &[(&str, &str)]) -> Child {
     env.iter().fold(Role::new(test, role), |role, (name, value)| role.env(name, value)).start()
@@ -131,8 +141,9 @@ impl Role {
         self
     }
 
-    /// Starts the child by way of another program, which is given the child's own command line behind these arguments:
-    /// `unshare --net`. The process that is started is then that program's.
+    /// Starts the child by way of another program, which is given the child's own command line
+    /// behind these arguments: `unshare --net`. The process that is started is then that
+    /// program's.
     pub fn within(mut self, program: &str, arguments: &[&str]) -> Role {
         let child = std::mem::replace(&mut self.command, Command::new(program));
         // `/proc/self/exe` would be that program.
@@ -156,9 +167,11 @@ impl Role {
         self
     }
 
-    /// Starts the child and waits until it calls [`role`]; panics when it never does, as with a misspelled test name.
+    /// Starts the child and waits until it calls [`role`]; panics when it never does, as with a
+    /// misspelled test name.
     ///
-    /// The test harness writes lines of its own to stdout; read the child's with [`KillOnDrop::line`].
+    /// The test harness writes lines of its own to stdout; read the child's with
+    /// [`KillOnDrop::line`].
     #[track_caller]
     pub fn spawn(self) -> KillOnDrop {
         KillOnDrop(self.start())
@@ -188,8 +201,9 @@ impl Role {
 pub struct KillOnDrop(pub Child);
 
 impl KillOnDrop {
-    /// Reads the child's stdout up to the first line that begins with `word`, and returns the rest of that line,
-    /// trimmed. Other lines are thrown away. Panics at the end of the output, or after `limit`.
+    /// Reads the child's stdout up to the first line that begins with `word`, and returns the rest
+    /// of that line, trimmed. Other lines are thrown away. Panics at the end of the output, or
+    /// after `limit`.
     #[track_caller]
     pub fn line(&mut self, word: &str, limit: Duration) -> String {
         match read_line(&mut self.0, word, limit) {
@@ -198,7 +212,8 @@ impl KillOnDrop {
         }
     }
 
-    /// Closes the child's stdin and waits for its end; panics after `limit` (dropping the value then kills it).
+    /// Closes the child's stdin and waits for its end; panics after `limit` (dropping the value
+    /// then kills it).
     #[track_caller]
     pub fn finish(&mut self, limit: Duration) -> ExitStatus {
         drop(self.0.stdin.take());
@@ -213,7 +228,8 @@ impl KillOnDrop {
     }
 }
 
-/// The rest of the first line of the child's stdout that begins with `word`; `None` at the end or after `limit`.
+/// The rest of the first line of the child's stdout that begins with `word`; `None` at the end or
+/// after `limit`.
 fn read_line(child: &mut Child, word: &str, limit: Duration) -> Option<String> {
     let end = Instant::now() + limit;
     let stdout = child.stdout.as_mut().expect("the child's stdout is a pipe");
@@ -231,7 +247,8 @@ fn read_line(child: &mut Child, word: &str, limit: Duration) -> Option<String> {
     }
 }
 
-/// One byte; `None` at the end of the pipe or at `end`. One at a time: nothing that was read is ever held back.
+/// One byte; `None` at the end of the pipe or at `end`. One at a time: nothing that was read is
+/// ever held back.
 fn read_byte(stdout: &mut ChildStdout, end: Instant) -> Option<u8> {
     let left = end.saturating_duration_since(Instant::now());
     let left = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() };

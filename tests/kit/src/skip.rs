@@ -5,8 +5,9 @@ use std::io::Write;
 
 /// Leaves the current test, saying what was lacking.
 ///
-/// Prints `SKIP <test>: <reason>` on stderr, appends the same line to the file that the environment variable
-/// `STOOP_SKIPS` names (if it is set), and returns from the enclosing function, which must return `()`.
+/// Prints `SKIP <test>: <reason>` on stderr, appends the same line to the file that the environment
+/// variable `STOOP_SKIPS` names (if it is set), and returns from the enclosing function, which must
+/// return `()`.
 ///
 /// ```no_run
 /// fn talks_to_socat() {

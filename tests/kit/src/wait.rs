@@ -7,11 +7,11 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Runs `work` on a thread of its own and returns what it returns; panics, naming the caller, if that takes longer
-/// than `limit`.
+/// Runs `work` on a thread of its own and returns what it returns; panics, naming the caller, if
+/// that takes longer than `limit`.
 ///
-/// A panic of `work` goes on in the caller. Work that misses its deadline is left behind on its thread until the
-/// process ends, which is why it may borrow nothing.
+/// A panic of `work` goes on in the caller. Work that misses its deadline is left behind on its
+/// thread until the process ends, which is why it may borrow nothing.
 #[track_caller]
 pub fn deadline<T, F>(limit: Duration, work: F) -> T
 where
@@ -32,7 +32,8 @@ where
     }
 }
 
-/// Asks `condition` again and again, with pauses, until it is true; panics, naming the caller, after `limit`.
+/// Asks `condition` again and again, with pauses, until it is true; panics, naming the caller,
+/// after `limit`.
 #[track_caller]
 pub fn eventually(limit: Duration, mut condition: impl FnMut() -> bool) {
     let end = Instant::now() + limit;

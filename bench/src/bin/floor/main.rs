@@ -4,16 +4,18 @@
 //! cargo run --release -p stoop-bench --bin floor [-- --reps 9 --rounds 20000 --pin 0,1 --json]
 //! ```
 //!
-//! Two workloads between two processes over a stream socket, 64 bytes a message: a ping-pong, and one-way messages of
-//! one write each. Three peers do both: `c` (raw read and write, compiled here and now), `stoop` and `std`. Every
-//! repetition runs all peers, in another order each time; a ratio is taken within a repetition, and the median of those
-//! is the answer. Every message carries its number and is checked.
+//! Two workloads between two processes over a stream socket, 64 bytes a message: a ping-pong, and
+//! one-way messages of one write each. Three peers do both: `c` (raw read and write, compiled here
+//! and now), `stoop` and `std`. Every repetition runs all peers, in another order each time; a
+//! ratio is taken within a repetition, and the median of those is the answer. Every message carries
+//! its number and is checked.
 //!
-//! The processes have a CPU each, unless told otherwise: left to the scheduler, both may share one, where a round trip takes
-//! a tenth of the time, and that choice would drown every other difference.
+//! The processes have a CPU each, unless told otherwise: left to the scheduler, both may share one,
+//! where a round trip takes a tenth of the time, and that choice would drown every other
+//! difference.
 //!
-//! This file reads the arguments and runs the repetitions; `peers.rs` starts the processes, `work.rs` is what they do,
-//! `report.rs` says what came out.
+//! This file reads the arguments and runs the repetitions; `peers.rs` starts the processes,
+//! `work.rs` is what they do, `report.rs` says what came out.
 
 mod peers;
 mod report;

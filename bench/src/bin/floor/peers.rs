@@ -1,7 +1,8 @@
 //! Who is compared, and how a measurement's two processes are started and heard.
 //!
-//! The Rust peers are this program again, told its part by its first argument; the C peer is `bench/c/floor.c`,
-//! compiled once a run. Both take the same arguments, so the measuring process treats them alike. Children never outlive it.
+//! The Rust peers are this program again, told its part by its first argument; the C peer is
+//! `bench/c/floor.c`, compiled once a run. Both take the same arguments, so the measuring process
+//! treats them alike. Children never outlive it.
 
 use crate::work::{self, Plan};
 use std::ffi::OsString;
@@ -117,7 +118,8 @@ fn bad_part() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, "no part to play")
 }
 
-/// Everything needed to start a measurement: the compiled C peer, a directory for sockets, the CPUs.
+/// Everything needed to start a measurement: the compiled C peer, a directory for sockets, the
+/// CPUs.
 pub struct Players {
     dir: TempDir,
     pin: Option<(usize, usize)>,

@@ -10,7 +10,8 @@ use stoop_bench::stats::{Summary, ratios};
 /// The version of the JSON that this program prints.
 const SCHEMA: u32 = 1;
 
-/// What one peer took for one workload: nanoseconds per round trip or message, one value a repetition.
+/// What one peer took for one workload: nanoseconds per round trip or message, one value a
+/// repetition.
 pub struct Samples {
     pub peer: Peer,
     pub workload: Workload,

@@ -1,8 +1,8 @@
 //! What the two processes of a measurement say to each other, over anything that reads and writes.
 //!
-//! The mirror of `bench/c/floor.c`: a change here is a change there. Message `n` is 64 bytes that begin with `n` and end
-//! with its complement, so that a lost, doubled, torn or shifted message is noticed. Both workloads begin with an
-//! unmeasured ping-pong.
+//! The mirror of `bench/c/floor.c`: a change here is a change there. Message `n` is 64 bytes that
+//! begin with `n` and end with its complement, so that a lost, doubled, torn or shifted message is
+//! noticed. Both workloads begin with an unmeasured ping-pong.
 
 use std::io::{self, Read, Write};
 use std::time::{Duration, Instant};
@@ -37,7 +37,8 @@ impl Workload {
     }
 }
 
-/// One measurement: the workload, and how many messages (or round trips) are timed after how many that are not.
+/// One measurement: the workload, and how many messages (or round trips) are timed after how many
+/// that are not.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
     pub workload: Workload,

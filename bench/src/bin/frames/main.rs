@@ -4,17 +4,18 @@
 //! cargo run --release -p stoop-bench --bin frames [-- --reps 9 --scale 1 --only 64 --read --pin 0,1 --json]
 //! ```
 //!
-//! Messages one way between two processes, of 64 B, 1 KiB, 64 KiB and 1 MiB. The base is C with a four-byte length: small
-//! messages 256 to a write, large ones one `writev` each with the socket's buffers as they are. Beside it `stoop::frame` in its own
-//! framing and with a u32 length, with a raised send buffer as its documentation says, and in its own framing without. Every
-//! message carries its number and is checked with its length; with `--read` the receiver adds up every byte of it. The time ends when
-//! the receiver has confirmed the last message.
+//! Messages one way between two processes, of 64 B, 1 KiB, 64 KiB and 1 MiB. The base is C with a
+//! four-byte length: small messages 256 to a write, large ones one `writev` each with the socket's
+//! buffers as they are. Beside it `stoop::frame` in its own framing and with a u32 length, with a
+//! raised send buffer as its documentation says, and in its own framing without. Every
+//! message carries its number and is checked with its length; with `--read` the receiver adds up
+//! every byte of it. The time ends when the receiver has confirmed the last message.
 //!
-//! Every repetition runs all peers, in another order each time; a ratio is taken within a repetition. Processes have a
-//! CPU each, unless told otherwise.
+//! Every repetition runs all peers, in another order each time; a ratio is taken within a
+//! repetition. Processes have a CPU each, unless told otherwise.
 //!
-//! This file reads the arguments and runs the repetitions; `peers.rs` starts the processes, `work.rs` is what they do,
-//! `report.rs` says what came out.
+//! This file reads the arguments and runs the repetitions; `peers.rs` starts the processes,
+//! `work.rs` is what they do, `report.rs` says what came out.
 
 mod peers;
 mod report;

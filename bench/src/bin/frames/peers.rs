@@ -1,7 +1,7 @@
 //! Who is compared, and how a measurement's two processes are started and heard.
 //!
-//! The Rust peers are this program again, told its part by its first argument; the C peer is `bench/c/frames.c`,
-//! compiled once a run. Both take the same arguments.
+//! The Rust peers are this program again, told its part by its first argument; the C peer is
+//! `bench/c/frames.c`, compiled once a run. Both take the same arguments.
 
 use std::ffi::OsString;
 use std::io;
@@ -57,7 +57,8 @@ impl Peer {
     }
 }
 
-/// A process that plays a part: `PEER serve|connect gathered|single PATH BYTES MESSAGES WARMUP read|skip`.
+/// A process that plays a part: `PEER serve|connect gathered|single PATH BYTES MESSAGES WARMUP
+/// read|skip`.
 pub fn play(args: &[String]) -> Option<io::Result<()>> {
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let [PLAY, peer, role, _, path, bytes, messages, warmup, reads] = args[..] else { return None };
@@ -90,7 +91,8 @@ fn bad_part() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, "no part to play")
 }
 
-/// Everything needed to start a measurement: the compiled C peer, a directory for sockets, the CPUs.
+/// Everything needed to start a measurement: the compiled C peer, a directory for sockets, the
+/// CPUs.
 pub struct Players {
     dir: TempDir,
     pin: Option<(usize, usize)>,

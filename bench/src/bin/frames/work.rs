@@ -1,7 +1,7 @@
 //! What the two processes of a measurement do: the mirror of `bench/c/frames.c`.
 //!
-//! Message `n` begins with `n` and ends with its complement; the bytes between are all the same. A number and its
-//! complement add up to −1, so the sum of a message's words does not depend on `n`.
+//! Message `n` begins with `n` and ends with its complement; the bytes between are all the same. A
+//! number and its complement add up to −1, so the sum of a message's words does not depend on `n`.
 
 use std::io::{self, Read, Write};
 use std::time::{Duration, Instant};

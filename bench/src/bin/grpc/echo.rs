@@ -1,5 +1,5 @@
-//! A service that gives back what it gets, and how it is called: bytes are the bytes they are, so that nothing but the transport
-//! is measured.
+//! A service that gives back what it gets, and how it is called: bytes are the bytes they are, so
+//! that nothing but the transport is measured.
 
 use std::convert::Infallible;
 use std::future::Future;

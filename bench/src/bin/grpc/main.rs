@@ -1,13 +1,14 @@
-//! What do gRPC and HTTP on a `stoop` listener cost beside tonic and hyper on tokio's `UnixListener`, and what does the look at
-//! authorities cost?
+//! What do gRPC and HTTP on a `stoop` listener cost beside tonic and hyper on tokio's
+//! `UnixListener`, and what does the look at authorities cost?
 //!
 //! ```text
 //! cargo run --release -p stoop-bench --features grpc --bin grpc [-- REPETITIONS [CALLS]]
 //! ```
 //!
-//! Two processes, each a runtime of one thread with a CPU of its own; messages of 64 bytes, each checked. Every repetition runs all
-//! sides in another order; a ratio is taken within a repetition, and the median of those is the answer. `server` has tonic's
-//! (hyper's) client on both sides of the ratio, `both` has each library's own.
+//! Two processes, each a runtime of one thread with a CPU of its own; messages of 64 bytes, each
+//! checked. Every repetition runs all sides in another order; a ratio is taken within a repetition,
+//! and the median of those is the answer. `server` has tonic's (hyper's) client on both sides of
+//! the ratio, `both` has each library's own.
 
 mod echo;
 mod plain;
@@ -204,7 +205,8 @@ async fn open(library: &str, path: &str, count: u64) -> Outcome {
     Ok(())
 }
 
-/// The look at the first header block of a connection, and what each later one costs where it has to be written again.
+/// The look at the first header block of a connection, and what each later one costs where it has
+/// to be written again.
 fn authorities() {
     const ROUNDS: u32 = 100_000;
     let frame = |kind: u8, flags: u8, stream: u8, payload: &[u8]| {

@@ -1,4 +1,5 @@
-//! Requests of HTTP/1.1 that are answered with what they carry, by hyper alone and by `stoop_grpc::http`.
+//! Requests of HTTP/1.1 that are answered with what they carry, by hyper alone and by
+//! `stoop_grpc::http`.
 
 use std::time::Instant;
 

@@ -4,9 +4,10 @@
 //! cargo run --release -p stoop-bench --features tokio --bin idle_connections [-- CONNECTIONS]
 //! ```
 //!
-//! A server process with `stoop::serve`, one with tokio's own `UnixListener` and a task for each connection, and one that only
-//! accepts with raw calls and holds the descriptors: what they grow by, divided by the connections. Of the kernel's memory the
-//! machine's slab is looked at, so nothing else should run; both ends of a connection are in it.
+//! A server process with `stoop::serve`, one with tokio's own `UnixListener` and a task for each
+//! connection, and one that only accepts with raw calls and holds the descriptors: what they grow
+//! by, divided by the connections. Of the kernel's memory the machine's slab is looked at, so
+//! nothing else should run; both ends of a connection are in it.
 
 use std::io::{self, BufRead, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};

@@ -1,7 +1,8 @@
-//! What it takes to see machines of several sizes: whether time and memory grow with the sockets, and no faster.
+//! What it takes to see machines of several sizes: whether time and memory grow with the sockets,
+//! and no faster.
 //!
-//! The memory is the most that was resident at once, which only the parent of a program that has ended is told; so each is run by
-//! a process that runs nothing else.
+//! The memory is the most that was resident at once, which only the parent of a program that has
+//! ended is told; so each is run by a process that runs nothing else.
 
 use std::fmt::Write;
 use std::io;

@@ -1,6 +1,8 @@
-//! A machine to look at: processes with sockets of every sort, some of them in network namespaces of their own.
+//! A machine to look at: processes with sockets of every sort, some of them in network namespaces
+//! of their own.
 //!
-//! Each process is this program again. They share one stdin, and end with it: nothing outlives the measurement.
+//! Each process is this program again. They share one stdin, and end with it: nothing outlives the
+//! measurement.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};

@@ -4,11 +4,12 @@
 //! cargo xtask bench seeing [-- --reps 15 --processes 200 --sockets 50 --networks 4]
 //! ```
 //!
-//! A machine of many processes is built (`machine.rs`), and looked at by `stoop ls` with its kernel program and without, by
-//! `ss -xap`, by `lsof -U`, and by a C program that does nothing but read the links of descriptors. All run to their end, with their
-//! output read and thrown away; every repetition runs all of them, in another order each time, and a ratio is taken within a
-//! repetition. What each has shown is counted: whoever shows less says so in the table. Takes root. `stoop ls` then looks at machines
-//! of a tenth and of five times the sockets, too (`growth.rs`).
+//! A machine of many processes is built (`machine.rs`), and looked at by `stoop ls` with its kernel
+//! program and without, by `ss -xap`, by `lsof -U`, and by a C program that does nothing but read
+//! the links of descriptors. All run to their end, with their output read and thrown away; every
+//! repetition runs all of them, in another order each time, and a ratio is taken within a
+//! repetition. What each has shown is counted: whoever shows less says so in the table. Takes root.
+//! `stoop ls` then looks at machines of a tenth and of five times the sockets, too (`growth.rs`).
 //!
 //! The result is written into its section of `BENCHMARKS.md` (`report.rs`).
 

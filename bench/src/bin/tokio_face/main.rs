@@ -4,9 +4,10 @@
 //! cargo run --release -p stoop-bench --features tokio --bin tokio_face [-- REPETITIONS [ROUNDS]]
 //! ```
 //!
-//! A ping-pong of 64 bytes between two processes, each a runtime of one thread: once with a CPU each, once with both on one.
-//! Every repetition runs both libraries, in another order each time, at both placements; a ratio is taken within a repetition,
-//! and the median of those is the answer. Every message carries its number and is checked.
+//! A ping-pong of 64 bytes between two processes, each a runtime of one thread: once with a CPU
+//! each, once with both on one. Every repetition runs both libraries, in another order each time,
+//! at both placements; a ratio is taken within a repetition, and the median of those is the answer.
+//! Every message carries its number and is checked.
 
 use std::io;
 use std::process::{Command, ExitCode};

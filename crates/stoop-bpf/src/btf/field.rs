@@ -1,4 +1,5 @@
-//! Where a field lies in a structure, looked up by name, through members without one, and how long it is.
+//! Where a field lies in a structure, looked up by name, through members without one, and how long
+//! it is.
 
 use super::scan::{MEMBER_BYTES, Type, u32_at};
 use super::{Btf, BtfError, Kind, TypeId};
@@ -12,7 +13,8 @@ pub struct Field {
     pub len_bytes: u32,
 }
 
-/// How many names for a type may stand behind one another, and how deep members without a name may lie in one another.
+/// How many names for a type may stand behind one another, and how deep members without a name may
+/// lie in one another.
 const DEPTH_MAX: u32 = 32;
 /// How many members are looked at for one field. The largest structures have a few hundred.
 const MEMBERS_MAX: u32 = 20_000;
@@ -27,8 +29,8 @@ struct Member {
 }
 
 impl Btf<'_> {
-    /// Where `path` lies in the structure `name`, which must have been asked for: `a` or `a.b`, `b` being a field of the
-    /// structure that `a` is. Members without a name are looked through.
+    /// Where `path` lies in the structure `name`, which must have been asked for: `a` or `a.b`, `b`
+    /// being a field of the structure that `a` is. Members without a name are looked through.
     ///
     /// # Errors
     /// [`BtfError`], which names what is missing.

@@ -1,8 +1,10 @@
-//! A reader of BTF, the type information that a kernel carries about itself: which types there are, and where fields lie.
+//! A reader of BTF, the type information that a kernel carries about itself: which types there are,
+//! and where fields lie.
 //!
-//! Pure, and lazy: [`Btf::scan`] walks over the types once, keeps where the ones asked for by name are, and a mark at every
-//! 64th to find the others by number. Nothing is trusted: every length is compared with the bytes that are there, and
-//! what refers in circles is given up. Little-endian only.
+//! Pure, and lazy: [`Btf::scan`] walks over the types once, keeps where the ones asked for by name
+//! are, and a mark at every 64th to find the others by number. Nothing is trusted: every length is
+//! compared with the bytes that are there, and what refers in circles is given up. Little-endian
+//! only.
 
 mod field;
 mod scan;

@@ -1,4 +1,5 @@
-//! The sections of a BTF blob, the one walk over its types, and finding a type by its number afterwards.
+//! The sections of a BTF blob, the one walk over its types, and finding a type by its number
+//! afterwards.
 
 use super::BtfError;
 
@@ -65,7 +66,8 @@ impl Kind {
 pub(super) struct Type<'b> {
     name: u32,
     info: u32,
-    /// The size in bytes, or the number of the type that this one is made of: that depends on the kind.
+    /// The size in bytes, or the number of the type that this one is made of: that depends on the
+    /// kind.
     pub(super) size_or_type: u32,
     /// What follows the common part.
     pub(super) tail: &'b [u8],
@@ -96,11 +98,12 @@ pub struct Btf<'b> {
 }
 
 impl<'b> Btf<'b> {
-    /// Walks over the types of `blob` once and keeps where the `wanted` ones are (of several of one name: the first).
+    /// Walks over the types of `blob` once and keeps where the `wanted` ones are (of several of one
+    /// name: the first).
     ///
     /// # Errors
-    /// [`BtfError::Malformed`]. That a wanted type is missing is said by [`type_id`](Btf::type_id) and
-    /// [`field`](Btf::field).
+    /// [`BtfError::Malformed`]. That a wanted type is missing is said by [`type_id`](Btf::type_id)
+    /// and [`field`](Btf::field).
     pub fn scan(blob: &'b [u8], wanted: &'b [(Kind, &'b str)]) -> Result<Btf<'b>, BtfError> {
         let (types, strings) = sections(blob)?;
         let mut btf =
@@ -166,7 +169,8 @@ impl<'b> Btf<'b> {
     }
 }
 
-/// Nearly all types are none of the wanted ones, which their kind and the first letter of their name tell.
+/// Nearly all types are none of the wanted ones, which their kind and the first letter of their
+/// name tell.
 struct Sieve {
     /// A bit for each kind.
     kinds: u32,

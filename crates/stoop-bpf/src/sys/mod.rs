@@ -1,6 +1,7 @@
 //! bpf(2): one command, one function; and a file in memory. The only `unsafe` of this crate.
 //!
-//! Nothing here decides anything: no retry, no default. The descriptors that the kernel gives are close-on-exec from birth.
+//! Nothing here decides anything: no retry, no default. The descriptors that the kernel gives are
+//! close-on-exec from birth.
 
 #![expect(unsafe_code, reason = "bpf(2) and mmap(2) have no safe bindings; every block says why it is sound")]
 
@@ -21,7 +22,8 @@ const ITER_CREATE: c_long = 33;
 const TYPE_TRACING: u32 = 26;
 const TRACE_ITER: u32 = 28;
 
-/// The helpers that read kernel memory take a licence that the kernel knows; this changes none of ours.
+/// The helpers that read kernel memory take a licence that the kernel knows; this changes none of
+/// ours.
 const LICENCE: &CStr = c"Dual MIT/GPL";
 const NAME: [u8; 16] = *b"stoop_task_file\0";
 
@@ -67,7 +69,8 @@ struct IterCreate {
     flags: u32,
 }
 
-/// `BPF_PROG_LOAD` of a program for the iterator with this type, with the verifier's log if there is room for one.
+/// `BPF_PROG_LOAD` of a program for the iterator with this type, with the verifier's log if there
+/// is room for one.
 pub(crate) fn load(code: &[Instruction], iterator: u32, log: &mut [u8]) -> io::Result<OwnedFd> {
     let wants_log = !log.is_empty();
     let attributes = ProgLoad {
@@ -83,8 +86,9 @@ pub(crate) fn load(code: &[Instruction], iterator: u32, log: &mut [u8]) -> io::R
         attach_btf_id: iterator,
         ..ProgLoad::default()
     };
-    // SAFETY: `attributes` has the layout of the command; what it points to is borrowed until the call returns: the code with
-    // as many instructions as it says, a string with its NUL, and the log, exclusively, with the room that it says.
+    // SAFETY: `attributes` has the layout of the command; what it points to is borrowed until the call
+    // returns: the code with as many instructions as it says, a string with its NUL, and the log,
+    // exclusively, with the room that it says.
     unsafe { bpf(PROG_LOAD, &attributes) }
 }
 
@@ -104,8 +108,8 @@ pub(crate) fn iterate(link: BorrowedFd<'_>) -> io::Result<OwnedFd> {
 }
 
 /// # Safety
-/// `attributes` must have the layout of `command`, which must be one that returns a new descriptor; what they point to must
-/// be valid for what the command does with it until the call returns.
+/// `attributes` must have the layout of `command`, which must be one that returns a new descriptor;
+/// what they point to must be valid for what the command does with it until the call returns.
 unsafe fn bpf<A>(command: c_long, attributes: &A) -> io::Result<OwnedFd> {
     // SAFETY: the caller's promise; the kernel reads as many bytes of the attributes as they have.
     let fd = unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_ref(attributes), size_of::<A>()) };
@@ -115,7 +119,8 @@ unsafe fn bpf<A>(command: c_long, attributes: &A) -> io::Result<OwnedFd> {
     own(fd as i32)
 }
 
-/// A sandbox that lets the call succeed without making it usually says 0: a standard stream, which is not close-on-exec, is left alone.
+/// A sandbox that lets the call succeed without making it usually says 0: a standard stream, which
+/// is not close-on-exec, is left alone.
 fn own(number: i32) -> io::Result<OwnedFd> {
     // SAFETY: takes plain integers; a number that is not open is an error and changes nothing.
     if number < 0 || number <= 2 && unsafe { libc::fcntl(number, libc::F_GETFD) } != libc::FD_CLOEXEC {
@@ -136,8 +141,8 @@ pub(crate) struct Mapping {
 }
 
 impl Mapping {
-    /// Maps the first `len` bytes of [`TYPES`]. A length that is not the file's is an error of the kernel's, and so is a kernel
-    /// that does not know how to (before Linux 6.16).
+    /// Maps the first `len` bytes of [`TYPES`]. A length that is not the file's is an error of the
+    /// kernel's, and so is a kernel that does not know how to (before Linux 6.16).
     pub(crate) fn of_types(len: usize) -> io::Result<Mapping> {
         let file = File::open(TYPES)?;
         let (prot, flags) = (libc::PROT_READ, libc::MAP_PRIVATE);
@@ -154,8 +159,8 @@ impl Deref for Mapping {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        // SAFETY: `len` bytes from `start` on are mapped for reading until `self` is dropped. They do not change: the kernel has them
-        // for as long as it runs and lets nobody write to them.
+        // SAFETY: `len` bytes from `start` on are mapped for reading until `self` is dropped. They do not
+        // change: the kernel has them for as long as it runs and lets nobody write to them.
         unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.len) }
     }
 }

@@ -11,9 +11,10 @@ use crate::verbs::bench::{MESSAGE_BYTES, Pin, Transport, Work};
 
 /// Measure what local transports cost on this machine, and say which to use for what.
 ///
-/// Two processes of this command do the same work over each transport in turn, several times over, and check every message:
-/// its length and its number at both ends, and all of it in one of 64. Latency is that of a round trip; processor time is that of
-/// both processes together. Only sockets and files of this machine are used. What cannot be measured here says why.
+/// Two processes of this command do the same work over each transport in turn, several times over,
+/// and check every message: its length and its number at both ends, and all of it in one of 64.
+/// Latency is that of a round trip; processor time is that of both processes together. Only sockets
+/// and files of this machine are used. What cannot be measured here says why.
 #[derive(Args, Debug)]
 #[command(after_help = footer("
   stoop bench                               # everything, in less than 30 seconds
@@ -25,12 +26,13 @@ pub(crate) struct Bench {
     #[arg(long)]
     pub(crate) quick: bool,
 
-    /// Message sizes in bytes; the works without a size of their own use the first [default: 64,1024,65536,1048576]
+    /// Message sizes in bytes; the works without a size of their own use the first [default:
+    /// 64,1024,65536,1048576]
     #[arg(long, value_name = "BYTES", value_delimiter = ',', value_parser = size)]
     pub(crate) sizes: Vec<usize>,
 
-    /// Only these transports: stream, stream+spin, stream+frames, abstract, socketpair, seqpacket, dgram, pipe, fifo, tcp, udp,
-    /// posix-mq, sysv, file, memory-futex, memory-spin
+    /// Only these transports: stream, stream+spin, stream+frames, abstract, socketpair, seqpacket,
+    /// dgram, pipe, fifo, tcp, udp, posix-mq, sysv, file, memory-futex, memory-spin
     #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = Transport::parse)]
     pub(crate) transports: Vec<Transport>,
 
@@ -42,13 +44,13 @@ pub(crate) struct Bench {
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=200))]
     pub(crate) clients: u16,
 
-    /// Send this many round trips a second, whether answers are late or not, and count each latency from when it was due;
-    /// measures ping-pong only
+    /// Send this many round trips a second, whether answers are late or not, and count each latency
+    /// from when it was due; measures ping-pong only
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     pub(crate) rate: Option<u32>,
 
-    /// Keep the two processes on these processors, as in 0,1, or let them go where the scheduler puts them: any [default: two
-    /// different cores, where there are such]
+    /// Keep the two processes on these processors, as in 0,1, or let them go where the scheduler
+    /// puts them: any [default: two different cores, where there are such]
     #[arg(long, value_name = "CPU,CPU", value_parser = Pin::parse)]
     pub(crate) pin: Option<Pin>,
 
@@ -68,7 +70,8 @@ pub(crate) struct Bench {
     #[arg(long, value_name = "FILE")]
     pub(crate) html: Option<PathBuf>,
 
-    /// The other process of a measurement; its standard input is the socket that tells it what to do
+    /// The other process of a measurement; its standard input is the socket that tells it what to
+    /// do
     #[arg(long, hide = true)]
     pub(crate) peer: bool,
 }

@@ -11,11 +11,12 @@ use crate::time;
 
 /// Talk to a server: standard input goes to it, what it says goes to standard output.
 ///
-/// Finds the kind of socket out by itself. At the end of the input it says so to the server and waits, without limit, for the
-/// server's end. Bytes pass exactly; on a terminal, lines can be edited, there is a history, and what does not print is shown
-/// as %XX. A server that does not admit us closes without a word, which looks like an empty answer: this ends with code 0 then,
-/// unless something could not be sent. For datagrams each line is a message, its newline included; as they have no end, --replies or --idle says when to
-/// stop.
+/// Finds the kind of socket out by itself. At the end of the input it says so to the server and
+/// waits, without limit, for the server's end. Bytes pass exactly; on a terminal, lines can be
+/// edited, there is a history, and what does not print is shown as %XX. A server that does not
+/// admit us closes without a word, which looks like an empty answer: this ends with code 0 then,
+/// unless something could not be sent. For datagrams each line is a message, its newline included;
+/// as they have no end, --replies or --idle says when to stop.
 #[derive(Args, Debug)]
 #[command(after_help = footer("
   stoop connect ./app.sock

@@ -12,14 +12,17 @@ use crate::time;
 
 /// Call any gRPC method at a local socket, or see which there are.
 ///
-/// ADDR is an address, or a name: cri (the container runtime of a Kubernetes node, found as crictl finds it), containerd.
+/// ADDR is an address, or a name: cri (the container runtime of a Kubernetes node, found as crictl
+/// finds it), containerd.
 ///
-/// What there is to call is asked of the server (reflection); or it is in --proto or --descriptor-set; or it is built in: Kubernetes'
-/// CRI, containerd's services, gRPC's health. A method's name may be cut to its end while that is unambiguous, so that
-/// `Version` is `runtime.v1.RuntimeService/Version`.
+/// What there is to call is asked of the server (reflection); or it is in --proto or
+/// --descriptor-set; or it is built in: Kubernetes' CRI, containerd's services, gRPC's health. A
+/// method's name may be cut to its end while that is unambiguous, so that `Version` is
+/// `runtime.v1.RuntimeService/Version`.
 ///
-/// Messages are JSON, as protobuf maps it. Those of a stream are sent and printed as they come. containerd's ttrpc is spoken where
-/// the server speaks it. A status that is not OK ends it with code 1.
+/// Messages are JSON, as protobuf maps it. Those of a stream are sent and printed as they come.
+/// containerd's ttrpc is spoken where the server speaks it. A status that is not OK ends it with
+/// code 1.
 #[derive(Args, Debug)]
 #[command(
     override_usage = "stoop grpc [OPTIONS] <ADDR> [list [SERVICE] | describe [SYMBOL] | METHOD [JSON|@FILE|-]]"
@@ -42,7 +45,8 @@ pub(crate) struct Grpc {
     #[arg(value_name = "list|describe|METHOD")]
     pub(crate) action: Option<String>,
 
-    /// What to call it with: JSON, @FILE, or - for standard input; or the service to list, or the symbol to describe
+    /// What to call it with: JSON, @FILE, or - for standard input; or the service to list, or the
+    /// symbol to describe
     ///
     /// Without it, an empty message; where the client sends a stream, standard input.
     #[arg(value_name = "JSON|@FILE|-|NAME", allow_hyphen_values = true)]
@@ -52,7 +56,8 @@ pub(crate) struct Grpc {
     #[arg(long, value_name = "FILE")]
     pub(crate) proto: Vec<PathBuf>,
 
-    /// Look for --proto files and what they import below this directory, instead of beside them; may be repeated
+    /// Look for --proto files and what they import below this directory, instead of beside them;
+    /// may be repeated
     #[arg(long, short = 'I', value_name = "DIR", requires = "proto")]
     pub(crate) import_path: Vec<PathBuf>,
 

@@ -13,12 +13,13 @@ use crate::time;
 
 /// Make an HTTP request at a local socket, and print the answer.
 ///
-/// ADDR is an address, or a name: docker, podman. A name is looked for where its own clients look, for docker: DOCKER_HOST, the
-/// Docker context, /var/run/docker.sock, a rootless daemon, podman. METHOD is GET, or POST with --data.
+/// ADDR is an address, or a name: docker, podman. A name is looked for where its own clients look,
+/// for docker: DOCKER_HOST, the Docker context, /var/run/docker.sock, a rootless daemon, podman.
+/// METHOD is GET, or POST with --data.
 ///
-/// The answer's body is printed as it comes: exact bytes into a file or a pipe; on a terminal JSON is indented, and nothing that
-/// could drive the terminal gets through. Docker's multiplexed streams are told apart again: what the process wrote to
-/// its standard error goes to ours.
+/// The answer's body is printed as it comes: exact bytes into a file or a pipe; on a terminal JSON
+/// is indented, and nothing that could drive the terminal gets through. Docker's multiplexed
+/// streams are told apart again: what the process wrote to its standard error goes to ours.
 #[derive(Args, Debug)]
 #[command(override_usage = "stoop http [OPTIONS] <ADDR> [METHOD] <PATH>")]
 #[command(after_help = footer("
@@ -43,8 +44,8 @@ pub(crate) struct Http {
 
     /// Send this body, as it is; @FILE sends a file's contents, @- standard input as it comes
     ///
-    /// The content type is application/json for text that is JSON and for files called so, else application/octet-stream; --header
-    /// says otherwise.
+    /// The content type is application/json for text that is JSON and for files called so, else
+    /// application/octet-stream; --header says otherwise.
     #[arg(long, value_name = "TEXT|@FILE|@-")]
     pub(crate) data: Option<OsString>,
 
@@ -52,17 +53,20 @@ pub(crate) struct Http {
     #[arg(long)]
     pub(crate) http2: bool,
 
-    /// Ask for another protocol on the connection, and talk through it: standard input goes to the server, its words to
-    /// standard output
+    /// Ask for another protocol on the connection, and talk through it: standard input goes to the
+    /// server, its words to standard output
     ///
-    /// For Docker's attach and exec it is tcp. The end of standard input is told to the server, which may go on.
+    /// For Docker's attach and exec it is tcp. The end of standard input is told to the server,
+    /// which may go on.
     #[arg(long, value_name = "PROTOCOL")]
     pub(crate) upgrade: Option<String>,
 
-    /// Give the terminal to the server: each key is sent as it is typed, what comes back is shown unchanged
+    /// Give the terminal to the server: each key is sent as it is typed, what comes back is shown
+    /// unchanged
     ///
-    /// For a container or a command with a terminal (Docker's Tty), as `docker exec -it` does it. Ctrl-C is for the other side, too;
-    /// Ctrl-P Ctrl-Q is Docker's way to leave. The terminal is as before afterwards.
+    /// For a container or a command with a terminal (Docker's Tty), as `docker exec -it` does it.
+    /// Ctrl-C is for the other side, too; Ctrl-P Ctrl-Q is Docker's way to leave. The terminal
+    /// is as before afterwards.
     #[arg(long, short, requires = "upgrade")]
     pub(crate) tty: bool,
 
@@ -86,7 +90,8 @@ pub(crate) struct Http {
     #[arg(long, value_name = "TIME", value_parser = time::parse)]
     pub(crate) wait: Option<Duration>,
 
-    /// Give up if the answer is not complete after this time, as in 500ms, 2s, 1m; with --upgrade, if there is none
+    /// Give up if the answer is not complete after this time, as in 500ms, 2s, 1m; with --upgrade,
+    /// if there is none
     #[arg(long, value_name = "TIME", value_parser = time::parse)]
     pub(crate) timeout: Option<Duration>,
 

@@ -10,12 +10,14 @@ use crate::time;
 
 /// Show every local socket of the machine: both ends, and the processes that have them.
 ///
-/// A line is a listening socket with who serves it, a connection with both its ends, or any other socket. It covers every network
-/// namespace that can be found, with the container or systemd unit that a process runs in. QUEUE is, of a listening socket, how many
-/// clients wait / how many may; of a connection, the bytes that its server / its client has not read yet. A process is PID/NAME;
-/// +N counts the others that have the same socket open, and a user's name in brackets stands for a process that may not be seen.
-/// Lines that would read the same are one, with how many times it stands for. Without privilege, what belongs to others is shown
-/// as far as it may be seen, what is missing is said on standard error, and the exit code is 6.
+/// A line is a listening socket with who serves it, a connection with both its ends, or any other
+/// socket. It covers every network namespace that can be found, with the container or systemd unit
+/// that a process runs in. QUEUE is, of a listening socket, how many clients wait / how many may;
+/// of a connection, the bytes that its server / its client has not read yet. A process is PID/NAME;
+/// +N counts the others that have the same socket open, and a user's name in brackets stands for a
+/// process that may not be seen. Lines that would read the same are one, with how many times it
+/// stands for. Without privilege, what belongs to others is shown as far as it may be seen, what is
+/// missing is said on standard error, and the exit code is 6.
 #[derive(Args, Debug)]
 #[command(after_help = footer("
   stoop ls                                  # who talks to whom
@@ -59,11 +61,13 @@ pub(crate) struct Ls {
     #[arg(long)]
     pub(crate) wide: bool,
 
-    /// Find owners by a walk through /proc, also where a kernel program could; the answer is the same
+    /// Find owners by a walk through /proc, also where a kernel program could; the answer is the
+    /// same
     #[arg(long)]
     pub(crate) no_bpf: bool,
 
-    /// Show what appears (+), goes (-) and changes its state (~), until interrupted; shorter lives than --interval are not seen
+    /// Show what appears (+), goes (-) and changes its state (~), until interrupted; shorter lives
+    /// than --interval are not seen
     #[arg(long, conflicts_with_all = ["sort", "each"])]
     pub(crate) watch: bool,
 

@@ -1,6 +1,8 @@
-//! The command line: every flag is defined once, here, and help, manual and completions are made from the definitions.
+//! The command line: every flag is defined once, here, and help, manual and completions are made
+//! from the definitions.
 //!
-//! Holds no behaviour. Flags that several verbs share are in `shared`; a verb's own are in the file of its name.
+//! Holds no behaviour. Flags that several verbs share are in `shared`; a verb's own are in the file
+//! of its name.
 
 mod bench;
 mod close;
@@ -108,7 +110,8 @@ pub(crate) enum Verb {
 
 /// Show everything in one run, on sockets in a temporary directory.
 ///
-/// Streams, datagrams and seqpackets, who is at the other end, a descriptor passed, and failures with their explanations.
+/// Streams, datagrams and seqpackets, who is at the other end, a descriptor passed, and failures
+/// with their explanations.
 #[derive(Args, Debug)]
 #[command(after_help = footer("
   stoop demo"))]
@@ -213,7 +216,8 @@ mod tests {
         for command in commands() {
             for argument in command.get_arguments().filter(|argument| !argument.is_hide_set()) {
                 let (Some(long), Some(help)) = (argument.get_long(), argument.get_help()) else { continue };
-                // What a limit in time applies to, what is counted or written, and what is done with a process differs.
+                // What a limit in time applies to, what is counted or written, and what is done with a
+                // process differs.
                 let differs = ["output", "svg", "timeout", "count", "pid", "json", "help", "version"];
                 if differs.contains(&long) {
                     continue;

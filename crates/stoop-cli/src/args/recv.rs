@@ -11,9 +11,10 @@ use crate::time;
 
 /// Receive messages and show them with who sent them.
 ///
-/// The kind of socket is dgram unless the address or --kind says otherwise; of connections, any number at once. Of each
-/// message, on a line: the process, user and group that sent it as the kernel knows them, its size, its text (newlines inside
-/// it as %0A), and what each descriptor with it refers to. SIGTERM and SIGINT end it, and its socket file goes with it.
+/// The kind of socket is dgram unless the address or --kind says otherwise; of connections, any
+/// number at once. Of each message, on a line: the process, user and group that sent it as the
+/// kernel knows them, its size, its text (newlines inside it as %0A), and what each descriptor with
+/// it refers to. SIGTERM and SIGINT end it, and its socket file goes with it.
 #[derive(Args, Debug)]
 #[command(after_help = footer("
   stoop recv dgram:./log.sock

@@ -14,12 +14,13 @@ use crate::sockets::Glob;
 /// Which sockets. Flags of different names all have to hold; of one flag given several times, any.
 #[derive(Args, Debug)]
 pub(crate) struct Selection {
-    /// Only sockets at this address, or as pid:N or inode:N; of a path, those bound to the very file that is there now, whatever name
-    /// it was given
+    /// Only sockets at this address, or as pid:N or inode:N; of a path, those bound to the very
+    /// file that is there now, whatever name it was given
     #[arg(value_name = "ADDR", value_parser = which())]
     pub(crate) which: Vec<Which>,
 
-    /// Only sockets whose name matches this pattern, as in '/run/*' or '@*bus*'; * also stands for /
+    /// Only sockets whose name matches this pattern, as in '/run/*' or '@*bus*'; * also stands for
+    /// /
     #[arg(long, value_name = "GLOB", value_parser = glob())]
     pub(crate) name: Vec<Glob>,
 
@@ -30,7 +31,8 @@ pub(crate) struct Selection {
     #[arg(long, value_name = "PID", value_parser = pid)]
     pub(crate) pid: Vec<u32>,
 
-    /// Only sockets that a command whose name matches this pattern has open; the kernel keeps 15 bytes of a name
+    /// Only sockets that a command whose name matches this pattern has open; the kernel keeps 15
+    /// bytes of a name
     #[arg(long, value_name = "GLOB", value_parser = command())]
     pub(crate) command: Vec<Glob>,
 

@@ -12,9 +12,9 @@ use crate::time;
 
 /// Send one message, and perhaps wait for the answer.
 ///
-/// The message is MSG, or the contents of --file, or standard input. It is sent whole or not at all; nothing is ever cut.
-/// Over a stream, its end is told to the server, and --reply prints everything up to the server's end; else the answer is one
-/// message.
+/// The message is MSG, or the contents of --file, or standard input. It is sent whole or not at
+/// all; nothing is ever cut. Over a stream, its end is told to the server, and --reply prints
+/// everything up to the server's end; else the answer is one message.
 #[derive(Args, Debug)]
 #[command(after_help = footer("
   stoop send ./app.sock hello

@@ -12,9 +12,10 @@ use crate::time;
 
 /// Serve an address, many clients at once.
 ///
-/// The kind of socket is stream unless the address or --kind says otherwise. A stale socket file is replaced; a live server keeps its address,
-/// unless --replace is given. SIGTERM and SIGINT end the server gracefully: its file goes, clients already there are served to
-/// their end within --grace; a second signal ends it at once. Where a service manager passes sockets, those are served.
+/// The kind of socket is stream unless the address or --kind says otherwise. A stale socket file is
+/// replaced; a live server keeps its address, unless --replace is given. SIGTERM and SIGINT end the
+/// server gracefully: its file goes, clients already there are served to their end within --grace;
+/// a second signal ends it at once. Where a service manager passes sockets, those are served.
 #[derive(Args, Debug)]
 #[command(after_help = footer("
   stoop serve ./app.sock
@@ -72,11 +73,12 @@ pub(crate) struct Answer {
     #[arg(long, value_name = "FILE")]
     pub(crate) send: Option<PathBuf>,
 
-    /// Run this shell command for each client, with the socket as its input and output (for datagrams: for each message,
-    /// which is its input; what it prints is the answer)
+    /// Run this shell command for each client, with the socket as its input and output (for
+    /// datagrams: for each message, which is its input; what it prints is the answer)
     ///
-    /// STOOP_PEER_PID, STOOP_PEER_UID and STOOP_PEER_GID say who the client is, where the kernel knows. On a seqpacket socket
-    /// the program has to read whole messages at a time, or it loses the rest of each.
+    /// STOOP_PEER_PID, STOOP_PEER_UID and STOOP_PEER_GID say who the client is, where the kernel
+    /// knows. On a seqpacket socket the program has to read whole messages at a time, or it
+    /// loses the rest of each.
     #[arg(long, value_name = "CMD")]
     pub(crate) exec: Option<std::ffi::OsString>,
 }

@@ -19,7 +19,8 @@ pub(super) fn target() -> impl TypedValueParser<Value = Target> {
     OsStringValueParser::new().try_map(|text| local(text, Target::parse))
 }
 
-/// Reads an address, or the name of a well-known endpoint. A file that has such a name is written with ./ in front.
+/// Reads an address, or the name of a well-known endpoint. A file that has such a name is written
+/// with ./ in front.
 pub(super) fn endpoint() -> impl TypedValueParser<Value = Endpoint> {
     OsStringValueParser::new().try_map(read_endpoint)
 }
@@ -36,7 +37,8 @@ fn address() -> impl TypedValueParser<Value = Address> {
     OsStringValueParser::new().try_map(|text| local(text, Address::parse))
 }
 
-/// Reads it, unless it is meant for a network: as a file name it would be possible, and never what is meant.
+/// Reads it, unless it is meant for a network: as a file name it would be possible, and never what
+/// is meant.
 pub(super) fn local<T>(text: OsString, parse: fn(OsString) -> Result<T, AddressError>) -> Result<T, Refusal> {
     match network_scheme(text.as_encoded_bytes()) {
         Some(scheme) => Err(format!(
@@ -47,8 +49,8 @@ pub(super) fn local<T>(text: OsString, parse: fn(OsString) -> Result<T, AddressE
     }
 }
 
-/// What stands before the colon, where that makes it a network's address: any URL but a local one, and what socat and others
-/// write.
+/// What stands before the colon, where that makes it a network's address: any URL but a local one,
+/// and what socat and others write.
 fn network_scheme(text: &[u8]) -> Option<&str> {
     const NETWORKS: [&str; 9] = ["tcp", "tcp4", "tcp6", "udp", "udp4", "udp6", "ip", "vsock", "sctp"];
     let colon = text.iter().position(|&byte| byte == b':')?;
@@ -78,7 +80,8 @@ pub(super) fn mode(text: &str) -> Result<u32, String> {
 /// Which kind of socket.
 #[derive(Args, Debug)]
 pub(crate) struct KindFlag {
-    /// Kind of socket: stream, dgram or seqpacket; it may also stand in front of the address, as in dgram:/run/log
+    /// Kind of socket: stream, dgram or seqpacket; it may also stand in front of the address, as in
+    /// dgram:/run/log
     #[arg(long = "kind", value_name = "KIND", value_parser = kind)]
     pub(crate) kind: Option<Kind>,
 }

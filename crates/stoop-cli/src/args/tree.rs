@@ -9,10 +9,12 @@ use super::selection::Selection;
 
 /// Show the processes of the machine joined by their local sockets.
 ///
-/// Processes are grouped by the container, systemd unit or session that they run in; those with the same command in the same group are
-/// one, with how many; a process in no group that serves something stays by itself, with its workers. Below each stands what it serves
-/// with who uses that, and what it uses. Sockets within one process, and sockets that nobody uses, are left out unless --all is given. As
-/// SVG it is a picture that needs nothing but a browser: arrows lead from clients to the sockets they use.
+/// Processes are grouped by the container, systemd unit or session that they run in; those with the
+/// same command in the same group are one, with how many; a process in no group that serves
+/// something stays by itself, with its workers. Below each stands what it serves with who uses
+/// that, and what it uses. Sockets within one process, and sockets that nobody uses, are left out
+/// unless --all is given. As SVG it is a picture that needs nothing but a browser: arrows lead from
+/// clients to the sockets they use.
 #[derive(Args, Debug)]
 #[command(after_help = footer("
   stoop tree                                # for a terminal
@@ -44,7 +46,8 @@ pub(crate) struct Tree {
     #[arg(long)]
     pub(crate) json: bool,
 
-    /// Write into this file, whole or not at all, instead of to standard output; if its name ends in .svg or .dot, in that form
+    /// Write into this file, whole or not at all, instead of to standard output; if its name ends
+    /// in .svg or .dot, in that form
     #[arg(long, short = 'o', value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
 }

@@ -1,4 +1,5 @@
-//! One socket, as a person names it: by address or the name of a well-known endpoint, by a process that has it, or by its inode.
+//! One socket, as a person names it: by address or the name of a well-known endpoint, by a process
+//! that has it, or by its inode.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -29,7 +30,8 @@ impl fmt::Display for Which {
     }
 }
 
-/// Reads one: `pid:N`, `inode:N`, `socket:[N]` as `/proc/PID/fd` shows it, an address, or `docker` and its like.
+/// Reads one: `pid:N`, `inode:N`, `socket:[N]` as `/proc/PID/fd` shows it, an address, or `docker`
+/// and its like.
 pub(super) fn which() -> impl TypedValueParser<Value = Which> {
     OsStringValueParser::new().try_map(read)
 }

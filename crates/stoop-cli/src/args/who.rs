@@ -7,11 +7,14 @@ use super::which::{Which, which};
 
 /// Show one socket in full: who serves it, who uses it, who waits, and what is wrong.
 ///
-/// Of a path, it is the socket that the very file there belongs to; a server whose file was removed is found by the name it was given.
-/// Tells every process that has it open, each client and each that nobody has accepted yet, queues with their limits, the file with its
-/// mode and owner, options, how long its processes have run, and warnings: a backlog nearly full, a server that is stopped or accepts
-/// nobody, a datagram queue that nobody reads, a file that was removed or replaced under it, a socket of root's that everybody may write to. What needs more privilege than
-/// there is (options, the file's present place) is said to be unknown. Exit code 1 means that nobody is there.
+/// Of a path, it is the socket that the very file there belongs to; a server whose file was removed
+/// is found by the name it was given. Tells every process that has it open, each client and each
+/// that nobody has accepted yet, queues with their limits, the file with its mode and owner,
+/// options, how long its processes have run, and warnings: a backlog nearly full, a server that is
+/// stopped or accepts nobody, a datagram queue that nobody reads, a file that was removed or
+/// replaced under it, a socket of root's that everybody may write to. What needs more privilege
+/// than there is (options, the file's present place) is said to be unknown. Exit code 1 means that
+/// nobody is there.
 #[derive(Args, Debug)]
 #[command(after_help = footer("
   stoop who /run/docker.sock                # by the file

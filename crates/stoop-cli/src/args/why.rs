@@ -8,10 +8,12 @@ use crate::endpoint::Endpoint;
 
 /// Say why an operation on a local socket would fail, or that it would not
 ///
-/// The path is walked as the kernel walks it, and shown: every component with its mode and owner, and a mark where the kernel would
-/// stop. Then follow the cause, what was seen that says so, and what to do. The question is about the plain system call with a fresh
-/// socket, made by us, by --as another user, or by --pid another process, with that one's user, groups, capabilities, root and
-/// namespaces. Ends with 0 where the call would succeed, with 1 where it would not, and with 6 where that cannot be told from here.
+/// The path is walked as the kernel walks it, and shown: every component with its mode and owner,
+/// and a mark where the kernel would stop. Then follow the cause, what was seen that says so, and
+/// what to do. The question is about the plain system call with a fresh socket, made by us, by --as
+/// another user, or by --pid another process, with that one's user, groups, capabilities, root and
+/// namespaces. Ends with 0 where the call would succeed, with 1 where it would not, and with 6
+/// where that cannot be told from here.
 #[derive(Args, Debug)]
 #[command(after_help = footer("
   stoop why /run/app.sock                       # would a connect work, and if not, why?
@@ -44,7 +46,8 @@ pub(crate) struct Why {
     #[arg(long, value_name = "BYTES", default_value_t = 1)]
     pub(crate) size: usize,
 
-    /// Make the call as well, leaving nothing behind, and compare; a server then sees a client that comes and goes
+    /// Make the call as well, leaving nothing behind, and compare; a server then sees a client that
+    /// comes and goes
     #[arg(long = "try")]
     pub(crate) attempt: bool,
 

@@ -1,4 +1,5 @@
-//! What a wrong command line is answered with: what, why and what to do next, as every other failure. Changes no meaning.
+//! What a wrong command line is answered with: what, why and what to do next, as every other
+//! failure. Changes no meaning.
 
 use std::ffi::OsString;
 
@@ -9,7 +10,8 @@ use super::Cli;
 use crate::exit::Exit;
 use crate::failure::Failure;
 
-/// Answers it, and says how the command ends: 0 for `--help` and `--version`, which are no mistakes.
+/// Answers it, and says how the command ends: 0 for `--help` and `--version`, which are no
+/// mistakes.
 pub(super) fn end(error: clap::Error, words: &[OsString]) -> ! {
     match refused_value(&error, words) {
         Some(failure) => std::process::exit(failure.report().code().into()),
@@ -17,7 +19,8 @@ pub(super) fn end(error: clap::Error, words: &[OsString]) -> ! {
     }
 }
 
-/// A value that a flag does not take, with the reason in its own line; `None` for any other mistake.
+/// A value that a flag does not take, with the reason in its own line; `None` for any other
+/// mistake.
 fn refused_value(error: &clap::Error, words: &[OsString]) -> Option<Failure> {
     let text = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.as_str()),
@@ -45,8 +48,8 @@ fn refused_value(error: &clap::Error, words: &[OsString]) -> Option<Failure> {
     Some(report.next(format!("stoop {} --help", verb.unwrap_or_default()).replace("  ", " ")).into())
 }
 
-/// Few flags have a short form. One that was made up is answered with the long form that it was meant for, instead of with how
-/// to pass it as a message.
+/// Few flags have a short form. One that was made up is answered with the long form that it was
+/// meant for, instead of with how to pass it as a message.
 fn unabbreviated(mut error: clap::Error, words: &[OsString]) -> clap::Error {
     let Some(ContextValue::String(flag)) = error.get(ContextKind::InvalidArg) else { return error };
     let Some(letter) = flag.strip_prefix('-').filter(|letter| letter.len() == 1) else { return error };

@@ -70,8 +70,8 @@ fn does(answer: &str) -> &'static str {
     }
 }
 
-/// A process, its user and its group: `process 12 (sh), uid 0 (root), gid 0 (root)`. A process can call itself anything, but
-/// not so that the name seems to end before it does.
+/// A process, its user and its group: `process 12 (sh), uid 0 (root), gid 0 (root)`. A process can
+/// call itself anything, but not so that the name seems to end before it does.
 fn who(who: &Who) -> String {
     let inside = |name: &String| escaped(name).to_string().replace('(', "%28").replace(')', "%29");
     let named =
@@ -83,7 +83,8 @@ fn who(who: &Who) -> String {
     if known.is_empty() { "somebody the kernel does not know".into() } else { known.join(", ") }
 }
 
-/// A message on a line of its own: whatever a sender chooses (address, name, text), no line of the output is of its making.
+/// A message on a line of its own: whatever a sender chooses (address, name, text), no line of the
+/// output is of its making.
 fn show(message: &Message) -> Vec<u8> {
     // An address without spaces cannot go on as somebody else's record; it can still be typed back in.
     let from = message.from.as_ref().map(|from| format!("{}, ", from.0.replace(' ', "%20")));
@@ -98,7 +99,8 @@ fn show(message: &Message) -> Vec<u8> {
     text.into_bytes()
 }
 
-/// Bytes from a stranger, safe for a terminal: newlines and tabs stay, everything else that does not print is `%XX`.
+/// Bytes from a stranger, safe for a terminal: newlines and tabs stay, everything else that does
+/// not print is `%XX`.
 pub(crate) fn safe(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     let keeps = |byte: &u8| matches!(byte, b'\n' | b'\t' | b'%');

@@ -1,5 +1,5 @@
-//! Events as JSON lines: an interface. Fields may be added; what is there keeps its name and meaning under one schema number.
-//! Nothing in them drives a terminal.
+//! Events as JSON lines: an interface. Fields may be added; what is there keeps its name and
+//! meaning under one schema number. Nothing in them drives a terminal.
 
 use std::io;
 
@@ -34,8 +34,8 @@ pub(crate) fn push(line: &impl Serialize, text: &mut Vec<u8>) {
     }
 }
 
-/// Writes what a terminal may take for a command, or what reorders its neighbours there, as `\uXXXX`. JSON itself asks for that up to
-/// U+001F alone.
+/// Writes what a terminal may take for a command, or what reorders its neighbours there, as
+/// `\uXXXX`. JSON itself asks for that up to U+001F alone.
 struct Inert;
 
 impl Formatter for Inert {

@@ -1,5 +1,5 @@
-//! What verbs say. A verb emits values ([`Event`]); `human` and `json` render the same value, and only this folder writes to
-//! standard output.
+//! What verbs say. A verb emits values ([`Event`]); `human` and `json` render the same value, and
+//! only this folder writes to standard output.
 //!
 //! No control character of a stranger reaches a terminal from here.
 
@@ -138,7 +138,8 @@ impl Event {
     }
 }
 
-/// Headers by their names, in lower case; each may have been sent several times. What is not UTF-8 is `%XX`.
+/// Headers by their names, in lower case; each may have been sent several times. What is not UTF-8
+/// is `%XX`.
 pub(crate) type Headers = BTreeMap<String, Vec<String>>;
 
 /// A message that came, with who sent it.
@@ -251,7 +252,8 @@ impl Output {
         self.json
     }
 
-    /// Says something that nobody has to hear: where our output was closed, whoever goes on goes on unheard.
+    /// Says something that nobody has to hear: where our output was closed, whoever goes on goes on
+    /// unheard.
     pub(crate) fn tell(self, event: &Event) -> Result<(), Failure> {
         match self.emit(event) {
             Err(Failure::OutputClosed) => Ok(()),
@@ -259,8 +261,9 @@ impl Output {
         }
     }
 
-    /// Prints an event of a server that goes on whatever becomes of it: a full disk under its events is no reason not to serve.
-    /// The first of several failures in a row is reported on standard error.
+    /// Prints an event of a server that goes on whatever becomes of it: a full disk under its
+    /// events is no reason not to serve. The first of several failures in a row is reported on
+    /// standard error.
     pub(crate) fn note(self, event: &Event) {
         static FAILING: AtomicBool = AtomicBool::new(false);
         let failure = self.tell(event).err();

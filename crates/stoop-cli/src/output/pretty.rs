@@ -1,12 +1,14 @@
-//! JSON indented for a person, as it arrives: every character of it stays, only the space between them changes.
+//! JSON indented for a person, as it arrives: every character of it stays, only the space between
+//! them changes.
 //!
-//! Not a parser: what is no JSON comes out with odd line breaks and nothing lost. Needs no memory but a few numbers, so an answer
-//! without end is indented as it comes.
+//! Not a parser: what is no JSON comes out with odd line breaks and nothing lost. Needs no memory
+//! but a few numbers, so an answer without end is indented as it comes.
 
 /// How far each level is moved in.
 const INDENT: &[u8] = b"  ";
 
-/// Deeper than this, lines are moved in no further: the depth is the sender's choice, and so would be the length of each line.
+/// Deeper than this, lines are moved in no further: the depth is the sender's choice, and so would
+/// be the length of each line.
 const DEEPEST: usize = 40;
 
 /// Indents JSON, however it is cut: one value, or one after the other.

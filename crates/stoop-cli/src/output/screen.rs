@@ -58,7 +58,8 @@ impl Sink for Screen {
         if text.is_empty() { Ok(()) } else { self.show(text) }
     }
 
-    /// Shows what is still held back, and leaves a terminal at the start of a line. An editor sees to that itself.
+    /// Shows what is still held back, and leaves a terminal at the start of a line. An editor sees
+    /// to that itself.
     fn finish(&mut self) -> Result<(), Failure> {
         let held = std::mem::take(&mut self.held);
         if !held.is_empty() {

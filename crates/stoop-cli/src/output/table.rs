@@ -1,6 +1,7 @@
 //! Columns that fit a width. Pure, but for asking the terminal how wide it is.
 //!
-//! All text is in one buffer: a table of ten thousand lines costs a few allocations, not a hundred thousand.
+//! All text is in one buffer: a table of ten thousand lines costs a few allocations, not a hundred
+//! thousand.
 
 use std::io::{self, IsTerminal};
 use std::ops::Range;
@@ -12,7 +13,8 @@ const GAP: usize = 2;
 /// Stands for what was cut.
 const MARK: char = '…';
 
-/// How wide the terminal is that standard output goes to; `None` where it goes elsewhere, and nothing has to be cut.
+/// How wide the terminal is that standard output goes to; `None` where it goes elsewhere, and
+/// nothing has to be cut.
 pub(crate) fn terminal_width() -> Option<usize> {
     let out = io::stdout();
     if !out.is_terminal() {
@@ -32,7 +34,8 @@ pub(crate) struct Column {
     pub(crate) spare: u8,
 }
 
-/// Which part of a long text is given up, and how short it may become before whole columns go; after that it may be half as long.
+/// Which part of a long text is given up, and how short it may become before whole columns go;
+/// after that it may be half as long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cut {
     /// None of it.
@@ -92,7 +95,8 @@ impl Table {
         pairs.all(|(one, other)| one.width == other.width && self.at(*one) == self.at(*other))
     }
 
-    /// Appends the lines in `order`, each with what follows it, below their titles; returns the columns that had no room.
+    /// Appends the lines in `order`, each with what follows it, below their titles; returns the
+    /// columns that had no room.
     pub(crate) fn render(
         &self,
         width: Option<usize>,
@@ -124,7 +128,8 @@ impl Table {
         &self.text[Range::<usize> { start: cell.start as usize, end: cell.end as usize }]
     }
 
-    /// Gives each column what it needs; where that is too much, cuts the widest first, and then leaves columns out.
+    /// Gives each column what it needs; where that is too much, cuts the widest first, and then
+    /// leaves columns out.
     fn layout(&self, width: Option<usize>, order: &[(usize, String)]) -> Layout {
         let mut widths: Vec<usize> = self.columns.iter().map(|column| width_of(column.title)).collect();
         for (line, _) in order {
@@ -152,7 +157,8 @@ impl Table {
         layout
     }
 
-    /// Shortens columns until they fit, the widest first, none below its least divided by `part`; says whether they fit.
+    /// Shortens columns until they fit, the widest first, none below its least divided by `part`;
+    /// says whether they fit.
     fn squeeze(&self, shown: &mut [(usize, usize)], room: usize, part: usize) -> bool {
         let least = |&(at, wide): &(usize, usize)| match self.columns[at].cut {
             Cut::Never => wide,
@@ -222,7 +228,8 @@ pub(crate) fn cut(text: &str, wide: usize) -> String {
     out
 }
 
-/// Writes at most `wide` columns of `text`: about `head` of its start, the mark, and its end. Returns how many.
+/// Writes at most `wide` columns of `text`: about `head` of its start, the mark, and its end.
+/// Returns how many.
 fn push_cut(text: &str, wide: usize, head: usize, out: &mut String) -> usize {
     let columns = |c: char| c.width().unwrap_or(0);
     let mut taken = 0;

@@ -44,14 +44,16 @@ impl Wanted {
         Ok(Wanted::Path(path, file))
     }
 
-    /// The sockets it means, in the order of the snapshot; ends accepted from a listener that is among them are not.
+    /// The sockets it means, in the order of the snapshot; ends accepted from a listener that is
+    /// among them are not.
     pub(crate) fn find(&self, snapshot: &Snapshot) -> Vec<SocketId> {
         let mut found: Vec<SocketId> =
             snapshot.iter().map(|(id, _)| id).filter(|&id| self.may_be(snapshot, id)).collect();
         if let Wanted::Path(_, Ok(file)) = self
             && found.iter().any(|&id| snapshot[id].file == Some(*file))
         {
-            // On some file systems the table knows another device than the file has; where one agrees, only that one is it.
+            // On some file systems the table knows another device than the file has; where one agrees, only
+            // that one is it.
             found.retain(|&id| snapshot[id].file == Some(*file));
         }
         if let Wanted::Path(..) | Wanted::Name(_) = self {
@@ -79,7 +81,8 @@ impl Wanted {
         }
     }
 
-    /// That nobody is there, with what was looked at. `verb` is the one to try with what was probably meant.
+    /// That nobody is there, with what was looked at. `verb` is the one to try with what was
+    /// probably meant.
     pub(crate) fn nobody(&self, which: &Which, snapshot: &Snapshot, verb: &str) -> Failure {
         let sockets = words::plural(snapshot.sockets.len(), "socket");
         let report = Failure::new(Exit::No, format!("no process has '{which}' open"));

@@ -1,4 +1,5 @@
-//! Patterns as the shell has them, on bytes: `*` any, also `/`; `?` one; `[a-z]`, `[!a-z]`; `\` takes the next as it is. Pure.
+//! Patterns as the shell has them, on bytes: `*` any, also `/`; `?` one; `[a-z]`, `[!a-z]`; `\`
+//! takes the next as it is. Pure.
 
 /// A pattern that a whole name has to match.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,7 +41,8 @@ impl Glob {
         if pieces.is_empty() { Err("it is empty; '*' is anything") } else { Ok(Glob(pieces)) }
     }
 
-    /// The same for names that have so many bytes at most, because they are cut there: one that is written out is cut as they are.
+    /// The same for names that have so many bytes at most, because they are cut there: one that is
+    /// written out is cut as they are.
     pub(crate) fn of_names_cut_at(most: usize, pattern: impl AsRef<[u8]>) -> Result<Glob, &'static str> {
         let mut glob = Glob::new(pattern)?;
         if glob.is_literal() {
@@ -94,7 +96,8 @@ impl Piece {
     }
 }
 
-/// What stands between the brackets, and what comes after them. A `]` in the first place is one of the bytes.
+/// What stands between the brackets, and what comes after them. A `]` in the first place is one of
+/// the bytes.
 fn set(text: &[u8]) -> Result<(Piece, &[u8]), &'static str> {
     const OPEN: &str = "its '[' is not closed by a ']'; write \\[ for the character itself";
     let (negated, text) = match text {

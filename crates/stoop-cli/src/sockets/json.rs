@@ -1,7 +1,7 @@
 //! Sockets as JSON lines: an interface, under the schema number of all that `--json` prints.
 //!
-//! A `listener`, a `connection` or a `socket` for each line; `missing` for what could not be read. Borrows everything: a busy
-//! machine has ten thousand lines.
+//! A `listener`, a `connection` or a `socket` for each line; `missing` for what could not be read.
+//! Borrows everything: a busy machine has ten thousand lines.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;

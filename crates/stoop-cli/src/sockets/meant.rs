@@ -1,4 +1,5 @@
-//! What was probably meant where nothing is found: the same word in another spelling. Looks; concludes nothing.
+//! What was probably meant where nothing is found: the same word in another spelling. Looks;
+//! concludes nothing.
 
 use std::ffi::OsStr;
 use std::fs;

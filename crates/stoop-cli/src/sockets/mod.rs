@@ -1,4 +1,5 @@
-//! What `ls`, `who`, `close` and `tree` share: the lines made of a snapshot, which of them were asked for, and the words for them.
+//! What `ls`, `who`, `close` and `tree` share: the lines made of a snapshot, which of them were
+//! asked for, and the words for them.
 //!
 //! | file | holds |
 //! |---|---|

@@ -1,5 +1,5 @@
-//! Lines made of a snapshot: each socket is in exactly one, but for a datagram receiver, which is in its own line and in those of
-//! its senders. Pure.
+//! Lines made of a snapshot: each socket is in exactly one, but for a datagram receiver, which is
+//! in its own line and in those of its senders. Pure.
 
 use stoop::Kind;
 use stoop_inspect::{Pid, Queue, Snapshot, Socket, SocketId, State};
@@ -9,8 +9,8 @@ use stoop_inspect::{Pid, Queue, Snapshot, Socket, SocketId, State};
 pub(crate) struct Row {
     /// What it is about.
     pub(crate) shape: Shape,
-    /// The end that serves: a listener, the accepted end, the receiver. `None` where a socket serves nobody, and where nobody has
-    /// accepted the client.
+    /// The end that serves: a listener, the accepted end, the receiver. `None` where a socket
+    /// serves nobody, and where nobody has accepted the client.
     pub(crate) server: Option<SocketId>,
     /// The end that uses.
     pub(crate) client: Option<SocketId>,
@@ -98,7 +98,8 @@ impl Row {
         snapshot[self.subject()].kind
     }
 
-    /// Whether it is an address that others use: a listening socket, or a datagram socket with a name.
+    /// Whether it is an address that others use: a listening socket, or a datagram socket with a
+    /// name.
     pub(crate) fn is_served(&self, snapshot: &Snapshot) -> bool {
         let is_receiver = self.shape == Shape::Socket
             && self.server.is_some()
@@ -124,7 +125,8 @@ impl Row {
         passed_on.or(owners.first()).map(|owner| owner.pid)
     }
 
-    /// Whether it only concerns those who look for it: a pair without a name within one process, or a socket that is nothing yet.
+    /// Whether it only concerns those who look for it: a pair without a name within one process, or
+    /// a socket that is nothing yet.
     pub(crate) fn is_minor(&self, snapshot: &Snapshot) -> bool {
         let socket = &snapshot[self.subject()];
         match (self.shape, self.server) {

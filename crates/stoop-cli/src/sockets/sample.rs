@@ -1,5 +1,5 @@
-//! A small machine, made by hand, for tests of what is said about one: a bus, a database with clients in containers, a log, and
-//! names that would like to be something else.
+//! A small machine, made by hand, for tests of what is said about one: a bus, a database with
+//! clients in containers, a log, and names that would like to be something else.
 
 use stoop::diag::FileId;
 use stoop::{Address, Kind};
@@ -116,7 +116,8 @@ impl Machine {
     }
 }
 
-/// Holds a text against the file of this name in `golden`; with `STOOP_GOLDEN=write` it becomes the file.
+/// Holds a text against the file of this name in `golden`; with `STOOP_GOLDEN=write` it becomes the
+/// file.
 #[track_caller]
 pub(crate) fn golden(name: &str, text: &str) {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("golden").join(name);
@@ -127,7 +128,8 @@ pub(crate) fn golden(name: &str, text: &str) {
     assert!(expected == text, "{name} is not what is expected, but\n{text}");
 }
 
-/// A machine as busy as a real one: units and containers that use each other's sockets, some in circles.
+/// A machine as busy as a real one: units and containers that use each other's sockets, some in
+/// circles.
 pub(crate) fn busy() -> Snapshot {
     let units = [
         "dbus",

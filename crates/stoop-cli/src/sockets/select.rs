@@ -80,7 +80,8 @@ impl<'a> Selector<'a> {
         Ok(Selector { flags, places, pids, inodes, kinds, namespaces: Vec::new() })
     }
 
-    /// The paths at which there is no file: sockets are found there by the name they were given alone. Each as it was typed, too.
+    /// The paths at which there is no file: sockets are found there by the name they were given
+    /// alone. Each as it was typed, too.
     pub(crate) fn without_file(&self) -> impl Iterator<Item = (&str, &Address)> {
         let lost = |place: &&Wanted| place.file.is_none() && place.address.as_path().is_some();
         self.places.iter().filter(lost).map(|place| (&*place.typed, &place.address))
@@ -101,7 +102,8 @@ impl<'a> Selector<'a> {
             snapshot.namespaces.iter().filter(is_meant).map(|namespace| namespace.ino).collect();
     }
 
-    /// Refuses names that mean nothing on this machine, where a snapshot tells all that have a meaning.
+    /// Refuses names that mean nothing on this machine, where a snapshot tells all that have a
+    /// meaning.
     pub(crate) fn check(&self, snapshot: &Snapshot) -> Result<(), Failure> {
         let names_none = |wanted: &&Netns| {
             matches!(wanted, Netns::Named(_)) && !snapshot.namespaces.iter().any(|one| is(one, wanted))
@@ -123,7 +125,8 @@ impl<'a> Selector<'a> {
             .into())
     }
 
-    /// Sockets that are found by the file that was asked for and shown under the name it had: what was asked for, and that name.
+    /// Sockets that are found by the file that was asked for and shown under the name it had: what
+    /// was asked for, and that name.
     pub(crate) fn renamed<'s>(
         &'s self,
         snapshot: &'s Snapshot,

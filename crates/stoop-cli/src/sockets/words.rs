@@ -1,5 +1,5 @@
-//! Addresses, processes and queues in few words, safe on a terminal. A word holds no space of a stranger's making, so that no name
-//! can look like the next column.
+//! Addresses, processes and queues in few words, safe on a terminal. A word holds no space of a
+//! stranger's making, so that no name can look like the next column.
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
@@ -39,7 +39,8 @@ impl<'a> Words<'a> {
         }
     }
 
-    /// Who has the socket: `812/postgres +3`, `(root)` for somebody's whose process may not be seen, `-` for nobody's.
+    /// Who has the socket: `812/postgres +3`, `(root)` for somebody's whose process may not be
+    /// seen, `-` for nobody's.
     pub(crate) fn owner(&mut self, id: Option<SocketId>, text: &mut String) {
         let Some(id) = id else { return text.push_str(NOTHING) };
         let socket = &self.snapshot[id];
@@ -91,7 +92,8 @@ impl<'a> Words<'a> {
         push_address(&self.snapshot[row.named(self.snapshot)].name, text);
     }
 
-    /// Of a listener `waiting/limit`, of a connection the bytes unread at the server / at the client, of others those unread.
+    /// Of a listener `waiting/limit`, of a connection the bytes unread at the server / at the
+    /// client, of others those unread.
     pub(crate) fn queue(&self, row: &Row, text: &mut String) {
         let unread = |id: SocketId| match self.snapshot[id].queue {
             Some(Queue::Bytes { unread, .. }) => Some(unread),
@@ -166,7 +168,8 @@ pub(crate) fn plural(count: usize, what: &str) -> String {
     format!("{count} {what}{ending}")
 }
 
-/// A path, as it can be typed; spaces stay, since it stands at the end of what is said or in brackets.
+/// A path, as it can be typed; spaces stay, since it stands at the end of what is said or in
+/// brackets.
 pub(crate) fn path(path: &Path) -> String {
     escaped(path.as_os_str().as_bytes()).to_string()
 }

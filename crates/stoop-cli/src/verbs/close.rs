@@ -176,7 +176,8 @@ fn check_again(before: &Snapshot, row: &Row) -> Result<(), Failure> {
         None => true,
         Some(server) => client.peer.is_some_and(|peer| same(&now[peer], &before[server])),
     });
-    // A namespace that only the walk of all descriptors finds is not looked into without owners; the copy was checked itself.
+    // A namespace that only the walk of all descriptors finds is not looked into without owners; the
+    // copy was checked itself.
     let is_elsewhere = before.namespace(before[row.subject()].namespace).is_none_or(|n| !n.is_own);
     if still || is_elsewhere {
         return Ok(());

@@ -57,7 +57,8 @@ fn render(page: &Page) -> Result<Vec<u8>, Failure> {
     Ok(named(&String::from_utf8_lossy(&text)).into_bytes())
 }
 
-/// What closes every help becomes sections with the names that readers of manuals know, its lines kept as they are.
+/// What closes every help becomes sections with the names that readers of manuals know, its lines
+/// kept as they are.
 fn named(page: &str) -> String {
     page.replacen(".SH EXTRA\nExamples:\n", ".SH EXAMPLES\n.nf\n", 1)
         .replacen("\n\nExit codes:\n", "\n.fi\n.SH EXIT STATUS\n.nf\n", 1)

@@ -1,4 +1,5 @@
-//! What each verb does, one file or folder each. A verb returns how it ended; it never prints by itself.
+//! What each verb does, one file or folder each. A verb returns how it ended; it never prints by
+//! itself.
 
 pub(crate) mod bench;
 mod close;

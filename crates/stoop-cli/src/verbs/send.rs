@@ -97,7 +97,8 @@ struct Letter<'a> {
 }
 
 impl Letter<'_> {
-    /// Sends it as one message. Without descriptors `plain` does it, which knows the kind's own rules.
+    /// Sends it as one message. Without descriptors `plain` does it, which knows the kind's own
+    /// rules.
     fn whole(&self, socket: &Socket, plain: impl Fn(&[u8]) -> stoop::Result<()>) -> Result<(), Failure> {
         socket.set_write_timeout(self.limit.left())?;
         let outgoing = Outgoing::new().descriptors(self.descriptors);
@@ -130,8 +131,9 @@ impl Letter<'_> {
         self.show(sender, (!received.from.is_unnamed()).then(|| Text::from(&received.from)), answer)
     }
 
-    /// Sends it over a stream and half-closes; what comes back is printed as it comes, or thrown away. Both at once: a server
-    /// that answers while it reads would otherwise wait for us, and we for it.
+    /// Sends it over a stream and half-closes; what comes back is printed as it comes, or thrown
+    /// away. Both at once: a server that answers while it reads would otherwise wait for us,
+    /// and we for it.
     fn over_stream(&self, stream: &Stream) -> Result<(), Failure> {
         std::thread::scope(|scope| {
             let sending = scope.spawn(|| {
@@ -199,7 +201,8 @@ impl Letter<'_> {
         Output::new(true, false).emit(&Event::Message(message))
     }
 
-    /// A call that ran out of its time says so in words of its own, and so does one that descriptors were refused to.
+    /// A call that ran out of its time says so in words of its own, and so does one that
+    /// descriptors were refused to.
     fn failed(&self, error: stoop::Error, late: &str) -> Failure {
         let address = &self.flags.address;
         if let (true, Some(timeout)) = (error.is_would_block(), self.flags.timeout) {

@@ -69,8 +69,9 @@ impl Connect {
         self
     }
 
-    /// How long to wait for a server that is not there: at first, and each time the connection has ended. A call that has to wait longer
-    /// fails with [`Code::Unavailable`](tonic::Code::Unavailable).
+    /// How long to wait for a server that is not there: at first, and each time the connection has
+    /// ended. A call that has to wait longer fails with
+    /// [`Code::Unavailable`](tonic::Code::Unavailable).
     pub fn wait_for_server(mut self, time: Duration) -> Connect {
         self.wait = time;
         self
@@ -86,7 +87,8 @@ impl Connect {
     /// A channel with a connection.
     ///
     /// # Errors
-    /// As [`stoop::Connect::stream`], within [`Error::Socket`]; [`Error::Transport`] over TCP; [`Error::NoTls`].
+    /// As [`stoop::Connect::stream`], within [`Error::Socket`]; [`Error::Transport`] over TCP;
+    /// [`Error::NoTls`].
     ///
     /// # Cancel safety
     /// Cancel safe: the attempt is given up, and the server never sees it.

@@ -26,7 +26,8 @@ const AUTHORITY: Authority = Authority::from_static("localhost");
 
 const AGENT: HeaderValue = HeaderValue::from_static(concat!("stoop-grpc/", env!("CARGO_PKG_VERSION")));
 
-/// How often a call is begun anew that no server has seen. Each time costs a connection that ended in between.
+/// How often a call is begun anew that no server has seen. Each time costs a connection that ended
+/// in between.
 const ATTEMPTS: usize = 8;
 
 /// How long the parts of a failed request may take to be dropped.
@@ -110,7 +111,8 @@ impl Local {
         for _ in 0..ATTEMPTS {
             let mut connection = match self.current() {
                 Some(connection) => connection,
-                // On the heap, as all that few calls need: what every call carries along costs every one its copying.
+                // On the heap, as all that few calls need: what every call carries along costs every one its
+                // copying.
                 None => Box::pin(self.connection()).await.map_err(unavailable)?,
             };
             let (mut parts, body) = request.into_parts();
@@ -172,7 +174,8 @@ fn http2_cause(cause: &hyper::Error) -> Option<&h2::Error> {
     cause.source()?.downcast_ref()
 }
 
-/// A connection that ended under a call is a server that is not there; all else is what tonic takes it for.
+/// A connection that ended under a call is a server that is not there; all else is what tonic takes
+/// it for.
 fn gone(cause: hyper::Error) -> Status {
     let ended = http2_cause(&cause).is_none_or(|cause| cause.is_io() || cause.is_go_away());
     if !ended {

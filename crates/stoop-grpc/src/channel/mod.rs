@@ -20,15 +20,18 @@ use local::Local;
 
 use crate::deadline::{self, Side};
 
-/// A way to a server, for clients as `tonic-prost-build` makes them: `GreeterClient::new(channel)`. Cloning it is cheap, and clones
-/// share one connection.
+/// A way to a server, for clients as `tonic-prost-build` makes them: `GreeterClient::new(channel)`.
+/// Cloning it is cheap, and clones share one connection.
 ///
-/// The connection is made again when it has ended. Calls that come meanwhile wait for the server, as long as [`Connect`] says; calls
-/// that the old connection had not begun are made on the new one. A call under way when a server dies fails with
-/// [`Code::Unavailable`](tonic::Code::Unavailable): only the caller knows whether it may be made twice.
+/// The connection is made again when it has ended. Calls that come meanwhile wait for the server,
+/// as long as [`Connect`] says; calls that the old connection had not begun are made on the new
+/// one. A call under way when a server dies fails with
+/// [`Code::Unavailable`](tonic::Code::Unavailable): only the caller knows whether it may be made
+/// twice.
 ///
-/// A call with a deadline (`Request::set_timeout`) ends with [`Code::DeadlineExceeded`](tonic::Code::DeadlineExceeded) when that is
-/// over, whatever it was waiting for: a connection, the answer, or the rest of a stream.
+/// A call with a deadline (`Request::set_timeout`) ends with
+/// [`Code::DeadlineExceeded`](tonic::Code::DeadlineExceeded) when that is over, whatever it was
+/// waiting for: a connection, the answer, or the rest of a stream.
 #[derive(Clone)]
 pub struct Channel(Way);
 

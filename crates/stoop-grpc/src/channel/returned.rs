@@ -12,7 +12,8 @@ use tonic::{Status, body::Body};
 /// How much of a body is kept: all of most requests, and no file.
 const KEPT_MAX_BYTES: usize = 64 * 1024;
 
-/// A body on loan. When the borrower drops it, it comes back through the receiver; unless more of it was taken than is kept.
+/// A body on loan. When the borrower drops it, it comes back through the receiver; unless more of
+/// it was taken than is kept.
 #[derive(Debug)]
 pub(super) struct Returned {
     body: Body,

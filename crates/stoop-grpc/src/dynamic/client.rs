@@ -71,7 +71,8 @@ pub struct Options {
 pub enum CallError {
     /// The server answered with a status that is not OK.
     Answered(Box<Status>),
-    /// There is no answer: the connection could not be made, or broke, or the other side speaks something else.
+    /// There is no answer: the connection could not be made, or broke, or the other side speaks
+    /// something else.
     Broken(Box<Status>),
     /// The time given to the call is up.
     Late,
@@ -117,7 +118,8 @@ fn deepest(status: &Status) -> String {
 }
 
 impl CallError {
-    /// A status as tonic gives it: those of servers have no source, those made here because the connection broke have one.
+    /// A status as tonic gives it: those of servers have no source, those made here because the
+    /// connection broke have one.
     fn from_tonic(status: Status, max_bytes: usize) -> CallError {
         if is_late(&status) {
             CallError::Late
@@ -153,8 +155,9 @@ fn is_late(status: &Status) -> bool {
     false
 }
 
-/// tonic has no other mark for it than the words; a test holds them against it. A server made with tonic refuses our own message
-/// in the same words, with a limit of its own and in an answer, which has headers.
+/// tonic has no other mark for it than the words; a test holds them against it. A server made with
+/// tonic refuses our own message in the same words, with a limit of its own and in an answer, which
+/// has headers.
 fn is_over_limit(status: &Status, max_bytes: usize) -> bool {
     let message = status.message();
     status.code() == Code::OutOfRange
@@ -163,7 +166,8 @@ fn is_over_limit(status: &Status, max_bytes: usize) -> bool {
         && status.metadata().is_empty()
 }
 
-/// A server of plain HTTP/2 answers, too, with a page in place of messages. Again there is no mark but the words.
+/// A server of plain HTTP/2 answers, too, with a page in place of messages. Again there is no mark
+/// but the words.
 fn is_no_message(status: &Status) -> bool {
     status.code() == Code::Internal
         && status.message().starts_with("protocol error: received message with invalid compression flag")
@@ -171,7 +175,8 @@ fn is_no_message(status: &Status) -> bool {
 }
 
 impl Client {
-    /// Over gRPC: through tonic's own channel, or any other, with whatever layers there are around it.
+    /// Over gRPC: through tonic's own channel, or any other, with whatever layers there are around
+    /// it.
     pub fn grpc<S>(channel: S) -> Client
     where
         S: tower_service::Service<Request<Body>, Response = Response<Body>> + Clone + Send + Sync + 'static,
@@ -197,8 +202,8 @@ impl Client {
         matches!(self.wire, Wire::Ttrpc(_))
     }
 
-    /// Calls a method. The messages are sent as `requests` gives them, while answers are taken; how many there may be is the
-    /// method's to say.
+    /// Calls a method. The messages are sent as `requests` gives them, while answers are taken; how
+    /// many there may be is the method's to say.
     ///
     /// # Errors
     /// [`CallError`].
@@ -223,8 +228,9 @@ impl Client {
         Ok(Answers { raw, output: method.output() })
     }
 
-    /// Whether the server says that it has no such service. Asked for a method that no service has, gRPC servers in Go and C++ say
-    /// which of the two is missing; of those that do not, nothing is known, and the answer is no.
+    /// Whether the server says that it has no such service. Asked for a method that no service has,
+    /// gRPC servers in Go and C++ say which of the two is missing; of those that do not,
+    /// nothing is known, and the answer is no.
     ///
     /// # Cancel safety
     /// Cancel safe: the call is withdrawn.
@@ -304,7 +310,8 @@ impl Answers {
         message.map(Some).map_err(|error| CallError::Malformed(error.to_string()))
     }
 
-    /// What the server said after its last message. Messages that have not been taken by then are dropped.
+    /// What the server said after its last message. Messages that have not been taken by then are
+    /// dropped.
     ///
     /// # Errors
     /// [`CallError`].

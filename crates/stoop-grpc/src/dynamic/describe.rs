@@ -1,4 +1,5 @@
-//! A schema as text, in the language of `.proto` files, with the comments where they are known. Pure.
+//! A schema as text, in the language of `.proto` files, with the comments where they are known.
+//! Pure.
 
 use prost_reflect::{
     EnumDescriptor, FieldDescriptor, FileDescriptor, Kind, MessageDescriptor, MethodDescriptor,
@@ -8,7 +9,8 @@ use std::fmt::Write;
 
 use super::Symbol;
 
-/// A service, method, message or enum, as it would be defined. Of a method, also the messages that it takes and gives.
+/// A service, method, message or enum, as it would be defined. Of a method, also the messages that
+/// it takes and gives.
 pub fn describe(symbol: &Symbol) -> String {
     let mut text = String::new();
     match symbol {

@@ -1,4 +1,5 @@
-//! Metadata as text: what people type and read. Values whose key ends in `-bin` are bytes, in base64 as text.
+//! Metadata as text: what people type and read. Values whose key ends in `-bin` are bytes, in
+//! base64 as text.
 
 use base64::Engine;
 use base64::alphabet::STANDARD;

@@ -1,9 +1,10 @@
 //! Calls to services that are not known before run time.
 //!
-//! A [`Schema`] says what services and messages there are: what the server tells of itself ([`reflect`]), `.proto` files,
-//! descriptor sets, or the interfaces that are built in ([`Schema::builtin`]: Kubernetes' CRI, containerd, health). A
-//! [`Client`] calls a method of it, of any kind of streaming, over gRPC or over ttrpc. [`json`] turns messages into
-//! text and back, [`describe()`] shows what is in a schema.
+//! A [`Schema`] says what services and messages there are: what the server tells of itself
+//! ([`reflect`]), `.proto` files, descriptor sets, or the interfaces that are built in
+//! ([`Schema::builtin`]: Kubernetes' CRI, containerd, health). A [`Client`] calls a method of it,
+//! of any kind of streaming, over gRPC or over ttrpc. [`json`] turns messages into text and back,
+//! [`describe()`] shows what is in a schema.
 //!
 //! | what | where |
 //! |---|---|
@@ -18,8 +19,8 @@
 //! | a channel on one connection, and what the server says first | `wire` |
 //! | a schema as text | `describe` |
 //!
-//! Nothing here prints, reads a file that it was not given, or trusts a server: a schema from one is checked, nesting is
-//! bounded, and a message is refused above a size.
+//! Nothing here prints, reads a file that it was not given, or trusts a server: a schema from one
+//! is checked, nesting is bounded, and a message is refused above a size.
 
 mod client;
 mod describe;

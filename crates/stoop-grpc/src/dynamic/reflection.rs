@@ -1,4 +1,5 @@
-//! Asking a server for its schema, by gRPC's reflection service: version 1, or the older v1alpha, whose messages are the same.
+//! Asking a server for its schema, by gRPC's reflection service: version 1, or the older v1alpha,
+//! whose messages are the same.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
@@ -19,8 +20,8 @@ use crate::ttrpc;
 const VERSIONS: [(&str, &str); 2] =
     [("v1", "grpc.reflection.v1.ServerReflection"), ("v1alpha", "grpc.reflection.v1alpha.ServerReflection")];
 
-/// How many files a server may send, and how many bytes of them, and how many questions it is asked: it could make up new ones
-/// indefinitely.
+/// How many files a server may send, and how many bytes of them, and how many questions it is
+/// asked: it could make up new ones indefinitely.
 const MAX_FILES: usize = 10_000;
 const MAX_FILE_BYTES: usize = 64 << 20;
 const MAX_QUESTIONS: usize = 2 * MAX_FILES;
@@ -119,9 +120,11 @@ struct Refusal {
     message: String,
 }
 
-/// Asks a server for its schema: the services that it has, and the files that define them, with all that they import.
+/// Asks a server for its schema: the services that it has, and the files that define them, with all
+/// that they import.
 ///
-/// A service that the server names and cannot define is left out of what [`Schema::services`] gives.
+/// A service that the server names and cannot define is left out of what [`Schema::services`]
+/// gives.
 ///
 /// # Errors
 /// [`ReflectError::Unsupported`] where it has neither version of the reflection service.
@@ -260,7 +263,8 @@ impl Gathered {
     }
 }
 
-/// Plays the server's side: the bytes are its answers in turn, each behind its length (two bytes, little-endian).
+/// Plays the server's side: the bytes are its answers in turn, each behind its length (two bytes,
+/// little-endian).
 #[cfg(feature = "fuzzing")]
 pub(crate) fn fuzz(mut data: &[u8]) {
     let mut answer = || {

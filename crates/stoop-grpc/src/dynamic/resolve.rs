@@ -1,4 +1,5 @@
-//! From what a person types to a method or a symbol: full names, their ends, and what was probably meant. Pure.
+//! From what a person types to a method or a symbol: full names, their ends, and what was probably
+//! meant. Pure.
 
 use std::fmt;
 
@@ -66,9 +67,9 @@ const SUGGESTIONS: usize = 4;
 const ALIKE: f64 = 0.75;
 
 impl Schema {
-    /// The method of this name: `package.Service/Method`, or as much of its end as is unambiguous (`Service/Method`,
-    /// `Method`). A dot may stand for the slash. Where several fit, one whose package is the first in `preferred` that has
-    /// any is taken.
+    /// The method of this name: `package.Service/Method`, or as much of its end as is unambiguous
+    /// (`Service/Method`, `Method`). A dot may stand for the slash. Where several fit, one
+    /// whose package is the first in `preferred` that has any is taken.
     ///
     /// # Errors
     /// None has the name, or several have.
@@ -82,7 +83,8 @@ impl Schema {
         .unwrap_or_else(|| Err(Unresolved::Unknown(near(name, methods.iter().map(path_of)))))
     }
 
-    /// The service, method, message or enum of this name, or of a name that ends so. As [`method`](Schema::method).
+    /// The service, method, message or enum of this name, or of a name that ends so. As
+    /// [`method`](Schema::method).
     ///
     /// # Errors
     /// As there.

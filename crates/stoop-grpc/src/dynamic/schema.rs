@@ -1,4 +1,5 @@
-//! What services, methods and messages there are, wherever that is known from. Reads the files it is given and no other.
+//! What services, methods and messages there are, wherever that is known from. Reads the files it
+//! is given and no other.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -106,8 +107,9 @@ fn position(error: &protox::Error) -> Option<String> {
 }
 
 impl Schema {
-    /// The interfaces that are built in: Kubernetes' CRI (`runtime.v1`), containerd's services and those of its shims,
-    /// gRPC's health and reflection services, and the messages that details of errors are made of.
+    /// The interfaces that are built in: Kubernetes' CRI (`runtime.v1`), containerd's services and
+    /// those of its shims, gRPC's health and reflection services, and the messages that details
+    /// of errors are made of.
     ///
     /// Decoded at the first call.
     pub fn builtin() -> Schema {
@@ -120,9 +122,9 @@ impl Schema {
         SCHEMA.get_or_init(decode).clone()
     }
 
-    /// Compiles `.proto` files. What they import is looked for in `includes`, in that order, then among what is built in
-    /// (`google/protobuf/…`, `google/rpc/…` and the interfaces of [`builtin`](Schema::builtin)). Without any `includes`, beside
-    /// each file.
+    /// Compiles `.proto` files. What they import is looked for in `includes`, in that order, then
+    /// among what is built in (`google/protobuf/…`, `google/rpc/…` and the interfaces of
+    /// [`builtin`](Schema::builtin)). Without any `includes`, beside each file.
     ///
     /// Blocks on the file system.
     ///
@@ -223,14 +225,16 @@ impl Schema {
     }
 }
 
-/// A set that the compiler made, and all of protobuf's own messages, whether it imports them or not.
+/// A set that the compiler made, and all of protobuf's own messages, whether it imports them or
+/// not.
 fn with_protobufs_own(set: &[u8]) -> Result<DescriptorPool, SchemaError> {
     let mut pool = DescriptorPool::global();
     pool.decode_file_descriptor_set(set).map_err(|error| SchemaError::new(error.to_string()))?;
     Ok(pool)
 }
 
-/// Adds files that are not there yet. Those of protobuf itself are always our own: JSON relies on what they look like.
+/// Adds files that are not there yet. Those of protobuf itself are always our own: JSON relies on
+/// what they look like.
 fn add_files(pool: &mut DescriptorPool, files: Vec<FileDescriptorProto>) -> Result<(), SchemaError> {
     let new = files.into_iter().filter(|file| pool.get_file_by_name(file.name()).is_none());
     let new: Vec<_> = new.map(known_syntax).collect::<Result<_, _>>()?;
@@ -253,8 +257,9 @@ fn is_sound_entry(entry: &MessageDescriptor) -> bool {
     key && entry.get_field(2).is_some_and(|value| !value.is_list())
 }
 
-/// A file in a syntax that is understood. An edition is read as proto2, which has the same bytes and, as editions do unless they say
-/// otherwise, knows of every field whether it is set. The compiler of descriptors takes for granted that it is one of these.
+/// A file in a syntax that is understood. An edition is read as proto2, which has the same bytes
+/// and, as editions do unless they say otherwise, knows of every field whether it is set. The
+/// compiler of descriptors takes for granted that it is one of these.
 fn known_syntax(mut file: FileDescriptorProto) -> Result<FileDescriptorProto, SchemaError> {
     match file.syntax() {
         "proto2" | "proto3" => Ok(file),

@@ -1,5 +1,6 @@
-//! A gRPC channel on one connection that is there already, and what the server says first on it: nothing of HTTP/2 tells a person
-//! why there is no answer when the other side speaks something else.
+//! A gRPC channel on one connection that is there already, and what the server says first on it:
+//! nothing of HTTP/2 tells a person why there is no answer when the other side speaks something
+//! else.
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -35,7 +36,8 @@ impl Greeting {
             let line = bytes.split(|&byte| byte == b'\r' || byte == b'\n').next().unwrap_or_default();
             return Greeting::Http1(String::from_utf8_lossy(line).into_owned());
         }
-        // HTTP/2 opens with a SETTINGS frame: three bytes of length, type 4, flags, stream 0. It may arrive in pieces.
+        // HTTP/2 opens with a SETTINGS frame: three bytes of length, type 4, flags, stream 0. It may arrive
+        // in pieces.
         let is_settings = bytes.len() < 9 && bytes.first() == Some(&0)
             || bytes.get(3..9).is_some_and(|header| header[0] == 4 && header[2..] == [0; 4]);
         if is_settings { Greeting::Http2 } else { Greeting::Other(bytes.to_vec()) }
@@ -62,8 +64,8 @@ impl Listening {
     }
 }
 
-/// A gRPC channel on this connection and no other: when it breaks, so does every call. Returns once our side of HTTP/2 is
-/// said; what the server says is heard by the second value.
+/// A gRPC channel on this connection and no other: when it breaks, so does every call. Returns once
+/// our side of HTTP/2 is said; what the server says is heard by the second value.
 ///
 /// # Errors
 /// The connection is broken already.

@@ -11,9 +11,11 @@ use super::error::ends_early;
 use super::{Error, ErrorKind, Version};
 use crate::stream::overheard::Opening;
 
-/// The body of an answer. A piece is what has arrived: nothing is gathered, and nothing is read ahead of whoever reads it.
+/// The body of an answer. A piece is what has arrived: nothing is gathered, and nothing is read
+/// ahead of whoever reads it.
 ///
-/// Read it with [`http_body_util::BodyExt`]. Reading it again after a piece was given up (`frame` is cancel safe) loses nothing.
+/// Read it with [`http_body_util::BodyExt`]. Reading it again after a piece was given up (`frame`
+/// is cancel safe) loses nothing.
 #[derive(Debug)]
 pub struct Body {
     incoming: Incoming,

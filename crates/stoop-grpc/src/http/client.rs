@@ -17,7 +17,8 @@ use crate::stream::overheard::Opening;
 /// The authority of a request that names none.
 const AUTHORITY: &str = "localhost";
 
-/// HTTP/2's credit for what is on its way, so that no local server ever waits for it: for one answer, and for all.
+/// HTTP/2's credit for what is on its way, so that no local server ever waits for it: for one
+/// answer, and for all.
 const WINDOW_BYTES: (u32, u32) = (4 << 20, 8 << 20);
 
 /// Which HTTP to speak. There is nothing to negotiate at a local socket: the client has to know.
@@ -30,10 +31,11 @@ pub enum Version {
     Http2,
 }
 
-/// One connection to a server. Requests go out one after the other; with HTTP/2, [`Client::beside`] sends others at the same time.
+/// One connection to a server. Requests go out one after the other; with HTTP/2, [`Client::beside`]
+/// sends others at the same time.
 ///
-/// The connection is driven by a task of its own, which ends when the client and the answers still being read are dropped. After an
-/// error it is of no use any more: make another.
+/// The connection is driven by a task of its own, which ends when the client and the answers still
+/// being read are dropped. After an error it is of no use any more: make another.
 ///
 /// ```
 /// use http_body_util::{BodyExt, Empty};
@@ -87,7 +89,8 @@ where
         Client::over(Connect::new(address).stream_async().await?, Version::Http1).await
     }
 
-    /// Speaks over a stream that is connected already: see [`Connect::stream_async`] for one with limits.
+    /// Speaks over a stream that is connected already: see [`Connect::stream_async`] for one with
+    /// limits.
     ///
     /// # Errors
     /// Where the connection is broken already.
@@ -131,8 +134,8 @@ where
         }
     }
 
-    /// Another client on the same connection, whose requests do not wait for those of this one. None with HTTP/1.1, where they
-    /// would have to: it takes a connection of its own there.
+    /// Another client on the same connection, whose requests do not wait for those of this one.
+    /// None with HTTP/1.1, where they would have to: it takes a connection of its own there.
     pub fn beside(&self) -> Option<Client<B>> {
         match &self.sender {
             Sender::Http1(_) => None,
@@ -142,15 +145,17 @@ where
         }
     }
 
-    /// Sends a request, once the one before it has been answered, and waits for the start of its answer. The request's body is
-    /// still being sent then, for as long as either side wants that.
+    /// Sends a request, once the one before it has been answered, and waits for the start of its
+    /// answer. The request's body is still being sent then, for as long as either side wants
+    /// that.
     ///
     /// # Errors
-    /// Every kind but [`ErrorKind::Connect`]; what comes after the start is an error of the [`Body`]. No limit in time: see
-    /// [`tokio::time::timeout`].
+    /// Every kind but [`ErrorKind::Connect`]; what comes after the start is an error of the
+    /// [`Body`]. No limit in time: see [`tokio::time::timeout`].
     ///
     /// # Cancel safety
-    /// Not cancel safe: the server may have seen the request or not, and the client is of no use any more.
+    /// Not cancel safe: the server may have seen the request or not, and the client is of no use
+    /// any more.
     pub async fn send(&mut self, request: Request<B>) -> Result<Response<Body>> {
         let version = self.version();
         let request = addressed(request, version)?;
@@ -169,11 +174,13 @@ where
     }
 }
 
-/// The same request, with an authority where it has none: in `Host` for HTTP/1.1, in the URI for HTTP/2.
+/// The same request, with an authority where it has none: in `Host` for HTTP/1.1, in the URI for
+/// HTTP/2.
 fn addressed<B>(mut request: Request<B>, version: Version) -> Result<Request<B>> {
     let mut parts = request.uri().clone().into_parts();
     let authority = parts.authority.take().unwrap_or_else(|| http::uri::Authority::from_static(AUTHORITY));
-    // A user in the URI is for whoever makes an `Authorization` of it, and never part of a host (RFC 9110, 4.2.4).
+    // A user in the URI is for whoever makes an `Authorization` of it, and never part of a host (RFC
+    // 9110, 4.2.4).
     let authority = match authority.as_str().rsplit_once('@') {
         Some((_, host)) => host.parse().map_err(unfit)?,
         None => authority,
@@ -205,10 +212,11 @@ fn unfit(error: impl Into<Box<dyn StdError + Send + Sync>>) -> Error {
     Error::new(ErrorKind::RequestBody).caused(error)
 }
 
-/// The stream behind an answer that ends HTTP on it (101 Switching Protocols, or the 200 of a CONNECT), and the bytes of what
-/// comes after that have arrived already.
+/// The stream behind an answer that ends HTTP on it (101 Switching Protocols, or the 200 of a
+/// CONNECT), and the bytes of what comes after that have arrived already.
 ///
-/// Each direction can be ended by itself, and the stream carries descriptors. With HTTP/2 there is no stream to have.
+/// Each direction can be ended by itself, and the stream carries descriptors. With HTTP/2 there is
+/// no stream to have.
 ///
 /// # Errors
 /// [`ErrorKind::NotUpgraded`].

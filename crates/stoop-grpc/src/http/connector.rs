@@ -10,10 +10,11 @@ use tower_service::Service;
 
 use super::Io;
 
-/// Connects hyper's pooling client ([`hyper_util::client::legacy::Client`]) to a local socket, whatever host a URI names.
+/// Connects hyper's pooling client ([`hyper_util::client::legacy::Client`]) to a local socket,
+/// whatever host a URI names.
 ///
-/// Waits for room in a full backlog, and for a server that starts, as the [`Connect`] says. The pool reconnects by itself after
-/// a restart of the server.
+/// Waits for room in a full backlog, and for a server that starts, as the [`Connect`] says. The
+/// pool reconnects by itself after a restart of the server.
 ///
 /// ```
 /// use http_body_util::{BodyExt, Empty};

@@ -80,7 +80,8 @@ impl Error {
         Error { cause: Some(cause.into()), ..self }
     }
 
-    /// What hyper's error means on a connection of this version on which the server began like this.
+    /// What hyper's error means on a connection of this version on which the server began like
+    /// this.
     pub(super) fn of(error: hyper::Error, version: Version, opening: &Opening) -> Error {
         let opening = opening.bytes();
         let kind = classify(&error, version, &opening);
@@ -92,7 +93,8 @@ impl Error {
         self.kind
     }
 
-    /// The first bytes that the server said, up to a line's start; empty where it said nothing, or was never reached.
+    /// The first bytes that the server said, up to a line's start; empty where it said nothing, or
+    /// was never reached.
     pub fn opening(&self) -> &[u8] {
         &self.opening
     }

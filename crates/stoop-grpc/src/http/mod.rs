@@ -1,4 +1,5 @@
-//! HTTP/1.1 and HTTP/2 over local sockets, as Docker, podman, snapd and many others speak it (feature `http`).
+//! HTTP/1.1 and HTTP/2 over local sockets, as Docker, podman, snapd and many others speak it
+//! (feature `http`).
 //!
 //! | what | with |
 //! |---|---|
@@ -8,12 +9,13 @@
 //! | Docker's output streams, told apart again | [`multiplexed`] |
 //! | a server on a listener of [`stoop`], with its policy, limits and drain | [`Server`] |
 //!
-//! An address says where; a request says what. Its URI needs a path only: the authority is `localhost` where it has none,
-//! which is what servers at local sockets expect.
+//! An address says where; a request says what. Its URI needs a path only: the authority is
+//! `localhost` where it has none, which is what servers at local sockets expect.
 //!
-//! Two things that a client has to get right are done here. A server that turns out to speak something else is named for what it
-//! was heard to say ([`ErrorKind`]), and an answer that is sent while the request is still on its way is read, although
-//! the rest of the request can no longer be sent.
+//! Two things that a client has to get right are done here. A server that turns out to speak
+//! something else is named for what it was heard to say ([`ErrorKind`]), and an answer that is sent
+//! while the request is still on its way is read, although the rest of the request can no longer be
+//! sent.
 
 mod body;
 mod client;

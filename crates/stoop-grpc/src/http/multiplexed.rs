@@ -1,8 +1,10 @@
-//! Docker's multiplexed stream: what a process without a terminal wrote to its standard output and standard error, told apart
-//! again. It comes from `attach`, `exec` and `logs`. Pure: bytes in, pieces out.
+//! Docker's multiplexed stream: what a process without a terminal wrote to its standard output and
+//! standard error, told apart again. It comes from `attach`, `exec` and `logs`. Pure: bytes in,
+//! pieces out.
 //!
-//! Each frame has a head of eight bytes (the stream's number, three zeros, the payload's length, most significant byte first)
-//! and its payload. A payload is given out as it arrives: no length makes anybody wait, or takes memory.
+//! Each frame has a head of eight bytes (the stream's number, three zeros, the payload's length,
+//! most significant byte first) and its payload. A payload is given out as it arrives: no length
+//! makes anybody wait, or takes memory.
 //!
 //! ```
 //! use stoop_grpc::http::multiplexed::{Decoder, Stream};
@@ -21,7 +23,8 @@ use std::fmt;
 /// The content type of such a stream.
 pub const CONTENT_TYPE: &str = "application/vnd.docker.multiplexed-stream";
 
-/// The content type of what a terminal shows, in one stream; from daemons before API 1.42, of either.
+/// The content type of what a terminal shows, in one stream; from daemons before API 1.42, of
+/// either.
 pub const RAW_CONTENT_TYPE: &str = "application/vnd.docker.raw-stream";
 
 /// Length of a frame's head.
@@ -69,8 +72,9 @@ fn read(head: [u8; HEAD_BYTES]) -> Result<(Stream, u32), NotAFrame> {
     Ok((stream, u32::from_be_bytes(length)))
 }
 
-/// Whether these first bytes of a stream may be those of a multiplexed one. `None` where too few are there to say: a whole head is
-/// needed. Bytes that a person or a program writes to a terminal do not begin so.
+/// Whether these first bytes of a stream may be those of a multiplexed one. `None` where too few
+/// are there to say: a whole head is needed. Bytes that a person or a program writes to a terminal
+/// do not begin so.
 pub fn is_multiplexed(first: &[u8]) -> Option<bool> {
     first.first_chunk().map(|head| read(*head).is_ok())
 }
@@ -91,8 +95,8 @@ impl Decoder {
         Decoder::default()
     }
 
-    /// Takes the next piece of a payload off the input; `None` where the input is used up. A frame may come in several pieces,
-    /// and a frame without payload does not come at all.
+    /// Takes the next piece of a payload off the input; `None` where the input is used up. A frame
+    /// may come in several pieces, and a frame without payload does not come at all.
     ///
     /// # Errors
     /// [`NotAFrame`]: the stream is not multiplexed, or out of step. So does every later call that has input.

@@ -1,6 +1,8 @@
-//! A server of HTTP/1.1 and HTTP/2 on a listener of `stoop`: which of the two is found out from a client's first bytes.
+//! A server of HTTP/1.1 and HTTP/2 on a listener of `stoop`: which of the two is found out from a
+//! client's first bytes.
 //!
-//! Accepting, policy, limits on connections and the drain are those of [`stoop::serve`]; what is HTTP about them is here.
+//! Accepting, policy, limits on connections and the drain are those of [`stoop::serve`]; what is
+//! HTTP about them is here.
 
 use std::error::Error as StdError;
 use std::future::{Future, ready};
@@ -32,8 +34,8 @@ use crate::stream::progress::Progress;
 /// How long a client may take over a request's header, and be silent between requests.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long a client that has said nothing yet has when the server ends: one that came out of the queue has its request in
-/// the socket already.
+/// How long a client that has said nothing yet has when the server ends: one that came out of the
+/// queue has its request in the socket already.
 const LAST_CHANCE: Duration = Duration::from_millis(500);
 
 /// A server's end of a connection, in the terms of hyper.
@@ -41,11 +43,12 @@ type Io = TokioIo<Begun<Lingering<Met>>>;
 
 /// Serves a [`hyper::service::Service`] to the clients of a [`stoop::serve::Server`].
 ///
-/// Each request has its [`Caller`](crate::Caller) in its extensions, asked of the kernel once for the connection. Bodies are streamed and have no
-/// limit here: [`http_body_util::Limited`] sets one. Upgrades work (see [`upgraded_request`]).
+/// Each request has its [`Caller`](crate::Caller) in its extensions, asked of the kernel once for
+/// the connection. Bodies are streamed and have no limit here: [`http_body_util::Limited`] sets
+/// one. Upgrades work (see [`upgraded_request`]).
 ///
-/// When the server ends, requests under way are answered, connections without one are closed, and clients in the queue are still
-/// served; the drain deadline is the outer server's.
+/// When the server ends, requests under way are answered, connections without one are closed, and
+/// clients in the queue are still served; the drain deadline is the outer server's.
 ///
 /// ```
 /// use hyper::{Request, Response, body::Incoming, service::service_fn};
@@ -76,19 +79,22 @@ pub struct Server {
 }
 
 impl Server {
-    /// Serves the clients of this server. A request's header may take 30 seconds, and an HTTP/2 connection may have 200 requests under
-    /// way, unless told otherwise.
+    /// Serves the clients of this server. A request's header may take 30 seconds, and an HTTP/2
+    /// connection may have 200 requests under way, unless told otherwise.
     pub fn new(server: serve::Server) -> Server {
         Server { server, header_timeout: HEADER_TIMEOUT, max_streams: 200 }
     }
 
-    /// How long a client may take until its first request has begun: for finding out which HTTP it speaks, for HTTP/2's preface and
-    /// settings, and for the whole header, however slowly the bytes come. The same limit holds for each later header of HTTP/1.1,
-    /// from the end of the request before it, and for the time in which an HTTP/2 connection has no request under way and takes
-    /// nothing: an idle connection is closed after that time, too. HTTP/2 clients are told to go (`GOAWAY`), and cut a second later.
+    /// How long a client may take until its first request has begun: for finding out which HTTP it
+    /// speaks, for HTTP/2's preface and settings, and for the whole header, however slowly the
+    /// bytes come. The same limit holds for each later header of HTTP/1.1, from the end of the
+    /// request before it, and for the time in which an HTTP/2 connection has no request under way
+    /// and takes nothing: an idle connection is closed after that time, too. HTTP/2 clients are
+    /// told to go (`GOAWAY`), and cut a second later.
     ///
-    /// Bodies are not bounded by it. If no byte moves, [`serve::Server::idle_timeout`] ends the connection; a body that keeps
-    /// coming, or is read, a byte at a time is the service's to bound, or [`serve::Server::max_lifetime`]'s.
+    /// Bodies are not bounded by it. If no byte moves, [`serve::Server::idle_timeout`] ends the
+    /// connection; a body that keeps coming, or is read, a byte at a time is the service's to
+    /// bound, or [`serve::Server::max_lifetime`]'s.
     pub fn header_timeout(mut self, time: Duration) -> Server {
         self.header_timeout = time;
         self
@@ -100,8 +106,8 @@ impl Server {
         self
     }
 
-    /// Serves until `shutdown` is done or a successor has taken over, then drains: see [`serve::Server::run`]. An error of the service
-    /// ends the connection it came up on.
+    /// Serves until `shutdown` is done or a successor has taken over, then drains: see
+    /// [`serve::Server::run`]. An error of the service ends the connection it came up on.
     ///
     /// # Errors
     /// As there.
@@ -182,8 +188,9 @@ impl Protocols {
     }
 }
 
-/// Drives a connection to its end, of which it is told when `last` or `late` is done; after `late` it is cut when `gone` is. A client
-/// that breaks the rules, or goes, ends its own and concerns nobody else.
+/// Drives a connection to its end, of which it is told when `last` or `late` is done; after `late`
+/// it is cut when `gone` is. A client that breaks the rules, or goes, ends its own and concerns
+/// nobody else.
 async fn drive<C: Future>(
     connection: C,
     shut_down: impl FnOnce(Pin<&mut C>),
@@ -255,10 +262,12 @@ where
     }
 }
 
-/// The stream behind a request that a server has answered with an upgrade (101, or the 200 of a CONNECT), and the bytes of what
-/// comes after that have arrived already. To be awaited in a task of its own: it comes once the answer has been sent.
+/// The stream behind a request that a server has answered with an upgrade (101, or the 200 of a
+/// CONNECT), and the bytes of what comes after that have arrived already. To be awaited in a task
+/// of its own: it comes once the answer has been sent.
 ///
-/// With HTTP, the outer server's care for the connection has ended: its limits and its drain no longer know of the stream.
+/// With HTTP, the outer server's care for the connection has ended: its limits and its drain no
+/// longer know of the stream.
 ///
 /// # Errors
 /// [`ErrorKind::NotUpgraded`].

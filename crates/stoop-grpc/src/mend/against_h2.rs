@@ -1,4 +1,5 @@
-//! The same header blocks, read by the HTTP/2 library that servers have: with their authority broken and mended, and without.
+//! The same header blocks, read by the HTTP/2 library that servers have: with their authority
+//! broken and mended, and without.
 
 use proptest::prelude::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

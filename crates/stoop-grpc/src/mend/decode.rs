@@ -72,7 +72,8 @@ impl Decoder {
     /// Gives each field of a block in turn.
     ///
     /// # Errors
-    /// Where it is malformed; the fields before that have been given, and the decoder is of no more use.
+    /// Where it is malformed; the fields before that have been given, and the decoder is of no more
+    /// use.
     pub(super) fn decode(
         &mut self,
         mut block: &[u8],
@@ -155,7 +156,8 @@ fn name_of(name: &StoredName) -> Name<'_> {
     }
 }
 
-/// A number whose beginning are the last bits of the first byte. None that is of use here needs more than 28 bits beyond.
+/// A number whose beginning are the last bits of the first byte. None that is of use here needs
+/// more than 28 bits beyond.
 pub(super) fn integer(block: &mut &[u8], prefix_bits: u32) -> Result<usize, Malformed> {
     let (&first, rest) = block.split_first().ok_or(Malformed)?;
     *block = rest;

@@ -1,4 +1,5 @@
-//! Where HTTP/2's frames begin and end (RFC 9113, section 4), and what of a header block's frames is the block.
+//! Where HTTP/2's frames begin and end (RFC 9113, section 4), and what of a header block's frames
+//! is the block.
 
 use std::borrow::Cow;
 
@@ -79,8 +80,8 @@ impl Head {
     }
 }
 
-/// The header block in these frames, which are whole: without heads, padding and priority. `None` where they lie about their
-/// padding.
+/// The header block in these frames, which are whole: without heads, padding and priority. `None`
+/// where they lie about their padding.
 pub(super) fn block(mut frames: &[u8]) -> Option<Cow<'_, [u8]>> {
     let mut block = Cow::Borrowed(&[][..]);
     while let Some(head) = Head::parse(frames) {

@@ -1,8 +1,10 @@
 //! The Huffman code of HPACK (RFC 7541, appendix B).
 //!
-//! It is canonical: codes of one length follow each other in the order of their symbols, and so the lengths say it all.
+//! It is canonical: codes of one length follow each other in the order of their symbols, and so the
+//! lengths say it all.
 
-/// The length of each byte's code, in bits; the last one is that of the end of a string, which never stands in one.
+/// The length of each byte's code, in bits; the last one is that of the end of a string, which
+/// never stands in one.
 const LENGTHS: [u8; SYMBOLS] = [
     13, 23, 28, 28, 28, 28, 28, 28, 28, 24, 30, 28, 28, 30, 28, 28, 28, 28, 28, 28, 28, 28, 30, 28, 28, 28,
     28, 28, 28, 28, 28, 28, 6, 10, 10, 12, 13, 6, 8, 11, 10, 10, 8, 11, 8, 6, 6, 6, 5, 5, 5, 6, 6, 6, 6, 6,
@@ -65,8 +67,8 @@ impl Code {
     }
 }
 
-/// Appends the text of this code; `None` where it is none: an end of string in the middle, or padding that is not the
-/// beginning of one or longer than seven bits.
+/// Appends the text of this code; `None` where it is none: an end of string in the middle, or
+/// padding that is not the beginning of one or longer than seven bits.
 pub(super) fn decode(bytes: &[u8], text: &mut Vec<u8>) -> Option<()> {
     let (mut bits, mut length) = (0u32, 0);
     for byte in bytes {

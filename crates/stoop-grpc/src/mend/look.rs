@@ -6,8 +6,9 @@ use super::table::{AUTHORITY, STATIC, TABLE_MAX_BYTES};
 /// How long `:authority` is in the code of HPACK.
 const CODED_AUTHORITY_BYTES: usize = 8;
 
-/// Whether nothing in the first block of a connection would have to be changed. Only authorities are judged: a block that is malformed
-/// elsewhere may well pass. Where a field cannot be told without all that stands before it, it does not.
+/// Whether nothing in the first block of a connection would have to be changed. Only authorities
+/// are judged: a block that is malformed elsewhere may well pass. Where a field cannot be told
+/// without all that stands before it, it does not.
 pub(super) fn is_plainly_fine(block: &[u8], is_fine: impl FnMut(&[u8]) -> bool) -> bool {
     fields(block, is_fine).unwrap_or(false)
 }

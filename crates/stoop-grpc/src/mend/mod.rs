@@ -1,21 +1,26 @@
-//! Mends the one thing in a client's HTTP/2 that servers refuse on local sockets: an `:authority` that is no authority.
+//! Mends the one thing in a client's HTTP/2 that servers refuse on local sockets: an `:authority`
+//! that is no authority.
 //!
-//! Clients built on gRPC's C core (Python, Ruby, PHP, C++) and others send the percent-encoded path of the socket, the path
-//! itself, or nothing. A strict server ends the connection for it. [`Mender`] takes a client's bytes and gives the bytes the
-//! server is to read:
+//! Clients built on gRPC's C core (Python, Ruby, PHP, C++) and others send the percent-encoded path
+//! of the socket, the path itself, or nothing. A strict server ends the connection for it.
+//! [`Mender`] takes a client's bytes and gives the bytes the server is to read:
 //!
-//! - everything up to the first header block goes through as it comes, but for a preface that comes alone: it waits for the settings
-//!   that have to follow, so that the server answers both at once;
-//! - where the authority of that block is fine, so does all that follows, and the mender is [done](Mender::is_done);
-//! - else each header block of the connection is decoded and written again with an authority that is fine. The new blocks use no
-//!   dynamic table, so that whatever the client's encoder refers back to, the server's decoder needs to know nothing of it.
+//! - everything up to the first header block goes through as it comes, but for a preface that comes
+//!   alone: it waits for the settings that have to follow, so that the server answers both at once;
+//! - where the authority of that block is fine, so does all that follows, and the mender is
+//!   [done](Mender::is_done);
+//! - else each header block of the connection is decoded and written again with an authority that
+//!   is fine. The new blocks use no dynamic table, so that whatever the client's encoder refers
+//!   back to, the server's decoder needs to know nothing of it.
 //!
-//! One thing more is kept from such a server: clients that it has told to go, and whose newest call it ignores for that, may still
-//! make room for that call's answer, which h2 takes for an error that ends the calls under way, too.
+//! One thing more is kept from such a server: clients that it has told to go, and whose newest call
+//! it ignores for that, may still make room for that call's answer, which h2 takes for an error
+//! that ends the calls under way, too.
 //!
-//! What is malformed before anything was changed goes through too, for the server to refuse in its own way. After that it
-//! becomes a frame that the server refuses for the same reason. Memory is bounded by [`BLOCK_MAX_BYTES`], twice, and by the
-//! dynamic table of 4096 bytes that HTTP/2 gives a client which was told nothing else.
+//! What is malformed before anything was changed goes through too, for the server to refuse in its
+//! own way. After that it becomes a frame that the server refuses for the same reason. Memory is
+//! bounded by [`BLOCK_MAX_BYTES`], twice, and by the dynamic table of 4096 bytes that HTTP/2 gives
+//! a client which was told nothing else.
 //!
 //! | file | what is there |
 //! |---|---|
@@ -40,7 +45,8 @@ use frames::{FLAG_END_HEADERS, FLAG_END_STREAM, HEAD_BYTES, Head, Kind};
 /// The longest header block that is looked at, with the frames it comes in.
 pub const BLOCK_MAX_BYTES: usize = 64 * 1024;
 
-/// What a broken authority is replaced with: what other implementations of gRPC send on local sockets.
+/// What a broken authority is replaced with: what other implementations of gRPC send on local
+/// sockets.
 const AUTHORITY: &[u8] = b"localhost";
 
 /// What [h2](https://docs.rs/h2), and so each server made with it, pings with at the end of a connection.
@@ -53,7 +59,8 @@ pub struct Mender {
     at: At,
     /// Whether the preface is still to go through.
     owes_preface: bool,
-    /// What is held back: the beginning of a frame's head, or a header block as far as it has come, heads and all.
+    /// What is held back: the beginning of a frame's head, or a header block as far as it has come,
+    /// heads and all.
     held: Vec<u8>,
     /// Where in `held` the newest frame begins; beyond 0 in a block of several frames.
     newest: usize,
@@ -103,8 +110,9 @@ enum Refusal {
 }
 
 impl Mender {
-    /// For one connection, from its first byte on. `list_max_bytes` is the longest header list that the server accepts (16 KiB as
-    /// a rule): a longer one is cut a little beyond, where the server refuses it.
+    /// For one connection, from its first byte on. `list_max_bytes` is the longest header list that
+    /// the server accepts (16 KiB as a rule): a longer one is cut a little beyond, where the
+    /// server refuses it.
     pub fn new(list_max_bytes: usize) -> Mender {
         Mender {
             phase: Phase::Looking,
@@ -125,7 +133,8 @@ impl Mender {
         self.phase == Phase::Passing
     }
 
-    /// Takes what the client has sent, and appends what the server is to read. Some may be held back.
+    /// Takes what the client has sent, and appends what the server is to read. Some may be held
+    /// back.
     pub fn push(&mut self, mut input: &[u8], output: &mut Vec<u8>) {
         output.reserve(PREFACE.len() + self.held.len() + input.len());
         self.pay_preface(output);
@@ -209,13 +218,15 @@ impl Mender {
         self.end_of_held_frame(output);
     }
 
-    /// Whether this frame may answer the ping with which servers make sure that a client knows of the end.
+    /// Whether this frame may answer the ping with which servers make sure that a client knows of
+    /// the end.
     fn is_answer_to_ping(&self, head: &Head) -> bool {
         self.phase == Phase::Mending && head.kind == frames::PING && head.len == LAST_PING.len()
     }
 
-    /// Whether the server has been told already that this call comes too late. It takes back what it has said to be ignored, and cuts
-    /// off all other calls, where one of those makes room for its answer.
+    /// Whether the server has been told already that this call comes too late. It takes back what
+    /// it has said to be ignored, and cuts off all other calls, where one of those makes room
+    /// for its answer.
     fn may_be_late(&self, head: &Head) -> bool {
         self.is_ending && head.kind == frames::WINDOW_UPDATE && head.stream > self.last_call && head.len > 0
     }
@@ -294,8 +305,8 @@ impl Mender {
         self.phase = Phase::Passing;
     }
 
-    /// Leaves it to the server to refuse what is held; where blocks have been changed already, by something that is refused for
-    /// the same reason.
+    /// Leaves it to the server to refuse what is held; where blocks have been changed already, by
+    /// something that is refused for the same reason.
     fn refuse(&mut self, refusal: Refusal, output: &mut Vec<u8>) {
         if self.phase == Phase::Looking {
             return self.pass(output);

@@ -1,4 +1,5 @@
-//! The tables of HPACK: the names everybody knows (RFC 7541, appendix A), and the fields a connection has seen.
+//! The tables of HPACK: the names everybody knows (RFC 7541, appendix A), and the fields a
+//! connection has seen.
 
 use std::collections::VecDeque;
 
@@ -11,8 +12,8 @@ pub(super) const ENTRY_OVERHEAD_BYTES: usize = 32;
 /// What the dynamic table may hold where the server says nothing else.
 pub(super) const TABLE_MAX_BYTES: usize = 4096;
 
-/// The names of the static table, from index 1 on. Their values are of no interest here: what stands in that table is known to
-/// the server too.
+/// The names of the static table, from index 1 on. Their values are of no interest here: what
+/// stands in that table is known to the server too.
 const NAMES: [&str; 61] = [
     ":authority",
     ":method",
@@ -128,7 +129,8 @@ impl Dynamic {
         self.entries.get(index)
     }
 
-    /// Makes room for an entry and puts it first; one that is larger than the table only empties it.
+    /// Makes room for an entry and puts it first; one that is larger than the table only empties
+    /// it.
     pub(super) fn insert(&mut self, entry: Entry) {
         let bytes = entry.bytes();
         self.shrink_to(self.max_bytes.saturating_sub(bytes));

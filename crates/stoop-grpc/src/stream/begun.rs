@@ -36,7 +36,8 @@ impl<S> Begun<S> {
 }
 
 impl<S: AsyncRead + Unpin> Begun<S> {
-    /// Waits until it can be told whether the client speaks HTTP/2. Nothing but that is HTTP/1, if it is HTTP at all.
+    /// Waits until it can be told whether the client speaks HTTP/2. Nothing but that is HTTP/1, if
+    /// it is HTTP at all.
     ///
     /// # Cancel safety
     /// Cancel safe.

@@ -1,7 +1,8 @@
 //! A client's stream that hears a server out.
 //!
-//! A server may say its last word and go, without reading the rest of what its client sends: in HTTP/1.1 an answer that says why, in
-//! HTTP/2 which calls it has seen. Libraries stop reading when they cannot write any more, and miss it.
+//! A server may say its last word and go, without reading the rest of what its client sends: in
+//! HTTP/1.1 an answer that says why, in HTTP/2 which calls it has seen. Libraries stop reading when
+//! they cannot write any more, and miss it.
 
 use std::io::{self, ErrorKind, IoSlice};
 use std::pin::Pin;
@@ -9,7 +10,8 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
-/// A client's stream: bytes for a server that has hung up are dropped, and what it said before can still be read.
+/// A client's stream: bytes for a server that has hung up are dropped, and what it said before can
+/// still be read.
 #[derive(Debug)]
 pub(crate) struct HearOut<S> {
     stream: S,

@@ -1,8 +1,10 @@
-//! The end of a server's connection, so that its client does not miss the last word: in HTTP/1.1 an answer that comes before all of
-//! the request, for a client that stops at the first write that fails.
+//! The end of a server's connection, so that its client does not miss the last word: in HTTP/1.1 an
+//! answer that comes before all of the request, for a client that stops at the first write that
+//! fails.
 //!
-//! HTTP/2 says with that word (`GOAWAY`) which calls have been seen, so that the others can be made again elsewhere. A server that
-//! hangs up while requests are still coming takes it back: the client finds that it cannot write, and reads no more.
+//! HTTP/2 says with that word (`GOAWAY`) which calls have been seen, so that the others can be made
+//! again elsewhere. A server that hangs up while requests are still coming takes it back: the
+//! client finds that it cannot write, and reads no more.
 
 use std::future::Future;
 use std::io;
@@ -17,7 +19,8 @@ use tokio::time::Sleep;
 /// How long a server waits for its client to hang up.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// A server's stream: when all has been said, it takes what still comes, unread, until the client hangs up too.
+/// A server's stream: when all has been said, it takes what still comes, unread, until the client
+/// hangs up too.
 #[derive(Debug)]
 pub(crate) struct Lingering<S> {
     stream: S,

@@ -1,5 +1,5 @@
-//! [`Mender`] around a stream: what a server reads, and nothing else, goes through it. It costs a comparison for each read once the
-//! mender is done.
+//! [`Mender`] around a stream: what a server reads, and nothing else, goes through it. It costs a
+//! comparison for each read once the mender is done.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -16,8 +16,8 @@ const READ_BYTES: usize = 8 * 1024;
 /// The longest header list of a request that [hyper](https://docs.rs/hyper)'s servers accept unless told otherwise.
 pub(crate) const HEADER_LIST_MAX_BYTES: usize = 16 * 1024;
 
-/// A server's end of a connection, whose reader sees no `:authority` that HTTP/2 libraries refuse: see
-/// [the crate](crate#authorities).
+/// A server's end of a connection, whose reader sees no `:authority` that HTTP/2 libraries refuse:
+/// see [the crate](crate#authorities).
 #[derive(Debug)]
 pub struct Mended<S> {
     stream: S,
@@ -34,7 +34,8 @@ struct Work {
 }
 
 impl<S> Mended<S> {
-    /// For a stream that nothing has been read from. Header lists may be as long as hyper's servers accept unless told otherwise.
+    /// For a stream that nothing has been read from. Header lists may be as long as hyper's servers
+    /// accept unless told otherwise.
     pub fn new(stream: S) -> Mended<S> {
         let mender = Mender::new(HEADER_LIST_MAX_BYTES);
         Mended { stream, work: Some(Box::new(Work { mender, output: Vec::new(), taken: 0 })) }

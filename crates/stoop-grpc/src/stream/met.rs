@@ -1,4 +1,5 @@
-//! A server's stream, and who is at its other end: asked for when somebody wants to know, at the latest when the stream goes.
+//! A server's stream, and who is at its other end: asked for when somebody wants to know, at the
+//! latest when the stream goes.
 
 use std::io;
 use std::pin::Pin;
@@ -10,7 +11,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::caller::{Caller, Introduction};
 
-/// A stream whose [`Caller`] can be asked for as long as anybody holds that, even when the stream is gone.
+/// A stream whose [`Caller`] can be asked for as long as anybody holds that, even when the stream
+/// is gone.
 pub(crate) struct Met {
     stream: Arc<aio::Stream>,
     caller: Caller,

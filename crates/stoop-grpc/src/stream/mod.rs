@@ -1,4 +1,5 @@
-//! What stands between a socket and HTTP: streams around a stream, each of which does one thing and passes the rest on.
+//! What stands between a socket and HTTP: streams around a stream, each of which does one thing and
+//! passes the rest on.
 //!
 //! | side | stream | does |
 //! |---|---|---|
@@ -46,7 +47,8 @@ macro_rules! write_within {
     };
 }
 
-/// All of writing that is not writing bytes, likewise; for a stream that ends in its own way, all but the end.
+/// All of writing that is not writing bytes, likewise; for a stream that ends in its own way, all
+/// but the end.
 macro_rules! flush_within {
     ($field:tt) => {
         fn is_write_vectored(&self) -> bool {

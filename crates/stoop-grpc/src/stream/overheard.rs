@@ -1,5 +1,6 @@
-//! What a peer says first, remembered: errors of HTTP libraries do not tell it, and it alone says what a server speaks that does not
-//! speak HTTP. Nothing is remembered beyond it, and nothing is changed on the way.
+//! What a peer says first, remembered: errors of HTTP libraries do not tell it, and it alone says
+//! what a server speaks that does not speak HTTP. Nothing is remembered beyond it, and nothing is
+//! changed on the way.
 
 use std::io;
 use std::pin::Pin;

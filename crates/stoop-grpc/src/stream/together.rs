@@ -1,7 +1,7 @@
 //! A client's stream that says in one piece what HTTP/2 says first.
 //!
-//! h2 writes the preface by itself, and its settings and the first call behind it. Each write wakes the server, for which the
-//! first one alone is of no use.
+//! h2 writes the preface by itself, and its settings and the first call behind it. Each write wakes
+//! the server, for which the first one alone is of no use.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -11,7 +11,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::mend::PREFACE;
 
-/// A client's stream. The preface, where it is written first and by itself, goes with the next write, or when it is flushed.
+/// A client's stream. The preface, where it is written first and by itself, goes with the next
+/// write, or when it is flushed.
 #[derive(Debug)]
 pub(crate) struct Together<S> {
     stream: S,
@@ -28,7 +29,8 @@ impl<S> Together<S> {
 }
 
 impl<S: AsyncWrite + Unpin> Together<S> {
-    /// Writes what is kept, with these pieces behind it, until it is gone; and says how much of the pieces went with it.
+    /// Writes what is kept, with these pieces behind it, until it is gone; and says how much of the
+    /// pieces went with it.
     fn poll_kept(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         while !self.kept.is_empty() {
             let all: Vec<_> = [IoSlice::new(self.kept)].into_iter().chain(pieces.iter().copied()).collect();

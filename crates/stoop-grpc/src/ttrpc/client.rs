@@ -1,4 +1,5 @@
-//! Calls on one connection, as many at once as one likes. One task reads and one writes; both end with the connection.
+//! Calls on one connection, as many at once as one likes. One task reads and one writes; both end
+//! with the connection.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -19,13 +20,15 @@ use tonic::{Code, Status};
 use super::frame::{Flags, Frame, FrameDecoder, FrameKind, TooLong};
 use super::message::{KeyValue, Request, Response, RpcStatus};
 
-/// How many frames of a call wait to be taken before the whole connection waits for them: ttrpc has no flow control of its own.
+/// How many frames of a call wait to be taken before the whole connection waits for them: ttrpc has
+/// no flow control of its own.
 const WAITING_FRAMES: usize = 16;
 
 /// How many frames wait to be written before whoever has another one waits.
 const UNWRITTEN_FRAMES: usize = 8;
 
-/// A connection to a ttrpc server. Clones share it; it is closed when the last one and all calls are gone.
+/// A connection to a ttrpc server. Clones share it; it is closed when the last one and all calls
+/// are gone.
 #[derive(Clone)]
 pub struct Client {
     shared: Arc<Shared>,
@@ -97,12 +100,12 @@ impl Client {
         Client { shared: Arc::new(Shared { writer, calls, reader }) }
     }
 
-    /// Opens a call. Messages of `requests` are sent as they come, while answers are taken; without client streaming, the first
-    /// is sent and no other.
+    /// Opens a call. Messages of `requests` are sent as they come, while answers are taken; without
+    /// client streaming, the first is sent and no other.
     ///
     /// # Errors
-    /// `Unavailable` with a source where the connection is broken; `ResourceExhausted` where a message is longer than the protocol
-    /// allows.
+    /// `Unavailable` with a source where the connection is broken; `ResourceExhausted` where a
+    /// message is longer than the protocol allows.
     ///
     /// # Cancel safety
     /// Cancel safe: the call was opened or it was not, and other calls go on.
@@ -131,7 +134,8 @@ impl Client {
         Ok(Answers { client: self.clone(), stream, server_streaming, frames, sender, done: false })
     }
 
-    /// Takes the next number and sends the frame that opens its call: calls are written in the order of their numbers.
+    /// Takes the next number and sends the frame that opens its call: calls are written in the
+    /// order of their numbers.
     async fn open(&self, request: Request, flags: Flags) -> Result<(u32, mpsc::Receiver<Arrived>), Status> {
         let room = self.shared.writer.reserve().await;
         let mut table = self.shared.calls.lock();
@@ -234,7 +238,8 @@ async fn read_all(mut half: OwnedReadHalf, calls: Arc<Calls>) {
     calls.end(why);
 }
 
-/// What a server answers to one call. Dropped, the call is given up; ttrpc has no way of telling the server.
+/// What a server answers to one call. Dropped, the call is given up; ttrpc has no way of telling
+/// the server.
 pub struct Answers {
     client: Client,
     stream: u32,
@@ -254,8 +259,8 @@ impl Answers {
     /// The next message; `None` when the server has sent its last and all went well.
     ///
     /// # Errors
-    /// The server's status where it is not OK. `Unavailable` with a source where the connection broke, `Internal` where the server
-    /// breaks the protocol.
+    /// The server's status where it is not OK. `Unavailable` with a source where the connection
+    /// broke, `Internal` where the server breaks the protocol.
     ///
     /// # Cancel safety
     /// Cancel safe: no message is lost.

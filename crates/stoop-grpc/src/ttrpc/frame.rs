@@ -109,7 +109,8 @@ impl Frame {
     }
 }
 
-/// Bytes in, frames out, however the bytes are cut. A frame that is too long is reported and skipped; the stream stays in step.
+/// Bytes in, frames out, however the bytes are cut. A frame that is too long is reported and
+/// skipped; the stream stays in step.
 #[derive(Debug, Default)]
 pub struct FrameDecoder {
     buffer: VecDeque<u8>,
@@ -130,7 +131,8 @@ impl FrameDecoder {
         self.buffer.extend(&bytes[skipped..]);
     }
 
-    /// The next frame; `None` until more bytes have come. Call it until it gives none: what is not taken stays in memory.
+    /// The next frame; `None` until more bytes have come. Call it until it gives none: what is not
+    /// taken stays in memory.
     pub fn next_frame(&mut self) -> Option<Result<Frame, TooLong>> {
         let header: [u8; HEADER_BYTES] = self.peek()?;
         let number =

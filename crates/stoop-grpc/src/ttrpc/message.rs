@@ -1,4 +1,5 @@
-//! What is inside ttrpc's frames that open and end a call. The numbers of the fields are those of the protocol.
+//! What is inside ttrpc's frames that open and end a call. The numbers of the fields are those of
+//! the protocol.
 
 /// Opens a call.
 #[derive(Clone, PartialEq, prost::Message)]

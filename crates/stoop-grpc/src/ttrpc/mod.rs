@@ -1,5 +1,6 @@
-//! ttrpc: what containerd and its shims speak between themselves over local sockets. gRPC's services and messages, without
-//! HTTP/2: a frame of ten bytes and a protobuf message. As a client; all four kinds of streaming.
+//! ttrpc: what containerd and its shims speak between themselves over local sockets. gRPC's
+//! services and messages, without HTTP/2: a frame of ten bytes and a protobuf message. As a client;
+//! all four kinds of streaming.
 //!
 //! | what | where |
 //! |---|---|

@@ -1,5 +1,5 @@
-//! A service of raw bytes, its client, and where the peers in other languages are: what the tests share. No `.proto`, so that each
-//! language can speak it without code of its own.
+//! A service of raw bytes, its client, and where the peers in other languages are: what the tests
+//! share. No `.proto`, so that each language can speak it without code of its own.
 
 #![allow(dead_code, reason = "each test uses a part of it")]
 

@@ -1,8 +1,8 @@
-//! Well-known endpoints: from a name (`docker`, `cri`, …) to the places where its own clients look, in their order; and from
-//! a path to what is known about it.
+//! Well-known endpoints: from a name (`docker`, `cri`, …) to the places where its own clients look,
+//! in their order; and from a path to what is known about it.
 //!
-//! Pure: what the answers depend on is given as [`Surroundings`], nothing here looks at the machine, and whether anybody
-//! listens at a candidate is for the caller to find out.
+//! Pure: what the answers depend on is given as [`Surroundings`], nothing here looks at the
+//! machine, and whether anybody listens at a candidate is for the caller to find out.
 //!
 //! ```
 //! use stoop::Address;
@@ -103,7 +103,8 @@ pub type Variable<'a> = &'a dyn Fn(&str) -> Option<String>;
 pub struct Surroundings<'a> {
     /// The environment: the value of a variable, where it is set.
     pub variable: Option<Variable<'a>>,
-    /// The Docker client's current context, unless that is `default`: its name, and the host that it names.
+    /// The Docker client's current context, unless that is `default`: its name, and the host that
+    /// it names.
     pub docker_context: Option<(&'a str, &'a str)>,
     /// crictl's configuration file, where there is one: its path and its text.
     pub crictl_config: Option<(&'a str, &'a str)>,
@@ -176,13 +177,15 @@ impl fmt::Display for Elsewhere {
 
 impl std::error::Error for Elsewhere {}
 
-/// Where to look for it, best first: the one place that is configured, else all the usual ones. Never empty.
+/// Where to look for it, best first: the one place that is configured, else all the usual ones.
+/// Never empty.
 ///
-/// For `docker` the order is the Docker client's own (`DOCKER_HOST`, its context, `/var/run/docker.sock`), then a rootless
-/// daemon, then podman. For `cri` it is crictl's.
+/// For `docker` the order is the Docker client's own (`DOCKER_HOST`, its context,
+/// `/var/run/docker.sock`), then a rootless daemon, then podman. For `cri` it is crictl's.
 ///
 /// # Errors
-/// [`Elsewhere`] where the configuration names a network's address, or something that is no address at all.
+/// [`Elsewhere`] where the configuration names a network's address, or something that is no address
+/// at all.
 pub fn find(name: Name, around: &Surroundings<'_>) -> Result<Vec<Candidate>, Elsewhere> {
     match configured(name, around) {
         // As with the clients themselves, no path at all is the usual place.
@@ -212,7 +215,8 @@ fn configured(name: Name, around: &Surroundings<'_>) -> Option<(String, Source)>
     }
 }
 
-/// The `runtime-endpoint` of crictl's configuration: one scalar on a line of its own, quoted or not.
+/// The `runtime-endpoint` of crictl's configuration: one scalar on a line of its own, quoted or
+/// not.
 fn runtime_endpoint(yaml: &str) -> Option<&str> {
     let value = yaml.lines().find_map(|line| line.strip_prefix("runtime-endpoint:"))?.trim();
     let value = match value.as_bytes().first() {
@@ -222,7 +226,8 @@ fn runtime_endpoint(yaml: &str) -> Option<&str> {
     value.map(str::trim).filter(|value| !value.is_empty())
 }
 
-/// The address that a client's configuration names: `unix://` and a path that is taken as it is, or the path alone.
+/// The address that a client's configuration names: `unix://` and a path that is taken as it is, or
+/// the path alone.
 fn local(host: &str) -> Option<Address> {
     let path = match host.split_once(':') {
         Some(("unix", rest)) => rest.strip_prefix("//").unwrap_or(rest),

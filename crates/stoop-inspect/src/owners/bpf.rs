@@ -1,4 +1,5 @@
-//! The owners of sockets from a kernel program that visits every descriptor: one read, all network namespaces.
+//! The owners of sockets from a kernel program that visits every descriptor: one read, all network
+//! namespaces.
 //!
 //! It needs the right to load programs; [`proc`](super::proc) gives the same answer without.
 

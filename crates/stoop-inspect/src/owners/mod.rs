@@ -1,7 +1,7 @@
 //! Who has which socket open: what the two ways of finding out have in common.
 //!
-//! Both give a list of [`Holding`]s. [`assign`] gives each to the socket it belongs to, by inode and whatever else is known,
-//! and hands back those that fit none.
+//! Both give a list of [`Holding`]s. [`assign`] gives each to the socket it belongs to, by inode
+//! and whatever else is known, and hands back those that fit none.
 
 pub(crate) mod bpf;
 pub(crate) mod proc;
@@ -22,7 +22,8 @@ use crate::procfs::{Referent, referent};
 pub(crate) struct Holding {
     pub(crate) ino: SocketIno,
     pub(crate) owner: Owner,
-    /// The socket's network namespace, where the source tells; then it is a local socket for certain.
+    /// The socket's network namespace, where the source tells; then it is a local socket for
+    /// certain.
     pub(crate) namespace: Option<NamespaceIno>,
     /// The socket's cookie, where the source tells and the socket has one already.
     pub(crate) cookie: Option<u64>,
@@ -63,11 +64,13 @@ fn assign_one(sockets: &mut [Socket], links: &mut [Links], by_inode: &ByInode, h
     true
 }
 
-/// Takes back what a walk may have given to the wrong socket: a link says `socket:[N]` whatever the family is, and where the counter
-/// of inodes has wrapped, a socket of another family may have the number of a local one.
+/// Takes back what a walk may have given to the wrong socket: a link says `socket:[N]` whatever the
+/// family is, and where the counter of inodes has wrapped, a socket of another family may have the
+/// number of a local one.
 ///
-/// Such a socket has owners besides the local one's, which it takes two of to tell; so only sockets of several owners are asked about,
-/// unless `sees_all` is false: then not everybody may be seen. A local socket in flight, which nobody has open, is then the last that can be mistaken.
+/// Such a socket has owners besides the local one's, which it takes two of to tell; so only sockets
+/// of several owners are asked about, unless `sees_all` is false: then not everybody may be seen. A
+/// local socket in flight, which nobody has open, is then the last that can be mistaken.
 pub(crate) fn confirm(sockets: &mut [Socket], sees_all: bool) {
     for socket in sockets.iter_mut().filter(|socket| socket.owners.len() > 1 || !sees_all) {
         let ino = socket.ino;
@@ -75,9 +78,9 @@ pub(crate) fn confirm(sockets: &mut [Socket], sees_all: bool) {
     }
 }
 
-/// Whether the descriptor is of a local socket with this inode: the file system of sockets tells the protocol without the descriptor
-/// being copied. Only of a socket is anything asked: in place of it there may be a file by now whose file system answers when it
-/// likes.
+/// Whether the descriptor is of a local socket with this inode: the file system of sockets tells
+/// the protocol without the descriptor being copied. Only of a socket is anything asked: in place
+/// of it there may be a file by now whose file system answers when it likes.
 pub(crate) fn is_local(owner: Owner, ino: SocketIno) -> bool {
     let Ok(pinned) = open(owner.link(), OFlags::PATH | OFlags::CLOEXEC, Mode::empty()) else { return false };
     let pinned = format!("/proc/self/fd/{}", pinned.as_raw_fd());
@@ -105,8 +108,8 @@ fn by_cookie(sockets: &[Socket], by_inode: &ByInode, holding: &Holding) -> Optio
     by_inode.all(holding.ino).find(|id| sockets[id.0 as usize].cookie == Some(cookie))
 }
 
-/// A copy of another process's descriptor (Linux 5.6); takes the right to trace it (K-PROC-2). Of a thread with a table of its own it
-/// takes Linux 6.9 (K-PROC-5).
+/// A copy of another process's descriptor (Linux 5.6); takes the right to trace it (K-PROC-2). Of a
+/// thread with a table of its own it takes Linux 6.9 (K-PROC-5).
 pub(crate) fn copy_of(owner: Owner) -> io::Result<OwnedFd> {
     /// `PIDFD_THREAD`: the thread, and not the process that it is the first of.
     const OF_A_THREAD: PidfdFlags = PidfdFlags::from_bits_retain(OFlags::EXCL.bits());
@@ -147,7 +150,8 @@ mod tests {
         assert!(!is_local(owner(&file), ino(&file)));
     }
 
-    /// As it is after the counter has wrapped: a local socket has the number of a socket of another family.
+    /// As it is after the counter has wrapped: a local socket has the number of a socket of another
+    /// family.
     #[test]
     fn a_socket_of_another_family_is_nobodys_local_socket() {
         let foreign = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();

@@ -1,8 +1,8 @@
-//! The owners of sockets from the links of `/proc/PID/fd`: works on every kernel and for every user, one system call a
-//! descriptor. Without privilege only the own processes can be seen.
+//! The owners of sockets from the links of `/proc/PID/fd`: works on every kernel and for every
+//! user, one system call a descriptor. Without privilege only the own processes can be seen.
 //!
-//! Nearly all of the time is the kernel's, which looks at several processes at once where there are several processors: so do
-//! threads of ours, which are over when the walk is.
+//! Nearly all of the time is the kernel's, which looks at several processes at once where there are
+//! several processors: so do threads of ours, which are over when the walk is.
 
 use std::collections::HashMap;
 use std::io;
@@ -34,7 +34,8 @@ const THREADS_MAX: usize = 8;
 /// Processes that are worth a thread.
 const PIDS_OF_A_THREAD: usize = 32;
 
-/// Looks at the descriptors of these processes, and reads those processes that `is_wanted` for a socket.
+/// Looks at the descriptors of these processes, and reads those processes that `is_wanted` for a
+/// socket.
 pub(crate) fn walk(pids: &[Pid], options: &Options, is_wanted: impl Fn(&Holding) -> bool + Sync) -> Walk {
     let next = AtomicUsize::new(0);
     let work = || {

@@ -1,5 +1,6 @@
-//! What to do about it: commands that can be run, quoted for a shell, by who asks and where he is: with the paths of a subject
-//! that sees other files as they are reached from here, and with `sudo` where he has no right to it. Pure.
+//! What to do about it: commands that can be run, quoted for a shell, by who asks and where he is:
+//! with the paths of a subject that sees other files as they are reached from here, and with `sudo`
+//! where he has no right to it. Pure.
 
 use std::path::{Path, PathBuf};
 
@@ -10,8 +11,8 @@ use super::facts::{Endpoint, Facts, File, FileKind, Owner, Step};
 use super::permission::{By, SEARCH};
 use super::{Operation, Who, words::Words};
 
-/// The address in question, as it is written where the advice is run: a path of a process with another root, other mounts or
-/// another working directory leads through its directory in `/proc`.
+/// The address in question, as it is written where the advice is run: a path of a process with
+/// another root, other mounts or another working directory leads through its directory in `/proc`.
 pub(super) fn address(facts: &Facts) -> String {
     match facts.question.address.as_path() {
         Some(path) => Address::path(from_here(facts, path))
@@ -44,7 +45,8 @@ pub(super) fn whose_view(facts: &Facts) -> String {
     }
 }
 
-/// A command of ours about the address in question: `stoop serve ADDRESS`, in the network where its name counts.
+/// A command of ours about the address in question: `stoop serve ADDRESS`, in the network where its
+/// name counts.
 pub(super) fn stoop(facts: &Facts, verb: &str) -> String {
     let away = facts.subject.as_ref().is_some_and(|subject| subject.view.other_network);
     match &facts.question.subject {
@@ -63,8 +65,8 @@ pub(super) fn sudo(facts: &Facts, owner: Option<u32>) -> &'static str {
     }
 }
 
-/// How to make every directory on the way at once, the first that is missing being `first`; where a bind is to be another's than
-/// whoever runs it, the last one is that one's.
+/// How to make every directory on the way at once, the first that is missing being `first`; where a
+/// bind is to be another's than whoever runs it, the last one is that one's.
 pub(super) fn make_directory(facts: &Facts, step: &Step, first: &Path) -> String {
     let whole = facts.question.address.as_path().and_then(Path::parent);
     let needed = path(facts, whole.filter(|_| !step.last).unwrap_or(first));

@@ -1,5 +1,5 @@
-//! Whether a name can be made: the parents are looked up, then the name, then the directory is asked (`filename_create`,
-//! `vfs_mknod`). Pure.
+//! Whether a name can be made: the parents are looked up, then the name, then the directory is
+//! asked (`filename_create`, `vfs_mknod`). Pure.
 
 use std::path::Path;
 
@@ -122,7 +122,8 @@ fn trailing_slash(facts: &Facts, last: &Step) -> Verdict {
     ))
 }
 
-/// The name is free; the directory has to let it be made. A read-only mount comes before its permissions (K-BIND-19).
+/// The name is free; the directory has to let it be made. A read-only mount comes before its
+/// permissions (K-BIND-19).
 fn free(facts: &Facts, last: &Step) -> Verdict {
     let directory = &last.directory;
     let shown = quoted(&directory.path);

@@ -1,4 +1,5 @@
-//! What has a say besides files and sockets, and cannot be consulted: said, so that nobody takes silence for consent. Pure.
+//! What has a say besides files and sockets, and cannot be consulted: said, so that nobody takes
+//! silence for consent. Pure.
 
 use stoop::escaped;
 

@@ -1,5 +1,5 @@
-//! What was seen: plain data, made by [`gather`] or by hand. Where a field is an `Option` and says nothing else, `None` means
-//! that it could not be seen.
+//! What was seen: plain data, made by [`gather`] or by hand. Where a field is an `Option` and says
+//! nothing else, `None` means that it could not be seen.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -20,9 +20,11 @@ pub struct Facts {
     pub asker_uid: u32,
     /// How the path is looked up, without regard to permissions; `None` for other addresses.
     pub walk: Option<Walk>,
-    /// The sockets that are bound to the file reached, or that have the abstract name in the subject's network namespace.
+    /// The sockets that are bound to the file reached, or that have the abstract name in the
+    /// subject's network namespace.
     pub sockets: Option<Vec<Endpoint>>,
-    /// Whether any socket is bound to the file reached, asked of the kernel's table of files, which all namespaces share.
+    /// Whether any socket is bound to the file reached, asked of the kernel's table of files, which
+    /// all namespaces share.
     pub alive: Option<bool>,
     /// Sockets that are not the one, and may have been meant.
     pub near: Vec<Near>,
@@ -41,7 +43,8 @@ pub struct Subject {
     pub pid: Option<u32>,
     /// Its command name, where it has a process.
     pub command: Option<String>,
-    /// When its process began, in clock ticks since the machine did: with the number it tells it from any later one.
+    /// When its process began, in clock ticks since the machine did: with the number it tells it
+    /// from any later one.
     pub began: Option<u64>,
     /// The user id for files.
     pub uid: u32,
@@ -79,12 +82,14 @@ pub struct IdRange {
     pub count: u32,
 }
 
-/// A lookup, component by component. It goes as far as the files lead: whether the subject may go there is judged later.
+/// A lookup, component by component. It goes as far as the files lead: whether the subject may go
+/// there is judged later.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Walk {
     /// The components in the order of the kernel, those of symbolic links in the place of the link.
     pub steps: Vec<Step>,
-    /// Where it arrived; for a bind what has the last name, links not followed. `None` where it did not arrive.
+    /// Where it arrived; for a bind what has the last name, links not followed. `None` where it did
+    /// not arrive.
     pub reached: Option<File>,
     /// The path, or the link followed last, ends in a slash.
     pub trailing_slash: bool,
@@ -149,8 +154,8 @@ pub struct File {
     pub gid: u32,
     /// Its access control list; no entries where it has none beyond its mode.
     pub acl: Option<Vec<AclEntry>>,
-    /// What the kernel grants the subject: search 1, write 2. Asked where the list cannot be read and the subject is this
-    /// process.
+    /// What the kernel grants the subject: search 1, write 2. Asked where the list cannot be read
+    /// and the subject is this process.
     pub granted: Option<u8>,
     /// It has the immutable flag.
     pub immutable: bool,
@@ -188,7 +193,8 @@ pub struct Mount {
     pub file_system_read_only: bool,
     /// Symbolic links on it are not followed.
     pub no_links: bool,
-    /// Owners of files are mapped to others (`mount_setattr(2)`, Linux 5.12); those that are told here are so already.
+    /// Owners of files are mapped to others (`mount_setattr(2)`, Linux 5.12); those that are told
+    /// here are so already.
     pub maps_ids: bool,
 }
 
@@ -221,7 +227,8 @@ pub enum AclWho {
 /// A socket of the kernel's table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
-    /// Its inode, as in `/proc/PID/fd`; 0 where it is in no table that can be read, and only the socket itself was asked.
+    /// Its inode, as in `/proc/PID/fd`; 0 where it is in no table that can be read, and only the
+    /// socket itself was asked.
     pub inode: u32,
     /// Its kind.
     pub kind: Option<Kind>,
@@ -229,7 +236,8 @@ pub struct Endpoint {
     pub state: EndpointState,
     /// It was shut down for reading.
     pub shut_down: bool,
-    /// Connections that wait for an accept, and the limit that the server asked for. Of a listener only.
+    /// Connections that wait for an accept, and the limit that the server asked for. Of a listener
+    /// only.
     pub backlog: Option<(u32, u32)>,
     /// Its queue of messages is full. Of a datagram socket only.
     pub queue_full: Option<bool>,
@@ -244,7 +252,8 @@ pub enum EndpointState {
     Listening,
     /// It is bound: a server that does not listen yet, or a datagram socket without a peer.
     Bound,
-    /// It was bound and has connected to somebody: a client with a name, or a datagram socket with a peer.
+    /// It was bound and has connected to somebody: a client with a name, or a datagram socket with
+    /// a peer.
     Connected,
     /// It came out of an accept: it has its listener's name and answers to nobody else.
     Accepted,

@@ -1,4 +1,5 @@
-//! Whether the subject's lookup of the path arrives, judged component by component as the kernel walks (`fs/namei.c`). Pure.
+//! Whether the subject's lookup of the path arrives, judged component by component as the kernel
+//! walks (`fs/namei.c`). Pure.
 
 use std::path::Path;
 
@@ -153,7 +154,8 @@ fn is_circle(facts: &Facts, link: &File) -> bool {
 }
 
 impl Step {
-    /// Whether `fs.protected_symlinks` is against following this link; capabilities do not help (K-LOOKUP-4).
+    /// Whether `fs.protected_symlinks` is against following this link; capabilities do not help
+    /// (K-LOOKUP-4).
     fn is_protected(&self, link: &File, facts: &Facts) -> Option<bool> {
         let subject = facts.subject.as_ref()?;
         let shared = self.directory.mode & 0o1002 == 0o1002;
@@ -198,7 +200,8 @@ fn missing(facts: &Facts, step: &Step, path: &Path) -> Verdict {
     }
 }
 
-/// It is there for us, and not for the subject: by its root, its mounts, or where a relative path starts.
+/// It is there for us, and not for the subject: by its root, its mounts, or where a relative path
+/// starts.
 fn other_view(facts: &Facts, near: &Near, path: &Path) -> Verdict {
     let words = Words(facts);
     let is_elsewhere = facts.subject.as_ref().is_some_and(|subject| subject.view.other_files);

@@ -1,13 +1,16 @@
-//! Why an operation on a local socket fails, or that it would not: predicted, without making the call.
+//! Why an operation on a local socket fails, or that it would not: predicted, without making the
+//! call.
 //!
-//! Two steps. [`facts::gather`] looks at the machine: all input and output is there. [`why`] judges what was seen in the
-//! kernel's own order, and is pure: the same [`Facts`] give the same [`Verdict`], on any machine.
+//! Two steps. [`facts::gather`] looks at the machine: all input and output is there. [`why`] judges
+//! what was seen in the kernel's own order, and is pure: the same [`Facts`] give the same
+//! [`Verdict`], on any machine.
 //!
-//! The question is always about the plain system call, made by the subject with a fresh socket: `connect`, `bind`, or
-//! `sendto` of one message. So a path of more than 108 bytes fails here, as no address holds
-//! it, although [`stoop::Connect`] has a way to it.
+//! The question is always about the plain system call, made by the subject with a fresh socket:
+//! `connect`, `bind`, or `sendto` of one message. So a path of more than 108 bytes fails here, as
+//! no address holds it, although [`stoop::Connect`] has a way to it.
 //!
-//! What cannot be seen is not guessed: the outcome is then [`Outcome::Unknown`], and the verdict says what is missing.
+//! What cannot be seen is not guessed: the outcome is then [`Outcome::Unknown`], and the verdict
+//! says what is missing.
 
 mod advice;
 mod bind;
@@ -38,8 +41,9 @@ pub use words::symbol;
 pub struct Question {
     /// The system call.
     pub operation: Operation,
-    /// The kind of socket it is made with. `None`: for a bind a stream socket, for a send a datagram socket, for a connect
-    /// the kind of the socket that is there, and a stream socket where none is.
+    /// The kind of socket it is made with. `None`: for a bind a stream socket, for a send a
+    /// datagram socket, for a connect the kind of the socket that is there, and a stream socket
+    /// where none is.
     pub kind: Option<Kind>,
     /// The address it is made with.
     pub address: Address,
@@ -54,7 +58,8 @@ pub enum Operation {
     Connect,
     /// `bind`.
     Bind,
-    /// `sendto`, of one message from a socket that is neither bound nor connected and has the default send buffer.
+    /// `sendto`, of one message from a socket that is neither bound nor connected and has the
+    /// default send buffer.
     Send {
         /// The bytes of the message.
         len_bytes: usize,
@@ -66,7 +71,8 @@ pub enum Operation {
 pub enum Who {
     /// This process.
     Ourselves,
-    /// A process of this user, fresh from a login, in our namespaces and working directory: a name, or a number.
+    /// A process of this user, fresh from a login, in our namespaces and working directory: a name,
+    /// or a number.
     User(String),
     /// This process, with its user, groups, capabilities, root, working directory and namespaces.
     Process(u32),
@@ -79,7 +85,8 @@ pub struct Verdict {
     pub outcome: Outcome,
     /// The first thing that decides it, in the kernel's own order.
     pub cause: Cause,
-    /// Where on the path it was decided; `None` where that was before the path, or nothing is in the way.
+    /// Where on the path it was decided; `None` where that was before the path, or nothing is in
+    /// the way.
     pub stop: Option<Stop>,
     /// The cause, in one sentence without a full stop.
     pub why: String,

@@ -1,5 +1,5 @@
-//! Whether a file's mode, access control list and the subject's capabilities let it do something: the kernel's
-//! `inode_permission`, in its order. Pure.
+//! Whether a file's mode, access control list and the subject's capabilities let it do something:
+//! the kernel's `inode_permission`, in its order. Pure.
 
 use super::facts::{AclEntry, AclWho, File, FileKind, IdRange, Subject};
 
@@ -57,7 +57,8 @@ pub(super) fn access(file: &File, subject: &Subject, want: u8) -> Access {
     }
 }
 
-/// A capability counts where the file's owner and group have numbers in the subject's user namespace (K-PERM-3).
+/// A capability counts where the file's owner and group have numbers in the subject's user
+/// namespace (K-PERM-3).
 fn overrides(file: &File, subject: &Subject, want: u8) -> bool {
     let mapped = |ids: &Option<Vec<IdRange>>, id: u32| {
         ids.as_ref().is_none_or(|ranges| ranges.iter().any(|range| range.contains(id)))
@@ -75,8 +76,8 @@ impl IdRange {
     }
 }
 
-/// Mode and list alone. The owner is judged by the mode whatever the list says, and the list counts only while the mode's
-/// middle digit, which is then the list's mask, is not 0 (K-PERM-2).
+/// Mode and list alone. The owner is judged by the mode whatever the list says, and the list counts
+/// only while the mode's middle digit, which is then the list's mask, is not 0 (K-PERM-2).
 fn by_permissions(file: &File, subject: &Subject, want: u8) -> Access {
     let digit = |shift: u32| (file.mode >> shift) as u8 & 7;
     let judge = |granted: u8, by| if want & !granted == 0 { Access::Granted } else { Access::Denied(by) };

@@ -1,4 +1,5 @@
-//! Whether the socket at the end of the lookup takes a connection or a message (`net/unix/af_unix.c`). Pure.
+//! Whether the socket at the end of the lookup takes a connection or a message
+//! (`net/unix/af_unix.c`). Pure.
 
 use stoop::Kind;
 use stoop::explain::shell;
@@ -82,7 +83,8 @@ fn not_writable(facts: &Facts, file: &File) -> Option<Verdict> {
     })
 }
 
-/// What to do about a socket that the subject may not write to. Where nobody is behind it no permission helps.
+/// What to do about a socket that the subject may not write to. Where nobody is behind it no
+/// permission helps.
 fn admitted(facts: &Facts, file: &File, by: By, verdict: Verdict) -> Verdict {
     let is_dead = facts.alive == Some(false) || facts.sockets.as_ref().is_some_and(Vec::is_empty);
     match (is_dead, &facts.sockets) {
@@ -103,7 +105,8 @@ fn replaces(facts: &Facts, file: &File) -> String {
     format!("{sudo}{}    # replaces a stale socket safely", advice::stoop(facts, "serve"))
 }
 
-/// The server decides who may connect; what is changed on the file lasts until it makes the file anew.
+/// The server decides who may connect; what is changed on the file lasts until it makes the file
+/// anew.
 fn server_grants(facts: &Facts, file: &File, by: By) -> Vec<String> {
     let serve = format!(
         "{} --mode 660 --group GROUP    # the server decides: this admits a group of users",

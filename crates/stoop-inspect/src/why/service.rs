@@ -1,4 +1,5 @@
-//! What is known of an address that is the usual place of a service: who makes that socket, and whom it admits. Pure.
+//! What is known of an address that is the usual place of a service: who makes that socket, and
+//! whom it admits. Pure.
 
 use stoop::explain::shell;
 
@@ -45,7 +46,8 @@ fn commands(facts: &Facts, service: &Service, cause: Cause, is_of_user: bool) ->
     }
 }
 
-/// Members of the service's group may connect; who may tell a container runtime what to do may do everything.
+/// Members of the service's group may connect; who may tell a container runtime what to do may do
+/// everything.
 fn admission(facts: &Facts, service: &Service) -> Option<String> {
     let (group, subject) = (service.group?, facts.subject.as_ref()?);
     let user = facts.names.users.get(&subject.uid).map_or(subject.uid.to_string(), shell::word);

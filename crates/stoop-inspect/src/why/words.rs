@@ -1,4 +1,5 @@
-//! The words of a verdict: who, which file, what its permissions are. Every name from outside is escaped here. Pure.
+//! The words of a verdict: who, which file, what its permissions are. Every name from outside is
+//! escaped here. Pure.
 
 use std::path::Path;
 
@@ -109,7 +110,8 @@ impl Words<'_> {
         }
     }
 
-    /// Mode and owner, as in a listing: `'/run/app.sock' has mode 0660, owner root, group app`; then its list, if it has one.
+    /// Mode and owner, as in a listing: `'/run/app.sock' has mode 0660, owner root, group app`;
+    /// then its list, if it has one.
     pub(super) fn permissions(self, file: &File) -> String {
         let text = format!(
             "{} has mode {:04o}, owner {}, group {}",

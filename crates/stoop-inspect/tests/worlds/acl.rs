@@ -1,4 +1,5 @@
-//! POSIX access control lists, written as the kernel reads them. Holds no logic about what they permit: that is the kernel's.
+//! POSIX access control lists, written as the kernel reads them. Holds no logic about what they
+//! permit: that is the kernel's.
 
 use std::path::Path;
 

@@ -1,5 +1,6 @@
-//! Who makes the call: a thread with ids, capabilities, a root, a working directory and a network of its own. The kernel keeps
-//! all of that for each thread, so that a world needs no process, and `/proc/TID` shows it like any process's.
+//! Who makes the call: a thread with ids, capabilities, a root, a working directory and a network
+//! of its own. The kernel keeps all of that for each thread, so that a world needs no process, and
+//! `/proc/TID` shows it like any process's.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};

@@ -1,8 +1,10 @@
-//! Processes of their own that ask about themselves, as ordinary users do: one with nothing but its ids, and one that is root
-//! in a user namespace, with capabilities that hold for its own files alone.
+//! Processes of their own that ask about themselves, as ordinary users do: one with nothing but its
+//! ids, and one that is root in a user namespace, with capabilities that hold for its own files
+//! alone.
 //!
-//! A guest answers three things to each question: what the real call does, what `why` tells *it*, and what an attempt comes to.
-//! An ordinary user may not see everything, so `why` may not know; what it says has to be true.
+//! A guest answers three things to each question: what the real call does, what `why` tells *it*,
+//! and what an attempt comes to. An ordinary user may not see everything, so `why` may not know;
+//! what it says has to be true.
 
 use std::ffi::OsString;
 use std::io::{BufRead, Write};

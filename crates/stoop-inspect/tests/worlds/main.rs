@@ -1,15 +1,17 @@
-//! The truth of `why`: random worlds are built, `why` predicts what a call does there, and the call is made.
+//! The truth of `why`: random worlds are built, `why` predicts what a call does there, and the call
+//! is made.
 //!
-//! A world ([`world`]) is a tree of directories, links and mounts on one of several file systems ([`tree`]), or an abstract
-//! name; sockets in all the states there are ([`server`]); and a caller with ids, capabilities, a root, a working directory
-//! and a network of its own ([`caller`]). In each, three must agree on the error and on the place where the kernel meets it
-//! first: the prediction, the real call, and an oracle that asks the kernel for one component after the other ([`truth`]). Then
-//! the cause that was named is removed ([`repair`]), and all of that is done again, until the call succeeds: a cause that was
-//! named wrongly would come back.
+//! A world ([`world`]) is a tree of directories, links and mounts on one of several file systems
+//! ([`tree`]), or an abstract name; sockets in all the states there are ([`server`]); and a caller
+//! with ids, capabilities, a root, a working directory and a network of its own ([`caller`]). In
+//! each, three must agree on the error and on the place where the kernel meets it first: the
+//! prediction, the real call, and an oracle that asks the kernel for one component after the other
+//! ([`truth`]). Then the cause that was named is removed ([`repair`]), and all of that is done
+//! again, until the call succeeds: a cause that was named wrongly would come back.
 //!
-//! Needs root, for namespaces of its own in which nothing it does is seen. The number of worlds is `STOOP_WORLDS`; a world that
-//! failed is built again, alone, with `STOOP_WORLD=SEED`, and described. To add a cause, add a step or a leaf to [`tree`], or a
-//! state to [`server`].
+//! Needs root, for namespaces of its own in which nothing it does is seen. The number of worlds is
+//! `STOOP_WORLDS`; a world that failed is built again, alone, with `STOOP_WORLD=SEED`, and
+//! described. To add a cause, add a step or a leaf to [`tree`], or a state to [`server`].
 
 mod acl;
 mod caller;
@@ -70,7 +72,8 @@ fn every_prediction_is_what_the_kernel_does() {
         skip!("lacks unshare");
     }
     let worlds = number("STOOP_WORLDS").unwrap_or(WORLDS);
-    // A process whose namespaces are all its own: a small table of sockets, a small /proc, and mounts that nobody else sees.
+    // A process whose namespaces are all its own: a small table of sockets, a small /proc, and mounts
+    // that nobody else sees.
     let mut command = Command::new("unshare");
     command
         .args([
@@ -94,7 +97,8 @@ fn every_prediction_is_what_the_kernel_does() {
     assert_eq!(machine(), before, "a world has changed the machine that it is on");
 }
 
-/// What nothing of a world may change, although many paths lead there: the root's mode and what is in it.
+/// What nothing of a world may change, although many paths lead there: the root's mode and what is
+/// in it.
 fn machine() -> (u32, Vec<std::ffi::OsString>) {
     let names = fs::read_dir("/").expect("read the root").map(|entry| entry.expect("an entry").file_name());
     let mut names: Vec<_> = names.collect();
@@ -236,7 +240,8 @@ fn watch(now: Arc<AtomicU64>) {
     });
 }
 
-/// Directories on a file system in memory, on one on disk, and on layers; and the lower one of those.
+/// Directories on a file system in memory, on one on disk, and on layers; and the lower one of
+/// those.
 fn places(disk: &Path) -> (Vec<PathBuf>, Option<PathBuf>) {
     let base = Path::new(BASE);
     mount("stoop", base, "tmpfs", MountFlags::empty(), c"mode=755").expect("mount a file system in memory");

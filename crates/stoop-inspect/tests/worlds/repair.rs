@@ -1,5 +1,6 @@
-//! What it takes to remove one cause, and nothing else: for as long as a world fails, the cause that was named is removed and
-//! the world asked again. One that is named wrongly comes back, or leads nowhere.
+//! What it takes to remove one cause, and nothing else: for as long as a world fails, the cause
+//! that was named is removed and the world asked again. One that is named wrongly comes back, or
+//! leads nowhere.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -33,7 +34,8 @@ fn repair_elsewhere(world: &mut World, ground: &Ground, cause: Cause) -> bool {
         Cause::MessageTooLarge => world.operation = Operation::Send { len_bytes: 1 },
         Cause::PathTooLong | Cause::NeedsConnection => return false,
         Cause::NameTaken => world.servers.clear(),
-        // Everything else is about an abstract name: the server that is asked for takes the place of those there.
+        // Everything else is about an abstract name: the server that is asked for takes the place of those
+        // there.
         _ => {
             world.servers.clear();
             let name = world.address.as_abstract().expect("a name").to_vec();
@@ -64,7 +66,8 @@ fn repair_really(world: &mut World, cause: Cause, place: &Place, there: Option<K
     let shown = seen(&place.directory).join(name);
     let is_dots = place.name == b"." || place.name == b"..";
     let kind = kind_asked(world.operation, world.kind, there);
-    // It was removed with the caller in it, or a path has climbed out of all worlds: what is there is the machine's.
+    // It was removed with the caller in it, or a path has climbed out of all worlds: what is there is
+    // the machine's.
     if !directory.exists() || ![&directory, &shown].iter().all(|path| path.starts_with(super::BASE)) {
         return false;
     }

@@ -1,4 +1,5 @@
-//! What is behind a socket file or an abstract name: sockets of every kind in every state that decides about a call.
+//! What is behind a socket file or an abstract name: sockets of every kind in every state that
+//! decides about a call.
 
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -79,7 +80,8 @@ impl State {
     }
 }
 
-/// Binds a socket and brings it into a random state. What lives in the other network is known there alone.
+/// Binds a socket and brings it into a random state. What lives in the other network is known there
+/// alone.
 pub fn random(dice: &mut Dice, kind: Kind, address: &SocketAddrUnix, name: impl FnOnce() -> Name) -> Server {
     let state = State::random(dice, kind);
     let server = socket(kind);
@@ -109,7 +111,8 @@ impl Server {
         }
         let socket = self.socket.as_ref().expect("it is open");
         if self.state.shut {
-            // A socket that is not connected can be shut down all the same; the call says ENOTCONN for some kinds.
+            // A socket that is not connected can be shut down all the same; the call says ENOTCONN for some
+            // kinds.
             let _ = shutdown(socket, Shutdown::Read);
         }
         if self.state.closed {

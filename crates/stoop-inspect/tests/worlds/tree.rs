@@ -1,6 +1,8 @@
-//! The random file tree of a world and the address that leads into it: directories, links, mounts, and what is at the end.
+//! The random file tree of a world and the address that leads into it: directories, links, mounts,
+//! and what is at the end.
 //!
-//! Everything is built by root, who may do anything; whether the caller gets through is for the kernel to say.
+//! Everything is built by root, who may do anything; whether the caller gets through is for the
+//! kernel to say.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -99,7 +101,8 @@ impl<'d> Tree<'d> {
         }
     }
 
-    /// Gives the caller this root; the path begins there, and everything that is made from now on is inside.
+    /// Gives the caller this root; the path begins there, and everything that is made from now on
+    /// is inside.
     pub fn set_root(&mut self, root: PathBuf) {
         self.text = b"/".to_vec();
         self.at = Some(root.clone());
@@ -331,7 +334,8 @@ impl<'d> Tree<'d> {
         None
     }
 
-    /// A chain of symbolic links from `here` to `target`; more often than not of one. Rarely more than the kernel follows.
+    /// A chain of symbolic links from `here` to `target`; more often than not of one. Rarely more
+    /// than the kernel follows.
     fn link(&mut self, here: &Path, target: &Path) {
         let hops = self.dice.weighted(&[(80, 0), (10, 1), (6, 2), (1, 38), (1, 39), (1, 40), (1, 41)]);
         let mut target = target.to_owned();

@@ -1,7 +1,8 @@
 //! What the kernel says of a world, and where: the oracle that predictions are held against.
 //!
-//! On the path it is the kernel itself that decides, one component at a time, asked as the caller; about sockets it is the
-//! world's own knowledge of what it has built. Nothing of the crate under test is used but the names of causes.
+//! On the path it is the kernel itself that decides, one component at a time, asked as the caller;
+//! about sockets it is the world's own knowledge of what it has built. Nothing of the crate under
+//! test is used but the names of causes.
 
 use std::collections::VecDeque;
 use std::ffi::OsStr;
@@ -39,7 +40,8 @@ pub struct Place {
     pub wants_directory: bool,
     /// It is the root, and has no name.
     pub is_root: bool,
-    /// What has that name, links not followed; `None` where nothing has, or the caller may not look.
+    /// What has that name, links not followed; `None` where nothing has, or the caller may not
+    /// look.
     pub file: Option<File>,
 }
 
@@ -98,7 +100,8 @@ pub enum Arrival {
 const MOST_LINKS: usize = 40;
 const NOSYMFOLLOW: u64 = 0x2000;
 
-/// Looks a path up as the calling thread: `follow` as connect does, else as bind does, which ends at the last name.
+/// Looks a path up as the calling thread: `follow` as connect does, else as bind does, which ends
+/// at the last name.
 pub fn arrive(path: &[u8], follow: bool, cwd: Option<&OwnedFd>) -> Arrival {
     let at = match cwd.filter(|_| !path.starts_with(b"/")) {
         Some(cwd) => cwd.try_clone().expect("copy a descriptor"),
@@ -246,7 +249,8 @@ fn is_dots(name: &[u8]) -> bool {
     name == b"." || name == b".."
 }
 
-/// What the file that a path led to has to say, the sockets apart; `Ok` where it comes down to them.
+/// What the file that a path led to has to say, the sockets apart; `Ok` where it comes down to
+/// them.
 pub fn judge_file(place: Place, is_read_only: impl FnOnce(u64) -> bool) -> Result<Place, Truth> {
     let file = place.file.expect("the lookup has arrived");
     let name = OsStr::from_bytes(&place.name);
@@ -266,7 +270,8 @@ pub fn judge_file(place: Place, is_read_only: impl FnOnce(u64) -> bool) -> Resul
     }
 }
 
-/// Whether a bind may make this name. `taken` says who has it: `Some(true)` where that is a live socket.
+/// Whether a bind may make this name. `taken` says who has it: `Some(true)` where that is a live
+/// socket.
 pub fn judge_name(place: Place, path: &[u8], is_live: impl FnOnce(File) -> bool) -> Truth {
     if is_dots(&place.name) || path.iter().all(|&byte| byte == b'/') {
         return Truth::fails(Errno::ADDRINUSE, &[Cause::NoLastName], place);

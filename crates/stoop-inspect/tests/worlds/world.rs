@@ -1,5 +1,5 @@
-//! One world: a file tree or an abstract name, servers, a caller, and the question that is asked. Knows what the sockets are
-//! in, and so what is to be said of them.
+//! One world: a file tree or an abstract name, servers, a caller, and the question that is asked.
+//! Knows what the sockets are in, and so what is to be said of them.
 
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
@@ -44,7 +44,8 @@ pub struct World {
     pub login: Option<&'static str>,
     /// The working directory is removed once the caller is in it.
     pub cwd_gone: bool,
-    /// The working directory of a path that begins there: opened by us, since its user may not be able to.
+    /// The working directory of a path that begins there: opened by us, since its user may not be
+    /// able to.
     cwd: Option<OwnedFd>,
     /// Devices of mounts that are no second view of something.
     own_file_systems: Vec<(u64, PathBuf)>,
@@ -83,7 +84,8 @@ impl World {
         World::with(seed, dice, caller, ground)
     }
 
-    /// A world for a process that is what it is: no root, directory or network in it is anybody's own.
+    /// A world for a process that is what it is: no root, directory or network in it is anybody's
+    /// own.
     pub fn for_guest(seed: u64, ground: &Ground) -> World {
         let mut dice = Dice::new(!seed);
         let caller = Caller { abroad: false, ..Caller::random(&mut dice) };
@@ -164,7 +166,8 @@ impl World {
         }
     }
 
-    /// A path to a socket that was bound in the lower layer: seen from above it is a file of its own.
+    /// A path to a socket that was bound in the lower layer: seen from above it is a file of its
+    /// own.
     fn look_down(&mut self, dice: &mut Dice, asked: Kind) {
         let below = self.lower.as_ref().expect("there is a layer").join("s");
         let address = SocketAddrUnix::new(&below).expect("worlds have short paths");
@@ -250,7 +253,8 @@ impl World {
         Truth { place: Some(place), ..self.truth_of_server(server) }
     }
 
-    /// What is found out before the address is looked up; what no address can hold, before there is a call.
+    /// What is found out before the address is looked up; what no address can hold, before there is
+    /// a call.
     fn before_lookup(&self, path_len: usize) -> Option<Truth> {
         let fails = |errno, cause| Some(Truth::nowhere(Some(errno), &[cause]));
         let kind = kind_asked(self.operation, self.kind, None);
@@ -316,7 +320,8 @@ impl World {
         self.servers.iter().find(|server| server.socket.is_some() && server.name == name)
     }
 
-    /// What a socket that was reached has to say, in the order of `unix_stream_connect` and `unix_dgram_sendmsg`.
+    /// What a socket that was reached has to say, in the order of `unix_stream_connect` and
+    /// `unix_dgram_sendmsg`.
     fn truth_of_server(&self, server: Option<&Server>) -> Truth {
         let Some(server) = server else { return Truth::nowhere(Some(Errno::CONNREFUSED), &[Cause::Stale]) };
         let fails = |errno, cause| Truth::nowhere(Some(errno), &[cause]);

@@ -1,13 +1,15 @@
 //! One end of a ring: where it is, where the other is, and how to wait for it.
 //!
-//! Each end has a *position*: how many bytes it has gone so far, always a multiple of eight, in 32 bits that overflow. The sender's
-//! is ahead of the receiver's by what is in the ring. An end publishes its own position in shared memory and never reads it back;
-//! the other's is read once for each look, and believed only where it is at a possible distance. The lowest bit of a published
-//! position says that its end is closed.
+//! Each end has a *position*: how many bytes it has gone so far, always a multiple of eight, in 32
+//! bits that overflow. The sender's is ahead of the receiver's by what is in the ring. An end
+//! publishes its own position in shared memory and never reads it back; the other's is read once
+//! for each look, and believed only where it is at a possible distance. The lowest bit of a
+//! published position says that its end is closed.
 //!
-//! Pairs: a position is stored with release and read with acquire, so that the bytes before the sender's are there, and those
-//! before the receiver's are no longer read. "I sleep" and the position of the other are a store and a load on either side, with a
-//! sequentially consistent fence between them: one of the two sees the other, so no wake is lost.
+//! Pairs: a position is stored with release and read with acquire, so that the bytes before the
+//! sender's are there, and those before the receiver's are no longer read. "I sleep" and the
+//! position of the other are a store and a load on either side, with a sequentially consistent
+//! fence between them: one of the two sees the other, so no wake is lost.
 
 use std::os::fd::AsFd;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
@@ -85,7 +87,8 @@ impl End {
         (record <= self.capacity).then_some(record)
     }
 
-    /// Waits until at least this many bytes are ours (free for a sender, filled for a receiver), and says how many are.
+    /// Waits until at least this many bytes are ours (free for a sender, filled for a receiver),
+    /// and says how many are.
     pub(super) fn wait_for(&mut self, bytes: u32) -> Result<u32> {
         if self.available() < bytes {
             self.wait(bytes)?;
@@ -183,7 +186,8 @@ impl End {
         HEADER_BYTES + (self.position.wrapping_add(behind) & (self.capacity - 1)) as usize
     }
 
-    /// How many bytes there are from the start of the message to the end of the memory, where it goes on at the beginning.
+    /// How many bytes there are from the start of the message to the end of the memory, where it
+    /// goes on at the beginning.
     fn until_the_end(&self) -> usize {
         HEADER_BYTES + self.capacity as usize - self.place(LENGTH_BYTES)
     }

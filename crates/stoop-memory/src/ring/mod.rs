@@ -1,7 +1,8 @@
 //! A ring of messages in shared memory: one process sends, one receives.
 //!
-//! The memory is a file without a name (`memfd`), sealed against changing its size and, where the kernel knows how (6.3), against
-//! being executed (K-MEM-1, K-MEM-2). Whoever has the descriptor can take an end, so it is passed over a local socket, to whom it is meant for.
+//! The memory is a file without a name (`memfd`), sealed against changing its size and, where the
+//! kernel knows how (6.3), against being executed (K-MEM-1, K-MEM-2). Whoever has the descriptor
+//! can take an end, so it is passed over a local socket, to whom it is meant for.
 //!
 //! | where | what |
 //! |---|---|
@@ -35,7 +36,8 @@ pub const CAPACITY_BYTES: RangeInclusive<usize> = 4096..=1 << 30;
 /// Without these, the other process could take memory away from under us.
 const SEALS: SealFlags = SealFlags::SHRINK.union(SealFlags::GROW);
 
-/// The file system that `memfd_create` makes files on: others may end a process that touches a page.
+/// The file system that `memfd_create` makes files on: others may end a process that touches a
+/// page.
 const TMPFS_MAGIC: u64 = 0x0102_1994;
 
 const MAKE: &str = "make a ring";
@@ -49,12 +51,12 @@ pub struct Ring {
 }
 
 impl Ring {
-    /// Makes a ring with room for this many bytes, each message taking up to 15 more than it has. Does not block. Linux 3.17
-    /// (`memfd_create`).
+    /// Makes a ring with room for this many bytes, each message taking up to 15 more than it has.
+    /// Does not block. Linux 3.17 (`memfd_create`).
     ///
     /// # Errors
-    /// [`ErrorKind::TooLarge`] outside of [`CAPACITY_BYTES`]; [`ErrorKind::LimitReached`] where memory or descriptors are used
-    /// up: all of the memory is there from the beginning.
+    /// [`ErrorKind::TooLarge`] outside of [`CAPACITY_BYTES`]; [`ErrorKind::LimitReached`] where
+    /// memory or descriptors are used up: all of the memory is there from the beginning.
     pub fn new(capacity_bytes: usize) -> Result<Ring> {
         if capacity_bytes > *CAPACITY_BYTES.end() {
             return Err(Error::new(MAKE, ErrorKind::TooLarge));
@@ -68,9 +70,10 @@ impl Ring {
     /// Takes a ring that another process has made and passed. Does not block.
     ///
     /// # Errors
-    /// [`ErrorKind::Corrupt`] unless it is ordinary memory of a size that a ring has, and sealed so that it keeps it: then
-    /// nothing that the other process does to it can do more than spoil messages. (Giving pages back and letting the
-    /// machine run out of memory remains, as with all memory.)
+    /// [`ErrorKind::Corrupt`] unless it is ordinary memory of a size that a ring has, and sealed so
+    /// that it keeps it: then nothing that the other process does to it can do more than spoil
+    /// messages. (Giving pages back and letting the machine run out of memory remains, as with
+    /// all memory.)
     pub fn from_descriptor(memory: OwnedFd) -> Result<Ring> {
         let corrupt = || Error::new(OPEN, ErrorKind::Corrupt);
         // Only memory files have seals.

@@ -15,8 +15,9 @@ impl Receiver {
     /// Waits for it, at most as long as the limit allows. Signals do not end the wait.
     ///
     /// # Errors
-    /// [`ErrorKind::TimedOut`], [`ErrorKind::Closed`] where the sender has gone and all it sent was received,
-    /// [`ErrorKind::Corrupt`] where it has written nonsense; `message` never becomes longer than the ring.
+    /// [`ErrorKind::TimedOut`], [`ErrorKind::Closed`] where the sender has gone and all it sent was
+    /// received, [`ErrorKind::Corrupt`] where it has written nonsense; `message` never becomes
+    /// longer than the ring.
     pub fn recv(&mut self, message: &mut Vec<u8>) -> Result<()> {
         let available = self.0.wait_for(1)?;
         // Read once: it may be another the next time.

@@ -25,8 +25,8 @@ impl Parcel {
     /// The room for bytes.
     fn room(&mut self) -> &mut [u8] {
         let start = self.words[1..].as_mut_ptr().cast();
-        // SAFETY: `new` made room for at least these many bytes behind the first word; they are initialized, bytes have no
-        // alignment, and `self` stays borrowed.
+        // SAFETY: `new` made room for at least these many bytes behind the first word; they are
+        // initialized, bytes have no alignment, and `self` stays borrowed.
         unsafe { std::slice::from_raw_parts_mut(start, self.room_bytes) }
     }
 }
@@ -60,11 +60,13 @@ pub(crate) fn capacity_bytes(id: c_int) -> io::Result<usize> {
 pub(crate) fn send(id: c_int, message: &[u8], parcel: &mut Parcel) -> io::Result<()> {
     parcel.room()[..message.len()].copy_from_slice(message);
     parcel.words[0] = TYPE;
-    // SAFETY: the parcel starts with a type, and as many bytes as are named lie behind it, as `room` has just shown.
+    // SAFETY: the parcel starts with a type, and as many bytes as are named lie behind it, as `room`
+    // has just shown.
     check(unsafe { libc::msgsnd(id, parcel.words.as_ptr().cast(), message.len(), 0) }).map(drop)
 }
 
-/// `msgrcv`: waits for a message. `E2BIG` where the next one does not fit into the parcel: it stays in the queue.
+/// `msgrcv`: waits for a message. `E2BIG` where the next one does not fit into the parcel: it stays
+/// in the queue.
 pub(crate) fn receive(id: c_int, parcel: &mut Parcel) -> io::Result<&[u8]> {
     let room_bytes = parcel.room_bytes;
     // SAFETY: the parcel is exclusively borrowed, and has room for a type and `room_bytes` behind it.

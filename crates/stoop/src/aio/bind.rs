@@ -5,7 +5,8 @@ use crate::Bind;
 use crate::error::{Error, Operation, Result};
 
 impl Bind {
-    /// [`Bind::listen`] for tokio. Works with files, and may wait for another process's lock, on the runtime's blocking pool.
+    /// [`Bind::listen`] for tokio. Works with files, and may wait for another process's lock, on
+    /// the runtime's blocking pool.
     ///
     /// # Errors
     /// As there.
@@ -14,7 +15,8 @@ impl Bind {
     /// Outside of a runtime.
     ///
     /// # Cancel safety
-    /// Cancel safe: a listener that nobody waits for any more is closed again, and its file goes with it.
+    /// Cancel safe: a listener that nobody waits for any more is closed again, and its file goes
+    /// with it.
     pub async fn listen_async(&self) -> Result<Listener<crate::Stream>> {
         let bind = self.clone();
         Async::try_from(in_background(move || bind.listen()).await?)

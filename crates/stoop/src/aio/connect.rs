@@ -1,11 +1,12 @@
 //! Connecting without a thread that waits.
 //!
-//! The kernel has no event for "room in that backlog" that a non-blocking socket could wait for. A blocking connect is woken
-//! exactly, and costs an idle thread for each attempt: a thousand clients of a busy server would be a thousand threads. So the
-//! same socket tries again on a timer, at growing intervals of no more than 32 ms that are not in step with those of
-//! others. What that costs: a client of an overfull server comes in some milliseconds later than a blocking one, and not in
-//! the order of asking. A socket is never taken for connected because it polls writable (K-CONNECT-2): only a connect that
-//! succeeded counts.
+//! The kernel has no event for "room in that backlog" that a non-blocking socket could wait for. A
+//! blocking connect is woken exactly, and costs an idle thread for each attempt: a thousand clients
+//! of a busy server would be a thousand threads. So the same socket tries again on a timer, at
+//! growing intervals of no more than 32 ms that are not in step with those of others. What that
+//! costs: a client of an overfull server comes in some milliseconds later than a blocking one, and
+//! not in the order of asking. A socket is never taken for connected because it polls writable
+//! (K-CONNECT-2): only a connect that succeeded counts.
 
 use std::time::{Duration, Instant};
 
@@ -31,7 +32,8 @@ use crate::{Connect, Kind};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 impl Connect {
-    /// Connects a stream, waiting for room and for the server as the settings say. See [`Connect::stream`].
+    /// Connects a stream, waiting for room and for the server as the settings say. See
+    /// [`Connect::stream`].
     ///
     /// # Errors
     /// As there. The socket returned is always connected.

@@ -10,7 +10,8 @@ use crate::error::{Error, Result};
 use crate::message::{Allow, Outgoing, Received};
 use crate::{Address, Connect, Origin, ToAddress, packet};
 
-/// Several tasks may receive, and several send, on one socket at once; each message goes to one of them.
+/// Several tasks may receive, and several send, on one socket at once; each message goes to one of
+/// them.
 ///
 /// ```
 /// use stoop::{Bind, aio};
@@ -58,7 +59,8 @@ impl Async<crate::Datagram> {
         Ok((Datagram::watching_both(one)?, Datagram::watching_both(other)?))
     }
 
-    /// Sends one message to the receiver named by connecting, once there is room in its queue. See [`crate::Datagram::send`].
+    /// Sends one message to the receiver named by connecting, once there is room in its queue. See
+    /// [`crate::Datagram::send`].
     ///
     /// # Errors
     /// As there.
@@ -69,8 +71,8 @@ impl Async<crate::Datagram> {
         self.sending(|socket| socket.send(message)).await
     }
 
-    /// Sends one message, with descriptors or credentials beside it, to the receiver named by connecting. See
-    /// [`Socket::send_with`](crate::Socket::send_with).
+    /// Sends one message, with descriptors or credentials beside it, to the receiver named by
+    /// connecting. See [`Socket::send_with`](crate::Socket::send_with).
     ///
     /// # Errors
     /// As there.
@@ -81,11 +83,13 @@ impl Async<crate::Datagram> {
         self.sending(|socket| socket.send_with(buffers, outgoing)).await
     }
 
-    /// Sends one message to an address, once there is room in the queue there. See [`crate::Datagram::send_to`].
+    /// Sends one message to an address, once there is room in the queue there. See
+    /// [`crate::Datagram::send_to`].
     ///
-    /// Costs no processor time while it waits, whoever filled the queue, and wakes when the receiver takes a message: a
-    /// connected socket of its own shows that (K-DGRAM-5), since this one's readiness does not (K-DGRAM-4). A receiver that was
-    /// replaced meanwhile is found within a tenth of a second.
+    /// Costs no processor time while it waits, whoever filled the queue, and wakes when the
+    /// receiver takes a message: a connected socket of its own shows that (K-DGRAM-5), since
+    /// this one's readiness does not (K-DGRAM-4). A receiver that was replaced meanwhile is
+    /// found within a tenth of a second.
     ///
     /// # Errors
     /// As there.
@@ -96,11 +100,12 @@ impl Async<crate::Datagram> {
         room::sending_to(self, Receiver::At(to), |socket| socket.send_to(message, to)).await
     }
 
-    /// Answers a message, once there is room in the queue of the socket it came from: sends to that socket, or to none. See
-    /// [`crate::Datagram::reply`] for what is checked.
+    /// Answers a message, once there is room in the queue of the socket it came from: sends to that
+    /// socket, or to none. See [`crate::Datagram::reply`] for what is checked.
     ///
-    /// The checks are made once, before the wait, and look paths up in the file system like any call with a path. The wait is
-    /// that of [`aio::Datagram::send_to`](Async::send_to), for the socket that was found.
+    /// The checks are made once, before the wait, and look paths up in the file system like any
+    /// call with a path. The wait is that of [`aio::Datagram::send_to`](Async::send_to), for
+    /// the socket that was found.
     ///
     /// # Errors
     /// As there.
@@ -113,7 +118,8 @@ impl Async<crate::Datagram> {
         room::sending_to(self, Receiver::Held(&target), send).await.map_err(|error| error.on(&to.address))
     }
 
-    /// Answers a message with descriptors or credentials beside the answer. As [`aio::Datagram::reply`](Async::reply).
+    /// Answers a message with descriptors or credentials beside the answer. As
+    /// [`aio::Datagram::reply`](Async::reply).
     ///
     /// # Errors
     /// As [`crate::Datagram::reply_with`].
@@ -127,7 +133,8 @@ impl Async<crate::Datagram> {
         room::sending_to(self, Receiver::Held(&target), send).await.map_err(|error| error.on(&to.address))
     }
 
-    /// Sends one message to an address with descriptors or credentials beside it. As [`aio::Datagram::send_to`](Async::send_to).
+    /// Sends one message to an address with descriptors or credentials beside it. As
+    /// [`aio::Datagram::send_to`](Async::send_to).
     ///
     /// # Errors
     /// As [`crate::Datagram::send_to_with`].
@@ -166,18 +173,21 @@ impl Async<crate::Datagram> {
         self.receiving(|socket| socket.recv_from(buffer)).await
     }
 
-    /// Receives one message with what came beside it. See [`Socket::recv_with`](crate::Socket::recv_with).
+    /// Receives one message with what came beside it. See
+    /// [`Socket::recv_with`](crate::Socket::recv_with).
     ///
     /// # Errors
     /// As there.
     ///
     /// # Cancel safety
-    /// Cancel safe: either it completes, or nothing has been received but messages that the policy refused.
+    /// Cancel safe: either it completes, or nothing has been received but messages that the policy
+    /// refused.
     pub async fn recv_with(&self, buffers: &mut [IoSliceMut<'_>], allow: Allow) -> Result<Received> {
         self.receiving(|socket| socket.recv_with(buffers, allow)).await
     }
 
-    /// Receives one message, however long, with its sender's address. See [`crate::Datagram::recv_vec`].
+    /// Receives one message, however long, with its sender's address. See
+    /// [`crate::Datagram::recv_vec`].
     ///
     /// # Errors
     /// As there.
@@ -188,8 +198,8 @@ impl Async<crate::Datagram> {
         self.receiving(crate::Datagram::recv_vec).await
     }
 
-    /// Receives one message, however long, with what [`aio::Datagram::reply`](Async::reply) needs to answer it. See
-    /// [`crate::Datagram::recv_request`].
+    /// Receives one message, however long, with what [`aio::Datagram::reply`](Async::reply) needs
+    /// to answer it. See [`crate::Datagram::recv_request`].
     ///
     /// # Errors
     /// As there.
@@ -200,13 +210,15 @@ impl Async<crate::Datagram> {
         self.receiving(crate::Datagram::recv_request).await
     }
 
-    /// Receives one message, however long, with what came beside it. See [`crate::Datagram::recv_vec_with`].
+    /// Receives one message, however long, with what came beside it. See
+    /// [`crate::Datagram::recv_vec_with`].
     ///
     /// # Errors
     /// As there.
     ///
     /// # Cancel safety
-    /// Cancel safe: either it completes, or nothing has been received but messages that the policy refused.
+    /// Cancel safe: either it completes, or nothing has been received but messages that the policy
+    /// refused.
     pub async fn recv_vec_with(&self, allow: Allow) -> Result<(Vec<u8>, Received)> {
         self.receiving(|socket| socket.recv_vec_with(allow)).await
     }
@@ -222,7 +234,8 @@ impl Async<crate::Datagram> {
         self.receiving(|socket| socket.peek(buffer)).await
     }
 
-    /// Sends a message to the receiver named by connecting if there is room now. As [`Async::try_io`].
+    /// Sends a message to the receiver named by connecting if there is room now. As
+    /// [`Async::try_io`].
     ///
     /// # Errors
     /// [`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock), and as [`crate::Datagram::send`].
@@ -230,10 +243,12 @@ impl Async<crate::Datagram> {
         self.try_io(Interest::WRITABLE, |socket| socket.send(message))
     }
 
-    /// Sends a message to an address if there is room now. What [`Async::writable`] says does not help with that.
+    /// Sends a message to an address if there is room now. What [`Async::writable`] says does not
+    /// help with that.
     ///
     /// # Errors
-    /// [`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock), and as [`crate::Datagram::send_to`].
+    /// [`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock), and as
+    /// [`crate::Datagram::send_to`].
     pub fn try_send_to(&self, message: &[u8], to: &Address) -> Result<()> {
         self.noted(self.get_ref().send_to(message, to))
     }
@@ -249,7 +264,8 @@ impl Async<crate::Datagram> {
     /// The same, with the sender's address. As [`Async::try_io`].
     ///
     /// # Errors
-    /// [`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock), and as [`crate::Datagram::recv_from`].
+    /// [`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock), and as
+    /// [`crate::Datagram::recv_from`].
     pub fn try_recv_from(&self, buffer: &mut [u8]) -> Result<(usize, Address)> {
         self.try_io(Interest::READABLE, |socket| socket.recv_from(buffer))
     }

@@ -12,8 +12,9 @@ use crate::listener::{Arrival, Connected, Counts, PAUSE_AFTER_FAILURE};
 use crate::refusals::Refusals;
 use crate::sys::{self, Blocking};
 
-/// Several tasks may accept on one listener. Dropping it unlinks its socket file, which blocks the worker thread while another
-/// process of this user works on the same name (a second at most); [`aio::Listener::release`](Async::release) does that elsewhere.
+/// Several tasks may accept on one listener. Dropping it unlinks its socket file, which blocks the
+/// worker thread while another process of this user works on the same name (a second at most);
+/// [`aio::Listener::release`](Async::release) does that elsewhere.
 ///
 /// ```
 /// use stoop::{Bind, Policy};
@@ -31,14 +32,16 @@ use crate::sys::{self, Blocking};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 impl<C: Connected> Async<crate::Listener<C>> {
-    /// Waits for a client that the policy admits. Refused clients are closed and counted. If no descriptor or memory is free, or the
-    /// accept of one client fails otherwise ([`Error::is_transient`]), it counts that, pauses, and tries again without spinning.
+    /// Waits for a client that the policy admits. Refused clients are closed and counted. If no
+    /// descriptor or memory is free, or the accept of one client fails otherwise
+    /// ([`Error::is_transient`]), it counts that, pauses, and tries again without spinning.
     ///
     /// # Errors
     /// Only where the listener itself is broken, or the runtime cannot watch one more socket.
     ///
     /// # Cancel safety
-    /// Cancel safe: no client is lost. Dropped in the middle, it leaves the next client in the queue.
+    /// Cancel safe: no client is lost. Dropped in the middle, it leaves the next client in the
+    /// queue.
     pub async fn accept(&self) -> Result<Async<C>> {
         let mut refusals = Refusals::of(Operation::Accept);
         loop {
@@ -52,7 +55,8 @@ impl<C: Connected> Async<crate::Listener<C>> {
         }
     }
 
-    /// Waits for the next client and says what became of it. As [`aio::Listener::accept`](Async::accept) otherwise.
+    /// Waits for the next client and says what became of it. As
+    /// [`aio::Listener::accept`](Async::accept) otherwise.
     ///
     /// # Errors
     /// As there.
@@ -72,9 +76,11 @@ impl<C: Connected> Async<crate::Listener<C>> {
     /// Accepts a client that is waiting now, if the policy admits it. As [`Async::try_io`].
     ///
     /// # Errors
-    /// [`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock) where nobody waits; a [transient](Error::is_transient) one if no descriptor is free or
-    /// the accept failed otherwise, and the listener may then stay readable: pause before the next try. Returns after 16 refused
-    /// clients in a row, even if more are waiting ([`Error::is_refusal_limit`]); the listener then stays readable, too.
+    /// [`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock) where nobody waits; a
+    /// [transient](Error::is_transient) one if no descriptor is free or the accept failed
+    /// otherwise, and the listener may then stay readable: pause before the next try. Returns after
+    /// 16 refused clients in a row, even if more are waiting ([`Error::is_refusal_limit`]); the
+    /// listener then stays readable, too.
     pub fn try_accept(&self) -> Result<Async<C>> {
         let mut refusals = Refusals::of(Operation::Accept);
         loop {
@@ -121,7 +127,8 @@ impl<C: Connected> Async<crate::Listener<C>> {
         self.main.get_mut().get_mut()
     }
 
-    /// Takes the file away, where it is still ours, and goes on listening for those who have found it already.
+    /// Takes the file away, where it is still ours, and goes on listening for those who have found
+    /// it already.
     ///
     /// # Errors
     /// Where the file could not be removed.
@@ -134,8 +141,8 @@ impl<C: Connected> Async<crate::Listener<C>> {
         super::bind::in_background(move || file.release()).await
     }
 
-    /// Refuses clients from now on; those in the queue can still be accepted (K-ACCEPT-6). For everybody who has this
-    /// listener, in whatever process.
+    /// Refuses clients from now on; those in the queue can still be accepted (K-ACCEPT-6). For
+    /// everybody who has this listener, in whatever process.
     pub(crate) fn refuse_more(&self) -> Result<()> {
         sys::shutdown(self.as_fd(), Shutdown::Read).map_err(crate::socket::configure)
     }

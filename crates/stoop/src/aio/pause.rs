@@ -1,10 +1,11 @@
-//! How long to wait before trying again, where nothing can be waited for: longer each time, and not in step with others.
+//! How long to wait before trying again, where nothing can be waited for: longer each time, and not
+//! in step with others.
 
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
-/// The first pause, and the longest. The kernel's own wake-up is what these stand in for: short enough to be next when there
-/// is room, long enough that thousands of waiting tasks cost little.
+/// The first pause, and the longest. The kernel's own wake-up is what these stand in for: short
+/// enough to be next when there is room, long enough that thousands of waiting tasks cost little.
 const FIRST: Duration = Duration::from_millis(1);
 const LONGEST: Duration = Duration::from_millis(32);
 
@@ -28,7 +29,8 @@ impl Pause {
     pub(crate) fn next(&mut self) -> Duration {
         let pause = self.next;
         self.next = (pause * 2).min(self.longest);
-        // Each `RandomState` has keys of its own: a cheap source of numbers that are hard to bring into step.
+        // Each `RandomState` has keys of its own: a cheap source of numbers that are hard to bring into
+        // step.
         let part = (RandomState::new().hash_one(()) % 1024) as u32;
         pause - pause * part / 2048
     }

@@ -1,9 +1,10 @@
 //! Waiting for room in the queue of a datagram receiver that the sender is not connected to.
 //!
-//! Two things can be full, and `EAGAIN` does not say which: the receiver's queue, perhaps of others' messages, and our own
-//! send buffer. The sender's readiness speaks of its buffer alone, and each failed send announces it anew (K-DGRAM-4): a task
-//! that waits for that spins. A socket that *is* connected shows the queue, and is woken when there is room (K-DGRAM-5). So
-//! one is made for the wait, and nothing is ever sent on it.
+//! Two things can be full, and `EAGAIN` does not say which: the receiver's queue, perhaps of
+//! others' messages, and our own send buffer. The sender's readiness speaks of its buffer alone,
+//! and each failed send announces it anew (K-DGRAM-4): a task that waits for that spins. A socket
+//! that *is* connected shows the queue, and is woken when there is room (K-DGRAM-5). So one is made
+//! for the wait, and nothing is ever sent on it.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};

@@ -10,7 +10,8 @@ use crate::error::{Error, Result};
 use crate::message::{Allow, Outgoing, Received};
 use crate::{Connect, Packet, ToAddress};
 
-/// Several tasks may receive, and several send, on one socket at once; each message goes to one of them.
+/// Several tasks may receive, and several send, on one socket at once; each message goes to one of
+/// them.
 ///
 /// ```
 /// use stoop::{Packet, aio};
@@ -28,7 +29,8 @@ use crate::{Connect, Packet, ToAddress};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 impl Async<crate::SeqPacket> {
-    /// Connects to a server. Waits for room in its backlog as long as it takes; [`Connect`] sets limits.
+    /// Connects to a server. Waits for room in its backlog as long as it takes; [`Connect`] sets
+    /// limits.
     ///
     /// # Errors
     /// As [`Connect::stream_async`].
@@ -67,7 +69,8 @@ impl Async<crate::SeqPacket> {
         self.sending(|socket| socket.send(message)).await
     }
 
-    /// Sends one message with descriptors or credentials beside it. See [`Socket::send_with`](crate::Socket::send_with).
+    /// Sends one message with descriptors or credentials beside it. See
+    /// [`Socket::send_with`](crate::Socket::send_with).
     ///
     /// # Errors
     /// As there.
@@ -100,7 +103,8 @@ impl Async<crate::SeqPacket> {
         self.receiving(crate::SeqPacket::recv_vec).await
     }
 
-    /// Receives one message with what came beside it. See [`Socket::recv_with`](crate::Socket::recv_with).
+    /// Receives one message with what came beside it. See
+    /// [`Socket::recv_with`](crate::Socket::recv_with).
     ///
     /// # Errors
     /// As there.
@@ -111,7 +115,8 @@ impl Async<crate::SeqPacket> {
         self.receiving(|socket| socket.recv_with(buffers, allow)).await
     }
 
-    /// Receives one message, however long, with what came beside it. See [`crate::SeqPacket::recv_vec_with`].
+    /// Receives one message, however long, with what came beside it. See
+    /// [`crate::SeqPacket::recv_vec_with`].
     ///
     /// # Errors
     /// As there.

@@ -1,12 +1,15 @@
 //! [`Async`]: a socket that a task waits for. How readiness is asked for, and nothing about what is read or written.
 //!
-//! A socket is registered with the reactor once, and edge-triggered, as tokio does it. What it is registered *for* differs:
+//! A socket is registered with the reactor once, and edge-triggered, as tokio does it. What it is
+//! registered *for* differs:
 //!
-//! - Whoever connects watches for data and for room. The second comes up whenever the peer has read something, so a client
-//!   that waits for an answer is woken early, when its request was read, and is awake when the answer comes.
-//! - Of accepted connections the same is true while the listener has few of them. With many, one wake-up for each answer that
-//!   somebody has read is pure cost, and they watch for data alone; so do bound datagram sockets. Where one of these has to
-//!   wait for room after all, a second descriptor of it is registered for that, once, and kept.
+//! - Whoever connects watches for data and for room. The second comes up whenever the peer has read
+//!   something, so a client that waits for an answer is woken early, when its request was read, and
+//!   is awake when the answer comes.
+//! - Of accepted connections the same is true while the listener has few of them. With many, one
+//!   wake-up for each answer that somebody has read is pure cost, and they watch for data alone; so
+//!   do bound datagram sockets. Where one of these has to wait for room after all, a second
+//!   descriptor of it is registered for that, once, and kept.
 
 use std::fmt;
 use std::io;
@@ -35,25 +38,27 @@ const FEW: usize = 16;
 /// [`aio::Datagram`](super::Datagram) or [`aio::Listener`](super::Listener).
 ///
 /// Dereferences to [`Socket`] for names, buffers and identity. Its timeouts have no effect here
-/// ([`tokio::time::timeout`] has), and [`Socket::set_nonblocking`] is to be left alone. [`Socket::set_spin`] works: a receive that finds
-/// nothing then holds its worker thread for up to that long before the task is parked.
+/// ([`tokio::time::timeout`] has), and [`Socket::set_nonblocking`] is to be left alone.
+/// [`Socket::set_spin`] works: a receive that finds nothing then holds its worker thread for up to
+/// that long before the task is parked.
 ///
-/// A socket made by accepting may come to hold a second descriptor, from the first time that it has to wait for room to send:
-/// to be reckoned with in a server's limit on descriptors.
+/// A socket made by accepting may come to hold a second descriptor, from the first time that it has
+/// to wait for room to send: to be reckoned with in a server's limit on descriptors.
 pub struct Async<S: AsFd> {
     pub(super) main: AsyncFd<Registered<S>>,
     /// Where `main` does not watch for room: what does, from the first wait for it on.
     room: OnceLock<Box<Room>>,
     watches_room: bool,
     activity: Option<Activity>,
-    /// Nothing has been read yet, and something may be there: most clients speak before they are accepted, and whoever reads that
-    /// at once need not be told of it.
+    /// Nothing has been read yet, and something may be there: most clients speak before they are
+    /// accepted, and whoever reads that at once need not be told of it.
     is_fresh: AtomicBool,
     /// One for a listener and all of its connections: the references count them.
     family: Option<Arc<()>>,
 }
 
-/// A second descriptor of a socket, watched for room alone. Boxed, since few connections ever need it.
+/// A second descriptor of a socket, watched for room alone. Boxed, since few connections ever need
+/// it.
 type Room = AsyncFd<Registered<OwnedFd>>;
 
 /// Counts what was received and sent, for somebody who looks after idle connections.
@@ -127,7 +132,8 @@ impl<S: AsFd + Deref<Target = Socket>> Async<S> {
 
     #[track_caller]
     fn watching(socket: S, room: bool) -> Result<Async<S>> {
-        // Urgent bytes are watched for because a read stops in front of them (K-END-10): see `Stream::poll_receive`.
+        // Urgent bytes are watched for because a read stops in front of them (K-END-10): see
+        // `Stream::poll_receive`.
         let data = Interest::READABLE | Interest::PRIORITY;
         let interest = if room { data | Interest::WRITABLE } else { data };
         let main = register(socket, interest).map_err(configure)?;
@@ -163,15 +169,17 @@ impl<S: AsFd + Deref<Target = Socket>> Async<S> {
         Ok(socket)
     }
 
-    /// The synchronous socket inside, whose receives and sends fail with [`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock)
-    /// instead of waiting. To wait for them, call them in [`Async::try_io`].
+    /// The synchronous socket inside, whose receives and sends fail with
+    /// [`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock) instead of waiting. To wait for
+    /// them, call them in [`Async::try_io`].
     pub fn get_ref(&self) -> &S {
         self.main.get_ref().get()
     }
 
     /// Waits until there may be something to receive: data, a client, the end.
     ///
-    /// Returns at once until a receive has found nothing; that has to be one of this type's, or one in [`Async::try_io`].
+    /// Returns at once until a receive has found nothing; that has to be one of this type's, or one
+    /// in [`Async::try_io`].
     ///
     /// # Errors
     /// Only where the runtime is shutting down.
@@ -182,8 +190,9 @@ impl<S: AsFd + Deref<Target = Socket>> Async<S> {
         self.ready(Interest::READABLE).await.map(drop)
     }
 
-    /// Waits until there may be room to send. On a datagram socket that is not connected this says nothing about the
-    /// receiver's queue (K-DGRAM-4); [`aio::Datagram::send_to`](super::Datagram::send_to) waits for that.
+    /// Waits until there may be room to send. On a datagram socket that is not connected this says
+    /// nothing about the receiver's queue (K-DGRAM-4);
+    /// [`aio::Datagram::send_to`](super::Datagram::send_to) waits for that.
     ///
     /// # Errors
     /// Where the runtime is shutting down, or no descriptor is free to wait with.
@@ -222,8 +231,8 @@ impl<S: AsFd + Deref<Target = Socket>> Async<S> {
     }
 
     /// Runs an operation on the synchronous socket inside, without waiting. One that fails with
-    /// [`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock) is tried a second time where tokio took the socket for ready, and then makes
-    /// [`Async::ready`] wait.
+    /// [`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock) is tried a second time where tokio
+    /// took the socket for ready, and then makes [`Async::ready`] wait.
     ///
     /// # Errors
     /// The operation's.
@@ -248,8 +257,8 @@ impl<S: AsFd + Deref<Target = Socket>> Async<S> {
         answer.map_or(Err(blocked), |result| self.noted(result))
     }
 
-    /// Runs a receive until it does not say "not now". One that returns because of what it refused is run again after other
-    /// tasks, timers and the rest of this task have had their turn.
+    /// Runs a receive until it does not say "not now". One that returns because of what it refused
+    /// is run again after other tasks, timers and the rest of this task have had their turn.
     pub(crate) async fn receiving<T, E: Failure>(
         &self,
         mut operation: impl FnMut(&S) -> std::result::Result<T, E>,
@@ -264,7 +273,8 @@ impl<S: AsFd + Deref<Target = Socket>> Async<S> {
         }
     }
 
-    /// Runs a send until it does not say "not now". The first try is made at once: mostly there is room.
+    /// Runs a send until it does not say "not now". The first try is made at once: mostly there is
+    /// room.
     pub(super) async fn sending<T, E: Failure>(
         &self,
         mut operation: impl FnMut(&S) -> std::result::Result<T, E>,

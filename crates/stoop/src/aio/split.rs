@@ -1,7 +1,9 @@
-//! A stream in two halves, one that reads and one that writes, each of which still carries descriptors and credentials.
+//! A stream in two halves, one that reads and one that writes, each of which still carries
+//! descriptors and credentials.
 //!
-//! Borrowed halves come from [`Stream::split`](super::Async::split), owned ones from [`Stream::into_split`](super::Async::into_split). A seqpacket
-//! or datagram socket needs no halves: all its methods take `&self`, so a reference or an [`Arc`] of it will do.
+//! Borrowed halves come from [`Stream::split`](super::Async::split), owned ones from
+//! [`Stream::into_split`](super::Async::into_split). A seqpacket or datagram socket needs no
+//! halves: all its methods take `&self`, so a reference or an [`Arc`] of it will do.
 //!
 //! ```
 //! use std::io::IoSlice;
@@ -47,7 +49,8 @@ pub struct WriteHalf<P>(pub(super) P);
 /// A half that reads, for a task of its own.
 pub type OwnedReadHalf = ReadHalf<Arc<Stream>>;
 
-/// A half that writes, for a task of its own. Dropping it is the end for the peer's reads, even while the other half lives.
+/// A half that writes, for a task of its own. Dropping it is the end for the peer's reads, even
+/// while the other half lives.
 pub type OwnedWriteHalf = WriteHalf<Closing>;
 
 /// Shares a stream, and ends its direction of writing when dropped.

@@ -19,7 +19,8 @@ use crate::{Connect, ToAddress};
 use std::os::fd::AsFd;
 
 impl Async<crate::Stream> {
-    /// Connects to a server. Waits for room in its backlog as long as it takes; [`Connect`] sets limits.
+    /// Connects to a server. Waits for room in its backlog as long as it takes; [`Connect`] sets
+    /// limits.
     ///
     /// # Errors
     /// As [`Connect::stream_async`].
@@ -48,7 +49,8 @@ impl Async<crate::Stream> {
     }
 
     /// Sends bytes with descriptors or credentials beside them, once there is room for some. See
-    /// [`Socket::send_with`](crate::Socket::send_with): after a partial send only the rest of the bytes is still to go.
+    /// [`Socket::send_with`](crate::Socket::send_with): after a partial send only the rest of the
+    /// bytes is still to go.
     ///
     /// # Errors
     /// As there.
@@ -59,7 +61,8 @@ impl Async<crate::Stream> {
         self.sending(|stream| stream.send_with(buffers, outgoing)).await
     }
 
-    /// Receives bytes with what came beside them. See [`Socket::recv_with`](crate::Socket::recv_with).
+    /// Receives bytes with what came beside them. See
+    /// [`Socket::recv_with`](crate::Socket::recv_with).
     ///
     /// # Errors
     /// As there.
@@ -113,12 +116,14 @@ impl Async<crate::Stream> {
         self.attempt(Interest::WRITABLE, |mut stream| retry(|| stream.write_vectored(buffers)))
     }
 
-    /// A half for reading and one for writing, to be used at the same time. See [`split`](super::split).
+    /// A half for reading and one for writing, to be used at the same time. See
+    /// [`split`](super::split).
     pub fn split(&mut self) -> (ReadHalf<&Stream>, WriteHalf<&Stream>) {
         (ReadHalf(self), WriteHalf(self))
     }
 
-    /// The same for halves that live in different tasks. Dropping the write half ends its direction.
+    /// The same for halves that live in different tasks. Dropping the write half ends its
+    /// direction.
     pub fn into_split(self) -> (OwnedReadHalf, OwnedWriteHalf) {
         let stream = Arc::new(self);
         (ReadHalf(stream.clone()), WriteHalf(Closing::new(stream)))
@@ -156,9 +161,10 @@ impl Async<crate::Stream> {
         retry(|| self.spin().wait(|flags| sys::receive_into(self.as_fd(), buffer, flags)))
     }
 
-    /// Whether a read that left room in the buffer has left nothing in the socket. Not so where it stopped at something
-    /// that came beside the bytes (K-FD-5, K-CRED-11) or in front of an urgent byte (K-END-10): what lies behind that has
-    /// been announced already, and waiting for another announcement would be for ever. A stream that spins looks for itself.
+    /// Whether a read that left room in the buffer has left nothing in the socket. Not so where it
+    /// stopped at something that came beside the bytes (K-FD-5, K-CRED-11) or in front of an
+    /// urgent byte (K-END-10): what lies behind that has been announced already, and waiting
+    /// for another announcement would be for ever. A stream that spins looks for itself.
     fn has_emptied(&self, piece: &Piece, room_bytes: usize) -> bool {
         let short = 0 < piece.len_bytes && piece.len_bytes < room_bytes;
         short
@@ -168,7 +174,8 @@ impl Async<crate::Stream> {
     }
 }
 
-/// For a stream that is shared. Of several tasks that read, or that write, the last one to ask is woken.
+/// For a stream that is shared. Of several tasks that read, or that write, the last one to ask is
+/// woken.
 impl AsyncRead for &Stream {
     fn poll_read(
         self: Pin<&mut Self>,

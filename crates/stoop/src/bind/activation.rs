@@ -1,8 +1,9 @@
-//! Sockets passed in by a service manager (socket activation): `LISTEN_FDS`, `LISTEN_PID`, `LISTEN_FDNAMES`.
+//! Sockets passed in by a service manager (socket activation): `LISTEN_FDS`, `LISTEN_PID`,
+//! `LISTEN_FDNAMES`.
 //!
-//! The environment is read and never changed, for it belongs to the whole process: a child inherits the three variables, and
-//! `LISTEN_PID` tells it that they are not meant for it. The files of passed sockets belong to the service manager and are
-//! never removed here.
+//! The environment is read and never changed, for it belongs to the whole process: a child inherits
+//! the three variables, and `LISTEN_PID` tells it that they are not meant for it. The files of
+//! passed sockets belong to the service manager and are never removed here.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -32,8 +33,9 @@ static TAKEN: AtomicBool = AtomicBool::new(false);
 pub enum Activation {
     /// Nothing was passed: bind as usual.
     NotActivated,
-    /// Sockets were passed to another process, and the environment was inherited from it. Where this surprises, a wrapper (a
-    /// shell, a supervisor) stands between the service manager and this program and should `exec` it.
+    /// Sockets were passed to another process, and the environment was inherited from it. Where
+    /// this surprises, a wrapper (a shell, a supervisor) stands between the service manager and
+    /// this program and should `exec` it.
     ForAnotherProcess {
         /// For whom they are meant.
         pid: u32,
@@ -46,8 +48,8 @@ pub enum Activation {
 
 /// Takes the sockets that this process was started with, once.
 ///
-/// Call it early, before other code can come to close descriptors that it does not know. Every descriptor passed becomes
-/// close-on-exec. Does not block; needs no privilege; any kernel.
+/// Call it early, before other code can come to close descriptors that it does not know. Every
+/// descriptor passed becomes close-on-exec. Does not block; needs no privilege; any kernel.
 ///
 /// ```
 /// use stoop::activation::{self, Activation};
@@ -63,7 +65,8 @@ pub enum Activation {
 /// ```
 ///
 /// # Errors
-/// [`ErrorKind::Protocol`] where the variables make no sense, or name a descriptor that is not open.
+/// [`ErrorKind::Protocol`] where the variables make no sense, or name a descriptor that is not
+/// open.
 pub fn take() -> Result<Activation> {
     let variables = Variables::from_env();
     let names = match variables.read(std::process::id())? {
@@ -81,8 +84,9 @@ pub fn take() -> Result<Activation> {
     Ok(Activation::Sockets(Sockets(passed?)))
 }
 
-/// A copy of one descriptor that this process was started with, by its number: for programs that are told `fd:3` in some way of
-/// their own. It is named after its number, and close-on-exec. The number itself stays open, whoever it belongs to.
+/// A copy of one descriptor that this process was started with, by its number: for programs that
+/// are told `fd:3` in some way of their own. It is named after its number, and close-on-exec. The
+/// number itself stays open, whoever it belongs to.
 ///
 /// # Errors
 /// [`ErrorKind::Protocol`] where no such descriptor is open.
@@ -118,7 +122,8 @@ impl Sockets {
     /// The one socket there is, whatever its name.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] where there is none, [`ErrorKind::Protocol`] where there are several.
+    /// [`ErrorKind::NotFound`] where there is none, [`ErrorKind::Protocol`] where there are
+    /// several.
     pub fn only(mut self) -> Result<Passed> {
         match (self.0.pop(), self.0.len()) {
             (Some(passed), 0) => Ok(passed),
@@ -169,14 +174,16 @@ impl IntoIterator for Sockets {
 pub enum State {
     /// It listens: clients are to be accepted from it.
     Listening,
-    /// It is a connection. With `Accept=yes` a service manager accepts itself and starts a process for each client.
+    /// It is a connection. With `Accept=yes` a service manager accepts itself and starts a process
+    /// for each client.
     Connected,
     /// Neither: bound at most. A datagram socket is usually in this state.
     Idle,
 }
 
-/// A descriptor that was passed. It is asked what it is only when it is used, so one that is no local socket (a TCP listener, a
-/// FIFO) harms nobody and can be taken with [`Passed::into_descriptor`].
+/// A descriptor that was passed. It is asked what it is only when it is used, so one that is no
+/// local socket (a TCP listener, a FIFO) harms nobody and can be taken with
+/// [`Passed::into_descriptor`].
 #[derive(Debug)]
 pub struct Passed {
     name: String,
@@ -207,7 +214,8 @@ impl Passed {
     /// Its kind.
     ///
     /// # Errors
-    /// [`ErrorKind::Other`] with `ENOTSOCK` for what is no socket, [`ErrorKind::Unsupported`] for a socket that is not local.
+    /// [`ErrorKind::Other`] with `ENOTSOCK` for what is no socket, [`ErrorKind::Unsupported`] for a
+    /// socket that is not local.
     pub fn kind(&self) -> Result<Kind> {
         self.inspect().map(|found| found.kind)
     }
@@ -229,12 +237,14 @@ impl Passed {
         Ok(sys::local_address(self.as_fd()).map_err(|cause| self.ask_failed(cause))?.to_address())
     }
 
-    /// Uses it as a server of streams. Its policy is that of [`Bind`](crate::Bind): everyone on a path, our own user and root on an
-    /// abstract name, until [`Listener::set_policy`]. Whether descriptors may come stays as the service manager has set it.
+    /// Uses it as a server of streams. Its policy is that of [`Bind`](crate::Bind): everyone on a
+    /// path, our own user and root on an abstract name, until [`Listener::set_policy`]. Whether
+    /// descriptors may come stays as the service manager has set it.
     ///
     /// # Errors
-    /// As [`Passed::kind`]; [`ErrorKind::WrongKind`]; [`ErrorKind::Protocol`] for a connection (the unit says `Accept=yes`);
-    /// [`ErrorKind::NotConnected`] for a socket that neither listens nor is connected.
+    /// As [`Passed::kind`]; [`ErrorKind::WrongKind`]; [`ErrorKind::Protocol`] for a connection (the
+    /// unit says `Accept=yes`); [`ErrorKind::NotConnected`] for a socket that neither listens
+    /// nor is connected.
     pub fn into_listener(self) -> Result<Listener<Stream>> {
         self.listener()
     }
@@ -247,9 +257,10 @@ impl Passed {
         self.listener()
     }
 
-    /// Uses it as a datagram socket, with the policy of [`Bind`](crate::Bind). The kernel adds its sender's credentials to each
-    /// message from here on (`SO_PASSCRED`). Messages that were sent before have none, so that [`Datagram::reply`] refuses
-    /// senders at a path, unless the service manager has set it (systemd: `PassCredentials=yes`).
+    /// Uses it as a datagram socket, with the policy of [`Bind`](crate::Bind). The kernel adds its
+    /// sender's credentials to each message from here on (`SO_PASSCRED`). Messages that were
+    /// sent before have none, so that [`Datagram::reply`] refuses senders at a path, unless the
+    /// service manager has set it (systemd: `PassCredentials=yes`).
     ///
     /// # Errors
     /// As [`Passed::kind`]; [`ErrorKind::WrongKind`].
@@ -262,8 +273,8 @@ impl Passed {
     /// Uses it as a connected stream, as passed with `Accept=yes`.
     ///
     /// # Errors
-    /// As [`Passed::kind`]; [`ErrorKind::WrongKind`]; [`ErrorKind::NotConnected`] for a listener (the unit says `Accept=no`), or for
-    /// a socket that is connected to nobody.
+    /// As [`Passed::kind`]; [`ErrorKind::WrongKind`]; [`ErrorKind::NotConnected`] for a listener
+    /// (the unit says `Accept=no`), or for a socket that is connected to nobody.
     pub fn into_stream(self) -> Result<Stream> {
         self.into_connected(Kind::Stream).map(Stream::from_socket)
     }

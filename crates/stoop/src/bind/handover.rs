@@ -1,17 +1,22 @@
-//! Passing listening sockets to the next version of a server, so that an upgrade refuses no client and drops none.
+//! Passing listening sockets to the next version of a server, so that an upgrade refuses no client
+//! and drops none.
 //!
-//! The successor gets the very sockets, with the clients that wait in their queues (K-ACT-4), and the right to remove their files
-//! at the end. The two sides talk over a seqpacket connection, in two phases:
+//! The successor gets the very sockets, with the clients that wait in their queues (K-ACT-4), and
+//! the right to remove their files at the end. The two sides talk over a seqpacket connection, in
+//! two phases:
 //!
-//! 1. The predecessor checks who asks (its own user or root, nobody else; others are told so) and sends copies of its sockets. It
-//!    serves on.
-//! 2. The successor prepares itself and says that it is ready. Only then does the predecessor give up, and says so.
+//! 1. The predecessor checks who asks (its own user or root, nobody else; others are told so) and
+//!    sends copies of its sockets. It serves on.
+//! 2. The successor prepares itself and says that it is ready. Only then does the predecessor give
+//!    up, and says so.
 //!
-//! Whoever dies, and whenever: one of them serves. A successor that goes before it was ready changes nothing; a predecessor
-//! that is killed after it sent its sockets is replaced by the successor that holds them.
+//! Whoever dies, and whenever: one of them serves. A successor that goes before it was ready
+//! changes nothing; a predecessor that is killed after it sent its sockets is replaced by the
+//! successor that holds them.
 //!
-//! [`Server`] is a server that does all that by itself; [`offer()`] and [`take()`] are the two sides for programs with a loop of
-//! their own. Connections that were accepted already are not passed on: the predecessor serves them to their end.
+//! [`Server`] is a server that does all that by itself; [`offer()`] and [`take()`] are the two
+//! sides for programs with a loop of their own. Connections that were accepted already are not
+//! passed on: the predecessor serves them to their end.
 //!
 //! | file | what is there |
 //! |---|---|
@@ -75,7 +80,8 @@ fn check_entries(entries: &[Entry]) -> Result<()> {
     Ok(())
 }
 
-/// Calls the hand-over off when it is dropped, unless it was disarmed: the other side is told why, and no more is said.
+/// Calls the hand-over off when it is dropped, unless it was disarmed: the other side is told why,
+/// and no more is said.
 #[derive(Debug)]
 struct CallOff<'c> {
     connection: &'c SeqPacket,
@@ -149,8 +155,9 @@ fn check_peer(connection: &SeqPacket) -> Result<()> {
     Err(Error::new(Operation::HandOver, ErrorKind::NotPermitted, detail))
 }
 
-/// Tells a process that the control address refuses that it is not trusted, before it has asked. Its question, which it may be about to
-/// send, still finds a connection as long as what is returned is kept: a server keeps one at most.
+/// Tells a process that the control address refuses that it is not trusted, before it has asked.
+/// Its question, which it may be about to send, still finds a connection as long as what is
+/// returned is kept: a server keeps one at most.
 pub(crate) fn decline(refused: OwnedFd) -> OwnedFd {
     let connection = SeqPacket::from_socket(Socket::from_known(refused, Kind::SeqPacket));
     // There is room in a queue that nothing was sent to. Where either fails the other side has gone.

@@ -53,9 +53,10 @@ const TRIES: usize = 16;
 
 /// How to make a server's address: a builder.
 ///
-/// On a path, a *live* server keeps its socket: binding fails and says who holds it. A *stale* file, whose server is gone, is
-/// replaced; the kernel is asked whether any socket is still bound to that very inode, in whatever network namespace, so a
-/// server that has bound and does not listen yet is not robbed (K-PROBE-3). Anything that is not a socket is never touched, nor
+/// On a path, a *live* server keeps its socket: binding fails and says who holds it. A *stale*
+/// file, whose server is gone, is replaced; the kernel is asked whether any socket is still bound
+/// to that very inode, in whatever network namespace, so a server that has bound and does not
+/// listen yet is not robbed (K-PROBE-3). Anything that is not a socket is never touched, nor
 /// is a stale file of another user in a directory with the sticky bit, such as `/tmp`.
 /// Processes that race for one name take turns: exactly one serves.
 ///
@@ -83,8 +84,9 @@ pub struct Bind {
 }
 
 impl Bind {
-    /// At this address. Text is read by [`Address::parse`]; a relative path is made absolute, so that clients and tools see
-    /// where it is. [`Address::UNNAMED`] lets the kernel choose an abstract name.
+    /// At this address. Text is read by [`Address::parse`]; a relative path is made absolute, so
+    /// that clients and tools see where it is. [`Address::UNNAMED`] lets the kernel choose an
+    /// abstract name.
     pub fn new(address: impl ToAddress) -> Bind {
         Bind {
             address: address.to_address(),
@@ -97,9 +99,9 @@ impl Bind {
         }
     }
 
-    /// The file's permission bits, exactly, whatever the umask; never wider for an instant. A default access control list of the
-    /// directory may admit others besides. A client needs *write* permission
-    /// (K-CONNECT-11). At first, what the umask leaves of 0777.
+    /// The file's permission bits, exactly, whatever the umask; never wider for an instant. A
+    /// default access control list of the directory may admit others besides. A client needs
+    /// *write* permission (K-CONNECT-11). At first, what the umask leaves of 0777.
     pub fn mode(mut self, mode: u32) -> Bind {
         self.permissions.mode = Some(mode & 0o7777);
         self
@@ -117,8 +119,8 @@ impl Bind {
         self
     }
 
-    /// How many clients may wait to be accepted; the kernel admits one more, and caps it at `net.core.somaxconn`. At first, as
-    /// many as that cap allows. No effect on datagrams.
+    /// How many clients may wait to be accepted; the kernel admits one more, and caps it at
+    /// `net.core.somaxconn`. At first, as many as that cap allows. No effect on datagrams.
     pub fn backlog(mut self, clients: u32) -> Bind {
         self.backlog = i32::try_from(clients).unwrap_or(i32::MAX);
         self
@@ -130,8 +132,9 @@ impl Bind {
         self
     }
 
-    /// Takes the name over from a live server too, without an instant at which a client is refused: the new socket listens
-    /// before it is swapped in. Clients in the old server's queue stay with the old server; see [`Listener::drain`].
+    /// Takes the name over from a live server too, without an instant at which a client is refused:
+    /// the new socket listens before it is swapped in. Clients in the old server's queue stay
+    /// with the old server; see [`Listener::drain`].
     pub fn replace(mut self, on: bool) -> Bind {
         self.replace = on;
         self
@@ -143,8 +146,8 @@ impl Bind {
         self
     }
 
-    /// Whether each message is to come with its sender's credentials, from the very first (K-CRED-9). Those of datagrams
-    /// always do: [`Datagram::reply`] needs them.
+    /// Whether each message is to come with its sender's credentials, from the very first
+    /// (K-CRED-9). Those of datagrams always do: [`Datagram::reply`] needs them.
     pub fn pass_credentials(mut self, on: bool) -> Bind {
         self.pass_credentials = on;
         self
@@ -153,10 +156,12 @@ impl Bind {
     /// Binds and listens for streams.
     ///
     /// # Errors
-    /// [`ErrorKind::AddressInUse`] (with [`Error::holder`] where a live server has it), [`ErrorKind::NotFound`] for a missing
-    /// directory, [`ErrorKind::PermissionDenied`], [`ErrorKind::NotPermitted`] for an owner or group we may not give,
-    /// [`ErrorKind::TimedOut`] if another process of this user works on the same name for five seconds, [`ErrorKind::NotPermitted`]
-    /// also if something that is not ours has the name `.NAME.stoop`, which taking over a name needs for a moment,
+    /// [`ErrorKind::AddressInUse`] (with [`Error::holder`] where a live server has it),
+    /// [`ErrorKind::NotFound`] for a missing directory, [`ErrorKind::PermissionDenied`],
+    /// [`ErrorKind::NotPermitted`] for an owner or group we may not give,
+    /// [`ErrorKind::TimedOut`] if another process of this user works on the same name for five
+    /// seconds, [`ErrorKind::NotPermitted`] also if something that is not ours has the name
+    /// `.NAME.stoop`, which taking over a name needs for a moment,
     /// [`ErrorKind::InvalidAddress`]. Nothing is left behind, but for a stale file
     /// where descriptors run out half way; the next bind replaces it.
     pub fn listen(&self) -> Result<Listener<Stream>> {
@@ -171,8 +176,9 @@ impl Bind {
         self.listener()
     }
 
-    /// Binds a datagram socket. As [`Bind::listen`]. The file is removed when the socket is dropped. The kernel adds its
-    /// sender's credentials to each message (`SO_PASSCRED`), which plain receives do not see (K-CRED-16).
+    /// Binds a datagram socket. As [`Bind::listen`]. The file is removed when the socket is
+    /// dropped. The kernel adds its sender's credentials to each message (`SO_PASSCRED`), which
+    /// plain receives do not see (K-CRED-16).
     ///
     /// # Errors
     /// As [`Bind::listen`].
@@ -247,7 +253,8 @@ impl Bind {
             // A socket can be bound only once, so each try has its own (K-BIND-12).
             let socket = make()?;
             let placed = match (stale::examine(&place)?, place.bindable()) {
-                // Binding is exclusive by itself: no lock, and nothing but the socket is ever in the directory.
+                // Binding is exclusive by itself: no lock, and nothing but the socket is ever in the
+                // directory.
                 (Occupant::Nothing, Some(bindable)) if !Staging::is_there(&place) => {
                     self.bind_directly(&socket, &place, &bindable, None)
                 }
@@ -266,7 +273,8 @@ impl Bind {
         Err(taken().with_detail("another process keeps binding and removing the same name"))
     }
 
-    /// Binds under the final name, which is free: tools then show the path as it is, for ever (K-NAME-1).
+    /// Binds under the final name, which is free: tools then show the path as it is, for ever
+    /// (K-NAME-1).
     fn bind_directly(
         &self,
         socket: &Socket,
@@ -291,7 +299,8 @@ impl Bind {
         }
     }
 
-    /// Takes a name that is not free, or too long for the kernel to bind, under the lock. What has it is looked at once more.
+    /// Takes a name that is not free, or too long for the kernel to bind, under the lock. What has
+    /// it is looked at once more.
     fn bind_staged(&self, socket: &Socket, staging: &Staging, place: &Place) -> Result<SocketFile> {
         match stale::examine(place)? {
             Occupant::Live(file) if self.replace => {
@@ -326,8 +335,9 @@ impl Bind {
     }
 }
 
-/// Makes the kernel say who sends each datagram: policies ask for that, and so does [`Datagram::reply`]. A socket from elsewhere
-/// is left as it is otherwise: whoever made it may have refused descriptors on it.
+/// Makes the kernel say who sends each datagram: policies ask for that, and so does
+/// [`Datagram::reply`]. A socket from elsewhere is left as it is otherwise: whoever made it may
+/// have refused descriptors on it.
 pub(crate) fn ask_senders(socket: &Socket) -> Result<()> {
     match socket.kind() {
         Kind::Datagram => socket.set_pass_credentials(true),

@@ -1,7 +1,9 @@
-//! Telling a service manager how we are: ready, reloading, stopping, alive; and leaving descriptors with it.
+//! Telling a service manager how we are: ready, reloading, stopping, alive; and leaving descriptors
+//! with it.
 //!
-//! The messages of `sd_notify(3)`, sent to the datagram socket that `NOTIFY_SOCKET` names. The environment is read and never
-//! changed. The receiver learns from the kernel who sends; nothing is claimed about that here.
+//! The messages of `sd_notify(3)`, sent to the datagram socket that `NOTIFY_SOCKET` names. The
+//! environment is read and never changed. The receiver learns from the kernel who sends; nothing is
+//! claimed about that here.
 
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -18,7 +20,8 @@ use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::socket::Socket;
 use crate::{Address, Datagram, Kind, Outgoing, ToAddress, escaped};
 
-/// How long a message waits for room in the manager's queue by default. A manager that hangs must not hang us.
+/// How long a message waits for room in the manager's queue by default. A manager that hangs must
+/// not hang us.
 const SEND_WAIT: Duration = Duration::from_secs(5);
 
 /// The longest name of a stored descriptor, in bytes.
@@ -26,12 +29,14 @@ const STORE_NAME_MAX_BYTES: usize = 255;
 
 /// A way to the service manager.
 ///
-/// Each call sends one datagram. It blocks while the manager's queue is full, five seconds at most ([`ErrorKind::TimedOut`]), or as
-/// long as [`Notifier::set_wait`] says. A server that signals readiness this way before it accepts lets its first client wait as long:
-/// call it from a thread of its own, or without waiting. `EINTR` is retried. Nothing answers: [`Notifier::barrier`] finds out whether all
-/// was received.
+/// Each call sends one datagram. It blocks while the manager's queue is full, five seconds at most
+/// ([`ErrorKind::TimedOut`]), or as long as [`Notifier::set_wait`] says. A server that signals
+/// readiness this way before it accepts lets its first client wait as long: call it from a thread
+/// of its own, or without waiting. `EINTR` is retried. Nothing answers: [`Notifier::barrier`] finds
+/// out whether all was received.
 ///
-/// A manager that cannot be reached is usually no reason not to serve, nor is a `NOTIFY_SOCKET` that makes no sense: report it and go on.
+/// A manager that cannot be reached is usually no reason not to serve, nor is a `NOTIFY_SOCKET`
+/// that makes no sense: report it and go on.
 ///
 /// ```
 /// use stoop::Bind;
@@ -56,11 +61,12 @@ pub struct Notifier {
 }
 
 impl Notifier {
-    /// To the manager that started this process; `None` where none did, so that a program runs by hand just as well.
+    /// To the manager that started this process; `None` where none did, so that a program runs by
+    /// hand just as well.
     ///
     /// # Errors
-    /// [`ErrorKind::Unsupported`] for a manager outside this machine (`vsock:…`), [`ErrorKind::InvalidAddress`] for a value
-    /// that is no address, and as [`Notifier::to`].
+    /// [`ErrorKind::Unsupported`] for a manager outside this machine (`vsock:…`),
+    /// [`ErrorKind::InvalidAddress`] for a value that is no address, and as [`Notifier::to`].
     pub fn from_env() -> Result<Option<Notifier>> {
         match std::env::var_os("NOTIFY_SOCKET") {
             None => Ok(None),
@@ -80,9 +86,11 @@ impl Notifier {
         Ok(Notifier { socket: Datagram::client(socket), manager })
     }
 
-    /// Sets how long each call waits while the manager's queue is full; five seconds by default. With [`Duration::ZERO`] no call waits.
+    /// Sets how long each call waits while the manager's queue is full; five seconds by default.
+    /// With [`Duration::ZERO`] no call waits.
     ///
-    /// A call that gives up has sent nothing and returns [`ErrorKind::TimedOut`]: it can be made again later.
+    /// A call that gives up has sent nothing and returns [`ErrorKind::TimedOut`]: it can be made
+    /// again later.
     ///
     /// # Errors
     /// This call fails only if the file descriptor is invalid.
@@ -94,8 +102,8 @@ impl Notifier {
     /// The service has started and serves.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`], [`ErrorKind::Refused`], [`ErrorKind::PermissionDenied`] where the manager cannot be reached,
-    /// [`ErrorKind::TimedOut`].
+    /// [`ErrorKind::NotFound`], [`ErrorKind::Refused`], [`ErrorKind::PermissionDenied`] where the
+    /// manager cannot be reached, [`ErrorKind::TimedOut`].
     pub fn ready(&self) -> Result<()> {
         self.say("READY=1")
     }
@@ -108,8 +116,8 @@ impl Notifier {
         self.say("STOPPING=1")
     }
 
-    /// The service reads its configuration again; [`Notifier::ready`] ends that. The time, which the manager needs to tell
-    /// this reload from an earlier one, is added.
+    /// The service reads its configuration again; [`Notifier::ready`] ends that. The time, which
+    /// the manager needs to tell this reload from an earlier one, is added.
     ///
     /// # Errors
     /// As [`Notifier::ready`].
@@ -122,7 +130,8 @@ impl Notifier {
     /// One line for people, as `systemctl status` shows it.
     ///
     /// # Errors
-    /// [`ErrorKind::Unsupported`] for a text with a line break, which would say something else; and as [`Notifier::ready`].
+    /// [`ErrorKind::Unsupported`] for a text with a line break, which would say something else; and
+    /// as [`Notifier::ready`].
     pub fn status(&self, text: &str) -> Result<()> {
         self.variable("STATUS", text)
     }
@@ -154,7 +163,8 @@ impl Notifier {
     /// Any variable of the protocol.
     ///
     /// # Errors
-    /// [`ErrorKind::Unsupported`] for a name or value that would be read as something else; and as [`Notifier::ready`].
+    /// [`ErrorKind::Unsupported`] for a name or value that would be read as something else; and as
+    /// [`Notifier::ready`].
     pub fn variable(&self, name: &str, value: &str) -> Result<()> {
         if name.is_empty() || name.contains(['=', '\n']) {
             return refuse(format!("'{}' is not the name of a variable", escaped(name)));
@@ -165,13 +175,15 @@ impl Notifier {
         self.say(&format!("{name}={value}"))
     }
 
-    /// Leaves copies of descriptors with the manager, under one name; the next start of the service gets them from
-    /// [`activation::take`](crate::activation::take). The unit needs `FileDescriptorStoreMax=`. Ours stay open.
+    /// Leaves copies of descriptors with the manager, under one name; the next start of the service
+    /// gets them from [`activation::take`](crate::activation::take). The unit needs
+    /// `FileDescriptorStoreMax=`. Ours stay open.
     ///
     /// # Errors
-    /// [`ErrorKind::Unsupported`] for a name that the manager would not take (it has to be printable ASCII without `:`, of 1 to
-    /// 255 bytes), for no descriptors, and for more than [`DESCRIPTORS_MAX`](crate::control::DESCRIPTORS_MAX);
-    /// [`ErrorKind::TooManyInFlight`]; and as [`Notifier::ready`].
+    /// [`ErrorKind::Unsupported`] for a name that the manager would not take (it has to be
+    /// printable ASCII without `:`, of 1 to 255 bytes), for no descriptors, and for more than
+    /// [`DESCRIPTORS_MAX`](crate::control::DESCRIPTORS_MAX); [`ErrorKind::TooManyInFlight`];
+    /// and as [`Notifier::ready`].
     pub fn store(&self, name: &str, descriptors: &[BorrowedFd<'_>]) -> Result<()> {
         if descriptors.is_empty() {
             return refuse("there is no descriptor to store".into());
@@ -187,8 +199,8 @@ impl Notifier {
         self.say(&format!("FDSTOREREMOVE=1\nFDNAME={}", store_name(name)?))
     }
 
-    /// Waits until the manager has received everything sent before: for a process that is about to end, and whose messages
-    /// could otherwise not be told from those of another.
+    /// Waits until the manager has received everything sent before: for a process that is about to
+    /// end, and whose messages could otherwise not be told from those of another.
     ///
     /// # Errors
     /// [`ErrorKind::TimedOut`]; [`ErrorKind::OutOfDescriptors`]; and as [`Notifier::ready`].
@@ -225,8 +237,8 @@ impl Notifier {
     }
 }
 
-/// How often the manager wants [`Notifier::watchdog`] of this process; `None` where it does not. From `WATCHDOG_USEC` and
-/// `WATCHDOG_PID`.
+/// How often the manager wants [`Notifier::watchdog`] of this process; `None` where it does not.
+/// From `WATCHDOG_USEC` and `WATCHDOG_PID`.
 ///
 /// ```
 /// assert_eq!(stoop::notify::watchdog_interval()?, None);
@@ -257,7 +269,8 @@ fn read_watchdog(interval: Option<&OsStr>, pid: Option<&OsStr>, own_pid: u32) ->
     Ok((microseconds != 0).then(|| Duration::from_micros(microseconds)))
 }
 
-/// Reads `NOTIFY_SOCKET`: an absolute path, or `@` and an abstract name. No escapes: every other byte is meant as it is.
+/// Reads `NOTIFY_SOCKET`: an absolute path, or `@` and an abstract name. No escapes: every other
+/// byte is meant as it is.
 fn manager_address(value: &OsStr) -> Result<Address> {
     let refuse = |kind, detail: &str| {
         let shown = escaped(value.as_bytes());

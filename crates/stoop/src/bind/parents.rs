@@ -1,8 +1,10 @@
-//! Creating the directories above a socket, each with an exact mode, without giving a mode to any other directory.
+//! Creating the directories above a socket, each with an exact mode, without giving a mode to any
+//! other directory.
 //!
-//! `mkdir` applies the umask, and whoever may write to the parent can exchange the new directory for another one of ours before
-//! a `chmod` arrives. So nothing is changed under a name that others can exchange: if the umask leaves the mode alone, `mkdir`
-//! is all there is to do; if it does not, the directory is made inside a private one, gets its mode there, and is moved into place.
+//! `mkdir` applies the umask, and whoever may write to the parent can exchange the new directory
+//! for another one of ours before a `chmod` arrives. So nothing is changed under a name that others
+//! can exchange: if the umask leaves the mode alone, `mkdir` is all there is to do; if it does not,
+//! the directory is made inside a private one, gets its mode there, and is moved into place.
 
 use std::path::Path;
 
@@ -75,7 +77,8 @@ mod tests {
 
     use rustix::fs::{CWD, RenameFlags};
 
-    /// Whoever may write to the parent exchanges the new directory for a private one of ours: that one keeps its mode.
+    /// Whoever may write to the parent exchanges the new directory for a private one of ours: that
+    /// one keeps its mode.
     #[test]
     fn no_other_directory_gets_the_mode() {
         let parent = stoop_testkit::tempdir();

@@ -1,7 +1,8 @@
 //! Exact mode, owner and group of a socket file, without touching the process's umask.
 //!
-//! The socket's own mode before `bind` is the most that the file is born with (K-BIND-3); what the umask cut is added
-//! afterwards. Where the file is to change owner, it is born for its maker alone and opened when it has its new owner.
+//! The socket's own mode before `bind` is the most that the file is born with (K-BIND-3); what the
+//! umask cut is added afterwards. Where the file is to change owner, it is born for its maker alone
+//! and opened when it has its new owner.
 
 use std::os::fd::AsFd;
 

@@ -1,8 +1,9 @@
 //! Where a socket file goes: its directory, held open, and its name there.
 //!
-//! Everything else works relative to that directory, so a rename of a parent, a change of working directory or a swapped
-//! symbolic link in the middle of the path cannot send a later step elsewhere. All but `bind` itself: it is given the path,
-//! which the kernel shows to tools for ever, and [`Place::bound_file`] notices where that led elsewhere.
+//! Everything else works relative to that directory, so a rename of a parent, a change of working
+//! directory or a swapped symbolic link in the middle of the path cannot send a later step
+//! elsewhere. All but `bind` itself: it is given the path, which the kernel shows to tools for
+//! ever, and [`Place::bound_file`] notices where that led elsewhere.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -58,8 +59,8 @@ impl Place {
         Ok(Place { directory: self.directory.try_clone()?, name: self.name.clone(), path: self.path.clone() })
     }
 
-    /// What to give to `bind`: the path itself where it fits, else the name behind the directory's descriptor (K-NAME-11).
-    /// `None` where even the name alone is too long.
+    /// What to give to `bind`: the path itself where it fits, else the name behind the directory's
+    /// descriptor (K-NAME-11). `None` where even the name alone is too long.
     pub(crate) fn bindable(&self) -> Option<Bindable> {
         let direct = if self.path.as_os_str().len() <= DIRECT_PATH_MAX_BYTES {
             self.path.clone()
@@ -69,10 +70,11 @@ impl Place {
         RawAddress::path(&direct).ok().map(|raw| Bindable { raw })
     }
 
-    /// File descriptors for what comes after a bind, to be dropped right before that. A process that has none left would have a
-    /// file that it can neither look at nor remove.
+    /// File descriptors for what comes after a bind, to be dropped right before that. A process
+    /// that has none left would have a file that it can neither look at nor remove.
     pub(super) fn reserve(&self) -> Result<[OwnedFd; 3]> {
-        // For the file, for the kernel's table of sockets, and for the directory that the file's removal needs.
+        // For the file, for the kernel's table of sockets, and for the directory that the file's removal
+        // needs.
         let one = || self.directory.try_clone().map_err(binding);
         Ok([one()?, one()?, one()?])
     }
@@ -93,8 +95,8 @@ impl Place {
         seen::at(&self.directory, &self.name).is_ok_and(|there| there.id == file)
     }
 
-    /// Whether only this user and root can replace what has a name here: nobody else may write to the directory, or its sticky
-    /// bit keeps them from files of others.
+    /// Whether only this user and root can replace what has a name here: nobody else may write to
+    /// the directory, or its sticky bit keeps them from files of others.
     pub(crate) fn keeps_our_names(&self) -> bool {
         let ours = rustix::process::geteuid().as_raw();
         seen::of(&self.directory).is_ok_and(|directory| {
@@ -103,8 +105,8 @@ impl Place {
         })
     }
 
-    /// The file that `socket` has just been bound to under this name, once it is certain that it is that file: a process that does
-    /// not use our lock may have replaced it since.
+    /// The file that `socket` has just been bound to under this name, once it is certain that it is
+    /// that file: a process that does not use our lock may have replaced it since.
     pub(crate) fn bound_file(&self, socket: &Socket) -> Result<BoundFile> {
         let lost = || super::taken().with_detail("the file was replaced while it was being set up");
         let file = match self.look(&self.name) {
@@ -115,7 +117,8 @@ impl Place {
         if there.kind != FileType::Socket {
             return Err(lost());
         }
-        // The table has inode numbers of 32 bits, and on some file systems another device than stat: the inode alone decides.
+        // The table has inode numbers of 32 bits, and on some file systems another device than stat: the
+        // inode alone decides.
         match diag::file_of(socket.as_fd()) {
             Some(bound) if bound.ino as u32 != there.id.ino as u32 => Err(lost()),
             bound => Ok(BoundFile { file, proven: bound.is_some() || self.keeps_our_names() }),
@@ -128,7 +131,8 @@ pub(crate) fn staging_path(path: &Path) -> Option<PathBuf> {
     Some(path.with_file_name(staging_name(path.file_name()?)))
 }
 
-/// `.NAME.stoop`. Long names are shortened and distinguished by a hash, so that the result always fits into a directory entry.
+/// `.NAME.stoop`. Long names are shortened and distinguished by a hash, so that the result always
+/// fits into a directory entry.
 fn staging_name(name: &OsStr) -> OsString {
     const NAME_KEPT_BYTES: usize = 200;
     let name = name.as_bytes();

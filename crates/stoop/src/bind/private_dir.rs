@@ -1,7 +1,9 @@
-//! Private directories: mode 0700 and our own, so that nobody but our user and root can name, replace or open what is inside.
+//! Private directories: mode 0700 and our own, so that nobody but our user and root can name,
+//! replace or open what is inside.
 //!
-//! A directory is recognized by its owner and mode, through a file descriptor that opens nothing (`O_PATH`): a name in a shared
-//! directory may lead to a FIFO, a device, a file under a lease or a mount point of a stranger, and opening those can block.
+//! A directory is recognized by its owner and mode, through a file descriptor that opens nothing
+//! (`O_PATH`): a name in a shared directory may lead to a FIFO, a device, a file under a lease or a
+//! mount point of a stranger, and opening those can block.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -52,11 +54,13 @@ pub(super) fn open(parent: impl AsFd, name: &OsStr) -> Result<OwnedFd, NotPrivat
     if there.kind != FileType::Directory {
         return Err(NotPrivate::Foreign(format!("it is {}", describe(there.kind))));
     }
-    // First of all: of a file system that has not answered yet the owner is not known, and looks like root (K-LOCK-6).
+    // First of all: of a file system that has not answered yet the owner is not known, and looks like
+    // root (K-LOCK-6).
     if there.id.dev != seen::of(parent)?.id.dev {
         return Err(NotPrivate::Foreign("another file system is mounted there".into()));
     }
-    // In a user namespace a stranger may show our own number, if that is the overflow id; then using it fails, by its mode.
+    // In a user namespace a stranger may show our own number, if that is the overflow id; then using it
+    // fails, by its mode.
     if there.uid != rustix::process::geteuid().as_raw() {
         return Err(NotPrivate::Foreign(format!("it belongs to user {}", there.uid)));
     }
@@ -81,7 +85,8 @@ pub(super) fn reopen_for_reading(directory: &OwnedFd) -> rustix::io::Result<Owne
     rustix::fs::openat(directory, ".", flags, Mode::empty())
 }
 
-/// This thread's umask, which can only be read from `/proc` without changing it (Linux 4.7); everything if it cannot.
+/// This thread's umask, which can only be read from `/proc` without changing it (Linux 4.7);
+/// everything if it cannot.
 pub(super) fn umask() -> Mode {
     std::fs::read_to_string("/proc/thread-self/status")
         .ok()

@@ -17,12 +17,13 @@ use crate::file_id::FileId;
 /// How long a drop waits for the lock beside the socket; an explicit release waits longer.
 const DROP_WAIT: Duration = Duration::from_secs(1);
 
-/// A socket file that we made. Dropping it removes the file, unless a successor has taken the name since, or the process is a
-/// fork of the one that made it.
+/// A socket file that we made. Dropping it removes the file, unless a successor has taken the name
+/// since, or the process is a fork of the one that made it.
 #[derive(Debug)]
 pub struct SocketFile {
     place: Place,
-    /// Its descriptor keeps the inode, so that its number is not given to another file while we compare.
+    /// Its descriptor keeps the inode, so that its number is not given to another file while we
+    /// compare.
     bound: BoundFile,
     id: FileId,
     maker: u32,
@@ -46,7 +47,8 @@ impl SocketFile {
         self.bound.file.as_fd()
     }
 
-    /// Whether it is certain that the file is the socket's own, and not one that a neighbour has put in its place.
+    /// Whether it is certain that the file is the socket's own, and not one that a neighbour has
+    /// put in its place.
     pub(super) fn is_proven(&self) -> bool {
         self.bound.proven
     }
@@ -71,8 +73,9 @@ impl SocketFile {
         self.place.leads_to(self.id)
     }
 
-    /// Removes the file, if it is still ours. It takes the lock that every server with this library takes. A server of another
-    /// make that takes the name in that very moment keeps its file, though it may be out of sight for an instant.
+    /// Removes the file, if it is still ours. It takes the lock that every server with this library
+    /// takes. A server of another make that takes the name in that very moment keeps its file,
+    /// though it may be out of sight for an instant.
     ///
     /// # Errors
     /// Where the directory does not let us. A file that is gone already, or replaced, is no error.
@@ -101,8 +104,8 @@ impl SocketFile {
             Ok(staging) => staging.remove(self.id).map_err(failed),
             // Another process of ours is at work on the name.
             Err(error) if error.is_timed_out() => Err(error),
-            // Without a staging directory (something is in its way, or the disk is full) two steps will do if nobody else can
-            // come in between.
+            // Without a staging directory (something is in its way, or the disk is full) two steps will do if
+            // nobody else can come in between.
             Err(_) if self.place.keeps_our_names() && self.is_in_place() => {
                 rustix::fs::unlinkat(&self.place.directory, &self.place.name, AtFlags::empty())
                     .map_err(failed)

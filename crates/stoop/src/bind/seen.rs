@@ -1,5 +1,6 @@
-//! Looking at a file without waiting for anyone: a name in a shared directory may be the mount point of a file system that never
-//! answers. `statx` with `AT_STATX_DONT_SYNC` takes what the kernel knows already (K-LOCK-6).
+//! Looking at a file without waiting for anyone: a name in a shared directory may be the mount
+//! point of a file system that never answers. `statx` with `AT_STATX_DONT_SYNC` takes what the
+//! kernel knows already (K-LOCK-6).
 
 use std::ffi::OsStr;
 use std::os::fd::AsFd;

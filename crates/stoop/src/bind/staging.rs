@@ -1,13 +1,18 @@
-//! The private directory `.NAME.stoop` beside a socket: the lock under which its name changes hands, and the place where that
-//! happens.
+//! The private directory `.NAME.stoop` beside a socket: the lock under which its name changes
+//! hands, and the place where that happens.
 //!
-//! A name that is free is taken by `bind`, which needs no lock. Everything else (removing a stale file, replacing a live server,
-//! unlinking our own file) looks first and acts then, and so takes turns with our user's other processes, inside this directory:
+//! A name that is free is taken by `bind`, which needs no lock. Everything else (removing a stale
+//! file, replacing a live server, unlinking our own file) looks first and acts then, and so takes
+//! turns with our user's other processes, inside this directory:
 //!
-//! - it is ours and has mode 0700: what is inside cannot be exchanged, opened or held by a neighbour;
-//! - `flock` on it is the lock, so nobody else can hold it, and a killed holder lets go (K-LOCK-2, K-LOCK-4);
-//! - a mark in it says which name it is for. Without the mark nothing inside is touched, whoever's directory was moved here;
-//! - what a killed process has left inside is recovered by the next: a living socket gets its name back, a dead one is removed.
+//! - it is ours and has mode 0700: what is inside cannot be exchanged, opened or held by a
+//!   neighbour;
+//! - `flock` on it is the lock, so nobody else can hold it, and a killed holder lets go (K-LOCK-2,
+//!   K-LOCK-4);
+//! - a mark in it says which name it is for. Without the mark nothing inside is touched, whoever's
+//!   directory was moved here;
+//! - what a killed process has left inside is recovered by the next: a living socket gets its name
+//!   back, a dead one is removed.
 //!
 //! Only `rmdir` removes it, which never removes anything in it.
 
@@ -44,10 +49,12 @@ const DIRECTORY: &str = "directory";
 /// How often to try again while another process has the lock.
 const RETRY: Duration = Duration::from_millis(1);
 
-/// How long something that is not ours may be in the way. Another user's process takes a moment for the same work.
+/// How long something that is not ours may be in the way. Another user's process takes a moment for
+/// the same work.
 const FOREIGN_WAIT: Duration = Duration::from_secs(1);
 
-/// The locked directory. Dropping it removes it, unless something is left inside that has to be kept.
+/// The locked directory. Dropping it removes it, unless something is left inside that has to be
+/// kept.
 pub(super) struct Staging<'p> {
     place: &'p Place,
     name: OsString,
@@ -65,14 +72,15 @@ enum Attempt {
 }
 
 impl<'p> Staging<'p> {
-    /// Whether such a directory is there: another process of ours is at work on the name, or was killed at it.
+    /// Whether such a directory is there: another process of ours is at work on the name, or was
+    /// killed at it.
     pub(super) fn is_there(place: &Place) -> bool {
         private_dir::open(&place.directory, &place.staging_name())
             .is_ok_and(|directory| is_marked(&directory, place) == Ok(true))
     }
 
-    /// Creates and locks the directory, waiting at most `wait` for others of our user, and recovers what a killed process has left
-    /// in it.
+    /// Creates and locks the directory, waiting at most `wait` for others of our user, and recovers
+    /// what a killed process has left in it.
     pub(super) fn enter(place: &'p Place, wait: Duration) -> Result<Staging<'p>> {
         let name = place.staging_name();
         let started = Instant::now();
@@ -130,7 +138,8 @@ impl<'p> Staging<'p> {
         }
     }
 
-    /// Gives a living socket its name back, if that is free or leads to a dead one. Otherwise it stays here.
+    /// Gives a living socket its name back, if that is free or leads to a dead one. Otherwise it
+    /// stays here.
     fn restore(&self, entry: &OsStr) -> rustix::io::Result<()> {
         match self.move_out(entry) {
             Err(Errno::EXIST) => {}
@@ -157,8 +166,9 @@ impl<'p> Staging<'p> {
         SocketFile::new(&inside, inside.bound_file(socket)?)
     }
 
-    /// Exchanges the socket bound in here with the file that was seen under the name, and removes that one. Should another file
-    /// have come under the name meanwhile, everything is exchanged back.
+    /// Exchanges the socket bound in here with the file that was seen under the name, and removes
+    /// that one. Should another file have come under the name meanwhile, everything is
+    /// exchanged back.
     pub(super) fn publish_over(&self, file: SocketFile, seen: FileId) -> Result<SocketFile> {
         // Before the exchange: nothing may fail once the name is ours.
         let published = self.place.try_clone().map_err(binding)?;
@@ -166,7 +176,8 @@ impl<'p> Staging<'p> {
         let exchanged = match self.exchange(&entry) {
             // Removed in the meantime: then it is an ordinary bind.
             Err(Errno::NOENT) => return self.publish_new(file),
-            // A file system that cannot exchange: a plain rename replaces just as well, without the second look.
+            // A file system that cannot exchange: a plain rename replaces just as well, without the second
+            // look.
             Err(Errno::INVAL | Errno::NOSYS) => {
                 rustix::fs::renameat(&self.directory, &entry, &place.directory, &place.name)
             }
@@ -182,13 +193,15 @@ impl<'p> Staging<'p> {
         }
     }
 
-    /// Removes what an exchange has brought in here, if it is the file that was seen; else the exchange is undone (`EXIST`).
+    /// Removes what an exchange has brought in here, if it is the file that was seen; else the
+    /// exchange is undone (`EXIST`).
     fn dispose(&self, entry: &OsStr, seen: FileId) -> rustix::io::Result<()> {
         if self.id_of(entry)? != seen {
             self.exchange(entry)?;
             return Err(Errno::EXIST);
         }
-        // Should this fail, the next to enter finds it dead, or alive and its name taken, which changes nothing.
+        // Should this fail, the next to enter finds it dead, or alive and its name taken, which changes
+        // nothing.
         let _ = rustix::fs::unlinkat(&self.directory, entry, AtFlags::empty());
         Ok(())
     }
@@ -211,9 +224,10 @@ impl<'p> Staging<'p> {
         why
     }
 
-    /// Unlinks the name while it leads to this file, and only then. No system call does that in one step, so the file is moved in
-    /// here, looked at once more, and moved back if it is another: a server that does not use our lock may take a name at any
-    /// instant. It would be out of sight for a moment, and otherwise lost for good.
+    /// Unlinks the name while it leads to this file, and only then. No system call does that in one
+    /// step, so the file is moved in here, looked at once more, and moved back if it is
+    /// another: a server that does not use our lock may take a name at any instant. It would be
+    /// out of sight for a moment, and otherwise lost for good.
     pub(super) fn remove(&self, file: FileId) -> rustix::io::Result<()> {
         let (place, aside) = (self.place, self.free_name(ASIDE));
         if !place.leads_to(file) {
@@ -232,7 +246,8 @@ impl<'p> Staging<'p> {
         }
     }
 
-    /// Creates a directory with exactly this mode, and moves it to the name if that is free (else `EXIST`).
+    /// Creates a directory with exactly this mode, and moves it to the name if that is free (else
+    /// `EXIST`).
     pub(super) fn create_directory(&self, mode: Mode) -> rustix::io::Result<()> {
         rustix::fs::mkdirat(&self.directory, DIRECTORY, Mode::RWXU)?;
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -317,7 +332,8 @@ impl<'p> Staging<'p> {
 
 impl Drop for Staging<'_> {
     fn drop(&mut self) {
-        // What is left inside keeps its mark, and with it the way back. After a failure the next to enter tidies up.
+        // What is left inside keeps its mark, and with it the way back. After a failure the next to enter
+        // tidies up.
         if !self.entries().is_ok_and(|left| left.is_empty()) {
             return;
         }
@@ -363,7 +379,8 @@ fn try_lock(place: &Place, name: &OsStr) -> rustix::io::Result<Attempt> {
         }
         result => result?,
     }
-    // The last holder may have removed the directory between our open and our lock (K-LOCK-1, K-LOCK-4).
+    // The last holder may have removed the directory between our open and our lock (K-LOCK-1,
+    // K-LOCK-4).
     let ours = seen::of(&directory)?.id;
     match seen::at(&place.directory, name) {
         Ok(named) if named.id == ours => Ok(Attempt::Locked(directory)),
@@ -399,7 +416,8 @@ mod tests {
         Place::open(&directory.join("app.sock")).unwrap()
     }
 
-    /// A directory as a killed process leaves it, with these sockets in it, and a client's way to each.
+    /// A directory as a killed process leaves it, with these sockets in it, and a client's way to
+    /// each.
     fn left_over(directory: &Path, mark: &str) -> PathBuf {
         let left = directory.join(".app.sock.stoop");
         private_dir::create(rustix::fs::CWD, left.as_os_str()).unwrap();
@@ -454,7 +472,8 @@ mod tests {
         assert_eq!(std::fs::read_to_string(&name).unwrap(), "precious");
         std::fs::remove_file(&name).unwrap();
 
-        // A private directory of ours that was moved here, with a dead socket, an empty file, or another socket's mark.
+        // A private directory of ours that was moved here, with a dead socket, an empty file, or another
+        // socket's mark.
         for make in [
             (|path| drop(UnixListener::bind(path).unwrap())) as fn(&Path),
             |path| std::fs::write(path, "").unwrap(),
@@ -469,7 +488,8 @@ mod tests {
         }
     }
 
-    /// What was at the name for an instant and is not a socket goes back there; a directory that was being created is removed.
+    /// What was at the name for an instant and is not a socket goes back there; a directory that
+    /// was being created is removed.
     #[test]
     fn what_is_not_a_socket_is_put_back() {
         let directory = stoop_testkit::tempdir();

@@ -1,8 +1,9 @@
 //! What is at a name already, and whether a socket file there is **stale**. Removes nothing.
 //!
-//! A socket file is stale when no socket is bound to its inode any more. That is asked of the kernel by connecting a datagram
-//! socket to it: a dead file answers `ECONNREFUSED`; a living one answers `EPROTOTYPE` or takes the connection, even before
-//! it listens and from any network namespace, and a server of streams notices nothing (K-PROBE-1 … K-PROBE-5).
+//! A socket file is stale when no socket is bound to its inode any more. That is asked of the
+//! kernel by connecting a datagram socket to it: a dead file answers `ECONNREFUSED`; a living one
+//! answers `EPROTOTYPE` or takes the connection, even before it listens and from any network
+//! namespace, and a server of streams notices nothing (K-PROBE-1 … K-PROBE-5).
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -18,7 +19,8 @@ use crate::error::{Result, words};
 use crate::file_id::FileId;
 use crate::sys::{self, RawAddress};
 
-/// `bind` makes the file a moment before it enters the socket into its table; a file younger than this gets a second look.
+/// `bind` makes the file a moment before it enters the socket into its table; a file younger than
+/// this gets a second look.
 const SETTLED_AFTER: Duration = Duration::from_millis(50);
 
 /// What has the name.
@@ -74,7 +76,8 @@ fn settled(file: &OwnedFd, seen: &Seen) -> io::Result<bool> {
     }
 }
 
-/// Whether any socket is bound to this file's inode. `file` is an `O_PATH` descriptor, so the answer is about that very inode.
+/// Whether any socket is bound to this file's inode. `file` is an `O_PATH` descriptor, so the
+/// answer is about that very inode.
 pub(crate) fn is_alive(file: &OwnedFd) -> io::Result<bool> {
     let probe = sys::socket(Kind::Datagram, sys::Blocking::Waits)?;
     let target = RawAddress::path(&descriptor_path(file))?;

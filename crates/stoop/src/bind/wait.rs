@@ -13,8 +13,9 @@ pub(super) fn end_of(wait: Duration) -> Option<Instant> {
 /// How long to pause if the kernel has no memory to wait with.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// Waits until one of the entries has what it asks for; false when the instant came first. `None` is for ever. A signal that
-/// is handled meanwhile changes nothing, nor does a kernel that is short of memory.
+/// Waits until one of the entries has what it asks for; false when the instant came first. `None`
+/// is for ever. A signal that is handled meanwhile changes nothing, nor does a kernel that is short
+/// of memory.
 pub(super) fn poll_until(entries: &mut [PollFd<'_>], end: Option<Instant>) -> Result<bool> {
     loop {
         // A wait too long for the kernel's type ends before its instant; it would take 292 billion years.

@@ -61,7 +61,8 @@ pub fn decode(bytes: &[u8]) -> impl Iterator<Item = Item<'_>> {
     })
 }
 
-/// The first message's level, type and data, and what follows its padding. The last message may lack the padding.
+/// The first message's level, type and data, and what follows its padding. The last message may
+/// lack the padding.
 fn split_first(bytes: &[u8]) -> Option<(i32, i32, &[u8], &[u8])> {
     let (header, _) = bytes.split_at_checked(HEADER_BYTES)?;
     let (len, rest) = header.split_at(size_of::<usize>());

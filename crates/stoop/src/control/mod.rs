@@ -1,7 +1,7 @@
 //! Control messages: what travels beside the bytes (descriptors, credentials, pidfds, labels).
 //!
-//! A pure codec: no I/O, no descriptor is owned or closed here, nothing panics whatever the bytes. The system-call layer
-//! owns what arrives; [`crate::Received`] is what a program sees of it.
+//! A pure codec: no I/O, no descriptor is owned or closed here, nothing panics whatever the bytes.
+//! The system-call layer owns what arrives; [`crate::Received`] is what a program sees of it.
 
 mod decode;
 mod encode;
@@ -23,14 +23,16 @@ pub const fn space(data_len_bytes: usize) -> usize {
     HEADER_BYTES + data_len_bytes.next_multiple_of(ALIGN_BYTES)
 }
 
-/// A process as it described itself to the kernel: of a message's sender, or what we send about ourselves.
+/// A process as it described itself to the kernel: of a message's sender, or what we send about
+/// ourselves.
 ///
 /// The kernel checks what is sent: an ordinary process can name only itself (K-CRED-10).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Credentials {
     /// Process id, as seen from the receiver's pid namespace; 0 where it has none there.
     pub pid: i32,
-    /// User id, as seen from the receiver's user namespace; see [`Credentials::known_uid`] for users without an id there.
+    /// User id, as seen from the receiver's user namespace; see [`Credentials::known_uid`] for
+    /// users without an id there.
     pub uid: u32,
     /// Group id, as seen from the receiver's user namespace; see [`Credentials::known_gid`].
     pub gid: u32,

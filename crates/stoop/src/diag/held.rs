@@ -1,5 +1,5 @@
-//! What a socket says about itself through a descriptor, which may be a copy of another process's: nothing here changes it, takes
-//! something out of it, or waits.
+//! What a socket says about itself through a descriptor, which may be a copy of another process's:
+//! nothing here changes it, takes something out of it, or waits.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -20,17 +20,19 @@ pub struct Settings {
     pub send_buffer_bytes: usize,
     /// Whether messages come with their sender's credentials.
     pub passes_credentials: bool,
-    /// Whether they come with a pidfd of their sender. `None`: this kernel has no such thing (6.5), as with the next ones.
+    /// Whether they come with a pidfd of their sender. `None`: this kernel has no such thing (6.5),
+    /// as with the next ones.
     pub passes_pidfd: Option<bool>,
     /// Whether they come with their sender's security label.
     pub passes_label: Option<bool>,
     /// Whether descriptors may come in (6.16).
     pub passes_descriptors: Option<bool>,
-    /// `SO_PEEK_OFF`: where the next look at unread bytes begins, and whether a look moves it on. `None`: it always begins at the
-    /// first.
+    /// `SO_PEEK_OFF`: where the next look at unread bytes begins, and whether a look moves it on.
+    /// `None`: it always begins at the first.
     pub peek_offset: Option<u32>,
-    /// Of a listener, who called listen last; of a connected socket, who made the other end (K-CRED-2). `None` if the kernel does not
-    /// know. A user or group without an id in our user namespace is 4294967295: see [`Credentials::known_uid`].
+    /// Of a listener, who called listen last; of a connected socket, who made the other end
+    /// (K-CRED-2). `None` if the kernel does not know. A user or group without an id in our
+    /// user namespace is 4294967295: see [`Credentials::known_uid`].
     pub peer: Option<Credentials>,
 }
 
@@ -57,14 +59,15 @@ impl Settings {
     }
 }
 
-/// Copies what would be read next without taking it: the first bytes of a stream, the next message of any other kind. Returns how
-/// many bytes were copied, 0 also where there is nothing or the peer has gone. Never waits; what comes beside the bytes stays where it
-/// is (K-HELD-2).
+/// Copies what would be read next without taking it: the first bytes of a stream, the next message
+/// of any other kind. Returns how many bytes were copied, 0 also where there is nothing or the peer
+/// has gone. Never waits; what comes beside the bytes stays where it is (K-HELD-2).
 ///
 /// # Errors
-/// `EBUSY` where the socket has a peek offset, which looking would move on under its owner (K-HELD-3), or an error, which looking would
-/// take before its owner hears of it (K-HELD-5); otherwise what the kernel
-/// reports, for instance `EINVAL` for a listener and `ENOTCONN` for a stream without a peer.
+/// `EBUSY` where the socket has a peek offset, which looking would move on under its owner
+/// (K-HELD-3), or an error, which looking would take before its owner hears of it (K-HELD-5);
+/// otherwise what the kernel reports, for instance `EINVAL` for a listener and `ENOTCONN` for a
+/// stream without a peer.
 pub fn peek(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<usize> {
     let fd = local(&socket)?;
     if sys::peek_offset(fd).is_ok_and(|offset| offset >= 0) || would_take_an_error(fd)? {

@@ -1,7 +1,8 @@
-//! The messages of `NETLINK_SOCK_DIAG` for local sockets: the request as bytes, and answers from bytes. Pure.
+//! The messages of `NETLINK_SOCK_DIAG` for local sockets: the request as bytes, and answers from
+//! bytes. Pure.
 //!
-//! Whatever the bytes are, reading them ends, stays within them and never panics. Nothing is allocated for an answer but its name
-//! and a listener's list of waiting clients.
+//! Whatever the bytes are, reading them ends, stays within them and never panics. Nothing is
+//! allocated for an answer but its name and a listener's list of waiting clients.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -74,7 +75,8 @@ pub(super) struct Read {
     pub(super) refused: Option<i32>,
 }
 
-/// Reads one datagram of answers to the request `sequence`, or to any; what answers another one is passed over.
+/// Reads one datagram of answers to the request `sequence`, or to any; what answers another one is
+/// passed over.
 pub(super) fn read(mut bytes: &[u8], sequence: Option<u32>, found: &mut Vec<Entry>) -> Read {
     let mut read = Read::default();
     while let (Some(len), Some(kind)) = (word(bytes, 0), half(bytes, 4)) {

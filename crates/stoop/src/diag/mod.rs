@@ -1,7 +1,9 @@
-//! The kernel's own table of local sockets (`NETLINK_SOCK_DIAG`): their kinds, states, names, files, peers and queues.
+//! The kernel's own table of local sockets (`NETLINK_SOCK_DIAG`): their kinds, states, names,
+//! files, peers and queues.
 //!
-//! Needs no privilege. A [`Table`] is of the network namespace it was opened in, wherever it is used (K-DIAG-3): not found here is
-//! no proof of anything elsewhere. A socket that was not accepted yet has no inode and is not listed; its client is.
+//! Needs no privilege. A [`Table`] is of the network namespace it was opened in, wherever it is
+//! used (K-DIAG-3): not found here is no proof of anything elsewhere. A socket that was not
+//! accepted yet has no inode and is not listed; its client is.
 //!
 //! ```
 //! use stoop::diag::{Show, Table};
@@ -38,7 +40,8 @@ use message::Question;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Entry {
-    /// The socket's own inode, as in `/proc/PID/fd`. A counter of 32 bits that wraps: see [`Entry::cookie`].
+    /// The socket's own inode, as in `/proc/PID/fd`. A counter of 32 bits that wraps: see
+    /// [`Entry::cookie`].
     pub ino: u32,
     /// A number no other socket has had since the machine was started.
     pub cookie: u64,
@@ -46,19 +49,22 @@ pub struct Entry {
     pub kind: Option<Kind>,
     /// Whether it accepts connections.
     pub is_listening: bool,
-    /// Whether the kernel calls it connected. For a datagram socket that may mean that another one has it as its peer (K-DIAG-8).
+    /// Whether the kernel calls it connected. For a datagram socket that may mean that another one
+    /// has it as its peer (K-DIAG-8).
     pub is_established: bool,
     /// The string given to bind; an accepted socket has its listener's (K-NAME-10).
     pub name: Address,
-    /// The file it is bound to: the inode's low 32 bits, and the file system's own device. See [`FileId::may_be`].
+    /// The file it is bound to: the inode's low 32 bits, and the file system's own device. See
+    /// [`FileId::may_be`].
     pub file: Option<FileId>,
-    /// The inode of its peer. `Some(0)`: the peer was not accepted yet, or has been closed (K-DIAG-7).
+    /// The inode of its peer. `Some(0)`: the peer was not accepted yet, or has been closed
+    /// (K-DIAG-7).
     pub peer: Option<u32>,
-    /// Of a listener: the inodes of the clients that wait to be accepted, the first of them first; 0 for one that has left
-    /// meanwhile. Of more than about eight thousand, none (K-DIAG-9).
+    /// Of a listener: the inodes of the clients that wait to be accepted, the first of them first;
+    /// 0 for one that has left meanwhile. Of more than about eight thousand, none (K-DIAG-9).
     pub waiting: Vec<u32>,
-    /// Of a listener: clients that wait, and the limit given to `listen`. Of others: bytes unread, and bytes sent that the peer has
-    /// not read, as the kernel accounts for them.
+    /// Of a listener: clients that wait, and the limit given to `listen`. Of others: bytes unread,
+    /// and bytes sent that the peer has not read, as the kernel accounts for them.
     pub queue: Option<(u32, u32)>,
     /// What it uses of its buffers.
     pub memory: Option<Memory>,
@@ -68,11 +74,13 @@ pub struct Entry {
     pub shutdown: u8,
 }
 
-/// What a socket uses of its buffers, as the kernel accounts for it: more than the bytes in the messages.
+/// What a socket uses of its buffers, as the kernel accounts for it: more than the bytes in the
+/// messages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Memory {
-    /// Charged to the socket for what it has received. A local socket's messages are charged to their sender: mostly 0.
+    /// Charged to the socket for what it has received. A local socket's messages are charged to
+    /// their sender: mostly 0.
     pub received_bytes: u32,
     /// `SO_RCVBUF`; without effect on a local socket (K-DGRAM-8).
     pub receive_limit_bytes: u32,
@@ -131,7 +139,8 @@ impl BitOr for Show {
 pub enum Dump {
     /// Every socket that was there all the time is in it.
     Whole,
-    /// The kernel reported a change during each attempt: the last attempt's sockets, of which some may be missing.
+    /// The kernel reported a change during each attempt: the last attempt's sockets, of which some
+    /// may be missing.
     Unsteady,
 }
 
@@ -164,9 +173,9 @@ impl Table {
 
     /// Every socket of the namespace, added to `found` in no order.
     ///
-    /// The kernel hands the table out in pieces and goes on in between. Where it says that the pieces do not fit together
-    /// (`NLM_F_DUMP_INTR`) all is asked for again, a few times at most. A socket that comes or goes meanwhile may be there
-    /// or not.
+    /// The kernel hands the table out in pieces and goes on in between. Where it says that the
+    /// pieces do not fit together (`NLM_F_DUMP_INTR`) all is asked for again, a few times at
+    /// most. A socket that comes or goes meanwhile may be there or not.
     ///
     /// # Errors
     /// What the kernel answers: `ENOENT` where it has no `unix_diag`. Nothing is added then.
@@ -188,8 +197,9 @@ impl Table {
 
     /// Whether the table changed meanwhile.
     fn dump_once(&mut self, show: Show, found: &mut Vec<Entry>) -> io::Result<bool> {
-        // A socket whose answer is too long for a piece ends the dump there without an error (K-DIAG-9). Only the list of waiting
-        // clients can be so long: it is asked for by itself, where anybody waits.
+        // A socket whose answer is too long for a piece ends the dump there without an error (K-DIAG-9).
+        // Only the list of waiting clients can be so long: it is asked for by itself, where anybody
+        // waits.
         let before = found.len();
         let mut is_interrupted = self.dump_of(&Question::All, show.without(Show::WAITING), found)?;
         let does_anybody_wait =
@@ -219,8 +229,9 @@ impl Table {
         }
     }
 
-    /// The socket with this inode; one of them, where the counter has wrapped. Of more than about a thousand clients that wait at it,
-    /// none are named: the kernel's answer has to fit into a page.
+    /// The socket with this inode; one of them, where the counter has wrapped. Of more than about a
+    /// thousand clients that wait at it, none are named: the kernel's answer has to fit into a
+    /// page.
     ///
     /// # Errors
     /// What the kernel answers, except that there is no such socket.
@@ -262,8 +273,8 @@ impl Table {
         }
     }
 
-    /// Throws away what is left of answers to an earlier question, which was given up. The kernel begins no dump before the last one
-    /// was read to its end (K-DIAG-11).
+    /// Throws away what is left of answers to an earlier question, which was given up. The kernel
+    /// begins no dump before the last one was read to its end (K-DIAG-11).
     fn read_out(&mut self) -> io::Result<()> {
         for _ in 0..LEFT_OVER_MAX {
             match rustix::net::recv(&self.socket, &mut self.buffer[..], RecvFlags::DONTWAIT) {
@@ -294,8 +305,9 @@ impl Table {
         Err(Errno::TIMEDOUT.into())
     }
 
-    /// The length of a datagram; `None` for one that comes from somebody else. Who has the capability for it in a network namespace,
-    /// an ordinary user perhaps, may write to sockets of the kernel's protocols there (K-DIAG-12).
+    /// The length of a datagram; `None` for one that comes from somebody else. Who has the
+    /// capability for it in a network namespace, an ordinary user perhaps, may write to sockets
+    /// of the kernel's protocols there (K-DIAG-12).
     fn receive_from_kernel(&mut self) -> io::Result<Option<usize>> {
         loop {
             match rustix::net::recvfrom(&self.socket, &mut self.buffer[..], RecvFlags::TRUNC) {
@@ -319,15 +331,16 @@ impl AsFd for Table {
     }
 }
 
-/// The sockets in a datagram of answers that comes from elsewhere: from another process, or out of a recording. Pure; what is not
-/// understood is passed over.
+/// The sockets in a datagram of answers that comes from elsewhere: from another process, or out of
+/// a recording. Pure; what is not understood is passed over.
 pub fn decode(answers: &[u8]) -> Vec<Entry> {
     let mut found = Vec::new();
     message::read(answers, None, &mut found);
     found
 }
 
-/// A descriptor of the network namespace that a socket, of any family, was made in (`SIOCGSKNS`, Linux 4.10).
+/// A descriptor of the network namespace that a socket, of any family, was made in (`SIOCGSKNS`,
+/// Linux 4.10).
 ///
 /// # Errors
 /// `EPERM` without `CAP_NET_ADMIN` over that namespace (K-NETNS-2), `ENOTTY` for what is no socket.
@@ -335,8 +348,9 @@ pub fn network_namespace_of(socket: impl AsFd) -> io::Result<OwnedFd> {
     sys::network_namespace_of(socket.as_fd())
 }
 
-/// How the tables of descriptors of two threads compare, by their ids: equal where they share one, else in an order of the
-/// kernel's that lasts as long as both do. (`kcmp`, Linux 3.5, where it was built with it; K-KCMP-1)
+/// How the tables of descriptors of two threads compare, by their ids: equal where they share one,
+/// else in an order of the kernel's that lasts as long as both do. (`kcmp`, Linux 3.5, where it was
+/// built with it; K-KCMP-1)
 ///
 /// # Errors
 /// `EPERM` without the right to trace both, `ESRCH` where one has ended, `ENOSYS`.
@@ -345,8 +359,8 @@ pub fn compare_descriptor_tables(one: u32, other: u32) -> io::Result<Ordering> {
     sys::compare_descriptor_tables(id(one)?, id(other)?)
 }
 
-/// An `O_PATH` descriptor of the very file that a socket is bound to, wherever that has been moved since (`SIOCUNIXFILE`,
-/// Linux 4.13; K-BIND-11).
+/// An `O_PATH` descriptor of the very file that a socket is bound to, wherever that has been moved
+/// since (`SIOCUNIXFILE`, Linux 4.13; K-BIND-11).
 ///
 /// # Errors
 /// `EPERM` without `CAP_NET_ADMIN`, `ENOENT` for a socket that is bound to no file.
@@ -357,7 +371,8 @@ pub fn bound_file_of(socket: impl AsFd) -> io::Result<OwnedFd> {
 /// Twice what the kernel puts into one datagram of a dump.
 const DATAGRAM_BYTES: usize = 64 * 1024;
 const DUMP_ATTEMPTS: usize = 8;
-/// More datagrams than a dump that was given up leaves behind: of pieces of 32 KiB, those of some million sockets.
+/// More datagrams than a dump that was given up leaves behind: of pieces of 32 KiB, those of some
+/// million sockets.
 const LEFT_OVER_MAX: usize = 1 << 15;
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 

@@ -1,8 +1,9 @@
-//! Why an operation failed: the machine is looked at, after the fact, for the cause and the next step.
+//! Why an operation failed: the machine is looked at, after the fact, for the cause and the next
+//! step.
 //!
-//! Nothing here is on the way of an operation that works. What is seen is the state *now*; where that no longer fits the
-//! error, the explanation says so. Reads the file system, `/proc` and the kernel's table; changes nothing and connects to no
-//! server.
+//! Nothing here is on the way of an operation that works. What is seen is the state *now*; where
+//! that no longer fits the error, the explanation says so. Reads the file system, `/proc` and the
+//! kernel's table; changes nothing and connects to no server.
 
 mod path;
 mod rules;
@@ -57,7 +58,8 @@ impl fmt::Display for Explanation {
 }
 
 impl Error {
-    /// Looks at the machine for the cause of this error. Takes some milliseconds; blocks only on the file system.
+    /// Looks at the machine for the cause of this error. Takes some milliseconds; blocks only on
+    /// the file system.
     pub fn explain(&self) -> Explanation {
         rules::explain(self)
     }

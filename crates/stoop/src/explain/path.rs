@@ -1,4 +1,5 @@
-//! Where on a path the kernel stops, in the kernel's own order: each component is looked up from the root on.
+//! Where on a path the kernel stops, in the kernel's own order: each component is looked up from
+//! the root on.
 
 use std::path::{Path, PathBuf};
 

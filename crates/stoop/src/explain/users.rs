@@ -1,4 +1,5 @@
-//! Names for user and group ids, for people. Reads `/etc/passwd` and `/etc/group`; an id that is not there stays a number.
+//! Names for user and group ids, for people. Reads `/etc/passwd` and `/etc/group`; an id that is
+//! not there stays a number.
 
 use std::fs;
 

@@ -1,16 +1,18 @@
 //! Which descriptors belong to which frame. Pure: it never looks at what it holds.
 //!
-//! Descriptors come with the read that takes the first byte they were sent with, and that read goes no further than the
-//! bytes of that one send (K-FD-5, K-FD-6). It may begin with older bytes, so all that is known is a stretch of the stream in
-//! which they begin. A frame announces its descriptors and was sent with them from its first byte; so the next frame that
-//! announces some must begin within that stretch, and nothing else may.
+//! Descriptors come with the read that takes the first byte they were sent with, and that read goes
+//! no further than the bytes of that one send (K-FD-5, K-FD-6). It may begin with older bytes, so
+//! all that is known is a stretch of the stream in which they begin. A frame announces its
+//! descriptors and was sent with them from its first byte; so the next frame that announces some
+//! must begin within that stretch, and nothing else may.
 
 use std::collections::VecDeque;
 use std::ops::Range;
 
 use super::error::FrameError;
 
-/// At most two batches wait: one for a frame that has not come whole, one that came with its end and belongs to the next.
+/// At most two batches wait: one for a frame that has not come whole, one that came with its end
+/// and belongs to the next.
 const WAITING_MAX: usize = 2;
 
 /// Descriptors that have come and whose frame has not been given out.
@@ -38,7 +40,8 @@ impl<T> Beside<T> {
         Ok(())
     }
 
-    /// Those of the frame that begins at `position` and announces so many. Frames are asked about in order.
+    /// Those of the frame that begins at `position` and announces so many. Frames are asked about
+    /// in order.
     pub(crate) fn claim(&mut self, position: u64, announced: usize) -> Result<Vec<T>, FrameError> {
         let Some((stretch, _)) = self.waiting.front() else {
             return if announced == 0 { Ok(Vec::new()) } else { Err(missing(announced, 0)) };

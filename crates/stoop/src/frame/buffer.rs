@@ -1,15 +1,18 @@
-//! Bytes that begin on a page boundary, in safe code: it takes a page more than it needs and starts where one begins.
+//! Bytes that begin on a page boundary, in safe code: it takes a page more than it needs and starts
+//! where one begins.
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 
-/// What the kernel's pages are taken for: 4 KiB. Where they are larger, a multiple of this still begins on a cache line.
+/// What the kernel's pages are taken for: 4 KiB. Where they are larger, a multiple of this still
+/// begins on a cache line.
 pub const PAGE_BYTES: usize = 4096;
 
 /// A buffer of fixed length that begins on a page boundary, all zero at first.
 ///
-/// Receiving large messages into a buffer that does not can be several times slower, and a large `Vec<u8>` does not: the
-/// allocator puts its own note in front of it. Memory is taken from the system when it is first written to.
+/// Receiving large messages into a buffer that does not can be several times slower, and a large
+/// `Vec<u8>` does not: the allocator puts its own note in front of it. Memory is taken from the
+/// system when it is first written to.
 ///
 /// ```
 /// use stoop::frame::{PAGE_BYTES, PageBuffer};
@@ -18,7 +21,8 @@ pub const PAGE_BYTES: usize = 4096;
 /// assert!(buffer.as_ptr().addr().is_multiple_of(PAGE_BYTES));
 /// ```
 pub struct PageBuffer {
-    /// A page longer than needed. Never reallocated, since that could move the bytes off the boundary.
+    /// A page longer than needed. Never reallocated, since that could move the bytes off the
+    /// boundary.
     bytes: Vec<u8>,
     start: usize,
     len: usize,

@@ -9,8 +9,9 @@ pub const HEADER_ROOM_BYTES: usize = 32;
 
 /// How messages are told apart on a stream of bytes.
 ///
-/// An implementation describes the bytes and nothing else: [`Decoder`](super::Decoder) and [`Encoder`](super::Encoder) hold the
-/// buffers and compare lengths with the limit. It must not panic, whatever the bytes, and a frame has at least one byte.
+/// An implementation describes the bytes and nothing else: [`Decoder`](super::Decoder) and
+/// [`Encoder`](super::Encoder) hold the buffers and compare lengths with the limit. It must not
+/// panic, whatever the bytes, and a frame has at least one byte.
 ///
 /// ```
 /// use stoop::frame::{Codec, Decoder, FrameError, HEADER_ROOM_BYTES, Head, Step};
@@ -46,8 +47,8 @@ pub trait Codec {
     /// What follows each message.
     const TRAILER: &'static [u8] = &[];
 
-    /// Says what `bytes`, the unread part of the stream, begins with. An earlier call with the first `looked_bytes` of them
-    /// has answered [`Step::More`].
+    /// Says what `bytes`, the unread part of the stream, begins with. An earlier call with the
+    /// first `looked_bytes` of them has answered [`Step::More`].
     ///
     /// # Errors
     /// A [`FrameError`] where no message can begin like this.

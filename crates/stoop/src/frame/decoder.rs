@@ -1,6 +1,7 @@
 //! From bytes to messages: a buffer that is filled from outside and gives out what is whole.
 //!
-//! Pure: no I/O, no clock, no descriptor. What it holds is bounded by the limit and the size of a read.
+//! Pure: no I/O, no clock, no descriptor. What it holds is bounded by the limit and the size of a
+//! read.
 
 use std::fmt;
 use std::ops::Range;
@@ -16,16 +17,19 @@ const DEFAULT_READ_BYTES: usize = 64 << 10;
 /// The least that it can be told.
 const LEAST_READ_BYTES: usize = 64;
 
-/// So few unread bytes are moved to where reading is fastest; more only when there is no other way to make room.
+/// So few unread bytes are moved to where reading is fastest; more only when there is no other way
+/// to make room.
 const CHEAP_MOVE_BYTES: usize = 256;
 
-/// A buffer that has grown beyond this for one long message is given back once only short ones follow.
+/// A buffer that has grown beyond this for one long message is given back once only short ones
+/// follow.
 const KEEP_BYTES: usize = 2 << 20;
 
 /// Finds the messages in a stream that comes in pieces.
 ///
-/// Fill [`Decoder::room`] from wherever the bytes are, say [`Decoder::filled`], and take messages until there is none. A
-/// reader from a descriptor does just that; this is the part that can be used anywhere.
+/// Fill [`Decoder::room`] from wherever the bytes are, say [`Decoder::filled`], and take messages
+/// until there is none. A reader from a descriptor does just that; this is the part that can be
+/// used anywhere.
 ///
 /// ```
 /// use stoop::frame::{Decoder, LengthDelimited};
@@ -117,10 +121,11 @@ impl<C: Codec> Decoder<C> {
         Ok(span.map(|span| self.message(&span)))
     }
 
-    /// Where to put the bytes that come next; never empty. Call it when [`Decoder::next`] has found nothing: then the buffer
-    /// grows to the limit, one read and three pages at most.
+    /// Where to put the bytes that come next; never empty. Call it when [`Decoder::next`] has found
+    /// nothing: then the buffer grows to the limit, one read and three pages at most.
     ///
-    /// Where a long message is known to come the room ends soon after it, so that the next one can be put in its best place.
+    /// Where a long message is known to come the room ends soon after it, so that the next one can
+    /// be put in its best place.
     pub fn room(&mut self) -> &mut [u8] {
         let unread_bytes = self.end - self.start;
         let is_long = self.expected_bytes >= self.read_bytes / 4 && self.expected_bytes > unread_bytes;
@@ -151,7 +156,8 @@ impl<C: Codec> Decoder<C> {
     /// Says that the stream has ended.
     ///
     /// # Errors
-    /// [`FrameError::CutShort`] where it ended inside a frame, or the error that has come up before.
+    /// [`FrameError::CutShort`] where it ended inside a frame, or the error that has come up
+    /// before.
     pub fn finish(&mut self) -> Result<(), FrameError> {
         match self.end - self.start {
             0 => self.failure.map_or(Ok(()), Err),
@@ -174,15 +180,17 @@ impl<C: Codec> Decoder<C> {
         self.buffer.len()
     }
 
-    /// Puts the unread bytes where the next read goes to the start of a page, in a buffer with room for that read.
+    /// Puts the unread bytes where the next read goes to the start of a page, in a buffer with room
+    /// for that read.
     ///
-    /// The kernel's pages begin where a write began, so a copy between the two starts at like places, and so does each
-    /// long message that follows one.
+    /// The kernel's pages begin where a write began, so a copy between the two starts at like
+    /// places, and so does each long message that follows one.
     fn relocate(&mut self, wanted_bytes: usize) {
         let unread_bytes = self.end - self.start;
         let read_at = unread_bytes.next_multiple_of(PAGE_BYTES);
         let origin = read_at - unread_bytes;
-        // Twice what there is, for a long line whose end nobody knows: it is not to be copied at every read.
+        // Twice what there is, for a long line whose end nobody knows: it is not to be copied at every
+        // read.
         let needed_bytes = (read_at + wanted_bytes).max(2 * unread_bytes.min(self.max_bytes / 2));
         let is_spent = self.buffer.len() > KEEP_BYTES && needed_bytes <= KEEP_BYTES;
         if self.buffer.len() < needed_bytes || is_spent {
@@ -276,8 +284,9 @@ impl<C: Codec> Decoder<C> {
         self.base.wrapping_add(self.end as u64)
     }
 
-    /// Lends out the message of a frame that has begun: copies what has come of it to `message`, and returns how much that
-    /// is. Its header stays unread until [`Decoder::completed`] or [`Decoder::given_back`].
+    /// Lends out the message of a frame that has begun: copies what has come of it to `message`,
+    /// and returns how much that is. Its header stays unread until [`Decoder::completed`] or
+    /// [`Decoder::given_back`].
     pub(crate) fn lend_message(&mut self, begun: Begun, message: &mut [u8]) -> usize {
         let from = self.start + begun.header_bytes;
         let came = &self.buffer[from..self.end];
@@ -287,7 +296,8 @@ impl<C: Codec> Decoder<C> {
         len_bytes
     }
 
-    /// While a message is lent out: room for the next frame's header, which may come in the same read.
+    /// While a message is lent out: room for the next frame's header, which may come in the same
+    /// read.
     pub(crate) fn header_room(&mut self) -> &mut [u8] {
         if self.buffer.len() - self.end < C::HEADER_MAX_BYTES {
             self.relocate(C::HEADER_MAX_BYTES);

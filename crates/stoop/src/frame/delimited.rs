@@ -5,7 +5,8 @@ use super::error::FrameError;
 
 /// A length of four bytes, which counts the message alone, and then the message.
 ///
-/// [`LengthDelimited::BIG_ENDIAN`] is what `LengthDelimitedCodec` of tokio-util speaks when nothing is configured.
+/// [`LengthDelimited::BIG_ENDIAN`] is what `LengthDelimitedCodec` of tokio-util speaks when nothing
+/// is configured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LengthDelimited {
     big_endian: bool,
@@ -39,8 +40,8 @@ impl Codec for LengthDelimited {
     }
 }
 
-/// A length of one to ten bytes, seven bits in each, the least significant first and the top bit set in all but the last;
-/// then the message. Protocol buffers call it "delimited".
+/// A length of one to ten bytes, seven bits in each, the least significant first and the top bit
+/// set in all but the last; then the message. Protocol buffers call it "delimited".
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Varint;
 

@@ -72,8 +72,8 @@ impl<C: Codec> Encoder<C> {
         self.gather_bytes = gather_bytes.clamp(LEAST_GATHER_BYTES, isize::MAX as usize / 4);
     }
 
-    /// Adds a message, if there is room for it behind what is pending; returns whether there was. An empty encoder has room
-    /// for any message that it can frame.
+    /// Adds a message, if there is room for it behind what is pending; returns whether there was.
+    /// An empty encoder has room for any message that it can frame.
     ///
     /// # Errors
     /// [`FrameError::TooLong`], [`FrameError::ContainsDelimiter`]; nothing has been added.

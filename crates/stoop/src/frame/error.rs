@@ -7,7 +7,8 @@ use crate::error::{Error, ErrorKind, Operation};
 
 /// Why a stream of frames cannot be read on, or a message not be framed.
 ///
-/// [`Error`] carries it as its source's inner error; [`FrameReader::failure`](super::FrameReader::failure) gives it as it is.
+/// [`Error`] carries it as its source's inner error;
+/// [`FrameReader::failure`](super::FrameReader::failure) gives it as it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FrameError {

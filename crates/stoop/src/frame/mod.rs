@@ -1,16 +1,19 @@
 //! Messages on a byte stream: what one side sends as a message the other side gets as that message.
 //!
-//! - [`FrameWriter`] gathers small messages into one buffer and hands it to the kernel in one call; large ones go out from
-//!   where they lie. [`FrameReader`] reads much at a time and lends each message out of its buffer.
-//! - A [`Codec`] says where a message begins and ends: [`Native`], which is stoop's own and the fastest, or one that others
-//!   speak too: [`LengthDelimited`], [`Varint`], [`Lines`].
-//! - [`Decoder`] and [`Encoder`] are the same without the I/O: bytes in, messages out, no clock, no descriptor. Whatever
-//!   moves the bytes can use them.
+//! - [`FrameWriter`] gathers small messages into one buffer and hands it to the kernel in one call;
+//!   large ones go out from where they lie. [`FrameReader`] reads much at a time and lends each
+//!   message out of its buffer.
+//! - A [`Codec`] says where a message begins and ends: [`Native`], which is stoop's own and the
+//!   fastest, or one that others speak too: [`LengthDelimited`], [`Varint`], [`Lines`].
+//! - [`Decoder`] and [`Encoder`] are the same without the I/O: bytes in, messages out, no clock, no
+//!   descriptor. Whatever moves the bytes can use them.
 //!
-//! A length is compared with the limit before anything is allocated for it. What cannot be read on from is a
-//! [`FrameError`], and the reader gives the same error ever after: a stream that is out of step never gets back in.
+//! A length is compared with the limit before anything is allocated for it. What cannot be read on
+//! from is a [`FrameError`], and the reader gives the same error ever after: a stream that is out
+//! of step never gets back in.
 //!
-//! Never in here: threads, timers, a message that is half delivered, a descriptor without its message.
+//! Never in here: threads, timers, a message that is half delivered, a descriptor without its
+//! message.
 //!
 //! ```
 //! use stoop::Stream;

@@ -3,10 +3,12 @@
 use super::codec::{Codec, HEADER_ROOM_BYTES, Head, Step};
 use super::error::FrameError;
 
-/// stoop's own framing, version 1: four bytes in front of a short message, 32 in front of a long one.
+/// stoop's own framing, version 1: four bytes in front of a short message, 32 in front of a long
+/// one.
 ///
-/// The 32 keep a long message's place in the kernel's pages and in the reader's buffer such that copying it stays fast: with
-/// a four-byte header some processors copy it at half the speed, or far less.
+/// The 32 keep a long message's place in the kernel's pages and in the reader's buffer such that
+/// copying it stays fast: with a four-byte header some processors copy it at half the speed, or far
+/// less.
 ///
 /// All numbers are little-endian. A message of less than 2,048 bytes:
 ///
@@ -28,9 +30,10 @@ use super::error::FrameError;
 /// | 12–31 | 0 |
 /// | 32… | the message |
 ///
-/// So byte 0 is the version in its upper half, and in its lower half bit 0 for "descriptors" and bit 1 for "long". Anything
-/// else is refused, a length in the wrong form and a byte that is not 0 too: each message has one encoding, and what a later
-/// version adds is never misread by this one. Descriptors travel with the first byte of their frame's header.
+/// So byte 0 is the version in its upper half, and in its lower half bit 0 for "descriptors" and
+/// bit 1 for "long". Anything else is refused, a length in the wrong form and a byte that is not 0
+/// too: each message has one encoding, and what a later version adds is never misread by this one.
+/// Descriptors travel with the first byte of their frame's header.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Native;
 

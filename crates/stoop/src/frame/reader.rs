@@ -14,18 +14,19 @@ use crate::message::Allow;
 use crate::socket::retry;
 use crate::sys;
 
-/// Takes messages from a stream: many with one system call, each lent out of the buffer it was received in.
+/// Takes messages from a stream: many with one system call, each lent out of the buffer it was
+/// received in.
 ///
-/// Works on anything that reads: a [`Stream`](crate::Stream), a `&Stream` while a [`FrameWriter`](super::FrameWriter) has the other
-/// direction, a pipe, a TCP connection. It reads ahead: what is in its buffer is nowhere else, so give the stream to one
-/// reader only.
+/// Works on anything that reads: a [`Stream`](crate::Stream), a `&Stream` while a
+/// [`FrameWriter`](super::FrameWriter) has the other direction, a pipe, a TCP connection. It reads
+/// ahead: what is in its buffer is nowhere else, so give the stream to one reader only.
 ///
-/// The buffer begins as large as one read and grows for a longer message, up to the limit; beyond 2 MiB it is given back
-/// once short messages follow.
+/// The buffer begins as large as one read and grows for a longer message, up to the limit; beyond 2
+/// MiB it is given back once short messages follow.
 ///
 /// On a non-blocking stream, and when a read timeout runs out, a call fails with
-/// [`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock); what has come by then is kept, and the next call goes on from there.
-/// `EINTR` is retried.
+/// [`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock); what has come by then is kept, and the
+/// next call goes on from there. `EINTR` is retried.
 ///
 /// A [`FrameError`] lasts: the same error comes from every later call.
 ///
@@ -47,7 +48,8 @@ pub struct FrameReader<R, C = Native> {
     io: R,
     decoder: Decoder<C>,
     beside: Beside<OwnedFd>,
-    /// The message that comes next was being read into a caller's buffer when no more came: it is gathered here instead.
+    /// The message that comes next was being read into a caller's buffer when no more came: it is
+    /// gathered here instead.
     gathers: bool,
 }
 
@@ -57,29 +59,31 @@ impl<R: Read, C: Codec> FrameReader<R, C> {
         FrameReader { io, decoder: Decoder::new(codec), beside: Beside::default(), gathers: false }
     }
 
-    /// The longest message to take, in bytes; [`DEFAULT_MAX_BYTES`](super::DEFAULT_MAX_BYTES) unless told otherwise.
+    /// The longest message to take, in bytes; [`DEFAULT_MAX_BYTES`](super::DEFAULT_MAX_BYTES)
+    /// unless told otherwise.
     pub fn max_bytes(mut self, max_bytes: usize) -> FrameReader<R, C> {
         self.decoder = self.decoder.max_bytes(max_bytes);
         self
     }
 
-    /// How much to read at once, in bytes: 64 KiB unless told otherwise, 64 at least. A message of a quarter of this or
-    /// more is read for itself, to the start of a page.
+    /// How much to read at once, in bytes: 64 KiB unless told otherwise, 64 at least. A message of
+    /// a quarter of this or more is read for itself, to the start of a page.
     pub fn read_bytes(mut self, read_bytes: usize) -> FrameReader<R, C> {
         self.decoder = self.decoder.read_bytes(read_bytes);
         self
     }
 
-    /// The next message, lent until the next call; `None` where the stream ends behind a whole message. Reads only when no
-    /// whole message is buffered, and waits on a blocking stream.
+    /// The next message, lent until the next call; `None` where the stream ends behind a whole
+    /// message. Reads only when no whole message is buffered, and waits on a blocking stream.
     ///
     /// # Errors
-    /// Those of a [`FrameError`]: [`ErrorKind::MessageTooLarge`](crate::ErrorKind::MessageTooLarge) where a length is beyond the
-    /// limit, [`ErrorKind::PeerGone`](crate::ErrorKind::PeerGone) where the stream ends inside a frame,
+    /// Those of a [`FrameError`]: [`ErrorKind::MessageTooLarge`](crate::ErrorKind::MessageTooLarge)
+    /// where a length is beyond the limit, [`ErrorKind::PeerGone`](crate::ErrorKind::PeerGone)
+    /// where the stream ends inside a frame,
     /// [`ErrorKind::Protocol`](crate::ErrorKind::Protocol) for bytes of another framing,
-    /// [`ErrorKind::SurplusDescriptors`](crate::ErrorKind::SurplusDescriptors) for a message with descriptors
-    /// ([`FrameReader::next_with_descriptors`] takes them). Besides, [`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock) and
-    /// whatever reading fails with.
+    /// [`ErrorKind::SurplusDescriptors`](crate::ErrorKind::SurplusDescriptors) for a message with
+    /// descriptors ([`FrameReader::next_with_descriptors`] takes them). Besides,
+    /// [`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock) and whatever reading fails with.
     #[inline]
     #[expect(clippy::should_implement_trait, reason = "it lends its buffer, which an iterator cannot")]
     pub fn next(&mut self) -> Result<Option<&[u8]>> {
@@ -96,8 +100,8 @@ impl<R: Read, C: Codec> FrameReader<R, C> {
         }
     }
 
-    /// The next message if it is buffered whole; `None` otherwise. Never reads: when it gives `None`, a server has answered
-    /// all there was, and it is time to flush.
+    /// The next message if it is buffered whole; `None` otherwise. Never reads: when it gives
+    /// `None`, a server has answered all there was, and it is time to flush.
     ///
     /// # Errors
     /// Those of a [`FrameError`], as [`FrameReader::next`].
@@ -109,8 +113,8 @@ impl<R: Read, C: Codec> FrameReader<R, C> {
         }
     }
 
-    /// The length of the next message in bytes, which stays where it is; `None` at the end. Waits for its header (of a line:
-    /// for the line) on a blocking stream.
+    /// The length of the next message in bytes, which stays where it is; `None` at the end. Waits
+    /// for its header (of a line: for the line) on a blocking stream.
     ///
     /// # Errors
     /// As [`FrameReader::next`].
@@ -118,13 +122,15 @@ impl<R: Read, C: Codec> FrameReader<R, C> {
         Ok(self.begun()?.map(|begun| begun.len_bytes))
     }
 
-    /// Puts the next message into `buffer`, and returns its length; `None` at the end. What is not buffered already is read
-    /// straight into `buffer`: fastest where that is a [`PageBuffer`](super::PageBuffer).
+    /// Puts the next message into `buffer`, and returns its length; `None` at the end. What is not
+    /// buffered already is read straight into `buffer`: fastest where that is a
+    /// [`PageBuffer`](super::PageBuffer).
     ///
     /// # Errors
-    /// As [`FrameReader::next`]; and [`ErrorKind::MessageTooLarge`](crate::ErrorKind::MessageTooLarge) where the message is longer
-    /// than `buffer`: it is still there for the next call, and nothing else is wrong. After any error the contents of `buffer`
-    /// mean nothing.
+    /// As [`FrameReader::next`]; and
+    /// [`ErrorKind::MessageTooLarge`](crate::ErrorKind::MessageTooLarge) where the message is
+    /// longer than `buffer`: it is still there for the next call, and nothing else is wrong.
+    /// After any error the contents of `buffer` mean nothing.
     pub fn read_into(&mut self, buffer: &mut [u8]) -> Result<Option<usize>> {
         loop {
             let Some(begun) = self.begun()? else { return Ok(None) };
@@ -150,7 +156,8 @@ impl<R: Read, C: Codec> FrameReader<R, C> {
         }
     }
 
-    /// Reads the rest of a message to where it belongs, with the header of the next one where that comes along.
+    /// Reads the rest of a message to where it belongs, with the header of the next one where that
+    /// comes along.
     fn read_straight(&mut self, begun: Begun, message: &mut [u8]) -> Result<Option<usize>> {
         let mut filled = self.decoder.lend_message(begun, message);
         loop {
@@ -210,16 +217,20 @@ impl<R: Read, C: Codec> FrameReader<R, C> {
 }
 
 impl<R: Read + AsFd> FrameReader<R, Native> {
-    /// The next message with the descriptors that were sent with it, in order and close-on-exec; as [`FrameReader::next`].
+    /// The next message with the descriptors that were sent with it, in order and close-on-exec; as
+    /// [`FrameReader::next`].
     ///
-    /// Call nothing else on a stream on which descriptors travel: the other calls read plainly, and the kernel drops what
-    /// comes beside (K-FD-7). At most twice the allowed number is held at any time.
+    /// Call nothing else on a stream on which descriptors travel: the other calls read plainly, and
+    /// the kernel drops what comes beside (K-FD-7). At most twice the allowed number is held at
+    /// any time.
     ///
     /// # Errors
-    /// As [`FrameReader::next`]. [`ErrorKind::SurplusDescriptors`](crate::ErrorKind::SurplusDescriptors) where more come than
-    /// allowed, [`ErrorKind::ControlTruncated`](crate::ErrorKind::ControlTruncated) where this process's table is full,
-    /// [`ErrorKind::Protocol`](crate::ErrorKind::Protocol) where descriptors and announcements differ. Each lasts, and every
-    /// descriptor that has come is closed.
+    /// As [`FrameReader::next`].
+    /// [`ErrorKind::SurplusDescriptors`](crate::ErrorKind::SurplusDescriptors) where more come than
+    /// allowed, [`ErrorKind::ControlTruncated`](crate::ErrorKind::ControlTruncated) where this
+    /// process's table is full, [`ErrorKind::Protocol`](crate::ErrorKind::Protocol) where
+    /// descriptors and announcements differ. Each lasts, and every descriptor that has come is
+    /// closed.
     ///
     /// ```
     /// use std::os::fd::AsFd;

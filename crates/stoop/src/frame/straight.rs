@@ -1,10 +1,11 @@
-//! A large message on its way out from where it lies: which bytes go next, and what is left when no more do. Pure.
+//! A large message on its way out from where it lies: which bytes go next, and what is left when no
+//! more do. Pure.
 
 use std::io::IoSlice;
 
-/// The kernel cuts what it is given into pieces of its own, of which this many bytes lie in whole pages; what is beyond is
-/// put in front of them, up to `HEAD_BYTES`. Given just that at a time it has neither to search small pages for a remainder
-/// nor to copy across their borders.
+/// The kernel cuts what it is given into pieces of its own, of which this many bytes lie in whole
+/// pages; what is beyond is put in front of them, up to `HEAD_BYTES`. Given just that at a time it
+/// has neither to search small pages for a remainder nor to copy across their borders.
 pub(super) const PIECE_BYTES: usize = 32 << 10;
 pub(super) const HEAD_BYTES: usize = 3 << 10;
 
@@ -43,8 +44,8 @@ impl<'a> Straight<'a> {
         self.sent_bytes += len_bytes;
     }
 
-    /// How much has gone of what was waiting, and how much of the frame: if any, the rest of it has to follow, or the stream
-    /// is out of step.
+    /// How much has gone of what was waiting, and how much of the frame: if any, the rest of it has
+    /// to follow, or the stream is out of step.
     pub(super) fn sent(&self) -> (usize, usize) {
         let of_pending = self.sent_bytes.min(self.parts[0].len());
         (of_pending, self.sent_bytes - of_pending)
@@ -56,7 +57,8 @@ pub(super) fn rest(frame: [&[u8]; 3], sent_bytes: usize) -> [&[u8]; 3] {
     window(frame, sent_bytes, usize::MAX)
 }
 
-/// What remains of `parts`, taken as one, after the first `skip` bytes, and of that the first `len`.
+/// What remains of `parts`, taken as one, after the first `skip` bytes, and of that the first
+/// `len`.
 fn window<const N: usize>(parts: [&[u8]; N], mut skip: usize, mut len: usize) -> [&[u8]; N] {
     parts.map(|part| {
         let start = skip.min(part.len());

@@ -18,19 +18,21 @@ use crate::sys;
 /// Messages below this length in bytes are copied together; longer ones go out from where they lie.
 const COPY_BELOW_BYTES: usize = 4096;
 
-/// Sends messages on a stream: small ones gathered into few system calls, large ones without a copy.
+/// Sends messages on a stream: small ones gathered into few system calls, large ones without a
+/// copy.
 ///
-/// A message of less than 4 KiB is copied behind those that wait already; they go when 32 KiB have come together, when
-/// [`FrameWriter::flush`] is called, or with [`FrameWriter::flush_if_older`] when they have waited long enough. There is no
-/// thread that would flush by itself: **what was sent and not flushed stays here**. A larger message takes along all that
-/// waits and goes at once. Dropping a writer flushes it, and cannot say whether that worked.
+/// A message of less than 4 KiB is copied behind those that wait already; they go when 32 KiB have
+/// come together, when [`FrameWriter::flush`] is called, or with [`FrameWriter::flush_if_older`]
+/// when they have waited long enough. There is no thread that would flush by itself: **what was
+/// sent and not flushed stays here**. A larger message takes along all that waits and goes at once.
+/// Dropping a writer flushes it, and cannot say whether that worked.
 ///
 /// On a [`Stream`](crate::Stream) nothing raises `SIGPIPE`. `EINTR` is retried.
 ///
 /// On a non-blocking stream, and when a write timeout runs out, a call may fail with
 /// [`ErrorKind::WouldBlock`]. A message is then either taken whole (`Ok`) or not at all (an error):
-/// send it again in the second case only. Of a large message whose first bytes have gone the rest is copied and kept, so that
-/// at most one such and 32 KiB wait.
+/// send it again in the second case only. Of a large message whose first bytes have gone the rest
+/// is copied and kept, so that at most one such and 32 KiB wait.
 ///
 /// ```
 /// use std::time::Duration;
@@ -64,13 +66,15 @@ impl<W: Write, C: Codec> FrameWriter<W, C> {
         FrameWriter { io, encoder: Encoder::new(codec), waiting_since: None }
     }
 
-    /// The longest message to take, in bytes; [`DEFAULT_MAX_BYTES`](super::DEFAULT_MAX_BYTES) unless told otherwise.
+    /// The longest message to take, in bytes; [`DEFAULT_MAX_BYTES`](super::DEFAULT_MAX_BYTES)
+    /// unless told otherwise.
     pub fn max_bytes(mut self, max_bytes: usize) -> FrameWriter<W, C> {
         self.encoder.set_max_bytes(max_bytes);
         self
     }
 
-    /// How many bytes come together at most before they go; 32 KiB unless told otherwise, 4 KiB at least.
+    /// How many bytes come together at most before they go; 32 KiB unless told otherwise, 4 KiB at
+    /// least.
     pub fn gather_bytes(mut self, gather_bytes: usize) -> FrameWriter<W, C> {
         self.encoder.set_gather_bytes(gather_bytes);
         self
@@ -79,9 +83,10 @@ impl<W: Write, C: Codec> FrameWriter<W, C> {
     /// Sends a message: copies it to those that wait, or has it go at once where it is large.
     ///
     /// # Errors
-    /// [`ErrorKind::MessageTooLarge`] beyond the limit, [`ErrorKind::Unsupported`] for what this framing cannot carry,
-    /// [`ErrorKind::WouldBlock`]: in these the message was not taken, and the stream is as it was. Whatever writing fails
-    /// with, such as [`ErrorKind::PeerGone`]: the stream is then of no more use.
+    /// [`ErrorKind::MessageTooLarge`] beyond the limit, [`ErrorKind::Unsupported`] for what this
+    /// framing cannot carry, [`ErrorKind::WouldBlock`]: in these the message was not taken, and the
+    /// stream is as it was. Whatever writing fails with, such as [`ErrorKind::PeerGone`]: the
+    /// stream is then of no more use.
     #[inline]
     pub fn send(&mut self, message: &[u8]) -> Result<()> {
         if message.len() < COPY_BELOW_BYTES && self.push(message)? {
@@ -105,7 +110,8 @@ impl<W: Write, C: Codec> FrameWriter<W, C> {
         retry(|| self.io.flush()).map_err(sending)
     }
 
-    /// Flushes if the oldest message that waits was sent at least `limit` ago. Returns whether anything went.
+    /// Flushes if the oldest message that waits was sent at least `limit` ago. Returns whether
+    /// anything went.
     ///
     /// # Errors
     /// As [`FrameWriter::flush`].
@@ -203,8 +209,9 @@ impl<W: Write, C: Codec> FrameWriter<W, C> {
 }
 
 impl<W: Write + AsFd, C: Codec> FrameWriter<W, C> {
-    /// Asks for a larger send buffer, of which the kernel grants up to `net.core.wmem_max`: large messages then go in fewer
-    /// turns, often twice as fast. It is memory that a slow receiver can make this process hold.
+    /// Asks for a larger send buffer, of which the kernel grants up to `net.core.wmem_max`: large
+    /// messages then go in fewer turns, often twice as fast. It is memory that a slow receiver
+    /// can make this process hold.
     ///
     /// # Errors
     /// Only what the kernel reports for a damaged descriptor, or one that is no socket.
@@ -215,15 +222,16 @@ impl<W: Write + AsFd, C: Codec> FrameWriter<W, C> {
 }
 
 impl<W: Write + AsFd> FrameWriter<W, Native> {
-    /// Sends a message with descriptors, at most [`DESCRIPTORS_MAX`], at once and behind all that waits. The receiver gets its
-    /// own copies with exactly this message ([`FrameReader::next_with_descriptors`](super::FrameReader::next_with_descriptors)).
+    /// Sends a message with descriptors, at most [`DESCRIPTORS_MAX`], at once and behind all that
+    /// waits. The receiver gets its own copies with exactly this message
+    /// ([`FrameReader::next_with_descriptors`](super::FrameReader::next_with_descriptors)).
     ///
-    /// Only [`Native`] does this: without an announcement in the header nobody can tell which message descriptors belong to,
-    /// since a read may begin with older bytes (K-FD-5).
+    /// Only [`Native`] does this: without an announcement in the header nobody can tell which
+    /// message descriptors belong to, since a read may begin with older bytes (K-FD-5).
     ///
     /// # Errors
-    /// As [`FrameWriter::send`]; [`ErrorKind::NotPermitted`] where the receiver refuses descriptors,
-    /// [`ErrorKind::TooManyInFlight`].
+    /// As [`FrameWriter::send`]; [`ErrorKind::NotPermitted`] where the receiver refuses
+    /// descriptors, [`ErrorKind::TooManyInFlight`].
     pub fn send_with_descriptors(&mut self, message: &[u8], descriptors: &[BorrowedFd<'_>]) -> Result<()> {
         let Some(count) = u8::try_from(descriptors.len()).ok().filter(|&n| usize::from(n) <= DESCRIPTORS_MAX)
         else {

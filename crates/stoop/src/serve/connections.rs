@@ -30,7 +30,8 @@ impl Limits {
         self.per_uid < usize::MAX || self.idle.is_some() || self.lifetime.is_some()
     }
 
-    /// How often to look for connections that have to go: an idle one is cut at most a quarter of its time late.
+    /// How often to look for connections that have to go: an idle one is cut at most a quarter of
+    /// its time late.
     pub(super) fn sweep_every(&self) -> Option<Duration> {
         let shortest = [self.idle, self.lifetime].into_iter().flatten().min()?;
         Some((shortest / 4).max(Duration::from_millis(1)))

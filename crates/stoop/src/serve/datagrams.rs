@@ -28,17 +28,19 @@ const PAUSE: Duration = Duration::from_millis(5);
 
 /// A server of messages, each handled in a task of its own.
 ///
-/// Policy, limits, draining and counts are as for [`Server`](super::Server); there are no connections to be idle. Messages beyond
-/// [`Datagrams::max_in_flight`] wait in the queue, and their senders behind them.
+/// Policy, limits, draining and counts are as for [`Server`](super::Server); there are no
+/// connections to be idle. Messages beyond [`Datagrams::max_in_flight`] wait in the queue, and
+/// their senders behind them.
 ///
-/// A sender that does not read its replies keeps nobody else from being served. It may hold half of the socket's send buffer
-/// ([`SendQuota`](crate::SendQuota)), replies wait for it until [`Datagrams::reply_timeout`], and a quarter of the handlers at most
-/// wait for it: while they do, its messages are dropped. Together, half of the handlers may wait for such senders. All of that is
-/// counted ([`Snapshot::dropped_over_share`](super::Snapshot::dropped_over_share) and what follows it). A sender that reads loses
-/// nothing: it waits while others are served.
+/// A sender that does not read its replies keeps nobody else from being served. It may hold half of
+/// the socket's send buffer ([`SendQuota`](crate::SendQuota)), replies wait for it until
+/// [`Datagrams::reply_timeout`], and a quarter of the handlers at most wait for it: while they do,
+/// its messages are dropped. Together, half of the handlers may wait for such senders. All of that
+/// is counted ([`Snapshot::dropped_over_share`](super::Snapshot::dropped_over_share) and what
+/// follows it). A sender that reads loses nothing: it waits while others are served.
 ///
-/// Where strangers may send, [`Datagrams::max_in_flight_per_sender`] and [`Datagrams::max_in_flight_per_uid`] keep one of them from
-/// taking all of the handlers' time.
+/// Where strangers may send, [`Datagrams::max_in_flight_per_sender`] and
+/// [`Datagrams::max_in_flight_per_uid`] keep one of them from taking all of the handlers' time.
 ///
 /// ```
 /// use stoop::Bind;
@@ -92,14 +94,16 @@ impl Message {
         &self.beside.from
     }
 
-    /// Sends a message to its sender and to no one else, from the address it was sent to, waiting for room there until
-    /// [`Datagrams::reply_timeout`]. What is checked is said at [`Datagram::reply`](crate::Datagram::reply);
-    /// [`Datagrams::reply_to`] changes it.
+    /// Sends a message to its sender and to no one else, from the address it was sent to, waiting
+    /// for room there until [`Datagrams::reply_timeout`]. What is checked is said at
+    /// [`Datagram::reply`](crate::Datagram::reply); [`Datagrams::reply_to`] changes it.
     ///
     /// # Errors
-    /// As [`Datagram::reply`](crate::Datagram::reply): above all [`ErrorKind::InvalidAddress`] for a sender that never bound, and
-    /// [`ErrorKind::NotPermitted`] if its address leads to a socket that may be another's. [`ErrorKind::TimedOut`] if the sender did
-    /// not read in time, [`ErrorKind::WouldBlock`] at once if it does not read and as many replies wait already as may.
+    /// As [`Datagram::reply`](crate::Datagram::reply): above all [`ErrorKind::InvalidAddress`] for
+    /// a sender that never bound, and [`ErrorKind::NotPermitted`] if its address leads to a
+    /// socket that may be another's. [`ErrorKind::TimedOut`] if the sender did not read in
+    /// time, [`ErrorKind::WouldBlock`] at once if it does not read and as many replies wait already
+    /// as may.
     ///
     /// # Cancel safety
     /// Cancel safe: either it completes, or nothing has been sent.
@@ -118,10 +122,12 @@ impl Message {
 }
 
 impl Datagrams {
-    /// Serves the messages that come to this socket, 64 of them at once. No file descriptors are let in.
+    /// Serves the messages that come to this socket, 64 of them at once. No file descriptors are
+    /// let in.
     ///
-    /// Credentials are asked for from here on (`SO_PASSCRED`). If [`Bind`](crate::Bind) did not make the socket, messages that
-    /// were sent before have none, and replies to senders at a path fail.
+    /// Credentials are asked for from here on (`SO_PASSCRED`). If [`Bind`](crate::Bind) did not
+    /// make the socket, messages that were sent before have none, and replies to senders at a
+    /// path fail.
     pub fn new(mut socket: Datagram) -> Datagrams {
         let counters = Counters::default();
         // Without them a reply to a path is refused, and says so; and users have no shares.
@@ -148,21 +154,23 @@ impl Datagrams {
         self.with_replies()
     }
 
-    /// How many messages of one sender are handled at once; any number by default. Those beyond that are dropped and counted,
-    /// since in the queue they would hold up everybody else's. Senders without an address count as one user's only.
+    /// How many messages of one sender are handled at once; any number by default. Those beyond
+    /// that are dropped and counted, since in the queue they would hold up everybody else's.
+    /// Senders without an address count as one user's only.
     pub fn max_in_flight_per_sender(mut self, messages: usize) -> Datagrams {
         self.senders = Shares::new(messages);
         self
     }
 
-    /// How many messages of one user are handled at once; any number by default. Those beyond that are dropped and counted.
+    /// How many messages of one user are handled at once; any number by default. Those beyond that
+    /// are dropped and counted.
     pub fn max_in_flight_per_uid(mut self, messages: usize) -> Datagrams {
         self.uids = Shares::new(messages);
         self
     }
 
-    /// How long a reply waits for its receiver to make room; five seconds by default. The reply then fails, and the handler goes
-    /// on.
+    /// How long a reply waits for its receiver to make room; five seconds by default. The reply
+    /// then fails, and the handler goes on.
     pub fn reply_timeout(mut self, time: Duration) -> Datagrams {
         self.reply_timeout = time;
         self.with_replies()
@@ -174,7 +182,8 @@ impl Datagrams {
         self
     }
 
-    /// What is let in beside the bytes. A message that brings more is dropped, and told as an event.
+    /// What is let in beside the bytes. A message that brings more is dropped, and told as an
+    /// event.
     pub fn allow(mut self, allow: Allow) -> Datagrams {
         self.allow = allow;
         self
@@ -202,8 +211,9 @@ impl Datagrams {
         self.draining.subscribe()
     }
 
-    /// Serves until `shutdown` is done, then takes the file away, handles the messages that have come already, and waits for
-    /// handlers until the deadline; their answers still come from the old address.
+    /// Serves until `shutdown` is done, then takes the file away, handles the messages that have
+    /// come already, and waits for handlers until the deadline; their answers still come from
+    /// the old address.
     ///
     /// # Errors
     /// Where the socket is broken, after draining.
@@ -296,7 +306,8 @@ impl Datagrams {
         }
     }
 
-    /// What a message takes of the shares of its sender and its user; `None` if it is to be dropped.
+    /// What a message takes of the shares of its sender and its user; `None` if it is to be
+    /// dropped.
     fn places(&self, beside: &Received) -> Option<Places> {
         let sender = Some(&beside.from).filter(|from| !from.is_unnamed());
         if sender.is_some_and(|sender| self.replies.is_mute(sender)) {
@@ -333,7 +344,8 @@ impl Datagrams {
         }
     }
 
-    /// Handles the messages that have come already, as there is room for them; those that come meanwhile do not prolong it.
+    /// Handles the messages that have come already, as there is room for them; those that come
+    /// meanwhile do not prolong it.
     async fn empty_queue<H, F>(&self, handled: &mut Connections, handler: &mut H, deadline: Deadline)
     where
         H: FnMut(Message) -> F,

@@ -1,17 +1,22 @@
-//! The loop every daemon needs, once: accept, check, limit, hand to a handler, and end well (feature `tokio`).
+//! The loop every daemon needs, once: accept, check, limit, hand to a handler, and end well
+//! (feature `tokio`).
 //!
-//! [`Server`] serves streams and seqpackets, each client in a task of its own; [`Datagrams`] serves messages. Both:
+//! [`Server`] serves streams and seqpackets, each client in a task of its own; [`Datagrams`] serves
+//! messages. Both:
 //!
 //! - let nobody past the policy, and know who came, before the handler sees a byte;
-//! - bound what clients can take: how many at once, how many of one user, how long without a byte moving, how long at all.
-//!   Clients over the total wait in the kernel's queue; those over their user's share are turned away;
-//! - survive what clients and handlers do: a handler that panics ends its own connection, a process out of descriptors goes on
-//!   when some are free;
-//! - end without losing anybody: the file goes first, clients in the queue are served, conversations under way may finish, and
-//!   what is left after a deadline is cut;
-//! - count all of that in [`Counters`], and tell it as `tracing` events with the feature of that name.
+//! - bound what clients can take: how many at once, how many of one user, how long without a byte
+//!   moving, how long at all. Clients over the total wait in the kernel's queue; those over their
+//!   user's share are turned away;
+//! - survive what clients and handlers do: a handler that panics ends its own connection, a process
+//!   out of descriptors goes on when some are free;
+//! - end without losing anybody: the file goes first, clients in the queue are served,
+//!   conversations under way may finish, and what is left after a deadline is cut;
+//! - count all of that in [`Counters`], and tell it as `tracing` events with the feature of that
+//!   name.
 //!
-//! A handler that waits for a client that says nothing would hold up the end until the deadline. [`Draining`] tells it.
+//! A handler that waits for a client that says nothing would hold up the end until the deadline.
+//! [`Draining`] tells it.
 //!
 //! ```
 //! use std::time::Duration;

@@ -1,5 +1,5 @@
-//! Replies to messages, and what a sender that does not read them may take: of the socket's send buffer, of time, and of the
-//! handlers that wait for it.
+//! Replies to messages, and what a sender that does not read them may take: of the socket's send
+//! buffer, of time, and of the handlers that wait for it.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -30,8 +30,8 @@ pub(super) struct Replies {
 }
 
 impl Replies {
-    /// For a server that handles so many messages at once: half of its handlers may wait for senders that do not read, and a
-    /// quarter for one of them.
+    /// For a server that handles so many messages at once: half of its handlers may wait for
+    /// senders that do not read, and a quarter for one of them.
     pub(super) fn new(in_flight: usize, timeout: Duration, counters: Counters) -> Replies {
         Replies {
             quota: SendQuota::new(),

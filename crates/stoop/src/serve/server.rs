@@ -40,7 +40,8 @@ pub struct Server<C: Connected = crate::Stream> {
     turn: Turn,
 }
 
-/// Whose turn it is first when both are there: neither can keep the other waiting by coming again and again.
+/// Whose turn it is first when both are there: neither can keep the other waiting by coming again
+/// and again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Turn {
     Successor,
@@ -65,7 +66,8 @@ enum Event<C: Connected> {
 }
 
 impl<C: Connected> Server<C> {
-    /// Serves the clients of this listener, any number of them, for any time; [`Server::drain_deadline`] is five seconds.
+    /// Serves the clients of this listener, any number of them, for any time;
+    /// [`Server::drain_deadline`] is five seconds.
     pub fn new(listener: Listener<C>) -> Server<C> {
         Server {
             listener,
@@ -78,11 +80,12 @@ impl<C: Connected> Server<C> {
         }
     }
 
-    /// Serves the clients of a server that may have taken over from its predecessor, and hands over to a successor when one
-    /// comes: [`Server::run`] then drains, without touching listener or file any more, and returns [`End::HandedOver`].
+    /// Serves the clients of a server that may have taken over from its predecessor, and hands over
+    /// to a successor when one comes: [`Server::run`] then drains, without touching listener or
+    /// file any more, and returns [`End::HandedOver`].
     ///
-    /// [`handover::Server::start`] blocks while it looks for a predecessor: call it before the runtime, or in
-    /// [`tokio::task::spawn_blocking`].
+    /// [`handover::Server::start`] blocks while it looks for a predecessor: call it before the
+    /// runtime, or in [`tokio::task::spawn_blocking`].
     ///
     /// # Errors
     /// Where the runtime cannot watch one more socket.
@@ -101,22 +104,23 @@ impl<C: Connected> Server<C> {
         self
     }
 
-    /// How many clients of one user are served at once. Those who come beyond that are closed at once, so that one user
-    /// cannot take all the places.
+    /// How many clients of one user are served at once. Those who come beyond that are closed at
+    /// once, so that one user cannot take all the places.
     pub fn max_connections_per_uid(mut self, clients: usize) -> Server<C> {
         self.limits.per_uid = clients;
         self
     }
 
-    /// How long a connection may go without a byte moving in either direction: a client that says nothing, or reads nothing,
-    /// or a handler that does neither. It is cut then, at most a quarter of that time late.
+    /// How long a connection may go without a byte moving in either direction: a client that says
+    /// nothing, or reads nothing, or a handler that does neither. It is cut then, at most a
+    /// quarter of that time late.
     pub fn idle_timeout(mut self, time: Duration) -> Server<C> {
         self.limits.idle = Some(time);
         self
     }
 
-    /// Takes [`Server::idle_timeout`] off, for a handler that keeps it in a way of its own: with a word to the client, or where
-    /// silence does not mean that nothing is going on.
+    /// Takes [`Server::idle_timeout`] off, for a handler that keeps it in a way of its own: with a
+    /// word to the client, or where silence does not mean that nothing is going on.
     pub fn take_idle_timeout(&mut self) -> Option<Duration> {
         self.limits.idle.take()
     }
@@ -127,7 +131,8 @@ impl<C: Connected> Server<C> {
         self
     }
 
-    /// How long conversations under way, and clients in the queue, have when the server ends. What is left then is cut.
+    /// How long conversations under way, and clients in the queue, have when the server ends. What
+    /// is left then is cut.
     pub fn drain_deadline(mut self, time: Duration) -> Server<C> {
         self.drain_deadline = time;
         self
@@ -138,22 +143,26 @@ impl<C: Connected> Server<C> {
         self.counters.clone()
     }
 
-    /// What tells handlers that the server has begun to end, so that they need not wait for another request.
+    /// What tells handlers that the server has begun to end, so that they need not wait for another
+    /// request.
     pub fn draining(&self) -> Draining {
         self.draining.subscribe()
     }
 
-    /// Serves until `shutdown` is done (whatever it gives) or a successor has taken over, then drains:
+    /// Serves until `shutdown` is done (whatever it gives) or a successor has taken over, then
+    /// drains:
     ///
     /// 1. the file goes, so that new clients find a successor or nobody;
     /// 2. clients in the queue are served, and later ones refused, not reset;
     /// 3. handlers may finish, until the deadline;
     /// 4. those that have not are cut.
     ///
-    /// The handler runs in a task of its own for each client. It is given the connection and who is at its other end.
+    /// The handler runs in a task of its own for each client. It is given the connection and who is
+    /// at its other end.
     ///
     /// # Errors
-    /// Where the listener is broken, after draining. A file that could not be taken away is told as an event only.
+    /// Where the listener is broken, after draining. A file that could not be taken away is told as
+    /// an event only.
     ///
     /// # Cancel safety
     /// Not cancel safe: dropping it cuts every connection.
@@ -169,8 +178,9 @@ impl<C: Connected> Server<C> {
         self.run_unasked(introduced, shutdown).await
     }
 
-    /// As [`Server::run`], for handlers that ask who is at the other end themselves, with [`Socket::peer`](crate::Socket::peer),
-    /// or have no need to: four system calls less for each connection.
+    /// As [`Server::run`], for handlers that ask who is at the other end themselves, with
+    /// [`Socket::peer`](crate::Socket::peer), or have no need to: four system calls less for
+    /// each connection.
     ///
     /// # Errors
     /// As there.
@@ -219,8 +229,8 @@ impl<C: Connected> Server<C> {
         end
     }
 
-    /// The first thing to happen, the end before all else, successors and clients in turn. Everything that is waited for here is
-    /// cancel safe.
+    /// The first thing to happen, the end before all else, successors and clients in turn.
+    /// Everything that is waited for here is cancel safe.
     async fn next_event(
         &self,
         connections: &mut Connections,
@@ -321,7 +331,8 @@ impl<C: Connected> Server<C> {
         }
     }
 
-    /// Serves the clients that are waiting already, as there is room for them; those who come meanwhile do not prolong it.
+    /// Serves the clients that are waiting already, as there is room for them; those who come
+    /// meanwhile do not prolong it.
     async fn empty_queue<H, F>(&self, connections: &mut Connections, handler: &mut H, deadline: Deadline)
     where
         H: FnMut(Async<C>) -> F,
@@ -359,7 +370,8 @@ fn first<T>(one: Poll<T>, other: impl FnOnce() -> Poll<T>) -> Poll<T> {
 struct Refused(u64);
 
 impl Refused {
-    /// Yields once there was enough of it. The runtime's own measure allows eight times as much, and counts what is accepted.
+    /// Yields once there was enough of it. The runtime's own measure allows eight times as much,
+    /// and counts what is accepted.
     async fn turn_over(&mut self, counters: &Counters) {
         let cells = counters.cells();
         let refused = cells.refused_by_policy.load(Relaxed) + cells.refused_by_uid.load(Relaxed);

@@ -1,4 +1,5 @@
-//! The control address at which a successor asks for the listener: what [`handover::Server`] does, driven by tokio.
+//! The control address at which a successor asks for the listener: what [`handover::Server`] does,
+//! driven by tokio.
 
 use std::future::{Future, poll_fn};
 use std::os::fd::{AsFd, OwnedFd};
@@ -29,7 +30,8 @@ impl Control {
         })
     }
 
-    /// Waits until [`Control::hear`] has something to do: a successor, its next word, or the end of our patience with it.
+    /// Waits until [`Control::hear`] has something to do: a successor, its next word, or the end of
+    /// our patience with it.
     ///
     /// # Cancel safety
     /// Cancel safe: nothing is taken.
@@ -85,8 +87,8 @@ impl Control {
     }
 }
 
-/// Waits until there is really something there: what the reactor remembers may be out of date, and a step of the hand-over
-/// would block on that.
+/// Waits until there is really something there: what the reactor remembers may be out of date, and
+/// a step of the hand-over would block on that.
 async fn readable<S: AsFd + std::ops::Deref<Target = crate::Socket>>(socket: &Async<S>) {
     let look = |socket: &S| match sys::is_readable(socket.as_fd()) {
         Ok(true) => Ok(()),

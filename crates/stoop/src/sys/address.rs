@@ -13,8 +13,8 @@ const PATH_LEN: usize = size_of::<libc::sockaddr_un>() - PATH_OFFSET;
 
 /// A socket address as the kernel takes and gives it.
 ///
-/// One byte longer than `sockaddr_un`: for a full 108-byte path the kernel reports a length of 111, counting a NUL
-/// that the structure has no room for (K-NAME-3).
+/// One byte longer than `sockaddr_un`: for a full 108-byte path the kernel reports a length of 111,
+/// counting a NUL that the structure has no room for (K-NAME-3).
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(crate) struct RawAddress {
@@ -34,7 +34,8 @@ impl RawAddress {
         address
     }
 
-    /// Room for the kernel to write an address into: of no family, so that what was never written is unnamed.
+    /// Room for the kernel to write an address into: of no family, so that what was never written
+    /// is unnamed.
     pub(crate) fn empty() -> RawAddress {
         RawAddress {
             raw: libc::sockaddr_un {
@@ -75,8 +76,9 @@ impl RawAddress {
         self.len_bytes as usize >= PATH_OFFSET && i32::from(self.raw.sun_family) != libc::AF_UNSPEC
     }
 
-    /// What this names. An address of another family, or of none, is unnamed; so is one that goes through a descriptor, as a
-    /// path too long for the kernel does: it leads somewhere for the process that bound it, and elsewhere for all others.
+    /// What this names. An address of another family, or of none, is unnamed; so is one that goes
+    /// through a descriptor, as a path too long for the kernel does: it leads somewhere for the
+    /// process that bound it, and elsewhere for all others.
     pub(crate) fn to_address(self) -> Address {
         let len_bytes = (self.len_bytes as usize).saturating_sub(PATH_OFFSET).min(PATH_LEN);
         let name = self.raw.sun_path.map(|byte| byte as u8);
@@ -101,7 +103,8 @@ impl RawAddress {
         self.len_bytes
     }
 
-    /// For calls that write an address: where to, and where its length goes. Valid as long as `self` is borrowed.
+    /// For calls that write an address: where to, and where its length goes. Valid as long as
+    /// `self` is borrowed.
     pub(super) fn as_mut_parts(&mut self) -> (*mut libc::sockaddr, *mut libc::socklen_t) {
         ((&raw mut self.raw).cast(), &raw mut self.len_bytes)
     }

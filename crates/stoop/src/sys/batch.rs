@@ -9,10 +9,12 @@ use super::message::own_all;
 use super::{RawAddress, check, unanswered};
 use crate::control::{self, Credentials};
 
-/// The most messages that one call takes here; the kernel would take 1,024, and gains nothing from it.
+/// The most messages that one call takes here; the kernel would take 1,024, and gains nothing from
+/// it.
 pub(crate) const BATCH_MAX: usize = 64;
 
-/// Room for the sender's credentials and for nothing else: behind them not even one descriptor fits.
+/// Room for the sender's credentials and for nothing else: behind them not even one descriptor
+/// fits.
 const SENDER_ROOM_BYTES: usize = control::space(size_of::<libc::ucred>());
 
 /// Control messages as the kernel aligns them.
@@ -31,7 +33,8 @@ pub(crate) struct BatchEntry {
     pub(crate) credentials: Option<Credentials>,
 }
 
-/// `sendmmsg` with `MSG_NOSIGNAL` of the first [`BATCH_MAX`] of these messages. Returns how many went.
+/// `sendmmsg` with `MSG_NOSIGNAL` of the first [`BATCH_MAX`] of these messages. Returns how many
+/// went.
 pub(crate) fn send_batch(
     fd: BorrowedFd<'_>,
     messages: &[IoSlice<'_>],
@@ -48,8 +51,9 @@ pub(crate) fn send_batch(
         header.msg_hdr.msg_iovlen = 1;
     }
     let count = messages.len().min(BATCH_MAX) as libc::c_uint;
-    // SAFETY: `count` headers are filled in; each points to one slice and to an address that are borrowed for the whole
-    // call and only read. `IoSlice` has the layout of `iovec`. The kernel writes to the headers' lengths alone.
+    // SAFETY: `count` headers are filled in; each points to one slice and to an address that are
+    // borrowed for the whole call and only read. `IoSlice` has the layout of `iovec`. The kernel
+    // writes to the headers' lengths alone.
     let sent = check(unsafe {
         libc::sendmmsg(fd.as_raw_fd(), headers.as_mut_ptr(), count, libc::MSG_NOSIGNAL as _)
     })?;
@@ -57,8 +61,9 @@ pub(crate) fn send_batch(
     usize::try_from(sent).ok().filter(|&sent| sent <= count).ok_or_else(unanswered)
 }
 
-/// `recvmmsg`: waits for one message on a blocking socket, then takes what else is there, each into a room of
-/// `message_bytes` at the start of every `stride_bytes` of `bytes`. Descriptors that come along are closed.
+/// `recvmmsg`: waits for one message on a blocking socket, then takes what else is there, each into
+/// a room of `message_bytes` at the start of every `stride_bytes` of `bytes`. Descriptors that come
+/// along are closed.
 pub(crate) fn receive_batch(
     fd: BorrowedFd<'_>,
     bytes: &mut [u8],
@@ -89,8 +94,9 @@ pub(crate) fn receive_batch(
         count += 1;
     }
     let flags = libc::MSG_WAITFORONE | libc::MSG_TRUNC | libc::MSG_CMSG_CLOEXEC;
-    // SAFETY: `count` headers are filled in. Every pointer in them is into something that is exclusively borrowed or
-    // owned here for the whole call, with its own length, and no two overlap.
+    // SAFETY: `count` headers are filled in. Every pointer in them is into something that is
+    // exclusively borrowed or owned here for the whole call, with its own length, and no two
+    // overlap.
     let received = check(unsafe {
         libc::recvmmsg(fd.as_raw_fd(), headers.as_mut_ptr(), count, flags as _, std::ptr::null_mut())
     })?;

@@ -1,7 +1,7 @@
 //! `sendmsg` and `recvmsg` with control messages.
 //!
-//! Every descriptor that arrives is owned before anything else can fail; what the codec does not know is reported, and
-//! closed where it is a descriptor.
+//! Every descriptor that arrives is owned before anything else can fail; what the codec does not
+//! know is reported, and closed where it is a descriptor.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::zeroed;
@@ -11,7 +11,8 @@ use super::socket::most;
 use super::{RawAddress, check_len, total_len};
 use crate::control::{self, Item};
 
-/// Room for whatever one message can bring: 253 descriptors, credentials, a pidfd and a label of a page.
+/// Room for whatever one message can bring: 253 descriptors, credentials, a pidfd and a label of a
+/// page.
 const CONTROL_ROOM_BYTES: usize = control::space(control::DESCRIPTORS_MAX * 4)
     + control::space(size_of::<libc::ucred>())
     + control::space(4)
@@ -23,7 +24,8 @@ struct ControlRoom([u8; CONTROL_ROOM_BYTES]);
 
 /// One message as it came in.
 pub(crate) struct Arrival {
-    /// Bytes of the message; more than the buffer's when the message was cut and `MSG_TRUNC` was asked for.
+    /// Bytes of the message; more than the buffer's when the message was cut and `MSG_TRUNC` was
+    /// asked for.
     pub(crate) len: usize,
     /// `MSG_TRUNC`, `MSG_CTRUNC`, `MSG_EOR`, … as the kernel set them.
     pub(crate) flags: i32,
@@ -44,7 +46,8 @@ pub(crate) struct Incoming {
     pub(crate) malformed: bool,
 }
 
-/// `sendmsg` with `MSG_NOSIGNAL`. `control` holds encoded control messages (see [`control::Encoder`]).
+/// `sendmsg` with `MSG_NOSIGNAL`. `control` holds encoded control messages (see
+/// [`control::Encoder`]).
 pub(crate) fn send_message(
     fd: BorrowedFd<'_>,
     buffers: &[IoSlice<'_>],
@@ -64,8 +67,8 @@ pub(crate) fn send_message(
         header.msg_controllen = control.len() as _;
     }
     let len_bytes = total_len(buffers);
-    // SAFETY: every pointer in `header` is into something borrowed for the whole call, with its own length, and
-    // `sendmsg` only reads. `IoSlice` has the layout of `iovec`.
+    // SAFETY: every pointer in `header` is into something borrowed for the whole call, with its own
+    // length, and `sendmsg` only reads. `IoSlice` has the layout of `iovec`.
     check_len(unsafe { libc::sendmsg(fd.as_raw_fd(), &header, libc::MSG_NOSIGNAL) }, len_bytes)
 }
 
@@ -88,8 +91,8 @@ pub(crate) fn receive_message(
     header.msg_control = room.0.as_mut_ptr().cast();
     header.msg_controllen = CONTROL_ROOM_BYTES as _;
     let room_bytes = total_len(buffers);
-    // SAFETY: every pointer in `header` is into something that is exclusively borrowed or owned here for the whole call,
-    // with its own length. `IoSliceMut` has the layout of `iovec`.
+    // SAFETY: every pointer in `header` is into something that is exclusively borrowed or owned here
+    // for the whole call, with its own length. `IoSliceMut` has the layout of `iovec`.
     let result = unsafe { libc::recvmsg(fd.as_raw_fd(), &mut header, flags | libc::MSG_CMSG_CLOEXEC) };
     let len = check_len(result, usize::MAX)?;
     let control_len_bytes = CONTROL_ROOM_BYTES.min(header.msg_controllen as _);
@@ -105,15 +108,16 @@ pub(crate) fn receive_message(
 /// Walks the control messages and owns every descriptor among them.
 ///
 /// # Safety
-/// `control` is what a receiving call has just written, and is walked once: its numbers are descriptors of nobody else.
+/// `control` is what a receiving call has just written, and is walked once: its numbers are
+/// descriptors of nobody else.
 pub(super) unsafe fn own_all(control: &[u8]) -> Incoming {
     let mut incoming = Incoming::default();
     for item in control::decode(control) {
         match item {
             Item::Descriptors(numbers) => {
                 let numbers = numbers.filter(|&number| number >= 0);
-                // SAFETY: these bytes come from `recvmsg`, which has just installed each number as a new descriptor of
-                // this process, and each is visited once.
+                // SAFETY: these bytes come from `recvmsg`, which has just installed each number as a new
+                // descriptor of this process, and each is visited once.
                 incoming.descriptors.extend(numbers.map(|number| unsafe { OwnedFd::from_raw_fd(number) }));
             }
             Item::Pidfd(number) if number >= 0 => {

@@ -1,7 +1,8 @@
 //! System calls on local sockets: one call, one function, each with owned or borrowed descriptors.
 //!
-//! The only `unsafe` of this crate lives here. Nothing here decides anything: no retry, no policy, no default. What
-//! rustix offers safely (files, clocks, polling, processes) is used from rustix directly and not wrapped again.
+//! The only `unsafe` of this crate lives here. Nothing here decides anything: no retry, no policy,
+//! no default. What rustix offers safely (files, clocks, polling, processes) is used from rustix
+//! directly and not wrapped again.
 
 #![expect(unsafe_code, reason = "the system-call layer; every block says why it is sound")]
 
@@ -40,7 +41,8 @@ fn check(result: libc::c_int) -> io::Result<libc::c_int> {
     if result == -1 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
 
-/// The same for calls that return a length, which is no more than there was room for, or bytes to send.
+/// The same for calls that return a length, which is no more than there was room for, or bytes to
+/// send.
 fn check_len(result: libc::ssize_t, most: usize) -> io::Result<usize> {
     match usize::try_from(result) {
         Err(_) => Err(io::Error::last_os_error()),
@@ -54,22 +56,25 @@ fn total_len(buffers: &[impl std::ops::Deref<Target = [u8]>]) -> usize {
     buffers.iter().fold(0, |total, buffer| total.saturating_add(buffer.len()))
 }
 
-/// A call that says it succeeded without having written what it says: a sandbox (seccomp(2), ptrace(2)) may answer in the kernel's place.
-/// What was not written is unknown, and never the zeros that stood there.
+/// A call that says it succeeded without having written what it says: a sandbox (seccomp(2),
+/// ptrace(2)) may answer in the kernel's place. What was not written is unknown, and never the
+/// zeros that stood there.
 fn unanswered() -> io::Error {
     io::Error::from_raw_os_error(libc::EPROTO)
 }
 
-/// Takes ownership of a descriptor that a system call has returned, as close-on-exec as it was asked to be.
+/// Takes ownership of a descriptor that a system call has returned, as close-on-exec as it was
+/// asked to be.
 ///
-/// A sandbox that lets a call succeed without making it usually says 0. The numbers of the standard streams are free in few processes, so
-/// only they are looked at: what is no new descriptor of ours lacks the flag, is left alone, and an error.
+/// A sandbox that lets a call succeed without making it usually says 0. The numbers of the standard
+/// streams are free in few processes, so only they are looked at: what is no new descriptor of ours
+/// lacks the flag, is left alone, and an error.
 fn own(number: libc::c_int) -> io::Result<OwnedFd> {
     // SAFETY: takes plain integers; a number that is not open is an error and changes nothing.
     if number < 0 || number <= 2 && unsafe { libc::fcntl(number, libc::F_GETFD) } != libc::FD_CLOEXEC {
         return Err(unanswered());
     }
-    // SAFETY: callers pass a descriptor that a successful call has just created for this process, close-on-exec, and that nothing else
-    // has seen.
+    // SAFETY: callers pass a descriptor that a successful call has just created for this process,
+    // close-on-exec, and that nothing else has seen.
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }

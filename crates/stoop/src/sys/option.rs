@@ -12,7 +12,8 @@ const SO_PASSPIDFD: i32 = 76;
 const SO_PEERPIDFD: i32 = 77;
 const SO_PASSRIGHTS: i32 = 83;
 
-/// Types that `getsockopt` may fill and `setsockopt` may read: plain old data, valid for every bit pattern.
+/// Types that `getsockopt` may fill and `setsockopt` may read: plain old data, valid for every bit
+/// pattern.
 ///
 /// # Safety
 /// Implementors have no padding, no invalid bit patterns and no pointers.
@@ -35,7 +36,8 @@ struct Room<T> {
 fn option<T: Plain>(fd: BorrowedFd<'_>, name: i32) -> io::Result<T> {
     let mut room = Room { value: MaybeUninit::<T>::zeroed(), spare: [0; 8] };
     let mut len = (size_of::<T>() + room.spare.len()) as libc::socklen_t;
-    // SAFETY: the pointers are to `room`, which has at least `len` bytes, and to that length; the kernel writes no more than that.
+    // SAFETY: the pointers are to `room`, which has at least `len` bytes, and to that length; the
+    // kernel writes no more than that.
     check(unsafe {
         libc::getsockopt(fd.as_raw_fd(), libc::SOL_SOCKET, name, (&raw mut room).cast(), &mut len)
     })?;
@@ -47,7 +49,8 @@ fn option<T: Plain>(fd: BorrowedFd<'_>, name: i32) -> io::Result<T> {
 }
 
 fn set_option<T: Plain>(fd: BorrowedFd<'_>, name: i32, value: T) -> io::Result<()> {
-    // SAFETY: the pointer and the size describe `value`, which outlives the call; the kernel only reads it.
+    // SAFETY: the pointer and the size describe `value`, which outlives the call; the kernel only reads
+    // it.
     check(unsafe {
         libc::setsockopt(
             fd.as_raw_fd(),
@@ -63,14 +66,16 @@ fn set_option<T: Plain>(fd: BorrowedFd<'_>, name: i32, value: T) -> io::Result<(
 /// The most that an option of variable length may have: 65,536 groups (`NGROUPS_MAX`) fit.
 const OPTION_MAX_BYTES: usize = 65_536 * 4;
 
-/// An option whose value is a string of bytes: groups, labels. Asks again while the kernel says that more room is needed, and once more if
-/// the answer fills the room: its length may be the room's, which was never written (K-CRED-19).
+/// An option whose value is a string of bytes: groups, labels. Asks again while the kernel says
+/// that more room is needed, and once more if the answer fills the room: its length may be the
+/// room's, which was never written (K-CRED-19).
 fn option_bytes(fd: BorrowedFd<'_>, name: i32) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0u8; 256];
     let mut has_filled = false;
     loop {
         let mut len = bytes.len() as libc::socklen_t;
-        // SAFETY: the pointer and the length describe `bytes`; the kernel writes at most that many, and the length needed.
+        // SAFETY: the pointer and the length describe `bytes`; the kernel writes at most that many, and the
+        // length needed.
         let result = check(unsafe {
             libc::getsockopt(fd.as_raw_fd(), libc::SOL_SOCKET, name, bytes.as_mut_ptr().cast(), &mut len)
         });
@@ -250,7 +255,8 @@ pub(crate) fn peer_pidfd(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     own(number)
 }
 
-/// Bytes that the peer has sent and that have not been read (`SIOCINQ`); of a datagram socket, of its next message (K-LIMIT-2).
+/// Bytes that the peer has sent and that have not been read (`SIOCINQ`); of a datagram socket, of
+/// its next message (K-LIMIT-2).
 #[doc(alias = "SIOCINQ")]
 pub(crate) fn unread_bytes(fd: BorrowedFd<'_>) -> io::Result<usize> {
     queue_bytes(fd, libc::FIONREAD)

@@ -34,11 +34,13 @@ pub(crate) fn socket(kind: Kind, blocking: Blocking) -> io::Result<OwnedFd> {
     own(fd)
 }
 
-/// A descriptor of the network namespace that a socket, of any family, was made in; close-on-exec from birth.
+/// A descriptor of the network namespace that a socket, of any family, was made in; close-on-exec
+/// from birth.
 #[doc(alias = "SIOCGSKNS")]
 pub(crate) fn network_namespace_of(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     super::socket_domain(fd)?;
-    // SAFETY: `fd` is a socket, for which the request takes no argument, touches no memory of ours and returns a descriptor.
+    // SAFETY: `fd` is a socket, for which the request takes no argument, touches no memory of ours and
+    // returns a descriptor.
     let fd = check(unsafe { libc::ioctl(fd.as_raw_fd(), 0x894c) })?;
     own(fd)
 }
@@ -50,8 +52,8 @@ pub(crate) fn bound_file_of(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     if super::socket_domain(fd)? != libc::AF_UNIX {
         return Err(io::Error::from_raw_os_error(libc::EAFNOSUPPORT));
     }
-    // SAFETY: `fd` is a local socket, for which the request takes no argument, touches no memory of ours and returns a
-    // descriptor.
+    // SAFETY: `fd` is a local socket, for which the request takes no argument, touches no memory of
+    // ours and returns a descriptor.
     let fd = check(unsafe { libc::ioctl(fd.as_raw_fd(), 0x89e0) })?;
     own(fd)
 }
@@ -69,7 +71,8 @@ pub(crate) fn socket_pair(kind: Kind) -> io::Result<(OwnedFd, OwnedFd)> {
 
 /// `bind`.
 pub(crate) fn bind(fd: BorrowedFd<'_>, address: &RawAddress) -> io::Result<()> {
-    // SAFETY: the pointer and the length describe `address`, which outlives the call; the kernel only reads it.
+    // SAFETY: the pointer and the length describe `address`, which outlives the call; the kernel only
+    // reads it.
     check(unsafe { libc::bind(fd.as_raw_fd(), address.as_ptr(), address.len()) })?;
     Ok(())
 }
@@ -83,7 +86,8 @@ pub(crate) fn listen(fd: BorrowedFd<'_>, backlog: i32) -> io::Result<()> {
 
 /// `connect`, once.
 pub(crate) fn connect(fd: BorrowedFd<'_>, address: &RawAddress) -> io::Result<()> {
-    // SAFETY: the pointer and the length describe `address`, which outlives the call; the kernel only reads it.
+    // SAFETY: the pointer and the length describe `address`, which outlives the call; the kernel only
+    // reads it.
     check(unsafe { libc::connect(fd.as_raw_fd(), address.as_ptr(), address.len()) })?;
     Ok(())
 }
@@ -127,7 +131,8 @@ pub(crate) fn peer_address(fd: BorrowedFd<'_>) -> io::Result<RawAddress> {
     if address.is_written() { Ok(address) } else { Err(unanswered()) }
 }
 
-/// The most that a receive into this much room may return: with `MSG_TRUNC` the length of a longer message.
+/// The most that a receive into this much room may return: with `MSG_TRUNC` the length of a longer
+/// message.
 pub(super) fn most(room_bytes: usize, flags: i32) -> usize {
     if flags & libc::MSG_TRUNC == 0 { room_bytes } else { usize::MAX }
 }
@@ -150,7 +155,8 @@ pub(crate) fn receive_vectored(
     header.msg_iov = buffers.as_mut_ptr().cast();
     header.msg_iovlen = buffers.len().min(libc::UIO_MAXIOV as usize) as _;
     let room_bytes = total_len(buffers);
-    // SAFETY: `IoSliceMut` has the layout of `iovec`; the slices outlive the call, and the count is not beyond them.
+    // SAFETY: `IoSliceMut` has the layout of `iovec`; the slices outlive the call, and the count is not
+    // beyond them.
     check_len(unsafe { libc::recvmsg(fd.as_raw_fd(), &mut header, flags) }, most(room_bytes, flags))
 }
 
@@ -162,8 +168,8 @@ pub(crate) fn receive_from(
 ) -> io::Result<(usize, RawAddress)> {
     let mut address = RawAddress::empty();
     let (to, len) = address.as_mut_parts();
-    // SAFETY: the buffer's pointer and length describe `buffer`; the address pointers are into `address`, and the kernel
-    // writes at most the length it finds there.
+    // SAFETY: the buffer's pointer and length describe `buffer`; the address pointers are into
+    // `address`, and the kernel writes at most the length it finds there.
     let result =
         unsafe { libc::recvfrom(fd.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), flags, to, len) };
     Ok((check_len(result, most(buffer.len(), flags))?, address))
@@ -171,7 +177,8 @@ pub(crate) fn receive_from(
 
 /// `send` with `MSG_NOSIGNAL`: a peer that has gone is an error, never a signal (K-END-6).
 pub(crate) fn send(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
-    // SAFETY: the pointer and the length describe `bytes`, which outlives the call; the kernel only reads it.
+    // SAFETY: the pointer and the length describe `bytes`, which outlives the call; the kernel only
+    // reads it.
     let result =
         unsafe { libc::send(fd.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), libc::MSG_NOSIGNAL) };
     check_len(result, bytes.len())
@@ -179,7 +186,8 @@ pub(crate) fn send(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
 
 /// `sendto` with `MSG_NOSIGNAL`.
 pub(crate) fn send_to(fd: BorrowedFd<'_>, bytes: &[u8], to: &RawAddress) -> io::Result<usize> {
-    // SAFETY: pointers and lengths describe `bytes` and `to`, which outlive the call; the kernel only reads them.
+    // SAFETY: pointers and lengths describe `bytes` and `to`, which outlive the call; the kernel only
+    // reads them.
     let result = unsafe {
         libc::sendto(
             fd.as_raw_fd(),

@@ -8,8 +8,8 @@ use libc::{c_int, c_long, c_ulong};
 /// `KCMP_FILES`.
 const FILES: c_int = 2;
 
-/// How the tables of descriptors of two threads compare: the same one, or one of them before the other in an order of the kernel's
-/// that lasts as long as both do.
+/// How the tables of descriptors of two threads compare: the same one, or one of them before the
+/// other in an order of the kernel's that lasts as long as both do.
 #[doc(alias = "kcmp")]
 pub(crate) fn compare_descriptor_tables(one: i32, other: i32) -> io::Result<Ordering> {
     // SAFETY: takes plain numbers; the last two are not looked at.

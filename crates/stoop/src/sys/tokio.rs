@@ -31,14 +31,16 @@ impl<S: AsFd> AsRawFd for Registered<S> {
     }
 }
 
-/// Tells the current runtime's reactor to watch a socket. `S` is one of this crate's sockets, or an `OwnedFd`.
+/// Tells the current runtime's reactor to watch a socket. `S` is one of this crate's sockets, or an
+/// `OwnedFd`.
 ///
 /// # Panics
 /// Outside of a tokio runtime that drives I/O.
 #[track_caller]
 pub(crate) fn register<S: AsFd>(socket: S, interest: Interest) -> io::Result<AsyncFd<Registered<S>>> {
-    // SAFETY: every `S` here owns its descriptor and never swaps it for another, so it is open, and the same, until the
-    // `AsyncFd` gives it back or goes. `Registered::get_mut` is used for what is beside the descriptor only.
+    // SAFETY: every `S` here owns its descriptor and never swaps it for another, so it is open, and the
+    // same, until the `AsyncFd` gives it back or goes. `Registered::get_mut` is used for what is
+    // beside the descriptor only.
     let registered = unsafe { AsyncFd::register_with_interest(Registered(socket), interest) };
     registered.map_err(|error| error.into_parts().1)
 }
@@ -50,9 +52,11 @@ pub(crate) struct Piece {
     pub(crate) had_control: bool,
 }
 
-/// Reads plain bytes into what is left of a buffer, which need not be initialized. As [`super::receive`] otherwise.
+/// Reads plain bytes into what is left of a buffer, which need not be initialized. As
+/// [`super::receive`] otherwise.
 pub(crate) fn receive_into(fd: BorrowedFd<'_>, buffer: &mut ReadBuf<'_>, flags: i32) -> io::Result<Piece> {
-    // SAFETY: nothing is written through this slice but by the kernel, which never writes anything uninitialized.
+    // SAFETY: nothing is written through this slice but by the kernel, which never writes anything
+    // uninitialized.
     let room = unsafe { buffer.unfilled_mut() };
     let mut part = libc::iovec { iov_base: room.as_mut_ptr().cast(), iov_len: room.len() };
     // SAFETY: all-zero is a valid `msghdr`: null pointers with zero lengths.
@@ -62,7 +66,8 @@ pub(crate) fn receive_into(fd: BorrowedFd<'_>, buffer: &mut ReadBuf<'_>, flags: 
     // SAFETY: `part` describes `room`, which is exclusively borrowed for the whole call.
     let result = unsafe { libc::recvmsg(fd.as_raw_fd(), &mut header, flags) };
     let len_bytes = check_len(result, part.iov_len)?;
-    // SAFETY: the kernel has just written this many bytes to the start of the unfilled part, which is that long at least.
+    // SAFETY: the kernel has just written this many bytes to the start of the unfilled part, which is
+    // that long at least.
     unsafe { buffer.assume_init(len_bytes) };
     buffer.advance(len_bytes);
     Ok(Piece { len_bytes, had_control: header.msg_flags & libc::MSG_CTRUNC != 0 })

@@ -1,4 +1,5 @@
-//! How each kind of socket is made, met and spoken through: all that the promises need to know of a kind.
+//! How each kind of socket is made, met and spoken through: all that the promises need to know of a
+//! kind.
 
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::ops::Deref;

@@ -1,8 +1,8 @@
-//! What every kind of socket promises, as one suite run for streams, seqpackets and datagrams; `aio_contract.rs` runs it for the
-//! same kinds driven by tokio.
+//! What every kind of socket promises, as one suite run for streams, seqpackets and datagrams;
+//! `aio_contract.rs` runs it for the same kinds driven by tokio.
 //!
-//! A kind says in [`kinds::Contract`] how it is made and how one message goes each way; the promises in `promises.rs` know no
-//! kind.
+//! A kind says in [`kinds::Contract`] how it is made and how one message goes each way; the
+//! promises in `promises.rs` know no kind.
 
 mod kinds;
 #[macro_use]

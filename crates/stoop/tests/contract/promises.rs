@@ -1,4 +1,5 @@
-//! What every kind of socket promises, whatever drives it. Knows no kind: what differs is in [`Contract`].
+//! What every kind of socket promises, whatever drives it. Knows no kind: what differs is in
+//! [`Contract`].
 
 use std::fs::File;
 use std::io::{self, IoSlice, IoSliceMut, Read};

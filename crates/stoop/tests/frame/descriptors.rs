@@ -167,7 +167,8 @@ fn announcements_that_lie_are_noticed_and_nothing_leaks() {
         (&[(plain, 1), (plain, 0)], 2, 1, Some(FrameError::StrayDescriptors { count: 1 })),
         (&[(plain, 1), (with_one, 1)], 2, 1, Some(FrameError::StrayDescriptors { count: 1 })),
         (&[(with_one, 0)], 2, 0, Some(FrameError::MissingDescriptors { announced: 1, came: 0 })),
-        // Both may come in one read. Which of its two messages a liar's descriptor belongs to nobody can say.
+        // Both may come in one read. Which of its two messages a liar's descriptor belongs to nobody can
+        // say.
         (
             &[(with_one, 0), (with_one, 1)],
             2,
@@ -182,7 +183,8 @@ fn announcements_that_lie_are_noticed_and_nothing_leaks() {
     for (number, (frames, allowed, good, failure)) in cases.into_iter().enumerate() {
         let (came, error) = judged(frames, allowed);
         assert_eq!(error, failure, "case {number}");
-        // Where a stray batch came in the same read as earlier messages, how many of those are given out depends on it.
+        // Where a stray batch came in the same read as earlier messages, how many of those are given out
+        // depends on it.
         assert!(came <= good, "case {number}: {came} messages");
         if failure.is_none() {
             assert_eq!(came, good);

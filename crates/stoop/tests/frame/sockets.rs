@@ -1,4 +1,5 @@
-//! Readers and writers on real sockets: non-blocking, blocking, with a timeout, between two processes.
+//! Readers and writers on real sockets: non-blocking, blocking, with a timeout, between two
+//! processes.
 
 use std::io::{Read, Write};
 use std::net::Shutdown;
@@ -36,7 +37,8 @@ fn asks() -> impl Strategy<Value = Vec<Ask>> {
     })
 }
 
-/// One thread plays both ends of a non-blocking pair, each as far as it gets; nothing may be lost, doubled or out of order.
+/// One thread plays both ends of a non-blocking pair, each as far as it gets; nothing may be lost,
+/// doubled or out of order.
 fn both_ends(
     codec: impl Codec + Copy,
     lengths: &[usize],

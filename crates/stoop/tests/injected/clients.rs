@@ -1,4 +1,5 @@
-//! Clients in a process of their own, which do one thing after another as they are told; servers are in the test.
+//! Clients in a process of their own, which do one thing after another as they are told; servers
+//! are in the test.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, IoSlice, Read, Write};
@@ -86,7 +87,8 @@ fn on_tokio(path: &Path) -> std::io::Result<()> {
     RUNTIME.with(|runtime| runtime.block_on(async { tokio::time::timeout(LIMIT, talk).await? }))
 }
 
-/// Does it once for each line, and says what came of it. A panic ends the process, and is found out by that.
+/// Does it once for each line, and says what came of it. A panic ends the process, and is found out
+/// by that.
 fn work(act: fn(&Path) -> std::io::Result<()>) {
     let path = PathBuf::from(std::env::var_os("PLACE").unwrap());
     act(&path).expect("an undisturbed client");

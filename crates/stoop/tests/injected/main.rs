@@ -1,5 +1,6 @@
-//! Each system call of a program of the library fails once, with each errno that its manual page names, by the injector of
-//! the test kit: servers serve on, clients get an error or an answer and can go on, and nobody hears a wrong byte.
+//! Each system call of a program of the library fails once, with each errno that its manual page
+//! names, by the injector of the test kit: servers serve on, clients get an error or an answer and
+//! can go on, and nobody hears a wrong byte.
 //!
 //! | file | holds |
 //! |---|---|
@@ -13,8 +14,8 @@ mod servers;
 
 use rustix::io::Errno;
 
-/// Faults that the kernel never has: "not now" from a socket that epoll has just announced, with nothing taken since. Who waits
-/// for the next announcement after that waits for what cannot come.
+/// Faults that the kernel never has: "not now" from a socket that epoll has just announced, with
+/// nothing taken since. Who waits for the next announcement after that waits for what cannot come.
 const ANNOUNCED: &[(&str, Errno)] = &[
     ("accept4", Errno::AGAIN),
     ("recvfrom", Errno::AGAIN),

@@ -1,12 +1,14 @@
-//! The program with the main logic. It gives jobs to runtimes of which it knows nothing but the interface.
+//! The program with the main logic. It gives jobs to runtimes of which it knows nothing but the
+//! interface.
 //!
 //! ```text
 //! host DIRECTORY|ADDRESS [--tls DIRECTORY]
 //! ```
 //!
-//! Reads commands, a line each: `list`; `run RUNTIME TEXT`; `follow RUNTIME TEXT`; `load RUNTIME COUNT`, so many calls, 64 at once.
-//! A runtime is named for its socket: `upper` is `DIRECTORY/upper.sock`. An address in place of the directory is one runtime,
-//! here or on another machine.
+//! Reads commands, a line each: `list`; `run RUNTIME TEXT`; `follow RUNTIME TEXT`; `load RUNTIME
+//! COUNT`, so many calls, 64 at once. A runtime is named for its socket: `upper` is
+//! `DIRECTORY/upper.sock`. An address in place of the directory is one runtime, here or on another
+//! machine.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
@@ -22,7 +24,8 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::task::JoinSet;
 use tonic::{Code, Status};
 
-/// How long a call waits for a runtime that is just being replaced. A job without an end would need none.
+/// How long a call waits for a runtime that is just being replaced. A job without an end would need
+/// none.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 type Client = RuntimeClient<Channel>;
@@ -65,8 +68,8 @@ impl Runtimes {
         })
     }
 
-    /// A client of this runtime. A new one is asked what it can speak; its successors at the same address are asked again only
-    /// where they turn out not to understand.
+    /// A client of this runtime. A new one is asked what it can speak; its successors at the same
+    /// address are asked again only where they turn out not to understand.
     async fn client(&mut self, name: &str) -> Result<Client, Box<dyn Error>> {
         if let Some(client) = self.known.get(name) {
             return Ok(client.clone());

@@ -1,5 +1,6 @@
-//! Images: one layer with busybox and a client of local sockets, both static, and what describes it, in the OCI layout and as
-//! Docker saves one. In the layout there are two that differ in what they run.
+//! Images: one layer with busybox and a client of local sockets, both static, and what describes
+//! it, in the OCI layout and as Docker saves one. In the layout there are two that differ in what
+//! they run.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -49,7 +50,8 @@ fn image(blobs: &Path, name: &str, command: &[&str], layer: &(String, usize)) ->
     entry
 }
 
-/// Makes the image inside `directory` as `docker save` would, under this name, and gives its archive.
+/// Makes the image inside `directory` as `docker save` would, under this name, and gives its
+/// archive.
 #[track_caller]
 pub(crate) fn docker_archive(directory: &Path, name: &str) -> PathBuf {
     fs::create_dir_all(directory).expect("make a directory");

@@ -1,5 +1,6 @@
-//! A containerd of the test's own: its root, its state and its sockets are in a temporary directory, and what it started ends
-//! with it. Needs root, `containerd`, `runc` and a static `busybox`; a machine that lacks one says so.
+//! A containerd of the test's own: its root, its state and its sockets are in a temporary
+//! directory, and what it started ends with it. Needs root, `containerd`, `runc` and a static
+//! `busybox`; a machine that lacks one says so.
 //!
 //! | file | holds |
 //! |---|---|
@@ -18,8 +19,9 @@ use crate::run::{LIMIT, Run, Running, program};
 
 /// The image that [`Containerd::import_image`] imports: busybox in `/bin`, and `/bin/talk`.
 ///
-/// `talk PATH WORD` connects to a stream socket, says the word, and then copies what it hears to its standard output until
-/// the server hangs up. `talk --serve PATH` listens there, and holds on to each client that comes.
+/// `talk PATH WORD` connects to a stream socket, says the word, and then copies what it hears to
+/// its standard output until the server hangs up. `talk --serve PATH` listens there, and holds on
+/// to each client that comes.
 pub const IMAGE: &str = "stoop.test/busybox:1";
 
 /// The image that pods are made of: [`IMAGE`], but it sleeps.
@@ -28,7 +30,8 @@ pub const PAUSE: &str = "stoop.test/pause:1";
 /// What a test needs that starts a [`Containerd`]; other architectures have no image.
 const PROGRAMS: [&str; 7] = ["containerd", "ctr", "runc", "busybox", "cc", "tar", "sha256sum"];
 
-/// Everything stays in this directory but the sockets of the shims, which containerd keeps where it likes.
+/// Everything stays in this directory but the sockets of the shims, which containerd keeps where it
+/// likes.
 const CONFIG: &str = r#"version = 2
 root = "DIR/root"
 state = "DIR/state"
@@ -45,7 +48,8 @@ state = "DIR/state"
   snapshotter = "native"
 "#;
 
-/// Names a directory with a containerd that is newer than the one installed, where there is one; set by `./test`.
+/// Names a directory with a containerd that is newer than the one installed, where there is one;
+/// set by `./test`.
 const NEWER: &str = "STOOP_NEWER_CONTAINERD";
 
 /// A running containerd; ended with all its containers when dropped.
@@ -67,7 +71,8 @@ impl Containerd {
         missing.map(|name| format!("lacks {name}"))
     }
 
-    /// Starts it and waits until it answers. Panics where [`Containerd::lacks`] would have said why.
+    /// Starts it and waits until it answers. Panics where [`Containerd::lacks`] would have said
+    /// why.
     #[track_caller]
     pub fn start() -> Containerd {
         Containerd::start_found(None)
@@ -133,13 +138,15 @@ impl Containerd {
         self.ctr(&["images", "import", "--snapshotter", "native", archive]).run().ok();
     }
 
-    /// Makes [`IMAGE`] and [`PAUSE`], and gives the directory with their OCI layout: nothing of it is imported yet.
+    /// Makes [`IMAGE`] and [`PAUSE`], and gives the directory with their OCI layout: nothing of it
+    /// is imported yet.
     #[track_caller]
     pub fn image_layout(&self) -> PathBuf {
         image::layout(&self.directory.path().join("image"))
     }
 
-    /// Starts a container of [`IMAGE`], and gives the process id of its first process. `options` are those of `ctr run`.
+    /// Starts a container of [`IMAGE`], and gives the process id of its first process. `options`
+    /// are those of `ctr run`.
     #[track_caller]
     pub fn run(&self, id: &str, options: &[&str], command: &[&str]) -> u32 {
         let runc = self.directory.path().join("runc");

@@ -1,5 +1,5 @@
-//! A real containerd, spoken to by `stoop grpc` and by the library: the whole life of a pod, images and all, with nothing but calls
-//! at its socket.
+//! A real containerd, spoken to by `stoop grpc` and by the library: the whole life of a pod, images
+//! and all, with nothing but calls at its socket.
 //!
 //! | file | holds |
 //! |---|---|

@@ -24,7 +24,8 @@ pub struct Pod<'c> {
     pub container: String,
 }
 
-/// Brings the images in: the blobs as streams, then what names them. A lease keeps them while nothing names them yet.
+/// Brings the images in: the blobs as streams, then what names them. A lease keeps them while
+/// nothing names them yet.
 pub fn import_images(caller: &dyn Caller, containerd: &Containerd) {
     let layout = containerd.image_layout();
     let within = |method: &str, requests: &[Value], metadata: &[&str]| {
@@ -52,7 +53,8 @@ pub fn import_images(caller: &dyn Caller, containerd: &Containerd) {
     }
 }
 
-/// The messages that write a blob: pieces, and the commit. A manifest's labels name what it is made of, so that it is kept.
+/// The messages that write a blob: pieces, and the commit. A manifest's labels name what it is made
+/// of, so that it is kept.
 fn write_of(blob: &Path) -> Vec<Value> {
     let digest = format!("sha256:{}", blob.file_name().unwrap().to_str().unwrap());
     let bytes = fs::read(blob).unwrap();

@@ -26,8 +26,8 @@ const SERVICES: [&str; 14] = [
     "containerd.services.version.v1.Version",
 ];
 
-/// A program in Go has the path of every method as text. What stands behind it there runs on into the next text, so each is one
-/// of ours with something after it.
+/// A program in Go has the path of every method as text. What stands behind it there runs on into
+/// the next text, so each is one of ours with something after it.
 #[test]
 fn every_method_of_containerd_is_built_in() {
     if let Some(reason) = Containerd::lacks() {

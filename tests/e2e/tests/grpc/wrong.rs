@@ -1,4 +1,5 @@
-//! What is said about calls that cannot be made, or come to nothing: what, why, what was seen, what to try.
+//! What is said about calls that cannot be made, or come to nothing: what, why, what was seen, what
+//! to try.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;

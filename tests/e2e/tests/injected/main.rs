@@ -1,5 +1,5 @@
-//! System calls that end in death, or in failure: `kill -9` at each one of a server's life, and each errno that its manual
-//! page names, by the injector of the test kit.
+//! System calls that end in death, or in failure: `kill -9` at each one of a server's life, and
+//! each errno that its manual page names, by the injector of the test kit.
 //!
 //! | file | holds |
 //! |---|---|
@@ -13,7 +13,8 @@
 //! | `faults/start.rs` | `stoop serve` while it starts and while it ends |
 //! | `faults/serving.rs` | `stoop serve` while it serves |
 //!
-//! What is asked for is the outcome. How the library gets there, and what lies in the directory meanwhile, is its own affair.
+//! What is asked for is the outcome. How the library gets there, and what lies in the directory
+//! meanwhile, is its own affair.
 
 mod crash;
 mod faults;

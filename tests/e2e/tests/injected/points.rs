@@ -1,4 +1,5 @@
-//! A scenario, run once for each system call at which its victim is killed, or for each errno with which one fails.
+//! A scenario, run once for each system call at which its victim is killed, or for each errno with
+//! which one fails.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
@@ -18,7 +19,8 @@ const AT_ONCE: usize = 3;
 /// Runs differ by a call or two.
 const MORE: usize = 3;
 
-/// So many calls at first, and around the last one that changes a name, are all tried; of the others, one in so many.
+/// So many calls at first, and around the last one that changes a name, are all tried; of the
+/// others, one in so many.
 const FIRST: usize = 150;
 const NEAR: usize = 30;
 const SELDOM: usize = 16;
@@ -26,8 +28,9 @@ const SELDOM: usize = 16;
 /// What a point came to: what was wrong, with what was seen in the directory.
 pub type Outcome = Result<(), String>;
 
-/// Runs `scenario` with an injector that only counts, then once for each of the calls counted with one that kills there:
-/// before each call, but for those before which everything is as it was before the last one.
+/// Runs `scenario` with an injector that only counts, then once for each of the calls counted with
+/// one that kills there: before each call, but for those before which everything is as it was
+/// before the last one.
 ///
 /// Panics with all points that went wrong, or if there were fewer than `at_least` points.
 #[track_caller]
@@ -39,7 +42,8 @@ pub fn every_point(name: &str, at_least: usize, scenario: impl Fn(&Injector) -> 
     let calls = undisturbed.calls();
     // After a call that only asked, everything outside the process is as it was before it.
     let differs = |index: &usize| *index == 0 || calls.get(index - 1).is_none_or(|call| !only_asks(call));
-    // A server that is refused reads all of /proc, to say who has the name: hundreds of calls, all alike.
+    // A server that is refused reads all of /proc, to say who has the name: hundreds of calls, all
+    // alike.
     let last = calls.iter().rposition(changes_names).unwrap_or(0);
     let near = |index: &usize| {
         *index < FIRST

@@ -1,7 +1,8 @@
-//! The system calls that are watched: those through which a program acts on files, sockets, processes and time.
+//! The system calls that are watched: those through which a program acts on files, sockets,
+//! processes and time.
 //!
-//! Memory, locks and scheduling (`mmap`, `brk`, `futex`, `sched_yield`) are not among them: how often they are called differs
-//! from run to run, and nothing outside the process depends on them.
+//! Memory, locks and scheduling (`mmap`, `brk`, `futex`, `sched_yield`) are not among them: how
+//! often they are called differs from run to run, and nothing outside the process depends on them.
 
 /// A table of system calls by their names.
 macro_rules! named {

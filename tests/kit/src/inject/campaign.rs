@@ -1,5 +1,5 @@
-//! Faults in a server that runs, one after another: which errno each system call may fail with, and what is asked of the
-//! server after each.
+//! Faults in a server that runs, one after another: which errno each system call may fail with, and
+//! what is asked of the server after each.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,8 +10,9 @@ use super::{Call, Injector};
 
 /// What each call may fail with, as its manual page names it.
 ///
-/// Not what only a broken program gets (EBADF, EFAULT, ENOTSOCK, EINVAL of a wrong argument). A security module's refusal is
-/// in here where the page has none: it may refuse any of them with EACCES or EPERM.
+/// Not what only a broken program gets (EBADF, EFAULT, ENOTSOCK, EINVAL of a wrong argument). A
+/// security module's refusal is in here where the page has none: it may refuse any of them with
+/// EACCES or EPERM.
 pub const FAULTS: &[(&str, &[E])] = &[
     ("accept", ACCEPT),
     ("accept4", ACCEPT),
@@ -143,7 +144,8 @@ const QUIET: Duration = Duration::from_millis(3);
 const QUIET_CALLS: usize = 60;
 
 impl<'a> Campaign<'a> {
-    /// Faults in the process `pid`, whose calls `injector` watches: the first three occurrences of each call in a round.
+    /// Faults in the process `pid`, whose calls `injector` watches: the first three occurrences of
+    /// each call in a round.
     pub fn new(injector: &'a Injector, pid: u32) -> Campaign<'a> {
         Campaign { injector, pid, occurrences: 3, except: &[] }
     }
@@ -162,8 +164,9 @@ impl<'a> Campaign<'a> {
 
     /// Fails each call that a `round` makes the server do, with each errno of [`FAULTS`], once.
     ///
-    /// `round` is one client that may be the fault's victim: it gives an error only for what even a victim must not see. `resumed`
-    /// is asked after each fault: whether other clients are served, the ones that are there and new ones.
+    /// `round` is one client that may be the fault's victim: it gives an error only for what even a
+    /// victim must not see. `resumed` is asked after each fault: whether other clients are
+    /// served, the ones that are there and new ones.
     pub fn run(
         &self,
         mut round: impl FnMut() -> Result<(), String>,

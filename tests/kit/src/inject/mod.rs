@@ -1,7 +1,9 @@
-//! A child process whose system calls are watched: counted, failed with an errno, or answered with `kill -9`.
+//! A child process whose system calls are watched: counted, failed with an errno, or answered with
+//! `kill -9`.
 //!
-//! The kernel's seccomp notifier stops each watched call of the child, of all its threads and of its own children, before
-//! it happens, and asks the test what to do (K-NOTIF-1). The child knows nothing of it. What is watched is in `calls.rs`.
+//! The kernel's seccomp notifier stops each watched call of the child, of all its threads and of
+//! its own children, before it happens, and asks the test what to do (K-NOTIF-1). The child knows
+//! nothing of it. What is watched is in `calls.rs`.
 //!
 //! ```no_run
 //! use std::process::Command;
@@ -17,12 +19,14 @@
 //! ```
 //!
 //! - [`Injector::calls`] lists the calls that an undisturbed run makes.
-//! - [`Injector::kill_at`] and [`Injector::fail`] are plans: one at a time, each for a single call. [`Injector::disarm`] says
-//!   which call it was. They may be made while the child runs.
-//! - [`Injector::begin_when`] leaves out what a program does before it is its own: the loader, the language's runtime.
+//! - [`Injector::kill_at`] and [`Injector::fail`] are plans: one at a time, each for a single call.
+//!   [`Injector::disarm`] says which call it was. They may be made while the child runs.
+//! - [`Injector::begin_when`] leaves out what a program does before it is its own: the loader, the
+//!   language's runtime.
 //! - A child that hangs is killed after two minutes, whoever waits for it.
 //!
-//! A call that is failed is not made at all: a `close` that fails leaves its file descriptor open, other than the kernel's.
+//! A call that is failed is not made at all: a `close` that fails leaves its file descriptor open,
+//! other than the kernel's.
 
 mod calls;
 mod campaign;
@@ -108,7 +112,8 @@ impl Injector {
     /// Watches the process that this command starts, from its exec on.
     ///
     /// # Errors
-    /// Returns an error if there is no descriptor or no memory for it. Where the kernel has no notifier the command's start fails: see [`lacking`].
+    /// Returns an error if there is no descriptor or no memory for it. Where the kernel has no
+    /// notifier the command's start fails: see [`lacking`].
     pub fn attach(&self, command: &mut Command) -> io::Result<()> {
         supervisor::attach(self.clone(), command)
     }
@@ -123,7 +128,8 @@ impl Injector {
         self.begin_when(supervisor::is_mark);
     }
 
-    /// Sends the child this signal, once, just before the first call for which this is true. The call is then made.
+    /// Sends the child this signal, once, just before the first call for which this is true. The
+    /// call is then made.
     pub fn signal_at(&self, signal: Signal, at: impl FnMut(&Call) -> bool + Send + 'static) {
         self.state().signal = Some((signal, Box::new(at)));
     }
@@ -133,7 +139,8 @@ impl Injector {
         self.state().plan = Some(Plan::KillAt(index));
     }
 
-    /// Fails the call `name` that comes after `skipped` others of this name, counted from now on. Calls are listed anew.
+    /// Fails the call `name` that comes after `skipped` others of this name, counted from now on.
+    /// Calls are listed anew.
     pub fn fail(&self, name: &'static str, skipped: usize, errno: Errno) {
         let mut state = self.state();
         state.forget();
@@ -181,7 +188,8 @@ impl Injector {
     }
 }
 
-/// Says to an injector that the part of this process begins that it is about. Whether anybody heard it.
+/// Says to an injector that the part of this process begins that it is about. Whether anybody heard
+/// it.
 pub fn mark() -> bool {
     sys::mark()
 }

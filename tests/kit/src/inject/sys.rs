@@ -13,13 +13,16 @@ use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open}
 
 use super::calls;
 
-/// A page that a child shares with its parent from the fork to the exec: where the child writes the number of its listener.
+/// A page that a child shares with its parent from the fork to the exec: where the child writes the
+/// number of its listener.
 ///
-/// The child could not tell it otherwise: any call that would send it already waits for the listener's owner.
+/// The child could not tell it otherwise: any call that would send it already waits for the
+/// listener's owner.
 #[derive(Debug)]
 pub(super) struct SharedNumber(*mut AtomicI32);
 
-// SAFETY: the page is mapped until the last owner drops it, and what is in it is only ever used as an atomic.
+// SAFETY: the page is mapped until the last owner drops it, and what is in it is only ever used as
+// an atomic.
 #[expect(unsafe_code, reason = "a page that two processes share")]
 unsafe impl Send for SharedNumber {}
 // SAFETY: as above.
@@ -60,12 +63,14 @@ impl Drop for SharedNumber {
     }
 }
 
-/// Has the command's process filtered from just before its exec on. It writes its pid to `pid`, the number of its listener to
-/// `number`, and waits in the exec for the listener's new owner. Its own copy of the listener is closed by the exec (K-NOTIF-3).
+/// Has the command's process filtered from just before its exec on. It writes its pid to `pid`, the
+/// number of its listener to `number`, and waits in the exec for the listener's new owner. Its own
+/// copy of the listener is closed by the exec (K-NOTIF-3).
 #[expect(unsafe_code, reason = "a filter is set by the process that it is for")]
 pub(super) fn filter(command: &mut Command, pid: OwnedFd, number: Arc<SharedNumber>) {
     let filter = program();
-    // SAFETY: the closure makes system calls alone: it neither allocates nor locks, and what it captured is only read.
+    // SAFETY: the closure makes system calls alone: it neither allocates nor locks, and what it
+    // captured is only read.
     unsafe {
         command.pre_exec(move || {
             let own = libc::getpid().to_ne_bytes();
@@ -98,7 +103,8 @@ fn install(program: &libc::sock_fprog) -> io::Result<i32> {
     if listener < 0 { Err(io::Error::last_os_error()) } else { Ok(listener as i32) }
 }
 
-/// Notifies of the watched calls, and allows all others. Calls of another architecture have other numbers: no test makes any.
+/// Notifies of the watched calls, and allows all others. Calls of another architecture have other
+/// numbers: no test makes any.
 fn program() -> Vec<libc::sock_filter> {
     let step = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
     let watched: Vec<u32> = calls::watched().map(|(number, _)| number as u32).collect();

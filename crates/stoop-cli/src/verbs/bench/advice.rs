@@ -1,5 +1,5 @@
-//! Which transport to use for what. Follows from the figures and from nothing else: no opinion is built in, and a difference
-//! that may be chance is none.
+//! Which transport to use for what. Follows from the figures and from nothing else: no opinion is
+//! built in, and a difference that may be chance is none.
 
 use serde::Serialize;
 
@@ -149,7 +149,8 @@ fn added(rows: Rows<'_>, work: Work, size: usize) -> Option<String> {
     })
 }
 
-/// How much longer a message takes than one without, in microseconds; what chance makes negative is nothing.
+/// How much longer a message takes than one without, in microseconds; what chance makes negative is
+/// nothing.
 pub(super) fn added_us(figures: &Figures) -> Option<f64> {
     figures.plain_per_second.map(|plain| ((1.0 / figures.per_second - 1.0 / plain) * 1e6).max(0.0))
 }

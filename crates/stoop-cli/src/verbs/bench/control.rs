@@ -1,4 +1,5 @@
-//! Two processes and what they tell each other: a seqpacket socket pair, one JSON text a message, descriptors beside.
+//! Two processes and what they tell each other: a seqpacket socket pair, one JSON text a message,
+//! descriptors beside.
 //!
 //! The other process is this command again. It ends with this one, however that ends.
 

@@ -1,4 +1,5 @@
-//! What the figures were measured on: a figure is worth little without it. Reads `/proc`, changes nothing.
+//! What the figures were measured on: a figure is worth little without it. Reads `/proc`, changes
+//! nothing.
 
 use std::fs;
 

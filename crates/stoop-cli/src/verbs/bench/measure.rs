@@ -27,7 +27,8 @@ pub(super) fn record(histogram: &mut Histogram<u64>, latency: Duration) {
 pub(super) struct Span {
     pub(super) warm_up: Duration,
     pub(super) counted: Duration,
-    /// How many messages go between two looks at the clock, which costs as much as moving a few bytes.
+    /// How many messages go between two looks at the clock, which costs as much as moving a few
+    /// bytes.
     pub(super) stride: u32,
 }
 
@@ -123,7 +124,8 @@ impl Tally {
     }
 }
 
-/// What all runs of a measurement come to. Times are in microseconds; field names are those of the JSON.
+/// What all runs of a measurement come to. Times are in microseconds; field names are those of the
+/// JSON.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(super) struct Figures {
     /// Of all runs together.

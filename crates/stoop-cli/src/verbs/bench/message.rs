@@ -1,7 +1,8 @@
 //! What is sent, and how a receiver knows that it is what was sent.
 //!
-//! Each message has its number in its first and its last eight bytes, and a pattern between. Numbers are looked at in every
-//! message, the pattern in one of [`WHOLE_EVERY`]: looking at all of a large message costs as much as moving it.
+//! Each message has its number in its first and its last eight bytes, and a pattern between.
+//! Numbers are looked at in every message, the pattern in one of [`WHOLE_EVERY`]: looking at all of
+//! a large message costs as much as moving it.
 
 use std::ops::RangeInclusive;
 
@@ -20,7 +21,8 @@ const WHOLE_EVERY: u64 = 64;
 
 const NUMBER_BYTES: usize = 8;
 
-/// A message that is sent again and again with a new number. On a page of its own, so that all transports copy alike.
+/// A message that is sent again and again with a new number. On a page of its own, so that all
+/// transports copy alike.
 pub(super) struct Message(PageBuffer);
 
 impl Message {

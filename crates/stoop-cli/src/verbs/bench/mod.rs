@@ -13,8 +13,8 @@
 //! | what the figures say | `advice.rs` |
 //! | table, JSON lines, plots, page | `render/` |
 //!
-//! Buffers are bounded, nothing leaves the machine, and there is no unsafe code: what needs it is a crate of its own
-//! (`stoop-memory`).
+//! Buffers are bounded, nothing leaves the machine, and there is no unsafe code: what needs it is a
+//! crate of its own (`stoop-memory`).
 
 mod advice;
 mod control;
@@ -52,7 +52,8 @@ pub(crate) use placement::Pin;
 pub(crate) use transport::Transport;
 pub(crate) use work::Work;
 
-/// Measures, and says what came of it. Ends with [`Exit::Partial`] where something failed that should have worked.
+/// Measures, and says what came of it. Ends with [`Exit::Partial`] where something failed that
+/// should have worked.
 pub(crate) fn run(flags: &Bench) -> Outcome {
     if flags.peer {
         return peer::run();

@@ -1,5 +1,6 @@
-//! On which processors the two processes run. Left to the scheduler, one run has both on one processor and the next has them
-//! apart, a factor of ten between them, and no comparison means anything; so they are kept apart unless told otherwise.
+//! On which processors the two processes run. Left to the scheduler, one run has both on one
+//! processor and the next has them apart, a factor of ten between them, and no comparison means
+//! anything; so they are kept apart unless told otherwise.
 
 use std::fs;
 
@@ -25,7 +26,8 @@ impl Pin {
     }
 }
 
-/// The processors of this process and of the other: as asked, or two cores; `None` is wherever they are put.
+/// The processors of this process and of the other: as asked, or two cores; `None` is wherever they
+/// are put.
 pub(super) fn place(asked: Option<Pin>) -> Option<(usize, usize)> {
     match asked {
         Some(Pin::Any) => None,

@@ -13,13 +13,15 @@ const QUICK_SIZES: [usize; 2] = [64, 65536];
 const TOTAL: Duration = Duration::from_secs(24);
 const QUICK_TOTAL: Duration = Duration::from_secs(5);
 
-/// Every measurement is run this often, all of them in turn: what the machine does in between hits all alike.
+/// Every measurement is run this often, all of them in turn: what the machine does in between hits
+/// all alike.
 const ROUNDS: u32 = 3;
 
 /// What it takes to start a process and end it.
 const AROUND_A_RUN: Duration = Duration::from_millis(6);
 
-/// No run is shorter than what it takes to see anything, or longer than what it takes to see enough.
+/// No run is shorter than what it takes to see anything, or longer than what it takes to see
+/// enough.
 const SHORTEST_RUN: Duration = Duration::from_millis(10);
 const LONGEST_RUN: Duration = Duration::from_secs(3);
 
@@ -68,8 +70,8 @@ impl Plan {
         self.cells.iter().map(|cell| runs(*cell)).sum::<u32>() * self.rounds
     }
 
-    /// In which order this round goes: each begins elsewhere, and every second goes backwards, so that nobody always
-    /// follows the same neighbour.
+    /// In which order this round goes: each begins elsewhere, and every second goes backwards, so
+    /// that nobody always follows the same neighbour.
     pub(super) fn order(&self, round: u32) -> Vec<usize> {
         let (count, begin) = (self.cells.len(), self.cells.len() * round as usize / self.rounds as usize);
         let mut order: Vec<usize> = (0..count).map(|at| (at + begin) % count).collect();
@@ -79,13 +81,14 @@ impl Plan {
         order
     }
 
-    /// The time of one run: what is left of the total, in equal parts. On a busy machine, where starting processes takes
-    /// long, runs become shorter, and the total stays what it is.
+    /// The time of one run: what is left of the total, in equal parts. On a busy machine, where
+    /// starting processes takes long, runs become shorter, and the total stays what it is.
     pub(super) fn span(&self, cell: Cell, is_paced: bool, gone: Duration, runs_left: u32) -> Span {
         let share = self.total.saturating_sub(gone) / runs_left.max(1);
         let run = share.saturating_sub(AROUND_A_RUN).clamp(SHORTEST_RUN, LONGEST_RUN);
         let warm_up = run / 5;
-        // A look at the clock costs tens of nanoseconds: nothing beside a round trip, much beside a small message.
+        // A look at the clock costs tens of nanoseconds: nothing beside a round trip, much beside a small
+        // message.
         let stride = if cell.work.is_answered() || is_paced || cell.size > 4096 { 1 } else { 32 };
         Span { warm_up, counted: run - warm_up, stride }
     }

@@ -111,8 +111,8 @@ impl Transport {
         }
     }
 
-    /// Whether the question makes sense: a pipe, for instance, is not connected to. Pairs that differ from `Stream` in
-    /// nothing that the work is about are left out as well.
+    /// Whether the question makes sense: a pipe, for instance, is not connected to. Pairs that
+    /// differ from `Stream` in nothing that the work is about are left out as well.
     pub(crate) const fn does(self, work: Work) -> bool {
         use Transport::*;
         match work {

@@ -1,4 +1,5 @@
-//! Why a measurement did not come about: because it cannot on this machine, or because something failed.
+//! Why a measurement did not come about: because it cannot on this machine, or because something
+//! failed.
 
 use std::fmt;
 use std::io;

@@ -1,4 +1,5 @@
-//! When a conversation in datagrams is over: nobody says so, hence `--replies`, `--idle`, a signal, or nothing sent at all.
+//! When a conversation in datagrams is over: nobody says so, hence `--replies`, `--idle`, a signal,
+//! or nothing sent at all.
 
 use std::time::Duration;
 

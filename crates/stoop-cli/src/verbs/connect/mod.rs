@@ -1,4 +1,5 @@
-//! `stoop connect`: a conversation. Input goes to the server, what it says goes to the output, at the same time.
+//! `stoop connect`: a conversation. Input goes to the server, what it says goes to the output, at
+//! the same time.
 //!
 //! | what | where |
 //! |---|---|
@@ -52,8 +53,8 @@ pub(crate) fn run(flags: &Connect) -> Outcome {
     outcome.map_err(|failure| failure.on(&flags.address))
 }
 
-/// The connection to share with the thread that sends, which may outlive the conversation; and what has the file of a
-/// datagram socket's own address, which is to go when the conversation is over.
+/// The connection to share with the thread that sends, which may outlive the conversation; and what
+/// has the file of a datagram socket's own address, which is to go when the conversation is over.
 fn apart(connection: Connection) -> Result<(Arc<Connection>, Option<Datagram>), Failure> {
     Ok(match connection {
         Connection::Datagram(socket) => (Arc::new(Connection::Datagram(socket.try_clone()?)), Some(socket)),
@@ -88,8 +89,8 @@ pub(crate) fn settle(end: End, connection: &Connection, upstream: Upstream) -> O
     }
 }
 
-/// The server has ended its side. Ours goes on where it still listens; else it is over, and input that is left could not be
-/// delivered.
+/// The server has ended its side. Ours goes on where it still listens; else it is over, and input
+/// that is left could not be delivered.
 fn conclude(connection: &Connection, upstream: Upstream) -> Outcome {
     let nobody_waits_for_us = std::io::stdin().is_terminal() || connection.kind() == Kind::Datagram;
     while !upstream.is_finished() {
@@ -102,8 +103,8 @@ fn conclude(connection: &Connection, upstream: Upstream) -> Outcome {
     upstream.join().failure().map_or(Ok(Exit::Done), Err)
 }
 
-/// Waits until all input has been sent, or the peer hangs up. Where it has already, the input in hand cannot be delivered,
-/// which shows in a moment.
+/// Waits until all input has been sent, or the peer hangs up. Where it has already, the input in
+/// hand cannot be delivered, which shows in a moment.
 fn wait_for_change(connection: &Connection, upstream: &Upstream, hung_up: bool) {
     const A_MOMENT: Timespec = Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
     let ended = PollFd::new(upstream, PollFlags::IN);

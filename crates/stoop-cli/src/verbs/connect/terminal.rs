@@ -1,4 +1,5 @@
-//! Editing lines at a terminal, with a history, while the server's words appear above the line that is being edited.
+//! Editing lines at a terminal, with a history, while the server's words appear above the line that
+//! is being edited.
 
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
@@ -40,7 +41,8 @@ pub(super) struct Terminal {
 type EditorPrinter = Box<dyn ExternalPrinter + Send>;
 
 impl Terminal {
-    /// The terminal that we talk through, where both ends of the conversation with a person are one, and it can be edited on.
+    /// The terminal that we talk through, where both ends of the conversation with a person are
+    /// one, and it can be edited on.
     pub(super) fn open() -> Option<Terminal> {
         if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
             return None;
@@ -80,8 +82,8 @@ impl Terminal {
         }
     }
 
-    /// Waits until the editor has shown what it was given: it takes the second of two lines when it has shown the first, and
-    /// the first when it has shown what came before.
+    /// Waits until the editor has shown what it was given: it takes the second of two lines when it
+    /// has shown the first, and the first when it has shown what came before.
     fn show_all(&mut self) {
         let Some(mut printer) = self.printer.take() else { return };
         let (done, shown) = mpsc::channel();

@@ -13,7 +13,8 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::pump::{End, Progress, Sender, Source, pump, shut};
 
-/// The thread that sends our input. It may wait at a terminal for ever, so nobody waits for it without need.
+/// The thread that sends our input. It may wait at a terminal for ever, so nobody waits for it
+/// without need.
 #[derive(Debug)]
 pub(crate) struct Upstream {
     thread: JoinHandle<End>,

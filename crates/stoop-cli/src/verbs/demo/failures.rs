@@ -1,4 +1,5 @@
-//! What is said when something cannot work. Two more are shown where they belong: a stale file, and a lack of permission.
+//! What is said when something cannot work. Two more are shown where they belong: a stale file, and
+//! a lack of permission.
 
 use super::paper::Paper;
 use super::stage::Stage;

@@ -37,7 +37,8 @@ fn one_megabyte(stage: &Stage) -> Result<bool, Failure> {
     let client = Stream::connect(stage.path("app.sock"))?;
     let mut heard = Vec::new();
     std::thread::scope(|scope| {
-        // Both at once: with everything sent first, the queues in both directions would be full before anything is read.
+        // Both at once: with everything sent first, the queues in both directions would be full before
+        // anything is read.
         let sending =
             scope.spawn(|| (&client).write_all(&sent).map(|()| client.shutdown(std::net::Shutdown::Write)));
         let read = (&client).read_to_end(&mut heard);

@@ -1,7 +1,7 @@
 //! `stoop demo`: the whole idea in one run, on sockets in a temporary directory.
 //!
-//! Nothing is acted: each step starts the command itself as real processes, or uses the library, and is checked. A check
-//! that fails makes the demo end with 1.
+//! Nothing is acted: each step starts the command itself as real processes, or uses the library,
+//! and is checked. A check that fails makes the demo end with 1.
 //!
 //! | sections | file |
 //! |---|---|

@@ -86,7 +86,8 @@ impl Stage {
         Ok(ran)
     }
 
-    /// Runs a command as nobody. The path of this program may be closed to nobody; this process's own link to it is not.
+    /// Runs a command as nobody. The path of this program may be closed to nobody; this process's
+    /// own link to it is not.
     pub(super) fn run_as_nobody(&self, paper: &Paper, args: &[&str]) -> Result<Ran, Failure> {
         paper.command(&format!("sudo -u nobody {}", typed(args)))?;
         let mut command = self.prepare(Command::new("/proc/self/exe"), args);
@@ -118,7 +119,8 @@ fn finish(mut command: Command, input: &str) -> Result<Ran, Failure> {
         .stderr(Stdio::piped())
         .spawn()
         .map_err(starting)?;
-    // Short enough for a pipe to hold, so this does not wait; a command that does not read it is no fault.
+    // Short enough for a pipe to hold, so this does not wait; a command that does not read it is no
+    // fault.
     let _ = child.stdin.take().map(|mut stdin| stdin.write_all(input.as_bytes()));
     let output = child.wait_with_output().map_err(starting)?;
     Ok(Ran::new(&output))

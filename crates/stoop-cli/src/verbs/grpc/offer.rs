@@ -113,7 +113,8 @@ impl Session<'_> {
         }
     }
 
-    /// Only the services that the server has, as far as it says so: of those built in it has but a few.
+    /// Only the services that the server has, as far as it says so: of those built in it has but a
+    /// few.
     pub(super) async fn served(&self, client: &Client, mut schema: Schema) -> Result<Schema, Failure> {
         let names: Vec<String> = schema.service_names().into_iter().map(str::to_owned).collect();
         let mut missing = Vec::new();

@@ -13,10 +13,12 @@ use crate::endpoint::Endpoint;
 use crate::failure::Failure;
 use crate::output::{Event, Text};
 
-/// How long a gRPC server has to say its first word before ttrpc is tried. Every one speaks at once.
+/// How long a gRPC server has to say its first word before ttrpc is tried. Every one speaks at
+/// once.
 const PATIENCE: Duration = Duration::from_millis(100);
 
-/// How long a ttrpc server has to answer. It is tried only where nothing was said, so that nobody waits for it in vain for long.
+/// How long a ttrpc server has to answer. It is tried only where nothing was said, so that nobody
+/// waits for it in vain for long.
 const TRIAL: Duration = Duration::from_millis(300);
 
 /// How the names of containerd's ttrpc sockets end.
@@ -63,7 +65,8 @@ impl Session<'_> {
         address.as_path().is_some_and(|path| path.as_os_str().as_encoded_bytes().ends_with(TTRPC_NAME))
     }
 
-    /// A ttrpc server answers whatever is asked, if only that there is no such service. Asked on a connection of its own.
+    /// A ttrpc server answers whatever is asked, if only that there is no such service. Asked on a
+    /// connection of its own.
     async fn try_ttrpc(&self) -> Option<Client> {
         let Endpoint::At(target) = &self.flags.endpoint else { return None };
         let Place::Address(address) = &target.place else { return None };

@@ -1,4 +1,5 @@
-//! An answer, printed as it comes: in the form that the flags, the content type and the reader ask for.
+//! An answer, printed as it comes: in the form that the flags, the content type and the reader ask
+//! for.
 
 use std::fs::File;
 use std::io::Write;
@@ -118,7 +119,8 @@ fn sink(flags: &Http, headers: &HeaderMap, file: Option<&Path>) -> Result<Box<dy
         Some(path) => Box::new(ToFile::create(path)?),
         None => {
             let screen = Screen::new(None);
-            // Room for what comes at once: else we and whoever reads take turns. Where it is no pipe, or too much, so be it.
+            // Room for what comes at once: else we and whoever reads take turns. Where it is no pipe, or too
+            // much, so be it.
             let _ = rustix::pipe::fcntl_setpipe_size(std::io::stdout(), PIPE_BYTES);
             match screen.is_terminal() && !flags.raw && is_json(headers) {
                 true => Box::new(Pretty { indenter: Indenter::default(), screen }),

@@ -1,6 +1,7 @@
 //! The body of a request: given as text, or read from a file or standard input while it is sent.
 //!
-//! A thread reads ahead by a piece or two, and no further: the server's pace is the pace of reading, and memory does not grow.
+//! A thread reads ahead by a piece or two, and no further: the server's pace is the pace of
+//! reading, and memory does not grow.
 
 use std::ffi::OsStr;
 use std::fs::File;

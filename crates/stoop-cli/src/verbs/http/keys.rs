@@ -1,4 +1,5 @@
-//! A terminal whose keys go to the server as they are typed, and which is as it was before when that is over, however it ends.
+//! A terminal whose keys go to the server as they are typed, and which is as it was before when
+//! that is over, however it ends.
 
 use std::io::{self, IsTerminal};
 use std::thread;
@@ -12,7 +13,8 @@ use crate::failure::Failure;
 use crate::output;
 use crate::pump::Sink;
 
-/// What would end or stop us, and leave the terminal as it is: keys send none of them any more, other processes may.
+/// What would end or stop us, and leave the terminal as it is: keys send none of them any more,
+/// other processes may.
 const SIGNALS: [i32; 5] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP];
 
 /// Whether a person is at both ends.

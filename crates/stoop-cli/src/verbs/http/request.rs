@@ -115,7 +115,8 @@ fn method(word: &str) -> Result<Method, Failure> {
     Method::from_bytes(capitals.as_bytes()).map_err(|_| Failure::usage(format!("'{word}' is no HTTP method")))
 }
 
-/// Reads a path, or a URL whose host is for the `Host` header. What may not stand in one is encoded.
+/// Reads a path, or a URL whose host is for the `Host` header. What may not stand in one is
+/// encoded.
 fn uri(text: &str) -> Result<Uri, Failure> {
     if text.starts_with("https://") {
         let what = format!("'{text}' asks for TLS, which means nothing at a local socket");
@@ -128,7 +129,8 @@ fn uri(text: &str) -> Result<Uri, Failure> {
     encoded(text).parse().map_err(|error| Failure::usage(format!("'{text}' is no path: {error}")))
 }
 
-/// Takes the user and password out of a URL, which are not for the `Host` header: as with curl, they are an `Authorization` of their own.
+/// Takes the user and password out of a URL, which are not for the `Host` header: as with curl,
+/// they are an `Authorization` of their own.
 fn without_user(uri: Uri) -> Result<(Uri, Option<HeaderValue>), Failure> {
     let Some((user, host)) = uri.authority().and_then(|authority| authority.as_str().rsplit_once('@')) else {
         return Ok((uri, None));
@@ -154,7 +156,8 @@ fn basic(user: &str) -> Result<Option<HeaderValue>, Failure> {
     Ok(Some(value))
 }
 
-/// The bytes that percent-encoded text stands for. A `%` without two hexadecimal digits stands for itself.
+/// The bytes that percent-encoded text stands for. A `%` without two hexadecimal digits stands for
+/// itself.
 fn decoded(text: &str) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
@@ -174,7 +177,8 @@ fn decoded(text: &str) -> Vec<u8> {
     bytes
 }
 
-/// The same, with everything percent-encoded that no URI has. A `%` stays: it is part of what is encoded already.
+/// The same, with everything percent-encoded that no URI has. A `%` stays: it is part of what is
+/// encoded already.
 fn encoded(text: &str) -> String {
     let fits = |byte: u8| byte.is_ascii_graphic() && !b"\"#<>\\^`{|}".contains(&byte);
     text.bytes()
@@ -182,7 +186,8 @@ fn encoded(text: &str) -> String {
         .collect()
 }
 
-/// Reads `Name: value`. As with curl, `Name:` drops a header that would be sent, and `Name;` sends one without a value.
+/// Reads `Name: value`. As with curl, `Name:` drops a header that would be sent, and `Name;` sends
+/// one without a value.
 fn header(line: &str) -> Result<(HeaderName, Option<HeaderValue>), Failure> {
     let wrong = || Failure::usage(format!("'{line}' is no header, as in 'Accept: text/plain'"));
     let (name, value) = match (line.split_once(':'), line.strip_suffix(';')) {

@@ -36,7 +36,8 @@ pub(super) fn is_docker_stream(headers: &HeaderMap) -> bool {
     headers.get(header::CONTENT_TYPE).is_some_and(|value| types.iter().any(|known| value == known))
 }
 
-/// Sends each stream where it belongs; what turns out to be one stream goes to the first of the two.
+/// Sends each stream where it belongs; what turns out to be one stream goes to the first of the
+/// two.
 pub(super) struct Streams {
     state: State,
     out: Box<dyn Sink>,

@@ -1,4 +1,5 @@
-//! After an upgrade: our input to the server and its words to the output, at the same time, each to its own end.
+//! After an upgrade: our input to the server and its words to the output, at the same time, each to
+//! its own end.
 
 use std::sync::Arc;
 

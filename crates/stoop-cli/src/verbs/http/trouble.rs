@@ -1,4 +1,5 @@
-//! What went wrong, in four parts: what was asked, why there is no answer, what was heard, what to try.
+//! What went wrong, in four parts: what was asked, why there is no answer, what was heard, what to
+//! try.
 
 use http::StatusCode;
 use stoop::escaped;

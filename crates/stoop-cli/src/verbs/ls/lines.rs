@@ -1,4 +1,5 @@
-//! Lines to a table: which columns, in which order, and what reads the same. Pure, but for the names of users.
+//! Lines to a table: which columns, in which order, and what reads the same. Pure, but for the
+//! names of users.
 
 use std::cmp::Reverse;
 use std::os::unix::ffi::OsStrExt;
@@ -67,8 +68,8 @@ fn is_own(snapshot: &Snapshot, id: SocketId) -> bool {
     snapshot.namespace(snapshot[id].namespace).is_none_or(|namespace| namespace.is_own)
 }
 
-/// What is given up for room, and when: where somebody runs before what it is, and all of that before the names. Columns that were
-/// asked for stay.
+/// What is given up for room, and when: where somebody runs before what it is, and all of that
+/// before the names. Columns that were asked for stay.
 fn layout(column: Column, is_asked_for: bool) -> output::Column {
     let (title, cut, spare) = match column {
         Column::Address => ("ADDRESS", Cut::Middle(20), 0),

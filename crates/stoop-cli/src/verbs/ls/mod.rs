@@ -50,7 +50,8 @@ fn options(flags: &Ls) -> Options {
     if flags.no_bpf {
         options.owners = OwnersWanted::Proc;
     }
-    // What a person asks for by itself is settled (`stoop who`); of all sockets at once that would be as long again.
+    // What a person asks for by itself is settled (`stoop who`); of all sockets at once that would be
+    // as long again.
     options.sure = false;
     options.places = shows_places || !selection.container.is_empty() || !selection.unit.is_empty();
     options
@@ -115,7 +116,8 @@ fn print_table(flags: &Ls, snapshot: &Snapshot, mut chosen: Vec<Row>) -> Result<
     if !left_out.is_empty() {
         hints.push(format!("no room for {} (--wide)", left_out.join(", ")));
     }
-    // Beside a table for a person only: in a pipe it would be noise. An empty table has to be explained.
+    // Beside a table for a person only: in a pipe it would be noise. An empty table has to be
+    // explained.
     if (width.is_some() || chosen.is_empty()) && !hints.is_empty() {
         status(&format!("stoop: not shown: {}\n", hints.join("; ")));
     }

@@ -16,7 +16,8 @@ use crate::signals::Signals;
 use crate::sockets::{Change, Row, Selector, Views, Words, note, tell_of_files};
 use crate::time;
 
-/// What tells a line from every other one: a socket of the machine, by more than an inode that is used again.
+/// What tells a line from every other one: a socket of the machine, by more than an inode that is
+/// used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Key {
     subject: (NamespaceIno, SocketIno, Option<u64>),
@@ -84,8 +85,8 @@ fn changes(flags: &Ls, before: &Look, now: &Look) -> Vec<u8> {
 impl Look {
     fn key(&self, row: &Row) -> Key {
         let socket = &self.snapshot[row.subject()];
-        // A client keeps its place when it is accepted, so the server's end is no part of it; a datagram socket that is
-        // connected elsewhere is another line.
+        // A client keeps its place when it is accepted, so the server's end is no part of it; a datagram
+        // socket that is connected elsewhere is another line.
         let was_accepted = |id: SocketId| self.snapshot[id].may_be_from().is_some();
         let peer = row.server.filter(|&id| socket.state == State::Connected && !was_accepted(id));
         let ino = |id: SocketId| self.snapshot[id].ino;
@@ -116,7 +117,8 @@ impl Look {
     }
 }
 
-/// `+ 22:10:03 connection /run/app.sock stream connected 812/postgres 900/psql`: it cannot wait for what comes next to line up.
+/// `+ 22:10:03 connection /run/app.sock stream connected 812/postgres 900/psql`: it cannot wait for
+/// what comes next to line up.
 fn line(flags: &Ls, snapshot: &Snapshot, row: &Row, words: &mut Words<'_>, sign: &str, time: &str) -> String {
     let usual =
         [Column::Address, Column::Kind, Column::State, Column::Server, Column::Client, Column::ClientIn];

@@ -1,6 +1,7 @@
 //! `stoop recv`: shows messages with who sent them, from any number of clients at once.
 //!
-//! One thread: nothing is received before it is known to be there, so no client holds up another, and `--count` is exact.
+//! One thread: nothing is received before it is known to be there, so no client holds up another,
+//! and `--count` is exact.
 
 mod descriptor;
 mod source;
@@ -20,7 +21,8 @@ use crate::signals::Signals;
 use crate::target::{self, Server};
 use source::{Got, Source};
 
-/// How long to pause if a client could not be accepted or a message not received: the socket may stay readable.
+/// How long to pause if a client could not be accepted or a message not received: the socket may
+/// stay readable.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(50);
 
 /// Receives until the count is reached, a signal comes, or nothing comes for too long.
@@ -43,7 +45,8 @@ pub(crate) fn run(flags: &Recv) -> Outcome {
     Ok(Exit::Done)
 }
 
-/// Binds, so that each message brings its sender, and no descriptors where none are wanted: their sender is then told.
+/// Binds, so that each message brings its sender, and no descriptors where none are wanted: their
+/// sender is then told.
 fn open(flags: &Recv) -> Result<Server, Failure> {
     target::serve(&flags.address, Kind::Datagram, &flags.serving, |bind, _| {
         let bind = bind.pass_credentials(true);
@@ -79,7 +82,8 @@ impl<'a> Desk<'a> {
             last: Instant::now(),
         };
         match server {
-            // Without waiting: what made the socket readable may be for nobody, a message of somebody who is not admitted.
+            // Without waiting: what made the socket readable may be for nobody, a message of somebody who is
+            // not admitted.
             Server::Datagram(socket) => {
                 socket.set_nonblocking(true)?;
                 socket.set_pass_credentials(true)?;

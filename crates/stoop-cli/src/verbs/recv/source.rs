@@ -54,7 +54,8 @@ impl Source {
     }
 }
 
-/// Each message is to bring its sender: a connection may be used by others than the one who made it.
+/// Each message is to bring its sender: a connection may be used by others than the one who made
+/// it.
 fn prepare(socket: &Socket) -> stoop::Result<()> {
     socket.set_nonblocking(true)?;
     socket.set_pass_credentials(true)
@@ -93,7 +94,8 @@ fn receive(
     }
 }
 
-/// Whether this is the end of a connection. At the end of a stream the kernel may still say who was there.
+/// Whether this is the end of a connection. At the end of a stream the kernel may still say who was
+/// there.
 fn ends(kind: Kind, received: &Received) -> bool {
     match kind {
         Kind::Stream => received.len == 0,

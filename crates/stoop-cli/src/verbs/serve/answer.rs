@@ -19,8 +19,9 @@ use crate::failure::Failure;
 use crate::output::{Event, Who};
 use crate::pump::{Cut, End, Input, Nowhere, Progress, Receiver, Sender, pump, shut, socket};
 
-/// How long a client that has got its answer may go on sending before its connection is closed. Closing at once would turn the
-/// end of the answer into a reset wherever something of the client's is unread (K-END-3).
+/// How long a client that has got its answer may go on sending before its connection is closed.
+/// Closing at once would turn the end of the answer into a reset wherever something of the client's
+/// is unread (K-END-3).
 const LINGER: Duration = Duration::from_secs(2);
 
 /// What the server does for each client.
@@ -144,7 +145,8 @@ fn serve(shared: &Shared, client: Connection, peer: &Peer, reserve: Option<Reser
     Outcome { received_bytes: Some(received.bytes()), sent_bytes: Some(sent.bytes()), failure: end.failure() }
 }
 
-/// Sends the file while what the client says is thrown away, so that neither side waits for the other.
+/// Sends the file while what the client says is thrown away, so that neither side waits for the
+/// other.
 fn send(content: &Content, client: &Connection, received: &Progress, sent: &Progress) -> End {
     let (done, ended) = mpsc::channel();
     thread::scope(|scope| {

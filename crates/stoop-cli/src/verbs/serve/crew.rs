@@ -82,7 +82,8 @@ impl AsFd for Crew {
     }
 }
 
-/// Does `work` in a thread of its own. Where there is none to have, asks again for some time, and then gives the work up.
+/// Does `work` in a thread of its own. Where there is none to have, asks again for some time, and
+/// then gives the work up.
 pub(super) fn start(shared: &Arc<Shared>, work: impl FnOnce(&Shared) + Send + 'static) {
     let at_work = AtWork::new(shared);
     // Kept here too, since a thread that could not be started takes what it was given with it.

@@ -1,7 +1,7 @@
 //! Datagrams: one socket for all senders, each message answered on its own.
 //!
-//! There is nobody to keep in a thread here, so answering must never wait for long: a sender that does not take its answers
-//! loses them, and the others do not notice.
+//! There is nobody to keep in a thread here, so answering must never wait for long: a sender that
+//! does not take its answers loses them, and the others do not notice.
 
 use std::collections::HashMap;
 use std::io::Read;
@@ -25,7 +25,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(1);
 /// Of the server's time, one part in so many goes into such waits, whoever is waited for.
 const TIME_FOR_OTHERS: u32 = 10;
 
-/// How long a receiver that has let an answer lapse is not waited for, and how many such are remembered.
+/// How long a receiver that has let an answer lapse is not waited for, and how many such are
+/// remembered.
 const MEMORY: Duration = Duration::from_secs(10);
 const REMEMBERED: usize = 1024;
 
@@ -41,8 +42,8 @@ pub(super) struct Mailbox {
 
 impl Mailbox {
     pub(super) fn new(bound: Datagram) -> Result<Mailbox, Failure> {
-        // Waiting is done for all doors together. A message that was announced may have been refused since, and no answer is waited
-        // for in the kernel.
+        // Waiting is done for all doors together. A message that was announced may have been refused since,
+        // and no answer is waited for in the kernel.
         bound.set_nonblocking(true)?;
         let socket = Arc::new(bound.try_clone()?);
         Ok(Mailbox { bound: Some(bound), socket, post: Arc::default(), refused: 0 })
@@ -201,7 +202,8 @@ impl Receivers {
         sent
     }
 
-    /// Tries until the answer has gone or the patience is over; once with one who is known to be slow.
+    /// Tries until the answer has gone or the patience is over; once with one who is known to be
+    /// slow.
     fn send_within(
         &mut self,
         socket: &Datagram,

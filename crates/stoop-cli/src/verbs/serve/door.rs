@@ -20,7 +20,8 @@ use crate::output::{Event, Text, Word};
 use crate::passed::Passed;
 use crate::target::{self, Server};
 
-/// How long to leave clients in the queue if the next one cannot be accepted: no descriptor is free, or a security module refuses it.
+/// How long to leave clients in the queue if the next one cannot be accepted: no descriptor is
+/// free, or a security module refuses it.
 const PAUSE_WHEN_EXHAUSTED: Duration = Duration::from_millis(50);
 
 /// One socket of a server.
@@ -71,13 +72,14 @@ fn adjust(bind: Bind, flags: &Serve, kind: Kind, service: &Service) -> Bind {
         return bind;
     };
     let policy = target::policy(address, &flags.serving);
-    // Only another program could do anything with descriptors; where none runs, the sender is told so by the kernel.
+    // Only another program could do anything with descriptors; where none runs, the sender is told so
+    // by the kernel.
     let bind = bind.policy(if service.runs_programs() { policy } else { policy.refuse_descriptors() });
     bind.pass_credentials(wants_senders(kind))
 }
 
-/// Whether each message is to come with who sent it. A datagram is answered only if that is known, and an empty seqpacket message
-/// can only so be told from the end (K-DGRAM-13).
+/// Whether each message is to come with who sent it. A datagram is answered only if that is known,
+/// and an empty seqpacket message can only so be told from the end (K-DGRAM-13).
 fn wants_senders(kind: Kind) -> bool {
     kind != Kind::Stream
 }
@@ -134,7 +136,8 @@ impl Door {
         }
     }
 
-    /// Takes its file away, where that is still ours. Those who have found the socket are still let in.
+    /// Takes its file away, where that is still ours. Those who have found the socket are still let
+    /// in.
     pub(super) fn release(&mut self) -> stoop::Result<()> {
         match &mut self.server {
             Served::Connections(Server::Stream(listener)) => listener.release(),

@@ -22,15 +22,17 @@ use crate::pump::descriptor;
 /// More than any datagram can hold; a program that prints on for ever is cut off here.
 const ANSWER_MAX_BYTES: u64 = 16 << 20;
 
-/// How long to wait before a program is started again where the system had not enough of something for it.
+/// How long to wait before a program is started again where the system had not enough of something
+/// for it.
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// What belongs to this process alone.
 const NOT_INHERITED: [&str; 5] =
     ["LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PID", "LISTEN_PIDFDID", "NOTIFY_SOCKET"];
 
-/// Descriptors for the program of a client that is about to be accepted. Taken before the client is, which else stays in the
-/// queue: a client that is in, with no way to start its program, could only be dropped.
+/// Descriptors for the program of a client that is about to be accepted. Taken before the client
+/// is, which else stays in the queue: a client that is in, with no way to start its program, could
+/// only be dropped.
 pub(super) struct Reserve([OwnedFd; 2]);
 
 impl Reserve {
@@ -49,8 +51,8 @@ impl Reserve {
     }
 }
 
-/// The command, as the shell takes it, with who asked for it in its environment. It has a process group of its own: what is
-/// typed at our terminal ends us, not what is in flight.
+/// The command, as the shell takes it, with who asked for it in its environment. It has a process
+/// group of its own: what is typed at our terminal ends us, not what is in flight.
 fn shell(command: &OsStr, who: &Who) -> Command {
     let mut shell = Command::new("/bin/sh");
     shell.arg("-c").arg(command).process_group(0);
@@ -79,7 +81,8 @@ pub(super) fn serve(
     if let Some(failure) = &failure {
         shared.trouble.report(None, failure.summary());
     }
-    // Until here the connection was kept: closing it with something unread would be a reset to the client.
+    // Until here the connection was kept: closing it with something unread would be a reset to the
+    // client.
     answer::linger(&client);
     Outcome { failure, ..Outcome::default() }
 }
@@ -142,7 +145,8 @@ fn answer(shared: &Shared, command: &OsStr, message: &[u8], sender: &Who) -> io:
     Ok(answer)
 }
 
-/// A file without a name: unlike a pipe it holds any message, so that a program that does not read holds up nobody.
+/// A file without a name: unlike a pipe it holds any message, so that a program that does not read
+/// holds up nobody.
 fn in_memory(message: &[u8]) -> io::Result<File> {
     let mut file = File::from(memfd_create("message", MemfdFlags::CLOEXEC)?);
     file.write_all(message)?;

@@ -1,5 +1,5 @@
-//! Telling the service manager how we are, from a thread of its own: its queue may be full and its socket may be anywhere, and neither is a
-//! reason to let clients wait, nor one not to serve.
+//! Telling the service manager how we are, from a thread of its own: its queue may be full and its
+//! socket may be anywhere, and neither is a reason to let clients wait, nor one not to serve.
 
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
@@ -93,8 +93,8 @@ fn begin(notifier: Notifier, shared: &Arc<Shared>) -> Option<Line> {
     started.is_ok().then_some(Line { tell, told })
 }
 
-/// Tells what there is to tell until the server hangs up. Readiness, which a manager may wait for, is tried again while its queue is full
-/// and there is no later news.
+/// Tells what there is to tell until the server hangs up. Readiness, which a manager may wait for,
+/// is tried again while its queue is full and there is no later news.
 fn relay(notifier: &Notifier, news: &Receiver<News>, shared: &Shared) {
     let mut next = news.recv().ok();
     while let Some(now) = next {

@@ -1,7 +1,8 @@
 //! `stoop serve`: many clients at once, until told to end.
 //!
-//! One thread waits for signals, clients and datagrams; each client gets a thread of its own, so one that does not read
-//! or never ends holds up nobody else. Nothing that a client does ends the server.
+//! One thread waits for signals, clients and datagrams; each client gets a thread of its own, so
+//! one that does not read or never ends holds up nobody else. Nothing that a client does ends the
+//! server.
 //!
 //! | what | where |
 //! |---|---|
@@ -38,14 +39,15 @@ use door::{Door, Step};
 use manager::Manager;
 use trouble::Trouble;
 
-/// At most this many programs run at a time where datagrams start them and no other limit was given: a datagram costs its
-/// sender nothing.
+/// At most this many programs run at a time where datagrams start them and no other limit was
+/// given: a datagram costs its sender nothing.
 const PROGRAMS: u32 = 64;
 
 /// How long to pause if the kernel has no memory to wait for clients with.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// How many clients are let in at one door, at the end, before the clock and the signals are looked at again.
+/// How many clients are let in at one door, at the end, before the clock and the signals are looked
+/// at again.
 const STEPS_IN_A_TURN: usize = 64;
 
 /// What every thread of the server shares.
@@ -120,7 +122,8 @@ impl Server {
         }
     }
 
-    /// Takes the files away, serves those who are there already, and waits until they are done or the time is over.
+    /// Takes the files away, serves those who are there already, and waits until they are done or
+    /// the time is over.
     fn finish(&mut self, once: bool) -> Result<(), Failure> {
         for door in &mut self.doors {
             if let Err(error) = door.release() {
@@ -181,7 +184,8 @@ impl Server {
         Ok(())
     }
 
-    /// Waits for a signal, for somebody at a door (where there is room for them), and for a client to go.
+    /// Waits for a signal, for somebody at a door (where there is room for them), and for a client
+    /// to go.
     fn wait(&self, deadline: Option<Instant>) -> Result<Ready, Failure> {
         let crew = &self.shared.crew;
         let mut entries = vec![

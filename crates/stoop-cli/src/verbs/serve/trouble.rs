@@ -1,4 +1,5 @@
-//! What goes wrong with a client or a message: reported, but never as a flood that a client can cause.
+//! What goes wrong with a client or a message: reported, but never as a flood that a client can
+//! cause.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};

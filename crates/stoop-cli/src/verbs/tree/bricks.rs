@@ -1,4 +1,5 @@
-//! How large the boxes of the picture are: each group with its nodes, or a node that is in none, is a brick. Pure.
+//! How large the boxes of the picture are: each group with its nodes, or a node that is in none, is
+//! a brick. Pure.
 
 use super::graph::{Graph, GroupKind};
 use crate::output::width_of;

@@ -1,4 +1,5 @@
-//! A snapshot as a graph: groups of processes, and what joins them. Pure, but for the names of users.
+//! A snapshot as a graph: groups of processes, and what joins them. Pure, but for the names of
+//! users.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ffi::OsStr;
@@ -37,7 +38,8 @@ pub(super) enum GroupKind {
     Loose,
 }
 
-/// Processes of one command in one group, or one that serves and is in none; or somebody who may not be seen.
+/// Processes of one command in one group, or one that serves and is in none; or somebody who may
+/// not be seen.
 #[derive(Debug)]
 pub(super) struct Node {
     pub(super) group: usize,
@@ -83,7 +85,8 @@ struct Key {
     pid: Option<Pid>,
 }
 
-/// Makes the graph of these lines. `each`: no two processes are one node; `all`: also what nobody uses and what joins nobody.
+/// Makes the graph of these lines. `each`: no two processes are one node; `all`: also what nobody
+/// uses and what joins nobody.
 pub(super) fn graph(snapshot: &Snapshot, rows: &[Row], each: bool, all: bool) -> Graph {
     let serving = serving(snapshot, rows);
     let (words, nodes, edges) = (Words::new(snapshot), BTreeMap::new(), BTreeMap::new());
@@ -94,8 +97,8 @@ pub(super) fn graph(snapshot: &Snapshot, rows: &[Row], each: bool, all: bool) ->
     builder.finish(all)
 }
 
-/// Who has something with a name that others use, and the first of those of the same command who share it: workers that accept
-/// from one listener are one server.
+/// Who has something with a name that others use, and the first of those of the same command who
+/// share it: workers that accept from one listener are one server.
 fn serving(snapshot: &Snapshot, rows: &[Row]) -> HashMap<Pid, Pid> {
     let (mut serving, mut seen) = (HashMap::new(), HashSet::new());
     for row in rows.iter().filter(|row| !snapshot[row.named(snapshot)].name.is_unnamed()) {

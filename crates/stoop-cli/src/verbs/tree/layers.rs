@@ -30,9 +30,9 @@ pub(super) fn components(boxes: usize, arrows: &[Arrow]) -> Vec<Vec<usize>> {
     components
 }
 
-/// The column of each box, from 0 at the left. Every arrow leads to another column, but for those within a box; as few as can easily be
-/// had lead backwards. A client stands right before the first of its servers, or further left where that column would become taller
-/// than `tallest`.
+/// The column of each box, from 0 at the left. Every arrow leads to another column, but for those
+/// within a box; as few as can easily be had lead backwards. A client stands right before the first
+/// of its servers, or further left where that column would become taller than `tallest`.
 pub(super) fn columns(heights: &[f64], tallest: f64, arrows: &[Arrow]) -> Vec<usize> {
     let boxes = heights.len();
     let order = Peeling::new(boxes, arrows).order();
@@ -79,16 +79,18 @@ impl Stacks {
     }
 }
 
-/// Puts boxes in an order in which few arrows lead backwards: again and again, whoever only serves goes to the end, whoever only uses to
-/// the front, and where all do both, who uses the most more than it serves. Each box and each arrow is taken away once, and found in a
-/// sorted set: it takes n log n.
+/// Puts boxes in an order in which few arrows lead backwards: again and again, whoever only serves
+/// goes to the end, whoever only uses to the front, and where all do both, who uses the most more
+/// than it serves. Each box and each arrow is taken away once, and found in a sorted set: it takes
+/// n log n.
 struct Peeling {
     servers: Vec<Vec<usize>>,
     clients: Vec<Vec<usize>>,
     /// How many of those are left.
     uses: Vec<usize>,
     serves: Vec<usize>,
-    /// Boxes that are left: those that use nobody, those of the others that serve nobody, and the rest by how much more they use.
+    /// Boxes that are left: those that use nobody, those of the others that serve nobody, and the
+    /// rest by how much more they use.
     ends: BTreeSet<usize>,
     starts: BTreeSet<usize>,
     both: BTreeSet<(isize, usize)>,

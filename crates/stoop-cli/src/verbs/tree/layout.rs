@@ -9,7 +9,8 @@ use super::part::{BELOW, Part};
 const APART: f64 = 40.0;
 /// How wide a row of such parts becomes before the next one begins.
 const ROW: f64 = 1500.0;
-/// How tall a column may be in any case; how wide one is about; and how much wider than tall a large picture is to be.
+/// How tall a column may be in any case; how wide one is about; and how much wider than tall a
+/// large picture is to be.
 const ENOUGH: f64 = 900.0;
 const TYPICAL: f64 = 340.0;
 const WIDER: f64 = 1.6;
@@ -43,8 +44,8 @@ pub(super) struct Rect {
 
 pub(super) type Point = (f64, f64);
 
-/// Places everything. Each box and each stop of an arrow is looked at as often as there are sweeps, and sorted as often: that grows with
-/// what is drawn.
+/// Places everything. Each box and each stop of an arrow is looked at as often as there are sweeps,
+/// and sorted as often: that grows with what is drawn.
 pub(super) fn layout(graph: &Graph) -> Layout {
     let wall = Wall::new(graph);
     let arrows: Vec<Arrow> =

@@ -1,4 +1,5 @@
-//! One part of the picture that hangs together: in which order its columns are, and where everything in them stands. Pure.
+//! One part of the picture that hangs together: in which order its columns are, and where
+//! everything in them stands. Pure.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -6,7 +7,8 @@ use super::bricks::{HEAD, PAD, PORT, PORTS, Wall, node_height};
 use super::graph::Graph;
 use super::layout::{Frame, Layout, Point, Rect};
 
-/// Between boxes above each other, and between columns: the more arrows pass there, the more, up to some.
+/// Between boxes above each other, and between columns: the more arrows pass there, the more, up to
+/// some.
 pub(super) const BELOW: f64 = 20.0;
 const BESIDE: f64 = 96.0;
 const BESIDE_MOST: f64 = 180.0;
@@ -16,8 +18,8 @@ const LANE: f64 = 10.0;
 /// How often columns are put in order by their neighbours.
 const SWEEPS: usize = 24;
 
-/// What stands in a column: a brick, or a lane that leads past it. All edges to the same port share a lane, so that they come together
-/// on the way.
+/// What stands in a column: a brick, or a lane that leads past it. All edges to the same port share
+/// a lane, so that they come together on the way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Item {
     Brick(usize),
@@ -117,7 +119,8 @@ impl<'a> Part<'a> {
         }
     }
 
-    /// Puts each column in the order of what it is joined with, and everything as near to that as there is room.
+    /// Puts each column in the order of what it is joined with, and everything as near to that as
+    /// there is room.
     fn arrange(&mut self) {
         let joints = self.joints();
         for column in 0..self.columns.len() {
@@ -127,7 +130,8 @@ impl<'a> Part<'a> {
         let last = self.columns.len().saturating_sub(1);
         for sweep in 0..SWEEPS {
             for step in 0..=last {
-                // To and fro, each time by what stands on the side that was just put in order; at the end by both.
+                // To and fro, each time by what stands on the side that was just put in order; at the end by
+                // both.
                 let column = if sweep % 2 == 0 { step } else { last - step };
                 let side = if sweep + 4 >= SWEEPS { None } else { Some(sweep % 2 == 0) };
                 self.order(column, side, &joints);
@@ -157,8 +161,9 @@ impl<'a> Part<'a> {
         self.settle(column, wished.into_iter().map(|(top, _)| top).collect());
     }
 
-    /// Gives everything in a column a place as near as possible to where it wishes to be, in order and without overlap: what wishes to
-    /// be in one place forms a block around the mean of its wishes.
+    /// Gives everything in a column a place as near as possible to where it wishes to be, in order
+    /// and without overlap: what wishes to be in one place forms a block around the mean of its
+    /// wishes.
     fn settle(&mut self, column: usize, wishes: Vec<f64>) {
         let items = self.columns[column].clone();
         let mut offset = 0.0;
@@ -213,7 +218,8 @@ impl<'a> Part<'a> {
         }
     }
 
-    /// The items that an edge comes by, each with how far below its top it does; `None` for one within a brick.
+    /// The items that an edge comes by, each with how far below its top it does; `None` for one
+    /// within a brick.
     fn stops(&self, edge: usize) -> Option<Vec<(Item, f64)>> {
         let joined = &self.graph.edges[edge];
         let client = Item::Brick(self.wall.brick_of[joined.client]);

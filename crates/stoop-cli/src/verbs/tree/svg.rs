@@ -1,4 +1,5 @@
-//! The graph as a picture: one file without script, font or picture from elsewhere, light or dark as its viewer is. Pure.
+//! The graph as a picture: one file without script, font or picture from elsewhere, light or dark
+//! as its viewer is. Pure.
 
 use std::fmt::Write as _;
 
@@ -203,7 +204,8 @@ fn push_edge(graph: &Graph, edge: &Edge, points: &[Point], text: &mut String) {
     text.push_str("</g>\n");
 }
 
-/// From column to column in curves that leave and arrive level, along lanes straight; within a group around its side.
+/// From column to column in curves that leave and arrive level, along lanes straight; within a
+/// group around its side.
 fn curve(points: &[Point]) -> String {
     let mut path = String::new();
     let [first, rest @ ..] = points else { return path };

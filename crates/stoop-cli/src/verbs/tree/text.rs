@@ -1,4 +1,5 @@
-//! The graph for a terminal: groups, their processes, what each serves with who uses it, and what it uses. Pure.
+//! The graph for a terminal: groups, their processes, what each serves with who uses it, and what
+//! it uses. Pure.
 
 use std::fmt::Write as _;
 

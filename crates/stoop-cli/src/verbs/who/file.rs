@@ -110,7 +110,8 @@ fn has_name(file: &File) -> bool {
     file.metadata().is_ok_and(|metadata| metadata.nlink() > 0)
 }
 
-/// Looks a name up in the files below that root, and opens nothing but the place. Links that lead to `/` lead to that root (Linux 5.6).
+/// Looks a name up in the files below that root, and opens nothing but the place. Links that lead
+/// to `/` lead to that root (Linux 5.6).
 fn open(root: Option<&Path>, name: &Path, more: OFlags) -> io::Result<File> {
     let flags = OFlags::PATH | OFlags::CLOEXEC;
     let Some(root) = root else { return Ok(openat(CWD, name, flags | more, Mode::empty())?.into()) };

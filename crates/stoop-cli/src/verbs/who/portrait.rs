@@ -19,11 +19,13 @@ pub(super) struct Portrait<'a> {
     pub(super) snapshot: &'a Snapshot,
     pub(super) id: SocketId,
     pub(super) socket: &'a Socket,
-    /// Its connections, of a listener or a datagram receiver: client and, where it is another socket, the server's end.
+    /// Its connections, of a listener or a datagram receiver: client and, where it is another
+    /// socket, the server's end.
     pub(super) clients: Vec<Client>,
     /// Whether the client that has waited longest waited the whole time that was looked.
     pub(super) is_nobody_accepted: bool,
-    /// Whether a datagram receiver's queue has no room for another message, as far as could be found out.
+    /// Whether a datagram receiver's queue has no room for another message, as far as could be
+    /// found out.
     pub(super) is_queue_full: bool,
     /// What has become of its file; `None` where it is bound to none.
     pub(super) file: Option<FileFacts>,
@@ -113,7 +115,8 @@ impl<'a> Portrait<'a> {
     }
 }
 
-/// Who is connected to the accepted ends of each of these listeners, or sends to one of these receivers.
+/// Who is connected to the accepted ends of each of these listeners, or sends to one of these
+/// receivers.
 pub(super) fn clients(snapshot: &Snapshot, found: &[SocketId]) -> HashMap<SocketId, Vec<Client>> {
     let mut clients: HashMap<SocketId, Vec<Client>> = found.iter().map(|&id| (id, Vec::new())).collect();
     for connection in snapshot.connections() {
@@ -130,8 +133,9 @@ pub(super) fn clients(snapshot: &Snapshot, found: &[SocketId]) -> HashMap<Socket
     clients
 }
 
-/// Whether a message sent to a datagram receiver now would have to wait. The kernel tells that to a sender alone, so it is asked as
-/// one, who sends nothing. A queue whose first message is empty looks empty (K-LIMIT-2), and is not asked about.
+/// Whether a message sent to a datagram receiver now would have to wait. The kernel tells that to a
+/// sender alone, so it is asked as one, who sends nothing. A queue whose first message is empty
+/// looks empty (K-LIMIT-2), and is not asked about.
 fn is_queue_full(socket: &Socket, file: Option<&FileFacts>) -> bool {
     let has_some = matches!(socket.queue, Some(Queue::Bytes { unread: 1.., .. }));
     if socket.kind != Some(Kind::Datagram) || !has_some || socket.name.is_unnamed() {

@@ -79,7 +79,8 @@ impl Page<'_> {
         self.then();
     }
 
-    /// Who the kernel noted when the connection was made, or when listen was called: it need not be who has it now.
+    /// Who the kernel noted when the connection was made, or when listen was called: it need not be
+    /// who has it now.
     fn then(&mut self) {
         let (snapshot, socket) = (self.portrait.snapshot, self.portrait.socket);
         let Some(peer) = self.portrait.settings.as_ref().ok().and_then(|settings| settings.peer) else {

@@ -1,4 +1,5 @@
-//! The answer as people read it, and as programs do. What is in the JSON is a promise (`STABILITY.md`).
+//! The answer as people read it, and as programs do. What is in the JSON is a promise
+//! (`STABILITY.md`).
 
 use serde::Serialize;
 use stoop::escaped;

@@ -1,4 +1,5 @@
-//! The walk to a socket as a picture: a line for each component, as `ls -l` has it, and a mark where the kernel stops. Pure.
+//! The walk to a socket as a picture: a line for each component, as `ls -l` has it, and a mark
+//! where the kernel stops. Pure.
 
 use std::collections::HashSet;
 use std::fmt::Write;

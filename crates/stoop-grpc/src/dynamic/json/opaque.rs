@@ -1,7 +1,8 @@
-//! An `Any` of unknown type, read from JSON: its bytes in base64, or an object that is its bytes as text.
+//! An `Any` of unknown type, read from JSON: its bytes in base64, or an object that is its bytes as
+//! text.
 //!
-//! The reader knows only types that have a schema. So each `Any` that has none is read as one that has, a text, and told apart
-//! again by where it was.
+//! The reader knows only types that have a schema. So each `Any` that has none is read as one that
+//! has, a text, and told apart again by where it was.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -14,11 +15,12 @@ use super::write::type_name;
 /// A type that every schema has in effect, for bytes in base64.
 const STAND_IN: &str = "type.googleapis.com/google.protobuf.BytesValue";
 
-/// In front of the bytes of a stand-in, so that no value of that type itself is taken for one; then the length of the type's name, and
-/// the name.
+/// In front of the bytes of a stand-in, so that no value of that type itself is taken for one; then
+/// the length of the type's name, and the name.
 const MARK: &[u8] = b"\0stoop: no schema\0";
 
-/// Reads a message again, where it has an `Any` of unknown type; `None` where it has none, or is wrong all the same.
+/// Reads a message again, where it has an `Any` of unknown type; `None` where it has none, or is
+/// wrong all the same.
 pub(super) fn read(message: &MessageDescriptor, text: &str) -> Option<DynamicMessage> {
     let mut value: Value = serde_json::from_str(text).ok()?;
     let pool = message.parent_pool();

@@ -44,7 +44,8 @@ impl fmt::Display for JsonError {
 
 impl std::error::Error for JsonError {}
 
-/// Reads one message. What [`Style`](super::Style) shows of an `Any` whose type is not known is understood, too.
+/// Reads one message. What [`Style`](super::Style) shows of an `Any` whose type is not known is
+/// understood, too.
 ///
 /// # Errors
 /// [`JsonError`]: it is no JSON, or a field is not one of the message's, or a value is not one of the field's.
@@ -130,7 +131,8 @@ fn unknown_field(owner: &MessageDescriptor, value: &serde_json::Value) -> Option
     })
 }
 
-/// Reads messages, one after the other, as they come: with anything that is white space between them, or with nothing.
+/// Reads messages, one after the other, as they come: with anything that is white space between
+/// them, or with nothing.
 pub fn messages<R: Read>(message: MessageDescriptor, reader: R) -> Messages<R> {
     let values = serde_json::Deserializer::from_reader(reader).into_iter();
     Messages { message, values, ended: false }
@@ -220,7 +222,8 @@ mod tests {
         assert!(messages.next().is_none());
     }
 
-    /// The one field of a wrapper message, such as `google.protobuf.DoubleValue`, read from this text.
+    /// The one field of a wrapper message, such as `google.protobuf.DoubleValue`, read from this
+    /// text.
     fn number(wrapper: &str, text: &str) -> prost_reflect::Value {
         read(&descriptor(wrapper), text).unwrap().get_field_by_number(1).unwrap().into_owned()
     }

@@ -64,7 +64,8 @@ impl Serialize for Shown<'_> {
     }
 }
 
-/// A type that has a JSON form of its own; `None` where it is not one, or its value has no such form.
+/// A type that has a JSON form of its own; `None` where it is not one, or its value has no such
+/// form.
 fn well_known(message: &DynamicMessage, style: Style) -> Option<serde_json::Value> {
     let descriptor = message.descriptor();
     let is_own = matches!(
@@ -142,8 +143,8 @@ impl Shown<'_> {
     }
 }
 
-/// Bytes that are a JSON object, with its numbers as they are written. A line break or a tab, which can only stand between its tokens,
-/// becomes a blank: a message on a single line stays on it.
+/// Bytes that are a JSON object, with its numbers as they are written. A line break or a tab, which
+/// can only stand between its tokens, becomes a blank: a message on a single line stays on it.
 fn raw_object(bytes: &[u8]) -> Option<Box<RawValue>> {
     let text = std::str::from_utf8(bytes).ok()?;
     let json = serde_json::from_str::<&RawValue>(text).ok()?.get();
@@ -151,8 +152,8 @@ fn raw_object(bytes: &[u8]) -> Option<Box<RawValue>> {
     RawValue::from_string(json).ok()
 }
 
-/// The type that an `Any`'s URL names. A dot in front makes it none, although schemas look such names up: the reader of JSON would take
-/// protobuf's own types for others.
+/// The type that an `Any`'s URL names. A dot in front makes it none, although schemas look such
+/// names up: the reader of JSON would take protobuf's own types for others.
 pub(super) fn type_name(url: &str) -> Option<&str> {
     url.rsplit('/').next().filter(|name| !name.starts_with('.'))
 }

@@ -34,7 +34,8 @@ pub(super) fn look(fd: impl AsFd, path: PathBuf, mounts: &Mounts) -> Result<File
     })
 }
 
-/// The number of the mount that the descriptor's path goes through (Linux 5.8); `None` where the kernel does not tell.
+/// The number of the mount that the descriptor's path goes through (Linux 5.8); `None` where the
+/// kernel does not tell.
 pub(super) fn mount_number(fd: impl AsFd) -> Option<u64> {
     let stat = statx(&fd, c"", AtFlags::EMPTY_PATH | AtFlags::NO_AUTOMOUNT, StatxFlags::MNT_ID).ok()?;
     (stat.stx_mask & StatxFlags::MNT_ID.bits() != 0).then_some(stat.stx_mnt_id)
@@ -51,7 +52,8 @@ fn kind(kind: FileType) -> FileKind {
     }
 }
 
-/// What the kernel grants this very process (`faccessat2`, Linux 5.8), as search 1 and write 2; `None` where it cannot be asked.
+/// What the kernel grants this very process (`faccessat2`, Linux 5.8), as search 1 and write 2;
+/// `None` where it cannot be asked.
 pub(super) fn granted(fd: impl AsFd) -> Option<u8> {
     let path = format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd());
     let may = |access| match accessat(CWD, &path, access, AtFlags::EACCESS) {
@@ -75,7 +77,8 @@ fn mount(fd: impl AsFd) -> Mount {
 /// `ST_NOSYMFOLLOW` (Linux 5.10).
 const NO_LINKS: u64 = 0x2000;
 
-/// The access control list. An `O_PATH` descriptor has no attributes of its own, its name in `/proc` has.
+/// The access control list. An `O_PATH` descriptor has no attributes of its own, its name in
+/// `/proc` has.
 fn list(fd: impl AsFd) -> Option<Vec<AclEntry>> {
     let mut bytes = vec![0; 64 * 1024];
     let path = format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd());

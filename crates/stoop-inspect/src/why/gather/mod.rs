@@ -1,7 +1,7 @@
 //! Looks at the machine for what a verdict rests on. The only part of `why` that does.
 //!
-//! Files are seen as the subject would see them: from its root, or its working directory, in its mounts. What this process may
-//! not see is left out as not seen; nothing is concluded here.
+//! Files are seen as the subject would see them: from its root, or its working directory, in its
+//! mounts. What this process may not see is left out as not seen; nothing is concluded here.
 
 mod file;
 mod mounts;
@@ -16,9 +16,9 @@ use std::io;
 use super::facts::{Facts, File, Found, Names, Walk};
 use super::{Operation, Question};
 
-/// Looks at the machine for everything that the question's verdict rests on. Takes some milliseconds; blocks on the file
-/// system and on `/proc` only, and disturbs no server: a socket that is asked whether it is alive does not notice it
-/// (K-PROBE-2, K-PROBE-8).
+/// Looks at the machine for everything that the question's verdict rests on. Takes some
+/// milliseconds; blocks on the file system and on `/proc` only, and disturbs no server: a socket
+/// that is asked whether it is alive does not notice it (K-PROBE-2, K-PROBE-8).
 ///
 /// # Errors
 ///

@@ -10,8 +10,9 @@ use crate::why::facts::Mount;
 pub(super) struct Mounts(HashMap<u64, Mount>);
 
 impl Mounts {
-    /// Those of a directory of `/proc`, and our own: a process with another root is not told of mounts outside of it, where its
-    /// working directory may be. None where they may not be read.
+    /// Those of a directory of `/proc`, and our own: a process with another root is not told of
+    /// mounts outside of it, where its working directory may be. None where they may not be
+    /// read.
     pub(super) fn of(proc: &str) -> Mounts {
         let read = |proc: &str| fs::read(format!("{proc}/mountinfo")).unwrap_or_default();
         let (ours, theirs) = (read("/proc/thread-self"), read(proc));

@@ -1,8 +1,9 @@
 //! The sockets behind an address, who has them, and those that may have been meant instead.
 //!
-//! The kernel's tables tell most of it. What they do not tell, or not for a namespace that cannot be entered, is asked of the
-//! socket itself, in ways that it does not notice: by a datagram socket where it is none (K-PROBE-2), and by a stream that is
-//! connected already, whose second connect fails last of all (K-PROBE-8).
+//! The kernel's tables tell most of it. What they do not tell, or not for a namespace that cannot
+//! be entered, is asked of the socket itself, in ways that it does not notice: by a datagram socket
+//! where it is none (K-PROBE-2), and by a stream that is connected already, whose second connect
+//! fails last of all (K-PROBE-8).
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -80,7 +81,8 @@ fn by_file(facts: &mut Facts, stand: &Stand, snapshot: &Snapshot, target: Option
         facts.sockets = match (bound.is_empty(), facts.alive) {
             (false, alive) => {
                 let bound = bound.into_iter().map(|id| endpoint(snapshot, id, alive));
-                // Where the kernel finds nobody, what has the same inode is another file, as in a lower layer.
+                // Where the kernel finds nobody, what has the same inode is another file, as in a lower
+                // layer.
                 let is_it = |it: &Endpoint| alive != Some(false) || it.state == EndpointState::Accepted;
                 Some(bound.filter(is_it).collect())
             }
@@ -106,8 +108,8 @@ fn is_whole(snapshot: &Snapshot) -> bool {
     !snapshot.missing.iter().any(|missing| hides(&missing.what))
 }
 
-/// The sockets bound to this file. On some file systems the table knows another device than `stat` does; where one agrees, it
-/// decides.
+/// The sockets bound to this file. On some file systems the table knows another device than `stat`
+/// does; where one agrees, it decides.
 fn bound_to(snapshot: &Snapshot, file: FileId) -> Vec<SocketId> {
     let may_be = |socket: &Socket| socket.file.filter(|bound| bound.may_be(file));
     let same: Vec<(SocketId, FileId)> =
@@ -132,7 +134,8 @@ fn endpoint(snapshot: &Snapshot, id: SocketId, alive: Option<bool>) -> Endpoint 
     }
 }
 
-/// What came out of an accept has its listener's name for ever, and is not the one that a lookup finds.
+/// What came out of an accept has its listener's name for ever, and is not the one that a lookup
+/// finds.
 fn state(snapshot: &Snapshot, socket: &Socket, alive: Option<bool>) -> EndpointState {
     match (socket.state, socket.kind) {
         (State::Listening, _) => EndpointState::Listening,
@@ -179,7 +182,8 @@ fn is_alive(target: &SocketAddrUnix) -> Option<bool> {
     }
 }
 
-/// Connects a datagram socket, and takes it back at once: the receiver would look connected for ever (K-PROBE-9).
+/// Connects a datagram socket, and takes it back at once: the receiver would look connected for
+/// ever (K-PROBE-9).
 fn connect_datagram(receiver: &SocketAddrUnix) -> Option<Result<(), Errno>> {
     let socket = datagram()?;
     let connected = rustix::net::connect(&socket, receiver);
@@ -248,7 +252,8 @@ fn ask(target: &SocketAddrUnix) -> Option<Endpoint> {
     )
 }
 
-/// Servers whose file is gone or replaced, and the one that we see under that path where the subject does not.
+/// Servers whose file is gone or replaced, and the one that we see under that path where the
+/// subject does not.
 fn near_files(facts: &mut Facts, stand: &Stand, snapshot: &Snapshot, reached: Option<FileId>) {
     let Some(path) = facts.question.address.as_path().map(PathBuf::from) else { return };
     let absolute = stand.working_name.as_deref().unwrap_or(Path::new("")).join(&path);

@@ -1,4 +1,5 @@
-//! Who makes the call: ids, groups, capabilities, namespaces, and descriptors of its root and working directory.
+//! Who makes the call: ids, groups, capabilities, namespaces, and descriptors of its root and
+//! working directory.
 
 use std::fs;
 use std::io;
@@ -128,7 +129,8 @@ fn set_capabilities(subject: &mut Subject, effective: u64) {
     subject.dac_read_search = effective & CAP_DAC_READ_SEARCH != 0;
 }
 
-/// When a process began, from `/proc/PID/stat`: the field after its name, which may hold anything, that is the 22nd of all. Pure.
+/// When a process began, from `/proc/PID/stat`: the field after its name, which may hold anything,
+/// that is the 22nd of all. Pure.
 pub(crate) fn began(stat: &[u8]) -> Option<u64> {
     let name_end = stat.iter().rposition(|&byte| byte == b')')?;
     let mut fields = stat[name_end + 1..].trim_ascii().split(|&byte| byte == b' ');
@@ -154,15 +156,17 @@ fn hex(status: &[u8], key: &str) -> Option<u64> {
     u64::from_str_radix(std::str::from_utf8(line(status, key)?).ok()?, 16).ok()
 }
 
-/// Which ids its user namespace has numbers for, in our numbers. The second column of a map is in those of the reader, but for a
-/// reader of the same namespace, which has to take the first (`user_namespaces(7)`).
+/// Which ids its user namespace has numbers for, in our numbers. The second column of a map is in
+/// those of the reader, but for a reader of the same namespace, which has to take the first
+/// (`user_namespaces(7)`).
 fn map_ids(subject: &mut Subject, proc: &str, same_namespace: bool) {
     let read = |name: &str| fs::read_to_string(format!("{proc}/{name}")).ok();
     subject.mapped_uids = ranges(read("uid_map"), same_namespace);
     subject.mapped_gids = ranges(read("gid_map"), same_namespace);
 }
 
-/// `None` for all ids: an unreadable map is one too, for it belongs to a process that may not be seen at all.
+/// `None` for all ids: an unreadable map is one too, for it belongs to a process that may not be
+/// seen at all.
 pub(super) fn ranges(map: Option<String>, same_namespace: bool) -> Option<Vec<IdRange>> {
     let map = map?;
     let range = |line: &str| {

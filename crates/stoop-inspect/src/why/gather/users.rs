@@ -1,5 +1,5 @@
-//! `/etc/passwd` and `/etc/group`: who is called what, and who is in which group. Users that only a directory service knows
-//! are not there.
+//! `/etc/passwd` and `/etc/group`: who is called what, and who is in which group. Users that only a
+//! directory service knows are not there.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -28,7 +28,8 @@ impl Users {
         Users { passwd: text("/etc/passwd"), group: text("/etc/group") }
     }
 
-    /// A user by name or by number. A number that nobody has stands for a user in no group but the one of that number.
+    /// A user by name or by number. A number that nobody has stands for a user in no group but the
+    /// one of that number.
     pub(super) fn find(&self, name: &str) -> Option<User> {
         let by_name = lines(&self.passwd, 4).find(|fields| fields[0] == name);
         let number = name.parse::<u32>().ok().filter(|uid| *uid != u32::MAX);

@@ -1,6 +1,8 @@
-//! Follows a path component by component, from the subject's root or working directory, and writes down what is there.
+//! Follows a path component by component, from the subject's root or working directory, and writes
+//! down what is there.
 //!
-//! This is the kernel's walk (`link_path_walk`) without its permission checks, which are judged later and may end it earlier.
+//! This is the kernel's walk (`link_path_walk`) without its permission checks, which are judged
+//! later and may end it earlier.
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, OwnedFd};
@@ -17,7 +19,8 @@ use crate::why::facts::{File, FileKind, Found, Step, Walk};
 
 /// One more than the kernel follows, so that the judge sees the one that is too many.
 const LINKS_MAX: usize = 41;
-/// Components that are followed at most: many more than links of 4096 bytes can name before the kernel ends it.
+/// Components that are followed at most: many more than links of 4096 bytes can name before the
+/// kernel ends it.
 const STEPS_MAX: usize = 20_000;
 
 /// A component that is yet to be looked up.
@@ -43,8 +46,8 @@ struct Walker<'s> {
     steps: Vec<Step>,
 }
 
-/// Walks the path; gives what there is to judge, and a descriptor of the file reached. `None` where the subject's root or
-/// working directory cannot be seen.
+/// Walks the path; gives what there is to judge, and a descriptor of the file reached. `None` where
+/// the subject's root or working directory cannot be seen.
 pub(super) fn walk(path: &Path, stand: &Stand, is_bind: bool) -> (Option<Walk>, Option<OwnedFd>) {
     let Some(mut walker) = Walker::start(path, stand) else { return (None, None) };
     let bytes = path.as_os_str().as_bytes();
@@ -179,7 +182,8 @@ impl<'s> Walker<'s> {
         (found, if self.links >= LINKS_MAX { Next::Stop } else { Next::Link(parts, slash) })
     }
 
-    /// In `/proc`, `self` is whoever looks, and the links below a process lead to files and not to names.
+    /// In `/proc`, `self` is whoever looks, and the links below a process lead to files and not to
+    /// names.
     fn proc_link(&mut self, component: &Component, place: Place) -> (Found, Next) {
         match &component.name[..] {
             b"mounts" | b"net" if self.current.file.id.1 == 1 => self.link(component, place),
@@ -240,14 +244,16 @@ impl<'s> Walker<'s> {
     }
 }
 
-/// Looks at a file; where its list is hidden and the subject is this process, the kernel is asked what it grants.
+/// Looks at a file; where its list is hidden and the subject is this process, the kernel is asked
+/// what it grants.
 fn look(fd: impl AsFd, path: PathBuf, mounts: &Mounts, stand: &Stand) -> Result<File, Errno> {
     let file = file::look(&fd, path, mounts)?;
     let asks = stand.is_self && file.acl.is_none();
     Ok(File { granted: asks.then(|| file::granted(&fd)).flatten(), ..file })
 }
 
-/// The components of a path, or of a link's target in the place of a component that had these properties. Pure.
+/// The components of a path, or of a link's target in the place of a component that had these
+/// properties. Pure.
 fn components(path: &[u8], last: bool, wants_directory: bool, via: Option<PathBuf>) -> Vec<Component> {
     let names: Vec<&[u8]> = path.split(|&byte| byte == b'/').filter(|name| !name.is_empty()).collect();
     let slash = path.ends_with(b"/");

@@ -1,4 +1,5 @@
-//! What is said and advised beside the cause: to whom, where, and in which words. Holds worlds of data only.
+//! What is said and advised beside the cause: to whom, where, and in which words. Holds worlds of
+//! data only.
 
 use super::*;
 
@@ -146,7 +147,8 @@ fn one_is_not_many() {
     assert_eq!(closed.why, "user alice lacks write permission on the socket, which connecting takes");
 }
 
-/// By asking a socket alone, one that is shut down cannot be told from one whose queue is full, or has room.
+/// By asking a socket alone, one that is shut down cannot be told from one whose queue is full, or
+/// has room.
 #[test]
 fn a_receiver_in_no_table_is_not_judged() {
     for full in [false, true] {

@@ -9,7 +9,8 @@ use stoop::{Address, Kind};
 use super::facts::*;
 use super::*;
 
-/// Alice (1000, group 1000, also in 50) asks for `/run/app/app.sock`, root's, in directories that everybody may search.
+/// Alice (1000, group 1000, also in 50) asks for `/run/app/app.sock`, root's, in directories that
+/// everybody may search.
 pub(super) fn facts(operation: Operation) -> Facts {
     let directories = [("/", "run"), ("/run", "app")];
     let mut steps: Vec<Step> = directories

@@ -17,9 +17,11 @@ pub fn message(data: &[u8]) {
     }
 }
 
-/// Drives each side with a script of events. Nobody serves, commits or takes over before the protocol says so.
+/// Drives each side with a script of events. Nobody serves, commits or takes over before the
+/// protocol says so.
 ///
-/// An event is a byte: a message of that many bytes follows (up to 250), or noise, silence or the end.
+/// An event is a byte: a message of that many bytes follows (up to 250), or noise, silence or the
+/// end.
 pub fn protocol(data: &[u8]) {
     let (mut old, mut new) = (Some(Predecessor::Waiting), Some(Successor::Asking));
     let (mut offered, mut ready) = (false, false);

@@ -1,8 +1,8 @@
-//! What the two sides of a hand-over say to each other, as bytes. Pure: no I/O, no descriptor, and nothing panics whatever the
-//! bytes.
+//! What the two sides of a hand-over say to each other, as bytes. Pure: no I/O, no descriptor, and
+//! nothing panics whatever the bytes.
 //!
-//! Every message is one seqpacket: the four bytes `STHO`, one byte for its type, then what the type has. Numbers are
-//! little-endian. Version 1:
+//! Every message is one seqpacket: the four bytes `STHO`, one byte for its type, then what the type
+//! has. Numbers are little-endian. Version 1:
 //!
 //! | type | from | then |
 //! |---|---|---|
@@ -12,8 +12,9 @@
 //! | 4 done | predecessor | nothing |
 //! | 5 abort | either | one byte: why |
 //!
-//! An entry is the kind (one byte), the length of the name (one byte), the name, and either a zero byte or a one, the device and
-//! inode of the socket's file (`u64` each), the length of its path (`u16`) and the path.
+//! An entry is the kind (one byte), the length of the name (one byte), the name, and either a zero
+//! byte or a one, the device and inode of the socket's file (`u64` each), the length of its path
+//! (`u16`) and the path.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -91,7 +92,8 @@ impl Reason {
 pub(super) struct Malformed;
 
 impl Message {
-    /// As bytes. An offer with a name over 255 bytes or a path over 65,535 does not come back; see [`Entry::fits`].
+    /// As bytes. An offer with a name over 255 bytes or a path over 65,535 does not come back; see
+    /// [`Entry::fits`].
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut bytes = MAGIC.to_vec();
         match self {

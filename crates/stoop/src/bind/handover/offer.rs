@@ -14,8 +14,8 @@ use crate::listener::Connected;
 use crate::socket::Socket;
 use crate::{Allow, Datagram, Listener, Outgoing, SeqPacket};
 
-/// A socket to be passed on, with the name by which the successor asks for it. Borrowed for itself alone: nobody accepts on it
-/// while it is being handed over.
+/// A socket to be passed on, with the name by which the successor asks for it. Borrowed for itself
+/// alone: nobody accepts on it while it is being handed over.
 pub struct Item<'a> {
     name: String,
     socket: &'a Socket,
@@ -43,12 +43,14 @@ impl<'a> Item<'a> {
     }
 }
 
-/// Offers sockets to a successor at the other end of `connection`, and waits until it is ready to serve, at most `timeout`.
+/// Offers sockets to a successor at the other end of `connection`, and waits until it is ready to
+/// serve, at most `timeout`.
 ///
-/// On success the sockets are the successor's, and so is the removal of their files: drop them without accepting again, finish the
-/// conversations under way, and end. They are the successor's very sockets, so changing them now (making them non-blocking,
-/// [`Listener::drain`]) changes them there. On any error nothing has changed: serve on. The connection is of no
-/// further use in either case.
+/// On success the sockets are the successor's, and so is the removal of their files: drop them
+/// without accepting again, finish the conversations under way, and end. They are the successor's
+/// very sockets, so changing them now (making them non-blocking, [`Listener::drain`]) changes them
+/// there. On any error nothing has changed: serve on. The connection is of no further use in either
+/// case.
 ///
 /// Clients that come meanwhile wait in the queue. [`Server`](super::Server) goes on accepting them.
 ///
@@ -77,11 +79,13 @@ impl<'a> Item<'a> {
 /// ```
 ///
 /// # Errors
-/// [`ErrorKind::NotPermitted`](crate::ErrorKind::NotPermitted) where another user asks, before anything is sent;
-/// [`ErrorKind::PeerGone`](crate::ErrorKind::PeerGone) where the successor has ended or withdrawn;
-/// [`ErrorKind::TimedOut`](crate::ErrorKind::TimedOut); [`ErrorKind::Protocol`](crate::ErrorKind::Protocol) where it says what
-/// makes no sense; [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for no version in common, for more than
-/// [`DESCRIPTORS_MAX`](crate::control::DESCRIPTORS_MAX) sockets, and for names that are empty, used twice or over 255 bytes.
+/// [`ErrorKind::NotPermitted`](crate::ErrorKind::NotPermitted) where another user asks, before
+/// anything is sent; [`ErrorKind::PeerGone`](crate::ErrorKind::PeerGone) where the successor has
+/// ended or withdrawn; [`ErrorKind::TimedOut`](crate::ErrorKind::TimedOut);
+/// [`ErrorKind::Protocol`](crate::ErrorKind::Protocol) where it says what makes no sense;
+/// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for no version in common, for more
+/// than [`DESCRIPTORS_MAX`](crate::control::DESCRIPTORS_MAX) sockets, and for names that are empty,
+/// used twice or over 255 bytes.
 pub fn offer(connection: &SeqPacket, mut items: Vec<Item<'_>>, timeout: Duration) -> Result<()> {
     let mut offering = Offering::begin(connection, timeout)?;
     while !offering.step(connection, &mut items)? {}
@@ -105,7 +109,8 @@ impl Offering {
         Ok(Offering { state: Predecessor::Waiting, end: end_of(timeout) })
     }
 
-    /// Hears one message, or that none came in time. True when the successor has taken over; after an error it never will.
+    /// Hears one message, or that none came in time. True when the successor has taken over; after
+    /// an error it never will.
     pub(crate) fn step(&mut self, connection: &SeqPacket, items: &mut [Item<'_>]) -> Result<bool> {
         // Whatever goes wrong below, a panic included: the successor is told that we serve on.
         let mut guard = CallOff::armed(connection, Reason::Withdrawn);

@@ -1,8 +1,8 @@
 //! How much of its time a server spends on those who connect to its control address.
 //!
-//! Whoever may connect there may do so again and again, and each time costs the server some system calls to refuse him. Clients
-//! must not pay for that: after a few connections the address is left alone for a multiple of the time they took. Pure, but for
-//! the clock that its callers read.
+//! Whoever may connect there may do so again and again, and each time costs the server some system
+//! calls to refuse him. Clients must not pay for that: after a few connections the address is left
+//! alone for a multiple of the time they took. Pure, but for the clock that its callers read.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,8 @@ const TURN: u32 = 8;
 /// For each instant spent on them, this many for others.
 const FOR_OTHERS: u32 = 9;
 
-/// The shortest pause and the longest: a queue of four thousand strangers is gone through in about half a second.
+/// The shortest pause and the longest: a queue of four thousand strangers is gone through in about
+/// half a second.
 const SHORTEST: Duration = Duration::from_millis(1);
 const LONGEST: Duration = Duration::from_millis(50);
 

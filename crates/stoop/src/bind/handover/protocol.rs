@@ -1,11 +1,13 @@
 //! Who serves after what was said: the two sides of a hand-over as pure state machines.
 //!
-//! The predecessor alone decides. Until its *done* has been taken by the kernel it serves, whatever happens; from then on
-//! the successor does. A connection that ends in silence after *ready* means that the predecessor has died, for a living
-//! one always says *done* or *abort* first; a successor that holds the sockets then serves.
+//! The predecessor alone decides. Until its *done* has been taken by the kernel it serves, whatever
+//! happens; from then on the successor does. A connection that ends in silence after *ready* means
+//! that the predecessor has died, for a living one always says *done* or *abort* first; a successor
+//! that holds the sockets then serves.
 //!
-//! A successor whose patience ends after *ready* cannot simply leave: a *done* may be on its way. It first closes its side,
-//! after which the kernel refuses every further message to it, and then looks at what had come before.
+//! A successor whose patience ends after *ready* cannot simply leave: a *done* may be on its way.
+//! It first closes its side, after which the kernel refuses every further message to it, and then
+//! looks at what had come before.
 
 use super::message::{Entry, Message, Reason, VERSION};
 

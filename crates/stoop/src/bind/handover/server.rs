@@ -1,4 +1,5 @@
-//! A server that takes over from its predecessor when it starts, and hands over to its successor when one comes.
+//! A server that takes over from its predecessor when it starts, and hands over to its successor
+//! when one comes.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -20,21 +21,25 @@ use crate::{Address, Bind, Connect, Listener, Policy, SeqPacket, Stream, ToAddre
 pub(crate) const CLIENTS: &str = "clients";
 pub(crate) const CONTROL: &str = "handover";
 
-/// How long to look again where a predecessor is just ending, and its sockets close one after the other, or is just starting.
+/// How long to look again where a predecessor is just ending, and its sockets close one after the
+/// other, or is just starting.
 const UNSETTLED: Duration = Duration::from_secs(1);
 
 /// How long to sleep between two looks.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
-/// A server with a second address, its *control* address, at which a successor asks for its sockets.
+/// A server with a second address, its *control* address, at which a successor asks for its
+/// sockets.
 ///
-/// Starting the next version of a program is all that an upgrade takes: [`Server::start`] finds the running one, takes its
-/// sockets over, and the old one's [`Server::accept`] returns [`Next::HandedOver`]. No client is refused and none is dropped
-/// in between, and where the new version fails before it serves, the old one goes on.
+/// Starting the next version of a program is all that an upgrade takes: [`Server::start`] finds the
+/// running one, takes its sockets over, and the old one's [`Server::accept`] returns
+/// [`Next::HandedOver`]. No client is refused and none is dropped in between, and where the new
+/// version fails before it serves, the old one goes on.
 ///
-/// One thread accepts. While a successor prepares, clients are served as ever, and both are served in turn. Connections to the
-/// control address get at most a tenth of the server's time, whoever makes them. Several successors may wait; each is offered the
-/// sockets in its turn, and one that says nothing takes nobody's turn.
+/// One thread accepts. While a successor prepares, clients are served as ever, and both are served
+/// in turn. Connections to the control address get at most a tenth of the server's time, whoever
+/// makes them. Several successors may wait; each is offered the sockets in its turn, and one that
+/// says nothing takes nobody's turn.
 ///
 /// ```
 /// use std::time::Duration;
@@ -79,20 +84,23 @@ pub enum Next<C> {
     Client(C),
     /// A successor came and did not take over, for this reason. We serve on.
     NotHandedOver(Error),
-    /// A successor serves now. Finish the conversations under way, and end; the files are left for it.
+    /// A successor serves now. Finish the conversations under way, and end; the files are left for
+    /// it.
     HandedOver,
 }
 
 impl<C: Connected> Server<C> {
-    /// Takes over from the server that answers at `control`; where none does, binds as `bind` says, and `control` for our own
-    /// user alone.
+    /// Takes over from the server that answers at `control`; where none does, binds as `bind` says,
+    /// and `control` for our own user alone.
     ///
-    /// The sockets of a predecessor come as they are: of `bind`, only the policy has an effect on them. `timeout` limits
-    /// each step of this hand-over, and of the one to our successor later.
+    /// The sockets of a predecessor come as they are: of `bind`, only the policy has an effect on
+    /// them. `timeout` limits each step of this hand-over, and of the one to our successor
+    /// later.
     ///
     /// # Errors
-    /// As [`Bind::listen`], [`take`] and [`Taken::ready`](super::Taken::ready); [`ErrorKind::AddressInUse`], after a second, where a
-    /// server that cannot hand over has the address; [`ErrorKind::Protocol`] where the predecessor serves at another path
+    /// As [`Bind::listen`], [`take`] and [`Taken::ready`](super::Taken::ready);
+    /// [`ErrorKind::AddressInUse`], after a second, where a server that cannot hand over has
+    /// the address; [`ErrorKind::Protocol`] where the predecessor serves at another path
     /// than `bind` says.
     pub fn start(bind: &Bind, control: impl ToAddress, timeout: Duration) -> Result<Server<C>> {
         let control = control.to_address().map_err(|error| Error::address(Operation::HandOver, &error))?;
@@ -154,8 +162,8 @@ impl<C: Connected> Server<C> {
         }
     }
 
-    /// Waits for a client, or for the end of a hand-over. After [`Next::HandedOver`] it returns that again at once. `EINTR` is
-    /// retried.
+    /// Waits for a client, or for the end of a hand-over. After [`Next::HandedOver`] it returns
+    /// that again at once. `EINTR` is retried.
     ///
     /// # Errors
     /// As [`Listener::accept`].
@@ -188,8 +196,8 @@ impl<C: Connected> Server<C> {
         Ok(Next::HandedOver)
     }
 
-    /// Waits until a client is there, or a successor: a new one, the next word of one that is connected, or the end of our patience
-    /// with it.
+    /// Waits until a client is there, or a successor: a new one, the next word of one that is
+    /// connected, or the end of our patience with it.
     fn wait(&self) -> Result<Ready> {
         let entry = |fd| PollFd::from_borrowed_fd(fd, PollFlags::IN);
         let mut entries = vec![entry(self.listener.as_fd())];
@@ -231,7 +239,8 @@ impl<C: Connected> Server<C> {
         }
     }
 
-    /// For a loop that accepts in its own way: the listener for clients, the one for successors, the limit for each step.
+    /// For a loop that accepts in its own way: the listener for clients, the one for successors,
+    /// the limit for each step.
     #[cfg(feature = "tokio")]
     pub(crate) fn into_parts(self) -> (Listener<C>, Listener<SeqPacket>, Duration) {
         let timeout = self.successors.timeout();
@@ -266,7 +275,8 @@ impl Ready {
     }
 }
 
-/// A successor that serves another path than it was told to would leave its clients without a server.
+/// A successor that serves another path than it was told to would leave its clients without a
+/// server.
 fn check_path(wanted: &Address, there: Option<&Path>) -> Result<()> {
     let (Some(wanted), Some(there)) = (wanted.as_path(), there) else { return Ok(()) };
     if std::path::absolute(wanted).is_ok_and(|wanted| wanted == there) {

@@ -1,9 +1,10 @@
-//! The successors that have connected and not taken over: which of them is answered next, and how much of a server's time all of
-//! them together get.
+//! The successors that have connected and not taken over: which of them is answered next, and how
+//! much of a server's time all of them together get.
 //!
-//! Several may be connected, and one at a time is offered the sockets: if the predecessor died with two of them ready, both would
-//! serve. One that connects and says nothing takes nobody's turn; one that was offered the sockets and does not go on holds the
-//! others up for one step at most. Accepts nothing itself, and waits for nothing.
+//! Several may be connected, and one at a time is offered the sockets: if the predecessor died with
+//! two of them ready, both would serve. One that connects and says nothing takes nobody's turn; one
+//! that was offered the sockets and does not go on holds the others up for one step at most.
+//! Accepts nothing itself, and waits for nothing.
 
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
@@ -14,8 +15,8 @@ use crate::bind::wait::end_of;
 use crate::error::Result;
 use crate::{SeqPacket, sys};
 
-/// How many may be connected before they have said anything. A real successor speaks as soon as it has connected, so that one more
-/// takes the place of the one that has been silent longest.
+/// How many may be connected before they have said anything. A real successor speaks as soon as it
+/// has connected, so that one more takes the place of the one that has been silent longest.
 const WAITING_MAX: usize = 8;
 
 /// A connection at which a successor is heard: blocking, or driven by a runtime.

@@ -18,16 +18,19 @@ use crate::listener::Connected;
 use crate::socket::Socket;
 use crate::{Address, Allow, Datagram, Kind, Listener, Policy, SeqPacket, escaped, sys};
 
-/// Takes the sockets that a predecessor at the other end of `connection` offers, waiting at most `timeout` for them.
+/// Takes the sockets that a predecessor at the other end of `connection` offers, waiting at most
+/// `timeout` for them.
 ///
-/// The predecessor serves until [`Taken::ready`]; there is time to prepare, as much as the predecessor grants. Each socket is
-/// asked what it is, and each file whether it is the one that the socket is bound to: only then will we ever remove it. What
-/// was set on a socket (timeouts, non-blocking) stays set.
+/// The predecessor serves until [`Taken::ready`]; there is time to prepare, as much as the
+/// predecessor grants. Each socket is asked what it is, and each file whether it is the one that
+/// the socket is bound to: only then will we ever remove it. What was set on a socket (timeouts,
+/// non-blocking) stays set.
 ///
 /// # Errors
-/// [`ErrorKind::NotPermitted`] where the predecessor is neither our user nor root, or refuses us; [`ErrorKind::PeerGone`]
-/// where it has ended; [`ErrorKind::TimedOut`]; [`ErrorKind::Protocol`] where what it sends makes no sense;
-/// [`ErrorKind::Unsupported`] for no version in common. Every descriptor that came has been closed.
+/// [`ErrorKind::NotPermitted`] where the predecessor is neither our user nor root, or refuses us;
+/// [`ErrorKind::PeerGone`] where it has ended; [`ErrorKind::TimedOut`]; [`ErrorKind::Protocol`]
+/// where what it sends makes no sense; [`ErrorKind::Unsupported`] for no version in common. Every
+/// descriptor that came has been closed.
 pub fn take(connection: &SeqPacket, timeout: Duration) -> Result<Taken<'_>> {
     let mut call_off = CallOff::armed(connection, Reason::NotPermitted);
     let end = end_of(timeout);
@@ -50,8 +53,8 @@ pub fn take(connection: &SeqPacket, timeout: Duration) -> Result<Taken<'_>> {
     }
 }
 
-/// Says something to a predecessor that may be gone already. That is no error here: its last word is still to be read, and
-/// tells whether it refuses us or has died.
+/// Says something to a predecessor that may be gone already. That is no error here: its last word
+/// is still to be read, and tells whether it refuses us or has died.
 fn say(connection: &SeqPacket, message: Message) -> Result<()> {
     match connection.send(&message.encode()) {
         Err(error) if !error.is_peer_gone() => Err(handing_over(error)),
@@ -102,14 +105,15 @@ impl Taken<'_> {
             .map(|held| (held.name.as_str(), held.file.as_ref().map(|file| file.path.as_path())))
     }
 
-    /// Says that we can serve, and waits until the predecessor has given up, at most `timeout`. Where it dies now, we serve
-    /// all the same.
+    /// Says that we can serve, and waits until the predecessor has given up, at most `timeout`.
+    /// Where it dies now, we serve all the same.
     ///
-    /// On success the sockets are ours, with the removal of their files. On an error the predecessor serves on, and every
-    /// descriptor has been closed here.
+    /// On success the sockets are ours, with the removal of their files. On an error the
+    /// predecessor serves on, and every descriptor has been closed here.
     ///
     /// # Errors
-    /// [`ErrorKind::TimedOut`]; [`ErrorKind::Protocol`]; what the predecessor says where it has called the hand-over off.
+    /// [`ErrorKind::TimedOut`]; [`ErrorKind::Protocol`]; what the predecessor says where it has
+    /// called the hand-over off.
     pub fn ready(mut self, timeout: Duration) -> Result<Sockets> {
         let connection = self.call_off.connection;
         let mut end = end_of(timeout);
@@ -144,8 +148,8 @@ impl Taken<'_> {
 }
 
 impl Held {
-    /// Takes the file as well, if the path still leads to the file that the socket is bound to. Else it is left to whoever
-    /// has it.
+    /// Takes the file as well, if the path still leads to the file that the socket is bound to.
+    /// Else it is left to whoever has it.
     fn claim(self) -> Owned {
         let file = self.file.as_ref().and_then(|there| claim_file(there, &self.socket));
         Owned { name: self.name, socket: self.socket, file }
@@ -168,14 +172,16 @@ struct Owned {
     file: Option<SocketFile>,
 }
 
-/// Sockets that were handed over. What is not asked for is closed, and its file removed, when this is dropped.
+/// Sockets that were handed over. What is not asked for is closed, and its file removed, when this
+/// is dropped.
 #[derive(Debug)]
 pub struct Sockets(Vec<Owned>);
 
 impl Sockets {
-    /// The listener with this name. Its policy is that of [`Bind`](crate::Bind): everyone on a path, our own user and root on an abstract
-    /// name, until [`Listener::set_policy`]. The predecessor's own policy is not known here; whether descriptors may come
-    /// stays as it was.
+    /// The listener with this name. Its policy is that of [`Bind`](crate::Bind): everyone on a
+    /// path, our own user and root on an abstract name, until [`Listener::set_policy`]. The
+    /// predecessor's own policy is not known here; whether descriptors may come stays as it
+    /// was.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`], [`ErrorKind::WrongKind`].

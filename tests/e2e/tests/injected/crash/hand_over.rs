@@ -1,4 +1,5 @@
-//! Two servers of the library that hand over, as processes: either of them is killed at each call of the hand-over.
+//! Two servers of the library that hand over, as processes: either of them is killed at each call
+//! of the hand-over.
 
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -128,7 +129,8 @@ fn nothing_is_left(dir: &TempDir) -> Outcome {
     if left.is_empty() { Ok(()) } else { Err(format!("at the end there is {left:?}")) }
 }
 
-/// The successor dies: whoever the sockets belong to serves on, and another successor takes over from it.
+/// The successor dies: whoever the sockets belong to serves on, and another successor takes over
+/// from it.
 fn successor(test: &str, injector: &Injector) -> Outcome {
     let dir = tempdir();
     let (path, _) = paths(dir.path());

@@ -1,4 +1,5 @@
-//! `stoop serve --replace`: the newcomer is killed while it takes over from a living server, or the old one while it ends.
+//! `stoop serve --replace`: the newcomer is killed while it takes over from a living server, or the
+//! old one while it ends.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -72,7 +73,8 @@ fn is_replaced(place: &Place, old: crate::place::Server) -> Outcome {
     }
 }
 
-/// The newcomer has died in the middle, and the next server, a plain one, dies while it finds out about that.
+/// The newcomer has died in the middle, and the next server, a plain one, dies while it finds out
+/// about that.
 fn recovery(injector: &Injector) -> Outcome {
     let place = Place::new("stream", |dir| dir.join("app.sock"));
     let mut old = place.start('A', &[]);

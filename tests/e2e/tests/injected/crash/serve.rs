@@ -1,4 +1,5 @@
-//! `stoop serve` alone at its name: killed while it starts, while it stops, whatever was there before.
+//! `stoop serve` alone at its name: killed while it starts, while it stops, whatever was there
+//! before.
 
 use std::fs;
 use std::os::unix::net::UnixListener;
@@ -100,7 +101,8 @@ fn an_owner_of_its_own() {
     every_point("an_owner_of_its_own", 25, |injector| life.run(injector));
 }
 
-/// A name as long as a file system has them leaves no room for one beside it: served or refused, nothing may be left.
+/// A name as long as a file system has them leaves no room for one beside it: served or refused,
+/// nothing may be left.
 #[test]
 fn the_longest_name() {
     if let Some(lacking) = lacking() {

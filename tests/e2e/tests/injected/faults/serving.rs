@@ -1,4 +1,5 @@
-//! `stoop serve` while it serves: what one client's call fails with is that client's, and the next one is served.
+//! `stoop serve` while it serves: what one client's call fails with is that client's, and the next
+//! one is served.
 
 use std::cell::RefCell;
 use std::time::Duration;
@@ -15,13 +16,15 @@ const SOON: Duration = Duration::from_secs(100);
 
 const IN_VAIN: &str = "a client waits in vain";
 
-/// How long to wait for a datagram that may have been lost: longer than an answer takes, or the next one is taken for it.
+/// How long to wait for a datagram that may have been lost: longer than an answer takes, or the
+/// next one is taken for it.
 const LOST: Duration = Duration::from_millis(200);
 
 /// What one client sends, in two parts.
 const WORDS: [&[u8]; 2] = [b"one word", b"and another"];
 
-/// A client that may be the victim: it may be cut off, but hears no wrong byte, and is not left waiting. A datagram may be lost.
+/// A client that may be the victim: it may be cut off, but hears no wrong byte, and is not left
+/// waiting. A datagram may be lost.
 fn victim(kind: &str, place: &str) -> Result<(), String> {
     let Ok(client) = Raw::connect(kind, place) else { return Ok(()) };
     if kind == "dgram" {
@@ -45,7 +48,8 @@ fn next(kind: &str, place: &str) -> Result<(), String> {
     }
 }
 
-/// Has two words echoed, and says whether that went to its end. An error of the socket is an end, too.
+/// Has two words echoed, and says whether that went to its end. An error of the socket is an end,
+/// too.
 fn echoed(client: &Raw) -> Result<bool, String> {
     for word in WORDS {
         if client.try_say(word).is_err() {

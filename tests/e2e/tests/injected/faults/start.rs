@@ -1,4 +1,5 @@
-//! `stoop serve` while it starts, where it may end with an error and leaves nothing, and while it ends.
+//! `stoop serve` while it starts, where it may end with an error and leaves nothing, and while it
+//! ends.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +13,8 @@ use crate::points::{Outcome, every, lacking};
 /// A call that fails: its name, how many of this name come before it, and how.
 type Fault = (&'static str, usize, Errno);
 
-/// How many calls of one name are failed. Later ones are those of cleaning up, or of more of the same.
+/// How many calls of one name are failed. Later ones are those of cleaning up, or of more of the
+/// same.
 const OCCURRENCES: usize = 8;
 
 struct Life {
@@ -44,7 +46,8 @@ impl Life {
         injector.forget();
         server.ends().unwrap();
         let mut end = faults(&injector);
-        // The first write is the signal handler's, to a pipe of its own: it fails only when that is full, and then it has been heard.
+        // The first write is the signal handler's, to a pipe of its own: it fails only when that is full,
+        // and then it has been heard.
         end.retain(|(name, skipped, _)| (*name, *skipped) != ("write", 0));
         [start, end]
     }

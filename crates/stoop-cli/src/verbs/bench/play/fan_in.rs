@@ -1,4 +1,5 @@
-//! Many connections to one process, one round trip in flight on each. Both processes have one thread that waits for all.
+//! Many connections to one process, one round trip in flight on each. Both processes have one
+//! thread that waits for all.
 
 use std::os::fd::OwnedFd;
 use std::time::Instant;

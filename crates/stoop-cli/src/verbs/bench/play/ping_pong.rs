@@ -11,11 +11,13 @@ use crate::verbs::bench::message::{LAST, Message, room};
 use crate::verbs::bench::trouble::Result;
 use crate::verbs::bench::wire::Wire;
 
-/// Before a fixed time the last moments are waited for awake: waking up takes longer than a round trip.
+/// Before a fixed time the last moments are waited for awake: waking up takes longer than a round
+/// trip.
 const AWAKE: Duration = Duration::from_micros(200);
 
-/// Asks. With a rate, requests are due at fixed times, and a latency counts from when its request was due: an answer that is
-/// late makes those after it late as well, as it would for clients that do not wait for each other.
+/// Asks. With a rate, requests are due at fixed times, and a latency counts from when its request
+/// was due: an answer that is late makes those after it late as well, as it would for clients that
+/// do not wait for each other.
 pub(in crate::verbs::bench) fn ask(
     order: &Order,
     wire: &mut dyn Wire,

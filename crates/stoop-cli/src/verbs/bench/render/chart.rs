@@ -1,4 +1,5 @@
-//! Plots as SVG: bars on a logarithmic scale, and throughput over message size. No script, no font, no picture from elsewhere.
+//! Plots as SVG: bars on a logarithmic scale, and throughput over message size. No script, no font,
+//! no picture from elsewhere.
 
 use std::fmt::Write as _;
 
@@ -210,7 +211,8 @@ struct Log {
 }
 
 impl Log {
-    /// A scale with room for all of these values, and some below the least: a bar of no length shows nothing.
+    /// A scale with room for all of these values, and some below the least: a bar of no length
+    /// shows nothing.
     fn around(values: impl Iterator<Item = f64>, from: f64, to: f64) -> Option<Log> {
         let (least, most) = values
             .filter(|value| value.is_finite() && *value > 0.0)

@@ -1,6 +1,7 @@
 //! The report as JSON lines: an interface, under the schema number of all that `--json` prints.
 //!
-//! One `bench_machine`, one `bench_result` for each measurement, one `bench_advice` for each recommendation.
+//! One `bench_machine`, one `bench_result` for each measurement, one `bench_advice` for each
+//! recommendation.
 
 use serde::Serialize;
 

@@ -1,4 +1,5 @@
-//! The report as text for people, JSON lines, plots and a page. Each gets the same value; none measures or decides anything.
+//! The report as text for people, JSON lines, plots and a page. Each gets the same value; none
+//! measures or decides anything.
 
 mod chart;
 pub(super) mod html;

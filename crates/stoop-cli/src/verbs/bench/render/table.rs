@@ -12,7 +12,8 @@ use crate::verbs::bench::work::Work;
 /// What stands where there is no figure.
 const NOTHING: &str = "–";
 
-/// One table: a heading, its columns, a line for each transport, and what there is to say about the gaps.
+/// One table: a heading, its columns, a line for each transport, and what there is to say about the
+/// gaps.
 pub(super) struct Table {
     pub(super) title: String,
     pub(super) head: Vec<String>,

@@ -86,7 +86,8 @@ impl Dial {
             Dial::SeqPacket(address, _) => seqpacket(Connect::new(address).seqpacket()?),
             Dial::Tcp(address) => {
                 let stream = TcpStream::connect(address)?;
-                // Ports of closed connections would be held for a minute, and run out before the measurement ends.
+                // Ports of closed connections would be held for a minute, and run out before the measurement
+                // ends.
                 set_socket_linger(&stream, Some(Duration::ZERO))?;
                 tcp_wire(stream)
             }

@@ -1,6 +1,8 @@
-//! Connections between the two processes: how each transport is set up, and the few calls that all of them have.
+//! Connections between the two processes: how each transport is set up, and the few calls that all
+//! of them have.
 //!
-//! This process makes both ends and hands one to the other process, so that every transport begins alike.
+//! This process makes both ends and hands one to the other process, so that every transport begins
+//! alike.
 //!
 //! | family | file |
 //! |---|---|
@@ -38,7 +40,8 @@ pub(super) trait Wire {
     /// Sends one message, or leaves it for [`flush`](Wire::flush).
     fn send(&mut self, message: &[u8]) -> Result<()>;
 
-    /// Waits for one message as long as `room`, and lends it: from `room` or from a buffer of its own.
+    /// Waits for one message as long as `room`, and lends it: from `room` or from a buffer of its
+    /// own.
     fn receive<'a>(&'a mut self, room: &'a mut [u8]) -> Result<&'a [u8]>;
 
     /// Sends what was left.

@@ -58,7 +58,8 @@ pub(super) fn open_file(ends: Ends) -> Result<Box<dyn Wire>> {
     Ok(Box::new(Files { bell, inbox: inbox.into(), outbox: outbox.into() }))
 }
 
-/// A pipe to read from and another to write to. No time limit: each ends when the other process does.
+/// A pipe to read from and another to write to. No time limit: each ends when the other process
+/// does.
 struct Pipe {
     output: File,
     input: File,

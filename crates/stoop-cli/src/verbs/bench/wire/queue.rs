@@ -61,7 +61,8 @@ pub(super) fn open(ends: Ends) -> Result<Box<dyn Wire>> {
     Ok(Box::new(Queues { receive, send }))
 }
 
-/// A queue to receive from and another to send to. Closed when the process ends, which for the measuring one is soon.
+/// A queue to receive from and another to send to. Closed when the process ends, which for the
+/// measuring one is soon.
 struct Queues {
     receive: MqdT,
     send: MqdT,

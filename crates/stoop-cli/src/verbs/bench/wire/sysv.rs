@@ -1,4 +1,5 @@
-//! System V message queues. The measuring process makes them and removes them; the other opens them by number.
+//! System V message queues. The measuring process makes them and removes them; the other opens them
+//! by number.
 
 use stoop_memory::Queue;
 

@@ -15,7 +15,8 @@ use crate::verbs::bench::trouble::{Result, Trouble};
 /// How long the side that waits tries before it sleeps.
 pub(super) const SPIN: Duration = Duration::from_micros(20);
 
-/// From this size on a message is read to where it belongs; below, it is lent out of the reader's buffer.
+/// From this size on a message is read to where it belongs; below, it is lent out of the reader's
+/// buffer.
 const LARGE_BYTES: usize = 64 << 10;
 
 /// An address of the kind that the transport is about.
@@ -88,7 +89,8 @@ pub(super) fn patient(socket: &Socket) -> Result<()> {
     Ok(())
 }
 
-/// A packet has to fit into the send buffer as a whole; the kernel gives as much as it is allowed to.
+/// A packet has to fit into the send buffer as a whole; the kernel gives as much as it is allowed
+/// to.
 fn roomy(socket: &Socket, size: usize) -> Result<()> {
     patient(socket)?;
     if size * 4 > socket.send_buffer_bytes()? {
