@@ -1,8 +1,9 @@
 //! `cargo xtask check`: every check that is not a test, in one run.
 //!
-//! Goes on after a failure, so that one run tells everything, and closes with the names of what failed.
+//! Goes on after a failure, so that one run tells everything, and closes with the names of what
+//! failed.
 
-use crate::{Outcome, builds, cargo, facts, fuzz, layers, output_of, sanitize, sizes, succeed};
+use crate::{Outcome, builds, cargo, facts, fuzz, layers, output_of, sanitize, sizes, succeed, words};
 
 /// The name a step is reported under, and how it is run.
 type Step = (&'static str, fn() -> Outcome);
@@ -16,6 +17,7 @@ const STEPS: &[Step] = &[
     ("layers", layers::run),
     ("facts", facts::run),
     ("sizes", sizes::run),
+    ("words", || words::run(&[])),
     ("licences and sources", deny),
     ("sanitizers", || sanitize::run(&[])),
     ("fuzz targets", fuzz::check),
@@ -47,7 +49,8 @@ fn docs() -> Outcome {
     succeed(command.args(ASYNC).env("RUSTDOCFLAGS", "-D warnings"))
 }
 
-/// The parts of cargo-deny that need no network. `cargo deny check advisories` does, and is run by hand.
+/// The parts of cargo-deny that need no network. `cargo deny check advisories` does, and is run by
+/// hand.
 fn deny() -> Outcome {
     if output_of(&mut cargo(&["deny", "--version"])).is_err() {
         println!("not run: cargo-deny is not installed");

@@ -1,7 +1,7 @@
 //! The workshop of this repository: `cargo xtask VERB`.
 //!
-//! Holds the table of verbs and nothing else; each law lives in a file of its own and is a pure function of
-//! text, so that its tests can show it failing. Never part of what users install.
+//! Holds the table of verbs and nothing else; each law lives in a file of its own and is a pure
+//! function of text, so that its tests can show it failing. Never part of what users install.
 
 mod builds;
 mod check;
@@ -14,6 +14,7 @@ mod sanitize;
 mod sizes;
 mod tree;
 mod vm;
+mod words;
 
 use std::process::{Command, ExitCode};
 
@@ -40,6 +41,11 @@ const VERBS: &[Verb] = &[
         "fuzz",
         "every fuzz target under libFuzzer, where a nightly compiler is: `fuzz --seconds 60 ring_words`",
         fuzz::run,
+    ),
+    (
+        "words",
+        "the glossary and the rules of documentation, and subjects of commits; --all, --lower",
+        words::run,
     ),
     ("man", "write the man pages into target/man", |_| man::run()),
     (
@@ -88,7 +94,8 @@ fn settle(law: &str, findings: Vec<String>) -> Outcome {
     }
 }
 
-/// `bench peers` is a workspace of its own: nobody else builds the libraries that stoop is compared with.
+/// `bench peers` is a workspace of its own: nobody else builds the libraries that stoop is compared
+/// with.
 fn bench(args: &[String]) -> Outcome {
     const PEERS: &str = "bench/peers/Cargo.toml";
     let (name, rest) = args.split_first().map_or(("floor", args), |(name, rest)| (name.as_str(), rest));
