@@ -1,29 +1,9 @@
-//! Local sockets (Unix domain sockets, `AF_UNIX`) done right: byte streams, datagrams and sequenced
-//! packets between the processes of one machine.
+//! Unix domain sockets (`AF_UNIX`) for Linux: byte streams, datagrams and sequenced packets between
+//! processes of one machine.
 //!
-//! - Serve: [`Bind`] makes an address and keeps it safe — exact permissions, stale files replaced,
-//!   live servers left alone, takeover without a gap — and gives a [`Listener`] or a [`Datagram`]
-//!   socket.
-//! - Talk: [`Connect`] reaches it, with deadlines, and gives a [`Stream`], a [`SeqPacket`] or a
-//!   [`Datagram`] socket.
-//! - Know: [`Peer`] says who is at the other end, [`Policy`] who may be, [`Error::explain`] why
-//!   something failed.
-//! - Pass: [`Outgoing`] and [`Received`] carry descriptors and credentials beside the bytes,
-//!   leaking none.
-//! - Async: with feature `tokio`, `aio` is the same for tasks, and `serve` the accept loop every
-//!   daemon needs.
-//! - Look: [`diag`] is the kernel's own table of local sockets.
-//! - Last: [`activation`] takes sockets from a service manager, [`notify`] reports to it,
-//!   [`handover`] passes a listener to the next version of a server.
-//!
-//! Everything here is synchronous and blocks unless told otherwise. The library never prints, never
-//! starts a thread, never touches what the whole process shares (umask, working directory, signal
-//! handlers, environment), and never raises `SIGPIPE`. Linux only; what needs a newer kernel than
-//! 4.18 says so. Kernel behaviour relied on is cited as `K-…`, a row of the project's `KERNEL.md`
-//! with the test that pins it.
-//!
-//! Read in this order: [`Address`], [`Bind`], [`Listener`], [`Connect`], [`Stream`], then what you
-//! need.
+//! [`std::os::unix::net`] wraps the system calls. This crate adds what a server or client needs
+//! around them: safe management of the socket file, deadlines, peer credentials, access policies,
+//! file descriptor passing without leaks, and errors that explain their cause.
 //!
 //! ```
 //! use std::io::{Read, Write};
@@ -42,6 +22,68 @@
 //! assert_eq!(text, "hello");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! To learn the crate, read [`Address`], [`Bind`], [`Listener`], [`Connect`] and [`Stream`] in this
+//! order, then what you need.
+//!
+//! # What is in the crate
+//!
+//! | Task | Items |
+//! |---|---|
+//! | Bind a server: exact mode, stale files replaced, takeover without a gap | [`Bind`] |
+//! | Accept connections | [`Listener`] |
+//! | Connect with a timeout, or wait for a server to start | [`Connect`] |
+//! | Exchange bytes | [`Stream`] |
+//! | Exchange messages, with or without a connection | [`SeqPacket`], [`Datagram`] |
+//! | Send and receive many messages with one system call | [`Batch`] |
+//! | Answer a datagram safely | [`Datagram::reply`] |
+//! | Limit how much of the send buffer unread replies occupy | [`SendQuota`] |
+//! | Send messages over a byte stream | [`frame`](mod@frame) |
+//! | Identify the peer; decide who may connect or send | [`Peer`], [`Policy`] |
+//! | Send and receive file descriptors and credentials | [`Outgoing`], [`Received`] |
+//! | Find out why an operation failed | [`Error::explain`] |
+//! | List the Unix domain sockets of the system | [`diag`] |
+//! | Use sockets passed by a service manager, and report to it | [`activation`], [`notify`] |
+//! | Pass a listener to the next version of a server | [`handover`] |
+//! | Use all of this from async tasks | [`aio`] |
+//! | Run an accept loop with limits and graceful shutdown | [`serve`] |
+//!
+//! # Features
+//!
+//! | Feature | Default | Adds |
+//! |---|---|---|
+//! | `tokio` | off | [`aio`], the same sockets driven by tokio, and [`serve`], the accept loop |
+//! | `tracing` | off | `tracing` events from [`serve`]; turns on `tokio` |
+//!
+//! Without features everything is synchronous and blocks unless told otherwise. The dependencies
+//! are then `libc` and `rustix`.
+//!
+//! # Coming from another crate
+//!
+//! | From | Use | Note |
+//! |---|---|---|
+//! | std `UnixListener::bind` | [`Bind::listen`] | exact mode; handles stale files |
+//! | std `UnixListener` | [`Listener`] | convert with `From` in both directions |
+//! | std `UnixStream` | [`Stream`] | convert with `From` in both directions |
+//! | std `UnixDatagram` | [`Datagram`] | convert with `From`; truncation is an error here |
+//! | tokio `UnixStream` | `aio::Stream` | convert with `TryFrom` in both directions |
+//! | tokio `UnixListener` and its accept loop | `aio::Listener`, [`serve::Server`] | |
+//! | interprocess `Name` | [`Address`] | a path or an abstract name |
+//! | nix `sendmsg` with `ScmRights` | [`Outgoing::descriptors`] | |
+//! | nix `recvmsg`, `cmsg_space!` | [`Socket::recv_with`], [`Allow`] | sizes the buffers itself |
+//! | nix `PeerCredentials` | [`Socket::peer`] | unknown ids are [`Fact::Unknown`] |
+//!
+//! # What the crate does not do
+//!
+//! - It never prints, starts a thread, or raises `SIGPIPE`. With feature `tokio`, work that blocks
+//!   on the file system runs on the runtime's blocking pool.
+//! - It never touches state that the whole process shares: umask, working directory, signal
+//!   handlers, environment.
+//! - It supports Linux on 64-bit machines only. Anything that requires a kernel newer than 4.18
+//!   says so.
+//!
+//! Kernel behaviour that the crate relies on is cited as `K-…`. Each citation is a row of the
+//! project's `KERNEL.md`, with the test that pins it.
 
 #[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
 compile_error!("stoop is for Linux on 64-bit machines");
@@ -103,7 +145,7 @@ pub use socket::Socket;
 pub use spin::SPIN_MAX;
 pub use stream::Stream;
 
-/// The README's example runs as a test.
+/// Runs the example of the README as a test.
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 struct Readme;

@@ -1,5 +1,5 @@
-//! What every kind of local socket shares: names, buffers, timeouts, identity, and messages with
-//! things beside them.
+//! What every kind of Unix domain socket shares: addresses, buffers, timeouts, identity, and
+//! messages with ancillary data.
 
 use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut};
@@ -14,18 +14,20 @@ use crate::refusals::Refusals;
 use crate::spin::Spin;
 use crate::{Address, Kind, Peer, Policy, sys};
 
-/// An owned local socket of any kind. [`Stream`](crate::Stream), [`SeqPacket`](crate::SeqPacket),
-/// [`Datagram`](crate::Datagram) and [`Listener`](crate::Listener) all dereference to it.
+/// An owned Unix domain socket of any kind.
+///
+/// [`Stream`](crate::Stream), [`SeqPacket`](crate::SeqPacket), [`Datagram`](crate::Datagram) and
+/// [`Listener`](crate::Listener) all dereference to it.
 pub struct Socket {
     fd: OwnedFd,
     kind: Kind,
     spin: Spin,
-    /// Here and not in the types around it, so that no way of receiving goes past it. Most sockets
-    /// have none, and are smaller for it.
+    /// Kept here and not in the types around it, so that every receiving method checks it. It is
+    /// boxed because most sockets have none.
     guard: Option<Box<Guard>>,
 }
 
-/// Whose messages come in, and whether descriptors do.
+/// Which senders' messages are received, and whether file descriptors are.
 struct Guard {
     policy: Policy,
     refused: AtomicU64,
@@ -41,12 +43,12 @@ impl Socket {
         Ok((Socket::from_known(one, kind), Socket::from_known(other, kind)))
     }
 
-    /// Takes a descriptor that the caller knows to be a local socket of this kind.
+    /// Wraps a file descriptor that the caller knows to be a Unix socket of this kind.
     pub(crate) fn from_known(fd: OwnedFd, kind: Kind) -> Socket {
         Socket { fd, kind, spin: Spin::off(), guard: None }
     }
 
-    /// Takes a descriptor from elsewhere, after asking the kernel what it is.
+    /// Wraps a file descriptor of unknown origin, after asking the kernel for its family and type.
     pub(crate) fn from_descriptor(fd: OwnedFd) -> Result<Socket> {
         let family = sys::socket_domain(fd.as_fd()).map_err(configure)?;
         if family != libc::AF_UNIX {
@@ -75,37 +77,43 @@ impl Socket {
         self.fd
     }
 
-    /// The kind of this socket.
+    /// Returns the kind of this socket.
     pub fn kind(&self) -> Kind {
         self.kind
     }
 
-    /// The address this socket is bound to, as it was given to the kernel then: a rename since does
-    /// not show (K-NAME-1).
+    /// Returns the address this socket is bound to.
+    ///
+    /// The kernel keeps the address as it was passed to `bind`. A later rename of the socket file
+    /// does not show (K-NAME-1).
     ///
     /// # Errors
-    /// Only what the kernel reports for a damaged descriptor.
+    /// Returns an error only if the file descriptor is invalid.
     pub fn local_address(&self) -> Result<Address> {
         Ok(sys::local_address(self.as_fd()).map_err(configure)?.to_address())
     }
 
-    /// The address that the other end is bound to; unnamed for most clients.
+    /// Returns the address the peer is bound to.
+    ///
+    /// Most clients never bind, so their address is unnamed.
     ///
     /// # Errors
-    /// [`ErrorKind::NotConnected`] without a peer.
+    /// Returns an error if the socket has no peer ([`ErrorKind::NotConnected`]).
     pub fn peer_address(&self) -> Result<Address> {
         Ok(sys::peer_address(self.as_fd()).map_err(configure)?.to_address())
     }
 
-    /// Who is at the other end. See [`Peer`] for what each field means and when it was fixed.
+    /// Returns what the kernel knows about the process at the other end of this connection.
+    ///
+    /// See [`Peer`] for what each field means and when the kernel recorded it.
     pub fn peer(&self) -> Peer {
         Peer::of(self.as_fd())
     }
 
-    /// Another descriptor for the same socket; both share its state and its options.
+    /// Duplicates the file descriptor. Both share the socket's state and options.
     ///
     /// # Errors
-    /// [`ErrorKind::OutOfDescriptors`].
+    /// Returns an error if no file descriptor is free ([`ErrorKind::OutOfDescriptors`]).
     pub(crate) fn duplicate(&self) -> Result<Socket> {
         let mut copy = Socket::from_known(self.fd.try_clone().map_err(configure)?, self.kind);
         copy.spin.set_budget(self.spin.budget());
@@ -113,188 +121,229 @@ impl Socket {
         Ok(copy)
     }
 
-    /// Whether calls return [`ErrorKind::WouldBlock`] instead of waiting. Off at first.
+    /// Moves the socket into or out of nonblocking mode (`O_NONBLOCK`).
+    ///
+    /// In nonblocking mode, calls that would have to wait return [`ErrorKind::WouldBlock`]. By
+    /// default a socket blocks. The mode belongs to the socket, so it also applies to duplicated
+    /// file descriptors.
     ///
     /// # Errors
-    /// Only what the kernel reports for a damaged descriptor.
+    /// Returns an error only if the file descriptor is invalid.
     pub fn set_nonblocking(&self, on: bool) -> Result<()> {
         rustix::io::ioctl_fionbio(&self.fd, on).map_err(|errno| configure(errno.into()))
     }
 
-    /// What [`Socket::set_nonblocking`] has set, here or through another descriptor of the same
-    /// socket.
+    /// Returns whether the socket is in nonblocking mode.
+    ///
+    /// The mode may have been set through another file descriptor of the same socket.
     ///
     /// # Errors
-    /// Only what the kernel reports for a damaged descriptor.
+    /// Returns an error only if the file descriptor is invalid.
     pub fn is_nonblocking(&self) -> Result<bool> {
         let flags = rustix::fs::fcntl_getfl(&self.fd).map_err(|errno| configure(errno.into()))?;
         Ok(flags.contains(rustix::fs::OFlags::NONBLOCK))
     }
 
-    /// How long a receive (on a listener: an accept) waits before [`ErrorKind::WouldBlock`]; `None`
-    /// is for ever, as at first.
+    /// Sets the read timeout (`SO_RCVTIMEO`).
+    ///
+    /// If a receive, or on a listener an accept, waits longer than this, it returns
+    /// [`ErrorKind::WouldBlock`]. If `None` (the default), it blocks indefinitely.
     ///
     /// # Errors
-    /// Only what the kernel reports for a damaged descriptor.
+    /// Returns an error only if the file descriptor is invalid.
     pub fn set_read_timeout(&self, timeout: Option<Duration>) -> Result<()> {
         sys::set_receive_timeout(self.as_fd(), timeout).map_err(configure)
     }
 
-    /// What [`Socket::set_read_timeout`] has set.
+    /// Returns the read timeout, or `None` if reads block indefinitely. See
+    /// [`Socket::set_read_timeout`].
     ///
     /// # Errors
-    /// Only what the kernel reports for a damaged descriptor.
+    /// Returns an error only if the file descriptor is invalid.
     pub fn read_timeout(&self) -> Result<Option<Duration>> {
         sys::receive_timeout(self.as_fd()).map_err(configure)
     }
 
-    /// How long a send waits for room before [`ErrorKind::WouldBlock`]; `None` is for ever, as at
-    /// first. A stream may have taken part of the bytes by then: the count returned says so
-    /// (K-END-9).
+    /// Sets the write timeout (`SO_SNDTIMEO`).
+    ///
+    /// If a send waits longer than this for space, it returns [`ErrorKind::WouldBlock`]. If `None`
+    /// (the default), it blocks indefinitely. On a stream, part of the bytes may have been sent
+    /// before the timeout: the call then returns their count (K-END-9).
     ///
     /// # Errors
-    /// Only what the kernel reports for a damaged descriptor.
+    /// Returns an error only if the file descriptor is invalid.
     pub fn set_write_timeout(&self, timeout: Option<Duration>) -> Result<()> {
         sys::set_send_timeout(self.as_fd(), timeout).map_err(configure)
     }
 
-    /// What [`Socket::set_write_timeout`] has set.
+    /// Returns the write timeout, or `None` if sends block indefinitely. See
+    /// [`Socket::set_write_timeout`].
     ///
     /// # Errors
-    /// Only what the kernel reports for a damaged descriptor.
+    /// Returns an error only if the file descriptor is invalid.
     pub fn write_timeout(&self) -> Result<Option<Duration>> {
         sys::send_timeout(self.as_fd()).map_err(configure)
     }
 
-    /// How long a blocking receive (on a listener: an accept) tries before it sleeps; zero is not
-    /// at all, as at first, and [`SPIN_MAX`](crate::SPIN_MAX) the most.
+    /// Sets how long a blocking receive, or on a listener an accept, polls before it sleeps.
     ///
-    /// Between two processors an answer often comes sooner than a sleeping process can be woken: 20
-    /// µs of trying has been measured to make a small round trip ten times as fast, for less
-    /// processor time. The socket watches whether trying pays, and all but leaves it out while
-    /// it does not. An idle socket costs nothing: it tries once, then sleeps. No effect on a
-    /// non-blocking socket but wasted time.
+    /// Zero (the default) turns polling off. A budget above [`SPIN_MAX`](crate::SPIN_MAX) is
+    /// lowered to it.
+    ///
+    /// Between two processors an answer often arrives sooner than a sleeping process can be woken.
+    /// A budget of 20 µs has been measured to make a small round trip ten times as fast, for less
+    /// processor time. The socket measures whether polling succeeds, and almost stops polling while
+    /// it does not. An idle socket costs nothing: it polls once, then sleeps. On a nonblocking
+    /// socket the budget only wastes time.
     pub fn set_spin(&self, budget: Duration) {
         self.spin.set_budget(budget);
     }
 
-    /// How this socket waits.
+    /// Returns the polling state of this socket.
     pub(crate) fn spin(&self) -> &Spin {
         &self.spin
     }
 
-    /// The send buffer in bytes, as the kernel accounts it: payload and overhead. The receive
-    /// buffer has no effect on local sockets (K-DGRAM-8), so there is no call for it.
+    /// Returns the size of the send buffer (`SO_SNDBUF`) in bytes.
+    ///
+    /// The kernel counts payload and its own overhead against it. There is no method for the
+    /// receive buffer, because `SO_RCVBUF` has no effect on Unix sockets (K-DGRAM-8).
     ///
     /// # Errors
-    /// Only what the kernel reports for a damaged descriptor.
+    /// Returns an error only if the file descriptor is invalid.
     pub fn send_buffer_bytes(&self) -> Result<usize> {
         sys::send_buffer_bytes(self.as_fd()).map_err(configure)
     }
 
-    /// Asks for a send buffer. The kernel doubles the number and caps it at `net.core.wmem_max`.
+    /// Sets the size of the send buffer (`SO_SNDBUF`) in bytes.
+    ///
+    /// The kernel doubles the number, and caps it at `net.core.wmem_max`. The default comes from
+    /// `net.core.wmem_default`.
     ///
     /// # Errors
-    /// Only what the kernel reports for a damaged descriptor.
+    /// Returns an error only if the file descriptor is invalid.
     pub fn set_send_buffer_bytes(&self, bytes: usize) -> Result<()> {
         sys::set_send_buffer_bytes(self.as_fd(), bytes).map_err(configure)
     }
 
-    /// Bytes that have arrived and not been read; of a datagram socket, those of the next message
-    /// (K-LIMIT-2).
+    /// Returns the number of bytes that have arrived and not been read (`FIONREAD`).
+    ///
+    /// On a datagram socket it is the length of the next message (K-LIMIT-2).
     ///
     /// # Errors
-    /// What the kernel reports, for instance on a listener.
+    /// Returns an error if the kernel does, for instance on a listener.
     pub fn unread_bytes(&self) -> Result<usize> {
         sys::unread_bytes(self.as_fd()).map_err(configure)
     }
 
-    /// Memory held by what was sent and not read yet, in bytes as the kernel accounts them: more
-    /// than the payload.
+    /// Returns how much memory the data holds that was sent and not yet read by the peer
+    /// (`SIOCOUTQ`).
+    ///
+    /// The unit is bytes as the kernel accounts them, which is more than the payload.
     ///
     /// # Errors
-    /// What the kernel reports, for instance on a listener.
+    /// Returns an error if the kernel does, for instance on a listener.
     pub fn unsent_bytes(&self) -> Result<usize> {
         sys::unsent_bytes(self.as_fd()).map_err(configure)
     }
 
-    /// Takes the pending error off the socket, if there is one.
+    /// Returns and clears the pending error of the socket (`SO_ERROR`), if there is one.
     ///
     /// # Errors
-    /// Only what the kernel reports for a damaged descriptor.
+    /// Returns an error only if the file descriptor is invalid.
     pub fn take_error(&self) -> Result<Option<io::Error>> {
         sys::take_error(self.as_fd()).map_err(configure)
     }
 
-    /// Whether each message is to come with its sender's [`Credentials`]. Messages sent before this
-    /// was on come without (K-CRED-8); a listener's accepted sockets inherit it. An unbound
-    /// socket gets an abstract name at its first send (K-DGRAM-2).
+    /// Sets whether each received message carries its sender's [`Credentials`] (`SO_PASSCRED`).
+    ///
+    /// Off by default. Messages that were sent before this was turned on arrive without credentials
+    /// (K-CRED-8). Sockets accepted from a listener inherit the setting. An unbound socket gets an
+    /// abstract name when it first sends (K-DGRAM-2).
     ///
     /// # Errors
-    /// Only what the kernel reports for a damaged descriptor.
+    /// Returns an error only if the file descriptor is invalid.
     pub fn set_pass_credentials(&self, on: bool) -> Result<()> {
         sys::set_pass_credentials(self.as_fd(), on).map_err(configure)
     }
 
-    /// Whether each message is to come with a pidfd of its sender. Linux 6.5.
+    /// Sets whether each received message carries a pidfd of its sender (`SO_PASSPIDFD`).
+    ///
+    /// Off by default. Requires Linux 6.5.
     ///
     /// # Errors
-    /// [`ErrorKind::Unsupported`] on older kernels.
+    /// Returns an error if the kernel is older ([`ErrorKind::Unsupported`]).
     pub fn set_pass_pidfd(&self, on: bool) -> Result<()> {
         sys::set_pass_pidfd(self.as_fd(), on).map_err(configure)
     }
 
-    /// Whether each message is to come with its sender's security label, where a security module
-    /// gives one.
+    /// Sets whether each received message carries its sender's security label (`SO_PASSSEC`).
+    ///
+    /// Off by default. A label is present only if a security module provides one.
     ///
     /// # Errors
-    /// Only what the kernel reports for a damaged descriptor.
+    /// Returns an error only if the file descriptor is invalid.
     pub fn set_pass_label(&self, on: bool) -> Result<()> {
         sys::set_pass_label(self.as_fd(), on).map_err(configure)
     }
 
-    /// Whether the kernel lets descriptors come in at all. When off, a peer's attempt fails with
-    /// `EPERM` and its plain bytes pass (K-FD-15). Accepted sockets inherit it. Linux 6.16; on
-    /// older kernels descriptors that were not asked for are closed on arrival.
+    /// Sets whether the kernel accepts file descriptors for this socket at all (`SO_PASSRIGHTS`).
+    ///
+    /// On by default. When off, a peer that sends file descriptors gets `EPERM`; plain bytes still
+    /// pass (K-FD-15). Accepted sockets inherit the setting. Requires Linux 6.16. On older kernels,
+    /// file descriptors that the receiver did not ask for are closed on arrival.
     ///
     /// # Errors
-    /// [`ErrorKind::Unsupported`] on older kernels.
+    /// Returns an error if the kernel is older ([`ErrorKind::Unsupported`]).
     pub fn set_pass_descriptors(&self, on: bool) -> Result<()> {
         sys::set_pass_descriptors(self.as_fd(), on).map_err(configure)
     }
 
-    /// Sends bytes with descriptors or credentials beside them, in one call that never raises
-    /// `SIGPIPE`.
+    /// Sends bytes together with ancillary data (file descriptors, credentials) in one call.
     ///
-    /// Returns how many bytes were taken: all of a message, perhaps a part on a stream. The kernel
-    /// sends what is beside the bytes with the first of them, once; after a partial send only
-    /// the rest of the bytes is still to go (K-FD-9). Waits for room on a blocking socket;
-    /// `EINTR` is retried.
+    /// Returns the number of bytes sent: the whole message, or on a stream perhaps a part of it.
+    /// The kernel sends the ancillary data once, with the first byte. After a partial send only the
+    /// rest of the bytes remains to be sent (K-FD-9). A blocking socket waits for space. `EINTR` is
+    /// retried, and `SIGPIPE` is never raised.
     ///
     /// # Errors
-    /// [`ErrorKind::PeerGone`], [`ErrorKind::MessageTooLarge`], [`ErrorKind::WouldBlock`],
-    /// [`ErrorKind::NotPermitted`] where the receiver refuses descriptors,
-    /// [`ErrorKind::TooManyInFlight`]. Descriptors without a byte to carry them on a stream
-    /// would be lost (K-FD-8) and are refused.
+    /// Returns an error if
+    ///
+    /// - the peer has closed ([`ErrorKind::PeerGone`]);
+    /// - the message is larger than the send buffer allows ([`ErrorKind::MessageTooLarge`]);
+    /// - the socket is nonblocking, or its write timeout passed ([`ErrorKind::WouldBlock`]);
+    /// - the receiver refuses file descriptors ([`ErrorKind::NotPermitted`]);
+    /// - too many file descriptors of this user are in flight ([`ErrorKind::TooManyInFlight`]);
+    /// - `buffers` is empty on a stream and there is ancillary data, which would be lost (K-FD-8),
+    ///   or there are more file descriptors or buffers than fit ([`ErrorKind::Unsupported`]).
     pub fn send_with(&self, buffers: &[IoSlice<'_>], outgoing: &Outgoing<'_>) -> Result<usize> {
         outgoing.send(self, buffers, None)
     }
 
-    /// Receives bytes with what came beside them.
+    /// Receives bytes together with ancillary data.
     ///
-    /// Descriptors come in only as far as `allow` says; each is close-on-exec from birth.
-    /// Credentials, pidfd and label come where the socket was told to pass them. Datagrams from
-    /// senders that the policy refuses are dropped, their descriptors closed, and counted by
-    /// [`Datagram::refused`](crate::Datagram::refused). Waits for data on a blocking socket;
-    /// `EINTR` is retried. A nonblocking socket returns after 16 refused datagrams in a row,
-    /// and a blocking one when its read timeout has passed, even if more are waiting: see
-    /// [`Error::is_refusal_limit`].
+    /// File descriptors are received only as far as `allow` says, and are close-on-exec from the
+    /// start. Credentials, pidfd and label are received if the corresponding option of the socket
+    /// is on. A blocking socket waits for data, and `EINTR` is retried.
+    ///
+    /// Datagrams from senders that the policy refuses are dropped, their file descriptors are
+    /// closed, and [`Datagram::refused`](crate::Datagram::refused) counts them. A nonblocking
+    /// socket returns after 16 refused datagrams in a row, and a blocking one when its read timeout
+    /// has passed, even if more are waiting: see [`Error::is_refusal_limit`].
     ///
     /// # Errors
-    /// [`ErrorKind::SurplusDescriptors`], [`ErrorKind::ControlTruncated`], [`ErrorKind::MessageTruncated`]: every descriptor that
-    /// came has been closed, the bytes are in the buffers ([`Error::received_bytes`] says how
-    /// many), and a stream whose messages rely on the descriptors is out of step from here.
-    /// [`ErrorKind::WouldBlock`], [`ErrorKind::PeerGone`].
+    /// Returns an error if
+    ///
+    /// - more file descriptors arrived than allowed ([`ErrorKind::SurplusDescriptors`]), ancillary
+    ///   data was truncated ([`ErrorKind::ControlTruncated`]), or the message did not fit
+    ///   ([`ErrorKind::MessageTruncated`]);
+    /// - the socket is nonblocking, its read timeout passed, or it refused as much as one call may
+    ///   ([`ErrorKind::WouldBlock`]);
+    /// - the peer has closed with unread data ([`ErrorKind::PeerGone`]).
+    ///
+    /// After an error of the first group every received file descriptor has been closed. The bytes
+    /// are in the buffers, and [`Error::received_bytes`] returns their number. On a stream whose
+    /// protocol relies on the file descriptors, the two ends are no longer synchronized.
     pub fn recv_with(&self, buffers: &mut [IoSliceMut<'_>], allow: Allow) -> Result<Received> {
         let mut refusals = Refusals::of(Operation::Receive);
         loop {
@@ -305,8 +354,8 @@ impl Socket {
         }
     }
 
-    /// The next message, or `None` where the policy refuses its sender: nothing else of it is
-    /// looked at then.
+    /// Returns the next message, or `None` if the policy refuses its sender. Nothing else of a
+    /// refused message is inspected.
     pub(crate) fn receive_admitted(
         &self,
         buffers: &mut [IoSliceMut<'_>],
@@ -319,14 +368,14 @@ impl Socket {
         if self.guard.as_ref().is_none_or(|guard| guard.policy.descriptors_allowed()) {
             return pending.take(allow).map(Some);
         }
-        // A kernel that could not refuse them has let them in.
+        // A kernel that cannot refuse file descriptors (before Linux 6.16) has delivered them.
         let mut received = pending.take(Allow::AND_DROP)?;
         received.descriptors.clear();
         Ok(Some(received))
     }
 
-    /// Puts a policy in force for what is received from here on, and counts refusals on. The kernel
-    /// has been told already.
+    /// Applies a policy to messages received from now on, and keeps the count of refusals. The
+    /// caller has already set the socket options the policy requires.
     pub(crate) fn guard(&mut self, policy: Policy) {
         match &mut self.guard {
             Some(guard) => guard.policy = policy,
@@ -335,13 +384,13 @@ impl Socket {
         }
     }
 
-    /// Whether the policy has to know who sends: only datagrams are judged one by one, a connection
-    /// when it is accepted.
+    /// Returns whether the policy has to know the sender of each message. Only datagrams are
+    /// checked one by one; a connection is checked when it is accepted.
     pub(crate) fn asks_senders(&self) -> bool {
         self.sender_guard().is_some()
     }
 
-    /// Asks the policy about the sender of a message, and counts a refusal.
+    /// Checks the sender of a message against the policy, and counts a refusal.
     pub(crate) fn admits(&self, sender: Option<Credentials>) -> bool {
         let Some(guard) = self.sender_guard() else { return true };
         let admitted = guard.policy.admits_sender(sender);
@@ -356,7 +405,7 @@ impl Socket {
         guard.filter(|_| self.kind == Kind::Datagram)
     }
 
-    /// How many messages the policy has refused.
+    /// Returns how many messages the policy has refused.
     pub(crate) fn refused_messages(&self) -> u64 {
         self.guard.as_ref().map_or(0, |guard| guard.refused.load(Relaxed))
     }
@@ -368,12 +417,12 @@ impl Guard {
     }
 }
 
-/// An error of reading or setting a socket's property.
+/// Creates an error for reading or setting a property of a socket.
 pub(crate) fn configure(cause: io::Error) -> Error {
     Error::system(Operation::Configure, cause)
 }
 
-/// Repeats a system call that a signal interrupted before it had done anything.
+/// Repeats a system call that a signal interrupted before it had any effect.
 pub(crate) fn retry<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     loop {
         match call() {
