@@ -1,4 +1,4 @@
-//! Whole messages without a connection.
+//! Datagrams over Unix domain sockets.
 
 use std::io::{IoSlice, IoSliceMut};
 use std::ops::Deref;
@@ -16,14 +16,16 @@ use crate::socket::Socket;
 use crate::sys::{self, RawAddress};
 use crate::{Address, Bind, Connect, Kind, Origin, Policy, ToAddress, diag, packet, reply};
 
-/// A datagram socket: each send is one message, received whole, in order, and never lost between
-/// the two ends (a full receiver makes the sender wait).
+/// A datagram socket (`SOCK_DGRAM`): each send is one message, received whole and in order.
 ///
-/// There is no end to see: when a receiver goes, its unread messages go with it and the next send
-/// says so; when a sender goes, the receiver is told nothing (K-DGRAM-11).
+/// Messages are never lost between the two ends, because a full receive queue makes the sender
+/// wait.
 ///
-/// A client made by [`Datagram::connect`] or [`Datagram::unbound`] can be answered: it gets an
-/// abstract name from the kernel. A server made by [`Bind::datagram`] answers with
+/// There is no end of stream. When a receiver closes, its unread messages are discarded, and the
+/// next send returns an error. When a sender closes, the receiver is not notified (K-DGRAM-11).
+///
+/// A client made by [`Datagram::connect`] or [`Datagram::unbound`] can receive replies, because the
+/// kernel assigns it an abstract address. A server made by [`Bind::datagram`] replies with
 /// [`Datagram::reply`].
 ///
 /// ```
@@ -41,27 +43,33 @@ use crate::{Address, Bind, Connect, Kind, Origin, Policy, ToAddress, diag, packe
 /// ```
 #[derive(Debug)]
 pub struct Datagram {
-    // Fields drop in this order: the file goes while the socket still holds its inode.
+    // Fields drop in this order: the file is unlinked while the socket still holds its inode, so
+    // its number cannot be reused in between.
     file: Option<SocketFile>,
     socket: Socket,
-    /// The network namespace of the socket, once it was asked for; `None` if we may not know.
+    /// The socket's network namespace, once it has been queried; `None` if it cannot be known.
     network: OnceLock<Option<FileId>>,
 }
 
 impl Datagram {
-    /// A client of this address that can be answered. See [`Connect::datagram`].
+    /// Creates a client socket that sends to this address and can receive replies.
+    ///
+    /// It is bound to an abstract address that the kernel assigns. See [`Connect::datagram`].
     ///
     /// # Errors
-    /// As [`Connect::datagram`].
+    /// Returns an error if the address is invalid, no socket is bound there, the socket is of
+    /// another kind or connected to another peer, or permission is denied. See
+    /// [`Connect::datagram`] for the kinds.
     pub fn connect(address: impl ToAddress) -> Result<Datagram> {
         Connect::new(address).datagram()
     }
 
-    /// A client of nobody yet, bound to an abstract name that the kernel chooses, so that whoever
-    /// gets a message from it can answer (K-NAME-9).
+    /// Creates an unconnected socket bound to a kernel-assigned abstract address.
+    ///
+    /// A receiver of its messages can therefore reply (K-NAME-9).
     ///
     /// # Errors
-    /// [`ErrorKind::OutOfDescriptors`].
+    /// Returns an error if no file descriptor is free ([`ErrorKind::OutOfDescriptors`]).
     pub fn unbound() -> Result<Datagram> {
         let failed = |cause| Error::system(Operation::Bind, cause).of_kind(Kind::Datagram);
         let socket = Socket::new(Kind::Datagram).map_err(failed)?;
@@ -69,20 +77,23 @@ impl Datagram {
         Ok(Datagram::client(socket))
     }
 
-    /// Two sockets connected to each other.
+    /// Creates a pair of connected sockets (`socketpair`).
     ///
     /// # Errors
-    /// [`ErrorKind::OutOfDescriptors`].
+    /// Returns an error if no file descriptor is free ([`ErrorKind::OutOfDescriptors`]).
     pub fn pair() -> Result<(Datagram, Datagram)> {
         let (one, other) = Socket::pair(Kind::Datagram)?;
         Ok((Datagram::client(one), Datagram::client(other)))
     }
 
-    /// Takes a descriptor from elsewhere, after asking the kernel whether it is a local datagram
-    /// socket. A file that it is bound to is left alone at the end.
+    /// Wraps a file descriptor of unknown origin, after asking the kernel whether it is a Unix
+    /// datagram socket.
+    ///
+    /// If it is bound to a file, the file is not removed on drop.
     ///
     /// # Errors
-    /// [`ErrorKind::WrongKind`], [`ErrorKind::Unsupported`].
+    /// Returns an error if it is a Unix socket of another kind ([`ErrorKind::WrongKind`]), or a
+    /// socket of another address family ([`ErrorKind::Unsupported`]).
     pub fn from_descriptor(fd: OwnedFd) -> Result<Datagram> {
         Ok(Datagram::client(Socket::from_descriptor(fd)?.expect_kind(Kind::Datagram)?))
     }
@@ -91,111 +102,138 @@ impl Datagram {
         Datagram { file: None, socket, network: OnceLock::new() }
     }
 
-    /// A bound socket; with a policy that asks who sends, credentials come with each message.
+    /// Wraps a bound socket. If the policy has to know senders, the caller has turned on the
+    /// credentials of each message.
     pub(crate) fn server(mut socket: Socket, file: Option<SocketFile>, policy: Policy) -> Datagram {
         socket.guard(policy);
         Datagram { file, ..Datagram::client(socket) }
     }
 
-    /// Another owner of the same socket. The file, where there is one, stays with the first; the
-    /// policy is copied, and each owner's [`Datagram::set_policy`] is for itself.
+    /// Creates a new independently owned handle to the same socket.
+    ///
+    /// If there is a socket file, the original handle keeps the duty to remove it. The policy is
+    /// copied, and [`Datagram::set_policy`] then affects one handle only.
     ///
     /// # Errors
-    /// [`ErrorKind::OutOfDescriptors`].
+    /// Returns an error if no file descriptor is free ([`ErrorKind::OutOfDescriptors`]).
     pub fn try_clone(&self) -> Result<Datagram> {
         Ok(Datagram::client(self.socket.duplicate()?))
     }
 
-    /// Names the one receiver of [`Datagram::send`], and the one sender that may write to us:
-    /// others get `EPERM` (K-DGRAM-9).
+    /// Connects this socket to an address: it becomes the destination of [`Datagram::send`], and
+    /// the only sender that may send to this socket.
+    ///
+    /// Any other sender gets `EPERM` (K-DGRAM-9).
     ///
     /// # Errors
-    /// As [`Connect::datagram`].
+    /// Returns an error if the address is invalid, no socket is bound there, the socket is of
+    /// another kind or connected to another peer, or permission is denied. See
+    /// [`Connect::datagram`] for the kinds.
     pub fn connect_to(&self, address: impl ToAddress) -> Result<()> {
         Connect::new(address).datagram_socket(&self.socket)
     }
 
-    /// Sends one message to the receiver named by connecting. Waits while its queue is full
-    /// (`net.unix.max_dgram_qlen` messages and one, K-DGRAM-3) on a blocking socket; `EINTR` is
-    /// retried.
+    /// Sends one message to the connected address.
+    ///
+    /// On a blocking socket it waits while the receiver's queue is full. The queue holds
+    /// `net.unix.max_dgram_qlen` messages and one more (K-DGRAM-3). `EINTR` is retried.
     ///
     /// # Errors
-    /// [`ErrorKind::Refused`], then [`ErrorKind::NotConnected`], once the receiver has gone
-    /// (K-DGRAM-10); [`ErrorKind::MessageTooLarge`], [`ErrorKind::WouldBlock`].
+    /// Returns an error if
+    ///
+    /// - the receiver has closed: [`ErrorKind::Refused`] the first time, then
+    ///   [`ErrorKind::NotConnected`] (K-DGRAM-10);
+    /// - the message is larger than the send buffer allows ([`ErrorKind::MessageTooLarge`]);
+    /// - the socket is nonblocking, or its write timeout passed ([`ErrorKind::WouldBlock`]).
     pub fn send(&self, message: &[u8]) -> Result<()> {
         packet::send(&self.socket, message, None)
     }
 
-    /// Sends one message to an address: a path or an abstract name. Waits as [`Datagram::send`].
+    /// Sends one message to an address: a path or an abstract name.
     ///
-    /// A path is looked up now, and symbolic links are followed, as the kernel does: to answer a
-    /// message use [`Datagram::reply`], because the address that [`Datagram::recv_from`] gives
-    /// is only a name that the sender chose.
+    /// On a blocking socket it waits while the receiver's queue is full (see [`Datagram::send`]).
+    ///
+    /// The kernel looks up the path when the message is sent, and follows symbolic links. To reply
+    /// to a message, use [`Datagram::reply`] instead: the address that [`Datagram::recv_from`]
+    /// returns is only a name that the sender chose.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`], [`ErrorKind::Refused`], [`ErrorKind::WrongKind`],
-    /// [`ErrorKind::PermissionDenied`], [`ErrorKind::NotPermitted`] where the receiver is
-    /// connected to somebody else, [`ErrorKind::MessageTooLarge`], [`ErrorKind::WouldBlock`],
-    /// and [`ErrorKind::InvalidAddress`] for the unnamed address: that sender never bound and
-    /// cannot be answered (K-DGRAM-1).
+    /// Returns an error if
+    ///
+    /// - no socket has this address ([`ErrorKind::NotFound`], [`ErrorKind::Refused`]), or it is of
+    ///   another kind ([`ErrorKind::WrongKind`]);
+    /// - permission is denied ([`ErrorKind::PermissionDenied`]), or the receiver is connected to
+    ///   another peer ([`ErrorKind::NotPermitted`]);
+    /// - the message is larger than the send buffer allows ([`ErrorKind::MessageTooLarge`]);
+    /// - the socket is nonblocking, or its write timeout passed ([`ErrorKind::WouldBlock`]);
+    /// - the address is unnamed ([`ErrorKind::InvalidAddress`]): a sender that never bound cannot
+    ///   receive replies (K-DGRAM-1).
     pub fn send_to(&self, message: &[u8], to: &Address) -> Result<()> {
         let target = self.target(to)?;
         packet::send(&self.socket, message, Some(&target.raw)).map_err(|error| error.on(to))
     }
 
-    /// Answers a message: sends to the socket that the message came from, or to none. Waits as
-    /// [`Datagram::send`].
+    /// Replies to a message: sends to the socket that the message came from, or to none.
     ///
-    /// The kernel records a sender's address as the string it was bound to, and that string may
-    /// lead elsewhere by now: through a symbolic link, a renamed directory, a file that was
-    /// replaced, or because the sender sees other mounts. Answering with [`Datagram::send_to`]
-    /// would let the sender choose the receiver, with our credentials. Of a path this call
-    /// therefore requires that
+    /// On a blocking socket it waits while the receiver's queue is full (see [`Datagram::send`]).
     ///
-    /// - the message came with the sender's credentials. They come with each message if [`Bind`]
-    ///   made the socket, after [`Socket::set_pass_credentials`] otherwise; a user without a number
-    ///   here (the overflow user) is unknown;
-    /// - the path is absolute, and a socket is there, not a symbolic link;
+    /// The kernel records a sender's address as the string it was bound to. That string may lead
+    /// elsewhere by now: through a symbolic link, a renamed directory, a replaced file, or because
+    /// the sender sees other mounts. A reply with [`Datagram::send_to`] would let the sender choose
+    /// the receiver, with our credentials. For a path, this method therefore requires that
+    ///
+    /// - the message carried the sender's credentials. They are present if [`Bind`] made the
+    ///   socket, and otherwise after [`Socket::set_pass_credentials`]. A user without an id in our
+    ///   user namespace (the overflow user) counts as unknown;
+    /// - the path is absolute, and leads to a socket, not to a symbolic link;
     /// - the file belongs to the user who sent the message, or root sent it (K-CRED-15);
-    /// - the socket there was bound to exactly this name, or is connected and takes messages from
-    ///   its peer alone (K-NAME-1, K-PROBE-4);
-    /// - if we may look into the sender's process, it has not exited, and the path leads it to the
+    /// - the socket there was bound to exactly this name, or is connected and accepts messages only
+    ///   from its peer (K-NAME-1, K-PROBE-4);
+    /// - if we may inspect the sender's process, it has not exited, and the path leads it to the
     ///   same file (K-PROC-6).
     ///
-    /// The message is then sent to that file, past its name (K-DGRAM-21). What remains possible is
-    /// an answer to another socket that the same user has bound to the same name: one that took
-    /// the sender's place, or, if we may not look into the sender's process, one in our view of
-    /// the file system while the sender is in another.
+    /// The message is then sent to that file, without another lookup of its name (K-DGRAM-21). One
+    /// case remains possible: the reply reaches another socket that the same user has bound to the
+    /// same name. It may have taken the sender's place. If we may not inspect the sender's process,
+    /// it may also be in our view of the file system while the sender is in another.
     ///
-    /// An abstract name has no owner to compare: it goes to whoever has the name now. Names that
-    /// the kernel chose are practically never reused. A server with `CAP_NET_ADMIN` refuses a
-    /// sender that has exited, or is in another network namespace, where the name is another's
-    /// (K-NAME-6, K-PROC-7); the process is the one that the credentials name, which a
-    /// sender that is root in a pid namespace of its own can choose among the processes there.
+    /// An abstract name has no owner to compare, so the reply goes to the socket that has the name
+    /// now. Names that the kernel assigned are practically never reused. A server with
+    /// `CAP_NET_ADMIN` refuses a sender that has exited, or that is in another network namespace,
+    /// where the name is another socket's (K-NAME-6, K-PROC-7). The process is the one named by the
+    /// credentials. A sender that is root in a pid namespace of its own can choose among the
+    /// processes there.
     ///
     /// # Errors
-    /// [`ErrorKind::NotPermitted`] if a check fails: the error says which, and whose socket would
-    /// have got the answer. [`ErrorKind::InvalidAddress`] for a relative path, and for a sender
-    /// that never bound (K-DGRAM-1). Else as [`Datagram::send_to`]; [`ErrorKind::NotFound`] also
-    /// without `/proc`, and [`ErrorKind::OutOfDescriptors`]: a path takes two file descriptors
-    /// for the moment.
+    /// Returns an error if
+    ///
+    /// - a check fails ([`ErrorKind::NotPermitted`]): the error says which one, and whose socket
+    ///   would have received the reply;
+    /// - the path is relative, or the sender never bound (K-DGRAM-1)
+    ///   ([`ErrorKind::InvalidAddress`]);
+    /// - `/proc` is not mounted ([`ErrorKind::NotFound`]), or no file descriptor is free
+    ///   ([`ErrorKind::OutOfDescriptors`]): a path requires two of them for the duration of the
+    ///   call;
+    /// - sending fails: see [`Datagram::send_to`].
     pub fn reply(&self, message: &[u8], to: &Origin) -> Result<()> {
         let target = self.reply_target(to)?;
         packet::send(&self.socket, message, Some(&target.raw)).map_err(|error| error.on(&to.address))
     }
 
-    /// Answers a message with descriptors or credentials beside the answer. Checks as
-    /// [`Datagram::reply`], sends as [`Socket::send_with`].
+    /// Replies to a message, with ancillary data (file descriptors, credentials).
+    ///
+    /// Performs the checks of [`Datagram::reply`] and sends like [`Socket::send_with`].
     ///
     /// # Errors
-    /// Those of both.
+    /// Returns an error if a check of [`Datagram::reply`] fails, or [`Socket::send_with`] would
+    /// return one.
     pub fn reply_with(&self, message: &[u8], to: &Origin, outgoing: &Outgoing<'_>) -> Result<()> {
         let target = self.reply_target(to)?;
         let sent = outgoing.send(&self.socket, &[IoSlice::new(message)], Some(&target.raw));
         sent.map(drop).map_err(|error| error.on(&to.address))
     }
 
-    /// The socket that a message came from, checked and held.
+    /// Returns the socket that a message came from, checked and held open.
     pub(crate) fn reply_target(&self, to: &Origin) -> Result<ConnectTarget> {
         if to.address.is_unnamed() {
             return self.target(&to.address);
@@ -203,11 +241,12 @@ impl Datagram {
         reply::target(to, || *self.network.get_or_init(|| network_of(&self.socket)))
     }
 
-    /// Sends one message with descriptors or credentials beside it. As [`Datagram::send_to`] and
-    /// [`Socket::send_with`].
+    /// Sends one message to an address, with ancillary data (file descriptors, credentials).
+    ///
+    /// The address is looked up as by [`Datagram::send_to`].
     ///
     /// # Errors
-    /// Those of both.
+    /// Returns an error if [`Datagram::send_to`] or [`Socket::send_with`] would return one.
     pub fn send_to_with(&self, message: &[u8], to: &Address, outgoing: &Outgoing<'_>) -> Result<()> {
         let target = self.target(to)?;
         let sent = outgoing.send(&self.socket, &[IoSlice::new(message)], Some(&target.raw));
@@ -224,12 +263,17 @@ impl Datagram {
     }
 
     /// Receives one message into `buffer` and returns its length; 0 is an empty message.
-    /// Descriptors that come with it are closed. Waits for one on a blocking socket; `EINTR` is
-    /// retried.
+    ///
+    /// File descriptors that arrive with it are closed. A blocking socket waits for a message.
+    /// `EINTR` is retried.
     ///
     /// # Errors
-    /// [`ErrorKind::MessageTruncated`] where it does not fit: its start is in the buffer, the rest
-    /// is lost; [`Datagram::recv_vec`] never cuts. [`ErrorKind::WouldBlock`].
+    /// Returns an error if
+    ///
+    /// - the message does not fit ([`ErrorKind::MessageTruncated`]): its start is in the buffer,
+    ///   the rest is lost. [`Datagram::recv_vec`] never truncates;
+    /// - the socket is nonblocking, its read timeout passed, or it refused as much as one call may
+    ///   ([`ErrorKind::WouldBlock`], see [`Error::is_refusal_limit`]).
     pub fn recv(&self, buffer: &mut [u8]) -> Result<usize> {
         if !self.socket.asks_senders() {
             return packet::receive(&self.socket, buffer);
@@ -237,12 +281,15 @@ impl Datagram {
         Ok(self.recv_with(&mut [IoSliceMut::new(buffer)], Allow::AND_DROP)?.len)
     }
 
-    /// The same, with the sender's address: unnamed where the sender never bound. To answer,
-    /// receive with [`Datagram::recv_request`], or with [`Socket::recv_with`] and
-    /// [`Received::origin`].
+    /// Receives one message into `buffer` and returns its length and its sender's address.
+    ///
+    /// The address is unnamed if the sender never bound. To reply, receive with
+    /// [`Datagram::recv_request`], or with [`Socket::recv_with`] and [`Received::origin`].
+    /// Otherwise like [`Datagram::recv`].
     ///
     /// # Errors
-    /// As [`Datagram::recv`].
+    /// Returns an error if the message does not fit ([`ErrorKind::MessageTruncated`]) or the call
+    /// would have to wait ([`ErrorKind::WouldBlock`]). See [`Datagram::recv`].
     pub fn recv_from(&self, buffer: &mut [u8]) -> Result<(usize, Address)> {
         if !self.socket.asks_senders() {
             let (len, from) = packet::receive_from(&self.socket, buffer)?;
@@ -252,28 +299,39 @@ impl Datagram {
         Ok((received.len, received.from))
     }
 
-    /// Receives one message, however long, with its sender's address.
+    /// Receives one message of any length, with its sender's address.
+    ///
+    /// File descriptors that arrive with it are closed. A blocking socket waits for a message.
     ///
     /// # Errors
-    /// As [`Datagram::recv`], but nothing is ever cut.
+    /// Returns an error if the call would have to wait ([`ErrorKind::WouldBlock`]). If several
+    /// threads receive on the socket, a longer message may be truncated
+    /// ([`ErrorKind::MessageTruncated`]).
     pub fn recv_vec(&self) -> Result<(Vec<u8>, Address)> {
         let (message, received) = self.recv_vec_with(Allow::AND_DROP)?;
         Ok((message, received.from))
     }
 
-    /// Receives one message, however long, with what [`Datagram::reply`] needs to answer it.
+    /// Receives one message of any length, with what [`Datagram::reply`] needs to reply to it.
+    ///
+    /// File descriptors that arrive with it are closed. A blocking socket waits for a message.
     ///
     /// # Errors
-    /// As [`Datagram::recv`], but no bytes are ever cut.
+    /// Returns an error if the call would have to wait ([`ErrorKind::WouldBlock`]). If several
+    /// threads receive on the socket, a longer message may be truncated
+    /// ([`ErrorKind::MessageTruncated`]).
     pub fn recv_request(&self) -> Result<(Vec<u8>, Origin)> {
         let (message, received) = self.recv_vec_with(Allow::AND_DROP)?;
         Ok((message, received.origin()))
     }
 
-    /// Receives one message, however long, with what came beside it.
+    /// Receives one message of any length, with its ancillary data.
     ///
     /// # Errors
-    /// As [`Socket::recv_with`], but no bytes are ever cut.
+    /// Returns an error if more file descriptors arrived than allowed
+    /// ([`ErrorKind::SurplusDescriptors`]), ancillary data was truncated
+    /// ([`ErrorKind::ControlTruncated`]), or the call would have to wait
+    /// ([`ErrorKind::WouldBlock`]). See [`Socket::recv_with`].
     pub fn recv_vec_with(&self, allow: Allow) -> Result<(Vec<u8>, Received)> {
         let mut refusals = Refusals::of(Operation::Receive);
         loop {
@@ -288,69 +346,80 @@ impl Datagram {
         }
     }
 
-    /// Whose messages are received from the next one on. Credentials come with each message from
-    /// here on; a policy that asks who sends refuses those that were sent before without.
+    /// Sets whose messages are received, from the next one on.
+    ///
+    /// From here on each message carries credentials. A policy that has to know the sender refuses
+    /// messages that were sent before without them.
     ///
     /// # Errors
-    /// Only what the kernel reports for a damaged descriptor.
+    /// Returns an error only if the file descriptor is invalid.
     pub fn set_policy(&mut self, policy: Policy) -> Result<()> {
         crate::bind::apply_policy(&self.socket, &policy)?;
         self.socket.guard(policy);
         Ok(())
     }
 
-    /// How many messages the policy has refused.
+    /// Returns how many messages the policy has refused.
     pub fn refused(&self) -> u64 {
         self.socket.refused_messages()
     }
 
-    /// The length of the next message in bytes, waiting for it on a blocking socket; 0 is an empty
-    /// message. The policy is not asked.
+    /// Returns the length of the next message in bytes, without receiving it; 0 is an empty
+    /// message.
+    ///
+    /// A blocking socket waits for a message. The policy is not checked.
     ///
     /// # Errors
-    /// As [`Datagram::recv`].
+    /// Returns an error if the call would have to wait ([`ErrorKind::WouldBlock`]).
     pub fn next_len(&self) -> Result<usize> {
         packet::next_len(&self.socket)
     }
 
-    /// Reads the next message without taking it, and without asking the policy. Never brings
-    /// descriptors in (K-FD-10).
+    /// Receives the next message without removing it from the queue, and without checking the
+    /// policy.
+    ///
+    /// The message is silently truncated if it does not fit. Never receives file descriptors
+    /// (K-FD-10).
     ///
     /// # Errors
-    /// As [`Datagram::recv`], but nothing is lost.
+    /// Returns an error if the call would have to wait ([`ErrorKind::WouldBlock`]).
     pub fn peek(&self, buffer: &mut [u8]) -> Result<usize> {
         packet::peek(&self.socket, buffer)
     }
 
-    /// Closes the socket, after taking its file away where that is still ours.
+    /// Closes the socket and unlinks its socket file, if the file is still its own.
+    ///
+    /// Dropping the socket does the same, but ignores errors.
     ///
     /// # Errors
-    /// Where the file could not be removed; the socket is closed all the same. Dropping does the
-    /// same in silence.
+    /// Returns an error if the file could not be removed. The socket is closed nevertheless.
     pub fn close(self) -> Result<()> {
         self.file.map_or(Ok(()), SocketFile::release)
     }
 
-    /// The file it is bound to, where it made one.
+    /// Returns the socket file, if this socket created one.
     pub fn file(&self) -> Option<&SocketFile> {
         self.file.as_ref()
     }
 
-    /// The socket, and its file to be given up.
+    /// Returns the socket, and its file so that the caller can give it up.
     pub(crate) fn parts_mut(&mut self) -> (&Socket, &mut Option<SocketFile>) {
         (&self.socket, &mut self.file)
     }
 
-    /// Binds a client to an address of its own, removed afterwards. See [`Bind::datagram`].
+    /// Creates a client socket bound to an address of its own.
+    ///
+    /// Its socket file is removed on drop. See [`Bind::datagram`].
     ///
     /// # Errors
-    /// As [`Bind::datagram`].
+    /// Returns an error if the address is invalid, in use, or cannot be created. See
+    /// [`Bind::datagram`] for the kinds.
     pub fn bind(address: impl ToAddress) -> Result<Datagram> {
         Bind::new(address).datagram()
     }
 }
 
-/// The network namespace that a socket was made in, which never changes (K-NETNS-2).
+/// Returns the network namespace that a socket was created in, which never changes (K-NETNS-2).
 fn network_of(socket: &Socket) -> Option<FileId> {
     let namespace = diag::network_namespace_of(socket).ok()?;
     rustix::fs::fstat(namespace).ok().map(|stat| FileId::of(&stat))
@@ -371,8 +440,10 @@ impl AsFd for Datagram {
 }
 
 impl From<Datagram> for OwnedFd {
-    /// Gives the descriptor away. The file, where there is one, is left for whoever uses the
-    /// descriptor; the policy is gone.
+    /// Converts the socket into its file descriptor.
+    ///
+    /// If there is a socket file, it is left for the new owner of the file descriptor. The policy
+    /// no longer applies.
     fn from(datagram: Datagram) -> OwnedFd {
         if let Some(file) = datagram.file {
             file.keep();

@@ -1,4 +1,4 @@
-//! Whole messages over a connection.
+//! Sequenced packets over Unix domain sockets.
 
 use std::net::Shutdown;
 use std::ops::Deref;
@@ -10,11 +10,13 @@ use crate::packet;
 use crate::socket::{Socket, configure};
 use crate::{Connect, Kind, ToAddress, sys};
 
-/// A connected socket that keeps messages apart: one send is one receive, in order, none lost, and
-/// the end is seen.
+/// A connected socket that preserves message boundaries (`SOCK_SEQPACKET`).
 ///
-/// An empty message looks like the end to a receiver that does not ask for credentials
-/// (K-DGRAM-13); sending one is therefore refused unless [`Socket::send_with`] is used.
+/// One send is one receive. Messages arrive in order, none are lost, and the end of the connection
+/// is visible.
+///
+/// An empty message looks like the end to a receiver without credentials (K-DGRAM-13).
+/// [`SeqPacket::send`] therefore refuses it; [`Socket::send_with`] sends it.
 ///
 /// ```
 /// use stoop::{Packet, SeqPacket};
@@ -32,40 +34,44 @@ use crate::{Connect, Kind, ToAddress, sys};
 #[derive(Debug)]
 pub struct SeqPacket(Socket);
 
-/// What a receive on a seqpacket socket found.
+/// The outcome of a receive on a seqpacket socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Packet {
-    /// A message of this many bytes, whole.
+    /// A whole message of this many bytes.
     Message(usize),
-    /// The peer has closed, or will send no more.
+    /// The peer has closed the connection, or shut down its write half.
     End,
 }
 
 impl SeqPacket {
-    /// Connects to a server. Waits for room in its backlog as long as it takes; [`Connect`] sets
-    /// limits.
+    /// Connects to a server.
+    ///
+    /// If the server's backlog is full, this blocks indefinitely. [`Connect`] sets a timeout.
     ///
     /// # Errors
-    /// As [`Connect::stream`].
+    /// Returns an error if the address is invalid, no server listens there, the socket is of
+    /// another kind, or permission is denied. See [`Connect::stream`] for the kinds.
     pub fn connect(address: impl ToAddress) -> Result<SeqPacket> {
         Connect::new(address).seqpacket()
     }
 
-    /// Two sockets connected to each other.
+    /// Creates a pair of connected sockets (`socketpair`).
     ///
     /// # Errors
-    /// [`ErrorKind::OutOfDescriptors`](crate::ErrorKind::OutOfDescriptors).
+    /// Returns an error if no file descriptor is free
+    /// ([`ErrorKind::OutOfDescriptors`](crate::ErrorKind::OutOfDescriptors)).
     pub fn pair() -> Result<(SeqPacket, SeqPacket)> {
         let (one, other) = Socket::pair(Kind::SeqPacket)?;
         Ok((SeqPacket(one), SeqPacket(other)))
     }
 
-    /// Takes a descriptor from elsewhere, after asking the kernel whether it is a local seqpacket
-    /// socket.
+    /// Wraps a file descriptor of unknown origin, after asking the kernel whether it is a Unix
+    /// seqpacket socket.
     ///
     /// # Errors
-    /// [`ErrorKind::WrongKind`](crate::ErrorKind::WrongKind),
-    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported).
+    /// Returns an error if it is a Unix socket of another kind
+    /// ([`ErrorKind::WrongKind`](crate::ErrorKind::WrongKind)), or a socket of another address
+    /// family ([`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported)).
     pub fn from_descriptor(fd: OwnedFd) -> Result<SeqPacket> {
         Ok(SeqPacket(Socket::from_descriptor(fd)?.expect_kind(Kind::SeqPacket)?))
     }
@@ -74,43 +80,61 @@ impl SeqPacket {
         SeqPacket(socket)
     }
 
-    /// Another owner of the same connection.
+    /// Creates a new independently owned handle to the same socket.
+    ///
+    /// The connection closes when the last handle is dropped.
     ///
     /// # Errors
-    /// [`ErrorKind::OutOfDescriptors`](crate::ErrorKind::OutOfDescriptors).
+    /// Returns an error if no file descriptor is free
+    /// ([`ErrorKind::OutOfDescriptors`](crate::ErrorKind::OutOfDescriptors)).
     pub fn try_clone(&self) -> Result<SeqPacket> {
         Ok(SeqPacket(self.0.duplicate()?))
     }
 
-    /// Ends one direction or both. After `Write` the peer sees [`Packet::End`] once it has read
-    /// what was sent.
+    /// Shuts down the read, write, or both halves of this connection.
+    ///
+    /// After `Write` the peer receives what was sent and then [`Packet::End`].
     ///
     /// # Errors
-    /// [`ErrorKind::NotConnected`](crate::ErrorKind::NotConnected).
+    /// Returns an error if the socket is not connected
+    /// ([`ErrorKind::NotConnected`](crate::ErrorKind::NotConnected)).
     pub fn shutdown(&self, how: Shutdown) -> Result<()> {
         sys::shutdown(self.as_fd(), how).map_err(configure)
     }
 
-    /// Sends one message, whole or not at all. Waits for room on a blocking socket; `EINTR` is
-    /// retried.
+    /// Sends one message, whole or not at all.
+    ///
+    /// A blocking socket waits for space in the send buffer. `EINTR` is retried.
     ///
     /// # Errors
-    /// [`ErrorKind::MessageTooLarge`](crate::ErrorKind::MessageTooLarge) (the limit is the send
-    /// buffer less a little, K-DGRAM-6), [`ErrorKind::PeerGone`](crate::ErrorKind::PeerGone),
-    /// [`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock), and
-    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for an empty message.
+    /// Returns an error if
+    ///
+    /// - the message is larger than the send buffer less a small overhead (K-DGRAM-6)
+    ///   ([`ErrorKind::MessageTooLarge`](crate::ErrorKind::MessageTooLarge));
+    /// - the peer has closed ([`ErrorKind::PeerGone`](crate::ErrorKind::PeerGone));
+    /// - the socket is nonblocking, or its write timeout passed
+    ///   ([`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock));
+    /// - the message is empty ([`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported)).
     pub fn send(&self, message: &[u8]) -> Result<()> {
         packet::refuse_empty(message)?;
         packet::send(&self.0, message, None)
     }
 
-    /// Receives one message into `buffer`. Waits for one on a blocking socket; `EINTR` is retried.
+    /// Receives one message into `buffer`.
+    ///
+    /// File descriptors that arrive with it are closed. A blocking socket waits for a message.
+    /// `EINTR` is retried.
     ///
     /// # Errors
-    /// [`ErrorKind::MessageTruncated`](crate::ErrorKind::MessageTruncated) where it does not fit:
-    /// its start is in the buffer, the rest is lost; [`SeqPacket::recv_vec`] never cuts.
-    /// [`ErrorKind::PeerGone`](crate::ErrorKind::PeerGone),
-    /// [`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock).
+    /// Returns an error if
+    ///
+    /// - the message does not fit
+    ///   ([`ErrorKind::MessageTruncated`](crate::ErrorKind::MessageTruncated)): its start is in the
+    ///   buffer, the rest is lost. [`SeqPacket::recv_vec`] never truncates;
+    /// - the peer has closed with unread data
+    ///   ([`ErrorKind::PeerGone`](crate::ErrorKind::PeerGone));
+    /// - the socket is nonblocking, or its read timeout passed
+    ///   ([`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock)).
     pub fn recv(&self, buffer: &mut [u8]) -> Result<Packet> {
         Ok(match packet::receive(&self.0, buffer)? {
             0 => Packet::End,
@@ -118,36 +142,52 @@ impl SeqPacket {
         })
     }
 
-    /// Receives one message, however long; `None` at the end. Descriptors that come with it are
-    /// closed.
+    /// Receives one message of any length. Returns `None` at the end of the connection.
+    ///
+    /// File descriptors that arrive with it are closed. A blocking socket waits for a message.
     ///
     /// # Errors
-    /// As [`SeqPacket::recv`], but nothing is ever cut.
+    /// Returns an error if the peer has closed with unread data
+    /// ([`ErrorKind::PeerGone`](crate::ErrorKind::PeerGone)) or the call would have to wait
+    /// ([`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock)). If several threads receive on the
+    /// socket, a longer message may be truncated
+    /// ([`ErrorKind::MessageTruncated`](crate::ErrorKind::MessageTruncated)).
     pub fn recv_vec(&self) -> Result<Option<Vec<u8>>> {
         let (message, received) = self.recv_vec_with(Allow::AND_DROP)?;
         Ok((!received.is_end()).then_some(message))
     }
 
-    /// Receives one message, however long, with what came beside it.
+    /// Receives one message of any length, with its ancillary data.
     ///
     /// # Errors
-    /// As [`Socket::recv_with`], but no bytes are ever cut.
+    /// Returns an error if more file descriptors arrived than allowed, ancillary data was
+    /// truncated, the peer has closed with unread data, or the call would have to wait. See
+    /// [`Socket::recv_with`] for the kinds.
     pub fn recv_vec_with(&self, allow: Allow) -> Result<(Vec<u8>, Received)> {
         packet::receive_whole(&self.0, allow)
     }
 
-    /// The length of the next message in bytes, waiting for it on a blocking socket; 0 is the end.
+    /// Returns the length of the next message in bytes, without receiving it; 0 is the end.
+    ///
+    /// A blocking socket waits for a message.
     ///
     /// # Errors
-    /// As [`SeqPacket::recv`].
+    /// Returns an error if the peer has closed with unread data
+    /// ([`ErrorKind::PeerGone`](crate::ErrorKind::PeerGone)) or the call would have to wait
+    /// ([`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock)).
     pub fn next_len(&self) -> Result<usize> {
         packet::next_len(&self.0)
     }
 
-    /// Reads the next message without taking it. Never brings descriptors in (K-FD-10).
+    /// Receives the next message without removing it from the queue.
+    ///
+    /// The message is silently truncated if it does not fit. Never receives file descriptors
+    /// (K-FD-10).
     ///
     /// # Errors
-    /// As [`SeqPacket::recv`], but nothing is lost.
+    /// Returns an error if the peer has closed with unread data
+    /// ([`ErrorKind::PeerGone`](crate::ErrorKind::PeerGone)) or the call would have to wait
+    /// ([`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock)).
     pub fn peek(&self, buffer: &mut [u8]) -> Result<Packet> {
         Ok(match packet::peek(&self.0, buffer)? {
             0 => Packet::End,

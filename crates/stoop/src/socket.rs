@@ -314,8 +314,9 @@ impl Socket {
     /// - the socket is nonblocking, or its write timeout passed ([`ErrorKind::WouldBlock`]);
     /// - the receiver refuses file descriptors ([`ErrorKind::NotPermitted`]);
     /// - too many file descriptors of this user are in flight ([`ErrorKind::TooManyInFlight`]);
-    /// - `buffers` is empty on a stream and there is ancillary data, which would be lost (K-FD-8),
-    ///   or there are more file descriptors or buffers than fit ([`ErrorKind::Unsupported`]).
+    /// - the socket is a stream and there is no byte to carry the ancillary data, which would be lost
+    ///   (K-FD-8), or there are more file descriptors or buffers than one message can hold
+    ///   ([`ErrorKind::Unsupported`]).
     pub fn send_with(&self, buffers: &[IoSlice<'_>], outgoing: &Outgoing<'_>) -> Result<usize> {
         outgoing.send(self, buffers, None)
     }

@@ -1,4 +1,4 @@
-//! Byte streams.
+//! Byte streams over Unix domain sockets.
 
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::net::Shutdown;
@@ -10,18 +10,22 @@ use crate::error::Result;
 use crate::socket::{Socket, configure};
 use crate::{Connect, Kind, ToAddress, sys};
 
-/// A connected byte stream: bytes in order, none lost, no boundaries.
+/// A connected byte stream (`SOCK_STREAM`): bytes arrive in order, none are lost, and there are no
+/// message boundaries.
 ///
-/// Reading gives what is there, which may be less than the buffer and less than one write of the
-/// peer; 0 is the peer's end. Writing waits while the peer's queue is full and may take a part.
-/// Neither raises `SIGPIPE`, vectored or not (K-END-6). As for every [`Read`] and [`Write`], a
-/// signal shows as [`io::ErrorKind::Interrupted`]; `read_exact` and `write_all` go on.
+/// A read returns the bytes that are available. They may be fewer than the buffer holds, and fewer
+/// than one write of the peer. A read of 0 bytes is the end of the stream. A write waits while the
+/// peer's queue is full, and may write a part of the bytes.
 ///
-/// [`Read`] and [`Write`] are implemented for `&Stream` too, so that one thread can read while
-/// another writes.
+/// Neither raises `SIGPIPE`, vectored or not (K-END-6). As with every [`Read`] and [`Write`], a
+/// call interrupted by a signal returns [`io::ErrorKind::Interrupted`]; `read_exact` and
+/// `write_all` retry.
 ///
-/// Descriptors that a peer sends are dropped by the kernel when read plainly (K-FD-7): nothing
-/// leaks, and they are lost. [`Socket::recv_with`] lets them in.
+/// [`Read`] and [`Write`] are also implemented for `&Stream`, so one thread can read while another
+/// writes.
+///
+/// If a peer sends file descriptors, a plain read makes the kernel close them (K-FD-7). They do not
+/// leak, but they are lost. [`Socket::recv_with`] receives them.
 ///
 /// ```
 /// use std::io::{Read, Write};
@@ -42,29 +46,34 @@ use crate::{Connect, Kind, ToAddress, sys};
 pub struct Stream(Socket);
 
 impl Stream {
-    /// Connects to a server. Waits for room in its backlog as long as it takes; [`Connect`] sets
-    /// limits.
+    /// Connects to a server.
+    ///
+    /// If the server's backlog is full, this blocks indefinitely. [`Connect`] sets a timeout.
     ///
     /// # Errors
-    /// As [`Connect::stream`].
+    /// Returns an error if the address is invalid, no server listens there, the socket is of
+    /// another kind, or permission is denied. See [`Connect::stream`] for the kinds.
     pub fn connect(address: impl ToAddress) -> Result<Stream> {
         Connect::new(address).stream()
     }
 
-    /// Two streams connected to each other.
+    /// Creates a pair of connected streams (`socketpair`).
     ///
     /// # Errors
-    /// [`ErrorKind::OutOfDescriptors`](crate::ErrorKind::OutOfDescriptors).
+    /// Returns an error if no file descriptor is free
+    /// ([`ErrorKind::OutOfDescriptors`](crate::ErrorKind::OutOfDescriptors)).
     pub fn pair() -> Result<(Stream, Stream)> {
         let (one, other) = Socket::pair(Kind::Stream)?;
         Ok((Stream(one), Stream(other)))
     }
 
-    /// Takes a descriptor from elsewhere, after asking the kernel whether it is a local stream.
+    /// Wraps a file descriptor of unknown origin, after asking the kernel whether it is a Unix
+    /// stream socket.
     ///
     /// # Errors
-    /// [`ErrorKind::WrongKind`](crate::ErrorKind::WrongKind),
-    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported).
+    /// Returns an error if it is a Unix socket of another kind
+    /// ([`ErrorKind::WrongKind`](crate::ErrorKind::WrongKind)), or a socket of another address
+    /// family ([`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported)).
     pub fn from_descriptor(fd: OwnedFd) -> Result<Stream> {
         Ok(Stream(Socket::from_descriptor(fd)?.expect_kind(Kind::Stream)?))
     }
@@ -73,28 +82,34 @@ impl Stream {
         Stream(socket)
     }
 
-    /// Another owner of the same connection, which ends when the last owner goes.
+    /// Creates a new independently owned handle to the same socket.
+    ///
+    /// The connection closes when the last handle is dropped.
     ///
     /// # Errors
-    /// [`ErrorKind::OutOfDescriptors`](crate::ErrorKind::OutOfDescriptors).
+    /// Returns an error if no file descriptor is free
+    /// ([`ErrorKind::OutOfDescriptors`](crate::ErrorKind::OutOfDescriptors)).
     pub fn try_clone(&self) -> Result<Stream> {
         Ok(Stream(self.0.duplicate()?))
     }
 
-    /// Ends one direction or both. After `Write` the peer reads to the end and can still answer
-    /// (K-END-1).
+    /// Shuts down the read, write, or both halves of this connection.
+    ///
+    /// After `Write` the peer reads what was sent and then the end, and can still send (K-END-1).
     ///
     /// # Errors
-    /// [`ErrorKind::NotConnected`](crate::ErrorKind::NotConnected).
+    /// Returns an error if the socket is not connected
+    /// ([`ErrorKind::NotConnected`](crate::ErrorKind::NotConnected)).
     pub fn shutdown(&self, how: Shutdown) -> Result<()> {
         sys::shutdown(self.as_fd(), how).map_err(configure)
     }
 
-    /// Reads without taking: the next read gives the same bytes. Never brings descriptors in
-    /// (K-FD-10).
+    /// Receives data without removing it from the queue: the next read returns the same bytes.
+    ///
+    /// Blocks until data is available. Never receives file descriptors (K-FD-10).
     ///
     /// # Errors
-    /// As [`Read::read`].
+    /// Returns an error if the read fails, as [`Read::read`] does.
     pub fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
         sys::receive(self.as_fd(), buffer, libc::MSG_PEEK)
     }
@@ -127,7 +142,7 @@ impl Write for &Stream {
         sys::send_vectored(self.as_fd(), buffers)
     }
 
-    /// Does nothing: what was written is in the peer's queue already.
+    /// Does nothing: written bytes are already in the peer's queue.
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
