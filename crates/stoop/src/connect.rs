@@ -1,9 +1,9 @@
-//! Connecting: with a deadline, right on a full backlog, right on `EINTR`, and to servers that have
+//! Connecting, with a timeout, correct on a full backlog and on `EINTR`, and to servers that have
 //! not started yet.
 //!
-//! The kernel itself waits for room in a backlog when a *blocking* socket connects, and wakes at
-//! the instant there is room (K-CONNECT-3); a non-blocking socket gets `EAGAIN` and is not queued
-//! at all (K-CONNECT-1). So connecting is always done on a blocking socket, bounded by its send
+//! When a *blocking* socket connects to a full backlog, the kernel puts the caller to sleep and wakes
+//! it as soon as there is space (K-CONNECT-3). A nonblocking socket gets `EAGAIN` and is not queued at
+//! all (K-CONNECT-1). Connecting is therefore always done on a blocking socket, bounded by its send
 //! timeout.
 
 use std::fs::File;
@@ -20,7 +20,7 @@ use crate::socket::{Socket, retry};
 use crate::sys::{self, Blocking, RawAddress};
 use crate::{Address, Datagram, Kind, SeqPacket, Stream, ToAddress};
 
-/// How to connect: a builder.
+/// A builder for connecting a socket.
 ///
 /// ```
 /// use std::time::Duration;
@@ -42,63 +42,77 @@ pub struct Connect {
     wait: Duration,
 }
 
-/// The outcome of reading an address, kept until there is an operation to report it for.
+/// A parsed address, or the error, which is kept until an operation can report it.
 type Parsed<T> = std::result::Result<T, crate::AddressError>;
 
-/// How long to sleep between two looks for a server that has not started: from the first to the
-/// longest.
+/// The first and the longest pause between two checks for a server that has not started.
 const LOOK_AGAIN: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(20));
 
 impl Connect {
-    /// To this address. Text is read by [`Address::parse`].
+    /// Creates a builder for this address. Text is parsed by [`Address::parse`].
     pub fn new(address: impl ToAddress) -> Connect {
         Connect { address: address.to_address(), timeout: None, wait: Duration::ZERO }
     }
 
-    /// How long to wait for room in a full backlog. Without it, as long as it takes.
+    /// Sets how long to wait for space in a full backlog. By default it waits indefinitely.
     pub fn timeout(mut self, timeout: Duration) -> Connect {
         self.timeout = Some(timeout);
         self
     }
 
-    /// How long to wait for a server that is not there yet: no file, or nobody listening behind it.
-    /// At first, not at all.
+    /// Sets how long to wait for a server that has not started: there is no socket file, or no
+    /// process listens on it. By default it does not wait.
     pub fn wait_for_server(mut self, wait: Duration) -> Connect {
         self.wait = wait;
         self
     }
 
-    /// Connects a stream. Blocks as the two settings say; `EINTR` is retried against the same
-    /// deadline (K-CONNECT-5).
+    /// Connects a stream.
+    ///
+    /// Blocks for a full backlog up to the [timeout](Connect::timeout), and for a missing server as
+    /// long as [`Connect::wait_for_server`] says. `EINTR` is retried against the same deadline
+    /// (K-CONNECT-5). The returned socket is always connected.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`], [`ErrorKind::Refused`], [`ErrorKind::WrongKind`],
-    /// [`ErrorKind::PermissionDenied`], [`ErrorKind::TimedOut`], [`ErrorKind::InvalidAddress`].
-    /// The socket returned is always connected.
+    /// Returns an error if
+    ///
+    /// - nothing exists at the path ([`ErrorKind::NotFound`]), or no process listens there
+    ///   ([`ErrorKind::Refused`]);
+    /// - the socket there is of another kind ([`ErrorKind::WrongKind`]);
+    /// - permission is denied ([`ErrorKind::PermissionDenied`]);
+    /// - the backlog stayed full until the timeout ([`ErrorKind::TimedOut`]);
+    /// - the address is invalid ([`ErrorKind::InvalidAddress`]).
     pub fn stream(&self) -> Result<Stream> {
         Ok(Stream::from_socket(self.connect(Kind::Stream)?))
     }
 
-    /// Connects a seqpacket socket. As [`Connect::stream`].
+    /// Connects a seqpacket socket.
+    ///
+    /// Blocks like [`Connect::stream`].
     ///
     /// # Errors
-    /// As [`Connect::stream`].
+    /// Returns an error if the address is invalid, no server listens there, the socket is of
+    /// another kind, permission is denied, or the backlog stayed full. See [`Connect::stream`] for
+    /// the kinds.
     pub fn seqpacket(&self) -> Result<SeqPacket> {
         Ok(SeqPacket::from_socket(self.connect(Kind::SeqPacket)?))
     }
 
-    /// A datagram socket that sends to this address, and to which the receiver can answer: it is
-    /// bound to an abstract name that the kernel chooses (K-NAME-9). Never waits for room.
+    /// Creates a datagram socket that sends to this address and can receive replies.
+    ///
+    /// It is bound to an abstract address that the kernel assigns (K-NAME-9). Connecting a datagram
+    /// socket never waits for queue space.
     ///
     /// # Errors
-    /// As [`Connect::stream`], and [`ErrorKind::NotPermitted`] where the receiver is connected to
-    /// somebody else.
+    /// Returns an error if the receiver is connected to another peer ([`ErrorKind::NotPermitted`]).
+    /// Also if the address is invalid, no socket is bound there, the socket is of another kind, or
+    /// permission is denied: see [`Connect::stream`] for the kinds.
     pub fn datagram(&self) -> Result<Datagram> {
         let socket = self.connect(Kind::Datagram)?;
         Ok(Datagram::client(socket))
     }
 
-    /// Names the receiver of a datagram socket that exists already.
+    /// Connects an existing datagram socket to this address.
     pub(crate) fn datagram_socket(&self, socket: &Socket) -> Result<()> {
         let address = self.resolve(Kind::Datagram)?;
         self.attempts(Instant::now(), || self.attempt(socket, &address)).map_err(|error| error.on(&address))
@@ -117,12 +131,14 @@ impl Connect {
         Ok(address)
     }
 
-    /// Connects a socket of whichever kind the server has, trying each in turn: a path of another
-    /// kind answers `EPROTOTYPE`, an abstract name of another kind is not found at all
-    /// (K-NAME-15).
+    /// Connects a socket of the kind the server has, by trying each kind in turn.
+    ///
+    /// A path with a socket of another kind returns `EPROTOTYPE`. An abstract name of another kind
+    /// is not found at all (K-NAME-15).
     ///
     /// # Errors
-    /// As [`Connect::stream`].
+    /// Returns an error if the address is invalid, no server listens there, permission is denied,
+    /// or the backlog stayed full. See [`Connect::stream`] for the kinds.
     pub fn any(&self) -> Result<Connection> {
         let address = self.resolve(Kind::Stream)?;
         self.attempts(Instant::now(), || self.any_once(&address)).map_err(|error| error.on(&address))
@@ -154,7 +170,7 @@ impl Connect {
         Ok(socket)
     }
 
-    /// Tries until it works, the answer is final, or the wait for a server is over.
+    /// Repeats `attempt` until it succeeds, fails for good, or the wait for a server is over.
     fn attempts<T>(&self, started: Instant, mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
         let (mut pause, longest) = LOOK_AGAIN;
         loop {
@@ -171,7 +187,7 @@ impl Connect {
         }
     }
 
-    /// One connect, bounded by the timeout, never giving up for a signal.
+    /// Connects once, within the timeout, and continues after signals.
     fn attempt(&self, socket: &Socket, address: &Address) -> Result<()> {
         let Some(timeout) = self.timeout else { return try_once(socket, address, || Ok(())) };
         let started = Instant::now();
@@ -183,25 +199,25 @@ impl Connect {
         result.map_err(|error| if error.is_would_block() { stayed_full(error, timeout) } else { error })
     }
 
-    /// How long to wait for room in a full backlog, and for a server that is not there yet.
+    /// Returns how long to wait for space in a full backlog, and for a server that has not started.
     #[cfg(feature = "tokio")]
     pub(crate) fn limits(&self) -> (Option<Duration>, Duration) {
         (self.timeout, self.wait)
     }
 }
 
-/// A new socket that can be connected.
+/// Creates a socket that can be connected.
 pub(crate) fn unconnected(kind: Kind, blocking: Blocking) -> Result<Socket> {
     let failed = |cause| Error::system(Operation::Connect, cause).of_kind(kind);
     let socket = Socket::from_known(sys::socket(kind, blocking).map_err(failed)?, kind);
     if kind == Kind::Datagram {
-        // Bound before it is connected, so that even the first message can be answered.
+        // Bound before it is connected, so that even its first message can be replied to.
         sys::bind(socket.as_fd(), &RawAddress::autobind()).map_err(failed)?;
     }
     Ok(socket)
 }
 
-/// One connect, never giving up for a signal. `before` runs ahead of each system call.
+/// Connects once and continues after signals. `before` runs ahead of each system call.
 pub(crate) fn try_once(
     socket: &Socket,
     address: &Address,
@@ -216,15 +232,15 @@ pub(crate) fn try_once(
     .map_err(failed)
 }
 
-/// The end of the wait for room in a backlog.
+/// Creates the error for a backlog that stayed full until the timeout.
 pub(crate) fn stayed_full(error: Error, timeout: Duration) -> Error {
     error.with_kind(ErrorKind::TimedOut).with_detail(format!("its backlog stayed full for {timeout:?}"))
 }
 
-/// What `connect` and `sendto` are given for an address, however long its path.
+/// The argument of `connect` and `sendto` for an address, however long its path.
 pub(crate) struct ConnectTarget {
     pub(crate) raw: RawAddress,
-    /// Holds the socket's file while its descriptor number stands in the address.
+    /// Keeps the socket file open while the address contains its file descriptor number.
     _file: Option<File>,
 }
 
@@ -237,21 +253,22 @@ impl ConnectTarget {
         if path.as_os_str().len() <= DIRECT_PATH_MAX_BYTES {
             return Ok(ConnectTarget { raw: RawAddress::path(path)?, _file: None });
         }
-        // An O_PATH descriptor of the socket's file stands for it, at any depth (K-CONNECT-13).
+        // `sun_path` holds 108 bytes. For a longer path, open the socket file with O_PATH and
+        // connect to /proc/self/fd/N, which leads to the same file at any depth (K-CONNECT-13).
         ConnectTarget::of_file(
             rustix::fs::openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?.into(),
         )
     }
 
-    /// The socket of this file, an `O_PATH` descriptor, whatever its name leads to by now
-    /// (K-CONNECT-13, K-DGRAM-21).
+    /// Targets the socket of this file, an `O_PATH` file descriptor, regardless of what its name
+    /// leads to by now (K-CONNECT-13, K-DGRAM-21).
     pub(crate) fn of_file(file: File) -> io::Result<ConnectTarget> {
         let raw = RawAddress::path(Path::new(&format!("/proc/self/fd/{}", file.as_raw_fd())))?;
         Ok(ConnectTarget { raw, _file: Some(file) })
     }
 }
 
-/// A connection of whichever kind the server has.
+/// A connection of the kind the server has. See [`Connect::any`].
 #[derive(Debug)]
 pub enum Connection {
     /// A stream.
@@ -263,7 +280,7 @@ pub enum Connection {
 }
 
 impl Connection {
-    /// The kind that was found.
+    /// Returns the kind that was found.
     pub fn kind(&self) -> Kind {
         match self {
             Connection::Stream(_) => Kind::Stream,

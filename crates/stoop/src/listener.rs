@@ -1,4 +1,4 @@
-//! Servers of connections.
+//! Listening Unix domain sockets.
 
 use std::io;
 use std::marker::PhantomData;
@@ -14,14 +14,14 @@ use crate::socket::Socket;
 use crate::sys::{self, Blocking};
 use crate::{Kind, Policy, Refusal, SeqPacket, Stream};
 
-/// How long to wait before trying again after an accept failed, for want of a descriptor or
-/// otherwise: from the first pause to the longest. The client may stay in the queue meanwhile, and
-/// the listener stays readable (K-ACCEPT-1), so waiting for readiness would spin.
+/// The first and the longest pause before another attempt after a failed accept, for lack of a file
+/// descriptor or another cause. The client may stay in the queue meanwhile, and the listener stays
+/// readable (K-ACCEPT-1), so waiting for readiness would spin.
 pub(crate) const PAUSE_AFTER_FAILURE: (Duration, Duration) =
     (Duration::from_millis(5), Duration::from_millis(250));
 
-/// More than are ever in a listener's queue: `net.core.somaxconn` is 4096 unless an administrator
-/// raised it.
+/// An upper bound on the length of a listener's queue. `net.core.somaxconn` is 4096 unless an
+/// administrator raised it.
 pub(crate) const QUEUE_MAX: usize = 65_536;
 
 /// A connection that a [`Listener`] can accept: [`Stream`] or [`SeqPacket`].
@@ -58,33 +58,34 @@ impl sealed::Sealed for SeqPacket {
     }
 }
 
-/// What became of a client that came.
+/// The outcome of accepting a client.
 #[derive(Debug)]
 pub enum Arrival<C> {
-    /// Admitted.
+    /// The policy allowed the client.
     Admitted(C),
-    /// The policy refused it; its connection is closed. It had these ids, where the kernel knew.
+    /// The policy refused the client, and its connection was closed. The ids are those the kernel
+    /// recorded, if it knew them.
     Refused {
-        /// Its process id.
+        /// The client's process id.
         pid: Option<u32>,
-        /// Its user id.
+        /// The client's effective user id.
         uid: Option<u32>,
-        /// Why it was refused.
+        /// Why the client was refused.
         reason: Refusal,
     },
 }
 
-/// What a listener has seen so far.
+/// Counters of a listener since it was created.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Counts {
-    /// Clients admitted.
+    /// Clients that the policy allowed.
     pub admitted: u64,
     /// Clients that the policy refused.
     pub refused: u64,
-    /// Times that no descriptor or memory was free for the next client.
+    /// Accepts that failed because no file descriptor or memory was free.
     pub exhausted: u64,
-    /// Times that an accept failed otherwise, as a security module's refusal of one client.
+    /// Accepts that failed for another reason, such as a security module that refused one client.
     pub failed: u64,
 }
 
@@ -96,14 +97,17 @@ struct Counters {
     failed: AtomicU64,
 }
 
-/// A server's socket: clients queue at it and are accepted one by one. Made by
-/// [`Bind::listen`](crate::Bind::listen).
+/// A listening socket: clients wait in its queue until they are accepted.
 ///
-/// Several threads may accept on one listener. Its file is removed when it is dropped or closed, if
-/// the file is still its own and the process is the one that made it.
+/// [`Bind::listen`](crate::Bind::listen) creates one. Several threads may accept on the same
+/// listener.
+///
+/// When the listener is closed or dropped, its socket file is unlinked. This happens only if the
+/// file is still its own, and only in the process that created it.
 #[derive(Debug)]
 pub struct Listener<C = Stream> {
-    // Fields drop in this order: the file goes while the socket still holds its inode.
+    // Fields drop in this order: the file is unlinked while the socket still holds its inode, so
+    // its number cannot be reused in between.
     file: Option<SocketFile>,
     socket: Socket,
     policy: Policy,
@@ -116,14 +120,16 @@ impl<C: Connected> Listener<C> {
         Listener { file, socket, policy, counters: Counters::default(), accepts: PhantomData }
     }
 
-    /// Takes a listening descriptor from elsewhere, after asking the kernel what it is. Admits
-    /// everyone until [`Listener::set_policy`]; its file is left alone at the end.
+    /// Wraps a listening file descriptor of unknown origin, after asking the kernel for its kind.
+    ///
+    /// The listener accepts every client until [`Listener::set_policy`] is called. If it is bound
+    /// to a file, the file is not removed on drop.
     ///
     /// # Errors
-    /// [`ErrorKind::WrongKind`](crate::ErrorKind::WrongKind),
-    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported), and
-    /// [`ErrorKind::NotConnected`](crate::ErrorKind::NotConnected) for a socket that does not
-    /// listen.
+    /// Returns an error if the socket is a Unix socket of another kind
+    /// ([`ErrorKind::WrongKind`](crate::ErrorKind::WrongKind)), of another address family
+    /// ([`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported)), or does not listen
+    /// ([`ErrorKind::NotConnected`](crate::ErrorKind::NotConnected)).
     pub fn from_descriptor(fd: OwnedFd) -> Result<Listener<C>> {
         let socket = Socket::from_descriptor(fd)?.expect_kind(C::KIND)?;
         if !sys::is_listening(socket.as_fd()).map_err(accepting)? {
@@ -133,20 +139,25 @@ impl<C: Connected> Listener<C> {
         Ok(Listener::new(socket, None, Policy::everyone()))
     }
 
-    /// Waits for a client that the policy admits. Refused clients are closed and counted. If no
-    /// descriptor or memory is free, or the accept of one client fails otherwise
-    /// ([`Error::is_transient`]), it counts that, pauses, and tries again without spinning.
-    /// `EINTR` is retried.
+    /// Waits for a client that the policy allows.
     ///
-    /// # Errors
-    /// Returns [`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock) on a non-blocking listener,
-    /// or after the read timeout. On a non-blocking listener also returns transient errors: the
-    /// client may stay queued and the listener readable, so pause before the next try. Other
-    /// errors mean that the listener itself is broken.
+    /// Refused clients are closed and counted. If an accept fails in a way that concerns one
+    /// client, or because no file descriptor or memory is free ([`Error::is_transient`]), a
+    /// blocking listener counts the failure, pauses, and tries again without spinning. `EINTR` is
+    /// retried.
     ///
     /// A nonblocking listener returns after 16 refused clients in a row, and a blocking one when
     /// its read timeout has passed, even if more clients are waiting: see
     /// [`Error::is_refusal_limit`].
+    ///
+    /// # Errors
+    /// Returns an error if
+    ///
+    /// - the listener is nonblocking and no client is waiting, its read timeout passed, or it
+    ///   refused as much as one call may ([`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock));
+    /// - the listener is nonblocking and the failure is transient ([`Error::is_transient`]). The
+    ///   client may stay in the queue and the listener readable, so pause before the next attempt;
+    /// - the listener itself is unusable (all other kinds).
     pub fn accept(&self) -> Result<C> {
         let mut refusals = Refusals::of(Operation::Accept);
         loop {
@@ -157,20 +168,24 @@ impl<C: Connected> Listener<C> {
         }
     }
 
-    /// Waits for the next client and says what became of it. As [`Listener::accept`] otherwise.
+    /// Waits for the next client, and returns whether the policy allowed it.
+    ///
+    /// Unlike [`Listener::accept`], this also returns for a refused client.
     ///
     /// # Errors
-    /// As [`Listener::accept`].
+    /// Returns an error if the call would have to wait, a nonblocking accept fails transiently, or
+    /// the listener is unusable. See [`Listener::accept`].
     pub fn accept_any(&self) -> Result<Arrival<C>> {
         self.accept_as(Blocking::Waits)
     }
 
-    /// [`Listener::accept_any`], for clients to be waited for or not.
+    /// Accepts the next client, with its socket in blocking or nonblocking mode.
     pub(crate) fn accept_as(&self, blocking: Blocking) -> Result<Arrival<C>> {
         self.accept_with(blocking, drop)
     }
 
-    /// The same, for those who have something to say to a client that the policy refuses.
+    /// Accepts the next client. `refused` gets the connection of a client that the policy refuses,
+    /// and can send a last message before it closes it.
     pub(crate) fn accept_with(
         &self,
         blocking: Blocking,
@@ -197,7 +212,8 @@ impl<C: Connected> Listener<C> {
         }
     }
 
-    /// `accept` knows no "not now", so a listener that spins asks first whether somebody is there.
+    /// Waits for a client and accepts it. `accept` has no `MSG_DONTWAIT`, so each polling attempt
+    /// of [`Spin`](crate::spin::Spin) first checks whether a client is waiting.
     fn wait_and_accept(&self, blocking: Blocking) -> io::Result<OwnedFd> {
         let fd = self.socket.as_fd();
         self.socket.spin().wait(|flags| match flags == 0 || sys::is_readable(fd)? {
@@ -225,25 +241,29 @@ impl<C: Connected> Listener<C> {
         }
     }
 
-    /// Every client the policy admits, for ever: [`Listener::accept`] again and again.
+    /// Returns an iterator over incoming connections that the policy allows.
+    ///
+    /// It never returns `None`: each step calls [`Listener::accept`].
     pub fn incoming(&self) -> impl Iterator<Item = Result<C>> + '_ {
         std::iter::repeat_with(|| self.accept())
     }
 
-    /// The clients that are already waiting, one by one, until none is: for a server that is about
-    /// to end. Switches the listener to non-blocking.
+    /// Returns an iterator over the clients that are already waiting, for a graceful shutdown.
     ///
-    /// Closing a listener resets the clients in its queue (K-ACCEPT-2); a server that takes its
-    /// file away first ([`Listener::release`]), serves these, and only then closes, loses none.
+    /// The iterator ends when no client is waiting. The listener is moved into nonblocking mode.
+    ///
+    /// Closing a listener resets the connections in its queue (K-ACCEPT-2). To lose none, first
+    /// unlink the socket file ([`Listener::release`]), then serve these clients, and close the
+    /// listener last.
     ///
     /// # Errors
-    /// Only what the kernel reports for a damaged descriptor. An error in between
-    /// ([`Error::is_transient`], such as no descriptor for the next client) may leave that
-    /// client in the queue; going on tries again.
+    /// Returns an error only if the file descriptor is invalid. An item of the iterator may be a
+    /// transient error ([`Error::is_transient`]), such as no free file descriptor. The client may
+    /// then still be in the queue, and the next item is another attempt.
     pub fn drain(&self) -> Result<impl Iterator<Item = Result<C>> + '_> {
         self.socket.set_nonblocking(true)?;
-        // Nobody who was waiting is further back in the queue than it is long; strangers who keep coming do
-        // not prolong this.
+        // No client that was waiting is further back than the queue is long. The limit keeps new
+        // clients that the policy refuses from prolonging this loop.
         let arrivals = std::iter::repeat_with(|| self.accept_any()).take(QUEUE_MAX);
         let waiting = arrivals.take_while(|next| !next.as_ref().is_err_and(Error::is_would_block));
         Ok(waiting.filter_map(|next| match next {
@@ -253,7 +273,7 @@ impl<C: Connected> Listener<C> {
         }))
     }
 
-    /// What this listener has seen so far.
+    /// Returns what this listener has counted so far.
     pub fn counts(&self) -> Counts {
         Counts {
             admitted: self.counters.admitted.load(Ordering::Relaxed),
@@ -263,47 +283,51 @@ impl<C: Connected> Listener<C> {
         }
     }
 
-    /// Who is admitted from the next client on, be it in the queue already. Whether descriptors may
-    /// come is settled when a client connects: one in the queue has the old answer.
+    /// Sets which clients are accepted, from the next one on, including those already in the queue.
+    ///
+    /// Whether file descriptors are accepted is decided when a client connects. A client already in
+    /// the queue keeps the previous setting.
     ///
     /// # Errors
-    /// Only what the kernel reports for a damaged descriptor.
+    /// Returns an error only if the file descriptor is invalid.
     pub fn set_policy(&mut self, policy: Policy) -> Result<()> {
         crate::bind::apply_policy(&self.socket, &policy)?;
         self.policy = policy;
         Ok(())
     }
 
-    /// The file it is bound to, where it made one.
+    /// Returns the socket file, if this listener created one.
     pub fn file(&self) -> Option<&SocketFile> {
         self.file.as_ref()
     }
 
-    /// Takes the file away, where it is still ours, and goes on listening for those who have found
-    /// it already.
+    /// Unlinks the socket file, if it is still the listener's own, and keeps listening.
+    ///
+    /// Clients that have already looked up the file can still connect.
     ///
     /// # Errors
-    /// Where the file could not be removed.
+    /// Returns an error if the file could not be removed.
     pub fn release(&mut self) -> Result<()> {
         self.file.take().map_or(Ok(()), SocketFile::release)
     }
 
-    /// Closes the listener, after taking its file away where that is still ours. Dropping does the
-    /// same in silence.
+    /// Closes the listener and unlinks its socket file, if the file is still its own.
+    ///
+    /// Dropping the listener does the same, but ignores errors.
     ///
     /// # Errors
-    /// Where the file could not be removed; the listener is closed all the same.
+    /// Returns an error if the file could not be removed. The listener is closed nevertheless.
     pub fn close(mut self) -> Result<()> {
         self.release()
     }
 
-    /// The file, which from now on is the caller's to take away.
+    /// Returns the socket file, which the caller then has to unlink.
     #[cfg(feature = "tokio")]
     pub(crate) fn take_file(&mut self) -> Option<SocketFile> {
         self.file.take()
     }
 
-    /// The socket, and its file to be given up.
+    /// Returns the socket, and its file so that the caller can give it up.
     pub(crate) fn parts_mut(&mut self) -> (&Socket, &mut Option<SocketFile>) {
         (&self.socket, &mut self.file)
     }
@@ -332,8 +356,10 @@ impl<C> AsFd for Listener<C> {
 }
 
 impl<C: Connected> From<Listener<C>> for OwnedFd {
-    /// Gives the descriptor away. The file, where there is one, is left for whoever uses the
-    /// descriptor; the policy is gone.
+    /// Converts the listener into its file descriptor.
+    ///
+    /// If there is a socket file, it is left for the new owner of the file descriptor. The policy
+    /// no longer applies.
     fn from(listener: Listener<C>) -> OwnedFd {
         let (socket, file) = listener.into_parts();
         if let Some(file) = file {
@@ -350,7 +376,8 @@ impl From<Listener<Stream>> for std::os::unix::net::UnixListener {
 }
 
 impl From<std::os::unix::net::UnixListener> for Listener<Stream> {
-    /// Admits everyone until [`Listener::set_policy`]; its file is left alone at the end.
+    /// Converts a listener of the standard library. It accepts every client until
+    /// [`Listener::set_policy`] is called, and its socket file is not removed on drop.
     fn from(listener: std::os::unix::net::UnixListener) -> Listener<Stream> {
         Listener::new(Socket::from_known(listener.into(), Kind::Stream), None, Policy::everyone())
     }

@@ -1,4 +1,4 @@
-//! What goes and comes beside the bytes of a message, as a program sees it.
+//! Ancillary data (control messages) of a message, as a program sees it.
 
 use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -9,10 +9,10 @@ use crate::socket::{Socket, retry};
 use crate::sys::{self, Arrival, Incoming, RawAddress};
 use crate::{Address, Kind, Origin};
 
-/// The most buffers that one call takes; the kernel never sees those beyond.
+/// The maximum number of buffers in one call (`UIO_MAXIOV`). The kernel ignores those beyond.
 const BUFFERS_MAX: usize = libc::UIO_MAXIOV as usize;
 
-/// What to send beside the bytes.
+/// Ancillary data to send with a message.
 ///
 /// ```
 /// use std::io::{IoSlice, IoSliceMut, Read, Write};
@@ -36,20 +36,23 @@ pub struct Outgoing<'a> {
 }
 
 impl<'a> Outgoing<'a> {
-    /// Nothing beside the bytes.
+    /// Creates empty ancillary data.
     pub fn new() -> Outgoing<'a> {
         Outgoing::default()
     }
 
-    /// Sends these descriptors along: at most [`control::DESCRIPTORS_MAX`]. The receiver gets its
-    /// own copies; ours stay open.
+    /// Adds file descriptors (`SCM_RIGHTS`): at most [`control::DESCRIPTORS_MAX`].
+    ///
+    /// The receiver gets duplicates. Ours stay open.
     pub fn descriptors(mut self, descriptors: &'a [BorrowedFd<'a>]) -> Outgoing<'a> {
         self.descriptors = descriptors;
         self
     }
 
-    /// Says who sends. The kernel adds this by itself where the receiver asked for it; naming it
-    /// makes sense for a privileged process that speaks for another.
+    /// Adds the credentials of the sender (`SCM_CREDENTIALS`).
+    ///
+    /// The kernel adds them by itself if the receiver asked for them. Set them explicitly only in a
+    /// privileged process that sends on behalf of another.
     pub fn credentials(mut self, credentials: Credentials) -> Outgoing<'a> {
         self.credentials = Some(credentials);
         self
@@ -95,21 +98,21 @@ impl<'a> Outgoing<'a> {
     }
 }
 
-/// What a receiver lets in beside the bytes. Nothing, unless it asks.
+/// Limits on received ancillary data. The default accepts no file descriptors.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Allow {
     descriptors: usize,
 }
 
 impl Allow {
-    /// No descriptors: any that come are closed and reported as an error.
+    /// Accepts no file descriptors. Any that arrive are closed and reported as an error.
     pub const NOTHING: Allow = Allow { descriptors: 0 };
 
-    /// Whatever comes, for receivers that keep none of it: plain bytes are never lost for what came
-    /// beside them.
+    /// Accepts any number, for receivers that then close them all: plain bytes are never lost
+    /// because of ancillary data.
     pub(crate) const AND_DROP: Allow = Allow { descriptors: usize::MAX };
 
-    /// Up to this many descriptors in one message.
+    /// Accepts up to this many file descriptors in one message.
     pub const fn descriptors(max: usize) -> Allow {
         Allow { descriptors: max }
     }
@@ -119,32 +122,35 @@ impl Allow {
     }
 }
 
-/// A message, or a piece of a stream, with what came beside it.
+/// A received message, or a piece of a stream, with its ancillary data.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Received {
-    /// Bytes in the buffers. On a stream, 0 is the end; on a seqpacket see [`Received::is_end`].
+    /// The number of bytes received. On a stream, 0 is the end. On a seqpacket socket see
+    /// [`Received::is_end`].
     pub len: usize,
-    /// Where it came from: unnamed on connected sockets and from unbound senders.
+    /// The sender's address. It is unnamed on connected sockets and for unbound senders.
     pub from: Address,
-    /// Descriptors, in the order they were sent, close-on-exec.
+    /// The received file descriptors, in the order they were sent. They are close-on-exec.
     pub descriptors: Vec<OwnedFd>,
-    /// The sender, if [`Socket::set_pass_credentials`] is on and the kernel knows it. A user or
-    /// group without an id in our user namespace is 4294967295 here, which is no one's id: see
-    /// [`Credentials::known_uid`].
+    /// The sender's credentials, if [`Socket::set_pass_credentials`] is on and the kernel knows
+    /// them.
+    ///
+    /// A user or group without an id in our user namespace is 4294967295 here, which is not a valid
+    /// id: see [`Credentials::known_uid`].
     pub credentials: Option<Credentials>,
-    /// A pidfd of the sender, where [`Socket::set_pass_pidfd`] is on.
+    /// A pidfd of the sender, if [`Socket::set_pass_pidfd`] is on.
     pub pidfd: Option<OwnedFd>,
-    /// The sender's security label, where [`Socket::set_pass_label`] is on and there is one.
+    /// The sender's security label, if [`Socket::set_pass_label`] is on and there is one.
     pub label: Option<Vec<u8>>,
-    /// Control messages that this version does not know, as (level, type).
+    /// Control messages of types that this version does not know, as (level, type).
     pub unknown: Vec<(i32, i32)>,
-    /// Whether anything at all came beside the bytes.
+    /// Whether there was any ancillary data.
     has_control: bool,
 }
 
-/// A message that has arrived and not been judged yet: its sender can be looked at first. Dropping
-/// it closes what came.
+/// A received message that has not been checked yet, so that its sender can be inspected first.
+/// Dropping it closes the received file descriptors.
 pub(crate) struct Pending {
     arrival: Arrival,
     room_bytes: usize,
@@ -153,7 +159,8 @@ pub(crate) struct Pending {
 impl Pending {
     pub(crate) fn receive(socket: &Socket, buffers: &mut [IoSliceMut<'_>]) -> Result<Pending> {
         let room_bytes = buffers.iter().take(BUFFERS_MAX).map(|buffer| buffer.len()).sum();
-        // With MSG_TRUNC a packet's true length comes back (K-DGRAM-12); a stream has no such thing.
+        // With MSG_TRUNC as a flag the kernel returns the true length of a packet, even if it does not
+        // fit (K-DGRAM-12). A stream has no such length.
         let flags = if socket.kind() == Kind::Stream { 0 } else { libc::MSG_TRUNC };
         let arrival =
             retry(|| socket.spin().wait(|more| sys::receive_message(socket.as_fd(), buffers, flags | more)))
@@ -161,12 +168,12 @@ impl Pending {
         Ok(Pending { arrival, room_bytes })
     }
 
-    /// Who sent it, where the kernel knows.
+    /// Returns the sender, if the kernel knows it.
     pub(crate) fn sender(&self) -> Option<Credentials> {
         self.arrival.incoming.credentials.and_then(Credentials::resolve)
     }
 
-    /// The message, if it is whole and brings no more than is allowed.
+    /// Returns the message, if it is whole and carries no more file descriptors than allowed.
     pub(crate) fn take(self, allow: Allow) -> Result<Received> {
         let Pending { arrival, room_bytes } = self;
         let (len_bytes, count) = (arrival.len, arrival.incoming.descriptors.len());
@@ -210,21 +217,23 @@ impl Received {
         }
     }
 
-    /// Returns what an answer to this message needs: see
+    /// Returns what a reply to this message requires: see
     /// [`Datagram::reply`](crate::Datagram::reply).
     pub fn origin(&self) -> Origin {
         Origin::new(self.from.clone(), self.credentials)
     }
 
-    /// Whether this is the end of a connection rather than a message. On a seqpacket an empty
-    /// message looks the same, unless [`Socket::set_pass_credentials`] is on: a message then
-    /// brings its sender, the end brings nothing (K-DGRAM-14).
+    /// Returns whether this is the end of the connection rather than a message.
+    ///
+    /// On a seqpacket socket an empty message looks the same as the end, unless
+    /// [`Socket::set_pass_credentials`] is on. A message then carries credentials, and the end
+    /// carries none (K-DGRAM-14).
     pub fn is_end(&self) -> bool {
         self.len == 0 && !self.has_control
     }
 }
 
-/// The words for a message that did not fit.
+/// Formats the error detail for a message that did not fit.
 pub(crate) fn truncation(len_bytes: usize, room_bytes: usize) -> String {
     format!("a message of {len_bytes} bytes came into a buffer of {room_bytes}; the rest is lost")
 }

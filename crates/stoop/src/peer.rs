@@ -1,7 +1,7 @@
-//! Who is at the other end of a connection.
+//! Credentials of the peer of a connection.
 //!
-//! Everything here is what the kernel noted when the connection was made, or when the server began
-//! to listen; none of it comes from the peer's own words.
+//! All of it is what the kernel recorded when the connection was made, or when the server began to
+//! listen. Nothing is taken from data that the peer sent.
 
 use std::fmt;
 use std::io;
@@ -10,21 +10,21 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use crate::socket::retry;
 use crate::{Refusal, overflow_ids, sys};
 
-/// Something the kernel may or may not be able to tell.
+/// A value that the kernel may or may not be able to report.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fact<T> {
-    /// The kernel says so.
+    /// The kernel reported this value.
     Known(T),
     /// The kernel does not know: there is no peer, or it is outside our namespaces.
     Unknown,
-    /// This kernel, or its security module, has no such thing.
+    /// This kernel, or its security module, does not have this feature.
     Unsupported,
-    /// The process has ended, and this kernel no longer knows it (K-CRED-5).
+    /// The process has exited, and this kernel no longer knows it (K-CRED-5).
     Gone,
 }
 
 impl<T> Fact<T> {
-    /// The value, where it is known.
+    /// Returns the value, if it is known.
     pub fn known(&self) -> Option<&T> {
         match self {
             Fact::Known(value) => Some(value),
@@ -46,10 +46,12 @@ impl<T: fmt::Display> fmt::Display for Fact<T> {
 
 /// The process at the other end of a connection.
 ///
-/// A client sees the process that called `listen`, which need not be the one that answers; a server
-/// sees the process that called `connect` (K-CRED-2). Later changes of user or group do not show.
-/// An unconnected socket, and a datagram socket connected to another, know nobody: every field is
-/// then [`Fact::Unknown`], never user 0.
+/// A client sees the process that called `listen`, which need not be the one that accepted. A
+/// server sees the process that called `connect` (K-CRED-2). Later changes of its user or group do
+/// not show.
+///
+/// For an unconnected socket, and for a datagram socket connected to another, the kernel records no
+/// peer. Every field is then [`Fact::Unknown`], never user 0.
 ///
 /// ```
 /// let (one, _other) = stoop::Stream::pair()?;
@@ -59,25 +61,28 @@ impl<T: fmt::Display> fmt::Display for Fact<T> {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Peer {
-    /// A descriptor of the process itself, safe against reuse of its pid. Linux 6.5.
+    /// A pidfd of the process (`SO_PEERPIDFD`), safe against reuse of its pid. Requires Linux 6.5.
     pub pidfd: Fact<OwnedFd>,
-    /// Its process id, as seen from our pid namespace. May have been reused since; [`Peer::pidfd`]
-    /// cannot.
+    /// Its process id, as seen from our pid namespace. The id may have been reused since;
+    /// [`Peer::pidfd`] cannot be.
     pub pid: Fact<u32>,
-    /// Its effective user id. [`Fact::Unknown`] if the user has no id in our user namespace: the
-    /// kernel then gives the overflow id, usually 65534, which is no user's in particular
-    /// unless our namespace maps every id (K-CRED-17, K-CRED-18).
+    /// Its effective user id.
+    ///
+    /// [`Fact::Unknown`] if the user has no id in our user namespace. The kernel then reports the
+    /// overflow id, usually 65534, which belongs to no user in particular unless our namespace maps
+    /// every id (K-CRED-17, K-CRED-18).
     pub uid: Fact<u32>,
     /// Its effective group id. [`Fact::Unknown`] if the group has no id in our user namespace.
     pub gid: Fact<u32>,
-    /// Its supplementary groups, without those that have no id in our user namespace. Linux 4.13.
+    /// Its supplementary groups (`SO_PEERGROUPS`), without those that have no id in our user
+    /// namespace. Requires Linux 4.13.
     pub groups: Fact<Vec<u32>>,
-    /// Its security label, where a security module gives one.
+    /// Its security label (`SO_PEERSEC`), if a security module provides one.
     pub label: Fact<Vec<u8>>,
 }
 
 impl Peer {
-    /// Asks the kernel, the pidfd first: what is asked after it can be checked against it.
+    /// Queries the kernel, the pidfd first, so that the other answers can be checked against it.
     pub(crate) fn of(fd: BorrowedFd<'_>) -> Peer {
         let pidfd = match sys::peer_pidfd(fd) {
             Ok(pidfd) => Fact::Known(pidfd),
@@ -89,7 +94,7 @@ impl Peer {
         };
         let ids = Ids::of(fd);
         Peer {
-            // Without a peer the question has no answer on any kernel, whatever errno it gives.
+            // Without a peer the pidfd is unknown on any kernel, whatever errno it returns.
             pidfd: if ids.names_nobody { Fact::Unknown } else { pidfd },
             pid: ids.pid,
             uid: ids.uid,
@@ -99,7 +104,7 @@ impl Peer {
         }
     }
 
-    /// Whether the process at the other end has ended. `None` where there is no pidfd to ask.
+    /// Returns whether the peer process has exited, or `None` if there is no pidfd to query.
     pub fn has_ended(&self) -> Option<bool> {
         match &self.pidfd {
             Fact::Gone => Some(true),
@@ -109,25 +114,25 @@ impl Peer {
     }
 }
 
-/// The ids alone: one system call, enough for most policies.
+/// The ids without the rest: one system call, enough for most policies.
 pub(crate) struct Ids {
     pub(crate) pid: Fact<u32>,
     pub(crate) uid: Fact<u32>,
     pub(crate) gid: Fact<u32>,
-    /// Whether the kernel knows of no peer at all.
+    /// Whether the kernel recorded no peer at all.
     names_nobody: bool,
 }
 
 impl Ids {
-    /// Of no peer, or of one that was not asked for.
+    /// The ids of no peer, or of one that was not queried.
     pub(crate) fn unknown() -> Ids {
         Ids { pid: Fact::Unknown, uid: Fact::Unknown, gid: Fact::Unknown, names_nobody: true }
     }
 
     pub(crate) fn of(fd: BorrowedFd<'_>) -> Ids {
         let Ok(raw) = sys::peer_credentials(fd) else { return Ids::unknown() };
-        // The kernel says pid 0 and ids of -1 where it knows nobody, and pid 0 alone across pid namespaces
-        // (K-CRED-3).
+        // The kernel reports pid 0 and ids of -1 if there is no peer, and pid 0 alone if the peer
+        // is in another pid namespace (K-CRED-3).
         let known = |id: Option<u32>| id.map_or(Fact::Unknown, Fact::Known);
         Ids {
             pid: known(u32::try_from(raw.pid).ok().filter(|&pid| pid != 0)),
@@ -137,7 +142,7 @@ impl Ids {
         }
     }
 
-    /// Why a policy refused these ids.
+    /// Returns why a policy refused these ids.
     pub(crate) fn refusal(&self) -> Refusal {
         match self.uid {
             Fact::Known(_) => Refusal::NotAllowed,
@@ -147,12 +152,12 @@ impl Ids {
     }
 }
 
-/// The supplementary groups at the other end that have ids here.
+/// Returns the peer's supplementary groups that have ids in our user namespace.
 pub(crate) fn peer_groups(fd: BorrowedFd<'_>) -> Fact<Vec<u32>> {
     fact(sys::peer_groups(fd).map(overflow_ids::groups))
 }
 
-/// Groups and labels: no answer at all, or no such option.
+/// Converts the answer for groups or labels: the option may be missing, or have no value.
 fn fact<T>(answer: io::Result<T>) -> Fact<T> {
     match answer {
         Ok(value) => Fact::Known(value),

@@ -1,4 +1,4 @@
-//! Who may connect or send, and whether descriptors may come.
+//! Access policies: which processes may connect or send, and whether file descriptors are accepted.
 
 use std::fmt;
 use std::os::fd::BorrowedFd;
@@ -7,25 +7,27 @@ use crate::control::Credentials;
 use crate::peer::{Fact, Ids, Peer, peer_groups};
 use crate::{Address, overflow_ids};
 
-/// Who may talk to a server.
+/// Decides which processes may connect or send to a server.
 ///
-/// Checked against what the kernel says of the peer, before the first byte is read: on each
-/// accepted connection, and on each datagram. A peer the kernel does not know is refused by every
-/// policy but [`Policy::everyone`].
+/// The policy is checked against the ids that the kernel reports for the peer, before the first
+/// byte is read: on each accepted connection, and on each datagram. If the kernel does not know the
+/// peer, every policy except [`Policy::everyone`] refuses it.
 ///
-/// A user or group without an id in our user namespace shows as the overflow id, usually 65534
-/// (K-CRED-17). In a namespace that does not map every id that number is therefore allowed by no
-/// rule: not by [`Policy::same_user`] of a process that has it, nor by [`Policy::allow_uid`] of it.
-/// [`Refusal::UnmappedUser`] says so.
+/// The kernel shows a user or group without an id in our user namespace as the overflow id, usually
+/// 65534 (K-CRED-17). In a namespace that does not map every id, no rule allows this number: not
+/// [`Policy::same_user`] of a process that has it, and not [`Policy::allow_uid`].
+/// [`Refusal::UnmappedUser`] is then the reason.
 ///
-/// A server on a path admits everyone by default, since the file's permissions already decide; one
-/// with an abstract name, which has no permissions, admits its own user and root (K-NAME-5).
+/// By default a server on a path allows every user, since the permissions of the file already
+/// decide. One with an abstract name, which has no permissions, allows its own user and root
+/// (K-NAME-5).
 ///
 /// ```
 /// use stoop::{Bind, Policy};
 /// # let directory = stoop_testkit::tempdir();
 /// # let path = directory.path().join("app.sock");
-/// let listener = Bind::new(&path).policy(Policy::same_user().allow_gid(44).refuse_descriptors()).listen()?;
+/// let policy = Policy::same_user().allow_gid(44).refuse_descriptors();
+/// let listener = Bind::new(&path).policy(policy).listen()?;
 /// # Ok::<(), stoop::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,72 +40,76 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// Nobody, until somebody is allowed.
+    /// Creates a policy that denies every user. Add rules with the `allow_…` methods.
     pub fn nobody() -> Policy {
         Policy { everyone: false, uids: Vec::new(), gids: Vec::new(), descriptors: true }
     }
 
-    /// Everybody who can reach the socket.
+    /// Creates a policy that allows every process that can reach the socket.
     pub fn everyone() -> Policy {
         Policy { everyone: true, ..Policy::nobody() }
     }
 
-    /// The user this process runs as, and root.
+    /// Creates a policy that allows the effective user of this process, and root.
     pub fn same_user() -> Policy {
         Policy::nobody().allow_uid(rustix::process::geteuid().as_raw()).allow_root()
     }
 
-    /// What holds for a server at this address that says nothing else: on a path the file's
-    /// permissions decide.
+    /// Returns the default policy of a server at this address. On a path the permissions of the
+    /// file decide.
     pub(crate) fn default_at(address: &Address) -> Policy {
         if address.as_path().is_some() { Policy::everyone() } else { Policy::same_user() }
     }
 
-    /// Also this user.
+    /// Allows this user, too.
     pub fn allow_uid(mut self, uid: u32) -> Policy {
         self.uids.push(uid);
         self
     }
 
-    /// Also members of this group, be it their main group or one of the others.
+    /// Allows members of this group, too, whether it is their primary or a supplementary group.
+    ///
+    /// A datagram carries no supplementary groups, so only the primary group of its sender counts.
     pub fn allow_gid(mut self, gid: u32) -> Policy {
         self.gids.push(gid);
         self
     }
 
-    /// Also root.
+    /// Allows root, too.
     pub fn allow_root(self) -> Policy {
         self.allow_uid(0)
     }
 
-    /// No descriptors: the kernel refuses them at the sender where it can (Linux 6.16). On older
-    /// kernels they are closed on arrival; only a [`FrameReader`](crate::frame::FrameReader)
-    /// that asks for descriptors still lets them in there.
+    /// Refuses file descriptors. By default they are accepted.
+    ///
+    /// From Linux 6.16 on the kernel refuses them at the sender. On older kernels they are closed
+    /// on arrival, except that a [`FrameReader`](crate::frame::FrameReader) that asks for file
+    /// descriptors still receives them.
     pub fn refuse_descriptors(mut self) -> Policy {
         self.descriptors = false;
         self
     }
 
-    /// Whether descriptors may come.
+    /// Returns whether file descriptors are accepted.
     pub fn descriptors_allowed(&self) -> bool {
         self.descriptors
     }
 
-    /// Whether everybody is admitted, so that nothing need be asked.
+    /// Returns whether every process is allowed, so that the peer need not be queried.
     pub fn admits_everyone(&self) -> bool {
         self.everyone
     }
 
-    /// Decides on a process by its ids. `groups` are its supplementary groups.
+    /// Returns whether a process with these ids is allowed. `groups` are its supplementary groups.
     ///
-    /// The overflow ids are allowed by no rule in a user namespace that does not map every id.
-    /// Reads `/proc/self/uid_map` or `gid_map` if an allowed id is one of them.
+    /// In a user namespace that does not map every id, no rule allows the overflow ids. Reads
+    /// `/proc/self/uid_map` or `gid_map` if an allowed id is one of them.
     pub fn admits(&self, uid: u32, gid: u32, groups: &[u32]) -> bool {
         self.everyone || self.allows(Some(uid), Some(gid), groups)
     }
 
-    /// Decides on the peer of a connection by what is known of it. A user or group that is unknown
-    /// is allowed by no rule.
+    /// Returns whether the peer of a connection is allowed, by what is known about it. No rule
+    /// allows an unknown user or group.
     pub fn admits_peer(&self, peer: &Peer) -> bool {
         let groups = peer.groups.known().map_or(&[][..], Vec::as_slice);
         self.everyone || self.allows(peer.uid.known().copied(), peer.gid.known().copied(), groups)
@@ -116,26 +122,26 @@ impl Policy {
             || groups.iter().copied().any(allows_gid)
     }
 
-    /// Decides on the peer of a connection.
+    /// Queries the peer of a connection and returns whether it is allowed.
     pub(crate) fn admits_peer_of(&self, fd: BorrowedFd<'_>) -> bool {
         if self.everyone {
             return true;
         }
         let ids = Ids::of(fd);
-        // Groups cost a call of their own: only asked where a group is allowed at all.
+        // Supplementary groups cost another system call, so query them only if a group is allowed.
         let groups = if self.gids.is_empty() { Fact::Unknown } else { peer_groups(fd) };
         let groups = groups.known().map_or(&[][..], Vec::as_slice);
         self.allows(ids.uid.known().copied(), ids.gid.known().copied(), groups)
     }
 
-    /// Decides on the sender of a datagram, which the kernel describes without its supplementary
-    /// groups.
+    /// Returns whether the sender of a datagram is allowed. The kernel reports it without its
+    /// supplementary groups.
     pub(crate) fn admits_sender(&self, sender: Option<Credentials>) -> bool {
         self.everyone || sender.is_some_and(|sender| self.admits(sender.uid, sender.gid, &[]))
     }
 }
 
-/// Why a policy refused a client.
+/// The reason why a policy refused a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Refusal {
@@ -144,7 +150,7 @@ pub enum Refusal {
     /// Its user has no id in our user namespace. The kernel shows all such users as the overflow
     /// id, so none of them can be allowed.
     UnmappedUser,
-    /// The kernel does not say who it is.
+    /// The kernel does not know the peer.
     UnknownPeer,
 }
 
