@@ -1,7 +1,8 @@
-//! Where a local socket is: a path, an abstract name, or nowhere.
+//! Addresses of Unix domain sockets: a path, an abstract name, or unnamed.
 //!
-//! The text form is lossless (`parse` of `Display` gives the same address) and holds no control
-//! character, so it is safe to print on a terminal. Never touches the file system.
+//! The text form is lossless (`parse` of `Display` returns the same address). It contains no
+//! control characters, so it is safe to print on a terminal. This module never touches the file
+//! system.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -11,18 +12,21 @@ use std::str::FromStr;
 
 use crate::Kind;
 
-/// The longest abstract name, in bytes: `sun_path` less the leading NUL (K-NAME-14).
+/// The maximum length of an abstract name, in bytes: `sun_path` less the leading NUL (K-NAME-14).
 pub const ABSTRACT_NAME_MAX_BYTES: usize = 107;
 
-/// The longest path the kernel takes directly, in bytes (K-NAME-3). Longer paths work all the same:
-/// see [`Address`].
+/// The maximum length of a path that the kernel accepts directly, in bytes (K-NAME-3).
+///
+/// Longer paths work nevertheless: see [`Address`].
 pub const DIRECT_PATH_MAX_BYTES: usize = 108;
 
-/// The address of a local socket.
+/// The address of a Unix domain socket.
 ///
-/// A path may be longer than the kernel's 108 bytes: binding and connecting then go through a
-/// directory or file descriptor (K-NAME-11), without changing the process's working directory. An
-/// abstract name is an exact string of bytes: every byte counts, NUL bytes too (K-NAME-7).
+/// A path may be longer than the kernel's limit of 108 bytes. Binding and connecting then go
+/// through the file descriptor of a directory or file (K-NAME-11), without changing the working
+/// directory of the process.
+///
+/// An abstract name is an exact string of bytes: every byte counts, including NUL (K-NAME-7).
 ///
 /// ```
 /// use stoop::Address;
@@ -43,13 +47,16 @@ enum Repr {
 }
 
 impl Address {
-    /// The address of a socket that has none: an unbound client, or one end of a pair.
+    /// The unnamed address: that of an unbound client, or of one end of a socket pair.
     pub const UNNAMED: Address = Address(Repr::Unnamed);
 
-    /// A path address. The path is taken as it is; `@`, `%` and `:` mean nothing here.
+    /// Creates a path address.
+    ///
+    /// The path is used as it is: `@`, `%` and `:` have no special meaning here.
     ///
     /// # Errors
-    /// [`AddressError::EmptyPath`], and [`AddressError::NulInPath`]: the kernel would cut the path there (K-NAME-4).
+    /// Returns an error if the path is empty ([`AddressError::EmptyPath`]) or contains a NUL byte
+    /// ([`AddressError::NulInPath`]), where the kernel would truncate it (K-NAME-4).
     pub fn path(path: impl Into<PathBuf>) -> Result<Address, AddressError> {
         let path = path.into();
         let bytes = path.as_os_str().as_bytes();
@@ -62,11 +69,13 @@ impl Address {
         Ok(Address(Repr::Path(path)))
     }
 
-    /// An abstract address: a name in the network namespace, without a file (Linux only). The empty
-    /// name is valid.
+    /// Creates an abstract address: a name in the network namespace, without a file (Linux only).
+    ///
+    /// The empty name is valid.
     ///
     /// # Errors
-    /// [`AddressError::NameTooLong`] beyond [`ABSTRACT_NAME_MAX_BYTES`].
+    /// Returns an error if the name is longer than [`ABSTRACT_NAME_MAX_BYTES`]
+    /// ([`AddressError::NameTooLong`]).
     pub fn abstract_name(name: impl Into<Vec<u8>>) -> Result<Address, AddressError> {
         let name = name.into();
         if name.len() > ABSTRACT_NAME_MAX_BYTES {
@@ -75,7 +84,7 @@ impl Address {
         Ok(Address(Repr::Abstract(name)))
     }
 
-    /// The path, for a path address.
+    /// Returns the path, if this is a path address.
     pub fn as_path(&self) -> Option<&Path> {
         match &self.0 {
             Repr::Path(path) => Some(path),
@@ -83,7 +92,7 @@ impl Address {
         }
     }
 
-    /// The abstract name's bytes, for an abstract address.
+    /// Returns the bytes of the abstract name, if this is an abstract address.
     pub fn as_abstract(&self) -> Option<&[u8]> {
         match &self.0 {
             Repr::Abstract(name) => Some(name),
@@ -91,17 +100,20 @@ impl Address {
         }
     }
 
-    /// Whether the socket has no address.
+    /// Returns whether this is the unnamed address.
     pub fn is_unnamed(&self) -> bool {
         matches!(self.0, Repr::Unnamed)
     }
 
-    /// Reads the text form: `/p`, `./p`, `p`, `unix:/p`, `unix:p`, `unix:///p`, `@name`,
-    /// `unix:@name`, `unix-abstract:name`, `abstract:name`, with `%XX` for any byte. A kind in
-    /// front is refused here: see [`Target::parse`].
+    /// Parses the text form of an address.
+    ///
+    /// Accepts `/p`, `./p`, `p`, `unix:/p`, `unix:p`, `unix:///p`, `@name`, `unix:@name`,
+    /// `unix-abstract:name` and `abstract:name`, with `%XX` for any byte. A kind prefix is an
+    /// error: see [`Target::parse`].
     ///
     /// # Errors
-    /// [`AddressError`], saying what is wrong and where.
+    /// Returns an error if the text is not an address. [`AddressError`] says what is wrong and at
+    /// which byte.
     pub fn parse(text: impl AsRef<OsStr>) -> Result<Address, AddressError> {
         let target = Target::parse(text)?;
         match (target.kind, target.place) {
@@ -111,34 +123,35 @@ impl Address {
     }
 }
 
-/// What a person typed: an address, perhaps with the kind in front (`dgram:/run/log`), or an
-/// inherited descriptor.
+/// A target as a user types it: an address, perhaps with a kind prefix (`dgram:/run/log`), or an
+/// inherited file descriptor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
-    /// The kind, where one was named.
+    /// The kind, if the text names one.
     pub kind: Option<Kind>,
-    /// The place.
+    /// The address or file descriptor.
     pub place: Place,
 }
 
-/// The place in a [`Target`].
+/// The address or file descriptor of a [`Target`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Place {
     /// A socket address.
     Address(Address),
-    /// `fd:N`: a descriptor this process was started with.
+    /// `fd:N`: a file descriptor that this process inherited.
     Descriptor(i32),
 }
 
 impl Target {
-    /// Reads every spelling of the command line: those of [`Address::parse`], with `stream:`,
-    /// `dgram:` or `seqpacket:` in front where the kind matters, and `fd:N`.
+    /// Parses every form that the command line accepts.
     ///
-    /// A path whose first component looks like such a prefix is written `./stream:x`.
+    /// These are the forms of [`Address::parse`], optionally with the prefix `stream:`, `dgram:` or
+    /// `seqpacket:`, and `fd:N`. To name a path whose first component looks like such a prefix,
+    /// write `./stream:x`.
     ///
     /// # Errors
-    /// [`AddressError`].
+    /// Returns an error if the text is neither an address nor a file descriptor ([`AddressError`]).
     pub fn parse(text: impl AsRef<OsStr>) -> Result<Target, AddressError> {
         let text = text.as_ref().as_bytes();
         let (kind, rest) = split_kind(text);
@@ -186,7 +199,7 @@ fn parse_address(text: &[u8]) -> Result<Address, AddressError> {
         }
     }
     let rest = match text.strip_prefix(b"unix:") {
-        // A URL with an empty authority: unix:///run/x is /run/x.
+        // A URL with an empty authority: unix:///run/x means /run/x.
         Some(rest) => rest.strip_prefix(b"//").filter(|path| path.starts_with(b"/")).unwrap_or(rest),
         None => text,
     };
@@ -215,7 +228,7 @@ fn decode_percent(text: &[u8]) -> Result<Vec<u8>, AddressError> {
     Ok(bytes)
 }
 
-/// Writes bytes as printable text with `%XX` for `%` and for every byte that is not part of a
+/// Writes bytes as printable text, with `%XX` for `%` and for every byte that is not part of a
 /// printable character.
 fn write_escaped(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
     for chunk in bytes.utf8_chunks() {
@@ -237,8 +250,8 @@ fn write_escaped(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
     Ok(())
 }
 
-/// Printable here: neither a control character nor one that reorders or hides its neighbours on a
-/// terminal.
+/// Returns whether a character is printable: neither a control character nor one that reorders or
+/// hides its neighbours on a terminal.
 fn is_printable(character: char) -> bool {
     if character.is_ascii() {
         return !character.is_ascii_control();
@@ -249,7 +262,8 @@ fn is_printable(character: char) -> bool {
             | '\u{FE00}'..='\u{FE0F}' | '\u{FEFF}' | '\u{FFF9}'..='\u{FFFB}' | '\u{E0000}'..='\u{E0FFF}')
 }
 
-/// Shows any bytes (a file name, a socket's name) as safe text, with `%XX` for what does not print.
+/// Formats any bytes (a file name, a socket's name) as safe text, with `%XX` for what is not
+/// printable.
 ///
 /// ```
 /// assert_eq!(stoop::escaped(b"a\x1b[31m").to_string(), "a%1B[31m");
@@ -265,8 +279,10 @@ pub fn escaped(bytes: &(impl AsRef<[u8]> + ?Sized)) -> impl fmt::Display + '_ {
 }
 
 impl fmt::Display for Address {
-    /// The text form that [`Address::parse`] reads back to the same address. The unnamed address is
-    /// shown as `(unnamed)`, which is the one form that names a file when parsed.
+    /// Writes the text form that [`Address::parse`] parses to the same address.
+    ///
+    /// The unnamed address is written as `(unnamed)`. This is the one form that names a file when
+    /// parsed.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Repr::Path(path) => {
@@ -278,8 +294,8 @@ impl fmt::Display for Address {
                 if Address::parse(&text).ok().as_ref() == Some(self) {
                     return f.write_str(&text);
                 }
-                // A relative path that starts like a prefix (`fd:3`, `@x`): its first byte written as an
-                // escape hides the prefix from the parser and keeps the path.
+                // A relative path that starts like a prefix (`fd:3`, `@x`): writing its first byte
+                // as an escape hides the prefix from the parser and keeps the path.
                 write!(f, "%{:02X}", bytes[0])?;
                 write_escaped(f, &bytes[1..])
             }
@@ -306,13 +322,14 @@ impl FromStr for Address {
     }
 }
 
-/// Anything that names a local socket. Text is read by [`Address::parse`]; a `Path` is taken as it
-/// is.
+/// A value that names a Unix domain socket.
+///
+/// Text is parsed by [`Address::parse`]. A `Path` is used as it is.
 pub trait ToAddress {
-    /// The address.
+    /// Returns the address.
     ///
     /// # Errors
-    /// [`AddressError`] where the text is not an address.
+    /// Returns an error if the text is not an address ([`AddressError`]).
     fn to_address(&self) -> Result<Address, AddressError>;
 }
 
@@ -352,30 +369,30 @@ impl<T: ToAddress + ?Sized> ToAddress for &T {
     }
 }
 
-/// Why a text or a string of bytes is not the address of a local socket.
+/// The reason why a text or a string of bytes is not the address of a Unix domain socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AddressError {
-    /// A path of no bytes.
+    /// The path is empty.
     EmptyPath,
-    /// A path with a NUL byte inside.
+    /// The path contains a NUL byte.
     NulInPath {
-        /// Where, in bytes from the start.
+        /// The position of the NUL byte, in bytes from the start.
         at: usize,
     },
-    /// An abstract name beyond [`ABSTRACT_NAME_MAX_BYTES`].
+    /// The abstract name is longer than [`ABSTRACT_NAME_MAX_BYTES`].
     NameTooLong {
-        /// How long it is.
+        /// The length of the name in bytes.
         len_bytes: usize,
     },
-    /// A `%` without two hexadecimal digits behind it.
+    /// A `%` is not followed by two hexadecimal digits.
     BadEscape {
-        /// Where, in bytes from the start of the path or name.
+        /// The position of the `%`, in bytes from the start of the path or name.
         at: usize,
     },
-    /// `fd:` without a plain number behind it.
+    /// `fd:` is not followed by a plain number.
     BadDescriptor,
-    /// A kind or a descriptor where only an address is meant.
+    /// A kind or a file descriptor is given where only an address is allowed.
     NotAPlainAddress,
 }
 

@@ -1,8 +1,8 @@
-//! Several datagrams or seqpackets with one system call.
+//! Sending and receiving several datagrams or seqpackets with one system call (`sendmmsg`,
+//! `recvmmsg`).
 //!
-//! It saves the system calls and nothing else: each message still costs the kernel what a message
-//! costs. Where small messages have to be fast, a stream with [`frame`](mod@crate::frame) is many
-//! times faster.
+//! A batch saves only the system calls: each message still costs the kernel as much as before. If
+//! small messages have to be fast, a stream with [`frame`](mod@crate::frame) is many times faster.
 
 use std::fmt;
 use std::io::IoSlice;
@@ -17,10 +17,10 @@ use crate::socket::{Socket, retry};
 use crate::sys::{self, BATCH_MAX, BatchEntry, RawAddress};
 use crate::{Address, Datagram, SeqPacket};
 
-/// Each message's room begins on a cache line.
+/// The alignment of each message's buffer: one cache line.
 const STRIDE_BYTES: usize = 64;
 
-/// Room for several messages of one receive, used again and again.
+/// A reusable buffer for several messages of one receive.
 ///
 /// ```
 /// use std::io::IoSlice;
@@ -32,7 +32,7 @@ const STRIDE_BYTES: usize = 64;
 /// let mut batch = Batch::new(16, 512);
 /// assert_eq!(other.recv_batch(&mut batch)?, 2);
 /// for message in batch.iter() {
-///     assert!(message.bytes()?.len() >= 5); // an error where one was cut: it cannot be overlooked
+///     assert!(message.bytes()?.len() >= 5); // an error if the message was truncated
 /// }
 /// # Ok::<(), stoop::Error>(())
 /// ```
@@ -43,28 +43,30 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// The most messages that a batch holds.
+    /// The maximum number of messages in a batch.
     pub const MESSAGES_MAX: usize = BATCH_MAX;
 
-    /// Room for `messages`, 1 to [`Batch::MESSAGES_MAX`], of up to `message_bytes` each. All memory
-    /// is allocated here.
+    /// Creates a buffer for `messages` (clamped to 1 to [`Batch::MESSAGES_MAX`]) of up to
+    /// `message_bytes` each.
+    ///
+    /// All memory is allocated here.
     pub fn new(messages: usize, message_bytes: usize) -> Batch {
         let stride_bytes = stride(message_bytes);
         let bytes = PageBuffer::new(stride_bytes.saturating_mul(messages.clamp(1, BATCH_MAX)));
         Batch { bytes, message_bytes, entries: Vec::new() }
     }
 
-    /// How many messages the last receive brought.
+    /// Returns the number of messages of the last receive.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Whether it brought none.
+    /// Returns whether the last receive returned no messages.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// The messages of the last receive, in order.
+    /// Returns an iterator over the messages of the last receive, in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = BatchMessage<'_>> {
         self.entries.iter().map(|entry| {
             let start = entry.slot * stride(self.message_bytes);
@@ -100,11 +102,11 @@ pub struct BatchMessage<'a> {
 }
 
 impl<'a> BatchMessage<'a> {
-    /// The message.
+    /// Returns the message.
     ///
     /// # Errors
-    /// [`ErrorKind::MessageTruncated`] where it was longer than the room: [`BatchMessage::cut`] has
-    /// its start, the rest is lost.
+    /// Returns an error if the message was truncated ([`ErrorKind::MessageTruncated`]):
+    /// [`BatchMessage::cut`] returns its start, the rest is lost.
     pub fn bytes(&self) -> Result<&'a [u8]> {
         let room_bytes = self.room.len();
         self.room.get(..self.entry.len).ok_or_else(|| {
@@ -113,18 +115,20 @@ impl<'a> BatchMessage<'a> {
         })
     }
 
-    /// The message, or as much as there was room for.
+    /// Returns the message, or as much of it as fitted into the buffer.
     pub fn cut(&self) -> &'a [u8] {
         &self.room[..self.entry.len.min(self.room.len())]
     }
 
-    /// How long it was when it was sent, in bytes.
+    /// Returns the length with which the message was sent, in bytes.
     pub fn sent_bytes(&self) -> usize {
         self.entry.len
     }
 
-    /// Where it came from: unnamed on connected sockets and from unbound senders. Only a name: see
-    /// [`Datagram::reply`].
+    /// Returns the sender's address.
+    ///
+    /// It is unnamed on connected sockets and for unbound senders. It is only a name that the
+    /// sender chose: to reply, see [`Datagram::reply`].
     pub fn from(&self) -> Address {
         self.entry.from.to_address()
     }
@@ -139,7 +143,7 @@ impl fmt::Debug for BatchMessage<'_> {
     }
 }
 
-/// Sends messages until all have gone or one fails. An error only where not even the first went.
+/// Sends messages until all are sent or one fails. Returns an error only if the first one failed.
 fn send_all(socket: &Socket, messages: &[IoSlice<'_>], to: Option<&RawAddress>) -> Result<usize> {
     let mut sent = 0;
     while sent < messages.len() {
@@ -154,61 +158,74 @@ fn send_all(socket: &Socket, messages: &[IoSlice<'_>], to: Option<&RawAddress>) 
 }
 
 impl SeqPacket {
-    /// Sends each of these as a message, in order, many with one system call. Returns how many
-    /// went: fewer than all where one failed, which the next call with the rest then reports.
-    /// Waits for room on a blocking socket; `EINTR` is retried.
+    /// Sends each buffer as a message, in order, many with one system call.
+    ///
+    /// Returns how many were sent. If one fails, this is fewer than all, and the next call with the
+    /// rest returns the error. A blocking socket waits for space. `EINTR` is retried.
     ///
     /// # Errors
-    /// As [`SeqPacket::send`], where not even the first went; an empty message refuses all.
+    /// Returns an error if the first message could not be sent: see [`SeqPacket::send`]. If any
+    /// message is empty, none is sent ([`ErrorKind::Unsupported`]).
     pub fn send_batch(&self, messages: &[IoSlice<'_>]) -> Result<usize> {
         messages.iter().try_for_each(|message| packet::refuse_empty(message))?;
         send_all(self, messages, None)
     }
 
-    /// Receives messages with one system call: waits for the first on a blocking socket and takes
-    /// what else is there. Returns how many came; 0 is the end. Descriptors that come along are
-    /// closed. `EINTR` is retried.
+    /// Receives up to a batch of messages with one system call.
     ///
-    /// As for [`SeqPacket::recv`], an empty message of a foreign peer may look like the end.
+    /// A blocking socket waits for the first message, then takes those that are already there.
+    /// Returns how many were received; 0 is the end. File descriptors that arrive with them are
+    /// closed. `EINTR` is retried. An empty message from a peer may look like the end (see
+    /// [`SeqPacket`]).
     ///
     /// # Errors
-    /// As [`SeqPacket::recv`], but a message that was cut shows when it is looked at: see
+    /// Returns an error if the peer has closed with unread data ([`ErrorKind::PeerGone`]) or the
+    /// call would have to wait ([`ErrorKind::WouldBlock`]). A truncated message is reported by
     /// [`BatchMessage::bytes`].
     pub fn recv_batch(&self, batch: &mut Batch) -> Result<usize> {
         batch.receive(self, false)?;
-        // At the end every further room is filled with it too (K-DGRAM-18).
+        // At the end of a connection recvmmsg fills every further buffer with an empty message
+        // (K-DGRAM-18).
         while batch.entries.pop_if(|last| last.len == 0).is_some() {}
         Ok(batch.len())
     }
 }
 
 impl Datagram {
-    /// Sends each of these as a message to the receiver named by connecting, in order, many with
-    /// one system call. Returns how many went: fewer than all where one failed, which the next
-    /// call with the rest then reports. Waits as [`Datagram::send`]; `EINTR` is retried.
+    /// Sends each buffer as a message to the connected address, in order, many with one system
+    /// call.
+    ///
+    /// Returns how many were sent. If one fails, this is fewer than all, and the next call with the
+    /// rest returns the error. A blocking socket waits while the receiver's queue is full (see
+    /// [`Datagram::send`]). `EINTR` is retried.
     ///
     /// # Errors
-    /// As [`Datagram::send`], where not even the first went.
+    /// Returns an error if the first message could not be sent: see [`Datagram::send`].
     pub fn send_batch(&self, messages: &[IoSlice<'_>]) -> Result<usize> {
         send_all(self, messages, None)
     }
 
-    /// The same, to an address, which is looked up as by [`Datagram::send_to`].
+    /// Sends each buffer as a message to an address, which is looked up as by
+    /// [`Datagram::send_to`].
+    ///
+    /// Returns how many were sent, like [`Datagram::send_batch`].
     ///
     /// # Errors
-    /// As [`Datagram::send_to`], where not even the first went.
+    /// Returns an error if the first message could not be sent: see [`Datagram::send_to`].
     pub fn send_batch_to(&self, messages: &[IoSlice<'_>], to: &Address) -> Result<usize> {
         let target = self.target(to)?;
         send_all(self, messages, Some(&target.raw)).map_err(|error| error.on(to))
     }
 
-    /// Receives messages with one system call: waits for the first on a blocking socket and takes
-    /// what else is there. Returns how many came. What the policy refuses is dropped and
-    /// counted; descriptors that come along are closed. `EINTR` is retried.
+    /// Receives up to a batch of messages with one system call.
+    ///
+    /// A blocking socket waits for the first message, then takes those that are already there.
+    /// Returns how many were received. Messages that the policy refuses are dropped and counted.
+    /// File descriptors that arrive with messages are closed. `EINTR` is retried.
     ///
     /// # Errors
-    /// As [`Datagram::recv`], but a message that was cut shows when it is looked at: see
-    /// [`BatchMessage::bytes`].
+    /// Returns an error if the call would have to wait, or refused as much as one call may
+    /// ([`ErrorKind::WouldBlock`]). A truncated message is reported by [`BatchMessage::bytes`].
     pub fn recv_batch(&self, batch: &mut Batch) -> Result<usize> {
         let mut refusals = Refusals::of(Operation::Receive);
         loop {

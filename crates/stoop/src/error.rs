@@ -1,7 +1,7 @@
-//! The one error type: what was tried, on what, what the kernel said, and what that means for a
-//! local socket.
+//! The error type: which operation failed, on which address, what the kernel reported, and what
+//! that means for a Unix domain socket.
 //!
-//! Holds no I/O. Finding out *why* looks at the machine and lives in [`mod@crate::explain`].
+//! Performs no I/O. Finding the *cause* inspects the system, and is in [`mod@crate::explain`].
 
 use std::fmt;
 use std::io;
@@ -9,16 +9,16 @@ use std::io;
 use crate::holder::Holder;
 use crate::{Address, AddressError, Kind};
 
-/// The result of this crate's operations.
+/// The result type of this crate's operations.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// What was being done when an [`Error`] came up.
+/// The operation that returned an [`Error`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Operation {
-    /// Making a server's address: finding its place, binding, listening, publishing.
+    /// Binding a server: finding the location, binding, listening, publishing the file.
     Bind,
-    /// Connecting, or naming the receiver of datagrams.
+    /// Connecting a socket, including a datagram socket to its destination.
     Connect,
     /// Accepting a client.
     Accept,
@@ -26,20 +26,20 @@ pub enum Operation {
     Send,
     /// Receiving bytes or a message.
     Receive,
-    /// Reading or setting a property of a socket.
+    /// Reading or setting an option of a socket.
     Configure,
-    /// Taking a server's address away again.
+    /// Unlinking a server's socket file.
     Release,
-    /// Taking sockets passed by a service manager.
+    /// Using sockets passed by a service manager.
     Activate,
-    /// Telling a service manager something.
+    /// Sending a notification to a service manager.
     Notify,
-    /// Passing a listener to a successor, or taking it.
+    /// Passing a listener to a successor, or receiving it.
     HandOver,
 }
 
 impl Operation {
-    /// The verb, and the word that joins it to an address.
+    /// Returns the verb of an operation, and the preposition that joins it to an address.
     fn words(self) -> (&'static str, &'static str) {
         match self {
             Operation::Bind => ("bind", ""),
@@ -62,56 +62,58 @@ impl fmt::Display for Operation {
     }
 }
 
-/// The class of an [`Error`], named for what it means on a local socket.
+/// The class of an [`Error`], by what it means on a Unix domain socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The text or path is no address.
+    /// The text or path is not a valid address.
     InvalidAddress,
-    /// `ENOENT`: nothing at that path; no server has been started, or its file was removed.
+    /// `ENOENT`: nothing exists at that path. No server has been started, or its file was removed.
     NotFound,
-    /// `ECONNREFUSED`: the path exists and nobody listens behind it, or nobody has that abstract
+    /// `ECONNREFUSED`: the file exists but no process listens on it, or no socket has that abstract
     /// name.
     Refused,
-    /// `EPROTOTYPE`: a socket of another kind lives there.
+    /// `EPROTOTYPE`: the socket there is of another kind.
     WrongKind,
-    /// `EACCES`: a directory on the way cannot be searched, or the socket (for a server: the
-    /// directory) not written.
+    /// `EACCES`: no search permission for a directory of the path, or no write permission for the
+    /// socket file (for a server: the directory).
     PermissionDenied,
-    /// `EPERM`: the receiver is connected to somebody else, the sender may not claim that identity,
-    /// or a policy refuses.
+    /// `EPERM`: the receiver is connected to another peer, the sender may not claim these
+    /// credentials, or a policy refuses.
     NotPermitted,
-    /// `EADDRINUSE`: the path or the name is taken.
+    /// `EADDRINUSE`: the path or the name is in use.
     AddressInUse,
-    /// `EAGAIN` on a non-blocking socket: no room, or nothing there yet.
+    /// `EAGAIN` on a nonblocking socket, or after its timeout: there is no space to send, or
+    /// nothing to receive yet.
     WouldBlock,
-    /// The time given has run out.
+    /// The timeout has passed.
     TimedOut,
-    /// `EMSGSIZE`, `ENOBUFS`: the message is larger than the sender's buffer allows.
+    /// `EMSGSIZE`, `ENOBUFS`: the message is larger than the send buffer allows.
     MessageTooLarge,
-    /// The message was larger than the buffer it was received into; the rest of it is lost.
+    /// The message was larger than the buffer it was received into. The rest of it is lost.
     MessageTruncated,
-    /// Control messages were cut; the descriptors that came have been closed.
+    /// Control messages were truncated (`MSG_CTRUNC`). The received file descriptors have been
+    /// closed.
     ControlTruncated,
-    /// More descriptors came than the receiver allowed; all have been closed.
+    /// More file descriptors arrived than the receiver allowed. All have been closed.
     SurplusDescriptors,
-    /// `ENOTCONN`: there is no peer.
+    /// `ENOTCONN`: the socket has no peer.
     NotConnected,
-    /// `EPIPE`, `ECONNRESET`: the peer has gone.
+    /// `EPIPE`, `ECONNRESET`: the peer has closed.
     PeerGone,
-    /// `EINTR`: a signal came first.
+    /// `EINTR`: a signal interrupted the call.
     Interrupted,
-    /// `EMFILE`, `ENFILE`: no descriptor is free in this process, or on this machine.
+    /// `EMFILE`, `ENFILE`: no file descriptor is free in this process, or on this system.
     OutOfDescriptors,
-    /// `ENOBUFS`, `ENOMEM`: the kernel is short of memory.
+    /// `ENOBUFS`, `ENOMEM`: the kernel is out of memory.
     OutOfMemory,
-    /// `ETOOMANYREFS`: too many descriptors of this user are in flight.
+    /// `ETOOMANYREFS`: too many file descriptors of this user are in flight.
     TooManyInFlight,
-    /// This kernel, or this kind of socket, cannot do it.
+    /// This kernel, or this kind of socket, does not support it.
     Unsupported,
-    /// The other side, or the environment, said something that makes no sense.
+    /// The peer, or the environment, violated the protocol.
     Protocol,
-    /// Anything else.
+    /// Any other error.
     Other,
 }
 
@@ -143,15 +145,18 @@ impl ErrorKind {
     }
 }
 
-/// What went wrong.
+/// The error type of this crate.
 ///
-/// The text is one lower-case line: operation, subject in quotes, what is known. [`Error::explain`]
-/// looks at the machine for the cause and the next step.
+/// Its text is one lower-case line: the operation, the address in quotes, what is known.
+/// [`Error::explain`] inspects the system for the cause and the next step.
 ///
 /// ```
 /// let error = stoop::Stream::connect("/nowhere/app.sock").unwrap_err();
 /// assert!(error.is_not_found());
-/// assert_eq!(error.to_string(), "cannot connect to '/nowhere/app.sock': no such file or directory (ENOENT)");
+/// assert_eq!(
+///     error.to_string(),
+///     "cannot connect to '/nowhere/app.sock': no such file or directory (ENOENT)"
+/// );
 /// ```
 pub struct Error(Box<Inner>);
 
@@ -169,7 +174,7 @@ struct Inner {
 }
 
 impl Error {
-    /// An error with a meaning of its own.
+    /// Creates an error that this crate detected, with its own detail text.
     pub(crate) fn new(operation: Operation, kind: ErrorKind, detail: impl Into<String>) -> Error {
         Error(Box::new(Inner {
             operation,
@@ -184,7 +189,7 @@ impl Error {
         }))
     }
 
-    /// A call that returns because it has refused as much as one call may.
+    /// Creates the error of a call that returns because it has refused as much as one call may.
     pub(crate) fn refusal_limit(operation: Operation, refused: usize) -> Error {
         let detail = format!("refused {refused} in a row; more may be waiting");
         let mut error = Error::new(operation, ErrorKind::WouldBlock, detail);
@@ -192,7 +197,7 @@ impl Error {
         error
     }
 
-    /// An error that the system reported.
+    /// Creates an error from one that the system reported.
     pub(crate) fn system(operation: Operation, cause: io::Error) -> Error {
         let kind = match cause.raw_os_error() {
             Some(errno) => ErrorKind::of(operation, errno),
@@ -212,25 +217,26 @@ impl Error {
         }))
     }
 
-    /// An address that is none.
+    /// Creates an error for an invalid address.
     pub(crate) fn address(operation: Operation, error: &AddressError) -> Error {
         Error::new(operation, ErrorKind::InvalidAddress, error.to_string())
     }
 
-    /// The same error, about this address: for callers who know what a connected socket is
-    /// connected to.
+    /// Returns the error with this address as its subject.
+    ///
+    /// For callers that know the address a connected socket is connected to.
     pub fn on(mut self, subject: &Address) -> Error {
         self.0.subject = Some(subject.clone());
         self
     }
 
-    /// The same error, come up as a step of a larger operation.
+    /// Returns the error as that of a step in a larger operation.
     pub(crate) fn during(mut self, operation: Operation) -> Error {
         self.0.operation = operation;
         self
     }
 
-    /// The same error, come up while a file was being given up.
+    /// Returns the error as that of unlinking a socket file.
     pub(crate) fn during_release(mut self, path: &std::path::Path) -> Error {
         self.0.operation = Operation::Release;
         self.0.subject = Address::path(path).ok();
@@ -262,108 +268,108 @@ impl Error {
         self
     }
 
-    /// What was being done.
+    /// Returns the operation that failed.
     pub fn operation(&self) -> Operation {
         self.0.operation
     }
 
-    /// The class of the error.
+    /// Returns the class of the error.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
     }
 
-    /// The address it was about, where there is one.
+    /// Returns the address the operation was about, if there is one.
     pub fn subject(&self) -> Option<&Address> {
         self.0.subject.as_ref()
     }
 
-    /// The kind of the socket it was tried with, where that matters.
+    /// Returns the kind of the socket that was used, if it matters.
     pub fn socket_kind(&self) -> Option<Kind> {
         self.0.socket_kind
     }
 
-    /// The kernel's error number, where the kernel reported one.
+    /// Returns the kernel's error number, if the kernel reported one.
     pub fn errno(&self) -> Option<i32> {
         self.0.cause.as_ref().and_then(io::Error::raw_os_error)
     }
 
-    /// The symbol of [`Error::errno`], such as `ECONNREFUSED`.
+    /// Returns the symbol of [`Error::errno`], such as `ECONNREFUSED`.
     pub fn errno_symbol(&self) -> Option<&'static str> {
         self.errno().and_then(symbol)
     }
 
-    /// What is known beyond the class, in words.
+    /// Returns what is known beyond the class, as text.
     pub fn detail(&self) -> Option<&str> {
         self.0.detail.as_deref()
     }
 
-    /// How many bytes arrived in the buffer all the same, where a receive failed for what came
-    /// beside them.
+    /// Returns how many bytes are in the buffer, if a receive failed because of truncation or
+    /// ancillary data.
     pub fn received_bytes(&self) -> Option<usize> {
         self.0.received_bytes
     }
 
-    /// Who holds the address, where a bind found it taken.
+    /// Returns the owner of the address, if a bind found it in use.
     pub fn holder(&self) -> Option<&Holder> {
         self.0.holder.as_ref()
     }
 
-    /// Nothing at that path (`ENOENT`, `ENOTDIR`).
+    /// Returns whether nothing exists at that path (`ENOENT`, `ENOTDIR`).
     pub fn is_not_found(&self) -> bool {
         self.kind() == ErrorKind::NotFound
     }
 
-    /// Nobody listens there (`ECONNREFUSED`).
+    /// Returns whether no process listens there (`ECONNREFUSED`).
     pub fn is_refused(&self) -> bool {
         self.kind() == ErrorKind::Refused
     }
 
-    /// A socket of another kind lives there (`EPROTOTYPE`).
+    /// Returns whether the socket there is of another kind (`EPROTOTYPE`).
     pub fn is_wrong_kind(&self) -> bool {
         self.kind() == ErrorKind::WrongKind
     }
 
-    /// The file system's permissions, or a policy, stand in the way (`EACCES`, `EPERM`).
+    /// Returns whether file permissions or a policy forbid the operation (`EACCES`, `EPERM`).
     pub fn is_permission(&self) -> bool {
         matches!(self.kind(), ErrorKind::PermissionDenied | ErrorKind::NotPermitted)
     }
 
-    /// The address is taken (`EADDRINUSE`).
+    /// Returns whether the address is in use (`EADDRINUSE`).
     pub fn is_in_use(&self) -> bool {
         self.kind() == ErrorKind::AddressInUse
     }
 
-    /// It would have to wait, and the socket does not block (`EAGAIN`).
+    /// Returns whether the call would have to wait, on a nonblocking socket or beyond its timeout
+    /// (`EAGAIN`).
     pub fn is_would_block(&self) -> bool {
         self.kind() == ErrorKind::WouldBlock
     }
 
     /// Returns whether a receive or an accept returned because it had refused as many messages or
-    /// clients as one call may, and not because nothing was there. It is a
-    /// [would-block](Error::is_would_block) error, too.
+    /// clients as one call may, and not because nothing was there.
     ///
-    /// A level-triggered poll reports the socket again. After an edge-triggered one, call again
-    /// before waiting.
+    /// Such an error is also a [would-block](Error::is_would_block) error. A level-triggered poll
+    /// reports the socket again. After an edge-triggered one, call again before waiting.
     pub fn is_refusal_limit(&self) -> bool {
         self.0.is_refusal_limit
     }
 
-    /// The time given has run out.
+    /// Returns whether the timeout has passed.
     pub fn is_timed_out(&self) -> bool {
         self.kind() == ErrorKind::TimedOut
     }
 
-    /// The peer has gone, or there is none (`EPIPE`, `ECONNRESET`, `ENOTCONN`).
+    /// Returns whether the peer has closed, or there is none (`EPIPE`, `ECONNRESET`, `ENOTCONN`).
     pub fn is_peer_gone(&self) -> bool {
         matches!(self.kind(), ErrorKind::PeerGone | ErrorKind::NotConnected)
     }
 
-    /// Something of the message was cut: bytes, or what came beside them.
+    /// Returns whether a message was truncated: its bytes, or its ancillary data.
     pub fn is_truncated(&self) -> bool {
         matches!(self.kind(), ErrorKind::MessageTruncated | ErrorKind::ControlTruncated)
     }
 
-    /// No descriptor or memory is free now; it may work later.
+    /// Returns whether no file descriptor or memory is free now. The operation may succeed later.
     pub fn is_exhausted(&self) -> bool {
         matches!(
             self.kind(),
@@ -371,14 +377,14 @@ impl Error {
         )
     }
 
-    /// Whether an accept, or the receive of a server, failed in a way that leaves its socket
-    /// usable: one client's failure is one client's.
+    /// Returns whether an accept, or the receive of a server, failed in a way that leaves its
+    /// socket usable: the failure concerns one client only.
     ///
     /// True for every error number except those about the socket itself (`EBADF`, `ENOTSOCK`,
-    /// `EINVAL`, `EOPNOTSUPP`, `EFAULT`), and if [`Error::is_exhausted`]: a security module may
-    /// refuse one client, a client may have given up, memory may be short. The socket may stay
-    /// readable, so a loop should pause before it tries again. False for [`Error::is_would_block`],
-    /// which is no failure.
+    /// `EINVAL`, `EOPNOTSUPP`, `EFAULT`), and if [`Error::is_exhausted`]. A security module may
+    /// refuse one client, a client may have given up, or memory may be short. The socket may stay
+    /// readable, so a loop should pause before its next attempt. False for
+    /// [`Error::is_would_block`], which is not a failure.
     pub fn is_transient(&self) -> bool {
         let about_the_socket = |errno| {
             matches!(errno, libc::EBADF | libc::ENOTSOCK | libc::EINVAL | libc::EOPNOTSUPP | libc::EFAULT)
@@ -389,7 +395,7 @@ impl Error {
         self.is_exhausted() || failed_once
     }
 
-    /// This kernel or this kind of socket cannot do it.
+    /// Returns whether this kernel or this kind of socket does not support the operation.
     pub fn is_unsupported(&self) -> bool {
         self.kind() == ErrorKind::Unsupported
     }
@@ -413,8 +419,8 @@ impl fmt::Display for Error {
     }
 }
 
-/// The system's words for an error, as a fragment: lower case, without the number that the standard
-/// library adds.
+/// Returns the system's text for an error as a fragment: in lower case, without the number that the
+/// standard library adds.
 pub(crate) fn words(cause: &io::Error) -> String {
     let text = cause.to_string();
     let text = text.split(" (os error").next().unwrap_or(&text);
@@ -423,7 +429,8 @@ pub(crate) fn words(cause: &io::Error) -> String {
 }
 
 impl fmt::Debug for Error {
-    /// The text, since this is what a `main` that returns it shows; every part with `{:#?}`.
+    /// Writes the `Display` text, because this is what a `main` that returns the error prints.
+    /// `{:#?}` writes every field.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if f.alternate() { fmt::Debug::fmt(&self.0, f) } else { fmt::Display::fmt(self, f) }
     }
@@ -459,7 +466,7 @@ impl From<Error> for io::Error {
     }
 }
 
-/// The symbols of the errors that local sockets give, and the files behind them.
+/// Returns the symbol of an error number that Unix sockets, or operations on their files, return.
 fn symbol(errno: i32) -> Option<&'static str> {
     macro_rules! table {
         ($($name:ident)*) => {
@@ -485,7 +492,7 @@ mod tests {
         let error =
             Error::system(Operation::Bind, io::Error::from_raw_os_error(libc::EADDRINUSE)).on(&subject);
         let text = error.to_string();
-        // The words between are those of the C library, in lower case.
+        // The text in between is the C library's, in lower case.
         assert!(text.starts_with("cannot bind '/run/a%0Ab': address "), "{text}");
         assert!(text.ends_with(" in use (EADDRINUSE)"), "{text}");
         assert_eq!(io::Error::from(error).kind(), io::ErrorKind::AddrInUse);

@@ -1,13 +1,13 @@
-//! Which file a name leads to. Holds no I/O.
+//! The identity of a file. Performs no I/O.
 
 use std::os::unix::fs::MetadataExt;
 
-/// Which file: the one thing about it that a rename does not change and a successor does not share.
+/// The identity of a file: a rename keeps it, and a file that replaces it has another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FileId {
-    /// The device of its file system, as `stat` gives it.
+    /// The device of its file system, as `stat` reports it.
     pub dev: u64,
-    /// Its inode there.
+    /// Its inode number there.
     pub ino: u64,
 }
 
@@ -16,13 +16,13 @@ impl FileId {
         FileId { dev: stat.st_dev, ino: stat.st_ino }
     }
 
-    /// Whether this file, known from the kernel's table of sockets, may be the one that `stat`
-    /// knows as `file`.
+    /// Returns whether this file, as known from the kernel's socket table, may be the one that
+    /// `stat` reports as `file`.
     ///
-    /// The table keeps 32 bits of the inode, and on file systems that make up a device for each
-    /// subvolume (btrfs) it has another device than `stat` (K-DIAG-1): the inodes have to agree
-    /// in what is known of them, the devices decide only where both agree. Several sockets may
-    /// so be taken for one file; where any has the same device, only those are it.
+    /// The table keeps 32 bits of the inode number. On file systems that make up a device for each
+    /// subvolume (btrfs), it also has another device than `stat` (K-DIAG-1). So this compares only
+    /// the known bits of the inode numbers. Several sockets may match one file; if any of them also
+    /// has the same device, the caller should drop the others.
     pub fn may_be(self, file: FileId) -> bool {
         self.ino == file.ino & 0xffff_ffff
     }

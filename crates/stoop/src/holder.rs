@@ -1,4 +1,4 @@
-//! Who has an address: for the error that says so.
+//! The owner of an address, for the error that reports it.
 
 use std::fmt;
 use std::fs;
@@ -7,19 +7,20 @@ use std::os::unix::ffi::OsStrExt;
 use crate::diag::{self, Entry, FileId};
 use crate::{Kind, escaped};
 
-/// Who holds an address, as far as this process may see.
+/// The socket and process that own an address, as far as this process may see.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Holder {
     /// The kind of its socket.
     pub kind: Option<Kind>,
-    /// Whether it listens; a datagram socket never does.
+    /// Whether the socket listens. A datagram socket never does.
     pub listening: Option<bool>,
-    /// A process that has the socket open. Several may; without privilege only our own can be seen.
+    /// A process that has the socket open. There may be several. Without privilege, only processes
+    /// of our own user are visible.
     pub pid: Option<u32>,
-    /// That process's command name.
+    /// The command name of that process.
     pub command: Option<String>,
-    /// The user who made the socket.
+    /// The user who created the socket.
     pub uid: Option<u32>,
 }
 
@@ -56,18 +57,18 @@ impl fmt::Display for Holder {
     }
 }
 
-/// Who is bound to this file.
+/// Returns the owner of the socket bound to this file.
 pub(crate) fn of_file(file: FileId) -> Holder {
     diag::bound_to(file).first().map(Holder::of).unwrap_or_default()
 }
 
-/// Who has this abstract name among sockets of this kind; each kind has names of its own
-/// (K-NAME-15).
+/// Returns the owner of this abstract name among sockets of this kind. Each kind has its own
+/// namespace of names (K-NAME-15).
 pub(crate) fn of_abstract_name(name: &[u8], kind: Kind) -> Holder {
     diag::named(name).iter().find(|socket| socket.kind == Some(kind)).map(Holder::of).unwrap_or_default()
 }
 
-/// A process that has the socket with this inode open.
+/// Returns a process that has the socket with this inode number open.
 pub(crate) fn owner_of(ino: u32) -> Option<u32> {
     let wanted = format!("socket:[{ino}]");
     fs::read_dir("/proc").ok()?.flatten().find_map(|process| {
@@ -80,7 +81,7 @@ pub(crate) fn owner_of(ino: u32) -> Option<u32> {
     })
 }
 
-/// A process's command name, as `ps` shows it.
+/// Returns the command name of a process, as `ps` shows it.
 pub(crate) fn command_of(pid: u32) -> Option<String> {
     let name = fs::read(format!("/proc/{pid}/comm")).ok()?;
     Some(String::from_utf8_lossy(name.strip_suffix(b"\n").unwrap_or(&name)).into_owned())

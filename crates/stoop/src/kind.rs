@@ -1,27 +1,28 @@
-//! The three kinds of local socket. Holds no I/O.
+//! The three kinds of Unix domain socket. Performs no I/O.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// What a local socket carries.
+/// The kind (type) of a Unix domain socket.
 ///
-/// Both ends must be of one kind: the kernel answers `EPROTOTYPE` to a path of another kind
+/// Both ends must be of the same kind. Connecting to a path of another kind returns `EPROTOTYPE`
 /// (K-CONNECT-10).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Kind {
-    /// `SOCK_STREAM`: bytes in order, no message boundaries, connected.
+    /// `SOCK_STREAM`: bytes in order, without message boundaries, over a connection.
     Stream,
-    /// `SOCK_DGRAM`: whole messages, in order, nothing lost, no connection needed.
+    /// `SOCK_DGRAM`: whole messages, in order, none lost, without a connection.
     Datagram,
     /// `SOCK_SEQPACKET`: whole messages over a connection.
     SeqPacket,
 }
 
 impl Kind {
-    /// Every kind, in the order a client that does not know the kind should try them.
+    /// Every kind, in the order in which a client that does not know the kind should try them.
     pub const ALL: [Kind; 3] = [Kind::Stream, Kind::Datagram, Kind::SeqPacket];
 
-    /// The word used in addresses and on the command line: `stream`, `dgram` or `seqpacket`.
+    /// Returns the word used in addresses and on the command line: `stream`, `dgram` or
+    /// `seqpacket`.
     pub const fn word(self) -> &'static str {
         match self {
             Kind::Stream => "stream",
@@ -30,12 +31,12 @@ impl Kind {
         }
     }
 
-    /// Whether a server of this kind listens and accepts, as opposed to receiving at once.
+    /// Returns whether a server of this kind listens and accepts, rather than receiving directly.
     pub const fn is_connected(self) -> bool {
         !matches!(self, Kind::Datagram)
     }
 
-    /// The kernel's number for this kind (`SOCK_STREAM`, …).
+    /// Returns the kernel's number for this kind (`SOCK_STREAM`, …).
     pub(crate) const fn to_raw(self) -> i32 {
         match self {
             Kind::Stream => libc::SOCK_STREAM,
@@ -44,7 +45,7 @@ impl Kind {
         }
     }
 
-    /// The kind behind a kernel number, where there is one.
+    /// Returns the kind with this kernel number, if there is one.
     pub(crate) const fn from_raw(raw: i32) -> Option<Kind> {
         match raw {
             libc::SOCK_STREAM => Some(Kind::Stream),
@@ -56,7 +57,7 @@ impl Kind {
 }
 
 impl fmt::Display for Kind {
-    /// Prose: `stream`, `datagram`, `seqpacket`.
+    /// Writes the name used in prose: `stream`, `datagram`, `seqpacket`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Kind::Datagram => "datagram",
@@ -65,7 +66,7 @@ impl fmt::Display for Kind {
     }
 }
 
-/// The text is not one of the words for a kind.
+/// The error of parsing a [`Kind`] from a text that is not one of its words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnknownKind;
 

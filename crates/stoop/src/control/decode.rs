@@ -1,33 +1,33 @@
-//! Reading control messages.
+//! Decoding control messages.
 
 use super::{ALIGN_BYTES, Credentials, HEADER_BYTES};
 
 const SCM_SECURITY: i32 = 3;
 const SCM_PIDFD: i32 = 4;
 
-/// One control message.
+/// A control message.
 #[derive(Clone, Debug)]
 pub enum Item<'a> {
-    /// Descriptor numbers (`SCM_RIGHTS`), as the kernel installed them.
+    /// File descriptor numbers (`SCM_RIGHTS`), as the kernel installed them.
     Descriptors(DescriptorNumbers<'a>),
-    /// The sender (`SCM_CREDENTIALS`).
+    /// The sender's credentials (`SCM_CREDENTIALS`).
     Credentials(Credentials),
-    /// A pidfd of the sender (`SCM_PIDFD`), or a negative errno where the kernel could make none.
+    /// A pidfd of the sender (`SCM_PIDFD`), or a negative errno if the kernel could not create one.
     Pidfd(i32),
-    /// The sender's security label (`SCM_SECURITY`), without its closing NUL.
+    /// The sender's security label (`SCM_SECURITY`), without its terminating NUL.
     Label(&'a [u8]),
-    /// A message that this version does not know.
+    /// A control message of a type that this version does not know.
     Unknown {
-        /// `cmsg_level`.
+        /// The `cmsg_level`.
         level: i32,
-        /// `cmsg_type`.
+        /// The `cmsg_type`.
         kind: i32,
     },
-    /// What follows is not a control message; nothing behind it is read.
+    /// The following bytes are not a control message. Decoding ends here.
     Malformed,
 }
 
-/// The numbers in an `SCM_RIGHTS` message.
+/// An iterator over the file descriptor numbers of an `SCM_RIGHTS` message.
 #[derive(Clone, Debug)]
 pub struct DescriptorNumbers<'a>(std::slice::ChunksExact<'a, u8>);
 
@@ -45,7 +45,7 @@ impl Iterator for DescriptorNumbers<'_> {
 
 impl ExactSizeIterator for DescriptorNumbers<'_> {}
 
-/// Reads the control messages in `bytes`, in order. Ends after the first malformed one.
+/// Decodes the control messages in `bytes`, in order. Ends after the first malformed one.
 pub fn decode(bytes: &[u8]) -> impl Iterator<Item = Item<'_>> {
     let mut rest = bytes;
     std::iter::from_fn(move || {
@@ -61,8 +61,11 @@ pub fn decode(bytes: &[u8]) -> impl Iterator<Item = Item<'_>> {
     })
 }
 
-/// The first message's level, type and data, and what follows its padding. The last message may
-/// lack the padding.
+/// Splits off the first control message: returns its level, type and data, and the bytes after its
+/// padding.
+///
+/// `cmsg_len` counts the header and the data but not the padding up to the next multiple of
+/// `ALIGN_BYTES`. The kernel may leave out the padding of the last message.
 fn split_first(bytes: &[u8]) -> Option<(i32, i32, &[u8], &[u8])> {
     let (header, _) = bytes.split_at_checked(HEADER_BYTES)?;
     let (len, rest) = header.split_at(size_of::<usize>());

@@ -1,25 +1,25 @@
-//! Writing control messages.
+//! Encoding control messages.
 
 use std::fmt;
 
 use super::{Credentials, HEADER_BYTES, space};
 
-/// Writes control messages one after another into a buffer that the caller owns.
+/// Encodes control messages one after another into a buffer owned by the caller.
 pub struct Encoder<'a> {
     room: &'a mut [u8],
     used_bytes: usize,
 }
 
 impl<'a> Encoder<'a> {
-    /// Starts at the beginning of `room`.
+    /// Creates an encoder that writes from the start of `room`.
     pub fn new(room: &'a mut [u8]) -> Encoder<'a> {
         Encoder { room, used_bytes: 0 }
     }
 
-    /// Adds descriptors (`SCM_RIGHTS`). None at all adds nothing.
+    /// Adds file descriptors (`SCM_RIGHTS`). If there are none, adds nothing.
     ///
     /// # Errors
-    /// [`NoRoom`]; the buffer is as it was.
+    /// Returns an error if the buffer is too small ([`NoRoom`]). The buffer is then unchanged.
     pub fn descriptors(&mut self, numbers: impl ExactSizeIterator<Item = i32>) -> Result<(), NoRoom> {
         if numbers.len() == 0 {
             return Ok(());
@@ -34,18 +34,18 @@ impl<'a> Encoder<'a> {
     /// Adds credentials (`SCM_CREDENTIALS`).
     ///
     /// # Errors
-    /// [`NoRoom`]; the buffer is as it was.
+    /// Returns an error if the buffer is too small ([`NoRoom`]). The buffer is then unchanged.
     pub fn credentials(&mut self, credentials: Credentials) -> Result<(), NoRoom> {
         self.message(libc::SCM_CREDENTIALS, Credentials::BYTES)?.copy_from_slice(&credentials.to_bytes());
         Ok(())
     }
 
-    /// What has been written.
+    /// Returns the encoded control messages.
     pub fn finish(self) -> &'a [u8] {
         &self.room[..self.used_bytes]
     }
 
-    /// Writes a header and gives the room for its data; the padding behind it is zero.
+    /// Writes a header and returns the buffer for its data. The padding after it is zero.
     fn message(&mut self, kind: i32, data_len_bytes: usize) -> Result<&mut [u8], NoRoom> {
         let start = self.used_bytes;
         let room = self.room.get_mut(start..start + space(data_len_bytes)).ok_or(NoRoom)?;
@@ -60,7 +60,7 @@ impl<'a> Encoder<'a> {
     }
 }
 
-/// The buffer is too small for one more control message.
+/// The error returned if the buffer is too small for another control message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoRoom;
 

@@ -1,7 +1,8 @@
-//! Control messages: what travels beside the bytes (descriptors, credentials, pidfds, labels).
+//! Control messages (ancillary data): file descriptors, credentials, pidfds and security labels.
 //!
-//! A pure codec: no I/O, no descriptor is owned or closed here, nothing panics whatever the bytes.
-//! The system-call layer owns what arrives; [`crate::Received`] is what a program sees of it.
+//! A pure codec without I/O. It neither owns nor closes file descriptors, and never panics,
+//! whatever the input. The system-call layer owns what was received, and [`crate::Received`]
+//! presents it to a program.
 
 mod decode;
 mod encode;
@@ -9,37 +10,36 @@ mod encode;
 pub use decode::{Item, decode};
 pub use encode::{Encoder, NoRoom};
 
-/// The most descriptors that one message can carry (K-FD-11).
+/// The maximum number of file descriptors in one message (K-FD-11).
 pub const DESCRIPTORS_MAX: usize = 253;
 
-/// A header: the message's length in the kernel's word, its level and its type.
+/// The size of a header: the length of the message as a `size_t`, its level and its type.
 const HEADER_BYTES: usize = size_of::<usize>() + 2 * size_of::<i32>();
 
-/// Every control message starts at a multiple of this.
+/// The alignment of every control message.
 const ALIGN_BYTES: usize = size_of::<usize>();
 
-/// `CMSG_SPACE`: the room that a control message with this many bytes of data takes.
+/// Returns the buffer space for a control message with this many bytes of data (`CMSG_SPACE`).
 pub const fn space(data_len_bytes: usize) -> usize {
     HEADER_BYTES + data_len_bytes.next_multiple_of(ALIGN_BYTES)
 }
 
-/// A process as it described itself to the kernel: of a message's sender, or what we send about
-/// ourselves.
+/// The credentials of a process (`SCM_CREDENTIALS`): received from a message's sender, or sent.
 ///
-/// The kernel checks what is sent: an ordinary process can name only itself (K-CRED-10).
+/// The kernel checks what is sent. An unprivileged process can name only itself (K-CRED-10).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Credentials {
-    /// Process id, as seen from the receiver's pid namespace; 0 where it has none there.
+    /// The process id, as seen from the receiver's pid namespace; 0 if it has none there.
     pub pid: i32,
-    /// User id, as seen from the receiver's user namespace; see [`Credentials::known_uid`] for
+    /// The user id, as seen from the receiver's user namespace. See [`Credentials::known_uid`] for
     /// users without an id there.
     pub uid: u32,
-    /// Group id, as seen from the receiver's user namespace; see [`Credentials::known_gid`].
+    /// The group id, as seen from the receiver's user namespace. See [`Credentials::known_gid`].
     pub gid: u32,
 }
 
 impl Credentials {
-    /// What this process is: its pid and its real user and group.
+    /// Returns the credentials of this process: its pid, and its real user and group.
     pub fn own() -> Credentials {
         Credentials {
             pid: rustix::process::getpid().as_raw_nonzero().get(),
