@@ -1,12 +1,12 @@
-//! The overflow ids: the number that the kernel shows for a user or group without an id in our user
-//! namespace.
+//! The overflow ids: the numbers that the kernel shows for a user or group without an id in our
+//! user namespace.
 //!
-//! Reads small files of `/proc`, and only when a number may be an overflow id. Never decides who is
-//! allowed.
+//! This module reads small files of `/proc`, and only if a number may be an overflow id. It never
+//! decides who is allowed.
 //!
-//! A process cannot distinguish a user that has the overflow id from all users that have no id
-//! (K-CRED-17), unless its namespace maps every id: then the number can only be the user of that
-//! id, as in the initial namespace (K-CRED-18).
+//! A process cannot distinguish a user that has the overflow id from the users that have no id
+//! (K-CRED-17). The exception is a namespace that maps every id, such as the initial one: the
+//! number can then only be the user with that id (K-CRED-18).
 
 use std::sync::OnceLock;
 
@@ -15,7 +15,7 @@ use crate::control::Credentials;
 /// The kernel's own number for "no id" (`(uid_t) -1`). No user can have it.
 pub(crate) const NO_ID: u32 = u32::MAX;
 
-/// The overflow id unless an administrator changed it.
+/// The overflow id, unless an administrator changed it.
 const USUAL: u32 = 65534;
 
 /// Returns the user id, or `None` if the number stands for no user in particular: [`NO_ID`], or the
@@ -24,45 +24,49 @@ pub(crate) fn user(uid: u32) -> Option<u32> {
     known(uid, overflow_uid, "/proc/self/uid_map")
 }
 
-/// Returns the group id, or `None` as [`user`] does.
+/// Returns the group id, or `None` if the number stands for no group in particular. See [`user`].
 pub(crate) fn group(gid: u32) -> Option<u32> {
     known(gid, overflow_gid, "/proc/self/gid_map")
 }
 
-/// Removes the groups that stand for none in particular.
+/// Removes the groups that stand for no group in particular.
 pub(crate) fn groups(mut gids: Vec<u32>) -> Vec<u32> {
     gids.retain(|&gid| group(gid).is_some());
     gids
 }
 
-/// The map is read each time: the process may have entered another user namespace since.
+/// Returns the id, or `None` if it stands for no user or group in particular.
+///
+/// The map is read each time, because the process may have entered another user namespace since.
 fn known(id: u32, overflow: fn() -> u32, map: &str) -> Option<u32> {
     let known =
         id != NO_ID && (id != overflow() || std::fs::read_to_string(map).is_ok_and(|map| is_total(&map)));
     known.then_some(id)
 }
 
-/// Whether a `uid_map` or `gid_map` maps every id. Its ranges never overlap, and the kernel refuses
-/// a map whose ids have no counterpart in the parent namespace, so a total map leaves no user
-/// without an id (K-CRED-18).
+/// Returns whether a `uid_map` or `gid_map` maps every id.
+///
+/// The ranges of a map never overlap, so their lengths can be added. The kernel refuses a map whose
+/// ids have no counterpart in the parent namespace. A total map therefore leaves no user without an
+/// id (K-CRED-18).
 fn is_total(map: &str) -> bool {
     let count = |line: &str| line.split_ascii_whitespace().nth(2).and_then(|count| count.parse::<u64>().ok());
     map.lines().filter_map(count).fold(0, u64::saturating_add) >= u64::from(NO_ID)
 }
 
-/// `kernel.overflowuid`. One for the whole machine, so it is read once.
+/// Returns `kernel.overflowuid`. It is the same for the whole system, so it is read once.
 fn overflow_uid() -> u32 {
     static UID: OnceLock<u32> = OnceLock::new();
     read_once(&UID, "/proc/sys/kernel/overflowuid")
 }
 
-/// `kernel.overflowgid`.
+/// Returns `kernel.overflowgid`, which is also read once.
 fn overflow_gid() -> u32 {
     static GID: OnceLock<u32> = OnceLock::new();
     read_once(&GID, "/proc/sys/kernel/overflowgid")
 }
 
-/// The usual id as long as `/proc` cannot be read.
+/// Returns the id in a file of `/proc`, or the usual id as long as it cannot be read.
 fn read_once(cell: &OnceLock<u32>, path: &str) -> u32 {
     if let Some(&id) = cell.get() {
         return id;
@@ -74,13 +78,13 @@ fn read_once(cell: &OnceLock<u32>, path: &str) -> u32 {
 impl Credentials {
     /// Returns whether these credentials name a process.
     ///
-    /// For a message sent before the receiver asked for credentials the kernel fills in pid 0 and
-    /// the overflow user and group (K-CRED-8). A sender in another pid namespace has pid 0 and
-    /// ids of its own; if those have no mapping here either, it cannot be distinguished from an
-    /// unknown sender.
+    /// For a message sent before the receiver asked for credentials, the kernel fills in pid 0 and
+    /// the overflow user and group (K-CRED-8). A sender in another pid namespace has pid 0 and ids
+    /// of its own. If these have no mapping here either, it cannot be distinguished from an unknown
+    /// sender.
     ///
     /// The overflow ids are read from `/proc/sys/kernel/overflowuid` and `overflowgid`. Without
-    /// `/proc` they are taken to be 65534.
+    /// `/proc` they are assumed to be 65534.
     pub fn is_known(self) -> bool {
         let is_nobody = |id: u32, overflow: fn() -> u32| id == NO_ID || id == overflow();
         self.pid != 0 || !(is_nobody(self.uid, overflow_uid) && is_nobody(self.gid, overflow_gid))
@@ -101,8 +105,10 @@ impl Credentials {
         group(self.gid)
     }
 
-    /// The credentials as a program may see them: `None` if they name no process, and [`NO_ID`] for
-    /// an id that stands for no user or group in particular, so that it equals no other.
+    /// Returns the credentials as a program may see them.
+    ///
+    /// `None` if they name no process. An id that stands for no user or group in particular becomes
+    /// [`NO_ID`], which equals no other id.
     pub(crate) fn resolve(self) -> Option<Credentials> {
         let (uid, gid) = (self.known_uid().unwrap_or(NO_ID), self.known_gid().unwrap_or(NO_ID));
         self.is_known().then_some(Credentials { pid: self.pid, uid, gid })

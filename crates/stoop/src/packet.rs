@@ -1,5 +1,5 @@
-//! What datagrams and seqpackets share: whole messages in, whole messages out, nothing cut in
-//! silence.
+//! Operations shared by datagram and seqpacket sockets. They send and receive whole messages, and
+//! report truncation as an error.
 
 use std::io::IoSliceMut;
 use std::os::fd::AsFd;
@@ -22,7 +22,7 @@ pub(crate) fn receiving(socket: &Socket, cause: std::io::Error) -> Error {
     Error::system(Operation::Receive, cause).of_kind(socket.kind())
 }
 
-/// Refuses the message that a receiver would take for the end.
+/// Returns an error for an empty message, which a receiver would mistake for the end.
 pub(crate) fn refuse_empty(message: &[u8]) -> Result<()> {
     if message.is_empty() {
         let detail = "an empty seqpacket message looks like the end of the connection";
@@ -31,7 +31,7 @@ pub(crate) fn refuse_empty(message: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// Sends one message: the kernel takes all of it or nothing.
+/// Sends one message. The kernel accepts all of it or nothing.
 pub(crate) fn send(socket: &Socket, message: &[u8], to: Option<&RawAddress>) -> Result<()> {
     retry(|| match to {
         Some(to) => sys::send_to(socket.as_fd(), message, to),
@@ -41,7 +41,7 @@ pub(crate) fn send(socket: &Socket, message: &[u8], to: Option<&RawAddress>) -> 
     .map_err(|cause| sending(socket, cause))
 }
 
-/// Receives one message; a longer one than the buffer is an error that says so.
+/// Receives one message. Returns an error if it is longer than the buffer.
 pub(crate) fn receive(socket: &Socket, buffer: &mut [u8]) -> Result<usize> {
     let len =
         retry(|| socket.spin().wait(|flags| sys::receive(socket.as_fd(), buffer, libc::MSG_TRUNC | flags)))
@@ -49,7 +49,7 @@ pub(crate) fn receive(socket: &Socket, buffer: &mut [u8]) -> Result<usize> {
     whole(len, buffer.len())
 }
 
-/// The same, with the sender's address.
+/// Receives one message like [`receive`], and returns its sender's address as well.
 pub(crate) fn receive_from(socket: &Socket, buffer: &mut [u8]) -> Result<(usize, RawAddress)> {
     let (len, from) = retry(|| {
         socket.spin().wait(|flags| sys::receive_from(socket.as_fd(), buffer, libc::MSG_TRUNC | flags))
@@ -66,22 +66,25 @@ fn whole(len_bytes: usize, room_bytes: usize) -> Result<usize> {
     Err(Error::new(Operation::Receive, ErrorKind::MessageTruncated, detail).with_received(room_bytes))
 }
 
-/// The length of the next message. The message stays where it is.
+/// Returns the length of the next message, which stays in the queue.
+///
+/// The buffer is empty: with `MSG_TRUNC` the kernel returns the true length all the same, and with
+/// `MSG_PEEK` it keeps the message.
 pub(crate) fn next_len(socket: &Socket) -> Result<usize> {
     let ask = libc::MSG_PEEK | libc::MSG_TRUNC;
     retry(|| socket.spin().wait(|flags| sys::receive(socket.as_fd(), &mut [], ask | flags)))
         .map_err(|cause| receiving(socket, cause))
 }
 
-/// The start of the next message. The message stays where it is.
+/// Copies the start of the next message into `buffer`. The message stays in the queue.
 pub(crate) fn peek(socket: &Socket, buffer: &mut [u8]) -> Result<usize> {
     retry(|| sys::receive(socket.as_fd(), buffer, libc::MSG_PEEK)).map_err(|cause| receiving(socket, cause))
 }
 
 /// Receives one message of any length.
 ///
-/// Where several threads receive on one socket, another may take the message whose length was seen;
-/// a longer one that follows is then cut, and reported.
+/// If several threads receive on one socket, another may take the message whose length was seen. A
+/// longer message that follows is then truncated, and reported as an error.
 pub(crate) fn receive_whole(socket: &Socket, allow: Allow) -> Result<(Vec<u8>, Received)> {
     let mut message = vec![0; next_len(socket)?];
     let received = Received::receive(socket, &mut [IoSliceMut::new(&mut message)], allow)?;

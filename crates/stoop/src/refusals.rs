@@ -1,20 +1,21 @@
-//! How much one call may refuse before it returns: strangers who keep coming must not keep a caller
-//! inside.
+//! A limit on how many clients or messages one call refuses before it returns. Unwanted senders
+//! cannot keep a caller inside a call.
 //!
-//! Refuses nothing itself. A call that waits indefinitely goes on refusing, since its thread has
-//! nothing else to do.
+//! This module refuses nothing itself. A call that blocks indefinitely has no limit, since its
+//! thread has nothing else to do.
 
 use std::time::Instant;
 
 use crate::error::{Error, Operation, Result};
 use crate::socket::Socket;
 
-/// How many clients or messages a nonblocking call refuses before it returns. Refusing as many
-/// takes some ten microseconds: little beside what it costs a task to yield, and little for the
-/// others that wait meanwhile.
+/// How many clients or messages a nonblocking call refuses before it returns.
+///
+/// Refusing this many takes some ten microseconds. This is little compared with the cost of a
+/// task's yield, and a short delay for other tasks.
 pub(crate) const REFUSALS_PER_CALL: usize = 16;
 
-/// What one call has refused so far, and how much more it may.
+/// How much one call has refused so far, and how much more it may refuse.
 #[derive(Debug)]
 pub(crate) struct Refusals {
     operation: Operation,
@@ -24,7 +25,7 @@ pub(crate) struct Refusals {
 
 #[derive(Clone, Copy, Debug)]
 enum Limit {
-    /// Nothing has been refused, and so nothing asked.
+    /// Nothing has been refused yet, so the socket's mode has not been queried.
     Unknown,
     None,
     Count,
@@ -55,8 +56,10 @@ impl Refusals {
 }
 
 impl Limit {
-    /// The time that a blocking socket was given counts from the first refusal: no clock is read
-    /// for what is not refused.
+    /// Returns the limit that the socket's mode and read timeout imply.
+    ///
+    /// The timeout counts from the first refusal, so that the clock is not read for calls that
+    /// refuse nothing.
     fn on(socket: &Socket) -> Result<Limit> {
         if socket.is_nonblocking()? {
             return Ok(Limit::Count);

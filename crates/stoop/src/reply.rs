@@ -1,10 +1,11 @@
-//! Answering a datagram: to its sender, or to no one.
+//! Replying to a datagram: to its sender, or not at all.
 //!
-//! What the kernel gives as a message's address is the string that its sender once bound to. Where
-//! that leads *now*, and for *us*, is up to whoever may write to a directory on the way. So the
-//! name is looked up once, without following a link at its end, and what is found is held by a
-//! descriptor and compared with what the kernel says of the sender; the answer goes through that
-//! descriptor, past the name (K-DGRAM-21). Never sends anything itself.
+//! The kernel reports a sender's address as the string it was once bound to. Where that path leads
+//! *now*, and for *us*, depends on every process that may write to a directory on it. The path is
+//! therefore looked up once, without following a symbolic link at its end. The result is held by a
+//! file descriptor and compared with what the kernel knows about the sender. The reply is sent
+//! through that file descriptor, without another lookup of the name (K-DGRAM-21). This module sends
+//! nothing itself.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -20,25 +21,26 @@ use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::file_id::FileId;
 use crate::{Address, Kind, sys};
 
-/// The source of a message: what is needed to answer it.
-/// [`Received::origin`](crate::Received::origin) gives it.
+/// The origin of a message: what is required to reply to it.
+///
+/// [`Received::origin`](crate::Received::origin) returns it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Origin {
-    /// The address the sender is bound to, as the sender gave it; unnamed if it never bound.
+    /// The address the sender is bound to, as the sender specified it; unnamed if it never bound.
     pub address: Address,
-    /// Who sent the message, if the socket passed credentials and the kernel knows.
+    /// The sender's credentials, if the socket passes credentials and the kernel knows them.
     pub credentials: Option<Credentials>,
 }
 
 impl Origin {
-    /// Creates an origin from what a receiving call reported.
+    /// Creates an origin from the results of a receive.
     pub fn new(address: Address, credentials: Option<Credentials>) -> Origin {
         Origin { address, credentials }
     }
 }
 
-/// Where the answers of a server of datagrams go.
+/// Where a datagram server sends its replies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ReplyTo {
@@ -46,19 +48,19 @@ pub enum ReplyTo {
     /// [`Datagram::reply`](crate::Datagram::reply).
     #[default]
     Sender,
-    /// To whatever socket the sender's address leads to when the answer is sent, as `sendto` does:
-    /// see [`Datagram::send_to`](crate::Datagram::send_to).
+    /// To the socket that the sender's address leads to when the reply is sent, like `sendto`: see
+    /// [`Datagram::send_to`](crate::Datagram::send_to).
     ///
-    /// A sender that may write to a directory on that path (with a symbolic link, a rename, or a
-    /// mount namespace of its own) then chooses the receiver among all sockets that *this
-    /// server* may write to, and with an echo the bytes as well; the receiver sees this server'
-    /// s credentials. Use it only if every sender is trusted with that.
+    /// A sender may be able to write to a directory on that path, with a symbolic link, a rename,
+    /// or a mount namespace of its own. It then chooses the receiver among all sockets that *this
+    /// server* may write to. If the server echoes, it chooses the bytes as well. The receiver sees
+    /// the credentials of this server. Use this only if every sender is trusted with that.
     Name,
 }
 
 /// Finds the socket that a message came from.
 ///
-/// `network` is the network namespace of the socket that answers, if that is known.
+/// `network` returns the network namespace of the replying socket, if it is known.
 pub(crate) fn target(to: &Origin, network: impl FnOnce() -> Option<FileId>) -> Result<ConnectTarget> {
     let found = match to.address.as_path() {
         Some(path) => by_path(path, to),
@@ -67,7 +69,8 @@ pub(crate) fn target(to: &Origin, network: impl FnOnce() -> Option<FileId>) -> R
     found.map_err(|error| error.on(&to.address).of_kind(Kind::Datagram))
 }
 
-/// An abstract name belongs to a network namespace: another's names are not ours (K-NAME-6).
+/// Checks an abstract name. It belongs to one network namespace, and the same name in another is
+/// another socket's (K-NAME-6).
 fn by_name(to: &Origin, network: impl FnOnce() -> Option<FileId>) -> Result<ConnectTarget> {
     if let Some(pid) = to.credentials.and_then(another_process)
         && let Some(ours) = network()
@@ -111,25 +114,25 @@ fn by_path(path: &Path, to: &Origin) -> Result<ConnectTarget> {
     Ok(target)
 }
 
-/// Opens what is there, without following a symbolic link at the end, nor what leads elsewhere for
-/// each process.
+/// Opens the file at a path, without following a symbolic link at its end, nor links in `/proc`
+/// that lead each process elsewhere (magic links).
 fn open(path: &Path) -> rustix::io::Result<OwnedFd> {
     const FLAGS: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
     match rustix::fs::openat2(CWD, path, FLAGS, Mode::empty(), ResolveFlags::NO_MAGICLINKS) {
-        // Before Linux 5.6, or in a sandbox that does not know the call.
+        // Before Linux 5.6, or in a sandbox that does not know the system call.
         Err(Errno::NOSYS | Errno::PERM) => rustix::fs::openat(CWD, path, FLAGS, Mode::empty()),
         result => result,
     }
 }
 
-/// A socket is bound once, under one name, which it keeps (K-NAME-1): one with another name has
-/// sent nothing under this one.
+/// Checks that the socket was bound to this name. A socket is bound once, to one name, which it
+/// keeps (K-NAME-1), so one with another name has sent nothing under this one.
 fn check_name(target: &ConnectTarget, name: &Address) -> Result<()> {
     let probe = sys::socket(Kind::Datagram, sys::Blocking::Waits).map_err(failed)?;
     match sys::connect(probe.as_fd(), &target.raw) {
         Ok(()) => {}
-        // It takes messages only from the socket it is connected to (K-PROBE-4): from us, or the answer fails
-        // as well.
+        // It accepts messages only from the socket it is connected to (K-PROBE-4). Either that is
+        // ours, or sending the reply fails as well.
         Err(error) if error.raw_os_error() == Some(libc::EPERM) => return Ok(()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Err(failed(error).with_detail("answering at a path takes /proc, which is not there"));
@@ -137,7 +140,7 @@ fn check_name(target: &ConnectTarget, name: &Address) -> Result<()> {
         Err(error) => return Err(failed(error)),
     }
     let found = sys::peer_address(probe.as_fd());
-    // Or the receiver would look connected for ever (K-PROBE-9).
+    // Disconnect before closing, or the receiver would look connected indefinitely (K-PROBE-9).
     let _ = rustix::net::connect_unspec(&probe);
     match found.map_err(failed)?.to_address() {
         found if found == *name => Ok(()),
@@ -145,8 +148,8 @@ fn check_name(target: &ConnectTarget, name: &Address) -> Result<()> {
     }
 }
 
-/// Whether the sender's own root directory and mounts lead to the same file, if we may look
-/// (K-PROC-1).
+/// Checks that the path leads to the same file from the sender's own root directory and mounts, if
+/// we may inspect the sender's process (K-PROC-1).
 fn check_view(pid: i32, path: &Path, seen: FileId) -> Result<()> {
     let flags = OFlags::PATH | OFlags::CLOEXEC;
     let root = match rustix::fs::open(format!("/proc/{pid}/root"), flags | OFlags::DIRECTORY, Mode::empty()) {
@@ -162,14 +165,14 @@ fn check_view(pid: i32, path: &Path, seen: FileId) -> Result<()> {
     }
 }
 
-/// The process that sent a message, if it is another one and has an id here.
+/// Returns the pid of the sender, if it is another process and has an id in our namespace.
 fn another_process(sender: Credentials) -> Option<i32> {
     let own = rustix::process::getpid().as_raw_nonzero().get();
     Some(sender.pid).filter(|&pid| pid > 0 && pid != own)
 }
 
-/// What follows from a process that cannot be looked into: nothing if we may not, but one that has
-/// exited gets no answer, for its name may be another's by now.
+/// Decides what follows if a process cannot be inspected. Without permission nothing follows. A
+/// process that has exited gets no reply, because its name may now be another's.
 fn cannot_look(pid: i32, errno: Errno) -> Result<()> {
     match errno {
         Errno::NOENT | Errno::SRCH if has_exited(pid) => {
@@ -180,8 +183,8 @@ fn cannot_look(pid: i32, errno: Errno) -> Result<()> {
     }
 }
 
-/// Whether there is no such process, or a zombie. One that `/proc` hides from us (`hidepid`) has
-/// not exited.
+/// Returns whether there is no such process, or only a zombie. A process that `/proc` hides from us
+/// (`hidepid`) has not exited.
 fn has_exited(pid: i32) -> bool {
     let is_there = Pid::from_raw(pid)
         .is_some_and(|pid| !matches!(rustix::process::test_kill_process(pid), Err(Errno::SRCH)));

@@ -1,14 +1,16 @@
-//! Who holds how much of a datagram socket's send buffer.
+//! Limits on how much of a datagram socket's send buffer each receiver occupies.
 //!
-//! What waits unread at a receiver is charged to its sender, to one buffer for all receivers
-//! (K-DGRAM-23). A receiver that is connected to the sender may hold as many messages as fit there;
-//! once they fill it, nothing can be sent to anybody. So what each may hold shrinks with what is
-//! left for all the others: one that never reads gets a quarter of the buffer, ten of them five
-//! sixths together, and whoever holds nothing still finds room.
+//! The kernel charges unread messages to their sender, to one buffer for all receivers
+//! (K-DGRAM-23). A receiver that is connected to the sender may hold as many messages as fit into
+//! it. Once they fill it, the sender cannot send to any receiver. The limit of each receiver
+//! therefore shrinks with the space left for all others. One that never reads gets a quarter of the
+//! buffer, ten of them together get five sixths, and a receiver that holds nothing still finds
+//! space.
 //!
-//! What a receiver has read is not announced to its sender. Here is counted what was sent to it,
-//! which is an upper bound; where that is too much, the kernel's table of sockets tells whether
-//! anything is unread (K-DIAG-13). Sends nothing, and waits for nothing.
+//! A sender is not notified of what its receivers have read. This module counts what was sent to
+//! each, which is an upper bound. If that exceeds the limit, it reads the kernel's socket table,
+//! which shows whether a receiver has anything unread (K-DIAG-13). It sends nothing and never
+//! blocks.
 
 use std::collections::HashMap;
 use std::os::fd::AsFd;
@@ -19,34 +21,37 @@ use crate::diag::{Show, Table};
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::{Address, Socket};
 
-/// Up to this part of the buffer nobody is asked what he has read.
+/// While no more than this part (1/16) of the buffer is in use, every message is allowed without
+/// reading the table.
 const UNASKED: usize = 16;
 
-/// What one user's receivers may hold together, as a multiple of what is left: three quarters of
-/// the buffer. After that, those who hold nothing may still get something, until no more is left
-/// than this part of the buffer.
+/// What the receivers of one user may hold together, as a multiple of the space left: with 3, three
+/// quarters of the buffer. Beyond that, receivers that hold nothing may still get a message, until
+/// only this part (1/8) of the buffer is left.
 const USER: usize = 3;
 const OTHER_USERS: usize = 8;
 
-/// What the kernel charges for a message beside its bytes. It also rounds them up: to a power of
-/// two at first, and what goes beyond some 16 KiB to pages.
+/// What the kernel charges for a message in addition to its bytes. It also rounds the size up: to a
+/// power of two for small messages, and to pages for the part above some 16 KiB.
 const OVERHEAD_BYTES: usize = 768;
 const ROUNDED_BYTES: usize = 20 * 1024;
 
 /// How many receivers are remembered. Those that hold least are forgotten first.
 const RECEIVERS_MAX: usize = 1024;
 
-/// Of its time, a server spends one part in so many on reading the table; and how long it leaves it
-/// alone at least.
+/// The part of its time (1/20) that a server spends on reading the table, and the shortest pause
+/// between two reads.
 const TIME_FOR_OTHERS: u32 = 20;
 const LOOK_AGAIN: Duration = Duration::from_millis(1);
 
 /// Limits on how much of a datagram socket's send buffer each receiver may hold unread.
 ///
-/// One that does not read gets about a quarter of the buffer, and each further one less, so that
-/// something is left for those who read. The receivers of one user get three quarters together, and
-/// seven eighths in single messages. [`serve::Datagrams`](crate::serve::Datagrams) has such a
-/// quota; a server with a loop of its own asks before it replies:
+/// A receiver that does not read gets about a quarter of the buffer, and each further one less, so
+/// that space is left for those that read. The receivers of one user get three quarters together,
+/// and seven eighths in single messages.
+///
+/// [`serve::Datagrams`](crate::serve::Datagrams) has such a quota. A server with a loop of its own
+/// checks it before it replies:
 ///
 /// ```
 /// use stoop::{Bind, Datagram, SendQuota};
@@ -68,7 +73,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(1);
 /// # Ok::<(), stoop::Error>(())
 /// ```
 ///
-/// Several threads may use one quota. It is of use for one socket only.
+/// Several threads may share one quota. A quota must be used with one socket only.
 #[derive(Debug, Default)]
 pub struct SendQuota(Mutex<State>);
 
@@ -85,7 +90,7 @@ struct State {
 struct Held {
     bytes: usize,
     uid: Option<u32>,
-    /// A message without a byte was among them, which the table does not show.
+    /// Whether a message without bytes was among them, which the table does not show.
     hidden: bool,
 }
 
@@ -93,13 +98,13 @@ struct Held {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     Allowed,
-    /// Not as far as is known: the receiver may have read since. To be asked again at this instant.
+    /// Not as far as is known, but the receiver may have read since. Ask again at this instant.
     Unsure(Instant),
     /// The receiver, or its user, has more unread than it may.
     Refused,
 }
 
-/// The send buffer of a socket.
+/// The use of a socket's send buffer.
 #[derive(Clone, Copy, Debug)]
 struct Buffer {
     unsent: usize,
@@ -115,26 +120,29 @@ impl Buffer {
         self.limit.saturating_sub(self.unsent)
     }
 
-    /// What one receiver may hold. Falls with the square of what is left, so that the number of
-    /// those who do not read has to double to halve it.
+    /// Returns what one receiver may hold. It falls with the square of the space left, so the
+    /// number of receivers that do not read has to double to halve it.
     fn share(self) -> usize {
         self.left().saturating_mul(self.left()) / self.limit.saturating_mul(2).max(1)
     }
 }
 
 impl SendQuota {
-    /// Creates a quota for one socket, of which nothing has been sent.
+    /// Creates a quota for one socket that has sent nothing yet.
     pub fn new() -> SendQuota {
         SendQuota::default()
     }
 
-    /// Returns an error if a message of this length in bytes would let a receiver hold more of the
-    /// socket's send buffer than it may, or its user. `uid` is the user, if known. Never
-    /// blocks; may read the kernel's table of sockets, for a twentieth of the time at most.
-    /// While nearly nothing is unread, every length is allowed.
+    /// Checks whether a message of this length in bytes may be sent to a receiver.
+    ///
+    /// `uid` is the receiver's user, if known. While almost nothing is unread, every length is
+    /// allowed. Never blocks. May read the kernel's socket table, for at most a twentieth of the
+    /// time.
     ///
     /// # Errors
-    /// [`ErrorKind::WouldBlock`]; what the kernel reports for an invalid file descriptor.
+    /// Returns an error if the message would let the receiver, or its user, hold more of the
+    /// socket's send buffer than it may ([`ErrorKind::WouldBlock`]), or if the file descriptor is
+    /// invalid.
     pub fn check(&self, socket: &Socket, to: &Address, uid: Option<u32>, bytes: usize) -> Result<()> {
         match self.ask(socket, to, uid, bytes, Instant::now())? {
             Verdict::Allowed => Ok(()),
@@ -145,8 +153,10 @@ impl SendQuota {
         }
     }
 
-    /// [`SendQuota::check`], for callers who can wait for a better answer: one is sure if it was
-    /// looked for after this instant, at which the message was there to be sent.
+    /// Checks like [`SendQuota::check`], for callers that can wait for a better answer.
+    ///
+    /// `since` is the instant from which the message was ready to be sent. An answer is final if
+    /// the table was read after it.
     pub(crate) fn ask(
         &self,
         socket: &Socket,
@@ -171,7 +181,7 @@ impl SendQuota {
         }
     }
 
-    /// Counts a message of this length in bytes that was sent to a receiver.
+    /// Records that a message of this length in bytes was sent to a receiver.
     pub fn record(&self, to: &Address, uid: Option<u32>, bytes: usize) {
         let mut state = self.locked();
         if state.receivers.len() >= RECEIVERS_MAX && !state.receivers.contains_key(to) {
@@ -188,7 +198,8 @@ impl SendQuota {
     }
 }
 
-/// The most that the kernel charges for a message: too low a count would let a receiver hold more.
+/// Returns the most that the kernel charges for a message. Too low a count would let a receiver
+/// hold more than its share.
 fn charge(bytes: usize) -> usize {
     bytes.saturating_add(bytes.min(ROUNDED_BYTES)).saturating_add(OVERHEAD_BYTES)
 }
@@ -196,7 +207,7 @@ fn charge(bytes: usize) -> usize {
 impl State {
     fn allows(&self, buffer: Buffer, to: &Address, uid: Option<u32>, bytes: usize) -> bool {
         let user_has_all = uid.is_some() && self.holds_too_much(buffer, uid);
-        // Nobody holds more than all that is unread.
+        // No receiver can hold more than everything that is unread.
         match self.receivers.get(to).map_or(0, |held| held.bytes.min(buffer.unsent)) {
             0 if user_has_all => bytes <= buffer.left().saturating_sub(buffer.limit / OTHER_USERS),
             0 => bytes <= buffer.left(),
@@ -204,14 +215,15 @@ impl State {
         }
     }
 
-    /// Whether this user's receivers hold as much as they may together.
+    /// Returns whether this user's receivers hold more than they may together.
     fn holds_too_much(&self, buffer: Buffer, uid: Option<u32>) -> bool {
         let most = buffer.left().saturating_mul(USER);
         let held = self.receivers.values().filter(|held| held.uid == uid).map(|held| held.bytes);
         buffer.unsent > most && held.sum::<usize>() > most
     }
 
-    /// Finds out who has read everything. False if nothing was learnt.
+    /// Reads the table and forgets the receivers that have read everything. Returns false if the
+    /// table was not read.
     fn look(&mut self, socket: &Socket, now: Instant) -> bool {
         if self.next_look.is_some_and(|next| now < next) {
             return false;
@@ -223,15 +235,16 @@ impl State {
         let Some(unread) = unread else { return false };
         self.receivers.retain(|name, held| match unread.get(name) {
             Some(&any) => any || held.hidden,
-            // Abstract names are of our network namespace, whose table this is. A path may lead to a socket
-            // of another one.
+            // An abstract name that is missing belongs to a closed socket: the table is that of our
+            // network namespace, and so is the name. A path may lead to a socket of another
+            // namespace.
             None => name.as_path().is_some(),
         });
         true
     }
 
-    /// Of each name in the table, whether a socket with it has something unread. `None` if the
-    /// table cannot be had, or is another network namespace's than the socket's.
+    /// Returns, for each name in the table, whether a socket with it has unread data. `None` if the
+    /// table is unavailable, or belongs to another network namespace than the socket.
     fn unread(&mut self, socket: &Socket) -> Option<HashMap<Address, bool>> {
         let own = rustix::fs::fstat(socket.as_fd()).ok()?.st_ino as u32;
         if self.table.is_none() {
@@ -268,7 +281,7 @@ mod tests {
     use crate::Datagram;
     use stoop_testkit::deadline;
 
-    /// Sends while the quota and the socket let it; how many went.
+    /// Sends while the quota and the socket allow it. Returns how many messages were sent.
     fn fill(server: &Datagram, quota: &SendQuota, to: &Address, uid: Option<u32>, message: &[u8]) -> usize {
         let mut sent = 0;
         while quota.check(server, to, uid, message.len()).is_ok() && server.send_to(message, to).is_ok() {

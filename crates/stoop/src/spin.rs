@@ -1,33 +1,36 @@
-//! Adaptive waiting: trying a little before going to sleep.
+//! Adaptive spinning: polling for a short time before going to sleep.
 //!
-//! Where an answer comes within microseconds, going to sleep and being woken costs more than the
-//! whole transfer. A socket told to spin tries without blocking for up to its budget first. It
-//! watches whether that pays, and all but stops where it does not: with a slow peer, and with one
-//! that shares our processor and cannot run while we try.
+//! If an answer arrives within microseconds, going to sleep and being woken costs more than the
+//! whole transfer. A socket with a spin budget first polls without blocking for up to that budget.
+//! It measures whether polling succeeds, and almost stops polling if it does not: with a slow peer,
+//! or with one that shares our processor and cannot run while we poll.
 
 use std::io;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-/// The longest budget: beyond it a sleep is cheaper than the processor time.
+/// The maximum spin budget. Beyond it a sleep is cheaper than the processor time.
 pub const SPIN_MAX: Duration = Duration::from_micros(100);
 
-/// With fewer hits than this among the last 32 tries, trying is left out…
+/// With fewer successes than this in the last 32 polls, polling is suspended…
 const HITS_WANTED: u32 = 3;
 
-/// …for this many waits, then for twice as many, up to the longest: one try in between notices when
-/// the traffic changes.
+/// …for this many waits, then for twice as many, up to the second number. A poll in between notices
+/// when the traffic changes.
 const LEFT_OUT: (u32, u32) = (16, 4096);
 
-/// How one socket waits. All state is a hint: lost updates between threads cost nothing but a
+/// The polling state of one socket.
+///
+/// All of it is a hint, so relaxed atomics suffice: an update lost between threads costs only a
 /// little time.
 #[derive(Debug)]
 pub(crate) struct Spin {
-    /// 0 is off.
+    /// The spin budget; 0 is off.
     budget_nanos: AtomicU32,
-    /// One bit for each of the last waits that spun: whether that paid. The newest is the lowest.
+    /// One bit for each of the last 32 waits that polled: whether the poll succeeded. The newest is
+    /// the lowest bit.
     history: AtomicU32,
-    /// Waits that are still to leave trying out, and how many it was last time.
+    /// How many more waits skip polling, and how many it was when polling was last suspended.
     left_out: AtomicU32,
     last_left_out: AtomicU32,
 }
@@ -52,20 +55,20 @@ impl Spin {
         Duration::from_nanos(self.budget_nanos.load(Relaxed).into())
     }
 
-    /// Runs `call`, which is given flags for the system call: some number of times with
-    /// `MSG_DONTWAIT`, then without.
+    /// Runs `call`, which takes flags for the system call: repeatedly with `MSG_DONTWAIT` until the
+    /// budget is used up, then once without.
     #[inline]
     pub(crate) fn wait<T>(&self, mut call: impl FnMut(i32) -> io::Result<T>) -> io::Result<T> {
-        // Where trying is left out, a look would be half a wait's price for nothing.
+        // While polling is suspended, not even one extra system call is made.
         if self.budget_nanos.load(Relaxed) == 0 || !self.is_worthwhile() {
             return call(0);
         }
         self.spin(|| call(libc::MSG_DONTWAIT)).unwrap_or_else(|| call(0))
     }
 
-    /// Tries until the budget is used up; `None` is the time to sleep.
+    /// Polls until the budget is used up. Returns `None` if it is time to sleep.
     fn spin<T>(&self, mut attempt: impl FnMut() -> io::Result<T>) -> Option<io::Result<T>> {
-        // What is there already says nothing about waiting.
+        // The first attempt is not recorded: data that is already there says nothing about waiting.
         if let Some(done) = tried(attempt()) {
             return Some(done);
         }
@@ -105,7 +108,7 @@ impl Spin {
     }
 }
 
-/// The outcome of a try, unless there was nothing yet.
+/// Returns the outcome of an attempt, or `None` if there was nothing yet.
 fn tried<T>(result: io::Result<T>) -> Option<io::Result<T>> {
     match result {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
@@ -139,7 +142,7 @@ mod tests {
         assert_eq!(flags, [0]);
     }
 
-    /// One wait in which nothing comes before it sleeps; says whether it tried.
+    /// Runs one wait in which nothing arrives before it sleeps. Returns whether it polled.
     fn in_vain(spin: &Spin) -> bool {
         let mut calls = 0;
         spin.wait(|flags| {

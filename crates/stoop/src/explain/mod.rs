@@ -1,9 +1,9 @@
-//! Why an operation failed: the machine is looked at, after the fact, for the cause and the next
-//! step.
+//! Explanations of why an operation failed. They inspect the system afterwards for the cause and
+//! the next step.
 //!
-//! Nothing here is on the way of an operation that works. What is seen is the state *now*; where
-//! that no longer fits the error, the explanation says so. Reads the file system, `/proc` and the
-//! kernel's table; changes nothing and connects to no server.
+//! An operation that succeeds never runs this code. An explanation describes the *current* state.
+//! If that no longer fits the error, the explanation says so. It reads the file system, `/proc` and
+//! the kernel's socket table. It changes nothing and connects to no server.
 
 mod path;
 mod rules;
@@ -14,7 +14,7 @@ use std::fmt;
 
 use crate::error::Error;
 
-/// Why an operation failed, in parts that a program may show as it likes.
+/// An explanation of why an operation failed, in parts that a program may present as it likes.
 ///
 /// ```
 /// let error = stoop::Stream::connect("/nowhere/app.sock").unwrap_err();
@@ -26,7 +26,7 @@ use crate::error::Error;
 pub struct Explanation {
     /// The cause, in one sentence without a full stop.
     pub why: String,
-    /// What was seen that says so, a line each.
+    /// The observations that support it, one line each.
     pub seen: Vec<String>,
     /// What to do about it: commands that can be run, each perhaps with a `# comment`.
     pub next: Vec<String>,
@@ -49,7 +49,7 @@ impl Explanation {
 }
 
 impl fmt::Display for Explanation {
-    /// A line for each thing: `why:`, `seen:`, `next:`.
+    /// Writes one line for each part: `why:`, `seen:`, `next:`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "why:  {}", self.why)?;
         self.seen.iter().try_for_each(|line| write!(f, "\nseen: {line}"))?;
@@ -58,8 +58,9 @@ impl fmt::Display for Explanation {
 }
 
 impl Error {
-    /// Looks at the machine for the cause of this error. Takes some milliseconds; blocks only on
-    /// the file system.
+    /// Inspects the system for the cause of this error.
+    ///
+    /// Takes some milliseconds. Blocks only on the file system.
     pub fn explain(&self) -> Explanation {
         rules::explain(self)
     }

@@ -1,5 +1,5 @@
-//! Where on a path the kernel stops, in the kernel's own order: each component is looked up from
-//! the root on.
+//! Finds where the kernel stops on a path, in the kernel's own order: each component is looked up
+//! from the root on.
 
 use std::path::{Path, PathBuf};
 
@@ -10,25 +10,26 @@ use super::users;
 use crate::escaped;
 use std::os::unix::ffi::OsStrExt;
 
-/// How far a lookup came.
+/// The outcome of a path lookup.
 pub(super) enum Lookup {
-    /// All the way, to this file (behind symbolic links).
+    /// The lookup reached this file, following symbolic links.
     Found(Stat),
-    /// This component is not there.
+    /// This component does not exist.
     Missing(PathBuf),
-    /// This component is a symbolic link to something that is not there.
+    /// This component is a symbolic link whose target does not exist.
     Dangling(PathBuf),
-    /// This component should be a directory and is not.
+    /// This component has to be a directory but is not.
     NotADirectory(PathBuf),
-    /// This directory may not be searched by us.
+    /// We have no search permission for this directory.
     NoSearch(PathBuf),
-    /// Something else stopped it.
+    /// The lookup failed at this component for another reason.
     Other(PathBuf, Errno),
 }
 
 pub(super) fn look_up(path: &Path) -> Lookup {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    // Without a slash at the end, which asks for a directory and would spoil the last component's name.
+    // Without a slash at the end, which requires a directory and would spoil the name of the last
+    // component.
     let path: PathBuf = absolute.components().collect();
     let wants_directory = absolute.as_os_str().as_bytes().ends_with(b"/");
     let mut last = None;
@@ -60,12 +61,12 @@ fn stopped(component: &Path, errno: Errno) -> Lookup {
     }
 }
 
-/// Whether our effective ids may write to it.
+/// Returns whether our effective ids may write to it.
 pub(super) fn may_write(path: &Path) -> bool {
     rustix::fs::accessat(CWD, path, Access::WRITE_OK, AtFlags::EACCESS).is_ok()
 }
 
-/// What a file is, in words.
+/// Returns the type of a file in words.
 pub(super) fn kind_of(stat: &Stat) -> &'static str {
     match FileType::from_raw_mode(stat.st_mode) {
         FileType::RegularFile => "a regular file",
@@ -77,7 +78,7 @@ pub(super) fn kind_of(stat: &Stat) -> &'static str {
     }
 }
 
-/// Mode and owner, as in a listing: `'/run/app.sock' has mode 0660, owner root, group app`.
+/// Formats mode and owner: `'/run/app.sock' has mode 0660, owner root, group app`.
 pub(super) fn permissions(path: &Path) -> String {
     let shown = quoted(path);
     match rustix::fs::stat(path) {
@@ -94,7 +95,7 @@ pub(super) fn permissions(path: &Path) -> String {
     }
 }
 
-/// A path in quotes, safe to print.
+/// Formats a path in quotes, safe to print.
 pub(super) fn quoted(path: &Path) -> String {
     format!("'{}'", escaped(path.as_os_str().as_bytes()))
 }

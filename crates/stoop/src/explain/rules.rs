@@ -1,4 +1,5 @@
-//! From an error to its cause: one function for each class, each looking at no more than it needs.
+//! Rules from an error to its cause: one function for each class. Each inspects no more than it
+//! needs.
 
 use std::path::Path;
 
@@ -18,7 +19,7 @@ pub(super) fn explain(error: &Error) -> Explanation {
         (_, ErrorKind::InvalidAddress) => invalid_address(error),
         (Operation::Bind, ErrorKind::AddressInUse) => taken(error, address),
         (Operation::Bind, ErrorKind::NotFound) => no_directory(address),
-        // Not the kernel's answer, but ours.
+        // Without an errno it was this crate that refused, not the kernel.
         (Operation::Bind | Operation::Release, ErrorKind::NotPermitted | ErrorKind::TimedOut)
             if error.errno().is_none() =>
         {
@@ -30,7 +31,7 @@ pub(super) fn explain(error: &Error) -> Explanation {
         (_, ErrorKind::WrongKind) => wrong_kind(error, address),
         (_, ErrorKind::PermissionDenied) => may_not_connect(address),
         (Operation::Connect, ErrorKind::TimedOut | ErrorKind::WouldBlock) => backlog_full(address),
-        // What the kernel did not refuse, we did, and said why.
+        // Without an errno it was this crate that refused, and its detail says why.
         (Operation::Send, ErrorKind::NotPermitted) if error.errno().is_none() => without_address(error),
         (Operation::Connect | Operation::Send, ErrorKind::NotPermitted) => not_permitted(address),
         (Operation::Send, ErrorKind::WouldBlock) => queue_full(address),
@@ -38,7 +39,7 @@ pub(super) fn explain(error: &Error) -> Explanation {
     }
 }
 
-/// Classes that explain themselves.
+/// Explains the classes that need no address.
 fn without_address(error: &Error) -> Explanation {
     let because = |why: &str| Explanation::because(why);
     match error.kind() {
@@ -86,7 +87,7 @@ fn taken(error: &Error, address: &Address) -> Explanation {
     }
 }
 
-/// The private directory next to the socket is not to be had.
+/// Explains that the private directory next to the socket cannot be used.
 fn staging(address: &Address) -> Option<Explanation> {
     let directory = staging_path(&std::path::absolute(address.as_path()?).ok()?)?;
     directory.symlink_metadata().ok()?;
@@ -101,7 +102,7 @@ fn staging(address: &Address) -> Option<Explanation> {
     )))
 }
 
-/// A lookup that stopped before its end, in words; `None` where it reached the end.
+/// Explains a lookup that stopped before its end; `None` if it reached the end.
 fn stopped(lookup: &Lookup) -> Option<Explanation> {
     let because = Explanation::because;
     Some(match lookup {
@@ -140,7 +141,7 @@ fn not_found(address: &Address) -> Explanation {
 
 fn missing_file(address: &Address, path: &Path) -> Explanation {
     let at = shell::address(address);
-    // As bytes: paths are equal for Rust where their components are.
+    // Compared as bytes: Rust considers paths equal if their components are, regardless of slashes.
     let is_bound =
         |socket: &Entry| socket.name.as_path().is_some_and(|name| name.as_os_str() == path.as_os_str());
     let orphan = diag::all()
@@ -277,7 +278,7 @@ fn may_not_bind(address: &Address) -> Explanation {
     let Some(path) = address.as_path() else { return now_fine(address) };
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let parent = absolute.parent().unwrap_or(Path::new("/"));
-    // Where directories were to be made on the way, it is the last one there is that says no.
+    // If directories had to be created on the way, the last existing one denies permission.
     let directory = parent.ancestors().find(|directory| directory.is_dir()).unwrap_or(parent);
     let lookup = look_up(parent);
     if let Lookup::NoSearch(_) | Lookup::NotADirectory(_) = lookup {
@@ -356,19 +357,19 @@ fn not_permitted(address: &Address) -> Explanation {
     }
 }
 
-/// What was the case when it failed is not the case any more.
+/// Explains an error whose cause no longer exists.
 fn now_fine(address: &Address) -> Explanation {
     Explanation::because("the cause is gone by now, or cannot be seen from here")
         .next(format!("stoop connect {}    # try again", shell::address(address)))
 }
 
-/// The socket that has this address now, where it is in the table.
+/// Returns the socket that is bound to this address now, if it is in the table.
 fn bound(address: &Address) -> Option<Entry> {
     let found = match address.as_path() {
         Some(path) => diag::bound_to(FileId::of(&rustix::fs::stat(path).ok()?)),
         None => diag::named(address.as_abstract()?),
     };
-    // Accepted sockets have their listener's name and file as well.
+    // Accepted sockets have the name and file of their listener, so prefer the listener.
     let listener = found.iter().position(|socket| socket.is_listening).unwrap_or(0);
     found.into_iter().nth(listener)
 }
@@ -377,7 +378,7 @@ fn holder_words(socket: &Entry) -> String {
     Holder::of(socket).to_string()
 }
 
-/// Whether its owner is able to do anything at all.
+/// Describes the state of the process that owns a socket: whether it can run at all.
 fn state_words(socket: &Entry) -> String {
     let Some(pid) = owner_of(socket.ino) else { return "its owner cannot be seen from here".into() };
     let state = std::fs::read_to_string(format!("/proc/{pid}/stat"))

@@ -1,4 +1,4 @@
-//! Words of a command line, quoted so that they can be pasted into a shell and shown on a terminal.
+//! Quoting for command lines, safe to paste into a shell and to show on a terminal.
 
 use std::borrow::Cow;
 use std::os::unix::ffi::OsStrExt;
@@ -6,17 +6,17 @@ use std::path::Path;
 
 use crate::Address;
 
-/// An address in the command's own grammar, which has no control characters.
+/// Quotes an address in the command's own grammar, which has no control characters.
 pub fn address(address: &Address) -> String {
     word(not_a_flag(address.to_string().as_bytes()).as_ref())
 }
 
-/// A path as the shell's own tools take it.
+/// Quotes a path for the standard shell tools.
 pub fn path(path: &Path) -> String {
     word(not_a_flag(path.as_os_str().as_bytes()).as_ref())
 }
 
-/// A relative path that starts with a dash would be read as a flag.
+/// Prefixes a relative path that starts with a dash, which would be parsed as a flag.
 fn not_a_flag(bytes: &[u8]) -> Cow<'_, [u8]> {
     match bytes.first() {
         Some(b'-') => [b"./", bytes].concat().into(),
@@ -24,7 +24,7 @@ fn not_a_flag(bytes: &[u8]) -> Cow<'_, [u8]> {
     }
 }
 
-/// One word, whatever bytes it has.
+/// Quotes one word, whatever bytes it has.
 pub fn word(bytes: impl AsRef<[u8]>) -> String {
     let bytes = bytes.as_ref();
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"/._-+:@%,=".contains(byte);

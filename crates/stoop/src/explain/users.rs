@@ -1,5 +1,5 @@
-//! Names for user and group ids, for people. Reads `/etc/passwd` and `/etc/group`; an id that is
-//! not there stays a number.
+//! Names of user and group ids, for display. Reads `/etc/passwd` and `/etc/group`. An id that is
+//! not listed there stays a number.
 
 use std::fs;
 
@@ -15,7 +15,7 @@ fn named(file: &str, id: u32) -> Option<String> {
     find(&fs::read_to_string(file).ok()?, id)
 }
 
-/// Both files hold lines of `name:password:id:…`.
+/// Finds the name of an id. Both files consist of lines of `name:password:id:…`.
 fn find(text: &str, id: u32) -> Option<String> {
     text.lines().find_map(|line| {
         let mut fields = line.split(':');
@@ -24,7 +24,7 @@ fn find(text: &str, id: u32) -> Option<String> {
     })
 }
 
-/// This process, as the kernel's permission check sees it.
+/// Describes this process as the kernel's permission checks see it.
 pub(super) fn ourselves() -> String {
     let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
     let mut groups: Vec<u32> =
