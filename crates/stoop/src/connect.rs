@@ -1,10 +1,10 @@
 //! Connecting, with a timeout, correct on a full backlog and on `EINTR`, and to servers that have
 //! not started yet.
 //!
-//! When a *blocking* socket connects to a full backlog, the kernel puts the caller to sleep and wakes
-//! it as soon as there is space (K-CONNECT-3). A nonblocking socket gets `EAGAIN` and is not queued at
-//! all (K-CONNECT-1). Connecting is therefore always done on a blocking socket, bounded by its send
-//! timeout.
+//! When a *blocking* socket connects to a full backlog, the kernel puts the caller to sleep and
+//! wakes it when space is free (K-CONNECT-3). A nonblocking socket gets `EAGAIN` and is not queued
+//! at all (K-CONNECT-1). Connecting is therefore always done on a blocking socket, bounded by its
+//! send timeout.
 
 use std::fs::File;
 use std::io;
@@ -60,8 +60,9 @@ impl Connect {
         self
     }
 
-    /// Sets how long to wait for a server that has not started: there is no socket file, or no
-    /// process listens on it. By default it does not wait.
+    /// Sets how long to wait for a server that has not started. By default it does not wait.
+    ///
+    /// A server has not started if its socket file does not exist, or no process listens on it.
     pub fn wait_for_server(mut self, wait: Duration) -> Connect {
         self.wait = wait;
         self
@@ -190,6 +191,8 @@ impl Connect {
     /// Connects once, within the timeout, and continues after signals.
     fn attempt(&self, socket: &Socket, address: &Address) -> Result<()> {
         let Some(timeout) = self.timeout else { return try_once(socket, address, || Ok(())) };
+        // The kernel bounds a blocking connect by SO_SNDTIMEO. An attempt repeated after EINTR gets
+        // only the time that is left.
         let started = Instant::now();
         let result = try_once(socket, address, || {
             let left = timeout.saturating_sub(started.elapsed());

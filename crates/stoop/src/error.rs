@@ -359,7 +359,8 @@ impl Error {
         self.kind() == ErrorKind::TimedOut
     }
 
-    /// Returns whether the peer has closed, or there is none (`EPIPE`, `ECONNRESET`, `ENOTCONN`).
+    /// Returns whether the peer has closed, or the socket has no peer (`EPIPE`, `ECONNRESET`,
+    /// `ENOTCONN`).
     pub fn is_peer_gone(&self) -> bool {
         matches!(self.kind(), ErrorKind::PeerGone | ErrorKind::NotConnected)
     }

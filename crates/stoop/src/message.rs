@@ -159,8 +159,8 @@ pub(crate) struct Pending {
 impl Pending {
     pub(crate) fn receive(socket: &Socket, buffers: &mut [IoSliceMut<'_>]) -> Result<Pending> {
         let room_bytes = buffers.iter().take(BUFFERS_MAX).map(|buffer| buffer.len()).sum();
-        // With MSG_TRUNC as a flag the kernel returns the true length of a packet, even if it does not
-        // fit (K-DGRAM-12). A stream has no such length.
+        // With MSG_TRUNC as a flag the kernel returns the true length of a packet, even if it does
+        // not fit (K-DGRAM-12). A stream has no such length.
         let flags = if socket.kind() == Kind::Stream { 0 } else { libc::MSG_TRUNC };
         let arrival =
             retry(|| socket.spin().wait(|more| sys::receive_message(socket.as_fd(), buffers, flags | more)))
@@ -189,6 +189,7 @@ impl Pending {
         } else {
             return Ok(Received::from_parts(len_bytes, arrival.from.to_address(), arrival.incoming));
         };
+        // Returning drops the file descriptors in `arrival`, which closes them.
         let error = Error::new(Operation::Receive, kind, detail);
         Err(error.with_received(len_bytes.min(room_bytes)))
     }

@@ -15,7 +15,7 @@ use crate::{Refusal, overflow_ids, sys};
 pub enum Fact<T> {
     /// The kernel reported this value.
     Known(T),
-    /// The kernel does not know: there is no peer, or it is outside our namespaces.
+    /// The kernel does not know: the socket has no peer, or the peer is outside our namespaces.
     Unknown,
     /// This kernel, or its security module, does not have this feature.
     Unsupported,
@@ -104,7 +104,7 @@ impl Peer {
         }
     }
 
-    /// Returns whether the peer process has exited, or `None` if there is no pidfd to query.
+    /// Returns whether the peer process has exited, or `None` without a pidfd.
     pub fn has_ended(&self) -> Option<bool> {
         match &self.pidfd {
             Fact::Gone => Some(true),

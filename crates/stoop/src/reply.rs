@@ -183,8 +183,8 @@ fn cannot_look(pid: i32, errno: Errno) -> Result<()> {
     }
 }
 
-/// Returns whether there is no such process, or only a zombie. A process that `/proc` hides from us
-/// (`hidepid`) has not exited.
+/// Returns whether the process does not exist, or is only a zombie. A process that `/proc` hides
+/// from us (`hidepid`) has not exited.
 fn has_exited(pid: i32) -> bool {
     let is_there = Pid::from_raw(pid)
         .is_some_and(|pid| !matches!(rustix::process::test_kill_process(pid), Err(Errno::SRCH)));

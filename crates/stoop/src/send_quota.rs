@@ -64,8 +64,9 @@ const LOOK_AGAIN: Duration = Duration::from_millis(1);
 ///     client.send(b"hello")?;
 ///     let (message, from) = server.recv_vec()?;
 ///     // The client never reads.
-///     if quota.check(&server, &from, None, message.len()).is_err_and(|error| error.is_would_block()) {
-///         break;
+///     match quota.check(&server, &from, None, message.len()) {
+///         Err(error) if error.is_would_block() => break,
+///         checked => checked?,
 ///     }
 ///     server.send_to(&message, &from)?;
 ///     quota.record(&from, None, message.len());

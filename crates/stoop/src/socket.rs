@@ -314,8 +314,8 @@ impl Socket {
     /// - the socket is nonblocking, or its write timeout passed ([`ErrorKind::WouldBlock`]);
     /// - the receiver refuses file descriptors ([`ErrorKind::NotPermitted`]);
     /// - too many file descriptors of this user are in flight ([`ErrorKind::TooManyInFlight`]);
-    /// - the socket is a stream and there is no byte to carry the ancillary data, which would be lost
-    ///   (K-FD-8), or there are more file descriptors or buffers than one message can hold
+    /// - the socket is a stream and all buffers are empty, so that the ancillary data would be lost
+    ///   (K-FD-8), or one message cannot hold as many file descriptors or buffers
     ///   ([`ErrorKind::Unsupported`]).
     pub fn send_with(&self, buffers: &[IoSlice<'_>], outgoing: &Outgoing<'_>) -> Result<usize> {
         outgoing.send(self, buffers, None)
@@ -344,7 +344,7 @@ impl Socket {
     ///
     /// After an error of the first group every received file descriptor has been closed. The bytes
     /// are in the buffers, and [`Error::received_bytes`] returns their number. On a stream whose
-    /// protocol relies on the file descriptors, the two ends are no longer synchronized.
+    /// protocol relies on the file descriptors, the two ends are out of step.
     pub fn recv_with(&self, buffers: &mut [IoSliceMut<'_>], allow: Allow) -> Result<Received> {
         let mut refusals = Refusals::of(Operation::Receive);
         loop {

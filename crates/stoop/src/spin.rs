@@ -15,8 +15,8 @@ pub const SPIN_MAX: Duration = Duration::from_micros(100);
 /// With fewer successes than this in the last 32 polls, polling is suspended…
 const HITS_WANTED: u32 = 3;
 
-/// …for this many waits, then for twice as many, up to the second number. A poll in between notices
-/// when the traffic changes.
+/// …for this many waits, then for twice as many, up to the second number. A poll in between
+/// notices when the traffic changes.
 const LEFT_OUT: (u32, u32) = (16, 4096);
 
 /// The polling state of one socket.
@@ -96,9 +96,11 @@ impl Spin {
     }
 
     fn record(&self, hit: bool) {
+        // A shift register of the last 32 outcomes: its number of ones is the number of successes.
         let history = self.history.load(Relaxed) << 1 | u32::from(hit);
         self.history.store(history, Relaxed);
         let (first, longest) = LEFT_OUT;
+        // One success ends a suspension at once. Failures lengthen it, doubling each time.
         let leave_out = match hit || history.count_ones() >= HITS_WANTED {
             true => 0,
             false => (self.last_left_out.load(Relaxed) * 2).clamp(first, longest),

@@ -10,8 +10,8 @@ use crate::error::Result;
 use crate::socket::{Socket, configure};
 use crate::{Connect, Kind, ToAddress, sys};
 
-/// A connected byte stream (`SOCK_STREAM`): bytes arrive in order, none are lost, and there are no
-/// message boundaries.
+/// A connected byte stream (`SOCK_STREAM`): bytes arrive in order, none are lost, and message
+/// boundaries are not kept.
 ///
 /// A read returns the bytes that are available. They may be fewer than the buffer holds, and fewer
 /// than one write of the peer. A read of 0 bytes is the end of the stream. A write waits while the
