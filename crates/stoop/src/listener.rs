@@ -141,10 +141,11 @@ impl<C: Connected> Listener<C> {
 
     /// Waits for a client that the policy allows.
     ///
-    /// Refused clients are closed and counted. If an accept fails in a way that concerns one
-    /// client, or because no file descriptor or memory is free ([`Error::is_transient`]), a
-    /// blocking listener counts the failure, pauses, and tries again without spinning. `EINTR` is
-    /// retried.
+    /// Refused clients are closed and counted. `EINTR` is retried.
+    ///
+    /// An accept can also fail because no file descriptor or memory is free, or in a way that
+    /// concerns one client only ([`Error::is_transient`]). A blocking listener counts such a
+    /// failure, pauses, and tries again without spinning.
     ///
     /// A nonblocking listener returns after 16 refused clients in a row, and a blocking one when
     /// its read timeout has passed, even if more clients are waiting: see

@@ -315,7 +315,8 @@ impl Socket {
     /// - the receiver refuses file descriptors ([`ErrorKind::NotPermitted`]);
     /// - too many file descriptors of this user are in flight ([`ErrorKind::TooManyInFlight`]);
     /// - the socket is a stream and all buffers are empty, so that the ancillary data would be lost
-    ///   (K-FD-8), or one message cannot hold as many file descriptors or buffers
+    ///   (K-FD-8) ([`ErrorKind::Unsupported`]);
+    /// - there are more file descriptors or buffers than one message can hold
     ///   ([`ErrorKind::Unsupported`]).
     pub fn send_with(&self, buffers: &[IoSlice<'_>], outgoing: &Outgoing<'_>) -> Result<usize> {
         outgoing.send(self, buffers, None)
