@@ -1,9 +1,9 @@
-//! Sockets passed in by a service manager (socket activation): `LISTEN_FDS`, `LISTEN_PID`,
-//! `LISTEN_FDNAMES`.
+//! Socket activation: sockets passed in by a service manager (`LISTEN_FDS`, `LISTEN_PID`,
+//! `LISTEN_FDNAMES`).
 //!
-//! The environment is read and never changed, for it belongs to the whole process: a child inherits
-//! the three variables, and `LISTEN_PID` tells it that they are not meant for it. The files of
-//! passed sockets belong to the service manager and are never removed here.
+//! The environment is read and never changed, because it belongs to the whole process. A child
+//! process inherits the three variables, and `LISTEN_PID` shows it that they are not meant for it.
+//! The files of passed sockets belong to the service manager and are never removed here.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -15,41 +15,43 @@ use crate::listener::Connected;
 use crate::socket::Socket;
 use crate::{Address, Datagram, Kind, Listener, Policy, SeqPacket, Stream, escaped, sys};
 
-/// The number of the first descriptor passed, fixed by the protocol.
+/// The number of the first file descriptor passed (`SD_LISTEN_FDS_START`).
 const FIRST: RawFd = 3;
 
-/// More than any process can have: what `fs.nr_open` is unless an administrator raised it.
+/// An upper limit on the count: the default of `fs.nr_open`, which only an administrator can raise.
 const MOST: u32 = 1 << 20;
 
-/// What the service manager calls a socket that has no name.
+/// The name that the service manager gives to a socket without one.
 const NAMELESS: &str = "unknown";
 
-/// Whether this process has taken its sockets: they can be owned only once.
+/// Whether this process has taken its sockets. They can be owned only once.
 static TAKEN: AtomicBool = AtomicBool::new(false);
 
-/// What a process was started with.
+/// What a service manager passed to this process.
 #[derive(Debug)]
 #[must_use]
 pub enum Activation {
     /// Nothing was passed: bind as usual.
     NotActivated,
-    /// Sockets were passed to another process, and the environment was inherited from it. Where
-    /// this surprises, a wrapper (a shell, a supervisor) stands between the service manager and
-    /// this program and should `exec` it.
+    /// The sockets were passed to another process, from which this one inherited the environment.
+    ///
+    /// If this is unexpected, a wrapper (a shell or a supervisor) runs between the service manager
+    /// and this program. The wrapper should `exec` the program.
     ForAnotherProcess {
-        /// For whom they are meant.
+        /// The process id for which they are meant.
         pid: u32,
     },
-    /// They are ours, and [`take`] has given them away already.
+    /// The sockets were meant for this process, and an earlier call of [`take`] returned them.
     TakenBefore,
     /// The sockets.
     Sockets(Sockets),
 }
 
-/// Takes the sockets that this process was started with, once.
+/// Takes the sockets that this process was started with. It succeeds once per process.
 ///
-/// Call it early, before other code can come to close descriptors that it does not know. Every
-/// descriptor passed becomes close-on-exec. Does not block; needs no privilege; any kernel.
+/// Call it early, before other code can close file descriptors that it does not know. Every file
+/// descriptor passed becomes close-on-exec. The call does not block, requires no privilege, and
+/// works on any kernel.
 ///
 /// ```
 /// use stoop::activation::{self, Activation};
@@ -65,8 +67,8 @@ pub enum Activation {
 /// ```
 ///
 /// # Errors
-/// [`ErrorKind::Protocol`] where the variables make no sense, or name a descriptor that is not
-/// open.
+/// Returns an error if the variables are malformed or name a file descriptor that is not open
+/// ([`ErrorKind::Protocol`]).
 pub fn take() -> Result<Activation> {
     let variables = Variables::from_env();
     let names = match variables.read(std::process::id())? {
@@ -84,25 +86,28 @@ pub fn take() -> Result<Activation> {
     Ok(Activation::Sockets(Sockets(passed?)))
 }
 
-/// A copy of one descriptor that this process was started with, by its number: for programs that
-/// are told `fd:3` in some way of their own. It is named after its number, and close-on-exec. The
-/// number itself stays open, whoever it belongs to.
+/// Duplicates one file descriptor that this process was started with, by its number.
+///
+/// This is for programs that receive a number such as `fd:3` in some other way. The copy is named
+/// after the number and is close-on-exec. The original file descriptor stays open, whichever code
+/// owns it.
 ///
 /// # Errors
-/// [`ErrorKind::Protocol`] where no such descriptor is open.
+/// Returns an error if no such file descriptor is open ([`ErrorKind::Protocol`]).
 pub fn inherited(number: i32) -> Result<Passed> {
     Passed::of(sys::copy_inherited(number), number, number.to_string())
 }
 
-/// The sockets passed, in the order of their numbers.
+/// The sockets passed by a service manager, in the order of their numbers.
 #[derive(Debug)]
 pub struct Sockets(Vec<Passed>);
 
 impl Sockets {
-    /// Takes out the first socket with this name: what the unit says as `FileDescriptorName=`.
+    /// Removes and returns the first socket with this name (`FileDescriptorName=` in the unit).
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`], with the names there are.
+    /// Returns an error if no socket has this name ([`ErrorKind::NotFound`]); the error lists the
+    /// names.
     pub fn named(&mut self, name: &str) -> Result<Passed> {
         match self.0.iter().position(|passed| passed.name == name) {
             Some(index) => Ok(self.0.remove(index)),
@@ -119,11 +124,11 @@ impl Sockets {
         }
     }
 
-    /// The one socket there is, whatever its name.
+    /// Returns the only socket, whatever its name.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] where there is none, [`ErrorKind::Protocol`] where there are
-    /// several.
+    /// Returns an error if there is no socket ([`ErrorKind::NotFound`]) or more than one
+    /// ([`ErrorKind::Protocol`]).
     pub fn only(mut self) -> Result<Passed> {
         match (self.0.pop(), self.0.len()) {
             (Some(passed), 0) => Ok(passed),
@@ -135,17 +140,17 @@ impl Sockets {
         }
     }
 
-    /// How many are left.
+    /// Returns the number of sockets left.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether none is left.
+    /// Returns whether no socket is left.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Looks at what is left, without taking anything.
+    /// Returns an iterator over the sockets left.
     pub fn iter(&self) -> std::slice::Iter<'_, Passed> {
         self.0.iter()
     }
@@ -169,21 +174,22 @@ impl IntoIterator for Sockets {
     }
 }
 
-/// What a socket of a connected kind is doing.
+/// The state of a passed socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
-    /// It listens: clients are to be accepted from it.
+    /// The socket listens and accepts clients.
     Listening,
-    /// It is a connection. With `Accept=yes` a service manager accepts itself and starts a process
-    /// for each client.
+    /// The socket is a connection. With `Accept=yes` the service manager accepts connections itself
+    /// and starts one process per client.
     Connected,
-    /// Neither: bound at most. A datagram socket is usually in this state.
+    /// The socket neither listens nor is connected. This is the usual state of a datagram socket.
     Idle,
 }
 
-/// A descriptor that was passed. It is asked what it is only when it is used, so one that is no
-/// local socket (a TCP listener, a FIFO) harms nobody and can be taken with
-/// [`Passed::into_descriptor`].
+/// A file descriptor that was passed to this process.
+///
+/// Its type is checked only when it is used. A file descriptor that is not a Unix domain socket (a
+/// TCP listener, a FIFO) therefore causes no error, and [`Passed::into_descriptor`] returns it.
 #[derive(Debug)]
 pub struct Passed {
     name: String,
@@ -201,93 +207,107 @@ impl Passed {
         }
     }
 
-    /// Its name; `unknown` where the service manager gave none.
+    /// Returns the name; `unknown` if the service manager gave none.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The number it was passed under.
+    /// Returns the number under which it was passed.
     pub fn number(&self) -> RawFd {
         self.number
     }
 
-    /// Its kind.
+    /// Returns the socket type.
     ///
     /// # Errors
-    /// [`ErrorKind::Other`] with `ENOTSOCK` for what is no socket, [`ErrorKind::Unsupported`] for a
-    /// socket that is not local.
+    /// Returns an error if the file descriptor is not a socket ([`ErrorKind::Other`] with
+    /// `ENOTSOCK`) or not a Unix domain socket ([`ErrorKind::Unsupported`]).
     pub fn kind(&self) -> Result<Kind> {
         self.inspect().map(|found| found.kind)
     }
 
-    /// What it is doing.
+    /// Returns whether the socket listens, is connected, or neither.
     ///
     /// # Errors
-    /// As [`Passed::kind`].
+    /// Returns an error if the file descriptor is not a socket ([`ErrorKind::Other`] with
+    /// `ENOTSOCK`) or not a Unix domain socket ([`ErrorKind::Unsupported`]).
     pub fn state(&self) -> Result<State> {
         self.inspect().map(|found| found.state)
     }
 
-    /// The address it is bound to.
+    /// Returns the address to which the socket is bound.
     ///
     /// # Errors
-    /// As [`Passed::kind`].
+    /// Returns an error if the file descriptor is not a socket ([`ErrorKind::Other`] with
+    /// `ENOTSOCK`) or not a Unix domain socket ([`ErrorKind::Unsupported`]).
     pub fn address(&self) -> Result<Address> {
         self.inspect()?;
         Ok(sys::local_address(self.as_fd()).map_err(|cause| self.ask_failed(cause))?.to_address())
     }
 
-    /// Uses it as a server of streams. Its policy is that of [`Bind`](crate::Bind): everyone on a
-    /// path, our own user and root on an abstract name, until [`Listener::set_policy`]. Whether
-    /// descriptors may come stays as the service manager has set it.
+    /// Converts it into a listener for streams.
+    ///
+    /// The policy is the default of [`Bind`](crate::Bind): every user on a path, the process's own
+    /// user and root on an abstract name. [`Listener::set_policy`] changes it. Whether file
+    /// descriptors are accepted stays as the service manager has set it.
     ///
     /// # Errors
-    /// As [`Passed::kind`]; [`ErrorKind::WrongKind`]; [`ErrorKind::Protocol`] for a connection (the
-    /// unit says `Accept=yes`); [`ErrorKind::NotConnected`] for a socket that neither listens
-    /// nor is connected.
+    /// Returns an error if the file descriptor is not a Unix domain socket (see [`Passed::kind`]),
+    /// if it is of another type ([`ErrorKind::WrongKind`]), if it is a connection because the unit
+    /// has `Accept=yes` ([`ErrorKind::Protocol`]), or if it neither listens nor is connected
+    /// ([`ErrorKind::NotConnected`]).
     pub fn into_listener(self) -> Result<Listener<Stream>> {
         self.listener()
     }
 
-    /// Uses it as a server of seqpacket connections. As [`Passed::into_listener`].
+    /// Converts it into a listener for seqpacket connections, with the policy of
+    /// [`Passed::into_listener`].
     ///
     /// # Errors
-    /// As [`Passed::into_listener`].
+    /// Returns an error if it is not a listening seqpacket socket; [`Passed::into_listener`] lists
+    /// the kinds.
     pub fn into_seqpacket_listener(self) -> Result<Listener<SeqPacket>> {
         self.listener()
     }
 
-    /// Uses it as a datagram socket, with the policy of [`Bind`](crate::Bind). The kernel adds its
-    /// sender's credentials to each message from here on (`SO_PASSCRED`). Messages that were
-    /// sent before have none, so that [`Datagram::reply`] refuses senders at a path, unless the
-    /// service manager has set it (systemd: `PassCredentials=yes`).
+    /// Converts it into a datagram socket, with the default policy of [`Bind`](crate::Bind).
+    ///
+    /// From here on the kernel attaches the sender's credentials to each message (`SO_PASSCRED`).
+    /// Messages sent before this call have none, so [`Datagram::reply`] refuses to answer their
+    /// senders at a path. To avoid that, set the option in the service manager (systemd:
+    /// `PassCredentials=yes`).
     ///
     /// # Errors
-    /// As [`Passed::kind`]; [`ErrorKind::WrongKind`].
+    /// Returns an error if the file descriptor is not a Unix domain socket (see [`Passed::kind`]),
+    /// or is of another type ([`ErrorKind::WrongKind`]).
     pub fn into_datagram(self) -> Result<Datagram> {
         self.expect_kind(Kind::Datagram)?;
         let (socket, policy) = self.into_server()?;
         Ok(Datagram::server(socket, None, policy))
     }
 
-    /// Uses it as a connected stream, as passed with `Accept=yes`.
+    /// Converts it into a connected stream, as passed with `Accept=yes`.
     ///
     /// # Errors
-    /// As [`Passed::kind`]; [`ErrorKind::WrongKind`]; [`ErrorKind::NotConnected`] for a listener
-    /// (the unit says `Accept=no`), or for a socket that is connected to nobody.
+    /// Returns an error if the file descriptor is not a Unix domain socket (see [`Passed::kind`]),
+    /// if it is of another type ([`ErrorKind::WrongKind`]), or if it is not connected
+    /// ([`ErrorKind::NotConnected`]). A listener, which is passed with `Accept=no`, is such a
+    /// socket.
     pub fn into_stream(self) -> Result<Stream> {
         self.into_connected(Kind::Stream).map(Stream::from_socket)
     }
 
-    /// Uses it as a seqpacket connection. As [`Passed::into_stream`].
+    /// Converts it into a connected seqpacket socket, as passed with `Accept=yes`.
     ///
     /// # Errors
-    /// As [`Passed::into_stream`].
+    /// Returns an error if it is not a connected seqpacket socket; [`Passed::into_stream`] lists
+    /// the kinds.
     pub fn into_seqpacket(self) -> Result<SeqPacket> {
         self.into_connected(Kind::SeqPacket).map(SeqPacket::from_socket)
     }
 
-    /// The plain descriptor, unchecked: for what is not a local socket.
+    /// Returns the file descriptor, unchecked. Use it for anything that is not a Unix domain
+    /// socket.
     pub fn into_descriptor(self) -> OwnedFd {
         self.fd
     }
@@ -318,7 +338,7 @@ impl Passed {
         }
     }
 
-    /// With the policy it would have had from [`Bind`](crate::Bind).
+    /// Returns the socket with the default policy of [`Bind`](crate::Bind).
     fn into_server(self) -> Result<(Socket, Policy)> {
         let (kind, address) = (self.kind()?, self.address()?);
         let policy = Policy::default_at(&address);
@@ -336,7 +356,7 @@ impl Passed {
         Err(failed(ErrorKind::WrongKind, detail).of_kind(wanted))
     }
 
-    /// Asks the kernel what it is (K-ACT-1).
+    /// Queries its family, type and state from the kernel (K-ACT-1).
     fn inspect(&self) -> Result<Found> {
         let failed_to_ask = |cause| self.ask_failed(cause);
         let family = sys::socket_domain(self.as_fd()).map_err(failed_to_ask)?;
@@ -364,14 +384,14 @@ impl Passed {
     }
 }
 
-/// What the kernel says of a descriptor.
+/// What the kernel reports about a file descriptor.
 struct Found {
     kind: Kind,
     state: State,
 }
 
 impl fmt::Display for Passed {
-    /// For people: its name and number.
+    /// Formats the name and the number, for messages.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "'{}' (descriptor {})", escaped(&self.name), self.number)
     }
@@ -387,7 +407,7 @@ fn failed(kind: ErrorKind, detail: impl Into<String>) -> Error {
     Error::new(Operation::Activate, kind, detail)
 }
 
-/// The three variables as the environment has them.
+/// The three variables as found in the environment.
 #[derive(Debug, Default)]
 struct Variables {
     fds: Option<OsString>,
@@ -395,7 +415,7 @@ struct Variables {
     names: Option<OsString>,
 }
 
-/// For whom sockets were passed.
+/// The process for which sockets were passed.
 #[derive(Debug, PartialEq, Eq)]
 enum Meant {
     Nobody,
@@ -403,7 +423,7 @@ enum Meant {
         pid: u32,
     },
     Us {
-        /// One a descriptor, from number 3 on.
+        /// One name per file descriptor, from number 3 on.
         names: Vec<String>,
     },
 }
@@ -414,7 +434,7 @@ impl Variables {
         Variables { fds, pid, names }
     }
 
-    /// Reads them for the process `own_pid`. Pure.
+    /// Parses the variables for the process `own_pid`, without side effects.
     fn read(&self, own_pid: u32) -> Result<Meant> {
         let Some(fds) = &self.fds else { return Ok(Meant::Nobody) };
         let Some(pid) = &self.pid else {
@@ -450,7 +470,7 @@ impl Variables {
     }
 }
 
-/// A plain decimal number: no sign, no blank, no other digits.
+/// Parses a plain decimal number: no sign, no white space, only ASCII digits.
 fn number(variable: &str, text: &OsStr) -> Result<u32> {
     text.to_str()
         .filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))
@@ -461,7 +481,7 @@ fn number(variable: &str, text: &OsStr) -> Result<u32> {
         })
 }
 
-/// Reads these values as the fuzzer gives them.
+/// Parses these values; the entry point of the fuzzer.
 #[cfg(feature = "fuzzing")]
 pub(crate) fn fuzz(fds: Option<&[u8]>, pid: Option<&[u8]>, names: Option<&[u8]>) {
     use std::os::unix::ffi::OsStrExt;

@@ -1,31 +1,31 @@
-//! Passing listening sockets to the next version of a server, so that an upgrade refuses no client
-//! and drops none.
+//! Handing listening sockets over to the next version of a server, so that an upgrade refuses and
+//! drops no client.
 //!
-//! The successor gets the very sockets, with the clients that wait in their queues (K-ACT-4), and
-//! the right to remove their files at the end. The two sides talk over a seqpacket connection, in
-//! two phases:
+//! The successor receives the listening sockets themselves, with the clients that wait in their
+//! queues (K-ACT-4), and the responsibility for removing their files at the end. The two sides talk
+//! over a seqpacket connection, in two phases:
 //!
-//! 1. The predecessor checks who asks (its own user or root, nobody else; others are told so) and
-//!    sends copies of its sockets. It serves on.
-//! 2. The successor prepares itself and says that it is ready. Only then does the predecessor give
-//!    up, and says so.
+//! 1. The predecessor checks the successor's credentials. It accepts its own user and root; any
+//!    other process receives a refusal. It sends copies of its sockets and continues to serve.
+//! 2. The successor initializes itself and signals readiness. Only then does the predecessor stop
+//!    accepting, and confirms that it has.
 //!
-//! Whoever dies, and whenever: one of them serves. A successor that goes before it was ready
-//! changes nothing; a predecessor that is killed after it sent its sockets is replaced by the
-//! successor that holds them.
+//! Whichever process dies, and whenever, one of them serves. A successor that exits before it
+//! signals readiness changes nothing. A predecessor that is killed after it has sent its sockets is
+//! replaced by the successor that holds them.
 //!
-//! [`Server`] is a server that does all that by itself; [`offer()`] and [`take()`] are the two
-//! sides for programs with a loop of their own. Connections that were accepted already are not
-//! passed on: the predecessor serves them to their end.
+//! [`Server`] does all of this by itself. [`offer()`] and [`take()`] are the two sides for programs
+//! with an accept loop of their own. Connections that are already accepted are not handed over: the
+//! predecessor serves them to their end.
 //!
-//! | file | what is there |
+//! | file | contents |
 //! |---|---|
 //! | `offer.rs` | the predecessor's side: [`offer()`] |
 //! | `take.rs` | the successor's side: [`take()`] |
-//! | `server.rs` | both in one: [`Server`] |
-//! | `message.rs` | the messages as bytes |
-//! | `successors.rs` `pace.rs` | those that have connected, and how much of a server's time they get |
-//! | `protocol.rs` | who serves after what was said: pure state machines |
+//! | `server.rs` | both sides in one type: [`Server`] |
+//! | `message.rs` | the wire format |
+//! | `successors.rs`, `pace.rs` | connected successors, and their share of a server's time |
+//! | `protocol.rs` | pure state machines: which side serves after which message |
 
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
@@ -61,7 +61,7 @@ pub use server::{Next, Server};
 pub(crate) use successors::Successors;
 pub use take::{Sockets, Taken, take};
 
-/// What both sides demand of an offer: few enough sockets, each with a name of its own.
+/// Checks what both sides require of an offer: not too many sockets, each with a unique name.
 fn check_entries(entries: &[Entry]) -> Result<()> {
     if entries.len() > DESCRIPTORS_MAX {
         return refuse(format!(
@@ -80,12 +80,12 @@ fn check_entries(entries: &[Entry]) -> Result<()> {
     Ok(())
 }
 
-/// Calls the hand-over off when it is dropped, unless it was disarmed: the other side is told why,
-/// and no more is said.
+/// Aborts the hand-over when dropped, unless it was disarmed. The other side receives the reason,
+/// and nothing more is sent.
 #[derive(Debug)]
 struct CallOff<'c> {
     connection: &'c SeqPacket,
-    /// What to tell; nothing where the other side knows.
+    /// The reason to send, or `None` if the other side already knows.
     reason: Option<Reason>,
     armed: bool,
 }
@@ -105,7 +105,7 @@ impl Drop for CallOff<'_> {
         if !self.armed {
             return;
         }
-        // Where either fails the other side has gone, which tells it as much.
+        // If either call fails, the other side has closed its end, so it needs no message.
         if let Some(reason) = self.reason {
             let _ = self.connection.send(&Message::Abort(reason).encode());
         }
@@ -113,7 +113,7 @@ impl Drop for CallOff<'_> {
     }
 }
 
-/// Waits for the next message until `end`, or for ever.
+/// Waits for the next message until `end`, or indefinitely.
 fn hear(connection: &SeqPacket, end: Option<Instant>, allow: Allow) -> Result<(Event, Vec<OwnedFd>)> {
     let mut entry = [PollFd::from_borrowed_fd(connection.as_fd(), PollFlags::IN)];
     let failed_to_wait = |errno: rustix::io::Errno| Error::system(Operation::HandOver, errno.into());
@@ -123,7 +123,8 @@ fn hear(connection: &SeqPacket, end: Option<Instant>, allow: Allow) -> Result<(E
     let mut room = vec![0; MESSAGE_MAX_BYTES];
     let mut receive = || connection.recv_with(&mut [IoSliceMut::new(&mut room)], allow);
     let received = match receive() {
-        // It went without reading all we said; what it had said before can still be read (K-END-3).
+        // The peer closed without reading all messages; those it had sent can still be received
+        // (K-END-3).
         Err(error) if error.kind() == ErrorKind::PeerGone => receive(),
         received => received,
     };
@@ -141,7 +142,8 @@ fn hear(connection: &SeqPacket, end: Option<Instant>, allow: Allow) -> Result<(E
     Ok((event, received.descriptors))
 }
 
-/// Only our own user and root: with the sockets goes everything that clients will ever say.
+/// Accepts only the process's own user and root: the sockets give access to everything that clients
+/// will send.
 fn check_peer(connection: &SeqPacket) -> Result<()> {
     if Policy::same_user().admits_peer_of(connection.as_fd()) {
         return Ok(());
@@ -155,12 +157,14 @@ fn check_peer(connection: &SeqPacket) -> Result<()> {
     Err(Error::new(Operation::HandOver, ErrorKind::NotPermitted, detail))
 }
 
-/// Tells a process that the control address refuses that it is not trusted, before it has asked.
-/// Its question, which it may be about to send, still finds a connection as long as what is
-/// returned is kept: a server keeps one at most.
+/// Sends a refusal to a process that the control address denies, before it has sent a request.
+///
+/// The request that it may be about to send still finds a connection while the caller keeps the
+/// returned file descriptor. A server keeps at most one.
 pub(crate) fn decline(refused: OwnedFd) -> OwnedFd {
     let connection = SeqPacket::from_socket(Socket::from_known(refused, Kind::SeqPacket));
-    // There is room in a queue that nothing was sent to. Where either fails the other side has gone.
+    // The queue is empty, so there is space. If either call fails, the other side has closed its
+    // end.
     let _ = connection.send(&Message::Abort(Reason::NotPermitted).encode());
     let _ = connection.shutdown(Shutdown::Write);
     connection.into()

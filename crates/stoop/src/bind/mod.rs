@@ -1,16 +1,16 @@
-//! The life of a socket file: made, taken over, given up.
+//! Binding: the life of a socket file, from creation to replacement, hand-over and removal.
 //!
 //! | step | file |
 //! |---|---|
-//! | where it goes: directory, name, long paths | `place.rs` |
-//! | creating the directories above it | `parents.rs` |
-//! | what is there already: free, **stale**, live, not a socket | `stale.rs` |
-//! | looking at a file without waiting for anyone | `seen.rs` |
+//! | resolving the directory and name, including paths longer than `sun_path` | `place.rs` |
+//! | creating parent directories | `parents.rs` |
+//! | classifying what has the name: nothing, a **stale** file, a live server, not a socket | `stale.rs` |
+//! | examining a file without blocking | `seen.rs` |
 //! | exact mode, owner and group | `permissions.rs` |
-//! | changing what has the name: one at a time, out of others' reach, without a gap | `staging.rs`, in a `private_dir.rs` |
-//! | unlinking the file, if it is still ours | `release.rs` |
-//! | passed in by a service manager; telling it that we are ready | `activation.rs`, `notify.rs` |
-//! | passed on to a successor | `handover.rs` |
+//! | replacing a name atomically, under a lock, in a private directory | `staging.rs`, `private_dir.rs` |
+//! | unlinking the file if it is still this socket's | `release.rs` |
+//! | socket activation and `sd_notify` | `activation.rs`, `notify.rs` |
+//! | handing sockets over to a successor process | `handover.rs` |
 
 pub mod activation;
 pub mod handover;
@@ -45,20 +45,27 @@ use stale::Occupant;
 pub(crate) use place::staging_path;
 pub(crate) use stale::is_alive;
 
-/// How long to wait for another process of ours that is taking over or releasing the same name.
+/// How long to wait for the lock while another process of this user binds or releases the same
+/// name.
 const LOCK_WAIT: Duration = Duration::from_secs(5);
 
-/// How often to look again if a process that does not use our lock changes the name in between.
+/// How often to retry if a process that does not use the lock changes the name in between.
 const TRIES: usize = 16;
 
-/// How to make a server's address: a builder.
+/// Builder for binding a server socket.
 ///
-/// On a path, a *live* server keeps its socket: binding fails and says who holds it. A *stale*
-/// file, whose server is gone, is replaced; the kernel is asked whether any socket is still bound
-/// to that very inode, in whatever network namespace, so a server that has bound and does not
-/// listen yet is not robbed (K-PROBE-3). Anything that is not a socket is never touched, nor
-/// is a stale file of another user in a directory with the sticky bit, such as `/tmp`.
-/// Processes that race for one name take turns: exactly one serves.
+/// If the address is a path and a file exists there, the outcome depends on the file:
+///
+/// - A socket file with a *live* server is kept. Binding fails, and the error names the process
+///   that holds the socket.
+/// - A *stale* socket file, whose server has exited, is replaced. The kernel is asked whether any
+///   socket in any network namespace is still bound to that inode. A server that has bound but does
+///   not listen yet therefore keeps its file (K-PROBE-3).
+/// - A file that is not a socket is never touched. Neither is another user's stale file in a
+///   directory with the sticky bit, such as `/tmp`.
+///
+/// If several processes bind the same name concurrently, they take turns, and exactly one of them
+/// serves.
 ///
 /// ```
 /// use stoop::Bind;
@@ -84,9 +91,10 @@ pub struct Bind {
 }
 
 impl Bind {
-    /// At this address. Text is read by [`Address::parse`]; a relative path is made absolute, so
-    /// that clients and tools see where it is. [`Address::UNNAMED`] lets the kernel choose an
-    /// abstract name.
+    /// Creates a builder for a server socket at this address.
+    ///
+    /// Text is parsed by [`Address::parse`]. A relative path is made absolute, so that clients and
+    /// tools see the full path. With [`Address::UNNAMED`] the kernel chooses an abstract name.
     pub fn new(address: impl ToAddress) -> Bind {
         Bind {
             address: address.to_address(),
@@ -99,89 +107,109 @@ impl Bind {
         }
     }
 
-    /// The file's permission bits, exactly, whatever the umask; never wider for an instant. A
-    /// default access control list of the directory may admit others besides. A client needs
-    /// *write* permission (K-CONNECT-11). At first, what the umask leaves of 0777.
+    /// Sets the permission bits of the socket file, regardless of the umask.
+    ///
+    /// The file is never more permissive, not even briefly. A default access control list of the
+    /// directory may grant access to further users. A client needs *write* permission to connect
+    /// (K-CONNECT-11). The default is 0777 minus the umask.
     pub fn mode(mut self, mode: u32) -> Bind {
         self.permissions.mode = Some(mode & 0o7777);
         self
     }
 
-    /// The file's owner, by user id. Needs privilege for any but our own.
+    /// Sets the owner of the socket file, by user id. Any user but the caller's own requires
+    /// privilege.
     pub fn owner(mut self, uid: u32) -> Bind {
         self.permissions.uid = Some(uid);
         self
     }
 
-    /// The file's group, by group id: one of ours, or any with privilege.
+    /// Sets the group of the socket file, by group id. A group that the process is not in requires
+    /// privilege.
     pub fn group(mut self, gid: u32) -> Bind {
         self.permissions.gid = Some(gid);
         self
     }
 
-    /// How many clients may wait to be accepted; the kernel admits one more, and caps it at
-    /// `net.core.somaxconn`. At first, as many as that cap allows. No effect on datagrams.
+    /// Sets the number of connections that may wait to be accepted (the `backlog` of `listen(2)`).
+    ///
+    /// The kernel queues one more than that, and caps the value at `net.core.somaxconn`. The
+    /// default is that cap. Datagram sockets ignore this.
     pub fn backlog(mut self, clients: u32) -> Bind {
         self.backlog = i32::try_from(clients).unwrap_or(i32::MAX);
         self
     }
 
-    /// Makes missing directories on the way, with exactly these permission bits.
+    /// Creates missing parent directories, with exactly these permission bits.
     pub fn create_parents(mut self, mode: u32) -> Bind {
         self.parents = Some(mode & 0o7777);
         self
     }
 
-    /// Takes the name over from a live server too, without an instant at which a client is refused:
-    /// the new socket listens before it is swapped in. Clients in the old server's queue stay
-    /// with the old server; see [`Listener::drain`].
+    /// Allows taking the name over from a live server. The default is `false`.
+    ///
+    /// The new socket listens before it is swapped in, so no client is refused in between. Clients
+    /// in the old server's queue stay with the old server; see [`Listener::drain`].
     pub fn replace(mut self, on: bool) -> Bind {
         self.replace = on;
         self
     }
 
-    /// Who may connect or send. See [`Policy`] for what holds without it.
+    /// Sets the policy: which clients may connect or send. See [`Policy`] for the default.
     pub fn policy(mut self, policy: Policy) -> Bind {
         self.policy = Some(policy);
         self
     }
 
-    /// Whether each message is to come with its sender's credentials, from the very first
-    /// (K-CRED-9). Those of datagrams always do: [`Datagram::reply`] needs them.
+    /// Sets whether each message carries its sender's credentials (`SO_PASSCRED`), beginning with
+    /// the first (K-CRED-9).
+    ///
+    /// The default is `false`. Datagram sockets always receive credentials, because
+    /// [`Datagram::reply`] needs them.
     pub fn pass_credentials(mut self, on: bool) -> Bind {
         self.pass_credentials = on;
         self
     }
 
-    /// Binds and listens for streams.
+    /// Binds a stream socket and listens on it.
     ///
     /// # Errors
-    /// [`ErrorKind::AddressInUse`] (with [`Error::holder`] where a live server has it),
-    /// [`ErrorKind::NotFound`] for a missing directory, [`ErrorKind::PermissionDenied`],
-    /// [`ErrorKind::NotPermitted`] for an owner or group we may not give,
-    /// [`ErrorKind::TimedOut`] if another process of this user works on the same name for five
-    /// seconds, [`ErrorKind::NotPermitted`] also if something that is not ours has the name
-    /// `.NAME.stoop`, which taking over a name needs for a moment,
-    /// [`ErrorKind::InvalidAddress`]. Nothing is left behind, but for a stale file
-    /// where descriptors run out half way; the next bind replaces it.
+    /// Returns an error if
+    ///
+    /// - a live server has the address ([`ErrorKind::AddressInUse`], with [`Error::holder`]);
+    /// - the directory does not exist ([`ErrorKind::NotFound`]);
+    /// - the process may not create the file there ([`ErrorKind::PermissionDenied`]);
+    /// - the process may not set the owner or group ([`ErrorKind::NotPermitted`]);
+    /// - a foreign file has the name `.NAME.stoop`, which is needed briefly to replace a name
+    ///   ([`ErrorKind::NotPermitted`]);
+    /// - another process of this user holds the lock on the same name for five seconds
+    ///   ([`ErrorKind::TimedOut`]);
+    /// - the address is invalid ([`ErrorKind::InvalidAddress`]).
+    ///
+    /// Nothing is left behind, with one exception: if the process runs out of file descriptors
+    /// halfway, a stale file may remain. The next bind replaces it.
     pub fn listen(&self) -> Result<Listener<Stream>> {
         self.listener()
     }
 
-    /// Binds and listens for seqpacket connections. As [`Bind::listen`].
+    /// Binds a seqpacket socket and listens on it. Apart from the socket type, this is
+    /// [`Bind::listen`].
     ///
     /// # Errors
-    /// As [`Bind::listen`].
+    /// Returns an error if the address is in use or cannot be bound; [`Bind::listen`] lists the
+    /// cases.
     pub fn listen_seqpacket(&self) -> Result<Listener<SeqPacket>> {
         self.listener()
     }
 
-    /// Binds a datagram socket. As [`Bind::listen`]. The file is removed when the socket is
-    /// dropped. The kernel adds its sender's credentials to each message (`SO_PASSCRED`), which
-    /// plain receives do not see (K-CRED-16).
+    /// Binds a datagram socket. The socket file is removed when the socket is dropped.
+    ///
+    /// The kernel attaches the sender's credentials to each message (`SO_PASSCRED`). Plain receives
+    /// do not see them (K-CRED-16).
     ///
     /// # Errors
-    /// As [`Bind::listen`].
+    /// Returns an error if the address is in use or cannot be bound; [`Bind::listen`] lists the
+    /// cases.
     pub fn datagram(&self) -> Result<Datagram> {
         let (socket, file, policy) = self.open(Kind::Datagram)?;
         Ok(Datagram::server(socket, file, policy))
@@ -204,7 +232,7 @@ impl Bind {
         Ok((socket, file, policy))
     }
 
-    /// A new socket, with everything set on it that has to be set before anybody can reach it.
+    /// Creates a socket and sets everything on it that must be set before a client can reach it.
     fn socket(&self, kind: Kind, policy: &Policy) -> Result<Socket> {
         let socket = Socket::new(kind).map_err(binding)?;
         apply_policy(&socket, policy)?;
@@ -232,7 +260,7 @@ impl Bind {
         Ok(socket)
     }
 
-    /// Begins to listen, where the kind has that.
+    /// Starts listening if the socket type is connection-oriented.
     fn start(&self, socket: &Socket) -> Result<()> {
         match socket.kind().is_connected() {
             true => sys::listen(socket.as_fd(), self.backlog).map_err(binding),
@@ -250,11 +278,11 @@ impl Bind {
         }
         let place = Place::open(path)?;
         for _ in 0..TRIES {
-            // A socket can be bound only once, so each try has its own (K-BIND-12).
+            // A socket can be bound only once, so each attempt needs a new one (K-BIND-12).
             let socket = make()?;
             let placed = match (stale::examine(&place)?, place.bindable()) {
-                // Binding is exclusive by itself: no lock, and nothing but the socket is ever in the
-                // directory.
+                // bind(2) fails if the name exists, so it needs no lock here, and no other file
+                // ever appears in the directory.
                 (Occupant::Nothing, Some(bindable)) if !Staging::is_there(&place) => {
                     self.bind_directly(&socket, &place, &bindable, None)
                 }
@@ -265,7 +293,7 @@ impl Bind {
                 _ => self.bind_staged(&socket, &Staging::enter(&place, LOCK_WAIT)?, &place),
             };
             match placed {
-                // Another process was faster: look again.
+                // Another process bound the name first: examine it again.
                 Err(error) if error.is_in_use() && error.holder().is_none() => {}
                 placed => return placed.map(|file| (socket, file)),
             }
@@ -273,7 +301,7 @@ impl Bind {
         Err(taken().with_detail("another process keeps binding and removing the same name"))
     }
 
-    /// Binds under the final name, which is free: tools then show the path as it is, for ever
+    /// Binds under the final name, which is free. Tools then show that path indefinitely
     /// (K-NAME-1).
     fn bind_directly(
         &self,
@@ -290,7 +318,7 @@ impl Bind {
         match self.finish(socket, &file) {
             Ok(()) => Ok(file),
             Err(error) => {
-                // Where this call has no lock yet, the drop takes it.
+                // If this call does not hold the lock, dropping the file takes it.
                 if let Some(staging) = staging {
                     file.discard(staging);
                 }
@@ -299,8 +327,8 @@ impl Bind {
         }
     }
 
-    /// Takes a name that is not free, or too long for the kernel to bind, under the lock. What has
-    /// it is looked at once more.
+    /// Binds, under the lock, a name that is occupied or too long for the kernel. Under the lock,
+    /// the occupant is examined once more.
     fn bind_staged(&self, socket: &Socket, staging: &Staging, place: &Place) -> Result<SocketFile> {
         match stale::examine(place)? {
             Occupant::Live(file) if self.replace => {
@@ -314,12 +342,13 @@ impl Bind {
         }
         match place.bindable() {
             Some(bindable) => self.bind_directly(socket, place, &bindable, Some(staging)),
-            // Under a short name first, then moved.
+            // Bind under a short name first, then rename.
             None => staging.publish_new(self.bind_inside(socket, staging)?),
         }
     }
 
-    /// Binds in the staging directory, with its permissions and listening: ready to be published.
+    /// Binds in the staging directory, sets permissions and listens: the socket is ready to be
+    /// published.
     fn bind_inside(&self, socket: &Socket, staging: &Staging) -> Result<SocketFile> {
         self.permissions.before_bind(socket)?;
         let file = staging.bind(socket)?;
@@ -329,15 +358,16 @@ impl Bind {
         }
     }
 
-    /// Gives a bound file its permissions and lets clients come.
+    /// Sets the permissions of a bound file, then starts listening.
     fn finish(&self, socket: &Socket, file: &SocketFile) -> Result<()> {
         self.permissions.after_bind(file).and_then(|()| self.start(socket))
     }
 }
 
-/// Makes the kernel say who sends each datagram: policies ask for that, and so does
-/// [`Datagram::reply`]. A socket from elsewhere is left as it is otherwise: whoever made it may
-/// have refused descriptors on it.
+/// Makes the kernel attach the sender's credentials to each datagram (`SO_PASSCRED`).
+///
+/// Policies and [`Datagram::reply`] need them. Other options of an inherited socket are left alone:
+/// its creator may have disabled file descriptor passing on it.
 pub(crate) fn ask_senders(socket: &Socket) -> Result<()> {
     match socket.kind() {
         Kind::Datagram => socket.set_pass_credentials(true),
@@ -345,11 +375,11 @@ pub(crate) fn ask_senders(socket: &Socket) -> Result<()> {
     }
 }
 
-/// Sets on the socket what the policy needs the kernel to do.
+/// Sets the socket options that the policy needs.
 pub(crate) fn apply_policy(socket: &Socket, policy: &Policy) -> Result<()> {
     ask_senders(socket)?;
     match socket.set_pass_descriptors(policy.descriptors_allowed()) {
-        // An older kernel: descriptors that nobody asked for are closed on arrival instead.
+        // The kernel predates the option: unwanted file descriptors are closed on arrival instead.
         Err(error) if error.is_unsupported() => Ok(()),
         result => result,
     }
@@ -359,7 +389,7 @@ fn binding(cause: io::Error) -> Error {
     Error::system(Operation::Bind, cause)
 }
 
-/// The error of a bind that found somebody alive.
+/// Returns the error of a bind that found a live server.
 fn held(error: Error, holder: Holder) -> Error {
     error.with_detail(format!("a live server has it: {holder}")).with_holder(holder)
 }

@@ -1,9 +1,9 @@
-//! Telling a service manager how we are: ready, reloading, stopping, alive; and leaving descriptors
-//! with it.
+//! `sd_notify` protocol: readiness, reload, stop and watchdog notifications, and the file
+//! descriptor store.
 //!
-//! The messages of `sd_notify(3)`, sent to the datagram socket that `NOTIFY_SOCKET` names. The
-//! environment is read and never changed. The receiver learns from the kernel who sends; nothing is
-//! claimed about that here.
+//! Messages go, as in `sd_notify(3)`, to the datagram socket that `NOTIFY_SOCKET` names. The
+//! environment is read and never changed. The service manager learns the sender's identity from the
+//! kernel, so the messages do not state it.
 
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -20,23 +20,24 @@ use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::socket::Socket;
 use crate::{Address, Datagram, Kind, Outgoing, ToAddress, escaped};
 
-/// How long a message waits for room in the manager's queue by default. A manager that hangs must
-/// not hang us.
+/// How long a message waits by default for space in the manager's queue. A manager that hangs must
+/// not make the service hang.
 const SEND_WAIT: Duration = Duration::from_secs(5);
 
-/// The longest name of a stored descriptor, in bytes.
+/// The maximum length of a stored file descriptor's name, in bytes.
 const STORE_NAME_MAX_BYTES: usize = 255;
 
-/// A way to the service manager.
+/// A client of the service manager's notification socket.
 ///
-/// Each call sends one datagram. It blocks while the manager's queue is full, five seconds at most
-/// ([`ErrorKind::TimedOut`]), or as long as [`Notifier::set_wait`] says. A server that signals
-/// readiness this way before it accepts lets its first client wait as long: call it from a thread
-/// of its own, or without waiting. `EINTR` is retried. Nothing answers: [`Notifier::barrier`] finds
-/// out whether all was received.
+/// Each call sends one datagram. It blocks while the manager's queue is full: five seconds at most
+/// by default ([`ErrorKind::TimedOut`]), or as set by [`Notifier::set_wait`]. A server that signals
+/// readiness before it accepts delays its first client by that time. Call it from a separate
+/// thread, or without waiting. `EINTR` is retried.
 ///
-/// A manager that cannot be reached is usually no reason not to serve, nor is a `NOTIFY_SOCKET`
-/// that makes no sense: report it and go on.
+/// The manager sends no replies. [`Notifier::barrier`] waits until it has received all messages.
+///
+/// A manager that cannot be reached, or an invalid `NOTIFY_SOCKET`, is usually no reason to stop
+/// serving: report the error and continue.
 ///
 /// ```
 /// use stoop::Bind;
@@ -61,12 +62,15 @@ pub struct Notifier {
 }
 
 impl Notifier {
-    /// To the manager that started this process; `None` where none did, so that a program runs by
-    /// hand just as well.
+    /// Creates a notifier for the manager that started this process.
+    ///
+    /// Returns `None` if `NOTIFY_SOCKET` is unset or empty, so that the program also runs without a
+    /// service manager.
     ///
     /// # Errors
-    /// [`ErrorKind::Unsupported`] for a manager outside this machine (`vsock:…`),
-    /// [`ErrorKind::InvalidAddress`] for a value that is no address, and as [`Notifier::to`].
+    /// Returns an error if the manager is outside this machine (`vsock:…`,
+    /// [`ErrorKind::Unsupported`]), if the value is not an address ([`ErrorKind::InvalidAddress`]),
+    /// or if the process has no file descriptors left ([`ErrorKind::OutOfDescriptors`]).
     pub fn from_env() -> Result<Option<Notifier>> {
         match std::env::var_os("NOTIFY_SOCKET") {
             None => Ok(None),
@@ -75,10 +79,11 @@ impl Notifier {
         }
     }
 
-    /// To a manager at this address. Nothing is sent yet.
+    /// Creates a notifier for a manager at this address. Nothing is sent yet.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidAddress`], [`ErrorKind::OutOfDescriptors`].
+    /// Returns an error if the address is invalid ([`ErrorKind::InvalidAddress`]) or the process
+    /// has no file descriptors left ([`ErrorKind::OutOfDescriptors`]).
     pub fn to(manager: impl ToAddress) -> Result<Notifier> {
         let manager = manager.to_address().map_err(|error| Error::address(Operation::Notify, &error))?;
         let socket = Socket::new(Kind::Datagram).map_err(|cause| Error::system(Operation::Notify, cause))?;
@@ -86,84 +91,92 @@ impl Notifier {
         Ok(Notifier { socket: Datagram::client(socket), manager })
     }
 
-    /// Sets how long each call waits while the manager's queue is full; five seconds by default.
-    /// With [`Duration::ZERO`] no call waits.
+    /// Sets how long each call waits while the manager's queue is full (`SO_SNDTIMEO`). The default
+    /// is five seconds.
     ///
-    /// A call that gives up has sent nothing and returns [`ErrorKind::TimedOut`]: it can be made
-    /// again later.
+    /// With [`Duration::ZERO`] no call waits. A call that times out has sent nothing and returns
+    /// [`ErrorKind::TimedOut`]; it can be repeated later.
     ///
     /// # Errors
-    /// This call fails only if the file descriptor is invalid.
+    /// Returns an error only if the file descriptor is invalid.
     pub fn set_wait(&self, wait: Duration) -> Result<()> {
         self.socket.set_nonblocking(wait.is_zero())?;
         self.socket.set_write_timeout(Some(wait))
     }
 
-    /// The service has started and serves.
+    /// Signals that the service has started, or has finished reloading (`READY=1`).
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`], [`ErrorKind::Refused`], [`ErrorKind::PermissionDenied`] where the
-    /// manager cannot be reached, [`ErrorKind::TimedOut`].
+    /// Returns an error if the manager cannot be reached ([`ErrorKind::NotFound`],
+    /// [`ErrorKind::Refused`], [`ErrorKind::PermissionDenied`]) or its queue stays full
+    /// ([`ErrorKind::TimedOut`]).
     pub fn ready(&self) -> Result<()> {
         self.say("READY=1")
     }
 
-    /// The service is about to end.
+    /// Signals that the service is about to stop (`STOPPING=1`).
     ///
     /// # Errors
-    /// As [`Notifier::ready`].
+    /// Returns an error if the message cannot be sent; see [`Notifier::ready`].
     pub fn stopping(&self) -> Result<()> {
         self.say("STOPPING=1")
     }
 
-    /// The service reads its configuration again; [`Notifier::ready`] ends that. The time, which
-    /// the manager needs to tell this reload from an earlier one, is added.
+    /// Signals that the service is reloading its configuration (`RELOADING=1`). [`Notifier::ready`]
+    /// signals the end of the reload.
+    ///
+    /// The message includes the current monotonic time (`MONOTONIC_USEC`), by which the manager
+    /// distinguishes this reload from an earlier one.
     ///
     /// # Errors
-    /// As [`Notifier::ready`].
+    /// Returns an error if the message cannot be sent; see [`Notifier::ready`].
     pub fn reloading(&self) -> Result<()> {
         let now = clock_gettime(ClockId::Monotonic);
         let microseconds = now.tv_sec * 1_000_000 + now.tv_nsec / 1_000;
         self.say(&format!("RELOADING=1\nMONOTONIC_USEC={microseconds}"))
     }
 
-    /// One line for people, as `systemctl status` shows it.
+    /// Sets the one-line status text that `systemctl status` shows (`STATUS=`).
     ///
     /// # Errors
-    /// [`ErrorKind::Unsupported`] for a text with a line break, which would say something else; and
-    /// as [`Notifier::ready`].
+    /// Returns an error if the text has a line break, which would begin another variable
+    /// ([`ErrorKind::Unsupported`]), or if the message cannot be sent; see [`Notifier::ready`].
     pub fn status(&self, text: &str) -> Result<()> {
         self.variable("STATUS", text)
     }
 
-    /// The service is alive: due at least once in every [`watchdog_interval`], better twice.
+    /// Signals that the service is alive (`WATCHDOG=1`).
+    ///
+    /// The manager expects this at least once in every [`watchdog_interval`]; twice is recommended.
     ///
     /// # Errors
-    /// As [`Notifier::ready`].
+    /// Returns an error if the message cannot be sent; see [`Notifier::ready`].
     pub fn watchdog(&self) -> Result<()> {
         self.say("WATCHDOG=1")
     }
 
-    /// Another process is the service's main process from now on: the successor, after a hand-over.
+    /// Makes another process the service's main process (`MAINPID=`), for example the successor
+    /// after a hand-over.
     ///
     /// # Errors
-    /// As [`Notifier::ready`].
+    /// Returns an error if the message cannot be sent; see [`Notifier::ready`].
     pub fn main_pid(&self, pid: u32) -> Result<()> {
         self.say(&format!("MAINPID={pid}"))
     }
 
-    /// Starting, reloading or stopping takes that much longer from now.
+    /// Extends the start, reload or stop timeout to this long from now (`EXTEND_TIMEOUT_USEC=`).
     ///
     /// # Errors
-    /// As [`Notifier::ready`].
+    /// Returns an error if the message cannot be sent; see [`Notifier::ready`].
     pub fn extend_timeout(&self, by: Duration) -> Result<()> {
         self.say(&format!("EXTEND_TIMEOUT_USEC={}", by.as_micros()))
     }
 
-    /// Any variable of the protocol.
+    /// Sends any variable of the protocol.
     ///
     /// # Errors
-    /// [`ErrorKind::Unsupported`] for a name or value that would be read as something else; and as
+    /// Returns an error if the name is empty or contains `=` or a line break, or the value contains
+    /// a line break ([`ErrorKind::Unsupported`]), or if the message cannot be sent; see
     /// [`Notifier::ready`].
     pub fn variable(&self, name: &str, value: &str) -> Result<()> {
         if name.is_empty() || name.contains(['=', '\n']) {
@@ -175,15 +188,21 @@ impl Notifier {
         self.say(&format!("{name}={value}"))
     }
 
-    /// Leaves copies of descriptors with the manager, under one name; the next start of the service
-    /// gets them from [`activation::take`](crate::activation::take). The unit needs
-    /// `FileDescriptorStoreMax=`. Ours stay open.
+    /// Stores copies of file descriptors in the service manager under one name (`FDSTORE=1`).
+    ///
+    /// The next start of the service receives them from
+    /// [`activation::take`](crate::activation::take). The unit needs `FileDescriptorStoreMax=`. The
+    /// caller's file descriptors stay open.
     ///
     /// # Errors
-    /// [`ErrorKind::Unsupported`] for a name that the manager would not take (it has to be
-    /// printable ASCII without `:`, of 1 to 255 bytes), for no descriptors, and for more than
-    /// [`DESCRIPTORS_MAX`](crate::control::DESCRIPTORS_MAX); [`ErrorKind::TooManyInFlight`];
-    /// and as [`Notifier::ready`].
+    /// Returns an error if
+    ///
+    /// - the name is invalid: it must be 1 to 255 bytes of printable ASCII without `:`
+    ///   ([`ErrorKind::Unsupported`]);
+    /// - there are no file descriptors, or more than
+    ///   [`DESCRIPTORS_MAX`](crate::control::DESCRIPTORS_MAX) ([`ErrorKind::Unsupported`]);
+    /// - too many file descriptors are in flight ([`ErrorKind::TooManyInFlight`]);
+    /// - the message cannot be sent; see [`Notifier::ready`].
     pub fn store(&self, name: &str, descriptors: &[BorrowedFd<'_>]) -> Result<()> {
         if descriptors.is_empty() {
             return refuse("there is no descriptor to store".into());
@@ -191,26 +210,32 @@ impl Notifier {
         self.say_with(&format!("FDSTORE=1\nFDNAME={}", store_name(name)?), descriptors)
     }
 
-    /// Has the manager close every descriptor that it stores under this name.
+    /// Removes and closes every file descriptor stored under this name (`FDSTOREREMOVE=1`).
     ///
     /// # Errors
-    /// As [`Notifier::store`].
+    /// Returns an error if the name is invalid ([`ErrorKind::Unsupported`]; see
+    /// [`Notifier::store`]), or if the message cannot be sent; see [`Notifier::ready`].
     pub fn remove(&self, name: &str) -> Result<()> {
         self.say(&format!("FDSTOREREMOVE=1\nFDNAME={}", store_name(name)?))
     }
 
-    /// Waits until the manager has received everything sent before: for a process that is about to
-    /// end, and whose messages could otherwise not be told from those of another.
+    /// Waits until the manager has received all earlier messages (`BARRIER=1`).
+    ///
+    /// Call this before the process exits. Otherwise the manager may receive a message after the
+    /// exit and be unable to attribute it to the service.
     ///
     /// # Errors
-    /// [`ErrorKind::TimedOut`]; [`ErrorKind::OutOfDescriptors`]; and as [`Notifier::ready`].
+    /// Returns an error if the manager does not get to the messages in time
+    /// ([`ErrorKind::TimedOut`]), if the process has no file descriptors left
+    /// ([`ErrorKind::OutOfDescriptors`]), or if the message cannot be sent; see
+    /// [`Notifier::ready`].
     pub fn barrier(&self, timeout: Duration) -> Result<()> {
         let end = end_of(timeout);
         let failed = |errno: rustix::io::Errno| Error::system(Operation::Notify, errno.into());
         let (ours, theirs) = pipe_with(PipeFlags::CLOEXEC).map_err(failed)?;
         self.say_with("BARRIER=1", &[theirs.as_fd()])?;
         drop(theirs);
-        // The manager has come to our message when it closes its copy of the pipe's other end.
+        // The manager closes its copy of the write end when it reaches this message in its queue.
         let closed = [PollFlags::HUP, PollFlags::ERR].into_iter().collect();
         let mut entry = [PollFd::from_borrowed_fd(ours.as_fd(), closed)];
         match poll_until(&mut entry, end).map_err(failed)? {
@@ -237,8 +262,10 @@ impl Notifier {
     }
 }
 
-/// How often the manager wants [`Notifier::watchdog`] of this process; `None` where it does not.
-/// From `WATCHDOG_USEC` and `WATCHDOG_PID`.
+/// Returns how often the manager expects [`Notifier::watchdog`] from this process.
+///
+/// The result is `None` if it does not. The values are read from `WATCHDOG_USEC` and
+/// `WATCHDOG_PID`.
 ///
 /// ```
 /// assert_eq!(stoop::notify::watchdog_interval()?, None);
@@ -246,7 +273,7 @@ impl Notifier {
 /// ```
 ///
 /// # Errors
-/// [`ErrorKind::Protocol`] where the variables are no numbers.
+/// Returns an error if the variables are not numbers ([`ErrorKind::Protocol`]).
 pub fn watchdog_interval() -> Result<Option<Duration>> {
     let [interval, pid] = ["WATCHDOG_USEC", "WATCHDOG_PID"].map(std::env::var_os);
     read_watchdog(interval.as_deref(), pid.as_deref(), std::process::id())
@@ -269,8 +296,8 @@ fn read_watchdog(interval: Option<&OsStr>, pid: Option<&OsStr>, own_pid: u32) ->
     Ok((microseconds != 0).then(|| Duration::from_micros(microseconds)))
 }
 
-/// Reads `NOTIFY_SOCKET`: an absolute path, or `@` and an abstract name. No escapes: every other
-/// byte is meant as it is.
+/// Parses `NOTIFY_SOCKET`: an absolute path, or `@` and an abstract name. There are no escapes:
+/// every other byte stands for itself.
 fn manager_address(value: &OsStr) -> Result<Address> {
     let refuse = |kind, detail: &str| {
         let shown = escaped(value.as_bytes());
@@ -302,7 +329,7 @@ fn refuse<T>(detail: String) -> Result<T> {
     Err(Error::new(Operation::Notify, ErrorKind::Unsupported, detail))
 }
 
-/// Reads these values as the fuzzer gives them.
+/// Parses these values; the entry point of the fuzzer.
 #[cfg(feature = "fuzzing")]
 pub(crate) fn fuzz(socket: Option<&[u8]>, interval: Option<&[u8]>, pid: Option<&[u8]>) {
     let value = |bytes| OsStr::from_bytes(bytes);

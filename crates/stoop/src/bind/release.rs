@@ -1,4 +1,4 @@
-//! Taking a socket file away again, if it is still ours.
+//! Unlinking a socket file if it is still the one that this process created.
 
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -14,16 +14,18 @@ use super::{LOCK_WAIT, binding, seen};
 use crate::error::{Error, Operation, Result};
 use crate::file_id::FileId;
 
-/// How long a drop waits for the lock beside the socket; an explicit release waits longer.
+/// How long a drop waits for the lock next to the socket. An explicit release waits longer.
 const DROP_WAIT: Duration = Duration::from_secs(1);
 
-/// A socket file that we made. Dropping it removes the file, unless a successor has taken the name
-/// since, or the process is a fork of the one that made it.
+/// A socket file that this process created.
+///
+/// Dropping it unlinks the file. The file is left alone if a successor has replaced it, or if this
+/// process is a fork of the one that created it.
 #[derive(Debug)]
 pub struct SocketFile {
     place: Place,
-    /// Its descriptor keeps the inode, so that its number is not given to another file while we
-    /// compare.
+    /// Its file descriptor pins the inode, so that the inode number is not reused while it is
+    /// compared.
     bound: BoundFile,
     id: FileId,
     maker: u32,
@@ -37,23 +39,23 @@ impl SocketFile {
         Ok(SocketFile { place, bound, id, maker: std::process::id(), kept: false })
     }
 
-    /// Where it was put, as an absolute path.
+    /// Returns the absolute path at which the file was created.
     pub fn path(&self) -> &Path {
         &self.place.path
     }
 
-    /// An `O_PATH` descriptor of it.
+    /// Returns an `O_PATH` file descriptor of the file.
     pub(super) fn handle(&self) -> BorrowedFd<'_> {
         self.bound.file.as_fd()
     }
 
-    /// Whether it is certain that the file is the socket's own, and not one that a neighbour has
-    /// put in its place.
+    /// Returns whether the file is known to be the socket's own, and not one that another process
+    /// has put in its place.
     pub(super) fn is_proven(&self) -> bool {
         self.bound.proven
     }
 
-    /// Its name in its directory.
+    /// Returns the file's name in its directory.
     pub(super) fn name(&self) -> &OsStr {
         &self.place.name
     }
@@ -62,33 +64,37 @@ impl SocketFile {
         self.id
     }
 
-    /// The same file under another name, after it has been moved there.
+    /// Returns the same file under the name to which it has been moved.
     pub(super) fn moved_to(mut self, place: Place) -> SocketFile {
         self.place = place;
         self
     }
 
-    /// Whether the name still leads to this file.
+    /// Returns whether the path still refers to this file.
     pub fn is_in_place(&self) -> bool {
         self.place.leads_to(self.id)
     }
 
-    /// Removes the file, if it is still ours. It takes the lock that every server with this library
-    /// takes. A server of another make that takes the name in that very moment keeps its file,
-    /// though it may be out of sight for an instant.
+    /// Unlinks the file if it is still this one.
+    ///
+    /// The call holds the lock that every server of this library takes. If another program, which
+    /// does not take the lock, binds the name at that very moment, its file is kept, though it may
+    /// be absent from the directory for an instant.
     ///
     /// # Errors
-    /// Where the directory does not let us. A file that is gone already, or replaced, is no error.
+    /// Returns an error if the directory does not permit the removal, or if another process of this
+    /// user holds the lock for five seconds ([`ErrorKind::TimedOut`](crate::ErrorKind::TimedOut)).
+    /// A file that is already removed or replaced is not an error.
     pub fn release(mut self) -> Result<()> {
         self.remove(LOCK_WAIT)
     }
 
-    /// Leaves the file where it is.
+    /// Leaves the file in place.
     pub fn keep(mut self) {
         self.kept = true;
     }
 
-    /// Removes a file that was not finished, by the one who holds the lock already.
+    /// Unlinks a file whose setup failed. The caller already holds the lock.
     pub(super) fn discard(mut self, staging: &Staging<'_>) {
         self.kept = true;
         let _ = staging.remove(self.id);
@@ -102,10 +108,11 @@ impl SocketFile {
         let failed = |errno: Errno| Error::system(Operation::Release, errno.into());
         let removed = match Staging::enter(&self.place, wait) {
             Ok(staging) => staging.remove(self.id).map_err(failed),
-            // Another process of ours is at work on the name.
+            // Another process of this user works on the name.
             Err(error) if error.is_timed_out() => Err(error),
-            // Without a staging directory (something is in its way, or the disk is full) two steps will do if
-            // nobody else can come in between.
+            // No staging directory could be created (its name is taken, or the disk is full).
+            // Checking and then unlinking is race-free here if no other user can change the
+            // directory.
             Err(_) if self.place.keeps_our_names() && self.is_in_place() => {
                 rustix::fs::unlinkat(&self.place.directory, &self.place.name, AtFlags::empty())
                     .map_err(failed)

@@ -1,11 +1,11 @@
-//! What the other side of a hand-over can say, for the fuzzer.
+//! Fuzz targets: everything that the other side of a hand-over can send.
 
 use super::check_entries;
 use super::message::{MESSAGE_MAX_BYTES, Message};
 use super::protocol::{Answer, Event, Predecessor, Successor, Verdict};
 use crate::control::DESCRIPTORS_MAX;
 
-/// Decodes a message. One that is accepted encodes to the same bytes.
+/// Decodes a message. If it is accepted, encoding it gives the same bytes.
 pub fn message(data: &[u8]) {
     let Ok(message) = Message::decode(data) else { return };
     assert_eq!(message.encode(), data);
@@ -17,11 +17,11 @@ pub fn message(data: &[u8]) {
     }
 }
 
-/// Drives each side with a script of events. Nobody serves, commits or takes over before the
-/// protocol says so.
+/// Drives each side with a script of events, and checks that neither side serves, commits or takes
+/// over before the protocol permits it.
 ///
-/// An event is a byte: a message of that many bytes follows (up to 250), or noise, silence or the
-/// end.
+/// Each event begins with one byte. Up to 250 it is the length of a message that follows; the
+/// values above stand for noise, silence and the end.
 pub fn protocol(data: &[u8]) {
     let (mut old, mut new) = (Some(Predecessor::Waiting), Some(Successor::Asking));
     let (mut offered, mut ready) = (false, false);
@@ -50,7 +50,7 @@ pub fn protocol(data: &[u8]) {
                 new = None;
             }
             Verdict::Close => assert!(ready, "closed before it held anything"),
-            // Looking again ends with the events: what the kernel has queued is finite.
+            // Repeated reads end with the events: the kernel's queue is finite.
             Verdict::Look => assert!(!matches!(event, Event::End | Event::Silence)),
             Verdict::GiveUp(failure) => {
                 let told = failure.to_tell().map(|reason| Message::Abort(reason).encode());

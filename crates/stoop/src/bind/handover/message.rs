@@ -1,20 +1,20 @@
-//! What the two sides of a hand-over say to each other, as bytes. Pure: no I/O, no descriptor, and
-//! nothing panics whatever the bytes.
+//! The wire format of the hand-over protocol. Pure: no I/O and no file descriptors, and no input
+//! makes it panic.
 //!
-//! Every message is one seqpacket: the four bytes `STHO`, one byte for its type, then what the type
-//! has. Numbers are little-endian. Version 1:
+//! Every message is one seqpacket: the four bytes `STHO`, one byte for the type, then the fields of
+//! that type. Numbers are little-endian. Version 1:
 //!
-//! | type | from | then |
+//! | type | sender | fields |
 //! |---|---|---|
-//! | 1 hello | successor | oldest and newest version it speaks, one byte each |
-//! | 2 offer | predecessor | the version chosen, `u16` count, and as many entries; as many descriptors come beside it |
-//! | 3 ready | successor | nothing |
-//! | 4 done | predecessor | nothing |
-//! | 5 abort | either | one byte: why |
+//! | 1 hello | successor | oldest and newest supported version, one byte each |
+//! | 2 offer | predecessor | chosen version, `u16` count, as many entries; the file descriptors are attached |
+//! | 3 ready | successor | none |
+//! | 4 done | predecessor | none |
+//! | 5 abort | either | one byte: the reason |
 //!
-//! An entry is the kind (one byte), the length of the name (one byte), the name, and either a zero
-//! byte or a one, the device and inode of the socket's file (`u64` each), the length of its path
-//! (`u16`) and the path.
+//! An entry is the socket type (one byte), the length of the name (one byte), the name, and a flag
+//! byte. If the flag is one, the device and inode of the socket's file (`u64` each), the length of
+//! its path (`u16`) and the path follow. If it is zero, the socket has no file.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -23,31 +23,32 @@ use std::path::{Path, PathBuf};
 use crate::Kind;
 use crate::file_id::FileId;
 
-/// The version spoken here.
+/// The version that this code speaks.
 pub(super) const VERSION: u8 = 1;
 
-/// The longest message, so that one always fits into a send buffer beside another.
+/// The maximum length of a message, chosen so that one always fits into a send buffer next to
+/// another.
 pub(super) const MESSAGE_MAX_BYTES: usize = 64 * 1024;
 
 const MAGIC: [u8; 4] = *b"STHO";
 
-/// One message.
+/// A message of the protocol.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Message {
-    /// The successor is there.
+    /// The successor has connected.
     Hello {
-        /// The oldest version it speaks.
+        /// The oldest version that it speaks.
         oldest: u8,
-        /// The newest.
+        /// The newest version that it speaks.
         newest: u8,
     },
-    /// Here are the sockets; the descriptors come beside this.
+    /// The sockets. Their file descriptors are ancillary data of this message.
     Offer(Vec<Entry>),
-    /// The successor has them and can serve.
+    /// The successor holds the sockets and can serve.
     Ready,
-    /// They are the successor's; the predecessor accepts no more.
+    /// The sockets belong to the successor; the predecessor accepts no more.
     Done,
-    /// The hand-over is off. Whoever served before goes on.
+    /// The hand-over is aborted. The process that served before continues to serve.
     Abort(Reason),
 }
 
@@ -59,26 +60,26 @@ pub(super) struct Entry {
     pub(super) file: Option<Location>,
 }
 
-/// The file whose removal comes with a socket.
+/// The file whose removal is handed over with a socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Location {
-    /// Absolute.
+    /// An absolute path.
     pub(super) path: PathBuf,
     pub(super) id: FileId,
 }
 
-/// Why a hand-over is off.
+/// Why a hand-over was aborted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reason {
     /// The other side took too long.
     TimedOut,
-    /// No version in common.
+    /// The two sides have no version in common.
     Version,
-    /// The other side is another user.
+    /// The other side runs as another user.
     NotPermitted,
-    /// The other side said something that makes no sense here.
+    /// The other side sent an invalid or unexpected message.
     Nonsense,
-    /// A decision of the program.
+    /// The program aborted the hand-over.
     Withdrawn,
 }
 
@@ -87,13 +88,13 @@ impl Reason {
         [Reason::TimedOut, Reason::Version, Reason::NotPermitted, Reason::Nonsense, Reason::Withdrawn];
 }
 
-/// Bytes that are no message.
+/// The bytes are not a valid message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Malformed;
 
 impl Message {
-    /// As bytes. An offer with a name over 255 bytes or a path over 65,535 does not come back; see
-    /// [`Entry::fits`].
+    /// Encodes the message. An offer with a name over 255 bytes or a path over 65,535 bytes does
+    /// not survive the round trip; see [`Entry::fits`].
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut bytes = MAGIC.to_vec();
         match self {
@@ -110,7 +111,7 @@ impl Message {
         bytes
     }
 
-    /// Reads a whole message; nothing may be left over.
+    /// Decodes a whole message. Trailing bytes are an error.
     pub(super) fn decode(bytes: &[u8]) -> Result<Message, Malformed> {
         let mut rest = Reader(bytes.strip_prefix(&MAGIC).ok_or(Malformed)?);
         let message = match rest.byte()? {
@@ -129,7 +130,7 @@ impl Message {
 }
 
 impl Entry {
-    /// Whether the message has room for its lengths.
+    /// Returns whether the lengths fit into their fields.
     pub(super) fn fits(&self) -> bool {
         let path_len = self.file.as_ref().map_or(0, |file| file.path.as_os_str().len());
         !self.name.is_empty() && self.name.len() <= u8::MAX.into() && path_len <= u16::MAX.into()
@@ -171,7 +172,7 @@ impl Location {
     }
 }
 
-/// What is left of a message.
+/// The rest of a message that is being decoded.
 struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
@@ -199,7 +200,7 @@ impl<'a> Reader<'a> {
         Ok(u64::from_le_bytes(self.array()?))
     }
 
-    /// One of a list, by its place in it, counted from one.
+    /// Reads an index, counted from one, and returns that element of a list.
     fn pick<'t, T>(&mut self, list: &'t [T]) -> Result<&'t T, Malformed> {
         let place = usize::from(self.byte()?);
         place.checked_sub(1).and_then(|index| list.get(index)).ok_or(Malformed)

@@ -1,4 +1,4 @@
-//! The predecessor's side: offer, serve on, give up when the successor is ready.
+//! The predecessor's side: offer the sockets, continue to serve, stop when the successor is ready.
 
 use std::io::IoSlice;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -14,8 +14,9 @@ use crate::listener::Connected;
 use crate::socket::Socket;
 use crate::{Allow, Datagram, Listener, Outgoing, SeqPacket};
 
-/// A socket to be passed on, with the name by which the successor asks for it. Borrowed for itself
-/// alone: nobody accepts on it while it is being handed over.
+/// A socket to hand over, with the name by which the successor asks for it.
+///
+/// It borrows the socket mutably, so that nothing accepts on it during the hand-over.
 pub struct Item<'a> {
     name: String,
     socket: &'a Socket,
@@ -23,36 +24,40 @@ pub struct Item<'a> {
 }
 
 impl<'a> Item<'a> {
-    /// A listener.
+    /// Creates an item for a listener.
     pub fn listener<C: Connected>(name: impl Into<String>, listener: &'a mut Listener<C>) -> Item<'a> {
         let (socket, file) = listener.parts_mut();
         Item { name: name.into(), socket, file }
     }
 
-    /// A datagram socket, with the messages in its queue.
+    /// Creates an item for a datagram socket, with the messages in its queue.
     pub fn datagram(name: impl Into<String>, datagram: &'a mut Datagram) -> Item<'a> {
         let (socket, file) = datagram.parts_mut();
         Item { name: name.into(), socket, file }
     }
 
     fn entry(&self) -> Entry {
-        // A file that is not in its place any more is nobody's to remove.
+        // If the path no longer refers to the socket's file, there is no file to remove.
         let file = self.file.as_ref().filter(|file| file.is_in_place());
         let file = file.map(|file| Location { path: file.path().to_owned(), id: file.id() });
         Entry { name: self.name.clone(), kind: self.socket.kind(), file }
     }
 }
 
-/// Offers sockets to a successor at the other end of `connection`, and waits until it is ready to
-/// serve, at most `timeout`.
+/// Offers sockets to a successor at the other end of `connection`.
 ///
-/// On success the sockets are the successor's, and so is the removal of their files: drop them
-/// without accepting again, finish the conversations under way, and end. They are the successor's
-/// very sockets, so changing them now (making them non-blocking, [`Listener::drain`]) changes them
-/// there. On any error nothing has changed: serve on. The connection is of no further use in either
-/// case.
+/// The call waits at most `timeout` until the successor is ready to serve.
 ///
-/// Clients that come meanwhile wait in the queue. [`Server`](super::Server) goes on accepting them.
+/// On success the sockets belong to the successor, and so does the removal of their files. Drop
+/// them without accepting again, finish the open connections, and exit. Both processes refer to the
+/// same sockets: a change made now (making them nonblocking, [`Listener::drain`]) applies to the
+/// successor as well.
+///
+/// On an error nothing has changed: continue to serve. In either case the connection is of no
+/// further use.
+///
+/// Clients that connect during the call wait in the queue. [`Server`](super::Server) continues to
+/// accept them.
 ///
 /// ```
 /// use std::time::Duration;
@@ -79,29 +84,35 @@ impl<'a> Item<'a> {
 /// ```
 ///
 /// # Errors
-/// [`ErrorKind::NotPermitted`](crate::ErrorKind::NotPermitted) where another user asks, before
-/// anything is sent; [`ErrorKind::PeerGone`](crate::ErrorKind::PeerGone) where the successor has
-/// ended or withdrawn; [`ErrorKind::TimedOut`](crate::ErrorKind::TimedOut);
-/// [`ErrorKind::Protocol`](crate::ErrorKind::Protocol) where it says what makes no sense;
-/// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) for no version in common, for more
-/// than [`DESCRIPTORS_MAX`](crate::control::DESCRIPTORS_MAX) sockets, and for names that are empty,
-/// used twice or over 255 bytes.
+/// Returns an error if
+///
+/// - the successor runs as another user; nothing has been sent to it then
+///   ([`ErrorKind::NotPermitted`](crate::ErrorKind::NotPermitted));
+/// - the successor has exited or withdrawn ([`ErrorKind::PeerGone`](crate::ErrorKind::PeerGone));
+/// - the successor is not ready within `timeout`
+///   ([`ErrorKind::TimedOut`](crate::ErrorKind::TimedOut));
+/// - the successor violates the protocol ([`ErrorKind::Protocol`](crate::ErrorKind::Protocol));
+/// - the two sides have no version in common
+///   ([`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported));
+/// - there are more than [`DESCRIPTORS_MAX`](crate::control::DESCRIPTORS_MAX) sockets, or a name is
+///   empty, used twice or longer than 255 bytes
+///   ([`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported)).
 pub fn offer(connection: &SeqPacket, mut items: Vec<Item<'_>>, timeout: Duration) -> Result<()> {
     let mut offering = Offering::begin(connection, timeout)?;
     while !offering.step(connection, &mut items)? {}
     Ok(())
 }
 
-/// The predecessor's side while it waits for the successor's next word.
+/// The predecessor's side while it waits for the successor's next message.
 #[derive(Debug)]
 pub(crate) struct Offering {
     state: Predecessor,
-    /// Until when it waits.
+    /// The deadline for that message.
     pub(crate) end: Option<Instant>,
 }
 
 impl Offering {
-    /// Only with a successor that may have our sockets.
+    /// Begins an offer if the successor is permitted to receive the sockets.
     pub(crate) fn begin(connection: &SeqPacket, timeout: Duration) -> Result<Offering> {
         let mut guard = CallOff::armed(connection, Reason::NotPermitted);
         check_peer(connection)?;
@@ -109,10 +120,11 @@ impl Offering {
         Ok(Offering { state: Predecessor::Waiting, end: end_of(timeout) })
     }
 
-    /// Hears one message, or that none came in time. True when the successor has taken over; after
-    /// an error it never will.
+    /// Processes one message, or its absence at the deadline. Returns `true` if the successor has
+    /// taken over. After an error it never will.
     pub(crate) fn step(&mut self, connection: &SeqPacket, items: &mut [Item<'_>]) -> Result<bool> {
-        // Whatever goes wrong below, a panic included: the successor is told that we serve on.
+        // Whatever fails below, a panic included, the guard tells the successor that this process
+        // continues to serve.
         let mut guard = CallOff::armed(connection, Reason::Withdrawn);
         let (event, _) = hear(connection, self.end, Allow::NOTHING)?;
         match self.state.on(event) {

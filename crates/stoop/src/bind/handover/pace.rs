@@ -1,23 +1,25 @@
-//! How much of its time a server spends on those who connect to its control address.
+//! Limits the share of a server's time that connections to its control address can take.
 //!
-//! Whoever may connect there may do so again and again, and each time costs the server some system
-//! calls to refuse him. Clients must not pay for that: after a few connections the address is left
-//! alone for a multiple of the time they took. Pure, but for the clock that its callers read.
+//! A process that may connect there may do so repeatedly, and each refusal costs the server some
+//! system calls. Clients must not pay for that. After a few connections, no more are accepted for a
+//! multiple of the time that those took. This module is pure, except for the clock that its callers
+//! read.
 
 use std::time::{Duration, Instant};
 
-/// How many are accepted before there is a pause. A server with a few successors never comes to it.
+/// How many connections are accepted before a pause. A server with a few successors never gets
+/// there.
 const TURN: u32 = 8;
 
-/// For each instant spent on them, this many for others.
+/// The ratio of other work to time spent on the control address.
 const FOR_OTHERS: u32 = 9;
 
-/// The shortest pause and the longest: a queue of four thousand strangers is gone through in about
-/// half a second.
+/// The shortest and longest pause. With these, a queue of four thousand unwanted connections is
+/// processed in about half a second.
 const SHORTEST: Duration = Duration::from_millis(1);
 const LONGEST: Duration = Duration::from_millis(50);
 
-/// When the next may be accepted.
+/// Decides when the next connection may be accepted.
 #[derive(Debug, Default)]
 pub(crate) struct Pace {
     accepted: u32,
@@ -26,7 +28,7 @@ pub(crate) struct Pace {
 }
 
 impl Pace {
-    /// Counts one that was accepted or refused, which took from `began` to `now`.
+    /// Records one connection that was accepted or refused between `began` and `now`.
     pub(crate) fn note(&mut self, began: Instant, now: Instant) {
         self.accepted += 1;
         self.spent += now.saturating_duration_since(began);
@@ -36,12 +38,12 @@ impl Pace {
         }
     }
 
-    /// Makes the longest pause: nobody could be accepted.
+    /// Starts the longest pause, after a failed accept.
     pub(crate) fn give_way(&mut self, now: Instant) {
         *self = Pace { until: now.checked_add(LONGEST), ..Pace::default() };
     }
 
-    /// Until when nobody is to be accepted; `None` if somebody may be.
+    /// Returns the end of the pause, or `None` if a connection may be accepted now.
     pub(crate) fn pause(&self, now: Instant) -> Option<Instant> {
         self.until.filter(|&until| until > now)
     }

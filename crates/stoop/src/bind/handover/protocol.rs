@@ -1,41 +1,41 @@
-//! Who serves after what was said: the two sides of a hand-over as pure state machines.
+//! The two sides of a hand-over as pure state machines, which decide which side serves.
 //!
-//! The predecessor alone decides. Until its *done* has been taken by the kernel it serves, whatever
-//! happens; from then on the successor does. A connection that ends in silence after *ready* means
-//! that the predecessor has died, for a living one always says *done* or *abort* first; a successor
-//! that holds the sockets then serves.
+//! The predecessor alone decides. It serves, whatever happens, until the kernel has accepted its
+//! *done* message; from then on the successor serves. If the connection closes after *ready*
+//! without another message, the predecessor has died, because a running one always sends *done* or
+//! *abort* first. A successor that holds the sockets then serves.
 //!
-//! A successor whose patience ends after *ready* cannot simply leave: a *done* may be on its way.
-//! It first closes its side, after which the kernel refuses every further message to it, and then
-//! looks at what had come before.
+//! A successor that times out after *ready* cannot simply close, because *done* may already be in
+//! its queue. It first shuts down its side, after which the kernel refuses every further message.
+//! Then it reads what had arrived before.
 
 use super::message::{Entry, Message, Reason, VERSION};
 
-/// Something that happened on the connection.
+/// An event on the connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Event {
     Heard(Message),
-    /// Something came that is no message.
+    /// A packet arrived that is not a valid message.
     Noise,
-    /// The other side has gone, or has closed.
+    /// The other side has exited or closed its end.
     End,
-    /// Nothing came in time.
+    /// Nothing arrived before the deadline.
     Silence,
 }
 
-/// Why a hand-over did not come about.
+/// The reason why a hand-over failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Failure {
-    /// The other side is gone.
+    /// The other side has exited or closed its end.
     Gone,
-    /// The other side called it off.
+    /// The other side aborted.
     Told(Reason),
-    /// We call it off.
+    /// This side aborts.
     Own(Reason),
 }
 
 impl Failure {
-    /// What to tell the other side.
+    /// Returns the reason to send to the other side, if any.
     pub(super) fn to_tell(self) -> Option<Reason> {
         match self {
             Failure::Own(reason) => Some(reason),
@@ -53,23 +53,23 @@ impl Failure {
     }
 }
 
-/// The side that serves, and gives up.
+/// The side that serves and then stops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Predecessor {
     /// Waits for *hello*.
     Waiting,
-    /// Has sent the offer, and waits for *ready*.
+    /// Has sent the offer and waits for *ready*.
     Offered,
 }
 
-/// What the predecessor is to do.
+/// What the predecessor must do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Answer {
-    /// Send the offer and go on.
+    /// Send the offer and continue.
     Offer,
-    /// Send *done*; where the kernel takes it, give everything up, else serve on.
+    /// Send *done*. If the kernel accepts it, release the sockets; otherwise continue to serve.
     Commit,
-    /// Serve on as if nothing had been.
+    /// Abort the hand-over and continue to serve.
     GiveUp(Failure),
 }
 
@@ -92,26 +92,26 @@ impl Predecessor {
 /// The side that takes over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Successor {
-    /// Has said *hello*, and waits for the offer.
+    /// Has sent *hello* and waits for the offer.
     Asking,
-    /// Has said *ready*, and waits for *done*.
+    /// Has sent *ready* and waits for *done*.
     Ready,
-    /// Has closed its side for this reason, and looks at what had come before.
+    /// Has shut down its side for this reason, and reads what had arrived before.
     Leaving(Failure),
 }
 
-/// What the successor is to do.
+/// What the successor must do next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// Check and hold what was offered.
+    /// Check and hold the offered sockets.
     Hold(Vec<Entry>),
     /// Serve.
     Serve,
-    /// Close our side for everything to come, then look again.
+    /// Shut down the receiving side, then read again.
     Close,
-    /// Look again.
+    /// Read again.
     Look,
-    /// Let go of everything.
+    /// Close all sockets.
     GiveUp(Failure),
 }
 
@@ -142,11 +142,11 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::VecDeque;
 
-    /// One direction of the connection, as the kernel has it.
+    /// One direction of the connection, modelled on the kernel.
     #[derive(Default)]
     struct Channel {
         queue: VecDeque<Message>,
-        /// No more can be sent: either end has closed it.
+        /// Either end has closed it: nothing more can be sent.
         closed: bool,
     }
 
@@ -158,7 +158,7 @@ mod tests {
             !self.closed
         }
 
-        /// What a reader finds: nothing where it would have to wait.
+        /// Returns what a reader finds, or `None` if it would block.
         fn next(&mut self) -> Option<Event> {
             match self.queue.pop_front() {
                 Some(message) => Some(Event::Heard(message)),
@@ -167,7 +167,8 @@ mod tests {
         }
     }
 
-    /// Both sides with what lies between them; drives the machines as the real drivers do.
+    /// Both sides and the connection between them. Drives the state machines as the real drivers
+    /// do.
     struct World {
         to_old: Channel,
         to_new: Channel,
@@ -178,7 +179,7 @@ mod tests {
         new_alive: bool,
         new_serves: bool,
         holds: bool,
-        /// Is about to close its side: other things may happen first.
+        /// About to shut down its side. Other events may come first.
         closes: bool,
     }
 
@@ -234,7 +235,8 @@ mod tests {
             }
             let late = late || matches!(state, Successor::Leaving(_));
             if self.holds && state == Successor::Asking {
-                // The program prepares; then it says that it is ready, whether or not that gets through.
+                // The successor initializes, then signals readiness, whether or not the message
+                // arrives.
                 self.new = Some(Successor::Ready);
                 self.to_old.send(Message::Ready);
                 return;
@@ -324,7 +326,7 @@ mod tests {
                 died_early |= matches!(step, Step::NewDies) && world.new_alive && world.new == Some(Successor::Asking);
                 world.act(step);
             }
-            // First everything that was said is heard; then whoever still waits runs out of patience.
+            // First all messages are received; then the side that still waits times out.
             for late in [false, true] {
                 for _ in 0..8 {
                     world.act(Step::Old { late });
@@ -333,7 +335,8 @@ mod tests {
             }
             match (world.old_alive, world.new_alive) {
                 (true, true) => prop_assert!(world.old_serves != world.new_serves),
-                // One that dies after it was ready may have taken over, and has then died as any server does.
+                // A successor that dies after *ready* may have taken over, and then died as any
+                // server may.
                 (true, false) => prop_assert!(world.old_serves || !died_early),
                 (false, true) => prop_assert!(world.new_serves || !world.holds || !calm),
                 (false, false) => {}

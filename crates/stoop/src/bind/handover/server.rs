@@ -1,5 +1,5 @@
-//! A server that takes over from its predecessor when it starts, and hands over to its successor
-//! when one comes.
+//! A server that takes over from its predecessor when it starts, and hands over when a successor
+//! connects.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -21,25 +21,25 @@ use crate::{Address, Bind, Connect, Listener, Policy, SeqPacket, Stream, ToAddre
 pub(crate) const CLIENTS: &str = "clients";
 pub(crate) const CONTROL: &str = "handover";
 
-/// How long to look again where a predecessor is just ending, and its sockets close one after the
-/// other, or is just starting.
+/// How long to retry while a predecessor is starting, or is exiting and closing its sockets one
+/// after the other.
 const UNSETTLED: Duration = Duration::from_secs(1);
 
-/// How long to sleep between two looks.
+/// How long to sleep between two attempts.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// A server with a second address, its *control* address, at which a successor asks for its
 /// sockets.
 ///
-/// Starting the next version of a program is all that an upgrade takes: [`Server::start`] finds the
-/// running one, takes its sockets over, and the old one's [`Server::accept`] returns
-/// [`Next::HandedOver`]. No client is refused and none is dropped in between, and where the new
-/// version fails before it serves, the old one goes on.
+/// To upgrade a program, start its next version. [`Server::start`] finds the running server and
+/// takes over its sockets, and the old server's [`Server::accept`] returns [`Next::HandedOver`]. No
+/// client is refused or dropped in between. If the new version fails before it serves, the old one
+/// continues.
 ///
-/// One thread accepts. While a successor prepares, clients are served as ever, and both are served
-/// in turn. Connections to the control address get at most a tenth of the server's time, whoever
-/// makes them. Several successors may wait; each is offered the sockets in its turn, and one that
-/// says nothing takes nobody's turn.
+/// One thread accepts. While a successor initializes, clients are still accepted, and clients and
+/// successor take turns. Connections to the control address get at most a tenth of the server's
+/// time, whichever process makes them. Several successors may wait; each is offered the sockets in
+/// its turn. A successor that sends nothing delays no other.
 ///
 /// ```
 /// use std::time::Duration;
@@ -65,43 +65,47 @@ const LOOK_AGAIN: Duration = Duration::from_millis(5);
 /// ```
 #[derive(Debug)]
 pub struct Server<C: Connected = Stream> {
-    // Fields drop in this order: clients first find nobody, then successors.
+    // Fields drop in this order: the listener for clients closes first, then the one for
+    // successors.
     listener: Listener<C>,
     control: Listener<SeqPacket>,
-    /// The last process that was told that it is not trusted.
+    /// The most recent connection that was refused because its process is not trusted.
     declined: Option<OwnedFd>,
     successors: Successors<SeqPacket>,
-    /// Whose turn it was last.
+    /// Whether the last turn went to a successor.
     heard_successor: bool,
     took_over: bool,
     handed_over: bool,
 }
 
-/// What a [`Server`] has met.
+/// The result of [`Server::accept`].
 #[derive(Debug)]
 pub enum Next<C> {
-    /// A client that the policy admits.
+    /// A client that the policy allows.
     Client(C),
-    /// A successor came and did not take over, for this reason. We serve on.
+    /// A successor connected and did not take over, for this reason. This server continues to
+    /// serve.
     NotHandedOver(Error),
-    /// A successor serves now. Finish the conversations under way, and end; the files are left for
-    /// it.
+    /// A successor serves now. Finish the open connections and exit. The socket files are left to
+    /// the successor.
     HandedOver,
 }
 
 impl<C: Connected> Server<C> {
-    /// Takes over from the server that answers at `control`; where none does, binds as `bind` says,
-    /// and `control` for our own user alone.
+    /// Takes over from the server at `control`. If there is none, binds `bind`, and binds `control`
+    /// for the process's own user.
     ///
-    /// The sockets of a predecessor come as they are: of `bind`, only the policy has an effect on
-    /// them. `timeout` limits each step of this hand-over, and of the one to our successor
-    /// later.
+    /// The predecessor's sockets come as they are: only the policy of `bind` applies to them.
+    /// `timeout` limits each step of this hand-over, and later of the one to a successor.
     ///
     /// # Errors
-    /// As [`Bind::listen`], [`take`] and [`Taken::ready`](super::Taken::ready);
-    /// [`ErrorKind::AddressInUse`], after a second, where a server that cannot hand over has
-    /// the address; [`ErrorKind::Protocol`] where the predecessor serves at another path
-    /// than `bind` says.
+    /// Returns an error if
+    ///
+    /// - the address cannot be bound; see [`Bind::listen`];
+    /// - the hand-over fails; see [`take`] and [`Taken::ready`](super::Taken::ready);
+    /// - a server that does not hand over has the address; this is reported after a second
+    ///   ([`ErrorKind::AddressInUse`]);
+    /// - the predecessor serves at another path than that of `bind` ([`ErrorKind::Protocol`]).
     pub fn start(bind: &Bind, control: impl ToAddress, timeout: Duration) -> Result<Server<C>> {
         let control = control.to_address().map_err(|error| Error::address(Operation::HandOver, &error))?;
         let mut unsettled = None;
@@ -162,15 +166,16 @@ impl<C: Connected> Server<C> {
         }
     }
 
-    /// Waits for a client, or for the end of a hand-over. After [`Next::HandedOver`] it returns
-    /// that again at once. `EINTR` is retried.
+    /// Waits for a client or for the outcome of a hand-over.
+    ///
+    /// After [`Next::HandedOver`], further calls return that again immediately. `EINTR` is retried.
     ///
     /// # Errors
-    /// As [`Listener::accept`].
+    /// Returns an error if accepting a client fails; see [`Listener::accept`].
     pub fn accept(&mut self) -> Result<Next<C>> {
         while !self.handed_over {
             let ready = self.wait()?;
-            // Neither can keep the other waiting by coming again and again.
+            // Take turns, so that neither side can starve the other by connecting again and again.
             if ready.is_for_successors() && !(ready.client && self.heard_successor) {
                 self.heard_successor = true;
                 match self.hear_successor(ready) {
@@ -186,9 +191,10 @@ impl<C: Connected> Server<C> {
             match self.listener.accept_any() {
                 Ok(Arrival::Admitted(client)) => return Ok(Next::Client(client)),
                 Ok(Arrival::Refused { .. }) => {}
-                // Where others accept on the same listener, one of them may have been faster.
+                // If other processes accept on the same listener, one of them may have been faster.
                 Err(error) if error.is_would_block() => {}
-                // A listener that came from elsewhere may be non-blocking, and does not pause by itself then.
+                // An inherited listener may be nonblocking; its accept then does not pause by
+                // itself.
                 Err(error) if error.is_transient() => std::thread::sleep(PAUSE_AFTER_FAILURE.0),
                 Err(error) => return Err(error),
             }
@@ -196,8 +202,8 @@ impl<C: Connected> Server<C> {
         Ok(Next::HandedOver)
     }
 
-    /// Waits until a client is there, or a successor: a new one, the next word of one that is
-    /// connected, or the end of our patience with it.
+    /// Waits for a client or a successor: a new one, the next message of a connected one, or its
+    /// timeout.
     fn wait(&self) -> Result<Ready> {
         let entry = |fd| PollFd::from_borrowed_fd(fd, PollFlags::IN);
         let mut entries = vec![entry(self.listener.as_fd())];
@@ -211,12 +217,12 @@ impl<C: Connected> Server<C> {
         poll_until(&mut entries, end).map_err(failed)?;
         let is_ready = |entry: &PollFd<'_>| !entry.revents().is_empty();
         let knocking = entries.pop_if(|last| pause.is_none() && is_ready(last)).is_some();
-        // Clients that keep coming do not prolong it.
+        // A constant stream of clients does not postpone the timeout.
         let late = self.successors.end().is_some_and(|end| end <= Instant::now());
         Ok(Ready { client: is_ready(&entries[0]), word: late || entries[1..].iter().any(is_ready), knocking })
     }
 
-    /// True when one has taken over.
+    /// Returns `true` if a successor has taken over.
     fn hear_successor(&mut self, ready: Ready) -> Result<bool> {
         if ready.word {
             let mut items =
@@ -239,33 +245,33 @@ impl<C: Connected> Server<C> {
         }
     }
 
-    /// For a loop that accepts in its own way: the listener for clients, the one for successors,
-    /// the limit for each step.
+    /// Returns the listener for clients, the one for successors, and the limit for each step, for
+    /// an accept loop of another kind.
     #[cfg(feature = "tokio")]
     pub(crate) fn into_parts(self) -> (Listener<C>, Listener<SeqPacket>, Duration) {
         let timeout = self.successors.timeout();
         (self.listener, self.control, timeout)
     }
 
-    /// Whether a predecessor handed its sockets over to us.
+    /// Returns whether a predecessor handed its sockets over to this server.
     pub fn took_over(&self) -> bool {
         self.took_over
     }
 
-    /// The listener for clients: its file, its policy, its counts.
+    /// Returns the listener for clients, with its file, policy and counters.
     pub fn listener(&self) -> &Listener<C> {
         &self.listener
     }
 }
 
-/// What there is to do.
+/// What is ready.
 #[derive(Clone, Copy, Debug)]
 struct Ready {
-    /// A client is there.
+    /// A client waits to be accepted.
     client: bool,
-    /// A successor has said something, or its time is up.
+    /// A successor has sent a message, or has timed out.
     word: bool,
-    /// Somebody has connected to the control address.
+    /// A process has connected to the control address.
     knocking: bool,
 }
 
@@ -275,7 +281,7 @@ impl Ready {
     }
 }
 
-/// A successor that serves another path than it was told to would leave its clients without a
+/// Rejects a successor that would serve at another path: clients of the old path would have no
 /// server.
 fn check_path(wanted: &Address, there: Option<&Path>) -> Result<()> {
     let (Some(wanted), Some(there)) = (wanted.as_path(), there) else { return Ok(()) };

@@ -1,10 +1,10 @@
-//! The successors that have connected and not taken over: which of them is answered next, and how
-//! much of a server's time all of them together get.
+//! The successors that have connected and not taken over: which one is served next, and how much of
+//! a server's time they all get.
 //!
-//! Several may be connected, and one at a time is offered the sockets: if the predecessor died with
-//! two of them ready, both would serve. One that connects and says nothing takes nobody's turn; one
-//! that was offered the sockets and does not go on holds the others up for one step at most.
-//! Accepts nothing itself, and waits for nothing.
+//! Several may be connected, but only one at a time is offered the sockets. Otherwise, if the
+//! predecessor died while two were ready, both would serve. A successor that connects and sends
+//! nothing delays no other. One that was offered the sockets and then stalls delays the others by
+//! one step at most. This module accepts nothing itself and never blocks.
 
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
@@ -15,11 +15,11 @@ use crate::bind::wait::end_of;
 use crate::error::Result;
 use crate::{SeqPacket, sys};
 
-/// How many may be connected before they have said anything. A real successor speaks as soon as it
-/// has connected, so that one more takes the place of the one that has been silent longest.
+/// How many may be connected before they have sent a message. A real successor does so as soon as
+/// it has connected, so a further connection replaces the one that has been silent longest.
 const WAITING_MAX: usize = 8;
 
-/// A connection at which a successor is heard: blocking, or driven by a runtime.
+/// A connection to a successor: blocking, or driven by an async runtime.
 pub(crate) trait Line {
     fn line(&self) -> &SeqPacket;
 }
@@ -44,24 +44,24 @@ struct Successor<L> {
 }
 
 impl<L: Line> Successor<L> {
-    /// Whether it has said something, or has gone, or its time is up.
+    /// Returns whether it has sent a message, has closed its end, or has timed out.
     fn has_word(&self, now: Instant) -> bool {
-        // An error shows again in the step.
+        // If polling fails, report it as readable: the step then sees the error.
         sys::is_readable(self.line.line().as_fd()).unwrap_or(true)
             || self.offering.end.is_some_and(|end| end <= now)
     }
 }
 
-/// Those that are connected.
+/// The connected successors.
 #[derive(Debug)]
 pub(crate) struct Successors<L> {
-    /// Has copies of the sockets, and prepares.
+    /// Holds copies of the sockets and initializes itself.
     offered: Option<Successor<L>>,
-    /// Have said nothing that was heard, in the order in which they came.
+    /// No message of theirs has been processed yet; in the order in which they connected.
     waiting: Vec<Successor<L>>,
-    /// For each step.
+    /// The limit of each step.
     timeout: Duration,
-    /// Of accepting more of them.
+    /// Limits how fast more of them are accepted.
     pub(crate) pace: Pace,
 }
 
@@ -76,13 +76,13 @@ impl<L: Line> Successors<L> {
         self.timeout
     }
 
-    /// Those whose next word is to be waited for: nobody else's while one is preparing.
+    /// Returns the connections to wait for: only the one that holds an offer, if there is one.
     pub(crate) fn awaited(&self) -> impl Iterator<Item = &L> {
         let waiting = if self.offered.is_some() { &[][..] } else { &self.waiting[..] };
         self.offered.iter().chain(waiting).map(|successor| &successor.line)
     }
 
-    /// When the patience with one of them ends.
+    /// Returns the earliest deadline of any of them.
     pub(crate) fn end(&self) -> Option<Instant> {
         match &self.offered {
             Some(offered) => offered.offering.end,
@@ -90,10 +90,10 @@ impl<L: Line> Successors<L> {
         }
     }
 
-    /// One more.
+    /// Adds a connection.
     ///
     /// # Errors
-    /// Returns an error if it may not have our sockets; it has been told.
+    /// Returns an error if its process may not receive the sockets. It has been sent a refusal.
     pub(crate) fn join(&mut self, line: L) -> Result<()> {
         let offering = Offering::begin(line.line(), self.timeout)?;
         if self.waiting.len() >= WAITING_MAX {
@@ -105,10 +105,11 @@ impl<L: Line> Successors<L> {
         Ok(())
     }
 
-    /// Hears the next word of one of them, if there is one. True if it has taken over.
+    /// Processes the next message of one successor, if there is one. Returns `true` if it has taken
+    /// over.
     ///
     /// # Errors
-    /// Returns an error if it never will. The others are still there.
+    /// Returns an error if that successor never will take over. The others stay connected.
     pub(crate) fn step(&mut self, items: &mut [Item<'_>]) -> Result<bool> {
         let now = Instant::now();
         let next = match self.offered.take_if(|offered| offered.has_word(now)) {
@@ -122,13 +123,13 @@ impl<L: Line> Successors<L> {
         if next.offering.step(next.line.line(), items)? {
             return Ok(true);
         }
-        // It has the offer, and all of the time to prepare, however long it had to wait for others.
+        // The time to initialize begins with the offer, however long it waited for others.
         next.offering.end = end_of(self.timeout);
         self.offered = Some(next);
         Ok(false)
     }
 
-    /// Whether [`Successors::step`] has something to do.
+    /// Returns whether [`Successors::step`] has something to do.
     #[cfg(feature = "tokio")]
     pub(crate) fn has_word(&self) -> bool {
         let now = Instant::now();

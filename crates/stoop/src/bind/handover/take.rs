@@ -1,4 +1,4 @@
-//! The successor's side: take, prepare, say ready, serve.
+//! The successor's side: take the sockets, initialize, signal readiness, serve.
 
 use std::net::Shutdown;
 use std::os::fd::{AsFd, OwnedFd};
@@ -18,19 +18,26 @@ use crate::listener::Connected;
 use crate::socket::Socket;
 use crate::{Address, Allow, Datagram, Kind, Listener, Policy, SeqPacket, escaped, sys};
 
-/// Takes the sockets that a predecessor at the other end of `connection` offers, waiting at most
-/// `timeout` for them.
+/// Takes the sockets that a predecessor at the other end of `connection` offers.
 ///
-/// The predecessor serves until [`Taken::ready`]; there is time to prepare, as much as the
-/// predecessor grants. Each socket is asked what it is, and each file whether it is the one that
-/// the socket is bound to: only then will we ever remove it. What was set on a socket (timeouts,
-/// non-blocking) stays set.
+/// The call waits at most `timeout` for the offer. The predecessor serves until [`Taken::ready`],
+/// so there is time to initialize, as much as the predecessor's own timeout allows.
+///
+/// Each socket's type and address are queried from the kernel. A file is only ever removed if it is
+/// the one to which the socket is bound. Options set on a socket (timeouts, nonblocking mode) stay
+/// set.
 ///
 /// # Errors
-/// [`ErrorKind::NotPermitted`] where the predecessor is neither our user nor root, or refuses us;
-/// [`ErrorKind::PeerGone`] where it has ended; [`ErrorKind::TimedOut`]; [`ErrorKind::Protocol`]
-/// where what it sends makes no sense; [`ErrorKind::Unsupported`] for no version in common. Every
-/// descriptor that came has been closed.
+/// Returns an error if
+///
+/// - the predecessor runs neither as this process's user nor as root, or refuses the request
+///   ([`ErrorKind::NotPermitted`]);
+/// - the predecessor has exited ([`ErrorKind::PeerGone`]);
+/// - no offer arrives within `timeout` ([`ErrorKind::TimedOut`]);
+/// - the predecessor violates the protocol ([`ErrorKind::Protocol`]);
+/// - the two sides have no version in common ([`ErrorKind::Unsupported`]).
+///
+/// Every received file descriptor has been closed then.
 pub fn take(connection: &SeqPacket, timeout: Duration) -> Result<Taken<'_>> {
     let mut call_off = CallOff::armed(connection, Reason::NotPermitted);
     let end = end_of(timeout);
@@ -53,8 +60,8 @@ pub fn take(connection: &SeqPacket, timeout: Duration) -> Result<Taken<'_>> {
     }
 }
 
-/// Says something to a predecessor that may be gone already. That is no error here: its last word
-/// is still to be read, and tells whether it refuses us or has died.
+/// Sends a message to a predecessor that may have exited. That is not an error here: its last
+/// message is still to be read, and shows whether it refused or died.
 fn say(connection: &SeqPacket, message: Message) -> Result<()> {
     match connection.send(&message.encode()) {
         Err(error) if !error.is_peer_gone() => Err(handing_over(error)),
@@ -82,7 +89,7 @@ fn check_offer(entries: Vec<Entry>, descriptors: Vec<OwnedFd>) -> Result<Vec<Hel
     entries.into_iter().zip(descriptors).map(check).collect()
 }
 
-/// A socket that came, whose file is not ours yet.
+/// A received socket whose file this process does not own yet.
 #[derive(Debug)]
 struct Held {
     name: String,
@@ -90,7 +97,7 @@ struct Held {
     file: Option<Location>,
 }
 
-/// Sockets of a predecessor that still serves. Dropping this calls the hand-over off.
+/// Sockets of a predecessor that still serves. Dropping this value aborts the hand-over.
 #[derive(Debug)]
 pub struct Taken<'c> {
     sockets: Vec<Held>,
@@ -98,22 +105,23 @@ pub struct Taken<'c> {
 }
 
 impl Taken<'_> {
-    /// The names of the sockets, each with the path of its file where it has one.
+    /// Returns the names of the sockets, each with the path of its file if it has one.
     pub fn sockets(&self) -> impl Iterator<Item = (&str, Option<&Path>)> {
         self.sockets
             .iter()
             .map(|held| (held.name.as_str(), held.file.as_ref().map(|file| file.path.as_path())))
     }
 
-    /// Says that we can serve, and waits until the predecessor has given up, at most `timeout`.
-    /// Where it dies now, we serve all the same.
+    /// Signals readiness and waits, at most `timeout`, for the predecessor to stop accepting.
     ///
-    /// On success the sockets are ours, with the removal of their files. On an error the
-    /// predecessor serves on, and every descriptor has been closed here.
+    /// If the predecessor dies during this call, the hand-over succeeds. On success the sockets
+    /// belong to this process, and so does the removal of their files. On an error the predecessor
+    /// continues to serve, and every received file descriptor has been closed.
     ///
     /// # Errors
-    /// [`ErrorKind::TimedOut`]; [`ErrorKind::Protocol`]; what the predecessor says where it has
-    /// called the hand-over off.
+    /// Returns an error if the predecessor does not answer within `timeout`
+    /// ([`ErrorKind::TimedOut`]), violates the protocol ([`ErrorKind::Protocol`]), or aborts the
+    /// hand-over (the kind depends on its reason).
     pub fn ready(mut self, timeout: Duration) -> Result<Sockets> {
         let connection = self.call_off.connection;
         let mut end = end_of(timeout);
@@ -122,7 +130,7 @@ impl Taken<'_> {
         loop {
             let event = match hear(connection, end, Allow::NOTHING) {
                 Ok((event, _)) => event,
-                // What cannot be read is noise once; after that nothing more is to be expected.
+                // An unreadable packet counts as noise once; after that nothing more is expected.
                 Err(_) if state == Successor::Ready => Event::Noise,
                 Err(_) => Event::End,
             };
@@ -132,7 +140,7 @@ impl Taken<'_> {
                     return Ok(Sockets(self.sockets.into_iter().map(Held::claim).collect()));
                 }
                 Verdict::Close => {
-                    // Should this fail, the connection is gone anyway.
+                    // If this fails, the connection is already closed.
                     let _ = connection.shutdown(Shutdown::Read);
                     end = Some(Instant::now());
                 }
@@ -148,8 +156,8 @@ impl Taken<'_> {
 }
 
 impl Held {
-    /// Takes the file as well, if the path still leads to the file that the socket is bound to.
-    /// Else it is left to whoever has it.
+    /// Takes ownership of the file too if the path still refers to the file to which the socket is
+    /// bound. Otherwise the file is left to its owner.
     fn claim(self) -> Owned {
         let file = self.file.as_ref().and_then(|there| claim_file(there, &self.socket));
         Owned { name: self.name, socket: self.socket, file }
@@ -164,7 +172,7 @@ fn claim_file(there: &Location, socket: &Socket) -> Option<SocketFile> {
     if same { SocketFile::new(&place, bound).ok() } else { None }
 }
 
-/// A socket that is ours.
+/// A socket that belongs to this process.
 #[derive(Debug)]
 struct Owned {
     name: String,
@@ -172,28 +180,34 @@ struct Owned {
     file: Option<SocketFile>,
 }
 
-/// Sockets that were handed over. What is not asked for is closed, and its file removed, when this
-/// is dropped.
+/// Sockets that were handed over.
+///
+/// Sockets that the program does not ask for are closed, and their files removed, when this is
+/// dropped.
 #[derive(Debug)]
 pub struct Sockets(Vec<Owned>);
 
 impl Sockets {
-    /// The listener with this name. Its policy is that of [`Bind`](crate::Bind): everyone on a
-    /// path, our own user and root on an abstract name, until [`Listener::set_policy`]. The
-    /// predecessor's own policy is not known here; whether descriptors may come stays as it
-    /// was.
+    /// Removes and returns the listener with this name.
+    ///
+    /// Its policy is the default of [`Bind`](crate::Bind): every user on a path, the process's own
+    /// user and root on an abstract name. [`Listener::set_policy`] changes it. The predecessor's
+    /// own policy is not known here. Whether file descriptors are accepted stays as it was.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`], [`ErrorKind::WrongKind`].
+    /// Returns an error if no socket has this name ([`ErrorKind::NotFound`]) or it is not a
+    /// listener of this type ([`ErrorKind::WrongKind`]).
     pub fn listener<C: Connected>(&mut self, name: &str) -> Result<Listener<C>> {
         let (socket, file, policy) = self.server(name, C::KIND)?;
         Ok(Listener::new(socket, file, policy))
     }
 
-    /// The datagram socket with this name. Its policy is that of [`Bind`](crate::Bind).
+    /// Removes and returns the datagram socket with this name, with the default policy of
+    /// [`Bind`](crate::Bind).
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`], [`ErrorKind::WrongKind`].
+    /// Returns an error if no socket has this name ([`ErrorKind::NotFound`]) or it is not a
+    /// datagram socket ([`ErrorKind::WrongKind`]).
     pub fn datagram(&mut self, name: &str) -> Result<Datagram> {
         let (socket, file, policy) = self.server(name, Kind::Datagram)?;
         Ok(Datagram::server(socket, file, policy))
@@ -213,7 +227,7 @@ impl Sockets {
             return refuse(ErrorKind::WrongKind, detail);
         }
         let Owned { socket, file, .. } = self.0.remove(index);
-        // A path too long for the kernel's record of the name is still known from its file.
+        // A path too long for `sun_path` is known from the file.
         let address = match file.as_ref().map(|file| Address::path(file.path())) {
             Some(Ok(address)) => address,
             _ => socket.local_address()?,
