@@ -1,5 +1,5 @@
-//! What a socket says about itself through a descriptor, which may be a copy of another process's:
-//! nothing here changes it, takes something out of it, or waits.
+//! Queries about a socket through a file descriptor, which may be a copy of another process's.
+//! Nothing here changes the socket, removes data from it, or blocks.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -8,39 +8,45 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::{Credentials, Kind, sys};
 
-/// Options of a local socket.
+/// The options of a Unix domain socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Settings {
-    /// Its kind; `None` for one that is new to this library.
+    /// The socket type (`SO_TYPE`); `None` for one that is unknown to this library.
     pub kind: Option<Kind>,
-    /// Whether it listens.
+    /// Whether it listens (`SO_ACCEPTCONN`).
     pub is_listening: bool,
-    /// `SO_SNDBUF` as the kernel has it: twice what was set (K-LIMIT-1).
+    /// The size of the send buffer (`SO_SNDBUF`) as the kernel reports it: twice the value set
+    /// (K-LIMIT-1).
     pub send_buffer_bytes: usize,
-    /// Whether messages come with their sender's credentials.
+    /// Whether messages carry their sender's credentials (`SO_PASSCRED`).
     pub passes_credentials: bool,
-    /// Whether they come with a pidfd of their sender. `None`: this kernel has no such thing (6.5),
-    /// as with the next ones.
+    /// Whether messages carry a pidfd of their sender (`SO_PASSPIDFD`, Linux 6.5).
+    ///
+    /// This and the following fields are `None` if the kernel does not support the option.
     pub passes_pidfd: Option<bool>,
-    /// Whether they come with their sender's security label.
+    /// Whether messages carry their sender's security label (`SO_PASSSEC`).
     pub passes_label: Option<bool>,
-    /// Whether descriptors may come in (6.16).
+    /// Whether the socket accepts file descriptors (`SO_PASSRIGHTS`, Linux 6.16).
     pub passes_descriptors: Option<bool>,
-    /// `SO_PEEK_OFF`: where the next look at unread bytes begins, and whether a look moves it on.
-    /// `None`: it always begins at the first.
+    /// The offset at which the next peek begins, and which each peek advances (`SO_PEEK_OFF`).
+    /// `None`: a peek always begins at the first unread byte.
     pub peek_offset: Option<u32>,
-    /// Of a listener, who called listen last; of a connected socket, who made the other end
-    /// (K-CRED-2). `None` if the kernel does not know. A user or group without an id in our
-    /// user namespace is 4294967295: see [`Credentials::known_uid`].
+    /// The credentials of the peer (`SO_PEERCRED`); `None` if the kernel does not know them.
+    ///
+    /// For a listener they are those of the process that called `listen` last, for a connected
+    /// socket those of the process that created the other end (K-CRED-2). A user or group without
+    /// an id in this user namespace is 4294967295; see [`Credentials::known_uid`].
     pub peer: Option<Credentials>,
 }
 
 impl Settings {
-    /// Asks for them. Linux 2.6.32; what is newer is `None` on older kernels.
+    /// Queries the options of a socket. Requires Linux 2.6.32; newer options are `None` on older
+    /// kernels.
     ///
     /// # Errors
-    /// `EAFNOSUPPORT` for a socket of another family, `ENOTSOCK` for what is no socket.
+    /// Returns an error if the socket is of another family (`EAFNOSUPPORT`), or if the file
+    /// descriptor is not a socket (`ENOTSOCK`).
     pub fn of(socket: impl AsFd) -> io::Result<Settings> {
         let fd = local(&socket)?;
         let peer = sys::peer_credentials(fd)?;
@@ -53,21 +59,27 @@ impl Settings {
             passes_label: sys::passes_label(fd).ok(),
             passes_descriptors: sys::passes_descriptors(fd).ok(),
             peek_offset: sys::peek_offset(fd).ok().and_then(|offset| u32::try_from(offset).ok()),
-            // Without a peer the kernel says pid 0 and ids of -1 (K-CRED-3).
+            // Without a peer the kernel reports pid 0 and ids of -1 (K-CRED-3).
             peer: Credentials { pid: peer.pid, uid: peer.uid, gid: peer.gid }.resolve(),
         })
     }
 }
 
-/// Copies what would be read next without taking it: the first bytes of a stream, the next message
-/// of any other kind. Returns how many bytes were copied, 0 also where there is nothing or the peer
-/// has gone. Never waits; what comes beside the bytes stays where it is (K-HELD-2).
+/// Copies the data that would be received next, without removing it from the queue (`MSG_PEEK`).
+///
+/// The data is the first bytes of a stream, or the next message of a socket of another type.
+/// Returns how many bytes were copied: 0 if there are none, or if the peer has closed. The call
+/// never blocks. Ancillary data stays with the message (K-HELD-2).
 ///
 /// # Errors
-/// `EBUSY` where the socket has a peek offset, which looking would move on under its owner
-/// (K-HELD-3), or an error, which looking would take before its owner hears of it (K-HELD-5);
-/// otherwise what the kernel reports, for instance `EINVAL` for a listener and `ENOTCONN` for a
-/// stream without a peer.
+/// Returns an error if
+///
+/// - the socket has a peek offset, which a peek would advance for the socket's owner (`EBUSY`,
+///   K-HELD-3);
+/// - the socket has a pending error, which a peek would clear before the owner sees it (`EBUSY`,
+///   K-HELD-5);
+/// - the socket is a listener (`EINVAL`), or a stream without a peer (`ENOTCONN`);
+/// - the kernel reports another error.
 pub fn peek(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<usize> {
     let fd = local(&socket)?;
     if sys::peek_offset(fd).is_ok_and(|offset| offset >= 0) || would_take_an_error(fd)? {
@@ -79,7 +91,8 @@ pub fn peek(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<usize> {
     }
 }
 
-/// Whether an error waits for the next call; at a stream it comes after all that can be read.
+/// Returns whether the next call would return a pending error. A stream reports it only after all
+/// unread data.
 fn would_take_an_error(fd: BorrowedFd<'_>) -> io::Result<bool> {
     if sys::socket_type(fd)? == libc::SOCK_STREAM && sys::unread_bytes(fd)? > 0 {
         return Ok(false);
@@ -89,7 +102,7 @@ fn would_take_an_error(fd: BorrowedFd<'_>) -> io::Result<bool> {
     Ok(polled[0].revents().contains(PollFlags::ERR))
 }
 
-/// Options mean something else to each family.
+/// Rejects other families, for which the options have other meanings.
 fn local(socket: &impl AsFd) -> io::Result<BorrowedFd<'_>> {
     let fd = socket.as_fd();
     match sys::socket_domain(fd)? {

@@ -1,8 +1,8 @@
-//! The messages of `NETLINK_SOCK_DIAG` for local sockets: the request as bytes, and answers from
-//! bytes. Pure.
+//! The `NETLINK_SOCK_DIAG` messages for Unix domain sockets: encoding requests, decoding answers.
+//! Pure.
 //!
-//! Whatever the bytes are, reading them ends, stays within them and never panics. Nothing is
-//! allocated for an answer but its name and a listener's list of waiting clients.
+//! Whatever the bytes are, decoding terminates, stays within them and never panics. For an answer
+//! it allocates only the name and a listener's list of waiting clients.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -31,13 +31,13 @@ const HEADER_BYTES: usize = 16;
 const REQUEST_BYTES: usize = HEADER_BYTES + 24;
 const ANSWER_BYTES: usize = 16;
 
-/// What a request is for.
+/// The subject of a request.
 pub(super) enum Question {
     /// Every socket.
     All,
     /// Every listening socket.
     Listeners,
-    /// The one with this inode; any, where there are several.
+    /// The socket with this inode; any of them, if there are several.
     One(u32),
 }
 
@@ -49,6 +49,8 @@ pub(super) fn request(question: &Question, show: Show, sequence: u32) -> [u8; RE
     };
     let mut bytes = [0; REQUEST_BYTES];
     let mut put = |at: usize, value: &[u8]| bytes[at..at + value.len()].copy_from_slice(value);
+    // The request is a `struct nlmsghdr` followed by a `struct unix_diag_req`: family and protocol
+    // (one byte each), two bytes of padding, then states, inode, attributes and cookie.
     put(0, &(REQUEST_BYTES as u32).to_ne_bytes());
     put(4, &SOCK_DIAG_BY_FAMILY.to_ne_bytes());
     put(6, &flags.to_ne_bytes());
@@ -57,7 +59,7 @@ pub(super) fn request(question: &Question, show: Show, sequence: u32) -> [u8; RE
     put(HEADER_BYTES + 4, &states.to_ne_bytes());
     put(HEADER_BYTES + 8, &ino.to_ne_bytes());
     put(HEADER_BYTES + 12, &show.0.to_ne_bytes());
-    // No cookie: any socket with that inode.
+    // No cookie (`INET_DIAG_NOCOOKIE`): any socket with that inode.
     put(HEADER_BYTES + 16, &[0xff; 8]);
     bytes
 }
@@ -65,20 +67,21 @@ pub(super) fn request(question: &Question, show: Show, sequence: u32) -> [u8; RE
 /// How a datagram of answers ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Read {
-    /// Something in it answers the question.
+    /// It contains an answer to the request.
     pub(super) is_answer: bool,
-    /// The dump is over.
+    /// The dump is complete (`NLMSG_DONE`).
     pub(super) is_done: bool,
-    /// The table changed during the dump.
+    /// The table changed during the dump (`NLM_F_DUMP_INTR`).
     pub(super) is_interrupted: bool,
-    /// The kernel refused, with this error number.
+    /// The error number with which the kernel answered.
     pub(super) refused: Option<i32>,
 }
 
-/// Reads one datagram of answers to the request `sequence`, or to any; what answers another one is
-/// passed over.
+/// Reads one datagram of answers to the request with this sequence number, or to any. Answers to
+/// other requests are skipped.
 pub(super) fn read(mut bytes: &[u8], sequence: Option<u32>, found: &mut Vec<Entry>) -> Read {
     let mut read = Read::default();
+    // `struct nlmsghdr`: length at 0 (the header included), type at 4, flags at 6, sequence at 8.
     while let (Some(len), Some(kind)) = (word(bytes, 0), half(bytes, 4)) {
         let Some(body) = bytes.get(HEADER_BYTES..len as usize) else { break };
         if sequence.is_none() || word(bytes, 8) == sequence {
@@ -91,12 +94,13 @@ pub(super) fn read(mut bytes: &[u8], sequence: Option<u32>, found: &mut Vec<Entr
                 _ => {}
             }
         }
+        // Netlink aligns messages to four bytes, but their length does not count the padding.
         bytes = bytes.get((len as usize).next_multiple_of(4)..).unwrap_or(&[]);
     }
     read
 }
 
-/// The error that a dump or a question ended with; 0 for none.
+/// Returns the error number at the end of a dump or request; 0 if there is none.
 fn errno(body: &[u8]) -> Option<i32> {
     word(body, 0).map(|errno| (errno as i32).saturating_neg())
 }
@@ -118,6 +122,8 @@ fn entry(body: &[u8]) -> Option<Entry> {
         uid: None,
         shutdown: 0,
     };
+    // `struct nlattr`: length at 0 (the header of four bytes included), type at 2. A length below
+    // four ends the loop, because `get` finds no such range.
     while let (Some(len), Some(kind)) = (half(attributes, 0), half(attributes, 2)) {
         let Some(value) = attributes.get(4..len.into()) else { break };
         match kind {
@@ -131,28 +137,30 @@ fn entry(body: &[u8]) -> Option<Entry> {
             UNIX_DIAG_UID => entry.uid = word(value, 0),
             _ => {}
         }
+        // Attributes are aligned to four bytes too.
         attributes = attributes.get(usize::from(len).next_multiple_of(4)..).unwrap_or(&[]);
     }
     Some(entry)
 }
 
-/// A path comes with its closing NUL, an abstract name without.
+/// Reads a name. A path includes its terminating NUL; an abstract name begins with one.
 fn name(value: &[u8]) -> Address {
     let address = match value.split_first() {
         Some((0, name)) => Address::abstract_name(name),
         _ => Address::path(OsStr::from_bytes(value.split(|&byte| byte == 0).next().unwrap_or_default())),
     };
-    // Too long, or a path of no bytes: the kernel lets nobody bind such a name.
+    // A name that is too long, or an empty path: the kernel never binds those.
     address.unwrap_or(Address::UNNAMED)
 }
 
-/// The table writes a device as the kernel does inside: the major number from bit 20 on (K-DIAG-1).
+/// Reads an inode and a device. The device is in the kernel's internal encoding, with the major
+/// number from bit 20 (K-DIAG-1).
 fn file(value: &[u8]) -> Option<FileId> {
     let (ino, dev) = (word(value, 0)?, word(value, 4)?);
     Some(FileId { dev: rustix::fs::makedev(dev >> 20, dev & 0xf_ffff), ino: ino.into() })
 }
 
-/// The order of `SK_MEMINFO_VARS`.
+/// Reads the buffer counters, in the order of `SK_MEMINFO_VARS`.
 fn memory(value: &[u8]) -> Option<Memory> {
     let at = |index: usize| word(value, index * 4);
     Some(Memory {

@@ -1,9 +1,10 @@
-//! The kernel's own table of local sockets (`NETLINK_SOCK_DIAG`): their kinds, states, names,
-//! files, peers and queues.
+//! The kernel's table of Unix domain sockets (`NETLINK_SOCK_DIAG`): types, states, names, files,
+//! peers and queues.
 //!
-//! Needs no privilege. A [`Table`] is of the network namespace it was opened in, wherever it is
-//! used (K-DIAG-3): not found here is no proof of anything elsewhere. A socket that was not
-//! accepted yet has no inode and is not listed; its client is.
+//! No privilege is required. A [`Table`] shows the network namespace in which it was opened,
+//! wherever it is used (K-DIAG-3). A socket that is missing here may exist in another namespace. A
+//! connection that has not been accepted yet has no inode on the server's side and is not listed;
+//! its client is.
 //!
 //! ```
 //! use stoop::diag::{Show, Table};
@@ -36,82 +37,84 @@ use crate::{Address, Kind, sys};
 pub use held::{Settings, peek};
 use message::Question;
 
-/// One socket in the kernel's table. What was not asked for is `None` or empty.
+/// A socket in the kernel's table. Fields that were not requested are `None` or empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Entry {
-    /// The socket's own inode, as in `/proc/PID/fd`. A counter of 32 bits that wraps: see
+    /// The socket's own inode, as in `/proc/PID/fd`. It is a counter of 32 bits that wraps; see
     /// [`Entry::cookie`].
     pub ino: u32,
-    /// A number no other socket has had since the machine was started.
+    /// A number that is unique among all sockets since boot.
     pub cookie: u64,
-    /// Its kind; `None` for one that is new to this library.
+    /// The socket type; `None` for one that is unknown to this library.
     pub kind: Option<Kind>,
-    /// Whether it accepts connections.
+    /// Whether it listens.
     pub is_listening: bool,
-    /// Whether the kernel calls it connected. For a datagram socket that may mean that another one
-    /// has it as its peer (K-DIAG-8).
+    /// Whether the kernel reports it as connected. For a datagram socket this may mean that another
+    /// socket has it as its peer (K-DIAG-8).
     pub is_established: bool,
-    /// The string given to bind; an accepted socket has its listener's (K-NAME-10).
+    /// The address given to `bind`. An accepted socket has its listener's (K-NAME-10).
     pub name: Address,
-    /// The file it is bound to: the inode's low 32 bits, and the file system's own device. See
-    /// [`FileId::may_be`].
+    /// The file to which it is bound: the low 32 bits of the inode, and the device of the file
+    /// system itself. See [`FileId::may_be`].
     pub file: Option<FileId>,
-    /// The inode of its peer. `Some(0)`: the peer was not accepted yet, or has been closed
-    /// (K-DIAG-7).
+    /// The inode of its peer. `Some(0)` means that the peer has not been accepted yet, or has been
+    /// closed (K-DIAG-7).
     pub peer: Option<u32>,
-    /// Of a listener: the inodes of the clients that wait to be accepted, the first of them first;
-    /// 0 for one that has left meanwhile. Of more than about eight thousand, none (K-DIAG-9).
+    /// For a listener: the inodes of the clients that wait to be accepted, the oldest first.
+    ///
+    /// A client that has closed meanwhile is 0. If more than about eight thousand wait, the list is
+    /// empty (K-DIAG-9).
     pub waiting: Vec<u32>,
-    /// Of a listener: clients that wait, and the limit given to `listen`. Of others: bytes unread,
-    /// and bytes sent that the peer has not read, as the kernel accounts for them.
+    /// For a listener: the number of waiting clients, and the backlog. For other sockets: unread
+    /// bytes, and sent bytes that the peer has not read, as the kernel accounts for them.
     pub queue: Option<(u32, u32)>,
-    /// What it uses of its buffers.
+    /// Its buffer memory.
     pub memory: Option<Memory>,
-    /// The user who made it.
+    /// The user who created it.
     pub uid: Option<u32>,
-    /// Bit 0: shut down for reading. Bit 1: for writing.
+    /// Bit 0: shut down for reading. Bit 1: shut down for writing.
     pub shutdown: u8,
 }
 
-/// What a socket uses of its buffers, as the kernel accounts for it: more than the bytes in the
+/// Buffer memory of a socket as the kernel accounts for it, which is more than the bytes of the
 /// messages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Memory {
-    /// Charged to the socket for what it has received. A local socket's messages are charged to
-    /// their sender: mostly 0.
+    /// Memory charged to the socket for received data. Messages of a Unix socket are charged to
+    /// their sender, so this is mostly 0.
     pub received_bytes: u32,
-    /// `SO_RCVBUF`; without effect on a local socket (K-DGRAM-8).
+    /// The receive buffer limit (`SO_RCVBUF`), which has no effect on a Unix socket (K-DGRAM-8).
     pub receive_limit_bytes: u32,
-    /// Charged for what it sent and nobody has read yet.
+    /// Memory charged to the socket for sent data that has not been read yet.
     pub sent_bytes: u32,
-    /// `SO_SNDBUF`.
+    /// The send buffer limit (`SO_SNDBUF`).
     pub send_limit_bytes: u32,
-    /// Messages the kernel has dropped.
+    /// The number of messages that the kernel has dropped.
     pub drops: u32,
 }
 
-/// What to ask of each socket; the inode, cookie, kind, state and shutdown always come.
+/// The set of fields to request. Inode, cookie, type, state and shutdown are always included.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Show(u32);
 
 impl Show {
-    /// [`Entry::name`].
+    /// Requests [`Entry::name`].
     pub const NAME: Show = Show(1);
-    /// [`Entry::file`].
+    /// Requests [`Entry::file`].
     pub const FILE: Show = Show(2);
-    /// [`Entry::peer`].
+    /// Requests [`Entry::peer`].
     pub const PEER: Show = Show(4);
-    /// [`Entry::waiting`].
+    /// Requests [`Entry::waiting`].
     pub const WAITING: Show = Show(8);
-    /// [`Entry::queue`].
+    /// Requests [`Entry::queue`].
     pub const QUEUE: Show = Show(0x10);
-    /// [`Entry::memory`].
+    /// Requests [`Entry::memory`].
     pub const MEMORY: Show = Show(0x20);
-    /// [`Entry::uid`] (Linux 5.3).
+    /// Requests [`Entry::uid`] (Linux 5.3).
     pub const UID: Show = Show(0x40);
-    /// Everything.
+    /// Requests all fields.
     pub const ALL: Show = Show(0x7f);
 }
 
@@ -133,32 +136,33 @@ impl BitOr for Show {
     }
 }
 
-/// What became of a dump.
+/// Whether a dump is consistent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Dump {
-    /// Every socket that was there all the time is in it.
+    /// The dump is consistent: it contains every socket that existed throughout.
     Whole,
-    /// The kernel reported a change during each attempt: the last attempt's sockets, of which some
-    /// may be missing.
+    /// The kernel reported a change during each attempt. The sockets are those of the last attempt,
+    /// and some may be missing.
     Unsteady,
 }
 
-/// A way to ask for the table of one network namespace.
+/// A netlink socket that queries the table of one network namespace.
 #[derive(Debug)]
 pub struct Table {
     socket: OwnedFd,
     buffer: Vec<u8>,
     sequence: u32,
-    /// Whether every answer to the last question has been read.
+    /// Whether every answer to the last request has been read.
     is_read_out: bool,
 }
 
 impl Table {
-    /// Opens the table of the network namespace that the calling thread is in; it stays that one's.
+    /// Opens the table of the calling thread's network namespace. It stays with that namespace.
     ///
     /// # Errors
-    /// `EPROTONOSUPPORT` without `sock_diag` in the kernel, `EMFILE` and its like.
+    /// Returns an error if the kernel has no `sock_diag` (`EPROTONOSUPPORT`), or if a netlink
+    /// socket cannot be created (`EMFILE` and others).
     pub fn open() -> io::Result<Table> {
         let socket = rustix::net::socket_with(
             AddressFamily::NETLINK,
@@ -166,19 +170,21 @@ impl Table {
             SocketFlags::CLOEXEC,
             Some(SOCK_DIAG),
         )?;
-        // The kernel answers from within the call that asks; this is for a kernel that does not.
+        // The kernel answers within the call that sends the request. This timeout is for kernels
+        // that do not.
         set_socket_timeout(&socket, Timeout::Recv, Some(ANSWER_TIMEOUT))?;
         Ok(Table { socket, buffer: vec![0; DATAGRAM_BYTES], sequence: 0, is_read_out: true })
     }
 
-    /// Every socket of the namespace, added to `found` in no order.
+    /// Appends every socket of the namespace to `found`, in no particular order.
     ///
-    /// The kernel hands the table out in pieces and goes on in between. Where it says that the
-    /// pieces do not fit together (`NLM_F_DUMP_INTR`) all is asked for again, a few times at
-    /// most. A socket that comes or goes meanwhile may be there or not.
+    /// The kernel returns the table in pieces, between which it may change. If the kernel reports
+    /// an inconsistency (`NLM_F_DUMP_INTR`), the dump is repeated a few times at most. A socket
+    /// that is created or closed during the dump may be included or not.
     ///
     /// # Errors
-    /// What the kernel answers: `ENOENT` where it has no `unix_diag`. Nothing is added then.
+    /// Returns an error if the kernel refuses the request, for example without `unix_diag`
+    /// (`ENOENT`). Nothing is appended then.
     pub fn dump(&mut self, show: Show, found: &mut Vec<Entry>) -> io::Result<Dump> {
         let before = found.len();
         for _ in 0..DUMP_ATTEMPTS {
@@ -195,11 +201,11 @@ impl Table {
         Ok(Dump::Unsteady)
     }
 
-    /// Whether the table changed meanwhile.
+    /// Dumps once. Returns whether the table changed during the dump.
     fn dump_once(&mut self, show: Show, found: &mut Vec<Entry>) -> io::Result<bool> {
-        // A socket whose answer is too long for a piece ends the dump there without an error (K-DIAG-9).
-        // Only the list of waiting clients can be so long: it is asked for by itself, where anybody
-        // waits.
+        // If an answer does not fit into a piece, the kernel ends the dump there without an error
+        // (K-DIAG-9). Only the list of waiting clients can be that long, so it is requested
+        // separately, and only if clients wait.
         let before = found.len();
         let mut is_interrupted = self.dump_of(&Question::All, show.without(Show::WAITING), found)?;
         let does_anybody_wait =
@@ -229,12 +235,13 @@ impl Table {
         }
     }
 
-    /// The socket with this inode; one of them, where the counter has wrapped. Of more than about a
-    /// thousand clients that wait at it, none are named: the kernel's answer has to fit into a
-    /// page.
+    /// Returns the socket with this inode, or one of them if the inode counter has wrapped.
+    ///
+    /// If more than about a thousand clients wait at it, the list of them is empty, because the
+    /// kernel's answer must fit into a page.
     ///
     /// # Errors
-    /// What the kernel answers, except that there is no such socket.
+    /// Returns an error if the kernel refuses the request. A socket that does not exist is `None`.
     pub fn lookup(&mut self, ino: u32, show: Show) -> io::Result<Option<Entry>> {
         match self.lookup_once(ino, show) {
             Err(error) if error.raw_os_error() == Some(libc::EMSGSIZE) && show.has(Show::WAITING) => {
@@ -273,13 +280,13 @@ impl Table {
         }
     }
 
-    /// Throws away what is left of answers to an earlier question, which was given up. The kernel
-    /// begins no dump before the last one was read to its end (K-DIAG-11).
+    /// Discards the remaining answers to an abandoned request. The kernel starts no dump before the
+    /// previous one has been read completely (K-DIAG-11).
     fn read_out(&mut self) -> io::Result<()> {
         for _ in 0..LEFT_OVER_MAX {
             match rustix::net::recv(&self.socket, &mut self.buffer[..], RecvFlags::DONTWAIT) {
                 Err(Errno::AGAIN) => return Ok(()),
-                // An error that waited: that of the question that was given up.
+                // A pending error belongs to the abandoned request.
                 Ok(_) | Err(Errno::INTR | Errno::NOBUFS) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -287,7 +294,7 @@ impl Table {
         Err(Errno::BUSY.into())
     }
 
-    /// Reads the next datagram of the answer to the last question.
+    /// Reads the next datagram of the answer to the last request.
     fn receive(&mut self, found: &mut Vec<Entry>) -> io::Result<message::Read> {
         let begun = Instant::now();
         while begun.elapsed() < ANSWER_TIMEOUT {
@@ -305,15 +312,15 @@ impl Table {
         Err(Errno::TIMEDOUT.into())
     }
 
-    /// The length of a datagram; `None` for one that comes from somebody else. Who has the
-    /// capability for it in a network namespace, an ordinary user perhaps, may write to sockets
-    /// of the kernel's protocols there (K-DIAG-12).
+    /// Returns the length of a datagram, or `None` if the kernel did not send it. A process with
+    /// `CAP_NET_ADMIN` in the network namespace, perhaps of an ordinary user, can write to sockets
+    /// of netlink protocols there (K-DIAG-12).
     fn receive_from_kernel(&mut self) -> io::Result<Option<usize>> {
         loop {
             match rustix::net::recvfrom(&self.socket, &mut self.buffer[..], RecvFlags::TRUNC) {
                 Err(Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
-                // What does not fit is no answer that is understood.
+                // A truncated datagram cannot be decoded.
                 Ok((room, len, _)) if len > room => return Err(Errno::MSGSIZE.into()),
                 Ok((len, _, sender)) => {
                     let sender = sender.and_then(|sender| SocketAddrNetlink::try_from(sender).ok());
@@ -325,71 +332,79 @@ impl Table {
 }
 
 impl AsFd for Table {
-    /// The netlink socket.
+    /// Returns the netlink socket.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
 }
 
-/// The sockets in a datagram of answers that comes from elsewhere: from another process, or out of
-/// a recording. Pure; what is not understood is passed over.
+/// Decodes a datagram of answers that was obtained elsewhere: from another process, or from a
+/// recording.
+///
+/// The function is pure. Messages that it does not understand are skipped.
 pub fn decode(answers: &[u8]) -> Vec<Entry> {
     let mut found = Vec::new();
     message::read(answers, None, &mut found);
     found
 }
 
-/// A descriptor of the network namespace that a socket, of any family, was made in (`SIOCGSKNS`,
-/// Linux 4.10).
+/// Returns a file descriptor of the network namespace in which a socket of any family was created
+/// (`SIOCGSKNS`, Linux 4.10).
 ///
 /// # Errors
-/// `EPERM` without `CAP_NET_ADMIN` over that namespace (K-NETNS-2), `ENOTTY` for what is no socket.
+/// Returns an error if the process has no `CAP_NET_ADMIN` over that namespace (`EPERM`, K-NETNS-2),
+/// or if the file descriptor is not a socket (`ENOTTY`).
 pub fn network_namespace_of(socket: impl AsFd) -> io::Result<OwnedFd> {
     sys::network_namespace_of(socket.as_fd())
 }
 
-/// How the tables of descriptors of two threads compare, by their ids: equal where they share one,
-/// else in an order of the kernel's that lasts as long as both do. (`kcmp`, Linux 3.5, where it was
-/// built with it; K-KCMP-1)
+/// Compares the file descriptor tables of two threads, by their ids (`kcmp`, Linux 3.5 if
+/// configured; K-KCMP-1).
+///
+/// They are equal if the threads share one table. Otherwise the order is one of the kernel's,
+/// stable while both tables exist.
 ///
 /// # Errors
-/// `EPERM` without the right to trace both, `ESRCH` where one has ended, `ENOSYS`.
+/// Returns an error if the process may not trace both threads (`EPERM`), if one has exited
+/// (`ESRCH`), or if the kernel has no `kcmp` (`ENOSYS`).
 pub fn compare_descriptor_tables(one: u32, other: u32) -> io::Result<Ordering> {
     let id = |id| i32::try_from(id).map_err(|_| io::ErrorKind::InvalidInput);
     sys::compare_descriptor_tables(id(one)?, id(other)?)
 }
 
-/// An `O_PATH` descriptor of the very file that a socket is bound to, wherever that has been moved
-/// since (`SIOCUNIXFILE`, Linux 4.13; K-BIND-11).
+/// Returns an `O_PATH` file descriptor of the file to which a socket is bound, wherever it has been
+/// moved since (`SIOCUNIXFILE`, Linux 4.13; K-BIND-11).
 ///
 /// # Errors
-/// `EPERM` without `CAP_NET_ADMIN`, `ENOENT` for a socket that is bound to no file.
+/// Returns an error if the process has no `CAP_NET_ADMIN` (`EPERM`), or if the socket is not bound
+/// to a file (`ENOENT`).
 pub fn bound_file_of(socket: impl AsFd) -> io::Result<OwnedFd> {
     sys::bound_file_of(socket.as_fd())
 }
 
-/// Twice what the kernel puts into one datagram of a dump.
+/// Twice the size of a datagram of a dump.
 const DATAGRAM_BYTES: usize = 64 * 1024;
 const DUMP_ATTEMPTS: usize = 8;
-/// More datagrams than a dump that was given up leaves behind: of pieces of 32 KiB, those of some
-/// million sockets.
+/// More datagrams than an abandoned dump leaves behind: in pieces of 32 KiB, those of some million
+/// sockets.
 const LEFT_OVER_MAX: usize = 1 << 15;
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What this crate asks of each socket.
+/// The fields that this crate requests.
 const SHOW: Show = Show(Show::NAME.0 | Show::FILE.0 | Show::PEER.0 | Show::QUEUE.0 | Show::UID.0);
 
-/// The file that a bound socket's name led to when it was bound.
+/// Returns the file to which the socket's name referred when it was bound.
 pub(crate) fn file_of(socket: BorrowedFd<'_>) -> Option<FileId> {
     let ino = u32::try_from(rustix::fs::fstat(socket).ok()?.st_ino).ok()?;
     Table::open().ok()?.lookup(ino, Show::FILE).ok()??.file
 }
 
-/// Every socket bound to this file.
+/// Returns every socket bound to this file.
 pub(crate) fn bound_to(file: FileId) -> Vec<Entry> {
     let mut same_inode = all();
     same_inode.retain(|socket| socket.file.is_some_and(|bound| bound.may_be(file)));
-    // On some file systems the table knows another device than stat does; it then decides nothing.
+    // On some file systems the table's device differs from that of stat. The device then decides
+    // nothing.
     let is_exact = |socket: &Entry| socket.file.is_some_and(|bound| bound.dev == file.dev);
     if same_inode.iter().any(is_exact) {
         same_inode.retain(is_exact);
@@ -397,14 +412,14 @@ pub(crate) fn bound_to(file: FileId) -> Vec<Entry> {
     same_inode
 }
 
-/// Every socket that has this abstract name.
+/// Returns every socket with this abstract name.
 pub(crate) fn named(abstract_name: &[u8]) -> Vec<Entry> {
     let mut named = all();
     named.retain(|socket| socket.name.as_abstract() == Some(abstract_name));
     named
 }
 
-/// The whole table of this network namespace; empty where the kernel has none.
+/// Returns the whole table of this network namespace; empty if the kernel has none.
 pub(crate) fn all() -> Vec<Entry> {
     let mut found = Vec::new();
     let _ = Table::open().and_then(|mut table| table.dump(SHOW, &mut found));
@@ -463,7 +478,7 @@ mod tests {
         let pairs: Vec<_> = (0..300).map(|_| crate::Stream::pair().unwrap()).collect();
         let wanted = ino(&pairs[0].0);
         let mut table = Table::open().unwrap();
-        // Given up after its first piece, and before.
+        // Abandon a dump after its first piece, and before it.
         for pieces in [1, 0] {
             table.ask(&Question::All, Show::ALL).unwrap();
             for _ in 0..pieces {
@@ -488,7 +503,7 @@ mod tests {
         let read = |errno| message::read(&done(errno), Some(1), &mut Vec::new());
         assert_eq!((read(0).is_done, read(0).refused), (true, Some(0)));
         assert_eq!(read(-libc::ENOMEM).refused, Some(libc::ENOMEM));
-        // Any of its pieces may say that the table has changed, the last one as well.
+        // Any piece may report that the table has changed, including the last.
         let mut interrupted = done(0);
         interrupted[6] = 0x12;
         assert!(
@@ -496,7 +511,7 @@ mod tests {
         );
     }
 
-    /// Somebody who may write to it tells the table that there is no such socket.
+    /// Another process that may write to the netlink socket claims that there is no such socket.
     #[test]
     fn nobody_else_answers_for_the_kernel() {
         if !stoop_testkit::is_root() {

@@ -1,21 +1,25 @@
-//! Which descriptors belong to which frame. Pure: it never looks at what it holds.
+//! Assigns received file descriptors to their frames. Pure: generic over the file descriptors it
+//! holds.
 //!
-//! Descriptors come with the read that takes the first byte they were sent with, and that read goes
-//! no further than the bytes of that one send (K-FD-5, K-FD-6). It may begin with older bytes, so
-//! all that is known is a stretch of the stream in which they begin. A frame announces its
-//! descriptors and was sent with them from its first byte; so the next frame that announces some
-//! must begin within that stretch, and nothing else may.
+//! The kernel delivers file descriptors with the read that takes the first byte of the `sendmsg`
+//! that carried them. That read does not continue past the bytes of that `sendmsg` (K-FD-5,
+//! K-FD-6), but it may begin with older bytes. So all that is known is a range of the stream in
+//! which the file descriptors' frame begins.
+//!
+//! The sender announces file descriptors in the frame's header and attaches them to its first byte.
+//! Therefore the next frame that announces some must begin within that range, and no other frame
+//! may.
 
 use std::collections::VecDeque;
 use std::ops::Range;
 
 use super::error::FrameError;
 
-/// At most two batches wait: one for a frame that has not come whole, one that came with its end
-/// and belongs to the next.
+/// The maximum number of waiting batches is two: one for a frame that is still incomplete, and one
+/// that arrived with that frame's end and belongs to the next.
 const WAITING_MAX: usize = 2;
 
-/// Descriptors that have come and whose frame has not been given out.
+/// File descriptors that have arrived and whose frame has not been delivered.
 #[derive(Debug)]
 pub(crate) struct Beside<T> {
     waiting: VecDeque<(Range<u64>, Vec<T>)>,
@@ -28,7 +32,7 @@ impl<T> Default for Beside<T> {
 }
 
 impl<T> Beside<T> {
-    /// These came with a read of that stretch of the stream.
+    /// Stores the file descriptors that arrived with a read of this range of the stream.
     pub(crate) fn came(&mut self, stretch: Range<u64>, batch: Vec<T>) -> Result<(), FrameError> {
         if batch.is_empty() {
             return Ok(());
@@ -40,13 +44,13 @@ impl<T> Beside<T> {
         Ok(())
     }
 
-    /// Those of the frame that begins at `position` and announces so many. Frames are asked about
-    /// in order.
+    /// Returns the file descriptors of the frame that begins at `position` and announces
+    /// `announced` of them. Call it for every frame, in order.
     pub(crate) fn claim(&mut self, position: u64, announced: usize) -> Result<Vec<T>, FrameError> {
         let Some((stretch, _)) = self.waiting.front() else {
             return if announced == 0 { Ok(Vec::new()) } else { Err(missing(announced, 0)) };
         };
-        // Positions may wrap; a stretch is short.
+        // Positions are modulo 2⁶⁴ and may wrap, so compare distances: a range is short.
         let len = stretch.end.wrapping_sub(stretch.start);
         let offset = position.wrapping_sub(stretch.start);
         let is_before = offset > u64::MAX / 2;
@@ -62,19 +66,19 @@ impl<T> Beside<T> {
         }
     }
 
-    /// Whether descriptors are waiting for their frame.
+    /// Returns whether no file descriptors wait for their frame.
     pub(crate) fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }
 
-    /// Lets all go: no frame has announced the first.
+    /// Discards everything: no frame has announced the first batch.
     pub(crate) fn stray(&mut self) -> FrameError {
         let count = self.waiting.front().map_or(0, |(_, batch)| batch.len());
         self.clear();
         FrameError::StrayDescriptors { count }
     }
 
-    /// Lets all go.
+    /// Discards everything.
     pub(crate) fn clear(&mut self) {
         self.waiting.clear();
     }

@@ -1,18 +1,18 @@
-//! Bytes that begin on a page boundary, in safe code: it takes a page more than it needs and starts
-//! where one begins.
+//! A page-aligned buffer in safe code: it allocates one page more than needed and begins at a page
+//! boundary inside.
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 
-/// What the kernel's pages are taken for: 4 KiB. Where they are larger, a multiple of this still
-/// begins on a cache line.
+/// The page size assumed, 4 KiB. If the kernel's pages are larger, a multiple of this is still the
+/// start of a cache line.
 pub const PAGE_BYTES: usize = 4096;
 
-/// A buffer of fixed length that begins on a page boundary, all zero at first.
+/// A buffer of fixed length that begins on a page boundary, initially all zero.
 ///
-/// Receiving large messages into a buffer that does not can be several times slower, and a large
-/// `Vec<u8>` does not: the allocator puts its own note in front of it. Memory is taken from the
-/// system when it is first written to.
+/// Receiving large messages into an unaligned buffer can be several times slower. A large `Vec<u8>`
+/// is not page-aligned, because the allocator puts its own header before it. Memory is taken from
+/// the system only when it is first written to.
 ///
 /// ```
 /// use stoop::frame::{PAGE_BYTES, PageBuffer};
@@ -21,7 +21,7 @@ pub const PAGE_BYTES: usize = 4096;
 /// assert!(buffer.as_ptr().addr().is_multiple_of(PAGE_BYTES));
 /// ```
 pub struct PageBuffer {
-    /// A page longer than needed. Never reallocated, since that could move the bytes off the
+    /// One page longer than needed. Never reallocated, because that could move the bytes off the
     /// boundary.
     bytes: Vec<u8>,
     start: usize,
@@ -29,7 +29,7 @@ pub struct PageBuffer {
 }
 
 impl PageBuffer {
-    /// A buffer of `len_bytes` zeros. Without any, nothing is allocated.
+    /// Creates a buffer of `len_bytes` zeros. If that is zero, nothing is allocated.
     pub fn new(len_bytes: usize) -> PageBuffer {
         if len_bytes == 0 {
             return PageBuffer { bytes: Vec::new(), start: 0, len: 0 };

@@ -1,17 +1,17 @@
-//! What a framing is: how a message's start and end are written, and how they are found again.
+//! The trait that defines a framing: how headers and trailers are written and found again.
 //!
 //! Pure: bytes and numbers only.
 
 use super::FrameError;
 
-/// The most bytes that any codec puts in front of a message.
+/// The maximum length of any codec's header, in bytes.
 pub const HEADER_ROOM_BYTES: usize = 32;
 
-/// How messages are told apart on a stream of bytes.
+/// Defines how messages are delimited on a byte stream.
 ///
-/// An implementation describes the bytes and nothing else: [`Decoder`](super::Decoder) and
-/// [`Encoder`](super::Encoder) hold the buffers and compare lengths with the limit. It must not
-/// panic, whatever the bytes, and a frame has at least one byte.
+/// An implementation describes the bytes and nothing else. [`Decoder`](super::Decoder) and
+/// [`Encoder`](super::Encoder) own the buffers and compare lengths with the limit. An
+/// implementation must not panic, whatever the bytes, and a frame must have at least one byte.
 ///
 /// ```
 /// use stoop::frame::{Codec, Decoder, FrameError, HEADER_ROOM_BYTES, Head, Step};
@@ -41,53 +41,55 @@ pub const HEADER_ROOM_BYTES: usize = 32;
 /// # Ok::<(), FrameError>(())
 /// ```
 pub trait Codec {
-    /// The most bytes in front of a message; at most [`HEADER_ROOM_BYTES`].
+    /// The maximum length of a header in bytes; at most [`HEADER_ROOM_BYTES`].
     const HEADER_MAX_BYTES: usize;
 
-    /// What follows each message.
+    /// The bytes that follow each message.
     const TRAILER: &'static [u8] = &[];
 
-    /// Says what `bytes`, the unread part of the stream, begins with. An earlier call with the
-    /// first `looked_bytes` of them has answered [`Step::More`].
+    /// Decodes the header at the start of `bytes`, the unread part of the stream.
+    ///
+    /// If an earlier call returned [`Step::More`], `looked_bytes` is how many bytes it has seen.
     ///
     /// # Errors
-    /// A [`FrameError`] where no message can begin like this.
+    /// Returns an error if no message can begin like this.
     fn decode(&self, bytes: &[u8], looked_bytes: usize) -> Result<Step, FrameError>;
 
-    /// Writes what goes in front of a message into `room`, and returns how many bytes that took.
+    /// Writes the header of a message into `room` and returns its length in bytes.
     ///
     /// # Errors
-    /// A [`FrameError`] where this framing cannot express such a message.
+    /// Returns an error if this framing cannot express such a message.
     fn encode(&self, head: Head, room: &mut [u8; HEADER_ROOM_BYTES]) -> Result<usize, FrameError>;
 
-    /// Whether this framing can carry these bytes as a message.
+    /// Checks whether this framing can carry these bytes as a message. The default implementation
+    /// accepts all.
     ///
     /// # Errors
-    /// A [`FrameError`] where it cannot.
+    /// Returns an error if it cannot.
     fn check(&self, _message: &[u8]) -> Result<(), FrameError> {
         Ok(())
     }
 }
 
-/// What a header says about its message.
+/// The contents of a header.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Head {
-    /// The message's length in bytes, without header and trailer.
+    /// The length of the message in bytes, without header and trailer.
     pub len_bytes: u64,
-    /// How many descriptors travel with it.
+    /// The number of file descriptors attached to the message.
     pub descriptors: u8,
 }
 
 /// What the unread bytes of a stream begin with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Too few bytes to say.
+    /// An incomplete header: more bytes are needed.
     More,
-    /// A message, which need not have come in whole.
+    /// A message, which may not have arrived completely.
     Frame {
-        /// Bytes in front of the message.
+        /// The length of its header in bytes.
         header_bytes: usize,
-        /// What they say.
+        /// The contents of its header.
         head: Head,
     },
 }

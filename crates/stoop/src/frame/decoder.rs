@@ -1,6 +1,7 @@
-//! From bytes to messages: a buffer that is filled from outside and gives out what is whole.
+//! Decoding bytes into messages: the caller fills a buffer, the decoder finds complete messages in
+//! it.
 //!
-//! Pure: no I/O, no clock, no descriptor. What it holds is bounded by the limit and the size of a
+//! Pure: no I/O, no clock, no file descriptors. Memory is bounded by the limit and the size of a
 //! read.
 
 use std::fmt;
@@ -11,25 +12,24 @@ use super::codec::{Codec, Head, Step};
 use super::error::FrameError;
 use super::native::Native;
 
-/// How much a reader asks for at once, in bytes, unless told otherwise.
+/// The default size of a read, in bytes.
 const DEFAULT_READ_BYTES: usize = 64 << 10;
 
-/// The least that it can be told.
+/// The minimum size of a read, in bytes.
 const LEAST_READ_BYTES: usize = 64;
 
-/// So few unread bytes are moved to where reading is fastest; more only when there is no other way
-/// to make room.
+/// Up to this many unread bytes are moved to where reading is fastest. More are moved only if there
+/// is no other way to make space.
 const CHEAP_MOVE_BYTES: usize = 256;
 
-/// A buffer that has grown beyond this for one long message is given back once only short ones
-/// follow.
+/// A buffer that has grown beyond this for one long message is freed once only short ones follow.
 const KEEP_BYTES: usize = 2 << 20;
 
-/// Finds the messages in a stream that comes in pieces.
+/// Finds messages in a stream that arrives in pieces.
 ///
-/// Fill [`Decoder::room`] from wherever the bytes are, say [`Decoder::filled`], and take messages
-/// until there is none. A reader from a descriptor does just that; this is the part that can be
-/// used anywhere.
+/// Write to [`Decoder::room`], call [`Decoder::filled`], and take messages until there are none.
+/// [`FrameReader`](super::FrameReader) does this for a file descriptor; the decoder alone works
+/// with any transport.
 ///
 /// ```
 /// use stoop::frame::{Decoder, LengthDelimited};
@@ -49,40 +49,40 @@ pub struct Decoder<C = Native> {
     max_bytes: usize,
     read_bytes: usize,
     buffer: PageBuffer,
-    /// Unread bytes are `buffer[start..end]`.
+    /// The unread bytes are `buffer[start..end]`.
     start: usize,
     end: usize,
-    /// So many of them have been searched in vain.
+    /// How many unread bytes the codec has searched without finding a frame.
     looked_bytes: usize,
-    /// The length of the frame they begin, from header to trailer; 0 where that is not known yet.
+    /// The length of the first unread frame, header and trailer included; 0 if not known yet.
     expected_bytes: usize,
-    /// The stream's position of `buffer[0]`, modulo 2⁶⁴.
+    /// The stream position of `buffer[0]`, modulo 2⁶⁴.
     base: u64,
     failure: Option<FrameError>,
 }
 
-/// Where in the buffer a whole message lies, until the buffer is written to again.
+/// The range of a complete message in the buffer, valid until the buffer is written to again.
 #[derive(Clone, Debug)]
 pub(crate) struct Span {
     message: Range<usize>,
-    /// How many descriptors its header announces.
+    /// The number of file descriptors that its header announces.
     pub(crate) descriptors: u8,
-    /// Where in the stream its header begins.
+    /// The stream position at which its header begins.
     pub(crate) position: u64,
 }
 
-/// The frame that the unread bytes begin.
+/// The frame with which the unread bytes begin.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Begun {
     header_bytes: usize,
     pub(crate) len_bytes: usize,
     pub(crate) descriptors: u8,
-    /// Whether all of it is there.
+    /// Whether it has arrived completely.
     pub(crate) is_whole: bool,
 }
 
 impl<C: Codec> Decoder<C> {
-    /// An empty decoder; memory is allocated when it is first asked for room.
+    /// Creates an empty decoder. Memory is allocated when [`Decoder::room`] is first called.
     pub fn new(codec: C) -> Decoder<C> {
         const { assert!(C::HEADER_MAX_BYTES <= super::HEADER_ROOM_BYTES) };
         Decoder {
@@ -99,33 +99,36 @@ impl<C: Codec> Decoder<C> {
         }
     }
 
-    /// The longest message to take, in bytes.
+    /// Sets the maximum length of a message, in bytes. The default is
+    /// [`DEFAULT_MAX_BYTES`](super::DEFAULT_MAX_BYTES).
     pub fn max_bytes(mut self, max_bytes: usize) -> Decoder<C> {
         self.max_bytes = max_bytes.min(isize::MAX as usize / 4);
         self
     }
 
-    /// How much to ask for at once, in bytes; 64 KiB unless told otherwise, 64 at least.
+    /// Sets the size of a read, in bytes. The default is 64 KiB; the minimum is 64 bytes.
     pub fn read_bytes(mut self, read_bytes: usize) -> Decoder<C> {
         self.read_bytes = read_bytes.clamp(LEAST_READ_BYTES, isize::MAX as usize / 4);
         self
     }
 
-    /// The next message, if it is whole. It stays where it is until [`Decoder::room`] is called.
+    /// Returns the next message if it has arrived completely. It stays valid until
+    /// [`Decoder::room`] is called.
     ///
     /// # Errors
-    /// A [`FrameError`]: what is buffered is dropped, and the same error comes ever after.
+    /// Returns an error if the stream cannot be decoded any further. The buffered bytes are
+    /// dropped, and every later call returns the same error.
     #[expect(clippy::should_implement_trait, reason = "it lends its buffer, which an iterator cannot")]
     pub fn next(&mut self) -> Result<Option<&[u8]>, FrameError> {
         let span = self.advance()?;
         Ok(span.map(|span| self.message(&span)))
     }
 
-    /// Where to put the bytes that come next; never empty. Call it when [`Decoder::next`] has found
-    /// nothing: then the buffer grows to the limit, one read and three pages at most.
+    /// Returns the space for the next bytes, which is never empty.
     ///
-    /// Where a long message is known to come the room ends soon after it, so that the next one can
-    /// be put in its best place.
+    /// Call it after [`Decoder::next`] has returned `None`. The buffer then grows to at most the
+    /// limit plus one read and three pages. If a long message is expected, the space ends soon
+    /// after it, so that the next message can be placed where reading is fastest.
     pub fn room(&mut self) -> &mut [u8] {
         let unread_bytes = self.end - self.start;
         let is_long = self.expected_bytes >= self.read_bytes / 4 && self.expected_bytes > unread_bytes;
@@ -142,10 +145,10 @@ impl<C: Codec> Decoder<C> {
         &mut self.buffer[self.end..end]
     }
 
-    /// Says that the first `len_bytes` of the room have been filled.
+    /// Records that the first `len_bytes` of the space have been filled.
     ///
     /// # Panics
-    /// When the room is smaller.
+    /// Panics if the space is smaller.
     pub fn filled(&mut self, len_bytes: usize) {
         assert!(len_bytes <= self.buffer.len() - self.end, "filled more than the room");
         if self.failure.is_none() {
@@ -153,11 +156,11 @@ impl<C: Codec> Decoder<C> {
         }
     }
 
-    /// Says that the stream has ended.
+    /// Records that the stream has ended.
     ///
     /// # Errors
-    /// [`FrameError::CutShort`] where it ended inside a frame, or the error that has come up
-    /// before.
+    /// Returns an error if the stream ended inside a frame ([`FrameError::CutShort`]), or if it was
+    /// undecodable before.
     pub fn finish(&mut self) -> Result<(), FrameError> {
         match self.end - self.start {
             0 => self.failure.map_or(Ok(()), Err),
@@ -165,32 +168,33 @@ impl<C: Codec> Decoder<C> {
         }
     }
 
-    /// What made the stream unreadable, if anything has.
+    /// Returns the error that made the stream undecodable, if any.
     pub fn failure(&self) -> Option<FrameError> {
         self.failure
     }
 
-    /// How many bytes are buffered and not part of a message given out.
+    /// Returns how many bytes are buffered that are not part of a delivered message.
     pub fn unread_bytes(&self) -> usize {
         self.end - self.start
     }
 
-    /// How large the buffer is now, in bytes.
+    /// Returns the current size of the buffer, in bytes.
     pub fn buffer_bytes(&self) -> usize {
         self.buffer.len()
     }
 
-    /// Puts the unread bytes where the next read goes to the start of a page, in a buffer with room
-    /// for that read.
+    /// Moves the unread bytes so that the next read goes to the start of a page, with space for
+    /// that read.
     ///
-    /// The kernel's pages begin where a write began, so a copy between the two starts at like
-    /// places, and so does each long message that follows one.
+    /// The kernel's buffers begin where a write began. If the destination begins on a page boundary
+    /// too, both sides of the copy are aligned alike, for this message and for each long one that
+    /// follows.
     fn relocate(&mut self, wanted_bytes: usize) {
         let unread_bytes = self.end - self.start;
         let read_at = unread_bytes.next_multiple_of(PAGE_BYTES);
         let origin = read_at - unread_bytes;
-        // Twice what there is, for a long line whose end nobody knows: it is not to be copied at every
-        // read.
+        // Double the space for a long line, whose end is unknown: otherwise every read would copy
+        // it.
         let needed_bytes = (read_at + wanted_bytes).max(2 * unread_bytes.min(self.max_bytes / 2));
         let is_spent = self.buffer.len() > KEEP_BYTES && needed_bytes <= KEEP_BYTES;
         if self.buffer.len() < needed_bytes || is_spent {
@@ -200,11 +204,13 @@ impl<C: Codec> Decoder<C> {
         } else {
             self.buffer.copy_within(self.start..self.end, origin);
         }
+        // The unread bytes keep their stream position while they move within the buffer.
         self.base = self.position().wrapping_sub(origin as u64);
         (self.start, self.end) = (origin, read_at);
     }
 
-    /// The same as [`Decoder::next`], saying where the message lies instead of lending it.
+    /// Does the same as [`Decoder::next`], but returns the range of the message instead of lending
+    /// it.
     #[inline]
     pub(crate) fn advance(&mut self) -> Result<Option<Span>, FrameError> {
         let unread = &self.buffer[self.start..self.end];
@@ -224,19 +230,20 @@ impl<C: Codec> Decoder<C> {
         self.incomplete(step).map(|_| None)
     }
 
-    /// The bytes of a message that [`Decoder::advance`] has found.
+    /// Returns the bytes of a message that [`Decoder::advance`] has found.
     #[inline]
     pub(crate) fn message(&self, span: &Span) -> &[u8] {
         &self.buffer[span.message.clone()]
     }
 
-    /// Looks at the next frame without taking it: `None` where its length is not known yet.
+    /// Returns the next frame without consuming it, or `None` if its length is not known yet.
     pub(crate) fn look(&mut self) -> Result<Option<Begun>, FrameError> {
         let step = self.codec.decode(&self.buffer[self.start..self.end], self.looked_bytes);
         self.incomplete(step)
     }
 
-    /// What is known of the first frame; notes what that means for the next read.
+    /// Evaluates the header of the first, incomplete frame, and records what that means for the
+    /// next read.
     fn incomplete(&mut self, step: Result<Step, FrameError>) -> Result<Option<Begun>, FrameError> {
         if let Some(failure) = self.failure {
             return Err(failure);
@@ -261,7 +268,7 @@ impl<C: Codec> Decoder<C> {
         }
     }
 
-    /// Makes an error last.
+    /// Makes an error permanent.
     pub(crate) fn fail<T>(&mut self, error: FrameError) -> Result<T, FrameError> {
         let failure = *self.failure.get_or_insert(error);
         self.start = self.end;
@@ -274,18 +281,18 @@ impl<C: Codec> Decoder<C> {
         self.expected_bytes = 0;
     }
 
-    /// Where in the stream the unread bytes begin.
+    /// Returns the stream position at which the unread bytes begin.
     fn position(&self) -> u64 {
         self.base.wrapping_add(self.start as u64)
     }
 
-    /// Where in the stream the bytes end that have come so far.
+    /// Returns the stream position at which the received bytes end.
     pub(crate) fn filled_position(&self) -> u64 {
         self.base.wrapping_add(self.end as u64)
     }
 
-    /// Lends out the message of a frame that has begun: copies what has come of it to `message`,
-    /// and returns how much that is. Its header stays unread until [`Decoder::completed`] or
+    /// Begins reading a frame directly into the caller's `message`: copies the bytes that have
+    /// arrived and returns how many. The header stays unread until [`Decoder::completed`] or
     /// [`Decoder::given_back`].
     pub(crate) fn lend_message(&mut self, begun: Begun, message: &mut [u8]) -> usize {
         let from = self.start + begun.header_bytes;
@@ -296,8 +303,8 @@ impl<C: Codec> Decoder<C> {
         len_bytes
     }
 
-    /// While a message is lent out: room for the next frame's header, which may come in the same
-    /// read.
+    /// Returns space for the next frame's header, which may arrive in the same read, while a
+    /// message is read directly.
     pub(crate) fn header_room(&mut self) -> &mut [u8] {
         if self.buffer.len() - self.end < C::HEADER_MAX_BYTES {
             self.relocate(C::HEADER_MAX_BYTES);
@@ -305,16 +312,17 @@ impl<C: Codec> Decoder<C> {
         &mut self.buffer[self.end..self.end + C::HEADER_MAX_BYTES]
     }
 
-    /// The message lent out has come whole, and `extra_bytes` after it are in the header room.
+    /// Records that the directly read message is complete, and that `extra_bytes` after it are in
+    /// the header space.
     pub(crate) fn completed(&mut self, begun: Begun, extra_bytes: usize) {
         self.start += begun.header_bytes;
         self.end = self.start + extra_bytes;
-        // Its bytes have passed by the buffer.
+        // Its bytes were never in the buffer.
         self.base = self.base.wrapping_add(begun.len_bytes as u64);
         self.forget_first();
     }
 
-    /// No more of the message came for now: takes back what has come of it.
+    /// Takes back what has arrived of an incomplete, directly read message.
     pub(crate) fn given_back(&mut self, message: &[u8]) {
         let mut left = message;
         while !left.is_empty() {

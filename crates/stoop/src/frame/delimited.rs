@@ -1,22 +1,21 @@
-//! Framings of a length and then the message, as many protocols have them. Pure.
+//! Length-delimited framings, as many protocols use them. Pure.
 
 use super::codec::{Codec, HEADER_ROOM_BYTES, Head, Step};
 use super::error::FrameError;
 
-/// A length of four bytes, which counts the message alone, and then the message.
+/// A length of four bytes, which counts the message alone, followed by the message.
 ///
-/// [`LengthDelimited::BIG_ENDIAN`] is what `LengthDelimitedCodec` of tokio-util speaks when nothing
-/// is configured.
+/// [`LengthDelimited::BIG_ENDIAN`] is the default format of tokio-util's `LengthDelimitedCodec`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LengthDelimited {
     big_endian: bool,
 }
 
 impl LengthDelimited {
-    /// The most significant byte first.
+    /// Most significant byte first.
     pub const BIG_ENDIAN: LengthDelimited = LengthDelimited { big_endian: true };
 
-    /// The least significant byte first.
+    /// Least significant byte first.
     pub const LITTLE_ENDIAN: LengthDelimited = LengthDelimited { big_endian: false };
 }
 
@@ -40,8 +39,10 @@ impl Codec for LengthDelimited {
     }
 }
 
-/// A length of one to ten bytes, seven bits in each, the least significant first and the top bit
-/// set in all but the last; then the message. Protocol buffers call it "delimited".
+/// A varint length of one to ten bytes, followed by the message ("delimited" in protocol buffers).
+///
+/// Each byte holds seven bits, the least significant first. The top bit is set in all bytes but the
+/// last.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Varint;
 
@@ -53,7 +54,7 @@ impl Codec for Varint {
         let mut len = 0u64;
         for (index, &byte) in bytes.iter().take(Self::HEADER_MAX_BYTES).enumerate() {
             let bits = u64::from(byte & 0x7f);
-            // The tenth byte has room for one bit.
+            // Nine bytes hold 63 bits, so only one bit is left for the tenth.
             if index == 9 && byte > 1 {
                 return Err(FrameError::BadHeader { first: bytes[0] });
             }

@@ -1,6 +1,6 @@
-//! From messages to bytes: a buffer that gathers frames until somebody takes them away.
+//! Encoding messages into a buffer, from which the caller sends them.
 //!
-//! Pure: no I/O, no clock, no descriptor.
+//! Pure: no I/O, no clock, no file descriptors.
 
 use std::fmt;
 
@@ -9,13 +9,13 @@ use super::codec::{Codec, HEADER_ROOM_BYTES, Head};
 use super::error::FrameError;
 use super::native::Native;
 
-/// How many bytes are gathered before they have to go, unless told otherwise.
+/// The default size of a batch, in bytes.
 const DEFAULT_GATHER_BYTES: usize = 32 << 10;
 
-/// The least that it can be told.
+/// The minimum size of a batch, in bytes.
 const LEAST_GATHER_BYTES: usize = 4 << 10;
 
-/// Writes messages one behind another into a buffer.
+/// Encodes messages one after another into a buffer.
 ///
 /// ```
 /// use stoop::frame::{Encoder, Lines};
@@ -33,13 +33,13 @@ pub struct Encoder<C = Native> {
     max_bytes: usize,
     gather_bytes: usize,
     buffer: PageBuffer,
-    /// Bytes on their way are `buffer[start..end]`.
+    /// The pending bytes are `buffer[start..end]`.
     start: usize,
     end: usize,
 }
 
 impl<C: Codec> Encoder<C> {
-    /// An empty encoder; memory is allocated with the first message.
+    /// Creates an empty encoder. Memory is allocated with the first message.
     pub fn new(codec: C) -> Encoder<C> {
         const { assert!(C::HEADER_MAX_BYTES <= HEADER_ROOM_BYTES) };
         Encoder {
@@ -52,13 +52,14 @@ impl<C: Codec> Encoder<C> {
         }
     }
 
-    /// The longest message to take, in bytes.
+    /// Sets the maximum length of a message, in bytes. The default is
+    /// [`DEFAULT_MAX_BYTES`](super::DEFAULT_MAX_BYTES).
     pub fn max_bytes(mut self, max_bytes: usize) -> Encoder<C> {
         self.set_max_bytes(max_bytes);
         self
     }
 
-    /// How many bytes are gathered at most; 32 KiB unless told otherwise, 4 KiB at least.
+    /// Sets the size of a batch, in bytes. The default is 32 KiB; the minimum is 4 KiB.
     pub fn gather_bytes(mut self, gather_bytes: usize) -> Encoder<C> {
         self.set_gather_bytes(gather_bytes);
         self
@@ -72,11 +73,13 @@ impl<C: Codec> Encoder<C> {
         self.gather_bytes = gather_bytes.clamp(LEAST_GATHER_BYTES, isize::MAX as usize / 4);
     }
 
-    /// Adds a message, if there is room for it behind what is pending; returns whether there was.
-    /// An empty encoder has room for any message that it can frame.
+    /// Appends a message if it fits behind the pending bytes. Returns whether it did.
+    ///
+    /// An empty encoder accepts any message that the codec can frame.
     ///
     /// # Errors
-    /// [`FrameError::TooLong`], [`FrameError::ContainsDelimiter`]; nothing has been added.
+    /// Returns an error if the message exceeds the limit ([`FrameError::TooLong`]) or contains the
+    /// delimiter ([`FrameError::ContainsDelimiter`]). Nothing has been appended then.
     #[inline]
     pub fn push(&mut self, message: &[u8]) -> Result<bool, FrameError> {
         self.check(message)?;
@@ -95,21 +98,21 @@ impl<C: Codec> Encoder<C> {
         Ok(true)
     }
 
-    /// What has been added and not consumed.
+    /// Returns the bytes that have been appended and not consumed.
     pub fn pending(&self) -> &[u8] {
         &self.buffer[self.start..self.end]
     }
 
-    /// Whether nothing is pending.
+    /// Returns whether nothing is pending.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.start == self.end
     }
 
-    /// Says that the first `len_bytes` of what is pending have gone.
+    /// Removes the first `len_bytes` pending bytes, after they have been sent.
     ///
     /// # Panics
-    /// When fewer are pending.
+    /// Panics if fewer are pending.
     pub fn consume(&mut self, len_bytes: usize) {
         assert!(len_bytes <= self.end - self.start, "consumed more than was pending");
         self.start += len_bytes;
@@ -121,7 +124,7 @@ impl<C: Codec> Encoder<C> {
         }
     }
 
-    /// The header for a message that goes out from where it lies.
+    /// Returns the header for a message that is sent without copying.
     pub(crate) fn header(
         &self,
         message: &[u8],
@@ -132,7 +135,7 @@ impl<C: Codec> Encoder<C> {
         self.codec.encode(Head { len_bytes: message.len() as u64, descriptors }, room)
     }
 
-    /// Adds the rest of a frame of which a part has gone. Nothing else may be pending.
+    /// Appends the rest of a partially sent frame. Nothing else may be pending.
     pub(crate) fn push_rest(&mut self, parts: &[&[u8]]) {
         let len_bytes = parts.iter().map(|part| part.len()).sum();
         if self.buffer.len() < len_bytes {
@@ -157,7 +160,7 @@ impl<C: Codec> Encoder<C> {
         self.gather_bytes + HEADER_ROOM_BYTES + C::TRAILER.len()
     }
 
-    /// Sees to it that so many bytes fit behind what is pending, if they may.
+    /// Makes space for this many bytes behind the pending ones, if the limit permits.
     #[cold]
     fn make_room(&mut self, most_bytes: usize) -> bool {
         if self.is_empty() {

@@ -1,56 +1,57 @@
-//! What can be wrong with a framed stream, and what that is as an error of this crate.
+//! Errors of framed streams, and their conversion into this crate's error type.
 
 use std::fmt;
 use std::io;
 
 use crate::error::{Error, ErrorKind, Operation};
 
-/// Why a stream of frames cannot be read on, or a message not be framed.
+/// The reason why a stream of frames cannot be decoded any further, or a message cannot be framed.
 ///
-/// [`Error`] carries it as its source's inner error;
-/// [`FrameReader::failure`](super::FrameReader::failure) gives it as it is.
+/// [`Error`] carries it as the inner error of its source.
+/// [`FrameReader::failure`](super::FrameReader::failure) returns it directly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FrameError {
-    /// A message longer than the limit. Nothing was allocated for it.
+    /// A message exceeds the limit. No memory was allocated for it.
     TooLong {
-        /// The length that the header gives; of a line, what had come of it.
+        /// The length in the header; for a line, the number of bytes received so far.
         len_bytes: u64,
         /// The limit.
         max_bytes: u64,
     },
-    /// No header of this framing begins with this byte, or goes on like this.
+    /// The header is invalid: no header of this framing begins with this byte, or continues like
+    /// this.
     BadHeader {
         /// The first byte.
         first: u8,
     },
     /// The stream ended inside a frame.
     CutShort {
-        /// How many bytes of the frame had come.
+        /// The number of bytes of the frame that arrived.
         came_bytes: usize,
     },
-    /// The message contains the byte that would end it.
+    /// The message contains the delimiter of this framing.
     ContainsDelimiter,
-    /// More descriptors were announced, or came, than the reader allows.
+    /// More file descriptors were announced or received than the reader allows.
     SurplusDescriptors {
-        /// How many.
+        /// The number of file descriptors.
         count: usize,
-        /// How many are allowed.
+        /// The number allowed.
         allowed: usize,
     },
-    /// A header announced descriptors that did not come with it.
+    /// A header announced file descriptors that did not arrive with it.
     MissingDescriptors {
-        /// How many it announced.
+        /// The number announced.
         announced: usize,
-        /// How many came.
+        /// The number received.
         came: usize,
     },
-    /// Descriptors came that no header announced.
+    /// File descriptors arrived that no header announced.
     StrayDescriptors {
-        /// How many.
+        /// The number of file descriptors.
         count: usize,
     },
-    /// The kernel could not deliver all descriptors: this process's table is full.
+    /// The kernel truncated the ancillary data: this process's file descriptor table is full.
     CutDescriptors,
 }
 

@@ -1,14 +1,14 @@
-//! A message a line. Pure.
+//! Framing by line feeds. Pure.
 
 use std::io::BufRead;
 
 use super::codec::{Codec, HEADER_ROOM_BYTES, Head, Step};
 use super::error::FrameError;
 
-/// Messages that end with a line feed, which is not part of them and cannot be inside one.
+/// Messages that end with a line feed, which is not part of the message and cannot occur in it.
 ///
-/// A carriage return in front of it stays part of the message. A last line without its line feed is
-/// [`FrameError::CutShort`]: it may be half of what was meant.
+/// A carriage return before the line feed stays part of the message. A last line without a line
+/// feed is an error ([`FrameError::CutShort`]), because it may be incomplete.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Lines;
 
@@ -19,7 +19,8 @@ impl Codec for Lines {
     #[inline]
     fn decode(&self, bytes: &[u8], looked_bytes: usize) -> Result<Step, FrameError> {
         let new = bytes.get(looked_bytes..).unwrap_or(&[]);
-        // The standard library's way to its fast search for a byte; reading a slice cannot fail.
+        // `skip_until` is the standard library's stable access to `memchr`. Reading a slice cannot
+        // fail.
         let skipped = (&mut &*new).skip_until(b'\n').unwrap_or(0);
         match new[..skipped].last() {
             Some(b'\n') => {

@@ -1,19 +1,20 @@
-//! Messages on a byte stream: what one side sends as a message the other side gets as that message.
+//! Message framing on byte streams: each message that one side sends arrives as one message.
 //!
-//! - [`FrameWriter`] gathers small messages into one buffer and hands it to the kernel in one call;
-//!   large ones go out from where they lie. [`FrameReader`] reads much at a time and lends each
+//! - [`FrameWriter`] gathers small messages in a buffer and passes them to the kernel in one call.
+//!   Large messages are sent without copying. [`FrameReader`] reads large pieces and lends each
 //!   message out of its buffer.
-//! - A [`Codec`] says where a message begins and ends: [`Native`], which is stoop's own and the
-//!   fastest, or one that others speak too: [`LengthDelimited`], [`Varint`], [`Lines`].
-//! - [`Decoder`] and [`Encoder`] are the same without the I/O: bytes in, messages out, no clock, no
-//!   descriptor. Whatever moves the bytes can use them.
+//! - A [`Codec`] defines where a message begins and ends. [`Native`] is stoop's own format and the
+//!   fastest. [`LengthDelimited`], [`Varint`] and [`Lines`] are formats that other programs speak
+//!   too.
+//! - [`Decoder`] and [`Encoder`] are the same without I/O: bytes in, messages out, no clock, no
+//!   file descriptors. Any transport can use them.
 //!
-//! A length is compared with the limit before anything is allocated for it. What cannot be read on
-//! from is a [`FrameError`], and the reader gives the same error ever after: a stream that is out
-//! of step never gets back in.
+//! A length is compared with the limit before memory is allocated for it. A stream that cannot be
+//! decoded any further gives a [`FrameError`], and every later call returns the same error: a
+//! stream that has lost synchronization never regains it.
 //!
-//! Never in here: threads, timers, a message that is half delivered, a descriptor without its
-//! message.
+//! This module has no threads and no timers. It never delivers part of a message, or file
+//! descriptors without their message.
 //!
 //! ```
 //! use stoop::Stream;
@@ -57,5 +58,5 @@ pub use native::Native;
 pub use reader::FrameReader;
 pub use writer::FrameWriter;
 
-/// The longest message, in bytes, that readers and writers take unless told otherwise: 16 MiB.
+/// The default limit on a message's length, for readers and writers: 16 MiB.
 pub const DEFAULT_MAX_BYTES: usize = 16 << 20;

@@ -3,41 +3,43 @@
 use super::codec::{Codec, HEADER_ROOM_BYTES, Head, Step};
 use super::error::FrameError;
 
-/// stoop's own framing, version 1: four bytes in front of a short message, 32 in front of a long
+/// stoop's own framing, version 1: a header of four bytes for a short message, of 32 for a long
 /// one.
 ///
-/// The 32 keep a long message's place in the kernel's pages and in the reader's buffer such that
-/// copying it stays fast: with a four-byte header some processors copy it at half the speed, or far
-/// less.
+/// The 32 bytes keep a long message aligned alike in the kernel's pages and in the reader's buffer,
+/// so that copying it stays fast. With a four-byte header some processors copy it at half the
+/// speed, or far less.
 ///
 /// All numbers are little-endian. A message of less than 2,048 bytes:
 ///
 /// | byte | holds |
 /// |---:|---|
-/// | 0 | `0x10`; with descriptors `0x11` |
-/// | 1 | how many descriptors come with the message, 0 to 253: 0 exactly where byte 0 is `0x10` |
-/// | 2–3 | the message's length in bytes, below 2,048 |
+/// | 0 | `0x10`; with file descriptors `0x11` |
+/// | 1 | the number of file descriptors, 0 to 253; 0 if and only if byte 0 is `0x10` |
+/// | 2–3 | the length of the message in bytes, below 2,048 |
 /// | 4… | the message |
 ///
 /// Any longer message:
 ///
 /// | byte | holds |
 /// |---:|---|
-/// | 0 | `0x12`; with descriptors `0x13` |
-/// | 1 | how many descriptors, as above |
+/// | 0 | `0x12`; with file descriptors `0x13` |
+/// | 1 | the number of file descriptors, as above |
 /// | 2–3 | 0 |
-/// | 4–11 | the message's length in bytes, at least 2,048 |
+/// | 4–11 | the length of the message in bytes, at least 2,048 |
 /// | 12–31 | 0 |
 /// | 32… | the message |
 ///
-/// So byte 0 is the version in its upper half, and in its lower half bit 0 for "descriptors" and
-/// bit 1 for "long". Anything else is refused, a length in the wrong form and a byte that is not 0
-/// too: each message has one encoding, and what a later version adds is never misread by this one.
-/// Descriptors travel with the first byte of their frame's header.
+/// The upper half of byte 0 is the version. In its lower half, bit 0 means "file descriptors" and
+/// bit 1 means "long". Everything else is rejected, including a length in the wrong form and
+/// padding that is not 0. Each message therefore has exactly one encoding, and this version never
+/// misreads what a later one adds.
+///
+/// File descriptors are attached to the first byte of their frame's header.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Native;
 
-/// From this length in bytes on a message gets the long header.
+/// Messages of at least this length in bytes have the long header.
 const LONG_BYTES: u64 = 2048;
 
 const SHORT_HEADER_BYTES: usize = 4;
@@ -56,6 +58,7 @@ impl Codec for Native {
         let Some(&word) = bytes.first_chunk() else { return decode_start(bytes) };
         let word = u32::from_le_bytes(word);
         let len_bytes = u64::from(word >> 16);
+        // One comparison checks both byte 0 (version, no flags) and byte 1 (no file descriptors).
         if word as u16 == u16::from(VERSION) && len_bytes < LONG_BYTES {
             return Ok(frame(SHORT_HEADER_BYTES, len_bytes, 0));
         }
@@ -82,7 +85,8 @@ fn frame(header_bytes: usize, len_bytes: u64, descriptors: u8) -> Step {
     Step::Frame { header_bytes, head: Head { len_bytes, descriptors } }
 }
 
-/// Less than the shortest header: wait for more, unless the first byte is none of ours already.
+/// Handles fewer bytes than the shortest header: more are needed, unless the first byte is invalid
+/// already.
 fn decode_start(bytes: &[u8]) -> Result<Step, FrameError> {
     match bytes.first() {
         Some(&first) if first & !(DESCRIPTORS | LONG) != VERSION => Err(FrameError::BadHeader { first }),
@@ -90,7 +94,7 @@ fn decode_start(bytes: &[u8]) -> Result<Step, FrameError> {
     }
 }
 
-/// Every header but the commonest.
+/// Decodes every header except the most frequent one: short and without file descriptors.
 fn decode_rest(bytes: &[u8]) -> Result<Step, FrameError> {
     decode_start(bytes)?;
     let &[first, descriptors, low, high] = bytes.first_chunk().expect("the caller has seen four bytes");

@@ -1,4 +1,4 @@
-//! Messages from a descriptor.
+//! Reading messages from a stream.
 
 use std::fmt;
 use std::io::{IoSliceMut, Read};
@@ -14,21 +14,21 @@ use crate::message::Allow;
 use crate::socket::retry;
 use crate::sys;
 
-/// Takes messages from a stream: many with one system call, each lent out of the buffer it was
-/// received in.
+/// Reads messages from a stream: many with one system call, each lent out of the receive buffer.
 ///
-/// Works on anything that reads: a [`Stream`](crate::Stream), a `&Stream` while a
-/// [`FrameWriter`](super::FrameWriter) has the other direction, a pipe, a TCP connection. It reads
-/// ahead: what is in its buffer is nowhere else, so give the stream to one reader only.
+/// It works with anything that implements [`Read`](std::io::Read): a [`Stream`](crate::Stream), a
+/// `&Stream` while a [`FrameWriter`](super::FrameWriter) uses the other direction, a pipe, a TCP
+/// connection. The reader reads ahead, and buffered bytes exist nowhere else. Use only one reader
+/// per stream.
 ///
-/// The buffer begins as large as one read and grows for a longer message, up to the limit; beyond 2
-/// MiB it is given back once short messages follow.
+/// The buffer starts at the size of one read and grows, up to the limit, for a longer message.
+/// Beyond 2 MiB it is freed once short messages follow.
 ///
-/// On a non-blocking stream, and when a read timeout runs out, a call fails with
-/// [`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock); what has come by then is kept, and the
-/// next call goes on from there. `EINTR` is retried.
+/// If the stream is nonblocking, or a read timeout expires, a call fails with
+/// [`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock). The bytes received so far are kept, and
+/// the next call continues from there. `EINTR` is retried.
 ///
-/// A [`FrameError`] lasts: the same error comes from every later call.
+/// A [`FrameError`] is permanent: every later call returns the same error.
 ///
 /// ```
 /// use std::io::Write;
@@ -48,42 +48,51 @@ pub struct FrameReader<R, C = Native> {
     io: R,
     decoder: Decoder<C>,
     beside: Beside<OwnedFd>,
-    /// The message that comes next was being read into a caller's buffer when no more came: it is
-    /// gathered here instead.
+    /// A read into the caller's buffer ran out of bytes inside the next message, which is therefore
+    /// gathered in the decoder's buffer instead.
     gathers: bool,
 }
 
 impl<R: Read, C: Codec> FrameReader<R, C> {
-    /// Reads messages from `io`. Allocates nothing before the first of them.
+    /// Creates a reader. Memory is allocated with the first message.
     pub fn new(io: R, codec: C) -> FrameReader<R, C> {
         FrameReader { io, decoder: Decoder::new(codec), beside: Beside::default(), gathers: false }
     }
 
-    /// The longest message to take, in bytes; [`DEFAULT_MAX_BYTES`](super::DEFAULT_MAX_BYTES)
-    /// unless told otherwise.
+    /// Sets the maximum length of a message, in bytes. The default is
+    /// [`DEFAULT_MAX_BYTES`](super::DEFAULT_MAX_BYTES).
     pub fn max_bytes(mut self, max_bytes: usize) -> FrameReader<R, C> {
         self.decoder = self.decoder.max_bytes(max_bytes);
         self
     }
 
-    /// How much to read at once, in bytes: 64 KiB unless told otherwise, 64 at least. A message of
-    /// a quarter of this or more is read for itself, to the start of a page.
+    /// Sets the size of a read, in bytes. The default is 64 KiB; the minimum is 64 bytes.
+    ///
+    /// A message of at least a quarter of this is read separately, to the start of a page.
     pub fn read_bytes(mut self, read_bytes: usize) -> FrameReader<R, C> {
         self.decoder = self.decoder.read_bytes(read_bytes);
         self
     }
 
-    /// The next message, lent until the next call; `None` where the stream ends behind a whole
-    /// message. Reads only when no whole message is buffered, and waits on a blocking stream.
+    /// Returns the next message, lent until the next call, or `None` if the stream ends after a
+    /// complete message.
+    ///
+    /// Reads only if no complete message is buffered, and then waits if the stream is blocking.
     ///
     /// # Errors
-    /// Those of a [`FrameError`]: [`ErrorKind::MessageTooLarge`](crate::ErrorKind::MessageTooLarge)
-    /// where a length is beyond the limit, [`ErrorKind::PeerGone`](crate::ErrorKind::PeerGone)
-    /// where the stream ends inside a frame,
-    /// [`ErrorKind::Protocol`](crate::ErrorKind::Protocol) for bytes of another framing,
-    /// [`ErrorKind::SurplusDescriptors`](crate::ErrorKind::SurplusDescriptors) for a message with
-    /// descriptors ([`FrameReader::next_with_descriptors`] takes them). Besides,
-    /// [`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock) and whatever reading fails with.
+    /// Returns an error if
+    ///
+    /// - a message exceeds the limit
+    ///   ([`ErrorKind::MessageTooLarge`](crate::ErrorKind::MessageTooLarge));
+    /// - the stream ends inside a frame ([`ErrorKind::PeerGone`](crate::ErrorKind::PeerGone));
+    /// - the bytes are not of this framing ([`ErrorKind::Protocol`](crate::ErrorKind::Protocol));
+    /// - the message announces file descriptors, which [`FrameReader::next_with_descriptors`]
+    ///   accepts ([`ErrorKind::SurplusDescriptors`](crate::ErrorKind::SurplusDescriptors));
+    /// - no complete message arrives in time
+    ///   ([`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock));
+    /// - reading fails.
+    ///
+    /// The first four carry a [`FrameError`] and are permanent.
     #[inline]
     #[expect(clippy::should_implement_trait, reason = "it lends its buffer, which an iterator cannot")]
     pub fn next(&mut self) -> Result<Option<&[u8]>> {
@@ -100,11 +109,14 @@ impl<R: Read, C: Codec> FrameReader<R, C> {
         }
     }
 
-    /// The next message if it is buffered whole; `None` otherwise. Never reads: when it gives
-    /// `None`, a server has answered all there was, and it is time to flush.
+    /// Returns the next message if it is buffered completely, or `None` otherwise. Never reads.
+    ///
+    /// When it returns `None`, a server has processed everything it received, and it is time to
+    /// flush.
     ///
     /// # Errors
-    /// Those of a [`FrameError`], as [`FrameReader::next`].
+    /// Returns an error if the buffered bytes cannot be decoded (a [`FrameError`]; see
+    /// [`FrameReader::next`]).
     pub fn next_buffered(&mut self) -> Result<Option<&[u8]>> {
         match self.decoder.advance().map_err(receiving)? {
             Some(span) if span.descriptors == 0 => Ok(Some(self.decoder.message(&span))),
@@ -113,24 +125,28 @@ impl<R: Read, C: Codec> FrameReader<R, C> {
         }
     }
 
-    /// The length of the next message in bytes, which stays where it is; `None` at the end. Waits
-    /// for its header (of a line: for the line) on a blocking stream.
+    /// Returns the length of the next message in bytes, without consuming it, or `None` at the end.
+    ///
+    /// On a blocking stream it waits for the header, or with [`Lines`](super::Lines) for the whole
+    /// line.
     ///
     /// # Errors
-    /// As [`FrameReader::next`].
+    /// Returns an error if the stream cannot be read or decoded; [`FrameReader::next`] lists the
+    /// cases.
     pub fn next_len(&mut self) -> Result<Option<usize>> {
         Ok(self.begun()?.map(|begun| begun.len_bytes))
     }
 
-    /// Puts the next message into `buffer`, and returns its length; `None` at the end. What is not
-    /// buffered already is read straight into `buffer`: fastest where that is a
-    /// [`PageBuffer`](super::PageBuffer).
+    /// Reads the next message into `buffer` and returns its length, or `None` at the end.
+    ///
+    /// Bytes that are not buffered yet are read directly into `buffer`. This is fastest if it is a
+    /// [`PageBuffer`](super::PageBuffer). After an error the contents of `buffer` are unspecified.
     ///
     /// # Errors
-    /// As [`FrameReader::next`]; and
-    /// [`ErrorKind::MessageTooLarge`](crate::ErrorKind::MessageTooLarge) where the message is
-    /// longer than `buffer`: it is still there for the next call, and nothing else is wrong.
-    /// After any error the contents of `buffer` mean nothing.
+    /// Returns an error if the stream cannot be read or decoded; [`FrameReader::next`] lists the
+    /// cases. It also returns an error if the message is longer than `buffer`
+    /// ([`ErrorKind::MessageTooLarge`](crate::ErrorKind::MessageTooLarge)). In that case the
+    /// message stays available to the next call, and the stream is intact.
     pub fn read_into(&mut self, buffer: &mut [u8]) -> Result<Option<usize>> {
         loop {
             let Some(begun) = self.begun()? else { return Ok(None) };
@@ -156,14 +172,16 @@ impl<R: Read, C: Codec> FrameReader<R, C> {
         }
     }
 
-    /// Reads the rest of a message to where it belongs, with the header of the next one where that
-    /// comes along.
+    /// Reads the rest of a message directly to its destination, and the header of the next one if
+    /// it arrives with it.
     fn read_straight(&mut self, begun: Begun, message: &mut [u8]) -> Result<Option<usize>> {
         let mut filled = self.decoder.lend_message(begun, message);
         loop {
             let (io, room) = (&mut self.io, self.decoder.header_room());
             let rest = &mut message[filled..];
             let rest_bytes = rest.len();
+            // The second buffer holds only a header: if the next message has already arrived, the
+            // same call tells its length.
             let read = retry(|| io.read_vectored(&mut [IoSliceMut::new(rest), IoSliceMut::new(room)]));
             match read {
                 Ok(count) if count >= rest_bytes => {
@@ -184,7 +202,7 @@ impl<R: Read, C: Codec> FrameReader<R, C> {
         }
     }
 
-    /// The frame that comes next, as soon as its length is known; `None` at the end.
+    /// Returns the next frame as soon as its length is known, or `None` at the end.
     fn begun(&mut self) -> Result<Option<Begun>> {
         loop {
             if let Some(begun) = self.decoder.look().map_err(receiving)? {
@@ -196,7 +214,7 @@ impl<R: Read, C: Codec> FrameReader<R, C> {
         }
     }
 
-    /// Reads once; `false` at a proper end.
+    /// Reads once. Returns `false` at the end of the stream if that is between two frames.
     #[cold]
     fn fill(&mut self) -> Result<bool> {
         let (io, room) = (&mut self.io, self.decoder.room());
@@ -208,7 +226,8 @@ impl<R: Read, C: Codec> FrameReader<R, C> {
         Ok(count != 0)
     }
 
-    /// A message with descriptors where none are wanted: a plain read has let the kernel drop them.
+    /// Rejects a message with file descriptors in a plain read, with which the kernel has discarded
+    /// them.
     #[cold]
     fn refuse<T>(&mut self, descriptors: u8) -> Result<T> {
         let error = FrameError::SurplusDescriptors { count: descriptors.into(), allowed: 0 };
@@ -217,20 +236,25 @@ impl<R: Read, C: Codec> FrameReader<R, C> {
 }
 
 impl<R: Read + AsFd> FrameReader<R, Native> {
-    /// The next message with the descriptors that were sent with it, in order and close-on-exec; as
-    /// [`FrameReader::next`].
+    /// Returns the next message with the file descriptors attached to it, in order and
+    /// close-on-exec.
     ///
-    /// Call nothing else on a stream on which descriptors travel: the other calls read plainly, and
-    /// the kernel drops what comes beside (K-FD-7). At most twice the allowed number is held at
-    /// any time.
+    /// Use only this call on a stream that carries file descriptors. The other calls use plain
+    /// reads, and the kernel then discards ancillary data (K-FD-7). At most twice the allowed
+    /// number of file descriptors is held at any time.
     ///
     /// # Errors
-    /// As [`FrameReader::next`].
-    /// [`ErrorKind::SurplusDescriptors`](crate::ErrorKind::SurplusDescriptors) where more come than
-    /// allowed, [`ErrorKind::ControlTruncated`](crate::ErrorKind::ControlTruncated) where this
-    /// process's table is full, [`ErrorKind::Protocol`](crate::ErrorKind::Protocol) where
-    /// descriptors and announcements differ. Each lasts, and every descriptor that has come is
-    /// closed.
+    /// Returns an error if
+    ///
+    /// - the stream cannot be read or decoded; [`FrameReader::next`] lists the cases;
+    /// - more file descriptors arrive than allowed
+    ///   ([`ErrorKind::SurplusDescriptors`](crate::ErrorKind::SurplusDescriptors));
+    /// - the file descriptor table of this process is full
+    ///   ([`ErrorKind::ControlTruncated`](crate::ErrorKind::ControlTruncated));
+    /// - the file descriptors received differ from those announced
+    ///   ([`ErrorKind::Protocol`](crate::ErrorKind::Protocol)).
+    ///
+    /// The last three are permanent, and every file descriptor received is closed.
     ///
     /// ```
     /// use std::os::fd::AsFd;
@@ -302,27 +326,27 @@ impl Allow {
 }
 
 impl<R, C: Codec> FrameReader<R, C> {
-    /// What made the stream unreadable, if anything has.
+    /// Returns the error that made the stream undecodable, if any.
     pub fn failure(&self) -> Option<FrameError> {
         self.decoder.failure()
     }
 
-    /// How many bytes are buffered and not part of a message given out.
+    /// Returns how many bytes are buffered that are not part of a delivered message.
     pub fn unread_bytes(&self) -> usize {
         self.decoder.unread_bytes()
     }
 
-    /// How large the buffer is now, in bytes.
+    /// Returns the current size of the buffer, in bytes.
     pub fn buffer_bytes(&self) -> usize {
         self.decoder.buffer_bytes()
     }
 
-    /// The stream. Reading from it takes bytes away from the messages.
+    /// Returns a reference to the stream. Reading from it removes bytes from the messages.
     pub fn get_ref(&self) -> &R {
         &self.io
     }
 
-    /// Gives the stream back. What is buffered is lost: see [`FrameReader::unread_bytes`].
+    /// Returns the stream. Buffered bytes are lost; see [`FrameReader::unread_bytes`].
     pub fn into_inner(self) -> R {
         self.io
     }

@@ -1,18 +1,21 @@
-//! A large message on its way out from where it lies: which bytes go next, and what is left when no
-//! more do. Pure.
+//! A large message that is sent from the caller's buffer: which bytes go next, and what is left if
+//! the socket accepts no more. Pure.
 
 use std::io::IoSlice;
 
-/// The kernel cuts what it is given into pieces of its own, of which this many bytes lie in whole
-/// pages; what is beyond is put in front of them, up to `HEAD_BYTES`. Given just that at a time it
-/// has neither to search small pages for a remainder nor to copy across their borders.
+/// The size of a piece, in bytes.
+///
+/// The kernel splits a write into buffers of its own, each with this many bytes in whole pages; the
+/// remainder, up to `HEAD_BYTES`, goes into the buffer's linear part. If each call passes exactly
+/// that much, the kernel neither searches small pages for the remainder nor copies across their
+/// borders.
 pub(super) const PIECE_BYTES: usize = 32 << 10;
 pub(super) const HEAD_BYTES: usize = 3 << 10;
 
-/// Of more than this the remainder is too small a part to be worth a call of its own.
+/// Above this size the remainder is too small a part to justify splitting the write into pieces.
 const PIECED_BYTES: usize = 256 << 10;
 
-/// What waits, and behind it a frame: header, message and trailer.
+/// The pending bytes, followed by a frame: header, message and trailer.
 pub(super) struct Straight<'a> {
     parts: [&'a [u8]; 4],
     all_bytes: usize,
@@ -25,13 +28,15 @@ impl<'a> Straight<'a> {
         Straight { parts, all_bytes: parts.iter().map(|part| part.len()).sum(), sent_bytes: 0 }
     }
 
-    /// What to send next; `None` when all has gone.
+    /// Returns what to send next, or `None` if everything has been sent.
     pub(super) fn piece(&self) -> Option<[IoSlice<'a>; 4]> {
         if self.sent_bytes == self.all_bytes {
             return None;
         }
         let [pending, header, message, _] = self.parts;
         let head_bytes = pending.len() + header.len();
+        // A piece ends at the first multiple of `PIECE_BYTES` of the message beyond what has been
+        // sent. After a partial write the next call thus continues to the same boundary.
         let pieces = self.sent_bytes.saturating_sub(head_bytes) / PIECE_BYTES + 1;
         let end = head_bytes + pieces * PIECE_BYTES;
         let is_last = message.len() > PIECED_BYTES || end + HEAD_BYTES > self.all_bytes;
@@ -39,26 +44,26 @@ impl<'a> Straight<'a> {
         Some(window(self.parts, self.sent_bytes, len_bytes).map(IoSlice::new))
     }
 
-    /// So much of that has gone.
+    /// Records that this many bytes of the last piece were sent.
     pub(super) fn advance(&mut self, len_bytes: usize) {
         self.sent_bytes += len_bytes;
     }
 
-    /// How much has gone of what was waiting, and how much of the frame: if any, the rest of it has
-    /// to follow, or the stream is out of step.
+    /// Returns how much of the pending bytes and how much of the frame was sent. If part of the
+    /// frame was, the rest must follow; otherwise the stream loses synchronization.
     pub(super) fn sent(&self) -> (usize, usize) {
         let of_pending = self.sent_bytes.min(self.parts[0].len());
         (of_pending, self.sent_bytes - of_pending)
     }
 }
 
-/// What is left of a frame after its first `sent_bytes`.
+/// Returns the rest of a frame after its first `sent_bytes`.
 pub(super) fn rest(frame: [&[u8]; 3], sent_bytes: usize) -> [&[u8]; 3] {
     window(frame, sent_bytes, usize::MAX)
 }
 
-/// What remains of `parts`, taken as one, after the first `skip` bytes, and of that the first
-/// `len`.
+/// Returns the subrange of `parts`, taken as one sequence, that begins after `skip` bytes and has
+/// at most `len` bytes.
 fn window<const N: usize>(parts: [&[u8]; N], mut skip: usize, mut len: usize) -> [&[u8]; N] {
     parts.map(|part| {
         let start = skip.min(part.len());

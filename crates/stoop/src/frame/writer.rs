@@ -1,4 +1,4 @@
-//! Messages to a descriptor.
+//! Writing messages to a stream.
 
 use std::fmt;
 use std::io::{self, IoSlice, Write};
@@ -15,24 +15,25 @@ use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::socket::{configure, retry};
 use crate::sys;
 
-/// Messages below this length in bytes are copied together; longer ones go out from where they lie.
+/// Messages below this length, in bytes, are copied into the batch. Longer ones are sent without
+/// copying.
 const COPY_BELOW_BYTES: usize = 4096;
 
-/// Sends messages on a stream: small ones gathered into few system calls, large ones without a
-/// copy.
+/// Sends messages on a stream: small ones batched into few system calls, large ones without
+/// copying.
 ///
-/// A message of less than 4 KiB is copied behind those that wait already; they go when 32 KiB have
-/// come together, when [`FrameWriter::flush`] is called, or with [`FrameWriter::flush_if_older`]
-/// when they have waited long enough. There is no thread that would flush by itself: **what was
-/// sent and not flushed stays here**. A larger message takes along all that waits and goes at once.
-/// Dropping a writer flushes it, and cannot say whether that worked.
+/// A message of less than 4 KiB is appended to the batch. The batch is sent when it reaches 32 KiB,
+/// when [`FrameWriter::flush`] is called, or when [`FrameWriter::flush_if_older`] finds that it has
+/// waited long enough. No thread flushes in the background: **a message that is not flushed is not
+/// sent**. A larger message is sent immediately, together with the batch. Dropping a writer flushes
+/// it and ignores errors.
 ///
-/// On a [`Stream`](crate::Stream) nothing raises `SIGPIPE`. `EINTR` is retried.
+/// On a [`Stream`](crate::Stream), sending never raises `SIGPIPE`. `EINTR` is retried.
 ///
-/// On a non-blocking stream, and when a write timeout runs out, a call may fail with
-/// [`ErrorKind::WouldBlock`]. A message is then either taken whole (`Ok`) or not at all (an error):
-/// send it again in the second case only. Of a large message whose first bytes have gone the rest
-/// is copied and kept, so that at most one such and 32 KiB wait.
+/// If the stream is nonblocking, or a write timeout expires, a call may fail with
+/// [`ErrorKind::WouldBlock`]. A message is then either accepted completely (`Ok`) or not at all (an
+/// error). Send it again only in the second case. If a large message was sent in part, its rest is
+/// copied and kept. So at most one such rest and 32 KiB are pending.
 ///
 /// ```
 /// use std::time::Duration;
@@ -56,37 +57,41 @@ const COPY_BELOW_BYTES: usize = 4096;
 pub struct FrameWriter<W: Write, C: Codec = Native> {
     io: W,
     encoder: Encoder<C>,
-    /// When the oldest message that waits was sent.
+    /// When the oldest pending message was sent.
     waiting_since: Option<Instant>,
 }
 
 impl<W: Write, C: Codec> FrameWriter<W, C> {
-    /// Sends messages on `io`. Allocates nothing before the first of them.
+    /// Creates a writer. Memory is allocated with the first message.
     pub fn new(io: W, codec: C) -> FrameWriter<W, C> {
         FrameWriter { io, encoder: Encoder::new(codec), waiting_since: None }
     }
 
-    /// The longest message to take, in bytes; [`DEFAULT_MAX_BYTES`](super::DEFAULT_MAX_BYTES)
-    /// unless told otherwise.
+    /// Sets the maximum length of a message, in bytes. The default is
+    /// [`DEFAULT_MAX_BYTES`](super::DEFAULT_MAX_BYTES).
     pub fn max_bytes(mut self, max_bytes: usize) -> FrameWriter<W, C> {
         self.encoder.set_max_bytes(max_bytes);
         self
     }
 
-    /// How many bytes come together at most before they go; 32 KiB unless told otherwise, 4 KiB at
-    /// least.
+    /// Sets the size of a batch, in bytes. The default is 32 KiB; the minimum is 4 KiB.
     pub fn gather_bytes(mut self, gather_bytes: usize) -> FrameWriter<W, C> {
         self.encoder.set_gather_bytes(gather_bytes);
         self
     }
 
-    /// Sends a message: copies it to those that wait, or has it go at once where it is large.
+    /// Sends a message: appends it to the batch, or writes it immediately if it is large.
     ///
     /// # Errors
-    /// [`ErrorKind::MessageTooLarge`] beyond the limit, [`ErrorKind::Unsupported`] for what this
-    /// framing cannot carry, [`ErrorKind::WouldBlock`]: in these the message was not taken, and the
-    /// stream is as it was. Whatever writing fails with, such as [`ErrorKind::PeerGone`]: the
-    /// stream is then of no more use.
+    /// Returns an error if
+    ///
+    /// - the message exceeds the limit ([`ErrorKind::MessageTooLarge`]);
+    /// - this framing cannot carry the message ([`ErrorKind::Unsupported`]);
+    /// - the call would block ([`ErrorKind::WouldBlock`]);
+    /// - writing fails, for example because the peer has closed ([`ErrorKind::PeerGone`]).
+    ///
+    /// In the first three cases the message was not accepted and the stream is intact. After a
+    /// failed write the stream is unusable.
     #[inline]
     pub fn send(&mut self, message: &[u8]) -> Result<()> {
         if message.len() < COPY_BELOW_BYTES && self.push(message)? {
@@ -95,10 +100,11 @@ impl<W: Write, C: Codec> FrameWriter<W, C> {
         self.send_now(message)
     }
 
-    /// Sends all that waits. On a blocking stream it waits for room.
+    /// Sends all pending bytes. On a blocking stream it waits for space.
     ///
     /// # Errors
-    /// [`ErrorKind::WouldBlock`]: a part may have gone, the rest still waits. Whatever writing fails with.
+    /// Returns an error if the call would block ([`ErrorKind::WouldBlock`]) or writing fails. In
+    /// the first case some bytes may have been sent, and the rest stays pending.
     pub fn flush(&mut self) -> Result<()> {
         while !self.encoder.is_empty() {
             let (io, pending) = (&mut self.io, self.encoder.pending());
@@ -110,11 +116,11 @@ impl<W: Write, C: Codec> FrameWriter<W, C> {
         retry(|| self.io.flush()).map_err(sending)
     }
 
-    /// Flushes if the oldest message that waits was sent at least `limit` ago. Returns whether
-    /// anything went.
+    /// Flushes if the oldest pending message was sent at least `limit` ago. Returns whether
+    /// anything was sent.
     ///
     /// # Errors
-    /// As [`FrameWriter::flush`].
+    /// Returns an error if [`FrameWriter::flush`] does: if it would block, or if writing fails.
     pub fn flush_if_older(&mut self, limit: Duration) -> Result<bool> {
         let is_due = self.waiting_since.is_some_and(|since| since.elapsed() >= limit);
         if is_due {
@@ -123,22 +129,23 @@ impl<W: Write, C: Codec> FrameWriter<W, C> {
         Ok(is_due)
     }
 
-    /// When the oldest message that waits was sent: from this a loop knows how long it may sleep.
+    /// Returns when the oldest pending message was sent. From this, an event loop computes how long
+    /// it may sleep.
     pub fn waiting_since(&self) -> Option<Instant> {
         self.waiting_since
     }
 
-    /// How many bytes wait.
+    /// Returns how many bytes are pending.
     pub fn pending_bytes(&self) -> usize {
         self.encoder.pending().len()
     }
 
-    /// The stream. Writing to it puts bytes between the messages.
+    /// Returns a reference to the stream. Writing to it inserts bytes between the messages.
     pub fn get_ref(&self) -> &W {
         &self.io
     }
 
-    /// Copies a message behind those that wait, if there is room.
+    /// Appends a message to the batch, if there is space.
     #[inline]
     fn push(&mut self, message: &[u8]) -> Result<bool> {
         let is_first = self.encoder.is_empty();
@@ -156,7 +163,7 @@ impl<W: Write, C: Codec> FrameWriter<W, C> {
         }
         match self.flush() {
             Err(error) if !error.is_would_block() => Err(error),
-            // A part that has gone may be room enough.
+            // Even a partial flush may have made enough space.
             flushed => {
                 if self.push(message)? {
                     Ok(())
@@ -167,7 +174,7 @@ impl<W: Write, C: Codec> FrameWriter<W, C> {
         }
     }
 
-    /// Sends what waits and then a large message, the latter from where it lies.
+    /// Sends the batch and then a large message, the latter without copying.
     fn send_straight(&mut self, message: &[u8]) -> Result<()> {
         let mut room = [0; HEADER_ROOM_BYTES];
         let header_bytes = self.encoder.header(message, 0, &mut room).map_err(framing)?;
@@ -192,7 +199,7 @@ impl<W: Write, C: Codec> FrameWriter<W, C> {
         or_later(result)
     }
 
-    /// Keeps what has not gone of a frame. Nothing else may be waiting.
+    /// Keeps the unsent rest of a frame. Nothing else may be pending.
     fn keep(&mut self, rest: [&[u8]; 3]) {
         self.encoder.push_rest(&rest);
         if !self.encoder.is_empty() {
@@ -209,12 +216,14 @@ impl<W: Write, C: Codec> FrameWriter<W, C> {
 }
 
 impl<W: Write + AsFd, C: Codec> FrameWriter<W, C> {
-    /// Asks for a larger send buffer, of which the kernel grants up to `net.core.wmem_max`: large
-    /// messages then go in fewer turns, often twice as fast. It is memory that a slow receiver
-    /// can make this process hold.
+    /// Sets the size of the send buffer (`SO_SNDBUF`), which the kernel caps at
+    /// `net.core.wmem_max`.
+    ///
+    /// With a larger buffer, large messages take fewer turns, often at twice the speed. A slow
+    /// receiver can make this process hold that much memory.
     ///
     /// # Errors
-    /// Only what the kernel reports for a damaged descriptor, or one that is no socket.
+    /// Returns an error only if the file descriptor is invalid or is not a socket.
     pub fn send_buffer_bytes(self, bytes: usize) -> Result<FrameWriter<W, C>> {
         sys::set_send_buffer_bytes(self.io.as_fd(), bytes).map_err(configure)?;
         Ok(self)
@@ -222,16 +231,21 @@ impl<W: Write + AsFd, C: Codec> FrameWriter<W, C> {
 }
 
 impl<W: Write + AsFd> FrameWriter<W, Native> {
-    /// Sends a message with descriptors, at most [`DESCRIPTORS_MAX`], at once and behind all that
-    /// waits. The receiver gets its own copies with exactly this message
+    /// Sends a message with at most [`DESCRIPTORS_MAX`] file descriptors, immediately and after all
+    /// pending bytes.
+    ///
+    /// The receiver gets its own copies together with exactly this message
     /// ([`FrameReader::next_with_descriptors`](super::FrameReader::next_with_descriptors)).
     ///
-    /// Only [`Native`] does this: without an announcement in the header nobody can tell which
-    /// message descriptors belong to, since a read may begin with older bytes (K-FD-5).
+    /// Only [`Native`] supports this. Without an announcement in the header a receiver cannot
+    /// determine to which message file descriptors belong, because a read may begin with older
+    /// bytes (K-FD-5).
     ///
     /// # Errors
-    /// As [`FrameWriter::send`]; [`ErrorKind::NotPermitted`] where the receiver refuses
-    /// descriptors, [`ErrorKind::TooManyInFlight`].
+    /// Returns an error if the message cannot be sent ([`FrameWriter::send`] lists the cases), if
+    /// there are too many file descriptors ([`ErrorKind::Unsupported`]), if the receiver refuses
+    /// file descriptors ([`ErrorKind::NotPermitted`]), or if too many are in flight
+    /// ([`ErrorKind::TooManyInFlight`]).
     pub fn send_with_descriptors(&mut self, message: &[u8], descriptors: &[BorrowedFd<'_>]) -> Result<()> {
         let Some(count) = u8::try_from(descriptors.len()).ok().filter(|&n| usize::from(n) <= DESCRIPTORS_MAX)
         else {
@@ -242,7 +256,8 @@ impl<W: Write + AsFd> FrameWriter<W, Native> {
         let mut room = [0; HEADER_ROOM_BYTES];
         let header_bytes = self.encoder.header(message, count, &mut room).map_err(framing)?;
         let header = &room[..header_bytes];
-        // Descriptors come with the first byte of their call, and that has to be this frame's.
+        // The kernel attaches file descriptors to the first byte of a `sendmsg`, which must be this
+        // frame's.
         self.flush()?;
         let control = encode(descriptors)?;
         let (io, buffers) = (&self.io, [IoSlice::new(header), IoSlice::new(message)]);
@@ -252,7 +267,7 @@ impl<W: Write + AsFd> FrameWriter<W, Native> {
     }
 }
 
-/// What a full socket has not taken waits; that is no failure.
+/// If the socket is full, the bytes stay pending, which is not an error.
 fn or_later(result: Result<()>) -> Result<()> {
     match result {
         Err(error) if error.is_would_block() => Ok(()),
@@ -271,7 +286,7 @@ fn encode(descriptors: &[BorrowedFd<'_>]) -> Result<Vec<u8>> {
     Ok(room)
 }
 
-/// A stream that takes nothing never will.
+/// Writing zero bytes is an error: such a stream never makes progress.
 fn not_zero(written: io::Result<usize>) -> io::Result<usize> {
     match written {
         Ok(0) => Err(io::ErrorKind::WriteZero.into()),
@@ -289,7 +304,7 @@ fn framing(error: FrameError) -> Error {
 
 impl<W: Write, C: Codec> Drop for FrameWriter<W, C> {
     fn drop(&mut self) {
-        // Nobody is left to tell; who wants to know flushes before.
+        // A drop cannot report errors. Callers that need them flush first.
         let _ = self.flush();
     }
 }
