@@ -1,10 +1,10 @@
-//! An assembler for eBPF instructions: as much of the set as the programs here use. Pure.
+//! An assembler for the subset of eBPF instructions that the programs here use. Pure.
 
-/// One instruction as the kernel takes it.
+/// An instruction in the kernel's encoding.
 pub(crate) type Instruction = u64;
 
-/// A register. `R0` holds results, `R1` to `R5` arguments, which a call destroys; `R6` to `R8`
-/// survive one; `Frame` points to the end of the stack.
+/// A register. `R0` holds results; `R1` to `R5` hold arguments and are clobbered by a call; `R6` to
+/// `R8` are preserved; `Frame` points to the end of the stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Reg {
@@ -18,7 +18,7 @@ pub(crate) enum Reg {
     Frame = 10,
 }
 
-/// How many bytes a load or store moves.
+/// The size of a load or store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Width {
     One,
@@ -48,15 +48,15 @@ impl Width {
     }
 }
 
-/// A function of the kernel that programs may call, by its number.
+/// A kernel function that programs may call, with its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i32)]
 pub(crate) enum Helper {
-    /// Writes to what reads the iterator.
+    /// Writes to the reader of the iterator.
     SeqWrite = 127,
-    /// The socket of an open file; null where it is none.
+    /// Returns the socket of an open file; null if it is not a socket.
     SockFromFile = 162,
-    /// A socket as a local one; null where it is none.
+    /// Casts a socket to a Unix socket; null if it is not one.
     SkcToUnixSock = 178,
 }
 
@@ -71,15 +71,15 @@ const JUMP_UNLESS_EQUAL: u8 = 0x55;
 const CALL: u8 = 0x85;
 const EXIT: u8 = 0x95;
 
-/// A place further on in the program, to be jumped to.
+/// A jump target.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Label(usize);
 
-/// A program that is being written.
+/// A program under construction.
 #[derive(Debug, Default)]
 pub(crate) struct Assembler {
     code: Vec<Instruction>,
-    /// By label: the jumps to it.
+    /// For each label, the jumps to it.
     jumps: Vec<Vec<usize>>,
 }
 
@@ -124,13 +124,14 @@ impl Assembler {
         self.jump(JUMP_UNLESS_EQUAL, register, number, to);
     }
 
-    /// A label that is not placed yet.
+    /// Creates a label that is not placed yet.
     pub(crate) fn label(&mut self) -> Label {
         self.jumps.push(Vec::new());
         Label(self.jumps.len() - 1)
     }
 
-    /// Lets all jumps to this label lead to the next instruction. Jumps to it may not follow.
+    /// Places a label at the next instruction and resolves the jumps to it. No later jump may use
+    /// it.
     pub(crate) fn place(&mut self, Label(label): Label) {
         for at in std::mem::take(&mut self.jumps[label]) {
             let distance = (self.code.len() - at - 1) as u16;
@@ -138,7 +139,7 @@ impl Assembler {
         }
     }
 
-    /// The program.
+    /// Returns the instructions.
     pub(crate) fn finish(self) -> Vec<Instruction> {
         debug_assert!(self.jumps.iter().all(Vec::is_empty), "every label is placed");
         self.code
@@ -171,7 +172,7 @@ mod tests {
         code.add(Reg::R2, -104);
         code.call(Helper::SeqWrite);
         code.exit();
-        // Code, registers (source, target), offset, number: each byte as it lies in memory.
+        // Opcode, registers (source and destination), offset, immediate: the bytes in memory order.
         let expected: [[u8; 8]; 8] = [
             [0x69, 0x81, 16, 0, 0, 0, 0, 0],
             [0x7b, 0x6a, 0xf8, 0xff, 0, 0, 0, 0],

@@ -1,31 +1,30 @@
-//! What goes into a record and where the kernel has it, as names; and from those, with BTF, as
-//! numbers. Pure.
+//! The kernel fields that go into a record: by name here, and with BTF as offsets. Pure.
 //!
-//! A name that a kernel does not have is said in the error; only what a kernel may lack by its
-//! configuration is left out.
+//! If the kernel lacks a name, the error says which. Only fields that depend on the kernel's
+//! configuration are optional.
 
 use crate::btf::{Btf, BtfError, Field, Kind, TypeId};
 use crate::record::*;
 
-/// A field by its structure and its path in it.
+/// A field: the structure, and the path in it.
 type Name = (&'static str, &'static str);
 
-/// A value of a record: where the chain of fields to it begins, and the chain. All but the last are
-/// pointers.
+/// A value of a record: its slot, and the start and fields of the pointer chain to it. All fields
+/// but the last are pointers.
 type Named = (Slot, Base, &'static [Name]);
 
-/// Where a chain of fields begins.
+/// Where a pointer chain starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Base {
-    /// What the iterator gives to the program.
+    /// The context that the iterator passes to the program.
     Context,
-    /// The socket, as any socket.
+    /// The socket as a generic `struct sock`.
     Socket,
-    /// The socket, as a local one.
+    /// The socket as a `struct unix_sock`.
     Local,
 }
 
-/// What every kernel has.
+/// The values that every kernel has.
 const CHAINS: &[Named] = &[
     (STARTED, Base::Context, &[TASK, LEADER, ("task_struct", "start_boottime")]),
     (TABLE, Base::Context, &[TASK, ("task_struct", "files")]),
@@ -37,10 +36,10 @@ const CHAINS: &[Named] = &[
     (INODE, Base::Context, &[(CONTEXT, "file"), FILE_INODE, INODE_NUMBER]),
     (COOKIE, Base::Socket, &[("sock", "__sk_common.skc_cookie.counter")]),
 ];
-/// Not there when the kernel was built with one network namespace only.
+/// Missing if the kernel was built with a single network namespace.
 const NETWORK_CHAIN: Named =
     (NETWORK, Base::Socket, &[("sock", "__sk_common.skc_net.net"), ("net", "ns.inum")]);
-/// Not there before Linux 5.16: see [`CAST`].
+/// Missing before Linux 5.16; see [`CAST`].
 const NAME_CHAIN: Named = (NAME, Base::Local, &[("unix_sock", "addr")]);
 
 const CONTEXT: &str = "bpf_iter__task_file";
@@ -48,13 +47,13 @@ const TASK: Name = (CONTEXT, "task");
 const LEADER: Name = ("task_struct", "group_leader");
 const FILE_INODE: Name = ("file", "f_inode");
 const INODE_NUMBER: Name = ("inode", "i_ino");
-/// The function whose type says what the iterator is.
+/// The function whose type identifies the iterator.
 const ITERATOR: &str = "bpf_iter_task_file";
-/// The function behind the helper that makes a local socket of a socket, without which the verifier
-/// lets nothing of the former be loaded (K-BPF-8).
+/// The function behind the helper that casts `struct sock` to `struct unix_sock`. Without it the
+/// verifier permits no load of the latter's fields (K-BPF-8).
 const CAST: &str = "bpf_skc_to_unix_sock";
 
-/// The types that [`Layout::of`] looks for.
+/// The types that [`Layout::of`] looks up.
 const WANTED: &[(Kind, &str)] = &[
     (Kind::FUNC, ITERATOR),
     (Kind::FUNC, CAST),
@@ -70,7 +69,7 @@ const WANTED: &[(Kind, &str)] = &[
     (Kind::STRUCT, "unix_sock"),
 ];
 
-/// How to get one value of a record.
+/// The pointer chain to one value of a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Chain {
     pub(crate) slot: Slot,
@@ -78,7 +77,7 @@ pub(crate) struct Chain {
     pub(crate) steps: Vec<Field>,
 }
 
-/// Where everything lies that the program needs.
+/// The offsets of everything that the program needs.
 #[derive(Clone, Debug)]
 pub(crate) struct Layout {
     pub(crate) iterator: TypeId,
@@ -91,11 +90,11 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
-    /// The layout of the kernel whose type information this is; [`Record::name`] is left out where
-    /// it is not wanted.
+    /// Resolves the layout from a kernel's type information. [`Record::name`] is omitted if it is
+    /// not wanted.
     ///
     /// # Errors
-    /// [`BtfError`], which names what the kernel does not have.
+    /// Returns an error that names what the kernel lacks.
     pub(crate) fn of(blob: &[u8], wants_names: bool) -> Result<Layout, BtfError> {
         let btf = &Btf::scan(blob, WANTED)?;
         let mut chains = CHAINS.iter().map(|named| resolve(btf, named)).collect::<Result<Vec<_>, _>>()?;

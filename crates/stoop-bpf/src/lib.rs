@@ -1,9 +1,10 @@
-//! Small kernel programs, assembled at run time from the running kernel's own type information
-//! (BTF): no clang, no object file, no C library.
+//! Small BPF programs, assembled at run time from the running kernel's type information (BTF): no
+//! clang, no object file, no C library.
 //!
-//! One program so far: [`TaskFiles`] lists every descriptor of every process that is a local
-//! socket, of all network namespaces, in one read; it takes the place of a walk through
-//! `/proc/*/fd`. It needs `CAP_BPF` with `CAP_PERFMON`, or `CAP_SYS_ADMIN`, and a kernel with BTF.
+//! There is one program so far. [`TaskFiles`] lists the file descriptors of all processes that are
+//! Unix domain sockets, in all network namespaces, in one pass, and so replaces a walk through
+//! `/proc/*/fd`. It requires `CAP_BPF` with `CAP_PERFMON`, or `CAP_SYS_ADMIN`, and a kernel with
+//! BTF.
 //!
 //! ```
 //! use stoop_bpf::{Support, TaskFiles};
@@ -20,14 +21,14 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! What is here never decides by the version of the kernel: it asks, and an answer of *no* names
-//! what is missing. It never attaches to anything that runs, pins nothing, and what it loads is
-//! gone with the value that holds it.
+//! This crate never decides by kernel version: it probes, and a negative answer names what is
+//! missing. It never attaches to running code and pins nothing. What it loads is unloaded when the
+//! value that holds it is dropped.
 //!
-//! In the order to read: `btf` (where fields lie: pure), `layout` (which ones are asked for: pure),
-//! `asm` and `program` (from those to instructions: pure), `record` (what comes out: pure),
-//! `task_file` (loading and reading), `support` (why not), `types` (where the type information is
-//! had from), `sys` (bpf(2) and mmap(2): the only `unsafe`).
+//! Reading order of the modules: `btf` (offsets of fields; pure), `layout` (the fields needed;
+//! pure), `asm` and `program` (instructions; pure), `record` (the output format; pure), `task_file`
+//! (loading and reading), `support` (why it is unavailable), `types` (obtaining the type
+//! information), `sys` (`bpf(2)` and `mmap(2)`; the only `unsafe` code).
 
 mod asm;
 mod btf;

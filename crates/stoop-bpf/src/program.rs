@@ -1,8 +1,8 @@
-//! The program of the `task_file` iterator: for each descriptor of each process, a record where it
-//! is a local socket. Pure.
+//! The program of the `task_file` iterator: writes a record for each file descriptor that is a Unix
+//! domain socket. Pure.
 //!
-//! It keeps the context in `R6`, the socket in `R7`, a pointer it follows in `R8`, and the record
-//! on the stack.
+//! `R6` holds the context, `R7` the socket, `R8` the pointer being followed. The record is on the
+//! stack.
 
 use crate::asm::{Assembler, Helper, Instruction, Label, Reg, Width};
 use crate::btf::{BtfError, Field};
@@ -10,13 +10,14 @@ use crate::layout::{Base, Chain, Layout};
 use crate::record::{RECORD_BYTES, Slot};
 
 const AF_UNIX: i32 = 1;
-/// Where the record lies on the stack, from its end.
+/// The offset of the record from the frame pointer.
 const RECORD: i16 = -(RECORD_BYTES as i16);
 
-/// The instructions for a kernel of this layout.
+/// Assembles the program for a kernel with this layout.
 ///
 /// # Errors
-/// [`BtfError`] when a field lies too far out for an instruction, or is of a size that none loads.
+/// Returns an error if an offset does not fit into an instruction, or if no instruction loads a
+/// field of that size.
 pub(crate) fn program(layout: &Layout) -> Result<Vec<Instruction>, BtfError> {
     let mut code = Assembler::default();
     let out = code.label();
@@ -35,7 +36,7 @@ pub(crate) fn program(layout: &Layout) -> Result<Vec<Instruction>, BtfError> {
     Ok(code.finish())
 }
 
-/// Leaves the local socket in `R7`, or the program.
+/// Loads the Unix socket into `R7`, or jumps to the end.
 fn socket_of_the_file(code: &mut Assembler, layout: &Layout, out: Label) -> Result<(), BtfError> {
     step(code, Reg::R1, Reg::R6, layout.file)?;
     code.jump_if(Reg::R1, 0, out);
@@ -48,7 +49,7 @@ fn socket_of_the_file(code: &mut Assembler, layout: &Layout, out: Label) -> Resu
     Ok(())
 }
 
-/// Stores one value, or leaves zeros where the way to it ends before.
+/// Follows a pointer chain and stores its value. If a pointer in it is null, the slot stays zero.
 fn follow(code: &mut Assembler, chain: &Chain) -> Result<(), BtfError> {
     let nothing = code.label();
     let base = match chain.base {
@@ -78,7 +79,7 @@ fn follow(code: &mut Assembler, chain: &Chain) -> Result<(), BtfError> {
     Ok(())
 }
 
-/// Hands the record to the reader.
+/// Passes the record to the reader.
 fn write(code: &mut Assembler, layout: &Layout, out: Label) -> Result<(), BtfError> {
     step(code, Reg::R1, Reg::R6, layout.meta)?;
     code.jump_if(Reg::R1, 0, out);
@@ -91,14 +92,14 @@ fn write(code: &mut Assembler, layout: &Layout, out: Label) -> Result<(), BtfErr
     Ok(())
 }
 
-/// Loads a field of what a register points to.
+/// Loads a field of the structure to which a register points.
 fn step(code: &mut Assembler, to: Reg, from: Reg, field: Field) -> Result<(), BtfError> {
     let offset = i16::try_from(field.offset_bytes).map_err(|_| TOO_FAR)?;
     code.load(Width::of(field.len_bytes).ok_or(UNLOADABLE)?, to, from, offset);
     Ok(())
 }
 
-/// Eight bytes of a longer field.
+/// Returns eight bytes of a longer field, as a field.
 fn part_of(field: Field, part: usize) -> Result<Field, BtfError> {
     let end = part as u32 + 8;
     let offset_bytes = field.offset_bytes.checked_add(part as u32).filter(|_| field.len_bytes >= end);

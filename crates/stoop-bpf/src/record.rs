@@ -1,12 +1,12 @@
-//! What the program writes for each descriptor, byte by byte, and how that is read back. Pure.
+//! The output format of the program: one record per file descriptor. Pure.
 //!
-//! The slots below are the one place where the layout of a record stands: the program is made from
-//! them, and so is the reader.
+//! The slots below are the only definition of the layout. Both the program and the reader are
+//! generated from them.
 
-/// The length of one record.
+/// The length of a record, in bytes.
 pub const RECORD_BYTES: usize = 72;
 
-/// Where a value lies in a record.
+/// The position of a value in a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Slot {
     pub(crate) at: usize,
@@ -29,25 +29,27 @@ pub(crate) const FD: Slot = slot(56, 4);
 pub(crate) const USER: Slot = slot(60, 4);
 pub(crate) const NAME: Slot = slot(64, 8);
 
-/// Which name it is, within one read: an accepted socket has the very name of its listener, and not
-/// one that reads the same. It says nothing outside of that read: the kernel gives the key to
-/// another name later.
+/// Identifies the bound name of a socket within one listing.
+///
+/// An accepted socket has its listener's key. Two separately bound names that read the same have
+/// different keys. The key is meaningless outside that listing, because the kernel reuses it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NameKey(u64);
 
-/// Hidden: it is an address in the kernel, which nobody should find in a log.
+/// Hides the value: it is a kernel address, which must not appear in a log.
 impl std::fmt::Debug for NameKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("NameKey(..)")
     }
 }
 
-/// What `/proc/PID/comm` shows: at most 15 bytes, which the process may have chosen itself.
+/// The name of a process as in `/proc/PID/comm`: at most 15 bytes, which the process can set
+/// itself.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Command([u8; COMMAND.len_bytes]);
 
 impl Command {
-    /// The bytes, without the NUL behind them.
+    /// Returns the bytes, without the terminating NUL.
     pub fn as_bytes(&self) -> &[u8] {
         self.0.split(|byte| *byte == 0).next().unwrap_or_default()
     }
@@ -59,46 +61,47 @@ impl std::fmt::Debug for Command {
     }
 }
 
-/// One descriptor that is a local socket, and whose it is. What the socket itself is, the kernel's
-/// table tells (sock_diag): each field more that is read here is a line of memory more to fetch for
-/// each socket of the machine.
+/// A file descriptor that is a Unix domain socket, and the process that has it.
 ///
-/// Process ids and user ids are those of the first (initial) namespaces, as `/proc` there shows
-/// them.
+/// The socket's own properties come from the kernel's socket table (`sock_diag`): every further
+/// field read here would fetch another cache line for each socket of the machine.
+///
+/// Process ids and user ids are those of the initial namespaces, as `/proc` there shows them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Record {
-    /// The process.
+    /// The process id.
     pub pid: u32,
-    /// The thread whose table of descriptors it is: the process's own first thread, but where a
-    /// thread has left the common table (`unshare(CLONE_FILES)`).
+    /// The id of the thread that owns the file descriptor table. This is the first thread of the
+    /// process, unless a thread has left the shared table (`unshare(CLONE_FILES)`).
     pub tid: u32,
-    /// The number of the descriptor.
+    /// The number of the file descriptor.
     pub fd: u32,
-    /// When the process was started: nanoseconds after the machine was, time asleep included. With
-    /// `pid` this is one process and no other; `/proc/PID/stat` has the same in ticks of a
-    /// hundredth of a second.
+    /// The start time of the process, in nanoseconds since boot, time suspended included.
+    ///
+    /// Together with `pid` it identifies one process. `/proc/PID/stat` has the same value in ticks
+    /// of a hundredth of a second.
     pub started_ns: u64,
-    /// The effective user of the process.
+    /// The effective user id of the process.
     pub user: u32,
     /// The name of its first thread.
     pub command: Command,
-    /// The inode of the socket, as in `socket:[…]` and in sock_diag.
+    /// The inode of the socket, as in `socket:[…]` and in `sock_diag`.
     pub inode: u32,
-    /// The kernel's number for this socket, never given twice; `None` until somebody has asked for
-    /// it. A dump with sock_diag asks for all.
+    /// The kernel's unique number for this socket. `None` until a process has requested it; a
+    /// `sock_diag` dump requests all of them.
     pub cookie: Option<u64>,
-    /// The inode number of the network namespace of the socket; `None` where the kernel has only
-    /// one.
+    /// The inode of the socket's network namespace; `None` if the kernel supports only one.
     pub network: Option<u32>,
-    /// Its name, within this read; `None` without one, where it was not asked for, and before Linux
-    /// 5.16. Sockets that were accepted share that of their listener.
+    /// The key of its name within this listing. Accepted sockets share their listener's.
+    ///
+    /// `None` if the socket has no name, if names were not requested, and before Linux 5.16.
     pub name: Option<NameKey>,
-    /// Which table the descriptor is in, within this read. Threads may have it in common.
+    /// The table that contains the file descriptor, within this listing. Threads may share it.
     pub(crate) table: TableKey,
 }
 
-/// A table of descriptors. Hidden as a name is.
+/// Identifies a file descriptor table. The value is hidden as in [`NameKey`].
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct TableKey(u64);
 
@@ -109,7 +112,7 @@ impl std::fmt::Debug for TableKey {
 }
 
 impl Record {
-    /// The record in these bytes: no bytes are refused, as any could have been written.
+    /// Decodes a record. Any bytes are accepted, because every value is valid.
     pub fn parse(bytes: &[u8; RECORD_BYTES]) -> Record {
         let number = |slot: Slot| number(bytes, slot);
         let short = |slot: Slot| number(slot) as u32;
@@ -131,7 +134,7 @@ impl Record {
     }
 }
 
-/// Zero is the kernel's word for *none*.
+/// Returns `None` for zero, with which the kernel means that there is no value.
 fn some<N: Default + PartialEq>(number: N) -> Option<N> {
     Some(number).filter(|number| *number != N::default())
 }
@@ -142,7 +145,7 @@ fn number(bytes: &[u8; RECORD_BYTES], slot: Slot) -> u64 {
     u64::from_le_bytes(word)
 }
 
-/// The stream ended inside a record; with how many bytes of it had come.
+/// The stream ended inside a record, after this many of its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CutShort(pub usize);
 
@@ -154,10 +157,10 @@ impl std::fmt::Display for CutShort {
 
 impl std::error::Error for CutShort {}
 
-/// Records from bytes that come in pieces, cut anywhere.
+/// Decodes records from bytes that arrive in pieces, split anywhere.
 #[derive(Clone, Debug)]
 pub struct Records {
-    /// The beginning of a record whose end has not come.
+    /// The beginning of an incomplete record.
     begun: [u8; RECORD_BYTES],
     begun_bytes: usize,
 }
@@ -169,7 +172,7 @@ impl Default for Records {
 }
 
 impl Records {
-    /// Gives `each` the records that end in this piece.
+    /// Calls `each` for the records that end in this piece.
     pub fn feed(&mut self, mut piece: &[u8], mut each: impl FnMut(Record)) {
         if self.begun_bytes > 0 {
             let (end, rest) = piece.split_at(piece.len().min(RECORD_BYTES - self.begun_bytes));
@@ -185,10 +188,10 @@ impl Records {
         self.keep(rest);
     }
 
-    /// Says whether the end came between two records.
+    /// Ends the stream.
     ///
     /// # Errors
-    /// [`CutShort`] when it did not.
+    /// Returns an error if the stream ended inside a record ([`CutShort`]).
     pub fn finish(self) -> Result<(), CutShort> {
         if self.begun_bytes == 0 { Ok(()) } else { Err(CutShort(self.begun_bytes)) }
     }

@@ -1,4 +1,4 @@
-//! Why a program cannot be used: what is missing, as far as that can be known.
+//! Why a program cannot be used: what is missing, as far as that can be determined.
 
 use std::io;
 
@@ -6,23 +6,23 @@ use rustix::thread::{CapabilitySet, capabilities};
 
 use crate::BtfError;
 
-/// Whether something can be used here.
+/// Whether a program can be used here.
 #[derive(Debug)]
 pub enum Support {
-    /// It can: it was done.
+    /// It can: loading it succeeded.
     Yes,
-    /// It cannot, for lack of this.
+    /// It cannot, because this is missing.
     No(Lack),
-    /// That could not be found out.
+    /// Whether it can could not be determined.
     Unknown(Doubt),
 }
 
-/// Why something cannot be used, or cannot be known to be usable.
+/// The reason why a program cannot be used, or is not known to be usable.
 #[derive(Debug)]
 pub enum Unavailable {
     /// This is missing.
     No(Lack),
-    /// What is missing could not be found out.
+    /// What is missing could not be determined.
     Unknown(Doubt),
 }
 
@@ -30,25 +30,25 @@ pub enum Unavailable {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Lack {
-    /// A little-endian machine of 64 bits.
+    /// A 64-bit little-endian machine.
     Machine,
-    /// bpf(2): the kernel was built without it.
+    /// `bpf(2)`: the kernel was built without it.
     Call,
     /// Type information: the kernel was built without it, or sysfs is not mounted.
     TypeInformation,
-    /// A type or a field in it: this kernel is too old, too new, or was built without something.
+    /// A type or a field: the kernel is too old, too new, or was built without a feature.
     Type(BtfError),
-    /// These capabilities. `CAP_SYS_ADMIN` does instead of both.
+    /// These capabilities. `CAP_SYS_ADMIN` replaces both.
     Capabilities(Vec<Capability>),
-    /// Capabilities over the machine: those there are belong to a user namespace.
+    /// Capabilities in the initial user namespace: those of this process belong to another one.
     UserNamespace,
-    /// The first namespace of process ids: the program would tell the numbers of that one.
+    /// The initial PID namespace: the program would report the process ids of that one.
     PidNamespace,
-    /// The verifier's consent; with its last words.
+    /// The verifier rejected the program, with the end of its log.
     Verifier(String),
 }
 
-/// A capability that loading takes.
+/// A capability that loading a program requires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Capability {
     /// `CAP_BPF`.
@@ -57,12 +57,12 @@ pub enum Capability {
     Perfmon,
 }
 
-/// A step that failed in a way from which nothing follows.
+/// A step that failed for a reason from which nothing can be concluded.
 #[derive(Debug)]
 pub struct Doubt {
-    /// What was being done.
+    /// The step.
     pub step: &'static str,
-    /// What came of it.
+    /// Its error.
     pub error: io::Error,
 }
 
@@ -72,7 +72,7 @@ impl Doubt {
     }
 }
 
-/// What a refusal with `EPERM` means, from what this thread may do and how the machine is set up.
+/// Explains an `EPERM` from the capabilities of this thread and the configuration of the machine.
 pub(crate) fn refusal(error: io::Error) -> Unavailable {
     let Ok(sets) = capabilities(None) else {
         return Doubt::new("asking for permission, and for our capabilities", error).into();
@@ -90,13 +90,13 @@ pub(crate) fn refusal(error: io::Error) -> Unavailable {
 const WITH_ALL: &str = "asking for permission, with the capabilities that it takes";
 const WITH_FILTER: &str = "asking for permission, with the capabilities that it takes, but with a filter for system calls (seccomp)";
 
-/// Whether a filter judges the system calls of this thread; what it lets pass cannot be known.
+/// Returns whether a seccomp filter applies to this thread. What it permits cannot be determined.
 fn is_filtered() -> bool {
     let status = std::fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
     status.lines().any(|line| line.strip_prefix("Seccomp:").is_some_and(|mode| mode.trim() == "2"))
 }
 
-/// Loading takes both, or the one that stands for all (K-BPF-4).
+/// Returns the missing capabilities. Loading requires both, or the one that implies them (K-BPF-4).
 fn missing(effective: CapabilitySet) -> Vec<Capability> {
     if effective.contains(CapabilitySet::SYS_ADMIN) {
         return Vec::new();
@@ -109,10 +109,10 @@ fn missing(effective: CapabilitySet) -> Vec<Capability> {
         .collect()
 }
 
-/// Where it cannot be looked up, nothing speaks for another one.
+/// If the namespace cannot be looked up, assume the initial one.
 fn in_first_user_namespace() -> bool {
     use std::os::unix::fs::MetadataExt;
-    /// The inode that the first user namespace has on every machine.
+    /// The inode of the initial user namespace, the same on every machine.
     const FIRST: u64 = 0xEFFF_FFFD;
     std::fs::metadata("/proc/self/ns/user").map_or(true, |metadata| metadata.ino() == FIRST)
 }

@@ -1,4 +1,4 @@
-//! Loading the program of the `task_file` iterator, and reading what it writes.
+//! Loading the program of the `task_file` iterator and reading its output.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -13,14 +13,14 @@ use crate::support::{Doubt, Lack, Support, Unavailable, refusal};
 use crate::sys;
 use crate::types::Types;
 
-/// What the kernel gives with one read, and a little more.
+/// A little more than what the kernel returns with one read.
 const READ_BYTES: usize = 64 << 10;
-/// Room for what the verifier says of a program of this size.
+/// Space for the verifier's log of a program of this size.
 const LOG_BYTES: usize = 256 << 10;
-/// A signal may end the verifier's work; how often it is begun again.
+/// A signal may interrupt the verifier; how often to retry.
 const TRIES: usize = 5;
 
-/// Whether this process may and can list sockets with [`TaskFiles`]: finds out by loading it.
+/// Checks whether this process can list sockets with [`TaskFiles`], by loading the program.
 pub fn probe() -> Support {
     match TaskFiles::load() {
         Ok(_) => Support::Yes,
@@ -28,30 +28,32 @@ pub fn probe() -> Support {
     }
 }
 
-/// The program that lists every descriptor of every process that is a local socket, loaded.
+/// The loaded program that lists all file descriptors that are Unix domain sockets.
 ///
-/// It runs while it is read and at no other time. Dropping the value takes it out of the kernel.
+/// The program runs only while it is read. Dropping the value unloads it.
 #[derive(Debug)]
 pub struct TaskFiles {
     link: OwnedFd,
 }
 
 impl TaskFiles {
-    /// Assembles the program for the running kernel and loads it, which takes a millisecond or two:
-    /// keep the value to read more than once.
+    /// Assembles the program for the running kernel and loads it. Requires Linux 5.11 with BTF.
+    ///
+    /// This takes a millisecond or two: keep the value to read more than once.
     ///
     /// # Errors
-    /// [`Unavailable`], which says what is missing, or why that could not be found out. Minimum
-    /// kernel: 5.11 with BTF.
+    /// Returns an error that names what is missing, or why that could not be determined.
     pub fn load() -> Result<TaskFiles, Unavailable> {
         TaskFiles::load_with(true)
     }
 
-    /// As [`load`](TaskFiles::load), and [`Record::name`] is never there: the line of memory that
-    /// it lies in is a tenth of what a whole look at a large machine costs.
+    /// Loads the program without support for [`Record::name`], which is then always `None`.
+    ///
+    /// The name costs one cache line per socket, a tenth of a full listing on a large machine.
+    /// Otherwise this is [`load`](TaskFiles::load).
     ///
     /// # Errors
-    /// As there.
+    /// Returns an error that names what is missing, or why that could not be determined.
     pub fn load_without_names() -> Result<TaskFiles, Unavailable> {
         TaskFiles::load_with(false)
     }
@@ -81,28 +83,32 @@ impl TaskFiles {
         Ok(TaskFiles { link })
     }
 
-    /// Every descriptor of every process that is a local socket, of all network namespaces.
+    /// Returns every file descriptor of every process that is a Unix domain socket, in all network
+    /// namespaces.
     ///
-    /// See [`read_each`](TaskFiles::read_each).
+    /// See [`read_each`](TaskFiles::read_each) for what is included.
     ///
     /// # Errors
-    /// Those of reading.
+    /// Returns an error if the iterator cannot be created or read.
     pub fn read(&self) -> io::Result<Vec<Record>> {
         let mut records = Vec::new();
         self.read_each(|record| records.push(record))?;
         Ok(records)
     }
 
-    /// Gives `each` every descriptor of every process that is a local socket, of all network
-    /// namespaces, in the order of processes and of descriptors. Sockets without one (in
-    /// flight, in a backlog) are not among them.
+    /// Calls `each` for every file descriptor of every process that is a Unix domain socket, in all
+    /// network namespaces.
     ///
-    /// It is no snapshot: processes and descriptors come and go while it runs. What is there from
-    /// before it begins until after it ends is given once (K-BPF-2, K-BPF-3). Does not block;
-    /// goes on after `EINTR`.
+    /// The order is by process, then by file descriptor. Sockets without a file descriptor (in
+    /// flight, or in a backlog) are not included.
+    ///
+    /// The listing is not an atomic snapshot: processes and file descriptors may appear and
+    /// disappear while it runs. A file descriptor that exists from before the start until after the
+    /// end is reported once (K-BPF-2, K-BPF-3). Does not block. `EINTR` is retried.
     ///
     /// # Errors
-    /// Those of making the iterator (no more descriptors, no memory) and of reading it.
+    /// Returns an error if the iterator cannot be created (no file descriptors or no memory left)
+    /// or read.
     pub fn read_each(&self, mut each: impl FnMut(Record)) -> io::Result<()> {
         let mut tables = Tables::default();
         drain(File::from(sys::iterate(self.link.as_fd())?), |record| {
@@ -113,15 +119,16 @@ impl TaskFiles {
     }
 }
 
-/// The tables of descriptors that threads have beside their process's, and the thread that was
-/// visited first.
+/// File descriptor tables that threads have in addition to their process's, each with the thread
+/// that was visited first.
 #[derive(Default)]
 struct Tables(HashMap<(u32, TableKey), u32>);
 
 impl Tables {
-    /// Whether the record is not of a table that another thread of the process has shown already.
-    /// The kernel passes over the threads that share with the first one only, and over none
-    /// where that has ended (K-BPF-2).
+    /// Returns `false` if another thread of the process has already reported this table.
+    ///
+    /// The kernel skips only threads that share the table of the first thread, and skips none if
+    /// the first thread has exited (K-BPF-2).
     fn is_new(&mut self, record: &Record) -> bool {
         record.tid == record.pid
             || *self.0.entry((record.pid, record.table)).or_insert(record.tid) == record.tid
@@ -136,15 +143,15 @@ fn drain(mut iterator: impl Read, mut each: impl FnMut(Record)) -> io::Result<()
         match iterator.read(&mut buffer) {
             Ok(0) => return records.finish().map_err(|cut| io::Error::new(ErrorKind::UnexpectedEof, cut)),
             Ok(len) => records.feed(&buffer[..len], &mut each),
-            // The kernel wants to be asked again: after a signal, or after a million descriptors that were
-            // none of ours.
+            // Repeat the read: the kernel stopped because of a signal, or after a million file
+            // descriptors that were not Unix sockets.
             Err(error) if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock) => {}
             Err(error) => return Err(error),
         }
     }
 }
 
-/// Asks the kernel for what it refuses to those without permission before it looks at anything else
+/// Requests what the kernel refuses to unprivileged callers before it checks anything else
 /// (K-BPF-4).
 fn ask_for_permission() -> Result<(), Unavailable> {
     let mut code = Assembler::default();
@@ -153,23 +160,24 @@ fn ask_for_permission() -> Result<(), Unavailable> {
     match load(&code.finish(), 0, &mut []).map_err(|error| (error.raw_os_error(), error)) {
         Err((Some(libc::EPERM), error)) => Err(refusal(error)),
         Err((Some(libc::ENOSYS), _)) => Err(Lack::Call.into()),
-        // A program for no iterator at all: that it is refused for this is the answer we want.
+        // The program names no valid iterator. Being refused for that reason is the expected
+        // answer.
         _ => Ok(()),
     }
 }
 
-/// The program sees process ids of the first namespace; in another one, they would be those of
-/// other processes.
+/// Checks the PID namespace. The program sees process ids of the initial one; in another namespace
+/// they would denote other processes.
 fn first_pid_namespace() -> Result<(), Unavailable> {
     use std::os::unix::fs::MetadataExt;
-    /// The inode that the first namespace of process ids has on every machine.
+    /// The inode of the initial PID namespace, the same on every machine.
     const FIRST: u64 = 0xEFFF_FFFC;
     let metadata = std::fs::metadata("/proc/self/ns/pid");
     let metadata = metadata.map_err(|error| Doubt::new("looking for the namespace of process ids", error))?;
     if metadata.ino() == FIRST { Ok(()) } else { Err(Lack::PidNamespace.into()) }
 }
 
-/// Loads a program again to hear what is wrong with it.
+/// Loads a rejected program again, to obtain the verifier's log.
 fn rejection(code: &[u64], iterator: u32) -> Unavailable {
     let mut log = vec![0; LOG_BYTES];
     match load(code, iterator, &mut log) {
@@ -192,7 +200,7 @@ fn load(code: &[u64], iterator: u32, log: &mut [u8]) -> io::Result<OwnedFd> {
     result
 }
 
-/// What the verifier said last, without its statistics.
+/// Returns the end of the verifier's log, without the statistics.
 fn last_lines(log: &[u8]) -> String {
     const LINES: usize = 3;
     let text = String::from_utf8_lossy(log.split(|byte| *byte == 0).next().unwrap_or_default());
@@ -208,7 +216,7 @@ mod tests {
     use std::os::unix::net::UnixStream;
     use std::time::Duration;
 
-    /// Gives what it was told to, one answer a read.
+    /// Returns prepared answers, one per read.
     struct Answers(VecDeque<io::Result<Vec<u8>>>);
 
     impl Read for Answers {
@@ -248,14 +256,14 @@ mod tests {
         assert_eq!(last_lines(b""), "");
     }
 
-    /// K-BPF-2: the kernel knows the table of a process by its first thread.
+    /// K-BPF-2: the kernel identifies the table of a process by its first thread.
     #[test]
     fn a_process_whose_first_thread_has_ended_is_listed_once() {
         const TEST: &str = "task_file::tests::a_process_whose_first_thread_has_ended_is_listed_once";
         const THREADS: usize = 4;
         if stoop_testkit::role().is_some() {
-            // What runs a test need not be a first thread; what is forked from it is one. Nothing else runs
-            // in here that could hold a lock meanwhile.
+            // The thread that runs a test need not be a first thread, but a forked child's is. No
+            // other thread runs here that could hold a lock meanwhile.
             stoop_kernel_facts::in_child(|| {
                 let (one, _other) = UnixStream::pair().unwrap();
                 for _ in 0..THREADS {
@@ -287,7 +295,7 @@ mod tests {
         assert!(child.finish(Duration::from_secs(20)).success());
     }
 
-    /// A program that the verifier has to refuse: it returns nothing.
+    /// A program that the verifier must reject: it does not set a return value.
     #[test]
     fn a_refusal_comes_with_the_verifiers_words() {
         let (Ok(types), Ok(_)) = (Types::open(), TaskFiles::load()) else {

@@ -1,5 +1,5 @@
-//! The running kernel's type information, as bytes: mapped where the kernel allows that, read where
-//! it does not.
+//! The running kernel's type information as bytes: mapped if the kernel supports that, otherwise
+//! read.
 
 use std::fs;
 use std::io;
@@ -9,8 +9,8 @@ use crate::sys::{Mapping, TYPES};
 
 /// The type information of the running kernel.
 pub(crate) enum Types {
-    /// Its own memory (Linux 6.16; K-BPF-7): five megabytes that need not be copied, a page with
-    /// each read.
+    /// The kernel's own memory (Linux 6.16; K-BPF-7). It avoids copying five megabytes, one page
+    /// per read.
     Mapped(Mapping),
     /// A copy.
     Read(Vec<u8>),
@@ -18,8 +18,8 @@ pub(crate) enum Types {
 
 impl Types {
     /// # Errors
-    /// Those of opening and reading: `ENOENT` where the kernel was built without, or sysfs is not
-    /// mounted.
+    /// Returns an error if the file cannot be opened or read: `ENOENT` if the kernel was built
+    /// without BTF, or sysfs is not mounted.
     pub(crate) fn open() -> io::Result<Types> {
         let len = usize::try_from(fs::metadata(TYPES)?.len()).map_err(io::Error::other)?;
         Mapping::of_types(len).map(Types::Mapped).or_else(|_| fs::read(TYPES).map(Types::Read))

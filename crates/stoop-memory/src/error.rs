@@ -1,11 +1,11 @@
-//! One error: what was being done, what class of failure it is, and what the kernel said.
+//! The error type: the operation, the kind of failure, and the kernel's error.
 
 use std::fmt;
 use std::io;
 
 use rustix::io::Errno;
 
-/// Why a call on a ring or a queue failed.
+/// The error type of this crate.
 #[derive(Debug)]
 pub struct Error {
     operation: &'static str,
@@ -13,23 +13,25 @@ pub struct Error {
     source: Option<io::Error>,
 }
 
-/// The classes of failure that a caller can act on.
+/// The kinds of failure that a caller can act on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The other side did nothing for as long as the limit allows. It may be dead, stopped or slow.
+    /// The other side made no progress within the limit. It may have exited, be stopped, or be
+    /// slow.
     TimedOut,
-    /// The other side has closed its end, or somebody has removed the queue.
+    /// The other side has closed its end, or a process has removed the queue.
     Closed,
-    /// What the other side wrote into shared memory, or a descriptor it passed, makes no sense.
+    /// The other side wrote invalid data into shared memory, or passed an unsuitable file
+    /// descriptor.
     Corrupt,
-    /// The message, or the ring that was asked for, is larger than possible.
+    /// The message, or the requested ring, is too large.
     TooLarge,
     /// The kernel allows no more queues (`kernel.msgmni`) or no more memory.
     LimitReached,
-    /// This kernel does not have what it takes.
+    /// The kernel does not support the operation.
     Unsupported,
-    /// Anything else: see the source.
+    /// Another failure; see the source.
     Failed,
 }
 
@@ -38,7 +40,7 @@ impl Error {
         Error { operation, kind, source: None }
     }
 
-    /// What a failed system call means.
+    /// Classifies the error of a failed system call.
     pub(crate) fn os(operation: &'static str, source: impl Into<io::Error>) -> Error {
         let source = source.into();
         let kind = match source.raw_os_error().map(Errno::from_raw_os_error) {
@@ -50,7 +52,7 @@ impl Error {
         Error { operation, kind, source: Some(source) }
     }
 
-    /// The class.
+    /// Returns the kind of failure.
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }

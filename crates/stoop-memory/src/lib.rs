@@ -1,14 +1,14 @@
-//! Messages between two processes without a socket: through shared memory ([`Ring`]) and through a
-//! System V message queue ([`Queue`]).
+//! Messages between two processes without a socket: through shared memory ([`Ring`]) or a System V
+//! message queue ([`Queue`]).
 //!
-//! Both are here to be measured beside sockets on the same work, and are safe to use for more: what
-//! they own is released when dropped, no wait is without a limit, and nothing that the other
-//! process does (dying, stopping, writing nonsense) makes this one panic, hang, or touch memory
-//! that is not its own.
+//! Both exist to be benchmarked against sockets on the same workloads, and are safe to use for
+//! more. Dropping a value releases what it owns, and every wait has a limit. Nothing that the other
+//! process does (exiting, stopping, writing invalid data) makes this one panic, hang, or access
+//! memory that is not its own.
 //!
-//! What they do not do: carry descriptors, say who is at the other end, or work with `poll`. Make
-//! the acquaintance over a local socket, which does all of that, and pass the ring's descriptor or
-//! the queue's number there.
+//! They do not carry file descriptors, identify the peer, or work with `poll`. Set up the
+//! connection over a Unix domain socket, which does all of that, and pass the ring's file
+//! descriptor or the queue's number there.
 //!
 //! ```
 //! use std::time::Duration;
@@ -26,12 +26,12 @@
 //! # Ok::<(), stoop_memory::Error>(())
 //! ```
 //!
-//! | what | where |
+//! | module | contents |
 //! |---|---|
-//! | rings: their memory and their two ends | `ring/` |
-//! | how one end waits for the other | `waiting.rs` |
-//! | System V queues, and the thread that ends a wait | `queue.rs`, `watch.rs` |
-//! | system calls and raw memory: the only unsafe | `sys/` |
+//! | `ring/` | rings: their memory and their two ends |
+//! | `waiting.rs` | how one end waits for the other |
+//! | `queue.rs`, `watch.rs` | System V queues, and the thread that ends a wait |
+//! | `sys/` | system calls and raw memory: the only unsafe code |
 
 mod error;
 mod queue;
@@ -45,5 +45,5 @@ pub use queue::Queue;
 pub use ring::{CAPACITY_BYTES, Receiver, Ring, Sender};
 pub use waiting::Waiting;
 
-/// What every call here returns.
+/// The result type of this crate.
 pub type Result<T> = std::result::Result<T, Error>;

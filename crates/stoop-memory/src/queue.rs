@@ -1,9 +1,9 @@
-//! A System V message queue: messages in the kernel, under a number.
+//! A System V message queue: messages in the kernel, addressed by a number.
 //!
-//! The kernel has no time limit for waiting on such a queue, and signals belong to the program. So
-//! a wait that takes too long is ended by removing the queue, which a thread does ([`Watch`]):
-//! whoever waits on it learns of it at once (K-SYSV-1). After that the queue is of no more use to
-//! anybody, which is what a peer that does not answer within the limit makes of it anyway.
+//! The kernel has no timeout for such a queue, and signals belong to the program. A wait that
+//! exceeds its limit is therefore ended by a thread ([`Watch`]) that removes the queue: every
+//! waiting process is woken at once (K-SYSV-1). After that the queue is of no more use. With a peer
+//! that does not answer within the limit it would be of none anyway.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use crate::sys::queue::{self as sys, Parcel};
 use crate::watch::Watch;
 use crate::{Error, ErrorKind, Result};
 
-/// What `kernel.msgmax` is on a machine where nobody has changed it, in bytes.
+/// The default of `kernel.msgmax`, in bytes.
 const USUAL_MESSAGE_BYTES: usize = 8192;
 
 const MAKE: &str = "make a System V queue";
@@ -22,10 +22,10 @@ const OPEN: &str = "open a System V queue";
 const SEND: &str = "send to a System V queue";
 const RECEIVE: &str = "receive from a System V queue";
 
-/// One process's hold on a queue. Who made it removes it when dropping this.
+/// A handle to a message queue. If this process created the queue, dropping the handle removes it.
 ///
-/// A process that is killed leaves its queue behind, until somebody removes it (`ipcrm`): that is
-/// how the kernel has it.
+/// A process that is killed leaves its queue behind until it is removed with `ipcrm`: System V
+/// queues outlive their creator.
 #[derive(Debug)]
 pub struct Queue {
     id: i32,
@@ -37,24 +37,25 @@ pub struct Queue {
 }
 
 impl Queue {
-    /// Makes a queue that processes of this user may use, with the longest time that anything here
-    /// may wait on it.
+    /// Creates a queue that processes of this user may use. `limit` applies to each wait on it.
     ///
-    /// Does not block; starts a thread.
+    /// Does not block. Starts a thread.
     ///
     /// # Errors
-    /// [`ErrorKind::LimitReached`] where there are `kernel.msgmni` queues already,
-    /// [`ErrorKind::Unsupported`] where the kernel has none.
+    /// Returns an error if there are `kernel.msgmni` queues already ([`ErrorKind::LimitReached`]),
+    /// or if the kernel has no message queues ([`ErrorKind::Unsupported`]).
     pub fn new(limit: Duration) -> Result<Queue> {
         let id = sys::create().map_err(|error| Error::os(MAKE, error))?;
         Queue::with(id, true, limit).inspect_err(|_| drop(sys::remove(id)))
     }
 
-    /// Opens the queue that another process has made, by its [`id`](Queue::id). Does not block;
-    /// starts a thread.
+    /// Opens a queue that another process has created, by its [`id`](Queue::id).
+    ///
+    /// Does not block. Starts a thread.
     ///
     /// # Errors
-    /// [`ErrorKind::Closed`] where it is gone; [`ErrorKind::Failed`] where it is another user's.
+    /// Returns an error if the queue has been removed ([`ErrorKind::Closed`]) or belongs to another
+    /// user ([`ErrorKind::Failed`]).
     pub fn open(id: i32, limit: Duration) -> Result<Queue> {
         Queue::with(id, false, limit)
     }
@@ -62,29 +63,30 @@ impl Queue {
     fn with(id: i32, is_ours: bool, limit: Duration) -> Result<Queue> {
         let capacity = sys::capacity_bytes(id).map_err(|error| gone(OPEN, error))?;
         let message_max_bytes = limit_bytes().min(capacity);
-        // It may have been removed by somebody else meanwhile: nothing more can be wanted.
+        // If another process has removed the queue meanwhile, there is nothing left to do.
         let watch = Watch::start(move || drop(sys::remove(id))).map_err(|error| Error::os(OPEN, error))?;
         Ok(Queue { id, is_ours, message_max_bytes, limit, parcel: Parcel::new(message_max_bytes), watch })
     }
 
-    /// The number that the other process opens it by.
+    /// Returns the number by which the other process opens the queue.
     pub fn id(&self) -> i32 {
         self.id
     }
 
-    /// The longest message: `kernel.msgmax`, or what the queue as a whole may hold.
+    /// Returns the maximum length of a message: `kernel.msgmax`, or the capacity of the queue.
     pub fn message_max_bytes(&self) -> usize {
         self.message_max_bytes
     }
 
-    /// Sends one message; it may be empty.
+    /// Sends one message, which may be empty.
     ///
-    /// Waits for room. `EINTR` is tried again.
+    /// Blocks while the queue is full. `EINTR` is retried.
     ///
     /// # Errors
-    /// [`ErrorKind::TooLarge`] for one longer than
-    /// [`message_max_bytes`](Queue::message_max_bytes), [`ErrorKind::TimedOut`] where the limit has
-    /// passed, after which the queue is gone, [`ErrorKind::Closed`] where it is gone already.
+    /// Returns an error if the message is longer than
+    /// [`message_max_bytes`](Queue::message_max_bytes) ([`ErrorKind::TooLarge`]), if the limit
+    /// expires, which removes the queue ([`ErrorKind::TimedOut`]), or if the queue has been removed
+    /// ([`ErrorKind::Closed`]).
     pub fn send(&mut self, message: &[u8]) -> Result<()> {
         if message.len() > self.message_max_bytes {
             return Err(Error::new(SEND, ErrorKind::TooLarge));
@@ -94,13 +96,13 @@ impl Queue {
         self.settle(SEND, sent)
     }
 
-    /// Receives the oldest message, which replaces what is in `message`.
+    /// Receives the oldest message into `message`, replacing its contents.
     ///
-    /// Waits for one. `EINTR` is tried again.
+    /// Blocks while the queue is empty. `EINTR` is retried.
     ///
     /// # Errors
-    /// [`ErrorKind::TimedOut`] where the limit has passed, after which the queue is gone,
-    /// [`ErrorKind::Closed`] where it is gone already, with what was in it.
+    /// Returns an error if the limit expires, which removes the queue ([`ErrorKind::TimedOut`]), or
+    /// if the queue and the messages in it have been removed ([`ErrorKind::Closed`]).
     pub fn recv(&mut self, message: &mut Vec<u8>) -> Result<()> {
         message.clear();
         self.watch.arm(Instant::now().checked_add(self.limit));
@@ -112,8 +114,8 @@ impl Queue {
         self.settle(RECEIVE, received)
     }
 
-    /// Ends a wait, and says what its outcome means. One that came in the moment in which it was to
-    /// be ended has come.
+    /// Ends a wait and evaluates its outcome. A message that arrived just as the wait was being
+    /// ended counts as received.
     fn settle(&self, operation: &'static str, outcome: io::Result<()>) -> Result<()> {
         let was_ended = self.watch.disarm();
         outcome.map_err(|error| match gone(operation, error) {
@@ -128,14 +130,14 @@ impl Queue {
 impl Drop for Queue {
     fn drop(&mut self) {
         if self.is_ours {
-            // It is gone already, then.
+            // If this fails, the queue has already been removed.
             let _ = sys::remove(self.id);
         }
     }
 }
 
-/// An error of a call whose arguments are right: a number that the kernel does not know is that of
-/// a queue that was removed (K-SYSV-1).
+/// Returns the error of a call with valid arguments. A number that the kernel does not know is that
+/// of a removed queue (K-SYSV-1).
 fn gone(operation: &'static str, error: io::Error) -> Error {
     match error.raw_os_error().map(Errno::from_raw_os_error) {
         Some(Errno::INVAL | Errno::IDRM) => Error::new(operation, ErrorKind::Closed),
@@ -143,7 +145,7 @@ fn gone(operation: &'static str, error: io::Error) -> Error {
     }
 }
 
-/// The kernel never restarts these calls by itself.
+/// Retries after `EINTR`: the kernel never restarts these calls by itself.
 fn retried(mut call: impl FnMut() -> io::Result<()>) -> io::Result<()> {
     loop {
         match call() {

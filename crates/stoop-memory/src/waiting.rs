@@ -1,4 +1,4 @@
-//! How one end of a ring waits for the other. Knows nothing about rings.
+//! How one end of a ring waits for the other. Independent of rings.
 
 use std::hint;
 use std::sync::atomic::AtomicU32;
@@ -14,29 +14,29 @@ use crate::{Error, ErrorKind, Result};
 /// How to wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Waiting {
-    /// Look again and again. The soonest, and a whole processor for as long as it takes; gives way
-    /// now and then, so that a peer on the same processor gets on as well.
+    /// Poll continuously. This has the lowest latency and uses a whole processor. The thread yields
+    /// now and then, so that a peer on the same processor makes progress.
     Spin,
-    /// Look for 20 µs, then sleep on a futex until the other side wakes us.
+    /// Poll for 20 µs, then sleep on a futex until the other side wakes this one.
     Futex,
 }
 
-/// How long [`Waiting::Futex`] looks before it sleeps.
+/// How long [`Waiting::Futex`] polls before it sleeps.
 const LOOKING: Duration = Duration::from_micros(20);
 
-/// One look in this many goes with a look at the clock and with giving way.
+/// Every this many polls, the clock is read and the thread yields.
 const LOOKS: u32 = 64;
 
 /// What to do next.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// Look again.
+    /// Poll again.
     Look,
     /// Sleep, but not longer than this.
     Sleep(Duration),
 }
 
-/// One wait, from its first look on.
+/// The state of one wait.
 pub(crate) struct Wait {
     waiting: Waiting,
     limit: Duration,
@@ -49,7 +49,8 @@ impl Wait {
         Wait { waiting, limit, looks: 0, since: None }
     }
 
-    /// What to do after a look that was in vain. [`ErrorKind::TimedOut`] once the limit has passed.
+    /// Returns what to do after an unsuccessful poll, or [`ErrorKind::TimedOut`] if the limit has
+    /// expired.
     pub(crate) fn step(&mut self, operation: &'static str) -> Result<Step> {
         self.looks = self.looks.wrapping_add(1);
         if !self.looks.is_multiple_of(LOOKS) {
@@ -61,7 +62,8 @@ impl Wait {
             return Err(Error::new(operation, ErrorKind::TimedOut));
         };
         if self.waiting == Waiting::Futex && gone >= LOOKING {
-            // The next look after this sleep counts as the last of its row, so that the clock is looked at.
+            // Count the next poll as the last of its series, so that the clock is read right after
+            // the sleep.
             self.looks = LOOKS - 1;
             return Ok(Step::Sleep(left));
         }
@@ -70,10 +72,10 @@ impl Wait {
     }
 }
 
-/// Sleeps while the word is what it was, at most this long. Returns early as it likes: the caller
-/// looks again.
+/// Sleeps at most this long while the word is unchanged (`FUTEX_WAIT`). May return early: the
+/// caller polls again.
 pub(crate) fn sleep(word: &AtomicU32, was: u32, limit: Duration) -> std::result::Result<(), Errno> {
-    // Longer than any limit that makes sense: what does not fit is cut.
+    // Longer than any reasonable limit: clamp what does not fit.
     let seconds = limit.as_secs().min(u32::MAX.into()) as i64;
     let limit = Timespec { tv_sec: seconds, tv_nsec: limit.subsec_nanos().into() };
     match futex::wait(word, futex::Flags::empty(), was, Some(&limit)) {
@@ -82,10 +84,10 @@ pub(crate) fn sleep(word: &AtomicU32, was: u32, limit: Duration) -> std::result:
     }
 }
 
-/// Wakes whoever sleeps on the word.
+/// Wakes the process that sleeps on the word (`FUTEX_WAKE`).
 pub(crate) fn wake(word: &AtomicU32) {
-    // There is one sleeper at most. It cannot fail on memory that is mapped; if it did, limits end
-    // every sleep.
+    // There is at most one sleeper. The call cannot fail on mapped memory; if it did, the limit
+    // would end the sleep.
     let _ = futex::wake(word, futex::Flags::empty(), 1);
 }
 

@@ -1,14 +1,14 @@
-//! A thread that ends a wait which has no time limit of its own.
+//! A thread that ends a wait which has no timeout of its own.
 //!
-//! Arming and disarming cost a lock that is nearly always free, and no system call while waits
-//! follow each other: the thread wakes when the first of them would have been over, finds another,
-//! and sleeps on.
+//! Arming and disarming take a lock that is almost always free, and no system call while waits
+//! follow each other. The thread wakes when the first of them would have timed out, finds a later
+//! one, and sleeps again.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
-/// Calls something once when a wait takes too long. The thread ends when this is dropped.
+/// Calls a function once if a wait exceeds its limit. The thread exits when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Watch {
     shared: Arc<Shared>,
@@ -23,17 +23,17 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct State {
-    /// When the wait that is going on is to end.
+    /// The deadline of the current wait.
     due: Option<Instant>,
-    /// When the thread wakes by itself.
+    /// When the thread next wakes by itself.
     wakes: Option<Instant>,
     has_expired: bool,
     ends: bool,
 }
 
 impl Watch {
-    /// Starts the thread, which calls `expire` on the first wait that is not over when it is due,
-    /// and then ends.
+    /// Starts the thread. It calls `expire` on the first wait that exceeds its deadline, and then
+    /// exits.
     pub(crate) fn start(expire: impl FnOnce() + Send + 'static) -> std::io::Result<Watch> {
         let shared = Arc::new(Shared::default());
         let theirs = Arc::clone(&shared);
@@ -41,7 +41,7 @@ impl Watch {
         Ok(Watch { shared, thread: Some(thread) })
     }
 
-    /// A wait begins. `None` is one without end.
+    /// Begins a wait. `None` has no deadline.
     pub(crate) fn arm(&self, due: Option<Instant>) {
         let mut state = self.shared.lock();
         state.due = due;
@@ -50,7 +50,7 @@ impl Watch {
         }
     }
 
-    /// The wait is over. Says whether it was ended, now or earlier.
+    /// Ends the wait. Returns whether it has expired, now or earlier.
     pub(crate) fn disarm(&self) -> bool {
         let mut state = self.shared.lock();
         state.due = None;
@@ -63,7 +63,7 @@ impl Drop for Watch {
         self.shared.lock().ends = true;
         self.shared.changed.notify_one();
         if let Some(thread) = self.thread.take() {
-            // It does not panic, and there is nothing to do about it if it did.
+            // The thread does not panic; if it did, a drop could do nothing about it.
             let _ = thread.join();
         }
     }
@@ -86,7 +86,7 @@ impl Shared {
                 }
                 Some(_) => {
                     state.has_expired = true;
-                    // Under the lock: whoever disarms now learns of it.
+                    // Called under the lock, so that a concurrent `disarm` sees the outcome.
                     return expire();
                 }
             };
@@ -110,7 +110,7 @@ mod tests {
         assert!(!watch.disarm());
         watch.arm(None);
         assert_eq!(expired.try_recv(), Err(TryRecvError::Empty));
-        // Due before the thread would wake by itself.
+        // The deadline is before the thread would wake by itself.
         watch.arm(Some(Instant::now() + Duration::from_millis(5)));
         expired.recv_timeout(LONG).unwrap();
         assert!(watch.disarm());

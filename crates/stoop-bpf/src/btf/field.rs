@@ -1,5 +1,4 @@
-//! Where a field lies in a structure, looked up by name, through members without one, and how long
-//! it is.
+//! Looking up a field of a structure by name: its offset and length, also inside anonymous members.
 
 use super::scan::{MEMBER_BYTES, Type, u32_at};
 use super::{Btf, BtfError, Kind, TypeId};
@@ -7,16 +6,16 @@ use super::{Btf, BtfError, Kind, TypeId};
 /// A field of a structure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Field {
-    /// From the beginning of the structure.
+    /// The offset from the beginning of the structure.
     pub offset_bytes: u32,
-    /// The length of what is there; of an array, of all its elements.
+    /// The length of the field. For an array, of all elements.
     pub len_bytes: u32,
 }
 
-/// How many names for a type may stand behind one another, and how deep members without a name may
-/// lie in one another.
+/// The maximum length of a chain of typedefs and qualifiers, and the maximum nesting of anonymous
+/// members.
 const DEPTH_MAX: u32 = 32;
-/// How many members are looked at for one field. The largest structures have a few hundred.
+/// How many members to examine for one field. The largest structures have a few hundred.
 const MEMBERS_MAX: u32 = 20_000;
 
 /// A member of a structure or union.
@@ -24,16 +23,19 @@ struct Member {
     name: u32,
     kind: TypeId,
     offset_bits: u32,
-    /// Of a bit field.
+    /// The width of a bit field, otherwise 0.
     len_bits: u32,
 }
 
 impl Btf<'_> {
-    /// Where `path` lies in the structure `name`, which must have been asked for: `a` or `a.b`, `b`
-    /// being a field of the structure that `a` is. Members without a name are looked through.
+    /// Looks up `path` in the structure `name`: `a` or `a.b`, where `b` is a field of the structure
+    /// `a`.
+    ///
+    /// The structure must be among those passed to [`Btf::scan`]. Anonymous members are searched
+    /// too.
     ///
     /// # Errors
-    /// [`BtfError`], which names what is missing.
+    /// Returns an error that names what is missing.
     pub fn field(&self, name: &str, path: &str) -> Result<Field, BtfError> {
         let missing = || BtfError::NoField(format!("{name}.{path}"));
         let mut within = self.type_id(Kind::STRUCT, name)?;
@@ -50,7 +52,8 @@ impl Btf<'_> {
         Ok(Field { offset_bytes: offset_bits / 8, len_bytes: self.len_bytes(within)? })
     }
 
-    /// The member of this name, its offset being from the beginning of the outermost structure.
+    /// Returns the member with this name, with its offset from the beginning of the outermost
+    /// structure.
     fn member(
         &self,
         within: TypeId,
@@ -70,6 +73,8 @@ impl Btf<'_> {
             if self.is_named(member.name, name) {
                 return Ok(Some(member));
             }
+            // An anonymous structure or union: its members are addressed as if they were the outer
+            // one's.
             if member.name != 0 || member.len_bits != 0 {
                 continue;
             }
@@ -81,7 +86,7 @@ impl Btf<'_> {
         Ok(None)
     }
 
-    /// The type behind all its other names and qualifiers.
+    /// Resolves typedefs, qualifiers and tags to the type behind them.
     fn plain(&self, mut id: TypeId) -> Result<Type<'_>, BtfError> {
         for _ in 0..DEPTH_MAX {
             let read = self.by_id(id)?;
@@ -105,6 +110,7 @@ impl Btf<'_> {
                 Kind::INT | Kind::STRUCT | Kind::UNION | Kind::ENUM | Kind::ENUM64 | Kind::FLOAT => {
                     read.size_or_type
                 }
+                // `struct btf_array`: element type at 0, index type at 4, number of elements at 8.
                 Kind::ARRAY => {
                     id = TypeId(u32_at(read.tail, 0).ok_or(NO_LEN)?);
                     count = count.checked_mul(u32_at(read.tail, 8).ok_or(NO_LEN)?).ok_or(NO_LEN)?;
@@ -123,6 +129,8 @@ fn members<'b>(outer: Type<'b>) -> impl Iterator<Item = Member> + use<'b> {
     outer.tail.chunks_exact(MEMBER_BYTES).map(move |bytes| {
         let word = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
         let (name, kind, place) = (word(0), TypeId(word(4)), word(8));
+        // If the structure has the `kind_flag`, the offset has 24 bits and the upper eight are the
+        // width of a bit field, or 0.
         let (offset_bits, len_bits) = if with_sizes { (place & 0xff_ffff, place >> 24) } else { (place, 0) };
         Member { name, kind, offset_bits, len_bits }
     })

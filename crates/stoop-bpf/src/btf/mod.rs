@@ -1,10 +1,11 @@
-//! A reader of BTF, the type information that a kernel carries about itself: which types there are,
-//! and where fields lie.
+//! A reader of BTF, the type information that a kernel provides about itself: types, and the
+//! offsets of their fields.
 //!
-//! Pure, and lazy: [`Btf::scan`] walks over the types once, keeps where the ones asked for by name
-//! are, and a mark at every 64th to find the others by number. Nothing is trusted: every length is
-//! compared with the bytes that are there, and what refers in circles is given up. Little-endian
-//! only.
+//! It is pure and lazy. [`Btf::scan`] walks over the types once. It keeps the positions of those
+//! requested by name, and of every 64th type, from which the others are found by number.
+//!
+//! No input is trusted: every length is checked against the bytes that exist, and circular
+//! references are given up. Only little-endian BTF is supported.
 
 mod field;
 mod scan;
@@ -12,17 +13,17 @@ mod scan;
 pub use field::Field;
 pub use scan::{Btf, Kind, TypeId};
 
-/// Why something was not found in BTF.
+/// The error type of the BTF reader.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BtfError {
-    /// The bytes are no BTF of a kind known here, or contradict themselves; with what is wrong.
+    /// The bytes are not BTF of a supported kind, or are inconsistent; with the reason.
     Malformed(&'static str),
-    /// There is no type of this name.
+    /// There is no type with this name.
     NoType(String),
-    /// The type is there and has no such field.
+    /// The type has no such field.
     NoField(String),
-    /// The field is there and is not of a size that can be loaded: a bit field.
+    /// The field is a bit field, which cannot be loaded.
     BitField(String),
 }
 

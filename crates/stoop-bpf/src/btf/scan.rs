@@ -1,21 +1,21 @@
-//! The sections of a BTF blob, the one walk over its types, and finding a type by its number
+//! The sections of a BTF blob, the single walk over its types, and finding a type by number
 //! afterwards.
 
 use super::BtfError;
 
 const MAGIC: u16 = 0xeb9f;
 const HEADER_BYTES: usize = 24;
-/// The part of a type that all kinds have: name, info, size or type.
+/// The size of `struct btf_type`, which all kinds share: name, info, size or type.
 const COMMON_BYTES: usize = 12;
 pub(super) const MEMBER_BYTES: usize = 12;
-/// Of every so many types the place is kept.
+/// The position of every type with this distance is kept.
 const MARK_EVERY: usize = 64;
 
 /// The number of a type; 0 is `void`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TypeId(pub u32);
 
-/// What a type is, by its number in the format.
+/// The kind of a type, by its number in the format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Kind(pub u8);
 
@@ -32,7 +32,7 @@ impl Kind {
     pub const UNION: Kind = Kind(5);
     /// An enumeration.
     pub const ENUM: Kind = Kind(6);
-    /// A name for another type.
+    /// A typedef.
     pub const TYPEDEF: Kind = Kind(8);
     /// A function.
     pub const FUNC: Kind = Kind(12);
@@ -43,14 +43,16 @@ impl Kind {
     pub(super) const TYPE_TAG: Kind = Kind(18);
     pub(super) const ENUM64: Kind = Kind(19);
 
-    /// The kind as one bit of a set.
+    /// Returns the kind as a bit of a set.
     fn bit(self) -> u32 {
         1 << (self.0 & 0x1f)
     }
 
-    /// How many bytes follow the common part of a type of this kind.
+    /// Returns how many bytes follow `struct btf_type` for a type of this kind with `len` elements.
     fn tail_bytes(self, len: usize) -> Option<usize> {
         Some(match self.0 {
+            // By kind: integers, variables and declaration tags; kinds without more data; arrays;
+            // structures, unions, sections and 64-bit enumerations; enumerations and prototypes.
             1 | 14 | 17 => 4,
             2 | 7..=12 | 16 | 18 => 0,
             3 => 12,
@@ -61,15 +63,15 @@ impl Kind {
     }
 }
 
-/// One type, still in its bytes.
+/// A type, not decoded yet.
 #[derive(Clone, Copy)]
 pub(super) struct Type<'b> {
     name: u32,
     info: u32,
-    /// The size in bytes, or the number of the type that this one is made of: that depends on the
+    /// The size in bytes, or the number of the type to which this one refers, depending on the
     /// kind.
     pub(super) size_or_type: u32,
-    /// What follows the common part.
+    /// The bytes that follow `struct btf_type`.
     pub(super) tail: &'b [u8],
 }
 
@@ -78,32 +80,32 @@ impl Type<'_> {
         Kind((self.info >> 24 & 0x1f) as u8)
     }
 
-    /// Whether a member's offset has its size in bits above it.
+    /// Returns whether member offsets include bit field widths (`kind_flag`).
     pub(super) fn has_bit_sizes(&self) -> bool {
         self.info >> 31 == 1
     }
 }
 
-/// Type information, and where in it the types are that were asked for.
+/// Type information, with the positions of the requested types.
 pub struct Btf<'b> {
     types: &'b [u8],
     strings: &'b [u8],
-    /// Where the types number 1, 65, 129 … begin.
+    /// The positions of types 1, 65, 129 …
     marks: Vec<usize>,
-    /// One more than the highest number of a type.
+    /// One more than the highest type number.
     end: u32,
-    /// In the order in which they were asked for.
+    /// In the order of the request.
     found: Vec<Option<TypeId>>,
     wanted: &'b [(Kind, &'b str)],
 }
 
 impl<'b> Btf<'b> {
-    /// Walks over the types of `blob` once and keeps where the `wanted` ones are (of several of one
-    /// name: the first).
+    /// Walks over the types of `blob` once and keeps the positions of the `wanted` ones. If several
+    /// types have the same name, the first counts.
     ///
     /// # Errors
-    /// [`BtfError::Malformed`]. That a wanted type is missing is said by [`type_id`](Btf::type_id)
-    /// and [`field`](Btf::field).
+    /// Returns an error if the bytes are not valid BTF ([`BtfError::Malformed`]). A wanted type
+    /// that is missing is reported by [`type_id`](Btf::type_id) and [`field`](Btf::field).
     pub fn scan(blob: &'b [u8], wanted: &'b [(Kind, &'b str)]) -> Result<Btf<'b>, BtfError> {
         let (types, strings) = sections(blob)?;
         let mut btf =
@@ -133,29 +135,31 @@ impl<'b> Btf<'b> {
         }
     }
 
-    /// The number of a type that was asked for.
+    /// Returns the number of a requested type.
     ///
     /// # Errors
-    /// [`BtfError::NoType`] where there is none, or where it was not asked for.
+    /// Returns an error if there is no such type, or if it was not requested
+    /// ([`BtfError::NoType`]).
     pub fn type_id(&self, kind: Kind, name: &str) -> Result<TypeId, BtfError> {
         let asked = self.wanted.iter().position(|wanted| *wanted == (kind, name));
         asked.and_then(|at| self.found[at]).ok_or_else(|| BtfError::NoType(name.to_owned()))
     }
 
-    /// How many types there are, `void` among them.
+    /// Returns the number of types, `void` included.
     pub fn len(&self) -> u32 {
         self.end
     }
 
-    /// Whether there is no type but `void`.
+    /// Returns whether there is no type but `void`.
     pub fn is_empty(&self) -> bool {
         self.end == 1
     }
 
-    /// The type of this number; `void` is none.
+    /// Returns the type with this number. `void` is an error.
     pub(super) fn by_id(&self, TypeId(id): TypeId) -> Result<Type<'b>, BtfError> {
         let index = id.checked_sub(1).filter(|_| id < self.end);
         let index = index.ok_or(BtfError::Malformed("a number that no type has"))? as usize;
+        // Types have variable lengths, so there is no random access: walk from the closest mark.
         let mut at = self.marks[index / MARK_EVERY];
         for _ in 0..index % MARK_EVERY {
             at = type_at(self.types, at)?.1;
@@ -163,18 +167,18 @@ impl<'b> Btf<'b> {
         Ok(type_at(self.types, at)?.0)
     }
 
-    /// Whether the string at this offset is `text`.
+    /// Returns whether the string at this offset equals `text`.
     pub(super) fn is_named(&self, offset: u32, text: &str) -> bool {
         begins_with_word(self.strings.get(offset as usize..).unwrap_or_default(), text)
     }
 }
 
-/// Nearly all types are none of the wanted ones, which their kind and the first letter of their
-/// name tell.
+/// A quick filter: nearly all types can be rejected by their kind and the first letter of their
+/// name.
 struct Sieve {
-    /// A bit for each kind.
+    /// The kinds of the wanted types, as a bit set.
     kinds: u32,
-    /// The same, of the wanted ones with this first letter.
+    /// The same for the wanted types with this first letter.
     kinds_by_letter: [u32; 256],
 }
 
@@ -191,18 +195,18 @@ impl Sieve {
 
     fn passes(&self, read: Type<'_>, strings: &[u8]) -> bool {
         let bit = read.kind().bit();
-        // The name is another line of memory: it is looked at last.
+        // Reading the name costs another cache line, so it comes last.
         let letter = || strings.get(read.name as usize).copied().unwrap_or(0);
         self.kinds & bit != 0 && self.kinds_by_letter[usize::from(letter())] & bit != 0
     }
 }
 
-/// Whether the bytes begin with this text and a NUL.
+/// Returns whether the bytes begin with this text and a NUL.
 fn begins_with_word(bytes: &[u8], text: &str) -> bool {
     bytes.strip_prefix(text.as_bytes()).is_some_and(|rest| rest.first() == Some(&0))
 }
 
-/// The sections with the types and with the strings.
+/// Returns the type section and the string section.
 fn sections(blob: &[u8]) -> Result<(&[u8], &[u8]), BtfError> {
     const SHORT: BtfError = BtfError::Malformed("shorter than its header says");
     let magic = blob.first_chunk().map(|bytes| u16::from_le_bytes(*bytes));
@@ -210,6 +214,8 @@ fn sections(blob: &[u8]) -> Result<(&[u8], &[u8]), BtfError> {
         return Err(BtfError::Malformed("it does not begin as little-endian BTF does"));
     }
     let number = |at| u32_at(blob, at).map(|number| number as usize).ok_or(SHORT);
+    // `struct btf_header`: its own length at 4, then offset and length of the types at 8 and of the
+    // strings at 16. The offsets count from the end of the header.
     let rest = blob.get(number(4)?..).ok_or(SHORT)?;
     let section = |offset: usize, len: usize| rest.get(offset..)?.get(..len);
     let types = section(number(8)?, number(12)?).ok_or(SHORT)?;
@@ -217,13 +223,14 @@ fn sections(blob: &[u8]) -> Result<(&[u8], &[u8]), BtfError> {
     Ok((types, strings))
 }
 
-/// The type that begins there, and where the next one does.
+/// Returns the type at this position, and the position of the next.
 fn type_at(types: &[u8], at: usize) -> Result<(Type<'_>, usize), BtfError> {
     const SHORT: BtfError = BtfError::Malformed("a type reaches past the end");
     let (common, rest) =
         types.get(at..).and_then(|rest| rest.split_first_chunk::<COMMON_BYTES>()).ok_or(SHORT)?;
     let word = |at: usize| u32::from_le_bytes([common[at], common[at + 1], common[at + 2], common[at + 3]]);
     let mut read = Type { name: word(0), info: word(4), size_or_type: word(8), tail: &[] };
+    // `info`: number of elements in bits 0 to 15, kind in bits 24 to 28, `kind_flag` in bit 31.
     let len = (read.info & 0xffff) as usize;
     let tail_bytes =
         read.kind().tail_bytes(len).ok_or(BtfError::Malformed("a kind of type that is not known here"))?;

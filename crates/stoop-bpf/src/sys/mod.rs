@@ -1,7 +1,7 @@
-//! bpf(2): one command, one function; and a file in memory. The only `unsafe` of this crate.
+//! `bpf(2)`, one function per command, and a file mapping. The only `unsafe` code of this crate.
 //!
-//! Nothing here decides anything: no retry, no default. The descriptors that the kernel gives are
-//! close-on-exec from birth.
+//! Nothing here sets policy: no retries, no defaults. File descriptors that the kernel returns are
+//! close-on-exec from creation.
 
 #![expect(unsafe_code, reason = "bpf(2) and mmap(2) have no safe bindings; every block says why it is sound")]
 
@@ -22,12 +22,12 @@ const ITER_CREATE: c_long = 33;
 const TYPE_TRACING: u32 = 26;
 const TRACE_ITER: u32 = 28;
 
-/// The helpers that read kernel memory take a licence that the kernel knows; this changes none of
-/// ours.
+/// Helpers that read kernel memory require a GPL-compatible licence string. It does not affect the
+/// licence of this crate.
 const LICENCE: &CStr = c"Dual MIT/GPL";
 const NAME: [u8; 16] = *b"stoop_task_file\0";
 
-/// The beginning of `union bpf_attr` for `BPF_PROG_LOAD`; what follows is zero to the kernel.
+/// The beginning of `union bpf_attr` for `BPF_PROG_LOAD`. The kernel takes the rest as zero.
 #[repr(C)]
 #[derive(Default)]
 struct ProgLoad {
@@ -69,8 +69,8 @@ struct IterCreate {
     flags: u32,
 }
 
-/// `BPF_PROG_LOAD` of a program for the iterator with this type, with the verifier's log if there
-/// is room for one.
+/// Loads a program for the iterator with this type (`BPF_PROG_LOAD`). If `log` is not empty, the
+/// verifier writes its log there.
 pub(crate) fn load(code: &[Instruction], iterator: u32, log: &mut [u8]) -> io::Result<OwnedFd> {
     let wants_log = !log.is_empty();
     let attributes = ProgLoad {
@@ -86,24 +86,25 @@ pub(crate) fn load(code: &[Instruction], iterator: u32, log: &mut [u8]) -> io::R
         attach_btf_id: iterator,
         ..ProgLoad::default()
     };
-    // SAFETY: `attributes` has the layout of the command; what it points to is borrowed until the call
-    // returns: the code with as many instructions as it says, a string with its NUL, and the log,
-    // exclusively, with the room that it says.
+    // SAFETY: `attributes` has the layout of the command. What it points to is borrowed until the
+    // call returns: the code with as many instructions as it says, a string with its NUL, and the
+    // log, exclusively, with the size that it says.
     unsafe { bpf(PROG_LOAD, &attributes) }
 }
 
-/// `BPF_LINK_CREATE`: what an iterator is made from, as often as one likes.
+/// Creates a link, from which iterators can be created repeatedly (`BPF_LINK_CREATE`).
 pub(crate) fn link(program: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     let prog_fd = program.as_raw_fd() as u32;
     let attributes = LinkCreate { prog_fd, target_fd: 0, attach_type: TRACE_ITER, flags: 0 };
-    // SAFETY: `attributes` has the layout of the command and holds no pointer.
+    // SAFETY: `attributes` has the layout of the command and contains no pointer.
     unsafe { bpf(LINK_CREATE, &attributes) }
 }
 
-/// `BPF_ITER_CREATE`: a descriptor whose bytes are what the program writes, from the beginning.
+/// Creates an iterator (`BPF_ITER_CREATE`): a file descriptor from which the program's output is
+/// read.
 pub(crate) fn iterate(link: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     let attributes = IterCreate { link_fd: link.as_raw_fd() as u32, flags: 0 };
-    // SAFETY: `attributes` has the layout of the command and holds no pointer.
+    // SAFETY: `attributes` has the layout of the command and contains no pointer.
     unsafe { bpf(ITER_CREATE, &attributes) }
 }
 
@@ -119,21 +120,24 @@ unsafe fn bpf<A>(command: c_long, attributes: &A) -> io::Result<OwnedFd> {
     own(fd as i32)
 }
 
-/// A sandbox that lets the call succeed without making it usually says 0: a standard stream, which
-/// is not close-on-exec, is left alone.
+/// Takes ownership of a returned file descriptor.
+///
+/// A sandbox that lets the call succeed without making it usually returns 0. That is a standard
+/// stream, which is not close-on-exec, and is left alone.
 fn own(number: i32) -> io::Result<OwnedFd> {
     // SAFETY: takes plain integers; a number that is not open is an error and changes nothing.
     if number < 0 || number <= 2 && unsafe { libc::fcntl(number, libc::F_GETFD) } != libc::FD_CLOEXEC {
         return Err(io::Error::from_raw_os_error(libc::EPROTO));
     }
-    // SAFETY: the command returned a descriptor that is new and close-on-exec, so nothing else owns it.
+    // SAFETY: the command returned a file descriptor that is new and close-on-exec, so nothing else
+    // owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
-/// Where the kernel shows its type information.
+/// The file in which the kernel provides its type information.
 pub(crate) const TYPES: &str = "/sys/kernel/btf/vmlinux";
 
-/// The kernel's type information, where it lies in the kernel's own memory.
+/// The type information in the kernel's own memory.
 #[derive(Debug)]
 pub(crate) struct Mapping {
     start: NonNull<u8>,
@@ -141,12 +145,12 @@ pub(crate) struct Mapping {
 }
 
 impl Mapping {
-    /// Maps the first `len` bytes of [`TYPES`]. A length that is not the file's is an error of the
-    /// kernel's, and so is a kernel that does not know how to (before Linux 6.16).
+    /// Maps the first `len` bytes of [`TYPES`]. The kernel returns an error if `len` is not the
+    /// file's length, and before Linux 6.16.
     pub(crate) fn of_types(len: usize) -> io::Result<Mapping> {
         let file = File::open(TYPES)?;
         let (prot, flags) = (libc::PROT_READ, libc::MAP_PRIVATE);
-        // SAFETY: the kernel chooses the place, so nothing that is in use is mapped over.
+        // SAFETY: the kernel chooses the address, so no existing mapping is replaced.
         let start = unsafe { libc::mmap(std::ptr::null_mut(), len, prot, flags, file.as_raw_fd(), 0) };
         if start == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());
@@ -159,15 +163,16 @@ impl Deref for Mapping {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        // SAFETY: `len` bytes from `start` on are mapped for reading until `self` is dropped. They do not
-        // change: the kernel has them for as long as it runs and lets nobody write to them.
+        // SAFETY: `len` bytes from `start` on are mapped for reading until `self` is dropped. They
+        // do not change: the kernel keeps them while it runs and lets no process write to them.
         unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.len) }
     }
 }
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        // SAFETY: the mapping is ours alone, and every slice of it was borrowed from `self`.
+        // SAFETY: the mapping belongs to this value alone, and every slice of it was borrowed from
+        // `self`.
         unsafe { libc::munmap(self.start.as_ptr().cast(), self.len) };
     }
 }

@@ -1,15 +1,16 @@
-//! One end of a ring: where it is, where the other is, and how to wait for it.
+//! One end of a ring: its position, the other end's position, and how to wait for it.
 //!
-//! Each end has a *position*: how many bytes it has gone so far, always a multiple of eight, in 32
-//! bits that overflow. The sender's is ahead of the receiver's by what is in the ring. An end
-//! publishes its own position in shared memory and never reads it back; the other's is read once
-//! for each look, and believed only where it is at a possible distance. The lowest bit of a
-//! published position says that its end is closed.
+//! Each end has a *position*: the number of bytes it has processed, always a multiple of eight, in
+//! 32 bits that wrap. The sender's position is ahead of the receiver's by the bytes in the ring. An
+//! end publishes its own position in shared memory and never reads it back. The other end's
+//! position is read once per poll, and is accepted only if the distance is possible. The lowest bit
+//! of a published position means that its end is closed.
 //!
-//! Pairs: a position is stored with release and read with acquire, so that the bytes before the
-//! sender's are there, and those before the receiver's are no longer read. "I sleep" and the
-//! position of the other are a store and a load on either side, with a sequentially consistent
-//! fence between them: one of the two sees the other, so no wake is lost.
+//! Memory ordering: a position is stored with release and loaded with acquire. So the bytes before
+//! the sender's position are visible, and those before the receiver's are no longer read. An end
+//! about to sleep stores its sleep flag and then loads the other's position; the other stores its
+//! position and then loads the flag. A sequentially consistent fence separates store and load on
+//! both sides, so at least one side sees the other's store, and no wake is lost.
 
 use std::os::fd::AsFd;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
@@ -21,32 +22,32 @@ use crate::sys::Mapping;
 use crate::waiting::{Step, Wait, Waiting, sleep, wake};
 use crate::{Error, ErrorKind, Result};
 
-/// What lies before the messages: a page.
+/// The size of the header before the messages: one page.
 pub(super) const HEADER_BYTES: usize = 4096;
 
-/// What lies before each message: its length, and a word unused.
+/// The size of the header before each message: its length, and an unused word.
 const LENGTH_BYTES: u32 = 8;
 
-/// Positions are multiples of this, which leaves bits for flags.
+/// Positions are multiples of this, which leaves the low bits for flags.
 const STEP_BYTES: u32 = 8;
 
-/// In a published position: nothing more comes from this end.
+/// A flag in a published position: this end is closed.
 const CLOSED: u32 = 1;
 
-/// Where the words lie, two cache lines apart: processors fetch them in pairs.
+/// The offsets of the words, two cache lines apart, because processors prefetch lines in pairs.
 const SENDER_AT: usize = 0;
 const SENDER_SLEEPS_AT: usize = 128;
 const RECEIVER_AT: usize = 256;
 const RECEIVER_SLEEPS_AT: usize = 384;
 
-/// One end.
+/// One end of a ring.
 #[derive(Debug)]
 pub(super) struct End {
     memory: Mapping,
     is_sender: bool,
     capacity: u32,
     position: u32,
-    /// The other's position, when last looked at.
+    /// The other end's position when it was last read.
     seen: u32,
     waiting: Waiting,
     limit: Duration,
@@ -73,22 +74,23 @@ impl End {
         let memory =
             Mapping::new(ring.memory.as_fd(), len_bytes).map_err(|error| Error::os(super::OPEN, error))?;
         let mut end = End { memory, is_sender, capacity, position: 0, seen: 0, waiting, limit, operation };
-        // An end that was taken before goes on where it was left. Any multiple of eight will do.
+        // An end that was taken before continues where it was left. Any multiple of eight is
+        // acceptable.
         end.position = position(end.ours().load(Acquire));
-        // Nothing is taken for granted before the first look: no room, and no message.
+        // Before the first poll, assume nothing: no space for a sender, no message for a receiver.
         end.seen = if is_sender { end.position.wrapping_sub(capacity) } else { end.position };
         Ok(end)
     }
 
-    /// How many bytes a message takes in the ring, where one so long fits at all.
+    /// Returns how many bytes a message takes in the ring, or `None` if it can never fit.
     pub(super) fn record_bytes(&self, len_bytes: usize) -> Option<u32> {
         let len = u32::try_from(len_bytes).ok()?;
         let record = len.checked_add(LENGTH_BYTES)?.checked_next_multiple_of(STEP_BYTES)?;
         (record <= self.capacity).then_some(record)
     }
 
-    /// Waits until at least this many bytes are ours (free for a sender, filled for a receiver),
-    /// and says how many are.
+    /// Waits until at least this many bytes are available (free for a sender, filled for a
+    /// receiver). Returns how many are.
     pub(super) fn wait_for(&mut self, bytes: u32) -> Result<u32> {
         if self.available() < bytes {
             self.wait(bytes)?;
@@ -112,7 +114,7 @@ impl End {
         }
     }
 
-    /// Reads the other's position, and believes it where it is possible.
+    /// Reads the other end's position and checks that it is possible.
     fn look(&mut self) -> Result<u32> {
         let published = self.theirs().load(Acquire);
         let seen = std::mem::replace(&mut self.seen, position(published));
@@ -125,15 +127,18 @@ impl End {
 
     fn sleep(&self, published: u32, limit: Duration) -> Result<()> {
         let flag = self.memory.word(if self.is_sender { SENDER_SLEEPS_AT } else { RECEIVER_SLEEPS_AT });
+        // Announce the sleep before the last check of the position. See `publish` for the other
+        // half.
         flag.store(1, Relaxed);
         fence(SeqCst);
-        // The kernel looks once more, and does not put us to sleep where the position has changed: K-MEM-3.
+        // The kernel compares the position once more and does not sleep if it has changed
+        // (K-MEM-3).
         let slept = sleep(self.theirs(), published, limit);
         flag.store(0, Relaxed);
         slept.map_err(|errno| Error::os(self.operation, errno))
     }
 
-    /// How many bytes the sender is ahead. More than the capacity is a lie.
+    /// Returns how many bytes the sender is ahead. More than the capacity is invalid.
     fn ahead(&self) -> u32 {
         match self.is_sender {
             true => self.position.wrapping_sub(self.seen),
@@ -141,12 +146,12 @@ impl End {
         }
     }
 
-    /// How many bytes are ours.
+    /// Returns how many bytes are available to this end.
     fn available(&self) -> u32 {
         if self.is_sender { self.capacity - self.ahead() } else { self.ahead() }
     }
 
-    /// Goes on by so many bytes, which have to be ours, and tells the other end.
+    /// Advances by this many available bytes and notifies the other end.
     pub(super) fn advance(&mut self, bytes: u32) {
         self.position = self.position.wrapping_add(bytes);
         self.publish(self.position);
@@ -154,26 +159,31 @@ impl End {
 
     fn publish(&self, word: u32) {
         self.ours().store(word, Release);
+        // Pairs with the fence in `sleep`: either this load sees the flag, or the sleeper sees the
+        // position.
         fence(SeqCst);
         let flag = self.memory.word(if self.is_sender { RECEIVER_SLEEPS_AT } else { SENDER_SLEEPS_AT });
+        // The cheap load comes first: the exchange, which claims the wake, is only needed if the
+        // flag is set.
         if flag.load(Relaxed) != 0 && flag.swap(0, Relaxed) != 0 {
             wake(self.ours());
         }
     }
 
-    /// The length of the message at our position.
+    /// Returns the length of the message at this end's position.
     pub(super) fn length(&self) -> &AtomicU32 {
         self.memory.word(self.place(0))
     }
 
-    /// Copies a message in, behind its length.
+    /// Copies a message into the ring, behind its length.
     pub(super) fn write(&self, message: &[u8]) {
+        // A message that reaches the end of the memory continues at the beginning.
         let (first, second) = message.split_at(self.until_the_end().min(message.len()));
         self.memory.write(self.place(LENGTH_BYTES), first);
         self.memory.write(HEADER_BYTES, second);
     }
 
-    /// Copies a message out, from behind its length.
+    /// Copies a message out of the ring, from behind its length.
     pub(super) fn read(&self, len_bytes: usize, into: &mut Vec<u8>) {
         let first = self.until_the_end().min(len_bytes);
         into.clear();
@@ -181,13 +191,13 @@ impl End {
         self.memory.read(HEADER_BYTES, len_bytes - first, into);
     }
 
-    /// Where the byte this far behind our position lies.
+    /// Returns the offset in memory of the byte this far behind this end's position.
     fn place(&self, behind: u32) -> usize {
         HEADER_BYTES + (self.position.wrapping_add(behind) & (self.capacity - 1)) as usize
     }
 
-    /// How many bytes there are from the start of the message to the end of the memory, where it
-    /// goes on at the beginning.
+    /// Returns how many bytes lie between the start of the message and the end of the memory, where
+    /// it continues at the beginning.
     fn until_the_end(&self) -> usize {
         HEADER_BYTES + self.capacity as usize - self.place(LENGTH_BYTES)
     }
@@ -211,7 +221,7 @@ impl Drop for End {
     }
 }
 
-/// A published position without its flags.
+/// Returns a published position without its flags.
 fn position(published: u32) -> u32 {
     published & !(STEP_BYTES - 1)
 }

@@ -1,15 +1,15 @@
-//! A ring of messages in shared memory: one process sends, one receives.
+//! A ring of messages in shared memory, with one sending and one receiving process.
 //!
-//! The memory is a file without a name (`memfd`), sealed against changing its size and, where the
-//! kernel knows how (6.3), against being executed (K-MEM-1, K-MEM-2). Whoever has the descriptor
-//! can take an end, so it is passed over a local socket, to whom it is meant for.
+//! The memory is an anonymous file (`memfd`). It is sealed against resizing and, if the kernel
+//! supports it (6.3), against execution (K-MEM-1, K-MEM-2). A process that has the file descriptor
+//! can take either end, so pass it over a Unix domain socket to the intended peer only.
 //!
-//! | where | what |
+//! | location | contents |
 //! |---|---|
-//! | the first page | two words that the sender writes and two that the receiver writes, each on its own cache lines |
-//! | the rest, a power of two | messages: their length in a word, a word unused, their bytes, up to a multiple of eight |
+//! | the first page | two words written by the sender and two by the receiver, each on its own cache lines |
+//! | the rest, a power of two | messages: a word with the length, an unused word, the bytes, padding to a multiple of eight |
 //!
-//! How an end is moved, and how the other is looked at without trusting it: `end.rs`.
+//! `end.rs` describes how an end advances, and how it reads the other without trusting it.
 
 mod end;
 mod receiver;
@@ -30,20 +30,20 @@ use end::{End, HEADER_BYTES};
 pub use receiver::Receiver;
 pub use sender::Sender;
 
-/// How many bytes a ring may have; the number is rounded up to a power of two.
+/// The permitted capacity of a ring, in bytes. A capacity is rounded up to a power of two.
 pub const CAPACITY_BYTES: RangeInclusive<usize> = 4096..=1 << 30;
 
-/// Without these, the other process could take memory away from under us.
+/// Without these seals, the other process could shrink the file under the mapping.
 const SEALS: SealFlags = SealFlags::SHRINK.union(SealFlags::GROW);
 
-/// The file system that `memfd_create` makes files on: others may end a process that touches a
-/// page.
+/// The magic number of the file system of `memfd_create`. On other file systems, accessing a page
+/// may kill the process.
 const TMPFS_MAGIC: u64 = 0x0102_1994;
 
 const MAKE: &str = "make a ring";
 const OPEN: &str = "open a ring";
 
-/// A ring, before an end of it is taken.
+/// A ring of which no end has been taken yet.
 #[derive(Debug)]
 pub struct Ring {
     memory: OwnedFd,
@@ -51,12 +51,15 @@ pub struct Ring {
 }
 
 impl Ring {
-    /// Makes a ring with room for this many bytes, each message taking up to 15 more than it has.
-    /// Does not block. Linux 3.17 (`memfd_create`).
+    /// Creates a ring with space for this many bytes. Each message takes up to 15 bytes more than
+    /// its length.
+    ///
+    /// Does not block. Requires Linux 3.17 (`memfd_create`).
     ///
     /// # Errors
-    /// [`ErrorKind::TooLarge`] outside of [`CAPACITY_BYTES`]; [`ErrorKind::LimitReached`] where
-    /// memory or descriptors are used up: all of the memory is there from the beginning.
+    /// Returns an error if the capacity is outside [`CAPACITY_BYTES`] ([`ErrorKind::TooLarge`]), or
+    /// if memory or file descriptors are exhausted ([`ErrorKind::LimitReached`]). All memory is
+    /// allocated at creation.
     pub fn new(capacity_bytes: usize) -> Result<Ring> {
         if capacity_bytes > *CAPACITY_BYTES.end() {
             return Err(Error::new(MAKE, ErrorKind::TooLarge));
@@ -67,12 +70,14 @@ impl Ring {
         Ok(Ring { memory, capacity_bytes: capacity as u32 })
     }
 
-    /// Takes a ring that another process has made and passed. Does not block.
+    /// Opens a ring that another process has created and passed. Does not block.
     ///
     /// # Errors
-    /// [`ErrorKind::Corrupt`] unless it is ordinary memory of a size that a ring has, and sealed so
-    /// that it keeps it: then nothing that the other process does to it can do more than spoil
-    /// messages. (Giving pages back and letting the machine run out of memory remains, as with
+    /// Returns an error if the file descriptor is not a memory file of a valid size that is sealed
+    /// against resizing ([`ErrorKind::Corrupt`]).
+    ///
+    /// With that check, nothing that the other process does to the memory can do more than corrupt
+    /// messages. (It can still punch holes into the file and exhaust the machine's memory, as with
     /// all memory.)
     pub fn from_descriptor(memory: OwnedFd) -> Result<Ring> {
         let corrupt = || Error::new(OPEN, ErrorKind::Corrupt);
@@ -89,36 +94,36 @@ impl Ring {
         Ok(Ring { memory, capacity_bytes: capacity as u32 })
     }
 
-    /// How many bytes there is room for.
+    /// Returns the capacity in bytes.
     pub fn capacity_bytes(&self) -> usize {
         self.capacity_bytes as usize
     }
 
-    /// Another descriptor for the same ring.
+    /// Creates a new handle to the same ring, with its own file descriptor.
     ///
     /// # Errors
-    /// [`ErrorKind::LimitReached`] where no descriptor is free.
+    /// Returns an error if the process has no file descriptors left ([`ErrorKind::LimitReached`]).
     pub fn try_clone(&self) -> Result<Ring> {
         let memory = self.memory.try_clone().map_err(|error| Error::os("share a ring", error))?;
         Ok(Ring { memory, ..*self })
     }
 
-    /// Takes the sending end, with the longest time that a [`send`](Sender::send) may take.
+    /// Takes the sending end. `limit` applies to each [`send`](Sender::send).
     ///
-    /// A ring has one sender at a time. With several, messages are spoilt, and nothing else.
+    /// A ring has one sender at a time. Several senders corrupt messages, and nothing else.
     ///
     /// # Errors
-    /// [`ErrorKind::LimitReached`] where its memory cannot be mapped.
+    /// Returns an error if the memory cannot be mapped ([`ErrorKind::LimitReached`]).
     pub fn into_sender(self, waiting: Waiting, limit: Duration) -> Result<Sender> {
         Ok(Sender(End::sending(self, waiting, limit)?))
     }
 
-    /// Takes the receiving end, with the longest time that a [`recv`](Receiver::recv) may take.
+    /// Takes the receiving end. `limit` applies to each [`recv`](Receiver::recv).
     ///
-    /// A ring has one receiver at a time. With several, messages are spoilt, and nothing else.
+    /// A ring has one receiver at a time. Several receivers corrupt messages, and nothing else.
     ///
     /// # Errors
-    /// [`ErrorKind::LimitReached`] where its memory cannot be mapped.
+    /// Returns an error if the memory cannot be mapped ([`ErrorKind::LimitReached`]).
     pub fn into_receiver(self, waiting: Waiting, limit: Duration) -> Result<Receiver> {
         Ok(Receiver(End::receiving(self, waiting, limit)?))
     }
@@ -136,11 +141,11 @@ impl From<Ring> for OwnedFd {
     }
 }
 
-/// A nameless file of this size, all of it there, that keeps its size.
+/// Creates an anonymous file of this size, fully allocated and sealed against resizing.
 fn sealed_memory(len_bytes: u64) -> rustix::io::Result<OwnedFd> {
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     let memory = match memfd_create("stoop-ring", flags | MemfdFlags::NOEXEC_SEAL) {
-        // Before 6.3: K-MEM-2.
+        // The kernel is older than 6.3 (K-MEM-2).
         Err(Errno::INVAL) => memfd_create("stoop-ring", flags),
         made => made,
     }?;

@@ -1,26 +1,27 @@
-//! The end that receives.
+//! The receiving end of a ring.
 
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::end::End;
 use crate::{ErrorKind, Result};
 
-/// The receiving end of a [`Ring`](super::Ring). Closes when dropped.
+/// The receiving end of a [`Ring`](super::Ring). It closes when dropped.
 #[derive(Debug)]
 pub struct Receiver(pub(super) End);
 
 impl Receiver {
-    /// Receives one message, which replaces what is in `message`.
+    /// Receives one message into `message`, replacing its contents.
     ///
-    /// Waits for it, at most as long as the limit allows. Signals do not end the wait.
+    /// Blocks at most as long as the limit permits. Signals do not interrupt the wait. `message`
+    /// never becomes longer than the ring.
     ///
     /// # Errors
-    /// [`ErrorKind::TimedOut`], [`ErrorKind::Closed`] where the sender has gone and all it sent was
-    /// received, [`ErrorKind::Corrupt`] where it has written nonsense; `message` never becomes
-    /// longer than the ring.
+    /// Returns an error if the limit expires ([`ErrorKind::TimedOut`]), if the sender has closed
+    /// and all its messages were received ([`ErrorKind::Closed`]), or if the sender wrote invalid
+    /// data ([`ErrorKind::Corrupt`]).
     pub fn recv(&mut self, message: &mut Vec<u8>) -> Result<()> {
         let available = self.0.wait_for(1)?;
-        // Read once: it may be another the next time.
+        // Loaded once: the other process may change it at any time.
         let len = self.0.length().load(Relaxed) as usize;
         let record = self.0.record_bytes(len).filter(|&record| record <= available);
         let record = record.ok_or_else(|| self.0.error(ErrorKind::Corrupt))?;

@@ -1,32 +1,34 @@
-//! The end that sends.
+//! The sending end of a ring.
 
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::end::End;
 use crate::{ErrorKind, Result};
 
-/// The sending end of a [`Ring`](super::Ring). Closes when dropped; what was sent can still be
-/// received.
+/// The sending end of a [`Ring`](super::Ring). It closes when dropped; messages already sent can
+/// still be received.
 #[derive(Debug)]
 pub struct Sender(pub(super) End);
 
 impl Sender {
-    /// Sends one message; it may be empty.
+    /// Sends one message, which may be empty.
     ///
-    /// Waits for room, at most as long as the limit allows. Signals do not end the wait.
+    /// Blocks while there is no space, at most as long as the limit permits. Signals do not
+    /// interrupt the wait. If the message fits, it is sent without checking whether the receiver
+    /// has closed.
     ///
     /// # Errors
-    /// [`ErrorKind::TooLarge`] for a message that does not fit into an empty ring,
-    /// [`ErrorKind::TimedOut`], [`ErrorKind::Closed`] where there is no room and the receiver
-    /// has gone, [`ErrorKind::Corrupt`] where it has written nonsense. Then nothing was sent. A
-    /// message that fits is sent without a look at the receiver, which may have gone.
+    /// Returns an error if the message does not fit into an empty ring ([`ErrorKind::TooLarge`]),
+    /// if the limit expires ([`ErrorKind::TimedOut`]), if there is no space and the receiver has
+    /// closed ([`ErrorKind::Closed`]), or if the receiver wrote invalid data
+    /// ([`ErrorKind::Corrupt`]). Nothing was sent then.
     pub fn send(&mut self, message: &[u8]) -> Result<()> {
         let Some(record) = self.0.record_bytes(message.len()) else {
             return Err(self.0.error(ErrorKind::TooLarge));
         };
         self.0.wait_for(record)?;
-        // It fits into 32 bits, since its record does. The release of `advance` is what it becomes visible
-        // with.
+        // The length fits into 32 bits, because its record does. The release store in `advance`
+        // publishes it.
         self.0.length().store(message.len() as u32, Relaxed);
         self.0.write(message);
         self.0.advance(record);

@@ -1,7 +1,7 @@
-//! Raw memory and the system calls that have no safe binding: one call, one function.
+//! Raw memory and the system calls that have no safe binding, one function per call.
 //!
-//! The only `unsafe` of this crate lives here. Nothing here decides anything: no retry, no limit,
-//! no default.
+//! The only `unsafe` code of this crate is here. Nothing here sets policy: no retries, no limits,
+//! no defaults.
 
 #![expect(unsafe_code, reason = "raw memory and system calls; every block says why it is sound")]
 

@@ -5,15 +5,15 @@ use std::mem::zeroed;
 
 use libc::{c_int, c_long};
 
-/// A message as the kernel takes and gives it: its type, then its bytes.
+/// A `struct msgbuf`: the type, then the bytes of the message.
 #[derive(Debug)]
 pub(crate) struct Parcel {
-    /// The type, and room for the bytes behind it.
+    /// The type, followed by space for the bytes.
     words: Vec<c_long>,
     room_bytes: usize,
 }
 
-/// The one type of message that is used here; it has to be positive.
+/// The only message type used here; it must be positive.
 const TYPE: c_long = 1;
 
 impl Parcel {
@@ -22,54 +22,56 @@ impl Parcel {
         Parcel { words, room_bytes }
     }
 
-    /// The room for bytes.
+    /// Returns the space for the bytes.
     fn room(&mut self) -> &mut [u8] {
         let start = self.words[1..].as_mut_ptr().cast();
-        // SAFETY: `new` made room for at least these many bytes behind the first word; they are
+        // SAFETY: `new` allocated at least this many bytes behind the first word. They are
         // initialized, bytes have no alignment, and `self` stays borrowed.
         unsafe { std::slice::from_raw_parts_mut(start, self.room_bytes) }
     }
 }
 
-/// `msgget` with `IPC_PRIVATE`: a new queue that only this user may use.
+/// Creates a queue that only this user may use (`msgget` with `IPC_PRIVATE`).
 pub(crate) fn create() -> io::Result<c_int> {
     // SAFETY: takes plain numbers.
     check(unsafe { libc::msgget(libc::IPC_PRIVATE, libc::IPC_CREAT | libc::IPC_EXCL | 0o600) })
 }
 
-/// `msgctl` with `IPC_RMID`: wakes whoever waits on it with `EIDRM`.
+/// Removes a queue (`msgctl` with `IPC_RMID`). Waiting processes wake with `EIDRM`.
 pub(crate) fn remove(id: c_int) -> io::Result<()> {
-    // SAFETY: takes plain numbers; the pointer is not looked at.
+    // SAFETY: takes plain numbers; the pointer is ignored.
     check(unsafe { libc::msgctl(id, libc::IPC_RMID, std::ptr::null_mut()) }).map(drop)
 }
 
-/// `msgctl` with `IPC_STAT`: how many bytes all messages of the queue may have together.
+/// Returns how many bytes all messages of the queue together may have (`msgctl` with `IPC_STAT`).
 pub(crate) fn capacity_bytes(id: c_int) -> io::Result<usize> {
-    // SAFETY: all-zero is a valid `msqid_ds`: it holds nothing but numbers.
+    // SAFETY: all-zero is a valid `msqid_ds`: it contains only numbers.
     let mut status: libc::msqid_ds = unsafe { zeroed() };
     // SAFETY: `status` is ours, and what the kernel fills in has its type.
     check(unsafe { libc::msgctl(id, libc::IPC_STAT, &raw mut status) })?;
     match status.msg_qbytes {
-        // No queue that can be used has none: the kernel did not answer.
+        // No usable queue has a capacity of zero: the kernel did not write an answer.
         0 => Err(io::Error::from_raw_os_error(libc::EPROTO)),
         bytes => Ok(usize::try_from(bytes).unwrap_or(usize::MAX)),
     }
 }
 
-/// `msgsnd`: waits for room. The message has to fit into the parcel.
+/// Sends a message (`msgsnd`); blocks while the queue is full. The message must fit into the
+/// parcel.
 pub(crate) fn send(id: c_int, message: &[u8], parcel: &mut Parcel) -> io::Result<()> {
     parcel.room()[..message.len()].copy_from_slice(message);
     parcel.words[0] = TYPE;
-    // SAFETY: the parcel starts with a type, and as many bytes as are named lie behind it, as `room`
-    // has just shown.
+    // SAFETY: the parcel starts with a type, and as many bytes as are passed lie behind it, as
+    // `room` has just shown.
     check(unsafe { libc::msgsnd(id, parcel.words.as_ptr().cast(), message.len(), 0) }).map(drop)
 }
 
-/// `msgrcv`: waits for a message. `E2BIG` where the next one does not fit into the parcel: it stays
-/// in the queue.
+/// Receives a message (`msgrcv`); blocks while the queue is empty. If the next message does not fit
+/// into the parcel, it stays in the queue (`E2BIG`).
 pub(crate) fn receive(id: c_int, parcel: &mut Parcel) -> io::Result<&[u8]> {
     let room_bytes = parcel.room_bytes;
-    // SAFETY: the parcel is exclusively borrowed, and has room for a type and `room_bytes` behind it.
+    // SAFETY: the parcel is exclusively borrowed, and has space for a type and `room_bytes` behind
+    // it.
     let len = unsafe { libc::msgrcv(id, parcel.words.as_mut_ptr().cast(), room_bytes, 0, 0) };
     let len = usize::try_from(len).map_err(|_| io::Error::last_os_error())?;
     let message: &[u8] = parcel.room();
