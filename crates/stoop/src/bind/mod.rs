@@ -4,10 +4,10 @@
 //! |---|---|
 //! | resolving the directory and name, including paths longer than `sun_path` | `place.rs` |
 //! | creating parent directories | `parents.rs` |
-//! | classifying what has the name: nothing, a **stale** file, a live server, not a socket | `stale.rs` |
+//! | what has the name: nothing, a **stale** file, a live server, not a socket | `stale.rs` |
 //! | examining a file without blocking | `seen.rs` |
 //! | exact mode, owner and group | `permissions.rs` |
-//! | replacing a name atomically, under a lock, in a private directory | `staging.rs`, `private_dir.rs` |
+//! | replacing a name atomically, under a lock | `staging.rs`, `private_dir.rs` |
 //! | unlinking the file if it is still this socket's | `release.rs` |
 //! | socket activation and `sd_notify` | `activation.rs`, `notify.rs` |
 //! | handing sockets over to a successor process | `handover.rs` |

@@ -1,10 +1,11 @@
-//! Creating the directories above a socket, each with an exact mode, without giving a mode to any
+//! Creating the parent directories of a socket with an exact mode, without changing the mode of any
 //! other directory.
 //!
-//! `mkdir` applies the umask, and whoever may write to the parent can exchange the new directory
-//! for another one of ours before a `chmod` arrives. So nothing is changed under a name that others
-//! can exchange: if the umask leaves the mode alone, `mkdir` is all there is to do; if it does not,
-//! the directory is made inside a private one, gets its mode there, and is moved into place.
+//! `mkdir` applies the umask. A process that may write to the parent can replace the new directory
+//! by another directory of this user before a `chmod` takes effect. So no mode is ever changed
+//! under a name that others can replace. If the umask does not affect the mode, `mkdir` suffices.
+//! Otherwise the directory is created inside a private one, gets its mode there, and is moved into
+//! place.
 
 use std::path::Path;
 
@@ -17,13 +18,13 @@ use super::staging::Staging;
 use super::{LOCK_WAIT, binding, seen};
 use crate::error::{Error, Result};
 
-/// Creates the directories that are missing above `path`, each with exactly `mode`.
+/// Creates the missing parent directories of `path`, each with exactly `mode`.
 pub(super) fn create_parents(path: &Path, mode: u32) -> Result<()> {
     let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) else { return Ok(()) };
     match create_directory(parent, Mode::from_raw_mode(mode)) {
         Err(error) if error.errno() == Some(libc::ENOENT) => {
             create_parents(parent, mode)?;
-            // Once more and not again: behind a symbolic link to nothing it stays missing.
+            // Retry once only: behind a dangling symbolic link it stays missing.
             create_directory(parent, Mode::from_raw_mode(mode))
         }
         result => result,
@@ -31,7 +32,7 @@ pub(super) fn create_parents(path: &Path, mode: u32) -> Result<()> {
 }
 
 fn create_directory(path: &Path, mode: Mode) -> Result<()> {
-    // A path that ends in `..`, or the root: there or not, but not to be created.
+    // A path that ends in `..`, or the root, cannot be created.
     let (Some(above), Some(name)) = (path.parent(), path.file_name()) else {
         return open_directory(path).map(drop).map_err(failed);
     };
@@ -47,10 +48,11 @@ fn create_directory(path: &Path, mode: Mode) -> Result<()> {
     }
 }
 
-/// Creates the directory out of others' reach, and moves it to its name.
+/// Creates the directory in a private one, and moves it to its name.
 fn create_moved(place: &Place, mode: Mode) -> Result<()> {
     match Staging::enter(place, LOCK_WAIT)?.create_directory(mode) {
-        // A file system without that kind of move: narrower than asked for, but never another directory.
+        // The file system has no RENAME_NOREPLACE. The mode is then narrower than requested, but no
+        // other directory is changed.
         Err(Errno::INVAL | Errno::NOSYS) => {
             none_if_there(rustix::fs::mkdirat(&place.directory, &place.name, mode))
         }
@@ -77,8 +79,8 @@ mod tests {
 
     use rustix::fs::{CWD, RenameFlags};
 
-    /// Whoever may write to the parent exchanges the new directory for a private one of ours: that
-    /// one keeps its mode.
+    /// A process that may write to the parent replaces the new directory by a private one of this
+    /// user, which keeps its mode.
     #[test]
     fn no_other_directory_gets_the_mode() {
         let parent = stoop_testkit::tempdir();

@@ -1,8 +1,8 @@
-//! Exact mode, owner and group of a socket file, without touching the process's umask.
+//! Exact mode, owner and group of a socket file, without changing the process's umask.
 //!
-//! The socket's own mode before `bind` is the most that the file is born with (K-BIND-3); what the
-//! umask cut is added afterwards. Where the file is to change owner, it is born for its maker alone
-//! and opened when it has its new owner.
+//! The mode of the unbound socket is the upper limit for the mode of the new file (K-BIND-3). Bits
+//! that the umask removed are added afterwards. If the file is to change its owner, it is created
+//! accessible to the creator alone, and opened up once it has its new owner.
 
 use std::os::fd::AsFd;
 
@@ -15,7 +15,7 @@ use super::release::SocketFile;
 use crate::error::{ErrorKind, Operation, Result};
 use crate::socket::Socket;
 
-/// What a socket file is to have; what is not said stays as the kernel makes it.
+/// The requested mode and owner of a socket file. What is `None` stays as the kernel sets it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Permissions {
     pub(super) mode: Option<u32>,
@@ -34,7 +34,7 @@ impl Permissions {
         rustix::fs::fchmod(socket.as_fd(), Mode::from_raw_mode(birth)).map_err(failed)
     }
 
-    /// Works on the very file that was bound, wherever its name leads by now.
+    /// Applies them to the file that was bound, wherever its name refers to by now.
     pub(super) fn after_bind(self, file: &SocketFile) -> Result<()> {
         if self.changes_owner() {
             certain(file)?;
@@ -52,7 +52,7 @@ impl Permissions {
     }
 }
 
-/// Refuses to change a file that a neighbour may have put in the place of the socket's.
+/// Refuses to change a file that another process may have put in the place of the socket's.
 fn certain(file: &SocketFile) -> Result<()> {
     if file.is_proven() {
         return Ok(());

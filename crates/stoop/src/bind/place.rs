@@ -1,9 +1,9 @@
-//! Where a socket file goes: its directory, held open, and its name there.
+//! The location of a socket file: its directory, held open, and its name there.
 //!
-//! Everything else works relative to that directory, so a rename of a parent, a change of working
-//! directory or a swapped symbolic link in the middle of the path cannot send a later step
-//! elsewhere. All but `bind` itself: it is given the path, which the kernel shows to tools for
-//! ever, and [`Place::bound_file`] notices where that led elsewhere.
+//! All other operations are relative to that directory. Renaming a parent, changing the working
+//! directory, or replacing a symbolic link in the middle of the path cannot redirect a later step.
+//! `bind` itself is the exception: it gets the path, which the kernel shows to tools from then on.
+//! [`Place::bound_file`] detects if that path led elsewhere.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -26,11 +26,11 @@ use crate::sys::RawAddress;
 pub(crate) struct Place {
     pub(crate) directory: OwnedFd,
     pub(crate) name: OsString,
-    /// The absolute path, for people and for the kernel's record of the name.
+    /// The absolute path, for messages and for the kernel's record of the name.
     pub(crate) path: PathBuf,
 }
 
-/// An address to bind to, and what keeps it meaningful until then.
+/// An address for `bind`.
 pub(crate) struct Bindable {
     pub(crate) raw: RawAddress,
 }
@@ -38,9 +38,10 @@ pub(crate) struct Bindable {
 /// The file of a socket.
 #[derive(Debug)]
 pub(crate) struct BoundFile {
-    /// An `O_PATH` descriptor of it.
+    /// An `O_PATH` file descriptor of it.
     pub(crate) file: OwnedFd,
-    /// Whether the kernel has said that it is the socket's, or nobody else could have replaced it.
+    /// Whether the kernel has confirmed that it is the socket's, or no other user could have
+    /// replaced it.
     pub(crate) proven: bool,
 }
 
@@ -54,13 +55,13 @@ impl Place {
         Ok(Place { directory, name: name.to_owned(), path })
     }
 
-    /// The same place again, for somebody who outlives this one.
+    /// Returns an independent copy, for an owner that outlives this one.
     pub(crate) fn try_clone(&self) -> io::Result<Place> {
         Ok(Place { directory: self.directory.try_clone()?, name: self.name.clone(), path: self.path.clone() })
     }
 
-    /// What to give to `bind`: the path itself where it fits, else the name behind the directory's
-    /// descriptor (K-NAME-11). `None` where even the name alone is too long.
+    /// Returns the address for `bind`: the path itself if it fits, otherwise the name below the
+    /// directory's `/proc` path (K-NAME-11). `None` if even that is too long.
     pub(crate) fn bindable(&self) -> Option<Bindable> {
         let direct = if self.path.as_os_str().len() <= DIRECT_PATH_MAX_BYTES {
             self.path.clone()
@@ -70,33 +71,33 @@ impl Place {
         RawAddress::path(&direct).ok().map(|raw| Bindable { raw })
     }
 
-    /// File descriptors for what comes after a bind, to be dropped right before that. A process
-    /// that has none left would have a file that it can neither look at nor remove.
+    /// Reserves file descriptors for the steps after a bind, to be closed right before them.
+    /// Without any left, the process could neither examine nor remove the new file.
     pub(super) fn reserve(&self) -> Result<[OwnedFd; 3]> {
-        // For the file, for the kernel's table of sockets, and for the directory that the file's removal
-        // needs.
+        // For the file, for the netlink socket of the kernel's table, and for the directory that
+        // the removal needs.
         let one = || self.directory.try_clone().map_err(binding);
         Ok([one()?, one()?, one()?])
     }
 
-    /// The name of the private directory next to this name.
+    /// Returns the name of the private directory next to this name.
     pub(super) fn staging_name(&self) -> OsString {
         staging_name(&self.name)
     }
 
-    /// A descriptor for whatever has this name now, without opening what is behind it.
+    /// Returns an `O_PATH` file descriptor of the file that has this name now.
     pub(crate) fn look(&self, name: &OsStr) -> io::Result<OwnedFd> {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         Ok(rustix::fs::openat(&self.directory, name, flags, Mode::empty())?)
     }
 
-    /// Whether the name leads to this file now.
+    /// Returns whether the name refers to this file now.
     pub(crate) fn leads_to(&self, file: FileId) -> bool {
         seen::at(&self.directory, &self.name).is_ok_and(|there| there.id == file)
     }
 
-    /// Whether only this user and root can replace what has a name here: nobody else may write to
-    /// the directory, or its sticky bit keeps them from files of others.
+    /// Returns whether only this user and root can replace this user's files here: no other user
+    /// may write to the directory, or its sticky bit protects the files.
     pub(crate) fn keeps_our_names(&self) -> bool {
         let ours = rustix::process::geteuid().as_raw();
         seen::of(&self.directory).is_ok_and(|directory| {
@@ -105,8 +106,8 @@ impl Place {
         })
     }
 
-    /// The file that `socket` has just been bound to under this name, once it is certain that it is
-    /// that file: a process that does not use our lock may have replaced it since.
+    /// Returns the file to which `socket` has just been bound under this name, after checking that
+    /// it is that file. A process that does not use the lock may have replaced it.
     pub(crate) fn bound_file(&self, socket: &Socket) -> Result<BoundFile> {
         let lost = || super::taken().with_detail("the file was replaced while it was being set up");
         let file = match self.look(&self.name) {
@@ -117,8 +118,8 @@ impl Place {
         if there.kind != FileType::Socket {
             return Err(lost());
         }
-        // The table has inode numbers of 32 bits, and on some file systems another device than stat: the
-        // inode alone decides.
+        // The table has inode numbers of 32 bits, and on some file systems another device than
+        // stat: only the inode decides.
         match diag::file_of(socket.as_fd()) {
             Some(bound) if bound.ino as u32 != there.id.ino as u32 => Err(lost()),
             bound => Ok(BoundFile { file, proven: bound.is_some() || self.keeps_our_names() }),
@@ -126,12 +127,12 @@ impl Place {
     }
 }
 
-/// Where the private directory for a socket with this path is, if the path names a file.
+/// Returns the path of the private directory for a socket with this path, if the path names a file.
 pub(crate) fn staging_path(path: &Path) -> Option<PathBuf> {
     Some(path.with_file_name(staging_name(path.file_name()?)))
 }
 
-/// `.NAME.stoop`. Long names are shortened and distinguished by a hash, so that the result always
+/// Returns `.NAME.stoop`. A long name is shortened and made unique with a hash, so that the result
 /// fits into a directory entry.
 fn staging_name(name: &OsStr) -> OsString {
     const NAME_KEPT_BYTES: usize = 200;
@@ -145,7 +146,7 @@ fn staging_name(name: &OsStr) -> OsString {
     OsString::from_vec(staging)
 }
 
-/// A path that leads to an open descriptor's file, whatever its name is.
+/// Returns a path that leads to an open file descriptor's file, whatever its name is.
 pub(crate) fn descriptor_path(fd: &impl AsFd) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd()))
 }
@@ -156,7 +157,8 @@ pub(super) fn open_directory(path: &Path) -> rustix::io::Result<OwnedFd> {
     rustix::fs::openat(CWD, path, flags, Mode::empty())
 }
 
-/// A hash that is the same in every process and version: names of files depend on it.
+/// Returns a hash that is the same in every process and version, because names of files depend on
+/// it.
 fn fnv1a(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, &byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)

@@ -1,9 +1,9 @@
-//! Private directories: mode 0700 and our own, so that nobody but our user and root can name,
-//! replace or open what is inside.
+//! Private directories: owned by this user with mode 0700, so that only this user and root can look
+//! up, replace or open what is inside.
 //!
-//! A directory is recognized by its owner and mode, through a file descriptor that opens nothing
-//! (`O_PATH`): a name in a shared directory may lead to a FIFO, a device, a file under a lease or a
-//! mount point of a stranger, and opening those can block.
+//! A directory is identified by its owner and mode, through an `O_PATH` file descriptor, which does
+//! not open the file. A name in a shared directory may refer to a FIFO, a device, a file under a
+//! lease, or another user's mount point, and opening those can block.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -16,12 +16,12 @@ use super::place::descriptor_path;
 use super::seen;
 use super::stale::describe;
 
-/// Why a directory is not a private one of ours.
+/// The reason why a directory is not a private one of this user.
 #[derive(Debug)]
 pub(super) enum NotPrivate {
     /// It has this type, owner or mode.
     Foreign(String),
-    /// The kernel's answer; `NOENT` if the name is free by now.
+    /// The kernel's error; `NOENT` if the name is free by now.
     Failed(Errno),
 }
 
@@ -40,12 +40,13 @@ impl fmt::Display for NotPrivate {
     }
 }
 
-/// Creates a private directory. The umask can only narrow it; [`open`] adds what the owner needs.
+/// Creates a private directory. The umask can only narrow its mode; [`open`] adds what the owner
+/// needs.
 pub(super) fn create(parent: impl AsFd, name: &OsStr) -> rustix::io::Result<()> {
     rustix::fs::mkdirat(parent, name, Mode::RWXU)
 }
 
-/// Opens a private directory for `*at` calls, or says why it is not one.
+/// Opens a private directory for `*at` calls, or returns why it is not one.
 pub(super) fn open(parent: impl AsFd, name: &OsStr) -> Result<OwnedFd, NotPrivate> {
     let parent = parent.as_fd();
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -54,23 +55,24 @@ pub(super) fn open(parent: impl AsFd, name: &OsStr) -> Result<OwnedFd, NotPrivat
     if there.kind != FileType::Directory {
         return Err(NotPrivate::Foreign(format!("it is {}", describe(there.kind))));
     }
-    // First of all: of a file system that has not answered yet the owner is not known, and looks like
-    // root (K-LOCK-6).
+    // This check comes first: as long as a file system has not answered, its files appear to be
+    // owned by root (K-LOCK-6).
     if there.id.dev != seen::of(parent)?.id.dev {
         return Err(NotPrivate::Foreign("another file system is mounted there".into()));
     }
-    // In a user namespace a stranger may show our own number, if that is the overflow id; then using it
-    // fails, by its mode.
+    // In a user namespace, another user's file may appear to be owned by this user if that is the
+    // overflow id. Using the directory then fails because of its mode.
     if there.uid != rustix::process::geteuid().as_raw() {
         return Err(NotPrivate::Foreign(format!("it belongs to user {}", there.uid)));
     }
-    // A set-group-id bit comes from the parent directory and is kept: sockets inside get that group.
+    // A set-group-ID bit is inherited from the parent directory and kept: sockets inside get that
+    // group.
     let mode = Mode::from_raw_mode(there.mode);
     if mode.intersects(Mode::RWXG | Mode::RWXO) {
         return Err(NotPrivate::Foreign("others may look into it".into()));
     }
     if !mode.contains(Mode::RWXU) {
-        // Only a umask that takes our own permissions away makes one like this.
+        // Only a umask that masks the owner's permissions creates such a directory.
         if !umask().intersects(Mode::RWXU) {
             return Err(NotPrivate::Foreign(format!("its mode is {:04o}", there.mode)));
         }
@@ -79,14 +81,14 @@ pub(super) fn open(parent: impl AsFd, name: &OsStr) -> Result<OwnedFd, NotPrivat
     Ok(directory)
 }
 
-/// Opens a private directory for reading, which `flock` needs too.
+/// Opens a private directory for reading, which `flock` also needs.
 pub(super) fn reopen_for_reading(directory: &OwnedFd) -> rustix::io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     rustix::fs::openat(directory, ".", flags, Mode::empty())
 }
 
-/// This thread's umask, which can only be read from `/proc` without changing it (Linux 4.7);
-/// everything if it cannot.
+/// Returns this thread's umask, which can be read without changing it only from `/proc` (Linux
+/// 4.7). Returns all bits if it cannot be read.
 pub(super) fn umask() -> Mode {
     std::fs::read_to_string("/proc/thread-self/status")
         .ok()

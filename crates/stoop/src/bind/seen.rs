@@ -1,6 +1,6 @@
-//! Looking at a file without waiting for anyone: a name in a shared directory may be the mount
-//! point of a file system that never answers. `statx` with `AT_STATX_DONT_SYNC` takes what the
-//! kernel knows already (K-LOCK-6).
+//! Examining a file without blocking: a name in a shared directory may be the mount point of a file
+//! system that never answers. `statx` with `AT_STATX_DONT_SYNC` returns what the kernel has cached
+//! (K-LOCK-6).
 
 use std::ffi::OsStr;
 use std::os::fd::AsFd;
@@ -11,24 +11,24 @@ use rustix::io::Errno;
 
 use crate::file_id::FileId;
 
-/// What the kernel knows of a file.
+/// Metadata of a file.
 #[derive(Debug)]
 pub(super) struct Seen {
     pub(super) id: FileId,
     pub(super) kind: FileType,
-    /// The permission bits, set-id and sticky bits included.
+    /// The permission bits, set-ID and sticky bits included.
     pub(super) mode: u32,
     pub(super) uid: u32,
-    /// When its inode changed last.
+    /// The time of the last inode change.
     pub(super) changed: SystemTime,
 }
 
-/// Looks at what has a name in a directory. Follows no symbolic link.
+/// Examines the file with this name in a directory. Does not follow symbolic links.
 pub(super) fn at(directory: impl AsFd, name: &OsStr) -> rustix::io::Result<Seen> {
     look(directory, name, AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT)
 }
 
-/// Looks at the file of a descriptor, which may be an `O_PATH` one.
+/// Examines the file of a file descriptor, which may be an `O_PATH` one.
 pub(super) fn of(file: impl AsFd) -> rustix::io::Result<Seen> {
     look(file, OsStr::new(""), AtFlags::EMPTY_PATH)
 }
@@ -37,7 +37,7 @@ fn look(directory: impl AsFd, name: &OsStr, flags: AtFlags) -> rustix::io::Resul
     let directory = directory.as_fd();
     let wanted = StatxFlags::BASIC_STATS;
     match rustix::fs::statx(directory, name, flags | AtFlags::STATX_DONT_SYNC, wanted) {
-        // A sandbox that does not know the call.
+        // A sandbox does not permit the system call.
         Err(Errno::NOSYS | Errno::PERM) => {
             let stat = rustix::fs::statat(directory, name, flags)?;
             let (seconds, nanoseconds) = (stat.st_ctime, stat.st_ctime_nsec as u32);

@@ -1,20 +1,20 @@
-//! The private directory `.NAME.stoop` beside a socket: the lock under which its name changes
-//! hands, and the place where that happens.
+//! The private directory `.NAME.stoop` next to a socket: the lock for changes of its name, and the
+//! place where they are prepared.
 //!
-//! A name that is free is taken by `bind`, which needs no lock. Everything else (removing a stale
-//! file, replacing a live server, unlinking our own file) looks first and acts then, and so takes
-//! turns with our user's other processes, inside this directory:
+//! A free name is taken by `bind`, which needs no lock. Everything else (removing a stale file,
+//! replacing a live server, unlinking this process's own file) checks first and acts then. It
+//! therefore runs under a lock that all processes of the user share, inside this directory:
 //!
-//! - it is ours and has mode 0700: what is inside cannot be exchanged, opened or held by a
-//!   neighbour;
-//! - `flock` on it is the lock, so nobody else can hold it, and a killed holder lets go (K-LOCK-2,
-//!   K-LOCK-4);
-//! - a mark in it says which name it is for. Without the mark nothing inside is touched, whoever's
-//!   directory was moved here;
-//! - what a killed process has left inside is recovered by the next: a living socket gets its name
+//! - The directory belongs to the user and has mode 0700. No other user can replace, open or hold
+//!   what is inside.
+//! - `flock` on it is the lock, so no other user can hold it, and a killed process releases it
+//!   (K-LOCK-2, K-LOCK-4).
+//! - A marker in it records the name it is for. Without the marker nothing inside is touched,
+//!   whichever directory was moved here.
+//! - What a killed process leaves inside is recovered by the next one: a live socket gets its name
 //!   back, a dead one is removed.
 //!
-//! Only `rmdir` removes it, which never removes anything in it.
+//! Only `rmdir` removes the directory, and that never removes anything in it.
 
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, OwnedFd};
@@ -34,27 +34,27 @@ use crate::file_id::FileId;
 use crate::socket::Socket;
 use crate::sys;
 
-/// A symbolic link in the directory. Its target is the name of the socket.
+/// The marker: a symbolic link in the directory whose target is the name of the socket.
 const MARK: &str = ".for";
 
-/// What a socket is called in here if its own name is too long for `bind`, or is the mark's.
+/// The name of a socket in the directory if its own name is too long for `bind`, or is the
+/// marker's.
 const STAGED: &str = "new";
 
-/// What a file is called in here that was moved out of the way.
+/// The name in the directory of a file that was moved out of the way.
 const ASIDE: &str = "old";
 
-/// What a directory is called in here until it has its mode.
+/// The name of a new directory in here until its mode is set.
 const DIRECTORY: &str = "directory";
 
-/// How often to try again while another process has the lock.
+/// How often to retry while another process holds the lock.
 const RETRY: Duration = Duration::from_millis(1);
 
-/// How long something that is not ours may be in the way. Another user's process takes a moment for
-/// the same work.
+/// How long to wait if the name is taken by something that is not this user's. A process of another
+/// user takes a moment for the same operation.
 const FOREIGN_WAIT: Duration = Duration::from_secs(1);
 
-/// The locked directory. Dropping it removes it, unless something is left inside that has to be
-/// kept.
+/// The locked directory. Dropping it removes it, unless it contains something that must be kept.
 pub(super) struct Staging<'p> {
     place: &'p Place,
     name: OsString,
@@ -62,25 +62,25 @@ pub(super) struct Staging<'p> {
     directory: OwnedFd,
 }
 
-/// What an attempt to lock has come to.
+/// The outcome of an attempt to lock.
 enum Attempt {
     Locked(OwnedFd),
-    /// Another process of ours is at it.
+    /// Another process of this user holds the lock.
     Held,
-    /// Something is in the way, for this reason.
+    /// The name is taken by something else, for this reason.
     Foreign(String),
 }
 
 impl<'p> Staging<'p> {
-    /// Whether such a directory is there: another process of ours is at work on the name, or was
-    /// killed at it.
+    /// Returns whether the directory exists. If so, another process of this user is changing the
+    /// name, or was killed while doing so.
     pub(super) fn is_there(place: &Place) -> bool {
         private_dir::open(&place.directory, &place.staging_name())
             .is_ok_and(|directory| is_marked(&directory, place) == Ok(true))
     }
 
-    /// Creates and locks the directory, waiting at most `wait` for others of our user, and recovers
-    /// what a killed process has left in it.
+    /// Creates and locks the directory, waiting at most `wait` for other processes of this user,
+    /// and recovers what a killed process has left in it.
     pub(super) fn enter(place: &'p Place, wait: Duration) -> Result<Staging<'p>> {
         let name = place.staging_name();
         let started = Instant::now();
@@ -99,7 +99,7 @@ impl<'p> Staging<'p> {
         }
     }
 
-    /// Puts what is in here in order. Nothing is touched before the mark was seen.
+    /// Recovers the contents. Nothing is touched before the marker has been checked.
     fn recover(&self) -> Result<()> {
         let left = self.entries().map_err(failed)?;
         match is_marked(&self.directory, self.place) {
@@ -121,14 +121,14 @@ impl<'p> Staging<'p> {
             FileType::Socket => match stale::is_alive(&file) {
                 Ok(false) => rustix::fs::unlinkat(&self.directory, entry, AtFlags::empty()),
                 Ok(true) => self.restore(entry),
-                // It may be alive, and stays.
+                // It may be live, and stays.
                 Err(_) => Ok(()),
             },
-            // One that was being created, which is empty.
+            // A directory that was being created; it is empty.
             FileType::Directory if entry == DIRECTORY => {
                 rustix::fs::unlinkat(&self.directory, entry, AtFlags::REMOVEDIR)
             }
-            // It had the name for an instant, and was taken for a socket.
+            // It had the name for an instant and was mistaken for a socket.
             _ => self.move_out(entry),
         };
         match recovered {
@@ -138,8 +138,8 @@ impl<'p> Staging<'p> {
         }
     }
 
-    /// Gives a living socket its name back, if that is free or leads to a dead one. Otherwise it
-    /// stays here.
+    /// Gives a live socket its name back if the name is free or refers to a dead one. Otherwise the
+    /// socket stays here.
     fn restore(&self, entry: &OsStr) -> rustix::io::Result<()> {
         match self.move_out(entry) {
             Err(Errno::EXIST) => {}
@@ -152,7 +152,7 @@ impl<'p> Staging<'p> {
         }
     }
 
-    /// Binds a socket in here.
+    /// Binds a socket in the directory.
     pub(super) fn bind(&self, socket: &Socket) -> Result<SocketFile> {
         let own_name = self.inside(self.place.name.clone())?;
         let inside =
@@ -167,17 +167,16 @@ impl<'p> Staging<'p> {
     }
 
     /// Exchanges the socket bound in here with the file that was seen under the name, and removes
-    /// that one. Should another file have come under the name meanwhile, everything is
-    /// exchanged back.
+    /// that file. If another file has taken the name meanwhile, the exchange is undone.
     pub(super) fn publish_over(&self, file: SocketFile, seen: FileId) -> Result<SocketFile> {
-        // Before the exchange: nothing may fail once the name is ours.
+        // Clone before the exchange: nothing may fail once the name belongs to this socket.
         let published = self.place.try_clone().map_err(binding)?;
         let (entry, place) = (file.name().to_owned(), self.place);
         let exchanged = match self.exchange(&entry) {
-            // Removed in the meantime: then it is an ordinary bind.
+            // The file was removed meanwhile, so this is an ordinary bind.
             Err(Errno::NOENT) => return self.publish_new(file),
-            // A file system that cannot exchange: a plain rename replaces just as well, without the second
-            // look.
+            // The file system has no RENAME_EXCHANGE. A plain rename replaces as well, but without
+            // the second check.
             Err(Errno::INVAL | Errno::NOSYS) => {
                 rustix::fs::renameat(&self.directory, &entry, &place.directory, &place.name)
             }
@@ -193,15 +192,15 @@ impl<'p> Staging<'p> {
         }
     }
 
-    /// Removes what an exchange has brought in here, if it is the file that was seen; else the
-    /// exchange is undone (`EXIST`).
+    /// Removes the file that an exchange has moved in here if it is the one that was seen.
+    /// Otherwise undoes the exchange (`EXIST`).
     fn dispose(&self, entry: &OsStr, seen: FileId) -> rustix::io::Result<()> {
         if self.id_of(entry)? != seen {
             self.exchange(entry)?;
             return Err(Errno::EXIST);
         }
-        // Should this fail, the next to enter finds it dead, or alive and its name taken, which changes
-        // nothing.
+        // If this fails, the next process to enter finds the file dead, or live with its name
+        // taken. Neither changes anything.
         let _ = rustix::fs::unlinkat(&self.directory, entry, AtFlags::empty());
         Ok(())
     }
@@ -215,7 +214,7 @@ impl<'p> Staging<'p> {
         }
     }
 
-    /// Removes a socket that was bound in here, and passes the reason on.
+    /// Removes a socket that was bound in here, and returns the reason.
     pub(super) fn give_up(&self, file: SocketFile, why: Error) -> Error {
         if self.id_of(file.name()).is_ok_and(|there| there == file.id()) {
             let _ = rustix::fs::unlinkat(&self.directory, file.name(), AtFlags::empty());
@@ -224,10 +223,11 @@ impl<'p> Staging<'p> {
         why
     }
 
-    /// Unlinks the name while it leads to this file, and only then. No system call does that in one
-    /// step, so the file is moved in here, looked at once more, and moved back if it is
-    /// another: a server that does not use our lock may take a name at any instant. It would be
-    /// out of sight for a moment, and otherwise lost for good.
+    /// Unlinks the name if and only if it refers to this file.
+    ///
+    /// No system call does that atomically. So the file is moved in here, checked once more, and
+    /// moved back if it is another one: a server that does not use the lock may take the name at
+    /// any time. Its file is absent for a moment; with a plain unlink it would be lost.
     pub(super) fn remove(&self, file: FileId) -> rustix::io::Result<()> {
         let (place, aside) = (self.place, self.free_name(ASIDE));
         if !place.leads_to(file) {
@@ -239,15 +239,16 @@ impl<'p> Staging<'p> {
         }
         match self.id_of(&aside)? == file {
             true => rustix::fs::unlinkat(&self.directory, &aside, AtFlags::empty()),
-            // With the name taken again, it stays here until the next process finds the name free or dead.
+            // If the name is taken again, the file stays here until the next process finds the name
+            // free or dead.
             false => {
                 self.move_out(&aside).or_else(|errno| if errno == Errno::EXIST { Ok(()) } else { Err(errno) })
             }
         }
     }
 
-    /// Creates a directory with exactly this mode, and moves it to the name if that is free (else
-    /// `EXIST`).
+    /// Creates a directory with exactly this mode, and moves it to the name if that is free
+    /// (otherwise `EXIST`).
     pub(super) fn create_directory(&self, mode: Mode) -> rustix::io::Result<()> {
         rustix::fs::mkdirat(&self.directory, DIRECTORY, Mode::RWXU)?;
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -263,11 +264,12 @@ impl<'p> Staging<'p> {
         moved
     }
 
-    /// Moves an entry to the socket's name, which has to be free (`EXIST`).
+    /// Moves an entry to the socket's name, which must be free (otherwise `EXIST`).
     fn move_out(&self, entry: &OsStr) -> rustix::io::Result<()> {
         let (from, place) = (&self.directory, self.place);
         match rustix::fs::renameat_with(from, entry, &place.directory, &place.name, RenameFlags::NOREPLACE) {
-            // A file system without that kind of move: a link never replaces anything either (K-BIND-16).
+            // The file system has no RENAME_NOREPLACE. A link never replaces anything either
+            // (K-BIND-16).
             Err(Errno::INVAL | Errno::NOSYS) => {
                 rustix::fs::linkat(from, entry, &place.directory, &place.name, AtFlags::empty())?;
                 rustix::fs::unlinkat(from, entry, AtFlags::empty())
@@ -295,7 +297,8 @@ impl<'p> Staging<'p> {
         matches!(self.id_of(entry), Err(Errno::NOENT))
     }
 
-    /// A name that nothing in here has: a living socket may have been left under the first one.
+    /// Returns a name that is not in use in here: a live socket may have been left under the first
+    /// one.
     fn free_name(&self, name: &str) -> OsString {
         let mut free = OsString::from(name);
         let mut number = 0;
@@ -311,7 +314,7 @@ impl<'p> Staging<'p> {
         Ok(Place { directory: self.directory.try_clone().map_err(binding)?, name, path })
     }
 
-    /// The names in here, without the mark.
+    /// Returns the names in here, without the marker.
     fn entries(&self) -> rustix::io::Result<Vec<OsString>> {
         let directory = private_dir::reopen_for_reading(&self.directory)?;
         let mut names = Vec::new();
@@ -332,15 +335,15 @@ impl<'p> Staging<'p> {
 
 impl Drop for Staging<'_> {
     fn drop(&mut self) {
-        // What is left inside keeps its mark, and with it the way back. After a failure the next to enter
-        // tidies up.
+        // What is left inside keeps its marker, without which it could not be restored. After a
+        // failure the next process to enter cleans up.
         if !self.entries().is_ok_and(|left| left.is_empty()) {
             return;
         }
         if is_marked(&self.directory, self.place) == Ok(true) {
             let _ = rustix::fs::unlinkat(&self.directory, MARK, AtFlags::empty());
         }
-        // In a shared directory another one may have been put in its place.
+        // In a shared directory, another one may have been put in its place.
         let is_ours = |there: Seen| seen::of(&self.directory).is_ok_and(|ours| ours.id == there.id);
         if seen::at(&self.place.directory, &self.name).is_ok_and(is_ours) {
             let _ = rustix::fs::unlinkat(&self.place.directory, &self.name, AtFlags::REMOVEDIR);
@@ -348,13 +351,13 @@ impl Drop for Staging<'_> {
     }
 }
 
-/// Whether the mark says that the directory is for this name. `NOENT` without a mark.
+/// Returns whether the marker says that the directory is for this name; `NOENT` without a marker.
 fn is_marked(directory: &OwnedFd, place: &Place) -> rustix::io::Result<bool> {
     let target = rustix::fs::readlinkat(directory, MARK, Vec::new())?;
     Ok(target.as_bytes() == place.name.as_bytes())
 }
 
-/// Creates the directory if it is not there, and locks it without waiting.
+/// Creates the directory if it does not exist, and locks it without blocking.
 fn try_lock(place: &Place, name: &OsStr) -> rustix::io::Result<Attempt> {
     let created = match private_dir::create(&place.directory, name) {
         Err(Errno::EXIST) => false,
@@ -372,14 +375,15 @@ fn try_lock(place: &Place, name: &OsStr) -> rustix::io::Result<Attempt> {
     };
     match rustix::fs::flock(&directory, FlockOperation::NonBlockingLockExclusive) {
         Err(Errno::WOULDBLOCK | Errno::INTR) => return Ok(Attempt::Held),
-        // A file system that locks no directories: then whoever created it has it.
+        // The file system does not support locks on directories: the process that created it holds
+        // it.
         Err(Errno::BADF | Errno::INVAL | Errno::NOLCK | Errno::NOSYS | Errno::OPNOTSUPP) if created => {}
         Err(Errno::BADF | Errno::INVAL | Errno::NOLCK | Errno::NOSYS | Errno::OPNOTSUPP) => {
             return Ok(Attempt::Held);
         }
         result => result?,
     }
-    // The last holder may have removed the directory between our open and our lock (K-LOCK-1,
+    // The last holder may have removed the directory between this open and this lock (K-LOCK-1,
     // K-LOCK-4).
     let ours = seen::of(&directory)?.id;
     match seen::at(&place.directory, name) {
@@ -416,8 +420,8 @@ mod tests {
         Place::open(&directory.join("app.sock")).unwrap()
     }
 
-    /// A directory as a killed process leaves it, with these sockets in it, and a client's way to
-    /// each.
+    /// Creates a directory as a killed process leaves it, with these sockets in it, and a path for
+    /// clients to each.
     fn left_over(directory: &Path, mark: &str) -> PathBuf {
         let left = directory.join(".app.sock.stoop");
         private_dir::create(rustix::fs::CWD, left.as_os_str()).unwrap();
@@ -472,8 +476,8 @@ mod tests {
         assert_eq!(std::fs::read_to_string(&name).unwrap(), "precious");
         std::fs::remove_file(&name).unwrap();
 
-        // A private directory of ours that was moved here, with a dead socket, an empty file, or another
-        // socket's mark.
+        // A private directory of this user that was moved here, with a dead socket, an empty file,
+        // or another socket's marker.
         for make in [
             (|path| drop(UnixListener::bind(path).unwrap())) as fn(&Path),
             |path| std::fs::write(path, "").unwrap(),
@@ -488,7 +492,7 @@ mod tests {
         }
     }
 
-    /// What was at the name for an instant and is not a socket goes back there; a directory that
+    /// A file that had the name for an instant and is not a socket is moved back; a directory that
     /// was being created is removed.
     #[test]
     fn what_is_not_a_socket_is_put_back() {

@@ -1,9 +1,10 @@
-//! What is at a name already, and whether a socket file there is **stale**. Removes nothing.
+//! Classifying what has a name already, and whether a socket file there is **stale**. Removes
+//! nothing.
 //!
-//! A socket file is stale when no socket is bound to its inode any more. That is asked of the
-//! kernel by connecting a datagram socket to it: a dead file answers `ECONNREFUSED`; a living one
-//! answers `EPROTOTYPE` or takes the connection, even before it listens and from any network
-//! namespace, and a server of streams notices nothing (K-PROBE-1 … K-PROBE-5).
+//! A socket file is stale if no socket is bound to its inode any more. To find out, a datagram
+//! socket is connected to it. A dead file answers `ECONNREFUSED`. A live one answers `EPROTOTYPE`
+//! or accepts the connection, even before it listens and from any network namespace. A stream
+//! server does not notice the probe (K-PROBE-1 … K-PROBE-5).
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -19,8 +20,8 @@ use crate::error::{Result, words};
 use crate::file_id::FileId;
 use crate::sys::{self, RawAddress};
 
-/// `bind` makes the file a moment before it enters the socket into its table; a file younger than
-/// this gets a second look.
+/// The kernel creates the file a moment before it enters the socket into its table. A file younger
+/// than this is probed twice.
 const SETTLED_AFTER: Duration = Duration::from_millis(50);
 
 /// What has the name.
@@ -28,15 +29,15 @@ const SETTLED_AFTER: Duration = Duration::from_millis(50);
 pub(super) enum Occupant {
     /// Nothing.
     Nothing,
-    /// A socket file that no socket is bound to, and that is ours to remove.
+    /// A socket file to which no socket is bound, and which this process may remove.
     Stale(FileId),
-    /// A socket file with a socket behind it.
+    /// A socket file with a socket bound to it.
     Live(FileId),
-    /// Something to leave alone, for this reason.
+    /// Something that must be left alone, for this reason.
     Unknown(String),
 }
 
-/// Looks at the name, and asks the kernel whether a socket file there is alive.
+/// Examines the name, and probes whether a socket file there is live.
 pub(super) fn examine(place: &Place) -> Result<Occupant> {
     let file = match place.look(&place.name) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Occupant::Nothing),
@@ -62,7 +63,7 @@ pub(super) fn examine(place: &Place) -> Result<Occupant> {
     }
 }
 
-/// [`is_alive`], asked again where the file is so young that its server may be about to appear.
+/// Like [`is_alive`], but probes a young file again, because its server may be about to appear.
 fn settled(file: &OwnedFd, seen: &Seen) -> io::Result<bool> {
     if is_alive(file)? {
         return Ok(true);
@@ -76,14 +77,14 @@ fn settled(file: &OwnedFd, seen: &Seen) -> io::Result<bool> {
     }
 }
 
-/// Whether any socket is bound to this file's inode. `file` is an `O_PATH` descriptor, so the
-/// answer is about that very inode.
+/// Returns whether any socket is bound to this file's inode. `file` is an `O_PATH` file descriptor,
+/// so the answer is about exactly that inode.
 pub(crate) fn is_alive(file: &OwnedFd) -> io::Result<bool> {
     let probe = sys::socket(Kind::Datagram, sys::Blocking::Waits)?;
     let target = RawAddress::path(&descriptor_path(file))?;
     match sys::connect(probe.as_fd(), &target) {
         Ok(()) => {
-            // Or the receiver would look connected for ever (K-PROBE-9).
+            // Disconnect, or the receiver would appear connected indefinitely (K-PROBE-9).
             let _ = rustix::net::connect_unspec(&probe);
             Ok(true)
         }
@@ -95,7 +96,8 @@ pub(crate) fn is_alive(file: &OwnedFd) -> io::Result<bool> {
     }
 }
 
-/// In a directory that everybody may write to, a stale file of somebody else is theirs to remove.
+/// Checks that the file may be removed: in a directory that everyone may write to, only its owner
+/// may remove a stale file.
 fn removable(place: &Place, file: &Seen) -> std::result::Result<(), String> {
     let ours = rustix::process::geteuid().as_raw();
     let sticky = seen::of(&place.directory).is_ok_and(|directory| directory.mode & 0o1000 != 0);
@@ -105,7 +107,7 @@ fn removable(place: &Place, file: &Seen) -> std::result::Result<(), String> {
     }
 }
 
-/// The socket file under the name, if no socket is bound to it any more and it is ours to remove.
+/// Returns the socket file under the name if it is stale and this process may remove it.
 pub(super) fn dead_file(place: &Place) -> Option<FileId> {
     match examine(place) {
         Ok(Occupant::Stale(file)) => Some(file),
@@ -113,7 +115,7 @@ pub(super) fn dead_file(place: &Place) -> Option<FileId> {
     }
 }
 
-/// A file type in words, with its article.
+/// Returns the name of a file type, with its article.
 pub(super) fn describe(kind: FileType) -> &'static str {
     match kind {
         FileType::RegularFile => "a regular file",

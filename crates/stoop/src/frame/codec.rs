@@ -24,10 +24,15 @@ pub const HEADER_ROOM_BYTES: usize = 32;
 ///
 ///     fn decode(&self, bytes: &[u8], _looked_bytes: usize) -> Result<Step, FrameError> {
 ///         let Some(&len) = bytes.first() else { return Ok(Step::More) };
-///         Ok(Step::Frame { header_bytes: 1, head: Head { len_bytes: len.into(), descriptors: 0 } })
+///         let head = Head { len_bytes: len.into(), descriptors: 0 };
+///         Ok(Step::Frame { header_bytes: 1, head })
 ///     }
 ///
-///     fn encode(&self, head: Head, room: &mut [u8; HEADER_ROOM_BYTES]) -> Result<usize, FrameError> {
+///     fn encode(
+///         &self,
+///         head: Head,
+///         room: &mut [u8; HEADER_ROOM_BYTES],
+///     ) -> Result<usize, FrameError> {
 ///         let too_long = FrameError::TooLong { len_bytes: head.len_bytes, max_bytes: 255 };
 ///         room[0] = u8::try_from(head.len_bytes).map_err(|_| too_long)?;
 ///         Ok(1)

@@ -44,7 +44,7 @@ const COPY_BELOW_BYTES: usize = 4096;
 /// let mut writer = FrameWriter::new(&one, Native);
 /// for number in 0..1000u32 {
 ///     writer.send(&number.to_le_bytes())?;
-///     // A loop that also does other things comes by here often: nothing waits longer than a millisecond.
+///     // Called often by an event loop: no message waits longer than a millisecond.
 ///     writer.flush_if_older(Duration::from_millis(1))?;
 /// }
 /// writer.flush()?;

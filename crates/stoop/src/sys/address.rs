@@ -1,4 +1,4 @@
-//! `sockaddr_un` with its exact length, and the way there and back.
+//! `sockaddr_un` with its exact length, and the conversions to and from addresses.
 
 use std::ffi::OsStr;
 use std::io;
@@ -11,10 +11,10 @@ use crate::Address;
 const PATH_OFFSET: usize = offset_of!(libc::sockaddr_un, sun_path);
 const PATH_LEN: usize = size_of::<libc::sockaddr_un>() - PATH_OFFSET;
 
-/// A socket address as the kernel takes and gives it.
+/// A socket address in the kernel's format.
 ///
-/// One byte longer than `sockaddr_un`: for a full 108-byte path the kernel reports a length of 111,
-/// counting a NUL that the structure has no room for (K-NAME-3).
+/// It is one byte longer than `sockaddr_un`. For a full 108-byte path the kernel reports a length
+/// of 111, which counts a NUL that does not fit into the structure (K-NAME-3).
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(crate) struct RawAddress {
@@ -34,8 +34,8 @@ impl RawAddress {
         address
     }
 
-    /// Room for the kernel to write an address into: of no family, so that what was never written
-    /// is unnamed.
+    /// Returns a buffer into which the kernel can write an address. Its family is unspecified, so a
+    /// buffer that was never written reads as unnamed.
     pub(crate) fn empty() -> RawAddress {
         RawAddress {
             raw: libc::sockaddr_un {
@@ -47,10 +47,10 @@ impl RawAddress {
         }
     }
 
-    /// A path of at most 108 bytes, with its NUL where there is room for one.
+    /// Creates the address of a path of at most 108 bytes, with a terminating NUL if it fits.
     ///
     /// # Errors
-    /// `ENAMETOOLONG` beyond that.
+    /// Returns an error if the path is longer (`ENAMETOOLONG`).
     pub(crate) fn path(path: &Path) -> io::Result<RawAddress> {
         let bytes = path.as_os_str().as_bytes();
         if bytes.len() > PATH_LEN {
@@ -59,26 +59,26 @@ impl RawAddress {
         Ok(RawAddress::with(bytes, (bytes.len() + 1).min(PATH_LEN)))
     }
 
-    /// An abstract name, exactly as long as it is (K-NAME-7).
+    /// Creates the address of an abstract name, with its exact length (K-NAME-7).
     pub(crate) fn abstract_name(name: &[u8]) -> RawAddress {
         let mut bytes = [0; PATH_LEN];
         bytes[1..=name.len()].copy_from_slice(name);
         RawAddress::with(&bytes, 1 + name.len())
     }
 
-    /// The address that makes `bind` choose a free abstract name (K-NAME-9).
+    /// Returns the address with which `bind` chooses a free abstract name (K-NAME-9).
     pub(crate) fn autobind() -> RawAddress {
         RawAddress::with(&[], 0)
     }
 
-    /// Whether a call has written an address of any family.
+    /// Returns whether a call has written an address of any family.
     pub(super) fn is_written(&self) -> bool {
         self.len_bytes as usize >= PATH_OFFSET && i32::from(self.raw.sun_family) != libc::AF_UNSPEC
     }
 
-    /// What this names. An address of another family, or of none, is unnamed; so is one that goes
-    /// through a descriptor, as a path too long for the kernel does: it leads somewhere for the
-    /// process that bound it, and elsewhere for all others.
+    /// Returns the address. One of another family, or of none, is unnamed. So is a path through a
+    /// file descriptor, as used for paths too long for the kernel: it refers to another file in
+    /// every other process.
     pub(crate) fn to_address(self) -> Address {
         let len_bytes = (self.len_bytes as usize).saturating_sub(PATH_OFFSET).min(PATH_LEN);
         let name = self.raw.sun_path.map(|byte| byte as u8);
@@ -94,7 +94,7 @@ impl RawAddress {
         }
     }
 
-    /// For calls that read an address. Valid as long as `self` is borrowed.
+    /// Returns a pointer for calls that read an address, valid while `self` is borrowed.
     pub(super) fn as_ptr(&self) -> *const libc::sockaddr {
         (&raw const self.raw).cast()
     }
@@ -103,7 +103,7 @@ impl RawAddress {
         self.len_bytes
     }
 
-    /// For calls that write an address: where to, and where its length goes. Valid as long as
+    /// Returns pointers to the address and its length, for calls that write them, valid while
     /// `self` is borrowed.
     pub(super) fn as_mut_parts(&mut self) -> (*mut libc::sockaddr, *mut libc::socklen_t) {
         ((&raw mut self.raw).cast(), &raw mut self.len_bytes)

@@ -9,32 +9,31 @@ use super::message::own_all;
 use super::{RawAddress, check, unanswered};
 use crate::control::{self, Credentials};
 
-/// The most messages that one call takes here; the kernel would take 1,024, and gains nothing from
-/// it.
+/// The maximum number of messages per call. The kernel accepts 1,024, which is no faster.
 pub(crate) const BATCH_MAX: usize = 64;
 
-/// Room for the sender's credentials and for nothing else: behind them not even one descriptor
-/// fits.
+/// Space for the sender's credentials and nothing else: not even one file descriptor fits behind
+/// them.
 const SENDER_ROOM_BYTES: usize = control::space(size_of::<libc::ucred>());
 
-/// Control messages as the kernel aligns them.
+/// A buffer aligned as the kernel aligns control messages.
 #[derive(Clone, Copy)]
 #[repr(C, align(8))]
 struct SenderRoom([u8; SENDER_ROOM_BYTES]);
 
-/// One message of a batch as it came in.
+/// A received message of a batch.
 pub(crate) struct BatchEntry {
-    /// Which room it lies in.
+    /// The index of its buffer.
     pub(crate) slot: usize,
-    /// Its length, which is more than the room's where it was cut.
+    /// Its length, which exceeds the buffer's if the message was truncated.
     pub(crate) len: usize,
     pub(crate) from: RawAddress,
-    /// Who sent it, where that was asked for and the socket passes it.
+    /// The sender's credentials, if requested and passed by the socket.
     pub(crate) credentials: Option<Credentials>,
 }
 
-/// `sendmmsg` with `MSG_NOSIGNAL` of the first [`BATCH_MAX`] of these messages. Returns how many
-/// went.
+/// Sends the first [`BATCH_MAX`] of these messages (`sendmmsg` with `MSG_NOSIGNAL`). Returns how
+/// many were sent.
 pub(crate) fn send_batch(
     fd: BorrowedFd<'_>,
     messages: &[IoSlice<'_>],
@@ -61,9 +60,11 @@ pub(crate) fn send_batch(
     usize::try_from(sent).ok().filter(|&sent| sent <= count).ok_or_else(unanswered)
 }
 
-/// `recvmmsg`: waits for one message on a blocking socket, then takes what else is there, each into
-/// a room of `message_bytes` at the start of every `stride_bytes` of `bytes`. Descriptors that come
-/// along are closed.
+/// Receives messages (`recvmmsg`). On a blocking socket it waits for the first one, then takes what
+/// else is queued.
+///
+/// Each message goes to the first `message_bytes` of a slot of `stride_bytes` in `bytes`. Received
+/// file descriptors are closed.
 pub(crate) fn receive_batch(
     fd: BorrowedFd<'_>,
     bytes: &mut [u8],

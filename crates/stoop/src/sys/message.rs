@@ -1,7 +1,7 @@
 //! `sendmsg` and `recvmsg` with control messages.
 //!
-//! Every descriptor that arrives is owned before anything else can fail; what the codec does not
-//! know is reported, and closed where it is a descriptor.
+//! Every received file descriptor is owned before anything else can fail. Control messages that the
+//! codec does not know are reported, and their file descriptors closed.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::zeroed;
@@ -11,31 +11,31 @@ use super::socket::most;
 use super::{RawAddress, check_len, total_len};
 use crate::control::{self, Item};
 
-/// Room for whatever one message can bring: 253 descriptors, credentials, a pidfd and a label of a
-/// page.
+/// Space for everything that one message can carry: 253 file descriptors, credentials, a pidfd, and
+/// a label of one page.
 const CONTROL_ROOM_BYTES: usize = control::space(control::DESCRIPTORS_MAX * 4)
     + control::space(size_of::<libc::ucred>())
     + control::space(4)
     + control::space(4096);
 
-/// Control messages as the kernel aligns them.
+/// A buffer aligned as the kernel aligns control messages.
 #[repr(C, align(8))]
 struct ControlRoom([u8; CONTROL_ROOM_BYTES]);
 
-/// One message as it came in.
+/// A received message.
 pub(crate) struct Arrival {
-    /// Bytes of the message; more than the buffer's when the message was cut and `MSG_TRUNC` was
-    /// asked for.
+    /// The length of the message in bytes. It exceeds the buffer's if the message was truncated and
+    /// `MSG_TRUNC` was requested.
     pub(crate) len: usize,
     /// `MSG_TRUNC`, `MSG_CTRUNC`, `MSG_EOR`, … as the kernel set them.
     pub(crate) flags: i32,
-    /// Who sent it.
+    /// The sender's address.
     pub(crate) from: RawAddress,
-    /// What came beside the bytes.
+    /// Its ancillary data.
     pub(crate) incoming: Incoming,
 }
 
-/// What came beside the bytes, with every descriptor owned.
+/// Received ancillary data, with every file descriptor owned.
 #[derive(Debug, Default)]
 pub(crate) struct Incoming {
     pub(crate) descriptors: Vec<OwnedFd>,
@@ -46,7 +46,7 @@ pub(crate) struct Incoming {
     pub(crate) malformed: bool,
 }
 
-/// `sendmsg` with `MSG_NOSIGNAL`. `control` holds encoded control messages (see
+/// Sends a message (`sendmsg` with `MSG_NOSIGNAL`). `control` holds encoded control messages (see
 /// [`control::Encoder`]).
 pub(crate) fn send_message(
     fd: BorrowedFd<'_>,
@@ -72,7 +72,8 @@ pub(crate) fn send_message(
     check_len(unsafe { libc::sendmsg(fd.as_raw_fd(), &header, libc::MSG_NOSIGNAL) }, len_bytes)
 }
 
-/// `recvmsg` with room for every control message, close-on-exec for every descriptor.
+/// Receives a message (`recvmsg`) with space for every control message. File descriptors are
+/// close-on-exec.
 pub(crate) fn receive_message(
     fd: BorrowedFd<'_>,
     buffers: &mut [IoSliceMut<'_>],
@@ -91,40 +92,41 @@ pub(crate) fn receive_message(
     header.msg_control = room.0.as_mut_ptr().cast();
     header.msg_controllen = CONTROL_ROOM_BYTES as _;
     let room_bytes = total_len(buffers);
-    // SAFETY: every pointer in `header` is into something that is exclusively borrowed or owned here
-    // for the whole call, with its own length. `IoSliceMut` has the layout of `iovec`.
+    // SAFETY: every pointer in `header` is into something that is exclusively borrowed or owned
+    // here for the whole call, with its own length. `IoSliceMut` has the layout of `iovec`.
     let result = unsafe { libc::recvmsg(fd.as_raw_fd(), &mut header, flags | libc::MSG_CMSG_CLOEXEC) };
     let len = check_len(result, usize::MAX)?;
     let control_len_bytes = CONTROL_ROOM_BYTES.min(header.msg_controllen as _);
     // SAFETY: what `recvmsg` has just written there, walked once.
     let incoming = unsafe { own_all(&room.0[..control_len_bytes]) };
-    // After that, so that what came is closed.
+    // This check comes last, so that received file descriptors are closed if it fails.
     check_len(result, most(room_bytes, flags))?;
     let (flags, name_len) = (header.msg_flags, header.msg_namelen);
     from.set_len(name_len);
     Ok(Arrival { len, flags, from, incoming })
 }
 
-/// Walks the control messages and owns every descriptor among them.
+/// Walks the control messages and takes ownership of every file descriptor in them.
 ///
 /// # Safety
-/// `control` is what a receiving call has just written, and is walked once: its numbers are
-/// descriptors of nobody else.
+/// `control` is what a receiving call has just written, and is walked once: its numbers are file
+/// descriptors that nothing else owns.
 pub(super) unsafe fn own_all(control: &[u8]) -> Incoming {
     let mut incoming = Incoming::default();
     for item in control::decode(control) {
         match item {
             Item::Descriptors(numbers) => {
                 let numbers = numbers.filter(|&number| number >= 0);
-                // SAFETY: these bytes come from `recvmsg`, which has just installed each number as a new
-                // descriptor of this process, and each is visited once.
+                // SAFETY: these bytes come from `recvmsg`, which has just installed each number as
+                // a new descriptor of this process, and each is visited once.
                 incoming.descriptors.extend(numbers.map(|number| unsafe { OwnedFd::from_raw_fd(number) }));
             }
             Item::Pidfd(number) if number >= 0 => {
-                // SAFETY: as above: a descriptor that the kernel has just installed for this message.
+                // SAFETY: as above: a descriptor that the kernel has just installed for this
+                // message.
                 incoming.pidfd = Some(unsafe { OwnedFd::from_raw_fd(number) });
             }
-            // The kernel says here why it made no pidfd; the credentials beside it are still good.
+            // The kernel reports here why it created no pidfd. The credentials are still valid.
             Item::Pidfd(_) => {}
             Item::Credentials(credentials) => incoming.credentials = Some(credentials),
             Item::Label(label) => incoming.label = Some(label.to_vec()),

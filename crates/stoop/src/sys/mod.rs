@@ -1,8 +1,9 @@
-//! System calls on local sockets: one call, one function, each with owned or borrowed descriptors.
+//! System calls on Unix domain sockets, one function per call, with owned or borrowed file
+//! descriptors.
 //!
-//! The only `unsafe` of this crate lives here. Nothing here decides anything: no retry, no policy,
-//! no default. What rustix offers safely (files, clocks, polling, processes) is used from rustix
-//! directly and not wrapped again.
+//! The only `unsafe` code of this crate is here. Nothing here sets policy: no retries, no defaults.
+//! What rustix offers safely (files, clocks, polling, processes) is used from rustix directly and
+//! not wrapped again.
 
 #![expect(unsafe_code, reason = "the system-call layer; every block says why it is sound")]
 
@@ -29,20 +30,20 @@ pub(crate) use tokio::{Piece, Registered, receive_into, register};
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd};
 
-/// Whether a receive or an accept would return at once.
+/// Returns whether a receive or an accept would return immediately.
 pub(crate) fn is_readable(fd: std::os::fd::BorrowedFd<'_>) -> io::Result<bool> {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
     let mut entry = [PollFd::from_borrowed_fd(fd, PollFlags::IN)];
     Ok(poll(&mut entry, Some(&Timespec::default()))? > 0)
 }
 
-/// Turns a system call's `-1` into its errno.
+/// Converts a system call's `-1` into its errno.
 fn check(result: libc::c_int) -> io::Result<libc::c_int> {
     if result == -1 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
 
-/// The same for calls that return a length, which is no more than there was room for, or bytes to
-/// send.
+/// Does the same for calls that return a length, which is at most the buffer's or the number of
+/// bytes to send.
 fn check_len(result: libc::ssize_t, most: usize) -> io::Result<usize> {
     match usize::try_from(result) {
         Err(_) => Err(io::Error::last_os_error()),
@@ -51,24 +52,23 @@ fn check_len(result: libc::ssize_t, most: usize) -> io::Result<usize> {
     }
 }
 
-/// The bytes in all of these buffers.
+/// Returns the total length of these buffers.
 fn total_len(buffers: &[impl std::ops::Deref<Target = [u8]>]) -> usize {
     buffers.iter().fold(0, |total, buffer| total.saturating_add(buffer.len()))
 }
 
-/// A call that says it succeeded without having written what it says: a sandbox (seccomp(2),
-/// ptrace(2)) may answer in the kernel's place. What was not written is unknown, and never the
-/// zeros that stood there.
+/// Returns the error of a call that reports success without having written its result. A sandbox
+/// (seccomp(2), ptrace(2)) may answer in the kernel's place. What was not written is unknown, and
+/// must not be taken for the zeros in the buffer.
 fn unanswered() -> io::Error {
     io::Error::from_raw_os_error(libc::EPROTO)
 }
 
-/// Takes ownership of a descriptor that a system call has returned, as close-on-exec as it was
-/// asked to be.
+/// Takes ownership of a file descriptor that a system call has returned with close-on-exec set.
 ///
-/// A sandbox that lets a call succeed without making it usually says 0. The numbers of the standard
-/// streams are free in few processes, so only they are looked at: what is no new descriptor of ours
-/// lacks the flag, is left alone, and an error.
+/// A sandbox that lets a call succeed without making it usually returns 0. The numbers of the
+/// standard streams are rarely free, so only those are checked. One that lacks the close-on-exec
+/// flag is not a new file descriptor: it is left alone, and the call is an error.
 fn own(number: libc::c_int) -> io::Result<OwnedFd> {
     // SAFETY: takes plain integers; a number that is not open is an error and changes nothing.
     if number < 0 || number <= 2 && unsafe { libc::fcntl(number, libc::F_GETFD) } != libc::FD_CLOEXEC {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::{check, own, unanswered};
 
-// Newer than the libc crate's table; asm-generic numbers, the same on x86-64 and aarch64.
+// Newer than the libc crate's table. The asm-generic numbers are the same on x86-64 and aarch64.
 const SO_PASSPIDFD: i32 = 76;
 const SO_PEERPIDFD: i32 = 77;
 const SO_PASSRIGHTS: i32 = 83;
@@ -25,14 +25,15 @@ unsafe impl Plain for libc::ucred {}
 // SAFETY: two integers of eight bytes on every 64-bit Linux.
 unsafe impl Plain for libc::timeval {}
 
-/// A value with room behind it, so that the length of an answer cannot be the length of the room.
+/// A value with extra space behind it, so that the length of a real answer cannot equal the
+/// buffer's.
 #[repr(C)]
 struct Room<T> {
     value: MaybeUninit<T>,
     spare: [u8; 8],
 }
 
-/// An option of a fixed size. An answer of another length is none (K-CRED-19).
+/// Returns an option of a fixed size. An answer of another length is not an answer (K-CRED-19).
 fn option<T: Plain>(fd: BorrowedFd<'_>, name: i32) -> io::Result<T> {
     let mut room = Room { value: MaybeUninit::<T>::zeroed(), spare: [0; 8] };
     let mut len = (size_of::<T>() + room.spare.len()) as libc::socklen_t;
@@ -49,8 +50,8 @@ fn option<T: Plain>(fd: BorrowedFd<'_>, name: i32) -> io::Result<T> {
 }
 
 fn set_option<T: Plain>(fd: BorrowedFd<'_>, name: i32, value: T) -> io::Result<()> {
-    // SAFETY: the pointer and the size describe `value`, which outlives the call; the kernel only reads
-    // it.
+    // SAFETY: the pointer and the size describe `value`, which outlives the call; the kernel only
+    // reads it.
     check(unsafe {
         libc::setsockopt(
             fd.as_raw_fd(),
@@ -63,19 +64,21 @@ fn set_option<T: Plain>(fd: BorrowedFd<'_>, name: i32, value: T) -> io::Result<(
     Ok(())
 }
 
-/// The most that an option of variable length may have: 65,536 groups (`NGROUPS_MAX`) fit.
+/// The maximum length of an option of variable length: 65,536 groups (`NGROUPS_MAX`) fit.
 const OPTION_MAX_BYTES: usize = 65_536 * 4;
 
-/// An option whose value is a string of bytes: groups, labels. Asks again while the kernel says
-/// that more room is needed, and once more if the answer fills the room: its length may be the
-/// room's, which was never written (K-CRED-19).
+/// Returns an option whose value is a string of bytes: groups, labels.
+///
+/// Retries while the kernel reports that more space is needed. Retries once more if the answer
+/// fills the buffer, because its length may be the buffer's, which a sandbox left unwritten
+/// (K-CRED-19).
 fn option_bytes(fd: BorrowedFd<'_>, name: i32) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0u8; 256];
     let mut has_filled = false;
     loop {
         let mut len = bytes.len() as libc::socklen_t;
-        // SAFETY: the pointer and the length describe `bytes`; the kernel writes at most that many, and the
-        // length needed.
+        // SAFETY: the pointer and the length describe `bytes`; the kernel writes at most that many,
+        // and the length needed.
         let result = check(unsafe {
             libc::getsockopt(fd.as_raw_fd(), libc::SOL_SOCKET, name, bytes.as_mut_ptr().cast(), &mut len)
         });
@@ -95,68 +98,71 @@ fn option_bytes(fd: BorrowedFd<'_>, name: i32) -> io::Result<Vec<u8>> {
     }
 }
 
-/// The kind of socket, as the kernel's number.
+/// Returns the socket type, as the kernel's number (`SO_TYPE`).
 #[doc(alias = "SO_TYPE")]
 pub(crate) fn socket_type(fd: BorrowedFd<'_>) -> io::Result<i32> {
     option(fd, libc::SO_TYPE)
 }
 
-/// The address family, as the kernel's number.
+/// Returns the address family, as the kernel's number (`SO_DOMAIN`).
 #[doc(alias = "SO_DOMAIN")]
 pub(crate) fn socket_domain(fd: BorrowedFd<'_>) -> io::Result<i32> {
     option(fd, libc::SO_DOMAIN)
 }
 
-/// Whether the socket listens.
+/// Returns whether the socket listens (`SO_ACCEPTCONN`).
 #[doc(alias = "SO_ACCEPTCONN")]
 pub(crate) fn is_listening(fd: BorrowedFd<'_>) -> io::Result<bool> {
     Ok(option::<i32>(fd, libc::SO_ACCEPTCONN)? != 0)
 }
 
-/// Takes the pending error off the socket.
+/// Returns and clears the pending error (`SO_ERROR`).
 #[doc(alias = "SO_ERROR")]
 pub(crate) fn take_error(fd: BorrowedFd<'_>) -> io::Result<Option<io::Error>> {
     let errno = option::<i32>(fd, libc::SO_ERROR)?;
     Ok((errno != 0).then(|| io::Error::from_raw_os_error(errno)))
 }
 
-/// The send buffer's limit in bytes, as the kernel counts (twice what was set).
+/// Returns the send buffer limit in bytes, as the kernel counts it: twice the value set
+/// (`SO_SNDBUF`).
 #[doc(alias = "SO_SNDBUF")]
 pub(crate) fn send_buffer_bytes(fd: BorrowedFd<'_>) -> io::Result<usize> {
     usize::try_from(option::<i32>(fd, libc::SO_SNDBUF)?).map_err(|_| unanswered())
 }
 
-/// Sets the send buffer's limit; the kernel caps it at `net.core.wmem_max` and doubles it.
+/// Sets the send buffer limit (`SO_SNDBUF`). The kernel caps it at `net.core.wmem_max` and doubles
+/// it.
 #[doc(alias = "SO_SNDBUF")]
 pub(crate) fn set_send_buffer_bytes(fd: BorrowedFd<'_>, bytes: usize) -> io::Result<()> {
     set_option(fd, libc::SO_SNDBUF, i32::try_from(bytes).unwrap_or(i32::MAX))
 }
 
-/// How long a blocking send (or connect) waits; `None` is for ever.
+/// Sets the timeout of a blocking send or connect (`SO_SNDTIMEO`). `None` waits indefinitely.
 #[doc(alias = "SO_SNDTIMEO")]
 pub(crate) fn set_send_timeout(fd: BorrowedFd<'_>, timeout: Option<Duration>) -> io::Result<()> {
     set_option(fd, libc::SO_SNDTIMEO, to_timeval(timeout))
 }
 
-/// How long a blocking send waits; `None` is for ever.
+/// Returns the timeout of a blocking send (`SO_SNDTIMEO`). `None` waits indefinitely.
 #[doc(alias = "SO_SNDTIMEO")]
 pub(crate) fn send_timeout(fd: BorrowedFd<'_>) -> io::Result<Option<Duration>> {
     Ok(from_timeval(option(fd, libc::SO_SNDTIMEO)?))
 }
 
-/// How long a blocking receive (or accept) waits; `None` is for ever.
+/// Sets the timeout of a blocking receive or accept (`SO_RCVTIMEO`). `None` waits indefinitely.
 #[doc(alias = "SO_RCVTIMEO")]
 pub(crate) fn set_receive_timeout(fd: BorrowedFd<'_>, timeout: Option<Duration>) -> io::Result<()> {
     set_option(fd, libc::SO_RCVTIMEO, to_timeval(timeout))
 }
 
-/// How long a blocking receive waits; `None` is for ever.
+/// Returns the timeout of a blocking receive (`SO_RCVTIMEO`). `None` waits indefinitely.
 #[doc(alias = "SO_RCVTIMEO")]
 pub(crate) fn receive_timeout(fd: BorrowedFd<'_>) -> io::Result<Option<Duration>> {
     Ok(from_timeval(option(fd, libc::SO_RCVTIMEO)?))
 }
 
-/// The kernel reads zero as "for ever", so a wait of less than a microsecond becomes one.
+/// Converts a timeout. The kernel takes zero as "no timeout", so one below a microsecond becomes a
+/// microsecond.
 fn to_timeval(timeout: Option<Duration>) -> libc::timeval {
     let timeout = timeout.map_or(Duration::ZERO, |wait| wait.max(Duration::from_micros(1)));
     libc::timeval {
@@ -171,74 +177,75 @@ fn from_timeval(value: libc::timeval) -> Option<Duration> {
     (!wait.is_zero()).then_some(wait)
 }
 
-/// Whether each message is to come with its sender's pid, uid and gid.
+/// Sets whether each message carries its sender's pid, uid and gid (`SO_PASSCRED`).
 #[doc(alias = "SO_PASSCRED")]
 pub(crate) fn set_pass_credentials(fd: BorrowedFd<'_>, on: bool) -> io::Result<()> {
     set_option(fd, libc::SO_PASSCRED, i32::from(on))
 }
 
-/// Whether each message is to come with a pidfd of its sender (Linux 6.5).
+/// Sets whether each message carries a pidfd of its sender (`SO_PASSPIDFD`, Linux 6.5).
 #[doc(alias = "SO_PASSPIDFD")]
 pub(crate) fn set_pass_pidfd(fd: BorrowedFd<'_>, on: bool) -> io::Result<()> {
     set_option(fd, SO_PASSPIDFD, i32::from(on))
 }
 
-/// Whether each message is to come with its sender's security label.
+/// Sets whether each message carries its sender's security label (`SO_PASSSEC`).
 #[doc(alias = "SO_PASSSEC")]
 pub(crate) fn set_pass_label(fd: BorrowedFd<'_>, on: bool) -> io::Result<()> {
     set_option(fd, libc::SO_PASSSEC, i32::from(on))
 }
 
-/// Whether the kernel lets descriptors come in at all (Linux 6.16).
+/// Sets whether the kernel accepts file descriptors at all (`SO_PASSRIGHTS`, Linux 6.16).
 #[doc(alias = "SO_PASSRIGHTS")]
 pub(crate) fn set_pass_descriptors(fd: BorrowedFd<'_>, on: bool) -> io::Result<()> {
     set_option(fd, SO_PASSRIGHTS, i32::from(on))
 }
 
-/// See [`set_pass_credentials`].
+/// Returns the setting of [`set_pass_credentials`].
 #[doc(alias = "SO_PASSCRED")]
 pub(crate) fn passes_credentials(fd: BorrowedFd<'_>) -> io::Result<bool> {
     Ok(option::<i32>(fd, libc::SO_PASSCRED)? != 0)
 }
 
-/// See [`set_pass_pidfd`].
+/// Returns the setting of [`set_pass_pidfd`].
 #[doc(alias = "SO_PASSPIDFD")]
 pub(crate) fn passes_pidfd(fd: BorrowedFd<'_>) -> io::Result<bool> {
     Ok(option::<i32>(fd, SO_PASSPIDFD)? != 0)
 }
 
-/// See [`set_pass_label`].
+/// Returns the setting of [`set_pass_label`].
 #[doc(alias = "SO_PASSSEC")]
 pub(crate) fn passes_label(fd: BorrowedFd<'_>) -> io::Result<bool> {
     Ok(option::<i32>(fd, libc::SO_PASSSEC)? != 0)
 }
 
-/// See [`set_pass_descriptors`].
+/// Returns the setting of [`set_pass_descriptors`].
 #[doc(alias = "SO_PASSRIGHTS")]
 pub(crate) fn passes_descriptors(fd: BorrowedFd<'_>) -> io::Result<bool> {
     Ok(option::<i32>(fd, SO_PASSRIGHTS)? != 0)
 }
 
-/// Where the next `MSG_PEEK` begins; -1 where each begins at the first unread byte.
+/// Returns the offset of the next `MSG_PEEK`; -1 if each begins at the first unread byte
+/// (`SO_PEEK_OFF`).
 #[doc(alias = "SO_PEEK_OFF")]
 pub(crate) fn peek_offset(fd: BorrowedFd<'_>) -> io::Result<i32> {
     option(fd, libc::SO_PEEK_OFF)
 }
 
-/// The process at the other end, as it was at connect or listen time.
+/// Returns the credentials of the peer at connect or listen time (`SO_PEERCRED`).
 #[doc(alias = "SO_PEERCRED")]
 pub(crate) fn peer_credentials(fd: BorrowedFd<'_>) -> io::Result<libc::ucred> {
     option(fd, libc::SO_PEERCRED)
 }
 
-/// The supplementary groups at the other end (Linux 4.13).
+/// Returns the supplementary groups of the peer (`SO_PEERGROUPS`, Linux 4.13).
 #[doc(alias = "SO_PEERGROUPS")]
 pub(crate) fn peer_groups(fd: BorrowedFd<'_>) -> io::Result<Vec<u32>> {
     let bytes = option_bytes(fd, libc::SO_PEERGROUPS)?;
     Ok(bytes.chunks_exact(4).map(|id| u32::from_ne_bytes([id[0], id[1], id[2], id[3]])).collect())
 }
 
-/// The security label at the other end, without the NUL that some kernels count.
+/// Returns the security label of the peer, without the NUL that some kernels count (`SO_PEERSEC`).
 #[doc(alias = "SO_PEERSEC")]
 pub(crate) fn peer_label(fd: BorrowedFd<'_>) -> io::Result<Vec<u8>> {
     let mut label = option_bytes(fd, libc::SO_PEERSEC)?;
@@ -248,21 +255,22 @@ pub(crate) fn peer_label(fd: BorrowedFd<'_>) -> io::Result<Vec<u8>> {
     Ok(label)
 }
 
-/// A pidfd of the process at the other end, close-on-exec (Linux 6.5).
+/// Returns a pidfd of the peer, close-on-exec (`SO_PEERPIDFD`, Linux 6.5).
 #[doc(alias = "SO_PEERPIDFD")]
 pub(crate) fn peer_pidfd(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     let number: i32 = option(fd, SO_PEERPIDFD)?;
     own(number)
 }
 
-/// Bytes that the peer has sent and that have not been read (`SIOCINQ`); of a datagram socket, of
-/// its next message (K-LIMIT-2).
+/// Returns the number of unread bytes (`SIOCINQ`). For a datagram socket this is the length of the
+/// next message (K-LIMIT-2).
 #[doc(alias = "SIOCINQ")]
 pub(crate) fn unread_bytes(fd: BorrowedFd<'_>) -> io::Result<usize> {
     queue_bytes(fd, libc::FIONREAD)
 }
 
-/// Memory of sent messages that the peer has not read yet (`SIOCOUTQ`), as the kernel accounts it.
+/// Returns the memory of sent messages that the peer has not read, as the kernel accounts for it
+/// (`SIOCOUTQ`).
 #[doc(alias = "SIOCOUTQ")]
 pub(crate) fn unsent_bytes(fd: BorrowedFd<'_>) -> io::Result<usize> {
     queue_bytes(fd, libc::TIOCOUTQ)

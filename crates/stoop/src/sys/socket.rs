@@ -1,4 +1,4 @@
-//! Making sockets, naming them, connecting them, and moving plain bytes.
+//! Creating, binding and connecting sockets, and transferring plain bytes.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::zeroed;
@@ -8,7 +8,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use super::{RawAddress, check, check_len, own, total_len, unanswered};
 use crate::Kind;
 
-/// Whether a call on a new socket waits. Said at its birth, it costs no system call.
+/// Whether calls on a new socket block. Setting this at creation costs no system call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Blocking {
     Waits,
@@ -17,7 +17,7 @@ pub(crate) enum Blocking {
 }
 
 impl Blocking {
-    /// The flags that a new socket gets, which is close-on-exec from birth.
+    /// Returns the flags for a new socket, which is close-on-exec from creation.
     fn flags(self) -> libc::c_int {
         match self {
             Blocking::Waits => libc::SOCK_CLOEXEC,
@@ -27,38 +27,39 @@ impl Blocking {
     }
 }
 
-/// `socket(AF_UNIX, kind)`, close-on-exec from birth.
+/// Creates a socket (`socket(AF_UNIX, kind)`), close-on-exec from creation.
 pub(crate) fn socket(kind: Kind, blocking: Blocking) -> io::Result<OwnedFd> {
     // SAFETY: takes and returns plain integers.
     let fd = check(unsafe { libc::socket(libc::AF_UNIX, kind.to_raw() | blocking.flags(), 0) })?;
     own(fd)
 }
 
-/// A descriptor of the network namespace that a socket, of any family, was made in; close-on-exec
-/// from birth.
+/// Returns a file descriptor of the network namespace in which a socket of any family was created.
+/// It is close-on-exec.
 #[doc(alias = "SIOCGSKNS")]
 pub(crate) fn network_namespace_of(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     super::socket_domain(fd)?;
-    // SAFETY: `fd` is a socket, for which the request takes no argument, touches no memory of ours and
-    // returns a descriptor.
+    // SAFETY: `fd` is a socket, for which the request takes no argument, touches no memory of ours
+    // and returns a descriptor.
     let fd = check(unsafe { libc::ioctl(fd.as_raw_fd(), 0x894c) })?;
     own(fd)
 }
 
-/// An `O_PATH` descriptor of the file that a local socket is bound to; close-on-exec from birth.
+/// Returns an `O_PATH` file descriptor of the file to which a Unix socket is bound. It is
+/// close-on-exec.
 #[doc(alias = "SIOCUNIXFILE")]
 pub(crate) fn bound_file_of(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
-    // The number is private to each protocol: on a socket of another family it is another request.
+    // The request number is private to each protocol: for another family it is another request.
     if super::socket_domain(fd)? != libc::AF_UNIX {
         return Err(io::Error::from_raw_os_error(libc::EAFNOSUPPORT));
     }
-    // SAFETY: `fd` is a local socket, for which the request takes no argument, touches no memory of
-    // ours and returns a descriptor.
+    // SAFETY: `fd` is a Unix domain socket, for which the request takes no argument, touches no
+    // memory of ours and returns a descriptor.
     let fd = check(unsafe { libc::ioctl(fd.as_raw_fd(), 0x89e0) })?;
     own(fd)
 }
 
-/// `socketpair(AF_UNIX, kind)`, close-on-exec from birth.
+/// Creates a socket pair (`socketpair(AF_UNIX, kind)`), close-on-exec from creation.
 pub(crate) fn socket_pair(kind: Kind) -> io::Result<(OwnedFd, OwnedFd)> {
     let mut fds = [-1; 2];
     // SAFETY: `fds` has room for the two integers that the call writes.
@@ -69,39 +70,39 @@ pub(crate) fn socket_pair(kind: Kind) -> io::Result<(OwnedFd, OwnedFd)> {
     Ok((one?, other?))
 }
 
-/// `bind`.
+/// Binds a socket to an address.
 pub(crate) fn bind(fd: BorrowedFd<'_>, address: &RawAddress) -> io::Result<()> {
-    // SAFETY: the pointer and the length describe `address`, which outlives the call; the kernel only
-    // reads it.
+    // SAFETY: the pointer and the length describe `address`, which outlives the call; the kernel
+    // only reads it.
     check(unsafe { libc::bind(fd.as_raw_fd(), address.as_ptr(), address.len()) })?;
     Ok(())
 }
 
-/// `listen`.
+/// Marks a socket as listening.
 pub(crate) fn listen(fd: BorrowedFd<'_>, backlog: i32) -> io::Result<()> {
     // SAFETY: takes plain integers.
     check(unsafe { libc::listen(fd.as_raw_fd(), backlog) })?;
     Ok(())
 }
 
-/// `connect`, once.
+/// Connects a socket. `EINTR` is not retried.
 pub(crate) fn connect(fd: BorrowedFd<'_>, address: &RawAddress) -> io::Result<()> {
-    // SAFETY: the pointer and the length describe `address`, which outlives the call; the kernel only
-    // reads it.
+    // SAFETY: the pointer and the length describe `address`, which outlives the call; the kernel
+    // only reads it.
     check(unsafe { libc::connect(fd.as_raw_fd(), address.as_ptr(), address.len()) })?;
     Ok(())
 }
 
-/// `accept4`, close-on-exec from birth.
+/// Accepts a connection (`accept4`), close-on-exec from creation.
 pub(crate) fn accept(fd: BorrowedFd<'_>, blocking: Blocking) -> io::Result<OwnedFd> {
-    // SAFETY: null pointers say that the peer's address is not wanted.
+    // SAFETY: null pointers mean that the peer's address is not requested.
     let fd = check(unsafe {
         libc::accept4(fd.as_raw_fd(), std::ptr::null_mut(), std::ptr::null_mut(), blocking.flags())
     })?;
     own(fd)
 }
 
-/// `shutdown`.
+/// Shuts down one or both directions.
 pub(crate) fn shutdown(fd: BorrowedFd<'_>, how: Shutdown) -> io::Result<()> {
     let how = match how {
         Shutdown::Read => libc::SHUT_RD,
@@ -113,38 +114,40 @@ pub(crate) fn shutdown(fd: BorrowedFd<'_>, how: Shutdown) -> io::Result<()> {
     Ok(())
 }
 
-/// `getsockname`.
+/// Returns the socket's own address (`getsockname`).
 pub(crate) fn local_address(fd: BorrowedFd<'_>) -> io::Result<RawAddress> {
     let mut address = RawAddress::empty();
     let (to, len) = address.as_mut_parts();
-    // SAFETY: both pointers are into `address`; the kernel writes at most the length it finds there.
+    // SAFETY: both pointers are into `address`; the kernel writes at most the length it finds
+    // there.
     check(unsafe { libc::getsockname(fd.as_raw_fd(), to, len) })?;
     if address.is_written() { Ok(address) } else { Err(unanswered()) }
 }
 
-/// `getpeername`.
+/// Returns the peer's address (`getpeername`).
 pub(crate) fn peer_address(fd: BorrowedFd<'_>) -> io::Result<RawAddress> {
     let mut address = RawAddress::empty();
     let (to, len) = address.as_mut_parts();
-    // SAFETY: both pointers are into `address`; the kernel writes at most the length it finds there.
+    // SAFETY: both pointers are into `address`; the kernel writes at most the length it finds
+    // there.
     check(unsafe { libc::getpeername(fd.as_raw_fd(), to, len) })?;
     if address.is_written() { Ok(address) } else { Err(unanswered()) }
 }
 
-/// The most that a receive into this much room may return: with `MSG_TRUNC` the length of a longer
-/// message.
+/// Returns the maximum result of a receive into this much space. With `MSG_TRUNC` it may be the
+/// length of a longer message.
 pub(super) fn most(room_bytes: usize, flags: i32) -> usize {
     if flags & libc::MSG_TRUNC == 0 { room_bytes } else { usize::MAX }
 }
 
-/// `recv` with flags: plain bytes. Descriptors that come along are dropped by the kernel (K-FD-7).
+/// Receives plain bytes (`recv`). The kernel discards file descriptors (K-FD-7).
 pub(crate) fn receive(fd: BorrowedFd<'_>, buffer: &mut [u8], flags: i32) -> io::Result<usize> {
     // SAFETY: the pointer and the length describe `buffer`, which outlives the call.
     let result = unsafe { libc::recv(fd.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), flags) };
     check_len(result, most(buffer.len(), flags))
 }
 
-/// `recvmsg` with flags and without room for control messages: plain bytes into several buffers.
+/// Receives plain bytes into several buffers (`recvmsg`), without space for control messages.
 pub(crate) fn receive_vectored(
     fd: BorrowedFd<'_>,
     buffers: &mut [IoSliceMut<'_>],
@@ -155,12 +158,13 @@ pub(crate) fn receive_vectored(
     header.msg_iov = buffers.as_mut_ptr().cast();
     header.msg_iovlen = buffers.len().min(libc::UIO_MAXIOV as usize) as _;
     let room_bytes = total_len(buffers);
-    // SAFETY: `IoSliceMut` has the layout of `iovec`; the slices outlive the call, and the count is not
-    // beyond them.
+    // SAFETY: `IoSliceMut` has the layout of `iovec`; the slices outlive the call, and the count is
+    // not beyond them.
     check_len(unsafe { libc::recvmsg(fd.as_raw_fd(), &mut header, flags) }, most(room_bytes, flags))
 }
 
-/// `recvfrom` with flags. The length may exceed the buffer when `MSG_TRUNC` is among them.
+/// Receives bytes and the sender's address (`recvfrom`). With `MSG_TRUNC` the length may exceed the
+/// buffer's.
 pub(crate) fn receive_from(
     fd: BorrowedFd<'_>,
     buffer: &mut [u8],
@@ -175,7 +179,8 @@ pub(crate) fn receive_from(
     Ok((check_len(result, most(buffer.len(), flags))?, address))
 }
 
-/// `send` with `MSG_NOSIGNAL`: a peer that has gone is an error, never a signal (K-END-6).
+/// Sends bytes (`send` with `MSG_NOSIGNAL`). If the peer has closed, this is an error, never a
+/// signal (K-END-6).
 pub(crate) fn send(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
     // SAFETY: the pointer and the length describe `bytes`, which outlives the call; the kernel only
     // reads it.
@@ -184,10 +189,10 @@ pub(crate) fn send(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
     check_len(result, bytes.len())
 }
 
-/// `sendto` with `MSG_NOSIGNAL`.
+/// Sends bytes to an address (`sendto` with `MSG_NOSIGNAL`).
 pub(crate) fn send_to(fd: BorrowedFd<'_>, bytes: &[u8], to: &RawAddress) -> io::Result<usize> {
-    // SAFETY: pointers and lengths describe `bytes` and `to`, which outlive the call; the kernel only
-    // reads them.
+    // SAFETY: pointers and lengths describe `bytes` and `to`, which outlive the call; the kernel
+    // only reads them.
     let result = unsafe {
         libc::sendto(
             fd.as_raw_fd(),
@@ -201,7 +206,8 @@ pub(crate) fn send_to(fd: BorrowedFd<'_>, bytes: &[u8], to: &RawAddress) -> io::
     check_len(result, bytes.len())
 }
 
-/// `sendmsg` of several buffers with `MSG_NOSIGNAL`, which `writev` cannot be given (K-END-6).
+/// Sends several buffers (`sendmsg` with `MSG_NOSIGNAL`, a flag that `writev` does not take;
+/// K-END-6).
 pub(crate) fn send_vectored(fd: BorrowedFd<'_>, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
     super::send_message(fd, buffers, None, &[])
 }

@@ -8,11 +8,11 @@ use libc::{c_int, c_long, c_ulong};
 /// `KCMP_FILES`.
 const FILES: c_int = 2;
 
-/// How the tables of descriptors of two threads compare: the same one, or one of them before the
-/// other in an order of the kernel's that lasts as long as both do.
+/// Compares the file descriptor tables of two threads. They are equal if shared; otherwise the
+/// order is one of the kernel's, stable while both exist.
 #[doc(alias = "kcmp")]
 pub(crate) fn compare_descriptor_tables(one: i32, other: i32) -> io::Result<Ordering> {
-    // SAFETY: takes plain numbers; the last two are not looked at.
+    // SAFETY: takes plain numbers; the last two are ignored.
     let order = unsafe { libc::syscall(libc::SYS_kcmp, one, other, FILES, 0 as c_ulong, 0 as c_ulong) };
     ordering(order)
 }

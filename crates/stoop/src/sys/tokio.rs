@@ -1,4 +1,4 @@
-//! What tokio needs of a descriptor: registration with its reactor, and reading into its buffers.
+//! Integration with tokio: registration with its reactor, and reading into its buffers.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
@@ -8,7 +8,7 @@ use ::tokio::io::{Interest, ReadBuf};
 
 use super::check_len;
 
-/// A socket, in the dress that tokio wants for it.
+/// Adapter that implements `AsRawFd` for `AsyncFd`.
 pub(crate) struct Registered<S>(S);
 
 impl<S> Registered<S> {
@@ -31,31 +31,34 @@ impl<S: AsFd> AsRawFd for Registered<S> {
     }
 }
 
-/// Tells the current runtime's reactor to watch a socket. `S` is one of this crate's sockets, or an
+/// Registers a socket with the current runtime's reactor. `S` is one of this crate's sockets, or an
 /// `OwnedFd`.
 ///
+/// Readiness is edge-triggered: after an event, call until `WouldBlock` and only then clear the
+/// readiness.
+///
 /// # Panics
-/// Outside of a tokio runtime that drives I/O.
+/// Panics outside of a tokio runtime with I/O enabled.
 #[track_caller]
 pub(crate) fn register<S: AsFd>(socket: S, interest: Interest) -> io::Result<AsyncFd<Registered<S>>> {
-    // SAFETY: every `S` here owns its descriptor and never swaps it for another, so it is open, and the
-    // same, until the `AsyncFd` gives it back or goes. `Registered::get_mut` is used for what is
-    // beside the descriptor only.
+    // SAFETY: every `S` here owns its descriptor and never swaps it for another, so it is open, and
+    // the same, until the `AsyncFd` returns or drops it. `Registered::get_mut` is only used for
+    // state other than the descriptor.
     let registered = unsafe { AsyncFd::register_with_interest(Registered(socket), interest) };
     registered.map_err(|error| error.into_parts().1)
 }
 
-/// What one read of a stream brought.
+/// The result of one read of a stream.
 pub(crate) struct Piece {
     pub(crate) len_bytes: usize,
-    /// Something came beside the bytes and was dropped. The read may have stopped there (K-FD-5).
+    /// Ancillary data was received and discarded. The read may have stopped there (K-FD-5).
     pub(crate) had_control: bool,
 }
 
-/// Reads plain bytes into what is left of a buffer, which need not be initialized. As
-/// [`super::receive`] otherwise.
+/// Reads plain bytes into the unfilled part of a buffer, which need not be initialized. The kernel
+/// discards file descriptors, as with [`super::receive`].
 pub(crate) fn receive_into(fd: BorrowedFd<'_>, buffer: &mut ReadBuf<'_>, flags: i32) -> io::Result<Piece> {
-    // SAFETY: nothing is written through this slice but by the kernel, which never writes anything
+    // SAFETY: only the kernel writes through this slice, and it never writes anything
     // uninitialized.
     let room = unsafe { buffer.unfilled_mut() };
     let mut part = libc::iovec { iov_base: room.as_mut_ptr().cast(), iov_len: room.len() };
@@ -66,8 +69,8 @@ pub(crate) fn receive_into(fd: BorrowedFd<'_>, buffer: &mut ReadBuf<'_>, flags: 
     // SAFETY: `part` describes `room`, which is exclusively borrowed for the whole call.
     let result = unsafe { libc::recvmsg(fd.as_raw_fd(), &mut header, flags) };
     let len_bytes = check_len(result, part.iov_len)?;
-    // SAFETY: the kernel has just written this many bytes to the start of the unfilled part, which is
-    // that long at least.
+    // SAFETY: the kernel has just written this many bytes to the start of the unfilled part, which
+    // is at least that long.
     unsafe { buffer.assume_init(len_bytes) };
     buffer.advance(len_bytes);
     Ok(Piece { len_bytes, had_control: header.msg_flags & libc::MSG_CTRUNC != 0 })

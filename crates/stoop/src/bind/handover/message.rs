@@ -7,7 +7,7 @@
 //! | type | sender | fields |
 //! |---|---|---|
 //! | 1 hello | successor | oldest and newest supported version, one byte each |
-//! | 2 offer | predecessor | chosen version, `u16` count, as many entries; the file descriptors are attached |
+//! | 2 offer | predecessor | chosen version, `u16` count, entries, attached file descriptors |
 //! | 3 ready | successor | none |
 //! | 4 done | predecessor | none |
 //! | 5 abort | either | one byte: the reason |

@@ -49,7 +49,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(5);
 /// # let path = directory.path().join("app.sock");
 /// # let control = directory.path().join("app.handover");
 ///
-/// let mut server: Server = Server::start(&Bind::new(&path).mode(0o660), &control, Duration::from_secs(10))?;
+/// let bind = Bind::new(&path).mode(0o660);
+/// let mut server: Server = Server::start(&bind, &control, Duration::from_secs(10))?;
 /// # let _client = Stream::connect(&path)?;
 /// loop {
 ///     match server.accept()? {
