@@ -13,7 +13,7 @@ type Name = (&'static str, &'static str);
 /// but the last are pointers.
 type Named = (Slot, Base, &'static [Name]);
 
-/// Where a pointer chain starts.
+/// The start of a pointer chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Base {
     /// The context that the iterator passes to the program.

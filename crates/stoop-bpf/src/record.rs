@@ -134,7 +134,7 @@ impl Record {
     }
 }
 
-/// Returns `None` for zero, with which the kernel means that there is no value.
+/// Returns `None` for zero, which the kernel uses for an absent value.
 fn some<N: Default + PartialEq>(number: N) -> Option<N> {
     Some(number).filter(|number| *number != N::default())
 }

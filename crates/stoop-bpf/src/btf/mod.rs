@@ -19,7 +19,7 @@ pub use scan::{Btf, Kind, TypeId};
 pub enum BtfError {
     /// The bytes are not BTF of a supported kind, or are inconsistent; with the reason.
     Malformed(&'static str),
-    /// There is no type with this name.
+    /// No type has this name.
     NoType(String),
     /// The type has no such field.
     NoField(String),

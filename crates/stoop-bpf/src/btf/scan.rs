@@ -138,7 +138,7 @@ impl<'b> Btf<'b> {
     /// Returns the number of a requested type.
     ///
     /// # Errors
-    /// Returns an error if there is no such type, or if it was not requested
+    /// Returns an error if the type does not exist, or if it was not requested
     /// ([`BtfError::NoType`]).
     pub fn type_id(&self, kind: Kind, name: &str) -> Result<TypeId, BtfError> {
         let asked = self.wanted.iter().position(|wanted| *wanted == (kind, name));
@@ -150,7 +150,7 @@ impl<'b> Btf<'b> {
         self.end
     }
 
-    /// Returns whether there is no type but `void`.
+    /// Returns whether `void` is the only type.
     pub fn is_empty(&self) -> bool {
         self.end == 1
     }

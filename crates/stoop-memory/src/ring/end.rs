@@ -7,7 +7,7 @@
 //! of a published position means that its end is closed.
 //!
 //! Memory ordering: a position is stored with release and loaded with acquire. So the bytes before
-//! the sender's position are visible, and those before the receiver's are no longer read. An end
+//! the sender's position are visible, and reads of those before the receiver's have ended. An end
 //! about to sleep stores its sleep flag and then loads the other's position; the other stores its
 //! position and then loads the flag. A sequentially consistent fence separates store and load on
 //! both sides, so at least one side sees the other's store, and no wake is lost.
@@ -196,8 +196,8 @@ impl End {
         HEADER_BYTES + (self.position.wrapping_add(behind) & (self.capacity - 1)) as usize
     }
 
-    /// Returns how many bytes lie between the start of the message and the end of the memory, where
-    /// it continues at the beginning.
+    /// Returns how many bytes lie between the start of the message and the end of the memory, after
+    /// which it continues at the beginning.
     fn until_the_end(&self) -> usize {
         HEADER_BYTES + self.capacity as usize - self.place(LENGTH_BYTES)
     }

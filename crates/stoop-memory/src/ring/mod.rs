@@ -6,8 +6,8 @@
 //!
 //! | location | contents |
 //! |---|---|
-//! | the first page | two words of the sender and two of the receiver, each on its own cache lines |
-//! | the rest, a power of two | messages: length word, unused word, bytes, padding to a multiple of eight |
+//! | the first page | two words per end, each on its own cache lines |
+//! | the rest, a power of two | messages: length word, unused word, bytes, padding to eight bytes |
 //!
 //! `end.rs` describes how an end advances, and how it reads the other without trusting it.
 

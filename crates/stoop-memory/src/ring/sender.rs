@@ -13,13 +13,13 @@ pub struct Sender(pub(super) End);
 impl Sender {
     /// Sends one message, which may be empty.
     ///
-    /// Blocks while there is no space, at most as long as the limit permits. Signals do not
+    /// Blocks while the ring is full, at most as long as the limit permits. Signals do not
     /// interrupt the wait. If the message fits, it is sent without checking whether the receiver
     /// has closed.
     ///
     /// # Errors
     /// Returns an error if the message does not fit into an empty ring ([`ErrorKind::TooLarge`]),
-    /// if the limit expires ([`ErrorKind::TimedOut`]), if there is no space and the receiver has
+    /// if the limit expires ([`ErrorKind::TimedOut`]), if the ring is full and the receiver has
     /// closed ([`ErrorKind::Closed`]), or if the receiver wrote invalid data
     /// ([`ErrorKind::Corrupt`]). Nothing was sent then.
     pub fn send(&mut self, message: &[u8]) -> Result<()> {

@@ -127,7 +127,7 @@ impl Sockets {
     /// Returns the only socket, whatever its name.
     ///
     /// # Errors
-    /// Returns an error if there is no socket ([`ErrorKind::NotFound`]) or more than one
+    /// Returns an error if no socket was passed or left ([`ErrorKind::NotFound`]), or more than one
     /// ([`ErrorKind::Protocol`]).
     pub fn only(mut self) -> Result<Passed> {
         match (self.0.pop(), self.0.len()) {

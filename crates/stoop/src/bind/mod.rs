@@ -177,9 +177,11 @@ impl Bind {
     /// Returns an error if
     ///
     /// - a live server has the address ([`ErrorKind::AddressInUse`], with [`Error::holder`]);
+    /// - the path has a file that is never replaced: not a socket, another user's stale file in a
+    ///   directory with the sticky bit, or one that cannot be probed ([`ErrorKind::AddressInUse`]);
     /// - the directory does not exist ([`ErrorKind::NotFound`]);
     /// - the process may not create the file there ([`ErrorKind::PermissionDenied`]);
-    /// - the process may not set the owner or group ([`ErrorKind::NotPermitted`]);
+    /// - the process may not set the mode, owner or group ([`ErrorKind::NotPermitted`]);
     /// - a foreign file has the name `.NAME.stoop`, which is needed briefly to replace a name
     ///   ([`ErrorKind::NotPermitted`]);
     /// - another process of this user holds the lock on the same name for five seconds

@@ -199,7 +199,7 @@ impl Notifier {
     ///
     /// - the name is invalid: it must be 1 to 255 bytes of printable ASCII without `:`
     ///   ([`ErrorKind::Unsupported`]);
-    /// - there are no file descriptors, or more than
+    /// - `descriptors` is empty, or has more than
     ///   [`DESCRIPTORS_MAX`](crate::control::DESCRIPTORS_MAX) ([`ErrorKind::Unsupported`]);
     /// - too many file descriptors are in flight ([`ErrorKind::TooManyInFlight`]);
     /// - the message cannot be sent; see [`Notifier::ready`].
@@ -296,8 +296,8 @@ fn read_watchdog(interval: Option<&OsStr>, pid: Option<&OsStr>, own_pid: u32) ->
     Ok((microseconds != 0).then(|| Duration::from_micros(microseconds)))
 }
 
-/// Parses `NOTIFY_SOCKET`: an absolute path, or `@` and an abstract name. There are no escapes:
-/// every other byte stands for itself.
+/// Parses `NOTIFY_SOCKET`: an absolute path, or `@` and an abstract name. Escapes are not
+/// supported: every other byte stands for itself.
 fn manager_address(value: &OsStr) -> Result<Address> {
     let refuse = |kind, detail: &str| {
         let shown = escaped(value.as_bytes());

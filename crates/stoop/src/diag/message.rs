@@ -100,7 +100,7 @@ pub(super) fn read(mut bytes: &[u8], sequence: Option<u32>, found: &mut Vec<Entr
     read
 }
 
-/// Returns the error number at the end of a dump or request; 0 if there is none.
+/// Returns the error number at the end of a dump or request; 0 for success.
 fn errno(body: &[u8]) -> Option<i32> {
     word(body, 0).map(|errno| (errno as i32).saturating_neg())
 }

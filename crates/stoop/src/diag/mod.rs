@@ -511,7 +511,7 @@ mod tests {
         );
     }
 
-    /// Another process that may write to the netlink socket claims that there is no such socket.
+    /// Another process that may write to the netlink socket claims that the socket does not exist.
     #[test]
     fn nobody_else_answers_for_the_kernel() {
         if !stoop_testkit::is_root() {

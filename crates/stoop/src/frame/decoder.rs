@@ -18,8 +18,8 @@ const DEFAULT_READ_BYTES: usize = 64 << 10;
 /// The minimum size of a read, in bytes.
 const LEAST_READ_BYTES: usize = 64;
 
-/// Up to this many unread bytes are moved to where reading is fastest. More are moved only if there
-/// is no other way to make space.
+/// Up to this many unread bytes are moved to where reading is fastest. More are moved only if
+/// space cannot be made otherwise.
 const CHEAP_MOVE_BYTES: usize = 256;
 
 /// A buffer that has grown beyond this for one long message is freed once only short ones follow.

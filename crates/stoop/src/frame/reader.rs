@@ -16,7 +16,7 @@ use crate::sys;
 
 /// Reads messages from a stream: many with one system call, each lent out of the receive buffer.
 ///
-/// It works with anything that implements [`Read`](std::io::Read): a [`Stream`](crate::Stream), a
+/// It works with anything that implements [`Read`]: a [`Stream`](crate::Stream), a
 /// `&Stream` while a [`FrameWriter`](super::FrameWriter) uses the other direction, a pipe, a TCP
 /// connection. The reader reads ahead, and buffered bytes exist nowhere else. Use only one reader
 /// per stream.

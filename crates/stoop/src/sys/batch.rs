@@ -9,7 +9,7 @@ use super::message::own_all;
 use super::{RawAddress, check, unanswered};
 use crate::control::{self, Credentials};
 
-/// The maximum number of messages per call. The kernel accepts 1,024, which is no faster.
+/// The maximum number of messages per call. The kernel accepts 1,024, which gains nothing.
 pub(crate) const BATCH_MAX: usize = 64;
 
 /// Space for the sender's credentials and nothing else: not even one file descriptor fits behind

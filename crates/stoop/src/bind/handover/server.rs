@@ -93,8 +93,8 @@ pub enum Next<C> {
 }
 
 impl<C: Connected> Server<C> {
-    /// Takes over from the server at `control`. If there is none, binds `bind`, and binds `control`
-    /// for the process's own user.
+    /// Takes over from the server at `control`. If no server answers there, binds
+    /// `bind`, and binds `control` for the process's own user.
     ///
     /// The predecessor's sockets come as they are: only the policy of `bind` applies to them.
     /// `timeout` limits each step of this hand-over, and later of the one to a successor.

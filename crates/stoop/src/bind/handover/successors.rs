@@ -57,7 +57,7 @@ impl<L: Line> Successor<L> {
 pub(crate) struct Successors<L> {
     /// Holds copies of the sockets and initializes itself.
     offered: Option<Successor<L>>,
-    /// No message of theirs has been processed yet; in the order in which they connected.
+    /// Successors of which no message has been processed yet, in the order of their connections.
     waiting: Vec<Successor<L>>,
     /// The limit of each step.
     timeout: Duration,
