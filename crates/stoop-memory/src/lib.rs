@@ -16,7 +16,7 @@
 //!
 //! let limit = Duration::from_secs(1);
 //! let ring = Ring::new(1 << 16)?;
-//! let theirs = Ring::from_descriptor(ring.try_clone()?.into())?; // in the other process, really
+//! let theirs = Ring::from_descriptor(ring.try_clone()?.into())?; // in practice, elsewhere
 //! let mut sender = ring.into_sender(Waiting::Futex, limit)?;
 //! let mut receiver = theirs.into_receiver(Waiting::Futex, limit)?;
 //! sender.send(b"hello")?;

@@ -18,10 +18,14 @@ impl Sender {
     /// has closed.
     ///
     /// # Errors
-    /// Returns an error if the message does not fit into an empty ring ([`ErrorKind::TooLarge`]),
-    /// if the limit expires ([`ErrorKind::TimedOut`]), if the ring is full and the receiver has
-    /// closed ([`ErrorKind::Closed`]), or if the receiver wrote invalid data
-    /// ([`ErrorKind::Corrupt`]). Nothing was sent then.
+    /// Returns an error if
+    ///
+    /// - the message does not fit into an empty ring ([`ErrorKind::TooLarge`]);
+    /// - the limit expires ([`ErrorKind::TimedOut`]);
+    /// - the ring is full and the receiver has closed ([`ErrorKind::Closed`]);
+    /// - the receiver wrote invalid data ([`ErrorKind::Corrupt`]).
+    ///
+    /// Nothing was sent then.
     pub fn send(&mut self, message: &[u8]) -> Result<()> {
         let Some(record) = self.0.record_bytes(message.len()) else {
             return Err(self.0.error(ErrorKind::TooLarge));

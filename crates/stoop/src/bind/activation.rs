@@ -252,10 +252,12 @@ impl Passed {
     /// descriptors are accepted stays as the service manager has set it.
     ///
     /// # Errors
-    /// Returns an error if the file descriptor is not a Unix domain socket (see [`Passed::kind`]),
-    /// if it is of another type ([`ErrorKind::WrongKind`]), if it is a connection because the unit
-    /// has `Accept=yes` ([`ErrorKind::Protocol`]), or if it neither listens nor is connected
-    /// ([`ErrorKind::NotConnected`]).
+    /// Returns an error if
+    ///
+    /// - the file descriptor is not a Unix domain socket (see [`Passed::kind`]);
+    /// - the socket is of another type ([`ErrorKind::WrongKind`]);
+    /// - the socket is a connection, because the unit has `Accept=yes` ([`ErrorKind::Protocol`]);
+    /// - the socket neither listens nor is connected ([`ErrorKind::NotConnected`]).
     pub fn into_listener(self) -> Result<Listener<Stream>> {
         self.listener()
     }

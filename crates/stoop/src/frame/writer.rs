@@ -242,10 +242,12 @@ impl<W: Write + AsFd> FrameWriter<W, Native> {
     /// bytes (K-FD-5).
     ///
     /// # Errors
-    /// Returns an error if the message cannot be sent ([`FrameWriter::send`] lists the cases), if
-    /// there are too many file descriptors ([`ErrorKind::Unsupported`]), if the receiver refuses
-    /// file descriptors ([`ErrorKind::NotPermitted`]), or if too many are in flight
-    /// ([`ErrorKind::TooManyInFlight`]).
+    /// Returns an error if
+    ///
+    /// - the message cannot be sent ([`FrameWriter::send`] lists the cases);
+    /// - there are too many file descriptors ([`ErrorKind::Unsupported`]);
+    /// - the receiver refuses file descriptors ([`ErrorKind::NotPermitted`]);
+    /// - too many are in flight ([`ErrorKind::TooManyInFlight`]).
     pub fn send_with_descriptors(&mut self, message: &[u8], descriptors: &[BorrowedFd<'_>]) -> Result<()> {
         let Some(count) = u8::try_from(descriptors.len()).ok().filter(|&n| usize::from(n) <= DESCRIPTORS_MAX)
         else {

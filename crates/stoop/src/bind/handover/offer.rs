@@ -72,7 +72,7 @@ impl<'a> Item<'a> {
 /// # let successor =
 /// std::thread::spawn(move || {
 ///     let taken = handover::take(&new, limit)?; // the predecessor still serves
-///     let mut sockets = taken.ready(limit)?; // from here on we do
+///     let mut sockets = taken.ready(limit)?; // from here on this process serves
 ///     sockets.listener("app").map(|app: Listener| app)
 /// });
 /// handover::offer(&old, vec![Item::listener("app", &mut listener)], limit)?;
