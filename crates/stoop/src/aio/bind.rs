@@ -1,53 +1,64 @@
-//! Making a server's address, for tasks.
+//! Asynchronous binding of servers.
 
 use super::{Async, Datagram, Listener};
 use crate::Bind;
 use crate::error::{Error, Operation, Result};
 
 impl Bind {
-    /// [`Bind::listen`] for tokio. Works with files, and may wait for another process's lock, on
-    /// the runtime's blocking pool.
+    /// Binds and listens for streams: [`Bind::listen`] for tokio.
+    ///
+    /// Accesses the file system, and may wait for another process's lock, on the runtime's blocking
+    /// pool.
     ///
     /// # Errors
-    /// As there.
+    /// Returns an error if the address is in use or invalid, if its directory does not exist, or if
+    /// permissions forbid the bind. See [`Bind::listen`] for the kinds.
     ///
     /// # Panics
-    /// Outside of a runtime.
+    /// Panics if called outside of a runtime.
     ///
     /// # Cancel safety
-    /// Cancel safe: a listener that nobody waits for any more is closed again, and its file goes
-    /// with it.
+    /// This method is cancel safe. If dropped, a listener that was bound meanwhile is closed and
+    /// its socket file is unlinked.
     pub async fn listen_async(&self) -> Result<Listener<crate::Stream>> {
         let bind = self.clone();
         Async::try_from(in_background(move || bind.listen()).await?)
     }
 
-    /// [`Bind::listen_seqpacket`] for tokio. As [`Bind::listen_async`].
+    /// Binds and listens for seqpacket connections: [`Bind::listen_seqpacket`] for tokio.
+    ///
+    /// Uses the runtime's blocking pool, like [`Bind::listen_async`].
     ///
     /// # Errors
-    /// As there.
+    /// Returns an error if the address is in use or invalid, if its directory does not exist, or if
+    /// permissions forbid the bind. See [`Bind::listen`] for the kinds.
     ///
     /// # Cancel safety
-    /// As there.
+    /// This method is cancel safe. If dropped, a listener that was bound meanwhile is closed and
+    /// its socket file is unlinked.
     pub async fn listen_seqpacket_async(&self) -> Result<Listener<crate::SeqPacket>> {
         let bind = self.clone();
         Async::try_from(in_background(move || bind.listen_seqpacket()).await?)
     }
 
-    /// [`Bind::datagram`] for tokio. As [`Bind::listen_async`].
+    /// Binds a datagram socket: [`Bind::datagram`] for tokio.
+    ///
+    /// Uses the runtime's blocking pool, like [`Bind::listen_async`].
     ///
     /// # Errors
-    /// As there.
+    /// Returns an error if the address is in use or invalid, if its directory does not exist, or if
+    /// permissions forbid the bind. See [`Bind::listen`] for the kinds.
     ///
     /// # Cancel safety
-    /// As there.
+    /// This method is cancel safe. If dropped, a socket that was bound meanwhile is closed and its
+    /// socket file is unlinked.
     pub async fn datagram_async(&self) -> Result<Datagram> {
         let bind = self.clone();
         Async::try_from(in_background(move || bind.datagram()).await?)
     }
 }
 
-/// Runs something that works with files where it may block.
+/// Runs an operation that accesses the file system on the blocking pool.
 pub(crate) async fn in_background<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {

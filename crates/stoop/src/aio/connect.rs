@@ -1,11 +1,13 @@
-//! Connecting without a thread that waits.
+//! Connecting without a blocked thread.
 //!
-//! The kernel has no event for "room in that backlog" that a non-blocking socket could wait for. A
-//! blocking connect is woken exactly, and costs an idle thread for each attempt: a thousand clients
-//! of a busy server would be a thousand threads. So the same socket tries again on a timer, at
-//! growing intervals of no more than 32 ms that are not in step with those of others. What that
-//! costs: a client of an overfull server comes in some milliseconds later than a blocking one, and
-//! not in the order of asking. A socket is never taken for connected because it polls writable
+//! The kernel has no event for "room in that backlog" that a nonblocking socket could wait for. A
+//! blocking connect is woken at the right instant, but occupies a thread for each attempt: a
+//! thousand clients of a busy server would be a thousand threads. So the same socket retries on a
+//! timer. The intervals grow to at most 32 ms and are randomized, so that clients do not retry in
+//! step.
+//!
+//! The cost: a client of an overloaded server connects some milliseconds later than a blocking one,
+//! and not in order of arrival. A socket never counts as connected because it polls writable
 //! (K-CONNECT-2): only a connect that succeeded counts.
 
 use std::time::{Duration, Instant};
@@ -32,39 +34,53 @@ use crate::{Connect, Kind};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 impl Connect {
-    /// Connects a stream, waiting for room and for the server as the settings say. See
-    /// [`Connect::stream`].
+    /// Connects a stream, waiting for room in the backlog and for the server as configured.
+    ///
+    /// The returned socket is always connected. See [`Connect::stream`].
     ///
     /// # Errors
-    /// As there. The socket returned is always connected.
+    /// Returns an error if the address is invalid (`InvalidAddress`), no such socket exists
+    /// (`NotFound`), nothing listens on it (`Refused`), it is of another kind (`WrongKind`),
+    /// permissions forbid the connection (`PermissionDenied`), or the backlog stayed full until the
+    /// timeout (`TimedOut`). These are kinds of [`ErrorKind`](crate::ErrorKind).
     ///
     /// # Panics
-    /// Outside of a runtime.
+    /// Panics if called outside of a runtime.
     ///
     /// # Cancel safety
-    /// Cancel safe: the attempt is given up, and the server never sees it.
+    /// This method is cancel safe. If dropped, the attempt is abandoned and the server never sees
+    /// it.
     pub async fn stream_async(&self) -> Result<Stream> {
         Stream::born(crate::Stream::from_socket(self.connect_async(Kind::Stream).await?))
     }
 
-    /// Connects a seqpacket socket. As [`Connect::stream_async`].
+    /// Connects a seqpacket socket, waiting for room in the backlog and for the server as
+    /// configured.
+    ///
+    /// The returned socket is always connected.
     ///
     /// # Errors
-    /// As there.
+    /// Returns an error if the connection cannot be made: see [`Connect::stream_async`] for the
+    /// kinds.
     ///
     /// # Cancel safety
-    /// As there.
+    /// This method is cancel safe. If dropped, the attempt is abandoned and the server never sees
+    /// it.
     pub async fn seqpacket_async(&self) -> Result<SeqPacket> {
         SeqPacket::born(crate::SeqPacket::from_socket(self.connect_async(Kind::SeqPacket).await?))
     }
 
-    /// A datagram socket that sends to this address and can be answered. See [`Connect::datagram`].
+    /// Creates a datagram socket that sends to this address and can receive replies.
+    ///
+    /// Waits for the server as configured. See [`Connect::datagram`].
     ///
     /// # Errors
-    /// As there.
+    /// Returns an error if the connection cannot be made (see [`Connect::stream_async`]), or if the
+    /// receiver is connected to another socket
+    /// ([`ErrorKind::NotPermitted`](crate::ErrorKind::NotPermitted)).
     ///
     /// # Cancel safety
-    /// As [`Connect::stream_async`].
+    /// This method is cancel safe. If dropped, the attempt is abandoned.
     pub async fn datagram_async(&self) -> Result<Datagram> {
         Async::born(crate::Datagram::client(self.connect_async(Kind::Datagram).await?))
     }
@@ -81,13 +97,13 @@ impl Connect {
     }
 }
 
-/// What is left of the two waits.
+/// What remains of the two waits: for room in the backlog, and for a server.
 struct Patience {
     pause: Pause,
     room: Option<Duration>,
     server: Duration,
     started: Instant,
-    /// Since when the backlog has been full, as far as we have seen.
+    /// When the backlog was first found full, since it last had room.
     full_since: Option<Instant>,
 }
 
@@ -97,7 +113,7 @@ impl Patience {
         Patience { pause: Pause::new(), room, server, started: Instant::now(), full_since: None }
     }
 
-    /// How long to wait before the next try, or that the answer is final.
+    /// Returns how long to wait before the next attempt, or the error if it is final.
     fn after(&mut self, error: Error) -> Result<Duration> {
         let pause = self.pause.next();
         if error.is_would_block() {
@@ -113,7 +129,7 @@ impl Patience {
     }
 }
 
-/// The pause, or what is left of the wait where that is less, or nothing.
+/// Returns the pause, shortened to what is left of the wait, or `None` if the wait is over.
 fn left(wait: Duration, since: Instant, pause: Duration) -> Option<Duration> {
     let left = wait.saturating_sub(since.elapsed());
     (!left.is_zero()).then(|| pause.min(left))

@@ -1,4 +1,4 @@
-//! Whole messages without a connection.
+//! Asynchronous datagram sockets.
 
 use std::io::{IoSlice, IoSliceMut};
 
@@ -10,8 +10,8 @@ use crate::error::{Error, Result};
 use crate::message::{Allow, Outgoing, Received};
 use crate::{Address, Connect, Origin, ToAddress, packet};
 
-/// Several tasks may receive, and several send, on one socket at once; each message goes to one of
-/// them.
+/// Several tasks can receive, and several can send, on one socket concurrently. Each message goes
+/// to one of them.
 ///
 /// ```
 /// use stoop::{Bind, aio};
@@ -31,101 +31,120 @@ use crate::{Address, Connect, Origin, ToAddress, packet};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 impl Async<crate::Datagram> {
-    /// A client of this address that can be answered. See [`Connect::datagram`].
+    /// Creates a client of this address that can receive replies.
+    ///
+    /// The kernel binds it to an abstract address. See [`Connect::datagram`].
     ///
     /// # Errors
-    /// As there.
+    /// Returns an error if the connection cannot be made (see [`Connect::stream_async`]), or if the
+    /// receiver is connected to another socket
+    /// ([`ErrorKind::NotPermitted`](crate::ErrorKind::NotPermitted)).
     ///
     /// # Cancel safety
-    /// Cancel safe: the attempt is given up.
+    /// This method is cancel safe. If dropped, the attempt is abandoned.
     pub async fn connect(address: impl ToAddress) -> Result<Datagram> {
         Connect::new(address).datagram_async().await
     }
 
-    /// A client of nobody yet, which can be answered. See [`crate::Datagram::unbound`].
+    /// Creates an unconnected socket bound to a kernel-assigned abstract address.
+    ///
+    /// A receiver of its messages can reply. See [`crate::Datagram::unbound`].
     ///
     /// # Errors
-    /// As there.
+    /// Returns an error if the file descriptors of the process or the system are exhausted
+    /// ([`ErrorKind::OutOfDescriptors`](crate::ErrorKind::OutOfDescriptors)).
     pub fn unbound() -> Result<Datagram> {
         Datagram::watching_data(crate::Datagram::unbound()?)
     }
 
-    /// Two sockets connected to each other.
+    /// Creates a pair of sockets connected to each other.
     ///
     /// # Errors
-    /// [`ErrorKind::OutOfDescriptors`](crate::ErrorKind::OutOfDescriptors).
+    /// Returns an error if the file descriptors of the process or the system are exhausted
+    /// ([`ErrorKind::OutOfDescriptors`](crate::ErrorKind::OutOfDescriptors)).
     pub fn pair() -> Result<(Datagram, Datagram)> {
         let (one, other) = crate::Datagram::pair()?;
         Ok((Datagram::watching_both(one)?, Datagram::watching_both(other)?))
     }
 
-    /// Sends one message to the receiver named by connecting, once there is room in its queue. See
-    /// [`crate::Datagram::send`].
+    /// Sends one message to the connected receiver, waiting until its queue has room.
+    ///
+    /// See [`crate::Datagram::send`].
     ///
     /// # Errors
-    /// As there.
+    /// Returns an error if the socket is not connected, if the receiver has closed (`Refused` once,
+    /// then `NotConnected`, K-DGRAM-10), or if the message is too large (`MessageTooLarge`).
     ///
     /// # Cancel safety
-    /// Cancel safe: either it completes, or nothing has been sent.
+    /// This method is cancel safe. If dropped before it completes, nothing has been sent.
     pub async fn send(&self, message: &[u8]) -> Result<()> {
         self.sending(|socket| socket.send(message)).await
     }
 
-    /// Sends one message, with descriptors or credentials beside it, to the receiver named by
-    /// connecting. See [`Socket::send_with`](crate::Socket::send_with).
+    /// Sends one message with ancillary data to the connected receiver.
+    ///
+    /// Waits until the receiver's queue has room. See
+    /// [`Socket::send_with`](crate::Socket::send_with).
     ///
     /// # Errors
-    /// As there.
+    /// Returns an error if the receiver has closed, if it refuses file descriptors, if too many of
+    /// them are in flight, or if the message is too large. See
+    /// [`Socket::send_with`](crate::Socket::send_with) for the kinds.
     ///
     /// # Cancel safety
-    /// Cancel safe: either it completes, or nothing has been sent.
+    /// This method is cancel safe. If dropped before it completes, nothing has been sent.
     pub async fn send_with(&self, buffers: &[IoSlice<'_>], outgoing: &Outgoing<'_>) -> Result<usize> {
         self.sending(|socket| socket.send_with(buffers, outgoing)).await
     }
 
-    /// Sends one message to an address, once there is room in the queue there. See
-    /// [`crate::Datagram::send_to`].
+    /// Sends one message to an address, waiting until the queue of its receiver has room.
     ///
-    /// Costs no processor time while it waits, whoever filled the queue, and wakes when the
-    /// receiver takes a message: a connected socket of its own shows that (K-DGRAM-5), since
-    /// this one's readiness does not (K-DGRAM-4). A receiver that was replaced meanwhile is
-    /// found within a tenth of a second.
+    /// The wait costs no processor time, whichever sender filled the queue, and ends when the
+    /// receiver reads a message. It uses a connected socket of its own, whose readiness shows that
+    /// (K-DGRAM-5), because this socket's readiness does not (K-DGRAM-4). A receiver that was
+    /// replaced meanwhile is found within a tenth of a second. See [`crate::Datagram::send_to`].
     ///
     /// # Errors
-    /// As there.
+    /// Returns an error if the address leads to no socket of this kind, if permissions forbid the
+    /// send, if the receiver is connected to another socket, or if the message is too large. See
+    /// [`crate::Datagram::send_to`] for the kinds.
     ///
     /// # Cancel safety
-    /// Cancel safe: either it completes, or nothing has been sent.
+    /// This method is cancel safe. If dropped before it completes, nothing has been sent.
     pub async fn send_to(&self, message: &[u8], to: &Address) -> Result<()> {
         room::sending_to(self, Receiver::At(to), |socket| socket.send_to(message, to)).await
     }
 
-    /// Answers a message, once there is room in the queue of the socket it came from: sends to that
-    /// socket, or to none. See [`crate::Datagram::reply`] for what is checked.
+    /// Replies to a message: sends to the socket it came from, or to none.
     ///
-    /// The checks are made once, before the wait, and look paths up in the file system like any
-    /// call with a path. The wait is that of [`aio::Datagram::send_to`](Async::send_to), for
-    /// the socket that was found.
+    /// Waits until that socket's queue has room, like [`aio::Datagram::send_to`](Async::send_to),
+    /// for the socket that was found. The sender's address is checked once, before the wait:
+    /// [`crate::Datagram::reply`] lists the checks. Like any call with a path, they access the file
+    /// system.
     ///
     /// # Errors
-    /// As there.
+    /// Returns an error if a check fails (`NotPermitted`), if the sender has no address or a
+    /// relative path (`InvalidAddress`), or if the message cannot be sent. See
+    /// [`crate::Datagram::reply`] for the kinds.
     ///
     /// # Cancel safety
-    /// Cancel safe: either it completes, or nothing has been sent.
+    /// This method is cancel safe. If dropped before it completes, nothing has been sent.
     pub async fn reply(&self, message: &[u8], to: &Origin) -> Result<()> {
         let target = self.get_ref().reply_target(to)?;
         let send = |socket: &crate::Datagram| packet::send(socket, message, Some(&target.raw));
         room::sending_to(self, Receiver::Held(&target), send).await.map_err(|error| error.on(&to.address))
     }
 
-    /// Answers a message with descriptors or credentials beside the answer. As
-    /// [`aio::Datagram::reply`](Async::reply).
+    /// Replies to a message, with ancillary data.
+    ///
+    /// Checks the sender's address and waits like [`aio::Datagram::reply`](Async::reply).
     ///
     /// # Errors
-    /// As [`crate::Datagram::reply_with`].
+    /// Returns an error if a check fails, or if the message or its ancillary data cannot be sent.
+    /// See [`crate::Datagram::reply_with`] for the kinds.
     ///
     /// # Cancel safety
-    /// Cancel safe: either it completes, or nothing has been sent.
+    /// This method is cancel safe. If dropped before it completes, nothing has been sent.
     pub async fn reply_with(&self, message: &[u8], to: &Origin, outgoing: &Outgoing<'_>) -> Result<()> {
         let target = self.get_ref().reply_target(to)?;
         let buffers = [IoSlice::new(message)];
@@ -133,139 +152,174 @@ impl Async<crate::Datagram> {
         room::sending_to(self, Receiver::Held(&target), send).await.map_err(|error| error.on(&to.address))
     }
 
-    /// Sends one message to an address with descriptors or credentials beside it. As
+    /// Sends one message with ancillary data to an address.
+    ///
+    /// Waits until the queue of its receiver has room, like
     /// [`aio::Datagram::send_to`](Async::send_to).
     ///
     /// # Errors
-    /// As [`crate::Datagram::send_to_with`].
+    /// Returns an error if the message or its ancillary data cannot be sent. See
+    /// [`crate::Datagram::send_to_with`] for the kinds.
     ///
     /// # Cancel safety
-    /// Cancel safe: either it completes, or nothing has been sent.
+    /// This method is cancel safe. If dropped before it completes, nothing has been sent.
     pub async fn send_to_with(&self, message: &[u8], to: &Address, outgoing: &Outgoing<'_>) -> Result<()> {
         let send = |socket: &crate::Datagram| socket.send_to_with(message, to, outgoing);
         room::sending_to(self, Receiver::At(to), send).await
     }
 
-    /// The synchronous socket, for changing what is beside its descriptor.
+    /// Returns the synchronous socket, for changing its state other than the file descriptor.
     pub(crate) fn get_mut(&mut self) -> &mut crate::Datagram {
         self.main.get_mut().get_mut()
     }
 
-    /// Receives one message into `buffer` and returns its length. See [`crate::Datagram::recv`].
+    /// Receives one message into `buffer` and returns its length.
+    ///
+    /// See [`crate::Datagram::recv`].
     ///
     /// # Errors
-    /// As there.
+    /// Returns an error if the message does not fit the buffer
+    /// ([`ErrorKind::MessageTruncated`](crate::ErrorKind::MessageTruncated)); the rest of it is
+    /// lost.
     ///
     /// # Cancel safety
-    /// Cancel safe: either it completes, or nothing has been received.
+    /// This method is cancel safe. If dropped before it completes, nothing has been received.
     pub async fn recv(&self, buffer: &mut [u8]) -> Result<usize> {
         self.receiving(|socket| socket.recv(buffer)).await
     }
 
-    /// The same, with the sender's address. See [`crate::Datagram::recv_from`].
+    /// Receives one message into `buffer` and returns its length and the sender's address.
+    ///
+    /// See [`crate::Datagram::recv_from`].
     ///
     /// # Errors
-    /// As there.
+    /// Returns an error if the message does not fit the buffer
+    /// ([`ErrorKind::MessageTruncated`](crate::ErrorKind::MessageTruncated)); the rest of it is
+    /// lost.
     ///
     /// # Cancel safety
-    /// Cancel safe: either it completes, or nothing has been received.
+    /// This method is cancel safe. If dropped before it completes, nothing has been received.
     pub async fn recv_from(&self, buffer: &mut [u8]) -> Result<(usize, Address)> {
         self.receiving(|socket| socket.recv_from(buffer)).await
     }
 
-    /// Receives one message with what came beside it. See
+    /// Receives one message together with ancillary data.
+    ///
+    /// `allow` limits which ancillary data is accepted. See
     /// [`Socket::recv_with`](crate::Socket::recv_with).
     ///
     /// # Errors
-    /// As there.
+    /// Returns an error if more file descriptors arrive than `allow` accepts, or if the message or
+    /// its control data is truncated. See [`Socket::recv_with`](crate::Socket::recv_with) for the
+    /// kinds.
     ///
     /// # Cancel safety
-    /// Cancel safe: either it completes, or nothing has been received but messages that the policy
-    /// refused.
+    /// This method is cancel safe. If dropped before it completes, only messages that the policy
+    /// refused have been received.
     pub async fn recv_with(&self, buffers: &mut [IoSliceMut<'_>], allow: Allow) -> Result<Received> {
         self.receiving(|socket| socket.recv_with(buffers, allow)).await
     }
 
-    /// Receives one message, however long, with its sender's address. See
-    /// [`crate::Datagram::recv_vec`].
+    /// Receives one message of any length, and its sender's address.
+    ///
+    /// See [`crate::Datagram::recv_vec`].
     ///
     /// # Errors
-    /// As there.
+    /// Returns an error if the receive fails. The message is never truncated.
     ///
     /// # Cancel safety
-    /// Cancel safe: either it completes, or nothing has been received.
+    /// This method is cancel safe. If dropped before it completes, nothing has been received.
     pub async fn recv_vec(&self) -> Result<(Vec<u8>, Address)> {
         self.receiving(crate::Datagram::recv_vec).await
     }
 
-    /// Receives one message, however long, with what [`aio::Datagram::reply`](Async::reply) needs
-    /// to answer it. See [`crate::Datagram::recv_request`].
+    /// Receives one message of any length, and its origin.
+    ///
+    /// The origin is what [`aio::Datagram::reply`](Async::reply) needs to answer the message. See
+    /// [`crate::Datagram::recv_request`].
     ///
     /// # Errors
-    /// As there.
+    /// Returns an error if the receive fails. The message is never truncated.
     ///
     /// # Cancel safety
-    /// Cancel safe: either it completes, or nothing has been received.
+    /// This method is cancel safe. If dropped before it completes, nothing has been received.
     pub async fn recv_request(&self) -> Result<(Vec<u8>, Origin)> {
         self.receiving(crate::Datagram::recv_request).await
     }
 
-    /// Receives one message, however long, with what came beside it. See
-    /// [`crate::Datagram::recv_vec_with`].
+    /// Receives one message of any length, together with ancillary data.
+    ///
+    /// See [`crate::Datagram::recv_vec_with`].
     ///
     /// # Errors
-    /// As there.
+    /// Returns an error if more file descriptors arrive than `allow` accepts, or if control data is
+    /// truncated. The message itself never is.
     ///
     /// # Cancel safety
-    /// Cancel safe: either it completes, or nothing has been received but messages that the policy
-    /// refused.
+    /// This method is cancel safe. If dropped before it completes, only messages that the policy
+    /// refused have been received.
     pub async fn recv_vec_with(&self, allow: Allow) -> Result<(Vec<u8>, Received)> {
         self.receiving(|socket| socket.recv_vec_with(allow)).await
     }
 
-    /// Reads the next message without taking it. See [`crate::Datagram::peek`].
+    /// Receives the next message without removing it from the queue.
+    ///
+    /// See [`crate::Datagram::peek`].
     ///
     /// # Errors
-    /// As there.
+    /// Returns an error if the message does not fit the buffer
+    /// ([`ErrorKind::MessageTruncated`](crate::ErrorKind::MessageTruncated)). Nothing is lost.
     ///
     /// # Cancel safety
-    /// Cancel safe: nothing is taken.
+    /// This method is cancel safe. It removes nothing from the queue.
     pub async fn peek(&self, buffer: &mut [u8]) -> Result<usize> {
         self.receiving(|socket| socket.peek(buffer)).await
     }
 
-    /// Sends a message to the receiver named by connecting if there is room now. As
-    /// [`Async::try_io`].
+    /// Sends a message to the connected receiver if its queue has room now, without waiting.
+    ///
+    /// If not, clears the socket's readiness: see [`Async::try_io`].
     ///
     /// # Errors
-    /// [`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock), and as [`crate::Datagram::send`].
+    /// Returns an error if the queue is full
+    /// ([`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock)), or if the send fails for another
+    /// reason that [`crate::Datagram::send`] lists.
     pub fn try_send(&self, message: &[u8]) -> Result<()> {
         self.try_io(Interest::WRITABLE, |socket| socket.send(message))
     }
 
-    /// Sends a message to an address if there is room now. What [`Async::writable`] says does not
-    /// help with that.
+    /// Sends a message to an address if the queue there has room now, without waiting.
+    ///
+    /// [`Async::writable`] does not reflect that room.
     ///
     /// # Errors
-    /// [`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock), and as
-    /// [`crate::Datagram::send_to`].
+    /// Returns an error if the queue is full
+    /// ([`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock)), or if the send fails for another
+    /// reason that [`crate::Datagram::send_to`] lists.
     pub fn try_send_to(&self, message: &[u8], to: &Address) -> Result<()> {
         self.noted(self.get_ref().send_to(message, to))
     }
 
-    /// Receives a message if there is one now. As [`Async::try_io`].
+    /// Receives a message if there is one now, without waiting.
+    ///
+    /// If not, clears the socket's readiness: see [`Async::try_io`].
     ///
     /// # Errors
-    /// [`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock), and as [`crate::Datagram::recv`].
+    /// Returns an error if the queue is empty
+    /// ([`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock)), or if it does not fit the buffer
+    /// ([`ErrorKind::MessageTruncated`](crate::ErrorKind::MessageTruncated)).
     pub fn try_recv(&self, buffer: &mut [u8]) -> Result<usize> {
         self.try_io(Interest::READABLE, |socket| socket.recv(buffer))
     }
 
-    /// The same, with the sender's address. As [`Async::try_io`].
+    /// Receives a message and its sender's address if there is one now, without waiting.
+    ///
+    /// If not, clears the socket's readiness: see [`Async::try_io`].
     ///
     /// # Errors
-    /// [`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock), and as
-    /// [`crate::Datagram::recv_from`].
+    /// Returns an error if the queue is empty
+    /// ([`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock)), or if it does not fit the buffer
+    /// ([`ErrorKind::MessageTruncated`](crate::ErrorKind::MessageTruncated)).
     pub fn try_recv_from(&self, buffer: &mut [u8]) -> Result<(usize, Address)> {
         self.try_io(Interest::READABLE, |socket| socket.recv_from(buffer))
     }
@@ -275,7 +329,7 @@ impl TryFrom<crate::Datagram> for Async<crate::Datagram> {
     type Error = Error;
 
     /// # Panics
-    /// Outside of a runtime.
+    /// Panics if called outside of a runtime.
     fn try_from(socket: crate::Datagram) -> Result<Datagram> {
         Datagram::watching_data(socket)
     }

@@ -1,4 +1,4 @@
-//! Servers of connections.
+//! Asynchronous listeners for stream and seqpacket connections.
 
 use std::net::Shutdown;
 use std::os::fd::{AsFd, OwnedFd};
@@ -12,9 +12,11 @@ use crate::listener::{Arrival, Connected, Counts, PAUSE_AFTER_FAILURE};
 use crate::refusals::Refusals;
 use crate::sys::{self, Blocking};
 
-/// Several tasks may accept on one listener. Dropping it unlinks its socket file, which blocks the
-/// worker thread while another process of this user works on the same name (a second at most);
-/// [`aio::Listener::release`](Async::release) does that elsewhere.
+/// Several tasks can accept on one listener.
+///
+/// Dropping a listener unlinks its socket file. That blocks the worker thread while another process
+/// of this user works on the same name (for a second at most).
+/// [`aio::Listener::release`](Async::release) unlinks it on the blocking pool instead.
 ///
 /// ```
 /// use stoop::{Bind, Policy};
@@ -32,16 +34,19 @@ use crate::sys::{self, Blocking};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 impl<C: Connected> Async<crate::Listener<C>> {
-    /// Waits for a client that the policy admits. Refused clients are closed and counted. If no
-    /// descriptor or memory is free, or the accept of one client fails otherwise
-    /// ([`Error::is_transient`]), it counts that, pauses, and tries again without spinning.
+    /// Accepts a client that the policy allows.
+    ///
+    /// Clients that the policy refuses are closed and counted. If no file descriptor or memory is
+    /// free, or accepting one client fails otherwise ([`Error::is_transient`]), the failure is
+    /// counted and accepting resumes after a pause, without spinning.
     ///
     /// # Errors
-    /// Only where the listener itself is broken, or the runtime cannot watch one more socket.
+    /// Returns an error if the listener itself is broken, or if the runtime cannot register another
+    /// socket.
     ///
     /// # Cancel safety
-    /// Cancel safe: no client is lost. Dropped in the middle, it leaves the next client in the
-    /// queue.
+    /// This method is cancel safe. If dropped before it completes, no client is lost: the next one
+    /// stays in the queue.
     pub async fn accept(&self) -> Result<Async<C>> {
         let mut refusals = Refusals::of(Operation::Accept);
         loop {
@@ -55,14 +60,16 @@ impl<C: Connected> Async<crate::Listener<C>> {
         }
     }
 
-    /// Waits for the next client and says what became of it. As
-    /// [`aio::Listener::accept`](Async::accept) otherwise.
+    /// Waits for the next client and returns whether the policy allowed it.
+    ///
+    /// Otherwise behaves like [`aio::Listener::accept`](Async::accept).
     ///
     /// # Errors
-    /// As there.
+    /// Returns an error if the listener itself is broken, or if the runtime cannot register another
+    /// socket.
     ///
     /// # Cancel safety
-    /// Cancel safe: no client is lost.
+    /// This method is cancel safe. If dropped before it completes, no client is lost.
     pub async fn accept_any(&self) -> Result<Arrival<Async<C>>> {
         let mut pause = Pause::between(PAUSE_AFTER_FAILURE.0, PAUSE_AFTER_FAILURE.1);
         loop {
@@ -73,14 +80,17 @@ impl<C: Connected> Async<crate::Listener<C>> {
         }
     }
 
-    /// Accepts a client that is waiting now, if the policy admits it. As [`Async::try_io`].
+    /// Accepts a client that is in the queue now and that the policy allows, without waiting.
+    ///
+    /// Returns after 16 refused clients in a row, even if more are in the queue
+    /// ([`Error::is_refusal_limit`]). The listener then stays readable. See also [`Async::try_io`].
     ///
     /// # Errors
-    /// [`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock) where nobody waits; a
-    /// [transient](Error::is_transient) one if no descriptor is free or the accept failed
-    /// otherwise, and the listener may then stay readable: pause before the next try. Returns after
-    /// 16 refused clients in a row, even if more are waiting ([`Error::is_refusal_limit`]); the
-    /// listener then stays readable, too.
+    /// Returns an error if the queue is empty
+    /// ([`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock)), or a
+    /// [transient](Error::is_transient) one if no file descriptor is free or the accept failed
+    /// otherwise. After a transient error the listener may stay readable: pause before you try
+    /// again.
     pub fn try_accept(&self) -> Result<Async<C>> {
         let mut refusals = Refusals::of(Operation::Accept);
         loop {
@@ -91,25 +101,28 @@ impl<C: Connected> Async<crate::Listener<C>> {
         }
     }
 
-    /// What this listener has seen so far.
+    /// Returns the number of clients accepted, refused and failed so far.
     pub fn counts(&self) -> Counts {
         self.get_ref().counts()
     }
 
-    /// Who is admitted from the next client on.
+    /// Sets the policy that applies to clients accepted from now on.
     ///
     /// # Errors
-    /// Only what the kernel reports for a damaged descriptor.
+    /// Returns an error if a socket option cannot be set, which happens only if the file descriptor
+    /// is invalid.
     pub fn set_policy(&mut self, policy: Policy) -> Result<()> {
         self.get_mut().set_policy(policy)
     }
 
-    /// The next client that is waiting now, and what became of it.
+    /// Accepts the next client in the queue without waiting, and returns whether the policy allowed
+    /// it.
     pub(crate) fn try_accept_any(&self) -> Result<Arrival<Async<C>>> {
         self.try_accept_with(drop)
     }
 
-    /// The same, for those who have something to say to a client that the policy refuses.
+    /// Like [`Async::try_accept_any`], but passes each refused client to `refused`, for protocols
+    /// that send refused clients a message.
     pub(crate) fn try_accept_with(&self, mut refused: impl FnMut(OwnedFd)) -> Result<Arrival<Async<C>>> {
         let accept = |listener: &crate::Listener<C>| listener.accept_with(Blocking::Never, &mut refused);
         self.drive(self.try_io(Interest::READABLE, accept)?)
@@ -122,27 +135,31 @@ impl<C: Connected> Async<crate::Listener<C>> {
         })
     }
 
-    /// The synchronous listener, for changing what is beside its descriptor.
+    /// Returns the synchronous listener, for changing its state other than the file descriptor.
     pub(crate) fn get_mut(&mut self) -> &mut crate::Listener<C> {
         self.main.get_mut().get_mut()
     }
 
-    /// Takes the file away, where it is still ours, and goes on listening for those who have found
-    /// it already.
+    /// Unlinks the socket file if it is still this listener's, and continues to listen.
+    ///
+    /// Clients that have resolved the address already can still connect. The file is unlinked on
+    /// the runtime's blocking pool.
     ///
     /// # Errors
-    /// Where the file could not be removed.
+    /// Returns an error if the file could not be removed.
     ///
     /// # Cancel safety
-    /// Cancel safe: once begun, the file is taken away whether anybody waits for that or not.
+    /// This method is cancel safe. Once started, the file is unlinked even if the future is
+    /// dropped.
     pub async fn release(&mut self) -> Result<()> {
         let Some(file) = self.get_mut().take_file() else { return Ok(()) };
-        // It may have to wait for another process's lock.
+        // Unlinking may block on another process's lock.
         super::bind::in_background(move || file.release()).await
     }
 
-    /// Refuses clients from now on; those in the queue can still be accepted (K-ACCEPT-6). For
-    /// everybody who has this listener, in whatever process.
+    /// Refuses new clients from now on; those in the queue can still be accepted (K-ACCEPT-6).
+    ///
+    /// Shuts down the socket itself, and so affects every process that shares this listener.
     pub(crate) fn refuse_more(&self) -> Result<()> {
         sys::shutdown(self.as_fd(), Shutdown::Read).map_err(crate::socket::configure)
     }
@@ -152,7 +169,7 @@ impl<C: Connected> TryFrom<crate::Listener<C>> for Async<crate::Listener<C>> {
     type Error = Error;
 
     /// # Panics
-    /// Outside of a runtime.
+    /// Panics if called outside of a runtime.
     fn try_from(listener: crate::Listener<C>) -> Result<Listener<C>> {
         Async::listening(listener)
     }

@@ -1,31 +1,33 @@
-//! The same sockets for tokio: a task waits where a thread would, with the same guarantees (feature
-//! `tokio`).
+//! Asynchronous Unix domain sockets for tokio, with the same guarantees as the synchronous ones
+//! (feature `tokio`).
 //!
-//! [`Async`] drives any socket of this crate: [`Stream`], [`SeqPacket`], [`Datagram`] and
-//! [`Listener`] here are names for it. Each operation is the synchronous one, run again when the
-//! socket is ready, so policies, truncation, descriptors and errors are as documented there.
+//! [`Async`] drives any socket of this crate. [`Stream`], [`SeqPacket`], [`Datagram`] and
+//! [`Listener`] in this module are aliases of it. Each operation is the synchronous one, run again
+//! when the socket becomes ready, so policies, truncation, file descriptor passing and errors
+//! behave as documented on the synchronous types.
 //!
-//! - Made by: [`Stream::connect`], [`Connect::stream_async`](crate::Connect::stream_async) and its
-//!   siblings; [`Bind::listen_async`](crate::Bind::listen_async) and its siblings; `TryFrom` a
-//!   synchronous socket; [`Async::into_sync`] leads back.
+//! - Create one with [`Stream::connect`], [`Connect::stream_async`](crate::Connect::stream_async)
+//!   or [`Bind::listen_async`](crate::Bind::listen_async) and their siblings, or convert a
+//!   synchronous socket with `TryFrom`. [`Async::into_sync`] converts back.
 //! - A stream implements [`AsyncRead`](tokio::io::AsyncRead) and
-//!   [`AsyncWrite`](tokio::io::AsyncWrite), splits into halves that still carry descriptors
-//!   ([`split`]), and never raises `SIGPIPE`.
-//! - For a loop of your own: [`Async::readable`], [`Async::writable`], [`Async::ready`],
-//!   [`Async::try_io`].
+//!   [`AsyncWrite`](tokio::io::AsyncWrite), and never raises `SIGPIPE`. It splits into halves that
+//!   can still pass file descriptors ([`split`]).
+//! - For a readiness loop of your own, use [`Async::readable`], [`Async::writable`],
+//!   [`Async::ready`] and [`Async::try_io`].
 //!
-//! Three waits that the kernel does not help with are solved here:
+//! The kernel signals no usable readiness for three conditions, which this module handles itself:
 //!
-//! - *Room in a full backlog* has no readiness: a non-blocking connect fails at once and queues
-//!   nothing (K-CONNECT-1, K-CONNECT-2). It is tried again on a timer, so no thread sits idle for
-//!   each attempt.
-//! - *Room in a datagram receiver's queue* is not shown by the sender's own readiness (K-DGRAM-4).
-//!   A second, connected socket is watched instead.
-//! - *A listener without free descriptors* stays readable (K-ACCEPT-1). Accepting pauses.
+//! - *Room in a full backlog.* A nonblocking connect fails at once and is not queued (K-CONNECT-1,
+//!   K-CONNECT-2). The connect is retried on a timer, so that no thread is blocked per attempt.
+//! - *Room in a datagram receiver's queue.* The sender's own readiness does not reflect it
+//!   (K-DGRAM-4). A second, connected socket is polled instead.
+//! - *A listener when no file descriptor is free.* It stays readable (K-ACCEPT-1). Accepting pauses
+//!   instead of spinning.
 //!
-//! Needs a runtime with I/O and time enabled (`enable_all`); making a socket outside of one panics,
-//! as with tokio's own. Nothing here starts a thread but [`Bind`](crate::Bind)'s methods, which
-//! work with files and use the runtime's blocking pool.
+//! These types need a runtime with I/O and time enabled (`enable_all`). Creating a socket outside
+//! of a runtime panics, as it does with tokio's own types. Only the methods of
+//! [`Bind`](crate::Bind) use threads: they access the file system, and run on the runtime's
+//! blocking pool.
 //!
 //! ```
 //! use stoop::{Bind, aio};
@@ -63,13 +65,13 @@ pub use socket::Async;
 /// A connected byte stream.
 pub type Stream = Async<crate::Stream>;
 
-/// A connected socket that keeps messages apart.
+/// A connected socket that preserves message boundaries.
 pub type SeqPacket = Async<crate::SeqPacket>;
 
 /// A datagram socket.
 pub type Datagram = Async<crate::Datagram>;
 
-/// A server's socket, from which clients are accepted.
+/// A listening socket that accepts clients.
 pub type Listener<C = crate::Stream> = Async<crate::Listener<C>>;
 
 pub(crate) use bind::in_background;

@@ -1,15 +1,16 @@
-//! How long to wait before trying again, where nothing can be waited for: longer each time, and not
-//! in step with others.
+//! Randomized exponential back-off, for conditions that no event signals.
 
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
-/// The first pause, and the longest. The kernel's own wake-up is what these stand in for: short
-/// enough to be next when there is room, long enough that thousands of waiting tasks cost little.
+/// The first pause and the longest one.
+///
+/// They stand in for a wake-up by the kernel: short enough to be next in line when there is room,
+/// long enough that thousands of waiting tasks cost little.
 const FIRST: Duration = Duration::from_millis(1);
 const LONGEST: Duration = Duration::from_millis(32);
 
-/// Pauses that double, each cut by a random part of up to a half.
+/// Back-off whose pauses double, each shortened by a random part of up to half.
 #[derive(Debug)]
 pub(crate) struct Pause {
     next: Duration,
@@ -21,7 +22,7 @@ impl Pause {
         Pause { next: FIRST, longest: LONGEST }
     }
 
-    /// Pauses of no less than `first` and up to `longest`.
+    /// Creates a back-off with pauses from `first` up to `longest`.
     pub(crate) fn between(first: Duration, longest: Duration) -> Pause {
         Pause { next: first, longest }
     }
@@ -29,8 +30,8 @@ impl Pause {
     pub(crate) fn next(&mut self) -> Duration {
         let pause = self.next;
         self.next = (pause * 2).min(self.longest);
-        // Each `RandomState` has keys of its own: a cheap source of numbers that are hard to bring into
-        // step.
+        // Each `RandomState` has its own random keys: a cheap source of numbers that are not
+        // correlated between tasks.
         let part = (RandomState::new().hash_one(()) % 1024) as u32;
         pause - pause * part / 2048
     }

@@ -1,10 +1,10 @@
 //! Waiting for room in the queue of a datagram receiver that the sender is not connected to.
 //!
-//! Two things can be full, and `EAGAIN` does not say which: the receiver's queue, perhaps of
-//! others' messages, and our own send buffer. The sender's readiness speaks of its buffer alone,
-//! and each failed send announces it anew (K-DGRAM-4): a task that waits for that spins. A socket
-//! that *is* connected shows the queue, and is woken when there is room (K-DGRAM-5). So one is made
-//! for the wait, and nothing is ever sent on it.
+//! Two queues can be full, and `EAGAIN` does not say which: the receiver's queue, perhaps with
+//! other senders' messages, or our own send buffer. The sender's readiness reflects its send buffer
+//! alone, and each failed send produces another event (K-DGRAM-4), so a task that waits for it
+//! spins. A *connected* socket's readiness does reflect the receiver's queue, and it is woken when
+//! there is room (K-DGRAM-5). So such a socket is created for the wait. Nothing is ever sent on it.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -19,18 +19,19 @@ use crate::error::{Error, Operation, Result};
 use crate::socket::Socket;
 use crate::{Address, Connect, Kind, sys};
 
-/// How long to wait at most before looking again where the address leads.
+/// How long to wait at most before the address is resolved again: another socket may be bound to
+/// it.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
-/// Between two tries where there is nothing to wait for.
+/// The pause between two attempts when there is nothing to wait for.
 const PAUSE: Duration = Duration::from_millis(2);
 
-/// Whose queue is waited for.
+/// The receiver whose queue is waited for.
 #[derive(Clone, Copy)]
 pub(crate) enum Receiver<'a> {
-    /// Of the socket that this address leads to at the moment.
+    /// The socket that this address leads to at the moment.
     At(&'a Address),
-    /// Of this one, whatever its name leads to.
+    /// This socket, whatever its name leads to by now.
     Held(&'a ConnectTarget),
 }
 
@@ -44,7 +45,7 @@ impl Receiver<'_> {
     }
 }
 
-/// Runs a send until it does not say "not now".
+/// Runs a send until it returns something other than "would block".
 pub(super) async fn sending_to<T>(
     sender: &Datagram,
     to: Receiver<'_>,
@@ -59,16 +60,16 @@ pub(super) async fn sending_to<T>(
     }
 }
 
-/// Waits until a send to this address may succeed, or find out that it never will.
+/// Waits until a send may succeed, or fail for good.
 pub(crate) async fn wait(sender: &Datagram, to: Receiver<'_>) {
     let Ok(watcher) = watch(to) else {
-        // The next send tells why, unless it was for want of a descriptor.
+        // The next send reports the reason, unless it was a lack of file descriptors.
         return sleep(PAUSE).await;
     };
     let _ = match (has_room(watcher.as_fd()), has_room(sender.as_fd())) {
         (false, _) => timeout(LOOK_AGAIN, room_of(&watcher)).await,
         (true, false) => timeout(LOOK_AGAIN, room_of(sender)).await,
-        // Somebody made room just now; where that is not so, do not spin on it.
+        // There is room by now. If that is wrong, the pause keeps the caller from spinning.
         (true, true) => {
             sleep(PAUSE).await;
             return;
@@ -84,14 +85,15 @@ async fn room_of(socket: &Datagram) -> io::Result<()> {
     socket.sending(ask).await
 }
 
-/// A socket whose readiness shows whether there is room in the queue of this receiver.
+/// Creates a socket whose readiness shows whether this receiver's queue has room.
 fn watch(to: Receiver<'_>) -> Result<Datagram> {
     let watcher = Socket::new(Kind::Datagram).map_err(crate::socket::configure)?;
     to.connect(&watcher)?;
     Async::watching_both(crate::Datagram::client(watcher))
 }
 
-/// What the kernel says of it at this moment. Asking also makes it tell when that changes.
+/// Returns whether `poll` reports room at this moment. The call also arms the wake-up: the kernel
+/// queues a connected sender on the receiver's wait queue only when it is polled.
 fn has_room(fd: BorrowedFd<'_>) -> bool {
     let mut entry = [PollFd::from_borrowed_fd(fd, PollFlags::OUT)];
     poll(&mut entry, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)

@@ -1,4 +1,4 @@
-//! Whole messages over a connection.
+//! Asynchronous seqpacket sockets: connected, with message boundaries.
 
 use std::io::{IoSlice, IoSliceMut};
 use std::net::Shutdown;
@@ -10,8 +10,8 @@ use crate::error::{Error, Result};
 use crate::message::{Allow, Outgoing, Received};
 use crate::{Connect, Packet, ToAddress};
 
-/// Several tasks may receive, and several send, on one socket at once; each message goes to one of
-/// them.
+/// Several tasks can receive, and several can send, on one socket concurrently. Each message goes
+/// to one of them.
 ///
 /// ```
 /// use stoop::{Packet, aio};
@@ -29,127 +29,163 @@ use crate::{Connect, Packet, ToAddress};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 impl Async<crate::SeqPacket> {
-    /// Connects to a server. Waits for room in its backlog as long as it takes; [`Connect`] sets
-    /// limits.
+    /// Connects to a server.
+    ///
+    /// Waits indefinitely for room in the server's backlog. Use [`Connect`] to set a timeout.
     ///
     /// # Errors
-    /// As [`Connect::stream_async`].
+    /// Returns an error if the address is invalid, the server does not exist or refuses, or
+    /// permissions forbid the connection. See [`Connect::stream_async`] for the kinds.
     ///
     /// # Cancel safety
-    /// Cancel safe: the attempt is given up, and the server never sees it.
+    /// This method is cancel safe. If dropped, the attempt is abandoned and the server never sees
+    /// it.
     pub async fn connect(address: impl ToAddress) -> Result<SeqPacket> {
         Connect::new(address).seqpacket_async().await
     }
 
-    /// Two sockets connected to each other.
+    /// Creates a pair of sockets connected to each other.
     ///
     /// # Errors
-    /// [`ErrorKind::OutOfDescriptors`](crate::ErrorKind::OutOfDescriptors).
+    /// Returns an error if the file descriptors of the process or the system are exhausted
+    /// ([`ErrorKind::OutOfDescriptors`](crate::ErrorKind::OutOfDescriptors)).
     pub fn pair() -> Result<(SeqPacket, SeqPacket)> {
         let (one, other) = crate::SeqPacket::pair()?;
         Ok((SeqPacket::watching_both(one)?, SeqPacket::watching_both(other)?))
     }
 
-    /// Ends one direction or both. See [`crate::SeqPacket::shutdown`].
+    /// Shuts down the read half, the write half, or both.
+    ///
+    /// See [`crate::SeqPacket::shutdown`].
     ///
     /// # Errors
-    /// [`ErrorKind::NotConnected`](crate::ErrorKind::NotConnected).
+    /// Returns an error if the socket is not connected
+    /// ([`ErrorKind::NotConnected`](crate::ErrorKind::NotConnected)).
     pub fn shutdown(&self, how: Shutdown) -> Result<()> {
         self.get_ref().shutdown(how)
     }
 
-    /// Sends one message once there is room for it. See [`crate::SeqPacket::send`].
+    /// Sends one message, whole or not at all, waiting until the peer's queue has room.
+    ///
+    /// See [`crate::SeqPacket::send`].
     ///
     /// # Errors
-    /// As there.
+    /// Returns an error if the message is too large (`MessageTooLarge`) or empty (`Unsupported`),
+    /// or if the peer has closed (`PeerGone`).
     ///
     /// # Cancel safety
-    /// Cancel safe: either it completes, or nothing has been sent.
+    /// This method is cancel safe. If dropped before it completes, nothing has been sent.
     pub async fn send(&self, message: &[u8]) -> Result<()> {
         self.sending(|socket| socket.send(message)).await
     }
 
-    /// Sends one message with descriptors or credentials beside it. See
-    /// [`Socket::send_with`](crate::Socket::send_with).
+    /// Sends one message together with ancillary data: file descriptors or credentials.
+    ///
+    /// See [`Socket::send_with`](crate::Socket::send_with).
     ///
     /// # Errors
-    /// As there.
+    /// Returns an error if the peer has closed, if it refuses file descriptors, if too many of them
+    /// are in flight, or if the message is too large. See
+    /// [`Socket::send_with`](crate::Socket::send_with) for the kinds.
     ///
     /// # Cancel safety
-    /// Cancel safe: either it completes, or nothing has been sent.
+    /// This method is cancel safe. If dropped before it completes, nothing has been sent.
     pub async fn send_with(&self, buffers: &[IoSlice<'_>], outgoing: &Outgoing<'_>) -> Result<usize> {
         self.sending(|socket| socket.send_with(buffers, outgoing)).await
     }
 
-    /// Receives one message into `buffer`. See [`crate::SeqPacket::recv`].
+    /// Receives one message into `buffer`.
+    ///
+    /// See [`crate::SeqPacket::recv`].
     ///
     /// # Errors
-    /// As there.
+    /// Returns an error if the message does not fit the buffer (`MessageTruncated`; the rest of it
+    /// is lost), or if the peer has reset the connection (`PeerGone`).
     ///
     /// # Cancel safety
-    /// Cancel safe: either it completes, or nothing has been received.
+    /// This method is cancel safe. If dropped before it completes, nothing has been received.
     pub async fn recv(&self, buffer: &mut [u8]) -> Result<Packet> {
         self.receiving(|socket| socket.recv(buffer)).await
     }
 
-    /// Receives one message, however long; `None` at the end. See [`crate::SeqPacket::recv_vec`].
+    /// Receives one message of any length. Returns `None` at the end of the connection.
+    ///
+    /// See [`crate::SeqPacket::recv_vec`].
     ///
     /// # Errors
-    /// As there.
+    /// Returns an error if the peer has reset the connection
+    /// ([`ErrorKind::PeerGone`](crate::ErrorKind::PeerGone)). The message is never truncated.
     ///
     /// # Cancel safety
-    /// Cancel safe: either it completes, or nothing has been received.
+    /// This method is cancel safe. If dropped before it completes, nothing has been received.
     pub async fn recv_vec(&self) -> Result<Option<Vec<u8>>> {
         self.receiving(crate::SeqPacket::recv_vec).await
     }
 
-    /// Receives one message with what came beside it. See
+    /// Receives one message together with ancillary data.
+    ///
+    /// `allow` limits which ancillary data is accepted. See
     /// [`Socket::recv_with`](crate::Socket::recv_with).
     ///
     /// # Errors
-    /// As there.
+    /// Returns an error if more file descriptors arrive than `allow` accepts, or if the message or
+    /// its control data is truncated. See [`Socket::recv_with`](crate::Socket::recv_with) for the
+    /// kinds.
     ///
     /// # Cancel safety
-    /// Cancel safe: either it completes, or nothing has been received.
+    /// This method is cancel safe. If dropped before it completes, nothing has been received.
     pub async fn recv_with(&self, buffers: &mut [IoSliceMut<'_>], allow: Allow) -> Result<Received> {
         self.receiving(|socket| socket.recv_with(buffers, allow)).await
     }
 
-    /// Receives one message, however long, with what came beside it. See
-    /// [`crate::SeqPacket::recv_vec_with`].
+    /// Receives one message of any length, together with ancillary data.
+    ///
+    /// See [`crate::SeqPacket::recv_vec_with`].
     ///
     /// # Errors
-    /// As there.
+    /// Returns an error if more file descriptors arrive than `allow` accepts, or if control data is
+    /// truncated. The message itself never is.
     ///
     /// # Cancel safety
-    /// Cancel safe: either it completes, or nothing has been received.
+    /// This method is cancel safe. If dropped before it completes, nothing has been received.
     pub async fn recv_vec_with(&self, allow: Allow) -> Result<(Vec<u8>, Received)> {
         self.receiving(|socket| socket.recv_vec_with(allow)).await
     }
 
-    /// Reads the next message without taking it. See [`crate::SeqPacket::peek`].
+    /// Receives the next message without removing it from the queue.
+    ///
+    /// See [`crate::SeqPacket::peek`].
     ///
     /// # Errors
-    /// As there.
+    /// Returns an error if the message does not fit the buffer
+    /// ([`ErrorKind::MessageTruncated`](crate::ErrorKind::MessageTruncated)). Nothing is lost.
     ///
     /// # Cancel safety
-    /// Cancel safe: nothing is taken.
+    /// This method is cancel safe. It removes nothing from the queue.
     pub async fn peek(&self, buffer: &mut [u8]) -> Result<Packet> {
         self.receiving(|socket| socket.peek(buffer)).await
     }
 
-    /// Sends a message if there is room now. As [`Async::try_io`].
+    /// Sends a message if the peer's queue has room now, without waiting.
+    ///
+    /// If not, clears the socket's readiness: see [`Async::try_io`].
     ///
     /// # Errors
-    /// [`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock), and as [`crate::SeqPacket::send`].
+    /// Returns an error if the queue is full
+    /// ([`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock)), or if the send fails for another
+    /// reason that [`crate::SeqPacket::send`] lists.
     pub fn try_send(&self, message: &[u8]) -> Result<()> {
         self.try_io(Interest::WRITABLE, |socket| socket.send(message))
     }
 
-    /// Receives a message if there is one now. As [`Async::try_io`].
+    /// Receives a message if there is one now, without waiting.
+    ///
+    /// If not, clears the socket's readiness: see [`Async::try_io`].
     ///
     /// # Errors
-    /// [`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock), and as [`crate::SeqPacket::recv`].
+    /// Returns an error if the queue is empty
+    /// ([`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock)), or if the receive fails for
+    /// another reason that [`crate::SeqPacket::recv`] lists.
     pub fn try_recv(&self, buffer: &mut [u8]) -> Result<Packet> {
         self.try_io(Interest::READABLE, |socket| socket.recv(buffer))
     }

@@ -1,15 +1,16 @@
-//! [`Async`]: a socket that a task waits for. How readiness is asked for, and nothing about what is read or written.
+//! [`Async`]: registration with the reactor, and waiting for readiness. Knows nothing of what is
+//! read or written.
 //!
-//! A socket is registered with the reactor once, and edge-triggered, as tokio does it. What it is
+//! A socket is registered with the reactor once, edge-triggered, as tokio does it. What it is
 //! registered *for* differs:
 //!
-//! - Whoever connects watches for data and for room. The second comes up whenever the peer has read
-//!   something, so a client that waits for an answer is woken early, when its request was read, and
-//!   is awake when the answer comes.
-//! - Of accepted connections the same is true while the listener has few of them. With many, one
-//!   wake-up for each answer that somebody has read is pure cost, and they watch for data alone; so
-//!   do bound datagram sockets. Where one of these has to wait for room after all, a second
-//!   descriptor of it is registered for that, once, and kept.
+//! - A connecting socket is registered for readable and writable events. A writable event also
+//!   arrives whenever the peer has read something. A client that waits for an answer is therefore
+//!   woken early, when its request was read, and is already running when the answer arrives.
+//! - So are accepted connections while the listener has few of them. With many, one wake-up for
+//!   each answer that a client has read is pure cost, and they are registered for readable events
+//!   alone. So are bound datagram sockets. If one of these has to wait for room to send after all,
+//!   a duplicate of its file descriptor is registered for writable events, once, and kept.
 
 use std::fmt;
 use std::io;
@@ -28,46 +29,46 @@ use crate::error::{Error, Operation, Result};
 use crate::socket::{Socket, configure};
 use crate::sys::{Registered, register};
 
-/// How long to wait before trying again where no descriptor is free to wait for room with.
+/// How long to wait before another attempt if no file descriptor is free to wait for room with.
 const PAUSE_WHEN_EXHAUSTED: Duration = Duration::from_millis(5);
 
-/// Up to how many connections of one listener watch for room as well.
+/// The number of connections of one listener up to which they are registered for writable events.
 const FEW: usize = 16;
 
 /// A socket driven by tokio: [`aio::Stream`](super::Stream), [`aio::SeqPacket`](super::SeqPacket),
 /// [`aio::Datagram`](super::Datagram) or [`aio::Listener`](super::Listener).
 ///
-/// Dereferences to [`Socket`] for names, buffers and identity. Its timeouts have no effect here
-/// ([`tokio::time::timeout`] has), and [`Socket::set_nonblocking`] is to be left alone.
-/// [`Socket::set_spin`] works: a receive that finds nothing then holds its worker thread for up to
-/// that long before the task is parked.
+/// Dereferences to [`Socket`] for addresses, buffer sizes and peer identity. The socket's timeouts
+/// have no effect here: use [`tokio::time::timeout`]. Do not call [`Socket::set_nonblocking`].
+/// [`Socket::set_spin`] works: a receive that finds nothing then occupies its worker thread for up
+/// to that long before the task is parked.
 ///
-/// A socket made by accepting may come to hold a second descriptor, from the first time that it has
-/// to wait for room to send: to be reckoned with in a server's limit on descriptors.
+/// An accepted socket opens a second file descriptor when it first has to wait for room to send.
+/// Allow for that in a server's limit on file descriptors (`RLIMIT_NOFILE`).
 pub struct Async<S: AsFd> {
     pub(super) main: AsyncFd<Registered<S>>,
-    /// Where `main` does not watch for room: what does, from the first wait for it on.
+    /// The registration for writable events if `main` has none. Created by the first wait for room.
     room: OnceLock<Box<Room>>,
     watches_room: bool,
     activity: Option<Activity>,
-    /// Nothing has been read yet, and something may be there: most clients speak before they are
-    /// accepted, and whoever reads that at once need not be told of it.
+    /// Set until the first read of an accepted socket. Most clients send before they are accepted,
+    /// and a task that reads at once need not wait for an event.
     is_fresh: AtomicBool,
-    /// One for a listener and all of its connections: the references count them.
+    /// Shared by a listener and all of its connections: the reference count is their number.
     family: Option<Arc<()>>,
 }
 
-/// A second descriptor of a socket, watched for room alone. Boxed, since few connections ever need
-/// it.
+/// A duplicate of a socket's file descriptor, registered for writable events alone. Boxed, since
+/// few connections ever need it.
 type Room = AsyncFd<Registered<OwnedFd>>;
 
-/// Counts what was received and sent, for somebody who looks after idle connections.
+/// Counts successful sends and receives, for detecting idle connections.
 pub(crate) type Activity = Arc<AtomicU64>;
 
-/// Errors that may mean "not now", and that the reactor can be the cause of.
+/// Errors that may mean "would block", and that can be made from an error of the reactor.
 pub(crate) trait Failure {
     fn would_block(&self) -> bool;
-    /// Whether the call is to be made again once others have had their turn.
+    /// Returns whether the call should be repeated after other tasks have run.
     fn is_refusal_limit(&self) -> bool;
     fn of_reactor(cause: io::Error) -> Self;
 }
@@ -88,7 +89,8 @@ impl Failure for io::Error {
 
 impl Failure for Error {
     fn would_block(&self) -> bool {
-        // What stopped at the limit has left something behind: the reactor would never announce it again.
+        // A receive that stopped at the refusal limit has left something in the queue. Clearing the
+        // readiness would be wrong: no further edge would announce it.
         self.is_would_block() && !self.is_refusal_limit()
     }
 
@@ -101,7 +103,8 @@ impl Failure for Error {
     }
 }
 
-/// The same in the reactor's words: the error that makes it wait, or anything else.
+/// Maps "would block" to the one error that makes the reactor wait again; passes on any other
+/// result.
 fn unless_blocked<T, E: Failure>(result: std::result::Result<T, E>) -> io::Result<std::result::Result<T, E>> {
     match result {
         Err(error) if error.would_block() => Err(io::ErrorKind::WouldBlock.into()),
@@ -110,20 +113,20 @@ fn unless_blocked<T, E: Failure>(result: std::result::Result<T, E>) -> io::Resul
 }
 
 impl<S: AsFd + Deref<Target = Socket>> Async<S> {
-    /// Watches for data and for room.
+    /// Registers the socket for readable and writable events.
     #[track_caller]
     pub(super) fn watching_both(socket: S) -> Result<Async<S>> {
         socket.set_nonblocking(true)?;
         Async::born(socket)
     }
 
-    /// The same for a socket that has never waited.
+    /// Like [`Async::watching_both`], for a socket that is in nonblocking mode already.
     #[track_caller]
     pub(super) fn born(socket: S) -> Result<Async<S>> {
         Async::watching(socket, true)
     }
 
-    /// Watches for data, and for room only when there was none.
+    /// Registers the socket for readable events alone.
     #[track_caller]
     pub(super) fn watching_data(socket: S) -> Result<Async<S>> {
         socket.set_nonblocking(true)?;
@@ -132,8 +135,8 @@ impl<S: AsFd + Deref<Target = Socket>> Async<S> {
 
     #[track_caller]
     fn watching(socket: S, room: bool) -> Result<Async<S>> {
-        // Urgent bytes are watched for because a read stops in front of them (K-END-10): see
-        // `Stream::poll_receive`.
+        // Priority events are requested because a read stops in front of an urgent byte (K-END-10):
+        // see `Stream::poll_receive`.
         let data = Interest::READABLE | Interest::PRIORITY;
         let interest = if room { data | Interest::WRITABLE } else { data };
         let main = register(socket, interest).map_err(configure)?;
@@ -141,81 +144,89 @@ impl<S: AsFd + Deref<Target = Socket>> Async<S> {
         Ok(Async { main, room: OnceLock::new(), watches_room: room, activity: None, is_fresh, family: None })
     }
 
-    /// A listener, which counts its connections.
+    /// Registers a listener, which counts its connections.
     #[track_caller]
     pub(super) fn listening(socket: S) -> Result<Async<S>> {
         Ok(Async { family: Some(Arc::default()), ..Async::watching_data(socket)? })
     }
 
-    /// A connection that this listener has accepted, as one that never waits.
+    /// Registers a connection that this listener has accepted, which is in nonblocking mode
+    /// already.
     pub(super) fn adopt<C: AsFd + Deref<Target = Socket>>(&self, client: C) -> Result<Async<C>> {
         let few = self.family.as_ref().is_some_and(|family| Arc::strong_count(family) <= FEW);
         let is_fresh = AtomicBool::new(true);
         Ok(Async { family: self.family.clone(), is_fresh, ..Async::watching(client, few)? })
     }
 
-    /// Whether a read is to be tried before anything has been said to be there; once.
+    /// Returns whether to attempt a read before any readiness event; true once.
     pub(super) fn is_fresh(&self) -> bool {
         self.is_fresh.load(Ordering::Relaxed) && self.is_fresh.swap(false, Ordering::Relaxed)
     }
 
-    /// Back to a socket that blocks.
+    /// Converts to a synchronous socket in blocking mode.
     ///
     /// # Errors
-    /// Only what the kernel reports for a damaged descriptor.
+    /// Returns an error if the mode cannot be changed, which happens only if the file descriptor is
+    /// invalid.
     pub fn into_sync(self) -> Result<S> {
         let socket = self.main.into_inner().into_inner();
         socket.set_nonblocking(false)?;
         Ok(socket)
     }
 
-    /// The synchronous socket inside, whose receives and sends fail with
+    /// Returns the synchronous socket inside.
+    ///
+    /// It is nonblocking: its receives and sends fail with
     /// [`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock) instead of waiting. To wait for
-    /// them, call them in [`Async::try_io`].
+    /// readiness between attempts, call them in [`Async::try_io`].
     pub fn get_ref(&self) -> &S {
         self.main.get_ref().get()
     }
 
-    /// Waits until there may be something to receive: data, a client, the end.
+    /// Waits until the socket is readable: there may be data, a client, or the end of the stream.
     ///
-    /// Returns at once until a receive has found nothing; that has to be one of this type's, or one
-    /// in [`Async::try_io`].
+    /// Returns at once until a receive has returned "would block". That has to be a receive of this
+    /// type, or one in [`Async::try_io`]; others do not clear the readiness.
     ///
     /// # Errors
-    /// Only where the runtime is shutting down.
+    /// Returns an error if the runtime is shutting down.
     ///
     /// # Cancel safety
-    /// Cancel safe: nothing is taken.
+    /// This method is cancel safe. It removes nothing from the queue.
     pub async fn readable(&self) -> Result<()> {
         self.ready(Interest::READABLE).await.map(drop)
     }
 
-    /// Waits until there may be room to send. On a datagram socket that is not connected this says
-    /// nothing about the receiver's queue (K-DGRAM-4);
-    /// [`aio::Datagram::send_to`](super::Datagram::send_to) waits for that.
+    /// Waits until the socket is writable.
+    ///
+    /// For a datagram socket that is not connected, this says nothing about the receiver's queue
+    /// (K-DGRAM-4). [`aio::Datagram::send_to`](super::Datagram::send_to) waits for that.
     ///
     /// # Errors
-    /// Where the runtime is shutting down, or no descriptor is free to wait with.
+    /// Returns an error if the runtime is shutting down, or if no file descriptor is free to wait
+    /// with.
     ///
     /// # Cancel safety
-    /// Cancel safe: nothing is sent.
+    /// This method is cancel safe. It sends nothing.
     pub async fn writable(&self) -> Result<()> {
         self.ready(Interest::WRITABLE).await.map(drop)
     }
 
-    /// Waits for any of these. [`Ready`] says which.
+    /// Waits for any of the requested kinds of readiness, and returns which are set.
     ///
     /// # Errors
-    /// As [`Async::writable`].
+    /// Returns an error if the runtime is shutting down, or if no file descriptor is free to wait
+    /// with.
     ///
     /// # Cancel safety
-    /// Cancel safe: nothing is taken or sent.
+    /// This method is cancel safe. It neither sends nor removes anything from the queue.
     pub async fn ready(&self, interest: Interest) -> Result<Ready> {
         if self.watches_room || !interest.is_writable() {
             let mut guard = self.main.ready(interest).await.map_err(configure)?;
             guard.retain_ready();
             return Ok(guard.ready());
         }
+        // Two registrations of one socket: whichever becomes ready first ends the wait.
         let mut room = std::pin::pin!(self.room()?.ready(Interest::WRITABLE));
         let mut data = interest.remove(Interest::WRITABLE).map(|rest| Box::pin(self.main.ready(rest)));
         std::future::poll_fn(|cx| {
@@ -230,12 +241,14 @@ impl<S: AsFd + Deref<Target = Socket>> Async<S> {
         .map_err(configure)
     }
 
-    /// Runs an operation on the synchronous socket inside, without waiting. One that fails with
-    /// [`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock) is tried a second time where tokio
-    /// took the socket for ready, and then makes [`Async::ready`] wait.
+    /// Runs an operation on the synchronous socket inside, without waiting.
+    ///
+    /// If the operation fails with [`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock) although
+    /// tokio considers the socket ready, it is run a second time. If that fails the same way, the
+    /// readiness is cleared, and [`Async::ready`] waits for the next event.
     ///
     /// # Errors
-    /// The operation's.
+    /// Returns an error if the operation does.
     pub fn try_io<T>(&self, interest: Interest, operation: impl FnMut(&S) -> Result<T>) -> Result<T> {
         self.attempt(interest, operation)
     }
@@ -249,6 +262,9 @@ impl<S: AsFd + Deref<Target = Socket>> Async<S> {
             Err(error) if error.would_block() => error,
             result => return self.noted(result),
         };
+        // `AsyncFd::try_io` does not run the closure unless tokio considers the socket ready, and clears
+        // that readiness if the closure returns `WouldBlock`. It must be a second call: an event that
+        // arrives between the first call and the clearing would otherwise be lost.
         let mut again = || unless_blocked(operation(self.get_ref()));
         let answer = match self.room.get() {
             Some(room) if interest.is_writable() => room.try_io(Interest::WRITABLE, |_| again()),
@@ -257,8 +273,10 @@ impl<S: AsFd + Deref<Target = Socket>> Async<S> {
         answer.map_or(Err(blocked), |result| self.noted(result))
     }
 
-    /// Runs a receive until it does not say "not now". One that returns because of what it refused
-    /// is run again after other tasks, timers and the rest of this task have had their turn.
+    /// Runs a receive until it returns something other than "would block".
+    ///
+    /// A receive that returns because of the refusal limit is run again after other tasks, timers
+    /// and the rest of this task have had their turn.
     pub(crate) async fn receiving<T, E: Failure>(
         &self,
         mut operation: impl FnMut(&S) -> std::result::Result<T, E>,
@@ -273,8 +291,9 @@ impl<S: AsFd + Deref<Target = Socket>> Async<S> {
         }
     }
 
-    /// Runs a send until it does not say "not now". The first try is made at once: mostly there is
-    /// room.
+    /// Runs a send until it returns something other than "would block".
+    ///
+    /// The first attempt is made without asking for readiness: usually there is room.
     pub(super) async fn sending<T, E: Failure>(
         &self,
         mut operation: impl FnMut(&S) -> std::result::Result<T, E>,
@@ -284,6 +303,8 @@ impl<S: AsFd + Deref<Target = Socket>> Async<S> {
             Err(error) if error.would_block() => {}
             result => return self.noted(result),
         }
+        // `async_io` waits for readiness, and clears it only for an event that it saw before the call:
+        // an event that arrives during the call is kept, so no wake-up is lost.
         let again = || unless_blocked(operation(self.get_ref()));
         let done = match self.watches_room {
             true => self.main.async_io(Interest::WRITABLE, with(again)).await,
@@ -309,7 +330,9 @@ impl<S: AsFd + Deref<Target = Socket>> Async<S> {
         }
     }
 
-    /// [`Async::sending`] for `poll_write` and its like: the last task that asked is woken.
+    /// Polls a send: [`Async::sending`] for `poll_write` and `poll_write_vectored`.
+    ///
+    /// Only the last task that polled is woken.
     pub(super) fn poll_sending<T>(
         &self,
         cx: &mut Context<'_>,
@@ -339,7 +362,7 @@ impl<S: AsFd + Deref<Target = Socket>> Async<S> {
         Poll::Ready(self.noted(result))
     }
 
-    /// The registration that watches for room, where `main` does not.
+    /// Returns the registration for writable events if `main` has none, creating it on first use.
     fn room(&self) -> Result<&Room> {
         if let Some(room) = self.room.get() {
             return Ok(room);
@@ -350,7 +373,7 @@ impl<S: AsFd + Deref<Target = Socket>> Async<S> {
         Ok(self.room.get_or_init(|| Box::new(room)))
     }
 
-    /// Lets somebody see that this connection is alive.
+    /// Sets the counter that each successful send and receive increments.
     pub(crate) fn set_activity(&mut self, activity: Option<Activity>) {
         self.activity = activity;
     }
@@ -366,7 +389,7 @@ impl<S: AsFd + Deref<Target = Socket>> Async<S> {
     }
 }
 
-/// Gives an operation that needs nothing of it the argument that the reactor passes.
+/// Adapts an operation without arguments to the reactor's callback, which passes one.
 fn with<R, T>(mut operation: impl FnMut() -> R) -> impl FnMut(&T) -> R {
     move |_| operation()
 }
@@ -385,7 +408,7 @@ fn poll_room<F: AsFd, T>(
     }
 }
 
-/// Has the task look again where there is no descriptor to wait with.
+/// Wakes the task after a pause, when no file descriptor is free to wait with.
 fn wake_later(cx: &Context<'_>) {
     let waker = cx.waker().clone();
     tokio::spawn(async move {

@@ -1,9 +1,9 @@
-//! A stream in two halves, one that reads and one that writes, each of which still carries
-//! descriptors and credentials.
+//! Read and write halves of a stream, each of which can still pass file descriptors and
+//! credentials.
 //!
 //! Borrowed halves come from [`Stream::split`](super::Async::split), owned ones from
 //! [`Stream::into_split`](super::Async::into_split). A seqpacket or datagram socket needs no
-//! halves: all its methods take `&self`, so a reference or an [`Arc`] of it will do.
+//! halves: all its methods take `&self`, so a reference or an [`Arc`] of it is enough.
 //!
 //! ```
 //! use std::io::IoSlice;
@@ -38,22 +38,24 @@ use super::Stream;
 use crate::error::Result;
 use crate::message::{Allow, Outgoing, Received};
 
-/// The half that reads. `P` is `&Stream`, or what [`OwnedReadHalf`] has.
+/// The read half of a stream. `P` is `&Stream`, or [`Arc<Stream>`](Arc) in [`OwnedReadHalf`].
 #[derive(Debug)]
 pub struct ReadHalf<P>(pub(super) P);
 
-/// The half that writes. `P` is `&Stream`, or what [`OwnedWriteHalf`] has.
+/// The write half of a stream. `P` is `&Stream`, or [`Closing`] in [`OwnedWriteHalf`].
 #[derive(Debug)]
 pub struct WriteHalf<P>(pub(super) P);
 
-/// A half that reads, for a task of its own.
+/// An owned read half, which can be moved to another task.
 pub type OwnedReadHalf = ReadHalf<Arc<Stream>>;
 
-/// A half that writes, for a task of its own. Dropping it is the end for the peer's reads, even
-/// while the other half lives.
+/// An owned write half, which can be moved to another task.
+///
+/// Dropping it shuts down the write direction: the peer reads to the end, even while the read half
+/// lives.
 pub type OwnedWriteHalf = WriteHalf<Closing>;
 
-/// Shares a stream, and ends its direction of writing when dropped.
+/// A shared stream whose write direction is shut down on drop.
 #[derive(Debug)]
 pub struct Closing {
     stream: Arc<Stream>,
@@ -82,53 +84,59 @@ impl Deref for Closing {
 impl Drop for Closing {
     fn drop(&mut self) {
         if self.armed {
-            // A peer that is gone needs no end to be told.
+            // A peer that has closed needs no end of stream.
             let _ = self.stream.shutdown_now(Shutdown::Write);
         }
     }
 }
 
 impl<P: Deref<Target = Stream>> ReadHalf<P> {
-    /// The whole stream: for its peer, its addresses, its options.
+    /// Returns the stream, for its peer, its addresses and its options.
     pub fn stream(&self) -> &Stream {
         &self.0
     }
 
-    /// As [`Stream::recv_with`](super::Async::recv_with).
+    /// Receives bytes together with ancillary data. See
+    /// [`Stream::recv_with`](super::Async::recv_with).
     ///
     /// # Errors
-    /// As there.
+    /// Returns an error if more file descriptors arrive than `allow` accepts, if control data is
+    /// truncated, or if the peer has reset the connection. See
+    /// [`Socket::recv_with`](crate::Socket::recv_with) for the kinds.
     ///
     /// # Cancel safety
-    /// Cancel safe: either it completes, or nothing has been received.
+    /// This method is cancel safe. If dropped before it completes, nothing has been received.
     pub async fn recv_with(&mut self, buffers: &mut [IoSliceMut<'_>], allow: Allow) -> Result<Received> {
         self.0.recv_with(buffers, allow).await
     }
 }
 
 impl<P: Deref<Target = Stream>> WriteHalf<P> {
-    /// The whole stream: for its peer, its addresses, its options.
+    /// Returns the stream, for its peer, its addresses and its options.
     pub fn stream(&self) -> &Stream {
         &self.0
     }
 
-    /// As [`Stream::send_with`](super::Async::send_with).
+    /// Sends bytes together with ancillary data. See
+    /// [`Stream::send_with`](super::Async::send_with).
     ///
     /// # Errors
-    /// As there.
+    /// Returns an error if the peer has closed, if it refuses file descriptors, if too many of them
+    /// are in flight, or if no byte carries them. See
+    /// [`Socket::send_with`](crate::Socket::send_with) for the kinds.
     ///
     /// # Cancel safety
-    /// Cancel safe: either it completes, or nothing has been sent.
+    /// This method is cancel safe. If dropped before it completes, nothing has been sent.
     pub async fn send_with(&mut self, buffers: &[IoSlice<'_>], outgoing: &Outgoing<'_>) -> Result<usize> {
         self.0.send_with(buffers, outgoing).await
     }
 }
 
 impl ReadHalf<Arc<Stream>> {
-    /// Puts the halves together again.
+    /// Reunites the two halves of a stream.
     ///
     /// # Errors
-    /// Gives both back where they are not of one stream.
+    /// Returns an error if the halves are not of the same stream. It contains both halves.
     pub fn reunite(
         self,
         other: OwnedWriteHalf,
@@ -142,7 +150,7 @@ impl ReadHalf<Arc<Stream>> {
 }
 
 impl WriteHalf<Closing> {
-    /// Drops the half without ending its direction.
+    /// Drops the half without shutting down the write direction.
     pub fn forget(self) {
         drop(self.0.disarm());
     }

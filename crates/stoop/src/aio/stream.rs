@@ -1,4 +1,4 @@
-//! Byte streams.
+//! Asynchronous byte streams.
 
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::net::Shutdown;
@@ -19,111 +19,138 @@ use crate::{Connect, ToAddress};
 use std::os::fd::AsFd;
 
 impl Async<crate::Stream> {
-    /// Connects to a server. Waits for room in its backlog as long as it takes; [`Connect`] sets
-    /// limits.
+    /// Connects to a server.
+    ///
+    /// Waits indefinitely for room in the server's backlog. Use [`Connect`] to set a timeout.
     ///
     /// # Errors
-    /// As [`Connect::stream_async`].
+    /// Returns an error if the address is invalid, the server does not exist or refuses, or
+    /// permissions forbid the connection. See [`Connect::stream_async`] for the kinds.
     ///
     /// # Cancel safety
-    /// Cancel safe: the attempt is given up, and the server never sees it.
+    /// This method is cancel safe. If dropped, the attempt is abandoned and the server never sees
+    /// it.
     pub async fn connect(address: impl ToAddress) -> Result<Stream> {
         Connect::new(address).stream_async().await
     }
 
-    /// Two streams connected to each other.
+    /// Creates a pair of streams connected to each other.
     ///
     /// # Errors
-    /// [`ErrorKind::OutOfDescriptors`](crate::ErrorKind::OutOfDescriptors).
+    /// Returns an error if the file descriptors of the process or the system are exhausted
+    /// ([`ErrorKind::OutOfDescriptors`](crate::ErrorKind::OutOfDescriptors)).
     pub fn pair() -> Result<(Stream, Stream)> {
         let (one, other) = crate::Stream::pair()?;
         Ok((Stream::watching_both(one)?, Stream::watching_both(other)?))
     }
 
-    /// Ends one direction or both. See [`crate::Stream::shutdown`].
+    /// Shuts down the read half, the write half, or both, without waiting.
+    ///
+    /// See [`crate::Stream::shutdown`].
     ///
     /// # Errors
-    /// [`ErrorKind::NotConnected`](crate::ErrorKind::NotConnected).
+    /// Returns an error if the stream is not connected
+    /// ([`ErrorKind::NotConnected`](crate::ErrorKind::NotConnected)).
     pub fn shutdown_now(&self, how: Shutdown) -> Result<()> {
         self.get_ref().shutdown(how)
     }
 
-    /// Sends bytes with descriptors or credentials beside them, once there is room for some. See
-    /// [`Socket::send_with`](crate::Socket::send_with): after a partial send only the rest of the
-    /// bytes is still to go.
+    /// Sends bytes together with ancillary data: file descriptors or credentials.
+    ///
+    /// Waits until the peer's queue has room. Returns the number of bytes sent, which may be fewer
+    /// than given. Ancillary data goes with the first byte; after a partial send, send only the
+    /// rest of the bytes. See [`Socket::send_with`](crate::Socket::send_with).
     ///
     /// # Errors
-    /// As there.
+    /// Returns an error if the peer has closed, if it refuses file descriptors, if too many of them
+    /// are in flight, or if no byte carries them. See
+    /// [`Socket::send_with`](crate::Socket::send_with) for the kinds.
     ///
     /// # Cancel safety
-    /// Cancel safe: either it completes, or nothing has been sent.
+    /// This method is cancel safe. If dropped before it completes, nothing has been sent.
     pub async fn send_with(&self, buffers: &[IoSlice<'_>], outgoing: &Outgoing<'_>) -> Result<usize> {
         self.sending(|stream| stream.send_with(buffers, outgoing)).await
     }
 
-    /// Receives bytes with what came beside them. See
+    /// Receives bytes together with ancillary data.
+    ///
+    /// `allow` limits which ancillary data is accepted. See
     /// [`Socket::recv_with`](crate::Socket::recv_with).
     ///
     /// # Errors
-    /// As there.
+    /// Returns an error if more file descriptors arrive than `allow` accepts, if control data is
+    /// truncated, or if the peer has reset the connection. See
+    /// [`Socket::recv_with`](crate::Socket::recv_with) for the kinds.
     ///
     /// # Cancel safety
-    /// Cancel safe: either it completes, or nothing has been received.
+    /// This method is cancel safe. If dropped before it completes, nothing has been received.
     pub async fn recv_with(&self, buffers: &mut [IoSliceMut<'_>], allow: Allow) -> Result<Received> {
         self.receiving(|stream| stream.recv_with(buffers, allow)).await
     }
 
-    /// Reads without taking, once there is something. See [`crate::Stream::peek`].
+    /// Receives data without removing it from the queue, waiting until there is some.
+    ///
+    /// See [`crate::Stream::peek`].
     ///
     /// # Errors
-    /// As there.
+    /// Returns an error if the read fails, for the same reasons as [`Read::read`].
     ///
     /// # Cancel safety
-    /// Cancel safe: nothing is taken.
+    /// This method is cancel safe. It removes nothing from the queue.
     pub async fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
         self.receiving(|stream| retry(|| stream.peek(buffer))).await
     }
 
-    /// Reads what is there. As [`Async::try_io`].
+    /// Reads the data that is available now, without waiting.
+    ///
+    /// Clears the socket's readiness if none is available: see [`Async::try_io`].
     ///
     /// # Errors
-    /// [`io::ErrorKind::WouldBlock`] where there is nothing, and as [`Read::read`].
+    /// Returns an error if no data is available ([`io::ErrorKind::WouldBlock`]), or if the read
+    /// fails for the same reasons as [`Read::read`].
     pub fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         self.attempt(Interest::READABLE, |mut stream| retry(|| stream.read(buffer)))
     }
 
-    /// Reads what is there into several buffers. As [`Async::try_io`].
+    /// Reads the data that is available now into several buffers, without waiting.
     ///
     /// # Errors
-    /// As [`Async::try_read`].
+    /// Returns an error if no data is available ([`io::ErrorKind::WouldBlock`]), or if the read
+    /// fails: see [`Async::try_read`].
     pub fn try_read_vectored(&self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
         self.attempt(Interest::READABLE, |mut stream| retry(|| stream.read_vectored(buffers)))
     }
 
-    /// Writes what there is room for. As [`Async::try_io`].
+    /// Writes as many bytes as the queue has room for now, without waiting.
+    ///
+    /// Clears the socket's readiness if the queue is full: see [`Async::try_io`].
     ///
     /// # Errors
-    /// [`io::ErrorKind::WouldBlock`] where there is none, and as [`Write::write`].
+    /// Returns an error if the queue is full ([`io::ErrorKind::WouldBlock`]), or if the write fails
+    /// for the same reasons as [`Write::write`].
     pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         self.attempt(Interest::WRITABLE, |mut stream| retry(|| stream.write(bytes)))
     }
 
-    /// Writes what there is room for from several buffers. As [`Async::try_io`].
+    /// Writes from several buffers as many bytes as the queue has room for now, without waiting.
     ///
     /// # Errors
-    /// As [`Async::try_write`].
+    /// Returns an error if the queue is full ([`io::ErrorKind::WouldBlock`]), or if the write fails:
+    /// see [`Async::try_write`].
     pub fn try_write_vectored(&self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
         self.attempt(Interest::WRITABLE, |mut stream| retry(|| stream.write_vectored(buffers)))
     }
 
-    /// A half for reading and one for writing, to be used at the same time. See
-    /// [`split`](super::split).
+    /// Splits the stream into a borrowed read half and a borrowed write half.
+    ///
+    /// The halves can be used concurrently in one task. See [`split`](super::split).
     pub fn split(&mut self) -> (ReadHalf<&Stream>, WriteHalf<&Stream>) {
         (ReadHalf(self), WriteHalf(self))
     }
 
-    /// The same for halves that live in different tasks. Dropping the write half ends its
-    /// direction.
+    /// Splits the stream into owned halves, which can be moved to different tasks.
+    ///
+    /// Dropping the write half shuts down the write direction.
     pub fn into_split(self) -> (OwnedReadHalf, OwnedWriteHalf) {
         let stream = Arc::new(self);
         (ReadHalf(stream.clone()), WriteHalf(Closing::new(stream)))
@@ -142,6 +169,9 @@ impl Async<crate::Stream> {
             }
         }
         loop {
+            // Edge-triggered: readiness stays set until it is cleared here, and must be cleared only once
+            // the queue is known to be empty. The guard clears only the event it has seen: one that arrives
+            // during the read is kept.
             let mut guard = ready!(self.main.poll_read_ready(cx))?;
             match self.receive(buffer) {
                 Ok(piece) => {
@@ -161,10 +191,13 @@ impl Async<crate::Stream> {
         retry(|| self.spin().wait(|flags| sys::receive_into(self.as_fd(), buffer, flags)))
     }
 
-    /// Whether a read that left room in the buffer has left nothing in the socket. Not so where it
-    /// stopped at something that came beside the bytes (K-FD-5, K-CRED-11) or in front of an
-    /// urgent byte (K-END-10): what lies behind that has been announced already, and waiting
-    /// for another announcement would be for ever. A stream that spins looks for itself.
+    /// Returns whether a short read has emptied the socket's queue.
+    ///
+    /// With edge-triggered readiness, a short read normally does, and the readiness can be cleared
+    /// without a second call that returns `EAGAIN`. There are two exceptions. A read also stops
+    /// short at ancillary data (K-FD-5, K-CRED-11) and in front of an urgent byte (K-END-10). The
+    /// data behind either has been signaled already: no further edge would come, and the task would
+    /// wait indefinitely. A stream with a spin budget tries again itself, so its readiness is kept.
     fn has_emptied(&self, piece: &Piece, room_bytes: usize) -> bool {
         let short = 0 < piece.len_bytes && piece.len_bytes < room_bytes;
         short
@@ -174,8 +207,8 @@ impl Async<crate::Stream> {
     }
 }
 
-/// For a stream that is shared. Of several tasks that read, or that write, the last one to ask is
-/// woken.
+/// For a shared stream. Of several tasks that read, or several that write, only the last one that
+/// polled is woken.
 impl AsyncRead for &Stream {
     fn poll_read(
         self: Pin<&mut Self>,
@@ -186,7 +219,7 @@ impl AsyncRead for &Stream {
     }
 }
 
-/// As for reading.
+/// For a shared stream. Of several tasks that write, only the last one that polled is woken.
 impl AsyncWrite for &Stream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.poll_send(cx, bytes)
@@ -214,7 +247,7 @@ impl AsyncWrite for &Stream {
 }
 
 impl AsyncRead for Async<crate::Stream> {
-    /// Reads plain bytes; descriptors that come with them are dropped by the kernel (K-FD-7).
+    /// Reads plain bytes. The kernel drops file descriptors that arrive with them (K-FD-7).
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -241,12 +274,12 @@ impl AsyncWrite for Async<crate::Stream> {
         true
     }
 
-    /// Does nothing: what was written is in the peer's queue already.
+    /// Does nothing: written bytes are in the peer's queue already.
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }
 
-    /// Ends the direction of writing (K-END-1).
+    /// Shuts down the write direction (K-END-1).
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(self.shutdown_now(Shutdown::Write).map_err(io::Error::from))
     }
@@ -270,7 +303,7 @@ impl TryFrom<crate::Stream> for Async<crate::Stream> {
     type Error = Error;
 
     /// # Panics
-    /// Outside of a runtime.
+    /// Panics if called outside of a runtime.
     fn try_from(stream: crate::Stream) -> Result<Stream> {
         Stream::watching_both(stream)
     }
