@@ -1,4 +1,4 @@
-//! Who is connected, whether there is room for more, and who has to go. Knows nothing of sockets.
+//! Tracks open connections and their limits. Knows nothing of sockets.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -12,7 +12,7 @@ use super::counters::{Counters, Ended};
 use super::trace;
 use crate::aio::Activity;
 
-/// What clients may take.
+/// The limits on clients.
 #[derive(Clone, Debug)]
 pub(super) struct Limits {
     pub(super) total: usize,
@@ -25,36 +25,37 @@ impl Limits {
     pub(super) const NONE: Limits =
         Limits { total: usize::MAX, per_uid: usize::MAX, idle: None, lifetime: None };
 
-    /// Whether any of them concerns one connection rather than all.
+    /// Returns whether any limit applies to single connections rather than to all together.
     fn look_at_each(&self) -> bool {
         self.per_uid < usize::MAX || self.idle.is_some() || self.lifetime.is_some()
     }
 
-    /// How often to look for connections that have to go: an idle one is cut at most a quarter of
-    /// its time late.
+    /// Returns how often to look for connections to abort: an idle one is aborted at most a
+    /// quarter of its time late.
     pub(super) fn sweep_every(&self) -> Option<Duration> {
         let shortest = [self.idle, self.lifetime].into_iter().flatten().min()?;
         Some((shortest / 4).max(Duration::from_millis(1)))
     }
 }
 
-/// Small, since a server may have very many.
+/// State of one connection. Kept small, since a server may have very many.
 #[derive(Debug)]
 struct Entry {
     abort: AbortHandle,
-    /// Where idle connections are cut.
+    /// Set if there is an idle timeout.
     activity: Option<Activity>,
-    /// What `activity` said when it was last seen to move, and when that was.
+    /// The value of `activity` when it last changed. `moved` is when that was noticed.
     seen: u64,
     moved: Moment,
     began: Moment,
-    /// As [`key`] gives it.
+    /// The user id, as [`key`] returns it.
     uid: u32,
-    /// Why we cut it, if we did.
+    /// Why the connection was aborted, if it was.
     cut: Option<Ended>,
 }
 
-/// Milliseconds since the server began; enough for seven weeks, and only differences count.
+/// Milliseconds since the server started, modulo 2^32 (seven weeks). Only differences count, and
+/// they are computed with wrapping subtraction.
 type Moment = u32;
 
 impl Entry {
@@ -77,7 +78,7 @@ impl Entry {
 #[derive(Debug)]
 pub(super) struct Connections {
     tasks: JoinSet<()>,
-    /// Of each task, where a limit has to know more of it than that it runs.
+    /// The state of each task, if any limit needs more than the number of tasks.
     entries: HashMap<Id, Entry>,
     per_uid: HashMap<u32, usize>,
     limits: Limits,
@@ -105,12 +106,13 @@ impl Connections {
         self.len() >= self.limits.total
     }
 
-    /// Whether this user has as many as one may. Users the kernel does not know share one place.
+    /// Returns whether this user has reached its limit. Clients whose user id is unknown share
+    /// one.
     pub(super) fn is_full_for(&self, uid: Option<u32>) -> bool {
         self.per_uid.get(&key(uid)).is_some_and(|&count| count >= self.limits.per_uid)
     }
 
-    /// Whether it has to be known whose each connection is.
+    /// Returns whether the user id of each connection is needed.
     pub(super) fn asks(&self) -> bool {
         self.limits.per_uid < usize::MAX || trace::is_told_of_clients()
     }
@@ -123,12 +125,12 @@ impl Connections {
         self.began.elapsed().as_millis() as Moment
     }
 
-    /// What the next connection is to move whenever a byte moves, if anybody looks at that.
+    /// Returns a counter for the next connection's activity, if there is an idle timeout.
     pub(super) fn new_activity(&self) -> Option<Activity> {
         self.limits.idle.map(|_| Arc::default())
     }
 
-    /// Serves one more.
+    /// Spawns the handling of one more connection.
     pub(super) fn serve(
         &mut self,
         uid: Option<u32>,
@@ -146,10 +148,10 @@ impl Connections {
         self.entries.insert(id, entry);
     }
 
-    /// Waits until one has ended; for ever where there is none.
+    /// Waits until a connection has ended; never completes without one.
     ///
     /// # Cancel safety
-    /// Cancel safe.
+    /// This method is cancel safe.
     pub(super) async fn ended(&mut self) {
         let (id, how) = match self.tasks.join_next_with_id().await {
             None => return std::future::pending().await,
@@ -162,7 +164,7 @@ impl Connections {
             self.leave(entry.uid);
         }
         let how = match entry.and_then(|entry| entry.cut) {
-            // It may have finished just when it was cut; it is gone either way.
+            // The task may have finished at the moment it was aborted. It counts as aborted.
             Some(cut) if how != Ended::Panicked => cut,
             _ => how,
         };
@@ -179,7 +181,7 @@ impl Connections {
         }
     }
 
-    /// Cuts those whose time is up.
+    /// Aborts the connections that have exceeded a limit.
     pub(super) fn sweep(&mut self) {
         let now = self.now();
         for entry in self.entries.values_mut().filter(|entry| entry.cut.is_none()) {
@@ -190,7 +192,7 @@ impl Connections {
         }
     }
 
-    /// Cuts all that are left, and waits until they are gone.
+    /// Aborts all remaining connections and waits for their tasks to end.
     pub(super) async fn abort(&mut self) {
         self.tasks.abort_all();
         while self.len() > 0 {
@@ -199,7 +201,7 @@ impl Connections {
     }
 }
 
-/// The kernel's own word for "nobody" is no user's id.
+/// Returns the user id, or the kernel's invalid id `(uid_t)-1`, which no user has.
 fn key(uid: Option<u32>) -> u32 {
     uid.unwrap_or(u32::MAX)
 }

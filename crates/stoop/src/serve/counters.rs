@@ -1,9 +1,9 @@
-//! What a server has done so far, for whoever exports it.
+//! Counts of a server's events, for exporters.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// A handle on a server's counts, which outlives the server.
+/// A handle to a server's counts, which outlives the server.
 #[derive(Clone, Debug, Default)]
 pub struct Counters(Arc<Cells>);
 
@@ -14,7 +14,7 @@ macro_rules! counts {
             $(pub(super) $name: AtomicU64,)*
         }
 
-        /// The counts at one moment.
+        /// The counts of a server at one moment.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         #[non_exhaustive]
         pub struct Snapshot {
@@ -22,14 +22,14 @@ macro_rules! counts {
         }
 
         impl Counters {
-            /// The counts at this moment.
+            /// Returns the counts at this moment.
             pub fn snapshot(&self) -> Snapshot {
                 Snapshot { $($name: self.0.$name.load(Relaxed),)* }
             }
         }
 
         impl Snapshot {
-            /// Each count with its name, as exporters want them.
+            /// Returns each count with its name, for an exporter.
             ///
             /// ```
             /// let counters = stoop::serve::Counters::default();
@@ -45,33 +45,35 @@ macro_rules! counts {
 }
 
 counts! {
-    /// Clients (of [`Datagrams`](super::Datagrams): messages) that were given to the handler.
+    /// Clients that were given to the handler (of [`Datagrams`](super::Datagrams): messages).
     accepted
-    /// Of these, being handled now.
+    /// Of these, the ones being handled now.
     active
     /// The most that were ever handled at once.
     peak
-    /// Handled to the end.
+    /// Handlers that returned.
     finished
-    /// Ended by a panic in the handler.
+    /// Handlers that panicked.
     panicked
-    /// Cut: no byte had moved for the idle timeout.
+    /// Connections aborted because no byte moved during the idle timeout.
     idle
-    /// Cut: connected for longer than the longest time.
+    /// Connections aborted because they exceeded the maximum lifetime.
     overdue
-    /// Cut: still not finished at the end of draining.
+    /// Connections aborted because they had not finished at the drain deadline.
     aborted
-    /// Refused by the policy.
+    /// Clients or messages refused by the policy.
     refused_by_policy
-    /// Refused because their user had as many connections as one may.
+    /// Clients refused because their user had reached the limit on connections.
     refused_by_uid
-    /// Messages dropped because their sender had as many in flight, or as many replies waiting for it to read, as one may.
+    /// Messages dropped because their sender or user had reached the limit on messages in flight,
+    /// or on replies waiting for it to read.
     dropped_over_share
     /// Replies that were not sent because their receiver did not read in time.
     replies_timed_out
-    /// Replies that were not sent because their receiver did not read, and as many replies were waiting already as may.
+    /// Replies that were not sent because their receiver did not read and the limit on waiting
+    /// replies was reached.
     replies_refused
-    /// Times that no descriptor or memory was free for a client, who waited on in the queue.
+    /// Times that no file descriptor or memory was free for a client, which stayed in the queue.
     exhausted
     /// Times that a client could not be accepted, or a message received, for any other reason.
     failed
@@ -101,7 +103,7 @@ impl Counters {
     }
 }
 
-/// How one client's, or one message's, handling came to its end.
+/// How the handling of one client or message ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ended {
     Finished,

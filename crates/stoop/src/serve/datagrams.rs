@@ -1,4 +1,4 @@
-//! The loop for messages.
+//! The server loop for messages.
 
 use std::future::Future;
 use std::pin::pin;
@@ -20,27 +20,31 @@ use crate::listener::QUEUE_MAX;
 use crate::refusals::REFUSALS_PER_CALL;
 use crate::{Address, Allow, Received, ReplyTo, SocketFile};
 
-/// How many messages are handled at once unless told otherwise.
+/// The default limit on messages handled at once.
 const MAX_IN_FLIGHT: usize = 64;
 
-/// How long to pause where a message could not be received for want of something.
+/// The pause after a message could not be received for lack of a resource.
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// A server of messages, each handled in a task of its own.
 ///
-/// Policy, limits, draining and counts are as for [`Server`](super::Server); there are no
-/// connections to be idle. Messages beyond [`Datagrams::max_in_flight`] wait in the queue, and
-/// their senders behind them.
+/// Policy, limits, draining and counts work as in [`Server`](super::Server). There are no
+/// connections that could be idle. Messages beyond [`Datagrams::max_in_flight`] wait in the
+/// socket's queue, and block their senders when it is full.
 ///
-/// A sender that does not read its replies keeps nobody else from being served. It may hold half of
-/// the socket's send buffer ([`SendQuota`](crate::SendQuota)), replies wait for it until
-/// [`Datagrams::reply_timeout`], and a quarter of the handlers at most wait for it: while they do,
-/// its messages are dropped. Together, half of the handlers may wait for such senders. All of that
-/// is counted ([`Snapshot::dropped_over_share`](super::Snapshot::dropped_over_share) and what
-/// follows it). A sender that reads loses nothing: it waits while others are served.
+/// A sender that does not read its replies cannot block the service for others:
 ///
-/// Where strangers may send, [`Datagrams::max_in_flight_per_sender`] and
-/// [`Datagrams::max_in_flight_per_uid`] keep one of them from taking all of the handlers' time.
+/// - Its replies may occupy half of the socket's send buffer ([`SendQuota`](crate::SendQuota)).
+/// - Replies wait for it until [`Datagrams::reply_timeout`].
+/// - At most a quarter of the handlers wait for it. While they do, its messages are dropped.
+/// - At most half of the handlers wait for all such senders together.
+///
+/// All of that is counted ([`Snapshot::dropped_over_share`](super::Snapshot::dropped_over_share)
+/// and the counts that follow it). A sender that reads loses nothing: it waits while others are
+/// served.
+///
+/// If untrusted users may send, set [`Datagrams::max_in_flight_per_sender`] and
+/// [`Datagrams::max_in_flight_per_uid`] to keep one of them from occupying all handlers.
 ///
 /// ```
 /// use stoop::Bind;
@@ -60,14 +64,14 @@ const PAUSE: Duration = Duration::from_millis(5);
 /// ```
 #[derive(Debug)]
 pub struct Datagrams {
-    /// Apart from the socket, which handlers hold as long as they live.
+    /// Separate from the socket, which handlers keep open while they run.
     file: Option<SocketFile>,
     socket: Arc<Datagram>,
     allow: Allow,
     reply_to: ReplyTo,
     limits: Limits,
     drain_deadline: Duration,
-    /// How many messages of one sender, and of one user, are handled at once.
+    /// Limits on how many messages of one sender, and of one user, are handled at once.
     senders: Arc<Shares<Address>>,
     uids: Arc<Shares<u32>>,
     reply_timeout: Duration,
@@ -76,12 +80,12 @@ pub struct Datagrams {
     draining: Signal,
 }
 
-/// A message, and the way back to its sender.
+/// A received message that can be replied to.
 #[derive(Debug)]
 pub struct Message {
-    /// What it says.
+    /// The bytes of the message.
     pub bytes: Vec<u8>,
-    /// What came beside it: sender, credentials, descriptors.
+    /// The sender's address and the ancillary data: credentials and file descriptors.
     pub beside: Received,
     socket: Arc<Datagram>,
     reply_to: ReplyTo,
@@ -89,24 +93,29 @@ pub struct Message {
 }
 
 impl Message {
-    /// Where it came from; unnamed where the sender never bound.
+    /// Returns the sender's address; unnamed if the sender's socket is not bound.
     pub fn from(&self) -> &Address {
         &self.beside.from
     }
 
-    /// Sends a message to its sender and to no one else, from the address it was sent to, waiting
-    /// for room there until [`Datagrams::reply_timeout`]. What is checked is said at
-    /// [`Datagram::reply`](crate::Datagram::reply); [`Datagrams::reply_to`] changes it.
+    /// Sends a reply to the sender of this message, and to no other socket.
+    ///
+    /// The reply is sent from the address that the message was sent to. It waits for room in the
+    /// sender's queue until [`Datagrams::reply_timeout`]. The checks on the sender's address are
+    /// those of [`Datagram::reply`](crate::Datagram::reply); [`Datagrams::reply_to`] changes them.
     ///
     /// # Errors
-    /// As [`Datagram::reply`](crate::Datagram::reply): above all [`ErrorKind::InvalidAddress`] for
-    /// a sender that never bound, and [`ErrorKind::NotPermitted`] if its address leads to a
-    /// socket that may be another's. [`ErrorKind::TimedOut`] if the sender did not read in
-    /// time, [`ErrorKind::WouldBlock`] at once if it does not read and as many replies wait already
-    /// as may.
+    /// Returns an error if the reply cannot be sent:
+    ///
+    /// - [`ErrorKind::InvalidAddress`] if the sender's socket is not bound.
+    /// - [`ErrorKind::NotPermitted`] if its address leads to a socket that may be another user's.
+    /// - [`ErrorKind::TimedOut`] if the sender did not read in time.
+    /// - [`ErrorKind::WouldBlock`], at once, if the sender does not read and the limit on waiting
+    ///   replies is reached.
+    /// - Any other kind that [`Datagram::reply`](crate::Datagram::reply) lists.
     ///
     /// # Cancel safety
-    /// Cancel safe: either it completes, or nothing has been sent.
+    /// This method is cancel safe. If dropped before it completes, nothing has been sent.
     pub async fn reply(&self, message: &[u8]) -> Result<()> {
         let target;
         let receiver = match self.reply_to {
@@ -122,15 +131,17 @@ impl Message {
 }
 
 impl Datagrams {
-    /// Serves the messages that come to this socket, 64 of them at once. No file descriptors are
-    /// let in.
+    /// Creates a server for this socket, which handles 64 messages at once by default.
     ///
-    /// Credentials are asked for from here on (`SO_PASSCRED`). If [`Bind`](crate::Bind) did not
-    /// make the socket, messages that were sent before have none, and replies to senders at a
-    /// path fail.
+    /// By default no file descriptors are accepted.
+    ///
+    /// The socket receives its senders' credentials from now on (`SO_PASSCRED`). If
+    /// [`Bind`](crate::Bind) did not create the socket, messages that were sent before have none,
+    /// and replies to senders at a path fail.
     pub fn new(mut socket: Datagram) -> Datagrams {
         let counters = Counters::default();
-        // Without them a reply to a path is refused, and says so; and users have no shares.
+        // Without credentials, replies to a path are refused with an error that says so, and
+        // per-user limits do not apply.
         let _ = socket.get_ref().set_pass_credentials(true);
         Datagrams {
             file: socket.get_mut().parts_mut().1.take(),
@@ -148,29 +159,32 @@ impl Datagrams {
         }
     }
 
-    /// How many messages are handled at once.
+    /// Limits how many messages are handled at once; 64 by default.
     pub fn max_in_flight(mut self, messages: usize) -> Datagrams {
         self.limits.total = messages;
         self.with_replies()
     }
 
-    /// How many messages of one sender are handled at once; any number by default. Those beyond
-    /// that are dropped and counted, since in the queue they would hold up everybody else's.
-    /// Senders without an address count as one user's only.
+    /// Limits how many messages of one sender are handled at once; unlimited by default.
+    ///
+    /// Further messages are dropped and counted: in the queue they would block those of other
+    /// senders. Senders without an address are subject to the per-user limit only.
     pub fn max_in_flight_per_sender(mut self, messages: usize) -> Datagrams {
         self.senders = Shares::new(messages);
         self
     }
 
-    /// How many messages of one user are handled at once; any number by default. Those beyond that
-    /// are dropped and counted.
+    /// Limits how many messages of one user are handled at once; unlimited by default.
+    ///
+    /// Further messages are dropped and counted.
     pub fn max_in_flight_per_uid(mut self, messages: usize) -> Datagrams {
         self.uids = Shares::new(messages);
         self
     }
 
-    /// How long a reply waits for its receiver to make room; five seconds by default. The reply
-    /// then fails, and the handler goes on.
+    /// Sets how long a reply waits for room in its receiver's queue; five seconds by default.
+    ///
+    /// The reply then fails, and the handler continues.
     pub fn reply_timeout(mut self, time: Duration) -> Datagrams {
         self.reply_timeout = time;
         self.with_replies()
@@ -182,44 +196,47 @@ impl Datagrams {
         self
     }
 
-    /// What is let in beside the bytes. A message that brings more is dropped, and told as an
-    /// event.
+    /// Sets which ancillary data is accepted; none by default.
+    ///
+    /// A message that carries more is dropped, and reported as an event.
     pub fn allow(mut self, allow: Allow) -> Datagrams {
         self.allow = allow;
         self
     }
 
-    /// Sets where [`Message::reply`] sends. By default, to the sender or to no one.
+    /// Sets where [`Message::reply`] sends. By default, to the sender or to no socket at all.
     pub fn reply_to(mut self, reply_to: ReplyTo) -> Datagrams {
         self.reply_to = reply_to;
         self
     }
 
-    /// How long handlers, and messages in the queue, have when the server ends.
+    /// Sets how long handlers, and messages in the queue, have when the server ends; five seconds
+    /// by default.
     pub fn drain_deadline(mut self, time: Duration) -> Datagrams {
         self.drain_deadline = time;
         self
     }
 
-    /// What this server does, counted.
+    /// Returns a handle to this server's counts, which outlives the server.
     pub fn counters(&self) -> Counters {
         self.counters.clone()
     }
 
-    /// What tells handlers that the server has begun to end.
+    /// Returns a handle that notifies handlers when draining begins.
     pub fn draining(&self) -> Draining {
         self.draining.subscribe()
     }
 
-    /// Serves until `shutdown` is done, then takes the file away, handles the messages that have
-    /// come already, and waits for handlers until the deadline; their answers still come from
-    /// the old address.
+    /// Serves until `shutdown` completes, then drains.
+    ///
+    /// Draining unlinks the socket file, handles the messages in the queue, and waits for handlers
+    /// until the deadline. Replies are still sent from the old address.
     ///
     /// # Errors
-    /// Where the socket is broken, after draining.
+    /// Returns an error if the socket is broken, after draining.
     ///
     /// # Cancel safety
-    /// Not cancel safe: dropping it ends every handler.
+    /// This method is not cancel safe. If dropped, every handler is aborted.
     pub async fn run<H, F>(mut self, mut handler: H, shutdown: impl Future) -> Result<End>
     where
         H: FnMut(Message) -> F,
@@ -306,8 +323,8 @@ impl Datagrams {
         }
     }
 
-    /// What a message takes of the shares of its sender and its user; `None` if it is to be
-    /// dropped.
+    /// Acquires what a message counts against the limits of its sender and its user. Returns
+    /// `None` if a limit is reached and the message must be dropped.
     fn places(&self, beside: &Received) -> Option<Places> {
         let sender = Some(&beside.from).filter(|from| !from.is_unnamed());
         if sender.is_some_and(|sender| self.replies.is_mute(sender)) {
@@ -316,7 +333,7 @@ impl Datagrams {
         let uid = beside.credentials.map(|sender| sender.uid);
         let of_sender = sender.filter(|_| self.senders.is_limited()).map(|sender| self.senders.take(sender));
         let of_uid = uid.filter(|_| self.uids.is_limited()).map(|uid| self.uids.take(&uid));
-        // `Some(None)`: counted, and may have no more.
+        // `None`: no limit applies. `Some(None)`: a limit applies and is reached.
         match (of_sender, of_uid) {
             (Some(None), _) | (_, Some(None)) => None,
             (of_sender, of_uid) => Some((of_sender.flatten(), of_uid.flatten())),
@@ -344,8 +361,8 @@ impl Datagrams {
         }
     }
 
-    /// Handles the messages that have come already, as there is room for them; those that come
-    /// meanwhile do not prolong it.
+    /// Handles the messages in the queue, within the limits. Messages that arrive meanwhile do not
+    /// prolong it: at most as many are received as a queue can hold.
     async fn empty_queue<H, F>(&self, handled: &mut Connections, handler: &mut H, deadline: Deadline)
     where
         H: FnMut(Message) -> F,
@@ -374,7 +391,7 @@ impl Datagrams {
 
 type Got = Result<(Vec<u8>, Received)>;
 
-/// What is given back when a message has been handled.
+/// Limits' shares that are released when a message has been handled.
 type Places = (Option<Share<Address>>, Option<Share<u32>>);
 
 enum Event {
@@ -383,7 +400,7 @@ enum Event {
     Message(Got),
 }
 
-/// Whether the next message may be a better one.
+/// Returns whether the error concerns one message only, so that receiving can go on.
 fn concerns_one_message(error: &Error) -> bool {
     let kind = error.kind();
     error.is_truncated() || error.is_transient() || kind == ErrorKind::SurplusDescriptors

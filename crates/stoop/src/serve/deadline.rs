@@ -1,11 +1,11 @@
-//! When the end of a server has to be over.
+//! The deadline for draining a server.
 
 use std::future::Future;
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
-/// An instant, or none if no clock goes that far.
+/// An instant, or `None` if it is too far in the future for the clock.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Deadline(Option<Instant>);
 
@@ -18,7 +18,7 @@ impl Deadline {
         self.0.is_some_and(|end| end <= Instant::now())
     }
 
-    /// What a future gives; `None` if the deadline came first.
+    /// Runs a future until the deadline. Returns `None` if the deadline passes first.
     pub(super) async fn within<T>(self, future: impl Future<Output = T>) -> Option<T> {
         match self.0 {
             Some(end) => timeout_at(end, future).await.ok(),

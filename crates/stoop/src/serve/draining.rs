@@ -1,8 +1,9 @@
-//! Telling handlers that the server has begun to end.
+//! The notification that a server has begun to drain.
 
 use tokio::sync::watch;
 
-/// Tells when the server has begun to end: see [`Server::draining`](super::Server::draining).
+/// Notifies handlers that the server has begun to drain. See
+/// [`Server::draining`](super::Server::draining).
 ///
 /// ```
 /// # use stoop::{aio, serve::Draining};
@@ -20,22 +21,22 @@ use tokio::sync::watch;
 pub struct Draining(watch::Receiver<bool>);
 
 impl Draining {
-    /// Whether it has.
+    /// Returns whether draining has begun.
     pub fn has_begun(&self) -> bool {
         *self.0.borrow()
     }
 
-    /// Waits until it has.
+    /// Waits until draining has begun.
     ///
     /// # Cancel safety
-    /// Cancel safe.
+    /// This method is cancel safe.
     pub async fn wait(&mut self) {
-        // A sender that is gone is a server that is gone.
+        // An error means that the server was dropped: it has ended.
         let _ = self.0.wait_for(|&begun| begun).await;
     }
 }
 
-/// The server's side.
+/// The server's end of the notification.
 #[derive(Debug)]
 pub(super) struct Signal(watch::Sender<bool>);
 

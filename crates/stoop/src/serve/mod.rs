@@ -1,22 +1,20 @@
-//! The loop every daemon needs, once: accept, check, limit, hand to a handler, and end well
-//! (feature `tokio`).
+//! Server loops: accept, authorize, limit, run a handler, and drain on shutdown (feature `tokio`).
 //!
-//! [`Server`] serves streams and seqpackets, each client in a task of its own; [`Datagrams`] serves
-//! messages. Both:
+//! [`Server`] serves stream and seqpacket connections, each client in a task of its own.
+//! [`Datagrams`] serves messages. Both:
 //!
-//! - let nobody past the policy, and know who came, before the handler sees a byte;
-//! - bound what clients can take: how many at once, how many of one user, how long without a byte
-//!   moving, how long at all. Clients over the total wait in the kernel's queue; those over their
-//!   user's share are turned away;
-//! - survive what clients and handlers do: a handler that panics ends its own connection, a process
-//!   out of descriptors goes on when some are free;
-//! - end without losing anybody: the file goes first, clients in the queue are served,
-//!   conversations under way may finish, and what is left after a deadline is cut;
-//! - count all of that in [`Counters`], and tell it as `tracing` events with the feature of that
-//!   name.
+//! - apply the policy before the handler sees a byte, and know the peer's credentials;
+//! - limit what clients can use: how many are served at once in total and per user, how long a
+//!   connection may be idle, and how long it may last. Clients over the total wait in the kernel's
+//!   queue; those over their user's limit are closed;
+//! - survive failures of clients and handlers: a handler that panics ends its own connection, and
+//!   a process that runs out of file descriptors continues when some are free;
+//! - drain on shutdown without losing a client: the socket file is unlinked first, clients in the
+//!   queue are served, handlers may finish, and connections left at the deadline are aborted;
+//! - count all of that in [`Counters`], and emit `tracing` events with the feature of that name.
 //!
-//! A handler that waits for a client that says nothing would hold up the end until the deadline.
-//! [`Draining`] tells it.
+//! A handler that waits for a silent client would hold up the shutdown until the deadline. Use
+//! [`Draining`] to notify it.
 //!
 //! ```
 //! use std::time::Duration;
@@ -62,14 +60,14 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! | what | file |
+//! | responsibility | file |
 //! |---|---|
-//! | the loop, and its end | `server.rs` |
-//! | who is connected, and who has to go | `connections.rs` |
+//! | the accept loop, and draining | `server.rs` |
+//! | open connections and their limits | `connections.rs` |
 //! | the same for messages | `datagrams.rs` |
-//! | replies, and what a sender that does not read them may take | `replies.rs`, `shares.rs` |
+//! | replies, and limits on senders that do not read them | `replies.rs`, `shares.rs` |
 //! | passing the listener to a successor | `successor.rs` |
-//! | telling handlers that the end has begun, and when it is over | `draining.rs`, `deadline.rs` |
+//! | the drain notification for handlers, and its deadline | `draining.rs`, `deadline.rs` |
 //! | counts, events | `counters.rs`, `trace.rs` |
 
 mod connections;

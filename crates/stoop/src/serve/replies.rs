@@ -1,5 +1,5 @@
-//! Replies to messages, and what a sender that does not read them may take: of the socket's send
-//! buffer, of time, and of the handlers that wait for it.
+//! Replies to messages, and limits on what a sender that does not read them can occupy: the
+//! socket's send buffer, time, and handlers that wait for it.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -15,14 +15,14 @@ use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::send_quota::{SendQuota, Verdict};
 use crate::{Address, packet};
 
-/// How long a reply waits for its receiver unless told otherwise.
+/// The default time that a reply waits for room in its receiver's queue.
 pub(super) const REPLY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The way back to all senders.
+/// Sends replies within the limits, for one server.
 #[derive(Debug)]
 pub(super) struct Replies {
     quota: SendQuota,
-    /// How many replies may wait for their receivers at once.
+    /// Limits how many replies wait for their receivers at once.
     waiting: Semaphore,
     waiting_for: Arc<Shares<Address>>,
     timeout: Duration,
@@ -30,8 +30,8 @@ pub(super) struct Replies {
 }
 
 impl Replies {
-    /// For a server that handles so many messages at once: half of its handlers may wait for
-    /// senders that do not read, and a quarter for one of them.
+    /// Creates the limits for a server that handles this many messages at once. Half of its
+    /// handlers may wait for senders that do not read, and a quarter for one of them.
     pub(super) fn new(in_flight: usize, timeout: Duration, counters: Counters) -> Replies {
         Replies {
             quota: SendQuota::new(),
@@ -42,7 +42,7 @@ impl Replies {
         }
     }
 
-    /// Whether so many replies wait for this sender that nothing more is to be heard from it.
+    /// Returns whether so many replies wait for this sender that its messages are to be dropped.
     pub(super) fn is_mute(&self, sender: &Address) -> bool {
         self.waiting_for.is_used_up(sender)
     }
@@ -51,10 +51,10 @@ impl Replies {
         Some((self.waiting.try_acquire().ok()?, self.waiting_for.take(to)?))
     }
 
-    /// Sends one, waiting for its receiver if it may.
+    /// Sends a reply, waiting for room in its receiver's queue within the limits.
     ///
     /// # Cancel safety
-    /// Cancel safe: either it completes, or nothing has been sent.
+    /// This method is cancel safe. If dropped before it completes, nothing has been sent.
     pub(super) async fn send(&self, socket: &Datagram, message: &[u8], to: &To<'_>) -> Result<()> {
         match timeout(self.timeout, self.send_in_time(socket, message, to)).await {
             Ok(result) => result,
@@ -72,7 +72,8 @@ impl Replies {
             tokio::task::coop::consume_budget().await;
             let obstacle = match self.try_send(socket, message, to, since)? {
                 Sent::Yes => return Ok(()),
-                // That is known soon, whoever waits.
+                // The quota's verdict is known soon, so this wait does not count against the
+                // limits.
                 Sent::Unsure(until) => {
                     sleep_until(until.into()).await;
                     continue;
@@ -96,7 +97,8 @@ impl Replies {
     }
 
     fn try_send(&self, socket: &Datagram, message: &[u8], to: &To<'_>, since: Instant) -> Result<Sent> {
-        // A sender without an address has no queue either: the send says why nothing can be sent to it.
+        // A sender without an address has no queue either: the send itself returns the right
+        // error.
         if !to.address.is_unnamed() {
             match self.quota.ask(socket, to.address, to.uid, message.len(), since)? {
                 Verdict::Allowed => {}
@@ -119,22 +121,22 @@ impl Replies {
     }
 }
 
-/// Where a reply goes.
+/// The destination of a reply.
 pub(super) struct To<'a> {
     pub(super) receiver: Receiver<'a>,
-    /// The sender's own word for it, under which its share is counted.
+    /// The address as the sender bound it, under which its limits are counted.
     pub(super) address: &'a Address,
     pub(super) uid: Option<u32>,
 }
 
-/// What became of a reply.
+/// The outcome of an attempt to send a reply.
 #[derive(Clone, Copy, Debug)]
 enum Sent {
     Yes,
-    /// Its receiver may hold its share of the send buffer.
+    /// The receiver may occupy its share of the send buffer; known at this instant.
     Unsure(Instant),
-    /// It does.
+    /// The receiver occupies its share of the send buffer.
     OverQuota,
-    /// Its receiver's queue is full, or the send buffer.
+    /// The receiver's queue is full, or the send buffer is.
     Full,
 }

@@ -1,4 +1,4 @@
-//! The accept loop, and its end.
+//! The accept loop, and draining.
 
 use std::future::Future;
 use std::os::fd::AsFd;
@@ -22,13 +22,13 @@ use crate::peer::Ids;
 use crate::refusals::REFUSALS_PER_CALL;
 use crate::{Arrival, Connected, Peer, handover};
 
-/// How long to pause where a client could be accepted and not be watched.
+/// The pause after a client was accepted but could not be registered with the runtime.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// How long a drain lasts at most unless told otherwise.
+/// The default drain deadline.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(5);
 
-/// A server of connections: see the [module](super).
+/// A server of stream or seqpacket connections. See the [module documentation](super).
 #[derive(Debug)]
 pub struct Server<C: Connected = crate::Stream> {
     listener: Listener<C>,
@@ -40,8 +40,8 @@ pub struct Server<C: Connected = crate::Stream> {
     turn: Turn,
 }
 
-/// Whose turn it is first when both are there: neither can keep the other waiting by coming again
-/// and again.
+/// Which of a waiting successor and a waiting client is handled first. It alternates, so that
+/// neither can starve the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Turn {
     Successor,
@@ -51,9 +51,9 @@ enum Turn {
 /// Why a server ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// It was told to.
+    /// The `shutdown` future completed.
     ShutDown,
-    /// A successor serves now.
+    /// A successor has taken over.
     HandedOver,
 }
 
@@ -66,8 +66,9 @@ enum Event<C: Connected> {
 }
 
 impl<C: Connected> Server<C> {
-    /// Serves the clients of this listener, any number of them, for any time;
-    /// [`Server::drain_deadline`] is five seconds.
+    /// Creates a server for the clients of this listener.
+    ///
+    /// By default there are no limits, and [`Server::drain_deadline`] is five seconds.
     pub fn new(listener: Listener<C>) -> Server<C> {
         Server {
             listener,
@@ -80,92 +81,104 @@ impl<C: Connected> Server<C> {
         }
     }
 
-    /// Serves the clients of a server that may have taken over from its predecessor, and hands over
-    /// to a successor when one comes: [`Server::run`] then drains, without touching listener or
-    /// file any more, and returns [`End::HandedOver`].
+    /// Creates a server that hands over to a successor when one connects.
     ///
-    /// [`handover::Server::start`] blocks while it looks for a predecessor: call it before the
-    /// runtime, or in [`tokio::task::spawn_blocking`].
+    /// It may itself have taken over from a predecessor. After the hand-over, [`Server::run`]
+    /// drains without touching the listener or the socket file, and returns [`End::HandedOver`].
+    ///
+    /// [`handover::Server::start`] blocks while it looks for a predecessor. Call it before the
+    /// runtime starts, or in [`tokio::task::spawn_blocking`].
     ///
     /// # Errors
-    /// Where the runtime cannot watch one more socket.
+    /// Returns an error if the runtime cannot register another socket.
     ///
     /// # Panics
-    /// Outside of a runtime.
+    /// Panics if called outside of a runtime.
     pub fn with_handover(server: handover::Server<C>) -> Result<Server<C>> {
         let (listener, control, timeout) = server.into_parts();
         let control = Control::new(control, timeout)?;
         Ok(Server { control: Some(control), ..Server::new(Async::try_from(listener)?) })
     }
 
-    /// How many clients are served at once. Those who come beyond that wait in the kernel's queue.
+    /// Limits how many clients are served at once; unlimited by default.
+    ///
+    /// Further clients wait in the kernel's queue.
     pub fn max_connections(mut self, clients: usize) -> Server<C> {
         self.limits.total = clients;
         self
     }
 
-    /// How many clients of one user are served at once. Those who come beyond that are closed at
-    /// once, so that one user cannot take all the places.
+    /// Limits how many clients of one user are served at once; unlimited by default.
+    ///
+    /// Further clients are closed at once, so that one user cannot use up the total.
     pub fn max_connections_per_uid(mut self, clients: usize) -> Server<C> {
         self.limits.per_uid = clients;
         self
     }
 
-    /// How long a connection may go without a byte moving in either direction: a client that says
-    /// nothing, or reads nothing, or a handler that does neither. It is cut then, at most a
-    /// quarter of that time late.
+    /// Sets how long a connection may be idle; unlimited by default.
+    ///
+    /// A connection is idle while no byte moves in either direction: the client neither sends nor
+    /// reads, or the handler does neither. It is then aborted, at most a quarter of that time
+    /// late.
     pub fn idle_timeout(mut self, time: Duration) -> Server<C> {
         self.limits.idle = Some(time);
         self
     }
 
-    /// Takes [`Server::idle_timeout`] off, for a handler that keeps it in a way of its own: with a
-    /// word to the client, or where silence does not mean that nothing is going on.
+    /// Takes and disables [`Server::idle_timeout`], for a handler that enforces it itself.
+    ///
+    /// A handler may want to notify the client first, or know that a silent connection is in use.
     pub fn take_idle_timeout(&mut self) -> Option<Duration> {
         self.limits.idle.take()
     }
 
-    /// How long a connection may last at all: an answer to clients that move a byte now and then.
+    /// Sets how long a connection may last; unlimited by default.
+    ///
+    /// This also limits clients that move a byte now and then to avoid the idle timeout.
     pub fn max_lifetime(mut self, time: Duration) -> Server<C> {
         self.limits.lifetime = Some(time);
         self
     }
 
-    /// How long conversations under way, and clients in the queue, have when the server ends. What
-    /// is left then is cut.
+    /// Sets how long handlers, and clients in the queue, have when the server ends; five seconds
+    /// by default.
+    ///
+    /// Connections left at the deadline are aborted.
     pub fn drain_deadline(mut self, time: Duration) -> Server<C> {
         self.drain_deadline = time;
         self
     }
 
-    /// What this server does, counted; good for as long as anybody holds it.
+    /// Returns a handle to this server's counts, which outlives the server.
     pub fn counters(&self) -> Counters {
         self.counters.clone()
     }
 
-    /// What tells handlers that the server has begun to end, so that they need not wait for another
-    /// request.
+    /// Returns a handle that notifies handlers when draining begins, so that they need not wait
+    /// for another request.
     pub fn draining(&self) -> Draining {
         self.draining.subscribe()
     }
 
-    /// Serves until `shutdown` is done (whatever it gives) or a successor has taken over, then
-    /// drains:
+    /// Serves until `shutdown` completes or a successor has taken over, then drains.
     ///
-    /// 1. the file goes, so that new clients find a successor or nobody;
-    /// 2. clients in the queue are served, and later ones refused, not reset;
-    /// 3. handlers may finish, until the deadline;
-    /// 4. those that have not are cut.
+    /// The output of `shutdown` is ignored. Draining has four steps:
     ///
-    /// The handler runs in a task of its own for each client. It is given the connection and who is
-    /// at its other end.
+    /// 1. The socket file is unlinked, so that new clients find a successor or no server.
+    /// 2. Clients in the queue are served. Later ones are refused, not reset.
+    /// 3. Handlers may finish, until the deadline.
+    /// 4. Those that have not are aborted.
+    ///
+    /// The handler runs in a task of its own for each client. It receives the connection and its
+    /// peer's credentials.
     ///
     /// # Errors
-    /// Where the listener is broken, after draining. A file that could not be taken away is told as
-    /// an event only.
+    /// Returns an error if the listener is broken, after draining. A socket file that could not be
+    /// removed is reported as an event only.
     ///
     /// # Cancel safety
-    /// Not cancel safe: dropping it cuts every connection.
+    /// This method is not cancel safe. If dropped, every connection is aborted.
     pub async fn run<H, F>(self, mut handler: H, shutdown: impl Future) -> Result<End>
     where
         H: FnMut(Async<C>, Peer) -> F,
@@ -178,15 +191,16 @@ impl<C: Connected> Server<C> {
         self.run_unasked(introduced, shutdown).await
     }
 
-    /// As [`Server::run`], for handlers that ask who is at the other end themselves, with
-    /// [`Socket::peer`](crate::Socket::peer), or have no need to: four system calls less for
-    /// each connection.
+    /// Serves like [`Server::run`], for handlers that do not need the peer's credentials.
+    ///
+    /// This saves four system calls per connection. A handler can still call
+    /// [`Socket::peer`](crate::Socket::peer).
     ///
     /// # Errors
-    /// As there.
+    /// Returns an error if the listener is broken, after draining.
     ///
     /// # Cancel safety
-    /// As there.
+    /// This method is not cancel safe. If dropped, every connection is aborted.
     pub async fn run_unasked<H, F>(mut self, mut handler: H, shutdown: impl Future) -> Result<End>
     where
         H: FnMut(Async<C>) -> F,
@@ -214,7 +228,8 @@ impl<C: Connected> Server<C> {
                 }
                 Event::Client(Err(error)) => {
                     trace::failed("accepting a client", &error);
-                    // The listener itself, or the runtime's means to watch one client more?
+                    // Is it the listener itself, or only the runtime's ability to register one
+                    // more client?
                     if error.operation() == Operation::Accept {
                         break Err(error);
                     }
@@ -229,8 +244,8 @@ impl<C: Connected> Server<C> {
         end
     }
 
-    /// The first thing to happen, the end before all else, successors and clients in turn.
-    /// Everything that is waited for here is cancel safe.
+    /// Waits for the next event. Shutdown has priority over everything else; successors and
+    /// clients alternate. Every future polled here is cancel safe.
     async fn next_event(
         &self,
         connections: &mut Connections,
@@ -288,7 +303,7 @@ impl<C: Connected> Server<C> {
         connections.serve(uid, activity, handler(client));
     }
 
-    /// True when a successor has taken over.
+    /// Returns whether a successor has taken over.
     fn hear_successor(&mut self) -> bool {
         let Some(control) = &mut self.control else { return false };
         match control.hear(self.listener.get_mut()) {
@@ -310,7 +325,8 @@ impl<C: Connected> Server<C> {
         let deadline = Deadline::after(self.drain_deadline);
         if handed_over {
             trace::handed_over();
-            // Those who were not offered the sockets find the one who has them.
+            // Close the control socket: successors that were not offered the listener find the new
+            // server.
             self.control = None;
         } else {
             let made_here = self.listener.get_ref().file().is_some();
@@ -318,7 +334,7 @@ impl<C: Connected> Server<C> {
                 trace::failed("taking the file away", &error);
             }
             self.empty_queue(connections, handler, deadline).await;
-            // A listener that somebody else made may serve on elsewhere.
+            // A listener that this process did not bind may be in use by another process.
             if made_here && self.listener.refuse_more().is_ok() {
                 self.empty_queue(connections, handler, deadline).await;
             }
@@ -331,8 +347,8 @@ impl<C: Connected> Server<C> {
         }
     }
 
-    /// Serves the clients that are waiting already, as there is room for them; those who come
-    /// meanwhile do not prolong it.
+    /// Serves the clients in the queue, within the limits. Clients that arrive meanwhile do not
+    /// prolong it: at most as many are accepted as a queue can hold.
     async fn empty_queue<H, F>(&self, connections: &mut Connections, handler: &mut H, deadline: Deadline)
     where
         H: FnMut(Async<C>) -> F,
@@ -353,25 +369,25 @@ impl<C: Connected> Server<C> {
                     }
                 }
                 Err(error) if error.is_transient() => tokio::time::sleep(PAUSE).await,
-                // Nobody is left.
+                // The queue is empty.
                 Err(_) => return,
             }
         }
     }
 }
 
-/// What is ready, or else what the other one says.
+/// Returns the first result if it is ready, otherwise the second.
 fn first<T>(one: Poll<T>, other: impl FnOnce() -> Poll<T>) -> Poll<T> {
     if one.is_ready() { one } else { other() }
 }
 
-/// How much was refused since other tasks had their turn.
+/// Counts the clients refused since other tasks last ran.
 #[derive(Debug, Default)]
 struct Refused(u64);
 
 impl Refused {
-    /// Yields once there was enough of it. The runtime's own measure allows eight times as much,
-    /// and counts what is accepted.
+    /// Yields after enough refusals. tokio's cooperative budget allows eight times as many, and
+    /// counts accepted clients only.
     async fn turn_over(&mut self, counters: &Counters) {
         let cells = counters.cells();
         let refused = cells.refused_by_policy.load(Relaxed) + cells.refused_by_uid.load(Relaxed);

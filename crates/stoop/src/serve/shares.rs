@@ -1,18 +1,18 @@
-//! How many things each of several may have at once. Knows neither what they are nor whose.
+//! Counting semaphores keyed by owner: the same limit for each of many owners.
 
 use std::collections::HashMap;
 use std::fmt::Debug;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// The same limit for every owner.
+/// A limit that applies to each owner separately.
 #[derive(Debug)]
 pub(super) struct Shares<K> {
     limit: usize,
     taken: Mutex<HashMap<K, usize>>,
 }
 
-/// One thing of its owner's, until it is dropped.
+/// A permit, which is released on drop.
 #[derive(Debug)]
 pub(super) struct Share<K: Hash + Eq> {
     shares: Arc<Shares<K>>,
@@ -28,7 +28,7 @@ impl<K: Hash + Eq + Clone> Shares<K> {
         self.limit < usize::MAX && self.locked().get(owner).is_some_and(|&taken| taken >= self.limit)
     }
 
-    /// One more of this owner's, if it may have one more.
+    /// Acquires a permit for this owner, or returns `None` if its limit is reached.
     pub(super) fn take(self: &Arc<Self>, owner: &K) -> Option<Share<K>> {
         let mut all = self.locked();
         let taken = all.entry(owner.clone()).or_default();

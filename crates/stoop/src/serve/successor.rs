@@ -1,4 +1,4 @@
-//! The control address at which a successor asks for the listener: what [`handover::Server`] does,
+//! The control socket on which a successor requests the listener: what [`handover::Server`] does,
 //! driven by tokio.
 
 use std::future::{Future, poll_fn};
@@ -12,11 +12,11 @@ use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::handover::{CLIENTS, CONTROL, Item, Successors};
 use crate::{Arrival, Connected, Listener, SeqPacket, handover, sys};
 
-/// Where successors connect, and those that have.
+/// The control listener, and the successors that have connected.
 #[derive(Debug)]
 pub(super) struct Control {
     listener: aio::Listener<SeqPacket>,
-    /// The last process that was told that it is not trusted.
+    /// The last process that was refused as untrusted.
     declined: Option<OwnedFd>,
     successors: Successors<aio::SeqPacket>,
 }
@@ -30,11 +30,11 @@ impl Control {
         })
     }
 
-    /// Waits until [`Control::hear`] has something to do: a successor, its next word, or the end of
-    /// our patience with it.
+    /// Waits until [`Control::hear`] has something to do: a new successor, a message from one, or
+    /// a timeout.
     ///
     /// # Cancel safety
-    /// Cancel safe: nothing is taken.
+    /// This method is cancel safe. It removes nothing from a queue.
     pub(super) async fn knock(control: Option<&Control>) {
         let Some(Control { listener, successors, .. }) = control else { return std::future::pending().await };
         let pause = successors.pace.pause(Instant::now());
@@ -61,7 +61,8 @@ impl Control {
         .await;
     }
 
-    /// True when a successor has taken over, `clients` included.
+    /// Handles one event. Returns whether a successor has taken over, the listener `clients`
+    /// included.
     pub(super) fn hear<C: Connected>(&mut self, clients: &mut Listener<C>) -> Result<bool> {
         if self.successors.has_word() {
             let mut items =
@@ -87,8 +88,8 @@ impl Control {
     }
 }
 
-/// Waits until there is really something there: what the reactor remembers may be out of date, and
-/// a step of the hand-over would block on that.
+/// Waits until the socket is really readable. The readiness that the reactor remembers may be
+/// stale, and a step of the hand-over would block on it.
 async fn readable<S: AsFd + std::ops::Deref<Target = crate::Socket>>(socket: &Async<S>) {
     let look = |socket: &S| match sys::is_readable(socket.as_fd()) {
         Ok(true) => Ok(()),

@@ -1,4 +1,4 @@
-//! Events for `tracing`, where the feature of that name is on; else nothing at all.
+//! Events for `tracing` with the feature of that name; compiled to nothing without it.
 
 use super::counters::Ended;
 use crate::{Error, Refusal};
@@ -13,7 +13,7 @@ macro_rules! event {
     ($level:ident, $($key:ident = $value:expr,)* $text:literal) => { let _ = ($(&$value,)*); };
 }
 
-/// Whether somebody wants to know who it is.
+/// Returns whether events about single clients are enabled, and so their ids needed.
 pub(super) fn is_told_of_clients() -> bool {
     #[cfg(feature = "tracing")]
     return ::tracing::enabled!(target: "stoop::serve", ::tracing::Level::DEBUG);
