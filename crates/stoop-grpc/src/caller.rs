@@ -1,4 +1,4 @@
-//! Who makes a call, and who may.
+//! The peer of a call, and authorization by policy.
 
 use std::fmt;
 use std::ops::Deref;
@@ -7,10 +7,11 @@ use std::sync::{Arc, OnceLock, Weak};
 use stoop::{Peer, Policy, aio};
 use tonic::{Request, Status};
 
-/// Who makes a call: what the kernel says of the process at the other end of the connection. It
-/// stands in the extensions of each request that came over a local socket, and is asked for when
-/// somebody looks at it first: the kernel noted it when the connection was made. Of a process that
-/// has ended since, some kernels know no pidfd any more (K-CRED-5).
+/// The peer of a call: the credentials of the process at the other end of the connection.
+///
+/// It is in the extensions of each request that arrived over a Unix socket. The credentials are
+/// fetched from the kernel, which recorded them when the connection was made, on first use. For a
+/// process that has exited since, some kernels no longer provide a pidfd (K-CRED-5).
 ///
 /// ```
 /// use stoop_grpc::Caller;
@@ -25,16 +26,17 @@ pub struct Caller(Arc<Asked>);
 
 struct Asked {
     peer: OnceLock<Peer>,
-    /// The connection, which nobody who knows its caller keeps open.
+    /// The connection. Weak, so that a `Caller` does not keep it open.
     stream: Weak<aio::Stream>,
 }
 
-/// What knows the caller of a connection for as long as that lasts, and holds nothing.
+/// A weak handle to the caller of a connection, valid as long as the connection.
 #[derive(Clone)]
 pub(crate) struct Introduction(Weak<Asked>);
 
 impl Introduction {
-    /// To be called by the connection's own task: it is over for everybody else.
+    /// Returns the caller. Must be called by the connection's own task; in any other, the
+    /// connection may have ended.
     pub(crate) fn caller(&self) -> Option<Caller> {
         self.0.upgrade().map(Caller)
     }
@@ -51,12 +53,14 @@ impl Caller {
         Introduction(Arc::downgrade(&self.0))
     }
 
-    /// Of the stream that [`settle`](Caller::settle) is called for before it goes.
+    /// Creates the caller of this stream. [`settle`](Caller::settle) must be called before the
+    /// stream is dropped.
     pub(crate) fn new(stream: &Arc<aio::Stream>) -> Caller {
         Caller(Arc::new(Asked { peer: OnceLock::new(), stream: Arc::downgrade(stream) }))
     }
 
-    /// Asks now, where somebody else may ask later. Nobody holds the stream for it afterwards.
+    /// Fetches the credentials if a clone may need them later. Afterwards no clone accesses the
+    /// stream.
     pub(crate) fn settle(&self) {
         if Arc::strong_count(&self.0) > 1 {
             let _ = self.peer();
@@ -75,13 +79,14 @@ impl Caller {
         self.0.peer.get().is_some()
     }
 
-    /// The caller of this request; nobody where it did not come over a local socket.
+    /// Returns the caller of this request, or `None` if it did not arrive over a Unix socket.
     pub fn of<T>(request: &Request<T>) -> Option<&Caller> {
         request.extensions().get()
     }
 
-    /// Whether this policy admits the caller. One whom the kernel does not know is admitted by
-    /// [`Policy::everyone`] alone.
+    /// Returns whether this policy allows the caller.
+    ///
+    /// A caller that the kernel does not know is allowed by [`Policy::everyone`] only.
     pub fn is_admitted_by(&self, policy: &Policy) -> bool {
         policy.admits_peer(self)
     }
@@ -101,11 +106,12 @@ impl fmt::Debug for Caller {
     }
 }
 
-/// An interceptor for one service: others are told `PERMISSION_DENIED`. For a whole socket there is
+/// Creates an interceptor that restricts one service to the callers a policy allows.
+///
+/// Other calls fail with `PERMISSION_DENIED`. To restrict a whole socket, use
 /// [`Bind::policy`](stoop::Bind::policy), which refuses the connection itself.
 ///
-/// A call that did not come over a local socket has no caller whom the kernel knows, and is
-/// refused.
+/// A call that did not arrive over a Unix socket has no peer credentials, and is refused.
 ///
 /// ```
 /// use stoop::Policy;

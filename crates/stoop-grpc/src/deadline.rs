@@ -1,5 +1,4 @@
-//! The time a call has: from the `grpc-timeout` that goes with it, on both ends, for all of the
-//! call.
+//! Deadlines of calls: `grpc-timeout`, enforced by client and server for the whole call.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -14,7 +13,8 @@ use tonic::{Status, body::Body};
 
 type Timer = Pin<Box<Sleep>>;
 
-/// The end of a call's time, or none: by its own word, and by the limit of whoever asks.
+/// Returns a timer for the call's deadline, if it has one: the shorter of its own `grpc-timeout`
+/// and `limit`.
 pub(crate) fn timer<B>(request: &Request<B>, limit: Option<Duration>) -> Option<Timer> {
     let asked = asked(request.headers());
     let time = match (asked, limit) {
@@ -24,7 +24,7 @@ pub(crate) fn timer<B>(request: &Request<B>, limit: Option<Duration>) -> Option<
     Some(Box::pin(tokio::time::sleep(time)))
 }
 
-/// At most eight digits and a unit.
+/// Parses `grpc-timeout`: at most eight digits and a unit.
 fn asked(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get("grpc-timeout")?.to_str().ok()?;
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
@@ -47,7 +47,7 @@ fn exceeded() -> Status {
     Status::deadline_exceeded("the time for this call is over")
 }
 
-/// A call, which fails when its time is over; `failed` says how.
+/// Runs a call, which fails when its deadline passes. `failed` makes the failure.
 pub(crate) async fn within<E>(
     mut timer: Option<Timer>,
     side: Side,
@@ -59,7 +59,8 @@ pub(crate) async fn within<E>(
         Some(time) => tokio::select! {
             biased;
             response = call => match response {
-                // Whatever it failed for in the same moment: tonic's transport has a clock of its own, and another word for it.
+                // The call's own error is replaced even if it came in the same moment: tonic's
+                // transport has its own timer, and another status for it.
                 Err(_) if Instant::now() >= time.deadline() => return failed(exceeded()),
                 response => response?,
             },
@@ -70,7 +71,7 @@ pub(crate) async fn within<E>(
     Ok(response.map(|body| if whole { body } else { Body::new(Timed { body, timer, side }) }))
 }
 
-/// Which end of a call.
+/// Which end of a call this is.
 #[derive(Clone, Copy)]
 pub(crate) enum Side {
     #[cfg(feature = "client")]
@@ -79,11 +80,11 @@ pub(crate) enum Side {
     Server,
 }
 
-/// An answer that ends when the time is over: with an error for our own client, with a status for
-/// the client of our server.
+/// A response body that ends at the deadline: with an error on the client's side, with a status in
+/// trailers on the server's.
 struct Timed {
     body: Body,
-    /// None when it is over.
+    /// `None` when the body has ended.
     timer: Option<Timer>,
     side: Side,
 }

@@ -1,4 +1,4 @@
-//! Where a service is: on a local socket, or behind TCP.
+//! Where a service is: on a Unix socket or behind TCP.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -10,8 +10,10 @@ use stoop::Address;
 
 use crate::Error;
 
-/// Where a service is. Programs that take one as text can be moved from a local socket to another
-/// machine by their configuration alone.
+/// The address of a service: a Unix socket, or a host and port.
+///
+/// A program that reads it as text can be moved from a Unix socket to another machine by
+/// configuration alone.
 ///
 /// ```
 /// use stoop_grpc::Endpoint;
@@ -25,17 +27,18 @@ use crate::Error;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Endpoint {
-    /// A local socket.
+    /// A Unix socket.
     Local(Address),
-    /// A host and a port, with TLS where the scheme is `https`, without where it is `http`.
+    /// A host and a port: with TLS if the scheme is `https`, without if it is `http`.
     Tcp(http::Uri),
 }
 
 impl Endpoint {
-    /// Reads `http://host:port` and `https://host:port`; all else is a local address, as [`Address::parse`] reads it.
+    /// Parses an endpoint: `http://host:port`, `https://host:port`, or any text that
+    /// [`Address::parse`] accepts.
     ///
     /// # Errors
-    /// Where it is neither.
+    /// Returns an error if the text is neither a URI nor a socket address.
     pub fn parse(text: impl AsRef<OsStr>) -> Result<Endpoint, Error> {
         let text = text.as_ref();
         let is_uri = [&b"http://"[..], b"https://"].iter().any(|scheme| text.as_bytes().starts_with(scheme));
@@ -46,7 +49,7 @@ impl Endpoint {
         Ok(Endpoint::Tcp(uri))
     }
 
-    /// Whether connections are encrypted.
+    /// Returns whether connections are encrypted.
     pub fn is_tls(&self) -> bool {
         matches!(self, Endpoint::Tcp(uri) if uri.scheme_str() == Some("https"))
     }
@@ -71,7 +74,7 @@ impl TryFrom<&str> for Endpoint {
 impl TryFrom<&Path> for Endpoint {
     type Error = Error;
 
-    /// A path is a local socket's, whatever it looks like.
+    /// Converts a path to a Unix socket endpoint, even if it looks like a URI.
     fn try_from(path: &Path) -> Result<Endpoint, Error> {
         Ok(Endpoint::Local(Address::path(path)?))
     }

@@ -1,22 +1,23 @@
-//! What can go wrong before a call is made, or while a server runs.
+//! Errors that occur before a call is made, or while a server runs.
 
 use std::error::Error as Cause;
 use std::fmt;
 use std::sync::Arc;
 
-/// Why something could not be connected to, or served. A call's own failure is a [`tonic::Status`].
+/// Why an endpoint could not be connected to or served. A failed call returns a [`tonic::Status`].
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// The local socket. Shared, since all who wait for one connection fail together.
+    /// An error of the Unix socket. Shared, since all callers that wait for one connection fail
+    /// together.
     Socket(Arc<stoop::Error>),
-    /// An address that is none.
+    /// An invalid address.
     Address(Box<dyn Cause + Send + Sync>),
-    /// TCP or TLS.
+    /// An error of TCP or TLS.
     Transport(Box<dyn Cause + Send + Sync>),
-    /// Descriptors of services that are none.
+    /// Invalid descriptors of services.
     Descriptors(Box<dyn Cause + Send + Sync>),
-    /// `https` without keys and certificates to go with it.
+    /// An `https` endpoint without keys and certificates.
     NoTls,
 }
 
@@ -29,7 +30,7 @@ impl Error {
         Error::Address(cause.into())
     }
 
-    /// The local socket's error, where it is one.
+    /// Returns the error of the Unix socket, if this is one.
     pub fn socket(&self) -> Option<&stoop::Error> {
         match self {
             Error::Socket(error) => Some(error),
@@ -54,7 +55,7 @@ impl Cause for Error {
     fn source(&self) -> Option<&(dyn Cause + 'static)> {
         match self {
             Error::Socket(error) => error.source(),
-            // Their words are in ours.
+            // Their own messages are part of ours, so the source is the next one.
             Error::Address(cause) | Error::Transport(cause) | Error::Descriptors(cause) => cause.source(),
             Error::NoTls => None,
         }

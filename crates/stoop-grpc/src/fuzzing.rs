@@ -1,5 +1,4 @@
-//! Entry points for fuzz targets into parsers and streams that are private. Not part of the
-//! interface.
+//! Entry points for fuzz targets into private parsers and streams. Not part of the public API.
 
 use std::collections::VecDeque;
 use std::io;
@@ -12,17 +11,18 @@ use crate::mend::PREFACE;
 use crate::stream::begun::Begun;
 use crate::stream::overheard::{Opening, Overheard};
 
-/// Answers of a server's reflection service.
+/// Parses the responses of a server's reflection service.
 pub fn reflection(data: &[u8]) {
     crate::dynamic::reflection::fuzz(data);
 }
 
-/// Reads a stream through what detects its protocol and through what records its first bytes. The
-/// first byte is how much is read at once. Each piece of the stream follows its length; the lengths
-/// 0, 254 and 255 are an empty read, a wait and a failure.
+/// Reads a stream through protocol detection and through the recorder of its first bytes.
+///
+/// The first byte of `data` is the size of each read. Each piece of the stream follows its length.
+/// The lengths 0, 254 and 255 are an empty read, a pending read and an error.
 ///
 /// # Panics
-/// Panics if a byte is lost, doubled or changed, or if the protocol or the recorded bytes are
+/// Panics if a byte is lost, duplicated or changed, or if the protocol or the recorded bytes are
 /// wrong.
 pub fn first_bytes(data: &[u8]) {
     let Some((&room, script)) = data.split_first() else { return };
@@ -51,7 +51,7 @@ fn read_all(
 ) -> Result<(), io::ErrorKind> {
     let mut room = vec![0; room + 1];
     loop {
-        // A read without room finds nothing out, and changes nothing.
+        // A read into an empty buffer detects nothing and changes nothing.
         let mut nothing = ReadBuf::new(&mut []);
         let _ = run(std::future::poll_fn(|cx| Pin::new(&mut *stream).poll_read(cx, &mut nothing)));
         let mut buffer = ReadBuf::new(&mut room);
@@ -64,7 +64,7 @@ fn read_all(
     }
 }
 
-/// Polls to the end. Nothing here waits for anything but the next poll.
+/// Polls a future to completion. Nothing here waits for anything but the next poll.
 fn run<T>(future: impl Future<Output = T>) -> T {
     let mut future = pin!(future);
     let mut context = Context::from_waker(Waker::noop());
@@ -76,7 +76,7 @@ fn run<T>(future: impl Future<Output = T>) -> T {
     panic!("it waits for nothing");
 }
 
-/// What a peer says.
+/// A scripted peer.
 struct Script(VecDeque<Step>);
 
 enum Step {
@@ -102,7 +102,7 @@ impl Script {
         Script(steps.collect())
     }
 
-    /// All bytes up to the first empty piece, and whether no failure comes before it.
+    /// Returns all bytes up to the first empty read, and whether no error comes before it.
     fn said(self) -> (Vec<u8>, bool) {
         let mut said = Vec::new();
         for step in self.0 {

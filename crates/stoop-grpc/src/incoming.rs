@@ -1,4 +1,4 @@
-//! Where a server's clients come from.
+//! The source of a server's connections.
 
 use std::time::Duration;
 
@@ -8,9 +8,10 @@ use stoop::{Bind, aio};
 use crate::tcp::Tcp;
 use crate::{Endpoint, Error};
 
-/// Where a server's clients come from: made by [`Endpoint::listen`], or from a listener, or from a
-/// [`stoop::serve::Server`] with the limits it is to keep and perhaps a successor it is to hand
-/// over to.
+/// The source of a server's connections.
+///
+/// Create it with [`Endpoint::listen`], from a listener, or from a [`stoop::serve::Server`], which
+/// brings its limits and perhaps a successor to hand over to.
 #[derive(Debug)]
 pub struct Incoming(pub(crate) Source);
 
@@ -21,8 +22,10 @@ pub(crate) enum Source {
 }
 
 impl Endpoint {
-    /// Listens here. A local socket is bound as `settings` add to it: [`Bind::mode`],
-    /// [`Bind::policy`] and so on; they mean nothing for TCP.
+    /// Listens on this endpoint.
+    ///
+    /// `settings` configures the bind of a Unix socket: [`Bind::mode`], [`Bind::policy`] and so
+    /// on. It is ignored for TCP.
     ///
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
@@ -41,11 +44,13 @@ impl Endpoint {
     /// ```
     ///
     /// # Errors
-    /// As [`Bind::listen_async`]; for TCP where the name has no address, or the address cannot be
-    /// bound.
+    /// Returns an error if the socket cannot be bound: see [`Bind::listen_async`] for Unix
+    /// sockets. For TCP, returns an error if the host name does not resolve or the address cannot
+    /// be bound.
     ///
     /// # Cancel safety
-    /// As [`Bind::listen_async`].
+    /// This method is cancel safe. If dropped, a listener that was bound meanwhile is closed and
+    /// its socket file is unlinked.
     pub async fn listen(&self, settings: impl FnOnce(Bind) -> Bind) -> Result<Incoming, Error> {
         match self {
             Endpoint::Local(address) => Ok(settings(Bind::new(address)).listen_async().await?.into()),
@@ -74,8 +79,10 @@ impl From<serve::Server> for Incoming {
 }
 
 impl Incoming {
-    /// How many clients are served at once, local or not. Those who come beyond that wait in the
-    /// kernel's queue.
+    /// Limits how many clients are served at once, over Unix sockets and TCP; unlimited by
+    /// default.
+    ///
+    /// Further clients wait in the kernel's queue.
     pub fn max_connections(self, clients: usize) -> Incoming {
         match self.0 {
             Source::Local(server) => server.max_connections(clients).into(),
@@ -83,9 +90,11 @@ impl Incoming {
         }
     }
 
-    /// How long calls under way have when the server ends, local or not; five seconds unless told
-    /// otherwise. What is left then is cut. Over TCP it is no longer waited for, and ends with
-    /// the runtime.
+    /// Sets how long calls under way have when the server ends, over Unix sockets and TCP; five
+    /// seconds by default.
+    ///
+    /// Unix connections left at the deadline are aborted. TCP connections are no longer waited
+    /// for, and end with the runtime.
     pub fn drain_deadline(self, time: Duration) -> Incoming {
         match self.0 {
             Source::Local(server) => server.drain_deadline(time).into(),
@@ -93,15 +102,18 @@ impl Incoming {
         }
     }
 
-    /// Sets the limits that only clients of a local socket can have, as [`stoop::serve::Server`]
-    /// has them: over TCP nobody knows whose they are, and whoever stands between (a mesh, a
-    /// load balancer) keeps the connections. They mean nothing there.
+    /// Sets the limits that apply to clients of a Unix socket only, as settings of a
+    /// [`stoop::serve::Server`].
     ///
-    /// A connection is idle when no call is under way on it, not when no byte moves: a call may
-    /// have nothing to say for hours. Its client is told (`GOAWAY`), so that it makes its next
-    /// call on another one and loses none; it is cut a second later if it does not listen. So
-    /// are those who begin a call and never finish its header, or say nothing at all.
-    /// [`max_lifetime`](serve::Server::max_lifetime) cuts without a word, calls under way too.
+    /// They are ignored for TCP: its clients have no known user, and the mesh or load balancer in
+    /// between manages connections.
+    ///
+    /// A connection is idle when no call is under way on it, not when no byte moves: a call may be
+    /// silent for hours. The client of an idle connection is sent `GOAWAY`, so that it makes its
+    /// next call on another connection and loses none. If it does not react, the connection is
+    /// aborted a second later. The same applies to clients that never complete the header of a
+    /// call, or send nothing. [`max_lifetime`](serve::Server::max_lifetime) aborts without
+    /// `GOAWAY`, calls under way included.
     ///
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {

@@ -1,10 +1,11 @@
-//! gRPC and HTTP over local sockets.
+//! gRPC and HTTP over Unix domain sockets.
 //!
-//! # Serve
+//! # Serving
 //!
-//! [`Server`] answers the clients of a `stoop` listener with a tonic router, or any other tower
-//! service. Permissions, takeover and policy are those of [`stoop::Bind`]; limits, draining and
-//! hand-over those of [`stoop::serve::Server`]; each request knows its [`Caller`].
+//! [`Server`] serves a tonic router, or any other tower service, to the clients of a `stoop`
+//! listener. [`stoop::Bind`] handles permissions, takeover and policy. [`stoop::serve::Server`]
+//! handles limits, draining and hand-over. Each request carries its [`Caller`]: the peer's
+//! credentials.
 //!
 //! ```
 //! # #[cfg(feature = "server")]
@@ -25,26 +26,26 @@
 //!
 //! # Authorities
 //!
-//! On a local socket there is no host to name, and clients put different things into `:authority`:
-//! `localhost`, the path of the socket with or without percent-encoding, nothing. HTTP/2 libraries
-//! in Rust refuse all but the first. [`Mended`] stands between such a library and the stream, looks
-//! at the first header block of a connection, and corrects the authority where it has to.
+//! A Unix socket has no host name, and clients send different values in `:authority`: `localhost`,
+//! the path of the socket with or without percent-encoding, or nothing. HTTP/2 libraries in Rust
+//! reject all but the first. [`Mended`] wraps the stream below such a library. It inspects the
+//! first header block of a connection and rewrites an `:authority` that would be rejected.
 //! [`Server`] has it built in.
 //!
-//! # Call
+//! # Calling
 //!
-//! [`connect`] gives a [`Channel`] for the clients that `tonic-prost-build` makes.
+//! [`connect`] returns a [`Channel`] for the clients that `tonic-prost-build` generates.
 //!
-//! | what | module | feature |
+//! | item | module | feature |
 //! |---|---|---|
 //! | [`Server`], [`Caller`], [`only`], [`Mended`] | here | `server` |
 //! | [`connect`], [`Channel`] | here | `client` |
-//! | [`Raw`]: messages as bytes | here | |
+//! | [`Raw`]: a codec that passes messages as bytes | here | |
 //! | `health`, `reflection`: the standard services | here | of that name |
-//! | TLS for endpoints that are not local | here | `tls` |
-//! | calls to services that are not known before run time | `dynamic` | `dynamic` |
-//! | containerd's lighter RPC, as a client | `ttrpc` | `dynamic` |
-//! | HTTP/1.1 and HTTP/2 for clients and servers | `http` | `http` |
+//! | TLS for TCP endpoints | here | `tls` |
+//! | calls to services that are known only at run time | `dynamic` | `dynamic` |
+//! | a ttrpc client (containerd's protocol) | `ttrpc` | `dynamic` |
+//! | HTTP/1.1 and HTTP/2 clients and servers | `http` | `http` |
 
 #[cfg(any(feature = "http", feature = "server"))]
 mod caller;

@@ -1,5 +1,6 @@
-//! When nothing is under way on a connection, and for how long: what an idle one is to a protocol
-//! whose calls may be silent for hours. Counts, and closes nothing.
+//! Idle tracking: whether and since when no call is under way on a connection. A protocol whose
+//! calls may be silent for hours cannot use byte activity for that. Tracks only, and closes
+//! nothing.
 
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -11,23 +12,23 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until};
 
-/// How long a client has to hang up once it knows that it is to go.
+/// How long a client has to disconnect after it was sent `GOAWAY`.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// The calls of one connection.
+/// Tracks the calls of one connection.
 #[derive(Clone, Debug)]
 pub(crate) struct Quiet(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    /// Until when the first call has to begin, whatever comes before that.
+    /// The deadline for the first call, whatever the client sends before it.
     first: Option<Instant>,
-    /// How long it may be without any, later.
+    /// How long the connection may later be without a call.
     between: Option<Duration>,
     begun: AtomicBool,
-    /// Told of the first call.
+    /// Notified of the first call.
     beginning: Notify,
-    /// How often something was written, for a client that reads the end of an answer slowly.
+    /// The number of writes, to detect a client that reads the end of a response slowly.
     written: AtomicU64,
     calls: Mutex<Calls>,
 }
@@ -35,12 +36,12 @@ struct Shared {
 #[derive(Debug)]
 struct Calls {
     under_way: usize,
-    /// Since when there are none.
+    /// Since when no call is under way.
     since: Instant,
 }
 
 impl Quiet {
-    /// For a connection that has just begun.
+    /// Starts tracking a new connection.
     pub(crate) fn new(first: Duration, between: Option<Duration>) -> Quiet {
         Quiet(Arc::new(Shared {
             first: Instant::now().checked_add(first),
@@ -60,14 +61,14 @@ impl Quiet {
         self.0.begun.load(Relaxed)
     }
 
-    /// The first call has begun, if it had not.
+    /// Records that the first call has begun.
     pub(crate) fn begin(&self) {
         if !self.has_begun() && !self.0.begun.swap(true, Relaxed) {
             self.0.beginning.notify_one();
         }
     }
 
-    /// One more, until it is dropped; `None` if nobody asks how many there are.
+    /// Counts a call until the result is dropped. Returns `None` if calls are not counted.
     pub(crate) fn call(&self) -> Option<Call> {
         self.begin();
         self.0.between?;
@@ -75,16 +76,17 @@ impl Quiet {
         Some(Call(self.clone()))
     }
 
-    /// Notes that something was written.
+    /// Records a write.
     #[cfg(feature = "http")]
     pub(crate) fn note_write(&self) {
         self.0.written.fetch_add(1, Relaxed);
     }
 
-    /// Waits until a limit is reached. To be waited for once: it takes note of the first call.
+    /// Waits until one of the limits is reached. Call it once only: it consumes the notification
+    /// of the first call.
     ///
     /// # Cancel safety
-    /// Not cancel safe.
+    /// This method is not cancel safe.
     pub(crate) async fn too_long(&self) {
         tokio::select! {
             () = self.no_first_call() => return,
@@ -96,10 +98,11 @@ impl Quiet {
         }
     }
 
-    /// Waits until the limit for the first call is reached; indefinitely if there was one.
+    /// Waits until the deadline for the first call passes without one. Otherwise waits
+    /// indefinitely.
     ///
     /// # Cancel safety
-    /// Cancel safe.
+    /// This method is cancel safe.
     pub(crate) async fn no_first_call(&self) {
         if let Some(end) = self.0.first {
             sleep_until(end).await;
@@ -109,15 +112,16 @@ impl Quiet {
         }
     }
 
-    /// Waits until a client that was told to go has had its time, and has no call under way.
+    /// Waits until a client that was sent `GOAWAY` has had its time and has no call under way.
     ///
     /// # Cancel safety
-    /// Begins anew.
+    /// If dropped, the time starts again with the next call of this method.
     pub(crate) async fn not_gone(&self) {
         sleep(FAREWELL).await;
         match self.0.between {
             Some(_) => self.for_time(FAREWELL).await,
-            // Calls are not counted: only a client that has made none is known to have none under way.
+            // Calls are not counted, so it is known only of a client without a first call that
+            // none is under way.
             None if self.has_begun() => std::future::pending().await,
             None => {}
         }
@@ -128,7 +132,7 @@ impl Quiet {
             let written = self.0.written.load(Relaxed);
             let end = {
                 let calls = self.locked();
-                // The earliest that it can be, where a call is under way.
+                // While a call is under way, the limit cannot be reached earlier than this.
                 let since = if calls.under_way > 0 { Instant::now() } else { calls.since };
                 since.checked_add(time)
             };
@@ -156,7 +160,7 @@ impl Drop for Call {
     }
 }
 
-/// The answer to a call, which is under way until all of it was taken.
+/// The response to a call, which counts as under way until its body was read to the end.
 pub(crate) struct Answer<B> {
     body: B,
     _call: Option<Call>,

@@ -1,12 +1,13 @@
-//! Messages as bytes: what is in them is for others to say.
+//! A codec that passes messages as bytes.
 
 use bytes::{Buf, BufMut, Bytes};
 use tonic::Status;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 
-/// A codec of tonic that passes messages on as the bytes they are, for those who need not, or
-/// cannot, know what is in them: proxies, calls by schema, tests. A message that arrives whole is
-/// not copied.
+/// A tonic codec that passes messages through as bytes.
+///
+/// For proxies, dynamic calls and tests, which do not decode messages. A message that arrives in
+/// one piece is not copied.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Raw;
 

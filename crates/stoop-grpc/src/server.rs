@@ -1,4 +1,4 @@
-//! Calls from the clients of a listener, answered by a tonic router or any other tower service.
+//! A gRPC server on a listener, for a tonic router or any other tower service.
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
@@ -27,10 +27,10 @@ use crate::stream::met::Met;
 use crate::tcp::Tcp;
 use crate::{Error, Mended};
 
-/// How long a client may take until its first call has begun, unless told otherwise.
+/// The default time that a client has until its first call has begun.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A server of calls: see [the crate](crate#serve).
+/// A gRPC server. See [the crate documentation](crate#serving).
 #[derive(Clone, Debug)]
 pub struct Server<S> {
     service: S,
@@ -38,7 +38,7 @@ pub struct Server<S> {
     settings: Settings,
 }
 
-/// What is asked for, where hyper and tonic do not keep it themselves.
+/// Settings that neither hyper nor tonic stores.
 #[derive(Clone, Debug)]
 struct Settings {
     timeout: Option<Duration>,
@@ -56,60 +56,67 @@ where
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<StdError>,
 {
-    /// Answers with this service: [`tonic::service::Routes`], as a rule.
+    /// Creates a server for this service, usually a [`tonic::service::Routes`].
     pub fn new(service: S) -> Server<S> {
         let mut http2 = http2::Builder::new(Spawn);
-        // Nobody reads the date of an answer to a call.
+        // gRPC clients do not use the `date` header.
         http2.auto_date_header(false);
         Server { service, http2, settings: Settings::new() }
     }
 
-    /// How long a client of a local socket may take until its first call has begun: for the preface
-    /// of HTTP/2, its settings, and the whole header of the call, however slowly the bytes
-    /// come. 30 seconds by default. Then it is told to go, and is cut a second later. What
-    /// comes after the first call is bounded by [`stoop::serve::Server::idle_timeout`], if it is
-    /// set, and each call by [`Server::timeout`].
+    /// Sets how long a client of a Unix socket may take until its first call has begun; 30 seconds
+    /// by default.
+    ///
+    /// The time covers the HTTP/2 preface, the settings and the whole header of the first call,
+    /// however slowly the bytes arrive. When it is over, the client is sent `GOAWAY`, and its
+    /// connection is aborted a second later. What follows the first call is limited by
+    /// [`stoop::serve::Server::idle_timeout`], if it is set, and each call by [`Server::timeout`].
     pub fn header_timeout(mut self, time: Duration) -> Server<S> {
         self.settings.header_timeout = time;
         self
     }
 
-    /// How long a call may take at all; clients can ask for less. Without it, as long as the client
-    /// lets it.
+    /// Sets how long a call may take; unlimited by default.
+    ///
+    /// A client can ask for less with `grpc-timeout`.
     pub fn timeout(mut self, time: Duration) -> Server<S> {
         self.settings.timeout = Some(time);
         self
     }
 
-    /// How many calls of one connection are answered at once; 200 unless told otherwise. The client
-    /// keeps the rest.
+    /// Sets how many calls of one connection are handled concurrently; 200 by default.
+    ///
+    /// The client holds back further calls (`SETTINGS_MAX_CONCURRENT_STREAMS`).
     pub fn max_concurrent_calls(mut self, calls: u32) -> Server<S> {
         self.http2.max_concurrent_streams(calls);
         self.settings.max_concurrent_streams = Some(calls);
         self
     }
 
-    /// The key and certificate with which clients are served where the endpoint is `https`; of no
-    /// effect elsewhere.
+    /// Sets the key and certificate for an `https` endpoint.
+    ///
+    /// It has no effect on other endpoints.
     #[cfg(feature = "tls")]
     pub fn tls(mut self, tls: tonic::transport::ServerTlsConfig) -> Server<S> {
         self.settings.tls = Some(tls);
         self
     }
 
-    /// Serves until `shutdown` is done (whatever it gives) or a successor has taken over. Clients
-    /// are then told to begin nothing new on their connections (`GOAWAY`), and calls under way
-    /// may finish: see [`stoop::serve::Server::run`] for the order of that and its deadline.
+    /// Serves until `shutdown` completes or a successor has taken over, then drains.
     ///
-    /// Over a local socket each request has its [`Caller`](crate::Caller) in its extensions. Over
-    /// TCP it has what tonic puts there.
+    /// The output of `shutdown` is ignored. When draining begins, clients are told to open no more
+    /// calls on their connections (`GOAWAY`), and calls under way may finish.
+    /// [`stoop::serve::Server::run`] describes the order of events and the deadline.
+    ///
+    /// Over a Unix socket, each request has its [`Caller`](crate::Caller) in its extensions. Over
+    /// TCP, it has tonic's own connection info.
     ///
     /// # Errors
-    /// Where the listener is broken; [`Error::NoTls`] for an `https` endpoint without
-    /// `Server::tls`.
+    /// Returns an error if the listener is broken, or [`Error::NoTls`] if the endpoint is `https`
+    /// and `Server::tls` was not called.
     ///
     /// # Cancel safety
-    /// Not cancel safe: dropping it cuts every connection.
+    /// This method is not cancel safe. If dropped, every connection is aborted.
     pub async fn serve(self, incoming: impl Into<Incoming>, shutdown: impl Future) -> Result<End, Error> {
         match incoming.into().0 {
             Source::Local(server) => Ok(self.serve_local(*server, shutdown).await?),
@@ -181,7 +188,7 @@ impl Settings {
     }
 }
 
-/// One connection, to its end.
+/// Serves one connection to its end.
 async fn converse<S, B>(http2: http2::Builder<Spawn>, stream: Met, calls: Calls<S>, mut draining: Draining)
 where
     Calls<S>: hyper::service::HttpService<Received, ResBody = B, Error = Infallible, Future: Send + 'static>,
@@ -189,23 +196,23 @@ where
 {
     let stream = Mended::new(Lingering::new(stream));
     let quiet = calls.quiet.clone();
-    // On the heap at once: a task is copied on its way there, and this is most of it.
+    // Boxed at once: a future is copied when it is spawned, and this is most of its size.
     let mut connection = Box::pin(http2.serve_connection(TokioIo::new(stream), calls));
     tokio::select! {
         biased;
-        // A client that breaks the protocol or goes away ends its own connection only.
+        // A client that violates the protocol or disconnects ends only its own connection.
         _ = connection.as_mut() => return,
         () = draining.wait() => connection.as_mut().graceful_shutdown(),
         () = quiet.too_long() => connection.as_mut().graceful_shutdown(),
     }
     tokio::select! {
         _ = connection => {}
-        // Its client hears nothing: it does not even speak HTTP/2, or not to its end.
+        // The client does not react to `GOAWAY`: it does not speak HTTP/2, or not to the end.
         () = quiet.not_gone() => {}
     }
 }
 
-/// The calls of one connection.
+/// The service that hyper calls for each request of one connection.
 #[derive(Clone)]
 struct Calls<S> {
     service: S,
@@ -243,8 +250,8 @@ where
     }
 }
 
-/// The calls of all connections over TCP, where tonic would have another word than the deadline's,
-/// and none for the rest of a stream.
+/// Applies deadlines to calls over TCP. tonic's own timeout returns another status than
+/// `DEADLINE_EXCEEDED`, and does not cover the rest of a stream.
 #[derive(Clone, Debug)]
 struct Timely<S> {
     service: S,
@@ -272,7 +279,7 @@ where
     }
 }
 
-/// What the service answers, within the time that the call has from now on.
+/// Calls the service, within the call's deadline, which starts now.
 fn answer<S, B>(
     mut service: S,
     request: Request<Body>,
@@ -307,7 +314,7 @@ where
     }
 }
 
-/// The answer to a call that could not be answered.
+/// Returns the response for a call that the service failed to answer.
 fn failed(status: Status) -> Response<Body> {
     status.into_http()
 }

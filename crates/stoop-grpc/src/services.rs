@@ -1,9 +1,11 @@
-//! The services that tools and orchestrators look for beside one's own.
+//! The standard services that tools and orchestrators expect.
 
 use tonic::service::Routes;
 
-/// Adds the standard health service, `grpc.health.v1.Health`. What it says is told to the reporter;
-/// of the server as a whole (the empty name) it says at once that it serves.
+/// Adds the standard health service, `grpc.health.v1.Health`.
+///
+/// The reporter sets the status of each service. The status of the server as a whole (the empty
+/// name) is `SERVING` from the start.
 ///
 /// ```
 /// # async fn health() {
@@ -17,8 +19,10 @@ pub fn health(routes: Routes) -> (tonic_health::server::HealthReporter, Routes) 
     (reporter, routes.add_service(service))
 }
 
-/// Adds the reflection services, `grpc.reflection.v1` and `v1alpha`, with which tools find out what
-/// a server offers. The sets are encoded file descriptor sets, as `tonic-prost-build` writes them.
+/// Adds the reflection services, `grpc.reflection.v1` and `v1alpha`, with which tools discover a
+/// server's services.
+///
+/// The sets are encoded file descriptor sets, as `tonic-prost-build` writes them.
 ///
 /// ```
 /// let routes = stoop_grpc::reflection(tonic::service::Routes::default(), &[/* proto::FILE_DESCRIPTOR_SET */])?;
@@ -26,8 +30,8 @@ pub fn health(routes: Routes) -> (tonic_health::server::HealthReporter, Routes) 
 /// ```
 ///
 /// # Errors
-/// [`Error::Descriptors`](crate::Error::Descriptors) where a set is none, or lacks a file that
-/// another one imports.
+/// Returns an error ([`Error::Descriptors`](crate::Error::Descriptors)) if a set is invalid, or
+/// lacks a file that another one imports.
 #[cfg(feature = "reflection")]
 pub fn reflection(routes: Routes, sets: &[&[u8]]) -> Result<Routes, crate::Error> {
     let builder = || {

@@ -1,12 +1,11 @@
-//! Where the tasks of a connection run.
+//! The executor for a connection's tasks.
 
 use std::future::Future;
 
 use hyper::rt::Executor;
 
-/// Runs each future of hyper's in a task of its own, on the heap at once: a task is copied several
-/// times on its way to where it runs, and for each call of a client hyper spawns one with room for
-/// a whole connection.
+/// Spawns each of hyper's futures boxed. A future is copied several times when it is spawned, and
+/// for each call of a client hyper spawns one that is large enough for a whole connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Spawn;
 

@@ -1,5 +1,4 @@
-//! Clients over TCP, for tonic's own transport: no more at once than there may be, and an end of
-//! waiting for them.
+//! TCP connections for tonic's own transport, with a connection limit and a deadline for draining.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -16,13 +15,13 @@ use tonic::codegen::tokio_stream::Stream;
 
 use crate::stream::placed::Placed;
 
-/// How long to pause where no client could be accepted.
+/// The pause after an accept failed.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// How long calls under way have when the server ends, unless told otherwise; as for local sockets.
+/// The default drain deadline, the same as for Unix sockets.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(5);
 
-/// Who listens, and what its clients may take.
+/// A TCP listener and its limits.
 #[derive(Debug)]
 pub(crate) struct Tcp {
     pub(crate) listener: TcpListener,
@@ -42,13 +41,13 @@ impl Tcp {
     }
 }
 
-/// A client's connection, and the place it takes.
+/// A client's connection with its permit.
 type Client = Placed<TcpStream>;
 
 type Next = Pin<Box<dyn Future<Output = Client> + Send>>;
 
-/// The clients as they come. Those for whom there is no place wait in the kernel's queue, and so
-/// does everybody while the process has no descriptors.
+/// A stream of accepted clients. Clients over the limit wait in the kernel's queue. So do all
+/// clients while the process has no free file descriptor.
 pub(crate) struct Clients {
     listener: Arc<TcpListener>,
     places: Arc<Semaphore>,
@@ -78,13 +77,13 @@ async fn accept(listener: Arc<TcpListener>, places: Arc<Semaphore>) -> Client {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                // Slower without, and no reason to hang up.
+                // Without it the connection is slower, but still works.
                 let _ = stream.set_nodelay(true);
                 return Client::new(stream, place);
             }
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
-            // Nothing that a client does, and nothing that a listener of ours does not get over: no
-            // descriptors, no memory.
+            // An accept fails because of one client, or because of a lack of file descriptors or
+            // memory. The listener recovers from either.
             Err(_) => tokio::time::sleep(PAUSE).await,
         }
     }

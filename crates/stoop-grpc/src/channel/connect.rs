@@ -1,15 +1,18 @@
-//! How a channel is made.
+//! Connecting a channel.
 
 use std::time::Duration;
 
 use super::{Channel, Way, local::Local, remote};
 use crate::{Endpoint, Error};
 
-/// How long to wait for a server, and for room in its queue, unless told otherwise.
+/// The default time to wait for a server, and for room in its queue.
 const WAIT: Duration = Duration::from_secs(5);
 
-/// Connects to a server: `connect("/run/app.sock")`, `connect("@app")`, `connect("https://app.example")`. Waits five seconds for one that
-/// is just starting, or has no room; [`Connect`] has settings for that.
+/// Connects to a server.
+///
+/// Accepts `"/run/app.sock"`, `"@app"` and `"https://app.example"`, among others. Waits up to five
+/// seconds for a server that is just starting, or whose queue is full. Use [`Connect`] to change
+/// that.
 ///
 /// ```
 /// # #[cfg(feature = "health")]
@@ -32,10 +35,12 @@ const WAIT: Duration = Duration::from_secs(5);
 /// ```
 ///
 /// # Errors
-/// [`Error::Address`], and as [`Connect::connect`].
+/// Returns an error if the endpoint is invalid ([`Error::Address`]), or if the connection cannot
+/// be made: see [`Connect::connect`].
 ///
 /// # Cancel safety
-/// Cancel safe: the attempt is given up, and the server never sees it.
+/// This function is cancel safe. If dropped, the attempt is abandoned and the server never sees
+/// it.
 pub async fn connect<E: TryInto<Endpoint, Error: Into<Error>>>(endpoint: E) -> Result<Channel, Error> {
     Connect::new(endpoint.try_into().map_err(Into::into)?).connect().await
 }
@@ -52,7 +57,7 @@ pub struct Connect {
 }
 
 impl Connect {
-    /// To a server here.
+    /// Creates settings for a channel to this endpoint.
     pub fn new(endpoint: impl Into<Endpoint>) -> Connect {
         Connect {
             endpoint: endpoint.into(),
@@ -63,35 +68,42 @@ impl Connect {
         }
     }
 
-    /// How long to wait for room in the server's queue; over TCP, for an answer to one attempt.
+    /// Sets how long to wait for room in the server's queue; five seconds by default.
+    ///
+    /// Over TCP, it limits one attempt to connect.
     pub fn timeout(mut self, time: Duration) -> Connect {
         self.timeout = time;
         self
     }
 
-    /// How long to wait for a server that is not there: at first, and each time the connection has
-    /// ended. A call that has to wait longer fails with
-    /// [`Code::Unavailable`](tonic::Code::Unavailable).
+    /// Sets how long to wait for a server that is not running; five seconds by default.
+    ///
+    /// It applies to the first connection and to each reconnection. A call that would wait longer
+    /// fails with [`Code::Unavailable`](tonic::Code::Unavailable).
     pub fn wait_for_server(mut self, time: Duration) -> Connect {
         self.wait = time;
         self
     }
 
-    /// Whom to trust, and who we are, where the endpoint is `https`; of no effect elsewhere.
+    /// Sets the trusted certificates and the client's identity for an `https` endpoint.
+    ///
+    /// It has no effect on other endpoints.
     #[cfg(feature = "tls")]
     pub fn tls(mut self, tls: tonic::transport::ClientTlsConfig) -> Connect {
         self.tls = Some(tls);
         self
     }
 
-    /// A channel with a connection.
+    /// Connects and returns a channel.
     ///
     /// # Errors
-    /// As [`stoop::Connect::stream`], within [`Error::Socket`]; [`Error::Transport`] over TCP;
-    /// [`Error::NoTls`].
+    /// Returns an error if the connection cannot be made: [`Error::Socket`] for a Unix socket,
+    /// with one of the kinds that [`stoop::Connect::stream`] lists, [`Error::Transport`] for TCP,
+    /// or [`Error::NoTls`] if the endpoint is `https` and `Connect::tls` was not called.
     ///
     /// # Cancel safety
-    /// Cancel safe: the attempt is given up, and the server never sees it.
+    /// This method is cancel safe. If dropped, the attempt is abandoned and the server never sees
+    /// it.
     pub async fn connect(self) -> Result<Channel, Error> {
         match &self.endpoint {
             Endpoint::Local(address) => {
@@ -107,10 +119,11 @@ impl Connect {
         }
     }
 
-    /// A channel that connects with its first call.
+    /// Returns a channel that connects on its first call.
     ///
     /// # Errors
-    /// [`Error::NoTls`], and where keys or certificates are none.
+    /// Returns an error if the endpoint is `https` and `Connect::tls` was not called
+    /// ([`Error::NoTls`]), or if keys or certificates are invalid.
     pub fn lazy(self) -> Result<Channel, Error> {
         Ok(Channel(match &self.endpoint {
             Endpoint::Local(address) => Way::Local(Local::new(address, &self).into()),

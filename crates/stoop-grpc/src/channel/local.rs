@@ -1,4 +1,4 @@
-//! Calls over one connection to a local socket, which is made again when it has ended.
+//! Calls over one connection to a Unix socket, which is made again when it has ended.
 
 use std::error::Error as Cause;
 use std::fmt;
@@ -21,13 +21,13 @@ use crate::spawn::Spawn;
 use crate::stream::hear_out::HearOut;
 use crate::stream::together::Together;
 
-/// What goes into `:authority`: there is no host to name.
+/// The value of `:authority`: a Unix socket has no host name.
 const AUTHORITY: Authority = Authority::from_static("localhost");
 
 const AGENT: HeaderValue = HeaderValue::from_static(concat!("stoop-grpc/", env!("CARGO_PKG_VERSION")));
 
-/// How often a call is begun anew that no server has seen. Each time costs a connection that ended
-/// in between.
+/// How often a call that no server has seen is attempted. Each further attempt means that a
+/// connection ended in between.
 const ATTEMPTS: usize = 8;
 
 /// How long the parts of a failed request may take to be dropped.
@@ -42,7 +42,8 @@ pub(super) struct Local {
     connect: stoop::Connect,
     http2: Builder<Spawn>,
     current: Arc<Current>,
-    /// Whoever makes the next connection holds it; within, how and when the last attempt failed.
+    /// Held by the task that makes the next connection. Contains when and how the last attempt
+    /// failed.
     turn: tokio::sync::Mutex<Option<(Instant, Arc<stoop::Error>)>>,
 }
 
@@ -58,14 +59,15 @@ impl Local {
         }
     }
 
-    /// The connection there is, or a new one.
+    /// Returns the current connection, or makes a new one.
     pub(super) async fn connection(&self) -> Result<Connection, Arc<stoop::Error>> {
         if let Some(connection) = self.current() {
             return Ok(connection);
         }
         let asked = Instant::now();
         let mut failure = self.turn.lock().await;
-        // Somebody else may have made one while we waited, or waited in vain for as long as we would.
+        // Another task may have made one while we waited. If it failed after we began to wait, it
+        // has waited as long as we would have, and its error is returned.
         if let Some(connection) = self.current() {
             return Ok(connection);
         }
@@ -85,18 +87,20 @@ impl Local {
     async fn make(&self) -> stoop::Result<Connection> {
         loop {
             let stream = self.connect.stream_async().await?;
-            // On the heap: hyper makes room for a connection in each call's task, and copies it.
+            // Boxed: hyper reserves space for a connection in each call's task, and copies it.
             let stream = TokioIo::new(Box::new(Together::new(HearOut::new(stream))));
-            // It only fails where the server has gone again.
+            // The handshake fails only if the server has closed the connection again.
             let Ok((requests, connection)) = self.http2.handshake(stream).await else {
                 continue;
             };
             *locked(&self.current) = Some(requests.clone());
-            // Not to keep alive what nobody calls through any more.
+            // Weak, so that the task does not keep a channel alive after its last handle was
+            // dropped.
             let current = Arc::downgrade(&self.current);
             tokio::spawn(async move {
                 let _ = connection.await;
-                // A request that was being queued just then comes back when nobody holds the queue any more.
+                // A request that was being queued at this moment is returned when no sender is
+                // left.
                 if let Some(current) = current.upgrade() {
                     locked(&current).take_if(|connection| connection.is_closed());
                 }
@@ -111,20 +115,21 @@ impl Local {
         for _ in 0..ATTEMPTS {
             let mut connection = match self.current() {
                 Some(connection) => connection,
-                // On the heap, as all that few calls need: what every call carries along costs every one its
-                // copying.
+                // Boxed, like everything that few calls need: the size of this future is copied
+                // for every call.
                 None => Box::pin(self.connection()).await.map_err(unavailable)?,
             };
             let (mut parts, body) = request.into_parts();
-            // Nothing of them is sent.
+            // Extensions are not sent. They stay here, for another attempt.
             let extensions = std::mem::take(&mut parts.extensions);
             let (lent, back) = Returned::lend(body);
             let sending = connection.try_send_request(Request::from_parts(parts.clone(), lent));
-            // Whoever holds this holds up what is to be given back.
+            // The request is returned only after all senders are dropped, this one included.
             drop(connection);
             let cause = match sending.await {
                 Ok(response) => return Ok(response.map(|body| Body::new(body.map_err(gone)))),
-                // Drops the request, where it comes back whole.
+                // Drops the request if hyper returned it whole. The body then returns through
+                // `back`.
                 Err(failure) => failure.into_error(),
             };
             if !is_unseen(&cause) {
@@ -164,7 +169,8 @@ fn unavailable(cause: Arc<stoop::Error>) -> Status {
     status
 }
 
-/// Whether no server has acted on the request: it was never sent, or the server said so.
+/// Returns whether no server has acted on the request: it was never sent, or the server said so
+/// (`GOAWAY`, `REFUSED_STREAM`).
 fn is_unseen(cause: &hyper::Error) -> bool {
     let Some(cause) = http2_cause(cause) else { return cause.is_canceled() };
     cause.is_go_away() || cause.reason() == Some(h2::Reason::REFUSED_STREAM)
@@ -174,8 +180,8 @@ fn http2_cause(cause: &hyper::Error) -> Option<&h2::Error> {
     cause.source()?.downcast_ref()
 }
 
-/// A connection that ended under a call is a server that is not there; all else is what tonic takes
-/// it for.
+/// Maps an error to a status: `Unavailable` if the connection ended under the call, otherwise what
+/// tonic makes of it.
 fn gone(cause: hyper::Error) -> Status {
     let ended = http2_cause(&cause).is_none_or(|cause| cause.is_io() || cause.is_go_away());
     if !ended {

@@ -1,4 +1,4 @@
-//! The client's side: a channel that generated clients call through.
+//! The client: a channel that generated clients call through.
 
 mod connect;
 mod local;
@@ -20,25 +20,27 @@ use local::Local;
 
 use crate::deadline::{self, Side};
 
-/// A way to a server, for clients as `tonic-prost-build` makes them: `GreeterClient::new(channel)`.
-/// Cloning it is cheap, and clones share one connection.
+/// A connection to a server, for clients that `tonic-prost-build` generates:
+/// `GreeterClient::new(channel)`.
 ///
-/// The connection is made again when it has ended. Calls that come meanwhile wait for the server,
-/// as long as [`Connect`] says; calls that the old connection had not begun are made on the new
-/// one. A call under way when a server dies fails with
-/// [`Code::Unavailable`](tonic::Code::Unavailable): only the caller knows whether it may be made
-/// twice.
+/// Cloning is cheap, and clones share one connection.
 ///
-/// A call with a deadline (`Request::set_timeout`) ends with
-/// [`Code::DeadlineExceeded`](tonic::Code::DeadlineExceeded) when that is over, whatever it was
-/// waiting for: a connection, the answer, or the rest of a stream.
+/// A connection that has ended is made again. Calls made meanwhile wait for the server, for as
+/// long as [`Connect`] allows. Calls that the old connection had not begun are made on the new
+/// one. A call under way when a server exits fails with
+/// [`Code::Unavailable`](tonic::Code::Unavailable): only the caller knows whether it is safe to
+/// repeat.
+///
+/// A call with a deadline (`Request::set_timeout`) fails with
+/// [`Code::DeadlineExceeded`](tonic::Code::DeadlineExceeded) when the deadline passes, whether it
+/// waits for a connection, for the response, or for the rest of a stream.
 #[derive(Clone)]
 pub struct Channel(Way);
 
 #[derive(Clone)]
 enum Way {
     Local(Arc<Local>),
-    /// Beyond this machine, by tonic's own transport.
+    /// A TCP endpoint, by tonic's own transport.
     Remote(tonic::transport::Channel),
 }
 

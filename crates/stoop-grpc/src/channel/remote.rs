@@ -1,4 +1,4 @@
-//! Beyond this machine: tonic's own transport, which waits for a server as a local channel does.
+//! TCP endpoints: tonic's own transport, with the same waiting for a server as on a Unix socket.
 
 use std::future::Future;
 use std::io;
@@ -15,7 +15,7 @@ use tonic::transport;
 use super::Connect;
 use crate::Error;
 
-/// How long to sleep between two looks for a server that is not there.
+/// How long to sleep between two attempts to connect.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 pub(super) fn endpoint(uri: &Uri, settings: &Connect) -> Result<(transport::Endpoint, Waiting), Error> {
@@ -32,7 +32,7 @@ pub(super) fn endpoint(uri: &Uri, settings: &Connect) -> Result<(transport::Endp
     Err(Error::NoTls)
 }
 
-/// Connects over TCP, and waits for a server that is not there.
+/// Connects over TCP, and waits for a server that is not running.
 #[derive(Clone, Debug)]
 pub(super) struct Waiting {
     timeout: Duration,

@@ -1,4 +1,4 @@
-//! The body of a request, which comes back, from its beginning, where the request came to nothing.
+//! A replayable request body: returned from its beginning if the request was not sent.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -9,17 +9,17 @@ use http_body::{Frame, SizeHint};
 use tokio::sync::oneshot::{self, Receiver, Sender};
 use tonic::{Status, body::Body};
 
-/// How much of a body is kept: all of most requests, and no file.
+/// How much of a body is kept for replay: all of most requests, but not a file.
 const KEPT_MAX_BYTES: usize = 64 * 1024;
 
-/// A body on loan. When the borrower drops it, it comes back through the receiver; unless more of
-/// it was taken than is kept.
+/// A body that is sent back through a channel when it is dropped, unless more of it was read than
+/// is kept.
 #[derive(Debug)]
 pub(super) struct Returned {
     body: Body,
     kept: Vec<Bytes>,
     kept_bytes: usize,
-    /// None where it cannot come back any more.
+    /// `None` once the body cannot be replayed any more.
     home: Option<Sender<Body>>,
 }
 
@@ -31,7 +31,7 @@ impl Returned {
 
     fn keep(&mut self, data: &Bytes) {
         self.kept_bytes += data.len();
-        // Whoever has its answer has stopped waiting for the body.
+        // If the receiver is closed, the call has its response and needs no replay.
         if self.kept_bytes > KEPT_MAX_BYTES || self.home.as_ref().is_none_or(Sender::is_closed) {
             self.home = None;
             self.kept = Vec::new();
@@ -47,7 +47,7 @@ impl Drop for Returned {
         let rest = std::mem::take(&mut self.body);
         let kept = std::mem::take(&mut self.kept);
         let body = if kept.is_empty() { rest } else { Body::new(Again { kept: kept.into(), rest }) };
-        // Nobody waits for it where there was an answer.
+        // An error means that the call has its response already.
         let _ = home.send(body);
     }
 }
@@ -78,7 +78,7 @@ impl http_body::Body for Returned {
     }
 }
 
-/// A body of which some had been taken.
+/// A body that replays what was read of it, followed by the rest.
 #[derive(Debug)]
 struct Again {
     kept: VecDeque<Bytes>,

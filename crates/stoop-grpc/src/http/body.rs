@@ -1,4 +1,4 @@
-//! An answer's body: as it comes, and never taken for whole where it is not.
+//! A response body that is streamed, and never mistaken for complete when it is not.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -11,11 +11,12 @@ use super::error::ends_early;
 use super::{Error, ErrorKind, Version};
 use crate::stream::overheard::Opening;
 
-/// The body of an answer. A piece is what has arrived: nothing is gathered, and nothing is read
-/// ahead of whoever reads it.
+/// The body of a response.
 ///
-/// Read it with [`http_body_util::BodyExt`]. Reading it again after a piece was given up (`frame`
-/// is cancel safe) loses nothing.
+/// Each frame is what has arrived: nothing is collected, and nothing is read ahead of the caller.
+///
+/// Read it with [`http_body_util::BodyExt`]. `frame` is cancel safe: if its future is dropped, the
+/// next one loses nothing.
 #[derive(Debug)]
 pub struct Body {
     incoming: Incoming,
@@ -31,12 +32,12 @@ impl Body {
         Body { incoming, version, opening, received_bytes: 0, announced_bytes }
     }
 
-    /// How many bytes have come so far.
+    /// Returns how many bytes have arrived so far.
     pub fn received_bytes(&self) -> u64 {
         self.received_bytes
     }
 
-    /// How many were announced, where the server has announced it.
+    /// Returns the length that the server announced (`Content-Length`), if it did.
     pub fn announced_bytes(&self) -> Option<u64> {
         self.announced_bytes
     }

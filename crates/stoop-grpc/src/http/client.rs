@@ -1,4 +1,4 @@
-//! One connection to a server, and requests over it.
+//! A client of one connection.
 
 use std::error::Error as StdError;
 
@@ -17,25 +17,27 @@ use crate::stream::overheard::Opening;
 /// The authority of a request that names none.
 const AUTHORITY: &str = "localhost";
 
-/// HTTP/2's credit for what is on its way, so that no local server ever waits for it: for one
-/// answer, and for all.
+/// HTTP/2 flow-control windows, for one response and for the connection. Large enough that no
+/// local server ever waits for them.
 const WINDOW_BYTES: (u32, u32) = (4 << 20, 8 << 20);
 
-/// Which HTTP to speak. There is nothing to negotiate at a local socket: the client has to know.
+/// The version of HTTP to speak. Nothing is negotiated on a Unix socket: the client has to know.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Version {
     /// HTTP/1.1.
     #[default]
     Http1,
-    /// HTTP/2 from the first byte on ("prior knowledge").
+    /// HTTP/2 from the first byte ("prior knowledge").
     Http2,
 }
 
-/// One connection to a server. Requests go out one after the other; with HTTP/2, [`Client::beside`]
-/// sends others at the same time.
+/// A connection to an HTTP server.
 ///
-/// The connection is driven by a task of its own, which ends when the client and the answers still
-/// being read are dropped. After an error it is of no use any more: make another.
+/// Requests are sent one after the other. With HTTP/2, [`Client::beside`] returns another handle,
+/// whose requests are sent concurrently.
+///
+/// A task drives the connection. It ends when the client and the responses still being read are
+/// dropped. After an error the client cannot be used again: connect a new one.
 ///
 /// ```
 /// use http_body_util::{BodyExt, Empty};
@@ -75,31 +77,35 @@ where
     B::Data: Send,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
-    /// Connects, to speak HTTP/1.1. Waits for room in a full backlog as long as it takes.
+    /// Connects to a server, to speak HTTP/1.1.
+    ///
+    /// Waits indefinitely for room in a full backlog.
     ///
     /// # Errors
-    /// [`ErrorKind::Connect`].
+    /// Returns an error if the connection cannot be made ([`ErrorKind::Connect`]).
     ///
     /// # Panics
-    /// Outside of a runtime.
+    /// Panics if called outside of a runtime.
     ///
     /// # Cancel safety
-    /// Cancel safe: the attempt is given up, and the server never sees it.
+    /// This method is cancel safe. If dropped, the attempt is abandoned and the server never sees
+    /// it.
     pub async fn connect(address: impl ToAddress) -> Result<Client<B>> {
         Client::over(Connect::new(address).stream_async().await?, Version::Http1).await
     }
 
-    /// Speaks over a stream that is connected already: see [`Connect::stream_async`] for one with
-    /// limits.
+    /// Creates a client for a stream that is connected already.
+    ///
+    /// To connect with a timeout, use [`Connect::stream_async`].
     ///
     /// # Errors
-    /// Where the connection is broken already.
+    /// Returns an error if the connection is broken already.
     ///
     /// # Panics
-    /// Outside of a runtime.
+    /// Panics if called outside of a runtime.
     ///
     /// # Cancel safety
-    /// Not cancel safe: the stream is closed.
+    /// This method is not cancel safe. If dropped, the stream is closed.
     pub async fn over(stream: aio::Stream, version: Version) -> Result<Client<B>> {
         let io = Io::new(stream);
         let opening = io.opening();
@@ -107,7 +113,7 @@ where
         let sender = match version {
             Version::Http1 => {
                 let (sender, connection) = http1::Builder::new().handshake(io).await.map_err(failed)?;
-                // What ends it is told to whoever waits for an answer.
+                // The error that ends it is returned to the callers that wait for a response.
                 tokio::spawn(connection.with_upgrades());
                 Sender::Http1(sender)
             }
@@ -126,7 +132,7 @@ where
         Ok(Client { sender, opening })
     }
 
-    /// Which HTTP is spoken.
+    /// Returns the version of HTTP that is spoken.
     pub fn version(&self) -> Version {
         match self.sender {
             Sender::Http1(_) => Version::Http1,
@@ -134,8 +140,11 @@ where
         }
     }
 
-    /// Another client on the same connection, whose requests do not wait for those of this one.
-    /// None with HTTP/1.1, where they would have to: it takes a connection of its own there.
+    /// Returns another client on the same connection, whose requests do not wait for those of this
+    /// one.
+    ///
+    /// Returns `None` for HTTP/1.1, which has no concurrent requests: open another connection
+    /// instead.
     pub fn beside(&self) -> Option<Client<B>> {
         match &self.sender {
             Sender::Http1(_) => None,
@@ -145,17 +154,19 @@ where
         }
     }
 
-    /// Sends a request, once the one before it has been answered, and waits for the start of its
-    /// answer. The request's body is still being sent then, for as long as either side wants
-    /// that.
+    /// Sends a request and waits for the head of its response.
+    ///
+    /// Waits first until the previous request has been answered. The request's body may still be
+    /// in transit when this returns, and is sent for as long as either side wants it. There is no
+    /// timeout: use [`tokio::time::timeout`].
     ///
     /// # Errors
-    /// Every kind but [`ErrorKind::Connect`]; what comes after the start is an error of the
-    /// [`Body`]. No limit in time: see [`tokio::time::timeout`].
+    /// Returns an error of any kind but [`ErrorKind::Connect`] if the request or the head of its
+    /// response fails. Later failures are errors of the [`Body`].
     ///
     /// # Cancel safety
-    /// Not cancel safe: the server may have seen the request or not, and the client is of no use
-    /// any more.
+    /// This method is not cancel safe. If dropped, the server may have seen the request or not,
+    /// and the client cannot be used again.
     pub async fn send(&mut self, request: Request<B>) -> Result<Response<Body>> {
         let version = self.version();
         let request = addressed(request, version)?;
@@ -174,13 +185,12 @@ where
     }
 }
 
-/// The same request, with an authority where it has none: in `Host` for HTTP/1.1, in the URI for
-/// HTTP/2.
+/// Sets the authority of a request that has none: in `Host` for HTTP/1.1, in the URI for HTTP/2.
 fn addressed<B>(mut request: Request<B>, version: Version) -> Result<Request<B>> {
     let mut parts = request.uri().clone().into_parts();
     let authority = parts.authority.take().unwrap_or_else(|| http::uri::Authority::from_static(AUTHORITY));
-    // A user in the URI is for whoever makes an `Authorization` of it, and never part of a host (RFC
-    // 9110, 4.2.4).
+    // User information in a URI is meant for an `Authorization` header, and is never part of a
+    // host (RFC 9110, 4.2.4).
     let authority = match authority.as_str().rsplit_once('@') {
         Some((_, host)) => host.parse().map_err(unfit)?,
         None => authority,
@@ -191,7 +201,7 @@ fn addressed<B>(mut request: Request<B>, version: Version) -> Result<Request<B>>
                 let host = HeaderValue::from_str(authority.as_str()).map_err(unfit)?;
                 request.headers_mut().insert(HOST, host);
             }
-            // CONNECT alone names an authority in place of a path.
+            // Only CONNECT has an authority in place of a path.
             if request.method() != Method::CONNECT {
                 parts.scheme = None;
                 *request.uri_mut() = Uri::from_parts(parts).map_err(unfit)?;
@@ -212,17 +222,17 @@ fn unfit(error: impl Into<Box<dyn StdError + Send + Sync>>) -> Error {
     Error::new(ErrorKind::RequestBody).caused(error)
 }
 
-/// The stream behind an answer that ends HTTP on it (101 Switching Protocols, or the 200 of a
-/// CONNECT), and the bytes of what comes after that have arrived already.
+/// Returns the stream behind a response that switches protocols (101 Switching Protocols, or the
+/// 200 of a CONNECT), and the bytes after the response that have arrived already.
 ///
-/// Each direction can be ended by itself, and the stream carries descriptors. With HTTP/2 there is
-/// no stream to have.
+/// The stream can pass file descriptors, and each direction can be shut down by itself. HTTP/2 has
+/// no such stream to return.
 ///
 /// # Errors
-/// [`ErrorKind::NotUpgraded`].
+/// Returns an error if the response is not an upgrade ([`ErrorKind::NotUpgraded`]).
 ///
 /// # Cancel safety
-/// Not cancel safe: the stream is closed.
+/// This function is not cancel safe. If dropped, the stream is closed.
 pub async fn upgraded(answer: Response<Body>) -> Result<(aio::Stream, Bytes)> {
     let status = answer.status();
     let not = |detail: String| Error::detailed(ErrorKind::NotUpgraded, detail);

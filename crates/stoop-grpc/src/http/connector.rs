@@ -1,4 +1,4 @@
-//! What makes connections for hyper's pooling client.
+//! A connector for hyper's pooling client.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -10,11 +10,11 @@ use tower_service::Service;
 
 use super::Io;
 
-/// Connects hyper's pooling client ([`hyper_util::client::legacy::Client`]) to a local socket,
-/// whatever host a URI names.
+/// Connects hyper's pooling client ([`hyper_util::client::legacy::Client`]) to a Unix socket.
 ///
-/// Waits for room in a full backlog, and for a server that starts, as the [`Connect`] says. The
-/// pool reconnects by itself after a restart of the server.
+/// The host of a URI is ignored. The [`Connect`] settings say how long to wait for room in a full
+/// backlog, and for a server that is starting. The pool reconnects by itself after the server
+/// restarts.
 ///
 /// ```
 /// use http_body_util::{BodyExt, Empty};
@@ -42,12 +42,12 @@ pub struct Connector {
 }
 
 impl Connector {
-    /// To this address, waiting for room as long as it takes.
+    /// Creates a connector for this address, which waits indefinitely for room in the backlog.
     pub fn new(address: impl ToAddress) -> Connector {
         Connector::with(Connect::new(address))
     }
 
-    /// As these settings say.
+    /// Creates a connector with these settings.
     pub fn with(connect: Connect) -> Connector {
         Connector { connect }
     }

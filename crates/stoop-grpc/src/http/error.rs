@@ -1,4 +1,4 @@
-//! What can go wrong between a client and a server, told apart by what the server was heard to say.
+//! Errors between a client and a server, classified by the first bytes that the server sent.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -9,10 +9,10 @@ use stoop::escaped;
 use super::Version;
 use crate::stream::overheard::Opening;
 
-/// What a request ends with.
+/// The result of a request.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Why there is no answer, or not all of it.
+/// Why a response is missing or incomplete.
 #[derive(Debug)]
 pub struct Error {
     kind: ErrorKind,
@@ -21,31 +21,31 @@ pub struct Error {
     cause: Option<Box<dyn StdError + Send + Sync>>,
 }
 
-/// The classes of [`Error`].
+/// The class of an [`Error`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The server could not be reached: [`Error::socket`] says why.
+    /// The server could not be reached: [`Error::socket`] has the reason.
     Connect,
-    /// The server ended the connection without a word.
+    /// The server closed the connection without sending anything.
     NoAnswer,
-    /// The server speaks HTTP/2 only, as gRPC servers do, and was spoken to in HTTP/1.1.
+    /// The server speaks HTTP/2 only, as gRPC servers do, and the request was HTTP/1.1.
     Http2Only,
-    /// The server speaks HTTP/1 only, and was spoken to in HTTP/2.
+    /// The server speaks HTTP/1 only, and the request was HTTP/2.
     Http1Only,
-    /// The server speaks something else: [`Error::opening`] is what it said first.
+    /// The server speaks another protocol: [`Error::opening`] has its first bytes.
     NotHttp,
-    /// An answer that breaks the rules of HTTP.
+    /// The response violates HTTP.
     Malformed,
-    /// The answer's header is larger than anybody needs.
+    /// The header of the response is too large.
     HeaderTooLarge,
-    /// The connection ended in the middle of the answer.
+    /// The connection ended in the middle of the response.
     CutShort,
     /// The request's own body failed.
     RequestBody,
-    /// The answer is no upgrade.
+    /// The response is not an upgrade.
     NotUpgraded,
-    /// Everything else: a reset stream, a damaged connection.
+    /// Any other error, such as a reset stream or a broken connection.
     Other,
 }
 
@@ -80,31 +80,32 @@ impl Error {
         Error { cause: Some(cause.into()), ..self }
     }
 
-    /// What hyper's error means on a connection of this version on which the server began like
-    /// this.
+    /// Classifies hyper's error, given the version spoken on the connection and the server's first
+    /// bytes.
     pub(super) fn of(error: hyper::Error, version: Version, opening: &Opening) -> Error {
         let opening = opening.bytes();
         let kind = classify(&error, version, &opening);
         Error { opening, ..Error::new(kind).caused(error) }
     }
 
-    /// The class.
+    /// Returns the class of the error.
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }
 
-    /// The first bytes that the server said, up to a line's start; empty where it said nothing, or
-    /// was never reached.
+    /// Returns the first bytes that the server sent, up to the end of the line.
+    ///
+    /// Empty if it sent nothing, or was never reached.
     pub fn opening(&self) -> &[u8] {
         &self.opening
     }
 
-    /// The error of the socket, where the server could not be reached; it can explain itself.
+    /// Returns the error of the socket if the server could not be reached. It can explain itself.
     pub fn socket(&self) -> Option<&stoop::Error> {
         self.cause.as_deref()?.downcast_ref()
     }
 
-    /// What is known beyond the class, in words.
+    /// Returns what is known beyond the class, as text.
     pub fn detail(&self) -> Option<String> {
         self.detail.clone().or_else(|| {
             let innermost = causes(self.source()?).last()?;
@@ -139,7 +140,7 @@ impl From<stoop::Error> for Error {
     }
 }
 
-/// Up to the end of the line, or of what there is.
+/// Returns the bytes up to the end of the first line, or all of them.
 fn first_line(bytes: &[u8]) -> &[u8] {
     bytes.split(|&byte| matches!(byte, b'\r' | b'\n')).next().unwrap_or(bytes)
 }
@@ -163,22 +164,22 @@ fn classify(error: &hyper::Error, version: Version, opening: &[u8]) -> ErrorKind
     }
 }
 
-/// Whether a body ended before its end.
+/// Returns whether a body ended too early.
 pub(super) fn ends_early(error: &(dyn StdError + 'static)) -> bool {
     io_kind(error) == Some(io::ErrorKind::UnexpectedEof)
 }
 
-/// What the system's error behind this one is; hyper tells broken rules of a body so as well.
+/// Returns the kind of the I/O error behind this one. hyper reports a malformed body as one, too.
 fn io_kind(error: &(dyn StdError + 'static)) -> Option<io::ErrorKind> {
     causes(error).find_map(|error| error.downcast_ref::<io::Error>()).map(io::Error::kind)
 }
 
-/// An error, its cause, the cause of that, …
+/// Iterates over an error, its source, the source of that, and so on.
 fn causes<'e>(error: &'e (dyn StdError + 'static)) -> impl Iterator<Item = &'e (dyn StdError + 'static)> {
     std::iter::successors(Some(error), |&error| error.source())
 }
 
-/// What a server's first bytes sound like.
+/// The protocol that a server's first bytes belong to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Heard {
     Nothing,
@@ -194,7 +195,8 @@ impl From<&[u8]> for Heard {
         match opening {
             [] => Heard::Nothing,
             _ if opening[..shared] == VERSION[..shared] => Heard::Http1,
-            // A frame of SETTINGS (4) or GOAWAY (7) on stream 0, not longer than a server's first can be.
+            // A frame of type SETTINGS (4) or GOAWAY (7) on stream 0, no longer than a server's
+            // first one can be.
             [0, 0..=1, _, 4 | 7, _, 0, 0, 0, 0, ..] => Heard::Http2,
             _ => Heard::SomethingElse,
         }

@@ -1,4 +1,4 @@
-//! A client's stream as hyper wants it.
+//! A client's stream in the types that hyper expects.
 
 use std::io;
 use std::pin::Pin;
@@ -13,7 +13,7 @@ use crate::stream::hear_out::HearOut;
 use crate::stream::overheard::{Opening, Overheard};
 use crate::stream::{flush_within, shutdown_within, write_within};
 
-/// A connected stream, in the terms of hyper.
+/// A connected stream that implements hyper's I/O traits.
 #[derive(Debug)]
 pub struct Io {
     stream: TokioIo<Overheard<HearOut<aio::Stream>>>,
@@ -21,13 +21,13 @@ pub struct Io {
 }
 
 impl Io {
-    /// A client's end of this stream.
+    /// Wraps the client's end of a connection.
     pub fn new(stream: aio::Stream) -> Io {
         let (stream, opening) = Overheard::new(HearOut::new(stream));
         Io { stream: TokioIo::new(stream), opening }
     }
 
-    /// The stream, for what comes after HTTP.
+    /// Returns the stream, for the protocol that follows HTTP.
     pub fn into_inner(self) -> aio::Stream {
         self.stream.into_inner().into_inner().into_inner()
     }

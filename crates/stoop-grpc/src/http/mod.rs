@@ -1,21 +1,20 @@
-//! HTTP/1.1 and HTTP/2 over local sockets, as Docker, podman, snapd and many others speak it
+//! HTTP/1.1 and HTTP/2 over Unix domain sockets, as spoken by Docker, podman, snapd and others
 //! (feature `http`).
 //!
-//! | what | with |
+//! | task | item |
 //! |---|---|
-//! | one connection, one request after the other, streaming both ways | [`Client`] |
-//! | a pool of connections for hyper's own client | [`Connector`] |
-//! | a protocol of its own after an upgrade: attach, exec, websockets | [`upgraded`] |
-//! | Docker's output streams, told apart again | [`multiplexed`] |
-//! | a server on a listener of [`stoop`], with its policy, limits and drain | [`Server`] |
+//! | send requests on one connection, streaming in both directions | [`Client`] |
+//! | pool connections with hyper's own client | [`Connector`] |
+//! | switch to another protocol: attach, exec, websockets | [`upgraded`] |
+//! | demultiplex Docker's output streams | [`multiplexed`] |
+//! | serve a listener of [`stoop`], with its policy, limits and drain | [`Server`] |
 //!
-//! An address says where; a request says what. Its URI needs a path only: the authority is
-//! `localhost` where it has none, which is what servers at local sockets expect.
+//! The socket address says which server to connect to, so a request's URI needs a path only. If it
+//! has no authority, `localhost` is sent, which servers on Unix sockets expect.
 //!
-//! Two things that a client has to get right are done here. A server that turns out to speak
-//! something else is named for what it was heard to say ([`ErrorKind`]), and an answer that is sent
-//! while the request is still on its way is read, although the rest of the request can no longer be
-//! sent.
+//! The client handles two cases that are easy to get wrong. If a server turns out to speak another
+//! protocol, the error says which ([`ErrorKind`]). If a server responds while the request is still
+//! being sent, the response is read, although the rest of the request can no longer be sent.
 
 mod body;
 mod client;

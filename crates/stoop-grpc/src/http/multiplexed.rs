@@ -1,10 +1,12 @@
-//! Docker's multiplexed stream: what a process without a terminal wrote to its standard output and
-//! standard error, told apart again. It comes from `attach`, `exec` and `logs`. Pure: bytes in,
-//! pieces out.
+//! A decoder for Docker's multiplexed stream.
 //!
-//! Each frame has a head of eight bytes (the stream's number, three zeros, the payload's length,
-//! most significant byte first) and its payload. A payload is given out as it arrives: no length
-//! makes anybody wait, or takes memory.
+//! The stream carries the standard output and standard error of a process without a terminal, as
+//! `attach`, `exec` and `logs` return them. The decoder does no I/O: it takes bytes and returns
+//! pieces.
+//!
+//! A frame is a header of eight bytes (the stream's number, three zeros, and the length of the
+//! payload in big-endian order) and its payload. A payload is returned as it arrives: no announced
+//! length makes the caller wait, or allocates memory.
 //!
 //! ```
 //! use stoop_grpc::http::multiplexed::{Decoder, Stream};
@@ -20,33 +22,33 @@
 
 use std::fmt;
 
-/// The content type of such a stream.
+/// The content type of a multiplexed stream.
 pub const CONTENT_TYPE: &str = "application/vnd.docker.multiplexed-stream";
 
-/// The content type of what a terminal shows, in one stream; from daemons before API 1.42, of
-/// either.
+/// The content type of a terminal's output, in one stream. Daemons before API 1.42 use it for
+/// both.
 pub const RAW_CONTENT_TYPE: &str = "application/vnd.docker.raw-stream";
 
-/// Length of a frame's head.
+/// The length of a frame's header.
 pub const HEAD_BYTES: usize = 8;
 
-/// Which of its streams a process has written to.
+/// The stream that a process has written to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stream {
-    /// Its standard input, sent back.
+    /// Standard input, echoed.
     Stdin,
-    /// Its standard output.
+    /// Standard output.
     Stdout,
-    /// Its standard error.
+    /// Standard error.
     Stderr,
-    /// What the daemon itself has to say about an error.
+    /// An error reported by the daemon itself.
     Daemon,
 }
 
-/// Bytes that are no frame's head.
+/// The error for bytes that are not a frame's header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotAFrame {
-    /// Where a head was expected.
+    /// The bytes found in place of a header.
     pub head: [u8; HEAD_BYTES],
 }
 
@@ -59,7 +61,7 @@ impl fmt::Display for NotAFrame {
 
 impl std::error::Error for NotAFrame {}
 
-/// What a head says.
+/// Parses a header.
 fn read(head: [u8; HEAD_BYTES]) -> Result<(Stream, u32), NotAFrame> {
     let [number, 0, 0, 0, length @ ..] = head else { return Err(NotAFrame { head }) };
     let stream = match number {
@@ -72,34 +74,38 @@ fn read(head: [u8; HEAD_BYTES]) -> Result<(Stream, u32), NotAFrame> {
     Ok((stream, u32::from_be_bytes(length)))
 }
 
-/// Whether these first bytes of a stream may be those of a multiplexed one. `None` where too few
-/// are there to say: a whole head is needed. Bytes that a person or a program writes to a terminal
-/// do not begin so.
+/// Returns whether a stream that begins with these bytes may be multiplexed.
+///
+/// Returns `None` if there are too few to decide: a whole header is needed. Output to a terminal
+/// does not begin like one.
 pub fn is_multiplexed(first: &[u8]) -> Option<bool> {
     first.first_chunk().map(|head| read(*head).is_ok())
 }
 
-/// Tells the streams apart.
+/// Demultiplexes the streams.
 #[derive(Clone, Debug, Default)]
 pub struct Decoder {
     head: [u8; HEAD_BYTES],
-    /// How many bytes of the head there are.
+    /// The number of header bytes received.
     have_bytes: usize,
-    /// How many bytes of the payload are still to come, once there is a head.
+    /// The number of payload bytes still to come, once the header is complete.
     left_bytes: u32,
 }
 
 impl Decoder {
-    /// At the start of a stream.
+    /// Creates a decoder for the start of a stream.
     pub fn new() -> Decoder {
         Decoder::default()
     }
 
-    /// Takes the next piece of a payload off the input; `None` where the input is used up. A frame
-    /// may come in several pieces, and a frame without payload does not come at all.
+    /// Takes the next piece of a payload from `input`.
+    ///
+    /// Returns `None` when the input is used up. A frame may be returned in several pieces. A
+    /// frame without payload is not returned at all.
     ///
     /// # Errors
-    /// [`NotAFrame`]: the stream is not multiplexed, or out of step. So does every later call that has input.
+    /// Returns an error ([`NotAFrame`]) if the stream is not multiplexed or out of step. Every
+    /// later call with input then fails, too.
     pub fn next<'i>(&mut self, input: &mut &'i [u8]) -> Result<Option<(Stream, &'i [u8])>, NotAFrame> {
         while !input.is_empty() {
             if self.have_bytes < HEAD_BYTES {
@@ -118,7 +124,7 @@ impl Decoder {
         Ok(None)
     }
 
-    /// Whether the stream may end here: every payload that was announced has come.
+    /// Returns whether the stream may end here: every payload that was announced is complete.
     pub fn is_between_frames(&self) -> bool {
         self.have_bytes == 0
     }

@@ -1,8 +1,8 @@
-//! A server of HTTP/1.1 and HTTP/2 on a listener of `stoop`: which of the two is found out from a
-//! client's first bytes.
+//! An HTTP/1.1 and HTTP/2 server on a listener of `stoop`. The version is detected from a client's
+//! first bytes.
 //!
-//! Accepting, policy, limits on connections and the drain are those of [`stoop::serve`]; what is
-//! HTTP about them is here.
+//! [`stoop::serve`] accepts, applies the policy, limits connections and drains. This module adds
+//! what is specific to HTTP.
 
 use std::error::Error as StdError;
 use std::future::{Future, ready};
@@ -31,24 +31,25 @@ use crate::stream::lingering::Lingering;
 use crate::stream::met::Met;
 use crate::stream::progress::Progress;
 
-/// How long a client may take over a request's header, and be silent between requests.
+/// The default for [`Server::header_timeout`].
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long a client that has said nothing yet has when the server ends: one that came out of the
-/// queue has its request in the socket already.
+/// How long a client that has sent nothing yet is given when the server ends. One that came out of
+/// the queue has its request in the socket already.
 const LAST_CHANCE: Duration = Duration::from_millis(500);
 
-/// A server's end of a connection, in the terms of hyper.
+/// A server's end of a connection, as hyper's I/O type.
 type Io = TokioIo<Begun<Lingering<Met>>>;
 
 /// Serves a [`hyper::service::Service`] to the clients of a [`stoop::serve::Server`].
 ///
-/// Each request has its [`Caller`](crate::Caller) in its extensions, asked of the kernel once for
-/// the connection. Bodies are streamed and have no limit here: [`http_body_util::Limited`] sets
-/// one. Upgrades work (see [`upgraded_request`]).
+/// Each request has its [`Caller`](crate::Caller) in its extensions. The kernel is asked once per
+/// connection. Bodies are streamed and unlimited: use [`http_body_util::Limited`] to limit one.
+/// Upgrades are supported: see [`upgraded_request`].
 ///
-/// When the server ends, requests under way are answered, connections without one are closed, and
-/// clients in the queue are still served; the drain deadline is the outer server's.
+/// When the server drains, requests under way are answered, connections without one are closed,
+/// and clients in the queue are still served. The deadline is that of the
+/// [`stoop::serve::Server`].
 ///
 /// ```
 /// use hyper::{Request, Response, body::Incoming, service::service_fn};
@@ -79,41 +80,48 @@ pub struct Server {
 }
 
 impl Server {
-    /// Serves the clients of this server. A request's header may take 30 seconds, and an HTTP/2
-    /// connection may have 200 requests under way, unless told otherwise.
+    /// Creates an HTTP server for the clients of this server.
+    ///
+    /// By default, a request's header may take 30 seconds, and an HTTP/2 connection may have 200
+    /// requests under way.
     pub fn new(server: serve::Server) -> Server {
         Server { server, header_timeout: HEADER_TIMEOUT, max_streams: 200 }
     }
 
-    /// How long a client may take until its first request has begun: for finding out which HTTP it
-    /// speaks, for HTTP/2's preface and settings, and for the whole header, however slowly the
-    /// bytes come. The same limit holds for each later header of HTTP/1.1, from the end of the
-    /// request before it, and for the time in which an HTTP/2 connection has no request under way
-    /// and takes nothing: an idle connection is closed after that time, too. HTTP/2 clients are
-    /// told to go (`GOAWAY`), and cut a second later.
+    /// Sets how long a client may take until its first request has begun; 30 seconds by default.
     ///
-    /// Bodies are not bounded by it. If no byte moves, [`serve::Server::idle_timeout`] ends the
-    /// connection; a body that keeps coming, or is read, a byte at a time is the service's to
-    /// bound, or [`serve::Server::max_lifetime`]'s.
+    /// The time covers the detection of the version, the preface and settings of HTTP/2, and the
+    /// whole header, however slowly the bytes arrive. The same limit applies
+    ///
+    /// - to each later header of HTTP/1.1, from the end of the previous request,
+    /// - to an HTTP/2 connection that has no request under way and reads nothing.
+    ///
+    /// An idle connection is therefore closed after that time. HTTP/2 clients are sent `GOAWAY`,
+    /// and aborted a second later.
+    ///
+    /// Bodies are not limited by it. If no byte moves, [`serve::Server::idle_timeout`] ends the
+    /// connection. A body that is sent or read a byte at a time must be limited by the service, or
+    /// by [`serve::Server::max_lifetime`].
     pub fn header_timeout(mut self, time: Duration) -> Server {
         self.header_timeout = time;
         self
     }
 
-    /// How many requests of one HTTP/2 connection may be under way at once.
+    /// Limits how many requests of one HTTP/2 connection may be under way at once; 200 by default.
     pub fn max_requests_per_connection(mut self, requests: u32) -> Server {
         self.max_streams = requests;
         self
     }
 
-    /// Serves until `shutdown` is done or a successor has taken over, then drains: see
-    /// [`serve::Server::run`]. An error of the service ends the connection it came up on.
+    /// Serves until `shutdown` completes or a successor has taken over, then drains.
+    ///
+    /// See [`serve::Server::run`]. An error returned by the service ends its connection.
     ///
     /// # Errors
-    /// As there.
+    /// Returns an error if the listener is broken, after draining.
     ///
     /// # Cancel safety
-    /// Not cancel safe: dropping it cuts every connection.
+    /// This method is not cancel safe. If dropped, every connection is aborted.
     pub async fn run<S, B>(self, service: S, shutdown: impl Future) -> stoop::Result<End>
     where
         S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + Sync + 'static,
@@ -142,14 +150,14 @@ impl Server {
     }
 }
 
-/// How each of the two is spoken.
+/// The settings of both versions.
 struct Protocols {
     http1: http1::Builder,
     http2: http2::Builder<Spawn>,
 }
 
 impl Protocols {
-    /// One connection, to its end.
+    /// Serves one connection to its end.
     async fn converse<S, B>(self: Arc<Self>, stream: Met, service: Known<S>, mut draining: Draining)
     where
         S: Service<Request<Incoming>, Response = Response<B>> + Send + Sync + 'static,
@@ -188,9 +196,9 @@ impl Protocols {
     }
 }
 
-/// Drives a connection to its end, of which it is told when `last` or `late` is done; after `late`
-/// it is cut when `gone` is. A client that breaks the rules, or goes, ends its own and concerns
-/// nobody else.
+/// Drives a connection to its end. When `last` or `late` completes, it is shut down gracefully.
+/// After `late`, it is aborted when `gone` completes. A client that violates the protocol or
+/// disconnects ends only its own connection.
 async fn drive<C: Future>(
     connection: C,
     shut_down: impl FnOnce(Pin<&mut C>),
@@ -198,7 +206,7 @@ async fn drive<C: Future>(
     late: impl Future<Output = ()>,
     gone: impl Future<Output = ()>,
 ) {
-    // On the heap: few bytes of what a connection takes are needed before it has said something.
+    // Boxed: a connection needs only a few bytes of its state until it has sent something.
     let mut connection = Box::pin(connection);
     tokio::select! {
         _ = connection.as_mut() => {}
@@ -216,12 +224,12 @@ async fn drive<C: Future>(
     }
 }
 
-/// A service that knows who asks.
+/// Adds the caller to each request.
 #[derive(Clone, Debug)]
 struct Known<S> {
     service: S,
     introduction: Introduction,
-    /// Told of every request.
+    /// Notified of every request.
     spoken: Arc<Notify>,
     quiet: Quiet,
 }
@@ -241,7 +249,7 @@ impl<S: Service<Request<Incoming>>> Service<Request<Incoming>> for Known<S> {
     }
 }
 
-/// The same for HTTP/2, where many requests may be under way, which are counted.
+/// Like [`Known`], for HTTP/2, whose concurrent requests are counted.
 #[derive(Clone, Debug)]
 struct Counted<S>(Known<S>);
 
@@ -262,18 +270,17 @@ where
     }
 }
 
-/// The stream behind a request that a server has answered with an upgrade (101, or the 200 of a
-/// CONNECT), and the bytes of what comes after that have arrived already. To be awaited in a task
-/// of its own: it comes once the answer has been sent.
+/// Returns the stream behind a request that was answered with an upgrade (101, or the 200 of a
+/// CONNECT), and the bytes after the request that have arrived already.
 ///
-/// With HTTP, the outer server's care for the connection has ended: its limits and its drain no
-/// longer know of the stream.
+/// Await it in a task of its own: it completes after the response has been sent. The limits and
+/// the drain of the [`stoop::serve::Server`] no longer apply to the stream.
 ///
 /// # Errors
-/// [`ErrorKind::NotUpgraded`].
+/// Returns an error if the request was not upgraded ([`ErrorKind::NotUpgraded`]).
 ///
 /// # Cancel safety
-/// Not cancel safe: the stream is closed.
+/// This function is not cancel safe. If dropped, the stream is closed.
 pub async fn upgraded_request(request: Request<Incoming>) -> super::Result<(aio::Stream, Bytes)> {
     let not = |detail: String| Error::detailed(ErrorKind::NotUpgraded, detail);
     let upgraded = hyper::upgrade::on(request).await.map_err(|error| not(error.to_string()))?;

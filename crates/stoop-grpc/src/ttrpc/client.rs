@@ -1,5 +1,5 @@
-//! Calls on one connection, as many at once as one likes. One task reads and one writes; both end
-//! with the connection.
+//! Concurrent calls on one connection. One task reads and one writes; both end with the
+//! connection.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -20,57 +20,57 @@ use tonic::{Code, Status};
 use super::frame::{Flags, Frame, FrameDecoder, FrameKind, TooLong};
 use super::message::{KeyValue, Request, Response, RpcStatus};
 
-/// How many frames of a call wait to be taken before the whole connection waits for them: ttrpc has
-/// no flow control of its own.
+/// How many frames of a call are queued before the connection is no longer read. ttrpc has no flow
+/// control of its own.
 const WAITING_FRAMES: usize = 16;
 
-/// How many frames wait to be written before whoever has another one waits.
+/// How many frames are queued for writing before senders wait.
 const UNWRITTEN_FRAMES: usize = 8;
 
-/// A connection to a ttrpc server. Clones share it; it is closed when the last one and all calls
-/// are gone.
+/// A connection to a ttrpc server. Clones share it. It is closed when the last clone and all calls
+/// are dropped.
 #[derive(Clone)]
 pub struct Client {
     shared: Arc<Shared>,
 }
 
 struct Shared {
-    /// To the task that writes: a frame is written whole, although whoever sent it may have gone.
+    /// The queue of the writing task. A frame is written whole, even if its sender was dropped.
     writer: mpsc::Sender<Vec<u8>>,
     calls: Arc<Calls>,
     reader: AbortHandle,
 }
 
-/// The calls that are open.
+/// The open calls.
 #[derive(Default)]
 struct Calls(Mutex<Table>);
 
 #[derive(Default)]
 struct Table {
     open: HashMap<u32, mpsc::Sender<Arrived>>,
-    /// How many were opened so far.
+    /// How many calls were opened so far.
     opened: u32,
-    /// Why there will be no more answers.
+    /// Why no more responses will arrive, once the connection has ended.
     ended: Option<String>,
 }
 
-/// A frame for a call, or why there is none.
+/// A frame for a call, or the error that ends it.
 type Arrived = Result<Frame, Status>;
 
-/// What to call, and how.
+/// The method to call, and how.
 #[derive(Clone, Debug, Default)]
 pub struct Call {
-    /// The service's full name.
+    /// The full name of the service.
     pub service: String,
-    /// The method's name.
+    /// The name of the method.
     pub method: String,
-    /// Whether the client sends a stream of messages, instead of one.
+    /// Whether the client sends a stream of messages instead of one.
     pub client_streaming: bool,
-    /// Whether the server does.
+    /// Whether the server sends a stream of messages instead of one.
     pub server_streaming: bool,
-    /// Told to the server.
+    /// Metadata to send to the server.
     pub metadata: Vec<(String, String)>,
-    /// How long the server has, told to it; whoever calls watches the clock for themselves.
+    /// The timeout to send to the server. It is not enforced on this side.
     pub timeout: Option<Duration>,
 }
 
@@ -87,10 +87,10 @@ impl Drop for Shared {
 }
 
 impl Client {
-    /// Speaks ttrpc on a connection.
+    /// Creates a client for a connection.
     ///
     /// # Panics
-    /// Outside of a runtime.
+    /// Panics if called outside of a runtime.
     pub fn new(stream: Stream) -> Client {
         let (read, write) = stream.into_split();
         let calls = Arc::new(Calls::default());
@@ -100,15 +100,18 @@ impl Client {
         Client { shared: Arc::new(Shared { writer, calls, reader }) }
     }
 
-    /// Opens a call. Messages of `requests` are sent as they come, while answers are taken; without
-    /// client streaming, the first is sent and no other.
+    /// Opens a call.
+    ///
+    /// Messages of `requests` are sent as they arrive, concurrently with receiving. Without client
+    /// streaming, only the first is sent.
     ///
     /// # Errors
-    /// `Unavailable` with a source where the connection is broken; `ResourceExhausted` where a
-    /// message is longer than the protocol allows.
+    /// Returns an error if the connection is broken (`Unavailable` with a source), or if a message
+    /// exceeds the protocol's limit (`ResourceExhausted`).
     ///
     /// # Cancel safety
-    /// Cancel safe: the call was opened or it was not, and other calls go on.
+    /// This method is cancel safe. If dropped, the call was opened or not, and other calls
+    /// continue.
     pub async fn call(
         &self,
         call: Call,
@@ -134,8 +137,8 @@ impl Client {
         Ok(Answers { client: self.clone(), stream, server_streaming, frames, sender, done: false })
     }
 
-    /// Takes the next number and sends the frame that opens its call: calls are written in the
-    /// order of their numbers.
+    /// Allocates the next stream id and sends the frame that opens the call. Both happen under one
+    /// lock: calls must be written in the order of their ids.
     async fn open(&self, request: Request, flags: Flags) -> Result<(u32, mpsc::Receiver<Arrived>), Status> {
         let room = self.shared.writer.reserve().await;
         let mut table = self.shared.calls.lock();
@@ -174,7 +177,7 @@ fn opening(call: &Call, payload: Option<Bytes>) -> Request {
     }
 }
 
-/// A message of ours does not fit.
+/// Returns the status for a message of this client that is too long.
 fn too_long(error: TooLong) -> Status {
     Status::resource_exhausted(format!(
         "a message of {} bytes is longer than ttrpc allows ({} bytes)",
@@ -188,7 +191,7 @@ impl Calls {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The connection is over; what is said first is why.
+    /// Marks the connection as ended. The first reason is kept.
     fn end(&self, why: String) {
         let mut table = self.lock();
         table.ended.get_or_insert(why);
@@ -197,7 +200,8 @@ impl Calls {
 }
 
 impl Table {
-    /// Why a call gets no answer: an error with a source, which one from a server never has.
+    /// Returns the status for a call without a response. It has a source, which a status from a
+    /// server never has.
     fn gone(&self) -> Status {
         let why = self.ended.clone().unwrap_or_else(|| "the connection is closed".into());
         let mut status = Status::unavailable(why.clone());
@@ -206,7 +210,7 @@ impl Table {
     }
 }
 
-/// Writes frames, each whole, until nobody can send any more.
+/// Writes frames, each whole, until all senders are dropped.
 async fn write_all(mut half: OwnedWriteHalf, mut unwritten: mpsc::Receiver<Vec<u8>>, calls: Arc<Calls>) {
     while let Some(bytes) = unwritten.recv().await {
         if let Err(error) = half.write_all(&bytes).await {
@@ -215,7 +219,7 @@ async fn write_all(mut half: OwnedWriteHalf, mut unwritten: mpsc::Receiver<Vec<u
     }
 }
 
-/// Reads frames and gives them to the calls they are for, to the end of the connection.
+/// Reads frames and passes them to their calls until the connection ends.
 async fn read_all(mut half: OwnedReadHalf, calls: Arc<Calls>) {
     let mut decoder = FrameDecoder::new();
     let mut buffer = vec![0; 16 * 1024];
@@ -223,7 +227,7 @@ async fn read_all(mut half: OwnedReadHalf, calls: Arc<Calls>) {
         while let Some(frame) = decoder.next_frame() {
             let stream = frame.as_ref().map_or_else(|error| error.stream, |frame| frame.stream);
             let call = calls.lock().open.get(&stream).cloned();
-            // There is none where it was given up.
+            // The call may have been dropped.
             if let Some(call) = call {
                 let _ = call.send(frame.map_err(too_long)).await;
             }
@@ -238,8 +242,8 @@ async fn read_all(mut half: OwnedReadHalf, calls: Arc<Calls>) {
     calls.end(why);
 }
 
-/// What a server answers to one call. Dropped, the call is given up; ttrpc has no way of telling
-/// the server.
+/// The responses to one call. Dropping it abandons the call; ttrpc cannot notify the server of
+/// that.
 pub struct Answers {
     client: Client,
     stream: u32,
@@ -256,16 +260,16 @@ impl fmt::Debug for Answers {
 }
 
 impl Answers {
-    /// The next message; `None` when the server has sent its last and all went well.
+    /// Returns the next message, or `None` when the call has ended successfully.
     ///
     /// # Errors
-    /// The server's status where it is not OK. `Unavailable` with a source where the connection
-    /// broke, `Internal` where the server breaks the protocol.
+    /// Returns an error if the server's status is not OK, if the connection broke (`Unavailable`
+    /// with a source), or if the server violates the protocol (`Internal`).
     ///
     /// # Cancel safety
-    /// Cancel safe: no message is lost.
+    /// This method is cancel safe. If dropped, no message is lost.
     pub async fn message(&mut self) -> Result<Option<Bytes>, Status> {
-        // A loop, and no recursion: a server may send frames without data as long as it likes.
+        // A loop and not recursion: a server may send any number of frames without data.
         while !self.done {
             let Some(frame) = self.frames.recv().await else {
                 self.done = true;
@@ -276,7 +280,7 @@ impl Answers {
             match frame.kind {
                 FrameKind::Response => {
                     let last = response(&frame.data)?;
-                    // After a stream, it says only that all went well.
+                    // After a stream, an empty response only reports success.
                     return Ok(Some(last).filter(|last| !self.server_streaming || !last.is_empty()));
                 }
                 FrameKind::Data if frame.flags.has(Flags::NO_DATA) => {}
@@ -308,7 +312,7 @@ fn response(data: &[u8]) -> Result<Bytes, Status> {
     }
 }
 
-/// With the whole of it as details, as gRPC has it in its trailers.
+/// Converts a status. The whole message becomes the details, as in gRPC's trailers.
 fn status_of(status: &RpcStatus) -> Status {
     let details = if status.details.is_empty() { Bytes::new() } else { status.encode_to_vec().into() };
     Status::with_details(Code::from_i32(status.code), status.message.clone(), details)

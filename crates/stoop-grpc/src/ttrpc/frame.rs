@@ -1,4 +1,4 @@
-//! The frames of ttrpc: ten bytes of header, then the message. Pure: no I/O, no clock.
+//! The frames of ttrpc: ten bytes of header, then the message. Does no I/O and uses no clock.
 //!
 //! ```text
 //!  0       4        8      9       10
@@ -7,22 +7,22 @@
 
 use std::collections::VecDeque;
 
-/// Bytes of a header.
+/// The length of a header.
 pub const HEADER_BYTES: usize = 10;
 
-/// The longest message that the protocol knows.
+/// The longest message that the protocol allows: 4 MiB.
 pub const MESSAGE_MAX_BYTES: usize = 4 << 20;
 
-/// What a frame is.
+/// The type of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FrameKind {
-    /// Opens a stream: which method, and the first message.
+    /// Opens a stream: the method, and the first message.
     Request,
-    /// Ends a stream: how it went, and perhaps the one answer.
+    /// Ends a stream: the status, and the single response if the call has one.
     Response,
     /// One message of a stream.
     Data,
-    /// None of these.
+    /// Any other type.
     Other(u8),
 }
 
@@ -46,24 +46,24 @@ impl FrameKind {
     }
 }
 
-/// The flags of a frame. Bits that have no meaning are passed on.
+/// The flags of a frame. Unknown bits are preserved.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Flags(pub u8);
 
 impl Flags {
-    /// Whoever sends this sends no more on the stream.
+    /// The sender sends no more on the stream.
     pub const REMOTE_CLOSED: Flags = Flags(1);
-    /// Whoever sends this goes on sending on the stream.
+    /// The sender will send more on the stream.
     pub const REMOTE_OPEN: Flags = Flags(2);
-    /// There is no message in the frame, not even an empty one.
+    /// The frame contains no message, not even an empty one.
     pub const NO_DATA: Flags = Flags(4);
 
-    /// Both.
+    /// Returns the union of both sets of flags.
     pub const fn and(self, other: Flags) -> Flags {
         Flags(self.0 | other.0)
     }
 
-    /// Whether all of `other` are set.
+    /// Returns whether all flags of `other` are set.
     pub const fn has(self, other: Flags) -> bool {
         self.0 & other.0 == other.0
     }
@@ -72,9 +72,9 @@ impl Flags {
 /// A frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
-    /// The call that it belongs to. Those of clients are odd.
+    /// The stream id of its call. Clients use odd ids.
     pub stream: u32,
-    /// What it is.
+    /// Its type.
     pub kind: FrameKind,
     /// Its flags.
     pub flags: Flags,
@@ -82,20 +82,20 @@ pub struct Frame {
     pub data: Vec<u8>,
 }
 
-/// A message is longer than the protocol allows.
+/// The error for a message that is longer than the protocol allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooLong {
-    /// The call that it belongs to.
+    /// The stream id of its call.
     pub stream: u32,
-    /// How long it says it is, in bytes.
+    /// Its length in bytes, as announced.
     pub length_bytes: usize,
 }
 
 impl Frame {
-    /// Its bytes.
+    /// Encodes the frame.
     ///
     /// # Errors
-    /// [`TooLong`] above [`MESSAGE_MAX_BYTES`].
+    /// Returns an error ([`TooLong`]) if the message is longer than [`MESSAGE_MAX_BYTES`].
     pub fn encode(&self) -> Result<Vec<u8>, TooLong> {
         let length_bytes = self.data.len();
         let length = u32::try_from(length_bytes).ok().filter(|_| length_bytes <= MESSAGE_MAX_BYTES);
@@ -109,30 +109,31 @@ impl Frame {
     }
 }
 
-/// Bytes in, frames out, however the bytes are cut. A frame that is too long is reported and
-/// skipped; the stream stays in step.
+/// Decodes frames from bytes, however the bytes are split. A frame that is too long is reported
+/// and skipped, and decoding continues with the next one.
 #[derive(Debug, Default)]
 pub struct FrameDecoder {
     buffer: VecDeque<u8>,
-    /// How much of a frame that is too long is still to come.
+    /// How many bytes of a frame that is too long are still to be skipped.
     skip_bytes: usize,
 }
 
 impl FrameDecoder {
-    /// With nothing in it.
+    /// Creates an empty decoder.
     pub fn new() -> FrameDecoder {
         FrameDecoder::default()
     }
 
-    /// Takes bytes that were read.
+    /// Appends bytes that were read.
     pub fn push(&mut self, bytes: &[u8]) {
         let skipped = self.skip_bytes.min(bytes.len());
         self.skip_bytes -= skipped;
         self.buffer.extend(&bytes[skipped..]);
     }
 
-    /// The next frame; `None` until more bytes have come. Call it until it gives none: what is not
-    /// taken stays in memory.
+    /// Returns the next frame, or `None` until more bytes are pushed.
+    ///
+    /// Call it until it returns `None`: bytes that are not consumed stay in memory.
     pub fn next_frame(&mut self) -> Option<Result<Frame, TooLong>> {
         let header: [u8; HEADER_BYTES] = self.peek()?;
         let number =
@@ -151,7 +152,7 @@ impl FrameDecoder {
         Some(Ok(Frame { stream, kind, flags, data }))
     }
 
-    /// Whether it ended between two frames.
+    /// Returns whether the input ends between two frames.
     pub fn is_at_boundary(&self) -> bool {
         self.buffer.is_empty() && self.skip_bytes == 0
     }

@@ -1,17 +1,17 @@
-//! What is inside ttrpc's frames that open and end a call. The numbers of the fields are those of
-//! the protocol.
+//! The messages in the frames that open and end a ttrpc call. The field numbers are those of the
+//! protocol.
 
 /// Opens a call.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct Request {
-    /// Full name.
+    /// The full name of the service.
     #[prost(string, tag = "1")]
     pub(super) service: String,
     #[prost(string, tag = "2")]
     pub(super) method: String,
     #[prost(bytes = "vec", tag = "3")]
     pub(super) payload: Vec<u8>,
-    /// How long the caller waits, in nanoseconds; 0 is as long as it takes.
+    /// The timeout in nanoseconds; 0 is none.
     #[prost(int64, tag = "4")]
     pub(super) timeout_nano: i64,
     #[prost(message, repeated, tag = "5")]
@@ -35,7 +35,7 @@ pub(super) struct KeyValue {
     pub(super) value: String,
 }
 
-/// `google.rpc.Status`, which gRPC has in its trailers as well.
+/// `google.rpc.Status`, which gRPC sends in its trailers.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct RpcStatus {
     #[prost(int32, tag = "1")]

@@ -1,14 +1,15 @@
-//! ttrpc: what containerd and its shims speak between themselves over local sockets. gRPC's
-//! services and messages, without HTTP/2: a frame of ten bytes and a protobuf message. As a client;
-//! all four kinds of streaming.
+//! A client for ttrpc, the protocol between containerd and its shims.
 //!
-//! | what | where |
+//! ttrpc uses gRPC's services and messages over Unix domain sockets, without HTTP/2: each frame is
+//! a header of ten bytes and a protobuf message. All four kinds of streaming are supported.
+//!
+//! | content | module |
 //! |---|---|
-//! | frames, as bytes and back; pure | `frame` |
-//! | what is in the frames that open and end a call | `message` |
+//! | encoding and decoding of frames; no I/O | `frame` |
+//! | the messages in frames that open and end a call | `message` |
 //! | calls on one connection | `client` |
 //!
-//! Messages are bytes here: `dynamic` says what is in them.
+//! Messages are bytes here. Use the `dynamic` module to encode and decode them.
 
 mod client;
 pub mod frame;

@@ -27,7 +27,9 @@ use crate::{Connect, Kind};
 /// # let directory = stoop_testkit::tempdir();
 /// # let path = directory.path().join("app.sock");
 /// # let listener = Bind::new(&path).listen_async().await?;
-/// let connect = Connect::new(&path).timeout(Duration::from_secs(2)).wait_for_server(Duration::from_secs(10));
+/// let connect = Connect::new(&path)
+///     .timeout(Duration::from_secs(2))
+///     .wait_for_server(Duration::from_secs(10));
 /// let stream = connect.stream_async().await?;
 /// # Ok::<(), stoop::Error>(())
 /// # })?;

@@ -135,8 +135,8 @@ impl Async<crate::Stream> {
     /// Writes from several buffers as many bytes as the queue has room for now, without waiting.
     ///
     /// # Errors
-    /// Returns an error if the queue is full ([`io::ErrorKind::WouldBlock`]), or if the write fails:
-    /// see [`Async::try_write`].
+    /// Returns an error if the queue is full ([`io::ErrorKind::WouldBlock`]), or if the write
+    /// fails: see [`Async::try_write`].
     pub fn try_write_vectored(&self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
         self.attempt(Interest::WRITABLE, |mut stream| retry(|| stream.write_vectored(buffers)))
     }

@@ -9,8 +9,12 @@ use tokio::sync::watch;
 /// # use stoop::{aio, serve::Draining};
 /// use tokio::io::AsyncReadExt;
 ///
-/// /// The next request; `None` where there will be none.
-/// async fn next_request(stream: &mut aio::Stream, draining: &mut Draining, buffer: &mut [u8]) -> Option<usize> {
+/// /// Returns the length of the next request; `None` if no other will follow.
+/// async fn next_request(
+///     stream: &mut aio::Stream,
+///     draining: &mut Draining,
+///     buffer: &mut [u8],
+/// ) -> Option<usize> {
 ///     tokio::select! {
 ///         read = stream.read(buffer) => read.ok().filter(|&len| len > 0),
 ///         () = draining.wait() => None,

@@ -68,7 +68,7 @@ enum Event<C: Connected> {
 impl<C: Connected> Server<C> {
     /// Creates a server for the clients of this listener.
     ///
-    /// By default there are no limits, and [`Server::drain_deadline`] is five seconds.
+    /// By default it has no limits, and [`Server::drain_deadline`] is five seconds.
     pub fn new(listener: Listener<C>) -> Server<C> {
         Server {
             listener,
