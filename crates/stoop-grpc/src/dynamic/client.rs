@@ -1,4 +1,4 @@
-//! A call of any method of a schema, over gRPC or over ttrpc.
+//! Calls of any method of a schema, over gRPC or ttrpc.
 
 use std::error::Error;
 use std::fmt;
@@ -19,10 +19,10 @@ use super::metadata::pairs;
 use super::service::Service;
 use crate::{Raw, ttrpc};
 
-/// The longest message that is taken unless told otherwise: what gRPC's own clients take.
+/// The default limit on received messages: 4 MiB, the same as in gRPC's own clients.
 const MAX_MESSAGE_BYTES: usize = 4 << 20;
 
-/// Calls methods that are known by their description.
+/// A client for methods that are described by a [`Schema`](super::Schema).
 ///
 /// ```
 /// # #[cfg(feature = "health")]
@@ -56,32 +56,32 @@ enum Wire {
     Ttrpc(ttrpc::Client),
 }
 
-/// How to call.
+/// Options of a call.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// Sent along. Over ttrpc, as text.
+    /// Metadata to send. Over ttrpc, it is sent as text.
     pub metadata: MetadataMap,
-    /// How long the server has, told to it. Whoever calls watches the clock for themselves.
+    /// The timeout to send to the server. It is not enforced on this side.
     pub timeout: Option<Duration>,
 }
 
-/// A call did not go well.
+/// Why a call failed.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum CallError {
-    /// The server answered with a status that is not OK.
+    /// The server answered with a status other than OK.
     Answered(Box<Status>),
-    /// There is no answer: the connection could not be made, or broke, or the other side speaks
-    /// something else.
+    /// There is no response: the connection could not be made, or broke, or the peer speaks
+    /// another protocol.
     Broken(Box<Status>),
-    /// The time given to the call is up.
+    /// The call's deadline passed.
     Late,
-    /// A message of the server is longer than was allowed.
+    /// A message of the server exceeds the limit.
     TooLarge {
-        /// What was allowed, in bytes.
+        /// The limit in bytes.
         max_bytes: usize,
     },
-    /// The server sent something that is not the message it should be.
+    /// The server sent bytes that are not a valid message of the method's type.
     Malformed(String),
 }
 
@@ -108,7 +108,7 @@ impl Error for CallError {
     }
 }
 
-/// What the innermost cause says: what wraps it only says that there was an error.
+/// Returns the message of the innermost source: the outer ones only say that there was an error.
 fn deepest(status: &Status) -> String {
     let mut cause: &dyn Error = status;
     while let Some(below) = cause.source() {
@@ -118,8 +118,8 @@ fn deepest(status: &Status) -> String {
 }
 
 impl CallError {
-    /// A status as tonic gives it: those of servers have no source, those made here because the
-    /// connection broke have one.
+    /// Classifies one of tonic's statuses. A server's status has no source. A status made by tonic
+    /// because the connection broke has one.
     fn from_tonic(status: Status, max_bytes: usize) -> CallError {
         if is_late(&status) {
             CallError::Late
@@ -134,7 +134,7 @@ impl CallError {
         }
     }
 
-    /// The server's status, where it is that.
+    /// Returns the server's status, if this is one.
     pub fn status(&self) -> Option<&Status> {
         match self {
             CallError::Answered(status) => Some(status),
@@ -143,7 +143,7 @@ impl CallError {
     }
 }
 
-/// Whether our own clock, not the server's, ended it.
+/// Returns whether the timer on this side, not the server's, ended the call.
 fn is_late(status: &Status) -> bool {
     let mut cause = status.source();
     while let Some(error) = cause {
@@ -155,9 +155,11 @@ fn is_late(status: &Status) -> bool {
     false
 }
 
-/// tonic has no other mark for it than the words; a test holds them against it. A server made with
-/// tonic refuses our own message in the same words, with a limit of its own and in an answer, which
-/// has headers.
+/// Returns whether a received message exceeded our limit.
+///
+/// tonic marks that in the status message only; a test checks the text against tonic. A tonic
+/// server rejects a message of ours with the same text, but with its own limit, and in a response,
+/// which has headers.
 fn is_over_limit(status: &Status, max_bytes: usize) -> bool {
     let message = status.message();
     status.code() == Code::OutOfRange
@@ -166,8 +168,8 @@ fn is_over_limit(status: &Status, max_bytes: usize) -> bool {
         && status.metadata().is_empty()
 }
 
-/// A server of plain HTTP/2 answers, too, with a page in place of messages. Again there is no mark
-/// but the words.
+/// Returns whether the response is not a gRPC message. A plain HTTP/2 server sends a page instead.
+/// Again the status message is the only mark.
 fn is_no_message(status: &Status) -> bool {
     status.code() == Code::Internal
         && status.message().starts_with("protocol error: received message with invalid compression flag")
@@ -175,8 +177,7 @@ fn is_no_message(status: &Status) -> bool {
 }
 
 impl Client {
-    /// Over gRPC: through tonic's own channel, or any other, with whatever layers there are around
-    /// it.
+    /// Creates a client for gRPC over tonic's own channel or any other, with its layers.
     pub fn grpc<S>(channel: S) -> Client
     where
         S: tower_service::Service<Request<Body>, Response = Response<Body>> + Clone + Send + Sync + 'static,
@@ -186,30 +187,33 @@ impl Client {
         Client { wire: Wire::Grpc(Service::new(channel)), max_message_bytes: MAX_MESSAGE_BYTES }
     }
 
-    /// Over ttrpc, whose messages are never longer than 4 MiB.
+    /// Creates a client for ttrpc, whose messages are never longer than 4 MiB.
     pub fn ttrpc(client: ttrpc::Client) -> Client {
         Client { wire: Wire::Ttrpc(client), max_message_bytes: MAX_MESSAGE_BYTES }
     }
 
-    /// Takes messages of up to so many bytes; 4 MiB unless told otherwise.
+    /// Limits the length of received messages; 4 MiB by default.
     pub fn max_message_bytes(mut self, bytes: usize) -> Client {
         self.max_message_bytes = bytes;
         self
     }
 
-    /// Whether it speaks ttrpc.
+    /// Returns whether the client speaks ttrpc.
     pub fn is_ttrpc(&self) -> bool {
         matches!(self.wire, Wire::Ttrpc(_))
     }
 
-    /// Calls a method. The messages are sent as `requests` gives them, while answers are taken; how
-    /// many there may be is the method's to say.
+    /// Calls a method.
+    ///
+    /// The messages of `requests` are sent as they arrive, concurrently with receiving. The method
+    /// determines how many there may be.
     ///
     /// # Errors
-    /// [`CallError`].
+    /// Returns an error ([`CallError`]) if the call cannot be made, or fails before its first
+    /// response.
     ///
     /// # Cancel safety
-    /// Dropped, the call is given up, and a gRPC server is told so.
+    /// If dropped, the call is cancelled, and a gRPC server is notified.
     pub async fn call(
         &self,
         method: &MethodDescriptor,
@@ -228,12 +232,13 @@ impl Client {
         Ok(Answers { raw, output: method.output() })
     }
 
-    /// Whether the server says that it has no such service. Asked for a method that no service has,
-    /// gRPC servers in Go and C++ say which of the two is missing; of those that do not,
-    /// nothing is known, and the answer is no.
+    /// Returns whether the server reports that it does not have this service.
+    ///
+    /// Asked for a method that does not exist, gRPC servers in Go and C++ report whether the
+    /// service or the method is missing. For servers that do not, the result is `false`.
     ///
     /// # Cancel safety
-    /// Cancel safe: the call is withdrawn.
+    /// This method is cancel safe. If dropped, the call is cancelled.
     pub async fn lacks(&self, service: &str, options: &Options) -> bool {
         let call = ttrpc::Call { service: service.to_owned(), method: "-".into(), ..ttrpc::Call::default() };
         let nothing = tokio_stream::once(Bytes::new());
@@ -242,7 +247,7 @@ impl Client {
             Err(error) => Err(error),
         };
         let status = answer.as_ref().err().and_then(CallError::status);
-        // There is no other mark for it than the words: "unknown service x", and of ttrpc "service x".
+        // The status message is the only mark: "unknown service x", and for ttrpc "service x".
         status.is_some_and(|status| {
             let words = status.message().strip_prefix("unknown ").unwrap_or(status.message());
             status.code() == Code::Unimplemented && words.starts_with("service")
@@ -281,7 +286,7 @@ impl Client {
     }
 }
 
-/// What a server answers.
+/// The responses to a call.
 #[derive(Debug)]
 pub struct Answers {
     raw: RawAnswers,
@@ -289,7 +294,7 @@ pub struct Answers {
 }
 
 impl Answers {
-    /// What the server said before its first message. Empty over ttrpc, which has no such thing.
+    /// Returns the headers of the response. Empty over ttrpc, which has none.
     pub fn headers(&self) -> MetadataMap {
         match &self.raw.wire {
             RawWire::Grpc { headers, .. } => headers.clone(),
@@ -297,27 +302,28 @@ impl Answers {
         }
     }
 
-    /// The next message; `None` after the last, when all went well.
+    /// Returns the next message, or `None` when the call has ended successfully.
     ///
     /// # Errors
-    /// [`CallError`].
+    /// Returns an error ([`CallError`]) if the call fails or the message is invalid.
     ///
     /// # Cancel safety
-    /// Cancel safe: no message is lost.
+    /// This method is cancel safe. If dropped, no message is lost.
     pub async fn message(&mut self) -> Result<Option<DynamicMessage>, CallError> {
         let Some(bytes) = self.raw.message().await? else { return Ok(None) };
         let message = DynamicMessage::decode(self.output.clone(), bytes);
         message.map(Some).map_err(|error| CallError::Malformed(error.to_string()))
     }
 
-    /// What the server said after its last message. Messages that have not been taken by then are
-    /// dropped.
+    /// Returns the trailers of the response.
+    ///
+    /// Messages that have not been received by then are dropped.
     ///
     /// # Errors
-    /// [`CallError`].
+    /// Returns an error ([`CallError`]) if the call fails.
     ///
     /// # Cancel safety
-    /// Cancel safe but for those messages: it can be asked again.
+    /// This method is cancel safe except for the dropped messages. It can be called again.
     pub async fn trailers(&mut self) -> Result<MetadataMap, CallError> {
         let RawWire::Grpc { stream, .. } = &mut self.raw.wire else { return Ok(MetadataMap::new()) };
         let trailers = stream.trailers().await;
@@ -325,7 +331,7 @@ impl Answers {
     }
 }
 
-/// Answers as bytes.
+/// Responses as bytes.
 #[derive(Debug)]
 pub(super) struct RawAnswers {
     wire: RawWire,

@@ -1,5 +1,4 @@
-//! A schema as text, in the language of `.proto` files, with the comments where they are known.
-//! Pure.
+//! Formats a schema as `.proto` text, with comments if they are known. Does no I/O.
 
 use prost_reflect::{
     EnumDescriptor, FieldDescriptor, FileDescriptor, Kind, MessageDescriptor, MethodDescriptor,
@@ -9,8 +8,9 @@ use std::fmt::Write;
 
 use super::Symbol;
 
-/// A service, method, message or enum, as it would be defined. Of a method, also the messages that
-/// it takes and gives.
+/// Returns the definition of a service, method, message or enum as `.proto` text.
+///
+/// For a method, the text includes its input and output messages.
 pub fn describe(symbol: &Symbol) -> String {
     let mut text = String::new();
     match symbol {
@@ -43,7 +43,7 @@ fn service(text: &mut String, service: &ServiceDescriptor) {
 
 const INDENT: &str = "  ";
 
-/// A method's line, as in `rpc Watch(A) returns (stream B);`.
+/// Returns a method's line, such as `rpc Watch(A) returns (stream B);`.
 fn rpc(method: &MethodDescriptor) -> String {
     let stream = |is| if is { "stream " } else { "" };
     format!(
@@ -120,7 +120,7 @@ fn enumeration(text: &mut String, indent: &str, values: &EnumDescriptor) {
     let _ = writeln!(text, "{indent}}}");
 }
 
-/// The comment in front of something, where the schema came with its source.
+/// Appends the comment on an element, if the schema contains its source info.
 fn comment(text: &mut String, indent: &str, file: &FileDescriptor, path: &[i32]) {
     let info = file.file_descriptor_proto().source_code_info.as_ref();
     let place = info.and_then(|info| info.location.iter().find(|location| location.path == path));
@@ -164,7 +164,7 @@ mod tests {
         assert!(ask.contains("    string file_by_filename = 3;\n"), "{ask}");
     }
 
-    /// What is shown can be compiled again, and is then the same.
+    /// The text can be compiled again, and describes the same schema.
     #[test]
     fn a_service_with_comments() {
         let text = described("runtime.v1.ImageService");

@@ -1,5 +1,4 @@
-//! The details of an error: `google.rpc.Status`, which servers may put beside a status, and the
-//! messages in it.
+//! Error details: `google.rpc.Status`, which servers may send with a status, and its messages.
 
 use prost_reflect::DynamicMessage;
 use prost_reflect::prost::Message;
@@ -8,9 +7,10 @@ use tonic::Status;
 use super::Schema;
 use crate::ttrpc::RpcStatus;
 
-/// What the server said beside its status, as messages of `google.protobuf.Any`:
-/// [`json`](super::json) shows what is in them as far as `schema` or what is built in knows it.
-/// Empty where it said nothing, or nothing that can be read.
+/// Returns the details of a status, as messages of type `google.protobuf.Any`.
+///
+/// [`json`](super::json) shows their contents if `schema` or the built-in schema has their types.
+/// The result is empty if the server sent no details, or none that can be decoded.
 pub fn details(status: &Status, schema: &Schema) -> Vec<DynamicMessage> {
     let Ok(status) = RpcStatus::decode(status.details()) else { return Vec::new() };
     let any = |schema: &Schema| schema.pool().get_message_by_name("google.protobuf.Any");

@@ -1,5 +1,4 @@
-//! Metadata as text: what people type and read. Values whose key ends in `-bin` are bytes, in
-//! base64 as text.
+//! Metadata as text. Values of keys that end in `-bin` are bytes, written in base64.
 
 use base64::Engine;
 use base64::alphabet::STANDARD;
@@ -8,16 +7,16 @@ use tonic::metadata::{
     AsciiMetadataKey, AsciiMetadataValue, BinaryMetadataKey, BinaryMetadataValue, KeyAndValueRef, MetadataMap,
 };
 
-/// With padding or without.
+/// Accepts base64 with and without padding.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// Adds a pair. A key may come more than once.
+/// Adds a pair. A key may occur more than once.
 ///
 /// # Errors
-/// The key or the value cannot be metadata; said in words.
+/// Returns an error if the key or the value is not valid metadata.
 pub fn insert(map: &mut MetadataMap, key: &str, value: &str) -> Result<(), String> {
     let key = key.to_ascii_lowercase();
     let no_key = || format!("'{key}' is no key: letters, digits, '-', '_' and '.'");
@@ -36,7 +35,7 @@ pub fn insert(map: &mut MetadataMap, key: &str, value: &str) -> Result<(), Strin
     Ok(())
 }
 
-/// Its pairs, in no particular order. Text of strangers.
+/// Returns the pairs, in no particular order. The text comes from the peer and is untrusted.
 pub fn pairs(map: &MetadataMap) -> Vec<(String, String)> {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let pair = |pair| match pair {

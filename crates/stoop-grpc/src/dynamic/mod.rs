@@ -1,26 +1,27 @@
-//! Calls to services that are not known before run time.
+//! Calls to services that are known only at run time.
 //!
-//! A [`Schema`] says what services and messages there are: what the server tells of itself
-//! ([`reflect`]), `.proto` files, descriptor sets, or the interfaces that are built in
-//! ([`Schema::builtin`]: Kubernetes' CRI, containerd, health). A [`Client`] calls a method of it,
-//! of any kind of streaming, over gRPC or over ttrpc. [`json`] turns messages into text and back,
-//! [`describe()`] shows what is in a schema.
+//! A [`Schema`] describes services and messages. It comes from the server's reflection service
+//! ([`reflect`]), from `.proto` files, from descriptor sets, or from the built-in interfaces
+//! ([`Schema::builtin`]: Kubernetes' CRI, containerd, health). A [`Client`] calls its methods,
+//! with any kind of streaming, over gRPC or ttrpc. [`json`] converts messages to text and back.
+//! [`describe()`] prints a schema.
 //!
-//! | what | where |
+//! | content | module |
 //! |---|---|
-//! | what services, methods and messages there are | `schema` |
-//! | from what a person types to one of them | `resolve` |
-//! | asking the server for its schema | `reflection` |
-//! | a call, over either protocol | `client` |
+//! | services, methods and messages | `schema` |
+//! | resolving a name that a user typed | `resolve` |
+//! | fetching a server's schema | `reflection` |
+//! | calls, over either protocol | `client` |
 //! | any channel, under one type | `service` |
 //! | messages as JSON, and back | `json` |
-//! | metadata, as text and back | `metadata` |
-//! | the details of an error | `details` |
-//! | a channel on one connection, and what the server says first | `wire` |
+//! | metadata as text, and back | `metadata` |
+//! | error details | `details` |
+//! | a channel on one connection, and the server's first bytes | `wire` |
 //! | a schema as text | `describe` |
 //!
-//! Nothing here prints, reads a file that it was not given, or trusts a server: a schema from one
-//! is checked, nesting is bounded, and a message is refused above a size.
+//! This module does not print, and reads only the files it is given. It does not trust servers: a
+//! schema from a server is checked, nesting is bounded, and a message above the size limit is
+//! rejected.
 
 mod client;
 mod describe;

@@ -1,4 +1,4 @@
-//! Asking a server for its schema, by gRPC's reflection service: version 1, or the older v1alpha,
+//! Fetches a server's schema from gRPC's reflection service: version 1, or the older v1alpha,
 //! whose messages are the same.
 
 use std::collections::{BTreeSet, VecDeque};
@@ -16,25 +16,25 @@ use super::client::RawAnswers;
 use super::{CallError, Client, Options, Schema, SchemaError};
 use crate::ttrpc;
 
-/// The versions, the best first.
+/// The versions, the preferred one first.
 const VERSIONS: [(&str, &str); 2] =
     [("v1", "grpc.reflection.v1.ServerReflection"), ("v1alpha", "grpc.reflection.v1alpha.ServerReflection")];
 
-/// How many files a server may send, and how many bytes of them, and how many questions it is
-/// asked: it could make up new ones indefinitely.
+/// Limits on the number of files, on their total size in bytes, and on the number of requests.
+/// Without them, a server could invent new imports indefinitely.
 const MAX_FILES: usize = 10_000;
 const MAX_FILE_BYTES: usize = 64 << 20;
 const MAX_QUESTIONS: usize = 2 * MAX_FILES;
 
-/// A server does not say what its schema is.
+/// Why a server's schema could not be fetched.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ReflectError {
-    /// It has no reflection service.
+    /// The server has no reflection service.
     Unsupported,
-    /// It could not be asked, or refuses.
+    /// The call failed, or the server refused it.
     Call(CallError),
-    /// It answers what makes no sense.
+    /// The server sent an invalid schema.
     Schema(SchemaError),
 }
 
@@ -120,17 +120,16 @@ struct Refusal {
     message: String,
 }
 
-/// Asks a server for its schema: the services that it has, and the files that define them, with all
-/// that they import.
+/// Fetches a server's schema: its services and the files that define them, with all imports.
 ///
-/// A service that the server names and cannot define is left out of what [`Schema::services`]
-/// gives.
+/// A service that the server lists but cannot define is not in [`Schema::services`].
 ///
 /// # Errors
-/// [`ReflectError::Unsupported`] where it has neither version of the reflection service.
+/// Returns an error if the server has neither version of the reflection service
+/// ([`ReflectError::Unsupported`]), if a call fails, or if the schema is invalid.
 ///
 /// # Cancel safety
-/// Cancel safe: the question is withdrawn.
+/// This function is cancel safe. If dropped, the call is cancelled.
 pub async fn reflect(client: &Client, options: &Options) -> Result<Schema, ReflectError> {
     if client.is_ttrpc() {
         return Err(ReflectError::Unsupported);
@@ -155,7 +154,7 @@ fn malformed(what: &str) -> ReflectError {
     ReflectError::Call(CallError::Malformed(format!("the reflection service gave {what}")))
 }
 
-/// Questions and answers on one stream, in turn.
+/// Requests and responses on one stream, in turn.
 struct Conversation<'c> {
     client: &'c Client,
     call: Option<(ttrpc::Call, Options)>,
@@ -179,9 +178,10 @@ impl Conversation<'_> {
 
     async fn ask(&mut self, question: Question) -> Result<Answer, ReflectError> {
         let ask = Ask { question: Some(question) };
-        // Nobody listens any more only where an answer will say so.
+        // A send fails only if the call has ended. The response then says so.
         let _ = self.questions.send(ask.encode_to_vec().into());
-        // A server may wait for the first question before it answers at all.
+        // A server may wait for the first request before it sends its headers, so the call is
+        // opened only when there is one.
         if let (Some((call, options)), Some(unsent)) = (self.call.take(), self.unsent.take()) {
             let questions = UnboundedReceiverStream::new(unsent);
             self.answers = Some(self.client.call_raw(call, questions, options).await?);
@@ -192,7 +192,7 @@ impl Conversation<'_> {
         told.answer.ok_or_else(|| malformed("an empty answer"))
     }
 
-    /// The files that define these services, and all that they import.
+    /// Fetches the files that define these services, and all their imports.
     async fn files_of(&mut self, services: &[String]) -> Result<Vec<FileDescriptorProto>, ReflectError> {
         let mut gathered = Gathered::new(services);
         while let Some(question) = gathered.next_question()? {
@@ -203,10 +203,10 @@ impl Conversation<'_> {
     }
 }
 
-/// The files that a server has sent, and what it is still to be asked for. Pure.
+/// The files that a server has sent, and what remains to be requested. Does no I/O.
 struct Gathered {
     files: Vec<FileDescriptorProto>,
-    /// The names of files that need not be asked for (again).
+    /// The names of files that are not requested (again).
     known: BTreeSet<String>,
     wanted: VecDeque<Question>,
     asked: usize,
@@ -217,7 +217,7 @@ impl Gathered {
     fn new(services: &[String]) -> Gathered {
         Gathered {
             files: Vec::new(),
-            // Those of protobuf itself are ours already.
+            // The files of protobuf itself are never requested: our own are used.
             known: DescriptorPool::global().files().map(|file| file.name().to_owned()).collect(),
             wanted: services.iter().cloned().map(Question::FileWithSymbol).collect(),
             asked: 0,
@@ -225,7 +225,7 @@ impl Gathered {
         }
     }
 
-    /// What to ask next; `None` when nothing is missing.
+    /// Returns the next request, or `None` when nothing is missing.
     fn next_question(&mut self) -> Result<Option<Question>, ReflectError> {
         while let Some(question) = self.wanted.pop_front() {
             if matches!(&question, Question::FileByName(name) if self.known.contains(name)) {
@@ -243,7 +243,7 @@ impl Gathered {
     fn take(&mut self, answer: Answer) -> Result<(), ReflectError> {
         let found = match answer {
             Answer::Files(found) => found.files,
-            // A service that it knows by name alone.
+            // The server knows this service by name only.
             Answer::Refusal(_) => return Ok(()),
             Answer::Services(_) => return Err(malformed("another answer than was asked for")),
         };
@@ -263,8 +263,8 @@ impl Gathered {
     }
 }
 
-/// Plays the server's side: the bytes are its answers in turn, each behind its length (two bytes,
-/// little-endian).
+/// Plays the server's side. The bytes are its responses in turn, each preceded by its length (two
+/// bytes, little-endian).
 #[cfg(feature = "fuzzing")]
 pub(crate) fn fuzz(mut data: &[u8]) {
     let mut answer = || {
@@ -302,7 +302,7 @@ mod tests {
         Answer::Files(Files { files: vec![file.encode_to_vec()] })
     }
 
-    /// Asks until nothing is missing; gives up after so many answers.
+    /// Sends requests until nothing is missing. Gives up after `most` responses.
     fn questions(mut answer: impl FnMut(&Question) -> Answer, most: usize) -> Result<usize, ReflectError> {
         let mut gathered = Gathered::new(&["a.Service".to_owned()]);
         for asked in 0..most {
@@ -320,7 +320,7 @@ mod tests {
             Question::FileWithSymbol(_) => {
                 file("a", import("b").chain(import("b")).chain(import("google/protobuf/any.proto")))
             }
-            // A circle, which the schema will refuse.
+            // An import cycle, which the schema will reject.
             _ => file("b", import("a")),
         };
         assert_eq!(questions(answer, 10).unwrap(), 2);

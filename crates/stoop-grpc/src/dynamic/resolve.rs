@@ -1,5 +1,5 @@
-//! From what a person types to a method or a symbol: full names, their ends, and what was probably
-//! meant. Pure.
+//! Resolves a name that a user typed to a method or symbol, by full name or suffix, and suggests
+//! similar names. Does no I/O.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use stoop::escaped;
 
 use super::Schema;
 
-/// Something that a schema defines and a person may ask about.
+/// A named element of a schema.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Symbol {
@@ -23,7 +23,7 @@ pub enum Symbol {
 }
 
 impl Symbol {
-    /// Its full name; a method's is written `service/method`.
+    /// Returns the full name. A method's is written `service/method`.
     pub fn name(&self) -> String {
         match self {
             Symbol::Service(service) => service.full_name().into(),
@@ -34,12 +34,12 @@ impl Symbol {
     }
 }
 
-/// A name stands for nothing, or for several things.
+/// The error for a name that resolves to nothing, or to several elements.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unresolved {
-    /// Nothing has this name. These are near, the nearest first.
+    /// No element has this name. Contains similar names, the most similar first.
     Unknown(Vec<String>),
-    /// These all have it.
+    /// Several elements have this name.
     Ambiguous(Vec<String>),
 }
 
@@ -60,19 +60,21 @@ impl fmt::Display for Unresolved {
 
 impl std::error::Error for Unresolved {}
 
-/// How many names are suggested.
+/// The maximum number of suggestions.
 const SUGGESTIONS: usize = 4;
 
-/// How alike two names have to be for one to be suggested for the other.
+/// The minimum Jaro-Winkler similarity of a suggestion.
 const ALIKE: f64 = 0.75;
 
 impl Schema {
-    /// The method of this name: `package.Service/Method`, or as much of its end as is unambiguous
-    /// (`Service/Method`, `Method`). A dot may stand for the slash. Where several fit, one
-    /// whose package is the first in `preferred` that has any is taken.
+    /// Returns the method of this name: `package.Service/Method`, or any unambiguous suffix
+    /// (`Service/Method`, `Method`).
+    ///
+    /// A dot may replace the slash. If several methods match, those in the first package of
+    /// `preferred` that has any are considered.
     ///
     /// # Errors
-    /// None has the name, or several have.
+    /// Returns an error if no method has the name, or if several have.
     pub fn method(&self, name: &str, preferred: &[&str]) -> Result<MethodDescriptor, Unresolved> {
         let methods: Vec<_> =
             self.services().into_iter().flat_map(|service| service.methods().collect::<Vec<_>>()).collect();
@@ -83,11 +85,12 @@ impl Schema {
         .unwrap_or_else(|| Err(Unresolved::Unknown(near(name, methods.iter().map(path_of)))))
     }
 
-    /// The service, method, message or enum of this name, or of a name that ends so. As
-    /// [`method`](Schema::method).
+    /// Returns the service, method, message or enum of this name, or with this suffix.
+    ///
+    /// Ambiguity is resolved by `preferred`, like in [`method`](Schema::method).
     ///
     /// # Errors
-    /// As there.
+    /// Returns an error if no element has the name, or if several have.
     pub fn symbol(&self, name: &str, preferred: &[&str]) -> Result<Symbol, Unresolved> {
         let all = self.symbols();
         let exact = all.iter().find(|symbol| dotted(&symbol.name()) == dotted(name));
@@ -120,7 +123,7 @@ impl Schema {
     }
 }
 
-/// `package.Service/Method`.
+/// Returns `package.Service/Method`.
 fn path_of(method: &MethodDescriptor) -> String {
     format!("{}/{}", method.parent_service().full_name(), method.name())
 }
@@ -129,13 +132,13 @@ fn dotted(name: &str) -> String {
     name.trim_start_matches(['/', '.']).replace('/', ".")
 }
 
-/// Whether `end` is the whole name, or its last words.
+/// Returns whether `end` is the whole name or consists of its last components.
 fn is_end_of(name: &str, end: &str) -> bool {
     let (name, end) = (dotted(name), dotted(end));
     !end.is_empty() && name.strip_suffix(&end).is_some_and(|front| front.is_empty() || front.ends_with('.'))
 }
 
-/// The one that fits, or the one that is preferred; `None` where there is none.
+/// Returns the one match, or the preferred one; `None` if nothing matches.
 fn one_of<T>(
     mut fits: Vec<T>,
     preferred: &[&str],
@@ -155,13 +158,13 @@ fn one_of<T>(
     }
 }
 
-/// Names that somebody who typed `wrong` may have meant, the nearest first.
+/// Returns the names most similar to `wrong`, the most similar first.
 fn near(wrong: &str, names: impl Iterator<Item = String>) -> Vec<String> {
     let wrong = dotted(wrong).to_lowercase();
     let words = wrong.split('.').count();
     let alike = |name: &str| {
         let name = dotted(name).to_lowercase();
-        // Compared with as many of the last words as were typed.
+        // Compare with as many trailing components as were typed.
         let start = name.rmatch_indices('.').nth(words - 1).map_or(0, |(at, _)| at + 1);
         strsim::jaro_winkler(&wrong, &name[start..])
     };
@@ -171,7 +174,7 @@ fn near(wrong: &str, names: impl Iterator<Item = String>) -> Vec<String> {
     near.into_iter().take(SUGGESTIONS).map(|(_, name)| name).collect()
 }
 
-/// Which of `names` was meant by `wrong`, if any is near.
+/// Returns the name most similar to `wrong`, if any is similar enough.
 pub(super) fn nearest(wrong: &str, names: impl Iterator<Item = String>) -> Option<String> {
     near(wrong, names).into_iter().next()
 }

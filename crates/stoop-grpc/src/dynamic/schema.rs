@@ -1,5 +1,5 @@
-//! What services, methods and messages there are, wherever that is known from. Reads the files it
-//! is given and no other.
+//! Descriptions of services, methods and messages, from any source. Reads only the files it is
+//! given.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use protox::file::{ChainFileResolver, DescriptorSetFileResolver, GoogleFileResol
 /// The interfaces of `schemas/`, compiled when this crate was built.
 const BUILTIN: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/schemas.bin"));
 
-/// What services, methods and messages there are.
+/// A description of services, methods and messages.
 ///
 /// ```
 /// use stoop_grpc::dynamic::Schema;
@@ -26,14 +26,15 @@ const BUILTIN: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/schemas.bin"));
 #[derive(Clone)]
 pub struct Schema {
     pool: DescriptorPool,
-    /// The services it is about, by full name; those that only came along are not.
+    /// The full names of the services the schema is about. Services that were only imported are
+    /// not included.
     services: Vec<String>,
     origin: Origin,
 }
 
 impl fmt::Debug for Schema {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // All that is in the pool would fill a book.
+        // The whole pool would be far too long.
         f.debug_struct("Schema")
             .field("services", &self.services)
             .field("origin", &self.origin)
@@ -41,13 +42,13 @@ impl fmt::Debug for Schema {
     }
 }
 
-/// Where a schema is from.
+/// The source of a schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Origin {
     /// Built in.
     Builtin,
-    /// Files that were given.
+    /// Files given by the caller.
     Files,
     /// The server, through this version of the reflection service.
     Reflection(&'static str),
@@ -63,7 +64,7 @@ impl fmt::Display for Origin {
     }
 }
 
-/// A schema makes no sense, or cannot be read.
+/// The error for a schema that is invalid or cannot be read.
 #[derive(Clone, Debug)]
 pub struct SchemaError {
     text: String,
@@ -75,7 +76,7 @@ impl SchemaError {
         SchemaError { text: text.into(), position: None }
     }
 
-    /// The file and the place in it, where that is known: `user.proto:3:12`.
+    /// Returns the file and the position in it, if known: `user.proto:3:12`.
     pub fn position(&self) -> Option<&str> {
         self.position.as_deref()
     }
@@ -92,13 +93,14 @@ impl std::error::Error for SchemaError {}
 impl From<protox::Error> for SchemaError {
     fn from(error: protox::Error) -> SchemaError {
         use std::error::Error;
-        // What lies below says more, as with a file that cannot be read.
+        // The source is more specific, as for a file that cannot be read.
         let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
         SchemaError { text: format!("{error}{cause}"), position: position(&error) }
     }
 }
 
-/// protox says where only in its debug form, `name:line:column: text`.
+/// Extracts the position from protox's debug output, `name:line:column: text`. There is no other
+/// way.
 fn position(error: &protox::Error) -> Option<String> {
     let text = format!("{error:?}");
     let place = text.split(": ").next()?;
@@ -107,11 +109,11 @@ fn position(error: &protox::Error) -> Option<String> {
 }
 
 impl Schema {
-    /// The interfaces that are built in: Kubernetes' CRI (`runtime.v1`), containerd's services and
-    /// those of its shims, gRPC's health and reflection services, and the messages that details
-    /// of errors are made of.
+    /// Returns the built-in interfaces.
     ///
-    /// Decoded at the first call.
+    /// They are Kubernetes' CRI (`runtime.v1`), the services of containerd and its shims, gRPC's
+    /// health and reflection services, and the messages used in error details. They are decoded on
+    /// the first call.
     pub fn builtin() -> Schema {
         static SCHEMA: OnceLock<Schema> = OnceLock::new();
         let decode = || {
@@ -122,14 +124,16 @@ impl Schema {
         SCHEMA.get_or_init(decode).clone()
     }
 
-    /// Compiles `.proto` files. What they import is looked for in `includes`, in that order, then
-    /// among what is built in (`google/protobuf/…`, `google/rpc/…` and the interfaces of
-    /// [`builtin`](Schema::builtin)). Without any `includes`, beside each file.
+    /// Compiles `.proto` files.
     ///
-    /// Blocks on the file system.
+    /// Imports are looked up in `includes`, in that order, then in the built-in files
+    /// (`google/protobuf/…`, `google/rpc/…` and the interfaces of [`builtin`](Schema::builtin)).
+    /// If `includes` is empty, they are looked up in the directory of each file. Blocks on the
+    /// file system.
     ///
     /// # Errors
-    /// A file cannot be read, is not in any of the includes, or is no valid schema.
+    /// Returns an error if a file cannot be read, is not in any of the includes, or is not a valid
+    /// schema.
     pub fn from_protos<P: AsRef<Path>>(files: &[P], includes: &[PathBuf]) -> Result<Schema, SchemaError> {
         let beside = |file: &P| match file.as_ref().parent() {
             Some(parent) if parent != Path::new("") => parent.to_owned(),
@@ -157,7 +161,8 @@ impl Schema {
     /// Reads a descriptor set, as `protoc --include_imports --descriptor_set_out` writes it.
     ///
     /// # Errors
-    /// It is none, or a file is missing that one of its files imports.
+    /// Returns an error if the set is invalid, or if a file is missing that one of its files
+    /// imports.
     pub fn from_descriptor_set(bytes: &[u8]) -> Result<Schema, SchemaError> {
         let set = FileDescriptorSet::decode(bytes).map_err(|error| SchemaError::new(error.to_string()))?;
         let names: Vec<String> = set.file.iter().map(|file| file.name().to_owned()).collect();
@@ -166,10 +171,10 @@ impl Schema {
         Ok(Schema::of_files(pool, &names, Origin::Files))
     }
 
-    /// Both: what is in `other` and not here is added.
+    /// Returns the union of both schemas.
     ///
     /// # Errors
-    /// They contradict each other.
+    /// Returns an error if they contradict each other.
     pub fn join(mut self, other: &Schema) -> Result<Schema, SchemaError> {
         let files: Vec<FileDescriptorProto> =
             other.pool.files().map(|file| file.file_descriptor_proto().clone()).collect();
@@ -179,7 +184,8 @@ impl Schema {
         Ok(self)
     }
 
-    /// What a server said: its services, and the files with their definitions, in any order.
+    /// Creates a schema from a server's services and the files with their definitions, in any
+    /// order.
     pub(super) fn from_server(
         services: Vec<String>,
         files: Vec<FileDescriptorProto>,
@@ -196,45 +202,45 @@ impl Schema {
         Schema { pool, services, origin }
     }
 
-    /// Where it is from.
+    /// Returns the source of the schema.
     pub fn origin(&self) -> Origin {
         self.origin
     }
 
-    /// The full names of the services that it is about, sorted.
+    /// Returns the full names of the services the schema is about, sorted.
     pub fn service_names(&self) -> Vec<&str> {
         let mut names: Vec<&str> = self.services.iter().map(String::as_str).collect();
         names.sort_unstable();
         names
     }
 
-    /// The services that it is about and defines, sorted by name.
+    /// Returns the services that the schema is about and defines, sorted by name.
     pub fn services(&self) -> Vec<ServiceDescriptor> {
         let names = self.service_names();
         names.into_iter().filter_map(|name| self.pool.get_service_by_name(name)).collect()
     }
 
-    /// Everything that is defined.
+    /// Returns the pool with everything that is defined.
     pub fn pool(&self) -> &DescriptorPool {
         &self.pool
     }
 
-    /// Only those services for which `keep` holds.
+    /// Removes the services for which `keep` returns `false`.
     pub fn retain(&mut self, keep: impl Fn(&str) -> bool) {
         self.services.retain(|name| keep(name));
     }
 }
 
-/// A set that the compiler made, and all of protobuf's own messages, whether it imports them or
-/// not.
+/// Decodes a set that the compiler made, and adds all of protobuf's own messages, whether it
+/// imports them or not.
 fn with_protobufs_own(set: &[u8]) -> Result<DescriptorPool, SchemaError> {
     let mut pool = DescriptorPool::global();
     pool.decode_file_descriptor_set(set).map_err(|error| SchemaError::new(error.to_string()))?;
     Ok(pool)
 }
 
-/// Adds files that are not there yet. Those of protobuf itself are always our own: JSON relies on
-/// what they look like.
+/// Adds files that are not in the pool yet. Our own versions of protobuf's files are always used:
+/// the JSON mapping relies on their contents.
 fn add_files(pool: &mut DescriptorPool, files: Vec<FileDescriptorProto>) -> Result<(), SchemaError> {
     let new = files.into_iter().filter(|file| pool.get_file_by_name(file.name()).is_none());
     let new: Vec<_> = new.map(known_syntax).collect::<Result<_, _>>()?;
@@ -245,7 +251,7 @@ fn add_files(pool: &mut DescriptorPool, files: Vec<FileDescriptorProto>) -> Resu
     }
 }
 
-/// Whether an entry of a map has a key and a value. Whoever reads maps takes it for granted.
+/// Returns whether a map entry has a key and a value. Code that reads maps relies on it.
 fn is_sound_entry(entry: &MessageDescriptor) -> bool {
     let key = entry.get_field(1).is_some_and(|key| {
         let is_key = !matches!(
@@ -257,13 +263,15 @@ fn is_sound_entry(entry: &MessageDescriptor) -> bool {
     key && entry.get_field(2).is_some_and(|value| !value.is_list())
 }
 
-/// A file in a syntax that is understood. An edition is read as proto2, which has the same bytes
-/// and, as editions do unless they say otherwise, knows of every field whether it is set. The
-/// compiler of descriptors takes for granted that it is one of these.
+/// Returns the file with a syntax that prost-reflect supports, which it does not check itself.
+///
+/// An edition is read as proto2. The encoding is the same, and by default editions track the
+/// presence of every field, as proto2 does.
 fn known_syntax(mut file: FileDescriptorProto) -> Result<FileDescriptorProto, SchemaError> {
     match file.syntax() {
         "proto2" | "proto3" => Ok(file),
-        // An empty text and none are the same in protobuf. The compiler of descriptors panics at one.
+        // An empty string and an absent one are the same in protobuf. prost-reflect panics on an
+        // empty one.
         "" => {
             file.syntax = None;
             Ok(file)

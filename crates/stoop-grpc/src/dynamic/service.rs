@@ -1,4 +1,4 @@
-//! Any channel, under one type, so that nothing that is built on it has a type parameter.
+//! Type erasure for channels, so that types built on one need no type parameter.
 
 use std::error::Error;
 use std::fmt;
@@ -13,7 +13,7 @@ use tonic::body::Body;
 
 type Answer = Pin<Box<dyn Future<Output = Result<Response<Body>, Status>> + Send>>;
 
-/// A channel of whatever type.
+/// A channel of any type.
 #[derive(Clone)]
 pub(super) struct Service(Arc<dyn Fn(Request<Body>) -> Answer + Send + Sync>);
 

@@ -1,6 +1,6 @@
-//! A gRPC channel on one connection that is there already, and what the server says first on it:
-//! nothing of HTTP/2 tells a person why there is no answer when the other side speaks something
-//! else.
+//! A gRPC channel on an existing connection, and the server's first bytes on it. If the peer
+//! speaks another protocol, errors of HTTP/2 do not explain why there is no response; the first
+//! bytes do.
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,19 +14,19 @@ use tonic::transport::{Channel, Endpoint};
 use crate::stream::hear_out::HearOut;
 use crate::stream::overheard::{Opening, Overheard};
 
-/// What a server spoke first.
+/// The protocol of a server's first bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Greeting {
-    /// HTTP/2, as gRPC servers do.
+    /// HTTP/2, as gRPC servers speak it.
     Http2,
-    /// HTTP/1: its first line.
+    /// HTTP/1, with its first line.
     Http1(String),
-    /// Something else: its first bytes.
+    /// Another protocol, with its first bytes.
     Other(Vec<u8>),
-    /// It closed the connection.
+    /// The server closed the connection.
     Closed,
-    /// Nothing, so far.
+    /// The server has sent nothing so far.
     Nothing,
 }
 
@@ -36,25 +36,27 @@ impl Greeting {
             let line = bytes.split(|&byte| byte == b'\r' || byte == b'\n').next().unwrap_or_default();
             return Greeting::Http1(String::from_utf8_lossy(line).into_owned());
         }
-        // HTTP/2 opens with a SETTINGS frame: three bytes of length, type 4, flags, stream 0. It may arrive
-        // in pieces.
+        // HTTP/2 begins with a SETTINGS frame: three bytes of length, type 4, flags, stream 0. It
+        // may arrive in pieces.
         let is_settings = bytes.len() < 9 && bytes.first() == Some(&0)
             || bytes.get(3..9).is_some_and(|header| header[0] == 4 && header[2..] == [0; 4]);
         if is_settings { Greeting::Http2 } else { Greeting::Other(bytes.to_vec()) }
     }
 }
 
-/// Hears what a server says first on a connection.
+/// Access to a server's first bytes on a connection.
 #[derive(Clone, Debug)]
 pub struct Listening {
     opening: Opening,
 }
 
 impl Listening {
-    /// What it says first; [`Greeting::Nothing`] where that takes longer than `patience`.
+    /// Waits for the server's first bytes, and returns their protocol.
+    ///
+    /// Returns [`Greeting::Nothing`] if that takes longer than `patience`.
     ///
     /// # Cancel safety
-    /// Cancel safe: nothing is read, what was heard stays to be asked for.
+    /// This method is cancel safe. It reads nothing, and the bytes can be requested again.
     pub async fn greeting(&mut self, patience: Duration) -> Greeting {
         match tokio::time::timeout(patience, self.opening.wait()).await {
             Ok(bytes) if bytes.is_empty() => Greeting::Closed,
@@ -64,28 +66,30 @@ impl Listening {
     }
 }
 
-/// A gRPC channel on this connection and no other: when it breaks, so does every call. Returns once
-/// our side of HTTP/2 is said; what the server says is heard by the second value.
+/// Creates a gRPC channel on this connection only: when it breaks, every call fails.
+///
+/// Returns after the client's HTTP/2 preface was sent. The second value gives access to the
+/// server's first bytes.
 ///
 /// # Errors
-/// The connection is broken already.
+/// Returns an error if the connection is broken already.
 ///
 /// # Panics
-/// Outside of a runtime.
+/// Panics if called outside of a runtime.
 ///
 /// # Cancel safety
-/// Not cancel safe: the stream is closed.
+/// This function is not cancel safe. If dropped, the stream is closed.
 pub async fn channel(stream: Stream) -> Result<(Channel, Listening), tonic::transport::Error> {
     let (stream, opening) = Overheard::new(HearOut::new(stream));
     let connector = Once(Arc::new(Mutex::new(Some(stream))));
-    // gRPC wants an authority, and local servers expect this one.
+    // gRPC requires an authority, and servers on Unix sockets expect this one.
     let channel = Endpoint::from_static("http://localhost").connect_with_connector(connector).await?;
     Ok((channel, Listening { opening }))
 }
 
 type Connection = Overheard<HearOut<Stream>>;
 
-/// Gives the connection that there is, once.
+/// A connector that returns the existing connection, once.
 #[derive(Clone)]
 struct Once(Arc<Mutex<Option<Connection>>>);
 
@@ -116,7 +120,7 @@ mod tests {
         let http = Greeting::Http1("HTTP/1.1 400 Bad Request".into());
         assert_eq!(Greeting::of(b"HTTP/1.1 400 Bad Request\r\nX: y"), http);
         assert_eq!(Greeting::of(b"220 mail"), Greeting::Other(b"220 mail".to_vec()));
-        // ttrpc, of which a length would be the start.
+        // ttrpc, which begins with a length.
         assert_eq!(
             Greeting::of(&[0, 0, 0, 2, 0, 0, 0, 1, 2, 0]),
             Greeting::Other(vec![0, 0, 0, 2, 0, 0, 0, 1, 2, 0])

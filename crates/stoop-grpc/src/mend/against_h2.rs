@@ -1,5 +1,5 @@
-//! The same header blocks, read by the HTTP/2 library that servers have: with their authority
-//! broken and mended, and without.
+//! Compares the rewriter with h2, the HTTP/2 library of most servers: the same header blocks are
+//! read with a broken authority that is rewritten, and with a valid one that passes.
 
 use proptest::prelude::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -10,19 +10,19 @@ use super::tests::{Client, Written, frame, mended, opening, written};
 use super::{LAST_PING, encode, is_fine};
 use crate::Mended;
 
-/// What a server has made of a connection.
+/// What a server received on a connection.
 #[derive(Debug, PartialEq)]
 struct Heard {
     /// The fields of each call that it accepted.
     calls: Vec<Vec<(String, Vec<u8>)>>,
-    /// Why it ended the connection, if it did.
+    /// Why it closed the connection, if it did.
     refused: Option<h2::Reason>,
 }
 
-/// A word that the server answers when it has heard everything in front of it.
+/// A ping. The server answers it after it has processed everything before it.
 const LAST: &[u8; 8] = b"the last";
 
-/// Lets a server hear a connection to its end.
+/// Runs a server until the connection ends.
 fn heard(mut input: Vec<u8>) -> Heard {
     input.extend(frame(PING, 0, 0, LAST));
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
@@ -50,7 +50,7 @@ async fn serve(stream: Mended<tokio::io::DuplexStream>) -> Heard {
     while let Some(call) = connection.accept().await {
         match call {
             Ok((request, _)) => heard.calls.push(fields(&request)),
-            // Nobody is left at the other end, or it is not listened to any more.
+            // The server has closed, or does not read any more.
             Err(error) => {
                 heard.refused = error.reason();
                 break;
@@ -60,7 +60,8 @@ async fn serve(stream: Mended<tokio::io::DuplexStream>) -> Heard {
     heard
 }
 
-/// The authority apart, which is what is mended, and in the order that the library keeps them.
+/// Returns the fields without the authority, which is what is rewritten, in the order in which h2
+/// keeps them.
 fn fields(request: &http::Request<h2::RecvStream>) -> Vec<(String, Vec<u8>)> {
     let said = (request.method().to_string(), request.uri().path().as_bytes().to_vec());
     let headers = request.headers().iter();
@@ -69,7 +70,7 @@ fn fields(request: &http::Request<h2::RecvStream>) -> Vec<(String, Vec<u8>)> {
         .collect()
 }
 
-/// How a connection begins, with a good call that has this authority.
+/// Returns the beginning of a connection: a valid call with this authority.
 fn begun(authority: &[u8], client: &mut Client) -> Vec<u8> {
     [opening(), ending_call(1, &client.block(&call(authority, &[])))].concat()
 }
@@ -78,7 +79,7 @@ fn ending_call(stream: u32, block: &[u8]) -> Vec<u8> {
     frame(Kind::Headers, FLAG_END_HEADERS | FLAG_END_STREAM, stream, block)
 }
 
-/// What makes a list of fields a call.
+/// Adds the pseudo-header fields that make a list of fields a call.
 fn call(authority: &[u8], more: &[Written]) -> Vec<Written> {
     let pseudo = [(&b":method"[..], &b"POST"[..]), (b":scheme", b"http"), (b":path", b"/a/b")];
     let pseudo = pseudo.into_iter().chain([(&b":authority"[..], authority)]);
@@ -91,7 +92,7 @@ fn call(authority: &[u8], more: &[Written]) -> Vec<Written> {
     pseudo.chain(more.iter().cloned()).collect()
 }
 
-/// Fields that a server lets through.
+/// Generates fields that a server accepts.
 fn fine() -> impl Strategy<Value = Vec<Written>> {
     let field = written().prop_map(|mut field| {
         field.name.retain(|byte| byte.is_ascii_lowercase() || *byte == b'-');
@@ -104,7 +105,7 @@ fn fine() -> impl Strategy<Value = Vec<Written>> {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(128) })]
 
-    /// However a client writes its calls, the server hears what was said, mended or not.
+    /// However a client encodes its calls, the server receives the same fields, rewritten or not.
     #[test]
     fn a_server_hears_what_was_said(lists in prop::collection::vec(fine(), 1..6)) {
         let hear = |authority: &[u8]| {
@@ -129,8 +130,8 @@ proptest! {
         }
     }
 
-    /// Where a block is broken, the connection ends for the same reason whether it was decoded here or there; but for an authority
-    /// that became one to be mended.
+    /// A malformed block ends the connection for the same reason whether the rewriter or h2
+    /// decoded it. The exception is a block whose authority became one that is rewritten.
     #[test]
     fn a_server_refuses_what_we_refuse(
         list in fine(),
@@ -139,7 +140,7 @@ proptest! {
         lost in 0..8usize,
     ) {
         let broken = |client: &mut Client| {
-            // An authority that neither table has, so that both are given the same bytes.
+            // An authority that neither table contains, so that both blocks have the same bytes.
             let mut block = client.block(&call(b"example.org", &list));
             let at = at.index(block.len());
             let end = (at + lost).min(block.len());
@@ -158,7 +159,7 @@ proptest! {
     }
 }
 
-/// Whether the second block of a connection has an authority that is not fine.
+/// Returns whether the second block of a connection has an invalid authority.
 fn is_to_be_mended(block: impl Fn(&mut Client) -> Vec<u8>) -> bool {
     let (mut client, mut decoder, mut is_to_be) = (Client::default(), Decoder::default(), false);
     let first = client.block(&call(b"localhost", &[]));
@@ -167,7 +168,7 @@ fn is_to_be_mended(block: impl Fn(&mut Client) -> Vec<u8>) -> bool {
     second.is_ok() && is_to_be
 }
 
-/// Numbers at the edge of what a byte, a prefix, and a machine word hold.
+/// Generates numbers at the limits of a byte, a prefix, and a machine word.
 #[test]
 fn a_server_reads_every_number_as_we_do() {
     for len in [0, 1, 126, 127, 128, 254, 255, 256, 300, 15_000] {
@@ -184,7 +185,7 @@ fn a_server_reads_every_number_as_we_do() {
     }
 }
 
-/// A call that crosses with the server's word that it takes no more, and makes room for its answer.
+/// A call that crosses with the server's final `GOAWAY`, followed by a `WINDOW_UPDATE` for it.
 #[test]
 fn a_call_that_comes_too_late_cuts_off_no_other() {
     let mut client = Client::default();

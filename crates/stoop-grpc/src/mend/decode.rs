@@ -1,23 +1,23 @@
-//! Header blocks to fields (RFC 7541, section 6).
+//! HPACK decoder: header blocks to fields (RFC 7541, section 6).
 
 use std::borrow::Cow;
 
 use super::huffman;
 use super::table::{self, Dynamic, ENTRY_OVERHEAD_BYTES, Entry, STATIC, StoredName};
 
-/// A block that is none: the connection cannot go on.
+/// The error for a malformed block, after which the connection cannot continue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Malformed;
 
-/// One field of a block.
+/// A field of a block.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Field<'b> {
-    /// Name and value stand in the static table.
+    /// An entry of the static table, name and value.
     Static(u8),
     Literal {
         name: Name<'b>,
         value: &'b [u8],
-        /// Never to be indexed by anybody.
+        /// Must not be indexed by any intermediary ("never indexed").
         sensitive: bool,
     },
 }
@@ -52,7 +52,8 @@ impl Name<'_> {
 }
 
 impl Field<'_> {
-    /// What it counts for in the length of a list, about: a static value is taken as empty.
+    /// Returns the approximate size of the field in a header list. The value of a static entry is
+    /// counted as empty.
     pub(super) fn list_bytes(&self) -> usize {
         ENTRY_OVERHEAD_BYTES
             + match self {
@@ -62,18 +63,18 @@ impl Field<'_> {
     }
 }
 
-/// What one connection's blocks are decoded with, each of them in turn.
+/// The decoder of one connection. It must decode all of the connection's blocks in order.
 #[derive(Debug, Default)]
 pub(super) struct Decoder {
     pub(super) dynamic: Dynamic,
 }
 
 impl Decoder {
-    /// Gives each field of a block in turn.
+    /// Decodes a block, and passes each field to `give`.
     ///
     /// # Errors
-    /// Where it is malformed; the fields before that have been given, and the decoder is of no more
-    /// use.
+    /// Returns an error if the block is malformed. The fields before the error have been passed
+    /// on, and the decoder cannot be used again.
     pub(super) fn decode(
         &mut self,
         mut block: &[u8],
@@ -81,10 +82,18 @@ impl Decoder {
     ) -> Result<(), Malformed> {
         let mut begun = false;
         while let Some(&first) = block.first() {
+            // The leading bits of a field's first byte determine its representation (RFC 7541,
+            // section 6):
+            //
+            // - `1`: an index into the tables, for name and value
+            // - `01`: a literal that is added to the dynamic table
+            // - `001`: not a field, but a new size of the dynamic table
+            // - `0001`: a literal that must never be indexed
+            // - `0000`: a literal that is not added
             match first {
                 0x80.. => self.indexed(integer(&mut block, 7)?, &mut give)?,
                 0x40.. => self.literal(&mut block, 6, Keep::Indexed, &mut give)?,
-                // The table's size changes before the first field or not at all.
+                // A size update is allowed only before the first field.
                 0x20.. if begun => return Err(Malformed),
                 0x20.. => {
                     let size = integer(&mut block, 5)?;
@@ -133,6 +142,8 @@ impl Decoder {
         let value = string(block)?;
         give(Field::Literal { name, value: &value, sensitive: keep == Keep::Never });
         if keep == Keep::Indexed {
+            // The name is copied before the insertion, which may evict the entry that it refers to
+            // (RFC 7541, section 4.4).
             let entry = Entry { name: name.stored(), value: value.into() };
             self.dynamic.insert(entry);
         }
@@ -140,12 +151,12 @@ impl Decoder {
     }
 }
 
-/// Whether a literal goes into the dynamic table.
+/// Whether a literal is added to the dynamic table.
 #[derive(Clone, Copy, PartialEq)]
 enum Keep {
     Indexed,
     Not,
-    /// Nor into anybody else's.
+    /// Not here and not by any intermediary.
     Never,
 }
 
@@ -156,8 +167,12 @@ fn name_of(name: &StoredName) -> Name<'_> {
     }
 }
 
-/// A number whose beginning are the last bits of the first byte. None that is of use here needs
-/// more than 28 bits beyond.
+/// Decodes an integer whose prefix is the low `prefix_bits` bits of the first byte (RFC 7541,
+/// section 5.1).
+///
+/// If all bits of the prefix are set, the rest of the number follows in groups of seven bits,
+/// least significant first, with a continuation bit in each byte. More than four such bytes are
+/// rejected: no valid number here needs more than 28 bits.
 pub(super) fn integer(block: &mut &[u8], prefix_bits: u32) -> Result<usize, Malformed> {
     let (&first, rest) = block.split_first().ok_or(Malformed)?;
     *block = rest;
@@ -177,7 +192,7 @@ pub(super) fn integer(block: &mut &[u8], prefix_bits: u32) -> Result<usize, Malf
     Err(Malformed)
 }
 
-/// A text, decoded where it is coded.
+/// Decodes a string (RFC 7541, section 5.2). The first bit says whether it is Huffman-coded.
 pub(super) fn string<'b>(block: &mut &'b [u8]) -> Result<Cow<'b, [u8]>, Malformed> {
     let coded = block.first().ok_or(Malformed)? & 0x80 != 0;
     let len = integer(block, 7)?;

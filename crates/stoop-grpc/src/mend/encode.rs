@@ -1,10 +1,11 @@
-//! Fields to header blocks that need no dynamic table, and blocks to frames.
+//! HPACK encoder that uses no dynamic table, and framing of its blocks.
 
 use super::Refusal;
 use super::decode::{Field, Name};
 use super::frames::{FLAG_END_HEADERS, Head, Kind, PAYLOAD_MAX_BYTES};
 
-/// Appends one field to a block.
+/// Appends a field to a block: an index into the static table, or a literal that is not added to
+/// the dynamic table (`0000`, or `0001` if it must never be indexed).
 pub(super) fn field(field: &Field<'_>, block: &mut Vec<u8>) {
     match field {
         Field::Static(index) => integer(usize::from(*index), 7, 0x80, block),
@@ -22,7 +23,7 @@ pub(super) fn field(field: &Field<'_>, block: &mut Vec<u8>) {
     }
 }
 
-/// Appends the frames of a block; `flags` are the first one's, beside what the block itself needs.
+/// Appends a block as `HEADERS` and `CONTINUATION` frames. `flags` are added to the first frame.
 pub(super) fn frames(stream: u32, flags: u8, block: &[u8], output: &mut Vec<u8>) {
     let (mut kind, mut flags, mut left) = (Kind::Headers, flags, block);
     loop {
@@ -39,12 +40,12 @@ pub(super) fn frames(stream: u32, flags: u8, block: &[u8], output: &mut Vec<u8>)
     }
 }
 
-/// Appends a frame that no server can accept, and that every server refuses for this reason.
+/// Appends a frame that every server rejects for this reason.
 pub(super) fn refused(why: Refusal, output: &mut Vec<u8>) {
     match why {
-        // Nothing has the index 0.
+        // The index 0 is invalid.
         Refusal::Compression => frames(1, 0, &[0x80], output),
-        // Data belongs to a stream.
+        // `DATA` frames must not be on stream 0.
         Refusal::Protocol => Head { len: 0, kind: Kind::Data, flags: 0, stream: 0 }.write(output),
     }
 }
@@ -54,7 +55,8 @@ fn string(text: &[u8], block: &mut Vec<u8>) {
     block.extend_from_slice(text);
 }
 
-/// A number whose beginning are the last bits of the first byte; `form` are the others.
+/// Appends an integer with a prefix of `prefix_bits` bits (RFC 7541, section 5.1). `form` contains
+/// the other bits of the first byte.
 pub(super) fn integer(mut number: usize, prefix_bits: u32, form: u8, block: &mut Vec<u8>) {
     let prefix_max = (1usize << prefix_bits) - 1;
     if number < prefix_max {

@@ -1,15 +1,14 @@
-//! Where HTTP/2's frames begin and end (RFC 9113, section 4), and what of a header block's frames
-//! is the block.
+//! HTTP/2 frame headers (RFC 9113, section 4), and extraction of a header block from its frames.
 
 use std::borrow::Cow;
 
-/// What every client sends first.
+/// The client connection preface.
 pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// Before the payload of each frame.
+/// The length of a frame's header.
 pub(super) const HEAD_BYTES: usize = 9;
 
-/// The longest payload that every receiver takes.
+/// The longest payload that every receiver must accept.
 pub(super) const PAYLOAD_MAX_BYTES: usize = 16 * 1024;
 
 pub(super) const FLAG_END_STREAM: u8 = 0x1;
@@ -17,7 +16,7 @@ pub(super) const FLAG_END_HEADERS: u8 = 0x4;
 const FLAG_PADDED: u8 = 0x8;
 const FLAG_PRIORITY: u8 = 0x20;
 
-/// Stream dependency and weight, which nobody uses any more.
+/// The length of the stream dependency and weight, which are deprecated.
 const PRIORITY_BYTES: usize = 5;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +52,7 @@ impl Kind {
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Head {
-    /// Of the payload, in bytes.
+    /// The length of the payload in bytes.
     pub(super) len: usize,
     pub(super) kind: Kind,
     pub(super) flags: u8,
@@ -61,7 +60,7 @@ pub(super) struct Head {
 }
 
 impl Head {
-    /// `None` where too little of it has come.
+    /// Parses a frame's header. Returns `None` if it is incomplete.
     pub(super) fn parse(bytes: &[u8]) -> Option<Head> {
         let &[a, b, c, kind, flags, s, t, u, v] = bytes.first_chunk()?;
         Some(Head {
@@ -72,7 +71,7 @@ impl Head {
         })
     }
 
-    /// `len` is at most 24 bits long.
+    /// Appends the header. `len` must fit 24 bits.
     pub(super) fn write(&self, output: &mut Vec<u8>) {
         let [_, a, b, c] = (self.len as u32).to_be_bytes();
         output.extend_from_slice(&[a, b, c, self.kind.code(), self.flags]);
@@ -80,8 +79,8 @@ impl Head {
     }
 }
 
-/// The header block in these frames, which are whole: without heads, padding and priority. `None`
-/// where they lie about their padding.
+/// Returns the header block in these complete frames, without frame headers, padding and priority.
+/// Returns `None` if the padding is longer than its frame.
 pub(super) fn block(mut frames: &[u8]) -> Option<Cow<'_, [u8]>> {
     let mut block = Cow::Borrowed(&[][..]);
     while let Some(head) = Head::parse(frames) {

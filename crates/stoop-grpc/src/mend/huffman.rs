@@ -1,10 +1,11 @@
 //! The Huffman code of HPACK (RFC 7541, appendix B).
 //!
-//! It is canonical: codes of one length follow each other in the order of their symbols, and so the
-//! lengths say it all.
+//! The code is canonical: the codes of one length are consecutive numbers, in the order of their
+//! symbols, and each length continues where the previous one ended, shifted left by one bit. The
+//! lengths therefore determine the codes, and no table of codes is needed.
 
-/// The length of each byte's code, in bits; the last one is that of the end of a string, which
-/// never stands in one.
+/// The length in bits of each byte's code. The last one is that of the end-of-string symbol, which
+/// must not occur in a string.
 const LENGTHS: [u8; SYMBOLS] = [
     13, 23, 28, 28, 28, 28, 28, 28, 28, 24, 30, 28, 28, 30, 28, 28, 28, 28, 28, 28, 28, 28, 30, 28, 28, 28,
     28, 28, 28, 28, 28, 28, 6, 10, 10, 12, 13, 6, 8, 11, 10, 10, 8, 11, 8, 6, 6, 6, 5, 5, 5, 6, 6, 6, 6, 6,
@@ -23,12 +24,12 @@ const END: u16 = 256;
 const SHORTEST: usize = 5;
 const LONGEST: usize = 30;
 
-/// The code, in the order of its codes.
+/// The code, indexed by length.
 struct Code {
-    /// The first code of each length, and how many there are.
+    /// The first code of each length, and the number of codes.
     first: [u32; LONGEST + 1],
     count: [u32; LONGEST + 1],
-    /// Where in `symbols` those of each length begin.
+    /// The offset in `symbols` of the first symbol of each length.
     offset: [usize; LONGEST + 1],
     symbols: [u16; SYMBOLS],
 }
@@ -62,13 +63,16 @@ impl Code {
     }
 
     fn symbol(&self, length: usize, bits: u32) -> Option<u16> {
+        // Codes of one length are consecutive, so the distance from the first one is the symbol's
+        // position among those of this length.
         let nth = bits.checked_sub(self.first[length]).filter(|nth| *nth < self.count[length])?;
         Some(self.symbols[self.offset[length] + nth as usize])
     }
 }
 
-/// Appends the text of this code; `None` where it is none: an end of string in the middle, or
-/// padding that is not the beginning of one or longer than seven bits.
+/// Decodes a string and appends it to `text`. Returns `None` if the string contains the
+/// end-of-string symbol, or if its padding is not a prefix of that symbol or is longer than seven
+/// bits.
 pub(super) fn decode(bytes: &[u8], text: &mut Vec<u8>) -> Option<()> {
     let (mut bits, mut length) = (0u32, 0);
     for byte in bytes {
@@ -89,10 +93,12 @@ pub(super) fn decode(bytes: &[u8], text: &mut Vec<u8>) -> Option<()> {
             }
         }
     }
+    // What remains is padding: fewer than eight bits, all of them ones, as in the end-of-string
+    // symbol.
     (length < 8 && bits == (1 << length) - 1).then_some(())
 }
 
-/// The code of a text, for tests to speak as clients do.
+/// Encodes a string, for tests that act as clients.
 #[cfg(test)]
 pub(super) fn encode(text: &[u8]) -> Vec<u8> {
     let mut bits: Vec<bool> = Vec::new();

@@ -1,14 +1,15 @@
-//! A look at a header block that decodes as little of it as will do.
+//! The fast path: checks the authority in a header block while decoding as little as possible.
 
 use super::decode::{Malformed, Name, integer, string};
 use super::table::{AUTHORITY, STATIC, TABLE_MAX_BYTES};
 
-/// How long `:authority` is in the code of HPACK.
+/// The length of `:authority` in HPACK's Huffman code.
 const CODED_AUTHORITY_BYTES: usize = 8;
 
-/// Whether nothing in the first block of a connection would have to be changed. Only authorities
-/// are judged: a block that is malformed elsewhere may well pass. Where a field cannot be told
-/// without all that stands before it, it does not.
+/// Returns whether the first block of a connection can pass without being decoded.
+///
+/// Only authorities are checked, so a block that is malformed elsewhere may pass. If a field
+/// cannot be determined without the dynamic table, the result is `false`.
 pub(super) fn is_plainly_fine(block: &[u8], is_fine: impl FnMut(&[u8]) -> bool) -> bool {
     fields(block, is_fine).unwrap_or(false)
 }
@@ -18,6 +19,9 @@ fn fields(mut block: &[u8], mut is_fine: impl FnMut(&[u8]) -> bool) -> Result<bo
         let prefix_bits = match first {
             0x80.. => {
                 let index = integer(&mut block, 7)?;
+                // Beyond the static table are the fields that this block itself has added. Finding
+                // them needs the decoder. Index 0 is invalid, and index 1 is an `:authority` with
+                // an empty value.
                 if index > STATIC || index <= usize::from(AUTHORITY) {
                     return Ok(false);
                 }
@@ -46,7 +50,8 @@ fn fields(mut block: &[u8], mut is_fine: impl FnMut(&[u8]) -> bool) -> Result<bo
     Ok(true)
 }
 
-/// Whether the string that begins here is the name; and goes beyond it.
+/// Returns whether the string at the start of `block` is `:authority`, and skips it. A coded name
+/// is decoded only if its length matches.
 fn is_authority(block: &mut &[u8]) -> Result<bool, Malformed> {
     let mut name = *block;
     let coded = name.first().is_some_and(|first| first & 0x80 != 0);
@@ -54,7 +59,7 @@ fn is_authority(block: &mut &[u8]) -> Result<bool, Malformed> {
     Ok((!coded || len == CODED_AUTHORITY_BYTES) && Name::Text(&string(&mut name)?).is_authority())
 }
 
-/// Goes beyond a string, and says how long it is as it stands there.
+/// Skips a string, and returns its encoded length.
 fn skip(block: &mut &[u8]) -> Result<usize, Malformed> {
     let len = integer(block, 7)?;
     *block = block.get(len..).ok_or(Malformed)?;

@@ -1,35 +1,44 @@
-//! Mends the one thing in a client's HTTP/2 that servers refuse on local sockets: an `:authority`
-//! that is no authority.
+//! `:authority` rewriting: fixes the one thing in a client's HTTP/2 that servers reject on Unix
+//! sockets.
 //!
-//! Clients built on gRPC's C core (Python, Ruby, PHP, C++) and others send the percent-encoded path
-//! of the socket, the path itself, or nothing. A strict server ends the connection for it.
-//! [`Mender`] takes a client's bytes and gives the bytes the server is to read:
+//! Clients built on gRPC's C core (Python, Ruby, PHP, C++) and others send the percent-encoded
+//! path of the socket as `:authority`, the path itself, or nothing. A strict server closes the
+//! connection for it. [`Mender`] takes a client's bytes and returns the bytes for the server to
+//! read:
 //!
-//! - everything up to the first header block goes through as it comes, but for a preface that comes
-//!   alone: it waits for the settings that have to follow, so that the server answers both at once;
-//! - where the authority of that block is fine, so does all that follows, and the mender is
-//!   [done](Mender::is_done);
-//! - else each header block of the connection is decoded and written again with an authority that
-//!   is fine. The new blocks use no dynamic table, so that whatever the client's encoder refers
-//!   back to, the server's decoder needs to know nothing of it.
+//! - Everything up to the first header block passes unchanged. Only a preface that arrives alone
+//!   is held back until the settings follow, as they must, so that the server answers both at
+//!   once.
+//! - If the authority of that block is valid, everything that follows passes too, and the rewriter
+//!   is [done](Mender::is_done).
+//! - Otherwise each header block of the connection is decoded, and encoded again with a valid
+//!   authority.
 //!
-//! One thing more is kept from such a server: clients that it has told to go, and whose newest call
-//! it ignores for that, may still make room for that call's answer, which h2 takes for an error
-//! that ends the calls under way, too.
+//! The rewritten blocks do not use HPACK's dynamic table. In HPACK, each block may add fields to a
+//! table that both ends keep, and later blocks refer to its entries by index. A rewriter that
+//! changes one block changes the table, so all later blocks would refer to wrong entries. Here the
+//! client's table ends in the rewriter: its decoder resolves every reference, and its encoder
+//! writes literals and references to the static table only, for which the server's decoder needs
+//! no state.
 //!
-//! What is malformed before anything was changed goes through too, for the server to refuse in its
-//! own way. After that it becomes a frame that the server refuses for the same reason. Memory is
-//! bounded by [`BLOCK_MAX_BYTES`], twice, and by the dynamic table of 4096 bytes that HTTP/2 gives
-//! a client which was told nothing else.
+//! The rewriter also works around an error in [h2](https://docs.rs/h2). During a graceful shutdown
+//! a server ignores a client's newest call, because the client has acknowledged the shutdown by
+//! then. The client may still send a `WINDOW_UPDATE` for that call. h2 treats it as a connection
+//! error, which also aborts the calls under way. Such frames are dropped.
 //!
-//! | file | what is there |
+//! Malformed input passes unchanged as long as nothing was rewritten, for the server to reject
+//! itself. After that it is replaced with a frame that the server rejects for the same reason.
+//! Memory is bounded by twice [`BLOCK_MAX_BYTES`], and by the dynamic table of 4096 bytes, the
+//! default of HTTP/2 for a client that was sent no other setting.
+//!
+//! | file | content |
 //! |---|---|
-//! | `frames.rs` | where frames begin and end |
+//! | `frames.rs` | frame boundaries |
 //! | `decode.rs` | header blocks to fields, with the dynamic table of `table.rs` and the code of `huffman.rs` |
-//! | `look.rs` | whether the first block needs any of that |
+//! | `look.rs` | the fast path: whether the first block can pass without decoding |
 //! | `encode.rs` | fields to header blocks and their frames |
 //!
-//! Pure: no I/O and no clock, here and below. [`Mended`](crate::Mended) is this around a stream.
+//! This module does no I/O and uses no clock. [`Mended`](crate::Mended) wraps it around a stream.
 
 mod decode;
 mod encode;
@@ -42,77 +51,79 @@ use decode::{Decoder, Field, Name};
 pub(crate) use frames::PREFACE;
 use frames::{FLAG_END_HEADERS, FLAG_END_STREAM, HEAD_BYTES, Head, Kind};
 
-/// The longest header block that is looked at, with the frames it comes in.
+/// The longest header block that is decoded, frame headers included.
 pub const BLOCK_MAX_BYTES: usize = 64 * 1024;
 
-/// What a broken authority is replaced with: what other implementations of gRPC send on local
+/// The replacement for an invalid authority. Other implementations of gRPC send the same on Unix
 /// sockets.
 const AUTHORITY: &[u8] = b"localhost";
 
-/// What [h2](https://docs.rs/h2), and so each server made with it, pings with at the end of a connection.
+/// The payload of the ping that [h2](https://docs.rs/h2), and so each server built with it, sends
+/// during a graceful shutdown.
 const LAST_PING: [u8; 8] = [0x0b, 0x7b, 0xa2, 0xf0, 0x8b, 0x9b, 0xfe, 0x54];
 
-/// See the [module](self).
+/// The `:authority` rewriter for one connection. See the [module documentation](self).
 #[derive(Debug)]
 pub struct Mender {
     phase: Phase,
     at: At,
-    /// Whether the preface is still to go through.
+    /// Whether the preface is held back.
     owes_preface: bool,
-    /// What is held back: the beginning of a frame's head, or a header block as far as it has come,
-    /// heads and all.
+    /// The bytes held back: the beginning of a frame's header, or the frames of an incomplete
+    /// header block, frame headers included.
     held: Vec<u8>,
-    /// Where in `held` the newest frame begins; beyond 0 in a block of several frames.
+    /// The offset in `held` of the newest frame; not 0 only in a block of several frames.
     newest: usize,
     decoder: Decoder,
     list_max_bytes: usize,
-    /// The newest call that the server takes from this client.
+    /// The newest call that the server accepts from this client.
     last_call: u32,
-    /// Whether the server has been told that the client knows that it ends the connection.
+    /// Whether the client has acknowledged the server's shutdown.
     is_ending: bool,
-    /// The block written again; kept for its memory.
+    /// The rewritten block. A field so that its allocation is reused.
     encoded: Vec<u8>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Phase {
-    /// No header block has come.
+    /// No header block has arrived.
     Looking,
-    /// The first one was fine, or none of ours to judge.
+    /// The first block was valid, or the bytes are not HTTP/2.
     Passing,
-    /// Every block is written again.
+    /// Every block is rewritten.
     Mending,
-    /// The server has been given a reason to end the connection.
+    /// The server has been sent a frame that it rejects.
     Refused,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum At {
-    /// So many bytes into the preface.
+    /// In the preface, after this many bytes.
     Preface(usize),
-    /// In a frame's head.
+    /// In a frame's header.
     Head,
-    /// So many bytes before the end of a frame that goes through.
+    /// In a frame that passes unchanged, with this many bytes left.
     Through(usize),
-    /// So many bytes before the end of a frame that does not.
+    /// In a frame that is dropped, with this many bytes left.
     Skipped(usize),
-    /// So many bytes before the end of a frame that is held back.
+    /// In a frame that is held back, with this many bytes left.
     Held(usize),
 }
 
-/// Why a connection is refused, as the server is to see it.
+/// The reason for which the server is to reject the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Refusal {
-    /// Frames out of order, or too long.
+    /// Frames are out of order, or too long.
     Protocol,
-    /// A header block that cannot be decoded.
+    /// A header block cannot be decoded.
     Compression,
 }
 
 impl Mender {
-    /// For one connection, from its first byte on. `list_max_bytes` is the longest header list that
-    /// the server accepts (16 KiB as a rule): a longer one is cut a little beyond, where the
-    /// server refuses it.
+    /// Creates a rewriter for one connection, from its first byte on.
+    ///
+    /// `list_max_bytes` is the longest header list that the server accepts (usually 16 KiB). A
+    /// longer list is truncated slightly beyond that length, where the server rejects it.
     pub fn new(list_max_bytes: usize) -> Mender {
         Mender {
             phase: Phase::Looking,
@@ -128,13 +139,15 @@ impl Mender {
         }
     }
 
-    /// Whether everything from here on goes through as it is, so that the mender can be dropped.
+    /// Returns whether everything from here on passes unchanged, so that the rewriter can be
+    /// dropped.
     pub fn is_done(&self) -> bool {
         self.phase == Phase::Passing
     }
 
-    /// Takes what the client has sent, and appends what the server is to read. Some may be held
-    /// back.
+    /// Takes bytes that the client has sent, and appends the bytes for the server to `output`.
+    ///
+    /// Some bytes may be held back.
     pub fn push(&mut self, mut input: &[u8], output: &mut Vec<u8>) {
         output.reserve(PREFACE.len() + self.held.len() + input.len());
         self.pay_preface(output);
@@ -163,7 +176,7 @@ impl Mender {
         }
     }
 
-    /// The client sends no more: appends what was held back where nothing has been changed so far.
+    /// Ends the input. Appends what is held back if nothing has been rewritten.
     pub fn finish(&mut self, output: &mut Vec<u8>) {
         self.pay_preface(output);
         if self.phase == Phase::Looking {
@@ -218,20 +231,24 @@ impl Mender {
         self.end_of_held_frame(output);
     }
 
-    /// Whether this frame may answer the ping with which servers make sure that a client knows of
-    /// the end.
+    /// Returns whether this frame may acknowledge the ping of a graceful shutdown.
+    ///
+    /// h2 sends `GOAWAY` with the highest stream id first, then a ping. When the ping is
+    /// acknowledged, the client is known to have seen the `GOAWAY`, and the server sends another
+    /// one with the last stream id that it processes.
     fn is_answer_to_ping(&self, head: &Head) -> bool {
         self.phase == Phase::Mending && head.kind == frames::PING && head.len == LAST_PING.len()
     }
 
-    /// Whether the server has been told already that this call comes too late. It takes back what
-    /// it has said to be ignored, and cuts off all other calls, where one of those makes room
-    /// for its answer.
+    /// Returns whether this frame is a `WINDOW_UPDATE` for a call that the server ignores.
+    ///
+    /// For such a call h2 has no state. It treats the frame as a connection error and aborts all
+    /// other calls, although it has promised to ignore the call.
     fn may_be_late(&self, head: &Head) -> bool {
         self.is_ending && head.kind == frames::WINDOW_UPDATE && head.stream > self.last_call && head.len > 0
     }
 
-    /// The stream of the block that is held.
+    /// Returns the stream id of the block that is held back.
     fn stream(&self) -> u32 {
         Head::parse(&self.held).map_or(0, |head| head.stream)
     }
@@ -254,9 +271,15 @@ impl Mender {
         if self.phase == Phase::Looking && self.looks_fine() {
             return self.pass(output);
         }
+        // A block is rewritten while looking only to find out whether it has to be changed; if
+        // not, `held` passes as it is. Once one block was changed, all later ones must be
+        // rewritten: they may refer to entries of the dynamic table that the server's decoder does
+        // not have.
         match self.rewrite() {
             Ok(changed) if changed || self.phase == Phase::Mending => {
                 self.phase = Phase::Mending;
+                // Calls that are opened after the acknowledgment are the ones that the server
+                // ignores.
                 if !self.is_ending {
                     self.last_call = self.last_call.max(self.stream());
                 }
@@ -270,19 +293,23 @@ impl Mender {
         }
     }
 
-    /// Most first blocks are, and a connection then costs no more than this look.
+    /// Returns whether the first block can pass without being decoded. Most do, and cost no more
+    /// than this check.
     fn looks_fine(&self) -> bool {
         frames::block(&self.held).is_some_and(|block| look::is_plainly_fine(&block, is_authority))
     }
 
-    /// Writes the block that is held again, and says whether it had to be changed.
+    /// Decodes the block that is held back into `encoded`, and returns whether a field was
+    /// replaced.
     fn rewrite(&mut self) -> Result<bool, Refusal> {
         let block = frames::block(&self.held).ok_or(Refusal::Protocol)?;
         let (mut changed, mut list_bytes) = (false, 0);
         let (encoded, list_max_bytes) = (&mut self.encoded, self.list_max_bytes);
         encoded.clear();
         let keep = |field: Field<'_>| {
-            // All of a list that is too long must be decoded, for the table's sake. It need not be kept.
+            // The rest of a list that is too long must still be decoded, because it changes the
+            // dynamic table. It is not encoded: a block of references to one large entry could
+            // expand without bound.
             if list_bytes > list_max_bytes {
                 return;
             }
@@ -299,14 +326,14 @@ impl Mender {
         Ok(changed)
     }
 
-    /// Lets what is held go through, and all that follows.
+    /// Passes what is held back, and everything that follows.
     fn pass(&mut self, output: &mut Vec<u8>) {
         output.append(&mut self.held);
         self.phase = Phase::Passing;
     }
 
-    /// Leaves it to the server to refuse what is held; where blocks have been changed already, by
-    /// something that is refused for the same reason.
+    /// Passes what is held back for the server to reject, or, if blocks have been rewritten,
+    /// replaces it with a frame that is rejected for the same reason.
     fn refuse(&mut self, refusal: Refusal, output: &mut Vec<u8>) {
         if self.phase == Phase::Looking {
             return self.pass(output);
@@ -317,7 +344,7 @@ impl Mender {
     }
 }
 
-/// Whether a strict server accepts this field, as far as authorities go.
+/// Returns whether a strict server accepts this field. Only `:authority` is checked.
 fn is_fine(field: &Field<'_>) -> bool {
     match field {
         Field::Static(index) => *index != table::AUTHORITY,
@@ -329,7 +356,7 @@ fn is_authority(text: &[u8]) -> bool {
     http::uri::Authority::try_from(text).is_ok()
 }
 
-/// The first bytes of the input, as many as there are of so many, which are then no longer in it.
+/// Removes up to `len` bytes from the beginning of the input and returns them.
 fn take<'i>(input: &mut &'i [u8], len: usize) -> &'i [u8] {
     let (part, rest) = input.split_at(len.min(input.len()));
     *input = rest;

@@ -1,19 +1,18 @@
-//! The tables of HPACK: the names everybody knows (RFC 7541, appendix A), and the fields a
-//! connection has seen.
+//! HPACK's tables: the static names (RFC 7541, appendix A), and the dynamic table of a connection.
 
 use std::collections::VecDeque;
 
 /// The index of `:authority` in the static table.
 pub(super) const AUTHORITY: u8 = 1;
 
-/// What each field costs beyond its bytes.
+/// What each entry counts for in addition to its bytes (RFC 7541, section 4.1).
 pub(super) const ENTRY_OVERHEAD_BYTES: usize = 32;
 
-/// What the dynamic table may hold where the server says nothing else.
+/// The default size of the dynamic table (`SETTINGS_HEADER_TABLE_SIZE`).
 pub(super) const TABLE_MAX_BYTES: usize = 4096;
 
-/// The names of the static table, from index 1 on. Their values are of no interest here: what
-/// stands in that table is known to the server too.
+/// The names of the static table, from index 1 on. Their values are not needed: static entries are
+/// passed on by index, and the server has the same table.
 const NAMES: [&str; 61] = [
     ":authority",
     ":method",
@@ -78,15 +77,15 @@ const NAMES: [&str; 61] = [
     "www-authenticate",
 ];
 
-/// How many fields the static table has.
+/// The number of entries in the static table.
 pub(super) const STATIC: usize = NAMES.len();
 
-/// The length of a static field's name.
+/// Returns the length of a static entry's name.
 pub(super) fn name_bytes(index: u8) -> usize {
     NAMES.get(usize::from(index).wrapping_sub(1)).map_or(0, |name| name.len())
 }
 
-/// A name as a table keeps it.
+/// A name as stored in the dynamic table.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum StoredName {
     Static(u8),
@@ -109,7 +108,7 @@ impl Entry {
     }
 }
 
-/// The fields that a client may refer to, the newest first.
+/// The dynamic table of a connection, the newest entry first.
 #[derive(Debug)]
 pub(super) struct Dynamic {
     entries: VecDeque<Entry>,
@@ -124,13 +123,13 @@ impl Default for Dynamic {
 }
 
 impl Dynamic {
-    /// From 0 on.
+    /// Returns the entry at this index, from 0 on.
     pub(super) fn get(&self, index: usize) -> Option<&Entry> {
         self.entries.get(index)
     }
 
-    /// Makes room for an entry and puts it first; one that is larger than the table only empties
-    /// it.
+    /// Inserts an entry after evicting old ones to make room. An entry that is larger than the
+    /// table only empties it.
     pub(super) fn insert(&mut self, entry: Entry) {
         let bytes = entry.bytes();
         self.shrink_to(self.max_bytes.saturating_sub(bytes));
@@ -140,7 +139,8 @@ impl Dynamic {
         }
     }
 
-    /// `None` where the client wants more than it was given.
+    /// Changes the size of the table. Returns `None` if it exceeds the size the client was
+    /// allowed.
     pub(super) fn set_max_bytes(&mut self, max_bytes: usize) -> Option<()> {
         if max_bytes > TABLE_MAX_BYTES {
             return None;

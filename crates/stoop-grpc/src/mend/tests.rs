@@ -1,4 +1,4 @@
-//! The examples of RFC 7541, what real clients send, and laws over everything else.
+//! Tests with the examples of RFC 7541, with what real clients send, and property tests.
 
 use proptest::prelude::*;
 
@@ -7,7 +7,7 @@ use super::*;
 
 type Fields = Vec<(Vec<u8>, Vec<u8>)>;
 
-/// What a block says, to a decoder that has seen nothing but it where the encoder is ours.
+/// Decodes a block with a new decoder, as our encoder's blocks allow.
 fn decoded(decoder: &mut Decoder, block: &[u8]) -> Option<Fields> {
     let mut fields = Vec::new();
     decoder.decode(block, |field| fields.push(owned(&field))).ok()?;
@@ -33,7 +33,7 @@ fn pairs(fields: &[(&str, &str)]) -> Fields {
     fields.iter().map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec())).collect()
 }
 
-/// RFC 7541, C.3 and C.4: three requests on one connection, plain and with Huffman's code.
+/// RFC 7541, C.3 and C.4: three requests on one connection, plain and Huffman-coded.
 #[test]
 fn the_requests_of_the_standard() {
     let plain = [
@@ -116,12 +116,12 @@ pub(super) fn frame(kind: Kind, flags: u8, stream: u32, payload: &[u8]) -> Vec<u
 
 const SETTINGS: Kind = Kind::Other(4);
 
-/// What every client begins with.
+/// The client connection preface.
 pub(super) fn opening() -> Vec<u8> {
     [PREFACE, &frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0xff, 0xff])].concat()
 }
 
-/// A request as gRPC's C core writes it, the authority coded or not.
+/// A request as gRPC's C core encodes it, with the authority Huffman-coded or plain.
 fn request(authority: &[u8], coded: bool) -> Vec<u8> {
     let mut block = hex("8386");
     let mut string = |index: u8, text: &[u8]| {
@@ -143,7 +143,8 @@ pub(super) fn mended(input: &[u8], cut: usize) -> (Vec<u8>, Mender) {
     (output, mender)
 }
 
-/// The header blocks in these frames, each read by a decoder that has seen the ones before.
+/// Returns the header blocks in these frames, each decoded by a decoder that has decoded the
+/// previous ones.
 fn blocks(output: &[u8]) -> Vec<(u32, u8, Fields)> {
     let mut decoder = Decoder::default();
     let (mut rest, mut all, mut begin) = (&output[PREFACE.len()..], Vec::new(), None);
@@ -209,7 +210,7 @@ fn authorities_of_real_clients_are_mended() {
             let mut input = opening();
             input.extend(frame(Kind::Headers, FLAG_END_HEADERS, 1, &request(authority.as_bytes(), coded)));
             input.extend(frame(Kind::Data, FLAG_END_STREAM, 1, b"\0\0\0\0\0"));
-            // Refers to all that the first block has put into the table.
+            // Refers to everything that the first block has added to the table.
             input.extend(frame(
                 Kind::Headers,
                 FLAG_END_HEADERS | FLAG_END_STREAM,
@@ -253,7 +254,7 @@ fn padding_priority_and_continuations_are_followed() {
     }
 }
 
-/// A connection that is being mended, and what came of one frame more.
+/// A connection that is being rewritten, and the output for one more frame.
 fn then(last: &[u8]) -> Vec<u8> {
     let mut input = opening();
     input.extend(frame(Kind::Headers, FLAG_END_HEADERS, 1, &request(b"/a/b", true)));
@@ -292,7 +293,7 @@ fn small_blocks_that_say_much_do_not_grow() {
     assert!((16 * 1024..32 * 1024).contains(&output.len()), "{}", output.len());
 }
 
-/// Ways to write a field, as an encoder may choose.
+/// The representations of a field that an encoder can choose.
 #[derive(Clone, Debug)]
 pub(super) struct Written {
     pub(super) name: Vec<u8>,
@@ -314,7 +315,7 @@ pub(super) fn written() -> impl Strategy<Value = Written> {
     })
 }
 
-/// An encoder with a table of its own, as a client has one.
+/// An encoder with a dynamic table, as a client has.
 #[derive(Default)]
 pub(super) struct Client {
     table: Vec<(Vec<u8>, Vec<u8>)>,
@@ -363,7 +364,8 @@ fn string(text: &[u8], coded: bool, block: &mut Vec<u8>) {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Whatever a client's encoder does, and however its bytes come: each block says the same, but for the authority.
+    /// Whatever a client's encoder does, and however its bytes are split, each block contains the
+    /// same fields, except for the authority.
     #[test]
     fn blocks_say_the_same(lists in prop::collection::vec(prop::collection::vec(written(), 0..6), 1..8), cut in 1..200usize) {
         let mut client = Client::default();
@@ -388,7 +390,8 @@ proptest! {
         }
     }
 
-    /// Whatever bytes come, however they are cut: the same bytes leave, and not many more than came.
+    /// Arbitrary bytes, however they are split, result in the same output, which is not much
+    /// longer than the input.
     #[test]
     fn any_bytes_leave_the_same_however_cut(tail in prop::collection::vec(any::<u8>(), 0..400), cut in 1..50usize) {
         let mut input = opening();

@@ -1,4 +1,5 @@
-//! A server's stream whose first bytes were looked at, to know what its client speaks.
+//! Protocol detection with replay: reads a client's first bytes, and returns them to the next
+//! reader.
 
 use std::future::poll_fn;
 use std::io;
@@ -10,25 +11,25 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::mend::PREFACE;
 
-/// How much is read at once while looking: most requests, so that they are read whole.
+/// The size of one read during detection. Most requests fit, and are read whole.
 const READ_BYTES: usize = 8 * 1024;
 
-/// A stream, before which comes what was read of it already.
+/// A stream that first replays what was read from it already.
 #[derive(Debug)]
 pub(crate) struct Begun<S> {
     stream: S,
-    /// What the reader is to have first, from `taken` on.
+    /// The bytes to replay, from `taken` on.
     first: Vec<u8>,
     taken: usize,
 }
 
 impl<S> Begun<S> {
-    /// For a stream that nothing has been read from.
+    /// Wraps a stream from which nothing has been read.
     pub(crate) fn new(stream: S) -> Begun<S> {
         Begun { stream, first: Vec::new(), taken: 0 }
     }
 
-    /// The stream itself, and what the reader has not had of its first bytes.
+    /// Returns the stream, and the bytes that were not replayed yet.
     pub(crate) fn into_inner(mut self) -> (S, Vec<u8>) {
         self.first.drain(..self.taken);
         (self.stream, self.first)
@@ -36,11 +37,11 @@ impl<S> Begun<S> {
 }
 
 impl<S: AsyncRead + Unpin> Begun<S> {
-    /// Waits until it can be told whether the client speaks HTTP/2. Nothing but that is HTTP/1, if
-    /// it is HTTP at all.
+    /// Waits until the client's bytes show whether it speaks HTTP/2. Anything that is not the
+    /// preface of HTTP/2 is treated as HTTP/1.
     ///
     /// # Cancel safety
-    /// Cancel safe.
+    /// This method is cancel safe: the bytes read so far are kept.
     pub(crate) async fn is_http2(&mut self) -> io::Result<bool> {
         poll_fn(|cx| self.poll_is_http2(cx)).await
     }

@@ -1,8 +1,9 @@
-//! A client's stream that hears a server out.
+//! A client's stream on which a server's last message can be read after the server stopped
+//! reading.
 //!
-//! A server may say its last word and go, without reading the rest of what its client sends: in
-//! HTTP/1.1 an answer that says why, in HTTP/2 which calls it has seen. Libraries stop reading when
-//! they cannot write any more, and miss it.
+//! A server may send a final message and close without reading the rest of the request. In
+//! HTTP/1.1 that is an error response, in HTTP/2 a `GOAWAY` that says which calls were seen. HTTP
+//! libraries stop reading when a write fails, and miss it.
 
 use std::io::{self, ErrorKind, IoSlice};
 use std::pin::Pin;
@@ -10,12 +11,12 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
-/// A client's stream: bytes for a server that has hung up are dropped, and what it said before can
-/// still be read.
+/// A client's stream that discards writes after the server has stopped reading, so that what it
+/// sent before can still be read.
 #[derive(Debug)]
 pub(crate) struct HearOut<S> {
     stream: S,
-    /// Whether the server reads no more.
+    /// Set once the server reads no more.
     is_deaf: bool,
 }
 
@@ -24,7 +25,7 @@ impl<S> HearOut<S> {
         HearOut { stream, is_deaf: false }
     }
 
-    /// The stream itself.
+    /// Returns the stream.
     #[cfg(feature = "http")]
     pub(crate) fn into_inner(self) -> S {
         self.stream
@@ -32,7 +33,7 @@ impl<S> HearOut<S> {
 }
 
 impl<S: AsyncWrite + Unpin> HearOut<S> {
-    /// A write that comes too late counts as made.
+    /// Polls a write, and reports success if the server reads no more.
     fn poll_unless_deaf(
         &mut self,
         len_bytes: usize,
@@ -42,7 +43,8 @@ impl<S: AsyncWrite + Unpin> HearOut<S> {
             return Poll::Ready(Ok(len_bytes));
         }
         match write(Pin::new(&mut self.stream)) {
-            // A server that left something unread (K-END-3) may break the pipe or reset it, as the two meet.
+            // If the server closes with unread bytes in its queue (K-END-3), a write that crosses
+            // with the close fails with `EPIPE` or `ECONNRESET`.
             Poll::Ready(Err(error))
                 if matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) =>
             {
@@ -96,7 +98,7 @@ mod tests {
         let mut heard = [0; 8];
         client.read_exact(&mut heard).await.unwrap();
         assert_eq!(&heard, b"too long");
-        // That it did not read everything is no secret either.
+        // Reads are unchanged: that the server did not read everything is still reported.
         assert_eq!(client.read(&mut heard).await.unwrap_err().kind(), ErrorKind::ConnectionReset);
     }
 }

@@ -1,10 +1,11 @@
-//! The end of a server's connection, so that its client does not miss the last word: in HTTP/1.1 an
-//! answer that comes before all of the request, for a client that stops at the first write that
-//! fails.
+//! Lingering close: lets a client read the server's last message.
 //!
-//! HTTP/2 says with that word (`GOAWAY`) which calls have been seen, so that the others can be made
-//! again elsewhere. A server that hangs up while requests are still coming takes it back: the
-//! client finds that it cannot write, and reads no more.
+//! In HTTP/1.1 that is a response sent before the whole request was read, and the client may stop
+//! at the first write that fails.
+//!
+//! In HTTP/2 it is `GOAWAY`, which says which calls were seen, so that the client can repeat the
+//! others on another connection. If the server closes while requests are still arriving, the
+//! client's write fails, and it does not read the `GOAWAY`.
 
 use std::future::Future;
 use std::io;
@@ -16,16 +17,16 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
-/// How long a server waits for its client to hang up.
+/// How long a server waits for its client to close.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// A server's stream: when all has been said, it takes what still comes, unread, until the client
-/// hangs up too.
+/// A server's stream with a lingering close. After the write direction was shut down, it discards
+/// what still arrives until the client closes too.
 #[derive(Debug)]
 pub(crate) struct Lingering<S> {
     stream: S,
     said_all: bool,
-    /// Whether the client has hung up.
+    /// Whether the client has closed its write direction.
     heard_all: bool,
     since: Option<Pin<Box<Sleep>>>,
 }
@@ -35,7 +36,7 @@ impl<S> Lingering<S> {
         Lingering { stream, said_all: false, heard_all: false, since: None }
     }
 
-    /// The stream itself.
+    /// Returns the stream.
     #[cfg(feature = "http")]
     pub(crate) fn into_inner(self) -> S {
         self.stream
@@ -49,7 +50,7 @@ impl<S: AsyncRead + Unpin> Lingering<S> {
             let mut read = ReadBuf::uninit(&mut room);
             match Pin::new(&mut self.stream).poll_read(cx, &mut read) {
                 Poll::Pending => {
-                    // Mostly the client has hung up first, and no time is kept.
+                    // Usually the client has closed first, and no timer is needed.
                     let over = self.since.get_or_insert_with(|| Box::pin(tokio::time::sleep(LINGER)));
                     return over.as_mut().poll(cx).map(Ok);
                 }

@@ -1,5 +1,5 @@
-//! [`Mender`] around a stream: what a server reads, and nothing else, goes through it. It costs a
-//! comparison for each read once the mender is done.
+//! [`Mender`] as a stream wrapper: only what a server reads goes through it. Once the rewriter is
+//! done, it costs one comparison per read.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -10,45 +10,49 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::mend::Mender;
 
-/// How much is read at once while the mender is at work.
+/// The size of one read while the rewriter is active.
 const READ_BYTES: usize = 8 * 1024;
 
-/// The longest header list of a request that [hyper](https://docs.rs/hyper)'s servers accept unless told otherwise.
+/// The default limit of [hyper](https://docs.rs/hyper)'s servers on the length of a request's
+/// header list.
 pub(crate) const HEADER_LIST_MAX_BYTES: usize = 16 * 1024;
 
-/// A server's end of a connection, whose reader sees no `:authority` that HTTP/2 libraries refuse:
-/// see [the crate](crate#authorities).
+/// A server's end of an HTTP/2 connection with `:authority` rewriting.
+///
+/// Its reader sees no `:authority` that HTTP/2 libraries reject. See [the crate
+/// documentation](crate#authorities).
 #[derive(Debug)]
 pub struct Mended<S> {
     stream: S,
-    /// Gone once everything goes through.
+    /// `None` once everything passes unchanged.
     work: Option<Box<Work>>,
 }
 
 #[derive(Debug)]
 struct Work {
     mender: Mender,
-    /// What the reader is to have, from `taken` on.
+    /// The bytes for the reader, from `taken` on.
     output: Vec<u8>,
     taken: usize,
 }
 
 impl<S> Mended<S> {
-    /// For a stream that nothing has been read from. Header lists may be as long as hyper's servers
-    /// accept unless told otherwise.
+    /// Wraps a stream from which nothing has been read.
+    ///
+    /// The limit on header lists is the default of hyper's servers, 16 KiB.
     pub fn new(stream: S) -> Mended<S> {
         let mender = Mender::new(HEADER_LIST_MAX_BYTES);
         Mended { stream, work: Some(Box::new(Work { mender, output: Vec::new(), taken: 0 })) }
     }
 
-    /// The stream itself.
+    /// Returns a reference to the underlying stream.
     pub fn get_ref(&self) -> &S {
         &self.stream
     }
 }
 
 impl Work {
-    /// Whether there was something to give.
+    /// Copies output to the reader's buffer, and returns whether there was any.
     fn give(&mut self, buffer: &mut ReadBuf<'_>) -> bool {
         let left = &self.output[self.taken..];
         let part = &left[..left.len().min(buffer.remaining())];

@@ -1,5 +1,5 @@
-//! A server's stream, and who is at its other end: asked for when somebody wants to know, at the
-//! latest when the stream goes.
+//! A server's stream with its peer's credentials, which are fetched on first use, or when the
+//! stream is dropped while a [`Caller`] may still need them.
 
 use std::io;
 use std::pin::Pin;
@@ -11,8 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::caller::{Caller, Introduction};
 
-/// A stream whose [`Caller`] can be asked for as long as anybody holds that, even when the stream
-/// is gone.
+/// A stream whose [`Caller`] remains usable after the stream was dropped.
 pub(crate) struct Met {
     stream: Arc<aio::Stream>,
     caller: Caller,
@@ -26,7 +25,8 @@ impl Met {
         (Met { stream, caller }, introduction)
     }
 
-    /// The stream itself; `None` where a caller was not settled, and is being asked for.
+    /// Returns the stream. `None` if another task holds it at this moment to fetch the credentials
+    /// of a caller that was not settled.
     #[cfg(feature = "http")]
     pub(crate) fn into_inner(self) -> Option<aio::Stream> {
         let stream = self.stream.clone();

@@ -1,18 +1,19 @@
-//! What stands between a socket and HTTP: streams around a stream, each of which does one thing and
-//! passes the rest on.
+//! Stream wrappers between a socket and HTTP. Each does one thing and passes everything else
+//! through.
 //!
-//! | side | stream | does |
+//! | side | wrapper | purpose |
 //! |---|---|---|
-//! | client | [`HearOut`](hear_out::HearOut) | reads to the end what a server said that has hung up |
-//! | client | [`Overheard`](overheard::Overheard) | remembers what the server said first |
-//! | server | [`Begun`](begun::Begun) | finds out which HTTP its client speaks |
-//! | server | [`Lingering`](lingering::Lingering) | lets the last word be read before it hangs up |
-//! | server | [`Met`](met::Met) | knows who is at the other end |
-//! | client | [`Together`](together::Together) | sends what HTTP/2 begins with in one piece with what follows |
-//! | server | [`Mended`](mended::Mended) | corrects what HTTP/2 libraries would refuse |
-//! | server | [`Placed`](placed::Placed) | gives its place back when it is gone |
+//! | client | [`HearOut`](hear_out::HearOut) | reads a server's last message after the server stopped reading |
+//! | client | [`Overheard`](overheard::Overheard) | records the server's first bytes |
+//! | server | [`Begun`](begun::Begun) | detects the version of HTTP |
+//! | server | [`Lingering`](lingering::Lingering) | closes only after the last message can be read |
+//! | server | [`Met`](met::Met) | provides the peer's credentials |
+//! | client | [`Together`](together::Together) | coalesces the HTTP/2 preface with what follows |
+//! | server | [`Mended`](mended::Mended) | rewrites an invalid `:authority` |
+//! | server | [`Placed`](placed::Placed) | holds a permit of the connection limit |
+//! | server | [`Progress`](progress::Progress) | records writes, for idle tracking |
 
-/// Reading as the stream in this field does it.
+/// Implements `poll_read` by delegation to the stream in this field.
 #[cfg(any(feature = "client", feature = "http", feature = "server"))]
 macro_rules! read_within {
     ($field:tt) => {
@@ -26,7 +27,7 @@ macro_rules! read_within {
     };
 }
 
-/// Writing as the stream in this field does it, with tokio's trait or with hyper's.
+/// Implements writing by delegation to the stream in this field, for tokio's or hyper's trait.
 macro_rules! write_within {
     ($field:tt) => {
         fn poll_write(
@@ -47,8 +48,7 @@ macro_rules! write_within {
     };
 }
 
-/// All of writing that is not writing bytes, likewise; for a stream that ends in its own way, all
-/// but the end.
+/// Implements the rest of the trait by delegation, except writing and shutdown.
 macro_rules! flush_within {
     ($field:tt) => {
         fn is_write_vectored(&self) -> bool {
@@ -64,7 +64,7 @@ macro_rules! flush_within {
     };
 }
 
-/// The end of writing, likewise.
+/// Implements `poll_shutdown` by delegation.
 macro_rules! shutdown_within {
     ($field:tt) => {
         fn poll_shutdown(

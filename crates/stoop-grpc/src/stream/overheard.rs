@@ -1,6 +1,6 @@
-//! What a peer says first, remembered: errors of HTTP libraries do not tell it, and it alone says
-//! what a server speaks that does not speak HTTP. Nothing is remembered beyond it, and nothing is
-//! changed on the way.
+//! Records a peer's first bytes. Errors of HTTP libraries do not contain them, and only they show
+//! what a server speaks that does not speak HTTP. Nothing beyond them is recorded, and the stream
+//! is not changed.
 
 use std::io;
 use std::pin::Pin;
@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::watch;
 
-/// How much is remembered: enough for the start of a line.
+/// How many bytes are recorded: enough for the start of a line.
 const REMEMBERED_BYTES: usize = 96;
 
 #[derive(Debug, Default)]
@@ -18,41 +18,41 @@ struct Heard {
     has_ended: bool,
 }
 
-/// What the peer said first: nothing yet, or nothing at all.
+/// A handle to a peer's first bytes.
 #[derive(Clone, Debug)]
 pub(crate) struct Opening(watch::Receiver<Heard>);
 
 impl Opening {
-    /// The first bytes that came, up to now; empty where none did.
+    /// Returns the first bytes received so far; empty if there are none.
     pub(crate) fn bytes(&self) -> Vec<u8> {
         self.0.borrow().bytes.clone()
     }
 
-    /// Waits for the first bytes. They are empty where the connection ended without any.
+    /// Waits for the first bytes. They are empty if the connection ended without any.
     #[cfg(feature = "dynamic")]
     pub(crate) async fn wait(&mut self) -> Vec<u8> {
-        // It fails where the stream is gone, and nothing will come any more.
+        // An error means that the stream was dropped, and no more bytes will be recorded.
         let _ = self.0.wait_for(|heard| heard.has_ended || !heard.bytes.is_empty()).await;
         self.bytes()
     }
 }
 
-/// A stream whose [`Opening`] is remembered.
+/// A stream whose first bytes are recorded in an [`Opening`].
 #[derive(Debug)]
 pub(crate) struct Overheard<S> {
     stream: S,
-    /// Gone once there is nothing more to remember.
+    /// `None` once nothing more is to be recorded.
     told: Option<watch::Sender<Heard>>,
 }
 
 impl<S> Overheard<S> {
-    /// For a stream that nothing has been read from.
+    /// Wraps a stream from which nothing has been read.
     pub(crate) fn new(stream: S) -> (Overheard<S>, Opening) {
         let (told, heard) = watch::channel(Heard::default());
         (Overheard { stream, told: Some(told) }, Opening(heard))
     }
 
-    /// The stream itself.
+    /// Returns the stream.
     #[cfg(feature = "http")]
     pub(crate) fn into_inner(self) -> S {
         self.stream
@@ -60,7 +60,7 @@ impl<S> Overheard<S> {
 }
 
 impl Heard {
-    /// Whether that is all there is to remember.
+    /// Records bytes, and returns whether recording is complete.
     fn push(&mut self, new: &[u8]) -> bool {
         let room = REMEMBERED_BYTES - self.bytes.len();
         self.bytes.extend_from_slice(&new[..new.len().min(room)]);
@@ -77,7 +77,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Overheard<S> {
     ) -> Poll<io::Result<()>> {
         let (before, has_room) = (buffer.filled().len(), buffer.remaining() > 0);
         let result = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        // Without room for a byte, none says nothing about the end.
+        // With an empty buffer, a read of 0 bytes does not mean the end of the stream.
         if has_room
             && result.is_ready()
             && let Some(told) = &self.told

@@ -1,10 +1,10 @@
-//! A connection that takes a place, and gives it back when it is gone.
+//! A connection that holds a semaphore permit until it is dropped.
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::OwnedSemaphorePermit;
 use tonic::transport::server::Connected;
 
-/// A server's stream, with the place it has among those there are.
+/// A server's stream with its permit of the connection limit.
 #[derive(Debug)]
 pub(crate) struct Placed<S> {
     stream: S,

@@ -1,4 +1,4 @@
-//! A server's stream that tells when its client takes something.
+//! Records a stream's writes, for idle tracking.
 
 use std::io;
 use std::pin::Pin;
@@ -8,7 +8,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::quiet::Quiet;
 
-/// A stream whose writes are noted.
+/// A stream whose successful writes are reported to [`Quiet`].
 #[derive(Debug)]
 pub(crate) struct Progress<S> {
     stream: S,

@@ -1,7 +1,7 @@
-//! A client's stream that says in one piece what HTTP/2 says first.
+//! Coalesces the HTTP/2 preface with what follows.
 //!
-//! h2 writes the preface by itself, and its settings and the first call behind it. Each write wakes
-//! the server, for which the first one alone is of no use.
+//! h2 writes the preface by itself, and its settings and the first call after it. Each write wakes
+//! the server, which can do nothing with the preface alone.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -11,26 +11,26 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::mend::PREFACE;
 
-/// A client's stream. The preface, where it is written first and by itself, goes with the next
-/// write, or when it is flushed.
+/// A client's stream. If the preface is written first and by itself, it is held back and sent with
+/// the next write or flush.
 #[derive(Debug)]
 pub(crate) struct Together<S> {
     stream: S,
-    /// What is kept back of the preface.
+    /// The part of the preface that is still held back.
     kept: &'static [u8],
     has_begun: bool,
 }
 
 impl<S> Together<S> {
-    /// For a stream that nothing has been written to.
+    /// Wraps a stream to which nothing has been written.
     pub(crate) fn new(stream: S) -> Together<S> {
         Together { stream, kept: &[], has_begun: false }
     }
 }
 
 impl<S: AsyncWrite + Unpin> Together<S> {
-    /// Writes what is kept, with these pieces behind it, until it is gone; and says how much of the
-    /// pieces went with it.
+    /// Writes what is held back, followed by these pieces, until none of it is left. Returns how
+    /// many bytes of the pieces were written with it.
     fn poll_kept(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         while !self.kept.is_empty() {
             let all: Vec<_> = [IoSlice::new(self.kept)].into_iter().chain(pieces.iter().copied()).collect();
@@ -97,7 +97,7 @@ mod tests {
 
     use super::*;
 
-    /// What arrives of these writes where the pipe holds so many bytes.
+    /// Returns the reads that result from these writes on a pipe of this capacity.
     async fn arrived(room_bytes: usize, writes: &'static [&'static [u8]]) -> Vec<u8> {
         let (client, mut server) = duplex(room_bytes);
         let writing = async move {
@@ -135,7 +135,7 @@ mod tests {
         assert_eq!(server.read(&mut heard).await.unwrap(), PREFACE.len());
     }
 
-    /// What is there without waiting.
+    /// Returns the bytes that can be read without waiting.
     async fn at_once<T>(future: impl Future<Output = T>) -> Option<T> {
         let mut future = std::pin::pin!(future);
         std::future::poll_fn(|cx| match future.as_mut().poll(cx) {

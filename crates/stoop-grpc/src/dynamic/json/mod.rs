@@ -1,9 +1,9 @@
-//! Messages as JSON, by protobuf's own mapping, and back.
+//! Conversion between messages and JSON, by protobuf's JSON mapping.
 //!
-//! What the mapping cannot say is shown all the same, so that an answer is never lost for want of a
-//! schema: an `Any` whose type is not known has its bytes as `value`, in base64, or where they are
-//! JSON themselves, as with containerd's specifications, as they are. Fields are in the order of
-//! the schema, keys of maps sorted.
+//! What the mapping cannot express is shown all the same, so that no response is lost for lack of
+//! a schema. An `Any` of unknown type has its bytes as `value`, in base64. If the bytes are a JSON
+//! object themselves, as in containerd's specifications, they are shown as they are. Fields are in
+//! the order of the schema, and map keys are sorted.
 
 mod opaque;
 mod read;

@@ -1,8 +1,10 @@
-//! An `Any` of unknown type, read from JSON: its bytes in base64, or an object that is its bytes as
-//! text.
+//! Reads an `Any` of unknown type from JSON: its bytes in base64, or an object whose text is the
+//! bytes.
 //!
-//! The reader knows only types that have a schema. So each `Any` that has none is read as one that
-//! has, a text, and told apart again by where it was.
+//! prost-reflect can only read types that have a schema. So each `Any` of unknown type is replaced
+//! with a stand-in: an `Any` of a known type, whose value contains a mark, the original type URL
+//! and the bytes. After the message was read, the stand-ins are found by their mark and converted
+//! back.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -12,15 +14,15 @@ use serde_json::{Map, Value, json};
 
 use super::write::type_name;
 
-/// A type that every schema has in effect, for bytes in base64.
+/// The type of stand-ins. Every schema has it, and its JSON form is bytes in base64.
 const STAND_IN: &str = "type.googleapis.com/google.protobuf.BytesValue";
 
-/// In front of the bytes of a stand-in, so that no value of that type itself is taken for one; then
-/// the length of the type's name, and the name.
+/// Precedes the bytes of a stand-in, so that a genuine value of that type is not mistaken for one.
+/// Then follow the length of the type's URL, the URL, and the bytes.
 const MARK: &[u8] = b"\0stoop: no schema\0";
 
-/// Reads a message again, where it has an `Any` of unknown type; `None` where it has none, or is
-/// wrong all the same.
+/// Reads a message that contains an `Any` of unknown type. Returns `None` if it contains none, or
+/// is invalid for another reason.
 pub(super) fn read(message: &MessageDescriptor, text: &str) -> Option<DynamicMessage> {
     let mut value: Value = serde_json::from_str(text).ok()?;
     let pool = message.parent_pool();
@@ -32,7 +34,7 @@ pub(super) fn read(message: &MessageDescriptor, text: &str) -> Option<DynamicMes
     Some(read)
 }
 
-/// Puts stand-ins where there is no schema; whether there was such a place.
+/// Replaces each `Any` of unknown type with a stand-in, and returns whether there was one.
 fn replace(value: &mut Value, pool: &DescriptorPool) -> bool {
     match value {
         Value::Array(values) => values.iter_mut().fold(false, |any, value| replace(value, pool) | any),
@@ -41,7 +43,8 @@ fn replace(value: &mut Value, pool: &DescriptorPool) -> bool {
                 *value = replacement;
                 true
             }
-            // What is inside an `Any` of known type becomes bytes, in which nothing is found again.
+            // An `Any` of known type is encoded to bytes when it is read. A stand-in in it would
+            // not be found again.
             None if members.contains_key("@type") => false,
             None => members.values_mut().fold(false, |any, value| replace(value, pool) | any),
         },
@@ -64,7 +67,7 @@ fn stand_in(members: &Map<String, Value>, pool: &DescriptorPool) -> Option<Value
     Some(json!({ "@type": STAND_IN, "value": STANDARD.encode(marked) }))
 }
 
-/// Makes of each stand-in what it stands for.
+/// Converts stand-ins back.
 fn restore(message: &mut DynamicMessage) {
     if let Some((url, bytes)) = original(message) {
         message.set_field_by_number(1, Field::String(url));

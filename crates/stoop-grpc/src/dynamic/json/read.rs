@@ -1,4 +1,4 @@
-//! From JSON to messages, and where it is wrong.
+//! Reads messages from JSON, and locates errors.
 
 use std::fmt;
 use std::io::Read;
@@ -10,7 +10,7 @@ use serde_path_to_error::{Deserializer, Track};
 use super::opaque;
 use crate::dynamic::resolve::nearest;
 
-/// Text is not the message it should be.
+/// The error for text that is not valid JSON for a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JsonError {
     text: String,
@@ -20,17 +20,18 @@ pub struct JsonError {
 }
 
 impl JsonError {
-    /// Which field it is in: `config.linux.resources[0]`; empty for the whole.
+    /// Returns the path of the field, such as `config.linux.resources[0]`; empty for the whole
+    /// message.
     pub fn path(&self) -> &str {
         &self.path
     }
 
-    /// Line and column in the text of the message, counted from 1, where that is known.
+    /// Returns the line and column in the text of the message, counted from 1, if known.
     pub fn place(&self) -> Option<(usize, usize)> {
         self.place
     }
 
-    /// The field that was probably meant.
+    /// Returns the name of the field that was probably meant.
     pub fn nearest(&self) -> Option<&str> {
         self.nearest.as_deref()
     }
@@ -44,13 +45,15 @@ impl fmt::Display for JsonError {
 
 impl std::error::Error for JsonError {}
 
-/// Reads one message. What [`Style`](super::Style) shows of an `Any` whose type is not known is
-/// understood, too.
+/// Reads one message from JSON.
+///
+/// The form in which [`Style`](super::Style) writes an `Any` of unknown type is accepted, too.
 ///
 /// # Errors
-/// [`JsonError`]: it is no JSON, or a field is not one of the message's, or a value is not one of the field's.
+/// Returns an error ([`JsonError`]) if the text is not JSON, if the message lacks one of the
+/// fields, or if a value does not fit its field.
 pub fn read(message: &MessageDescriptor, text: &str) -> Result<DynamicMessage, JsonError> {
-    // The mapping would read a type with a dot in front as another.
+    // prost-reflect would resolve a type URL with a leading dot to another type.
     if text.contains("/.")
         && let Some(read) = opaque::read(message, text)
     {
@@ -61,7 +64,8 @@ pub fn read(message: &MessageDescriptor, text: &str) -> Result<DynamicMessage, J
     let read = DynamicMessage::deserialize(message.clone(), Deserializer::new(&mut json, &mut track));
     let read = read.and_then(|value| json.end().map(|()| value));
     read.or_else(|error| {
-        // The mapping knows of no such types; only where there are some is it worth a second look.
+        // prost-reflect rejects unknown types. The second pass is made only if the message has
+        // some.
         match opaque::read(message, text) {
             Some(read) => Ok(read),
             None => Err(error_at(&error, &track.path(), message, text)),
@@ -76,7 +80,7 @@ fn error_at(
     text: &str,
 ) -> JsonError {
     let place = (error.line() > 0).then(|| (error.line(), error.column()));
-    // A field that does not exist is found by looking again: the way to it ends before its name.
+    // An unknown field is located by a second search: the error's path ends before its name.
     if let Some(unknown) = serde_json::from_str(text).ok().and_then(|value| unknown_field(message, &value)) {
         let names = unknown.owner.fields().map(|field| field.json_name().to_owned()).collect::<Vec<_>>();
         return JsonError {
@@ -87,7 +91,7 @@ fn error_at(
         };
     }
     let words = error.to_string();
-    // The place is said beside it.
+    // The position is reported separately.
     let words = words.rsplit_once(" at line ").map_or(words.as_str(), |(front, _)| front).to_owned();
     let path = if path.iter().next().is_none() { String::new() } else { path.to_string() };
     JsonError { text: words, path, place, nearest: None }
@@ -100,9 +104,9 @@ struct Unknown {
     path: String,
 }
 
-/// The first of them.
+/// Returns the first unknown field.
 fn unknown_field(owner: &MessageDescriptor, value: &serde_json::Value) -> Option<Unknown> {
-    // These have a form of their own, in which anything goes.
+    // Well-known types have their own JSON forms, in which any member may occur.
     if owner.full_name().starts_with("google.protobuf.") {
         return None;
     }
@@ -131,14 +135,13 @@ fn unknown_field(owner: &MessageDescriptor, value: &serde_json::Value) -> Option
     })
 }
 
-/// Reads messages, one after the other, as they come: with anything that is white space between
-/// them, or with nothing.
+/// Reads a sequence of messages as they arrive, with or without white space between them.
 pub fn messages<R: Read>(message: MessageDescriptor, reader: R) -> Messages<R> {
     let values = serde_json::Deserializer::from_reader(reader).into_iter();
     Messages { message, values, ended: false }
 }
 
-/// The iterator of [`messages`]. An error ends it.
+/// The iterator returned by [`messages`]. It ends after an error.
 pub struct Messages<R: Read> {
     message: MessageDescriptor,
     values: serde_json::StreamDeserializer<'static, serde_json::de::IoRead<R>, Box<RawValue>>,
@@ -222,7 +225,7 @@ mod tests {
         assert!(messages.next().is_none());
     }
 
-    /// The one field of a wrapper message, such as `google.protobuf.DoubleValue`, read from this
+    /// Reads the one field of a wrapper message, such as `google.protobuf.DoubleValue`, from this
     /// text.
     fn number(wrapper: &str, text: &str) -> prost_reflect::Value {
         read(&descriptor(wrapper), text).unwrap().get_field_by_number(1).unwrap().into_owned()

@@ -1,4 +1,4 @@
-//! From messages to JSON.
+//! Writes messages as JSON.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -10,27 +10,29 @@ use serde_json::value::RawValue;
 
 use crate::dynamic::Schema;
 
-/// How deep an `Any` in an `Any` is looked into: each level costs its sender but a few bytes.
+/// The limit on `Any` values nested in each other. Each level costs the sender only a few bytes,
+/// so without a limit a short message could exhaust the stack.
 const MAX_ANY_DEPTH: usize = 16;
 
 const ANY: &str = "google.protobuf.Any";
 
-/// How messages are written.
+/// Formatting options.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Style {
-    /// Also the fields that have their default value.
+    /// Includes fields that have their default value.
     pub emit_defaults: bool,
-    /// On a single line.
+    /// Writes a message on a single line.
     pub one_line: bool,
 }
 
 impl Style {
-    /// A message as JSON, without a newline at its end.
+    /// Returns a message as JSON, without a newline at the end.
     pub fn text(self, message: &DynamicMessage) -> String {
         let shown = Shown { message, style: self, any_depth: 0 };
         let text =
             if self.one_line { serde_json::to_string(&shown) } else { serde_json::to_string_pretty(&shown) };
-        // Every message can be shown: numbers that are none are texts, and keys are texts.
+        // Serialization cannot fail: numbers that are not finite and map keys are written as
+        // strings.
         text.unwrap_or_else(|_| "null".into())
     }
 
@@ -64,8 +66,8 @@ impl Serialize for Shown<'_> {
     }
 }
 
-/// A type that has a JSON form of its own; `None` where it is not one, or its value has no such
-/// form.
+/// Returns the JSON form of a well-known type. `None` if the type is not one, or if the value has
+/// no such form.
 fn well_known(message: &DynamicMessage, style: Style) -> Option<serde_json::Value> {
     let descriptor = message.descriptor();
     let is_own = matches!(
@@ -124,14 +126,14 @@ impl Shown<'_> {
         map.serialize_entry("@type", url)?;
         let name = type_name(url).unwrap_or_default();
         let known = self.message.descriptor().parent_pool().get_message_by_name(name);
-        // Details of errors are usually messages that not every server's schema has.
+        // Error details often have types that are missing from a server's schema.
         let known = known.or_else(|| Schema::builtin().pool().get_message_by_name(name));
         let known = known.filter(|_| self.any_depth < MAX_ANY_DEPTH);
         if let Some(inner) = known.and_then(|known| DynamicMessage::decode(known, bytes.clone()).ok()) {
             let inner = Shown { message: &inner, style: self.style, any_depth: self.any_depth + 1 };
             return match well_known(inner.message, self.style) {
                 Some(value) => map.serialize_entry("value", &value),
-                // It has a form of its own, too.
+                // `Any` has a JSON form of its own, too.
                 None if name == ANY => map.serialize_entry("value", &inner),
                 None => inner.members(map),
             };
@@ -143,8 +145,9 @@ impl Shown<'_> {
     }
 }
 
-/// Bytes that are a JSON object, with its numbers as they are written. A line break or a tab, which
-/// can only stand between its tokens, becomes a blank: a message on a single line stays on it.
+/// Returns the bytes if they are a JSON object, with numbers as written. A line break or a tab,
+/// which can occur only between tokens, becomes a space, so that a message on a single line stays
+/// on it.
 fn raw_object(bytes: &[u8]) -> Option<Box<RawValue>> {
     let text = std::str::from_utf8(bytes).ok()?;
     let json = serde_json::from_str::<&RawValue>(text).ok()?.get();
@@ -152,8 +155,8 @@ fn raw_object(bytes: &[u8]) -> Option<Box<RawValue>> {
     RawValue::from_string(json).ok()
 }
 
-/// The type that an `Any`'s URL names. A dot in front makes it none, although schemas look such
-/// names up: the reader of JSON would take protobuf's own types for others.
+/// Returns the type that an `Any`'s URL names. A name with a leading dot is rejected, although
+/// descriptor pools resolve it: the reader would take protobuf's own types for others.
 pub(super) fn type_name(url: &str) -> Option<&str> {
     url.rsplit('/').next().filter(|name| !name.starts_with('.'))
 }
