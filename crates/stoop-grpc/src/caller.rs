@@ -121,7 +121,8 @@ impl fmt::Debug for Caller {
 /// let app = 44;
 /// let mut only = only(Policy::nobody().allow_root().allow_gid(app));
 /// // GreeterServer::with_interceptor(greeter, only)
-/// assert_eq!(only.call(tonic::Request::new(())).unwrap_err().code(), tonic::Code::PermissionDenied);
+/// let refusal = only.call(tonic::Request::new(())).unwrap_err();
+/// assert_eq!(refusal.code(), tonic::Code::PermissionDenied);
 /// ```
 pub fn only(policy: Policy) -> impl FnMut(Request<()>) -> Result<Request<()>, Status> + Clone {
     let policy = Arc::new(policy);

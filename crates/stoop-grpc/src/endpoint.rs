@@ -1,4 +1,4 @@
-//! Where a service is: on a Unix socket or behind TCP.
+//! Addresses of services: Unix domain sockets and TCP endpoints.
 
 use std::ffi::OsStr;
 use std::fmt;

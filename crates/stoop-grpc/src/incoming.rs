@@ -93,8 +93,8 @@ impl Incoming {
     /// Sets how long calls under way have when the server ends, over Unix sockets and TCP; five
     /// seconds by default.
     ///
-    /// Unix connections left at the deadline are aborted. TCP connections are no longer waited
-    /// for, and end with the runtime.
+    /// Unix connections left at the deadline are aborted. TCP connections continue until they, or
+    /// the runtime, end.
     pub fn drain_deadline(self, time: Duration) -> Incoming {
         match self.0 {
             Source::Local(server) => server.drain_deadline(time).into(),
@@ -118,8 +118,10 @@ impl Incoming {
     /// ```
     /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
     /// # let directory = stoop_testkit::tempdir();
-    /// # let endpoint = stoop_grpc::Endpoint::try_from(directory.path().join("app.sock").as_path())?;
-    /// let incoming = endpoint.listen(|bind| bind.mode(0o660)).await?.limits(|server| server.max_connections(100));
+    /// # let path = directory.path().join("app.sock");
+    /// # let endpoint = stoop_grpc::Endpoint::try_from(path.as_path())?;
+    /// let incoming = endpoint.listen(|bind| bind.mode(0o660)).await?;
+    /// let incoming = incoming.limits(|server| server.max_connections(100));
     /// # drop(incoming);
     /// # Ok::<(), stoop_grpc::Error>(())
     /// # })?;

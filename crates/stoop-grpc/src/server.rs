@@ -104,7 +104,7 @@ where
 
     /// Serves until `shutdown` completes or a successor has taken over, then drains.
     ///
-    /// The output of `shutdown` is ignored. When draining begins, clients are told to open no more
+    /// The output of `shutdown` is ignored. When draining begins, clients are asked to open no more
     /// calls on their connections (`GOAWAY`), and calls under way may finish.
     /// [`stoop::serve::Server::run`] describes the order of events and the deadline.
     ///

@@ -25,7 +25,8 @@ pub fn health(routes: Routes) -> (tonic_health::server::HealthReporter, Routes) 
 /// The sets are encoded file descriptor sets, as `tonic-prost-build` writes them.
 ///
 /// ```
-/// let routes = stoop_grpc::reflection(tonic::service::Routes::default(), &[/* proto::FILE_DESCRIPTOR_SET */])?;
+/// let routes = tonic::service::Routes::default();
+/// let routes = stoop_grpc::reflection(routes, &[/* proto::FILE_DESCRIPTOR_SET */])?;
 /// # Ok::<(), stoop_grpc::Error>(())
 /// ```
 ///

@@ -71,7 +71,7 @@ pub struct Options {
 pub enum CallError {
     /// The server answered with a status other than OK.
     Answered(Box<Status>),
-    /// There is no response: the connection could not be made, or broke, or the peer speaks
+    /// No response arrived: the connection could not be made, or broke, or the peer speaks
     /// another protocol.
     Broken(Box<Status>),
     /// The call's deadline passed.
@@ -158,8 +158,8 @@ fn is_late(status: &Status) -> bool {
 /// Returns whether a received message exceeded our limit.
 ///
 /// tonic marks that in the status message only; a test checks the text against tonic. A tonic
-/// server rejects a message of ours with the same text, but with its own limit, and in a response,
-/// which has headers.
+/// server that rejects a message of this client uses the same text, but with its own limit, and in
+/// a response, which has headers.
 fn is_over_limit(status: &Status, max_bytes: usize) -> bool {
     let message = status.message();
     status.code() == Code::OutOfRange

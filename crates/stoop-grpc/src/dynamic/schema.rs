@@ -99,8 +99,8 @@ impl From<protox::Error> for SchemaError {
     }
 }
 
-/// Extracts the position from protox's debug output, `name:line:column: text`. There is no other
-/// way.
+/// Extracts the position from protox's debug output, `name:line:column: text`. protox
+/// offers no other access to it.
 fn position(error: &protox::Error) -> Option<String> {
     let text = format!("{error:?}");
     let place = text.split(": ").next()?;

@@ -1,6 +1,6 @@
 //! A gRPC channel on an existing connection, and the server's first bytes on it. If the peer
-//! speaks another protocol, errors of HTTP/2 do not explain why there is no response; the first
-//! bytes do.
+//! speaks another protocol, errors of HTTP/2 do not explain why no response arrives. The
+//! first bytes do.
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -49,8 +49,11 @@ pub enum Version {
 /// # let directory = stoop_testkit::tempdir();
 /// # let path = directory.path().join("app.sock");
 /// # let listener = stoop::Bind::new(&path).listen_async().await?;
-/// # let hello = hyper::service::service_fn(|_| async { Ok::<_, std::convert::Infallible>(hyper::Response::new("hello".to_owned())) });
-/// # tokio::spawn(stoop_grpc::http::Server::new(stoop::serve::Server::new(listener)).run(hello, std::future::pending::<()>()));
+/// # let hello = hyper::service::service_fn(|_| async {
+/// #     Ok::<_, std::convert::Infallible>(hyper::Response::new("hello".to_owned()))
+/// # });
+/// # let server = stoop_grpc::http::Server::new(stoop::serve::Server::new(listener));
+/// # tokio::spawn(server.run(hello, std::future::pending::<()>()));
 /// let mut client = Client::connect(&path).await?;
 /// let answer = client.send(Request::get("/version").body(Empty::<Bytes>::new())?).await?;
 /// assert_eq!(answer.status(), 200);
@@ -157,8 +160,8 @@ where
     /// Sends a request and waits for the head of its response.
     ///
     /// Waits first until the previous request has been answered. The request's body may still be
-    /// in transit when this returns, and is sent for as long as either side wants it. There is no
-    /// timeout: use [`tokio::time::timeout`].
+    /// in transit when this returns, and is sent for as long as either side wants it. It never
+    /// times out: use [`tokio::time::timeout`].
     ///
     /// # Errors
     /// Returns an error of any kind but [`ErrorKind::Connect`] if the request or the head of its

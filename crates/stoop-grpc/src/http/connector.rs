@@ -27,9 +27,13 @@ use super::Io;
 /// # let directory = stoop_testkit::tempdir();
 /// # let path = directory.path().join("app.sock");
 /// # let listener = stoop::Bind::new(&path).listen_async().await?;
-/// # let hello = hyper::service::service_fn(|_| async { Ok::<_, std::convert::Infallible>(hyper::Response::new("hello".to_owned())) });
-/// # tokio::spawn(stoop_grpc::http::Server::new(stoop::serve::Server::new(listener)).run(hello, std::future::pending::<()>()));
-/// let client: Client<_, Empty<Bytes>> = Client::builder(TokioExecutor::new()).build(Connector::new(&path));
+/// # let hello = hyper::service::service_fn(|_| async {
+/// #     Ok::<_, std::convert::Infallible>(hyper::Response::new("hello".to_owned()))
+/// # });
+/// # let server = stoop_grpc::http::Server::new(stoop::serve::Server::new(listener));
+/// # tokio::spawn(server.run(hello, std::future::pending::<()>()));
+/// let client: Client<_, Empty<Bytes>> =
+///     Client::builder(TokioExecutor::new()).build(Connector::new(&path));
 /// let answer = client.get("http://localhost/version".parse()?).await?;
 /// assert_eq!(answer.into_body().collect().await?.to_bytes(), "hello");
 /// # Ok::<(), Box<dyn std::error::Error>>(())

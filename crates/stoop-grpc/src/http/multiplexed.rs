@@ -162,7 +162,7 @@ mod tests {
         [&[number, 0, 0, 0][..], &length, payload].concat()
     }
 
-    /// What was written to each of the four, however the stream is cut.
+    /// Returns what was written to each of the four streams, however the input is split.
     fn decode(pieces: &[&[u8]]) -> Result<([Vec<u8>; 4], bool), NotAFrame> {
         let (mut decoder, mut written) = (Decoder::new(), <[Vec<u8>; 4]>::default());
         for piece in pieces {

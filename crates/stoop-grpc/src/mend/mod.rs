@@ -34,7 +34,7 @@
 //! | file | content |
 //! |---|---|
 //! | `frames.rs` | frame boundaries |
-//! | `decode.rs` | header blocks to fields, with the dynamic table of `table.rs` and the code of `huffman.rs` |
+//! | `decode.rs` | header blocks to fields, with `table.rs` and `huffman.rs` |
 //! | `look.rs` | the fast path: whether the first block can pass without decoding |
 //! | `encode.rs` | fields to header blocks and their frames |
 //!
@@ -123,7 +123,7 @@ impl Mender {
     /// Creates a rewriter for one connection, from its first byte on.
     ///
     /// `list_max_bytes` is the longest header list that the server accepts (usually 16 KiB). A
-    /// longer list is truncated slightly beyond that length, where the server rejects it.
+    /// longer list is truncated to slightly more than that length, which the server rejects.
     pub fn new(list_max_bytes: usize) -> Mender {
         Mender {
             phase: Phase::Looking,

@@ -3,10 +3,10 @@
 //!
 //! | side | wrapper | purpose |
 //! |---|---|---|
-//! | client | [`HearOut`](hear_out::HearOut) | reads a server's last message after the server stopped reading |
+//! | client | [`HearOut`](hear_out::HearOut) | reads a server's last message after `EPIPE` |
 //! | client | [`Overheard`](overheard::Overheard) | records the server's first bytes |
 //! | server | [`Begun`](begun::Begun) | detects the version of HTTP |
-//! | server | [`Lingering`](lingering::Lingering) | closes only after the last message can be read |
+//! | server | [`Lingering`](lingering::Lingering) | lingers, so that the last message can be read |
 //! | server | [`Met`](met::Met) | provides the peer's credentials |
 //! | client | [`Together`](together::Together) | coalesces the HTTP/2 preface with what follows |
 //! | server | [`Mended`](mended::Mended) | rewrites an invalid `:authority` |

@@ -28,9 +28,9 @@ const PAUSE: Duration = Duration::from_millis(5);
 
 /// A server of messages, each handled in a task of its own.
 ///
-/// Policy, limits, draining and counts work as in [`Server`](super::Server). Without
-/// connections there is no idle timeout. Messages beyond [`Datagrams::max_in_flight`] wait in the
-/// socket's queue, and block their senders when it is full.
+/// Policy, limits, draining and counts work as in [`Server`](super::Server), except that there is no
+/// idle timeout. Messages beyond [`Datagrams::max_in_flight`] wait in the socket's queue, and block
+/// their senders when it is full.
 ///
 /// A sender that does not read its replies cannot block the service for others:
 ///
