@@ -21,10 +21,10 @@
 //! writes literals and references to the static table only, for which the server's decoder needs
 //! no state.
 //!
-//! The rewriter also works around an error in [h2](https://docs.rs/h2). During a graceful shutdown
-//! a server ignores a client's newest call, because the client has acknowledged the shutdown by
-//! then. The client may still send a `WINDOW_UPDATE` for that call. h2 treats it as a connection
-//! error, which also aborts the calls under way. Such frames are dropped.
+//! The rewriter also works around an error in [h2](https://docs.rs/h2). During a graceful shutdown,
+//! a server ignores a call that a client opens after it has acknowledged the shutdown. The client
+//! may still send a `WINDOW_UPDATE` for that call. h2 treats it as a connection error, which also
+//! aborts the calls under way. Such frames are dropped.
 //!
 //! Malformed input passes unchanged as long as nothing was rewritten, for the server to reject
 //! itself. After that it is replaced with a frame that the server rejects for the same reason.

@@ -20,7 +20,7 @@ use tonic::{Code, Status};
 use super::frame::{Flags, Frame, FrameDecoder, FrameKind, TooLong};
 use super::message::{KeyValue, Request, Response, RpcStatus};
 
-/// How many frames of a call are queued before the connection is no longer read. ttrpc has no flow
+/// How many frames of a call are queued before reading from the connection stops. ttrpc has no flow
 /// control of its own.
 const WAITING_FRAMES: usize = 16;
 

@@ -11,7 +11,7 @@ pub(super) struct Request {
     pub(super) method: String,
     #[prost(bytes = "vec", tag = "3")]
     pub(super) payload: Vec<u8>,
-    /// The timeout in nanoseconds; 0 is none.
+    /// The timeout in nanoseconds; 0 means no timeout.
     #[prost(int64, tag = "4")]
     pub(super) timeout_nano: i64,
     #[prost(message, repeated, tag = "5")]

@@ -66,6 +66,7 @@ pub(crate) async fn wait(sender: &Datagram, to: Receiver<'_>) {
         // The next send reports the reason, unless it was a lack of file descriptors.
         return sleep(PAUSE).await;
     };
+    // Wait for the queue that is full: first the receiver's, then our own send buffer.
     let _ = match (has_room(watcher.as_fd()), has_room(sender.as_fd())) {
         (false, _) => timeout(LOOK_AGAIN, room_of(&watcher)).await,
         (true, false) => timeout(LOOK_AGAIN, room_of(sender)).await,

@@ -338,6 +338,8 @@ impl<S: AsFd + Deref<Target = Socket>> Async<S> {
         cx: &mut Context<'_>,
         mut operation: impl FnMut(&S) -> io::Result<T>,
     ) -> Poll<io::Result<T>> {
+        // A send that never blocks would never return to the scheduler: count it against tokio's
+        // cooperative budget, which reactor operations count against by themselves.
         let budget = ready!(coop::poll_proceed(cx));
         match operation(self.get_ref()) {
             Err(error) if error.would_block() => {}

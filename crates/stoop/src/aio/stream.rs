@@ -200,6 +200,7 @@ impl Async<crate::Stream> {
     /// wait indefinitely. A stream with a spin budget tries again itself, so its readiness is kept.
     fn has_emptied(&self, piece: &Piece, room_bytes: usize) -> bool {
         let short = 0 < piece.len_bytes && piece.len_bytes < room_bytes;
+        // `try_io` fails without running its closure unless a priority event is pending.
         short
             && !piece.had_control
             && self.main.try_io(Interest::PRIORITY, |_| Ok(())).is_err()

@@ -28,8 +28,8 @@ const PAUSE: Duration = Duration::from_millis(5);
 
 /// A server of messages, each handled in a task of its own.
 ///
-/// Policy, limits, draining and counts work as in [`Server`](super::Server), except that there is no
-/// idle timeout. Messages beyond [`Datagrams::max_in_flight`] wait in the socket's queue, and block
+/// Policy, limits, draining and counts work as in [`Server`](super::Server), without an idle
+/// timeout. Messages beyond [`Datagrams::max_in_flight`] wait in the socket's queue, and block
 /// their senders when it is full.
 ///
 /// A sender that does not read its replies cannot block the service for others:
@@ -391,7 +391,7 @@ impl Datagrams {
 
 type Got = Result<(Vec<u8>, Received)>;
 
-/// Limits' shares that are released when a message has been handled.
+/// The permits that a message holds until it has been handled.
 type Places = (Option<Share<Address>>, Option<Share<u32>>);
 
 enum Event {

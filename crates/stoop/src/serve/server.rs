@@ -329,6 +329,8 @@ impl<C: Connected> Server<C> {
             // server.
             self.control = None;
         } else {
+            // The queue is emptied twice: clients that connect while it is emptied for the first time
+            // are still in it when the listener begins to refuse new ones.
             let made_here = self.listener.get_ref().file().is_some();
             if let Err(error) = self.listener.release().await {
                 trace::failed("taking the file away", &error);
