@@ -41,10 +41,13 @@ impl Connect {
     /// The returned socket is always connected. See [`Connect::stream`].
     ///
     /// # Errors
-    /// Returns an error if the address is invalid (`InvalidAddress`), no such socket exists
-    /// (`NotFound`), nothing listens on it (`Refused`), it is of another kind (`WrongKind`),
-    /// permissions forbid the connection (`PermissionDenied`), or the backlog stayed full until the
-    /// timeout (`TimedOut`). These are kinds of [`ErrorKind`](crate::ErrorKind).
+    /// Returns an error if the address is invalid
+    /// ([`InvalidAddress`](crate::ErrorKind::InvalidAddress)), no such socket exists
+    /// ([`NotFound`](crate::ErrorKind::NotFound)), nothing listens on it
+    /// ([`Refused`](crate::ErrorKind::Refused)), it is of another kind
+    /// ([`WrongKind`](crate::ErrorKind::WrongKind)), permissions forbid the connection
+    /// ([`PermissionDenied`](crate::ErrorKind::PermissionDenied)), or the backlog stayed full
+    /// until the timeout ([`TimedOut`](crate::ErrorKind::TimedOut)).
     ///
     /// # Panics
     /// Panics if called outside of a runtime.

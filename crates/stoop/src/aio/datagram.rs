@@ -72,8 +72,10 @@ impl Async<crate::Datagram> {
     /// See [`crate::Datagram::send`].
     ///
     /// # Errors
-    /// Returns an error if the socket is not connected, if the receiver has closed (`Refused` once,
-    /// then `NotConnected`, K-DGRAM-10), or if the message is too large (`MessageTooLarge`).
+    /// Returns an error if the socket is not connected, if the receiver has closed
+    /// ([`Refused`](crate::ErrorKind::Refused) once, then
+    /// [`NotConnected`](crate::ErrorKind::NotConnected), K-DGRAM-10), or if the message is too
+    /// large ([`MessageTooLarge`](crate::ErrorKind::MessageTooLarge)).
     ///
     /// # Cancel safety
     /// This method is cancel safe. If dropped before it completes, nothing has been sent.
@@ -119,13 +121,14 @@ impl Async<crate::Datagram> {
     ///
     /// Waits until that socket's queue has room, like [`aio::Datagram::send_to`](Async::send_to),
     /// for the socket that was found. The sender's address is checked once, before the wait:
-    /// [`crate::Datagram::reply`] lists the checks. Like any call with a path, they access the file
-    /// system.
+    /// [`crate::Datagram::reply`] lists the checks. Like any call with a path, they access the
+    /// file system.
     ///
     /// # Errors
-    /// Returns an error if a check fails (`NotPermitted`), if the sender has no address or a
-    /// relative path (`InvalidAddress`), or if the message cannot be sent. See
-    /// [`crate::Datagram::reply`] for the kinds.
+    /// Returns an error if a check fails ([`NotPermitted`](crate::ErrorKind::NotPermitted)), if
+    /// the sender has no address or a relative path
+    /// ([`InvalidAddress`](crate::ErrorKind::InvalidAddress)), or if the message cannot be sent.
+    /// See [`crate::Datagram::reply`] for the kinds.
     ///
     /// # Cancel safety
     /// This method is cancel safe. If dropped before it completes, nothing has been sent.

@@ -70,8 +70,10 @@ impl Async<crate::SeqPacket> {
     /// See [`crate::SeqPacket::send`].
     ///
     /// # Errors
-    /// Returns an error if the message is too large (`MessageTooLarge`) or empty (`Unsupported`),
-    /// or if the peer has closed (`PeerGone`).
+    /// Returns an error if the message is too large
+    /// ([`MessageTooLarge`](crate::ErrorKind::MessageTooLarge)) or empty
+    /// ([`Unsupported`](crate::ErrorKind::Unsupported)), or if the peer has closed
+    /// ([`PeerGone`](crate::ErrorKind::PeerGone)).
     ///
     /// # Cancel safety
     /// This method is cancel safe. If dropped before it completes, nothing has been sent.
@@ -99,8 +101,9 @@ impl Async<crate::SeqPacket> {
     /// See [`crate::SeqPacket::recv`].
     ///
     /// # Errors
-    /// Returns an error if the message does not fit the buffer (`MessageTruncated`; the rest of it
-    /// is lost), or if the peer has reset the connection (`PeerGone`).
+    /// Returns an error if the message does not fit the buffer
+    /// ([`MessageTruncated`](crate::ErrorKind::MessageTruncated); the rest of it is lost), or if
+    /// the peer has reset the connection ([`PeerGone`](crate::ErrorKind::PeerGone)).
     ///
     /// # Cancel safety
     /// This method is cancel safe. If dropped before it completes, nothing has been received.
