@@ -1,14 +1,14 @@
-//! Takes snapshots: what is read, in which order, and what is kept from one to the next.
+//! Takes snapshots: what is read, in which order, and what is kept from one snapshot to the next.
 //!
-//! | step | what | where |
+//! | step | what | module |
 //! | --- | --- | --- |
-//! | 1 | the network namespaces, by their processes and mounts | `namespaces` |
-//! | 2 | the table of sockets of each | `table` |
-//! | 3 | who has which socket open, at the same time where a kernel program can tell | `owners` |
-//! | 4 | sockets that somebody has open and no table has shown | `strays` |
-//! | 5 | sockets that nobody has open any more: in flight, or closed meanwhile | here |
+//! | 1 | the network namespaces, found by their processes and mounts | `namespaces` |
+//! | 2 | the socket table of each namespace | `table` |
+//! | 3 | the owners of each socket, concurrently with steps 1 and 2 if a BPF program lists them | `owners` |
+//! | 4 | sockets that a process has open but no table lists | `strays` |
+//! | 5 | sockets that no process has open: in flight, or closed since step 2 | here |
 //! | 6 | which sockets belong together | `join` |
-//! | 7 | what the owners are | `process` |
+//! | 7 | the attributes of the owning processes | `process` |
 
 use std::collections::{BTreeMap, HashMap, HashSet, btree_map};
 use std::io;
@@ -37,34 +37,36 @@ use crate::process::Kept;
 use crate::procfs::{self, ProcessDir};
 use crate::{namespaces, process, strays, table};
 
-/// Sockets that are looked up one by one, and not by reading their table again. Of those without an
-/// owner no more are looked at once more: where there are many, most of their owners may not be
-/// seen.
+/// The largest number of sockets that are looked up one by one instead of reading their table
+/// again. It is also the limit up to which sockets without an owner are checked again: if there are
+/// more, most of their owners are probably hidden from the caller.
 const LOOKUPS_MAX: usize = 16;
 
 /// Takes [`Snapshot`]s, one after the other.
 ///
-/// What is expensive to find again is kept: the kernel program, and the tables of other network
-/// namespaces. A namespace that only such a table keeps alive is let go with the next snapshot.
-/// Where a kernel program names the owners, the control group of a process that goes on with the
-/// same program is believed for ten seconds before it is read again.
+/// An inspector keeps what is expensive to find again: the BPF program, and the socket tables of
+/// other network namespaces. A namespace that only such a table keeps alive is released by the next
+/// snapshot. If the BPF program lists the owners, the cgroup of a process that still runs the same
+/// program is cached for ten seconds.
 #[derive(Debug)]
 pub struct Inspector {
     options: Options,
     tables: BTreeMap<NamespaceIno, Table>,
     entries: Vec<Entry>,
-    /// Loaded with the first snapshot that wants it, or why it could not be.
+    /// The BPF program, loaded by the first snapshot that wants it, or the reason it could not be.
     program: Option<Result<TaskFiles, String>>,
-    /// A namespace to look into as well.
+    /// An additional namespace to inspect.
     also: Option<Namespace>,
-    /// What was read of the processes for the last snapshot.
+    /// The processes as they were read for the last snapshot.
     kept: Kept,
-    /// Sockets that nobody had open in the last snapshot.
+    /// Sockets that no process had open in the last snapshot.
     ownerless: HashSet<Key>,
 }
 
 impl Inspector {
-    /// An inspector for snapshots that hold what `options` ask for. Reads nothing yet.
+    /// Creates an inspector whose snapshots hold what `options` ask for.
+    ///
+    /// This reads nothing yet.
     pub fn new(options: Options) -> Inspector {
         Inspector {
             options,
@@ -77,17 +79,18 @@ impl Inspector {
         }
     }
 
-    /// Looks into this network namespace too, which this file names: a thread may be alone in one.
+    /// Also inspects the network namespace `ino`, which `file` names. A single thread may be alone
+    /// in one.
     pub(crate) fn also_in(mut self, ino: NamespaceIno, file: PathBuf) -> Inspector {
         self.also = Some(Namespace { names: vec![file], ..namespaces::unread(ino) });
         self
     }
 
-    /// Looks at the machine now.
+    /// Takes a snapshot of the machine now.
     ///
-    /// Never fails: what cannot be read is in [`Snapshot::missing`]. Blocks only as long as the
-    /// reading takes. Works with a few threads of its own, which are over when this returns: to
-    /// enter other network namespaces, and to be fast.
+    /// This never fails: what cannot be read is listed in [`Snapshot::missing`]. The call blocks
+    /// while it reads, and waits for nothing else. It uses a few threads of its own to enter other
+    /// network namespaces and to read faster, and joins them before it returns.
     pub fn snapshot(&mut self) -> Snapshot {
         let mut assembly = Assembly::default();
         let taken = SystemTime::now();
@@ -102,8 +105,9 @@ impl Inspector {
         assembly.finish(owners_from, taken)
     }
 
-    /// Reads the tables, and runs the program meanwhile: it needs nothing of them, and takes as
-    /// long. A thread begins when it may, so that the longer work is done by this one.
+    /// Reads the tables while the BPF program runs. The program needs no table and takes about as
+    /// long. The program runs on the new thread: starting one takes time, so this thread does the
+    /// longer part.
     fn read_and_list(&mut self, assembly: &mut Assembly) -> (Vec<Pid>, Option<Listed>) {
         let (mut program, names, own) = (self.program.take(), self.options.sure, assembly.own);
         let both = thread::scope(|scope| {
@@ -111,11 +115,11 @@ impl Inspector {
             let listing = list(program.take(), names, own);
             Some((reading.join().unwrap_or_else(|panic| resume_unwind(panic)), Some(listing)))
         });
-        // Where no thread can be had, one thing is done after the other.
+        // If no thread can be spawned, do one thing after the other.
         both.unwrap_or_else(|| (self.read_sockets(assembly), Some(list(program, names, own))))
     }
 
-    /// Reads the sockets of every namespace that can be found, with the processes that there are.
+    /// Reads the sockets of every namespace that can be found, and returns the processes found.
     fn read_sockets(&mut self, assembly: &mut Assembly) -> Vec<Pid> {
         let pids = assembly.or_missing("the processes", procfs::pids());
         self.find_namespaces(&pids, assembly);
@@ -134,7 +138,7 @@ impl Inspector {
         }
         let own = assembly.own;
         assembly.namespaces.entry(own).or_insert_with(|| namespaces::unread(own)).is_own = true;
-        // Those that were found by their sockets alone.
+        // Namespaces that were found by their sockets alone.
         for &ino in self.tables.keys() {
             assembly.namespaces.entry(ino).or_insert_with(|| namespaces::unread(ino));
         }
@@ -161,7 +165,7 @@ impl Inspector {
         }
     }
 
-    /// The own namespace first.
+    /// Reads the table of every namespace, the own one first.
     fn read_tables(&mut self, assembly: &mut Assembly) {
         let own = assembly.own;
         let mut inos: Vec<NamespaceIno> = assembly.namespaces.keys().copied().collect();
@@ -179,7 +183,7 @@ impl Inspector {
         match read {
             Ok(dump) => {
                 assembly.add(self.entries.drain(..).map(|entry| table::row(entry, ino)));
-                // It may be a second attempt, on another way into the namespace.
+                // This may be a second attempt, through another path into the namespace.
                 assembly.missing.retain(|missing| missing.what != What::Table(ino));
                 assembly.namespaces.entry(ino).and_modify(|namespace| namespace.is_read = true);
                 if dump == Dump::Unsteady {
@@ -207,7 +211,8 @@ impl Inspector {
         let (mut sees_all, mut why_not_all) = (true, None);
         let (holdings, known, owners_from) = match listed {
             Some(Ok(listing)) => {
-                // Whose namespace may not be seen is of no importance: the program saw that of every socket.
+                // Processes whose namespaces are hidden do not matter here: the program saw each
+                // socket's namespace.
                 assembly.missing.retain(|missing| !matches!(missing.what, What::Namespaces(_)));
                 (listing.holdings, listing.processes, OwnersFrom::Bpf)
             }
@@ -222,7 +227,8 @@ impl Inspector {
         };
         let options = self.options.clone();
         thread::scope(|scope| {
-            // What a process is does not depend on what its sockets are.
+            // The attributes of a process do not depend on its sockets, so both are read
+            // concurrently.
             let reading = (!known.is_empty()).then(|| {
                 let mut kept = std::mem::take(&mut self.kept);
                 let (known, options) = (known.into_iter().map(|(pid, known)| (pid, Some(known))), &options);
@@ -266,13 +272,14 @@ impl Inspector {
         walk
     }
 
-    /// Reads the sockets that somebody has open and no table has shown. Whether there are any now.
+    /// Reads the sockets that a process has open but no table listed. Returns whether any were
+    /// added.
     fn fetch(&mut self, strays: &[Holding], assembly: &mut Assembly) -> bool {
         let before = assembly.sockets.len();
         let located = strays::locate(strays, |ino| self.tables.contains_key(&ino));
         for (&ino, inos) in &located.known {
             let Some(table) = self.tables.get_mut(&ino) else { continue };
-            // The kernel goes through the whole table for each.
+            // The kernel walks the whole table for each single lookup.
             if inos.len() <= LOOKUPS_MAX {
                 let lookup = |stray| table::lookup(table, stray, ino, &self.options).ok()?;
                 assembly.add(inos.iter().copied().filter_map(lookup));
@@ -301,10 +308,12 @@ impl Inspector {
         }
     }
 
-    /// The sources are not read in one instant. A socket that nobody seems to have may have been
-    /// closed after its table was read, or made while the owners were looked for: then it is
-    /// looked for once more, unless the last snapshot had it like this. What is left is or
-    /// was in flight, or the kernel keeps it, or its owner may not be seen.
+    /// Checks sockets without an owner once more.
+    ///
+    /// The sources are not read in one instant. A socket that appears to have no owner may have
+    /// been closed after its table was read, or created while the owners were listed. It is
+    /// therefore looked up again, unless the last snapshot saw it in the same state. A socket that
+    /// remains is or was in flight, or is held by the kernel, or has an owner that is hidden.
     fn settle(&mut self, sees_all: bool, assembly: &mut Assembly) {
         self.remove_gone(sees_all, assembly);
         let is_new = |&index: &usize| {
@@ -322,7 +331,7 @@ impl Inspector {
             assembly.ownerless().into_iter().map(|index| key(&assembly.sockets[index])).collect();
     }
 
-    /// Every descriptor once more.
+    /// Lists every file descriptor once more.
     fn list_again(&self, own: NamespaceIno) -> Vec<Holding> {
         match &self.program {
             Some(Ok(program)) => owners::bpf::list(program, own).unwrap_or_default().holdings,
@@ -330,8 +339,9 @@ impl Inspector {
         }
     }
 
-    /// Takes those out that nobody has and that are closed by now. Where they are many their tables
-    /// are read again; but where not everybody may be seen, many have owners.
+    /// Removes sockets that have no owner and are closed by now. If there are many, their tables
+    /// are read again. If some processes are hidden, many sockets only appear to have no owner and
+    /// are left alone.
     fn remove_gone(&mut self, sees_all: bool, assembly: &mut Assembly) {
         let mut gone = assembly.ownerless();
         if gone.len() <= LOOKUPS_MAX {
@@ -351,7 +361,8 @@ impl Inspector {
         assembly.remove(&gone);
     }
 
-    /// What is in the namespace's table now; `None` where that cannot be told for certain.
+    /// Returns what is in the namespace's table now, or `None` if that cannot be determined for
+    /// certain.
     fn now_in(&mut self, namespace: NamespaceIno) -> Option<HashSet<Key>> {
         let table = self.tables.get_mut(&namespace)?;
         let dump = table::read(table, &self.options, &mut self.entries).ok()?;
@@ -363,11 +374,11 @@ impl Inspector {
     fn is_gone(&mut self, socket: &Socket) -> bool {
         let Some(table) = self.tables.get_mut(&socket.namespace) else { return false };
         let found = table::lookup(table, socket.ino, socket.namespace, &self.options);
-        // Of two with this inode the kernel names one.
+        // If two sockets share this inode the kernel returns only one of them.
         found.is_ok_and(|found| found.is_none())
     }
 
-    /// Reads the owners that have not been read on the way, and forgets those that are none any
+    /// Reads the owners that have not been read yet, and forgets processes that own nothing any
     /// more.
     fn read_processes(&self, assembly: &mut Assembly) {
         let owners = assembly.sockets.iter().flat_map(|socket| &socket.owners);
@@ -381,11 +392,11 @@ impl Inspector {
         assembly.processes.extend(read);
     }
 
-    /// Asks each socket that has anything to read how many descriptors are in it.
+    /// Reads, for each socket with unread data, how many file descriptors are queued in it.
     fn count_in_flight(&self, assembly: &mut Assembly) {
         let mut buffer = Vec::new();
         let may_have = |socket: &&mut Socket| match socket.queue {
-            // On a stream descriptors come with a byte at least.
+            // On a stream socket, file descriptors always come with at least one byte.
             Some(Queue::Bytes { unread: 0, .. }) => socket.kind != Some(Kind::Stream),
             _ => true,
         };
@@ -396,7 +407,8 @@ impl Inspector {
         }
     }
 
-    /// A table keeps its namespace alive: those that nobody else needs are let go.
+    /// Closes the tables of namespaces that nothing else refers to: an open table keeps its
+    /// namespace alive.
     fn forget_empty_namespaces(&mut self, assembly: &mut Assembly) {
         let used: HashSet<NamespaceIno> = assembly.sockets.iter().map(|socket| socket.namespace).collect();
         let is_needed = |ino: &NamespaceIno, namespace: &mut Namespace| {
@@ -410,7 +422,7 @@ impl Inspector {
     }
 }
 
-/// The inode and the cookie of a socket that is made now.
+/// Returns the inode and the cookie of a socket created now.
 fn newest() -> Option<(SocketIno, u64)> {
     let made = rustix::net::socket_with(AddressFamily::UNIX, SocketType::DGRAM, SocketFlags::CLOEXEC, None);
     let socket = made.ok()?;
@@ -418,17 +430,17 @@ fn newest() -> Option<(SocketIno, u64)> {
     Some((SocketIno(ino), rustix::net::sockopt::socket_cookie(&socket).ok()?))
 }
 
-/// What tells a socket from others in two snapshots.
+/// Identifies a socket across two snapshots.
 type Key = (NamespaceIno, SocketIno, Option<u64>);
 
 fn key(socket: &Socket) -> Key {
     (socket.namespace, socket.ino, socket.cookie)
 }
 
-/// The program, for another time, and what it found, or why not.
+/// The program, kept for the next snapshot, and what it listed or why it failed.
 type Listed = (Result<TaskFiles, String>, Result<Listing, String>);
 
-/// Loads the program, where that was not tried before, and runs it.
+/// Loads the program, unless that was tried before, and runs it.
 fn list(program: Option<Result<TaskFiles, String>>, names: bool, own: NamespaceIno) -> Listed {
     let load = if names { TaskFiles::load } else { TaskFiles::load_without_names };
     let program = program.unwrap_or_else(|| load().map_err(|why| why.to_string()));
@@ -439,13 +451,13 @@ fn list(program: Option<Result<TaskFiles, String>>, names: bool, own: NamespaceI
     (program, listing)
 }
 
-/// `/proc/net/unix` as it is in that namespace.
+/// Reads `/proc/net/unix` as the given namespace sees it.
 fn text_of(namespace: &Namespace) -> Option<Vec<u8>> {
     match namespace.process {
         _ if namespace.is_own => std::fs::read("/proc/thread-self/net/unix").ok(),
         Some(pid) => {
             let text = std::fs::read(format!("/proc/{pid}/net/unix")).ok()?;
-            // It may have moved on, or ended and another one have its number.
+            // The process may have changed its namespace, or exited and had its pid reused.
             procfs::network_of(pid).is_ok_and(|ino| ino == namespace.ino).then_some(text)
         }
         None => None,

@@ -1,11 +1,14 @@
-//! Every local socket of the machine, with both ends and their owners; and why an operation on one
-//! fails.
+//! Inspects the Unix domain sockets of a machine: both ends of each connection, the processes that
+//! own them, and why an operation on a socket fails.
 //!
-//! [`Inspector::snapshot`] reads the kernel's tables of all network namespaces and joins them with
-//! the processes that have the sockets open: a [`Snapshot`]. Who the ends of a connection are is in
-//! [`Snapshot::connections`], what could not be read in [`Snapshot::missing`].
+//! [`Inspector::snapshot`] reads the kernel's socket tables of all network namespaces. It joins
+//! them with the processes that have the sockets open and returns a [`Snapshot`].
+//! [`Snapshot::connections`] returns both ends of each connection, and [`Snapshot::missing`] lists
+//! what could not be read.
 //!
-//! Who listens, and who serves there:
+//! # Examples
+//!
+//! Print each listener and the processes that serve it:
 //!
 //! ```
 //! use stoop_inspect::{Inspector, Options, State};
@@ -21,12 +24,16 @@
 //! }
 //! ```
 //!
-//! A snapshot is read while the machine goes on. What it says was so while it was read; what could
-//! be otherwise is left out (`None`), not guessed, and what could not be read is in
-//! [`Snapshot::missing`].
+//! # Consistency
 //!
-//! Nothing here prints, changes a socket, or needs root; without it less can be seen, and what is
-//! missing is said.
+//! A snapshot is not atomic: processes and sockets keep changing while it is taken. Every value was
+//! true at some moment during the reading. A value that could not be determined for certain is
+//! `None` rather than a guess, and what could not be read is listed in [`Snapshot::missing`].
+//!
+//! # Privileges
+//!
+//! Nothing in this crate prints, changes a socket, or requires root. Without root less is visible,
+//! and [`Snapshot::missing`] says what is not.
 
 mod assembly;
 mod attempt;

@@ -1,4 +1,4 @@
-//! What a snapshot holds. Plain data and questions about it; no I/O.
+//! The data of a snapshot and queries on it. No I/O.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -12,12 +12,14 @@ use stoop::{Address, Kind};
 
 use crate::Place;
 
-/// The inode of a socket, as in `socket:[N]` of `/proc/PID/fd`. Not that of the file it is bound
-/// to. The kernel's counter has 32 bits and wraps: two sockets may share one (K-DIAG-10).
+/// The inode of a socket, as in `socket:[N]` of `/proc/PID/fd`.
+///
+/// This is not the inode of the file the socket is bound to. The kernel's counter has 32 bits and
+/// wraps: two sockets may share an inode (K-DIAG-10).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SocketIno(pub u32);
 
-/// A process, by its number in the pid namespace of whoever took the snapshot.
+/// A process id, in the pid namespace of the process that took the snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Pid(pub u32);
 
@@ -25,7 +27,7 @@ pub struct Pid(pub u32);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NamespaceIno(pub u64);
 
-/// A socket in one [`Snapshot`]; means nothing in another one.
+/// Identifies a socket within one [`Snapshot`]. It is meaningless in any other snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SocketId(pub(crate) u32);
 
@@ -41,214 +43,221 @@ macro_rules! shown_as_a_number {
 
 shown_as_a_number!(SocketIno, Pid, NamespaceIno);
 
-/// The local sockets of a machine at one time, joined with the processes that have them open.
+/// The Unix domain sockets of a machine at one time, joined with the processes that have them open.
 ///
-/// The tables are read one after the other, while the machine goes on: a socket that came or went
-/// meanwhile may be missing at one end. What is joined is joined by inode, checked by namespace,
-/// kind and cookie, and never by a name.
+/// The tables are read one after the other while the machine keeps running: a socket that was
+/// created or closed meanwhile may be missing at one end of a connection. Sockets are joined by
+/// inode and checked by namespace, kind and cookie, and never joined by name.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Snapshot {
-    /// Every socket, in the order of namespace (the own one first) and inode.
+    /// Every socket, ordered by namespace (the own one first) and inode.
     pub sockets: Vec<Socket>,
-    /// The owners of sockets, and only those.
+    /// The processes that own sockets, and no others.
     pub processes: HashMap<Pid, Process>,
     /// The network namespaces, the own one first.
     pub namespaces: Vec<Namespace>,
-    /// What could not be read. Empty: the snapshot is whole.
+    /// What could not be read. If empty, the snapshot is complete.
     pub missing: Vec<Missing>,
-    /// Where the owners come from.
+    /// The source of the owners.
     pub owners_from: OwnersFrom,
-    /// When it was begun.
+    /// When the snapshot was started.
     pub taken: SystemTime,
 }
 
-/// Where the owners of sockets were found.
+/// The source from which the owners of sockets were read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OwnersFrom {
-    /// A kernel program that walks all descriptors.
+    /// A BPF program that walks all file descriptors.
     Bpf,
-    /// The links of `/proc/PID/fd`, and why not a kernel program, where one was wanted.
+    /// The links in `/proc/PID/fd`.
     Proc {
-        /// What stood in the way, for a person.
+        /// Why the BPF program could not be used, as readable text. `None` if it was not wanted.
         why_not_bpf: Option<String>,
     },
-    /// Nobody asked for them.
+    /// No owners were requested.
     Nowhere,
 }
 
-/// One local socket.
+/// A Unix domain socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Socket {
-    /// Its inode.
+    /// The socket's inode.
     pub ino: SocketIno,
-    /// What tells it from every other socket since the machine was started. `None` where only
-    /// `/proc/net/unix` was there.
+    /// The kernel's socket cookie, unique since boot. `None` if only `/proc/net/unix` could be
+    /// read.
     pub cookie: Option<u64>,
-    /// Its kind; `None` for one this library does not know.
+    /// The socket's kind, or `None` if this library does not know it.
     pub kind: Option<Kind>,
-    /// What it is doing.
+    /// The socket's state.
     pub state: State,
-    /// The network namespace it was made in. An accepted socket is in that of its *client*.
+    /// The network namespace the socket was created in. An accepted socket is in that of its
+    /// *client*.
     pub namespace: NamespaceIno,
-    /// The string that was given to bind, or to its listener's bind. It says where the file was
-    /// then, and no more.
+    /// The address that was given to bind, or to its listener's bind. It says where the file was at
+    /// that time, and nothing about where it is now.
     pub name: Address,
-    /// The file it is bound to, or its listener is. The table knows the low 32 bits of the inode,
-    /// and on some file systems another device than `stat` gives: compare with
-    /// [`FileId::may_be`].
+    /// The file that the socket, or its listener, is bound to.
+    ///
+    /// The table holds only the low 32 bits of the inode, and on some file systems a device other
+    /// than the one `stat` returns: compare with [`FileId::may_be`].
     pub file: Option<FileId>,
-    /// The other end. A datagram socket may have a peer that has none, or another one.
+    /// The other end. The peer of a datagram socket may itself have no peer, or a different one.
     pub peer: Option<SocketId>,
-    /// Of a listener: the clients that nobody has accepted yet, the first to be accepted first.
+    /// For a listener: the clients not yet accepted, in the order in which they will be.
     pub waiting: Vec<SocketId>,
-    /// Of such a client: the listener it waits for.
+    /// For a client not yet accepted: the listener in whose backlog it waits.
     pub waits_for: Option<SocketId>,
-    /// Of an accepted socket: the listener it came from, where that is still there.
+    /// For an accepted socket: the listener it came from, if that still exists.
     pub listener: Option<SocketId>,
-    /// Of a socket that was accepted at an abstract name, where [`Socket::listener`] cannot be
-    /// told: the one that listens at that name now. It may be another one than at the time; of
-    /// a file this is always known, of an abstract name by a kernel program alone.
+    /// For a socket accepted at an abstract name, if [`Socket::listener`] cannot be determined: the
+    /// socket that listens at that name now.
+    ///
+    /// It may not be the listener that accepted the connection. For a path address the listener is
+    /// always known, for an abstract name only with the BPF program.
     pub namesake: Option<SocketId>,
-    /// Who has it open: one entry a descriptor, by pid and descriptor.
+    /// The file descriptors that refer to the socket, ordered by pid and descriptor.
     pub owners: Vec<Owner>,
-    /// What is queued at it.
+    /// What is queued at the socket.
     pub queue: Option<Queue>,
-    /// The memory it accounts for, where asked for.
+    /// The kernel memory charged to the socket, if requested.
     pub memory: Option<Memory>,
-    /// The user who made it.
+    /// The user who created the socket.
     pub uid: Option<u32>,
-    /// Whether it is shut down for reading, and for writing.
+    /// Whether the socket is shut down for reading, and for writing.
     pub shutdown: (bool, bool),
-    /// Descriptors that wait to be received at it (Linux 5.6). `None`: not looked for, nothing to
-    /// be received, or not to be seen.
+    /// How many file descriptors are queued to be received at the socket (Linux 5.6).
+    ///
+    /// `None` if not requested, if there is nothing to receive, or if it may not be read.
     pub in_flight: Option<u32>,
 }
 
-/// What a socket is doing, as far as the kernel tells.
+/// The state of a socket, as far as the kernel reports it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum State {
-    /// It accepts connections.
+    /// The socket accepts connections.
     Listening,
-    /// It has a peer. The kernel calls *both* ends of a datagram "connection" connected; here only
-    /// the one that has a peer is.
+    /// The socket has a peer. The kernel reports *both* ends of a datagram "connection" as
+    /// connected. Here only the end that has a peer is.
     Connected,
-    /// A client that has connected and waits in the backlog: nobody has accepted it yet.
+    /// A client that has connected and waits in the backlog: it has not been accepted yet.
     Waiting,
-    /// It was connected and its peer has gone.
+    /// The socket was connected and its peer has been closed.
     PeerGone,
-    /// It has a name, and neither listens nor is connected: a datagram receiver, or a server before
-    /// `listen`.
+    /// The socket has a name, and neither listens nor is connected: a datagram receiver, or a
+    /// server before `listen`.
     Bound,
-    /// It has neither name nor peer.
+    /// The socket has neither a name nor a peer.
     Unconnected,
 }
 
 /// What is queued at a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Queue {
-    /// Of a listener.
+    /// The backlog of a listener.
     Backlog {
         /// Clients waiting to be accepted.
         waiting: u32,
-        /// The limit given to `listen`; one more than that fit (K-CONNECT-1).
+        /// The limit given to `listen`. One more client than that fits (K-CONNECT-1).
         limit: u32,
     },
-    /// Of any other socket.
+    /// The data queued at any other socket.
     Bytes {
-        /// Bytes that arrived and were not read; of a datagram socket, those of its next message
-        /// alone (K-LIMIT-2).
+        /// Bytes that arrived and have not been read. For a datagram socket, the size of the next
+        /// message alone (K-LIMIT-2).
         unread: u32,
-        /// Memory of what it sent and its peer has not read, as the kernel accounts it.
+        /// Memory of what the socket sent and its peer has not read, as the kernel accounts for it.
         unsent: u32,
     },
 }
 
-/// One descriptor that refers to a socket.
+/// A file descriptor that refers to a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub struct Owner {
     /// The process.
     pub pid: Pid,
-    /// The descriptor's number in it.
+    /// The number of the file descriptor in that process.
     pub fd: u32,
-    /// The thread in whose table the descriptor is, where that thread has left the table of its
-    /// process, or outlived the first thread (K-PROC-3).
+    /// The thread that has the file descriptor, if that thread does not share its process's
+    /// descriptor table or outlived the thread group leader (K-PROC-3).
     pub thread: Option<Pid>,
 }
 
-/// A process that has local sockets open. What [`Options`](crate::Options) did not ask for, or may
-/// not be seen, is `None`.
+/// A process that has Unix domain sockets open.
+///
+/// A field is `None` if [`Options`](crate::Options) did not request it, or if it may not be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Process {
-    /// Its number.
+    /// The process id.
     pub pid: Pid,
-    /// When it was started, in clock ticks since the machine was: with the pid, what tells it from
-    /// its successors.
+    /// When the process was started, in clock ticks since boot. Together with the pid it identifies
+    /// the process even if the pid is reused.
     pub start: Option<u64>,
-    /// Its command name, as `ps` shows it; any bytes, at most 15 of them.
+    /// The command name, as `ps` shows it: arbitrary bytes, at most 15 of them.
     pub command: OsString,
-    /// Its arguments.
+    /// The command-line arguments.
     pub command_line: Option<Vec<OsString>>,
-    /// Its effective user.
+    /// The effective user id.
     pub uid: Option<u32>,
-    /// Whether it runs.
+    /// The scheduling state.
     pub state: ProcessState,
-    /// The container, unit or session it runs in.
+    /// The container, unit or session the process runs in.
     pub place: Place,
-    /// The path of its control group (that of systemd's hierarchy on a machine with several).
+    /// The path of the cgroup (the one in systemd's hierarchy, on a machine with several
+    /// hierarchies).
     pub cgroup: Option<OsString>,
-    /// The namespaces it runs in.
+    /// The namespaces the process runs in.
     pub namespaces: ProcessNamespaces,
 }
 
-/// The namespaces of a process, where they were asked for and may be seen.
+/// The namespaces of a process. Each is `None` if it was not requested or may not be read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ProcessNamespaces {
-    /// Network.
+    /// The network namespace.
     pub net: Option<NamespaceIno>,
-    /// Mount.
+    /// The mount namespace.
     pub mnt: Option<NamespaceIno>,
-    /// Process numbers.
+    /// The pid namespace.
     pub pid: Option<NamespaceIno>,
 }
 
-/// Whether a process gets on with its work.
+/// The scheduling state of a process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ProcessState {
-    /// It runs, or could.
+    /// Running or runnable.
     Running,
-    /// It waits for something.
+    /// Waiting for an event.
     Sleeping,
-    /// It waits in the kernel and cannot be interrupted.
+    /// Waiting in the kernel, uninterruptible.
     Blocked,
-    /// It was stopped by a signal, or by a debugger: it answers nobody.
+    /// Stopped by a signal or a debugger: it answers no request.
     Stopped,
-    /// It has ended, and its parent has not noticed.
+    /// Exited, and not yet reaped by its parent.
     Zombie,
-    /// Not asked for, not to be seen, or a state unknown here.
+    /// Not requested, not readable, or a state unknown to this library.
     #[default]
     Unknown,
 }
 
-/// One network namespace.
+/// A network namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Namespace {
-    /// Its inode.
+    /// The namespace's inode.
     pub ino: NamespaceIno,
-    /// Whether it is the one this process is in.
+    /// Whether it is the network namespace of the calling process.
     pub is_own: bool,
-    /// Files that name it: `/run/netns/blue`.
+    /// Files that name it, such as `/run/netns/blue`.
     pub names: Vec<PathBuf>,
-    /// A process that is in it: the first found.
+    /// A process in the namespace: the first one found.
     pub process: Option<Pid>,
-    /// Whether its table of sockets was read.
+    /// Whether the namespace's socket table was read.
     pub is_read: bool,
 }
 
@@ -256,13 +265,15 @@ pub struct Namespace {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Connection {
-    /// The end that called connect. Of a socket pair, and where it cannot be told (both ends have
-    /// names, and the listener has gone), the one with the lower inode, which as a rule was
-    /// made first.
+    /// The end that called connect.
+    ///
+    /// For a socket pair, this is the end with the lower inode, which is usually the one created
+    /// first. The same holds if the client cannot be determined: both ends have names and the
+    /// listener was closed.
     pub client: SocketId,
-    /// The other end. `None` while nobody has accepted the client.
+    /// The other end. `None` if the client has not been accepted yet.
     pub server: Option<SocketId>,
-    /// The listener that the server's end came from, or at which the client waits.
+    /// The listener that the server's end was accepted from, or in whose backlog the client waits.
     pub listener: Option<SocketId>,
     /// The [`Socket::namesake`] of the server's end.
     pub namesake: Option<SocketId>,
@@ -272,11 +283,11 @@ pub struct Connection {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Missing {
-    /// What.
+    /// What could not be read.
     pub what: What,
-    /// Why, for a person: a fragment such as `permission denied (EACCES)`.
+    /// The reason, as readable text: a fragment such as `permission denied (EACCES)`.
     pub why: String,
-    /// The kernel's error number, where it gave one.
+    /// The kernel's error number, if there is one.
     pub errno: Option<i32>,
 }
 
@@ -284,23 +295,22 @@ pub struct Missing {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum What {
-    /// The kernel's table of sockets in a network namespace; nothing, or less, is known of the
-    /// sockets there.
+    /// The kernel's socket table of a network namespace. Little or nothing is known of its sockets.
     Table(NamespaceIno),
-    /// The table changed on every attempt to read it: a socket in it may be missing.
+    /// The table changed during every attempt to read it: a socket in it may be missing.
     Unsteady(NamespaceIno),
-    /// The descriptors of these processes: sockets of theirs are shown without them.
+    /// The file descriptors of these processes. Their sockets are listed without these owners.
     Descriptors(Vec<Pid>),
-    /// The namespaces of these processes: there may be network namespaces of which nothing is
-    /// shown.
+    /// The namespaces of these processes. There may be network namespaces of which nothing is
+    /// listed.
     Namespaces(Vec<Pid>),
-    /// Sockets that processes have open and no table shows: they are in network namespaces that no
-    /// process is in.
+    /// Sockets that processes have open and no table lists. They belong to network namespaces that
+    /// no process is in.
     Sockets(Vec<SocketIno>),
-    /// Processes that `/proc` does not show: of other namespaces of process ids, or of other users.
-    /// Sockets of theirs are shown without owners.
+    /// Processes that `/proc` hides: those of other pid namespaces, or of other users. Their
+    /// sockets are listed without owners.
     Processes,
-    /// Anything else, named.
+    /// Anything else, described by this text.
     Other(String),
 }
 
@@ -343,7 +353,7 @@ impl Missing {
 }
 
 impl Socket {
-    /// The listener it came from, or the one that may be it: [`Socket::listener`], else
+    /// Returns the listener it came from or may have come from: [`Socket::listener`], else
     /// [`Socket::namesake`].
     pub fn may_be_from(&self) -> Option<SocketId> {
         self.listener.or(self.namesake)
@@ -351,7 +361,8 @@ impl Socket {
 }
 
 impl Connection {
-    /// The same for a connection.
+    /// Returns the listener it came from or may have come from: [`Connection::listener`], else
+    /// [`Connection::namesake`].
     pub fn may_be_from(&self) -> Option<SocketId> {
         self.listener.or(self.namesake)
     }
@@ -360,24 +371,29 @@ impl Connection {
 impl Index<SocketId> for Snapshot {
     type Output = Socket;
 
-    /// The socket. Panics for an id of another snapshot, where that had more sockets.
+    /// Returns the socket with this id.
+    ///
+    /// # Panics
+    ///
+    /// May panic or return an unrelated socket if the id belongs to another snapshot: panics if
+    /// there is no socket at that index.
     fn index(&self, id: SocketId) -> &Socket {
         &self.sockets[id.0 as usize]
     }
 }
 
 impl Snapshot {
-    /// Every socket with its id.
+    /// Returns an iterator over all sockets and their ids.
     pub fn iter(&self) -> impl Iterator<Item = (SocketId, &Socket)> {
         (0..).map(SocketId).zip(&self.sockets)
     }
 
-    /// The namespace with this inode.
+    /// Returns the namespace with this inode, if the snapshot holds it.
     pub fn namespace(&self, ino: NamespaceIno) -> Option<&Namespace> {
         self.namespaces.iter().find(|namespace| namespace.ino == ino)
     }
 
-    /// The processes that have the socket open, each once, by pid.
+    /// Returns an iterator over the processes that have the socket open, each once, ordered by pid.
     pub fn processes_of(&self, id: SocketId) -> impl Iterator<Item = &Process> {
         let owners = &self[id].owners;
         let first_of_process = |&(at, owner): &(usize, &Owner)| at == 0 || owners[at - 1].pid != owner.pid;
@@ -388,8 +404,8 @@ impl Snapshot {
             .filter_map(|(_, owner)| self.processes.get(&owner.pid))
     }
 
-    /// Each connection once: accepted ones, those still waiting, socket pairs, and datagram sockets
-    /// with a peer.
+    /// Returns an iterator over all connections, each once: accepted ones, those still in a
+    /// backlog, socket pairs, and datagram sockets with a peer.
     pub fn connections(&self) -> impl Iterator<Item = Connection> {
         self.iter().filter_map(|(id, socket)| {
             if let Some(listener) = socket.waits_for {
@@ -403,7 +419,7 @@ impl Snapshot {
         })
     }
 
-    /// Which of two sockets connected with each other is to be called the client.
+    /// Decides whether `one` is to be reported as the client of two connected sockets.
     fn is_client(&self, one: SocketId, other: SocketId) -> bool {
         let rank = |id: SocketId| {
             let socket = &self[id];

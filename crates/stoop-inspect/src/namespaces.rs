@@ -1,9 +1,10 @@
-//! Finds the network namespaces of the machine and opens the table of sockets of each.
+//! Finds the network namespaces of the machine and opens the socket table of each.
 //!
-//! A namespace lives as long as a process, a file, a descriptor or a socket refers to it. Found
-//! here are those that a process is in and those bound to a file; [`strays`](crate::strays) finds
-//! those that only a socket is in. The tables are opened by a thread that enters each namespace in
-//! turn and ends; the calling thread stays where it is.
+//! A namespace lives as long as a process, a file, a file descriptor or a socket refers to it. This
+//! module finds those that a process is in and those that are bound to a file.
+//! [`strays`](crate::strays) finds those that only a socket refers to. A helper thread enters each
+//! namespace in turn, opens its table, and then exits: the calling thread stays in its own
+//! namespace.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -21,22 +22,22 @@ use stoop::diag::Table;
 use crate::model::{Namespace, NamespaceIno, Owner, Pid};
 use crate::procfs::{self, Hidden};
 
-/// The namespaces found, by inode, and whose could not be asked.
+/// The namespaces found, by inode, and the processes whose namespace could not be read.
 #[derive(Debug, Default)]
 pub(crate) struct Found {
     pub(crate) namespaces: BTreeMap<NamespaceIno, Namespace>,
-    /// Processes whose namespace may not be seen.
+    /// Processes whose namespace may not be read.
     pub(crate) hidden: Hidden,
 }
 
-/// The inode of the network namespace this thread is in.
+/// Returns the inode of the network namespace this thread is in.
 pub(crate) fn own() -> io::Result<NamespaceIno> {
     let link = fs::read_link("/proc/thread-self/ns/net")?;
     procfs::namespace_link(link.as_os_str().as_encoded_bytes())
         .ok_or_else(|| io::Error::other("/proc/thread-self/ns/net is no namespace"))
 }
 
-/// Everything that processes and bind mounts name.
+/// Finds every namespace that a process or a bind mount refers to.
 pub(crate) fn find(pids: &[Pid]) -> Found {
     let mut found = Found::default();
     for &pid in pids {
@@ -59,7 +60,7 @@ pub(crate) fn unread(ino: NamespaceIno) -> Namespace {
     Namespace { ino, is_own: false, names: Vec::new(), process: None, is_read: false }
 }
 
-/// The network namespaces that are mounted somewhere, and where. Pure.
+/// Returns the network namespaces that are mounted, and their mount points. Pure.
 pub(crate) fn mounts(text: &[u8]) -> impl Iterator<Item = (NamespaceIno, PathBuf)> {
     text.split(|&byte| byte == b'\n').filter_map(|line| {
         let mut fields = line.split(|&byte| byte == b' ');
@@ -71,7 +72,8 @@ pub(crate) fn mounts(text: &[u8]) -> impl Iterator<Item = (NamespaceIno, PathBuf
     })
 }
 
-/// `/proc` writes spaces, tabs, line breaks and backslashes as `\` and three octal digits.
+/// Decodes the escapes of `/proc`: spaces, tabs, line breaks and backslashes are written as `\` and
+/// three octal digits.
 fn unescape(text: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text;
@@ -88,7 +90,7 @@ fn unescape(text: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// A descriptor of the namespace: through its process, else through a file.
+/// Opens a file descriptor of the namespace: through its process, else through a file.
 pub(crate) fn open(namespace: &Namespace) -> io::Result<OwnedFd> {
     let process = namespace.process.map(|pid| PathBuf::from(format!("/proc/{pid}/ns/net")));
     let mut last = io::Error::from(Errno::NOENT);
@@ -101,12 +103,13 @@ pub(crate) fn open(namespace: &Namespace) -> io::Result<OwnedFd> {
     Err(last)
 }
 
-/// The namespace that a process has a descriptor of.
+/// Opens the namespace that a process has a file descriptor of.
 pub(crate) fn open_descriptor(ino: NamespaceIno, owner: Owner) -> io::Result<OwnedFd> {
     open_file(owner.link().as_ref(), ino)
 }
 
-/// A name is no proof: what is there now has to be the namespace it was.
+/// Opens the namespace through a file. The path may be bound to another namespace by now, so the
+/// inode is compared.
 fn open_file(path: &Path, ino: NamespaceIno) -> io::Result<OwnedFd> {
     let file = rustix::fs::open(
         path,
@@ -119,8 +122,8 @@ fn open_file(path: &Path, ino: NamespaceIno) -> io::Result<OwnedFd> {
     }
 }
 
-/// Opens the table of each namespace. Entering one takes `CAP_SYS_ADMIN` in it and here
-/// (K-NETNS-1).
+/// Opens the table of each namespace. Entering one requires `CAP_SYS_ADMIN` in it and in the
+/// caller's own (K-NETNS-1).
 pub(crate) fn open_tables(
     wanted: Vec<(NamespaceIno, io::Result<OwnedFd>)>,
 ) -> Vec<(NamespaceIno, io::Result<Table>)> {
@@ -129,7 +132,8 @@ pub(crate) fn open_tables(
         Table::open()
     };
     let all = || wanted.into_iter().map(|(ino, file)| (ino, enter(file))).collect();
-    // A namespace is a matter of one thread, and this one ends here with the last it has entered.
+    // The network namespace is an attribute of a thread, so the thread that enters others must not
+    // be reused: this one exits in the last namespace it has entered.
     std::thread::scope(|scope| {
         let thread = std::thread::Builder::new().spawn_scoped(scope, all).ok();
         thread.and_then(|thread| thread.join().ok()).unwrap_or_default()

@@ -1,46 +1,52 @@
-//! What a snapshot is to hold.
+//! Options of a snapshot.
 
-/// What a snapshot is to hold. The default is everything cheap, of the whole machine, and sure.
+/// Options of a snapshot.
+///
+/// The default covers the whole machine, is reliable, and includes everything that is cheap to
+/// read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Options {
-    /// How to find the owners.
+    /// How to find the owners of sockets. The default is [`OwnersWanted::Auto`].
     pub owners: OwnersWanted,
-    /// Sockets of every network namespace that can be found, not of the own one alone.
+    /// Inspects every network namespace that can be found, instead of only the caller's own.
     pub all_namespaces: bool,
-    /// Leave nothing open that a second question settles, which costs a tenth of the time with the
-    /// kernel program, and as much again where owners come from `/proc`:
+    /// Resolves every ambiguity that a second query can resolve. This costs a tenth of the time
+    /// with the BPF program, and doubles it if owners come from `/proc`:
     ///
-    /// * From which listener of an abstract name a socket was accepted, where the name may have had
-    ///   another one before. Else it is a [`namesake`](crate::Socket::namesake).
-    /// * Where some processes may not be seen: whether each descriptor that was found is of a local
-    ///   socket. One of another family may have the number of one whose owner is hidden, once the
-    ///   kernel's counter of 32 bits has wrapped.
+    /// * Which listener of an abstract name a socket was accepted from, if the name may have had
+    ///   another listener before. Without this option the listener is reported as the
+    ///   [`namesake`](crate::Socket::namesake).
+    /// * If some processes are hidden: whether each file descriptor found refers to a Unix domain
+    ///   socket. Once the kernel's 32-bit inode counter has wrapped, a socket of another family may
+    ///   have the inode of one whose owner is hidden.
     pub sure: bool,
-    /// [`Process::start`](crate::Process::start) and [`Process::state`](crate::Process::state).
+    /// Reads [`Process::start`](crate::Process::start) and
+    /// [`Process::state`](crate::Process::state).
     pub process_states: bool,
-    /// [`Process::place`](crate::Process::place) and [`Process::cgroup`](crate::Process::cgroup).
+    /// Reads [`Process::place`](crate::Process::place) and
+    /// [`Process::cgroup`](crate::Process::cgroup).
     pub places: bool,
-    /// [`Process::command_line`](crate::Process::command_line).
+    /// Reads [`Process::command_line`](crate::Process::command_line).
     pub command_lines: bool,
-    /// [`Process::namespaces`](crate::Process::namespaces).
+    /// Reads [`Process::namespaces`](crate::Process::namespaces).
     pub process_namespaces: bool,
-    /// [`Socket::memory`](crate::Socket::memory).
+    /// Reads [`Socket::memory`](crate::Socket::memory).
     pub memory: bool,
-    /// [`Socket::in_flight`](crate::Socket::in_flight).
+    /// Reads [`Socket::in_flight`](crate::Socket::in_flight).
     pub in_flight: bool,
 }
 
-/// How to find out who has a socket open.
+/// How to find the processes that have a socket open.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum OwnersWanted {
-    /// By a kernel program where that is possible, else from `/proc`. Both give the same answer.
+    /// By a BPF program if possible, else from `/proc`. Both give the same answer.
     #[default]
     Auto,
-    /// From `/proc`.
+    /// From `/proc` only.
     Proc,
-    /// Not at all.
+    /// Do not look for owners.
     No,
 }
 

@@ -1,5 +1,5 @@
-//! What is worth knowing of a process that has a socket, read from its directory in `/proc`. Reads
-//! what was asked for.
+//! Attributes of a process that owns a socket, read from its directory in `/proc`. Reads only what
+//! was requested.
 
 use std::collections::HashMap;
 use std::ffi::{CStr, OsString};
@@ -12,7 +12,7 @@ use crate::options::Options;
 use crate::place;
 use crate::procfs::ProcessDir;
 
-/// What is known of a process without reading it.
+/// What is known of a process before reading its directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Known {
     pub(crate) command: OsString,
@@ -21,7 +21,7 @@ pub(crate) struct Known {
 }
 
 impl Known {
-    /// The process, with nothing else.
+    /// Creates a process that has only these attributes.
     fn alone(self, pid: Pid) -> Process {
         let mut process = Process::new(pid, self.command);
         (process.uid, process.start) = (Some(self.uid), Some(self.start));
@@ -29,17 +29,19 @@ impl Known {
     }
 }
 
-/// How long it is believed that a process is still in the control group it was in. It may be moved,
-/// which nothing tells; as a rule that is right after its start, before it becomes another program.
+/// How long the cgroup of a process is cached. A process may be moved to another cgroup, and there
+/// is no notification of it. Usually that happens right after its start, before it executes another
+/// program.
 const BELIEVED: Duration = Duration::from_secs(10);
 
-/// What was read of processes, and when, for the next snapshot: most processes are the same then.
+/// What was read of processes, and when. The next snapshot reuses it: most processes have not
+/// changed.
 #[derive(Debug, Default)]
 pub(crate) struct Kept(HashMap<Pid, (Instant, Process)>);
 
 impl Kept {
-    /// The process as it was read, where it is the same one running the same program, and that is
-    /// not long ago.
+    /// Returns the process as it was read, if it is still the same one running the same program and
+    /// was read recently.
     fn find(&self, pid: Pid, known: &Known) -> Option<(Instant, Process)> {
         let (read, process) = self.0.get(&pid)?;
         let is_same = process.start == Some(known.start) && process.command == known.command;
@@ -48,15 +50,15 @@ impl Kept {
     }
 }
 
-/// Reads these processes, but for those that were kept. Of those that are gone there is what is
-/// known, or nothing.
+/// Reads these processes, except those still cached. For a process that has exited, returns what
+/// was known before, or nothing.
 pub(crate) fn read_all(
     processes: impl IntoIterator<Item = (Pid, Option<Known>)>,
     options: &Options,
     kept: &mut Kept,
 ) -> HashMap<Pid, Process> {
     let mut buffer = Vec::new();
-    // All of what is known, and the control group: the rest changes too often.
+    // Only the known attributes and the cgroup can be cached: the others change too often.
     let may_keep = !(options.process_states || options.command_lines || options.process_namespaces);
     let mut read_now = HashMap::new();
     let read_one = |(pid, known): (Pid, Option<Known>)| {
@@ -76,8 +78,9 @@ pub(crate) fn read_all(
     read
 }
 
-/// Reads one process. What may not be seen is left out; fails where the process is gone, or is
-/// another one than is known: its number may have been given again.
+/// Reads one process. What may not be read is `None`.
+///
+/// Fails if the process has exited, or is not the expected one: its pid may have been reused.
 pub(crate) fn read(
     directory: &ProcessDir,
     pid: Pid,
@@ -116,14 +119,15 @@ pub(crate) fn read(
     Ok(process)
 }
 
-/// What is taken from `/proc/PID/stat`.
+/// The fields used of `/proc/PID/stat`.
 pub(crate) struct Stat<'t> {
     pub(crate) command: &'t [u8],
     state: ProcessState,
     start: Option<u64>,
 }
 
-/// `PID (command) S …`; the command is any bytes, so it ends at the *last* closing bracket. Pure.
+/// Parses `PID (command) S …`. The command may hold any bytes, so it ends at the *last* closing
+/// parenthesis. Pure.
 pub(crate) fn stat(text: &[u8]) -> Option<Stat<'_>> {
     let open = text.iter().position(|&byte| byte == b'(')?;
     let close = text.iter().rposition(|&byte| byte == b')').filter(|&close| close > open)?;
@@ -136,13 +140,13 @@ pub(crate) fn stat(text: &[u8]) -> Option<Stat<'_>> {
         b"Z" | b"X" => ProcessState::Zombie,
         _ => ProcessState::Unknown,
     };
-    // The state is field 3, the time of start field 22.
+    // The state is field 3, the start time field 22.
     let start = fields.nth(18).and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok());
     Some(Stat { command: &text[open + 1..close], state, start })
 }
 
-/// Arguments are separated by NULs, and end with one where the process has not written over them.
-/// Pure.
+/// Splits the arguments in `/proc/PID/cmdline`. They are separated by NULs, and the last one ends
+/// with a NUL unless the process has overwritten it. Pure.
 pub(crate) fn arguments(text: &[u8]) -> Vec<OsString> {
     let text = text.strip_suffix(b"\0").unwrap_or(text);
     if text.is_empty() {
@@ -218,7 +222,7 @@ mod tests {
         };
         let plain = Options::default();
         again(&mut kept, &known, &plain);
-        // A mark that reading would take away.
+        // A mark that reading the process again would remove.
         let mark = |kept: &mut Kept| kept.0.get_mut(&pid).unwrap().1.cgroup = Some("marked".into());
         let is_marked = |process: &Process| process.cgroup.as_deref() == Some("marked".as_ref());
         mark(&mut kept);

@@ -1,5 +1,5 @@
-//! The sockets of one network namespace, from the kernel's table or, where there is none, from
-//! `/proc/net/unix`.
+//! Reads the sockets of one network namespace from the kernel's table (`sock_diag`) or, if that is
+//! unavailable, from `/proc/net/unix`.
 
 use std::io;
 
@@ -11,21 +11,21 @@ use crate::model::{NamespaceIno, Queue, Socket, SocketIno, State};
 use crate::options::Options;
 use crate::proc_net_unix::{self, Line};
 
-/// A socket as a table gives it, not yet joined with others.
+/// A socket as a table lists it, not yet joined with others.
 pub(crate) type Row = (Socket, Links);
 
-/// Every socket of the table, each once, by inode, in `entries`.
+/// Reads every socket of the table into `entries`, each once, ordered by inode.
 pub(crate) fn read(table: &mut Table, options: &Options, entries: &mut Vec<Entry>) -> io::Result<Dump> {
     entries.clear();
     let dump = table.dump(shown(options), entries)?;
-    // A dump in pieces shows a socket twice where another one came in before it.
-    // The keys are sorted, and each entry is moved once.
+    // A dump comes in several messages, and lists a socket twice if another one was inserted before
+    // it meanwhile. Sorting by cached keys moves each large entry only once.
     entries.sort_by_cached_key(|entry| (entry.ino, entry.cookie));
     entries.dedup_by_key(|entry| (entry.ino, entry.cookie));
     Ok(dump)
 }
 
-/// One socket of the table.
+/// Looks up one socket of the table.
 pub(crate) fn lookup(
     table: &mut Table,
     ino: SocketIno,
@@ -40,7 +40,7 @@ fn shown(options: &Options) -> Show {
     if options.memory { show | Show::MEMORY } else { show }
 }
 
-/// What an entry says.
+/// Converts an entry of the table.
 pub(crate) fn row(entry: Entry, namespace: NamespaceIno) -> Row {
     let peer = match entry.peer {
         None => Link::Nobody,
@@ -64,7 +64,7 @@ pub(crate) fn row(entry: Entry, namespace: NamespaceIno) -> Row {
     (socket, links)
 }
 
-/// The sockets in the text of `/proc/net/unix`.
+/// Parses the sockets in the text of `/proc/net/unix`.
 pub(crate) fn read_text(text: &[u8], namespace: NamespaceIno) -> Vec<Row> {
     let row = |line: Line| {
         let socket = bare(line.ino, namespace, line.kind, line.is_listening, line.name);
