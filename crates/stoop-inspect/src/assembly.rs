@@ -1,4 +1,4 @@
-//! A snapshot that is being put together. No I/O: it takes what was read, and joins it.
+//! A snapshot under construction. No I/O: it is given what was read, and joins it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
@@ -15,13 +15,13 @@ use crate::table::Row;
 #[derive(Debug, Default)]
 pub(crate) struct Assembly {
     pub(crate) sockets: Vec<Socket>,
-    /// As many as there are sockets.
+    /// One entry per socket.
     links: Vec<Links>,
     pub(crate) processes: HashMap<Pid, Process>,
     pub(crate) namespaces: BTreeMap<NamespaceIno, Namespace>,
-    /// The namespace of this process.
+    /// The network namespace of this process.
     pub(crate) own: NamespaceIno,
-    /// The inode and the cookie of a socket that was made before anything was read.
+    /// The inode and the cookie of a socket that was created before anything was read.
     pub(crate) newest: Option<(SocketIno, u64)>,
     /// Namespaces that could not be entered, and why.
     pub(crate) unopened: BTreeMap<NamespaceIno, io::Error>,
@@ -36,12 +36,12 @@ impl Assembly {
         }
     }
 
-    /// Notes that something is missing.
+    /// Records that something is missing.
     pub(crate) fn lacks(&mut self, what: What, error: &io::Error) {
         self.missing.push(Missing::new(what, error));
     }
 
-    /// The value, or its default and a note that it is missing.
+    /// Returns the value, or records that it is missing and returns its default.
     pub(crate) fn or_missing<T: Default>(&mut self, what: &str, result: io::Result<T>) -> T {
         result.unwrap_or_else(|error| {
             self.lacks(What::Other(what.to_owned()), &error);
@@ -49,21 +49,23 @@ impl Assembly {
         })
     }
 
-    /// Gives each socket its owners. Holdings of no socket that is known are returned.
+    /// Adds owners to their sockets. Returns the holdings whose socket is unknown.
     pub(crate) fn assign(&mut self, holdings: Vec<Holding>) -> Vec<Holding> {
         let by_inode = ByInode::of(&self.sockets);
         owners::assign(&mut self.sockets, &mut self.links, &by_inode, holdings)
     }
 
-    /// Where the sockets are that nobody has open.
+    /// Returns the positions of the sockets that no process has open.
     pub(crate) fn ownerless(&self) -> Vec<usize> {
         (0..self.sockets.len()).filter(|&index| self.sockets[index].owners.is_empty()).collect()
     }
 
-    /// Whether the socket may have been made since the snapshot was begun, by its inode or by its
-    /// cookie. Either may mislead where a processor has slept: each takes a thousand numbers at
-    /// a time from the counter of inodes for the sockets that are made on it, and more for the
-    /// cookies of those that are listed on it for the first time. Both do not, at once.
+    /// Returns whether the socket may have been created since the snapshot was started, by its
+    /// inode or by its cookie.
+    ///
+    /// Each processor reserves a thousand numbers at a time from the inode counter for the sockets
+    /// created on it, and more for the cookies of those first listed on it. Either number alone can
+    /// therefore mislead if a processor was idle, but not both at once.
     pub(crate) fn may_be_new(&self, index: usize) -> bool {
         const HELD_BACK: u32 = 1 << 18;
         let socket = &self.sockets[index];
@@ -73,7 +75,7 @@ impl Assembly {
         })
     }
 
-    /// Takes these sockets out again; `gone` is in order.
+    /// Removes these sockets. `gone` must be sorted.
     pub(crate) fn remove(&mut self, gone: &[usize]) {
         if gone.is_empty() {
             return;
@@ -87,7 +89,7 @@ impl Assembly {
         self.links.retain(|_| stays(&mut link));
     }
 
-    /// Joins the sockets with each other; none may be added or removed after it.
+    /// Joins the sockets with each other. None may be added or removed afterwards.
     pub(crate) fn join(&mut self) {
         let by_inode = ByInode::of(&self.sockets);
         join(&mut self.sockets, &self.links, &by_inode);

@@ -1,12 +1,12 @@
-//! The call that a verdict is about, made for real and as its subject: what the verdict can be held
-//! against.
+//! Makes the call that a verdict predicts, as its subject, so that the verdict can be compared with
+//! what the kernel does.
 //!
-//! A thread takes the subject's ids, capabilities, root, working directory and network, makes the
-//! call and ends. The kernel keeps all of these for each thread (K-THREAD-1, K-THREAD-2), so that
-//! the rest of the process notices nothing. Nothing that lasts is done: a connection is closed at
-//! once, a file that a bind made is removed. What a server gets it has got, though: a stream server
-//! finds a client that came and went, and a message is delivered, which is why that has to be
-//! allowed.
+//! A thread assumes the subject's ids, capabilities, root, working directory and network namespace,
+//! makes the call and exits. The kernel keeps all of these per thread (K-THREAD-1, K-THREAD-2), so
+//! the rest of the process is unaffected. Nothing permanent is left: a connection is closed at
+//! once, and a file that a bind created is removed. The server does notice: a stream server accepts
+//! a client that disconnects at once, and a message is delivered. That is why delivery has to be
+//! allowed explicitly.
 
 use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
@@ -31,22 +31,22 @@ use stoop::{Address, Kind};
 use crate::why::facts::{EndpointState, Subject};
 use crate::why::{Facts, Operation, Who};
 
-/// How long a call may take. It does not wait for anybody, but for a file system that hangs it
-/// would.
+/// How long a call may take. It waits for no other process, but a file system that hangs would
+/// block it.
 const LIMIT: Duration = Duration::from_secs(5);
 
-/// One at a time: what is given back to the process at the end (K-THREAD-3) would lay another
-/// thread bare, to whom it acts as.
+/// Serializes attempts. What is restored for the whole process at the end (K-THREAD-3) would make
+/// another attempt's thread traceable by the user it acts as.
 static ALONE: Mutex<()> = Mutex::new(());
 
-/// What came of it.
+/// The result of an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Attempt {
     /// The call succeeded.
     Succeeded,
-    /// It failed: with `EAGAIN` where a blocking call would have waited.
+    /// The call failed: with `EAGAIN` if a blocking call would have waited.
     Failed(Errno),
-    /// It was not made, or not to its end, and why.
+    /// The call was not made or did not return, for this reason.
     NotMade(String),
 }
 
@@ -55,16 +55,17 @@ pub enum Attempt {
 pub enum Delivery {
     /// A send is not attempted.
     Withheld,
-    /// A send is attempted: where it succeeds, the receiver gets a message of that many zeros.
+    /// A send is attempted. If it succeeds, the receiver gets a message of that many zero bytes.
     Allowed,
 }
 
-/// Makes the call of the question that these facts were gathered for, as their subject. Blocks for
-/// some milliseconds, and five seconds at most, after other threads that make one. After a call
-/// that hangs the process stays undumpable.
+/// Makes the call in question as the subject of these facts.
 ///
-/// To act as somebody else takes root; a subject that has capabilities in another user namespace is
-/// beyond what a thread can be.
+/// This blocks for some milliseconds and for five seconds at most, after waiting for other threads
+/// that make an attempt. After a call that hangs, the process stays undumpable.
+///
+/// Acting as another user requires root. A subject that has capabilities in another user namespace
+/// cannot be imitated by a thread.
 pub fn attempt(facts: &Facts, delivery: Delivery) -> Attempt {
     let prepared = Call::of(facts, delivery).and_then(|call| Ok((call, Stand::of(facts)?)));
     let (call, stand) = match prepared {
@@ -78,25 +79,27 @@ pub fn attempt(facts: &Facts, delivery: Delivery) -> Attempt {
         let entered = stand.enter().map_err(|errno| {
             Attempt::NotMade(format!("this process cannot act as the one in question: {errno}"))
         });
-        // Nobody listens any more when it took too long.
+        // The receiver is dropped if the call took too long.
         let _ = tell.send(entered.map_or_else(|not_made| not_made, |()| call.make()));
     };
     let Ok(thread) = thread::Builder::new().name("stoop-attempt".into()).spawn(work) else {
         return Attempt::NotMade("no thread could be started".into());
     };
     let Ok(attempt) = told.recv_timeout(LIMIT) else {
-        // The thread is somebody else still, who could trace it if the process were dumpable again.
+        // The thread still has the subject's ids. If the process became dumpable again, the subject
+        // could trace it.
         return Attempt::NotMade(format!("no answer within {LIMIT:?}: a file system on the way hangs"));
     };
     let _ = thread.join();
     if was_dumpable {
-        // A thread that changes its user takes that from the whole process (K-THREAD-3).
+        // Changing the ids of one thread makes the whole process undumpable (K-THREAD-3), so it is
+        // restored here.
         let _ = set_dumpable_behavior(DumpableBehavior::Dumpable);
     }
     attempt
 }
 
-/// A system call, ready to be made.
+/// A system call ready to be made.
 struct Call {
     operation: Operation,
     kind: Kind,
@@ -136,8 +139,8 @@ impl Call {
             Operation::Connect => self.prepare().and_then(|(socket, to)| rustix::net::connect(&socket, &to)),
             Operation::Send { len_bytes } => self.prepare().and_then(|(socket, to)| {
                 let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-                // As long as the buffer is too long already (K-DGRAM-6): no more has to be had for the same
-                // answer.
+                // A message as long as the send buffer is too long already (K-DGRAM-6): no larger
+                // allocation is needed for the same answer.
                 let len_bytes = len_bytes.min(socket_send_buffer_size(&socket)?);
                 rustix::net::sendto(&socket, &vec![0; len_bytes], flags, &to).map(drop)
             }),
@@ -145,7 +148,7 @@ impl Call {
         done.map_or_else(Attempt::Failed, |()| Attempt::Succeeded)
     }
 
-    /// A fresh socket that does not wait, and where it is to go.
+    /// Creates a nonblocking socket, and the address to use it with.
     fn prepare(&self) -> Result<(OwnedFd, SocketAddrUnix), Errno> {
         let to = match (self.address.as_path(), self.address.as_abstract()) {
             (Some(path), _) => SocketAddrUnix::new(path),
@@ -161,7 +164,7 @@ impl Call {
         Ok((rustix::net::socket_with(AddressFamily::UNIX, kind, flags, None)?, to))
     }
 
-    /// Binds, and removes the file: the one that the socket is bound to, and no other.
+    /// Binds, and removes the file if it is still the one that the socket is bound to.
     fn bind(&self) -> Attempt {
         let not_made = |why: &str| Attempt::NotMade(why.into());
         let Ok(mut table) = Table::open() else {
@@ -184,21 +187,22 @@ impl Call {
     }
 }
 
-/// Whether the directory has the flag that keeps names from being removed.
+/// Returns whether the directory has the append-only flag, which keeps names from being removed.
 fn only_adds(path: &Path) -> bool {
     rustix::fs::statx(CWD, directory(path), AtFlags::empty(), StatxFlags::empty())
         .is_ok_and(|statx| statx.stx_attributes.contains(StatxAttributes::APPEND))
 }
 
-/// The directory of the last name. The dot at its end makes a symbolic link in front of it one that
-/// is passed on the way, as it was for the bind: at the end of a path `fs.protected_symlinks` may
-/// be against it.
+/// Returns the directory of the last name, with `/.` appended. This way a symbolic link at the end
+/// of the directory's path is followed as an intermediate component, as it was for the bind. As the
+/// last component, `fs.protected_symlinks` might forbid following it.
 fn directory(path: &Path) -> PathBuf {
     path.parent().unwrap_or(Path::new("")).join(".")
 }
 
-/// Removes the file that the socket is bound to, if that is still what has the name. Its directory
-/// is looked up once: nobody who can put another one into the path has a file removed there.
+/// Removes the file that the socket is bound to, if the name still refers to it. The directory is
+/// opened once, so a process that replaces a component of the path cannot have a file removed
+/// elsewhere.
 fn remove(table: &mut Table, socket: &OwnedFd, path: &Path) -> Option<()> {
     let ino = u32::try_from(rustix::fs::fstat(socket).ok()?.st_ino).ok()?;
     let ours = table.lookup(ino, Show::FILE).ok()??.file?;
@@ -210,7 +214,7 @@ fn remove(table: &mut Table, socket: &OwnedFd, path: &Path) -> Option<()> {
     is_ours.then(|| rustix::fs::unlinkat(&directory, name, AtFlags::empty()).ok())?
 }
 
-/// What a thread changes about itself to be the subject. `None`: that is as it is.
+/// What a thread changes about itself to act as the subject. `None` means unchanged.
 #[derive(Default)]
 struct Stand {
     ids: Option<Ids>,
@@ -253,7 +257,7 @@ impl Stand {
         })
     }
 
-    /// Changes the calling thread, for good.
+    /// Applies this to the calling thread, irreversibly.
     fn enter(self) -> Result<(), Errno> {
         if let Some(network) = &self.network {
             move_into_link_name_space(network.as_fd(), Some(LinkNameSpaceType::Network))?;
@@ -262,7 +266,8 @@ impl Stand {
             unshare_file_system_view()?;
         }
         if let Some(root) = &self.root {
-            // Its mounts come with it: they hang on the root, not on the mount namespace (K-THREAD-2).
+            // This changes the mounts as well: they depend on the root, not on the mount namespace
+            // (K-THREAD-2).
             rustix::process::fchdir(root)?;
             rustix::process::chroot(".")?;
         }
@@ -273,8 +278,8 @@ impl Stand {
     }
 }
 
-/// The directory of `/proc` of the process that the facts are about: what is opened in it is never
-/// a later process's of the same number.
+/// Opens the `/proc` directory of the process that the facts describe. Later accesses through it
+/// never reach another process that has reused the pid.
 fn the_same(pid: u32, began: Option<u64>) -> Result<OwnedFd, String> {
     let gone = |_| format!("process {pid} has ended");
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -305,7 +310,7 @@ impl Ids {
             uid: Uid::from_raw(subject.uid),
             gid: Gid::from_raw(subject.gid),
             groups: subject.groups.iter().map(|&gid| Gid::from_raw(gid)).collect(),
-            // No other has a say in these calls.
+            // No other capability affects these calls.
             capabilities: has(subject.dac_override, CapabilitySet::DAC_OVERRIDE)
                 | has(subject.dac_read_search, CapabilitySet::DAC_READ_SEARCH),
         }
@@ -328,7 +333,7 @@ impl Ids {
     fn enter(self) -> Result<(), Errno> {
         set_thread_groups(&self.groups)?;
         set_thread_res_gid(self.gid, self.gid, self.gid)?;
-        // Else they would go with the user, and there might be some to keep.
+        // Without this, changing the user id would drop them, and some may have to be kept.
         set_keep_capabilities(true)?;
         set_thread_res_uid(self.uid, self.uid, self.uid)?;
         let inheritable = CapabilitySet::empty();

@@ -1,5 +1,5 @@
-//! Snapshots made by hand: for tests of what reads them. Every field that is not asked for here can
-//! be set afterwards.
+//! Constructors for snapshots without a machine, to test code that reads snapshots. Fields that are
+//! not parameters here can be set afterwards.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -13,22 +13,24 @@ use crate::{
 };
 
 impl SocketId {
-    /// The id of the socket at this position of [`Snapshot::sockets`].
+    /// Creates the id of the socket at this position of [`Snapshot::sockets`].
     ///
     /// # Panics
-    /// From 2³² on: there are no more inodes.
+    ///
+    /// Panics if `index` is 2³² or more: inodes have 32 bits, so there cannot be more sockets.
     pub fn new(index: usize) -> SocketId {
         SocketId(u32::try_from(index).expect("no more sockets than inodes"))
     }
 
-    /// Its position in [`Snapshot::sockets`].
+    /// Returns its position in [`Snapshot::sockets`].
     pub fn index(self) -> usize {
         self.0 as usize
     }
 }
 
 impl Snapshot {
-    /// A snapshot of these, in one network namespace, with nothing missing.
+    /// Creates a snapshot of these sockets and processes, in one network namespace, with nothing
+    /// missing.
     pub fn of(sockets: Vec<Socket>, processes: impl IntoIterator<Item = Process>) -> Snapshot {
         let ino = sockets.first().map_or(NamespaceIno(0), |socket| socket.namespace);
         Snapshot {
@@ -49,12 +51,13 @@ impl Snapshot {
 }
 
 impl Socket {
-    /// A socket without name, file, peer and owners.
+    /// Creates a socket without a name, file, peer or owners.
     pub fn new(ino: SocketIno, kind: Kind, state: State) -> Socket {
         Socket::unjoined(ino, Some(kind), state)
     }
 
-    /// The same for a kind that may be unknown: what every table begins with.
+    /// Creates the same for a kind that may be unknown. Every socket of a table starts as one of
+    /// these.
     pub(crate) fn unjoined(ino: SocketIno, kind: Option<Kind>, state: State) -> Socket {
         Socket {
             ino,
@@ -80,7 +83,7 @@ impl Socket {
 }
 
 impl Process {
-    /// A process of which nothing else is known.
+    /// Creates a process of which nothing else is known.
     pub fn new(pid: Pid, command: impl Into<OsString>) -> Process {
         Process {
             pid,
@@ -97,14 +100,14 @@ impl Process {
 }
 
 impl Owner {
-    /// A descriptor in the table of its process.
+    /// Creates an owner whose file descriptor is in the table of its process.
     pub fn new(pid: Pid, fd: u32) -> Owner {
         Owner { pid, fd, thread: None }
     }
 }
 
 impl Missing {
-    /// Something that could not be read.
+    /// Describes something that could not be read.
     pub fn because(what: What, why: impl Into<String>, errno: Option<i32>) -> Missing {
         Missing { what, why: why.into(), errno }
     }

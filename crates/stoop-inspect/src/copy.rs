@@ -1,5 +1,5 @@
-//! Copies of other processes' descriptors: a way to ask a socket itself, and to act on it. Nothing
-//! here acts.
+//! Duplicates of other processes' file descriptors, to query a socket itself or to act on it.
+//! Nothing here acts on one.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -10,8 +10,12 @@ use crate::owners::copy_of;
 use crate::{Snapshot, Socket, SocketId};
 
 impl Snapshot {
-    /// The socket that this descriptor of ours is of; `None` where it was made after the snapshot,
-    /// or is of another family.
+    /// Returns the socket that a file descriptor of this process refers to.
+    ///
+    /// Returns `None` if the socket was created after the snapshot was taken, or is of another
+    /// family.
+    ///
+    /// # Examples
     ///
     /// ```
     /// use stoop_inspect::{Inspector, Options};
@@ -36,17 +40,20 @@ impl Snapshot {
 }
 
 impl Socket {
-    /// A descriptor of ours for this very socket, from the first of its owners that lets us
-    /// (`pidfd_getfd`, Linux 5.6; K-PROC-2).
+    /// Duplicates a file descriptor of this socket into the calling process (`pidfd_getfd`, Linux
+    /// 5.6; K-PROC-2).
     ///
-    /// It is compared with the cookie that no other socket has had, and where that is not known
-    /// with the inode: an owner that has ended, closed it, or opened something else under its
-    /// number since the snapshot is passed over. What is done to the copy is done
-    /// to the socket. Takes the right to trace the owner.
+    /// The owners are tried in order until one permits it. Each duplicate is compared by the
+    /// socket's cookie, which is unique since boot, or by its inode if the cookie is unknown. An
+    /// owner that has exited since the snapshot, closed the descriptor, or opened something else
+    /// under its number is skipped. The duplicate refers to the same socket: whatever is done to it
+    /// affects the owner's. The call requires permission to trace the owner.
     ///
     /// # Errors
-    /// Why the last owner was of no use: `EPERM` without that right; `ENOENT` where nobody has it
-    /// open any more.
+    ///
+    /// Returns an error if no owner's descriptor can be duplicated, with the reason for the last
+    /// one tried: `EPERM` without that permission, `ENOENT` if no process has the socket open any
+    /// more.
     pub fn copy(&self) -> io::Result<OwnedFd> {
         let mut why = io::Error::from_raw_os_error(rustix::io::Errno::NOENT.raw_os_error());
         for owner in &self.owners {
@@ -60,12 +67,12 @@ impl Socket {
         Err(why)
     }
 
-    /// Whether this descriptor is of the very same socket, now.
+    /// Returns whether this file descriptor refers to the same socket now.
     pub fn is(&self, descriptor: impl AsFd) -> bool {
         let descriptor = descriptor.as_fd();
         match self.cookie {
             Some(cookie) => rustix::net::sockopt::socket_cookie(descriptor).is_ok_and(|own| own == cookie),
-            // A file may have the same number, and a socket of another family.
+            // A file or a socket of another family may have the same inode.
             None => {
                 let same = |stat: rustix::fs::Stat| stat.st_ino == u64::from(self.ino.0);
                 rustix::fs::fstat(descriptor).is_ok_and(same)
@@ -100,7 +107,7 @@ mod tests {
             thread: None,
         }];
         assert!(socket.copy().is_ok());
-        // The number has become another socket.
+        // The inode now belongs to another socket.
         socket.ino = ino(&other);
         assert_eq!(socket.copy().unwrap_err().kind(), io::ErrorKind::NotFound);
         socket.ino = ino(&one);

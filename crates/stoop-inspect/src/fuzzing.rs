@@ -1,5 +1,5 @@
-//! Ways into the parsers for the fuzzer: what anybody on the machine may have written is read
-//! without a panic, and what is made of it keeps its promises. Not part of the interface.
+//! Entry points for the fuzzer. Text that any process on the machine may have written must be
+//! parsed without a panic, and the result must keep its invariants. Not part of the public API.
 
 use crate::endpoints::{self, Name, Surroundings};
 use crate::join::{ByInode, join};
@@ -7,7 +7,7 @@ use crate::model::{NamespaceIno, Socket, SocketId};
 use crate::{namespaces, proc_net_unix, process, procfs, table, why};
 use stoop::Kind;
 
-/// Every text of `/proc` that is read here, and the attributes of files.
+/// Parses every text of `/proc` that this crate reads, and the attributes of files.
 pub fn proc_text(data: &[u8]) {
     let lines = data.split(|&byte| byte == b'\n').count();
     assert!(proc_net_unix::read(data).count() <= lines);
@@ -20,8 +20,8 @@ pub fn proc_text(data: &[u8]) {
     why::read_anything(data);
 }
 
-/// Answers of the kernel, or of somebody who plays it: what is joined is joined from both sides,
-/// and every id leads somewhere.
+/// Joins socket tables from the kernel, or from something that imitates it. Sockets must be joined
+/// from both sides, and every id must be valid.
 pub fn tables(data: &[u8]) {
     let rows = stoop::diag::decode(data).into_iter().map(|entry| table::row(entry, NamespaceIno(1)));
     let (mut sockets, links): (Vec<Socket>, Vec<_>) = rows.unzip();
@@ -39,8 +39,8 @@ pub fn tables(data: &[u8]) {
     }
 }
 
-/// Looks for every well-known endpoint in an environment, a Docker context and a crictl
-/// configuration of this content.
+/// Looks up every well-known endpoint in an environment, a Docker context and a crictl
+/// configuration with this content.
 pub fn endpoints(host: &str, context: &str, yaml: &str) {
     let variable = |_: &str| (!host.is_empty()).then(|| host.to_owned());
     let nothing = Surroundings::default();

@@ -1,5 +1,5 @@
-//! Which path a socket was given, as far as that can be told now. What it says is shown and
-//! compared with what a person asked for, and never acted on.
+//! Determines which path a socket was bound to, as far as that is still known. The result is shown,
+//! or compared with what a user asked for, and never acted on.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use crate::model::{Snapshot, SocketId};
 
 impl Snapshot {
-    /// Whether the socket was given this path when it was bound. Both are compared as they are
-    /// written, without `.` in them; what a relative name was relative to is taken to be the
-    /// working directory that one of its owners has *now*.
+    /// Returns whether the socket was given this path when it was bound.
     ///
-    /// `path` is absolute. Reads links of `/proc` for sockets with a relative name of the same last
-    /// part, and nothing else.
+    /// Both paths are compared as they are written, without `.` components. A relative name is
+    /// resolved against the *present* working directory of one of the socket's owners. `path` must
+    /// be absolute. This reads links in `/proc` only for sockets with a relative name that has the
+    /// same last component.
     pub fn was_given(&self, id: SocketId, path: &Path) -> bool {
         let Some(name) = self[id].name.as_path() else { return false };
         if name.file_name() != path.file_name() {
@@ -28,7 +28,7 @@ impl Snapshot {
     }
 }
 
-/// The same path without `.` and without slashes that mean nothing.
+/// Returns the path without `.` and redundant slashes.
 fn plain(path: &Path) -> PathBuf {
     path.components().collect()
 }

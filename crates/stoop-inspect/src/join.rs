@@ -1,9 +1,9 @@
 //! Joins sockets with each other: peers, waiting clients, and the listeners that accepted sockets
 //! came from. Pure.
 //!
-//! The tables name other sockets by inode, and an inode alone is not enough: the counter wraps, and
-//! the tables were read one after the other. What is joined has to fit from both sides; what fits
-//! in two ways is not joined.
+//! The tables refer to other sockets by inode, and an inode alone does not identify a socket: the
+//! counter wraps, and the tables were read one after the other. Two sockets are joined only if both
+//! sides agree. If there is more than one match, they are not joined.
 
 use std::collections::HashMap;
 
@@ -13,45 +13,45 @@ use stoop_bpf::NameKey;
 
 use crate::model::{NamespaceIno, Socket, SocketId, SocketIno, State};
 
-/// What a table says of a socket's relations, by inode.
+/// The relations of a socket as a table lists them, by inode.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Links {
     pub(crate) peer: Link,
-    /// The clients at a listener.
+    /// The clients waiting at a listener.
     pub(crate) waiting: Vec<u32>,
-    /// What the kernel calls connected.
+    /// Whether the kernel reports the socket as connected.
     pub(crate) is_established: bool,
-    /// Which name it has, where the source of the owners tells.
+    /// Identifies the socket's name, if the source of the owners reports it.
     pub(crate) name: Option<NameKey>,
 }
 
 /// What a table says of a socket's peer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Link {
-    /// It has none.
+    /// The socket has no peer.
     #[default]
     Nobody,
-    /// One that has no inode: not accepted yet, or closed (K-DIAG-7).
+    /// The peer has no inode: it was not accepted yet, or was closed (K-DIAG-7).
     Nameless,
-    /// The one with this inode.
+    /// The peer has this inode.
     To(SocketIno),
-    /// This table does not tell.
+    /// This table does not list peers.
     Untold,
 }
 
-/// Where to find sockets by inode.
+/// An index of sockets by inode.
 #[derive(Debug)]
 pub(crate) struct ByInode(Vec<(SocketIno, SocketId)>);
 
 impl ByInode {
     pub(crate) fn of(sockets: &[Socket]) -> ByInode {
         let mut pairs: Vec<_> = sockets.iter().map(|socket| socket.ino).zip((0..).map(SocketId)).collect();
-        // Each table comes in order already.
+        // Each table is already sorted, so this merges sorted runs.
         pairs.sort();
         ByInode(pairs)
     }
 
-    /// Every socket with this inode: nearly always one, or none.
+    /// Returns every socket with this inode: nearly always one, or none.
     pub(crate) fn all(&self, ino: SocketIno) -> impl Iterator<Item = SocketId> + '_ {
         let first = self.0.partition_point(|&(other, _)| other < ino);
         self.0[first..].iter().take_while(move |&&(other, _)| other == ino).map(|&(_, id)| id)
@@ -62,8 +62,8 @@ impl ByInode {
     }
 }
 
-/// Fills in peer, waiting, waits_for, listener, namesake and state of every socket. `links` has an
-/// entry for each socket.
+/// Fills in the peer, waiting, waits_for, listener, namesake and state of every socket. `links` has
+/// one entry per socket.
 pub(crate) fn join(sockets: &mut [Socket], links: &[Links], by_inode: &ByInode) {
     let at = |id: SocketId| id.0 as usize;
     for index in 0..sockets.len() {
@@ -87,7 +87,7 @@ pub(crate) fn join(sockets: &mut [Socket], links: &[Links], by_inode: &ByInode) 
     }
 }
 
-/// The one socket with this inode that can be this one's peer.
+/// Returns the only socket with this inode that can be the peer of this one.
 fn peer_of(
     index: usize,
     ino: SocketIno,
@@ -99,8 +99,8 @@ fn peer_of(
     let is_mutual = |id: &SocketId| links[id.0 as usize].peer == Link::To(own.ino);
     let may_be = |id: &SocketId| {
         let (other, link) = (&sockets[id.0 as usize], &links[id.0 as usize]);
-        // The other end may have been read before it was accepted; a datagram socket's peer need not know
-        // of it.
+        // The other end may have been read before it was accepted. A datagram socket's peer need
+        // not refer back to it.
         let fits = own.kind == Some(Kind::Datagram) || is_mutual(id) || link.peer == Link::Nameless;
         other.kind == own.kind && link.waiting.is_empty() && fits
     };
@@ -108,7 +108,7 @@ fn peer_of(
         .or_else(|| only(by_inode.all(ino).filter(may_be)))
 }
 
-/// The one client with this inode that can be waiting at this listener.
+/// Returns the only client with this inode that can be waiting at this listener.
 fn client_of(
     index: usize,
     ino: SocketIno,
@@ -127,7 +127,8 @@ fn only(mut found: impl Iterator<Item = SocketId>) -> Option<SocketId> {
     found.next().filter(|_| found.next().is_none())
 }
 
-/// A connection that was accepted between the reading of its two ends is known from one end only.
+/// Completes connections accepted between the reading of their two ends: those are known from one
+/// end only.
 fn complete_peers(sockets: &mut [Socket], links: &[Links]) {
     for index in 0..sockets.len() {
         let Some(peer) = sockets[index].peer else { continue };
@@ -144,8 +145,8 @@ fn complete_peers(sockets: &mut [Socket], links: &[Links]) {
     }
 }
 
-/// Where two say that they are connected to the same one, as may be seen while inodes are used
-/// again, one at most is right.
+/// If two sockets claim the same peer, as may be seen while inodes are being reused, at most one is
+/// right.
 fn drop_one_sided(sockets: &mut [Socket]) {
     for index in 0..sockets.len() {
         let Some(peer) = sockets[index].peer else { continue };
@@ -174,11 +175,11 @@ fn state(socket: &Socket, link: &Links) -> State {
     }
 }
 
-/// Listeners by what an accepted socket shares with the one it came from.
+/// Listeners, indexed by what an accepted socket shares with the one it came from.
 struct Listeners {
-    // `None` where two have it: the table knows 32 bits of a file's inode.
+    // `None` if two listeners have the same key: the table holds only 32 bits of a file's inode.
     by_file: HashMap<(FileId, Kind), Option<SocketId>>,
-    // And here where one was closed and the next made while the table was read.
+    // Likewise `None` if one listener was closed and the next created while the table was read.
     by_name: HashMap<(Address, Kind, NamespaceIno), Option<SocketId>>,
 }
 
@@ -197,10 +198,12 @@ impl Listeners {
         listeners
     }
 
-    /// The listener that a connected socket was accepted by; else one that may be it. Who has the
-    /// very file of a listener was accepted by it: nobody else can have it. Who has its
-    /// abstract name may have been accepted by an earlier listener of that name, which is known
-    /// only where one name can be told from another that reads the same.
+    /// Determines the listener that a connected socket was accepted from, or else the one it may
+    /// have come from.
+    ///
+    /// A socket that shares a listener's file was accepted from it: no other socket can have that
+    /// file. A socket that shares its abstract name may have been accepted from an earlier listener
+    /// of that name. That is only certain if the source distinguishes names that read the same.
     fn of_accepted(
         &self,
         socket: &Socket,
@@ -289,7 +292,7 @@ mod tests {
         assert_eq!((sockets[2].waits_for, sockets[2].state), (Some(SocketId(0)), State::Waiting));
     }
 
-    /// Which name it is, of those that all read `@server`.
+    /// Sets the identity of the name, among those that all read `@server`.
     fn named((mut socket, mut links): (Socket, Links), name: u8) -> (Socket, Links) {
         socket.name = Address::abstract_name("server").unwrap();
         links.name = Record::parse(&[name; RECORD_BYTES]).name;
@@ -327,7 +330,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the tables say, with inodes that collide all the time: what is joined is joined from both sides.
+        /// Whatever the tables say, with inodes that collide all the time: sockets are joined from
+        /// both sides.
         #[test]
         fn joins_hold_from_both_sides(rows in proptest::collection::vec(any_row(), 0..10)) {
             let sockets = joined(rows);

@@ -1,30 +1,29 @@
-//! Where a process belongs: the container, the unit or the session that its control group names.
-//! Pure.
+//! Parses a cgroup path: which container, unit or session a process belongs to. Pure.
 //!
-//! Nobody is asked: the name of the group is all there is, and whoever may make groups may choose
-//! names. It is a label for people and never a proof.
+//! The path is the only source, and any process that may create cgroups may choose their names. The
+//! result is a label for people and never a proof.
 
 use std::fmt;
 
-/// What a process runs in, as far as the name of its control group tells.
+/// The workload a process belongs to, as far as its cgroup's name says.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Place {
-    /// A container; of several within each other, the innermost.
+    /// A container. If containers are nested, the innermost.
     Container {
-        /// Who runs it: `docker`, `containerd`, `nerdctl`, `cri-o`, `podman`, `lxc`, `nspawn`, or
-        /// `container` where the name does not tell.
+        /// The container runtime: `docker`, `containerd`, `nerdctl`, `cri-o`, `podman`, `lxc`,
+        /// `nspawn`, or `container` if the name does not say.
         runtime: String,
-        /// Its id or name, in full.
+        /// The container's full id or name.
         id: String,
-        /// The pod it is part of: the uid of a Kubernetes pod, the id of one of podman's.
+        /// The pod it is part of: the uid of a Kubernetes pod, or the id of a podman pod.
         pod: Option<String>,
     },
-    /// A unit of systemd: `nginx.service`.
+    /// A systemd unit, such as `nginx.service`.
     Unit {
-        /// Its name, with the escapes of systemd as they are.
+        /// The unit's name, with systemd's escapes left as they are.
         name: String,
-        /// The user whose own service manager runs it; `None` for the system's.
+        /// The user whose service manager runs it, or `None` for the system's service manager.
         user: Option<u32>,
     },
     /// A login session.
@@ -34,15 +33,15 @@ pub enum Place {
         /// The user who logged in.
         user: Option<u32>,
     },
-    /// Neither: a kernel thread, a machine without systemd, or a group whose name says nothing
-    /// known.
+    /// None of these: a kernel thread, a machine without systemd, or a cgroup with an unknown kind
+    /// of name.
     #[default]
     Unknown,
 }
 
 impl fmt::Display for Place {
-    /// Short, for a column: `docker:0123456789ab`, `nginx.service`, `session-3`, `-`. Ids are cut
-    /// to twelve characters.
+    /// Writes a short form for a column: `docker:0123456789ab`, `nginx.service`, `session-3`, `-`.
+    /// Ids are truncated to twelve characters.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Place::Container { runtime, id, .. } => {
@@ -57,8 +56,9 @@ impl fmt::Display for Place {
 }
 
 impl Place {
-    /// The place that a text of `/proc/PID/cgroup` tells. Never fails: what is not understood is
-    /// [`Place::Unknown`].
+    /// Parses the text of `/proc/PID/cgroup`.
+    ///
+    /// This never fails: text that is not understood gives [`Place::Unknown`].
     ///
     /// ```
     /// let place = stoop_inspect::Place::from_cgroup(b"0::/system.slice/nginx.service\n");
@@ -69,10 +69,11 @@ impl Place {
     }
 }
 
-/// The place, and the path of the group that tells it, or else that of the process's unit.
+/// Parses the text, and returns the path of the cgroup that determined the result, or else that of
+/// the process's unit.
 pub(crate) fn from_cgroup(text: &[u8]) -> (Place, Option<&[u8]>) {
     let groups = || text.split(|&byte| byte == b'\n').filter_map(group);
-    // A container's runtime may use any hierarchy; systemd's units are in its own one, or in the only
+    // A container runtime may use any hierarchy. systemd's units are in its own, or in the only
     // one.
     let container = groups().find_map(|(_, path)| Some((container(&segments(path))?, path)));
     let of_systemd = || groups().filter(|(controllers, _)| matches!(*controllers, b"" | b"name=systemd"));
@@ -84,7 +85,7 @@ pub(crate) fn from_cgroup(text: &[u8]) -> (Place, Option<&[u8]>) {
     }
 }
 
-/// `0::/path`, `4:memory:/path`: the controllers and the path.
+/// Splits `0::/path` or `4:memory:/path` into the controllers and the path.
 fn group(line: &[u8]) -> Option<(&[u8], &[u8])> {
     let mut fields = line.splitn(3, |&byte| byte == b':').skip(1);
     Some((fields.next()?, fields.next()?))
@@ -93,20 +94,21 @@ fn group(line: &[u8]) -> Option<(&[u8], &[u8])> {
 fn segments(path: &[u8]) -> Vec<String> {
     let name = |segment: &[u8]| {
         let name = String::from_utf8_lossy(segment).into_owned();
-        // systemd puts a line before a name that would look like a file of the control group itself.
+        // systemd prefixes an underscore to a name that would clash with a file of the cgroup
+        // itself.
         name.strip_prefix('_').map(str::to_owned).unwrap_or(name)
     };
     path.split(|&byte| byte == b'/').filter(|segment| !segment.is_empty()).map(name).collect()
 }
 
-/// The innermost container.
+/// Returns the innermost container.
 fn container(path: &[String]) -> Option<Place> {
     let (at, (runtime, id)) = (0..path.len()).rev().find_map(|at| Some((at, named_container(path, at)?)))?;
     let pod = path[..at].iter().rev().find_map(|segment| pod(segment));
     Some(Place::Container { runtime: runtime.to_owned(), id, pod })
 }
 
-/// What each runtime calls the group of a container where systemd makes it: a prefix before the id.
+/// The prefix that each runtime puts before the id if systemd creates the cgroup.
 const SCOPES: &[(&str, &str)] = &[
     ("docker-", "docker"),
     ("cri-containerd-", "containerd"),
@@ -115,8 +117,8 @@ const SCOPES: &[(&str, &str)] = &[
     ("libpod-", "podman"),
 ];
 
-/// The same where the runtime makes groups by itself: the name of the directory above, which may
-/// hold ids alone or any names.
+/// The parent directory that each runtime uses if it creates cgroups itself, and whether it holds
+/// ids alone (true) or arbitrary names.
 const PARENTS: &[(&str, &str, bool)] = &[
     ("docker", "docker", true),
     ("moby", "docker", true),
@@ -128,14 +130,14 @@ const PARENTS: &[(&str, &str, bool)] = &[
     ("lxc.payload", "lxc", false),
 ];
 
-/// The runtime and the id, where this part of the path is a container's.
+/// Returns the runtime and the id if this component of the path is a container's.
 fn named_container(path: &[String], at: usize) -> Option<(&'static str, String)> {
     let name = path[at].as_str();
     let parent = at.checked_sub(1).map_or("", |above| path[above].as_str());
     if let Some(found) = in_scope(name.strip_suffix(".scope").unwrap_or(name)) {
         return Some(found);
     }
-    // `SLICE:RUNTIME:ID`: systemd's notation, given to a runtime that does not understand it.
+    // `SLICE:RUNTIME:ID`: the systemd notation, passed to a runtime that does not understand it.
     if let [_, prefix, id] = name.split(':').collect::<Vec<_>>()[..] {
         return in_scope(&format!("{prefix}-{id}"));
     }
@@ -154,8 +156,8 @@ fn named_container(path: &[String], at: usize) -> Option<(&'static str, String)>
     is_id(name).then(|| ("container", name.to_owned()))
 }
 
-/// `docker-ID`, `cri-containerd-ID`, …; what watches over a container (`libpod-conmon-ID`) is not
-/// in it.
+/// Parses `docker-ID`, `cri-containerd-ID`, …. A process that supervises a container
+/// (`libpod-conmon-ID`) is not in the container.
 fn in_scope(name: &str) -> Option<(&'static str, String)> {
     SCOPES.iter().find_map(|(prefix, runtime)| {
         let id = name.strip_prefix(prefix).filter(|id| is_id(id))?;
@@ -163,18 +165,19 @@ fn in_scope(name: &str) -> Option<(&'static str, String)> {
     })
 }
 
-/// A machine of systemd-nspawn: what is in its `payload`, or in the scope that was registered for
-/// it.
+/// Parses a machine of systemd-nspawn: a process is in its `payload`, or in the scope that was
+/// registered for it.
 fn machine(name: &str, below: Option<&str>) -> Option<String> {
     if let Some(name) = name.strip_prefix("systemd-nspawn@").and_then(|name| name.strip_suffix(".service")) {
         return (below == Some("payload")).then(|| unescape(name));
     }
     let name = unescape(name.strip_prefix("machine-")?.strip_suffix(".scope")?);
-    // Virtual machines are registered in the same way; what runs here is their emulator.
+    // Virtual machines are registered in the same way. The process on this machine is their
+    // emulator.
     (!["qemu-", "lxc-", "xen-"].iter().any(|other| name.starts_with(other))).then_some(name)
 }
 
-/// `pod0123…`, `kubepods-burstable-pod0123_….slice`, `machine-libpod_pod_0123….slice`.
+/// Parses `pod0123…`, `kubepods-burstable-pod0123_….slice`, `machine-libpod_pod_0123….slice`.
 fn pod(segment: &str) -> Option<String> {
     let name = segment.split(':').next().unwrap_or_default();
     let name = name.strip_suffix(".slice").unwrap_or(name);
@@ -188,7 +191,7 @@ fn pod(segment: &str) -> Option<String> {
     (!uid.is_empty()).then(|| uid.replace('_', "-"))
 }
 
-/// The innermost unit; a slice is none, it only holds others.
+/// Returns the innermost unit. A slice does not count: it only groups units.
 fn unit(path: &[String]) -> Option<Place> {
     const KINDS: &[&str] = &[".service", ".scope", ".socket", ".mount", ".swap"];
     let at = path.iter().rposition(|name| KINDS.iter().any(|kind| name.ends_with(kind) && name != kind))?;
@@ -203,12 +206,12 @@ fn unit(path: &[String]) -> Option<Place> {
     Some(Place::Unit { name: name.clone(), user: between("user@", ".service") })
 }
 
-/// The 64 hexadecimal digits that most runtimes use.
+/// Returns whether the text is the 64 hexadecimal digits that most runtimes use as an id.
 fn is_id(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// systemd writes bytes that a unit's name cannot have as `\xNN`.
+/// Decodes `\xNN`, which systemd writes for bytes that a unit's name cannot contain.
 fn unescape(text: &str) -> String {
     let mut parts = text.split("\\x");
     let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
@@ -232,7 +235,7 @@ mod tests {
     const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
     const UID: &str = "c1b9a6e4-0000-4000-8000-0123456789ab";
 
-    /// `runtime id [pod]`, `unit [user]`, `session user`.
+    /// Formats a place as `runtime id [pod]`, `unit [user]` or `session user`.
     fn told(text: &str) -> String {
         match Place::from_cgroup(text.as_bytes()) {
             Place::Container { runtime, id, pod } => {
@@ -326,7 +329,7 @@ mod tests {
         fn a_container_stays_one_wherever_its_group_is(above in "(/[a-z]{1,8}\\.slice){0,3}", below in "(/[a-z]{1,8}){0,2}") {
             let text = format!("0::{above}/docker-{ID}.scope{below}\n");
             let place = Place::from_cgroup(text.as_bytes());
-            // A group above may be called like a pod's.
+            // An enclosing cgroup may be named like a pod's.
             let is_it = matches!(&place, Place::Container { runtime, id, .. } if runtime == "docker" && id == ID);
             prop_assert!(is_it, "{:?}", place);
         }

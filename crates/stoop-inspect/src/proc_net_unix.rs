@@ -1,15 +1,15 @@
-//! The text of `/proc/net/unix`, for kernels without `sock_diag`. Pure.
+//! Parses the text of `/proc/net/unix`, for kernels without `sock_diag`. Pure.
 //!
-//! A poor source: no peers, no queues, no users; a NUL in an abstract name reads as `@`; and a path
-//! is written as it is, so that one with a line break in it can look like another socket's line. It
-//! is read all the same where there is nothing better, and the snapshot says so.
+//! This source is incomplete: it has no peers, queues or users. A NUL in an abstract name reads as
+//! `@`. A path is written literally, so one that contains a line break can look like another
+//! socket's line. It is used only if there is nothing better, and the snapshot says so.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
 use stoop::{Address, Kind};
 
-/// One line.
+/// One line of the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Line {
     pub(crate) ino: u32,
@@ -22,13 +22,13 @@ pub(crate) struct Line {
 const ACCEPTS: u32 = 1 << 16;
 const SS_CONNECTED: u8 = 3;
 
-/// Every socket that has an inode; lines that are not understood are passed over.
+/// Returns every socket that has an inode. Lines that cannot be parsed are skipped.
 pub(crate) fn read(text: &[u8]) -> impl Iterator<Item = Line> {
     text.split(|&byte| byte == b'\n').filter_map(line)
 }
 
-/// `Num: RefCount Protocol Flags Type St Inode Path`, the path from a space after the inode to the
-/// end.
+/// Parses `Num: RefCount Protocol Flags Type St Inode Path`. The path runs from the space after the
+/// inode to the end.
 fn line(text: &[u8]) -> Option<Line> {
     let mut rest = text;
     let mut field = || {
@@ -53,7 +53,7 @@ fn line(text: &[u8]) -> Option<Line> {
     })
 }
 
-/// The kernel's numbers, the same on every architecture that is not MIPS.
+/// Converts the kernel's socket type numbers, which are the same on every architecture except MIPS.
 fn kind_of(number: i32) -> Option<Kind> {
     match number {
         1 => Some(Kind::Stream),

@@ -1,5 +1,5 @@
-//! Reads `/proc/PID` through a descriptor of that directory: a successor with the same number is
-//! never taken for the process.
+//! Reads `/proc/PID` through a file descriptor of that directory, so that another process that
+//! reuses the pid is never mistaken for it.
 
 use std::cmp::Ordering;
 use std::ffi::{CStr, CString};
@@ -12,14 +12,14 @@ use rustix::io::Errno;
 
 use crate::model::{Missing, NamespaceIno, Owner, Pid, SocketIno, What};
 
-/// `/proc/PID`.
+/// A handle to `/proc/PID`.
 #[derive(Debug)]
 pub(crate) struct ProcessDir {
     file: OwnedFd,
     pid: Pid,
 }
 
-/// What a descriptor refers to.
+/// What a file descriptor refers to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Referent {
     /// A socket, of any family.
@@ -30,7 +30,7 @@ pub(crate) enum Referent {
     Other,
 }
 
-/// Processes that may not be looked at, and why the last of them.
+/// Processes that may not be read, and why the last of them may not.
 #[derive(Debug, Default)]
 pub(crate) struct Hidden {
     pids: Vec<Pid>,
@@ -52,13 +52,13 @@ impl Hidden {
         self.pids.is_empty()
     }
 
-    /// The same as something missing from a snapshot.
+    /// Converts this to an entry for [`Snapshot::missing`](crate::Snapshot::missing).
     pub(crate) fn missing(self, what: impl FnOnce(Vec<Pid>) -> What) -> Option<Missing> {
         self.why.map(|why| Missing::new(what(self.pids), &why))
     }
 }
 
-/// Whether an error of `/proc/PID` means that there is no such process any more.
+/// Returns whether an error from `/proc/PID` means that the process no longer exists.
 pub(crate) fn is_gone(error: &io::Error) -> bool {
     [Errno::NOENT, Errno::SRCH]
         .map(Errno::raw_os_error)
@@ -66,21 +66,21 @@ pub(crate) fn is_gone(error: &io::Error) -> bool {
         .any(|gone| error.raw_os_error() == Some(*gone))
 }
 
-/// Why there may be processes besides these, which `/proc` shows; `None` where it shows all.
+/// Returns why `/proc` may hide processes other than these, or `None` if it lists all.
 pub(crate) fn why_not_all(pids: &[Pid]) -> Option<&'static str> {
-    /// The first namespace of process ids has this inode on every machine (K-BPF-6).
+    /// The inode of the initial pid namespace, the same on every machine (K-BPF-6).
     const FIRST: NamespaceIno = NamespaceIno(0xEFFF_FFFC);
     let mut buffer = [0; 64];
     let own = readlinkat_raw(CWD, c"/proc/self/ns/pid", &mut buffer).ok();
     match own.and_then(|len| namespace_link(&buffer[..len])) {
-        // Where there are no such namespaces there is one.
+        // A kernel without pid namespaces has only the initial one.
         Some(own) if own != FIRST => Some("this is not the first namespace of process ids"),
         _ if !pids.contains(&Pid(1)) => Some("/proc shows each user only their own (hidepid)"),
         _ => None,
     }
 }
 
-/// Every process that can be seen.
+/// Lists every visible process.
 pub(crate) fn pids() -> io::Result<Vec<Pid>> {
     let proc = open_dir(CWD, c"/proc")?;
     let mut buffer = [MaybeUninit::uninit(); 32 * 1024];
@@ -92,7 +92,7 @@ pub(crate) fn pids() -> io::Result<Vec<Pid>> {
     Ok(pids)
 }
 
-/// The network namespace of a process.
+/// Returns the network namespace of a process.
 pub(crate) fn network_of(pid: Pid) -> io::Result<NamespaceIno> {
     let mut buffer = [0; 64];
     let len = readlinkat_raw(CWD, &*path(format_args!("/proc/{pid}/ns/net\0"))?, &mut buffer)?;
@@ -106,19 +106,20 @@ impl ProcessDir {
         Ok(ProcessDir { file, pid })
     }
 
-    /// The effective user.
+    /// Returns the effective user id.
     pub(crate) fn uid(&self) -> io::Result<u32> {
         Ok(fstat(&self.file)?.st_uid)
     }
 
-    /// The namespace that a link of `ns` names.
+    /// Returns the namespace that a link in `ns` names.
     pub(crate) fn namespace(&self, link: &CStr) -> io::Result<NamespaceIno> {
         let mut buffer = [0; 64];
         let len = readlinkat_raw(&self.file, link, &mut buffer)?;
         namespace_link(&buffer[..len]).ok_or_else(|| io::Error::other("no namespace"))
     }
 
-    /// Descriptors that wait to be received at this socket (Linux 5.6; K-PROC-4).
+    /// Returns how many file descriptors are queued to be received at this socket (Linux 5.6;
+    /// K-PROC-4).
     pub(crate) fn descriptors_in_flight(&self, owner: Owner, buffer: &mut Vec<u8>) -> Option<u32> {
         let info = match owner {
             Owner { fd, thread: None, .. } => path(format_args!("fdinfo/{fd}\0")),
@@ -128,7 +129,7 @@ impl ProcessDir {
         scm_fds(buffer)
     }
 
-    /// A whole file, into `buffer`, which is emptied first.
+    /// Reads a whole file into `buffer`, which is cleared first.
     pub(crate) fn read(&self, name: &CStr, buffer: &mut Vec<u8>) -> io::Result<()> {
         let file = openat(&self.file, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
         buffer.clear();
@@ -142,11 +143,12 @@ impl ProcessDir {
         }
     }
 
-    /// Every open descriptor with what it refers to. One that is closed meanwhile is left out.
+    /// Calls `each` for every open file descriptor with what it refers to. A descriptor that is
+    /// closed meanwhile is left out.
     ///
-    /// A thread that has left the table of its process has one of its own; where the first thread
-    /// has ended, the others have the table (K-PROC-3). Each table is read once, by the lowest
-    /// thread that has it.
+    /// A thread that unshared its descriptor table has one of its own. If the thread group leader
+    /// has exited, the other threads still have the table (K-PROC-3). Each table is read once,
+    /// through the thread with the lowest id that uses it.
     pub(crate) fn descriptors(&self, mut each: impl FnMut(u32, Option<Pid>, Referent)) -> io::Result<()> {
         let count = self.descriptors_in(c"fd", |fd, referent| each(fd, None, referent))?;
         for thread in self.other_tables(count == 0)? {
@@ -159,7 +161,7 @@ impl ProcessDir {
         Ok(())
     }
 
-    /// The number of descriptors seen.
+    /// Returns the number of descriptors seen.
     fn descriptors_in(&self, name: &CStr, mut each: impl FnMut(u32, Referent)) -> io::Result<usize> {
         let directory = open_dir(&self.file, name)?;
         let mut buffer = [MaybeUninit::uninit(); 32 * 1024];
@@ -172,7 +174,7 @@ impl ProcessDir {
             count += 1;
             match readlinkat_raw(&directory, entry.file_name(), &mut link) {
                 Ok(len) => each(fd, referent(&link[..len])),
-                // Who may list the directory may not always read its links (K-PROC-1).
+                // A process that may list the directory may not always read its links (K-PROC-1).
                 Err(error @ (Errno::ACCESS | Errno::PERM)) => return Err(error.into()),
                 Err(_) => {}
             }
@@ -180,9 +182,9 @@ impl ProcessDir {
         Ok(count)
     }
 
-    /// For each table of descriptors besides that of the first thread, a thread that has it. Where
-    /// the kernel does not compare tables, those of all threads are taken for one, and read if
-    /// the first thread has `none_yet`.
+    /// Returns a thread for each descriptor table other than the leader's. If the kernel cannot
+    /// compare tables (`kcmp`), those of all threads are assumed to be the same, and read only if
+    /// the leader has none (`none_yet`).
     fn other_tables(&self, none_yet: bool) -> io::Result<Vec<Pid>> {
         let (mut tables, mut found) = (vec![self.pid], Vec::new());
         for thread in self.other_threads()? {
@@ -206,9 +208,10 @@ impl ProcessDir {
         Ok(found)
     }
 
-    /// The threads besides the first, the lowest first.
+    /// Returns the threads other than the leader, lowest first.
     fn other_threads(&self) -> io::Result<Vec<Pid>> {
-        // `.`, `..` and the first thread. (No constant: the field's type differs between architectures.)
+        // `.`, `..` and the leader. (Not a constant: the field's type differs between
+        // architectures.)
         if rustix::fs::statat(&self.file, c"task", rustix::fs::AtFlags::empty())?.st_nlink <= 3 {
             return Ok(Vec::new());
         }
@@ -224,7 +227,7 @@ impl ProcessDir {
     }
 }
 
-/// A path from text that ends with a NUL.
+/// Formats a path; the text ends with a NUL.
 fn path(text: std::fmt::Arguments<'_>) -> io::Result<CString> {
     CString::from_vec_with_nul(text.to_string().into_bytes()).map_err(io::Error::other)
 }
@@ -233,13 +236,13 @@ fn open_dir(at: impl AsFd, path: &CStr) -> io::Result<OwnedFd> {
     Ok(openat(at, path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
 }
 
-/// The line `scm_fds: N` of `/proc/PID/fdinfo/FD`. Pure.
+/// Parses the line `scm_fds: N` of `/proc/PID/fdinfo/FD`. Pure.
 pub(crate) fn scm_fds(text: &[u8]) -> Option<u32> {
     let value = text.split(|&byte| byte == b'\n').find_map(|line| line.strip_prefix(b"scm_fds:"))?;
     number(value.trim_ascii())
 }
 
-/// Reads the text of a link in `/proc/PID/fd`. Pure.
+/// Parses the text of a link in `/proc/PID/fd`. Pure.
 pub(crate) fn referent(link: &[u8]) -> Referent {
     if let Some(ino) = bracketed(link, b"socket:[").and_then(number) {
         return Referent::Socket(SocketIno(ino));
@@ -248,7 +251,7 @@ pub(crate) fn referent(link: &[u8]) -> Referent {
     network.map_or(Referent::Other, Referent::Network)
 }
 
-/// Reads the text of a link to a namespace: `net:[4026531840]`. Pure.
+/// Parses the text of a namespace link: `net:[4026531840]`. Pure.
 pub(crate) fn namespace_link(link: &[u8]) -> Option<NamespaceIno> {
     let kind = link.iter().position(|&byte| byte == b':').filter(|&len| len > 0)?;
     let digits = std::str::from_utf8(bracketed(&link[kind..], b":[")?).ok()?;
@@ -259,7 +262,7 @@ fn bracketed<'t>(text: &'t [u8], before: &[u8]) -> Option<&'t [u8]> {
     text.strip_prefix(before)?.strip_suffix(b"]")
 }
 
-/// A decimal number and nothing else.
+/// Parses a decimal number and nothing else.
 pub(crate) fn number(digits: &[u8]) -> Option<u32> {
     if digits.is_empty() {
         return None;

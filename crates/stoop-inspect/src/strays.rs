@@ -1,10 +1,10 @@
-//! Sockets that processes have open and no table has shown: made a moment ago, or in a network
+//! Sockets that processes have open but no table listed: created a moment ago, or in a network
 //! namespace that no process is in and no file names. An accepted socket is in the namespace of its
-//! client, which may be long gone.
+//! client, which may have exited long ago.
 //!
-//! Each is asked for its namespace, through a copy of its descriptor. Takes the right to trace its
-//! process and `CAP_NET_ADMIN` (K-NETNS-2); what cannot be asked is missing from the snapshot, and
-//! said to be.
+//! Each socket is queried for its namespace (`SIOCGSKNS`), through a duplicate of its file
+//! descriptor. This requires permission to trace its process, and `CAP_NET_ADMIN` (K-NETNS-2).
+//! Sockets that cannot be queried are reported as missing from the snapshot.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -13,19 +13,19 @@ use std::os::fd::OwnedFd;
 use crate::model::{NamespaceIno, SocketIno};
 use crate::owners::{self, Holding};
 
-/// Where strays are.
+/// The result: in which namespace each socket is.
 #[derive(Debug, Default)]
 pub(crate) struct Located {
-    /// Sockets of namespaces whose table is open.
+    /// Sockets of namespaces whose table is already open.
     pub(crate) known: BTreeMap<NamespaceIno, Vec<SocketIno>>,
-    /// Namespaces found this way, each with a descriptor of it.
+    /// Namespaces found this way, each with a file descriptor that refers to it.
     pub(crate) new: BTreeMap<NamespaceIno, OwnedFd>,
-    /// Local sockets that could not be asked, and why the last of them.
+    /// Unix domain sockets that could not be queried, and why the last of them could not.
     pub(crate) lost: Vec<SocketIno>,
     pub(crate) why: Option<io::Error>,
 }
 
-/// Finds out which of the strays are local sockets, and where they are.
+/// Determines which of the sockets are Unix domain sockets, and their network namespaces.
 pub(crate) fn locate(strays: &[Holding], is_known: impl Fn(NamespaceIno) -> bool) -> Located {
     let mut located = Located::default();
     let mut strays: Vec<_> = strays
@@ -51,10 +51,11 @@ pub(crate) fn locate(strays: &[Holding], is_known: impl Fn(NamespaceIno) -> bool
     located
 }
 
-/// The descriptor was closed meanwhile.
+/// The file descriptor was closed meanwhile.
 const EBADF: i32 = rustix::io::Errno::BADF.raw_os_error();
 
-/// The namespace, with a descriptor of it where it is new.
+/// Returns the socket's namespace, with a file descriptor that refers to it if the namespace is
+/// new.
 fn namespace_of(
     stray: &Holding,
     is_known: &impl Fn(NamespaceIno) -> bool,

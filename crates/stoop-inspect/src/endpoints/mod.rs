@@ -1,8 +1,10 @@
-//! Well-known endpoints: from a name (`docker`, `cri`, …) to the places where its own clients look,
-//! in their order; and from a path to what is known about it.
+//! Well-known endpoints: from a name (`docker`, `cri`, …) to the addresses that its own clients
+//! try, in their order, and from a path to what is known about it.
 //!
-//! Pure: what the answers depend on is given as [`Surroundings`], nothing here looks at the
-//! machine, and whether anybody listens at a candidate is for the caller to find out.
+//! Pure: everything the answers depend on is passed as [`Surroundings`]. Nothing here inspects the
+//! machine. Whether a server listens at a candidate is for the caller to find out.
+//!
+//! # Examples
 //!
 //! ```
 //! use stoop::Address;
@@ -26,17 +28,17 @@ use stoop::{Address, escaped};
 use services::{CONTAINERD, CRI_DOCKERD, CRIO, DOCKER, PODMAN, Place};
 pub use services::{Protocol, Service, recognise};
 
-/// A name that stands for a service, wherever its socket is.
+/// The name of a service, independent of where its socket is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Name {
-    /// `docker`: what the Docker client would talk to, else podman, which speaks the same.
+    /// `docker`: what the Docker client would connect to, else podman, which has the same API.
     Docker,
-    /// `podman`: what podman's own client would talk to.
+    /// `podman`: what podman's own client would connect to.
     Podman,
-    /// `containerd`.
+    /// `containerd`: the containerd daemon.
     Containerd,
-    /// `cri`: the container runtime of a Kubernetes node, as crictl finds it.
+    /// `cri`: the container runtime of a Kubernetes node, found as crictl finds it.
     Cri,
 }
 
@@ -44,7 +46,7 @@ impl Name {
     /// Every name.
     pub const ALL: [Name; 4] = [Name::Docker, Name::Podman, Name::Containerd, Name::Cri];
 
-    /// The word for it.
+    /// Returns the name as it is written.
     pub fn word(self) -> &'static str {
         match self {
             Name::Docker => "docker",
@@ -54,7 +56,7 @@ impl Name {
         }
     }
 
-    /// The services that answer to it, in the order in which they are tried.
+    /// Returns the services with this name, in the order in which they are tried.
     pub fn services(self) -> &'static [&'static Service] {
         match self {
             Name::Docker => &[DOCKER, PODMAN],
@@ -64,7 +66,7 @@ impl Name {
         }
     }
 
-    /// The variable that its own client takes before everything else.
+    /// Returns the environment variable that takes precedence in the service's own client.
     fn variable(self) -> &'static str {
         match self {
             Name::Docker => "DOCKER_HOST",
@@ -83,7 +85,7 @@ impl FromStr for Name {
     }
 }
 
-/// The word is not a [`Name`].
+/// The error returned when parsing a word that is not a [`Name`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnknownName;
 
@@ -95,18 +97,19 @@ impl fmt::Display for UnknownName {
 
 impl std::error::Error for UnknownName {}
 
-/// Looks a variable of the environment up.
+/// Looks up an environment variable.
 pub type Variable<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-/// What the places depend on. The default is a machine where nothing is set.
+/// The configuration that the addresses depend on. The default is a machine on which nothing is
+/// configured.
 #[derive(Clone, Copy, Default)]
 pub struct Surroundings<'a> {
-    /// The environment: the value of a variable, where it is set.
+    /// The environment: returns the value of a variable, if it is set.
     pub variable: Option<Variable<'a>>,
-    /// The Docker client's current context, unless that is `default`: its name, and the host that
+    /// The current context of the Docker client, unless that is `default`: its name, and the host
     /// it names.
     pub docker_context: Option<(&'a str, &'a str)>,
-    /// crictl's configuration file, where there is one: its path and its text.
+    /// crictl's configuration file, if there is one: its path and its text.
     pub crictl_config: Option<(&'a str, &'a str)>,
 }
 
@@ -120,32 +123,32 @@ impl fmt::Debug for Surroundings<'_> {
 }
 
 impl Surroundings<'_> {
-    /// A variable that is set to something.
+    /// Returns the value of a variable that is set and not empty.
     fn set(&self, name: &str) -> Option<String> {
         self.variable?(name).filter(|value| !value.is_empty())
     }
 }
 
-/// A place to try.
+/// An address to try.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Candidate {
-    /// Where.
+    /// The address.
     pub address: Address,
-    /// Who says so.
+    /// What names this address.
     pub source: Source,
 }
 
-/// Who names a place.
+/// What names a candidate's address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Source {
     /// An environment variable.
     Variable(&'static str),
-    /// The Docker client's context of this name.
+    /// The Docker client's context with this name.
     DockerContext(String),
-    /// A configuration file.
+    /// The configuration file at this path.
     File(String),
-    /// Nobody in particular: it is this service's usual place.
+    /// No configuration: it is the default address of this service.
     Usual(&'static Service),
 }
 
@@ -160,12 +163,13 @@ impl fmt::Display for Source {
     }
 }
 
-/// The endpoint is configured to be somewhere else than at a local socket.
+/// The error returned if the endpoint is configured to be something other than a Unix domain
+/// socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Elsewhere {
-    /// As it is written: `tcp://10.0.0.7:2375`.
+    /// The host as configured, such as `tcp://10.0.0.7:2375`.
     pub host: String,
-    /// Who says so.
+    /// What configures it.
     pub source: Source,
 }
 
@@ -177,18 +181,19 @@ impl fmt::Display for Elsewhere {
 
 impl std::error::Error for Elsewhere {}
 
-/// Where to look for it, best first: the one place that is configured, else all the usual ones.
-/// Never empty.
+/// Returns the addresses at which to look for the service, best first. Never empty.
 ///
-/// For `docker` the order is the Docker client's own (`DOCKER_HOST`, its context,
-/// `/var/run/docker.sock`), then a rootless daemon, then podman. For `cri` it is crictl's.
+/// This is the one address that is configured, else all the default ones. For `docker` the order is
+/// the Docker client's own (`DOCKER_HOST`, its context, `/var/run/docker.sock`), then a rootless
+/// daemon, then podman. For `cri` it is crictl's.
 ///
 /// # Errors
-/// [`Elsewhere`] where the configuration names a network's address, or something that is no address
-/// at all.
+///
+/// Returns an error if the configuration names a network address, or something that is not an
+/// address at all.
 pub fn find(name: Name, around: &Surroundings<'_>) -> Result<Vec<Candidate>, Elsewhere> {
     match configured(name, around) {
-        // As with the clients themselves, no path at all is the usual place.
+        // As in the clients themselves, an empty path means the default address.
         Some((host, source)) if host != "unix://" => match local(&host) {
             Some(address) => Ok(vec![Candidate { address, source }]),
             None => Err(Elsewhere { host, source }),
@@ -215,8 +220,8 @@ fn configured(name: Name, around: &Surroundings<'_>) -> Option<(String, Source)>
     }
 }
 
-/// The `runtime-endpoint` of crictl's configuration: one scalar on a line of its own, quoted or
-/// not.
+/// Returns the `runtime-endpoint` of crictl's configuration: one scalar on a line of its own,
+/// quoted or not.
 fn runtime_endpoint(yaml: &str) -> Option<&str> {
     let value = yaml.lines().find_map(|line| line.strip_prefix("runtime-endpoint:"))?.trim();
     let value = match value.as_bytes().first() {
@@ -226,8 +231,8 @@ fn runtime_endpoint(yaml: &str) -> Option<&str> {
     value.map(str::trim).filter(|value| !value.is_empty())
 }
 
-/// The address that a client's configuration names: `unix://` and a path that is taken as it is, or
-/// the path alone.
+/// Parses the address that a client's configuration names: a path, with or without `unix://`, taken
+/// literally.
 fn local(host: &str) -> Option<Address> {
     let path = match host.split_once(':') {
         Some(("unix", rest)) => rest.strip_prefix("//").unwrap_or(rest),
@@ -250,7 +255,7 @@ fn usual(name: Name, around: &Surroundings<'_>) -> Vec<Candidate> {
         Some(Candidate { address: Address::path(path).ok()?, source: Source::Usual(service) })
     };
     let services = name.services().iter();
-    // Kubernetes nodes have one containerd, and crictl knows one place for it.
+    // A Kubernetes node has one containerd, and crictl knows one address for it.
     let places = |service: &'static Service| match name {
         Name::Cri => &service.places[..1],
         _ => service.places,
@@ -299,7 +304,7 @@ mod tests {
         assert_eq!(places[0].source.to_string(), "the Docker context 'rootless'");
         let around = Surroundings { variable: Some(&variables(&set)), ..around };
         let places = find(Name::Docker, &around).unwrap();
-        // Not an escape: Docker takes the path as it is.
+        // Not an escape: Docker takes the path literally.
         assert_eq!(places[0].address, Address::path("/a%20b.sock").unwrap());
         assert_eq!(places[0].source, Source::Variable("DOCKER_HOST"));
     }

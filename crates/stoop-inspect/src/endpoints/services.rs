@@ -1,10 +1,10 @@
-//! What there is: the services by name and by place, as their distributors package them. Pure.
+//! The known services, by name and by address, as their distributors package them. Pure.
 
 use std::path::{Path, PathBuf};
 
 use stoop::Address;
 
-/// What is spoken at an endpoint.
+/// The protocol spoken at an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Protocol {
@@ -12,33 +12,33 @@ pub enum Protocol {
     Http,
     /// gRPC over HTTP/2, as `stoop grpc` speaks it.
     Grpc,
-    /// containerd's own lighter RPC.
+    /// ttrpc, containerd's own lighter RPC.
     Ttrpc,
 }
 
-/// What is known about an endpoint, as its distributor packages it.
+/// What is known about a service, as its distributor packages it.
 #[derive(Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Service {
-    /// What serves it, with its article: `the Docker daemon`.
+    /// What serves the endpoint, with an article: `the Docker daemon`.
     pub what: &'static str,
-    /// What is spoken there.
+    /// The protocol.
     pub protocol: Protocol,
-    /// The group whose members may connect, besides root.
+    /// The group whose members may connect, in addition to root.
     pub group: Option<&'static str>,
-    /// The unit of systemd that starts it.
+    /// The systemd unit that starts the service.
     pub unit: &'static str,
-    /// A command that talks to it, wherever it is.
+    /// A command that talks to the service, at whatever address it is.
     pub talk: &'static str,
     pub(super) places: &'static [Place],
 }
 
-/// A place where a service's socket usually is.
+/// A default address of a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
-    /// Of the whole machine. `/var/run` is `/run`.
+    /// An absolute path, the same for all users. `/var/run` is `/run`.
     Machine(&'static str),
-    /// Of one user: below `$XDG_RUNTIME_DIR`.
+    /// A path below a user's `$XDG_RUNTIME_DIR`.
     User(&'static str),
 }
 
@@ -105,7 +105,8 @@ pub(super) const CRI_DOCKERD: &Service = &Service {
 
 const SERVICES: [&Service; 6] = [DOCKER, PODMAN, CONTAINERD, CONTAINERD_TTRPC, CRIO, CRI_DOCKERD];
 
-/// What is known about the socket at this address; `None` where it is nobody's usual place.
+/// Returns what is known about the socket at this address, or `None` if it is not the default
+/// address of any known service.
 pub fn recognise(address: &Address) -> Option<&'static Service> {
     let path = without_var(address.as_path()?);
     let is_here = |place: &Place| match place {
@@ -115,12 +116,13 @@ pub fn recognise(address: &Address) -> Option<&'static Service> {
     SERVICES.into_iter().find(|service| service.places.iter().any(is_here))
 }
 
-/// `/var/run` is a link to `/run` wherever systemd is; elsewhere the two are as good.
+/// Replaces `/var/run` by `/run`. The former is a link to the latter on machines with systemd. On
+/// others both are equally good.
 fn without_var(path: &Path) -> PathBuf {
     path.strip_prefix("/var/run").map_or_else(|_| path.to_owned(), |below| Path::new("/run").join(below))
 }
 
-/// What is below a user's runtime directory, `/run/user/1000`.
+/// Returns the part of a path below a user's runtime directory, `/run/user/1000`.
 fn of_user(path: &Path) -> Option<&Path> {
     let mut below = path.strip_prefix("/run/user").ok()?.components();
     let uid = below.next()?.as_os_str().to_str()?;

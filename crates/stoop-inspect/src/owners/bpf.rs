@@ -1,7 +1,8 @@
-//! The owners of sockets from a kernel program that visits every descriptor: one read, all network
-//! namespaces.
+//! Lists the owners of sockets with a BPF program that visits every file descriptor: one read
+//! covers all network namespaces.
 //!
-//! It needs the right to load programs; [`proc`](super::proc) gives the same answer without.
+//! It requires the privilege to load BPF programs. [`proc`](super::proc) gives the same answer
+//! without it.
 
 use std::collections::HashMap;
 use std::io;
@@ -13,22 +14,23 @@ use super::Holding;
 use crate::model::{NamespaceIno, Owner, Pid, SocketIno};
 use crate::process::Known;
 
-/// What the program found.
+/// What the program listed.
 #[derive(Debug, Default)]
 pub(crate) struct Listing {
-    /// Every descriptor of a local socket.
+    /// Every file descriptor of a Unix domain socket.
     pub(crate) holdings: Vec<Holding>,
-    /// What it says of the processes beside.
+    /// What the program reports of the processes in addition.
     pub(crate) processes: HashMap<Pid, Known>,
 }
 
-/// Runs the program once. `own` is the network namespace of a kernel that has no others.
+/// Runs the program once. `own` is the network namespace of a kernel built without network
+/// namespaces.
 pub(crate) fn list(program: &TaskFiles, own: NamespaceIno) -> io::Result<Listing> {
     let mut listing = Listing::default();
     let mut last = None;
     program.read_each(|record| {
         let pid = Pid(record.pid);
-        // A process's descriptors come one after the other.
+        // All descriptors of one process come in sequence, so each process is added once.
         if last.replace(pid) != Some(pid) {
             listing.processes.entry(pid).or_insert_with(|| known(&record));
         }
@@ -50,7 +52,7 @@ fn holding(record: &Record, own: NamespaceIno) -> Holding {
 }
 
 fn known(record: &Record) -> Known {
-    /// `/proc` counts in hundredths of a second on every machine this library is for.
+    /// The unit of start times in `/proc`: it is 1/100 s on every machine this library supports.
     const TICK_NS: u64 = 10_000_000;
     Known {
         command: std::ffi::OsString::from_vec(record.command.as_bytes().to_vec()),

@@ -1,7 +1,7 @@
-//! Who has which socket open: what the two ways of finding out have in common.
+//! The processes that have each socket open: what the two sources of owners have in common.
 //!
-//! Both give a list of [`Holding`]s. [`assign`] gives each to the socket it belongs to, by inode
-//! and whatever else is known, and hands back those that fit none.
+//! Both return a list of [`Holding`]s. [`assign`] adds each to the socket it belongs to, by inode
+//! and whatever else is known, and returns those that fit no socket.
 
 pub(crate) mod bpf;
 pub(crate) mod proc;
@@ -17,21 +17,21 @@ use crate::join::{ByInode, Links};
 use crate::model::{NamespaceIno, Owner, Socket, SocketId, SocketIno};
 use crate::procfs::{Referent, referent};
 
-/// A descriptor that refers to a socket, which may be of any family.
+/// A file descriptor that refers to a socket, which may be of any family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Holding {
     pub(crate) ino: SocketIno,
     pub(crate) owner: Owner,
-    /// The socket's network namespace, where the source tells; then it is a local socket for
-    /// certain.
+    /// The socket's network namespace, if the source reports it. Then it is certain to be a Unix
+    /// domain socket.
     pub(crate) namespace: Option<NamespaceIno>,
-    /// The socket's cookie, where the source tells and the socket has one already.
+    /// The socket's cookie, if the source reports it and the socket has been assigned one.
     pub(crate) cookie: Option<u64>,
-    /// Which name the socket has, where the source tells.
+    /// Identifies the socket's name, if the source reports it.
     pub(crate) name: Option<NameKey>,
 }
 
-/// Adds each holding's owner to its socket. Those of no socket known so far are returned.
+/// Adds each holding's owner to its socket, and returns the holdings whose socket is unknown.
 pub(crate) fn assign(
     sockets: &mut [Socket],
     links: &mut [Links],
@@ -53,7 +53,7 @@ fn assign_one(sockets: &mut [Socket], links: &mut [Links], by_inode: &ByInode, h
     let Some(first) = candidates.next() else { return false };
     let id = match candidates.next() {
         None => Some(first),
-        // The counter of inodes has wrapped: two sockets have this one.
+        // The inode counter has wrapped: two sockets have this inode.
         Some(_) => by_cookie(sockets, by_inode, holding),
     };
     if let Some(SocketId(index)) = id {
@@ -64,13 +64,13 @@ fn assign_one(sockets: &mut [Socket], links: &mut [Links], by_inode: &ByInode, h
     true
 }
 
-/// Takes back what a walk may have given to the wrong socket: a link says `socket:[N]` whatever the
-/// family is, and where the counter of inodes has wrapped, a socket of another family may have the
-/// number of a local one.
+/// Removes owners that a walk may have assigned to the wrong socket.
 ///
-/// Such a socket has owners besides the local one's, which it takes two of to tell; so only sockets
-/// of several owners are asked about, unless `sees_all` is false: then not everybody may be seen. A
-/// local socket in flight, which nobody has open, is then the last that can be mistaken.
+/// A link reads `socket:[N]` whatever the socket's family is. Once the inode counter has wrapped, a
+/// socket of another family may have the inode of a Unix domain socket. Such a socket then has at
+/// least two owners, so only sockets with several owners are checked. If `sees_all` is false, some
+/// processes are hidden and every socket is checked. What can still be mistaken is a Unix domain
+/// socket in flight, which no process has open.
 pub(crate) fn confirm(sockets: &mut [Socket], sees_all: bool) {
     for socket in sockets.iter_mut().filter(|socket| socket.owners.len() > 1 || !sees_all) {
         let ino = socket.ino;
@@ -78,9 +78,11 @@ pub(crate) fn confirm(sockets: &mut [Socket], sees_all: bool) {
     }
 }
 
-/// Whether the descriptor is of a local socket with this inode: the file system of sockets tells
-/// the protocol without the descriptor being copied. Only of a socket is anything asked: in place
-/// of it there may be a file by now whose file system answers when it likes.
+/// Returns whether the file descriptor refers to a Unix domain socket with this inode.
+///
+/// The file system of sockets reports the protocol (`system.sockprotoname`) without the descriptor
+/// being duplicated. Only sockets are queried: by now the descriptor may refer to a file instead,
+/// whose file system may take arbitrarily long to answer.
 pub(crate) fn is_local(owner: Owner, ino: SocketIno) -> bool {
     let Ok(pinned) = open(owner.link(), OFlags::PATH | OFlags::CLOEXEC, Mode::empty()) else { return false };
     let pinned = format!("/proc/self/fd/{}", pinned.as_raw_fd());
@@ -91,7 +93,7 @@ pub(crate) fn is_local(owner: Owner, ino: SocketIno) -> bool {
 }
 
 impl Owner {
-    /// The link in `/proc` that leads to what the descriptor is of.
+    /// Returns the path of the link in `/proc` that leads to the descriptor's file.
     pub(crate) fn link(self) -> String {
         let Owner { pid, fd, thread } = self;
         match thread {
@@ -101,17 +103,19 @@ impl Owner {
     }
 }
 
-/// Asks the socket itself which of several it is. `None` where it may not be asked, or is gone.
+/// Queries the socket itself for its cookie, to distinguish several sockets with one inode. Returns
+/// `None` if it may not be queried or was closed.
 fn by_cookie(sockets: &[Socket], by_inode: &ByInode, holding: &Holding) -> Option<SocketId> {
     let copy = copy_of(holding.owner).ok()?;
     let cookie = rustix::net::sockopt::socket_cookie(&copy).ok()?;
     by_inode.all(holding.ino).find(|id| sockets[id.0 as usize].cookie == Some(cookie))
 }
 
-/// A copy of another process's descriptor (Linux 5.6); takes the right to trace it (K-PROC-2). Of a
-/// thread with a table of its own it takes Linux 6.9 (K-PROC-5).
+/// Duplicates another process's file descriptor (`pidfd_getfd`, Linux 5.6). This requires
+/// permission to trace the process (K-PROC-2). For a thread with its own descriptor table it
+/// requires Linux 6.9 (K-PROC-5).
 pub(crate) fn copy_of(owner: Owner) -> io::Result<OwnedFd> {
-    /// `PIDFD_THREAD`: the thread, and not the process that it is the first of.
+    /// `PIDFD_THREAD`: refers to the thread, instead of the process it leads.
     const OF_A_THREAD: PidfdFlags = PidfdFlags::from_bits_retain(OFlags::EXCL.bits());
     let (task, flags) = match owner.thread {
         None => (owner.pid, PidfdFlags::empty()),
@@ -150,7 +154,7 @@ mod tests {
         assert!(!is_local(owner(&file), ino(&file)));
     }
 
-    /// As it is after the counter has wrapped: a local socket has the number of a socket of another
+    /// The inode counter has wrapped: a Unix domain socket has the inode of a socket of another
     /// family.
     #[test]
     fn a_socket_of_another_family_is_nobodys_local_socket() {
@@ -171,7 +175,8 @@ mod tests {
     }
 
     proptest! {
-        /// Inodes that collide all the time: whose namespace and cookie are known is given to no other socket.
+        /// Inodes that collide all the time: an owner with a known namespace and cookie is never
+        /// assigned to another socket.
         #[test]
         fn an_owner_fits_its_socket(
             sockets in proptest::collection::vec((0u32..3, 0u64..3, 0u64..6), 0..8),
@@ -185,7 +190,7 @@ mod tests {
             let mut sockets: Vec<Socket> = sockets.iter().map(made).collect();
             let held = |(fd, &(ino, namespace, cookie)): (u32, &(u32, u64, Option<u64>))| Holding {
                 ino: SocketIno(ino),
-                // No such process: nobody can be asked.
+                // No such process: its socket cannot be queried.
                 owner: Owner { pid: Pid(u32::MAX), fd, thread: None },
                 namespace: Some(NamespaceIno(namespace)),
                 cookie,

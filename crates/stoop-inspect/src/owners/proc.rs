@@ -1,8 +1,9 @@
-//! The owners of sockets from the links of `/proc/PID/fd`: works on every kernel and for every
-//! user, one system call a descriptor. Without privilege only the own processes can be seen.
+//! Lists the owners of sockets by the links in `/proc/PID/fd`. This works on every kernel and for
+//! every user, at one system call per file descriptor. Without privileges, only the caller's own
+//! processes are visible.
 //!
-//! Nearly all of the time is the kernel's, which looks at several processes at once where there are
-//! several processors: so do threads of ours, which are over when the walk is.
+//! Nearly all of the time is spent in the kernel, which can read several processes in parallel on
+//! several processors. So the walk uses a few threads, which it joins before it returns.
 
 use std::collections::HashMap;
 use std::io;
@@ -16,26 +17,26 @@ use crate::options::Options;
 use crate::process;
 use crate::procfs::{self, Hidden, ProcessDir, Referent};
 
-/// What a walk found.
+/// The result of a walk.
 #[derive(Debug, Default)]
 pub(crate) struct Walk {
-    /// Every descriptor of a socket.
+    /// Every file descriptor that refers to a socket.
     pub(crate) holdings: Vec<Holding>,
-    /// Processes that have sockets of ours.
+    /// Processes that have sockets the caller asked for.
     pub(crate) processes: HashMap<Pid, Process>,
-    /// Descriptors of network namespaces.
+    /// File descriptors that refer to network namespaces.
     pub(crate) networks: Vec<(NamespaceIno, Owner)>,
-    /// Processes that may not be looked at.
+    /// Processes whose descriptors may not be read.
     pub(crate) hidden: Hidden,
 }
 
-/// More threads than this only wait for each other.
+/// The maximum number of threads. More would only contend with each other.
 const THREADS_MAX: usize = 8;
-/// Processes that are worth a thread.
+/// The number of processes for which it is worth starting one more thread.
 const PIDS_OF_A_THREAD: usize = 32;
 
-/// Looks at the descriptors of these processes, and reads those processes that `is_wanted` for a
-/// socket.
+/// Reads the file descriptors of these processes, and the attributes of each process that has a
+/// socket for which `is_wanted` returns true.
 pub(crate) fn walk(pids: &[Pid], options: &Options, is_wanted: impl Fn(&Holding) -> bool + Sync) -> Walk {
     let next = AtomicUsize::new(0);
     let work = || {
@@ -49,7 +50,7 @@ pub(crate) fn walk(pids: &[Pid], options: &Options, is_wanted: impl Fn(&Holding)
     let processors = thread::available_parallelism().map_or(1, NonZero::get);
     let helpers = processors.min(THREADS_MAX).min(pids.len() / PIDS_OF_A_THREAD).saturating_sub(1);
     thread::scope(|scope| {
-        // Where no thread can be had this one does all the work.
+        // If no thread can be spawned, this one does all the work.
         let start = || thread::Builder::new().spawn_scoped(scope, work).ok();
         let helpers: Vec<_> = (0..helpers).filter_map(|_| start()).collect();
         let own = work();
