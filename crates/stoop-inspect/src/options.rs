@@ -9,10 +9,11 @@
 pub struct Options {
     /// How to find the owners of sockets. The default is [`OwnersWanted::Auto`].
     pub owners: OwnersWanted,
-    /// Inspects every network namespace that can be found, instead of only the caller's own.
+    /// Inspects every network namespace that can be found, instead of only the caller's own. On by
+    /// default.
     pub all_namespaces: bool,
-    /// Resolves every ambiguity that a second query can resolve. This costs a tenth of the time
-    /// with the BPF program, and doubles it if owners come from `/proc`:
+    /// Resolves every ambiguity that a second query can resolve. On by default. This costs a tenth
+    /// of the time with the BPF program, and doubles it if owners come from `/proc`:
     ///
     /// * Which listener of an abstract name a socket was accepted from, if the name may have had
     ///   another listener before. Without this option the listener is reported as the
@@ -22,18 +23,18 @@ pub struct Options {
     ///   have the inode of one whose owner is hidden.
     pub sure: bool,
     /// Reads [`Process::start`](crate::Process::start) and
-    /// [`Process::state`](crate::Process::state).
+    /// [`Process::state`](crate::Process::state). Off by default.
     pub process_states: bool,
     /// Reads [`Process::place`](crate::Process::place) and
-    /// [`Process::cgroup`](crate::Process::cgroup).
+    /// [`Process::cgroup`](crate::Process::cgroup). On by default.
     pub places: bool,
-    /// Reads [`Process::command_line`](crate::Process::command_line).
+    /// Reads [`Process::command_line`](crate::Process::command_line). Off by default.
     pub command_lines: bool,
-    /// Reads [`Process::namespaces`](crate::Process::namespaces).
+    /// Reads [`Process::namespaces`](crate::Process::namespaces). Off by default.
     pub process_namespaces: bool,
-    /// Reads [`Socket::memory`](crate::Socket::memory).
+    /// Reads [`Socket::memory`](crate::Socket::memory). Off by default.
     pub memory: bool,
-    /// Reads [`Socket::in_flight`](crate::Socket::in_flight).
+    /// Reads [`Socket::in_flight`](crate::Socket::in_flight). Off by default.
     pub in_flight: bool,
 }
 

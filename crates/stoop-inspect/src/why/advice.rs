@@ -1,6 +1,6 @@
-//! What to do about it: commands that can be run, quoted for a shell, by who asks and where he is:
-//! with the paths of a subject that sees other files as they are reached from here, and with `sudo`
-//! where he has no right to it. Pure.
+//! Suggests commands, quoted for a shell. They depend on who runs them, and where: the paths of a
+//! subject that sees other files are translated to ones that work here, and `sudo` is prepended if
+//! the user lacks permission. Pure.
 
 use std::path::{Path, PathBuf};
 
@@ -11,8 +11,9 @@ use super::facts::{Endpoint, Facts, File, FileKind, Owner, Step};
 use super::permission::{By, SEARCH};
 use super::{Operation, Who, words::Words};
 
-/// The address in question, as it is written where the advice is run: a path of a process with
-/// another root, other mounts or another working directory leads through its directory in `/proc`.
+/// Returns the address in question as it is written where the command is run. A path of a process
+/// with another root, other mounts or another working directory leads through its directory in
+/// `/proc`.
 pub(super) fn address(facts: &Facts) -> String {
     match facts.question.address.as_path() {
         Some(path) => Address::path(from_here(facts, path))
@@ -21,7 +22,7 @@ pub(super) fn address(facts: &Facts) -> String {
     }
 }
 
-/// A path of the subject's view, for a shell here.
+/// Quotes a path in the subject's view for a shell here.
 pub(super) fn path(facts: &Facts, path: &Path) -> String {
     shell::path(&from_here(facts, path))
 }
@@ -37,7 +38,7 @@ fn from_here(facts: &Facts, path: &Path) -> PathBuf {
     }
 }
 
-/// What to add where a command makes something that is to be in the view of another process.
+/// Returns a note for commands that create something in the view of another process.
 pub(super) fn whose_view(facts: &Facts) -> String {
     match facts.subject.as_ref().is_some_and(|subject| subject.view.other_files) {
         true => format!(" where {} looks", Words(facts).who()),
@@ -45,8 +46,8 @@ pub(super) fn whose_view(facts: &Facts) -> String {
     }
 }
 
-/// A command of ours about the address in question: `stoop serve ADDRESS`, in the network where its
-/// name counts.
+/// Returns a `stoop` command on the address in question: `stoop serve ADDRESS`, in the network
+/// namespace that has the name.
 pub(super) fn stoop(facts: &Facts, verb: &str) -> String {
     let away = facts.subject.as_ref().is_some_and(|subject| subject.view.other_network);
     match &facts.question.subject {
@@ -57,7 +58,7 @@ pub(super) fn stoop(facts: &Facts, verb: &str) -> String {
     }
 }
 
-/// `sudo `, where who asks is neither root nor the one who may.
+/// Returns `sudo ` if the user is neither root nor `owner`.
 pub(super) fn sudo(facts: &Facts, owner: Option<u32>) -> &'static str {
     match facts.asker_uid == 0 || owner == Some(facts.asker_uid) {
         true => "",
@@ -65,8 +66,9 @@ pub(super) fn sudo(facts: &Facts, owner: Option<u32>) -> &'static str {
     }
 }
 
-/// How to make every directory on the way at once, the first that is missing being `first`; where a
-/// bind is to be another's than whoever runs it, the last one is that one's.
+/// Returns the command that creates all missing directories of the path, of which `first` is the
+/// first. If the bind is made by a user other than the one who runs the command, the last directory
+/// is owned by that user.
 pub(super) fn make_directory(facts: &Facts, step: &Step, first: &Path) -> String {
     let whole = facts.question.address.as_path().and_then(Path::parent);
     let needed = path(facts, whole.filter(|_| !step.last).unwrap_or(first));
@@ -76,7 +78,7 @@ pub(super) fn make_directory(facts: &Facts, step: &Step, first: &Path) -> String
     let binds = facts.question.operation == Operation::Bind;
     match facts.subject.as_ref().filter(|subject| binds && subject.uid != maker) {
         Some(subject) => {
-            // To give a directory away takes root.
+            // Changing the owner of a directory requires root.
             let sudo = self::sudo(facts, None);
             let user = facts.names.users.get(&subject.uid).map_or(subject.uid.to_string(), shell::word);
             format!("{sudo}install -d -o {user} -m 0755 {needed}    # the last one belongs to who binds")
@@ -85,7 +87,7 @@ pub(super) fn make_directory(facts: &Facts, step: &Step, first: &Path) -> String
     }
 }
 
-/// Commands that would let the subject do `want` to the file, the narrowest first.
+/// Returns commands that would grant the subject `want` on the file, the narrowest first.
 pub(super) fn grant(facts: &Facts, file: &File, by: By, want: u8) -> Vec<String> {
     let Some(subject) = &facts.subject else { return Vec::new() };
     let (letter, bit) = if want == SEARCH { ('x', 1) } else { ('w', 2) };
@@ -124,7 +126,7 @@ pub(super) fn grant(facts: &Facts, file: &File, by: By, want: u8) -> Vec<String>
     }
 }
 
-/// How to see what the subject sees, or to name what we see in a way that is good for both.
+/// Suggests how to see what the subject sees, or how to name the file in a way that works for both.
 pub(super) fn other_view(facts: &Facts, is_elsewhere: bool) -> Option<String> {
     let path = facts.question.address.as_path()?;
     if !is_elsewhere {
@@ -139,7 +141,7 @@ pub(super) fn other_view(facts: &Facts, is_elsewhere: bool) -> Option<String> {
     ))
 }
 
-/// Where more privilege would show more.
+/// Suggests running with more privileges, if that would show more.
 pub(super) fn look_closer(facts: &Facts) -> Option<String> {
     if facts.asker_uid == 0 {
         return None;
@@ -153,14 +155,14 @@ pub(super) fn look_closer(facts: &Facts) -> Option<String> {
     Some(format!("sudo stoop why {at}{subject}    # root sees more"))
 }
 
-/// How to bring a server back whose socket is lost.
+/// Suggests how to restart a server whose socket file was lost.
 pub(super) fn restart(facts: &Facts, socket: &Endpoint) -> Option<String> {
     let owner = socket.owners.as_deref()?.first()?;
     let sudo = sudo(facts, owner.uid);
     Some(format!("{sudo}kill {}    # and start it again: it makes its file anew", owner.pid))
 }
 
-/// How to wake a process that was stopped.
+/// Suggests how to resume a stopped process.
 pub(super) fn resume(facts: &Facts, owner: &Owner) -> Option<String> {
     let sudo = sudo(facts, owner.uid);
     matches!(owner.state, Some('T' | 't'))

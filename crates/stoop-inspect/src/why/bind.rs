@@ -1,5 +1,5 @@
-//! Whether a name can be made: the parents are looked up, then the name, then the directory is
-//! asked (`filename_create`, `vfs_mknod`). Pure.
+//! Predicts whether a name can be created: the parents are looked up, then the name, and then the
+//! directory's permissions are checked (`filename_create`, `vfs_mknod`). Pure.
 
 use std::path::Path;
 
@@ -9,11 +9,11 @@ use super::permission::{Access, SEARCH, WRITE, access};
 use super::words::{Words, kind_of, quoted, quoted_bytes};
 use super::{Cause, Errno, Outcome, Stop, Verdict, advice};
 
-/// File systems that have no sockets.
+/// File systems that do not support sockets.
 const WITHOUT_SOCKETS: &[&str] =
     &["sysfs", "vfat", "exfat", "msdos", "ntfs3", "efivarfs", "debugfs", "tracefs", "devpts"];
 
-/// Judges a bind.
+/// Predicts a bind.
 pub(super) fn judge(facts: &Facts) -> Verdict {
     match facts.question.address.as_abstract() {
         Some(_) => name(facts),
@@ -86,7 +86,7 @@ fn no_last_name(facts: &Facts) -> Verdict {
         .seen(format!("the path is {}", quoted(facts.question.address.as_path().unwrap_or(Path::new("")))))
 }
 
-/// Whatever has the name, `bind` fails the same way: even a symbolic link to nothing (K-BIND-8).
+/// Whatever file has the name, `bind` fails the same way: even a dangling symbolic link (K-BIND-8).
 fn taken(facts: &Facts, file: &File) -> Verdict {
     let fails = |cause, why: String| Verdict::fails(Errno::ADDRINUSE, cause, why);
     if file.kind != FileKind::Socket {
@@ -122,8 +122,8 @@ fn trailing_slash(facts: &Facts, last: &Step) -> Verdict {
     ))
 }
 
-/// The name is free; the directory has to let it be made. A read-only mount comes before its
-/// permissions (K-BIND-19).
+/// The name is free. The directory must permit its creation. A read-only mount is checked before
+/// the directory's permissions (K-BIND-19).
 fn free(facts: &Facts, last: &Step) -> Verdict {
     let directory = &last.directory;
     let shown = quoted(&directory.path);

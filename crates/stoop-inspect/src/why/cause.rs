@@ -1,10 +1,10 @@
-//! The causes there are, each with a name for programs. Holds no I/O.
+//! The possible causes, each with a stable name for programs. No I/O.
 
 use std::fmt;
 
 macro_rules! causes {
     ($($(#[$doc:meta])* $variant:ident => $name:literal,)*) => {
-        /// What decides the outcome of a call: one variant for each cause.
+        /// What decides the result of a call.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         pub enum Cause {
@@ -12,10 +12,10 @@ macro_rules! causes {
         }
 
         impl Cause {
-            /// Every cause there is.
+            /// Every cause.
             pub const ALL: &[Cause] = &[$(Cause::$variant,)*];
 
-            /// Its name for programs, which will not change: lower case, with dashes.
+            /// Returns its stable name for programs: lower case, with dashes.
             pub const fn name(self) -> &'static str {
                 match self {
                     $(Cause::$variant => $name,)*
@@ -26,116 +26,117 @@ macro_rules! causes {
 }
 
 causes! {
-    /// Nothing is in the way.
+    /// Nothing prevents the call.
     Nothing => "nothing",
-    /// Something that decides it cannot be seen from here.
+    /// Something that decides the result is not visible to this process.
     NotVisible => "not-visible",
 
-    /// The subject cannot be asked about: no such user or process.
+    /// There is no such user or process.
     NoSuchSubject => "no-such-subject",
-    /// The address is none for this call: unnamed.
+    /// The address is not valid for this call: it is unnamed.
     NotAnAddress => "not-an-address",
-    /// The path has more bytes than an address holds.
+    /// The path is longer than an address can hold.
     PathTooLong => "path-too-long",
-    /// The message is larger than the send buffer admits; found out before the address is looked at.
+    /// The message is larger than the send buffer allows. The kernel checks this before the
+    /// address.
     MessageTooLarge => "message-too-large",
-    /// A send with an address, on a kind that sends only over a connection.
+    /// A send with an address, on a kind of socket that only sends over a connection.
     NeedsConnection => "needs-connection",
 
-    /// The last component is not there.
+    /// The last component does not exist.
     Missing => "missing",
-    /// The last component is not there any more, but its server lives.
+    /// The last component was unlinked, but its server is still running.
     Unlinked => "unlinked",
-    /// It is there in our view of the files, not in the subject's.
+    /// The file exists as this process sees it, but not as the subject does.
     OtherView => "other-view",
-    /// A directory on the way is not there.
+    /// A directory of the path does not exist.
     ParentMissing => "parent-missing",
-    /// A symbolic link leads to nothing.
+    /// A symbolic link is dangling.
     Dangling => "dangling",
     /// The working directory was removed.
     DirectoryDeleted => "directory-deleted",
-    /// A component on the way, or one with a slash behind it, is no directory.
+    /// A component followed by another, or by a slash, is not a directory.
     NotADirectory => "not-a-directory",
-    /// A directory on the way may not be searched, by its mode.
+    /// A directory of the path may not be searched, because of its mode.
     NoSearch => "no-search",
-    /// A directory on the way may not be searched, by its access control list.
+    /// A directory of the path may not be searched, because of its access control list.
     NoSearchAcl => "no-search-acl",
-    /// More than forty symbolic links, or links in a circle.
+    /// More than forty symbolic links, or links that form a loop.
     LinkLoop => "link-loop",
-    /// A symbolic link of somebody else in a shared directory (`fs.protected_symlinks`).
+    /// A symbolic link owned by another user in a shared directory (`fs.protected_symlinks`).
     ProtectedLink => "protected-link",
-    /// A symbolic link on a mount that follows none (`nosymfollow`).
+    /// A symbolic link on a mount that does not follow them (`nosymfollow`).
     LinksNotFollowed => "links-not-followed",
-    /// A component has more than 255 bytes.
+    /// A component is longer than 255 bytes.
     NameTooLong => "name-too-long",
 
-    /// The socket file may not be written, by its mode.
+    /// The socket file is not writable, because of its mode.
     NoWrite => "no-write",
-    /// The socket file may not be written, by its access control list.
+    /// The socket file is not writable, because of its access control list.
     NoWriteAcl => "no-write-acl",
     /// The file has the immutable flag.
     Immutable => "immutable",
-    /// What is there is no socket, and is on a read-only file system.
+    /// The file is not a socket, and is on a read-only file system.
     NotASocketReadOnly => "not-a-socket-read-only",
-    /// What is there is no socket.
+    /// The file is not a socket.
     NotASocket => "not-a-socket",
 
-    /// No socket is bound to the file any more.
+    /// The socket file is stale: no socket is bound to it any more.
     Stale => "stale",
     /// The socket is of another kind.
     WrongKind => "wrong-kind",
-    /// The socket is bound and does not listen.
+    /// The socket is bound but does not listen.
     NotListening => "not-listening",
     /// The socket was bound by a client, and is connected to its server.
     IsAClient => "is-a-client",
     /// The listener was shut down for reading.
     ListenerShutDown => "listener-shut-down",
-    /// The listener's queue is full.
+    /// The listener's backlog is full.
     BacklogFull => "backlog-full",
     /// The receiver's queue is full.
     QueueFull => "queue-full",
-    /// The receiver is connected to somebody else.
+    /// The receiver is connected to another peer.
     ConnectedElsewhere => "connected-elsewhere",
     /// The receiver was shut down for reading.
     ReceiverShutDown => "receiver-shut-down",
 
-    /// No socket of the subject's network namespace has that abstract name.
+    /// No socket in the subject's network namespace has that abstract name.
     NoSuchName => "no-such-name",
     /// The abstract name belongs to a socket of another kind.
     NameOfOtherKind => "name-of-other-kind",
-    /// The abstract name is in another network namespace.
+    /// The abstract name exists in another network namespace.
     NameInOtherNamespace => "name-in-other-namespace",
-    /// An abstract name that differs in NULs at its end alone is there.
+    /// There is an abstract name that differs only in trailing NULs.
     NamePadded => "name-padded",
 
-    /// The name is taken by a live socket.
+    /// The path is in use by a live socket.
     TakenLive => "taken-live",
-    /// The name is taken by a stale socket file.
+    /// The path is in use by a stale socket file.
     TakenStale => "taken-stale",
-    /// The name is taken by a socket file; whether anybody is behind it cannot be seen.
+    /// The path is in use by a socket file. Whether it has a server could not be determined.
     TakenBySocket => "taken-by-socket",
-    /// The name is taken by a file that is no socket.
+    /// The path is in use by a file that is not a socket.
     TakenByFile => "taken-by-file",
     /// The last component is `.`, `..`, or only slashes.
     NoLastName => "no-last-name",
-    /// A name that is not there, with a slash behind it.
+    /// A name that does not exist is followed by a slash.
     TrailingSlash => "trailing-slash",
-    /// The abstract name is taken.
+    /// The abstract name is in use.
     NameTaken => "name-taken",
-    /// The directory may not be written, by its mode.
+    /// The directory is not writable, because of its mode.
     ParentNotWritable => "parent-not-writable",
-    /// The directory may not be written, by its access control list.
+    /// The directory is not writable, because of its access control list.
     ParentNotWritableAcl => "parent-not-writable-acl",
     /// The directory has the immutable flag.
     ParentImmutable => "parent-immutable",
     /// The mount or file system is read-only.
     ReadOnly => "read-only",
-    /// The file system makes no sockets.
+    /// The file system does not support sockets.
     NoSocketsHere => "no-sockets-here",
 }
 
 impl fmt::Display for Cause {
-    /// Its name for programs.
+    /// Writes the [`name`](Cause::name) of the cause.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }

@@ -1,5 +1,5 @@
-//! What has a say besides files and sockets, and cannot be consulted: said, so that nobody takes
-//! silence for consent. Pure.
+//! Names what affects the result in addition to files and sockets and cannot be consulted, so that
+//! its absence is not taken for permission. Pure.
 
 use stoop::escaped;
 
@@ -7,14 +7,14 @@ use super::facts::{Facts, Security};
 use super::words::quoted;
 use super::{Verdict, Who};
 
-/// Security modules that never forbid one of these calls.
+/// Security modules that never deny one of these calls.
 const SILENT: &[&str] =
     &["capability", "yama", "lockdown", "integrity", "safesetid", "loadpin", "ima", "evm"];
 
-/// File systems that judge by rules of their own, or elsewhere.
+/// File systems that check permissions by their own rules, or on another machine.
 const OWN_RULES: &[&str] = &["nfs", "nfs4", "cifs", "smb3", "9p", "ceph", "afs", "virtiofs"];
 
-/// The verdict with everything that may still change it.
+/// Returns the verdict with everything that may still change it.
 pub(super) fn add(facts: &Facts, verdict: Verdict) -> Verdict {
     let Security { modules, label, seccomp, no_new_privileges } = &facts.security;
     let mut lines = Vec::new();
@@ -63,7 +63,7 @@ pub(super) fn add(facts: &Facts, verdict: Verdict) -> Verdict {
     lines.into_iter().fold(verdict, Verdict::caution)
 }
 
-/// A file system on the way whose answer cannot be predicted.
+/// Returns a file system in the path whose decision cannot be predicted.
 fn foreign(facts: &Facts) -> Option<String> {
     let steps = facts.walk.iter().flat_map(|walk| &walk.steps);
     let mut systems = steps.map(|step| step.directory.mount.file_system.as_str());

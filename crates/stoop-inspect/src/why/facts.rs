@@ -1,5 +1,5 @@
-//! What was seen: plain data, made by [`gather`] or by hand. Where a field is an `Option` and says
-//! nothing else, `None` means that it could not be seen.
+//! The facts a verdict is based on: plain data, made by [`gather`] or by hand. Unless a field of
+//! type `Option` says otherwise, `None` means that the fact could not be determined.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -9,163 +9,166 @@ use stoop::{Address, Kind};
 pub use super::gather::gather;
 use super::{Errno, Question};
 
-/// Everything that a verdict rests on.
+/// Everything that a verdict is based on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Facts {
-    /// What was asked.
+    /// The question.
     pub question: Question,
-    /// Who would make the call; `None` where there is no such user or process.
+    /// The subject that would make the call, or `None` if there is no such user or process.
     pub subject: Option<Subject>,
-    /// Who asks, and would run what is advised: the effective user of this process.
+    /// The effective user of this process, who asks and would run the suggested commands.
     pub asker_uid: u32,
-    /// How the path is looked up, without regard to permissions; `None` for other addresses.
+    /// How the path is looked up, without regard to permissions. `None` for other addresses.
     pub walk: Option<Walk>,
     /// The sockets that are bound to the file reached, or that have the abstract name in the
     /// subject's network namespace.
     pub sockets: Option<Vec<Endpoint>>,
-    /// Whether any socket is bound to the file reached, asked of the kernel's table of files, which
-    /// all namespaces share.
+    /// Whether any socket is bound to the file reached, determined from the kernel's table of bound
+    /// files, which all namespaces share.
     pub alive: Option<bool>,
-    /// Sockets that are not the one, and may have been meant.
+    /// Other sockets that may have been meant.
     pub near: Vec<Near>,
-    /// The kernel's limits, as the subject has them.
+    /// The kernel's limits for the subject.
     pub limits: Limits,
-    /// What else has a say.
+    /// Security mechanisms that may affect the call.
     pub security: Security,
-    /// Names for ids, for texts.
+    /// Names of users and groups, for texts.
     pub names: Names,
 }
 
-/// Who makes the call, as the kernel's permission checks see it.
+/// The process or user that makes the call, as the kernel's permission checks see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subject {
-    /// Its process, where it has one.
+    /// The process id, if the subject is a process.
     pub pid: Option<u32>,
-    /// Its command name, where it has a process.
+    /// The command name, if the subject is a process.
     pub command: Option<String>,
-    /// When its process began, in clock ticks since the machine did: with the number it tells it
-    /// from any later one.
+    /// When the process was started, in clock ticks since boot. With the pid it identifies the
+    /// process even if the pid is reused.
     pub began: Option<u64>,
-    /// The user id for files.
+    /// The user id for file access (`fsuid`).
     pub uid: u32,
-    /// The group id for files.
+    /// The group id for file access (`fsgid`).
     pub gid: u32,
-    /// The supplementary groups.
+    /// The supplementary group ids.
     pub groups: Vec<u32>,
-    /// `CAP_DAC_OVERRIDE` in effect, in its own user namespace.
+    /// Whether `CAP_DAC_OVERRIDE` is effective, in the subject's user namespace.
     pub dac_override: bool,
-    /// `CAP_DAC_READ_SEARCH` in effect, in its own user namespace.
+    /// Whether `CAP_DAC_READ_SEARCH` is effective, in the subject's user namespace.
     pub dac_read_search: bool,
-    /// The user ids that its user namespace maps, in our numbers; `None`: all.
+    /// The user ids that the subject's user namespace maps, as seen from the user namespace of this
+    /// process. `None` means all.
     pub mapped_uids: Option<Vec<IdRange>>,
-    /// The group ids that its user namespace maps, in our numbers; `None`: all.
+    /// The group ids that the subject's user namespace maps, as seen from the user namespace of
+    /// this process. `None` means all.
     pub mapped_gids: Option<Vec<IdRange>>,
-    /// Whether its root, mounts and network namespace are those of this process.
+    /// How the subject's root, mounts and network namespace differ from those of this process.
     pub view: View,
 }
 
-/// Whether the subject sees what this process sees.
+/// Whether the subject sees the same files and network as this process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct View {
-    /// It has another root or another mount namespace.
+    /// Whether it has another root or another mount namespace.
     pub other_files: bool,
-    /// It has another network namespace.
+    /// Whether it has another network namespace.
     pub other_network: bool,
 }
 
-/// Ids from `first` on.
+/// A range of ids that starts at `first`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IdRange {
     /// The first id.
     pub first: u32,
-    /// How many there are.
+    /// The number of ids.
     pub count: u32,
 }
 
-/// A lookup, component by component. It goes as far as the files lead: whether the subject may go
-/// there is judged later.
+/// A path lookup, component by component. It goes as far as the files lead: whether the subject is
+/// permitted to go there is decided later.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Walk {
-    /// The components in the order of the kernel, those of symbolic links in the place of the link.
+    /// The components in the kernel's order, with those of a symbolic link's target in place of the
+    /// link.
     pub steps: Vec<Step>,
-    /// Where it arrived; for a bind what has the last name, links not followed. `None` where it did
-    /// not arrive.
+    /// The file reached, or `None` if the lookup fails. For a bind, the file that has the last
+    /// name, without following links.
     pub reached: Option<File>,
-    /// The path, or the link followed last, ends in a slash.
+    /// Whether the path, or the link followed last, ends in a slash.
     pub trailing_slash: bool,
 }
 
-/// One component.
+/// One component of a path lookup.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
-    /// The directory it is looked up in.
+    /// The directory in which it is looked up.
     pub directory: File,
-    /// Its name; `.` and `..` too.
+    /// The component's name, which may be `.` or `..`.
     pub name: Vec<u8>,
-    /// It is the last component of the path, or of a link that is the last component.
+    /// Whether it is the last component of the path, or of a link that is the last component.
     pub last: bool,
-    /// Components follow, or a slash: it has to be a directory.
+    /// Whether it must be a directory: more components or a slash follow.
     pub wants_directory: bool,
-    /// The symbolic link whose target it is part of; `None` for the path itself.
+    /// The symbolic link whose target it is part of, or `None` for the path itself.
     pub via: Option<PathBuf>,
-    /// What is there.
+    /// What the name refers to.
     pub found: Found,
 }
 
-/// What a component's name led to.
+/// What a component's name refers to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Found {
-    /// Nothing.
+    /// No file has this name.
     Nothing,
-    /// Something that is no symbolic link, or one that is not followed.
+    /// A file that is not a symbolic link, or a link that is not followed.
     File(File),
-    /// A symbolic link, whose target's components come next.
+    /// A symbolic link. The components of its target come next.
     Link {
         /// The link itself.
         link: File,
-        /// Where it points.
+        /// The target of the link.
         target: Vec<u8>,
     },
-    /// One of `/proc`'s links, which lead to a file itself and not to a name.
+    /// A magic link of `/proc`, which leads to a file itself instead of a name.
     Magic {
         /// The link itself.
         link: File,
-        /// The file, where it can be seen.
+        /// The file it leads to, if that is visible.
         to: Option<File>,
     },
-    /// This process may not look, or cannot.
+    /// This process is not permitted, or not able, to look it up.
     Hidden(Errno),
 }
 
-/// A file, and what the kernel asks of it.
+/// A file, with the attributes that permission checks use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct File {
-    /// A name for it in the subject's view, for texts.
+    /// A path of the file in the subject's view, for texts.
     pub path: PathBuf,
     /// Its device and inode.
     pub id: (u64, u64),
-    /// What it is.
+    /// The file type.
     pub kind: FileKind,
-    /// The permission bits of its mode, `0o7777` at most.
+    /// The permission bits of its mode, at most `0o7777`.
     pub mode: u32,
-    /// Its owner.
+    /// The owner's user id.
     pub uid: u32,
-    /// Its group.
+    /// The owning group's id.
     pub gid: u32,
-    /// Its access control list; no entries where it has none beyond its mode.
+    /// Its access control list. Empty if it has none in addition to its mode.
     pub acl: Option<Vec<AclEntry>>,
-    /// What the kernel grants the subject: search 1, write 2. Asked where the list cannot be read
+    /// What the kernel grants the subject: search 1, write 2. Queried if the list cannot be read
     /// and the subject is this process.
     pub granted: Option<u8>,
-    /// It has the immutable flag.
+    /// Whether it has the immutable flag.
     pub immutable: bool,
-    /// It has no name any more.
+    /// Whether it has been unlinked.
     pub deleted: bool,
-    /// The mount it is seen through.
+    /// The mount through which it is seen.
     pub mount: Mount,
 }
 
-/// What a file is.
+/// The type of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileKind {
     /// A socket.
@@ -182,32 +185,32 @@ pub enum FileKind {
     Device,
 }
 
-/// A mount, as far as it decides something.
+/// The attributes of a mount that affect these calls.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Mount {
-    /// The file system's name, `ext4`; empty where unknown.
+    /// The file system's name, such as `ext4`. Empty if unknown.
     pub file_system: String,
-    /// The mount is read-only.
+    /// Whether the mount is read-only.
     pub read_only: bool,
-    /// The file system itself is read-only.
+    /// Whether the file system itself is read-only.
     pub file_system_read_only: bool,
-    /// Symbolic links on it are not followed.
+    /// Whether symbolic links on it are not followed (`nosymfollow`).
     pub no_links: bool,
-    /// Owners of files are mapped to others (`mount_setattr(2)`, Linux 5.12); those that are told
-    /// here are so already.
+    /// Whether file owners are mapped (an idmapped mount: `mount_setattr(2)`, Linux 5.12). The
+    /// owners in these facts are mapped already.
     pub maps_ids: bool,
 }
 
 /// An entry of a POSIX access control list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AclEntry {
-    /// Whom it is about.
+    /// The users the entry applies to.
     pub who: AclWho,
-    /// Read 4, write 2, search 1.
+    /// The permissions: read 4, write 2, search 1.
     pub permissions: u8,
 }
 
-/// Whom an entry is about.
+/// The users an entry applies to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AclWho {
     /// The file's owner.
@@ -218,55 +221,56 @@ pub enum AclWho {
     OwningGroup,
     /// This group.
     Group(u32),
-    /// The most that named users and groups may have.
+    /// The maximum permissions of named users and groups.
     Mask,
-    /// Everybody else.
+    /// All other users.
     Other,
 }
 
-/// A socket of the kernel's table.
+/// A socket in the kernel's table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
-    /// Its inode, as in `/proc/PID/fd`; 0 where it is in no table that can be read, and only the
-    /// socket itself was asked.
+    /// Its inode, as in `/proc/PID/fd`. 0 if it is in no readable table, and only the socket itself
+    /// was queried.
     pub inode: u32,
     /// Its kind.
     pub kind: Option<Kind>,
-    /// What it does.
+    /// Its state.
     pub state: EndpointState,
-    /// It was shut down for reading.
+    /// Whether it was shut down for reading.
     pub shut_down: bool,
-    /// Connections that wait for an accept, and the limit that the server asked for. Of a listener
-    /// only.
+    /// For a listener only: the number of connections waiting to be accepted, and the limit given
+    /// to `listen`.
     pub backlog: Option<(u32, u32)>,
-    /// Its queue of messages is full. Of a datagram socket only.
+    /// For a datagram socket only: whether its receive queue is full.
     pub queue_full: Option<bool>,
     /// The processes that have it open.
     pub owners: Option<Vec<Owner>>,
 }
 
-/// What a bound socket does.
+/// The state of a bound socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EndpointState {
-    /// It accepts connections.
+    /// The socket accepts connections.
     Listening,
-    /// It is bound: a server that does not listen yet, or a datagram socket without a peer.
+    /// The socket is bound: a server that does not listen yet, or a datagram socket without a peer.
     Bound,
-    /// It was bound and has connected to somebody: a client with a name, or a datagram socket with
-    /// a peer.
+    /// The socket was bound and has connected: a client with a name, or a datagram socket with a
+    /// peer.
     Connected,
-    /// It came out of an accept: it has its listener's name and answers to nobody else.
+    /// The socket was returned by accept. It has its listener's name and communicates only with its
+    /// client.
     Accepted,
 }
 
 /// A process that has a socket open.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owner {
-    /// The process.
+    /// The process id.
     pub pid: u32,
     /// Its command name.
     pub command: String,
-    /// Its user.
+    /// Its user id.
     pub uid: Option<u32>,
     /// Its state in `/proc/PID/stat`: `R`, `S`, `D`, `T`, `Z`, ….
     pub state: Option<char>,
@@ -277,7 +281,7 @@ pub struct Owner {
 pub struct Near {
     /// How it differs from what was asked for.
     pub how: Nearness,
-    /// Its address, as it was bound.
+    /// The address it was bound to.
     pub address: Address,
     /// The socket.
     pub socket: Endpoint,
@@ -286,51 +290,53 @@ pub struct Near {
 /// How a socket differs from what was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Nearness {
-    /// It was bound to that path, and the file is not there any more.
+    /// It was bound to that path, and the file has been unlinked.
     Unlinked,
-    /// It has that address in our view, which is not the subject's.
+    /// It has that address as this process sees it, but not as the subject does.
     OurView,
-    /// The same abstract name, another kind of socket.
+    /// It has the same abstract name, but is of another kind.
     OtherKind,
-    /// The same abstract name in another network namespace.
+    /// It has the same abstract name in another network namespace.
     OtherNamespace,
-    /// An abstract name that differs in NULs at its end alone.
+    /// Its abstract name differs only in trailing NULs.
     Padded,
-    /// A name that looks alike.
+    /// Its name is similar.
     Alike,
 }
 
-/// The kernel's limits.
+/// Kernel limits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// `net.core.wmem_default`: the send buffer of a fresh socket, in bytes.
+    /// `net.core.wmem_default`: the default send buffer of a socket, in bytes.
     pub wmem_default_bytes: Option<usize>,
-    /// `net.core.somaxconn`: the longest backlog.
+    /// `net.core.somaxconn`: the maximum backlog.
     pub somaxconn: Option<u32>,
-    /// `net.unix.max_dgram_qlen`: messages that may wait, less one.
+    /// `net.unix.max_dgram_qlen`: the number of messages that may be queued, less one.
     pub max_dgram_qlen: Option<u32>,
     /// `fs.protected_symlinks`.
     pub protected_symlinks: Option<bool>,
 }
 
-/// What else has a say, and can be named at most.
+/// Security mechanisms that may affect the call. At most they can be named: their decision is
+/// unknown.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Security {
-    /// The security modules in use, where the kernel lists them.
+    /// The security modules in use, if the kernel lists them.
     pub modules: Option<Vec<String>>,
-    /// The subject's label, where a module gives one.
+    /// The subject's security label, if a module assigns one.
     pub label: Option<String>,
-    /// The subject's system calls are filtered.
+    /// Whether the subject's system calls are filtered.
     pub seccomp: Option<bool>,
-    /// The subject can gain no privileges: so it is with whoever restricts itself with Landlock.
+    /// Whether the subject can gain no privileges (`no_new_privs`), as is the case for a process
+    /// that restricts itself with Landlock.
     pub no_new_privileges: Option<bool>,
 }
 
-/// Names for ids.
+/// Names of ids.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Names {
-    /// Users.
+    /// User names.
     pub users: BTreeMap<u32, String>,
-    /// Groups.
+    /// Group names.
     pub groups: BTreeMap<u32, String>,
 }

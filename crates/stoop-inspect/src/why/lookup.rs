@@ -1,5 +1,5 @@
-//! Whether the subject's lookup of the path arrives, judged component by component as the kernel
-//! walks (`fs/namei.c`). Pure.
+//! Predicts whether the subject's path lookup succeeds, component by component as the kernel walks
+//! (`fs/namei.c`). Pure.
 
 use std::path::Path;
 
@@ -8,20 +8,20 @@ use super::permission::{Access, By, SEARCH, access};
 use super::words::{Words, quoted, quoted_bytes, symbol};
 use super::{Cause, Errno, Operation, Stop, Verdict, advice};
 
-/// Symbolic links that one lookup follows.
+/// The number of symbolic links that one lookup follows.
 const LINKS_MAX: usize = 40;
-/// Bytes of a component on the file systems there are.
+/// The longest component in bytes, the same on all file systems in use.
 const NAME_MAX_BYTES: usize = 255;
 
-/// Where the lookup came to.
+/// The result of a lookup.
 pub(super) enum Lookup<'f> {
-    /// To this file.
+    /// The lookup reached this file.
     Reached(&'f File),
-    /// To a verdict.
+    /// The lookup fails, with this verdict.
     Stopped(Verdict),
 }
 
-/// Judges the whole lookup of a connect or a send, which follows every link.
+/// Checks the whole lookup of a connect or a send, which follows every link.
 pub(super) fn whole(facts: &Facts) -> Lookup<'_> {
     let Some(walk) = &facts.walk else { return Lookup::Stopped(hidden(facts, "the path")) };
     if let Some(stopped) = steps(facts, &walk.steps) {
@@ -33,7 +33,7 @@ pub(super) fn whole(facts: &Facts) -> Lookup<'_> {
     }
 }
 
-/// Judges these steps; `None` where they are all passed.
+/// Checks these steps. Returns `None` if all of them pass.
 pub(super) fn steps(facts: &Facts, steps: &[Step]) -> Option<Verdict> {
     let mut links = 0;
     steps.iter().enumerate().find_map(|(number, step)| {
@@ -43,7 +43,7 @@ pub(super) fn steps(facts: &Facts, steps: &[Step]) -> Option<Verdict> {
     })
 }
 
-/// Whether the directory lets its names be looked up, and the name can be one.
+/// Checks that the directory may be searched, and that the name is valid.
 pub(super) fn entered(facts: &Facts, step: &Step) -> Option<Verdict> {
     let subject = facts.subject.as_ref()?;
     let directory = &step.directory;
@@ -83,7 +83,7 @@ fn no_search(facts: &Facts, directory: &File, by: By) -> Verdict {
     verdict.next_all(advice::grant(facts, directory, by, SEARCH))
 }
 
-/// Whether what the name led to can be gone on with.
+/// Checks that the lookup can continue with what the name led to.
 fn found(facts: &Facts, step: &Step, links: usize) -> Option<Verdict> {
     let path = step.directory.path.join(Path::new(as_os_str(&step.name)));
     match &step.found {
@@ -108,7 +108,8 @@ fn not_a_directory(facts: &Facts, step: &Step, file: &File) -> Option<Verdict> {
     })
 }
 
-/// The checks before a link is followed, in order: how many there were, whose it is, the mount.
+/// Checks whether a link may be followed, in the kernel's order: the number of links so far, its
+/// owner, its mount.
 fn link_refused(facts: &Facts, step: &Step, link: &File, links: usize) -> Option<Verdict> {
     let shown = quoted(&link.path);
     if links > LINKS_MAX {
@@ -146,7 +147,7 @@ fn link_refused(facts: &Facts, step: &Step, link: &File, links: usize) -> Option
     })
 }
 
-/// Whether the lookup came to this link by another link's target before, too.
+/// Returns whether the lookup has reached this link before, through another link's target.
 fn is_circle(facts: &Facts, link: &File) -> bool {
     let steps = facts.walk.iter().flat_map(|walk| &walk.steps);
     let is_it = |step: &&Step| matches!(&step.found, Found::Link { link: other, .. } if other.id == link.id);
@@ -154,8 +155,8 @@ fn is_circle(facts: &Facts, link: &File) -> bool {
 }
 
 impl Step {
-    /// Whether `fs.protected_symlinks` is against following this link; capabilities do not help
-    /// (K-LOOKUP-4).
+    /// Returns whether `fs.protected_symlinks` forbids following this link. Capabilities do not
+    /// override it (K-LOOKUP-4).
     fn is_protected(&self, link: &File, facts: &Facts) -> Option<bool> {
         let subject = facts.subject.as_ref()?;
         let shared = self.directory.mode & 0o1002 == 0o1002;
@@ -200,8 +201,8 @@ fn missing(facts: &Facts, step: &Step, path: &Path) -> Verdict {
     }
 }
 
-/// It is there for us, and not for the subject: by its root, its mounts, or where a relative path
-/// starts.
+/// The path exists for this process, but not for the subject: its root, its mounts, or the start of
+/// a relative path differ.
 fn other_view(facts: &Facts, near: &Near, path: &Path) -> Verdict {
     let words = Words(facts);
     let is_elsewhere = facts.subject.as_ref().is_some_and(|subject| subject.view.other_files);
@@ -221,7 +222,7 @@ fn other_view(facts: &Facts, near: &Near, path: &Path) -> Verdict {
         .next_all(advice::other_view(facts, is_elsewhere))
 }
 
-/// A verdict that says what is not known.
+/// Returns a verdict that names what is not known.
 pub(super) fn hidden(facts: &Facts, what: &str) -> Verdict {
     Verdict::unknown(format!("it cannot be told from here: {what} cannot be seen"))
         .next_all(advice::look_closer(facts))

@@ -1,15 +1,15 @@
-//! Why an operation on a local socket fails, or that it would not: predicted, without making the
-//! call.
+//! Explains why an operation on a Unix domain socket fails, or predicts that it succeeds, without
+//! making the call.
 //!
-//! Two steps. [`facts::gather`] looks at the machine: all input and output is there. [`why`] judges
-//! what was seen in the kernel's own order, and is pure: the same [`Facts`] give the same
-//! [`Verdict`], on any machine.
+//! This has two steps. [`facts::gather`] inspects the machine and does all I/O. [`why`] evaluates
+//! these facts in the kernel's own order and is pure: the same [`Facts`] give the same [`Verdict`]
+//! on any machine.
 //!
-//! The question is always about the plain system call, made by the subject with a fresh socket:
-//! `connect`, `bind`, or `sendto` of one message. So a path of more than 108 bytes fails here, as
-//! no address holds it, although [`stoop::Connect`] has a way to it.
+//! A question is always about the plain system call, made by the subject with a fresh socket:
+//! `connect`, `bind`, or `sendto` of one message. For example, a path of more than 108 bytes fails
+//! here because no address holds it, although [`stoop::Connect`] has a way to reach it.
 //!
-//! What cannot be seen is not guessed: the outcome is then [`Outcome::Unknown`], and the verdict
+//! What is not visible is not guessed: the outcome is then [`Outcome::Unknown`], and the verdict
 //! says what is missing.
 
 mod advice;
@@ -36,18 +36,19 @@ pub(crate) use gather::subject::began;
 pub use rustix::io::Errno;
 pub use words::symbol;
 
-/// What is to be done, with which address, and by whom.
+/// The call to explain: the operation, the address and the subject.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Question {
     /// The system call.
     pub operation: Operation,
-    /// The kind of socket it is made with. `None`: for a bind a stream socket, for a send a
-    /// datagram socket, for a connect the kind of the socket that is there, and a stream socket
-    /// where none is.
+    /// The kind of socket that makes it.
+    ///
+    /// If `None`: a stream socket for a bind, a datagram socket for a send. For a connect, the kind
+    /// of the existing socket, or a stream socket if there is none.
     pub kind: Option<Kind>,
-    /// The address it is made with.
+    /// The address that is passed to it.
     pub address: Address,
-    /// Who makes it.
+    /// The user or process that makes it.
     pub subject: Who,
 }
 
@@ -58,69 +59,70 @@ pub enum Operation {
     Connect,
     /// `bind`.
     Bind,
-    /// `sendto`, of one message from a socket that is neither bound nor connected and has the
+    /// `sendto`, of one message, from a socket that is neither bound nor connected and has the
     /// default send buffer.
     Send {
-        /// The bytes of the message.
+        /// The length of the message in bytes.
         len_bytes: usize,
     },
 }
 
-/// By whom the call is made.
+/// The user or process that makes the call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Who {
     /// This process.
     Ourselves,
-    /// A process of this user, fresh from a login, in our namespaces and working directory: a name,
-    /// or a number.
+    /// A fresh login process of this user, given by name or number, in the namespaces and the
+    /// working directory of this process.
     User(String),
-    /// This process, with its user, groups, capabilities, root, working directory and namespaces.
+    /// The process with this pid, with its user, groups, capabilities, root, working directory and
+    /// namespaces.
     Process(u32),
 }
 
-/// The answer.
+/// The result of [`why`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
     /// What the call would return.
     pub outcome: Outcome,
-    /// The first thing that decides it, in the kernel's own order.
+    /// The first thing that decides it, in the kernel's order of checks.
     pub cause: Cause,
-    /// Where on the path it was decided; `None` where that was before the path, or nothing is in
-    /// the way.
+    /// Where in the path it was decided. `None` if it was decided before the path was looked up, or
+    /// if nothing prevents the call.
     pub stop: Option<Stop>,
     /// The cause, in one sentence without a full stop.
     pub why: String,
-    /// What was seen that says so, a line each.
+    /// The observations that support it, one line each.
     pub seen: Vec<String>,
-    /// What to do about it: commands that can be run, each perhaps with a `# comment`.
+    /// What to do about it: shell commands, each optionally with a `# comment`.
     pub next: Vec<String>,
-    /// What could not be consulted, or may change the answer, a line each.
+    /// What could not be consulted or may change the result, one line each.
     pub cautions: Vec<String>,
 }
 
 /// What a call would return.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// Success, at once.
+    /// It succeeds at once.
     Succeeds,
-    /// A blocking call waits until there is room; one that does not block fails with `EAGAIN`.
+    /// A blocking call waits until there is space. A nonblocking call fails with `EAGAIN`.
     Waits,
-    /// This error.
+    /// It fails with this error.
     Fails(Errno),
-    /// It cannot be told from here.
+    /// The result cannot be determined by this process.
     Unknown,
 }
 
-/// A place on the path, by the number of a step in [`facts::Walk`].
+/// A position in the path, by the index of a step in [`facts::Walk`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stop {
-    /// The directory that the step's name is looked up in, or would be made in.
+    /// The directory in which the step's name is looked up, or would be created.
     In(usize),
-    /// What has the step's name.
+    /// The file that has the step's name.
     At(usize),
 }
 
-/// Judges what was seen.
+/// Predicts the result of the call from these facts.
 pub fn why(facts: &Facts) -> Verdict {
     if facts.subject.is_none() {
         return no_such_subject(facts);
@@ -133,13 +135,13 @@ pub fn why(facts: &Facts) -> Verdict {
         service::add(facts, at_the_end(facts, lost(facts, verdict)))
     });
     match verdict.outcome {
-        // Whatever else has a say comes last, and has none where the call fails before.
+        // Other security mechanisms are consulted last, and not at all if the call fails before.
         Outcome::Fails(_) => verdict,
         _ => cautions::add(facts, verdict),
     }
 }
 
-/// What was not decided on the way is decided by what is at its end.
+/// If nothing in the path decided the result, what is at its end does.
 fn at_the_end(facts: &Facts, verdict: Verdict) -> Verdict {
     let last = facts.walk.as_ref().and_then(|walk| walk.steps.len().checked_sub(1));
     match (verdict.stop, last) {
@@ -148,7 +150,7 @@ fn at_the_end(facts: &Facts, verdict: Verdict) -> Verdict {
     }
 }
 
-/// A server that lives, and whose name has become another file's.
+/// Handles a server that is still running, but whose path now refers to another file.
 fn lost(facts: &Facts, verdict: Verdict) -> Verdict {
     let lost = facts.near.iter().find(|near| near.how == facts::Nearness::Unlinked);
     let Some(near) = lost.filter(|_| facts.walk.as_ref().is_some_and(|walk| walk.reached.is_some())) else {
@@ -178,7 +180,7 @@ fn no_such_subject(facts: &Facts) -> Verdict {
     Verdict { cause: Cause::NoSuchSubject, ..Verdict::unknown(who) }.next(next.to_owned())
 }
 
-/// What the kernel finds out before it looks the address up, in its order.
+/// Checks what the kernel checks before it looks up the address, in the kernel's order.
 fn before_the_address(facts: &Facts) -> Option<Verdict> {
     let Question { operation, kind, address, .. } = &facts.question;
     let path_len = address.as_path().map_or(0, |path| path.as_os_str().len());
@@ -203,7 +205,7 @@ fn before_the_address(facts: &Facts) -> Option<Verdict> {
     (*len_bytes > most).then(|| message_too_large(*len_bytes, most))
 }
 
-/// What the kernel subtracts from the send buffer for a message (K-DGRAM-6).
+/// What the kernel subtracts from the send buffer for each message (K-DGRAM-6).
 const MESSAGE_OVERHEAD_BYTES: usize = 32;
 
 fn path_too_long(address: &Address, len_bytes: usize) -> Verdict {

@@ -1,51 +1,51 @@
-//! Whether a file's mode, access control list and the subject's capabilities let it do something:
-//! the kernel's `inode_permission`, in its order. Pure.
+//! Predicts whether a file's mode, its access control list and the subject's capabilities permit an
+//! access: the kernel's `inode_permission`, in its order. Pure.
 
 use super::facts::{AclEntry, AclWho, File, FileKind, IdRange, Subject};
 
-/// Search a directory.
+/// Permission to search a directory.
 pub(super) const SEARCH: u8 = 1;
-/// Write.
+/// Permission to write.
 pub(super) const WRITE: u8 = 2;
 
-/// The answer of a permission check.
+/// The result of a permission check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Access {
-    /// Yes.
+    /// The access is granted.
     Granted,
-    /// No, and what says so.
+    /// The access is denied, by this part of the permissions.
     Denied(By),
-    /// What would decide it cannot be seen.
+    /// What decides it cannot be read.
     Unknown,
 }
 
-/// What of a file's permissions applies to the subject and denies.
+/// The part of a file's permissions that applies to the subject and denies the access.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum By {
-    /// The owner's digit of the mode.
+    /// The owner's bits of the mode.
     Owner,
-    /// The group's digit of the mode.
+    /// The group's bits of the mode.
     Group,
-    /// The digit of the mode for others.
+    /// The mode bits for others.
     Other,
     /// The list's entry for this user.
     AclUser,
-    /// The list's entries for groups the subject is in; none has what is asked.
+    /// The list's entries for groups of the subject, none of which grants the access.
     AclGroups,
-    /// An entry for the subject would grant it, and the list's mask takes it away.
+    /// An entry for the subject grants the access, but the list's mask excludes it.
     AclMask,
     /// The list's entry for others.
     AclOther,
 }
 
 impl By {
-    /// Whether the access control list denies, and not the mode.
+    /// Returns whether the access control list denies the access, instead of the mode.
     pub(super) fn is_acl(self) -> bool {
         matches!(self, By::AclUser | By::AclGroups | By::AclMask | By::AclOther)
     }
 }
 
-/// Whether the subject may do `want`, a set of [`SEARCH`] and [`WRITE`], to the file.
+/// Returns whether the subject has `want`, a set of [`SEARCH`] and [`WRITE`], on the file.
 pub(super) fn access(file: &File, subject: &Subject, want: u8) -> Access {
     match by_permissions(file, subject, want) {
         Access::Granted => Access::Granted,
@@ -57,8 +57,8 @@ pub(super) fn access(file: &File, subject: &Subject, want: u8) -> Access {
     }
 }
 
-/// A capability counts where the file's owner and group have numbers in the subject's user
-/// namespace (K-PERM-3).
+/// Returns whether a capability grants the access. It applies only if the file's owner and group
+/// are mapped in the subject's user namespace (K-PERM-3).
 fn overrides(file: &File, subject: &Subject, want: u8) -> bool {
     let mapped = |ids: &Option<Vec<IdRange>>, id: u32| {
         ids.as_ref().is_none_or(|ranges| ranges.iter().any(|range| range.contains(id)))
@@ -76,8 +76,10 @@ impl IdRange {
     }
 }
 
-/// Mode and list alone. The owner is judged by the mode whatever the list says, and the list counts
-/// only while the mode's middle digit, which is then the list's mask, is not 0 (K-PERM-2).
+/// Checks the mode and the list alone.
+///
+/// For the owner, only the mode counts, whatever the list says. For others, the list counts only if
+/// the mode's group bits, which are then the list's mask, are not 0 (K-PERM-2).
 fn by_permissions(file: &File, subject: &Subject, want: u8) -> Access {
     let digit = |shift: u32| (file.mode >> shift) as u8 & 7;
     let judge = |granted: u8, by| if want & !granted == 0 { Access::Granted } else { Access::Denied(by) };
@@ -97,7 +99,8 @@ fn by_permissions(file: &File, subject: &Subject, want: u8) -> Access {
     }
 }
 
-/// The first entry that fits decides; of the groups, any that grants it.
+/// Checks the list. The first entry that matches decides. Of the group entries, any that grants the
+/// access is enough.
 fn by_list(acl: &[AclEntry], file: &File, subject: &Subject, want: u8) -> Access {
     let grants = |entry: &AclEntry| want & !entry.permissions == 0;
     let mask = acl.iter().find(|entry| entry.who == AclWho::Mask);

@@ -1,4 +1,4 @@
-//! Whether the socket at the end of the lookup takes a connection or a message
+//! Predicts whether the socket at the end of the lookup accepts a connection or a message
 //! (`net/unix/af_unix.c`). Pure.
 
 use stoop::Kind;
@@ -10,7 +10,7 @@ use super::permission::{Access, By, WRITE, access};
 use super::words::{Words, clients_wait, kind_of, quoted, with_article};
 use super::{Cause, Errno, Operation, Verdict, advice};
 
-/// Judges a connect or a send.
+/// Predicts a connect or a send.
 pub(super) fn judge(facts: &Facts) -> Verdict {
     match facts.question.address.as_abstract() {
         Some(_) => by_name(facts),
@@ -47,7 +47,7 @@ fn by_file(facts: &Facts, file: &File) -> Verdict {
     }
 }
 
-/// The checks of write permission, in order; whatever the file is.
+/// Checks write permission, in the kernel's order, whatever the type of the file.
 fn not_writable(facts: &Facts, file: &File) -> Option<Verdict> {
     let words = Words(facts);
     let subject = facts.subject.as_ref()?;
@@ -83,7 +83,7 @@ fn not_writable(facts: &Facts, file: &File) -> Option<Verdict> {
     })
 }
 
-/// What to do about a socket that the subject may not write to. Where nobody is behind it no
+/// Adds advice about a socket that the subject may not write to. If no process serves it, no
 /// permission helps.
 fn admitted(facts: &Facts, file: &File, by: By, verdict: Verdict) -> Verdict {
     let is_dead = facts.alive == Some(false) || facts.sockets.as_ref().is_some_and(Vec::is_empty);
@@ -99,14 +99,14 @@ fn admitted(facts: &Facts, file: &File, by: By, verdict: Verdict) -> Verdict {
     }
 }
 
-/// The command that puts a server in the place of a file that is nobody's any more.
+/// Returns the command that starts a server in place of a stale socket file.
 fn replaces(facts: &Facts, file: &File) -> String {
     let sudo = advice::sudo(facts, Some(file.uid));
     format!("{sudo}{}    # replaces a stale socket safely", advice::stoop(facts, "serve"))
 }
 
-/// The server decides who may connect; what is changed on the file lasts until it makes the file
-/// anew.
+/// Returns the commands that grant access. The server decides who may connect: a change to the file
+/// lasts only until the server creates it again.
 fn server_grants(facts: &Facts, file: &File, by: By) -> Vec<String> {
     let serve = format!(
         "{} --mode 660 --group GROUP    # the server decides: this admits a group of users",
@@ -131,7 +131,8 @@ fn stale(facts: &Facts, file: &File) -> Verdict {
     verdict.next(replaces(facts, file))
 }
 
-/// The socket that the kernel finds; its kind is compared first, then its state (K-CONNECT-10).
+/// Predicts the result for the socket that the kernel finds. Its kind is checked first, then its
+/// state (K-CONNECT-10).
 fn found(facts: &Facts, socket: &Endpoint) -> Verdict {
     let asked = asked(facts, socket.kind);
     let Some(kind) = socket.kind else { return hidden(facts, "the kind of the socket there") };
@@ -144,7 +145,7 @@ fn found(facts: &Facts, socket: &Endpoint) -> Verdict {
     }
 }
 
-/// The kind of the socket that the call is made with.
+/// Returns the kind of the socket that makes the call.
 fn asked(facts: &Facts, there: Option<Kind>) -> Kind {
     let usual = match facts.question.operation {
         Operation::Send { .. } => Kind::Datagram,
@@ -240,7 +241,7 @@ fn receiver(facts: &Facts, socket: &Endpoint) -> Verdict {
             .next_all(advice::restart(facts, socket));
     }
     if is_send && socket.inode == 0 {
-        // A receiver that is shut down cannot be told from one that is not, but by a message.
+        // A receiver that is shut down can only be detected by sending it a message.
         let room = if socket.queue_full == Some(true) { "has no room" } else { "has room" };
         return hidden(facts, "whether the receiver, in another network namespace, was shut down")
             .seen(format!("it is there, and its queue {room}"));
@@ -268,7 +269,7 @@ fn queue_full(facts: &Facts, socket: &Endpoint) -> Verdict {
         .next_all(look_at(facts, socket))
 }
 
-/// Nothing in the way; what may still disappoint is a caution.
+/// Nothing prevents the call. What may still change the result becomes a caution.
 fn succeeds(facts: &Facts, socket: &Endpoint) -> Verdict {
     let done = match facts.question.operation {
         Operation::Send { .. } => "nothing is in the way: the message would be queued at the receiver",
@@ -299,7 +300,8 @@ fn by_name(facts: &Facts) -> Verdict {
         return hidden(facts, "the table of sockets of that network namespace");
     };
     let servers = || sockets.iter().filter(|socket| socket.state != EndpointState::Accepted);
-    // Each kind has names of its own; a connect without a kind tries them one after the other.
+    // Each kind has its own abstract names. A connect without a kind tries them one after the
+    // other.
     let kinds = match (facts.question.kind, facts.question.operation) {
         (Some(kind), _) => vec![kind],
         (None, Operation::Connect) => Kind::ALL.to_vec(),
@@ -347,7 +349,7 @@ fn no_such_name(facts: &Facts, other: Option<&Endpoint>) -> Verdict {
         .next(format!("{}    # start a server there", advice::stoop(facts, "serve")))
 }
 
-/// A command in the network namespace that has the name.
+/// Returns a command that runs in the network namespace that has the name.
 fn enter(facts: &Facts, socket: &Endpoint) -> Option<String> {
     let owner = first_owner(socket)?;
     let (sudo, at) = (advice::sudo(facts, None), shell::address(&facts.question.address));
@@ -362,7 +364,7 @@ fn resumes(facts: &Facts, socket: &Endpoint) -> Vec<String> {
     socket.owners.iter().flatten().filter_map(|owner| advice::resume(facts, owner)).collect()
 }
 
-/// How to look at what a process does that does not accept or read.
+/// Returns a command that shows what a process that neither accepts nor reads is doing.
 fn look_at(facts: &Facts, socket: &Endpoint) -> Option<String> {
     if socket.owners.is_none() {
         return advice::look_closer(facts);

@@ -1,5 +1,5 @@
-//! What is known of an address that is the usual place of a service: who makes that socket, and
-//! whom it admits. Pure.
+//! Adds what is known about the default address of a well-known service: who creates that socket,
+//! and whom it allows. Pure.
 
 use stoop::explain::shell;
 
@@ -8,7 +8,8 @@ use super::words::Words;
 use super::{Cause, Operation, Verdict};
 use crate::endpoints::{self, Service};
 
-/// The verdict, with what fits the service better than any advice for sockets at large.
+/// Returns the verdict, with advice that suits the service better than general advice about
+/// sockets.
 pub(super) fn add(facts: &Facts, verdict: Verdict) -> Verdict {
     let question = &facts.question;
     match endpoints::recognise(&question.address) {
@@ -17,7 +18,7 @@ pub(super) fn add(facts: &Facts, verdict: Verdict) -> Verdict {
             let next = commands(facts, service, verdict.cause, is_of_user);
             let mut verdict = verdict.seen(format!("this is the usual place of {}", service.what));
             if !next.is_empty() {
-                // Nobody wants a server of stoop's in that place.
+                // A stoop server makes no sense at that address.
                 verdict.next.retain(|command| !command.starts_with("stoop "));
                 verdict.next.splice(0..0, next);
             }
@@ -46,8 +47,8 @@ fn commands(facts: &Facts, service: &Service, cause: Cause, is_of_user: bool) ->
     }
 }
 
-/// Members of the service's group may connect; who may tell a container runtime what to do may do
-/// everything.
+/// Describes who may connect: members of the service's group. A user who controls a container
+/// runtime effectively has root.
 fn admission(facts: &Facts, service: &Service) -> Option<String> {
     let (group, subject) = (service.group?, facts.subject.as_ref()?);
     let user = facts.names.users.get(&subject.uid).map_or(subject.uid.to_string(), shell::word);

@@ -1,5 +1,5 @@
-//! The words of a verdict: who, which file, what its permissions are. Every name from outside is
-//! escaped here. Pure.
+//! Formats the phrases of a verdict: the subject, files and their permissions. Every name from
+//! outside is escaped here. Pure.
 
 use std::path::Path;
 
@@ -9,17 +9,17 @@ use super::facts::{AclEntry, AclWho, Endpoint, Facts, File, FileKind, Owner};
 use super::permission::By;
 use super::{Errno, Who};
 
-/// What the texts need to know.
+/// The facts that the phrases refer to.
 #[derive(Clone, Copy)]
 pub(super) struct Words<'f>(pub(super) &'f Facts);
 
 impl Words<'_> {
-    /// The subject in the nominative: `we`, `user alice`, `process 12 (nginx)`.
+    /// Returns the subject in the nominative: `we`, `user alice`, `process 12 (nginx)`.
     pub(super) fn who(self) -> String {
         self.subject("we")
     }
 
-    /// The subject in the oblique case: `us`, `user alice`, `process 12 (nginx)`.
+    /// Returns the subject in the objective case: `us`, `user alice`, `process 12 (nginx)`.
     pub(super) fn whom(self) -> String {
         self.subject("us")
     }
@@ -40,7 +40,7 @@ impl Words<'_> {
         }
     }
 
-    /// Who the subject is for a permission check: `we are root (uid 0), group root`.
+    /// Returns the subject's identity in a permission check: `we are root (uid 0), group root`.
     pub(super) fn identity(self) -> String {
         let Some(subject) = &self.0.subject else { return String::new() };
         let mut others = subject.groups.clone();
@@ -64,13 +64,13 @@ impl Words<'_> {
         text
     }
 
-    /// `we lack`, `user alice lacks`.
+    /// Returns `we lack` or `user alice lacks`.
     pub(super) fn lacks(self) -> String {
         let verb = if self.0.question.subject == Who::Ourselves { "lack" } else { "lacks" };
         format!("{} {verb}", self.who())
     }
 
-    /// Which part of a file's permissions is the one that counts for the subject, and lacks `what`.
+    /// Says which part of a file's permissions applies to the subject, and lacks `what`.
     pub(super) fn applies(self, by: By, file: &File, what: &str) -> String {
         let who = self.who();
         let (is, has) =
@@ -110,8 +110,8 @@ impl Words<'_> {
         }
     }
 
-    /// Mode and owner, as in a listing: `'/run/app.sock' has mode 0660, owner root, group app`;
-    /// then its list, if it has one.
+    /// Returns mode and owner, as in a listing: `'/run/app.sock' has mode 0660, owner root, group
+    /// app`, followed by the access control list, if there is one.
     pub(super) fn permissions(self, file: &File) -> String {
         let text = format!(
             "{} has mode {:04o}, owner {}, group {}",
@@ -129,7 +129,7 @@ impl Words<'_> {
         }
     }
 
-    /// An entry as `getfacl` writes it.
+    /// Formats an entry as `getfacl` writes it.
     fn acl_entry(self, entry: &AclEntry) -> String {
         let who = match entry.who {
             AclWho::Owner => "user:".to_owned(),
@@ -143,7 +143,7 @@ impl Words<'_> {
         format!("{who}:{}{}{}", bit(4, 'r'), bit(2, 'w'), bit(1, 'x'))
     }
 
-    /// Who has the socket: a line a process, with what keeps it from answering.
+    /// Lists the owners of the socket: one line per process, with what keeps it from answering.
     pub(super) fn owners(self, socket: &Endpoint) -> Vec<String> {
         match socket.owners.as_deref() {
             None => vec!["its owner cannot be seen from here".to_owned()],
@@ -173,15 +173,15 @@ impl Words<'_> {
     }
 }
 
-/// Owners of one socket that are listed.
+/// The maximum number of owners of one socket that are listed.
 const SHOWN: usize = 4;
 
-/// `process 12 (nginx)`.
+/// Returns `process 12 (nginx)`.
 pub(super) fn process(owner: &Owner) -> String {
     format!("process {} ({})", owner.pid, escaped(&owner.command))
 }
 
-/// `1 client waits`, `3 clients wait`.
+/// Returns `1 client waits` or `3 clients wait`.
 pub(super) fn clients_wait(count: u32) -> String {
     match count {
         1 => "1 client waits".to_owned(),
@@ -189,17 +189,17 @@ pub(super) fn clients_wait(count: u32) -> String {
     }
 }
 
-/// A path in quotes, safe to print.
+/// Quotes a path, safe to print.
 pub(super) fn quoted(path: &Path) -> String {
     format!("'{}'", escaped(path.as_os_str().as_encoded_bytes()))
 }
 
-/// Bytes in quotes, safe to print.
+/// Quotes bytes, safe to print.
 pub(super) fn quoted_bytes(name: &[u8]) -> String {
     format!("'{}'", escaped(name))
 }
 
-/// What a file is, with its article.
+/// Returns the type of a file, with its article.
 pub(super) fn kind_of(kind: FileKind) -> &'static str {
     match kind {
         FileKind::Socket => "a socket",
@@ -211,12 +211,12 @@ pub(super) fn kind_of(kind: FileKind) -> &'static str {
     }
 }
 
-/// `a stream`, for the sake of the article.
+/// Returns the kind with its article: `a stream`.
 pub(super) fn with_article(kind: stoop::Kind) -> String {
     format!("a {kind}")
 }
 
-/// The name of an error number, where it is one that these calls give.
+/// Returns the name of an error number, if it is one that these calls return.
 pub fn symbol(errno: Errno) -> &'static str {
     match errno {
         Errno::ACCESS => "EACCES",

@@ -1,4 +1,4 @@
-//! One file: what it is, its permissions, its access control list, its mount.
+//! Reads one file: its type, permissions, access control list and mount.
 
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use super::mounts::Mounts;
 use crate::why::facts::{AclEntry, AclWho, File, FileKind, Mount};
 
-/// Looks at the file behind an `O_PATH` descriptor.
+/// Reads the file that an `O_PATH` file descriptor refers to.
 pub(super) fn look(fd: impl AsFd, path: PathBuf, mounts: &Mounts) -> Result<File, Errno> {
     let wanted = StatxFlags::BASIC_STATS | StatxFlags::MNT_ID;
     let stat = statx(&fd, c"", AtFlags::EMPTY_PATH | AtFlags::NO_AUTOMOUNT, wanted)?;
@@ -34,8 +34,8 @@ pub(super) fn look(fd: impl AsFd, path: PathBuf, mounts: &Mounts) -> Result<File
     })
 }
 
-/// The number of the mount that the descriptor's path goes through (Linux 5.8); `None` where the
-/// kernel does not tell.
+/// Returns the id of the mount that the descriptor's path goes through (Linux 5.8), or `None` if
+/// the kernel does not report it.
 pub(super) fn mount_number(fd: impl AsFd) -> Option<u64> {
     let stat = statx(&fd, c"", AtFlags::EMPTY_PATH | AtFlags::NO_AUTOMOUNT, StatxFlags::MNT_ID).ok()?;
     (stat.stx_mask & StatxFlags::MNT_ID.bits() != 0).then_some(stat.stx_mnt_id)
@@ -52,8 +52,8 @@ fn kind(kind: FileType) -> FileKind {
     }
 }
 
-/// What the kernel grants this very process (`faccessat2`, Linux 5.8), as search 1 and write 2;
-/// `None` where it cannot be asked.
+/// Returns what the kernel grants this process (`faccessat2`, Linux 5.8): search 1, write 2. `None`
+/// if it cannot be queried.
 pub(super) fn granted(fd: impl AsFd) -> Option<u8> {
     let path = format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd());
     let may = |access| match accessat(CWD, &path, access, AtFlags::EACCESS) {
@@ -64,7 +64,7 @@ pub(super) fn granted(fd: impl AsFd) -> Option<u8> {
     Some(u8::from(may(Access::EXEC_OK)?) | u8::from(may(Access::WRITE_OK)?) << 1)
 }
 
-/// What a mount that is in no list says of itself.
+/// Returns the attributes that a mount reports of itself, for mounts in no list.
 fn mount(fd: impl AsFd) -> Mount {
     let flags = fstatvfs(fd).map(|about| about.f_flag).unwrap_or(StatVfsMountFlags::empty());
     Mount {
@@ -77,8 +77,8 @@ fn mount(fd: impl AsFd) -> Mount {
 /// `ST_NOSYMFOLLOW` (Linux 5.10).
 const NO_LINKS: u64 = 0x2000;
 
-/// The access control list. An `O_PATH` descriptor has no attributes of its own, its name in
-/// `/proc` has.
+/// Reads the access control list. Extended attributes cannot be read through an `O_PATH`
+/// descriptor, but through its link in `/proc`.
 fn list(fd: impl AsFd) -> Option<Vec<AclEntry>> {
     let mut bytes = vec![0; 64 * 1024];
     let path = format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd());
@@ -89,7 +89,7 @@ fn list(fd: impl AsFd) -> Option<Vec<AclEntry>> {
     }
 }
 
-/// The attribute: a version, then for each entry a tag, its permissions, and an id. Pure.
+/// Parses the attribute: a version, then for each entry a tag, its permissions, and an id. Pure.
 pub(super) fn entries(bytes: &[u8]) -> Option<Vec<AclEntry>> {
     let (version, entries) = bytes.split_first_chunk::<4>()?;
     if u32::from_le_bytes(*version) != 2 || entries.len() % 8 != 0 {

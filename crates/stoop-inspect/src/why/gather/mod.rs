@@ -1,7 +1,7 @@
-//! Looks at the machine for what a verdict rests on. The only part of `why` that does.
+//! Inspects the machine for the facts of a verdict. The only part of `why` that does I/O.
 //!
-//! Files are seen as the subject would see them: from its root, or its working directory, in its
-//! mounts. What this process may not see is left out as not seen; nothing is concluded here.
+//! Files are looked up as the subject would see them: from its root or its working directory, in
+//! its mounts. What this process may not read is recorded as unknown. Nothing is concluded here.
 
 mod file;
 mod mounts;
@@ -16,13 +16,15 @@ use std::io;
 use super::facts::{Facts, File, Found, Names, Walk};
 use super::{Operation, Question};
 
-/// Looks at the machine for everything that the question's verdict rests on. Takes some
-/// milliseconds; blocks on the file system and on `/proc` only, and disturbs no server: a socket
-/// that is asked whether it is alive does not notice it (K-PROBE-2, K-PROBE-8).
+/// Gathers all facts that the verdict on this question is based on.
+///
+/// This takes some milliseconds. It blocks only on the file system and on `/proc`, and does not
+/// disturb servers: a socket that is probed does not notice it (K-PROBE-2, K-PROBE-8).
 ///
 /// # Errors
 ///
-/// Where not even `/proc` can be read. What is merely hidden is in the facts, as not seen.
+/// Returns an error if not even `/proc` can be read. What is merely hidden is recorded in the facts
+/// as unknown.
 pub fn gather(question: &Question) -> io::Result<Facts> {
     let mut facts = Facts {
         question: question.clone(),
@@ -50,13 +52,13 @@ pub fn gather(question: &Question) -> io::Result<Facts> {
 }
 
 #[cfg(feature = "fuzzing")]
-/// What is read of files' attributes and of texts in `/proc`, from any bytes at all.
+/// Parses arbitrary bytes as file attributes and as texts of `/proc`, for the fuzzer.
 pub(crate) fn read_anything(data: &[u8]) {
     let _ = (file::entries(data), mounts::parse(data), subject::from_status(data));
     let _ = subject::ranges(std::str::from_utf8(data).ok().map(str::to_owned), true);
 }
 
-/// Every id that a text may name: users, then groups.
+/// Returns every id that a text may mention: users, then groups.
 fn ids(subject: &super::facts::Subject, walk: Option<&Walk>) -> (Vec<u32>, Vec<u32>) {
     let mut users = vec![subject.uid];
     let mut groups = subject.groups.clone();

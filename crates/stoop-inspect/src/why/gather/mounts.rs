@@ -1,4 +1,4 @@
-//! Mounts by their number, as `/proc/PID/mountinfo` lists them. Pure but for [`Mounts::of`].
+//! Mounts by their id, as listed in `/proc/PID/mountinfo`. Pure except for [`Mounts::of`].
 
 use std::collections::HashMap;
 use std::fs;
@@ -10,9 +10,9 @@ use crate::why::facts::Mount;
 pub(super) struct Mounts(HashMap<u64, Mount>);
 
 impl Mounts {
-    /// Those of a directory of `/proc`, and our own: a process with another root is not told of
-    /// mounts outside of it, where its working directory may be. None where they may not be
-    /// read.
+    /// Reads the mounts of the process with this `/proc` directory, and those of the calling
+    /// process. A process with another root is not shown the mounts outside of it, which may hold
+    /// its working directory. Empty if they may not be read.
     pub(super) fn of(proc: &str) -> Mounts {
         let read = |proc: &str| fs::read(format!("{proc}/mountinfo")).unwrap_or_default();
         let (ours, theirs) = (read("/proc/thread-self"), read(proc));
@@ -20,13 +20,13 @@ impl Mounts {
         Mounts(lines.filter_map(parse).collect())
     }
 
-    /// The mount of this number.
+    /// Returns the mount with this id.
     pub(super) fn get(&self, id: u64) -> Option<&Mount> {
         self.0.get(&id)
     }
 }
 
-/// `36 35 98:0 /root /place rw,noatime [tags…] - ext4 /dev/root rw,errors=continue`.
+/// Parses `36 35 98:0 /root /place rw,noatime [tags…] - ext4 /dev/root rw,errors=continue`.
 pub(super) fn parse(line: &[u8]) -> Option<(u64, Mount)> {
     let line = String::from_utf8_lossy(line);
     let fields: Vec<&str> = line.split(' ').collect();

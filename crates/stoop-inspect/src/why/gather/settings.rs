@@ -1,4 +1,4 @@
-//! The kernel's limits, and what else has a say, as far as it can be named.
+//! Reads the kernel's limits, and names the security mechanisms that may affect the call.
 
 use std::fs;
 use std::str::FromStr;

@@ -1,9 +1,10 @@
-//! The sockets behind an address, who has them, and those that may have been meant instead.
+//! Finds the sockets at an address, their owners, and others that may have been meant instead.
 //!
-//! The kernel's tables tell most of it. What they do not tell, or not for a namespace that cannot
-//! be entered, is asked of the socket itself, in ways that it does not notice: by a datagram socket
-//! where it is none (K-PROBE-2), and by a stream that is connected already, whose second connect
-//! fails last of all (K-PROBE-8).
+//! The kernel's tables list most of it. What they do not list, or only for a namespace that cannot
+//! be entered, is determined by probing the socket itself in ways that it does not notice. A
+//! datagram socket that connects to a socket of another kind fails harmlessly (K-PROBE-2). So does
+//! a second connect on a stream that is already connected, whose error comes last of all
+//! (K-PROBE-8).
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -21,16 +22,16 @@ use crate::why::facts::{Endpoint, EndpointState, Facts, FileKind, Near, Nearness
 use crate::why::{Operation, Question};
 use crate::{Inspector, Options};
 
-/// Names that look alike which are shown.
+/// The maximum number of similar names that are shown.
 const ALIKE_SHOWN: usize = 3;
 
-/// Fills in what there is to know of the sockets. `reached` is the file that the path led to.
+/// Fills in what can be determined about the sockets. `reached` is the file that the path led to.
 pub(super) fn look(facts: &mut Facts, stand: &Stand, reached: Option<OwnedFd>) {
     let path =
         |fd: OwnedFd| Some((SocketAddrUnix::new(format!("/proc/self/fd/{}", fd.as_raw_fd())).ok()?, fd));
     let reached = reached.filter(|_| file_of(facts).is_some()).and_then(path);
     facts.alive = reached.as_ref().and_then(|(target, _open)| is_alive(target));
-    // The tables of other namespaces take a while, and mostly the own one has the answer.
+    // The tables of other namespaces take a while to read, and usually the own one has the answer.
     let mut snapshot = snapshot(stand, false);
     if !is_enough(facts, stand, &snapshot) {
         snapshot = self::snapshot(stand, true);
@@ -44,7 +45,7 @@ pub(super) fn look(facts: &mut Facts, stand: &Stand, reached: Option<OwnedFd>) {
     }
 }
 
-/// The socket file that the path led to.
+/// Returns the id of the socket file that the path led to.
 fn file_of(facts: &Facts) -> Option<FileId> {
     let file = facts.walk.as_ref()?.reached.as_ref().filter(|file| file.kind == FileKind::Socket)?;
     Some(FileId { dev: file.id.0, ino: file.id.1 })
@@ -59,7 +60,7 @@ fn snapshot(stand: &Stand, all_namespaces: bool) -> Snapshot {
     { inspector }.snapshot()
 }
 
-/// Whether other namespaces have nothing to add.
+/// Returns whether other namespaces have nothing to add.
 fn is_enough(facts: &Facts, stand: &Stand, snapshot: &Snapshot) -> bool {
     let Question { address, kind, .. } = &facts.question;
     let is_it = |(id, socket): (SocketId, &Socket)| {
@@ -81,8 +82,8 @@ fn by_file(facts: &mut Facts, stand: &Stand, snapshot: &Snapshot, target: Option
         facts.sockets = match (bound.is_empty(), facts.alive) {
             (false, alive) => {
                 let bound = bound.into_iter().map(|id| endpoint(snapshot, id, alive));
-                // Where the kernel finds nobody, what has the same inode is another file, as in a lower
-                // layer.
+                // If the kernel finds no bound socket, the one with the same inode is bound to
+                // another file, for example in a lower layer of an overlay.
                 let is_it = |it: &Endpoint| alive != Some(false) || it.state == EndpointState::Accepted;
                 Some(bound.filter(is_it).collect())
             }
@@ -100,7 +101,8 @@ fn by_file(facts: &mut Facts, stand: &Stand, snapshot: &Snapshot, target: Option
     near_files(facts, stand, snapshot, file);
 }
 
-/// Whether every table could be read: only then is a socket that is in none nowhere.
+/// Returns whether every table was read. Only then is a socket that no table lists known not to
+/// exist.
 fn is_whole(snapshot: &Snapshot) -> bool {
     let hides = |what: &What| {
         matches!(what, What::Table(_) | What::Unsteady(_) | What::Namespaces(_) | What::Sockets(_))
@@ -108,8 +110,8 @@ fn is_whole(snapshot: &Snapshot) -> bool {
     !snapshot.missing.iter().any(|missing| hides(&missing.what))
 }
 
-/// The sockets bound to this file. On some file systems the table knows another device than `stat`
-/// does; where one agrees, it decides.
+/// Returns the sockets bound to this file. On some file systems the table has a device other than
+/// the one `stat` returns. If any socket has the same device, only such sockets count.
 fn bound_to(snapshot: &Snapshot, file: FileId) -> Vec<SocketId> {
     let may_be = |socket: &Socket| socket.file.filter(|bound| bound.may_be(file));
     let same: Vec<(SocketId, FileId)> =
@@ -134,8 +136,8 @@ fn endpoint(snapshot: &Snapshot, id: SocketId, alive: Option<bool>) -> Endpoint 
     }
 }
 
-/// What came out of an accept has its listener's name for ever, and is not the one that a lookup
-/// finds.
+/// Returns the socket's state. An accepted socket keeps its listener's name indefinitely, and is
+/// not the one that a lookup finds.
 fn state(snapshot: &Snapshot, socket: &Socket, alive: Option<bool>) -> EndpointState {
     match (socket.state, socket.kind) {
         (State::Listening, _) => EndpointState::Listening,
@@ -173,7 +175,7 @@ fn owners(snapshot: &Snapshot, id: SocketId) -> Option<Vec<Owner>> {
     (!owners.is_empty() || !hidden).then_some(owners)
 }
 
-/// Asks the kernel whether any socket is bound to the file; `None` where we may not ask.
+/// Returns whether any socket is bound to the file, or `None` if the kernel may not be queried.
 fn is_alive(target: &SocketAddrUnix) -> Option<bool> {
     match connect_datagram(target)? {
         Ok(()) | Err(Errno::PROTOTYPE | Errno::PERM) => Some(true),
@@ -182,8 +184,8 @@ fn is_alive(target: &SocketAddrUnix) -> Option<bool> {
     }
 }
 
-/// Connects a datagram socket, and takes it back at once: the receiver would look connected for
-/// ever (K-PROBE-9).
+/// Connects a datagram socket, and disconnects it at once: otherwise the receiver would look
+/// connected indefinitely (K-PROBE-9).
 fn connect_datagram(receiver: &SocketAddrUnix) -> Option<Result<(), Errno>> {
     let socket = datagram()?;
     let connected = rustix::net::connect(&socket, receiver);
@@ -198,7 +200,8 @@ fn datagram() -> Option<OwnedFd> {
     rustix::net::socket_with(AddressFamily::UNIX, SocketType::DGRAM, flags, None).ok()
 }
 
-/// A datagram socket of the subject's network namespace, made by a thread that goes there and ends.
+/// Creates a datagram socket in the subject's network namespace, with a thread that enters it and
+/// exits.
 fn datagram_of(stand: &Stand) -> Option<OwnedFd> {
     if !stand.subject.view.other_network {
         return datagram();
@@ -211,7 +214,7 @@ fn datagram_of(stand: &Stand) -> Option<OwnedFd> {
     std::thread::scope(|scope| std::thread::Builder::new().spawn_scoped(scope, enter).ok()?.join().ok()?)
 }
 
-/// Whether a receiver's queue is full: a connected sender is then not writable (K-DGRAM-5).
+/// Returns whether a receiver's queue is full: a connected sender is then not writable (K-DGRAM-5).
 fn is_full(socket: OwnedFd, receiver: &SocketAddrUnix) -> Option<bool> {
     rustix::net::connect(&socket, receiver).ok()?;
     let mut polled = [PollFd::new(&socket, PollFlags::OUT)];
@@ -221,7 +224,7 @@ fn is_full(socket: OwnedFd, receiver: &SocketAddrUnix) -> Option<bool> {
     Some(full)
 }
 
-/// What can be found out of a socket that is in no table we can read, by asking it.
+/// Probes a socket that is in no readable table, and returns what that reveals.
 fn ask(target: &SocketAddrUnix) -> Option<Endpoint> {
     let bare = |kind, state, backlog| Endpoint {
         inode: 0,
@@ -252,8 +255,8 @@ fn ask(target: &SocketAddrUnix) -> Option<Endpoint> {
     )
 }
 
-/// Servers whose file is gone or replaced, and the one that we see under that path where the
-/// subject does not.
+/// Records servers whose socket file was unlinked or replaced, and the one that has the path in the
+/// view of this process but not in the subject's.
 fn near_files(facts: &mut Facts, stand: &Stand, snapshot: &Snapshot, reached: Option<FileId>) {
     let Some(path) = facts.question.address.as_path().map(PathBuf::from) else { return };
     let absolute = stand.working_name.as_deref().unwrap_or(Path::new("")).join(&path);
@@ -303,7 +306,7 @@ fn by_name(facts: &mut Facts, stand: &Stand, snapshot: &Snapshot, name: &[u8]) {
     });
 }
 
-/// How another abstract name is near to the one asked for.
+/// Returns how another abstract name resembles the one asked for.
 fn likeness(name: &[u8], other: &[u8]) -> Option<Nearness> {
     let trimmed = |name: &[u8]| name.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
     let same_start = other[..trimmed(other)] == name[..trimmed(name)];
@@ -314,7 +317,8 @@ fn likeness(name: &[u8], other: &[u8]) -> Option<Nearness> {
     }
 }
 
-/// One holds the other, or they differ in case alone; not worth it for names of a few bytes.
+/// Returns whether one name contains the other, or they differ only in case. Names of a few bytes
+/// are not compared.
 fn is_alike(name: &[u8], other: &[u8]) -> bool {
     let holds =
         |long: &[u8], short: &[u8]| short.len() >= 4 && long.windows(short.len()).any(|part| part == short);

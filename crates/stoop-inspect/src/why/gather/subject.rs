@@ -1,5 +1,5 @@
-//! Who makes the call: ids, groups, capabilities, namespaces, and descriptors of its root and
-//! working directory.
+//! Determines the subject of the call: ids, groups, capabilities, namespaces, and file descriptors
+//! of its root and working directory.
 
 use std::fs;
 use std::io;
@@ -17,30 +17,30 @@ use crate::why::facts::{IdRange, Subject, View};
 const CAP_DAC_OVERRIDE: u64 = 1 << 1;
 const CAP_DAC_READ_SEARCH: u64 = 1 << 2;
 
-/// The subject, and where it stands.
+/// The subject, with its root, working directory and namespaces.
 pub(super) struct Stand {
     pub(super) subject: Subject,
-    /// Its root, where it may be opened.
+    /// Its root directory, if it may be opened.
     pub(super) root: Result<OwnedFd, Errno>,
-    /// Its working directory, where it may be opened.
+    /// Its working directory, if it may be opened.
     pub(super) working: Result<OwnedFd, Errno>,
-    /// The working directory's name.
+    /// The path of the working directory.
     pub(super) working_name: Option<std::path::PathBuf>,
     /// Its network namespace.
     pub(super) network: Option<NamespaceIno>,
-    /// The directory of `/proc` that tells of its mounts.
+    /// The `/proc` directory that lists its mounts.
     pub(super) proc: String,
-    /// Its number in the pid namespace of its own `/proc`; `None` where it has no process.
+    /// Its pid in the pid namespace of its own `/proc`, or `None` if it is not a process.
     pub(super) inner_pid: Option<u32>,
-    /// It is this process.
+    /// Whether it is this process.
     pub(super) is_self: bool,
 }
 
-/// Finds the subject; `None` where there is none.
+/// Finds the subject, or returns `None` if it does not exist.
 ///
 /// # Errors
 ///
-/// Where `/proc` is not there.
+/// Returns an error if `/proc` is not mounted.
 pub(super) fn find(who: &Who, users: &Users) -> io::Result<Option<Stand>> {
     let proc = match who {
         Who::Ourselves | Who::User(_) => "/proc/thread-self".to_owned(),
@@ -97,15 +97,15 @@ fn namespace(proc: &str, name: &str) -> Option<NamespaceIno> {
     namespace_link(fs::read_link(format!("{proc}/ns/{name}")).ok()?.as_os_str().as_encoded_bytes())
 }
 
-/// Whether its root is another directory than ours.
+/// Returns whether its root is another directory than that of this process.
 fn other_root(pid: u32) -> bool {
     let id = |path: &str| rustix::fs::stat(path).map(|stat| (stat.st_dev, stat.st_ino)).ok();
     id(&format!("/proc/{pid}/root/")) != id("/")
 }
 
-/// Reads `/proc/PID/status`. Pure.
+/// Parses `/proc/PID/status`. Pure.
 pub(super) fn from_status(status: &[u8]) -> Option<Subject> {
-    // The fourth number is the id for files.
+    // The fourth number is the id for file access.
     let id = |key| numbers(status, key).nth(3);
     let mut subject = Subject {
         pid: numbers(status, "Tgid:").next(),
@@ -129,15 +129,15 @@ fn set_capabilities(subject: &mut Subject, effective: u64) {
     subject.dac_read_search = effective & CAP_DAC_READ_SEARCH != 0;
 }
 
-/// When a process began, from `/proc/PID/stat`: the field after its name, which may hold anything,
-/// that is the 22nd of all. Pure.
+/// Parses the start time in `/proc/PID/stat`: field 22. Fields are counted after the command name,
+/// which may hold any bytes. Pure.
 pub(crate) fn began(stat: &[u8]) -> Option<u64> {
     let name_end = stat.iter().rposition(|&byte| byte == b')')?;
     let mut fields = stat[name_end + 1..].trim_ascii().split(|&byte| byte == b' ');
     std::str::from_utf8(fields.nth(19)?).ok()?.parse().ok()
 }
 
-/// The innermost of its process numbers.
+/// Returns the pid in the innermost pid namespace.
 fn inner_pid(status: &[u8]) -> Option<u32> {
     numbers(status, "NSpid:").last().or_else(|| numbers(status, "Tgid:").next())
 }
@@ -156,17 +156,17 @@ fn hex(status: &[u8], key: &str) -> Option<u64> {
     u64::from_str_radix(std::str::from_utf8(line(status, key)?).ok()?, 16).ok()
 }
 
-/// Which ids its user namespace has numbers for, in our numbers. The second column of a map is in
-/// those of the reader, but for a reader of the same namespace, which has to take the first
-/// (`user_namespaces(7)`).
+/// Reads which ids the subject's user namespace maps, as seen from this process's user namespace.
+/// The second column of a map is relative to the reader's user namespace. For a reader in the same
+/// namespace it is relative to the parent, so the first column is used (`user_namespaces(7)`).
 fn map_ids(subject: &mut Subject, proc: &str, same_namespace: bool) {
     let read = |name: &str| fs::read_to_string(format!("{proc}/{name}")).ok();
     subject.mapped_uids = ranges(read("uid_map"), same_namespace);
     subject.mapped_gids = ranges(read("gid_map"), same_namespace);
 }
 
-/// `None` for all ids: an unreadable map is one too, for it belongs to a process that may not be
-/// seen at all.
+/// Parses an id map. Returns `None` if all ids are mapped, and also if the map is unreadable: then
+/// the process itself may not be inspected at all.
 pub(super) fn ranges(map: Option<String>, same_namespace: bool) -> Option<Vec<IdRange>> {
     let map = map?;
     let range = |line: &str| {

@@ -1,12 +1,12 @@
-//! `/etc/passwd` and `/etc/group`: who is called what, and who is in which group. Users that only a
-//! directory service knows are not there.
+//! Reads `/etc/passwd` and `/etc/group`: the names of users and groups, and the members of groups.
+//! Users known only to a directory service are not included.
 
 use std::collections::BTreeMap;
 use std::fs;
 
 use crate::why::facts::Names;
 
-/// A user of the machine.
+/// A user account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct User {
     pub(super) uid: u32,
@@ -14,7 +14,7 @@ pub(super) struct User {
     pub(super) groups: Vec<u32>,
 }
 
-/// Both files.
+/// The contents of both files.
 #[derive(Debug, Default)]
 pub(super) struct Users {
     passwd: String,
@@ -22,14 +22,14 @@ pub(super) struct Users {
 }
 
 impl Users {
-    /// Reads them; what cannot be read is empty.
+    /// Reads both files. One that cannot be read is treated as empty.
     pub(super) fn read() -> Users {
         let text = |path| String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned();
         Users { passwd: text("/etc/passwd"), group: text("/etc/group") }
     }
 
-    /// A user by name or by number. A number that nobody has stands for a user in no group but the
-    /// one of that number.
+    /// Finds a user by name or number. A number without an account stands for a user whose only
+    /// group has the same number.
     pub(super) fn find(&self, name: &str) -> Option<User> {
         let by_name = lines(&self.passwd, 4).find(|fields| fields[0] == name);
         let number = name.parse::<u32>().ok().filter(|uid| *uid != u32::MAX);
@@ -45,7 +45,7 @@ impl Users {
         Some(User { uid, gid, groups })
     }
 
-    /// Names for these users and groups.
+    /// Returns the names of these users and groups.
     pub(super) fn names_for(&self, (users, groups): &(Vec<u32>, Vec<u32>)) -> Names {
         Names { users: names(&self.passwd, users), groups: names(&self.group, groups) }
     }
@@ -63,7 +63,7 @@ fn names(text: &str, ids: &[u32]) -> BTreeMap<u32, String> {
     names
 }
 
-/// The lines that have at least that many fields.
+/// Splits the lines that have at least that many fields.
 fn lines(text: &str, fields: usize) -> impl Iterator<Item = Vec<&str>> {
     text.lines().map(|line| line.split(':').collect::<Vec<_>>()).filter(move |line| line.len() >= fields)
 }

@@ -1,8 +1,8 @@
-//! Follows a path component by component, from the subject's root or working directory, and writes
-//! down what is there.
+//! Follows a path component by component, from the subject's root or working directory, and records
+//! what it finds.
 //!
-//! This is the kernel's walk (`link_path_walk`) without its permission checks, which are judged
-//! later and may end it earlier.
+//! This is the kernel's walk (`link_path_walk`) without its permission checks. Those are evaluated
+//! later and may stop the walk earlier.
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, OwnedFd};
@@ -17,13 +17,13 @@ use super::mounts::Mounts;
 use super::subject::Stand;
 use crate::why::facts::{File, FileKind, Found, Step, Walk};
 
-/// One more than the kernel follows, so that the judge sees the one that is too many.
+/// One more than the kernel follows, so that the evaluation sees the link that is one too many.
 const LINKS_MAX: usize = 41;
-/// Components that are followed at most: many more than links of 4096 bytes can name before the
-/// kernel ends it.
+/// The maximum number of components followed: many more than links of 4096 bytes can name before
+/// the kernel stops.
 const STEPS_MAX: usize = 20_000;
 
-/// A component that is yet to be looked up.
+/// A component that has not been looked up yet.
 struct Component {
     name: Vec<u8>,
     last: bool,
@@ -31,7 +31,7 @@ struct Component {
     via: Option<PathBuf>,
 }
 
-/// Where the walk is.
+/// The directory that the walk has reached.
 struct Place {
     fd: OwnedFd,
     file: File,
@@ -46,8 +46,8 @@ struct Walker<'s> {
     steps: Vec<Step>,
 }
 
-/// Walks the path; gives what there is to judge, and a descriptor of the file reached. `None` where
-/// the subject's root or working directory cannot be seen.
+/// Walks the path. Returns the steps, and a file descriptor of the file reached. Returns `None` if
+/// the subject's root or working directory is not accessible.
 pub(super) fn walk(path: &Path, stand: &Stand, is_bind: bool) -> (Option<Walk>, Option<OwnedFd>) {
     let Some(mut walker) = Walker::start(path, stand) else { return (None, None) };
     let bytes = path.as_os_str().as_bytes();
@@ -86,7 +86,7 @@ pub(super) fn walk(path: &Path, stand: &Stand, is_bind: bool) -> (Option<Walk>, 
     (Some(Walk { steps: walker.steps, reached: file, trailing_slash }), fd)
 }
 
-/// How it goes on after a component.
+/// How the walk continues after a component.
 enum Next {
     Stop,
     Arrived(Place),
@@ -114,7 +114,7 @@ impl<'s> Walker<'s> {
         Some(Place { fd: place.fd.try_clone().ok()?, file: place.file.clone() })
     }
 
-    /// Looks one component up and writes it down.
+    /// Looks up one component and records it.
     fn step(&mut self, component: Component, follow: bool) -> Next {
         let (found, next) = self.look_up(&component, follow);
         self.steps.push(Step {
@@ -126,7 +126,8 @@ impl<'s> Walker<'s> {
             found,
         });
         match next {
-            // The target of an absolute link starts at the root; the step before it did not.
+            // The target of an absolute link is looked up from the root, but the link itself,
+            // recorded above, was found in the current directory.
             Next::Link(parts, slash) => {
                 if self.leads_to_root() {
                     match self.copy(&self.root) {
@@ -182,8 +183,8 @@ impl<'s> Walker<'s> {
         (found, if self.links >= LINKS_MAX { Next::Stop } else { Next::Link(parts, slash) })
     }
 
-    /// In `/proc`, `self` is whoever looks, and the links below a process lead to files and not to
-    /// names.
+    /// Looks up a link in `/proc`. There, `self` is the process that looks it up, and the links
+    /// below a process lead to files instead of names.
     fn proc_link(&mut self, component: &Component, place: Place) -> (Found, Next) {
         match &component.name[..] {
             b"mounts" | b"net" if self.current.file.id.1 == 1 => self.link(component, place),
@@ -199,7 +200,8 @@ impl<'s> Walker<'s> {
     }
 
     fn magic(&self, name: &[u8], link: File) -> (Found, Next) {
-        // Whether somebody else may follow it is a question of ptrace's rules, which are not judged here.
+        // Whether another process may follow it depends on ptrace access checks, which are not
+        // predicted here.
         let pid = self.stand.inner_pid.map(|pid| format!("/proc/{pid}/"));
         let own = pid.is_some_and(|own| link.path.as_os_str().as_bytes().starts_with(own.as_bytes()));
         let to = (own || self.stand.is_self).then(|| {
@@ -226,13 +228,14 @@ impl<'s> Walker<'s> {
         Ok(Place { fd, file })
     }
 
-    /// The same directory mounted elsewhere once more is another place, with another parent.
+    /// Returns whether the walk is at the root. A bind mount of the same directory is a different
+    /// place, with a different parent.
     fn is_at_root(&self) -> bool {
         self.current.file.id == self.root.file.id
             && file::mount_number(&self.current.fd) == file::mount_number(&self.root.fd)
     }
 
-    /// The root is its own parent, for whoever it is the root of.
+    /// Returns the parent. The root is its own parent, for the process whose root it is.
     fn parent(&self) -> Result<Place, Errno> {
         if self.is_at_root() {
             return self.copy(&self.root).ok_or(Errno::MFILE);
@@ -244,16 +247,16 @@ impl<'s> Walker<'s> {
     }
 }
 
-/// Looks at a file; where its list is hidden and the subject is this process, the kernel is asked
-/// what it grants.
+/// Reads a file. If its access control list is hidden and the subject is this process, queries what
+/// the kernel grants.
 fn look(fd: impl AsFd, path: PathBuf, mounts: &Mounts, stand: &Stand) -> Result<File, Errno> {
     let file = file::look(&fd, path, mounts)?;
     let asks = stand.is_self && file.acl.is_none();
     Ok(File { granted: asks.then(|| file::granted(&fd)).flatten(), ..file })
 }
 
-/// The components of a path, or of a link's target in the place of a component that had these
-/// properties. Pure.
+/// Splits a path into components, or a link's target in place of a component with these properties.
+/// Pure.
 fn components(path: &[u8], last: bool, wants_directory: bool, via: Option<PathBuf>) -> Vec<Component> {
     let names: Vec<&[u8]> = path.split(|&byte| byte == b'/').filter(|name| !name.is_empty()).collect();
     let slash = path.ends_with(b"/");

@@ -1,5 +1,5 @@
-//! What is said and advised beside the cause: to whom, where, and in which words. Holds worlds of
-//! data only.
+//! The observations and advice in addition to the cause: to whom, where, and in which words. All
+//! facts are made by hand.
 
 use super::*;
 
@@ -147,8 +147,8 @@ fn one_is_not_many() {
     assert_eq!(closed.why, "user alice lacks write permission on the socket, which connecting takes");
 }
 
-/// By asking a socket alone, one that is shut down cannot be told from one whose queue is full, or
-/// has room.
+/// By probing alone, a socket that is shut down cannot be distinguished from one whose queue is
+/// full, or has space.
 #[test]
 fn a_receiver_in_no_table_is_not_judged() {
     for full in [false, true] {

@@ -1,10 +1,10 @@
-//! A world for each cause, and what is said there.
+//! A set of facts for each cause, and the verdict on it.
 
 use std::collections::HashSet;
 
 use super::*;
 
-/// Every cause there is, in a world that has it, with what the call then does.
+/// Every cause, facts that have it, and what the call then does.
 fn one_of_each() -> Vec<(Cause, Outcome, Verdict)> {
     use Cause::*;
     use Outcome::{Fails, Succeeds, Unknown, Waits};
@@ -253,7 +253,7 @@ fn whoever_may_not_look_is_told_so() {
     assert_eq!(connect(|facts| facts.sockets = None).outcome, Outcome::Unknown);
     assert_eq!(connect(|facts| facts.reached().acl = None).outcome, Outcome::Unknown);
     assert_eq!(send(|facts| facts.socket().queue_full = None).outcome, Outcome::Unknown);
-    // What decides before it is enough.
+    // What decides the result earlier is enough.
     let decided = connect(|facts| {
         facts.step(0).directory.mode = 0o700;
         facts.ends(1, Found::Hidden(Errno::ACCESS));

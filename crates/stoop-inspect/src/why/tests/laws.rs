@@ -1,4 +1,4 @@
-//! What holds in any world at all.
+//! Properties that hold for any facts.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! Verdicts on worlds made of data: how to make one, and what to change in it.
+//! Verdicts on facts made by hand: how to make them, and what to change in them.
 
 mod advice;
 mod causes;
@@ -9,8 +9,8 @@ use stoop::{Address, Kind};
 use super::facts::*;
 use super::*;
 
-/// Alice (1000, group 1000, also in 50) asks for `/run/app/app.sock`, root's, in directories that
-/// everybody may search.
+/// Alice (1000, group 1000, also in 50) asks for `/run/app/app.sock`, which root owns, in
+/// directories that every user may search.
 pub(super) fn facts(operation: Operation) -> Facts {
     let directories = [("/", "run"), ("/run", "app")];
     let mut steps: Vec<Step> = directories
@@ -129,7 +129,7 @@ impl Facts {
         &mut self.sockets.as_mut().unwrap()[0]
     }
 
-    /// The lookup ends at this step.
+    /// Ends the lookup at this step.
     fn ends(&mut self, at: usize, found: Found) {
         self.walk().steps.truncate(at + 1);
         self.walk().reached = None;
@@ -137,13 +137,13 @@ impl Facts {
         (self.sockets, self.alive) = (None, None);
     }
 
-    /// The last step arrives at another file.
+    /// Makes the last step reach another file.
     fn arrives(&mut self, file: File) {
         self.step(2).found = Found::File(file.clone());
         self.walk().reached = Some(file);
     }
 
-    /// The last step goes through a link.
+    /// Makes the last step go through a link.
     fn through(&mut self, link: File) {
         let last = self.step(2).clone();
         self.step(2).found = Found::Link { link, target: b"app.sock".to_vec() };
@@ -169,7 +169,7 @@ fn send(change: impl FnOnce(&mut Facts)) -> Verdict {
     })
 }
 
-/// A bind where nothing has the name yet and alice may write to the directory.
+/// A bind of a name that does not exist, in a directory that alice may write to.
 fn bind(change: impl FnOnce(&mut Facts)) -> Verdict {
     with(Operation::Bind, |facts| {
         facts.ends(2, Found::Nothing);
