@@ -9,12 +9,13 @@ use super::footer;
 use crate::time;
 use crate::verbs::bench::{MESSAGE_BYTES, Pin, Transport, Work};
 
-/// Measure what local transports cost on this machine, and say which to use for what.
+/// Measure what local transports cost on this machine, and recommend which to use for what.
 ///
-/// Two processes of this command do the same work over each transport in turn, several times over,
-/// and check every message: its length and its number at both ends, and all of it in one of 64.
-/// Latency is that of a round trip; processor time is that of both processes together. Only sockets
-/// and files of this machine are used. What cannot be measured here says why.
+/// Two processes run the same workload over each transport in turn, in several rounds, and check
+/// every message: its length and sequence number at both ends, and the whole content of one in 64.
+/// Latency is that of a round trip. Processor time is that of both processes together. Only sockets
+/// and files of this machine are used. A transport that cannot be measured here is listed with the
+/// reason.
 #[derive(Args, Debug)]
 #[command(after_help = footer("
   stoop bench                               # everything, in less than 30 seconds
@@ -22,39 +23,39 @@ use crate::verbs::bench::{MESSAGE_BYTES, Pin, Transport, Work};
   stoop bench --transports stream,tcp --works ping-pong --pin 0,0
   stoop bench --rate 20000                  # latency under a fixed load"))]
 pub(crate) struct Bench {
-    /// Measure less: two message sizes, one round, less than 8 seconds
+    /// Measure less: two message sizes, one round, in less than 8 seconds
     #[arg(long)]
     pub(crate) quick: bool,
 
-    /// Message sizes in bytes; the works without a size of their own use the first [default:
+    /// Message sizes in bytes; a workload without a size of its own uses the first [default:
     /// 64,1024,65536,1048576]
     #[arg(long, value_name = "BYTES", value_delimiter = ',', value_parser = size)]
     pub(crate) sizes: Vec<usize>,
 
-    /// Only these transports: stream, stream+spin, stream+frames, abstract, socketpair, seqpacket,
-    /// dgram, pipe, fifo, tcp, udp, posix-mq, sysv, file, memory-futex, memory-spin
+    /// Measure only these transports: stream, stream+spin, stream+frames, abstract, socketpair,
+    /// seqpacket, dgram, pipe, fifo, tcp, udp, posix-mq, sysv, file, memory-futex, memory-spin
     #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = Transport::parse)]
     pub(crate) transports: Vec<Transport>,
 
-    /// Only these works: ping-pong, one-way, fan-in, connect, descriptors, credentials
+    /// Measure only these workloads: ping-pong, one-way, fan-in, connect, descriptors, credentials
     #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = Work::parse)]
     pub(crate) works: Vec<Work>,
 
-    /// How many connections fan-in has
+    /// Number of connections for fan-in
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=200))]
     pub(crate) clients: u16,
 
-    /// Send this many round trips a second, whether answers are late or not, and count each latency
-    /// from when it was due; measures ping-pong only
+    /// Send this many round trips per second, even if answers are late, and measure each latency
+    /// from the time it was due; implies ping-pong only
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     pub(crate) rate: Option<u32>,
 
-    /// Keep the two processes on these processors, as in 0,1, or let them go where the scheduler
-    /// puts them: any [default: two different cores, where there are such]
+    /// Pin the two processes to these processors, as in 0,1, or use any to leave the choice to the
+    /// scheduler [default: two different cores, if there are two]
     #[arg(long, value_name = "CPU,CPU", value_parser = Pin::parse)]
     pub(crate) pin: Option<Pin>,
 
-    /// About how long to measure in total, as in 500ms, 2s, 1m [default: 24s, with --quick 5s]
+    /// Approximate total time to measure, as in 500ms, 2s, 1m [default: 24s, with --quick 5s]
     #[arg(long = "for", value_name = "TIME", value_parser = time::parse)]
     pub(crate) total: Option<Duration>,
 
@@ -62,16 +63,15 @@ pub(crate) struct Bench {
     #[arg(long)]
     pub(crate) json: bool,
 
-    /// Write the plots into this file
+    /// Write the plots to this file
     #[arg(long, value_name = "FILE")]
     pub(crate) svg: Option<PathBuf>,
 
-    /// Write a page with plots, figures and advice into this file
+    /// Write a page with plots, figures and recommendations to this file
     #[arg(long, value_name = "FILE")]
     pub(crate) html: Option<PathBuf>,
 
-    /// The other process of a measurement; its standard input is the socket that tells it what to
-    /// do
+    /// Run as the other process of a measurement, which is controlled through standard input
     #[arg(long, hide = true)]
     pub(crate) peer: bool,
 }

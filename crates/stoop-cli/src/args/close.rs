@@ -5,35 +5,36 @@ use clap::Args;
 use super::footer;
 use super::which::{Which, which};
 
-/// Cut one connection between two other processes.
+/// Close one connection between two other processes.
 ///
-/// Both ends are shown, and asked about unless --yes is given; each of the two processes then finds
-/// its connection ended, as if the other had closed it, and what had arrived can still be read.
-/// Nothing is killed, and no listener is touched. What is cut is the very connection that was
-/// shown: its two sockets are looked up again right before, and a process id that has come to mean
-/// another process, or a descriptor another socket, is found out. Where the name fits several
-/// connections they are listed and none is cut (exit code 2); nor is one that nobody confirms (exit
-/// code 1). Takes the right to trace one of the two processes.
+/// Both ends are shown, and confirmation is required unless --yes is given. Each of the two
+/// processes then sees its connection closed, as if by its peer, and can still read what had
+/// arrived. No process is killed, and no listener is affected.
+///
+/// Only the connection that was shown is closed. Its two sockets are looked up again immediately
+/// before, which detects a process id or a file descriptor that was reused meanwhile. If several
+/// connections match, they are listed and none is closed (exit code 2). Nor is a connection that
+/// was not confirmed (exit code 1). Requires permission to trace one of the two processes.
 #[derive(Args, Debug)]
 #[command(after_help = footer("
   stoop close inode:23800427                # the inode is in stoop ls --columns, stoop who and ss -x
   stoop close ./app.sock --with 2040        # the connection that process 2040 has to it
   stoop close inode:23800427 --yes          # in a script"))]
 pub(crate) struct Close {
-    /// The connection: by the inode of either end, by the address of its server, or pid:N if that
-    /// process has but one
+    /// Connection to close: the inode of either end, the address of its server, or pid:N if that
+    /// process has only one
     #[arg(value_name = "inode:N|ADDR|pid:N", value_parser = which())]
     pub(crate) which: Which,
 
-    /// Only a connection that this process has an end of
+    /// Match only connections with an end in this process
     #[arg(long, value_name = "PID")]
     pub(crate) with: Option<u32>,
 
-    /// Cut it without asking
+    /// Do not ask for confirmation
     #[arg(long)]
     pub(crate) yes: bool,
 
-    /// Print what was cut as a JSON line
+    /// Print the closed connection as a JSON line
     #[arg(long)]
     pub(crate) json: bool,
 }

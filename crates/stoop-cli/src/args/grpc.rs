@@ -10,18 +10,18 @@ use super::shared::endpoint;
 use crate::endpoint::Endpoint;
 use crate::time;
 
-/// Call any gRPC method at a local socket, or see which there are.
+/// Call any gRPC method on a Unix socket, or list what a server offers.
 ///
 /// ADDR is an address, or a name: cri (the container runtime of a Kubernetes node, found as crictl
 /// finds it), containerd.
 ///
-/// What there is to call is asked of the server (reflection); or it is in --proto or
-/// --descriptor-set; or it is built in: Kubernetes' CRI, containerd's services, gRPC's health. A
-/// method's name may be cut to its end while that is unambiguous, so that `Version` is
+/// Services and methods are read from the server (reflection), from --proto or --descriptor-set, or
+/// from the built-in definitions: Kubernetes' CRI, containerd's services, gRPC's health. The name
+/// of a method may be shortened to its last part if that is unambiguous: `Version` is
 /// `runtime.v1.RuntimeService/Version`.
 ///
-/// Messages are JSON, as protobuf maps it. Those of a stream are sent and printed as they come.
-/// containerd's ttrpc is spoken where the server speaks it. A status that is not OK ends it with
+/// Messages are JSON, in protobuf's JSON mapping. Those of a stream are sent and printed as they
+/// arrive. If the server speaks containerd's ttrpc, that is used. A status other than OK gives exit
 /// code 1.
 #[derive(Args, Debug)]
 #[command(
@@ -37,47 +37,48 @@ use crate::time;
   stoop grpc ./app.sock --proto greet.proto Greeter/Chat -      # JSON messages from standard input, as they come
   stoop grpc containerd -H 'containerd-namespace: k8s.io' Images/List"))]
 pub(crate) struct Grpc {
-    /// Where: an address, or cri or containerd
+    /// Server: an address, or cri or containerd
     #[arg(value_name = "ADDR", value_parser = endpoint())]
     pub(crate) endpoint: Endpoint,
 
-    /// What to do: list the services, describe what is defined, or call a method; without it, list
+    /// Action: list the services, describe definitions, or call a method [default: list]
     #[arg(value_name = "list|describe|METHOD")]
     pub(crate) action: Option<String>,
 
-    /// What to call it with: JSON, @FILE, or - for standard input; or the service to list, or the
-    /// symbol to describe
+    /// Request message: JSON, @FILE, or - for standard input; for list a service, for describe a
+    /// symbol
     ///
-    /// Without it, an empty message; where the client sends a stream, standard input.
+    /// By default the message is empty. If the client sends a stream, it is read from standard
+    /// input.
     #[arg(value_name = "JSON|@FILE|-|NAME", allow_hyphen_values = true)]
     pub(crate) data: Option<String>,
 
-    /// Take what there is to call from this .proto file; may be repeated
+    /// Read definitions from this .proto file; may be repeated
     #[arg(long, value_name = "FILE")]
     pub(crate) proto: Vec<PathBuf>,
 
-    /// Look for --proto files and what they import below this directory, instead of beside them;
-    /// may be repeated
+    /// Search this directory for --proto files and their imports, instead of the directory of each
+    /// file; may be repeated
     #[arg(long, short = 'I', value_name = "DIR", requires = "proto")]
     pub(crate) import_path: Vec<PathBuf>,
 
-    /// Take what there is to call from this descriptor set, as protoc writes it; may be repeated
+    /// Read definitions from this descriptor set, as written by protoc; may be repeated
     #[arg(long, value_name = "FILE")]
     pub(crate) descriptor_set: Vec<PathBuf>,
 
-    /// Take what there is to call from what is built in, and do not ask the server
+    /// Use only the built-in definitions, without asking the server
     #[arg(long, conflicts_with_all = ["proto", "descriptor_set"])]
     pub(crate) builtin: bool,
 
-    /// Send this metadata along; the value of a key that ends in -bin is base64; may be repeated
+    /// Send this metadata; the value of a key that ends in -bin is base64; may be repeated
     #[arg(long, short = 'H', value_name = "KEY: VALUE")]
     pub(crate) metadata: Vec<String>,
 
-    /// Print the server's metadata, too, on standard error
+    /// Also print the server's metadata, to standard error
     #[arg(long)]
     pub(crate) show_metadata: bool,
 
-    /// Print fields that have their default value, too
+    /// Also print fields that have their default value
     #[arg(long)]
     pub(crate) emit_defaults: bool,
 
@@ -85,28 +86,28 @@ pub(crate) struct Grpc {
     #[arg(long)]
     pub(crate) json_lines: bool,
 
-    /// Print what there is to say as JSON lines: methods, definitions, replies, the status
+    /// Print methods, definitions, replies and the status as JSON lines
     #[arg(long, conflicts_with_all = ["json_lines", "show_metadata"])]
     pub(crate) json: bool,
 
-    /// Take messages up to this size, as in 64M; without it, 4M
+    /// Accept messages up to this size, as in 64M [default: 4M]
     #[arg(long, value_name = "SIZE", value_parser = size)]
     pub(crate) max_message: Option<usize>,
 
-    /// Speak ttrpc, without finding out whether the server does
+    /// Use ttrpc without detecting whether the server speaks it
     #[arg(long)]
     pub(crate) ttrpc: bool,
 
-    /// Wait this long for a server that has not started yet, as in 500ms, 2s, 1m
+    /// Wait up to this time for the server to start, as in 500ms, 2s, 1m
     #[arg(long, value_name = "TIME", value_parser = time::parse)]
     pub(crate) wait: Option<Duration>,
 
-    /// Give up if the call is not over after this time, as in 500ms, 2s, 1m; the server is told
+    /// Cancel the call after this time, as in 500ms, 2s, 1m; the server is notified
     #[arg(long, value_name = "TIME", value_parser = time::parse)]
     pub(crate) timeout: Option<Duration>,
 }
 
-/// Reads a number of bytes: 4096, 64K, 16M, 1G.
+/// Parses a number of bytes: 4096, 64K, 16M, 1G.
 fn size(text: &str) -> Result<usize, String> {
     let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
     let unit = match &text[digits.len()..] {

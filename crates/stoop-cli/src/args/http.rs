@@ -11,15 +11,15 @@ use super::shared::endpoint;
 use crate::endpoint::Endpoint;
 use crate::time;
 
-/// Make an HTTP request at a local socket, and print the answer.
+/// Make an HTTP request over a Unix socket, and print the response.
 ///
-/// ADDR is an address, or a name: docker, podman. A name is looked for where its own clients look,
-/// for docker: DOCKER_HOST, the Docker context, /var/run/docker.sock, a rootless daemon, podman.
-/// METHOD is GET, or POST with --data.
+/// ADDR is an address, or a name: docker, podman. A name is looked up where its own clients look.
+/// For docker: DOCKER_HOST, the Docker context, /var/run/docker.sock, a rootless daemon, podman.
+/// METHOD defaults to GET, or to POST with --data.
 ///
-/// The answer's body is printed as it comes: exact bytes into a file or a pipe; on a terminal JSON
-/// is indented, and nothing that could drive the terminal gets through. Docker's multiplexed
-/// streams are told apart again: what the process wrote to its standard error goes to ours.
+/// The body is printed as it arrives. To a file or a pipe its bytes are unchanged. On a terminal
+/// JSON is indented, and control characters are escaped. Docker's multiplexed streams are split
+/// again: what the process wrote to its standard error goes to standard error.
 #[derive(Args, Debug)]
 #[command(override_usage = "stoop http [OPTIONS] <ADDR> [METHOD] <PATH>")]
 #[command(after_help = footer("
@@ -30,11 +30,11 @@ use crate::time;
   stoop http ./app.sock PUT /config --data '{\"level\": 3}' --fail
   stoop http ./app.sock /health -i --timeout 2s"))]
 pub(crate) struct Http {
-    /// Where: an address, or docker or podman
+    /// Server: an address, or docker or podman
     #[arg(value_name = "ADDR", value_parser = endpoint())]
     pub(crate) endpoint: Endpoint,
 
-    /// What: a path, with its query; the method stands in front of it where it is not GET
+    /// Path to request, with its query; preceded by the method if that is not the default
     #[arg(value_name = "PATH", num_args = 1..=2, required = true)]
     pub(crate) request: Vec<String>,
 
@@ -42,60 +42,60 @@ pub(crate) struct Http {
     #[arg(long, short = 'H', value_name = "NAME: VALUE")]
     pub(crate) header: Vec<String>,
 
-    /// Send this body, as it is; @FILE sends a file's contents, @- standard input as it comes
+    /// Send this body unchanged; @FILE sends the contents of a file, @- standard input as it
+    /// arrives
     ///
-    /// The content type is application/json for text that is JSON and for files called so, else
-    /// application/octet-stream; --header says otherwise.
+    /// The content type is application/json for text that is JSON and for files with such a name,
+    /// else application/octet-stream, unless --header sets it.
     #[arg(long, value_name = "TEXT|@FILE|@-")]
     pub(crate) data: Option<OsString>,
 
-    /// Speak HTTP/2 from the first byte on, as gRPC servers do
+    /// Use HTTP/2 with prior knowledge, as gRPC servers do
     #[arg(long)]
     pub(crate) http2: bool,
 
-    /// Ask for another protocol on the connection, and talk through it: standard input goes to the
-    /// server, its words to standard output
+    /// Upgrade the connection to this protocol, then send standard input and print what the server
+    /// sends
     ///
-    /// For Docker's attach and exec it is tcp. The end of standard input is told to the server,
-    /// which may go on.
+    /// Use tcp for Docker's attach and exec. The end of standard input is sent to the server, which
+    /// may continue to send.
     #[arg(long, value_name = "PROTOCOL")]
     pub(crate) upgrade: Option<String>,
 
-    /// Give the terminal to the server: each key is sent as it is typed, what comes back is shown
-    /// unchanged
+    /// Attach the terminal in raw mode: send each key as it is typed, and show output unchanged
     ///
-    /// For a container or a command with a terminal (Docker's Tty), as `docker exec -it` does it.
-    /// Ctrl-C is for the other side, too; Ctrl-P Ctrl-Q is Docker's way to leave. The terminal
-    /// is as before afterwards.
+    /// For a container or a command with a terminal (Docker's Tty), as with `docker exec -it`.
+    /// Ctrl-C is sent to the server too. Ctrl-P Ctrl-Q is Docker's detach sequence. The terminal is
+    /// restored at the end.
     #[arg(long, short, requires = "upgrade")]
     pub(crate) tty: bool,
 
-    /// Print the status and the headers, too, before the body
+    /// Also print the status and the headers, before the body
     #[arg(long, short)]
     pub(crate) include: bool,
 
-    /// End with code 1 where the status is 400 or more
+    /// Exit with code 1 if the status is 400 or more
     #[arg(long)]
     pub(crate) fail: bool,
 
-    /// Write the body into this file; - is standard output
+    /// Write the body to this file; - is standard output
     #[arg(long, value_name = "FILE", conflicts_with = "json")]
     pub(crate) output: Option<PathBuf>,
 
-    /// Leave the body as it is: no indented JSON, no streams told apart
+    /// Print the body unchanged: do not indent JSON or split streams
     #[arg(long)]
     pub(crate) raw: bool,
 
-    /// Wait this long for a server that has not started yet, as in 500ms, 2s, 1m
+    /// Wait up to this time for the server to start, as in 500ms, 2s, 1m
     #[arg(long, value_name = "TIME", value_parser = time::parse)]
     pub(crate) wait: Option<Duration>,
 
-    /// Give up if the answer is not complete after this time, as in 500ms, 2s, 1m; with --upgrade,
-    /// if there is none
+    /// Fail if the response is not complete after this time, as in 500ms, 2s, 1m; with --upgrade,
+    /// if it has not started
     #[arg(long, value_name = "TIME", value_parser = time::parse)]
     pub(crate) timeout: Option<Duration>,
 
-    /// Print the answer as JSON lines: answer, body, end
+    /// Print the response as JSON lines: answer, body, end
     #[arg(long, conflicts_with_all = ["include", "upgrade"])]
     pub(crate) json: bool,
 }

@@ -8,16 +8,20 @@ use super::footer;
 use super::selection::Selection;
 use crate::time;
 
-/// Show every local socket of the machine: both ends, and the processes that have them.
+/// List every Unix socket of the machine: both ends, and the processes that own them.
 ///
-/// A line is a listening socket with who serves it, a connection with both its ends, or any other
-/// socket. It covers every network namespace that can be found, with the container or systemd unit
-/// that a process runs in. QUEUE is, of a listening socket, how many clients wait / how many may;
-/// of a connection, the bytes that its server / its client has not read yet. A process is PID/NAME;
-/// +N counts the others that have the same socket open, and a user's name in brackets stands for a
-/// process that may not be seen. Lines that would read the same are one, with how many times it
-/// stands for. Without privilege, what belongs to others is shown as far as it may be seen, what is
-/// missing is said on standard error, and the exit code is 6.
+/// Each line is a listening socket with the process that serves it, a connection with both ends, or
+/// any other socket. Every network namespace that can be found is covered, and the container or
+/// systemd unit of each process is shown.
+///
+/// For a listening socket, QUEUE is the number of waiting clients / the limit. For a connection, it
+/// is the number of bytes that the server / the client has not read yet. A process is shown as
+/// PID/NAME. +N counts the other processes that have the same socket open, and a user name in
+/// brackets stands for a process that is hidden. Identical lines are merged into one with their
+/// number.
+///
+/// Without privileges, sockets of other users are shown as far as permitted, what is missing is
+/// reported on standard error, and the exit code is 6.
 #[derive(Args, Debug)]
 #[command(after_help = footer("
   stoop ls                                  # who talks to whom
@@ -33,19 +37,20 @@ pub(crate) struct Ls {
     #[command(flatten)]
     pub(crate) selection: Selection,
 
-    /// Only listening sockets, and datagram sockets that have a name
+    /// Show only listening sockets, and datagram sockets that have a name
     #[arg(long, conflicts_with = "state")]
     pub(crate) listening: bool,
 
-    /// Only sockets in this state
+    /// Show only sockets in this state
     #[arg(long, value_name = "STATE", value_enum, value_delimiter = ',')]
     pub(crate) state: Vec<StateWord>,
 
-    /// Show also what is left out otherwise: pairs within one process, and sockets that join nobody
+    /// Also show what is hidden by default: socket pairs within one process, and unconnected
+    /// sockets
     #[arg(long)]
     pub(crate) all: bool,
 
-    /// Order of the lines
+    /// Sort lines by this key
     #[arg(long, value_name = "KEY", value_enum, default_value_t = Sort::Address)]
     pub(crate) sort: Sort,
 
@@ -53,57 +58,56 @@ pub(crate) struct Ls {
     #[arg(long, value_name = "COLUMN", value_enum, value_delimiter = ',')]
     pub(crate) columns: Vec<Column>,
 
-    /// Show each by itself, also where several would read the same
+    /// Do not merge identical entries
     #[arg(long)]
     pub(crate) each: bool,
 
-    /// Cut nothing to fit the terminal
+    /// Do not truncate to the width of the terminal
     #[arg(long)]
     pub(crate) wide: bool,
 
-    /// Find owners by a walk through /proc, also where a kernel program could; the answer is the
-    /// same
+    /// Find owners by walking /proc, even if a BPF program could be used; the result is the same
     #[arg(long)]
     pub(crate) no_bpf: bool,
 
-    /// Show what appears (+), goes (-) and changes its state (~), until interrupted; shorter lives
-    /// than --interval are not seen
+    /// Show sockets that appear (+), disappear (-) or change their state (~) until interrupted;
+    /// those that live shorter than --interval are missed
     #[arg(long, conflicts_with_all = ["sort", "each"])]
     pub(crate) watch: bool,
 
-    /// How often --watch looks, as in 500ms, 2s, 1m
+    /// Time between two snapshots of --watch, as in 500ms, 2s, 1m
     #[arg(long, value_name = "TIME", value_parser = interval, default_value = "1s", requires = "watch")]
     pub(crate) interval: Duration,
 
-    /// Print sockets as JSON lines, all that were selected, each by itself
+    /// Print all selected sockets as JSON lines, without merging
     #[arg(long)]
     pub(crate) json: bool,
 }
 
-/// Reads a span of time that is one.
+/// Parses a positive duration.
 fn interval(text: &str) -> Result<Duration, String> {
     let span = time::parse(text)?;
     if span.is_zero() { Err("it never sleeps then: at least 1ms".into()) } else { Ok(span) }
 }
 
-/// What a socket is doing.
+/// The state of a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum StateWord {
-    /// Takes connections
+    /// Accepts connections
     Listening,
     /// Has a peer
     Connected,
-    /// Connected, and nobody has accepted it yet
+    /// Connected, but not accepted yet
     Waiting,
-    /// Was connected, and its peer has gone
+    /// Was connected, and its peer has closed
     Gone,
     /// Has a name, and neither listens nor is connected
     Bound,
-    /// Has neither name nor peer
+    /// Has neither a name nor a peer
     Unconnected,
 }
 
-/// What lines are ordered by.
+/// The key by which lines are sorted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Sort {
     /// By name, each listening socket before its connections
@@ -112,28 +116,28 @@ pub(crate) enum Sort {
     Kind,
     /// By state
     State,
-    /// By what is queued, the most first
+    /// By queue length, longest first
     Queue,
     /// By the server's process id
     Pid,
     /// By the server's command name
     Command,
-    /// By the user who made the socket
+    /// By the user who created the socket
     User,
 }
 
 /// A column of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Column {
-    /// The name it is bound to
+    /// The address it is bound to
     Address,
     /// Stream, dgram or seqpacket
     Kind,
-    /// What it is doing
+    /// Its state
     State,
-    /// What waits in it
+    /// Its queue
     Queue,
-    /// The process that serves
+    /// The process that serves it
     Server,
     /// The process that uses it
     Client,
@@ -141,16 +145,16 @@ pub(crate) enum Column {
     ServerIn,
     /// The container, unit or session of the client
     ClientIn,
-    /// The user who made the server's socket
+    /// The user who created the server's socket
     User,
-    /// The network namespace of the client's socket, or the only one's
+    /// The network namespace of the client's socket, or of the only socket
     Netns,
     /// The inode of the server's socket
     ServerInode,
     /// The inode of the client's socket
     ClientInode,
-    /// The descriptors of the server's socket in the process that is named
+    /// The file descriptors of the server's socket in the process shown
     ServerFd,
-    /// The descriptors of the client's socket in the process that is named
+    /// The file descriptors of the client's socket in the process shown
     ClientFd,
 }

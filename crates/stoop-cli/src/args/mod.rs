@@ -1,8 +1,8 @@
-//! The command line: every flag is defined once, here, and help, manual and completions are made
-//! from the definitions.
+//! The command line. Every flag is defined once, here, and help, manual and completions are
+//! generated from the definitions.
 //!
-//! Holds no behaviour. Flags that several verbs share are in `shared`; a verb's own are in the file
-//! of its name.
+//! No behaviour is defined here. Flags shared by several commands are in `shared`, and a command's
+//! own flags are in the file with its name.
 
 mod bench;
 mod close;
@@ -44,7 +44,7 @@ pub(crate) use why::{Op, Why};
 
 use crate::exit::Exit;
 
-/// Local sockets (Unix domain sockets): serve them and talk to them.
+/// Serve, connect to and inspect Unix domain sockets.
 #[derive(Debug, Parser)]
 #[command(name = "stoop", version, propagate_version = true, disable_help_subcommand = true)]
 #[command(max_term_width = 100, arg_required_else_help = true, after_help = footer(EXAMPLES))]
@@ -70,14 +70,14 @@ const EXAMPLES: &str = "
   stoop bench                               # which transport to use for what, on this machine";
 
 impl Cli {
-    /// Reads the command line. Ends the process for `--help` (0), and for a wrong one (2).
+    /// Parses the command line. Exits for `--help` (0) and for usage errors (2).
     pub(crate) fn read() -> Cli {
         let words = asked(std::env::args_os().collect());
         Cli::try_parse_from(&words).unwrap_or_else(|error| wrong::end(error, &words))
     }
 }
 
-/// `stoop help` and `stoop help VERB` are what people type; they mean `--help`.
+/// Rewrites `stoop help` and `stoop help VERB` to `--help`, because that is what people type.
 fn asked(words: Vec<OsString>) -> Vec<OsString> {
     match &words[..] {
         [stoop, help, verb @ ..] if help == "help" => {
@@ -88,7 +88,7 @@ fn asked(words: Vec<OsString>) -> Vec<OsString> {
     }
 }
 
-/// What to do.
+/// The command to run.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     Demo(Demo),
@@ -108,10 +108,10 @@ pub(crate) enum Verb {
     Man(Man),
 }
 
-/// Show everything in one run, on sockets in a temporary directory.
+/// Demonstrate everything in one run, on sockets in a temporary directory.
 ///
-/// Streams, datagrams and seqpackets, who is at the other end, a descriptor passed, and failures
-/// with their explanations.
+/// Streams, datagrams and seqpackets, peer credentials, a passed file descriptor, and failures with
+/// their explanations.
 #[derive(Args, Debug)]
 #[command(after_help = footer("
   stoop demo"))]
@@ -124,7 +124,7 @@ pub(crate) struct Demo {}
   stoop completions zsh > ~/.zfunc/_stoop
   stoop completions fish > ~/.config/fish/completions/stoop.fish"))]
 pub(crate) struct Completions {
-    /// The shell
+    /// Shell to generate the script for
     pub(crate) shell: Shell,
 }
 
@@ -135,16 +135,16 @@ pub(crate) struct Completions {
   stoop man serve > stoop-serve.1
   stoop man --dir ~/.local/share/man/man1"))]
 pub(crate) struct Man {
-    /// The verb whose page to print; without it, the page of the whole command
+    /// Command whose page to print; by default the page of stoop itself
     #[arg(value_name = "VERB", conflicts_with = "directory")]
     pub(crate) verb: Option<String>,
 
-    /// Write every page into this directory, which is made where it is missing
+    /// Write every page to this directory, which is created if missing
     #[arg(long = "dir", value_name = "DIR")]
     pub(crate) directory: Option<std::path::PathBuf>,
 }
 
-/// What closes every help text: examples, and the exit codes.
+/// Returns the end of every help text: examples and exit codes.
 fn footer(examples: &str) -> String {
     format!("Examples:{examples}\n\n{}", Exit::list().trim_end())
 }
@@ -155,7 +155,7 @@ mod tests {
 
     use super::*;
 
-    /// The command and each of its verbs.
+    /// The command and each of its subcommands.
     fn commands() -> Vec<clap::Command> {
         let mut command = Cli::command();
         command.build();
@@ -216,8 +216,8 @@ mod tests {
         for command in commands() {
             for argument in command.get_arguments().filter(|argument| !argument.is_hide_set()) {
                 let (Some(long), Some(help)) = (argument.get_long(), argument.get_help()) else { continue };
-                // What a limit in time applies to, what is counted or written, and what is done with a
-                // process differs.
+                // What is limited in time, counted, or written, and what is done with a process,
+                // differs between commands.
                 let differs = ["output", "svg", "timeout", "count", "pid", "json", "help", "version"];
                 if differs.contains(&long) {
                     continue;

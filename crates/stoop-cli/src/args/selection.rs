@@ -1,4 +1,4 @@
-//! Flags that choose among the sockets of the machine: those of `ls` and `tree`.
+//! Flags that select sockets of the machine, shared by `ls` and `tree`.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -11,64 +11,68 @@ use super::which::{Which, which};
 use crate::names;
 use crate::sockets::Glob;
 
-/// Which sockets. Flags of different names all have to hold; of one flag given several times, any.
+/// Selects sockets. Flags with different names must all match. If one flag is repeated, any of its
+/// values must match.
 #[derive(Args, Debug)]
 pub(crate) struct Selection {
-    /// Only sockets at this address, or as pid:N or inode:N; of a path, those bound to the very
-    /// file that is there now, whatever name it was given
+    /// Show only sockets at this address, or those of pid:N or inode:N; a path selects sockets
+    /// bound to the file that is there now, whatever name they were bound to
     #[arg(value_name = "ADDR", value_parser = which())]
     pub(crate) which: Vec<Which>,
 
-    /// Only sockets whose name matches this pattern, as in '/run/*' or '@*bus*'; * also stands for
-    /// /
+    /// Show only sockets whose name matches this pattern, as in '/run/*' or '@*bus*'; * also
+    /// matches /
     #[arg(long, value_name = "GLOB", value_parser = glob())]
     pub(crate) name: Vec<Glob>,
 
     #[command(flatten)]
     pub(crate) kind: KindFlag,
 
-    /// Only sockets that a process with this id has open
+    /// Show only sockets that this process has open
     #[arg(long, value_name = "PID", value_parser = pid)]
     pub(crate) pid: Vec<u32>,
 
-    /// Only sockets that a command whose name matches this pattern has open; the kernel keeps 15
-    /// bytes of a name
+    /// Show only sockets that a command whose name matches this pattern has open; the kernel
+    /// truncates names to 15 bytes
     #[arg(long, value_name = "GLOB", value_parser = command())]
     pub(crate) command: Vec<Glob>,
 
-    /// Only sockets that this user made or has open, by name or number
+    /// Show only sockets that this user created or has open, by name or number
     #[arg(long, value_name = "USER", value_parser = names::parse_user)]
     pub(crate) user: Vec<u32>,
 
-    /// Only sockets of containers whose id begins so or matches this pattern; '*' is all containers
+    /// Show only sockets of containers whose id matches this pattern or starts with it; '*' matches
+    /// all containers
     #[arg(long, value_name = "ID", value_parser = glob_or_start())]
     pub(crate) container: Vec<Glob>,
 
-    /// Only sockets of systemd units whose name matches this pattern; .service may be left out
+    /// Show only sockets of systemd units whose name matches this pattern; .service may be omitted
     #[arg(long, value_name = "GLOB", value_parser = unit())]
     pub(crate) unit: Vec<Glob>,
 
-    /// Only sockets of this network namespace: its inode, the name of a file in /run/netns, or own
+    /// Show only sockets in this network namespace: an inode, the name of a file in /run/netns, or
+    /// own
     #[arg(long, value_name = "NS", value_parser = netns())]
     pub(crate) netns: Vec<Netns>,
 
-    /// Only connections whose other end is this: a process id, or a pattern of its command's name
+    /// Show only connections whose other end is this process: an id, or a pattern for the command
+    /// name
     #[arg(long, value_name = "PID|GLOB", value_parser = command())]
     pub(crate) peer: Vec<Glob>,
 }
 
-/// A network namespace, as it is typed.
+/// A network namespace as given on the command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Netns {
-    /// The one this process is in.
+    /// The network namespace of this process.
     Own,
     /// By its inode.
     Inode(u64),
-    /// By the file that it is mounted at, or that file's name alone.
+    /// By the file it is mounted at, or by that file's name alone.
     Named(OsString),
 }
 
-/// Reads one: `own`, a number, `net:[N]` as `/proc/PID/ns/net` shows it, or a name.
+/// Returns a parser of `own`, a number, `net:[N]` as in `/proc/PID/ns/net`, or a name.
 fn netns() -> impl TypedValueParser<Value = Netns> {
     OsStringValueParser::new().try_map(|text: OsString| {
         let word = text.to_str().unwrap_or_default();
@@ -82,20 +86,21 @@ fn netns() -> impl TypedValueParser<Value = Netns> {
     })
 }
 
-/// The longest name of a command that the kernel keeps, in bytes.
+/// The longest command name that the kernel keeps, in bytes.
 const COMMAND_MAX: usize = 15;
 
-/// Reads a pattern, which may be of any bytes.
+/// Returns a parser of patterns, which may contain any bytes.
 fn glob() -> impl TypedValueParser<Value = Glob> {
     OsStringValueParser::new().try_map(|text: OsString| Glob::new(text.as_bytes()))
 }
 
-/// The same for names of commands.
+/// Returns a parser of patterns for command names.
 fn command() -> impl TypedValueParser<Value = Glob> {
     OsStringValueParser::new().try_map(|text: OsString| Glob::of_names_cut_at(COMMAND_MAX, text.as_bytes()))
 }
 
-/// The same, where what has no special character stands for everything that begins so.
+/// Returns a parser of patterns. Without special characters, a pattern matches every name that
+/// starts with it.
 fn glob_or_start() -> impl TypedValueParser<Value = Glob> {
     OsStringValueParser::new().try_map(|mut text: OsString| {
         if !text.is_empty() && is_plain(&text) {
@@ -105,7 +110,8 @@ fn glob_or_start() -> impl TypedValueParser<Value = Glob> {
     })
 }
 
-/// The same, where a name without its type is that of a service, as systemctl has it.
+/// Returns a parser of patterns for units. As in systemctl, a name without a type is that of a
+/// service.
 fn unit() -> impl TypedValueParser<Value = Glob> {
     OsStringValueParser::new().try_map(|mut text: OsString| {
         if !text.is_empty() && is_plain(&text) && !text.as_bytes().contains(&b'.') {

@@ -10,12 +10,13 @@ use super::footer;
 use super::shared::{Serving, target};
 use crate::time;
 
-/// Serve an address, many clients at once.
+/// Serve an address, to many clients at once.
 ///
 /// The kind of socket is stream unless the address or --kind says otherwise. A stale socket file is
-/// replaced; a live server keeps its address, unless --replace is given. SIGTERM and SIGINT end the
-/// server gracefully: its file goes, clients already there are served to their end within --grace;
-/// a second signal ends it at once. Where a service manager passes sockets, those are served.
+/// replaced. A live server keeps its address, unless --replace is given. On SIGTERM and SIGINT the
+/// server stops gracefully: it removes its socket file, and connected clients are served to the
+/// end, for at most --grace. A second signal stops it at once. If a service manager passes sockets,
+/// those are served.
 #[derive(Args, Debug)]
 #[command(after_help = footer("
   stoop serve ./app.sock
@@ -24,7 +25,7 @@ use crate::time;
   stoop serve ./time.sock --exec 'date +%T'
   stoop serve ./app.sock --replace          # take over from the one that runs"))]
 pub(crate) struct Serve {
-    /// Where; not needed where a service manager passes sockets
+    /// Address to serve; not needed if a service manager passes sockets
     #[arg(value_name = "ADDR", value_parser = target())]
     pub(crate) address: Option<Target>,
 
@@ -34,51 +35,51 @@ pub(crate) struct Serve {
     #[command(flatten)]
     pub(crate) serving: Serving,
 
-    /// Serve at most this many clients at a time; the others wait to be accepted
+    /// Serve at most this many clients at a time; others wait in the backlog
     #[arg(long = "max-connections", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_connections: Option<u32>,
 
-    /// How long clients have to finish when the server is told to end
+    /// How long clients have to finish when the server is stopped
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = time::parse)]
     pub(crate) grace: Duration,
 
-    /// End after one client, or one datagram
+    /// Exit after one client, or one datagram
     #[arg(long)]
     pub(crate) once: bool,
 
     /// Print events as JSON lines: listening, accepted, refused, closed
     ///
-    /// If they cannot be written any more, the server goes on without.
+    /// If standard output is closed, the server continues without printing events.
     #[arg(long)]
     pub(crate) json: bool,
 
-    /// Say nothing on standard error unless the server itself fails
+    /// Print nothing on standard error unless the server itself fails
     #[arg(long, short)]
     pub(crate) quiet: bool,
 }
 
-/// What clients get.
+/// What the server does for each client.
 #[derive(Args, Debug)]
 #[group(multiple = false)]
 pub(crate) struct Answer {
-    /// Send everything back (the default)
+    /// Echo everything back (the default)
     #[arg(long)]
     pub(crate) echo: bool,
 
-    /// Read everything and throw it away
+    /// Read and discard everything
     #[arg(long)]
     pub(crate) discard: bool,
 
-    /// Send this file to each client (for datagrams: as the answer to each message)
+    /// Send this file to each client (for datagrams: in answer to each message)
     #[arg(long, value_name = "FILE")]
     pub(crate) send: Option<PathBuf>,
 
-    /// Run this shell command for each client, with the socket as its input and output (for
-    /// datagrams: for each message, which is its input; what it prints is the answer)
+    /// Run this shell command for each client, with the socket as its standard input and output
+    /// (for datagrams: for each message, with the message as input and the answer as output)
     ///
-    /// STOOP_PEER_PID, STOOP_PEER_UID and STOOP_PEER_GID say who the client is, where the kernel
-    /// knows. On a seqpacket socket the program has to read whole messages at a time, or it
-    /// loses the rest of each.
+    /// STOOP_PEER_PID, STOOP_PEER_UID and STOOP_PEER_GID identify the client, if the kernel reports
+    /// it. On a seqpacket socket, the command must read a whole message at a time, or the rest of
+    /// it is lost.
     #[arg(long, value_name = "CMD")]
     pub(crate) exec: Option<std::ffi::OsString>,
 }

@@ -1,4 +1,4 @@
-//! Flags that several verbs share: how to make a server's address, and how to reach one.
+//! Flags shared by several commands: how to bind a server's address, and how to connect to one.
 
 use std::error::Error;
 use std::ffi::OsString;
@@ -11,16 +11,16 @@ use stoop::{Address, AddressError, Kind, Target};
 use crate::endpoint::Endpoint;
 use crate::{names, time};
 
-/// What an address that cannot be is answered with.
+/// The error for an invalid address.
 pub(super) type Refusal = Box<dyn Error + Send + Sync>;
 
-/// Reads an address as it is typed, with a kind in front or not, or `fd:N`.
+/// Returns a parser of addresses, optionally with a kind in front, or `fd:N`.
 pub(super) fn target() -> impl TypedValueParser<Value = Target> {
     OsStringValueParser::new().try_map(|text| local(text, Target::parse))
 }
 
-/// Reads an address, or the name of a well-known endpoint. A file that has such a name is written
-/// with ./ in front.
+/// Returns a parser of addresses or names of well-known endpoints. For a file with such a name,
+/// write ./ in front.
 pub(super) fn endpoint() -> impl TypedValueParser<Value = Endpoint> {
     OsStringValueParser::new().try_map(read_endpoint)
 }
@@ -32,13 +32,13 @@ pub(super) fn read_endpoint(text: OsString) -> Result<Endpoint, Refusal> {
     }
 }
 
-/// Reads a plain address.
+/// Returns a parser of plain addresses.
 fn address() -> impl TypedValueParser<Value = Address> {
     OsStringValueParser::new().try_map(|text| local(text, Address::parse))
 }
 
-/// Reads it, unless it is meant for a network: as a file name it would be possible, and never what
-/// is meant.
+/// Parses an address, but rejects network addresses. They would be valid as file names, but that is
+/// never what the user means.
 pub(super) fn local<T>(text: OsString, parse: fn(OsString) -> Result<T, AddressError>) -> Result<T, Refusal> {
     match network_scheme(text.as_encoded_bytes()) {
         Some(scheme) => Err(format!(
@@ -49,8 +49,8 @@ pub(super) fn local<T>(text: OsString, parse: fn(OsString) -> Result<T, AddressE
     }
 }
 
-/// What stands before the colon, where that makes it a network's address: any URL but a local one,
-/// and what socat and others write.
+/// Returns what precedes the colon if that makes it a network address: any URL scheme but a local
+/// one, and the schemes of socat and others.
 fn network_scheme(text: &[u8]) -> Option<&str> {
     const NETWORKS: [&str; 9] = ["tcp", "tcp4", "tcp6", "udp", "udp4", "udp6", "ip", "vsock", "sctp"];
     let colon = text.iter().position(|&byte| byte == b':')?;
@@ -60,7 +60,7 @@ fn network_scheme(text: &[u8]) -> Option<&str> {
     (is_url || NETWORKS.contains(&scheme.to_ascii_lowercase().as_str())).then_some(scheme)
 }
 
-/// Reads the number of a process.
+/// Parses a process id.
 pub(super) fn pid(text: &str) -> Result<u32, &'static str> {
     let number = text.parse().ok().filter(|&number| (1..=i32::MAX as u32).contains(&number));
     number.ok_or("not the number of a process, as in 812")
@@ -70,29 +70,29 @@ fn kind(text: &str) -> Result<Kind, stoop::UnknownKind> {
     text.parse()
 }
 
-/// Reads permission bits as `chmod` does: octal digits.
+/// Parses permission bits as `chmod` does: octal digits.
 pub(super) fn mode(text: &str) -> Result<u32, String> {
     let octal = !text.is_empty() && text.bytes().all(|byte| (b'0'..=b'7').contains(&byte));
     let mode = octal.then(|| u32::from_str_radix(text, 8).ok()).flatten();
     mode.filter(|&mode| mode <= 0o777).ok_or_else(|| "not permission bits, as in 660".into())
 }
 
-/// Which kind of socket.
+/// The kind of socket.
 #[derive(Args, Debug)]
 pub(crate) struct KindFlag {
-    /// Kind of socket: stream, dgram or seqpacket; it may also stand in front of the address, as in
+    /// Kind of socket: stream, dgram or seqpacket; may also precede the address, as in
     /// dgram:/run/log
     #[arg(long = "kind", value_name = "KIND", value_parser = kind)]
     pub(crate) kind: Option<Kind>,
 }
 
-/// How a server's address is made, and who may come.
+/// How a server's address is bound, and which clients are allowed.
 #[derive(Args, Debug)]
 pub(crate) struct Serving {
     #[command(flatten)]
     pub(crate) kind: KindFlag,
 
-    /// Permission bits of the socket file, exactly these whatever the umask
+    /// Permission bits of the socket file, regardless of the umask
     #[arg(long, value_name = "OCTAL", value_parser = mode)]
     pub(crate) mode: Option<u32>,
 
@@ -104,38 +104,38 @@ pub(crate) struct Serving {
     #[arg(long, value_name = "GROUP", value_parser = names::parse_group)]
     pub(crate) group: Option<u32>,
 
-    /// How many clients may wait to be accepted
+    /// Maximum number of clients waiting to be accepted
     #[arg(long, value_name = "N")]
     pub(crate) backlog: Option<u32>,
 
-    /// Admit this user, by name or number, and nobody who is not named; may be repeated
+    /// Allow this user, by name or number, and no one not listed; may be repeated
     #[arg(long = "allow-uid", value_name = "USER", value_parser = names::parse_user)]
     pub(crate) allow_uid: Vec<u32>,
 
-    /// Admit members of this group, by name or number, and nobody who is not named; may be repeated
+    /// Allow members of this group, by name or number, and no one not listed; may be repeated
     #[arg(long = "allow-gid", value_name = "GROUP", value_parser = names::parse_group)]
     pub(crate) allow_gid: Vec<u32>,
 
-    /// Take the address over from a live server, without an instant at which a client is refused
+    /// Take over the address from a live server, without refusing a client at any time
     #[arg(long)]
     pub(crate) replace: bool,
 
-    /// Make the directories that are missing on the way, with mode 755
+    /// Create missing parent directories, with mode 755
     #[arg(long)]
     pub(crate) mkdir: bool,
 }
 
-/// How a server is reached.
+/// How to connect to a server.
 #[derive(Args, Debug)]
 pub(crate) struct Reach {
     #[command(flatten)]
     pub(crate) kind: KindFlag,
 
-    /// Wait this long for a server that has not started yet, as in 500ms, 2s, 1m
+    /// Wait up to this time for the server to start, as in 500ms, 2s, 1m
     #[arg(long, value_name = "TIME", value_parser = time::parse)]
     pub(crate) wait: Option<Duration>,
 
-    /// Address of our own for datagrams, instead of one that the kernel chooses
+    /// Bind this address to receive datagrams, instead of one chosen by the kernel
     #[arg(long, value_name = "ADDR", value_parser = address())]
     pub(crate) bind: Option<Address>,
 }

@@ -7,14 +7,14 @@ use clap::Args;
 use super::footer;
 use super::selection::Selection;
 
-/// Show the processes of the machine joined by their local sockets.
+/// Show the processes of the machine, connected by their Unix sockets.
 ///
-/// Processes are grouped by the container, systemd unit or session that they run in; those with the
-/// same command in the same group are one, with how many; a process in no group that serves
-/// something stays by itself, with its workers. Below each stands what it serves with who uses
-/// that, and what it uses. Sockets within one process, and sockets that nobody uses, are left out
-/// unless --all is given. As SVG it is a picture that needs nothing but a browser: arrows lead from
-/// clients to the sockets they use.
+/// Processes are grouped by the container, systemd unit or session they run in. Processes with the
+/// same command in the same group are merged into one, with their number. A process that is in no
+/// group and serves something is shown by itself, with its workers. Below each process are the
+/// sockets it serves, with their clients, and the sockets it uses. Sockets within one process, and
+/// sockets without clients, are hidden unless --all is given. The SVG is a self-contained picture
+/// for any browser: arrows lead from clients to the sockets they use.
 #[derive(Args, Debug)]
 #[command(after_help = footer("
   stoop tree                                # for a terminal
@@ -26,28 +26,29 @@ pub(crate) struct Tree {
     #[command(flatten)]
     pub(crate) selection: Selection,
 
-    /// Show each by itself, also where several would read the same
+    /// Do not merge identical entries
     #[arg(long)]
     pub(crate) each: bool,
 
-    /// Show also what is left out otherwise: pairs within one process, and sockets that join nobody
+    /// Also show what is hidden by default: socket pairs within one process, and unconnected
+    /// sockets
     #[arg(long)]
     pub(crate) all: bool,
 
-    /// Draw it as SVG
+    /// Print an SVG picture
     #[arg(long, conflicts_with_all = ["dot", "json"])]
     pub(crate) svg: bool,
 
-    /// Print it in the language of Graphviz
+    /// Print a graph in Graphviz's DOT language
     #[arg(long, conflicts_with = "json")]
     pub(crate) dot: bool,
 
-    /// Print processes and what joins them as JSON lines
+    /// Print processes and their connections as JSON lines
     #[arg(long)]
     pub(crate) json: bool,
 
-    /// Write into this file, whole or not at all, instead of to standard output; if its name ends
-    /// in .svg or .dot, in that form
+    /// Write to this file atomically, instead of to standard output; a name ending in .svg or .dot
+    /// selects the format
     #[arg(long, short = 'o', value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
 }

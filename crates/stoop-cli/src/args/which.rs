@@ -1,5 +1,5 @@
-//! One socket, as a person names it: by address or the name of a well-known endpoint, by a process
-//! that has it, or by its inode.
+//! Selects a socket by its address, by the name of a well-known endpoint, by a process that has it
+//! open, or by its inode.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -9,12 +9,12 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use super::shared::{Refusal, pid, read_endpoint};
 use crate::endpoint::Endpoint;
 
-/// What was asked for.
+/// The selected sockets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Which {
-    /// Sockets at an address, or where a name leads.
+    /// Sockets at an address, or at a well-known endpoint.
     At(Endpoint),
-    /// Sockets that a process has open.
+    /// Sockets that this process has open.
     Pid(u32),
     /// The socket with this inode.
     Inode(u32),
@@ -30,8 +30,8 @@ impl fmt::Display for Which {
     }
 }
 
-/// Reads one: `pid:N`, `inode:N`, `socket:[N]` as `/proc/PID/fd` shows it, an address, or `docker`
-/// and its like.
+/// Returns a parser of `pid:N`, `inode:N`, `socket:[N]` as in `/proc/PID/fd`, an address, or a name
+/// such as `docker`.
 pub(super) fn which() -> impl TypedValueParser<Value = Which> {
     OsStringValueParser::new().try_map(read)
 }

@@ -5,16 +5,18 @@ use clap::Args;
 use super::footer;
 use super::which::{Which, which};
 
-/// Show one socket in full: who serves it, who uses it, who waits, and what is wrong.
+/// Show one socket in full: its server, its clients, those waiting, and warnings.
 ///
-/// Of a path, it is the socket that the very file there belongs to; a server whose file was removed
-/// is found by the name it was given. Tells every process that has it open, each client and each
-/// that nobody has accepted yet, queues with their limits, the file with its mode and owner,
-/// options, how long its processes have run, and warnings: a backlog nearly full, a server that is
-/// stopped or accepts nobody, a datagram queue that nobody reads, a file that was removed or
-/// replaced under it, a socket of root's that everybody may write to. What needs more privilege
-/// than there is (options, the file's present place) is said to be unknown. Exit code 1 means that
-/// nobody is there.
+/// A path selects the socket bound to the file that is there now. A server whose file was removed
+/// is found by the name it was bound to.
+///
+/// This shows every process that has the socket open, each client, accepted or waiting, queues with
+/// their limits, the file with its mode and owner, socket options, and how long its processes have
+/// run. It warns of a backlog that is nearly full, a server that is stopped or accepts no clients,
+/// a datagram queue that is not read, a file that was removed or replaced while the socket was
+/// bound, and a socket of root that every user may write to. What requires more privileges
+/// (options, the file's current path) is shown as unknown. Exit code 1 means that no such socket
+/// exists.
 #[derive(Args, Debug)]
 #[command(after_help = footer("
   stoop who /run/docker.sock                # by the file
@@ -24,19 +26,20 @@ use super::which::{Which, which};
   stoop who inode:23800427                  # socket:[23800427] of /proc/PID/fd
   stoop who ./app.sock --peek               # and what its clients sent that it has not read"))]
 pub(crate) struct Who {
-    /// The socket: an address, pid:N for all of a process, or inode:N
+    /// Socket to show: an address, pid:N for all of a process, or inode:N
     #[arg(value_name = "ADDR|pid:N|inode:N", value_parser = which())]
     pub(crate) which: Which,
 
-    /// Show the first unread bytes of its connections, without taking them; they may hold secrets
+    /// Show the first unread bytes of its connections, without consuming them; they may contain
+    /// secrets
     #[arg(long)]
     pub(crate) peek: bool,
 
-    /// Show every client, however many there are
+    /// Show every client, regardless of their number
     #[arg(long)]
     pub(crate) all_clients: bool,
 
-    /// Print it as JSON lines, one for each socket
+    /// Print one JSON line for each socket
     #[arg(long)]
     pub(crate) json: bool,
 }

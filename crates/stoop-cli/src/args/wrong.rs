@@ -1,5 +1,5 @@
-//! What a wrong command line is answered with: what, why and what to do next, as every other
-//! failure. Changes no meaning.
+//! Reports usage errors like every other failure: what failed, why, and what to do next. Does not
+//! change the meaning of a command line.
 
 use std::ffi::OsString;
 
@@ -10,8 +10,7 @@ use super::Cli;
 use crate::exit::Exit;
 use crate::failure::Failure;
 
-/// Answers it, and says how the command ends: 0 for `--help` and `--version`, which are no
-/// mistakes.
+/// Reports the error and exits: with 0 for `--help` and `--version`, which are not errors.
 pub(super) fn end(error: clap::Error, words: &[OsString]) -> ! {
     match refused_value(&error, words) {
         Some(failure) => std::process::exit(failure.report().code().into()),
@@ -19,8 +18,7 @@ pub(super) fn end(error: clap::Error, words: &[OsString]) -> ! {
     }
 }
 
-/// A value that a flag does not take, with the reason in its own line; `None` for any other
-/// mistake.
+/// Converts an invalid value, with the reason on its own line. Returns `None` for any other error.
 fn refused_value(error: &clap::Error, words: &[OsString]) -> Option<Failure> {
     let text = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.as_str()),
@@ -48,8 +46,8 @@ fn refused_value(error: &clap::Error, words: &[OsString]) -> Option<Failure> {
     Some(report.next(format!("stoop {} --help", verb.unwrap_or_default()).replace("  ", " ")).into())
 }
 
-/// Few flags have a short form. One that was made up is answered with the long form that it was
-/// meant for, instead of with how to pass it as a message.
+/// Few flags have a short form. For an unknown short flag, suggests the long flag that was probably
+/// meant, instead of clap's advice to pass it as a positional value.
 fn unabbreviated(mut error: clap::Error, words: &[OsString]) -> clap::Error {
     let Some(ContextValue::String(flag)) = error.get(ContextKind::InvalidArg) else { return error };
     let Some(letter) = flag.strip_prefix('-').filter(|letter| letter.len() == 1) else { return error };
@@ -84,7 +82,7 @@ mod tests {
         };
         let wait = tip(&["stoop", "connect", "./x", "-w", "3s"]);
         assert!(wait.contains("'--wait'") && !wait.contains("-- -w"), "{wait}");
-        // Nothing begins so: it may have been meant as the message.
+        // No flag starts with this letter: it may have been meant as the message.
         assert!(tip(&["stoop", "send", "./x", "-z"]).contains("-- -z"));
     }
 
