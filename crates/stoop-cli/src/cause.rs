@@ -1,12 +1,12 @@
-//! Why an operation failed, as `stoop why` says it: asked after the fact, and taken only where it
-//! predicts the very error there was. Everything else the library explains by itself: what is not
-//! about a plain call, and what has passed meanwhile.
+//! Explains why an operation failed, with the same prediction as `stoop why`. The prediction is
+//! made after the failure, and used only if it predicts the very error that occurred. The library
+//! itself explains everything else: what is not about a plain call, and what has changed meanwhile.
 
 use stoop::explain::{Explanation, shell};
 use stoop::{ErrorKind, Operation as Tried};
 use stoop_inspect::why::{Cause, Operation, Outcome, Question, Verdict, Who, facts, why};
 
-/// The cause, as far as it can be found out.
+/// Returns the cause, as far as it can be determined.
 pub(crate) fn of(error: &stoop::Error) -> Explanation {
     predicted(error).unwrap_or_else(|| error.explain())
 }
@@ -24,14 +24,15 @@ fn predicted(error: &stoop::Error) -> Option<Explanation> {
     Some(explanation)
 }
 
-/// The call that failed, where it was one with an address, and a plain one.
+/// Returns the call that failed, if it was a plain call with an address.
 fn question(error: &stoop::Error) -> Option<Question> {
     let operation = match (error.operation(), error.kind()) {
         (Tried::Connect, _) => Operation::Connect,
-        // Why a stale file was not replaced, and who has the name, is known to whoever tried.
+        // Only the process that tried knows why a stale file was not replaced, and who has the
+        // name.
         (Tried::Bind, ErrorKind::AddressInUse) => return None,
         (Tried::Bind, _) => Operation::Bind,
-        // How large it was is known to the sender alone.
+        // Only the sender knows the size of the message.
         (Tried::Send, ErrorKind::MessageTooLarge) => return None,
         (Tried::Send, _) => Operation::Send { len_bytes: 1 },
         _ => return None,
@@ -48,7 +49,7 @@ fn foretells(verdict: &Verdict, error: &stoop::Error) -> bool {
     }
 }
 
-/// Where to see more: the path, where something on it is the cause.
+/// Returns where to see more: the command that shows the path, if something in it is the cause.
 fn walk(cause: Cause, question: &Question) -> Option<String> {
     let tells_more = matches!(
         cause,

@@ -1,7 +1,8 @@
-//! Endpoints by name: `docker`, `cri` and their like, looked for where their own clients look.
+//! Well-known endpoints: resolves `docker`, `cri` and other names as their own clients do.
 //!
-//! The knowledge is in [`stoop_inspect::endpoints`]; here is what it depends on (environment,
-//! configuration files), and who of the candidates answers.
+//! What is known about them is in [`stoop_inspect::endpoints`]. This module reads what the
+//! addresses depend on (environment, configuration files), and determines which of the candidates
+//! answers.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -16,10 +17,10 @@ use crate::failure::{Failure, Report};
 use crate::output::{Event, Text};
 use crate::passed::Passed;
 
-/// How long to pause between two looks at places where nobody is yet.
+/// The delay before candidates are tried again while no server listens.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
-/// Where a server is, as it was typed: an address, or a name for one.
+/// A server as given on the command line: an address, or a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Endpoint {
     Named(Name),
@@ -35,7 +36,7 @@ impl fmt::Display for Endpoint {
     }
 }
 
-/// A stream to a server, and how it was found where it was looked for.
+/// A stream connected to a server, and how its address was found if a name was given.
 #[derive(Debug)]
 pub(crate) struct Reached {
     pub(crate) stream: Stream,
@@ -43,7 +44,8 @@ pub(crate) struct Reached {
 }
 
 impl Reached {
-    /// What to say about where it was found; nothing where the address was typed.
+    /// Returns the event that reports where the server was found, or `None` if its address was
+    /// given.
     pub(crate) fn event(&self) -> Option<Event> {
         let (name, candidate) = self.found.as_ref()?;
         let address = Text::from(&candidate.address);
@@ -52,8 +54,8 @@ impl Reached {
 }
 
 impl Endpoint {
-    /// The address, and how it was found where a name was given: the first of its places at which
-    /// there is something.
+    /// Returns the address, and how it was found if a name was given: the first candidate that
+    /// exists.
     pub(crate) fn target(&self) -> Result<(Target, Option<String>), Failure> {
         let name = match self {
             Endpoint::At(target) => return Ok((target.clone(), None)),
@@ -68,9 +70,9 @@ impl Endpoint {
         Ok((target, Some(why_there(name, candidate))))
     }
 
-    /// Connects a stream. Waits for room in a backlog as long as `timeout` says, and as long as
-    /// `wait` for a server that has not started. To be called before this process opens
-    /// anything: see [`Passed::named`].
+    /// Connects a stream. Waits up to `timeout` for space in the backlog, and up to `wait` for a
+    /// server that has not started yet. Must be called before this process opens any file
+    /// descriptor: see [`Passed::named`].
     pub(crate) fn connect(
         &self,
         wait: Option<Duration>,
@@ -110,7 +112,7 @@ fn to_address(address: &Address, wait: Duration, timeout: Option<Duration>) -> s
     timeout.map_or(connect.clone(), |timeout| connect.timeout(timeout)).stream()
 }
 
-/// The first place at which somebody answers.
+/// Connects to the first candidate that answers.
 fn first(
     name: Name,
     candidates: Vec<Candidate>,
@@ -134,8 +136,8 @@ fn first(
     }
 }
 
-/// Nobody answers anywhere. What there is, or has to be, is explained; else it is said where it was
-/// looked for.
+/// Reports that no candidate answers. A candidate that exists or must exist is explained. Otherwise
+/// the report lists the addresses tried.
 fn nobody(name: Name, failures: Vec<(&Candidate, stoop::Error)>) -> Failure {
     let is_telling = |(candidate, error): &&(&Candidate, stoop::Error)| {
         !error.is_not_found() || !matches!(candidate.source, Source::Usual(_))
@@ -156,7 +158,7 @@ fn not_reached(name: Name, candidate: &Candidate, error: &stoop::Error) -> Failu
     }
 }
 
-/// How a name led to a place.
+/// Describes how a name led to an address.
 fn why_there(name: Name, candidate: &Candidate) -> String {
     match &candidate.source {
         Source::Usual(service) => {
@@ -181,7 +183,7 @@ fn not_found(name: Name, failures: &[(&Candidate, stoop::Error)]) -> Failure {
     report.next(format!("{}    # where it is somewhere else", talk(name, "./its.sock"))).into()
 }
 
-/// A command that talks to such a server at this place.
+/// Returns a command that talks to such a server at this address.
 fn talk(name: Name, place: &str) -> String {
     match name {
         Name::Docker | Name::Podman => format!("stoop http {place} /version"),
@@ -189,7 +191,7 @@ fn talk(name: Name, place: &str) -> String {
     }
 }
 
-/// Where to look, by the environment and the configuration of this user.
+/// Returns the candidates, from the environment and the configuration of this user.
 fn candidates(name: Name) -> Result<Vec<Candidate>, Failure> {
     let variable = |name: &str| std::env::var(name).ok();
     let context = if name == Name::Docker { docker_context()? } else { None };
@@ -213,7 +215,7 @@ fn not_here(name: Name, elsewhere: &Elsewhere) -> Failure {
     .into()
 }
 
-/// crictl's configuration, where there is one.
+/// Reads crictl's configuration, if there is one.
 fn crictl_config() -> Option<(String, String)> {
     let path = set("CRI_CONFIG_FILE").unwrap_or_else(|| "/etc/crictl.yaml".into());
     let text = std::fs::read_to_string(&path).ok()?;
@@ -224,7 +226,8 @@ fn set(variable: &str) -> Option<String> {
     std::env::var(variable).ok().filter(|value| !value.is_empty())
 }
 
-/// The Docker client's current context, unless it is the default one: its name and its host.
+/// Returns the Docker client's current context, unless it is the default one: its name and its
+/// host.
 fn docker_context() -> Result<Option<(String, String)>, Failure> {
     if set("DOCKER_HOST").is_some() {
         return Ok(None);
@@ -241,13 +244,13 @@ fn docker_context() -> Result<Option<(String, String)>, Failure> {
     }
 }
 
-/// `$DOCKER_CONFIG`, or `.docker` in the home directory.
+/// Returns `$DOCKER_CONFIG`, or `.docker` in the home directory.
 fn docker_directory() -> Option<PathBuf> {
     set("DOCKER_CONFIG").map(PathBuf::from).or_else(|| Some(Path::new(&set("HOME")?).join(".docker")))
 }
 
-/// The host of a context. Each has a directory, named by a hash that need not be computed: its file
-/// says whose it is.
+/// Returns the host of a context. The directory of each context is named by a hash, which need not
+/// be computed: a file in it contains the context's name.
 fn host_of(directory: &Path, context: &str) -> Option<String> {
     let mut entries = std::fs::read_dir(directory.join("contexts/meta")).ok()?;
     entries

@@ -1,5 +1,4 @@
-//! How the command ends: the exit codes, all of them, and which error leads to which. They never
-//! change their meaning.
+//! The exit codes of the command, and which error leads to which. They never change their meaning.
 
 use std::fmt::Write;
 use std::process::ExitCode;
@@ -10,19 +9,19 @@ use stoop::ErrorKind;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Exit {
-    /// Done.
+    /// Success.
     Done = 0,
-    /// It ran, and the answer is "no".
+    /// The command ran, and the answer is "no".
     No = 1,
-    /// The command line is wrong.
+    /// The command line is invalid.
     Usage = 2,
     /// The operation failed.
     Failed = 3,
     /// Not permitted.
     NotPermitted = 4,
-    /// This kernel or this build cannot do it.
+    /// This kernel or this build does not support it.
     Unsupported = 5,
-    /// Done in part.
+    /// Partial success.
     Partial = 6,
 }
 
@@ -38,12 +37,12 @@ impl Exit {
         Exit::Partial,
     ];
 
-    /// The number that the shell sees.
+    /// Returns the numeric exit code.
     pub(crate) const fn code(self) -> u8 {
         self as u8
     }
 
-    /// What it means, for the help and the manual.
+    /// Returns its meaning, for the help and the manual.
     pub(crate) const fn meaning(self) -> &'static str {
         match self {
             Exit::Done => "done (also where the reader of our output closed it early)",
@@ -56,7 +55,7 @@ impl Exit {
         }
     }
 
-    /// The code for a class of error.
+    /// Returns the exit code for a class of error.
     pub(crate) fn of(kind: ErrorKind) -> Exit {
         match kind {
             ErrorKind::PermissionDenied | ErrorKind::NotPermitted => Exit::NotPermitted,
@@ -66,7 +65,7 @@ impl Exit {
         }
     }
 
-    /// The list of codes that closes every help text.
+    /// Returns the list of codes that ends every help text.
     pub(crate) fn list() -> String {
         let mut list = String::from("Exit codes:\n");
         for exit in Exit::ALL {

@@ -1,6 +1,6 @@
-//! What is said when a verb fails: what failed, why, what was looked at, and what to run next.
+//! Reports the failure of a command: what failed, why, what was observed, and what to run next.
 //!
-//! Looks at the machine (through [`crate::cause`]) only when it is printed.
+//! Inspects the machine (through [`crate::cause`]) only when the report is printed.
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
@@ -12,23 +12,24 @@ use crate::cause;
 use crate::exit::Exit;
 use crate::time;
 
-/// How a verb ends: an exit code, or a failure to report.
+/// The result of a command: an exit code, or a failure to report.
 pub(crate) type Outcome = Result<Exit, Failure>;
 
-/// Why a verb could not go on.
+/// The reason why a command failed.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// Whoever reads our output has closed it: no failure of ours, and nobody to tell.
+    /// The reader of standard output has closed it. This is not an error, and there is no reader to
+    /// report it to.
     OutputClosed,
-    /// The person at the terminal has had enough.
+    /// The user quit at the terminal.
     Quit,
-    /// An operation on a socket.
+    /// A socket operation failed.
     Socket(stoop::Error),
-    /// Everything else, with what is known about it.
+    /// Any other failure, with what is known about it.
     Report(Report),
 }
 
-/// A failure in its four parts.
+/// A failure report in four parts.
 #[derive(Debug)]
 pub(crate) struct Report {
     exit: Exit,
@@ -39,24 +40,24 @@ pub(crate) struct Report {
 }
 
 impl Failure {
-    /// A failure with a meaning of its own; `what` reads like `cannot send to '/x': …`.
+    /// Creates a failure with its own text. `what` reads like `cannot send to '/x': …`.
     #[expect(clippy::new_ret_no_self, reason = "a report is a failure that can still be added to")]
     pub(crate) fn new(exit: Exit, what: impl Into<String>) -> Report {
         Report { exit, what: what.into(), why: None, seen: Vec::new(), next: Vec::new() }
     }
 
-    /// A socket's error with its explanation, to be added to.
+    /// Creates a report of a socket error with its explanation, to be extended.
     pub(crate) fn of(error: &stoop::Error) -> Report {
         Report::of(error)
     }
 
-    /// The command line makes no sense, in a way that its grammar cannot say.
+    /// Creates a usage error that the command-line parser cannot detect.
     pub(crate) fn usage(what: impl Into<String>) -> Failure {
         Failure::new(Exit::Usage, what).into()
     }
 
-    /// The system refused something that is not about a socket's address: `doing` reads like `read
-    /// 'notes.txt'`.
+    /// Creates a failure of an operation that does not concern a socket address. `doing` reads like
+    /// `read 'notes.txt'`.
     pub(crate) fn io(doing: impl std::fmt::Display, error: &io::Error) -> Failure {
         let exit = match error.kind() {
             io::ErrorKind::PermissionDenied => Exit::NotPermitted,
@@ -66,7 +67,7 @@ impl Failure {
         Failure::new(exit, format!("cannot {doing}: {}", words(error))).into()
     }
 
-    /// Writing to standard output failed.
+    /// Creates a failure to write to standard output.
     pub(crate) fn output(error: &io::Error) -> Failure {
         match error.kind() {
             io::ErrorKind::BrokenPipe => Failure::OutputClosed,
@@ -74,7 +75,7 @@ impl Failure {
         }
     }
 
-    /// The same, with the address it is about where it does not name one by itself.
+    /// Adds the address, if the failure does not name one itself.
     pub(crate) fn on(self, target: &Target) -> Failure {
         match (self, &target.place) {
             (Failure::Socket(error), Place::Address(address)) if error.subject().is_none() => {
@@ -84,8 +85,9 @@ impl Failure {
         }
     }
 
-    /// A connect that failed, as told by a client's verb: a wait that was in vain is mentioned
-    /// instead of recommended, and `again` makes the commands that connect this verb's own.
+    /// Adapts a failed connect for a client command. If the command already waited, the report says
+    /// so instead of recommending to wait. `again` turns suggested commands that connect into
+    /// commands of this kind.
     pub(crate) fn in_vain(self, waited: Option<Duration>, again: impl Fn(&str) -> String) -> Failure {
         let Failure::Socket(error) = self else { return self };
         let mut report = Report::of(&error);
@@ -97,12 +99,12 @@ impl Failure {
         report.into()
     }
 
-    /// Whether the other side of a connection has gone.
+    /// Returns whether the peer has closed the connection.
     pub(crate) fn is_peer_gone(&self) -> bool {
         matches!(self, Failure::Socket(error) if error.is_peer_gone())
     }
 
-    /// What failed, in one line.
+    /// Returns what failed, in one line.
     pub(crate) fn summary(&self) -> String {
         match self {
             Failure::OutputClosed => "standard output was closed".into(),
@@ -112,14 +114,14 @@ impl Failure {
         }
     }
 
-    /// Prints it on standard error, and says how the command ends.
+    /// Prints the report on standard error, and returns the exit code.
     pub(crate) fn report(self) -> Exit {
         let report = match self {
             Failure::OutputClosed | Failure::Quit => return Exit::Done,
             Failure::Socket(error) => Report::of(&error),
             Failure::Report(report) => report,
         };
-        // With standard error closed there is nobody left to tell.
+        // If standard error is closed, there is nowhere to report this.
         let _ = io::stderr().write_all(report.text().as_bytes());
         report.exit
     }
@@ -138,11 +140,11 @@ impl From<Report> for Failure {
 }
 
 impl Report {
-    /// A library error with its explanation.
+    /// Creates a report of a library error with its explanation.
     fn of(error: &stoop::Error) -> Report {
         let (explanation, what) = (cause::of(error), error.to_string());
         Report {
-            // Nothing is explained by saying it again.
+            // A reason that only repeats the error explains nothing.
             why: Some(explanation.why).filter(|why| !why.is_empty() && !what.contains(why.as_str())),
             seen: explanation.seen,
             next: explanation.next,
@@ -150,35 +152,35 @@ impl Report {
         }
     }
 
-    /// What it means here.
+    /// Sets the reason.
     pub(crate) fn why(mut self, why: impl Into<String>) -> Report {
         self.why = Some(why.into());
         self
     }
 
-    /// What was looked at to say so.
+    /// Adds an observation that supports the reason.
     pub(crate) fn seen(mut self, seen: impl Into<String>) -> Report {
         self.seen.push(seen.into());
         self
     }
 
-    /// A command to run, perhaps with a `# comment`.
+    /// Adds a command to run, optionally with a `# comment`.
     pub(crate) fn next(mut self, next: impl Into<String>) -> Report {
         self.next.push(next.into());
         self
     }
 
-    /// All of it, as it is printed.
+    /// Formats the whole report.
     pub(crate) fn text(&self) -> String {
         self.text_as("error")
     }
 
-    /// The same about something that was gone on without.
+    /// Formats the report as a warning, for a problem that did not stop the command.
     pub(crate) fn warning(&self) -> String {
         self.text_as("warning")
     }
 
-    /// What failed, in one line.
+    /// Returns what failed, in one line.
     pub(crate) fn what(&self) -> &str {
         &self.what
     }
@@ -189,7 +191,7 @@ impl Report {
     }
 }
 
-/// Lines under their labels, aligned.
+/// Formats lines with labels, aligned.
 pub(crate) fn parts(labelled: &[(&str, &[String])]) -> String {
     let width = labelled.iter().filter(|(_, lines)| !lines.is_empty()).map(|(label, _)| label.len()).max();
     let width = width.unwrap_or(0).max("seen:".len());
@@ -203,12 +205,13 @@ pub(crate) fn parts(labelled: &[(&str, &[String])]) -> String {
     text
 }
 
-/// The library escapes what it shows; this holds for everything else, too.
+/// Escapes control characters and line breaks. The library escapes what it shows, and this covers
+/// everything else.
 fn one_line(text: &str) -> String {
     text.split('%').map(|part| escaped(part).to_string()).collect::<Vec<_>>().join("%")
 }
 
-/// The system's words for an error, with the name of the errno where it has one.
+/// Formats a system error, with the name of its errno if it has one.
 pub(crate) fn words(error: &io::Error) -> String {
     let text = error.to_string();
     let text = text.split(" (os error").next().unwrap_or(&text);

@@ -1,17 +1,17 @@
-//! The command `stoop`: serve, talk to and look at local sockets.
+//! The command `stoop`: serve, connect to and inspect Unix domain sockets.
 //!
-//! | what | where |
+//! | what | module |
 //! |---|---|
 //! | the command line: every flag, defined once | `args` |
-//! | what each verb does | `verbs` |
-//! | what verbs say, as text or as JSON | `output` |
-//! | the sockets of the machine, as lines, and which of them | `sockets` |
-//! | what is said when they fail | `failure` |
-//! | how they end | `exit` |
+//! | what each command does | `verbs` |
+//! | output, as text or as JSON | `output` |
+//! | the sockets of the machine as lines, and their selection | `sockets` |
+//! | failure reports | `failure` |
+//! | exit codes | `exit` |
 //!
-//! A verb gets its flags and an `Output`, and returns an exit code or a failure; only `output` and
-//! this file write to standard output and standard error. There is no unsafe code here, and nothing
-//! that another program should build on: that is the library `stoop`.
+//! A command gets its flags and an `Output`, and returns an exit code or a failure. Only `output`
+//! and this file write to standard output and standard error. There is no unsafe code in this
+//! crate, and no API for other programs: that is the library `stoop`.
 
 mod args;
 mod cause;
@@ -34,7 +34,7 @@ use std::process::ExitCode;
 
 use args::Cli;
 
-/// Reads the command line, does what it says, and reports how it went.
+/// Parses the command line, runs the command, and reports the result.
 pub fn main() -> ExitCode {
     let cli = Cli::read();
     let exit = verbs::run(cli.verb).unwrap_or_else(|failure| failure.report());

@@ -1,4 +1,4 @@
-//! The command `stoop`. Holds nothing: see the library beside it.
+//! The command `stoop`. See the library of this crate.
 
 use std::process::ExitCode;
 

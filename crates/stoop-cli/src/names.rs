@@ -1,20 +1,21 @@
-//! Users and groups: names where people read and write them, numbers where the kernel does.
+//! Converts between names of users and groups, which people read and write, and ids, which the
+//! kernel uses.
 
 use nix::unistd::{Gid, Group, Uid, User};
 
-/// The id of a user, given by name or by number.
+/// Parses a user id, given as a name or number.
 pub(crate) fn parse_user(text: &str) -> Result<u32, String> {
     parse(text, "user", |name| Ok(User::from_name(name)?.map(|user| user.uid.as_raw())))
 }
 
-/// The id of a group, given by name or by number.
+/// Parses a group id, given as a name or number.
 pub(crate) fn parse_group(text: &str) -> Result<u32, String> {
     parse(text, "group", |name| Ok(Group::from_name(name)?.map(|group| group.gid.as_raw())))
 }
 
 fn parse(text: &str, what: &str, find: impl Fn(&str) -> nix::Result<Option<u32>>) -> Result<u32, String> {
     if let Ok(id) = text.parse() {
-        // The kernel reads this number as "leave it as it is".
+        // For the kernel, this number means "unchanged".
         return if id == u32::MAX { Err(format!("not the id of a {what}")) } else { Ok(id) };
     }
     match find(text) {
@@ -24,12 +25,12 @@ fn parse(text: &str, what: &str, find: impl Fn(&str) -> nix::Result<Option<u32>>
     }
 }
 
-/// The name of a user, where it has one.
+/// Returns the name of a user, if there is one.
 pub(crate) fn user(uid: u32) -> Option<String> {
     User::from_uid(Uid::from_raw(uid)).ok().flatten().map(|user| user.name)
 }
 
-/// The name of a group, where it has one.
+/// Returns the name of a group, if there is one.
 pub(crate) fn group(gid: u32) -> Option<String> {
     Group::from_gid(Gid::from_raw(gid)).ok().flatten().map(|group| group.name)
 }

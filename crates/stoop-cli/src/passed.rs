@@ -1,7 +1,7 @@
-//! Sockets that we were started with: the `fd:N` of an address, and those of a service manager.
+//! Inherited sockets: the `fd:N` of an address, and those passed by a service manager.
 //!
-//! What they are is the kernel's word. Those that cannot be used are explained; flags that come too
-//! late, since the socket has its address already, are refused.
+//! Their kind and state are queried from the kernel. Sockets that cannot be used are explained.
+//! Flags that cannot apply, because the socket is bound already, are refused.
 
 use stoop::activation::{self, Activation};
 use stoop::{Connection, Datagram, ErrorKind, Kind, Place, SeqPacket, Stream, Target};
@@ -11,18 +11,19 @@ use crate::exit::Exit;
 use crate::failure::{Failure, Report};
 use crate::target::{self, Server, kind_of};
 
-/// A socket passed to us, and what it is wanted as.
+/// An inherited socket, and the kind that is expected.
 #[derive(Debug)]
 pub(crate) struct Passed {
     socket: activation::Passed,
     kind: Option<Kind>,
-    /// How it was named, for errors.
+    /// Its address on the command line, for errors.
     name: Option<Target>,
 }
 
 impl Passed {
-    /// Those of a service manager, or else the one that the address names. To be called before this
-    /// process opens anything: it could get a number that was to be passed.
+    /// Returns the sockets passed by a service manager, or else the one that the address names.
+    /// Must be called before this process opens any file descriptor, which might get the number of
+    /// an inherited one.
     pub(crate) fn take(address: Option<&Target>, kind: Option<Kind>) -> Result<Vec<Passed>, Failure> {
         let sockets = match activation::take() {
             Ok(Activation::Sockets(sockets)) => {
@@ -37,7 +38,8 @@ impl Passed {
         }
     }
 
-    /// The one that the address names, where it does. To be called as early as [`Passed::take`].
+    /// Returns the socket that the address names, if it names one. Must be called as early as
+    /// [`Passed::take`].
     pub(crate) fn named(address: &Target, kind: Option<Kind>) -> Result<Option<Passed>, Failure> {
         let Place::Descriptor(number) = address.place else { return Ok(None) };
         let kind = kind_of(address, kind)?;
@@ -45,7 +47,7 @@ impl Passed {
         Ok(Some(Passed { socket, kind, name: Some(address.clone()) }))
     }
 
-    /// Serves at it, as a server of the kind wanted or of its own.
+    /// Converts it to a server of the expected kind, or of its own.
     pub(crate) fn into_server(self, flags: &Serving) -> Result<Server, Failure> {
         let Passed { socket, kind, name } = self;
         self::heed(&socket, name.as_ref(), flags)?;
@@ -62,7 +64,7 @@ impl Passed {
         server().map_err(|error| unusable(name.as_ref(), &error))
     }
 
-    /// Talks through it. Not as a server's socket, for which a datagram socket would be taken else.
+    /// Converts it to a connection. Without this, a datagram socket would be taken for a server's.
     pub(crate) fn into_connection(self) -> Result<Connection, Failure> {
         let connection = || {
             let kind = self.kind.map_or_else(|| self.socket.kind(), Ok)?;
@@ -77,7 +79,7 @@ impl Passed {
     }
 }
 
-/// Refuses the flags that can only be heeded by whoever binds.
+/// Refuses flags that only apply when a socket is bound.
 fn heed(socket: &activation::Passed, name: Option<&Target>, flags: &Serving) -> Result<(), Failure> {
     let subject = name.map_or_else(|| format!("descriptor {}", socket.number()), Target::to_string);
     let given = [("--backlog", flags.backlog.is_some()), ("--replace", flags.replace)];
@@ -86,7 +88,7 @@ fn heed(socket: &activation::Passed, name: Option<&Target>, flags: &Serving) -> 
     target::refuse(&[&target::about_the_file(flags)[..], &given].concat(), subject, why)
 }
 
-/// Says what cannot be used, and why not.
+/// Reports a socket that cannot be used, and why.
 fn unusable(name: Option<&Target>, error: &stoop::Error) -> Failure {
     let errno = error.errno_symbol().map(|errno| format!(" ({errno})")).unwrap_or_default();
     let what = match (name, error.detail()) {
@@ -96,7 +98,7 @@ fn unusable(name: Option<&Target>, error: &stoop::Error) -> Failure {
     explained(error, Failure::new(Exit::of(error.kind()), what)).into()
 }
 
-/// Adds why, for each way in which a socket can be of no use.
+/// Adds the reason, for each way in which a socket can be unusable.
 fn explained(error: &stoop::Error, report: Report) -> Report {
     const SHOW: &str = "ls -l /proc/$$/fd    # what this shell passes on";
     let is_connection = error.detail().is_some_and(|detail| detail.contains("Accept=yes"));

@@ -1,8 +1,8 @@
-//! Moving pieces — bytes or messages — from one place to another until the end: the one loop behind
-//! an echo and behind both directions of a conversation.
+//! Copies pieces (bytes or messages) from a source to a sink until the end: the loop behind an echo
+//! and behind both directions of a conversation.
 //!
-//! Nothing is cut, merged or dropped on the way: a piece is given to the sink whole before the next
-//! one is asked for.
+//! Nothing is truncated, merged or dropped: each piece is passed to the sink completely before the
+//! next one is requested.
 
 use std::io::{BufRead, BufReader, IoSlice, IoSliceMut, Read};
 use std::net::Shutdown;
@@ -16,40 +16,40 @@ use crate::failure::Failure;
 /// How many bytes of a stream are read at a time.
 const PIECE_BYTES: usize = 64 * 1024;
 
-/// Descriptors that come along are let in and closed: refusing them would lose the bytes they came
-/// with.
+/// Accepts file descriptors received with data, to close them: refusing them would lose the bytes
+/// they came with.
 pub(crate) const CLOSED_ON_ARRIVAL: Allow = Allow::descriptors(control::DESCRIPTORS_MAX);
 
-/// Where pieces come from.
+/// A source of pieces.
 pub(crate) trait Source {
-    /// The next piece; `None` at the end.
+    /// Returns the next piece, or `None` at the end.
     fn next(&mut self) -> Result<Option<&[u8]>, Failure>;
 }
 
-/// Where pieces go.
+/// A destination of pieces.
 pub(crate) trait Sink {
-    /// Takes a piece, all of it.
+    /// Writes a whole piece.
     fn put(&mut self, piece: &[u8]) -> Result<(), Failure>;
 
-    /// Gives out what it has held back: there is no more.
+    /// Writes what was held back, after the last piece.
     fn finish(&mut self) -> Result<(), Failure> {
         Ok(())
     }
 }
 
-/// How a pump came to its end.
+/// How a pump ended.
 #[derive(Debug)]
 pub(crate) enum End {
-    /// The source had no more.
+    /// The source reached its end.
     Finished,
     /// The source failed.
     Source(Failure),
-    /// The sink failed; the piece it was given is lost.
+    /// The sink failed. The piece it was given is lost.
     Sink(Failure),
 }
 
 impl End {
-    /// The failure, whichever side it was on.
+    /// Returns the failure, on either side.
     pub(crate) fn failure(self) -> Option<Failure> {
         match self {
             End::Finished => None,
@@ -58,7 +58,7 @@ impl End {
     }
 }
 
-/// How far a pump has come, for others to see.
+/// The progress of a pump, visible to other threads.
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
     bytes: AtomicU64,
@@ -67,17 +67,17 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// Bytes that the sink has taken.
+    /// Returns the number of bytes the sink has accepted.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Acquire)
     }
 
-    /// Pieces that the sink has taken.
+    /// Returns the number of pieces the sink has accepted.
     pub(crate) fn pieces(&self) -> u64 {
         self.pieces.load(Ordering::Acquire)
     }
 
-    /// Whether the source is being waited for, with nothing in hand.
+    /// Returns whether the pump is waiting for the source, and holds no piece.
     pub(crate) fn waits_for_source(&self) -> bool {
         self.waits.load(Ordering::Acquire)
     }
@@ -88,7 +88,7 @@ impl Progress {
     }
 }
 
-/// Moves pieces until the source ends or one side fails.
+/// Copies pieces until the source ends or one side fails.
 pub(crate) fn pump(source: &mut dyn Source, sink: &mut dyn Sink, progress: &Progress) -> End {
     loop {
         progress.waits.store(true, Ordering::Release);
@@ -106,7 +106,7 @@ pub(crate) fn pump(source: &mut dyn Source, sink: &mut dyn Sink, progress: &Prog
     }
 }
 
-/// What comes from a connection: bytes, or whole messages of any length.
+/// A source that reads from a connection: bytes, or whole messages of any length.
 #[derive(Debug)]
 pub(crate) struct Receiver<'a> {
     connection: &'a Connection,
@@ -141,7 +141,7 @@ impl Source for Receiver<'_> {
     }
 }
 
-/// What goes to a connection: bytes, or each piece as a message.
+/// A sink that writes to a connection: bytes, or each piece as one message.
 #[derive(Debug)]
 pub(crate) struct Sender<'a>(pub(crate) &'a Connection);
 
@@ -156,7 +156,7 @@ impl Sink for Sender<'_> {
                     rest = &rest[taken..];
                 }
             }
-            // Not through `send`, which refuses the empty message: here it is passed on as it came.
+            // Not through `send`, which rejects the empty message: here it is passed on.
             Connection::SeqPacket(socket) if piece.is_empty() => {
                 socket.send_with(&[IoSlice::new(piece)], &nothing_beside)?;
             }
@@ -167,8 +167,8 @@ impl Sink for Sender<'_> {
     }
 }
 
-/// Sends a message; where it is too large for the send buffer, once more with the largest buffer
-/// that we may have and need.
+/// Sends a message. If it is too large for the send buffer, tries once more with the buffer
+/// enlarged as far as needed and permitted.
 pub(crate) fn send_growing(
     socket: &Socket,
     len_bytes: usize,
@@ -176,7 +176,7 @@ pub(crate) fn send_growing(
 ) -> stoop::Result<()> {
     match send() {
         Err(error) if error.kind() == stoop::ErrorKind::MessageTooLarge => {
-            // The kernel doubles the number, which leaves room for what it adds to each message.
+            // The kernel doubles the number, which leaves space for what it adds to each message.
             socket.set_send_buffer_bytes(len_bytes)?;
             send()
         }
@@ -184,7 +184,7 @@ pub(crate) fn send_growing(
     }
 }
 
-/// A connection as the socket it is.
+/// Returns the socket of a connection.
 pub(crate) fn socket(connection: &Connection) -> &Socket {
     match connection {
         Connection::Stream(stream) => stream,
@@ -193,8 +193,8 @@ pub(crate) fn socket(connection: &Connection) -> &Socket {
     }
 }
 
-/// Ends one direction of a connection, or both; datagrams have no end to tell. That the peer has
-/// gone already is no failure.
+/// Shuts down one direction of a connection, or both. A datagram socket cannot signal its end. That
+/// the peer has closed already is not an error.
 pub(crate) fn shut(connection: &Connection, how: Shutdown) {
     let _ = match connection {
         Connection::Stream(stream) => stream.shutdown(how),
@@ -203,30 +203,30 @@ pub(crate) fn shut(connection: &Connection, how: Shutdown) {
     };
 }
 
-/// A connection that can be waited for.
+/// Returns a connection's file descriptor, to be polled.
 pub(crate) fn descriptor(connection: &Connection) -> BorrowedFd<'_> {
     socket(connection).as_fd()
 }
 
-/// How an input is cut into pieces.
+/// How input is split into pieces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cut {
-    /// As it comes.
+    /// As it arrives.
     Anywhere,
     /// After each newline, which belongs to the piece before it.
     Lines,
-    /// Not at all: one piece, even where it is empty.
+    /// Not at all: one piece, even if it is empty.
     Whole,
 }
 
-/// An input: a file, a pipe, a terminal.
+/// An input: a file, a pipe or a terminal.
 #[derive(Debug)]
 pub(crate) struct Input<R> {
     reader: BufReader<R>,
     cut: Cut,
     piece: Vec<u8>,
     done: bool,
-    /// What it is called when it cannot be read.
+    /// Its name in error messages.
     name: String,
 }
 
@@ -269,7 +269,7 @@ impl<R: Read> Source for Input<R> {
     }
 }
 
-/// A sink that throws everything away.
+/// A sink that discards everything.
 #[derive(Debug)]
 pub(crate) struct Nowhere;
 

@@ -1,10 +1,11 @@
-//! Words of a command line that is proposed: quoted so that they can be pasted into a shell.
+//! Quotes words of suggested commands, so that they can be pasted into a shell.
 
 use std::ffi::OsStr;
 
 use stoop::escaped;
 
-/// A word for a shell; what is too long or does not print is left to the reader to fill in.
+/// Quotes a word for a shell. A word that is too long or not printable is left to the reader to
+/// fill in.
 pub(crate) fn quoted(word: &OsStr) -> String {
     const LONGEST: usize = 60;
     let prints =

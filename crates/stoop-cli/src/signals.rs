@@ -1,4 +1,4 @@
-//! SIGTERM and SIGINT as something that can be waited for together with sockets.
+//! Converts SIGTERM and SIGINT to a file descriptor that can be polled together with sockets.
 
 use std::io::{PipeReader, Read};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -8,12 +8,12 @@ use signal_hook::low_level::pipe;
 
 use crate::failure::Failure;
 
-/// The read end of a pipe that gets a byte for each signal.
+/// The read end of a pipe to which each signal writes a byte.
 #[derive(Debug)]
 pub(crate) struct Signals(PipeReader);
 
 impl Signals {
-    /// From here on the two signals no longer end the process by themselves.
+    /// Catches the two signals. From then on they do not end the process themselves.
     pub(crate) fn catch() -> Result<Signals, Failure> {
         let failed = |error| Failure::io("prepare for signals", &error);
         let (reader, writer) = std::io::pipe().map_err(failed)?;
@@ -22,9 +22,10 @@ impl Signals {
         Ok(Signals(reader))
     }
 
-    /// Takes one signal, waiting for it.
+    /// Waits for one signal and consumes it.
     pub(crate) fn take(&self) {
-        // The writers live as long as the process; there is no end and nothing else to fail.
+        // The write ends stay open as long as the process, so there is no end of file, and nothing
+        // else can fail.
         let _ = (&self.0).read_exact(&mut [0]);
     }
 }

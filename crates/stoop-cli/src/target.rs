@@ -1,5 +1,5 @@
-//! From what was typed to an open socket: binding and connecting, with the flags that apply.
-//! Descriptors that we were started with are in `passed.rs`.
+//! From an address on the command line to an open socket: binds and connects, with the flags that
+//! apply. Inherited file descriptors are in `passed.rs`.
 
 use std::time::Duration;
 
@@ -13,10 +13,10 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::passed::Passed;
 
-/// Permission bits of directories made by `--mkdir`.
+/// The permission bits of directories created by `--mkdir`.
 const DIRECTORY_MODE: u32 = 0o755;
 
-/// A server's socket, of whichever kind.
+/// A server's socket, of any kind.
 #[derive(Debug)]
 pub(crate) enum Server {
     Stream(Listener<Stream>),
@@ -25,7 +25,7 @@ pub(crate) enum Server {
 }
 
 impl Server {
-    /// The socket.
+    /// Returns the socket.
     pub(crate) fn socket(&self) -> &Socket {
         match self {
             Server::Stream(listener) => listener,
@@ -34,7 +34,7 @@ impl Server {
         }
     }
 
-    /// The kind of its socket.
+    /// Returns the kind of its socket.
     pub(crate) fn kind(&self) -> Kind {
         self.socket().kind()
     }
@@ -47,7 +47,7 @@ impl Server {
         }
     }
 
-    /// The file that it made, where it made one.
+    /// Returns the socket file that it created, if any.
     pub(crate) fn file(&self) -> Option<&SocketFile> {
         match self {
             Server::Stream(listener) => listener.file(),
@@ -57,7 +57,7 @@ impl Server {
     }
 }
 
-/// The kind that was asked for: in front of the address, by `--kind`, or not at all.
+/// Returns the kind that was asked for, in front of the address or by `--kind`, if any.
 pub(crate) fn kind_of(target: &Target, flag: Option<Kind>) -> Result<Option<Kind>, Failure> {
     match (target.kind, flag) {
         (Some(one), Some(other)) if one != other => {
@@ -67,8 +67,8 @@ pub(crate) fn kind_of(target: &Target, flag: Option<Kind>) -> Result<Option<Kind
     }
 }
 
-/// Makes a server's address. Of the kind asked for, else of `default_kind`. `adjust` may add to
-/// what the flags ask of a bind.
+/// Binds a server's address: of the kind asked for, else of `default_kind`. `adjust` may change the
+/// bind that the flags describe.
 pub(crate) fn serve(
     target: &Target,
     default_kind: Kind,
@@ -95,7 +95,7 @@ pub(crate) fn serve(
 /// A flag, and whether it was given.
 pub(crate) type Given = (&'static str, bool);
 
-/// The flags that say what a socket's file is to be like.
+/// Returns the flags that set attributes of the socket file.
 pub(crate) fn about_the_file(flags: &Serving) -> [Given; 4] {
     [
         ("--mode", flags.mode.is_some()),
@@ -105,7 +105,7 @@ pub(crate) fn about_the_file(flags: &Serving) -> [Given; 4] {
     ]
 }
 
-/// Refuses flags that would change nothing, the first of those given by name.
+/// Refuses flags that would have no effect, naming the first one given.
 pub(crate) fn refuse(flags: &[Given], subject: impl std::fmt::Display, why: &str) -> Result<(), Failure> {
     let Some((flag, _)) = flags.iter().find(|(_, given)| *given) else { return Ok(()) };
     let what = format!("{flag} means nothing for '{subject}'");
@@ -135,7 +135,8 @@ fn bind(address: &Address, flags: &Serving) -> Bind {
     bind
 }
 
-/// Who is admitted: those named, else whoever the library admits by default at such an address.
+/// Returns the policy: the clients named by the flags, else the library's default for such an
+/// address.
 pub(crate) fn policy(address: &Address, flags: &Serving) -> Policy {
     if flags.allow_uid.is_empty() && flags.allow_gid.is_empty() {
         return if address.as_path().is_some() { Policy::everyone() } else { Policy::same_user() };
@@ -144,8 +145,8 @@ pub(crate) fn policy(address: &Address, flags: &Serving) -> Policy {
     flags.allow_gid.iter().fold(named, |policy, &gid| policy.allow_gid(gid))
 }
 
-/// Reaches a server: of the kind asked for, else of whichever kind it has. Where a descriptor was
-/// passed, that is the way.
+/// Connects to a server: of the kind asked for, else of whichever kind it has. An inherited file
+/// descriptor is used as it is.
 pub(crate) fn connect(
     target: &Target,
     passed: Option<Passed>,

@@ -1,12 +1,12 @@
-//! Spans of time as they are typed: `500ms`, `2s`, `1.5s`, `1m`, `2h`. A number without a unit is
-//! refused: it would be seconds to one reader and milliseconds to the next.
+//! Durations on the command line: `500ms`, `2s`, `1.5s`, `1m`, `2h`. A number without a unit is
+//! rejected: some readers would take it for seconds and others for milliseconds.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Units, the longer spelling of a common end first.
+/// The units. Of two with a common ending, the longer is first.
 const UNITS: [(&str, f64); 4] = [("ms", 0.001), ("s", 1.0), ("m", 60.0), ("h", 3600.0)];
 
-/// Reads a span of time.
+/// Parses a duration.
 pub(crate) fn parse(text: &str) -> Result<Duration, String> {
     let unit = UNITS.iter().find_map(|(unit, seconds)| Some((text.strip_suffix(unit)?, seconds)));
     let Some((number, seconds)) = unit else {
@@ -17,7 +17,7 @@ pub(crate) fn parse(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(number * seconds).map_err(|_| "too long".into())
 }
 
-/// Shows a span as it would be typed.
+/// Formats a duration as it would be typed.
 pub(crate) fn show(span: Duration) -> String {
     match (span.as_secs(), span.subsec_millis()) {
         (0, millis) => format!("{millis}ms"),
@@ -27,7 +27,7 @@ pub(crate) fn show(span: Duration) -> String {
     }
 }
 
-/// Shows a long span in its two largest units, for a person: `3d 4h`, `12m 5s`, `8s`.
+/// Formats a long duration in its two largest units: `3d 4h`, `12m 5s`, `8s`.
 pub(crate) fn about(span: Duration) -> String {
     let seconds = span.as_secs();
     let parts =
@@ -37,7 +37,7 @@ pub(crate) fn about(span: Duration) -> String {
     shown.map(|(count, unit)| format!("{count}{unit}")).collect::<Vec<_>>().join(" ")
 }
 
-/// A time of day in UTC, as in `2026-11-22T22:10:03Z`. Times before 1970 are shown as its start.
+/// Formats a time in UTC, as in `2026-11-22T22:10:03Z`. Times before 1970 are shown as its start.
 pub(crate) fn utc(time: SystemTime) -> String {
     let seconds = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let (days, rest) = (seconds / 86_400, seconds % 86_400);
@@ -46,8 +46,8 @@ pub(crate) fn utc(time: SystemTime) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
 }
 
-/// Year, month and day of a day counted from the start of 1970. A year is taken to begin in March,
-/// so that the odd day is its last.
+/// Converts days since 1970 to year, month and day. Years are counted from March, so that the leap
+/// day is the last day.
 fn civil(days: u64) -> (u64, u64, u64) {
     const OF_400_YEARS: u64 = 146_097;
     let days = days + 719_468;

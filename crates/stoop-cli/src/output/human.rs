@@ -1,19 +1,19 @@
-//! Events as text for people. Not an interface: it may change with any version.
+//! Formats events as text for people. Not a stable interface: it may change in any version.
 
 use stoop::escaped;
 
 use super::{Event, Message, Who};
 use crate::time;
 
-/// Where a text goes.
+/// Where a text is written.
 pub(super) enum Said {
-    /// Standard output: what the verb is for.
+    /// Standard output: the result of the command.
     Output(Vec<u8>),
-    /// Standard error: how it goes.
+    /// Standard error: status messages.
     Status(String),
 }
 
-/// The text of an event, for those that have one.
+/// Formats an event, if it has a text.
 pub(super) fn render(event: &Event) -> Option<Said> {
     let line = match event {
         Event::Listening { address, kind, answer, mode, passed } => {
@@ -31,7 +31,7 @@ pub(super) fn render(event: &Event) -> Option<Said> {
             let reason = reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
             format!("refused {}{reason}", who(peer))
         }
-        // Where it is about one sender, the text names it.
+        // If it concerns one sender, the text names it.
         Event::Trouble { error, count, .. } => {
             let times = if *count > 1 { format!(" ({count} times)") } else { String::new() };
             format!("{error}{times}")
@@ -70,8 +70,8 @@ fn does(answer: &str) -> &'static str {
     }
 }
 
-/// A process, its user and its group: `process 12 (sh), uid 0 (root), gid 0 (root)`. A process can
-/// call itself anything, but not so that the name seems to end before it does.
+/// Formats a process with its user and group: `process 12 (sh), uid 0 (root), gid 0 (root)`. A
+/// process may choose any name, but cannot make it appear to end earlier than it does.
 fn who(who: &Who) -> String {
     let inside = |name: &String| escaped(name).to_string().replace('(', "%28").replace(')', "%29");
     let named =
@@ -83,10 +83,11 @@ fn who(who: &Who) -> String {
     if known.is_empty() { "somebody the kernel does not know".into() } else { known.join(", ") }
 }
 
-/// A message on a line of its own: whatever a sender chooses (address, name, text), no line of the
-/// output is of its making.
+/// Formats a message on a line of its own. Whatever a sender chooses (address, name, text), it
+/// cannot forge a line of the output.
 fn show(message: &Message) -> Vec<u8> {
-    // An address without spaces cannot go on as somebody else's record; it can still be typed back in.
+    // An address without spaces cannot be mistaken for the end of the record, and can still be
+    // typed back in.
     let from = message.from.as_ref().map(|from| format!("{}, ", from.0.replace(' ', "%20")));
     let mut text = format!("{}{}, {} bytes: ", from.unwrap_or_default(), who(&message.sender), message.size);
     let data = &message.data.0;
@@ -99,8 +100,8 @@ fn show(message: &Message) -> Vec<u8> {
     text.into_bytes()
 }
 
-/// Bytes from a stranger, safe for a terminal: newlines and tabs stay, everything else that does
-/// not print is `%XX`.
+/// Escapes untrusted bytes for a terminal. Newlines and tabs are kept, and everything else that is
+/// not printable becomes `%XX`.
 pub(crate) fn safe(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     let keeps = |byte: &u8| matches!(byte, b'\n' | b'\t' | b'%');

@@ -1,5 +1,5 @@
-//! Events as JSON lines: an interface. Fields may be added; what is there keeps its name and
-//! meaning under one schema number. Nothing in them drives a terminal.
+//! Formats events as JSON lines, a stable interface. Fields may be added. Existing ones keep their
+//! name and meaning under one schema number. No value can control a terminal.
 
 use std::io;
 
@@ -18,14 +18,14 @@ struct Line<'a> {
     event: &'a Event,
 }
 
-/// One event, one line.
+/// Formats one event as one line.
 pub(super) fn line(event: &Event) -> String {
     let mut text = Vec::new();
     push(&Line { schema: SCHEMA, event }, &mut text);
     String::from_utf8(text).unwrap_or_default()
 }
 
-/// Adds a line. Values of our own making always have a JSON form.
+/// Appends a line. The values of this crate can always be represented in JSON.
 pub(crate) fn push(line: &impl Serialize, text: &mut Vec<u8>) {
     let start = text.len();
     match line.serialize(&mut serde_json::Serializer::with_formatter(&mut *text, Inert)) {
@@ -34,8 +34,8 @@ pub(crate) fn push(line: &impl Serialize, text: &mut Vec<u8>) {
     }
 }
 
-/// Writes what a terminal may take for a command, or what reorders its neighbours there, as
-/// `\uXXXX`. JSON itself asks for that up to U+001F alone.
+/// A formatter that writes characters that control a terminal, or reorder text on it, as `\uXXXX`.
+/// JSON itself requires that only up to U+001F.
 struct Inert;
 
 impl Formatter for Inert {
@@ -53,7 +53,7 @@ impl Formatter for Inert {
     }
 }
 
-/// None of these is beyond U+FFFF.
+/// Returns whether a character must be escaped. None of these is beyond U+FFFF.
 fn is_active(character: char) -> bool {
     character >= '\u{7F}'
         && (character.is_control()
@@ -69,7 +69,7 @@ impl Serialize for Data {
     }
 }
 
-/// Standard base64, with padding.
+/// Encodes standard base64, with padding.
 pub(crate) fn base64(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);

@@ -1,7 +1,7 @@
-//! Text in XML and HTML. Pure.
+//! Escapes text for XML and HTML. Pure.
 
-/// Text that means itself there. What XML cannot hold at all, control characters, is no part of
-/// text that was made safe for a terminal.
+/// Escapes the characters that have a meaning in markup. XML cannot contain control characters at
+/// all, but text that was escaped for a terminal has none.
 pub(crate) fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

@@ -1,7 +1,7 @@
-//! What verbs say. A verb emits values ([`Event`]); `human` and `json` render the same value, and
-//! only this folder writes to standard output.
+//! The output of commands. A command emits values ([`Event`]), `human` and `json` format the same
+//! value, and only this module writes to standard output.
 //!
-//! No control character of a stranger reaches a terminal from here.
+//! No control character from an untrusted source reaches a terminal.
 
 mod human;
 mod json;
@@ -27,44 +27,44 @@ pub(crate) use pretty::Indenter;
 pub(crate) use screen::{Printer, Screen, whole_len};
 pub(crate) use table::{Column, Cut, Table, cut, terminal_width, width_of};
 
-/// Something that a verb has to say. Field names are those of the JSON, which is a promise.
+/// An event that a command reports. Field names are those of the JSON, and are stable.
 #[derive(Debug, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub(crate) enum Event {
-    /// `serve` is ready for clients.
+    /// `serve` is ready to accept clients.
     Listening {
         address: Text,
         kind: Word,
-        /// What clients get: `echo`, `discard`, `send`, `exec`.
+        /// What the server does: `echo`, `discard`, `send`, `exec`.
         answer: &'static str,
-        /// Permission bits, octal, of a socket file.
+        /// The permission bits of the socket file, octal.
         #[serde(skip_serializing_if = "Option::is_none")]
         mode: Option<String>,
-        /// Whether the socket was passed by a service manager or a parent.
+        /// Whether the socket was passed by a service manager or a parent process.
         passed: bool,
     },
-    /// `connect` has reached a server, and a person is there to read it.
+    /// `connect` has connected to a server, in an interactive session.
     Connected {
         address: Text,
         kind: Word,
         #[serde(flatten)]
         peer: Who,
     },
-    /// A client was admitted.
+    /// A client was accepted.
     Accepted {
         connection: u64,
         #[serde(flatten)]
         peer: Who,
     },
-    /// A client was turned away by the policy.
+    /// A client was refused by the policy.
     Refused {
         #[serde(flatten)]
         peer: Who,
-        /// Why, unless the policy simply does not allow it.
+        /// The reason, unless the policy simply does not allow the client.
         #[serde(skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
     },
-    /// A client is gone. Byte counts are unknown where another program had the connection.
+    /// A connection was closed. The byte counts are unknown if another program used the connection.
     Closed {
         connection: u64,
         received_bytes: Option<u64>,
@@ -72,7 +72,7 @@ pub(crate) enum Event {
         #[serde(skip_serializing_if = "Option::is_none")]
         error: Option<String>,
     },
-    /// `serve` got a datagram.
+    /// `serve` received a datagram.
     Received {
         #[serde(skip_serializing_if = "Option::is_none")]
         from: Option<Text>,
@@ -80,85 +80,85 @@ pub(crate) enum Event {
         sender: Who,
         size: usize,
     },
-    /// Something went wrong with one client or one message; the server goes on.
+    /// An error with one client or one message. The server continues.
     Trouble {
         #[serde(skip_serializing_if = "Option::is_none")]
         from: Option<Text>,
         error: String,
-        /// How many times, since this was last reported.
+        /// How often it occurred since it was last reported.
         count: u64,
     },
-    /// The server was told to end, and gives its clients some time.
+    /// The server was told to stop, and waits some time for its clients.
     Ending { connections: usize, grace_ms: u64 },
-    /// A message came.
+    /// A message was received.
     Message(Message),
     /// A well-known endpoint was found.
     Endpoint { name: &'static str, address: Text, source: String },
-    /// `http` has the start of an answer.
+    /// `http` has received the head of a response.
     Answer {
         version: String,
         status: u16,
-        /// What the status means, as the standard has it.
+        /// The reason phrase of the status, as the standard defines it.
         reason: &'static str,
         headers: Headers,
     },
-    /// A piece of an answer's body.
+    /// A piece of a response body.
     Body {
-        /// Which stream of a process, where several come as one: `stdout`, `stderr`.
+        /// The output stream of a process, if several are multiplexed: `stdout`, `stderr`.
         #[serde(skip_serializing_if = "Option::is_none")]
         stream: Option<&'static str>,
         data: Data,
     },
-    /// An answer is complete.
+    /// A response is complete.
     End { size: u64, trailers: Headers },
     /// `grpc` has found a method.
     Method { name: String, request: String, response: String, client_streaming: bool, server_streaming: bool },
-    /// Something that a schema defines.
+    /// A definition in a schema.
     Definition { name: String, text: String },
-    /// A message of a server.
+    /// A message from a server.
     Reply { message: serde_json::Value },
-    /// A call is over: what the server says of it.
+    /// A call has ended, with this status.
     Status {
         code: i32,
-        /// The code, as the protocol has it: `NOT_FOUND`.
+        /// The name of the code in the protocol, such as `NOT_FOUND`.
         name: &'static str,
         text: String,
         details: Vec<serde_json::Value>,
-        /// In front of the first message, and after the last.
+        /// The metadata before the first message, and after the last.
         headers: Headers,
         trailers: Headers,
     },
 }
 
 impl Event {
-    /// A client that a policy refused.
+    /// Creates the event for a client that the policy refused.
     pub(crate) fn refused(pid: Option<u32>, uid: Option<u32>, reason: Refusal) -> Event {
         let reason = (reason != Refusal::NotAllowed).then(|| reason.to_string());
         Event::Refused { peer: Who::new(pid, uid, None), reason }
     }
 }
 
-/// Headers by their names, in lower case; each may have been sent several times. What is not UTF-8
-/// is `%XX`.
+/// Headers by name, in lower case. Each may have several values. Bytes that are not UTF-8 become
+/// `%XX`.
 pub(crate) type Headers = BTreeMap<String, Vec<String>>;
 
-/// A message that came, with who sent it.
+/// A received message and its sender.
 #[derive(Debug, Serialize)]
 pub(crate) struct Message {
-    /// Where from, for a sender that has an address.
+    /// The sender's address, if it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) from: Option<Text>,
     #[serde(flatten)]
     pub(crate) sender: Who,
-    /// In bytes.
+    /// The size in bytes.
     pub(crate) size: usize,
-    /// Descriptors that came along, each described by what it is.
+    /// The file descriptors received with it, each described by what it refers to.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) descriptors: Vec<String>,
     pub(crate) data: Data,
 }
 
-/// A process and its user, as far as the kernel says.
+/// A process and its user, as far as the kernel reports them.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct Who {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -171,7 +171,7 @@ pub(crate) struct Who {
     pub(crate) user: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) group: Option<String>,
-    /// The command name of the process that has the pid *now*.
+    /// The command name of the process that has this pid *now*.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) command: Option<String>,
 }
@@ -192,7 +192,8 @@ impl From<&Peer> for Who {
 impl From<Option<Credentials>> for Who {
     fn from(sender: Option<Credentials>) -> Who {
         sender.map_or_else(Who::default, |sender| {
-            // Across pid namespaces the kernel says pid 0: nobody that has a number here.
+            // Across pid namespaces the kernel reports pid 0: the process has no pid in this
+            // namespace.
             let pid = u32::try_from(sender.pid).ok().filter(|&pid| pid != 0);
             Who::new(pid, sender.known_uid(), sender.known_gid())
         })
@@ -204,7 +205,7 @@ fn command_of(pid: u32) -> Option<String> {
     Some(String::from_utf8_lossy(name.strip_suffix(b"\n").unwrap_or(&name)).into_owned())
 }
 
-/// Anything whose text form is what is to be shown: an address, for instance.
+/// A value that is shown in its text form, such as an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Text(pub(crate) String);
 
@@ -220,7 +221,7 @@ impl Serialize for Text {
     }
 }
 
-/// A kind, by the word that is used on the command line.
+/// A kind, as the word used on the command line.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Word(pub(crate) Kind);
 
@@ -230,11 +231,11 @@ impl Serialize for Word {
     }
 }
 
-/// Bytes from somewhere else: `{"text": …}` in JSON where they are UTF-8, else `{"bytes": base64}`.
+/// Bytes from outside: `{"text": …}` in JSON if they are UTF-8, else `{"bytes": base64}`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Data(pub(crate) Vec<u8>);
 
-/// Where a verb's words go.
+/// The destination and format of a command's output.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Output {
     json: bool,
@@ -242,18 +243,18 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    /// As JSON lines, or as text; `quiet` drops what text would say on standard error.
+    /// Creates an output in JSON lines or text. `quiet` suppresses text on standard error.
     pub(crate) fn new(json: bool, quiet: bool) -> Output {
         Output { json, quiet }
     }
 
-    /// Whether events are printed as JSON.
+    /// Returns whether events are printed as JSON.
     pub(crate) fn is_json(self) -> bool {
         self.json
     }
 
-    /// Says something that nobody has to hear: where our output was closed, whoever goes on goes on
-    /// unheard.
+    /// Reports an event that the reader may ignore. If standard output was closed, this succeeds
+    /// without printing, so the caller can continue.
     pub(crate) fn tell(self, event: &Event) -> Result<(), Failure> {
         match self.emit(event) {
             Err(Failure::OutputClosed) => Ok(()),
@@ -261,9 +262,9 @@ impl Output {
         }
     }
 
-    /// Prints an event of a server that goes on whatever becomes of it: a full disk under its
-    /// events is no reason not to serve. The first of several failures in a row is reported on
-    /// standard error.
+    /// Prints an event of a server, which continues whatever happens: a full disk for its events is
+    /// not a reason to stop. The first of several consecutive failures is reported on standard
+    /// error.
     pub(crate) fn note(self, event: &Event) {
         static FAILING: AtomicBool = AtomicBool::new(false);
         let failure = self.tell(event).err();
@@ -273,7 +274,7 @@ impl Output {
         }
     }
 
-    /// Says something: one write, so that lines of several threads do not mix.
+    /// Prints an event with a single write, so that lines from several threads are not interleaved.
     pub(crate) fn emit(self, event: &Event) -> Result<(), Failure> {
         if self.json {
             return print(json::line(event).as_bytes());
@@ -290,7 +291,7 @@ impl Output {
 }
 
 impl Output {
-    /// Warns of something that is gone on without: on standard error, or as an event.
+    /// Reports a problem that did not stop the command, on standard error or as an event.
     pub(crate) fn warn(self, report: &Report) -> Result<(), Failure> {
         if self.json {
             return self.tell(&Event::Trouble { from: None, error: report.what().to_owned(), count: 1 });
@@ -302,19 +303,19 @@ impl Output {
     }
 }
 
-/// Says on standard error how it goes.
+/// Prints a status message on standard error.
 pub(crate) fn status(text: &str) {
-    // With standard error closed there is nobody left to tell.
+    // If standard error is closed, there is nowhere to report this.
     let _ = io::stderr().write_all(text.as_bytes());
 }
 
-/// Writes to standard output, all of it, at once: nothing is held back for a line to end.
+/// Writes all bytes to standard output at once, without line buffering.
 pub(crate) fn print(bytes: &[u8]) -> Result<(), Failure> {
     let out = io::stdout().lock();
     write_all(out.as_fd(), bytes).map_err(|error| Failure::output(&error))
 }
 
-/// The same to standard error. With that closed there is nobody left to tell.
+/// Writes all bytes to standard error. If that is closed, there is nowhere to report it.
 fn complain(bytes: &[u8]) -> Result<(), Failure> {
     let err = io::stderr().lock();
     let _ = write_all(err.as_fd(), bytes);

@@ -1,26 +1,25 @@
-//! JSON indented for a person, as it arrives: every character of it stays, only the space between
-//! them changes.
+//! Indents JSON as it arrives: every token is kept, and only the whitespace between tokens changes.
 //!
-//! Not a parser: what is no JSON comes out with odd line breaks and nothing lost. Needs no memory
-//! but a few numbers, so an answer without end is indented as it comes.
+//! This is not a parser. Input that is not JSON comes out with odd line breaks and nothing lost.
+//! The state is a few numbers, so an endless response is indented as it arrives.
 
-/// How far each level is moved in.
+/// The indentation of each level.
 const INDENT: &[u8] = b"  ";
 
-/// Deeper than this, lines are moved in no further: the depth is the sender's choice, and so would
-/// be the length of each line.
+/// The maximum depth of indentation. The sender chooses the depth, and would otherwise choose the
+/// length of each line too.
 const DEEPEST: usize = 40;
 
-/// Indents JSON, however it is cut: one value, or one after the other.
+/// Indents JSON that arrives in arbitrary pieces: one value, or several in sequence.
 #[derive(Debug)]
 pub(crate) struct Indenter {
     depth: usize,
     string: InString,
-    /// A bracket has just been opened: whether it is empty shows with the next character.
+    /// Whether a bracket was just opened. The next character shows whether it is empty.
     opened: bool,
-    /// A value has ended on this line, and the next one begins a line of its own.
+    /// Whether a value has ended on this line. The next one starts on a new line.
     ended: bool,
-    /// Nothing stands on this line.
+    /// Whether this line is empty.
     blank: bool,
 }
 
@@ -28,7 +27,7 @@ pub(crate) struct Indenter {
 enum InString {
     No,
     Yes,
-    /// After a backslash.
+    /// The character after a backslash.
     Escaped,
 }
 
@@ -39,7 +38,7 @@ impl Default for Indenter {
 }
 
 impl Indenter {
-    /// The next piece.
+    /// Indents the next piece.
     pub(crate) fn push(&mut self, piece: &[u8]) -> Vec<u8> {
         let mut text = Vec::with_capacity(piece.len() * 2);
         for &byte in piece {
@@ -73,7 +72,7 @@ impl Indenter {
                 }
                 text.push(byte);
                 if self.depth == 0 {
-                    // Whoever waits for the next value sees this one's end.
+                    // A reader that waits for the next value can see where this one ends.
                     text.push(b'\n');
                     (self.ended, self.blank) = (false, true);
                 }

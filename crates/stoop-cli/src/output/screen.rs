@@ -1,4 +1,5 @@
-//! What a peer says, as it arrives: exact bytes to a file or a pipe, safe text to a terminal.
+//! Shows what a peer sends, as it arrives: unchanged bytes to a file or a pipe, escaped text to a
+//! terminal.
 
 use std::io::{self, IsTerminal};
 
@@ -7,33 +8,33 @@ use super::{complain, print};
 use crate::failure::Failure;
 use crate::pump::Sink;
 
-/// A way to print beside a line that is being edited.
+/// Prints above a line that is being edited.
 pub(crate) type Printer = Box<dyn FnMut(String) -> Result<(), Failure>>;
 
-/// The place where a peer's words appear.
+/// The destination of what a peer sends.
 pub(crate) struct Screen {
     terminal: bool,
     printer: Option<Printer>,
     write: fn(&[u8]) -> Result<(), Failure>,
-    /// The start of a character whose rest has not arrived: shown when it has.
+    /// The start of a character whose remaining bytes have not arrived yet.
     held: Vec<u8>,
-    /// Whether what was shown last ends in the middle of a line.
+    /// Whether what was shown last did not end with a newline.
     in_line: bool,
 }
 
 impl Screen {
-    /// On standard output; through `printer`, where there is one.
+    /// Creates one for standard output, or for `printer` if there is one.
     pub(crate) fn new(printer: Option<Printer>) -> Screen {
         let terminal = io::stdout().is_terminal();
         Screen { terminal, printer, write: print, held: Vec::new(), in_line: false }
     }
 
-    /// On standard error.
+    /// Creates one for standard error.
     pub(crate) fn on_stderr() -> Screen {
         Screen { terminal: io::stderr().is_terminal(), write: complain, ..Screen::new(None) }
     }
 
-    /// Whether a person reads it.
+    /// Returns whether the output is a terminal.
     pub(crate) fn is_terminal(&self) -> bool {
         self.terminal
     }
@@ -58,8 +59,8 @@ impl Sink for Screen {
         if text.is_empty() { Ok(()) } else { self.show(text) }
     }
 
-    /// Shows what is still held back, and leaves a terminal at the start of a line. An editor sees
-    /// to that itself.
+    /// Shows what is still held back, and moves a terminal to the start of a line. A line editor
+    /// does that itself.
     fn finish(&mut self) -> Result<(), Failure> {
         let held = std::mem::take(&mut self.held);
         if !held.is_empty() {
@@ -69,7 +70,7 @@ impl Sink for Screen {
     }
 }
 
-/// How many bytes there are before a character that is only begun.
+/// Returns how many bytes precede an incomplete character at the end.
 pub(crate) fn whole_len(bytes: &[u8]) -> usize {
     let last = bytes.utf8_chunks().last().map_or(&[][..], |chunk| chunk.invalid());
     let begun = std::str::from_utf8(last).is_err_and(|error| error.error_len().is_none());

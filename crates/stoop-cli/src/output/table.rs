@@ -1,20 +1,20 @@
-//! Columns that fit a width. Pure, but for asking the terminal how wide it is.
+//! Formats tables that fit a width. Pure, except for querying the width of the terminal.
 //!
-//! All text is in one buffer: a table of ten thousand lines costs a few allocations, not a hundred
-//! thousand.
+//! All text is in one buffer: a table of ten thousand lines costs a few allocations instead of a
+//! hundred thousand.
 
 use std::io::{self, IsTerminal};
 use std::ops::Range;
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-/// Between two columns.
+/// The number of spaces between two columns.
 const GAP: usize = 2;
-/// Stands for what was cut.
+/// Replaces truncated text.
 const MARK: char = '…';
 
-/// How wide the terminal is that standard output goes to; `None` where it goes elsewhere, and
-/// nothing has to be cut.
+/// Returns the width of the terminal that is standard output, or `None` if it is not a terminal and
+/// nothing has to be truncated.
 pub(crate) fn terminal_width() -> Option<usize> {
     let out = io::stdout();
     if !out.is_terminal() {
@@ -24,29 +24,30 @@ pub(crate) fn terminal_width() -> Option<usize> {
     (size.ws_col > 0).then_some(size.ws_col.into())
 }
 
-/// A column, and what becomes of it where there is not room for all.
+/// A column, and how it is shortened if the table is too wide.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Column {
     pub(crate) title: &'static str,
-    /// Which part of a long text is given up.
+    /// Which part of a long text is truncated.
     pub(crate) cut: Cut,
-    /// Columns that go when nothing can be cut any more, the highest first; those with 0 stay.
+    /// The order in which columns are omitted if truncating is not enough, the highest first.
+    /// Columns with 0 are kept.
     pub(crate) spare: u8,
 }
 
-/// Which part of a long text is given up, and how short it may become before whole columns go;
-/// after that it may be half as long.
+/// Which part of a long text is truncated, and down to which width before whole columns are
+/// omitted. After that it may be truncated to half of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cut {
-    /// None of it.
+    /// It is not truncated.
     Never,
-    /// The middle: both ends of a path say something.
+    /// The middle: both ends of a path are significant.
     Middle(usize),
     /// The end.
     End(usize),
 }
 
-/// Lines of cells, filled from left to right and from the top.
+/// Cells of a table, filled from left to right and from the top.
 #[derive(Debug)]
 pub(crate) struct Table {
     columns: Vec<Column>,
@@ -54,7 +55,7 @@ pub(crate) struct Table {
     cells: Vec<Cell>,
 }
 
-/// Where a text is, and how many columns of a terminal it takes.
+/// The position of a text in the buffer, and its width in terminal columns.
 #[derive(Clone, Copy, Debug)]
 struct Cell {
     start: u32,
@@ -62,12 +63,12 @@ struct Cell {
     width: u32,
 }
 
-/// What of a table is shown, and how wide.
+/// What of a table is shown, and in which widths.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Layout {
-    /// The columns that stay, with their widths.
+    /// The columns shown, with their widths.
     shown: Vec<(usize, usize)>,
-    /// The columns that went.
+    /// The columns omitted.
     left_out: Vec<usize>,
 }
 
@@ -76,7 +77,7 @@ impl Table {
         Table { columns, text: String::new(), cells: Vec::new() }
     }
 
-    /// Adds a cell.
+    /// Appends a cell.
     pub(crate) fn cell(&mut self, write: impl FnOnce(&mut String)) {
         let start = self.text.len();
         write(&mut self.text);
@@ -84,19 +85,19 @@ impl Table {
         self.cells.push(Cell { start: start as u32, end: self.text.len() as u32, width });
     }
 
-    /// How many lines there are.
+    /// Returns the number of lines.
     pub(crate) fn len(&self) -> usize {
         self.cells.len() / self.columns.len().max(1)
     }
 
-    /// Whether two lines read the same.
+    /// Returns whether two lines have the same text.
     pub(crate) fn is_same(&self, one: usize, other: usize) -> bool {
         let mut pairs = self.line(one).iter().zip(self.line(other));
         pairs.all(|(one, other)| one.width == other.width && self.at(*one) == self.at(*other))
     }
 
-    /// Appends the lines in `order`, each with what follows it, below their titles; returns the
-    /// columns that had no room.
+    /// Appends the titles and the lines in `order`, each with its suffix. Returns the columns that
+    /// were omitted.
     pub(crate) fn render(
         &self,
         width: Option<usize>,
@@ -128,8 +129,8 @@ impl Table {
         &self.text[Range::<usize> { start: cell.start as usize, end: cell.end as usize }]
     }
 
-    /// Gives each column what it needs; where that is too much, cuts the widest first, and then
-    /// leaves columns out.
+    /// Determines the width of each column. If they do not fit, truncates the widest first, and
+    /// then omits columns.
     fn layout(&self, width: Option<usize>, order: &[(usize, String)]) -> Layout {
         let mut widths: Vec<usize> = self.columns.iter().map(|column| width_of(column.title)).collect();
         for (line, _) in order {
@@ -157,8 +158,8 @@ impl Table {
         layout
     }
 
-    /// Shortens columns until they fit, the widest first, none below its least divided by `part`;
-    /// says whether they fit.
+    /// Shortens columns until they fit, the widest first, none below its minimum divided by `part`.
+    /// Returns whether they fit.
     fn squeeze(&self, shown: &mut [(usize, usize)], room: usize, part: usize) -> bool {
         let least = |&(at, wide): &(usize, usize)| match self.columns[at].cut {
             Cut::Never => wide,
@@ -184,12 +185,12 @@ fn total(shown: &[(usize, usize)]) -> usize {
     shown.iter().map(|(_, wide)| wide).sum::<usize>() + GAP * shown.len().saturating_sub(1)
 }
 
-/// How many columns of a terminal a text takes.
+/// Returns the width of a text in terminal columns.
 pub(crate) fn width_of(text: &str) -> usize {
     if text.is_ascii() { text.len() } else { text.width() }
 }
 
-/// One line; nothing trails but `suffix`.
+/// Appends one line. Nothing but `suffix` follows the last cell.
 fn push_line<'a>(cells: impl Iterator<Item = (&'a str, usize, usize, Cut)>, suffix: &str, out: &mut String) {
     let mut owed = 0;
     for (text, needs, wide, cut) in cells {
@@ -217,7 +218,7 @@ fn push_line<'a>(cells: impl Iterator<Item = (&'a str, usize, usize, Cut)>, suff
     out.push('\n');
 }
 
-/// A text with its middle given up where it takes more than `wide` columns.
+/// Truncates a text in the middle if it is wider than `wide` columns.
 pub(crate) fn cut(text: &str, wide: usize) -> String {
     let mut out = String::new();
     if width_of(text) <= wide {
@@ -228,8 +229,8 @@ pub(crate) fn cut(text: &str, wide: usize) -> String {
     out
 }
 
-/// Writes at most `wide` columns of `text`: about `head` of its start, the mark, and its end.
-/// Returns how many.
+/// Writes at most `wide` columns of `text`: about `head` columns of its start, the mark, and its
+/// end. Returns how many were written.
 fn push_cut(text: &str, wide: usize, head: usize, out: &mut String) -> usize {
     let columns = |c: char| c.width().unwrap_or(0);
     let mut taken = 0;
@@ -307,7 +308,7 @@ mod tests {
                         /r…cket  stream\n\
                         @x       dgram\n";
         assert_eq!(shown(&LINES, Some(15)), (expected.into(), vec!["WHERE"]));
-        // Where nothing helps, the terminal has to wrap.
+        // If nothing helps, the terminal has to wrap.
         assert_eq!(shown(&LINES, Some(3)), (expected.into(), vec!["WHERE"]));
     }
 

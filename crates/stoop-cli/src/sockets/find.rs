@@ -1,4 +1,4 @@
-//! From a socket as a person names it to those of a snapshot that it may be.
+//! Finds the sockets in a snapshot that a selector on the command line may refer to.
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
@@ -17,18 +17,18 @@ use crate::endpoint::Endpoint;
 use crate::exit::Exit;
 use crate::failure::{Failure, Report};
 
-/// A name, ready to be held against snapshots.
+/// A selector, ready to be compared with snapshots.
 #[derive(Debug)]
 pub(crate) enum Wanted {
     Pid(Pid),
     Ino(SocketIno),
     Name(Address),
-    /// A path, and what file is there.
+    /// A path, and the file it leads to.
     Path(PathBuf, io::Result<FileId>),
 }
 
 impl Wanted {
-    /// Looks at the file where there is one to look at.
+    /// Creates one. For a path, this reads the file it leads to.
     pub(crate) fn new(which: &Which) -> Result<Wanted, Failure> {
         let target = match which {
             Which::Pid(pid) => return Ok(Wanted::Pid(Pid(*pid))),
@@ -44,16 +44,16 @@ impl Wanted {
         Ok(Wanted::Path(path, file))
     }
 
-    /// The sockets it means, in the order of the snapshot; ends accepted from a listener that is
-    /// among them are not.
+    /// Returns the matching sockets, in the order of the snapshot. A socket accepted from a
+    /// listener is left out if the listener matches too.
     pub(crate) fn find(&self, snapshot: &Snapshot) -> Vec<SocketId> {
         let mut found: Vec<SocketId> =
             snapshot.iter().map(|(id, _)| id).filter(|&id| self.may_be(snapshot, id)).collect();
         if let Wanted::Path(_, Ok(file)) = self
             && found.iter().any(|&id| snapshot[id].file == Some(*file))
         {
-            // On some file systems the table knows another device than the file has; where one agrees, only
-            // that one is it.
+            // On some file systems the kernel's table has a device other than the file's. If any
+            // socket has the same device, only such sockets match.
             found.retain(|&id| snapshot[id].file == Some(*file));
         }
         if let Wanted::Path(..) | Wanted::Name(_) = self {
@@ -63,7 +63,7 @@ impl Wanted {
         found
     }
 
-    /// Sockets that were given this path, and have another file than the one there now.
+    /// Returns sockets that were bound to this path, but to another file than the one there now.
     pub(crate) fn of_that_name(&self, snapshot: &Snapshot) -> Vec<SocketId> {
         let Wanted::Path(path, _) = self else { return Vec::new() };
         let named = |&id: &SocketId| snapshot[id].listener.is_none() && snapshot.was_given(id, path);
@@ -81,8 +81,8 @@ impl Wanted {
         }
     }
 
-    /// That nobody is there, with what was looked at. `verb` is the one to try with what was
-    /// probably meant.
+    /// Reports that no socket matches, with what was observed. `verb` is the command to suggest
+    /// with what was probably meant.
     pub(crate) fn nobody(&self, which: &Which, snapshot: &Snapshot, verb: &str) -> Failure {
         let sockets = words::plural(snapshot.sockets.len(), "socket");
         let report = Failure::new(Exit::No, format!("no process has '{which}' open"));
@@ -125,7 +125,7 @@ impl Wanted {
     }
 }
 
-/// That a process has no socket, as far as it may be looked into.
+/// Reports that a process has no socket, as far as it may be inspected.
 fn no_sockets(pid: Pid, snapshot: &Snapshot) -> Report {
     let is_hidden =
         |missing: &Missing| matches!(&missing.what, What::Descriptors(pids) if pids.contains(&pid));

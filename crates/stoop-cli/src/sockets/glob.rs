@@ -1,7 +1,7 @@
-//! Patterns as the shell has them, on bytes: `*` any, also `/`; `?` one; `[a-z]`, `[!a-z]`; `\`
-//! takes the next as it is. Pure.
+//! Shell patterns on bytes: `*` matches anything including `/`, `?` matches one byte, `[a-z]` and
+//! `[!a-z]` match sets, and `\` escapes the next byte. Pure.
 
-/// A pattern that a whole name has to match.
+/// A pattern that must match a whole name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Glob(Vec<Piece>);
 
@@ -15,7 +15,7 @@ enum Piece {
 }
 
 impl Glob {
-    /// Reads a pattern; what could not match anything is refused, in words.
+    /// Parses a pattern. A pattern that cannot match anything is rejected, with the reason.
     pub(crate) fn new(pattern: impl AsRef<[u8]>) -> Result<Glob, &'static str> {
         let mut rest = pattern.as_ref();
         let mut pieces = Vec::new();
@@ -41,8 +41,8 @@ impl Glob {
         if pieces.is_empty() { Err("it is empty; '*' is anything") } else { Ok(Glob(pieces)) }
     }
 
-    /// The same for names that have so many bytes at most, because they are cut there: one that is
-    /// written out is cut as they are.
+    /// Parses a pattern for names that are truncated to `most` bytes: a longer literal pattern is
+    /// truncated as well.
     pub(crate) fn of_names_cut_at(most: usize, pattern: impl AsRef<[u8]>) -> Result<Glob, &'static str> {
         let mut glob = Glob::new(pattern)?;
         if glob.is_literal() {
@@ -52,16 +52,16 @@ impl Glob {
         if least > most { Err("it is longer than any such name") } else { Ok(glob) }
     }
 
-    /// Whether it stands for one name alone.
+    /// Returns whether it matches only one name.
     pub(crate) fn is_literal(&self) -> bool {
         self.0.iter().all(|piece| matches!(piece, Piece::Byte(_)))
     }
 
-    /// Whether all of `name` matches. The time it takes is bounded by the product of the lengths.
+    /// Returns whether it matches all of `name`. The time is bounded by the product of the lengths.
     pub(crate) fn matches(&self, name: impl AsRef<[u8]>) -> bool {
         let (pieces, name) = (&self.0, name.as_ref());
         let (mut piece, mut at) = (0, 0);
-        // Where the last `*` stands, and up to where it has taken.
+        // The position of the last `*`, and of the first byte that it has not consumed.
         let mut star = None;
         while at < name.len() {
             match pieces.get(piece) {
@@ -96,8 +96,8 @@ impl Piece {
     }
 }
 
-/// What stands between the brackets, and what comes after them. A `]` in the first place is one of
-/// the bytes.
+/// Parses the set in brackets, and returns it with the text that follows. A `]` in the first place
+/// is a member of the set.
 fn set(text: &[u8]) -> Result<(Piece, &[u8]), &'static str> {
     const OPEN: &str = "its '[' is not closed by a ']'; write \\[ for the character itself";
     let (negated, text) = match text {

@@ -1,7 +1,8 @@
-//! Sockets as JSON lines: an interface, under the schema number of all that `--json` prints.
+//! Formats sockets as JSON lines: a stable interface, under the schema number of all `--json`
+//! output.
 //!
-//! A `listener`, a `connection` or a `socket` for each line; `missing` for what could not be read.
-//! Borrows everything: a busy machine has ten thousand lines.
+//! Each line is a `listener`, a `connection` or a `socket`, or `missing` for what could not be
+//! read. All values are borrowed: a busy machine has ten thousand lines.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -16,19 +17,19 @@ use super::words;
 use crate::names;
 use crate::output::{Data, SCHEMA, push_json};
 
-/// Makes JSON of the lines of one snapshot. Names of users are looked up once.
+/// Formats the lines of one snapshot as JSON. User names are looked up once.
 #[derive(Debug)]
 pub(crate) struct Views<'a> {
     snapshot: &'a Snapshot,
     users: HashMap<u32, Option<String>>,
 }
 
-/// What became of a line since the last look.
+/// How a line has changed since the last snapshot.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Change<'a> {
     /// `appeared`, `gone` or `changed`.
     pub(crate) change: &'static str,
-    /// When it was noticed, in UTC.
+    /// When the change was noticed, in UTC.
     pub(crate) time: &'a str,
 }
 
@@ -42,7 +43,7 @@ struct Line<'a> {
     state: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     address: Option<Shown<'a>>,
-    /// Of a listener: clients that wait, and the limit given to `listen`.
+    /// For a listener: the number of waiting clients, and the limit given to `listen`.
     #[serde(skip_serializing_if = "Option::is_none")]
     waiting: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -56,14 +57,14 @@ struct Line<'a> {
     client: Option<End<'a>>,
 }
 
-/// One socket and who has it.
+/// One socket and its owners.
 #[derive(Debug, Serialize)]
 pub(crate) struct End<'a> {
     inode: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     cookie: Option<u64>,
     network_namespace: u64,
-    /// Its own name, where it has one.
+    /// Its own address, if it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     address: Option<Shown<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -76,7 +77,7 @@ pub(crate) struct End<'a> {
     unread_bytes: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     unsent_bytes: Option<u32>,
-    /// `read`, `write`: directions that are shut down.
+    /// The directions that are shut down: `read`, `write`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     shutdown: Vec<&'static str>,
     processes: Vec<Holder<'a>>,
@@ -91,7 +92,7 @@ struct Holder<'a> {
     process: Option<Known<'a>>,
 }
 
-/// What is known of a process.
+/// The attributes of a process.
 #[derive(Debug, Serialize)]
 pub(crate) struct Known<'a> {
     command: Bytes<'a>,
@@ -103,14 +104,14 @@ pub(crate) struct Known<'a> {
     place: Belongs<'a>,
 }
 
-/// The file a socket is bound to, as the kernel's table has it: the low 32 bits of its inode.
+/// The file a socket is bound to, as in the kernel's table: the low 32 bits of its inode.
 #[derive(Debug, Serialize)]
 struct File {
     device: String,
     inode: u64,
 }
 
-/// Where a process belongs, as fields.
+/// The workload of a process, as fields.
 #[derive(Debug, Default, Serialize)]
 struct Belongs<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -125,7 +126,7 @@ struct Belongs<'a> {
     session: Option<&'a str>,
 }
 
-/// Text where it is UTF-8, else `{"bytes": base64}`.
+/// Text if it is UTF-8, else `{"bytes": base64}`.
 #[derive(Debug)]
 struct Bytes<'a>(&'a OsStr);
 
@@ -153,7 +154,7 @@ impl<'a> Views<'a> {
         Views { snapshot, users: HashMap::new() }
     }
 
-    /// Adds a line of text for `row`.
+    /// Appends the line for `row`.
     pub(crate) fn line(&mut self, row: &Row, change: Option<&Change<'_>>, text: &mut Vec<u8>) {
         let event = match row.shape {
             Shape::Listener => "listener",
@@ -163,7 +164,7 @@ impl<'a> Views<'a> {
         self.event(event, row, change, text);
     }
 
-    /// The line of a connection that was cut.
+    /// Appends the line for a connection that was closed.
     pub(crate) fn cut(&mut self, row: &Row, text: &mut Vec<u8>) {
         self.event("cut", row, None, text);
     }
@@ -190,7 +191,7 @@ impl<'a> Views<'a> {
         push_json(&line, text);
     }
 
-    /// One socket with all who have it.
+    /// Returns one socket with all its owners.
     pub(crate) fn end(&mut self, id: SocketId) -> End<'a> {
         let snapshot = self.snapshot;
         let socket = &snapshot[id];
@@ -229,7 +230,7 @@ impl<'a> Views<'a> {
         holders
     }
 
-    /// What is known of a process.
+    /// Returns the attributes of a process.
     pub(crate) fn known(&mut self, process: &'a Process) -> Known<'a> {
         Known {
             command: Bytes(&process.command),
@@ -260,7 +261,7 @@ impl<'a> Belongs<'a> {
     }
 }
 
-/// A line for each thing that could not be read.
+/// Appends a line for each thing that could not be read.
 pub(crate) fn missing(missing: &[Missing], text: &mut Vec<u8>) {
     #[derive(Serialize)]
     struct Line {
@@ -275,7 +276,7 @@ pub(crate) fn missing(missing: &[Missing], text: &mut Vec<u8>) {
     }
 }
 
-/// `major:minor`, as in `/proc/self/mountinfo`.
+/// Formats `major:minor`, as in `/proc/self/mountinfo`.
 pub(crate) fn device(dev: u64) -> String {
     format!("{}:{}", rustix::fs::major(dev), rustix::fs::minor(dev))
 }

@@ -1,5 +1,5 @@
-//! What was probably meant where nothing is found: the same word in another spelling. Looks;
-//! concludes nothing.
+//! Suggests what was probably meant if nothing is found: the same name in another spelling. Only
+//! inspects.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -11,7 +11,7 @@ use stoop_inspect::{Pid, Snapshot, SocketIno};
 use super::words;
 use crate::shell;
 
-/// Spellings under which there is something, for a path at which there is no file.
+/// Returns other spellings of a path without a file, under which there is something.
 pub(crate) fn meant(typed: &str, snapshot: &Snapshot) -> Vec<String> {
     let mut meant = Vec::new();
     if let Ok(number) = typed.parse() {
@@ -28,7 +28,8 @@ pub(crate) fn meant(typed: &str, snapshot: &Snapshot) -> Vec<String> {
     meant
 }
 
-/// What a file is that is no socket, and how the sockets in it are found where it is a directory.
+/// Describes a file that is not a socket. For a directory, also returns how to list the sockets in
+/// it.
 pub(crate) fn instead_of_a_socket(path: &Path) -> Option<(&'static str, Option<String>)> {
     let kind = fs::metadata(path).ok()?.file_type();
     if kind.is_dir() {

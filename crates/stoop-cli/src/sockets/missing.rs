@@ -1,4 +1,4 @@
-//! What could not be read: a note for a person, and the exit code that says so.
+//! Reports what could not be read: a note for the user, and the exit code.
 
 use std::fmt::Write as _;
 
@@ -10,7 +10,7 @@ use super::{Selector, words};
 use crate::exit::Exit;
 use crate::output::status;
 
-/// Whether a snapshot is whole.
+/// Whether a snapshot is complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Seen(bool);
 
@@ -19,13 +19,13 @@ impl Seen {
         Seen(snapshot.missing.is_empty())
     }
 
-    /// How a verb ends that showed all there was to see.
+    /// Returns the exit code of a command that has shown everything visible.
     pub(crate) fn exit(self) -> Exit {
         if self.0 { Exit::Done } else { Exit::Partial }
     }
 }
 
-/// What to say about it on standard error; nothing where nothing is missing.
+/// Returns the note for standard error. Empty if nothing is missing.
 pub(crate) fn note(missing: &[Missing]) -> String {
     let mut text = String::new();
     for missing in missing {
@@ -34,7 +34,7 @@ pub(crate) fn note(missing: &[Missing]) -> String {
     text
 }
 
-/// Says where a path that was asked for and the names that are shown for it differ.
+/// Reports paths that were asked for but whose sockets are listed under other names.
 pub(crate) fn tell_of_files(selector: &Selector<'_>, snapshot: &Snapshot) {
     for (typed, address) in selector.without_file() {
         status(&format!("stoop: no file at '{address}': looking for sockets that were given this name\n"));
@@ -57,7 +57,7 @@ pub(crate) fn tell_of_files(selector: &Selector<'_>, snapshot: &Snapshot) {
     }
 }
 
-/// What is named may be of a stranger's making.
+/// Escapes a name, which may come from an untrusted process.
 fn one_line(text: &str) -> String {
     text.split('%').map(|part| escaped(part).to_string()).collect::<Vec<_>>().join("%")
 }

@@ -1,18 +1,18 @@
-//! What `ls`, `who`, `close` and `tree` share: the lines made of a snapshot, which of them were
-//! asked for, and the words for them.
+//! Shared by `ls`, `who`, `close` and `tree`: the lines of a snapshot, their selection, and their
+//! formatting.
 //!
 //! | file | holds |
 //! |---|---|
 //! | `row.rs` | a line: a listener, a connection with both ends, or another socket |
-//! | `select.rs` | which lines were asked for |
-//! | `find.rs` | from a socket as a person names it to those it may be |
-//! | `meant.rs` | what was probably meant where nothing is found |
+//! | `select.rs` | selects lines by flags |
+//! | `find.rs` | finds the sockets that a selector refers to |
+//! | `meant.rs` | suggestions if nothing is found |
 //! | `glob.rs` | patterns |
-//! | `words.rs` | addresses, processes and queues in few words |
-//! | `json.rs` | the same as JSON: an interface |
+//! | `words.rs` | formats addresses, processes and queues as words |
+//! | `json.rs` | the same as JSON, a stable interface |
 //! | `missing.rs` | what could not be read: a note, and the exit code |
 //!
-//! Everything but the lookup of names and files is pure. Nothing is printed here.
+//! Everything except the lookup of names and files is pure. Nothing is printed here.
 
 mod find;
 mod glob;

@@ -1,5 +1,5 @@
-//! Lines made of a snapshot: each socket is in exactly one, but for a datagram receiver, which is
-//! in its own line and in those of its senders. Pure.
+//! The lines of a snapshot. Each socket is in exactly one, except a datagram receiver, which is in
+//! its own line and in those of its senders. Pure.
 
 use stoop::Kind;
 use stoop_inspect::{Pid, Queue, Snapshot, Socket, SocketId, State};
@@ -9,34 +9,34 @@ use stoop_inspect::{Pid, Queue, Snapshot, Socket, SocketId, State};
 pub(crate) struct Row {
     /// What it is about.
     pub(crate) shape: Shape,
-    /// The end that serves: a listener, the accepted end, the receiver. `None` where a socket
-    /// serves nobody, and where nobody has accepted the client.
+    /// The serving end: a listener, the accepted end, or the receiver. `None` if a socket serves no
+    /// client, or if the client has not been accepted yet.
     pub(crate) server: Option<SocketId>,
-    /// The end that uses.
+    /// The client's end.
     pub(crate) client: Option<SocketId>,
-    /// The listener that the server's end came from, or that the client waits for.
+    /// The listener that the server's end was accepted from, or in whose backlog the client waits.
     pub(crate) listener: Option<SocketId>,
 }
 
 /// What a line is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Shape {
-    /// A socket that takes connections.
+    /// A socket that accepts connections.
     Listener,
-    /// A socket by itself.
+    /// A single socket.
     Socket,
-    /// Two sockets, of which nobody may have accepted one yet.
+    /// Two sockets, or a client that has not been accepted yet.
     Connection,
 }
 
-/// All lines of a snapshot, in its order.
+/// Returns all lines of a snapshot, in its order.
 pub(crate) fn rows(snapshot: &Snapshot) -> Vec<Row> {
     let mut in_connection = vec![false; snapshot.sockets.len()];
     let mut connections = Vec::new();
     for connection in snapshot.connections() {
         in_connection[connection.client.index()] = true;
         if let Some(server) = connection.server {
-            // A datagram receiver is a socket of its own, whoever sends to it.
+            // A datagram receiver has a line of its own, whichever sockets send to it.
             let is_mutual = snapshot[server].peer == Some(connection.client);
             in_connection[server.index()] |= is_mutual;
         }
@@ -61,45 +61,45 @@ impl Row {
         Row { shape, server, client, listener: socket.listener }
     }
 
-    /// The socket that the line is about: the client of a connection.
+    /// Returns the socket that the line is about: for a connection, the client.
     pub(crate) fn subject(&self) -> SocketId {
         self.client.or(self.server).expect("a line is about a socket")
     }
 
-    /// The socket whose owners serve: of a client that waits, the listener.
+    /// Returns the socket whose owners serve: for a waiting client, the listener.
     pub(crate) fn serving(&self) -> Option<SocketId> {
         self.server.or(self.listener)
     }
 
-    /// The sockets whose name, file and owners count as the line's.
+    /// Returns the sockets whose name, file and owners are matched by flags.
     pub(crate) fn sockets(&self) -> impl Iterator<Item = SocketId> {
         let [server, client] = [self.serving(), self.client];
         server.into_iter().chain(client)
     }
 
-    /// The sockets at its ends.
+    /// Returns the sockets at its ends.
     pub(crate) fn ends(&self) -> impl Iterator<Item = SocketId> {
         let [server, client] = [self.server, self.client];
         server.into_iter().chain(client)
     }
 
-    /// The socket whose name is the line's: the server's side where it has one.
+    /// Returns the socket whose name the line shows: the server's end if there is one.
     pub(crate) fn named(&self, snapshot: &Snapshot) -> SocketId {
         self.sockets().find(|&id| !snapshot[id].name.is_unnamed()).unwrap_or(self.subject())
     }
 
-    /// What the line's subject is doing.
+    /// Returns the state of the line's subject.
     pub(crate) fn state(&self, snapshot: &Snapshot) -> State {
         snapshot[self.subject()].state
     }
 
-    /// The kind of its sockets.
+    /// Returns the kind of its sockets.
     pub(crate) fn kind(&self, snapshot: &Snapshot) -> Option<Kind> {
         snapshot[self.subject()].kind
     }
 
-    /// Whether it is an address that others use: a listening socket, or a datagram socket with a
-    /// name.
+    /// Returns whether it is an address that clients use: a listening socket, or a datagram socket
+    /// with a name.
     pub(crate) fn is_served(&self, snapshot: &Snapshot) -> bool {
         let is_receiver = self.shape == Shape::Socket
             && self.server.is_some()
@@ -107,7 +107,7 @@ impl Row {
         self.shape == Shape::Listener || is_receiver
     }
 
-    /// How much is queued, for an order: clients or bytes.
+    /// Returns the queue length used for sorting: clients or bytes.
     pub(crate) fn queued(&self, snapshot: &Snapshot) -> u64 {
         let amount = |id: SocketId| match snapshot[id].queue {
             Some(Queue::Backlog { waiting, .. }) => u64::from(waiting),
@@ -117,16 +117,17 @@ impl Row {
         self.server.map_or(0, amount) + self.client.map_or(0, amount)
     }
 
-    /// The process to name for the side that serves, or for the one that uses.
+    /// Returns the process to name for a socket with several owners.
     pub(crate) fn process(snapshot: &Snapshot, id: SocketId) -> Option<Pid> {
-        // A service manager keeps a copy of what it has passed on: whoever got it is the one that serves.
+        // A service manager keeps a duplicate of a socket it has passed on: the process that
+        // received it serves it.
         let owners = &snapshot[id].owners;
         let passed_on = owners.iter().find(|owner| owner.pid != Pid(1));
         passed_on.or(owners.first()).map(|owner| owner.pid)
     }
 
-    /// Whether it only concerns those who look for it: a pair without a name within one process, or
-    /// a socket that is nothing yet.
+    /// Returns whether it is hidden by default: an unnamed pair within one process, or a socket
+    /// that is neither bound nor connected.
     pub(crate) fn is_minor(&self, snapshot: &Snapshot) -> bool {
         let socket = &snapshot[self.subject()];
         match (self.shape, self.server) {

@@ -1,5 +1,5 @@
-//! A small machine, made by hand, for tests of what is said about one: a bus, a database with
-//! clients in containers, a log, and names that would like to be something else.
+//! A small machine made by hand, for tests of the output: a bus, a database with clients in
+//! containers, a log, and names that try to imitate other output.
 
 use stoop::diag::FileId;
 use stoop::{Address, Kind};
@@ -13,7 +13,7 @@ pub(crate) const WAITING: usize = 8;
 pub(crate) const LOG: usize = 9;
 pub(crate) const HOSTILE: usize = 12;
 
-/// The machine.
+/// Returns the machine.
 pub(crate) fn machine() -> Snapshot {
     let mut machine = Machine::default();
     let bus = machine.listener("/run/dbus/system_bus_socket", &[(1, 44), (412, 3)], (0, 4096));
@@ -45,7 +45,7 @@ pub(crate) fn machine() -> Snapshot {
     machine.finish()
 }
 
-/// The same, where the database may not be looked into.
+/// Returns the same machine, on which the database is hidden.
 pub(crate) fn partly_seen() -> Snapshot {
     let mut machine = machine();
     for socket in &mut machine.sockets {
@@ -116,8 +116,8 @@ impl Machine {
     }
 }
 
-/// Holds a text against the file of this name in `golden`; with `STOOP_GOLDEN=write` it becomes the
-/// file.
+/// Compares a text with the file of this name in `golden`. With `STOOP_GOLDEN=write`, writes the
+/// file instead.
 #[track_caller]
 pub(crate) fn golden(name: &str, text: &str) {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("golden").join(name);
@@ -128,8 +128,8 @@ pub(crate) fn golden(name: &str, text: &str) {
     assert!(expected == text, "{name} is not what is expected, but\n{text}");
 }
 
-/// A machine as busy as a real one: units and containers that use each other's sockets, some in
-/// circles.
+/// Returns a machine as busy as a real one: units and containers that use each other's sockets,
+/// some in cycles.
 pub(crate) fn busy() -> Snapshot {
     let units = [
         "dbus",

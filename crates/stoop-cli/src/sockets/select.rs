@@ -1,4 +1,4 @@
-//! Which lines were asked for. Looks files up once, when it is made; after that it is pure.
+//! Selects lines by flags. Creating a selector looks files up once, and everything else is pure.
 
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -15,7 +15,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::target::kind_of;
 
-/// Flags, ready to be held against lines.
+/// Flags, ready to be compared with lines.
 #[derive(Debug)]
 pub(crate) struct Selector<'a> {
     flags: &'a Selection,
@@ -23,24 +23,25 @@ pub(crate) struct Selector<'a> {
     pids: Vec<Pid>,
     inodes: Vec<SocketIno>,
     kinds: Vec<Kind>,
-    /// Those that the flags name, in the snapshot looked at last.
+    /// The namespaces that the flags name, in the current snapshot.
     namespaces: Vec<NamespaceIno>,
 }
 
 /// An address that was asked for.
 #[derive(Debug)]
 struct Wanted {
-    /// As it was typed.
+    /// The address as it was typed.
     typed: String,
     address: Address,
     /// The file that is there now.
     file: Option<FileId>,
-    /// Whether a socket of the snapshot has exactly this file: then no other one is it.
+    /// Whether a socket of the snapshot has exactly this file. Then no other one matches.
     is_exact: bool,
 }
 
 impl Wanted {
-    /// Whether a socket is bound there: to the very file where there is one, else by its name.
+    /// Returns whether a socket is bound there: to the same file if there is one, else to the same
+    /// name.
     fn is_bound(&self, socket: &Socket) -> bool {
         match (self.file, socket.file) {
             (Some(wanted), _) if self.is_exact => socket.file == Some(wanted),
@@ -52,7 +53,7 @@ impl Wanted {
 }
 
 impl<'a> Selector<'a> {
-    /// Reads what files are at the addresses.
+    /// Creates a selector. This reads which files are at the addresses.
     pub(crate) fn new(flags: &'a Selection) -> Result<Selector<'a>, Failure> {
         let mut kinds: Vec<Kind> = flags.kind.kind.into_iter().collect();
         let (mut places, mut pids, mut inodes) = (Vec::new(), Vec::new(), Vec::new());
@@ -80,14 +81,14 @@ impl<'a> Selector<'a> {
         Ok(Selector { flags, places, pids, inodes, kinds, namespaces: Vec::new() })
     }
 
-    /// The paths at which there is no file: sockets are found there by the name they were given
-    /// alone. Each as it was typed, too.
+    /// Returns the paths at which there is no file, and each as it was typed. Sockets are found
+    /// there only by the name they were bound to.
     pub(crate) fn without_file(&self) -> impl Iterator<Item = (&str, &Address)> {
         let lost = |place: &&Wanted| place.file.is_none() && place.address.as_path().is_some();
         self.places.iter().filter(lost).map(|place| (&*place.typed, &place.address))
     }
 
-    /// The paths at which there is a file.
+    /// Returns the paths at which there is a file.
     pub(crate) fn files(&self) -> impl Iterator<Item = &Path> {
         self.places.iter().filter(|place| place.file.is_some()).filter_map(|place| place.address.as_path())
     }
@@ -102,8 +103,7 @@ impl<'a> Selector<'a> {
             snapshot.namespaces.iter().filter(is_meant).map(|namespace| namespace.ino).collect();
     }
 
-    /// Refuses names that mean nothing on this machine, where a snapshot tells all that have a
-    /// meaning.
+    /// Rejects names that do not exist on this machine, if the snapshot shows all names that do.
     pub(crate) fn check(&self, snapshot: &Snapshot) -> Result<(), Failure> {
         let names_none = |wanted: &&Netns| {
             matches!(wanted, Netns::Named(_)) && !snapshot.namespaces.iter().any(|one| is(one, wanted))
@@ -125,8 +125,8 @@ impl<'a> Selector<'a> {
             .into())
     }
 
-    /// Sockets that are found by the file that was asked for and shown under the name it had: what
-    /// was asked for, and that name.
+    /// Returns sockets that were found by their file but are shown under another name: what was
+    /// asked for, and that name.
     pub(crate) fn renamed<'s>(
         &'s self,
         snapshot: &'s Snapshot,
@@ -140,7 +140,7 @@ impl<'a> Selector<'a> {
         })
     }
 
-    /// Whether a line was asked for.
+    /// Returns whether a line is selected.
     pub(crate) fn takes(&self, snapshot: &Snapshot, row: &Row) -> bool {
         let flags = self.flags;
         let kind_fits =
@@ -153,7 +153,7 @@ impl<'a> Selector<'a> {
             && self.ends_fit(snapshot, row)
     }
 
-    /// Whether it is one of those that were named.
+    /// Returns whether a socket is one of those that were named.
     fn is_meant(&self, snapshot: &Snapshot, id: SocketId) -> bool {
         let socket = &snapshot[id];
         self.places.iter().any(|place| place.is_bound(socket))
@@ -161,7 +161,7 @@ impl<'a> Selector<'a> {
             || socket.owners.iter().any(|owner| self.pids.contains(&owner.pid))
     }
 
-    /// Whether one end is as the process flags say, and the other as `--peer` does.
+    /// Returns whether one end matches the process flags, and the other matches `--peer`.
     fn ends_fit(&self, snapshot: &Snapshot, row: &Row) -> bool {
         let [server, client] = [row.serving(), row.client];
         let peers = &self.flags.peer;
@@ -189,7 +189,8 @@ impl<'a> Selector<'a> {
     }
 }
 
-/// One flag given several times: any of them; not given: anything.
+/// Returns whether any of the values of a repeated flag fits. A flag that was not given matches
+/// anything.
 fn any_or_none<T>(wanted: &[T], fits: impl FnMut(&T) -> bool) -> bool {
     wanted.is_empty() || wanted.iter().any(fits)
 }
@@ -234,7 +235,7 @@ fn is_in_unit(process: &Process, glob: &Glob) -> bool {
     matches!(&process.place, Place::Unit { name, .. } if glob.matches(name))
 }
 
-/// A relative path is meant from here.
+/// Resolves a relative path against the working directory of this process.
 fn absolute(address: &Address) -> Address {
     let path = address.as_path().and_then(|path| std::path::absolute(path).ok());
     path.and_then(|path| Address::path(path).ok()).unwrap_or_else(|| address.clone())
@@ -248,7 +249,7 @@ mod tests {
     use crate::args::{Cli, Verb};
     use crate::sockets::{rows, sample};
 
-    /// How many lines of the sample these flags leave.
+    /// Returns how many lines of the sample these flags select.
     fn count(flags: &[&str]) -> usize {
         let words = ["stoop", "ls"].iter().chain(flags);
         let Verb::Ls(flags) = Cli::try_parse_from(words).unwrap().verb else { panic!("ls") };

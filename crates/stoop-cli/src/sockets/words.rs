@@ -1,5 +1,5 @@
-//! Addresses, processes and queues in few words, safe on a terminal. A word holds no space of a
-//! stranger's making, so that no name can look like the next column.
+//! Formats addresses, processes and queues as words that are safe on a terminal. A word contains no
+//! space that comes from an untrusted process, so no name can look like the next column.
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
@@ -14,14 +14,14 @@ use stoop_inspect::{Missing, NamespaceIno, Pid, Process, Queue, Snapshot, Socket
 use super::row::{Row, Shape};
 use crate::{names, shell};
 
-/// What stands where there is nothing to say.
+/// Shown if there is no value.
 pub(crate) const NOTHING: &str = "-";
 
-/// Words for the things of one snapshot. What is looked up once is kept.
+/// Words for one snapshot. What is looked up is cached.
 #[derive(Debug)]
 pub(crate) struct Words<'a> {
     snapshot: &'a Snapshot,
-    /// Whether an owner that is not shown may be one that cannot be seen.
+    /// Whether an owner that is not shown may be hidden.
     hidden_owners: bool,
     processes: HashMap<Pid, String>,
     places: HashMap<Pid, String>,
@@ -39,8 +39,8 @@ impl<'a> Words<'a> {
         }
     }
 
-    /// Who has the socket: `812/postgres +3`, `(root)` for somebody's whose process may not be
-    /// seen, `-` for nobody's.
+    /// Writes the owners of a socket: `812/postgres +3`, `(root)` if the process of that user is
+    /// hidden, `-` if there are none.
     pub(crate) fn owner(&mut self, id: Option<SocketId>, text: &mut String) {
         let Some(id) = id else { return text.push_str(NOTHING) };
         let socket = &self.snapshot[id];
@@ -60,7 +60,7 @@ impl<'a> Words<'a> {
         }
     }
 
-    /// `812/postgres`.
+    /// Returns `812/postgres`.
     pub(crate) fn process(&mut self, pid: Pid) -> &str {
         let snapshot = self.snapshot;
         self.processes.entry(pid).or_insert_with(|| {
@@ -69,7 +69,7 @@ impl<'a> Words<'a> {
         })
     }
 
-    /// The name of a user, or the number of one that has none.
+    /// Returns the name of a user, or the number if there is no name.
     pub(crate) fn user(&mut self, uid: u32) -> &str {
         self.users.entry(uid).or_insert_with(|| match names::user(uid) {
             Some(name) => word(name.as_bytes()),
@@ -77,7 +77,8 @@ impl<'a> Words<'a> {
         })
     }
 
-    /// Where the process that has the socket belongs: `docker:0123456789ab`, `nginx.service`, `-`.
+    /// Writes the workload of the process that has the socket: `docker:0123456789ab`,
+    /// `nginx.service`, `-`.
     pub(crate) fn place(&mut self, id: Option<SocketId>, text: &mut String) {
         let snapshot = self.snapshot;
         let Some(pid) = id.and_then(|id| Row::process(snapshot, id)) else { return text.push_str(NOTHING) };
@@ -87,13 +88,13 @@ impl<'a> Words<'a> {
         }));
     }
 
-    /// The line's name; `-` where neither end has one.
+    /// Writes the line's address, or `-` if neither end has one.
     pub(crate) fn address(&self, row: &Row, text: &mut String) {
         push_address(&self.snapshot[row.named(self.snapshot)].name, text);
     }
 
-    /// Of a listener `waiting/limit`, of a connection the bytes unread at the server / at the
-    /// client, of others those unread.
+    /// Writes the queue: for a listener `waiting/limit`, for a connection the bytes unread at the
+    /// server / at the client, for other sockets the bytes unread.
     pub(crate) fn queue(&self, row: &Row, text: &mut String) {
         let unread = |id: SocketId| match self.snapshot[id].queue {
             Some(Queue::Bytes { unread, .. }) => Some(unread),
@@ -117,7 +118,7 @@ impl<'a> Words<'a> {
         };
     }
 
-    /// The network namespace: `own`, the name of one that has a name, else its inode.
+    /// Writes the network namespace: `own`, its name if it has one, else its inode.
     pub(crate) fn namespace(&self, ino: NamespaceIno, text: &mut String) {
         let namespace = self.snapshot.namespace(ino);
         let name = namespace.and_then(|namespace| namespace.names.first()?.file_name());
@@ -129,7 +130,7 @@ impl<'a> Words<'a> {
     }
 }
 
-/// An address in a word that can be typed back in; `-` for none.
+/// Formats an address as a word that can be typed back in, or `-` if there is none.
 pub(crate) fn address(address: &Address) -> String {
     let mut text = String::new();
     push_address(address, &mut text);
@@ -140,7 +141,7 @@ fn push_address(address: &Address, text: &mut String) {
     if address.is_unnamed() { text.push_str(NOTHING) } else { push_unspaced(address, text) }
 }
 
-/// The word for a state; the one that `--state` takes.
+/// Returns the word for a state, as accepted by `--state`.
 pub(crate) fn state(state: State) -> &'static str {
     match state {
         State::Listening => "listening",
@@ -153,12 +154,12 @@ pub(crate) fn state(state: State) -> &'static str {
     }
 }
 
-/// A process's command, in a word.
+/// Formats a process's command as a word.
 pub(crate) fn command(process: &Process) -> String {
     word(process.command.as_bytes())
 }
 
-/// `1 client`, `2 clients`, `3 processes`: so many of something.
+/// Formats a count: `1 client`, `2 clients`, `3 processes`.
 pub(crate) fn plural(count: usize, what: &str) -> String {
     let ending = match what.ends_with('s') {
         _ if count == 1 => "",
@@ -168,28 +169,28 @@ pub(crate) fn plural(count: usize, what: &str) -> String {
     format!("{count} {what}{ending}")
 }
 
-/// A path, as it can be typed; spaces stay, since it stands at the end of what is said or in
-/// brackets.
+/// Formats a path as it can be typed. Spaces are kept, because it is shown at the end of a text or
+/// in brackets.
 pub(crate) fn path(path: &Path) -> String {
     escaped(path.as_os_str().as_bytes()).to_string()
 }
 
-/// Which file, as `stat` and the kernel's table have it.
+/// Formats a file's id, as in `stat` and in the kernel's table.
 pub(crate) fn file(file: FileId) -> String {
     format!("device {} inode {}", super::json::device(file.dev), file.ino)
 }
 
-/// Anything from a stranger, in a word.
+/// Formats untrusted bytes as a word.
 pub(crate) fn word(bytes: &[u8]) -> String {
     unspaced(&escaped(bytes))
 }
 
-/// Whether an owner may be missing because of it.
+/// Returns whether owners may be missing because of this.
 pub(crate) fn is_about_owners(missing: &Missing) -> bool {
     matches!(missing.what, What::Descriptors(_) | What::Processes)
 }
 
-/// What was typed, for a note about its result: `stoop ls --pid 12`.
+/// Returns the command line, for a note about its result: `stoop ls --pid 12`.
 pub(crate) fn command_line() -> String {
     let quoted = |word: OsString| {
         let dashes = word.as_bytes().iter().take_while(|byte| **byte == b'-').count();
@@ -209,7 +210,7 @@ fn unspaced(shown: &impl Display) -> String {
 
 fn push_unspaced(shown: &impl Display, text: &mut String) {
     let start = text.len();
-    // A string takes all that is written to it.
+    // Writing to a string cannot fail.
     let _ = write!(text, "{shown}");
     if text[start..].contains(' ') {
         let word = text[start..].replace(' ', "%20");
