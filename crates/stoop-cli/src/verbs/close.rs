@@ -1,4 +1,4 @@
-//! `stoop close`: cuts one connection of other processes, and never another one than was shown.
+//! `stoop close`: closes one connection of other processes, and only the one that was shown.
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
@@ -15,10 +15,10 @@ use crate::output::{print, status};
 use crate::shell;
 use crate::sockets::{Row, Shape, Views, Wanted, Words, rows, words};
 
-/// How many connections are listed where the name fits several.
+/// The maximum number of connections listed if several match.
 const LISTED: usize = 10;
 
-/// Cuts the connection that was asked for, once it was confirmed.
+/// Closes the selected connection once it was confirmed.
 pub(crate) fn run(flags: &Close) -> Outcome {
     let wanted = Wanted::new(&flags.which)?;
     let snapshot = Inspector::new(Options::default()).snapshot();
@@ -42,7 +42,7 @@ pub(crate) fn run(flags: &Close) -> Outcome {
     Ok(Exit::Done)
 }
 
-/// The only connection that fits.
+/// Returns the only connection that matches.
 fn one_connection(flags: &Close, wanted: &Wanted, snapshot: &Snapshot) -> Result<Row, Failure> {
     let found = wanted.find(snapshot);
     if found.is_empty() {
@@ -97,7 +97,7 @@ fn listener_of(snapshot: &Snapshot, id: SocketId) -> Option<SocketId> {
     snapshot[id].may_be_from().or(snapshot[id].waits_for)
 }
 
-/// `/run/app.sock: 2040/psql, inode 12 - 812/postgres, inode 13`.
+/// Formats `/run/app.sock: 2040/psql, inode 12 - 812/postgres, inode 13`.
 fn shown(snapshot: &Snapshot, row: &Row) -> String {
     let mut words = Words::new(snapshot);
     let mut text = String::new();
@@ -118,7 +118,7 @@ fn shown(snapshot: &Snapshot, row: &Row) -> String {
     text
 }
 
-/// Asks, where somebody is there to be asked. Nobody is no consent.
+/// Asks for confirmation on a terminal. Without a terminal, nothing is confirmed.
 fn is_confirmed() -> Result<bool, Failure> {
     if !io::stdin().is_terminal() {
         let report = Failure::new(Exit::No, "nobody has confirmed it, and nothing was cut");
@@ -133,7 +133,7 @@ fn is_confirmed() -> Result<bool, Failure> {
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
-/// A descriptor of ours for one of the two sockets.
+/// Duplicates a file descriptor of one of the two sockets.
 fn copy_of_an_end(snapshot: &Snapshot, row: &Row) -> Result<OwnedFd, Failure> {
     let mut refused = None;
     for id in row.ends() {
@@ -142,7 +142,7 @@ fn copy_of_an_end(snapshot: &Snapshot, row: &Row) -> Result<OwnedFd, Failure> {
             Err(error) => refused = Some(error),
         }
     }
-    // Whoever has it may be somebody that may not be looked at.
+    // A hidden process may have it open.
     let is_hidden = snapshot.missing.iter().any(words::is_about_owners);
     let unseen = if is_hidden { io::ErrorKind::PermissionDenied } else { io::ErrorKind::NotFound };
     let error =
@@ -164,7 +164,7 @@ fn copy_of_an_end(snapshot: &Snapshot, row: &Row) -> Result<OwnedFd, Failure> {
     .into())
 }
 
-/// Whether both ends are what they were when they were shown.
+/// Checks that both ends are the same sockets as when they were shown.
 fn check_again(before: &Snapshot, row: &Row) -> Result<(), Failure> {
     let mut options = Options::default();
     options.owners = OwnersWanted::No;
@@ -176,8 +176,8 @@ fn check_again(before: &Snapshot, row: &Row) -> Result<(), Failure> {
         None => true,
         Some(server) => client.peer.is_some_and(|peer| same(&now[peer], &before[server])),
     });
-    // A namespace that only the walk of all descriptors finds is not looked into without owners; the
-    // copy was checked itself.
+    // A namespace found only by walking all file descriptors is not read by a snapshot without
+    // owners. The duplicate itself was checked.
     let is_elsewhere = before.namespace(before[row.subject()].namespace).is_none_or(|n| !n.is_own);
     if still || is_elsewhere {
         return Ok(());

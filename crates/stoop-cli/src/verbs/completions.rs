@@ -1,4 +1,4 @@
-//! `stoop completions`: a completion script, made from the definition of the command line.
+//! `stoop completions`: a completion script, generated from the definition of the command line.
 
 use clap::CommandFactory;
 

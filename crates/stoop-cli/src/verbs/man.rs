@@ -1,4 +1,4 @@
-//! `stoop man`: manual pages, made from the definition of the command line.
+//! `stoop man`: manual pages, generated from the definition of the command line.
 
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -37,7 +37,7 @@ fn page(command: Command) -> Page {
     Page::new(command).source(concat!("stoop ", env!("CARGO_PKG_VERSION"))).manual("Local sockets")
 }
 
-/// The page of the whole and one a verb, named as `man` looks for them.
+/// Writes the page of the whole command and one for each subcommand, named as `man` looks for them.
 fn write_all(command: Command, directory: &Path) -> Result<(), Failure> {
     let failed =
         |path: &Path, error| Failure::io(format!("write '{}'", escaped(path.as_os_str().as_bytes())), &error);
@@ -57,8 +57,8 @@ fn render(page: &Page) -> Result<Vec<u8>, Failure> {
     Ok(named(&String::from_utf8_lossy(&text)).into_bytes())
 }
 
-/// What closes every help becomes sections with the names that readers of manuals know, its lines
-/// kept as they are.
+/// Converts the end of every help text to sections with the usual names of manual pages, and keeps
+/// its lines.
 fn named(page: &str) -> String {
     page.replacen(".SH EXTRA\nExamples:\n", ".SH EXAMPLES\n.nf\n", 1)
         .replacen("\n\nExit codes:\n", "\n.fi\n.SH EXIT STATUS\n.nf\n", 1)

@@ -1,4 +1,4 @@
-//! What each verb does, one file or folder each. A verb returns how it ended; it never prints by
+//! The commands, one file or directory each. A command returns how it ended, and never prints by
 //! itself.
 
 pub(crate) mod bench;
@@ -20,7 +20,7 @@ mod why;
 use crate::args::Verb;
 use crate::failure::Outcome;
 
-/// Does what the command line says.
+/// Runs the command given on the command line.
 pub(crate) fn run(verb: Verb) -> Outcome {
     match verb {
         Verb::Demo(flags) => demo::run(&flags),

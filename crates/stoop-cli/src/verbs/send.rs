@@ -1,4 +1,5 @@
-//! `stoop send`: one message, whole or not at all, and the answer where one is wanted.
+//! `stoop send`: sends one message, completely or not at all, and prints the answer if one is
+//! wanted.
 
 use std::fs::File;
 use std::io::{self, IoSlice, IoSliceMut, Read};
@@ -19,12 +20,13 @@ use crate::pump::{Sink, send_growing};
 use crate::shell::quoted;
 use crate::target;
 
-/// How much of an answer is read from a stream at once.
+/// How much of an answer is read from a stream at a time.
 const PIECE_BYTES: usize = 1 << 16;
 
 /// Sends the message, and prints the answer.
 pub(crate) fn run(flags: &Send) -> Outcome {
-    // First of all: what this process opens itself could be taken for what it was started with.
+    // This comes first: a file descriptor opened by this process could be mistaken for an inherited
+    // one.
     let passed = Passed::named(&flags.address, flags.reach.kind.kind)?;
     let message = message(flags)?;
     let files = flags.descriptors.iter().map(|path| open(path)).collect::<Result<Vec<_>, _>>()?;
@@ -49,7 +51,7 @@ pub(crate) fn run(flags: &Send) -> Outcome {
     Ok(Exit::Done)
 }
 
-/// A command that would connect, as one that sends the same message.
+/// Turns a suggested command that connects into one that sends this message.
 fn again(flags: &Send, command: &str) -> String {
     let Some(rest) = command.strip_prefix("stoop connect ") else { return command.into() };
     let (rest, comment) = match rest.find("    #") {
@@ -64,7 +66,7 @@ fn again(flags: &Send, command: &str) -> String {
     format!("stoop send {rest}{}{message}{comment}", if flags.reply { " --reply" } else { "" })
 }
 
-/// The message: the argument, or the file's contents, or standard input.
+/// Returns the message: the argument, the file's contents, or standard input.
 fn message(flags: &Send) -> Result<Vec<u8>, Failure> {
     match (&flags.message, flags.file.as_deref()) {
         (Some(message), _) => Ok(message.as_bytes().to_vec()),
@@ -88,7 +90,7 @@ fn shown(path: &Path) -> String {
     escaped(path.as_os_str().as_bytes()).to_string()
 }
 
-/// What is to be sent, and how long everything may take.
+/// The message to send, and the time limit for everything.
 struct Letter<'a> {
     message: &'a [u8],
     descriptors: &'a [BorrowedFd<'a>],
@@ -97,8 +99,8 @@ struct Letter<'a> {
 }
 
 impl Letter<'_> {
-    /// Sends it as one message. Without descriptors `plain` does it, which knows the kind's own
-    /// rules.
+    /// Sends it as one message. Without file descriptors this uses `plain`, which follows the rules
+    /// of the kind.
     fn whole(&self, socket: &Socket, plain: impl Fn(&[u8]) -> stoop::Result<()>) -> Result<(), Failure> {
         socket.set_write_timeout(self.limit.left())?;
         let outgoing = Outgoing::new().descriptors(self.descriptors);
@@ -109,7 +111,7 @@ impl Letter<'_> {
         sent.map_err(|error| self.failed(error, "it has not been taken"))
     }
 
-    /// Prints the one message that answers.
+    /// Prints the one message that is the answer.
     fn answered(
         &self,
         socket: &Socket,
@@ -131,22 +133,22 @@ impl Letter<'_> {
         self.show(sender, (!received.from.is_unnamed()).then(|| Text::from(&received.from)), answer)
     }
 
-    /// Sends it over a stream and half-closes; what comes back is printed as it comes, or thrown
-    /// away. Both at once: a server that answers while it reads would otherwise wait for us,
-    /// and we for it.
+    /// Sends it over a stream and shuts down the sending side. What is received is printed as it
+    /// arrives, or discarded. Both happen concurrently: a server that answers while it reads would
+    /// otherwise deadlock with this client.
     fn over_stream(&self, stream: &Stream) -> Result<(), Failure> {
         std::thread::scope(|scope| {
             let sending = scope.spawn(|| {
                 let sent = self.pour(stream);
                 if !self.flags.reply {
-                    // Nobody wants an answer: wakes the other side of this.
+                    // No answer is wanted: wakes the other thread.
                     let _ = stream.shutdown(Shutdown::Both);
                 }
                 sent
             });
             let heard = self.hear(stream);
             if heard.is_err() {
-                // Nobody wants the rest to be sent: wakes the other thread.
+                // The rest need not be sent: wakes the other thread.
                 let _ = stream.shutdown(Shutdown::Both);
             }
             let sent = sending.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
@@ -164,7 +166,7 @@ impl Letter<'_> {
                 .send_with(&[IoSlice::new(rest)], &outgoing)
                 .map_err(|error| self.failed(error, "it has not been taken"))?;
             rest = &rest[taken..];
-            // The descriptors went with the first byte.
+            // The file descriptors were sent with the first byte.
             (outgoing, carries) = (Outgoing::new(), false);
         }
         Ok(stream.shutdown(Shutdown::Write)?)
@@ -201,8 +203,8 @@ impl Letter<'_> {
         Output::new(true, false).emit(&Event::Message(message))
     }
 
-    /// A call that ran out of its time says so in words of its own, and so does one that
-    /// descriptors were refused to.
+    /// Reports a failed call. A call that timed out, or whose file descriptors were refused, has
+    /// its own text.
     fn failed(&self, error: stoop::Error, late: &str) -> Failure {
         let address = &self.flags.address;
         if let (true, Some(timeout)) = (error.is_would_block(), self.flags.timeout) {
@@ -227,18 +229,18 @@ impl Letter<'_> {
     }
 }
 
-/// A point in time after which nothing waits any longer.
+/// A deadline, if there is one.
 struct Limit(Option<Instant>);
 
 impl Limit {
-    /// The shortest time that the kernel does not read as "for ever".
+    /// The shortest timeout that the kernel does not interpret as infinite.
     const SHORTEST: Duration = Duration::from_millis(1);
 
     fn from_now(timeout: Option<Duration>) -> Limit {
         Limit(timeout.and_then(|timeout| Instant::now().checked_add(timeout)))
     }
 
-    /// How much of the time is left for the next call; `None` is for ever.
+    /// Returns how much time is left for the next call, or `None` if there is no limit.
     fn left(&self) -> Option<Duration> {
         self.0.map(|end| end.saturating_duration_since(Instant::now()).max(Limit::SHORTEST))
     }

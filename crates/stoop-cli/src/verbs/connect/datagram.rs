@@ -1,5 +1,5 @@
-//! When a conversation in datagrams is over: nobody says so, hence `--replies`, `--idle`, a signal,
-//! or nothing sent at all.
+//! Decides when a conversation in datagrams is over. Datagram sockets have no end of stream, so it
+//! ends by `--replies`, `--idle`, a signal, or because nothing was sent at all.
 
 use std::time::Duration;
 
@@ -12,11 +12,11 @@ use crate::failure::Failure;
 use crate::pump::{CLOSED_ON_ARRIVAL, Source};
 use crate::signals::Signals;
 
-/// The datagrams that come, up to the end of the conversation.
+/// The datagrams received until the end of the conversation.
 pub(super) struct Conversation<'a> {
     socket: &'a Datagram,
     upstream: &'a Upstream,
-    /// A signal ends the conversation in order, so that a file of our own goes.
+    /// A signal ends the conversation in order, so that the client's own socket file is removed.
     signals: Signals,
     idle: Option<Duration>,
     replies: Option<u64>,
@@ -49,12 +49,12 @@ impl<'a> Conversation<'a> {
         }
         match self.replies {
             Some(replies) => self.came >= replies,
-            // A server that has heard nothing does not know that we are here.
+            // A server that has received nothing does not know this client's address.
             None => self.upstream.sent_messages() == 0,
         }
     }
 
-    /// Waits for a datagram; `false` where the conversation is over.
+    /// Waits for a datagram. Returns `false` if the conversation is over.
     fn wait(&mut self) -> Result<bool, Failure> {
         while !self.is_over() {
             let mut entries =

@@ -1,11 +1,11 @@
-//! `stoop connect`: a conversation. Input goes to the server, what it says goes to the output, at
-//! the same time.
+//! `stoop connect`: a conversation. Standard input is sent to the server, and what it sends is
+//! printed, concurrently.
 //!
-//! | what | where |
+//! | what | file |
 //! |---|---|
-//! | our input, on its way to the server | `upstream.rs` |
-//! | when a conversation in datagrams is over | `datagram.rs` |
-//! | editing lines at a terminal | `terminal.rs` |
+//! | sends the input to the server | `upstream.rs` |
+//! | decides when a conversation in datagrams is over | `datagram.rs` |
+//! | edits lines at a terminal | `terminal.rs` |
 
 mod datagram;
 mod terminal;
@@ -28,7 +28,7 @@ use datagram::Conversation;
 use terminal::Terminal;
 pub(crate) use upstream::Upstream;
 
-/// Talks until one side has had enough.
+/// Runs the conversation until one side ends it.
 pub(crate) fn run(flags: &Connect) -> Outcome {
     let passed = Passed::named(&flags.address, flags.reach.kind.kind)?;
     let connection = target::connect(&flags.address, passed, &flags.reach, flags.timeout);
@@ -36,7 +36,7 @@ pub(crate) fn run(flags: &Connect) -> Outcome {
     let (connection, _own_file) = apart(connection)?;
     check(flags, connection.kind())?;
     if let Connection::SeqPacket(socket) = &*connection {
-        // Only so can an empty message be told from the end (K-DGRAM-13).
+        // This is the only way to distinguish an empty message from the end (K-DGRAM-13).
         socket.set_pass_credentials(true)?;
     }
     let mut terminal = if flags.whole { None } else { Terminal::open() };
@@ -53,8 +53,9 @@ pub(crate) fn run(flags: &Connect) -> Outcome {
     outcome.map_err(|failure| failure.on(&flags.address))
 }
 
-/// The connection to share with the thread that sends, which may outlive the conversation; and what
-/// has the file of a datagram socket's own address, which is to go when the conversation is over.
+/// Splits the connection. The first value is shared with the sending thread, which may outlive the
+/// conversation. The second owns the file of a datagram socket's own address, which must be removed
+/// at the end of the conversation.
 fn apart(connection: Connection) -> Result<(Arc<Connection>, Option<Datagram>), Failure> {
     Ok(match connection {
         Connection::Datagram(socket) => (Arc::new(Connection::Datagram(socket.try_clone()?)), Some(socket)),
@@ -79,18 +80,18 @@ fn converse(
     settle(end, connection, upstream)
 }
 
-/// How a conversation ends whose hearing has come to this end.
+/// Determines the result of a conversation whose receiving side has ended like this.
 pub(crate) fn settle(end: End, connection: &Connection, upstream: Upstream) -> Outcome {
     match end {
         End::Finished => conclude(connection, upstream),
-        // Where our own side failed first, this is only what came of it.
+        // If the sending side failed first, this failure only follows from it.
         End::Source(_) if upstream.has_failed() => conclude(connection, upstream),
         End::Source(failure) | End::Sink(failure) => Err(failure),
     }
 }
 
-/// The server has ended its side. Ours goes on where it still listens; else it is over, and input
-/// that is left could not be delivered.
+/// Handles the end of the server's output. If the server still reads, sending continues. Otherwise
+/// the conversation is over, and the remaining input could not be delivered.
 fn conclude(connection: &Connection, upstream: Upstream) -> Outcome {
     let nobody_waits_for_us = std::io::stdin().is_terminal() || connection.kind() == Kind::Datagram;
     while !upstream.is_finished() {
@@ -103,12 +104,12 @@ fn conclude(connection: &Connection, upstream: Upstream) -> Outcome {
     upstream.join().failure().map_or(Ok(Exit::Done), Err)
 }
 
-/// Waits until all input has been sent, or the peer hangs up. Where it has already, the input in
-/// hand cannot be delivered, which shows in a moment.
+/// Waits until all input has been sent, or the peer hangs up. If it has hung up already, the input
+/// at hand cannot be delivered, and sending fails in a moment.
 fn wait_for_change(connection: &Connection, upstream: &Upstream, hung_up: bool) {
     const A_MOMENT: Timespec = Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
     let ended = PollFd::new(upstream, PollFlags::IN);
-    // A signal is a change, too: it is looked at again.
+    // A signal counts as a change too: the caller checks again.
     let _ = match hung_up {
         true => poll(&mut [ended], Some(&A_MOMENT)),
         false => {
@@ -118,13 +119,13 @@ fn wait_for_change(connection: &Connection, upstream: &Upstream, hung_up: bool) 
     };
 }
 
-/// Whether the peer has closed altogether, and not only its own side.
+/// Returns whether the peer has closed the connection, instead of only shutting down its own side.
 fn has_hung_up(connection: &Connection) -> bool {
     let mut entry = [PollFd::from_borrowed_fd(descriptor(connection), PollFlags::empty())];
     poll(&mut entry, Some(&Timespec::default())).is_ok() && entry[0].revents().contains(PollFlags::HUP)
 }
 
-/// Some flags have a meaning for some kinds only, and the kind is known only now.
+/// Refuses flags that do not apply to this kind of socket, which is only known now.
 fn check(flags: &Connect, kind: Kind) -> Result<(), Failure> {
     let not_for = |flag: &str| {
         Err(Failure::usage(format!("{flag} means nothing here: '{}' is a {kind} socket", flags.address)))

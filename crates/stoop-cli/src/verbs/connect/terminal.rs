@@ -1,5 +1,5 @@
-//! Editing lines at a terminal, with a history, while the server's words appear above the line that
-//! is being edited.
+//! Edits lines at a terminal, with a history. What the server sends appears above the line being
+//! edited.
 
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
@@ -19,30 +19,30 @@ use crate::pump::Source;
 
 const PROMPT: &str = "> ";
 
-/// Goes up a line and down again: nothing to see, and a line of its own to the editor.
+/// Moves up a line and down again: it shows nothing, but the editor treats it as a line.
 const NOTHING: &str = "\x1b[A\n";
 
-/// How long the editor has to show what it was given, before we end.
+/// How long to wait for the editor to show its pending output before exiting.
 const LAST_WORDS: Duration = Duration::from_millis(300);
 
-/// How long the editor has to finish what it was drawing.
+/// How long to wait for the editor to finish drawing.
 const LAST_STROKE: Duration = Duration::from_millis(20);
 
-/// The terminal of a conversation.
+/// The terminal of an interactive conversation.
 pub(super) struct Terminal {
     editor: Option<Editor<(), FileHistory>>,
-    /// A second way to print, for the end.
+    /// A second printer, used at the end.
     printer: Option<EditorPrinter>,
-    /// How the terminal was before it was used for editing.
+    /// The terminal's mode before editing started.
     before: Termios,
 }
 
-/// The way that the editor offers.
+/// The printer that the editor offers.
 type EditorPrinter = Box<dyn ExternalPrinter + Send>;
 
 impl Terminal {
-    /// The terminal that we talk through, where both ends of the conversation with a person are
-    /// one, and it can be edited on.
+    /// Opens the terminal, if standard input and standard output are the same terminal and lines
+    /// can be edited on it.
     pub(super) fn open() -> Option<Terminal> {
         if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
             return None;
@@ -51,12 +51,12 @@ impl Terminal {
         let config =
             Config::builder().auto_add_history(true).history_ignore_space(true).bracketed_paste(false);
         let mut editor = DefaultEditor::with_config(config.build()).ok()?;
-        // A terminal that cannot be edited on has no way to print beside the line, either.
+        // A terminal without editing also has no way to print above the line.
         let printer: EditorPrinter = Box::new(editor.create_external_printer().ok()?);
         Some(Terminal { editor: Some(editor), printer: Some(printer), before })
     }
 
-    /// A way to print beside the line that is being edited.
+    /// Returns a printer that prints above the line being edited.
     pub(super) fn printer(&mut self) -> Printer {
         let printer = self.editor.as_mut().and_then(|editor| editor.create_external_printer().ok());
         match printer {
@@ -65,25 +65,25 @@ impl Terminal {
         }
     }
 
-    /// The person's lines. Gives the editor away.
+    /// Returns the lines the user types. This gives the editor away.
     pub(super) fn editor(&mut self) -> Option<Box<dyn Source + Send>> {
         let editor = self.editor.take()?;
         Some(Box::new(Lines::new(editor)))
     }
 
-    /// Leaves the terminal as it was, also while a line is still being edited.
+    /// Restores the terminal, even while a line is being edited.
     pub(super) fn settle(&mut self) {
         let is_editing = tcgetattr(io::stdin()).is_ok_and(|now| now.local_modes != self.before.local_modes);
         if is_editing {
             self.show_all();
             let _ = tcsetattr(io::stdin(), OptionalActions::Drain, &self.before);
-            // Also ends an update of the screen that the editor may be in the middle of.
+            // This also ends a synchronized update of the screen that the editor may have started.
             let _ = output::print(b"\x1b[?2026l\r\x1b[K");
         }
     }
 
-    /// Waits until the editor has shown what it was given: it takes the second of two lines when it
-    /// has shown the first, and the first when it has shown what came before.
+    /// Waits until the editor has shown its pending output. Its channel accepts the second of two
+    /// lines once the first has been shown, and the first once everything before it has been shown.
     fn show_all(&mut self) {
         let Some(mut printer) = self.printer.take() else { return };
         let (done, shown) = mpsc::channel();
@@ -96,7 +96,7 @@ impl Terminal {
     }
 }
 
-/// Lines as a person has edited them.
+/// Lines edited by the user.
 struct Lines {
     editor: Editor<(), FileHistory>,
     history: Option<PathBuf>,
@@ -107,7 +107,7 @@ impl Lines {
     fn new(mut editor: Editor<(), FileHistory>) -> Lines {
         let history = history_file();
         if let Some(history) = &history {
-            // There is none the first time.
+            // The first time there is no history file.
             let _ = editor.load_history(history);
         }
         Lines { editor, history, line: Vec::new() }
@@ -119,7 +119,7 @@ impl Source for Lines {
         match self.editor.readline(PROMPT) {
             Ok(line) => {
                 if let Some(history) = &self.history {
-                    // A history that cannot be kept is no reason to stop talking.
+                    // A history that cannot be saved is not a reason to stop.
                     let _ = self.editor.append_history(history);
                 }
                 self.line = line.into_bytes();
@@ -133,7 +133,7 @@ impl Source for Lines {
     }
 }
 
-/// `$XDG_STATE_HOME/stoop/history`; its directory is made for its user alone.
+/// Returns `$XDG_STATE_HOME/stoop/history`. Its directory is created with access for its user only.
 fn history_file() -> Option<PathBuf> {
     use std::os::unix::fs::DirBuilderExt;
     let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());

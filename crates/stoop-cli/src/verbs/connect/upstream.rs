@@ -1,4 +1,4 @@
-//! Our side of a conversation: the input on its way to the server, in a thread of its own.
+//! Sends the input to the server, in a thread of its own.
 
 use std::io::{PipeReader, PipeWriter};
 use std::net::Shutdown;
@@ -13,13 +13,13 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::pump::{End, Progress, Sender, Source, pump, shut};
 
-/// The thread that sends our input. It may wait at a terminal for ever, so nobody waits for it
-/// without need.
+/// The sending thread. It may wait for terminal input indefinitely, so it is only joined when
+/// necessary.
 #[derive(Debug)]
 pub(crate) struct Upstream {
     thread: JoinHandle<End>,
     state: Arc<State>,
-    /// Comes to its end when the thread does.
+    /// Reaches end of file when the thread exits.
     ended: PipeReader,
 }
 
@@ -44,28 +44,28 @@ impl Upstream {
         Ok(Upstream { thread, state, ended })
     }
 
-    /// Whether all input has been sent, or no more can be.
+    /// Returns whether all input has been sent, or no more can be.
     pub(crate) fn is_finished(&self) -> bool {
         self.state.finished.load(Ordering::Acquire)
     }
 
-    /// Whether it could not send all input, for another reason than that the peer has gone.
+    /// Returns whether sending failed for a reason other than that the peer has closed.
     pub(crate) fn has_failed(&self) -> bool {
         self.state.failed.load(Ordering::Acquire)
     }
 
-    /// Whether it has sent everything it could get, and waits for more.
+    /// Returns whether all available input has been sent and the thread waits for more.
     pub(crate) fn waits_for_input(&self) -> bool {
         let more_bytes = rustix::io::ioctl_fionread(std::io::stdin()).unwrap_or(0);
         more_bytes == 0 && self.state.progress.waits_for_source()
     }
 
-    /// How many messages it has sent.
+    /// Returns how many messages it has sent.
     pub(crate) fn sent_messages(&self) -> u64 {
         self.state.progress.pieces()
     }
 
-    /// Waits for its end.
+    /// Waits for the thread to end.
     pub(crate) fn join(self) -> End {
         let panicked = |_| End::Source(Failure::new(Exit::Failed, "the thread that sends has failed").into());
         self.thread.join().unwrap_or_else(panicked)
@@ -82,9 +82,9 @@ fn send(connection: &Connection, input: &mut dyn Source, state: &State, end_to_s
     let end = pump(input, &mut Sender(connection), &state.progress);
     let how = match &end {
         End::Finished => Some(Shutdown::Write),
-        // The server may have something to say all the same; its end is waited for.
+        // The server may still send something, so the conversation continues until it closes.
         End::Sink(failure) if failure.is_peer_gone() => None,
-        // Nothing more is wanted of it: this ends the other direction, too.
+        // Nothing more is expected from the server: this also ends the other direction.
         _ => Some(Shutdown::Both),
     };
     state.failed.store(how == Some(Shutdown::Both), Ordering::Release);

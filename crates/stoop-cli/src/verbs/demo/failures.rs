@@ -1,12 +1,12 @@
-//! What is said when something cannot work. Two more are shown where they belong: a stale file, and
-//! a lack of permission.
+//! Shows what is reported when something cannot work. Two more cases are in their own sections: a
+//! stale file, and missing permissions.
 
 use super::paper::Paper;
 use super::stage::Stage;
 use crate::exit::Exit;
 use crate::failure::Failure;
 
-/// A client without a server, one of the wrong kind, and a server without a directory.
+/// A client without a server, a client of the wrong kind, and a server without a directory.
 pub(super) fn explained(stage: &Stage, paper: &mut Paper) -> Result<(), Failure> {
     paper.text("What failed, why, what was seen, and a command that can be run next.")?;
     let ran = stage.run(paper, &["connect", "nobody.sock"], "")?;

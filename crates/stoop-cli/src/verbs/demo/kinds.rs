@@ -1,4 +1,4 @@
-//! The three kinds of local socket, and how they differ.
+//! The three kinds of Unix socket, and how they differ.
 
 use std::io::{Read, Write};
 
@@ -8,7 +8,7 @@ use super::paper::Paper;
 use super::stage::Stage;
 use crate::failure::Failure;
 
-/// A server, a client, and bytes that know no boundaries.
+/// A server, a client, and a byte stream without message boundaries.
 pub(super) fn stream(stage: &Stage, paper: &mut Paper) -> Result<(), Failure> {
     paper.text("The server makes the file; clients find it by its name. No byte goes through the disk.")?;
     paper.picture(
@@ -37,8 +37,8 @@ fn one_megabyte(stage: &Stage) -> Result<bool, Failure> {
     let client = Stream::connect(stage.path("app.sock"))?;
     let mut heard = Vec::new();
     std::thread::scope(|scope| {
-        // Both at once: with everything sent first, the queues in both directions would be full before
-        // anything is read.
+        // Both at once: if everything was sent before reading, the queues in both directions would
+        // be full.
         let sending =
             scope.spawn(|| (&client).write_all(&sent).map(|()| client.shutdown(std::net::Shutdown::Write)));
         let read = (&client).read_to_end(&mut heard);
@@ -59,7 +59,7 @@ fn three_writes_one_read() -> Result<Vec<u8>, Failure> {
     Ok(buffer[..len].to_vec())
 }
 
-/// Messages stay apart, and the client has an address of its own to be answered at.
+/// Message boundaries are kept, and the client has its own address to receive answers.
 pub(super) fn datagrams(stage: &Stage, paper: &mut Paper) -> Result<(), Failure> {
     paper.text("Each send is one message. Locally none is lost and none overtakes another: a full queue makes\nthe sender wait.")?;
     let _server = stage.serve(paper, &["dgram:bell.sock"])?;
@@ -84,7 +84,7 @@ pub(super) fn datagrams(stage: &Stage, paper: &mut Paper) -> Result<(), Failure>
     paper.invite("stoop recv dgram:./bell.sock    # and: stoop send ./bell.sock ding")
 }
 
-/// Messages stay apart, and the end is seen.
+/// Message boundaries are kept, and the end of the connection is detected.
 pub(super) fn seqpackets(stage: &Stage, paper: &mut Paper) -> Result<(), Failure> {
     paper.text("A connection like a stream's, and whole messages like a datagram's.")?;
     let _server = stage.serve(paper, &["seqpacket:parcels.sock"])?;

@@ -1,16 +1,16 @@
-//! `stoop demo`: the whole idea in one run, on sockets in a temporary directory.
+//! `stoop demo`: every feature in one run, on sockets in a temporary directory.
 //!
-//! Nothing is acted: each step starts the command itself as real processes, or uses the library,
-//! and is checked. A check that fails makes the demo end with 1.
+//! Nothing is simulated: each step starts this command as real processes, or uses the library, and
+//! is checked. If a check fails, the demo exits with 1.
 //!
 //! | sections | file |
 //! |---|---|
 //! | streams, datagrams, seqpackets | `kinds.rs` |
-//! | who is there, passing a descriptor, permissions | `people.rs` |
-//! | a name's life: stale, live, taken over | `names.rs` |
-//! | failures that explain themselves | `failures.rs` |
+//! | peer credentials, passing a file descriptor, permissions | `people.rs` |
+//! | a socket file's life: stale, live, taken over | `names.rs` |
+//! | failures with explanations | `failures.rs` |
 //! | processes, and where they run | `stage.rs` |
-//! | what it looks like | `paper.rs` |
+//! | output and checks | `paper.rs` |
 
 mod failures;
 mod kinds;
@@ -26,7 +26,7 @@ use crate::failure::{Failure, Outcome};
 use paper::Paper;
 use stage::Stage;
 
-/// One section: what it is about, and what happens in it.
+/// A section: its title, and the function that runs it.
 type Section = (&'static str, fn(&Stage, &mut Paper) -> Result<(), Failure>);
 
 const SECTIONS: [Section; 10] = [
@@ -42,7 +42,7 @@ const SECTIONS: [Section; 10] = [
     ("Failures that explain themselves", failures::explained),
 ];
 
-/// Plays every section, and counts what held.
+/// Runs every section, and counts the checks that passed.
 pub(crate) fn run(_flags: &Demo) -> Outcome {
     let started = Instant::now();
     let stage = Stage::open()?;

@@ -1,4 +1,4 @@
-//! The life of a server's name: left behind, defended, taken over.
+//! The life of a server's socket file: stale, in use, taken over.
 
 use std::io::{Read, Write};
 use std::path::Path;
@@ -14,7 +14,8 @@ use crate::failure::Failure;
 /// How often the server is replaced.
 const TAKEOVERS: u32 = 40;
 
-/// The file of a killed server refuses clients, and does not stop the next server.
+/// The socket file of a killed server refuses clients, and does not prevent the next server from
+/// starting.
 pub(super) fn stale(stage: &Stage, paper: &mut Paper) -> Result<(), Failure> {
     let server = stage.serve(paper, &["app.sock"])?;
     paper.command(&format!("kill -KILL {}", server.pid()))?;
@@ -31,7 +32,7 @@ pub(super) fn stale(stage: &Stage, paper: &mut Paper) -> Result<(), Failure> {
     paper.invite("kill -KILL a server of yours, and start it again")
 }
 
-/// A second server is told who has the name.
+/// A second server reports which process has the name.
 pub(super) fn live(stage: &Stage, paper: &mut Paper) -> Result<(), Failure> {
     let server = stage.serve(paper, &["app.sock"])?;
     let ran = stage.run(paper, &["serve", "app.sock"], "")?;
@@ -42,7 +43,7 @@ pub(super) fn live(stage: &Stage, paper: &mut Paper) -> Result<(), Failure> {
     paper.invite("stoop serve ./app.sock    # twice")
 }
 
-/// Clients come all the time while the server changes.
+/// Clients connect all the time while the server is replaced.
 pub(super) fn takeover(stage: &Stage, paper: &mut Paper) -> Result<(), Failure> {
     paper.text(
         "The new socket listens before it takes the name, in one step; the old server finishes what it has.",
@@ -76,7 +77,7 @@ pub(super) fn takeover(stage: &Stage, paper: &mut Paper) -> Result<(), Failure> 
     paper.invite("stoop serve ./app.sock --replace    # while another one serves it")
 }
 
-/// What became of clients.
+/// The results of the clients.
 #[derive(Default)]
 struct Load {
     came: u32,
@@ -84,7 +85,7 @@ struct Load {
     unanswered: u32,
 }
 
-/// One client after the other, without a pause.
+/// Connects one client after the other, without a pause.
 fn clients(path: &Path, stop: &AtomicBool) -> Load {
     let mut load = Load::default();
     while !stop.load(Ordering::Relaxed) {

@@ -1,4 +1,4 @@
-//! What the demo looks like: short sections, colour where a terminal wants it. Counts the checks.
+//! Prints the demo: short sections, in colour if the terminal supports it. Counts the checks.
 
 use std::io::IsTerminal;
 use std::time::Duration;
@@ -13,7 +13,7 @@ const RED: &str = "31";
 const GREEN: &str = "32";
 const CYAN: &str = "36";
 
-/// Where the demo is written, line by line.
+/// Prints the demo, line by line.
 pub(super) struct Paper {
     colour: bool,
     held: u32,
@@ -21,7 +21,7 @@ pub(super) struct Paper {
 }
 
 impl Paper {
-    /// Standard output, in colour on a terminal, unless `NO_COLOR` is set.
+    /// Creates one for standard output, in colour on a terminal unless `NO_COLOR` is set.
     pub(super) fn new() -> Paper {
         let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         Paper { colour: std::io::stdout().is_terminal() && !refused, held: 0, failed: 0 }
@@ -36,27 +36,27 @@ impl Paper {
         self.line("", BOLD, &format!("{number}. {title}"))
     }
 
-    /// Says something about what follows.
+    /// Prints an introduction to what follows.
     pub(super) fn text(&self, text: &str) -> Result<(), Failure> {
         text.lines().try_for_each(|line| self.line("   ", "", line))
     }
 
-    /// Draws something.
+    /// Prints a drawing.
     pub(super) fn picture(&self, picture: &str) -> Result<(), Failure> {
         picture.lines().filter(|line| !line.is_empty()).try_for_each(|line| self.line("   ", DIM, line))
     }
 
-    /// What is typed.
+    /// Prints a command line.
     pub(super) fn command(&self, command: &str) -> Result<(), Failure> {
         self.line("   ", CYAN, &format!("$ {command}"))
     }
 
-    /// What a command has said.
+    /// Prints the output of a command.
     pub(super) fn said(&self, text: &str) -> Result<(), Failure> {
         text.lines().try_for_each(|line| self.line("     ", "", line))
     }
 
-    /// Notes whether something is as it is to be.
+    /// Records a check, and whether it passed.
     pub(super) fn check(&mut self, holds: bool, what: &str) -> Result<(), Failure> {
         let (mark, colour, count) =
             if holds { ("ok", GREEN, &mut self.held) } else { ("NO", RED, &mut self.failed) };
@@ -64,12 +64,12 @@ impl Paper {
         self.line("   ", colour, &format!("{mark}  {what}"))
     }
 
-    /// What to try oneself.
+    /// Prints a command that the user may try.
     pub(super) fn invite(&self, command: &str) -> Result<(), Failure> {
         self.line("   ", DIM, &format!("try it: {command}"))
     }
 
-    /// The last line, and how the demo ends.
+    /// Prints the summary, and returns the result of the demo.
     pub(super) fn sum(&self, time: Duration) -> Outcome {
         print(b"\n")?;
         let seconds = time.as_secs_f64();

@@ -1,4 +1,5 @@
-//! The processes at both ends: who they are, what they can give each other, what they may.
+//! The processes at both ends: their credentials, what they can pass to each other, and their
+//! permissions.
 
 use std::fs::File;
 use std::io::{Read, Seek};
@@ -12,7 +13,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::names;
 
-/// A client says nothing about itself, and the server knows.
+/// A client sends nothing about itself, and the server knows its credentials.
 pub(super) fn identity(stage: &Stage, paper: &mut Paper) -> Result<(), Failure> {
     paper.text("Whoever connects cannot hide or lie: the kernel noted the process and its user.")?;
     let listener = Bind::new(stage.path("door.sock")).listen_seqpacket()?;
@@ -43,7 +44,7 @@ pub(super) fn identity(stage: &Stage, paper: &mut Paper) -> Result<(), Failure> 
     paper.invite("stoop serve ./door.sock --mode 666 --allow-uid root    # only root is served")
 }
 
-/// A file is opened by one process and read by another, after its name is gone.
+/// One process opens a file and another reads it, after it was unlinked.
 pub(super) fn descriptor(stage: &Stage, paper: &mut Paper) -> Result<(), Failure> {
     paper.picture(
         r"
@@ -71,7 +72,7 @@ pub(super) fn descriptor(stage: &Stage, paper: &mut Paper) -> Result<(), Failure
     paper.invite("stoop recv ./mail.sock --descriptors 1    # and: stoop send ./mail.sock hi --fd FILE")
 }
 
-/// Write permission on the socket decides who may connect.
+/// Write permission on the socket file decides who may connect.
 pub(super) fn permissions(stage: &Stage, paper: &mut Paper) -> Result<(), Failure> {
     paper
         .text("To connect takes write permission on the file. --mode sets it exactly, whatever the umask.")?;

@@ -1,4 +1,4 @@
-//! Where the demo happens: a temporary directory, and this very command as other processes in it.
+//! The environment of the demo: a temporary directory, and this command as other processes in it.
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
@@ -12,17 +12,17 @@ use super::paper::Paper;
 use crate::exit::Exit;
 use crate::failure::Failure;
 
-/// The user whom nothing belongs to.
+/// The uid of the user `nobody`.
 pub(super) const NOBODY: u32 = 65534;
 
-/// The directory, and the way to start processes in it.
+/// The directory, and how to start processes in it.
 pub(super) struct Stage {
     directory: TempDir,
     command: PathBuf,
 }
 
 impl Stage {
-    /// Makes the directory; other users may look for sockets in it, and create nothing.
+    /// Creates the directory. Other users may look up sockets in it, but create nothing.
     pub(super) fn open() -> Result<Stage, Failure> {
         use std::os::unix::fs::PermissionsExt;
         let failed = |error| Failure::io("make a temporary directory", &error);
@@ -40,18 +40,18 @@ impl Stage {
         self.directory.path()
     }
 
-    /// A name in the directory, as this process has to spell it.
+    /// Returns the path of a name in the directory, as seen by this process.
     pub(super) fn path(&self, name: &str) -> PathBuf {
         self.directory().join(name)
     }
 
-    /// Starts `stoop serve` and waits until it says that it serves.
+    /// Starts `stoop serve` and waits until it reports that it is listening.
     pub(super) fn serve(&self, paper: &Paper, args: &[&str]) -> Result<Server, Failure> {
         paper.command(&format!("{} &", typed(&[&["serve"], args].concat())))?;
         self.start(args)
     }
 
-    /// The same, without showing it.
+    /// Starts it without printing the command.
     pub(super) fn start(&self, args: &[&str]) -> Result<Server, Failure> {
         let args = [&["serve"], args].concat();
         let child = self
@@ -72,7 +72,7 @@ impl Stage {
         }
     }
 
-    /// Runs a command to its end with this input, and shows it with what it says.
+    /// Runs a command with this input until it exits, and prints it with its output.
     pub(super) fn run(&self, paper: &Paper, args: &[&str], input: &str) -> Result<Ran, Failure> {
         let typed = match input.strip_suffix('\n') {
             _ if input.is_empty() => typed(args),
@@ -86,8 +86,8 @@ impl Stage {
         Ok(ran)
     }
 
-    /// Runs a command as nobody. The path of this program may be closed to nobody; this process's
-    /// own link to it is not.
+    /// Runs a command as the user `nobody`, who may not be able to reach the path of this program.
+    /// The link `/proc/self/exe` of this process works.
     pub(super) fn run_as_nobody(&self, paper: &Paper, args: &[&str]) -> Result<Ran, Failure> {
         paper.command(&format!("sudo -u nobody {}", typed(args)))?;
         let mut command = self.prepare(Command::new("/proc/self/exe"), args);
@@ -98,7 +98,7 @@ impl Stage {
         Ok(ran)
     }
 
-    /// The command in the directory, about to be started.
+    /// Returns the command, to be started in the directory.
     pub(super) fn stoop(&self, args: &[&str]) -> Command {
         self.prepare(Command::new(&self.command), args)
     }
@@ -119,14 +119,14 @@ fn finish(mut command: Command, input: &str) -> Result<Ran, Failure> {
         .stderr(Stdio::piped())
         .spawn()
         .map_err(starting)?;
-    // Short enough for a pipe to hold, so this does not wait; a command that does not read it is no
-    // fault.
+    // The input fits into a pipe, so this does not block. A command that does not read it is not an
+    // error.
     let _ = child.stdin.take().map(|mut stdin| stdin.write_all(input.as_bytes()));
     let output = child.wait_with_output().map_err(starting)?;
     Ok(Ran::new(&output))
 }
 
-/// How a command line looks when it is typed.
+/// Formats a command line as it is typed.
 fn typed(args: &[&str]) -> String {
     let words: Vec<String> = std::iter::once("stoop").chain(args.iter().copied()).map(quoted).collect();
     words.join(" ")
@@ -145,7 +145,7 @@ fn unlike(what: &str) -> Failure {
     Failure::new(Exit::Failed, format!("a server did not start: {what}")).into()
 }
 
-/// A command that has ended.
+/// A command that has exited.
 pub(super) struct Ran {
     pub(super) code: Option<i32>,
     pub(super) stdout: String,
@@ -158,17 +158,17 @@ impl Ran {
         Ran { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
     }
 
-    /// Whether it failed with this code, saying why and what next.
+    /// Returns whether it failed with this code, with a reason and a suggestion.
     pub(super) fn explains(&self, code: Exit) -> bool {
         let parts = ["error: ", "\n  why:  ", "\n  next: "];
         self.code == Some(code.code().into()) && parts.iter().all(|part| self.stderr.contains(part))
     }
 }
 
-/// A server process; killed when dropped.
+/// A server process, killed on drop.
 pub(super) struct Server {
     child: Child,
-    /// Held, so that it can go on speaking.
+    /// Kept open, so that the server can continue to write.
     said: Option<BufReader<ChildStderr>>,
 }
 
@@ -177,12 +177,12 @@ impl Server {
         self.child.id()
     }
 
-    /// Ends it without a chance to clean up.
+    /// Kills it, without a chance to clean up.
     pub(super) fn kill(mut self) -> Result<(), Failure> {
         self.child.kill().and_then(|()| self.child.wait()).map(drop).map_err(starting)
     }
 
-    /// Asks it to end, waits, and says whether it ended well.
+    /// Sends SIGTERM, waits, and returns whether it exited successfully.
     pub(super) fn end(mut self) -> Result<bool, Failure> {
         let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw);
         if let Some(pid) = pid {
@@ -194,7 +194,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Both fail for one that has been waited for, which is what we want.
+        // Both fail for a process that has been waited for, which is as intended.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -1,4 +1,4 @@
-//! A call: messages out and in, as they come.
+//! Makes a call: sends requests and prints replies as they arrive.
 
 use std::pin::Pin;
 
@@ -18,11 +18,11 @@ use crate::failure::{Failure, Outcome};
 use crate::output::{Event, Screen};
 use crate::pump::Sink;
 
-/// Messages of any source.
+/// Messages from any source.
 type Requests = Pin<Box<dyn Stream<Item = DynamicMessage> + Send>>;
 
 impl Session<'_> {
-    /// Calls the method, and prints what comes.
+    /// Calls the method, and prints the replies.
     pub(super) async fn call(
         &self,
         client: &Client,
@@ -42,7 +42,7 @@ impl Session<'_> {
         };
         let failure = async {
             match failure {
-                // Its sender goes without a word when all went well.
+                // If all went well, the sender is dropped without a value.
                 Some(failure) => match failure.await {
                     Ok(failure) => failure,
                     Err(_) => std::future::pending().await,
@@ -107,7 +107,7 @@ impl Session<'_> {
         }
     }
 
-    /// Prints a message.
+    /// Prints a reply.
     fn reply(&self, message: &DynamicMessage, screen: &mut Screen) -> Result<(), Failure> {
         let one_line = self.flags.json_lines || self.flags.json;
         let text = Style { emit_defaults: self.flags.emit_defaults, one_line }.text(message);
@@ -117,7 +117,7 @@ impl Session<'_> {
         self.output.emit(&Event::Reply { message: json(&text) })
     }
 
-    /// Says as JSON how it ended; people are told by what is printed, or by the failure.
+    /// Prints the status as JSON. In text mode, the output or the failure report is enough.
     fn status(&self, status: &Status, schema: &Schema, headers: &MetadataMap) -> Result<(), Failure> {
         if !self.flags.json {
             return Ok(());
@@ -144,7 +144,7 @@ impl Session<'_> {
     }
 }
 
-/// What is JSON already, to be put into more of it.
+/// Parses text that is JSON already, to embed it in more JSON.
 fn json(text: &str) -> serde_json::Value {
     serde_json::from_str(text).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! Messages to send: from the command line, a file, or standard input as they come.
+//! Reads request messages: from the command line, a file, or standard input as they arrive.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read};
@@ -15,12 +15,12 @@ use crate::args::Grpc;
 use crate::exit::Exit;
 use crate::failure::Failure;
 
-/// How many messages are read ahead of those that are sent.
+/// How many messages are read ahead of sending.
 const AHEAD: usize = 8;
 
-/// Where messages are from.
+/// The source of messages.
 pub(super) enum Input {
-    /// Nothing was said.
+    /// No source was given.
     Unsaid,
     Text(String),
     File(String, File),
@@ -45,7 +45,7 @@ pub(super) fn prepare(flags: &Grpc) -> Result<Input, Failure> {
 }
 
 impl Input {
-    /// How to speak of it.
+    /// Returns its name in error messages.
     fn name(&self) -> String {
         match self {
             Input::Unsaid | Input::Text(_) => "the message".into(),
@@ -64,7 +64,7 @@ impl Input {
         }
     }
 
-    /// The one message that there has to be.
+    /// Reads exactly one message.
     pub(super) fn one(self, message: &MessageDescriptor, address: &str) -> Result<DynamicMessage, Failure> {
         let name = self.name();
         let mut messages = messages(message.clone(), self.reader());
@@ -77,7 +77,8 @@ impl Input {
         }
     }
 
-    /// All of them, as they come; the second value gets a failure to read one, which ends them.
+    /// Reads all messages as they arrive. If one cannot be read, the stream ends, and the second
+    /// value receives the failure.
     pub(super) fn stream(
         self,
         message: &MessageDescriptor,
@@ -98,7 +99,7 @@ impl Input {
                         }
                     }
                     Err(error) => {
-                        // The failure is there before the messages end.
+                        // The failure is sent before the stream ends.
                         let _ = failed.send(explain(&error, &name, at + 1, &message, &address));
                         return;
                     }
@@ -115,7 +116,7 @@ fn count(name: &str, how_many: &str) -> Failure {
         .into()
 }
 
-/// What is wrong with which message, and where.
+/// Explains which message is invalid, and where.
 fn explain(
     error: &JsonError,
     name: &str,

@@ -1,4 +1,4 @@
-//! Metadata: from flags, and as text for people.
+//! Metadata: parsed from flags, and formatted as text.
 
 use stoop::escaped;
 use stoop_grpc::dynamic::{MetadataMap, metadata};
@@ -7,7 +7,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::Headers;
 
-/// Reads `KEY: VALUE` of each flag.
+/// Parses the `KEY: VALUE` of each flag.
 pub(super) fn read(flags: &[String]) -> Result<MetadataMap, Failure> {
     let mut map = MetadataMap::new();
     for flag in flags {
@@ -20,7 +20,7 @@ pub(super) fn read(flags: &[String]) -> Result<MetadataMap, Failure> {
     Ok(map)
 }
 
-/// By their keys. Those that the protocol has for itself say nothing to a person.
+/// Groups metadata by key, without the keys that the protocol reserves.
 pub(super) fn listed(map: &MetadataMap) -> Headers {
     let mut listed = Headers::new();
     let is_own = |key: &str| key == "content-type" || key.starts_with("grpc-");
@@ -30,7 +30,7 @@ pub(super) fn listed(map: &MetadataMap) -> Headers {
     listed
 }
 
-/// Lines that show it.
+/// Formats it as lines.
 pub(super) fn lines(map: &MetadataMap) -> Vec<String> {
     let one = |(key, values): (String, Vec<String>)| {
         values.into_iter().map(move |value| format!("{key}: {}", escaped(&value))).collect::<Vec<_>>()

@@ -1,14 +1,14 @@
-//! `stoop grpc`: what a server offers, and any method of it, called.
+//! `stoop grpc`: lists what a server offers, and calls any method of it.
 //!
-//! | what | where |
+//! | what | file |
 //! |---|---|
-//! | which protocol is spoken, and a client for it | `open.rs` |
-//! | what there is to call: reflection, files, built in | `offer.rs` |
+//! | detects the protocol and creates a client | `open.rs` |
+//! | services and methods: reflection, files, built-in definitions | `offer.rs` |
 //! | `list` and `describe` | `show.rs` |
-//! | a call: messages out and in, as they come | `call.rs` |
-//! | messages from the command line, a file, standard input | `input.rs` |
+//! | calls: sends requests and prints replies | `call.rs` |
+//! | reads messages from the command line, a file, standard input | `input.rs` |
 //! | metadata, from flags and as text | `metadata.rs` |
-//! | what went wrong, explained | `trouble.rs` |
+//! | errors, explained | `trouble.rs` |
 
 mod call;
 mod input;
@@ -27,7 +27,7 @@ use crate::failure::{Failure, Outcome};
 use crate::output::Output;
 use trouble::{Trouble, UNFINISHED};
 
-/// Does what is asked: list, describe, or call.
+/// Runs the action: list, describe, or call.
 pub(crate) fn run(flags: &Grpc) -> Outcome {
     let metadata = metadata::read(&flags.metadata)?;
     let trouble = Trouble { flags };
@@ -38,7 +38,7 @@ pub(crate) fn run(flags: &Grpc) -> Outcome {
         options: Options { metadata, timeout: flags.timeout },
         end: flags.timeout.and_then(|timeout| Instant::now().checked_add(timeout)),
     };
-    // Files that do not compile are no reason to bother a server.
+    // Files are compiled before connecting, so that an error in them does not bother a server.
     let given = offer::given(flags)?;
     let input = input::prepare(flags)?;
     let reached = flags.endpoint.connect(flags.wait, flags.timeout);
@@ -47,7 +47,7 @@ pub(crate) fn run(flags: &Grpc) -> Outcome {
     if let Some(found) = reached.event() {
         session.output.tell(&found)?;
     }
-    // One thread is enough: all there is to do at once is to send and to receive.
+    // One thread is enough: the only concurrent work is to send and to receive.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::io("start the runtime", &error))?;
     let outcome = runtime.block_on(async {
@@ -58,23 +58,23 @@ pub(crate) fn run(flags: &Grpc) -> Outcome {
             Some(method) => session.call(&client, given, method, input).await,
         }
     });
-    // Whoever still reads standard input for us is not waited for.
+    // Do not wait for a thread that is still reading standard input.
     runtime.shutdown_background();
     outcome
 }
 
-/// One run of the verb.
+/// One run of the command.
 struct Session<'f> {
     flags: &'f Grpc,
     trouble: Trouble<'f>,
     output: Output,
     options: Options,
-    /// When nothing is waited for any longer.
+    /// The deadline of the whole run.
     end: Option<Instant>,
 }
 
 impl Session<'_> {
-    /// Waits for it, within the limit in time.
+    /// Waits for a future until the deadline.
     async fn within<T>(&self, doing: &str, done: impl Future<Output = T>) -> Result<T, Failure> {
         match self.end {
             None => Ok(done.await),
@@ -85,7 +85,7 @@ impl Session<'_> {
         }
     }
 
-    /// What is left of the limit in time.
+    /// Returns call options with the remaining time.
     fn options(&self) -> Options {
         let left = self.end.map(|end| end.saturating_duration_since(Instant::now()));
         Options { timeout: left.map(|left| left.max(Duration::from_millis(1))), ..self.options.clone() }

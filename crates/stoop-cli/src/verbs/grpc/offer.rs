@@ -1,4 +1,5 @@
-//! What there is to call: from the files given, from the server, or built in.
+//! Determines the services and methods: from given files, from the server, or from built-in
+//! definitions.
 
 use stoop_grpc::dynamic::{
     Client, MethodDescriptor, Origin, ReflectError, Schema, Symbol, Unresolved, reflect,
@@ -12,7 +13,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::{Event, Text};
 
-/// The schema in the files that the flags name; `None` where they name none.
+/// Reads the schema from the files that the flags name, or returns `None` if they name none.
 pub(super) fn given(flags: &Grpc) -> Result<Option<Schema>, Failure> {
     let mut schema: Option<Schema> = None;
     let mut add = |new: Schema| {
@@ -47,12 +48,12 @@ pub(super) fn given(flags: &Grpc) -> Result<Option<Schema>, Failure> {
 }
 
 impl Session<'_> {
-    /// What there is to call.
+    /// Returns the schema: the services and methods that can be called.
     pub(super) async fn offer(&self, client: &Client, given: Option<Schema>) -> Result<Schema, Failure> {
         if let Some(given) = given {
             return Ok(given);
         }
-        // Those servers have no reflection, and their interfaces are known.
+        // These servers have no reflection, and their interfaces are known.
         let is_known = matches!(self.flags.endpoint, Endpoint::Named(_));
         if self.flags.builtin || is_known || client.is_ttrpc() {
             return Ok(Schema::builtin());
@@ -72,7 +73,7 @@ impl Session<'_> {
         }
     }
 
-    /// The method of this name.
+    /// Finds the method with this name.
     pub(super) async fn method(
         &self,
         client: &Client,
@@ -86,7 +87,7 @@ impl Session<'_> {
             found => found,
         };
         match found {
-            // A server may leave a service out of its reflection.
+            // A server may omit a service from its reflection.
             Err(Unresolved::Unknown(_))
                 if Schema::builtin().method(name, &[]).is_ok() && name.contains('/') =>
             {
@@ -98,13 +99,13 @@ impl Session<'_> {
         }
     }
 
-    /// The symbol of this name.
+    /// Finds the symbol with this name.
     pub(super) fn symbol(&self, schema: &Schema, name: &str) -> Result<Symbol, Failure> {
         let found = schema.symbol(name, self.preferred());
         found.map_err(|found| self.trouble.unresolved("symbol", name, &found, schema))
     }
 
-    /// The packages whose methods are meant where a name fits several.
+    /// Returns the packages that are preferred if a name matches several methods.
     fn preferred(&self) -> &'static [&'static str] {
         match self.flags.endpoint {
             Endpoint::Named(Name::Cri) => &["runtime.v1"],
@@ -113,8 +114,8 @@ impl Session<'_> {
         }
     }
 
-    /// Only the services that the server has, as far as it says so: of those built in it has but a
-    /// few.
+    /// Removes the services that the server does not have, if it reports them: it implements few of
+    /// the built-in ones.
     pub(super) async fn served(&self, client: &Client, mut schema: Schema) -> Result<Schema, Failure> {
         let names: Vec<String> = schema.service_names().into_iter().map(str::to_owned).collect();
         let mut missing = Vec::new();

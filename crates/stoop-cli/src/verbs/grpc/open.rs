@@ -1,4 +1,4 @@
-//! Which protocol the server speaks, and a client for it.
+//! Detects the server's protocol, and creates a client for it.
 
 use std::error::Error;
 use std::time::Duration;
@@ -13,19 +13,19 @@ use crate::endpoint::Endpoint;
 use crate::failure::Failure;
 use crate::output::{Event, Text};
 
-/// How long a gRPC server has to say its first word before ttrpc is tried. Every one speaks at
-/// once.
+/// How long to wait for a gRPC server's first frame before trying ttrpc. Every gRPC server sends it
+/// at once.
 const PATIENCE: Duration = Duration::from_millis(100);
 
-/// How long a ttrpc server has to answer. It is tried only where nothing was said, so that nobody
-/// waits for it in vain for long.
+/// How long to wait for a ttrpc server's answer. It is only tried if nothing was received, so it
+/// rarely delays anything for long.
 const TRIAL: Duration = Duration::from_millis(300);
 
-/// How the names of containerd's ttrpc sockets end.
+/// The suffix of containerd's ttrpc sockets.
 const TTRPC_NAME: &[u8] = b".ttrpc";
 
 impl Session<'_> {
-    /// A client on the connection: for gRPC, or where ttrpc is spoken, for that.
+    /// Creates a client on the connection: for gRPC, or for ttrpc if the server speaks that.
     pub(super) async fn open(&self, stream: Stream) -> Result<Client, Failure> {
         let client = self.open_unlimited(stream).await?;
         Ok(match self.flags.max_message {
@@ -65,8 +65,8 @@ impl Session<'_> {
         address.as_path().is_some_and(|path| path.as_os_str().as_encoded_bytes().ends_with(TTRPC_NAME))
     }
 
-    /// A ttrpc server answers whatever is asked, if only that there is no such service. Asked on a
-    /// connection of its own.
+    /// Tries ttrpc on a separate connection. A ttrpc server answers any request, if only with an
+    /// error that there is no such service.
     async fn try_ttrpc(&self) -> Option<Client> {
         let Endpoint::At(target) = &self.flags.endpoint else { return None };
         let Place::Address(address) = &target.place else { return None };
@@ -78,7 +78,7 @@ impl Session<'_> {
             let mut answers = client.call(call, tokio_stream::once(Bytes::new())).await.ok()?;
             let spoke = match answers.message().await {
                 Ok(_) => true,
-                // Those of servers have no source.
+                // A status that came from the server has no source.
                 Err(status) => status.source().is_none() && status.code() == Code::Unimplemented,
             };
             drop(answers);

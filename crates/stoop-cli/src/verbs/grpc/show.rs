@@ -9,7 +9,7 @@ use crate::output::{Event, Screen};
 use crate::pump::Sink;
 
 impl Session<'_> {
-    /// The services that there are; of one, its methods.
+    /// Lists the services, or the methods of one service.
     pub(super) async fn list(&self, client: &Client, given: Option<Schema>) -> Outcome {
         let mut schema = self.offer(client, given).await?;
         if schema.origin() == Origin::Builtin {
@@ -37,7 +37,7 @@ impl Session<'_> {
         self.show(&names.iter().map(|name| format!("{name}\n")).collect::<String>())
     }
 
-    /// A symbol, or every service, as it is defined.
+    /// Prints the definition of a symbol, or of every service.
     pub(super) async fn describe(&self, client: &Client, given: Option<Schema>) -> Outcome {
         let schema = self.offer(client, given).await?;
         let symbols = match self.flags.data.as_deref() {
@@ -63,7 +63,7 @@ impl Session<'_> {
     }
 }
 
-/// `service/method`, in full.
+/// Returns `service/method`, fully qualified.
 pub(super) fn path_of(method: &MethodDescriptor) -> String {
     format!("{}/{}", method.parent_service().full_name(), method.name())
 }

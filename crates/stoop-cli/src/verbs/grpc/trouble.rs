@@ -1,4 +1,4 @@
-//! What went wrong, in four parts: what was asked, why there is no answer, what was heard, what to
+//! Explains errors in four parts: what was requested, why it failed, what was observed, and what to
 //! try.
 
 use std::path::PathBuf;
@@ -14,16 +14,16 @@ use crate::failure::{Failure, Report};
 use crate::shell::quoted;
 use crate::time;
 
-/// What is seen of a server that is late: it has neither refused nor hung up.
+/// The observation about a server that is late: it has neither refused the call nor disconnected.
 pub(super) const UNFINISHED: &str = "the server is connected, and has not ended the call";
 
-/// What was asked, to name it when it fails.
+/// The request, to be named in failure reports.
 pub(super) struct Trouble<'f> {
     pub(super) flags: &'f Grpc,
 }
 
 impl Trouble<'_> {
-    /// A command that would connect, as one that asks the same; others stay.
+    /// Turns a suggested command that connects into one that makes this call. Others are unchanged.
     pub(super) fn again(&self, command: &str) -> String {
         match command.strip_prefix("stoop connect ").and_then(|rest| rest.split_once(" --wait ")) {
             Some((_, waits)) => self.command(&format!("--wait {waits}")),
@@ -31,11 +31,11 @@ impl Trouble<'_> {
         }
     }
 
-    /// A call that did not go well.
+    /// Explains a call that failed.
     pub(super) fn explain(&self, called: &str, error: &CallError, schema: &Schema) -> Failure {
         match error {
             CallError::Late => self.late(called, UNFINISHED),
-            // Both clocks run, and either may be the first.
+            // Client and server both have a timer for the deadline, and either may fire first.
             CallError::Answered(status)
                 if status.code() == Code::DeadlineExceeded && self.flags.timeout.is_some() =>
             {
@@ -61,7 +61,7 @@ impl Trouble<'_> {
         }
     }
 
-    /// The server's status is its answer, and it is no.
+    /// The server answered with an error status: the answer is "no".
     fn answered(&self, called: &str, status: &Status, schema: &Schema) -> Failure {
         let name = name_of(status.code());
         let message = status.message();
@@ -94,7 +94,7 @@ impl Trouble<'_> {
         report.into()
     }
 
-    /// The time given has run out; `seen` is what there was at that moment.
+    /// Reports that the deadline has passed. `seen` describes the state at that moment.
     pub(super) fn late(&self, called: &str, seen: &str) -> Failure {
         let within = time::show(self.flags.timeout.unwrap_or_default());
         self.report(called, format!("the call was not over within {within}"))
@@ -104,7 +104,7 @@ impl Trouble<'_> {
             .into()
     }
 
-    /// The server speaks something else.
+    /// Reports that the server speaks another protocol.
     pub(super) fn other_protocol(&self, greeting: &Greeting) -> Failure {
         let by_hand = format!("stoop connect {}    # talk to it by hand", self.address());
         match greeting {
@@ -127,12 +127,12 @@ impl Trouble<'_> {
         .into()
     }
 
-    /// The connection broke at once.
+    /// Reports that the connection failed immediately.
     pub(super) fn unusable(&self, error: &dyn std::error::Error) -> Failure {
         self.useless(&error.to_string()).into()
     }
 
-    /// A name that stands for nothing, or for several things.
+    /// Reports a name that matches nothing, or several things.
     pub(super) fn unresolved(&self, sort: &str, name: &str, found: &Unresolved, schema: &Schema) -> Failure {
         match found {
             Unresolved::Ambiguous(names) => names
@@ -175,7 +175,7 @@ impl Trouble<'_> {
         quoted(self.flags.endpoint.to_string().as_ref())
     }
 
-    /// The same command with something added.
+    /// Returns this command line with `more` appended.
     fn command(&self, more: &str) -> String {
         let words = [self.flags.action.as_deref(), self.flags.data.as_deref()];
         let words: String =
@@ -183,7 +183,7 @@ impl Trouble<'_> {
         format!("{}{words} {more}", self.server())
     }
 
-    /// How the server is asked at all, and by what schema.
+    /// Returns the part of the command line that selects the server and the schema.
     fn server(&self) -> String {
         let flags = self.flags;
         let files = |flag: &'static str, files: &[PathBuf]| -> String {
@@ -200,7 +200,7 @@ impl Trouble<'_> {
     }
 }
 
-/// A code by the name that the protocol gives it.
+/// Returns the name of a code in the protocol.
 pub(super) fn name_of(code: Code) -> &'static str {
     match code {
         Code::Ok => "OK",
@@ -223,7 +223,7 @@ pub(super) fn name_of(code: Code) -> &'static str {
     }
 }
 
-/// What it means.
+/// Returns the meaning of a code.
 fn meaning(code: Code) -> &'static str {
     match code {
         Code::Ok => "all went well",

@@ -1,5 +1,5 @@
-//! An answer, printed as it comes: in the form that the flags, the content type and the reader ask
-//! for.
+//! Prints a response as it arrives, in the form that the flags, the content type and the output
+//! require.
 
 use std::fs::File;
 use std::io::Write;
@@ -18,32 +18,32 @@ use crate::failure::Failure;
 use crate::output::{Data, Event, Headers, Indenter, Output, Screen, whole_len};
 use crate::pump::Sink;
 
-/// A body of an announced length up to this is one JSON line.
+/// A body with a content length up to this is printed as one JSON line.
 const ONE_LINE_BYTES: u64 = 1 << 20;
 
-/// The room of a pipe that we write to, where we may have it.
+/// The pipe capacity to request for standard output, if it is a pipe.
 const PIPE_BYTES: usize = 1 << 20;
 
-/// The next frame of a body.
+/// Returns the next frame of a body.
 pub(super) async fn next(body: &mut Body) -> stoop_grpc::http::Result<Option<Frame<bytes::Bytes>>> {
     body.frame().await.transpose()
 }
 
-/// An answer on its way to the reader.
+/// A response that is being printed.
 pub(super) struct Answer<'f> {
     flags: &'f Http,
     sink: Box<dyn Sink>,
     size_bytes: u64,
-    /// Where it goes, if not to the reader's eyes.
+    /// The output file, if any.
     file: Option<&'f Path>,
 }
 
 impl<'f> Answer<'f> {
-    /// Says what there is to say about the start, and chooses the form.
+    /// Prints the head as required, and chooses the form of the body.
     pub(super) fn start(flags: &'f Http, head: &Parts) -> Result<Answer<'f>, Failure> {
         announce(flags, head)?;
         let refused = flags.fail && head.status.as_u16() >= 400;
-        // Whoever asked for a file and for a failure wants no error message in the file.
+        // With `--fail`, an error body must not end up in the output file.
         let file = flags.output.as_deref().filter(|path| !refused && *path != Path::new("-"));
         let sink = sink(flags, &head.headers, file)?;
         Ok(Answer { flags, sink, size_bytes: 0, file })
@@ -60,9 +60,9 @@ impl<'f> Answer<'f> {
         Output::new(self.flags.json, true).emit(&end)
     }
 
-    /// Shows what has come, and says where it is.
+    /// Prints what has arrived, and adds to the failure where it is.
     pub(super) fn abandon(&mut self, failure: Failure) -> Failure {
-        // The failure that is told is the one that came first.
+        // The failure reported is the one that came first.
         let _ = self.sink.finish();
         match (failure, self.file) {
             (Failure::Report(report), Some(path)) => {
@@ -74,7 +74,7 @@ impl<'f> Answer<'f> {
     }
 }
 
-/// The status and the headers: as an event, and as text where that is wanted.
+/// Reports the status and the headers: as an event, and as text if requested.
 pub(super) fn announce(flags: &Http, head: &Parts) -> Result<(), Failure> {
     let reason = head.status.canonical_reason().unwrap_or_default();
     let version = format!("{:?}", head.version);
@@ -119,8 +119,9 @@ fn sink(flags: &Http, headers: &HeaderMap, file: Option<&Path>) -> Result<Box<dy
         Some(path) => Box::new(ToFile::create(path)?),
         None => {
             let screen = Screen::new(None);
-            // Room for what comes at once: else we and whoever reads take turns. Where it is no pipe, or too
-            // much, so be it.
+            // Enlarges the pipe, because with little space this process and the reader have to take
+            // turns. It is not an error if standard output is not a pipe, or the size exceeds the
+            // limit.
             let _ = rustix::pipe::fcntl_setpipe_size(std::io::stdout(), PIPE_BYTES);
             match screen.is_terminal() && !flags.raw && is_json(headers) {
                 true => Box::new(Pretty { indenter: Indenter::default(), screen }),
@@ -138,14 +139,14 @@ fn length(headers: &HeaderMap) -> Option<u64> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// Whether the content type is JSON, or one of its kin.
+/// Returns whether the content type is JSON or based on it.
 fn is_json(headers: &HeaderMap) -> bool {
     let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     essence.ends_with("/json") || essence.ends_with("+json") || essence.ends_with("ndjson")
 }
 
-/// JSON, indented for a terminal.
+/// Indents JSON for a terminal.
 struct Pretty {
     indenter: Indenter,
     screen: Screen,
@@ -161,7 +162,7 @@ impl Sink for Pretty {
     }
 }
 
-/// A file, made when there is an answer.
+/// Writes to a file, created when a response arrives.
 struct ToFile {
     file: File,
     name: String,
@@ -181,11 +182,11 @@ impl Sink for ToFile {
     }
 }
 
-/// JSON lines: one for each piece, or one for all of it.
+/// Prints JSON lines: one for each piece, or one for the whole body.
 struct Lines {
     stream: Option<&'static str>,
     whole: bool,
-    /// What is to go with the next piece: everything, or the start of a character.
+    /// What is held back for the next line: everything, or an incomplete character.
     held: Vec<u8>,
 }
 

@@ -1,7 +1,7 @@
 //! The body of a request: given as text, or read from a file or standard input while it is sent.
 //!
-//! A thread reads ahead by a piece or two, and no further: the server's pace is the pace of
-//! reading, and memory does not grow.
+//! A thread reads at most a few pieces ahead: reading keeps pace with the server, and memory use is
+//! bounded.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -19,13 +19,13 @@ use tokio::sync::mpsc;
 use crate::args::Http;
 use crate::failure::Failure;
 
-/// How much is read at a time.
+/// How many bytes are read at a time.
 const PIECE_BYTES: usize = 256 * 1024;
 
 /// How many pieces may wait to be sent.
 const PIECES_AHEAD: usize = 2;
 
-/// What is to be sent.
+/// The body to send.
 pub(super) enum Data {
     Nothing,
     Text(Bytes),
@@ -55,14 +55,14 @@ impl Data {
     }
 
     fn file(mut file: File, json: bool) -> Data {
-        // Only of a regular file is it known how much there is; it may have been read up to somewhere.
+        // Only a regular file has a known length, and its position may not be at the start.
         let regular = file.metadata().ok().filter(std::fs::Metadata::is_file);
         let left_bytes =
             regular.and_then(|file_at| Some(file_at.len().saturating_sub(file.stream_position().ok()?)));
         Data::File { file, left_bytes, json }
     }
 
-    /// What it seems to be.
+    /// Returns the content type it appears to have.
     pub(super) fn content_type(&self) -> Option<&'static str> {
         let json = match self {
             Data::Nothing => return None,
@@ -72,7 +72,7 @@ impl Data {
         Some(if json { "application/json" } else { "application/octet-stream" })
     }
 
-    /// Begins to read it.
+    /// Starts to read it.
     pub(super) fn into_body(self) -> Outgoing {
         match self {
             Data::Nothing => Outgoing { pieces: Pieces::One(None), left_bytes: Some(0) },
@@ -81,7 +81,8 @@ impl Data {
             }
             Data::File { file, left_bytes, .. } => {
                 let (sender, receiver) = mpsc::channel(PIECES_AHEAD);
-                // It may wait for ever, for a terminal or a pipe: nobody waits for it.
+                // Reading a terminal or a pipe may block indefinitely, so this thread is never
+                // joined.
                 std::thread::spawn(move || read(file.take(left_bytes.unwrap_or(u64::MAX)), &sender));
                 Outgoing { pieces: Pieces::Read(receiver), left_bytes }
             }
@@ -89,7 +90,8 @@ impl Data {
     }
 }
 
-/// A directory can be opened, and not be read: that is told before anybody is asked anything.
+/// Opens a file, and rejects a directory, which can be opened but not read. This is detected before
+/// a request is sent.
 fn open(path: &Path) -> io::Result<File> {
     let file = File::open(path)?;
     if file.metadata()?.is_dir() { Err(io::ErrorKind::IsADirectory.into()) } else { Ok(file) }
@@ -114,7 +116,7 @@ fn read(mut from: impl Read, to: &mpsc::Sender<io::Result<Bytes>>) {
     }
 }
 
-/// A body on its way.
+/// A body that is being sent.
 pub(super) struct Outgoing {
     pieces: Pieces,
     left_bytes: Option<u64>,

@@ -1,5 +1,5 @@
-//! A terminal whose keys go to the server as they are typed, and which is as it was before when
-//! that is over, however it ends.
+//! Puts the terminal into raw mode, so that keys are sent to the server as they are typed, and
+//! restores it afterwards, however the command ends.
 
 use std::io::{self, IsTerminal};
 use std::thread;
@@ -13,11 +13,11 @@ use crate::failure::Failure;
 use crate::output;
 use crate::pump::Sink;
 
-/// What would end or stop us, and leave the terminal as it is: keys send none of them any more,
-/// other processes may.
+/// Signals that would end or stop this process without restoring the terminal. In raw mode keys
+/// generate none of them, but other processes may send them.
 const SIGNALS: [i32; 5] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP];
 
-/// Whether a person is at both ends.
+/// Checks that standard input and standard output are terminals.
 pub(super) fn check() -> Result<(), Failure> {
     if io::stdin().is_terminal() && io::stdout().is_terminal() {
         return Ok(());
@@ -27,7 +27,7 @@ pub(super) fn check() -> Result<(), Failure> {
     ))
 }
 
-/// A terminal that does nothing with keys but pass them on; until it is dropped.
+/// A terminal in raw mode, restored on drop.
 pub(super) struct Keys {
     before: Termios,
     signals: Handle,
@@ -47,7 +47,7 @@ impl Keys {
                 for signal in &mut signals {
                     let _ = set(&before);
                     let _ = emulate_default_handler(signal);
-                    // We were stopped, and go on.
+                    // The process was stopped and continues.
                     let _ = set(&raw);
                 }
             })
@@ -59,7 +59,7 @@ impl Keys {
 impl Drop for Keys {
     fn drop(&mut self) {
         self.signals.close();
-        // A terminal that is gone needs nothing.
+        // A terminal that was closed does not need to be restored.
         let _ = set(&self.before);
     }
 }
@@ -68,7 +68,7 @@ fn set(modes: &Termios) -> io::Result<()> {
     Ok(tcsetattr(io::stdin(), OptionalActions::Drain, modes)?)
 }
 
-/// What the other side draws, as it comes: it has been given the terminal.
+/// Shows the server's output unchanged: it controls the terminal.
 pub(super) struct Picture;
 
 impl Sink for Picture {

@@ -1,14 +1,14 @@
-//! `stoop http`: a request at a local socket, and its answer as it comes.
+//! `stoop http`: a request over a Unix socket, and its response as it arrives.
 //!
-//! | what | where |
+//! | what | file |
 //! |---|---|
-//! | from the flags to a request | `request.rs` |
-//! | the request's body, from a file or standard input as it comes | `data.rs` |
-//! | the answer, in the form that is wanted | `answer.rs` |
-//! | Docker's streams, told apart | `streams.rs` |
-//! | after an upgrade: both directions at once | `talk.rs` |
-//! | a terminal that is given to the server | `keys.rs` |
-//! | what went wrong, explained | `trouble.rs` |
+//! | creates a request from the flags | `request.rs` |
+//! | the request's body, from a file or standard input as it arrives | `data.rs` |
+//! | prints the response in the required form | `answer.rs` |
+//! | demultiplexes Docker's streams | `streams.rs` |
+//! | both directions after an upgrade | `talk.rs` |
+//! | a terminal in raw mode | `keys.rs` |
+//! | errors, explained | `trouble.rs` |
 
 mod answer;
 mod data;
@@ -34,7 +34,7 @@ use answer::Answer;
 use request::Asked;
 use trouble::Trouble;
 
-/// Asks, and prints the answer.
+/// Sends the request, and prints the response.
 pub(crate) fn run(flags: &Http) -> Outcome {
     if flags.tty {
         keys::check()?;
@@ -48,7 +48,7 @@ pub(crate) fn run(flags: &Http) -> Outcome {
     if let Some(found) = reached.event() {
         output.emit(&found)?;
     }
-    // One thread is enough: all there is to do at once is to send and to receive.
+    // One thread is enough: the only concurrent work is to send and to receive.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::io("start the runtime", &error))?;
     let session = Session { flags, limit, trouble };
@@ -60,7 +60,7 @@ pub(crate) fn run(flags: &Http) -> Outcome {
     }
 }
 
-/// What came of a request.
+/// The result of a request.
 enum Done {
     Answered(StatusCode),
     Upgraded(Box<talk::Upgraded>),
@@ -87,7 +87,7 @@ impl Session<'_> {
         Ok(Done::Answered(self.show(answer).await?))
     }
 
-    /// Prints an answer, with what is said about it.
+    /// Prints a response, with its status and headers if requested.
     async fn show(&self, answer: Response<Body>) -> Result<StatusCode, Failure> {
         let status = answer.status();
         let (head, mut body) = answer.into_parts();
@@ -121,7 +121,7 @@ impl Session<'_> {
         Err(self.trouble.not_upgraded(status))
     }
 
-    /// Waits for it, within the limit.
+    /// Waits for a future until the deadline.
     async fn within<T>(
         &self,
         done: impl Future<Output = stoop_grpc::http::Result<T>>,
@@ -138,7 +138,7 @@ impl Session<'_> {
     }
 }
 
-/// A point in time after which nothing waits any longer.
+/// A deadline, if there is one.
 struct Limit(Option<Instant>);
 
 impl Limit {

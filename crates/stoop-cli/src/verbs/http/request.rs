@@ -1,4 +1,4 @@
-//! From the flags to a request. Does no I/O but to look at the file that is to be sent.
+//! Creates a request from the flags. The only I/O is to inspect the file to be sent.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::base64;
 
-/// What is asked for.
+/// The request as given on the command line.
 pub(super) struct Asked {
     method: Method,
     uri: Uri,
@@ -20,7 +20,7 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    /// Reads it off the command line.
+    /// Parses it from the flags.
     pub(super) fn read(flags: &Http) -> Result<Asked, Failure> {
         let default = if flags.data.is_some() { Method::POST } else { Method::GET };
         let (method, target) = match &flags.request[..] {
@@ -36,7 +36,7 @@ impl Asked {
         }
         for line in &flags.header {
             let (name, value) = header(line)?;
-            // The first of a name takes the place of the usual one.
+            // The first header with a given name replaces the default one.
             if flags
                 .header
                 .iter()
@@ -59,7 +59,7 @@ impl Asked {
         Ok(Asked { method, uri, headers, data })
     }
 
-    /// The request, whose body begins to be read now.
+    /// Creates the request, and starts to read its body.
     pub(super) fn into_request(self) -> Request<super::data::Outgoing> {
         let mut request = Request::new(self.data.into_body());
         *request.method_mut() = self.method;
@@ -92,7 +92,7 @@ fn refuse_beside_upgrade(flags: &Http) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What every request has, until --header says otherwise.
+/// Returns the headers that every request has unless --header overrides them.
 fn usual(data: &Data) -> HeaderMap {
     let mut headers = HeaderMap::new();
     headers
@@ -110,13 +110,13 @@ fn method(word: &str) -> Result<Method, Failure> {
             "'{word}' is a path, and the method comes before it: stoop http ADDR METHOD PATH"
         )));
     }
-    // Methods are written in capitals, and told apart from others by nothing else.
+    // Methods are written in capitals, and nothing else distinguishes them from other words.
     let capitals = word.to_ascii_uppercase();
     Method::from_bytes(capitals.as_bytes()).map_err(|_| Failure::usage(format!("'{word}' is no HTTP method")))
 }
 
-/// Reads a path, or a URL whose host is for the `Host` header. What may not stand in one is
-/// encoded.
+/// Parses a path, or a URL whose host is used for the `Host` header. Characters that are not
+/// allowed are percent-encoded.
 fn uri(text: &str) -> Result<Uri, Failure> {
     if text.starts_with("https://") {
         let what = format!("'{text}' asks for TLS, which means nothing at a local socket");
@@ -129,8 +129,8 @@ fn uri(text: &str) -> Result<Uri, Failure> {
     encoded(text).parse().map_err(|error| Failure::usage(format!("'{text}' is no path: {error}")))
 }
 
-/// Takes the user and password out of a URL, which are not for the `Host` header: as with curl,
-/// they are an `Authorization` of their own.
+/// Removes the user and password from a URL. They are not part of the `Host` header: as in curl,
+/// they become an `Authorization` header.
 fn without_user(uri: Uri) -> Result<(Uri, Option<HeaderValue>), Failure> {
     let Some((user, host)) = uri.authority().and_then(|authority| authority.as_str().rsplit_once('@')) else {
         return Ok((uri, None));
@@ -143,7 +143,7 @@ fn without_user(uri: Uri) -> Result<(Uri, Option<HeaderValue>), Failure> {
     Ok((Uri::from_parts(parts).map_err(|_| unfit())?, header))
 }
 
-/// `Basic` authentication (RFC 7617) by what stands in front of the `@`; `None` if that is nothing.
+/// Returns `Basic` credentials (RFC 7617) from what precedes the `@`, or `None` if that is empty.
 fn basic(user: &str) -> Result<Option<HeaderValue>, Failure> {
     if user.is_empty() {
         return Ok(None);
@@ -156,8 +156,7 @@ fn basic(user: &str) -> Result<Option<HeaderValue>, Failure> {
     Ok(Some(value))
 }
 
-/// The bytes that percent-encoded text stands for. A `%` without two hexadecimal digits stands for
-/// itself.
+/// Decodes percent-encoded text. A `%` without two hexadecimal digits is kept.
 fn decoded(text: &str) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
@@ -177,8 +176,8 @@ fn decoded(text: &str) -> Vec<u8> {
     bytes
 }
 
-/// The same, with everything percent-encoded that no URI has. A `%` stays: it is part of what is
-/// encoded already.
+/// Percent-encodes every byte that a URI cannot contain. A `%` is kept, because it may be part of
+/// an existing encoding.
 fn encoded(text: &str) -> String {
     let fits = |byte: u8| byte.is_ascii_graphic() && !b"\"#<>\\^`{|}".contains(&byte);
     text.bytes()
@@ -186,8 +185,8 @@ fn encoded(text: &str) -> String {
         .collect()
 }
 
-/// Reads `Name: value`. As with curl, `Name:` drops a header that would be sent, and `Name;` sends
-/// one without a value.
+/// Parses `Name: value`. As in curl, `Name:` removes a default header, and `Name;` sends one
+/// without a value.
 fn header(line: &str) -> Result<(HeaderName, Option<HeaderValue>), Failure> {
     let wrong = || Failure::usage(format!("'{line}' is no header, as in 'Accept: text/plain'"));
     let (name, value) = match (line.split_once(':'), line.strip_suffix(';')) {
@@ -279,7 +278,7 @@ mod tests {
         for (url, target, value) in [
             ("http://u@h/", "http://h/", Some("Basic dTo=")),
             ("http://u:p@h:80/a?b@c", "http://h:80/a?b@c", Some("Basic dTpw")),
-            // What a password may have percent-encoded, and a colon of its own.
+            // Percent-encoded characters in a password, and a literal colon.
             ("http://u%40x:p%3a%2Fq:r@h/", "http://h/", Some("Basic dUB4OnA6L3E6cg==")),
             ("http://:p@h/", "http://h/", Some("Basic OnA=")),
             ("http://u%zz@h/", "http://h/", Some("Basic dSV6ejo=")),
@@ -296,7 +295,7 @@ mod tests {
                 "{asked}"
             );
         }
-        // As every usual header it gives way to one that is given.
+        // As every default header it is replaced by one that is given.
         let given = asked(&["http://u:p@h/", "-H", "Authorization: Bearer x"]).map_err(|_| ()).unwrap();
         assert_eq!(given.headers.get_all("authorization").iter().collect::<Vec<_>>(), ["Bearer x"]);
         let dropped = asked(&["http://u:p@h/", "-H", "authorization:"]).map_err(|_| ()).unwrap();
@@ -307,7 +306,7 @@ mod tests {
         #[test]
         fn nothing_that_is_typed_panics(word in ".*", path in "/.*") {
             let _ = (method(&word), header(&word), uri(&word));
-            // Whatever a path is made of, there is a URI for it.
+            // Any path can be represented as a URI.
             proptest::prop_assert!(uri(&path).is_ok());
         }
     }

@@ -1,4 +1,4 @@
-//! Docker's streams: whether an answer is one, and what of it goes where.
+//! Docker's multiplexed streams: detects them, and splits them.
 
 use http::header::{self, HeaderMap};
 use stoop_grpc::http::multiplexed::{self, Decoder, HEAD_BYTES, Stream};
@@ -7,17 +7,17 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::pump::Sink;
 
-/// Whether an answer has the streams of a process in it, to be told apart.
+/// Whether a response multiplexes the output streams of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Multiplexed {
     No,
-    /// Its first bytes say so: before API 1.42 the content type does not.
+    /// Its first bytes decide: before API 1.42 the content type does not.
     PerhapsSo,
     Yes,
 }
 
 impl Multiplexed {
-    /// What the headers say.
+    /// Determines this from the headers.
     pub(super) fn of(headers: &HeaderMap) -> Multiplexed {
         let value = |name| headers.get(name).and_then(|value: &http::HeaderValue| value.to_str().ok());
         let from_docker = || value(header::SERVER).is_some_and(|server| server.starts_with("Docker/"));
@@ -30,14 +30,14 @@ impl Multiplexed {
     }
 }
 
-/// Whether this is what Docker answers where it takes the connection over.
+/// Returns whether this is Docker's response when it hijacks the connection.
 pub(super) fn is_docker_stream(headers: &HeaderMap) -> bool {
     let types = [multiplexed::CONTENT_TYPE, multiplexed::RAW_CONTENT_TYPE];
     headers.get(header::CONTENT_TYPE).is_some_and(|value| types.iter().any(|known| value == known))
 }
 
-/// Sends each stream where it belongs; what turns out to be one stream goes to the first of the
-/// two.
+/// Writes each stream to its own sink. If the response is a single stream, it goes to the first
+/// sink.
 pub(super) struct Streams {
     state: State,
     out: Box<dyn Sink>,
@@ -46,7 +46,7 @@ pub(super) struct Streams {
 
 enum State {
     One,
-    /// Too little has come to say.
+    /// Not enough bytes have arrived to decide.
     Unknown(Vec<u8>),
     Several(Decoder),
 }

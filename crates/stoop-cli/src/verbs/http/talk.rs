@@ -1,5 +1,5 @@
-//! After an upgrade: our input to the server and its words to the output, at the same time, each to
-//! its own end.
+//! After an upgrade: sends input to the server and prints its output, concurrently, each direction
+//! to its own end.
 
 use std::sync::Arc;
 
@@ -18,11 +18,11 @@ use crate::output::Screen;
 use crate::pump::{Cut, Input, Progress, Receiver, Sink, pump};
 use crate::verbs::connect::{Upstream, settle};
 
-/// A connection that HTTP has left.
+/// A connection after the HTTP upgrade.
 pub(super) struct Upgraded {
     stream: Stream,
     head: Parts,
-    /// What the server said right behind its answer.
+    /// Bytes that the server sent directly after its response.
     first: Bytes,
 }
 
@@ -40,7 +40,7 @@ impl Upgraded {
     }
 }
 
-/// Talks until both sides have had enough, or the server has closed.
+/// Runs until both directions have ended, or the server has closed the connection.
 pub(super) fn run(flags: &Http, upgraded: Upgraded) -> Outcome {
     let Upgraded { stream, head, first } = upgraded;
     answer::announce(flags, &head)?;

@@ -1,4 +1,4 @@
-//! What went wrong, in four parts: what was asked, why there is no answer, what was heard, what to
+//! Explains errors in four parts: what was requested, why it failed, what was observed, and what to
 //! try.
 
 use http::StatusCode;
@@ -11,15 +11,15 @@ use crate::failure::{Failure, Report};
 use crate::shell::quoted;
 use crate::time;
 
-/// What was asked, to name it when it fails.
+/// The request, to be named in failure reports.
 pub(super) struct Trouble<'f> {
     pub(super) flags: &'f Http,
-    /// Method and path.
+    /// The method and path.
     pub(super) asked: String,
 }
 
 impl Trouble<'_> {
-    /// From an error to what to say about it.
+    /// Explains an error.
     pub(super) fn explain(&self, error: &Error) -> Failure {
         let report = |why: &str| self.report(&error.to_string()).why(why);
         let by_hand = || format!("stoop connect {}    # talk to it by hand", self.address());
@@ -61,7 +61,7 @@ impl Trouble<'_> {
         .into()
     }
 
-    /// The time given has run out.
+    /// Reports that the deadline has passed.
     pub(super) fn late(&self, late: &str) -> Failure {
         let within = time::show(self.flags.timeout.unwrap_or_default());
         self.report(&format!("{late} within {within}"))
@@ -71,7 +71,7 @@ impl Trouble<'_> {
             .into()
     }
 
-    /// There is an answer, but not the one that an upgrade needs.
+    /// Reports a response that is not the one an upgrade needs.
     pub(super) fn not_upgraded(&self, status: StatusCode) -> Failure {
         self.report(&format!("the server did not upgrade the connection: it answered {status}"))
             .why("only some methods and paths can be upgraded, each to a protocol of its own")
@@ -79,7 +79,8 @@ impl Trouble<'_> {
             .into()
     }
 
-    /// A command that would connect, as one that asks the same; others stay.
+    /// Turns a suggested command that connects into one that makes this request. Others are
+    /// unchanged.
     pub(super) fn again(&self, command: &str) -> String {
         match command.strip_prefix("stoop connect ").and_then(|rest| rest.split_once(" --wait ")) {
             Some((_, waits)) => self.command(&format!("--wait {waits}")),
@@ -96,7 +97,7 @@ impl Trouble<'_> {
         quoted(self.flags.endpoint.to_string().as_ref())
     }
 
-    /// The same command with something added. What was to be sent is left to the reader to fill in.
+    /// Returns this command line with `more` appended. A body is left to the reader to fill in.
     fn command(&self, more: &str) -> String {
         let flags = self.flags;
         let request = flags.request.iter().map(|word| quoted(word.as_ref())).collect::<Vec<_>>().join(" ");
@@ -112,7 +113,7 @@ impl Trouble<'_> {
     }
 }
 
-/// The first line that the server said.
+/// Returns the first line that the server sent.
 fn heard(error: &Error) -> String {
     let line = error.opening().split(|&byte| matches!(byte, b'\r' | b'\n')).next().unwrap_or_default();
     format!("it said '{}'", escaped(line))

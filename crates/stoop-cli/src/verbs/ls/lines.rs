@@ -1,5 +1,5 @@
-//! Lines to a table: which columns, in which order, and what reads the same. Pure, but for the
-//! names of users.
+//! Formats lines as a table: its columns, their order, and which lines are merged. Pure, except for
+//! user names.
 
 use std::cmp::Reverse;
 use std::os::unix::ffi::OsStrExt;
@@ -10,7 +10,7 @@ use crate::args::{Column, Ls, Sort};
 use crate::output::{self, Cut, Table};
 use crate::sockets::{Row, Words, words};
 
-/// The columns where none are asked for.
+/// The default columns.
 const USUAL: [Column; 9] = [
     Column::Address,
     Column::Kind,
@@ -23,7 +23,7 @@ const USUAL: [Column; 9] = [
     Column::Netns,
 ];
 
-/// The text of the table, and the titles of columns that had no room.
+/// Returns the text of the table, and the titles of columns that were omitted.
 pub(super) fn render(
     flags: &Ls,
     snapshot: &Snapshot,
@@ -45,7 +45,8 @@ pub(super) fn render(
     (text, left_out)
 }
 
-/// The columns that were asked for; else the usual ones, without those that would say nothing.
+/// Returns the columns that were asked for, else the default ones without those that would be
+/// empty.
 fn columns(flags: &Ls, snapshot: &Snapshot, rows: &[Row]) -> Vec<Column> {
     if !flags.columns.is_empty() {
         return flags.columns.clone();
@@ -68,8 +69,8 @@ fn is_own(snapshot: &Snapshot, id: SocketId) -> bool {
     snapshot.namespace(snapshot[id].namespace).is_none_or(|namespace| namespace.is_own)
 }
 
-/// What is given up for room, and when: where somebody runs before what it is, and all of that
-/// before the names. Columns that were asked for stay.
+/// Determines how columns are shortened if the table is too wide: workloads before processes, and
+/// both before names. Columns that were asked for are never omitted.
 fn layout(column: Column, is_asked_for: bool) -> output::Column {
     let (title, cut, spare) = match column {
         Column::Address => ("ADDRESS", Cut::Middle(20), 0),
@@ -120,7 +121,7 @@ pub(super) fn write(
     }
 }
 
-/// `3`, `3,7`: of the process that is named, where one is.
+/// Formats `3` or `3,7`: the file descriptors in the process shown, if there is one.
 fn descriptors(snapshot: &Snapshot, id: Option<SocketId>) -> String {
     let Some((id, pid)) = id.and_then(|id| Some((id, Row::process(snapshot, id)?))) else {
         return words::NOTHING.into();
@@ -129,7 +130,7 @@ fn descriptors(snapshot: &Snapshot, id: Option<SocketId>) -> String {
     own.map(|owner| owner.fd.to_string()).collect::<Vec<_>>().join(",")
 }
 
-/// In the order asked for; what that does not decide, and whatever reads the same, by address.
+/// Sorts in the order asked for, then by address. Lines with the same text become neighbours.
 fn sorted<'a>(sort: Sort, snapshot: &Snapshot, rows: &'a [Row]) -> Vec<&'a Row> {
     let mut sorted: Vec<&Row> = rows.iter().collect();
     sorted.sort_by_cached_key(|row| by_address(snapshot, row));
@@ -148,7 +149,8 @@ fn sorted<'a>(sort: Sort, snapshot: &Snapshot, rows: &'a [Row]) -> Vec<&'a Row> 
     sorted
 }
 
-/// Paths, then abstract names, then those without; the listener before its connections.
+/// Orders paths, then abstract names, then unnamed sockets, and each listener before its
+/// connections.
 fn by_address<'a>(snapshot: &'a Snapshot, row: &Row) -> impl Ord + use<'a> {
     let name = &snapshot[row.named(snapshot)].name;
     (
@@ -162,7 +164,7 @@ fn process(snapshot: &Snapshot, id: Option<SocketId>) -> Option<Pid> {
     id.and_then(|id| Row::process(snapshot, id))
 }
 
-/// Neighbours that read the same become one line, with how many it stands for.
+/// Merges neighbouring lines with the same text, with their number.
 fn merged(table: &Table, each: bool) -> Vec<(usize, String)> {
     let mut runs: Vec<(usize, usize)> = Vec::new();
     for line in 0..table.len() {

@@ -1,10 +1,10 @@
-//! `stoop ls`: every local socket, both ends, and the processes that have them.
+//! `stoop ls`: every Unix socket, both ends, and the processes that own them.
 //!
 //! | file | does |
 //! |---|---|
-//! | `mod.rs` | asks the machine for no more than is shown, and shows it once |
-//! | `lines.rs` | lines to a table: columns, order, what reads the same |
-//! | `watch.rs` | what changes from one look to the next |
+//! | `mod.rs` | takes a snapshot with only what is shown, and prints it |
+//! | `lines.rs` | formats lines as a table: columns, order, merging |
+//! | `watch.rs` | compares two snapshots |
 
 mod lines;
 mod watch;
@@ -18,14 +18,14 @@ use crate::failure::{Failure, Outcome};
 use crate::output::{print, status, terminal_width};
 use crate::sockets::{self, Glob, Row, Seen, Selector, Views, note, rows, words};
 
-/// Shows the sockets that the flags ask for.
+/// Lists the sockets that the flags select.
 pub(crate) fn run(flags: &Ls) -> Outcome {
     let mut selector = Selector::new(&flags.selection)?;
     let mut inspector = Inspector::new(options(flags));
     if flags.watch {
         return watch::run(flags, &mut selector, &mut inspector);
     }
-    // The process ends when it is shown: nothing has to be given back piece by piece.
+    // The process exits after printing, so nothing has to be freed piece by piece.
     let snapshot = ManuallyDrop::new(inspector.snapshot());
     selector.look_at(&snapshot);
     selector.check(&snapshot)?;
@@ -40,7 +40,7 @@ pub(crate) fn run(flags: &Ls) -> Outcome {
     Ok(Seen::of(&snapshot).exit())
 }
 
-/// What has to be read for what is shown.
+/// Returns the snapshot options for what is shown.
 fn options(flags: &Ls) -> Options {
     let selection = &flags.selection;
     let mut options = Options::default();
@@ -50,14 +50,14 @@ fn options(flags: &Ls) -> Options {
     if flags.no_bpf {
         options.owners = OwnersWanted::Proc;
     }
-    // What a person asks for by itself is settled (`stoop who`); of all sockets at once that would be
-    // as long again.
+    // Resolving every ambiguity would double the time for all sockets. `stoop who` does it for a
+    // single one.
     options.sure = false;
     options.places = shows_places || !selection.container.is_empty() || !selection.unit.is_empty();
     options
 }
 
-/// The lines that were asked for.
+/// Returns the selected lines.
 fn choose(flags: &Ls, selector: &Selector<'_>, snapshot: &Snapshot) -> Vec<Row> {
     let mut chosen = rows(snapshot);
     chosen.retain(|row| has_state(flags, snapshot, row) && selector.takes(snapshot, row));
@@ -116,8 +116,8 @@ fn print_table(flags: &Ls, snapshot: &Snapshot, mut chosen: Vec<Row>) -> Result<
     if !left_out.is_empty() {
         hints.push(format!("no room for {} (--wide)", left_out.join(", ")));
     }
-    // Beside a table for a person only: in a pipe it would be noise. An empty table has to be
-    // explained.
+    // Hints are printed only for a table on a terminal, because in a pipe they would be noise. An
+    // empty table is always explained.
     if (width.is_some() || chosen.is_empty()) && !hints.is_empty() {
         status(&format!("stoop: not shown: {}\n", hints.join("; ")));
     }

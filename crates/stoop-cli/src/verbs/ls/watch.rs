@@ -1,4 +1,4 @@
-//! `stoop ls --watch`: what appears, goes and changes between two looks.
+//! `stoop ls --watch`: sockets that appear, disappear or change between two snapshots.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -16,21 +16,20 @@ use crate::signals::Signals;
 use crate::sockets::{Change, Row, Selector, Views, Words, note, tell_of_files};
 use crate::time;
 
-/// What tells a line from every other one: a socket of the machine, by more than an inode that is
-/// used again.
+/// Identifies a line: a socket of the machine, by more than an inode, which may be reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Key {
     subject: (NamespaceIno, SocketIno, Option<u64>),
     peer: Option<SocketIno>,
 }
 
-/// The lines of one look.
+/// The lines of one snapshot.
 struct Look {
     snapshot: Snapshot,
     rows: Vec<Row>,
 }
 
-/// Shows changes until a signal comes.
+/// Prints changes until a signal arrives.
 pub(super) fn run(flags: &Ls, selector: &mut Selector<'_>, inspector: &mut Inspector) -> Outcome {
     let signals = Signals::catch()?;
     let mut before = look(flags, selector, inspector);
@@ -57,7 +56,7 @@ fn look(flags: &Ls, selector: &mut Selector<'_>, inspector: &mut Inspector) -> L
     Look { snapshot, rows }
 }
 
-/// Waits for the next look.
+/// Waits for the next snapshot. Returns true if a signal arrived.
 fn is_told_to_end(signals: &Signals, interval: Duration) -> Result<bool, Failure> {
     let span = Timespec { tv_sec: interval.as_secs() as i64, tv_nsec: interval.subsec_nanos().into() };
     match poll(&mut [PollFd::new(signals, PollFlags::IN)], Some(&span)) {
@@ -67,7 +66,7 @@ fn is_told_to_end(signals: &Signals, interval: Duration) -> Result<bool, Failure
     }
 }
 
-/// What is to be said about the way from one look to the next.
+/// Formats the changes between two snapshots.
 fn changes(flags: &Ls, before: &Look, now: &Look) -> Vec<u8> {
     let time = time::utc(now.snapshot.taken);
     let mut text = Vec::new();
@@ -85,8 +84,8 @@ fn changes(flags: &Ls, before: &Look, now: &Look) -> Vec<u8> {
 impl Look {
     fn key(&self, row: &Row) -> Key {
         let socket = &self.snapshot[row.subject()];
-        // A client keeps its place when it is accepted, so the server's end is no part of it; a datagram
-        // socket that is connected elsewhere is another line.
+        // A client keeps its line when it is accepted, so the server's end is not part of the key.
+        // A datagram socket that connects to another peer gets a new line.
         let was_accepted = |id: SocketId| self.snapshot[id].may_be_from().is_some();
         let peer = row.server.filter(|&id| socket.state == State::Connected && !was_accepted(id));
         let ino = |id: SocketId| self.snapshot[id].ino;
@@ -117,8 +116,8 @@ impl Look {
     }
 }
 
-/// `+ 22:10:03 connection /run/app.sock stream connected 812/postgres 900/psql`: it cannot wait for
-/// what comes next to line up.
+/// Formats `+ 22:10:03 connection /run/app.sock stream connected 812/postgres 900/psql`. Columns
+/// cannot be aligned with lines that are yet to come.
 fn line(flags: &Ls, snapshot: &Snapshot, row: &Row, words: &mut Words<'_>, sign: &str, time: &str) -> String {
     let usual =
         [Column::Address, Column::Kind, Column::State, Column::Server, Column::Client, Column::ClientIn];

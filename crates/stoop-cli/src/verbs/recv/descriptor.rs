@@ -1,4 +1,4 @@
-//! What a descriptor is, in words: `regular file '/tmp/letter.txt' of 12 bytes, for reading`.
+//! Describes file descriptors: `regular file '/tmp/letter.txt' of 12 bytes, for reading`.
 
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use rustix::fs::{FileType, OFlags, fcntl_getfl, fstat};
 use stoop::escaped;
 
-/// Asks the kernel what was passed to us. Never reads from it.
+/// Describes a received file descriptor by what the kernel reports. Never reads from it.
 pub(super) fn describe(fd: &OwnedFd) -> String {
     let link = std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd())).unwrap_or_default();
     let name = escaped(link.as_os_str().as_bytes()).to_string();
@@ -17,7 +17,8 @@ pub(super) fn describe(fd: &OwnedFd) -> String {
         FileType::Symlink => format!("symbolic link '{name}'"),
         FileType::CharacterDevice | FileType::BlockDevice => format!("device '{name}'"),
         FileType::Fifo if link.is_absolute() => format!("FIFO '{name}'"),
-        // Pipes, sockets, and what has no file at all: `pipe:[123]`, `socket:[123]`, `anon_inode:[eventfd]`.
+        // Pipes, sockets, and anonymous files: `pipe:[123]`, `socket:[123]`,
+        // `anon_inode:[eventfd]`.
         _ => name,
     };
     match fcntl_getfl(fd) {

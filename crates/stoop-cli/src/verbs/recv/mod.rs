@@ -1,7 +1,7 @@
-//! `stoop recv`: shows messages with who sent them, from any number of clients at once.
+//! `stoop recv`: shows messages with their senders, from any number of clients at once.
 //!
-//! One thread: nothing is received before it is known to be there, so no client holds up another,
-//! and `--count` is exact.
+//! There is one thread, and it only receives from sockets that are readable, so no client delays
+//! another, and `--count` is exact.
 
 mod descriptor;
 mod source;
@@ -21,13 +21,14 @@ use crate::signals::Signals;
 use crate::target::{self, Server};
 use source::{Got, Source};
 
-/// How long to pause if a client could not be accepted or a message not received: the socket may
-/// stay readable.
+/// The delay after a client could not be accepted or a message not received: the socket may remain
+/// readable.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(50);
 
-/// Receives until the count is reached, a signal comes, or nothing comes for too long.
+/// Receives until the count is reached, a signal arrives, or the timeout expires.
 pub(crate) fn run(flags: &Recv) -> Outcome {
-    // First of all: what this process opens itself could be taken for what it was started with.
+    // This comes first: a file descriptor opened by this process could be mistaken for an inherited
+    // one.
     let passed = Passed::named(&flags.address, flags.serving.kind.kind)?;
     let signals = Signals::catch()?;
     let server = match passed {
@@ -45,8 +46,8 @@ pub(crate) fn run(flags: &Recv) -> Outcome {
     Ok(Exit::Done)
 }
 
-/// Binds, so that each message brings its sender, and no descriptors where none are wanted: their
-/// sender is then told.
+/// Binds, so that each message carries its sender's credentials. If no file descriptors are wanted,
+/// sending one fails, so the sender is informed.
 fn open(flags: &Recv) -> Result<Server, Failure> {
     target::serve(&flags.address, Kind::Datagram, &flags.serving, |bind, _| {
         let bind = bind.pass_credentials(true);
@@ -59,7 +60,7 @@ fn open(flags: &Recv) -> Result<Server, Failure> {
     })
 }
 
-/// The server's socket, its clients, and what is still wanted of them.
+/// The server's socket, its clients, and how many messages are still wanted.
 struct Desk<'a> {
     server: &'a Server,
     clients: Vec<Source>,
@@ -82,8 +83,8 @@ impl<'a> Desk<'a> {
             last: Instant::now(),
         };
         match server {
-            // Without waiting: what made the socket readable may be for nobody, a message of somebody who is
-            // not admitted.
+            // Nonblocking: the message that made the socket readable may have been refused, because
+            // its sender is not allowed.
             Server::Datagram(socket) => {
                 socket.set_nonblocking(true)?;
                 socket.set_pass_credentials(true)?;
@@ -103,7 +104,7 @@ impl<'a> Desk<'a> {
         self.wanted == Some(0)
     }
 
-    /// Waits until something is there; true when a signal is.
+    /// Waits until a socket is readable. Returns true if a signal arrived.
     fn wait(&self, signals: &Signals) -> Result<bool, Failure> {
         let server: BorrowedFd = match self.server {
             Server::Datagram(socket) => socket.as_fd(),
@@ -118,11 +119,11 @@ impl<'a> Desk<'a> {
             .collect();
         loop {
             let left = self.patience.map(|patience| patience.saturating_sub(self.last.elapsed()));
-            // Lossless: a span that was typed fits.
+            // Lossless: a duration given on the command line fits.
             let limit = left.and_then(|left| Timespec::try_from(left).ok());
             match poll(&mut entries, limit.as_ref()) {
                 Err(rustix::io::Errno::INTR) => {}
-                // The wait lacks something, not the senders.
+                // The poll lacks memory, which is not the senders' fault.
                 Err(rustix::io::Errno::NOMEM | rustix::io::Errno::AGAIN) => {
                     std::thread::sleep(PAUSE_AFTER_FAILURE)
                 }
@@ -138,7 +139,7 @@ impl<'a> Desk<'a> {
         Failure::new(Exit::Failed, format!("no message came within {span}")).into()
     }
 
-    /// Takes one message from everybody who has one.
+    /// Receives one message from each readable source.
     fn receive(&mut self) -> Result<(), Failure> {
         if let Server::Datagram(socket) = self.server {
             let got = source::datagram(socket, self.allow);
@@ -158,7 +159,7 @@ impl<'a> Desk<'a> {
         Ok(())
     }
 
-    /// Shows what came.
+    /// Prints what was received.
     fn take(&mut self, got: Got) -> Result<(), Failure> {
         let (message, trouble) = match got {
             Got::Nothing | Got::End => return Ok(()),
@@ -182,7 +183,7 @@ impl<'a> Desk<'a> {
         }
     }
 
-    /// Accepts everybody who waits.
+    /// Accepts all waiting clients.
     fn admit(&mut self) -> Result<(), Failure> {
         match self.server {
             Server::Datagram(_) => Ok(()),

@@ -1,4 +1,4 @@
-//! One place messages come from: a datagram socket, or a client's connection. Never waits.
+//! A source of messages: a datagram socket, or a client's connection. Never blocks.
 
 use std::io::IoSliceMut;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -18,15 +18,15 @@ pub(super) enum Source {
     SeqPacket(SeqPacket),
 }
 
-/// What a source had.
+/// The result of a receive.
 pub(super) enum Got {
-    /// Nothing at the moment.
+    /// Nothing is available at the moment.
     Nothing,
     /// A message, or a piece of a stream.
     Message(Message),
-    /// Something of what came was lost, or refused; the rest of it is there, where there was one.
+    /// Part of what was received was lost or refused. The rest of it is included, if there is any.
     Trouble(Option<Message>, stoop::Error),
-    /// The client has gone, and will send no more.
+    /// The client has closed the connection.
     End,
 }
 
@@ -41,7 +41,7 @@ impl Source {
         Ok(Source::SeqPacket(socket))
     }
 
-    /// Takes one message, or a piece of the stream.
+    /// Receives one message, or a piece of the stream.
     pub(super) fn receive(&self, allow: Allow) -> Got {
         match self {
             Source::Stream(stream) => {
@@ -54,19 +54,19 @@ impl Source {
     }
 }
 
-/// Each message is to bring its sender: a connection may be used by others than the one who made
-/// it.
+/// Enables credentials on each message: a connection may be used by processes other than the one
+/// that created it.
 fn prepare(socket: &Socket) -> stoop::Result<()> {
     socket.set_nonblocking(true)?;
     socket.set_pass_credentials(true)
 }
 
-/// Takes one datagram from somebody who is admitted.
+/// Receives one datagram from an allowed sender.
 pub(super) fn datagram(socket: &Datagram, allow: Allow) -> Got {
     receive(socket, socket.next_len(), |buffer| socket.recv_with(&mut [buffer], allow))
 }
 
-/// `room` is how many bytes the next message has; `take` receives it.
+/// Receives one message. `room` returns the size of the next message, and `take` receives it.
 fn receive(
     socket: &Socket,
     room: stoop::Result<usize>,
@@ -81,7 +81,7 @@ fn receive(
         Ok(received) if ends(socket.kind(), &received) => Got::End,
         Ok(received) => Got::Message(message(socket, received, buffer)),
         Err(error) if error.is_would_block() => Got::Nothing,
-        // A client that goes with unread data of ours, or is killed, may end with a reset.
+        // If a client closes with unread data, or is killed, the connection may end with a reset.
         Err(error) if error.is_peer_gone() => Got::End,
         Err(error) => {
             let came = error.received_bytes().map(|len| {
@@ -94,8 +94,8 @@ fn receive(
     }
 }
 
-/// Whether this is the end of a connection. At the end of a stream the kernel may still say who was
-/// there.
+/// Returns whether this is the end of a connection. At the end of a stream, the kernel may still
+/// report credentials.
 fn ends(kind: Kind, received: &Received) -> bool {
     match kind {
         Kind::Stream => received.len == 0,

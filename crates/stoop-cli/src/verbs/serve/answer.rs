@@ -1,4 +1,4 @@
-//! What a client gets: its own bytes back, nothing, a file, or a program.
+//! Serves a client: echoes, discards, sends a file, or runs a program.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -19,9 +19,9 @@ use crate::failure::Failure;
 use crate::output::{Event, Who};
 use crate::pump::{Cut, End, Input, Nowhere, Progress, Receiver, Sender, pump, shut, socket};
 
-/// How long a client that has got its answer may go on sending before its connection is closed.
-/// Closing at once would turn the end of the answer into a reset wherever something of the client's
-/// is unread (K-END-3).
+/// How long a client that has received its answer may continue to send before its connection is
+/// closed. If anything from the client was unread, closing at once would turn the end of the answer
+/// into a reset (K-END-3).
 const LINGER: Duration = Duration::from_secs(2);
 
 /// What the server does for each client.
@@ -34,7 +34,7 @@ pub(super) enum Service {
 }
 
 impl Service {
-    /// What the command line asks for.
+    /// Creates the service that the command line asks for.
     pub(super) fn new(answer: &Answer) -> Result<Service, Failure> {
         Ok(match (&answer.send, &answer.exec) {
             (Some(file), _) => Service::Send(Content::open(file)?),
@@ -44,7 +44,7 @@ impl Service {
         })
     }
 
-    /// The name of its flag.
+    /// Returns the name of its flag.
     pub(super) fn word(&self) -> &'static str {
         match self {
             Service::Echo => "echo",
@@ -54,18 +54,18 @@ impl Service {
         }
     }
 
-    /// Whether a program gets the socket itself.
+    /// Returns whether it passes the socket itself to a program.
     pub(super) fn runs_programs(&self) -> bool {
         matches!(self, Service::Exec(_))
     }
 }
 
-/// A file to send, many times over.
+/// The content to send, any number of times.
 #[derive(Debug)]
 pub(super) enum Content {
-    /// Read anew for each client, from its start.
+    /// A file, read from its start for each client.
     File(File),
-    /// Something that can be read only once: a pipe, for instance.
+    /// The content of something that can be read only once, such as a pipe.
     Bytes(Vec<u8>),
 }
 
@@ -83,7 +83,7 @@ impl Content {
         Ok(Content::Bytes(bytes))
     }
 
-    /// Reads it from its start.
+    /// Returns a reader from the start.
     pub(super) fn reader(&self) -> Box<dyn Read + '_> {
         match self {
             Content::File(file) => Box::new(FromStart { file, offset_bytes: 0 }),
@@ -92,7 +92,8 @@ impl Content {
     }
 }
 
-/// Reads a file from its start, without moving the position that all its readers share.
+/// Reads a file from its start with positioned reads, because the file offset is shared by all
+/// readers.
 struct FromStart<'a> {
     file: &'a File,
     offset_bytes: u64,
@@ -106,7 +107,7 @@ impl Read for FromStart<'_> {
     }
 }
 
-/// Begins to serve a client, in a thread of its own.
+/// Starts to serve a client, in a thread of its own.
 pub(super) fn begin(shared: &Arc<Shared>, client: Connection, number: u64, reserve: Option<Reserve>) {
     let peer = socket(&client).peer();
     if shared.output.is_json() {
@@ -123,10 +124,10 @@ pub(super) fn begin(shared: &Arc<Shared>, client: Connection, number: u64, reser
     });
 }
 
-/// How a client was served.
+/// The result of serving a client.
 #[derive(Debug, Default)]
 pub(super) struct Outcome {
-    /// Unknown where another program had the connection.
+    /// Unknown if another program used the connection.
     pub(super) received_bytes: Option<u64>,
     pub(super) sent_bytes: Option<u64>,
     pub(super) failure: Option<Failure>,
@@ -145,7 +146,7 @@ fn serve(shared: &Shared, client: Connection, peer: &Peer, reserve: Option<Reser
     Outcome { received_bytes: Some(received.bytes()), sent_bytes: Some(sent.bytes()), failure: end.failure() }
 }
 
-/// Sends the file while what the client says is thrown away, so that neither side waits for the
+/// Sends the file and discards what the client sends, concurrently, so that neither side blocks the
 /// other.
 fn send(content: &Content, client: &Connection, received: &Progress, sent: &Progress) -> End {
     let (done, ended) = mpsc::channel();
@@ -163,7 +164,7 @@ fn send(content: &Content, client: &Connection, received: &Progress, sent: &Prog
     })
 }
 
-/// Ends our side, and takes what the client still says for a while.
+/// Shuts down the sending side, and discards what the client sends for a while.
 pub(super) fn linger(client: &Connection) {
     shut(client, Shutdown::Write);
     if socket(client).set_read_timeout(Some(LINGER)).is_ok() {

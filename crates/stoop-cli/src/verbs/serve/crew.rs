@@ -1,4 +1,4 @@
-//! Who is at work: a thread for each client, and the processes that some of them wait for.
+//! Tracks workers: a thread for each client, and the child processes that some of them wait for.
 
 use std::collections::HashSet;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -13,10 +13,10 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use super::Shared;
 use crate::failure::Failure;
 
-/// Enough for what a client's thread does; its buffers are elsewhere.
+/// Enough for a client's thread, whose buffers are on the heap.
 const STACK_BYTES: usize = 256 * 1024;
 
-/// How often, and how long apart, a thread is asked for where the system has none to give.
+/// How often, and how far apart, spawning a thread is retried if the system has no resources.
 const TRIES: u32 = 40;
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -25,7 +25,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 pub(super) struct Crew {
     busy: AtomicUsize,
     limit: usize,
-    /// Readable once somebody has finished.
+    /// Readable once a worker has finished.
     finished: OwnedFd,
     children: Mutex<HashSet<u32>>,
 }
@@ -38,7 +38,7 @@ impl Crew {
         Ok(Crew { busy: AtomicUsize::new(0), limit, finished, children: Mutex::default() })
     }
 
-    /// How many are at work.
+    /// Returns how many threads are working.
     pub(super) fn busy(&self) -> usize {
         self.busy.load(Ordering::Acquire)
     }
@@ -51,18 +51,18 @@ impl Crew {
         self.busy() < self.limit
     }
 
-    /// Takes note of those who have finished, so that the next one is noticed.
+    /// Resets the notification, so that the next worker to finish is noticed.
     pub(super) fn acknowledge(&self) {
         let _ = rustix::io::read(&self.finished, &mut [0; 8]);
     }
 
-    /// A process works for us, until the value is dropped.
+    /// Registers a child process until the returned value is dropped.
     pub(super) fn employ(&self, pid: u32) -> Employed<'_> {
         self.children().insert(pid);
         Employed { crew: self, pid }
     }
 
-    /// Tells the processes that are still at work to end.
+    /// Terminates the child processes that are still running.
     pub(super) fn abandon(&self) {
         for &pid in self.children().iter() {
             if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
@@ -82,11 +82,11 @@ impl AsFd for Crew {
     }
 }
 
-/// Does `work` in a thread of its own. Where there is none to have, asks again for some time, and
-/// then gives the work up.
+/// Runs `work` in a thread of its own. If no thread can be spawned, retries for some time and then
+/// drops the work.
 pub(super) fn start(shared: &Arc<Shared>, work: impl FnOnce(&Shared) + Send + 'static) {
     let at_work = AtWork::new(shared);
-    // Kept here too, since a thread that could not be started takes what it was given with it.
+    // Kept here as well, because a failed spawn drops its closure.
     let job = Arc::new(Mutex::new(Some((at_work, work))));
     for _ in 0..TRIES {
         let theirs = Arc::clone(&job);
@@ -104,7 +104,7 @@ pub(super) fn start(shared: &Arc<Shared>, work: impl FnOnce(&Shared) + Send + 's
     shared.trouble.report(None, "a client was dropped: the system has no more threads to give");
 }
 
-/// Counts as busy while it lives, also when the work panics.
+/// Counts as busy until it is dropped, even if the work panics.
 struct AtWork(Arc<Shared>);
 
 impl AtWork {
@@ -118,12 +118,12 @@ impl Drop for AtWork {
     fn drop(&mut self) {
         let crew = &self.0.crew;
         crew.busy.fetch_sub(1, Ordering::AcqRel);
-        // Full only after 2^64 - 2 writes.
+        // The counter overflows only after 2^64 - 2 writes.
         let _ = rustix::io::write(&crew.finished, &1u64.to_ne_bytes());
     }
 }
 
-/// A process at work.
+/// A registered child process.
 pub(super) struct Employed<'a> {
     crew: &'a Crew,
     pid: u32,

@@ -1,7 +1,7 @@
-//! Datagrams: one socket for all senders, each message answered on its own.
+//! Serves datagrams: one socket for all senders, each message answered on its own.
 //!
-//! There is nobody to keep in a thread here, so answering must never wait for long: a sender that
-//! does not take its answers loses them, and the others do not notice.
+//! All answers share one thread, so sending one must never block for long. A sender that does not
+//! read its answers loses them, without an effect on the others.
 
 use std::collections::HashMap;
 use std::io::Read;
@@ -18,22 +18,23 @@ use crate::failure::Failure;
 use crate::output::{Event, Text, Who};
 use crate::pump::{CLOSED_ON_ARRIVAL, send_growing};
 
-/// How long an answer waits for room in the queue of its receiver, and how often it looks.
+/// How long to wait for space in a receiver's queue, and how often to try.
 const PATIENCE: Duration = Duration::from_millis(200);
 const LOOK_AGAIN: Duration = Duration::from_millis(1);
 
-/// Of the server's time, one part in so many goes into such waits, whoever is waited for.
+/// At most one part in this many of the server's time is spent in such waits, for all receivers
+/// together.
 const TIME_FOR_OTHERS: u32 = 10;
 
-/// How long a receiver that has let an answer lapse is not waited for, and how many such are
-/// remembered.
+/// How long the server does not wait for a receiver that has missed an answer, and how many such
+/// receivers are remembered.
 const MEMORY: Duration = Duration::from_secs(10);
 const REMEMBERED: usize = 1024;
 
 /// A server's datagram socket.
 #[derive(Debug)]
 pub(super) struct Mailbox {
-    /// Has the file, until that is taken away.
+    /// The owner of the socket file, until it is removed.
     bound: Option<Datagram>,
     socket: Arc<Datagram>,
     post: Arc<Post>,
@@ -42,8 +43,8 @@ pub(super) struct Mailbox {
 
 impl Mailbox {
     pub(super) fn new(bound: Datagram) -> Result<Mailbox, Failure> {
-        // Waiting is done for all doors together. A message that was announced may have been refused since,
-        // and no answer is waited for in the kernel.
+        // One poll waits for all listeners together. A message that made the socket readable may
+        // have been refused since, and answers must not block in the kernel.
         bound.set_nonblocking(true)?;
         let socket = Arc::new(bound.try_clone()?);
         Ok(Mailbox { bound: Some(bound), socket, post: Arc::default(), refused: 0 })
@@ -57,12 +58,12 @@ impl Mailbox {
         self.bound.as_ref().and_then(Datagram::file)
     }
 
-    /// Takes the file away, where it is still ours.
+    /// Removes the socket file, if it is still this server's.
     pub(super) fn release(&mut self) -> stoop::Result<()> {
         self.bound.take().map_or(Ok(()), Datagram::close)
     }
 
-    /// Takes one message, if there is one, and sees to its answer.
+    /// Receives one message, if there is one, and answers it.
     pub(super) fn step(&mut self, shared: &Arc<Shared>) -> Result<Step, Failure> {
         let received = self.socket.recv_vec_with(CLOSED_ON_ARRIVAL);
         self.note_refused(shared);
@@ -73,7 +74,7 @@ impl Mailbox {
             Err(error) if error.is_transient() => return Ok(door::exhausted(shared, error.to_string())),
             Err(error) if error.errno().is_some() => return Err(error.into()),
             Err(error) => {
-                // Whatever was wrong with this message, the next one may be right.
+                // Whatever was wrong with this message, the next one may be valid.
                 shared.trouble.report(None, error.to_string());
                 return Ok(Step::Passed);
             }
@@ -114,7 +115,7 @@ impl Mailbox {
                 let (command, sender) = (command.clone(), Who::from(received.credentials));
                 crew::start(shared, move |shared| {
                     match exec::ask(shared, &command, &message, &sender) {
-                        // A program that prints nothing has nothing to answer.
+                        // A program without output sends no answer.
                         Ok(answer) if answer.is_empty() => {}
                         Ok(answer) => post.send(shared, &socket, &answer, &from),
                         Err(failure) => shared.trouble.report(Some(&from.address), failure.summary()),
@@ -131,19 +132,19 @@ impl AsFd for Mailbox {
     }
 }
 
-/// The way back to the senders, one answer at a time.
+/// Sends answers, one at a time.
 #[derive(Debug, Default)]
 struct Post(Mutex<Receivers>);
 
 #[derive(Debug, Default)]
 struct Receivers {
-    /// Those who did not take an answer in time, and when that was.
+    /// Receivers that did not read an answer in time, and when.
     slow: HashMap<Address, Instant>,
     patience: Patience,
     quota: SendQuota,
 }
 
-/// How long may still be waited for receivers.
+/// The remaining time budget for waiting.
 #[derive(Debug)]
 struct Patience {
     left: Duration,
@@ -157,7 +158,7 @@ impl Default for Patience {
 }
 
 impl Patience {
-    /// What there is now.
+    /// Returns the budget at this time.
     fn left(&mut self, now: Instant) -> Duration {
         let earned = now.saturating_duration_since(self.since) / TIME_FOR_OTHERS;
         self.left = self.left.saturating_add(earned).min(PATIENCE);
@@ -202,8 +203,8 @@ impl Receivers {
         sent
     }
 
-    /// Tries until the answer has gone or the patience is over; once with one who is known to be
-    /// slow.
+    /// Tries until the answer is sent or the budget is exhausted. For a receiver known to be slow,
+    /// tries once.
     fn send_within(
         &mut self,
         socket: &Datagram,
@@ -267,7 +268,7 @@ mod tests {
 
             while receivers.send(&server, b"answer", &to_deaf).is_ok() {}
             assert!(receivers.slow.contains_key(&to_deaf.address));
-            // With patience, this alone would take longer than the deadline.
+            // If each send waited, this alone would exceed the deadline.
             for _ in 0..400 {
                 assert!(receivers.send(&server, b"answer", &to_deaf).unwrap_err().is_would_block());
             }
@@ -298,7 +299,7 @@ mod tests {
             }
             let (well, receiver) = client();
             for _ in 0..100 {
-                // It may have to try again until it is known to have read.
+                // The send may have to be repeated until the receiver is known to have read.
                 while receivers.send(&server, b"answer", &receiver).is_err() {
                     std::thread::sleep(LOOK_AGAIN);
                 }

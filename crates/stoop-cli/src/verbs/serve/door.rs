@@ -1,4 +1,5 @@
-//! The sockets that clients come to: made here, or passed in by a service manager or a parent.
+//! The sockets that clients connect to: bound here, or passed by a service manager or a parent
+//! process.
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::PermissionsExt;
@@ -20,11 +21,11 @@ use crate::output::{Event, Text, Word};
 use crate::passed::Passed;
 use crate::target::{self, Server};
 
-/// How long to leave clients in the queue if the next one cannot be accepted: no descriptor is
-/// free, or a security module refuses it.
+/// The delay before the next accept if one failed: no file descriptor is available, or a security
+/// module denied it.
 const PAUSE_WHEN_EXHAUSTED: Duration = Duration::from_millis(50);
 
-/// One socket of a server.
+/// A listening or datagram socket of a server.
 #[derive(Debug)]
 pub(super) struct Door {
     server: Served,
@@ -37,20 +38,20 @@ enum Served {
     Datagrams(Mailbox),
 }
 
-/// What a look at a door came to.
+/// The result of one step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// Somebody was let in.
+    /// A client was accepted.
     Served,
-    /// Somebody was turned away.
+    /// A client was refused.
     Passed,
-    /// Nobody can be let in at the moment.
+    /// No client can be accepted at the moment.
     Exhausted,
-    /// Nobody is there.
+    /// No client is waiting.
     Nobody,
 }
 
-/// Every socket that this server is to serve.
+/// Opens every socket that this server is to serve.
 pub(super) fn open(flags: &Serve, service: &Service, passed: Vec<Passed>) -> Result<Vec<Door>, Failure> {
     if !passed.is_empty() {
         let servers = passed.into_iter().map(|passed| passed.into_server(&flags.serving));
@@ -66,20 +67,21 @@ pub(super) fn open(flags: &Serve, service: &Service, passed: Vec<Passed>) -> Res
     Ok(vec![Door::new(target::serve(address, Kind::Stream, &flags.serving, adjust)?)?])
 }
 
-/// What this verb wants of a socket beyond the flags.
+/// Adds what this command needs of a socket to what the flags say.
 fn adjust(bind: Bind, flags: &Serve, kind: Kind, service: &Service) -> Bind {
     let Some(Place::Address(address)) = flags.address.as_ref().map(|target| &target.place) else {
         return bind;
     };
     let policy = target::policy(address, &flags.serving);
-    // Only another program could do anything with descriptors; where none runs, the sender is told so
-    // by the kernel.
+    // Only another program could use file descriptors. If none runs, the kernel refuses them, so
+    // the sender is informed.
     let bind = bind.policy(if service.runs_programs() { policy } else { policy.refuse_descriptors() });
     bind.pass_credentials(wants_senders(kind))
 }
 
-/// Whether each message is to come with who sent it. A datagram is answered only if that is known,
-/// and an empty seqpacket message can only so be told from the end (K-DGRAM-13).
+/// Returns whether each message must carry its sender's credentials. A datagram is answered only if
+/// its sender is known, and only with credentials can an empty seqpacket message be distinguished
+/// from the end (K-DGRAM-13).
 fn wants_senders(kind: Kind) -> bool {
     kind != Kind::Stream
 }
@@ -89,7 +91,8 @@ impl Door {
         let server = match server {
             Server::Datagram(socket) => Served::Datagrams(Mailbox::new(socket)?),
             connections => {
-                // Waiting is done for all doors together; between that and the accept a client may have gone.
+                // One poll waits for all listeners together. Between that and the accept a client
+                // may have disconnected.
                 connections.socket().set_nonblocking(true)?;
                 Served::Connections(connections)
             }
@@ -97,7 +100,7 @@ impl Door {
         Ok(Door { server, passed: false })
     }
 
-    /// A socket that somebody else has bound: what [`adjust`] sees to otherwise is done now.
+    /// Converts a socket bound by another process, and applies what [`adjust`] does when binding.
     fn already_bound(server: Server) -> Result<Door, Failure> {
         if wants_senders(server.kind()) {
             server.socket().set_pass_credentials(true)?;
@@ -116,11 +119,11 @@ impl Door {
         }
     }
 
-    /// What to say when it opens.
+    /// Returns the event that reports the open socket.
     pub(super) fn announcement(&self, service: &Service) -> Event {
         let (socket, file) = self.server();
         let mode = file.and_then(|file| std::fs::symlink_metadata(file.path()).ok());
-        // The kernel's word for the address is the name at bind, which a takeover has changed since.
+        // The kernel reports the name given to bind, which a takeover has changed since.
         let address = match file.map(|file| stoop::Address::path(file.path())) {
             Some(Ok(address)) => Text::from(&address),
             _ => {
@@ -136,8 +139,8 @@ impl Door {
         }
     }
 
-    /// Takes its file away, where that is still ours. Those who have found the socket are still let
-    /// in.
+    /// Removes the socket file, if it is still this server's. Clients that have connected already
+    /// are still accepted.
     pub(super) fn release(&mut self) -> stoop::Result<()> {
         match &mut self.server {
             Served::Connections(Server::Stream(listener)) => listener.release(),
@@ -147,10 +150,11 @@ impl Door {
         }
     }
 
-    /// Lets in one client, or takes one message, if there is one.
+    /// Accepts one client, or receives one message, if there is one.
     ///
     /// # Errors
-    /// Only where the socket itself can no longer be used.
+    ///
+    /// Returns an error only if the socket itself can no longer be used.
     pub(super) fn step(&mut self, shared: &Arc<Shared>) -> Result<Step, Failure> {
         match &mut self.server {
             Served::Connections(Server::Stream(listener)) => accept(listener, Connection::Stream, shared),
@@ -196,7 +200,7 @@ fn accept<C: Connected>(
     Ok(Step::Served)
 }
 
-/// Leaves the clients in the queue for a moment.
+/// Leaves the clients in the backlog for a moment.
 pub(super) fn exhausted(shared: &Shared, error: String) -> Step {
     shared.trouble.report(None, error);
     thread::sleep(PAUSE_WHEN_EXHAUSTED);

@@ -1,4 +1,4 @@
-//! A program for each client, or for each datagram.
+//! Runs a program for each client, or for each datagram.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -19,30 +19,30 @@ use crate::failure::Failure;
 use crate::output::Who;
 use crate::pump::descriptor;
 
-/// More than any datagram can hold; a program that prints on for ever is cut off here.
+/// More than any datagram can hold. Output of a program that prints endlessly is truncated here.
 const ANSWER_MAX_BYTES: u64 = 16 << 20;
 
-/// How long to wait before a program is started again where the system had not enough of something
-/// for it.
+/// The delay before a program is started again after the system lacked resources for it.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// What belongs to this process alone.
+/// Environment variables that belong to this process alone.
 const NOT_INHERITED: [&str; 5] =
     ["LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PID", "LISTEN_PIDFDID", "NOTIFY_SOCKET"];
 
-/// Descriptors for the program of a client that is about to be accepted. Taken before the client
-/// is, which else stays in the queue: a client that is in, with no way to start its program, could
-/// only be dropped.
+/// File descriptors for the program of the next client. They are reserved before the client is
+/// accepted. If they are not available, the client stays in the backlog: an accepted client whose
+/// program cannot be started could only be dropped.
 pub(super) struct Reserve([OwnedFd; 2]);
 
 impl Reserve {
-    /// Takes them, as copies of a descriptor that is open anyway.
+    /// Reserves them, as duplicates of an open file descriptor.
     pub(super) fn take(open: impl AsFd) -> io::Result<Reserve> {
         let spare = || open.as_fd().try_clone_to_owned();
         Ok(Reserve([spare()?, spare()?]))
     }
 
-    /// Makes them the program's input and output. Takes no other descriptor, not for an instant.
+    /// Turns them into the program's input and output. Uses no other file descriptor, not even
+    /// temporarily.
     fn into_ends(self, client: &Connection) -> io::Result<[Stdio; 2]> {
         let Reserve([mut input, mut output]) = self;
         dup3(descriptor(client), &mut input, DupFlags::CLOEXEC)?;
@@ -51,8 +51,9 @@ impl Reserve {
     }
 }
 
-/// The command, as the shell takes it, with who asked for it in its environment. It has a process
-/// group of its own: what is typed at our terminal ends us, not what is in flight.
+/// Returns the command for the shell, with the client's credentials in its environment. It gets its
+/// own process group: Ctrl-C on the terminal of the server ends the server, but not programs in
+/// progress.
 fn shell(command: &OsStr, who: &Who) -> Command {
     let mut shell = Command::new("/bin/sh");
     shell.arg("-c").arg(command).process_group(0);
@@ -69,7 +70,7 @@ fn shell(command: &OsStr, who: &Who) -> Command {
     shell
 }
 
-/// Runs a program that has the connection as its standard input and output.
+/// Runs a program whose standard input and output are the connection.
 pub(super) fn serve(
     shared: &Shared,
     command: &OsStr,
@@ -81,8 +82,8 @@ pub(super) fn serve(
     if let Some(failure) = &failure {
         shared.trouble.report(None, failure.summary());
     }
-    // Until here the connection was kept: closing it with something unread would be a reset to the
-    // client.
+    // The connection was kept open until here: closing it with unread data would cause a reset at
+    // the client.
     answer::linger(&client);
     Outcome { failure, ..Outcome::default() }
 }
@@ -100,12 +101,12 @@ fn run(
     shell.stdin(input).stdout(output);
     let mut child = started(shared, || shell.spawn())?;
     let _at_work = shared.crew.employ(child.id());
-    // Its copies of the connection are here too, as long as the command is.
+    // The command holds duplicates of the connection too, so it is dropped here.
     drop(shell);
     child.wait().map(drop)
 }
 
-/// Starts a program, when the system has what that takes: descriptors, processes, memory.
+/// Starts a program once the system has the resources: file descriptors, processes, memory.
 fn started(shared: &Shared, mut start: impl FnMut() -> io::Result<Child>) -> io::Result<Child> {
     loop {
         match start() {
@@ -122,7 +123,7 @@ fn is_exhausted(error: &io::Error) -> bool {
     matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE | Errno::AGAIN | Errno::NOMEM))
 }
 
-/// Runs a program that has the message as its standard input, and returns what it prints.
+/// Runs a program with the message as its standard input, and returns its output.
 pub(super) fn ask(
     shared: &Shared,
     command: &OsStr,
@@ -133,7 +134,7 @@ pub(super) fn ask(
 }
 
 fn answer(shared: &Shared, command: &OsStr, message: &[u8], sender: &Who) -> io::Result<Vec<u8>> {
-    // Where a part cannot be had, all are given back for others to use.
+    // If one part is not available, all are released for others to use.
     let start = || shell(command, sender).stdin(in_memory(message)?).stdout(Stdio::piped()).spawn();
     let mut child = started(shared, start)?;
     let _at_work = shared.crew.employ(child.id());
@@ -145,8 +146,8 @@ fn answer(shared: &Shared, command: &OsStr, message: &[u8], sender: &Who) -> io:
     Ok(answer)
 }
 
-/// A file without a name: unlike a pipe it holds any message, so that a program that does not read
-/// holds up nobody.
+/// Creates a file without a name that contains the message. Unlike a pipe it holds any message, so
+/// a program that does not read blocks nothing.
 fn in_memory(message: &[u8]) -> io::Result<File> {
     let mut file = File::from(memfd_create("message", MemfdFlags::CLOEXEC)?);
     file.write_all(message)?;

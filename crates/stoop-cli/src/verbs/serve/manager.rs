@@ -1,5 +1,5 @@
-//! Telling the service manager how we are, from a thread of its own: its queue may be full and its
-//! socket may be anywhere, and neither is a reason to let clients wait, nor one not to serve.
+//! Notifies the service manager from a thread of its own. Its queue may be full and its socket
+//! unreachable. Neither may delay clients or prevent the server from running.
 
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
@@ -12,18 +12,18 @@ use super::Shared;
 use crate::exit::Exit;
 use crate::failure::Failure;
 
-/// How long the end of the server waits for what is still to be told.
+/// How long the server waits at the end for pending notifications.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// The way to the service manager, if one started us.
+/// The connection to the service manager, if it started this process.
 #[derive(Debug)]
 pub(super) struct Manager(Option<Line>);
 
 #[derive(Debug)]
 struct Line {
-    /// What is to be told.
+    /// The notifications to send.
     tell: Sender<News>,
-    /// Disconnected when all has been told, or given up.
+    /// Disconnected when all have been sent, or given up.
     told: Receiver<()>,
 }
 
@@ -34,7 +34,7 @@ enum News {
 }
 
 impl Manager {
-    /// From `NOTIFY_SOCKET`. A value that is of no use is a warning.
+    /// Creates it from `NOTIFY_SOCKET`. An unusable value causes a warning.
     pub(super) fn from_env(shared: &Arc<Shared>) -> Result<Manager, Failure> {
         let line = match Notifier::from_env() {
             Ok(Some(notifier)) => begin(notifier, shared),
@@ -51,33 +51,33 @@ impl Manager {
         Ok(Manager(line))
     }
 
-    /// Signals readiness. Does not wait.
+    /// Signals readiness. Does not block.
     pub(super) fn ready(&self) {
         self.tell(News::Ready);
     }
 
-    /// Signals that the server is about to end. Does not wait.
+    /// Signals that the server is about to stop. Does not block.
     pub(super) fn stopping(&self) {
         self.tell(News::Stopping);
     }
 
-    /// Waits a moment for what is still to be told.
+    /// Waits a moment for pending notifications.
     pub(super) fn finish(self) {
         let Some(Line { tell, told }) = self.0 else { return };
         drop(tell);
-        // Whatever comes of it, the process ends.
+        // Whatever the result, the process exits.
         let _ = told.recv_timeout(LAST_WORDS);
     }
 
     fn tell(&self, news: News) {
         if let Some(line) = &self.0 {
-            // The thread ends only after we hang up.
+            // The thread exits only after this sender is dropped.
             let _ = line.tell.send(news);
         }
     }
 }
 
-/// Starts the thread. A system without one to give is as good a reason to serve unheard as any.
+/// Starts the thread. If none can be spawned, the server runs without notifications.
 fn begin(notifier: Notifier, shared: &Arc<Shared>) -> Option<Line> {
     let (tell, news) = mpsc::channel();
     let (done, told) = mpsc::channel();
@@ -93,8 +93,8 @@ fn begin(notifier: Notifier, shared: &Arc<Shared>) -> Option<Line> {
     started.is_ok().then_some(Line { tell, told })
 }
 
-/// Tells what there is to tell until the server hangs up. Readiness, which a manager may wait for,
-/// is tried again while its queue is full and there is no later news.
+/// Sends notifications until the server disconnects. Readiness, which a manager may wait for, is
+/// retried while its queue is full and no later notification supersedes it.
 fn relay(notifier: &Notifier, news: &Receiver<News>, shared: &Shared) {
     let mut next = news.recv().ok();
     while let Some(now) = next {

@@ -1,17 +1,17 @@
-//! `stoop serve`: many clients at once, until told to end.
+//! `stoop serve`: serves many clients at once, until told to stop.
 //!
-//! One thread waits for signals, clients and datagrams; each client gets a thread of its own, so
-//! one that does not read or never ends holds up nobody else. Nothing that a client does ends the
+//! One thread waits for signals, clients and datagrams. Each client gets a thread of its own, so
+//! one that does not read or never ends delays no other. Nothing that a client does stops the
 //! server.
 //!
-//! | what | where |
+//! | what | file |
 //! |---|---|
-//! | the sockets: bound here, or passed in | `door.rs` |
-//! | threads and processes at work, how many may be | `crew.rs` |
+//! | sockets: bound here, or inherited | `door.rs` |
+//! | threads and processes, and their limit | `crew.rs` |
 //! | what a client gets | `answer.rs`, `exec.rs` |
 //! | datagrams and their answers | `datagram.rs` |
-//! | what a service manager is told | `manager.rs` |
-//! | what goes wrong, reported without a flood | `trouble.rs` |
+//! | notifications to the service manager | `manager.rs` |
+//! | error reports, rate-limited | `trouble.rs` |
 
 mod answer;
 mod crew;
@@ -39,18 +39,18 @@ use door::{Door, Step};
 use manager::Manager;
 use trouble::Trouble;
 
-/// At most this many programs run at a time where datagrams start them and no other limit was
-/// given: a datagram costs its sender nothing.
+/// The maximum number of programs that datagrams may start at a time if no other limit was given: a
+/// datagram costs its sender nothing.
 const PROGRAMS: u32 = 64;
 
-/// How long to pause if the kernel has no memory to wait for clients with.
+/// The delay after the kernel lacked memory to poll.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// How many clients are let in at one door, at the end, before the clock and the signals are looked
-/// at again.
+/// How many clients are accepted from one listener, at the end, before time and signals are checked
+/// again.
 const STEPS_IN_A_TURN: usize = 64;
 
-/// What every thread of the server shares.
+/// State shared by all threads of the server.
 #[derive(Debug)]
 struct Shared {
     service: Service,
@@ -59,18 +59,20 @@ struct Shared {
     crew: Crew,
 }
 
-/// Serves until a signal comes.
+/// Serves until a signal arrives.
 pub(crate) fn run(flags: &Serve) -> Outcome {
-    // First of all: what this process opens itself could be taken for what it was started with.
+    // This comes first: a file descriptor opened by this process could be mistaken for an inherited
+    // one.
     let passed = Passed::take(flags.address.as_ref(), flags.serving.kind.kind)?;
-    // Before anything is made: a signal from here on takes the socket file away again.
+    // Before anything is created: from here on, a signal removes the socket file again.
     let signals = Signals::catch()?;
     let output = Output::new(flags.json, flags.quiet);
     let service = Service::new(&flags.answer)?;
     let doors = door::open(flags, &service, passed)?;
     let unlimited_programs = service.runs_programs() && doors.iter().any(Door::is_for_datagrams);
     let crew = Crew::new(flags.max_connections.or(unlimited_programs.then_some(PROGRAMS)))?;
-    // Last of what may fail: whoever hears of the server may rely on it.
+    // The last step that may fail: a client or service manager that is told of the server may rely
+    // on it.
     for door in &doors {
         output.tell(&door.announcement(&service))?;
     }
@@ -94,18 +96,18 @@ struct Server {
     grace: Duration,
 }
 
-/// What there is to do.
+/// What the poll reported.
 enum Ready {
-    /// A signal came.
+    /// A signal arrived.
     Signal,
-    /// The time is over.
+    /// The time limit has passed.
     Late,
-    /// Somebody is at these doors; or nobody, and a client has just gone.
+    /// These listeners are readable. If empty, a worker has finished.
     Doors(Vec<usize>),
 }
 
 impl Server {
-    /// Serves until a signal comes or, with `once`, until the first client has come.
+    /// Serves until a signal arrives or, with `once`, until the first client was accepted.
     fn serve(&mut self, once: bool) -> Result<(), Failure> {
         loop {
             let doors = match self.wait(None)? {
@@ -122,8 +124,8 @@ impl Server {
         }
     }
 
-    /// Takes the files away, serves those who are there already, and waits until they are done or
-    /// the time is over.
+    /// Removes the socket files, serves the clients that have connected, and waits until they are
+    /// done or the time limit has passed.
     fn finish(&mut self, once: bool) -> Result<(), Failure> {
         for door in &mut self.doors {
             if let Err(error) = door.release() {
@@ -157,12 +159,13 @@ impl Server {
         now.checked_add(self.grace).unwrap_or(now + Duration::from_secs(u32::MAX.into()))
     }
 
-    /// Lets in those who wait, as far as there is room, and closes the doors at which nobody does.
+    /// Accepts waiting clients as far as the limit permits, and closes the listeners without any.
     fn drain(&mut self) -> Result<(), Failure> {
         let mut open = Vec::new();
         for mut door in self.doors.drain(..) {
             let mut somebody_waits = true;
-            // Those who keep coming do not keep us from hearing signals and seeing the time pass.
+            // A continuous flow of clients must not keep the server from handling signals and the
+            // time limit.
             for _ in 0..STEPS_IN_A_TURN {
                 if !self.shared.crew.has_room() {
                     break;
@@ -184,8 +187,8 @@ impl Server {
         Ok(())
     }
 
-    /// Waits for a signal, for somebody at a door (where there is room for them), and for a client
-    /// to go.
+    /// Waits for a signal, for a client at any listener (if the limit permits one), and for a
+    /// worker to finish.
     fn wait(&self, deadline: Option<Instant>) -> Result<Ready, Failure> {
         let crew = &self.shared.crew;
         let mut entries = vec![
@@ -202,7 +205,7 @@ impl Server {
             Ok(0) => return Ok(Ready::Late),
             Ok(_) => {}
             Err(rustix::io::Errno::INTR) => return Ok(Ready::Doors(Vec::new())),
-            // The wait lacks something, not the clients.
+            // The poll lacks memory, which is not the clients' fault.
             Err(rustix::io::Errno::NOMEM | rustix::io::Errno::AGAIN) => {
                 std::thread::sleep(PAUSE);
                 let is_late = deadline.is_some_and(|deadline| deadline <= Instant::now());

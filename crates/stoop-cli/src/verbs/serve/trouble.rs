@@ -1,5 +1,4 @@
-//! What goes wrong with a client or a message: reported, but never as a flood that a client can
-//! cause.
+//! Reports errors with clients and messages at a limited rate, so that no client can flood the log.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -8,10 +7,10 @@ use stoop::Address;
 
 use crate::output::{Event, Output, Text};
 
-/// Two reports are at least this far apart; what comes between is counted.
+/// The minimum time between two reports. Errors in between are counted.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// The reports of one server.
+/// The error reports of one server.
 #[derive(Debug)]
 pub(super) struct Trouble {
     output: Output,
@@ -31,7 +30,7 @@ impl Trouble {
         Trouble { output, held: Mutex::default() }
     }
 
-    /// Reports, now or with the next report.
+    /// Reports an error, now or together with the next report.
     pub(super) fn report(&self, from: Option<&Address>, error: impl Into<String>) {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         held.count += 1;
