@@ -64,7 +64,7 @@ impl Passed {
         server().map_err(|error| unusable(name.as_ref(), &error))
     }
 
-    /// Converts it to a connection. Without this, a datagram socket would be taken for a server's.
+    /// Converts it to a client's connection. Otherwise a datagram socket would count as a server's.
     pub(crate) fn into_connection(self) -> Result<Connection, Failure> {
         let connection = || {
             let kind = self.kind.map_or_else(|| self.socket.kind(), Ok)?;

@@ -1,5 +1,5 @@
-//! Which transport to use for what. Follows from the figures and from nothing else: no opinion is
-//! built in, and a difference that may be chance is none.
+//! Recommends transports. The recommendations follow from the figures alone, and a difference that
+//! may be due to chance does not count.
 
 use serde::Serialize;
 
@@ -9,31 +9,31 @@ use super::report::Rows;
 use super::transport::Transport;
 use super::work::Work;
 
-/// Neighbours nearer than this cannot be told apart on a machine that does other things as well.
+/// The smallest ratio that counts as a difference on a machine that also does other work.
 const NOTICEABLE: f64 = 1.25;
 
-/// From this size on a message is data rather than a signal.
+/// The size from which a message counts as bulk data.
 const LARGE_BYTES: usize = 4096;
 
 /// One recommendation.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(super) struct Advice {
-    /// What is wanted.
+    /// The requirement.
     pub(super) need: String,
-    /// What to use, the best first; those after it cannot be told from it.
+    /// The transports to use, the best first. The others are not measurably worse.
     #[serde(rename = "use")]
     pub(super) choose: Vec<&'static str>,
     pub(super) because: String,
 }
 
-/// Something wanted of a transport, and the figure that tells.
+/// A requirement, and the figure by which transports are compared.
 struct Need {
     what: &'static str,
     work: Work,
-    /// Whether the largest messages tell, rather than the smallest.
+    /// Whether the largest message size decides, instead of the smallest.
     is_large: bool,
     want: Want,
-    /// Which transports are candidates.
+    /// Selects the candidates.
     among: fn(Transport) -> bool,
 }
 
@@ -67,12 +67,12 @@ fn keeps_boundaries(transport: Transport) -> bool {
     matches!(transport, SeqPacket | Datagram | Framed | PosixQueue | SysVQueue | SharedFutex | SharedSpin)
 }
 
-/// What the figures say.
+/// Derives the recommendations from the figures.
 pub(super) fn advise(rows: Rows<'_>) -> Vec<Advice> {
     NEEDS.iter().filter_map(|need| best(rows, need)).collect()
 }
 
-/// What is compared.
+/// The figure that is compared.
 #[derive(Clone, Copy)]
 enum Want {
     Latency,
@@ -82,7 +82,7 @@ enum Want {
 }
 
 impl Want {
-    /// The less, the better.
+    /// Returns a cost: less is better.
     fn cost(self, figures: &Figures) -> Option<f64> {
         match self {
             Want::Latency => figures.latency.map(|latency| latency.p50_us),
@@ -91,7 +91,7 @@ impl Want {
         }
     }
 
-    /// What the figure is of.
+    /// Returns what the figure measures.
     fn of(self) -> &'static str {
         match self {
             Want::Latency => " a round trip",
@@ -113,7 +113,7 @@ fn best(rows: Rows<'_>, need: &Need) -> Option<Advice> {
     let Need { work, want, .. } = *need;
     let sizes = rows.sizes(work);
     let size = match need.is_large {
-        // With small messages only, nothing is known about much data.
+        // With small messages only, bulk transfer was not measured.
         true => sizes.last().copied().filter(|&size| size >= LARGE_BYTES)?,
         false => *sizes.first()?,
     };
@@ -135,7 +135,8 @@ fn best(rows: Rows<'_>, need: &Need) -> Option<Advice> {
     Some(Advice { need: format!("{} ({})", need.what, units::size(size)), choose, because })
 }
 
-/// What something beside a message adds to it, on the transports where that is least and most.
+/// Describes the cost of ancillary data per message, on the transports where it is lowest and
+/// highest.
 fn added(rows: Rows<'_>, work: Work, size: usize) -> Option<String> {
     let mut added: Vec<f64> =
         rows.measured(work, size).filter_map(|(_, figures)| added_us(figures)).collect();
@@ -149,8 +150,8 @@ fn added(rows: Rows<'_>, work: Work, size: usize) -> Option<String> {
     })
 }
 
-/// How much longer a message takes than one without, in microseconds; what chance makes negative is
-/// nothing.
+/// Returns how much longer a message takes than one without ancillary data, in microseconds.
+/// Negative noise becomes 0.
 pub(super) fn added_us(figures: &Figures) -> Option<f64> {
     figures.plain_per_second.map(|plain| ((1.0 / figures.per_second - 1.0 / plain) * 1e6).max(0.0))
 }

@@ -1,7 +1,7 @@
-//! Two processes and what they tell each other: a seqpacket socket pair, one JSON text a message,
-//! descriptors beside.
+//! The control channel between the two processes: a seqpacket socket pair, with one JSON text per
+//! message and file descriptors as ancillary data.
 //!
-//! The other process is this command again. It ends with this one, however that ends.
+//! The other process runs this same command. It exits when this one does, for whatever reason.
 
 use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -18,61 +18,61 @@ use super::trouble::{Result, Trouble};
 use super::wire::Ends;
 use super::work::Work;
 
-/// The longest that anybody waits for the other process: it is either busy or broken after that.
+/// How long to wait for the other process: after that it is considered stuck.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The longest text of an order or a report.
+/// The maximum length of an order or a report.
 const TEXT_BYTES: usize = 4096;
 
-/// The most descriptors that one end of a transport has.
+/// The maximum number of file descriptors at one end of a transport.
 const DESCRIPTORS: usize = 4;
 
-/// What to do.
+/// What the other process has to do.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Order {
     pub(super) transport: Transport,
     pub(super) work: Work,
     pub(super) size: usize,
     pub(super) span: Span,
-    /// The processor for the one who gets the order.
+    /// The processor to which the other process is pinned.
     pub(super) pin: Option<usize>,
     pub(super) beside: Beside,
-    /// How many ends follow, each in a message of its own.
+    /// How many ends follow, each in its own message.
     pub(super) ends: u16,
 }
 
-/// What goes with each message of a one-way work.
+/// The ancillary data of each message of a one-way workload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Beside {
-    /// Nothing, by the plainest calls.
+    /// None, sent with the simplest calls.
     Nothing,
-    /// Nothing, by the calls that could carry something.
+    /// None, sent with the calls that support ancillary data.
     Room,
-    /// A descriptor.
+    /// A file descriptor.
     Descriptor,
-    /// Who sends it.
+    /// The sender's credentials.
     Credentials,
 }
 
-/// What the other process says.
+/// What the other process reports.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) enum Report {
-    /// It has its ends and waits for messages.
+    /// It has opened its ends and waits for messages.
     Ready,
-    /// It is done.
+    /// It has finished.
     Done(Tally),
-    /// It could not.
+    /// It has failed.
     Trouble(Trouble),
 }
 
-/// Says something, with descriptors.
+/// Sends a value, with file descriptors.
 pub(super) fn say(to: &SeqPacket, what: &impl Serialize, descriptors: &[BorrowedFd<'_>]) -> Result<()> {
     let text = serde_json::to_vec(what).map_err(|error| Trouble::failed(error.to_string()))?;
     to.send_with(&[IoSlice::new(&text)], &Outgoing::new().descriptors(descriptors))?;
     Ok(())
 }
 
-/// Hears something, with descriptors.
+/// Receives a value, with file descriptors.
 pub(super) fn hear<T: DeserializeOwned>(from: &SeqPacket) -> Result<(T, Vec<OwnedFd>)> {
     let mut text = [0; TEXT_BYTES];
     let came = from.recv_with(&mut [IoSliceMut::new(&mut text)], Allow::descriptors(DESCRIPTORS))?;
@@ -83,14 +83,14 @@ pub(super) fn hear<T: DeserializeOwned>(from: &SeqPacket) -> Result<(T, Vec<Owne
     what.map(|what| (what, came.descriptors)).map_err(|error| Trouble::failed(error.to_string()))
 }
 
-/// The other process. Killed when dropped, unless it has ended.
+/// The other process. Killed on drop, unless it has exited.
 pub(super) struct Peer {
     child: Child,
     control: SeqPacket,
 }
 
 impl Peer {
-    /// Starts it, gives it its order and its ends, and waits until it is ready.
+    /// Starts it, sends it an order and its ends, and waits until it is ready.
     pub(super) fn start(order: &Order, ends: Vec<Ends>) -> Result<Peer> {
         let (control, theirs) = SeqPacket::pair()?;
         control.set_read_timeout(Some(PATIENCE))?;
@@ -112,7 +112,7 @@ impl Peer {
         }
     }
 
-    /// Waits for what it counted.
+    /// Waits for its result.
     pub(super) fn tally(&self) -> Result<Tally> {
         match self.hear()? {
             Report::Done(tally) => Ok(tally),
@@ -121,14 +121,15 @@ impl Peer {
         }
     }
 
-    /// Whether it has said something within this time.
+    /// Returns whether it has reported something within this time.
     pub(super) fn has_spoken(&self, within: Duration) -> Result<bool> {
         use rustix::event::{PollFd, PollFlags, Timespec, poll};
         let limit = Timespec { tv_sec: 0, tv_nsec: within.subsec_nanos().into() };
         Ok(poll(&mut [PollFd::new(&self.control, PollFlags::IN)], Some(&limit))? > 0)
     }
 
-    /// Why a transfer failed: the other process knows it best, where it has said something.
+    /// Returns why a transfer failed. If the other process has reported a reason, that is more
+    /// precise.
     pub(super) fn blame(&self, ours: Trouble) -> Trouble {
         if matches!(ours, Trouble::NotMeasured(_)) {
             return ours;
@@ -146,7 +147,7 @@ impl Peer {
 
 impl Drop for Peer {
     fn drop(&mut self) {
-        // Once it has reported there is nothing more to lose, and before that we have given up.
+        // After its report there is nothing to lose, and before that the measurement was given up.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -1,29 +1,29 @@
-//! What the figures were measured on: a figure is worth little without it. Reads `/proc`, changes
-//! nothing.
+//! Describes the machine that was measured, without which figures mean little. Reads `/proc`,
+//! changes nothing.
 
 use std::fs;
 
 use serde::Serialize;
 
-/// The machine, and what was asked of it.
+/// The machine, and the settings of the measurement.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(super) struct Machine {
     pub(super) kernel: String,
     pub(super) processor: String,
-    /// How many processors this process may use.
+    /// The number of processors this process may use.
     pub(super) processors: usize,
-    /// Whether it is a virtual machine, where waking a process up costs much more.
+    /// Whether it is a virtual machine, on which waking up a process costs much more.
     pub(super) is_virtual: bool,
-    /// `net.core.wmem_max`: the largest send buffer.
+    /// `net.core.wmem_max`: the maximum send buffer.
     pub(super) wmem_max_bytes: Option<u64>,
-    /// How many processes wanted to run when the measurement began.
+    /// The load average at the start of the measurement.
     pub(super) load: Option<f64>,
     pub(super) pin: Option<(usize, usize)>,
     pub(super) stoop: &'static str,
 }
 
 impl Machine {
-    /// This machine, now.
+    /// Describes this machine.
     pub(super) fn here(pin: Option<(usize, usize)>) -> Machine {
         let read = |path| fs::read_to_string(path).unwrap_or_default();
         let cpuinfo = read("/proc/cpuinfo");
@@ -39,7 +39,7 @@ impl Machine {
         }
     }
 
-    /// What has to be known to read the figures, where processes were free to move.
+    /// Returns a caution about the figures, if the scheduler was free to move the processes.
     pub(super) fn caution(&self) -> Option<&'static str> {
         (self.pin.is_none() && self.processors > 1).then_some(
             "The scheduler was free to put both processes on one processor in one run and apart in the next, which can be a \
@@ -47,7 +47,7 @@ impl Machine {
         )
     }
 
-    /// In one line for each kind of fact.
+    /// Formats one line for each kind of fact.
     pub(super) fn lines(&self) -> Vec<String> {
         let virtually = if self.is_virtual { ", a virtual machine" } else { "" };
         let several = if self.processors == 1 { "" } else { "s" };
@@ -69,7 +69,7 @@ fn or_unknown(text: &str) -> String {
     if text.is_empty() { "unknown".into() } else { text.into() }
 }
 
-/// The first value of a field in the text of `/proc/cpuinfo`.
+/// Returns the first value of a field in the text of `/proc/cpuinfo`.
 fn field<'a>(cpuinfo: &'a str, name: &str) -> Option<&'a str> {
     let mut fields = cpuinfo.lines().filter_map(|line| line.split_once(':'));
     fields.find(|(field, _)| field.trim() == name).map(|(_, value)| value.trim())

@@ -1,4 +1,4 @@
-//! Time, processor time and percentiles of one run, and what several runs come to.
+//! Measures time, processor time and percentiles of one run, and summarizes several runs.
 
 use std::time::{Duration, Instant};
 
@@ -8,27 +8,27 @@ use serde::{Deserialize, Serialize};
 
 use super::trouble::{Result, Trouble};
 
-/// Latencies are told apart to one part in a thousand, up to a minute.
+/// Latencies have a resolution of one part in a thousand, up to one minute.
 const DIGITS: u8 = 3;
 const LONGEST_NANOS: u64 = 60_000_000_000;
 
-/// An empty histogram of nanoseconds. Its size is bounded, however much is recorded.
+/// Creates an empty histogram of nanoseconds. Its size is bounded, however much is recorded.
 pub(super) fn histogram() -> Result<Histogram<u64>> {
     Histogram::new_with_bounds(1, LONGEST_NANOS, DIGITS).map_err(|error| Trouble::failed(error.to_string()))
 }
 
-/// Records a latency; one beyond a minute counts as a minute.
+/// Records a latency. One of more than a minute counts as one minute.
 pub(super) fn record(histogram: &mut Histogram<u64>, latency: Duration) {
     histogram.saturating_record(u64::try_from(latency.as_nanos()).unwrap_or(LONGEST_NANOS).max(1));
 }
 
-/// When a run counts and when it ends, as seen by one of its processes.
+/// The times when counting starts and when a run ends, as seen by one of its processes.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Span {
     pub(super) warm_up: Duration,
     pub(super) counted: Duration,
-    /// How many messages go between two looks at the clock, which costs as much as moving a few
-    /// bytes.
+    /// How many messages are sent between two reads of the clock, each of which costs as much as
+    /// copying a few bytes.
     pub(super) stride: u32,
 }
 
@@ -40,7 +40,7 @@ impl std::ops::Mul<u32> for Span {
     }
 }
 
-/// Counts messages, and what they cost this process, from the end of the warm-up on.
+/// Counts messages, and their cost to this process, from the end of the warm-up on.
 pub(super) struct Meter {
     span: Span,
     began: Option<Instant>,
@@ -55,12 +55,12 @@ impl Meter {
         Meter { span, began: None, counting: None, messages: 0, until_look: 1, over: false }
     }
 
-    /// Whether the warm-up is over.
+    /// Returns whether the warm-up is over.
     pub(super) fn is_counting(&self) -> bool {
         self.counting.is_some()
     }
 
-    /// Counts one message; says whether there is time for more.
+    /// Counts one message. Returns whether there is time for more.
     pub(super) fn count(&mut self) -> bool {
         self.messages += 1;
         self.until_look -= 1;
@@ -79,7 +79,7 @@ impl Meter {
         self.over = gone >= self.span.warm_up + self.span.counted;
     }
 
-    /// What was counted until now.
+    /// Returns what was counted so far.
     pub(super) fn finish(&self) -> Result<Tally> {
         let (since, processor) = self.counting.filter(|_| self.messages > 0).ok_or(Trouble::TooShort)?;
         let (seconds, cpu) = (since.elapsed(), processor_time().saturating_sub(processor));
@@ -87,30 +87,30 @@ impl Meter {
     }
 }
 
-/// Processor time of this process until now, user and system.
+/// Returns the processor time of this process so far, user and system.
 fn processor_time() -> Duration {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     Duration::new(time.tv_sec.try_into().unwrap_or(0), time.tv_nsec.try_into().unwrap_or(0))
 }
 
-/// What one process counted.
+/// The result of one process.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Tally {
     pub(super) messages: u64,
     pub(super) lost: u64,
     pub(super) seconds: f64,
-    /// Processor time in seconds.
+    /// The processor time in seconds.
     pub(super) cpu: f64,
 }
 
 /// One run of one measurement.
 pub(super) struct Sample {
-    /// The side whose count is the result: the one that receives.
+    /// The result of the receiving side, whose count is used.
     pub(super) counted: Tally,
-    /// Processor time of both processes for a message, in seconds.
+    /// The processor time of both processes per message, in seconds.
     pub(super) cpu: Option<f64>,
     pub(super) latency: Option<Histogram<u64>>,
-    /// Messages a second of the same work without what it is about.
+    /// Messages per second of the same workload without ancillary data.
     pub(super) plain: Option<f64>,
 }
 
@@ -124,26 +124,26 @@ impl Tally {
     }
 }
 
-/// What all runs of a measurement come to. Times are in microseconds; field names are those of the
-/// JSON.
+/// The summary of all runs of a measurement. Times are in microseconds, and field names are those
+/// of the JSON.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(super) struct Figures {
-    /// Of all runs together.
+    /// The sum of all runs.
     pub(super) messages: u64,
-    /// The median of the runs.
+    /// The median of all runs.
     pub(super) per_second: f64,
-    /// Processor time of both processes; unknown where one of them passed time on purpose.
+    /// The processor time of both processes. Unknown if one of them waited actively on purpose.
     pub(super) cpu_us: Option<f64>,
     #[serde(skip_serializing_if = "is_zero")]
     pub(super) lost: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) latency: Option<Latency>,
-    /// The rate of the same work without what it is about.
+    /// The rate of the same workload without ancillary data.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) plain_per_second: Option<f64>,
 }
 
-/// Percentiles of round trips, in microseconds.
+/// Percentiles of the round trip time, in microseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub(super) struct Latency {
     pub(super) p50_us: f64,
@@ -159,7 +159,7 @@ fn is_zero(number: &u64) -> bool {
 }
 
 impl Figures {
-    /// Sums runs up; `None` without any.
+    /// Summarizes runs. Returns `None` if there are none.
     pub(super) fn of(samples: &[Sample]) -> Option<Figures> {
         let rates = samples.iter().map(|sample| sample.counted.per_second());
         let plain = samples.iter().filter_map(|sample| sample.plain);
@@ -174,7 +174,7 @@ impl Figures {
         })
     }
 
-    /// The share of messages that did not arrive.
+    /// Returns the share of lost messages.
     pub(super) fn lost_share(&self) -> f64 {
         self.lost as f64 / (self.lost + self.messages) as f64
     }
@@ -197,7 +197,7 @@ impl Latency {
     }
 }
 
-/// The middle of some numbers, or halfway between the two in the middle.
+/// Returns the median of some numbers.
 fn median(numbers: impl Iterator<Item = f64>) -> Option<f64> {
     let mut sorted: Vec<f64> = numbers.collect();
     sorted.sort_by(f64::total_cmp);

@@ -1,8 +1,8 @@
-//! What is sent, and how a receiver knows that it is what was sent.
+//! The messages, and how a receiver verifies them.
 //!
-//! Each message has its number in its first and its last eight bytes, and a pattern between.
-//! Numbers are looked at in every message, the pattern in one of [`WHOLE_EVERY`]: looking at all of
-//! a large message costs as much as moving it.
+//! Each message has its sequence number in its first and its last eight bytes, and a pattern
+//! between them. The numbers of every message are verified, and the pattern of one in
+//! [`WHOLE_EVERY`]: reading all of a large message costs as much as copying it.
 
 use std::ops::RangeInclusive;
 
@@ -10,19 +10,20 @@ use stoop::frame::PageBuffer;
 
 use super::trouble::{Result, Trouble};
 
-/// How large a message may be: room for its number twice, and no more than a process gladly gives.
+/// The permitted size of a message: at least twice its number, and at most what a process can
+/// easily allocate.
 pub(crate) const MESSAGE_BYTES: RangeInclusive<usize> = 16..=16 << 20;
 
-/// The number of the message that says that there are no more.
+/// The sequence number that marks the last message.
 pub(super) const LAST: u64 = u64::MAX;
 
-/// One message in this many is looked at as a whole.
+/// One message in this many is verified as a whole.
 const WHOLE_EVERY: u64 = 64;
 
 const NUMBER_BYTES: usize = 8;
 
-/// A message that is sent again and again with a new number. On a page of its own, so that all
-/// transports copy alike.
+/// A message that is sent repeatedly with new numbers. It is page-aligned, so that all transports
+/// copy alike.
 pub(super) struct Message(PageBuffer);
 
 impl Message {
@@ -34,7 +35,7 @@ impl Message {
         Message(buffer)
     }
 
-    /// The message with this number.
+    /// Returns the message with this number.
     pub(super) fn numbered(&mut self, number: u64) -> &[u8] {
         let number = number.to_le_bytes();
         let tail = self.0.len() - NUMBER_BYTES;
@@ -43,7 +44,7 @@ impl Message {
         &self.0
     }
 
-    /// The number of what came, which has to be a message like this one.
+    /// Verifies a received message, and returns its number.
     pub(super) fn check(&self, came: &[u8]) -> Result<u64> {
         let wrong = |what: &str| Err(Trouble::failed(format!("a message came {what}")));
         if came.len() != self.0.len() {
@@ -61,7 +62,7 @@ impl Message {
         Ok(number)
     }
 
-    /// Checks that what came has this number.
+    /// Verifies that a received message has this number.
     pub(super) fn expect(&self, came: &[u8], number: u64) -> Result<()> {
         match self.check(came)? {
             came if came == number => Ok(()),
@@ -70,7 +71,7 @@ impl Message {
     }
 }
 
-/// Where a message is received.
+/// Creates a receive buffer.
 pub(super) fn room(len_bytes: usize) -> PageBuffer {
     PageBuffer::new(len_bytes)
 }

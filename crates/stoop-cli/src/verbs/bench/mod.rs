@@ -1,20 +1,21 @@
-//! `stoop bench`: what local transports cost on this machine, and which to use for what.
+//! `stoop bench`: measures what local transports cost on this machine, and recommends which to use
+//! for what.
 //!
-//! | what | where |
+//! | what | file |
 //! |---|---|
-//! | transports and works, and which goes with which | `transport.rs`, `work.rs` |
-//! | what is measured in which order, and for how long | `plan.rs` |
-//! | on which processors | `placement.rs` |
-//! | two processes and what they tell each other | `control.rs`, `peer.rs` |
-//! | how each transport is set up, sent on and received from | `wire/` |
+//! | transports and workloads, and which combine | `transport.rs`, `work.rs` |
+//! | the order and duration of measurements | `plan.rs` |
+//! | the processors used | `placement.rs` |
+//! | the two processes and their control channel | `control.rs`, `peer.rs` |
+//! | setting up, sending and receiving for each transport | `wire/` |
 //! | what both processes do | `play/` |
-//! | messages and how they are checked | `message.rs` |
+//! | messages and their verification | `message.rs` |
 //! | time, processor time, percentiles | `measure.rs` |
-//! | what the figures say | `advice.rs` |
+//! | recommendations | `advice.rs` |
 //! | table, JSON lines, plots, page | `render/` |
 //!
-//! Buffers are bounded, nothing leaves the machine, and there is no unsafe code: what needs it is a
-//! crate of its own (`stoop-memory`).
+//! Buffers are bounded, nothing leaves the machine, and there is no unsafe code here: what needs it
+//! is a crate of its own (`stoop-memory`).
 
 mod advice;
 mod control;
@@ -52,8 +53,8 @@ pub(crate) use placement::Pin;
 pub(crate) use transport::Transport;
 pub(crate) use work::Work;
 
-/// Measures, and says what came of it. Ends with [`Exit::Partial`] where something failed that
-/// should have worked.
+/// Measures, and prints the report. Returns [`Exit::Partial`] if something failed that should have
+/// worked.
 pub(crate) fn run(flags: &Bench) -> Outcome {
     if flags.peer {
         return peer::run();
@@ -81,7 +82,7 @@ pub(crate) fn run(flags: &Bench) -> Outcome {
 fn measured(flags: &Bench, plan: &Plan) -> Result<Report, Failure> {
     let directory = tempfile::Builder::new().prefix("stoop-bench-").tempdir();
     let directory = directory.map_err(|error| Failure::io("make a temporary directory", &error))?;
-    // Before this process stays on one processor, or that would be all that it sees.
+    // This must precede pinning this process, which would then see only that one processor.
     let pin = placement::place(flags.pin);
     let machine = Machine::here(pin);
     if let Some((ours, _)) = pin {

@@ -1,4 +1,4 @@
-//! The other process of a measurement: gets an order, does its part, reports.
+//! The other process of a measurement: receives an order, runs it, and reports.
 
 use std::os::fd::AsFd;
 
@@ -15,20 +15,21 @@ use super::work::Work;
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 
-/// Plays the part that standard input says.
+/// Runs the order received on standard input.
 pub(super) fn run() -> Outcome {
     let socket = std::io::stdin().as_fd().try_clone_to_owned();
     let socket = socket.map_err(|error| Failure::io("take standard input", &error))?;
     let control = SeqPacket::from_descriptor(socket)?;
-    // Ends of a transport may outlive a parent that was killed, and whoever waits on them.
+    // Otherwise the ends of a transport might outlive a parent that was killed, and block this
+    // process.
     let _ = set_parent_process_death_signal(Some(Signal::KILL));
     let report = match serve(&control) {
         Ok(tally) => Report::Done(tally),
         Err(trouble) => Report::Trouble(trouble),
     };
-    // A parent that has gone has no use for it.
+    // A parent that has exited does not need it.
     let _ = say(&control, &report, &[]);
-    // What the ends still hold is for the parent to read before they close.
+    // The parent reads what is still queued at the ends before they are closed.
     let _ = control.recv(&mut [0]);
     Ok(Exit::Done)
 }
@@ -62,7 +63,7 @@ fn serve(control: &SeqPacket) -> Result<Tally> {
     }
 }
 
-/// The one wire of the works that have one.
+/// Returns the only wire of a workload that has one.
 fn only(wires: &mut [Box<dyn wire::Wire>]) -> Result<&mut dyn wire::Wire> {
     match wires.first_mut() {
         Some(wire) => Ok(&mut **wire),
@@ -70,7 +71,7 @@ fn only(wires: &mut [Box<dyn wire::Wire>]) -> Result<&mut dyn wire::Wire> {
     }
 }
 
-/// Keeps this process on one processor.
+/// Pins this process to one processor.
 pub(super) fn stay_on(cpu: usize) -> Result<()> {
     let mut set = CpuSet::new();
     set.set(cpu);

@@ -1,22 +1,22 @@
-//! On which processors the two processes run. Left to the scheduler, one run has both on one
-//! processor and the next has them apart, a factor of ten between them, and no comparison means
-//! anything; so they are kept apart unless told otherwise.
+//! Chooses the processors of the two processes. If the scheduler chose, one run might have both on
+//! one processor and the next have them apart. That makes a difference of a factor of ten, so
+//! results could not be compared. They are therefore pinned to different cores by default.
 
 use std::fs;
 
 use rustix::thread::{CpuSet, sched_getaffinity};
 
-/// What was asked for.
+/// The placement asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pin {
-    /// Wherever the scheduler puts them.
+    /// The scheduler chooses.
     Any,
-    /// This process here, the other there.
+    /// This process is pinned to the first, the other to the second.
     On(usize, usize),
 }
 
 impl Pin {
-    /// Reads `any`, or two processors as in `0,1`.
+    /// Parses `any`, or two processors as in `0,1`.
     pub(crate) fn parse(text: &str) -> Result<Pin, String> {
         let usable = |text: &str| text.parse().ok().filter(|&cpu: &usize| cpu < CpuSet::MAX_CPU);
         let two =
@@ -26,8 +26,8 @@ impl Pin {
     }
 }
 
-/// The processors of this process and of the other: as asked, or two cores; `None` is wherever they
-/// are put.
+/// Returns the processors of this process and of the other: those asked for, or two cores. `None`
+/// leaves the choice to the scheduler.
 pub(super) fn place(asked: Option<Pin>) -> Option<(usize, usize)> {
     match asked {
         Some(Pin::Any) => None,
@@ -36,7 +36,7 @@ pub(super) fn place(asked: Option<Pin>) -> Option<(usize, usize)> {
     }
 }
 
-/// Two usable processors, on different cores where there are such.
+/// Returns two usable processors, on different cores if possible.
 fn two_cores() -> Option<(usize, usize)> {
     let usable = sched_getaffinity(None).ok()?;
     let usable: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|&cpu| usable.is_set(cpu)).collect();
@@ -47,7 +47,7 @@ fn two_cores() -> Option<(usize, usize)> {
     Some((first, *apart))
 }
 
-/// The processors of a list as the kernel prints it: `0,4` or `0-1`.
+/// Parses a processor list as the kernel prints it: `0,4` or `0-1`.
 fn listed(text: &str) -> Vec<usize> {
     let number = |text: &str| text.trim().parse().ok().filter(|&cpu: &usize| cpu < CpuSet::MAX_CPU);
     let ranges = text.split(',').filter_map(|part| {

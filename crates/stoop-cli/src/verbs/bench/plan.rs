@@ -1,4 +1,4 @@
-//! What is measured, in which order, and how long each run may take. Pure.
+//! Plans what is measured, in which order, and how long each run may take. Pure.
 
 use std::time::Duration;
 
@@ -13,15 +13,14 @@ const QUICK_SIZES: [usize; 2] = [64, 65536];
 const TOTAL: Duration = Duration::from_secs(24);
 const QUICK_TOTAL: Duration = Duration::from_secs(5);
 
-/// Every measurement is run this often, all of them in turn: what the machine does in between hits
-/// all alike.
+/// The number of rounds. Every measurement runs once per round, so that other activity on the
+/// machine affects all alike.
 const ROUNDS: u32 = 3;
 
-/// What it takes to start a process and end it.
+/// The time to start and end a process.
 const AROUND_A_RUN: Duration = Duration::from_millis(6);
 
-/// No run is shorter than what it takes to see anything, or longer than what it takes to see
-/// enough.
+/// The minimum duration of a run, to count anything, and the maximum, which is enough.
 const SHORTEST_RUN: Duration = Duration::from_millis(10);
 const LONGEST_RUN: Duration = Duration::from_secs(3);
 
@@ -30,7 +29,7 @@ const LONGEST_RUN: Duration = Duration::from_secs(3);
 pub(super) struct Cell {
     pub(super) transport: Transport,
     pub(super) work: Work,
-    /// Bytes a message.
+    /// The message size in bytes.
     pub(super) size: usize,
 }
 
@@ -65,13 +64,13 @@ impl Plan {
         Plan { cells, rounds, total }
     }
 
-    /// How many runs there are in all rounds.
+    /// Returns the number of runs in all rounds.
     pub(super) fn runs(&self) -> u32 {
         self.cells.iter().map(|cell| runs(*cell)).sum::<u32>() * self.rounds
     }
 
-    /// In which order this round goes: each begins elsewhere, and every second goes backwards, so
-    /// that nobody always follows the same neighbour.
+    /// Returns the order of this round. Each round starts elsewhere, and every second one runs
+    /// backwards, so that no measurement always follows the same one.
     pub(super) fn order(&self, round: u32) -> Vec<usize> {
         let (count, begin) = (self.cells.len(), self.cells.len() * round as usize / self.rounds as usize);
         let mut order: Vec<usize> = (0..count).map(|at| (at + begin) % count).collect();
@@ -81,20 +80,20 @@ impl Plan {
         order
     }
 
-    /// The time of one run: what is left of the total, in equal parts. On a busy machine, where
-    /// starting processes takes long, runs become shorter, and the total stays what it is.
+    /// Returns the duration of one run: an equal share of the remaining time. On a busy machine, on
+    /// which starting processes takes long, runs become shorter, and the total stays the same.
     pub(super) fn span(&self, cell: Cell, is_paced: bool, gone: Duration, runs_left: u32) -> Span {
         let share = self.total.saturating_sub(gone) / runs_left.max(1);
         let run = share.saturating_sub(AROUND_A_RUN).clamp(SHORTEST_RUN, LONGEST_RUN);
         let warm_up = run / 5;
-        // A look at the clock costs tens of nanoseconds: nothing beside a round trip, much beside a small
-        // message.
+        // Reading the clock costs tens of nanoseconds: nothing compared with a round trip, but much
+        // compared with a small message.
         let stride = if cell.work.is_answered() || is_paced || cell.size > 4096 { 1 } else { 32 };
         Span { warm_up, counted: run - warm_up, stride }
     }
 }
 
-/// How many runs a measurement has in a round: some are compared with another.
+/// Returns how many runs a measurement has in a round: some are compared with another.
 pub(super) fn runs(cell: Cell) -> u32 {
     match cell {
         Cell { transport, work, .. } if transport.cannot(work).is_some() => 0,

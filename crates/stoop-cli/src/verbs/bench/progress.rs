@@ -1,10 +1,10 @@
-//! How far it is, on standard error, and only on a terminal.
+//! Shows progress on standard error, if that is a terminal.
 
 use std::io::{self, IsTerminal, Write};
 
 const WIDTH: usize = 28;
 
-/// A bar in the last line of the terminal; wiped when dropped.
+/// A progress bar in the last line of the terminal. Erased on drop.
 pub(super) struct Progress {
     total: usize,
     done: usize,
@@ -16,10 +16,10 @@ impl Progress {
         Progress { total, done: 0, on_terminal: io::stderr().is_terminal() }
     }
 
-    /// Something begins.
+    /// Starts the next step.
     pub(super) fn begin(&mut self, what: &str) {
         if self.on_terminal {
-            // Nothing depends on it.
+            // Progress is optional, so errors are ignored.
             let _ = write!(io::stderr(), "\r\x1b[K{}", bar(self.done, self.total, what));
         }
         self.done += 1;

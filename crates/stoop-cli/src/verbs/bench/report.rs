@@ -1,4 +1,4 @@
-//! What was found: the one value that table, JSON, plots and page are made from.
+//! The results: the one value from which table, JSON, plots and page are made.
 
 use super::advice::Advice;
 use super::machine::Machine;
@@ -7,14 +7,14 @@ use super::plan::Cell;
 use super::transport::Transport;
 use super::work::Work;
 
-/// What came of one measurement.
+/// The result of one measurement.
 #[derive(Clone, Debug)]
 pub(super) struct Row {
     pub(super) cell: Cell,
     pub(super) outcome: Outcome,
 }
 
-/// Figures, or why there are none.
+/// The figures, or why there are none.
 #[derive(Clone, Debug)]
 pub(super) enum Outcome {
     Measured(Figures),
@@ -22,29 +22,29 @@ pub(super) enum Outcome {
     Failed(String),
 }
 
-/// Everything that was found.
+/// All results.
 pub(super) struct Report {
     pub(super) machine: Machine,
     pub(super) rows: Vec<Row>,
-    /// Round trips a second, where they were sent at fixed times.
+    /// Round trips per second, if they were sent at fixed times.
     pub(super) rate: Option<u32>,
-    /// How many connections fan-in had.
+    /// The number of connections of fan-in.
     pub(super) clients: u16,
     pub(super) advice: Vec<Advice>,
 }
 
-/// Rows, and how to find one.
+/// Results, with queries on them.
 #[derive(Clone, Copy)]
 pub(super) struct Rows<'a>(pub(super) &'a [Row]);
 
 impl<'a> Rows<'a> {
-    /// The figures of one measurement.
+    /// Returns the figures of one measurement.
     pub(super) fn figures(self, transport: Transport, work: Work, size: usize) -> Option<&'a Figures> {
         let cell = Cell { transport, work, size };
         self.0.iter().find(|row| row.cell == cell).and_then(|row| row.figures())
     }
 
-    /// The sizes a work was measured with, ascending.
+    /// Returns the sizes with which a workload was measured, in ascending order.
     pub(super) fn sizes(self, work: Work) -> Vec<usize> {
         let mut sizes: Vec<usize> = self.of(work).map(|row| row.cell.size).collect();
         sizes.sort_unstable();
@@ -52,7 +52,7 @@ impl<'a> Rows<'a> {
         sizes
     }
 
-    /// The transports of a work, in the order of the report.
+    /// Returns the transports of a workload, in the order of the report.
     pub(super) fn transports(self, work: Work) -> Vec<Transport> {
         let mut transports: Vec<Transport> = self.of(work).map(|row| row.cell.transport).collect();
         transports.sort_unstable();
@@ -60,13 +60,14 @@ impl<'a> Rows<'a> {
         transports
     }
 
-    /// What was measured of one work with one size.
+    /// Returns the results of one workload with one size.
     pub(super) fn measured(self, work: Work, size: usize) -> impl Iterator<Item = (Transport, &'a Figures)> {
         let rows = self.of(work).filter(move |row| row.cell.size == size);
         rows.filter_map(|row| row.figures().map(|figures| (row.cell.transport, figures)))
     }
 
-    /// Why some of a work was not measured: transports and sizes with the same reason in one line.
+    /// Returns why parts of a workload were not measured, with transports and sizes that have the
+    /// same reason in one line.
     pub(super) fn notes(self, work: Work) -> Vec<String> {
         let mut notes: Vec<(String, String)> = Vec::new();
         for row in self.of(work) {

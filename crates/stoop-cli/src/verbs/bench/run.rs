@@ -1,4 +1,4 @@
-//! Runs measurements, one after the other.
+//! Runs the measurements, one after the other.
 
 use std::cell::Cell;
 use std::path::Path;
@@ -21,7 +21,7 @@ use crate::args::Bench;
 use crate::exit::Exit;
 use crate::failure::Failure;
 
-/// Everything that a run needs and that stays the same.
+/// What all runs share.
 struct Runner<'a> {
     flags: &'a Bench,
     plan: &'a Plan,
@@ -29,14 +29,14 @@ struct Runner<'a> {
     place: Place,
     began: Instant,
     runs_left: Cell<u32>,
-    /// By how much runs are longer than planned, where one was too short to count anything.
+    /// How much longer than planned runs are, after one was too short to count anything.
     stretch: Cell<u32>,
 }
 
-/// How often a run that was too short is tried again, each time twice as long.
+/// How often a run that was too short is repeated, each time with twice the duration.
 const TRIES: u32 = 4;
 
-/// Runs the whole plan; files are made in `directory` only.
+/// Runs the whole plan. Files are created only in `directory`.
 pub(super) fn run(
     flags: &Bench,
     plan: &Plan,
@@ -64,7 +64,7 @@ pub(super) fn run(
     Ok(runs.into_iter().map(Runs::row).collect())
 }
 
-/// A flag that SIGINT and SIGTERM set. A second one ends the process at once.
+/// Returns a flag that SIGINT and SIGTERM set. A second signal ends the process at once.
 fn stop_flag() -> std::io::Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
@@ -74,7 +74,7 @@ fn stop_flag() -> std::io::Result<Arc<AtomicBool>> {
     Ok(stop)
 }
 
-/// A measurement on its way.
+/// A measurement in progress.
 struct Runs {
     cell: plan::Cell,
     samples: Vec<Sample>,
@@ -88,7 +88,7 @@ impl Runs {
         Runs { cell, samples: Vec::new(), trouble }
     }
 
-    /// Runs it once more, unless that has turned out to be no use.
+    /// Runs it once more, unless it has failed permanently.
     fn add(&mut self, sample: impl FnOnce(plan::Cell) -> Result<Sample>) {
         if self.trouble.is_none() {
             match sample(self.cell) {
@@ -113,7 +113,7 @@ impl Runs {
 }
 
 impl Runner<'_> {
-    /// One run, and again a longer one where it was too short.
+    /// Runs it once. If the run was too short, repeats it with a longer duration.
     fn patiently(&self, cell: plan::Cell) -> Result<Sample> {
         let mut tries = (0..TRIES).map(|again| {
             self.stretch.set(1 << again);
@@ -123,7 +123,7 @@ impl Runner<'_> {
         tries.find(is_long_enough).unwrap_or(Err(Trouble::TooShort))
     }
 
-    /// One run; where it is compared with another, that one before it.
+    /// Runs it once, preceded by the run it is compared with, if there is one.
     fn sample(&self, cell: plan::Cell) -> Result<Sample> {
         match cell.work {
             Work::PingPong => self.ping_pong(cell),
@@ -154,7 +154,7 @@ impl Runner<'_> {
         }
     }
 
-    /// Makes connections, and starts the other process with its ends of them.
+    /// Creates connections, and starts the other process with its ends.
     fn linked(&self, order: &Order) -> Result<(Peer, Vec<Box<dyn Wire>>)> {
         let (mut ours, mut theirs) = (Vec::new(), Vec::new());
         let mut names: Vec<Option<QueueNames>> = Vec::new();
@@ -178,7 +178,7 @@ impl Runner<'_> {
         let asked = play::ping_pong::ask(&order, &mut *wires[0], self.flags.rate);
         let (ours, latency) = asked.map_err(|trouble| peer.blame(trouble))?;
         let theirs = peer.tally()?;
-        // To meet fixed times this process waits awake, which is not what a message costs.
+        // To meet fixed times this process spins, which is not part of a message's cost.
         let cpu = self.flags.rate.is_none().then(|| both(&ours, &theirs));
         Ok(Sample { counted: ours, cpu, latency: Some(latency), plain: None })
     }
@@ -212,7 +212,7 @@ impl Runner<'_> {
     }
 }
 
-/// What a message costs both processes.
+/// Returns the processor time of a message in both processes.
 fn both(ours: &Tally, theirs: &Tally) -> f64 {
     ours.cpu_per_message() + theirs.cpu_per_message()
 }

@@ -1,25 +1,25 @@
-//! The transports that are compared, and the works that each can do. Opens nothing.
+//! The transports, and the workloads that each supports. No I/O.
 
 use serde::{Deserialize, Serialize};
 
 use super::work::Work;
 
-/// A way from one process to another.
+/// A transport between two processes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) enum Transport {
-    /// Stream socket with a path.
+    /// A stream socket bound to a path.
     Stream,
-    /// The same, and both sides try a little before they sleep.
+    /// The same, but both sides spin briefly before they sleep.
     Spin,
-    /// The same as `Stream`, with the library's framing, which gathers small messages.
+    /// The same as `Stream`, with the library's framing, which batches small messages.
     Framed,
-    /// Stream socket with an abstract name.
+    /// A stream socket with an abstract name.
     Abstract,
     /// A pair of stream sockets.
     Pair,
-    /// Seqpacket socket.
+    /// A seqpacket socket.
     SeqPacket,
-    /// Two datagram sockets that are connected to each other.
+    /// Two datagram sockets connected to each other.
     Datagram,
     /// Two pipes.
     Pipe,
@@ -33,11 +33,11 @@ pub(crate) enum Transport {
     PosixQueue,
     /// Two System V message queues.
     SysVQueue,
-    /// A file in the temporary directory, with a pipe as the bell.
+    /// A file in the temporary directory, with a pipe for notification.
     File,
-    /// Two rings in shared memory; the waiting side looks for a moment, then sleeps on a futex.
+    /// Two ring buffers in shared memory. The waiting side spins briefly, then sleeps on a futex.
     SharedFutex,
-    /// Two rings in shared memory, the waiting side looking all the time.
+    /// Two ring buffers in shared memory. The waiting side spins.
     SharedSpin,
 }
 
@@ -62,7 +62,7 @@ impl Transport {
         Transport::SharedSpin,
     ];
 
-    /// The word for it on the command line and in JSON.
+    /// Returns its name on the command line and in JSON.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Transport::Stream => "stream",
@@ -84,25 +84,25 @@ impl Transport {
         }
     }
 
-    /// Reads the word.
+    /// Parses the name.
     pub(crate) fn parse(text: &str) -> Result<Transport, String> {
         Transport::ALL.into_iter().find(|transport| transport.name() == text).ok_or_else(|| {
             format!("no such transport; there are {}", Transport::ALL.map(Transport::name).join(", "))
         })
     }
 
-    /// Whether it is a socket of the local family: those carry descriptors and credentials.
+    /// Returns whether it is a Unix socket, which supports file descriptors and credentials.
     pub(crate) const fn is_local_socket(self) -> bool {
         use Transport::*;
         matches!(self, Stream | Spin | Framed | Abstract | Pair | SeqPacket | Datagram)
     }
 
-    /// Whether a message may be lost although nothing fails.
+    /// Returns whether a message may be lost without an error.
     pub(crate) const fn is_lossy(self) -> bool {
         matches!(self, Transport::Udp)
     }
 
-    /// Why this transport cannot do this work at all, where that is known beforehand.
+    /// Returns why this transport does not support this workload, if that is known beforehand.
     pub(crate) fn cannot(self, work: Work) -> Option<&'static str> {
         use Transport::*;
         match (self, work) {
@@ -111,8 +111,9 @@ impl Transport {
         }
     }
 
-    /// Whether the question makes sense: a pipe, for instance, is not connected to. Pairs that
-    /// differ from `Stream` in nothing that the work is about are left out as well.
+    /// Returns whether the combination makes sense: a pipe, for example, cannot be connected to.
+    /// Transports that differ from `Stream` in nothing that the workload measures are left out as
+    /// well.
     pub(crate) const fn does(self, work: Work) -> bool {
         use Transport::*;
         match work {

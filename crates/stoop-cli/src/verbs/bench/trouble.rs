@@ -1,19 +1,18 @@
-//! Why a measurement did not come about: because it cannot on this machine, or because something
-//! failed.
+//! Why a measurement has no result: it is not possible on this machine, or something failed.
 
 use std::fmt;
 use std::io;
 
 use serde::{Deserialize, Serialize};
 
-/// What went wrong with one measurement; the others go on.
+/// The error of one measurement. The others continue.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Trouble {
-    /// This machine or this transport does not do it. Not a failure.
+    /// This machine or this transport does not support it. Not a failure.
     NotMeasured(String),
-    /// It should have worked.
+    /// It should have worked, but failed.
     Failed(String),
-    /// The time was over before anything was counted: more of it may help.
+    /// The time was over before anything was counted: a longer run may help.
     TooShort,
 }
 
@@ -24,7 +23,7 @@ impl Trouble {
         Trouble::Failed(what.into())
     }
 
-    /// The other side ended before its time.
+    /// Reports that the other side exited early.
     pub(super) fn ended() -> Trouble {
         Trouble::failed("the other process ended too early")
     }

@@ -1,30 +1,30 @@
-//! The works that transports are compared on.
+//! The workloads on which transports are compared.
 
 use serde::{Deserialize, Serialize};
 
 /// What the two processes do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) enum Work {
-    /// One message there, one back.
+    /// Round trips: one message in each direction.
     PingPong,
-    /// Messages there, as fast as they go.
+    /// Messages in one direction, as fast as possible.
     OneWay,
-    /// Many connections to one process, one round trip in flight on each.
+    /// Many connections to one process, with one round trip in flight on each.
     FanIn,
     /// Connect, one round trip, close.
     Connect,
-    /// Messages there, each with a descriptor.
+    /// Messages in one direction, each with a file descriptor.
     Descriptors,
-    /// Messages there, each with who sent it.
+    /// Messages in one direction, each with the sender's credentials.
     Credentials,
 }
 
 impl Work {
-    /// Every work, in the order of the report.
+    /// Every workload, in the order of the report.
     pub(crate) const ALL: [Work; 6] =
         [Work::PingPong, Work::OneWay, Work::FanIn, Work::Connect, Work::Descriptors, Work::Credentials];
 
-    /// The word for it on the command line and in JSON.
+    /// Returns its name on the command line and in JSON.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Work::PingPong => "ping-pong",
@@ -36,7 +36,7 @@ impl Work {
         }
     }
 
-    /// What it shows, as a heading.
+    /// Returns what it shows, as a heading.
     pub(crate) const fn title(self) -> &'static str {
         match self {
             Work::PingPong => "Latency: a message there and one back",
@@ -48,7 +48,7 @@ impl Work {
         }
     }
 
-    /// Reads the word.
+    /// Parses the name.
     pub(crate) fn parse(text: &str) -> Result<Work, String> {
         Work::ALL
             .into_iter()
@@ -56,12 +56,12 @@ impl Work {
             .ok_or_else(|| format!("no such work; there are {}", Work::ALL.map(Work::name).join(", ")))
     }
 
-    /// Whether it is measured for each message size, or for the first only.
+    /// Returns whether it is measured for each message size, or only for the first.
     pub(crate) const fn has_sizes(self) -> bool {
         matches!(self, Work::PingPong | Work::OneWay)
     }
 
-    /// Whether each message is answered, so that there is a latency.
+    /// Returns whether each message is answered, so that latency is measured.
     pub(crate) const fn is_answered(self) -> bool {
         matches!(self, Work::PingPong | Work::FanIn | Work::Connect)
     }

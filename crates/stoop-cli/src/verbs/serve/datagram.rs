@@ -1,7 +1,7 @@
 //! Serves datagrams: one socket for all senders, each message answered on its own.
 //!
-//! All answers share one thread, so sending one must never block for long. A sender that does not
-//! read its answers loses them, without an effect on the others.
+//! No sender has a thread of its own here, so sending an answer must never block for long. A sender
+//! that does not read its answers loses them, without an effect on the others.
 
 use std::collections::HashMap;
 use std::io::Read;

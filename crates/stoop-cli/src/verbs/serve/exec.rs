@@ -44,6 +44,7 @@ impl Reserve {
     /// Turns them into the program's input and output. Uses no other file descriptor, not even
     /// temporarily.
     fn into_ends(self, client: &Connection) -> io::Result<[Stdio; 2]> {
+        // dup3 replaces the reserved file descriptors in place, so this cannot fail with `EMFILE`.
         let Reserve([mut input, mut output]) = self;
         dup3(descriptor(client), &mut input, DupFlags::CLOEXEC)?;
         dup3(descriptor(client), &mut output, DupFlags::CLOEXEC)?;

@@ -1,31 +1,31 @@
-//! How large the boxes of the picture are: each group with its nodes, or a node that is in none, is
+//! Measures the boxes of the picture. Each group with its nodes, or a node that is in no group, is
 //! a brick. Pure.
 
 use super::graph::{Graph, GroupKind};
 use crate::output::width_of;
 
-/// The most columns of text that a name in the picture takes.
+/// The maximum width of a name in the picture, in text columns.
 pub(super) const NAME: usize = 38;
-/// The most ports of a node that are shown by themselves; further ones share a line.
+/// The maximum number of ports of a node that are shown by themselves. Others share a line.
 pub(super) const PORTS: usize = 10;
 
-/// Height of the line with the name of a node, and of one with a port.
+/// The height of the line with the name of a node, and of a line with a port.
 pub(super) const HEAD: f64 = 24.0;
 pub(super) const PORT: f64 = 18.0;
-/// Below the last line of a node.
+/// The space below the last line of a node.
 const FOOT: f64 = 6.0;
-/// Height of a group's title, and the space around its nodes.
+/// The height of a group's title, and the space around its nodes.
 pub(super) const TITLE: f64 = 26.0;
 pub(super) const PAD: f64 = 12.0;
-/// How wide one column of text is: of the name of a node, and of a port.
+/// The width of one text column: in the name of a node, and in a port.
 const LETTER: f64 = 7.9;
 const SMALL_LETTER: f64 = 6.7;
 const NARROWEST: f64 = 120.0;
 
-/// A group with its nodes, or a node that is in none: what is moved as one.
+/// A group with its nodes, or a node that is in no group. It is placed as one.
 pub(super) struct Brick {
     pub(super) group: Option<usize>,
-    /// Each with how far below the top of the brick it begins.
+    /// The nodes, each with its distance from the top of the brick.
     pub(super) nodes: Vec<(usize, f64)>,
     pub(super) width: f64,
     pub(super) height: f64,
@@ -34,12 +34,12 @@ pub(super) struct Brick {
 /// All bricks.
 pub(super) struct Wall {
     pub(super) bricks: Vec<Brick>,
-    /// Of each node its brick, and how far below the top of that it begins.
+    /// For each node its brick, and its distance from the top of the brick.
     pub(super) brick_of: Vec<usize>,
     pub(super) top: Vec<f64>,
 }
 
-/// How tall a node is.
+/// Returns the height of a node.
 pub(super) fn node_height(ports: usize) -> f64 {
     let lines = ports.min(PORTS + 1);
     HEAD + lines as f64 * PORT + if lines > 0 { FOOT } else { 0.0 }

@@ -1,10 +1,10 @@
-//! The graph in the language of Graphviz. Pure.
+//! Formats the graph in Graphviz's DOT language. Pure.
 
 use std::fmt::Write as _;
 
 use super::graph::{Graph, GroupKind};
 
-/// A digraph with a cluster for each group.
+/// Returns a digraph with a cluster for each group.
 pub(super) fn render(graph: &Graph) -> String {
     let mut text = String::from(
         "digraph sockets {\n  rankdir=LR;\n  node [shape=box, style=rounded, fontname=\"sans-serif\"];\n  edge [fontname=\"sans-serif\", fontsize=10];\n",
@@ -15,7 +15,7 @@ pub(super) fn render(graph: &Graph) -> String {
         if is_cluster {
             let _ = writeln!(text, "  subgraph cluster_{at} {{\n    label={};", quoted(&group.title));
         }
-        // They are in the order of their groups.
+        // Nodes are ordered by group.
         while let Some((number, node)) = nodes.next_if(|(_, node)| node.group == at) {
             let tooltip = format!("{} {}", node.name, node.pid_words(64));
             let _ = writeln!(
@@ -40,7 +40,7 @@ pub(super) fn render(graph: &Graph) -> String {
     text
 }
 
-/// A string of that language: only the quote and the backslash mean something in it.
+/// Quotes a DOT string, in which only the quote and the backslash are special.
 fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }

@@ -1,5 +1,5 @@
-//! A snapshot as a graph: groups of processes, and what joins them. Pure, but for the names of
-//! users.
+//! Converts a snapshot to a graph of processes in groups and their connections. Pure, except for
+//! user names.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ffi::OsStr;
@@ -9,23 +9,23 @@ use stoop_inspect::{Pid, Place, Process, Queue, Snapshot, SocketId, State};
 
 use crate::sockets::{Row, Shape, Words, words};
 
-/// Processes that belong together, and what joins them.
+/// Groups of processes, and their connections.
 #[derive(Debug, Default)]
 pub(super) struct Graph {
-    /// In the order of their titles.
+    /// Ordered by title.
     pub(super) groups: Vec<Group>,
-    /// In the order of their groups, and names.
+    /// Ordered by group and name.
     pub(super) nodes: Vec<Node>,
-    /// In the order of server, port and client.
+    /// Ordered by server, port and client.
     pub(super) edges: Vec<Edge>,
 }
 
-/// A container, a unit or a session; or what is in none.
+/// A container, a unit or a session, or the processes that are in none.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Group {
     pub(super) kind: GroupKind,
     pub(super) title: String,
-    /// The same in full.
+    /// The full title.
     pub(super) full: String,
 }
 
@@ -34,31 +34,31 @@ pub(super) enum GroupKind {
     Container,
     Unit,
     Session,
-    /// Nothing is known that holds them together.
+    /// Nothing is known that groups these processes.
     Loose,
 }
 
-/// Processes of one command in one group, or one that serves and is in none; or somebody who may
-/// not be seen.
+/// A node: the processes with one command in one group, a single process that serves and is in no
+/// group, or a hidden process.
 #[derive(Debug)]
 pub(super) struct Node {
     pub(super) group: usize,
-    /// The command, or the user in brackets of somebody who may not be seen.
+    /// The command, or the user in brackets for a hidden process.
     pub(super) name: String,
-    /// Ascending; empty for somebody who may not be seen.
+    /// In ascending order. Empty for a hidden process.
     pub(super) pids: Vec<Pid>,
-    /// What it serves, by name.
+    /// The sockets it serves, by name.
     pub(super) ports: Vec<Port>,
 }
 
-/// An address that others use.
+/// An address that clients use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Port {
     pub(super) name: String,
     pub(super) kind: Option<Kind>,
-    /// Of a listener: clients that wait, and how many may.
+    /// For a listener: the number of waiting clients, and the limit.
     pub(super) backlog: Option<(u32, u32)>,
-    /// How many connections there are to it, those waiting counted.
+    /// The number of connections to it, including those waiting.
     pub(super) connections: u32,
 }
 
@@ -67,26 +67,26 @@ pub(super) struct Port {
 pub(super) struct Edge {
     pub(super) client: usize,
     pub(super) server: usize,
-    /// `None`: sockets without a name, made in pairs.
+    /// `None` for unnamed sockets created in pairs.
     pub(super) port: Option<usize>,
     pub(super) connections: u32,
-    /// Of those, the ones that nobody has accepted yet.
+    /// The number of these that have not been accepted yet.
     pub(super) waiting: u32,
-    /// Which of the client's processes have connected. Ascending.
+    /// The client's processes that have connected, in ascending order.
     pub(super) clients: Vec<Pid>,
 }
 
-/// What is one node.
+/// Identifies a node.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct Key {
     group: Group,
     name: String,
-    /// The process, where each is by itself; of workers that share a listener, the first.
+    /// The process, if processes are not merged. For workers that share a listener, the first.
     pid: Option<Pid>,
 }
 
-/// Makes the graph of these lines. `each`: no two processes are one node; `all`: also what nobody
-/// uses and what joins nobody.
+/// Creates the graph of these lines. With `each`, no two processes are merged into one node. With
+/// `all`, sockets without clients and unconnected sockets are included.
 pub(super) fn graph(snapshot: &Snapshot, rows: &[Row], each: bool, all: bool) -> Graph {
     let serving = serving(snapshot, rows);
     let (words, nodes, edges) = (Words::new(snapshot), BTreeMap::new(), BTreeMap::new());
@@ -97,14 +97,14 @@ pub(super) fn graph(snapshot: &Snapshot, rows: &[Row], each: bool, all: bool) ->
     builder.finish(all)
 }
 
-/// Who has something with a name that others use, and the first of those of the same command who
-/// share it: workers that accept from one listener are one server.
+/// Returns each process that serves a named socket with clients, and the first process with the
+/// same command that shares it: workers that accept from one listener are one server.
 fn serving(snapshot: &Snapshot, rows: &[Row]) -> HashMap<Pid, Pid> {
     let (mut serving, mut seen) = (HashMap::new(), HashSet::new());
     for row in rows.iter().filter(|row| !snapshot[row.named(snapshot)].name.is_unnamed()) {
         let Some(id) = row.serving() else { continue };
         let listener = snapshot[id].may_be_from().unwrap_or(id);
-        // All connections of a listener have it in common.
+        // All connections of a listener share it.
         if seen.insert(listener) {
             let mut first: HashMap<&OsStr, Pid> = HashMap::new();
             for process in snapshot.processes_of(listener) {
@@ -126,7 +126,7 @@ struct Making {
     ports: BTreeMap<String, Port>,
 }
 
-/// Server, port and client.
+/// The server, port and client of an edge.
 type Join = (Key, Option<String>, Key);
 
 struct Builder<'a> {
@@ -138,7 +138,7 @@ struct Builder<'a> {
     edges: BTreeMap<Join, Joined>,
 }
 
-/// What goes along an edge.
+/// The attributes of an edge.
 #[derive(Debug, Default)]
 struct Joined {
     connections: u32,
@@ -170,7 +170,7 @@ impl Builder<'_> {
         }
     }
 
-    /// The node of whoever has a socket; `None` where nobody has.
+    /// Returns the node of a socket's owner, or `None` if no process has it open.
     fn node(&mut self, id: SocketId) -> Option<Key> {
         let snapshot = self.snapshot;
         let Some(pid) = Row::process(snapshot, id) else {
@@ -185,14 +185,14 @@ impl Builder<'_> {
         let process = snapshot.processes.get(&pid);
         let name = process.map_or_else(|| "?".into(), words::command);
         let group = process.map_or_else(Group::loose, Group::of);
-        // Two that serve and have nothing but the command in common (python3, java) are not one.
+        // Two servers that share only their command (python3, java) are not merged.
         let serving = self.serving.get(&pid).copied().filter(|_| group.kind == GroupKind::Loose);
         let key = Key { group, name, pid: if self.each { Some(pid) } else { serving } };
         self.nodes.entry(key.clone()).or_default().pids.insert(pid);
         Some(key)
     }
 
-    /// Notes an address that a node serves; gives its name.
+    /// Records an address that a node serves, and returns its name.
     fn port(&mut self, key: &Key, row: &Row, connections: u32) -> String {
         let snapshot = self.snapshot;
         let name = words::address(&snapshot[row.named(snapshot)].name);
@@ -243,7 +243,7 @@ impl Builder<'_> {
 }
 
 impl Graph {
-    /// The edges to one port of a server; of `None`, its pairs without a name.
+    /// Returns the edges to one port of a server, or with `None` those of its unnamed pairs.
     pub(super) fn edges_at(&self, server: usize, port: Option<usize>) -> &[Edge] {
         let key = |edge: &Edge| (edge.server, edge.port);
         let start = self.edges.partition_point(|edge| key(edge) < (server, port));
@@ -278,7 +278,7 @@ impl Group {
 }
 
 impl Node {
-    /// `812/postgres`, `postgres (3 processes)`, `(root)`.
+    /// Formats `812/postgres`, `postgres (3 processes)` or `(root)`.
     pub(super) fn label(&self) -> String {
         match &self.pids[..] {
             [] => self.name.clone(),
@@ -287,7 +287,7 @@ impl Node {
         }
     }
 
-    /// The same for some of its processes.
+    /// Formats the same for some of its processes.
     pub(super) fn part(&self, pids: &[Pid]) -> String {
         match pids {
             [] => self.label(),
@@ -297,7 +297,7 @@ impl Node {
         }
     }
 
-    /// Its process ids, some of them where there are many.
+    /// Formats its process ids, at most `most` of them.
     pub(super) fn pid_words(&self, most: usize) -> String {
         let shown: Vec<String> = self.pids.iter().take(most).map(Pid::to_string).collect();
         let more = if self.pids.len() > shown.len() { ", …" } else { "" };
@@ -306,7 +306,8 @@ impl Node {
 }
 
 impl Port {
-    /// `stream, 2 waiting, room for 129`: one more than the limit fits (K-CONNECT-1).
+    /// Formats `stream, 2 waiting, room for 129`: one more client than the limit fits
+    /// (K-CONNECT-1).
     pub(super) fn words(&self) -> String {
         let kind = self.kind.map_or("unknown", |kind| kind.word());
         match self.backlog {
@@ -319,7 +320,7 @@ impl Port {
 }
 
 impl Edge {
-    /// ` ×12, 3 waiting`; nothing for a single one.
+    /// Formats ` ×12, 3 waiting`. Empty for a single connection.
     pub(super) fn amount(&self) -> String {
         let times = if self.connections > 1 { format!(" ×{}", self.connections) } else { String::new() };
         match self.waiting {

@@ -1,4 +1,5 @@
-//! The graph as JSON lines: an interface. A `node` for each box, then an `edge` for each arrow.
+//! Formats the graph as JSON lines, a stable interface: a `node` for each box, then an `edge` for
+//! each arrow.
 
 use serde::Serialize;
 use stoop_inspect::Snapshot;
@@ -11,7 +12,7 @@ use crate::sockets::missing_json;
 struct Node<'a> {
     schema: u32,
     event: &'static str,
-    /// What edges call it; means nothing in another output.
+    /// The number by which edges refer to it, valid only within one output.
     node: usize,
     name: &'a str,
     pids: Vec<u32>,
@@ -42,7 +43,7 @@ struct Edge<'a> {
     waiting: u32,
 }
 
-/// All lines.
+/// Returns all lines.
 pub(super) fn render(graph: &Graph, snapshot: &Snapshot) -> String {
     let mut text = Vec::new();
     for (number, node) in graph.nodes.iter().enumerate() {

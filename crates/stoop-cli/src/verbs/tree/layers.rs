@@ -1,4 +1,4 @@
-//! Which column each box stands in, so that arrows lead from left to right wherever they can. Pure.
+//! Assigns a column to each box, so that as many arrows as possible lead from left to right. Pure.
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 /// An arrow: from a client's box to a server's.
 pub(super) type Arrow = (usize, usize);
 
-/// Boxes that are joined, each set in ascending order; the sets by size, the largest first.
+/// Returns the connected components, each in ascending order. The largest comes first.
 pub(super) fn components(boxes: usize, arrows: &[Arrow]) -> Vec<Vec<usize>> {
     let mut parent: Vec<usize> = (0..boxes).collect();
     fn root(parent: &mut [usize], mut at: usize) -> usize {
@@ -30,9 +30,11 @@ pub(super) fn components(boxes: usize, arrows: &[Arrow]) -> Vec<Vec<usize>> {
     components
 }
 
-/// The column of each box, from 0 at the left. Every arrow leads to another column, but for those
-/// within a box; as few as can easily be had lead backwards. A client stands right before the first
-/// of its servers, or further left where that column would become taller than `tallest`.
+/// Returns the column of each box, from 0 at the left.
+///
+/// Every arrow leads to another column, except those within a box. A heuristic keeps the number of
+/// arrows that lead backwards small. A client is placed directly before the first of its servers,
+/// or further left if that column would become taller than `tallest`.
 pub(super) fn columns(heights: &[f64], tallest: f64, arrows: &[Arrow]) -> Vec<usize> {
     let boxes = heights.len();
     let order = Peeling::new(boxes, arrows).order();
@@ -40,7 +42,7 @@ pub(super) fn columns(heights: &[f64], tallest: f64, arrows: &[Arrow]) -> Vec<us
     for (at, &member) in order.iter().enumerate() {
         place[member] = at;
     }
-    // Seen in that order no arrow leads backwards.
+    // With the boxes in this order no arrow leads backwards.
     let mut forward: Vec<Vec<usize>> = vec![Vec::new(); boxes];
     for (client, server) in arrows.iter().filter(|(client, server)| client != server) {
         let (client, server) = (place[*client], place[*server]);
@@ -56,16 +58,16 @@ pub(super) fn columns(heights: &[f64], tallest: f64, arrows: &[Arrow]) -> Vec<us
     place.into_iter().map(|place| last - to_end[place]).collect()
 }
 
-/// Columns that are being filled, counted from the right.
+/// Columns being filled, counted from the right.
 struct Stacks {
     tallest: f64,
     heights: Vec<f64>,
-    /// Of each column itself while it has room, else one further on.
+    /// For each column the column itself while it has space, else one further on.
     next: Vec<usize>,
 }
 
 impl Stacks {
-    /// Puts a box into the first column from `column` on that has room for anything.
+    /// Puts a box into the first column, starting at `column`, that has space.
     fn put(&mut self, height: f64, mut column: usize) -> usize {
         while self.next[column] != column {
             self.next[column] = self.next[self.next[column]];
@@ -79,17 +81,19 @@ impl Stacks {
     }
 }
 
-/// Puts boxes in an order in which few arrows lead backwards: again and again, whoever only serves
-/// goes to the end, whoever only uses to the front, and where all do both, who uses the most more
-/// than it serves. Each box and each arrow is taken away once, and found in a sorted set: it takes
-/// n log n.
+/// Orders boxes so that few arrows lead backwards.
+///
+/// It repeatedly removes one box: a box that only serves goes to the end, and one that only uses
+/// goes to the front. If all boxes do both, the one with the largest difference of uses to served
+/// arrows is next. Each box and each arrow is removed once, and found in a sorted set, so this
+/// takes O(n log n).
 struct Peeling {
     servers: Vec<Vec<usize>>,
     clients: Vec<Vec<usize>>,
-    /// How many of those are left.
+    /// How many of those remain.
     uses: Vec<usize>,
     serves: Vec<usize>,
-    /// Boxes that are left: those that use nobody, those of the others that serve nobody, and the
+    /// The boxes that remain: those that use no box, those of the others that serve no box, and the
     /// rest by how much more they use.
     ends: BTreeSet<usize>,
     starts: BTreeSet<usize>,
@@ -126,7 +130,7 @@ impl Peeling {
         front
     }
 
-    /// Notes a box where it belongs.
+    /// Inserts a box into the set where it belongs.
     fn enter(&mut self, at: usize) {
         match (self.uses[at], self.serves[at]) {
             (0, _) => drop(self.ends.insert(at)),
@@ -135,13 +139,13 @@ impl Peeling {
         }
     }
 
-    /// Forgets where a box belongs; whether it was left.
+    /// Removes a box from the set. Returns whether it was there.
     fn leave(&mut self, at: usize) -> bool {
         let more = self.uses[at] as isize - self.serves[at] as isize;
         self.ends.remove(&at) || self.starts.remove(&at) || self.both.remove(&(more, at))
     }
 
-    /// Takes a box away, with its arrows.
+    /// Removes a box with its arrows.
     fn take(&mut self, at: usize) {
         self.leave(at);
         for server in std::mem::take(&mut self.servers[at]) {

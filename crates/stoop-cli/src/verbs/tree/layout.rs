@@ -1,21 +1,21 @@
-//! Where everything in the picture stands. Pure: numbers in pixels, no text but to measure it.
+//! Computes the position of everything in the picture, in pixels. Pure: text is only measured.
 
 use super::bricks::Wall;
 use super::graph::Graph;
 use super::layers::{Arrow, columns, components};
 use super::part::{BELOW, Part};
 
-/// Between parts of the picture that nothing joins.
+/// The space between components of the picture.
 const APART: f64 = 40.0;
-/// How wide a row of such parts becomes before the next one begins.
+/// The width of a row of components after which the next row begins.
 const ROW: f64 = 1500.0;
-/// How tall a column may be in any case; how wide one is about; and how much wider than tall a
-/// large picture is to be.
+/// The minimum height limit of a column, the typical width of a column, and the aspect ratio of a
+/// large picture.
 const ENOUGH: f64 = 900.0;
 const TYPICAL: f64 = 340.0;
 const WIDER: f64 = 1.6;
 
-/// The picture, from its own top left corner.
+/// The layout, relative to the top left corner.
 #[derive(Debug, Default)]
 pub(super) struct Layout {
     pub(super) width: f64,
@@ -27,7 +27,7 @@ pub(super) struct Layout {
     pub(super) paths: Vec<Vec<Point>>,
 }
 
-/// The box around a group.
+/// The frame of a group.
 #[derive(Debug)]
 pub(super) struct Frame {
     pub(super) group: usize,
@@ -44,8 +44,8 @@ pub(super) struct Rect {
 
 pub(super) type Point = (f64, f64);
 
-/// Places everything. Each box and each stop of an arrow is looked at as often as there are sweeps,
-/// and sorted as often: that grows with what is drawn.
+/// Places everything. Each box and each stop of an arrow is visited and sorted once per sweep, so
+/// the time grows with what is drawn.
 pub(super) fn layout(graph: &Graph) -> Layout {
     let wall = Wall::new(graph);
     let arrows: Vec<Arrow> =
@@ -75,17 +75,17 @@ pub(super) fn layout(graph: &Graph) -> Layout {
     layout
 }
 
-/// Bricks that hang together, with the edges between them.
+/// A connected component of bricks, with the edges between them.
 #[derive(Debug, Default)]
 struct Together {
     bricks: Vec<usize>,
     edges: Vec<usize>,
-    /// The same as places among these bricks.
+    /// The same edges, as indices into these bricks.
     arrows: Vec<Arrow>,
 }
 
 fn together(bricks: usize, arrows: &[Arrow]) -> Vec<Together> {
-    // Of each brick, what it is part of, and its place there.
+    // For each brick, its component and its index there.
     let mut at = vec![(0, 0); bricks];
     let mut all = Vec::new();
     for bricks in components(bricks, arrows) {
@@ -102,7 +102,7 @@ fn together(bricks: usize, arrows: &[Arrow]) -> Vec<Together> {
     all
 }
 
-/// How tall a column may become: so that all of them together are somewhat wider than tall.
+/// Returns the maximum height of a column, such that the whole is somewhat wider than tall.
 fn tallest(heights: &[f64]) -> f64 {
     (heights.iter().sum::<f64>() * TYPICAL / WIDER).sqrt().max(ENOUGH)
 }

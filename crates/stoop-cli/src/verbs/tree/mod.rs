@@ -1,12 +1,12 @@
-//! `stoop tree`: the processes of the machine joined by local sockets.
+//! `stoop tree`: the processes of the machine, connected by their Unix sockets.
 //!
 //! | file | holds |
 //! |---|---|
-//! | `mod.rs` | from flags to the graph, and where it goes |
-//! | `graph.rs` | groups, processes and what joins them |
+//! | `mod.rs` | creates the graph from the flags, and writes it |
+//! | `graph.rs` | groups, processes and their connections |
 //! | `text.rs` `dot.rs` `json.rs` | the graph for a terminal, for Graphviz, for programs: pure |
-//! | `bricks.rs` | how large the boxes of the picture are: pure |
-//! | `layers.rs` `part.rs` `layout.rs` | where they stand: their columns, the order in those, the whole: pure |
+//! | `bricks.rs` | the sizes of the boxes in the picture: pure |
+//! | `layers.rs` `part.rs` `layout.rs` | their positions: columns, the order in these, the whole: pure |
 //! | `svg.rs` | the picture: pure |
 
 mod bricks;
@@ -32,7 +32,7 @@ use crate::failure::{Failure, Outcome};
 use crate::output::{print, status};
 use crate::sockets::{self, Seen, Selector, note, rows, words};
 
-/// Shows the graph.
+/// Prints the graph.
 pub(crate) fn run(flags: &Tree) -> Outcome {
     let mut selector = Selector::new(&flags.selection)?;
     let snapshot = Inspector::new(Options::default()).snapshot();
@@ -59,7 +59,7 @@ pub(crate) fn run(flags: &Tree) -> Outcome {
     Ok(Seen::of(&snapshot).exit())
 }
 
-/// How the graph is shown.
+/// The output format.
 enum Form {
     Svg,
     Dot,
@@ -67,7 +67,7 @@ enum Form {
     Text,
 }
 
-/// As a flag says; else as the name of the file does.
+/// Determines the format: from a flag, else from the file's name.
 fn form(flags: &Tree) -> Form {
     let ending = flags.output.as_deref().and_then(Path::extension).and_then(OsStr::to_str);
     match (flags.svg, flags.dot, flags.json, ending) {
@@ -80,7 +80,7 @@ fn form(flags: &Tree) -> Form {
     }
 }
 
-/// That the graph is empty, and whether that is because of what was left out.
+/// Explains an empty graph, and whether something was hidden.
 fn nothing(flags: &Tree, chosen: usize) -> String {
     let asked = words::command_line();
     let why = match chosen {
@@ -92,15 +92,15 @@ fn nothing(flags: &Tree, chosen: usize) -> String {
     format!("{asked}: {why}\n")
 }
 
-/// Makes the file: a reader sees the old one or all of the new one.
+/// Writes the file atomically: a reader sees either the old or the new file.
 fn write(path: &Path, text: &[u8]) -> Result<(), Failure> {
     let failed = |error| Failure::io(format!("write '{}'", words::path(path)), &error);
-    // What is no plain file, such as /dev/stdout, is written to; it cannot be replaced.
+    // A special file such as /dev/stdout is written to, because it cannot be replaced.
     if std::fs::metadata(path).is_ok_and(|file| !file.is_file()) {
         return std::fs::write(path, text).map_err(failed);
     }
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // As wide as the umask lets any new file be.
+    // As permissive as the umask allows for any new file.
     let permissions = Permissions::from_mode(0o666);
     let mut file =
         tempfile::Builder::new().permissions(permissions).tempfile_in(directory).map_err(failed)?;

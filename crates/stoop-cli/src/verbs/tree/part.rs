@@ -1,5 +1,5 @@
-//! One part of the picture that hangs together: in which order its columns are, and where
-//! everything in them stands. Pure.
+//! Lays out one connected component of the picture: the order in its columns, and the position of
+//! everything in them. Pure.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -7,36 +7,36 @@ use super::bricks::{HEAD, PAD, PORT, PORTS, Wall, node_height};
 use super::graph::Graph;
 use super::layout::{Frame, Layout, Point, Rect};
 
-/// Between boxes above each other, and between columns: the more arrows pass there, the more, up to
-/// some.
+/// The space between boxes, and between columns. It grows with the number of arrows that pass, up
+/// to a limit.
 pub(super) const BELOW: f64 = 20.0;
 const BESIDE: f64 = 96.0;
 const BESIDE_MOST: f64 = 180.0;
 const FOR_EACH: f64 = 0.5;
-/// The lane of an arrow that passes a column.
+/// The height of the lane for an arrow that passes a column.
 const LANE: f64 = 10.0;
-/// How often columns are put in order by their neighbours.
+/// How often columns are ordered by their neighbours.
 const SWEEPS: usize = 24;
 
-/// What stands in a column: a brick, or a lane that leads past it. All edges to the same port share
-/// a lane, so that they come together on the way.
+/// An item in a column: a brick, or a lane that leads past it. All edges to the same port share a
+/// lane, so that they merge on the way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Item {
     Brick(usize),
     Lane { server: usize, port: Option<usize>, column: usize, leads_back: bool },
 }
 
-/// One part of the picture that hangs together.
+/// A connected component of the picture.
 pub(super) struct Part<'a> {
     graph: &'a Graph,
     wall: &'a Wall,
-    /// The edges within it.
+    /// The edges within the component.
     edges: &'a [usize],
-    /// The column of each brick in it.
+    /// The column of each of its bricks.
     column: HashMap<usize, usize>,
-    /// From left to right, each from top to bottom.
+    /// The columns from left to right, each from top to bottom.
     columns: Vec<Vec<Item>>,
-    /// Where each column begins, and how wide it is.
+    /// The position and the width of each column.
     spans: Vec<(f64, f64)>,
     top: HashMap<Item, f64>,
 }
@@ -61,7 +61,7 @@ impl<'a> Part<'a> {
         part
     }
 
-    /// A lane in each column that an edge passes.
+    /// Adds a lane to each column that an edge passes.
     fn add_lanes(&mut self) {
         let lanes: BTreeSet<Item> = self.edges.iter().flat_map(|&edge| self.lanes(edge)).collect();
         for lane in lanes {
@@ -70,7 +70,7 @@ impl<'a> Part<'a> {
         }
     }
 
-    /// The lanes that an edge takes, from the client to the server.
+    /// Returns the lanes of an edge, from the client to the server.
     fn lanes(&self, edge: usize) -> Vec<Item> {
         let (from, to) = self.columns_of(edge);
         let joined = &self.graph.edges[edge];
@@ -84,7 +84,7 @@ impl<'a> Part<'a> {
         lanes
     }
 
-    /// The columns of an edge's client and server.
+    /// Returns the columns of an edge's client and server.
     fn columns_of(&self, edge: usize) -> (usize, usize) {
         let edge = &self.graph.edges[edge];
         let column = |node: usize| self.column[&self.wall.brick_of[node]];
@@ -119,8 +119,8 @@ impl<'a> Part<'a> {
         }
     }
 
-    /// Puts each column in the order of what it is joined with, and everything as near to that as
-    /// there is room.
+    /// Orders each column by what its items are connected to, and moves everything as close to that
+    /// as the space allows.
     fn arrange(&mut self) {
         let joints = self.joints();
         for column in 0..self.columns.len() {
@@ -130,8 +130,8 @@ impl<'a> Part<'a> {
         let last = self.columns.len().saturating_sub(1);
         for sweep in 0..SWEEPS {
             for step in 0..=last {
-                // To and fro, each time by what stands on the side that was just put in order; at the end by
-                // both.
+                // Sweeps alternate in direction, each ordering by the side that was ordered just
+                // before. The last sweeps use both sides.
                 let column = if sweep % 2 == 0 { step } else { last - step };
                 let side = if sweep + 4 >= SWEEPS { None } else { Some(sweep % 2 == 0) };
                 self.order(column, side, &joints);
@@ -161,9 +161,9 @@ impl<'a> Part<'a> {
         self.settle(column, wished.into_iter().map(|(top, _)| top).collect());
     }
 
-    /// Gives everything in a column a place as near as possible to where it wishes to be, in order
-    /// and without overlap: what wishes to be in one place forms a block around the mean of its
-    /// wishes.
+    /// Places the items of a column as close as possible to their desired positions, in order and
+    /// without overlap. Items that compete for one position form a block around the mean of their
+    /// desired positions.
     fn settle(&mut self, column: usize, wishes: Vec<f64>) {
         let items = self.columns[column].clone();
         let mut offset = 0.0;
@@ -186,7 +186,7 @@ impl<'a> Part<'a> {
         }
     }
 
-    /// What each item is joined with in the columns beside it.
+    /// Returns what each item is connected to in the neighbouring columns.
     fn joints(&self) -> HashMap<Item, Vec<Joint>> {
         let mut joints: HashMap<Item, Vec<Joint>> = HashMap::new();
         for &edge in self.edges {
@@ -218,8 +218,8 @@ impl<'a> Part<'a> {
         }
     }
 
-    /// The items that an edge comes by, each with how far below its top it does; `None` for one
-    /// within a brick.
+    /// Returns the items that an edge passes, each with the distance from its top, or `None` for an
+    /// edge within a brick.
     fn stops(&self, edge: usize) -> Option<Vec<(Item, f64)>> {
         let joined = &self.graph.edges[edge];
         let client = Item::Brick(self.wall.brick_of[joined.client]);
@@ -233,7 +233,7 @@ impl<'a> Part<'a> {
         Some(stops)
     }
 
-    /// How far below the top of its brick the line of a node's port is, or of its name.
+    /// Returns the distance of a port's line, or of the node's name, from the top of the brick.
     fn offset(&self, node: usize, port: Option<usize>) -> f64 {
         self.wall.top[node]
             + match port {
@@ -242,14 +242,14 @@ impl<'a> Part<'a> {
             }
     }
 
-    /// How wide and how tall it is.
+    /// Returns its width and height.
     pub(super) fn size(&self) -> (f64, f64) {
         let width = self.spans.last().map_or(0.0, |(x, width)| x + width);
         let bottom = self.top.iter().map(|(item, top)| top + self.height(*item));
         (width, bottom.fold(0.0, f64::max) - BELOW)
     }
 
-    /// Moves it to its place in the picture.
+    /// Places it in the picture.
     pub(super) fn put(&self, left: f64, above: f64, layout: &mut Layout) {
         for &member in self.column.keys() {
             let brick = &self.wall.bricks[member];
@@ -270,13 +270,14 @@ impl<'a> Part<'a> {
         }
     }
 
-    /// A brick stands in the middle of its column.
+    /// Returns the corner of a brick, which is centred in its column.
     fn corner(&self, brick: usize) -> Point {
         let (x, width) = self.spans[self.column[&brick]];
         (x + (width - self.wall.bricks[brick].width) / 2.0, self.top[&Item::Brick(brick)])
     }
 
-    /// The points of an edge: out of the client's side, along its lanes, into the server's side.
+    /// Returns the points of an edge: out of the client's side, along its lanes, and into the
+    /// server's side.
     fn path(&self, edge: usize, layout: &Layout, left: f64, above: f64) -> Vec<Point> {
         let joined = &self.graph.edges[edge];
         let [client, server] = [layout.nodes[joined.client], layout.nodes[joined.server]];
@@ -294,7 +295,7 @@ impl<'a> Part<'a> {
             let (x, width) = self.spans[self.column[&self.wall.brick_of[node]]];
             left + if right { x + width } else { x }
         };
-        // Level to the edge of the column: what stands above and below may be wider.
+        // Horizontal up to the edge of the column, because the items above and below may be wider.
         let mut points =
             vec![(side(client, !leads_back), start), (edge_of(joined.client, !leads_back), start)];
         for (item, offset) in &stops[1..stops.len() - 1] {
@@ -308,7 +309,7 @@ impl<'a> Part<'a> {
     }
 }
 
-/// A way from one item to one in the column beside it.
+/// A connection from one item to one in a neighbouring column.
 struct Joint {
     other: Item,
     is_left: bool,

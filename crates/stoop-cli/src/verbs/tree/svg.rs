@@ -1,5 +1,5 @@
-//! The graph as a picture: one file without script, font or picture from elsewhere, light or dark
-//! as its viewer is. Pure.
+//! Draws the graph as a self-contained SVG: without scripts, external fonts or images, and light or
+//! dark as the viewer prefers. Pure.
 
 use std::fmt::Write as _;
 
@@ -11,16 +11,16 @@ use crate::sockets::words::plural;
 
 const STYLE: &str = include_str!("tree.css");
 
-/// Around everything, and what the heading takes.
+/// The margin, and the height of the heading.
 const MARGIN: f64 = 32.0;
 const HEADING: f64 = 64.0;
-/// The least that a heading needs.
+/// The minimum width for a heading.
 const NARROWEST: f64 = 560.0;
-/// How far an arrow within a group goes around its side.
+/// How far an arrow within a group extends beyond its side.
 const BULGE: f64 = 30.0;
 const TIP: f64 = 7.0;
 
-/// The whole file.
+/// Returns the whole file.
 pub(super) fn render(graph: &Graph) -> String {
     let layout = layout(graph);
     let (width, height) =
@@ -57,7 +57,7 @@ pub(super) fn render(graph: &Graph) -> String {
     text
 }
 
-/// Over a node all arrows but its own fade.
+/// Returns the style that fades all arrows but a node's own while the pointer is over the node.
 fn hover(graph: &Graph) -> String {
     let mut rules = String::new();
     for at in 0..graph.nodes.len() {
@@ -192,7 +192,7 @@ fn push_edge(graph: &Graph, edge: &Edge, points: &[Point], text: &mut String) {
         edge.server,
         escape(&format!("{} → {}\n{name}{}", client.part(&edge.clients), server.label(), edge.amount())),
         curve(points),
-        // Ten times as many are one more pixel.
+        // Ten times as many connections add one pixel.
         1.5 + f64::from(edge.connections.max(1)).log10()
     );
     let leads_left = points.len() > 1 && points[points.len() - 2].0 > end.0;
@@ -204,8 +204,8 @@ fn push_edge(graph: &Graph, edge: &Edge, points: &[Point], text: &mut String) {
     text.push_str("</g>\n");
 }
 
-/// From column to column in curves that leave and arrive level, along lanes straight; within a
-/// group around its side.
+/// Draws curves from column to column that start and end horizontally, with straight lanes. Within
+/// a group, goes around its side.
 fn curve(points: &[Point]) -> String {
     let mut path = String::new();
     let [first, rest @ ..] = points else { return path };
@@ -214,7 +214,7 @@ fn curve(points: &[Point]) -> String {
         && (end.0 - first.0).abs() < 1.0
     {
         let side = first.0 - BULGE;
-        // What is paired with itself leaves above and comes back below.
+        // A pair within one node starts above its line and ends below it.
         let apart = if first == end { 10.0 } else { 0.0 };
         let _ = write!(
             path,
@@ -245,7 +245,7 @@ mod tests {
     use crate::sockets::{rows, sample};
     use crate::verbs::tree::graph::graph;
 
-    /// Every element is closed by its own end, and no text holds markup of its own.
+    /// Every element has its own end tag, and no text contains markup.
     fn is_well_formed(text: &str) {
         let mut open = Vec::new();
         let mut rest = text;

@@ -1,14 +1,14 @@
-//! The graph for a terminal: groups, their processes, what each serves with who uses it, and what
-//! it uses. Pure.
+//! Formats the graph for a terminal: groups, their processes, the sockets each serves with their
+//! clients, and the sockets it uses. Pure.
 
 use std::fmt::Write as _;
 
 use super::graph::{Edge, Graph, GroupKind, Node, Port};
 
-/// What processes that are in no container, unit or session are under.
+/// The heading for processes that are in no container, unit or session.
 const LOOSE: &str = "(no container, unit or session)";
 
-/// Some lines.
+/// Returns the lines.
 pub(super) fn render(graph: &Graph) -> String {
     let mut text = String::new();
     let mut group = None;
@@ -41,7 +41,7 @@ fn push_node(graph: &Graph, at: usize, used: &[&Edge], text: &mut String) {
             let _ = writeln!(text, "      <- {}{}", client(graph, edge, node.group), edge.amount());
         }
     }
-    // What it uses of its own stands above.
+    // The sockets that it serves and uses itself are listed above.
     for edge in used.iter().filter(|edge| edge.server != at || edge.port.is_none()) {
         let server = other(graph, edge.server, node.group);
         match edge.port {
@@ -61,24 +61,24 @@ fn push_pair(edge: &Edge, other: &str, text: &mut String) {
     let _ = writeln!(text, "    paired with {other}{}", edge.amount());
 }
 
-/// `/run/app.sock (stream, 2 waiting, room for 129)`.
+/// Formats `/run/app.sock (stream, 2 waiting, room for 129)`.
 fn served(port: &Port) -> String {
     format!("{} ({})", port.name, port.words())
 }
 
-/// The client's processes that have connected.
+/// Formats the client's processes that have connected.
 fn client(graph: &Graph, edge: &Edge, group: usize) -> String {
     let node = &graph.nodes[edge.client];
     somewhere(graph, node, group, node.part(&edge.clients))
 }
 
-/// Somebody.
+/// Formats another node.
 fn other(graph: &Graph, node: usize, group: usize) -> String {
     let node = &graph.nodes[node];
     somewhere(graph, node, group, node.label())
 }
 
-/// With the group where it is another one than that of who stands above.
+/// Appends the group if it differs from that of the node above.
 fn somewhere(graph: &Graph, node: &Node, group: usize, name: String) -> String {
     let title = &graph.groups[node.group].title;
     if node.group == group || title.is_empty() { name } else { format!("{name}, in {title}") }

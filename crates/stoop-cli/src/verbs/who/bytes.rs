@@ -1,11 +1,11 @@
-//! Unread bytes for a person: sixteen to a line, in hexadecimal and as text. Pure.
+//! Formats unread bytes: sixteen per line, in hexadecimal and as text. Pure.
 
 use std::fmt::Write as _;
 
-/// How many are shown at most.
+/// The maximum number of bytes shown.
 pub(super) const PEEK_BYTES: usize = 256;
 
-/// Lines as `hexdump -C` has them, each after `indent`.
+/// Formats lines like `hexdump -C`, each after `indent`.
 pub(super) fn dump(bytes: &[u8], indent: &str) -> String {
     let mut text = String::new();
     for (number, line) in bytes.chunks(16).enumerate() {

@@ -1,4 +1,5 @@
-//! The file that a socket is bound to, and what has become of it. Looks; changes nothing.
+//! The file that a socket is bound to, and whether it was moved, replaced or removed. Only
+//! inspects.
 
 use std::fs::{self, File, Metadata};
 use std::io;
@@ -16,33 +17,33 @@ use crate::sockets::Wanted;
 /// What is known of a socket's file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct FileFacts {
-    /// Where its name leads from here, or through the root of the process that has it.
+    /// The path to which its name resolves from here, or through the root directory of its owner.
     pub(super) path: PathBuf,
-    /// Which file it was bound to: of the inode, the low 32 bits.
+    /// The file that it was bound to: the low 32 bits of the inode.
     pub(super) bound: Option<FileId>,
     pub(super) fate: Fate,
-    /// Of the file itself, where it could be reached.
+    /// The status of the file itself, if it could be reached.
     pub(super) status: Option<Status>,
-    /// Where it is now, where the kernel was asked and it is elsewhere than its name says.
+    /// The file's current path, if the kernel was queried and it differs from the name.
     pub(super) moved_to: Option<PathBuf>,
-    /// Whether it is seen from another mount namespace than ours.
+    /// Whether it is seen from another mount namespace.
     pub(super) is_elsewhere: bool,
-    /// The path that was asked for, where another file is there than the socket's.
+    /// The path that was asked for, if another file than the socket's is there.
     pub(super) asked: Option<PathBuf>,
 }
 
-/// What has become of the file.
+/// What has happened to the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
-    /// The name still leads to it.
+    /// The path still leads to it.
     There,
-    /// Nothing has the name any more.
+    /// The path no longer exists.
     Gone,
-    /// The name leads to another file: a socket, or something else.
+    /// The path leads to another file: a socket, or something else.
     Replaced { by_socket: bool },
-    /// It was moved, and something else or nothing has the name.
+    /// The file was moved, and its path is free or leads to another file.
     Moved,
-    /// The name is relative to a directory that only the program knew, or may not be looked at.
+    /// The path is relative to a directory that only the program knew, or may not be inspected.
     Unknown,
 }
 
@@ -54,11 +55,11 @@ pub(super) struct Status {
     pub(super) gid: u32,
     pub(super) has_acl: bool,
     pub(super) made: Option<SystemTime>,
-    /// Whether others may pass every directory on the way. `None`: not known.
+    /// Whether other users may search every directory of the path. `None` if unknown.
     pub(super) others_may_enter: Option<bool>,
 }
 
-/// Gathers them, with the help of a copy of the socket's descriptor where there is one.
+/// Gathers these facts, using a duplicate of the socket's file descriptor if there is one.
 pub(super) fn facts(
     snapshot: &Snapshot,
     socket: &Socket,
@@ -68,9 +69,10 @@ pub(super) fn facts(
     // An accepted socket has the name and the file of its listener.
     let name = socket.name.as_path().filter(|_| socket.listener.is_none())?;
     let root = foreign_root(snapshot, socket);
-    // The very file, whatever its name is now; takes CAP_NET_ADMIN.
+    // The file itself, whatever its current path. Requires CAP_NET_ADMIN.
     let very = copy.and_then(|copy| diag::bound_file_of(copy).ok()).map(File::from);
-    // What a relative name was relative to only the program knew; where its file is the kernel knows.
+    // Only the program knew what a relative name was relative to, but the kernel knows where the
+    // file is.
     let now = || very.as_ref().filter(|very| has_name(very)).and_then(|very| fs::read_link(link(very)).ok());
     let name = if name.is_relative() { now().unwrap_or(name.to_owned()) } else { name.to_owned() };
     let named = match name.is_absolute() {
@@ -110,8 +112,8 @@ fn has_name(file: &File) -> bool {
     file.metadata().is_ok_and(|metadata| metadata.nlink() > 0)
 }
 
-/// Looks a name up in the files below that root, and opens nothing but the place. Links that lead
-/// to `/` lead to that root (Linux 5.6).
+/// Resolves a path below a root directory with `O_PATH`, so that nothing is opened. Absolute links
+/// resolve to that root (`RESOLVE_IN_ROOT`, Linux 5.6).
 fn open(root: Option<&Path>, name: &Path, more: OFlags) -> io::Result<File> {
     let flags = OFlags::PATH | OFlags::CLOEXEC;
     let Some(root) = root else { return Ok(openat(CWD, name, flags | more, Mode::empty())?.into()) };
@@ -119,7 +121,7 @@ fn open(root: Option<&Path>, name: &Path, more: OFlags) -> io::Result<File> {
     Ok(openat2(root, name, flags | more, Mode::empty(), ResolveFlags::IN_ROOT)?.into())
 }
 
-/// The root directory of a process that has the socket, where it sees other files than we do.
+/// Returns the root directory of the socket's owner, if that sees other files than this process.
 fn foreign_root(snapshot: &Snapshot, socket: &Socket) -> Option<PathBuf> {
     let own = fs::metadata("/proc/self/ns/mnt").ok().map(|file| NamespaceIno(file.ino()))?;
     let owner = socket.owners.iter().find(|owner| owner.pid.0 != 1).or(socket.owners.first())?;
@@ -156,7 +158,8 @@ fn is_nothing(error: &io::Error) -> bool {
 
 fn status_of(file: &File, others_may_enter: Option<bool>) -> Option<Status> {
     let metadata = file.metadata().ok()?;
-    // A descriptor that opens nothing has no attributes, its name has.
+    // Extended attributes cannot be read through an `O_PATH` descriptor, but through its link in
+    // `/proc`.
     let acl = rustix::fs::getxattr(link(file), "system.posix_acl_access", &mut [0u8; 0]);
     Some(Status {
         mode: metadata.mode() & 0o7777,
@@ -168,7 +171,7 @@ fn status_of(file: &File, others_may_enter: Option<bool>) -> Option<Status> {
     })
 }
 
-/// Whether everybody may pass the directories above a file, as far as their modes tell.
+/// Returns whether all users may search the directories above a file, according to their modes.
 fn others_may_enter(root: Option<&Path>, path: &Path) -> Option<bool> {
     let mut directories = path.ancestors().skip(1).filter(|directory| !directory.as_os_str().is_empty());
     directories.try_fold(true, |so_far, directory| {

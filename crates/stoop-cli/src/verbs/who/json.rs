@@ -1,4 +1,4 @@
-//! A portrait as a JSON line: an interface.
+//! Formats the details of a socket as a JSON line, a stable interface.
 
 use serde::Serialize;
 use stoop_inspect::Queue;
@@ -44,7 +44,7 @@ struct Pair<'a> {
     client: End<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     server: Option<End<'a>>,
-    /// The first bytes that the server has not read, where they were asked for.
+    /// The first bytes that the server has not read, if requested.
     #[serde(skip_serializing_if = "Option::is_none")]
     unread: Option<Data>,
 }
@@ -80,7 +80,8 @@ struct Settings {
     passes_pidfd: Option<bool>,
     passes_label: Option<bool>,
     passes_descriptors: Option<bool>,
-    /// Of a listener who called listen, of a connected socket who made the other end, then.
+    /// For a listener the process that called listen, for a connected socket the process that
+    /// created the other end, at that time.
     peer_pid: Option<i32>,
     peer_uid: Option<u32>,
     peer_gid: Option<u32>,
@@ -92,7 +93,7 @@ struct Warned {
     text: String,
 }
 
-/// Adds one line of text.
+/// Appends one line of text.
 pub(super) fn line(portrait: &Portrait<'_>, text: &mut Vec<u8>) {
     let mut views = Views::new(portrait.snapshot);
     let socket = portrait.socket;

@@ -2,11 +2,11 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `mod.rs` | finding it, and showing what was gathered |
-//! | `portrait.rs` | everything that is known of one socket: gathered here, shown elsewhere |
-//! | `file.rs` | the file it is bound to, and what has become of it |
-//! | `warnings.rs` | what a person would want to know: pure |
-//! | `text.rs` `json.rs` `bytes.rs` | a portrait for people, for programs, and the unread bytes in it: pure |
+//! | `mod.rs` | finds the socket, and shows what was gathered |
+//! | `portrait.rs` | gathers everything that is known of one socket |
+//! | `file.rs` | the file it is bound to, and whether it was moved, replaced or removed |
+//! | `warnings.rs` | problems the user may want to know of: pure |
+//! | `text.rs` `json.rs` `bytes.rs` | format the result for people, for programs, and the unread bytes: pure |
 
 mod bytes;
 mod file;
@@ -27,10 +27,10 @@ use crate::output::{print, status};
 use crate::sockets::{Seen, Wanted, note};
 use portrait::Portrait;
 
-/// How long is looked whether anybody is accepted.
+/// How long to observe whether a client is accepted.
 const PATIENCE: Duration = Duration::from_millis(200);
 
-/// Shows the sockets that were asked for.
+/// Shows the selected sockets.
 pub(crate) fn run(flags: &Who) -> Outcome {
     let wanted = Wanted::new(&flags.which)?;
     let mut inspector = Inspector::new(options());
@@ -77,7 +77,7 @@ fn options() -> Options {
     options
 }
 
-/// A second look a moment later, where somebody waits: is anybody accepted?
+/// Takes a second snapshot a moment later if clients are waiting, to see whether any is accepted.
 fn later(inspector: &mut Inspector, snapshot: &Snapshot, found: &[SocketId]) -> Option<Snapshot> {
     if found.iter().all(|&id| snapshot[id].waiting.is_empty()) {
         return None;
@@ -86,7 +86,7 @@ fn later(inspector: &mut Inspector, snapshot: &Snapshot, found: &[SocketId]) -> 
     Some(inspector.snapshot())
 }
 
-/// The listeners at which the client that has waited longest still waits in the later snapshot.
+/// Returns the listeners whose first waiting client is still waiting in the later snapshot.
 fn stuck(snapshot: &Snapshot, later: &Snapshot, found: &[SocketId]) -> HashSet<SocketId> {
     let key = |socket: &Socket| (socket.ino, socket.cookie);
     let longest = |snapshot: &Snapshot, socket: &Socket| socket.waiting.first().map(|&id| key(&snapshot[id]));
@@ -107,7 +107,7 @@ mod tests {
     use crate::sockets::sample;
     use stoop_inspect::{Pid, ProcessState, Queue, State};
 
-    /// A portrait of a socket of the sample, with everything that could be known by root.
+    /// Gathers a socket of the sample, with everything that root could see.
     fn portrait(snapshot: &Snapshot, at: usize) -> Portrait<'_> {
         let (id, socket) = (SocketId::new(at), &snapshot.sockets[at]);
         let of_it = snapshot.connections().filter(|connection| connection.listener == Some(id));

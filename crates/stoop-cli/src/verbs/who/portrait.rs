@@ -1,4 +1,4 @@
-//! Everything that is known of one socket. Gathers it; says nothing.
+//! Gathers everything that is known of one socket. Formats nothing.
 
 use std::collections::HashMap;
 use std::fs;
@@ -13,50 +13,50 @@ use super::bytes::PEEK_BYTES;
 use super::file::{self, FileFacts};
 use crate::sockets::Wanted;
 
-/// One socket, and what belongs to it.
+/// One socket, and everything related to it.
 #[derive(Debug)]
 pub(super) struct Portrait<'a> {
     pub(super) snapshot: &'a Snapshot,
     pub(super) id: SocketId,
     pub(super) socket: &'a Socket,
-    /// Its connections, of a listener or a datagram receiver: client and, where it is another
+    /// For a listener or a datagram receiver, its connections: the client and, if it is another
     /// socket, the server's end.
     pub(super) clients: Vec<Client>,
-    /// Whether the client that has waited longest waited the whole time that was looked.
+    /// Whether the client that has waited longest was not accepted during the whole observation.
     pub(super) is_nobody_accepted: bool,
-    /// Whether a datagram receiver's queue has no room for another message, as far as could be
-    /// found out.
+    /// Whether a datagram receiver's queue has no space for another message, as far as that could
+    /// be determined.
     pub(super) is_queue_full: bool,
-    /// What has become of its file; `None` where it is bound to none.
+    /// What has happened to its file, or `None` if it is not bound to one.
     pub(super) file: Option<FileFacts>,
-    /// Its options, or why they cannot be known.
+    /// Its socket options, or why they are not available.
     pub(super) settings: Result<Settings, String>,
-    /// Its first unread bytes, where they were asked for and could be had.
+    /// Its first unread bytes, if requested and available.
     pub(super) peeked: Option<Result<Vec<u8>, String>>,
     pub(super) limits: Limits,
-    /// How long ago each process was started can be told from this: ticks since the machine was.
+    /// The current time, from which the age of each process is computed.
     pub(super) now: Now,
 }
 
-/// Somebody who uses the socket.
+/// A client of the socket.
 #[derive(Debug)]
 pub(super) struct Client {
     pub(super) client: SocketId,
     pub(super) server: Option<SocketId>,
-    /// What it sent and nobody has read, where that was asked for.
+    /// What it has sent and the server has not read, if requested.
     pub(super) peeked: Option<Result<Vec<u8>, String>>,
 }
 
-/// Limits of this network namespace; `None` where they cannot be read.
+/// Limits of this network namespace. `None` if they cannot be read.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Limits {
-    /// `net.core.somaxconn`: the largest backlog that `listen` gives.
+    /// `net.core.somaxconn`: the maximum backlog for `listen`.
     pub(super) somaxconn: Option<u32>,
     /// `net.unix.max_dgram_qlen`.
     pub(super) max_dgram_qlen: Option<u32>,
 }
 
-/// The clock that processes' starts are told by.
+/// The current time on the clock of process start times: clock ticks since boot.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Now {
     pub(super) since_boot: Duration,
@@ -64,7 +64,7 @@ pub(super) struct Now {
 }
 
 impl<'a> Portrait<'a> {
-    /// Looks at everything that is of this socket alone.
+    /// Gathers everything that concerns only this socket.
     pub(super) fn of(
         snapshot: &'a Snapshot,
         id: SocketId,
@@ -99,7 +99,7 @@ impl<'a> Portrait<'a> {
         }
     }
 
-    /// The processes that have it open, each with its descriptors.
+    /// Returns its owners, each with its file descriptors.
     pub(super) fn owners(&self) -> Vec<(&'a Process, Vec<u32>)> {
         let of_one = |owners: &[Owner]| {
             let process = self.snapshot.processes.get(&owners.first()?.pid)?;
@@ -108,20 +108,19 @@ impl<'a> Portrait<'a> {
         self.socket.owners.chunk_by(|one, other| one.pid == other.pid).filter_map(of_one).collect()
     }
 
-    /// Whether it serves others: takes connections, or messages at a name.
+    /// Returns whether it serves clients: accepts connections, or receives messages at a name.
     pub(super) fn is_server(&self) -> bool {
         self.socket.state == State::Listening
             || (self.socket.kind == Some(Kind::Datagram) && !self.socket.name.is_unnamed())
     }
 }
 
-/// Who is connected to the accepted ends of each of these listeners, or sends to one of these
-/// receivers.
+/// Returns the clients of each of these listeners or datagram receivers.
 pub(super) fn clients(snapshot: &Snapshot, found: &[SocketId]) -> HashMap<SocketId, Vec<Client>> {
     let mut clients: HashMap<SocketId, Vec<Client>> = found.iter().map(|&id| (id, Vec::new())).collect();
     for connection in snapshot.connections() {
         let Some(server) = connection.server else { continue };
-        // Whoever a receiver is connected with is its peer, and no client.
+        // The socket that a receiver is connected to is its peer, and not a client.
         let receiver = Some(server).filter(|&id| snapshot[id].peer != Some(connection.client));
         for id in connection.may_be_from().into_iter().chain(receiver) {
             if let Some(clients) = clients.get_mut(&id) {
@@ -133,16 +132,17 @@ pub(super) fn clients(snapshot: &Snapshot, found: &[SocketId]) -> HashMap<Socket
     clients
 }
 
-/// Whether a message sent to a datagram receiver now would have to wait. The kernel tells that to a
-/// sender alone, so it is asked as one, who sends nothing. A queue whose first message is empty
-/// looks empty (K-LIMIT-2), and is not asked about.
+/// Returns whether a message sent to a datagram receiver would have to wait.
+///
+/// The kernel only reports this to a sender, so this connects as one without sending anything. A
+/// queue whose first message is empty looks empty (K-LIMIT-2), and is not checked.
 fn is_queue_full(socket: &Socket, file: Option<&FileFacts>) -> bool {
     let has_some = matches!(socket.queue, Some(Queue::Bytes { unread: 1.., .. }));
     if socket.kind != Some(Kind::Datagram) || !has_some || socket.name.is_unnamed() {
         return false;
     }
     let now = file.and_then(|file| Address::path(file.moved_to.as_ref().unwrap_or(&file.path)).ok());
-    // An abstract name means something in its own network namespace alone.
+    // An abstract name is only valid in its own network namespace.
     let subject = match (&now, socket.owners.first()) {
         (None, Some(owner)) => Who::Process(owner.pid.0),
         _ => Who::Ourselves,
@@ -154,7 +154,7 @@ fn is_queue_full(socket: &Socket, file: Option<&FileFacts>) -> bool {
     sockets.iter().any(|found| found.inode == socket.ino.0 && found.queue_full == Some(true))
 }
 
-/// The first unread bytes of a socket, where it has any.
+/// Returns the first unread bytes of a socket, if there are any.
 fn unread(socket: &Socket) -> Option<Result<Vec<u8>, String>> {
     let has_some = match socket.queue {
         Some(Queue::Bytes { unread, .. }) => unread > 0,
@@ -188,7 +188,7 @@ impl Now {
         }
     }
 
-    /// How long a process has run.
+    /// Returns how long a process has run.
     pub(super) fn age(self, process: &Process) -> Option<Duration> {
         let start = Duration::from_secs_f64(process.start? as f64 / self.ticks_per_second.max(1) as f64);
         Some(self.since_boot.saturating_sub(start))

@@ -1,4 +1,4 @@
-//! A portrait for a person. Pure, but for the names of users and groups.
+//! Formats the details of a socket as text. Pure, except for the names of users and groups.
 
 use std::fmt::Write as _;
 
@@ -12,10 +12,10 @@ use crate::names;
 use crate::sockets::words::{self, plural};
 use crate::time;
 
-/// How many clients are shown at most, where all were not asked for.
+/// The maximum number of clients shown, unless all are requested.
 const CLIENTS: usize = 20;
 
-/// All that is known, some lines.
+/// Returns the lines of text.
 pub(super) fn render(portrait: &Portrait<'_>, all_clients: bool) -> String {
     let mut page = Page { text: String::new(), portrait };
     page.heading();
@@ -42,7 +42,7 @@ struct Page<'a> {
 }
 
 impl Page<'_> {
-    /// A line with its label, or going on below the one before.
+    /// Appends a line with a label, or without one as a continuation.
     fn line(&mut self, label: &str, what: impl AsRef<str>) {
         let _ = writeln!(self.text, "  {label:<10} {}", what.as_ref());
     }
@@ -79,8 +79,8 @@ impl Page<'_> {
         self.then();
     }
 
-    /// Who the kernel noted when the connection was made, or when listen was called: it need not be
-    /// who has it now.
+    /// Adds the credentials that the kernel recorded when the connection was made, or when listen
+    /// was called. The current owner may be another process.
     fn then(&mut self) {
         let (snapshot, socket) = (self.portrait.snapshot, self.portrait.socket);
         let Some(peer) = self.portrait.settings.as_ref().ok().and_then(|settings| settings.peer) else {
@@ -106,7 +106,7 @@ impl Page<'_> {
         );
     }
 
-    /// `812/postgres (root), in postgresql.service, started 3d ago`.
+    /// Formats `812/postgres (root), in postgresql.service, started 3d ago`.
     fn process(&self, process: &Process) -> String {
         let mut text = format!("{}/{}", process.pid, words::command(process));
         if let Some(uid) = process.uid {
@@ -136,7 +136,7 @@ impl Page<'_> {
         }
     }
 
-    /// The other end of a connection.
+    /// Adds the other end of a connection.
     fn peer(&mut self) {
         let socket = self.portrait.socket;
         let Some(peer) = socket.peer else {
@@ -291,7 +291,7 @@ impl Page<'_> {
         self.list("waiting", waiting.len(), lines, all);
     }
 
-    /// Lines below each other, so many of them.
+    /// Adds a list of lines, truncated unless `all` is set.
     fn list(&mut self, label: &str, count: usize, lines: Vec<(String, usize)>, all: bool) {
         self.line(label, count.to_string());
         let shown = if all { lines.len() } else { CLIENTS };
@@ -322,7 +322,7 @@ impl Page<'_> {
     }
 }
 
-/// Lines that read the same become one, in the order of their first.
+/// Merges lines with the same text, in the order of their first occurrence.
 fn merged(lines: impl Iterator<Item = String>) -> Vec<(String, usize)> {
     let mut at = std::collections::HashMap::new();
     let mut merged: Vec<(String, usize)> = Vec::new();
@@ -348,7 +348,7 @@ fn descriptor_words(descriptors: &[u32]) -> String {
     format!("{word} {}{more}", list.join(", "))
 }
 
-/// `srw-rw---- root:docker, made 2026-01-02T03:04:05Z, device 0:25 inode 131`.
+/// Formats `srw-rw---- root:docker, made 2026-01-02T03:04:05Z, device 0:25 inode 131`.
 fn status_line(file: &FileFacts) -> Option<String> {
     let bound = file.bound.map(words::file);
     let Some(Status { mode, uid, gid, has_acl, made, .. }) = &file.status else { return bound };

@@ -1,4 +1,4 @@
-//! What a person would want to know about a socket, and did not ask. Pure.
+//! Problems of a socket that the user may want to know of, without having asked. Pure.
 
 use stoop::Kind;
 use stoop_inspect::{ProcessState, Queue, State};
@@ -7,16 +7,16 @@ use super::file::Fate;
 use super::portrait::Portrait;
 use crate::sockets::{Row, Words, words};
 
-/// From how much of its backlog on a listener is said to be nearly full, in percent.
+/// The share of a backlog, in percent, from which it is reported as nearly full.
 const NEARLY_FULL: u64 = 80;
 
-/// One thing, with a word for programs.
+/// A warning, with a code for programs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Warning {
-    /// Part of the JSON: keeps its meaning.
+    /// Part of the JSON: its meaning does not change.
     pub(super) code: &'static str,
     pub(super) text: String,
-    /// A command that helps, perhaps.
+    /// A command that helps, if there is one.
     pub(super) next: Option<String>,
 }
 
@@ -31,7 +31,7 @@ impl Warning {
     }
 }
 
-/// Everything that is to be said, the gravest first.
+/// Returns all warnings, the most severe first.
 pub(super) fn warnings(portrait: &Portrait<'_>) -> Vec<Warning> {
     let mut warnings = stopped(portrait);
     warnings.extend(backlog(portrait));
@@ -61,7 +61,7 @@ fn stopped(portrait: &Portrait<'_>) -> Vec<Warning> {
 fn backlog(portrait: &Portrait<'_>) -> Vec<Warning> {
     let Some(Queue::Backlog { waiting, limit }) = portrait.socket.queue else { return Vec::new() };
     let mut warnings = Vec::new();
-    // One more than the limit fits (K-CONNECT-1).
+    // One more client than the limit fits (K-CONNECT-1).
     let percent = u64::from(waiting) * 100 / (u64::from(limit) + 1);
     let somaxconn = portrait.limits.somaxconn.filter(|&most| limit >= most);
     let most =
@@ -84,7 +84,7 @@ fn queue(portrait: &Portrait<'_>) -> Option<Warning> {
     if !portrait.is_queue_full {
         return None;
     }
-    // One more than the limit fits (K-DGRAM-3).
+    // One more message than the limit fits (K-DGRAM-3).
     let fit = portrait.limits.max_dgram_qlen.map(|most| format!(" ({} fit)", u64::from(most) + 1));
     let reader = Row::process(portrait.snapshot, portrait.id)
         .map(|pid| Words::new(portrait.snapshot).process(pid).to_owned());
@@ -181,7 +181,7 @@ fn permissions(portrait: &Portrait<'_>) -> Vec<Warning> {
     let Some(status) = status else { return Vec::new() };
     let is_roots =
         portrait.owners().iter().any(|(process, _)| process.uid == Some(0)) || socket.uid == Some(0);
-    // A directory that others may not pass keeps them out whatever the file says.
+    // A directory that other users may not search protects the file, whatever its mode.
     if is_roots && status.mode & 0o002 != 0 && status.others_may_enter == Some(true) {
         let text = format!(
             "everybody may connect to a socket of root's (mode {:o}). Whether the server looks at who does cannot be seen \

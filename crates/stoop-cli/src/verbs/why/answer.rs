@@ -1,5 +1,4 @@
-//! The answer as people read it, and as programs do. What is in the JSON is a promise
-//! (`STABILITY.md`).
+//! Formats the answer as text and as JSON. The JSON is a stable interface (`STABILITY.md`).
 
 use serde::Serialize;
 use stoop::escaped;
@@ -12,7 +11,7 @@ use super::{Answer, any};
 use crate::failure::parts;
 use crate::output::{SCHEMA, Text, push_json};
 
-/// The answer for people: what was asked, the walk, the cause.
+/// Formats the answer as text: the question, the walk, the cause.
 pub(super) fn text(answer: &Answer) -> Vec<u8> {
     let verdict = &answer.verdict;
     let mut text = format!("{}: {}\n\n", asked(answer), outcome(verdict.outcome));
@@ -34,7 +33,7 @@ pub(super) fn text(answer: &Answer) -> Vec<u8> {
     text.into_bytes()
 }
 
-/// `connect to '/run/app.sock' as alice`.
+/// Formats `connect to '/run/app.sock' as alice`.
 fn asked(answer: &Answer) -> String {
     let question = &answer.facts.question;
     let what = match question.operation {
@@ -63,7 +62,7 @@ fn outcome(outcome: Outcome) -> String {
     }
 }
 
-/// What came of the attempt, and how that compares.
+/// Formats the result of the attempt, and whether it agrees with the prediction.
 fn compared(answer: &Answer, tried: &Attempt) -> String {
     let came = match tried {
         Attempt::Succeeded => "it succeeds".to_owned(),
@@ -103,7 +102,7 @@ struct Line<'a> {
     tried: Option<Tried<'a>>,
 }
 
-/// Who would make the call; ids are missing where there is no such user or process.
+/// The subject of the call. Ids are missing if there is no such user or process.
 #[derive(Serialize)]
 struct Subject<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -117,10 +116,10 @@ struct Subject<'a> {
     groups: &'a [u32],
 }
 
-/// One component of the walk.
+/// One component of the path.
 #[derive(Serialize)]
 struct Component {
-    /// The directory it is looked up in.
+    /// The directory in which it is looked up.
     directory: Text,
     name: Text,
     /// `file`, `directory`, `socket`, `link`, …; `nothing`, or `hidden`.
@@ -133,7 +132,7 @@ struct Component {
     uid: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     gid: Option<u32>,
-    /// Where it stops: at the directory, or at what has the name.
+    /// Where the kernel stops: in the directory, or at the file that has the name.
     #[serde(skip_serializing_if = "Option::is_none")]
     stops: Option<&'static str>,
 }
@@ -149,7 +148,7 @@ struct Tried<'a> {
     as_predicted: Option<bool>,
 }
 
-/// The answer as a line for programs.
+/// Formats the answer as a JSON line.
 pub(super) fn json(answer: &Answer) -> Vec<u8> {
     let (facts, verdict) = (&answer.facts, &answer.verdict);
     let (operation, size) = match facts.question.operation {

@@ -1,10 +1,11 @@
-//! `stoop why`: what a call on a local socket would do, and why; with `--try`, whether that is so.
+//! `stoop why`: predicts and explains the result of a call on a Unix socket. With `--try`, also
+//! makes the call to check the prediction.
 //!
 //! | file | does |
 //! |---|---|
-//! | `mod.rs` | from the flags to a question, from the verdict to an exit code |
-//! | `picture.rs` | the walk to the socket, component by component |
-//! | `answer.rs` | the whole answer, as text and as JSON |
+//! | `mod.rs` | creates the question from the flags, and the exit code from the verdict |
+//! | `picture.rs` | shows the path to the socket, component by component |
+//! | `answer.rs` | formats the whole answer, as text and as JSON |
 
 mod answer;
 mod picture;
@@ -19,17 +20,17 @@ use crate::failure::{Failure, Outcome as Ended};
 use crate::output::print;
 use crate::target::kind_of;
 
-/// Everything that is known at the end.
+/// The complete answer.
 struct Answer {
     facts: Facts,
     verdict: Verdict,
-    /// What came of `--try`.
+    /// The result of `--try`.
     tried: Option<Attempt>,
-    /// How a server that was asked for by its name was found.
+    /// How a server that was given by name was found.
     found: Option<String>,
 }
 
-/// Answers the question that the flags ask.
+/// Answers the question given by the flags.
 pub(crate) fn run(flags: &Why) -> Ended {
     let (question, found) = question(flags)?;
     let facts = facts::gather(&question)
@@ -42,7 +43,7 @@ pub(crate) fn run(flags: &Why) -> Ended {
     Ok(answer.exit())
 }
 
-/// The question, and how its address was found where only a name was given.
+/// Creates the question, and says how its address was found if a name was given.
 fn question(flags: &Why) -> Result<(Question, Option<String>), Failure> {
     let (target, found) = flags.address.target()?;
     let Place::Address(address) = &target.place else {
@@ -74,7 +75,7 @@ fn question(flags: &Why) -> Result<(Question, Option<String>), Failure> {
 }
 
 impl Answer {
-    /// Whether the attempt came out as predicted; `None` where none was made.
+    /// Returns whether the attempt agrees with the prediction, or `None` if there was no attempt.
     fn agrees(&self) -> Option<bool> {
         let predicted = self.verdict.outcome;
         match self.tried.as_ref()? {
@@ -89,7 +90,7 @@ impl Answer {
         }
     }
 
-    /// What the call does is what counts: what was tried, where it was; else what is predicted.
+    /// Determines the exit code: by the attempt if there was one, else by the prediction.
     fn exit(&self) -> Exit {
         match (&self.tried, self.verdict.outcome) {
             _ if self.agrees() == Some(false) => Exit::Failed,
@@ -102,7 +103,7 @@ impl Answer {
     }
 }
 
-/// The word for a kind that was not asked for.
+/// Returns the word for a kind, or for any kind.
 fn any(kind: Option<Kind>) -> &'static str {
     kind.map_or("any", Kind::word)
 }

@@ -1,5 +1,5 @@
-//! The walk to a socket as a picture: a line for each component, as `ls -l` has it, and a mark
-//! where the kernel stops. Pure.
+//! Shows the path to a socket: a line per component, in the format of `ls -l`, and a mark where the
+//! kernel stops. Pure.
 
 use std::collections::HashSet;
 use std::fmt::Write;
@@ -11,15 +11,15 @@ use stoop_inspect::why::{Verdict, symbol};
 
 /// One line, before its columns are aligned.
 struct Line {
-    /// Mode, owner and group; empty where there is no file, or none to be seen.
+    /// Mode, owner and group. Empty if there is no file, or it is hidden.
     columns: [String; 3],
     name: String,
-    /// The file it is about, to find it again.
+    /// The identity of the file, to find the line again.
     id: Option<(u64, u64)>,
     marked: bool,
 }
 
-/// The picture, or nothing where no path was walked.
+/// Returns the picture, or nothing if no path was walked.
 pub(super) fn picture(facts: &Facts, verdict: &Verdict) -> String {
     let Some(walk) = facts.walk.as_ref().filter(|walk| !walk.steps.is_empty()) else { return String::new() };
     let mut lines = Lines { lines: Vec::new(), names: &facts.names, mount: (false, false) };
@@ -27,7 +27,7 @@ pub(super) fn picture(facts: &Facts, verdict: &Verdict) -> String {
     for (number, step) in walk.steps.iter().enumerate() {
         let is_link = matches!(&step.found, Found::Link { link, .. } if !links.insert(link.id));
         if is_link && verdict.cause == Cause::LinkLoop {
-            // Once around says it all.
+            // A loop is shown once.
             lines.empty(format!("{} (again)", indented(step, &escaped(&step.name).to_string())));
             lines.mark();
             break;
@@ -44,7 +44,7 @@ pub(super) fn picture(facts: &Facts, verdict: &Verdict) -> String {
     render(&lines.lines, mark(verdict))
 }
 
-/// What stands beside the place where it stops.
+/// Returns the text next to the component at which the kernel stops.
 fn mark(verdict: &Verdict) -> String {
     match verdict.outcome {
         Outcome::Fails(errno) => symbol(errno).to_owned(),
@@ -56,12 +56,12 @@ fn mark(verdict: &Verdict) -> String {
 struct Lines<'f> {
     lines: Vec<Line>,
     names: &'f Names,
-    /// Whether the mount of the line before was read-only, and followed no links.
+    /// Whether the mount of the previous line was read-only, and did not follow links.
     mount: (bool, bool),
 }
 
 impl Lines<'_> {
-    /// The directory that a step starts from, unless it is the one shown last.
+    /// Adds the directory in which a step is looked up, unless it was shown last.
     fn directory(&mut self, step: &Step) {
         let known = self.lines.iter().rev().find(|line| line.columns[0].starts_with('d'));
         if known.is_none_or(|line| line.id != Some(step.directory.id)) {
@@ -70,7 +70,7 @@ impl Lines<'_> {
         }
     }
 
-    /// What a step's name led to.
+    /// Adds the file that a step's name leads to.
     fn found(&mut self, step: &Step) {
         let name = indented(step, &escaped(&step.name).to_string());
         match &step.found {
@@ -116,12 +116,12 @@ impl Lines<'_> {
     }
 }
 
-/// The components of a link's target stand further in.
+/// Indents the components of a link's target.
 fn indented(step: &Step, name: &str) -> String {
     format!("{}{name}", if step.via.is_some() { "  " } else { "" })
 }
 
-/// `drwxr-xr-x`, with a `+` where an access control list has more to say.
+/// Formats `drwxr-xr-x`, followed by a `+` if there is an access control list.
 fn mode(file: &File) -> String {
     let kind = match file.kind {
         FileKind::Socket => 's',

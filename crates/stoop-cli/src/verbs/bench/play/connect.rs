@@ -1,4 +1,4 @@
-//! Connect, one round trip, close.
+//! Connects, makes one round trip, and closes.
 
 use std::time::Instant;
 
@@ -10,7 +10,7 @@ use crate::verbs::bench::message::{LAST, Message, room};
 use crate::verbs::bench::trouble::Result;
 use crate::verbs::bench::wire::{Dial, Door};
 
-/// Connects again and again.
+/// Connects repeatedly.
 pub(in crate::verbs::bench) fn ask(order: &Order, dial: &Dial) -> Result<(Tally, Histogram<u64>)> {
     let (mut message, mut room, mut meter) =
         (Message::new(order.size), room(order.size), Meter::new(order.span));
@@ -33,7 +33,7 @@ pub(in crate::verbs::bench) fn ask(order: &Order, dial: &Dial) -> Result<(Tally,
     Ok((tally, latency))
 }
 
-/// Accepts and answers until the last.
+/// Accepts and answers until the last message.
 pub(in crate::verbs::bench) fn answer(order: &Order, door: &Door) -> Result<Tally> {
     let (mut message, mut room, mut meter) =
         (Message::new(order.size), room(order.size), Meter::new(order.span));

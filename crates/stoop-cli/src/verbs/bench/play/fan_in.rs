@@ -1,5 +1,5 @@
-//! Many connections to one process, one round trip in flight on each. Both processes have one
-//! thread that waits for all.
+//! Many connections to one process, with one round trip in flight on each. Both processes have one
+//! thread that polls them all.
 
 use std::os::fd::OwnedFd;
 use std::time::Instant;
@@ -15,7 +15,7 @@ use crate::verbs::bench::wire::Wire;
 
 type Wires = [Box<dyn Wire>];
 
-/// Asks on all of them.
+/// Sends requests on all of them.
 pub(in crate::verbs::bench) fn ask(order: &Order, wires: &mut Wires) -> Result<(Tally, Histogram<u64>)> {
     let (mut message, mut room, mut meter) =
         (Message::new(order.size), room(order.size), Meter::new(order.span));
@@ -52,7 +52,7 @@ pub(in crate::verbs::bench) fn ask(order: &Order, wires: &mut Wires) -> Result<(
     Ok((tally, latency))
 }
 
-/// Answers on all of them until the last of each.
+/// Answers on all of them until the last message of each.
 pub(in crate::verbs::bench) fn answer(order: &Order, wires: &mut Wires) -> Result<Tally> {
     let (mut message, mut room, mut meter) =
         (Message::new(order.size), room(order.size), Meter::new(order.span));
@@ -72,7 +72,7 @@ pub(in crate::verbs::bench) fn answer(order: &Order, wires: &mut Wires) -> Resul
     meter.finish()
 }
 
-/// Which wires have something to read.
+/// The wires that are readable.
 struct Ready {
     epoll: OwnedFd,
     events: Vec<epoll::Event>,

@@ -1,4 +1,4 @@
-//! The works, one file each: what the measuring process does, and what the other one does.
+//! The workloads, one file each: what the measuring process does, and what the other one does.
 
 pub(super) mod connect;
 pub(super) mod fan_in;

@@ -1,4 +1,5 @@
-//! Messages one way, as fast as they go, with nothing, a descriptor or credentials beside.
+//! Sends messages in one direction as fast as possible, without ancillary data, or with a file
+//! descriptor or credentials.
 
 use std::fs::File;
 use std::io::{IoSlice, IoSliceMut};
@@ -13,7 +14,7 @@ use crate::verbs::bench::message::{LAST, Message, room};
 use crate::verbs::bench::trouble::{Result, Trouble};
 use crate::verbs::bench::wire::Wire;
 
-/// How often the end is announced where messages get lost.
+/// How often the end is announced if messages may be lost.
 const AGAIN: Duration = Duration::from_millis(2);
 
 /// Sends until the time is over.
@@ -37,7 +38,8 @@ pub(in crate::verbs::bench) fn push(order: &Order, wire: &mut dyn Wire, peer: &P
     wire.flush()?;
     let mut left = PATIENCE.as_millis() / AGAIN.as_millis();
     while order.transport.is_lossy() && left > 0 && !peer.has_spoken(AGAIN)? {
-        // Where nobody listens any more, the other process has ended, and its report is there.
+        // If the send fails because the other end is closed, the other process has exited and its
+        // report is there.
         let _ = wire.send(message.numbered(LAST));
         left -= 1;
     }
@@ -55,7 +57,7 @@ fn socket(wire: &dyn Wire) -> Result<&Socket> {
     wire.socket().ok_or_else(|| Trouble::NotMeasured("carries nothing but bytes".into()))
 }
 
-/// Asks for what comes beside messages, before the first is sent.
+/// Enables ancillary data before the first message is sent.
 pub(in crate::verbs::bench) fn prepare(order: &Order, wire: &dyn Wire) -> Result<()> {
     match order.beside {
         Beside::Credentials => Ok(socket(wire)?.set_pass_credentials(true)?),
@@ -63,14 +65,14 @@ pub(in crate::verbs::bench) fn prepare(order: &Order, wire: &dyn Wire) -> Result
     }
 }
 
-/// Takes messages until the last, and counts those that are missing where some may be.
+/// Receives messages until the last, and counts lost ones if the transport may lose some.
 pub(in crate::verbs::bench) fn take(order: &Order, wire: &mut dyn Wire) -> Result<Tally> {
     let (message, mut room, mut meter) = (Message::new(order.size), room(order.size), Meter::new(order.span));
     let (mut next, mut lost) = (0, 0);
     loop {
         let came = match order.beside {
             Beside::Nothing => wire.receive(&mut room)?,
-            // The last message comes without anything beside it.
+            // The last message has no ancillary data.
             beside => receive_with(wire, &mut room, beside)?,
         };
         let number = message.check(came)?;

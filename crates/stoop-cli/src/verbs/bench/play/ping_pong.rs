@@ -1,4 +1,4 @@
-//! One message there, one back: as soon as the last is back, or at fixed times.
+//! Round trips: each starts as soon as the previous one ends, or at fixed times.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,13 +11,14 @@ use crate::verbs::bench::message::{LAST, Message, room};
 use crate::verbs::bench::trouble::Result;
 use crate::verbs::bench::wire::Wire;
 
-/// Before a fixed time the last moments are waited for awake: waking up takes longer than a round
+/// How long before a fixed time to stop sleeping and spin: waking up takes longer than a round
 /// trip.
 const AWAKE: Duration = Duration::from_micros(200);
 
-/// Asks. With a rate, requests are due at fixed times, and a latency counts from when its request
-/// was due: an answer that is late makes those after it late as well, as it would for clients that
-/// do not wait for each other.
+/// Sends requests.
+///
+/// With a rate, requests are due at fixed times, and a latency counts from the time its request was
+/// due. An answer that is late delays those after it as well, as it would for independent clients.
 pub(in crate::verbs::bench) fn ask(
     order: &Order,
     wire: &mut dyn Wire,
@@ -50,7 +51,7 @@ pub(in crate::verbs::bench) fn ask(
     Ok((tally, latency))
 }
 
-/// Waits until then, unless it is over already.
+/// Waits until this time, unless it has passed.
 fn wait_until(due: Instant) -> Instant {
     if let Some(long) = due.saturating_duration_since(Instant::now()).checked_sub(AWAKE) {
         thread::sleep(long);
@@ -61,7 +62,7 @@ fn wait_until(due: Instant) -> Instant {
     due
 }
 
-/// Answers until the last.
+/// Answers until the last message.
 pub(in crate::verbs::bench) fn answer(order: &Order, wire: &mut dyn Wire) -> Result<Tally> {
     let (mut message, mut room, mut meter) =
         (Message::new(order.size), room(order.size), Meter::new(order.span));

@@ -1,5 +1,5 @@
-//! Plots as SVG: bars on a logarithmic scale, and throughput over message size. No script, no font,
-//! no picture from elsewhere.
+//! Draws plots as SVG: bars on a logarithmic scale, and throughput over message size. No scripts,
+//! and no external fonts or images.
 
 use std::fmt::Write as _;
 
@@ -11,25 +11,25 @@ use crate::verbs::bench::work::Work;
 
 pub(super) const WIDTH: f64 = 860.0;
 
-/// Where the names end and the bars begin, and where the longest bar ends.
+/// The end of the names and start of the bars, and the end of the longest bar.
 const LEFT: f64 = 128.0;
 const RIGHT: f64 = WIDTH - 118.0;
-/// Above the first bar: title and subtitle.
+/// The space above the first bar: title and subtitle.
 const TOP: f64 = 58.0;
 const BAR_STEP: f64 = 27.0;
 const BAR: f64 = 16.0;
-/// The height of the field that curves are drawn in, and the least distance of two lines of text.
+/// The height of the plot area for curves, and the minimum distance of two lines of text.
 const FIELD: f64 = 320.0;
 const TEXT_STEP: f64 = 16.0;
 
-/// One plot: SVG elements in a box of [`WIDTH`] and this height.
+/// A plot: SVG elements in a box of [`WIDTH`] and this height.
 pub(super) struct Chart {
     pub(super) title: String,
     pub(super) body: String,
     pub(super) height: f64,
 }
 
-/// A bar: who, how much, and perhaps a tail that reaches further.
+/// A bar: its name, its value, and optionally a tail that extends further.
 struct Bar {
     transport: Transport,
     value: f64,
@@ -37,7 +37,7 @@ struct Bar {
     label: String,
 }
 
-/// Median round trips, with a tail to the 99th percentile.
+/// Draws median round trip times, with a tail to the 99th percentile.
 pub(super) fn latency(rows: Rows<'_>, size: usize) -> Option<Chart> {
     let bar = |(transport, latency): (Transport, crate::verbs::bench::measure::Latency)| Bar {
         transport,
@@ -58,7 +58,7 @@ pub(super) fn latency(rows: Rows<'_>, size: usize) -> Option<Chart> {
     )
 }
 
-/// Messages a second.
+/// Draws messages per second.
 pub(super) fn messages(rows: Rows<'_>, size: usize) -> Option<Chart> {
     let measured = rows.measured(Work::OneWay, size);
     let mut bars: Vec<Bar> = measured
@@ -113,7 +113,7 @@ fn bar_chart(title: String, subtitle: &str, bars: &[Bar], unit: fn(f64) -> Strin
     Some(Chart { title, body, height: bottom + 26.0 })
 }
 
-/// Bytes a second over message size, a curve for each transport.
+/// Draws bytes per second over message size, with a curve for each transport.
 pub(super) fn throughput(rows: Rows<'_>) -> Option<Chart> {
     let sizes = rows.sizes(Work::OneWay);
     let (&first, &last) = (sizes.first()?, sizes.last()?);
@@ -149,7 +149,7 @@ pub(super) fn throughput(rows: Rows<'_>) -> Option<Chart> {
             write!(body, r#"<text class="soft" x="{x:.1}" y="{y:.1}" text-anchor="middle">{label}</text>"#);
     }
     let best = curves.iter().max_by(|one, other| end(one).total_cmp(&end(other))).map(|curve| curve.0)?;
-    // Names that end in the same column are moved apart where they would lie over each other.
+    // Names that end in the same column are moved apart if they would overlap.
     let mut lowest = vec![f64::MIN; sizes.len()];
     curves.sort_by(|one, other| end(other).total_cmp(&end(one)));
     for (transport, points) in &curves {
@@ -165,7 +165,7 @@ pub(super) fn throughput(rows: Rows<'_>) -> Option<Chart> {
     Some(Chart { title, body, height: lowest.into_iter().fold(bottom, f64::max) + 30.0 })
 }
 
-/// A curve with a mark for each point, and its name.
+/// Draws a curve with a mark for each point, and its name.
 fn curve(class: &str, name: &str, places: &[(f64, f64)], (x, y): (f64, f64)) -> String {
     let (name, path) =
         (escape(name), places.iter().map(|(x, y)| format!("{x:.1},{y:.1}")).collect::<Vec<_>>());
@@ -178,7 +178,7 @@ fn curve(class: &str, name: &str, places: &[(f64, f64)], (x, y): (f64, f64)) -> 
     text
 }
 
-/// Where a curve ends, for ordering.
+/// Returns the end of a curve, used for sorting.
 fn end(curve: &(Transport, Vec<(f64, f64)>)) -> f64 {
     curve.1.last().map_or(0.0, |point| point.1)
 }
@@ -190,7 +190,7 @@ fn heading(title: &str, subtitle: &str) -> String {
     )
 }
 
-/// The colour: that of the family, or that of the best.
+/// Returns the colour class: that of the family, or that of the best.
 fn class(transport: Transport, best: Transport) -> &'static str {
     match transport {
         _ if transport == best => "best",
@@ -211,8 +211,8 @@ struct Log {
 }
 
 impl Log {
-    /// A scale with room for all of these values, and some below the least: a bar of no length
-    /// shows nothing.
+    /// Creates a scale for all of these values. It starts below the least, because a bar without
+    /// length shows nothing.
     fn around(values: impl Iterator<Item = f64>, from: f64, to: f64) -> Option<Log> {
         let (least, most) = values
             .filter(|value| value.is_finite() && *value > 0.0)
@@ -226,7 +226,7 @@ impl Log {
         self.from + share * (self.to - self.from)
     }
 
-    /// Round numbers: powers of ten, and between them where those are few.
+    /// Returns round numbers: powers of ten, and numbers between them if those are few.
     fn ticks(self) -> Vec<f64> {
         let powers = self.powers(10.0);
         if powers.len() > 2 {
@@ -238,7 +238,7 @@ impl Log {
         all.filter(|tick| (self.low..=self.high).contains(tick)).collect()
     }
 
-    /// The powers of this base in the scale.
+    /// Returns the powers of this base in the scale.
     fn powers(self, base: f64) -> Vec<f64> {
         let (first, last) = (self.low.log(base).ceil() as i32, self.high.log(base).floor() as i32);
         (first..=last).map(|power| base.powi(power)).collect()

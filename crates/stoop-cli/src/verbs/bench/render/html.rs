@@ -1,4 +1,4 @@
-//! The report as one page that needs nothing but itself.
+//! Formats the report as one self-contained page.
 
 use std::fmt::Write as _;
 
@@ -8,10 +8,10 @@ use super::table::{Table, tables};
 use crate::output::escape;
 use crate::verbs::bench::report::Report;
 
-/// How the page looks.
+/// The style of the page.
 const PAGE_STYLE: &str = include_str!("page.css");
 
-/// The whole page.
+/// Returns the whole page.
 pub(in crate::verbs::bench) fn page(report: &Report) -> String {
     let mut body = String::new();
     body.push_str("<header><p class=\"kicker\">stoop bench</p><h1>Local transports on this machine</h1><ul class=\"facts\">");
@@ -42,7 +42,7 @@ pub(in crate::verbs::bench) fn page(report: &Report) -> String {
     )
 }
 
-/// What stands below the figures.
+/// The text below the figures.
 const METHOD: &str = "<footer><p>Two processes do the same work over each transport in turn, in several rounds, after a warm-up. \
 Every message is checked. A rate is the median of the rounds; percentiles are of all rounds together; cpu is the processor time of \
 both processes for one message or round trip. Neighbours less than a quarter apart cannot be told from each other.</p></footer>\n";
@@ -69,7 +69,7 @@ fn advice(report: &Report) -> String {
     text + "</section>\n"
 }
 
-/// A number stays in the line of its unit.
+/// Keeps a number on the same line as its unit.
 fn unbroken(text: &str) -> String {
     let mut before = ' ';
     let join = |letter| {

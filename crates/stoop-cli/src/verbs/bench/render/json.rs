@@ -1,4 +1,5 @@
-//! The report as JSON lines: an interface, under the schema number of all that `--json` prints.
+//! Formats the report as JSON lines, a stable interface, under the schema number of all `--json`
+//! output.
 //!
 //! One `bench_machine`, one `bench_result` for each measurement, one `bench_advice` for each
 //! recommendation.
@@ -23,7 +24,7 @@ struct Line<T> {
 struct Settings<'a> {
     #[serde(flatten)]
     machine: &'a Machine,
-    /// Round trips a second, where they were sent at fixed times.
+    /// Round trips per second, if they were sent at fixed times.
     rate: Option<u32>,
     clients: u16,
 }
@@ -57,7 +58,7 @@ impl<'a> From<&'a Row> for Measurement<'a> {
     }
 }
 
-/// All lines.
+/// Returns all lines.
 pub(in crate::verbs::bench) fn lines(report: &Report) -> String {
     let machine = Settings { machine: &report.machine, rate: report.rate, clients: report.clients };
     let results = report.rows.iter().map(|row| line("bench_result", Measurement::from(row)));

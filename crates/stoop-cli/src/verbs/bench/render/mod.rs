@@ -1,4 +1,4 @@
-//! The report as text for people, JSON lines, plots and a page. Each gets the same value; none
+//! Formats the report as text, JSON lines, plots and a page. Each gets the same value, and none
 //! measures or decides anything.
 
 mod chart;

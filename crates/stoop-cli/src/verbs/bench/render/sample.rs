@@ -1,4 +1,4 @@
-//! A report of made-up figures, for the tests of whoever renders one.
+//! A report with made-up figures, for tests.
 
 use crate::verbs::bench::advice::advise;
 use crate::verbs::bench::machine::Machine;

@@ -1,4 +1,4 @@
-//! The plots as one drawing.
+//! Combines the plots into one drawing.
 
 use super::chart::{self, Chart};
 use crate::verbs::bench::report::{Report, Rows};
@@ -6,10 +6,10 @@ use crate::verbs::bench::work::Work;
 
 const GAP: f64 = 28.0;
 
-/// How a drawing looks by itself; the page has the same in its own style.
+/// The style of a standalone drawing. The page has the same in its own style.
 pub(super) const STYLE: &str = include_str!("chart.css");
 
-/// All plots that there are figures for.
+/// Returns all plots for which there are figures.
 pub(super) fn charts(report: &Report) -> Vec<Chart> {
     let rows = Rows(&report.rows);
     let smallest = |work| rows.sizes(work).first().copied();
@@ -18,7 +18,7 @@ pub(super) fn charts(report: &Report) -> Vec<Chart> {
     [latency, messages, chart::throughput(rows)].into_iter().flatten().collect()
 }
 
-/// A file of its own.
+/// Returns a standalone file.
 pub(in crate::verbs::bench) fn document(report: &Report) -> String {
     let charts = charts(report);
     let height: f64 = charts.iter().map(|chart| chart.height + GAP).sum::<f64>() + GAP;

@@ -1,4 +1,4 @@
-//! The report as tables for people, and the tables themselves for the page.
+//! Formats the report as text tables, and provides the tables for the page.
 
 use std::fmt::Write as _;
 
@@ -9,11 +9,10 @@ use crate::verbs::bench::report::{Report, Rows};
 use crate::verbs::bench::transport::Transport;
 use crate::verbs::bench::work::Work;
 
-/// What stands where there is no figure.
+/// Shown if there is no figure.
 const NOTHING: &str = "–";
 
-/// One table: a heading, its columns, a line for each transport, and what there is to say about the
-/// gaps.
+/// A table: a heading, columns, a line for each transport, and notes about gaps.
 pub(super) struct Table {
     pub(super) title: String,
     pub(super) head: Vec<String>,
@@ -21,10 +20,10 @@ pub(super) struct Table {
     pub(super) notes: Vec<String>,
 }
 
-/// A column: its heading, and what it shows of a transport.
+/// A column: its heading, and its text for a transport.
 type Column<'a> = (String, Box<dyn Fn(Transport) -> String + 'a>);
 
-/// A table for each work that was measured.
+/// Returns a table for each workload that was measured.
 pub(super) fn tables(report: &Report) -> Vec<Table> {
     let rows = Rows(&report.rows);
     let works = Work::ALL.into_iter().filter(|&work| !rows.sizes(work).is_empty());
@@ -35,7 +34,7 @@ fn table(report: &Report, rows: Rows<'_>, work: Work) -> Table {
     let columns = columns(rows, work, report.rate.is_some());
     let mut head = vec![String::new()];
     head.extend(columns.iter().map(|(head, _)| head.clone()));
-    // What was never measured is in the notes: a line of dashes says nothing.
+    // Transports that were not measured are in the notes, because a line of dashes says nothing.
     let measured = |transport: &Transport| {
         rows.sizes(work).iter().any(|&size| rows.figures(*transport, work, size).is_some())
     };
@@ -99,7 +98,7 @@ fn columns(rows: Rows<'_>, work: Work, is_paced: bool) -> Vec<Column<'_>> {
         }
     };
     if is_paced {
-        // Less than what was due is what the transport could not keep up with.
+        // A rate lower than requested means that the transport could not keep up.
         columns.push(column("kept", first, rate));
     }
     for &size in rest {
@@ -111,7 +110,7 @@ fn columns(rows: Rows<'_>, work: Work, is_paced: bool) -> Vec<Column<'_>> {
     columns
 }
 
-/// How a transport compares with a plain stream: latency with latency, rate with rate.
+/// Compares a transport with a plain stream: latency with latency, rate with rate.
 fn versus(rows: Rows<'_>, work: Work, size: usize, transport: Transport) -> String {
     let value = |transport| {
         let figures = rows.figures(transport, work, size)?;
@@ -127,7 +126,7 @@ fn versus(rows: Rows<'_>, work: Work, size: usize, transport: Transport) -> Stri
     }
 }
 
-/// The report as text.
+/// Formats the report as text.
 pub(in crate::verbs::bench) fn text(report: &Report) -> String {
     let mut text = String::new();
     for line in report.machine.lines() {
@@ -153,7 +152,7 @@ pub(in crate::verbs::bench) fn text(report: &Report) -> String {
     text
 }
 
-/// Names to the left, figures to the right, of columns as wide as they need to be.
+/// Aligns names to the left and figures to the right.
 fn aligned(table: &Table) -> String {
     let width = |column: usize| {
         let cells = std::iter::once(&table.head).chain(&table.lines).filter_map(|line| line.get(column));

@@ -1,6 +1,6 @@
-//! Figures as people read them: three digits, and a unit that fits.
+//! Formats figures: three significant digits, and a suitable unit.
 
-/// Three digits that count.
+/// Formats three significant digits.
 fn digits(number: f64) -> String {
     match number.abs() {
         n if n >= 99.95 => format!("{number:.0}"),
@@ -9,37 +9,37 @@ fn digits(number: f64) -> String {
     }
 }
 
-/// A number with the first unit that it is not too large for.
+/// Formats a number with the first unit in which it is below a thousand.
 fn scaled(number: f64, units: &[(f64, &str)]) -> String {
     let last = units.last().copied().unwrap_or((1.0, ""));
-    // What would be rounded up to a thousand belongs to the next unit.
+    // A number that would be rounded up to a thousand gets the next unit.
     let (factor, unit) = units.iter().copied().find(|(factor, _)| number / factor < 999.5).unwrap_or(last);
     format!("{} {unit}", digits(number / factor))
 }
 
-/// A time given in microseconds.
+/// Formats a time in microseconds.
 pub(in crate::verbs::bench) fn micros(us: f64) -> String {
     scaled(us * 1e3, &[(1.0, "ns"), (1e3, "µs"), (1e6, "ms"), (1e9, "s")])
 }
 
-/// Messages a second.
+/// Formats messages per second.
 pub(in crate::verbs::bench) fn rate(per_second: f64) -> String {
     scaled(per_second, &[(1.0, "/s"), (1e3, "k/s"), (1e6, "M/s")])
 }
 
-/// Bytes a second.
+/// Formats bytes per second.
 pub(in crate::verbs::bench) fn bytes_rate(per_second: f64) -> String {
     const KI: f64 = 1024.0;
     let units = [(1.0, "B/s"), (KI, "KiB/s"), (KI * KI, "MiB/s"), (KI * KI * KI, "GiB/s")];
     scaled(per_second, &units)
 }
 
-/// A round number without the zeros that only say how exact it is.
+/// Removes trailing zeros of a round number.
 pub(in crate::verbs::bench) fn round(shown: &str) -> String {
     shown.replacen(".00 ", " ", 1).replacen(".0 ", " ", 1)
 }
 
-/// A message size in bytes.
+/// Formats a message size in bytes.
 pub(in crate::verbs::bench) fn size(bytes: usize) -> String {
     match bytes {
         _ if bytes >= 1 << 20 && bytes.is_multiple_of(1 << 20) => format!("{} MiB", bytes >> 20),

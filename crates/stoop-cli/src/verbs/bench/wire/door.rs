@@ -1,4 +1,4 @@
-//! What can be connected to again and again: listeners, and how to reach them.
+//! Listeners for the workload that connects repeatedly, and how to connect to them.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
@@ -40,7 +40,7 @@ impl Door {
     }
 }
 
-/// How to reach a door, in the process that connects.
+/// The address of a listener, in the process that connects.
 pub(in crate::verbs::bench) enum Dial {
     Stream(
         Transport,
@@ -55,7 +55,7 @@ pub(in crate::verbs::bench) enum Dial {
 }
 
 impl Dial {
-    /// Makes a listener, and what the other process needs to accept on it.
+    /// Creates a listener, and what the other process needs to accept on it.
     pub(in crate::verbs::bench) fn new(transport: Transport, place: &Place) -> Result<(Dial, Ends)> {
         use std::os::fd::AsFd;
         let (dial, descriptor): (Dial, OwnedFd) = match transport {
@@ -86,8 +86,8 @@ impl Dial {
             Dial::SeqPacket(address, _) => seqpacket(Connect::new(address).seqpacket()?),
             Dial::Tcp(address) => {
                 let stream = TcpStream::connect(address)?;
-                // Ports of closed connections would be held for a minute, and run out before the measurement
-                // ends.
+                // Otherwise ports of closed connections would remain in TIME_WAIT for a minute, and
+                // run out before the measurement ends.
                 set_socket_linger(&stream, Some(Duration::ZERO))?;
                 tcp_wire(stream)
             }

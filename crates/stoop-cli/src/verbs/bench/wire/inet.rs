@@ -1,4 +1,4 @@
-//! TCP and UDP over the loopback interface, never beyond it.
+//! TCP and UDP over the loopback interface only.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
@@ -14,7 +14,7 @@ pub(super) fn tcp() -> Result<Link> {
     let listener = TcpListener::bind(LOOPBACK)?;
     let client = TcpStream::connect(listener.local_addr()?)?;
     let ours = client.local_addr()?;
-    // Another process of the machine may come first: it is not for us.
+    // Another process of the machine may connect first: its connection is ignored.
     let theirs = loop {
         let (stream, from) = listener.accept()?;
         if from == ours {
@@ -36,7 +36,7 @@ pub(super) fn open_tcp(ends: Ends) -> Result<Box<dyn Wire>> {
     tcp_wire(TcpStream::from(descriptor))
 }
 
-/// A connection whose small messages are not held back.
+/// Creates a wire that sends small messages without delay (`TCP_NODELAY`).
 pub(super) fn tcp_wire(stream: TcpStream) -> Result<Box<dyn Wire>> {
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(PATIENCE))?;

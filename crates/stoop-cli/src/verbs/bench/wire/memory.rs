@@ -1,4 +1,4 @@
-//! Shared memory: two rings, one a direction.
+//! Shared memory: two ring buffers, one for each direction.
 
 use stoop_memory::{Receiver, Ring, Sender, Waiting};
 
@@ -7,10 +7,10 @@ use crate::verbs::bench::control::PATIENCE;
 use crate::verbs::bench::transport::Transport;
 use crate::verbs::bench::trouble::Result;
 
-/// How much a ring holds at least; as much as a processor keeps near.
+/// The minimum capacity of a ring: about what fits into a processor's cache.
 const RING_BYTES: usize = 256 << 10;
 
-/// How many messages it holds at least: one comes while the next is made.
+/// The minimum number of messages it holds: one is received while the next is written.
 const MESSAGES: usize = 3;
 
 pub(super) fn rings(size: usize) -> Result<Link> {
@@ -31,7 +31,7 @@ pub(super) fn open(transport: Transport, ends: Ends) -> Result<Box<dyn Wire>> {
 struct Rings {
     receiver: Receiver,
     sender: Sender,
-    /// The message that came last.
+    /// The last message received.
     came: Vec<u8>,
 }
 

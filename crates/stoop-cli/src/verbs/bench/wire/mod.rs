@@ -1,18 +1,18 @@
-//! Connections between the two processes: how each transport is set up, and the few calls that all
-//! of them have.
+//! Connections between the two processes: how each transport is set up, and the few operations that
+//! all of them support.
 //!
-//! This process makes both ends and hands one to the other process, so that every transport begins
-//! alike.
+//! This process creates both ends and passes one to the other process, so that every transport
+//! starts alike.
 //!
 //! | family | file |
 //! |---|---|
-//! | local sockets | `unix.rs` |
+//! | Unix sockets | `unix.rs` |
 //! | TCP and UDP | `inet.rs` |
 //! | pipes, FIFOs, a file | `pipe.rs` |
 //! | POSIX message queues | `queue.rs` |
 //! | System V message queues | `sysv.rs` |
 //! | shared memory | `memory.rs` |
-//! | what can be connected to again and again | `door.rs` |
+//! | listeners | `door.rs` |
 
 mod door;
 mod inet;
@@ -37,24 +37,25 @@ pub(super) use queue::QueueNames;
 
 /// One side of a connection.
 pub(super) trait Wire {
-    /// Sends one message, or leaves it for [`flush`](Wire::flush).
+    /// Sends one message, or buffers it until [`flush`](Wire::flush).
     fn send(&mut self, message: &[u8]) -> Result<()>;
 
-    /// Waits for one message as long as `room`, and lends it: from `room` or from a buffer of its
-    /// own.
+    /// Waits for one message that is as long as `room`, and returns a reference to it in `room` or
+    /// in a buffer of its own.
     fn receive<'a>(&'a mut self, room: &'a mut [u8]) -> Result<&'a [u8]>;
 
-    /// Sends what was left.
+    /// Sends what was buffered.
     fn flush(&mut self) -> Result<()> {
         Ok(())
     }
 
-    /// What becomes readable when a message has come, where there is such a thing.
+    /// Returns a file descriptor that is readable if a message has arrived, if the transport has
+    /// one.
     fn readable(&self) -> Option<BorrowedFd<'_>> {
         None
     }
 
-    /// The local socket that it is.
+    /// Returns the Unix socket, if it is one.
     fn socket(&self) -> Option<&Socket> {
         None
     }
@@ -63,9 +64,9 @@ pub(super) trait Wire {
 /// One end, before it is opened in the process that uses it.
 pub(super) struct Ends {
     pub(super) descriptors: Vec<OwnedFd>,
-    /// For what is opened by name: where to receive, and where to send.
+    /// The names of the objects opened by name: to receive from, and to send to.
     pub(super) names: Option<(String, String)>,
-    /// The same for what goes away with the process that made it, in that process.
+    /// The queues, in the process that created them, which removes them when it exits.
     pub(super) queues: Option<(Queue, Queue)>,
 }
 
@@ -74,12 +75,12 @@ impl Ends {
         Ends { descriptors: descriptors.into_iter().collect(), names: None, queues: None }
     }
 
-    /// What came from the process that made both ends.
+    /// Creates an end from what the other process passed.
     pub(super) fn passed(names: Option<(String, String)>, descriptors: Vec<OwnedFd>) -> Ends {
         Ends { descriptors, names, queues: None }
     }
 
-    /// Exactly these many descriptors.
+    /// Returns exactly this many file descriptors.
     fn exactly<const N: usize>(self) -> Result<[OwnedFd; N]> {
         self.descriptors.try_into().map_err(|_| Trouble::failed("an end came without its descriptors"))
     }
@@ -89,7 +90,7 @@ impl Ends {
 pub(super) struct Link {
     pub(super) ours: Ends,
     pub(super) theirs: Ends,
-    /// Names that go when both ends are open.
+    /// The names, removed when both ends are open.
     pub(super) names: Option<QueueNames>,
 }
 
@@ -99,7 +100,7 @@ impl Link {
     }
 }
 
-/// Where files and names are made, none twice.
+/// The directory and a generator of unique names.
 pub(super) struct Place {
     directory: PathBuf,
     names: Cell<u32>,
@@ -114,7 +115,7 @@ impl Place {
         self.directory.join(self.number().to_string())
     }
 
-    /// A name that no other process uses.
+    /// Returns a name that no other process uses.
     fn name(&self) -> String {
         format!("stoop-bench-{}-{}", std::process::id(), self.number())
     }
@@ -125,7 +126,7 @@ impl Place {
     }
 }
 
-/// Makes the two ends of a transport for messages of this size.
+/// Creates the two ends of a transport for messages of this size.
 pub(super) fn link(transport: Transport, place: &Place, size: usize) -> Result<Link> {
     match transport {
         Transport::Tcp => inet::tcp(),

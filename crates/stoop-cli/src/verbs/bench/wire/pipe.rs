@@ -1,4 +1,4 @@
-//! Pipes, FIFOs, and a file with a pipe as its bell.
+//! Pipes, FIFOs, and a file with a pipe for notification.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
@@ -23,7 +23,7 @@ pub(super) fn fifos(place: &Place) -> Result<Link> {
     Ok(Link::of(ours, Ends::of([there_out.into(), back_in.into()])))
 }
 
-/// Both ends of a new FIFO: the first must not wait for the second.
+/// Creates a FIFO and opens both ends. The first open must not block until the second.
 fn fifo(path: &Path) -> Result<(File, File)> {
     mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)?;
     let nonblocking = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or(0);
@@ -34,7 +34,7 @@ fn fifo(path: &Path) -> Result<(File, File)> {
     Ok((output, input))
 }
 
-/// Two files, one a direction, and two pipes that say that there is something in them.
+/// Creates two files, one for each direction, and two pipes that signal that something was written.
 pub(super) fn files(place: &Place) -> Result<Link> {
     let make = |path: &Path| {
         let file = OpenOptions::new().read(true).write(true).create_new(true).open(path)?;
@@ -58,8 +58,8 @@ pub(super) fn open_file(ends: Ends) -> Result<Box<dyn Wire>> {
     Ok(Box::new(Files { bell, inbox: inbox.into(), outbox: outbox.into() }))
 }
 
-/// A pipe to read from and another to write to. No time limit: each ends when the other process
-/// does.
+/// A pipe to read from and another to write to. Without timeouts: each ends when the other process
+/// exits.
 struct Pipe {
     output: File,
     input: File,
@@ -80,7 +80,7 @@ impl Wire for Pipe {
     }
 }
 
-/// Messages in a file, each over the one before: for one message at a time.
+/// Messages in a file, each overwriting the previous one: one message at a time.
 struct Files {
     bell: Pipe,
     inbox: File,

@@ -10,19 +10,19 @@ use super::{Ends, Link, Place, Wire};
 use crate::verbs::bench::control::PATIENCE;
 use crate::verbs::bench::trouble::{Result, Trouble};
 
-/// How much one queue may hold: its messages count against a limit of the user (`ulimit -q`).
+/// The capacity of one queue in bytes, which counts against a limit of the user (`ulimit -q`).
 const QUEUE_BYTES: usize = 256 << 10;
 
-/// The most messages that an ordinary user's queue has on a machine with stock limits.
+/// The maximum number of messages in an ordinary user's queue by default.
 const MESSAGES: usize = 10;
 
-/// Names of queues; removed when dropped. Whoever has a queue open keeps it.
+/// Names of queues, removed on drop. A process that has a queue open keeps it.
 pub(in crate::verbs::bench) struct QueueNames([String; 2]);
 
 impl Drop for QueueNames {
     fn drop(&mut self) {
         for name in &self.0 {
-            // It was not made, then.
+            // If this fails, the queue was not created.
             let _ = mq_unlink(name.as_str());
         }
     }
@@ -61,7 +61,7 @@ pub(super) fn open(ends: Ends) -> Result<Box<dyn Wire>> {
     Ok(Box::new(Queues { receive, send }))
 }
 
-/// A queue to receive from and another to send to. Closed when the process ends, which for the
+/// A queue to receive from and another to send to. Closed when the process exits, which for the
 /// measuring one is soon.
 struct Queues {
     receive: MqdT,

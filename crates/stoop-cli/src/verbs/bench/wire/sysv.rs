@@ -1,5 +1,5 @@
-//! System V message queues. The measuring process makes them and removes them; the other opens them
-//! by number.
+//! System V message queues. The measuring process creates and removes them, and the other opens
+//! them by id.
 
 use stoop_memory::Queue;
 
@@ -35,7 +35,7 @@ fn opened(number: &str) -> Result<Queue> {
 struct Queues {
     receive: Queue,
     send: Queue,
-    /// The message that came last.
+    /// The last message received.
     came: Vec<u8>,
 }
 

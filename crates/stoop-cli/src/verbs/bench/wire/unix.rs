@@ -1,4 +1,4 @@
-//! Local sockets, by the library that this command is made of.
+//! Unix sockets, through the library `stoop`.
 
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -12,14 +12,14 @@ use crate::verbs::bench::control::PATIENCE;
 use crate::verbs::bench::transport::Transport;
 use crate::verbs::bench::trouble::{Result, Trouble};
 
-/// How long the side that waits tries before it sleeps.
+/// How long the waiting side spins before it sleeps.
 pub(super) const SPIN: Duration = Duration::from_micros(20);
 
-/// From this size on a message is read to where it belongs; below, it is lent out of the reader's
-/// buffer.
+/// The size from which a message is read directly into its destination. Smaller ones are borrowed
+/// from the reader's buffer.
 const LARGE_BYTES: usize = 64 << 10;
 
-/// An address of the kind that the transport is about.
+/// Returns an address of the kind that the transport uses.
 pub(super) fn address(transport: Transport, place: &Place) -> Result<Address> {
     let address = match transport {
         Transport::Abstract => Address::abstract_name(place.name()),
@@ -74,7 +74,7 @@ pub(super) fn open(transport: Transport, ends: Ends, size: usize) -> Result<Box<
     })
 }
 
-/// A plain stream, or one that tries before it sleeps.
+/// Creates a plain stream, or one that spins before it sleeps.
 pub(super) fn stream(transport: Transport, stream: Stream) -> Result<Box<dyn Wire>> {
     patient(&stream)?;
     if transport == Transport::Spin {
@@ -89,8 +89,8 @@ pub(super) fn patient(socket: &Socket) -> Result<()> {
     Ok(())
 }
 
-/// A packet has to fit into the send buffer as a whole; the kernel gives as much as it is allowed
-/// to.
+/// A packet has to fit into the send buffer as a whole, so this enlarges it as far as the kernel
+/// permits.
 fn roomy(socket: &Socket, size: usize) -> Result<()> {
     patient(socket)?;
     if size * 4 > socket.send_buffer_bytes()? {
@@ -158,7 +158,7 @@ impl Wire for Datagram {
     }
 }
 
-/// A stream with messages that know their length.
+/// A stream with length-prefixed messages.
 struct Framed {
     reader: FrameReader<Stream>,
     writer: FrameWriter<Stream>,
