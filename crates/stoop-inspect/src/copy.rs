@@ -50,7 +50,6 @@ impl Socket {
     /// affects the owner's. The call requires permission to trace the owner.
     ///
     /// # Errors
-    ///
     /// Returns an error if no owner's descriptor can be duplicated, with the reason for the last
     /// one tried: `EPERM` without that permission, `ENOENT` if no process has the socket open any
     /// more.

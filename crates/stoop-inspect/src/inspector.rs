@@ -4,7 +4,7 @@
 //! | --- | --- | --- |
 //! | 1 | the network namespaces, found by their processes and mounts | `namespaces` |
 //! | 2 | the socket table of each namespace | `table` |
-//! | 3 | the owners of each socket, concurrently with steps 1 and 2 if a BPF program lists them | `owners` |
+//! | 3 | the owners of each socket (by a BPF program: in parallel with 1 and 2) | `owners` |
 //! | 4 | sockets that a process has open but no table lists | `strays` |
 //! | 5 | sockets that no process has open: in flight, or closed since step 2 | here |
 //! | 6 | which sockets belong together | `join` |
@@ -105,9 +105,9 @@ impl Inspector {
         assembly.finish(owners_from, taken)
     }
 
-    /// Reads the tables while the BPF program runs. The program needs no table and takes about as
-    /// long. The program runs on the new thread: starting one takes time, so this thread does the
-    /// longer part.
+    /// Reads the tables while the BPF program runs, which needs no table and takes about as long. A
+    /// new thread may start late, so it gets the shorter part, the tables, and this thread runs the
+    /// program.
     fn read_and_list(&mut self, assembly: &mut Assembly) -> (Vec<Pid>, Option<Listed>) {
         let (mut program, names, own) = (self.program.take(), self.options.sure, assembly.own);
         let both = thread::scope(|scope| {

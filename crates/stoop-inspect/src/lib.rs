@@ -15,8 +15,10 @@
 //!
 //! let snapshot = Inspector::new(Options::default()).snapshot();
 //! for (id, socket) in snapshot.iter().filter(|(_, socket)| socket.state == State::Listening) {
-//!     let served_by: Vec<String> =
-//!         snapshot.processes_of(id).map(|process| format!("{} in {}", process.pid, process.place)).collect();
+//!     let served_by: Vec<String> = snapshot
+//!         .processes_of(id)
+//!         .map(|process| format!("{} in {}", process.pid, process.place))
+//!         .collect();
 //!     println!("{}: {}", socket.name, served_by.join(", "));
 //! }
 //! for missing in &snapshot.missing {

@@ -186,6 +186,8 @@ impl ProcessDir {
     /// compare tables (`kcmp`), those of all threads are assumed to be the same, and read only if
     /// the leader has none (`none_yet`).
     fn other_tables(&self, none_yet: bool) -> io::Result<Vec<Pid>> {
+        // The kernel defines a total order on descriptor tables. The distinct ones are kept sorted, so
+        // each thread is compared with only a few of them.
         let (mut tables, mut found) = (vec![self.pid], Vec::new());
         for thread in self.other_threads()? {
             let mut failed = None;

@@ -5,7 +5,7 @@ use stoop::escaped;
 use super::{Event, Message, Who};
 use crate::time;
 
-/// Where a text is written.
+/// The stream to which a text is written.
 pub(super) enum Said {
     /// Standard output: the result of the command.
     Output(Vec<u8>),

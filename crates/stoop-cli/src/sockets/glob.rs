@@ -61,7 +61,9 @@ impl Glob {
     pub(crate) fn matches(&self, name: impl AsRef<[u8]>) -> bool {
         let (pieces, name) = (&self.0, name.as_ref());
         let (mut piece, mut at) = (0, 0);
-        // The position of the last `*`, and of the first byte that it has not consumed.
+        // The position of the last `*`, and of the first byte that it has not consumed. On a mismatch
+        // only this `*` takes one byte more. Earlier ones need no backtracking: whatever they could
+        // consume in addition, the last one can consume as well.
         let mut star = None;
         while at < name.len() {
             match pieces.get(piece) {

@@ -188,7 +188,6 @@ impl std::error::Error for Elsewhere {}
 /// daemon, then podman. For `cri` it is crictl's.
 ///
 /// # Errors
-///
 /// Returns an error if the configuration names a network address, or something that is not an
 /// address at all.
 pub fn find(name: Name, around: &Surroundings<'_>) -> Result<Vec<Candidate>, Elsewhere> {

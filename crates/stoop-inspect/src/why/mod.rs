@@ -87,7 +87,7 @@ pub struct Verdict {
     pub outcome: Outcome,
     /// The first thing that decides it, in the kernel's order of checks.
     pub cause: Cause,
-    /// Where in the path it was decided. `None` if it was decided before the path was looked up, or
+    /// The position in the path that decided it. `None` if it was decided before the lookup, or
     /// if nothing prevents the call.
     pub stop: Option<Stop>,
     /// The cause, in one sentence without a full stop.

@@ -88,7 +88,7 @@ impl Runs {
         Runs { cell, samples: Vec::new(), trouble }
     }
 
-    /// Runs it once more, unless it has failed permanently.
+    /// Runs it once more, unless it has failed before.
     fn add(&mut self, sample: impl FnOnce(plan::Cell) -> Result<Sample>) {
         if self.trouble.is_none() {
             match sample(self.cell) {

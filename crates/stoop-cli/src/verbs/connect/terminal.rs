@@ -41,8 +41,8 @@ pub(super) struct Terminal {
 type EditorPrinter = Box<dyn ExternalPrinter + Send>;
 
 impl Terminal {
-    /// Opens the terminal, if standard input and standard output are the same terminal and lines
-    /// can be edited on it.
+    /// Opens the terminal, if standard input and standard output are terminals and lines can be
+    /// edited there.
     pub(super) fn open() -> Option<Terminal> {
         if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
             return None;

@@ -153,7 +153,6 @@ impl Door {
     /// Accepts one client, or receives one message, if there is one.
     ///
     /// # Errors
-    ///
     /// Returns an error only if the socket itself can no longer be used.
     pub(super) fn step(&mut self, shared: &Arc<Shared>) -> Result<Step, Failure> {
         match &mut self.server {

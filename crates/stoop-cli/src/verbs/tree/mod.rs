@@ -6,7 +6,7 @@
 //! | `graph.rs` | groups, processes and their connections |
 //! | `text.rs` `dot.rs` `json.rs` | the graph for a terminal, for Graphviz, for programs: pure |
 //! | `bricks.rs` | the sizes of the boxes in the picture: pure |
-//! | `layers.rs` `part.rs` `layout.rs` | their positions: columns, the order in these, the whole: pure |
+//! | `layers.rs` `part.rs` `layout.rs` | their positions: columns, order, the whole: pure |
 //! | `svg.rs` | the picture: pure |
 
 mod bricks;

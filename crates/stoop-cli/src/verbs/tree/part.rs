@@ -119,8 +119,8 @@ impl<'a> Part<'a> {
         }
     }
 
-    /// Orders each column by what its items are connected to, and moves everything as close to that
-    /// as the space allows.
+    /// Orders each column by what its items are connected to (the barycenter heuristic of layered
+    /// graph drawing), and moves everything as close to that as the space allows.
     fn arrange(&mut self) {
         let joints = self.joints();
         for column in 0..self.columns.len() {
@@ -165,6 +165,10 @@ impl<'a> Part<'a> {
     /// without overlap. Items that compete for one position form a block around the mean of their
     /// desired positions.
     fn settle(&mut self, column: usize, wishes: Vec<f64>) {
+        // Pool adjacent violators. With the heights of the items above it subtracted from each wish,
+        // "no overlap" becomes "not decreasing". A wish below the mean of the block above it violates
+        // that, so the two are pooled into one block with their common mean, which has the least
+        // squared distance from all its wishes.
         let items = self.columns[column].clone();
         let mut offset = 0.0;
         let mut blocks: Vec<(f64, usize)> = Vec::new();

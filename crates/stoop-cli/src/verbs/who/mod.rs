@@ -6,7 +6,7 @@
 //! | `portrait.rs` | gathers everything that is known of one socket |
 //! | `file.rs` | the file it is bound to, and whether it was moved, replaced or removed |
 //! | `warnings.rs` | problems the user may want to know of: pure |
-//! | `text.rs` `json.rs` `bytes.rs` | format the result for people, for programs, and the unread bytes: pure |
+//! | `text.rs` `json.rs` `bytes.rs` | format the result and the unread bytes: pure |
 
 mod bytes;
 mod file;

@@ -132,7 +132,7 @@ struct Component {
     uid: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     gid: Option<u32>,
-    /// Where the kernel stops: in the directory, or at the file that has the name.
+    /// The position at which the kernel stops: in the directory, or at the file that has the name.
     #[serde(skip_serializing_if = "Option::is_none")]
     stops: Option<&'static str>,
 }

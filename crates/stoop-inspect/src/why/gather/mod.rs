@@ -22,7 +22,6 @@ use super::{Operation, Question};
 /// disturb servers: a socket that is probed does not notice it (K-PROBE-2, K-PROBE-8).
 ///
 /// # Errors
-///
 /// Returns an error if not even `/proc` can be read. What is merely hidden is recorded in the facts
 /// as unknown.
 pub fn gather(question: &Question) -> io::Result<Facts> {

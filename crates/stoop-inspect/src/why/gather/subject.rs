@@ -39,7 +39,6 @@ pub(super) struct Stand {
 /// Finds the subject, or returns `None` if it does not exist.
 ///
 /// # Errors
-///
 /// Returns an error if `/proc` is not mounted.
 pub(super) fn find(who: &Who, users: &Users) -> io::Result<Option<Stand>> {
     let proc = match who {
