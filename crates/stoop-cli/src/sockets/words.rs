@@ -14,7 +14,7 @@ use stoop_inspect::{Missing, NamespaceIno, Pid, Process, Queue, Snapshot, Socket
 use super::row::{Row, Shape};
 use crate::{names, shell};
 
-/// Shown if there is no value.
+/// Shown in place of a missing value.
 pub(crate) const NOTHING: &str = "-";
 
 /// Words for one snapshot. What is looked up is cached.
@@ -69,7 +69,7 @@ impl<'a> Words<'a> {
         })
     }
 
-    /// Returns the name of a user, or the number if there is no name.
+    /// Returns the name of a user, or the number of a user without a name.
     pub(crate) fn user(&mut self, uid: u32) -> &str {
         self.users.entry(uid).or_insert_with(|| match names::user(uid) {
             Some(name) => word(name.as_bytes()),
@@ -130,7 +130,7 @@ impl<'a> Words<'a> {
     }
 }
 
-/// Formats an address as a word that can be typed back in, or `-` if there is none.
+/// Formats an address as a word that can be typed back in, or `-` for a socket without one.
 pub(crate) fn address(address: &Address) -> String {
     let mut text = String::new();
     push_address(address, &mut text);
