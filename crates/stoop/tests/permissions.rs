@@ -235,6 +235,9 @@ fn a_default_access_list_does_not_change_the_mode() {
         drop((first, second));
     }
     assert!(is_empty(dir.path()));
+    let below = dir.path().join("below");
+    drop(Bind::new(below.join("socket")).create_parents(0o750).listen().unwrap());
+    assert_eq!(mode_of(&below), 0o750);
 }
 
 #[test]

@@ -3,17 +3,16 @@
 //!
 //! `mkdir` applies the umask. A process that may write to the parent can replace the new directory
 //! by another directory of this user before a `chmod` takes effect. So no mode is ever changed
-//! under a name that others can replace. If the umask does not affect the mode, `mkdir` suffices.
-//! Otherwise the directory is created inside a private one, gets its mode there, and is moved into
-//! place.
+//! under a name that others can replace. If nothing narrows the mode, `mkdir` suffices. Otherwise
+//! the directory is created inside a private one, gets its mode there, and is moved into place.
 
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use rustix::fs::Mode;
 use rustix::io::Errno;
 
-use super::place::{Place, open_directory};
-use super::private_dir::umask;
+use super::place::{Place, descriptor_path, open_directory};
 use super::staging::Staging;
 use super::{LOCK_WAIT, binding, seen};
 use crate::error::{Error, Result};
@@ -38,7 +37,7 @@ fn create_directory(path: &Path, mode: Mode) -> Result<()> {
     };
     let above = if above.as_os_str().is_empty() { Path::new(".") } else { above };
     let directory = open_directory(above).map_err(failed)?;
-    if !mode.intersects(umask()) {
+    if !is_narrowed(&directory, mode) {
         return none_if_there(rustix::fs::mkdirat(&directory, name, mode));
     }
     let place = Place { directory, name: name.to_owned(), path: path.to_owned() };
@@ -71,6 +70,27 @@ fn failed(errno: Errno) -> Error {
     binding(errno.into())
 }
 
+/// Returns whether the umask or a default access control list would change the mode of a directory
+/// created in this one.
+fn is_narrowed(parent: &OwnedFd, mode: Mode) -> bool {
+    let list = rustix::fs::getxattr(descriptor_path(parent), "system.posix_acl_default", &mut [0; 0]);
+    mode.intersects(umask()) || list.is_ok()
+}
+
+/// Returns this thread's umask, which can be read without changing it only from `/proc` (Linux
+/// 4.7). Returns all bits if it cannot be read.
+fn umask() -> Mode {
+    std::fs::read_to_string("/proc/thread-self/status")
+        .ok()
+        .and_then(|status| parse_umask(&status))
+        .unwrap_or(Mode::from_raw_mode(0o7777))
+}
+
+fn parse_umask(status: &str) -> Option<Mode> {
+    let octal = status.lines().find_map(|line| line.strip_prefix("Umask:"))?;
+    u32::from_str_radix(octal.trim(), 8).ok().map(Mode::from_raw_mode)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -78,6 +98,13 @@ mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
 
     use rustix::fs::{CWD, RenameFlags};
+
+    #[test]
+    fn the_umask_is_read_as_the_kernel_writes_it() {
+        assert_eq!(parse_umask("Name:\tx\nUmask:\t0022\nState:\tR\n"), Some(Mode::from_raw_mode(0o22)));
+        assert_eq!(parse_umask("Name:\tx\n"), None);
+        assert_eq!(parse_umask("Umask:\tnine\n"), None);
+    }
 
     /// A process that may write to the parent replaces the new directory by a private one of this
     /// user, which keeps its mode.

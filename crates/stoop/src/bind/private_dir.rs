@@ -40,14 +40,32 @@ impl fmt::Display for NotPrivate {
     }
 }
 
-/// Creates a private directory. The umask can only narrow its mode; [`open`] adds what the owner
-/// needs.
-pub(super) fn create(parent: impl AsFd, name: &OsStr) -> rustix::io::Result<()> {
-    rustix::fs::mkdirat(parent, name, Mode::RWXU)
+/// Creates a private directory.
+///
+/// The umask and a default access control list can only narrow its mode. Permissions that they
+/// removed from the owner are restored here and nowhere else: a directory that was there before
+/// keeps its mode.
+pub(super) fn create(parent: impl AsFd, name: &OsStr) -> Result<OwnedFd, NotPrivate> {
+    rustix::fs::mkdirat(&parent, name, Mode::RWXU)?;
+    let (directory, mode) = look(parent, name)?;
+    if !mode.contains(Mode::RWXU) {
+        rustix::fs::chmodat(CWD, descriptor_path(&directory), mode | Mode::RWXU, AtFlags::empty())?;
+    }
+    Ok(directory)
 }
 
 /// Opens a private directory for `*at` calls, or returns why it is not one.
 pub(super) fn open(parent: impl AsFd, name: &OsStr) -> Result<OwnedFd, NotPrivate> {
+    let (directory, mode) = look(parent, name)?;
+    match mode.contains(Mode::RWXU) {
+        true => Ok(directory),
+        false => Err(NotPrivate::Foreign(format!("its mode is {:04o}", mode.as_raw_mode()))),
+    }
+}
+
+/// Finds a directory that belongs to this user and that others have no permission on. Also returns
+/// its mode.
+fn look(parent: impl AsFd, name: &OsStr) -> Result<(OwnedFd, Mode), NotPrivate> {
     let parent = parent.as_fd();
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let directory = rustix::fs::openat(parent, name, flags, Mode::empty())?;
@@ -71,14 +89,7 @@ pub(super) fn open(parent: impl AsFd, name: &OsStr) -> Result<OwnedFd, NotPrivat
     if mode.intersects(Mode::RWXG | Mode::RWXO) {
         return Err(NotPrivate::Foreign("others may look into it".into()));
     }
-    if !mode.contains(Mode::RWXU) {
-        // Only a umask that masks the owner's permissions creates such a directory.
-        if !umask().intersects(Mode::RWXU) {
-            return Err(NotPrivate::Foreign(format!("its mode is {:04o}", there.mode)));
-        }
-        rustix::fs::chmodat(CWD, descriptor_path(&directory), mode | Mode::RWXU, AtFlags::empty())?;
-    }
-    Ok(directory)
+    Ok((directory, mode))
 }
 
 /// Opens a private directory for reading, which `flock` also needs.
@@ -87,31 +98,10 @@ pub(super) fn reopen_for_reading(directory: &OwnedFd) -> rustix::io::Result<Owne
     rustix::fs::openat(directory, ".", flags, Mode::empty())
 }
 
-/// Returns this thread's umask, which can be read without changing it only from `/proc` (Linux
-/// 4.7). Returns all bits if it cannot be read.
-pub(super) fn umask() -> Mode {
-    std::fs::read_to_string("/proc/thread-self/status")
-        .ok()
-        .and_then(|status| parse_umask(&status))
-        .unwrap_or(Mode::from_raw_mode(0o7777))
-}
-
-fn parse_umask(status: &str) -> Option<Mode> {
-    let octal = status.lines().find_map(|line| line.strip_prefix("Umask:"))?;
-    u32::from_str_radix(octal.trim(), 8).ok().map(Mode::from_raw_mode)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;
-
-    #[test]
-    fn the_umask_is_read_as_the_kernel_writes_it() {
-        assert_eq!(parse_umask("Name:\tx\nUmask:\t0022\nState:\tR\n"), Some(Mode::from_raw_mode(0o22)));
-        assert_eq!(parse_umask("Name:\tx\n"), None);
-        assert_eq!(parse_umask("Umask:\tnine\n"), None);
-    }
 
     #[test]
     fn only_a_private_directory_of_ours_is_opened() {
@@ -130,6 +120,7 @@ mod tests {
         create(&directory, "ours".as_ref()).unwrap();
         open(&directory, "ours".as_ref()).unwrap();
         let path = parent.path().join("ours");
+        assert!(matches!(create(&directory, "ours".as_ref()), Err(NotPrivate::Failed(Errno::EXIST))));
         std::fs::set_permissions(&path, PermissionsExt::from_mode(0o500)).unwrap();
         assert_eq!(foreign("ours"), "its mode is 0500");
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o500);

@@ -359,19 +359,16 @@ fn is_marked(directory: &OwnedFd, place: &Place) -> rustix::io::Result<bool> {
 
 /// Creates the directory if it does not exist, and locks it without blocking.
 fn try_lock(place: &Place, name: &OsStr) -> rustix::io::Result<Attempt> {
-    let created = match private_dir::create(&place.directory, name) {
-        Err(Errno::EXIST) => false,
-        result => result.map(|()| true)?,
+    let (created, directory) = match private_dir::create(&place.directory, name) {
+        Err(NotPrivate::Failed(Errno::EXIST)) => (false, private_dir::open(&place.directory, name)),
+        created => (true, created),
     };
-    let directory = match private_dir::open(&place.directory, name) {
+    let directory = match directory.map(|directory| private_dir::reopen_for_reading(&directory)) {
         Err(NotPrivate::Foreign(why)) => return Ok(Attempt::Foreign(why)),
         // The last holder has just removed it.
-        Err(NotPrivate::Failed(Errno::NOENT)) => return Ok(Attempt::Held),
+        Err(NotPrivate::Failed(Errno::NOENT)) | Ok(Err(Errno::NOENT)) => return Ok(Attempt::Held),
         Err(NotPrivate::Failed(errno)) => return Err(errno),
-        Ok(directory) => match private_dir::reopen_for_reading(&directory) {
-            Err(Errno::NOENT) => return Ok(Attempt::Held),
-            directory => directory?,
-        },
+        Ok(directory) => directory?,
     };
     match rustix::fs::flock(&directory, FlockOperation::NonBlockingLockExclusive) {
         Err(Errno::WOULDBLOCK | Errno::INTR) => return Ok(Attempt::Held),
