@@ -71,7 +71,7 @@ pub(crate) struct Ls {
     pub(crate) no_bpf: bool,
 
     /// Show sockets that appear (+), disappear (-) or change their state (~) until interrupted;
-    /// those that live shorter than --interval are missed
+    /// those that exist for less than --interval may be missed
     #[arg(long, conflicts_with_all = ["sort", "each"])]
     pub(crate) watch: bool,
 

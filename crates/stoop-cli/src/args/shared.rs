@@ -116,7 +116,7 @@ pub(crate) struct Serving {
     #[arg(long = "allow-gid", value_name = "GROUP", value_parser = names::parse_group)]
     pub(crate) allow_gid: Vec<u32>,
 
-    /// Take over the address from a live server, without refusing a client at any time
+    /// Take over the address from a live server without refusing any client
     #[arg(long)]
     pub(crate) replace: bool,
 
