@@ -1,11 +1,11 @@
-//! How every program here begins and ends: as one of its own processes, with its usage, or with a
-//! measurement.
+//! The start and end of every program here: as one of its own child processes, with its usage, or
+//! with a measurement.
 
 use std::io;
 use std::process::ExitCode;
 
-/// A program with options. Where it was started by itself to play a part, `play` does that;
-/// otherwise the options are read and what they ask for is measured.
+/// Runs a program with options. If it was started by itself as a child, `play` runs its role;
+/// otherwise the options are parsed and the measurement is run.
 pub fn command<O>(
     usage: &str,
     play: impl FnOnce(&[String]) -> Option<io::Result<()>>,
@@ -29,7 +29,7 @@ pub fn command<O>(
     }
 }
 
-/// The end of a program, with the reason where it failed.
+/// Exits a program, with the reason if it failed.
 pub fn ended(done: Result<(), impl std::fmt::Display>) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,9 +1,8 @@
-//! What the benchmark programs in `src/bin` share: statistics, facts about the machine, and
-//! processes pinned to a CPU.
+//! Utilities shared by the benchmark programs in `src/bin`: statistics, facts about the machine,
+//! and processes pinned to a CPU.
 //!
 //! One program answers one question. Every program runs its peers in turn within one run, checks
-//! every message, and prints the command's own numbers: nothing here holds a result from another
-//! day.
+//! every message, and prints its own numbers: no result is stored here.
 
 mod command;
 pub mod machine;

@@ -1,20 +1,20 @@
-//! What a number was measured on. Reads `/proc`, changes nothing.
+//! The machine on which a number was measured. Reads `/proc`, changes nothing.
 
 use std::fs;
 
-/// Facts that a number is worth little without.
+/// Facts without which a number means little.
 #[derive(Clone, Debug)]
 pub struct Machine {
-    /// The kernel's release, as `uname -r` prints it.
+    /// The kernel's release, as printed by `uname -r`.
     pub kernel: String,
     /// How many CPUs this process may use.
     pub cpus: usize,
-    /// The processor's own name for itself.
+    /// The name of the processor model.
     pub model: String,
 }
 
 impl Machine {
-    /// The machine this runs on; what cannot be read is "unknown".
+    /// Returns the facts about this machine; those that cannot be read are "unknown".
     pub fn here() -> Self {
         let unknown = || "unknown".to_owned();
         Self {
@@ -26,7 +26,7 @@ impl Machine {
     }
 }
 
-/// The first processor's name in the text of `/proc/cpuinfo`.
+/// Returns the first processor's name in the text of `/proc/cpuinfo`.
 fn model(cpuinfo: &str) -> Option<String> {
     let (_, name) =
         cpuinfo.lines().filter_map(|line| line.split_once(':')).find(|(k, _)| k.trim() == "model name")?;

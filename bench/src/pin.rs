@@ -1,23 +1,24 @@
 //! Starting a process on one CPU.
 //!
-//! A child inherits the affinity of the thread that starts it, so that thread moves there and back:
-//! nothing runs between fork and exec, and a peer in another language is pinned in the same way.
+//! A child inherits the affinity of the thread that starts it, so that thread moves to the CPU and
+//! back again: nothing runs between fork and exec, and a peer in another language is pinned in the
+//! same way.
 
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use std::io;
 use std::process::{Child, Command};
 
-/// The first two CPUs that this process may use: `None` when there is only one.
+/// Returns the first two CPUs that this process may use; `None` if there is only one.
 pub fn two_cpus() -> Option<(usize, usize)> {
     let ours = sched_getaffinity(None).ok()?;
     let mut cpus = (0..CpuSet::MAX_CPU).filter(|cpu| ours.is_set(*cpu));
     Some((cpus.next()?, cpus.next()?))
 }
 
-/// Starts `command` on `cpu`, or wherever the scheduler likes.
+/// Starts `command` on `cpu`, or on any CPU that the scheduler chooses.
 ///
 /// # Errors
-/// When the process cannot be started, or this one may not use the CPU.
+/// Returns an error if the process cannot be started, or this one may not use the CPU.
 pub fn spawn(command: &mut Command, cpu: Option<usize>) -> io::Result<Child> {
     let Some(cpu) = cpu else { return command.spawn() };
     if cpu >= CpuSet::MAX_CPU {
@@ -32,7 +33,8 @@ pub fn spawn(command: &mut Command, cpu: Option<usize>) -> io::Result<Child> {
     child
 }
 
-/// A pair of CPUs from a command line: `S,C`, or `none`. The outer `None` is for what is neither.
+/// Parses a pair of CPUs from a command line: `S,C`, or `none`. The outer `None` is for other
+/// input.
 pub fn parse(text: &str) -> Option<Option<(usize, usize)>> {
     if text == "none" {
         return Some(None);

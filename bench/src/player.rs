@@ -1,4 +1,4 @@
-//! The processes of a measurement: started on their CPUs, heard through one line each, never
+//! The processes of a measurement: started on their CPUs, with one line of output each, and never
 //! outliving it.
 
 use std::io::{self, BufRead, BufReader};
@@ -10,7 +10,7 @@ use crate::pin;
 /// Compiles a program from `bench/c` to `to`.
 ///
 /// # Errors
-/// Without a C compiler, or when it fails.
+/// Returns an error if there is no C compiler, or if it fails.
 pub fn compile(source: &str, to: &Path) -> io::Result<()> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("c").join(source);
     match Command::new("cc").args(["-O2", "-o"]).arg(to).arg(source).status() {
@@ -20,27 +20,28 @@ pub fn compile(source: &str, to: &Path) -> io::Result<()> {
     }
 }
 
-/// A process of a measurement; killed if the measurement does not get to its end.
+/// A process of a measurement; killed if the measurement does not complete.
 pub struct Player(Child);
 
 impl Player {
-    /// Starts it on `cpu`, or wherever the scheduler likes.
+    /// Starts it on `cpu`, or on any CPU that the scheduler chooses.
     ///
     /// # Errors
-    /// As [`pin::spawn`].
+    /// Returns an error if the process cannot be started, or this one may not use the CPU: see
+    /// [`pin::spawn`].
     pub fn start(command: &mut Command, cpu: Option<usize>) -> io::Result<Self> {
         pin::spawn(command.stdout(Stdio::piped()), cpu).map(Self)
     }
 
-    /// Its process id.
+    /// Returns its process id.
     pub fn id(&self) -> u32 {
         self.0.id()
     }
 
-    /// The one line that it says.
+    /// Returns its one line of output.
     ///
     /// # Errors
-    /// When its output cannot be read.
+    /// Returns an error if its output cannot be read.
     pub fn line(&mut self) -> io::Result<String> {
         let mut line = String::new();
         if let Some(stdout) = self.0.stdout.as_mut() {
@@ -49,10 +50,10 @@ impl Player {
         Ok(line.trim_end().to_owned())
     }
 
-    /// Waits for its end.
+    /// Waits for its exit.
     ///
     /// # Errors
-    /// When it failed.
+    /// Returns an error if it failed.
     pub fn finish(&mut self) -> io::Result<()> {
         let status = self.0.wait()?;
         if status.success() { Ok(()) } else { Err(io::Error::other(format!("a peer ended with {status}"))) }
@@ -61,7 +62,7 @@ impl Player {
 
 impl Drop for Player {
     fn drop(&mut self) {
-        // Both fail when it has ended already, as it should have.
+        // Both fail if it has already exited, as it should have.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }

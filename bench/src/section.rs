@@ -1,5 +1,5 @@
-//! A part of a Markdown file that one program writes, between two comments; the rest of the file is
-//! left as it is. Pure.
+//! A section of a Markdown file that one program writes, between two comments; the rest of the file
+//! is unchanged. Pure.
 
 fn begin(name: &str) -> String {
     format!("<!-- written by `cargo xtask bench {name}` -->\n")
@@ -9,7 +9,7 @@ fn end(name: &str) -> String {
     format!("<!-- end of `cargo xtask bench {name}` -->\n")
 }
 
-/// The file with this section in place of the one it had, or at its end.
+/// Returns the file with this section in place of the previous one, or at its end.
 pub fn put(file: &str, name: &str, section: &str) -> String {
     let (begin, end) = (begin(name), end(name));
     let section = format!("{begin}\n{}\n\n{end}", section.trim());
@@ -19,7 +19,7 @@ pub fn put(file: &str, name: &str, section: &str) -> String {
     }
 }
 
-/// A new file with the sections that the old one had from other programs, at its end.
+/// Returns a new file with the sections of other programs from the old one at its end.
 pub fn keep(old: &str, new: &str, names: &[&str]) -> String {
     let mut file = new.to_owned();
     for name in names {
@@ -30,7 +30,7 @@ pub fn keep(old: &str, new: &str, names: &[&str]) -> String {
     file
 }
 
-/// Where the section is, its two comments included.
+/// Returns the range of the section, including its two comments.
 fn find(file: &str, begin: &str, end: &str) -> Option<(usize, usize)> {
     let from = file.find(begin)?;
     let to = from + file[from..].find(end)? + end.len();

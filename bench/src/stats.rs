@@ -1,21 +1,21 @@
 //! Order statistics of a few repetitions, and the order in which to run them. Pure.
 //!
-//! No means and no deviations: a virtual machine's outliers are not normal, and a median with its
-//! range hides none.
+//! No means and no deviations: a virtual machine's outliers are not normally distributed, and a
+//! median with its range shows them.
 
-/// The middle, the least and the greatest of some samples.
+/// The median, the minimum and the maximum of some samples.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Summary {
-    /// The median: of an even number of samples, halfway between the two in the middle.
+    /// The median: for an even number of samples, halfway between the two in the middle.
     pub median: f64,
-    /// The least sample.
+    /// The smallest sample.
     pub min: f64,
-    /// The greatest sample.
+    /// The largest sample.
     pub max: f64,
 }
 
 impl Summary {
-    /// Sums up samples; `None` when there are none or one is not a number.
+    /// Summarizes samples; `None` if there are none or one is not a number.
     pub fn of(samples: &[f64]) -> Option<Self> {
         if samples.iter().any(|s| s.is_nan()) {
             return None;
@@ -30,18 +30,19 @@ impl Summary {
     }
 }
 
-/// Each sample divided by the base's of the same repetition: what the machine did to both at that
-/// time cancels out.
+/// Returns each sample divided by the base's of the same repetition: slowdowns of the machine that
+/// affect both cancel out.
 ///
 /// # Panics
-/// When the two differ in length.
+/// Panics if the two differ in length.
 pub fn ratios(samples: &[f64], base: &[f64]) -> Vec<f64> {
     assert_eq!(samples.len(), base.len(), "a ratio needs both samples of a repetition");
     samples.iter().zip(base).map(|(sample, base)| sample / base).collect()
 }
 
-/// In which order repetition `rep` runs `n` peers: rotated by one each time, and backwards every
-/// second time, so that no peer always follows the same neighbour or always comes first.
+/// Returns the order in which repetition `rep` runs `n` peers: rotated by one each time, and
+/// reversed every second time, so that no peer always follows the same neighbour or always comes
+/// first.
 pub fn order(rep: usize, n: usize) -> Vec<usize> {
     let mut order: Vec<usize> = (0..n).map(|i| (i + rep) % n).collect();
     if rep % 2 == 1 {
@@ -70,7 +71,7 @@ mod tests {
 
     #[test]
     fn ratios_pair_repetitions() {
-        // The second repetition was twice as slow for both: the ratio does not see it.
+        // The second repetition was twice as slow for both: the ratio is unaffected.
         assert_eq!(ratios(&[11.0, 22.0], &[10.0, 20.0]), [1.1, 1.1]);
     }
 

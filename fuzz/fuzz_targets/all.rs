@@ -9,8 +9,8 @@ use stoop_fuzz::{FuzzTarget, TARGETS};
 /// The target that this process runs.
 static TARGET: OnceLock<FuzzTarget> = OnceLock::new();
 
-/// Looks up the target by its name in the environment; ends the process if there is none of that
-/// name.
+/// Looks up the target by its name in the environment; exits the process if there is no such
+/// target.
 fn choose() {
     let name = std::env::var("FUZZ_TARGET").unwrap_or_default();
     match TARGETS.iter().find(|(known, _)| *known == name) {

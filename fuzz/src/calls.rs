@@ -1,4 +1,4 @@
-//! What a server of gRPC or ttrpc may send: frames, messages, and the schema it claims to have.
+//! What a gRPC or ttrpc server may send: frames, messages, and the schema that it claims to have.
 
 use std::time::Duration;
 
@@ -11,8 +11,8 @@ use stoop_grpc::ttrpc::frame::{Frame, FrameDecoder, MESSAGE_MAX_BYTES, TooLong};
 use stoop_grpc::ttrpc::{Answers, Call, Client};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-/// Frames are the same however their bytes are cut into reads, and written they are those bytes
-/// again.
+/// Checks that frames are the same however their bytes are split into reads, and that encoding them
+/// yields those bytes again.
 pub fn ttrpc_frames(data: &[u8]) {
     let Some((&cut, data)) = data.split_first() else { return };
     let (whole, whole_ended) = frames(data, data.len().max(1));
@@ -26,7 +26,7 @@ pub fn ttrpc_frames(data: &[u8]) {
                 assert!(frame.data.len() <= MESSAGE_MAX_BYTES);
                 written.extend(frame.encode().expect("it was read"));
             }
-            // What is behind it was skipped.
+            // The bytes behind it were skipped.
             Err(TooLong { length_bytes, .. }) => return assert!(length_bytes > MESSAGE_MAX_BYTES),
         }
     }
@@ -50,10 +50,10 @@ thread_local! {
         tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
 }
 
-/// A server that answers a few calls with anything, and goes: each call ends, with what came for it
-/// or with an error.
+/// Runs a server that answers a few calls with arbitrary bytes and closes: each call ends, with the
+/// data received for it or with an error.
 ///
-/// The first byte says how the calls stream, the second in which pieces the rest is sent.
+/// The first byte selects the kinds of streaming, the second the pieces in which the rest is sent.
 pub fn ttrpc_client(data: &[u8]) {
     let Some((&[streaming, cut], data)) = data.split_first_chunk::<2>() else { return };
     RUNTIME.with(|runtime| {
@@ -83,7 +83,7 @@ pub fn ttrpc_client(data: &[u8]) {
             };
             let server = async {
                 for piece in data.chunks(usize::from(cut) + 1) {
-                    // The client may have nobody left who wants to hear it.
+                    // The client may have no call left that waits for it.
                     let _ = theirs.write_all(piece).await;
                     tokio::task::yield_now().await;
                 }
@@ -97,7 +97,7 @@ pub fn ttrpc_client(data: &[u8]) {
     });
 }
 
-/// Takes what comes for a call, to its end, and counts it.
+/// Receives all messages of a call, to its end, and counts them.
 async fn all(mut answers: Answers) -> usize {
     let mut messages = 0;
     while let Ok(Some(_)) = answers.message().await {
@@ -119,8 +119,8 @@ const MESSAGES: [&str; 8] = [
     "google.protobuf.FileDescriptorProto",
 ];
 
-/// A message of a stranger is shown as JSON, whatever is in it; and what can be read back is the
-/// same message. As JSON that somebody types, the bytes are read or refused.
+/// Checks that any message of a peer is shown as JSON, whatever it contains, and that what can be
+/// read back is the same message. As JSON input, the bytes are read or rejected.
 pub fn grpc_json(data: &[u8]) {
     let Some((&which, data)) = data.split_first() else { return };
     let Some(descriptor) = descriptor(MESSAGES[usize::from(which) % MESSAGES.len()]) else { return };
@@ -131,9 +131,9 @@ pub fn grpc_json(data: &[u8]) {
             assert!(!text.contains(|c: char| c < ' '), "one line: {text}");
             let value: serde_json::Value = serde_json::from_str(&text).expect("JSON");
             assert!(value.is_object());
-            // Not everything that is shown can be said: an `Any` of unknown type, a time that is none.
+            // Some output is not valid input: an `Any` of unknown type, an invalid timestamp.
             if let Ok(back) = json::read(&descriptor, &text) {
-                // As values: JSON inside an `Any` may be spaced otherwise.
+                // Compared as values: JSON inside an `Any` may have other whitespace.
                 let back: serde_json::Value = serde_json::from_str(&style.text(&back)).expect("JSON");
                 assert_eq!(back, value);
             }
@@ -152,7 +152,8 @@ fn descriptor(name: &str) -> Option<MessageDescriptor> {
     Schema::builtin().pool().get_message_by_name(name)
 }
 
-/// A schema of a stranger is refused, or it can be shown and messages of it made.
+/// Checks that an untrusted schema is rejected, or that it can be printed and messages of it
+/// created.
 pub fn grpc_schema(data: &[u8]) {
     let Ok(schema) = Schema::from_descriptor_set(data) else { return };
     for service in schema.services() {
@@ -162,7 +163,7 @@ pub fn grpc_schema(data: &[u8]) {
             let text =
                 Style { emit_defaults: true, one_line: true }.text(&DynamicMessage::new(method.input()));
             assert!(serde_json::from_str::<serde_json::Value>(&text).is_ok(), "{text}");
-            // JSON of every shape for a field `a`, sent and received again.
+            // JSON of every shape for a field `a`, encoded and decoded again.
             for value in [
                 "1",
                 "\"AQ==\"",

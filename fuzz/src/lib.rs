@@ -1,15 +1,14 @@
-//! What any bytes at all may be given to: one function a target, which panics where a promise is
-//! broken.
+//! The fuzz targets: one function each, which takes arbitrary bytes and panics if a guarantee is
+//! violated.
 //!
-//! Holds no fuzzer. `tests/replay.rs` runs every target on its corpus and on mutations of it with
-//! the stable compiler; `cargo xtask fuzz --seconds 60 TARGET…` searches on with libFuzzer, where a
-//! nightly compiler is installed. All targets are one program, `fuzz_targets/all.rs`, which
-//! `FUZZ_TARGET` tells which of them to run. Inputs that reach new code are kept in `target/fuzz/
-//! corpus/TARGET`; one that breaks a target belongs into `corpus/TARGET`, beside the change that
-//! mends it.
+//! Contains no fuzzer. `tests/replay.rs` runs every target on its corpus and on mutations of it
+//! with the stable compiler; `cargo xtask fuzz --seconds 60 TARGET…` runs libFuzzer, if a nightly
+//! compiler is installed. All targets are one program, `fuzz_targets/all.rs`; `FUZZ_TARGET` selects
+//! one of them. Inputs that reach new code are kept in `target/fuzz/corpus/TARGET`; one that breaks
+//! a target belongs in `corpus/TARGET`, with the change that fixes it.
 
 mod calls;
-/// A file of the command's own: to depend on all of it would double the time to build the fuzzer.
+/// A file of the command: depending on the whole command would double the build time of the fuzzer.
 #[path = "../../crates/stoop-cli/src/docker_config.rs"]
 mod docker_config;
 mod streams;
@@ -57,8 +56,8 @@ pub const TARGETS: &[FuzzTarget] = &[
     ("endpoint_files", endpoint_files),
 ];
 
-/// Control messages as the kernel, or nobody, could have written them: decoding ends, stays within
-/// the bytes, and gives no more than is there.
+/// Decodes control messages that the kernel may or may not have written: decoding terminates, stays
+/// within the bytes, and returns no more than they contain.
 pub fn control_decode(data: &[u8]) {
     let mut left = data.len() / 16 + 1;
     let mut malformed = false;
@@ -74,8 +73,7 @@ pub fn control_decode(data: &[u8]) {
     }
 }
 
-/// Messages made from the bytes come back from the decoder as they went into the encoder, whatever
-/// room there is.
+/// Checks that encoded control messages are decoded to the same messages, for any buffer size.
 pub fn control_round_trip(data: &[u8]) {
     let Some((&[room, plan], data)) = data.split_first_chunk::<2>() else { return };
     let mut buffer = vec![0xAA; usize::from(room) * 8];
@@ -107,8 +105,8 @@ fn numbers_of(item: Item<'_>) -> Vec<u32> {
     }
 }
 
-/// Answers of sock_diag, whole or cut: no more sockets than messages fit, no more clients than
-/// bytes, and names that show safely.
+/// Decodes answers of sock_diag, complete or truncated: no more sockets than messages fit, no more
+/// clients than bytes, and names that are printed safely.
 pub fn diag_decode(data: &[u8]) {
     let sockets = stoop::diag::decode(data);
     assert!(sockets.len() <= data.len() / 32);
@@ -118,15 +116,14 @@ pub fn diag_decode(data: &[u8]) {
     }
 }
 
-/// The names of control groups, which whoever makes one chooses: read without panic, and shown
-/// safely.
+/// Parses names of control groups, which any creator can choose: without panic, and printed safely.
 pub fn cgroup_place(data: &[u8]) {
     let shown = stoop_inspect::Place::from_cgroup(data).to_string();
     assert!(!shown.is_empty() && !shown.chars().any(char::is_control), "{shown:?}");
 }
 
-/// Whatever a person types: no panic, and what is understood is shown as text that is safe on a
-/// terminal and means the same.
+/// Parses arbitrary typed addresses: no panic, and an accepted address is printed as text that is
+/// safe on a terminal and has the same meaning.
 pub fn address_parse(data: &[u8]) {
     let text = OsStr::from_bytes(data);
     if let Ok(target) = Target::parse(text) {
@@ -143,8 +140,9 @@ pub fn address_parse(data: &[u8]) {
     }
 }
 
-/// A stream of frames gives the same messages, and the same sort of end, however its bytes are cut
-/// into reads; no message and no buffer is longer than the limit allows; and an error lasts.
+/// Checks that a stream of frames yields the same messages, and the same kind of end, however its
+/// bytes are split into reads. No message and no buffer exceeds the limit, and an error is
+/// permanent.
 pub fn frame_decode(data: &[u8]) {
     let Some((&cut, data)) = data.split_first() else { return };
     same_however_cut(Native, cut, data);
@@ -193,7 +191,8 @@ fn decode_all<C: Codec>(codec: C, piece_bytes: usize, data: &[u8]) -> (Vec<Vec<u
     }
 }
 
-/// What went wrong, without the numbers, some of which tell how much had come when it was noticed.
+/// The kind of error, without its numbers, some of which depend on how much had been read when it
+/// was detected.
 fn sort_of(error: FrameError) -> u8 {
     match error {
         FrameError::TooLong { .. } => 1,
@@ -203,8 +202,8 @@ fn sort_of(error: FrameError) -> u8 {
     }
 }
 
-/// Type information that no kernel wrote: scanning ends, and so does every look for a field, also
-/// in types that hold themselves; a field that is found is one that was asked for.
+/// Scans type information that no kernel wrote: scanning terminates, and so does every lookup of a
+/// field, even in recursive types. A field that is found is a requested one.
 pub fn btf_scan(data: &[u8]) {
     const WANTED: &[(Kind, &str)] = &[(Kind::STRUCT, "outer"), (Kind::STRUCT, "named"), (Kind::FUNC, "does")];
     let Ok(btf) = Btf::scan(data, WANTED) else { return };
@@ -220,8 +219,8 @@ pub fn btf_scan(data: &[u8]) {
     }
 }
 
-/// What a program in the kernel writes, cut into reads anywhere: the same records as in one piece,
-/// and what is left over is said.
+/// Checks that the records of a BPF program, split into reads anywhere, are the same as in one
+/// piece, and that leftover bytes are reported.
 pub fn bpf_records(data: &[u8]) {
     let Some((&cut, data)) = data.split_first() else { return };
     let read = |pieces: &mut dyn Iterator<Item = &[u8]>| {
@@ -235,8 +234,8 @@ pub fn bpf_records(data: &[u8]) {
     assert_eq!(read(&mut data.chunks(usize::from(cut) + 1)), whole);
 }
 
-/// A stream of Docker's, cut anywhere: each of its streams gets the same bytes as in one piece, no
-/// more than there are, and the same end.
+/// Checks that a multiplexed stream of Docker, split anywhere, yields the same bytes per stream as
+/// in one piece, no more than it contains, and the same end.
 pub fn http_multiplexed(data: &[u8]) {
     let Some((&cut, data)) = data.split_first() else { return };
     let read = |pieces: &mut dyn Iterator<Item = &[u8]>| {
@@ -260,8 +259,8 @@ pub fn http_multiplexed(data: &[u8]) {
     }
 }
 
-/// A client's HTTP/2 from its first byte on: the server reads the same however the bytes were cut,
-/// and all of them where nothing had to be mended.
+/// Checks that the server reads the same from a client's HTTP/2 connection however the bytes are
+/// split, and all bytes unchanged if nothing had to be rewritten.
 pub fn http2_mend(data: &[u8]) {
     let Some((&cut, data)) = data.split_first() else { return };
     let (whole, untouched) = mended(data, data.len().max(1));
@@ -269,7 +268,7 @@ pub fn http2_mend(data: &[u8]) {
     assert!(!untouched || whole == data, "what is fine goes through as it is");
 }
 
-/// What the server reads, and whether nothing had to be mended.
+/// Returns what the server reads, and whether nothing had to be rewritten.
 fn mended(data: &[u8], piece_bytes: usize) -> (Vec<u8>, bool) {
     let (mut mender, mut output) = (stoop_grpc::mend::Mender::new(1000), Vec::new());
     for piece in data.chunks(piece_bytes) {
@@ -279,8 +278,8 @@ fn mended(data: &[u8], piece_bytes: usize) -> (Vec<u8>, bool) {
     (output, mender.is_done())
 }
 
-/// Configuration of Docker's and Kubernetes' clients: read or passed over, and what it names shows
-/// safely on a terminal.
+/// Parses configuration files of Docker's and Kubernetes' clients: they are read or ignored, and
+/// the names in them are printed safely on a terminal.
 pub fn endpoint_files(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     stoop_inspect::fuzzing::endpoints(&text, "context", &text);

@@ -11,15 +11,15 @@ use stoop::frame::{FrameReader, FrameWriter, Native};
 use stoop::{Allow, Outgoing, Stream};
 use stoop_memory::{Ring, Waiting};
 
-/// The most bytes of one frame here.
+/// The maximum length of a frame here.
 const MESSAGE_MAX_BYTES: usize = 3000;
 
-/// Two ends of a real connection. The sender writes frames with file descriptors, or what no
-/// `FrameWriter` would: each step is a byte for what to do, one for how many file descriptors, and
-/// one for how many bytes, which follow.
+/// Runs both ends of a real connection. The sender writes frames with file descriptors, or data
+/// that no `FrameWriter` would write: each step is a byte for the action, one for the number of
+/// file descriptors, and one for the number of bytes, which follow.
 ///
-/// What is framed arrives as it was sent, with the file descriptors that were sent with it.
-/// Anything else ends with an error. Nothing stays open.
+/// Framed data arrives as it was sent, with the file descriptors that were sent with it. Anything
+/// else ends with an error. No file descriptor stays open.
 pub fn frame_descriptors(mut data: &[u8]) {
     let (reading, writing) = Stream::pair().expect("a pair of sockets");
     for end in [&reading, &writing] {
@@ -67,7 +67,7 @@ pub fn frame_descriptors(mut data: &[u8]) {
     assert!(has_ended(probe), "a file descriptor stayed open");
 }
 
-/// Receives all there is. Returns whether more can come.
+/// Receives all available messages. Returns whether more can come.
 fn receive(reader: &mut FrameReader<&Stream>, expected: &mut Vec<(Vec<u8>, usize)>, is_framed: bool) -> bool {
     loop {
         match reader.next_with_descriptors(Allow::descriptors(4)) {
@@ -89,16 +89,16 @@ fn receive(reader: &mut FrameReader<&Stream>, expected: &mut Vec<(Vec<u8>, usize
     }
 }
 
-/// Whether no process has the other end of a pipe. Sockets that hold it in flight are released when
-/// they are closed.
+/// Returns whether no process has the other end of a pipe. Sockets that hold it in flight release
+/// it when they are closed.
 fn has_ended(mut pipe: PipeReader) -> bool {
     let _ = rustix::io::ioctl_fionbio(&pipe, true);
     matches!(pipe.read(&mut [0]), Ok(0))
 }
 
-/// A ring whose other end writes anything into the shared words and lengths, between any two calls:
-/// each step is a byte for what to do, two for where, and four to write there. No panic, no end of
-/// a wait that never comes, and no message longer than the ring.
+/// Runs a ring whose other end writes arbitrary values into the shared words and lengths, between
+/// any two calls. Each step is a byte for the action, two for the position, and four for the value.
+/// There is no panic, no endless wait, and no message longer than the ring.
 pub fn ring_words(data: &[u8]) {
     const CAPACITY_BYTES: usize = 4096;
     let ring = Ring::new(CAPACITY_BYTES).expect("memory");

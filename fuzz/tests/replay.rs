@@ -1,16 +1,16 @@
-//! Every target on its corpus, and on mutations of it that are the same in every run.
+//! Runs every target on its corpus, and on mutations of it that are the same in every run.
 
 use std::fs;
 use std::path::Path;
 
 use stoop_fuzz::{FuzzTarget, TARGETS};
 
-/// Mutations of each file of a corpus, and of all of its files together.
+/// The number of mutations of each file of a corpus, and of all of its files together.
 const MUTATIONS: usize = 2_000;
 const ALL_MUTATIONS: usize = 20_000;
 
-/// A generator of numbers that look random (xorshift), so that a failure here is a failure
-/// everywhere.
+/// A pseudo-random number generator (xorshift) with a fixed seed, so that a failure is reproducible
+/// on every machine.
 struct Numbers(u64);
 
 impl Numbers {
@@ -26,8 +26,8 @@ impl Numbers {
     }
 }
 
-/// A few changes of the sort that break parsers: bytes set, lost, doubled, and lengths that are
-/// almost right.
+/// Makes a few changes of the kind that breaks parsers: bytes set, lost, doubled, and lengths that
+/// are almost right.
 fn mutate(data: &mut Vec<u8>, numbers: &mut Numbers) {
     const TELLING: [u8; 8] = [0, 1, 0x7f, 0x80, 0xff, b'%', b':', b'@'];
     for _ in 0..=numbers.below(4) {
@@ -67,7 +67,8 @@ fn replay(corpus: &[Vec<u8>], (name, target): FuzzTarget) {
         let mut numbers = Numbers(0x5700 + number as u64);
         let mut data = original.clone();
         for round in 0..rounds {
-            // Now and then back to where it began: far from it everything is refused at the first byte.
+            // Return to the original now and then: far from it everything is rejected at the first
+            // byte.
             if round % 16 == 0 {
                 data.clone_from(original);
             }

@@ -1,6 +1,6 @@
-//! What a build of the workspace does not show: that each crate builds with each of its features
-//! alone (in a workspace, features that one crate asks for are there for all), and for targets
-//! other than this one. Nothing is linked or run.
+//! Builds that a build of the workspace does not cover: each crate with each of its features alone
+//! (in a workspace, a feature that one crate enables is enabled for all), and for other targets.
+//! Nothing is linked or run.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::{Outcome, cargo, output_of, settle, succeed};
 
-/// Where else stoop is to run. One whose standard library is not installed is said to be left out.
+/// The other targets. One whose standard library is not installed is reported as skipped.
 const TARGETS: &[&str] = &["x86_64-unknown-linux-musl", "aarch64-unknown-linux-gnu"];
 
 /// Features that need a C compiler for the target.
@@ -44,7 +44,7 @@ pub fn run() -> Outcome {
     settle("builds", findings)
 }
 
-/// Each crate that users get without features, and with each one.
+/// Builds each published crate without features, and with each one.
 fn alone(metadata: &Value) -> Vec<(String, String)> {
     let with = |(package, features): (String, Vec<String>)| {
         let names = features.into_iter().chain([String::new()]);
@@ -53,7 +53,7 @@ fn alone(metadata: &Value) -> Vec<(String, String)> {
     shipped(metadata).flat_map(with).collect()
 }
 
-/// Each crate that users get, with all features that need nothing of the machine.
+/// Builds each published crate, with all features that require nothing of the machine.
 fn together(metadata: &Value) -> impl Iterator<Item = (String, Vec<String>)> {
     shipped(metadata).map(|(package, features)| {
         let portable = features.into_iter().filter(|feature| !NATIVE.contains(&feature.as_str()));

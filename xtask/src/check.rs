@@ -1,7 +1,7 @@
 //! `cargo xtask check`: every check that is not a test, in one run.
 //!
-//! Goes on after a failure, so that one run tells everything, and closes with the names of what
-//! failed.
+//! Continues after a failure, so that one run reports everything, and ends with the names of the
+//! failed steps.
 
 use crate::{Outcome, builds, cargo, facts, fuzz, layers, output_of, sanitize, sizes, succeed, words};
 
@@ -23,10 +23,10 @@ const STEPS: &[Step] = &[
     ("fuzz targets", fuzz::check),
 ];
 
-/// Everything that the library leaves out unless asked.
+/// All opt-in features of the library.
 const ASYNC: &[&str] = &["--features", "stoop/tracing"];
 
-/// Runs every step; fails when any of them did.
+/// Runs every step; fails if any of them failed.
 pub fn run() -> Outcome {
     let mut failed = Vec::new();
     for (name, step) in STEPS {

@@ -1,4 +1,4 @@
-//! The law of KERNEL.md: a fact is relied on only while a test pins it.
+//! Checks KERNEL.md: every fact that is relied on has a test.
 //!
 //! A row is a table line whose first cell is an id (`K-…`) and whose last cell names one or more
 //! tests as `file.rs::function`, the file being in `tests/kernel/tests`, or elsewhere with its path
@@ -10,16 +10,17 @@ use crate::{Outcome, settle};
 use std::collections::{BTreeMap, BTreeSet};
 
 const FACTS: &str = "KERNEL.md";
-/// Where a test lies whose file is named without a path.
+/// The directory of a test whose file is named without a path.
 const HOME: &str = "tests/kernel/tests";
 
-/// Where ids are cited. This crate is not among them: its tests cite ids that must not exist.
+/// The directories that cite ids. This crate is not among them: its tests cite ids that must not
+/// exist.
 const CITED_IN: &[&str] = &["crates", "tests", "examples", "docs", "fuzz", "bench"];
-/// Texts in the root that cite ids too.
+/// Files in the root that cite ids, too.
 const CITED_BY: &[&str] =
     &[FACTS, "ARCHITECTURE.md", "DESIGN.md", "README.md", "CONTRIBUTING.md", "CHANGELOG.md"];
 
-/// Reports everything that is against the law.
+/// Reports every violation.
 pub fn run() -> Outcome {
     settle("facts", findings()?)
 }
@@ -45,7 +46,7 @@ fn findings() -> Result<Vec<String>, String> {
     Ok(findings)
 }
 
-/// One fact: its id, the line it stands on, and the tests it names as (file, function).
+/// One fact: its id, its line number, and the tests it names as (file, function).
 #[derive(Debug, PartialEq)]
 struct Row {
     id: String,
@@ -72,7 +73,8 @@ fn located(file: &str) -> String {
     if file.contains('/') { file.to_owned() } else { format!("{HOME}/{file}") }
 }
 
-/// Every id cited in a text: `K-` at the start of a word, then letters, digits and inner hyphens.
+/// Returns every id cited in a text: `K-` at the start of a word, then letters, digits and inner
+/// hyphens.
 fn ids(text: &str) -> impl Iterator<Item = &str> {
     text.match_indices("K-").filter_map(move |(at, _)| {
         let starts_a_word = !text[..at].ends_with(|c: char| c.is_alphanumeric() || c == '-' || c == '_');
@@ -93,7 +95,7 @@ fn repeated(rows: &[Row]) -> Vec<String> {
         .collect()
 }
 
-/// What keeps a row from being pinned, `read` being how a file is read.
+/// Returns the reasons why a row is not pinned by tests; `read` reads a file.
 fn unpinned(row: &Row, read: impl Fn(&str) -> Option<String>) -> Vec<String> {
     let at = |what: String| format!("{FACTS}:{}: '{}' {what}", row.line, row.id);
     if row.tests.is_empty() {
@@ -111,8 +113,8 @@ fn unpinned(row: &Row, read: impl Fn(&str) -> Option<String>) -> Vec<String> {
         .collect()
 }
 
-/// Whether a source has a `#[test]` function of this name (its last part, should modules stand
-/// before it).
+/// Returns whether a source has a `#[test]` function of this name (its last component, if modules
+/// precede it).
 fn has_test(source: &str, function: &str) -> bool {
     let name = function.rsplit("::").next().unwrap_or(function);
     let lines: Vec<&str> = source.lines().map(str::trim).collect();

@@ -17,29 +17,29 @@ const FLAGS: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-leve
     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
     -Cllvm-args=-sanitizer-coverage-trace-compares --cfg fuzzing";
 
-/// Notices what is not a panic, at twice the time to build and to run: for longer searches than
+/// Detects errors other than panics, at twice the time to build and to run: for longer runs than
 /// those of `cargo xtask check`.
 const ADDRESS: &str = "-Zsanitizer=address";
 
-/// Where everything that this makes is kept.
+/// The directory of all output.
 const DIRECTORY: &str = "target/fuzz";
 
-/// For how long each target runs, unless told otherwise.
+/// How long each target runs by default.
 pub const SECONDS: u32 = 2;
 
-/// What `cargo xtask check` runs of each target: always the same inputs, so that a check fails for
-/// what a change broke, and not for what a search happens to find on that day.
+/// The number of runs of each target in `cargo xtask check`: always on the same inputs, so that a
+/// check fails because of a change, and not because of a random find.
 const REPEATABLE: [&str; 2] = ["-seed=1", "-runs=5000"];
 
 /// Limits of libFuzzer: one input may take ten seconds and two gigabytes, and is a page at most.
 const LIMITS: [&str; 3] = ["-timeout=10", "-rss_limit_mb=2048", "-max_len=4096"];
 
-/// Runs the targets that are named, or all, on inputs that nobody has tried.
+/// Runs the named targets, or all, on new inputs.
 pub fn run(args: &[String]) -> Outcome {
     run_with(&arguments(args, &targets()?)?)
 }
 
-/// Runs all targets on the same inputs as ever.
+/// Runs all targets on a fixed set of inputs.
 pub fn check() -> Outcome {
     run_with(&Options { repeatable: true, ..arguments(&[], &targets()?)? })
 }
@@ -76,9 +76,9 @@ fn targets() -> Result<Vec<String>, String> {
 struct Options {
     /// How long each target runs.
     seconds: u32,
-    /// Whether with AddressSanitizer.
+    /// Whether to use AddressSanitizer.
     address: bool,
-    /// Whether on the same inputs as ever, from the corpora of the repository alone.
+    /// Whether to use only fixed inputs, from the corpora of the repository.
     repeatable: bool,
     targets: Vec<String>,
 }
@@ -105,7 +105,7 @@ fn arguments(args: &[String], known: &[String]) -> Result<Options, String> {
     Ok(options)
 }
 
-/// Runs as many targets at once as there are processors, and returns what was found.
+/// Runs the targets in parallel, one per processor, and returns the findings.
 fn run_all(program: &Path, options: &Options) -> Result<Vec<String>, String> {
     let (next, found) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     let workers = std::thread::available_parallelism().map_or(1, |count| count.get());
@@ -123,7 +123,7 @@ fn run_all(program: &Path, options: &Options) -> Result<Vec<String>, String> {
     found.into_inner().map_err(|_| "a worker panicked".into())
 }
 
-/// Runs one target; the error is what is to be told about an input that broke it.
+/// Runs one target; the error describes an input that broke it.
 fn run_one(program: &Path, options: &Options, target: &str) -> Outcome {
     let place = if options.repeatable { "check" } else { "corpus" };
     let (kept, crashes) = (format!("{DIRECTORY}/{place}/{target}"), format!("{DIRECTORY}/crashes/{target}-"));
@@ -147,7 +147,7 @@ fn run_one(program: &Path, options: &Options, target: &str) -> Outcome {
     Err(finding(program, target, &text))
 }
 
-/// What broke, how to see it again, and what to do with the input.
+/// Describes the failure, how to reproduce it, and what to do with the input.
 fn finding(program: &Path, target: &str, text: &str) -> String {
     const SHOWN_LINES: usize = 40;
     let lines: Vec<&str> = text.lines().collect();

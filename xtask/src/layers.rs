@@ -1,26 +1,26 @@
-//! Who may lean on whom: the edges between the crates here, the crates that may carry a heavy
-//! dependency, the places where `unsafe` may stand, and the parts that must stay pure.
+//! Dependency rules: the edges between the crates of this workspace, the crates that may have a
+//! heavy dependency, the places where `unsafe` is allowed, and the modules that must be pure.
 //!
-//! The tables below are the law; everything after them is a function from text to findings. An edge
-//! that is not in a table is a finding, and so is a crate that no table knows.
+//! The tables below are the rules; everything after them is a function from text to findings. An
+//! edge that is not in a table is a finding, and so is a crate that is in no table.
 
 use crate::tree::{self, Source};
 use crate::{Outcome, cargo, output_of, settle};
 use serde_json::Value;
 
-/// Each crate here, and the crates here that it may depend on. Arrows point down only.
+/// Each crate of this workspace, and those that it may depend on. Arrows point down only.
 const EDGES: &[(&str, &[&str])] = &[
-    // what users get
+    // published crates
     ("stoop", &[]),
     ("stoop-memory", &[]),
     ("stoop-bpf", &[]),
     ("stoop-inspect", &["stoop", "stoop-bpf"]),
     ("stoop-grpc", &["stoop"]),
     ("stoop-cli", &["stoop", "stoop-grpc", "stoop-inspect", "stoop-memory"]),
-    // what shows how
+    // examples
     ("stoop-example-greeter", &["stoop", "stoop-grpc"]),
     ("stoop-example-runtimes", &["stoop", "stoop-grpc"]),
-    // what proves it
+    // tests and tools
     ("stoop-testkit", &[]),
     ("stoop-kernel-facts", &["stoop-testkit"]),
     ("stoop-e2e", &["stoop", "stoop-grpc", "stoop-testkit"]),
@@ -32,8 +32,8 @@ const EDGES: &[(&str, &[&str])] = &[
 /// Any crate's own tests may use these.
 const FOR_TESTS: &[&str] = &["stoop-testkit", "stoop-kernel-facts"];
 
-/// Heavy crates, and who may depend on them outside tests. Whoever uses the library pays for none
-/// of these.
+/// Heavy crates, and the crates that may depend on them outside tests. Users of the library pay for
+/// none of these.
 const HEAVY: &[(&str, &[&str])] = &[
     ("clap", &["stoop-cli"]),
     ("clap_complete", &["stoop-cli"]),
@@ -61,7 +61,7 @@ const HEAVY: &[(&str, &[&str])] = &[
     ("protox", &["stoop-example-greeter", "stoop-example-runtimes", "stoop-grpc"]),
 ];
 
-/// Heavy crates that may stand behind a feature, and whose.
+/// Heavy crates that are allowed behind a feature, and for which crate.
 const OPTIONAL: &[(&str, &[&str])] = &[
     ("hyper", &["stoop-bench"]),
     ("tokio", &["stoop"]),
@@ -69,7 +69,7 @@ const OPTIONAL: &[(&str, &[&str])] = &[
     ("tracing", &["stoop"]),
 ];
 
-/// Sources of each shipped crate, and the directories in them where `unsafe` may stand.
+/// The sources of each published crate, and the directories in them where `unsafe` is allowed.
 const UNSAFE: &[(&str, &[&str])] = &[
     ("crates/stoop/src", &["crates/stoop/src/sys/"]),
     ("crates/stoop-memory/src", &["crates/stoop-memory/src/sys/"]),
@@ -100,10 +100,10 @@ const NO_IO: &[&str] = &[
     "sys::",
 ];
 
-/// What stands within a pure part and gathers for it.
+/// Files within a pure module that do its I/O.
 const GATHERS: &[&str] = &["crates/stoop-inspect/src/why/gather/"];
 
-/// Reports everything in the workspace that is against the law.
+/// Reports every violation in the workspace.
 pub fn run() -> Outcome {
     settle("layers", findings()?)
 }
@@ -124,7 +124,7 @@ fn findings() -> Result<Vec<String>, String> {
     Ok(findings)
 }
 
-/// One line of a Cargo.toml: who depends on what, and whether always.
+/// One line of a Cargo.toml: which crate depends on which, and whether always.
 struct Dependency {
     from: String,
     to: String,
@@ -133,11 +133,11 @@ struct Dependency {
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Kind {
-    /// Everybody who uses the crate gets it (build dependencies too: they are built).
+    /// For all users of the crate (including build dependencies, which are built).
     Always,
-    /// Only those who ask for a feature.
+    /// Only if a feature is enabled.
     Optional,
-    /// Only the crate's own tests.
+    /// Only for the crate's own tests.
     Dev,
 }
 
@@ -203,8 +203,8 @@ fn within(source: &Source, dirs: &[&str]) -> bool {
     dirs.iter().any(|dir| source.path.starts_with(dir))
 }
 
-/// Lines that open unsafe code or lift the lint against it. (The lint finds the rest; this finds
-/// who lifts it.)
+/// Returns lines that contain unsafe code or lift the lint against it. (The lint finds the rest;
+/// this finds where it is lifted.)
 fn unsafe_lines(source: &Source) -> Vec<String> {
     const OPENERS: &[&str] = &["unsafe {", "unsafe fn", "unsafe impl", "unsafe trait", "unsafe extern"];
     const LIFTERS: &[&str] = &["allow(unsafe_code", "expect(unsafe_code", "warn(unsafe_code"];
@@ -215,7 +215,7 @@ fn impure_lines(source: &Source, words: &[&str]) -> Vec<String> {
     lines_with(source, words.iter(), "this part does no I/O and reads no clock")
 }
 
-/// Lines that ship and, comments cut off, hold one of the words.
+/// Returns lines outside tests that, without comments, contain one of the words.
 fn lines_with<'w>(
     source: &Source,
     words: impl Iterator<Item = &'w &'w str> + Clone,

@@ -1,7 +1,7 @@
-//! The workshop of this repository: `cargo xtask VERB`.
+//! Development tasks of this repository: `cargo xtask VERB`.
 //!
-//! Holds the table of verbs and nothing else; each law lives in a file of its own and is a pure
-//! function of text, so that its tests can show it failing. Never part of what users install.
+//! Contains only the table of verbs. Each check has a file of its own and is a pure function of
+//! text, so that its tests can show it failing. Never part of what users install.
 
 mod builds;
 mod check;
@@ -18,7 +18,7 @@ mod words;
 
 use std::process::{Command, ExitCode};
 
-/// What a verb ends with. `Err` is the one-line reason it could not be done.
+/// The result of a verb. `Err` is a one-line reason why it could not be done.
 type Outcome = Result<(), String>;
 
 /// One verb: its name, what it does, and the function that does it with the arguments that follow.
@@ -80,7 +80,7 @@ fn usage() -> String {
     text
 }
 
-/// Prints what a law found; finding anything is a failure.
+/// Prints the findings of a check; any finding is a failure.
 fn settle(law: &str, findings: Vec<String>) -> Outcome {
     for finding in &findings {
         eprintln!("{finding}");
@@ -94,8 +94,8 @@ fn settle(law: &str, findings: Vec<String>) -> Outcome {
     }
 }
 
-/// `bench peers` is a workspace of its own: nobody else builds the libraries that stoop is compared
-/// with.
+/// `bench peers` is a workspace of its own, so that the libraries that stoop is compared with are
+/// built only for it.
 fn bench(args: &[String]) -> Outcome {
     const PEERS: &str = "bench/peers/Cargo.toml";
     let (name, rest) = args.split_first().map_or(("floor", args), |(name, rest)| (name.as_str(), rest));
@@ -103,7 +103,7 @@ fn bench(args: &[String]) -> Outcome {
         "peers" => {
             cargo(&["run", "-q", "--release", "--target-dir", "target/peers", "--manifest-path", PEERS, "--"])
         }
-        // Its libraries are for nobody else to build.
+        // Its dependencies are built for this verb only.
         "grpc" => cargo(&[
             "run",
             "-q",
@@ -121,20 +121,20 @@ fn bench(args: &[String]) -> Outcome {
     succeed(command.args(rest))
 }
 
-/// `cargo` itself, the one that runs us, at the root of the workspace.
+/// Returns a command for the `cargo` that runs this program, at the root of the workspace.
 fn cargo(args: &[&str]) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.args(args).current_dir(tree::root());
     command
 }
 
-/// Runs a program to its end, its output going where ours goes.
+/// Runs a program to completion, with its output inherited.
 fn succeed(command: &mut Command) -> Outcome {
     let status = command.status().map_err(|e| format!("cannot run {command:?}: {e}"))?;
     if status.success() { Ok(()) } else { Err(format!("{command:?} ended with {status}")) }
 }
 
-/// Runs a program to its end and returns what it wrote on stdout.
+/// Runs a program to completion and returns its stdout.
 fn output_of(command: &mut Command) -> Result<Vec<u8>, String> {
     let output = command.output().map_err(|e| format!("cannot run {command:?}: {e}"))?;
     if output.status.success() {

@@ -1,7 +1,7 @@
 //! `cargo xtask man`: the man pages of the command, as the command itself prints them.
 //!
-//! Holds no list of verbs: they are read off the main page, so a new verb gets its page by
-//! existing.
+//! Contains no list of verbs: they are read from the main page, so a new verb gets its page
+//! automatically.
 
 use crate::tree::root;
 use crate::{Outcome, cargo, output_of, succeed};
@@ -10,7 +10,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-/// Builds the command and writes `target/man/stoop.1` and one page a verb.
+/// Builds the command and writes `target/man/stoop.1` and one page per verb.
 pub fn run() -> Outcome {
     succeed(&mut cargo(&["build", "-q", "-p", "stoop-cli"]))?;
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
@@ -35,7 +35,8 @@ pub fn run() -> Outcome {
     Ok(())
 }
 
-/// The verbs that a main page refers to, as in `stoop\-serve(1)`. `help` is no verb of ours.
+/// Returns the verbs that a main page refers to, as in `stoop\-serve(1)`. `help` is not a verb of
+/// the command itself.
 fn verbs(page: &str) -> BTreeSet<String> {
     page.split("stoop\\-")
         .skip(1)

@@ -1,20 +1,20 @@
-//! The nightly compiler that stands beside the stable one on some machines: instrumented builds
-//! need it. Nothing is installed for it.
+//! The nightly toolchain, if it is installed in addition to the stable one: instrumented builds
+//! need it. It is not installed automatically.
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use crate::{output_of, tree};
 
-/// A nightly toolchain that is installed.
+/// An installed nightly toolchain.
 pub struct Nightly {
-    /// The target that it builds for unless told otherwise.
+    /// Its default target.
     pub host: String,
     sysroot: PathBuf,
 }
 
 impl Nightly {
-    /// Finds it; says what is missing if there is none.
+    /// Finds it; the error says what is missing.
     pub fn find() -> Option<Nightly> {
         let version = output_of(run(&["rustc", "-vV"]).stderr(Stdio::null())).unwrap_or_default();
         let version = String::from_utf8_lossy(&version).into_owned();
@@ -31,20 +31,21 @@ impl Nightly {
         }
     }
 
-    /// Whether the sources of the standard library are there, so that it can be built anew.
+    /// Returns whether the sources of the standard library are installed, so that it can be
+    /// rebuilt.
     pub fn has_sources(&self) -> bool {
         self.sysroot.join("lib/rustlib/src/rust/library/Cargo.lock").is_file()
     }
 
-    /// Whether `cargo SUBCOMMAND` is there.
+    /// Returns whether `cargo SUBCOMMAND` is installed.
     pub fn has(&self, subcommand: &str) -> bool {
         let mut command = run(&["cargo", subcommand, "--version"]);
         output_of(command.stderr(Stdio::null())).is_ok()
     }
 
-    /// `cargo` of this toolchain for an instrumented build: with these flags for everything that
-    /// runs on the machine (but for build scripts and macros), in a directory of its own under
-    /// `target`.
+    /// Returns a `cargo` command of this toolchain for an instrumented build: with these flags for
+    /// everything that runs on the machine (except build scripts and macros), in a directory of its
+    /// own under `target`.
     pub fn cargo(&self, args: &[&str], flags: &str, directory: &str) -> Command {
         let mut command = run(&["cargo"]);
         command.args(args).env("RUSTFLAGS", flags).env("CARGO_INCREMENTAL", "0");
@@ -53,11 +54,12 @@ impl Nightly {
     }
 }
 
-/// A program of the nightly toolchain, at the root of the workspace.
+/// Returns a command for a program of the nightly toolchain, at the root of the workspace.
 fn run(args: &[&str]) -> Command {
     let mut command = Command::new("rustup");
     command.args(["run", "nightly"]).args(args).current_dir(tree::root());
-    // What the stable `cargo` that runs us has set is not meant for another.
+    // Environment variables set by the stable `cargo` that runs this program do not apply to
+    // another toolchain.
     for name in ["CARGO", "RUSTC", "RUSTDOC", "RUSTUP_TOOLCHAIN", "CARGO_ENCODED_RUSTFLAGS"] {
         command.env_remove(name);
     }

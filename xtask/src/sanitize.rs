@@ -1,14 +1,14 @@
 //! Runs the tests of unsafe and concurrent code under Miri, AddressSanitizer and ThreadSanitizer,
 //! as far as they are installed.
 //!
-//! Nothing is installed and no finding is suppressed. What cannot run on this machine is said, with
-//! what it lacks.
+//! Nothing is installed and no finding is suppressed. A tool that cannot run on this machine is
+//! reported, with the reason.
 
 use crate::nightly::Nightly;
 use crate::{Outcome, settle, succeed};
 
-/// The tests of system calls and raw memory, and of what tasks or processes share. Tests in
-/// documentation are left out: they are linked without the runtime of a sanitizer.
+/// The tests of system calls and raw memory, and of state shared by tasks or processes.
+/// Documentation tests are left out: they are linked without a sanitizer's runtime.
 const TESTS: &[&[&str]] = &[
     &["-p", "stoop", "--features", "stoop/tokio", "--lib", "--test", "aio", "--test", "aio_cancel"],
     &[
@@ -26,7 +26,7 @@ const TESTS: &[&[&str]] = &[
     &["-p", "stoop-memory", "--lib", "--tests"],
 ];
 
-/// Parsers, codecs and state machines without a system call, which Miri has no way to make.
+/// Parsers, codecs and state machines without system calls, which Miri does not support.
 const PURE: &[&str] = &[
     "address::tests",
     "control::",
@@ -42,12 +42,12 @@ const PURE: &[&str] = &[
     "frame::lines",
 ];
 
-/// A tool by its name, and how it is run.
+/// A tool by its name, and the function that runs it.
 type Tool = (&'static str, fn(&Nightly) -> Outcome);
 
 const TOOLS: &[Tool] = &[("miri", miri), ("address", address), ("thread", thread)];
 
-/// Runs the tools that are named, or all.
+/// Runs the named tools, or all.
 pub fn run(args: &[String]) -> Outcome {
     let names = || TOOLS.iter().map(|(name, _)| *name);
     if let Some(unknown) = args.iter().find(|arg| !names().any(|name| name == *arg)) {
@@ -66,7 +66,8 @@ fn miri(nightly: &Nightly) -> Outcome {
     }
     let mut command =
         nightly.cargo(&["miri", "test", "-q", "-p", "stoop", "--lib"], "", "target/sanitize/miri");
-    // Property tests look for a file of their own, and Miri is a hundred times slower than the machine.
+    // Property tests look for a regression file, and Miri is a hundred times slower than native
+    // code.
     command.env("MIRIFLAGS", "-Zmiri-disable-isolation").env("PROPTEST_CASES", "8");
     succeed(command.arg("--").args(PURE))
 }
@@ -75,8 +76,8 @@ fn address(nightly: &Nightly) -> Outcome {
     tests(nightly, "-Zsanitizer=address", "target/sanitize/address", &[])
 }
 
-/// The standard library has to be built with it: of locks that it does not see, it takes what they
-/// protect for a race.
+/// The standard library has to be rebuilt with it: if the sanitizer does not see a lock, it reports
+/// what the lock protects as a race.
 fn thread(nightly: &Nightly) -> Outcome {
     if !nightly.has_sources() {
         println!(

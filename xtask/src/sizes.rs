@@ -1,5 +1,5 @@
-//! How long a file may be: past 400 lines it is named, past 800 it fails unless its header says
-//! why.
+//! The length of files: past 400 lines a file is listed, past 800 it fails unless its header gives
+//! a reason.
 //!
 //! Tests at the end of a file do not count: they are read one at a time.
 
@@ -10,10 +10,10 @@ use crate::{Outcome, settle};
 const COMFORTABLE: usize = 400;
 /// Longer than this needs a reason.
 const LIMIT: usize = 800;
-/// How a header gives its reason.
+/// How a header begins its reason.
 const REASON: &str = "//! Long because";
 
-/// Lists the long files of the workspace; fails when one is too long.
+/// Lists the long files of the workspace; fails if one is too long.
 pub fn run() -> Outcome {
     let sources = tree::sources("", &["rs"])?;
     for source in &sources {

@@ -1,19 +1,19 @@
-//! The files of the repository: where the root is, what lies below it, what a file says.
+//! The files of the repository: the root, the files below it, and their contents.
 //!
-//! The only place in this crate that reads sources; the laws get text. Never follows symlinks, and
-//! never enters build output or hidden directories.
+//! The only module of this crate that reads sources; the checks get text. Never follows symlinks,
+//! and never enters build output or hidden directories.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// One text file: its path from the root, and what it says.
+/// One text file: its path from the root, and its contents.
 pub struct Source {
     pub path: String,
     pub text: String,
 }
 
 impl Source {
-    /// The lines that ship: all but the module of tests that closes the file, if there is one.
+    /// Returns the lines of code: all but the test module at the end of the file, if there is one.
     pub fn shipped_lines(&self) -> impl Iterator<Item = &str> {
         let lines: Vec<&str> = self.text.lines().collect();
         let tests = |pair: &[&str]| {
@@ -24,7 +24,7 @@ impl Source {
     }
 }
 
-/// The root of the workspace.
+/// Returns the root of the workspace.
 pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies one level below the root")
 }
@@ -34,9 +34,9 @@ pub fn read(path: &str) -> Result<String, String> {
     fs::read_to_string(root().join(path)).map_err(|e| format!("cannot read '{path}': {e}"))
 }
 
-/// Every file below `dir` (named from the root, "" is the root itself), or the file that it is,
-/// with one of these extensions, in order of path. One that is not there is an error: a law that
-/// watches nothing would always hold.
+/// Returns every file below `dir` (named from the root, "" is the root itself), or `dir` if it is a
+/// file, with one of these extensions, in order of path. A missing path is an error: a check of no
+/// files would always pass.
 pub fn sources(dir: &str, extensions: &[&str]) -> Result<Vec<Source>, String> {
     let mut paths = Vec::new();
     walk(&root().join(dir), &mut paths).map_err(|e| format!("cannot list '{dir}': {e}"))?;

@@ -2,8 +2,8 @@
 //!
 //! Debian's cloud kernels are fetched by package, booted with qemu (emulated, so that it works
 //! inside another virtual machine), and given the host's own files read-only below a file system in
-//! memory: the guest runs the test binaries built here, with the programs installed here. Timing
-//! there is several times slower than on the machine. Needs root on Debian or Ubuntu with
+//! memory: the guest runs the test binaries built here, with the programs installed here. It is
+//! several times slower than the machine. Needs root on Debian or Ubuntu with
 //! `qemu-system-x86 busybox-static cpio xz-utils`. Nothing of the host is changed but `target/vm`.
 
 use std::fs;
@@ -16,7 +16,7 @@ use serde_json::Value;
 use crate::tree::root;
 use crate::{Outcome, cargo, output_of, succeed};
 
-/// Names that are easy to remember, and the package that depends on the newest kernel of that line.
+/// Short names, and the package that depends on the newest kernel of that line.
 const KERNELS: &[(&str, &str)] =
     &[("6.1", "linux-image-cloud-amd64"), ("6.12", "linux-image-6.12-cloud-amd64")];
 
@@ -69,7 +69,8 @@ fn binary(line: &[u8]) -> Option<Binary> {
     Some(Binary { path, directory })
 }
 
-/// What the guest does: each binary in turn, and the sum in a last line that [`boot`] looks for.
+/// The guest's script: it runs each binary in turn, and prints a summary in a last line that
+/// [`boot`] looks for.
 fn script(binaries: &[Binary]) -> String {
     let mut script = format!(
         "export PATH={} HOME=/root TERM=dumb TMPDIR=/run/scratch STOOP_SLOWNESS=20 STOOP_SKIPS=/run/skips\nuname -r\nfailed=0\n",
@@ -106,7 +107,8 @@ fn fetch(dir: &Path, name: &str) -> Result<PathBuf, String> {
     Ok(kernel)
 }
 
-/// The guest's first files: busybox, the modules that lead to the host's files, and what to run.
+/// The guest's initial files: busybox, the modules needed to mount the host's files, and the tests
+/// to run.
 fn initramfs(dir: &Path, kernel: &Path, tests: &str) -> Result<PathBuf, String> {
     let files = dir.join("initramfs");
     let _ = fs::remove_dir_all(&files);
@@ -122,7 +124,7 @@ fn initramfs(dir: &Path, kernel: &Path, tests: &str) -> Result<PathBuf, String> 
         format!("cannot write '{}': {e} (is busybox-static installed?)", files.display())
     })?;
     for module in MODULES {
-        // What is built into the kernel has no file.
+        // Drivers built into the kernel have no file.
         let copy =
             format!("find {kernel} -name {module}.ko* -exec cp {{}} modules/ ';'", kernel = kernel.display());
         succeed(Command::new("sh").args(["-c", &copy.replace(".ko*", ".ko\\*")]).current_dir(&files))?;
@@ -133,7 +135,7 @@ fn initramfs(dir: &Path, kernel: &Path, tests: &str) -> Result<PathBuf, String> 
     Ok(dir.join("initramfs.cpio"))
 }
 
-/// Runs the guest to its end, showing what it prints; its last line is the outcome.
+/// Runs the guest to completion, printing its output; its last line is the result.
 fn boot(dir: &Path, kernel: &Path, initramfs: &Path) -> Outcome {
     let socket = dir.join("files.sock");
     let mut files = serve_files(&socket)?;
@@ -151,12 +153,12 @@ fn boot(dir: &Path, kernel: &Path, initramfs: &Path) -> Outcome {
     outcome
 }
 
-/// Copies the guest's console to ours, and returns its closing line.
+/// Copies the guest's console to stdout, and returns its closing line.
 fn show(guest: &mut Child) -> Option<String> {
     let mut last = None;
     for line in BufReader::new(guest.stdout.take()?).split(b'\n').map_while(Result::ok) {
         let line = String::from_utf8_lossy(&line).replace(|c: char| c.is_control() && c != '\t', "");
-        // Nobody may be reading; the guest comes to its end all the same.
+        // If stdout is closed, the guest continues all the same.
         let _ = writeln!(std::io::stdout(), "{line}");
         if line.starts_with("vm: ") {
             last = Some(line);
@@ -180,7 +182,7 @@ fn serve_files(socket: &Path) -> Result<Child, String> {
     ]);
     let child =
         command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().map_err(|e| format!("{server}: {e}"))?;
-    // It is there when its socket is.
+    // It is ready when its socket exists.
     for _ in 0..100 {
         if socket.exists() {
             return Ok(child);

@@ -1,15 +1,15 @@
-//! The field's words: what documentation may say, and how its sentences begin.
+//! The wording of documentation: words of the field's vocabulary, and the form of first sentences.
 //!
-//! Pure functions of text. Each finding names the line, what stands there and what the field says
-//! instead. What was written before this check existed is counted, file by file, in
-//! `xtask/words.budget`: a count may only fall.
+//! Pure functions of text. Each finding names the line, the word found and the field's word.
+//! Findings in files older than this check are counted, file by file, in `xtask/words.budget`: a
+//! count may only fall.
 
 use std::collections::BTreeMap;
 
 use crate::tree::{self, Source};
 use crate::{Outcome, output_of, settle};
 
-/// The counts of findings that stand in files already.
+/// The number of existing findings in each file.
 const BUDGET: &str = "xtask/words.budget";
 
 /// The longest line of a documentation comment, in columns.
@@ -18,8 +18,8 @@ const DOC_COLUMNS: usize = 100;
 /// The longest subject of a commit, in columns.
 const SUBJECT_COLUMNS: usize = 72;
 
-/// A family of turns, and what the field says instead. A pattern is a sequence of words; `^` stands
-/// for the start of a sentence.
+/// A family of phrases, and the field's word. A pattern is a sequence of words; `^` stands for the
+/// start of a sentence.
 struct Family {
     patterns: &'static [&'static str],
     instead: &'static str,
@@ -91,7 +91,7 @@ const FAMILIES: &[Family] = &[
 const NOT_VERBS: &[&str] =
     &["this", "its", "as", "is", "was", "has", "does", "these", "bytes", "options", "settings", "less"];
 
-/// Where text for users and developers stands.
+/// The directories with text for users and developers.
 const TREES: &[(&str, &[&str])] = &[
     ("crates", &["rs", "md"]),
     ("examples", &["rs", "md"]),
@@ -115,8 +115,8 @@ const ROOT_FILES: &[&str] = &[
     "STABILITY.md",
 ];
 
-/// Checks every text against the glossary and the rules. `--all` lists what the budget excuses,
-/// too; `--lower` writes lower counts into the budget.
+/// Checks every text against the glossary and the rules. `--all` also lists findings within the
+/// budget; `--lower` lowers the budget to the present counts.
 pub fn run(args: &[String]) -> Outcome {
     let option = args.first().map_or("", String::as_str);
     if !["", "--all", "--lower"].contains(&option) {
@@ -161,7 +161,7 @@ fn sources() -> Result<Vec<Source>, String> {
     for file in ROOT_FILES {
         sources.push(Source { path: (*file).to_owned(), text: tree::read(file)? });
     }
-    // It has the glossary's left column in it.
+    // It contains the glossary's left column.
     sources.retain(|source| source.path != "xtask/src/words.rs");
     Ok(sources)
 }
@@ -189,7 +189,7 @@ fn write_budget(counts: &BTreeMap<String, usize>) -> Result<(), String> {
     std::fs::write(tree::root().join(BUDGET), text).map_err(|e| format!("cannot write '{BUDGET}': {e}"))
 }
 
-/// Everything against the rules in one file, each with its line.
+/// Returns all findings of one file, each with its line.
 fn check(source: &Source) -> Vec<String> {
     match source.path.ends_with(".md") {
         true => markdown(&source.text).flat_map(|(line, text)| turns(line, text)).collect(),
@@ -204,7 +204,7 @@ fn check(source: &Source) -> Vec<String> {
     }
 }
 
-/// The lines of a page that are prose: no code blocks.
+/// Returns the lines of a page that are prose: no code blocks.
 fn markdown(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let mut is_code = false;
     text.lines().enumerate().filter_map(move |(index, line)| {
@@ -214,7 +214,7 @@ fn markdown(text: &str) -> impl Iterator<Item = (usize, &str)> {
     })
 }
 
-/// The documentation comments of a file: line, text, columns.
+/// Returns the documentation comments of a file: line, text, columns.
 fn doc_lines(text: &str) -> Vec<(usize, &str, usize)> {
     let doc = |line: &'_ str| -> Option<usize> {
         let indent = line.len() - line.trim_start().len();
@@ -239,7 +239,7 @@ fn prose<'t>(docs: &[(usize, &'t str, usize)]) -> impl Iterator<Item = (usize, &
     })
 }
 
-/// The turns in one line of prose.
+/// Returns the phrases found in one line of prose.
 fn turns(line: usize, text: &str) -> Vec<String> {
     let words = words(text);
     let mut found = Vec::new();
@@ -254,8 +254,8 @@ fn turns(line: usize, text: &str) -> Vec<String> {
     found
 }
 
-/// The words of a line in lower case, `,` and `^` (before a sentence) among them. Code between
-/// backticks is one word.
+/// Returns the words of a line in lower case, including `,` and `^` (before a sentence). Code
+/// between backticks is one word.
 fn words(text: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut begins = true;
@@ -283,8 +283,8 @@ fn words(text: &str) -> Vec<String> {
     words
 }
 
-/// First sentences of public functions that do not begin with a verb, and `# Errors` that do not
-/// say when there is one.
+/// Returns first sentences of public functions that do not begin with a verb, and `# Errors`
+/// sections that do not begin with a condition.
 fn first_sentences(text: &str) -> Vec<String> {
     let lines: Vec<&str> = text.lines().map(str::trim_start).collect();
     let mut found = Vec::new();
@@ -314,7 +314,7 @@ fn is_public_function(line: &str) -> bool {
         .any(|start| line.starts_with(start))
 }
 
-/// The first line of the documentation above a line, past attributes.
+/// Returns the first line of the documentation above a line, skipping attributes.
 fn documentation_of<'t>(lines: &[&'t str], item: usize) -> Option<(usize, &'t str)> {
     let above = lines[..item].iter().rposition(|line| !line.starts_with("///") && !line.starts_with("#["));
     let first = above.map_or(0, |index| index + 1);
@@ -328,7 +328,7 @@ fn begins_with_verb(doc: &str) -> bool {
     bare.ends_with('s') && !NOT_VERBS.contains(&&*bare)
 }
 
-/// The subjects of commits since the last tag, or since there is this check.
+/// Returns the subjects of commits since the last tag, or since this check was added.
 fn subjects() -> Result<Vec<String>, String> {
     let git = |args: &[&str]| {
         let mut command = std::process::Command::new("git");
@@ -339,7 +339,7 @@ fn subjects() -> Result<Vec<String>, String> {
         Ok(tag) => tag,
         Err(_) => git(&["log", "--diff-filter=A", "-1", "--format=%H", "--", BUDGET])?,
     };
-    // An archive without history, or a commit that is not there yet.
+    // An archive without history, or a commit that is missing.
     if base.is_empty() {
         return Ok(Vec::new());
     }

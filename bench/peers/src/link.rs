@@ -1,6 +1,7 @@
-//! The works, written once for every peer: what a peer has to be able to do is [`Link`], what is done with it is [`play`].
+//! The workloads, written once for all peers: [`Link`] is what a peer has to implement, [`play`]
+//! runs a workload with it.
 //!
-//! All of it is async; a peer that blocks simply never says "later".
+//! All of it is async; a blocking peer simply never returns `Pending`.
 
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
@@ -12,15 +13,15 @@ use crate::Result;
 use crate::message::{Message, check};
 use crate::part::{Part, Taken, Work};
 
-/// How many requests are on their way at once.
+/// The number of requests in flight.
 const WINDOW: u64 = 64;
 
 /// One end of a connection that carries messages of one length.
 pub trait Link: Sized {
-    /// What connections are accepted from.
+    /// The listener type.
     type Listener;
 
-    /// Runs all of a part.
+    /// Runs the whole role of a process.
     fn run<T>(work: impl Future<Output = T>) -> T {
         match pin!(work).poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(done) => done,
@@ -35,7 +36,7 @@ pub trait Link: Sized {
     async fn accept(listener: &mut Self::Listener, part: &Part) -> Result<Self>;
     async fn connect(part: &Part) -> Result<Self>;
 
-    /// Sends a message, or keeps it until [`Link::flush`].
+    /// Sends a message, or buffers it until [`Link::flush`].
     async fn send(&mut self, message: &[u8]) -> Result<()>;
 
     async fn flush(&mut self) -> Result<()> {
@@ -51,10 +52,10 @@ pub trait Link: Sized {
     }
 }
 
-/// Plays a part to its end.
+/// Runs a role to completion.
 ///
 /// # Errors
-/// Whatever goes wrong, first of all a message that is not what was sent.
+/// Returns an error if anything fails, in particular if a message differs from what was sent.
 pub fn play<L: Link>(part: &Part) -> Result<()> {
     L::run(async { if part.serves { serve::<L>(part).await } else { connect::<L>(part).await } })
 }
@@ -88,7 +89,7 @@ async fn serve<L: Link>(part: &Part) -> Result<()> {
     std::future::pending().await
 }
 
-/// A stopwatch that knows what the process used.
+/// A stopwatch that also measures the resources used by the process.
 pub struct Watch {
     started: Instant,
     cpu: Duration,
@@ -182,7 +183,7 @@ async fn ask_many<L: Link>(link: &mut L, part: &Part) -> Result<Taken> {
     Ok(watch.stop())
 }
 
-/// The timed messages after those before them; each stretch ends with a receipt.
+/// Sends the timed messages after the untimed ones; each phase ends with a receipt.
 async fn take<L: Link>(link: &mut L, part: &Part) -> Result<Taken> {
     let mut message = Message::new(part.message_bytes);
     let mut watch = Watch::start(0);
@@ -243,7 +244,8 @@ async fn come_and_go<L: Link>(part: &Part) -> Result<Taken> {
     Ok(watch.stop())
 }
 
-/// Where the messages of a plain byte stream lie until they are whole. A message that fills it is read for itself.
+/// The buffer of a plain byte stream until a message is complete. A message that fills it is read
+/// separately.
 pub struct Chunk {
     bytes: stoop::frame::PageBuffer,
     start: usize,
@@ -252,7 +254,7 @@ pub struct Chunk {
 }
 
 impl Chunk {
-    /// For messages of this part's length: several short ones, or one long one.
+    /// Creates a buffer for messages of this length: several short ones, or one long one.
     pub fn new(part: &Part) -> Self {
         let len_bytes = match (part.work, part.message_bytes) {
             (Work::OneWay, ..4096) => 64 << 10,
@@ -264,7 +266,7 @@ impl Chunk {
         Self { bytes, start: 0, end: 0, message_bytes: part.message_bytes }
     }
 
-    /// Where to read to.
+    /// Returns the space to read into.
     #[inline]
     pub fn room(&mut self) -> &mut [u8] {
         self.bytes.copy_within(self.start..self.end, 0);
@@ -272,17 +274,17 @@ impl Chunk {
         &mut self.bytes[self.end..]
     }
 
-    /// So much was read.
+    /// Records the number of bytes read.
     ///
     /// # Errors
-    /// When that is nothing.
+    /// Returns an error if it is zero.
     #[inline]
     pub fn filled(&mut self, len_bytes: usize) -> Result<()> {
         self.end += len_bytes;
         if len_bytes == 0 { Err("the stream ended too early".into()) } else { Ok(()) }
     }
 
-    /// The next whole message.
+    /// Returns the next complete message.
     #[inline]
     pub fn next(&mut self) -> Option<&[u8]> {
         let end = self.start + self.message_bytes;

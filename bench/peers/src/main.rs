@@ -1,10 +1,13 @@
-//! stoop beside other ways to talk on one machine, on the same work, in one interleaved run: `cargo xtask bench peers`.
+//! Compares stoop with other transports on one machine, on the same workloads, in one interleaved
+//! run: `cargo xtask bench peers`.
 //!
-//! Every repetition runs every peer of every work, in another order each time, in two processes with a core each; a ratio is taken
-//! within a repetition, and the median of those is the answer. Every message carries its number and is checked.
+//! Every repetition runs every peer of every workload, in another order each time, in two processes
+//! with a core each. Ratios are taken within a repetition, and their median is the result. Every
+//! message carries its number and is checked.
 //!
-//! This file reads the arguments and runs the repetitions. `works.rs` says what is measured and what is to be reached, `link.rs`
-//! does it, `peers/` are those who do it, `players.rs` starts the processes, `report.rs` says what came out.
+//! This file parses the arguments and runs the repetitions. `works.rs` lists the measurements and
+//! the goals, `link.rs` has the workloads, `peers/` the implementations, `players.rs` starts the
+//! processes, `report.rs` prints the results.
 
 mod link;
 mod message;
@@ -29,10 +32,10 @@ use works::{Measured, WORKS};
 type Error = Box<dyn std::error::Error>;
 type Result<T> = std::result::Result<T, Error>;
 
-/// The first argument of a process that plays a part.
+/// The first argument of a child process.
 const PLAY: &str = "--play";
 
-/// Nothing that a single process does takes so long.
+/// Longer than anything that a single process does.
 const TOO_LONG: Duration = Duration::from_secs(20);
 
 const USAGE: &str = "usage: cargo xtask bench peers [--quick] [--reps N] [--only WORD]… [--out FILE]
@@ -73,15 +76,15 @@ fn play(args: &[String]) -> Result<()> {
     std::process::exit(0)
 }
 
-/// Has this process killed if it is not done by then. A thread would do the same, and make every system call of a process that
-/// has no other cost more.
+/// Kills this process if it has not finished by then. A thread could do the same, but it would make
+/// every system call of a single-threaded process more expensive.
 #[expect(unsafe_code, reason = "the standard library has no timer without a thread")]
 fn end_after(time: Duration) {
     // SAFETY: it takes a number and touches no memory; nobody here handles the signal.
     unsafe { libc::alarm(time.as_secs() as u32) };
 }
 
-/// What the command line asks for.
+/// The options of the command line.
 #[derive(Debug)]
 struct Options {
     quick: bool,
@@ -91,7 +94,7 @@ struct Options {
 }
 
 impl Options {
-    /// `None` for anything that is not as the usage says.
+    /// `None` for anything that does not match the usage.
     fn parse(args: &[String]) -> Option<Self> {
         let mut options = Self { quick: false, reps: 0, only: Vec::new(), out: None };
         let mut args = args.iter();
@@ -115,7 +118,7 @@ impl Options {
         Duration::from_millis(if self.quick { 70 } else { 250 })
     }
 
-    /// The peers of this work that are wanted.
+    /// The selected peers of this workload.
     fn peers(&self, measured: &Measured) -> Vec<&'static str> {
         let matches = |name: &str| self.only.iter().any(|word| name.contains(word.as_str()));
         let works = WORKS.iter().any(|work| matches(work.key));
@@ -186,7 +189,7 @@ fn messages_for(time: Duration, sample: &Sample) -> u64 {
     (time.as_nanos() as f64 / sample.nanos.max(15.0)).max(20.0) as u64
 }
 
-/// Another order for each repetition, and the same each time that the program runs.
+/// A different order for each repetition, and the same in each run of the program.
 fn shuffled(mut peers: Vec<&'static str>, seed: u64) -> Vec<&'static str> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     for end in (1..peers.len()).rev() {

@@ -1,17 +1,17 @@
-//! What a message looks like, and how it is checked.
+//! The format of a message, and its check.
 //!
-//! Message `n` begins with `n` and ends with its complement; the bytes between are all the same. A number and its
-//! complement add up to −1, so the sum of a message's words does not depend on `n`.
+//! Message `n` begins with `n` and ends with its complement; the bytes between are all the same. A
+//! number and its complement add up to −1, so the sum of a message's words does not depend on `n`.
 
 use stoop::frame::PageBuffer;
 
 use crate::part::Part;
 use crate::{Error, Result};
 
-/// What is between the two numbers.
+/// The bytes between the two numbers.
 const FILL: u8 = 0x5a;
 
-/// A message to be numbered again and again.
+/// A message buffer to be numbered repeatedly.
 pub struct Message(PageBuffer);
 
 impl Message {
@@ -21,7 +21,7 @@ impl Message {
         Self(bytes)
     }
 
-    /// Message `n`.
+    /// Returns message `n`.
     #[inline]
     pub fn number(&mut self, n: u64) -> &[u8] {
         let end = self.0.len() - 8;
@@ -31,10 +31,10 @@ impl Message {
     }
 }
 
-/// Whether this is message `n`, whole.
+/// Checks that this is message `n`, complete.
 ///
 /// # Errors
-/// Where it is not.
+/// Returns an error if it is not.
 #[inline]
 pub fn check(message: &[u8], n: u64, part: &Part) -> Result<()> {
     let whole = message.len() == part.message_bytes;

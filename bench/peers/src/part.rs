@@ -1,24 +1,25 @@
-//! What one process of a measurement is told to do, and what it says it took: two lines of text, the same for every peer.
+//! The role of one process of a measurement, and its results: two lines of text, the same for every
+//! peer.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::Result;
 
-/// What is measured.
+/// The measured workload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Work {
-    /// A message there and back, one after the other.
+    /// Round trips, one after the other.
     PingPong,
-    /// Messages in one direction, confirmed at the end.
+    /// One-way messages, confirmed at the end.
     OneWay,
-    /// 64 requests on their way, each answered.
+    /// 64 requests in flight, each answered.
     Requests,
-    /// For each message a connection: there, back, closed.
+    /// A connection for each message: sent, echoed, closed.
     Connections,
-    /// A thousand clients, each waiting for its answer.
+    /// A thousand clients, each waiting for its response.
     FanIn,
-    /// Waiting for what does not come.
+    /// Waiting for data that does not arrive.
     Idle,
 }
 
@@ -41,23 +42,23 @@ impl Work {
     }
 }
 
-/// One process's part of a measurement.
+/// The role of one process in a measurement.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Part {
     pub serves: bool,
     pub work: Work,
-    /// Where to meet.
+    /// The address.
     pub path: PathBuf,
     pub message_bytes: usize,
     pub messages: u64,
-    /// Messages before the timed ones.
+    /// Untimed messages before the timed ones.
     pub warmup: u64,
     /// Whether the receiver reads every byte, or only both ends.
     pub reads_all: bool,
 }
 
 impl Part {
-    /// The arguments of the process; `work` in the words that this peer knows.
+    /// Returns the arguments of the process, with the peer's name for `work`.
     pub fn to_args(&self, work: &str) -> [String; 7] {
         [
             if self.serves { "serve" } else { "connect" }.to_owned(),
@@ -88,18 +89,18 @@ impl Part {
     }
 }
 
-/// What a process took for the timed messages.
+/// The time of a process for the timed messages.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Taken {
     pub wall: Duration,
     pub cpu: Duration,
-    /// Of a round trip, where there were some.
+    /// The round-trip times, if there were round trips.
     pub p50: Duration,
     pub p99: Duration,
 }
 
 impl Taken {
-    /// The line that a process says in the end, and [`Taken::parse`] back.
+    /// Formats the final line of a process; [`Taken::parse`] is the inverse.
     pub fn to_line(self) -> String {
         [self.wall, self.cpu, self.p50, self.p99].map(|time| time.as_nanos().to_string()).join(" ")
     }

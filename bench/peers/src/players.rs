@@ -1,4 +1,4 @@
-//! How a measurement's two processes are started, heard and looked at.
+//! How a measurement's two processes are started, read and observed.
 
 use std::fs;
 use std::process::Command;
@@ -11,26 +11,26 @@ use crate::part::{Part, Taken, Work};
 use crate::works::Measured;
 use crate::{PLAY, Result};
 
-/// What came out of one measurement of one peer.
+/// The result of one measurement of one peer.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Sample {
-    /// Per message, request, connection; of a ping-pong the median round trip.
+    /// Time per message, request or connection; for a ping-pong the median round trip.
     pub nanos: f64,
-    /// The 99th percentile, where each is timed.
+    /// The 99th percentile, if each is timed.
     pub p99_nanos: f64,
-    /// CPU time per message, both processes together.
+    /// CPU time per message, of both processes together.
     pub cpu_nanos: f64,
-    /// User memory for each connection, where there are many.
+    /// User memory per connection, if there are many.
     pub memory_bytes: f64,
 }
 
-/// How many clients there are in a fan-in; `c/peers.c` knows too.
+/// The number of clients in a fan-in; `c/peers.c` has the same number.
 const CLIENTS: f64 = 1000.0;
 
-/// How often the kernel counts CPU time that another process asks about, per second.
+/// The resolution of the CPU time of another process, in ticks per second.
 const TICKS: f64 = 100.0;
 
-/// Everything needed to start a measurement: the compiled C peers, a directory for sockets, two CPUs.
+/// The context of a measurement: the compiled C peers, a directory for sockets, two CPUs.
 pub struct Players {
     dir: TempDir,
     cpus: (usize, usize),
@@ -40,7 +40,7 @@ impl Players {
     /// Compiles the C peers.
     ///
     /// # Errors
-    /// Without a C compiler.
+    /// Returns an error if there is no C compiler.
     pub fn prepare(cpus: (usize, usize)) -> Result<Self> {
         let dir = tempfile::tempdir()?;
         compile(concat!(env!("CARGO_MANIFEST_DIR"), "/c/peers.c"), &dir.path().join("peers-c"))?;
@@ -48,10 +48,10 @@ impl Players {
         Ok(Self { dir, cpus })
     }
 
-    /// Runs one measurement of so many messages.
+    /// Runs one measurement of this many messages.
     ///
     /// # Errors
-    /// Whatever goes wrong with the peer.
+    /// Returns an error if the peer fails.
     pub fn run(&self, measured: &Measured, peer: &str, messages: u64) -> Result<Sample> {
         let path = self.dir.path().join("socket");
         let _ = fs::remove_file(&path);
@@ -116,7 +116,7 @@ fn nanos(time: Duration) -> f64 {
     time.as_nanos() as f64
 }
 
-/// A process as seen from outside.
+/// A process observed from outside.
 struct Look {
     cpu_nanos: f64,
     memory_bytes: f64,

@@ -1,4 +1,4 @@
-//! What came out, as Markdown: the targets first, then a table for each work.
+//! The results, as Markdown: the goals first, then a table for each workload.
 
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -14,7 +14,7 @@ use crate::works::{Goal, HINDRANCES, Measured, TARGETS, Target, WORKS};
 /// A work and a peer.
 type Id = (&'static str, &'static str);
 
-/// Every sample, and whoever failed.
+/// All samples, and the failed peers.
 #[derive(Default)]
 pub struct Results {
     samples: HashMap<Id, Vec<Sample>>,
@@ -26,7 +26,7 @@ impl Results {
         self.samples.entry(id).or_default().push(sample);
     }
 
-    /// From now on it is left out, and with it what it had done.
+    /// Excludes a peer from now on, and discards its samples.
     pub fn fail(&mut self, id: Id, why: &str) {
         self.samples.remove(&id);
         self.failures.insert(id, why.lines().next().unwrap_or_default().to_owned());
@@ -44,7 +44,7 @@ impl Results {
         self.of(id, |sample| sample.nanos)
     }
 
-    /// The value of a target: median and range over the repetitions.
+    /// Returns the value of a goal: median and range over the repetitions.
     fn value(&self, target: &Target) -> Option<Summary> {
         let id = (target.work, target.subject);
         let values = match target.goal {
@@ -56,14 +56,14 @@ impl Results {
         Summary::of(&values)
     }
 
-    /// The least time among those it is compared with, of each repetition.
+    /// Returns the shortest time among those it is compared with, in each repetition.
     fn best(&self, target: &Target) -> Option<Vec<f64>> {
         let all = target.against.iter().filter_map(|peer| self.nanos((target.work, peer)));
         all.reduce(|one, other| one.iter().zip(other).map(|(a, b)| a.min(b)).collect())
     }
 }
 
-/// All of BENCHMARKS.md.
+/// Formats the whole of BENCHMARKS.md.
 pub fn markdown(machine: &Machine, options: &Options, results: &Results) -> String {
     let mut text = header(machine, options);
     text.push_str("\n## What was to be reached\n\n| work | stoop | beside | wanted | measured | |\n| --- | --- | --- | ---: | ---: | --- |\n");
@@ -141,7 +141,7 @@ fn is_met(target: &Target, value: &Summary) -> bool {
     }
 }
 
-/// What stands in the way of each target that was missed.
+/// Explains each missed goal.
 fn notes(text: &mut String, results: &Results) {
     let missed = |target: &&Target| results.value(target).is_some_and(|value| !is_met(target, &value));
     let mut notes = String::new();

@@ -1,17 +1,17 @@
-//! What is measured, with whom, and what stoop has to reach: two tables.
+//! The measurements, their peers, and stoop's goals: two tables.
 
 use crate::part::Work;
 
 /// One measurement: a table of the report.
 pub struct Measured {
     pub title: &'static str,
-    /// How it is called on the command line.
+    /// Its name on the command line.
     pub key: &'static str,
     pub work: Work,
     pub message_bytes: usize,
     pub reads_all: bool,
     pub same_core: bool,
-    /// Who does it; the others are compared with the first.
+    /// The peers; the others are compared with the first.
     pub peers: &'static [&'static str],
 }
 
@@ -25,7 +25,7 @@ const ONE_WAY: Measured = Measured {
     peers: &[],
 };
 
-/// Who sends long messages, over sockets.
+/// The peers that send long messages, over sockets.
 const SOCKETS: &[&str] =
     &["std", "tokio", "tokio LengthDelimited", "interprocess", "compio", "ipc-channel", "zeromq", "nng"];
 const LONG: &[&str] = &[
@@ -175,20 +175,20 @@ pub const WORKS: &[Measured] = &[
     },
 ];
 
-/// What is compared.
+/// The compared quantity.
 #[derive(Clone, Copy)]
 pub enum Goal {
-    /// How many times as long it takes: at most this.
+    /// The maximum ratio of times.
     Time(f64),
-    /// How many times as fast it is: at least this.
+    /// The minimum speed-up.
     Speed(f64),
-    /// User memory for each connection, in bytes: at most this.
+    /// The maximum user memory per connection, in bytes.
     Memory(f64),
-    /// Share of one CPU: at most this.
+    /// The maximum share of one CPU.
     Cpu(f64),
 }
 
-/// What stoop has to reach.
+/// A goal of stoop.
 pub struct Target {
     /// A [`Measured::key`].
     pub work: &'static str,
@@ -237,7 +237,8 @@ pub const TARGETS: &[Target] = &[
     target("idle", "stoop tokio, adaptive", &[], Cpu(0.001)),
 ];
 
-/// What stands in the way where a target is missed: the work, the first of those compared with (none for memory), and why.
+/// The explanations of missed goals: the workload, the first of those compared with (none for
+/// memory), and the reason.
 pub const HINDRANCES: &[(&str, &str, &str)] = &[
     (
         "pingpong",

@@ -1,4 +1,4 @@
-//! Where the built command is.
+//! Locating the built command.
 
 use std::fs::{self, File};
 use std::os::fd::AsRawFd;
@@ -7,16 +7,16 @@ use std::process::Command;
 use std::sync::OnceLock;
 use std::time::SystemTime;
 
-/// The `stoop` command, of the same build profile as the running test; built first where it is
-/// missing or older than its sources. `STOOP_BIN` names another to test instead.
+/// Returns the `stoop` command, of the same build profile as the running test; builds it first if
+/// it is missing or older than its sources. `STOOP_BIN` names another command to test instead.
 pub fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(built)
 }
 
-/// The same through a descriptor of this process, so that a child can start it as a user who may
-/// not enter the build directory. Good for direct children only: the descriptor is closed when they
-/// have started.
+/// Returns a path to the same through a file descriptor of this process, so that a child can start
+/// it as a user who may not enter the build directory. Valid for direct children only: the file
+/// descriptor is closed when they have started.
 pub(crate) fn binary_for_others() -> &'static Path {
     static BINARY: OnceLock<(File, PathBuf)> = OnceLock::new();
     let (_file, path) = BINARY.get_or_init(|| {
@@ -55,7 +55,7 @@ fn crates() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crates")
 }
 
-/// When anything below `folder` was last changed.
+/// Returns when a file below `folder` was last changed.
 fn newest(folder: &Path) -> SystemTime {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let times = entries.map(|entry| match entry.path() {

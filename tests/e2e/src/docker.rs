@@ -1,6 +1,6 @@
-//! A dockerd of the test's own: its data, its state and its socket are in a temporary directory, it
-//! makes no network and touches no firewall, and it ends with the test. It starts a containerd of
-//! its own. Needs root; a machine that lacks something says so.
+//! A dockerd for one test: its data, its state and its socket are in a temporary directory, it
+//! creates no network, does not touch the firewall, and is stopped with the test. It starts a
+//! containerd of its own. Requires root; a test skips if the machine lacks something.
 
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -12,10 +12,10 @@ use stoop_testkit::{TempDir, has_program, is_root, tempdir};
 use crate::containerd::image;
 use crate::run::{LIMIT, Running, program};
 
-/// What a test needs that starts a [`Dockerd`].
+/// Checks the requirements of a test that starts a [`Dockerd`].
 const PROGRAMS: [&str; 7] = ["dockerd", "containerd", "runc", "busybox", "cc", "tar", "sha256sum"];
 
-/// A running dockerd; ended when dropped.
+/// A running dockerd; stopped when dropped.
 #[derive(Debug)]
 pub struct Dockerd {
     directory: TempDir,
@@ -23,8 +23,8 @@ pub struct Dockerd {
 }
 
 impl Dockerd {
-    /// Starts it and waits until its socket is there. What this machine lacks for that is a reason
-    /// to skip: also a kernel that does not let it run.
+    /// Starts it and waits until its socket exists. A missing requirement is a reason to skip,
+    /// including a kernel that does not let it run.
     pub fn start() -> Result<Dockerd, String> {
         if !is_root() {
             return Err("lacks root".into());
@@ -62,17 +62,18 @@ impl Dockerd {
         Ok(())
     }
 
-    /// The socket of its API.
+    /// Returns the socket of its API.
     pub fn socket(&self) -> PathBuf {
         self.directory.path().join("docker.sock")
     }
 
-    /// A directory that goes with it.
+    /// Returns the directory of its files.
     pub fn directory(&self) -> &Path {
         self.directory.path()
     }
 
-    /// Makes an image of this name, with busybox in `/bin`, and gives its archive, to be loaded.
+    /// Creates an image of this name, with busybox in `/bin`, and returns its archive, ready to be
+    /// loaded.
     #[track_caller]
     pub fn image(&self, name: &str) -> PathBuf {
         image::docker_archive(&self.directory.path().join("image"), name)
@@ -80,7 +81,7 @@ impl Dockerd {
 }
 
 impl Drop for Dockerd {
-    /// It ends its containers and its containerd itself, given the time.
+    /// It stops its containers and its containerd itself, given the time.
     fn drop(&mut self) {
         let Some(mut daemon) = self.daemon.take() else { return };
         if daemon.is_running() {

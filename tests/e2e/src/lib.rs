@@ -1,23 +1,22 @@
-//! Running the built `stoop` command, and the programs it talks to, with a time limit on
-//! everything.
+//! Runs the built `stoop` command, and the programs it talks to, with a timeout on everything.
 //!
-//! | file | holds |
+//! | file | contents |
 //! |---|---|
-//! | `binary.rs` | where the command is; building it |
-//! | `run.rs` | starting a program, feeding and hearing it, its end |
-//! | `parts.rs` | how a failure of the command explains itself |
-//! | `ready.rs` | waiting until a server is there, by looking at the kernel's table and touching nothing |
-//! | `place.rs` | a place for a socket, and the command serving there |
+//! | `binary.rs` | locating the command; building it |
+//! | `run.rs` | starting a program, its input and output, its exit |
+//! | `parts.rs` | the parts of an error of the command |
+//! | `ready.rs` | waiting for a server without side effects, through the kernel's table |
+//! | `place.rs` | a path for a socket, and the command serving there |
 //! | `raw.rs` | clients in the test's own process, with plain system calls |
-//! | `web.rs` | a web server that does what it is told, however wrong |
+//! | `web.rs` | a web server that does what it is told, even if invalid |
 //! | `sample.rs` | bytes and messages to send |
-//! | `containerd/` | a containerd of the test's own, and an image for it |
-//! | `docker.rs` | a dockerd of the test's own |
+//! | `containerd/` | a containerd for one test, and an image for it |
+//! | `docker.rs` | a dockerd for one test |
 //! | `../peers/peer.py` | the other side, written with Python's socket module |
 //! | `../peers/talk.c` | a client inside a container |
 //!
-//! Knows nothing of the library under test: what a socket is doing comes from `/proc/net/unix`,
-//! what it carries from peers written by others.
+//! Does not use the library under test: the state of a socket comes from `/proc/net/unix`, its data
+//! from peers written by others.
 
 mod binary;
 pub mod containerd;
@@ -30,7 +29,7 @@ mod run;
 mod sample;
 pub mod web;
 
-/// Every kind of local socket, by the word used on the command line.
+/// Every socket type, by its name on the command line.
 pub const KINDS: [&str; 3] = ["stream", "dgram", "seqpacket"];
 
 pub use binary::binary;

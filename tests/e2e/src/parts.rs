@@ -1,8 +1,8 @@
-//! The parts in which a failure of the command explains itself.
+//! The parts of an error of the command.
 
 use crate::run::Output;
 
-/// What a failure says: that it failed, why, what was seen, and what to try.
+/// The parts of an error: what failed, why, what was seen, and what to try.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
     /// `error:`
@@ -18,8 +18,8 @@ pub enum Part {
 use Part::{Next, Seen, What, Why};
 
 impl Output {
-    /// Panics unless it ended with this code and said each of these words in this part, and nothing
-    /// outside of the four.
+    /// Panics unless it exited with this code and each of these words is in this part, with nothing
+    /// outside of the four parts.
     #[track_caller]
     pub fn fails(self, code: i32, words: &[(Part, &str)]) -> Output {
         let output = self.code(code);
@@ -33,7 +33,7 @@ impl Output {
     }
 }
 
-/// Each line, and the part it belongs to. Events in front of a failure belong to none.
+/// Returns each line with its part. Events in front of an error belong to none.
 fn parts(stderr: &str) -> Vec<(Part, &str)> {
     let mut part = None;
     let mut lines = Vec::new();

@@ -1,5 +1,5 @@
-//! Clients in this very process, with plain system calls: for tests that need many at once, or ones
-//! that misbehave.
+//! Clients in the test's own process, with plain system calls: for tests that need many at once, or
+//! ones that misbehave.
 
 use std::os::fd::OwnedFd;
 use std::time::Duration;
@@ -14,10 +14,10 @@ use rustix::net::{
 
 use crate::LIMIT;
 
-/// The longest message that [`Raw::hear`] takes.
+/// The longest message that [`Raw::hear`] receives.
 const LARGEST: usize = 1 << 20;
 
-/// A connected socket of any kind. No call waits longer than [`LIMIT`].
+/// A connected socket of any type. No call waits longer than [`LIMIT`].
 #[derive(Debug)]
 pub struct Raw(OwnedFd);
 
@@ -33,14 +33,14 @@ impl Raw {
         Ok(Raw(socket))
     }
 
-    /// A socket that is bound there, and neither listens nor receives.
+    /// Creates a socket that is bound there, and neither listens nor receives.
     pub fn bound(kind: &str, place: &str) -> Raw {
         let socket = Raw::socket(kind);
         bind(&socket, &address(place)).expect("bind a fresh name");
         Raw(socket)
     }
 
-    /// Has no call wait longer than this.
+    /// Sets the timeout of all calls.
     pub fn patience(self, limit: Duration) -> Raw {
         for side in [Timeout::Recv, Timeout::Send] {
             set_socket_timeout(&self.0, side, Some(limit)).expect("set a time limit");
@@ -63,19 +63,19 @@ impl Raw {
         socket
     }
 
-    /// Sends, and panics unless everything was taken.
+    /// Sends, and panics unless everything was sent.
     #[track_caller]
     pub fn say(&self, message: &[u8]) {
         let taken = send(&self.0, message, SendFlags::NOSIGNAL).expect("the server takes it");
         assert_eq!(taken, message.len(), "the server takes all of it");
     }
 
-    /// Sends, whatever comes of it.
+    /// Sends, and ignores the result.
     pub fn try_say(&self, message: &[u8]) -> Result<usize, Errno> {
         send(&self.0, message, SendFlags::NOSIGNAL)
     }
 
-    /// Receives a message, or what is there of a stream. Empty at the end.
+    /// Receives a message, or the available bytes of a stream. Empty at the end.
     pub fn try_hear(&self) -> Result<Vec<u8>, Errno> {
         let mut buffer = vec![0; LARGEST];
         let (len, _) = recv(&self.0, &mut buffer[..], RecvFlags::empty())?;
@@ -83,20 +83,20 @@ impl Raw {
         Ok(buffer)
     }
 
-    /// Like [`Raw::try_hear`], and panics on an error.
+    /// Calls [`Raw::try_hear`], and panics on an error.
     #[track_caller]
     pub fn hear(&self) -> Vec<u8> {
         self.try_hear().expect("hear the server")
     }
 
-    /// Whether it is echoed.
+    /// Returns whether a message is echoed.
     #[track_caller]
     pub fn is_echoed(&self, message: &[u8]) {
         self.say(message);
         assert_eq!(self.hear(), message);
     }
 
-    /// Ends our direction.
+    /// Shuts down the write half.
     pub fn end(&self) {
         shutdown(&self.0, Shutdown::Write).expect("half-close");
     }

@@ -1,5 +1,5 @@
-//! Waiting for a server without connecting to it: the kernel's table of local sockets says who is
-//! bound and who listens.
+//! Waits for a server without connecting to it: the kernel's table of Unix sockets shows which are
+//! bound and which listen.
 
 use std::fs;
 use std::path::Path;
@@ -13,8 +13,8 @@ const LISTENING: u32 = 0x1_0000;
 const DATAGRAM: u32 = 2;
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// Whether a socket that was bound as `name` (a path, or `@name`) takes clients: it listens, or is
-/// a datagram socket.
+/// Returns whether a socket that was bound as `name` (a path, or `@name`) accepts clients: it
+/// listens, or is a datagram socket.
 pub fn is_served(name: impl AsRef<Path>) -> bool {
     let table = fs::read("/proc/net/unix").expect("read the table of local sockets");
     let table = String::from_utf8_lossy(&table);

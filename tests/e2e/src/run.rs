@@ -1,4 +1,4 @@
-//! Programs under test and their peers: started, fed, heard, and ended in time.
+//! Programs under test and their peers: their input, their output, and their exit within a timeout.
 
 use std::ffi::OsStr;
 use std::io::{Read, Write};
@@ -15,10 +15,10 @@ use stoop_testkit::{Injector, KillOnDrop, eventually, spawn};
 
 use crate::binary::{binary, binary_for_others};
 
-/// How long a program may take, unless a test says otherwise.
+/// The default timeout of a program.
 pub const LIMIT: Duration = Duration::from_secs(30);
 
-/// Environment variables that would bend what a program does.
+/// Environment variables that would change a program's behaviour.
 const UNWANTED: [&str; 10] = [
     "LISTEN_FDS",
     "LISTEN_PID",
@@ -32,7 +32,7 @@ const UNWANTED: [&str; 10] = [
     "CONTAINER_RUNTIME_ENDPOINT",
 ];
 
-/// A program about to be started. Its stdin is empty until said otherwise.
+/// A program to be started. Its stdin is empty by default.
 #[derive(Debug)]
 pub struct Run {
     command: Command,
@@ -41,19 +41,20 @@ pub struct Run {
     given: Option<OwnedFd>,
 }
 
-/// The built `stoop` command.
+/// Returns the built `stoop` command.
 pub fn stoop<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Run {
     program(binary(), args)
 }
 
-/// The built `stoop` command, run by this user and the group of the same number. Only root can.
+/// Returns the built `stoop` command, run by this user and the group of the same number. Requires
+/// root.
 pub fn stoop_as<A: AsRef<OsStr>>(uid: u32, args: impl IntoIterator<Item = A>) -> Run {
     let mut run = program(binary_for_others(), args);
     run.command.arg0("stoop").uid(uid).gid(uid).env_remove("HOME");
     run
 }
 
-/// Every verb that the command has, as its help lists them.
+/// Returns every verb of the command, as its help lists them.
 pub fn verbs() -> Vec<String> {
     let help = stoop(["--help"]).run().ok().text();
     let listed =
@@ -63,7 +64,7 @@ pub fn verbs() -> Vec<String> {
     verbs
 }
 
-/// The other side as a Python program: see `peers/peer.py`.
+/// Returns the peer written in Python: see `peers/peer.py`.
 pub fn peer<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Run {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/peers/peer.py");
     let mut run = program("python3", [script]);
@@ -71,7 +72,7 @@ pub fn peer<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Run {
     run
 }
 
-/// Any program.
+/// Returns any program.
 pub fn program<A: AsRef<OsStr>>(name: impl AsRef<OsStr>, args: impl IntoIterator<Item = A>) -> Run {
     let mut command = Command::new(name);
     command.args(args).env("LC_ALL", "C.UTF-8").env("TERM", "dumb");
@@ -94,14 +95,13 @@ impl Run {
         self
     }
 
-    /// Sets a variable of the environment.
+    /// Sets an environment variable.
     pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Run {
         self.command.env(name, value);
         self
     }
 
-    /// Has its system calls watched, from its exec on. Not for a program that is wrapped
-    /// afterwards.
+    /// Watches its system calls, from its exec on. Not for a program that is wrapped afterwards.
     #[track_caller]
     pub fn watched(mut self, injector: &Injector) -> Run {
         injector.attach(&mut self.command).expect("watch its system calls");
@@ -114,7 +114,7 @@ impl Run {
         self
     }
 
-    /// Feeds these bytes to stdin, then ends it.
+    /// Writes these bytes to stdin, then closes it.
     pub fn input(mut self, bytes: impl Into<Vec<u8>>) -> Run {
         self.input = Some(bytes.into());
         self
@@ -126,7 +126,7 @@ impl Run {
         self
     }
 
-    /// Gives it this as its stdin.
+    /// Uses this as its stdin.
     pub fn stdin(mut self, given: impl Into<OwnedFd>) -> Run {
         self.given = Some(given.into());
         self
@@ -150,7 +150,7 @@ impl Run {
         self.under("sh", ["-c", &script, "sh"])
     }
 
-    /// Runs it to its end.
+    /// Runs it to completion.
     #[track_caller]
     pub fn run(self) -> Output {
         self.spawn().finish()
@@ -175,14 +175,15 @@ impl Run {
         let stderr = Heard::new(child.stderr.take().expect("stderr is a pipe"));
         if let Some(bytes) = self.input {
             let mut stdin = child.stdin.take().expect("stdin is a pipe");
-            // A program that ends before it has read everything is no fault of the test's.
+            // If a program exits before it has read everything, that is not the test's fault.
             thread::spawn(move || drop(stdin.write_all(&bytes)));
         }
         Running { child, name, stdout, stderr }
     }
 }
 
-/// What a program wrote so far, gathered by a thread so that the program never waits for us.
+/// The output of a program so far, collected by a thread so that the program never waits for the
+/// test.
 #[derive(Debug)]
 struct Heard {
     bytes: Arc<Mutex<Vec<u8>>>,
@@ -215,7 +216,7 @@ impl Heard {
     }
 }
 
-/// A program that runs; killed when dropped.
+/// A running program; killed when dropped.
 #[derive(Debug)]
 pub struct Running {
     child: KillOnDrop,
@@ -225,7 +226,7 @@ pub struct Running {
 }
 
 impl Running {
-    /// Its process id.
+    /// Returns its process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -244,17 +245,17 @@ impl Running {
         stdin.write_all(bytes.as_ref()).expect("the program takes its input");
     }
 
-    /// Ends its stdin.
+    /// Closes its stdin.
     pub fn end_input(&mut self) {
         drop(self.child.stdin.take());
     }
 
-    /// What it has written to stdout so far.
+    /// Returns what it has written to stdout so far.
     pub fn stdout(&self) -> Vec<u8> {
         self.stdout.so_far()
     }
 
-    /// What it has written to stderr so far, as text.
+    /// Returns what it has written to stderr so far, as text.
     pub fn stderr(&self) -> String {
         String::from_utf8_lossy(&self.stderr.so_far()).into_owned()
     }
@@ -265,7 +266,7 @@ impl Running {
         eventually(LIMIT, || self.stdout.has(word));
     }
 
-    /// Waits until stdout has this many bytes, and gives them.
+    /// Waits until stdout has this many bytes, and returns them.
     #[track_caller]
     pub fn wait_bytes(&self, len: usize) -> Vec<u8> {
         eventually(LIMIT, || self.stdout.so_far().len() >= len);
@@ -278,12 +279,12 @@ impl Running {
         eventually(LIMIT, || self.stderr.has(word));
     }
 
-    /// Whether it still runs.
+    /// Returns whether it still runs.
     pub fn is_running(&mut self) -> bool {
         self.child.try_wait().expect("wait for the program").is_none()
     }
 
-    /// Waits for its end, within [`LIMIT`].
+    /// Waits for its exit, within [`LIMIT`].
     #[track_caller]
     pub fn finish(mut self) -> Output {
         let mut status = None;
@@ -303,14 +304,14 @@ impl Running {
         }
     }
 
-    /// Asks it to end as a service manager does, and waits for that.
+    /// Terminates it as a service manager does, and waits for its exit.
     #[track_caller]
     pub fn terminate(self) -> Output {
         self.signal(Signal::TERM);
         self.finish()
     }
 
-    /// Ends it without a chance to clean up.
+    /// Kills it without a chance to clean up.
     #[track_caller]
     pub fn kill(self) -> Output {
         self.signal(Signal::KILL);
@@ -318,12 +319,12 @@ impl Running {
     }
 }
 
-/// How a program ended.
+/// The result of a program.
 #[derive(Debug)]
 pub struct Output {
-    /// The exit code, where it exited.
+    /// The exit code, if it exited.
     pub code: Option<i32>,
-    /// The signal that ended it, where one did.
+    /// The signal that killed it, if one did.
     pub signal: Option<i32>,
     /// All of stdout.
     pub stdout: Vec<u8>,
@@ -333,7 +334,7 @@ pub struct Output {
 }
 
 impl Output {
-    /// Panics, with everything it said, unless it exited with this code.
+    /// Panics, with all its output, unless it exited with this code.
     #[track_caller]
     pub fn code(self, expected: i32) -> Output {
         let Output { code, signal, stderr, name, .. } = &self;
@@ -351,8 +352,8 @@ impl Output {
         self.code(0)
     }
 
-    /// Panics unless it exited with 0, or with 6 after it said what it could not see: some machines
-    /// hide a process even from root.
+    /// Panics unless it exited with 0, or with 6 after it reported what it could not see: some
+    /// machines hide a process even from root.
     #[track_caller]
     pub fn seen(self) -> Output {
         if self.code != Some(6) {
@@ -362,12 +363,12 @@ impl Output {
         self
     }
 
-    /// Stdout as text.
+    /// Returns stdout as text.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.stdout).into_owned()
     }
 
-    /// Each line of stdout as JSON.
+    /// Returns each line of stdout as JSON.
     #[track_caller]
     pub fn json(&self) -> Vec<serde_json::Value> {
         let line = |line: &str| {
@@ -376,7 +377,8 @@ impl Output {
         self.text().lines().map(line).collect()
     }
 
-    /// Panics unless stdout is exactly this; says where they part instead of printing megabytes.
+    /// Panics unless stdout is exactly this; reports the first difference instead of printing
+    /// megabytes.
     #[track_caller]
     pub fn stdout_is(&self, expected: &[u8]) {
         let same = self.stdout.iter().zip(expected).take_while(|(one, other)| one == other).count();

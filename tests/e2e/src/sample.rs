@@ -1,6 +1,6 @@
-//! Bytes to send: they look random, and are the same in every run.
+//! Sample bytes: pseudo-random, and the same in every run.
 
-/// `len` bytes, of all values. Different seeds give different bytes.
+/// Returns `len` bytes, of all values. Different seeds give different bytes.
 pub fn bytes(len: usize, seed: u64) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
     std::iter::repeat_with(|| {
@@ -14,7 +14,8 @@ pub fn bytes(len: usize, seed: u64) -> Vec<u8> {
     .collect()
 }
 
-/// One message of `len` bytes for line-wise programs: letters, a newline at the end, none before.
+/// Returns one message of `len` bytes for line-based programs: letters, with a newline only at the
+/// end.
 pub fn message(len: usize, seed: u64) -> Vec<u8> {
     let mut text: Vec<u8> = bytes(len, seed).into_iter().map(|byte| b'a' + byte % 26).collect();
     if let Some(last) = text.last_mut() {
@@ -23,7 +24,7 @@ pub fn message(len: usize, seed: u64) -> Vec<u8> {
     text
 }
 
-/// Messages of these lengths, each different, for line-wise programs.
+/// Returns messages of these lengths, each different, for line-based programs.
 pub fn messages(lens: &[usize]) -> Vec<Vec<u8>> {
     (1..).zip(lens).map(|(seed, &len)| message(len, seed)).collect()
 }

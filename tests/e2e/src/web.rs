@@ -1,5 +1,5 @@
-//! A web server in the test's own process that does what it is told to with each connection,
-//! however wrong that is.
+//! A web server in the test's own process that does what it is told with each connection, even if
+//! that is invalid.
 
 use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -11,19 +11,19 @@ use stoop_testkit::{TempDir, public_tempdir};
 use crate::parts::Part;
 use crate::run::{Output, Run, stoop};
 
-/// A server that lives as long as the test. Its file may be used by everybody.
+/// A server that lives as long as the test. Every user may connect to its file.
 #[derive(Debug)]
 pub struct Web {
-    /// The path of its socket.
+    /// Returns the path of its socket.
     pub path: String,
     _dir: TempDir,
 }
 
-/// A request as it was heard: its head, and its body.
+/// A received request: its header, and its body.
 pub type Heard = (String, Vec<u8>);
 
 impl Web {
-    /// Does this with each connection, one after the other.
+    /// Runs this for each connection, one after the other.
     #[track_caller]
     pub fn new(mut converse: impl FnMut(UnixStream) + Send + 'static) -> Web {
         let dir = public_tempdir();
@@ -33,18 +33,18 @@ impl Web {
         Web { path, _dir: dir }
     }
 
-    /// Reads a request's header, then says this and closes.
+    /// Reads a request's header, then sends this and closes.
     #[track_caller]
     pub fn answering(answer: impl Into<Vec<u8>>) -> Web {
         let answer = answer.into();
         Web::new(move |mut stream| {
             header(&mut stream);
-            // A client that has gone already is that test's business.
+            // If a client has already closed, the test handles that.
             let _ = stream.write_all(&answer);
         })
     }
 
-    /// Hands out each request, and answers with nothing.
+    /// Passes on each request, and answers with nothing.
     #[track_caller]
     pub fn listening() -> (Web, Receiver<Heard>) {
         let (heard, requests) = mpsc::channel();
@@ -60,7 +60,7 @@ impl Web {
         (web, requests)
     }
 
-    /// `stoop http` at this server.
+    /// Returns `stoop http` with this server.
     pub fn ask(&self, words: &[&str]) -> Run {
         stoop(["http", &self.path]).args(words)
     }
@@ -75,19 +75,19 @@ pub fn header(stream: &mut UnixStream) -> String {
     String::from_utf8_lossy(&text).into_owned()
 }
 
-/// The length of the body that a header announces.
+/// Returns the length of the body that a header announces.
 pub fn length(head: &str) -> Option<usize> {
     head.lines().find_map(|line| line.strip_prefix("content-length: "))?.parse().ok()
 }
 
-/// A good answer with these headers, each with its line's end, and this body.
+/// Returns a valid response with these headers, each with its line ending, and this body.
 pub fn answer(headers: &str, body: &[u8]) -> Vec<u8> {
     let length = body.len();
     [format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n{headers}\r\n").as_bytes(), body].concat()
 }
 
-/// Panics unless it failed with this code and explained itself in every part, with each of these
-/// words somewhere.
+/// Panics unless it failed with this code and the error has every part, with each of these words
+/// somewhere.
 #[track_caller]
 pub fn fails(output: Output, code: i32, words: &[&str]) {
     let output = output.fails(code, &[(Part::What, ""), (Part::Why, ""), (Part::Next, "")]);

@@ -1,5 +1,5 @@
-//! Who may do what with a socket of `stoop serve`: exact permissions, owners, and policies against
-//! real other users.
+//! Access to a socket of `stoop serve`: exact permissions, owners, and policies, tested with real
+//! other users.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -9,8 +9,8 @@ use std::path::Path;
 use stoop_e2e::{KINDS, Raw, Run, Running, place, stoop, stoop_as};
 use stoop_testkit::{NOBODY, is_root, skip};
 
-/// Started, and ready: a datagram socket takes messages a moment before its permissions are as wide
-/// as they are to be.
+/// Starts a server and waits until it is ready: a datagram socket accepts messages a moment before
+/// its permissions are as wide as requested.
 #[track_caller]
 fn started(server: Run) -> Running {
     let server = server.spawn();
@@ -82,7 +82,7 @@ mod file {
         }
     }
 
-    /// Where no file is made, flags about one are not ignored in silence.
+    /// If no file is created, flags about one are not silently ignored.
     #[test]
     fn flags_about_a_file_are_refused_where_there_is_none() {
         let name = format!("@stoop-e2e-no-file-{}", std::process::id());
@@ -96,7 +96,7 @@ mod file {
         assert!(!stoop_e2e::is_served(&name));
     }
 
-    /// Nor where somebody else has bound the socket.
+    /// The same if another process has bound the socket.
     #[test]
     fn flags_about_a_file_are_refused_for_passed_sockets() {
         let (_dir, place) = place();
@@ -121,13 +121,13 @@ mod file {
 mod policy {
     use super::*;
 
-    /// A socket that everybody may write to, and a server that asks who they are.
+    /// A socket that every user may write to, and a server that checks the peer's identity.
     fn only_root<'a>(place: &'a str, kind: &'a str) -> Run {
         stoop(["serve", place, "--kind", kind, "--mode", "666", "--allow-uid", "0"])
     }
 
-    /// Nobody hears nothing. Whether the client calls that an error depends on when it learns of
-    /// it.
+    /// A refused client receives nothing. Whether it treats that as an error depends on when it
+    /// learns of it.
     #[track_caller]
     fn nobody_hears_nothing(place: &str, kind: &str) {
         let client =
@@ -163,7 +163,8 @@ mod policy {
         }
     }
 
-    /// An abstract name has no permissions, so the server has to ask; it does without being told.
+    /// An abstract name has no permissions, so the server has to check the peer; it does by
+    /// default.
     #[test]
     fn abstract_names_refuse_other_users_by_default() {
         if !is_root() {
@@ -187,7 +188,7 @@ mod policy {
         stoop_as(NOBODY, ["connect", &name]).input("hello\n").run().ok().stdout_is(b"hello\n");
     }
 
-    /// Being refused is no reason for the server to end.
+    /// A refused client does not stop the server.
     #[test]
     fn the_refused_end_nothing() {
         if !is_root() {

@@ -1,4 +1,4 @@
-//! `stoop close`: cuts the connection that was shown, when told to, and nothing else.
+//! `stoop close`: closes the connection that was shown, once confirmed, and nothing else.
 
 use std::io::Read;
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};

@@ -1,4 +1,4 @@
-//! `stoop connect` and `stoop send`: exact bytes, the end of the input and of the answer, messages,
+//! `stoop connect` and `stoop send`: exact bytes, the end of the input and of the reply, messages,
 //! and the terminal.
 
 use std::fs;
@@ -22,7 +22,7 @@ mod streams {
         }
     }
 
-    /// Both directions at once, and different in each.
+    /// Both directions at once, with different data in each.
     #[test]
     fn both_directions_are_independent() {
         let (_dir, place) = place();
@@ -46,7 +46,7 @@ mod streams {
         client.finish().ok().stdout_is(&theirs);
     }
 
-    /// The end of the input is told to the server; the answer may take as long as it takes.
+    /// The end of the input is forwarded to the server; the reply may take any time.
     #[test]
     fn a_slow_server_is_waited_for_after_the_end() {
         let (_dir, place) = place();
@@ -57,7 +57,7 @@ mod streams {
         server.terminate().ok();
     }
 
-    /// A server that has ended ends the client, though its input goes on.
+    /// A server that closes ends the client, even if its input continues.
     #[test]
     fn the_servers_end_ends_it() {
         let (_dir, place) = place();
@@ -84,7 +84,7 @@ mod streams {
         }
     }
 
-    /// A full backlog is waited for, or given up after the time allowed.
+    /// A connect waits for a full backlog, or gives up after the timeout.
     #[test]
     fn timeout_limits_the_wait_for_room() {
         let (_dir, place) = place();
@@ -103,7 +103,7 @@ mod streams {
 mod packets {
     use super::*;
 
-    /// A line is a message, its newline included; the last may have none.
+    /// A line is a message, including its newline; the last may have none.
     #[test]
     fn lines_are_messages() {
         for kind in ["dgram", "seqpacket"] {
@@ -177,8 +177,7 @@ mod sending {
         }
     }
 
-    /// A server that answers while it is still being sent to must not make both wait for each
-    /// other.
+    /// A server that replies while the client is still sending must not deadlock with it.
     #[test]
     fn large_streams_do_not_get_stuck() {
         let (_dir, place) = place();
@@ -188,7 +187,7 @@ mod sending {
         stoop(["send", &place]).input(sent).run().ok().stdout_is(b"");
     }
 
-    /// One process opens a file, another reads about it; refused where it is not asked for.
+    /// One process opens a file, another reads it; refused if it was not requested.
     #[test]
     fn descriptors_are_passed() {
         let (dir, place) = place();
@@ -205,7 +204,7 @@ mod sending {
         }
     }
 
-    /// Descriptors that nobody asked for do not get in; since Linux 6.16 their sender is told.
+    /// Unrequested file descriptors are not accepted; since Linux 6.16 their sender gets an error.
     #[test]
     fn descriptors_are_refused_where_none_are_wanted() {
         for kind in KINDS {
@@ -227,7 +226,7 @@ mod sending {
         }
     }
 
-    /// recv says who sent each message, as the kernel knows it.
+    /// recv prints the sender of each message, as reported by the kernel.
     #[test]
     fn senders_are_known() {
         for kind in KINDS {
@@ -249,7 +248,7 @@ mod sending {
         }
     }
 
-    /// Whatever a sender chooses, each record of recv is one line, and begins as recv began it.
+    /// Whatever a sender chooses, each record of recv is one line with recv's own prefix.
     #[test]
     fn records_cannot_be_forged() {
         let forged = "hello\n@0, process 1 (systemd), uid 0 (root), 6 bytes: reboot\n";
@@ -301,8 +300,8 @@ mod sending {
 mod terminal {
     use super::*;
 
-    /// On a terminal: what is typed is sent a line at a time, answers are shown, the line before
-    /// comes back with the arrow key.
+    /// On a terminal: input is sent a line at a time, replies are shown, and the arrow key recalls
+    /// the previous line.
     #[test]
     fn lines_are_edited_and_remembered() {
         if !has_program("python3") {
@@ -322,8 +321,8 @@ mod terminal {
         assert!(shown.contains("echo of edit"), "{shown:?}");
     }
 
-    /// An answer leaves the terminal at the start of a line, whether it ends one or not; a pipe
-    /// gets the exact bytes.
+    /// After a reply the terminal is at the start of a line, whether the reply ends with one or
+    /// not; a pipe gets the exact bytes.
     #[test]
     fn an_answer_ends_its_line() {
         if !has_program("script") {
@@ -340,7 +339,7 @@ mod terminal {
         }
     }
 
-    /// What a server sends cannot drive the terminal.
+    /// Data from a server cannot control the terminal.
     #[test]
     fn control_characters_are_made_visible() {
         if !has_program("script") {
@@ -357,8 +356,8 @@ mod terminal {
     }
 }
 
-/// The peers' own words are in `interop.rs`; this one needs only that an unread answer does no
-/// harm.
+/// Tests with other programs as peers are in `interop.rs`; this one only checks that an unread
+/// reply does no harm.
 #[test]
 fn a_peer_that_resets_is_an_end() {
     if !has_program("python3") {

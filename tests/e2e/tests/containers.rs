@@ -1,5 +1,5 @@
-//! Real containers: a containerd of our own starts processes that talk to sockets of the host, or
-//! serve some.
+//! Real containers: a containerd for these tests starts processes that connect to sockets of the
+//! host, or serve some.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -11,7 +11,7 @@ use stoop_e2e::containerd::Containerd;
 use stoop_e2e::{LIMIT, Raw, stoop, wait_served};
 use stoop_testkit::{deadline, eventually, skip};
 
-/// Far longer than it takes: a machine that builds beside it is slow.
+/// A generous timeout: the machine may be busy with a build.
 const LONG: Duration = Duration::from_secs(150);
 
 #[track_caller]

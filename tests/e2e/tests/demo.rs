@@ -1,12 +1,11 @@
-//! `stoop demo`, `stoop man` and `stoop completions`, as somebody who has just installed it runs
-//! them.
+//! `stoop demo`, `stoop man` and `stoop completions`, as a new user runs them.
 
 use std::fs;
 
 use stoop_e2e::{program, stoop, stoop_as, verbs};
 use stoop_testkit::{NOBODY, has_program, is_root, skip, tempdir};
 
-/// Everything in it holds, it leaves nothing behind, and it prints no colour into a file.
+/// Every check passes, it leaves nothing behind, and it prints no colour to a file.
 #[track_caller]
 fn plays(run: stoop_e2e::Run, directory: &std::path::Path) {
     let output = run.env("TMPDIR", directory).run().ok();
@@ -34,7 +33,7 @@ fn the_demo_plays_for_an_ordinary_user() {
     plays(stoop_as(NOBODY, ["demo"]), dir.path());
 }
 
-/// Colour is for terminals that want it.
+/// Colour is for terminals that support it.
 #[test]
 fn the_demo_is_coloured_on_a_terminal_only() {
     if !has_program("script") {
@@ -82,7 +81,7 @@ fn completions_are_scripts_their_shells_take() {
     }
 }
 
-/// What bash offers after `stoop `: every verb.
+/// The completions of bash after `stoop `: every verb.
 #[test]
 fn bash_completes_the_verbs() {
     if !has_program("bash") {

@@ -9,25 +9,25 @@ use stoop_e2e::docker::Dockerd;
 use stoop_e2e::{Run, stoop};
 use stoop_testkit::{deadline, skip};
 
-/// Far longer than it takes: a machine that builds beside it is slow.
+/// A generous timeout: the machine may be busy with a build.
 const LONG: Duration = Duration::from_secs(180);
 
 const IMAGE: &str = "stoop.test/busybox:1";
 
-/// `stoop http docker` with these words, as somebody would type them.
+/// Runs `stoop http docker` with these words, as typed by a user.
 fn docker(daemon: &Dockerd, words: &[&str]) -> Run {
     let host = format!("unix://{}", daemon.socket().display());
     stoop(["http", "docker"]).args(words).env("DOCKER_HOST", host)
 }
 
-/// The answer, which has to be a good one, as JSON.
+/// Returns the response, which must be successful, as JSON.
 #[track_caller]
 fn asked(daemon: &Dockerd, words: &[&str]) -> Value {
     let text = docker(daemon, words).arg("--fail").run().ok().text();
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{words:?}: {error}: {text}"))
 }
 
-/// A request whose answer has nothing in it.
+/// Makes a request whose response is empty.
 #[track_caller]
 fn done(daemon: &Dockerd, words: &[&str]) {
     docker(daemon, words).arg("--fail").run().ok().stdout_is(b"");
@@ -102,7 +102,7 @@ fn an_image_is_loaded(daemon: &Dockerd) {
     assert_eq!(images[0]["RepoTags"], json!([IMAGE]));
 }
 
-/// Attach before start, as `docker run -i` does: not a byte is lost, both directions end by
+/// Attaches before start, as `docker run -i` does: no byte is lost, and both directions end by
 /// themselves.
 fn a_container_is_talked_to(daemon: &Dockerd) {
     let script = "echo ready; echo careful >&2; cat; echo done";
@@ -157,7 +157,7 @@ fn a_command_is_executed_beside(daemon: &Dockerd) {
     }
 }
 
-/// As `docker exec -it` does it, on a terminal of its own.
+/// As `docker exec -it` does it, on a separate terminal.
 fn a_command_has_a_terminal(daemon: &Dockerd) {
     let config = json!({
         "Cmd": ["sh", "-c", "test -t 0 && test -t 1 && echo on a terminal"], "Tty": true,

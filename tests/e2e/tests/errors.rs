@@ -1,5 +1,4 @@
-//! What the command says when something cannot work: four parts, the right exit code, nothing a
-//! terminal would obey.
+//! The errors of the command: four parts, the right exit code, and no terminal control sequences.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -51,7 +50,7 @@ fn the_server_has_gone() {
     explained(stoop(["connect", &place]).run(), 3, &["ECONNREFUSED", "stale", "next: stoop serve"]);
 }
 
-/// Both kinds are named, and the command that works is given, and works.
+/// Both types are named, and the suggested command works.
 #[test]
 fn a_client_of_the_wrong_kind() {
     for (served, tried) in
@@ -123,7 +122,8 @@ fn a_server_without_a_directory() {
     explained(stoop(["serve", &place]).run(), 3, &["ENOENT", missing.to_str().unwrap()]);
 }
 
-/// What send should do next is send, and a wait that was in vain is told instead of recommended.
+/// The suggestion for send is another send, and a wait that timed out is reported instead of
+/// suggested again.
 #[test]
 fn a_message_without_a_server() {
     let (_dir, place) = place();
@@ -138,8 +138,8 @@ fn a_message_without_a_server() {
     }
 }
 
-/// Sockets that were to be passed: what is wrong is said once, and why, and nothing of our own is
-/// taken for one of them.
+/// Inherited sockets: what is wrong is reported once, with the reason, and none of the command's
+/// own file descriptors is taken for one of them.
 #[test]
 fn a_descriptor_that_cannot_be_used() {
     for number in ["3", "5", "99"] {
@@ -164,7 +164,7 @@ fn a_descriptor_that_cannot_be_used() {
     explained(output, 3, &["descriptor 3 was to be passed", "EBADF"]);
 }
 
-/// Nothing is cut: what cannot go whole does not go.
+/// Nothing is truncated: a message that does not fit is not sent.
 #[test]
 fn a_message_that_is_too_large() {
     for kind in ["dgram", "seqpacket"] {
@@ -203,7 +203,7 @@ fn an_answer_that_does_not_come() {
     }
 }
 
-/// Every exit code that this part of the command can end with, each by a way that leads to it.
+/// Every exit code of this part of the command, each with a way to produce it.
 #[test]
 fn exit_codes_are_the_documented_set() {
     let (dir, place) = place();
@@ -235,7 +235,8 @@ fn exit_codes_are_the_documented_set() {
     }
 }
 
-/// A value that can name nothing is no empty answer: it is refused, with what was expected.
+/// A value that cannot match anything is not an empty result: it is rejected, with the expected
+/// form.
 #[test]
 fn values_that_can_name_nothing_are_refused() {
     for (line, words) in [
@@ -273,8 +274,8 @@ fn values_that_can_name_nothing_are_refused() {
     }
 }
 
-/// A file may have any name; those that look like something else are reached from the directory
-/// they are in.
+/// A file may have any name; one that looks like another address form is reachable with a directory
+/// in front.
 #[test]
 fn a_file_that_is_called_like_a_process_is_reached() {
     let dir = public_tempdir();
@@ -292,7 +293,7 @@ fn help_is_a_verb_too() {
     stoop(["help", "no-such-verb"]).run().code(2);
 }
 
-/// Every help and every manual page lists the exit codes.
+/// Every help text and every manual page lists the exit codes.
 #[test]
 fn help_and_manual_list_the_exit_codes() {
     for verb in verbs() {
@@ -305,7 +306,7 @@ fn help_and_manual_list_the_exit_codes() {
     }
 }
 
-/// A reader of our output that has enough is no failure.
+/// If the reader of the output closes it early, that is not a failure.
 #[test]
 fn a_closed_stdout_is_no_failure() {
     let (dir, place) = place();
@@ -330,7 +331,7 @@ fn a_closed_stdout_is_no_failure() {
     server.terminate().ok();
 }
 
-/// Names and messages of strangers hold no power over a terminal.
+/// Names and messages from other processes cannot control a terminal.
 #[test]
 fn hostile_names_print_no_control_characters() {
     let dir = public_tempdir();

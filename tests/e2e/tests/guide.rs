@@ -2,11 +2,11 @@
 //!
 //! A line `$ command` is typed into one bash session per page, in a fresh directory with the built
 //! `stoop` and the examples first in `PATH`; lines `> …` continue the command; the lines below are
-//! what it prints (stdout and stderr together), where `…` alone stands for any lines and `…` within
+//! its output (stdout and stderr together), in which `…` alone stands for any lines and `…` within
 //! a line for any text. A fenced block of any other language that opens with `# name.ext` is saved
-//! under that name when the session comes to it. A page that says `<!-- needs: socat root -->` is
-//! skipped, by name, where one of these is missing. Background programs are killed when the page
-//! ends. The guide's own laws (links, includes, `SUMMARY.md`, kernel facts) are checked here too.
+//! under that name when the session reaches it. A page with `<!-- needs: socat root -->` is
+//! skipped, by name, if one of these is missing. Background programs are killed when the page ends.
+//! The guide's own rules (links, includes, `SUMMARY.md`, kernel facts) are checked here too.
 //! `STOOP_GUIDE=part/of/name` runs only the pages whose name contains it.
 //!
 //! This file never changes a page, and never runs a block of another language.
@@ -76,7 +76,7 @@ fn links_includes_and_facts_resolve() {
     assert!(broken.is_empty(), "{}", broken.join("\n"));
 }
 
-/// The laws of the matcher itself, so that a page cannot pass by accident.
+/// Tests of the matcher itself, so that a page cannot pass by accident.
 #[test]
 fn the_matcher_tells_lines_apart() {
     let fits = |wanted: &[&str], got: &[&str]| lines_match(wanted, got);
@@ -86,7 +86,7 @@ fn the_matcher_tells_lines_apart() {
     assert!(!fits(&["pid … said no"], &["pid 12 said yes"]) && !fits(&["aa…aa"], &["aaa"]));
 }
 
-/// One file of the guide, taken apart.
+/// One file of the guide, parsed.
 struct Page {
     /// Path below `docs/src`.
     name: String,
@@ -95,7 +95,7 @@ struct Page {
     steps: Vec<Step>,
 }
 
-/// What a reader does while following a page.
+/// One step of a reader who follows a page.
 enum Step {
     Save { name: String, text: String },
     Type { line: usize, command: String, wanted: Vec<String> },
@@ -194,7 +194,7 @@ fn available(need: &str) -> bool {
     if need == "root" { is_root() } else { has_program(need) }
 }
 
-/// Plays one page in a session of its own and compares each command's output.
+/// Runs one page in a session of its own and compares each command's output.
 fn run_page(page: &Page, home: &Path) -> Vec<String> {
     let folder = home.join(page.name.replace('/', "-"));
     fs::create_dir(&folder).expect("own folder for the page");
@@ -224,7 +224,7 @@ fn run_page(page: &Page, home: &Path) -> Vec<String> {
     mismatches
 }
 
-/// The bash script of a page: files are written when their turn comes, `$?` passes on untouched.
+/// The bash script of a page: files are written when their turn comes, and `$?` is preserved.
 fn session(page: &Page) -> String {
     // What most systems start with; whoever runs the tests may have another.
     let mut script = String::from("umask 022\n");
@@ -239,7 +239,7 @@ fn session(page: &Page) -> String {
     script
 }
 
-/// Runs the script to its end or the deadline, then kills whatever it left behind.
+/// Runs the script until it exits or the deadline, then kills its remaining processes.
 fn play(script: &Path, output: &Path, folder: &Path, home: &Path) -> bool {
     let shell_path = std::env::var("PATH").unwrap_or_default();
     let log = File::create(output).expect("output file");
@@ -273,7 +273,7 @@ fn play(script: &Path, output: &Path, folder: &Path, home: &Path) -> bool {
     finished
 }
 
-/// Whether the printed lines fit the shown ones; `…` alone stands for any number of lines.
+/// Whether the printed lines match the shown ones; `…` alone stands for any number of lines.
 fn lines_match(wanted: &[&str], got: &[&str]) -> bool {
     match wanted.split_first() {
         None => got.is_empty(),
@@ -285,7 +285,7 @@ fn lines_match(wanted: &[&str], got: &[&str]) -> bool {
     }
 }
 
-/// Whether one line fits; `…` stands for any text.
+/// Whether one line matches; `…` stands for any text.
 fn line_matches(wanted: &str, line: &str) -> bool {
     let Some((head, tail)) = wanted.split_once('…') else { return wanted == line.trim_end() };
     let Some(rest) = line.strip_prefix(head) else { return false };
@@ -335,7 +335,7 @@ fn built_examples() -> Vec<PathBuf> {
     built
 }
 
-/// Where the programs are built whose sources lie in this folder, if it is one.
+/// The directory of the built programs whose sources are in this folder, if it is one.
 fn programs(sources: &Path, target: &Path) -> Vec<PathBuf> {
     let sources = fs::read_dir(sources).into_iter().flatten().flatten().map(|source| source.path());
     let names = sources.filter(|path| path.is_file()).filter_map(|path| Some(path.file_stem()?.to_owned()));
@@ -365,7 +365,7 @@ fn facts(line: &str) -> Vec<String> {
         .collect()
 }
 
-/// Whether `KERNEL.md` has this very id, not merely a longer one.
+/// Whether `KERNEL.md` has exactly this id, not merely a longer one.
 fn holds_fact(kernel: &str, id: &str) -> bool {
     kernel
         .match_indices(id)

@@ -1,5 +1,4 @@
-//! `stoop http`: what is sent and what is shown, with Python's server, beside curl, and on a
-//! terminal.
+//! `stoop http`: requests and output, with Python's server, compared with curl, and on a terminal.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -12,7 +11,7 @@ use stoop_e2e::web::{Web, answer, fails, header, length};
 use stoop_e2e::{LIMIT, bytes, program, stoop, wait_served};
 use stoop_testkit::{TempDir, eventually, has_program, skip, tempdir};
 
-/// Python's own server, in a directory with these files.
+/// Starts Python's own server, in a directory with these files.
 fn python(files: &[(&str, &[u8])]) -> (TempDir, String, stoop_e2e::Running) {
     let dir = tempdir();
     for (name, contents) in files {
@@ -193,7 +192,8 @@ fn a_server_that_starts_later_is_waited_for() {
     fails(output, 3, &["no server came within the 50ms of --wait", "stoop serve"]);
 }
 
-/// Echoes after an upgrade, with a word first, until the client ends its side, and says so.
+/// Sends a greeting after an upgrade, then echoes until the client shuts down its side, and reports
+/// that.
 fn upgrading(content_type: &str, frame: fn(&[u8]) -> Vec<u8>) -> Web {
     let head = format!(
         "HTTP/1.1 101 UPGRADED\r\ncontent-type: {content_type}\r\nconnection: Upgrade\r\nupgrade: tcp\r\n\r\n"
@@ -229,7 +229,7 @@ fn after_an_upgrade_each_side_has_its_own_end() {
     fails(output, 3, &["did not upgrade the connection: it answered 200 OK"]);
 }
 
-/// A server that has had enough ends it, although our input has not ended.
+/// A server may close the connection before the end of our input.
 #[test]
 fn after_an_upgrade_the_server_may_go_first() {
     let server = Web::new(|mut stream| {
@@ -285,7 +285,7 @@ fn a_terminal_sees_indented_json_and_nothing_that_drives_it() {
     assert!(!included.contains(['\x1b', '\x07', '\u{9b}']), "{included:?}");
 }
 
-/// The peak of its memory so far, in KiB.
+/// Its peak memory so far, in KiB.
 fn peak_memory(pid: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();

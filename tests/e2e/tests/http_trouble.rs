@@ -1,5 +1,5 @@
-//! `stoop http` and servers that break the rules, speak something else, or are not there: each
-//! named for what it is.
+//! `stoop http` and servers that violate the protocol, speak another one, or do not exist: each
+//! gets a specific error.
 
 use std::fs;
 use std::io::Write;
@@ -79,8 +79,8 @@ fn answers_that_break_the_rules_are_refused() {
     fails(Web::answering("HTTP/1.1 200 OK\r\nx:").ask(&["/"]).run(), 3, &["cut short"]);
 }
 
-/// An answer that comes while the request is still being sent is an answer, whether the server
-/// reads on or goes.
+/// A response that arrives while the request is still being sent is valid, whether the server
+/// continues to read or closes.
 #[test]
 fn an_early_answer_is_heard() {
     let refusing = Web::new(|mut stream| {

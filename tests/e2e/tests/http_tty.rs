@@ -1,4 +1,4 @@
-//! `stoop http --tty`: a terminal that is given to the server, and comes back as it was.
+//! `stoop http --tty`: the terminal is attached to the server, and restored afterwards.
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -7,7 +7,7 @@ use stoop_e2e::program;
 use stoop_e2e::web::{Web, header};
 use stoop_testkit::{has_program, skip};
 
-/// Takes the connection over as Docker does, says back each byte in bold, and hangs up after a `q`.
+/// Upgrades the connection as Docker does, echoes each byte in bold, and closes after a `q`.
 fn with_a_terminal(mut stream: UnixStream) {
     header(&mut stream);
     let _ = stream.write_all(

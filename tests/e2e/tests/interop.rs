@@ -1,8 +1,8 @@
-//! The command and programs written by others, in both directions, for every kind of socket they
-//! have.
+//! The command and programs of other projects, in both directions, for every socket type that they
+//! support.
 //!
-//! Every test compares exact bytes. The sizes step over the borders at which those programs cut:
-//! 8,192 bytes of a record (socat), 16,384 bytes of a datagram (nc).
+//! Every test compares exact bytes. The sizes cross the limits at which those programs truncate or
+//! split: 8,192 bytes of a record (socat), 16,384 bytes of a datagram (nc).
 
 use std::process::id;
 
@@ -12,7 +12,7 @@ use stoop_testkit::{TempDir, has_program, skip, tempdir};
 /// Message lengths in bytes that fit every peer's default buffers.
 const LENS: [usize; 6] = [2, 100, 8_191, 8_193, 16_385, 60_000];
 
-/// Leaves the test where a program is missing.
+/// Skips the test if a program is missing.
 macro_rules! needs {
     ($program:literal) => {
         if !has_program($program) {
@@ -21,7 +21,7 @@ macro_rules! needs {
     };
 }
 
-/// A server that runs, and its address.
+/// A running server, and its address.
 struct Server {
     _process: Running,
     _dir: TempDir,
@@ -43,7 +43,7 @@ fn serve_echo(kind: &str) -> Server {
     serve(|place| stoop(["serve", place, "--echo", "--kind", kind]))
 }
 
-/// `stoop connect` sends these messages to a server that echoes, and hears exactly them.
+/// `stoop connect` sends these messages to an echo server, and receives exactly them.
 #[track_caller]
 fn connect_echoes(place: &str, kind: Option<&str>, messages: &[Vec<u8>]) {
     let all = messages.concat();
@@ -57,14 +57,14 @@ fn connect_echoes(place: &str, kind: Option<&str>, messages: &[Vec<u8>]) {
     run.run().ok().stdout_is(&all);
 }
 
-/// A peer that sends what it reads, and ends when it has the answer, hears exactly what it sent.
+/// A peer that sends its input, and exits once it has the reply, receives exactly what it sent.
 #[track_caller]
 fn hears_itself(client: Run, sent: &[u8]) {
     client.input(sent).run().ok().stdout_is(sent);
 }
 
-/// The same with a peer that knows no end, or loses the answer at the end of its input: it is ended
-/// when it has all.
+/// The same with a peer that has no end of input, or loses the reply at the end of its input: it is
+/// stopped when it has everything.
 #[track_caller]
 fn hears_itself_while_open(client: Run, sent: &[u8]) {
     let mut client = client.open_input().spawn();
@@ -72,7 +72,8 @@ fn hears_itself_while_open(client: Run, sent: &[u8]) {
     assert!(client.wait_bytes(sent.len()) == sent, "heard something else: {}", client.stderr());
 }
 
-/// A datagram server that is somebody typing: the question arrives there, and the answer here.
+/// A datagram server operated by a user on a terminal: the question arrives there, and the reply
+/// here.
 #[track_caller]
 fn asks_and_is_answered(mut server: Running, place: &str) {
     wait_served(place);
@@ -121,7 +122,7 @@ mod python {
         }
     }
 
-    /// The kind need not be named: stoop finds out.
+    /// The socket type need not be named: stoop detects it.
     #[test]
     fn stoop_finds_the_kind_out() {
         needs!("python3");
@@ -135,8 +136,8 @@ mod python {
         run.run().ok().stdout_is(&sent);
     }
 
-    /// socat gives up half a second after the end of its input; here the answer takes as long as it
-    /// takes.
+    /// socat gives up half a second after the end of its input; stoop waits for the reply
+    /// indefinitely.
     #[test]
     fn late_replies_are_not_lost() {
         needs!("python3");
@@ -300,7 +301,7 @@ mod systemd {
         }
     }
 
-    /// One service process a connection, the connection as its stdin and stdout.
+    /// One service process per connection, with the connection as its stdin and stdout.
     #[test]
     fn starts_services_for_stoop() {
         needs!("systemd-socket-activate");
@@ -315,7 +316,7 @@ mod systemd {
 mod stoop_itself {
     use super::*;
 
-    /// Records far beyond what other tools pass whole, one by one and exact.
+    /// Records far larger than other tools forward whole, one by one and exact.
     #[test]
     fn large_messages_pass_whole() {
         for kind in ["dgram", "seqpacket"] {

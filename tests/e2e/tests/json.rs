@@ -1,10 +1,10 @@
-//! `--json`: every line is JSON with a schema number, its promised fields are there, and bytes
-//! survive.
+//! `--json`: every line is JSON with a schema number, has its documented fields, and bytes are
+//! preserved.
 
 use serde_json::Value;
 use stoop_e2e::{KINDS, Raw, place, stoop, wait_served};
 
-/// The schema number and the kind of event on every line.
+/// The schema number and the event name of every line.
 #[track_caller]
 fn events(lines: &[Value]) -> Vec<&str> {
     let event = |line| -> &str {

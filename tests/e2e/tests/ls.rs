@@ -1,5 +1,5 @@
-//! `stoop ls`: what real processes have open is there, with both ends, under whatever name, and
-//! what was asked for alone.
+//! `stoop ls`: the open sockets of real processes are listed, with both ends, under any name, and
+//! filters show only the matches.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -12,8 +12,8 @@ use serde_json::Value;
 use stoop_e2e::{LIMIT, Raw, program, stoop, stoop_as, wait_served};
 use stoop_testkit::{NOBODY, eventually, has_program, is_root, public_tempdir, skip, tempdir};
 
-/// Its lines. What it may not see on this machine (some hide a process even from root) is not this
-/// test's matter.
+/// Returns its lines. What it may not see on this machine (some hide a process even from root) does
+/// not matter for this test.
 #[track_caller]
 fn ls<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Vec<Value> {
     let lines = stoop(["ls", "--json"]).args(arguments).run().seen().json();

@@ -1,5 +1,5 @@
-//! `stoop serve` and its clients: many at once, bad ones, the end by a signal, and what it does
-//! with a client.
+//! `stoop serve` and its clients: many at once, misbehaving ones, the shutdown by a signal, and its
+//! modes of serving a client.
 
 use std::fs;
 use std::time::Duration;
@@ -110,8 +110,8 @@ mod clients {
         }
     }
 
-    /// The same with datagrams, where all share one socket: who does not read loses his answers,
-    /// and nobody else does.
+    /// The same with datagrams, when all share one socket: a client that does not read loses its
+    /// own replies, and no other client does.
     #[test]
     fn a_datagram_client_that_does_not_read_blocks_nobody_else() {
         let server = Server::start("dgram", &[]);
@@ -124,7 +124,7 @@ mod clients {
         }
     }
 
-    /// A datagram client that is gone when its answer comes is no reason to stop.
+    /// If a datagram client has closed before its reply is sent, the server continues.
     #[test]
     fn answers_nobody_waits_for_end_nothing() {
         let mut server = Server::start("dgram", &[]);
@@ -160,8 +160,8 @@ mod limits {
         after_name.split_whitespace().skip(11).take(2).map(|text| text.parse::<u64>().unwrap()).sum()
     }
 
-    /// Without a descriptor for the next client the server waits, without burning the processor,
-    /// and then goes on.
+    /// Without a file descriptor for the next client the server waits, without burning processor
+    /// time, and then continues.
     #[test]
     fn running_out_of_descriptors_is_survived() {
         if !has_program("prlimit") {
@@ -185,7 +185,7 @@ mod limits {
         }
     }
 
-    /// Nor is a client let in whose program could not be started: it waits, and gets its answer.
+    /// A client whose program could not be started is not accepted: it waits, and gets its reply.
     #[test]
     fn no_client_is_lost_for_want_of_descriptors() {
         if !has_program("prlimit") {
@@ -221,7 +221,7 @@ mod limits {
         clients.iter().for_each(|client| assert_eq!(client.hear(), b"ping"));
     }
 
-    /// One more than allowed waits in the queue until another leaves.
+    /// A client over the limit waits in the queue until another one disconnects.
     #[test]
     fn max_connections_holds_the_others_back() {
         for kind in ["stream", "seqpacket"] {
@@ -268,7 +268,7 @@ mod ending {
         }
     }
 
-    /// A client in the middle of its conversation is served to its end.
+    /// A client in the middle of its conversation is served to the end.
     #[test]
     fn what_is_in_flight_is_finished() {
         for kind in ["stream", "seqpacket"] {
@@ -284,7 +284,7 @@ mod ending {
         }
     }
 
-    /// A command that is still working on its answer gets the time for it.
+    /// A command that is still working on its reply gets the time for it.
     #[test]
     fn a_command_at_work_is_waited_for() {
         let server = Server::start(
@@ -299,7 +299,7 @@ mod ending {
         server.process.finish().ok();
     }
 
-    /// Clients that were let into the queue are not reset.
+    /// Clients in the queue are not reset.
     #[test]
     fn clients_in_the_queue_are_served() {
         let server = Server::start("stream", &["--max-connections", "1", "--grace", "20s"]);
@@ -333,7 +333,7 @@ mod ending {
         server.process.finish().ok();
     }
 
-    /// Where nobody reads the events any more, the clients are still served.
+    /// If stdout is closed, clients are still served.
     #[test]
     fn a_reader_of_events_that_leaves_ends_nothing() {
         if !has_program("bash") {
@@ -353,7 +353,7 @@ mod ending {
         assert!(!fs::exists(&place).unwrap());
     }
 
-    /// An idle client does not keep the server for longer than the grace.
+    /// An idle client does not delay the shutdown beyond the grace period.
     #[test]
     fn the_grace_is_a_limit() {
         for kind in ["stream", "seqpacket"] {

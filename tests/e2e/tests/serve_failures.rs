@@ -1,5 +1,5 @@
-//! `stoop serve` while what it needs fails: a service manager that is not there or does not read,
-//! calls that fail for one client, or that a sandbox lets succeed without making them.
+//! `stoop serve` while its environment fails: a service manager that is missing or does not read,
+//! calls that fail for one client, or that a sandbox makes succeed without doing anything.
 
 use std::os::unix::net::UnixDatagram;
 use std::thread;
@@ -39,7 +39,7 @@ fn a_manager_that_cannot_be_told_is_no_reason_not_to_serve() {
     assert_eq!(server.terminate().code(0).stderr, "");
 }
 
-/// The first client is answered while the manager does not read; readiness is told when it does.
+/// The first client is served while the manager does not read; readiness is reported when it does.
 #[test]
 fn a_manager_that_does_not_read_delays_no_client() {
     let dir = tempdir();

@@ -1,5 +1,5 @@
-//! `stoop serve` and the name it wants: stale files, live servers, things that are no sockets, and
-//! taking over.
+//! `stoop serve` and a name that is in use: stale files, live servers, files that are not sockets,
+//! and takeover.
 
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, symlink};
@@ -32,7 +32,7 @@ mod stale {
         }
     }
 
-    /// Whatever the kind was that died there.
+    /// Whatever the type of the dead socket.
     #[test]
     fn the_dead_may_have_been_of_another_kind() {
         for (dead, next) in [("stream", "dgram"), ("dgram", "seqpacket"), ("seqpacket", "stream")] {
@@ -45,7 +45,7 @@ mod stale {
         }
     }
 
-    /// Of many that start at once exactly one serves, and it can be reached.
+    /// Of many that start at once exactly one serves, and it is reachable.
     #[test]
     fn a_race_has_one_winner() {
         for kind in KINDS {
@@ -96,7 +96,7 @@ mod live {
         }
     }
 
-    /// Between bind and listen a connect is refused, and still the name is taken.
+    /// Between bind and listen a connect is refused, and still the name is in use.
     #[test]
     fn a_server_that_does_not_listen_yet_is_not_robbed() {
         for kind in ["stream", "seqpacket"] {
@@ -157,8 +157,8 @@ mod no_socket {
 mod replace {
     use super::*;
 
-    /// Clients connect all the time while the server is replaced again and again: none is refused,
-    /// and all are answered.
+    /// Clients connect continuously while the server is replaced again and again: none is refused,
+    /// and all get a reply.
     #[test]
     fn no_client_is_refused_while_servers_change() {
         for kind in KINDS {
@@ -179,7 +179,7 @@ mod replace {
         }
     }
 
-    /// Threads that connect and say a word, over and over.
+    /// Threads that connect and send a word, over and over.
     struct Load {
         stop: Arc<AtomicBool>,
         served: Arc<AtomicU32>,
@@ -213,7 +213,7 @@ mod replace {
         }
     }
 
-    /// Connects, and is answered. A datagram client that has found the old server may be too late
+    /// Connects, and gets a reply. A datagram client that has found the old server may be too late
     /// for it: only its connect counts.
     fn talk(kind: &str, place: &str) -> Result<(), Errno> {
         let client = Raw::connect(kind, place)?;
@@ -225,7 +225,7 @@ mod replace {
         Ok(())
     }
 
-    /// The one that was replaced ends later, and takes away nothing.
+    /// The replaced server exits later, and removes nothing.
     #[test]
     fn a_successors_file_is_not_removed() {
         for kind in KINDS {

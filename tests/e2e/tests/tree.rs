@@ -35,8 +35,8 @@ fn processes_are_joined_by_what_they_use() {
     assert!(text.contains("×3"), "{text}");
 }
 
-/// A parent that binds and listens, and workers that accept from what they inherited, are one
-/// server; each of its clients is a client of that, and nobody else is.
+/// A parent that binds and listens, and workers that accept from the inherited listener, are one
+/// server; each of its clients is shown as a client of that server only.
 #[test]
 fn workers_that_share_a_listener_are_one_server() {
     if !has_program("python3") {

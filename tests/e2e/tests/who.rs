@@ -1,4 +1,4 @@
-//! `stoop who`: one socket in full, and what is wrong with it.
+//! `stoop who`: one socket in detail, with warnings.
 
 use std::ffi::OsStr;
 use std::fs;

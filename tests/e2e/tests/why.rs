@@ -1,5 +1,5 @@
-//! `stoop why`: predictions about real sockets, the picture of the walk, `--try`, other users and
-//! processes, JSON.
+//! `stoop why`: predictions about real sockets, the drawing of the path walk, `--try`, other users
+//! and processes, JSON.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -7,7 +7,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use stoop_e2e::{place, program, serve, stoop, stoop_as, wait_served};
 use stoop_testkit::{NOBODY, has_program, is_root, public_tempdir, skip};
 
-/// The line of the picture that is marked.
+/// The marked line of the drawing.
 #[track_caller]
 fn marked(text: &str) -> &str {
     let mut lines = text.lines().filter(|line| line.contains("<-- "));
@@ -27,8 +27,7 @@ fn a_server_that_is_there_would_be_reached() {
     stoop(["send", &place, "x", "--reply"]).run().ok().stdout_is(b"x");
 }
 
-/// However the server wrote its name and however it is asked for, and whatever has taken the file's
-/// place.
+/// However the server wrote its name, however it is requested, and whatever has replaced the file.
 #[test]
 fn a_server_without_its_file_is_found_by_relative_names_too() {
     if !has_program("python3") {

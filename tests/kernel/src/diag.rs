@@ -1,4 +1,4 @@
-//! The kernel's list of local sockets, asked for through sock_diag (netlink).
+//! The kernel's table of Unix sockets, read through sock_diag (netlink).
 
 use std::ffi::c_int;
 use std::os::fd::OwnedFd;
@@ -13,12 +13,12 @@ const SHOW_PEER: u32 = 4;
 const SHOW_ICONS: u32 = 8;
 const SHOW_RQLEN: u32 = 16;
 
-/// One local socket as sock_diag describes it.
+/// One Unix socket as sock_diag describes it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DiagSocket {
     /// `SOCK_STREAM` and so on.
     pub kind: c_int,
-    /// TCP's numbers: 1 connected, 7 not connected, 10 listening.
+    /// TCP's state numbers: 1 connected, 7 not connected, 10 listening.
     pub state: u8,
     /// The socket's own inode, in sockfs.
     pub inode: u32,
@@ -28,9 +28,9 @@ pub struct DiagSocket {
     pub file: Option<(u32, u32)>,
     /// Its peer's inode.
     pub peer: Option<u32>,
-    /// The inodes of clients a listener has not accepted.
+    /// The inodes of clients that a listener has not accepted.
     pub pending: Vec<u32>,
-    /// Length of the queue and, of a listener, its limit.
+    /// The length of the queue and, for a listener, its limit.
     pub queue: Option<(u32, u32)>,
     /// 1 shut down for reading, 2 for writing.
     pub shutdown: u8,
@@ -38,12 +38,12 @@ pub struct DiagSocket {
     pub cookie: u64,
 }
 
-/// Every local socket of this thread's network namespace.
+/// Returns every Unix socket of this thread's network namespace.
 pub fn dump() -> Vec<DiagSocket> {
     dump_through(&netlink())
 }
 
-/// Every local socket of the network namespace that this netlink socket was opened in.
+/// Returns every Unix socket of the network namespace in which this netlink socket was opened.
 pub fn dump_through(netlink: &OwnedFd) -> Vec<DiagSocket> {
     ask_for_dump(netlink);
     let mut sockets = Vec::new();
@@ -63,12 +63,12 @@ pub fn dump_through(netlink: &OwnedFd) -> Vec<DiagSocket> {
     }
 }
 
-/// Asks for the dump that [`dump_through`] reads, and reads nothing.
+/// Requests the dump that [`dump_through`] reads, and reads nothing.
 pub fn ask_for_dump(netlink: &OwnedFd) {
     send(netlink, &request()).expect("ask for a dump");
 }
 
-/// A netlink socket for asking.
+/// Opens a netlink socket for queries.
 pub fn netlink() -> OwnedFd {
     let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC;
     // SAFETY: takes and returns numbers only.
@@ -76,8 +76,8 @@ pub fn netlink() -> OwnedFd {
     socket.expect("open a netlink socket")
 }
 
-/// A netlink header (length, type, `NLM_F_REQUEST | NLM_F_DUMP`) and a `struct unix_diag_req` for
-/// all states.
+/// Builds a netlink header (length, type, `NLM_F_REQUEST | NLM_F_DUMP`) and a
+/// `struct unix_diag_req` for all states.
 fn request() -> Vec<u8> {
     let show = SHOW_NAME | SHOW_VFS | SHOW_PEER | SHOW_ICONS | SHOW_RQLEN;
     let mut bytes = 40_u32.to_ne_bytes().to_vec();
@@ -90,7 +90,7 @@ fn request() -> Vec<u8> {
 }
 
 impl DiagSocket {
-    /// A `struct unix_diag_msg` with attributes after it.
+    /// Parses a `struct unix_diag_msg` with the attributes after it.
     fn decode(message: &[u8]) -> DiagSocket {
         let mut socket = DiagSocket {
             kind: message[1].into(),

@@ -1,11 +1,11 @@
-//! Raw calls on local sockets, thin enough that a test of them is a test of the kernel.
+//! Raw system calls on Unix sockets, thin enough that a test of them is a test of the kernel.
 //!
-//! Holds one safe function for each system call the facts of KERNEL.md are about. Never interprets,
-//! retries or repairs anything, and never uses the stoop library: results are the kernel's own,
-//! errors its errno. What fails only when the test itself is wrong (no descriptors, no memory)
-//! panics.
+//! Contains one safe function for each system call that the facts of KERNEL.md are about. Never
+//! interprets, retries or repairs anything, and never uses the stoop library: results are the
+//! kernel's own, errors its errno. Failures that only a faulty test can have (no file descriptors,
+//! no memory) panic.
 //!
-//! The facts are the tests in `tests/`, one file a theme.
+//! The facts are the tests in `tests/`, one file per topic.
 #![expect(unsafe_code, reason = "raw kernel calls are the point of this crate")]
 
 mod diag;
@@ -33,20 +33,20 @@ use libc::{MSG_DONTWAIT, SOL_SOCKET};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
 
-/// A system call's answer or its errno.
+/// The result of a system call or its errno.
 pub type Result<T> = std::result::Result<T, Errno>;
 
-/// The kind of a stream socket.
+/// The type of a stream socket.
 pub const STREAM: c_int = libc::SOCK_STREAM;
-/// The kind of a datagram socket.
+/// The type of a datagram socket.
 pub const DATAGRAM: c_int = libc::SOCK_DGRAM;
-/// The kind of a sequenced-packet socket.
+/// The type of a sequenced-packet socket.
 pub const SEQPACKET: c_int = libc::SOCK_SEQPACKET;
 
-/// Long enough for anything that happens at all, on a busy machine too.
+/// A timeout long enough for any event, even on a busy machine.
 pub const SOON: Duration = Duration::from_secs(20);
 
-/// Turns the return value of a system call into its answer or `errno`.
+/// Converts the return value of a system call to its result or `errno`.
 fn checked(returned: isize) -> Result<usize> {
     usize::try_from(returned).map_err(|_| {
         let error = std::io::Error::last_os_error();
@@ -54,7 +54,7 @@ fn checked(returned: isize) -> Result<usize> {
     })
 }
 
-/// Takes a descriptor that the kernel has made for us.
+/// Takes ownership of a file descriptor that the kernel has created for this process.
 fn owned(returned: c_int) -> Result<OwnedFd> {
     let fd = checked(returned as isize)?;
     // SAFETY: the kernel made this descriptor for us, in the call just before or at the start of the
@@ -62,14 +62,14 @@ fn owned(returned: c_int) -> Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd as c_int) })
 }
 
-/// socket(2): a new blocking, close-on-exec local socket.
+/// Calls socket(2): creates a blocking, close-on-exec Unix socket.
 pub fn socket(kind: c_int) -> OwnedFd {
     // SAFETY: takes and returns numbers only.
     let fd = unsafe { libc::socket(libc::AF_UNIX, kind | libc::SOCK_CLOEXEC, 0) };
     owned(fd).expect("make a socket")
 }
 
-/// socketpair(2): two connected local sockets.
+/// Calls socketpair(2): creates two connected Unix sockets.
 pub fn pair(kind: c_int) -> (OwnedFd, OwnedFd) {
     let mut fds = [-1; 2];
     // SAFETY: `fds` has room for the two numbers and lives through the call.
@@ -78,7 +78,7 @@ pub fn pair(kind: c_int) -> (OwnedFd, OwnedFd) {
     (owned(fds[0]).expect("a descriptor"), owned(fds[1]).expect("a descriptor"))
 }
 
-/// A new socket bound to `name`.
+/// Creates a socket bound to `name`.
 #[track_caller]
 pub fn bound(kind: c_int, name: &Name) -> OwnedFd {
     let fd = socket(kind);
@@ -86,7 +86,7 @@ pub fn bound(kind: c_int, name: &Name) -> OwnedFd {
     fd
 }
 
-/// A new listener bound to `name`.
+/// Creates a listener bound to `name`.
 #[track_caller]
 pub fn listener(kind: c_int, name: &Name, backlog: c_int) -> OwnedFd {
     let fd = bound(kind, name);
@@ -94,7 +94,8 @@ pub fn listener(kind: c_int, name: &Name, backlog: c_int) -> OwnedFd {
     fd
 }
 
-/// A new socket and what connecting it to `name` gave: a blocking call, bounded by [`SOON`].
+/// Creates a socket and returns it with the result of connecting it to `name`: a blocking call,
+/// bounded by [`SOON`].
 pub fn try_client(kind: c_int, name: &Name) -> Result<OwnedFd> {
     let fd = socket(kind);
     set_timeout(&fd, libc::SO_SNDTIMEO, SOON);
@@ -102,13 +103,13 @@ pub fn try_client(kind: c_int, name: &Name) -> Result<OwnedFd> {
     Ok(fd)
 }
 
-/// A new socket connected to `name`.
+/// Creates a socket connected to `name`.
 #[track_caller]
 pub fn client(kind: c_int, name: &Name) -> OwnedFd {
     try_client(kind, name).expect("connect")
 }
 
-/// A listener at `name`, a client of it and the accepted socket.
+/// Creates a listener at `name`, a client of it and the accepted socket.
 #[track_caller]
 pub fn connection(kind: c_int, name: &Name) -> (OwnedFd, OwnedFd, OwnedFd) {
     let listener = listener(kind, name, 8);
@@ -117,7 +118,7 @@ pub fn connection(kind: c_int, name: &Name) -> (OwnedFd, OwnedFd, OwnedFd) {
     (listener, client, accepted)
 }
 
-/// bind(2), with exactly the length of `name`.
+/// Calls bind(2), with exactly the length of `name`.
 pub fn bind(fd: &impl AsFd, name: &Name) -> Result<()> {
     let address = name.sockaddr();
     // SAFETY: `address` lives through the call and its length is given.
@@ -125,12 +126,12 @@ pub fn bind(fd: &impl AsFd, name: &Name) -> Result<()> {
     checked(done as isize).map(drop)
 }
 
-/// connect(2), with exactly the length of `name`.
+/// Calls connect(2), with exactly the length of `name`.
 pub fn connect(fd: &impl AsFd, name: &Name) -> Result<()> {
     connect_to(fd, &name.sockaddr())
 }
 
-/// connect(2) to `AF_UNSPEC`.
+/// Calls connect(2) with `AF_UNSPEC`.
 pub fn disconnect(fd: &impl AsFd) -> Result<()> {
     connect_to(fd, &(libc::AF_UNSPEC as u16).to_ne_bytes())
 }
@@ -141,58 +142,58 @@ fn connect_to(fd: &impl AsFd, address: &[u8]) -> Result<()> {
     checked(done as isize).map(drop)
 }
 
-/// listen(2).
+/// Calls listen(2).
 pub fn listen(fd: &impl AsFd, backlog: c_int) -> Result<()> {
     // SAFETY: takes numbers only.
     checked(unsafe { libc::listen(raw(fd), backlog) } as isize).map(drop)
 }
 
-/// accept4(2) with `SOCK_CLOEXEC`; blocks if the listener does.
+/// Calls accept4(2) with `SOCK_CLOEXEC`; blocks if the listener does.
 pub fn accept(fd: &impl AsFd) -> Result<OwnedFd> {
     accept_with(fd, libc::SOCK_CLOEXEC)
 }
 
-/// accept4(2) with flags.
+/// Calls accept4(2) with flags.
 pub fn accept_with(fd: &impl AsFd, flags: c_int) -> Result<OwnedFd> {
     // SAFETY: null asks for no address; the rest are numbers.
     owned(unsafe { libc::accept4(raw(fd), std::ptr::null_mut(), std::ptr::null_mut(), flags) })
 }
 
-/// shutdown(2).
+/// Calls shutdown(2).
 pub fn shutdown(fd: &impl AsFd, how: c_int) {
     // SAFETY: takes numbers only.
     checked(unsafe { libc::shutdown(raw(fd), how) } as isize).expect("shut down");
 }
 
-/// send(2) with `MSG_NOSIGNAL`, blocking if the socket does.
+/// Calls send(2) with `MSG_NOSIGNAL`; blocks if the socket does.
 pub fn send(fd: &impl AsFd, data: &[u8]) -> Result<usize> {
     send_with(fd, data, libc::MSG_NOSIGNAL)
 }
 
-/// send(2) with `MSG_NOSIGNAL | MSG_DONTWAIT`.
+/// Calls send(2) with `MSG_NOSIGNAL | MSG_DONTWAIT`.
 pub fn send_now(fd: &impl AsFd, data: &[u8]) -> Result<usize> {
     send_with(fd, data, libc::MSG_NOSIGNAL | MSG_DONTWAIT)
 }
 
-/// send(2) with flags.
+/// Calls send(2) with flags.
 pub fn send_with(fd: &impl AsFd, data: &[u8], flags: c_int) -> Result<usize> {
     // SAFETY: `data` lives through the call and its length is given.
     checked(unsafe { libc::send(raw(fd), data.as_ptr().cast(), data.len(), flags) })
 }
 
-/// sendto(2) with `MSG_DONTWAIT`.
+/// Calls sendto(2) with `MSG_DONTWAIT`.
 pub fn send_to(fd: &impl AsFd, data: &[u8], name: &Name) -> Result<usize> {
     send_message(fd, data, &[], MSG_DONTWAIT, Some(name))
 }
 
-/// recv(2) with `MSG_DONTWAIT`: what a read of at most `room` bytes gives now.
+/// Calls recv(2) with `MSG_DONTWAIT`: returns what a read of at most `room` bytes gives now.
 ///
-/// What was sent to a local socket is there when the send returns, so tests need not wait for it.
+/// Data sent to a Unix socket has arrived when the send returns, so tests need not wait for it.
 pub fn recv(fd: &impl AsFd, room: usize) -> Result<Vec<u8>> {
     recv_with(fd, room, MSG_DONTWAIT).map(|(data, _)| data)
 }
 
-/// recv(2) with flags: the bytes, and the value it returned (longer than the bytes with
+/// Calls recv(2) with flags: returns the bytes, and the return value (larger than their number with
 /// `MSG_TRUNC`).
 pub fn recv_with(fd: &impl AsFd, room: usize, flags: c_int) -> Result<(Vec<u8>, usize)> {
     let mut data = vec![0; room];
@@ -202,8 +203,8 @@ pub fn recv_with(fd: &impl AsFd, room: usize, flags: c_int) -> Result<(Vec<u8>, 
     Ok((data, length))
 }
 
-/// The lengths of the messages that one `recvmmsg` finds, for up to as many as `rooms`, without
-/// waiting.
+/// Returns the lengths of the messages that one `recvmmsg` receives without waiting, at most one
+/// for each of `rooms`.
 pub fn recv_many(fd: &impl AsFd, rooms: usize) -> Result<Vec<usize>> {
     let mut bytes = vec![[0u8; 64]; rooms];
     let mut vectors: Vec<libc::iovec> = bytes
@@ -235,25 +236,25 @@ pub fn recv_many(fd: &impl AsFd, rooms: usize) -> Result<Vec<usize>> {
     Ok(headers[..count].iter().map(|header| header.msg_len as usize).collect())
 }
 
-/// getsockname(2).
+/// Calls getsockname(2).
 pub fn local_name(fd: &impl AsFd) -> Name {
     // SAFETY: `Name::filled` gives room for any address and its length, both living through the call.
     Name::filled(|address, length| unsafe { libc::getsockname(raw(fd), address, length) }).expect("a name")
 }
 
-/// getpeername(2).
+/// Calls getpeername(2).
 pub fn peer_name(fd: &impl AsFd) -> Result<Name> {
     // SAFETY: `Name::filled` gives room for any address and its length, both living through the call.
     Name::filled(|address, length| unsafe { libc::getpeername(raw(fd), address, length) })
 }
 
-/// getsockopt(2) of a number at `SOL_SOCKET`.
+/// Calls getsockopt(2) for a number at `SOL_SOCKET`.
 pub fn option(fd: &impl AsFd, option: c_int) -> Result<c_int> {
     let bytes = option_bytes(fd, option, size_of::<c_int>())?;
     Ok(c_int::from_ne_bytes(bytes.try_into().expect("an option of four bytes")))
 }
 
-/// getsockopt(2) of anything at `SOL_SOCKET`, into a buffer of `room` bytes.
+/// Calls getsockopt(2) for any value at `SOL_SOCKET`, into a buffer of `room` bytes.
 pub fn option_bytes(fd: &impl AsFd, option: c_int, room: usize) -> Result<Vec<u8>> {
     let mut value = vec![0; room];
     let (outcome, length) = option_into(fd, option, &mut value);
@@ -261,8 +262,8 @@ pub fn option_bytes(fd: &impl AsFd, option: c_int, room: usize) -> Result<Vec<u8
     outcome.map(|()| value)
 }
 
-/// getsockopt(2) of anything at `SOL_SOCKET`, and the length it left, which some errors use to say
-/// what they need.
+/// Calls getsockopt(2) for any value at `SOL_SOCKET`, and also returns the resulting length, in
+/// which some errors report the length needed.
 pub fn option_into(fd: &impl AsFd, option: c_int, value: &mut [u8]) -> (Result<()>, usize) {
     let mut length = value.len() as u32;
     // SAFETY: `value` has `length` bytes; both live through the call.
@@ -271,12 +272,12 @@ pub fn option_into(fd: &impl AsFd, option: c_int, value: &mut [u8]) -> (Result<(
     (checked(done as isize).map(drop), length as usize)
 }
 
-/// setsockopt(2) of a number at `SOL_SOCKET`.
+/// Calls setsockopt(2) for a number at `SOL_SOCKET`.
 pub fn set_option(fd: &impl AsFd, option: c_int, value: c_int) -> Result<()> {
     set_option_bytes(fd, option, &value.to_ne_bytes())
 }
 
-/// setsockopt(2) of `SO_SNDTIMEO` or `SO_RCVTIMEO`.
+/// Calls setsockopt(2) for `SO_SNDTIMEO` or `SO_RCVTIMEO`.
 pub fn set_timeout(fd: &impl AsFd, option: c_int, timeout: Duration) {
     let seconds = (timeout.as_secs() as i64).to_ne_bytes();
     let micros = i64::from(timeout.subsec_micros()).to_ne_bytes();
@@ -290,7 +291,7 @@ fn set_option_bytes(fd: &impl AsFd, option: c_int, value: &[u8]) -> Result<()> {
     checked(done as isize).map(drop)
 }
 
-/// Three numbers about a process, as the kernel keeps them (`struct ucred`).
+/// The credentials of a process, as the kernel records them (`struct ucred`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the fields say it")]
 pub struct Credentials {
@@ -300,7 +301,7 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// This process's own.
+    /// Returns the credentials of this process.
     pub fn mine() -> Credentials {
         use rustix::process::{getgid, getuid};
         Credentials { pid: std::process::id() as i32, uid: getuid().as_raw(), gid: getgid().as_raw() }
@@ -316,31 +317,32 @@ impl Credentials {
     }
 }
 
-/// `SO_PEERCRED`.
+/// Returns `SO_PEERCRED`.
 pub fn peer_credentials(fd: &impl AsFd) -> Credentials {
     Credentials::from_bytes(&option_bytes(fd, libc::SO_PEERCRED, 12).expect("peer credentials"))
 }
 
-/// `SO_PEERPIDFD`.
+/// Returns `SO_PEERPIDFD`.
 pub fn peer_pidfd(fd: &impl AsFd) -> Result<OwnedFd> {
     owned(option(fd, libc::SO_PEERPIDFD)?)
 }
 
-/// `SIOCUNIXFILE`: an `O_PATH` descriptor of the inode the socket is bound to.
+/// Calls `SIOCUNIXFILE`: returns an `O_PATH` file descriptor of the inode the socket is bound to.
 pub fn bound_file(fd: &impl AsFd) -> Result<OwnedFd> {
     const SIOCUNIXFILE: libc::Ioctl = 0x89E0;
     // SAFETY: this request has no argument.
     owned(unsafe { libc::ioctl(raw(fd), SIOCUNIXFILE, 0) })
 }
 
-/// `SIOCGSKNS`: a descriptor of the network namespace that the socket was made in.
+/// Calls `SIOCGSKNS`: returns a file descriptor of the network namespace in which the socket was
+/// created.
 pub fn network_of(fd: &impl AsFd) -> Result<OwnedFd> {
     const SIOCGSKNS: libc::Ioctl = 0x894C;
     // SAFETY: this request has no argument.
     owned(unsafe { libc::ioctl(raw(fd), SIOCGSKNS, 0) })
 }
 
-/// `SIOCINQ` (unread) or `SIOCOUTQ` (unsent).
+/// Calls `SIOCINQ` (unread) or `SIOCOUTQ` (unsent).
 pub fn queue_bytes(fd: &impl AsFd, request: libc::Ioctl) -> Result<usize> {
     let mut count: c_int = 0;
     // SAFETY: both requests write one int, which lives through the call.
@@ -348,12 +350,12 @@ pub fn queue_bytes(fd: &impl AsFd, request: libc::Ioctl) -> Result<usize> {
     Ok(count as usize)
 }
 
-/// poll(2) for `events` without waiting: what is there now.
+/// Calls poll(2) for `events` without waiting: returns the present state.
 pub fn polled(fd: &impl AsFd, events: PollFlags) -> PollFlags {
     poll_for(fd, events, Duration::ZERO)
 }
 
-/// poll(2) for `events`, for at most `timeout`.
+/// Calls poll(2) for `events`, for at most `timeout`.
 pub fn poll_for(fd: &impl AsFd, events: PollFlags, timeout: Duration) -> PollFlags {
     let mut fds = [PollFd::new(fd, events)];
     let timeout = Timespec { tv_sec: timeout.as_secs() as i64, tv_nsec: timeout.subsec_nanos().into() };
@@ -361,8 +363,8 @@ pub fn poll_for(fd: &impl AsFd, events: PollFlags, timeout: Duration) -> PollFla
     fds[0].revents()
 }
 
-/// Takes a write lease on a regular file of ours: whoever opens it has to wait until the lease is
-/// given up or broken. The signal that tells of an attempt is ignored from now on.
+/// Takes a write lease on a regular file of this user: an open by another process has to wait until
+/// the lease is given up or broken. The signal that announces such an open is ignored from now on.
 #[expect(clippy::disallowed_methods, reason = "the default action would end the test")]
 pub fn set_lease(file: &impl AsFd) -> Result<()> {
     // SAFETY: the disposition is a constant, so no handler runs.
@@ -372,9 +374,9 @@ pub fn set_lease(file: &impl AsFd) -> Result<()> {
     Ok(())
 }
 
-/// Mounts a FUSE file system that never answers over a directory or a file, everybody let in.
-/// Closing what is returned ends whoever waits for it. Needs root; to be called in a mount
-/// namespace of its own, for others would wait as well.
+/// Mounts a FUSE file system that never answers over a directory or a file, with access for all
+/// users. Closing the returned value ends all waits for it. Requires root; call it in a separate
+/// mount namespace, because other processes would wait as well.
 pub fn mute_mount(at: &Path, root_mode: u32) -> Result<OwnedFd> {
     let server = rustix::fs::open("/dev/fuse", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
     let options =
@@ -384,31 +386,32 @@ pub fn mute_mount(at: &Path, root_mode: u32) -> Result<OwnedFd> {
     Ok(server)
 }
 
-/// Makes the socket non-blocking.
+/// Puts the socket into nonblocking mode.
 pub fn nonblocking(fd: &impl AsFd) {
     rustix::io::ioctl_fionbio(fd, true).expect("make non-blocking");
 }
 
-/// An `O_PATH` descriptor of `path`, which may be a socket file; a symbolic link is not followed.
+/// Opens an `O_PATH` file descriptor of `path`, which may be a socket file; a symbolic link is not
+/// followed.
 pub fn o_path(path: &Path) -> OwnedFd {
-    // Not through `std`, which takes O_PATH for an access mode with musl, and replaces it.
+    // Not through `std`: with musl it takes O_PATH for an access mode, and replaces it.
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     rustix::fs::open(path, flags, Mode::empty()).expect("open with O_PATH")
 }
 
-/// `/proc/self/fd/N` for a descriptor.
+/// Returns `/proc/self/fd/N` for a file descriptor.
 pub fn proc_path(fd: &impl AsFd) -> String {
     format!("/proc/self/fd/{}", raw(fd))
 }
 
-/// A descriptor that was open when this program started; its environment variable `FD` has the
-/// number.
+/// Returns a file descriptor that was open when this program started; the environment variable `FD`
+/// has its number.
 pub fn inherited() -> OwnedFd {
     let number: c_int = std::env::var("FD").expect("FD is set").parse().expect("FD is a number");
     owned(number).expect("a descriptor")
 }
 
-/// The number of a descriptor.
+/// Returns the number of a file descriptor.
 pub fn raw(fd: &impl AsFd) -> c_int {
     fd.as_fd().as_raw_fd()
 }

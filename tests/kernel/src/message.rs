@@ -1,4 +1,4 @@
-//! sendmsg(2) and recvmsg(2) with control messages made and taken apart byte by byte.
+//! sendmsg(2) and recvmsg(2) with control messages encoded and decoded byte by byte.
 
 use std::ffi::c_int;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -8,27 +8,28 @@ use libc::{MSG_CMSG_CLOEXEC, MSG_DONTWAIT, SCM_CREDENTIALS, SCM_RIGHTS, SOL_SOCK
 
 use crate::{Credentials, Errno, Name, Result, checked, owned, raw};
 
-/// `CMSG_LEN(0)`: a control message's header. Messages begin at multiples of eight bytes.
+/// `CMSG_LEN(0)`: the length of a control message's header. Messages begin at multiples of eight
+/// bytes.
 const HEADER: usize = 16;
 
-/// Type of a control message with a pidfd (Linux 6.5); libc does not know it everywhere.
+/// The type of a control message with a pidfd (Linux 6.5); not every version of libc defines it.
 const SCM_PIDFD: c_int = 4;
 
 /// One control message to send.
 #[derive(Clone, Copy, Debug)]
 pub enum Control<'a> {
-    /// `SCM_RIGHTS` with these descriptors.
+    /// `SCM_RIGHTS` with these file descriptors.
     Rights(&'a [BorrowedFd<'a>]),
     /// `SCM_CREDENTIALS`.
     Credentials(Credentials),
 }
 
-/// `CMSG_SPACE(length)`: the room in the control buffer that a message with so many bytes takes.
+/// Returns `CMSG_SPACE(length)`: the space in the control buffer of a message with this many bytes.
 pub fn control_space(length: usize) -> usize {
     HEADER + length.next_multiple_of(8)
 }
 
-/// sendmsg(2) with `MSG_NOSIGNAL` and `flags`; to `name`, or to the peer.
+/// Calls sendmsg(2) with `MSG_NOSIGNAL` and `flags`; to `name`, or to the peer.
 pub fn send_message(
     fd: &impl AsFd,
     data: &[u8],
@@ -64,41 +65,41 @@ fn encode(control: &Control<'_>) -> Vec<u8> {
     bytes
 }
 
-/// What one recvmsg(2) gave.
+/// The result of one recvmsg(2).
 #[derive(Debug)]
 pub struct Received {
     /// The bytes.
     pub data: Vec<u8>,
     /// `msg_flags`: `MSG_CTRUNC`, `MSG_TRUNC` and so on.
     pub flags: c_int,
-    /// The sender's address; unnamed when there is none.
+    /// The sender's address; unnamed if there is none.
     pub name: Name,
-    /// The descriptors of all `SCM_RIGHTS` messages.
+    /// The file descriptors of all `SCM_RIGHTS` messages.
     pub fds: Vec<OwnedFd>,
-    /// The content of an `SCM_PIDFD` message: a descriptor, or a negative number that is an errno.
+    /// The content of an `SCM_PIDFD` message: a file descriptor, or a negated errno.
     pub pidfd: Option<Result<OwnedFd>>,
     /// The content of an `SCM_CREDENTIALS` message.
     pub credentials: Option<Credentials>,
     /// Type and bytes of every other control message at `SOL_SOCKET`.
     pub others: Vec<(c_int, Vec<u8>)>,
-    /// How many control messages there were of any type.
+    /// The number of control messages of all types.
     pub controls: usize,
 }
 
 impl Received {
-    /// Whether `MSG_CTRUNC` is set.
+    /// Returns whether `MSG_CTRUNC` is set.
     pub fn control_was_cut(&self) -> bool {
         self.flags & libc::MSG_CTRUNC != 0
     }
 }
 
-/// [`receive_message`] with plenty of room for control messages, `MSG_CMSG_CLOEXEC` and
+/// Calls [`receive_message`] with ample space for control messages, `MSG_CMSG_CLOEXEC` and
 /// `MSG_DONTWAIT`.
 pub fn receive(fd: &impl AsFd, room: usize) -> Result<Received> {
     receive_message(fd, room, 4096, MSG_CMSG_CLOEXEC | MSG_DONTWAIT)
 }
 
-/// recvmsg(2) with `room` for data and `control_room` for control messages, in bytes.
+/// Calls recvmsg(2) with `room` bytes for data and `control_room` bytes for control messages.
 pub fn receive_message(fd: &impl AsFd, room: usize, control_room: usize, flags: c_int) -> Result<Received> {
     let mut data = vec![0; room];
     let mut address = [0_u8; 128];
@@ -162,7 +163,7 @@ fn empty_header() -> msghdr {
     unsafe { std::mem::zeroed() }
 }
 
-/// Bytes in memory aligned as control messages have to be.
+/// A buffer aligned as control messages require.
 struct Aligned {
     words: Vec<u64>,
     length: usize,

@@ -1,4 +1,4 @@
-//! Socket addresses to the byte: what stands after the family, and exactly how much of it.
+//! Socket addresses to the byte: the bytes after the family, and exactly how many of them.
 
 use std::ffi::c_int;
 use std::fmt;
@@ -7,22 +7,23 @@ use std::path::Path;
 
 use crate::{Result, checked};
 
-/// The bytes of `sun_path` that count, which the address length given to the kernel decides.
+/// The significant bytes of `sun_path`; the address length passed to the kernel determines their
+/// number.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Name(Vec<u8>);
 
 impl Name {
-    /// A path without a closing NUL.
+    /// Creates the name of a path without a closing NUL.
     pub fn path(path: impl AsRef<Path>) -> Name {
         Name(path.as_ref().as_os_str().as_bytes().to_vec())
     }
 
-    /// An abstract name: a NUL and these bytes.
+    /// Creates an abstract name: a NUL and these bytes.
     pub fn abstract_name(name: impl AsRef<[u8]>) -> Name {
         Name([b"\0", name.as_ref()].concat())
     }
 
-    /// An abstract name nobody else on the machine uses: `text`, the pid and a number.
+    /// Creates an abstract name that is unique on the machine: `text`, the pid and a number.
     pub fn unique(text: &str) -> Name {
         use std::sync::atomic::{AtomicU32, Ordering};
         static COUNT: AtomicU32 = AtomicU32::new(0);
@@ -30,39 +31,39 @@ impl Name {
         Name::abstract_name(format!("stoop-{text}-{}-{count}", std::process::id()))
     }
 
-    /// The name as text for a child's environment: `@` stands for NUL. Only for names of tests' own
-    /// making.
+    /// Returns the name as text for a child's environment: `@` stands for NUL. Only for names that
+    /// tests chose themselves.
     pub fn to_text(&self) -> String {
         String::from_utf8(self.0.clone()).expect("a name in UTF-8").replace('\0', "@")
     }
 
-    /// The name that [`Name::to_text`] made this of.
+    /// Parses the output of [`Name::to_text`].
     pub fn from_text(text: &str) -> Name {
         Name(text.replace('@', "\0").into_bytes())
     }
 
-    /// These bytes as they are.
+    /// Creates a name of these exact bytes.
     pub fn raw(bytes: impl Into<Vec<u8>>) -> Name {
         Name(bytes.into())
     }
 
-    /// No bytes: the family alone.
+    /// Creates a name of no bytes: the family alone.
     pub fn unnamed() -> Name {
         Name(Vec::new())
     }
 
-    /// The bytes after the family. Of a path that the kernel returned, the closing NUL is one of
-    /// them.
+    /// Returns the bytes after the family. For a path returned by the kernel they include the
+    /// closing NUL.
     pub fn bytes(&self) -> &[u8] {
         &self.0
     }
 
-    /// The whole address as the kernel takes it.
+    /// Returns the whole address as the kernel takes it.
     pub(crate) fn sockaddr(&self) -> Vec<u8> {
         [&(libc::AF_UNIX as u16).to_ne_bytes(), self.bytes()].concat()
     }
 
-    /// The name that a call which writes an address and its length has left.
+    /// Returns the name written by a call that fills in an address and its length.
     pub(crate) fn filled(call: impl FnOnce(*mut libc::sockaddr, *mut u32) -> c_int) -> Result<Name> {
         let mut address = [0_u8; 128];
         let mut length = address.len() as u32;
@@ -70,7 +71,7 @@ impl Name {
         Ok(Name::from_sockaddr(&address[..length as usize]))
     }
 
-    /// The name in a whole address.
+    /// Returns the name in a whole address.
     pub(crate) fn from_sockaddr(address: &[u8]) -> Name {
         Name(address.get(2..).unwrap_or_default().to_vec())
     }

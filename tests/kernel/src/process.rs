@@ -1,5 +1,5 @@
-//! What a test does to a thread or a process instead of a socket: umask, network namespace,
-//! signals, fork.
+//! Operations on a thread or a process instead of a socket: umask, network namespace, signals,
+//! fork.
 
 use std::ffi::c_int;
 use std::os::fd::{AsFd, OwnedFd};
@@ -21,14 +21,14 @@ pub fn with_umask<T: Send>(mask: u32, work: impl FnOnce() -> T + Send) -> T {
     })
 }
 
-/// The umask of the calling thread.
+/// Returns the umask of the calling thread.
 pub fn process_umask() -> u32 {
     let status = std::fs::read_to_string("/proc/thread-self/status").expect("read the thread's status");
     let line = status.lines().find_map(|line| line.strip_prefix("Umask:")).expect("a line with the umask");
     u32::from_str_radix(line.trim(), 8).expect("an octal number")
 }
 
-/// Runs `work` on a thread in a new network namespace; `None` when this process may not make one.
+/// Runs `work` on a thread in a new network namespace; `None` if this process may not create one.
 pub fn in_new_network<T: Send>(work: impl FnOnce() -> T + Send) -> Option<T> {
     on_a_thread(|| match unshare(libc::CLONE_NEWNET) {
         Ok(()) => Some(work()),
@@ -37,8 +37,8 @@ pub fn in_new_network<T: Send>(work: impl FnOnce() -> T + Send) -> Option<T> {
     })
 }
 
-/// Runs `work` on a thread that has a copy of all descriptors to itself: what it opens and closes
-/// concerns no other.
+/// Runs `work` on a thread with a private copy of the descriptor table: files that it opens and
+/// closes do not affect other threads.
 pub fn with_own_descriptors<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     on_a_thread(|| {
         unshare(libc::CLONE_FILES).expect("leave the table of descriptors");
@@ -46,14 +46,14 @@ pub fn with_own_descriptors<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     })
 }
 
-/// Lets this system call fail in the calling thread from now on, as a sandbox would (seccomp(2)).
-/// Takes root.
+/// Makes this system call fail in the calling thread from now on, as a sandbox would (seccomp(2)).
+/// Requires root.
 pub fn forbid_call(number: i64, errno: Errno) {
     answer_call(number, errno.raw_os_error() as u32);
 }
 
-/// Lets this system call return 0 in the calling thread from now on without doing anything, as a
-/// sandbox may (seccomp(2)). The thread gives up new privileges for it.
+/// Makes this system call return 0 in the calling thread from now on without doing anything, as a
+/// sandbox may (seccomp(2)). For this the thread sets no_new_privs.
 pub fn fake_call(number: i64) {
     rustix::thread::set_no_new_privs(true).expect("give up new privileges");
     answer_call(number, 0);
@@ -68,12 +68,12 @@ fn answer_call(number: i64, errno: u32) {
     checked(set as isize).expect("set a filter for system calls");
 }
 
-/// Lets the next calls with this number in the calling thread, and in what it starts, fail with
-/// these errors, one after the other; later ones are made (seccomp(2) with a notifier, Linux 5.5).
-/// The thread gives up new privileges for it.
+/// Makes the next calls with this number in the calling thread, and in its children, fail with
+/// these errors, one after the other; later ones are executed (seccomp(2) with a notifier, Linux
+/// 5.5). For this the thread sets no_new_privs.
 pub fn fail_next_calls(number: i64, errnos: &[Errno]) {
     let errnos: Vec<i32> = errnos.iter().map(|errno| errno.raw_os_error()).collect();
-    // Started before the filter is there, so it is not subject to it.
+    // Started before the filter is installed, so it is not subject to it.
     let (give, notifier) = mpsc::channel();
     thread::spawn(move || answer_notifications(&notifier.recv().expect("the notifier"), &errnos));
     rustix::thread::set_no_new_privs(true).expect("give up new privileges");
@@ -85,7 +85,7 @@ pub fn fail_next_calls(number: i64, errnos: &[Errno]) {
     give.send(owned(notifier).expect("set a filter with a notifier")).expect("a thread that answers");
 }
 
-/// Answers until nobody is left who could call.
+/// Answers until no thread is left that could make the call.
 fn answer_notifications(notifier: &OwnedFd, errnos: &[i32]) {
     const RECEIVE: libc::Ioctl = 0xc050_2100;
     const SEND: libc::Ioctl = 0xc018_2101;
@@ -106,7 +106,7 @@ fn answer_notifications(notifier: &OwnedFd, errnos: &[i32]) {
 
 fn with_filter(number: i64, answer: u32, set: impl FnOnce(*const libc::sock_fprog) -> c_int) -> c_int {
     let step = |code, jf, k| libc::sock_filter { code, jt: 0, jf, k };
-    // Load the number; if it is this one, the answer, else go on as ever.
+    // Load the number; if it is this one, return the answer, else allow the call.
     let mut filter = [
         step(0x20, 0, 0),
         step(0x15, 1, number as u32),
@@ -117,7 +117,8 @@ fn with_filter(number: i64, answer: u32, set: impl FnOnce(*const libc::sock_fpro
     set(&raw const program)
 }
 
-/// Ends the calling thread here and now, even if it is the first of its process: the others go on.
+/// Exits the calling thread immediately, even if it is the first of its process; the other threads
+/// continue.
 pub fn end_this_thread() -> ! {
     loop {
         // SAFETY: takes a number; nothing of this thread runs after it, and its stack stays until the
@@ -130,7 +131,7 @@ fn on_a_thread<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     thread::scope(|scope| scope.spawn(work).join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
 }
 
-/// unshare(2). It concerns the calling thread, which should have been made for this.
+/// Calls unshare(2). It affects the calling thread, which should have been created for this.
 pub fn unshare(what: c_int) -> Result<()> {
     // SAFETY: takes numbers only; who leaves the table of descriptors keeps copies of all in it.
     checked(unsafe { libc::unshare(what) } as isize).map(drop)
@@ -142,8 +143,8 @@ fn set_umask(mask: u32) {
     unsafe { libc::umask(mask) };
 }
 
-/// Runs `work` on a thread that Landlock has cut off from abstract sockets made outside it; `None`
-/// when the kernel has no Landlock, or one that cannot do that.
+/// Runs `work` on a thread that Landlock denies access to abstract sockets created outside it;
+/// `None` if the kernel has no Landlock, or one without this feature.
 pub fn without_outer_abstract_sockets<T: Send>(work: impl FnOnce() -> T + Send) -> Option<T> {
     // struct landlock_ruleset_attr: no file system and no network rights,
     // LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET.
@@ -161,8 +162,8 @@ pub fn without_outer_abstract_sockets<T: Send>(work: impl FnOnce() -> T + Send) 
     }))
 }
 
-/// Sets a handler for `SIGUSR1` that does nothing, with these `sa_flags`. For processes of their
-/// own only.
+/// Sets a handler for `SIGUSR1` that does nothing, with these `sa_flags`. Only for a dedicated
+/// process.
 pub fn on_interrupt(flags: c_int) {
     extern "C" fn nothing(_: c_int) {}
     // SAFETY: zeros are a valid sigaction (empty mask, no flags); the handler is a function that
@@ -184,14 +185,14 @@ pub struct Blocked<T> {
     answer: mpsc::Receiver<T>,
 }
 
-/// Runs `work` on a thread of its own and returns when that sleeps in the system call with number
+/// Runs `work` on a thread of its own and returns once it sleeps in the system call with number
 /// `call`.
 pub fn blocked<T: Send + 'static>(call: i64, work: impl FnOnce() -> T + Send + 'static) -> Blocked<T> {
     let (tell, thread) = mpsc::channel();
     let (done, answer) = mpsc::channel();
     thread::spawn(move || {
         tell.send(rustix::thread::gettid().as_raw_nonzero().get()).expect("tell the thread's number");
-        // The receiver is gone when the test has failed already.
+        // The receiver is dropped if the test has failed already.
         let _ = done.send(work());
     });
     let blocked = Blocked { thread: thread.recv().expect("the thread's number"), call, answer };
@@ -215,14 +216,14 @@ impl<T> Blocked<T> {
         checked(done as isize).expect("send a signal to the thread");
     }
 
-    /// What the thread's work returned; panics if it does not end, or panicked.
+    /// Returns the result of the thread's work; panics if it does not end, or panicked.
     pub fn join(self) -> T {
         self.answer.recv_timeout(SOON).expect("the blocked thread goes on")
     }
 }
 
-/// Gives `SIGPIPE` its default action, which Rust programs start without. For processes of their
-/// own only.
+/// Gives `SIGPIPE` its default action; Rust programs start with it ignored. Only for a dedicated
+/// process.
 pub fn die_of_sigpipe() {
     // SAFETY: zeros are a valid sigaction: SIG_DFL, empty mask, no flags.
     let done = unsafe {
@@ -232,8 +233,8 @@ pub fn die_of_sigpipe() {
     checked(done as isize).expect("reset a signal");
 }
 
-/// Gives up root for good: every thread becomes this user and group. For processes of their own
-/// only.
+/// Gives up root permanently: every thread becomes this user and group. Only for a dedicated
+/// process.
 pub fn become_user(uid: u32, gid: u32) {
     // SAFETY: both take numbers only; glibc changes all threads.
     unsafe {
@@ -242,8 +243,8 @@ pub fn become_user(uid: u32, gid: u32) {
     }
 }
 
-/// Lowers the limit on descriptors so that `free` more can be opened. For processes of their own
-/// only.
+/// Lowers the limit on file descriptors so that `free` more can be opened. Only for a dedicated
+/// process.
 pub fn leave_room_for(free: usize) {
     let probes: Vec<_> = (0..free).map(|_| socket(STREAM)).collect();
     let highest = probes.iter().map(raw).max().expect("at least one");
@@ -251,10 +252,10 @@ pub fn leave_room_for(free: usize) {
     setrlimit(Resource::Nofile, limit).expect("lower the limit on descriptors");
 }
 
-/// fork(2): runs `work` in a copy of this process and gives its pid and its end; `work` returns the
-/// exit code.
+/// Calls fork(2): runs `work` in a copy of this process and returns its pid and exit status; `work`
+/// returns the exit code.
 ///
-/// Other threads are missing in the copy and may have held locks: `work` makes plain system calls
+/// Other threads do not exist in the copy and may have held locks: `work` makes plain system calls
 /// only.
 pub fn in_child(work: impl FnOnce() -> c_int) -> (c_int, ExitStatus) {
     use std::os::unix::process::ExitStatusExt;
@@ -272,15 +273,16 @@ pub fn in_child(work: impl FnOnce() -> c_int) -> (c_int, ExitStatus) {
     (pid, ExitStatus::from_raw(status))
 }
 
-/// Whether the running kernel is this version or a later one. For facts that cannot be probed for.
+/// Returns whether the running kernel is this version or a later one. For facts that cannot be
+/// probed for.
 pub fn kernel_at_least(major: u32, minor: u32) -> bool {
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").expect("read the kernel's release");
     let mut numbers = release.split(['.', '-']).map(|part| part.parse().unwrap_or(0));
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (major, minor)
 }
 
-/// A ring of io_uring with which this file is registered: it keeps the file open without a
-/// descriptor. `None` where there is no io_uring, or it is not allowed.
+/// Creates an io_uring with which this file is registered: it keeps the file open without a file
+/// descriptor. `None` if there is no io_uring, or it is not permitted.
 pub fn ring_of(file: &impl AsFd) -> Option<OwnedFd> {
     const REGISTER_FILES: libc::c_long = 2;
     let mut parameters = [0_u8; 120];

@@ -1,4 +1,4 @@
-//! Facts about listeners and accept(2): what stays queued, what is lost, who may close.
+//! Facts about listeners and accept(2): what stays queued, what is lost, which closes matter.
 
 use std::fs;
 

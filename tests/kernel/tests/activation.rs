@@ -1,4 +1,4 @@
-//! Facts about sockets that come from elsewhere: inherited over exec or received in a message.
+//! Facts about sockets from other processes: inherited over exec or received in a message.
 
 use std::os::fd::AsFd;
 

@@ -1,5 +1,4 @@
-//! Facts about bind(2) and the file it makes: mode, owner, what is in the way, renaming and
-//! linking.
+//! Facts about bind(2) and the file it creates: mode, owner, existing files, renaming and linking.
 
 use std::fs::{self, Metadata, Permissions};
 use std::os::fd::AsFd;

@@ -1,4 +1,5 @@
-//! Facts about who the peer is: `SO_PEERCRED` and its relatives, credentials in messages, pidfds.
+//! Facts about peer credentials: `SO_PEERCRED` and related options, credentials in messages,
+//! pidfds.
 
 use std::ffi::c_int;
 use std::fs;
@@ -18,13 +19,13 @@ const SO_PEERGROUPS: c_int = 59;
 /// Since Linux 6.5.
 const SO_PASSPIDFD: c_int = 76;
 
-/// What the kernel gives where nobody is known.
+/// The kernel's value if the peer is unknown.
 const NO_PEER: Credentials = Credentials { pid: 0, uid: u32::MAX, gid: u32::MAX };
 
-/// What a message without credentials arrives with.
+/// The value that a message without credentials arrives with.
 const NO_SENDER: Credentials = Credentials { pid: 0, uid: 65_534, gid: 65_534 };
 
-/// In a child: a connection to the name in `NAME`.
+/// In a child: connects to the name in `NAME`.
 fn connection_of_child() -> OwnedFd {
     client(STREAM, &Name::from_text(&std::env::var("NAME").unwrap()))
 }
@@ -337,18 +338,18 @@ fn write_maps(child: u32, map: &str) -> std::io::Result<()> {
     fs::write(format!("/proc/{child}/gid_map"), map)
 }
 
-/// Starts this part of a test in a user namespace of its own, which maps nothing yet; `None` if
-/// there are none to be had.
+/// Starts this part of a test in a user namespace of its own, without any mapping yet; `None` if
+/// user namespaces are unavailable.
 fn in_new_users(test: &str, part: &str, name: &Name) -> Option<KillOnDrop> {
     let probe = std::process::Command::new("unshare").args(["-U", "true"]).output();
     let may = probe.is_ok_and(|probe| probe.status.success());
     may.then(|| Role::new(test, part).env("NAME", &name.to_text()).within("unshare", &["-U"]).spawn())
 }
 
-/// A user, a group and a supplementary group that no map of these tests has.
+/// A user, a group and a supplementary group that no mapping of these tests includes.
 const STRANGER: u32 = 4_321;
 
-/// In a child: becomes the stranger, comes to the listener in `NAME` and says so.
+/// In a child: changes to these ids, connects to the listener in `NAME` and reports it.
 fn come_as_stranger() {
     rustix::thread::set_thread_groups(&[Gid::from_raw(STRANGER)]).unwrap();
     become_user(STRANGER, STRANGER);
@@ -357,7 +358,7 @@ fn come_as_stranger() {
     wait_for_parent();
 }
 
-/// In a child: what the kernel says of the next client, in all three ways.
+/// In a child: the credentials of the next client, obtained in all three ways.
 fn look_at_stranger(listener: &OwnedFd) -> (Credentials, Vec<u8>, Credentials) {
     let client = accept(listener).unwrap();
     let groups = option_bytes(&client, SO_PEERGROUPS, 256).unwrap();
@@ -366,7 +367,7 @@ fn look_at_stranger(listener: &OwnedFd) -> (Credentials, Vec<u8>, Credentials) {
     (peer_credentials(&client), groups, message)
 }
 
-/// In a child: a listener whose clients' messages come with credentials.
+/// In a child: creates a listener whose clients' messages carry credentials.
 fn listening_with_credentials() -> OwnedFd {
     let listener = listener(STREAM, &Name::from_text(&std::env::var("NAME").unwrap()), 8);
     set_option(&listener, SO_PASSCRED, 1).unwrap();

@@ -1,4 +1,4 @@
-//! Facts about datagram and seqpacket sockets: addresses, queues, sizes, peers that go, truncation.
+//! Facts about datagram and seqpacket sockets: addresses, queues, sizes, closed peers, truncation.
 
 use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
@@ -16,7 +16,7 @@ fn server() -> (OwnedFd, Name) {
     (bound(DATAGRAM, &name), name)
 }
 
-/// Sends single bytes until the kernel refuses; how many went, and the refusal.
+/// Sends single bytes until the kernel refuses; returns their number, and the error.
 fn fill(mut send: impl FnMut() -> Result<usize>) -> (usize, Errno) {
     let mut sent = 0;
     loop {

@@ -1,4 +1,4 @@
-//! Facts about descriptors in messages: what is installed, what is dropped, what is refused.
+//! Facts about file descriptors in messages: which are installed, dropped, or refused.
 
 use std::ffi::c_int;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -15,13 +15,13 @@ use stoop_testkit::{Role, close, is_root, open_descriptors, role, skip};
 /// Since Linux 6.16.
 const SO_PASSRIGHTS: c_int = 83;
 
-/// The reading and the writing end of a pipe. The reader tells when nobody has the writing end any
-/// more.
+/// The reading and the writing end of a pipe. The reader shows when no process has the writing end
+/// any more.
 fn pipe() -> (OwnedFd, OwnedFd) {
     pipe_with(PipeFlags::CLOEXEC).unwrap()
 }
 
-/// Whether any writing end is open anywhere.
+/// Whether any process has the writing end open.
 fn is_written_to(reader: &OwnedFd) -> bool {
     polled(reader, PollFlags::IN) != PollFlags::HUP
 }

@@ -1,4 +1,4 @@
-//! Facts about sock_diag: what a dump of local sockets shows, and what it cannot.
+//! Facts about sock_diag: what a dump of Unix sockets shows, and what it cannot.
 
 use std::fs;
 use std::os::fd::OwnedFd;
@@ -11,7 +11,7 @@ use rustix::net::{RecvFlags, SendFlags, getsockname, recvfrom, sendto};
 use stoop_kernel_facts::*;
 use stoop_testkit::{NOBODY, Role, close, is_root, role, skip, tempdir};
 
-/// TCP's numbers for states, which sock_diag uses.
+/// TCP's state numbers, which sock_diag uses.
 const CONNECTED: u8 = 1;
 const CLOSE: u8 = 7;
 const LISTEN: u8 = 10;

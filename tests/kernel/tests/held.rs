@@ -1,4 +1,4 @@
-//! Facts about a socket seen through a copy of somebody's descriptor of it.
+//! Facts about a socket accessed through a copy of another process's file descriptor.
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
@@ -7,7 +7,7 @@ use rustix::event::PollFlags;
 use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
 use stoop_kernel_facts::*;
 
-/// A copy as another process would make one.
+/// Copies a file descriptor as another process would.
 fn copy(socket: &OwnedFd) -> OwnedFd {
     let process = pidfd_open(getpid(), PidfdFlags::empty()).unwrap();
     pidfd_getfd(process, socket.as_raw_fd(), PidfdGetfdFlags::empty()).unwrap()

@@ -1,4 +1,4 @@
-//! Facts about flock(2) and leases, as far as a lock next to a socket needs them.
+//! Facts about flock(2) and leases that matter for a lock next to a socket.
 
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;

@@ -1,4 +1,4 @@
-//! Facts about how connect(2) and bind(2) look a path up, and about whose permission they ask.
+//! Facts about path lookup by connect(2) and bind(2), and about the permissions they check.
 
 use std::ffi::c_int;
 use std::fs::{self, Permissions};
@@ -12,7 +12,7 @@ use stoop_kernel_facts::*;
 use stoop_testkit::{NOBODY, is_root, public_tempdir, skip, tempdir};
 use tempfile::TempDir;
 
-/// Users that are neither root nor nobody.
+/// Users other than root and `nobody`.
 const ALICE: u32 = 4001;
 const BOB: u32 = 4002;
 
@@ -32,12 +32,12 @@ fn try_bind(name: &Name) -> Result<()> {
     bind(&socket(STREAM), name)
 }
 
-/// Runs `work` as this user, on a process of its own; the error it met.
+/// Runs `work` as this user, in a process of its own; returns its error.
 fn as_user(uid: u32, work: impl FnOnce() -> Result<()>) -> Result<()> {
     as_user_with(uid, CapabilitySet::empty(), work)
 }
 
-/// The same, with some capabilities kept.
+/// The same, with some capabilities retained.
 fn as_user_with(uid: u32, kept: CapabilitySet, work: impl FnOnce() -> Result<()>) -> Result<()> {
     answer(|| {
         rustix::thread::set_keep_capabilities(true).expect("keep capabilities");
@@ -220,7 +220,7 @@ fn a_read_only_mount_is_no_bar_to_a_socket() {
     assert_eq!(ask(inside("."), whole), Err(Errno::ROFS));
 }
 
-/// A list for a file whose mode is `0660` or so: one user has an entry.
+/// An access control list for a file whose mode is similar to `0660`: one user has an entry.
 fn set_list(path: &Path, user: u32, entry: u16, mask: u16, other: u16) {
     let none = u32::MAX;
     let entries =

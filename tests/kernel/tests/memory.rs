@@ -1,4 +1,4 @@
-//! Facts about what `stoop bench` measures beside sockets: memory files and System V queues.
+//! Facts about what `stoop bench` compares with sockets: memory files and System V queues.
 
 #![expect(unsafe_code, reason = "System V queues have no safe binding")]
 

@@ -1,5 +1,5 @@
-//! Facts about socket names: what the kernel keeps of them, how long they may be, who can reach
-//! them.
+//! Facts about socket names: what the kernel keeps of them, their maximum length, and their
+//! reachability.
 
 use std::fs;
 

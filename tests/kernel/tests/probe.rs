@@ -1,5 +1,5 @@
-//! Facts about the wrong-kind probe: a datagram connect(2) that asks whether any socket is bound to
-//! a file.
+//! Facts about the wrong-type probe: a datagram connect(2) that detects whether any socket is bound
+//! to a file.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;

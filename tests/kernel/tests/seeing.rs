@@ -1,4 +1,4 @@
-//! Facts about looking at other processes: their descriptors, copies of them, and the network
+//! Facts about inspecting other processes: their file descriptors, copies of them, and the network
 //! namespaces of sockets.
 
 use std::fs::{self, File};

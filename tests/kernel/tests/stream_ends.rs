@@ -1,4 +1,4 @@
-//! Facts about how streams end, and how they are full: half-close, reset, SIGPIPE, write space,
+//! Facts about the end of streams, and about full streams: half-close, reset, SIGPIPE, write space,
 //! urgent bytes.
 
 use std::ffi::c_int;
@@ -113,7 +113,7 @@ fn only_streams_raise_sigpipe() {
     }
 }
 
-/// A pair whose first end has the send buffer that most machines give.
+/// A pair whose first end has the default send buffer of most machines.
 fn usual_pair() -> (OwnedFd, OwnedFd) {
     let (one, other) = pair(STREAM);
     set_option(&one, SO_SNDBUF, 106_496).unwrap();
@@ -121,7 +121,7 @@ fn usual_pair() -> (OwnedFd, OwnedFd) {
     (one, other)
 }
 
-/// Writes pieces of `size` until the buffer is full; how many bytes went.
+/// Writes pieces of `size` until the buffer is full; returns the number of bytes.
 fn fill(socket: &OwnedFd, size: usize) -> usize {
     let piece = vec![0; size];
     let mut total = 0;

@@ -1,5 +1,5 @@
-//! Facts about what the kernel keeps for each thread and a process is said to have: ids,
-//! capabilities, a root.
+//! Facts about per-thread attributes that are usually attributed to a process: ids, capabilities,
+//! root directory.
 
 use std::fs;
 use std::os::fd::AsFd;
@@ -16,7 +16,7 @@ use rustix::thread::{
 use stoop_kernel_facts::*;
 use stoop_testkit::{NOBODY, Role, is_root, public_tempdir, role, skip, tempdir};
 
-/// Runs `work` on a thread of its own, to its end.
+/// Runs `work` on a thread of its own, to completion.
 fn on_a_thread<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     std::thread::scope(|scope| {
         scope.spawn(work).join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))

@@ -1,17 +1,18 @@
-//! What the tests share: deadlines, polling, descriptor counts, temp directories, honest skips and
-//! real child processes.
+//! Utilities shared by the tests: deadlines, polling, file descriptor counts, temporary
+//! directories, recorded skips and child processes.
 //!
-//! Holds nothing about sockets, and never depends on the library under test: a fault there must not
-//! bend the ruler.
+//! Contains nothing about sockets, and never depends on the library under test: a bug there must
+//! not affect these utilities.
 //!
-//! - [`deadline`] and [`eventually`] see to it that no test hangs.
-//! - [`Role`] and [`spawn_self`] run part of a test in a process of its own, perhaps as another
-//!   user. Whatever a process has only one of (umask, limits, signal handlers, uid, a descriptor
-//!   table worth counting) belongs there.
-//! - [`close`] drops descriptors for good, although children may be starting in other threads.
+//! - [`deadline`] and [`eventually`] ensure that no test hangs.
+//! - [`Role`] and [`spawn_self`] run part of a test in a process of its own, optionally as another
+//! user. Use them for process-wide state: umask, limits, signal handlers, uid, a descriptor table
+//! to be counted.
+//! - [`close`] drops file descriptors and ensures that they are closed, even if other threads are
+//! starting children.
 //! - [`Injector`] watches the system calls of a child: counts them, fails one of them, or kills the
 //!   child there.
-//! - [`skip!`] leaves a test that lacks something, and leaves a record of it.
+//! - [`skip!`] leaves a test whose requirements are missing, and records the skip.
 
 pub mod inject;
 mod role;
@@ -28,18 +29,19 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-/// The user nobody, for tests that need a second, unprivileged user. The group of the same number
-/// goes with it.
+/// The id of the user `nobody`, for tests that need a second, unprivileged user, and of the group
+/// of the same number.
 pub const NOBODY: u32 = 65534;
 
-/// A new directory only this user may enter; removed with everything in it when the value is
-/// dropped.
+/// Creates a new directory that only this user may enter. It is removed with its contents when the
+/// value is dropped.
 #[track_caller]
 pub fn tempdir() -> TempDir {
     directory(0o700)
 }
 
-/// Like [`tempdir`], but everyone may enter and create files in it: for tests with a second user.
+/// Creates a new directory that every user may enter and create files in, for tests with a second
+/// user.
 #[track_caller]
 pub fn public_tempdir() -> TempDir {
     directory(0o777)
@@ -48,20 +50,20 @@ pub fn public_tempdir() -> TempDir {
 #[track_caller]
 fn directory(mode: u32) -> TempDir {
     let dir = tempfile::Builder::new().prefix("stoop-").tempdir().expect("create a temporary directory");
-    // After creation, because the umask cuts what is asked for at creation.
+    // After creation, because the umask clears bits of a mode that is given at creation.
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(mode)).expect("set the directory's mode");
     dir
 }
 
-/// How many times slower than a real one this machine's processor is: 1, unless `STOOP_SLOWNESS`
-/// says otherwise, as `cargo xtask vm` does for its emulated ones. Divide processor time by it
-/// before comparing with what a wait may cost.
+/// Returns how many times slower than real hardware this machine's processor is: 1, unless
+/// `STOOP_SLOWNESS` says otherwise, as `cargo xtask vm` sets it for emulated ones. Divide processor
+/// time by it before comparing it with the allowed cost of a wait.
 #[track_caller]
 pub fn slowness() -> f64 {
     std::env::var("STOOP_SLOWNESS").map_or(1.0, |times| times.parse().expect("STOOP_SLOWNESS is a number"))
 }
 
-/// How many descriptors this process has open, not counting the one used to count.
+/// Returns the number of open file descriptors of this process, without the one used for counting.
 ///
 /// Tests of one file run as threads of one process: count in a child of your own ([`Role`]), or
 /// hold a lock.
@@ -70,8 +72,8 @@ pub fn open_descriptors() -> usize {
     entries(Path::new("/proc/self/fd")) - 1
 }
 
-/// How many descriptors the process `pid` has open. Panics when there is no such process or it may
-/// not be looked at.
+/// Returns the number of open file descriptors of process `pid`. Panics if the process does not
+/// exist or may not be inspected.
 #[track_caller]
 pub fn descriptors_of(pid: u32) -> usize {
     let mine = usize::from(pid == std::process::id());
@@ -86,12 +88,12 @@ fn entries(dir: &Path) -> usize {
     }
 }
 
-/// Whether this process has root's effective uid.
+/// Returns whether this process has root's effective uid.
 pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-/// Whether an executable file of this name is found through `PATH`.
+/// Returns whether an executable file of this name is found through `PATH`.
 pub fn has_program(name: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).any(|dir| {

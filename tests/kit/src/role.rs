@@ -1,5 +1,5 @@
-//! Tests with several real processes: the test binary runs itself again, one test only, and plays
-//! another part in it.
+//! Tests with several processes: the test binary runs itself again, for one test only, in another
+//! role.
 //!
 //! ```no_run
 //! use stoop_testkit::{Role, role};
@@ -13,8 +13,8 @@
 //! }
 //! ```
 //!
-//! The child is the same executable, started through `/proc/self/exe`, so another user needs no way
-//! to its path.
+//! The child is the same executable, started through `/proc/self/exe`, so another user needs no
+//! permission on its path.
 
 use std::io::{self, Read};
 use std::ops::{Deref, DerefMut};
@@ -29,31 +29,32 @@ use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 
 use crate::{Injector, eventually};
 
-/// The environment variable that tells a child its part.
+/// The environment variable that tells a child its role.
 const ROLE: &str = "STOOP_ROLE";
 
-/// What a child says first: without it, a misspelled test name would run no test at all, and pass.
+/// The first output of a child: without it, a misspelled test name would run no test at all, and
+/// pass.
 const BEGINS: &str = "the child's part begins";
 
-/// How long a child takes at most to say so.
+/// The time within which a child has to print it.
 const START_LIMIT: Duration = Duration::from_secs(30);
 
-/// How long a child may live at all, even when its parent was killed and nobody waits for it any
+/// The maximum lifetime of a child, even if its parent was killed and no process waits for it any
 /// more.
 const LONGEST_LIFE_SECONDS: u32 = 120;
 
-/// How long [`Role::run`] waits.
+/// The timeout of [`Role::run`].
 const RUN_LIMIT: Duration = Duration::from_secs(60);
 
-/// Held for writing while a child is being started, for reading while [`close`] closes.
+/// Locked for writing while a child is being started, for reading while [`close`] closes.
 static STARTING: RwLock<()> = RwLock::new(());
 
-/// Starts another program, keeping out of the way of [`close`].
+/// Starts another program, synchronized with [`close`].
 pub fn spawn(command: &mut Command) -> io::Result<Child> {
     start(command, |child| eventually(START_LIMIT, || has_closed_its_copies(child))).map(|(child, ())| child)
 }
 
-/// Starts a child and waits with `until`, during all of which nothing is closed.
+/// Starts a child and waits with `until`. [`close`] is blocked for the whole time.
 fn start<T>(command: &mut Command, until: impl FnOnce(&mut Child) -> T) -> io::Result<(Child, T)> {
     let _alone = STARTING.write().unwrap_or_else(PoisonError::into_inner);
     let mut child = command.spawn()?;
@@ -61,11 +62,11 @@ fn start<T>(command: &mut Command, until: impl FnOnce(&mut Child) -> T) -> io::R
     Ok((child, answer))
 }
 
-/// Whether the exec is over, or the whole child is.
+/// Returns whether the exec has completed, or the child has exited.
 ///
-/// `Command::spawn` returns a little too early: in an exec the kernel first lets go of the old
-/// memory, which wakes the parent, and closes descriptors later. Until then the child's command
-/// line is its parent's, or empty.
+/// `Command::spawn` returns a little too early: in an exec the kernel first releases the old
+/// memory, which wakes the parent, and closes file descriptors later. Until then the child's
+/// command line is its parent's, or empty.
 fn has_closed_its_copies(child: &Child) -> bool {
     let line = |process: &str| std::fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
     let theirs = line(&child.id().to_string());
@@ -76,23 +77,23 @@ fn has_closed_its_copies(child: &Child) -> bool {
     waitid(WaitId::Pid(Pid::from_child(child)), look).is_ok_and(|ended| ended.is_some())
 }
 
-/// Drops something that owns descriptors, so that they are really closed when this returns.
+/// Drops an owner of file descriptors, and ensures that they are closed when this returns.
 ///
-/// A child has copies of every descriptor from its fork to its exec, close-on-exec or not; a `drop`
-/// in another thread at that time leaves a listener listening and a pipe open for a moment. This
-/// waits for children that are being started by [`spawn`] and [`Role`]; start none with a plain
-/// `Command::spawn` where it matters.
+/// A child has copies of all file descriptors from its fork to its exec, close-on-exec or not. A
+/// `drop` in another thread during that time leaves a listener listening or a pipe open for a
+/// moment. This function waits for children that are being started by [`spawn`] and [`Role`]; if it
+/// matters, start none with a plain `Command::spawn`.
 pub fn close<T>(descriptors: T) {
     let _nobody_starts = STARTING.read().unwrap_or_else(PoisonError::into_inner);
     drop(descriptors);
 }
 
-/// The part this process plays: `None` in the test itself, the name given to [`Role::new`] in a
-/// child.
+/// Returns the role of this process: `None` in the test itself, the name given to [`Role::new`] in
+/// a child.
 ///
 /// Call it in the first line of a test that has children. In a child it also tells the parent that
-/// its part begins, and sets an alarm clock, so that nothing outlives a killed test run for more
-/// than two minutes.
+/// the role has begun, and sets an alarm, so that no child outlives a killed test run for more than
+/// two minutes.
 pub fn role() -> Option<String> {
     let role = std::env::var(ROLE).ok()?;
     #[expect(unsafe_code, reason = "rustix has no alarm(2)")]
@@ -105,8 +106,8 @@ pub fn role() -> Option<String> {
     Some(role)
 }
 
-/// Starts `test` of the current test binary again in the part `role`, with more environment: see
-/// [`Role::spawn`].
+/// Starts `test` of the current test binary again in the role `role`, with additional environment
+/// variables; see [`Role::spawn`].
 ///
 /// `test` is the full name as `cargo test` prints it. The child is not guarded; wrap it in
 /// [`KillOnDrop`].
@@ -115,14 +116,14 @@ pub fn spawn_self(test: &str, role: &str, env: &[(&str, &str)]) -> Child {
     env.iter().fold(Role::new(test, role), |role, (name, value)| role.env(name, value)).start()
 }
 
-/// A part of a test to be played by a process of its own.
+/// A part of a test that runs in a process of its own.
 #[derive(Debug)]
 pub struct Role {
     command: Command,
 }
 
 impl Role {
-    /// The part `role` in the test whose full name, as `cargo test` prints it, is `test`.
+    /// Creates the role `role` in the test whose full name, as `cargo test` prints it, is `test`.
     ///
     /// The child finds stdin and stdout connected to its parent by pipes; stderr is the parent's.
     pub fn new(test: &str, role: &str) -> Role {
@@ -141,9 +142,8 @@ impl Role {
         self
     }
 
-    /// Starts the child by way of another program, which is given the child's own command line
-    /// behind these arguments: `unshare --net`. The process that is started is then that
-    /// program's.
+    /// Starts the child through another program, which is given the child's command line after
+    /// these arguments: `unshare --net`. The started process is then that program's.
     pub fn within(mut self, program: &str, arguments: &[&str]) -> Role {
         let child = std::mem::replace(&mut self.command, Command::new(program));
         // `/proc/self/exe` would be that program.
@@ -154,7 +154,7 @@ impl Role {
         self
     }
 
-    /// Has the child's system calls watched, from its exec on.
+    /// Watches the child's system calls, from its exec on.
     #[track_caller]
     pub fn watched(mut self, injector: &Injector) -> Role {
         injector.attach(&mut self.command).expect("watch the child's system calls");
@@ -167,8 +167,8 @@ impl Role {
         self
     }
 
-    /// Starts the child and waits until it calls [`role`]; panics when it never does, as with a
-    /// misspelled test name.
+    /// Starts the child and waits until it calls [`role`]. Panics if it never does, for example
+    /// because of a misspelled test name.
     ///
     /// The test harness writes lines of its own to stdout; read the child's with
     /// [`KillOnDrop::line`].
@@ -177,7 +177,7 @@ impl Role {
         KillOnDrop(self.start())
     }
 
-    /// Starts the child, waits for its end (one minute at most) and panics unless it passed.
+    /// Starts the child, waits for its exit (one minute at most) and panics unless it passed.
     #[track_caller]
     pub fn run(self) {
         let status = self.spawn().finish(RUN_LIMIT);
@@ -196,14 +196,14 @@ impl Role {
     }
 }
 
-/// A child process that is killed and waited for when the value is dropped, also by a panic.
+/// A child process that is killed and reaped when the value is dropped, also by a panic.
 #[derive(Debug)]
 pub struct KillOnDrop(pub Child);
 
 impl KillOnDrop {
     /// Reads the child's stdout up to the first line that begins with `word`, and returns the rest
-    /// of that line, trimmed. Other lines are thrown away. Panics at the end of the output, or
-    /// after `limit`.
+    /// of that line, trimmed. Other lines are discarded. Panics at the end of the output, or after
+    /// `limit`.
     #[track_caller]
     pub fn line(&mut self, word: &str, limit: Duration) -> String {
         match read_line(&mut self.0, word, limit) {
@@ -212,7 +212,7 @@ impl KillOnDrop {
         }
     }
 
-    /// Closes the child's stdin and waits for its end; panics after `limit` (dropping the value
+    /// Closes the child's stdin and waits for its exit. Panics after `limit` (dropping the value
     /// then kills it).
     #[track_caller]
     pub fn finish(&mut self, limit: Duration) -> ExitStatus {
@@ -228,8 +228,8 @@ impl KillOnDrop {
     }
 }
 
-/// The rest of the first line of the child's stdout that begins with `word`; `None` at the end or
-/// after `limit`.
+/// Returns the rest of the first line of the child's stdout that begins with `word`; `None` at the
+/// end or after `limit`.
 fn read_line(child: &mut Child, word: &str, limit: Duration) -> Option<String> {
     let end = Instant::now() + limit;
     let stdout = child.stdout.as_mut().expect("the child's stdout is a pipe");
@@ -247,8 +247,8 @@ fn read_line(child: &mut Child, word: &str, limit: Duration) -> Option<String> {
     }
 }
 
-/// One byte; `None` at the end of the pipe or at `end`. One at a time: nothing that was read is
-/// ever held back.
+/// Reads one byte; `None` at the end of the pipe or at `end`. Reads one at a time, so that nothing
+/// is buffered.
 fn read_byte(stdout: &mut ChildStdout, end: Instant) -> Option<u8> {
     let left = end.saturating_duration_since(Instant::now());
     let left = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() };
@@ -260,7 +260,7 @@ fn read_byte(stdout: &mut ChildStdout, end: Instant) -> Option<u8> {
 
 impl Drop for KillOnDrop {
     fn drop(&mut self) {
-        // Fails only for a child that was waited for already, which is what we want.
+        // Fails only for a child that was already waited for, which is fine.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }

@@ -1,9 +1,9 @@
-//! Skips that leave a trace, so that "all green" never hides "hardly anything ran".
+//! Skips that are recorded, so that "all green" never hides "hardly anything ran".
 
 use std::fs::OpenOptions;
 use std::io::Write;
 
-/// Leaves the current test, saying what was lacking.
+/// Leaves the current test and prints what was missing.
 ///
 /// Prints `SKIP <test>: <reason>` on stderr, appends the same line to the file that the environment
 /// variable `STOOP_SKIPS` names (if it is set), and returns from the enclosing function, which must
@@ -26,20 +26,21 @@ macro_rules! skip {
     }};
 }
 
-/// Writes down one skip; called by [`skip!`] with the path of a function that lies inside the test.
+/// Records one skip. Called by [`skip!`] with the path of a function inside the test.
 pub fn record_skip(inside: &str, reason: &str) {
     let line = format!("SKIP {}: {reason}\n", test_name(inside));
     eprint!("{line}");
     if let Some(file) = std::env::var_os("STOOP_SKIPS") {
         let opened = OpenOptions::new().append(true).create(true).open(&file);
-        // One write, so that lines of tests running at the same time do not mix.
+        // One write, so that lines of parallel tests do not mix.
         if let Err(error) = opened.and_then(|mut record| record.write_all(line.as_bytes())) {
             panic!("cannot write the skip to {}: {error}", file.display());
         }
     }
 }
 
-/// `crate::module::test::here` and `crate::test::{{closure}}::here` become the path of the test.
+/// Turns `crate::module::test::here` and `crate::test::{{closure}}::here` into the path of the
+/// test.
 fn test_name(inside: &str) -> String {
     let parts = inside.split("::").filter(|part| *part != "{{closure}}" && *part != "here");
     parts.collect::<Vec<_>>().join("::")

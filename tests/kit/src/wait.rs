@@ -1,4 +1,4 @@
-//! Time limits for tests: a call that must end, and a condition that must come true.
+//! Time limits for tests: a call that must return, and a condition that must become true.
 //!
 //! Nothing here measures speed; the limits only turn a hang into a failure.
 
@@ -7,11 +7,11 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Runs `work` on a thread of its own and returns what it returns; panics, naming the caller, if
-/// that takes longer than `limit`.
+/// Runs `work` on a thread of its own and returns its result. Panics, naming the caller, if that
+/// takes longer than `limit`.
 ///
-/// A panic of `work` goes on in the caller. Work that misses its deadline is left behind on its
-/// thread until the process ends, which is why it may borrow nothing.
+/// A panic of `work` is propagated to the caller. Work that misses its deadline keeps running on
+/// its thread until the process exits, so it may not borrow anything.
 #[track_caller]
 pub fn deadline<T, F>(limit: Duration, work: F) -> T
 where
@@ -20,7 +20,8 @@ where
 {
     let (done, answer) = channel();
     let worker = thread::spawn(move || {
-        // The receiver is gone only when the deadline has passed; nobody wants the answer then.
+        // The receiver is dropped only after the deadline has passed; the result is then not
+        // needed.
         let _ = done.send(work());
     });
     match answer.recv_timeout(limit) {
@@ -32,8 +33,7 @@ where
     }
 }
 
-/// Asks `condition` again and again, with pauses, until it is true; panics, naming the caller,
-/// after `limit`.
+/// Polls `condition`, with pauses, until it is true. Panics, naming the caller, after `limit`.
 #[track_caller]
 pub fn eventually(limit: Duration, mut condition: impl FnMut() -> bool) {
     let end = Instant::now() + limit;

@@ -1,4 +1,5 @@
-//! Servers of a thousand clients, on one thread each: tokio by itself, and stoop's `serve`. The clients are `c/peers.c`.
+//! Servers of a thousand clients, on one thread each: plain tokio, and stoop's `serve`. The clients
+//! are in `c/peers.c`.
 
 use stoop::serve::Server;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -7,10 +8,10 @@ use super::tokio_stream::block_on;
 use crate::Result;
 use crate::part::Part;
 
-/// More than a message, so that a read says whether there may be more to come.
+/// Longer than a message, so that a read shows whether there may be more.
 const BUFFER_BYTES: usize = 72;
 
-/// Answers until the client goes.
+/// Answers until the client closes.
 #[expect(clippy::manual_async_fn, reason = "an async fn keeps room for its argument twice")]
 fn echo(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> impl Future<Output = ()> {
     async move {

@@ -1,4 +1,4 @@
-//! iceoryx2: shared memory, a service each way, polled without a pause.
+//! iceoryx2: shared memory, one service per direction, polled without a pause.
 
 use iceoryx2::port::publisher::Publisher;
 use iceoryx2::port::subscriber::Subscriber;
@@ -8,7 +8,7 @@ use crate::Result;
 use crate::link::Link;
 use crate::part::Part;
 
-/// How many messages may be on their way.
+/// The maximum number of messages in flight.
 const QUEUE: usize = 64;
 
 pub struct Ports {

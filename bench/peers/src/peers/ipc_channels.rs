@@ -1,4 +1,5 @@
-//! The crate ipc-channel: a channel of bytes each way. Its server invents its own name, which we leave in a file.
+//! The crate ipc-channel: one channel of bytes per direction. Its server chooses its own name,
+//! which is passed in a file.
 
 use ipc_channel::ipc::{IpcBytesReceiver, IpcBytesSender, IpcOneShotServer, IpcSender, bytes_channel};
 

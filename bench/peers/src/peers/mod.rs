@@ -1,4 +1,4 @@
-//! Who is compared: one small file for each, and here their names.
+//! The compared peers: one small file for each, and their names.
 
 mod compio_stream;
 mod delimited;
@@ -23,16 +23,16 @@ use crate::Result;
 use crate::link::play;
 use crate::part::{Part, Work};
 
-/// How long the adaptive ones try before they sleep.
+/// How long the adaptive ones spin before they sleep.
 const SPIN: Duration = Duration::from_micros(20);
 
 /// How long the idle ones wait.
 const IDLE: Duration = Duration::from_secs(1);
 
-/// Plays a part as the peer of that name.
+/// Runs a role as the peer of that name.
 ///
 /// # Errors
-/// Whatever goes wrong.
+/// Returns an error if anything fails.
 pub fn play_as(peer: &str, part: &Part) -> Result<()> {
     match (peer, part.work) {
         ("stoop, adaptive", Work::Idle) => stoop_sync::idle(),

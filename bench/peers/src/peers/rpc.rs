@@ -1,4 +1,5 @@
-//! What the RPC peers share: 64 callers on one connection, and a server that goes on until it is killed.
+//! Shared by the RPC peers: 64 callers on one connection, and a server that runs until it is
+//! killed.
 
 use std::cell::Cell;
 
@@ -9,10 +10,10 @@ use crate::link::Watch;
 use crate::message::{Message, check};
 use crate::part::Part;
 
-/// How many calls are on their way at once.
+/// The number of calls in flight.
 const CALLERS: usize = 64;
 
-/// Has `call` send every message of the part, and checks each answer.
+/// Sends every message of the role through `call`, and checks each response.
 pub async fn ask_many<F: Future<Output = Result<Vec<u8>>>>(
     part: &Part,
     call: impl Fn(Vec<u8>) -> F,

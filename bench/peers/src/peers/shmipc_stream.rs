@@ -1,4 +1,5 @@
-//! shmipc: shared memory, announced over a stream, driven by tokio; with its defaults but for the size of the memory.
+//! shmipc: shared memory, announced over a stream, driven by tokio; with its defaults except for
+//! the size of the memory.
 
 use std::os::unix::net::SocketAddr;
 use std::time::Duration;

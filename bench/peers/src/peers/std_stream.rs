@@ -1,4 +1,5 @@
-//! The standard library's stream; and any other that blocks: a message is a write, and a read takes what has come.
+//! The standard library's stream, and any other blocking one: a message is a write, and a read
+//! takes all available bytes.
 
 use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -7,7 +8,7 @@ use crate::Result;
 use crate::link::{Chunk, Link};
 use crate::part::Part;
 
-/// A blocking stream, with what was read of it.
+/// A blocking stream, with its unprocessed bytes.
 pub struct Plain<S>(S, Chunk);
 
 impl<S: Read + Write> Plain<S> {

@@ -11,7 +11,8 @@ use crate::Result;
 use crate::link::{Link, Watch};
 use crate::part::{Part, Work};
 
-/// What is asked for as a send buffer for long messages; the kernel grants up to `net.core.wmem_max`. More of it brings no more.
+/// The requested send buffer for long messages; the kernel grants up to `net.core.wmem_max`. A
+/// larger one has no further effect.
 const SEND_BUFFER_BYTES: usize = 1 << 20;
 const LONG_BYTES: usize = 64 << 10;
 
@@ -106,7 +107,7 @@ impl<const SPINS: bool> Link for Frames<SPINS> {
     }
 }
 
-/// Waits for a time on a stream on which something came once and nothing comes any more.
+/// Waits for a time on a stream on which data arrived once and then no more.
 pub fn idle() -> Result<()> {
     let (mut one, other) = Stream::pair()?;
     let mut other = adapted(other, true);

@@ -1,4 +1,5 @@
-//! Streams driven by tokio, on a runtime of one thread: tokio's own, and stoop's with and without adaptive waiting.
+//! Streams driven by tokio, on a runtime of one thread: tokio's own, and stoop's with and without
+//! adaptive waiting.
 
 use stoop::{Bind, aio};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -15,8 +16,8 @@ pub fn block_on<T>(work: impl Future<Output = T>) -> T {
     runtime.expect("a runtime").block_on(work)
 }
 
-/// A listener of stoop's. Not from `listen_async`, for which tokio starts a thread: whatever a process with a second thread
-/// asks of the kernel costs a little more.
+/// Creates a stoop listener. Not with `listen_async`, for which tokio starts a thread: system calls
+/// of a process with a second thread cost a little more.
 pub fn listen(part: &Part) -> Result<aio::Listener> {
     Ok(Bind::new(&part.path).listen()?.try_into()?)
 }
@@ -108,7 +109,7 @@ impl<const SPINS: bool> Link for Stoop<SPINS> {
     }
 }
 
-/// As [`super::stoop_sync::idle`].
+/// Waits on an idle stream, as in [`super::stoop_sync::idle`].
 pub fn idle() -> Result<()> {
     block_on(async {
         let (mut one, mut other) = aio::Stream::pair()?;

@@ -1,4 +1,4 @@
-//! ttrpc: unary calls, its asynchronous face.
+//! ttrpc: unary calls, with its asynchronous API.
 
 use std::collections::HashMap;
 

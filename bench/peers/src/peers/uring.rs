@@ -1,5 +1,6 @@
-//! The server of a thousand clients on io_uring: one accept that goes on, one receive that goes on for each client, into buffers
-//! that the kernel takes from a registered ring. An answer is sent from where its request lies.
+//! The server of a thousand clients on io_uring: one multishot accept, and one multishot receive
+//! for each client, into buffers that the kernel takes from a registered ring. A response is sent
+//! from the buffer of its request.
 
 #![expect(unsafe_code, reason = "the ring is the kernel's, and its crate leaves that to us")]
 
@@ -18,14 +19,15 @@ const BUFFERS: u16 = 2048;
 const BUFFER_BYTES: usize = 64;
 const GROUP: u16 = 0;
 
-/// What a completion is about: the lower half of its number holds the descriptor, and above that, the buffer.
+/// The meaning of a completion: the lower half of its number holds the file descriptor, and above
+/// that, the buffer.
 const ACCEPT: u64 = 1 << 56;
 const RECEIVE: u64 = 2 << 56;
 const SEND: u64 = 3 << 56;
 
-/// Buffers that the kernel picks from.
+/// Buffers that the kernel selects from.
 struct Buffers {
-    /// Page-aligned, as the kernel wants it; leaked, since the kernel holds on to it.
+    /// Page-aligned, as the kernel requires; leaked, since the kernel keeps using it.
     ring: *mut BufRingEntry,
     bytes: Vec<u8>,
     tail: u16,

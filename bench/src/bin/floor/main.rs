@@ -4,18 +4,17 @@
 //! cargo run --release -p stoop-bench --bin floor [-- --reps 9 --rounds 20000 --pin 0,1 --json]
 //! ```
 //!
-//! Two workloads between two processes over a stream socket, 64 bytes a message: a ping-pong, and
-//! one-way messages of one write each. Three peers do both: `c` (raw read and write, compiled here
-//! and now), `stoop` and `std`. Every repetition runs all peers, in another order each time; a
-//! ratio is taken within a repetition, and the median of those is the answer. Every message carries
-//! its number and is checked.
+//! Two workloads between two processes over a stream socket, 64 bytes per message: a ping-pong, and
+//! one-way messages of one write each. Three peers do both: `c` (raw read and write, compiled by
+//! this program), `stoop` and `std`. Every repetition runs all peers, in another order each time.
+//! Ratios are taken within a repetition, and their median is the result. Every message carries its
+//! number and is checked.
 //!
-//! The processes have a CPU each, unless told otherwise: left to the scheduler, both may share one,
-//! where a round trip takes a tenth of the time, and that choice would drown every other
-//! difference.
+//! By default the processes have a CPU each: left to the scheduler, both may share one, where a
+//! round trip takes a tenth of the time, and that choice would hide every other difference.
 //!
-//! This file reads the arguments and runs the repetitions; `peers.rs` starts the processes,
-//! `work.rs` is what they do, `report.rs` says what came out.
+//! This file parses the arguments and runs the repetitions; `peers.rs` starts the processes,
+//! `work.rs` has the workloads, `report.rs` prints the results.
 
 mod peers;
 mod report;
@@ -41,7 +40,7 @@ fn main() -> ExitCode {
     stoop_bench::command(USAGE, peers::play, Options::parse, measure)
 }
 
-/// What the command line asks for.
+/// The options of the command line.
 #[derive(Debug, PartialEq)]
 struct Options {
     reps: usize,
@@ -51,7 +50,7 @@ struct Options {
 }
 
 impl Options {
-    /// `None` for anything that is not as the usage says.
+    /// `None` for anything that does not match the usage.
     fn parse(args: &[String]) -> Option<Self> {
         let mut options = Self { reps: 9, rounds: 20_000, pin: pin::two_cpus(), json: false };
         let mut args = args.iter();

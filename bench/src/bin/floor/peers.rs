@@ -1,7 +1,7 @@
-//! Who is compared, and how a measurement's two processes are started and heard.
+//! The compared peers, and how a measurement's two processes are started and read.
 //!
-//! The Rust peers are this program again, told its part by its first argument; the C peer is
-//! `bench/c/floor.c`, compiled once a run. Both take the same arguments, so the measuring process
+//! The Rust peers are this program again, with a role as its first argument; the C peer is
+//! `bench/c/floor.c`, compiled once per run. Both take the same arguments, so the measuring process
 //! treats them alike. Children never outlive it.
 
 use crate::work::{self, Plan};
@@ -14,7 +14,7 @@ use std::time::Duration;
 use stoop_bench::player::{Player, compile};
 use tempfile::TempDir;
 
-/// The first argument of a process that plays a part.
+/// The first argument of a child process.
 const PLAY: &str = "--play";
 
 const SERVE: &str = "serve";
@@ -87,7 +87,7 @@ impl Transport for Stoop {
     }
 }
 
-/// A process that plays a part: `PEER serve|connect WORKLOAD PATH MESSAGES WARMUP`.
+/// Runs a child process: `PEER serve|connect WORKLOAD PATH MESSAGES WARMUP`.
 pub fn play(args: &[String]) -> Option<io::Result<()>> {
     match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [PLAY, "std", ref part @ ..] => Some(play_with::<Std>(part)),
@@ -118,8 +118,7 @@ fn bad_part() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, "no part to play")
 }
 
-/// Everything needed to start a measurement: the compiled C peer, a directory for sockets, the
-/// CPUs.
+/// The context of a measurement: the compiled C peer, a directory for sockets, the CPUs.
 pub struct Players {
     dir: TempDir,
     pin: Option<(usize, usize)>,
@@ -133,7 +132,7 @@ impl Players {
         Ok(Self { dir, pin })
     }
 
-    /// Runs one measurement in two fresh processes and returns what the client timed.
+    /// Runs one measurement in two new processes and returns the time that the client measured.
     pub fn run(&self, peer: Peer, plan: &Plan) -> io::Result<Duration> {
         let socket = self.dir.path().join("socket");
         let _ = std::fs::remove_file(&socket);

@@ -1,4 +1,4 @@
-//! What came out, as a Markdown table or as JSON: the same values in both.
+//! The results, as a Markdown table or as JSON with the same values.
 
 use crate::Options;
 use crate::peers::Peer;
@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 use stoop_bench::machine::Machine;
 use stoop_bench::stats::{Summary, ratios};
 
-/// The version of the JSON that this program prints.
+/// The version of this program's JSON.
 const SCHEMA: u32 = 1;
 
-/// What one peer took for one workload: nanoseconds per round trip or message, one value a
+/// The times of one peer for one workload: nanoseconds per round trip or message, one value per
 /// repetition.
 pub struct Samples {
     pub peer: Peer,
@@ -19,7 +19,7 @@ pub struct Samples {
 }
 
 impl Samples {
-    /// Room for every peer in every workload.
+    /// Creates an empty record for every peer and workload.
     pub fn all() -> Vec<Self> {
         let pairs = Workload::ALL.into_iter().flat_map(|w| Peer::ALL.map(|p| (p, w)));
         pairs.map(|(peer, workload)| Self { peer, workload, nanoseconds: Vec::new() }).collect()
@@ -31,7 +31,7 @@ struct Row {
     workload: Workload,
     peer: Peer,
     nanoseconds: Summary,
-    /// To `c`, of each repetition.
+    /// The ratio to `c` in each repetition.
     ratio: Summary,
 }
 

@@ -1,34 +1,34 @@
-//! What the two processes of a measurement say to each other, over anything that reads and writes.
+//! The exchange between the two processes of a measurement, over anything that reads and writes.
 //!
-//! The mirror of `bench/c/floor.c`: a change here is a change there. Message `n` is 64 bytes that
-//! begin with `n` and end with its complement, so that a lost, doubled, torn or shifted message is
-//! noticed. Both workloads begin with an unmeasured ping-pong.
+//! The counterpart of `bench/c/floor.c`: change both together. Message `n` is 64 bytes that begin
+//! with `n` and end with its complement, so that a lost, doubled, torn or shifted message is
+//! detected. Both workloads begin with an unmeasured ping-pong.
 
 use std::io::{self, Read, Write};
 use std::time::{Duration, Instant};
 
 /// The length of a message in bytes.
 const MESSAGE: usize = 64;
-/// How much the receiver of one-way messages reads at most in one call, in bytes.
+/// The maximum number of bytes that the receiver of one-way messages reads in one call.
 const CHUNK: usize = 65_536;
 /// Unmeasured round trips before either workload.
 const WARMUP: u64 = 500;
-/// One-way messages for each round trip: they are that much quicker.
+/// One-way messages for each round trip, since they are that much faster.
 const ONE_WAY_FACTOR: u64 = 10;
 
-/// What is measured.
+/// The measured workload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Workload {
-    /// A message there and a message back, one at a time.
+    /// Round trips, one at a time.
     PingPong,
-    /// Messages one way, one write each; the time ends when the receiver has confirmed the last.
+    /// One-way messages, one write each; the time ends when the receiver has confirmed the last.
     OneWay,
 }
 
 impl Workload {
     pub const ALL: [Self; 2] = [Self::PingPong, Self::OneWay];
 
-    /// The name in arguments, to the C program also.
+    /// Returns the name in arguments, also for the C program.
     pub fn name(self) -> &'static str {
         match self {
             Self::PingPong => "pingpong",
@@ -37,8 +37,8 @@ impl Workload {
     }
 }
 
-/// One measurement: the workload, and how many messages (or round trips) are timed after how many
-/// that are not.
+/// One measurement: the workload, and the numbers of timed and of preceding untimed messages (or
+/// round trips).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
     pub workload: Workload,
@@ -47,7 +47,7 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// A plan for about as much work as `rounds` round trips.
+    /// Creates a plan for about as much work as `rounds` round trips.
     pub fn new(workload: Workload, rounds: u64) -> Self {
         let messages = match workload {
             Workload::PingPong => rounds,
@@ -56,7 +56,7 @@ impl Plan {
         Self { workload, messages, warmup: WARMUP }
     }
 
-    /// The plan as arguments, and [`Plan::parse`] back.
+    /// Formats the plan as arguments; [`Plan::parse`] is the inverse.
     pub fn to_args(&self) -> [String; 3] {
         [self.workload.name().to_owned(), self.messages.to_string(), self.warmup.to_string()]
     }
@@ -71,7 +71,7 @@ impl Plan {
     }
 }
 
-/// The server's part.
+/// Runs the server.
 pub fn serve(mut stream: impl Read + Write, plan: &Plan) -> io::Result<()> {
     let mut message = [0; MESSAGE];
     let answered = match plan.workload {
@@ -89,7 +89,7 @@ pub fn serve(mut stream: impl Read + Write, plan: &Plan) -> io::Result<()> {
     Ok(())
 }
 
-/// The client's part; returns the time that the messages of the plan took.
+/// Runs the client; returns the time that the messages of the plan took.
 pub fn connect(mut stream: impl Read + Write, plan: &Plan) -> io::Result<Duration> {
     let mut message = [0; MESSAGE];
     let mut pingpong = |stream: &mut _, from, to| {
@@ -124,7 +124,7 @@ fn receive(stream: &mut impl Read, message: &mut [u8; MESSAGE], n: u64) -> io::R
     check(message, n)
 }
 
-/// Reads whatever has come, up to a chunk at a time, and checks each whole message in it.
+/// Reads all available bytes, up to a chunk at a time, and checks each whole message.
 fn receive_all(stream: &mut impl Read, from: u64, to: u64) -> io::Result<()> {
     let mut chunk = vec![0; CHUNK];
     let (mut filled, mut next) = (0, from);

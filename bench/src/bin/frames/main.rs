@@ -4,18 +4,18 @@
 //! cargo run --release -p stoop-bench --bin frames [-- --reps 9 --scale 1 --only 64 --read --pin 0,1 --json]
 //! ```
 //!
-//! Messages one way between two processes, of 64 B, 1 KiB, 64 KiB and 1 MiB. The base is C with a
+//! One-way messages between two processes, of 64 B, 1 KiB, 64 KiB and 1 MiB. The base is C with a
 //! four-byte length: small messages 256 to a write, large ones one `writev` each with the socket's
-//! buffers as they are. Beside it `stoop::frame` in its own framing and with a u32 length, with a
-//! raised send buffer as its documentation says, and in its own framing without. Every
+//! default buffers. It is compared with `stoop::frame` in its own framing and with a u32 length,
+//! with a raised send buffer as its documentation recommends, and in its own framing without. Every
 //! message carries its number and is checked with its length; with `--read` the receiver adds up
 //! every byte of it. The time ends when the receiver has confirmed the last message.
 //!
-//! Every repetition runs all peers, in another order each time; a ratio is taken within a
-//! repetition. Processes have a CPU each, unless told otherwise.
+//! Every repetition runs all peers, in another order each time; ratios are taken within a
+//! repetition. By default the processes have a CPU each.
 //!
-//! This file reads the arguments and runs the repetitions; `peers.rs` starts the processes,
-//! `work.rs` is what they do, `report.rs` says what came out.
+//! This file parses the arguments and runs the repetitions; `peers.rs` starts the processes,
+//! `work.rs` has the workload, `report.rs` prints the results.
 
 mod peers;
 mod report;
@@ -45,7 +45,7 @@ fn main() -> ExitCode {
     stoop_bench::command(USAGE, peers::play, Options::parse, measure)
 }
 
-/// What the command line asks for.
+/// The options of the command line.
 #[derive(Debug, PartialEq)]
 struct Options {
     reps: usize,
@@ -57,7 +57,7 @@ struct Options {
 }
 
 impl Options {
-    /// `None` for anything that is not as the usage says.
+    /// `None` for anything that does not match the usage.
     fn parse(args: &[String]) -> Option<Self> {
         let mut options =
             Self { reps: 9, scale: 1.0, only: None, reads_all: false, pin: pin::two_cpus(), json: false };

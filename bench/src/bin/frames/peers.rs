@@ -1,7 +1,7 @@
-//! Who is compared, and how a measurement's two processes are started and heard.
+//! The compared peers, and how a measurement's two processes are started and read.
 //!
-//! The Rust peers are this program again, told its part by its first argument; the C peer is
-//! `bench/c/frames.c`, compiled once a run. Both take the same arguments.
+//! The Rust peers are this program again, with a role as its first argument; the C peer is
+//! `bench/c/frames.c`, compiled once per run. Both take the same arguments.
 
 use std::ffi::OsString;
 use std::io;
@@ -15,16 +15,16 @@ use tempfile::TempDir;
 
 use crate::work::{self, Plan, Taken};
 
-/// The first argument of a process that plays a part.
+/// The first argument of a child process.
 const PLAY: &str = "--play";
 
 const SERVE: &str = "serve";
 const CONNECT: &str = "connect";
 
-/// What is asked for as a send buffer; the kernel grants up to `net.core.wmem_max`.
+/// The requested size of the send buffer; the kernel grants up to `net.core.wmem_max`.
 const SEND_BUFFER_BYTES: usize = 4 << 20;
 
-/// The C peer copies messages below this together, in bytes.
+/// The C peer batches messages shorter than this, in bytes.
 const GATHER_BELOW_BYTES: usize = 4096;
 
 /// An implementation of the workload.
@@ -57,8 +57,7 @@ impl Peer {
     }
 }
 
-/// A process that plays a part: `PEER serve|connect gathered|single PATH BYTES MESSAGES WARMUP
-/// read|skip`.
+/// Runs a child process: `PEER serve|connect gathered|single PATH BYTES MESSAGES WARMUP read|skip`.
 pub fn play(args: &[String]) -> Option<io::Result<()>> {
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let [PLAY, peer, role, _, path, bytes, messages, warmup, reads] = args[..] else { return None };
@@ -91,8 +90,7 @@ fn bad_part() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, "no part to play")
 }
 
-/// Everything needed to start a measurement: the compiled C peer, a directory for sockets, the
-/// CPUs.
+/// The context of a measurement: the compiled C peer, a directory for sockets, the CPUs.
 pub struct Players {
     dir: TempDir,
     pin: Option<(usize, usize)>,
@@ -106,7 +104,8 @@ impl Players {
         Ok(Self { dir, pin })
     }
 
-    /// Runs one measurement in two fresh processes: the sender's time, and the CPU time of both.
+    /// Runs one measurement in two new processes: returns the sender's time, and the CPU time of
+    /// both.
     pub fn run(&self, peer: Peer, plan: &Plan) -> io::Result<Taken> {
         let socket = self.dir.path().join("socket");
         let _ = std::fs::remove_file(&socket);

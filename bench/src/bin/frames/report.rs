@@ -1,4 +1,4 @@
-//! What came out, as a Markdown table or as JSON: the same values in both.
+//! The results, as a Markdown table or as JSON with the same values.
 
 use std::time::Duration;
 
@@ -10,21 +10,21 @@ use crate::Options;
 use crate::peers::Peer;
 use crate::work::Taken;
 
-/// The version of the JSON that this program prints.
+/// The version of this program's JSON.
 const SCHEMA: u32 = 1;
 
-/// What one peer took for one size: nanoseconds a message, one value a repetition.
+/// The times of one peer for one size: nanoseconds per message, one value per repetition.
 #[derive(Clone)]
 pub struct Samples {
     pub peer: Peer,
     pub message_bytes: usize,
     nanoseconds: Vec<f64>,
-    /// Of CPU time, both processes together.
+    /// CPU time of both processes together.
     cpu_nanoseconds: Vec<f64>,
 }
 
 impl Samples {
-    /// Room for every peer with every size.
+    /// Creates an empty record for every peer and size.
     pub fn all(sizes: &[usize]) -> Vec<Self> {
         let pairs = sizes.iter().flat_map(|&size| Peer::ALL.map(|peer| (peer, size)));
         let (nanoseconds, cpu_nanoseconds) = (Vec::new(), Vec::new());
@@ -45,7 +45,7 @@ struct Row {
     message_bytes: usize,
     peer: Peer,
     messages_per_second: Summary,
-    /// How many times as fast as `c`, of each repetition.
+    /// The speed relative to `c` in each repetition.
     speed: Summary,
     cpu_nanoseconds: Summary,
 }

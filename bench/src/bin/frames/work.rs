@@ -1,4 +1,4 @@
-//! What the two processes of a measurement do: the mirror of `bench/c/frames.c`.
+//! The workload of the two processes of a measurement: the counterpart of `bench/c/frames.c`.
 //!
 //! Message `n` begins with `n` and ends with its complement; the bytes between are all the same. A
 //! number and its complement add up to −1, so the sum of a message's words does not depend on `n`.
@@ -10,13 +10,13 @@ use rustix::time::{ClockId, clock_gettime};
 use stoop::Stream;
 use stoop::frame::{Codec, FrameReader, FrameWriter, PageBuffer};
 
-/// The sizes that are measured, in bytes.
+/// The measured sizes, in bytes.
 pub const SIZES: [usize; 4] = [64, 1024, 64 << 10, 1 << 20];
 
-/// What is between the two numbers.
+/// The bytes between the two numbers.
 const FILL: u8 = 0x5a;
 
-/// What a message confirmed looks like.
+/// The confirmation of a message.
 const RECEIPT: u8 = b'!';
 
 /// One measurement.
@@ -24,14 +24,14 @@ const RECEIPT: u8 = b'!';
 pub struct Plan {
     pub message_bytes: usize,
     pub messages: u64,
-    /// Messages before the timed ones.
+    /// Untimed messages before the timed ones.
     pub warmup: u64,
     /// Whether the receiver reads every byte.
     pub reads_all: bool,
 }
 
 impl Plan {
-    /// Enough messages for a sizeable part of a second, `scale` times.
+    /// Returns enough messages for a sizeable part of a second, multiplied by `scale`.
     pub fn new(message_bytes: usize, scale: f64, reads_all: bool) -> Self {
         let usual = match message_bytes {
             ..1024 => 8_000_000,
@@ -43,7 +43,7 @@ impl Plan {
         Self { message_bytes, messages, warmup: messages.div_ceil(10), reads_all }
     }
 
-    /// The plan as arguments, and [`Plan::parse`] back.
+    /// Formats the plan as arguments; [`Plan::parse`] is the inverse.
     pub fn to_args(&self) -> [String; 4] {
         let reads = if self.reads_all { "read" } else { "skip" };
         [self.message_bytes.to_string(), self.messages.to_string(), self.warmup.to_string(), reads.to_owned()]
@@ -63,7 +63,7 @@ impl Plan {
     }
 }
 
-/// What a process took for the timed messages.
+/// The time of a process for the timed messages.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Taken {
     pub wall: Duration,
@@ -71,7 +71,7 @@ pub struct Taken {
 }
 
 impl Taken {
-    /// The line that a process says in the end, and [`Taken::parse`] back.
+    /// Formats the final line of a process; [`Taken::parse`] is the inverse.
     pub fn to_line(self) -> String {
         format!("{} {}", self.wall.as_nanos(), self.cpu.as_nanos())
     }
@@ -85,7 +85,7 @@ impl Taken {
     }
 }
 
-/// Runs the part of a process for the messages before the timed ones, and for those.
+/// Runs a process's role for the untimed messages, and then for the timed ones.
 fn both(plan: &Plan, mut part: impl FnMut(u64, u64) -> io::Result<()>) -> io::Result<Taken> {
     let cpu = || Duration::try_from(clock_gettime(ClockId::ProcessCPUTime)).unwrap_or_default();
     part(0, plan.warmup)?;
@@ -94,7 +94,7 @@ fn both(plan: &Plan, mut part: impl FnMut(u64, u64) -> io::Result<()>) -> io::Re
     Ok(Taken { wall: start.elapsed(), cpu: cpu() - start_cpu })
 }
 
-/// The receiver's part.
+/// Runs the receiver.
 pub fn serve(stream: &Stream, codec: impl Codec, plan: &Plan) -> io::Result<Taken> {
     let mut reader = FrameReader::new(stream, codec);
     both(plan, |from, to| {
@@ -106,7 +106,7 @@ pub fn serve(stream: &Stream, codec: impl Codec, plan: &Plan) -> io::Result<Take
     })
 }
 
-/// The sender's part.
+/// Runs the sender.
 pub fn connect(
     stream: &Stream,
     codec: impl Codec,

@@ -1,5 +1,5 @@
-//! A service that gives back what it gets, and how it is called: bytes are the bytes they are, so
-//! that nothing but the transport is measured.
+//! An echo service, and its client: the codec passes bytes through, so that nothing but the
+//! transport is measured.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -51,7 +51,7 @@ impl Service<Request<Bytes>> for Back {
     }
 }
 
-/// One call, checked.
+/// Makes one call, and checks the response.
 pub async fn call<C>(client: &mut tonic::client::Grpc<C>, number: u64) -> Result<(), Status>
 where
     C: tonic::client::GrpcService<Body>,

@@ -1,14 +1,14 @@
-//! What do gRPC and HTTP on a `stoop` listener cost beside tonic and hyper on tokio's
-//! `UnixListener`, and what does the look at authorities cost?
+//! What do gRPC and HTTP on a `stoop` listener cost compared with tonic and hyper on tokio's
+//! `UnixListener`, and what does the inspection of `:authority` cost?
 //!
 //! ```text
 //! cargo run --release -p stoop-bench --features grpc --bin grpc [-- REPETITIONS [CALLS]]
 //! ```
 //!
 //! Two processes, each a runtime of one thread with a CPU of its own; messages of 64 bytes, each
-//! checked. Every repetition runs all sides in another order; a ratio is taken within a repetition,
-//! and the median of those is the answer. `server` has tonic's (hyper's) client on both sides of
-//! the ratio, `both` has each library's own.
+//! checked. Every repetition runs all sides in another order. Ratios are taken within a repetition,
+//! and their median is the result. `server` has tonic's (hyper's) client on both sides of the
+//! ratio, `both` has each library's own.
 
 mod echo;
 mod plain;
@@ -96,12 +96,12 @@ fn shown(samples: &[f64], digits: usize) -> String {
     })
 }
 
-/// What one run says of itself.
+/// The final output of one run.
 fn run((server, client): (&str, &str), task: &[&str], on: usize, from: usize) -> Outcome<f64> {
     let dir = tempfile::tempdir()?;
     let path = dir.path().join("socket");
     let mut command = Command::new("/proc/self/exe");
-    // Its standard input is closed when its end is waited for.
+    // Its standard input is closed when the parent waits for its exit.
     command.args(["serve", server]).arg(&path).stdin(Stdio::piped());
     let mut serving = Player::start(&mut command, Some(on))?;
     serving.line()?;
@@ -116,7 +116,7 @@ fn run((server, client): (&str, &str), task: &[&str], on: usize, from: usize) ->
 
 async fn serve(library: &str, path: &str) -> Outcome {
     let routes = Routes::new(Echo);
-    // Until the parent closes our standard input.
+    // Until the parent closes the standard input.
     let end =
         async { drop(tokio::task::spawn_blocking(|| std::io::stdin().read_line(&mut String::new())).await) };
     match library {
@@ -189,7 +189,7 @@ where
     Ok(())
 }
 
-/// Connections, each with one call, one after the other.
+/// Opens connections, each with one call, one after the other.
 async fn open(library: &str, path: &str, count: u64) -> Outcome {
     if matches!(library, "hyper" | "stoop-http") {
         return plain::open(library, path, count).await;
@@ -205,8 +205,8 @@ async fn open(library: &str, path: &str, count: u64) -> Outcome {
     Ok(())
 }
 
-/// The look at the first header block of a connection, and what each later one costs where it has
-/// to be written again.
+/// Measures the inspection of the first header block of a connection, and the cost of each later
+/// one if it has to be rewritten.
 fn authorities() {
     const ROUNDS: u32 = 100_000;
     let frame = |kind: u8, flags: u8, stream: u8, payload: &[u8]| {

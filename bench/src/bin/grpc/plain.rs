@@ -1,4 +1,4 @@
-//! Requests of HTTP/1.1 that are answered with what they carry, by hyper alone and by
+//! HTTP/1.1 requests that are answered with their own body, by hyper alone and by
 //! `stoop_grpc::http`.
 
 use std::time::Instant;
@@ -19,7 +19,7 @@ async fn back(request: Request<Incoming>) -> Result<Response<Sent>, hyper::Error
     Ok(Response::new(Full::new(request.into_body().collect().await?.to_bytes())))
 }
 
-/// Serves until `end` is done: as hyper's own example does it, or with `stoop_grpc::http`.
+/// Serves until `end` completes: as in hyper's own example, or with `stoop_grpc::http`.
 pub async fn serve(library: &str, path: &str, end: impl Future) -> Outcome {
     if library != "hyper" {
         let server = stoop::serve::Server::new(stoop::Bind::new(path).listen_async().await?);
@@ -59,7 +59,7 @@ impl Client {
         Ok(Client::Hyper(sender))
     }
 
-    /// One request, checked.
+    /// Makes one request, and checks the response.
     async fn ask(&mut self, number: u64) -> Outcome {
         let message = Bytes::from([number.to_be_bytes(); 8].concat());
         let request = Request::post("/back").header("host", "localhost").body(Full::new(message.clone()))?;
@@ -74,7 +74,7 @@ impl Client {
     }
 }
 
-/// Requests, over as many connections as there are to be under way at once.
+/// Makes requests, over as many connections as there are requests in flight.
 pub async fn ask(library: &str, path: &str, at_once: u64, requests: u64) -> Outcome {
     let each = requests / at_once;
     let work = async |clients: Vec<Client>, rounds: u64| {
@@ -109,7 +109,7 @@ pub async fn ask(library: &str, path: &str, at_once: u64, requests: u64) -> Outc
     Ok(())
 }
 
-/// Connections, each with one request, one after the other.
+/// Opens connections, each with one request, one after the other.
 pub async fn open(library: &str, path: &str, count: u64) -> Outcome {
     let begun = Instant::now();
     for number in 0..count {

@@ -1,13 +1,13 @@
-//! What does an idle connection cost a server, in memory of its own and in the kernel's?
+//! What does an idle connection cost a server, in its own memory and in the kernel's?
 //!
 //! ```text
 //! cargo run --release -p stoop-bench --features tokio --bin idle_connections [-- CONNECTIONS]
 //! ```
 //!
 //! A server process with `stoop::serve`, one with tokio's own `UnixListener` and a task for each
-//! connection, and one that only accepts with raw calls and holds the descriptors: what they grow
-//! by, divided by the connections. Of the kernel's memory the machine's slab is looked at, so
-//! nothing else should run; both ends of a connection are in it.
+//! connection, and one that only accepts with raw calls and holds the file descriptors: the result
+//! is their growth, divided by the number of connections. The kernel's memory is measured as the
+//! machine's slab, so nothing else should run; it includes both ends of a connection.
 
 use std::io::{self, BufRead, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -40,7 +40,7 @@ fn measure(connections: usize) -> io::Result<()> {
     Ok(())
 }
 
-/// What the server and the kernel grew by for each connection, in bytes.
+/// The growth of the server and of the kernel for each connection, in bytes.
 fn run(server: &str, connections: usize) -> io::Result<[f64; 2]> {
     let dir = tempfile::tempdir()?;
     let path = dir.path().join("socket");
@@ -49,7 +49,7 @@ fn run(server: &str, connections: usize) -> io::Result<[f64; 2]> {
     let mut child = command.spawn()?;
     let mut said = io::BufReader::new(child.stdout.take().expect("it is piped"));
     said.read_line(&mut String::new())?;
-    // The first few bring with them what all of them share.
+    // The first few include allocations that all of them share.
     let _first = talk(&path, 100)?;
     let before = [resident_bytes(child.id())?, slab_bytes()?];
     let clients = talk(&path, connections)?;
@@ -60,7 +60,7 @@ fn run(server: &str, connections: usize) -> io::Result<[f64; 2]> {
     Ok([0, 1].map(|at| (after[at] as f64 - before[at] as f64) / connections as f64))
 }
 
-/// Connections that have been asked and answered, and say nothing more.
+/// Opens connections that make one request each and are then idle.
 fn talk(path: &std::path::Path, count: usize) -> io::Result<Vec<UnixStream>> {
     let one = |_| {
         let mut client = UnixStream::connect(path)?;
@@ -79,7 +79,7 @@ fn slab_bytes() -> io::Result<u64> {
     field("/proc/meminfo", "Slab:")
 }
 
-/// A field that is given in kB.
+/// Parses a field given in kB.
 fn field(file: &str, name: &str) -> io::Result<u64> {
     let text = std::fs::read_to_string(file)?;
     let value =

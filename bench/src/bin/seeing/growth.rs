@@ -1,8 +1,8 @@
-//! What it takes to see machines of several sizes: whether time and memory grow with the sockets,
-//! and no faster.
+//! The cost of inspecting machines of several sizes: whether time and memory grow with the number
+//! of sockets, and no faster.
 //!
-//! The memory is the most that was resident at once, which only the parent of a program that has
-//! ended is told; so each is run by a process that runs nothing else.
+//! The memory is the peak resident size, which the kernel reports only to the parent of an exited
+//! program; so each program is run by a process that runs nothing else.
 
 use std::fmt::Write;
 use std::io;
@@ -15,19 +15,19 @@ use stoop_bench::stats::Summary;
 use crate::machine::{Crowd, Size};
 use crate::{Options, Viewer, look};
 
-/// The first argument of a process that runs one program and says how much memory that took.
+/// The first argument of a process that runs one program and reports its peak memory.
 const WEIGH: &str = "weigh";
-/// Sockets of each process, in tenths of what was asked for.
+/// Sockets of each process, in tenths of the requested number.
 const TENTHS: [usize; 3] = [1, 10, 50];
 
-/// What a machine of one size took.
+/// The cost of a machine of one size.
 pub struct Grown {
     sockets: usize,
     millis: Vec<f64>,
     peak_kib: u64,
 }
 
-/// Weighs a program, where the arguments ask for that.
+/// Measures the memory of a program, if the arguments request that.
 pub fn play(args: &[String]) -> Option<io::Result<()>> {
     let [role, program, args @ ..] = args else { return None };
     (role == WEIGH).then(|| {
@@ -37,10 +37,10 @@ pub fn play(args: &[String]) -> Option<io::Result<()>> {
     })
 }
 
-/// Lets the program look at machines of all sizes.
+/// Runs the program on machines of all sizes.
 ///
 /// # Errors
-/// Those of building the machines and of running the program.
+/// Returns an error if building a machine or running the program fails.
 pub fn measure(options: &Options, viewer: &Viewer, scratch: &Path) -> io::Result<Vec<Grown>> {
     let of = |tenths: usize| {
         let size = Size { sockets: (options.size.sockets * tenths / 10).max(3), ..options.size };
@@ -56,7 +56,7 @@ pub fn measure(options: &Options, viewer: &Viewer, scratch: &Path) -> io::Result
     TENTHS.into_iter().map(of).collect()
 }
 
-/// The table: each size beside the first.
+/// Formats the table: each size compared with the first.
 pub fn markdown(name: &str, grown: &[Grown]) -> String {
     let mut text = format!(
         "\n`{name}` on machines of several sizes, beside the smallest; memory is the most that was resident at once:\n\n\

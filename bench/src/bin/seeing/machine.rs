@@ -1,8 +1,8 @@
-//! A machine to look at: processes with sockets of every sort, some of them in network namespaces
+//! A machine to inspect: processes with sockets of every type, some of them in network namespaces
 //! of their own.
 //!
-//! Each process is this program again. They share one stdin, and end with it: nothing outlives the
-//! measurement.
+//! Each process is this program again. They share one stdin, and exit when it is closed: none
+//! outlives the measurement.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
@@ -10,49 +10,51 @@ use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-/// The first argument of a process that has sockets.
+/// The first argument of a process that holds sockets.
 pub const HOLD: &str = "hold";
-/// The first argument of one that starts others in its namespace.
+/// The first argument of a process that starts others in its namespace.
 pub const GATHER: &str = "gather";
-/// Other descriptors of each process.
+/// Other file descriptors of each process.
 const FILES: usize = 24;
 
-/// How large it is.
+/// The size of the machine.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Size {
     /// Processes.
     pub processes: usize,
-    /// Sockets of each.
+    /// Sockets of each process.
     pub sockets: usize,
-    /// Network namespaces besides that of the measurement; each has a twentieth of the processes.
+    /// Network namespaces in addition to that of the measurement; each has a twentieth of the
+    /// processes.
     pub networks: usize,
 }
 
 impl Size {
-    /// Processes in each of those namespaces.
+    /// Returns the number of processes in each of those namespaces.
     fn in_each_network(self) -> usize {
         (self.processes / 20).max(1)
     }
 
-    /// Sockets that a look at the own network namespace alone cannot show.
+    /// Returns the number of sockets that are not visible in the own network namespace.
     pub fn sockets_elsewhere(self) -> usize {
         self.networks * self.in_each_network() * self.sockets
     }
 
-    /// All sockets.
+    /// Returns the number of all sockets.
     pub fn sockets_in_all(self) -> usize {
         self.processes * self.sockets
     }
 }
 
-/// The processes; gone with the value.
+/// The processes; killed on drop.
 pub struct Crowd(Vec<Child>);
 
 impl Crowd {
-    /// Starts them all, and returns when each has its sockets.
+    /// Starts them all, and returns once each has its sockets.
     ///
     /// # Errors
-    /// Those of starting processes; other network namespaces take root and `unshare` of util-linux.
+    /// Returns an error if a process cannot be started; other network namespaces require root and
+    /// `unshare` of util-linux.
     pub fn start(size: Size, directory: &Path) -> io::Result<Crowd> {
         let mut crowd = Crowd(Vec::new());
         let here = size.processes - size.networks * size.in_each_network();
@@ -86,7 +88,7 @@ impl Drop for Crowd {
     }
 }
 
-/// Plays a part of the machine, given by the arguments; `None` where they are none.
+/// Runs a role of the machine, given by the arguments; `None` if they name none.
 pub fn play(args: &[String]) -> Option<io::Result<()>> {
     let [role, count, sockets, directory] = args else { return None };
     match role.as_str() {
@@ -105,7 +107,7 @@ fn gather(count: usize, sockets: &str, directory: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// A listener with clients, one of whom waits; a datagram socket; and pairs.
+/// Creates a listener with clients, one of which is not accepted; a datagram socket; and pairs.
 fn hold(sockets: usize, directory: &Path) -> io::Result<()> {
     let path = directory.join(format!("{}.sock", std::process::id()));
     let listener = UnixListener::bind(&path)?;
@@ -113,7 +115,7 @@ fn hold(sockets: usize, directory: &Path) -> io::Result<()> {
     let _receiver = UnixDatagram::bind(path.with_extension("dgram"))?;
     let mut ends = Vec::new();
     let mut had = 3;
-    // The one that waits is accepted first: another one takes its place.
+    // The waiting client is accepted first: another one takes its place.
     while had + 2 <= sockets {
         if had % 4 == 3 {
             ends.push(UnixStream::connect(&path)?);

@@ -1,15 +1,16 @@
-//! How long does it take to see every local socket of a machine, with its owners?
+//! How long does it take to list every Unix socket of a machine, with its owners?
 //!
 //! ```text
 //! cargo xtask bench seeing [-- --reps 15 --processes 200 --sockets 50 --networks 4]
 //! ```
 //!
-//! A machine of many processes is built (`machine.rs`), and looked at by `stoop ls` with its kernel
-//! program and without, by `ss -xap`, by `lsof -U`, and by a C program that does nothing but read
-//! the links of descriptors. All run to their end, with their output read and thrown away; every
-//! repetition runs all of them, in another order each time, and a ratio is taken within a
-//! repetition. What each has shown is counted: whoever shows less says so in the table. Takes root.
-//! `stoop ls` then looks at machines of a tenth and of five times the sockets, too (`growth.rs`).
+//! Builds a machine of many processes (`machine.rs`), and inspects it with `stoop ls` with its BPF
+//! program and without, with `ss -xap`, with `lsof -U`, and with a C program that only reads the
+//! links of file descriptors. All run to completion, with their output read and discarded. Every
+//! repetition runs all of them, in another order each time, and ratios are taken within a
+//! repetition. The sockets that each shows are counted: a tool that shows fewer is marked in the
+//! table. Requires root. `stoop ls` then also inspects machines of a tenth and of five times the
+//! sockets (`growth.rs`).
 //!
 //! The result is written into its section of `BENCHMARKS.md` (`report.rs`).
 
@@ -42,7 +43,7 @@ fn main() -> ExitCode {
     stoop_bench::command(USAGE, play, Options::parse, measure)
 }
 
-/// What the command line asks for.
+/// The options of the command line.
 #[derive(Clone, Debug, PartialEq)]
 struct Options {
     reps: usize,
@@ -51,7 +52,7 @@ struct Options {
 }
 
 impl Options {
-    /// `None` for anything that is not as the usage says.
+    /// `None` for anything that does not match the usage.
     fn parse(args: &[String]) -> Option<Self> {
         let out = Path::new(env!("CARGO_MANIFEST_DIR")).join("../BENCHMARKS.md");
         let size = Size { processes: 200, sockets: 50, networks: 4 };
@@ -73,23 +74,23 @@ impl Options {
     }
 }
 
-/// A program that looks at the machine.
+/// A program that inspects the machine.
 pub struct Viewer {
     /// Its name in the tables.
     pub name: &'static str,
     command: Vec<String>,
-    /// How much of the machine an output shows.
+    /// Returns how much of the machine an output shows.
     pub shows: fn(&str) -> usize,
 }
 
-/// What a program took, and what it showed.
+/// The cost of a program, and what it showed.
 #[derive(Clone, Debug, Default)]
 pub struct Seen {
-    /// Milliseconds of each repetition.
+    /// Milliseconds in each repetition.
     pub millis: Vec<f64>,
-    /// Those that processors were busy with it.
+    /// Milliseconds of processor time.
     pub cpu_millis: Vec<f64>,
-    /// What was shown, the least of all repetitions.
+    /// The smallest output of all repetitions.
     pub shown: Option<usize>,
 }
 
@@ -98,7 +99,7 @@ fn measure(options: &Options) -> io::Result<()> {
     let viewers = viewers(scratch.path())?;
     let mut results = vec![Seen::default(); viewers.len()];
     let crowd = Crowd::start(options.size, scratch.path())?;
-    // The first look is not counted: it finds the caches of the kernel as others have left them.
+    // The first run is not counted: it runs with the kernel's caches as others have left them.
     for rep in 0..=options.reps {
         for index in order(rep, viewers.len()) {
             let before = cpu_millis()?;
@@ -119,14 +120,14 @@ fn measure(options: &Options) -> io::Result<()> {
     std::fs::write(&options.out, section::put(&file, "seeing", &text))
 }
 
-/// What all children that have ended took.
+/// Returns the resource usage of all exited children.
 fn cpu_millis() -> io::Result<f64> {
     let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
     let millis = |time: TimeVal| time.num_microseconds() as f64 / 1e3;
     Ok(millis(usage.user_time()) + millis(usage.system_time()))
 }
 
-/// Runs a program to its end: milliseconds, and what it showed.
+/// Runs a program to completion: returns milliseconds, and what it showed.
 fn look(viewer: &Viewer) -> io::Result<(f64, usize)> {
     let (program, args) = viewer.command.split_first().ok_or(io::ErrorKind::InvalidInput)?;
     let mut command = Command::new(program);
@@ -166,7 +167,7 @@ fn viewers(scratch: &Path) -> io::Result<Vec<Viewer>> {
     Ok(viewers)
 }
 
-/// The command as users have it.
+/// Returns the command in its release build.
 fn build_stoop() -> io::Result<String> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let status = Command::new(cargo).args(["build", "-q", "--release", "-p", "stoop-cli"]).status()?;

@@ -1,4 +1,4 @@
-//! What came out, as the section of `BENCHMARKS.md`. Pure.
+//! The results, as the section of `BENCHMARKS.md`. Pure.
 
 use std::fmt::Write;
 
@@ -7,11 +7,11 @@ use stoop_bench::stats::{Summary, ratios};
 
 use crate::{Options, Seen, Viewer};
 
-/// What is to be reached: who, beside whom, at least how many times as fast.
+/// The goals: a program, the one it is compared with, and the minimum speed-up.
 const TARGETS: &[(&str, &str, f64)] =
     &[("stoop ls", "ss -xap", 6.0), ("stoop ls", "lsof -U", 15.0), ("stoop ls --no-bpf", "ss -xap", 2.5)];
 
-/// Lines but for the headings.
+/// Lines except for the headings.
 pub fn lines(text: &str) -> usize {
     text.lines().count().saturating_sub(1)
 }

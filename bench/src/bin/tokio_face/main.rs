@@ -6,8 +6,8 @@
 //!
 //! A ping-pong of 64 bytes between two processes, each a runtime of one thread: once with a CPU
 //! each, once with both on one. Every repetition runs both libraries, in another order each time,
-//! at both placements; a ratio is taken within a repetition, and the median of those is the answer.
-//! Every message carries its number and is checked.
+//! at both placements. Ratios are taken within a repetition, and their median is the result. Every
+//! message carries its number and is checked.
 
 use std::io;
 use std::process::{Command, ExitCode};
@@ -57,7 +57,7 @@ fn measure(repetitions: u64, rounds: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// The median of the round trips of one run, in microseconds.
+/// Returns the median of the round trips of one run, in microseconds.
 fn run(library: &str, server: usize, client: usize, rounds: u64) -> io::Result<f64> {
     let dir = tempfile::tempdir()?;
     let path = dir.path().join("socket");

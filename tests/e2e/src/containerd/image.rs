@@ -1,6 +1,6 @@
-//! Images: one layer with busybox and a client of local sockets, both static, and what describes
-//! it, in the OCI layout and as Docker saves one. In the layout there are two that differ in what
-//! they run.
+//! Images: one layer with busybox and a Unix socket client, both static, and the metadata, in the
+//! OCI layout and in the format of `docker save`. The layout has two images that differ in the
+//! program they run.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -10,16 +10,17 @@ use crate::run::program;
 
 use super::{IMAGE, PAUSE};
 
-/// The client that the image has as `/bin/talk`.
+/// The client that the image contains as `/bin/talk`.
 const TALK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/peers/talk.c");
 
-/// Makes the images inside `directory`, and gives their archive.
+/// Creates the images inside `directory`, and returns their archive.
 #[track_caller]
 pub(super) fn archive(directory: &Path) -> PathBuf {
     tar(&layout(directory), directory.join("image.tar"))
 }
 
-/// Makes the images inside `directory`, and gives their layout: `index.json`, and `blobs/sha256`.
+/// Creates the images inside `directory`, and returns their layout: `index.json`, and
+/// `blobs/sha256`.
 #[track_caller]
 pub(super) fn layout(directory: &Path) -> PathBuf {
     let layout = directory.join("layout");
@@ -35,7 +36,7 @@ pub(super) fn layout(directory: &Path) -> PathBuf {
     layout
 }
 
-/// Writes what describes an image of one layer, and gives its entry for the index.
+/// Writes the metadata of an image of one layer, and returns its entry for the index.
 fn image(blobs: &Path, name: &str, command: &[&str], layer: &(String, usize)) -> serde_json::Value {
     let config = keep(blobs, config(&layer.0, command).to_string().as_bytes());
     let manifest = serde_json::json!({
@@ -50,7 +51,7 @@ fn image(blobs: &Path, name: &str, command: &[&str], layer: &(String, usize)) ->
     entry
 }
 
-/// Makes the image inside `directory` as `docker save` would, under this name, and gives its
+/// Creates the image inside `directory` as `docker save` would, under this name, and returns its
 /// archive.
 #[track_caller]
 pub(crate) fn docker_archive(directory: &Path, name: &str) -> PathBuf {
@@ -68,7 +69,7 @@ pub(crate) fn docker_archive(directory: &Path, name: &str) -> PathBuf {
     tar(&saved, directory.join("saved.tar"))
 }
 
-/// What an image runs that is for talking to.
+/// The program of the image that tests talk to.
 const SHELL: &[&str] = &["/bin/sh"];
 
 fn config(layer_digest: &str, command: &[&str]) -> serde_json::Value {
@@ -86,7 +87,7 @@ fn described(kind: &str, (digest, len): &(String, usize)) -> serde_json::Value {
     serde_json::json!({ "mediaType": kind, "digest": digest, "size": len })
 }
 
-/// The files of the image, as an archive.
+/// Returns the files of the image, as an archive.
 fn layer(directory: &Path) -> PathBuf {
     let files = directory.join("files");
     let bin = files.join("bin");
@@ -114,7 +115,7 @@ fn tar(contents: &Path, archive: PathBuf) -> PathBuf {
     archive
 }
 
-/// Puts a blob where the layout wants it; gives its digest and its length.
+/// Stores a blob in the layout; returns its digest and its length.
 fn keep(blobs: &Path, bytes: &[u8]) -> (String, usize) {
     let sum = program("sha256sum", ["-"]).input(bytes).run().ok().text();
     let sum = sum.split_whitespace().next().expect("a sum").to_owned();

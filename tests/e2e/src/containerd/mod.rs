@@ -1,11 +1,11 @@
-//! A containerd of the test's own: its root, its state and its sockets are in a temporary
-//! directory, and what it started ends with it. Needs root, `containerd`, `runc` and a static
-//! `busybox`; a machine that lacks one says so.
+//! A containerd for one test: its root, its state and its sockets are in a temporary directory, and
+//! everything it started stops with it. Requires root, `containerd`, `runc` and a static `busybox`;
+//! a test skips if the machine lacks one of them.
 //!
-//! | file | holds |
+//! | file | contents |
 //! |---|---|
-//! | `mod.rs` | the daemon: started, asked through `ctr`, ended |
-//! | `image.rs` | a small image, made here: busybox, and a client of local sockets |
+//! | `mod.rs` | the daemon: started, called through `ctr`, stopped |
+//! | `image.rs` | a small image, built here: busybox, and a Unix socket client |
 
 pub(crate) mod image;
 
@@ -19,19 +19,20 @@ use crate::run::{LIMIT, Run, Running, program};
 
 /// The image that [`Containerd::import_image`] imports: busybox in `/bin`, and `/bin/talk`.
 ///
-/// `talk PATH WORD` connects to a stream socket, says the word, and then copies what it hears to
-/// its standard output until the server hangs up. `talk --serve PATH` listens there, and holds on
-/// to each client that comes.
+/// `talk PATH WORD` connects to a stream socket, sends the word, and then copies what it receives
+/// to its standard output until the server closes. `talk --serve PATH` listens there, and keeps
+/// each client's connection open.
 pub const IMAGE: &str = "stoop.test/busybox:1";
 
-/// The image that pods are made of: [`IMAGE`], but it sleeps.
+/// The image of pods: [`IMAGE`], but it sleeps.
 pub const PAUSE: &str = "stoop.test/pause:1";
 
-/// What a test needs that starts a [`Containerd`]; other architectures have no image.
+/// Checks the requirements of a test that starts a [`Containerd`]; there is no image for other
+/// architectures.
 const PROGRAMS: [&str; 7] = ["containerd", "ctr", "runc", "busybox", "cc", "tar", "sha256sum"];
 
-/// Everything stays in this directory but the sockets of the shims, which containerd keeps where it
-/// likes.
+/// Everything is in this directory except the sockets of the shims, whose location containerd
+/// chooses.
 const CONFIG: &str = r#"version = 2
 root = "DIR/root"
 state = "DIR/state"
@@ -48,21 +49,21 @@ state = "DIR/state"
   snapshotter = "native"
 "#;
 
-/// Names a directory with a containerd that is newer than the one installed, where there is one;
-/// set by `./test`.
+/// Names a directory with a containerd that is newer than the installed one, if there is one; set
+/// by `./test`.
 const NEWER: &str = "STOOP_NEWER_CONTAINERD";
 
-/// A running containerd; ended with all its containers when dropped.
+/// A running containerd; stopped with all its containers when dropped.
 #[derive(Debug)]
 pub struct Containerd {
     directory: TempDir,
     binary: PathBuf,
-    /// Dropped after the containers were removed through it, and before the directory goes.
+    /// Dropped after the containers were removed through it, and before the directory is removed.
     daemon: Option<Running>,
 }
 
 impl Containerd {
-    /// What this machine lacks, as a reason to skip.
+    /// Returns what this machine lacks, as a reason to skip.
     pub fn lacks() -> Option<String> {
         if !is_root() {
             return Some("lacks root".into());
@@ -71,14 +72,14 @@ impl Containerd {
         missing.map(|name| format!("lacks {name}"))
     }
 
-    /// Starts it and waits until it answers. Panics where [`Containerd::lacks`] would have said
-    /// why.
+    /// Starts it and waits until it answers. Panics if [`Containerd::lacks`] would have returned a
+    /// reason.
     #[track_caller]
     pub fn start() -> Containerd {
         Containerd::start_found(None)
     }
 
-    /// Starts one that is newer than the one installed; `None` where there is none.
+    /// Starts one that is newer than the installed one; `None` if there is none.
     #[track_caller]
     pub fn start_newer() -> Option<Containerd> {
         let place = std::env::var_os(NEWER).filter(|place| !place.is_empty())?;
@@ -105,32 +106,32 @@ impl Containerd {
         containerd
     }
 
-    /// The socket that it serves gRPC on.
+    /// Returns the socket on which it serves gRPC.
     pub fn socket(&self) -> PathBuf {
         self.directory.path().join("containerd.sock")
     }
 
-    /// Its program.
+    /// Returns its program.
     pub fn binary(&self) -> &Path {
         &self.binary
     }
 
-    /// A directory that goes with it.
+    /// Returns the directory of its files.
     pub fn directory(&self) -> &Path {
         self.directory.path()
     }
 
-    /// Its process.
+    /// Returns its process.
     pub fn pid(&self) -> u32 {
         self.daemon.as_ref().expect("it runs until dropped").pid()
     }
 
-    /// `ctr` with these arguments, speaking to it.
+    /// Returns `ctr` with these arguments, connected to it.
     pub fn ctr(&self, arguments: &[&str]) -> Run {
         program("ctr", ["--address"]).arg(self.socket()).args(arguments)
     }
 
-    /// Makes [`IMAGE`] and [`PAUSE`] and imports them.
+    /// Builds [`IMAGE`] and [`PAUSE`] and imports them.
     #[track_caller]
     pub fn import_image(&self) {
         let archive = image::archive(&self.directory.path().join("image"));
@@ -138,14 +139,14 @@ impl Containerd {
         self.ctr(&["images", "import", "--snapshotter", "native", archive]).run().ok();
     }
 
-    /// Makes [`IMAGE`] and [`PAUSE`], and gives the directory with their OCI layout: nothing of it
-    /// is imported yet.
+    /// Builds [`IMAGE`] and [`PAUSE`], and returns the directory with their OCI layout, without
+    /// importing it.
     #[track_caller]
     pub fn image_layout(&self) -> PathBuf {
         image::layout(&self.directory.path().join("image"))
     }
 
-    /// Starts a container of [`IMAGE`], and gives the process id of its first process. `options`
+    /// Starts a container of [`IMAGE`], and returns the process id of its first process. `options`
     /// are those of `ctr run`.
     #[track_caller]
     pub fn run(&self, id: &str, options: &[&str], command: &[&str]) -> u32 {
@@ -165,7 +166,7 @@ impl Containerd {
         pid.unwrap_or_else(|| panic!("no task {id} in\n{listing}"))
     }
 
-    /// What `ctr` answers, without a panic: a drop may come of one.
+    /// Returns the output of `ctr`, without a panic: a drop may be caused by one.
     fn quiet(&self, arguments: &[&str]) -> Option<String> {
         let mut command = Command::new("timeout");
         command.args(["20", "ctr", "--address"]).arg(self.socket()).args(arguments);

@@ -9,24 +9,24 @@ use stoop_e2e::{Run, Running, stoop};
 use stoop_grpc::dynamic::json::{self, Style};
 use stoop_grpc::dynamic::{CallError, Client, MetadataMap, Options, Schema, metadata};
 
-/// Why there is no answer: the name or the number of the status's code is in it.
+/// The reason why there is no answer: it contains the name or the number of the status code.
 pub type Refused = String;
 
-/// Messages that come without end.
+/// A stream of messages that does not end.
 pub trait Watch {
-    /// Those that have come so far.
+    /// The messages so far.
     fn so_far(&self) -> Vec<Value>;
 }
 
 /// Calls methods of a server.
 pub trait Caller {
-    /// Calls a method with these messages, and gives all answers.
+    /// Calls a method with these messages, and returns all responses.
     fn call(&self, method: &str, requests: &[Value], metadata: &[&str]) -> Result<Vec<Value>, Refused>;
 
-    /// Calls a method whose answers do not end.
+    /// Calls a method whose responses do not end.
     fn watch(&self, method: &str, metadata: &[&str]) -> Box<dyn Watch>;
 
-    /// Calls a method that has one answer.
+    /// Calls a method that has one response.
     #[track_caller]
     fn one(&self, method: &str, request: Value) -> Value {
         let answers =

@@ -1,11 +1,11 @@
-//! A real containerd, spoken to by `stoop grpc` and by the library: the whole life of a pod, images
-//! and all, with nothing but calls at its socket.
+//! A real containerd, called by `stoop grpc` and by the library: the whole life cycle of a pod,
+//! including images, with nothing but calls to its socket.
 //!
-//! | file | holds |
+//! | file | contents |
 //! |---|---|
 //! | `caller.rs` | the two ways to make a call |
-//! | `pod.rs` | the life of a pod |
-//! | `schema.rs` | whether what is built in is what containerd has |
+//! | `pod.rs` | the life cycle of a pod |
+//! | `schema.rs` | compares the built-in schemas with containerd's |
 
 mod caller;
 mod pod;
@@ -20,10 +20,10 @@ use stoop_e2e::containerd::Containerd;
 use stoop_e2e::{LIMIT, stoop};
 use stoop_testkit::{deadline, eventually, skip};
 
-/// Far longer than it takes: a machine that builds beside it is slow.
+/// A generous timeout: the machine may be busy with a build.
 const LONG: Duration = Duration::from_secs(180);
 
-/// Lives the life of a pod, and gives the version of the containerd that it was lived at.
+/// Runs the life cycle of a pod, and returns the version of the containerd.
 fn whole_life(caller: &dyn Caller, containerd: &Containerd) -> String {
     let version = caller.one("runtime.v1.RuntimeService/Version", json!({}));
     assert_eq!(version["runtimeName"], "containerd", "{version}");
@@ -65,7 +65,7 @@ fn a_pod_by_the_library() {
     });
 }
 
-/// With events by the CRI, which the containerd of an older Debian does not have.
+/// With events by the CRI, which the containerd of an older Debian does not support.
 #[test]
 fn a_pod_watched_by_the_cri() {
     if let Some(reason) = Containerd::lacks() {
@@ -80,7 +80,7 @@ fn a_pod_watched_by_the_cri() {
     });
 }
 
-/// The names of both services, and what each speaks, are found out.
+/// The names of both services, and the protocol of each, are detected.
 #[test]
 fn shims_and_events_by_ttrpc() {
     if let Some(reason) = Containerd::lacks() {

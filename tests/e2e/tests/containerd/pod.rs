@@ -1,4 +1,5 @@
-//! The life of a pod at a real containerd: its images brought in, run, looked at, watched, ended.
+//! The life cycle of a pod in a real containerd: images imported, pod run, inspected, watched,
+//! removed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +14,7 @@ use super::caller::{Caller, Watch};
 /// The namespace in which the CRI has its images.
 pub const NAMESPACE: &str = "containerd-namespace: k8s.io";
 
-/// How much of a blob goes into a message.
+/// The number of bytes of a blob in one message.
 const PIECE_BYTES: usize = 512 << 10;
 
 /// A pod with one container, both running.
@@ -24,8 +25,8 @@ pub struct Pod<'c> {
     pub container: String,
 }
 
-/// Brings the images in: the blobs as streams, then what names them. A lease keeps them while
-/// nothing names them yet.
+/// Imports the images: the blobs as streams, then their metadata. A lease keeps them until they are
+/// referenced.
 pub fn import_images(caller: &dyn Caller, containerd: &Containerd) {
     let layout = containerd.image_layout();
     let within = |method: &str, requests: &[Value], metadata: &[&str]| {
@@ -53,8 +54,8 @@ pub fn import_images(caller: &dyn Caller, containerd: &Containerd) {
     }
 }
 
-/// The messages that write a blob: pieces, and the commit. A manifest's labels name what it is made
-/// of, so that it is kept.
+/// The messages that write a blob: pieces, and the commit. A manifest's labels name its parts, so
+/// that they are kept.
 fn write_of(blob: &Path) -> Vec<Value> {
     let digest = format!("sha256:{}", blob.file_name().unwrap().to_str().unwrap());
     let bytes = fs::read(blob).unwrap();
@@ -83,7 +84,7 @@ fn labels_of(blob: &[u8]) -> Value {
     Value::Object(digests.collect())
 }
 
-/// Watches what happens to containers; by the CRI where it can, else by containerd's own events.
+/// Watches container events; by the CRI if it supports them, else by containerd's own events.
 pub fn watch(caller: &dyn Caller, by_cri: bool) -> Box<dyn Watch> {
     if by_cri {
         return caller.watch("runtime.v1.RuntimeService/GetContainerEvents", &[]);
@@ -92,7 +93,7 @@ pub fn watch(caller: &dyn Caller, by_cri: bool) -> Box<dyn Watch> {
 }
 
 impl<'c> Pod<'c> {
-    /// Runs a pod and a container in it, which says a word and then sleeps.
+    /// Runs a pod and a container in it, which prints a word and then sleeps.
     pub fn run(caller: &'c dyn Caller, containerd: &'c Containerd) -> Pod<'c> {
         let logs = containerd.directory().join("logs");
         let config = json!({
@@ -119,7 +120,7 @@ impl<'c> Pod<'c> {
         Pod { caller, containerd, sandbox, container }
     }
 
-    /// Looks at it from every side.
+    /// Inspects it in every way.
     pub fn look(&self) {
         let status = self.caller.one("PodSandboxStatus", json!({"podSandboxId": self.sandbox}));
         // Ready is the default, and not shown.
@@ -137,7 +138,7 @@ impl<'c> Pod<'c> {
         assert_eq!(result, json!({"stdout": "d29yZA==", "exitCode": 7}));
     }
 
-    /// Where its shim listens.
+    /// Returns the address of its shim.
     pub fn shim(&self) -> String {
         let state = self.containerd.directory().join("state/io.containerd.runtime.v2.task/k8s.io");
         let file = |name: &str| fs::read_to_string(state.join(&self.sandbox).join(name));
@@ -147,7 +148,7 @@ impl<'c> Pod<'c> {
         }
     }
 
-    /// Ends and removes it.
+    /// Stops and removes it.
     pub fn remove(self) {
         let container = json!({"containerId": self.container});
         let sandbox = json!({"podSandboxId": self.sandbox});
@@ -162,7 +163,7 @@ impl<'c> Pod<'c> {
     }
 }
 
-/// What was watched tells the whole life of the container.
+/// Checks that the events cover the whole life cycle of the container.
 pub fn saw_all(watch: &dyn Watch, by_cri: bool, container: &str) {
     let expected: &[&str] = if by_cri {
         // The first is the default, and not shown.
@@ -182,7 +183,7 @@ fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 
-/// The socket of a containerd, as a path.
+/// Returns the socket of a containerd, as a path.
 pub fn socket(containerd: &Containerd) -> PathBuf {
     containerd.socket()
 }

@@ -1,4 +1,4 @@
-//! Whether the interfaces that are built in are those that containerd has.
+//! Compares the built-in interfaces with those of containerd.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -8,7 +8,7 @@ use stoop_e2e::program;
 use stoop_grpc::dynamic::Schema;
 use stoop_testkit::skip;
 
-/// Services that containerd's program has the methods of, and that are built in.
+/// Built-in services whose methods are in containerd's program.
 const SERVICES: [&str; 14] = [
     "runtime.v1.RuntimeService",
     "runtime.v1.ImageService",
@@ -26,8 +26,8 @@ const SERVICES: [&str; 14] = [
     "containerd.services.version.v1.Version",
 ];
 
-/// A program in Go has the path of every method as text. What stands behind it there runs on into
-/// the next text, so each is one of ours with something after it.
+/// A Go program contains the path of every method as text. The next text follows without a
+/// separator, so each known path is a prefix.
 #[test]
 fn every_method_of_containerd_is_built_in() {
     if let Some(reason) = Containerd::lacks() {

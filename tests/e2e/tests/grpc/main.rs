@@ -1,9 +1,9 @@
-//! `stoop grpc` against a server that is not ours.
+//! `stoop grpc` against a server of another project.
 //!
-//! | file | holds |
+//! | file | contents |
 //! |---|---|
 //! | `talk.rs` | that server |
-//! | `wrong.rs` | what is said about calls that cannot be made, or come to nothing |
+//! | `wrong.rs` | errors of calls that cannot be made, or fail |
 
 mod talk;
 mod wrong;
@@ -46,7 +46,7 @@ fn a_server_says_what_it_offers() {
     });
 }
 
-/// A server of ours: its own reflection is of the newer version.
+/// A server of this project: its own reflection is of the newer version.
 #[test]
 fn a_server_made_with_the_library_says_what_it_offers() {
     deadline(LONG, || {
@@ -216,7 +216,7 @@ fn as_json_a_call_ends_with_its_status() {
     });
 }
 
-/// A server that has not started yet, and one that goes away in the middle.
+/// A server that has not started yet, and one that closes in the middle.
 #[test]
 fn servers_come_and_go() {
     with_talk!(&["reflection"], |talk| {

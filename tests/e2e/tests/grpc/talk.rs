@@ -1,4 +1,4 @@
-//! A server that is not ours: gRPC's C core, by Python.
+//! A server of another project: gRPC's C core, by Python.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,14 +13,14 @@ pub const LONG: Duration = Duration::from_secs(60);
 
 pub const PROTO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/peers/talk.proto");
 
-/// The peer, and where it is.
+/// The peer, and its address.
 pub struct Talk {
     pub directory: TempDir,
     pub _server: Running,
 }
 
 impl Talk {
-    /// Starts it; `None` where Python has no grpcio.
+    /// Starts it; `None` if Python has no grpcio.
     pub fn start(options: &[&str]) -> Option<Talk> {
         let library = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("peers").join("python");
         if !library.join("grpc_reflection").is_dir() || !stoop_testkit::has_program("python3") {
@@ -41,12 +41,12 @@ impl Talk {
         self.directory.path().join(name)
     }
 
-    /// `stoop grpc` at it.
+    /// Returns `stoop grpc` with its address.
     pub fn grpc(&self, arguments: &[&str]) -> Run {
         stoop(["grpc"]).arg(self.file("talk.sock")).args(arguments)
     }
 
-    /// The one message that a call prints.
+    /// Returns the one message that a call prints.
     pub fn answer(&self, arguments: &[&str]) -> Value {
         let text = self.grpc(arguments).run().ok().text();
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("{text}: {error}"))

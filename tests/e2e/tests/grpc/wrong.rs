@@ -1,5 +1,4 @@
-//! What is said about calls that cannot be made, or come to nothing: what, why, what was seen, what
-//! to try.
+//! Errors of calls that cannot be made, or fail: what, why, what was seen, what to try.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -10,7 +9,7 @@ use stoop_testkit::{NOBODY, TempDir, deadline, eventually, is_root, public_tempd
 
 use super::talk::{LONG, with_talk};
 
-/// What is to be said, and in which part.
+/// The expected text, and the part it is in.
 type Parts<'p> = &'p [(Part, &'p str)];
 
 #[test]
@@ -85,7 +84,7 @@ fn what_is_wrong_with_a_request_is_said_before_it_is_sent() {
     });
 }
 
-/// What is to be tried next is the same command, by the same schema.
+/// The suggestion is the same command, with the same schema.
 #[test]
 fn what_to_try_keeps_the_schema() {
     let directory = public_tempdir();
@@ -95,7 +94,7 @@ fn what_to_try_keeps_the_schema() {
     run.fails(3, &[(What, "ENOENT"), (Next, &format!("--proto {set} Say '{{}}' --wait 10s"))]);
 }
 
-/// A socket with something at it that is no gRPC server, made by `stoop serve` with these words.
+/// A socket with a server that does not speak gRPC: `stoop serve` with these arguments.
 fn another(words: &[&str]) -> (TempDir, stoop_e2e::Running, Run) {
     let directory = public_tempdir();
     let path = directory.path().join("other.sock");

@@ -1,20 +1,20 @@
-//! System calls that end in death, or in failure: `kill -9` at each one of a server's life, and
-//! each errno that its manual page names, by the injector of the test kit.
+//! Crashes and faults at system calls: `kill -9` at each call of a server's life cycle, and each
+//! errno that the manual page lists, with the injector of the test kit.
 //!
-//! | file | holds |
+//! | file | contents |
 //! |---|---|
 //! | `points.rs` | running a scenario once for each call, several at a time |
-//! | `place.rs` | what is looked at after each: who answers at the name, what is in the directory |
-//! | `crash/` | killed: nothing that lives loses its name, the next server starts and serves, nothing is left at its end |
+//! | `place.rs` | checks after each: the server at the name, the files in the directory |
+//! | `crash/` | kills: live servers keep their names, the next server recovers |
 //! | `crash/serve.rs` | `stoop serve`: start, stop, stale files, long names, datagrams |
-//! | `crash/replace.rs` | `stoop serve --replace` over a living server, and the end of one that was replaced |
+//! | `crash/replace.rs` | `stoop serve --replace`, and the exit of a replaced server |
 //! | `crash/hand_over.rs` | two servers of the library, either of which is killed |
-//! | `faults/` | failed: a server that has announced itself serves on, one that has not ends with an error |
-//! | `faults/start.rs` | `stoop serve` while it starts and while it ends |
-//! | `faults/serving.rs` | `stoop serve` while it serves |
+//! | `faults/` | faults: a running server continues, a starting one exits with an error |
+//! | `faults/start.rs` | `stoop serve` during startup and shutdown |
+//! | `faults/serving.rs` | `stoop serve` in operation |
 //!
-//! What is asked for is the outcome. How the library gets there, and what lies in the directory
-//! meanwhile, is its own affair.
+//! Only the outcome is checked. How the library achieves it, and its intermediate files in the
+//! directory, are implementation details.
 
 mod crash;
 mod faults;

@@ -1,4 +1,4 @@
-//! A directory with a name in it that servers want, and what is seen there.
+//! A directory with a name that servers bind, and observations of it.
 
 use std::fs::{self, File};
 use std::os::fd::AsRawFd;
@@ -11,7 +11,7 @@ use stoop_testkit::{Injector, TempDir, eventually, tempdir};
 
 use super::points::SOON;
 
-/// A directory of a test's own, and the name in it.
+/// A directory of one test, and the name in it.
 pub struct Place {
     dir: TempDir,
     letters: TempDir,
@@ -26,7 +26,7 @@ pub struct Server {
 }
 
 impl Place {
-    /// The name that `name` gives for the directory.
+    /// Returns the name that `name` gives for the directory.
     pub fn new(kind: &'static str, name: impl Fn(&Path) -> PathBuf) -> Place {
         let (dir, letters) = (tempdir(), tempdir());
         let path = name(dir.path());
@@ -49,12 +49,12 @@ impl Place {
         Server { process: self.command(letter, flags).spawn(), letter }
     }
 
-    /// Starts one whose calls are watched.
+    /// Starts a server whose calls are watched.
     pub fn start_watched(&self, letter: char, flags: &[&str], injector: &Injector) -> Server {
         Server { process: self.command(letter, flags).watched(injector).spawn(), letter }
     }
 
-    /// Who answers at the name.
+    /// Returns the server that answers at the name.
     pub fn answer(&self) -> Result<char, Errno> {
         // Through its own descriptor a name of any length is reached.
         let options = rustix::fs::OFlags::PATH.union(rustix::fs::OFlags::NOFOLLOW).bits() as i32;
@@ -68,23 +68,23 @@ impl Place {
         Ok(heard.first().copied().map_or('-', char::from))
     }
 
-    /// The inode at the name.
+    /// Returns the inode at the name.
     pub fn inode(&self) -> Option<u64> {
         fs::symlink_metadata(&self.path).ok().map(|file| file.ino())
     }
 
-    /// Whether this inode is anywhere in the directory.
+    /// Returns whether this inode is anywhere in the directory.
     pub fn has_inode(&self, inode: u64) -> bool {
         self.inodes().contains(&inode)
     }
 
-    /// The inodes of everything in the directory.
+    /// Returns the inodes of all files in the directory.
     pub fn inodes(&self) -> Vec<u64> {
         let inode = |entry: &PathBuf| fs::symlink_metadata(entry).ok().map(|file| file.ino());
         self.entries().iter().filter_map(inode).collect()
     }
 
-    /// Everything in the directory, directories that lead to the name left out.
+    /// Returns all files in the directory, except the directories that lead to the name.
     pub fn left(&self) -> Vec<PathBuf> {
         let inside = |entry: &PathBuf| entry.strip_prefix(self.dir.path()).unwrap().to_owned();
         let leads = |entry: &PathBuf| self.path.parent().is_some_and(|parent| parent.starts_with(entry));
@@ -105,7 +105,7 @@ impl Place {
         found
     }
 
-    /// Makes a server that starts, serves and ends, and leaves nothing.
+    /// Runs a server that starts, serves and exits, and checks that it leaves nothing behind.
     pub fn is_served_next(&self, flags: &[&str]) -> Result<(), String> {
         let mut next = self.start('C', flags);
         if !next.serves() {
@@ -124,12 +124,12 @@ impl Place {
 }
 
 impl Server {
-    /// Waits until it serves; false if it ends instead.
+    /// Waits until it serves; false if it exits instead.
     pub fn serves(&mut self) -> bool {
         self.comes_up(|| false)
     }
 
-    /// The same for one whose announcement may be lost.
+    /// Waits for one whose announcement may be lost.
     pub fn comes_up(&mut self, otherwise: impl Fn() -> bool) -> bool {
         let mut serves = false;
         eventually(SOON, || {
@@ -140,7 +140,7 @@ impl Server {
         serves
     }
 
-    /// Has it end in order.
+    /// Shuts it down gracefully.
     pub fn ends(self) -> Result<(), String> {
         let letter = self.letter;
         let end = self.process.terminate();

@@ -1,4 +1,4 @@
-//! A scenario, run once for each system call at which its victim is killed, or for each errno with
+//! Runs a scenario once for each system call at which its victim is killed, or for each errno with
 //! which one fails.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,26 +13,26 @@ use stoop_testkit::inject::{self, Call};
 /// Longer than anything here takes.
 pub const SOON: Duration = Duration::from_secs(30);
 
-/// How many points are tried at once. Most of the time is waiting for processes.
+/// The number of points tested in parallel. Most of the time is spent waiting for processes.
 const AT_ONCE: usize = 3;
 
 /// Runs differ by a call or two.
 const MORE: usize = 3;
 
-/// So many calls at first, and around the last one that changes a name, are all tried; of the
-/// others, one in so many.
+/// The first `FIRST` calls are all tested, and `NEAR` around the last one that changes a name; of
+/// the others, one in `SELDOM`.
 const FIRST: usize = 150;
 const NEAR: usize = 30;
 const SELDOM: usize = 16;
 
-/// What a point came to: what was wrong, with what was seen in the directory.
+/// The result of a point: what failed, with the contents of the directory.
 pub type Outcome = Result<(), String>;
 
-/// Runs `scenario` with an injector that only counts, then once for each of the calls counted with
-/// one that kills there: before each call, but for those before which everything is as it was
-/// before the last one.
+/// Runs `scenario` with an injector that only counts, then once for each counted call with one that
+/// kills there: before each call, except those before which nothing has changed since the previous
+/// point.
 ///
-/// Panics with all points that went wrong, or if there were fewer than `at_least` points.
+/// Panics with all failed points, or if there were fewer than `at_least` points.
 #[track_caller]
 pub fn every_point(name: &str, at_least: usize, scenario: impl Fn(&Injector) -> Outcome + Sync) {
     let undisturbed = Injector::new();
@@ -61,7 +61,7 @@ fn changes_names(call: &Call) -> bool {
     ["listen", "mkdirat", "renameat2", "unlinkat", "sendmsg"].contains(&call.name)
 }
 
-/// Calls that change nothing another process can see.
+/// Calls that change nothing visible to another process.
 fn only_asks(call: &Call) -> bool {
     const ASKING: [&str; 16] = [
         "fstat",
@@ -86,7 +86,7 @@ fn only_asks(call: &Call) -> bool {
     opens || ASKING.contains(&call.name)
 }
 
-/// Tries all points, several at a time. Each has an injector of its own.
+/// Tests all points, several in parallel. Each has an injector of its own.
 #[track_caller]
 pub fn every<P: Sync>(
     name: &str,
@@ -119,7 +119,7 @@ pub fn every<P: Sync>(
     assert!(hits >= at_least, "{name} has only {hits} points");
 }
 
-/// Why there is nothing to enumerate here.
+/// Returns why no points can be enumerated here.
 pub fn lacking() -> Option<&'static str> {
     inject::lacking()
 }

@@ -1,5 +1,5 @@
-//! Faults in a server that runs, one after another: which errno each system call may fail with, and
-//! what is asked of the server after each.
+//! Faults in a running server, one after another: the errnos that each system call may fail with,
+//! and the checks of the server after each.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,11 +8,11 @@ use rustix::io::Errno as E;
 
 use super::{Call, Injector};
 
-/// What each call may fail with, as its manual page names it.
+/// The errnos that each call may fail with, according to its manual page.
 ///
-/// Not what only a broken program gets (EBADF, EFAULT, ENOTSOCK, EINVAL of a wrong argument). A
-/// security module's refusal is in here where the page has none: it may refuse any of them with
-/// EACCES or EPERM.
+/// Errors that only a faulty program gets are left out (EBADF, EFAULT, ENOTSOCK, EINVAL of a wrong
+/// argument). If the page does not list a security module's refusal, it is added: such a module may
+/// refuse any of these calls with EACCES or EPERM.
 pub const FAULTS: &[(&str, &[E])] = &[
     ("accept", ACCEPT),
     ("accept4", ACCEPT),
@@ -98,32 +98,32 @@ const SPAWN: &[E] = &[E::AGAIN, E::NOMEM, E::PERM];
 const STAT: &[E] = &[E::ACCESS, E::LOOP, E::NOENT, E::NOMEM];
 const WRITE: &[E] = &[E::AGAIN, E::INTR, E::IO, E::NOSPC, E::PIPE];
 
-/// What this call may fail with; nothing, if it is not in the table.
+/// Returns the errnos that this call may fail with; none, if it is not in the table.
 pub fn errnos(name: &str) -> &'static [E] {
     FAULTS.iter().find(|(listed, _)| *listed == name).map_or(&[], |(_, errnos)| errnos)
 }
 
-/// Faults in a server that has announced itself.
+/// A campaign of faults in a server that has announced itself.
 #[derive(Debug)]
 pub struct Campaign<'a> {
     injector: &'a Injector,
     pid: u32,
     occurrences: usize,
-    /// Faults that are not asked for, and why that is no matter.
+    /// Faults that are left out, and the reason.
     except: &'a [(&'a str, E)],
 }
 
-/// What a campaign came to.
+/// The result of a campaign.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// How many faults happened.
+    /// The number of injected faults.
     pub faults: usize,
-    /// What went wrong, with the fault that it followed.
+    /// The failures, each with the fault that preceded it.
     pub wrong: Vec<String>,
 }
 
 impl Report {
-    /// Panics if anything was wrong, or if fewer faults happened than that.
+    /// Panics if anything failed, or if fewer faults than that were injected.
     #[track_caller]
     pub fn check(&self, at_least: usize) {
         assert!(
@@ -137,20 +137,20 @@ impl Report {
     }
 }
 
-/// How long a server is watched for calls that it makes without a client.
+/// How long a server is observed for calls that it makes without a client.
 const QUIET: Duration = Duration::from_millis(3);
 
-/// How many calls it may make in that time: it may pause and look again, but not spin.
+/// The limit on calls in that time: it may pause and retry, but not spin.
 const QUIET_CALLS: usize = 60;
 
 impl<'a> Campaign<'a> {
-    /// Faults in the process `pid`, whose calls `injector` watches: the first three occurrences of
-    /// each call in a round.
+    /// Creates a campaign in the process `pid`, whose calls `injector` watches: the first three
+    /// occurrences of each call in a round.
     pub fn new(injector: &'a Injector, pid: u32) -> Campaign<'a> {
         Campaign { injector, pid, occurrences: 3, except: &[] }
     }
 
-    /// The first so many occurrences of each call.
+    /// Sets how many occurrences of each call are failed.
     pub fn occurrences(mut self, count: usize) -> Campaign<'a> {
         self.occurrences = count;
         self
@@ -162,11 +162,12 @@ impl<'a> Campaign<'a> {
         self
     }
 
-    /// Fails each call that a `round` makes the server do, with each errno of [`FAULTS`], once.
+    /// Fails each call that a `round` makes the server execute, with each errno of [`FAULTS`],
+    /// once.
     ///
-    /// `round` is one client that may be the fault's victim: it gives an error only for what even a
-    /// victim must not see. `resumed` is asked after each fault: whether other clients are
-    /// served, the ones that are there and new ones.
+    /// `round` is one client that may be affected by the fault: it returns an error only for
+    /// effects that even that client must not see. `resumed` is called after each fault: it checks
+    /// whether other clients, existing and new ones, are served.
     pub fn run(
         &self,
         mut round: impl FnMut() -> Result<(), String>,
@@ -198,7 +199,7 @@ impl<'a> Campaign<'a> {
         report
     }
 
-    /// Which calls a round makes, and how often.
+    /// Returns the calls of a round, with their counts.
     fn survey(&self, round: &mut impl FnMut() -> Result<(), String>) -> BTreeMap<&'static str, usize> {
         let mut most = BTreeMap::new();
         for _ in 0..3 {
@@ -216,7 +217,7 @@ impl<'a> Campaign<'a> {
         most
     }
 
-    /// Whether the server waits when there is nothing to do.
+    /// Checks that the server waits when there is nothing to do.
     fn is_calm(&self, made: usize, most: usize) -> Result<(), String> {
         self.injector.forget();
         std::thread::sleep(QUIET);

@@ -1,9 +1,9 @@
-//! A child process whose system calls are watched: counted, failed with an errno, or answered with
-//! `kill -9`.
+//! Watches the system calls of a child process: counts them, fails them with an errno, or kills the
+//! child at one of them.
 //!
 //! The kernel's seccomp notifier stops each watched call of the child, of all its threads and of
-//! its own children, before it happens, and asks the test what to do (K-NOTIF-1). The child knows
-//! nothing of it. What is watched is in `calls.rs`.
+//! its own children, before it is executed, and asks the test what to do (K-NOTIF-1). The child
+//! does not notice. The watched calls are listed in `calls.rs`.
 //!
 //! ```no_run
 //! use std::process::Command;
@@ -21,12 +21,12 @@
 //! - [`Injector::calls`] lists the calls that an undisturbed run makes.
 //! - [`Injector::kill_at`] and [`Injector::fail`] are plans: one at a time, each for a single call.
 //!   [`Injector::disarm`] says which call it was. They may be made while the child runs.
-//! - [`Injector::begin_when`] leaves out what a program does before it is its own: the loader, the
-//!   language's runtime.
-//! - A child that hangs is killed after two minutes, whoever waits for it.
+//! - [`Injector::begin_when`] leaves out the startup of a program: the loader, the language's
+//! runtime.
+//! - A child that hangs is killed after two minutes, even if no process waits for it.
 //!
-//! A call that is failed is not made at all: a `close` that fails leaves its file descriptor open,
-//! other than the kernel's.
+//! A call that is failed is not executed at all: unlike in the kernel, a `close` that fails leaves
+//! its file descriptor open.
 
 mod calls;
 mod campaign;
@@ -53,9 +53,9 @@ pub struct Call {
     pub name: &'static str,
     /// Its arguments, as numbers.
     pub arguments: [u64; 6],
-    /// Which of the calls that were counted it is, from 0.
+    /// Its index among the counted calls, from 0.
     pub index: usize,
-    /// Which of the calls of this name it is, from 0.
+    /// Its index among the counted calls of this name, from 0.
     pub occurrence: usize,
 }
 
@@ -67,29 +67,29 @@ impl fmt::Display for Call {
     }
 }
 
-/// What is to happen, and to which call.
+/// What is to be done, and at which call.
 #[derive(Clone, Copy, Debug)]
 enum Plan {
     KillAt(usize),
     Fail(&'static str, usize, Errno),
 }
 
-/// Whether this call is the one.
+/// Returns whether this is the call.
 type Wanted = Box<dyn FnMut(&Call) -> bool + Send>;
 
 /// What the test and the supervisor share.
 #[derive(Default)]
 struct State {
-    /// Where counting is still to begin.
+    /// The condition at which counting begins, if it has not begun.
     begin: Option<Wanted>,
     /// The signal that is sent at a call.
     signal: Option<(Signal, Wanted)>,
     calls: Vec<Call>,
-    /// How many of each name.
+    /// The count of each name.
     counts: HashMap<&'static str, usize>,
     plan: Option<Plan>,
     hit: Option<Call>,
-    /// Of the supervisor, which is of no more use then.
+    /// The supervisor's error; the injector cannot be used any more then.
     failure: Option<String>,
 }
 
@@ -104,7 +104,7 @@ impl fmt::Debug for Injector {
 }
 
 impl Injector {
-    /// An injector without a plan: it counts.
+    /// Creates an injector without a plan, which only counts.
     pub fn new() -> Injector {
         Injector::default()
     }
@@ -112,13 +112,13 @@ impl Injector {
     /// Watches the process that this command starts, from its exec on.
     ///
     /// # Errors
-    /// Returns an error if there is no descriptor or no memory for it. Where the kernel has no
-    /// notifier the command's start fails: see [`lacking`].
+    /// Returns an error if there is no file descriptor or no memory for it. If the kernel has no
+    /// notifier, starting the command fails: see [`lacking`].
     pub fn attach(&self, command: &mut Command) -> io::Result<()> {
         supervisor::attach(self.clone(), command)
     }
 
-    /// Counts, lists and disturbs calls only from the first one on for which this is true.
+    /// Counts, lists and disturbs calls only from the first one on for which `begins` returns true.
     pub fn begin_when(&self, begins: impl FnMut(&Call) -> bool + Send + 'static) {
         self.state().begin = Some(Box::new(begins));
     }
@@ -128,19 +128,19 @@ impl Injector {
         self.begin_when(supervisor::is_mark);
     }
 
-    /// Sends the child this signal, once, just before the first call for which this is true. The
-    /// call is then made.
+    /// Sends the child this signal, once, just before the first call for which `at` returns true.
+    /// The call is then executed.
     pub fn signal_at(&self, signal: Signal, at: impl FnMut(&Call) -> bool + Send + 'static) {
         self.state().signal = Some((signal, Box::new(at)));
     }
 
-    /// Kills the child at the call of this index, before it is made.
+    /// Kills the child at the call of this index, before it is executed.
     pub fn kill_at(&self, index: usize) {
         self.state().plan = Some(Plan::KillAt(index));
     }
 
-    /// Fails the call `name` that comes after `skipped` others of this name, counted from now on.
-    /// Calls are listed anew.
+    /// Fails the call `name` that follows `skipped` others of this name, counted from now on. The
+    /// list of calls is cleared.
     pub fn fail(&self, name: &'static str, skipped: usize, errno: Errno) {
         let mut state = self.state();
         state.forget();
@@ -148,29 +148,29 @@ impl Injector {
         state.plan = Some(Plan::Fail(name, skipped, errno));
     }
 
-    /// Gives up the plan, and returns the call to which it happened.
+    /// Clears the plan, and returns the call at which it was carried out.
     pub fn disarm(&self) -> Option<Call> {
         let mut state = self.state();
         state.plan = None;
         state.hit.take()
     }
 
-    /// The call to which the plan happened, so far.
+    /// Returns the call at which the plan was carried out, if it was.
     pub fn hit(&self) -> Option<Call> {
         self.state().hit.clone()
     }
 
-    /// The calls so far; those since the last [`Injector::fail`] or [`Injector::forget`].
+    /// Returns the calls so far, or since the last [`Injector::fail`] or [`Injector::forget`].
     pub fn calls(&self) -> Vec<Call> {
         self.state().calls.clone()
     }
 
-    /// How many these are.
+    /// Returns the number of these calls.
     pub fn count(&self) -> usize {
         self.state().calls.len()
     }
 
-    /// Lists calls anew from here on.
+    /// Clears the list of calls.
     pub fn forget(&self) {
         self.state().forget();
     }
@@ -188,13 +188,13 @@ impl Injector {
     }
 }
 
-/// Says to an injector that the part of this process begins that it is about. Whether anybody heard
-/// it.
+/// Tells an injector that the relevant part of this process begins. Returns whether an injector was
+/// listening.
 pub fn mark() -> bool {
     sys::mark()
 }
 
-/// What this machine lacks for an [`Injector`]: for [`skip!`](macro@crate::skip).
+/// Returns what this machine lacks for an [`Injector`], for [`skip!`](macro@crate::skip).
 pub fn lacking() -> Option<&'static str> {
     static LACKING: OnceLock<Option<String>> = OnceLock::new();
     LACKING.get_or_init(supervisor::try_out).as_deref()

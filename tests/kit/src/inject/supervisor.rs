@@ -1,4 +1,4 @@
-//! The thread that answers a child's calls.
+//! The thread that answers the notifications of a child's calls.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -15,13 +15,13 @@ use rustix::process::{Pid, Signal, pidfd_send_signal};
 use super::sys::{self, MARK, Notification, Reply, SharedNumber};
 use super::{Call, Injector, Plan, State, calls};
 
-/// How long a child may live, so that nothing outlives its test for long.
+/// The maximum lifetime of a child, so that none outlives its test for long.
 const LONGEST_LIFE: Duration = Duration::from_secs(120);
 
 /// How long a child may take from its fork to its exec.
 const START_LIMIT: Duration = Duration::from_secs(30);
 
-/// Between two looks for the number that a child writes.
+/// The polling interval for the number that a child writes.
 const LOOK: Duration = Duration::from_micros(100);
 
 pub(super) fn attach(injector: Injector, command: &mut Command) -> io::Result<()> {
@@ -40,7 +40,7 @@ pub(super) fn attach(injector: Injector, command: &mut Command) -> io::Result<()
     Ok(())
 }
 
-/// The child and its listener; `None` where the command was never started.
+/// Takes the child and its listener; `None` if the command was never started.
 fn take(mut pid: File, number: &SharedNumber) -> io::Result<Option<(OwnedFd, OwnedFd)>> {
     let mut bytes = [0; 4];
     if pid.read_exact(&mut bytes).is_err() {
@@ -52,7 +52,7 @@ fn take(mut pid: File, number: &SharedNumber) -> io::Result<Option<(OwnedFd, Own
         if let Some(number) = number.get() {
             return sys::take_listener(pid, number).map(Some);
         }
-        // The start may have failed: then nobody is there, or what is left waits to be reaped.
+        // The start may have failed: then there is no child, or a zombie waits to be reaped.
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero()));
         if stat.map_or(true, |stat| stat.contains(") Z ")) || Instant::now() > end {
             return Ok(None);
@@ -95,7 +95,7 @@ fn wait(listener: impl AsFd, end: Instant) -> io::Result<Option<PollFlags>> {
 fn answer(injector: &Injector, process: &OwnedFd, listener: &OwnedFd, taken: Notification) -> io::Result<()> {
     let decision = injector.state().decide(&taken);
     if let Some(signal) = decision.signal {
-        // A child that was killed meanwhile needs none.
+        // If the child was killed in the meantime, no answer is needed.
         let _ = pidfd_send_signal(process, signal);
     }
     match decision.reply {
@@ -104,10 +104,10 @@ fn answer(injector: &Injector, process: &OwnedFd, listener: &OwnedFd, taken: Not
     }
 }
 
-/// What becomes of a call.
+/// The answer to a call.
 struct Decision {
     signal: Option<Signal>,
-    /// None for a call whose process ends in it.
+    /// `None` for a call during which the process exits.
     reply: Option<Reply>,
 }
 
@@ -164,7 +164,7 @@ pub(super) fn is_mark(call: &Call) -> bool {
     call.name == "prctl" && call.arguments[0] == MARK
 }
 
-/// Calls that only ask, or concern the calling thread alone: debug builds make many of them.
+/// Calls that only query, or concern the calling thread alone: debug builds make many of them.
 fn changes_nothing(call: &Call) -> bool {
     let command = call.arguments[1] as i32;
     match call.name {
@@ -174,7 +174,7 @@ fn changes_nothing(call: &Call) -> bool {
     }
 }
 
-/// Why no child can be watched here, if that is so.
+/// Returns why no child can be watched on this machine, if so.
 pub(super) fn try_out() -> Option<String> {
     let injector = Injector::new();
     let mut command = Command::new("/proc/self/exe");

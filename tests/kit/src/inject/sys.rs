@@ -1,4 +1,4 @@
-//! The seccomp notifier, call by call: the only `unsafe` of the injector.
+//! The system calls of the seccomp notifier: the only `unsafe` of the injector.
 
 use std::io;
 use std::mem;
@@ -13,10 +13,10 @@ use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open}
 
 use super::calls;
 
-/// A page that a child shares with its parent from the fork to the exec: where the child writes the
-/// number of its listener.
+/// A page that a child shares with its parent from the fork to the exec, in which the child writes
+/// the number of its listener.
 ///
-/// The child could not tell it otherwise: any call that would send it already waits for the
+/// The child has no other way to pass it on: any call that could send it would already wait for the
 /// listener's owner.
 #[derive(Debug)]
 pub(super) struct SharedNumber(*mut AtomicI32);
@@ -63,9 +63,9 @@ impl Drop for SharedNumber {
     }
 }
 
-/// Has the command's process filtered from just before its exec on. It writes its pid to `pid`, the
-/// number of its listener to `number`, and waits in the exec for the listener's new owner. Its own
-/// copy of the listener is closed by the exec (K-NOTIF-3).
+/// Filters the command's process from just before its exec on. It writes its pid to `pid`, the
+/// number of its listener to `number`, and waits in the exec for the listener's new owner. The exec
+/// closes its own copy of the listener (K-NOTIF-3).
 #[expect(unsafe_code, reason = "a filter is set by the process that it is for")]
 pub(super) fn filter(command: &mut Command, pid: OwnedFd, number: Arc<SharedNumber>) {
     let filter = program();
@@ -80,7 +80,8 @@ pub(super) fn filter(command: &mut Command, pid: OwnedFd, number: Arc<SharedNumb
             let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_ptr().cast_mut() };
             let listener = match install(&program) {
                 Err(error) if error.raw_os_error() == Some(libc::EACCES) => {
-                    // Whoever is not root has to give up privileges of programs to come.
+                    // Without root, a process has to give up the privileges of programs that it
+                    // executes later.
                     libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
                     install(&program)
                 }
@@ -103,12 +104,12 @@ fn install(program: &libc::sock_fprog) -> io::Result<i32> {
     if listener < 0 { Err(io::Error::last_os_error()) } else { Ok(listener as i32) }
 }
 
-/// Notifies of the watched calls, and allows all others. Calls of another architecture have other
-/// numbers: no test makes any.
+/// Builds the filter: it notifies of the watched calls, and allows all others. Calls of another
+/// architecture have other numbers: no test makes any.
 fn program() -> Vec<libc::sock_filter> {
     let step = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
     let watched: Vec<u32> = calls::watched().map(|(number, _)| number as u32).collect();
-    // Load the number; compare it with each, and go to the last step where it is equal.
+    // Load the number; compare it with each; if one is equal, jump to the last step.
     let mut steps = vec![step(0x20, 0, 0, 0)];
     let compare =
         |(position, number): (usize, &u32)| step(0x15, (watched.len() - position) as u8, 0, *number);
@@ -118,7 +119,7 @@ fn program() -> Vec<libc::sock_filter> {
     steps
 }
 
-/// The listener of a process, by the number that it has there.
+/// Copies the listener of a process, by its number there.
 pub(super) fn take_listener(pid: Pid, number: i32) -> io::Result<(OwnedFd, OwnedFd)> {
     let process = pidfd_open(pid, PidfdFlags::empty())?;
     let listener = pidfd_getfd(&process, number, PidfdGetfdFlags::empty())?;
@@ -133,7 +134,7 @@ pub(super) struct Notification {
     pub(super) arguments: [u64; 6],
 }
 
-/// Takes the next notification. `None` where its process was killed meanwhile.
+/// Receives the next notification. `None` if its process was killed in the meantime.
 #[expect(unsafe_code, reason = "rustix has no seccomp")]
 pub(super) fn receive(listener: impl AsFd) -> io::Result<Option<Notification>> {
     // SAFETY: a plain structure, for which zeros are valid; the kernel wants it zeroed.
@@ -151,16 +152,16 @@ pub(super) fn receive(listener: impl AsFd) -> io::Result<Option<Notification>> {
     }
 }
 
-/// How a call goes on.
+/// What happens to a call.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Reply {
-    /// The kernel makes it.
+    /// The kernel executes it.
     Continue,
-    /// It is not made, and returns this: a negated errno, or 0.
+    /// It is not executed, and returns this: a negated errno, or 0.
     Return(i32),
 }
 
-/// Answers a notification. That its process was killed meanwhile is no error.
+/// Answers a notification. If its process was killed in the meantime, that is not an error.
 #[expect(unsafe_code, reason = "rustix has no seccomp")]
 pub(super) fn answer(listener: impl AsFd, id: u64, reply: Reply) -> io::Result<()> {
     let (error, flags) = match reply {
@@ -177,14 +178,14 @@ pub(super) fn answer(listener: impl AsFd, id: u64, reply: Reply) -> io::Result<(
     }
 }
 
-/// A call that only a supervisor understands: see [`super::mark`].
+/// Makes a call that only a supervisor recognizes: see [`super::mark`].
 #[expect(unsafe_code, reason = "rustix has no call for this")]
 pub(super) fn mark() -> bool {
     // SAFETY: an unknown option of prctl is refused by the kernel, and touches no memory.
     unsafe { libc::prctl(MARK as i32, 0, 0, 0, 0) == 0 }
 }
 
-/// The option of prctl that is a mark.
+/// The option of prctl that serves as the mark.
 pub(super) const MARK: u64 = 0x5354_4F4F;
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! Two servers of the library that hand over, as processes: either of them is killed at each call
-//! of the hand-over.
+//! Two server processes of the library with a hand-over: either of them is killed at each call of
+//! the hand-over.
 
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -52,11 +52,11 @@ fn start(test: &str, dir: &Path, letter: &str, injector: Option<&Injector>) -> K
     }
 }
 
-/// What became of a client.
+/// The outcome of a client.
 #[derive(Debug, PartialEq)]
 enum Client {
     Answered(String),
-    /// It was connected, and whoever had it died.
+    /// It was connected, and its server was killed.
     Dropped,
     Refused(String),
 }
@@ -81,7 +81,7 @@ fn ask(path: &Path, word: &str) -> Client {
     }
 }
 
-/// A client after the other, until told to end.
+/// One client after the other, until told to stop.
 struct Load {
     over: Arc<AtomicBool>,
     clients: thread::JoinHandle<Vec<Client>>,
@@ -101,7 +101,7 @@ impl Load {
         Load { over, clients }
     }
 
-    /// Those that were not answered.
+    /// The clients that were not answered.
     fn end(self) -> Vec<Client> {
         self.over.store(true, Ordering::Relaxed);
         let seen = self.clients.join().unwrap();
@@ -113,7 +113,7 @@ fn ended(child: &mut KillOnDrop) -> Option<ExitStatus> {
     child.try_wait().unwrap()
 }
 
-/// Whoever is left serves, and when it has ended nothing is left.
+/// The remaining server serves, and after its exit nothing is left behind.
 fn one_is_left(dir: &TempDir, expected: &[&str]) -> Outcome {
     let (path, _) = paths(dir.path());
     match ask(&path, "end") {
@@ -129,8 +129,8 @@ fn nothing_is_left(dir: &TempDir) -> Outcome {
     if left.is_empty() { Ok(()) } else { Err(format!("at the end there is {left:?}")) }
 }
 
-/// The successor dies: whoever the sockets belong to serves on, and another successor takes over
-/// from it.
+/// The successor is killed: the owner of the sockets continues to serve, and another successor
+/// takes over from it.
 fn successor(test: &str, injector: &Injector) -> Outcome {
     let dir = tempdir();
     let (path, _) = paths(dir.path());
@@ -162,7 +162,7 @@ fn successor(test: &str, injector: &Injector) -> Outcome {
     nothing_is_left(&dir)
 }
 
-/// The predecessor dies: the successor serves.
+/// The predecessor is killed: the successor serves.
 fn predecessor(test: &str, injector: &Injector) -> Outcome {
     let dir = tempdir();
     let (path, _) = paths(dir.path());

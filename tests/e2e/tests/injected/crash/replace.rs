@@ -1,5 +1,5 @@
-//! `stoop serve --replace`: the newcomer is killed while it takes over from a living server, or the
-//! old one while it ends.
+//! `stoop serve --replace`: the new server is killed while it takes over from a live server, or the
+//! old one while it shuts down.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use super::{begin_with_signals, end_when_it_waits};
 use crate::place::Place;
 use crate::points::{Outcome, every_point, lacking};
 
-/// The newcomer dies. Whoever lives has a name, and a plain server finds it in use.
+/// The new server is killed. Every live server has a name, and a plain server finds it in use.
 fn newcomer(kind: &'static str, name: fn(&Path) -> PathBuf, injector: &Injector) -> Outcome {
     let place = Place::new(kind, name);
     let mut old = place.start('A', &[]);
@@ -55,7 +55,7 @@ fn keeps_its_name(place: &Place) -> Outcome {
     }
 }
 
-/// Another newcomer takes over, and keeps the name when the old one ends.
+/// Another new server takes over, and keeps the name when the old one exits.
 fn is_replaced(place: &Place, old: crate::place::Server) -> Outcome {
     let mut new = place.start('D', &["--replace"]);
     if !new.serves() {
@@ -73,8 +73,8 @@ fn is_replaced(place: &Place, old: crate::place::Server) -> Outcome {
     }
 }
 
-/// The newcomer has died in the middle, and the next server, a plain one, dies while it finds out
-/// about that.
+/// The new server was killed in the middle, and the next server, a plain one, is killed while it
+/// recovers.
 fn recovery(injector: &Injector) -> Outcome {
     let place = Place::new("stream", |dir| dir.join("app.sock"));
     let mut old = place.start('A', &[]);
@@ -100,7 +100,8 @@ fn recovery(injector: &Injector) -> Outcome {
     })
 }
 
-/// The old one dies while it ends. Its successor has the name, and leaves nothing.
+/// The old server is killed while it shuts down. Its successor has the name, and leaves nothing
+/// behind.
 fn predecessor(injector: &Injector) -> Outcome {
     let place = Place::new("stream", |dir| dir.join("app.sock"));
     let replaced = Arc::new(AtomicBool::new(false));

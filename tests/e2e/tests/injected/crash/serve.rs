@@ -1,4 +1,4 @@
-//! `stoop serve` alone at its name: killed while it starts, while it stops, whatever was there
+//! `stoop serve` alone at its name: killed during startup or shutdown, with different files there
 //! before.
 
 use std::fs;
@@ -11,7 +11,7 @@ use super::{begin_with_signals, end_when_it_waits};
 use crate::place::Place;
 use crate::points::{Outcome, every_point, lacking};
 
-/// A server that starts, serves, is told to end, and is killed somewhere on that way.
+/// A server that starts, serves, is told to shut down, and is killed at some point.
 struct Life {
     kind: &'static str,
     name: fn(&Path) -> PathBuf,
@@ -41,7 +41,7 @@ impl Life {
     }
 }
 
-/// A socket file that nothing is bound to any more.
+/// A stale socket file.
 fn stale(path: &Path) {
     drop(UnixListener::bind(path).unwrap());
 }
@@ -101,8 +101,8 @@ fn an_owner_of_its_own() {
     every_point("an_owner_of_its_own", 25, |injector| life.run(injector));
 }
 
-/// A name as long as a file system has them leaves no room for one beside it: served or refused,
-/// nothing may be left.
+/// A name of the maximum length that a file system allows leaves no space for a longer one: whether
+/// the server serves or refuses, nothing may be left behind.
 #[test]
 fn the_longest_name() {
     if let Some(lacking) = lacking() {

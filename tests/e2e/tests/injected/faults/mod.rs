@@ -1,4 +1,4 @@
-//! Each system call fails once, with each errno that its manual page names.
+//! Each system call fails once, with each errno that its manual page lists.
 
 mod serving;
 mod start;

@@ -1,5 +1,5 @@
-//! `stoop serve` while it serves: what one client's call fails with is that client's, and the next
-//! one is served.
+//! `stoop serve` in operation: a failed system call affects only the client it was made for, and
+//! the next client is served.
 
 use std::cell::RefCell;
 use std::time::Duration;
@@ -11,20 +11,20 @@ use stoop_testkit::{Injector, deadline, skip};
 
 use crate::points::lacking;
 
-/// Longer than a server may need to come back.
+/// Longer than a server may need to recover.
 const SOON: Duration = Duration::from_secs(100);
 
 const IN_VAIN: &str = "a client waits in vain";
 
-/// How long to wait for a datagram that may have been lost: longer than an answer takes, or the
-/// next one is taken for it.
+/// How long to wait for a datagram that may have been lost: longer than a reply takes, so that the
+/// next one is not taken for it.
 const LOST: Duration = Duration::from_millis(200);
 
-/// What one client sends, in two parts.
+/// The data that one client sends, in two parts.
 const WORDS: [&[u8]; 2] = [b"one word", b"and another"];
 
-/// A client that may be the victim: it may be cut off, but hears no wrong byte, and is not left
-/// waiting. A datagram may be lost.
+/// A client that may be affected: it may be disconnected, but receives no wrong byte, and does not
+/// wait indefinitely. A datagram may be lost.
 fn victim(kind: &str, place: &str) -> Result<(), String> {
     let Ok(client) = Raw::connect(kind, place) else { return Ok(()) };
     if kind == "dgram" {
@@ -39,7 +39,7 @@ fn victim(kind: &str, place: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// The next client: whether it is served.
+/// The next client: checks that it is served.
 fn next(kind: &str, place: &str) -> Result<(), String> {
     let client = Raw::connect(kind, place).map_err(|error| format!("the next client is refused: {error}"))?;
     match echoed(&client)? {
@@ -48,8 +48,8 @@ fn next(kind: &str, place: &str) -> Result<(), String> {
     }
 }
 
-/// Has two words echoed, and says whether that went to its end. An error of the socket is an end,
-/// too.
+/// Sends two words to be echoed, and returns whether the exchange completed. A socket error counts
+/// as the end.
 fn echoed(client: &Raw) -> Result<bool, String> {
     for word in WORDS {
         if client.try_say(word).is_err() {

@@ -1,5 +1,5 @@
-//! `stoop serve` while it starts, where it may end with an error and leaves nothing, and while it
-//! ends.
+//! `stoop serve` during startup, when it may exit with an error and leaves nothing behind, and
+//! during shutdown.
 
 use std::collections::BTreeMap;
 
@@ -10,10 +10,10 @@ use crate::crash::begin_with_signals;
 use crate::place::{Place, Server};
 use crate::points::{Outcome, every, lacking};
 
-/// A call that fails: its name, how many of this name come before it, and how.
+/// A call that fails: its name, the number of earlier calls of this name, and the errno.
 type Fault = (&'static str, usize, Errno);
 
-/// How many calls of one name are failed. Later ones are those of cleaning up, or of more of the
+/// The maximum number of failed calls of one name. Later ones belong to the cleanup, or repeat the
 /// same.
 const OCCURRENCES: usize = 8;
 
@@ -37,7 +37,7 @@ impl Life {
         place.start_watched('B', self.flags, injector)
     }
 
-    /// The faults there are between the start and the announcement, and from there to the end.
+    /// The faults between the start and the announcement, and from there to the exit.
     fn faults(&self) -> [Vec<Fault>; 2] {
         let (place, injector) = (self.place(), Injector::new());
         let mut server = self.start(&place, &injector);
@@ -93,7 +93,8 @@ impl Life {
     }
 }
 
-/// Whether it ended as it should, and left nothing of its own: but for what could not be removed.
+/// Whether it exited as it should, and left none of its files behind, except those that could not
+/// be removed.
 fn ended(fine: bool, said: &str, place: &Place, before: &[u64], failed: &str) -> Outcome {
     let left = place.left();
     let new = place.inodes().iter().any(|inode| !before.contains(inode));
@@ -106,7 +107,7 @@ fn ended(fine: bool, said: &str, place: &Place, before: &[u64], failed: &str) ->
     }
 }
 
-/// The faults of these calls.
+/// The faults for these calls.
 fn faults(injector: &Injector) -> Vec<Fault> {
     let mut counts: BTreeMap<&'static str, usize> = BTreeMap::new();
     injector.calls().iter().for_each(|call| *counts.entry(call.name).or_default() += 1);
