@@ -5,7 +5,7 @@
 //! | 1 | the network namespaces, found by their processes and mounts | `namespaces` |
 //! | 2 | the socket table of each namespace | `table` |
 //! | 3 | the owners of each socket (by a BPF program: in parallel with 1 and 2) | `owners` |
-//! | 4 | sockets that a process has open but no table lists | `strays` |
+//! | 4 | sockets that a process has open but no table lists | `unlisted` |
 //! | 5 | sockets that no process has open: in flight, or closed since step 2 | here |
 //! | 6 | which sockets belong together | `join` |
 //! | 7 | the attributes of the owning processes | `process` |
@@ -35,7 +35,7 @@ use crate::owners::proc::Walk;
 use crate::owners::{self, Holding};
 use crate::process::Kept;
 use crate::procfs::{self, ProcessDir};
-use crate::{namespaces, process, strays, table};
+use crate::{namespaces, process, table, unlisted};
 
 /// The largest number of sockets that are looked up one by one instead of reading their table
 /// again. It is also the limit up to which sockets without an owner are checked again: if there are
@@ -234,9 +234,9 @@ impl Inspector {
                 let (known, options) = (known.into_iter().map(|(pid, known)| (pid, Some(known))), &options);
                 scope.spawn(move || (process::read_all(known, options, &mut kept), kept))
             });
-            let strays = assembly.assign(holdings);
-            if self.fetch(&strays, assembly) {
-                assembly.assign(strays);
+            let unlisted = assembly.assign(holdings);
+            if self.fetch(&unlisted, assembly) {
+                assembly.assign(unlisted);
             }
             if owners_from != OwnersFrom::Bpf {
                 owners::confirm(&mut assembly.sockets, sees_all || !self.options.sure);
@@ -274,14 +274,14 @@ impl Inspector {
 
     /// Reads the sockets that a process has open but no table listed. Returns whether any were
     /// added.
-    fn fetch(&mut self, strays: &[Holding], assembly: &mut Assembly) -> bool {
+    fn fetch(&mut self, unlisted: &[Holding], assembly: &mut Assembly) -> bool {
         let before = assembly.sockets.len();
-        let located = strays::locate(strays, |ino| self.tables.contains_key(&ino));
+        let located = unlisted::locate(unlisted, |ino| self.tables.contains_key(&ino));
         for (&ino, inos) in &located.known {
             let Some(table) = self.tables.get_mut(&ino) else { continue };
             // The kernel walks the whole table for each single lookup.
             if inos.len() <= LOOKUPS_MAX {
-                let lookup = |stray| table::lookup(table, stray, ino, &self.options).ok()?;
+                let lookup = |inode| table::lookup(table, inode, ino, &self.options).ok()?;
                 assembly.add(inos.iter().copied().filter_map(lookup));
             } else if table::read(table, &self.options, &mut self.entries).is_ok() {
                 let wanted: HashSet<u32> = inos.iter().map(|ino| ino.0).collect();

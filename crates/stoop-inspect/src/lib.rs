@@ -38,14 +38,13 @@
 //! and [`Snapshot::missing`] says what is not.
 
 mod assembly;
-mod attempt;
-mod by_hand;
-mod copy;
+mod bound_path;
+mod builder;
+mod dup_fd;
 pub mod endpoints;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
-mod given;
 mod inspector;
 mod join;
 mod model;
@@ -53,14 +52,14 @@ mod namespaces;
 mod options;
 mod owners;
 mod place;
+mod probe;
 mod proc_net_unix;
 mod process;
 mod procfs;
-mod strays;
 mod table;
+mod unlisted;
 pub mod why;
 
-pub use attempt::{Attempt, Delivery, attempt};
 pub use inspector::Inspector;
 pub use model::{
     Connection, Missing, Namespace, NamespaceIno, Owner, OwnersFrom, Pid, Process, ProcessNamespaces,
@@ -68,3 +67,4 @@ pub use model::{
 };
 pub use options::{Options, OwnersWanted};
 pub use place::Place;
+pub use probe::{Attempt, Delivery, attempt};

@@ -2,8 +2,8 @@
 //!
 //! A namespace lives as long as a process, a file, a file descriptor or a socket refers to it. This
 //! module finds those that a process is in and those that are bound to a file.
-//! [`strays`](crate::strays) finds those that only a socket refers to. A helper thread enters each
-//! namespace in turn, opens its table, and then exits: the calling thread stays in its own
+//! [`unlisted`](crate::unlisted) finds those that only a socket refers to. A helper thread enters
+//! each namespace in turn, opens its table, and then exits: the calling thread stays in its own
 //! namespace.
 
 use std::collections::BTreeMap;

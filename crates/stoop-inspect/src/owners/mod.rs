@@ -106,7 +106,7 @@ impl Owner {
 /// Queries the socket itself for its cookie, to distinguish several sockets with one inode. Returns
 /// `None` if it may not be queried or was closed.
 fn by_cookie(sockets: &[Socket], by_inode: &ByInode, holding: &Holding) -> Option<SocketId> {
-    let copy = copy_of(holding.owner).ok()?;
+    let copy = dup_fd(holding.owner).ok()?;
     let cookie = rustix::net::sockopt::socket_cookie(&copy).ok()?;
     by_inode.all(holding.ino).find(|id| sockets[id.0 as usize].cookie == Some(cookie))
 }
@@ -114,7 +114,7 @@ fn by_cookie(sockets: &[Socket], by_inode: &ByInode, holding: &Holding) -> Optio
 /// Duplicates another process's file descriptor (`pidfd_getfd`, Linux 5.6). This requires
 /// permission to trace the process (K-PROC-2). For a thread with its own descriptor table it
 /// requires Linux 6.9 (K-PROC-5).
-pub(crate) fn copy_of(owner: Owner) -> io::Result<OwnedFd> {
+pub(crate) fn dup_fd(owner: Owner) -> io::Result<OwnedFd> {
     /// `PIDFD_THREAD`: refers to the thread, instead of the process it leads.
     const OF_A_THREAD: PidfdFlags = PidfdFlags::from_bits_retain(OFlags::EXCL.bits());
     let (task, flags) = match owner.thread {
@@ -199,7 +199,7 @@ mod tests {
             let holdings: Vec<Holding> = (0..).zip(&holdings).map(held).collect();
             let mut links = vec![Links::default(); sockets.len()];
             let by_inode = ByInode::of(&sockets);
-            let strays = assign(&mut sockets, &mut links, &by_inode, holdings.clone());
+            let unlisted = assign(&mut sockets, &mut links, &by_inode, holdings.clone());
             for socket in &sockets {
                 for owner in &socket.owners {
                     let holding = &holdings[owner.fd as usize];
@@ -207,10 +207,10 @@ mod tests {
                     prop_assert!(holding.cookie.is_none() || holding.cookie == socket.cookie);
                 }
             }
-            for stray in strays {
+            for holding in unlisted {
                 let fits = |socket: &Socket| {
-                    (socket.ino, Some(socket.namespace)) == (stray.ino, stray.namespace)
-                        && (stray.cookie.is_none() || stray.cookie == socket.cookie)
+                    (socket.ino, Some(socket.namespace)) == (holding.ino, holding.namespace)
+                        && (holding.cookie.is_none() || holding.cookie == socket.cookie)
                 };
                 prop_assert!(!sockets.iter().any(fits));
             }

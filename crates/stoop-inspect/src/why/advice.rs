@@ -9,7 +9,7 @@ use stoop::explain::shell;
 
 use super::facts::{Endpoint, Facts, File, FileKind, Owner, Step};
 use super::permission::{By, SEARCH};
-use super::{Operation, Who, words::Words};
+use super::{Operation, Who, messages::Messages};
 
 /// Returns the address in question as it is written where the command is run. A path of a process
 /// with another root, other mounts or another working directory leads through its directory in
@@ -41,7 +41,7 @@ fn from_here(facts: &Facts, path: &Path) -> PathBuf {
 /// Returns a note for commands that create something in the view of another process.
 pub(super) fn whose_view(facts: &Facts) -> String {
     match facts.subject.as_ref().is_some_and(|subject| subject.view.other_files) {
-        true => format!(" where {} looks", Words(facts).who()),
+        true => format!(" where {} looks", Messages(facts).who()),
         false => String::new(),
     }
 }
@@ -93,7 +93,7 @@ pub(super) fn grant(facts: &Facts, file: &File, by: By, want: u8) -> Vec<String>
     let (letter, bit) = if want == SEARCH { ('x', 1) } else { ('w', 2) };
     let path = path(facts, &file.path);
     let (owners, roots) = (sudo(facts, Some(file.uid)), sudo(facts, None));
-    let words = Words(facts);
+    let messages = Messages(facts);
     let user = facts.names.users.get(&subject.uid).map_or(subject.uid.to_string(), shell::word);
     let group_has = file.mode >> 3 & bit != 0 && file.acl.as_ref().is_some_and(Vec::is_empty);
     let rights = match (want, file.kind) {
@@ -104,7 +104,10 @@ pub(super) fn grant(facts: &Facts, file: &File, by: By, want: u8) -> Vec<String>
     match by {
         By::Owner => vec![format!("{owners}chmod u+{letter} {path}")],
         By::Group => {
-            vec![format!("{owners}chmod g+{letter} {path}    # for everybody in {}", words.group(file.gid))]
+            vec![format!(
+                "{owners}chmod g+{letter} {path}    # for everybody in {}",
+                messages.group(file.gid)
+            )]
         }
         By::Other if group_has && file.gid != 0 => {
             let group = facts.names.groups.get(&file.gid);
@@ -115,7 +118,7 @@ pub(super) fn grant(facts: &Facts, file: &File, by: By, want: u8) -> Vec<String>
         }
         By::Other if want == SEARCH => vec![format!("{owners}chmod o+x {path}    # lets everybody pass")],
         By::Other => {
-            vec![format!("{owners}setfacl -m u:{user}:{rights} {path}    # for {} alone", words.whom())]
+            vec![format!("{owners}setfacl -m u:{user}:{rights} {path}    # for {} alone", messages.whom())]
         }
         By::AclMask => {
             vec![format!("{owners}setfacl -m m::rwx {path}    # its entry is there, and the mask cuts it")]

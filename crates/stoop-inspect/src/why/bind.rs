@@ -5,8 +5,8 @@ use std::path::Path;
 
 use super::facts::{Endpoint, EndpointState, Facts, File, FileKind, Found, Step};
 use super::lookup::{entered, hidden, steps};
+use super::messages::{Messages, kind_of, quoted, quoted_bytes};
 use super::permission::{Access, SEARCH, WRITE, access};
-use super::words::{Words, kind_of, quoted, quoted_bytes};
 use super::{Cause, Errno, Outcome, Stop, Verdict, advice};
 
 /// File systems that do not support sockets.
@@ -37,7 +37,7 @@ const LIVE: &str = "a live server has that address";
 
 fn live(facts: &Facts, socket: &Endpoint, cause: Cause) -> Verdict {
     let verdict = Verdict::fails(Errno::ADDRINUSE, cause, LIVE.to_owned())
-        .seen_all(Words(facts).owners(socket))
+        .seen_all(Messages(facts).owners(socket))
         .next(format!("{}    # talk to it", advice::stoop(facts, "connect")));
     match facts.question.address.as_path() {
         Some(_) => {
@@ -91,7 +91,7 @@ fn taken(facts: &Facts, file: &File) -> Verdict {
     let fails = |cause, why: String| Verdict::fails(Errno::ADDRINUSE, cause, why);
     if file.kind != FileKind::Socket {
         return fails(Cause::TakenByFile, format!("the name is taken by {}", kind_of(file.kind)))
-            .seen(Words(facts).permissions(file))
+            .seen(Messages(facts).permissions(file))
             .next(format!("ls -ld {}", advice::path(facts, &file.path)));
     }
     let sockets = facts.sockets.iter().flatten();
@@ -101,16 +101,16 @@ fn taken(facts: &Facts, file: &File) -> Verdict {
     match (facts.alive, &facts.sockets) {
         (Some(false), _) | (None, Some(_)) => {
             fails(Cause::TakenStale, "a socket file is there that no process is behind (stale)".to_owned())
-                .seen(Words(facts).permissions(file))
+                .seen(Messages(facts).permissions(file))
                 .next(format!("{}    # replaces a stale socket safely", advice::stoop(facts, "serve")))
                 .next(format!("rm {}    # or remove it", advice::path(facts, &file.path)))
         }
         (Some(true), _) => fails(Cause::TakenLive, LIVE.to_owned())
             .seen("a socket that no table shows, of another network namespace, is bound to it")
-            .seen(Words(facts).permissions(file)),
+            .seen(Messages(facts).permissions(file)),
         (None, None) => fails(Cause::TakenBySocket, "a socket file has that name".to_owned())
             .seen("whether anybody is behind it cannot be seen from here")
-            .seen(Words(facts).permissions(file)),
+            .seen(Messages(facts).permissions(file)),
     }
 }
 
@@ -153,12 +153,12 @@ fn free(facts: &Facts, last: &Step) -> Verdict {
     }
     may_make(facts, directory).unwrap_or_else(|| {
         Verdict::succeeds("nothing is in the way: the file would be made".to_owned())
-            .seen(Words(facts).permissions(directory))
+            .seen(Messages(facts).permissions(directory))
     })
 }
 
 fn may_make(facts: &Facts, directory: &File) -> Option<Verdict> {
-    let words = Words(facts);
+    let messages = Messages(facts);
     let subject = facts.subject.as_ref()?;
     let shown = quoted(&directory.path);
     match access(directory, subject, WRITE | SEARCH) {
@@ -169,9 +169,9 @@ fn may_make(facts: &Facts, directory: &File) -> Option<Verdict> {
             let why = format!("making a socket takes write permission on the directory {shown}");
             return Some(
                 Verdict::fails(Errno::ACCESS, cause, why)
-                    .seen(words.permissions(directory))
-                    .seen(words.identity())
-                    .seen(words.applies(by, directory, "write (w)"))
+                    .seen(messages.permissions(directory))
+                    .seen(messages.identity())
+                    .seen(messages.applies(by, directory, "write (w)"))
                     .next(OWN_DIRECTORY.to_owned())
                     .next_all(advice::grant(facts, directory, by, WRITE)),
             );

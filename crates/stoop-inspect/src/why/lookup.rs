@@ -4,8 +4,8 @@
 use std::path::Path;
 
 use super::facts::{Facts, File, FileKind, Found, Near, Nearness, Step};
+use super::messages::{Messages, quoted, quoted_bytes, symbol};
 use super::permission::{Access, By, SEARCH, access};
-use super::words::{Words, quoted, quoted_bytes, symbol};
 use super::{Cause, Errno, Operation, Stop, Verdict, advice};
 
 /// The number of symbolic links that one lookup follows.
@@ -73,13 +73,13 @@ pub(super) fn entered(facts: &Facts, step: &Step) -> Option<Verdict> {
 }
 
 fn no_search(facts: &Facts, directory: &File, by: By) -> Verdict {
-    let words = Words(facts);
+    let messages = Messages(facts);
     let cause = if by.is_acl() { Cause::NoSearchAcl } else { Cause::NoSearch };
-    let why = format!("the directory {} may not be searched by {}", quoted(&directory.path), words.whom());
+    let why = format!("the directory {} may not be searched by {}", quoted(&directory.path), messages.whom());
     let verdict = Verdict::fails(Errno::ACCESS, cause, why)
-        .seen(words.permissions(directory))
-        .seen(words.identity())
-        .seen(words.applies(by, directory, "search (x)"));
+        .seen(messages.permissions(directory))
+        .seen(messages.identity())
+        .seen(messages.applies(by, directory, "search (x)"));
     verdict.next_all(advice::grant(facts, directory, by, SEARCH))
 }
 
@@ -125,14 +125,14 @@ fn link_refused(facts: &Facts, step: &Step, link: &File, links: usize) -> Option
         return Some(verdict.next(format!("readlink {}", advice::path(facts, &link.path))));
     }
     if step.last && step.is_protected(link, facts)? {
-        let words = Words(facts);
+        let messages = Messages(facts);
         let why = format!(
             "the symbolic link {shown} is somebody else's, in a directory that everybody writes to: it is not followed"
         );
         let verdict = Verdict::fails(Errno::ACCESS, Cause::ProtectedLink, why)
-            .seen(format!("the link's owner is {}; fs.protected_symlinks is on", words.user(link.uid)))
-            .seen(words.permissions(&step.directory))
-            .seen(words.identity());
+            .seen(format!("the link's owner is {}; fs.protected_symlinks is on", messages.user(link.uid)))
+            .seen(messages.permissions(&step.directory))
+            .seen(messages.identity());
         return Some(verdict.next(format!(
             "readlink -f {}    # the real path, to be used instead",
             advice::path(facts, &link.path)
@@ -185,7 +185,7 @@ fn missing(facts: &Facts, step: &Step, path: &Path) -> Verdict {
     if let Some(near) = unlinked {
         let why = "its server is alive, but the file was removed: nobody can reach it any more";
         return fails(Cause::Unlinked, why.to_owned())
-            .seen_all(Words(facts).owners(&near.socket))
+            .seen_all(Messages(facts).owners(&near.socket))
             .next_all(advice::restart(facts, &near.socket));
     }
     let why = "no server has made this file: none has been started, or it has ended and removed it";
@@ -204,21 +204,24 @@ fn missing(facts: &Facts, step: &Step, path: &Path) -> Verdict {
 /// The path exists for this process, but not for the subject: its root, its mounts, or the start of
 /// a relative path differ.
 fn other_view(facts: &Facts, near: &Near, path: &Path) -> Verdict {
-    let words = Words(facts);
+    let messages = Messages(facts);
     let is_elsewhere = facts.subject.as_ref().is_some_and(|subject| subject.view.other_files);
     let (why, seen) = match is_elsewhere {
         true => (
-            format!("it is there in our view of the files, and not in that of {}", words.whom()),
+            format!("it is there in our view of the files, and not in that of {}", messages.whom()),
             format!("{} is not there in its view: it has another root or other mounts", quoted(path)),
         ),
         false => (
-            format!("the path is relative, and {} has another working directory than we have", words.who()),
+            format!(
+                "the path is relative, and {} has another working directory than we have",
+                messages.who()
+            ),
             format!("there, {} does not exist", quoted(path)),
         ),
     };
     Verdict::fails(Errno::NOENT, Cause::OtherView, why)
         .seen(seen)
-        .seen_all(words.owners(&near.socket))
+        .seen_all(messages.owners(&near.socket))
         .next_all(advice::other_view(facts, is_elsewhere))
 }
 

@@ -15,14 +15,14 @@
 mod advice;
 mod bind;
 mod cause;
-mod cautions;
+mod caveats;
 pub mod facts;
 mod gather;
 mod lookup;
+mod messages;
 mod permission;
 mod server;
 mod service;
-mod words;
 
 use stoop::explain::shell;
 use stoop::{Address, Kind};
@@ -32,9 +32,9 @@ pub use facts::Facts;
 #[cfg(feature = "fuzzing")]
 pub(crate) use gather::read_anything;
 pub(crate) use gather::subject::began;
+pub use messages::symbol;
 /// An error number of the kernel.
 pub use rustix::io::Errno;
-pub use words::symbol;
 
 /// The call to explain: the operation, the address and the subject.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -137,7 +137,7 @@ pub fn why(facts: &Facts) -> Verdict {
     match verdict.outcome {
         // Other security mechanisms are consulted last, and not at all if the call fails before.
         Outcome::Fails(_) => verdict,
-        _ => cautions::add(facts, verdict),
+        _ => caveats::add(facts, verdict),
     }
 }
 
@@ -158,7 +158,7 @@ fn lost(facts: &Facts, verdict: Verdict) -> Verdict {
     };
     let text =
         "a server that was bound to this path lives, but the name is another file's now: nobody reaches it";
-    let owners = words::Words(facts).owners(&near.socket);
+    let owners = messages::Messages(facts).owners(&near.socket);
     match verdict.outcome {
         Outcome::Fails(_) => {
             verdict.seen(text).seen_all(owners).next_all(advice::restart(facts, &near.socket))

@@ -6,8 +6,8 @@ use stoop::explain::shell;
 
 use super::facts::{Endpoint, EndpointState, Facts, File, FileKind, Nearness};
 use super::lookup::{Lookup, hidden, whole};
+use super::messages::{Messages, clients_wait, kind_of, quoted, with_article};
 use super::permission::{Access, By, WRITE, access};
-use super::words::{Words, clients_wait, kind_of, quoted, with_article};
 use super::{Cause, Errno, Operation, Verdict, advice};
 
 /// Predicts a connect or a send.
@@ -31,7 +31,7 @@ fn by_file(facts: &Facts, file: &File) -> Verdict {
             Cause::NotASocket,
             format!("it is {}, not a socket", kind_of(file.kind)),
         )
-        .seen(Words(facts).permissions(file))
+        .seen(Messages(facts).permissions(file))
         .next(format!("ls -ld {}", advice::path(facts, &file.path)));
     }
     if facts.alive == Some(false) {
@@ -49,7 +49,7 @@ fn by_file(facts: &Facts, file: &File) -> Verdict {
 
 /// Checks write permission, in the kernel's order, whatever the type of the file.
 fn not_writable(facts: &Facts, file: &File) -> Option<Verdict> {
-    let words = Words(facts);
+    let messages = Messages(facts);
     let subject = facts.subject.as_ref()?;
     let shown = quoted(&file.path);
     let stored = matches!(file.kind, FileKind::Regular | FileKind::Directory | FileKind::Link);
@@ -72,11 +72,11 @@ fn not_writable(facts: &Facts, file: &File) -> Option<Verdict> {
     };
     let cause = if by.is_acl() { Cause::NoWriteAcl } else { Cause::NoWrite };
     let what = if file.kind == FileKind::Socket { "the socket" } else { "what is there" };
-    let why = format!("{} write permission on {what}, which connecting takes", words.lacks());
+    let why = format!("{} write permission on {what}, which connecting takes", messages.lacks());
     let verdict = Verdict::fails(Errno::ACCESS, cause, why)
-        .seen(words.permissions(file))
-        .seen(words.identity())
-        .seen(words.applies(by, file, "write (w)"));
+        .seen(messages.permissions(file))
+        .seen(messages.identity())
+        .seen(messages.applies(by, file, "write (w)"));
     Some(match file.kind {
         FileKind::Socket => admitted(facts, file, by, verdict),
         kind => verdict.seen(format!("it is {}, not a socket", kind_of(kind))),
@@ -124,7 +124,7 @@ fn stale(facts: &Facts, file: &File) -> Verdict {
     let verdict = match facts.near.iter().find(|near| near.how == Nearness::OurView) {
         Some(near) => verdict
             .seen("another file has the same path in our view, and its server lives".to_owned())
-            .seen_all(Words(facts).owners(&near.socket))
+            .seen_all(Messages(facts).owners(&near.socket))
             .next_all(advice::other_view(facts, true)),
         None => verdict,
     };
@@ -162,14 +162,14 @@ fn wrong_kind(facts: &Facts, socket: &Endpoint, kind: Kind, asked: Kind) -> Verd
         with_article(asked)
     );
     Verdict::fails(Errno::PROTOTYPE, Cause::WrongKind, why)
-        .seen_all(Words(facts).owners(socket))
+        .seen_all(Messages(facts).owners(socket))
         .next(format!("{} --kind {}", advice::stoop(facts, "connect"), kind.word()))
 }
 
 fn listener(facts: &Facts, socket: &Endpoint) -> Verdict {
-    let words = Words(facts);
+    let messages = Messages(facts);
     let refused = |cause, why: &str| {
-        Verdict::fails(Errno::CONNREFUSED, cause, why.to_owned()).seen_all(words.owners(socket))
+        Verdict::fails(Errno::CONNREFUSED, cause, why.to_owned()).seen_all(messages.owners(socket))
     };
     match socket.state {
         EndpointState::Bound => {
@@ -212,10 +212,10 @@ fn wait(facts: &Facts) -> Option<String> {
 }
 
 fn backlog_full(facts: &Facts, socket: &Endpoint, waiting: u32, limit: u32) -> Verdict {
-    let words = Words(facts);
+    let messages = Messages(facts);
     let why = "the server's backlog is full: it does not accept its clients fast enough, or not at all";
     let verdict = Verdict::waits(Cause::BacklogFull, why.to_owned())
-        .seen_all(words.owners(socket))
+        .seen_all(messages.owners(socket))
         .seen(format!("{}; the limit is {limit}, and the kernel admits one more", clients_wait(waiting)));
     let verdict = match facts.limits.somaxconn {
         Some(most) if limit == most => {
@@ -227,17 +227,17 @@ fn backlog_full(facts: &Facts, socket: &Endpoint, waiting: u32, limit: u32) -> V
 }
 
 fn receiver(facts: &Facts, socket: &Endpoint) -> Verdict {
-    let words = Words(facts);
+    let messages = Messages(facts);
     let is_send = matches!(facts.question.operation, Operation::Send { .. });
     if socket.state == EndpointState::Connected {
         let why = "the receiver is connected to somebody else and takes messages from that one only";
         return Verdict::fails(Errno::PERM, Cause::ConnectedElsewhere, why.to_owned())
-            .seen_all(words.owners(socket));
+            .seen_all(messages.owners(socket));
     }
     if is_send && socket.shut_down {
         let why = "the receiver was shut down for reading: it takes no more messages";
         return Verdict::fails(Errno::PIPE, Cause::ReceiverShutDown, why.to_owned())
-            .seen_all(words.owners(socket))
+            .seen_all(messages.owners(socket))
             .next_all(advice::restart(facts, socket));
     }
     if is_send && socket.inode == 0 {
@@ -249,7 +249,7 @@ fn receiver(facts: &Facts, socket: &Endpoint) -> Verdict {
     match socket.queue_full {
         Some(true) if is_send => queue_full(facts, socket),
         None if is_send => {
-            hidden(facts, "whether the receiver's queue is full").seen_all(words.owners(socket))
+            hidden(facts, "whether the receiver's queue is full").seen_all(messages.owners(socket))
         }
         Some(true) => succeeds(facts, socket)
             .caution("the receiver's queue is full: a message would have to wait".to_owned()),
@@ -263,7 +263,7 @@ fn queue_full(facts: &Facts, socket: &Endpoint) -> Verdict {
         format!("a queue takes messages by number: {most} and one more (net.unix.max_dgram_qlen)")
     });
     Verdict::waits(Cause::QueueFull, why.to_owned())
-        .seen_all(Words(facts).owners(socket))
+        .seen_all(Messages(facts).owners(socket))
         .seen_all(limit)
         .next_all(resumes(facts, socket))
         .next_all(look_at(facts, socket))
@@ -281,7 +281,7 @@ fn succeeds(facts: &Facts, socket: &Endpoint) -> Verdict {
     let stuck = socket.owners.as_deref().unwrap_or_default();
     let all_stopped =
         !stuck.is_empty() && stuck.iter().all(|owner| matches!(owner.state, Some('T' | 't' | 'Z')));
-    let verdict = Verdict::succeeds(done.to_owned()).seen_all(Words(facts).owners(socket));
+    let verdict = Verdict::succeeds(done.to_owned()).seen_all(Messages(facts).owners(socket));
     let verdict = match socket.owners.as_deref() {
         Some([]) => verdict
             .caution("no process has the socket open: nobody would answer before one receives it".to_owned()),
@@ -316,26 +316,26 @@ fn by_name(facts: &Facts) -> Verdict {
 
 fn no_such_name(facts: &Facts, other: Option<&Endpoint>) -> Verdict {
     let refused = |cause, why: String| Verdict::fails(Errno::CONNREFUSED, cause, why);
-    let words = Words(facts);
+    let messages = Messages(facts);
     if let Some((socket, kind)) = other.and_then(|socket| Some((socket, socket.kind?))) {
         let why = format!(
             "that name belongs to {} socket; abstract names are looked up by kind",
             with_article(kind)
         );
-        return refused(Cause::NameOfOtherKind, why).seen_all(words.owners(socket)).next(format!(
+        return refused(Cause::NameOfOtherKind, why).seen_all(messages.owners(socket)).next(format!(
             "stoop connect {}",
             shell::word(format!("{}:{}", kind.word(), facts.question.address))
         ));
     }
     let near = |how| facts.near.iter().find(|near| near.how == how);
     let here = match facts.subject.as_ref().is_some_and(|subject| subject.view.other_network) {
-        true => format!("no socket in the network namespace of {} has that abstract name", words.whom()),
+        true => format!("no socket in the network namespace of {} has that abstract name", messages.whom()),
         false => "no socket in this network namespace has that abstract name".to_owned(),
     };
     if let Some(near) = near(Nearness::OtherNamespace) {
         return refused(Cause::NameInOtherNamespace, here)
             .seen("a socket of another network namespace has it: abstract names do not cross".to_owned())
-            .seen_all(words.owners(&near.socket))
+            .seen_all(messages.owners(&near.socket))
             .next_all(enter(facts, &near.socket));
     }
     if let Some(near) = near(Nearness::Padded) {

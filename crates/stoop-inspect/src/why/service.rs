@@ -4,7 +4,7 @@
 use stoop::explain::shell;
 
 use super::facts::Facts;
-use super::words::Words;
+use super::messages::Messages;
 use super::{Cause, Operation, Verdict};
 use crate::endpoints::{self, Service};
 
@@ -52,7 +52,7 @@ fn commands(facts: &Facts, service: &Service, cause: Cause, is_of_user: bool) ->
 fn admission(facts: &Facts, service: &Service) -> Option<String> {
     let (group, subject) = (service.group?, facts.subject.as_ref()?);
     let user = facts.names.users.get(&subject.uid).map_or(subject.uid.to_string(), shell::word);
-    let whom = Words(facts).whom();
+    let whom = Messages(facts).whom();
     Some(format!(
         "{}usermod -aG {group} {user}    # at the next login; it makes {whom} as good as root on this machine",
         super::advice::sudo(facts, None)

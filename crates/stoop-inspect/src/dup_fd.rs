@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::net::AddressFamily;
 
-use crate::owners::copy_of;
+use crate::owners::dup_fd;
 use crate::{Snapshot, Socket, SocketId};
 
 impl Snapshot {
@@ -56,7 +56,7 @@ impl Socket {
     pub fn copy(&self) -> io::Result<OwnedFd> {
         let mut why = io::Error::from_raw_os_error(rustix::io::Errno::NOENT.raw_os_error());
         for owner in &self.owners {
-            match copy_of(*owner) {
+            match dup_fd(*owner) {
                 Ok(copy) if self.is(&copy) => return Ok(copy),
                 Ok(_) => {}
                 Err(error) if crate::procfs::is_gone(&error) || is_closed(&error) => {}

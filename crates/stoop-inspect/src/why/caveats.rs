@@ -4,7 +4,7 @@
 use stoop::escaped;
 
 use super::facts::{Facts, Security};
-use super::words::quoted;
+use super::messages::quoted;
 use super::{Verdict, Who};
 
 /// Security modules that never deny one of these calls.

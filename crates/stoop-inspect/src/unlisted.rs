@@ -26,24 +26,24 @@ pub(crate) struct Located {
 }
 
 /// Determines which of the sockets are Unix domain sockets, and their network namespaces.
-pub(crate) fn locate(strays: &[Holding], is_known: impl Fn(NamespaceIno) -> bool) -> Located {
+pub(crate) fn locate(unlisted: &[Holding], is_known: impl Fn(NamespaceIno) -> bool) -> Located {
     let mut located = Located::default();
-    let mut strays: Vec<_> = strays
+    let mut unlisted: Vec<_> = unlisted
         .iter()
-        .filter(|stray| stray.namespace.is_some() || owners::is_local(stray.owner, stray.ino))
+        .filter(|holding| holding.namespace.is_some() || owners::is_local(holding.owner, holding.ino))
         .collect();
-    strays.sort_unstable_by_key(|stray| (stray.ino, stray.namespace));
-    strays.dedup_by_key(|stray| (stray.ino, stray.namespace));
-    for stray in strays {
-        match namespace_of(stray, &is_known, &located.new) {
-            Ok((ino, None)) if is_known(ino) => located.known.entry(ino).or_default().push(stray.ino),
+    unlisted.sort_unstable_by_key(|holding| (holding.ino, holding.namespace));
+    unlisted.dedup_by_key(|holding| (holding.ino, holding.namespace));
+    for holding in unlisted {
+        match namespace_of(holding, &is_known, &located.new) {
+            Ok((ino, None)) if is_known(ino) => located.known.entry(ino).or_default().push(holding.ino),
             Ok((_, None)) => {}
             Ok((ino, Some(file))) => {
                 located.new.insert(ino, file);
             }
             Err(error) if crate::procfs::is_gone(&error) || error.raw_os_error() == Some(EBADF) => {}
             Err(error) => {
-                located.lost.push(stray.ino);
+                located.lost.push(holding.ino);
                 located.why = Some(error);
             }
         }
@@ -57,15 +57,15 @@ const EBADF: i32 = rustix::io::Errno::BADF.raw_os_error();
 /// Returns the socket's namespace, with a file descriptor that refers to it if the namespace is
 /// new.
 fn namespace_of(
-    stray: &Holding,
+    holding: &Holding,
     is_known: &impl Fn(NamespaceIno) -> bool,
     new: &BTreeMap<NamespaceIno, OwnedFd>,
 ) -> io::Result<(NamespaceIno, Option<OwnedFd>)> {
     let is_had = |ino: &NamespaceIno| is_known(*ino) || new.contains_key(ino);
-    if let Some(ino) = stray.namespace.filter(is_had) {
+    if let Some(ino) = holding.namespace.filter(is_had) {
         return Ok((ino, None));
     }
-    let file = stoop::diag::network_namespace_of(owners::copy_of(stray.owner)?)?;
+    let file = stoop::diag::network_namespace_of(owners::dup_fd(holding.owner)?)?;
     let ino = NamespaceIno(rustix::fs::fstat(&file)?.st_ino);
     Ok((ino, (!is_had(&ino)).then_some(file)))
 }

@@ -11,9 +11,9 @@ use super::{Errno, Who};
 
 /// The facts that the phrases refer to.
 #[derive(Clone, Copy)]
-pub(super) struct Words<'f>(pub(super) &'f Facts);
+pub(super) struct Messages<'f>(pub(super) &'f Facts);
 
-impl Words<'_> {
+impl Messages<'_> {
     /// Returns the subject in the nominative: `we`, `user alice`, `process 12 (nginx)`.
     pub(super) fn who(self) -> String {
         self.subject("we")
