@@ -35,7 +35,7 @@ pub const TARGETS: &[FuzzTarget] = &[
     ("address_parse", address_parse),
     ("frame_decode", frame_decode),
     ("diag_decode", diag_decode),
-    ("cgroup_place", cgroup_place),
+    ("cgroup_workload", cgroup_workload),
     ("proc_text", stoop_inspect::fuzzing::proc_text),
     ("table_join", stoop_inspect::fuzzing::tables),
     ("btf_scan", btf_scan),
@@ -117,8 +117,8 @@ pub fn diag_decode(data: &[u8]) {
 }
 
 /// Parses names of control groups, which any creator can choose: without panic, and printed safely.
-pub fn cgroup_place(data: &[u8]) {
-    let shown = stoop_inspect::Place::from_cgroup(data).to_string();
+pub fn cgroup_workload(data: &[u8]) {
+    let shown = stoop_inspect::Workload::from_cgroup(data).to_string();
     assert!(!shown.is_empty() && !shown.chars().any(char::is_control), "{shown:?}");
 }
 

@@ -8,8 +8,8 @@ use std::time::SystemTime;
 use stoop::{Address, Kind};
 
 use crate::{
-    Missing, Namespace, NamespaceIno, Owner, OwnersFrom, Pid, Place, Process, ProcessNamespaces,
-    ProcessState, Snapshot, Socket, SocketId, SocketIno, State, What,
+    Missing, Namespace, NamespaceIno, Owner, OwnersFrom, Pid, Process, ProcessNamespaces, ProcessState,
+    Snapshot, Socket, SocketId, SocketIno, State, What, Workload,
 };
 
 impl SocketId {
@@ -92,7 +92,7 @@ impl Process {
             command_line: None,
             uid: None,
             state: ProcessState::Unknown,
-            place: Place::Unknown,
+            place: Workload::Unknown,
             cgroup: None,
             namespaces: ProcessNamespaces::default(),
         }

@@ -51,7 +51,6 @@ mod model;
 mod namespaces;
 mod options;
 mod owners;
-mod place;
 mod probe;
 mod proc_net_unix;
 mod process;
@@ -59,6 +58,7 @@ mod procfs;
 mod table;
 mod unlisted;
 pub mod why;
+mod workload;
 
 pub use inspector::Inspector;
 pub use model::{
@@ -66,5 +66,5 @@ pub use model::{
     ProcessState, Queue, Snapshot, Socket, SocketId, SocketIno, State, What,
 };
 pub use options::{Options, OwnersWanted};
-pub use place::Place;
 pub use probe::{Attempt, Delivery, attempt};
+pub use workload::Workload;

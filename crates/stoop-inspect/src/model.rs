@@ -10,7 +10,7 @@ use std::time::SystemTime;
 use stoop::diag::{FileId, Memory};
 use stoop::{Address, Kind};
 
-use crate::Place;
+use crate::Workload;
 
 /// The inode of a socket, as in `socket:[N]` of `/proc/PID/fd`.
 ///
@@ -207,7 +207,7 @@ pub struct Process {
     /// The scheduling state.
     pub state: ProcessState,
     /// The container, unit or session the process runs in.
-    pub place: Place,
+    pub place: Workload,
     /// The path of the cgroup (the one in systemd's hierarchy, on a machine with several
     /// hierarchies).
     pub cgroup: Option<OsString>,

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use crate::model::{Pid, Process, ProcessNamespaces, ProcessState};
 use crate::options::Options;
-use crate::place;
 use crate::procfs::ProcessDir;
+use crate::workload;
 
 /// What is known of a process before reading its directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,8 +106,8 @@ pub(crate) fn read(
         process.command = OsString::from_vec(buffer.strip_suffix(b"\n").unwrap_or(buffer).to_vec());
     }
     if options.places && directory.read(c"cgroup", buffer).is_ok() {
-        let (place, path) = place::from_cgroup(buffer);
-        (process.place, process.cgroup) = (place, path.map(|path| OsString::from_vec(path.to_vec())));
+        let (workload, path) = workload::from_cgroup(buffer);
+        (process.place, process.cgroup) = (workload, path.map(|path| OsString::from_vec(path.to_vec())));
     }
     if options.command_lines && directory.read(c"cmdline", buffer).is_ok() {
         process.command_line = Some(arguments(buffer));
@@ -207,7 +207,7 @@ mod tests {
         assert_eq!(read_one(now.start.unwrap()).command_line, now.command_line);
         let gone = read_one(now.start.unwrap() - 1);
         assert_eq!((gone.command.to_str(), gone.uid), (Some("before"), Some(7)));
-        assert_eq!((gone.command_line, gone.place), (None, place::Place::Unknown));
+        assert_eq!((gone.command_line, gone.place), (None, crate::Workload::Unknown));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use serde::{Serialize, Serializer};
 use stoop::{Address, escaped};
-use stoop_inspect::{Missing, Place, Process, Queue, Snapshot, SocketId};
+use stoop_inspect::{Missing, Process, Queue, Snapshot, SocketId, Workload};
 
 use super::row::{Row, Shape};
 use super::words;
@@ -246,16 +246,16 @@ impl<'a> Views<'a> {
 }
 
 impl<'a> Belongs<'a> {
-    fn of(place: &'a Place) -> Belongs<'a> {
+    fn of(place: &'a Workload) -> Belongs<'a> {
         match place {
-            Place::Container { runtime, id, pod } => Belongs {
+            Workload::Container { runtime, id, pod } => Belongs {
                 container: Some(id),
                 runtime: Some(runtime),
                 pod: pod.as_deref(),
                 ..Belongs::default()
             },
-            Place::Unit { name, .. } => Belongs { unit: Some(name), ..Belongs::default() },
-            Place::Session { id, .. } => Belongs { session: Some(id), ..Belongs::default() },
+            Workload::Unit { name, .. } => Belongs { unit: Some(name), ..Belongs::default() },
+            Workload::Session { id, .. } => Belongs { session: Some(id), ..Belongs::default() },
             _ => Belongs::default(),
         }
     }

@@ -4,7 +4,7 @@
 use stoop::diag::FileId;
 use stoop::{Address, Kind};
 use stoop_inspect::{
-    Missing, Owner, Pid, Place, Process, Queue, Snapshot, Socket, SocketId, SocketIno, State, What,
+    Missing, Owner, Pid, Process, Queue, Snapshot, Socket, SocketId, SocketIno, State, What, Workload,
 };
 
 pub(crate) const BUS: usize = 0;
@@ -93,15 +93,15 @@ impl Machine {
     }
 
     fn finish(self) -> Snapshot {
-        let unit = |name: &str| Place::Unit { name: name.into(), user: None };
+        let unit = |name: &str| Workload::Unit { name: name.into(), user: None };
         let id = "0123456789abcdef".repeat(4);
-        let container = Place::Container { runtime: "docker".into(), id, pod: None };
+        let container = Workload::Container { runtime: "docker".into(), id, pod: None };
         let processes = [
             (1, "systemd", unit("init.scope")),
             (300, "systemd-journal", unit("systemd-journald.service")),
             (412, "dbus-daemon", unit("dbus.service")),
             (600, "NetworkManager", unit("NetworkManager.service")),
-            (666, "evil )\x1b]0;x\n", Place::Unknown),
+            (666, "evil )\x1b]0;x\n", Workload::Unknown),
             (700, "containerd", unit("containerd.service")),
             (812, "postgres", unit("postgresql@15-main.service")),
             (2040, "web app", container),
@@ -151,7 +151,7 @@ pub(crate) fn busy() -> Snapshot {
     for (number, unit) in units.iter().enumerate() {
         let pid = 400 + number as u32;
         let mut process = Process::new(Pid(pid), *unit);
-        process.place = Place::Unit { name: format!("{unit}.service"), user: None };
+        process.place = Workload::Unit { name: format!("{unit}.service"), user: None };
         processes.push(process);
         let sockets = if *unit == "docker" { 3 } else { 1 };
         for socket in 0..sockets {
@@ -164,7 +164,7 @@ pub(crate) fn busy() -> Snapshot {
         for process in 0..3u32 {
             let pid = 2000 + container * 10 + process;
             let mut made = Process::new(Pid(pid), ["app", "sidecar", "logger"][process as usize]);
-            made.place = Place::Container { runtime: "containerd".into(), id: id.clone(), pod: None };
+            made.place = Workload::Container { runtime: "containerd".into(), id: id.clone(), pod: None };
             processes.push(made);
         }
         let pid = 2000 + container * 10;

@@ -5,8 +5,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use stoop::diag::FileId;
-use stoop::{Address, Kind, Place as Where, escaped};
-use stoop_inspect::{Namespace, NamespaceIno, Pid, Place, Process, Snapshot, Socket, SocketId, SocketIno};
+use stoop::{Address, Kind, Place, escaped};
+use stoop_inspect::{Namespace, NamespaceIno, Pid, Process, Snapshot, Socket, SocketId, SocketIno, Workload};
 
 use super::words::plural;
 use super::{Glob, Row, words};
@@ -69,7 +69,7 @@ impl<'a> Selector<'a> {
                     continue;
                 }
             };
-            let Where::Address(address) = &target.place else {
+            let Place::Address(address) = &target.place else {
                 return Err(Failure::usage(format!("'{target}' is no address that a socket could have")));
             };
             kinds.extend(kind_of(&target, flags.kind.kind)?);
@@ -224,7 +224,7 @@ fn is_one_of(snapshot: &Snapshot, id: SocketId, peers: &[Glob]) -> bool {
 
 fn is_in_container(process: &Process, glob: &Glob) -> bool {
     match &process.place {
-        Place::Container { id, pod, .. } => {
+        Workload::Container { id, pod, .. } => {
             glob.matches(id) || pod.as_ref().is_some_and(|pod| glob.matches(pod))
         }
         _ => false,
@@ -232,7 +232,7 @@ fn is_in_container(process: &Process, glob: &Glob) -> bool {
 }
 
 fn is_in_unit(process: &Process, glob: &Glob) -> bool {
-    matches!(&process.place, Place::Unit { name, .. } if glob.matches(name))
+    matches!(&process.place, Workload::Unit { name, .. } if glob.matches(name))
 }
 
 /// Resolves a relative path against the working directory of this process.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ffi::OsStr;
 
 use stoop::Kind;
-use stoop_inspect::{Pid, Place, Process, Queue, Snapshot, SocketId, State};
+use stoop_inspect::{Pid, Process, Queue, Snapshot, SocketId, State, Workload};
 
 use crate::sockets::{Row, Shape, Words, words};
 
@@ -260,7 +260,7 @@ impl Group {
     fn of(process: &Process) -> Group {
         let title = process.place.to_string();
         let (kind, full) = match &process.place {
-            Place::Container { runtime, id, pod } => {
+            Workload::Container { runtime, id, pod } => {
                 let id = words::word(id.as_bytes());
                 let pod = pod
                     .as_ref()
@@ -268,9 +268,9 @@ impl Group {
                     .unwrap_or_default();
                 (GroupKind::Container, format!("{runtime}:{id}{pod}"))
             }
-            Place::Unit { user: Some(user), .. } => (GroupKind::Unit, format!("{title} of user {user}")),
-            Place::Unit { .. } => (GroupKind::Unit, title.clone()),
-            Place::Session { .. } => (GroupKind::Session, title.clone()),
+            Workload::Unit { user: Some(user), .. } => (GroupKind::Unit, format!("{title} of user {user}")),
+            Workload::Unit { .. } => (GroupKind::Unit, title.clone()),
+            Workload::Session { .. } => (GroupKind::Session, title.clone()),
             _ => return Group::loose(),
         };
         Group { kind, title, full }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use stoop_inspect::{Place, Process, Queue, Snapshot, SocketId, State};
+use stoop_inspect::{Process, Queue, Snapshot, SocketId, State, Workload};
 
 use super::bytes::dump;
 use super::file::{Fate, FileFacts, Status};
@@ -112,7 +112,7 @@ impl Page<'_> {
         if let Some(uid) = process.uid {
             let _ = write!(text, " ({})", user(uid));
         }
-        if process.place != Place::Unknown {
+        if process.place != Workload::Unknown {
             let _ = write!(text, ", in {}", process.place);
         }
         if let Some(age) = self.portrait.now.age(process) {

@@ -8,7 +8,7 @@ use std::fmt;
 /// The workload a process belongs to, as far as its cgroup's name says.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
-pub enum Place {
+pub enum Workload {
     /// A container. If containers are nested, the innermost.
     Container {
         /// The container runtime: `docker`, `containerd`, `nerdctl`, `cri-o`, `podman`, `lxc`,
@@ -39,39 +39,39 @@ pub enum Place {
     Unknown,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Workload {
     /// Writes a short form for a column: `docker:0123456789ab`, `nginx.service`, `session-3`, `-`.
     /// Ids are truncated to twelve characters.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Place::Container { runtime, id, .. } => {
+            Workload::Container { runtime, id, .. } => {
                 let short = if is_id(id) { &id[..12] } else { id };
                 write!(f, "{runtime}:{}", stoop::escaped(short))
             }
-            Place::Unit { name, .. } => write!(f, "{}", stoop::escaped(name)),
-            Place::Session { id, .. } => write!(f, "session-{}", stoop::escaped(id)),
-            Place::Unknown => f.write_str("-"),
+            Workload::Unit { name, .. } => write!(f, "{}", stoop::escaped(name)),
+            Workload::Session { id, .. } => write!(f, "session-{}", stoop::escaped(id)),
+            Workload::Unknown => f.write_str("-"),
         }
     }
 }
 
-impl Place {
+impl Workload {
     /// Parses the text of `/proc/PID/cgroup`.
     ///
-    /// This never fails: text that is not understood gives [`Place::Unknown`].
+    /// This never fails: text that is not understood gives [`Workload::Unknown`].
     ///
     /// ```
-    /// let place = stoop_inspect::Place::from_cgroup(b"0::/system.slice/nginx.service\n");
-    /// assert_eq!(place.to_string(), "nginx.service");
+    /// let workload = stoop_inspect::Workload::from_cgroup(b"0::/system.slice/nginx.service\n");
+    /// assert_eq!(workload.to_string(), "nginx.service");
     /// ```
-    pub fn from_cgroup(text: &[u8]) -> Place {
+    pub fn from_cgroup(text: &[u8]) -> Workload {
         from_cgroup(text).0
     }
 }
 
 /// Parses the text, and returns the path of the cgroup that determined the result, or else that of
 /// the process's unit.
-pub(crate) fn from_cgroup(text: &[u8]) -> (Place, Option<&[u8]>) {
+pub(crate) fn from_cgroup(text: &[u8]) -> (Workload, Option<&[u8]>) {
     let groups = || text.split(|&byte| byte == b'\n').filter_map(group);
     // A container runtime may use any hierarchy. systemd's units are in its own, or in the only
     // one.
@@ -80,8 +80,8 @@ pub(crate) fn from_cgroup(text: &[u8]) -> (Place, Option<&[u8]>) {
     let unit = || of_systemd().find_map(|(_, path)| Some((unit(&segments(path))?, path)));
     let any = || of_systemd().map(|(_, path)| path).max_by_key(|path| path.len());
     match container.or_else(unit) {
-        Some((place, path)) => (place, Some(path)),
-        None => (Place::Unknown, any()),
+        Some((workload, path)) => (workload, Some(path)),
+        None => (Workload::Unknown, any()),
     }
 }
 
@@ -102,10 +102,10 @@ fn segments(path: &[u8]) -> Vec<String> {
 }
 
 /// Returns the innermost container.
-fn container(path: &[String]) -> Option<Place> {
+fn container(path: &[String]) -> Option<Workload> {
     let (at, (runtime, id)) = (0..path.len()).rev().find_map(|at| Some((at, named_container(path, at)?)))?;
     let pod = path[..at].iter().rev().find_map(|segment| pod(segment));
-    Some(Place::Container { runtime: runtime.to_owned(), id, pod })
+    Some(Workload::Container { runtime: runtime.to_owned(), id, pod })
 }
 
 /// The prefix that each runtime puts before the id if systemd creates the cgroup.
@@ -192,7 +192,7 @@ fn pod(segment: &str) -> Option<String> {
 }
 
 /// Returns the innermost unit. A slice does not count: it only groups units.
-fn unit(path: &[String]) -> Option<Place> {
+fn unit(path: &[String]) -> Option<Workload> {
     const KINDS: &[&str] = &[".service", ".scope", ".socket", ".mount", ".swap"];
     let at = path.iter().rposition(|name| KINDS.iter().any(|kind| name.ends_with(kind) && name != kind))?;
     let between = |prefix: &str, suffix: &str| {
@@ -201,9 +201,9 @@ fn unit(path: &[String]) -> Option<Place> {
     };
     let name = &path[at];
     if let Some(id) = name.strip_prefix("session-").and_then(|name| name.strip_suffix(".scope")) {
-        return Some(Place::Session { id: id.to_owned(), user: between("user-", ".slice") });
+        return Some(Workload::Session { id: id.to_owned(), user: between("user-", ".slice") });
     }
-    Some(Place::Unit { name: name.clone(), user: between("user@", ".service") })
+    Some(Workload::Unit { name: name.clone(), user: between("user@", ".service") })
 }
 
 /// Returns whether the text is the 64 hexadecimal digits that most runtimes use as an id.
@@ -235,17 +235,17 @@ mod tests {
     const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
     const UID: &str = "c1b9a6e4-0000-4000-8000-0123456789ab";
 
-    /// Formats a place as `runtime id [pod]`, `unit [user]` or `session user`.
+    /// Formats a workload as `runtime id [pod]`, `unit [user]` or `session user`.
     fn told(text: &str) -> String {
-        match Place::from_cgroup(text.as_bytes()) {
-            Place::Container { runtime, id, pod } => {
+        match Workload::from_cgroup(text.as_bytes()) {
+            Workload::Container { runtime, id, pod } => {
                 format!("{runtime} {id} {}", pod.unwrap_or_default()).replace(ID, "ID").replace(UID, "UID")
             }
-            Place::Unit { name, user } => {
+            Workload::Unit { name, user } => {
                 format!("{name} {}", user.map_or(String::new(), |user| user.to_string()))
             }
-            Place::Session { id, user } => format!("session {id} {}", user.unwrap_or(0)),
-            Place::Unknown => "-".into(),
+            Workload::Session { id, user } => format!("session {id} {}", user.unwrap_or(0)),
+            Workload::Unknown => "-".into(),
         }
         .trim_end()
         .to_owned()
@@ -314,24 +314,24 @@ mod tests {
     proptest! {
         #[test]
         fn any_text_is_read_without_panic(text in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = Place::from_cgroup(&text).to_string();
+            let _ = Workload::from_cgroup(&text).to_string();
         }
 
         #[test]
         fn any_path_of_likely_parts_is_read(parts in proptest::collection::vec(
             "(docker-|libpod-|machine-|user@|session-|pod|_|[:\\\\x0-9a-f]{0,6}|\u{e9})(\\.scope|\\.service|\\.slice)?", 0..6)) {
             let text = format!("0::/{}\n", parts.join("/"));
-            let shown = Place::from_cgroup(text.as_bytes()).to_string();
+            let shown = Workload::from_cgroup(text.as_bytes()).to_string();
             prop_assert!(!shown.chars().any(char::is_control));
         }
 
         #[test]
         fn a_container_stays_one_wherever_its_group_is(above in "(/[a-z]{1,8}\\.slice){0,3}", below in "(/[a-z]{1,8}){0,2}") {
             let text = format!("0::{above}/docker-{ID}.scope{below}\n");
-            let place = Place::from_cgroup(text.as_bytes());
+            let workload = Workload::from_cgroup(text.as_bytes());
             // An enclosing cgroup may be named like a pod's.
-            let is_it = matches!(&place, Place::Container { runtime, id, .. } if runtime == "docker" && id == ID);
-            prop_assert!(is_it, "{:?}", place);
+            let is_it = matches!(&workload, Workload::Container { runtime, id, .. } if runtime == "docker" && id == ID);
+            prop_assert!(is_it, "{:?}", workload);
         }
     }
 }
