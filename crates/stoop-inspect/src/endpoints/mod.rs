@@ -25,7 +25,7 @@ use std::str::FromStr;
 
 use stoop::{Address, escaped};
 
-use services::{CONTAINERD, CRI_DOCKERD, CRIO, DOCKER, PODMAN, Place};
+use services::{CONTAINERD, CRI_DOCKERD, CRIO, DOCKER, DefaultPath, PODMAN};
 pub use services::{Protocol, Service, recognise};
 
 /// The name of a service, independent of where its socket is.
@@ -246,20 +246,20 @@ fn local(host: &str) -> Option<Address> {
 
 fn usual(name: Name, around: &Surroundings<'_>) -> Vec<Candidate> {
     let runtime = around.set("XDG_RUNTIME_DIR").filter(|path| path.starts_with('/'));
-    let place = |service: &'static Service, place: &Place| {
-        let path = match place {
-            Place::Machine(path) => PathBuf::from(path),
-            Place::User(rest) => Path::new(runtime.as_deref()?).join(rest),
+    let candidate = |service: &'static Service, default: &DefaultPath| {
+        let path = match default {
+            DefaultPath::Machine(path) => PathBuf::from(path),
+            DefaultPath::User(rest) => Path::new(runtime.as_deref()?).join(rest),
         };
         Some(Candidate { address: Address::path(path).ok()?, source: Source::Usual(service) })
     };
     let services = name.services().iter();
     // A Kubernetes node has one containerd, and crictl knows one address for it.
-    let places = |service: &'static Service| match name {
-        Name::Cri => &service.places[..1],
-        _ => service.places,
+    let paths = |service: &'static Service| match name {
+        Name::Cri => &service.default_paths[..1],
+        _ => service.default_paths,
     };
-    services.flat_map(|service| places(service).iter().filter_map(|spot| place(service, spot))).collect()
+    services.flat_map(|service| paths(service).iter().filter_map(|path| candidate(service, path))).collect()
 }
 
 #[cfg(test)]

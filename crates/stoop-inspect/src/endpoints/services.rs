@@ -30,12 +30,12 @@ pub struct Service {
     pub unit: &'static str,
     /// A command that talks to the service, at whatever address it is.
     pub talk: &'static str,
-    pub(super) places: &'static [Place],
+    pub(super) default_paths: &'static [DefaultPath],
 }
 
 /// A default address of a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum DefaultPath {
     /// An absolute path, the same for all users. `/var/run` is `/run`.
     Machine(&'static str),
     /// A path below a user's `$XDG_RUNTIME_DIR`.
@@ -48,7 +48,7 @@ pub(super) const DOCKER: &Service = &Service {
     group: Some("docker"),
     unit: "docker.service",
     talk: "stoop http docker /version",
-    places: &[Place::Machine("/var/run/docker.sock"), Place::User("docker.sock")],
+    default_paths: &[DefaultPath::Machine("/var/run/docker.sock"), DefaultPath::User("docker.sock")],
 };
 
 pub(super) const PODMAN: &Service = &Service {
@@ -57,7 +57,10 @@ pub(super) const PODMAN: &Service = &Service {
     group: None,
     unit: "podman.socket",
     talk: "stoop http podman /version",
-    places: &[Place::User("podman/podman.sock"), Place::Machine("/run/podman/podman.sock")],
+    default_paths: &[
+        DefaultPath::User("podman/podman.sock"),
+        DefaultPath::Machine("/run/podman/podman.sock"),
+    ],
 };
 
 pub(super) const CONTAINERD: &Service = &Service {
@@ -66,10 +69,10 @@ pub(super) const CONTAINERD: &Service = &Service {
     group: None,
     unit: "containerd.service",
     talk: "stoop grpc containerd list",
-    places: &[
-        Place::Machine("/run/containerd/containerd.sock"),
-        Place::Machine("/run/docker/containerd/containerd.sock"),
-        Place::Machine("/run/k3s/containerd/containerd.sock"),
+    default_paths: &[
+        DefaultPath::Machine("/run/containerd/containerd.sock"),
+        DefaultPath::Machine("/run/docker/containerd/containerd.sock"),
+        DefaultPath::Machine("/run/k3s/containerd/containerd.sock"),
     ],
 };
 
@@ -79,9 +82,9 @@ const CONTAINERD_TTRPC: &Service = &Service {
     group: None,
     unit: "containerd.service",
     talk: "stoop grpc /run/containerd/containerd.sock.ttrpc list",
-    places: &[
-        Place::Machine("/run/containerd/containerd.sock.ttrpc"),
-        Place::Machine("/run/docker/containerd/containerd.sock.ttrpc"),
+    default_paths: &[
+        DefaultPath::Machine("/run/containerd/containerd.sock.ttrpc"),
+        DefaultPath::Machine("/run/docker/containerd/containerd.sock.ttrpc"),
     ],
 };
 
@@ -91,7 +94,7 @@ pub(super) const CRIO: &Service = &Service {
     group: None,
     unit: "crio.service",
     talk: "stoop grpc cri Version",
-    places: &[Place::Machine("/run/crio/crio.sock")],
+    default_paths: &[DefaultPath::Machine("/run/crio/crio.sock")],
 };
 
 pub(super) const CRI_DOCKERD: &Service = &Service {
@@ -100,7 +103,7 @@ pub(super) const CRI_DOCKERD: &Service = &Service {
     group: Some("docker"),
     unit: "cri-docker.socket",
     talk: "stoop grpc cri Version",
-    places: &[Place::Machine("/var/run/cri-dockerd.sock")],
+    default_paths: &[DefaultPath::Machine("/var/run/cri-dockerd.sock")],
 };
 
 const SERVICES: [&Service; 6] = [DOCKER, PODMAN, CONTAINERD, CONTAINERD_TTRPC, CRIO, CRI_DOCKERD];
@@ -109,11 +112,11 @@ const SERVICES: [&Service; 6] = [DOCKER, PODMAN, CONTAINERD, CONTAINERD_TTRPC, C
 /// address of any known service.
 pub fn recognise(address: &Address) -> Option<&'static Service> {
     let path = without_var(address.as_path()?);
-    let is_here = |place: &Place| match place {
-        Place::Machine(usual) => path == without_var(Path::new(usual)),
-        Place::User(rest) => of_user(&path).is_some_and(|below| below == Path::new(rest)),
+    let is_here = |default: &DefaultPath| match default {
+        DefaultPath::Machine(usual) => path == without_var(Path::new(usual)),
+        DefaultPath::User(rest) => of_user(&path).is_some_and(|below| below == Path::new(rest)),
     };
-    SERVICES.into_iter().find(|service| service.places.iter().any(is_here))
+    SERVICES.into_iter().find(|service| service.default_paths.iter().any(is_here))
 }
 
 /// Replaces `/var/run` by `/run`. The former is a link to the latter on machines with systemd. On

@@ -32,7 +32,7 @@ struct Component {
 }
 
 /// The directory that the walk has reached.
-struct Place {
+struct Position {
     fd: OwnedFd,
     file: File,
 }
@@ -40,8 +40,8 @@ struct Place {
 struct Walker<'s> {
     stand: &'s Stand,
     mounts: Mounts,
-    root: Place,
-    current: Place,
+    root: Position,
+    current: Position,
     links: usize,
     steps: Vec<Step>,
 }
@@ -62,11 +62,11 @@ pub(super) fn walk(path: &Path, stand: &Stand, is_bind: bool) -> (Option<Walk>, 
         let (last, target) = (component.last, walker.step(component, follow));
         match target {
             Next::Stop => break,
-            Next::Arrived(place) if last => {
-                reached = Some(place);
+            Next::Arrived(position) if last => {
+                reached = Some(position);
                 break;
             }
-            Next::Arrived(place) => walker.current = place,
+            Next::Arrived(position) => walker.current = position,
             Next::Link(parts, slash) => {
                 trailing_slash |= last && slash;
                 if parts.is_empty() && last {
@@ -80,7 +80,7 @@ pub(super) fn walk(path: &Path, stand: &Stand, is_bind: bool) -> (Option<Walk>, 
         }
     }
     let (fd, file) = match reached {
-        Some(place) => (Some(place.fd), Some(place.file)),
+        Some(position) => (Some(position.fd), Some(position.file)),
         None => (None, None),
     };
     (Some(Walk { steps: walker.steps, reached: file, trailing_slash }), fd)
@@ -89,29 +89,30 @@ pub(super) fn walk(path: &Path, stand: &Stand, is_bind: bool) -> (Option<Walk>, 
 /// How the walk continues after a component.
 enum Next {
     Stop,
-    Arrived(Place),
+    Arrived(Position),
     Link(Vec<Component>, bool),
 }
 
 impl<'s> Walker<'s> {
     fn start(path: &Path, stand: &'s Stand) -> Option<Walker<'s>> {
         let mounts = Mounts::of(&stand.proc);
-        let place = |fd: &OwnedFd, name: PathBuf| {
+        let position = |fd: &OwnedFd, name: PathBuf| {
             let file = look(fd, name, &mounts, stand).ok()?;
-            Some(Place { fd: fd.try_clone().ok()?, file })
+            Some(Position { fd: fd.try_clone().ok()?, file })
         };
-        let root = place(stand.root.as_ref().ok()?, "/".into())?;
+        let root = position(stand.root.as_ref().ok()?, "/".into())?;
         let current = match path.is_absolute() {
-            true => place(stand.root.as_ref().ok()?, "/".into())?,
-            false => {
-                place(stand.working.as_ref().ok()?, stand.working_name.clone().unwrap_or_else(|| ".".into()))?
-            }
+            true => position(stand.root.as_ref().ok()?, "/".into())?,
+            false => position(
+                stand.working.as_ref().ok()?,
+                stand.working_name.clone().unwrap_or_else(|| ".".into()),
+            )?,
         };
         Some(Walker { stand, mounts, root, current, links: 0, steps: Vec::new() })
     }
 
-    fn copy(&self, place: &Place) -> Option<Place> {
-        Some(Place { fd: place.fd.try_clone().ok()?, file: place.file.clone() })
+    fn copy(&self, position: &Position) -> Option<Position> {
+        Some(Position { fd: position.fd.try_clone().ok()?, file: position.file.clone() })
     }
 
     /// Looks up one component and records it.
@@ -146,31 +147,31 @@ impl<'s> Walker<'s> {
     }
 
     fn look_up(&mut self, component: &Component, follow: bool) -> (Found, Next) {
-        let place = match &component.name[..] {
+        let position = match &component.name[..] {
             b"." => self.copy(&self.current).ok_or(Errno::MFILE),
             b".." => self.parent(),
             name => self.child(name),
         };
-        let place = match place {
-            Ok(place) => place,
+        let position = match position {
+            Ok(position) => position,
             Err(Errno::NOENT | Errno::NAMETOOLONG) => return (Found::Nothing, Next::Stop),
             Err(errno) => return (Found::Hidden(errno), Next::Stop),
         };
-        if place.file.kind != FileKind::Link || !follow {
-            let found = Found::File(place.file.clone());
-            let stops = place.file.kind != FileKind::Directory && component.wants_directory && follow;
-            return (found, if stops { Next::Stop } else { Next::Arrived(place) });
+        if position.file.kind != FileKind::Link || !follow {
+            let found = Found::File(position.file.clone());
+            let stops = position.file.kind != FileKind::Directory && component.wants_directory && follow;
+            return (found, if stops { Next::Stop } else { Next::Arrived(position) });
         }
         self.links += 1;
-        match place.file.mount.file_system == "proc" {
-            true => self.proc_link(component, place),
-            false => self.link(component, place),
+        match position.file.mount.file_system == "proc" {
+            true => self.proc_link(component, position),
+            false => self.link(component, position),
         }
     }
 
-    fn link(&mut self, component: &Component, place: Place) -> (Found, Next) {
-        match readlinkat(&place.fd, c"", Vec::new()) {
-            Ok(target) => self.link_to(component, place.file, target.into_bytes()),
+    fn link(&mut self, component: &Component, position: Position) -> (Found, Next) {
+        match readlinkat(&position.fd, c"", Vec::new()) {
+            Ok(target) => self.link_to(component, position.file, target.into_bytes()),
             Err(errno) => (Found::Hidden(errno), Next::Stop),
         }
     }
@@ -185,17 +186,17 @@ impl<'s> Walker<'s> {
 
     /// Looks up a link in `/proc`. There, `self` is the process that looks it up, and the links
     /// below a process lead to files instead of names.
-    fn proc_link(&mut self, component: &Component, place: Place) -> (Found, Next) {
+    fn proc_link(&mut self, component: &Component, position: Position) -> (Found, Next) {
         match &component.name[..] {
-            b"mounts" | b"net" if self.current.file.id.1 == 1 => self.link(component, place),
+            b"mounts" | b"net" if self.current.file.id.1 == 1 => self.link(component, position),
             b"self" | b"thread-self" => match self.stand.inner_pid {
                 Some(pid) if component.name == b"self" => {
-                    self.link_to(component, place.file, pid.to_string().into_bytes())
+                    self.link_to(component, position.file, pid.to_string().into_bytes())
                 }
-                Some(pid) => self.link_to(component, place.file, format!("{pid}/task/{pid}").into_bytes()),
+                Some(pid) => self.link_to(component, position.file, format!("{pid}/task/{pid}").into_bytes()),
                 None => (Found::Hidden(Errno::SRCH), Next::Stop),
             },
-            name => self.magic(name, place.file),
+            name => self.magic(name, position.file),
         }
     }
 
@@ -207,16 +208,18 @@ impl<'s> Walker<'s> {
         let to = (own || self.stand.is_self).then(|| {
             let fd = openat(&self.current.fd, name, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
             let file = look(&fd, link.path.clone(), &self.mounts, self.stand)?;
-            Ok::<_, Errno>(Place { fd, file })
+            Ok::<_, Errno>(Position { fd, file })
         });
         match to {
-            Some(Ok(place)) => (Found::Magic { link, to: Some(place.file.clone()) }, Next::Arrived(place)),
+            Some(Ok(position)) => {
+                (Found::Magic { link, to: Some(position.file.clone()) }, Next::Arrived(position))
+            }
             Some(Err(Errno::NOENT)) => (Found::Nothing, Next::Stop),
             _ => (Found::Magic { link, to: None }, Next::Stop),
         }
     }
 
-    fn child(&self, name: &[u8]) -> Result<Place, Errno> {
+    fn child(&self, name: &[u8]) -> Result<Position, Errno> {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd = openat(&self.current.fd, name, flags, Mode::empty())?;
         let file = look(
@@ -225,7 +228,7 @@ impl<'s> Walker<'s> {
             &self.mounts,
             self.stand,
         )?;
-        Ok(Place { fd, file })
+        Ok(Position { fd, file })
     }
 
     /// Returns whether the walk is at the root. A bind mount of the same directory is a different
@@ -236,14 +239,14 @@ impl<'s> Walker<'s> {
     }
 
     /// Returns the parent. The root is its own parent, for the process whose root it is.
-    fn parent(&self) -> Result<Place, Errno> {
+    fn parent(&self) -> Result<Position, Errno> {
         if self.is_at_root() {
             return self.copy(&self.root).ok_or(Errno::MFILE);
         }
         let fd = openat(&self.current.fd, c"..", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
         let path = self.current.file.path.parent().unwrap_or(Path::new("/")).to_owned();
         let file = look(fd.as_fd(), path, &self.mounts, self.stand)?;
-        Ok(Place { fd, file })
+        Ok(Position { fd, file })
     }
 }
 
