@@ -1,12 +1,12 @@
-//! The truth of `why`: random worlds are built, `why` predicts what a call does there, and the call
-//! is made.
+//! Randomized model tests of `why`: random worlds are built, `why` predicts what a call does there,
+//! and the call is made.
 //!
 //! A world ([`world`]) is a tree of directories, links and mounts on one of several file systems
 //! ([`tree`]), or an abstract name; sockets in all the states there are ([`server`]); and a caller
 //! with ids, capabilities, a root, a working directory and a network of its own ([`caller`]). In
 //! each, three must agree on the error and on the place where the kernel meets it first: the
 //! prediction, the real call, and an oracle that asks the kernel for one component after the other
-//! ([`truth`]). Then the cause that was named is removed ([`repair`]), and all of that is done
+//! ([`oracle`]). Then the cause that was named is removed ([`repair`]), and all of that is done
 //! again, until the call succeeds: a cause that was named wrongly would come back.
 //!
 //! Needs root, for namespaces of its own in which nothing it does is seen. The number of worlds is
@@ -15,12 +15,12 @@
 
 mod acl;
 mod caller;
-mod dice;
 mod guest;
+mod oracle;
 mod repair;
+mod rng;
 mod server;
 mod tree;
-mod truth;
 mod world;
 
 use std::collections::BTreeMap;
@@ -40,8 +40,8 @@ use stoop_testkit::{KillOnDrop, has_program, is_root, role, skip, spawn, tempdir
 
 use caller::{Actor, in_network, new_network};
 use guest::Guest;
+use oracle::Expected;
 use repair::repair;
-use truth::Truth;
 use world::{Ground, World};
 
 /// How many worlds, where nobody says otherwise.
@@ -127,7 +127,7 @@ fn worlds() {
         let mut sleeper = Command::new("sleep");
         KillOnDrop(spawn(sleeper.arg("infinity").stdout(Stdio::null())).expect("start a process abroad"))
     });
-    truth::protects_links();
+    oracle::protects_links();
     let begun = Instant::now();
     let (mut tally, mut asked, mut mismatches) = (BTreeMap::new(), 0, BTreeMap::new());
     let only = number("STOOP_WORLD");
@@ -151,7 +151,7 @@ fn worlds() {
                 *count += 1;
                 if *count == 1 {
                     eprintln!(
-                        "{wrong}\nthis world again: STOOP_WORLD={seed} cargo test -p stoop-inspect --test worlds\n"
+                        "{wrong}\nthis world again: STOOP_WORLD={seed} cargo test -p stoop-inspect --test model\n"
                     );
                 }
             }
@@ -219,7 +219,7 @@ struct Told(u64);
 impl Drop for Told {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("this world again: STOOP_WORLD={} cargo test -p stoop-inspect --test worlds", self.0);
+            eprintln!("this world again: STOOP_WORLD={} cargo test -p stoop-inspect --test model", self.0);
         }
     }
 }
@@ -283,7 +283,7 @@ fn outcomes(
         }
         let cause = seen.judge().map_err(|wrong| format!("{wrong}\n{}", seen.describe(&world)))?;
         *tally.entry(cause.name()).or_default() += 1;
-        if cause == Cause::Nothing || !repair(&mut world, ground, cause, &seen.truth) {
+        if cause == Cause::Nothing || !repair(&mut world, ground, cause, &seen.expected) {
             return Ok(asked);
         }
     }
@@ -315,7 +315,7 @@ struct Seen {
     question: Question,
     facts: Facts,
     verdict: Verdict,
-    truth: Truth,
+    expected: Expected,
     real: Result<(), rustix::io::Errno>,
     attempt: Attempt,
 }
@@ -325,17 +325,17 @@ impl Seen {
         let question = world.question(world.subject(actor.tid));
         let facts = facts::gather(&question).expect("look at the machine");
         let verdict = why(&facts);
-        let (world, truth, real) = actor.run(move || {
-            let truth = world.truth();
-            let real = world.call(&truth).make();
-            (world, truth, real)
+        let (world, expected, real) = actor.run(move || {
+            let expected = world.expected();
+            let real = world.call(&expected).make();
+            (world, expected, real)
         });
         if real.is_ok() {
             // The next one is to find the same room.
             world.servers.iter().for_each(server::Server::drain);
         }
         let attempt = attempt(&facts, Delivery::Allowed);
-        (world, Seen { question, facts, verdict, truth, real, attempt })
+        (world, Seen { question, facts, verdict, expected, real, attempt })
     }
 
     /// The cause that all agree on.
@@ -346,25 +346,25 @@ impl Seen {
             Outcome::Fails(errno) => Some(errno),
             Outcome::Unknown => return Err(format!("why could not tell: {}", self.verdict.why)),
         };
-        if self.real.err() != self.truth.errno {
+        if self.real.err() != self.expected.errno {
             return Err(format!("the oracle is wrong about the kernel: {:?}", self.real));
         }
-        if said != self.truth.errno {
+        if said != self.expected.errno {
             return Err(format!(
                 "why says {said:?} ({}), and it is {:?}",
-                self.verdict.cause, self.truth.causes
+                self.verdict.cause, self.expected.causes
             ));
         }
-        if !self.truth.causes.contains(&self.verdict.cause) {
-            return Err(format!("why names {}, and it is {:?}", self.verdict.cause, self.truth.causes));
+        if !self.expected.causes.contains(&self.verdict.cause) {
+            return Err(format!("why names {}, and it is {:?}", self.verdict.cause, self.expected.causes));
         }
         match &self.attempt {
-            Attempt::Succeeded if self.truth.errno.is_none() => {}
-            Attempt::Failed(errno) if Some(*errno) == self.truth.errno => {}
+            Attempt::Succeeded if self.expected.errno.is_none() => {}
+            Attempt::Failed(errno) if Some(*errno) == self.expected.errno => {}
             Attempt::NotMade(_) if self.verdict.cause == Cause::PathTooLong => {}
             // What is made in such a directory cannot be removed.
             Attempt::NotMade(why) if why.starts_with("names can only be added") => {}
-            other => return Err(format!("the attempt says {other:?}, and it is {:?}", self.truth.errno)),
+            other => return Err(format!("the attempt says {other:?}, and it is {:?}", self.expected.errno)),
         }
         if !self.is_in_place() {
             return Err(format!("why stops at another place for {}", self.verdict.cause));
@@ -375,23 +375,25 @@ impl Seen {
     /// Whether it stops at the component at which the kernel does.
     fn is_in_place(&self) -> bool {
         let walk = self.facts.walk.iter().flat_map(|walk| &walk.steps);
-        match (&self.truth.place, self.verdict.stop) {
+        match (&self.expected.entry, self.verdict.stop) {
             // Of a path of nothing but slashes there is no component.
-            (Some(place), _) if place.is_root => true,
-            (Some(place), Some(Stop::In(number) | Stop::At(number))) if self.truth.errno.is_some() => {
+            (Some(entry), _) if entry.is_root => true,
+            (Some(entry), Some(Stop::In(number) | Stop::At(number))) if self.expected.errno.is_some() => {
                 let step = walk.clone().nth(number).expect("a step of the walk");
-                place.is(step.directory.id, &step.name)
+                entry.is(step.directory.id, &step.name)
             }
-            (Some(_), None) => self.truth.errno.is_none(),
+            (Some(_), None) => self.expected.errno.is_none(),
             _ => true,
         }
     }
 
     fn describe(&self, world: &World) -> String {
-        let Seen { question, facts, verdict, truth, real, .. } = self;
+        let Seen { question, facts, verdict, expected, real, .. } = self;
         let tree = Command::new("ls").arg("-lanR").arg(&world.top).output().expect("list a directory");
-        let mut text =
-            format!("question: {question:?}\ncaller: {:?}\nreal: {real:?}\ntruth: {truth:?}\n", world.caller);
+        let mut text = format!(
+            "question: {question:?}\ncaller: {:?}\nreal: {real:?}\nexpected: {expected:?}\n",
+            world.caller
+        );
         text += &format!("verdict: {verdict:?}\nsubject: {:?}\n", facts.subject);
         for step in facts.walk.iter().flat_map(|walk| &walk.steps) {
             text += &short(step);

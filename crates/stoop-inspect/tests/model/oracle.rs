@@ -18,22 +18,22 @@ use rustix::io::Errno;
 use stoop::Kind;
 use stoop_inspect::why::{Cause, Operation};
 
-/// What the kernel meets first.
+/// The expected result: what the kernel meets first.
 #[derive(Debug)]
-pub struct Truth {
+pub struct Expected {
     /// `None`: nothing, the call succeeds.
     pub errno: Option<Errno>,
     /// The causes that name it: one, or several where the difference is in the eye of the beholder.
     pub causes: Vec<Cause>,
     /// Where.
-    pub place: Option<Place>,
+    pub entry: Option<Entry>,
     /// The kind of the socket that was reached.
     pub kind_there: Option<Kind>,
 }
 
-/// A place in the file system: a name in a directory, or the directory itself.
+/// An entry of the file system: a name in a directory, or the directory itself.
 #[derive(Debug)]
-pub struct Place {
+pub struct Entry {
     pub directory: OwnedFd,
     pub name: Vec<u8>,
     /// Whether it has to be a directory.
@@ -63,7 +63,7 @@ impl File {
     }
 }
 
-impl Place {
+impl Entry {
     /// Whether it is this name in that directory.
     pub fn is(&self, directory: (u64, u64), name: &[u8]) -> bool {
         let here = File::of(&self.directory);
@@ -71,13 +71,13 @@ impl Place {
     }
 }
 
-impl Truth {
-    pub fn fails(errno: Errno, causes: &[Cause], place: Place) -> Truth {
-        Truth { errno: Some(errno), causes: causes.to_vec(), place: Some(place), kind_there: None }
+impl Expected {
+    pub fn fails(errno: Errno, causes: &[Cause], entry: Entry) -> Expected {
+        Expected { errno: Some(errno), causes: causes.to_vec(), entry: Some(entry), kind_there: None }
     }
 
-    pub fn nowhere(errno: Option<Errno>, causes: &[Cause]) -> Truth {
-        Truth { errno, causes: causes.to_vec(), place: None, kind_there: None }
+    pub fn nowhere(errno: Option<Errno>, causes: &[Cause]) -> Expected {
+        Expected { errno, causes: causes.to_vec(), entry: None, kind_there: None }
     }
 }
 
@@ -90,11 +90,11 @@ struct Part {
     from_link: bool,
 }
 
-/// Where a lookup arrived.
-pub enum Arrival {
+/// The result of a lookup.
+pub enum Resolved {
     /// At a file, under this name.
-    At(Place),
-    Stopped(Truth),
+    At(Entry),
+    Stopped(Expected),
 }
 
 const MOST_LINKS: usize = 40;
@@ -102,7 +102,7 @@ const NOSYMFOLLOW: u64 = 0x2000;
 
 /// Looks a path up as the calling thread: `follow` as connect does, else as bind does, which ends
 /// at the last name.
-pub fn arrive(path: &[u8], follow: bool, cwd: Option<&OwnedFd>) -> Arrival {
+pub fn resolve(path: &[u8], follow: bool, cwd: Option<&OwnedFd>) -> Resolved {
     let at = match cwd.filter(|_| !path.starts_with(b"/")) {
         Some(cwd) => cwd.try_clone().expect("copy a descriptor"),
         None => open(CWD, b"/").expect("the root is there"),
@@ -135,53 +135,53 @@ impl Walk {
         }
     }
 
-    fn run(mut self) -> Arrival {
+    fn run(mut self) -> Resolved {
         while let Some(part) = self.parts.pop_front() {
             let done = part.last;
             let stays = done && !self.follow;
             let next = match open(&self.at, &part.name) {
                 Ok(next) => next,
-                Err(Errno::NOENT) if stays && !self.is_gone() => return Arrival::At(self.place(part, None)),
-                Err(errno) => return Arrival::Stopped(self.refused(errno, part)),
+                Err(Errno::NOENT) if stays && !self.is_gone() => return Resolved::At(self.entry(part, None)),
+                Err(errno) => return Resolved::Stopped(self.refused(errno, part)),
             };
             let file = File::of(&next);
             if stays {
-                return Arrival::At(self.place(part, Some(file)));
+                return Resolved::At(self.entry(part, Some(file)));
             }
             if file.kind == FileType::Symlink {
-                if let Err(truth) = self.follow_link(part, &next, file) {
-                    return Arrival::Stopped(truth);
+                if let Err(expected) = self.follow_link(part, &next, file) {
+                    return Resolved::Stopped(expected);
                 }
                 continue;
             }
             if part.wants_directory && file.kind != FileType::Directory {
-                let place = self.place(part, Some(file));
-                return Arrival::Stopped(Truth::fails(Errno::NOTDIR, &[Cause::NotADirectory], place));
+                let entry = self.entry(part, Some(file));
+                return Resolved::Stopped(Expected::fails(Errno::NOTDIR, &[Cause::NotADirectory], entry));
             }
             if done {
-                return Arrival::At(self.place(part, Some(file)));
+                return Resolved::At(self.entry(part, Some(file)));
             }
             self.at = next;
         }
         // Nothing but slashes, or a link to them.
         let file = File::of(&self.at);
         let root = Part { name: b".".to_vec(), last: true, wants_directory: true, from_link: false };
-        Arrival::At(Place { is_root: true, ..self.place(root, Some(file)) })
+        Resolved::At(Entry { is_root: true, ..self.entry(root, Some(file)) })
     }
 
-    fn follow_link(&mut self, part: Part, link: &OwnedFd, file: File) -> Result<(), Truth> {
+    fn follow_link(&mut self, part: Part, link: &OwnedFd, file: File) -> Result<(), Expected> {
         self.links += 1;
         if self.links > MOST_LINKS {
-            return Err(Truth::fails(Errno::LOOP, &[Cause::LinkLoop], self.take_place(part, Some(file))));
+            return Err(Expected::fails(Errno::LOOP, &[Cause::LinkLoop], self.take_entry(part, Some(file))));
         }
         if part.last && self.is_protected(file) {
-            let place = self.take_place(part, Some(file));
-            return Err(Truth::fails(Errno::ACCESS, &[Cause::ProtectedLink], place));
+            let entry = self.take_entry(part, Some(file));
+            return Err(Expected::fails(Errno::ACCESS, &[Cause::ProtectedLink], entry));
         }
         let flags = fstatvfs(link).expect("its file system can be asked").f_flag;
         if flags.bits() & NOSYMFOLLOW != 0 {
-            let place = self.take_place(part, Some(file));
-            return Err(Truth::fails(Errno::LOOP, &[Cause::LinksNotFollowed], place));
+            let entry = self.take_entry(part, Some(file));
+            return Err(Expected::fails(Errno::LOOP, &[Cause::LinksNotFollowed], entry));
         }
         let target = readlinkat(link, "", Vec::new()).expect("a link can be read").into_bytes();
         if target.starts_with(b"/") {
@@ -204,7 +204,7 @@ impl Walk {
         fstat(&self.at).expect("a directory can be looked at").st_nlink == 0
     }
 
-    fn refused(self, errno: Errno, part: Part) -> Truth {
+    fn refused(self, errno: Errno, part: Part) -> Expected {
         let causes: &[Cause] = match errno {
             Errno::NOENT if self.is_gone() => &[Cause::DirectoryDeleted],
             Errno::NOENT if part.from_link => &[Cause::Dangling],
@@ -215,11 +215,11 @@ impl Walk {
             Errno::NAMETOOLONG => &[Cause::NameTooLong],
             other => panic!("the kernel has an answer that no world was built for: {other:?}"),
         };
-        Truth::fails(errno, causes, self.place(part, None))
+        Expected::fails(errno, causes, self.entry(part, None))
     }
 
-    fn place(self, part: Part, file: Option<File>) -> Place {
-        Place {
+    fn entry(self, part: Part, file: Option<File>) -> Entry {
+        Entry {
             directory: self.at,
             name: part.name,
             wants_directory: part.wants_directory,
@@ -228,9 +228,9 @@ impl Walk {
         }
     }
 
-    fn take_place(&self, part: Part, file: Option<File>) -> Place {
+    fn take_entry(&self, part: Part, file: Option<File>) -> Entry {
         let directory = self.at.try_clone().expect("copy a descriptor");
-        Place { directory, name: part.name, wants_directory: part.wants_directory, is_root: false, file }
+        Entry { directory, name: part.name, wants_directory: part.wants_directory, is_root: false, file }
     }
 }
 
@@ -251,52 +251,54 @@ fn is_dots(name: &[u8]) -> bool {
 
 /// What the file that a path led to has to say, the sockets apart; `Ok` where it comes down to
 /// them.
-pub fn judge_file(place: Place, is_read_only: impl FnOnce(u64) -> bool) -> Result<Place, Truth> {
-    let file = place.file.expect("the lookup has arrived");
-    let name = OsStr::from_bytes(&place.name);
+pub fn judge_file(entry: Entry, is_read_only: impl FnOnce(u64) -> bool) -> Result<Entry, Expected> {
+    let file = entry.file.expect("the lookup has arrived");
+    let name = OsStr::from_bytes(&entry.name);
     let flags = AtFlags::EACCESS | AtFlags::SYMLINK_NOFOLLOW;
-    match accessat(&place.directory, name, Access::WRITE_OK, flags) {
-        Err(Errno::ACCESS) => Err(Truth::fails(Errno::ACCESS, &[Cause::NoWrite, Cause::NoWriteAcl], place)),
-        Err(Errno::PERM) => Err(Truth::fails(Errno::PERM, &[Cause::Immutable], place)),
+    match accessat(&entry.directory, name, Access::WRITE_OK, flags) {
+        Err(Errno::ACCESS) => {
+            Err(Expected::fails(Errno::ACCESS, &[Cause::NoWrite, Cause::NoWriteAcl], entry))
+        }
+        Err(Errno::PERM) => Err(Expected::fails(Errno::PERM, &[Cause::Immutable], entry)),
         // access looks at the mount as well, connect at the file system alone.
         Err(Errno::ROFS) if is_read_only(file.dev) && file.kind != FileType::Socket => {
-            Err(Truth::fails(Errno::ROFS, &[Cause::NotASocketReadOnly], place))
+            Err(Expected::fails(Errno::ROFS, &[Cause::NotASocketReadOnly], entry))
         }
         Err(errno) if errno != Errno::ROFS => panic!("access has an answer nobody expected: {errno:?}"),
         _ if file.kind != FileType::Socket => {
-            Err(Truth::fails(Errno::CONNREFUSED, &[Cause::NotASocket], place))
+            Err(Expected::fails(Errno::CONNREFUSED, &[Cause::NotASocket], entry))
         }
-        _ => Ok(place),
+        _ => Ok(entry),
     }
 }
 
 /// Whether a bind may make this name. `taken` says who has it: `Some(true)` where that is a live
 /// socket.
-pub fn judge_name(place: Place, path: &[u8], is_live: impl FnOnce(File) -> bool) -> Truth {
-    if is_dots(&place.name) || path.iter().all(|&byte| byte == b'/') {
-        return Truth::fails(Errno::ADDRINUSE, &[Cause::NoLastName], place);
+pub fn judge_name(entry: Entry, path: &[u8], is_live: impl FnOnce(File) -> bool) -> Expected {
+    if is_dots(&entry.name) || path.iter().all(|&byte| byte == b'/') {
+        return Expected::fails(Errno::ADDRINUSE, &[Cause::NoLastName], entry);
     }
-    if let Some(file) = place.file {
+    if let Some(file) = entry.file {
         let cause = match file.kind {
             FileType::Socket if is_live(file) => Cause::TakenLive,
             FileType::Socket => Cause::TakenStale,
             _ => Cause::TakenByFile,
         };
-        return Truth::fails(Errno::ADDRINUSE, &[cause], place);
+        return Expected::fails(Errno::ADDRINUSE, &[cause], entry);
     }
     if path.ends_with(b"/") {
-        return Truth::fails(Errno::NOENT, &[Cause::TrailingSlash], place);
+        return Expected::fails(Errno::NOENT, &[Cause::TrailingSlash], entry);
     }
-    let mount = fstatvfs(&place.directory).expect("its file system can be asked").f_flag;
+    let mount = fstatvfs(&entry.directory).expect("its file system can be asked").f_flag;
     if mount.contains(StatVfsMountFlags::RDONLY) {
-        return Truth::fails(Errno::ROFS, &[Cause::ReadOnly], place);
+        return Expected::fails(Errno::ROFS, &[Cause::ReadOnly], entry);
     }
-    match accessat(&place.directory, ".", Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS) {
-        Ok(()) => Truth::nowhere(None, &[Cause::Nothing]),
+    match accessat(&entry.directory, ".", Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS) {
+        Ok(()) => Expected::nowhere(None, &[Cause::Nothing]),
         Err(Errno::ACCESS) => {
-            Truth::fails(Errno::ACCESS, &[Cause::ParentNotWritable, Cause::ParentNotWritableAcl], place)
+            Expected::fails(Errno::ACCESS, &[Cause::ParentNotWritable, Cause::ParentNotWritableAcl], entry)
         }
-        Err(Errno::PERM) => Truth::fails(Errno::PERM, &[Cause::ParentImmutable], place),
+        Err(Errno::PERM) => Expected::fails(Errno::PERM, &[Cause::ParentImmutable], entry),
         Err(errno) => panic!("access has an answer nobody expected: {errno:?}"),
     }
 }

@@ -16,15 +16,15 @@ use stoop::Kind;
 use stoop_inspect::why::{Cause, Operation};
 
 use super::caller::in_network;
+use super::oracle::{Entry, Expected, kind_asked};
 use super::server::{self, Name, Server};
 use super::tree::{self, Mount, set_flag};
-use super::truth::{Place, Truth, kind_asked};
 use super::world::{Ground, World};
 
 /// Removes the cause; `false` where only another question would.
-pub fn repair(world: &mut World, ground: &Ground, cause: Cause, truth: &Truth) -> bool {
-    match &truth.place {
-        Some(place) => repair_at(world, cause, place, truth.kind_there),
+pub fn repair(world: &mut World, ground: &Ground, cause: Cause, expected: &Expected) -> bool {
+    match &expected.entry {
+        Some(entry) => repair_at(world, cause, entry, expected.kind_there),
         None => repair_elsewhere(world, ground, cause),
     }
 }
@@ -51,20 +51,20 @@ fn repair_elsewhere(world: &mut World, ground: &Ground, cause: Cause) -> bool {
     true
 }
 
-fn repair_at(world: &mut World, cause: Cause, place: &Place, there: Option<Kind>) -> bool {
-    let done = repair_really(world, cause, place, there);
+fn repair_at(world: &mut World, cause: Cause, entry: &Entry, there: Option<Kind>) -> bool {
+    let done = repair_really(world, cause, entry, there);
     // What was writable for a moment only.
     world.mounts.iter_mut().for_each(Mount::set);
     done
 }
 
-fn repair_really(world: &mut World, cause: Cause, place: &Place, there: Option<Kind>) -> bool {
-    let name = OsStr::from_bytes(&place.name);
-    let directory = world.past_mounts(seen(&place.directory));
+fn repair_really(world: &mut World, cause: Cause, entry: &Entry, there: Option<Kind>) -> bool {
+    let name = OsStr::from_bytes(&entry.name);
+    let directory = world.past_mounts(seen(&entry.directory));
     let file = directory.join(name);
     // As the caller sees it, where something may be mounted.
-    let shown = seen(&place.directory).join(name);
-    let is_dots = place.name == b"." || place.name == b"..";
+    let shown = seen(&entry.directory).join(name);
+    let is_dots = entry.name == b"." || entry.name == b"..";
     let kind = kind_asked(world.operation, world.kind, there);
     // It was removed with the caller in it, or a path has climbed out of all worlds: what is there is
     // the machine's.
@@ -77,7 +77,7 @@ fn repair_really(world: &mut World, cause: Cause, place: &Place, there: Option<K
         }
         Cause::NoWrite | Cause::NoWriteAcl => permit(&world.past_mounts(shown)),
         Cause::ProtectedLink => lchown(&file, Some(world.caller.uid), None).expect("give a link away"),
-        Cause::LinksNotFollowed => world.remount(&place.directory, MountFlags::RDONLY),
+        Cause::LinksNotFollowed => world.remount(&entry.directory, MountFlags::RDONLY),
         Cause::ReadOnly => world.mounts.iter_mut().for_each(|mount| mount.flags -= MountFlags::RDONLY),
         Cause::Immutable => set_flag(&world.past_mounts(shown), IFlags::empty()),
         Cause::ParentImmutable => set_flag(&directory, IFlags::empty()),
@@ -85,11 +85,11 @@ fn repair_really(world: &mut World, cause: Cause, place: &Place, there: Option<K
         Cause::DirectoryDeleted | Cause::NameTooLong | Cause::NoLastName | Cause::TrailingSlash => {
             return false;
         }
-        Cause::NotASocket | Cause::NotASocketReadOnly if place.wants_directory || is_dots => return false,
+        Cause::NotASocket | Cause::NotASocketReadOnly if entry.wants_directory || is_dots => return false,
         // Whatever is there, something else should be.
         _ => {
             world.remove(&shown, &file);
-            if place.wants_directory { make_directory(&file) } else { serve(world, &file, kind) }
+            if entry.wants_directory { make_directory(&file) } else { serve(world, &file, kind) }
         }
     }
     true

@@ -10,7 +10,7 @@ use rustix::net::{
 };
 use stoop::Kind;
 
-use super::dice::Dice;
+use super::rng::Rng;
 
 /// A socket that was bound, with what keeps it in its state.
 pub struct Server {
@@ -58,36 +58,29 @@ pub fn socket(kind: Kind) -> OwnedFd {
 }
 
 impl State {
-    fn random(dice: &mut Dice, kind: Kind) -> State {
+    fn random(rng: &mut Rng, kind: Kind) -> State {
         let (often, seldom) = (20, 8);
-        let closed = dice.chance(12);
+        let closed = rng.chance(12);
         if kind == Kind::Datagram {
-            let (elsewhere, full) = (dice.chance(often), dice.chance(often));
+            let (elsewhere, full) = (rng.chance(often), rng.chance(often));
             // Both at once is a case of its own: which of the two is noticed first (K-DGRAM-20).
-            let shut = dice.chance(if full { often } else { seldom });
+            let shut = rng.chance(if full { often } else { seldom });
             return State { closed, elsewhere, full, shut, ..State::default() };
         }
-        let client = dice.chance(seldom);
-        let silent = client || dice.chance(often);
-        State {
-            closed,
-            client,
-            silent,
-            shut: dice.chance(seldom),
-            full: dice.chance(often),
-            elsewhere: false,
-        }
+        let client = rng.chance(seldom);
+        let silent = client || rng.chance(often);
+        State { closed, client, silent, shut: rng.chance(seldom), full: rng.chance(often), elsewhere: false }
     }
 }
 
 /// Binds a socket and brings it into a random state. What lives in the other network is known there
 /// alone.
-pub fn random(dice: &mut Dice, kind: Kind, address: &SocketAddrUnix, name: impl FnOnce() -> Name) -> Server {
-    let state = State::random(dice, kind);
+pub fn random(rng: &mut Rng, kind: Kind, address: &SocketAddrUnix, name: impl FnOnce() -> Name) -> Server {
+    let state = State::random(rng, kind);
     let server = socket(kind);
     bind(&server, address).expect("bind a server's socket");
     let mut server = Server { kind, state, name: name(), socket: Some(server), around: Vec::new() };
-    server.settle(dice, address);
+    server.settle(rng, address);
     server
 }
 
@@ -102,11 +95,11 @@ impl Server {
         Server { kind, state: State::default(), name: name(), socket: Some(server), around: Vec::new() }
     }
 
-    fn settle(&mut self, dice: &mut Dice, address: &SocketAddrUnix) {
+    fn settle(&mut self, rng: &mut Rng, address: &SocketAddrUnix) {
         match self.kind {
-            Kind::Datagram => self.settle_datagram(dice, address),
+            Kind::Datagram => self.settle_datagram(rng, address),
             _ if self.state.client => self.settle_client(),
-            _ if !self.state.silent => self.settle_listener(dice, address),
+            _ if !self.state.silent => self.settle_listener(rng, address),
             _ => {}
         }
         let socket = self.socket.as_ref().expect("it is open");
@@ -120,18 +113,18 @@ impl Server {
         }
     }
 
-    fn settle_listener(&mut self, dice: &mut Dice, address: &SocketAddrUnix) {
+    fn settle_listener(&mut self, rng: &mut Rng, address: &SocketAddrUnix) {
         let socket = self.socket.as_ref().expect("it is open");
-        let backlog = dice.below(3);
+        let backlog = rng.below(3);
         listen(socket, backlog as i32).expect("listen");
         // Connections that were accepted have the listener's name, and are nobody to connect to.
-        for _ in 0..dice.below(3) {
+        for _ in 0..rng.below(3) {
             let client = self::socket(self.kind);
             connect(&client, address).expect("connect");
             self.around.extend([client, rustix::net::accept(socket).expect("accept")]);
         }
         let full = backlog + 1;
-        let waiting = if self.state.full { full } else { dice.below(full) };
+        let waiting = if self.state.full { full } else { rng.below(full) };
         for _ in 0..waiting {
             let client = self::socket(self.kind);
             connect(&client, address).expect("fill the backlog");
@@ -152,14 +145,14 @@ impl Server {
         self.around.push(other);
     }
 
-    fn settle_datagram(&mut self, dice: &mut Dice, address: &SocketAddrUnix) {
+    fn settle_datagram(&mut self, rng: &mut Rng, address: &SocketAddrUnix) {
         let socket = self.socket.as_ref().expect("it is open");
         let sender = self::socket(Kind::Datagram);
-        let mut room = if self.state.full { usize::MAX } else { dice.below(4) };
+        let mut room = if self.state.full { usize::MAX } else { rng.below(4) };
         while room > 0 && sendto(&sender, b"x", SendFlags::DONTWAIT, address).is_ok() {
             room -= 1;
         }
-        if dice.chance(25) {
+        if rng.chance(25) {
             // The kernel calls both connected then, and this one still takes messages from everybody.
             connect(&sender, address).expect("name the receiver");
             self.around.push(sender);
@@ -170,7 +163,7 @@ impl Server {
                 .expect("let the kernel choose a name");
             connect(socket, &rustix::net::getsockname(&partner).expect("its name")).expect("connect");
             // One whose partner has gone does not notice.
-            self.around.extend(Some(partner).filter(|_| dice.chance(80)));
+            self.around.extend(Some(partner).filter(|_| rng.chance(80)));
         }
     }
 

@@ -1,12 +1,12 @@
-//! Chance that can be repeated: a world is a function of its seed. Holds nothing else.
+//! A reproducible random number generator: a world is a function of its seed.
 
 /// A source of random numbers (SplitMix64): the same for the same seed, on every machine.
 #[derive(Debug)]
-pub struct Dice(u64);
+pub struct Rng(u64);
 
-impl Dice {
-    pub fn new(seed: u64) -> Dice {
-        Dice(seed)
+impl Rng {
+    pub fn new(seed: u64) -> Rng {
+        Rng(seed)
     }
 
     fn next(&mut self) -> u64 {

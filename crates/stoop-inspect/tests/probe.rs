@@ -1,4 +1,4 @@
-//! What an attempt leaves behind: nothing. What it comes to is held against the kernel in `worlds`.
+//! What an attempt leaves behind: nothing. What it comes to is held against the kernel in `model`.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rustix::fs::{XattrFlags, lremovexattr, lsetxattr};
 
-use super::dice::Dice;
+use super::rng::Rng;
 
 const ATTRIBUTE: &str = "system.posix_acl_access";
 const NO_ID: u32 = u32::MAX;
@@ -22,21 +22,20 @@ enum Tag {
 }
 
 /// Gives a file a random list with entries for some of these users and groups.
-pub fn set_random(path: &Path, dice: &mut Dice, users: &[u32], groups: &[u32]) {
-    let mut entries = vec![(Tag::Owner, perm(dice), NO_ID)];
-    let some = |ids: &[u32], dice: &mut Dice| -> Vec<u32> {
-        ids.iter().copied().filter(|_| dice.chance(40)).collect()
-    };
-    let users = some(users, dice);
-    entries.extend(users.into_iter().map(|id| (Tag::User, perm(dice), id)));
-    entries.push((Tag::OwningGroup, perm(dice), NO_ID));
-    let groups = some(groups, dice);
-    entries.extend(groups.into_iter().map(|id| (Tag::Group, perm(dice), id)));
+pub fn set_random(path: &Path, rng: &mut Rng, users: &[u32], groups: &[u32]) {
+    let mut entries = vec![(Tag::Owner, perm(rng), NO_ID)];
+    let some =
+        |ids: &[u32], rng: &mut Rng| -> Vec<u32> { ids.iter().copied().filter(|_| rng.chance(40)).collect() };
+    let users = some(users, rng);
+    entries.extend(users.into_iter().map(|id| (Tag::User, perm(rng), id)));
+    entries.push((Tag::OwningGroup, perm(rng), NO_ID));
+    let groups = some(groups, rng);
+    entries.extend(groups.into_iter().map(|id| (Tag::Group, perm(rng), id)));
     let named = entries.iter().any(|(tag, ..)| matches!(tag, Tag::User | Tag::Group));
-    if named || dice.chance(30) {
-        entries.push((Tag::Mask, perm(dice), NO_ID));
+    if named || rng.chance(30) {
+        entries.push((Tag::Mask, perm(rng), NO_ID));
     }
-    entries.push((Tag::Other, perm(dice), NO_ID));
+    entries.push((Tag::Other, perm(rng), NO_ID));
     let mut bytes = 2u32.to_le_bytes().to_vec();
     for (tag, perm, id) in entries {
         bytes.extend((tag as u16).to_le_bytes());
@@ -52,6 +51,6 @@ pub fn clear(path: &Path) {
 }
 
 /// Permission bits: all of them more often than not, else any.
-fn perm(dice: &mut Dice) -> u16 {
-    if dice.chance(60) { 7 } else { dice.below(8) as u16 }
+fn perm(rng: &mut Rng) -> u16 {
+    if rng.chance(60) { 7 } else { rng.below(8) as u16 }
 }

@@ -19,12 +19,12 @@ use stoop::Kind;
 
 use super::acl;
 use super::caller::{GROUPS, USERS, in_network};
-use super::dice::Dice;
+use super::rng::Rng;
 use super::server::{self, Server};
 
 /// A path under construction.
 pub struct Tree<'d> {
-    pub dice: &'d mut Dice,
+    pub rng: &'d mut Rng,
     /// The world's own directory.
     pub top: PathBuf,
     /// Where the caller's root is.
@@ -85,10 +85,10 @@ enum Leaf {
 }
 
 impl<'d> Tree<'d> {
-    pub fn new(dice: &'d mut Dice, abroad: &'d OwnedFd, top: PathBuf) -> Tree<'d> {
+    pub fn new(rng: &'d mut Rng, abroad: &'d OwnedFd, top: PathBuf) -> Tree<'d> {
         let text = top.clone().into_os_string().into_vec();
         Tree {
-            dice,
+            rng,
             at: Some(top.clone()),
             text,
             top,
@@ -124,8 +124,8 @@ impl<'d> Tree<'d> {
 
     /// Goes some steps.
     pub fn walk(&mut self) {
-        for _ in 0..self.dice.weighted(&[(2, 0), (5, 1), (5, 2), (4, 3), (2, 4)]) {
-            let step = self.dice.weighted(&[
+        for _ in 0..self.rng.weighted(&[(2, 0), (5, 1), (5, 2), (4, 3), (2, 4)]) {
+            let step = self.rng.weighted(&[
                 (60, Step::Directory),
                 (12, Step::Link),
                 (6, Step::Mount),
@@ -185,7 +185,7 @@ impl<'d> Tree<'d> {
     /// Ends the path where something is, or where a bind may make something.
     pub fn finish(&mut self, kind: Kind, to_bind: bool) {
         let something = if to_bind { 25 } else { 100 };
-        let leaf = self.dice.weighted(&[
+        let leaf = self.rng.weighted(&[
             (something * 6 / 10, Leaf::Socket),
             (something / 10, Leaf::LinkToSocket),
             (something / 25, Leaf::MountedSocket),
@@ -204,8 +204,7 @@ impl<'d> Tree<'d> {
         if let Some(at) = self.at.take() {
             self.make_leaf(leaf, kind, &at, at.join(name));
         }
-        let end: &[u8] =
-            self.dice.weighted(&[(91, &b""[..]), (4, b"/"), (1, b"//"), (2, b"/."), (2, b"/..")]);
+        let end: &[u8] = self.rng.weighted(&[(91, &b""[..]), (4, b"/"), (1, b"//"), (2, b"/."), (2, b"/..")]);
         self.text.extend_from_slice(end);
     }
 
@@ -224,7 +223,7 @@ impl<'d> Tree<'d> {
                 self.socket(kind, &parent, source.clone());
                 fs::write(&here, "").expect("make a file");
                 mount_bind(&source, &here).expect("mount a socket");
-                let flags = self.dice.one(&[MountFlags::empty(), MountFlags::RDONLY]);
+                let flags = self.rng.one(&[MountFlags::empty(), MountFlags::RDONLY]);
                 self.mounts.push(Mount { source: Some(source), here, flags });
             }
             Leaf::Unlinked => {
@@ -247,19 +246,19 @@ impl<'d> Tree<'d> {
     }
 
     fn socket(&mut self, kind: Kind, at: &Path, here: PathBuf) {
-        let kind = if self.dice.chance(85) {
+        let kind = if self.rng.chance(85) {
             kind
         } else {
-            self.dice.one(&[Kind::Stream, Kind::Datagram, Kind::SeqPacket])
+            self.rng.one(&[Kind::Stream, Kind::Datagram, Kind::SeqPacket])
         };
         // What the kernel's table calls it need not be its name.
-        let born = if self.dice.chance(10) { at.join(self.name()) } else { here.clone() };
+        let born = if self.rng.chance(10) { at.join(self.name()) } else { here.clone() };
         let address = SocketAddrUnix::new(&born).expect("worlds have short paths");
-        let is_abroad = self.dice.chance(15);
+        let is_abroad = self.rng.chance(15);
         let abroad = self.abroad;
-        let mut make = || server::random(self.dice, kind, &address, || server::file_at(&born));
+        let mut make = || server::random(self.rng, kind, &address, || server::file_at(&born));
         let server = if is_abroad { in_network(abroad, make) } else { make() };
-        match self.dice.chance(50) {
+        match self.rng.chance(50) {
             _ if born == here => {}
             true => fs::rename(&born, &here).expect("rename a socket"),
             false => fs::hard_link(&born, &here).expect("give a socket another name"),
@@ -274,7 +273,7 @@ impl<'d> Tree<'d> {
     pub fn aside(&mut self) -> PathBuf {
         let name = self.name();
         let place = self.directory(self.top.join(name));
-        if self.dice.chance(60) {
+        if self.rng.chance(60) {
             return place;
         }
         let inner = place.join(self.name());
@@ -295,8 +294,8 @@ impl<'d> Tree<'d> {
             (2, 0o701),
         ];
         self.decorate(&path, &modes);
-        if self.dice.chance(3) {
-            let flag = self.dice.one(&[IFlags::IMMUTABLE, IFlags::APPEND]);
+        if self.rng.chance(3) {
+            let flag = self.rng.one(&[IFlags::IMMUTABLE, IFlags::APPEND]);
             self.frozen.push((path.clone(), flag));
         }
         path
@@ -309,7 +308,7 @@ impl<'d> Tree<'d> {
     }
 
     fn any_file(&mut self, here: &Path) -> Option<PathBuf> {
-        let kind = self.dice.one(&[FileType::RegularFile, FileType::Fifo, FileType::Socket]);
+        let kind = self.rng.one(&[FileType::RegularFile, FileType::Fifo, FileType::Socket]);
         self.file(here, kind)
     }
 
@@ -337,7 +336,7 @@ impl<'d> Tree<'d> {
     /// A chain of symbolic links from `here` to `target`; more often than not of one. Rarely more
     /// than the kernel follows.
     fn link(&mut self, here: &Path, target: &Path) {
-        let hops = self.dice.weighted(&[(80, 0), (10, 1), (6, 2), (1, 38), (1, 39), (1, 40), (1, 41)]);
+        let hops = self.rng.weighted(&[(80, 0), (10, 1), (6, 2), (1, 38), (1, 39), (1, 40), (1, 41)]);
         let mut target = target.to_owned();
         if hops > 0 {
             let place = self.aside();
@@ -357,12 +356,12 @@ impl<'d> Tree<'d> {
 
     fn owned_link(&mut self, target: &OsStr, here: &Path) {
         symlink(target, here).expect("make a symbolic link");
-        lchown(here, Some(self.dice.one(&USERS)), None).expect("give a link away");
+        lchown(here, Some(self.rng.one(&USERS)), None).expect("give a link away");
     }
 
     /// How a link at `from` says where `to` is.
     fn target(&mut self, from: &Path, to: &Path) -> PathBuf {
-        if to.starts_with(&self.root) && self.dice.chance(50) {
+        if to.starts_with(&self.root) && self.rng.chance(50) {
             return self.seen_from_root(to);
         }
         let from = from.parent().expect("a link is in a directory");
@@ -373,7 +372,7 @@ impl<'d> Tree<'d> {
     }
 
     fn mount(&mut self, here: PathBuf) -> PathBuf {
-        let own = self.dice.chance(30);
+        let own = self.rng.chance(30);
         let source = if own { None } else { Some(self.aside()) };
         fs::create_dir(&here).expect("make a mount point");
         match &source {
@@ -383,7 +382,7 @@ impl<'d> Tree<'d> {
                     .expect("mount a file system");
             }
         }
-        let flags = self.dice.weighted(&[
+        let flags = self.rng.weighted(&[
             (30, MountFlags::empty()),
             (40, MountFlags::RDONLY),
             (30, MountFlags::from_bits_retain(NOSYMFOLLOW)),
@@ -395,7 +394,7 @@ impl<'d> Tree<'d> {
     /// Spells the path in more bytes than an address has, or in just as many.
     pub fn lengthen(&mut self) {
         let end = self.text.iter().rposition(|&byte| byte == b'/').map_or(0, |slash| slash + 1);
-        let to = self.dice.one(&[107, 108, 109, 126, 127, 200]);
+        let to = self.rng.one(&[107, 108, 109, 126, 127, 200]);
         while self.text.len() + 2 <= to {
             self.text.splice(end..end, *b"./");
         }
@@ -406,14 +405,13 @@ impl<'d> Tree<'d> {
 
     /// Gives a file an owner, a mode, and perhaps an access control list.
     fn decorate(&mut self, path: &Path, modes: &[(usize, u32)]) {
-        let owner = if self.dice.chance(60) { 0 } else { self.dice.one(&USERS) };
-        let group = if self.dice.chance(50) { 0 } else { self.dice.one(&GROUPS) };
+        let owner = if self.rng.chance(60) { 0 } else { self.rng.one(&USERS) };
+        let group = if self.rng.chance(50) { 0 } else { self.rng.one(&GROUPS) };
         lchown(path, Some(owner), Some(group)).expect("give a file away");
-        let mode =
-            if self.dice.chance(8) { self.dice.below(0o1000) as u32 } else { self.dice.weighted(modes) };
+        let mode = if self.rng.chance(8) { self.rng.below(0o1000) as u32 } else { self.rng.weighted(modes) };
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("set a mode");
-        if self.dice.chance(12) {
-            acl::set_random(path, self.dice, &USERS, &GROUPS);
+        if self.rng.chance(12) {
+            acl::set_random(path, self.rng, &USERS, &GROUPS);
         }
     }
 
@@ -421,8 +419,8 @@ impl<'d> Tree<'d> {
     fn name(&mut self) -> OsString {
         self.names += 1;
         let mut name = format!("{}", self.names).into_bytes();
-        if self.dice.chance(3) {
-            name.extend(self.dice.one(&[&b"\n"[..], b"\x1b[31m", b"\xff", b" ", b"@", b"%41", b"'"]));
+        if self.rng.chance(3) {
+            name.extend(self.rng.one(&[&b"\n"[..], b"\x1b[31m", b"\xff", b" ", b"@", b"%41", b"'"]));
         }
         OsString::from_vec(name)
     }

@@ -13,7 +13,7 @@ use rustix::thread::{
     set_capabilities, set_keep_capabilities, set_thread_groups, set_thread_res_gid, set_thread_res_uid,
 };
 
-use super::dice::Dice;
+use super::rng::Rng;
 
 /// Users and groups that worlds are made of.
 pub const USERS: [u32; 4] = [0, 1000, 1001, 65534];
@@ -34,12 +34,12 @@ pub struct Caller {
 }
 
 impl Caller {
-    pub fn random(dice: &mut Dice) -> Caller {
-        let uid = dice.weighted(&[(30, USERS[0]), (50, USERS[1]), (10, USERS[2]), (10, USERS[3])]);
+    pub fn random(rng: &mut Rng) -> Caller {
+        let uid = rng.weighted(&[(30, USERS[0]), (50, USERS[1]), (10, USERS[2]), (10, USERS[3])]);
         let dac = CapabilitySet::DAC_OVERRIDE | CapabilitySet::DAC_READ_SEARCH;
         let all = every_capability(true);
         let capabilities = if uid == 0 {
-            dice.weighted(&[
+            rng.weighted(&[
                 (40, all),
                 (15, CapabilitySet::empty()),
                 (15, CapabilitySet::DAC_OVERRIDE),
@@ -47,7 +47,7 @@ impl Caller {
                 (15, all - dac),
             ])
         } else {
-            dice.weighted(&[
+            rng.weighted(&[
                 (90, CapabilitySet::empty()),
                 (3, CapabilitySet::DAC_OVERRIDE),
                 (3, CapabilitySet::DAC_READ_SEARCH),
@@ -57,12 +57,12 @@ impl Caller {
         };
         Caller {
             uid,
-            gid: if dice.chance(70) { uid } else { dice.one(&GROUPS) },
-            groups: GROUPS.into_iter().filter(|_| dice.chance(20)).collect(),
+            gid: if rng.chance(70) { uid } else { rng.one(&GROUPS) },
+            groups: GROUPS.into_iter().filter(|_| rng.chance(20)).collect(),
             capabilities,
             root: None,
             cwd: "/".into(),
-            abroad: dice.chance(10),
+            abroad: rng.chance(10),
         }
     }
 

@@ -16,10 +16,10 @@ use stoop_inspect::why::{Cause, Facts, Operation, Question, Who, facts};
 use stoop_kernel_facts as kernel;
 
 use super::caller::{Caller, every_capability, in_network};
-use super::dice::Dice;
+use super::oracle::{Expected, File, Resolved, judge_file, judge_name, kind_asked, resolve};
+use super::rng::Rng;
 use super::server::{self, Name, Server};
 use super::tree::{self, Mount, Tree};
-use super::truth::{Arrival, File, Truth, arrive, judge_file, judge_name, kind_asked};
 
 /// Where worlds may be: directories on file systems of several kinds, and another network.
 pub struct Ground {
@@ -79,36 +79,36 @@ pub struct Call {
 
 impl World {
     pub fn new(seed: u64, ground: &Ground) -> World {
-        let mut dice = Dice::new(seed);
-        let caller = Caller::random(&mut dice);
-        World::with(seed, dice, caller, ground)
+        let mut rng = Rng::new(seed);
+        let caller = Caller::random(&mut rng);
+        World::with(seed, rng, caller, ground)
     }
 
     /// A world for a process that is what it is: no root, directory or network in it is anybody's
     /// own.
     pub fn for_guest(seed: u64, ground: &Ground) -> World {
-        let mut dice = Dice::new(!seed);
-        let caller = Caller { abroad: false, ..Caller::random(&mut dice) };
-        World::with(seed, dice, caller, ground)
+        let mut rng = Rng::new(!seed);
+        let caller = Caller { abroad: false, ..Caller::random(&mut rng) };
+        World::with(seed, rng, caller, ground)
     }
 
-    fn with(seed: u64, mut dice: Dice, caller: Caller, ground: &Ground) -> World {
-        let dice = &mut dice;
-        let operation = match dice.weighted(&[(50, 0), (25, 1), (25, 2)]) {
+    fn with(seed: u64, mut rng: Rng, caller: Caller, ground: &Ground) -> World {
+        let rng = &mut rng;
+        let operation = match rng.weighted(&[(50, 0), (25, 1), (25, 2)]) {
             0 => Operation::Connect,
             1 => Operation::Bind,
             _ => Operation::Send {
-                len_bytes: dice.weighted(&[(80, 5), (5, 0), (5, 212_960), (5, 212_961), (5, 900_000)]),
+                len_bytes: rng.weighted(&[(80, 5), (5, 0), (5, 212_960), (5, 212_961), (5, 900_000)]),
             },
         };
         let usual = if matches!(operation, Operation::Send { .. }) { 85 } else { 20 };
-        let other = if dice.chance(50) { Kind::Stream } else { Kind::SeqPacket };
-        let asked = if dice.chance(usual) { Kind::Datagram } else { other };
-        let named = dice.chance(10);
-        let kind = Some(asked).filter(|_| named || dice.chance(90));
-        let place = dice.below(ground.places.len());
+        let other = if rng.chance(50) { Kind::Stream } else { Kind::SeqPacket };
+        let asked = if rng.chance(usual) { Kind::Datagram } else { other };
+        let named = rng.chance(10);
+        let kind = Some(asked).filter(|_| named || rng.chance(90));
+        let place = rng.below(ground.places.len());
         let top = ground.places[place].join(seed.to_string());
-        let is_layered = place + 1 == ground.places.len() && dice.chance(25);
+        let is_layered = place + 1 == ground.places.len() && rng.chance(25);
         let lower = ground.lower.as_ref().filter(|_| is_layered).map(|lower| lower.join(seed.to_string()));
         std::fs::create_dir(lower.as_ref().unwrap_or(&top)).expect("make a world's directory");
         let mut world = World {
@@ -127,40 +127,40 @@ impl World {
             frozen: Vec::new(),
         };
         if named {
-            world.name(dice, seed, asked, ground)
+            world.name(rng, seed, asked, ground)
         } else if world.lower.is_some() {
-            world.look_down(dice, asked)
+            world.look_down(rng, asked)
         } else {
-            world.grow(dice, asked, ground)
+            world.grow(rng, asked, ground)
         }
         let is_plain = !world.caller.abroad && world.caller.root.is_none() && world.cwd.is_none();
-        let login = dice.one(&["root", "nobody", "daemon", "mail", "1000", "1001"]);
-        world.login = Some(login).filter(|_| is_plain && dice.chance(20));
+        let login = rng.one(&["root", "nobody", "daemon", "mail", "1000", "1001"]);
+        world.login = Some(login).filter(|_| is_plain && rng.chance(20));
         world
     }
 
     /// An abstract name, and who has it.
-    fn name(&mut self, dice: &mut Dice, seed: u64, asked: Kind, ground: &Ground) {
+    fn name(&mut self, rng: &mut Rng, seed: u64, asked: Kind, ground: &Ground) {
         let mut name = format!("w{seed}").into_bytes();
-        name.resize(if dice.chance(10) { 107 } else { name.len() }, b'x');
+        name.resize(if rng.chance(10) { 107 } else { name.len() }, b'x');
         self.address = Address::abstract_name(name.clone()).expect("a short name");
-        for _ in 0..dice.below(3) {
-            let abroad = dice.chance(30);
-            let kind = if dice.chance(60) {
+        for _ in 0..rng.below(3) {
+            let abroad = rng.chance(30);
+            let kind = if rng.chance(60) {
                 asked
             } else {
-                dice.one(&[Kind::Stream, Kind::Datagram, Kind::SeqPacket])
+                rng.one(&[Kind::Stream, Kind::Datagram, Kind::SeqPacket])
             };
             let mut name = name.clone();
-            if dice.chance(20) && name.len() < 100 {
-                name.resize(name.len() + 1 + dice.below(5), 0);
+            if rng.chance(20) && name.len() < 100 {
+                name.resize(name.len() + 1 + rng.below(5), 0);
             }
             let found_by = Name::Abstract { name: name.clone(), abroad };
             if self.servers.iter().any(|server| server.name == found_by && server.kind == kind) {
                 continue;
             }
             let address = SocketAddrUnix::new_abstract_name(&name).expect("a short name");
-            let make = || server::random(dice, kind, &address, || found_by);
+            let make = || server::random(rng, kind, &address, || found_by);
             let server = if abroad { in_network(&ground.abroad, make) } else { make() };
             self.servers.push(server);
         }
@@ -168,18 +168,18 @@ impl World {
 
     /// A path to a socket that was bound in the lower layer: seen from above it is a file of its
     /// own.
-    fn look_down(&mut self, dice: &mut Dice, asked: Kind) {
+    fn look_down(&mut self, rng: &mut Rng, asked: Kind) {
         let below = self.lower.as_ref().expect("there is a layer").join("s");
         let address = SocketAddrUnix::new(&below).expect("worlds have short paths");
-        self.servers.push(server::random(dice, asked, &address, || server::file_at(&below)));
+        self.servers.push(server::random(rng, asked, &address, || server::file_at(&below)));
         self.address = Address::path(self.top.join("s")).expect("a path without NUL");
     }
 
     /// A path, and what it leads to.
-    fn grow(&mut self, dice: &mut Dice, asked: Kind, ground: &Ground) {
+    fn grow(&mut self, rng: &mut Rng, asked: Kind, ground: &Ground) {
         let top = self.top.clone();
-        let mut tree = Tree::new(dice, &ground.abroad, top.clone());
-        match tree.dice.weighted(&[
+        let mut tree = Tree::new(rng, &ground.abroad, top.clone());
+        match tree.rng.weighted(&[
             (70, View::Ours),
             (12, View::Root),
             (4, View::RootOnMount),
@@ -196,13 +196,13 @@ impl World {
                 tree.set_root(root);
             }
         }
-        let at = match tree.dice.weighted(&[(80, At::Absolute), (12, At::Top), (8, At::Inside)]) {
+        let at = match tree.rng.weighted(&[(80, At::Absolute), (12, At::Top), (8, At::Inside)]) {
             At::Absolute => None,
             At::Top => Some(top),
             At::Inside => Some(tree.aside()),
         };
         // Only what the world is not built in can be taken away.
-        self.cwd_gone = at.as_ref().is_some_and(|at| *at != self.top && tree.dice.chance(15));
+        self.cwd_gone = at.as_ref().is_some_and(|at| *at != self.top && tree.rng.chance(15));
         if let Some(cwd) = at {
             self.caller.cwd = cwd.clone();
             let flags = OFlags::PATH | OFlags::CLOEXEC;
@@ -211,7 +211,7 @@ impl World {
         }
         tree.walk();
         tree.finish(asked, self.operation == Operation::Bind);
-        if tree.dice.chance(4) {
+        if tree.rng.chance(4) {
             tree.lengthen();
         }
         tree.freeze();
@@ -229,34 +229,34 @@ impl World {
     }
 
     /// What the kernel says, and where. To be asked on the caller's thread.
-    pub fn truth(&self) -> Truth {
+    pub fn expected(&self) -> Expected {
         if let Some(name) = self.address.as_abstract() {
-            return self.truth_of_name(name);
+            return self.expected_of_name(name);
         }
         let path = self.path().expect("a path, or a name");
-        if let Some(truth) = self.before_lookup(path.len()) {
-            return truth;
+        if let Some(expected) = self.before_lookup(path.len()) {
+            return expected;
         }
         let binds = self.operation == Operation::Bind;
-        let place = match arrive(path, !binds, self.cwd.as_ref()) {
-            Arrival::At(place) => place,
-            Arrival::Stopped(truth) => return truth,
+        let entry = match resolve(path, !binds, self.cwd.as_ref()) {
+            Resolved::At(entry) => entry,
+            Resolved::Stopped(expected) => return expected,
         };
         if binds {
-            return judge_name(place, path, |file| self.bound_to(file).is_some());
+            return judge_name(entry, path, |file| self.bound_to(file).is_some());
         }
-        let place = match judge_file(place, |dev| self.is_read_only(dev)) {
-            Ok(place) => place,
-            Err(truth) => return truth,
+        let entry = match judge_file(entry, |dev| self.is_read_only(dev)) {
+            Ok(entry) => entry,
+            Err(expected) => return expected,
         };
-        let server = self.bound_to(place.file.expect("it is there"));
-        Truth { place: Some(place), ..self.truth_of_server(server) }
+        let server = self.bound_to(entry.file.expect("it is there"));
+        Expected { entry: Some(entry), ..self.expected_of_server(server) }
     }
 
     /// What is found out before the address is looked up; what no address can hold, before there is
     /// a call.
-    fn before_lookup(&self, path_len: usize) -> Option<Truth> {
-        let fails = |errno, cause| Some(Truth::nowhere(Some(errno), &[cause]));
+    fn before_lookup(&self, path_len: usize) -> Option<Expected> {
+        let fails = |errno, cause| Some(Expected::nowhere(Some(errno), &[cause]));
         let kind = kind_asked(self.operation, self.kind, None);
         match self.operation {
             _ if path_len > stoop::DIRECT_PATH_MAX_BYTES => fails(Errno::NAMETOOLONG, Cause::PathTooLong),
@@ -271,9 +271,9 @@ impl World {
         }
     }
 
-    fn truth_of_name(&self, name: &[u8]) -> Truth {
-        if let Some(truth) = self.before_lookup(0) {
-            return truth;
+    fn expected_of_name(&self, name: &[u8]) -> Expected {
+        if let Some(expected) = self.before_lookup(0) {
+            return expected;
         }
         let of_name = |wanted: &[u8], abroad: bool| {
             let found_by = Name::Abstract { name: wanted.to_vec(), abroad };
@@ -285,12 +285,12 @@ impl World {
         let exact = here.iter().find(|server| server.kind == kind);
         if self.operation == Operation::Bind {
             return match exact {
-                Some(_) => Truth::nowhere(Some(Errno::ADDRINUSE), &[Cause::NameTaken]),
-                None => Truth::nowhere(None, &[Cause::Nothing]),
+                Some(_) => Expected::nowhere(Some(Errno::ADDRINUSE), &[Cause::NameTaken]),
+                None => Expected::nowhere(None, &[Cause::Nothing]),
             };
         }
         if let Some(exact) = exact {
-            return self.truth_of_server(Some(exact));
+            return self.expected_of_server(Some(exact));
         }
         let mut causes = Vec::new();
         let padded = self.servers.iter().any(|server| {
@@ -303,7 +303,7 @@ impl World {
         if causes.is_empty() {
             causes.push(Cause::NoSuchName);
         }
-        Truth::nowhere(Some(Errno::CONNREFUSED), &causes)
+        Expected::nowhere(Some(Errno::CONNREFUSED), &causes)
     }
 
     /// Whether a file system as a whole is read-only, and not a mount of it.
@@ -322,25 +322,27 @@ impl World {
 
     /// What a socket that was reached has to say, in the order of `unix_stream_connect` and
     /// `unix_dgram_sendmsg`.
-    fn truth_of_server(&self, server: Option<&Server>) -> Truth {
-        let Some(server) = server else { return Truth::nowhere(Some(Errno::CONNREFUSED), &[Cause::Stale]) };
-        let fails = |errno, cause| Truth::nowhere(Some(errno), &[cause]);
+    fn expected_of_server(&self, server: Option<&Server>) -> Expected {
+        let Some(server) = server else {
+            return Expected::nowhere(Some(Errno::CONNREFUSED), &[Cause::Stale]);
+        };
+        let fails = |errno, cause| Expected::nowhere(Some(errno), &[cause]);
         let kind = kind_asked(self.operation, self.kind, Some(server.kind));
         let state = server.state;
         let sends = matches!(self.operation, Operation::Send { .. });
-        let truth = match kind {
+        let expected = match kind {
             _ if kind != server.kind => fails(Errno::PROTOTYPE, Cause::WrongKind),
             Kind::Datagram if state.elsewhere => fails(Errno::PERM, Cause::ConnectedElsewhere),
             Kind::Datagram if sends && state.shut => fails(Errno::PIPE, Cause::ReceiverShutDown),
             Kind::Datagram if sends && state.full => fails(Errno::AGAIN, Cause::QueueFull),
-            Kind::Datagram => Truth::nowhere(None, &[Cause::Nothing]),
+            Kind::Datagram => Expected::nowhere(None, &[Cause::Nothing]),
             _ if state.client => fails(Errno::CONNREFUSED, Cause::IsAClient),
             _ if state.silent => fails(Errno::CONNREFUSED, Cause::NotListening),
             _ if state.shut => fails(Errno::CONNREFUSED, Cause::ListenerShutDown),
             _ if state.full => fails(Errno::AGAIN, Cause::BacklogFull),
-            _ => Truth::nowhere(None, &[Cause::Nothing]),
+            _ => Expected::nowhere(None, &[Cause::Nothing]),
         };
-        Truth { kind_there: Some(server.kind), ..truth }
+        Expected { kind_there: Some(server.kind), ..expected }
     }
 
     /// Who makes the call, as the one asks who has this process.
@@ -374,8 +376,8 @@ impl World {
     }
 
     /// The plain system call that the question is about.
-    pub fn call(&self, truth: &Truth) -> Call {
-        self.call_with(truth.kind_there)
+    pub fn call(&self, expected: &Expected) -> Call {
+        self.call_with(expected.kind_there)
     }
 }
 
