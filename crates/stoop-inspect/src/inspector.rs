@@ -33,7 +33,7 @@ use crate::options::{Options, OwnersWanted};
 use crate::owners::bpf::Listing;
 use crate::owners::proc::Walk;
 use crate::owners::{self, Holding};
-use crate::process::Kept;
+use crate::process::ProcessCache;
 use crate::procfs::{self, ProcessDir};
 use crate::{namespaces, process, table, unlisted};
 
@@ -58,7 +58,7 @@ pub struct Inspector {
     /// An additional namespace to inspect.
     also: Option<Namespace>,
     /// The processes as they were read for the last snapshot.
-    kept: Kept,
+    cache: ProcessCache,
     /// Sockets that no process had open in the last snapshot.
     ownerless: HashSet<Key>,
 }
@@ -74,7 +74,7 @@ impl Inspector {
             entries: Vec::new(),
             program: None,
             also: None,
-            kept: Kept::default(),
+            cache: ProcessCache::default(),
             ownerless: HashSet::new(),
         }
     }
@@ -230,9 +230,9 @@ impl Inspector {
             // The attributes of a process do not depend on its sockets, so both are read
             // concurrently.
             let reading = (!known.is_empty()).then(|| {
-                let mut kept = std::mem::take(&mut self.kept);
+                let mut cache = std::mem::take(&mut self.cache);
                 let (known, options) = (known.into_iter().map(|(pid, known)| (pid, Some(known))), &options);
-                scope.spawn(move || (process::read_all(known, options, &mut kept), kept))
+                scope.spawn(move || (process::read_all(known, options, &mut cache), cache))
             });
             let unlisted = assembly.assign(holdings);
             if self.fetch(&unlisted, assembly) {
@@ -243,9 +243,9 @@ impl Inspector {
             }
             self.settle(sees_all, assembly);
             assembly.join();
-            if let Some((read, kept)) = reading.and_then(|reading| reading.join().ok()) {
+            if let Some((read, cache)) = reading.and_then(|reading| reading.join().ok()) {
                 assembly.processes.extend(read);
-                self.kept = kept;
+                self.cache = cache;
             }
         });
         self.read_processes(assembly);
@@ -388,7 +388,7 @@ impl Inspector {
         assembly.processes.retain(|pid, _| pids.binary_search(pid).is_ok());
         pids.retain(|pid| !assembly.processes.contains_key(pid));
         let unknown = pids.into_iter().map(|pid| (pid, None));
-        let read = process::read_all(unknown, &self.options, &mut Kept::default());
+        let read = process::read_all(unknown, &self.options, &mut ProcessCache::default());
         assembly.processes.extend(read);
     }
 

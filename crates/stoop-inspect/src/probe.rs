@@ -67,8 +67,8 @@ pub enum Delivery {
 /// Acting as another user requires root. A subject that has capabilities in another user namespace
 /// cannot be imitated by a thread.
 pub fn attempt(facts: &Facts, delivery: Delivery) -> Attempt {
-    let prepared = Call::of(facts, delivery).and_then(|call| Ok((call, Stand::of(facts)?)));
-    let (call, stand) = match prepared {
+    let prepared = Call::of(facts, delivery).and_then(|call| Ok((call, ThreadContext::of(facts)?)));
+    let (call, context) = match prepared {
         Ok(prepared) => prepared,
         Err(why) => return Attempt::NotMade(why),
     };
@@ -76,7 +76,7 @@ pub fn attempt(facts: &Facts, delivery: Delivery) -> Attempt {
     let was_dumpable = matches!(dumpable_behavior(), Ok(DumpableBehavior::Dumpable));
     let (tell, told) = channel();
     let work = move || {
-        let entered = stand.enter().map_err(|errno| {
+        let entered = context.enter().map_err(|errno| {
             Attempt::NotMade(format!("this process cannot act as the one in question: {errno}"))
         });
         // The receiver is dropped if the call took too long.
@@ -216,7 +216,7 @@ fn remove(table: &mut Table, socket: &OwnedFd, path: &Path) -> Option<()> {
 
 /// What a thread changes about itself to act as the subject. `None` means unchanged.
 #[derive(Default)]
-struct Stand {
+struct ThreadContext {
     ids: Option<Ids>,
     root: Option<OwnedFd>,
     cwd: Option<OwnedFd>,
@@ -230,13 +230,13 @@ struct Ids {
     capabilities: CapabilitySet,
 }
 
-impl Stand {
-    fn of(facts: &Facts) -> Result<Stand, String> {
+impl ThreadContext {
+    fn of(facts: &Facts) -> Result<ThreadContext, String> {
         let Some(subject) = &facts.subject else { return Err("there is no such user or process".into()) };
         let ids = || Some(Ids::of(subject)).filter(|ids| !ids.are_ours());
         let pid = match &facts.question.subject {
-            Who::Ourselves => return Ok(Stand::default()),
-            Who::User(_) => return Ok(Stand { ids: ids(), ..Stand::default() }),
+            Who::Ourselves => return Ok(ThreadContext::default()),
+            Who::User(_) => return Ok(ThreadContext { ids: ids(), ..ThreadContext::default() }),
             Who::Process(pid) => *pid,
         };
         if subject.mapped_uids.is_some() && (subject.dac_override || subject.dac_read_search) {
@@ -249,7 +249,7 @@ impl Stand {
                 .map_err(|errno| format!("/proc/{pid}/{what} cannot be opened: {errno}"))
         };
         let when = |needed: bool, what: &str| needed.then(|| open(what)).transpose();
-        Ok(Stand {
+        Ok(ThreadContext {
             ids: ids(),
             root: when(subject.view.other_files, "root")?,
             cwd: when(facts.question.address.as_path().is_some_and(Path::is_relative), "cwd")?,

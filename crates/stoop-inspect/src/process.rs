@@ -32,21 +32,21 @@ impl Known {
 /// How long the cgroup of a process is cached. A process may be moved to another cgroup, and there
 /// is no notification of it. Usually that happens right after its start, before it executes another
 /// program.
-const BELIEVED: Duration = Duration::from_secs(10);
+const CACHED_FOR: Duration = Duration::from_secs(10);
 
 /// What was read of processes, and when. The next snapshot reuses it: most processes have not
 /// changed.
 #[derive(Debug, Default)]
-pub(crate) struct Kept(HashMap<Pid, (Instant, Process)>);
+pub(crate) struct ProcessCache(HashMap<Pid, (Instant, Process)>);
 
-impl Kept {
+impl ProcessCache {
     /// Returns the process as it was read, if it is still the same one running the same program and
     /// was read recently.
     fn find(&self, pid: Pid, known: &Known) -> Option<(Instant, Process)> {
         let (read, process) = self.0.get(&pid)?;
         let is_same = process.start == Some(known.start) && process.command == known.command;
         let process = Process { uid: Some(known.uid), ..process.clone() };
-        (is_same && read.elapsed() < BELIEVED).then_some((*read, process))
+        (is_same && read.elapsed() < CACHED_FOR).then_some((*read, process))
     }
 }
 
@@ -55,14 +55,14 @@ impl Kept {
 pub(crate) fn read_all(
     processes: impl IntoIterator<Item = (Pid, Option<Known>)>,
     options: &Options,
-    kept: &mut Kept,
+    cache: &mut ProcessCache,
 ) -> HashMap<Pid, Process> {
     let mut buffer = Vec::new();
     // Only the known attributes and the cgroup can be cached: the others change too often.
     let may_keep = !(options.process_states || options.command_lines || options.process_namespaces);
     let mut read_now = HashMap::new();
     let read_one = |(pid, known): (Pid, Option<Known>)| {
-        let found = known.as_ref().filter(|_| may_keep).and_then(|known| kept.find(pid, known));
+        let found = known.as_ref().filter(|_| may_keep).and_then(|known| cache.find(pid, known));
         let (when, process) = found.or_else(|| {
             let directory = ProcessDir::open(pid);
             let process = directory.and_then(|of| read(&of, pid, known.as_ref(), options, &mut buffer)).ok();
@@ -74,7 +74,7 @@ pub(crate) fn read_all(
         Some((pid, process))
     };
     let read = processes.into_iter().filter_map(read_one).collect();
-    kept.0 = read_now;
+    cache.0 = read_now;
     read
 }
 
@@ -202,7 +202,9 @@ mod tests {
         let now = read(&ProcessDir::open(pid).unwrap(), pid, None, &options, &mut Vec::new()).unwrap();
         let before = |start| Known { command: "before".into(), uid: 7, start };
         let read_one = |start| {
-            read_all([(pid, Some(before(start)))], &options, &mut Kept::default()).remove(&pid).unwrap()
+            read_all([(pid, Some(before(start)))], &options, &mut ProcessCache::default())
+                .remove(&pid)
+                .unwrap()
         };
         assert_eq!(read_one(now.start.unwrap()).command_line, now.command_line);
         let gone = read_one(now.start.unwrap() - 1);
@@ -216,31 +218,31 @@ mod tests {
         let options = Options { process_states: true, ..Options::default() };
         let own = read(&ProcessDir::open(pid).unwrap(), pid, None, &options, &mut Vec::new()).unwrap();
         let known = Known { command: own.command.clone(), uid: 7, start: own.start.unwrap() };
-        let mut kept = Kept::default();
-        let again = |kept: &mut Kept, known: &Known, options: &Options| {
-            read_all([(pid, Some(known.clone()))], options, kept).remove(&pid).unwrap()
+        let mut cache = ProcessCache::default();
+        let again = |cache: &mut ProcessCache, known: &Known, options: &Options| {
+            read_all([(pid, Some(known.clone()))], options, cache).remove(&pid).unwrap()
         };
         let plain = Options::default();
-        again(&mut kept, &known, &plain);
+        again(&mut cache, &known, &plain);
         // A mark that reading the process again would remove.
-        let mark = |kept: &mut Kept| kept.0.get_mut(&pid).unwrap().1.cgroup = Some("marked".into());
+        let mark = |cache: &mut ProcessCache| cache.0.get_mut(&pid).unwrap().1.cgroup = Some("marked".into());
         let is_marked = |process: &Process| process.cgroup.as_deref() == Some("marked".as_ref());
-        mark(&mut kept);
-        let same = again(&mut kept, &known, &plain);
+        mark(&mut cache);
+        let same = again(&mut cache, &known, &plain);
         assert!(is_marked(&same) && same.uid == Some(7));
         let other_program = Known { command: "other".into(), ..known.clone() };
-        assert!(!is_marked(&again(&mut kept, &other_program, &plain)));
-        mark(&mut kept);
-        kept.0.get_mut(&pid).unwrap().0 -= BELIEVED;
-        assert!(!is_marked(&again(&mut kept, &known, &plain)), "it may have been moved");
-        mark(&mut kept);
-        assert!(!is_marked(&again(&mut kept, &known, &options)), "more is wanted");
-        again(&mut kept, &known, &plain);
-        mark(&mut kept);
+        assert!(!is_marked(&again(&mut cache, &other_program, &plain)));
+        mark(&mut cache);
+        cache.0.get_mut(&pid).unwrap().0 -= CACHED_FOR;
+        assert!(!is_marked(&again(&mut cache, &known, &plain)), "it may have been moved");
+        mark(&mut cache);
+        assert!(!is_marked(&again(&mut cache, &known, &options)), "more is wanted");
+        again(&mut cache, &known, &plain);
+        mark(&mut cache);
         let successor = Known { start: known.start + 1, ..known };
-        assert!(!is_marked(&again(&mut kept, &successor, &plain)), "the number was given again");
-        read_all([], &plain, &mut kept);
-        assert!(kept.0.is_empty(), "what is gone is forgotten");
+        assert!(!is_marked(&again(&mut cache, &successor, &plain)), "the number was given again");
+        read_all([], &plain, &mut cache);
+        assert!(cache.0.is_empty(), "what is gone is forgotten");
     }
 
     proptest! {

@@ -34,16 +34,16 @@ pub struct Guest {
 
 /// What a guest says.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Said {
-    pub real: Told,
+pub struct Answer {
+    pub real: RawErrno,
     /// `None`: it cannot tell.
-    pub predicted: Option<Told>,
+    pub predicted: Option<RawErrno>,
     /// `None`: it was not made.
-    pub tried: Option<Told>,
+    pub tried: Option<RawErrno>,
 }
 
 /// An outcome: an error number, or 0.
-pub type Told = i32;
+pub type RawErrno = i32;
 
 impl Guest {
     /// An ordinary user.
@@ -75,7 +75,7 @@ impl Guest {
     }
 
     /// Has it make the call, and ask.
-    pub fn ask(&mut self, call: &Call, kind: Option<Kind>) -> Said {
+    pub fn ask(&mut self, call: &Call, kind: Option<Kind>) -> Answer {
         let path = call.address.as_path().expect("guests are asked about paths").as_os_str().as_bytes();
         let path: String = path.iter().map(|byte| format!("{byte:02x}")).collect();
         let (operation, size) = match call.operation {
@@ -89,7 +89,7 @@ impl Guest {
         let said = self.process.line("guest says", LIMIT);
         let mut numbers = said.split(' ').map(|word| word.parse::<i32>().ok());
         let mut next = || numbers.next().expect("three answers");
-        Said { real: next().expect("the real call is made"), predicted: next(), tried: next() }
+        Answer { real: next().expect("the real call is made"), predicted: next(), tried: next() }
     }
 }
 
@@ -132,7 +132,7 @@ pub fn serve() {
             Attempt::Failed(errno) => Some(errno.raw_os_error()),
             Attempt::NotMade(_) => None,
         };
-        let shown = |told: Option<Told>| told.map_or("-".to_owned(), |told| told.to_string());
+        let shown = |told: Option<RawErrno>| told.map_or("-".to_owned(), |told| told.to_string());
         let real = real.map_or_else(Errno::raw_os_error, |()| 0);
         println!("guest says {real} {} {}", shown(predicted), shown(tried));
     }

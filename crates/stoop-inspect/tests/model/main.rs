@@ -140,7 +140,7 @@ fn worlds() {
     watch(Arc::clone(&now));
     for seed in first..first + count {
         now.store(seed, Ordering::Relaxed);
-        let _told = Told(seed);
+        let _seed_on_panic = SeedOnPanic(seed);
         let world = World::new(seed, &ground);
         match outcomes(world, &ground, only.is_some(), &mut tally) {
             Ok(questions) => asked += questions,
@@ -214,9 +214,9 @@ fn visit(ground: &Ground, seeds: Range<u64>, now: &AtomicU64, mismatches: &mut B
 }
 
 /// Says, where a world does not end well, how it can be built again.
-struct Told(u64);
+struct SeedOnPanic(u64);
 
-impl Drop for Told {
+impl Drop for SeedOnPanic {
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("this world again: STOOP_WORLD={} cargo test -p stoop-inspect --test model", self.0);
@@ -276,19 +276,19 @@ fn outcomes(
         repair::lose_cwd(&mut world);
     }
     for asked in 1..=MOST_CAUSES {
-        let seen;
-        (world, seen) = Seen::of(world, &actor);
+        let observed;
+        (world, observed) = Observed::of(world, &actor);
         if aloud {
-            println!("{}", seen.describe(&world));
+            println!("{}", observed.describe(&world));
         }
-        let cause = seen.judge().map_err(|wrong| format!("{wrong}\n{}", seen.describe(&world)))?;
+        let cause = observed.judge().map_err(|wrong| format!("{wrong}\n{}", observed.describe(&world)))?;
         *tally.entry(cause.name()).or_default() += 1;
-        if cause == Cause::Nothing || !repair(&mut world, ground, cause, &seen.expected) {
+        if cause == Cause::Nothing || !repair(&mut world, ground, cause, &observed.expected) {
             return Ok(asked);
         }
     }
-    let (world, seen) = Seen::of(world, &actor);
-    Err(format!("still not repaired\n{}", seen.describe(&world)))
+    let (world, observed) = Observed::of(world, &actor);
+    Err(format!("still not repaired\n{}", observed.describe(&world)))
 }
 
 /// A step of the walk on a line.
@@ -311,7 +311,7 @@ fn short(step: &Step) -> String {
 }
 
 /// One question and all that was said to it.
-struct Seen {
+struct Observed {
     question: Question,
     facts: Facts,
     verdict: Verdict,
@@ -320,8 +320,8 @@ struct Seen {
     attempt: Attempt,
 }
 
-impl Seen {
-    fn of(world: World, actor: &Actor) -> (World, Seen) {
+impl Observed {
+    fn of(world: World, actor: &Actor) -> (World, Observed) {
         let question = world.question(world.subject(actor.tid));
         let facts = facts::gather(&question).expect("look at the machine");
         let verdict = why(&facts);
@@ -335,7 +335,7 @@ impl Seen {
             world.servers.iter().for_each(server::Server::drain);
         }
         let attempt = attempt(&facts, Delivery::Allowed);
-        (world, Seen { question, facts, verdict, expected, real, attempt })
+        (world, Observed { question, facts, verdict, expected, real, attempt })
     }
 
     /// The cause that all agree on.
@@ -388,7 +388,7 @@ impl Seen {
     }
 
     fn describe(&self, world: &World) -> String {
-        let Seen { question, facts, verdict, expected, real, .. } = self;
+        let Observed { question, facts, verdict, expected, real, .. } = self;
         let tree = Command::new("ls").arg("-lanR").arg(&world.top).output().expect("list a directory");
         let mut text = format!(
             "question: {question:?}\ncaller: {:?}\nreal: {real:?}\nexpected: {expected:?}\n",

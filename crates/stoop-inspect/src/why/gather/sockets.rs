@@ -16,7 +16,7 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use stoop::Kind;
 use stoop::diag::FileId;
 
-use super::subject::Stand;
+use super::subject::SubjectContext;
 use crate::model::{ProcessState, Queue, Snapshot, Socket, SocketId, State, What};
 use crate::why::facts::{Endpoint, EndpointState, Facts, FileKind, Near, Nearness, Owner};
 use crate::why::{Operation, Question};
@@ -26,22 +26,22 @@ use crate::{Inspector, Options};
 const ALIKE_SHOWN: usize = 3;
 
 /// Fills in what can be determined about the sockets. `reached` is the file that the path led to.
-pub(super) fn look(facts: &mut Facts, stand: &Stand, reached: Option<OwnedFd>) {
+pub(super) fn look(facts: &mut Facts, context: &SubjectContext, reached: Option<OwnedFd>) {
     let path =
         |fd: OwnedFd| Some((SocketAddrUnix::new(format!("/proc/self/fd/{}", fd.as_raw_fd())).ok()?, fd));
     let reached = reached.filter(|_| file_of(facts).is_some()).and_then(path);
     facts.alive = reached.as_ref().and_then(|(target, _open)| is_alive(target));
     // The tables of other namespaces take a while to read, and usually the own one has the answer.
-    let mut snapshot = snapshot(stand, false);
-    if !is_enough(facts, stand, &snapshot) {
-        snapshot = self::snapshot(stand, true);
+    let mut snapshot = snapshot(context, false);
+    if !is_enough(facts, context, &snapshot) {
+        snapshot = self::snapshot(context, true);
     }
     match facts.question.address.as_abstract() {
         Some(name) => {
             let name = name.to_vec();
-            by_name(facts, stand, &snapshot, &name);
+            by_name(facts, context, &snapshot, &name);
         }
-        None => by_file(facts, stand, &snapshot, reached.as_ref().map(|(target, _open)| target)),
+        None => by_file(facts, context, &snapshot, reached.as_ref().map(|(target, _open)| target)),
     }
 }
 
@@ -51,20 +51,20 @@ fn file_of(facts: &Facts) -> Option<FileId> {
     Some(FileId { dev: file.id.0, ino: file.id.1 })
 }
 
-fn snapshot(stand: &Stand, all_namespaces: bool) -> Snapshot {
+fn snapshot(context: &SubjectContext, all_namespaces: bool) -> Snapshot {
     let options = Options { process_states: true, places: false, all_namespaces, ..Options::default() };
-    let inspector = match stand.network {
-        Some(ino) => Inspector::new(options).also_in(ino, format!("{}/ns/net", stand.proc).into()),
+    let inspector = match context.network {
+        Some(ino) => Inspector::new(options).also_in(ino, format!("{}/ns/net", context.proc).into()),
         None => Inspector::new(options),
     };
     { inspector }.snapshot()
 }
 
 /// Returns whether other namespaces have nothing to add.
-fn is_enough(facts: &Facts, stand: &Stand, snapshot: &Snapshot) -> bool {
+fn is_enough(facts: &Facts, context: &SubjectContext, snapshot: &Snapshot) -> bool {
     let Question { address, kind, .. } = &facts.question;
     let is_it = |(id, socket): (SocketId, &Socket)| {
-        Some(socket.namespace) == stand.network
+        Some(socket.namespace) == context.network
             && socket.name == *address
             && kind.is_none_or(|kind| socket.kind == Some(kind))
             && endpoint(snapshot, id, None).state != EndpointState::Accepted
@@ -75,7 +75,12 @@ fn is_enough(facts: &Facts, stand: &Stand, snapshot: &Snapshot) -> bool {
     }
 }
 
-fn by_file(facts: &mut Facts, stand: &Stand, snapshot: &Snapshot, target: Option<&SocketAddrUnix>) {
+fn by_file(
+    facts: &mut Facts,
+    context: &SubjectContext,
+    snapshot: &Snapshot,
+    target: Option<&SocketAddrUnix>,
+) {
     let file = file_of(facts);
     if let (Some(file), Some(target)) = (file, target) {
         let bound = bound_to(snapshot, file);
@@ -98,7 +103,7 @@ fn by_file(facts: &mut Facts, stand: &Stand, snapshot: &Snapshot, target: Option
             receivers.for_each(|socket| socket.queue_full = full);
         }
     }
-    near_files(facts, stand, snapshot, file);
+    near_files(facts, context, snapshot, file);
 }
 
 /// Returns whether every table was read. Only then is a socket that no table lists known not to
@@ -202,11 +207,11 @@ fn datagram() -> Option<OwnedFd> {
 
 /// Creates a datagram socket in the subject's network namespace, with a thread that enters it and
 /// exits.
-fn datagram_of(stand: &Stand) -> Option<OwnedFd> {
-    if !stand.subject.view.other_network {
+fn datagram_of(context: &SubjectContext) -> Option<OwnedFd> {
+    if !context.subject.view.other_network {
         return datagram();
     }
-    let namespace = std::fs::File::open(format!("{}/ns/net", stand.proc)).ok()?;
+    let namespace = std::fs::File::open(format!("{}/ns/net", context.proc)).ok()?;
     let enter = || {
         move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network)).ok()?;
         datagram()
@@ -257,9 +262,9 @@ fn ask(target: &SocketAddrUnix) -> Option<Endpoint> {
 
 /// Records servers whose socket file was unlinked or replaced, and the one that has the path in the
 /// view of this process but not in the subject's.
-fn near_files(facts: &mut Facts, stand: &Stand, snapshot: &Snapshot, reached: Option<FileId>) {
+fn near_files(facts: &mut Facts, context: &SubjectContext, snapshot: &Snapshot, reached: Option<FileId>) {
     let Some(path) = facts.question.address.as_path().map(PathBuf::from) else { return };
-    let absolute = stand.working_name.as_deref().unwrap_or(Path::new("")).join(&path);
+    let absolute = context.working_name.as_deref().unwrap_or(Path::new("")).join(&path);
     let ours = rustix::fs::stat(&path).ok().map(|stat| FileId { dev: stat.st_dev, ino: stat.st_ino });
     let is_at = |socket: &Socket, file: Option<FileId>| {
         socket.file.zip(file).is_some_and(|(bound, file)| bound.may_be(file))
@@ -278,15 +283,16 @@ fn near_files(facts: &mut Facts, stand: &Stand, snapshot: &Snapshot, reached: Op
     facts.near.retain(|near| near.socket.state != EndpointState::Accepted);
 }
 
-fn by_name(facts: &mut Facts, stand: &Stand, snapshot: &Snapshot, name: &[u8]) {
+fn by_name(facts: &mut Facts, context: &SubjectContext, snapshot: &Snapshot, name: &[u8]) {
     let here =
-        stand.network.filter(|ino| snapshot.namespace(*ino).is_some_and(|namespace| namespace.is_read));
+        context.network.filter(|ino| snapshot.namespace(*ino).is_some_and(|namespace| namespace.is_read));
     let Some(here) = here else { return };
     let named = snapshot.iter().filter(|(_, socket)| socket.name.as_abstract() == Some(name));
     let (ours, theirs): (Vec<_>, Vec<_>) = named.partition(|(_, socket)| socket.namespace == here);
     let mut sockets: Vec<Endpoint> = ours.into_iter().map(|(id, _)| endpoint(snapshot, id, None)).collect();
     let receivers = sockets.iter_mut().filter(|socket| socket.kind == Some(Kind::Datagram));
-    let full = SocketAddrUnix::new_abstract_name(name).ok().and_then(|to| is_full(datagram_of(stand)?, &to));
+    let full =
+        SocketAddrUnix::new_abstract_name(name).ok().and_then(|to| is_full(datagram_of(context)?, &to));
     receivers.for_each(|socket| socket.queue_full = full);
     facts.sockets = Some(sockets);
     let near = |how, id: SocketId| Near {

@@ -18,7 +18,7 @@ const CAP_DAC_OVERRIDE: u64 = 1 << 1;
 const CAP_DAC_READ_SEARCH: u64 = 1 << 2;
 
 /// The subject, with its root, working directory and namespaces.
-pub(super) struct Stand {
+pub(super) struct SubjectContext {
     pub(super) subject: Subject,
     /// Its root directory, if it may be opened.
     pub(super) root: Result<OwnedFd, Errno>,
@@ -40,7 +40,7 @@ pub(super) struct Stand {
 ///
 /// # Errors
 /// Returns an error if `/proc` is not mounted.
-pub(super) fn find(who: &Who, users: &Users) -> io::Result<Option<Stand>> {
+pub(super) fn find(who: &Who, users: &Users) -> io::Result<Option<SubjectContext>> {
     let proc = match who {
         Who::Ourselves | Who::User(_) => "/proc/thread-self".to_owned(),
         Who::Process(pid) => format!("/proc/{pid}"),
@@ -85,7 +85,7 @@ pub(super) fn find(who: &Who, users: &Users) -> io::Result<Option<Stand>> {
     let working_name = fs::read_link(format!("{proc}/cwd")).ok();
     let inner_pid = inner_pid.filter(|_| !matches!(who, Who::User(_)));
     let is_self = matches!(who, Who::Ourselves);
-    Ok(Some(Stand { subject, root, working, working_name, network, proc, inner_pid, is_self }))
+    Ok(Some(SubjectContext { subject, root, working, working_name, network, proc, inner_pid, is_self }))
 }
 
 fn open(path: &str) -> Result<OwnedFd, Errno> {
@@ -212,10 +212,10 @@ mod tests {
 
     #[test]
     fn this_process_is_found() {
-        let stand = find(&Who::Ourselves, &Users::default()).unwrap().unwrap();
-        assert_eq!(stand.subject.uid, rustix::process::geteuid().as_raw());
-        assert_eq!(stand.subject.pid, Some(std::process::id()));
-        assert!(stand.root.is_ok() && stand.network.is_some());
+        let context = find(&Who::Ourselves, &Users::default()).unwrap().unwrap();
+        assert_eq!(context.subject.uid, rustix::process::geteuid().as_raw());
+        assert_eq!(context.subject.pid, Some(std::process::id()));
+        assert!(context.root.is_ok() && context.network.is_some());
         assert!(find(&Who::Process(u32::MAX), &Users::default()).unwrap().is_none());
         assert!(find(&Who::User("nobody-of-that-name".into()), &Users::default()).unwrap().is_none());
     }

@@ -14,7 +14,7 @@ use rustix::io::Errno;
 
 use super::file;
 use super::mounts::Mounts;
-use super::subject::Stand;
+use super::subject::SubjectContext;
 use crate::why::facts::{File, FileKind, Found, Step, Walk};
 
 /// One more than the kernel follows, so that the evaluation sees the link that is one too many.
@@ -38,7 +38,7 @@ struct Position {
 }
 
 struct Walker<'s> {
-    stand: &'s Stand,
+    context: &'s SubjectContext,
     mounts: Mounts,
     root: Position,
     current: Position,
@@ -48,8 +48,8 @@ struct Walker<'s> {
 
 /// Walks the path. Returns the steps, and a file descriptor of the file reached. Returns `None` if
 /// the subject's root or working directory is not accessible.
-pub(super) fn walk(path: &Path, stand: &Stand, is_bind: bool) -> (Option<Walk>, Option<OwnedFd>) {
-    let Some(mut walker) = Walker::start(path, stand) else { return (None, None) };
+pub(super) fn walk(path: &Path, context: &SubjectContext, is_bind: bool) -> (Option<Walk>, Option<OwnedFd>) {
+    let Some(mut walker) = Walker::start(path, context) else { return (None, None) };
     let bytes = path.as_os_str().as_bytes();
     let mut rest: VecDeque<Component> = components(bytes, true, false, None).into();
     let mut trailing_slash = bytes.ends_with(b"/");
@@ -94,21 +94,21 @@ enum Next {
 }
 
 impl<'s> Walker<'s> {
-    fn start(path: &Path, stand: &'s Stand) -> Option<Walker<'s>> {
-        let mounts = Mounts::of(&stand.proc);
+    fn start(path: &Path, context: &'s SubjectContext) -> Option<Walker<'s>> {
+        let mounts = Mounts::of(&context.proc);
         let position = |fd: &OwnedFd, name: PathBuf| {
-            let file = look(fd, name, &mounts, stand).ok()?;
+            let file = look(fd, name, &mounts, context).ok()?;
             Some(Position { fd: fd.try_clone().ok()?, file })
         };
-        let root = position(stand.root.as_ref().ok()?, "/".into())?;
+        let root = position(context.root.as_ref().ok()?, "/".into())?;
         let current = match path.is_absolute() {
-            true => position(stand.root.as_ref().ok()?, "/".into())?,
+            true => position(context.root.as_ref().ok()?, "/".into())?,
             false => position(
-                stand.working.as_ref().ok()?,
-                stand.working_name.clone().unwrap_or_else(|| ".".into()),
+                context.working.as_ref().ok()?,
+                context.working_name.clone().unwrap_or_else(|| ".".into()),
             )?,
         };
-        Some(Walker { stand, mounts, root, current, links: 0, steps: Vec::new() })
+        Some(Walker { context, mounts, root, current, links: 0, steps: Vec::new() })
     }
 
     fn copy(&self, position: &Position) -> Option<Position> {
@@ -189,7 +189,7 @@ impl<'s> Walker<'s> {
     fn proc_link(&mut self, component: &Component, position: Position) -> (Found, Next) {
         match &component.name[..] {
             b"mounts" | b"net" if self.current.file.id.1 == 1 => self.link(component, position),
-            b"self" | b"thread-self" => match self.stand.inner_pid {
+            b"self" | b"thread-self" => match self.context.inner_pid {
                 Some(pid) if component.name == b"self" => {
                     self.link_to(component, position.file, pid.to_string().into_bytes())
                 }
@@ -203,11 +203,11 @@ impl<'s> Walker<'s> {
     fn magic(&self, name: &[u8], link: File) -> (Found, Next) {
         // Whether another process may follow it depends on ptrace access checks, which are not
         // predicted here.
-        let pid = self.stand.inner_pid.map(|pid| format!("/proc/{pid}/"));
+        let pid = self.context.inner_pid.map(|pid| format!("/proc/{pid}/"));
         let own = pid.is_some_and(|own| link.path.as_os_str().as_bytes().starts_with(own.as_bytes()));
-        let to = (own || self.stand.is_self).then(|| {
+        let to = (own || self.context.is_self).then(|| {
             let fd = openat(&self.current.fd, name, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
-            let file = look(&fd, link.path.clone(), &self.mounts, self.stand)?;
+            let file = look(&fd, link.path.clone(), &self.mounts, self.context)?;
             Ok::<_, Errno>(Position { fd, file })
         });
         match to {
@@ -226,7 +226,7 @@ impl<'s> Walker<'s> {
             fd.as_fd(),
             self.current.file.path.join(Path::new(std::ffi::OsStr::from_bytes(name))),
             &self.mounts,
-            self.stand,
+            self.context,
         )?;
         Ok(Position { fd, file })
     }
@@ -245,16 +245,16 @@ impl<'s> Walker<'s> {
         }
         let fd = openat(&self.current.fd, c"..", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
         let path = self.current.file.path.parent().unwrap_or(Path::new("/")).to_owned();
-        let file = look(fd.as_fd(), path, &self.mounts, self.stand)?;
+        let file = look(fd.as_fd(), path, &self.mounts, self.context)?;
         Ok(Position { fd, file })
     }
 }
 
 /// Reads a file. If its access control list is hidden and the subject is this process, queries what
 /// the kernel grants.
-fn look(fd: impl AsFd, path: PathBuf, mounts: &Mounts, stand: &Stand) -> Result<File, Errno> {
+fn look(fd: impl AsFd, path: PathBuf, mounts: &Mounts, context: &SubjectContext) -> Result<File, Errno> {
     let file = file::look(&fd, path, mounts)?;
-    let asks = stand.is_self && file.acl.is_none();
+    let asks = context.is_self && file.acl.is_none();
     Ok(File { granted: asks.then(|| file::granted(&fd)).flatten(), ..file })
 }
 

@@ -2,7 +2,7 @@
 
 mod advice;
 mod causes;
-mod laws;
+mod properties;
 
 use stoop::{Address, Kind};
 
