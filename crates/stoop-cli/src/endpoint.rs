@@ -14,8 +14,8 @@ use stoop_inspect::endpoints::{self, Candidate, Elsewhere, Name, Source, Surroun
 use crate::docker_config::{context_host, current_context};
 use crate::exit::Exit;
 use crate::failure::{Failure, Report};
+use crate::inherited::Inherited;
 use crate::output::{Event, Text};
-use crate::passed::Passed;
 
 /// The delay before candidates are tried again while no server listens.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
@@ -72,7 +72,7 @@ impl Endpoint {
 
     /// Connects a stream. Waits up to `timeout` for space in the backlog, and up to `wait` for a
     /// server that has not started yet. Must be called before this process opens any file
-    /// descriptor: see [`Passed::named`].
+    /// descriptor: see [`Inherited::named`].
     pub(crate) fn connect(
         &self,
         wait: Option<Duration>,
@@ -95,8 +95,8 @@ fn to_target(target: &Target, wait: Option<Duration>, timeout: Option<Duration>)
             "'{target}' is a {kind} address, and only streams can be called"
         )));
     }
-    match Passed::named(target, Some(stoop::Kind::Stream))? {
-        Some(passed) => match passed.into_connection()? {
+    match Inherited::named(target, Some(stoop::Kind::Stream))? {
+        Some(inherited) => match inherited.into_connection()? {
             Connection::Stream(stream) => Ok(stream),
             other => Err(Failure::usage(format!("'{target}' is a {} socket, not a stream", other.kind()))),
         },

@@ -11,7 +11,7 @@ use stoop::{
 use crate::args::{Reach, Serving};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::passed::Passed;
+use crate::inherited::Inherited;
 
 /// The permission bits of directories created by `--mkdir`.
 const DIRECTORY_MODE: u32 = 0o755;
@@ -149,12 +149,12 @@ pub(crate) fn policy(address: &Address, flags: &Serving) -> Policy {
 /// descriptor is used as it is.
 pub(crate) fn connect(
     target: &Target,
-    passed: Option<Passed>,
+    inherited: Option<Inherited>,
     flags: &Reach,
     timeout: Option<Duration>,
 ) -> Result<Connection, Failure> {
-    if let Some(passed) = passed {
-        return passed.into_connection();
+    if let Some(inherited) = inherited {
+        return inherited.into_connection();
     }
     let kind = kind_of(target, flags.kind.kind)?;
     let Place::Address(address) = &target.place else {

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::footer;
-use super::which::{Which, which};
+use super::selector::{SocketSelector, socket_selector};
 
 /// Close one connection between two other processes.
 ///
@@ -23,8 +23,8 @@ use super::which::{Which, which};
 pub(crate) struct Close {
     /// Connection to close: the inode of either end, the address of its server, or pid:N if that
     /// process has only one
-    #[arg(value_name = "inode:N|ADDR|pid:N", value_parser = which())]
-    pub(crate) which: Which,
+    #[arg(value_name = "inode:N|ADDR|pid:N", value_parser = socket_selector())]
+    pub(crate) which: SocketSelector,
 
     /// Match only connections with an end in this process
     #[arg(long, value_name = "PID")]

@@ -12,14 +12,14 @@ mod http;
 mod ls;
 mod recv;
 mod selection;
+mod selector;
 mod send;
 mod serve;
 mod shared;
 mod tree;
-mod which;
+mod usage_error;
 mod who;
 mod why;
-mod wrong;
 
 use std::ffi::OsString;
 
@@ -34,11 +34,11 @@ pub(crate) use http::Http;
 pub(crate) use ls::{Column, Ls, Sort, StateWord};
 pub(crate) use recv::Recv;
 pub(crate) use selection::{Netns, Selection};
+pub(crate) use selector::SocketSelector;
 pub(crate) use send::Send;
 pub(crate) use serve::{Answer, Serve};
 pub(crate) use shared::{Reach, Serving};
 pub(crate) use tree::Tree;
-pub(crate) use which::Which;
 pub(crate) use who::Who;
 pub(crate) use why::{Op, Why};
 
@@ -73,7 +73,7 @@ impl Cli {
     /// Parses the command line. Exits for `--help` (0) and for usage errors (2).
     pub(crate) fn read() -> Cli {
         let words = asked(std::env::args_os().collect());
-        Cli::try_parse_from(&words).unwrap_or_else(|error| wrong::end(error, &words))
+        Cli::try_parse_from(&words).unwrap_or_else(|error| usage_error::exit(error, &words))
     }
 }
 

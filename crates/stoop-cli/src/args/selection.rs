@@ -6,8 +6,8 @@ use std::os::unix::ffi::OsStrExt;
 use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 
+use super::selector::{SocketSelector, socket_selector};
 use super::shared::{KindFlag, pid};
-use super::which::{Which, which};
 use crate::names;
 use crate::sockets::Glob;
 
@@ -17,8 +17,8 @@ use crate::sockets::Glob;
 pub(crate) struct Selection {
     /// Show only sockets at this address, or those of pid:N or inode:N; a path selects sockets
     /// bound to the file that is there now, whatever name they were bound to
-    #[arg(value_name = "ADDR", value_parser = which())]
-    pub(crate) which: Vec<Which>,
+    #[arg(value_name = "ADDR", value_parser = socket_selector())]
+    pub(crate) which: Vec<SocketSelector>,
 
     /// Show only sockets whose name matches this pattern, as in '/run/*' or '@*bus*'; * also
     /// matches /

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::footer;
-use super::which::{Which, which};
+use super::selector::{SocketSelector, socket_selector};
 
 /// Show one socket in full: its server, its clients, those waiting, and warnings.
 ///
@@ -27,8 +27,8 @@ use super::which::{Which, which};
   stoop who ./app.sock --peek               # and what its clients sent that it has not read"))]
 pub(crate) struct Who {
     /// Socket to show: an address, pid:N for all of a process, or inode:N
-    #[arg(value_name = "ADDR|pid:N|inode:N", value_parser = which())]
-    pub(crate) which: Which,
+    #[arg(value_name = "ADDR|pid:N|inode:N", value_parser = socket_selector())]
+    pub(crate) which: SocketSelector,
 
     /// Show the first unread bytes of its connections, without consuming them; they may contain
     /// secrets

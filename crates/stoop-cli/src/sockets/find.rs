@@ -10,16 +10,16 @@ use stoop::diag::FileId;
 use stoop::{Address, Place};
 use stoop_inspect::{Missing, Pid, Snapshot, SocketId, SocketIno, What};
 
-use super::meant::{instead_of_a_socket, meant};
+use super::suggest::{describe_non_socket, other_spellings};
 use super::words;
-use crate::args::Which;
+use crate::args::SocketSelector;
 use crate::endpoint::Endpoint;
 use crate::exit::Exit;
 use crate::failure::{Failure, Report};
 
-/// A selector, ready to be compared with snapshots.
+/// A filter, ready to be compared with snapshots.
 #[derive(Debug)]
-pub(crate) enum Wanted {
+pub(crate) enum ResolvedSelector {
     Pid(Pid),
     Ino(SocketIno),
     Name(Address),
@@ -27,21 +27,21 @@ pub(crate) enum Wanted {
     Path(PathBuf, io::Result<FileId>),
 }
 
-impl Wanted {
+impl ResolvedSelector {
     /// Creates one. For a path, this reads the file it leads to.
-    pub(crate) fn new(which: &Which) -> Result<Wanted, Failure> {
+    pub(crate) fn new(which: &SocketSelector) -> Result<ResolvedSelector, Failure> {
         let target = match which {
-            Which::Pid(pid) => return Ok(Wanted::Pid(Pid(*pid))),
-            Which::Inode(ino) => return Ok(Wanted::Ino(SocketIno(*ino))),
-            Which::At(endpoint) => endpoint.target()?.0,
+            SocketSelector::Pid(pid) => return Ok(ResolvedSelector::Pid(Pid(*pid))),
+            SocketSelector::Inode(ino) => return Ok(ResolvedSelector::Ino(SocketIno(*ino))),
+            SocketSelector::At(endpoint) => endpoint.target()?.0,
         };
         let Place::Address(address) = &target.place else {
             return Err(Failure::usage(format!("'{target}' is no address that a socket could have")));
         };
-        let Some(path) = address.as_path() else { return Ok(Wanted::Name(address.clone())) };
+        let Some(path) = address.as_path() else { return Ok(ResolvedSelector::Name(address.clone())) };
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let file = fs::metadata(&path).map(|file| FileId::from(&file));
-        Ok(Wanted::Path(path, file))
+        Ok(ResolvedSelector::Path(path, file))
     }
 
     /// Returns the matching sockets, in the order of the snapshot. A socket accepted from a
@@ -49,14 +49,14 @@ impl Wanted {
     pub(crate) fn find(&self, snapshot: &Snapshot) -> Vec<SocketId> {
         let mut found: Vec<SocketId> =
             snapshot.iter().map(|(id, _)| id).filter(|&id| self.may_be(snapshot, id)).collect();
-        if let Wanted::Path(_, Ok(file)) = self
+        if let ResolvedSelector::Path(_, Ok(file)) = self
             && found.iter().any(|&id| snapshot[id].file == Some(*file))
         {
             // On some file systems the kernel's table has a device other than the file's. If any
             // socket has the same device, only such sockets match.
             found.retain(|&id| snapshot[id].file == Some(*file));
         }
-        if let Wanted::Path(..) | Wanted::Name(_) = self {
+        if let ResolvedSelector::Path(..) | ResolvedSelector::Name(_) = self {
             let all: HashSet<SocketId> = found.iter().copied().collect();
             found.retain(|&id| snapshot[id].may_be_from().is_none_or(|listener| !all.contains(&listener)));
         }
@@ -65,7 +65,7 @@ impl Wanted {
 
     /// Returns sockets that were bound to this path, but to another file than the one there now.
     pub(crate) fn of_that_name(&self, snapshot: &Snapshot) -> Vec<SocketId> {
-        let Wanted::Path(path, _) = self else { return Vec::new() };
+        let ResolvedSelector::Path(path, _) = self else { return Vec::new() };
         let named = |&id: &SocketId| snapshot[id].listener.is_none() && snapshot.was_given(id, path);
         snapshot.iter().map(|(id, _)| id).filter(named).collect()
     }
@@ -73,40 +73,40 @@ impl Wanted {
     fn may_be(&self, snapshot: &Snapshot, id: SocketId) -> bool {
         let socket = &snapshot[id];
         match self {
-            Wanted::Pid(pid) => socket.owners.iter().any(|owner| owner.pid == *pid),
-            Wanted::Ino(ino) => socket.ino == *ino,
-            Wanted::Name(name) => socket.name == *name,
-            Wanted::Path(_, Ok(file)) => socket.file.is_some_and(|bound| bound.may_be(*file)),
-            Wanted::Path(path, Err(_)) => snapshot.was_given(id, path),
+            ResolvedSelector::Pid(pid) => socket.owners.iter().any(|owner| owner.pid == *pid),
+            ResolvedSelector::Ino(ino) => socket.ino == *ino,
+            ResolvedSelector::Name(name) => socket.name == *name,
+            ResolvedSelector::Path(_, Ok(file)) => socket.file.is_some_and(|bound| bound.may_be(*file)),
+            ResolvedSelector::Path(path, Err(_)) => snapshot.was_given(id, path),
         }
     }
 
     /// Reports that no socket matches, with what was observed. `verb` is the command to suggest
     /// with what was probably meant.
-    pub(crate) fn nobody(&self, which: &Which, snapshot: &Snapshot, verb: &str) -> Failure {
+    pub(crate) fn nobody(&self, which: &SocketSelector, snapshot: &Snapshot, verb: &str) -> Failure {
         let sockets = words::plural(snapshot.sockets.len(), "socket");
         let report = Failure::new(Exit::No, format!("no process has '{which}' open"));
         match self {
-            Wanted::Path(path, Err(error)) if error.kind() == io::ErrorKind::NotFound => {
+            ResolvedSelector::Path(path, Err(error)) if error.kind() == io::ErrorKind::NotFound => {
                 let namespaces = words::plural(snapshot.namespaces.len(), "network namespace");
                 let report = report
                     .why("there is no file of that name, and no socket was given that name")
                     .seen(format!("{sockets} in {namespaces}"));
                 let report = match which {
-                    Which::At(Endpoint::Named(name)) => {
+                    SocketSelector::At(Endpoint::Named(name)) => {
                         report.seen(format!("'{}' was looked for at '{}'", name.word(), words::path(path)))
                     }
                     _ => report,
                 };
-                let meant = meant(&which.to_string(), snapshot).into_iter();
+                let meant = other_spellings(&which.to_string(), snapshot).into_iter();
                 meant.fold(report, |report, meant| report.next(format!("stoop {verb} {meant}")))
             }
-            Wanted::Path(_, Err(error)) => {
+            ResolvedSelector::Path(_, Err(error)) => {
                 return Failure::io(format!("look at '{which}'"), error);
             }
-            Wanted::Path(path, Ok(file)) => {
+            ResolvedSelector::Path(path, Ok(file)) => {
                 let seen = format!("none of {sockets} is bound to {}", words::file(*file));
-                match instead_of_a_socket(path) {
+                match describe_non_socket(path) {
                     Some((what, Some(inside))) => {
                         report.why(format!("it is {what}")).next(format!("stoop ls {inside}"))
                     }
@@ -117,9 +117,9 @@ impl Wanted {
                         .next(format!("stoop why {}", crate::shell::quoted(OsStr::new(&which.to_string())))),
                 }
             }
-            Wanted::Name(_) => report.why("no socket has that abstract name, every byte counted"),
-            Wanted::Pid(pid) => no_sockets(*pid, snapshot),
-            Wanted::Ino(_) => report.why("no local socket has that inode"),
+            ResolvedSelector::Name(_) => report.why("no socket has that abstract name, every byte counted"),
+            ResolvedSelector::Pid(pid) => no_sockets(*pid, snapshot),
+            ResolvedSelector::Ino(_) => report.why("no local socket has that inode"),
         }
         .into()
     }

@@ -5,18 +5,18 @@ use std::fmt::Write as _;
 use stoop::escaped;
 use stoop_inspect::{Missing, Snapshot};
 
-use super::meant::{instead_of_a_socket, meant};
-use super::{Selector, words};
+use super::suggest::{describe_non_socket, other_spellings};
+use super::{Filter, words};
 use crate::exit::Exit;
 use crate::output::status;
 
 /// Whether a snapshot is complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Seen(bool);
+pub(crate) struct Completeness(bool);
 
-impl Seen {
-    pub(crate) fn of(snapshot: &Snapshot) -> Seen {
-        Seen(snapshot.missing.is_empty())
+impl Completeness {
+    pub(crate) fn of(snapshot: &Snapshot) -> Completeness {
+        Completeness(snapshot.missing.is_empty())
     }
 
     /// Returns the exit code of a command that has shown everything visible.
@@ -35,16 +35,16 @@ pub(crate) fn note(missing: &[Missing]) -> String {
 }
 
 /// Reports paths that were asked for but whose sockets are listed under other names.
-pub(crate) fn tell_of_files(selector: &Selector<'_>, snapshot: &Snapshot) {
-    for (typed, address) in selector.without_file() {
+pub(crate) fn report_files(filter: &Filter<'_>, snapshot: &Snapshot) {
+    for (typed, address) in filter.without_file() {
         status(&format!("stoop: no file at '{address}': looking for sockets that were given this name\n"));
-        for meant in meant(typed, snapshot) {
+        for meant in other_spellings(typed, snapshot) {
             status(&format!("stoop: there is '{meant}'\n"));
         }
     }
-    for path in selector.files() {
+    for path in filter.files() {
         let shown = words::path(path);
-        match instead_of_a_socket(path) {
+        match describe_non_socket(path) {
             Some((what, Some(inside))) => {
                 status(&format!("stoop: '{shown}' is {what}; sockets in it are shown by {inside}\n"))
             }
@@ -52,7 +52,7 @@ pub(crate) fn tell_of_files(selector: &Selector<'_>, snapshot: &Snapshot) {
             None => {}
         }
     }
-    for (asked, bound) in selector.renamed(snapshot) {
+    for (asked, bound) in filter.renamed(snapshot) {
         status(&format!("stoop: the socket at '{asked}' is shown by the name it was bound to, '{bound}'\n"));
     }
 }

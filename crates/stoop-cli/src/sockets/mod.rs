@@ -4,9 +4,9 @@
 //! | file | holds |
 //! |---|---|
 //! | `row.rs` | a line: a listener, a connection with both ends, or another socket |
-//! | `select.rs` | selects lines by flags |
+//! | `filter.rs` | selects lines by flags |
 //! | `find.rs` | finds the sockets that a selector refers to |
-//! | `meant.rs` | suggestions if nothing is found |
+//! | `suggest.rs` | suggestions if nothing is found |
 //! | `glob.rs` | patterns |
 //! | `words.rs` | formats addresses, processes and queues as words |
 //! | `json.rs` | the same as JSON, a stable interface |
@@ -14,21 +14,21 @@
 //!
 //! Everything except the lookup of names and files is pure. Nothing is printed here.
 
+mod filter;
 mod find;
 mod glob;
 pub(crate) mod json;
-mod meant;
 mod missing;
 mod row;
 #[cfg(test)]
 pub(crate) mod sample;
-mod select;
+mod suggest;
 pub(crate) mod words;
 
-pub(crate) use find::Wanted;
+pub(crate) use filter::Filter;
+pub(crate) use find::ResolvedSelector;
 pub(crate) use glob::Glob;
 pub(crate) use json::{Change, Views, missing as missing_json};
-pub(crate) use missing::{Seen, note, tell_of_files};
+pub(crate) use missing::{Completeness, note, report_files};
 pub(crate) use row::{Row, Shape, rows};
-pub(crate) use select::Selector;
 pub(crate) use words::Words;

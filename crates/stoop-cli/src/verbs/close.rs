@@ -13,14 +13,14 @@ use crate::exit::Exit;
 use crate::failure::{self, Failure, Outcome};
 use crate::output::{print, status};
 use crate::shell;
-use crate::sockets::{Row, Shape, Views, Wanted, Words, rows, words};
+use crate::sockets::{ResolvedSelector, Row, Shape, Views, Words, rows, words};
 
 /// The maximum number of connections listed if several match.
 const LISTED: usize = 10;
 
 /// Closes the selected connection once it was confirmed.
 pub(crate) fn run(flags: &Close) -> Outcome {
-    let wanted = Wanted::new(&flags.which)?;
+    let wanted = ResolvedSelector::new(&flags.which)?;
     let snapshot = Inspector::new(Options::default()).snapshot();
     let row = one_connection(flags, &wanted, &snapshot)?;
     status(&format!("{}\n", shown(&snapshot, &row)));
@@ -43,7 +43,7 @@ pub(crate) fn run(flags: &Close) -> Outcome {
 }
 
 /// Returns the only connection that matches.
-fn one_connection(flags: &Close, wanted: &Wanted, snapshot: &Snapshot) -> Result<Row, Failure> {
+fn one_connection(flags: &Close, wanted: &ResolvedSelector, snapshot: &Snapshot) -> Result<Row, Failure> {
     let found = wanted.find(snapshot);
     if found.is_empty() {
         return Err(wanted.nobody(&flags.which, snapshot, "close"));

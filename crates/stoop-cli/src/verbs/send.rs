@@ -14,8 +14,8 @@ use stoop::{Allow, Connection, ErrorKind, Outgoing, Socket, Stream, escaped};
 use crate::args::Send;
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
+use crate::inherited::Inherited;
 use crate::output::{Data, Event, Message, Output, Screen, Text, Who};
-use crate::passed::Passed;
 use crate::pump::{Sink, send_growing};
 use crate::shell::quoted;
 use crate::target;
@@ -27,13 +27,13 @@ const PIECE_BYTES: usize = 1 << 16;
 pub(crate) fn run(flags: &Send) -> Outcome {
     // This comes first: a file descriptor opened by this process could be mistaken for an inherited
     // one.
-    let passed = Passed::named(&flags.address, flags.reach.kind.kind)?;
+    let inherited = Inherited::named(&flags.address, flags.reach.kind.kind)?;
     let message = message(flags)?;
     let files = flags.descriptors.iter().map(|path| open(path)).collect::<Result<Vec<_>, _>>()?;
     let descriptors: Vec<BorrowedFd> = files.iter().map(AsFd::as_fd).collect();
     let limit = Limit::from_now(flags.timeout);
     let letter = Letter { message: &message, descriptors: &descriptors, limit: &limit, flags };
-    let connection = target::connect(&flags.address, passed, &flags.reach, flags.timeout);
+    let connection = target::connect(&flags.address, inherited, &flags.reach, flags.timeout);
     match connection.map_err(|failure| failure.in_vain(flags.reach.wait, |command| again(flags, command)))? {
         Connection::Stream(stream) => letter.over_stream(&stream)?,
         Connection::SeqPacket(socket) => {

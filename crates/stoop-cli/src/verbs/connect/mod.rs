@@ -20,8 +20,8 @@ use stoop::{Connection, Datagram, Kind};
 use crate::args::Connect;
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
+use crate::inherited::Inherited;
 use crate::output::{Event, Output, Screen, Text, Who, Word};
-use crate::passed::Passed;
 use crate::pump::{Cut, End, Input, Progress, Receiver, Sink, Source, descriptor, pump, socket};
 use crate::target;
 use datagram::Conversation;
@@ -30,8 +30,8 @@ pub(crate) use upstream::Upstream;
 
 /// Runs the conversation until one side ends it.
 pub(crate) fn run(flags: &Connect) -> Outcome {
-    let passed = Passed::named(&flags.address, flags.reach.kind.kind)?;
-    let connection = target::connect(&flags.address, passed, &flags.reach, flags.timeout);
+    let inherited = Inherited::named(&flags.address, flags.reach.kind.kind)?;
+    let connection = target::connect(&flags.address, inherited, &flags.reach, flags.timeout);
     let connection = connection.map_err(|failure| failure.in_vain(flags.reach.wait, str::to_owned))?;
     let (connection, _own_file) = apart(connection)?;
     check(flags, connection.kind())?;

@@ -16,28 +16,28 @@ use stoop_inspect::{Inspector, Options, OwnersWanted, Snapshot, State};
 use crate::args::{Column, Ls, StateWord};
 use crate::failure::{Failure, Outcome};
 use crate::output::{print, status, terminal_width};
-use crate::sockets::{self, Glob, Row, Seen, Selector, Views, note, rows, words};
+use crate::sockets::{self, Completeness, Filter, Glob, Row, Views, note, rows, words};
 
 /// Lists the sockets that the flags select.
 pub(crate) fn run(flags: &Ls) -> Outcome {
-    let mut selector = Selector::new(&flags.selection)?;
+    let mut filter = Filter::new(&flags.selection)?;
     let mut inspector = Inspector::new(options(flags));
     if flags.watch {
-        return watch::run(flags, &mut selector, &mut inspector);
+        return watch::run(flags, &mut filter, &mut inspector);
     }
     // The process exits after printing, so nothing has to be freed piece by piece.
     let snapshot = ManuallyDrop::new(inspector.snapshot());
-    selector.look_at(&snapshot);
-    selector.check(&snapshot)?;
-    sockets::tell_of_files(&selector, &snapshot);
-    let chosen = choose(flags, &selector, &snapshot);
+    filter.look_at(&snapshot);
+    filter.check(&snapshot)?;
+    sockets::report_files(&filter, &snapshot);
+    let chosen = choose(flags, &filter, &snapshot);
     if flags.json {
         print(&json(&snapshot, &chosen))?
     } else {
         print_table(flags, &snapshot, chosen)?
     }
     status(&note(&snapshot.missing));
-    Ok(Seen::of(&snapshot).exit())
+    Ok(Completeness::of(&snapshot).exit())
 }
 
 /// Returns the snapshot options for what is shown.
@@ -58,9 +58,9 @@ fn options(flags: &Ls) -> Options {
 }
 
 /// Returns the selected lines.
-fn choose(flags: &Ls, selector: &Selector<'_>, snapshot: &Snapshot) -> Vec<Row> {
+fn choose(flags: &Ls, filter: &Filter<'_>, snapshot: &Snapshot) -> Vec<Row> {
     let mut chosen = rows(snapshot);
-    chosen.retain(|row| has_state(flags, snapshot, row) && selector.takes(snapshot, row));
+    chosen.retain(|row| has_state(flags, snapshot, row) && filter.takes(snapshot, row));
     chosen
 }
 

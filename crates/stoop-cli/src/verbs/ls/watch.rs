@@ -13,7 +13,7 @@ use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::output::{print, status};
 use crate::signals::Signals;
-use crate::sockets::{Change, Row, Selector, Views, Words, note, tell_of_files};
+use crate::sockets::{Change, Filter, Row, Views, Words, note, report_files};
 use crate::time;
 
 /// Identifies a line: a socket of the machine, by more than an inode, which may be reused.
@@ -30,26 +30,26 @@ struct Look {
 }
 
 /// Prints changes until a signal arrives.
-pub(super) fn run(flags: &Ls, selector: &mut Selector<'_>, inspector: &mut Inspector) -> Outcome {
+pub(super) fn run(flags: &Ls, filter: &mut Filter<'_>, inspector: &mut Inspector) -> Outcome {
     let signals = Signals::catch()?;
-    let mut before = look(flags, selector, inspector);
-    selector.check(&before.snapshot)?;
-    tell_of_files(selector, &before.snapshot);
+    let mut before = look(flags, filter, inspector);
+    filter.check(&before.snapshot)?;
+    report_files(filter, &before.snapshot);
     status(&note(&before.snapshot.missing));
     let (count, every) = (before.rows.len(), time::show(flags.interval));
     status(&format!("stoop: {count} there now; looking every {every}, Ctrl-C ends it\n"));
     while !is_told_to_end(&signals, flags.interval)? {
-        let now = look(flags, selector, inspector);
+        let now = look(flags, filter, inspector);
         print(&changes(flags, &before, &now))?;
         before = now;
     }
     Ok(Exit::Done)
 }
 
-fn look(flags: &Ls, selector: &mut Selector<'_>, inspector: &mut Inspector) -> Look {
+fn look(flags: &Ls, filter: &mut Filter<'_>, inspector: &mut Inspector) -> Look {
     let snapshot = inspector.snapshot();
-    selector.look_at(&snapshot);
-    let mut rows = choose(flags, selector, &snapshot);
+    filter.look_at(&snapshot);
+    let mut rows = choose(flags, filter, &snapshot);
     if !flags.all && flags.state.is_empty() && !flags.json {
         rows.retain(|row| !row.is_minor(&snapshot));
     }

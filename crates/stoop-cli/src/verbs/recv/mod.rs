@@ -15,8 +15,8 @@ use stoop::{Allow, Arrival, Connected, Kind, Listener, Place};
 use crate::args::Recv;
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
+use crate::inherited::Inherited;
 use crate::output::{Event, Output, Text, Word};
-use crate::passed::Passed;
 use crate::signals::Signals;
 use crate::target::{self, Server};
 use source::{Got, Source};
@@ -29,10 +29,10 @@ const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(50);
 pub(crate) fn run(flags: &Recv) -> Outcome {
     // This comes first: a file descriptor opened by this process could be mistaken for an inherited
     // one.
-    let passed = Passed::named(&flags.address, flags.serving.kind.kind)?;
+    let inherited = Inherited::named(&flags.address, flags.serving.kind.kind)?;
     let signals = Signals::catch()?;
-    let server = match passed {
-        Some(passed) => passed.into_server(&flags.serving)?,
+    let server = match inherited {
+        Some(inherited) => inherited.into_server(&flags.serving)?,
         None => open(flags)?,
     };
     let mut desk = Desk::new(flags, &server)?;

@@ -17,8 +17,8 @@ use super::exec::Reserve;
 use crate::args::Serve;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::inherited::Inherited;
 use crate::output::{Event, Text, Word};
-use crate::passed::Passed;
 use crate::target::{self, Server};
 
 /// The delay before the next accept if one failed: no file descriptor is available, or a security
@@ -52,7 +52,7 @@ pub(super) enum Step {
 }
 
 /// Opens every socket that this server is to serve.
-pub(super) fn open(flags: &Serve, service: &Service, passed: Vec<Passed>) -> Result<Vec<Door>, Failure> {
+pub(super) fn open(flags: &Serve, service: &Service, passed: Vec<Inherited>) -> Result<Vec<Door>, Failure> {
     if !passed.is_empty() {
         let servers = passed.into_iter().map(|passed| passed.into_server(&flags.serving));
         return servers.map(|server| Door::already_bound(server?)).collect();

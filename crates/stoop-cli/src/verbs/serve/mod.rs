@@ -30,8 +30,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use crate::args::Serve;
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
+use crate::inherited::Inherited;
 use crate::output::{Event, Output};
-use crate::passed::Passed;
 use crate::signals::Signals;
 use answer::Service;
 use crew::Crew;
@@ -63,12 +63,12 @@ struct Shared {
 pub(crate) fn run(flags: &Serve) -> Outcome {
     // This comes first: a file descriptor opened by this process could be mistaken for an inherited
     // one.
-    let passed = Passed::take(flags.address.as_ref(), flags.serving.kind.kind)?;
+    let inherited = Inherited::take(flags.address.as_ref(), flags.serving.kind.kind)?;
     // Before anything is created: from here on, a signal removes the socket file again.
     let signals = Signals::catch()?;
     let output = Output::new(flags.json, flags.quiet);
     let service = Service::new(&flags.answer)?;
-    let doors = door::open(flags, &service, passed)?;
+    let doors = door::open(flags, &service, inherited)?;
     let unlimited_programs = service.runs_programs() && doors.iter().any(Door::is_for_datagrams);
     let crew = Crew::new(flags.max_connections.or(unlimited_programs.then_some(PROGRAMS)))?;
     // The last step that may fail: a client or service manager that is told of the server may rely

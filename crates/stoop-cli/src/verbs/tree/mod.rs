@@ -30,17 +30,17 @@ use stoop_inspect::{Inspector, Options};
 use crate::args::Tree;
 use crate::failure::{Failure, Outcome};
 use crate::output::{print, status};
-use crate::sockets::{self, Seen, Selector, note, rows, words};
+use crate::sockets::{self, Completeness, Filter, note, rows, words};
 
 /// Prints the graph.
 pub(crate) fn run(flags: &Tree) -> Outcome {
-    let mut selector = Selector::new(&flags.selection)?;
+    let mut filter = Filter::new(&flags.selection)?;
     let snapshot = Inspector::new(Options::default()).snapshot();
-    selector.look_at(&snapshot);
-    selector.check(&snapshot)?;
-    sockets::tell_of_files(&selector, &snapshot);
+    filter.look_at(&snapshot);
+    filter.check(&snapshot)?;
+    sockets::report_files(&filter, &snapshot);
     let mut chosen = rows(&snapshot);
-    chosen.retain(|row| selector.takes(&snapshot, row));
+    chosen.retain(|row| filter.takes(&snapshot, row));
     let graph = graph::graph(&snapshot, &chosen, flags.each, flags.all);
     if graph.nodes.is_empty() && !flags.json {
         status(&nothing(flags, chosen.len()));
@@ -56,7 +56,7 @@ pub(crate) fn run(flags: &Tree) -> Outcome {
         None => print(text.as_bytes())?,
     }
     status(&note(&snapshot.missing));
-    Ok(Seen::of(&snapshot).exit())
+    Ok(Completeness::of(&snapshot).exit())
 }
 
 /// The output format.

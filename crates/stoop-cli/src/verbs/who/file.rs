@@ -12,7 +12,7 @@ use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
 use stoop::diag::{self, FileId};
 use stoop_inspect::{NamespaceIno, Snapshot, Socket};
 
-use crate::sockets::Wanted;
+use crate::sockets::ResolvedSelector;
 
 /// What is known of a socket's file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,7 +64,7 @@ pub(super) fn facts(
     snapshot: &Snapshot,
     socket: &Socket,
     copy: Option<&OwnedFd>,
-    looked_at: Option<&Wanted>,
+    looked_at: Option<&ResolvedSelector>,
 ) -> Option<FileFacts> {
     // An accepted socket has the name and the file of its listener.
     let name = socket.name.as_path().filter(|_| socket.listener.is_none())?;
@@ -98,7 +98,7 @@ pub(super) fn facts(
         moved_to,
         is_elsewhere: root.is_some(),
         asked: match looked_at {
-            Some(Wanted::Path(path, Ok(_))) => Some(path.clone()),
+            Some(ResolvedSelector::Path(path, Ok(_))) => Some(path.clone()),
             _ => None,
         },
     })

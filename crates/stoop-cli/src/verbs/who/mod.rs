@@ -24,7 +24,7 @@ use stoop_inspect::{Inspector, Options, Snapshot, Socket, SocketId};
 use crate::args::Who;
 use crate::failure::Outcome;
 use crate::output::{print, status};
-use crate::sockets::{Seen, Wanted, note};
+use crate::sockets::{Completeness, ResolvedSelector, note};
 use portrait::Portrait;
 
 /// How long to observe whether a client is accepted.
@@ -32,7 +32,7 @@ const PATIENCE: Duration = Duration::from_millis(200);
 
 /// Shows the selected sockets.
 pub(crate) fn run(flags: &Who) -> Outcome {
-    let wanted = Wanted::new(&flags.which)?;
+    let wanted = ResolvedSelector::new(&flags.which)?;
     let mut inspector = Inspector::new(options());
     let snapshot = inspector.snapshot();
     let mut found = wanted.find(&snapshot);
@@ -64,7 +64,7 @@ pub(crate) fn run(flags: &Who) -> Outcome {
     }
     print(&text)?;
     status(&note(&snapshot.missing));
-    Ok(Seen::of(&snapshot).exit())
+    Ok(Completeness::of(&snapshot).exit())
 }
 
 fn options() -> Options {

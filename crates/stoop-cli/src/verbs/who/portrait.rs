@@ -11,7 +11,7 @@ use stoop_inspect::{Owner, Process, Queue, Snapshot, Socket, SocketId, State};
 
 use super::bytes::PEEK_BYTES;
 use super::file::{self, FileFacts};
-use crate::sockets::Wanted;
+use crate::sockets::ResolvedSelector;
 
 /// One socket, and everything related to it.
 #[derive(Debug)]
@@ -69,7 +69,7 @@ impl<'a> Portrait<'a> {
         snapshot: &'a Snapshot,
         id: SocketId,
         mut clients: Vec<Client>,
-        looked_at: Option<&Wanted>,
+        looked_at: Option<&ResolvedSelector>,
         peek: bool,
     ) -> Portrait<'a> {
         let socket = &snapshot[id];

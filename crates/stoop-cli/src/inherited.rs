@@ -13,43 +13,43 @@ use crate::target::{self, Server, kind_of};
 
 /// An inherited socket, and the kind that is expected.
 #[derive(Debug)]
-pub(crate) struct Passed {
+pub(crate) struct Inherited {
     socket: activation::Passed,
     kind: Option<Kind>,
     /// Its address on the command line, for errors.
     name: Option<Target>,
 }
 
-impl Passed {
+impl Inherited {
     /// Returns the sockets passed by a service manager, or else the one that the address names.
     /// Must be called before this process opens any file descriptor, which might get the number of
     /// an inherited one.
-    pub(crate) fn take(address: Option<&Target>, kind: Option<Kind>) -> Result<Vec<Passed>, Failure> {
+    pub(crate) fn take(address: Option<&Target>, kind: Option<Kind>) -> Result<Vec<Inherited>, Failure> {
         let sockets = match activation::take() {
             Ok(Activation::Sockets(sockets)) => {
-                sockets.into_iter().map(|socket| Passed { socket, kind: None, name: None }).collect()
+                sockets.into_iter().map(|socket| Inherited { socket, kind: None, name: None }).collect()
             }
             Ok(_) => Vec::new(),
             Err(error) => return Err(unusable(None, &error)),
         };
         match address {
-            Some(address) if sockets.is_empty() => Ok(Passed::named(address, kind)?.into_iter().collect()),
+            Some(address) if sockets.is_empty() => Ok(Inherited::named(address, kind)?.into_iter().collect()),
             _ => Ok(sockets),
         }
     }
 
     /// Returns the socket that the address names, if it names one. Must be called as early as
-    /// [`Passed::take`].
-    pub(crate) fn named(address: &Target, kind: Option<Kind>) -> Result<Option<Passed>, Failure> {
+    /// [`Inherited::take`].
+    pub(crate) fn named(address: &Target, kind: Option<Kind>) -> Result<Option<Inherited>, Failure> {
         let Place::Descriptor(number) = address.place else { return Ok(None) };
         let kind = kind_of(address, kind)?;
         let socket = activation::inherited(number).map_err(|error| unusable(Some(address), &error))?;
-        Ok(Some(Passed { socket, kind, name: Some(address.clone()) }))
+        Ok(Some(Inherited { socket, kind, name: Some(address.clone()) }))
     }
 
     /// Converts it to a server of the expected kind, or of its own.
     pub(crate) fn into_server(self, flags: &Serving) -> Result<Server, Failure> {
-        let Passed { socket, kind, name } = self;
+        let Inherited { socket, kind, name } = self;
         self::heed(&socket, name.as_ref(), flags)?;
         let server = || {
             let address = socket.address()?;

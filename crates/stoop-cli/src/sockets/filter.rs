@@ -1,4 +1,4 @@
-//! Selects lines by flags. Creating a selector looks files up once, and everything else is pure.
+//! Selects lines by flags. Creating a filter looks files up once, and everything else is pure.
 
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -10,16 +10,16 @@ use stoop_inspect::{Namespace, NamespaceIno, Pid, Process, Snapshot, Socket, Soc
 
 use super::words::plural;
 use super::{Glob, Row, words};
-use crate::args::{Netns, Selection, Which};
+use crate::args::{Netns, Selection, SocketSelector};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::target::kind_of;
 
 /// Flags, ready to be compared with lines.
 #[derive(Debug)]
-pub(crate) struct Selector<'a> {
+pub(crate) struct Filter<'a> {
     flags: &'a Selection,
-    places: Vec<Wanted>,
+    addresses: Vec<AddressFilter>,
     pids: Vec<Pid>,
     inodes: Vec<SocketIno>,
     kinds: Vec<Kind>,
@@ -29,7 +29,7 @@ pub(crate) struct Selector<'a> {
 
 /// An address that was asked for.
 #[derive(Debug)]
-struct Wanted {
+struct AddressFilter {
     /// The address as it was typed.
     typed: String,
     address: Address,
@@ -39,7 +39,7 @@ struct Wanted {
     is_exact: bool,
 }
 
-impl Wanted {
+impl AddressFilter {
     /// Returns whether a socket is bound there: to the same file if there is one, else to the same
     /// name.
     fn is_bound(&self, socket: &Socket) -> bool {
@@ -52,19 +52,19 @@ impl Wanted {
     }
 }
 
-impl<'a> Selector<'a> {
-    /// Creates a selector. This reads which files are at the addresses.
-    pub(crate) fn new(flags: &'a Selection) -> Result<Selector<'a>, Failure> {
+impl<'a> Filter<'a> {
+    /// Creates a filter. This reads which files are at the addresses.
+    pub(crate) fn new(flags: &'a Selection) -> Result<Filter<'a>, Failure> {
         let mut kinds: Vec<Kind> = flags.kind.kind.into_iter().collect();
-        let (mut places, mut pids, mut inodes) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut addresses, mut pids, mut inodes) = (Vec::new(), Vec::new(), Vec::new());
         for which in &flags.which {
             let target = match which {
-                Which::At(endpoint) => endpoint.target()?.0,
-                Which::Pid(pid) => {
+                SocketSelector::At(endpoint) => endpoint.target()?.0,
+                SocketSelector::Pid(pid) => {
                     pids.push(Pid(*pid));
                     continue;
                 }
-                Which::Inode(inode) => {
+                SocketSelector::Inode(inode) => {
                     inodes.push(SocketIno(*inode));
                     continue;
                 }
@@ -76,26 +76,26 @@ impl<'a> Selector<'a> {
             let address = absolute(address);
             let file = address.as_path().and_then(|path| fs::metadata(path).ok());
             let (typed, file) = (which.to_string(), file.as_ref().map(FileId::from));
-            places.push(Wanted { typed, address, file, is_exact: false });
+            addresses.push(AddressFilter { typed, address, file, is_exact: false });
         }
-        Ok(Selector { flags, places, pids, inodes, kinds, namespaces: Vec::new() })
+        Ok(Filter { flags, addresses, pids, inodes, kinds, namespaces: Vec::new() })
     }
 
     /// Returns the paths at which there is no file, and each as it was typed. Sockets are found
     /// there only by the name they were bound to.
     pub(crate) fn without_file(&self) -> impl Iterator<Item = (&str, &Address)> {
-        let lost = |place: &&Wanted| place.file.is_none() && place.address.as_path().is_some();
-        self.places.iter().filter(lost).map(|place| (&*place.typed, &place.address))
+        let lost = |place: &&AddressFilter| place.file.is_none() && place.address.as_path().is_some();
+        self.addresses.iter().filter(lost).map(|place| (&*place.typed, &place.address))
     }
 
     /// Returns the paths at which there is a file.
     pub(crate) fn files(&self) -> impl Iterator<Item = &Path> {
-        self.places.iter().filter(|place| place.file.is_some()).filter_map(|place| place.address.as_path())
+        self.addresses.iter().filter(|place| place.file.is_some()).filter_map(|place| place.address.as_path())
     }
 
     /// Prepares for the lines of this snapshot.
     pub(crate) fn look_at(&mut self, snapshot: &Snapshot) {
-        for place in &mut self.places {
+        for place in &mut self.addresses {
             place.is_exact = place.file.is_some() && snapshot.sockets.iter().any(|s| s.file == place.file);
         }
         let is_meant = |namespace: &&Namespace| self.flags.netns.iter().any(|wanted| is(namespace, wanted));
@@ -131,7 +131,7 @@ impl<'a> Selector<'a> {
         &'s self,
         snapshot: &'s Snapshot,
     ) -> impl Iterator<Item = (&'s Address, &'s Address)> {
-        self.places.iter().filter_map(|place| {
+        self.addresses.iter().filter_map(|place| {
             let file = place.file?;
             let is_it = |socket: &&Socket| socket.may_be_from().is_none() && place.is_bound(socket);
             let name = &snapshot.sockets.iter().find(is_it)?.name;
@@ -156,7 +156,7 @@ impl<'a> Selector<'a> {
     /// Returns whether a socket is one of those that were named.
     fn is_meant(&self, snapshot: &Snapshot, id: SocketId) -> bool {
         let socket = &snapshot[id];
-        self.places.iter().any(|place| place.is_bound(socket))
+        self.addresses.iter().any(|place| place.is_bound(socket))
             || self.inodes.contains(&socket.ino)
             || socket.owners.iter().any(|owner| self.pids.contains(&owner.pid))
     }
@@ -254,9 +254,9 @@ mod tests {
         let words = ["stoop", "ls"].iter().chain(flags);
         let Verb::Ls(flags) = Cli::try_parse_from(words).unwrap().verb else { panic!("ls") };
         let machine = sample::machine();
-        let mut selector = Selector::new(&flags.selection).unwrap();
-        selector.look_at(&machine);
-        rows(&machine).iter().filter(|row| selector.takes(&machine, row)).count()
+        let mut filter = Filter::new(&flags.selection).unwrap();
+        filter.look_at(&machine);
+        rows(&machine).iter().filter(|row| filter.takes(&machine, row)).count()
     }
 
     #[test]

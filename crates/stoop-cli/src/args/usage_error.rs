@@ -11,7 +11,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 
 /// Reports the error and exits: with 0 for `--help` and `--version`, which are not errors.
-pub(super) fn end(error: clap::Error, words: &[OsString]) -> ! {
+pub(super) fn exit(error: clap::Error, words: &[OsString]) -> ! {
     match refused_value(&error, words) {
         Some(failure) => std::process::exit(failure.report().code().into()),
         None => unabbreviated(error, words).exit(),

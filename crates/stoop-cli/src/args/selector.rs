@@ -11,7 +11,7 @@ use crate::endpoint::Endpoint;
 
 /// The selected sockets.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Which {
+pub(crate) enum SocketSelector {
     /// Sockets at an address, or at a well-known endpoint.
     At(Endpoint),
     /// Sockets that this process has open.
@@ -20,30 +20,30 @@ pub(crate) enum Which {
     Inode(u32),
 }
 
-impl fmt::Display for Which {
+impl fmt::Display for SocketSelector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Which::At(endpoint) => endpoint.fmt(f),
-            Which::Pid(pid) => write!(f, "pid:{pid}"),
-            Which::Inode(inode) => write!(f, "inode:{inode}"),
+            SocketSelector::At(endpoint) => endpoint.fmt(f),
+            SocketSelector::Pid(pid) => write!(f, "pid:{pid}"),
+            SocketSelector::Inode(inode) => write!(f, "inode:{inode}"),
         }
     }
 }
 
 /// Returns a parser of `pid:N`, `inode:N`, `socket:[N]` as in `/proc/PID/fd`, an address, or a name
 /// such as `docker`.
-pub(super) fn which() -> impl TypedValueParser<Value = Which> {
+pub(super) fn socket_selector() -> impl TypedValueParser<Value = SocketSelector> {
     OsStringValueParser::new().try_map(read)
 }
 
-fn read(text: OsString) -> Result<Which, Refusal> {
+fn read(text: OsString) -> Result<SocketSelector, Refusal> {
     const PREFIXES: [(&str, &str); 3] = [("pid:", ""), ("inode:", ""), ("socket:[", "]")];
     for (prefix, end) in PREFIXES {
         let Some(rest) = text.as_encoded_bytes().strip_prefix(prefix.as_bytes()) else { continue };
         let digits = std::str::from_utf8(rest).ok().and_then(|rest| rest.strip_suffix(end));
         return match (prefix, digits) {
-            ("pid:", Some(digits)) => pid(digits).map(Which::Pid).ok(),
-            (_, Some(digits)) => digits.parse().map(Which::Inode).ok(),
+            ("pid:", Some(digits)) => pid(digits).map(SocketSelector::Pid).ok(),
+            (_, Some(digits)) => digits.parse().map(SocketSelector::Inode).ok(),
             _ => None,
         }
         .ok_or_else(|| {
@@ -54,7 +54,7 @@ fn read(text: OsString) -> Result<Which, Refusal> {
             .into()
         });
     }
-    read_endpoint(text).map(Which::At)
+    read_endpoint(text).map(SocketSelector::At)
 }
 
 fn closed(end: &str) -> String {
@@ -70,13 +70,13 @@ mod tests {
         let which = |text: &str| read(text.into()).unwrap();
         assert_eq!(
             (which("pid:12"), which("inode:7"), which("socket:[7]")),
-            (Which::Pid(12), Which::Inode(7), Which::Inode(7))
+            (SocketSelector::Pid(12), SocketSelector::Inode(7), SocketSelector::Inode(7))
         );
         for address in ["/run/x", "@x", "dgram:/run/log", "./pid:abc", "./inode:x", "socket", "pid"] {
-            assert!(matches!(which(address), Which::At(_)), "{address}");
+            assert!(matches!(which(address), SocketSelector::At(_)), "{address}");
         }
-        assert!(matches!(which("docker"), Which::At(Endpoint::Named(_))));
-        assert!(matches!(which("./docker"), Which::At(Endpoint::At(_))), "a file");
+        assert!(matches!(which("docker"), SocketSelector::At(Endpoint::Named(_))));
+        assert!(matches!(which("./docker"), SocketSelector::At(Endpoint::At(_))), "a file");
         for wrong in [
             "tcp:1.2.3.4",
             "pid:",

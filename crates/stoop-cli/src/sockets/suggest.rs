@@ -12,7 +12,7 @@ use super::words;
 use crate::shell;
 
 /// Returns other spellings of a path without a file, under which there is something.
-pub(crate) fn meant(typed: &str, snapshot: &Snapshot) -> Vec<String> {
+pub(crate) fn other_spellings(typed: &str, snapshot: &Snapshot) -> Vec<String> {
     let mut meant = Vec::new();
     if let Ok(number) = typed.parse() {
         if snapshot.processes.contains_key(&Pid(number)) {
@@ -30,7 +30,7 @@ pub(crate) fn meant(typed: &str, snapshot: &Snapshot) -> Vec<String> {
 
 /// Describes a file that is not a socket. For a directory, also returns how to list the sockets in
 /// it.
-pub(crate) fn instead_of_a_socket(path: &Path) -> Option<(&'static str, Option<String>)> {
+pub(crate) fn describe_non_socket(path: &Path) -> Option<(&'static str, Option<String>)> {
     let kind = fs::metadata(path).ok()?.file_type();
     if kind.is_dir() {
         let inside = format!("{}/*", words::path(path).trim_end_matches('/'));
@@ -53,17 +53,19 @@ mod tests {
     fn the_same_word_is_found_in_other_spellings() {
         let mut machine = sample::machine();
         machine.sockets[sample::BUS].name = Address::abstract_name(b"bus".to_vec()).unwrap();
-        assert_eq!(meant("bus", &machine), ["@bus"]);
-        assert_eq!(meant("812", &machine), ["pid:812"]);
-        assert_eq!(meant("1000", &machine), ["inode:1000"]);
-        assert!(meant("nothing", &machine).is_empty() && meant("-1", &machine).is_empty());
+        assert_eq!(other_spellings("bus", &machine), ["@bus"]);
+        assert_eq!(other_spellings("812", &machine), ["pid:812"]);
+        assert_eq!(other_spellings("1000", &machine), ["inode:1000"]);
+        assert!(
+            other_spellings("nothing", &machine).is_empty() && other_spellings("-1", &machine).is_empty()
+        );
     }
 
     #[test]
     fn what_is_no_socket_is_told() {
         let inside = Some("--name '/proc/*'".to_owned());
-        assert_eq!(instead_of_a_socket(Path::new("/proc")), Some(("a directory", inside)));
-        assert_eq!(instead_of_a_socket(Path::new("/dev/null")), Some(("no socket", None)));
-        assert_eq!(instead_of_a_socket(Path::new("/no/such/file")), None);
+        assert_eq!(describe_non_socket(Path::new("/proc")), Some(("a directory", inside)));
+        assert_eq!(describe_non_socket(Path::new("/dev/null")), Some(("no socket", None)));
+        assert_eq!(describe_non_socket(Path::new("/no/such/file")), None);
     }
 }
