@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use stoop::{Connection, Peer};
 
-use super::exec::Reserve;
-use super::{Shared, crew, exec};
+use super::exec::FdReserve;
+use super::{Shared, exec, workers};
 use crate::args::Answer;
 use crate::failure::Failure;
 use crate::output::{Event, Who};
@@ -86,7 +86,7 @@ impl Content {
     /// Returns a reader from the start.
     pub(super) fn reader(&self) -> Box<dyn Read + '_> {
         match self {
-            Content::File(file) => Box::new(FromStart { file, offset_bytes: 0 }),
+            Content::File(file) => Box::new(PositionedReader { file, offset_bytes: 0 }),
             Content::Bytes(bytes) => Box::new(&bytes[..]),
         }
     }
@@ -94,12 +94,12 @@ impl Content {
 
 /// Reads a file from its start with positioned reads, because the file offset is shared by all
 /// readers.
-struct FromStart<'a> {
+struct PositionedReader<'a> {
     file: &'a File,
     offset_bytes: u64,
 }
 
-impl Read for FromStart<'_> {
+impl Read for PositionedReader<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let len = self.file.read_at(buffer, self.offset_bytes)?;
         self.offset_bytes += len as u64;
@@ -108,12 +108,12 @@ impl Read for FromStart<'_> {
 }
 
 /// Starts to serve a client, in a thread of its own.
-pub(super) fn begin(shared: &Arc<Shared>, client: Connection, number: u64, reserve: Option<Reserve>) {
+pub(super) fn begin(shared: &Arc<Shared>, client: Connection, number: u64, reserve: Option<FdReserve>) {
     let peer = socket(&client).peer();
     if shared.output.is_json() {
         shared.output.note(&Event::Accepted { connection: number, peer: Who::from(&peer) });
     }
-    crew::start(shared, move |shared| {
+    workers::start(shared, move |shared| {
         let served = serve(shared, client, &peer, reserve);
         shared.output.note(&Event::Closed {
             connection: number,
@@ -126,14 +126,14 @@ pub(super) fn begin(shared: &Arc<Shared>, client: Connection, number: u64, reser
 
 /// The result of serving a client.
 #[derive(Debug, Default)]
-pub(super) struct Outcome {
+pub(super) struct Served {
     /// Unknown if another program used the connection.
     pub(super) received_bytes: Option<u64>,
     pub(super) sent_bytes: Option<u64>,
     pub(super) failure: Option<Failure>,
 }
 
-fn serve(shared: &Shared, client: Connection, peer: &Peer, reserve: Option<Reserve>) -> Outcome {
+fn serve(shared: &Shared, client: Connection, peer: &Peer, reserve: Option<FdReserve>) -> Served {
     let (received, sent) = (Progress::default(), Progress::default());
     let end = match &shared.service {
         Service::Exec(command) => return exec::serve(shared, command, client, peer, reserve),
@@ -143,7 +143,7 @@ fn serve(shared: &Shared, client: Connection, peer: &Peer, reserve: Option<Reser
     };
     // An echo has sent what it received.
     let received = if matches!(shared.service, Service::Echo) { &sent } else { &received };
-    Outcome { received_bytes: Some(received.bytes()), sent_bytes: Some(sent.bytes()), failure: end.failure() }
+    Served { received_bytes: Some(received.bytes()), sent_bytes: Some(sent.bytes()), failure: end.failure() }
 }
 
 /// Sends the file and discards what the client sends, concurrently, so that neither side blocks the

@@ -12,15 +12,15 @@ use std::time::{Duration, Instant};
 use stoop::{Address, Datagram, Origin, Received, SendQuota, SocketFile};
 
 use super::answer::Service;
-use super::door::Step;
-use super::{Shared, crew, door, exec};
+use super::listener::Step;
+use super::{Shared, exec, listener, workers};
 use crate::failure::Failure;
 use crate::output::{Event, Text, Who};
 use crate::pump::{CLOSED_ON_ARRIVAL, send_growing};
 
 /// How long to wait for space in a receiver's queue, and how often to try.
 const PATIENCE: Duration = Duration::from_millis(200);
-const LOOK_AGAIN: Duration = Duration::from_millis(1);
+const RETRY_INTERVAL: Duration = Duration::from_millis(1);
 
 /// At most one part in this many of the server's time is spent in such waits, for all receivers
 /// together.
@@ -28,26 +28,26 @@ const TIME_FOR_OTHERS: u32 = 10;
 
 /// How long the server does not wait for a receiver that has missed an answer, and how many such
 /// receivers are remembered.
-const MEMORY: Duration = Duration::from_secs(10);
-const REMEMBERED: usize = 1024;
+const SLOW_FOR: Duration = Duration::from_secs(10);
+const SLOW_MAX: usize = 1024;
 
 /// A server's datagram socket.
 #[derive(Debug)]
-pub(super) struct Mailbox {
+pub(super) struct DatagramServer {
     /// The owner of the socket file, until it is removed.
     bound: Option<Datagram>,
     socket: Arc<Datagram>,
-    post: Arc<Post>,
+    replies: Arc<Replies>,
     refused: u64,
 }
 
-impl Mailbox {
-    pub(super) fn new(bound: Datagram) -> Result<Mailbox, Failure> {
+impl DatagramServer {
+    pub(super) fn new(bound: Datagram) -> Result<DatagramServer, Failure> {
         // One poll waits for all listeners together. A message that made the socket readable may
         // have been refused since, and answers must not block in the kernel.
         bound.set_nonblocking(true)?;
         let socket = Arc::new(bound.try_clone()?);
-        Ok(Mailbox { bound: Some(bound), socket, post: Arc::default(), refused: 0 })
+        Ok(DatagramServer { bound: Some(bound), socket, replies: Arc::default(), refused: 0 })
     }
 
     pub(super) fn socket(&self) -> &Datagram {
@@ -69,14 +69,14 @@ impl Mailbox {
         self.note_refused(shared);
         let (message, received) = match received {
             Ok(received) => received,
-            Err(error) if error.is_refusal_limit() => return Ok(Step::Passed),
-            Err(error) if error.is_would_block() => return Ok(Step::Nobody),
-            Err(error) if error.is_transient() => return Ok(door::exhausted(shared, error.to_string())),
+            Err(error) if error.is_refusal_limit() => return Ok(Step::Refused),
+            Err(error) if error.is_would_block() => return Ok(Step::WouldBlock),
+            Err(error) if error.is_transient() => return Ok(listener::exhausted(shared, error.to_string())),
             Err(error) if error.errno().is_some() => return Err(error.into()),
             Err(error) => {
                 // Whatever was wrong with this message, the next one may be valid.
-                shared.trouble.report(None, error.to_string());
-                return Ok(Step::Passed);
+                shared.errors.report(None, error.to_string());
+                return Ok(Step::Refused);
             }
         };
         if shared.output.is_json() {
@@ -92,7 +92,7 @@ impl Mailbox {
         let refused = self.socket.refused();
         if refused > self.refused {
             self.refused = refused;
-            shared.trouble.report(None, "a message was refused: its sender is not admitted");
+            shared.errors.report(None, "a message was refused: its sender is not admitted");
         }
     }
 
@@ -100,25 +100,25 @@ impl Mailbox {
         let from = received.origin();
         match &shared.service {
             Service::Discard => {}
-            Service::Echo => self.post.send(shared, &self.socket, &message, &from),
+            Service::Echo => self.replies.send(shared, &self.socket, &message, &from),
             Service::Send(content) => {
                 let mut answer = Vec::new();
                 match content.reader().read_to_end(&mut answer) {
-                    Ok(_) => self.post.send(shared, &self.socket, &answer, &from),
+                    Ok(_) => self.replies.send(shared, &self.socket, &answer, &from),
                     Err(error) => {
-                        shared.trouble.report(None, Failure::io("read the file to send", &error).summary())
+                        shared.errors.report(None, Failure::io("read the file to send", &error).summary())
                     }
                 }
             }
             Service::Exec(command) => {
-                let (socket, post) = (Arc::clone(&self.socket), Arc::clone(&self.post));
+                let (socket, replies) = (Arc::clone(&self.socket), Arc::clone(&self.replies));
                 let (command, sender) = (command.clone(), Who::from(received.credentials));
-                crew::start(shared, move |shared| {
+                workers::start(shared, move |shared| {
                     match exec::ask(shared, &command, &message, &sender) {
                         // A program without output sends no answer.
                         Ok(answer) if answer.is_empty() => {}
-                        Ok(answer) => post.send(shared, &socket, &answer, &from),
-                        Err(failure) => shared.trouble.report(Some(&from.address), failure.summary()),
+                        Ok(answer) => replies.send(shared, &socket, &answer, &from),
+                        Err(failure) => shared.errors.report(Some(&from.address), failure.summary()),
                     }
                 });
             }
@@ -126,7 +126,7 @@ impl Mailbox {
     }
 }
 
-impl AsFd for Mailbox {
+impl AsFd for DatagramServer {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
@@ -134,30 +134,30 @@ impl AsFd for Mailbox {
 
 /// Sends answers, one at a time.
 #[derive(Debug, Default)]
-struct Post(Mutex<Receivers>);
+struct Replies(Mutex<Receivers>);
 
 #[derive(Debug, Default)]
 struct Receivers {
     /// Receivers that did not read an answer in time, and when.
     slow: HashMap<Address, Instant>,
-    patience: Patience,
+    budget: WaitBudget,
     quota: SendQuota,
 }
 
 /// The remaining time budget for waiting.
 #[derive(Debug)]
-struct Patience {
+struct WaitBudget {
     left: Duration,
     since: Instant,
 }
 
-impl Default for Patience {
-    fn default() -> Patience {
-        Patience { left: PATIENCE, since: Instant::now() }
+impl Default for WaitBudget {
+    fn default() -> WaitBudget {
+        WaitBudget { left: PATIENCE, since: Instant::now() }
     }
 }
 
-impl Patience {
+impl WaitBudget {
     /// Returns the budget at this time.
     fn left(&mut self, now: Instant) -> Duration {
         let earned = now.saturating_duration_since(self.since) / TIME_FOR_OTHERS;
@@ -172,7 +172,7 @@ impl Patience {
     }
 }
 
-impl Post {
+impl Replies {
     /// Sends an answer, or reports why it could not be sent.
     fn send(&self, shared: &Shared, socket: &Datagram, answer: &[u8], to: &Origin) {
         let mut receivers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -181,18 +181,18 @@ impl Post {
                 true => format!("'{}' does not read its answers", to.address),
                 false => error.to_string(),
             };
-            shared.trouble.report(Some(&to.address), error);
+            shared.errors.report(Some(&to.address), error);
         }
     }
 }
 
 impl Receivers {
     fn send(&mut self, socket: &Datagram, answer: &[u8], to: &Origin) -> stoop::Result<()> {
-        let slow = self.slow.get(&to.address).is_some_and(|since| since.elapsed() < MEMORY);
+        let slow = self.slow.get(&to.address).is_some_and(|since| since.elapsed() < SLOW_FOR);
         let sent = self.send_within(socket, answer, to, slow);
         match &sent {
             Err(error) if error.is_would_block() => {
-                if self.slow.len() >= REMEMBERED {
+                if self.slow.len() >= SLOW_MAX {
                     self.slow.clear();
                 }
                 self.slow.entry(to.address.clone()).or_insert_with(Instant::now);
@@ -217,13 +217,13 @@ impl Receivers {
             return Err(error);
         }
         let began = Instant::now();
-        let patience = self.patience.left(began);
+        let budget = self.budget.left(began);
         let mut sent = Err(error);
-        while began.elapsed() < patience && sent.as_ref().is_err_and(stoop::Error::is_would_block) {
-            std::thread::sleep(LOOK_AGAIN);
+        while began.elapsed() < budget && sent.as_ref().is_err_and(stoop::Error::is_would_block) {
+            std::thread::sleep(RETRY_INTERVAL);
             sent = self.try_send(socket, answer, to);
         }
-        self.patience.spend(began.elapsed());
+        self.budget.spend(began.elapsed());
         sent
     }
 
@@ -301,7 +301,7 @@ mod tests {
             for _ in 0..100 {
                 // The send may have to be repeated until the receiver is known to have read.
                 while receivers.send(&server, b"answer", &receiver).is_err() {
-                    std::thread::sleep(LOOK_AGAIN);
+                    std::thread::sleep(RETRY_INTERVAL);
                 }
                 assert_eq!(well.recv_vec().unwrap().0, b"answer");
             }
@@ -310,13 +310,13 @@ mod tests {
 
     #[test]
     fn a_tenth_of_the_time_is_waited_for_receivers() {
-        let mut patience = Patience::default();
-        let mut now = patience.since;
+        let mut budget = WaitBudget::default();
+        let mut now = budget.since;
         let began = now;
         let mut waited = Duration::ZERO;
         for _ in 0..1000 {
-            let left = patience.left(now);
-            patience.spend(left);
+            let left = budget.left(now);
+            budget.spend(left);
             now += left + Duration::from_millis(5);
             waited += left;
         }

@@ -14,7 +14,7 @@ use rustix::io::{DupFlags, Errno, dup3};
 use stoop::{Connection, Peer};
 
 use super::Shared;
-use super::answer::{self, Outcome};
+use super::answer::{self, Served};
 use crate::failure::Failure;
 use crate::output::Who;
 use crate::pump::descriptor;
@@ -32,20 +32,20 @@ const NOT_INHERITED: [&str; 5] =
 /// File descriptors for the program of the next client. They are reserved before the client is
 /// accepted. If they are not available, the client stays in the backlog: an accepted client whose
 /// program cannot be started could only be dropped.
-pub(super) struct Reserve([OwnedFd; 2]);
+pub(super) struct FdReserve([OwnedFd; 2]);
 
-impl Reserve {
+impl FdReserve {
     /// Reserves them, as duplicates of an open file descriptor.
-    pub(super) fn take(open: impl AsFd) -> io::Result<Reserve> {
+    pub(super) fn take(open: impl AsFd) -> io::Result<FdReserve> {
         let spare = || open.as_fd().try_clone_to_owned();
-        Ok(Reserve([spare()?, spare()?]))
+        Ok(FdReserve([spare()?, spare()?]))
     }
 
     /// Turns them into the program's input and output. Uses no other file descriptor, not even
     /// temporarily.
     fn into_ends(self, client: &Connection) -> io::Result<[Stdio; 2]> {
         // dup3 replaces the reserved file descriptors in place, so this cannot fail with `EMFILE`.
-        let Reserve([mut input, mut output]) = self;
+        let FdReserve([mut input, mut output]) = self;
         dup3(descriptor(client), &mut input, DupFlags::CLOEXEC)?;
         dup3(descriptor(client), &mut output, DupFlags::CLOEXEC)?;
         Ok([input.into(), output.into()])
@@ -77,16 +77,16 @@ pub(super) fn serve(
     command: &OsStr,
     client: Connection,
     peer: &Peer,
-    reserve: Option<Reserve>,
-) -> Outcome {
+    reserve: Option<FdReserve>,
+) -> Served {
     let failure = run(shared, command, &client, peer, reserve).map_err(|error| failed(&error)).err();
     if let Some(failure) = &failure {
-        shared.trouble.report(None, failure.summary());
+        shared.errors.report(None, failure.summary());
     }
     // The connection was kept open until here: closing it with unread data would cause a reset at
     // the client.
     answer::linger(&client);
-    Outcome { failure, ..Outcome::default() }
+    Served { failure, ..Served::default() }
 }
 
 fn run(
@@ -94,14 +94,14 @@ fn run(
     command: &OsStr,
     client: &Connection,
     peer: &Peer,
-    reserve: Option<Reserve>,
+    reserve: Option<FdReserve>,
 ) -> io::Result<()> {
-    let reserve = reserve.map_or_else(|| Reserve::take(&shared.crew), Ok)?;
+    let reserve = reserve.map_or_else(|| FdReserve::take(&shared.workers), Ok)?;
     let [input, output] = reserve.into_ends(client)?;
     let mut shell = shell(command, &Who::from(peer));
     shell.stdin(input).stdout(output);
     let mut child = started(shared, || shell.spawn())?;
-    let _at_work = shared.crew.employ(child.id());
+    let _registered = shared.workers.register_child(child.id());
     // The command holds duplicates of the connection too, so it is dropped here.
     drop(shell);
     child.wait().map(drop)
@@ -112,7 +112,7 @@ fn started(shared: &Shared, mut start: impl FnMut() -> io::Result<Child>) -> io:
     loop {
         match start() {
             Err(error) if is_exhausted(&error) => {
-                shared.trouble.report(None, failed(&error).summary());
+                shared.errors.report(None, failed(&error).summary());
                 thread::sleep(PAUSE);
             }
             result => return result,
@@ -138,7 +138,7 @@ fn answer(shared: &Shared, command: &OsStr, message: &[u8], sender: &Who) -> io:
     // If one part is not available, all are released for others to use.
     let start = || shell(command, sender).stdin(in_memory(message)?).stdout(Stdio::piped()).spawn();
     let mut child = started(shared, start)?;
-    let _at_work = shared.crew.employ(child.id());
+    let _registered = shared.workers.register_child(child.id());
     let mut answer = Vec::new();
     if let Some(output) = child.stdout.take() {
         output.take(ANSWER_MAX_BYTES).read_to_end(&mut answer)?;

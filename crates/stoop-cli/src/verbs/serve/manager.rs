@@ -13,22 +13,22 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 
 /// How long the server waits at the end for pending notifications.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+const FINISH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The connection to the service manager, if it started this process.
 #[derive(Debug)]
-pub(super) struct Manager(Option<Line>);
+pub(super) struct Manager(Option<NotifyThread>);
 
 #[derive(Debug)]
-struct Line {
+struct NotifyThread {
     /// The notifications to send.
-    tell: Sender<News>,
+    tell: Sender<Notification>,
     /// Disconnected when all have been sent, or given up.
     told: Receiver<()>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum News {
+enum Notification {
     Ready,
     Stopping,
 }
@@ -53,23 +53,23 @@ impl Manager {
 
     /// Signals readiness. Does not block.
     pub(super) fn ready(&self) {
-        self.tell(News::Ready);
+        self.tell(Notification::Ready);
     }
 
     /// Signals that the server is about to stop. Does not block.
     pub(super) fn stopping(&self) {
-        self.tell(News::Stopping);
+        self.tell(Notification::Stopping);
     }
 
     /// Waits a moment for pending notifications.
     pub(super) fn finish(self) {
-        let Some(Line { tell, told }) = self.0 else { return };
+        let Some(NotifyThread { tell, told }) = self.0 else { return };
         drop(tell);
         // Whatever the result, the process exits.
-        let _ = told.recv_timeout(LAST_WORDS);
+        let _ = told.recv_timeout(FINISH_TIMEOUT);
     }
 
-    fn tell(&self, news: News) {
+    fn tell(&self, news: Notification) {
         if let Some(line) = &self.0 {
             // The thread exits only after this sender is dropped.
             let _ = line.tell.send(news);
@@ -78,7 +78,7 @@ impl Manager {
 }
 
 /// Starts the thread. If none can be spawned, the server runs without notifications.
-fn begin(notifier: Notifier, shared: &Arc<Shared>) -> Option<Line> {
+fn begin(notifier: Notifier, shared: &Arc<Shared>) -> Option<NotifyThread> {
     let (tell, news) = mpsc::channel();
     let (done, told) = mpsc::channel();
     let theirs = Arc::clone(shared);
@@ -88,27 +88,27 @@ fn begin(notifier: Notifier, shared: &Arc<Shared>) -> Option<Line> {
     });
     if let Err(error) = &started {
         let error = Failure::io("start a thread for the service manager", error).summary();
-        shared.trouble.report(None, error);
+        shared.errors.report(None, error);
     }
-    started.is_ok().then_some(Line { tell, told })
+    started.is_ok().then_some(NotifyThread { tell, told })
 }
 
 /// Sends notifications until the server disconnects. Readiness, which a manager may wait for, is
 /// retried while its queue is full and no later notification supersedes it.
-fn relay(notifier: &Notifier, news: &Receiver<News>, shared: &Shared) {
+fn relay(notifier: &Notifier, news: &Receiver<Notification>, shared: &Shared) {
     let mut next = news.recv().ok();
     while let Some(now) = next {
         let sent = match now {
-            News::Ready => notifier.ready(),
-            News::Stopping => notifier.stopping(),
+            Notification::Ready => notifier.ready(),
+            Notification::Stopping => notifier.stopping(),
         };
         let is_full = sent.as_ref().is_err_and(stoop::Error::is_timed_out);
         if let Err(error) = sent {
-            shared.trouble.report(None, error.to_string());
+            shared.errors.report(None, error.to_string());
         }
         next = match news.try_recv() {
             Ok(later) => Some(later),
-            Err(TryRecvError::Empty) if is_full && now == News::Ready => Some(now),
+            Err(TryRecvError::Empty) if is_full && now == Notification::Ready => Some(now),
             Err(TryRecvError::Empty) => news.recv().ok(),
             Err(TryRecvError::Disconnected) => None,
         };

@@ -12,8 +12,8 @@ use stoop::{Arrival, Bind, Connected, Connection, Kind, Listener, Place};
 
 use super::Shared;
 use super::answer::{self, Service};
-use super::datagram::Mailbox;
-use super::exec::Reserve;
+use super::datagram::DatagramServer;
+use super::exec::FdReserve;
 use crate::args::Serve;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -27,15 +27,15 @@ const PAUSE_WHEN_EXHAUSTED: Duration = Duration::from_millis(50);
 
 /// A listening or datagram socket of a server.
 #[derive(Debug)]
-pub(super) struct Door {
-    server: Served,
-    passed: bool,
+pub(super) struct ServerSocket {
+    server: Inner,
+    inherited: bool,
 }
 
 #[derive(Debug)]
-enum Served {
+enum Inner {
     Connections(Server),
-    Datagrams(Mailbox),
+    Datagrams(DatagramServer),
 }
 
 /// The result of one step.
@@ -44,18 +44,22 @@ pub(super) enum Step {
     /// A client was accepted.
     Served,
     /// A client was refused.
-    Passed,
+    Refused,
     /// No client can be accepted at the moment.
     Exhausted,
     /// No client is waiting.
-    Nobody,
+    WouldBlock,
 }
 
 /// Opens every socket that this server is to serve.
-pub(super) fn open(flags: &Serve, service: &Service, passed: Vec<Inherited>) -> Result<Vec<Door>, Failure> {
-    if !passed.is_empty() {
-        let servers = passed.into_iter().map(|passed| passed.into_server(&flags.serving));
-        return servers.map(|server| Door::already_bound(server?)).collect();
+pub(super) fn open(
+    flags: &Serve,
+    service: &Service,
+    inherited: Vec<Inherited>,
+) -> Result<Vec<ServerSocket>, Failure> {
+    if !inherited.is_empty() {
+        let servers = inherited.into_iter().map(|inherited| inherited.into_server(&flags.serving));
+        return servers.map(|server| ServerSocket::already_bound(server?)).collect();
     }
     let Some(address) = &flags.address else {
         let report = Failure::new(Exit::Usage, "there is nothing to serve")
@@ -64,7 +68,7 @@ pub(super) fn open(flags: &Serve, service: &Service, passed: Vec<Inherited>) -> 
         return Err(report.into());
     };
     let adjust = |bind, kind| adjust(bind, flags, kind, service);
-    Ok(vec![Door::new(target::serve(address, Kind::Stream, &flags.serving, adjust)?)?])
+    Ok(vec![ServerSocket::new(target::serve(address, Kind::Stream, &flags.serving, adjust)?)?])
 }
 
 /// Adds what this command needs of a socket to what the flags say.
@@ -86,36 +90,36 @@ fn wants_senders(kind: Kind) -> bool {
     kind != Kind::Stream
 }
 
-impl Door {
-    fn new(server: Server) -> Result<Door, Failure> {
+impl ServerSocket {
+    fn new(server: Server) -> Result<ServerSocket, Failure> {
         let server = match server {
-            Server::Datagram(socket) => Served::Datagrams(Mailbox::new(socket)?),
+            Server::Datagram(socket) => Inner::Datagrams(DatagramServer::new(socket)?),
             connections => {
                 // One poll waits for all listeners together. Between that and the accept a client
                 // may have disconnected.
                 connections.socket().set_nonblocking(true)?;
-                Served::Connections(connections)
+                Inner::Connections(connections)
             }
         };
-        Ok(Door { server, passed: false })
+        Ok(ServerSocket { server, inherited: false })
     }
 
     /// Converts a socket bound by another process, and applies what [`adjust`] does when binding.
-    fn already_bound(server: Server) -> Result<Door, Failure> {
+    fn already_bound(server: Server) -> Result<ServerSocket, Failure> {
         if wants_senders(server.kind()) {
             server.socket().set_pass_credentials(true)?;
         }
-        Ok(Door { passed: true, ..Door::new(server)? })
+        Ok(ServerSocket { inherited: true, ..ServerSocket::new(server)? })
     }
 
     pub(super) fn is_for_datagrams(&self) -> bool {
-        matches!(self.server, Served::Datagrams(_))
+        matches!(self.server, Inner::Datagrams(_))
     }
 
     fn server(&self) -> (&stoop::Socket, Option<&stoop::SocketFile>) {
         match &self.server {
-            Served::Connections(server) => (server.socket(), server.file()),
-            Served::Datagrams(mailbox) => (mailbox.socket(), mailbox.file()),
+            Inner::Connections(server) => (server.socket(), server.file()),
+            Inner::Datagrams(datagrams) => (datagrams.socket(), datagrams.file()),
         }
     }
 
@@ -135,7 +139,7 @@ impl Door {
             kind: Word(socket.kind()),
             answer: service.word(),
             mode: mode.map(|file| format!("{:o}", file.permissions().mode() & 0o7777)),
-            passed: self.passed,
+            passed: self.inherited,
         }
     }
 
@@ -143,10 +147,10 @@ impl Door {
     /// are still accepted.
     pub(super) fn release(&mut self) -> stoop::Result<()> {
         match &mut self.server {
-            Served::Connections(Server::Stream(listener)) => listener.release(),
-            Served::Connections(Server::SeqPacket(listener)) => listener.release(),
-            Served::Connections(Server::Datagram(_)) => Ok(()),
-            Served::Datagrams(mailbox) => mailbox.release(),
+            Inner::Connections(Server::Stream(listener)) => listener.release(),
+            Inner::Connections(Server::SeqPacket(listener)) => listener.release(),
+            Inner::Connections(Server::Datagram(_)) => Ok(()),
+            Inner::Datagrams(datagrams) => datagrams.release(),
         }
     }
 
@@ -156,17 +160,17 @@ impl Door {
     /// Returns an error only if the socket itself can no longer be used.
     pub(super) fn step(&mut self, shared: &Arc<Shared>) -> Result<Step, Failure> {
         match &mut self.server {
-            Served::Connections(Server::Stream(listener)) => accept(listener, Connection::Stream, shared),
-            Served::Connections(Server::SeqPacket(listener)) => {
+            Inner::Connections(Server::Stream(listener)) => accept(listener, Connection::Stream, shared),
+            Inner::Connections(Server::SeqPacket(listener)) => {
                 accept(listener, Connection::SeqPacket, shared)
             }
-            Served::Connections(Server::Datagram(_)) => Ok(Step::Nobody),
-            Served::Datagrams(mailbox) => mailbox.step(shared),
+            Inner::Connections(Server::Datagram(_)) => Ok(Step::WouldBlock),
+            Inner::Datagrams(datagrams) => datagrams.step(shared),
         }
     }
 }
 
-impl AsFd for Door {
+impl AsFd for ServerSocket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.server().0.as_fd()
     }
@@ -178,7 +182,7 @@ fn accept<C: Connected>(
     shared: &Arc<Shared>,
 ) -> Result<Step, Failure> {
     static NUMBER: AtomicU64 = AtomicU64::new(1);
-    let reserve = match shared.service.runs_programs().then(|| Reserve::take(&shared.crew)).transpose() {
+    let reserve = match shared.service.runs_programs().then(|| FdReserve::take(&shared.workers)).transpose() {
         Ok(reserve) => reserve,
         Err(error) => {
             return Ok(exhausted(shared, Failure::io("make room for a client's program", &error).summary()));
@@ -188,9 +192,9 @@ fn accept<C: Connected>(
         Ok(Arrival::Admitted(client)) => connection(client),
         Ok(Arrival::Refused { pid, uid, reason }) => {
             shared.output.note(&Event::refused(pid, uid, reason));
-            return Ok(Step::Passed);
+            return Ok(Step::Refused);
         }
-        Err(error) if error.is_would_block() => return Ok(Step::Nobody),
+        Err(error) if error.is_would_block() => return Ok(Step::WouldBlock),
         Err(error) if error.is_transient() => return Ok(exhausted(shared, error.to_string())),
         Err(error) => return Err(error.into()),
     };
@@ -201,7 +205,7 @@ fn accept<C: Connected>(
 
 /// Leaves the clients in the backlog for a moment.
 pub(super) fn exhausted(shared: &Shared, error: String) -> Step {
-    shared.trouble.report(None, error);
+    shared.errors.report(None, error);
     thread::sleep(PAUSE_WHEN_EXHAUSTED);
     Step::Exhausted
 }

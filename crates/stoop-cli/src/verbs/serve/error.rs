@@ -12,7 +12,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// The error reports of one server.
 #[derive(Debug)]
-pub(super) struct Trouble {
+pub(super) struct ErrorLog {
     output: Output,
     held: Mutex<Held>,
 }
@@ -25,9 +25,9 @@ struct Held {
     error: String,
 }
 
-impl Trouble {
-    pub(super) fn new(output: Output) -> Trouble {
-        Trouble { output, held: Mutex::default() }
+impl ErrorLog {
+    pub(super) fn new(output: Output) -> ErrorLog {
+        ErrorLog { output, held: Mutex::default() }
     }
 
     /// Reports an error, now or together with the next report.

@@ -22,7 +22,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// The threads and processes of a server.
 #[derive(Debug)]
-pub(super) struct Crew {
+pub(super) struct Workers {
     busy: AtomicUsize,
     limit: usize,
     /// Readable once a worker has finished.
@@ -30,12 +30,12 @@ pub(super) struct Crew {
     children: Mutex<HashSet<u32>>,
 }
 
-impl Crew {
-    pub(super) fn new(limit: Option<u32>) -> Result<Crew, Failure> {
+impl Workers {
+    pub(super) fn new(limit: Option<u32>) -> Result<Workers, Failure> {
         let finished = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
             .map_err(|errno| Failure::io("prepare for clients", &errno.into()))?;
         let limit = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
-        Ok(Crew { busy: AtomicUsize::new(0), limit, finished, children: Mutex::default() })
+        Ok(Workers { busy: AtomicUsize::new(0), limit, finished, children: Mutex::default() })
     }
 
     /// Returns how many threads are working.
@@ -57,13 +57,13 @@ impl Crew {
     }
 
     /// Registers a child process until the returned value is dropped.
-    pub(super) fn employ(&self, pid: u32) -> Employed<'_> {
+    pub(super) fn register_child(&self, pid: u32) -> ChildGuard<'_> {
         self.children().insert(pid);
-        Employed { crew: self, pid }
+        ChildGuard { workers: self, pid }
     }
 
     /// Terminates the child processes that are still running.
-    pub(super) fn abandon(&self) {
+    pub(super) fn terminate_children(&self) {
         for &pid in self.children().iter() {
             if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
                 let _ = kill_process_group(pid, Signal::TERM);
@@ -76,7 +76,7 @@ impl Crew {
     }
 }
 
-impl AsFd for Crew {
+impl AsFd for Workers {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.finished.as_fd()
     }
@@ -85,15 +85,15 @@ impl AsFd for Crew {
 /// Runs `work` in a thread of its own. If no thread can be spawned, retries for some time and then
 /// drops the work.
 pub(super) fn start(shared: &Arc<Shared>, work: impl FnOnce(&Shared) + Send + 'static) {
-    let at_work = AtWork::new(shared);
+    let guard = BusyGuard::new(shared);
     // Kept here as well, because a failed spawn drops its closure.
-    let job = Arc::new(Mutex::new(Some((at_work, work))));
+    let job = Arc::new(Mutex::new(Some((guard, work))));
     for _ in 0..TRIES {
         let theirs = Arc::clone(&job);
         let started = thread::Builder::new().stack_size(STACK_BYTES).spawn(move || {
             let job = theirs.lock().unwrap_or_else(PoisonError::into_inner).take();
-            if let Some((at_work, work)) = job {
-                work(&at_work.0);
+            if let Some((guard, work)) = job {
+                work(&guard.0);
             }
         });
         if started.is_ok() {
@@ -101,36 +101,36 @@ pub(super) fn start(shared: &Arc<Shared>, work: impl FnOnce(&Shared) + Send + 's
         }
         thread::sleep(PAUSE);
     }
-    shared.trouble.report(None, "a client was dropped: the system has no more threads to give");
+    shared.errors.report(None, "a client was dropped: the system has no more threads to give");
 }
 
 /// Counts as busy until it is dropped, even if the work panics.
-struct AtWork(Arc<Shared>);
+struct BusyGuard(Arc<Shared>);
 
-impl AtWork {
-    fn new(shared: &Arc<Shared>) -> AtWork {
-        shared.crew.busy.fetch_add(1, Ordering::AcqRel);
-        AtWork(Arc::clone(shared))
+impl BusyGuard {
+    fn new(shared: &Arc<Shared>) -> BusyGuard {
+        shared.workers.busy.fetch_add(1, Ordering::AcqRel);
+        BusyGuard(Arc::clone(shared))
     }
 }
 
-impl Drop for AtWork {
+impl Drop for BusyGuard {
     fn drop(&mut self) {
-        let crew = &self.0.crew;
-        crew.busy.fetch_sub(1, Ordering::AcqRel);
+        let workers = &self.0.workers;
+        workers.busy.fetch_sub(1, Ordering::AcqRel);
         // The counter overflows only after 2^64 - 2 writes.
-        let _ = rustix::io::write(&crew.finished, &1u64.to_ne_bytes());
+        let _ = rustix::io::write(&workers.finished, &1u64.to_ne_bytes());
     }
 }
 
 /// A registered child process.
-pub(super) struct Employed<'a> {
-    crew: &'a Crew,
+pub(super) struct ChildGuard<'a> {
+    workers: &'a Workers,
     pid: u32,
 }
 
-impl Drop for Employed<'_> {
+impl Drop for ChildGuard<'_> {
     fn drop(&mut self) {
-        self.crew.children().remove(&self.pid);
+        self.workers.children().remove(&self.pid);
     }
 }
