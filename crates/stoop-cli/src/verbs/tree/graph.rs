@@ -121,26 +121,26 @@ fn serving(snapshot: &Snapshot, rows: &[Row]) -> HashMap<Pid, Pid> {
 }
 
 #[derive(Clone, Debug, Default)]
-struct Making {
+struct NodeBuilder {
     pids: BTreeSet<Pid>,
     ports: BTreeMap<String, Port>,
 }
 
 /// The server, port and client of an edge.
-type Join = (Key, Option<String>, Key);
+type EdgeKey = (Key, Option<String>, Key);
 
 struct Builder<'a> {
     snapshot: &'a Snapshot,
     each: bool,
     serving: HashMap<Pid, Pid>,
     words: Words<'a>,
-    nodes: BTreeMap<Key, Making>,
-    edges: BTreeMap<Join, Joined>,
+    nodes: BTreeMap<Key, NodeBuilder>,
+    edges: BTreeMap<EdgeKey, EdgeBuilder>,
 }
 
 /// The attributes of an edge.
 #[derive(Debug, Default)]
-struct Joined {
+struct EdgeBuilder {
     connections: u32,
     waiting: u32,
     clients: BTreeSet<Pid>,
@@ -234,7 +234,7 @@ impl Builder<'_> {
             let (server, client) = (at[&server], at[&client]);
             let ports = &graph.nodes[server].ports;
             let port = port.and_then(|name| ports.binary_search_by(|port| port.name.cmp(&name)).ok());
-            let Joined { connections, waiting, clients } = joined;
+            let EdgeBuilder { connections, waiting, clients } = joined;
             let clients = clients.into_iter().collect();
             graph.edges.push(Edge { client, server, port, connections, waiting, clients });
         }

@@ -1,9 +1,9 @@
 //! Computes the position of everything in the picture, in pixels. Pure: text is only measured.
 
-use super::bricks::Wall;
+use super::component::{BELOW, Component};
 use super::graph::Graph;
 use super::layers::{Arrow, columns, components};
-use super::part::{BELOW, Part};
+use super::metrics::Metrics;
 
 /// The space between components of the picture.
 const APART: f64 = 40.0;
@@ -47,25 +47,28 @@ pub(super) type Point = (f64, f64);
 /// Places everything. Each box and each stop of an arrow is visited and sorted once per sweep, so
 /// the time grows with what is drawn.
 pub(super) fn layout(graph: &Graph) -> Layout {
-    let wall = Wall::new(graph);
-    let arrows: Vec<Arrow> =
-        graph.edges.iter().map(|edge| (wall.brick_of[edge.client], wall.brick_of[edge.server])).collect();
+    let metrics = Metrics::new(graph);
+    let arrows: Vec<Arrow> = graph
+        .edges
+        .iter()
+        .map(|edge| (metrics.cluster_of[edge.client], metrics.cluster_of[edge.server]))
+        .collect();
     let mut layout = Layout {
         nodes: vec![Rect::default(); graph.nodes.len()],
         paths: vec![Vec::new(); graph.edges.len()],
         ..Layout::default()
     };
     let (mut x, mut y, mut row_height) = (0.0, 0.0, 0.0f64);
-    for together in together(wall.bricks.len(), &arrows) {
+    for members in members(metrics.clusters.len(), &arrows) {
         let heights: Vec<f64> =
-            together.bricks.iter().map(|&brick| wall.bricks[brick].height + BELOW).collect();
-        let columns = columns(&heights, tallest(&heights), &together.arrows);
-        let part = Part::new(graph, &wall, &together.edges, &together.bricks, &columns);
-        let (width, height) = part.size();
+            members.clusters.iter().map(|&cluster| metrics.clusters[cluster].height + BELOW).collect();
+        let columns = columns(&heights, tallest(&heights), &members.arrows);
+        let component = Component::new(graph, &metrics, &members.edges, &members.clusters, &columns);
+        let (width, height) = component.size();
         if x > 0.0 && x + width > ROW.max(layout.width) {
             (x, y, row_height) = (0.0, y + row_height + APART, 0.0);
         }
-        part.put(x, y, &mut layout);
+        component.put(x, y, &mut layout);
         layout.width = layout.width.max(x + width);
         layout.height = layout.height.max(y + height);
         row_height = row_height.max(height);
@@ -75,29 +78,29 @@ pub(super) fn layout(graph: &Graph) -> Layout {
     layout
 }
 
-/// A connected component of bricks, with the edges between them.
+/// A connected component of clusters, with the edges between them.
 #[derive(Debug, Default)]
-struct Together {
-    bricks: Vec<usize>,
+struct Members {
+    clusters: Vec<usize>,
     edges: Vec<usize>,
-    /// The same edges, as indices into these bricks.
+    /// The same edges, as indices into these clusters.
     arrows: Vec<Arrow>,
 }
 
-fn together(bricks: usize, arrows: &[Arrow]) -> Vec<Together> {
-    // For each brick, its component and its index there.
-    let mut at = vec![(0, 0); bricks];
+fn members(clusters: usize, arrows: &[Arrow]) -> Vec<Members> {
+    // For each cluster, its component and its index there.
+    let mut at = vec![(0, 0); clusters];
     let mut all = Vec::new();
-    for bricks in components(bricks, arrows) {
-        for (place, &brick) in bricks.iter().enumerate() {
-            at[brick] = (all.len(), place);
+    for clusters in components(clusters, arrows) {
+        for (place, &cluster) in clusters.iter().enumerate() {
+            at[cluster] = (all.len(), place);
         }
-        all.push(Together { bricks, ..Together::default() });
+        all.push(Members { clusters, ..Members::default() });
     }
     for (edge, &(client, server)) in arrows.iter().enumerate() {
-        let together = &mut all[at[client].0];
-        together.edges.push(edge);
-        together.arrows.push((at[client].1, at[server].1));
+        let members = &mut all[at[client].0];
+        members.edges.push(edge);
+        members.arrows.push((at[client].1, at[server].1));
     }
     all
 }

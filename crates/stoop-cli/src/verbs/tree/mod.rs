@@ -5,17 +5,17 @@
 //! | `mod.rs` | creates the graph from the flags, and writes it |
 //! | `graph.rs` | groups, processes and their connections |
 //! | `text.rs` `dot.rs` `json.rs` | the graph for a terminal, for Graphviz, for programs: pure |
-//! | `bricks.rs` | the sizes of the boxes in the picture: pure |
-//! | `layers.rs` `part.rs` `layout.rs` | their positions: columns, order, the whole: pure |
+//! | `metrics.rs` | the sizes of the boxes in the picture: pure |
+//! | `layers.rs` `component.rs` `layout.rs` | their positions: columns, order, the whole: pure |
 //! | `svg.rs` | the picture: pure |
 
-mod bricks;
+mod component;
 mod dot;
 mod graph;
 mod json;
 mod layers;
 mod layout;
-mod part;
+mod metrics;
 mod svg;
 mod text;
 

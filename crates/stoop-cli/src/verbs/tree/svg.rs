@@ -3,9 +3,9 @@
 
 use std::fmt::Write as _;
 
-use super::bricks::{HEAD, NAME, PORT, PORTS, TITLE};
 use super::graph::{Edge, Graph, GroupKind, Node};
 use super::layout::{Layout, Point, Rect, layout};
+use super::metrics::{HEAD, NAME, PORT, PORTS, TITLE};
 use crate::output::{cut, escape};
 use crate::sockets::words::plural;
 

@@ -21,7 +21,7 @@ pub(super) struct FileFacts {
     pub(super) path: PathBuf,
     /// The file that it was bound to: the low 32 bits of the inode.
     pub(super) bound: Option<FileId>,
-    pub(super) fate: Fate,
+    pub(super) fate: FileState,
     /// The status of the file itself, if it could be reached.
     pub(super) status: Option<Status>,
     /// The file's current path, if the kernel was queried and it differs from the name.
@@ -34,7 +34,7 @@ pub(super) struct FileFacts {
 
 /// What has happened to the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(super) enum FileState {
     /// The path still leads to it.
     There,
     /// The path no longer exists.
@@ -80,8 +80,8 @@ pub(super) fn facts(
         false => Err(io::ErrorKind::Other.into()),
     };
     let fate = fate(socket, &named, very.as_ref());
-    let moved_to = now().filter(|_| fate == Fate::Moved);
-    let seen = very.as_ref().or(named.as_ref().ok().filter(|_| fate == Fate::There));
+    let moved_to = now().filter(|_| fate == FileState::Moved);
+    let seen = very.as_ref().or(named.as_ref().ok().filter(|_| fate == FileState::There));
     let may_enter = || match &moved_to {
         Some(now) => others_may_enter(None, now),
         None => others_may_enter(root.as_deref(), &name),
@@ -133,7 +133,7 @@ fn foreign_root(snapshot: &Snapshot, socket: &Socket) -> Option<PathBuf> {
     is_foreign.then_some(root)
 }
 
-fn fate(socket: &Socket, named: &io::Result<File>, very_file: Option<&File>) -> Fate {
+fn fate(socket: &Socket, named: &io::Result<File>, very_file: Option<&File>) -> FileState {
     let very = very_file.and_then(|very| very.metadata().ok());
     let named = named.as_ref().map(File::metadata);
     let is_it = |metadata: &Metadata| match &very {
@@ -142,13 +142,13 @@ fn fate(socket: &Socket, named: &io::Result<File>, very_file: Option<&File>) -> 
     };
     let is_alive = very_file.is_some_and(has_name);
     match named {
-        Ok(Ok(metadata)) if is_it(&metadata) => Fate::There,
-        Ok(Ok(_)) if is_alive => Fate::Moved,
-        Ok(Ok(metadata)) => Fate::Replaced { by_socket: metadata.file_type().is_socket() },
-        Err(error) if is_nothing(error) && is_alive => Fate::Moved,
-        Err(error) if is_nothing(error) => Fate::Gone,
-        _ if very.is_some() && !is_alive => Fate::Gone,
-        _ => Fate::Unknown,
+        Ok(Ok(metadata)) if is_it(&metadata) => FileState::There,
+        Ok(Ok(_)) if is_alive => FileState::Moved,
+        Ok(Ok(metadata)) => FileState::Replaced { by_socket: metadata.file_type().is_socket() },
+        Err(error) if is_nothing(error) && is_alive => FileState::Moved,
+        Err(error) if is_nothing(error) => FileState::Gone,
+        _ if very.is_some() && !is_alive => FileState::Gone,
+        _ => FileState::Unknown,
     }
 }
 

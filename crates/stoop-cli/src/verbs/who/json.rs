@@ -3,8 +3,8 @@
 use serde::Serialize;
 use stoop_inspect::Queue;
 
-use super::file::{Fate, FileFacts};
-use super::portrait::Portrait;
+use super::detail::Detail;
+use super::file::{FileFacts, FileState};
 use super::warnings::warnings;
 use crate::output::{Data, SCHEMA, push_json};
 use crate::sockets::json::{End, device};
@@ -94,9 +94,9 @@ struct Warned {
 }
 
 /// Appends one line of text.
-pub(super) fn line(portrait: &Portrait<'_>, text: &mut Vec<u8>) {
-    let mut views = Views::new(portrait.snapshot);
-    let socket = portrait.socket;
+pub(super) fn line(detail: &Detail<'_>, text: &mut Vec<u8>) {
+    let mut views = Views::new(detail.snapshot);
+    let socket = detail.socket;
     let (waiting, backlog) = match socket.queue {
         Some(Queue::Backlog { waiting, limit }) => (Some(waiting), Some(limit)),
         _ => (None, None),
@@ -106,7 +106,7 @@ pub(super) fn line(portrait: &Portrait<'_>, text: &mut Vec<u8>) {
         _ => None,
     };
     let is_datagram = socket.kind == Some(stoop::Kind::Datagram);
-    let clients = portrait.clients.iter().map(|client| Pair {
+    let clients = detail.clients.iter().map(|client| Pair {
         client: views.end(client.client),
         server: client.server.map(|server| views.end(server)),
         unread: bytes(&client.peeked),
@@ -117,18 +117,18 @@ pub(super) fn line(portrait: &Portrait<'_>, text: &mut Vec<u8>) {
         event: "who",
         kind: socket.kind.map(|kind| kind.word()),
         state: words::state(socket.state),
-        socket: views.end(portrait.id),
+        socket: views.end(detail.id),
         waiting,
         backlog,
-        somaxconn: portrait.limits.somaxconn.filter(|_| backlog.is_some()),
-        max_dgram_qlen: portrait.limits.max_dgram_qlen.filter(|_| is_datagram),
+        somaxconn: detail.limits.somaxconn.filter(|_| backlog.is_some()),
+        max_dgram_qlen: detail.limits.max_dgram_qlen.filter(|_| is_datagram),
         peer: socket.peer.map(|peer| views.end(peer)),
         clients,
         waiting_clients: socket.waiting.iter().map(|&id| views.end(id)).collect(),
-        file: portrait.file.as_ref().map(file),
-        settings: portrait.settings.as_ref().ok().map(settings),
-        unread: bytes(&portrait.peeked),
-        warnings: warnings(portrait).into_iter().map(|w| Warned { code: w.code, text: w.text }).collect(),
+        file: detail.file.as_ref().map(file),
+        settings: detail.settings.as_ref().ok().map(settings),
+        unread: bytes(&detail.peeked),
+        warnings: warnings(detail).into_iter().map(|w| Warned { code: w.code, text: w.text }).collect(),
     };
     push_json(&line, text);
 }
@@ -138,11 +138,11 @@ fn file(file: &FileFacts) -> File {
     File {
         path: words::path(&file.path),
         fate: match file.fate {
-            Fate::There => "there",
-            Fate::Gone => "removed",
-            Fate::Replaced { .. } => "replaced",
-            Fate::Moved => "moved",
-            Fate::Unknown => "unknown",
+            FileState::There => "there",
+            FileState::Gone => "removed",
+            FileState::Replaced { .. } => "replaced",
+            FileState::Moved => "moved",
+            FileState::Unknown => "unknown",
         },
         moved_to: file.moved_to.as_deref().map(words::path),
         device: file.bound.map(|bound| device(bound.dev)),

@@ -3,15 +3,15 @@
 //! | file | holds |
 //! |---|---|
 //! | `mod.rs` | finds the socket, and shows what was gathered |
-//! | `portrait.rs` | gathers everything that is known of one socket |
+//! | `detail.rs` | gathers everything that is known of one socket |
 //! | `file.rs` | the file it is bound to, and whether it was moved, replaced or removed |
 //! | `warnings.rs` | problems the user may want to know of: pure |
 //! | `text.rs` `json.rs` `bytes.rs` | format the result and the unread bytes: pure |
 
 mod bytes;
+mod detail;
 mod file;
 mod json;
-mod portrait;
 mod text;
 mod warnings;
 
@@ -25,7 +25,7 @@ use crate::args::Who;
 use crate::failure::Outcome;
 use crate::output::{print, status};
 use crate::sockets::{Completeness, ResolvedSelector, note};
-use portrait::Portrait;
+use detail::Detail;
 
 /// How long to observe whether a client is accepted.
 const PATIENCE: Duration = Duration::from_millis(200);
@@ -46,20 +46,20 @@ pub(crate) fn run(flags: &Who) -> Outcome {
         return Err(wanted.nobody(&flags.which, &snapshot, "who"));
     }
     let stuck = later(&mut inspector, &snapshot, &found).map(|later| stuck(&snapshot, &later, &found));
-    let mut clients = portrait::clients(&snapshot, &found);
+    let mut clients = detail::clients(&snapshot, &found);
     let mut text = Vec::new();
     for &id in &found {
         let looked_at = if is_by_name { Some(&wanted) } else { None };
-        let mut portrait =
-            Portrait::of(&snapshot, id, clients.remove(&id).unwrap_or_default(), looked_at, flags.peek);
-        portrait.is_nobody_accepted = stuck.as_ref().is_some_and(|stuck| stuck.contains(&id));
+        let mut detail =
+            Detail::of(&snapshot, id, clients.remove(&id).unwrap_or_default(), looked_at, flags.peek);
+        detail.is_nobody_accepted = stuck.as_ref().is_some_and(|stuck| stuck.contains(&id));
         if flags.json {
-            json::line(&portrait, &mut text);
+            json::line(&detail, &mut text);
         } else {
             if !text.is_empty() {
                 text.push(b'\n');
             }
-            text.extend(text::render(&portrait, flags.all_clients).into_bytes());
+            text.extend(text::render(&detail, flags.all_clients).into_bytes());
         }
     }
     print(&text)?;
@@ -101,14 +101,14 @@ fn stuck(snapshot: &Snapshot, later: &Snapshot, found: &[SocketId]) -> HashSet<S
 
 #[cfg(test)]
 mod tests {
-    use super::file::{Fate, FileFacts, Status};
-    use super::portrait::{Client, Limits, Now};
+    use super::detail::{Client, Limits, Now};
+    use super::file::{FileFacts, FileState, Status};
     use super::*;
     use crate::sockets::sample;
     use stoop_inspect::{Pid, ProcessState, Queue, State};
 
     /// Gathers a socket of the sample, with everything that root could see.
-    fn portrait(snapshot: &Snapshot, at: usize) -> Portrait<'_> {
+    fn detail(snapshot: &Snapshot, at: usize) -> Detail<'_> {
         let (id, socket) = (SocketId::new(at), &snapshot.sockets[at]);
         let of_it = snapshot.connections().filter(|connection| connection.listener == Some(id));
         let clients = of_it.filter(|connection| connection.server.is_some());
@@ -124,13 +124,13 @@ mod tests {
         let file = socket.name.as_path().map(|path| FileFacts {
             path: path.to_owned(),
             bound: socket.file,
-            fate: Fate::There,
+            fate: FileState::There,
             status: Some(status),
             moved_to: None,
             is_elsewhere: false,
             asked: None,
         });
-        Portrait {
+        Detail {
             snapshot,
             id,
             socket,
@@ -150,20 +150,20 @@ mod tests {
         let mut machine = sample::machine();
         let database = machine.processes.get_mut(&Pid(812)).unwrap();
         (database.start, database.state) = (Some(5_000_000), ProcessState::Stopped);
-        let mut of_database = portrait(&machine, sample::DATABASE);
+        let mut of_database = detail(&machine, sample::DATABASE);
         of_database.is_nobody_accepted = true;
         of_database.clients[0].peeked = Some(Ok(b"SELECT \x1b\xff".to_vec()));
-        let mut of_bus = portrait(&machine, sample::BUS);
+        let mut of_bus = detail(&machine, sample::BUS);
         let file = of_bus.file.as_mut().unwrap();
-        (file.fate, file.moved_to) = (Fate::Moved, Some("/run/dbus/old name".into()));
+        (file.fate, file.moved_to) = (FileState::Moved, Some("/run/dbus/old name".into()));
         let mut text = String::new();
         let mut json = Vec::new();
-        let waiting = portrait(&machine, sample::WAITING);
-        let hostile = portrait(&machine, sample::HOSTILE);
-        for portrait in [&of_database, &of_bus, &waiting, &hostile] {
-            text.push_str(&text::render(portrait, false));
+        let waiting = detail(&machine, sample::WAITING);
+        let hostile = detail(&machine, sample::HOSTILE);
+        for detail in [&of_database, &of_bus, &waiting, &hostile] {
+            text.push_str(&text::render(detail, false));
             text.push('\n');
-            json::line(portrait, &mut json);
+            json::line(detail, &mut json);
         }
         assert!(!text.contains(|c: char| c.is_control() && c != '\n'));
         sample::golden("who.txt", &text);
@@ -173,16 +173,16 @@ mod tests {
     #[test]
     fn each_fate_of_a_file_has_its_warning() {
         let machine = sample::machine();
-        let codes = |fate: Fate| {
-            let mut portrait = portrait(&machine, sample::BUS);
-            portrait.file.as_mut().unwrap().fate = fate;
-            warnings::warnings(&portrait).iter().map(|warning| warning.code).collect::<Vec<_>>()
+        let codes = |fate: FileState| {
+            let mut detail = detail(&machine, sample::BUS);
+            detail.file.as_mut().unwrap().fate = fate;
+            warnings::warnings(&detail).iter().map(|warning| warning.code).collect::<Vec<_>>()
         };
-        assert_eq!(codes(Fate::There), ["world_writable"]);
-        assert_eq!(codes(Fate::Gone), ["file_removed"]);
-        assert_eq!(codes(Fate::Replaced { by_socket: true }), ["file_replaced"]);
-        assert_eq!(codes(Fate::Moved), ["file_moved", "world_writable"]);
-        assert_eq!(codes(Fate::Unknown), [""; 0]);
+        assert_eq!(codes(FileState::There), ["world_writable"]);
+        assert_eq!(codes(FileState::Gone), ["file_removed"]);
+        assert_eq!(codes(FileState::Replaced { by_socket: true }), ["file_replaced"]);
+        assert_eq!(codes(FileState::Moved), ["file_moved", "world_writable"]);
+        assert_eq!(codes(FileState::Unknown), [""; 0]);
     }
 
     #[test]
@@ -191,8 +191,8 @@ mod tests {
         let codes = |at: usize, adjust: &dyn Fn(&mut Socket), is_full: bool| {
             let mut socket = machine.sockets[at].clone();
             adjust(&mut socket);
-            let portrait = Portrait { socket: &socket, is_queue_full: is_full, ..portrait(&machine, at) };
-            warnings::warnings(&portrait).iter().map(|warning| warning.code).collect::<Vec<_>>()
+            let detail = Detail { socket: &socket, is_queue_full: is_full, ..detail(&machine, at) };
+            warnings::warnings(&detail).iter().map(|warning| warning.code).collect::<Vec<_>>()
         };
         let plain = |_: &mut Socket| {};
         assert_eq!(codes(sample::BUS, &plain, false), ["world_writable"]);
@@ -212,8 +212,8 @@ mod tests {
     #[test]
     fn many_clients_are_counted_beyond_some() {
         let machine = sample::busy();
-        let text = text::render(&portrait(&machine, 0), false);
+        let text = text::render(&detail(&machine, 0), false);
         assert!(text.contains("more (--all-clients)"), "{text}");
-        assert!(!text::render(&portrait(&machine, 0), true).contains("more ("));
+        assert!(!text::render(&detail(&machine, 0), true).contains("more ("));
     }
 }

@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use stoop_inspect::{Process, Queue, Snapshot, SocketId, State, Workload};
 
 use super::bytes::dump;
-use super::file::{Fate, FileFacts, Status};
-use super::portrait::{Client, Portrait};
+use super::detail::{Client, Detail};
+use super::file::{FileFacts, FileState, Status};
 use super::warnings::warnings;
 use crate::names;
 use crate::sockets::words::{self, plural};
@@ -16,8 +16,8 @@ use crate::time;
 const CLIENTS: usize = 20;
 
 /// Returns the lines of text.
-pub(super) fn render(portrait: &Portrait<'_>, all_clients: bool) -> String {
-    let mut page = Page { text: String::new(), portrait };
+pub(super) fn render(detail: &Detail<'_>, all_clients: bool) -> String {
+    let mut page = Page { text: String::new(), detail };
     page.heading();
     page.owners();
     page.peer();
@@ -27,7 +27,7 @@ pub(super) fn render(portrait: &Portrait<'_>, all_clients: bool) -> String {
     page.clients(all_clients);
     page.waiting(all_clients);
     page.peeked();
-    for warning in warnings(portrait) {
+    for warning in warnings(detail) {
         let _ = writeln!(page.text, "  ! {}", warning.text);
         if let Some(next) = warning.next {
             let _ = writeln!(page.text, "    {next}");
@@ -38,7 +38,7 @@ pub(super) fn render(portrait: &Portrait<'_>, all_clients: bool) -> String {
 
 struct Page<'a> {
     text: String,
-    portrait: &'a Portrait<'a>,
+    detail: &'a Detail<'a>,
 }
 
 impl Page<'_> {
@@ -48,7 +48,7 @@ impl Page<'_> {
     }
 
     fn heading(&mut self) {
-        let socket = self.portrait.socket;
+        let socket = self.detail.socket;
         let name = if socket.name.is_unnamed() {
             "a socket without a name".into()
         } else {
@@ -57,23 +57,22 @@ impl Page<'_> {
         let kind = socket.kind.map_or("unknown", |kind| kind.word());
         let state = words::state(socket.state);
         let mut namespace = String::new();
-        words::Words::new(self.portrait.snapshot).namespace(socket.namespace, &mut namespace);
+        words::Words::new(self.detail.snapshot).namespace(socket.namespace, &mut namespace);
         let namespace =
             if namespace == "own" { String::new() } else { format!(", network namespace {namespace}") };
         let _ = writeln!(self.text, "{name}: {kind}, {state}, inode {}{namespace}", socket.ino);
     }
 
     fn owners(&mut self) {
-        let owners = self.portrait.owners();
-        let mut label = if self.portrait.is_server() { "served by" } else { "open in" };
+        let owners = self.detail.owners();
+        let mut label = if self.detail.is_server() { "served by" } else { "open in" };
         for (process, descriptors) in &owners {
             let line = format!("{}, {}", self.process(process), descriptor_words(descriptors));
             self.line(label, line);
             label = "";
         }
         if owners.is_empty() {
-            let by =
-                self.portrait.socket.uid.map(|uid| format!("; made by {}", user(uid))).unwrap_or_default();
+            let by = self.detail.socket.uid.map(|uid| format!("; made by {}", user(uid))).unwrap_or_default();
             self.line(label, format!("nobody that can be seen{by}"));
         }
         self.then();
@@ -82,12 +81,12 @@ impl Page<'_> {
     /// Adds the credentials that the kernel recorded when the connection was made, or when listen
     /// was called. The current owner may be another process.
     fn then(&mut self) {
-        let (snapshot, socket) = (self.portrait.snapshot, self.portrait.socket);
-        let Some(peer) = self.portrait.settings.as_ref().ok().and_then(|settings| settings.peer) else {
+        let (snapshot, socket) = (self.detail.snapshot, self.detail.socket);
+        let Some(peer) = self.detail.settings.as_ref().ok().and_then(|settings| settings.peer) else {
             return;
         };
         let (label, now) = match (socket.state, socket.peer) {
-            (State::Listening, _) => ("listen by", Some(self.portrait.id)),
+            (State::Listening, _) => ("listen by", Some(self.detail.id)),
             (State::Connected, Some(other)) => ("met then", Some(other)),
             _ => return,
         };
@@ -115,14 +114,14 @@ impl Page<'_> {
         if process.place != Workload::Unknown {
             let _ = write!(text, ", in {}", process.place);
         }
-        if let Some(age) = self.portrait.now.age(process) {
+        if let Some(age) = self.detail.now.age(process) {
             let _ = write!(text, ", started {} ago", time::about(age));
         }
         text
     }
 
     fn owner_words(&self, id: SocketId) -> String {
-        let snapshot: &Snapshot = self.portrait.snapshot;
+        let snapshot: &Snapshot = self.detail.snapshot;
         let mut processes = snapshot.processes_of(id);
         match (processes.next(), processes.count()) {
             (None, _) => match snapshot[id].uid {
@@ -138,16 +137,16 @@ impl Page<'_> {
 
     /// Adds the other end of a connection.
     fn peer(&mut self) {
-        let socket = self.portrait.socket;
+        let socket = self.detail.socket;
         let Some(peer) = socket.peer else {
             if let Some(listener) = socket.waits_for {
-                let name = words::address(&self.portrait.snapshot[listener].name);
+                let name = words::address(&self.detail.snapshot[listener].name);
                 let by = self.owner_words(listener);
                 self.line("waits for", format!("{name}, served by {by}"));
             }
             return;
         };
-        let other = &self.portrait.snapshot[peer];
+        let other = &self.detail.snapshot[peer];
         let name = if other.name.is_unnamed() {
             String::new()
         } else {
@@ -161,21 +160,20 @@ impl Page<'_> {
     }
 
     fn queue(&mut self) {
-        match self.portrait.socket.queue {
+        match self.detail.socket.queue {
             Some(Queue::Backlog { waiting, limit }) => {
                 let fit = u64::from(limit) + 1;
                 self.line("backlog", format!("{waiting} waiting; limit {limit}, and so {fit} fit"));
             }
             Some(Queue::Bytes { unread, unsent }) => {
                 let mut line = format!("{} unread", plural(unread as usize, "byte"));
-                let limit = self.portrait.socket.memory.map(|memory| memory.send_limit_bytes);
+                let limit = self.detail.socket.memory.map(|memory| memory.send_limit_bytes);
                 if let Some(limit) = limit {
                     let _ = write!(line, "; {unsent} of {limit} bytes of its send buffer in use");
                 }
                 self.line("queue", line);
-                let most = self.portrait.limits.max_dgram_qlen;
-                if let Some(most) = most.filter(|_| self.portrait.socket.kind == Some(stoop::Kind::Datagram))
-                {
+                let most = self.detail.limits.max_dgram_qlen;
+                if let Some(most) = most.filter(|_| self.detail.socket.kind == Some(stoop::Kind::Datagram)) {
                     let fit = u64::from(most) + 1;
                     self.line(
                         "",
@@ -187,7 +185,7 @@ impl Page<'_> {
             }
             None => {}
         }
-        let shut = match self.portrait.socket.shutdown {
+        let shut = match self.detail.socket.shutdown {
             (false, false) => return,
             (true, false) => "for reading",
             (false, true) => "for writing",
@@ -197,13 +195,13 @@ impl Page<'_> {
     }
 
     fn file(&mut self) {
-        let Some(file) = &self.portrait.file else { return };
+        let Some(file) = &self.detail.file else { return };
         let fate = match file.fate {
-            Fate::There => "",
-            Fate::Gone => ", removed",
-            Fate::Replaced { .. } => ", where another file is now",
-            Fate::Moved => ", moved",
-            Fate::Unknown => ", which cannot be looked at from here",
+            FileState::There => "",
+            FileState::Gone => ", removed",
+            FileState::Replaced { .. } => ", where another file is now",
+            FileState::Moved => ", moved",
+            FileState::Unknown => ", which cannot be looked at from here",
         };
         let elsewhere = if file.is_elsewhere { ", in the files of its process" } else { "" };
         self.line("file", format!("{}{fate}{elsewhere}", words::path(&file.path)));
@@ -216,9 +214,9 @@ impl Page<'_> {
     }
 
     fn settings(&mut self) {
-        let settings = match &self.portrait.settings {
+        let settings = match &self.detail.settings {
             Ok(settings) => settings,
-            Err(_) if self.portrait.socket.owners.is_empty() => return,
+            Err(_) if self.detail.socket.owners.is_empty() => return,
             Err(why) => return self.line("options", format!("not known: {why}")),
         };
         let options = [
@@ -241,9 +239,9 @@ impl Page<'_> {
     }
 
     fn clients(&mut self, all: bool) {
-        let clients = &self.portrait.clients;
+        let clients = &self.detail.clients;
         if clients.is_empty() {
-            if self.portrait.is_server() {
+            if self.detail.is_server() {
                 self.line("clients", "none");
             }
             return;
@@ -252,14 +250,14 @@ impl Page<'_> {
         self.list("clients", clients.len(), lines, all);
         for client in clients {
             if let Some(peeked) = &client.peeked {
-                let title = format!("unread of inode {}", self.portrait.snapshot[client.client].ino);
+                let title = format!("unread of inode {}", self.detail.snapshot[client.client].ino);
                 self.bytes(&title, peeked);
             }
         }
     }
 
     fn client(&self, client: &Client) -> String {
-        let snapshot = self.portrait.snapshot;
+        let snapshot = self.detail.snapshot;
         let unread = |id: SocketId| match snapshot[id].queue {
             Some(Queue::Bytes { unread, .. }) => unread,
             _ => 0,
@@ -274,7 +272,7 @@ impl Page<'_> {
         }
         let differs = client.server.filter(|&end| {
             let pid = |id| crate::sockets::Row::process(snapshot, id);
-            pid(end).is_some() && pid(end) != pid(self.portrait.id)
+            pid(end).is_some() && pid(end) != pid(self.detail.id)
         });
         if let Some(end) = differs {
             let _ = write!(line, "; served by {}", self.owner_words(end));
@@ -283,7 +281,7 @@ impl Page<'_> {
     }
 
     fn waiting(&mut self, all: bool) {
-        let waiting = &self.portrait.socket.waiting;
+        let waiting = &self.detail.socket.waiting;
         if waiting.is_empty() {
             return;
         }
@@ -306,7 +304,7 @@ impl Page<'_> {
     }
 
     fn peeked(&mut self) {
-        if let Some(peeked) = &self.portrait.peeked {
+        if let Some(peeked) = &self.detail.peeked {
             self.bytes("unread", peeked);
         }
     }

@@ -3,8 +3,8 @@
 use stoop::Kind;
 use stoop_inspect::{ProcessState, Queue, State};
 
-use super::file::Fate;
-use super::portrait::Portrait;
+use super::detail::Detail;
+use super::file::FileState;
 use crate::sockets::{Row, Words, words};
 
 /// The share of a backlog, in percent, from which it is reported as nearly full.
@@ -32,19 +32,19 @@ impl Warning {
 }
 
 /// Returns all warnings, the most severe first.
-pub(super) fn warnings(portrait: &Portrait<'_>) -> Vec<Warning> {
-    let mut warnings = stopped(portrait);
-    warnings.extend(backlog(portrait));
-    warnings.extend(queue(portrait));
-    warnings.extend(state(portrait));
-    warnings.extend(clients(portrait));
-    warnings.extend(file(portrait));
-    warnings.extend(permissions(portrait));
+pub(super) fn warnings(detail: &Detail<'_>) -> Vec<Warning> {
+    let mut warnings = stopped(detail);
+    warnings.extend(backlog(detail));
+    warnings.extend(queue(detail));
+    warnings.extend(state(detail));
+    warnings.extend(clients(detail));
+    warnings.extend(file(detail));
+    warnings.extend(permissions(detail));
     warnings
 }
 
-fn stopped(portrait: &Portrait<'_>) -> Vec<Warning> {
-    let owners = portrait.owners();
+fn stopped(detail: &Detail<'_>) -> Vec<Warning> {
+    let owners = detail.owners();
     let is_stopped = |state: ProcessState| state == ProcessState::Stopped;
     let stopped = owners.iter().filter(|(process, _)| is_stopped(process.state));
     let stopped = stopped.map(|(process, _)| {
@@ -58,12 +58,12 @@ fn stopped(portrait: &Portrait<'_>) -> Vec<Warning> {
     stopped.collect()
 }
 
-fn backlog(portrait: &Portrait<'_>) -> Vec<Warning> {
-    let Some(Queue::Backlog { waiting, limit }) = portrait.socket.queue else { return Vec::new() };
+fn backlog(detail: &Detail<'_>) -> Vec<Warning> {
+    let Some(Queue::Backlog { waiting, limit }) = detail.socket.queue else { return Vec::new() };
     let mut warnings = Vec::new();
     // One more client than the limit fits (K-CONNECT-1).
     let percent = u64::from(waiting) * 100 / (u64::from(limit) + 1);
-    let somaxconn = portrait.limits.somaxconn.filter(|&most| limit >= most);
+    let somaxconn = detail.limits.somaxconn.filter(|&most| limit >= most);
     let most =
         somaxconn.map(|most| format!("; net.core.somaxconn allows no more than {most}")).unwrap_or_default();
     if waiting > limit {
@@ -73,21 +73,21 @@ fn backlog(portrait: &Portrait<'_>) -> Vec<Warning> {
         let text = format!("backlog {percent} % full: {waiting} of {} that fit{most}", u64::from(limit) + 1);
         warnings.push(Warning::new("backlog_nearly_full", text));
     }
-    if portrait.is_nobody_accepted {
+    if detail.is_nobody_accepted {
         let text = "nobody accepts: the client that has waited longest waited on while this was looked at";
         warnings.push(Warning::new("nobody_accepts", text));
     }
     warnings
 }
 
-fn queue(portrait: &Portrait<'_>) -> Option<Warning> {
-    if !portrait.is_queue_full {
+fn queue(detail: &Detail<'_>) -> Option<Warning> {
+    if !detail.is_queue_full {
         return None;
     }
     // One more message than the limit fits (K-DGRAM-3).
-    let fit = portrait.limits.max_dgram_qlen.map(|most| format!(" ({} fit)", u64::from(most) + 1));
-    let reader = Row::process(portrait.snapshot, portrait.id)
-        .map(|pid| Words::new(portrait.snapshot).process(pid).to_owned());
+    let fit = detail.limits.max_dgram_qlen.map(|most| format!(" ({} fit)", u64::from(most) + 1));
+    let reader = Row::process(detail.snapshot, detail.id)
+        .map(|pid| Words::new(detail.snapshot).process(pid).to_owned());
     let reader = reader.unwrap_or_else(|| "its owner".into());
     let text = format!(
         "queue full: {reader} does not read the messages that wait{}: a send blocks, or fails with EAGAIN",
@@ -96,8 +96,8 @@ fn queue(portrait: &Portrait<'_>) -> Option<Warning> {
     Some(Warning::new("queue_full", text))
 }
 
-fn state(portrait: &Portrait<'_>) -> Vec<Warning> {
-    let socket = portrait.socket;
+fn state(detail: &Detail<'_>) -> Vec<Warning> {
+    let socket = detail.socket;
     let mut warnings = Vec::new();
     if socket.state == State::Listening && socket.shutdown.0 {
         warnings.push(Warning::new("shut_down", "it was shut down for reading: every connect is refused"));
@@ -108,7 +108,7 @@ fn state(portrait: &Portrait<'_>) -> Vec<Warning> {
             "it has a name and does not listen: every connect is refused",
         ));
     }
-    let sees_all = !portrait.snapshot.missing.iter().any(words::is_about_owners);
+    let sees_all = !detail.snapshot.missing.iter().any(words::is_about_owners);
     if socket.owners.is_empty() && sees_all && socket.state != State::Waiting {
         let text = "no process has it open: it is on its way in a message, or the kernel keeps it for somebody (io_uring)";
         warnings.push(Warning::new("no_owner", text));
@@ -122,17 +122,17 @@ fn state(portrait: &Portrait<'_>) -> Vec<Warning> {
     warnings
 }
 
-fn clients(portrait: &Portrait<'_>) -> Option<Warning> {
-    let snapshot = portrait.snapshot;
-    let mut servers = portrait.clients.iter().filter_map(|client| client.server);
-    servers.any(|id| snapshot[id].namesake == Some(portrait.id)).then(|| {
+fn clients(detail: &Detail<'_>) -> Option<Warning> {
+    let snapshot = detail.snapshot;
+    let mut servers = detail.clients.iter().filter_map(|client| client.server);
+    servers.any(|id| snapshot[id].namesake == Some(detail.id)).then(|| {
         let text = "some of these clients may have come to an earlier server of the same name: only a kernel program can tell";
         Warning::new("clients_uncertain", text)
     })
 }
 
-fn file(portrait: &Portrait<'_>) -> Vec<Warning> {
-    let Some(file) = &portrait.file else { return Vec::new() };
+fn file(detail: &Detail<'_>) -> Vec<Warning> {
+    let Some(file) = &detail.file else { return Vec::new() };
     let shown = words::path(&file.path);
     let mut warnings = Vec::new();
     if let Some(asked) = &file.asked {
@@ -144,18 +144,18 @@ fn file(portrait: &Portrait<'_>) -> Vec<Warning> {
     }
     let restart = "a new connect does not find it: start it again";
     let warning = match file.fate {
-        Fate::There | Fate::Unknown => return warnings,
-        Fate::Gone => {
+        FileState::There | FileState::Unknown => return warnings,
+        FileState::Gone => {
             Warning::new("file_removed", format!("its file {shown} was removed under it; {restart}"))
         }
-        Fate::Replaced { by_socket: true } => {
+        FileState::Replaced { by_socket: true } => {
             let text = format!("another socket's file is at {shown} now: new clients reach that one");
             Warning::new("file_replaced", text)
         }
-        Fate::Replaced { by_socket: false } => {
+        FileState::Replaced { by_socket: false } => {
             Warning::new("file_replaced", format!("something else is at {shown} now; {restart}"))
         }
-        Fate::Moved => match &file.moved_to {
+        FileState::Moved => match &file.moved_to {
             Some(now) => {
                 Warning::new("file_moved", format!("its file was moved, and is {} now", words::path(now)))
             }
@@ -166,9 +166,9 @@ fn file(portrait: &Portrait<'_>) -> Vec<Warning> {
     warnings
 }
 
-fn permissions(portrait: &Portrait<'_>) -> Vec<Warning> {
-    let socket = portrait.socket;
-    if !portrait.is_server() {
+fn permissions(detail: &Detail<'_>) -> Vec<Warning> {
+    let socket = detail.socket;
+    if !detail.is_server() {
         return Vec::new();
     }
     if socket.name.as_abstract().is_some() {
@@ -176,11 +176,11 @@ fn permissions(portrait: &Portrait<'_>) -> Vec<Warning> {
                     looks at who does cannot be seen from outside";
         return vec![Warning::new("abstract_open", text)];
     }
-    let reachable = portrait.file.as_ref().filter(|file| matches!(file.fate, Fate::There | Fate::Moved));
+    let reachable =
+        detail.file.as_ref().filter(|file| matches!(file.fate, FileState::There | FileState::Moved));
     let status = reachable.and_then(|file| file.status.as_ref());
     let Some(status) = status else { return Vec::new() };
-    let is_roots =
-        portrait.owners().iter().any(|(process, _)| process.uid == Some(0)) || socket.uid == Some(0);
+    let is_roots = detail.owners().iter().any(|(process, _)| process.uid == Some(0)) || socket.uid == Some(0);
     // A directory that other users may not search protects the file, whatever its mode.
     if is_roots && status.mode & 0o002 != 0 && status.others_may_enter == Some(true) {
         let text = format!(

@@ -7,19 +7,19 @@ use std::process::Stdio;
 
 use stoop::{Allow, Bind, escaped};
 
-use super::paper::Paper;
-use super::stage::{Ran, Stage};
+use super::sandbox::{Finished, Sandbox};
+use super::transcript::Transcript;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::names;
 
 /// A client sends nothing about itself, and the server knows its credentials.
-pub(super) fn identity(stage: &Stage, paper: &mut Paper) -> Result<(), Failure> {
-    paper.text("Whoever connects cannot hide or lie: the kernel noted the process and its user.")?;
-    let listener = Bind::new(stage.path("door.sock")).listen_seqpacket()?;
+pub(super) fn identity(sandbox: &Sandbox, transcript: &mut Transcript) -> Result<(), Failure> {
+    transcript.text("Whoever connects cannot hide or lie: the kernel noted the process and its user.")?;
+    let listener = Bind::new(sandbox.path("door.sock")).listen_seqpacket()?;
     let args = ["send", "door.sock", "guess who"];
-    paper.command("stoop send door.sock 'guess who'")?;
-    let mut child = stage.stoop(&args).stdin(Stdio::null()).spawn().map_err(starting)?;
+    transcript.command("stoop send door.sock 'guess who'")?;
+    let mut child = sandbox.stoop(&args).stdin(Stdio::null()).spawn().map_err(starting)?;
     let client = listener.accept()?;
     let message = client.recv_vec()?.unwrap_or_default();
     let peer = client.peer();
@@ -29,33 +29,34 @@ pub(super) fn identity(stage: &Stage, paper: &mut Paper) -> Result<(), Failure> 
     let user = uid.and_then(names::user).map(|name| format!(" ({})", escaped(&name))).unwrap_or_default();
     let number = |id: Option<u32>| id.map_or("unknown".into(), |id| id.to_string());
     let pid = peer.pid.known().copied();
-    paper.said(&format!(
+    transcript.output(&format!(
         "'{}' from process {}, uid {}{user}",
         escaped(&message),
         number(pid),
         number(uid)
     ))?;
-    paper.check(pid == Some(child.id()), "it is the process that was started, and no other could say so")?;
+    transcript
+        .check(pid == Some(child.id()), "it is the process that was started, and no other could say so")?;
     let own = rustix::process::geteuid().as_raw();
-    paper.check(
+    transcript.check(
         uid == Some(own),
         "and the user is right: a server can admit by user, before the first byte",
     )?;
-    paper.invite("stoop serve ./door.sock --mode 666 --allow-uid root    # only root is served")
+    transcript.suggest("stoop serve ./door.sock --mode 666 --allow-uid root    # only root is served")
 }
 
 /// One process opens a file and another reads it, after it was unlinked.
-pub(super) fn descriptor(stage: &Stage, paper: &mut Paper) -> Result<(), Failure> {
-    paper.picture(
+pub(super) fn descriptor(sandbox: &Sandbox, transcript: &mut Transcript) -> Result<(), Failure> {
+    transcript.picture(
         r"
    sender: open(letter.txt) = 3 --- mail.sock ---> receiver: 7, the same open file",
     )?;
-    let listener = Bind::new(stage.path("mail.sock")).listen_seqpacket()?;
-    let letter = stage.path("letter.txt");
+    let listener = Bind::new(sandbox.path("mail.sock")).listen_seqpacket()?;
+    let letter = sandbox.path("letter.txt");
     let text = "written before it was sent\n";
     std::fs::write(&letter, text).map_err(|error| Failure::io("write a letter", &error))?;
-    stage.run(paper, &["send", "mail.sock", "see enclosed", "--fd", "letter.txt"], "")?;
-    paper.command("rm letter.txt")?;
+    sandbox.run(transcript, &["send", "mail.sock", "see enclosed", "--fd", "letter.txt"], "")?;
+    transcript.command("rm letter.txt")?;
     std::fs::remove_file(&letter).map_err(|error| Failure::io("remove the letter", &error))?;
 
     let (message, received) = listener.accept()?.recv_vec_with(Allow::descriptors(1))?;
@@ -66,29 +67,29 @@ pub(super) fn descriptor(stage: &Stage, paper: &mut Paper) -> Result<(), Failure
             .and_then(|()| file.read_to_string(&mut read))
             .map_err(|error| Failure::io("read", &error))?;
     }
-    paper.said(&format!("'{}', with {} descriptor", escaped(&message), files.len()))?;
-    paper.check(read == text, "the receiver never opened the file, its name is gone, and it reads:")?;
-    paper.said(&read)?;
-    paper.invite("stoop recv ./mail.sock --descriptors 1    # and: stoop send ./mail.sock hi --fd FILE")
+    transcript.output(&format!("'{}', with {} descriptor", escaped(&message), files.len()))?;
+    transcript.check(read == text, "the receiver never opened the file, its name is gone, and it reads:")?;
+    transcript.output(&read)?;
+    transcript.suggest("stoop recv ./mail.sock --descriptors 1    # and: stoop send ./mail.sock hi --fd FILE")
 }
 
 /// Write permission on the socket file decides who may connect.
-pub(super) fn permissions(stage: &Stage, paper: &mut Paper) -> Result<(), Failure> {
-    paper
+pub(super) fn permissions(sandbox: &Sandbox, transcript: &mut Transcript) -> Result<(), Failure> {
+    transcript
         .text("To connect takes write permission on the file. --mode sets it exactly, whatever the umask.")?;
     let refused = if rustix::process::geteuid().is_root() {
-        let _server = stage.serve(paper, &["private.sock", "--mode", "600"])?;
-        stage.run_as_nobody(paper, &["connect", "private.sock"])?
+        let _server = sandbox.serve(transcript, &["private.sock", "--mode", "600"])?;
+        sandbox.run_as_nobody(transcript, &["connect", "private.sock"])?
     } else {
-        let _server = stage.serve(paper, &["private.sock", "--mode", "000"])?;
-        stage.run(paper, &["connect", "private.sock"], "")?
+        let _server = sandbox.serve(transcript, &["private.sock", "--mode", "000"])?;
+        sandbox.run(transcript, &["connect", "private.sock"], "")?
     };
-    let named = |ran: &Ran| ran.stderr.contains("mode");
-    paper.check(
+    let named = |ran: &Finished| ran.stderr.contains("mode");
+    transcript.check(
         refused.explains(Exit::NotPermitted) && named(&refused),
         "refused, saying who asked and what the mode is",
     )?;
-    paper.invite("stoop serve ./private.sock --mode 660 --group users")
+    transcript.suggest("stoop serve ./private.sock --mode 660 --group users")
 }
 
 fn starting(error: std::io::Error) -> Failure {

@@ -1,5 +1,5 @@
 //! Measures the boxes of the picture. Each group with its nodes, or a node that is in no group, is
-//! a brick. Pure.
+//! a cluster. Pure.
 
 use super::graph::{Graph, GroupKind};
 use crate::output::width_of;
@@ -23,19 +23,19 @@ const SMALL_LETTER: f64 = 6.7;
 const NARROWEST: f64 = 120.0;
 
 /// A group with its nodes, or a node that is in no group. It is placed as one.
-pub(super) struct Brick {
+pub(super) struct Cluster {
     pub(super) group: Option<usize>,
-    /// The nodes, each with its distance from the top of the brick.
+    /// The nodes, each with its distance from the top of the cluster.
     pub(super) nodes: Vec<(usize, f64)>,
     pub(super) width: f64,
     pub(super) height: f64,
 }
 
-/// All bricks.
-pub(super) struct Wall {
-    pub(super) bricks: Vec<Brick>,
-    /// For each node its brick, and its distance from the top of the brick.
-    pub(super) brick_of: Vec<usize>,
+/// All clusters.
+pub(super) struct Metrics {
+    pub(super) clusters: Vec<Cluster>,
+    /// For each node its cluster, and its distance from the top of the cluster.
+    pub(super) cluster_of: Vec<usize>,
     pub(super) top: Vec<f64>,
 }
 
@@ -53,36 +53,41 @@ fn node_width(graph: &Graph, node: usize) -> f64 {
     ports.fold(head.max(NARROWEST), f64::max)
 }
 
-impl Wall {
-    pub(super) fn new(graph: &Graph) -> Wall {
-        let bricks = bricks(graph);
-        let (mut brick_of, mut top) = (vec![0; graph.nodes.len()], vec![0.0; graph.nodes.len()]);
-        for (at, brick) in bricks.iter().enumerate() {
-            for &(node, below) in &brick.nodes {
-                (brick_of[node], top[node]) = (at, below);
+impl Metrics {
+    pub(super) fn new(graph: &Graph) -> Metrics {
+        let clusters = clusters(graph);
+        let (mut cluster_of, mut top) = (vec![0; graph.nodes.len()], vec![0.0; graph.nodes.len()]);
+        for (at, cluster) in clusters.iter().enumerate() {
+            for &(node, below) in &cluster.nodes {
+                (cluster_of[node], top[node]) = (at, below);
             }
         }
-        Wall { bricks, brick_of, top }
+        Metrics { clusters, cluster_of, top }
     }
 }
 
-fn bricks(graph: &Graph) -> Vec<Brick> {
-    let mut bricks: Vec<Brick> = Vec::new();
+fn clusters(graph: &Graph) -> Vec<Cluster> {
+    let mut clusters: Vec<Cluster> = Vec::new();
     for (at, node) in graph.nodes.iter().enumerate() {
         let height = node_height(node.ports.len());
         if graph.groups[node.group].kind == GroupKind::Loose {
             let width = node_width(graph, at);
-            bricks.push(Brick { group: None, nodes: vec![(at, 0.0)], width, height });
+            clusters.push(Cluster { group: None, nodes: vec![(at, 0.0)], width, height });
             continue;
         }
-        if bricks.last().is_none_or(|brick| brick.group != Some(node.group)) {
+        if clusters.last().is_none_or(|cluster| cluster.group != Some(node.group)) {
             let title = width_of(&graph.groups[node.group].title).min(NAME) as f64 * LETTER + 2.0 * PAD;
-            bricks.push(Brick { group: Some(node.group), nodes: Vec::new(), width: title, height: TITLE });
+            clusters.push(Cluster {
+                group: Some(node.group),
+                nodes: Vec::new(),
+                width: title,
+                height: TITLE,
+            });
         }
-        let brick = bricks.last_mut().expect("just made");
-        brick.nodes.push((at, brick.height));
-        brick.width = brick.width.max(node_width(graph, at) + 2.0 * PAD);
-        brick.height += height + PAD;
+        let cluster = clusters.last_mut().expect("just made");
+        cluster.nodes.push((at, cluster.height));
+        cluster.width = cluster.width.max(node_width(graph, at) + 2.0 * PAD);
+        cluster.height += height + PAD;
     }
-    bricks
+    clusters
 }

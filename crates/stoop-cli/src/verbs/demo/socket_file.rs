@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use stoop::{Connect, Stream};
 
-use super::paper::Paper;
-use super::stage::{Server, Stage};
+use super::sandbox::{Sandbox, ServerProcess};
+use super::transcript::Transcript;
 use crate::exit::Exit;
 use crate::failure::Failure;
 
@@ -16,50 +16,50 @@ const TAKEOVERS: u32 = 40;
 
 /// The socket file of a killed server refuses clients, and does not prevent the next server from
 /// starting.
-pub(super) fn stale(stage: &Stage, paper: &mut Paper) -> Result<(), Failure> {
-    let server = stage.serve(paper, &["app.sock"])?;
-    paper.command(&format!("kill -KILL {}", server.pid()))?;
+pub(super) fn stale(sandbox: &Sandbox, transcript: &mut Transcript) -> Result<(), Failure> {
+    let server = sandbox.serve(transcript, &["app.sock"])?;
+    transcript.command(&format!("kill -KILL {}", server.pid()))?;
     server.kill()?;
-    let ran = stage.run(paper, &["connect", "app.sock"], "")?;
-    let left = stage.path("app.sock").exists();
-    paper.check(left && ran.explains(Exit::Failed), "the file is there, and nobody behind it")?;
-    let server = stage.serve(paper, &["app.sock"])?;
-    paper.check(
-        echoes(&stage.path("app.sock"))?,
+    let ran = sandbox.run(transcript, &["connect", "app.sock"], "")?;
+    let left = sandbox.path("app.sock").exists();
+    transcript.check(left && ran.explains(Exit::Failed), "the file is there, and nobody behind it")?;
+    let server = sandbox.serve(transcript, &["app.sock"])?;
+    transcript.check(
+        echoes(&sandbox.path("app.sock"))?,
         "the kernel confirmed that it was dead, so it was replaced",
     )?;
     server.end()?;
-    paper.invite("kill -KILL a server of yours, and start it again")
+    transcript.suggest("kill -KILL a server of yours, and start it again")
 }
 
 /// A second server reports which process has the name.
-pub(super) fn live(stage: &Stage, paper: &mut Paper) -> Result<(), Failure> {
-    let server = stage.serve(paper, &["app.sock"])?;
-    let ran = stage.run(paper, &["serve", "app.sock"], "")?;
+pub(super) fn live(sandbox: &Sandbox, transcript: &mut Transcript) -> Result<(), Failure> {
+    let server = sandbox.serve(transcript, &["app.sock"])?;
+    let ran = sandbox.run(transcript, &["serve", "app.sock"], "")?;
     let named = ran.stderr.contains(&format!("process {}", server.pid()));
-    paper.check(ran.code == Some(Exit::Failed.code().into()) && named, "refused, naming who has it")?;
-    paper.check(echoes(&stage.path("app.sock"))?, "and the first server did not notice")?;
+    transcript.check(ran.code == Some(Exit::Failed.code().into()) && named, "refused, naming who has it")?;
+    transcript.check(echoes(&sandbox.path("app.sock"))?, "and the first server did not notice")?;
     server.end()?;
-    paper.invite("stoop serve ./app.sock    # twice")
+    transcript.suggest("stoop serve ./app.sock    # twice")
 }
 
 /// Clients connect all the time while the server is replaced.
-pub(super) fn takeover(stage: &Stage, paper: &mut Paper) -> Result<(), Failure> {
-    paper.text(
+pub(super) fn takeover(sandbox: &Sandbox, transcript: &mut Transcript) -> Result<(), Failure> {
+    transcript.text(
         "The new socket listens before it takes the name, in one step; the old server finishes what it has.",
     )?;
-    let mut server = stage.serve(paper, &["app.sock"])?;
-    paper.command(&format!(
+    let mut server = sandbox.serve(transcript, &["app.sock"])?;
+    transcript.command(&format!(
         "stoop serve app.sock --replace &    # {TAKEOVERS} times, each in place of the one before"
     ))?;
     let stop = AtomicBool::new(false);
-    let path = stage.path("app.sock");
+    let path = sandbox.path("app.sock");
     let (load, clean) = std::thread::scope(|scope| {
         let clients = scope.spawn(|| clients(&path, &stop));
         let mut clean = 0;
         let replaced = (0..TAKEOVERS).try_for_each(|_| {
-            let next = stage.start(&["app.sock", "--replace"])?;
-            let old: Server = std::mem::replace(&mut server, next);
+            let next = sandbox.start(&["app.sock", "--replace"])?;
+            let old: ServerProcess = std::mem::replace(&mut server, next);
             clean += u32::from(old.end()?);
             Ok::<(), Failure>(())
         });
@@ -67,14 +67,14 @@ pub(super) fn takeover(stage: &Stage, paper: &mut Paper) -> Result<(), Failure> 
         let load = clients.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         replaced.map(|()| (load, clean))
     })?;
-    paper.check(clean == TAKEOVERS, &format!("{clean} servers handed over and ended well"))?;
+    transcript.check(clean == TAKEOVERS, &format!("{clean} servers handed over and ended well"))?;
     let Load { came, refused, unanswered } = load;
-    paper.check(
+    transcript.check(
         came > 0 && refused + unanswered == 0,
         &format!("{came} clients came meanwhile: {refused} refused, {unanswered} without an answer"),
     )?;
     server.end()?;
-    paper.invite("stoop serve ./app.sock --replace    # while another one serves it")
+    transcript.suggest("stoop serve ./app.sock --replace    # while another one serves it")
 }
 
 /// The results of the clients.

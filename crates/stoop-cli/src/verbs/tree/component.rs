@@ -3,9 +3,9 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::bricks::{HEAD, PAD, PORT, PORTS, Wall, node_height};
 use super::graph::Graph;
 use super::layout::{Frame, Layout, Point, Rect};
+use super::metrics::{HEAD, Metrics, PAD, PORT, PORTS, node_height};
 
 /// The space between boxes, and between columns. It grows with the number of arrows that pass, up
 /// to a limit.
@@ -18,21 +18,21 @@ const LANE: f64 = 10.0;
 /// How often columns are ordered by their neighbours.
 const SWEEPS: usize = 24;
 
-/// An item in a column: a brick, or a lane that leads past it. All edges to the same port share a
+/// An item in a column: a cluster, or a lane that leads past it. All edges to the same port share a
 /// lane, so that they merge on the way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Item {
-    Brick(usize),
+    Cluster(usize),
     Lane { server: usize, port: Option<usize>, column: usize, leads_back: bool },
 }
 
 /// A connected component of the picture.
-pub(super) struct Part<'a> {
+pub(super) struct Component<'a> {
     graph: &'a Graph,
-    wall: &'a Wall,
+    metrics: &'a Metrics,
     /// The edges within the component.
     edges: &'a [usize],
-    /// The column of each of its bricks.
+    /// The column of each of its clusters.
     column: HashMap<usize, usize>,
     /// The columns from left to right, each from top to bottom.
     columns: Vec<Vec<Item>>,
@@ -41,24 +41,25 @@ pub(super) struct Part<'a> {
     top: HashMap<Item, f64>,
 }
 
-impl<'a> Part<'a> {
+impl<'a> Component<'a> {
     pub(super) fn new(
         graph: &'a Graph,
-        wall: &'a Wall,
+        metrics: &'a Metrics,
         edges: &'a [usize],
         members: &[usize],
         at: &[usize],
-    ) -> Part<'a> {
+    ) -> Component<'a> {
         let column: HashMap<usize, usize> = members.iter().copied().zip(at.iter().copied()).collect();
         let mut columns = vec![Vec::new(); at.iter().max().map_or(0, |last| last + 1)];
         for (&member, &at) in members.iter().zip(at) {
-            columns[at].push(Item::Brick(member));
+            columns[at].push(Item::Cluster(member));
         }
-        let mut part = Part { graph, wall, edges, column, columns, spans: Vec::new(), top: HashMap::new() };
-        part.add_lanes();
-        part.measure();
-        part.arrange();
-        part
+        let mut component =
+            Component { graph, metrics, edges, column, columns, spans: Vec::new(), top: HashMap::new() };
+        component.add_lanes();
+        component.measure();
+        component.arrange();
+        component
     }
 
     /// Adds a lane to each column that an edge passes.
@@ -87,7 +88,7 @@ impl<'a> Part<'a> {
     /// Returns the columns of an edge's client and server.
     fn columns_of(&self, edge: usize) -> (usize, usize) {
         let edge = &self.graph.edges[edge];
-        let column = |node: usize| self.column[&self.wall.brick_of[node]];
+        let column = |node: usize| self.column[&self.metrics.cluster_of[node]];
         (column(edge.client), column(edge.server))
     }
 
@@ -107,14 +108,14 @@ impl<'a> Part<'a> {
 
     fn width(&self, item: Item) -> f64 {
         match item {
-            Item::Brick(brick) => self.wall.bricks[brick].width,
+            Item::Cluster(cluster) => self.metrics.clusters[cluster].width,
             Item::Lane { .. } => 0.0,
         }
     }
 
     fn height(&self, item: Item) -> f64 {
         match item {
-            Item::Brick(brick) => self.wall.bricks[brick].height + BELOW,
+            Item::Cluster(cluster) => self.metrics.clusters[cluster].height + BELOW,
             Item::Lane { .. } => LANE,
         }
     }
@@ -122,7 +123,7 @@ impl<'a> Part<'a> {
     /// Orders each column by what its items are connected to (the barycenter heuristic of layered
     /// graph drawing), and moves everything as close to that as the space allows.
     fn arrange(&mut self) {
-        let joints = self.joints();
+        let links = self.links();
         for column in 0..self.columns.len() {
             let tops = vec![0.0; self.columns[column].len()];
             self.settle(column, tops);
@@ -134,20 +135,19 @@ impl<'a> Part<'a> {
                 // before. The last sweeps use both sides.
                 let column = if sweep % 2 == 0 { step } else { last - step };
                 let side = if sweep + 4 >= SWEEPS { None } else { Some(sweep % 2 == 0) };
-                self.order(column, side, &joints);
+                self.order(column, side, &links);
             }
         }
         let top = self.top.values().copied().fold(f64::INFINITY, f64::min);
         self.top.values_mut().for_each(|y| *y -= top);
     }
 
-    fn order(&mut self, column: usize, from_left: Option<bool>, joints: &HashMap<Item, Vec<Joint>>) {
+    fn order(&mut self, column: usize, from_left: Option<bool>, links: &HashMap<Item, Vec<Link>>) {
         let wish = |item: &Item| {
-            let joints = joints.get(item).map(Vec::as_slice).unwrap_or_default();
-            let looked_at = joints.iter().filter(|joint| from_left.is_none_or(|left| joint.is_left == left));
-            let wishes: Vec<f64> = looked_at
-                .map(|joint| self.top[&joint.other] + joint.other_offset - joint.own_offset)
-                .collect();
+            let links = links.get(item).map(Vec::as_slice).unwrap_or_default();
+            let looked_at = links.iter().filter(|link| from_left.is_none_or(|left| link.is_left == left));
+            let wishes: Vec<f64> =
+                looked_at.map(|link| self.top[&link.other] + link.other_offset - link.own_offset).collect();
             match wishes.len() {
                 0 => self.top[item],
                 count => wishes.iter().sum::<f64>() / count as f64,
@@ -191,20 +191,20 @@ impl<'a> Part<'a> {
     }
 
     /// Returns what each item is connected to in the neighbouring columns.
-    fn joints(&self) -> HashMap<Item, Vec<Joint>> {
-        let mut joints: HashMap<Item, Vec<Joint>> = HashMap::new();
+    fn links(&self) -> HashMap<Item, Vec<Link>> {
+        let mut links: HashMap<Item, Vec<Link>> = HashMap::new();
         for &edge in self.edges {
             let Some(stops) = self.stops(edge) else { continue };
             for pair in stops.windows(2) {
                 let [(one, one_offset), (other, other_offset)] = [pair[0], pair[1]];
                 let is_left = self.column_of(other) < self.column_of(one);
-                joints.entry(one).or_default().push(Joint {
+                links.entry(one).or_default().push(Link {
                     other,
                     is_left,
                     own_offset: one_offset,
                     other_offset,
                 });
-                joints.entry(other).or_default().push(Joint {
+                links.entry(other).or_default().push(Link {
                     other: one,
                     is_left: !is_left,
                     own_offset: other_offset,
@@ -212,22 +212,22 @@ impl<'a> Part<'a> {
                 });
             }
         }
-        joints
+        links
     }
 
     fn column_of(&self, item: Item) -> usize {
         match item {
-            Item::Brick(brick) => self.column[&brick],
+            Item::Cluster(cluster) => self.column[&cluster],
             Item::Lane { column, .. } => column,
         }
     }
 
     /// Returns the items that an edge passes, each with the distance from its top, or `None` for an
-    /// edge within a brick.
+    /// edge within a cluster.
     fn stops(&self, edge: usize) -> Option<Vec<(Item, f64)>> {
         let joined = &self.graph.edges[edge];
-        let client = Item::Brick(self.wall.brick_of[joined.client]);
-        let server = Item::Brick(self.wall.brick_of[joined.server]);
+        let client = Item::Cluster(self.metrics.cluster_of[joined.client]);
+        let server = Item::Cluster(self.metrics.cluster_of[joined.server]);
         if client == server {
             return None;
         }
@@ -237,9 +237,9 @@ impl<'a> Part<'a> {
         Some(stops)
     }
 
-    /// Returns the distance of a port's line, or of the node's name, from the top of the brick.
+    /// Returns the distance of a port's line, or of the node's name, from the top of the cluster.
     fn offset(&self, node: usize, port: Option<usize>) -> f64 {
-        self.wall.top[node]
+        self.metrics.top[node]
             + match port {
                 Some(port) => HEAD + port.min(PORTS) as f64 * PORT + PORT / 2.0,
                 None => HEAD / 2.0,
@@ -256,14 +256,14 @@ impl<'a> Part<'a> {
     /// Places it in the picture.
     pub(super) fn put(&self, left: f64, above: f64, layout: &mut Layout) {
         for &member in self.column.keys() {
-            let brick = &self.wall.bricks[member];
+            let cluster = &self.metrics.clusters[member];
             let (x, y) = self.corner(member);
-            let rect = Rect { x: left + x, y: above + y, width: brick.width, height: brick.height };
-            let inset = if brick.group.is_some() { PAD } else { 0.0 };
-            if let Some(group) = brick.group {
+            let rect = Rect { x: left + x, y: above + y, width: cluster.width, height: cluster.height };
+            let inset = if cluster.group.is_some() { PAD } else { 0.0 };
+            if let Some(group) = cluster.group {
                 layout.frames.push(Frame { group, rect });
             }
-            for &(node, top) in &brick.nodes {
+            for &(node, top) in &cluster.nodes {
                 let height = node_height(self.graph.nodes[node].ports.len());
                 layout.nodes[node] =
                     Rect { x: rect.x + inset, y: rect.y + top, width: rect.width - 2.0 * inset, height };
@@ -274,10 +274,10 @@ impl<'a> Part<'a> {
         }
     }
 
-    /// Returns the corner of a brick, which is centred in its column.
-    fn corner(&self, brick: usize) -> Point {
-        let (x, width) = self.spans[self.column[&brick]];
-        (x + (width - self.wall.bricks[brick].width) / 2.0, self.top[&Item::Brick(brick)])
+    /// Returns the corner of a cluster, which is centred in its column.
+    fn corner(&self, cluster: usize) -> Point {
+        let (x, width) = self.spans[self.column[&cluster]];
+        (x + (width - self.metrics.clusters[cluster].width) / 2.0, self.top[&Item::Cluster(cluster)])
     }
 
     /// Returns the points of an edge: out of the client's side, along its lanes, and into the
@@ -286,7 +286,7 @@ impl<'a> Part<'a> {
         let joined = &self.graph.edges[edge];
         let [client, server] = [layout.nodes[joined.client], layout.nodes[joined.server]];
         let line = |node: usize, port: Option<usize>| {
-            above + self.top[&Item::Brick(self.wall.brick_of[node])] + self.offset(node, port)
+            above + self.top[&Item::Cluster(self.metrics.cluster_of[node])] + self.offset(node, port)
         };
         let (start, end) = (line(joined.client, None), line(joined.server, joined.port));
         let Some(stops) = self.stops(edge) else {
@@ -296,7 +296,7 @@ impl<'a> Part<'a> {
         let leads_back = client.x > server.x;
         let side = |rect: Rect, right: bool| if right { rect.x + rect.width } else { rect.x };
         let edge_of = |node: usize, right: bool| {
-            let (x, width) = self.spans[self.column[&self.wall.brick_of[node]]];
+            let (x, width) = self.spans[self.column[&self.metrics.cluster_of[node]]];
             left + if right { x + width } else { x }
         };
         // Horizontal up to the edge of the column, because the items above and below may be wider.
@@ -314,7 +314,7 @@ impl<'a> Part<'a> {
 }
 
 /// A connection from one item to one in a neighbouring column.
-struct Joint {
+struct Link {
     other: Item,
     is_left: bool,
     own_offset: f64,

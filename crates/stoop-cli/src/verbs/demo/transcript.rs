@@ -14,17 +14,17 @@ const GREEN: &str = "32";
 const CYAN: &str = "36";
 
 /// Prints the demo, line by line.
-pub(super) struct Paper {
+pub(super) struct Transcript {
     colour: bool,
-    held: u32,
+    passed: u32,
     failed: u32,
 }
 
-impl Paper {
+impl Transcript {
     /// Creates one for standard output, in colour on a terminal unless `NO_COLOR` is set.
-    pub(super) fn new() -> Paper {
+    pub(super) fn new() -> Transcript {
         let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        Paper { colour: std::io::stdout().is_terminal() && !refused, held: 0, failed: 0 }
+        Transcript { colour: std::io::stdout().is_terminal() && !refused, passed: 0, failed: 0 }
     }
 
     pub(super) fn title(&self, text: &str) -> Result<(), Failure> {
@@ -52,33 +52,33 @@ impl Paper {
     }
 
     /// Prints the output of a command.
-    pub(super) fn said(&self, text: &str) -> Result<(), Failure> {
+    pub(super) fn output(&self, text: &str) -> Result<(), Failure> {
         text.lines().try_for_each(|line| self.line("     ", "", line))
     }
 
     /// Records a check, and whether it passed.
     pub(super) fn check(&mut self, holds: bool, what: &str) -> Result<(), Failure> {
         let (mark, colour, count) =
-            if holds { ("ok", GREEN, &mut self.held) } else { ("NO", RED, &mut self.failed) };
+            if holds { ("ok", GREEN, &mut self.passed) } else { ("NO", RED, &mut self.failed) };
         *count += 1;
         self.line("   ", colour, &format!("{mark}  {what}"))
     }
 
     /// Prints a command that the user may try.
-    pub(super) fn invite(&self, command: &str) -> Result<(), Failure> {
+    pub(super) fn suggest(&self, command: &str) -> Result<(), Failure> {
         self.line("   ", DIM, &format!("try it: {command}"))
     }
 
     /// Prints the summary, and returns the result of the demo.
-    pub(super) fn sum(&self, time: Duration) -> Outcome {
+    pub(super) fn finish(&self, time: Duration) -> Outcome {
         print(b"\n")?;
         let seconds = time.as_secs_f64();
         if self.failed > 0 {
-            let all = self.failed + self.held;
+            let all = self.failed + self.passed;
             self.line("", RED, &format!("{} of {all} checks failed, in {seconds:.1} s", self.failed))?;
             return Ok(Exit::No);
         }
-        self.line("", GREEN, &format!("{} checks, all of them ok, in {seconds:.1} s", self.held))?;
+        self.line("", GREEN, &format!("{} checks, all of them ok, in {seconds:.1} s", self.passed))?;
         print(b"next: stoop serve --help, stoop connect --help, stoop man\n")?;
         Ok(Exit::Done)
     }

@@ -8,7 +8,7 @@ use std::process::{Child, ChildStderr, Command, Output, Stdio};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use super::paper::Paper;
+use super::transcript::Transcript;
 use crate::exit::Exit;
 use crate::failure::Failure;
 
@@ -16,14 +16,14 @@ use crate::failure::Failure;
 pub(super) const NOBODY: u32 = 65534;
 
 /// The directory, and how to start processes in it.
-pub(super) struct Stage {
+pub(super) struct Sandbox {
     directory: TempDir,
     command: PathBuf,
 }
 
-impl Stage {
+impl Sandbox {
     /// Creates the directory. Other users may look up sockets in it, but create nothing.
-    pub(super) fn open() -> Result<Stage, Failure> {
+    pub(super) fn open() -> Result<Sandbox, Failure> {
         use std::os::unix::fs::PermissionsExt;
         let failed = |error| Failure::io("make a temporary directory", &error);
         let everybody_may_enter = std::fs::Permissions::from_mode(0o755);
@@ -33,7 +33,7 @@ impl Stage {
             .tempdir()
             .map_err(failed)?;
         let command = std::env::current_exe().map_err(|error| Failure::io("find this command", &error))?;
-        Ok(Stage { directory, command })
+        Ok(Sandbox { directory, command })
     }
 
     pub(super) fn directory(&self) -> &Path {
@@ -46,13 +46,13 @@ impl Stage {
     }
 
     /// Starts `stoop serve` and waits until it reports that it is listening.
-    pub(super) fn serve(&self, paper: &Paper, args: &[&str]) -> Result<Server, Failure> {
-        paper.command(&format!("{} &", typed(&[&["serve"], args].concat())))?;
+    pub(super) fn serve(&self, transcript: &Transcript, args: &[&str]) -> Result<ServerProcess, Failure> {
+        transcript.command(&format!("{} &", typed(&[&["serve"], args].concat())))?;
         self.start(args)
     }
 
     /// Starts it without printing the command.
-    pub(super) fn start(&self, args: &[&str]) -> Result<Server, Failure> {
+    pub(super) fn start(&self, args: &[&str]) -> Result<ServerProcess, Failure> {
         let args = [&["serve"], args].concat();
         let child = self
             .stoop(&args)
@@ -61,7 +61,7 @@ impl Stage {
             .stderr(Stdio::piped())
             .spawn()
             .map_err(starting)?;
-        let mut server = Server { child, said: None };
+        let mut server = ServerProcess { child, said: None };
         let mut said = BufReader::new(server.child.stderr.take().ok_or_else(|| unlike("has no voice"))?);
         let mut line = String::new();
         said.read_line(&mut line).map_err(|error| Failure::io("hear a server", &error))?;
@@ -73,28 +73,33 @@ impl Stage {
     }
 
     /// Runs a command with this input until it exits, and prints it with its output.
-    pub(super) fn run(&self, paper: &Paper, args: &[&str], input: &str) -> Result<Ran, Failure> {
+    pub(super) fn run(
+        &self,
+        transcript: &Transcript,
+        args: &[&str],
+        input: &str,
+    ) -> Result<Finished, Failure> {
         let typed = match input.strip_suffix('\n') {
             _ if input.is_empty() => typed(args),
             Some(line) if !line.contains('\n') => format!("echo {} | {}", quoted(line), typed(args)),
             _ => format!("printf {} | {}", quoted(&input.replace('\n', "\\n")), typed(args)),
         };
-        paper.command(&typed)?;
+        transcript.command(&typed)?;
         let ran = finish(self.stoop(args), input)?;
-        paper.said(&ran.stdout)?;
-        paper.said(&ran.stderr)?;
+        transcript.output(&ran.stdout)?;
+        transcript.output(&ran.stderr)?;
         Ok(ran)
     }
 
     /// Runs a command as the user `nobody`, who may not be able to reach the path of this program.
     /// The link `/proc/self/exe` of this process works.
-    pub(super) fn run_as_nobody(&self, paper: &Paper, args: &[&str]) -> Result<Ran, Failure> {
-        paper.command(&format!("sudo -u nobody {}", typed(args)))?;
+    pub(super) fn run_as_nobody(&self, transcript: &Transcript, args: &[&str]) -> Result<Finished, Failure> {
+        transcript.command(&format!("sudo -u nobody {}", typed(args)))?;
         let mut command = self.prepare(Command::new("/proc/self/exe"), args);
         command.uid(NOBODY).gid(NOBODY);
         let ran = finish(command, "")?;
-        paper.said(&ran.stdout)?;
-        paper.said(&ran.stderr)?;
+        transcript.output(&ran.stdout)?;
+        transcript.output(&ran.stderr)?;
         Ok(ran)
     }
 
@@ -112,7 +117,7 @@ impl Stage {
     }
 }
 
-fn finish(mut command: Command, input: &str) -> Result<Ran, Failure> {
+fn finish(mut command: Command, input: &str) -> Result<Finished, Failure> {
     let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -123,7 +128,7 @@ fn finish(mut command: Command, input: &str) -> Result<Ran, Failure> {
     // error.
     let _ = child.stdin.take().map(|mut stdin| stdin.write_all(input.as_bytes()));
     let output = child.wait_with_output().map_err(starting)?;
-    Ok(Ran::new(&output))
+    Ok(Finished::new(&output))
 }
 
 /// Formats a command line as it is typed.
@@ -146,16 +151,16 @@ fn unlike(what: &str) -> Failure {
 }
 
 /// A command that has exited.
-pub(super) struct Ran {
+pub(super) struct Finished {
     pub(super) code: Option<i32>,
     pub(super) stdout: String,
     pub(super) stderr: String,
 }
 
-impl Ran {
-    fn new(output: &Output) -> Ran {
+impl Finished {
+    fn new(output: &Output) -> Finished {
         let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
-        Ran { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
+        Finished { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
     }
 
     /// Returns whether it failed with this code, with a reason and a suggestion.
@@ -166,13 +171,13 @@ impl Ran {
 }
 
 /// A server process, killed on drop.
-pub(super) struct Server {
+pub(super) struct ServerProcess {
     child: Child,
     /// Kept open, so that the server can continue to write.
     said: Option<BufReader<ChildStderr>>,
 }
 
-impl Server {
+impl ServerProcess {
     pub(super) fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -192,7 +197,7 @@ impl Server {
     }
 }
 
-impl Drop for Server {
+impl Drop for ServerProcess {
     fn drop(&mut self) {
         // Both fail for a process that has been waited for, which is as intended.
         let _ = self.child.kill();

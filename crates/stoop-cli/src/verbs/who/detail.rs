@@ -15,7 +15,7 @@ use crate::sockets::ResolvedSelector;
 
 /// One socket, and everything related to it.
 #[derive(Debug)]
-pub(super) struct Portrait<'a> {
+pub(super) struct Detail<'a> {
     pub(super) snapshot: &'a Snapshot,
     pub(super) id: SocketId,
     pub(super) socket: &'a Socket,
@@ -63,7 +63,7 @@ pub(super) struct Now {
     pub(super) ticks_per_second: u64,
 }
 
-impl<'a> Portrait<'a> {
+impl<'a> Detail<'a> {
     /// Gathers everything that concerns only this socket.
     pub(super) fn of(
         snapshot: &'a Snapshot,
@@ -71,7 +71,7 @@ impl<'a> Portrait<'a> {
         mut clients: Vec<Client>,
         looked_at: Option<&ResolvedSelector>,
         peek: bool,
-    ) -> Portrait<'a> {
+    ) -> Detail<'a> {
         let socket = &snapshot[id];
         let copy = socket.copy().map_err(|error| crate::failure::words(&error));
         let settings = copy
@@ -84,7 +84,7 @@ impl<'a> Portrait<'a> {
             }
         }
         let file = file::facts(snapshot, socket, copy.as_ref().ok(), looked_at);
-        Portrait {
+        Detail {
             snapshot,
             id,
             socket,
