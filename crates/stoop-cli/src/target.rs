@@ -1,5 +1,5 @@
 //! From an address on the command line to an open socket: binds and connects, with the flags that
-//! apply. Inherited file descriptors are in `passed.rs`.
+//! apply. Inherited file descriptors are in `inherited.rs`.
 
 use std::time::Duration;
 

@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::footer;
 use crate::time;
-use crate::verbs::bench::{MESSAGE_BYTES, Pin, Transport, Work};
+use crate::verbs::bench::{MESSAGE_BYTES, Pin, Transport, Workload};
 
 /// Measure what local transports cost on this machine, and recommend which to use for what.
 ///
@@ -38,8 +38,8 @@ pub(crate) struct Bench {
     pub(crate) transports: Vec<Transport>,
 
     /// Measure only these workloads: ping-pong, one-way, fan-in, connect, descriptors, credentials
-    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = Work::parse)]
-    pub(crate) works: Vec<Work>,
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_parser = Workload::parse)]
+    pub(crate) works: Vec<Workload>,
 
     /// Number of connections for fan-in
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=200))]
@@ -92,7 +92,7 @@ mod tests {
         let mut cli = super::super::Cli::command();
         let help = cli.find_subcommand_mut("bench").expect("a verb").render_long_help().to_string();
         let words: Vec<&str> = help.split([' ', ',', '\n']).collect();
-        let names = Transport::ALL.map(Transport::name).into_iter().chain(Work::ALL.map(Work::name));
+        let names = Transport::ALL.map(Transport::name).into_iter().chain(Workload::ALL.map(Workload::name));
         for name in names {
             assert!(words.contains(&name), "{name}");
         }

@@ -7,7 +7,7 @@ use super::measure::Figures;
 use super::render::units;
 use super::report::Rows;
 use super::transport::Transport;
-use super::work::Work;
+use super::workload::Workload;
 
 /// The smallest ratio that counts as a difference on a machine that also does other work.
 const NOTICEABLE: f64 = 1.25;
@@ -29,7 +29,7 @@ pub(super) struct Advice {
 /// A requirement, and the figure by which transports are compared.
 struct Need {
     what: &'static str,
-    work: Work,
+    work: Workload,
     /// Whether the largest message size decides, instead of the smallest.
     is_large: bool,
     want: Want,
@@ -38,22 +38,22 @@ struct Need {
 }
 
 const NEEDS: [Need; 9] = [
-    Need::new("answers as soon as possible", Work::PingPong, Want::Latency),
-    Need::new("answers for the least processor time", Work::PingPong, Want::Processor),
-    Need::new("many small messages", Work::OneWay, Want::Rate),
+    Need::new("answers as soon as possible", Workload::PingPong, Want::Latency),
+    Need::new("answers for the least processor time", Workload::PingPong, Want::Processor),
+    Need::new("many small messages", Workload::OneWay, Want::Rate),
     Need {
         among: keeps_boundaries,
-        ..Need::new("messages that keep their boundaries", Work::OneWay, Want::Rate)
+        ..Need::new("messages that keep their boundaries", Workload::OneWay, Want::Rate)
     },
-    Need { is_large: true, ..Need::new("much data", Work::OneWay, Want::Bytes) },
-    Need::new("many clients at once", Work::FanIn, Want::Rate),
-    Need::new("short connections", Work::Connect, Want::Rate),
-    Need::new("open files passed along", Work::Descriptors, Want::Rate),
-    Need::new("to know who sent each message", Work::Credentials, Want::Rate),
+    Need { is_large: true, ..Need::new("much data", Workload::OneWay, Want::Bytes) },
+    Need::new("many clients at once", Workload::FanIn, Want::Rate),
+    Need::new("short connections", Workload::Connect, Want::Rate),
+    Need::new("open files passed along", Workload::Descriptors, Want::Rate),
+    Need::new("to know who sent each message", Workload::Credentials, Want::Rate),
 ];
 
 impl Need {
-    const fn new(what: &'static str, work: Work, want: Want) -> Need {
+    const fn new(what: &'static str, work: Workload, want: Want) -> Need {
         Need { what, work, is_large: false, want, among: loses_nothing }
     }
 }
@@ -137,7 +137,7 @@ fn best(rows: Rows<'_>, need: &Need) -> Option<Advice> {
 
 /// Describes the cost of ancillary data per message, on the transports where it is lowest and
 /// highest.
-fn added(rows: Rows<'_>, work: Work, size: usize) -> Option<String> {
+fn added(rows: Rows<'_>, work: Workload, size: usize) -> Option<String> {
     let mut added: Vec<f64> =
         rows.measured(work, size).filter_map(|(_, figures)| added_us(figures)).collect();
     added.sort_by(f64::total_cmp);
@@ -162,7 +162,7 @@ mod tests {
     use super::super::report::{Outcome, Row};
     use super::*;
 
-    fn row(transport: Transport, work: Work, size: usize, per_second: f64, plain: Option<f64>) -> Row {
+    fn row(transport: Transport, work: Workload, size: usize, per_second: f64, plain: Option<f64>) -> Row {
         let figures = Figures {
             messages: 1,
             per_second,
@@ -176,7 +176,7 @@ mod tests {
 
     #[test]
     fn what_may_be_chance_is_no_difference() {
-        let one_way = |transport, rate| row(transport, Work::OneWay, 64, rate, None);
+        let one_way = |transport, rate| row(transport, Workload::OneWay, 64, rate, None);
         let rows = [
             one_way(Transport::Stream, 90.0),
             one_way(Transport::Pipe, 100.0),
@@ -194,8 +194,8 @@ mod tests {
 
     #[test]
     fn what_loses_messages_is_never_best() {
-        let rows =
-            [Transport::Udp, Transport::Tcp].map(|transport| row(transport, Work::OneWay, 65536, 1.0, None));
+        let rows = [Transport::Udp, Transport::Tcp]
+            .map(|transport| row(transport, Workload::OneWay, 65536, 1.0, None));
         for advice in advise(Rows(&rows)) {
             assert_eq!(advice.choose, ["tcp"], "{advice:?}");
         }
@@ -203,7 +203,7 @@ mod tests {
 
     #[test]
     fn what_is_added_is_the_difference_in_time() {
-        let with = |transport, rate| row(transport, Work::Descriptors, 64, rate, Some(1e6));
+        let with = |transport, rate| row(transport, Workload::Descriptors, 64, rate, Some(1e6));
         let one = [with(Transport::Stream, 500_000.0)];
         assert!(advise(Rows(&one))[0].because.ends_with("; adds 1.00 µs to a message"));
         let two = [with(Transport::Stream, 500_000.0), with(Transport::SeqPacket, 2e6)];

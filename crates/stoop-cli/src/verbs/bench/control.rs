@@ -12,11 +12,11 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use stoop::{Allow, Outgoing, SeqPacket};
 
+use super::error::{Error, Result};
 use super::measure::{Span, Tally};
 use super::transport::Transport;
-use super::trouble::{Result, Trouble};
 use super::wire::Ends;
-use super::work::Work;
+use super::workload::Workload;
 
 /// How long to wait for the other process: after that it is considered stuck.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
@@ -31,23 +31,23 @@ const DESCRIPTORS: usize = 4;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Order {
     pub(super) transport: Transport,
-    pub(super) work: Work,
+    pub(super) work: Workload,
     pub(super) size: usize,
     pub(super) span: Span,
     /// The processor to which the other process is pinned.
     pub(super) pin: Option<usize>,
-    pub(super) beside: Beside,
+    pub(super) ancillary: Ancillary,
     /// How many ends follow, each in its own message.
     pub(super) ends: u16,
 }
 
 /// The ancillary data of each message of a one-way workload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Beside {
+pub(super) enum Ancillary {
     /// None, sent with the simplest calls.
-    Nothing,
+    None,
     /// None, sent with the calls that support ancillary data.
-    Room,
+    Empty,
     /// A file descriptor.
     Descriptor,
     /// The sender's credentials.
@@ -56,31 +56,31 @@ pub(super) enum Beside {
 
 /// What the other process reports.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) enum Report {
+pub(super) enum PeerReport {
     /// It has opened its ends and waits for messages.
     Ready,
     /// It has finished.
     Done(Tally),
     /// It has failed.
-    Trouble(Trouble),
+    Failed(Error),
 }
 
 /// Sends a value, with file descriptors.
-pub(super) fn say(to: &SeqPacket, what: &impl Serialize, descriptors: &[BorrowedFd<'_>]) -> Result<()> {
-    let text = serde_json::to_vec(what).map_err(|error| Trouble::failed(error.to_string()))?;
+pub(super) fn send_json(to: &SeqPacket, what: &impl Serialize, descriptors: &[BorrowedFd<'_>]) -> Result<()> {
+    let text = serde_json::to_vec(what).map_err(|error| Error::failed(error.to_string()))?;
     to.send_with(&[IoSlice::new(&text)], &Outgoing::new().descriptors(descriptors))?;
     Ok(())
 }
 
 /// Receives a value, with file descriptors.
-pub(super) fn hear<T: DeserializeOwned>(from: &SeqPacket) -> Result<(T, Vec<OwnedFd>)> {
+pub(super) fn receive_json<T: DeserializeOwned>(from: &SeqPacket) -> Result<(T, Vec<OwnedFd>)> {
     let mut text = [0; TEXT_BYTES];
     let came = from.recv_with(&mut [IoSliceMut::new(&mut text)], Allow::descriptors(DESCRIPTORS))?;
     if came.is_end() {
-        return Err(Trouble::ended());
+        return Err(Error::ended());
     }
     let what = serde_json::from_slice(&text[..came.len]);
-    what.map(|what| (what, came.descriptors)).map_err(|error| Trouble::failed(error.to_string()))
+    what.map(|what| (what, came.descriptors)).map_err(|error| Error::failed(error.to_string()))
 }
 
 /// The other process. Killed on drop, unless it has exited.
@@ -100,24 +100,24 @@ impl Peer {
             .stdout(Stdio::null())
             .spawn()?;
         let peer = Peer { child, control };
-        say(&peer.control, order, &[])?;
+        send_json(&peer.control, order, &[])?;
         for end in ends {
             let descriptors: Vec<_> = end.descriptors.iter().map(AsFd::as_fd).collect();
-            say(&peer.control, &end.names, &descriptors)?;
+            send_json(&peer.control, &end.names, &descriptors)?;
         }
-        match peer.hear()? {
-            Report::Ready => Ok(peer),
-            Report::Trouble(trouble) => Err(trouble),
-            Report::Done(_) => Err(Trouble::ended()),
+        match peer.receive_json()? {
+            PeerReport::Ready => Ok(peer),
+            PeerReport::Failed(error) => Err(error),
+            PeerReport::Done(_) => Err(Error::ended()),
         }
     }
 
     /// Waits for its result.
     pub(super) fn tally(&self) -> Result<Tally> {
-        match self.hear()? {
-            Report::Done(tally) => Ok(tally),
-            Report::Trouble(trouble) => Err(trouble),
-            Report::Ready => Err(Trouble::failed("the other process is ready twice")),
+        match self.receive_json()? {
+            PeerReport::Done(tally) => Ok(tally),
+            PeerReport::Failed(error) => Err(error),
+            PeerReport::Ready => Err(Error::failed("the other process is ready twice")),
         }
     }
 
@@ -130,18 +130,18 @@ impl Peer {
 
     /// Returns why a transfer failed. If the other process has reported a reason, that is more
     /// precise.
-    pub(super) fn blame(&self, ours: Trouble) -> Trouble {
-        if matches!(ours, Trouble::NotMeasured(_)) {
+    pub(super) fn blame(&self, ours: Error) -> Error {
+        if matches!(ours, Error::NotMeasured(_)) {
             return ours;
         }
         match self.has_spoken(Duration::from_millis(100)).map(|spoken| spoken.then(|| self.tally())) {
-            Ok(Some(Err(theirs))) if theirs != Trouble::ended() => theirs,
+            Ok(Some(Err(theirs))) if theirs != Error::ended() => theirs,
             _ => ours,
         }
     }
 
-    fn hear(&self) -> Result<Report> {
-        hear(&self.control).map(|(report, _)| report)
+    fn receive_json(&self) -> Result<PeerReport> {
+        receive_json(&self.control).map(|(report, _)| report)
     }
 }
 

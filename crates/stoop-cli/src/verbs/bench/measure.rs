@@ -6,7 +6,7 @@ use hdrhistogram::Histogram;
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
-use super::trouble::{Result, Trouble};
+use super::error::{Error, Result};
 
 /// Latencies have a resolution of one part in a thousand, up to one minute.
 const DIGITS: u8 = 3;
@@ -14,7 +14,7 @@ const LONGEST_NANOS: u64 = 60_000_000_000;
 
 /// Creates an empty histogram of nanoseconds. Its size is bounded, however much is recorded.
 pub(super) fn histogram() -> Result<Histogram<u64>> {
-    Histogram::new_with_bounds(1, LONGEST_NANOS, DIGITS).map_err(|error| Trouble::failed(error.to_string()))
+    Histogram::new_with_bounds(1, LONGEST_NANOS, DIGITS).map_err(|error| Error::failed(error.to_string()))
 }
 
 /// Records a latency. One of more than a minute counts as one minute.
@@ -81,7 +81,7 @@ impl Meter {
 
     /// Returns what was counted so far.
     pub(super) fn finish(&self) -> Result<Tally> {
-        let (since, processor) = self.counting.filter(|_| self.messages > 0).ok_or(Trouble::TooShort)?;
+        let (since, processor) = self.counting.filter(|_| self.messages > 0).ok_or(Error::TooShort)?;
         let (seconds, cpu) = (since.elapsed(), processor_time().saturating_sub(processor));
         Ok(Tally { messages: self.messages, lost: 0, seconds: seconds.as_secs_f64(), cpu: cpu.as_secs_f64() })
     }

@@ -8,7 +8,7 @@ use std::ops::RangeInclusive;
 
 use stoop::frame::PageBuffer;
 
-use super::trouble::{Result, Trouble};
+use super::error::{Error, Result};
 
 /// The permitted size of a message: at least twice its number, and at most what a process can
 /// easily allocate.
@@ -46,7 +46,7 @@ impl Message {
 
     /// Verifies a received message, and returns its number.
     pub(super) fn check(&self, came: &[u8]) -> Result<u64> {
-        let wrong = |what: &str| Err(Trouble::failed(format!("a message came {what}")));
+        let wrong = |what: &str| Err(Error::failed(format!("a message came {what}")));
         if came.len() != self.0.len() {
             return wrong("with another length");
         }
@@ -66,7 +66,7 @@ impl Message {
     pub(super) fn expect(&self, came: &[u8], number: u64) -> Result<()> {
         match self.check(came)? {
             came if came == number => Ok(()),
-            came => Err(Trouble::failed(format!("message {came} came in place of {number}"))),
+            came => Err(Error::failed(format!("message {came} came in place of {number}"))),
         }
     }
 }

@@ -3,12 +3,12 @@
 //!
 //! | what | file |
 //! |---|---|
-//! | transports and workloads, and which combine | `transport.rs`, `work.rs` |
+//! | transports and workloads, and which combine | `transport.rs`, `workload.rs` |
 //! | the order and duration of measurements | `plan.rs` |
 //! | the processors used | `placement.rs` |
 //! | the two processes and their control channel | `control.rs`, `peer.rs` |
 //! | setting up, sending and receiving for each transport | `wire/` |
-//! | what both processes do | `play/` |
+//! | what both processes do | `workloads/` |
 //! | messages and their verification | `message.rs` |
 //! | time, processor time, percentiles | `measure.rs` |
 //! | recommendations | `advice.rs` |
@@ -19,21 +19,21 @@
 
 mod advice;
 mod control;
+mod error;
 mod machine;
 mod measure;
 mod message;
 mod peer;
 mod placement;
 mod plan;
-mod play;
 mod progress;
 mod render;
 mod report;
 mod run;
 mod transport;
-mod trouble;
 mod wire;
-mod work;
+mod workload;
+mod workloads;
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -51,7 +51,7 @@ use report::{Report, Rows};
 pub(crate) use message::MESSAGE_BYTES;
 pub(crate) use placement::Pin;
 pub(crate) use transport::Transport;
-pub(crate) use work::Work;
+pub(crate) use workload::Workload;
 
 /// Measures, and prints the report. Returns [`Exit::Partial`] if something failed that should have
 /// worked.
@@ -86,7 +86,7 @@ fn measured(flags: &Bench, plan: &Plan) -> Result<Report, Failure> {
     let pin = placement::place(flags.pin);
     let machine = Machine::here(pin);
     if let Some((ours, _)) = pin {
-        peer::stay_on(ours).map_err(|trouble| Failure::new(Exit::Failed, trouble.to_string()))?;
+        peer::stay_on(ours).map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
     }
     let rows = run::run(flags, plan, pin, directory.path())?;
     let advice = advice::advise(Rows(&rows));

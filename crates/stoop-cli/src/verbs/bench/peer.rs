@@ -6,12 +6,12 @@ use rustix::process::{Signal, set_parent_process_death_signal};
 use rustix::thread::{CpuSet, sched_setaffinity};
 use stoop::SeqPacket;
 
-use super::control::{Order, Report, hear, say};
+use super::control::{Order, PeerReport, receive_json, send_json};
+use super::error::{Error, Result};
 use super::measure::Tally;
-use super::play;
-use super::trouble::{Result, Trouble};
 use super::wire::{self, Ends};
-use super::work::Work;
+use super::workload::Workload;
+use super::workloads;
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 
@@ -24,42 +24,42 @@ pub(super) fn run() -> Outcome {
     // process.
     let _ = set_parent_process_death_signal(Some(Signal::KILL));
     let report = match serve(&control) {
-        Ok(tally) => Report::Done(tally),
-        Err(trouble) => Report::Trouble(trouble),
+        Ok(tally) => PeerReport::Done(tally),
+        Err(error) => PeerReport::Failed(error),
     };
     // A parent that has exited does not need it.
-    let _ = say(&control, &report, &[]);
+    let _ = send_json(&control, &report, &[]);
     // The parent reads what is still queued at the ends before they are closed.
     let _ = control.recv(&mut [0]);
     Ok(Exit::Done)
 }
 
 fn serve(control: &SeqPacket) -> Result<Tally> {
-    let (order, _) = hear::<Order>(control)?;
+    let (order, _) = receive_json::<Order>(control)?;
     let ends: Vec<Ends> = (0..order.ends)
-        .map(|_| hear(control).map(|(names, descriptors)| Ends::passed(names, descriptors)))
+        .map(|_| receive_json(control).map(|(names, descriptors)| Ends::passed(names, descriptors)))
         .collect::<Result<_>>()?;
     if let Some(cpu) = order.pin {
         stay_on(cpu)?;
     }
-    if order.work == Work::Connect {
-        let door = ends.into_iter().next().ok_or_else(Trouble::ended)?;
-        let door = wire::Door::new(order.transport, door)?;
-        say(control, &Report::Ready, &[])?;
-        return play::connect::answer(&order, &door);
+    if order.work == Workload::Connect {
+        let acceptor = ends.into_iter().next().ok_or_else(Error::ended)?;
+        let acceptor = wire::Acceptor::new(order.transport, acceptor)?;
+        send_json(control, &PeerReport::Ready, &[])?;
+        return workloads::connect::answer(&order, &acceptor);
     }
     let mut wires = ends
         .into_iter()
         .map(|ends| wire::open(order.transport, ends, order.size))
         .collect::<Result<Vec<_>>>()?;
     for wire in &wires {
-        play::one_way::prepare(&order, &**wire)?;
+        workloads::one_way::prepare(&order, &**wire)?;
     }
-    say(control, &Report::Ready, &[])?;
+    send_json(control, &PeerReport::Ready, &[])?;
     match order.work {
-        Work::FanIn => play::fan_in::answer(&order, &mut wires),
-        Work::PingPong => play::ping_pong::answer(&order, only(&mut wires)?),
-        _ => play::one_way::take(&order, only(&mut wires)?),
+        Workload::FanIn => workloads::fan_in::answer(&order, &mut wires),
+        Workload::PingPong => workloads::ping_pong::answer(&order, only(&mut wires)?),
+        _ => workloads::one_way::take(&order, only(&mut wires)?),
     }
 }
 
@@ -67,7 +67,7 @@ fn serve(control: &SeqPacket) -> Result<Tally> {
 fn only(wires: &mut [Box<dyn wire::Wire>]) -> Result<&mut dyn wire::Wire> {
     match wires.first_mut() {
         Some(wire) => Ok(&mut **wire),
-        None => Err(Trouble::ended()),
+        None => Err(Error::ended()),
     }
 }
 
@@ -76,5 +76,5 @@ pub(super) fn stay_on(cpu: usize) -> Result<()> {
     let mut set = CpuSet::new();
     set.set(cpu);
     sched_setaffinity(None, &set)
-        .map_err(|errno| Trouble::failed(format!("cannot stay on processor {cpu}: {errno}")))
+        .map_err(|errno| Error::failed(format!("cannot stay on processor {cpu}: {errno}")))
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::measure::Span;
 use super::transport::Transport;
-use super::work::Work;
+use super::workload::Workload;
 use crate::args::Bench;
 
 const SIZES: [usize; 4] = [64, 1024, 65536, 1 << 20];
@@ -28,7 +28,7 @@ const LONGEST_RUN: Duration = Duration::from_secs(3);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Cell {
     pub(super) transport: Transport,
-    pub(super) work: Work,
+    pub(super) work: Workload,
     /// The message size in bytes.
     pub(super) size: usize,
 }
@@ -44,12 +44,12 @@ impl Plan {
     pub(super) fn new(flags: &Bench) -> Plan {
         let default: &[usize] = if flags.quick { &QUICK_SIZES } else { &SIZES };
         let sizes = if flags.sizes.is_empty() { default } else { &flags.sizes };
-        let wanted = |work: Work| match flags.rate {
-            Some(_) => work == Work::PingPong,
+        let wanted = |work: Workload| match flags.rate {
+            Some(_) => work == Workload::PingPong,
             None => flags.works.is_empty() || flags.works.contains(&work),
         };
         let mut cells = Vec::new();
-        for work in Work::ALL.into_iter().filter(|&work| wanted(work)) {
+        for work in Workload::ALL.into_iter().filter(|&work| wanted(work)) {
             let sizes = if work.has_sizes() { sizes } else { &sizes[..1] };
             for &size in sizes {
                 let chosen = |transport: &Transport| {
@@ -97,7 +97,7 @@ impl Plan {
 pub(super) fn runs(cell: Cell) -> u32 {
     match cell {
         Cell { transport, work, .. } if transport.cannot(work).is_some() => 0,
-        Cell { work: Work::Descriptors | Work::Credentials, .. } => 2,
+        Cell { work: Workload::Descriptors | Workload::Credentials, .. } => 2,
         _ => 1,
     }
 }
@@ -125,7 +125,7 @@ mod tests {
             assert!(total < Duration::from_secs(most - 2), "{flags:?}: {total:?} for {runs} runs");
             let late = plan.span(plan.cells[0], false, Duration::from_secs(60), runs);
             assert_eq!(late.warm_up + late.counted, SHORTEST_RUN);
-            for work in Work::ALL {
+            for work in Workload::ALL {
                 assert!(plan.cells.iter().any(|cell| cell.work == work), "{work:?}");
             }
         }
@@ -135,12 +135,12 @@ mod tests {
     fn flags_narrow_it() {
         let plan = plan(&["--works", "one-way,fan-in", "--transports", "tcp", "--sizes", "64,128"]);
         let cells: Vec<_> = plan.cells.iter().map(|cell| (cell.work, cell.size)).collect();
-        assert_eq!(cells, [(Work::OneWay, 64), (Work::OneWay, 128), (Work::FanIn, 64)]);
+        assert_eq!(cells, [(Workload::OneWay, 64), (Workload::OneWay, 128), (Workload::FanIn, 64)]);
     }
 
     #[test]
     fn a_rate_is_about_latency() {
-        assert!(plan(&["--rate", "100"]).cells.iter().all(|cell| cell.work == Work::PingPong));
+        assert!(plan(&["--rate", "100"]).cells.iter().all(|cell| cell.work == Workload::PingPong));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use super::machine::Machine;
 use super::measure::Figures;
 use super::plan::Cell;
 use super::transport::Transport;
-use super::work::Work;
+use super::workload::Workload;
 
 /// The result of one measurement.
 #[derive(Clone, Debug)]
@@ -39,13 +39,13 @@ pub(super) struct Rows<'a>(pub(super) &'a [Row]);
 
 impl<'a> Rows<'a> {
     /// Returns the figures of one measurement.
-    pub(super) fn figures(self, transport: Transport, work: Work, size: usize) -> Option<&'a Figures> {
+    pub(super) fn figures(self, transport: Transport, work: Workload, size: usize) -> Option<&'a Figures> {
         let cell = Cell { transport, work, size };
         self.0.iter().find(|row| row.cell == cell).and_then(|row| row.figures())
     }
 
     /// Returns the sizes with which a workload was measured, in ascending order.
-    pub(super) fn sizes(self, work: Work) -> Vec<usize> {
+    pub(super) fn sizes(self, work: Workload) -> Vec<usize> {
         let mut sizes: Vec<usize> = self.of(work).map(|row| row.cell.size).collect();
         sizes.sort_unstable();
         sizes.dedup();
@@ -53,7 +53,7 @@ impl<'a> Rows<'a> {
     }
 
     /// Returns the transports of a workload, in the order of the report.
-    pub(super) fn transports(self, work: Work) -> Vec<Transport> {
+    pub(super) fn transports(self, work: Workload) -> Vec<Transport> {
         let mut transports: Vec<Transport> = self.of(work).map(|row| row.cell.transport).collect();
         transports.sort_unstable();
         transports.dedup();
@@ -61,14 +61,18 @@ impl<'a> Rows<'a> {
     }
 
     /// Returns the results of one workload with one size.
-    pub(super) fn measured(self, work: Work, size: usize) -> impl Iterator<Item = (Transport, &'a Figures)> {
+    pub(super) fn measured(
+        self,
+        work: Workload,
+        size: usize,
+    ) -> impl Iterator<Item = (Transport, &'a Figures)> {
         let rows = self.of(work).filter(move |row| row.cell.size == size);
         rows.filter_map(|row| row.figures().map(|figures| (row.cell.transport, figures)))
     }
 
     /// Returns why parts of a workload were not measured, with transports and sizes that have the
     /// same reason in one line.
-    pub(super) fn notes(self, work: Work) -> Vec<String> {
+    pub(super) fn notes(self, work: Workload) -> Vec<String> {
         let mut notes: Vec<(String, String)> = Vec::new();
         for row in self.of(work) {
             let why = match &row.outcome {
@@ -97,7 +101,7 @@ impl<'a> Rows<'a> {
         notes.into_iter().map(|(who, why)| format!("{who}: {why}")).collect()
     }
 
-    fn of(self, work: Work) -> impl Iterator<Item = &'a Row> {
+    fn of(self, work: Workload) -> impl Iterator<Item = &'a Row> {
         self.0.iter().filter(move |row| row.cell.work == work)
     }
 }

@@ -8,15 +8,15 @@ use std::time::Instant;
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 
-use super::control::{Beside, Order, Peer};
+use super::control::{Ancillary, Order, Peer};
+use super::error::{Error, Result};
 use super::measure::{Figures, Sample, Tally};
 use super::plan::{self, Plan};
-use super::play;
 use super::progress::Progress;
 use super::report::{Outcome, Row};
-use super::trouble::{Result, Trouble};
-use super::wire::{self, Dial, Place, QueueNames, Wire};
-use super::work::Work;
+use super::wire::{self, Dialer, QueueNames, UniqueNames, Wire};
+use super::workload::Workload;
+use super::workloads;
 use crate::args::Bench;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -26,7 +26,7 @@ struct Runner<'a> {
     flags: &'a Bench,
     plan: &'a Plan,
     pin: Option<(usize, usize)>,
-    place: Place,
+    unique: UniqueNames,
     began: Instant,
     runs_left: Cell<u32>,
     /// How much longer than planned runs are, after one was too short to count anything.
@@ -44,9 +44,9 @@ pub(super) fn run(
     directory: &Path,
 ) -> std::result::Result<Vec<Row>, Failure> {
     let stop = stop_flag().map_err(|error| Failure::io("prepare for signals", &error))?;
-    let place = Place::new(directory);
+    let unique = UniqueNames::new(directory);
     let (runs_left, stretch) = (Cell::new(plan.runs()), Cell::new(1));
-    let runner = Runner { flags, plan, pin, place, began: Instant::now(), runs_left, stretch };
+    let runner = Runner { flags, plan, pin, unique, began: Instant::now(), runs_left, stretch };
     let mut runs: Vec<Runs> = plan.cells.iter().map(|&cell| Runs::new(cell)).collect();
     let mut progress = Progress::new(plan.cells.len() * plan.rounds as usize);
     for round in 0..plan.rounds {
@@ -78,31 +78,31 @@ fn stop_flag() -> std::io::Result<Arc<AtomicBool>> {
 struct Runs {
     cell: plan::Cell,
     samples: Vec<Sample>,
-    trouble: Option<Trouble>,
+    error: Option<Error>,
 }
 
 impl Runs {
     fn new(cell: plan::Cell) -> Runs {
         let cannot = cell.transport.cannot(cell.work);
-        let trouble = cannot.map(|why| Trouble::NotMeasured(why.into()));
-        Runs { cell, samples: Vec::new(), trouble }
+        let error = cannot.map(|why| Error::NotMeasured(why.into()));
+        Runs { cell, samples: Vec::new(), error }
     }
 
     /// Runs it once more, unless it has failed before.
     fn add(&mut self, sample: impl FnOnce(plan::Cell) -> Result<Sample>) {
-        if self.trouble.is_none() {
+        if self.error.is_none() {
             match sample(self.cell) {
                 Ok(sample) => self.samples.push(sample),
-                Err(trouble) => self.trouble = Some(trouble),
+                Err(error) => self.error = Some(error),
             }
         }
     }
 
     fn row(self) -> Row {
-        let outcome = match (self.trouble, Figures::of(&self.samples)) {
-            (Some(Trouble::NotMeasured(why)), _) => Outcome::NotMeasured(why),
-            (Some(Trouble::Failed(why)), _) => Outcome::Failed(why),
-            (Some(Trouble::TooShort), _) => {
+        let outcome = match (self.error, Figures::of(&self.samples)) {
+            (Some(Error::NotMeasured(why)), _) => Outcome::NotMeasured(why),
+            (Some(Error::Failed(why)), _) => Outcome::Failed(why),
+            (Some(Error::TooShort), _) => {
                 Outcome::NotMeasured("too slow for the time that it was given; try --for".into())
             }
             (None, Some(figures)) => Outcome::Measured(figures),
@@ -119,28 +119,28 @@ impl Runner<'_> {
             self.stretch.set(1 << again);
             self.sample(cell)
         });
-        let is_long_enough = |sample: &Result<Sample>| !matches!(sample, Err(Trouble::TooShort));
-        tries.find(is_long_enough).unwrap_or(Err(Trouble::TooShort))
+        let is_long_enough = |sample: &Result<Sample>| !matches!(sample, Err(Error::TooShort));
+        tries.find(is_long_enough).unwrap_or(Err(Error::TooShort))
     }
 
     /// Runs it once, preceded by the run it is compared with, if there is one.
     fn sample(&self, cell: plan::Cell) -> Result<Sample> {
         match cell.work {
-            Work::PingPong => self.ping_pong(cell),
-            Work::FanIn => self.fan_in(cell),
-            Work::Connect => self.connect(cell),
-            Work::OneWay => self.one_way(cell, Beside::Nothing),
-            Work::Descriptors => self.compared(cell, Beside::Descriptor),
-            Work::Credentials => self.compared(cell, Beside::Credentials),
+            Workload::PingPong => self.ping_pong(cell),
+            Workload::FanIn => self.fan_in(cell),
+            Workload::Connect => self.connect(cell),
+            Workload::OneWay => self.one_way(cell, Ancillary::None),
+            Workload::Descriptors => self.compared(cell, Ancillary::Descriptor),
+            Workload::Credentials => self.compared(cell, Ancillary::Credentials),
         }
     }
 
-    fn compared(&self, cell: plan::Cell, beside: Beside) -> Result<Sample> {
-        let plain = self.one_way(cell, Beside::Room)?.counted.per_second();
-        Ok(Sample { plain: Some(plain), ..self.one_way(cell, beside)? })
+    fn compared(&self, cell: plan::Cell, ancillary: Ancillary) -> Result<Sample> {
+        let plain = self.one_way(cell, Ancillary::Empty)?.counted.per_second();
+        Ok(Sample { plain: Some(plain), ..self.one_way(cell, ancillary)? })
     }
 
-    fn order(&self, cell: plan::Cell, beside: Beside, ends: u16) -> Order {
+    fn order(&self, cell: plan::Cell, ancillary: Ancillary, ends: u16) -> Order {
         let (gone, left) = (self.began.elapsed(), self.runs_left.get());
         let span = self.plan.span(cell, self.flags.rate.is_some(), gone, left) * self.stretch.get();
         Order {
@@ -149,7 +149,7 @@ impl Runner<'_> {
             size: cell.size,
             span,
             pin: self.pin.map(|(_, theirs)| theirs),
-            beside,
+            ancillary,
             ends,
         }
     }
@@ -159,7 +159,7 @@ impl Runner<'_> {
         let (mut ours, mut theirs) = (Vec::new(), Vec::new());
         let mut names: Vec<Option<QueueNames>> = Vec::new();
         for _ in 0..order.ends {
-            let link = wire::link(order.transport, &self.place, order.size)?;
+            let link = wire::link(order.transport, &self.unique, order.size)?;
             ours.push(link.ours);
             theirs.push(link.theirs);
             names.push(link.names);
@@ -173,40 +173,40 @@ impl Runner<'_> {
     }
 
     fn ping_pong(&self, cell: plan::Cell) -> Result<Sample> {
-        let order = self.order(cell, Beside::Nothing, 1);
+        let order = self.order(cell, Ancillary::None, 1);
         let (peer, mut wires) = self.linked(&order)?;
-        let asked = play::ping_pong::ask(&order, &mut *wires[0], self.flags.rate);
-        let (ours, latency) = asked.map_err(|trouble| peer.blame(trouble))?;
+        let asked = workloads::ping_pong::ask(&order, &mut *wires[0], self.flags.rate);
+        let (ours, latency) = asked.map_err(|error| peer.blame(error))?;
         let theirs = peer.tally()?;
         // To meet fixed times this process spins, which is not part of a message's cost.
         let cpu = self.flags.rate.is_none().then(|| both(&ours, &theirs));
         Ok(Sample { counted: ours, cpu, latency: Some(latency), plain: None })
     }
 
-    fn one_way(&self, cell: plan::Cell, beside: Beside) -> Result<Sample> {
-        let order = self.order(cell, beside, 1);
+    fn one_way(&self, cell: plan::Cell, ancillary: Ancillary) -> Result<Sample> {
+        let order = self.order(cell, ancillary, 1);
         let (peer, mut wires) = self.linked(&order)?;
-        let pushed = play::one_way::push(&order, &mut *wires[0], &peer);
-        let ours = pushed.map_err(|trouble| peer.blame(trouble))?;
+        let pushed = workloads::one_way::push(&order, &mut *wires[0], &peer);
+        let ours = pushed.map_err(|error| peer.blame(error))?;
         let theirs = peer.tally()?;
         Ok(Sample { counted: theirs, cpu: Some(both(&ours, &theirs)), latency: None, plain: None })
     }
 
     fn fan_in(&self, cell: plan::Cell) -> Result<Sample> {
-        let order = self.order(cell, Beside::Nothing, self.flags.clients);
+        let order = self.order(cell, Ancillary::None, self.flags.clients);
         let (peer, mut wires) = self.linked(&order)?;
-        let asked = play::fan_in::ask(&order, &mut wires);
-        let (ours, latency) = asked.map_err(|trouble| peer.blame(trouble))?;
+        let asked = workloads::fan_in::ask(&order, &mut wires);
+        let (ours, latency) = asked.map_err(|error| peer.blame(error))?;
         let theirs = peer.tally()?;
         Ok(Sample { counted: ours, cpu: Some(both(&ours, &theirs)), latency: Some(latency), plain: None })
     }
 
     fn connect(&self, cell: plan::Cell) -> Result<Sample> {
-        let order = self.order(cell, Beside::Nothing, 1);
-        let (dial, ends) = Dial::new(cell.transport, &self.place)?;
+        let order = self.order(cell, Ancillary::None, 1);
+        let (dialer, ends) = Dialer::new(cell.transport, &self.unique)?;
         let peer = Peer::start(&order, vec![ends])?;
-        let asked = play::connect::ask(&order, &dial);
-        let (ours, latency) = asked.map_err(|trouble| peer.blame(trouble))?;
+        let asked = workloads::connect::ask(&order, &dialer);
+        let (ours, latency) = asked.map_err(|error| peer.blame(error))?;
         let theirs = peer.tally()?;
         Ok(Sample { counted: ours, cpu: Some(both(&ours, &theirs)), latency: Some(latency), plain: None })
     }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::work::Work;
+use super::workload::Workload;
 
 /// A transport between two processes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -103,10 +103,10 @@ impl Transport {
     }
 
     /// Returns why this transport does not support this workload, if that is known beforehand.
-    pub(crate) fn cannot(self, work: Work) -> Option<&'static str> {
+    pub(crate) fn cannot(self, work: Workload) -> Option<&'static str> {
         use Transport::*;
         match (self, work) {
-            (File, Work::OneWay) => Some("a file does not hold its writer back"),
+            (File, Workload::OneWay) => Some("a file does not hold its writer back"),
             _ => None,
         }
     }
@@ -114,15 +114,17 @@ impl Transport {
     /// Returns whether the combination makes sense: a pipe, for example, cannot be connected to.
     /// Transports that differ from `Stream` in nothing that the workload measures are left out as
     /// well.
-    pub(crate) const fn does(self, work: Work) -> bool {
+    pub(crate) const fn does(self, work: Workload) -> bool {
         use Transport::*;
         match work {
-            Work::PingPong | Work::OneWay => true,
-            Work::FanIn => {
+            Workload::PingPong | Workload::OneWay => true,
+            Workload::FanIn => {
                 matches!(self, Stream | Abstract | Pair | SeqPacket | Datagram | Pipe | Fifo | Tcp | Udp)
             }
-            Work::Connect => matches!(self, Stream | Spin | Abstract | SeqPacket | Tcp),
-            Work::Descriptors | Work::Credentials => matches!(self, Stream | Pair | SeqPacket | Datagram),
+            Workload::Connect => matches!(self, Stream | Spin | Abstract | SeqPacket | Tcp),
+            Workload::Descriptors | Workload::Credentials => {
+                matches!(self, Stream | Pair | SeqPacket | Datagram)
+            }
         }
     }
 }
@@ -142,7 +144,7 @@ mod tests {
     #[test]
     fn only_local_sockets_carry_more_than_bytes() {
         for transport in Transport::ALL.into_iter().filter(|transport| !transport.is_local_socket()) {
-            assert!(!transport.does(Work::Descriptors) && !transport.does(Work::Credentials));
+            assert!(!transport.does(Workload::Descriptors) && !transport.does(Workload::Credentials));
         }
     }
 }

@@ -7,7 +7,7 @@ use super::units;
 use crate::output::escape;
 use crate::verbs::bench::report::Rows;
 use crate::verbs::bench::transport::Transport;
-use crate::verbs::bench::work::Work;
+use crate::verbs::bench::workload::Workload;
 
 pub(super) const WIDTH: f64 = 860.0;
 
@@ -45,7 +45,7 @@ pub(super) fn latency(rows: Rows<'_>, size: usize) -> Option<Chart> {
         tail: Some(latency.p99_us),
         label: units::micros(latency.p50_us),
     };
-    let measured = rows.measured(Work::PingPong, size);
+    let measured = rows.measured(Workload::PingPong, size);
     let mut bars: Vec<Bar> =
         measured.filter_map(|(transport, figures)| Some(bar((transport, figures.latency?)))).collect();
     bars.sort_by(|one, other| one.value.total_cmp(&other.value));
@@ -60,7 +60,7 @@ pub(super) fn latency(rows: Rows<'_>, size: usize) -> Option<Chart> {
 
 /// Draws messages per second.
 pub(super) fn messages(rows: Rows<'_>, size: usize) -> Option<Chart> {
-    let measured = rows.measured(Work::OneWay, size);
+    let measured = rows.measured(Workload::OneWay, size);
     let mut bars: Vec<Bar> = measured
         .map(|(transport, figures)| {
             let label = units::rate(figures.per_second);
@@ -115,12 +115,12 @@ fn bar_chart(title: String, subtitle: &str, bars: &[Bar], unit: fn(f64) -> Strin
 
 /// Draws bytes per second over message size, with a curve for each transport.
 pub(super) fn throughput(rows: Rows<'_>) -> Option<Chart> {
-    let sizes = rows.sizes(Work::OneWay);
+    let sizes = rows.sizes(Workload::OneWay);
     let (&first, &last) = (sizes.first()?, sizes.last()?);
     let mut curves: Vec<(Transport, Vec<(f64, f64)>)> = Vec::new();
-    for transport in rows.transports(Work::OneWay) {
+    for transport in rows.transports(Workload::OneWay) {
         let point = |&size: &usize| {
-            let figures = rows.figures(transport, Work::OneWay, size)?;
+            let figures = rows.figures(transport, Workload::OneWay, size)?;
             Some((size as f64, figures.per_second * size as f64))
         };
         let points: Vec<_> = sizes.iter().filter_map(point).collect();

@@ -2,7 +2,7 @@
 
 use super::chart::{self, Chart};
 use crate::verbs::bench::report::{Report, Rows};
-use crate::verbs::bench::work::Work;
+use crate::verbs::bench::workload::Workload;
 
 const GAP: f64 = 28.0;
 
@@ -13,8 +13,8 @@ pub(super) const STYLE: &str = include_str!("chart.css");
 pub(super) fn charts(report: &Report) -> Vec<Chart> {
     let rows = Rows(&report.rows);
     let smallest = |work| rows.sizes(work).first().copied();
-    let latency = smallest(Work::PingPong).and_then(|size| chart::latency(rows, size));
-    let messages = smallest(Work::OneWay).and_then(|size| chart::messages(rows, size));
+    let latency = smallest(Workload::PingPong).and_then(|size| chart::latency(rows, size));
+    let messages = smallest(Workload::OneWay).and_then(|size| chart::messages(rows, size));
     [latency, messages, chart::throughput(rows)].into_iter().flatten().collect()
 }
 

@@ -7,7 +7,7 @@ use crate::verbs::bench::advice::added_us;
 use crate::verbs::bench::measure::Figures;
 use crate::verbs::bench::report::{Report, Rows};
 use crate::verbs::bench::transport::Transport;
-use crate::verbs::bench::work::Work;
+use crate::verbs::bench::workload::Workload;
 
 /// Shown if there is no figure.
 const NOTHING: &str = "–";
@@ -26,11 +26,11 @@ type Column<'a> = (String, Box<dyn Fn(Transport) -> String + 'a>);
 /// Returns a table for each workload that was measured.
 pub(super) fn tables(report: &Report) -> Vec<Table> {
     let rows = Rows(&report.rows);
-    let works = Work::ALL.into_iter().filter(|&work| !rows.sizes(work).is_empty());
+    let works = Workload::ALL.into_iter().filter(|&work| !rows.sizes(work).is_empty());
     works.map(|work| table(report, rows, work)).collect()
 }
 
-fn table(report: &Report, rows: Rows<'_>, work: Work) -> Table {
+fn table(report: &Report, rows: Rows<'_>, work: Workload) -> Table {
     let columns = columns(rows, work, report.rate.is_some());
     let mut head = vec![String::new()];
     head.extend(columns.iter().map(|(head, _)| head.clone()));
@@ -46,17 +46,17 @@ fn table(report: &Report, rows: Rows<'_>, work: Work) -> Table {
     Table { title: title(report, work), head, lines, notes: rows.notes(work) }
 }
 
-fn title(report: &Report, work: Work) -> String {
+fn title(report: &Report, work: Workload) -> String {
     match (work, report.rate) {
-        (Work::PingPong, Some(rate)) => {
+        (Workload::PingPong, Some(rate)) => {
             format!("{}, {} due, latency from when due", work.title(), units::rate(rate.into()))
         }
-        (Work::FanIn, _) => format!("{} of {}", work.title(), report.clients),
+        (Workload::FanIn, _) => format!("{} of {}", work.title(), report.clients),
         _ => work.title().into(),
     }
 }
 
-fn columns(rows: Rows<'_>, work: Work, is_paced: bool) -> Vec<Column<'_>> {
+fn columns(rows: Rows<'_>, work: Workload, is_paced: bool) -> Vec<Column<'_>> {
     let sizes = rows.sizes(work);
     let Some((&first, rest)) = sizes.split_first() else { return Vec::new() };
     let column = |head: &str, size: usize, show: fn(&Figures, usize) -> Option<String>| -> Column<'_> {
@@ -73,19 +73,19 @@ fn columns(rows: Rows<'_>, work: Work, is_paced: bool) -> Vec<Column<'_>> {
     let added = |found: &Figures, _| added_us(found).map(units::micros);
     let of = |size| units::size(size);
     let mut columns = match work {
-        Work::PingPong => vec![
+        Workload::PingPong => vec![
             column(&format!("{} p50", of(first)), first, p50),
             column("p99", first, p99),
             column("p99.9", first, p999),
             column("cpu", first, cpu),
             (String::from("× stream"), Box::new(move |transport| versus(rows, work, first, transport))),
         ],
-        Work::OneWay => vec![
+        Workload::OneWay => vec![
             column(&of(first), first, rate),
             column("cpu", first, cpu),
             (String::from("× stream"), Box::new(move |transport| versus(rows, work, first, transport))),
         ],
-        Work::FanIn | Work::Connect => {
+        Workload::FanIn | Workload::Connect => {
             vec![
                 column("rate", first, rate),
                 column("p50", first, p50),
@@ -93,7 +93,7 @@ fn columns(rows: Rows<'_>, work: Work, is_paced: bool) -> Vec<Column<'_>> {
                 column("cpu", first, cpu),
             ]
         }
-        Work::Descriptors | Work::Credentials => {
+        Workload::Descriptors | Workload::Credentials => {
             vec![column("with", first, rate), column("without", first, plain), column("adds", first, added)]
         }
     };
@@ -103,7 +103,7 @@ fn columns(rows: Rows<'_>, work: Work, is_paced: bool) -> Vec<Column<'_>> {
     }
     for &size in rest {
         columns.push(match work {
-            Work::PingPong => column(&format!("{} p50", of(size)), size, p50),
+            Workload::PingPong => column(&format!("{} p50", of(size)), size, p50),
             _ => column(&of(size), size, bytes),
         });
     }
@@ -111,7 +111,7 @@ fn columns(rows: Rows<'_>, work: Work, is_paced: bool) -> Vec<Column<'_>> {
 }
 
 /// Compares a transport with a plain stream: latency with latency, rate with rate.
-fn versus(rows: Rows<'_>, work: Work, size: usize, transport: Transport) -> String {
+fn versus(rows: Rows<'_>, work: Workload, size: usize, transport: Transport) -> String {
     let value = |transport| {
         let figures = rows.figures(transport, work, size)?;
         if work.is_answered() {

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use super::{Ends, Link, Wire};
 use crate::verbs::bench::control::PATIENCE;
-use crate::verbs::bench::trouble::Result;
+use crate::verbs::bench::error::Result;
 
 pub(super) const LOOPBACK: (Ipv4Addr, u16) = (Ipv4Addr::LOCALHOST, 0);
 

@@ -4,8 +4,8 @@ use stoop_memory::{Receiver, Ring, Sender, Waiting};
 
 use super::{Ends, Link, Wire};
 use crate::verbs::bench::control::PATIENCE;
+use crate::verbs::bench::error::Result;
 use crate::verbs::bench::transport::Transport;
-use crate::verbs::bench::trouble::Result;
 
 /// The minimum capacity of a ring: about what fits into a processor's cache.
 const RING_BYTES: usize = 256 << 10;

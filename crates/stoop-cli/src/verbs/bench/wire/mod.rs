@@ -12,10 +12,10 @@
 //! | POSIX message queues | `queue.rs` |
 //! | System V message queues | `sysv.rs` |
 //! | shared memory | `memory.rs` |
-//! | listeners | `door.rs` |
+//! | listeners | `listener.rs` |
 
-mod door;
 mod inet;
+mod listener;
 mod memory;
 mod pipe;
 mod queue;
@@ -29,10 +29,10 @@ use std::path::{Path, PathBuf};
 use stoop::Socket;
 use stoop_memory::Queue;
 
+use super::error::{Error, Result};
 use super::transport::Transport;
-use super::trouble::{Result, Trouble};
 
-pub(super) use door::{Dial, Door};
+pub(super) use listener::{Acceptor, Dialer};
 pub(super) use queue::QueueNames;
 
 /// One side of a connection.
@@ -82,7 +82,7 @@ impl Ends {
 
     /// Returns exactly this many file descriptors.
     fn exactly<const N: usize>(self) -> Result<[OwnedFd; N]> {
-        self.descriptors.try_into().map_err(|_| Trouble::failed("an end came without its descriptors"))
+        self.descriptors.try_into().map_err(|_| Error::failed("an end came without its descriptors"))
     }
 }
 
@@ -101,14 +101,14 @@ impl Link {
 }
 
 /// The directory and a generator of unique names.
-pub(super) struct Place {
+pub(super) struct UniqueNames {
     directory: PathBuf,
     names: Cell<u32>,
 }
 
-impl Place {
-    pub(super) fn new(directory: &Path) -> Place {
-        Place { directory: directory.to_owned(), names: Cell::new(0) }
+impl UniqueNames {
+    pub(super) fn new(directory: &Path) -> UniqueNames {
+        UniqueNames { directory: directory.to_owned(), names: Cell::new(0) }
     }
 
     fn path(&self) -> PathBuf {
@@ -127,17 +127,17 @@ impl Place {
 }
 
 /// Creates the two ends of a transport for messages of this size.
-pub(super) fn link(transport: Transport, place: &Place, size: usize) -> Result<Link> {
+pub(super) fn link(transport: Transport, unique: &UniqueNames, size: usize) -> Result<Link> {
     match transport {
         Transport::Tcp => inet::tcp(),
         Transport::Udp => inet::udp(),
         Transport::Pipe => pipe::pipes(),
-        Transport::Fifo => pipe::fifos(place),
-        Transport::File => pipe::files(place),
-        Transport::PosixQueue => queue::queues(place, size),
+        Transport::Fifo => pipe::fifos(unique),
+        Transport::File => pipe::files(unique),
+        Transport::PosixQueue => queue::queues(unique, size),
         Transport::SysVQueue => sysv::queues(size),
         Transport::SharedFutex | Transport::SharedSpin => memory::rings(size),
-        local => unix::link(local, place),
+        local => unix::link(local, unique),
     }
 }
 

@@ -8,8 +8,8 @@ use std::path::Path;
 
 use rustix::fs::{CWD, FileType, Mode, OFlags, fcntl_getfl, fcntl_setfl, mknodat};
 
-use super::{Ends, Link, Place, Wire};
-use crate::verbs::bench::trouble::Result;
+use super::{Ends, Link, UniqueNames, Wire};
+use crate::verbs::bench::error::Result;
 
 pub(super) fn pipes() -> Result<Link> {
     let ((there_out, there_in), (back_out, back_in)) = (std::io::pipe()?, std::io::pipe()?);
@@ -17,8 +17,8 @@ pub(super) fn pipes() -> Result<Link> {
     Ok(Link::of(ours, Ends::of([there_out.into(), back_in.into()])))
 }
 
-pub(super) fn fifos(place: &Place) -> Result<Link> {
-    let ((there_out, there_in), (back_out, back_in)) = (fifo(&place.path())?, fifo(&place.path())?);
+pub(super) fn fifos(unique: &UniqueNames) -> Result<Link> {
+    let ((there_out, there_in), (back_out, back_in)) = (fifo(&unique.path())?, fifo(&unique.path())?);
     let ours = Ends::of([back_out.into(), there_in.into()]);
     Ok(Link::of(ours, Ends::of([there_out.into(), back_in.into()])))
 }
@@ -35,12 +35,12 @@ fn fifo(path: &Path) -> Result<(File, File)> {
 }
 
 /// Creates two files, one for each direction, and two pipes that signal that something was written.
-pub(super) fn files(place: &Place) -> Result<Link> {
+pub(super) fn files(unique: &UniqueNames) -> Result<Link> {
     let make = |path: &Path| {
         let file = OpenOptions::new().read(true).write(true).create_new(true).open(path)?;
         std::fs::remove_file(path).map(|()| file)
     };
-    let (there, back) = (make(&place.path())?, make(&place.path())?);
+    let (there, back) = (make(&unique.path())?, make(&unique.path())?);
     let mut link = pipes()?;
     link.ours.descriptors.extend([back.try_clone()?.into(), there.try_clone()?.into()]);
     link.theirs.descriptors.extend([there.into(), back.into()]);

@@ -6,9 +6,9 @@ use nix::sys::stat::Mode;
 use nix::sys::time::TimeSpec;
 use rustix::time::{ClockId, clock_gettime};
 
-use super::{Ends, Link, Place, Wire};
+use super::{Ends, Link, UniqueNames, Wire};
 use crate::verbs::bench::control::PATIENCE;
-use crate::verbs::bench::trouble::{Result, Trouble};
+use crate::verbs::bench::error::{Error, Result};
 
 /// The capacity of one queue in bytes, which counts against a limit of the user (`ulimit -q`).
 const QUEUE_BYTES: usize = 256 << 10;
@@ -28,8 +28,8 @@ impl Drop for QueueNames {
     }
 }
 
-pub(super) fn queues(place: &Place, size: usize) -> Result<Link> {
-    let [there, back] = [place.name(), place.name()].map(|name| format!("/{name}"));
+pub(super) fn queues(unique: &UniqueNames, size: usize) -> Result<Link> {
+    let [there, back] = [unique.name(), unique.name()].map(|name| format!("/{name}"));
     let names = QueueNames([there.clone(), back.clone()]);
     for name in &names.0 {
         make(name, size)?;
@@ -44,7 +44,7 @@ fn make(name: &str, size: usize) -> Result<()> {
     let number = |number: usize| number.try_into().unwrap_or(i64::MAX);
     let attributes = MqAttr::new(0, number(messages), number(size), 0);
     let flags = MQ_OFlag::O_CREAT | MQ_OFlag::O_EXCL | MQ_OFlag::O_RDWR | MQ_OFlag::O_CLOEXEC;
-    let limited = |what: &str| Trouble::NotMeasured(what.into());
+    let limited = |what: &str| Error::NotMeasured(what.into());
     match mq_open(name, flags, Mode::S_IRUSR | Mode::S_IWUSR, Some(&attributes)) {
         Ok(queue) => Ok(nix::mqueue::mq_close(queue)?),
         Err(Errno::EINVAL) => Err(limited("larger than fs.mqueue.msgsize_max allows")),
@@ -55,7 +55,7 @@ fn make(name: &str, size: usize) -> Result<()> {
 }
 
 pub(super) fn open(ends: Ends) -> Result<Box<dyn Wire>> {
-    let (receive, send) = ends.names.ok_or_else(|| Trouble::failed("a queue came without its name"))?;
+    let (receive, send) = ends.names.ok_or_else(|| Error::failed("a queue came without its name"))?;
     let queue = |name: &str, flag| mq_open(name, flag | MQ_OFlag::O_CLOEXEC, Mode::empty(), None);
     let (receive, send) = (queue(&receive, MQ_OFlag::O_RDONLY)?, queue(&send, MQ_OFlag::O_WRONLY)?);
     Ok(Box::new(Queues { receive, send }))

@@ -5,12 +5,12 @@ use stoop_memory::Queue;
 
 use super::{Ends, Link, Wire};
 use crate::verbs::bench::control::PATIENCE;
-use crate::verbs::bench::trouble::{Result, Trouble};
+use crate::verbs::bench::error::{Error, Result};
 
 pub(super) fn queues(size: usize) -> Result<Link> {
     let (there, back) = (Queue::new(PATIENCE)?, Queue::new(PATIENCE)?);
     if size > there.message_max_bytes() {
-        return Err(Trouble::NotMeasured("larger than kernel.msgmax allows".into()));
+        return Err(Error::NotMeasured("larger than kernel.msgmax allows".into()));
     }
     let names = (there.id().to_string(), back.id().to_string());
     let ours = Ends { queues: Some((back, there)), ..Ends::of([]) };
@@ -21,13 +21,13 @@ pub(super) fn open(ends: Ends) -> Result<Box<dyn Wire>> {
     let (receive, send) = match ends {
         Ends { queues: Some(queues), .. } => queues,
         Ends { names: Some((receive, send)), .. } => (opened(&receive)?, opened(&send)?),
-        _ => return Err(Trouble::failed("a queue came without its number")),
+        _ => return Err(Error::failed("a queue came without its number")),
     };
     Ok(Box::new(Queues { receive, send, came: Vec::new() }))
 }
 
 fn opened(number: &str) -> Result<Queue> {
-    let id = number.parse().map_err(|_| Trouble::failed("a queue's number is none"))?;
+    let id = number.parse().map_err(|_| Error::failed("a queue's number is none"))?;
     Ok(Queue::open(id, PATIENCE)?)
 }
 

@@ -7,10 +7,10 @@ use std::time::Duration;
 use stoop::frame::{FrameReader, FrameWriter, Native};
 use stoop::{Address, Bind, Connect, Datagram, Packet, SeqPacket, Socket, Stream};
 
-use super::{Ends, Link, Place, Wire};
+use super::{Ends, Link, UniqueNames, Wire};
 use crate::verbs::bench::control::PATIENCE;
+use crate::verbs::bench::error::{Error, Result};
 use crate::verbs::bench::transport::Transport;
-use crate::verbs::bench::trouble::{Result, Trouble};
 
 /// How long the waiting side spins before it sleeps.
 pub(super) const SPIN: Duration = Duration::from_micros(20);
@@ -20,26 +20,26 @@ pub(super) const SPIN: Duration = Duration::from_micros(20);
 const LARGE_BYTES: usize = 64 << 10;
 
 /// Returns an address of the kind that the transport uses.
-pub(super) fn address(transport: Transport, place: &Place) -> Result<Address> {
+pub(super) fn address(transport: Transport, unique: &UniqueNames) -> Result<Address> {
     let address = match transport {
-        Transport::Abstract => Address::abstract_name(place.name()),
-        _ => Address::path(place.path()),
+        Transport::Abstract => Address::abstract_name(unique.name()),
+        _ => Address::path(unique.path()),
     };
-    address.map_err(|error| Trouble::failed(error.to_string()))
+    address.map_err(|error| Error::failed(error.to_string()))
 }
 
-pub(super) fn link(transport: Transport, place: &Place) -> Result<Link> {
+pub(super) fn link(transport: Transport, unique: &UniqueNames) -> Result<Link> {
     let (ours, theirs) = match transport {
         Transport::Pair => Stream::pair().map(|(one, other)| (one.into(), other.into()))?,
-        Transport::Datagram => datagrams(place)?,
+        Transport::Datagram => datagrams(unique)?,
         Transport::SeqPacket => {
-            let address = address(transport, place)?;
+            let address = address(transport, unique)?;
             let listener = Bind::new(&address).listen_seqpacket()?;
             let client = Connect::new(&address).seqpacket()?;
             (client.into(), listener.accept()?.into())
         }
         _ => {
-            let address = address(transport, place)?;
+            let address = address(transport, unique)?;
             let listener = Bind::new(&address).listen()?;
             let client = Stream::connect(&address)?;
             (client.into(), listener.accept()?.into())
@@ -48,8 +48,8 @@ pub(super) fn link(transport: Transport, place: &Place) -> Result<Link> {
     Ok(Link::of(Ends::of([ours]), Ends::of([theirs])))
 }
 
-fn datagrams(place: &Place) -> Result<(OwnedFd, OwnedFd)> {
-    let (here, there) = (address(Transport::Datagram, place)?, address(Transport::Datagram, place)?);
+fn datagrams(unique: &UniqueNames) -> Result<(OwnedFd, OwnedFd)> {
+    let (here, there) = (address(Transport::Datagram, unique)?, address(Transport::Datagram, unique)?);
     let (ours, theirs) = (Bind::new(&here).datagram()?, Bind::new(&there).datagram()?);
     ours.connect_to(&there)?;
     theirs.connect_to(&here)?;
@@ -126,7 +126,7 @@ impl Wire for SeqPacket {
     fn receive<'a>(&'a mut self, room: &'a mut [u8]) -> Result<&'a [u8]> {
         match self.recv(room)? {
             Packet::Message(len) => Ok(&room[..len]),
-            Packet::End => Err(Trouble::ended()),
+            Packet::End => Err(Error::ended()),
         }
     }
 
@@ -179,11 +179,11 @@ impl Wire for Framed {
 
     fn receive<'a>(&'a mut self, room: &'a mut [u8]) -> Result<&'a [u8]> {
         if room.len() < LARGE_BYTES {
-            return self.reader.next()?.ok_or_else(Trouble::ended);
+            return self.reader.next()?.ok_or_else(Error::ended);
         }
         match self.reader.read_into(room)? {
             Some(len) => Ok(&room[..len]),
-            None => Err(Trouble::ended()),
+            None => Err(Error::ended()),
         }
     }
 

@@ -9,39 +9,39 @@ use stoop::{Address, Bind, Connect, Listener, SeqPacket, Stream};
 
 use super::inet::{LOOPBACK, tcp_wire};
 use super::unix::{address, patient, stream};
-use super::{Ends, Place, Wire};
+use super::{Ends, UniqueNames, Wire};
+use crate::verbs::bench::error::Result;
 use crate::verbs::bench::transport::Transport;
-use crate::verbs::bench::trouble::Result;
 
 /// A listener, in the process that accepts.
-pub(in crate::verbs::bench) enum Door {
+pub(in crate::verbs::bench) enum Acceptor {
     Stream(Transport, Listener<Stream>),
     SeqPacket(Listener<SeqPacket>),
     Tcp(TcpListener),
 }
 
-impl Door {
-    pub(in crate::verbs::bench) fn new(transport: Transport, ends: Ends) -> Result<Door> {
+impl Acceptor {
+    pub(in crate::verbs::bench) fn new(transport: Transport, ends: Ends) -> Result<Acceptor> {
         let [descriptor] = ends.exactly()?;
         Ok(match transport {
-            Transport::Tcp => Door::Tcp(descriptor.into()),
-            Transport::SeqPacket => Door::SeqPacket(Listener::from_descriptor(descriptor)?),
-            _ => Door::Stream(transport, Listener::from_descriptor(descriptor)?),
+            Transport::Tcp => Acceptor::Tcp(descriptor.into()),
+            Transport::SeqPacket => Acceptor::SeqPacket(Listener::from_descriptor(descriptor)?),
+            _ => Acceptor::Stream(transport, Listener::from_descriptor(descriptor)?),
         })
     }
 
     /// Waits for the next connection.
     pub(in crate::verbs::bench) fn accept(&self) -> Result<Box<dyn Wire>> {
         match self {
-            Door::Stream(transport, listener) => stream(*transport, listener.accept()?),
-            Door::SeqPacket(listener) => seqpacket(listener.accept()?),
-            Door::Tcp(listener) => tcp_wire(listener.accept()?.0),
+            Acceptor::Stream(transport, listener) => stream(*transport, listener.accept()?),
+            Acceptor::SeqPacket(listener) => seqpacket(listener.accept()?),
+            Acceptor::Tcp(listener) => tcp_wire(listener.accept()?.0),
         }
     }
 }
 
 /// The address of a listener, in the process that connects.
-pub(in crate::verbs::bench) enum Dial {
+pub(in crate::verbs::bench) enum Dialer {
     Stream(
         Transport,
         Address,
@@ -54,37 +54,37 @@ pub(in crate::verbs::bench) enum Dial {
     Tcp(SocketAddr),
 }
 
-impl Dial {
+impl Dialer {
     /// Creates a listener, and what the other process needs to accept on it.
-    pub(in crate::verbs::bench) fn new(transport: Transport, place: &Place) -> Result<(Dial, Ends)> {
+    pub(in crate::verbs::bench) fn new(transport: Transport, unique: &UniqueNames) -> Result<(Dialer, Ends)> {
         use std::os::fd::AsFd;
-        let (dial, descriptor): (Dial, OwnedFd) = match transport {
+        let (dialer, descriptor): (Dialer, OwnedFd) = match transport {
             Transport::Tcp => {
                 let listener = TcpListener::bind(LOOPBACK)?;
-                (Dial::Tcp(listener.local_addr()?), listener.into())
+                (Dialer::Tcp(listener.local_addr()?), listener.into())
             }
             Transport::SeqPacket => {
-                let address = address(transport, place)?;
+                let address = address(transport, unique)?;
                 let listener = Bind::new(&address).listen_seqpacket()?;
                 let copy = listener.as_fd().try_clone_to_owned()?;
-                (Dial::SeqPacket(address, listener), copy)
+                (Dialer::SeqPacket(address, listener), copy)
             }
             _ => {
-                let address = address(transport, place)?;
+                let address = address(transport, unique)?;
                 let listener = Bind::new(&address).listen()?;
                 let copy = listener.as_fd().try_clone_to_owned()?;
-                (Dial::Stream(transport, address, listener), copy)
+                (Dialer::Stream(transport, address, listener), copy)
             }
         };
-        Ok((dial, Ends::of([descriptor])))
+        Ok((dialer, Ends::of([descriptor])))
     }
 
     /// Connects.
     pub(in crate::verbs::bench) fn connect(&self) -> Result<Box<dyn Wire>> {
         match self {
-            Dial::Stream(transport, address, _) => stream(*transport, Stream::connect(address)?),
-            Dial::SeqPacket(address, _) => seqpacket(Connect::new(address).seqpacket()?),
-            Dial::Tcp(address) => {
+            Dialer::Stream(transport, address, _) => stream(*transport, Stream::connect(address)?),
+            Dialer::SeqPacket(address, _) => seqpacket(Connect::new(address).seqpacket()?),
+            Dialer::Tcp(address) => {
                 let stream = TcpStream::connect(address)?;
                 // Otherwise ports of closed connections would remain in TIME_WAIT for a minute, and
                 // run out before the measurement ends.

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 
 use crate::verbs::bench::control::Order;
+use crate::verbs::bench::error::Result;
 use crate::verbs::bench::measure::{Meter, Tally, histogram, record};
 use crate::verbs::bench::message::{LAST, Message, room};
-use crate::verbs::bench::trouble::Result;
 use crate::verbs::bench::wire::Wire;
 
 /// How long before a fixed time to stop sleeping and spin: waking up takes longer than a round

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use stoop::{Allow, Outgoing, Socket};
 
-use crate::verbs::bench::control::{Beside, Order, PATIENCE, Peer};
+use crate::verbs::bench::control::{Ancillary, Order, PATIENCE, Peer};
+use crate::verbs::bench::error::{Error, Result};
 use crate::verbs::bench::measure::{Meter, Tally};
 use crate::verbs::bench::message::{LAST, Message, room};
-use crate::verbs::bench::trouble::{Result, Trouble};
 use crate::verbs::bench::wire::Wire;
 
 /// How often the end is announced if messages may be lost.
@@ -24,10 +24,10 @@ pub(in crate::verbs::bench) fn push(order: &Order, wire: &mut dyn Wire, peer: &P
     let descriptors = [parcel.as_fd()];
     for number in 0.. {
         let message = message.numbered(number);
-        match order.beside {
-            Beside::Nothing => wire.send(message)?,
-            Beside::Descriptor => send_with(wire, message, &Outgoing::new().descriptors(&descriptors))?,
-            Beside::Room | Beside::Credentials => send_with(wire, message, &Outgoing::new())?,
+        match order.ancillary {
+            Ancillary::None => wire.send(message)?,
+            Ancillary::Descriptor => send_with(wire, message, &Outgoing::new().descriptors(&descriptors))?,
+            Ancillary::Empty | Ancillary::Credentials => send_with(wire, message, &Outgoing::new())?,
         }
         if !meter.count() {
             break;
@@ -49,18 +49,18 @@ pub(in crate::verbs::bench) fn push(order: &Order, wire: &mut dyn Wire, peer: &P
 fn send_with(wire: &dyn Wire, message: &[u8], outgoing: &Outgoing<'_>) -> Result<()> {
     match socket(wire)?.send_with(&[IoSlice::new(message)], outgoing)? {
         sent if sent == message.len() => Ok(()),
-        _ => Err(Trouble::failed("a small message went out in parts")),
+        _ => Err(Error::failed("a small message went out in parts")),
     }
 }
 
 fn socket(wire: &dyn Wire) -> Result<&Socket> {
-    wire.socket().ok_or_else(|| Trouble::NotMeasured("carries nothing but bytes".into()))
+    wire.socket().ok_or_else(|| Error::NotMeasured("carries nothing but bytes".into()))
 }
 
 /// Enables ancillary data before the first message is sent.
 pub(in crate::verbs::bench) fn prepare(order: &Order, wire: &dyn Wire) -> Result<()> {
-    match order.beside {
-        Beside::Credentials => Ok(socket(wire)?.set_pass_credentials(true)?),
+    match order.ancillary {
+        Ancillary::Credentials => Ok(socket(wire)?.set_pass_credentials(true)?),
         _ => Ok(()),
     }
 }
@@ -70,10 +70,10 @@ pub(in crate::verbs::bench) fn take(order: &Order, wire: &mut dyn Wire) -> Resul
     let (message, mut room, mut meter) = (Message::new(order.size), room(order.size), Meter::new(order.span));
     let (mut next, mut lost) = (0, 0);
     loop {
-        let came = match order.beside {
-            Beside::Nothing => wire.receive(&mut room)?,
+        let came = match order.ancillary {
+            Ancillary::None => wire.receive(&mut room)?,
             // The last message has no ancillary data.
-            beside => receive_with(wire, &mut room, beside)?,
+            ancillary => receive_with(wire, &mut room, ancillary)?,
         };
         let number = message.check(came)?;
         if number == LAST {
@@ -84,23 +84,23 @@ pub(in crate::verbs::bench) fn take(order: &Order, wire: &mut dyn Wire) -> Resul
             Some(missing) if order.transport.is_lossy() => {
                 lost += if meter.is_counting() { missing } else { 0 };
             }
-            _ => return Err(Trouble::failed(format!("message {number} came in place of {next}"))),
+            _ => return Err(Error::failed(format!("message {number} came in place of {next}"))),
         }
         next = number + 1;
         meter.count();
     }
 }
 
-fn receive_with<'a>(wire: &dyn Wire, room: &'a mut [u8], beside: Beside) -> Result<&'a [u8]> {
+fn receive_with<'a>(wire: &dyn Wire, room: &'a mut [u8], ancillary: Ancillary) -> Result<&'a [u8]> {
     let came = socket(wire)?.recv_with(&mut [IoSliceMut::new(room)], Allow::descriptors(1))?;
     let is_last = room.get(..8) == Some(&LAST.to_le_bytes());
-    let is_there = match beside {
-        Beside::Descriptor => came.descriptors.len() == 1,
-        Beside::Credentials => came.credentials.is_some(),
-        Beside::Nothing | Beside::Room => true,
+    let is_there = match ancillary {
+        Ancillary::Descriptor => came.descriptors.len() == 1,
+        Ancillary::Credentials => came.credentials.is_some(),
+        Ancillary::None | Ancillary::Empty => true,
     };
     if !is_there && !is_last {
-        return Err(Trouble::failed("a message came without what was sent beside it"));
+        return Err(Error::failed("a message came without what was sent beside it"));
     }
     Ok(&room[..came.len])
 }

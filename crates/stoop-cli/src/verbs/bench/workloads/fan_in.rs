@@ -8,9 +8,9 @@ use hdrhistogram::Histogram;
 use rustix::event::{Timespec, epoll};
 
 use crate::verbs::bench::control::{Order, PATIENCE};
+use crate::verbs::bench::error::{Error, Result};
 use crate::verbs::bench::measure::{Meter, Tally, histogram, record};
 use crate::verbs::bench::message::{LAST, Message, room};
-use crate::verbs::bench::trouble::{Result, Trouble};
 use crate::verbs::bench::wire::Wire;
 
 type Wires = [Box<dyn Wire>];
@@ -83,7 +83,7 @@ impl Ready {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         for (at, wire) in (0..).zip(wires) {
             let readable =
-                wire.readable().ok_or_else(|| Trouble::NotMeasured("cannot be waited for".into()))?;
+                wire.readable().ok_or_else(|| Error::NotMeasured("cannot be waited for".into()))?;
             epoll::add(&epoll, readable, epoll::EventData::new_u64(at), epoll::EventFlags::IN)?;
         }
         Ok(Ready { epoll, events: Vec::with_capacity(wires.len()) })
@@ -94,7 +94,7 @@ impl Ready {
         self.events.clear();
         let events = rustix::buffer::spare_capacity(&mut self.events);
         if epoll::wait(&self.epoll, events, Some(&limit))? == 0 {
-            return Err(Trouble::failed("nothing came for too long"));
+            return Err(Error::failed("nothing came for too long"));
         }
         Ok(self.events.iter().map(|event| event.data.u64() as usize))
     }
