@@ -31,21 +31,21 @@ pub(crate) fn run(flags: &Send) -> Outcome {
     let message = message(flags)?;
     let files = flags.descriptors.iter().map(|path| open(path)).collect::<Result<Vec<_>, _>>()?;
     let descriptors: Vec<BorrowedFd> = files.iter().map(AsFd::as_fd).collect();
-    let limit = Limit::from_now(flags.timeout);
-    let letter = Letter { message: &message, descriptors: &descriptors, limit: &limit, flags };
+    let limit = Deadline::from_now(flags.timeout);
+    let outgoing = OutgoingMessage { message: &message, descriptors: &descriptors, limit: &limit, flags };
     let connection = target::connect(&flags.address, inherited, &flags.reach, flags.timeout);
     match connection.map_err(|failure| failure.in_vain(flags.reach.wait, |command| again(flags, command)))? {
-        Connection::Stream(stream) => letter.over_stream(&stream)?,
+        Connection::Stream(stream) => outgoing.over_stream(&stream)?,
         Connection::SeqPacket(socket) => {
-            letter.whole(&socket, |bytes| socket.send(bytes))?;
-            letter.answered(&socket, || socket.recv_vec_with(Allow::NOTHING))?;
+            outgoing.whole(&socket, |bytes| socket.send(bytes))?;
+            outgoing.answered(&socket, || socket.recv_vec_with(Allow::NOTHING))?;
         }
         Connection::Datagram(socket) => {
             if flags.reply {
                 socket.set_pass_credentials(true)?;
             }
-            letter.whole(&socket, |bytes| socket.send(bytes))?;
-            letter.answered(&socket, || socket.recv_vec_with(Allow::NOTHING))?;
+            outgoing.whole(&socket, |bytes| socket.send(bytes))?;
+            outgoing.answered(&socket, || socket.recv_vec_with(Allow::NOTHING))?;
         }
     }
     Ok(Exit::Done)
@@ -91,14 +91,14 @@ fn shown(path: &Path) -> String {
 }
 
 /// The message to send, and the time limit for everything.
-struct Letter<'a> {
+struct OutgoingMessage<'a> {
     message: &'a [u8],
     descriptors: &'a [BorrowedFd<'a>],
-    limit: &'a Limit,
+    limit: &'a Deadline,
     flags: &'a Send,
 }
 
-impl Letter<'_> {
+impl OutgoingMessage<'_> {
     /// Sends it as one message. Without file descriptors this uses `plain`, which follows the rules
     /// of the kind.
     fn whole(&self, socket: &Socket, plain: impl Fn(&[u8]) -> stoop::Result<()>) -> Result<(), Failure> {
@@ -230,19 +230,19 @@ impl Letter<'_> {
 }
 
 /// A deadline, if there is one.
-struct Limit(Option<Instant>);
+struct Deadline(Option<Instant>);
 
-impl Limit {
+impl Deadline {
     /// The shortest timeout that the kernel does not interpret as infinite.
     const SHORTEST: Duration = Duration::from_millis(1);
 
-    fn from_now(timeout: Option<Duration>) -> Limit {
-        Limit(timeout.and_then(|timeout| Instant::now().checked_add(timeout)))
+    fn from_now(timeout: Option<Duration>) -> Deadline {
+        Deadline(timeout.and_then(|timeout| Instant::now().checked_add(timeout)))
     }
 
     /// Returns how much time is left for the next call, or `None` if there is no limit.
     fn left(&self) -> Option<Duration> {
-        self.0.map(|end| end.saturating_duration_since(Instant::now()).max(Limit::SHORTEST))
+        self.0.map(|end| end.saturating_duration_since(Instant::now()).max(Deadline::SHORTEST))
     }
 }
 
@@ -252,9 +252,9 @@ mod tests {
 
     #[test]
     fn what_is_left_is_never_for_ever() {
-        assert_eq!(Limit::from_now(None).left(), None);
-        assert_eq!(Limit::from_now(Some(Duration::ZERO)).left(), Some(Limit::SHORTEST));
-        let left = Limit::from_now(Some(Duration::from_secs(60))).left().unwrap();
+        assert_eq!(Deadline::from_now(None).left(), None);
+        assert_eq!(Deadline::from_now(Some(Duration::ZERO)).left(), Some(Deadline::SHORTEST));
+        let left = Deadline::from_now(Some(Duration::from_secs(60))).left().unwrap();
         assert!(left > Duration::from_secs(50) && left <= Duration::from_secs(60));
     }
 }

@@ -9,10 +9,10 @@ use stoop_grpc::dynamic::{
 use tokio_stream::Stream;
 
 use super::Session;
+use super::error::name_of;
 use super::input::Input;
 use super::metadata;
 use super::show::path_of;
-use super::trouble::name_of;
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::output::{Event, Screen};
@@ -30,10 +30,10 @@ impl Session<'_> {
         name: &str,
         input: Input,
     ) -> Outcome {
-        let schema = self.offer(client, given).await?;
+        let schema = self.load_schema(client, given).await?;
         let method = self.method(client, &schema, name).await?;
         let name = path_of(&method);
-        let address = self.trouble.address();
+        let address = self.errors.address();
         let (requests, failure): (Requests, _) = if method.is_client_streaming() {
             let (requests, failure) = input.stream(&method.input(), address);
             (Box::pin(requests), Some(failure))
@@ -60,7 +60,7 @@ impl Session<'_> {
                     if let Some(status) = error.status() {
                         self.status(status, &schema, &MetadataMap::new())?;
                     }
-                    Err(self.trouble.explain(&name, &error, &schema))
+                    Err(self.errors.explain(&name, &error, &schema))
                 }
             },
         }

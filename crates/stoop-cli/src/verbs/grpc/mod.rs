@@ -3,20 +3,20 @@
 //! | what | file |
 //! |---|---|
 //! | detects the protocol and creates a client | `open.rs` |
-//! | services and methods: reflection, files, built-in definitions | `offer.rs` |
+//! | services and methods: reflection, files, built-in definitions | `schema.rs` |
 //! | `list` and `describe` | `show.rs` |
 //! | calls: sends requests and prints replies | `call.rs` |
 //! | reads messages from the command line, a file, standard input | `input.rs` |
 //! | metadata, from flags and as text | `metadata.rs` |
-//! | errors, explained | `trouble.rs` |
+//! | errors, explained | `error.rs` |
 
 mod call;
+mod error;
 mod input;
 mod metadata;
-mod offer;
 mod open;
+mod schema;
 mod show;
-mod trouble;
 
 use std::time::{Duration, Instant};
 
@@ -25,25 +25,25 @@ use stoop_grpc::dynamic::Options;
 use crate::args::Grpc;
 use crate::failure::{Failure, Outcome};
 use crate::output::Output;
-use trouble::{Trouble, UNFINISHED};
+use error::{ErrorContext, UNFINISHED};
 
 /// Runs the action: list, describe, or call.
 pub(crate) fn run(flags: &Grpc) -> Outcome {
     let metadata = metadata::read(&flags.metadata)?;
-    let trouble = Trouble { flags };
+    let errors = ErrorContext { flags };
     let session = Session {
         flags,
-        trouble,
+        errors,
         output: Output::new(flags.json, false),
         options: Options { metadata, timeout: flags.timeout },
         end: flags.timeout.and_then(|timeout| Instant::now().checked_add(timeout)),
     };
     // Files are compiled before connecting, so that an error in them does not bother a server.
-    let given = offer::given(flags)?;
+    let given = schema::given(flags)?;
     let input = input::prepare(flags)?;
     let reached = flags.endpoint.connect(flags.wait, flags.timeout);
     let reached =
-        reached.map_err(|failure| failure.in_vain(flags.wait, |command| session.trouble.again(command)))?;
+        reached.map_err(|failure| failure.in_vain(flags.wait, |command| session.errors.again(command)))?;
     if let Some(found) = reached.event() {
         session.output.tell(&found)?;
     }
@@ -66,7 +66,7 @@ pub(crate) fn run(flags: &Grpc) -> Outcome {
 /// One run of the command.
 struct Session<'f> {
     flags: &'f Grpc,
-    trouble: Trouble<'f>,
+    errors: ErrorContext<'f>,
     output: Output,
     options: Options,
     /// The deadline of the whole run.
@@ -80,7 +80,7 @@ impl Session<'_> {
             None => Ok(done.await),
             Some(end) => {
                 let result = tokio::time::timeout_at(end.into(), done).await;
-                result.map_err(|_| self.trouble.late(doing, UNFINISHED))
+                result.map_err(|_| self.errors.late(doing, UNFINISHED))
             }
         }
     }

@@ -39,8 +39,7 @@ impl Session<'_> {
         if self.flags.ttrpc || self.is_named_so() {
             return Ok(Client::ttrpc(ttrpc::Client::new(stream)));
         }
-        let (channel, mut listening) =
-            channel(stream).await.map_err(|error| self.trouble.unusable(&error))?;
+        let (channel, mut listening) = channel(stream).await.map_err(|error| self.errors.unusable(&error))?;
         let mut greeting = listening.greeting(PATIENCE).await;
         if greeting == Greeting::Nothing {
             if let Some(client) = self.try_ttrpc().await {
@@ -54,7 +53,7 @@ impl Session<'_> {
                 let error = "the server has said nothing yet; waiting for it".to_owned();
                 self.output.tell(&Event::Trouble { from: None::<Text>, error, count: 1 })?;
             }
-            other => return Err(self.trouble.other_protocol(&other)),
+            other => return Err(self.errors.other_protocol(&other)),
         }
         Ok(Client::grpc(channel))
     }

@@ -11,7 +11,7 @@ use crate::pump::Sink;
 impl Session<'_> {
     /// Lists the services, or the methods of one service.
     pub(super) async fn list(&self, client: &Client, given: Option<Schema>) -> Outcome {
-        let mut schema = self.offer(client, given).await?;
+        let mut schema = self.load_schema(client, given).await?;
         if schema.origin() == Origin::Builtin {
             schema = self.served(client, schema).await?;
         }
@@ -39,7 +39,7 @@ impl Session<'_> {
 
     /// Prints the definition of a symbol, or of every service.
     pub(super) async fn describe(&self, client: &Client, given: Option<Schema>) -> Outcome {
-        let schema = self.offer(client, given).await?;
+        let schema = self.load_schema(client, given).await?;
         let symbols = match self.flags.data.as_deref() {
             Some(name) => vec![self.symbol(&schema, name)?],
             None if schema.origin() == Origin::Builtin => {

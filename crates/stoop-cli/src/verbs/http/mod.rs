@@ -3,20 +3,20 @@
 //! | what | file |
 //! |---|---|
 //! | creates a request from the flags | `request.rs` |
-//! | the request's body, from a file or standard input as it arrives | `data.rs` |
-//! | prints the response in the required form | `answer.rs` |
+//! | the request's body, from a file or standard input as it arrives | `body.rs` |
+//! | prints the response in the required form | `response.rs` |
 //! | demultiplexes Docker's streams | `streams.rs` |
-//! | both directions after an upgrade | `talk.rs` |
-//! | a terminal in raw mode | `keys.rs` |
-//! | errors, explained | `trouble.rs` |
+//! | both directions after an upgrade | `upgrade.rs` |
+//! | a terminal in raw mode | `raw_mode.rs` |
+//! | errors, explained | `error.rs` |
 
-mod answer;
-mod data;
-mod keys;
+mod body;
+mod error;
+mod raw_mode;
 mod request;
+mod response;
 mod streams;
-mod talk;
-mod trouble;
+mod upgrade;
 
 use std::future::Future;
 use std::io::IsTerminal;
@@ -30,20 +30,20 @@ use crate::args::Http;
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::output::Output;
-use answer::Answer;
-use request::Asked;
-use trouble::Trouble;
+use error::ErrorContext;
+use request::HttpRequest;
+use response::ResponsePrinter;
 
 /// Sends the request, and prints the response.
 pub(crate) fn run(flags: &Http) -> Outcome {
     if flags.tty {
-        keys::check()?;
+        raw_mode::check()?;
     }
-    let asked = Asked::read(flags)?;
-    let limit = Limit::from_now(flags.timeout);
-    let trouble = Trouble { flags, asked: asked.to_string() };
+    let asked = HttpRequest::read(flags)?;
+    let limit = Deadline::from_now(flags.timeout);
+    let errors = ErrorContext { flags, asked: asked.to_string() };
     let reached = flags.endpoint.connect(flags.wait, flags.timeout);
-    let reached = reached.map_err(|failure| failure.in_vain(flags.wait, |command| trouble.again(command)))?;
+    let reached = reached.map_err(|failure| failure.in_vain(flags.wait, |command| errors.again(command)))?;
     let output = Output::new(flags.json, !std::io::stderr().is_terminal());
     if let Some(found) = reached.event() {
         output.emit(&found)?;
@@ -51,29 +51,29 @@ pub(crate) fn run(flags: &Http) -> Outcome {
     // One thread is enough: the only concurrent work is to send and to receive.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::io("start the runtime", &error))?;
-    let session = Session { flags, limit, trouble };
+    let session = Session { flags, limit, errors };
     let done = runtime.block_on(session.ask(asked, reached.stream))?;
     match done {
         Done::Answered(status) if flags.fail && status.as_u16() >= 400 => Ok(Exit::No),
         Done::Answered(_) => Ok(Exit::Done),
-        Done::Upgraded(upgraded) => talk::run(flags, *upgraded),
+        Done::Upgraded(upgraded) => upgrade::run(flags, *upgraded),
     }
 }
 
 /// The result of a request.
 enum Done {
     Answered(StatusCode),
-    Upgraded(Box<talk::Upgraded>),
+    Upgraded(Box<upgrade::Upgraded>),
 }
 
 struct Session<'f> {
     flags: &'f Http,
-    limit: Limit,
-    trouble: Trouble<'f>,
+    limit: Deadline,
+    errors: ErrorContext<'f>,
 }
 
 impl Session<'_> {
-    async fn ask(&self, asked: Asked, stream: Stream) -> Result<Done, Failure> {
+    async fn ask(&self, asked: HttpRequest, stream: Stream) -> Result<Done, Failure> {
         let version = if self.flags.http2 { Version::Http2 } else { Version::Http1 };
         let stream = aio::Stream::try_from(stream)?;
         let answer = async {
@@ -91,10 +91,10 @@ impl Session<'_> {
     async fn show(&self, answer: Response<Body>) -> Result<StatusCode, Failure> {
         let status = answer.status();
         let (head, mut body) = answer.into_parts();
-        let mut answer = Answer::start(self.flags, &head)?;
+        let mut answer = ResponsePrinter::start(self.flags, &head)?;
         let mut trailers = None;
         loop {
-            let frame = self.within(answer::next(&mut body), "the answer is not complete").await;
+            let frame = self.within(response::next(&mut body), "the answer is not complete").await;
             match frame.map_err(|failure| answer.abandon(failure))? {
                 None => break,
                 Some(frame) => match frame.into_data() {
@@ -112,13 +112,13 @@ impl Session<'_> {
         let is_upgraded = status == StatusCode::SWITCHING_PROTOCOLS
             || (status == StatusCode::OK && streams::is_docker_stream(answer.headers()));
         if is_upgraded {
-            return Ok(Done::Upgraded(Box::new(talk::Upgraded::take(answer, self).await?)));
+            return Ok(Done::Upgraded(Box::new(upgrade::Upgraded::take(answer, self).await?)));
         }
         self.show(answer).await?;
         if self.flags.fail && status.as_u16() >= 400 {
             return Ok(Done::Answered(status));
         }
-        Err(self.trouble.not_upgraded(status))
+        Err(self.errors.not_upgraded(status))
     }
 
     /// Waits for a future until the deadline.
@@ -131,18 +131,18 @@ impl Session<'_> {
             None => done.await,
             Some(end) => match tokio::time::timeout_at(end.into(), done).await {
                 Ok(result) => result,
-                Err(_) => return Err(self.trouble.late(late)),
+                Err(_) => return Err(self.errors.late(late)),
             },
         };
-        result.map_err(|error| self.trouble.explain(&error))
+        result.map_err(|error| self.errors.explain(&error))
     }
 }
 
 /// A deadline, if there is one.
-struct Limit(Option<Instant>);
+struct Deadline(Option<Instant>);
 
-impl Limit {
-    fn from_now(timeout: Option<Duration>) -> Limit {
-        Limit(timeout.and_then(|timeout| Instant::now().checked_add(timeout)))
+impl Deadline {
+    fn from_now(timeout: Option<Duration>) -> Deadline {
+        Deadline(timeout.and_then(|timeout| Instant::now().checked_add(timeout)))
     }
 }

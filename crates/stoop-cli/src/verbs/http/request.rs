@@ -5,23 +5,23 @@ use std::fmt;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, Uri};
 
-use super::data::Data;
+use super::body::RequestBody;
 use crate::args::Http;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::base64;
 
 /// The request as given on the command line.
-pub(super) struct Asked {
+pub(super) struct HttpRequest {
     method: Method,
     uri: Uri,
     headers: HeaderMap,
-    data: Data,
+    data: RequestBody,
 }
 
-impl Asked {
+impl HttpRequest {
     /// Parses it from the flags.
-    pub(super) fn read(flags: &Http) -> Result<Asked, Failure> {
+    pub(super) fn read(flags: &Http) -> Result<HttpRequest, Failure> {
         let default = if flags.data.is_some() { Method::POST } else { Method::GET };
         let (method, target) = match &flags.request[..] {
             [method, target] => (self::method(method)?, target),
@@ -29,7 +29,7 @@ impl Asked {
             [] => return Err(Failure::usage("a path is missing")),
         };
         let (uri, user) = without_user(uri(target)?)?;
-        let data = Data::open(flags)?;
+        let data = RequestBody::open(flags)?;
         let mut headers = usual(&data);
         if let Some(user) = user {
             headers.insert(header::AUTHORIZATION, user);
@@ -56,11 +56,11 @@ impl Asked {
             headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
             headers.insert(header::UPGRADE, value);
         }
-        Ok(Asked { method, uri, headers, data })
+        Ok(HttpRequest { method, uri, headers, data })
     }
 
     /// Creates the request, and starts to read its body.
-    pub(super) fn into_request(self) -> Request<super::data::Outgoing> {
+    pub(super) fn into_request(self) -> Request<super::body::BodyStream> {
         let mut request = Request::new(self.data.into_body());
         *request.method_mut() = self.method;
         *request.uri_mut() = self.uri;
@@ -69,7 +69,7 @@ impl Asked {
     }
 }
 
-impl fmt::Display for Asked {
+impl fmt::Display for HttpRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.method, self.uri)
     }
@@ -93,7 +93,7 @@ fn refuse_beside_upgrade(flags: &Http) -> Result<(), Failure> {
 }
 
 /// Returns the headers that every request has unless --header overrides them.
-fn usual(data: &Data) -> HeaderMap {
+fn usual(data: &RequestBody) -> HeaderMap {
     let mut headers = HeaderMap::new();
     headers
         .insert(header::USER_AGENT, HeaderValue::from_static(concat!("stoop/", env!("CARGO_PKG_VERSION"))));
@@ -210,10 +210,10 @@ mod tests {
     use crate::args::{Cli, Verb};
     use clap::Parser;
 
-    fn asked(words: &[&str]) -> Result<Asked, Failure> {
+    fn asked(words: &[&str]) -> Result<HttpRequest, Failure> {
         let cli = Cli::try_parse_from([&["stoop", "http", "./x"], words].concat()).unwrap();
         let Verb::Http(flags) = cli.verb else { panic!("http") };
-        Asked::read(&flags)
+        HttpRequest::read(&flags)
     }
 
     #[track_caller]

@@ -24,7 +24,7 @@ struct Key {
 }
 
 /// The lines of one snapshot.
-struct Look {
+struct View {
     snapshot: Snapshot,
     rows: Vec<Row>,
 }
@@ -46,14 +46,14 @@ pub(super) fn run(flags: &Ls, filter: &mut Filter<'_>, inspector: &mut Inspector
     Ok(Exit::Done)
 }
 
-fn look(flags: &Ls, filter: &mut Filter<'_>, inspector: &mut Inspector) -> Look {
+fn look(flags: &Ls, filter: &mut Filter<'_>, inspector: &mut Inspector) -> View {
     let snapshot = inspector.snapshot();
     filter.look_at(&snapshot);
     let mut rows = choose(flags, filter, &snapshot);
     if !flags.all && flags.state.is_empty() && !flags.json {
         rows.retain(|row| !row.is_minor(&snapshot));
     }
-    Look { snapshot, rows }
+    View { snapshot, rows }
 }
 
 /// Waits for the next snapshot. Returns true if a signal arrived.
@@ -67,7 +67,7 @@ fn is_told_to_end(signals: &Signals, interval: Duration) -> Result<bool, Failure
 }
 
 /// Formats the changes between two snapshots.
-fn changes(flags: &Ls, before: &Look, now: &Look) -> Vec<u8> {
+fn changes(flags: &Ls, before: &View, now: &View) -> Vec<u8> {
     let time = time::utc(now.snapshot.taken);
     let mut text = Vec::new();
     let (old, new) = (before.keys(), now.keys());
@@ -81,7 +81,7 @@ fn changes(flags: &Ls, before: &Look, now: &Look) -> Vec<u8> {
     text
 }
 
-impl Look {
+impl View {
     fn key(&self, row: &Row) -> Key {
         let socket = &self.snapshot[row.subject()];
         // A client keeps its line when it is accepted, so the server's end is not part of the key.

@@ -19,7 +19,7 @@ use crate::inherited::Inherited;
 use crate::output::{Event, Output, Text, Word};
 use crate::signals::Signals;
 use crate::target::{self, Server};
-use source::{Got, Source};
+use source::{ReceiveResult, Source};
 
 /// The delay after a client could not be accepted or a message not received: the socket may remain
 /// readable.
@@ -35,13 +35,13 @@ pub(crate) fn run(flags: &Recv) -> Outcome {
         Some(inherited) => inherited.into_server(&flags.serving)?,
         None => open(flags)?,
     };
-    let mut desk = Desk::new(flags, &server)?;
-    while !desk.is_done() {
-        if desk.wait(&signals)? {
+    let mut session = Session::new(flags, &server)?;
+    while !session.is_done() {
+        if session.wait(&signals)? {
             break;
         }
-        desk.receive()?;
-        desk.admit()?;
+        session.receive()?;
+        session.admit()?;
     }
     Ok(Exit::Done)
 }
@@ -61,7 +61,7 @@ fn open(flags: &Recv) -> Result<Server, Failure> {
 }
 
 /// The server's socket, its clients, and how many messages are still wanted.
-struct Desk<'a> {
+struct Session<'a> {
     server: &'a Server,
     clients: Vec<Source>,
     output: Output,
@@ -71,9 +71,9 @@ struct Desk<'a> {
     last: Instant,
 }
 
-impl<'a> Desk<'a> {
-    fn new(flags: &Recv, server: &'a Server) -> Result<Desk<'a>, Failure> {
-        let desk = Desk {
+impl<'a> Session<'a> {
+    fn new(flags: &Recv, server: &'a Server) -> Result<Session<'a>, Failure> {
+        let session = Session {
             server,
             clients: Vec::new(),
             output: Output::new(flags.json, false),
@@ -95,9 +95,9 @@ impl<'a> Desk<'a> {
         if !flags.json {
             let (address, kind) = (Text(flags.address.to_string()), Word(server.kind()));
             let event = Event::Listening { address, kind, answer: "recv", mode: None, passed: false };
-            desk.output.emit(&event)?;
+            session.output.emit(&event)?;
         }
-        Ok(desk)
+        Ok(session)
     }
 
     fn is_done(&self) -> bool {
@@ -148,7 +148,7 @@ impl<'a> Desk<'a> {
         let mut at = 0;
         while at < self.clients.len() && !self.is_done() {
             let got = self.clients[at].receive(self.allow);
-            let stays = !matches!(got, Got::End);
+            let stays = !matches!(got, ReceiveResult::End);
             self.take(got)?;
             if stays {
                 at += 1;
@@ -160,11 +160,11 @@ impl<'a> Desk<'a> {
     }
 
     /// Prints what was received.
-    fn take(&mut self, got: Got) -> Result<(), Failure> {
+    fn take(&mut self, got: ReceiveResult) -> Result<(), Failure> {
         let (message, trouble) = match got {
-            Got::Nothing | Got::End => return Ok(()),
-            Got::Message(message) => (Some(message), None),
-            Got::Trouble(message, error) => (message, Some(error)),
+            ReceiveResult::Nothing | ReceiveResult::End => return Ok(()),
+            ReceiveResult::Message(message) => (Some(message), None),
+            ReceiveResult::Partial(message, error) => (message, Some(error)),
         };
         let from = message.as_ref().and_then(|message| message.from.clone());
         if let Some(message) = message {

@@ -19,13 +19,13 @@ pub(super) enum Source {
 }
 
 /// The result of a receive.
-pub(super) enum Got {
+pub(super) enum ReceiveResult {
     /// Nothing is available at the moment.
     Nothing,
     /// A message, or a piece of a stream.
     Message(Message),
     /// Part of what was received was lost or refused. The rest of it is included, if there is any.
-    Trouble(Option<Message>, stoop::Error),
+    Partial(Option<Message>, stoop::Error),
     /// The client has closed the connection.
     End,
 }
@@ -42,7 +42,7 @@ impl Source {
     }
 
     /// Receives one message, or a piece of the stream.
-    pub(super) fn receive(&self, allow: Allow) -> Got {
+    pub(super) fn receive(&self, allow: Allow) -> ReceiveResult {
         match self {
             Source::Stream(stream) => {
                 receive(stream, Ok(PIECE_BYTES), |buffer| stream.recv_with(&mut [buffer], allow))
@@ -62,7 +62,7 @@ fn prepare(socket: &Socket) -> stoop::Result<()> {
 }
 
 /// Receives one datagram from an allowed sender.
-pub(super) fn datagram(socket: &Datagram, allow: Allow) -> Got {
+pub(super) fn datagram(socket: &Datagram, allow: Allow) -> ReceiveResult {
     receive(socket, socket.next_len(), |buffer| socket.recv_with(&mut [buffer], allow))
 }
 
@@ -71,25 +71,25 @@ fn receive(
     socket: &Socket,
     room: stoop::Result<usize>,
     take: impl FnOnce(IoSliceMut<'_>) -> stoop::Result<Received>,
-) -> Got {
+) -> ReceiveResult {
     let mut buffer = Vec::new();
     let received = room.and_then(|room| {
         buffer.resize(room, 0);
         take(IoSliceMut::new(&mut buffer))
     });
     match received {
-        Ok(received) if ends(socket.kind(), &received) => Got::End,
-        Ok(received) => Got::Message(message(socket, received, buffer)),
-        Err(error) if error.is_would_block() => Got::Nothing,
+        Ok(received) if ends(socket.kind(), &received) => ReceiveResult::End,
+        Ok(received) => ReceiveResult::Message(message(socket, received, buffer)),
+        Err(error) if error.is_would_block() => ReceiveResult::Nothing,
         // If a client closes with unread data, or is killed, the connection may end with a reset.
-        Err(error) if error.is_peer_gone() => Got::End,
+        Err(error) if error.is_peer_gone() => ReceiveResult::End,
         Err(error) => {
             let came = error.received_bytes().map(|len| {
                 buffer.truncate(len);
                 let sender = Who::from(&socket.peer());
                 Message { from: None, sender, size: len, descriptors: Vec::new(), data: Data(buffer) }
             });
-            Got::Trouble(came, error)
+            ReceiveResult::Partial(came, error)
         }
     }
 }

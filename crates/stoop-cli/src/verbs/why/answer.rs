@@ -6,7 +6,7 @@ use stoop_inspect::Attempt;
 use stoop_inspect::why::facts::{FileKind, Found, Step};
 use stoop_inspect::why::{Operation, Outcome, Stop, Who, symbol};
 
-use super::picture::picture;
+use super::listing::listing;
 use super::{Answer, any};
 use crate::failure::parts;
 use crate::output::{SCHEMA, Text, push_json};
@@ -15,9 +15,9 @@ use crate::output::{SCHEMA, Text, push_json};
 pub(super) fn text(answer: &Answer) -> Vec<u8> {
     let verdict = &answer.verdict;
     let mut text = format!("{}: {}\n\n", asked(answer), outcome(verdict.outcome));
-    let picture = picture(&answer.facts, verdict);
-    if !picture.is_empty() {
-        text += &picture;
+    let listing = listing(&answer.facts, verdict);
+    if !listing.is_empty() {
+        text += &listing;
         text.push('\n');
     }
     let seen: Vec<String> = verdict.seen.iter().cloned().chain(answer.found.clone()).collect();

@@ -4,11 +4,11 @@
 //! | file | does |
 //! |---|---|
 //! | `mod.rs` | creates the question from the flags, and the exit code from the verdict |
-//! | `picture.rs` | shows the path to the socket, component by component |
+//! | `listing.rs` | shows the path to the socket, component by component |
 //! | `answer.rs` | formats the whole answer, as text and as JSON |
 
 mod answer;
-mod picture;
+mod listing;
 
 use stoop::{Kind, Place};
 use stoop_inspect::why::{Facts, Operation, Outcome, Question, Verdict, Who, facts, why};

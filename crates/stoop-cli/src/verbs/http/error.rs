@@ -12,13 +12,13 @@ use crate::shell::quoted;
 use crate::time;
 
 /// The request, to be named in failure reports.
-pub(super) struct Trouble<'f> {
+pub(super) struct ErrorContext<'f> {
     pub(super) flags: &'f Http,
     /// The method and path.
     pub(super) asked: String,
 }
 
-impl Trouble<'_> {
+impl ErrorContext<'_> {
     /// Explains an error.
     pub(super) fn explain(&self, error: &Error) -> Failure {
         let report = |why: &str| self.report(&error.to_string()).why(why);
@@ -89,7 +89,7 @@ impl Trouble<'_> {
     }
 
     fn report(&self, why: &str) -> Report {
-        let Trouble { flags, asked } = self;
+        let ErrorContext { flags, asked } = self;
         Failure::new(Exit::Failed, format!("no answer to '{asked}' from '{}': {why}", flags.endpoint))
     }
 

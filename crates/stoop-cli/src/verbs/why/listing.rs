@@ -19,8 +19,8 @@ struct Line {
     marked: bool,
 }
 
-/// Returns the picture, or nothing if no path was walked.
-pub(super) fn picture(facts: &Facts, verdict: &Verdict) -> String {
+/// Returns the listing, or nothing if no path was walked.
+pub(super) fn listing(facts: &Facts, verdict: &Verdict) -> String {
     let Some(walk) = facts.walk.as_ref().filter(|walk| !walk.steps.is_empty()) else { return String::new() };
     let mut lines = Lines { lines: Vec::new(), names: &facts.names, mount: (false, false) };
     let mut links = HashSet::new();

@@ -49,7 +49,11 @@ pub(super) fn given(flags: &Grpc) -> Result<Option<Schema>, Failure> {
 
 impl Session<'_> {
     /// Returns the schema: the services and methods that can be called.
-    pub(super) async fn offer(&self, client: &Client, given: Option<Schema>) -> Result<Schema, Failure> {
+    pub(super) async fn load_schema(
+        &self,
+        client: &Client,
+        given: Option<Schema>,
+    ) -> Result<Schema, Failure> {
         if let Some(given) = given {
             return Ok(given);
         }
@@ -62,7 +66,7 @@ impl Session<'_> {
             Ok(schema) => Ok(schema),
             Err(ReflectError::Unsupported) => Ok(Schema::builtin()),
             Err(ReflectError::Call(error)) if error.status().is_none() => {
-                Err(self.trouble.explain("reflection", &error, &Schema::builtin()))
+                Err(self.errors.explain("reflection", &error, &Schema::builtin()))
             }
             Err(error) => {
                 let error =
@@ -93,16 +97,16 @@ impl Session<'_> {
             {
                 Schema::builtin()
                     .method(name, &[])
-                    .map_err(|found| self.trouble.unresolved("method", name, &found, schema))
+                    .map_err(|found| self.errors.unresolved("method", name, &found, schema))
             }
-            found => found.map_err(|found| self.trouble.unresolved("method", name, &found, schema)),
+            found => found.map_err(|found| self.errors.unresolved("method", name, &found, schema)),
         }
     }
 
     /// Finds the symbol with this name.
     pub(super) fn symbol(&self, schema: &Schema, name: &str) -> Result<Symbol, Failure> {
         let found = schema.symbol(name, self.preferred());
-        found.map_err(|found| self.trouble.unresolved("symbol", name, &found, schema))
+        found.map_err(|found| self.errors.unresolved("symbol", name, &found, schema))
     }
 
     /// Returns the packages that are preferred if a name matches several methods.

@@ -18,11 +18,11 @@ use crate::time;
 pub(super) const UNFINISHED: &str = "the server is connected, and has not ended the call";
 
 /// The request, to be named in failure reports.
-pub(super) struct Trouble<'f> {
+pub(super) struct ErrorContext<'f> {
     pub(super) flags: &'f Grpc,
 }
 
-impl Trouble<'_> {
+impl ErrorContext<'_> {
     /// Turns a suggested command that connects into one that makes this call. Others are unchanged.
     pub(super) fn again(&self, command: &str) -> String {
         match command.strip_prefix("stoop connect ").and_then(|rest| rest.split_once(" --wait ")) {

@@ -28,19 +28,19 @@ pub(super) fn check() -> Result<(), Failure> {
 }
 
 /// A terminal in raw mode, restored on drop.
-pub(super) struct Keys {
+pub(super) struct RawMode {
     before: Termios,
     signals: Handle,
 }
 
-impl Keys {
-    pub(super) fn pass_on() -> Result<Keys, Failure> {
+impl RawMode {
+    pub(super) fn enable() -> Result<RawMode, Failure> {
         let failed = |error: io::Error| Failure::io("prepare the terminal", &error);
         let before = tcgetattr(io::stdin()).map_err(|error| failed(error.into()))?;
         let mut raw = before.clone();
         raw.make_raw();
         let mut signals = Signals::new(SIGNALS).map_err(failed)?;
-        let keys = Keys { before: before.clone(), signals: signals.handle() };
+        let raw_mode = RawMode { before: before.clone(), signals: signals.handle() };
         set(&raw).map_err(failed)?;
         thread::Builder::new()
             .spawn(move || {
@@ -52,11 +52,11 @@ impl Keys {
                 }
             })
             .map_err(failed)?;
-        Ok(keys)
+        Ok(raw_mode)
     }
 }
 
-impl Drop for Keys {
+impl Drop for RawMode {
     fn drop(&mut self) {
         self.signals.close();
         // A terminal that was closed does not need to be restored.
@@ -69,9 +69,9 @@ fn set(modes: &Termios) -> io::Result<()> {
 }
 
 /// Shows the server's output unchanged: it controls the terminal.
-pub(super) struct Picture;
+pub(super) struct Passthrough;
 
-impl Sink for Picture {
+impl Sink for Passthrough {
     fn put(&mut self, piece: &[u8]) -> Result<(), Failure> {
         output::print(piece)
     }

@@ -30,7 +30,7 @@ pub(super) async fn next(body: &mut Body) -> stoop_grpc::http::Result<Option<Fra
 }
 
 /// A response that is being printed.
-pub(super) struct Answer<'f> {
+pub(super) struct ResponsePrinter<'f> {
     flags: &'f Http,
     sink: Box<dyn Sink>,
     size_bytes: u64,
@@ -38,15 +38,15 @@ pub(super) struct Answer<'f> {
     file: Option<&'f Path>,
 }
 
-impl<'f> Answer<'f> {
+impl<'f> ResponsePrinter<'f> {
     /// Prints the head as required, and chooses the form of the body.
-    pub(super) fn start(flags: &'f Http, head: &Parts) -> Result<Answer<'f>, Failure> {
+    pub(super) fn start(flags: &'f Http, head: &Parts) -> Result<ResponsePrinter<'f>, Failure> {
         announce(flags, head)?;
         let refused = flags.fail && head.status.as_u16() >= 400;
         // With `--fail`, an error body must not end up in the output file.
         let file = flags.output.as_deref().filter(|path| !refused && *path != Path::new("-"));
         let sink = sink(flags, &head.headers, file)?;
-        Ok(Answer { flags, sink, size_bytes: 0, file })
+        Ok(ResponsePrinter { flags, sink, size_bytes: 0, file })
     }
 
     pub(super) fn put(&mut self, piece: &[u8]) -> Result<(), Failure> {

@@ -26,21 +26,21 @@ const PIECE_BYTES: usize = 256 * 1024;
 const PIECES_AHEAD: usize = 2;
 
 /// The body to send.
-pub(super) enum Data {
+pub(super) enum RequestBody {
     Nothing,
     Text(Bytes),
     File { file: File, left_bytes: Option<u64>, json: bool },
 }
 
-impl Data {
+impl RequestBody {
     /// Opens what the flags name.
-    pub(super) fn open(flags: &Http) -> Result<Data, Failure> {
-        let Some(data) = &flags.data else { return Ok(Data::Nothing) };
+    pub(super) fn open(flags: &Http) -> Result<RequestBody, Failure> {
+        let Some(data) = &flags.data else { return Ok(RequestBody::Nothing) };
         match data.as_bytes().strip_prefix(b"@") {
-            None => Ok(Data::Text(Bytes::copy_from_slice(data.as_bytes()))),
+            None => Ok(RequestBody::Text(Bytes::copy_from_slice(data.as_bytes()))),
             Some(b"-") => {
                 let input = rustix::io::dup(io::stdin());
-                Ok(Data::file(
+                Ok(RequestBody::file(
                     File::from(input.map_err(|error| Failure::io("read standard input", &error.into()))?),
                     false,
                 ))
@@ -49,42 +49,42 @@ impl Data {
                 let path = Path::new(OsStr::from_bytes(path));
                 let name = escaped(path.as_os_str().as_bytes()).to_string();
                 let file = open(path).map_err(|error| Failure::io(format!("open '{name}'"), &error))?;
-                Ok(Data::file(file, path.extension().is_some_and(|end| end == "json")))
+                Ok(RequestBody::file(file, path.extension().is_some_and(|end| end == "json")))
             }
         }
     }
 
-    fn file(mut file: File, json: bool) -> Data {
+    fn file(mut file: File, json: bool) -> RequestBody {
         // Only a regular file has a known length, and its position may not be at the start.
         let regular = file.metadata().ok().filter(std::fs::Metadata::is_file);
         let left_bytes =
             regular.and_then(|file_at| Some(file_at.len().saturating_sub(file.stream_position().ok()?)));
-        Data::File { file, left_bytes, json }
+        RequestBody::File { file, left_bytes, json }
     }
 
     /// Returns the content type it appears to have.
     pub(super) fn content_type(&self) -> Option<&'static str> {
         let json = match self {
-            Data::Nothing => return None,
-            Data::Text(text) => serde_json::from_slice::<serde::de::IgnoredAny>(text).is_ok(),
-            Data::File { json, .. } => *json,
+            RequestBody::Nothing => return None,
+            RequestBody::Text(text) => serde_json::from_slice::<serde::de::IgnoredAny>(text).is_ok(),
+            RequestBody::File { json, .. } => *json,
         };
         Some(if json { "application/json" } else { "application/octet-stream" })
     }
 
     /// Starts to read it.
-    pub(super) fn into_body(self) -> Outgoing {
+    pub(super) fn into_body(self) -> BodyStream {
         match self {
-            Data::Nothing => Outgoing { pieces: Pieces::One(None), left_bytes: Some(0) },
-            Data::Text(text) => {
-                Outgoing { left_bytes: Some(text.len() as u64), pieces: Pieces::One(Some(text)) }
+            RequestBody::Nothing => BodyStream { pieces: Pieces::One(None), left_bytes: Some(0) },
+            RequestBody::Text(text) => {
+                BodyStream { left_bytes: Some(text.len() as u64), pieces: Pieces::One(Some(text)) }
             }
-            Data::File { file, left_bytes, .. } => {
+            RequestBody::File { file, left_bytes, .. } => {
                 let (sender, receiver) = mpsc::channel(PIECES_AHEAD);
                 // Reading a terminal or a pipe may block indefinitely, so this thread is never
                 // joined.
                 std::thread::spawn(move || read(file.take(left_bytes.unwrap_or(u64::MAX)), &sender));
-                Outgoing { pieces: Pieces::Read(receiver), left_bytes }
+                BodyStream { pieces: Pieces::Read(receiver), left_bytes }
             }
         }
     }
@@ -117,7 +117,7 @@ fn read(mut from: impl Read, to: &mpsc::Sender<io::Result<Bytes>>) {
 }
 
 /// A body that is being sent.
-pub(super) struct Outgoing {
+pub(super) struct BodyStream {
     pieces: Pieces,
     left_bytes: Option<u64>,
 }
@@ -127,7 +127,7 @@ enum Pieces {
     Read(mpsc::Receiver<io::Result<Bytes>>),
 }
 
-impl Body for Outgoing {
+impl Body for BodyStream {
     type Data = Bytes;
     type Error = io::Error;
 

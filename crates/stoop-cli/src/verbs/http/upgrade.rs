@@ -9,9 +9,9 @@ use http::response::Parts;
 use stoop::{Connection, Stream};
 use stoop_grpc::http::Body;
 
-use super::keys::{Keys, Picture};
+use super::raw_mode::{Passthrough, RawMode};
 use super::streams::{Multiplexed, Streams};
-use super::{Session, answer};
+use super::{Session, response};
 use crate::args::Http;
 use crate::failure::Outcome;
 use crate::output::Screen;
@@ -43,10 +43,10 @@ impl Upgraded {
 /// Runs until both directions have ended, or the server has closed the connection.
 pub(super) fn run(flags: &Http, upgraded: Upgraded) -> Outcome {
     let Upgraded { stream, head, first } = upgraded;
-    answer::announce(flags, &head)?;
-    let keys = flags.tty.then(Keys::pass_on).transpose()?;
+    response::announce(flags, &head)?;
+    let keys = flags.tty.then(RawMode::enable).transpose()?;
     let mut streams: Box<dyn Sink> = match &keys {
-        Some(_) => Box::new(Picture),
+        Some(_) => Box::new(Passthrough),
         None => Box::new(told_apart(flags, &head)),
     };
     streams.put(&first)?;
