@@ -64,7 +64,7 @@ impl Failure {
             io::ErrorKind::Unsupported => Exit::Unsupported,
             _ => Exit::Failed,
         };
-        Failure::new(exit, format!("cannot {doing}: {}", words(error))).into()
+        Failure::new(exit, format!("cannot {doing}: {}", describe(error))).into()
     }
 
     /// Creates a failure to write to standard output.
@@ -212,7 +212,7 @@ fn one_line(text: &str) -> String {
 }
 
 /// Formats a system error, with the name of its errno if it has one.
-pub(crate) fn words(error: &io::Error) -> String {
+pub(crate) fn describe(error: &io::Error) -> String {
     let text = error.to_string();
     let text = text.split(" (os error").next().unwrap_or(&text);
     let mut characters = text.chars();

@@ -271,9 +271,9 @@ impl<R: Read> Source for Input<R> {
 
 /// A sink that discards everything.
 #[derive(Debug)]
-pub(crate) struct Nowhere;
+pub(crate) struct Discard;
 
-impl Sink for Nowhere {
+impl Sink for Discard {
     fn put(&mut self, _: &[u8]) -> Result<(), Failure> {
         Ok(())
     }

@@ -93,10 +93,10 @@ pub(crate) fn serve(
 }
 
 /// A flag, and whether it was given.
-pub(crate) type Given = (&'static str, bool);
+pub(crate) type GivenFlag = (&'static str, bool);
 
 /// Returns the flags that set attributes of the socket file.
-pub(crate) fn about_the_file(flags: &Serving) -> [Given; 4] {
+pub(crate) fn about_the_file(flags: &Serving) -> [GivenFlag; 4] {
     [
         ("--mode", flags.mode.is_some()),
         ("--owner", flags.owner.is_some()),
@@ -106,7 +106,7 @@ pub(crate) fn about_the_file(flags: &Serving) -> [Given; 4] {
 }
 
 /// Refuses flags that would have no effect, naming the first one given.
-pub(crate) fn refuse(flags: &[Given], subject: impl std::fmt::Display, why: &str) -> Result<(), Failure> {
+pub(crate) fn refuse(flags: &[GivenFlag], subject: impl std::fmt::Display, why: &str) -> Result<(), Failure> {
     let Some((flag, _)) = flags.iter().find(|(_, given)| *given) else { return Ok(()) };
     let what = format!("{flag} means nothing for '{subject}'");
     let report = Failure::new(Exit::Usage, what).why(why);

@@ -6,7 +6,7 @@ use super::{Event, Message, Who};
 use crate::time;
 
 /// The stream to which a text is written.
-pub(super) enum Said {
+pub(super) enum Rendered {
     /// Standard output: the result of the command.
     Output(Vec<u8>),
     /// Standard error: status messages.
@@ -14,7 +14,7 @@ pub(super) enum Said {
 }
 
 /// Formats an event, if it has a text.
-pub(super) fn render(event: &Event) -> Option<Said> {
+pub(super) fn render(event: &Event) -> Option<Rendered> {
     let line = match event {
         Event::Listening { address, kind, answer, mode, passed } => {
             let mode = mode.as_ref().map(|mode| format!(", mode {mode}")).unwrap_or_default();
@@ -44,7 +44,7 @@ pub(super) fn render(event: &Event) -> Option<Said> {
             format!("ending: {clients} {grace} to finish; a second signal ends it at once")
         }
         Event::Accepted { .. } | Event::Closed { .. } | Event::Received { .. } => return None,
-        Event::Message(message) => return Some(Said::Output(show(message))),
+        Event::Message(message) => return Some(Rendered::Output(show(message))),
         Event::Endpoint { name, address, source } => {
             format!("{name} is at {}, by {source}", address.0)
         }
@@ -57,7 +57,7 @@ pub(super) fn render(event: &Event) -> Option<Said> {
             return None;
         }
     };
-    Some(Said::Status(format!("stoop: {line}\n")))
+    Some(Rendered::Status(format!("stoop: {line}\n")))
 }
 
 fn does(answer: &str) -> &'static str {

@@ -280,8 +280,8 @@ impl Output {
             return print(json::line(event).as_bytes());
         }
         match human::render(event) {
-            Some(human::Said::Output(bytes)) => print(&bytes),
-            Some(human::Said::Status(line)) if !self.quiet => {
+            Some(human::Rendered::Output(bytes)) => print(&bytes),
+            Some(human::Rendered::Status(line)) if !self.quiet => {
                 let _ = io::stderr().write_all(line.as_bytes());
                 Ok(())
             }

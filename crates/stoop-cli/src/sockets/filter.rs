@@ -8,8 +8,8 @@ use stoop::diag::FileId;
 use stoop::{Address, Kind, Place, escaped};
 use stoop_inspect::{Namespace, NamespaceIno, Pid, Process, Snapshot, Socket, SocketId, SocketIno, Workload};
 
-use super::words::plural;
-use super::{Glob, Row, words};
+use super::format::plural;
+use super::{Glob, Row, format};
 use crate::args::{Netns, Selection, SocketSelector};
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -111,7 +111,7 @@ impl<'a> Filter<'a> {
         let Some(Netns::Named(name)) = self.flags.netns.iter().find(names_none) else { return Ok(()) };
         let name = escaped(name.as_bytes());
         let named: Vec<String> =
-            snapshot.namespaces.iter().flat_map(|one| &one.names).map(|path| words::path(path)).collect();
+            snapshot.namespaces.iter().flat_map(|one| &one.names).map(|path| format::path(path)).collect();
         let seen = if named.is_empty() {
             "none of them has a name".into()
         } else {
@@ -141,7 +141,7 @@ impl<'a> Filter<'a> {
     }
 
     /// Returns whether a line is selected.
-    pub(crate) fn takes(&self, snapshot: &Snapshot, row: &Row) -> bool {
+    pub(crate) fn matches(&self, snapshot: &Snapshot, row: &Row) -> bool {
         let flags = self.flags;
         let kind_fits =
             self.kinds.is_empty() || row.kind(snapshot).is_some_and(|kind| self.kinds.contains(&kind));
@@ -256,7 +256,7 @@ mod tests {
         let machine = sample::machine();
         let mut filter = Filter::new(&flags.selection).unwrap();
         filter.look_at(&machine);
-        rows(&machine).iter().filter(|row| filter.takes(&machine, row)).count()
+        rows(&machine).iter().filter(|row| filter.matches(&machine, row)).count()
     }
 
     #[test]

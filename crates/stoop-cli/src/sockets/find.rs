@@ -10,8 +10,8 @@ use stoop::diag::FileId;
 use stoop::{Address, Place};
 use stoop_inspect::{Missing, Pid, Snapshot, SocketId, SocketIno, What};
 
+use super::format;
 use super::suggest::{describe_non_socket, other_spellings};
-use super::words;
 use crate::args::SocketSelector;
 use crate::endpoint::Endpoint;
 use crate::exit::Exit;
@@ -83,18 +83,18 @@ impl ResolvedSelector {
 
     /// Reports that no socket matches, with what was observed. `verb` is the command to suggest
     /// with what was probably meant.
-    pub(crate) fn nobody(&self, which: &SocketSelector, snapshot: &Snapshot, verb: &str) -> Failure {
-        let sockets = words::plural(snapshot.sockets.len(), "socket");
+    pub(crate) fn not_found(&self, which: &SocketSelector, snapshot: &Snapshot, verb: &str) -> Failure {
+        let sockets = format::plural(snapshot.sockets.len(), "socket");
         let report = Failure::new(Exit::No, format!("no process has '{which}' open"));
         match self {
             ResolvedSelector::Path(path, Err(error)) if error.kind() == io::ErrorKind::NotFound => {
-                let namespaces = words::plural(snapshot.namespaces.len(), "network namespace");
+                let namespaces = format::plural(snapshot.namespaces.len(), "network namespace");
                 let report = report
                     .why("there is no file of that name, and no socket was given that name")
                     .seen(format!("{sockets} in {namespaces}"));
                 let report = match which {
                     SocketSelector::At(Endpoint::Named(name)) => {
-                        report.seen(format!("'{}' was looked for at '{}'", name.word(), words::path(path)))
+                        report.seen(format!("'{}' was looked for at '{}'", name.word(), format::path(path)))
                     }
                     _ => report,
                 };
@@ -105,7 +105,7 @@ impl ResolvedSelector {
                 return Failure::io(format!("look at '{which}'"), error);
             }
             ResolvedSelector::Path(path, Ok(file)) => {
-                let seen = format!("none of {sockets} is bound to {}", words::file(*file));
+                let seen = format!("none of {sockets} is bound to {}", format::file(*file));
                 match describe_non_socket(path) {
                     Some((what, Some(inside))) => {
                         report.why(format!("it is {what}")).next(format!("stoop ls {inside}"))

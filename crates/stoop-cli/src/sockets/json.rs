@@ -12,8 +12,8 @@ use serde::{Serialize, Serializer};
 use stoop::{Address, escaped};
 use stoop_inspect::{Missing, Process, Queue, Snapshot, SocketId, Workload};
 
+use super::format;
 use super::row::{Row, Shape};
-use super::words;
 use crate::names;
 use crate::output::{Data, SCHEMA, push_json};
 
@@ -180,7 +180,7 @@ impl<'a> Views<'a> {
             event,
             change,
             kind: row.kind(snapshot).map(|kind| kind.word()),
-            state: words::state(row.state(snapshot)),
+            state: format::state(row.state(snapshot)),
             address: named(&snapshot[row.named(snapshot)].name),
             waiting: backlog.map(|(waiting, _)| waiting),
             backlog: backlog.map(|(_, limit)| limit),

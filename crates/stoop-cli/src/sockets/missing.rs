@@ -6,7 +6,7 @@ use stoop::escaped;
 use stoop_inspect::{Missing, Snapshot};
 
 use super::suggest::{describe_non_socket, other_spellings};
-use super::{Filter, words};
+use super::{Filter, format};
 use crate::exit::Exit;
 use crate::output::status;
 
@@ -43,7 +43,7 @@ pub(crate) fn report_files(filter: &Filter<'_>, snapshot: &Snapshot) {
         }
     }
     for path in filter.files() {
-        let shown = words::path(path);
+        let shown = format::path(path);
         match describe_non_socket(path) {
             Some((what, Some(inside))) => {
                 status(&format!("stoop: '{shown}' is {what}; sockets in it are shown by {inside}\n"))

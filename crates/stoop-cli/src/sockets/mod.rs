@@ -8,7 +8,7 @@
 //! | `find.rs` | finds the sockets that a selector refers to |
 //! | `suggest.rs` | suggestions if nothing is found |
 //! | `glob.rs` | patterns |
-//! | `words.rs` | formats addresses, processes and queues as words |
+//! | `format.rs` | formats addresses, processes and queues as words |
 //! | `json.rs` | the same as JSON, a stable interface |
 //! | `missing.rs` | what could not be read: a note, and the exit code |
 //!
@@ -16,6 +16,7 @@
 
 mod filter;
 mod find;
+pub(crate) mod format;
 mod glob;
 pub(crate) mod json;
 mod missing;
@@ -23,12 +24,11 @@ mod row;
 #[cfg(test)]
 pub(crate) mod sample;
 mod suggest;
-pub(crate) mod words;
 
 pub(crate) use filter::Filter;
 pub(crate) use find::ResolvedSelector;
+pub(crate) use format::Formatter;
 pub(crate) use glob::Glob;
 pub(crate) use json::{Change, Views, missing as missing_json};
 pub(crate) use missing::{Completeness, note, report_files};
 pub(crate) use row::{Row, Shape, rows};
-pub(crate) use words::Words;

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use stoop_inspect::{Pid, Snapshot, SocketIno};
 
-use super::words;
+use super::format;
 use crate::shell;
 
 /// Returns other spellings of a path without a file, under which there is something.
@@ -33,7 +33,7 @@ pub(crate) fn other_spellings(typed: &str, snapshot: &Snapshot) -> Vec<String> {
 pub(crate) fn describe_non_socket(path: &Path) -> Option<(&'static str, Option<String>)> {
     let kind = fs::metadata(path).ok()?.file_type();
     if kind.is_dir() {
-        let inside = format!("{}/*", words::path(path).trim_end_matches('/'));
+        let inside = format!("{}/*", format::path(path).trim_end_matches('/'));
         return Some(("a directory", Some(format!("--name {}", quoted(inside)))));
     }
     (!kind.is_socket()).then_some(("no socket", None))

@@ -13,7 +13,7 @@ use crate::exit::Exit;
 use crate::failure::{self, Failure, Outcome};
 use crate::output::{print, status};
 use crate::shell;
-use crate::sockets::{ResolvedSelector, Row, Shape, Views, Words, rows, words};
+use crate::sockets::{Formatter, ResolvedSelector, Row, Shape, Views, format, rows};
 
 /// The maximum number of connections listed if several match.
 const LISTED: usize = 10;
@@ -46,7 +46,7 @@ pub(crate) fn run(flags: &Close) -> Outcome {
 fn one_connection(flags: &Close, wanted: &ResolvedSelector, snapshot: &Snapshot) -> Result<Row, Failure> {
     let found = wanted.find(snapshot);
     if found.is_empty() {
-        return Err(wanted.nobody(&flags.which, snapshot, "close"));
+        return Err(wanted.not_found(&flags.which, snapshot, "close"));
     }
     let found: HashSet<SocketId> = found.into_iter().collect();
     let has = |id: SocketId, pid| snapshot[id].owners.iter().any(|owner| owner.pid == Pid(pid));
@@ -74,7 +74,7 @@ fn one_connection(flags: &Close, wanted: &ResolvedSelector, snapshot: &Snapshot)
                 Some(pid) if !all.is_empty() => {
                     format!(
                         "process {pid} has an end of none of its {}",
-                        words::plural(all.len(), "connection")
+                        format::plural(all.len(), "connection")
                     )
                 }
                 _ => "nobody is connected".into(),
@@ -99,19 +99,19 @@ fn listener_of(snapshot: &Snapshot, id: SocketId) -> Option<SocketId> {
 
 /// Formats `/run/app.sock: 2040/psql, inode 12 - 812/postgres, inode 13`.
 fn shown(snapshot: &Snapshot, row: &Row) -> String {
-    let mut words = Words::new(snapshot);
+    let mut formatter = Formatter::new(snapshot);
     let mut text = String::new();
-    words.address(row, &mut text);
+    formatter.address(row, &mut text);
     text.push_str(": ");
-    words.owner(row.client, &mut text);
+    formatter.owner(row.client, &mut text);
     text.push_str(&format!(" (inode {}), connected with ", snapshot[row.subject()].ino));
     match row.server {
         Some(server) => {
-            words.owner(Some(server), &mut text);
+            formatter.owner(Some(server), &mut text);
             text.push_str(&format!(" (inode {})", snapshot[server].ino));
         }
         None => {
-            words.owner(row.listener, &mut text);
+            formatter.owner(row.listener, &mut text);
             text.push_str(" (not accepted yet)");
         }
     }
@@ -124,7 +124,7 @@ fn is_confirmed() -> Result<bool, Failure> {
         let report = Failure::new(Exit::No, "nobody has confirmed it, and nothing was cut");
         return Err(report
             .why("standard input is no terminal, so nobody can be asked")
-            .next(format!("{} --yes    # when it is meant", words::command_line()))
+            .next(format!("{} --yes    # when it is meant", format::command_line()))
             .into());
     }
     status("cut this connection? [y/N] ");
@@ -143,7 +143,7 @@ fn copy_of_an_end(snapshot: &Snapshot, row: &Row) -> Result<OwnedFd, Failure> {
         }
     }
     // A hidden process may have it open.
-    let is_hidden = snapshot.missing.iter().any(words::is_about_owners);
+    let is_hidden = snapshot.missing.iter().any(format::is_about_owners);
     let unseen = if is_hidden { io::ErrorKind::PermissionDenied } else { io::ErrorKind::NotFound };
     let error =
         refused.filter(|error| error.kind() != io::ErrorKind::NotFound).unwrap_or_else(|| unseen.into());
@@ -152,7 +152,7 @@ fn copy_of_an_end(snapshot: &Snapshot, row: &Row) -> Result<OwnedFd, Failure> {
         io::ErrorKind::Unsupported => Exit::Unsupported,
         _ => Exit::Failed,
     };
-    let what = format!("cannot cut the connection: {}", failure::words(&error));
+    let what = format!("cannot cut the connection: {}", failure::describe(&error));
     let report = Failure::new(exit, what);
     Err(match exit {
         Exit::NotPermitted => {

@@ -3,10 +3,10 @@
 //! | file | does |
 //! |---|---|
 //! | `mod.rs` | takes a snapshot with only what is shown, and prints it |
-//! | `lines.rs` | formats lines as a table: columns, order, merging |
+//! | `table.rs` | formats lines as a table: columns, order, merging |
 //! | `watch.rs` | compares two snapshots |
 
-mod lines;
+mod table;
 mod watch;
 
 use std::mem::ManuallyDrop;
@@ -16,7 +16,7 @@ use stoop_inspect::{Inspector, Options, OwnersWanted, Snapshot, State};
 use crate::args::{Column, Ls, StateWord};
 use crate::failure::{Failure, Outcome};
 use crate::output::{print, status, terminal_width};
-use crate::sockets::{self, Completeness, Filter, Glob, Row, Views, note, rows, words};
+use crate::sockets::{self, Completeness, Filter, Glob, Row, Views, format, note, rows};
 
 /// Lists the sockets that the flags select.
 pub(crate) fn run(flags: &Ls) -> Outcome {
@@ -60,7 +60,7 @@ fn options(flags: &Ls) -> Options {
 /// Returns the selected lines.
 fn choose(flags: &Ls, filter: &Filter<'_>, snapshot: &Snapshot) -> Vec<Row> {
     let mut chosen = rows(snapshot);
-    chosen.retain(|row| has_state(flags, snapshot, row) && filter.takes(snapshot, row));
+    chosen.retain(|row| has_state(flags, snapshot, row) && filter.matches(snapshot, row));
     chosen
 }
 
@@ -96,18 +96,18 @@ fn print_table(flags: &Ls, snapshot: &Snapshot, mut chosen: Vec<Row>) -> Result<
         chosen.retain(|row| !row.is_minor(snapshot));
     }
     let width = if flags.wide { None } else { terminal_width() };
-    let (text, left_out) = lines::render(flags, snapshot, &chosen, width);
+    let (text, left_out) = table::render(flags, snapshot, &chosen, width);
     print(text.as_bytes())?;
     let minor = before - chosen.len();
     if before == 0 && !snapshot.sockets.is_empty() {
-        let count = words::plural(snapshot.sockets.len(), "socket");
+        let count = format::plural(snapshot.sockets.len(), "socket");
         let selection = &flags.selection;
         let mut patterns = selection.name.iter().chain(&selection.command).chain(&selection.peer);
         let hint = match patterns.any(Glob::is_literal) {
             true => "; a pattern is all of a name, and * stands for any part of it",
             false => "",
         };
-        status(&format!("{}: none of {count} fits{hint}\n", words::command_line()));
+        status(&format!("{}: none of {count} fits{hint}\n", format::command_line()));
     }
     let mut hints = Vec::new();
     if minor > 0 {

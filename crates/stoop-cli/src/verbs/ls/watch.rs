@@ -7,13 +7,13 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use stoop_inspect::{Inspector, NamespaceIno, Snapshot, SocketId, SocketIno, State};
 
-use super::{choose, lines};
+use super::{choose, table};
 use crate::args::{Column, Ls};
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::output::{print, status};
 use crate::signals::Signals;
-use crate::sockets::{Change, Filter, Row, Views, Words, note, report_files};
+use crate::sockets::{Change, Filter, Formatter, Row, Views, note, report_files};
 use crate::time;
 
 /// Identifies a line: a socket of the machine, by more than an inode, which may be reused.
@@ -104,13 +104,13 @@ impl View {
         time: &str,
         text: &mut Vec<u8>,
     ) {
-        let mut words = Words::new(&self.snapshot);
+        let mut formatter = Formatter::new(&self.snapshot);
         let mut views = Views::new(&self.snapshot);
         for row in rows {
             if flags.json {
                 views.line(row, Some(&Change { change: word, time }), text);
             } else {
-                text.extend(line(flags, &self.snapshot, row, &mut words, sign, time).as_bytes());
+                text.extend(line(flags, &self.snapshot, row, &mut formatter, sign, time).as_bytes());
             }
         }
     }
@@ -118,14 +118,21 @@ impl View {
 
 /// Formats `+ 22:10:03 connection /run/app.sock stream connected 812/postgres 900/psql`. Columns
 /// cannot be aligned with lines that are yet to come.
-fn line(flags: &Ls, snapshot: &Snapshot, row: &Row, words: &mut Words<'_>, sign: &str, time: &str) -> String {
+fn line(
+    flags: &Ls,
+    snapshot: &Snapshot,
+    row: &Row,
+    formatter: &mut Formatter<'_>,
+    sign: &str,
+    time: &str,
+) -> String {
     let usual =
         [Column::Address, Column::Kind, Column::State, Column::Server, Column::Client, Column::ClientIn];
     let columns = if flags.columns.is_empty() { &usual[..] } else { &flags.columns[..] };
     let mut line = format!("{sign} {time}");
     for &column in columns {
         let mut cell = String::new();
-        lines::write(column, row, snapshot, words, &mut cell);
+        table::write(column, row, snapshot, formatter, &mut cell);
         let least = match column {
             Column::Address => 28,
             Column::Server | Column::Client => 18,

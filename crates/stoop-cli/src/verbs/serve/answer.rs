@@ -17,7 +17,7 @@ use super::{Shared, exec, workers};
 use crate::args::Answer;
 use crate::failure::Failure;
 use crate::output::{Event, Who};
-use crate::pump::{Cut, End, Input, Nowhere, Progress, Receiver, Sender, pump, shut, socket};
+use crate::pump::{Cut, Discard, End, Input, Progress, Receiver, Sender, pump, shut, socket};
 
 /// How long a client that has received its answer may continue to send before its connection is
 /// closed. If anything from the client was unread, closing at once would turn the end of the answer
@@ -137,7 +137,7 @@ fn serve(shared: &Shared, client: Connection, peer: &Peer, reserve: Option<FdRes
     let (received, sent) = (Progress::default(), Progress::default());
     let end = match &shared.service {
         Service::Exec(command) => return exec::serve(shared, command, client, peer, reserve),
-        Service::Discard => pump(&mut Receiver::new(&client), &mut Nowhere, &received),
+        Service::Discard => pump(&mut Receiver::new(&client), &mut Discard, &received),
         Service::Echo => pump(&mut Receiver::new(&client), &mut Sender(&client), &sent),
         Service::Send(content) => send(content, &client, &received, &sent),
     };
@@ -152,7 +152,7 @@ fn send(content: &Content, client: &Connection, received: &Progress, sent: &Prog
     let (done, ended) = mpsc::channel();
     thread::scope(|scope| {
         scope.spawn(move || {
-            let _ = pump(&mut Receiver::new(client), &mut Nowhere, received);
+            let _ = pump(&mut Receiver::new(client), &mut Discard, received);
             let _ = done.send(());
         });
         let mut input = Input::new(content.reader(), Cut::Anywhere, "the file to send");
@@ -168,7 +168,7 @@ fn send(content: &Content, client: &Connection, received: &Progress, sent: &Prog
 pub(super) fn linger(client: &Connection) {
     shut(client, Shutdown::Write);
     if socket(client).set_read_timeout(Some(LINGER)).is_ok() {
-        let _ = pump(&mut Receiver::new(client), &mut Nowhere, &Progress::default());
+        let _ = pump(&mut Receiver::new(client), &mut Discard, &Progress::default());
     }
 }
 

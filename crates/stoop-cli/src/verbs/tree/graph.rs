@@ -7,7 +7,7 @@ use std::ffi::OsStr;
 use stoop::Kind;
 use stoop_inspect::{Pid, Process, Queue, Snapshot, SocketId, State, Workload};
 
-use crate::sockets::{Row, Shape, Words, words};
+use crate::sockets::{Formatter, Row, Shape, format};
 
 /// Groups of processes, and their connections.
 #[derive(Debug, Default)]
@@ -89,8 +89,8 @@ struct Key {
 /// `all`, sockets without clients and unconnected sockets are included.
 pub(super) fn graph(snapshot: &Snapshot, rows: &[Row], each: bool, all: bool) -> Graph {
     let serving = serving(snapshot, rows);
-    let (words, nodes, edges) = (Words::new(snapshot), BTreeMap::new(), BTreeMap::new());
-    let mut builder = Builder { snapshot, each, serving, words, nodes, edges };
+    let (formatter, nodes, edges) = (Formatter::new(snapshot), BTreeMap::new(), BTreeMap::new());
+    let mut builder = Builder { snapshot, each, serving, formatter, nodes, edges };
     for row in rows {
         builder.add(row);
     }
@@ -133,7 +133,7 @@ struct Builder<'a> {
     snapshot: &'a Snapshot,
     each: bool,
     serving: HashMap<Pid, Pid>,
-    words: Words<'a>,
+    formatter: Formatter<'a>,
     nodes: BTreeMap<Key, NodeBuilder>,
     edges: BTreeMap<EdgeKey, EdgeBuilder>,
 }
@@ -175,15 +175,15 @@ impl Builder<'_> {
         let snapshot = self.snapshot;
         let Some(pid) = Row::process(snapshot, id) else {
             let mut name = String::new();
-            self.words.owner(Some(id), &mut name);
+            self.formatter.owner(Some(id), &mut name);
             let key = Key { group: Group::loose(), name, pid: None };
-            return (key.name != words::NOTHING).then(|| {
+            return (key.name != format::NOTHING).then(|| {
                 self.nodes.entry(key.clone()).or_default();
                 key
             });
         };
         let process = snapshot.processes.get(&pid);
-        let name = process.map_or_else(|| "?".into(), words::command);
+        let name = process.map_or_else(|| "?".into(), format::command);
         let group = process.map_or_else(Group::loose, Group::of);
         // Two servers that share only their command (python3, java) are not merged.
         let serving = self.serving.get(&pid).copied().filter(|_| group.kind == GroupKind::Loose);
@@ -195,7 +195,7 @@ impl Builder<'_> {
     /// Records an address that a node serves, and returns its name.
     fn port(&mut self, key: &Key, row: &Row, connections: u32) -> String {
         let snapshot = self.snapshot;
-        let name = words::address(&snapshot[row.named(snapshot)].name);
+        let name = format::address(&snapshot[row.named(snapshot)].name);
         let backlog = match row.serving().and_then(|id| snapshot[id].queue) {
             Some(Queue::Backlog { waiting, limit }) => Some((waiting, limit)),
             _ => None,
@@ -261,10 +261,10 @@ impl Group {
         let title = process.place.to_string();
         let (kind, full) = match &process.place {
             Workload::Container { runtime, id, pod } => {
-                let id = words::word(id.as_bytes());
+                let id = format::word(id.as_bytes());
                 let pod = pod
                     .as_ref()
-                    .map(|pod| format!(", pod {}", words::word(pod.as_bytes())))
+                    .map(|pod| format!(", pod {}", format::word(pod.as_bytes())))
                     .unwrap_or_default();
                 (GroupKind::Container, format!("{runtime}:{id}{pod}"))
             }
@@ -283,7 +283,7 @@ impl Node {
         match &self.pids[..] {
             [] => self.name.clone(),
             [pid] => format!("{pid}/{}", self.name),
-            pids => format!("{} ({})", self.name, words::plural(pids.len(), "process")),
+            pids => format!("{} ({})", self.name, format::plural(pids.len(), "process")),
         }
     }
 

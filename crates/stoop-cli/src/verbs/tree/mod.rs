@@ -30,7 +30,7 @@ use stoop_inspect::{Inspector, Options};
 use crate::args::Tree;
 use crate::failure::{Failure, Outcome};
 use crate::output::{print, status};
-use crate::sockets::{self, Completeness, Filter, note, rows, words};
+use crate::sockets::{self, Completeness, Filter, format, note, rows};
 
 /// Prints the graph.
 pub(crate) fn run(flags: &Tree) -> Outcome {
@@ -40,7 +40,7 @@ pub(crate) fn run(flags: &Tree) -> Outcome {
     filter.check(&snapshot)?;
     sockets::report_files(&filter, &snapshot);
     let mut chosen = rows(&snapshot);
-    chosen.retain(|row| filter.takes(&snapshot, row));
+    chosen.retain(|row| filter.matches(&snapshot, row));
     let graph = graph::graph(&snapshot, &chosen, flags.each, flags.all);
     if graph.nodes.is_empty() && !flags.json {
         status(&nothing(flags, chosen.len()));
@@ -82,7 +82,7 @@ fn form(flags: &Tree) -> Form {
 
 /// Explains an empty graph, and whether something was hidden.
 fn nothing(flags: &Tree, chosen: usize) -> String {
-    let asked = words::command_line();
+    let asked = format::command_line();
     let why = match chosen {
         1.. if !flags.all => {
             "nothing here joins two processes; what is within one, or unused, is there with --all"
@@ -94,7 +94,7 @@ fn nothing(flags: &Tree, chosen: usize) -> String {
 
 /// Writes the file atomically: a reader sees either the old or the new file.
 fn write(path: &Path, text: &[u8]) -> Result<(), Failure> {
-    let failed = |error| Failure::io(format!("write '{}'", words::path(path)), &error);
+    let failed = |error| Failure::io(format!("write '{}'", format::path(path)), &error);
     // A special file such as /dev/stdout is written to, because it cannot be replaced.
     if std::fs::metadata(path).is_ok_and(|file| !file.is_file()) {
         return std::fs::write(path, text).map_err(failed);

@@ -7,7 +7,7 @@ use super::graph::{Edge, Graph, GroupKind, Node};
 use super::layout::{Layout, Point, Rect, layout};
 use super::metrics::{HEAD, NAME, PORT, PORTS, TITLE};
 use crate::output::{cut, escape};
-use crate::sockets::words::plural;
+use crate::sockets::format::plural;
 
 const STYLE: &str = include_str!("tree.css");
 

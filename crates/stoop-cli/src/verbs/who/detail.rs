@@ -73,7 +73,7 @@ impl<'a> Detail<'a> {
         peek: bool,
     ) -> Detail<'a> {
         let socket = &snapshot[id];
-        let copy = socket.copy().map_err(|error| crate::failure::words(&error));
+        let copy = socket.copy().map_err(|error| crate::failure::describe(&error));
         let settings = copy
             .as_ref()
             .map_err(Clone::clone)
@@ -162,8 +162,8 @@ fn unread(socket: &Socket) -> Option<Result<Vec<u8>, String>> {
     };
     has_some.then(|| {
         let mut buffer = vec![0; PEEK_BYTES];
-        let copy = socket.copy().map_err(|error| crate::failure::words(&error))?;
-        let len = diag::peek(copy, &mut buffer).map_err(|error| crate::failure::words(&error))?;
+        let copy = socket.copy().map_err(|error| crate::failure::describe(&error))?;
+        let len = diag::peek(copy, &mut buffer).map_err(|error| crate::failure::describe(&error))?;
         buffer.truncate(len);
         Ok(buffer)
     })

@@ -8,7 +8,7 @@ use super::file::{FileFacts, FileState};
 use super::warnings::warnings;
 use crate::output::{Data, SCHEMA, push_json};
 use crate::sockets::json::{End, device};
-use crate::sockets::{Views, words};
+use crate::sockets::{Views, format};
 use crate::time;
 
 #[derive(Serialize)]
@@ -116,7 +116,7 @@ pub(super) fn line(detail: &Detail<'_>, text: &mut Vec<u8>) {
         schema: SCHEMA,
         event: "who",
         kind: socket.kind.map(|kind| kind.word()),
-        state: words::state(socket.state),
+        state: format::state(socket.state),
         socket: views.end(detail.id),
         waiting,
         backlog,
@@ -136,7 +136,7 @@ pub(super) fn line(detail: &Detail<'_>, text: &mut Vec<u8>) {
 fn file(file: &FileFacts) -> File {
     let status = file.status.as_ref();
     File {
-        path: words::path(&file.path),
+        path: format::path(&file.path),
         fate: match file.fate {
             FileState::There => "there",
             FileState::Gone => "removed",
@@ -144,7 +144,7 @@ fn file(file: &FileFacts) -> File {
             FileState::Moved => "moved",
             FileState::Unknown => "unknown",
         },
-        moved_to: file.moved_to.as_deref().map(words::path),
+        moved_to: file.moved_to.as_deref().map(format::path),
         device: file.bound.map(|bound| device(bound.dev)),
         inode: file.bound.map(|bound| bound.ino),
         mode: status.map(|status| format!("{:03o}", status.mode)),

@@ -43,7 +43,7 @@ pub(crate) fn run(flags: &Who) -> Outcome {
     }
     if found.is_empty() {
         status(&note(&snapshot.missing));
-        return Err(wanted.nobody(&flags.which, &snapshot, "who"));
+        return Err(wanted.not_found(&flags.which, &snapshot, "who"));
     }
     let stuck = later(&mut inspector, &snapshot, &found).map(|later| stuck(&snapshot, &later, &found));
     let mut clients = detail::clients(&snapshot, &found);

@@ -9,7 +9,7 @@ use super::detail::{Client, Detail};
 use super::file::{FileFacts, FileState, Status};
 use super::warnings::warnings;
 use crate::names;
-use crate::sockets::words::{self, plural};
+use crate::sockets::format::{self, plural};
 use crate::time;
 
 /// The maximum number of clients shown, unless all are requested.
@@ -52,12 +52,12 @@ impl Page<'_> {
         let name = if socket.name.is_unnamed() {
             "a socket without a name".into()
         } else {
-            words::address(&socket.name)
+            format::address(&socket.name)
         };
         let kind = socket.kind.map_or("unknown", |kind| kind.word());
-        let state = words::state(socket.state);
+        let state = format::state(socket.state);
         let mut namespace = String::new();
-        words::Words::new(self.detail.snapshot).namespace(socket.namespace, &mut namespace);
+        format::Formatter::new(self.detail.snapshot).namespace(socket.namespace, &mut namespace);
         let namespace =
             if namespace == "own" { String::new() } else { format!(", network namespace {namespace}") };
         let _ = writeln!(self.text, "{name}: {kind}, {state}, inode {}{namespace}", socket.ino);
@@ -107,7 +107,7 @@ impl Page<'_> {
 
     /// Formats `812/postgres (root), in postgresql.service, started 3d ago`.
     fn process(&self, process: &Process) -> String {
-        let mut text = format!("{}/{}", process.pid, words::command(process));
+        let mut text = format!("{}/{}", process.pid, format::command(process));
         if let Some(uid) = process.uid {
             let _ = write!(text, " ({})", user(uid));
         }
@@ -140,7 +140,7 @@ impl Page<'_> {
         let socket = self.detail.socket;
         let Some(peer) = socket.peer else {
             if let Some(listener) = socket.waits_for {
-                let name = words::address(&self.detail.snapshot[listener].name);
+                let name = format::address(&self.detail.snapshot[listener].name);
                 let by = self.owner_words(listener);
                 self.line("waits for", format!("{name}, served by {by}"));
             }
@@ -150,7 +150,7 @@ impl Page<'_> {
         let name = if other.name.is_unnamed() {
             String::new()
         } else {
-            format!("{}, ", words::address(&other.name))
+            format!("{}, ", format::address(&other.name))
         };
         let line = format!("{name}inode {}, {}", other.ino, self.owner_words(peer));
         self.line("other end", line);
@@ -204,9 +204,9 @@ impl Page<'_> {
             FileState::Unknown => ", which cannot be looked at from here",
         };
         let elsewhere = if file.is_elsewhere { ", in the files of its process" } else { "" };
-        self.line("file", format!("{}{fate}{elsewhere}", words::path(&file.path)));
+        self.line("file", format!("{}{fate}{elsewhere}", format::path(&file.path)));
         if let Some(now) = &file.moved_to {
-            self.line("", format!("now {}", words::path(now)));
+            self.line("", format!("now {}", format::path(now)));
         }
         if let Some(line) = status_line(file) {
             self.line("", line);
@@ -348,13 +348,13 @@ fn descriptor_words(descriptors: &[u32]) -> String {
 
 /// Formats `srw-rw---- root:docker, made 2026-01-02T03:04:05Z, device 0:25 inode 131`.
 fn status_line(file: &FileFacts) -> Option<String> {
-    let bound = file.bound.map(words::file);
+    let bound = file.bound.map(format::file);
     let Some(Status { mode, uid, gid, has_acl, made, .. }) = &file.status else { return bound };
     let letters = ["---", "--x", "-w-", "-wx", "r--", "r-x", "rw-", "rwx"];
     let triple = |shift: u32| letters[(mode >> shift & 7) as usize];
     let acl = if *has_acl { "+" } else { "" };
     let group = names::group(*gid).unwrap_or_else(|| gid.to_string());
-    let group = words::word(group.as_bytes());
+    let group = format::word(group.as_bytes());
     let mut line = format!("s{}{}{}{acl} {}:{group}", triple(6), triple(3), triple(0), user(*uid));
     if let Some(made) = made {
         let _ = write!(line, ", made {}", time::utc(*made));
@@ -366,5 +366,5 @@ fn status_line(file: &FileFacts) -> Option<String> {
 }
 
 fn user(uid: u32) -> String {
-    names::user(uid).map_or_else(|| format!("user {uid}"), |name| words::word(name.as_bytes()))
+    names::user(uid).map_or_else(|| format!("user {uid}"), |name| format::word(name.as_bytes()))
 }

@@ -5,7 +5,7 @@ use stoop_inspect::{ProcessState, Queue, State};
 
 use super::detail::Detail;
 use super::file::FileState;
-use crate::sockets::{Row, Words, words};
+use crate::sockets::{Formatter, Row, format};
 
 /// The share of a backlog, in percent, from which it is reported as nearly full.
 const NEARLY_FULL: u64 = 80;
@@ -48,7 +48,7 @@ fn stopped(detail: &Detail<'_>) -> Vec<Warning> {
     let is_stopped = |state: ProcessState| state == ProcessState::Stopped;
     let stopped = owners.iter().filter(|(process, _)| is_stopped(process.state));
     let stopped = stopped.map(|(process, _)| {
-        let (pid, name) = (process.pid, words::command(process));
+        let (pid, name) = (process.pid, format::command(process));
         Warning::new(
             "owner_stopped",
             format!("process {pid} ({name}) is stopped: it answers nobody until it is continued"),
@@ -87,7 +87,7 @@ fn queue(detail: &Detail<'_>) -> Option<Warning> {
     // One more message than the limit fits (K-DGRAM-3).
     let fit = detail.limits.max_dgram_qlen.map(|most| format!(" ({} fit)", u64::from(most) + 1));
     let reader = Row::process(detail.snapshot, detail.id)
-        .map(|pid| Words::new(detail.snapshot).process(pid).to_owned());
+        .map(|pid| Formatter::new(detail.snapshot).process(pid).to_owned());
     let reader = reader.unwrap_or_else(|| "its owner".into());
     let text = format!(
         "queue full: {reader} does not read the messages that wait{}: a send blocks, or fails with EAGAIN",
@@ -108,7 +108,7 @@ fn state(detail: &Detail<'_>) -> Vec<Warning> {
             "it has a name and does not listen: every connect is refused",
         ));
     }
-    let sees_all = !detail.snapshot.missing.iter().any(words::is_about_owners);
+    let sees_all = !detail.snapshot.missing.iter().any(format::is_about_owners);
     if socket.owners.is_empty() && sees_all && socket.state != State::Waiting {
         let text = "no process has it open: it is on its way in a message, or the kernel keeps it for somebody (io_uring)";
         warnings.push(Warning::new("no_owner", text));
@@ -116,7 +116,7 @@ fn state(detail: &Detail<'_>) -> Vec<Warning> {
     if let Some(count @ 1..) = socket.in_flight {
         warnings.push(Warning::new(
             "descriptors_in_flight",
-            format!("{} in messages that it has not received", words::plural(count as usize, "descriptor")),
+            format!("{} in messages that it has not received", format::plural(count as usize, "descriptor")),
         ));
     }
     warnings
@@ -133,12 +133,12 @@ fn clients(detail: &Detail<'_>) -> Option<Warning> {
 
 fn file(detail: &Detail<'_>) -> Vec<Warning> {
     let Some(file) = &detail.file else { return Vec::new() };
-    let shown = words::path(&file.path);
+    let shown = format::path(&file.path);
     let mut warnings = Vec::new();
     if let Some(asked) = &file.asked {
         let text = format!(
             "the file at {} is not this socket's: it was given that name, and has another file",
-            words::path(asked)
+            format::path(asked)
         );
         warnings.push(Warning::new("other_file", text));
     }
@@ -157,7 +157,7 @@ fn file(detail: &Detail<'_>) -> Vec<Warning> {
         }
         FileState::Moved => match &file.moved_to {
             Some(now) => {
-                Warning::new("file_moved", format!("its file was moved, and is {} now", words::path(now)))
+                Warning::new("file_moved", format!("its file was moved, and is {} now", format::path(now)))
             }
             None => Warning::new("file_moved", format!("its file was moved away from {shown}")),
         },

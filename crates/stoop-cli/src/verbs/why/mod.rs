@@ -5,10 +5,10 @@
 //! |---|---|
 //! | `mod.rs` | creates the question from the flags, and the exit code from the verdict |
 //! | `listing.rs` | shows the path to the socket, component by component |
-//! | `answer.rs` | formats the whole answer, as text and as JSON |
+//! | `render.rs` | formats the whole answer, as text and as JSON |
 
-mod answer;
 mod listing;
+mod render;
 
 use stoop::{Kind, Place};
 use stoop_inspect::why::{Facts, Operation, Outcome, Question, Verdict, Who, facts, why};
@@ -39,7 +39,7 @@ pub(crate) fn run(flags: &Why) -> Ended {
     let delivery = if flags.deliver { Delivery::Allowed } else { Delivery::Withheld };
     let tried = flags.attempt.then(|| attempt(&facts, delivery));
     let answer = Answer { facts, verdict, tried, found };
-    print(&if flags.json { answer::json(&answer) } else { answer::text(&answer) })?;
+    print(&if flags.json { render::json(&answer) } else { render::text(&answer) })?;
     Ok(answer.exit())
 }
 

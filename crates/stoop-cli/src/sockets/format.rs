@@ -17,9 +17,9 @@ use crate::{names, shell};
 /// Shown in place of a missing value.
 pub(crate) const NOTHING: &str = "-";
 
-/// Words for one snapshot. What is looked up is cached.
+/// Formats the sockets of one snapshot. What is looked up is cached.
 #[derive(Debug)]
-pub(crate) struct Words<'a> {
+pub(crate) struct Formatter<'a> {
     snapshot: &'a Snapshot,
     /// Whether an owner that is not shown may be hidden.
     hidden_owners: bool,
@@ -28,9 +28,9 @@ pub(crate) struct Words<'a> {
     users: HashMap<u32, String>,
 }
 
-impl<'a> Words<'a> {
-    pub(crate) fn new(snapshot: &'a Snapshot) -> Words<'a> {
-        Words {
+impl<'a> Formatter<'a> {
+    pub(crate) fn new(snapshot: &'a Snapshot) -> Formatter<'a> {
+        Formatter {
             snapshot,
             hidden_owners: snapshot.missing.iter().any(is_about_owners),
             processes: HashMap::new(),

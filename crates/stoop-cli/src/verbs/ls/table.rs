@@ -8,7 +8,7 @@ use stoop_inspect::{Pid, Snapshot, SocketId, Workload};
 
 use crate::args::{Column, Ls, Sort};
 use crate::output::{self, Cut, Table};
-use crate::sockets::{Row, Words, words};
+use crate::sockets::{Formatter, Row, format};
 
 /// The default columns.
 const USUAL: [Column; 9] = [
@@ -33,10 +33,10 @@ pub(super) fn render(
     let columns = columns(flags, snapshot, rows);
     let is_asked_for = !flags.columns.is_empty();
     let mut table = Table::new(columns.iter().map(|&column| layout(column, is_asked_for)).collect());
-    let mut words = Words::new(snapshot);
+    let mut formatter = Formatter::new(snapshot);
     for row in sorted(flags.sort, snapshot, rows) {
         for &column in &columns {
-            table.cell(|text| write(column, row, snapshot, &mut words, text));
+            table.cell(|text| write(column, row, snapshot, &mut formatter, text));
         }
     }
     let order = merged(&table, flags.each);
@@ -96,24 +96,24 @@ pub(super) fn write(
     column: Column,
     row: &Row,
     snapshot: &Snapshot,
-    words: &mut Words<'_>,
+    formatter: &mut Formatter<'_>,
     text: &mut String,
 ) {
-    let inode = |id: Option<SocketId>| id.map_or(words::NOTHING.into(), |id| snapshot[id].ino.to_string());
+    let inode = |id: Option<SocketId>| id.map_or(format::NOTHING.into(), |id| snapshot[id].ino.to_string());
     match column {
-        Column::Address => words.address(row, text),
+        Column::Address => formatter.address(row, text),
         Column::Kind => text.push_str(row.kind(snapshot).map_or("?", |kind| kind.word())),
-        Column::State => text.push_str(words::state(row.state(snapshot))),
-        Column::Queue => words.queue(row, text),
-        Column::Server => words.owner(row.serving(), text),
-        Column::Client => words.owner(row.client, text),
-        Column::ServerIn => words.place(row.serving(), text),
-        Column::ClientIn => words.place(row.client, text),
+        Column::State => text.push_str(format::state(row.state(snapshot))),
+        Column::Queue => formatter.queue(row, text),
+        Column::Server => formatter.owner(row.serving(), text),
+        Column::Client => formatter.owner(row.client, text),
+        Column::ServerIn => formatter.place(row.serving(), text),
+        Column::ClientIn => formatter.place(row.client, text),
         Column::User => match snapshot[row.serving().unwrap_or(row.subject())].uid {
-            Some(uid) => text.push_str(words.user(uid)),
-            None => text.push_str(words::NOTHING),
+            Some(uid) => text.push_str(formatter.user(uid)),
+            None => text.push_str(format::NOTHING),
         },
-        Column::Netns => words.namespace(snapshot[row.subject()].namespace, text),
+        Column::Netns => formatter.namespace(snapshot[row.subject()].namespace, text),
         Column::ServerInode => text.push_str(&inode(row.server)),
         Column::ClientInode => text.push_str(&inode(row.client)),
         Column::ServerFd => text.push_str(&descriptors(snapshot, row.server)),
@@ -124,7 +124,7 @@ pub(super) fn write(
 /// Formats `3` or `3,7`: the file descriptors in the process shown, if there is one.
 fn descriptors(snapshot: &Snapshot, id: Option<SocketId>) -> String {
     let Some((id, pid)) = id.and_then(|id| Some((id, Row::process(snapshot, id)?))) else {
-        return words::NOTHING.into();
+        return format::NOTHING.into();
     };
     let own = snapshot[id].owners.iter().filter(|owner| owner.pid == pid);
     own.map(|owner| owner.fd.to_string()).collect::<Vec<_>>().join(",")
