@@ -2,8 +2,8 @@
 //!
 //! | what | module |
 //! |---|---|
-//! | the command line: every flag, defined once | `args` |
-//! | what each command does | `verbs` |
+//! | the command line, and flags shared by commands | `args` |
+//! | each command: its flags, and what it does | `commands` |
 //! | output, as text or as JSON | `output` |
 //! | the sockets of the machine as lines, and their selection | `sockets` |
 //! | failure reports | `failure` |
@@ -15,6 +15,7 @@
 
 mod args;
 mod cause;
+mod commands;
 mod docker_config;
 mod endpoint;
 mod exit;
@@ -28,7 +29,6 @@ mod signals;
 mod sockets;
 mod target;
 mod time;
-mod verbs;
 
 use std::process::ExitCode;
 
@@ -37,6 +37,6 @@ use args::Cli;
 /// Parses the command line, runs the command, and reports the result.
 pub fn main() -> ExitCode {
     let cli = Cli::read();
-    let exit = verbs::run(cli.verb).unwrap_or_else(|failure| failure.report());
+    let exit = commands::run(cli.verb).unwrap_or_else(|failure| failure.report());
     exit.into()
 }

@@ -1,46 +1,34 @@
-//! The command line. Every flag is defined once, here, and help, manual and completions are
-//! generated from the definitions.
+//! The command line. Every flag is defined once, and help, manual and completions are generated
+//! from the definitions.
 //!
 //! No behaviour is defined here. Flags shared by several commands are in `shared`, and a command's
-//! own flags are in the file with its name.
+//! own flags are in `args.rs` of its directory in `commands`.
 
-mod bench;
-mod close;
-mod connect;
-mod grpc;
-mod http;
-mod ls;
-mod recv;
-mod selection;
-mod selector;
-mod send;
-mod serve;
-mod shared;
-mod tree;
+pub(crate) mod selection;
+pub(crate) mod selector;
+pub(crate) mod shared;
 mod usage_error;
-mod who;
-mod why;
 
 use std::ffi::OsString;
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
-pub(crate) use bench::Bench;
-pub(crate) use close::Close;
-pub(crate) use connect::Connect;
-pub(crate) use grpc::Grpc;
-pub(crate) use http::Http;
-pub(crate) use ls::{Column, Ls, Sort, StateWord};
-pub(crate) use recv::Recv;
+pub(crate) use crate::commands::bench::args::Bench;
+pub(crate) use crate::commands::close::args::Close;
+pub(crate) use crate::commands::connect::args::Connect;
+pub(crate) use crate::commands::grpc::args::Grpc;
+pub(crate) use crate::commands::http::args::Http;
+pub(crate) use crate::commands::ls::args::{Column, Ls, Sort, StateWord};
+pub(crate) use crate::commands::recv::args::Recv;
+pub(crate) use crate::commands::send::args::Send;
+pub(crate) use crate::commands::serve::args::{Answer, Serve};
+pub(crate) use crate::commands::tree::args::Tree;
+pub(crate) use crate::commands::who::args::Who;
+pub(crate) use crate::commands::why::args::{Op, Why};
 pub(crate) use selection::{Netns, Selection};
 pub(crate) use selector::SocketSelector;
-pub(crate) use send::Send;
-pub(crate) use serve::{Answer, Serve};
 pub(crate) use shared::{Reach, Serving};
-pub(crate) use tree::Tree;
-pub(crate) use who::Who;
-pub(crate) use why::{Op, Why};
 
 use crate::exit::Exit;
 
@@ -145,7 +133,7 @@ pub(crate) struct Man {
 }
 
 /// Returns the end of every help text: examples and exit codes.
-fn footer(examples: &str) -> String {
+pub(crate) fn footer(examples: &str) -> String {
     format!("Examples:{examples}\n\n{}", Exit::list().trim_end())
 }
 

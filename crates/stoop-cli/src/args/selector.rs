@@ -32,7 +32,7 @@ impl fmt::Display for SocketSelector {
 
 /// Returns a parser of `pid:N`, `inode:N`, `socket:[N]` as in `/proc/PID/fd`, an address, or a name
 /// such as `docker`.
-pub(super) fn socket_selector() -> impl TypedValueParser<Value = SocketSelector> {
+pub(crate) fn socket_selector() -> impl TypedValueParser<Value = SocketSelector> {
     OsStringValueParser::new().try_map(read)
 }
 

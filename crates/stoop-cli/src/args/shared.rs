@@ -12,20 +12,20 @@ use crate::endpoint::Endpoint;
 use crate::{names, time};
 
 /// The error for an invalid address.
-pub(super) type Refusal = Box<dyn Error + Send + Sync>;
+pub(crate) type Refusal = Box<dyn Error + Send + Sync>;
 
 /// Returns a parser of addresses, optionally with a kind in front, or `fd:N`.
-pub(super) fn target() -> impl TypedValueParser<Value = Target> {
+pub(crate) fn target() -> impl TypedValueParser<Value = Target> {
     OsStringValueParser::new().try_map(|text| local(text, Target::parse))
 }
 
 /// Returns a parser of addresses or names of well-known endpoints. For a file with such a name,
 /// write ./ in front.
-pub(super) fn endpoint() -> impl TypedValueParser<Value = Endpoint> {
+pub(crate) fn endpoint() -> impl TypedValueParser<Value = Endpoint> {
     OsStringValueParser::new().try_map(read_endpoint)
 }
 
-pub(super) fn read_endpoint(text: OsString) -> Result<Endpoint, Refusal> {
+pub(crate) fn read_endpoint(text: OsString) -> Result<Endpoint, Refusal> {
     match text.to_str().and_then(|word| word.parse().ok()) {
         Some(name) => Ok(Endpoint::Named(name)),
         None => local(text, Target::parse).map(Endpoint::At),
@@ -39,7 +39,7 @@ fn address() -> impl TypedValueParser<Value = Address> {
 
 /// Parses an address, but rejects network addresses. They would be valid as file names, but that is
 /// never what the user means.
-pub(super) fn local<T>(text: OsString, parse: fn(OsString) -> Result<T, AddressError>) -> Result<T, Refusal> {
+pub(crate) fn local<T>(text: OsString, parse: fn(OsString) -> Result<T, AddressError>) -> Result<T, Refusal> {
     match network_scheme(text.as_encoded_bytes()) {
         Some(scheme) => Err(format!(
             "no local address: '{scheme}:' is for networks; a file of that name is written with ./ in front"
@@ -61,7 +61,7 @@ fn network_scheme(text: &[u8]) -> Option<&str> {
 }
 
 /// Parses a process id.
-pub(super) fn pid(text: &str) -> Result<u32, &'static str> {
+pub(crate) fn pid(text: &str) -> Result<u32, &'static str> {
     let number = text.parse().ok().filter(|&number| (1..=i32::MAX as u32).contains(&number));
     number.ok_or("not the number of a process, as in 812")
 }
@@ -71,7 +71,7 @@ fn kind(text: &str) -> Result<Kind, stoop::UnknownKind> {
 }
 
 /// Parses permission bits as `chmod` does: octal digits.
-pub(super) fn mode(text: &str) -> Result<u32, String> {
+pub(crate) fn mode(text: &str) -> Result<u32, String> {
     let octal = !text.is_empty() && text.bytes().all(|byte| (b'0'..=b'7').contains(&byte));
     let mode = octal.then(|| u32::from_str_radix(text, 8).ok()).flatten();
     mode.filter(|&mode| mode <= 0o777).ok_or_else(|| "not permission bits, as in 660".into())

@@ -1,0 +1,82 @@
+//! POSIX message queues.
+
+use nix::errno::Errno;
+use nix::mqueue::{MQ_OFlag, MqAttr, MqdT, mq_open, mq_send, mq_timedreceive, mq_unlink};
+use nix::sys::stat::Mode;
+use nix::sys::time::TimeSpec;
+use rustix::time::{ClockId, clock_gettime};
+
+use super::{Ends, Link, UniqueNames, Wire};
+use crate::commands::bench::control::PATIENCE;
+use crate::commands::bench::error::{Error, Result};
+
+/// The capacity of one queue in bytes, which counts against a limit of the user (`ulimit -q`).
+const QUEUE_BYTES: usize = 256 << 10;
+
+/// The maximum number of messages in an ordinary user's queue by default.
+const MESSAGES: usize = 10;
+
+/// Names of queues, removed on drop. A process that has a queue open keeps it.
+pub(in crate::commands::bench) struct QueueNames([String; 2]);
+
+impl Drop for QueueNames {
+    fn drop(&mut self) {
+        for name in &self.0 {
+            // If this fails, the queue was not created.
+            let _ = mq_unlink(name.as_str());
+        }
+    }
+}
+
+pub(super) fn queues(unique: &UniqueNames, size: usize) -> Result<Link> {
+    let [there, back] = [unique.name(), unique.name()].map(|name| format!("/{name}"));
+    let names = QueueNames([there.clone(), back.clone()]);
+    for name in &names.0 {
+        make(name, size)?;
+    }
+    let ends =
+        |receive: &String, send: &String| Ends::passed(Some((receive.clone(), send.clone())), Vec::new());
+    Ok(Link { ours: ends(&back, &there), theirs: ends(&there, &back), names: Some(names) })
+}
+
+fn make(name: &str, size: usize) -> Result<()> {
+    let messages = (QUEUE_BYTES / size).clamp(1, MESSAGES);
+    let number = |number: usize| number.try_into().unwrap_or(i64::MAX);
+    let attributes = MqAttr::new(0, number(messages), number(size), 0);
+    let flags = MQ_OFlag::O_CREAT | MQ_OFlag::O_EXCL | MQ_OFlag::O_RDWR | MQ_OFlag::O_CLOEXEC;
+    let limited = |what: &str| Error::NotMeasured(what.into());
+    match mq_open(name, flags, Mode::S_IRUSR | Mode::S_IWUSR, Some(&attributes)) {
+        Ok(queue) => Ok(nix::mqueue::mq_close(queue)?),
+        Err(Errno::EINVAL) => Err(limited("larger than fs.mqueue.msgsize_max allows")),
+        Err(Errno::EMFILE) => Err(limited("more than the limit on queues (ulimit -q) allows")),
+        Err(Errno::ENOSYS) => Err(limited("this kernel has no such queues")),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+pub(super) fn open(ends: Ends) -> Result<Box<dyn Wire>> {
+    let (receive, send) = ends.names.ok_or_else(|| Error::failed("a queue came without its name"))?;
+    let queue = |name: &str, flag| mq_open(name, flag | MQ_OFlag::O_CLOEXEC, Mode::empty(), None);
+    let (receive, send) = (queue(&receive, MQ_OFlag::O_RDONLY)?, queue(&send, MQ_OFlag::O_WRONLY)?);
+    Ok(Box::new(Queues { receive, send }))
+}
+
+/// A queue to receive from and another to send to. Closed when the process exits, which for the
+/// measuring one is soon.
+struct Queues {
+    receive: MqdT,
+    send: MqdT,
+}
+
+impl Wire for Queues {
+    fn send(&mut self, message: &[u8]) -> Result<()> {
+        Ok(mq_send(&self.send, message, 0)?)
+    }
+
+    fn receive<'a>(&'a mut self, room: &'a mut [u8]) -> Result<&'a [u8]> {
+        let now = clock_gettime(ClockId::Realtime);
+        let limit = TimeSpec::new(now.tv_sec + PATIENCE.as_secs() as i64, now.tv_nsec);
+        let len = mq_timedreceive(&self.receive, room, &mut 0, &limit)?;
+        Ok(&room[..len])
+    }
+}

@@ -1,0 +1,51 @@
+//! `stoop connect`.
+
+use std::time::Duration;
+
+use clap::Args;
+use stoop::Target;
+
+use crate::args::footer;
+use crate::args::shared::{Reach, target};
+use crate::time;
+
+/// Connect to a server: send standard input, and print what it answers.
+///
+/// The kind of socket is detected. At the end of input, the connection is shut down for writing,
+/// and stoop waits indefinitely for the server to close. Bytes are passed unchanged. On a terminal,
+/// lines can be edited, there is a history, and unprintable bytes are shown as %XX.
+///
+/// A server that does not allow the client closes the connection without an answer, which looks
+/// like an empty answer. The exit code is then 0, unless something could not be sent. For datagrams
+/// each line is one message, including its newline. Datagrams have no end, so use --replies or
+/// --idle to say when to stop.
+#[derive(Args, Debug)]
+#[command(after_help = footer("
+  stoop connect ./app.sock
+  printf 'GET / HTTP/1.0\\r\\n\\r\\n' | stoop connect /run/docker.sock
+  stoop connect ./app.sock --wait 10s       # it may not have started yet
+  echo hello | stoop connect dgram:./log.sock --replies 1"))]
+pub(crate) struct Connect {
+    /// Address to connect to
+    #[arg(value_name = "ADDR", value_parser = target())]
+    pub(crate) address: Target,
+
+    #[command(flatten)]
+    pub(crate) reach: Reach,
+
+    /// Fail if the server's backlog is still full after this time, as in 500ms, 2s, 1m
+    #[arg(long, value_name = "TIME", value_parser = time::parse)]
+    pub(crate) timeout: Option<Duration>,
+
+    /// Send the whole input as one message (datagrams and seqpackets)
+    #[arg(long)]
+    pub(crate) whole: bool,
+
+    /// Exit if no datagram arrives for this time after the end of input
+    #[arg(long, value_name = "TIME", value_parser = time::parse)]
+    pub(crate) idle: Option<Duration>,
+
+    /// Exit after this many datagrams, once the input has ended
+    #[arg(long, value_name = "N")]
+    pub(crate) replies: Option<u64>,
+}

@@ -1,0 +1,135 @@
+//! `stoop grpc`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::args::footer;
+use crate::args::shared::endpoint;
+use crate::endpoint::Endpoint;
+use crate::time;
+
+/// Call any gRPC method on a Unix socket, or list what a server offers.
+///
+/// ADDR is an address, or a name: cri (the container runtime of a Kubernetes node, found as crictl
+/// finds it), containerd.
+///
+/// Services and methods are read from the server (reflection), from --proto or --descriptor-set, or
+/// from the built-in definitions: Kubernetes' CRI, containerd's services, gRPC's health. The name
+/// of a method may be shortened to its last part if that is unambiguous: `Version` is
+/// `runtime.v1.RuntimeService/Version`.
+///
+/// Messages are JSON, in protobuf's JSON mapping. Those of a stream are sent and printed as they
+/// arrive. If the server speaks containerd's ttrpc, that is used. A status other than OK gives exit
+/// code 1.
+#[derive(Args, Debug)]
+#[command(
+    override_usage = "stoop grpc [OPTIONS] <ADDR> [list [SERVICE] | describe [SYMBOL] | METHOD [JSON|@FILE|-]]"
+)]
+#[command(after_help = footer("
+  stoop grpc cri Version
+  stoop grpc cri ListContainers '{\"filter\": {\"state\": {\"state\": \"CONTAINER_RUNNING\"}}}'
+  stoop grpc cri GetContainerEvents --json-lines
+  stoop grpc ./app.sock list
+  stoop grpc ./app.sock describe Greeter/Hello
+  stoop grpc ./app.sock greet.Greeter/Hello @request.json --timeout 2s
+  stoop grpc ./app.sock --proto greet.proto Greeter/Chat -      # JSON messages from standard input, as they come
+  stoop grpc containerd -H 'containerd-namespace: k8s.io' Images/List"))]
+pub(crate) struct Grpc {
+    /// Server: an address, or cri or containerd
+    #[arg(value_name = "ADDR", value_parser = endpoint())]
+    pub(crate) endpoint: Endpoint,
+
+    /// Action: list the services, describe definitions, or call a method [default: list]
+    #[arg(value_name = "list|describe|METHOD")]
+    pub(crate) action: Option<String>,
+
+    /// Request message: JSON, @FILE, or - for standard input; for list a service, for describe a
+    /// symbol
+    ///
+    /// By default the message is empty. If the client sends a stream, it is read from standard
+    /// input.
+    #[arg(value_name = "JSON|@FILE|-|NAME", allow_hyphen_values = true)]
+    pub(crate) data: Option<String>,
+
+    /// Read definitions from this .proto file; may be repeated
+    #[arg(long, value_name = "FILE")]
+    pub(crate) proto: Vec<PathBuf>,
+
+    /// Search this directory for --proto files and their imports, instead of the directory of each
+    /// file; may be repeated
+    #[arg(long, short = 'I', value_name = "DIR", requires = "proto")]
+    pub(crate) import_path: Vec<PathBuf>,
+
+    /// Read definitions from this descriptor set, as written by protoc; may be repeated
+    #[arg(long, value_name = "FILE")]
+    pub(crate) descriptor_set: Vec<PathBuf>,
+
+    /// Use only the built-in definitions, without asking the server
+    #[arg(long, conflicts_with_all = ["proto", "descriptor_set"])]
+    pub(crate) builtin: bool,
+
+    /// Send this metadata; the value of a key that ends in -bin is base64; may be repeated
+    #[arg(long, short = 'H', value_name = "KEY: VALUE")]
+    pub(crate) metadata: Vec<String>,
+
+    /// Also print the server's metadata, to standard error
+    #[arg(long)]
+    pub(crate) show_metadata: bool,
+
+    /// Also print fields that have their default value
+    #[arg(long)]
+    pub(crate) emit_defaults: bool,
+
+    /// Print each message on one line
+    #[arg(long)]
+    pub(crate) json_lines: bool,
+
+    /// Print methods, definitions, replies and the status as JSON lines
+    #[arg(long, conflicts_with_all = ["json_lines", "show_metadata"])]
+    pub(crate) json: bool,
+
+    /// Accept messages up to this size, as in 64M [default: 4M]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub(crate) max_message: Option<usize>,
+
+    /// Use ttrpc without detecting whether the server speaks it
+    #[arg(long)]
+    pub(crate) ttrpc: bool,
+
+    /// Wait up to this time for the server to start, as in 500ms, 2s, 1m
+    #[arg(long, value_name = "TIME", value_parser = time::parse)]
+    pub(crate) wait: Option<Duration>,
+
+    /// Cancel the call after this time, as in 500ms, 2s, 1m; the server is notified
+    #[arg(long, value_name = "TIME", value_parser = time::parse)]
+    pub(crate) timeout: Option<Duration>,
+}
+
+/// Parses a number of bytes: 4096, 64K, 16M, 1G.
+fn size(text: &str) -> Result<usize, String> {
+    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let unit = match &text[digits.len()..] {
+        "" => Some(1),
+        "K" | "k" => Some(1 << 10),
+        "M" | "m" => Some(1 << 20),
+        "G" | "g" => Some(1 << 30),
+        _ => None,
+    };
+    let bytes = unit.zip(digits.parse::<usize>().ok()).and_then(|(unit, number)| number.checked_mul(unit));
+    bytes.filter(|&bytes| bytes > 0).ok_or_else(|| "not a size, as in 4096, 64K, 16M".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_units() {
+        assert_eq!((size("4096"), size("64K"), size("16M")), (Ok(4096), Ok(65536), Ok(16 << 20)));
+        for wrong in ["", "M", "0", "-1", "1T", "1.5M", "99999999999999999999G"] {
+            assert!(size(wrong).is_err(), "{wrong}");
+        }
+    }
+}

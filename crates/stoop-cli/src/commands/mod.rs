@@ -1,0 +1,42 @@
+//! The commands, one file or directory each. A command returns how it ended, and never prints by
+//! itself.
+
+pub(crate) mod bench;
+pub(crate) mod close;
+mod completions;
+pub(crate) mod connect;
+mod demo;
+pub(crate) mod grpc;
+pub(crate) mod http;
+pub(crate) mod ls;
+mod man;
+pub(crate) mod recv;
+pub(crate) mod send;
+pub(crate) mod serve;
+pub(crate) mod tree;
+pub(crate) mod who;
+pub(crate) mod why;
+
+use crate::args::Verb;
+use crate::failure::Outcome;
+
+/// Runs the command given on the command line.
+pub(crate) fn run(verb: Verb) -> Outcome {
+    match verb {
+        Verb::Demo(flags) => demo::run(&flags),
+        Verb::Serve(flags) => serve::run(&flags),
+        Verb::Connect(flags) => connect::run(&flags),
+        Verb::Send(flags) => send::run(&flags),
+        Verb::Recv(flags) => recv::run(&flags),
+        Verb::Ls(flags) => ls::run(&flags),
+        Verb::Who(flags) => who::run(&flags),
+        Verb::Tree(flags) => tree::run(&flags),
+        Verb::Close(flags) => close::run(&flags),
+        Verb::Why(flags) => why::run(&flags),
+        Verb::Grpc(flags) => grpc::run(&flags),
+        Verb::Http(flags) => http::run(&flags),
+        Verb::Bench(flags) => bench::run(&flags),
+        Verb::Completions(flags) => completions::run(&flags),
+        Verb::Man(flags) => man::run(&flags),
+    }
+}

@@ -1,0 +1,85 @@
+//! `stoop serve`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use stoop::Target;
+
+use crate::args::footer;
+use crate::args::shared::{Serving, target};
+use crate::time;
+
+/// Serve an address, to many clients at once.
+///
+/// The kind of socket is stream unless the address or --kind says otherwise. A stale socket file is
+/// replaced. A live server keeps its address, unless --replace is given. On SIGTERM and SIGINT the
+/// server stops gracefully: it removes its socket file, and connected clients are served to the
+/// end, for at most --grace. A second signal stops it at once. If a service manager passes sockets,
+/// those are served.
+#[derive(Args, Debug)]
+#[command(after_help = footer("
+  stoop serve ./app.sock
+  stoop serve /run/app.sock --mode 660 --group app-users
+  stoop serve dgram:@log --discard
+  stoop serve ./time.sock --exec 'date +%T'
+  stoop serve ./app.sock --replace          # take over from the one that runs"))]
+pub(crate) struct Serve {
+    /// Address to serve; not needed if a service manager passes sockets
+    #[arg(value_name = "ADDR", value_parser = target())]
+    pub(crate) address: Option<Target>,
+
+    #[command(flatten)]
+    pub(crate) answer: Answer,
+
+    #[command(flatten)]
+    pub(crate) serving: Serving,
+
+    /// Serve at most this many clients at a time; others wait in the backlog
+    #[arg(long = "max-connections", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) max_connections: Option<u32>,
+
+    /// How long clients have to finish when the server is stopped
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = time::parse)]
+    pub(crate) grace: Duration,
+
+    /// Exit after one client, or one datagram
+    #[arg(long)]
+    pub(crate) once: bool,
+
+    /// Print events as JSON lines: listening, accepted, refused, closed
+    ///
+    /// If standard output is closed, the server continues without printing events.
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Print nothing on standard error unless the server itself fails
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+}
+
+/// What the server does for each client.
+#[derive(Args, Debug)]
+#[group(multiple = false)]
+pub(crate) struct Answer {
+    /// Echo everything back (the default)
+    #[arg(long)]
+    pub(crate) echo: bool,
+
+    /// Read and discard everything
+    #[arg(long)]
+    pub(crate) discard: bool,
+
+    /// Send this file to each client (for datagrams: in answer to each message)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) send: Option<PathBuf>,
+
+    /// Run this shell command for each client, with the socket as its standard input and output
+    /// (for datagrams: for each message, with the message as input and the answer as output)
+    ///
+    /// STOOP_PEER_PID, STOOP_PEER_UID and STOOP_PEER_GID identify the client, if the kernel reports
+    /// it. On a seqpacket socket, the command must read a whole message at a time, or the rest of
+    /// it is lost.
+    #[arg(long, value_name = "CMD")]
+    pub(crate) exec: Option<std::ffi::OsString>,
+}
