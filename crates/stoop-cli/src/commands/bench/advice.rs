@@ -159,7 +159,7 @@ pub(super) fn added_us(figures: &Figures) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::super::plan::Cell;
-    use super::super::report::{Outcome, Row};
+    use super::super::report::{CellOutcome, Row};
     use super::*;
 
     fn row(transport: Transport, work: Workload, size: usize, per_second: f64, plain: Option<f64>) -> Row {
@@ -171,7 +171,7 @@ mod tests {
             latency: None,
             plain_per_second: plain,
         };
-        Row { cell: Cell { transport, work, size }, outcome: Outcome::Measured(figures) }
+        Row { cell: Cell { transport, work, size }, outcome: CellOutcome::Measured(figures) }
     }
 
     #[test]

@@ -19,7 +19,7 @@ use super::wire::Ends;
 use super::workload::Workload;
 
 /// How long to wait for the other process: after that it is considered stuck.
-pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const PEER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The maximum length of an order or a report.
 const TEXT_BYTES: usize = 4096;
@@ -93,7 +93,7 @@ impl Peer {
     /// Starts it, sends it an order and its ends, and waits until it is ready.
     pub(super) fn start(order: &Order, ends: Vec<Ends>) -> Result<Peer> {
         let (control, theirs) = SeqPacket::pair()?;
-        control.set_read_timeout(Some(PATIENCE))?;
+        control.set_read_timeout(Some(PEER_TIMEOUT))?;
         let child = Command::new("/proc/self/exe")
             .args(["bench", "--peer"])
             .stdin(Stdio::from(OwnedFd::from(theirs)))

@@ -77,7 +77,7 @@ pub(crate) fn run(flags: &Bench) -> Outcome {
             write(path, &make(&report))?;
         }
     }
-    let failed = report.rows.iter().any(|row| matches!(row.outcome, report::Outcome::Failed(_)));
+    let failed = report.rows.iter().any(|row| matches!(row.outcome, report::CellOutcome::Failed(_)));
     Ok(if failed { Exit::Partial } else { Exit::Done })
 }
 

@@ -11,12 +11,12 @@ use super::workload::Workload;
 #[derive(Clone, Debug)]
 pub(super) struct Row {
     pub(super) cell: Cell,
-    pub(super) outcome: Outcome,
+    pub(super) outcome: CellOutcome,
 }
 
 /// The figures, or why there are none.
 #[derive(Clone, Debug)]
-pub(super) enum Outcome {
+pub(super) enum CellOutcome {
     Measured(Figures),
     NotMeasured(String),
     Failed(String),
@@ -76,15 +76,15 @@ impl<'a> Rows<'a> {
         let mut notes: Vec<(String, String)> = Vec::new();
         for row in self.of(work) {
             let why = match &row.outcome {
-                Outcome::Measured(figures) if figures.lost > 0 => {
+                CellOutcome::Measured(figures) if figures.lost > 0 => {
                     format!(
                         "lost {:.0} % of the messages on the way",
                         (figures.lost_share() * 100.0).max(1.0)
                     )
                 }
-                Outcome::Measured(_) => continue,
-                Outcome::NotMeasured(why) => format!("not measured: {why}"),
-                Outcome::Failed(why) => format!("failed: {why}"),
+                CellOutcome::Measured(_) => continue,
+                CellOutcome::NotMeasured(why) => format!("not measured: {why}"),
+                CellOutcome::Failed(why) => format!("failed: {why}"),
             };
             let is_all = self
                 .of(work)
@@ -109,7 +109,7 @@ impl<'a> Rows<'a> {
 impl Row {
     pub(super) fn figures(&self) -> Option<&Figures> {
         match &self.outcome {
-            Outcome::Measured(figures) => Some(figures),
+            CellOutcome::Measured(figures) => Some(figures),
             _ => None,
         }
     }

@@ -13,7 +13,7 @@ use super::error::{Error, Result};
 use super::measure::{Figures, Sample, Tally};
 use super::plan::{self, Plan};
 use super::progress::Progress;
-use super::report::{Outcome, Row};
+use super::report::{CellOutcome, Row};
 use super::wire::{self, Dialer, QueueNames, UniqueNames, Wire};
 use super::workload::Workload;
 use super::workloads;
@@ -100,13 +100,13 @@ impl Runs {
 
     fn row(self) -> Row {
         let outcome = match (self.error, Figures::of(&self.samples)) {
-            (Some(Error::NotMeasured(why)), _) => Outcome::NotMeasured(why),
-            (Some(Error::Failed(why)), _) => Outcome::Failed(why),
+            (Some(Error::NotMeasured(why)), _) => CellOutcome::NotMeasured(why),
+            (Some(Error::Failed(why)), _) => CellOutcome::Failed(why),
             (Some(Error::TooShort), _) => {
-                Outcome::NotMeasured("too slow for the time that it was given; try --for".into())
+                CellOutcome::NotMeasured("too slow for the time that it was given; try --for".into())
             }
-            (None, Some(figures)) => Outcome::Measured(figures),
-            (None, None) => Outcome::NotMeasured("no run".into()),
+            (None, Some(figures)) => CellOutcome::Measured(figures),
+            (None, None) => CellOutcome::NotMeasured("no run".into()),
         };
         Row { cell: self.cell, outcome }
     }

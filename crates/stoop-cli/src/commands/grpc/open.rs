@@ -15,7 +15,7 @@ use crate::output::{Event, Text};
 
 /// How long to wait for a gRPC server's first frame before trying ttrpc. Every gRPC server sends it
 /// at once.
-const PATIENCE: Duration = Duration::from_millis(100);
+const GREETING_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// How long to wait for a ttrpc server's answer. It is only tried if nothing was received, so it
 /// rarely delays anything for long.
@@ -40,7 +40,7 @@ impl Session<'_> {
             return Ok(Client::ttrpc(ttrpc::Client::new(stream)));
         }
         let (channel, mut listening) = channel(stream).await.map_err(|error| self.errors.unusable(&error))?;
-        let mut greeting = listening.greeting(PATIENCE).await;
+        let mut greeting = listening.greeting(GREETING_TIMEOUT).await;
         if greeting == Greeting::Nothing {
             if let Some(client) = self.try_ttrpc().await {
                 return Ok(client);

@@ -68,7 +68,7 @@ struct Session<'a> {
     output: Output,
     allow: Allow,
     wanted: Option<u64>,
-    patience: Option<Duration>,
+    timeout: Option<Duration>,
     last: Instant,
 }
 
@@ -80,7 +80,7 @@ impl<'a> Session<'a> {
             output: Output::new(flags.json, false),
             allow: Allow::descriptors(flags.descriptors),
             wanted: flags.count,
-            patience: flags.timeout,
+            timeout: flags.timeout,
             last: Instant::now(),
         };
         match server {
@@ -119,7 +119,7 @@ impl<'a> Session<'a> {
             .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN))
             .collect();
         loop {
-            let left = self.patience.map(|patience| patience.saturating_sub(self.last.elapsed()));
+            let left = self.timeout.map(|timeout| timeout.saturating_sub(self.last.elapsed()));
             // Lossless: a duration given on the command line fits.
             let limit = left.and_then(|left| Timespec::try_from(left).ok());
             match poll(&mut entries, limit.as_ref()) {
@@ -136,7 +136,7 @@ impl<'a> Session<'a> {
     }
 
     fn nothing_came(&self) -> Failure {
-        let span = crate::time::show(self.patience.unwrap_or_default());
+        let span = crate::time::show(self.timeout.unwrap_or_default());
         Failure::new(Exit::Failed, format!("no message came within {span}")).into()
     }
 
@@ -162,7 +162,7 @@ impl<'a> Session<'a> {
 
     /// Prints what was received.
     fn take(&mut self, got: ReceiveResult) -> Result<(), Failure> {
-        let (message, trouble) = match got {
+        let (message, error) = match got {
             ReceiveResult::Nothing | ReceiveResult::End => return Ok(()),
             ReceiveResult::Message(message) => (Some(message), None),
             ReceiveResult::Partial(message, error) => (message, Some(error)),
@@ -173,7 +173,7 @@ impl<'a> Session<'a> {
             self.wanted = self.wanted.map(|wanted| wanted - 1);
             self.last = Instant::now();
         }
-        match trouble {
+        match error {
             Some(error) => {
                 if error.is_transient() {
                     std::thread::sleep(PAUSE_AFTER_FAILURE);

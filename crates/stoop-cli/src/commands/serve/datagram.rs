@@ -19,12 +19,12 @@ use crate::output::{Event, Text, Who};
 use crate::pump::{CLOSED_ON_ARRIVAL, send_growing};
 
 /// How long to wait for space in a receiver's queue, and how often to try.
-const PATIENCE: Duration = Duration::from_millis(200);
+const WAIT_MAX: Duration = Duration::from_millis(200);
 const RETRY_INTERVAL: Duration = Duration::from_millis(1);
 
 /// At most one part in this many of the server's time is spent in such waits, for all receivers
 /// together.
-const TIME_FOR_OTHERS: u32 = 10;
+const WAIT_SHARE: u32 = 10;
 
 /// How long the server does not wait for a receiver that has missed an answer, and how many such
 /// receivers are remembered.
@@ -153,15 +153,15 @@ struct WaitBudget {
 
 impl Default for WaitBudget {
     fn default() -> WaitBudget {
-        WaitBudget { left: PATIENCE, since: Instant::now() }
+        WaitBudget { left: WAIT_MAX, since: Instant::now() }
     }
 }
 
 impl WaitBudget {
     /// Returns the budget at this time.
     fn left(&mut self, now: Instant) -> Duration {
-        let earned = now.saturating_duration_since(self.since) / TIME_FOR_OTHERS;
-        self.left = self.left.saturating_add(earned).min(PATIENCE);
+        let earned = now.saturating_duration_since(self.since) / WAIT_SHARE;
+        self.left = self.left.saturating_add(earned).min(WAIT_MAX);
         self.since = now;
         self.left
     }
@@ -320,6 +320,6 @@ mod tests {
             now += left + Duration::from_millis(5);
             waited += left;
         }
-        assert!(waited <= PATIENCE + (now - began) / TIME_FOR_OTHERS, "{waited:?} of {:?}", now - began);
+        assert!(waited <= WAIT_MAX + (now - began) / WAIT_SHARE, "{waited:?} of {:?}", now - began);
     }
 }

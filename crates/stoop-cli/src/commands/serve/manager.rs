@@ -69,22 +69,22 @@ impl Manager {
         let _ = told.recv_timeout(FINISH_TIMEOUT);
     }
 
-    fn tell(&self, news: Notification) {
+    fn tell(&self, notification: Notification) {
         if let Some(line) = &self.0 {
             // The thread exits only after this sender is dropped.
-            let _ = line.tell.send(news);
+            let _ = line.tell.send(notification);
         }
     }
 }
 
 /// Starts the thread. If none can be spawned, the server runs without notifications.
 fn begin(notifier: Notifier, shared: &Arc<Shared>) -> Option<NotifyThread> {
-    let (tell, news) = mpsc::channel();
+    let (tell, notifications) = mpsc::channel();
     let (done, told) = mpsc::channel();
     let theirs = Arc::clone(shared);
     let started = thread::Builder::new().name("notify".into()).spawn(move || {
         let _done: Sender<()> = done;
-        relay(&notifier, &news, &theirs);
+        relay(&notifier, &notifications, &theirs);
     });
     if let Err(error) = &started {
         let error = Failure::io("start a thread for the service manager", error).summary();
@@ -95,8 +95,8 @@ fn begin(notifier: Notifier, shared: &Arc<Shared>) -> Option<NotifyThread> {
 
 /// Sends notifications until the server disconnects. Readiness, which a manager may wait for, is
 /// retried while its queue is full and no later notification supersedes it.
-fn relay(notifier: &Notifier, news: &Receiver<Notification>, shared: &Shared) {
-    let mut next = news.recv().ok();
+fn relay(notifier: &Notifier, notifications: &Receiver<Notification>, shared: &Shared) {
+    let mut next = notifications.recv().ok();
     while let Some(now) = next {
         let sent = match now {
             Notification::Ready => notifier.ready(),
@@ -106,10 +106,10 @@ fn relay(notifier: &Notifier, news: &Receiver<Notification>, shared: &Shared) {
         if let Err(error) = sent {
             shared.errors.report(None, error.to_string());
         }
-        next = match news.try_recv() {
+        next = match notifications.try_recv() {
             Ok(later) => Some(later),
             Err(TryRecvError::Empty) if is_full && now == Notification::Ready => Some(now),
-            Err(TryRecvError::Empty) => news.recv().ok(),
+            Err(TryRecvError::Empty) => notifications.recv().ok(),
             Err(TryRecvError::Disconnected) => None,
         };
     }

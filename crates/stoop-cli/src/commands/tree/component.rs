@@ -9,10 +9,10 @@ use super::metrics::{HEAD, Metrics, PAD, PORT, PORTS, node_height};
 
 /// The space between boxes, and between columns. It grows with the number of arrows that pass, up
 /// to a limit.
-pub(super) const BELOW: f64 = 20.0;
-const BESIDE: f64 = 96.0;
-const BESIDE_MOST: f64 = 180.0;
-const FOR_EACH: f64 = 0.5;
+pub(super) const ROW_GAP: f64 = 20.0;
+const COLUMN_GAP: f64 = 96.0;
+const COLUMN_GAP_MAX: f64 = 180.0;
+const COLUMN_GAP_PER_EDGE: f64 = 0.5;
 /// The height of the lane for an arrow that passes a column.
 const LANE: f64 = 10.0;
 /// How often columns are ordered by their neighbours.
@@ -102,7 +102,7 @@ impl<'a> Component<'a> {
         for (column, passing) in self.columns.iter().zip(passing) {
             let width = column.iter().map(|item| self.width(*item)).fold(0.0, f64::max);
             self.spans.push((x, width));
-            x += width + (BESIDE + FOR_EACH * f64::from(passing)).min(BESIDE_MOST);
+            x += width + (COLUMN_GAP + COLUMN_GAP_PER_EDGE * f64::from(passing)).min(COLUMN_GAP_MAX);
         }
     }
 
@@ -115,7 +115,7 @@ impl<'a> Component<'a> {
 
     fn height(&self, item: Item) -> f64 {
         match item {
-            Item::Cluster(cluster) => self.metrics.clusters[cluster].height + BELOW,
+            Item::Cluster(cluster) => self.metrics.clusters[cluster].height + ROW_GAP,
             Item::Lane { .. } => LANE,
         }
     }
@@ -250,7 +250,7 @@ impl<'a> Component<'a> {
     pub(super) fn size(&self) -> (f64, f64) {
         let width = self.spans.last().map_or(0.0, |(x, width)| x + width);
         let bottom = self.top.iter().map(|(item, top)| top + self.height(*item));
-        (width, bottom.fold(0.0, f64::max) - BELOW)
+        (width, bottom.fold(0.0, f64::max) - ROW_GAP)
     }
 
     /// Places it in the picture.

@@ -1,12 +1,12 @@
 //! Computes the position of everything in the picture, in pixels. Pure: text is only measured.
 
-use super::component::{BELOW, Component};
+use super::component::{Component, ROW_GAP};
 use super::graph::Graph;
 use super::layers::{Arrow, columns, components};
 use super::metrics::Metrics;
 
 /// The space between components of the picture.
-const APART: f64 = 40.0;
+const COMPONENT_GAP: f64 = 40.0;
 /// The width of a row of components after which the next row begins.
 const ROW: f64 = 1500.0;
 /// The minimum height limit of a column, the typical width of a column, and the aspect ratio of a
@@ -61,18 +61,18 @@ pub(super) fn layout(graph: &Graph) -> Layout {
     let (mut x, mut y, mut row_height) = (0.0, 0.0, 0.0f64);
     for members in members(metrics.clusters.len(), &arrows) {
         let heights: Vec<f64> =
-            members.clusters.iter().map(|&cluster| metrics.clusters[cluster].height + BELOW).collect();
+            members.clusters.iter().map(|&cluster| metrics.clusters[cluster].height + ROW_GAP).collect();
         let columns = columns(&heights, tallest(&heights), &members.arrows);
         let component = Component::new(graph, &metrics, &members.edges, &members.clusters, &columns);
         let (width, height) = component.size();
         if x > 0.0 && x + width > ROW.max(layout.width) {
-            (x, y, row_height) = (0.0, y + row_height + APART, 0.0);
+            (x, y, row_height) = (0.0, y + row_height + COMPONENT_GAP, 0.0);
         }
         component.put(x, y, &mut layout);
         layout.width = layout.width.max(x + width);
         layout.height = layout.height.max(y + height);
         row_height = row_height.max(height);
-        x += width + APART;
+        x += width + COMPONENT_GAP;
     }
     layout.frames.sort_by_key(|frame| frame.group);
     layout

@@ -18,9 +18,9 @@ const FOOT: f64 = 6.0;
 pub(super) const TITLE: f64 = 26.0;
 pub(super) const PAD: f64 = 12.0;
 /// The width of one text column: in the name of a node, and in a port.
-const LETTER: f64 = 7.9;
-const SMALL_LETTER: f64 = 6.7;
-const NARROWEST: f64 = 120.0;
+const CHAR_WIDTH: f64 = 7.9;
+const SMALL_CHAR_WIDTH: f64 = 6.7;
+const NODE_WIDTH_MIN: f64 = 120.0;
 
 /// A group with its nodes, or a node that is in no group. It is placed as one.
 pub(super) struct Cluster {
@@ -47,10 +47,13 @@ pub(super) fn node_height(ports: usize) -> f64 {
 
 fn node_width(graph: &Graph, node: usize) -> f64 {
     let node = &graph.nodes[node];
-    let head = width_of(&node.label()).min(NAME) as f64 * LETTER + 44.0;
-    let ports =
-        node.ports.iter().take(PORTS).map(|port| width_of(&port.name).min(NAME) as f64 * SMALL_LETTER + 70.0);
-    ports.fold(head.max(NARROWEST), f64::max)
+    let head = width_of(&node.label()).min(NAME) as f64 * CHAR_WIDTH + 44.0;
+    let ports = node
+        .ports
+        .iter()
+        .take(PORTS)
+        .map(|port| width_of(&port.name).min(NAME) as f64 * SMALL_CHAR_WIDTH + 70.0);
+    ports.fold(head.max(NODE_WIDTH_MIN), f64::max)
 }
 
 impl Metrics {
@@ -76,7 +79,7 @@ fn clusters(graph: &Graph) -> Vec<Cluster> {
             continue;
         }
         if clusters.last().is_none_or(|cluster| cluster.group != Some(node.group)) {
-            let title = width_of(&graph.groups[node.group].title).min(NAME) as f64 * LETTER + 2.0 * PAD;
+            let title = width_of(&graph.groups[node.group].title).min(NAME) as f64 * CHAR_WIDTH + 2.0 * PAD;
             clusters.push(Cluster {
                 group: Some(node.group),
                 nodes: Vec::new(),

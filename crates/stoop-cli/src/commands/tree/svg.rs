@@ -15,7 +15,7 @@ const STYLE: &str = include_str!("tree.css");
 const MARGIN: f64 = 32.0;
 const HEADING: f64 = 64.0;
 /// The minimum width for a heading.
-const NARROWEST: f64 = 560.0;
+const NODE_WIDTH_MIN: f64 = 560.0;
 /// How far an arrow within a group extends beyond its side.
 const BULGE: f64 = 30.0;
 const TIP: f64 = 7.0;
@@ -24,7 +24,7 @@ const TIP: f64 = 7.0;
 pub(super) fn render(graph: &Graph) -> String {
     let layout = layout(graph);
     let (width, height) =
-        (layout.width.max(NARROWEST) + 2.0 * MARGIN, layout.height + HEADING + 2.0 * MARGIN);
+        (layout.width.max(NODE_WIDTH_MIN) + 2.0 * MARGIN, layout.height + HEADING + 2.0 * MARGIN);
     let mut text = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width:.0} {height:.0}\" width=\"{width:.0}\" \
          height=\"{height:.0}\">\n<title>Local sockets</title>\n<style>{STYLE}{}</style>\n\

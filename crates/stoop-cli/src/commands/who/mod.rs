@@ -30,7 +30,7 @@ use crate::sockets::{Completeness, ResolvedSelector, note};
 use detail::Detail;
 
 /// How long to observe whether a client is accepted.
-const PATIENCE: Duration = Duration::from_millis(200);
+const OBSERVATION_TIME: Duration = Duration::from_millis(200);
 
 /// Shows the selected sockets.
 pub(crate) fn run(flags: &Who) -> Outcome {
@@ -84,7 +84,7 @@ fn later(inspector: &mut Inspector, snapshot: &Snapshot, found: &[SocketId]) -> 
     if found.iter().all(|&id| snapshot[id].waiting.is_empty()) {
         return None;
     }
-    thread::sleep(PATIENCE);
+    thread::sleep(OBSERVATION_TIME);
     Some(inspector.snapshot())
 }
 

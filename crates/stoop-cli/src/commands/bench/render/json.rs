@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::commands::bench::advice::Advice;
 use crate::commands::bench::machine::Machine;
 use crate::commands::bench::measure::Figures;
-use crate::commands::bench::report::{Outcome, Report, Row};
+use crate::commands::bench::report::{CellOutcome, Report, Row};
 use crate::output::SCHEMA;
 
 #[derive(Serialize)]
@@ -49,9 +49,9 @@ enum Status<'a> {
 impl<'a> From<&'a Row> for Measurement<'a> {
     fn from(row: &'a Row) -> Measurement<'a> {
         let outcome = match &row.outcome {
-            Outcome::Measured(figures) => Status::Measured(figures),
-            Outcome::NotMeasured(why) => Status::NotMeasured { why },
-            Outcome::Failed(why) => Status::Failed { why },
+            CellOutcome::Measured(figures) => Status::Measured(figures),
+            CellOutcome::NotMeasured(why) => Status::NotMeasured { why },
+            CellOutcome::Failed(why) => Status::Failed { why },
         };
         let (transport, work) = (row.cell.transport.name(), row.cell.work.name());
         Measurement { transport, work, size: row.cell.size, outcome }

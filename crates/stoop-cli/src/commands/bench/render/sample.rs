@@ -4,7 +4,7 @@ use crate::commands::bench::advice::advise;
 use crate::commands::bench::machine::Machine;
 use crate::commands::bench::measure::{Figures, Latency};
 use crate::commands::bench::plan::Cell;
-use crate::commands::bench::report::{Outcome, Report, Row, Rows};
+use crate::commands::bench::report::{CellOutcome, Report, Row, Rows};
 use crate::commands::bench::transport::Transport;
 use crate::commands::bench::workload::Workload;
 
@@ -27,7 +27,10 @@ pub(super) fn report() -> Report {
         none(Udp, Workload::OneWay, 65536, "too large for one message here"),
         Row {
             cell: Cell { transport: Stream, work: Workload::Descriptors, size: 64 },
-            outcome: Outcome::Measured(Figures { plain_per_second: Some(400_000.0), ..rate(200_000.0, 0) }),
+            outcome: CellOutcome::Measured(Figures {
+                plain_per_second: Some(400_000.0),
+                ..rate(200_000.0, 0)
+            }),
         },
     ];
     let machine = Machine {
@@ -47,18 +50,18 @@ pub(super) fn report() -> Report {
 fn asked(transport: Transport, size: usize, p50_us: f64, cpu_us: f64) -> Row {
     let latency = Latency { p50_us, p90_us: 80.0, p99_us: 170.0, p999_us: 400.0, max_us: 900.0 };
     let figures = Figures { latency: Some(latency), cpu_us: Some(cpu_us), ..rate(990_000.0 / p50_us, 0) };
-    row(transport, Workload::PingPong, size, Outcome::Measured(figures))
+    row(transport, Workload::PingPong, size, CellOutcome::Measured(figures))
 }
 
 fn told(transport: Transport, size: usize, per_second: f64, lost: u64) -> Row {
-    row(transport, Workload::OneWay, size, Outcome::Measured(rate(per_second, lost)))
+    row(transport, Workload::OneWay, size, CellOutcome::Measured(rate(per_second, lost)))
 }
 
 fn none(transport: Transport, work: Workload, size: usize, why: &str) -> Row {
-    row(transport, work, size, Outcome::NotMeasured(why.into()))
+    row(transport, work, size, CellOutcome::NotMeasured(why.into()))
 }
 
-fn row(transport: Transport, work: Workload, size: usize, outcome: Outcome) -> Row {
+fn row(transport: Transport, work: Workload, size: usize, outcome: CellOutcome) -> Row {
     Row { cell: Cell { transport, work, size }, outcome }
 }
 

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd};
 
 use super::{Ends, Link, Wire};
-use crate::commands::bench::control::PATIENCE;
+use crate::commands::bench::control::PEER_TIMEOUT;
 use crate::commands::bench::error::Result;
 
 pub(super) const LOOPBACK: (Ipv4Addr, u16) = (Ipv4Addr::LOCALHOST, 0);
@@ -39,15 +39,15 @@ pub(super) fn open_tcp(ends: Ends) -> Result<Box<dyn Wire>> {
 /// Creates a wire that sends small messages without delay (`TCP_NODELAY`).
 pub(super) fn tcp_wire(stream: TcpStream) -> Result<Box<dyn Wire>> {
     stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(PEER_TIMEOUT))?;
+    stream.set_write_timeout(Some(PEER_TIMEOUT))?;
     Ok(Box::new(stream))
 }
 
 pub(super) fn open_udp(ends: Ends) -> Result<Box<dyn Wire>> {
     let [descriptor] = ends.exactly()?;
     let socket = UdpSocket::from(descriptor);
-    socket.set_read_timeout(Some(PATIENCE))?;
+    socket.set_read_timeout(Some(PEER_TIMEOUT))?;
     Ok(Box::new(socket))
 }
 

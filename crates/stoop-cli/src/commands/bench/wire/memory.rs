@@ -3,7 +3,7 @@
 use stoop_memory::{Receiver, Ring, Sender, Waiting};
 
 use super::{Ends, Link, Wire};
-use crate::commands::bench::control::PATIENCE;
+use crate::commands::bench::control::PEER_TIMEOUT;
 use crate::commands::bench::error::Result;
 use crate::commands::bench::transport::Transport;
 
@@ -23,8 +23,8 @@ pub(super) fn rings(size: usize) -> Result<Link> {
 pub(super) fn open(transport: Transport, ends: Ends) -> Result<Box<dyn Wire>> {
     let [receive, send] = ends.exactly()?;
     let waiting = if transport == Transport::SharedSpin { Waiting::Spin } else { Waiting::Futex };
-    let receiver = Ring::from_descriptor(receive)?.into_receiver(waiting, PATIENCE)?;
-    let sender = Ring::from_descriptor(send)?.into_sender(waiting, PATIENCE)?;
+    let receiver = Ring::from_descriptor(receive)?.into_receiver(waiting, PEER_TIMEOUT)?;
+    let sender = Ring::from_descriptor(send)?.into_sender(waiting, PEER_TIMEOUT)?;
     Ok(Box::new(Rings { receiver, sender, came: Vec::new() }))
 }
 

@@ -7,7 +7,7 @@ use nix::sys::time::TimeSpec;
 use rustix::time::{ClockId, clock_gettime};
 
 use super::{Ends, Link, UniqueNames, Wire};
-use crate::commands::bench::control::PATIENCE;
+use crate::commands::bench::control::PEER_TIMEOUT;
 use crate::commands::bench::error::{Error, Result};
 
 /// The capacity of one queue in bytes, which counts against a limit of the user (`ulimit -q`).
@@ -75,7 +75,7 @@ impl Wire for Queues {
 
     fn receive<'a>(&'a mut self, room: &'a mut [u8]) -> Result<&'a [u8]> {
         let now = clock_gettime(ClockId::Realtime);
-        let limit = TimeSpec::new(now.tv_sec + PATIENCE.as_secs() as i64, now.tv_nsec);
+        let limit = TimeSpec::new(now.tv_sec + PEER_TIMEOUT.as_secs() as i64, now.tv_nsec);
         let len = mq_timedreceive(&self.receive, room, &mut 0, &limit)?;
         Ok(&room[..len])
     }

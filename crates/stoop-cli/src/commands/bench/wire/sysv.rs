@@ -4,11 +4,11 @@
 use stoop_memory::Queue;
 
 use super::{Ends, Link, Wire};
-use crate::commands::bench::control::PATIENCE;
+use crate::commands::bench::control::PEER_TIMEOUT;
 use crate::commands::bench::error::{Error, Result};
 
 pub(super) fn queues(size: usize) -> Result<Link> {
-    let (there, back) = (Queue::new(PATIENCE)?, Queue::new(PATIENCE)?);
+    let (there, back) = (Queue::new(PEER_TIMEOUT)?, Queue::new(PEER_TIMEOUT)?);
     if size > there.message_max_bytes() {
         return Err(Error::NotMeasured("larger than kernel.msgmax allows".into()));
     }
@@ -28,7 +28,7 @@ pub(super) fn open(ends: Ends) -> Result<Box<dyn Wire>> {
 
 fn opened(number: &str) -> Result<Queue> {
     let id = number.parse().map_err(|_| Error::failed("a queue's number is none"))?;
-    Ok(Queue::open(id, PATIENCE)?)
+    Ok(Queue::open(id, PEER_TIMEOUT)?)
 }
 
 /// A queue to receive from and another to send to.

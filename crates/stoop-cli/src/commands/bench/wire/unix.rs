@@ -8,7 +8,7 @@ use stoop::frame::{FrameReader, FrameWriter, Native};
 use stoop::{Address, Bind, Connect, Datagram, Packet, SeqPacket, Socket, Stream};
 
 use super::{Ends, Link, UniqueNames, Wire};
-use crate::commands::bench::control::PATIENCE;
+use crate::commands::bench::control::PEER_TIMEOUT;
 use crate::commands::bench::error::{Error, Result};
 use crate::commands::bench::transport::Transport;
 
@@ -84,8 +84,8 @@ pub(super) fn stream(transport: Transport, stream: Stream) -> Result<Box<dyn Wir
 }
 
 pub(super) fn patient(socket: &Socket) -> Result<()> {
-    socket.set_read_timeout(Some(PATIENCE))?;
-    socket.set_write_timeout(Some(PATIENCE))?;
+    socket.set_read_timeout(Some(PEER_TIMEOUT))?;
+    socket.set_write_timeout(Some(PEER_TIMEOUT))?;
     Ok(())
 }
 

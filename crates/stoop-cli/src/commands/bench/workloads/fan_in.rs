@@ -7,7 +7,7 @@ use std::time::Instant;
 use hdrhistogram::Histogram;
 use rustix::event::{Timespec, epoll};
 
-use crate::commands::bench::control::{Order, PATIENCE};
+use crate::commands::bench::control::{Order, PEER_TIMEOUT};
 use crate::commands::bench::error::{Error, Result};
 use crate::commands::bench::measure::{Meter, Tally, histogram, record};
 use crate::commands::bench::message::{LAST, Message, room};
@@ -90,7 +90,7 @@ impl Ready {
     }
 
     fn wait(&mut self) -> Result<impl Iterator<Item = usize>> {
-        let limit = Timespec { tv_sec: PATIENCE.as_secs() as i64, tv_nsec: 0 };
+        let limit = Timespec { tv_sec: PEER_TIMEOUT.as_secs() as i64, tv_nsec: 0 };
         self.events.clear();
         let events = rustix::buffer::spare_capacity(&mut self.events);
         if epoll::wait(&self.epoll, events, Some(&limit))? == 0 {

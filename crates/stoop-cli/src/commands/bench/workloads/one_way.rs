@@ -8,14 +8,14 @@ use std::time::Duration;
 
 use stoop::{Allow, Outgoing, Socket};
 
-use crate::commands::bench::control::{Ancillary, Order, PATIENCE, Peer};
+use crate::commands::bench::control::{Ancillary, Order, PEER_TIMEOUT, Peer};
 use crate::commands::bench::error::{Error, Result};
 use crate::commands::bench::measure::{Meter, Tally};
 use crate::commands::bench::message::{LAST, Message, room};
 use crate::commands::bench::wire::Wire;
 
 /// How often the end is announced if messages may be lost.
-const AGAIN: Duration = Duration::from_millis(2);
+const RETRY_INTERVAL: Duration = Duration::from_millis(2);
 
 /// Sends until the time is over.
 pub(in crate::commands::bench) fn push(order: &Order, wire: &mut dyn Wire, peer: &Peer) -> Result<Tally> {
@@ -36,8 +36,8 @@ pub(in crate::commands::bench) fn push(order: &Order, wire: &mut dyn Wire, peer:
     let tally = meter.finish();
     wire.send(message.numbered(LAST))?;
     wire.flush()?;
-    let mut left = PATIENCE.as_millis() / AGAIN.as_millis();
-    while order.transport.is_lossy() && left > 0 && !peer.has_spoken(AGAIN)? {
+    let mut left = PEER_TIMEOUT.as_millis() / RETRY_INTERVAL.as_millis();
+    while order.transport.is_lossy() && left > 0 && !peer.has_spoken(RETRY_INTERVAL)? {
         // If the send fails because the other end is closed, the other process has exited and its
         // report is there.
         let _ = wire.send(message.numbered(LAST));
