@@ -22,9 +22,9 @@ use tonic::{Request, Status};
 /// # assert_eq!(uid(&tonic::Request::new(())), None);
 /// ```
 #[derive(Clone)]
-pub struct Caller(Arc<Asked>);
+pub struct Caller(Arc<LazyPeer>);
 
-struct Asked {
+struct LazyPeer {
     peer: OnceLock<Peer>,
     /// The connection. Weak, so that a `Caller` does not keep it open.
     stream: Weak<aio::Stream>,
@@ -32,9 +32,9 @@ struct Asked {
 
 /// A weak handle to the caller of a connection, valid as long as the connection.
 #[derive(Clone)]
-pub(crate) struct Introduction(Weak<Asked>);
+pub(crate) struct PeerHandle(Weak<LazyPeer>);
 
-impl Introduction {
+impl PeerHandle {
     /// Returns the caller. Must be called by the connection's own task; in any other, the
     /// connection may have ended.
     pub(crate) fn caller(&self) -> Option<Caller> {
@@ -42,21 +42,21 @@ impl Introduction {
     }
 }
 
-impl fmt::Debug for Introduction {
+impl fmt::Debug for PeerHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Introduction")
+        f.write_str("PeerHandle")
     }
 }
 
 impl Caller {
-    pub(crate) fn introduction(&self) -> Introduction {
-        Introduction(Arc::downgrade(&self.0))
+    pub(crate) fn peer_handle(&self) -> PeerHandle {
+        PeerHandle(Arc::downgrade(&self.0))
     }
 
     /// Creates the caller of this stream. [`settle`](Caller::settle) must be called before the
     /// stream is dropped.
     pub(crate) fn new(stream: &Arc<aio::Stream>) -> Caller {
-        Caller(Arc::new(Asked { peer: OnceLock::new(), stream: Arc::downgrade(stream) }))
+        Caller(Arc::new(LazyPeer { peer: OnceLock::new(), stream: Arc::downgrade(stream) }))
     }
 
     /// Fetches the credentials if a clone may need them later. Afterwards no clone accesses the
@@ -75,7 +75,7 @@ impl Caller {
     }
 
     #[cfg(test)]
-    pub(crate) fn is_asked(&self) -> bool {
+    pub(crate) fn is_fetched(&self) -> bool {
         self.0.peer.get().is_some()
     }
 

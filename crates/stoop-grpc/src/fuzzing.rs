@@ -8,8 +8,8 @@ use std::task::{Context, Poll, Waker};
 use tokio::io::{AsyncRead, ReadBuf};
 
 use crate::mend::PREFACE;
-use crate::stream::begun::Begun;
-use crate::stream::overheard::{Opening, Overheard};
+use crate::stream::record_prefix::{Opening, RecordPrefix};
+use crate::stream::sniff::Sniff;
 
 /// Parses the responses of a server's reflection service.
 pub fn reflection(data: &[u8]) {
@@ -26,8 +26,8 @@ pub fn reflection(data: &[u8]) {
 /// wrong.
 pub fn first_bytes(data: &[u8]) {
     let Some((&room, script)) = data.split_first() else { return };
-    let (stream, opening) = Overheard::new(Script::new(script));
-    let mut stream = Begun::new(stream);
+    let (stream, opening) = RecordPrefix::new(Script::new(script));
+    let mut stream = Sniff::new(stream);
     let detected = run(stream.is_http2());
     let mut heard = Vec::new();
     let end = match &detected {

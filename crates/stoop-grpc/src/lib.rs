@@ -62,11 +62,11 @@ mod error;
 pub mod fuzzing;
 #[cfg(feature = "http")]
 pub mod http;
+#[cfg(any(feature = "http", feature = "server"))]
+mod idle;
 #[cfg(feature = "server")]
 mod incoming;
 pub mod mend;
-#[cfg(any(feature = "http", feature = "server"))]
-mod quiet;
 mod raw;
 #[cfg(feature = "server")]
 mod server;

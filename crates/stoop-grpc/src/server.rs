@@ -17,13 +17,13 @@ use tokio::sync::oneshot;
 use tonic::codegen::{Service, StdError};
 use tonic::{Status, body::Body};
 
-use crate::caller::Introduction;
+use crate::caller::PeerHandle;
 use crate::deadline::{self, Side};
+use crate::idle::{IdleTracker, TrackedBody};
 use crate::incoming::{Incoming, Source};
-use crate::quiet::{Answer, Quiet};
 use crate::spawn::Spawn;
-use crate::stream::lingering::Lingering;
-use crate::stream::met::Met;
+use crate::stream::linger::Linger;
+use crate::stream::peer_stream::PeerStream;
 use crate::tcp::Tcp;
 use crate::{Error, Mended};
 
@@ -129,7 +129,7 @@ where
 
     async fn serve_tcp(self, tcp: Tcp, shutdown: impl Future) -> Result<(), Error> {
         let server = self.settings.for_tcp(tcp.tls)?;
-        let service = Timely { service: self.service, timeout: self.settings.timeout };
+        let service = WithDeadline { service: self.service, timeout: self.settings.timeout };
         let drain_deadline = tcp.drain_deadline;
         let (begin, begun) = oneshot::channel::<()>();
         let shutdown = async {
@@ -151,12 +151,12 @@ where
         let draining = server.draining();
         let idle = server.take_idle_timeout();
         let handler = |stream: aio::Stream| {
-            let (stream, introduction) = Met::new(stream);
+            let (stream, peer_handle) = PeerStream::new(stream);
             let calls = Calls {
                 service: self.service.clone(),
-                introduction,
+                peer_handle,
                 timeout: self.settings.timeout,
-                quiet: Quiet::new(self.settings.header_timeout, idle),
+                idle: IdleTracker::new(self.settings.header_timeout, idle),
             };
             converse(self.http2.clone(), stream, calls, draining.clone())
         };
@@ -189,13 +189,17 @@ impl Settings {
 }
 
 /// Serves one connection to its end.
-async fn converse<S, B>(http2: http2::Builder<Spawn>, stream: Met, calls: Calls<S>, mut draining: Draining)
-where
+async fn converse<S, B>(
+    http2: http2::Builder<Spawn>,
+    stream: PeerStream,
+    calls: Calls<S>,
+    mut draining: Draining,
+) where
     Calls<S>: hyper::service::HttpService<Received, ResBody = B, Error = Infallible, Future: Send + 'static>,
     B: http_body::Body<Error: Into<StdError>, Data: Send> + Send + 'static,
 {
-    let stream = Mended::new(Lingering::new(stream));
-    let quiet = calls.quiet.clone();
+    let stream = Mended::new(Linger::new(stream));
+    let idle = calls.idle.clone();
     // Boxed at once: a future is copied when it is spawned, and this is most of its size.
     let mut connection = Box::pin(http2.serve_connection(TokioIo::new(stream), calls));
     tokio::select! {
@@ -203,12 +207,12 @@ where
         // A client that violates the protocol or disconnects ends only its own connection.
         _ = connection.as_mut() => return,
         () = draining.wait() => connection.as_mut().graceful_shutdown(),
-        () = quiet.too_long() => connection.as_mut().graceful_shutdown(),
+        () = idle.expired() => connection.as_mut().graceful_shutdown(),
     }
     tokio::select! {
         _ = connection => {}
         // The client does not react to `GOAWAY`: it does not speak HTTP/2, or not to the end.
-        () = quiet.not_gone() => {}
+        () = idle.goaway_expired() => {}
     }
 }
 
@@ -216,9 +220,9 @@ where
 #[derive(Clone)]
 struct Calls<S> {
     service: S,
-    introduction: Introduction,
+    peer_handle: PeerHandle,
     timeout: Option<Duration>,
-    quiet: Quiet,
+    idle: IdleTracker,
 }
 
 impl<S, B> hyper::service::Service<Request<Received>> for Calls<S>
@@ -235,16 +239,16 @@ where
 
     fn call(&self, request: Request<Received>) -> Self::Future {
         let mut request = request.map(Body::new);
-        if let Some(caller) = self.introduction.caller() {
+        if let Some(caller) = self.peer_handle.caller() {
             request.extensions_mut().insert(caller);
         }
-        let under_way = self.quiet.call();
+        let under_way = self.idle.call();
         let answer = answer(self.service.clone(), request, self.timeout);
         Box::pin(async move {
             let answer = answer.await?;
             Ok(match under_way {
                 None => answer,
-                call => answer.map(|body| Body::new(Answer::new(body, call))),
+                call => answer.map(|body| Body::new(TrackedBody::new(body, call))),
             })
         })
     }
@@ -253,12 +257,12 @@ where
 /// Applies deadlines to calls over TCP. tonic's own timeout returns another status than
 /// `DEADLINE_EXCEEDED`, and does not cover the rest of a stream.
 #[derive(Clone, Debug)]
-struct Timely<S> {
+struct WithDeadline<S> {
     service: S,
     timeout: Option<Duration>,
 }
 
-impl<S, B> Service<Request<Body>> for Timely<S>
+impl<S, B> Service<Request<Body>> for WithDeadline<S>
 where
     S: Service<Request<Body>, Response = Response<B>> + Clone + Send + 'static,
     S::Future: Send,

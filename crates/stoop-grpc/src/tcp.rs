@@ -13,7 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tonic::codegen::tokio_stream::Stream;
 
-use crate::stream::placed::Placed;
+use crate::stream::permit::PermitStream;
 
 /// The pause after an accept failed.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -36,13 +36,13 @@ impl Tcp {
     }
 
     pub(crate) fn clients(self) -> Clients {
-        let places = self.max_connections.min(Semaphore::MAX_PERMITS);
-        Clients { listener: Arc::new(self.listener), places: Arc::new(Semaphore::new(places)), next: None }
+        let permits = self.max_connections.min(Semaphore::MAX_PERMITS);
+        Clients { listener: Arc::new(self.listener), permits: Arc::new(Semaphore::new(permits)), next: None }
     }
 }
 
 /// A client's connection with its permit.
-type Client = Placed<TcpStream>;
+type Client = PermitStream<TcpStream>;
 
 type Next = Pin<Box<dyn Future<Output = Client> + Send>>;
 
@@ -50,7 +50,7 @@ type Next = Pin<Box<dyn Future<Output = Client> + Send>>;
 /// clients while the process has no free file descriptor.
 pub(crate) struct Clients {
     listener: Arc<TcpListener>,
-    places: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
     next: Option<Next>,
 }
 
@@ -64,22 +64,22 @@ impl Stream for Clients {
     type Item = Result<Client, Infallible>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let Clients { listener, places, next } = &mut *self;
-        let coming = next.get_or_insert_with(|| Box::pin(accept(listener.clone(), places.clone())));
+        let Clients { listener, permits, next } = &mut *self;
+        let coming = next.get_or_insert_with(|| Box::pin(accept(listener.clone(), permits.clone())));
         let client = ready!(coming.as_mut().poll(cx));
         *next = None;
         Poll::Ready(Some(Ok(client)))
     }
 }
 
-async fn accept(listener: Arc<TcpListener>, places: Arc<Semaphore>) -> Client {
-    let place = places.acquire_owned().await.ok();
+async fn accept(listener: Arc<TcpListener>, permits: Arc<Semaphore>) -> Client {
+    let permit = permits.acquire_owned().await.ok();
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
                 // Without it the connection is slower, but still works.
                 let _ = stream.set_nodelay(true);
-                return Client::new(stream, place);
+                return Client::new(stream, permit);
             }
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             // An accept fails because of one client, or because of a lack of file descriptors or

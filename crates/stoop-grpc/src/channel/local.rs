@@ -16,10 +16,10 @@ use tokio::time::timeout;
 use tonic::{Status, body::Body};
 
 use super::Connect;
-use super::returned::Returned;
+use super::retry_body::RetryBody;
 use crate::spawn::Spawn;
-use crate::stream::hear_out::HearOut;
-use crate::stream::together::Together;
+use crate::stream::coalesce_preface::CoalescePreface;
+use crate::stream::drain::Drain;
 
 /// The value of `:authority`: a Unix socket has no host name.
 const AUTHORITY: Authority = Authority::from_static("localhost");
@@ -33,7 +33,7 @@ const ATTEMPTS: usize = 8;
 /// How long the parts of a failed request may take to be dropped.
 const RETURN: Duration = Duration::from_secs(1);
 
-type Connection = SendRequest<Returned>;
+type Connection = SendRequest<RetryBody>;
 
 type Current = Mutex<Option<Connection>>;
 
@@ -88,7 +88,7 @@ impl Local {
         loop {
             let stream = self.connect.stream_async().await?;
             // Boxed: hyper reserves space for a connection in each call's task, and copies it.
-            let stream = TokioIo::new(Box::new(Together::new(HearOut::new(stream))));
+            let stream = TokioIo::new(Box::new(CoalescePreface::new(Drain::new(stream))));
             // The handshake fails only if the server has closed the connection again.
             let Ok((requests, connection)) = self.http2.handshake(stream).await else {
                 continue;
@@ -122,7 +122,7 @@ impl Local {
             let (mut parts, body) = request.into_parts();
             // Extensions are not sent. They stay here, for another attempt.
             let extensions = std::mem::take(&mut parts.extensions);
-            let (lent, back) = Returned::lend(body);
+            let (lent, back) = RetryBody::new(body);
             let sending = connection.try_send_request(Request::from_parts(parts.clone(), lent));
             // The request is returned only after all senders are dropped, this one included.
             drop(connection);

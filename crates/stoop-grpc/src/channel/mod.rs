@@ -3,7 +3,7 @@
 mod connect;
 mod local;
 mod remote;
-mod returned;
+mod retry_body;
 
 use std::fmt;
 use std::future::{Future, poll_fn};

@@ -11,8 +11,8 @@ use hyper_util::rt::TokioIo;
 use stoop::aio::Stream;
 use tonic::transport::{Channel, Endpoint};
 
-use crate::stream::hear_out::HearOut;
-use crate::stream::overheard::{Opening, Overheard};
+use crate::stream::drain::Drain;
+use crate::stream::record_prefix::{Opening, RecordPrefix};
 
 /// The protocol of a server's first bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,14 +80,14 @@ impl Listening {
 /// # Cancel safety
 /// This function is not cancel safe. If dropped, the stream is closed.
 pub async fn channel(stream: Stream) -> Result<(Channel, Listening), tonic::transport::Error> {
-    let (stream, opening) = Overheard::new(HearOut::new(stream));
+    let (stream, opening) = RecordPrefix::new(Drain::new(stream));
     let connector = Once(Arc::new(Mutex::new(Some(stream))));
     // gRPC requires an authority, and servers on Unix sockets expect this one.
     let channel = Endpoint::from_static("http://localhost").connect_with_connector(connector).await?;
     Ok((channel, Listening { opening }))
 }
 
-type Connection = Overheard<HearOut<Stream>>;
+type Connection = RecordPrefix<Drain<Stream>>;
 
 /// A connector that returns the existing connection, once.
 #[derive(Clone)]

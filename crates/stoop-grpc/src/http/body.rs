@@ -9,7 +9,7 @@ use hyper::body::Incoming;
 
 use super::error::ends_early;
 use super::{Error, ErrorKind, Version};
-use crate::stream::overheard::Opening;
+use crate::stream::record_prefix::Opening;
 
 /// The body of a response.
 ///

@@ -12,7 +12,7 @@ use stoop::{Connect, ToAddress, aio};
 
 use super::{Body, Error, ErrorKind, Io, Result};
 use crate::spawn::Spawn;
-use crate::stream::overheard::Opening;
+use crate::stream::record_prefix::Opening;
 
 /// The authority of a request that names none.
 const AUTHORITY: &str = "localhost";

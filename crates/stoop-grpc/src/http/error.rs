@@ -7,7 +7,7 @@ use std::io;
 use stoop::escaped;
 
 use super::Version;
-use crate::stream::overheard::Opening;
+use crate::stream::record_prefix::Opening;
 
 /// The result of a request.
 pub type Result<T> = std::result::Result<T, Error>;

@@ -9,21 +9,21 @@ use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::TokioIo;
 use stoop::aio;
 
-use crate::stream::hear_out::HearOut;
-use crate::stream::overheard::{Opening, Overheard};
+use crate::stream::drain::Drain;
+use crate::stream::record_prefix::{Opening, RecordPrefix};
 use crate::stream::{flush_within, shutdown_within, write_within};
 
 /// A connected stream that implements hyper's I/O traits.
 #[derive(Debug)]
 pub struct Io {
-    stream: TokioIo<Overheard<HearOut<aio::Stream>>>,
+    stream: TokioIo<RecordPrefix<Drain<aio::Stream>>>,
     opening: Opening,
 }
 
 impl Io {
     /// Wraps the client's end of a connection.
     pub fn new(stream: aio::Stream) -> Io {
-        let (stream, opening) = Overheard::new(HearOut::new(stream));
+        let (stream, opening) = RecordPrefix::new(Drain::new(stream));
         Io { stream: TokioIo::new(stream), opening }
     }
 

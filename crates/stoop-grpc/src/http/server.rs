@@ -23,13 +23,13 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use super::{Error, ErrorKind};
-use crate::caller::Introduction;
-use crate::quiet::{Answer, Quiet};
+use crate::caller::PeerHandle;
+use crate::idle::{IdleTracker, TrackedBody};
 use crate::spawn::Spawn;
-use crate::stream::begun::Begun;
-use crate::stream::lingering::Lingering;
-use crate::stream::met::Met;
+use crate::stream::linger::Linger;
+use crate::stream::peer_stream::PeerStream;
 use crate::stream::progress::Progress;
+use crate::stream::sniff::Sniff;
 
 /// The default for [`Server::header_timeout`].
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -39,7 +39,7 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 const LAST_CHANCE: Duration = Duration::from_millis(500);
 
 /// A server's end of a connection, as hyper's I/O type.
-type Io = TokioIo<Begun<Lingering<Met>>>;
+type Io = TokioIo<Sniff<Linger<PeerStream>>>;
 
 /// Serves a [`hyper::service::Service`] to the clients of a [`stoop::serve::Server`].
 ///
@@ -134,9 +134,9 @@ impl Server {
         let protocols = Arc::new(self.protocols());
         let (draining, header_timeout) = (self.server.draining(), self.header_timeout);
         let handler = move |stream| {
-            let (stream, introduction) = Met::new(stream);
-            let quiet = Quiet::new(header_timeout, Some(header_timeout));
-            let known = Known { service: service.clone(), introduction, spoken: Arc::default(), quiet };
+            let (stream, peer_handle) = PeerStream::new(stream);
+            let idle = IdleTracker::new(header_timeout, Some(header_timeout));
+            let known = WithCaller { service: service.clone(), peer_handle, spoken: Arc::default(), idle };
             protocols.clone().converse(stream, known, draining.clone())
         };
         self.server.run_unasked(handler, shutdown).await
@@ -158,8 +158,12 @@ struct Protocols {
 
 impl Protocols {
     /// Serves one connection to its end.
-    async fn converse<S, B>(self: Arc<Self>, stream: Met, service: Known<S>, mut draining: Draining)
-    where
+    async fn converse<S, B>(
+        self: Arc<Self>,
+        stream: PeerStream,
+        service: WithCaller<S>,
+        mut draining: Draining,
+    ) where
         S: Service<Request<Incoming>, Response = Response<B>> + Send + Sync + 'static,
         S::Future: Send,
         S::Error: Into<Box<dyn StdError + Send + Sync>>,
@@ -167,13 +171,13 @@ impl Protocols {
         B::Data: Send,
         B::Error: Into<Box<dyn StdError + Send + Sync>>,
     {
-        let (spoken, quiet) = (service.spoken.clone(), service.quiet.clone());
-        let mut late = pin!(quiet.no_first_call());
+        let (spoken, idle) = (service.spoken.clone(), service.idle.clone());
+        let mut late = pin!(idle.no_first_call());
         let mut last = pin!(async {
             draining.wait().await;
             let _ = timeout(LAST_CHANCE, spoken.notified()).await;
         });
-        let mut stream = Begun::new(Lingering::new(stream));
+        let mut stream = Sniff::new(Linger::new(stream));
         let is_http2 = tokio::select! {
             is_http2 = stream.is_http2() => is_http2,
             () = last.as_mut() => return,
@@ -181,9 +185,9 @@ impl Protocols {
         };
         match is_http2 {
             Ok(true) => {
-                let stream = Progress::new(stream, quiet.clone());
+                let stream = Progress::new(stream, idle.clone());
                 let connection = self.http2.serve_connection(TokioIo::new(stream), Counted(service));
-                let (late, gone) = (quiet.too_long(), quiet.not_gone());
+                let (late, gone) = (idle.expired(), idle.goaway_expired());
                 drive(connection, http2::Connection::graceful_shutdown, last, late, gone).await;
             }
             Ok(false) => {
@@ -226,32 +230,32 @@ async fn drive<C: Future>(
 
 /// Adds the caller to each request.
 #[derive(Clone, Debug)]
-struct Known<S> {
+struct WithCaller<S> {
     service: S,
-    introduction: Introduction,
+    peer_handle: PeerHandle,
     /// Notified of every request.
     spoken: Arc<Notify>,
-    quiet: Quiet,
+    idle: IdleTracker,
 }
 
-impl<S: Service<Request<Incoming>>> Service<Request<Incoming>> for Known<S> {
+impl<S: Service<Request<Incoming>>> Service<Request<Incoming>> for WithCaller<S> {
     type Response = S::Response;
     type Error = S::Error;
     type Future = S::Future;
 
     fn call(&self, mut request: Request<Incoming>) -> S::Future {
         self.spoken.notify_one();
-        self.quiet.begin();
-        if let Some(caller) = self.introduction.caller() {
+        self.idle.begin();
+        if let Some(caller) = self.peer_handle.caller() {
             request.extensions_mut().insert(caller);
         }
         self.service.call(request)
     }
 }
 
-/// Like [`Known`], for HTTP/2, whose concurrent requests are counted.
+/// Like [`WithCaller`], for HTTP/2, whose concurrent requests are counted.
 #[derive(Clone, Debug)]
-struct Counted<S>(Known<S>);
+struct Counted<S>(WithCaller<S>);
 
 impl<S, B> Service<Request<Incoming>> for Counted<S>
 where
@@ -259,14 +263,14 @@ where
     S::Future: Send,
     B: HttpBody + 'static,
 {
-    type Response = Response<Answer<Pin<Box<B>>>>;
+    type Response = Response<TrackedBody<Pin<Box<B>>>>;
     type Error = S::Error;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, S::Error>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let call = self.0.quiet.call();
+        let call = self.0.idle.call();
         let answer = self.0.call(request);
-        Box::pin(async move { Ok(answer.await?.map(|body| Answer::new(Box::pin(body), call))) })
+        Box::pin(async move { Ok(answer.await?.map(|body| TrackedBody::new(Box::pin(body), call))) })
     }
 }
 

@@ -3,14 +3,14 @@
 //!
 //! | side | wrapper | purpose |
 //! |---|---|---|
-//! | client | [`HearOut`](hear_out::HearOut) | reads a server's last message after `EPIPE` |
-//! | client | [`Overheard`](overheard::Overheard) | records the server's first bytes |
-//! | server | [`Begun`](begun::Begun) | detects the version of HTTP |
-//! | server | [`Lingering`](lingering::Lingering) | lingers, so that the last message can be read |
-//! | server | [`Met`](met::Met) | provides the peer's credentials |
-//! | client | [`Together`](together::Together) | coalesces the HTTP/2 preface with what follows |
+//! | client | [`Drain`](drain::Drain) | reads a server's last message after `EPIPE` |
+//! | client | [`RecordPrefix`](record_prefix::RecordPrefix) | records the server's first bytes |
+//! | server | [`Sniff`](sniff::Sniff) | detects the version of HTTP |
+//! | server | [`Linger`](linger::Linger) | lingers, so that the last message can be read |
+//! | server | [`PeerStream`](peer_stream::PeerStream) | provides the peer's credentials |
+//! | client | [`CoalescePreface`](coalesce_preface::CoalescePreface) | coalesces HTTP/2's preface |
 //! | server | [`Mended`](mended::Mended) | rewrites an invalid `:authority` |
-//! | server | [`Placed`](placed::Placed) | holds a permit of the connection limit |
+//! | server | [`PermitStream`](permit::PermitStream) | holds a permit of the connection limit |
 //! | server | [`Progress`](progress::Progress) | records writes, for idle tracking |
 
 /// Implements `poll_read` by delegation to the stream in this field.
@@ -76,23 +76,23 @@ macro_rules! shutdown_within {
     };
 }
 
-#[cfg(feature = "http")]
-pub(crate) mod begun;
+#[cfg(feature = "client")]
+pub(crate) mod coalesce_preface;
 #[cfg(any(feature = "client", feature = "http"))]
-pub(crate) mod hear_out;
+pub(crate) mod drain;
 #[cfg(any(feature = "http", feature = "server"))]
-pub(crate) mod lingering;
+pub(crate) mod linger;
 pub(crate) mod mended;
 #[cfg(any(feature = "http", feature = "server"))]
-pub(crate) mod met;
-#[cfg(any(feature = "dynamic", feature = "http"))]
-pub(crate) mod overheard;
+pub(crate) mod peer_stream;
 #[cfg(feature = "server")]
-pub(crate) mod placed;
+pub(crate) mod permit;
 #[cfg(feature = "http")]
 pub(crate) mod progress;
-#[cfg(feature = "client")]
-pub(crate) mod together;
+#[cfg(any(feature = "dynamic", feature = "http"))]
+pub(crate) mod record_prefix;
+#[cfg(feature = "http")]
+pub(crate) mod sniff;
 
 #[cfg(feature = "http")]
 pub(crate) use flush_within;

@@ -6,23 +6,23 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::quiet::Quiet;
+use crate::idle::IdleTracker;
 
-/// A stream whose successful writes are reported to [`Quiet`].
+/// A stream whose successful writes are reported to [`IdleTracker`].
 #[derive(Debug)]
 pub(crate) struct Progress<S> {
     stream: S,
-    quiet: Quiet,
+    idle: IdleTracker,
 }
 
 impl<S> Progress<S> {
-    pub(crate) fn new(stream: S, quiet: Quiet) -> Progress<S> {
-        Progress { stream, quiet }
+    pub(crate) fn new(stream: S, idle: IdleTracker) -> Progress<S> {
+        Progress { stream, idle }
     }
 
     fn noted(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if matches!(written, Poll::Ready(Ok(1..))) {
-            self.quiet.note_write();
+            self.idle.note_write();
         }
         written
     }

@@ -16,17 +16,17 @@ const READ_BYTES: usize = 8 * 1024;
 
 /// A stream that first replays what was read from it already.
 #[derive(Debug)]
-pub(crate) struct Begun<S> {
+pub(crate) struct Sniff<S> {
     stream: S,
     /// The bytes to replay, from `taken` on.
     first: Vec<u8>,
     taken: usize,
 }
 
-impl<S> Begun<S> {
+impl<S> Sniff<S> {
     /// Wraps a stream from which nothing has been read.
-    pub(crate) fn new(stream: S) -> Begun<S> {
-        Begun { stream, first: Vec::new(), taken: 0 }
+    pub(crate) fn new(stream: S) -> Sniff<S> {
+        Sniff { stream, first: Vec::new(), taken: 0 }
     }
 
     /// Returns the stream, and the bytes that were not replayed yet.
@@ -36,7 +36,7 @@ impl<S> Begun<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> Begun<S> {
+impl<S: AsyncRead + Unpin> Sniff<S> {
     /// Waits until the client's bytes show whether it speaks HTTP/2. Anything that is not the
     /// preface of HTTP/2 is treated as HTTP/1.
     ///
@@ -62,7 +62,7 @@ impl<S: AsyncRead + Unpin> Begun<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Begun<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for Sniff<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -82,7 +82,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Begun<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Begun<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Sniff<S> {
     write_within!(stream);
     flush_within!(stream);
     shutdown_within!(stream);
@@ -109,7 +109,7 @@ mod tests {
                 let (mut client, server) = duplex(room_bytes);
                 let saying = async move { client.write_all(said).await.unwrap() };
                 let reading = async move {
-                    let mut server = Begun::new(server);
+                    let mut server = Sniff::new(server);
                     let found = server.is_http2().await.unwrap();
                     let mut heard = Vec::new();
                     server.read_to_end(&mut heard).await.unwrap();
@@ -125,7 +125,7 @@ mod tests {
     async fn what_nobody_has_read_comes_back_with_the_stream() {
         let (mut client, server) = duplex(100);
         client.write_all(b"GET / and more").await.unwrap();
-        let mut server = Begun::new(server);
+        let mut server = Sniff::new(server);
         assert!(!server.is_http2().await.unwrap());
         server.read_exact(&mut [0; 6]).await.unwrap();
         assert_eq!(server.into_inner().1, b"and more");

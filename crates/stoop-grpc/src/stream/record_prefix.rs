@@ -10,17 +10,17 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::watch;
 
 /// How many bytes are recorded: enough for the start of a line.
-const REMEMBERED_BYTES: usize = 96;
+const PREFIX_MAX_BYTES: usize = 96;
 
 #[derive(Debug, Default)]
-struct Heard {
+struct Recorded {
     bytes: Vec<u8>,
     has_ended: bool,
 }
 
 /// A handle to a peer's first bytes.
 #[derive(Clone, Debug)]
-pub(crate) struct Opening(watch::Receiver<Heard>);
+pub(crate) struct Opening(watch::Receiver<Recorded>);
 
 impl Opening {
     /// Returns the first bytes received so far; empty if there are none.
@@ -32,24 +32,24 @@ impl Opening {
     #[cfg(feature = "dynamic")]
     pub(crate) async fn wait(&mut self) -> Vec<u8> {
         // An error means that the stream was dropped, and no more bytes will be recorded.
-        let _ = self.0.wait_for(|heard| heard.has_ended || !heard.bytes.is_empty()).await;
+        let _ = self.0.wait_for(|recorded| recorded.has_ended || !recorded.bytes.is_empty()).await;
         self.bytes()
     }
 }
 
 /// A stream whose first bytes are recorded in an [`Opening`].
 #[derive(Debug)]
-pub(crate) struct Overheard<S> {
+pub(crate) struct RecordPrefix<S> {
     stream: S,
     /// `None` once nothing more is to be recorded.
-    told: Option<watch::Sender<Heard>>,
+    recorder: Option<watch::Sender<Recorded>>,
 }
 
-impl<S> Overheard<S> {
+impl<S> RecordPrefix<S> {
     /// Wraps a stream from which nothing has been read.
-    pub(crate) fn new(stream: S) -> (Overheard<S>, Opening) {
-        let (told, heard) = watch::channel(Heard::default());
-        (Overheard { stream, told: Some(told) }, Opening(heard))
+    pub(crate) fn new(stream: S) -> (RecordPrefix<S>, Opening) {
+        let (recorder, recorded) = watch::channel(Recorded::default());
+        (RecordPrefix { stream, recorder: Some(recorder) }, Opening(recorded))
     }
 
     /// Returns the stream.
@@ -59,17 +59,17 @@ impl<S> Overheard<S> {
     }
 }
 
-impl Heard {
+impl Recorded {
     /// Records bytes, and returns whether recording is complete.
     fn push(&mut self, new: &[u8]) -> bool {
-        let room = REMEMBERED_BYTES - self.bytes.len();
+        let room = PREFIX_MAX_BYTES - self.bytes.len();
         self.bytes.extend_from_slice(&new[..new.len().min(room)]);
         self.has_ended |= new.is_empty();
-        self.has_ended || self.bytes.len() == REMEMBERED_BYTES
+        self.has_ended || self.bytes.len() == PREFIX_MAX_BYTES
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Overheard<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for RecordPrefix<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -80,19 +80,19 @@ impl<S: AsyncRead + Unpin> AsyncRead for Overheard<S> {
         // With an empty buffer, a read of 0 bytes does not mean the end of the stream.
         if has_room
             && result.is_ready()
-            && let Some(told) = &self.told
+            && let Some(recorder) = &self.recorder
         {
             let mut is_all = false;
-            told.send_modify(|heard| is_all = heard.push(&buffer.filled()[before..]));
+            recorder.send_modify(|recorded| is_all = recorded.push(&buffer.filled()[before..]));
             if is_all {
-                self.told = None;
+                self.recorder = None;
             }
         }
         result
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Overheard<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for RecordPrefix<S> {
     write_within!(stream);
     flush_within!(stream);
     shutdown_within!(stream);
@@ -107,7 +107,7 @@ mod tests {
     #[tokio::test(flavor = "current_thread")]
     async fn a_read_without_room_is_not_the_end() {
         let (mut server, client) = duplex(100);
-        let (mut client, opening) = Overheard::new(client);
+        let (mut client, opening) = RecordPrefix::new(client);
         server.write_all(b"SSH-2.0").await.unwrap();
         assert_eq!(client.read(&mut []).await.unwrap(), 0);
         client.read_exact(&mut [0; 7]).await.unwrap();

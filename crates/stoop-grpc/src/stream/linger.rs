@@ -23,17 +23,17 @@ const LINGER: Duration = Duration::from_secs(1);
 /// A server's stream with a lingering close. After the write direction was shut down, it discards
 /// what still arrives until the client closes too.
 #[derive(Debug)]
-pub(crate) struct Lingering<S> {
+pub(crate) struct Linger<S> {
     stream: S,
-    said_all: bool,
+    has_shut_down: bool,
     /// Whether the client has closed its write direction.
-    heard_all: bool,
+    peer_has_closed: bool,
     since: Option<Pin<Box<Sleep>>>,
 }
 
-impl<S> Lingering<S> {
-    pub(crate) fn new(stream: S) -> Lingering<S> {
-        Lingering { stream, said_all: false, heard_all: false, since: None }
+impl<S> Linger<S> {
+    pub(crate) fn new(stream: S) -> Linger<S> {
+        Linger { stream, has_shut_down: false, peer_has_closed: false, since: None }
     }
 
     /// Returns the stream.
@@ -43,9 +43,9 @@ impl<S> Lingering<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> Lingering<S> {
+impl<S: AsyncRead + Unpin> Linger<S> {
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while !self.heard_all {
+        while !self.peer_has_closed {
             let mut room = [MaybeUninit::uninit(); 4096];
             let mut read = ReadBuf::uninit(&mut room);
             match Pin::new(&mut self.stream).poll_read(cx, &mut read) {
@@ -55,14 +55,14 @@ impl<S: AsyncRead + Unpin> Lingering<S> {
                     return over.as_mut().poll(cx).map(Ok);
                 }
                 Poll::Ready(Ok(())) if !read.filled().is_empty() => {}
-                Poll::Ready(_) => self.heard_all = true,
+                Poll::Ready(_) => self.peer_has_closed = true,
             }
         }
         Poll::Ready(Ok(()))
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Lingering<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for Linger<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -71,19 +71,19 @@ impl<S: AsyncRead + Unpin> AsyncRead for Lingering<S> {
         let before_bytes = buffer.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
         let came_nothing = buffer.filled().len() == before_bytes && buffer.remaining() > 0;
-        self.heard_all |= came_nothing && matches!(read, Poll::Ready(Ok(())));
+        self.peer_has_closed |= came_nothing && matches!(read, Poll::Ready(Ok(())));
         read
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Lingering<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Linger<S> {
     write_within!(stream);
     flush_within!(stream);
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if !self.said_all {
+        if !self.has_shut_down {
             ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
-            self.said_all = true;
+            self.has_shut_down = true;
         }
         self.poll_end(cx)
     }

@@ -6,18 +6,18 @@ use tonic::transport::server::Connected;
 
 /// A server's stream with its permit of the connection limit.
 #[derive(Debug)]
-pub(crate) struct Placed<S> {
+pub(crate) struct PermitStream<S> {
     stream: S,
-    _place: Option<OwnedSemaphorePermit>,
+    _permit: Option<OwnedSemaphorePermit>,
 }
 
-impl<S> Placed<S> {
-    pub(crate) fn new(stream: S, place: Option<OwnedSemaphorePermit>) -> Placed<S> {
-        Placed { stream, _place: place }
+impl<S> PermitStream<S> {
+    pub(crate) fn new(stream: S, permit: Option<OwnedSemaphorePermit>) -> PermitStream<S> {
+        PermitStream { stream, _permit: permit }
     }
 }
 
-impl<S: Connected> Connected for Placed<S> {
+impl<S: Connected> Connected for PermitStream<S> {
     type ConnectInfo = S::ConnectInfo;
 
     fn connect_info(&self) -> S::ConnectInfo {
@@ -25,11 +25,11 @@ impl<S: Connected> Connected for Placed<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Placed<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for PermitStream<S> {
     read_within!(stream);
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Placed<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for PermitStream<S> {
     write_within!(stream);
     flush_within!(stream);
     shutdown_within!(stream);

@@ -13,11 +13,11 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until};
 
 /// How long a client has to disconnect after it was sent `GOAWAY`.
-const FAREWELL: Duration = Duration::from_secs(1);
+const GOAWAY_GRACE: Duration = Duration::from_secs(1);
 
 /// Tracks the calls of one connection.
 #[derive(Clone, Debug)]
-pub(crate) struct Quiet(Arc<Shared>);
+pub(crate) struct IdleTracker(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
@@ -40,10 +40,10 @@ struct Calls {
     since: Instant,
 }
 
-impl Quiet {
+impl IdleTracker {
     /// Starts tracking a new connection.
-    pub(crate) fn new(first: Duration, between: Option<Duration>) -> Quiet {
-        Quiet(Arc::new(Shared {
+    pub(crate) fn new(first: Duration, between: Option<Duration>) -> IdleTracker {
+        IdleTracker(Arc::new(Shared {
             first: Instant::now().checked_add(first),
             between,
             begun: AtomicBool::new(false),
@@ -87,7 +87,7 @@ impl Quiet {
     ///
     /// # Cancel safety
     /// This method is not cancel safe.
-    pub(crate) async fn too_long(&self) {
+    pub(crate) async fn expired(&self) {
         tokio::select! {
             () = self.no_first_call() => return,
             () = self.0.beginning.notified() => {}
@@ -116,10 +116,10 @@ impl Quiet {
     ///
     /// # Cancel safety
     /// If dropped, the time starts again with the next call of this method.
-    pub(crate) async fn not_gone(&self) {
-        sleep(FAREWELL).await;
+    pub(crate) async fn goaway_expired(&self) {
+        sleep(GOAWAY_GRACE).await;
         match self.0.between {
-            Some(_) => self.for_time(FAREWELL).await,
+            Some(_) => self.for_time(GOAWAY_GRACE).await,
             // Calls are not counted, so it is known only of a client without a first call that
             // none is under way.
             None if self.has_begun() => std::future::pending().await,
@@ -150,7 +150,7 @@ impl Quiet {
 
 /// A call under way.
 #[derive(Debug)]
-pub(crate) struct Call(Quiet);
+pub(crate) struct Call(IdleTracker);
 
 impl Drop for Call {
     fn drop(&mut self) {
@@ -161,18 +161,18 @@ impl Drop for Call {
 }
 
 /// The response to a call, which counts as under way until its body was read to the end.
-pub(crate) struct Answer<B> {
+pub(crate) struct TrackedBody<B> {
     body: B,
     _call: Option<Call>,
 }
 
-impl<B> Answer<B> {
-    pub(crate) fn new(body: B, call: Option<Call>) -> Answer<B> {
-        Answer { body, _call: call }
+impl<B> TrackedBody<B> {
+    pub(crate) fn new(body: B, call: Option<Call>) -> TrackedBody<B> {
+        TrackedBody { body, _call: call }
     }
 }
 
-impl<B: Body + Unpin> Body for Answer<B> {
+impl<B: Body + Unpin> Body for TrackedBody<B> {
     type Data = B::Data;
     type Error = B::Error;
 
@@ -201,12 +201,12 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let time = Duration::from_millis;
         runtime.block_on(async {
-            let (quiet, begun) = (Quiet::new(time(5_000), Some(time(30))), Instant::now());
+            let (idle, begun) = (IdleTracker::new(time(5_000), Some(time(30))), Instant::now());
             sleep(time(10)).await;
-            let (one, two) = (quiet.call(), quiet.call());
+            let (one, two) = (idle.call(), idle.call());
             sleep(time(50)).await;
             drop(one);
-            tokio::join!(quiet.too_long(), async {
+            tokio::join!(idle.expired(), async {
                 sleep(time(40)).await;
                 drop(two);
             });
@@ -219,12 +219,12 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let time = Duration::from_millis;
         runtime.block_on(async {
-            Quiet::new(time(5), Some(Duration::MAX)).too_long().await;
-            Quiet::new(time(5), None).too_long().await;
+            IdleTracker::new(time(5), Some(Duration::MAX)).expired().await;
+            IdleTracker::new(time(5), None).expired().await;
             for between in [None, Some(Duration::MAX)] {
-                let quiet = Quiet::new(time(5), between);
-                drop(quiet.call());
-                assert!(tokio::time::timeout(time(50), quiet.too_long()).await.is_err());
+                let idle = IdleTracker::new(time(5), between);
+                drop(idle.call());
+                assert!(tokio::time::timeout(time(50), idle.expired()).await.is_err());
             }
         });
     }

@@ -9,20 +9,20 @@ use std::task::{Context, Poll};
 use stoop::aio;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::caller::{Caller, Introduction};
+use crate::caller::{Caller, PeerHandle};
 
 /// A stream whose [`Caller`] remains usable after the stream was dropped.
-pub(crate) struct Met {
+pub(crate) struct PeerStream {
     stream: Arc<aio::Stream>,
     caller: Caller,
 }
 
-impl Met {
-    pub(crate) fn new(stream: aio::Stream) -> (Met, Introduction) {
+impl PeerStream {
+    pub(crate) fn new(stream: aio::Stream) -> (PeerStream, PeerHandle) {
         let stream = Arc::new(stream);
         let caller = Caller::new(&stream);
-        let introduction = caller.introduction();
-        (Met { stream, caller }, introduction)
+        let peer_handle = caller.peer_handle();
+        (PeerStream { stream, caller }, peer_handle)
     }
 
     /// Returns the stream. `None` if another task holds it at this moment to fetch the credentials
@@ -35,13 +35,13 @@ impl Met {
     }
 }
 
-impl Drop for Met {
+impl Drop for PeerStream {
     fn drop(&mut self) {
         self.caller.settle();
     }
 }
 
-impl AsyncRead for Met {
+impl AsyncRead for PeerStream {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -51,7 +51,7 @@ impl AsyncRead for Met {
     }
 }
 
-impl AsyncWrite for Met {
+impl AsyncWrite for PeerStream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut &*self.stream).poll_write(cx, bytes)
     }
@@ -86,11 +86,11 @@ mod tests {
     #[tokio::test(flavor = "current_thread")]
     async fn who_holds_the_caller_knows_it_after_the_end_and_keeps_nothing_open() {
         let (one, mut other) = aio::Stream::pair().unwrap();
-        let (met, introduction) = Met::new(one);
-        let caller = introduction.caller().unwrap();
+        let (stream, peer_handle) = PeerStream::new(one);
+        let caller = peer_handle.caller().unwrap();
         let also = caller.clone();
-        drop(met);
-        assert!(also.is_asked());
+        drop(stream);
+        assert!(also.is_fetched());
         assert_eq!(other.read(&mut [0]).await.unwrap(), 0, "the connection is closed");
         for caller in [caller, also] {
             assert_eq!(caller.pid.known(), Some(&std::process::id()));
@@ -103,13 +103,13 @@ mod tests {
     async fn the_stream_can_be_had_back_whoever_holds_the_caller() {
         for asked in [false, true] {
             let (one, _other) = aio::Stream::pair().unwrap();
-            let (met, introduction) = Met::new(one);
-            let caller = introduction.caller().unwrap();
-            assert!(!caller.is_asked());
+            let (stream, peer_handle) = PeerStream::new(one);
+            let caller = peer_handle.caller().unwrap();
+            assert!(!caller.is_fetched());
             if asked {
                 assert!(caller.pid.known().is_some());
             }
-            assert!(met.into_inner().is_some());
+            assert!(stream.into_inner().is_some());
             assert_eq!(caller.pid.known(), Some(&std::process::id()));
         }
     }

@@ -15,25 +15,25 @@ const KEPT_MAX_BYTES: usize = 64 * 1024;
 /// A body that is sent back through a channel when it is dropped, unless more of it was read than
 /// is kept.
 #[derive(Debug)]
-pub(super) struct Returned {
+pub(super) struct RetryBody {
     body: Body,
     kept: Vec<Bytes>,
     kept_bytes: usize,
     /// `None` once the body cannot be replayed any more.
-    home: Option<Sender<Body>>,
+    sender: Option<Sender<Body>>,
 }
 
-impl Returned {
-    pub(super) fn lend(body: Body) -> (Returned, Receiver<Body>) {
-        let (home, back) = oneshot::channel();
-        (Returned { body, kept: Vec::new(), kept_bytes: 0, home: Some(home) }, back)
+impl RetryBody {
+    pub(super) fn new(body: Body) -> (RetryBody, Receiver<Body>) {
+        let (sender, back) = oneshot::channel();
+        (RetryBody { body, kept: Vec::new(), kept_bytes: 0, sender: Some(sender) }, back)
     }
 
     fn keep(&mut self, data: &Bytes) {
         self.kept_bytes += data.len();
         // If the receiver is closed, the call has its response and needs no replay.
-        if self.kept_bytes > KEPT_MAX_BYTES || self.home.as_ref().is_none_or(Sender::is_closed) {
-            self.home = None;
+        if self.kept_bytes > KEPT_MAX_BYTES || self.sender.as_ref().is_none_or(Sender::is_closed) {
+            self.sender = None;
             self.kept = Vec::new();
         } else {
             self.kept.push(data.clone());
@@ -41,18 +41,18 @@ impl Returned {
     }
 }
 
-impl Drop for Returned {
+impl Drop for RetryBody {
     fn drop(&mut self) {
-        let Some(home) = self.home.take() else { return };
+        let Some(sender) = self.sender.take() else { return };
         let rest = std::mem::take(&mut self.body);
         let kept = std::mem::take(&mut self.kept);
-        let body = if kept.is_empty() { rest } else { Body::new(Again { kept: kept.into(), rest }) };
+        let body = if kept.is_empty() { rest } else { Body::new(Replay { kept: kept.into(), rest }) };
         // An error means that the call has its response already.
-        let _ = home.send(body);
+        let _ = sender.send(body);
     }
 }
 
-impl http_body::Body for Returned {
+impl http_body::Body for RetryBody {
     type Data = Bytes;
     type Error = Status;
 
@@ -80,12 +80,12 @@ impl http_body::Body for Returned {
 
 /// A body that replays what was read of it, followed by the rest.
 #[derive(Debug)]
-struct Again {
+struct Replay {
     kept: VecDeque<Bytes>,
     rest: Body,
 }
 
-impl http_body::Body for Again {
+impl http_body::Body for Replay {
     type Data = Bytes;
     type Error = Status;
 

@@ -14,15 +14,15 @@ use tokio::io::{AsyncRead, AsyncWrite};
 /// A client's stream that discards writes after the server has stopped reading, so that what it
 /// sent before can still be read.
 #[derive(Debug)]
-pub(crate) struct HearOut<S> {
+pub(crate) struct Drain<S> {
     stream: S,
     /// Set once the server reads no more.
-    is_deaf: bool,
+    is_closed: bool,
 }
 
-impl<S> HearOut<S> {
-    pub(crate) fn new(stream: S) -> HearOut<S> {
-        HearOut { stream, is_deaf: false }
+impl<S> Drain<S> {
+    pub(crate) fn new(stream: S) -> Drain<S> {
+        Drain { stream, is_closed: false }
     }
 
     /// Returns the stream.
@@ -32,14 +32,14 @@ impl<S> HearOut<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> HearOut<S> {
+impl<S: AsyncWrite + Unpin> Drain<S> {
     /// Polls a write, and reports success if the server reads no more.
-    fn poll_unless_deaf(
+    fn poll_unless_closed(
         &mut self,
         len_bytes: usize,
         write: impl FnOnce(Pin<&mut S>) -> Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
-        if self.is_deaf {
+        if self.is_closed {
             return Poll::Ready(Ok(len_bytes));
         }
         match write(Pin::new(&mut self.stream)) {
@@ -48,7 +48,7 @@ impl<S: AsyncWrite + Unpin> HearOut<S> {
             Poll::Ready(Err(error))
                 if matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) =>
             {
-                self.is_deaf = true;
+                self.is_closed = true;
                 Poll::Ready(Ok(len_bytes))
             }
             written => written,
@@ -56,13 +56,13 @@ impl<S: AsyncWrite + Unpin> HearOut<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for HearOut<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for Drain<S> {
     read_within!(stream);
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for HearOut<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Drain<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.poll_unless_deaf(bytes.len(), |stream| stream.poll_write(cx, bytes))
+        self.poll_unless_closed(bytes.len(), |stream| stream.poll_write(cx, bytes))
     }
 
     fn poll_write_vectored(
@@ -71,7 +71,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for HearOut<S> {
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let len_bytes = pieces.iter().map(|piece| piece.len()).sum();
-        self.poll_unless_deaf(len_bytes, |stream| stream.poll_write_vectored(cx, pieces))
+        self.poll_unless_closed(len_bytes, |stream| stream.poll_write_vectored(cx, pieces))
     }
 
     flush_within!(stream);
@@ -88,7 +88,7 @@ mod tests {
     #[tokio::test(flavor = "current_thread")]
     async fn the_last_word_of_a_server_that_left_something_unread_is_heard() {
         let (client, mut server) = UnixStream::pair().unwrap();
-        let mut client = HearOut::new(client);
+        let mut client = Drain::new(client);
         client.write_all(b"a long request").await.unwrap();
         server.write_all(b"too long").await.unwrap();
         drop(server);

@@ -14,21 +14,21 @@ use crate::mend::PREFACE;
 /// A client's stream. If the preface is written first and by itself, it is held back and sent with
 /// the next write or flush.
 #[derive(Debug)]
-pub(crate) struct Together<S> {
+pub(crate) struct CoalescePreface<S> {
     stream: S,
     /// The part of the preface that is still held back.
     kept: &'static [u8],
     has_begun: bool,
 }
 
-impl<S> Together<S> {
+impl<S> CoalescePreface<S> {
     /// Wraps a stream to which nothing has been written.
-    pub(crate) fn new(stream: S) -> Together<S> {
-        Together { stream, kept: &[], has_begun: false }
+    pub(crate) fn new(stream: S) -> CoalescePreface<S> {
+        CoalescePreface { stream, kept: &[], has_begun: false }
     }
 }
 
-impl<S: AsyncWrite + Unpin> Together<S> {
+impl<S: AsyncWrite + Unpin> CoalescePreface<S> {
     /// Writes what is held back, followed by these pieces, until none of it is left. Returns how
     /// many bytes of the pieces were written with it.
     fn poll_kept(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
@@ -48,11 +48,11 @@ impl<S: AsyncWrite + Unpin> Together<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Together<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for CoalescePreface<S> {
     read_within!(stream);
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Together<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for CoalescePreface<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         if !std::mem::replace(&mut self.has_begun, true) && bytes == PREFACE {
             self.kept = PREFACE;
@@ -101,7 +101,7 @@ mod tests {
     async fn arrived(room_bytes: usize, writes: &'static [&'static [u8]]) -> Vec<u8> {
         let (client, mut server) = duplex(room_bytes);
         let writing = async move {
-            let mut client = Together::new(client);
+            let mut client = CoalescePreface::new(client);
             for bytes in writes {
                 client.write_all(bytes).await.unwrap();
             }
@@ -127,7 +127,7 @@ mod tests {
     #[tokio::test(flavor = "current_thread")]
     async fn the_preface_waits_for_what_follows_or_for_a_flush() {
         let (client, mut server) = duplex(100);
-        let mut client = Together::new(client);
+        let mut client = CoalescePreface::new(client);
         client.write_all(PREFACE).await.unwrap();
         let mut heard = [0; 100];
         assert!(at_once(server.read(&mut heard)).await.is_none());
