@@ -1,11 +1,12 @@
 //! The fuzz targets: one function each, which takes arbitrary bytes and panics if a guarantee is
 //! violated.
 //!
-//! Contains no fuzzer. `tests/replay.rs` runs every target on its corpus and on mutations of it
-//! with the stable compiler; `cargo xtask fuzz --seconds 60 TARGET…` runs libFuzzer, if a nightly
-//! compiler is installed. All targets are one program, `fuzz_targets/all.rs`; `FUZZ_TARGET` selects
-//! one of them. Inputs that reach new code are kept in `target/fuzz/corpus/TARGET`; one that breaks
-//! a target belongs in `corpus/TARGET`, with the change that fixes it.
+//! Holds no fuzzer. `tests/replay.rs` runs every target on its corpus and on mutations of it with
+//! the stable compiler; `cargo xtask fuzz --seconds 60 TARGET…` searches on with libFuzzer, where a
+//! nightly compiler is installed. All targets are one program, `fuzz_targets/all.rs`, which
+//! `FUZZ_TARGET` tells which of them to run. Inputs that reach new code are kept in `target/fuzz/
+//! corpus/TARGET`; one that breaks a target belongs into `corpus/TARGET`, beside the change that
+//! repairs it.
 
 mod calls;
 /// A file of the command: depending on the whole command would double the build time of the fuzzer.
@@ -41,7 +42,7 @@ pub const TARGETS: &[FuzzTarget] = &[
     ("btf_scan", btf_scan),
     ("bpf_records", bpf_records),
     ("http_multiplexed", http_multiplexed),
-    ("http2_mend", http2_mend),
+    ("http2_authority", http2_authority),
     ("ttrpc_frames", ttrpc_frames),
     ("grpc_json", grpc_json),
     ("grpc_schema", grpc_schema),
@@ -259,23 +260,23 @@ pub fn http_multiplexed(data: &[u8]) {
     }
 }
 
-/// Checks that the server reads the same from a client's HTTP/2 connection however the bytes are
-/// split, and all bytes unchanged if nothing had to be rewritten.
-pub fn http2_mend(data: &[u8]) {
+/// A client's HTTP/2 from its first byte on: the server reads the same however the bytes were cut,
+/// and all of them if nothing had to be rewritten.
+pub fn http2_authority(data: &[u8]) {
     let Some((&cut, data)) = data.split_first() else { return };
-    let (whole, untouched) = mended(data, data.len().max(1));
-    assert_eq!(mended(data, usize::from(cut) + 1), (whole.clone(), untouched));
+    let (whole, untouched) = rewritten(data, data.len().max(1));
+    assert_eq!(rewritten(data, usize::from(cut) + 1), (whole.clone(), untouched));
     assert!(!untouched || whole == data, "what is fine goes through as it is");
 }
 
-/// Returns what the server reads, and whether nothing had to be rewritten.
-fn mended(data: &[u8], piece_bytes: usize) -> (Vec<u8>, bool) {
-    let (mut mender, mut output) = (stoop_grpc::mend::Mender::new(1000), Vec::new());
+/// What the server reads, and whether nothing had to be rewritten.
+fn rewritten(data: &[u8], piece_bytes: usize) -> (Vec<u8>, bool) {
+    let (mut rewriter, mut output) = (stoop_grpc::authority::AuthorityRewriter::new(1000), Vec::new());
     for piece in data.chunks(piece_bytes) {
-        mender.push(piece, &mut output);
+        rewriter.push(piece, &mut output);
     }
-    mender.finish(&mut output);
-    (output, mender.is_done())
+    rewriter.finish(&mut output);
+    (output, rewriter.is_done())
 }
 
 /// Parses configuration files of Docker's and Kubernetes' clients: they are read or ignored, and

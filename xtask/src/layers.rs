@@ -86,7 +86,7 @@ const PURE: &[(&str, &[&str])] = &[
     ("crates/stoop-inspect/src/why", NO_IO),
     ("crates/stoop-inspect/src/endpoints", NO_IO),
     ("crates/stoop-grpc/src/http/multiplexed.rs", NO_IO),
-    ("crates/stoop-grpc/src/mend", NO_IO),
+    ("crates/stoop-grpc/src/authority", NO_IO),
 ];
 
 const NO_IO: &[&str] = &[

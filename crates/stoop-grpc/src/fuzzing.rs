@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 
 use tokio::io::{AsyncRead, ReadBuf};
 
-use crate::mend::PREFACE;
+use crate::authority::PREFACE;
 use crate::stream::record_prefix::{Opening, RecordPrefix};
 use crate::stream::sniff::Sniff;
 

@@ -28,8 +28,8 @@
 //!
 //! A Unix socket has no host name, and clients send different values in `:authority`: `localhost`,
 //! the path of the socket with or without percent-encoding, or nothing. HTTP/2 libraries in Rust
-//! reject all but the first. [`Mended`] wraps the stream below such a library. It inspects the
-//! first header block of a connection and rewrites an `:authority` that would be rejected.
+//! reject all but the first. [`AuthorityStream`] wraps the stream below such a library. It inspects
+//! the first header block of a connection and rewrites an `:authority` that would be rejected.
 //! [`Server`] has it built in.
 //!
 //! # Calling
@@ -38,7 +38,7 @@
 //!
 //! | item | module | feature |
 //! |---|---|---|
-//! | [`Server`], [`Caller`], [`only`], [`Mended`] | here | `server` |
+//! | [`Server`], [`Caller`], [`only`], [`AuthorityStream`] | here | `server` |
 //! | [`connect`], [`Channel`] | here | `client` |
 //! | [`Raw`]: a codec that passes messages as bytes | here | |
 //! | `health`, `reflection`: the standard services | here | of that name |
@@ -47,6 +47,7 @@
 //! | a ttrpc client (containerd's protocol) | `ttrpc` | `dynamic` |
 //! | HTTP/1.1 and HTTP/2 clients and servers | `http` | `http` |
 
+pub mod authority;
 #[cfg(any(feature = "http", feature = "server"))]
 mod caller;
 #[cfg(feature = "client")]
@@ -66,7 +67,6 @@ pub mod http;
 mod idle;
 #[cfg(feature = "server")]
 mod incoming;
-pub mod mend;
 mod raw;
 #[cfg(feature = "server")]
 mod server;
@@ -95,4 +95,4 @@ pub use server::Server;
 pub use services::health;
 #[cfg(feature = "reflection")]
 pub use services::reflection;
-pub use stream::mended::Mended;
+pub use stream::authority::AuthorityStream;

@@ -25,7 +25,7 @@ use crate::spawn::Spawn;
 use crate::stream::linger::Linger;
 use crate::stream::peer_stream::PeerStream;
 use crate::tcp::Tcp;
-use crate::{Error, Mended};
+use crate::{AuthorityStream, Error};
 
 /// The default time that a client has until its first call has begun.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -198,7 +198,7 @@ async fn converse<S, B>(
     Calls<S>: hyper::service::HttpService<Received, ResBody = B, Error = Infallible, Future: Send + 'static>,
     B: http_body::Body<Error: Into<StdError>, Data: Send> + Send + 'static,
 {
-    let stream = Mended::new(Linger::new(stream));
+    let stream = AuthorityStream::new(Linger::new(stream));
     let idle = calls.idle.clone();
     // Boxed at once: a future is copied when it is spawned, and this is most of its size.
     let mut connection = Box::pin(http2.serve_connection(TokioIo::new(stream), calls));

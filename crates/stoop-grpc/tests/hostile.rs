@@ -24,7 +24,7 @@ const PING: u8 = 6;
 const CONTINUATION: u8 = 9;
 const END_HEADERS: u8 = 4;
 
-/// Whether the authority of a hostile client is one that has to be mended.
+/// Whether the authority of a hostile client is one that has to be rewritten.
 const AUTHORITIES: [&[u8]; 2] = [b"localhost", b"/a/b"];
 
 fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
@@ -106,7 +106,7 @@ async fn flood(stream: aio::Stream, piece: impl Fn(usize) -> Vec<u8>, max_bytes:
 fn a_header_block_without_end_is_cut_off() {
     test("a_header_block_without_end_is_cut_off", LONG, async |scene| {
         for authority in AUTHORITIES {
-            // A call that is fine, so that what is to be mended is; then a block that never ends, full of
+            // A call that is fine, so that what is to be rewritten is; then a block that never ends, full of
             // something or of nothing.
             for filling in [&[0x82; 1024][..], b""] {
                 let first = frame(HEADERS, END_HEADERS, 1, &call(authority, b"/x"));

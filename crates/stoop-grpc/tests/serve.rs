@@ -294,7 +294,7 @@ fn hostile_bytes_end_their_own_connection_only() {
         let path = directory.join("app.sock");
         let server = start(&path).await;
         let mut steady = client(&path).await;
-        // A block whose authority has to be mended, and then what no server accepts.
+        // A block whose authority has to be rewritten, and then what no server accepts.
         let bad = b"\0\0\x07\x01\x04\0\0\0\x01\x83\x86\x84\x41\x02/a";
         let hostile: [&[u8]; 7] = [
             b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",

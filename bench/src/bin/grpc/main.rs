@@ -22,7 +22,7 @@ use hyper_util::rt::TokioIo;
 use stoop_bench::pin;
 use stoop_bench::player::Player;
 use stoop_bench::stats::{Summary, order, ratios};
-use stoop_grpc::mend::Mender;
+use stoop_grpc::authority::AuthorityRewriter;
 use tokio::net::{UnixListener, UnixStream};
 use tonic::client::Grpc;
 use tonic::service::Routes;
@@ -228,15 +228,15 @@ fn authorities() {
     let first = [opening.clone(), frame(1, 5, 1, &request("localhost"))].concat();
     let fine = timed(&mut || {
         output.clear();
-        Mender::new(16 * 1024).push(&first, &mut output);
+        AuthorityRewriter::new(16 * 1024).push(&first, &mut output);
     });
-    let mut mender = Mender::new(16 * 1024);
-    mender.push(&[opening, frame(1, 5, 1, &request("/run/app.sock"))].concat(), &mut output);
-    let mended = timed(&mut || {
+    let mut rewriter = AuthorityRewriter::new(16 * 1024);
+    rewriter.push(&[opening, frame(1, 5, 1, &request("/run/app.sock"))].concat(), &mut output);
+    let rewritten = timed(&mut || {
         output.clear();
-        mender.push(&later, &mut output);
+        rewriter.push(&later, &mut output);
     });
     println!(
-        "authorities            a connection where it is fine {fine:?}, and nothing after; a request where it is not {mended:?}"
+        "authorities            a connection where it is fine {fine:?}, and nothing after; a request where it is not {rewritten:?}"
     );
 }

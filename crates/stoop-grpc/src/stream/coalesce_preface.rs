@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::mend::PREFACE;
+use crate::authority::PREFACE;
 
 /// A client's stream. If the preface is written first and by itself, it is held back and sent with
 /// the next write or flush.

@@ -9,7 +9,7 @@
 //! | server | [`Linger`](linger::Linger) | lingers, so that the last message can be read |
 //! | server | [`PeerStream`](peer_stream::PeerStream) | provides the peer's credentials |
 //! | client | [`CoalescePreface`](coalesce_preface::CoalescePreface) | coalesces HTTP/2's preface |
-//! | server | [`Mended`](mended::Mended) | rewrites an invalid `:authority` |
+//! | server | [`AuthorityStream`](authority::AuthorityStream) | rewrites an invalid `:authority` |
 //! | server | [`PermitStream`](permit::PermitStream) | holds a permit of the connection limit |
 //! | server | [`Progress`](progress::Progress) | records writes, for idle tracking |
 
@@ -76,13 +76,13 @@ macro_rules! shutdown_within {
     };
 }
 
+pub(crate) mod authority;
 #[cfg(feature = "client")]
 pub(crate) mod coalesce_preface;
 #[cfg(any(feature = "client", feature = "http"))]
 pub(crate) mod drain;
 #[cfg(any(feature = "http", feature = "server"))]
 pub(crate) mod linger;
-pub(crate) mod mended;
 #[cfg(any(feature = "http", feature = "server"))]
 pub(crate) mod peer_stream;
 #[cfg(feature = "server")]

@@ -10,11 +10,11 @@ const CODED_AUTHORITY_BYTES: usize = 8;
 ///
 /// Only authorities are checked, so a block that is malformed elsewhere may pass. If a field
 /// cannot be determined without the dynamic table, the result is `false`.
-pub(super) fn is_plainly_fine(block: &[u8], is_fine: impl FnMut(&[u8]) -> bool) -> bool {
-    fields(block, is_fine).unwrap_or(false)
+pub(super) fn is_known_valid(block: &[u8], is_valid: impl FnMut(&[u8]) -> bool) -> bool {
+    fields(block, is_valid).unwrap_or(false)
 }
 
-fn fields(mut block: &[u8], mut is_fine: impl FnMut(&[u8]) -> bool) -> Result<bool, Malformed> {
+fn fields(mut block: &[u8], mut is_valid: impl FnMut(&[u8]) -> bool) -> Result<bool, Malformed> {
     while let Some(&first) = block.first() {
         let prefix_bits = match first {
             0x80.. => {
@@ -43,7 +43,7 @@ fn fields(mut block: &[u8], mut is_fine: impl FnMut(&[u8]) -> bool) -> Result<bo
         };
         if !is_authority {
             skip(&mut block)?;
-        } else if !is_fine(&string(&mut block)?) {
+        } else if !is_valid(&string(&mut block)?) {
             return Ok(false);
         }
     }
@@ -74,7 +74,7 @@ mod tests {
     use super::super::huffman;
     use super::*;
 
-    fn fine(value: &[u8]) -> bool {
+    fn valid(value: &[u8]) -> bool {
         http::uri::Authority::try_from(value).is_ok()
     }
 
@@ -82,7 +82,7 @@ mod tests {
     fn needs_change(block: &[u8]) -> bool {
         let mut needs = false;
         let give = |field: Field<'_>| {
-            needs |= !super::super::is_fine(&field);
+            needs |= !super::super::is_valid(&field);
         };
         Decoder::default().decode(block, give).is_ok() && needs
     }
@@ -99,9 +99,9 @@ mod tests {
             for coded in [false, true] {
                 let value = text(value, coded);
                 let by_index = [&[0x41][..], &value].concat();
-                assert_eq!(is_plainly_fine(&by_index, fine), is);
+                assert_eq!(is_known_valid(&by_index, valid), is);
                 let by_name = [&[0x00][..], &text(b":authority", coded), &value].concat();
-                assert_eq!(is_plainly_fine(&by_name, fine), is);
+                assert_eq!(is_known_valid(&by_name, valid), is);
             }
         }
         // What a client in Rust sends: method, scheme, path, authority, te, and a name of its own.
@@ -115,8 +115,8 @@ mod tests {
             &text(b"trailers", true),
         ]
         .concat();
-        assert!(is_plainly_fine(&usual, fine));
-        assert!(!is_plainly_fine(&[0x81], fine), "an empty one");
+        assert!(is_known_valid(&usual, valid));
+        assert!(!is_known_valid(&[0x81], valid), "an empty one");
     }
 
     fn field() -> impl Strategy<Value = Vec<u8>> {
@@ -146,7 +146,7 @@ mod tests {
             noise in prop::collection::vec(any::<u8>(), 0..4),
         ) {
             let block = [fields.concat(), noise].concat();
-            prop_assert!(!(is_plainly_fine(&block, fine) && needs_change(&block)));
+            prop_assert!(!(is_known_valid(&block, valid) && needs_change(&block)));
         }
     }
 }

@@ -3,14 +3,14 @@
 //!
 //! Clients built on gRPC's C core (Python, Ruby, PHP, C++) and others send the percent-encoded
 //! path of the socket as `:authority`, the path itself, or nothing. A strict server closes the
-//! connection for it. [`Mender`] takes a client's bytes and returns the bytes for the server to
-//! read:
+//! connection for it. [`AuthorityRewriter`] takes a client's bytes and returns the bytes for the
+//! server to read:
 //!
 //! - Everything up to the first header block passes unchanged. Only a preface that arrives alone
 //!   is held back until the settings follow, as they must, so that the server answers both at
 //!   once.
 //! - If the authority of that block is valid, everything that follows passes too, and the rewriter
-//!   is [done](Mender::is_done).
+//!   is [done](AuthorityRewriter::is_done).
 //! - Otherwise each header block of the connection is decoded, and encoded again with a valid
 //!   authority.
 //!
@@ -35,16 +35,17 @@
 //! |---|---|
 //! | `frames.rs` | frame boundaries |
 //! | `decode.rs` | header blocks to fields, with `table.rs` and `huffman.rs` |
-//! | `look.rs` | the fast path: whether the first block can pass without decoding |
+//! | `fast_path.rs` | the fast path: whether the first block can pass without decoding |
 //! | `encode.rs` | fields to header blocks and their frames |
 //!
-//! This module does no I/O and uses no clock. [`Mended`](crate::Mended) wraps it around a stream.
+//! This module does no I/O and uses no clock. [`AuthorityStream`](crate::AuthorityStream) wraps it
+//! around a stream.
 
 mod decode;
 mod encode;
+mod fast_path;
 mod frames;
 mod huffman;
-mod look;
 mod table;
 
 use decode::{Decoder, Field, Name};
@@ -64,7 +65,7 @@ const LAST_PING: [u8; 8] = [0x0b, 0x7b, 0xa2, 0xf0, 0x8b, 0x9b, 0xfe, 0x54];
 
 /// The `:authority` rewriter for one connection. See the [module documentation](self).
 #[derive(Debug)]
-pub struct Mender {
+pub struct AuthorityRewriter {
     phase: Phase,
     at: At,
     /// Whether the preface is held back.
@@ -91,7 +92,7 @@ enum Phase {
     /// The first block was valid, or the bytes are not HTTP/2.
     Passing,
     /// Every block is rewritten.
-    Mending,
+    Rewriting,
     /// The server has been sent a frame that it rejects.
     Refused,
 }
@@ -119,13 +120,13 @@ enum Refusal {
     Compression,
 }
 
-impl Mender {
+impl AuthorityRewriter {
     /// Creates a rewriter for one connection, from its first byte on.
     ///
     /// `list_max_bytes` is the longest header list that the server accepts (usually 16 KiB). A
     /// longer list is truncated to slightly more than that length, which the server rejects.
-    pub fn new(list_max_bytes: usize) -> Mender {
-        Mender {
+    pub fn new(list_max_bytes: usize) -> AuthorityRewriter {
+        AuthorityRewriter {
             phase: Phase::Looking,
             at: At::Preface(0),
             owes_preface: false,
@@ -237,7 +238,7 @@ impl Mender {
     /// acknowledged, the client is known to have seen the `GOAWAY`, and the server sends another
     /// one with the last stream id that it processes.
     fn is_answer_to_ping(&self, head: &Head) -> bool {
-        self.phase == Phase::Mending && head.kind == frames::PING && head.len == LAST_PING.len()
+        self.phase == Phase::Rewriting && head.kind == frames::PING && head.len == LAST_PING.len()
     }
 
     /// Returns whether this frame is a `WINDOW_UPDATE` for a call that the server ignores.
@@ -268,7 +269,7 @@ impl Mender {
             self.newest = self.held.len();
             return;
         }
-        if self.phase == Phase::Looking && self.looks_fine() {
+        if self.phase == Phase::Looking && self.passes_fast_path() {
             return self.pass(output);
         }
         // A block is rewritten while looking only to find out whether it has to be changed; if
@@ -276,8 +277,8 @@ impl Mender {
         // rewritten: they may refer to entries of the dynamic table that the server's decoder does
         // not have.
         match self.rewrite() {
-            Ok(changed) if changed || self.phase == Phase::Mending => {
-                self.phase = Phase::Mending;
+            Ok(changed) if changed || self.phase == Phase::Rewriting => {
+                self.phase = Phase::Rewriting;
                 // Calls that are opened after the acknowledgment are the ones that the server
                 // ignores.
                 if !self.is_ending {
@@ -295,8 +296,8 @@ impl Mender {
 
     /// Returns whether the first block can pass without being decoded. Most do, and cost no more
     /// than this check.
-    fn looks_fine(&self) -> bool {
-        frames::block(&self.held).is_some_and(|block| look::is_plainly_fine(&block, is_authority))
+    fn passes_fast_path(&self) -> bool {
+        frames::block(&self.held).is_some_and(|block| fast_path::is_known_valid(&block, is_authority))
     }
 
     /// Decodes the block that is held back into `encoded`, and returns whether a field was
@@ -313,7 +314,7 @@ impl Mender {
             if list_bytes > list_max_bytes {
                 return;
             }
-            let field = if is_fine(&field) {
+            let field = if is_valid(&field) {
                 field
             } else {
                 changed = true;
@@ -345,7 +346,7 @@ impl Mender {
 }
 
 /// Returns whether a strict server accepts this field. Only `:authority` is checked.
-fn is_fine(field: &Field<'_>) -> bool {
+fn is_valid(field: &Field<'_>) -> bool {
     match field {
         Field::Static(index) => *index != table::AUTHORITY,
         Field::Literal { name, value, .. } => !name.is_authority() || is_authority(value),

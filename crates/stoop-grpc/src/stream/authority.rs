@@ -1,5 +1,5 @@
-//! [`Mender`] as a stream wrapper: only what a server reads goes through it. Once the rewriter is
-//! done, it costs one comparison per read.
+//! [`AuthorityRewriter`] as a stream wrapper: only what a server reads goes through it. Once the
+//! rewriter is done, it costs one comparison per read.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::mend::Mender;
+use crate::authority::AuthorityRewriter;
 
 /// The size of one read while the rewriter is active.
 const READ_BYTES: usize = 8 * 1024;
@@ -22,7 +22,7 @@ pub(crate) const HEADER_LIST_MAX_BYTES: usize = 16 * 1024;
 /// Its reader sees no `:authority` that HTTP/2 libraries reject. See [the crate
 /// documentation](crate#authorities).
 #[derive(Debug)]
-pub struct Mended<S> {
+pub struct AuthorityStream<S> {
     stream: S,
     /// `None` once everything passes unchanged.
     work: Option<Box<Work>>,
@@ -30,19 +30,19 @@ pub struct Mended<S> {
 
 #[derive(Debug)]
 struct Work {
-    mender: Mender,
+    rewriter: AuthorityRewriter,
     /// The bytes for the reader, from `taken` on.
     output: Vec<u8>,
     taken: usize,
 }
 
-impl<S> Mended<S> {
+impl<S> AuthorityStream<S> {
     /// Wraps a stream from which nothing has been read.
     ///
     /// The limit on header lists is the default of hyper's servers, 16 KiB.
-    pub fn new(stream: S) -> Mended<S> {
-        let mender = Mender::new(HEADER_LIST_MAX_BYTES);
-        Mended { stream, work: Some(Box::new(Work { mender, output: Vec::new(), taken: 0 })) }
+    pub fn new(stream: S) -> AuthorityStream<S> {
+        let rewriter = AuthorityRewriter::new(HEADER_LIST_MAX_BYTES);
+        AuthorityStream { stream, work: Some(Box::new(Work { rewriter, output: Vec::new(), taken: 0 })) }
     }
 
     /// Returns a reference to the underlying stream.
@@ -67,11 +67,11 @@ impl Work {
     }
 
     fn is_over(&self) -> bool {
-        self.mender.is_done() && self.output.is_empty()
+        self.rewriter.is_done() && self.output.is_empty()
     }
 }
 
-impl<S: AsyncRead + Unpin> Mended<S> {
+impl<S: AsyncRead + Unpin> AuthorityStream<S> {
     fn poll_work(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         while let Some(work) = &mut self.work {
             if buffer.remaining() == 0 || work.give(buffer) {
@@ -85,10 +85,10 @@ impl<S: AsyncRead + Unpin> Mended<S> {
             let mut read = ReadBuf::uninit(&mut room);
             ready!(Pin::new(&mut self.stream).poll_read(cx, &mut read))?;
             if !read.filled().is_empty() {
-                work.mender.push(read.filled(), &mut work.output);
+                work.rewriter.push(read.filled(), &mut work.output);
                 continue;
             }
-            work.mender.finish(&mut work.output);
+            work.rewriter.finish(&mut work.output);
             if work.output.is_empty() {
                 return Poll::Ready(Ok(()));
             }
@@ -97,7 +97,7 @@ impl<S: AsyncRead + Unpin> Mended<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Mended<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for AuthorityStream<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -110,7 +110,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Mended<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Mended<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for AuthorityStream<S> {
     write_within!(stream);
     flush_within!(stream);
     shutdown_within!(stream);

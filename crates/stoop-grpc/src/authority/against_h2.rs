@@ -6,9 +6,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::decode::Decoder;
 use super::frames::{FLAG_END_HEADERS, FLAG_END_STREAM, Kind, PING, WINDOW_UPDATE};
-use super::tests::{Client, Written, frame, mended, opening, written};
-use super::{LAST_PING, encode, is_fine};
-use crate::Mended;
+use super::tests::{Client, Written, frame, opening, rewritten, written};
+use super::{LAST_PING, encode, is_valid};
+use crate::AuthorityStream;
 
 /// What a server received on a connection.
 #[derive(Debug, PartialEq)]
@@ -37,11 +37,11 @@ fn heard(mut input: Vec<u8>) -> Heard {
                 }
             }
         };
-        tokio::join!(serve(Mended::new(server)), client).0
+        tokio::join!(serve(AuthorityStream::new(server)), client).0
     })
 }
 
-async fn serve(stream: Mended<tokio::io::DuplexStream>) -> Heard {
+async fn serve(stream: AuthorityStream<tokio::io::DuplexStream>) -> Heard {
     let mut heard = Heard { calls: Vec::new(), refused: None };
     let mut connection = match h2::server::handshake(stream).await {
         Ok(connection) => connection,
@@ -93,7 +93,7 @@ fn call(authority: &[u8], more: &[Written]) -> Vec<Written> {
 }
 
 /// Generates fields that a server accepts.
-fn fine() -> impl Strategy<Value = Vec<Written>> {
+fn valid() -> impl Strategy<Value = Vec<Written>> {
     let field = written().prop_map(|mut field| {
         field.name.retain(|byte| byte.is_ascii_lowercase() || *byte == b'-');
         field.name.splice(0..0, *b"x-");
@@ -107,7 +107,7 @@ proptest! {
 
     /// However a client encodes its calls, the server receives the same fields, rewritten or not.
     #[test]
-    fn a_server_hears_what_was_said(lists in prop::collection::vec(fine(), 1..6)) {
+    fn a_server_hears_what_was_said(lists in prop::collection::vec(valid(), 1..6)) {
         let hear = |authority: &[u8]| {
             let mut client = Client::default();
             let mut bytes = begun(authority, &mut client);
@@ -117,10 +117,10 @@ proptest! {
             }
             heard(bytes)
         };
-        let (mended, untouched) = (hear(b"/run/a%20b.sock"), hear(b"localhost"));
-        prop_assert_eq!(&mended, &untouched);
-        prop_assert_eq!(mended.calls.len(), lists.len() + 1);
-        for (call, list) in mended.calls[1..].iter().zip(&lists) {
+        let (rewritten, untouched) = (hear(b"/run/a%20b.sock"), hear(b"localhost"));
+        prop_assert_eq!(&rewritten, &untouched);
+        prop_assert_eq!(rewritten.calls.len(), lists.len() + 1);
+        for (call, list) in rewritten.calls[1..].iter().zip(&lists) {
             let mut said: Vec<_> =
                 list.iter().map(|field| (String::from_utf8(field.name.clone()).unwrap(), field.value.clone())).collect();
             let mut heard = call[1..].to_vec();
@@ -134,7 +134,7 @@ proptest! {
     /// decoded it. The exception is a block whose authority became one that is rewritten.
     #[test]
     fn a_server_refuses_what_we_refuse(
-        list in fine(),
+        list in valid(),
         at in any::<prop::sample::Index>(),
         with in prop::collection::vec(any::<u8>(), 0..12),
         lost in 0..8usize,
@@ -152,19 +152,19 @@ proptest! {
             let first = begun(authority, &mut client);
             heard([first, ending_call(3, &broken(&mut client))].concat())
         };
-        let (mended, untouched) = (hear(b"/run/app.sock"), hear(b"localhost"));
-        if mended.refused.is_some() || !is_to_be_mended(broken) {
-            prop_assert_eq!(mended.refused, untouched.refused);
+        let (rewritten, untouched) = (hear(b"/run/app.sock"), hear(b"localhost"));
+        if rewritten.refused.is_some() || !needs_rewriting(broken) {
+            prop_assert_eq!(rewritten.refused, untouched.refused);
         }
     }
 }
 
 /// Returns whether the second block of a connection has an invalid authority.
-fn is_to_be_mended(block: impl Fn(&mut Client) -> Vec<u8>) -> bool {
+fn needs_rewriting(block: impl Fn(&mut Client) -> Vec<u8>) -> bool {
     let (mut client, mut decoder, mut is_to_be) = (Client::default(), Decoder::default(), false);
     let first = client.block(&call(b"localhost", &[]));
     assert!(decoder.decode(&first, |_| {}).is_ok());
-    let second = decoder.decode(&block(&mut client), |field| is_to_be |= !is_fine(&field));
+    let second = decoder.decode(&block(&mut client), |field| is_to_be |= !is_valid(&field));
     second.is_ok() && is_to_be
 }
 
@@ -199,7 +199,7 @@ fn a_call_that_comes_too_late_cuts_off_no_other() {
     let late = [room(5), room(0), room(3)];
     for cut in [1, 4, 9, 13, input.len()] {
         let with = |more: &[Vec<u8>]| {
-            mended(&[&input[..], &ending_call(5, &[0x82]), &more.concat()].concat(), cut).0
+            rewritten(&[&input[..], &ending_call(5, &[0x82]), &more.concat()].concat(), cut).0
         };
         assert_eq!(with(&late), [with(&[]), late[1].clone(), late[2].clone()].concat(), "cut at {cut}");
         assert!(with(&[]).windows(13).filter(|part| part[3] == 8).count() >= 2, "in time, they go through");

@@ -135,12 +135,12 @@ fn request(authority: &[u8], coded: bool) -> Vec<u8> {
     block
 }
 
-pub(super) fn mended(input: &[u8], cut: usize) -> (Vec<u8>, Mender) {
-    let (mut mender, mut output) = (Mender::new(16 * 1024), Vec::new());
+pub(super) fn rewritten(input: &[u8], cut: usize) -> (Vec<u8>, AuthorityRewriter) {
+    let (mut rewriter, mut output) = (AuthorityRewriter::new(16 * 1024), Vec::new());
     for piece in input.chunks(cut) {
-        mender.push(piece, &mut output);
+        rewriter.push(piece, &mut output);
     }
-    (output, mender)
+    (output, rewriter)
 }
 
 /// Returns the header blocks in these frames, each decoded by a decoder that has decoded the
@@ -171,14 +171,14 @@ fn authority_of(fields: &Fields) -> &[u8] {
 }
 
 #[test]
-fn what_is_fine_goes_through_untouched() {
+fn what_is_valid_goes_through_untouched() {
     for authority in ["localhost", "example.org:443", "app", "[::1]"] {
         let mut input = opening();
         input.extend(frame(Kind::Headers, FLAG_END_HEADERS, 1, &request(authority.as_bytes(), true)));
         input.extend(b"whatever follows, even if it is no frame at all");
         for cut in 1..input.len() {
-            let (output, mender) = mended(&input, cut);
-            assert!(output == input && mender.is_done(), "{authority} cut at {cut}");
+            let (output, rewriter) = rewritten(&input, cut);
+            assert!(output == input && rewriter.is_done(), "{authority} cut at {cut}");
         }
     }
 }
@@ -187,8 +187,8 @@ fn what_is_fine_goes_through_untouched() {
 fn what_is_not_http2_goes_through() {
     for input in [&b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"[..], b"PRI * HTTP/2.0\r\n\r\nSX", b"\0\0\0\0"] {
         for cut in 1..=input.len() {
-            let (output, mender) = mended(input, cut);
-            assert!(output == input && mender.is_done());
+            let (output, rewriter) = rewritten(input, cut);
+            assert!(output == input && rewriter.is_done());
         }
     }
 }
@@ -197,14 +197,14 @@ fn what_is_not_http2_goes_through() {
 fn an_end_in_the_middle_gives_what_was_held() {
     let mut input = opening();
     input.extend(frame(Kind::Headers, 0, 1, &request(b"/a/b", false)));
-    let (mut output, mut mender) = mended(&input, 7);
+    let (mut output, mut rewriter) = rewritten(&input, 7);
     assert!(output.len() < input.len());
-    mender.finish(&mut output);
+    rewriter.finish(&mut output);
     assert_eq!(output, input);
 }
 
 #[test]
-fn authorities_of_real_clients_are_mended() {
+fn authorities_of_real_clients_are_rewritten() {
     for authority in ["%2Ftmp%2Fapp.sock", "/tmp/app.sock", "", "./app.sock", "/tmp/a b"] {
         for coded in [false, true] {
             let mut input = opening();
@@ -218,12 +218,12 @@ fn authorities_of_real_clients_are_mended() {
                 &[0x83, 0x86, 0xbf, 0xbe],
             ));
             for cut in [1, 2, 5, 9, 30, input.len()] {
-                let (output, mender) = mended(&input, cut);
+                let (output, rewriter) = rewritten(&input, cut);
                 if http::uri::Authority::try_from(authority).is_ok() {
                     assert_eq!(output, input);
                     continue;
                 }
-                assert!(!mender.is_done());
+                assert!(!rewriter.is_done());
                 let blocks = blocks(&output);
                 let [(1, 4, first), (3, 5, second)] = &blocks[..] else { panic!("{blocks:?}") };
                 assert_eq!(first, second, "the table was followed");
@@ -247,7 +247,7 @@ fn padding_priority_and_continuations_are_followed() {
     input.extend(frame(Kind::Continuation, 0, 1, b""));
     input.extend(frame(Kind::Continuation, FLAG_END_HEADERS, 1, three));
     for cut in 1..input.len() {
-        let (output, _) = mended(&input, cut);
+        let (output, _) = rewritten(&input, cut);
         let blocks = blocks(&output);
         let [(1, 5, fields)] = &blocks[..] else { panic!("{blocks:?}") };
         assert_eq!(authority_of(fields), b"localhost");
@@ -258,9 +258,9 @@ fn padding_priority_and_continuations_are_followed() {
 fn then(last: &[u8]) -> Vec<u8> {
     let mut input = opening();
     input.extend(frame(Kind::Headers, FLAG_END_HEADERS, 1, &request(b"/a/b", true)));
-    let before = mended(&input, input.len()).0.len();
+    let before = rewritten(&input, input.len()).0.len();
     input.extend(last);
-    mended(&input, input.len()).0.split_off(before)
+    rewritten(&input, input.len()).0.split_off(before)
 }
 
 #[test]
@@ -376,7 +376,7 @@ proptest! {
             let block = client.block(list);
             input.extend(frame(Kind::Headers, FLAG_END_HEADERS, nth as u32 * 2 + 1, &block));
         }
-        let (output, _) = mended(&input, cut);
+        let (output, _) = rewritten(&input, cut);
         let blocks = blocks(&output);
         prop_assert_eq!(blocks.len(), lists.len());
         for ((_, _, fields), list) in blocks.iter().zip(&lists) {
@@ -397,7 +397,7 @@ proptest! {
         let mut input = opening();
         input.extend(frame(Kind::Headers, FLAG_END_HEADERS, 1, &request(b"/a/b", true)));
         input.extend(tail);
-        let whole = mended(&input, input.len()).0;
-        prop_assert_eq!(&mended(&input, cut).0, &whole);
+        let whole = rewritten(&input, input.len()).0;
+        prop_assert_eq!(&rewritten(&input, cut).0, &whole);
     }
 }
