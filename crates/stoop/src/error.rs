@@ -6,7 +6,7 @@
 use std::fmt;
 use std::io;
 
-use crate::holder::Holder;
+use crate::owner::Holder;
 use crate::{Address, AddressError, Kind};
 
 /// The result type of this crate's operations.

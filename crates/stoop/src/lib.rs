@@ -104,11 +104,11 @@ pub mod frame;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
-mod holder;
 mod kind;
 mod listener;
 mod message;
 mod overflow_ids;
+mod owner;
 mod packet;
 mod peer;
 mod policy;
@@ -132,10 +132,10 @@ pub use connect::{Connect, Connection};
 pub use control::Credentials;
 pub use datagram::Datagram;
 pub use error::{Error, ErrorKind, Operation, Result};
-pub use holder::Holder;
 pub use kind::{Kind, UnknownKind};
 pub use listener::{Arrival, Connected, Counts, Listener};
 pub use message::{Allow, Outgoing, Received};
+pub use owner::Holder;
 pub use peer::{Fact, Peer};
 pub use policy::{Policy, Refusal};
 pub use reply::{Origin, ReplyTo};

@@ -12,19 +12,19 @@ const LONGEST: Duration = Duration::from_millis(32);
 
 /// Back-off whose pauses double, each shortened by a random part of up to half.
 #[derive(Debug)]
-pub(crate) struct Pause {
+pub(crate) struct Backoff {
     next: Duration,
     longest: Duration,
 }
 
-impl Pause {
-    pub(crate) fn new() -> Pause {
-        Pause { next: FIRST, longest: LONGEST }
+impl Backoff {
+    pub(crate) fn new() -> Backoff {
+        Backoff { next: FIRST, longest: LONGEST }
     }
 
     /// Creates a back-off with pauses from `first` up to `longest`.
-    pub(crate) fn between(first: Duration, longest: Duration) -> Pause {
-        Pause { next: first, longest }
+    pub(crate) fn between(first: Duration, longest: Duration) -> Backoff {
+        Backoff { next: first, longest }
     }
 
     pub(crate) fn next(&mut self) -> Duration {
@@ -43,8 +43,8 @@ mod tests {
 
     #[test]
     fn pauses_grow_to_a_limit_and_differ() {
-        let mut pause = Pause::new();
-        let pauses: Vec<_> = (0..40).map(|_| pause.next()).collect();
+        let mut backoff = Backoff::new();
+        let pauses: Vec<_> = (0..40).map(|_| backoff.next()).collect();
         assert!(pauses[0] <= FIRST && pauses[0] >= FIRST / 2);
         assert!(pauses[20..].iter().all(|&pause| pause <= LONGEST && pause >= LONGEST / 2));
         assert!(pauses[20..].windows(2).any(|two| two[0] != two[1]));

@@ -12,7 +12,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Async, Datagram, Pause, SeqPacket, Stream};
+use super::{Async, Backoff, Datagram, SeqPacket, Stream};
 use crate::connect::{stayed_full, try_once, unconnected};
 use crate::error::{Error, Result};
 use crate::socket::Socket;
@@ -104,7 +104,7 @@ impl Connect {
 
 /// What remains of the two waits: for room in the backlog, and for a server.
 struct Patience {
-    pause: Pause,
+    backoff: Backoff,
     room: Option<Duration>,
     server: Duration,
     started: Instant,
@@ -115,12 +115,12 @@ struct Patience {
 impl Patience {
     fn new(connect: &Connect) -> Patience {
         let (room, server) = connect.limits();
-        Patience { pause: Pause::new(), room, server, started: Instant::now(), full_since: None }
+        Patience { backoff: Backoff::new(), room, server, started: Instant::now(), full_since: None }
     }
 
     /// Returns how long to wait before the next attempt, or the error if it is final.
     fn after(&mut self, error: Error) -> Result<Duration> {
-        let pause = self.pause.next();
+        let pause = self.backoff.next();
         if error.is_would_block() {
             let since = *self.full_since.get_or_insert_with(Instant::now);
             let Some(room) = self.room else { return Ok(pause) };

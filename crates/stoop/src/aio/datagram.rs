@@ -4,7 +4,7 @@ use std::io::{IoSlice, IoSliceMut};
 
 use tokio::io::Interest;
 
-use super::room::{self, Receiver};
+use super::send_ready::{self, Receiver};
 use super::{Async, Datagram};
 use crate::error::{Error, Result};
 use crate::message::{Allow, Outgoing, Received};
@@ -114,7 +114,7 @@ impl Async<crate::Datagram> {
     /// # Cancel safety
     /// This method is cancel safe. If dropped before it completes, nothing has been sent.
     pub async fn send_to(&self, message: &[u8], to: &Address) -> Result<()> {
-        room::sending_to(self, Receiver::At(to), |socket| socket.send_to(message, to)).await
+        send_ready::send_when_ready(self, Receiver::At(to), |socket| socket.send_to(message, to)).await
     }
 
     /// Replies to a message: sends to the socket it came from, or to none.
@@ -135,7 +135,9 @@ impl Async<crate::Datagram> {
     pub async fn reply(&self, message: &[u8], to: &Origin) -> Result<()> {
         let target = self.get_ref().reply_target(to)?;
         let send = |socket: &crate::Datagram| packet::send(socket, message, Some(&target.raw));
-        room::sending_to(self, Receiver::Held(&target), send).await.map_err(|error| error.on(&to.address))
+        send_ready::send_when_ready(self, Receiver::Held(&target), send)
+            .await
+            .map_err(|error| error.on(&to.address))
     }
 
     /// Replies to a message, with ancillary data.
@@ -152,7 +154,9 @@ impl Async<crate::Datagram> {
         let target = self.get_ref().reply_target(to)?;
         let buffers = [IoSlice::new(message)];
         let send = |socket: &crate::Datagram| outgoing.send(socket, &buffers, Some(&target.raw)).map(drop);
-        room::sending_to(self, Receiver::Held(&target), send).await.map_err(|error| error.on(&to.address))
+        send_ready::send_when_ready(self, Receiver::Held(&target), send)
+            .await
+            .map_err(|error| error.on(&to.address))
     }
 
     /// Sends one message with ancillary data to an address.
@@ -168,7 +172,7 @@ impl Async<crate::Datagram> {
     /// This method is cancel safe. If dropped before it completes, nothing has been sent.
     pub async fn send_to_with(&self, message: &[u8], to: &Address, outgoing: &Outgoing<'_>) -> Result<()> {
         let send = |socket: &crate::Datagram| socket.send_to_with(message, to, outgoing);
-        room::sending_to(self, Receiver::At(to), send).await
+        send_ready::send_when_ready(self, Receiver::At(to), send).await
     }
 
     /// Returns the synchronous socket, for changing its state other than the file descriptor.

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use tokio::io::Interest;
 
-use super::{Async, Listener, Pause};
+use super::{Async, Backoff, Listener};
 use crate::Policy;
 use crate::error::{Error, Operation, Result};
 use crate::listener::{Arrival, Connected, Counts, PAUSE_AFTER_FAILURE};
@@ -71,10 +71,10 @@ impl<C: Connected> Async<crate::Listener<C>> {
     /// # Cancel safety
     /// This method is cancel safe. If dropped before it completes, no client is lost.
     pub async fn accept_any(&self) -> Result<Arrival<Async<C>>> {
-        let mut pause = Pause::between(PAUSE_AFTER_FAILURE.0, PAUSE_AFTER_FAILURE.1);
+        let mut backoff = Backoff::between(PAUSE_AFTER_FAILURE.0, PAUSE_AFTER_FAILURE.1);
         loop {
             match self.receiving(|listener| listener.accept_as(Blocking::Never)).await {
-                Err(error) if error.is_transient() => tokio::time::sleep(pause.next()).await,
+                Err(error) if error.is_transient() => tokio::time::sleep(backoff.next()).await,
                 result => return self.drive(result?),
             }
         }

@@ -49,12 +49,12 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod backoff;
 mod bind;
 mod connect;
 mod datagram;
 mod listener;
-mod pause;
-mod room;
+mod send_ready;
 mod seqpacket;
 mod socket;
 pub mod split;
@@ -74,7 +74,7 @@ pub type Datagram = Async<crate::Datagram>;
 /// A listening socket that accepts clients.
 pub type Listener<C = crate::Stream> = Async<crate::Listener<C>>;
 
+pub(crate) use backoff::Backoff;
 pub(crate) use bind::in_background;
-pub(crate) use pause::Pause;
-pub(crate) use room::{Receiver, wait as wait_for_room};
+pub(crate) use send_ready::{Receiver, wait as wait_send_ready};
 pub(crate) use socket::Activity;

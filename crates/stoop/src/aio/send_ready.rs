@@ -46,7 +46,7 @@ impl Receiver<'_> {
 }
 
 /// Runs a send until it returns something other than "would block".
-pub(super) async fn sending_to<T>(
+pub(super) async fn send_when_ready<T>(
     sender: &Datagram,
     to: Receiver<'_>,
     mut operation: impl FnMut(&crate::Datagram) -> Result<T>,

@@ -5,7 +5,7 @@
 //! | resolving the directory and name, including paths longer than `sun_path` | `place.rs` |
 //! | creating parent directories | `parents.rs` |
 //! | what has the name: nothing, a **stale** file, a live server, not a socket | `stale.rs` |
-//! | examining a file without blocking | `seen.rs` |
+//! | examining a file without blocking | `stat.rs` |
 //! | exact mode, owner and group | `permissions.rs` |
 //! | replacing a name atomically, under a lock | `staging.rs`, `private_dir.rs` |
 //! | unlinking the file if it is still this socket's | `release.rs` |
@@ -20,9 +20,9 @@ mod permissions;
 mod place;
 mod private_dir;
 mod release;
-mod seen;
 mod staging;
 mod stale;
+mod stat;
 mod wait;
 
 use std::io;
@@ -32,8 +32,8 @@ use std::time::Duration;
 pub use release::SocketFile;
 
 use crate::error::{Error, ErrorKind, Operation, Result};
-use crate::holder::{self, Holder};
 use crate::listener::Connected;
+use crate::owner::{self, Holder};
 use crate::socket::Socket;
 use crate::sys::{self, RawAddress};
 use crate::{Address, AddressError, Datagram, Kind, Listener, Policy, SeqPacket, Stream, ToAddress};
@@ -252,10 +252,9 @@ impl Bind {
         let socket = make()?;
         let raw = address.as_abstract().map_or(RawAddress::autobind(), RawAddress::abstract_name);
         sys::bind(socket.as_fd(), &raw).map_err(binding).map_err(|error| match error.is_in_use() {
-            true => held(
-                error,
-                holder::of_abstract_name(address.as_abstract().unwrap_or_default(), socket.kind()),
-            ),
+            true => {
+                held(error, owner::of_abstract_name(address.as_abstract().unwrap_or_default(), socket.kind()))
+            }
             false => error,
         })?;
         self.start(&socket)?;
@@ -289,7 +288,7 @@ impl Bind {
                     self.bind_directly(&socket, &place, &bindable, None)
                 }
                 (Occupant::Live(file), _) if !self.replace => {
-                    return Err(held(taken(), holder::of_file(file)));
+                    return Err(held(taken(), owner::of_file(file)));
                 }
                 (Occupant::Unknown(detail), _) => return Err(taken().with_detail(detail)),
                 _ => self.bind_staged(&socket, &Staging::enter(&place, LOCK_WAIT)?, &place),
@@ -337,7 +336,7 @@ impl Bind {
                 let new = self.bind_inside(socket, staging)?;
                 return staging.publish_over(new, file);
             }
-            Occupant::Live(file) => return Err(held(taken(), holder::of_file(file))),
+            Occupant::Live(file) => return Err(held(taken(), owner::of_file(file))),
             Occupant::Unknown(detail) => return Err(taken().with_detail(detail)),
             Occupant::Stale(file) => staging.remove(file).map_err(|errno| binding(errno.into()))?,
             Occupant::Nothing => {}

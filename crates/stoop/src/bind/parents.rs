@@ -14,7 +14,7 @@ use rustix::io::Errno;
 
 use super::place::{Place, descriptor_path, open_directory};
 use super::staging::Staging;
-use super::{LOCK_WAIT, binding, seen};
+use super::{LOCK_WAIT, binding, stat};
 use crate::error::{Error, Result};
 
 /// Creates the missing parent directories of `path`, each with exactly `mode`.
@@ -41,7 +41,7 @@ fn create_directory(path: &Path, mode: Mode) -> Result<()> {
         return none_if_there(rustix::fs::mkdirat(&directory, name, mode));
     }
     let place = Place { directory, name: name.to_owned(), path: path.to_owned() };
-    match seen::at(&place.directory, name) {
+    match stat::at(&place.directory, name) {
         Ok(_) => Ok(()),
         Err(_) => create_moved(&place, mode),
     }

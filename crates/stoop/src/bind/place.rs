@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, FileType, Mode, OFlags};
 
-use super::{binding, seen};
+use super::{binding, stat};
 use crate::address::DIRECT_PATH_MAX_BYTES;
 use crate::diag;
 use crate::error::{Error, ErrorKind, Operation, Result};
@@ -93,14 +93,14 @@ impl Place {
 
     /// Returns whether the name refers to this file now.
     pub(crate) fn leads_to(&self, file: FileId) -> bool {
-        seen::at(&self.directory, &self.name).is_ok_and(|there| there.id == file)
+        stat::at(&self.directory, &self.name).is_ok_and(|there| there.id == file)
     }
 
     /// Returns whether only this user and root can replace this user's files here: no other user
     /// may write to the directory, or its sticky bit protects the files.
     pub(crate) fn keeps_our_names(&self) -> bool {
         let ours = rustix::process::geteuid().as_raw();
-        seen::of(&self.directory).is_ok_and(|directory| {
+        stat::of(&self.directory).is_ok_and(|directory| {
             let sticky = directory.mode & 0o1000 != 0;
             (directory.uid == ours || directory.uid == 0) && (sticky || directory.mode & 0o022 == 0)
         })
@@ -114,7 +114,7 @@ impl Place {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(lost()),
             file => file.map_err(binding)?,
         };
-        let there = seen::of(&file).map_err(|errno| binding(errno.into()))?;
+        let there = stat::of(&file).map_err(|errno| binding(errno.into()))?;
         if there.kind != FileType::Socket {
             return Err(lost());
         }

@@ -13,8 +13,8 @@ use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::place::descriptor_path;
-use super::seen;
 use super::stale::describe;
+use super::stat;
 
 /// The reason why a directory is not a private one of this user.
 #[derive(Debug)]
@@ -69,13 +69,13 @@ fn look(parent: impl AsFd, name: &OsStr) -> Result<(OwnedFd, Mode), NotPrivate> 
     let parent = parent.as_fd();
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let directory = rustix::fs::openat(parent, name, flags, Mode::empty())?;
-    let there = seen::of(&directory)?;
+    let there = stat::of(&directory)?;
     if there.kind != FileType::Directory {
         return Err(NotPrivate::Foreign(format!("it is {}", describe(there.kind))));
     }
     // This check comes first: as long as a file system has not answered, its files appear to be
     // owned by root (K-LOCK-6).
-    if there.id.dev != seen::of(parent)?.id.dev {
+    if there.id.dev != stat::of(parent)?.id.dev {
         return Err(NotPrivate::Foreign("another file system is mounted there".into()));
     }
     // In a user namespace, another user's file may appear to be owned by this user if that is the

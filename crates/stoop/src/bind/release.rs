@@ -10,7 +10,7 @@ use rustix::io::Errno;
 
 use super::place::{BoundFile, Place};
 use super::staging::Staging;
-use super::{LOCK_WAIT, binding, seen};
+use super::{LOCK_WAIT, binding, stat};
 use crate::error::{Error, Operation, Result};
 use crate::file_id::FileId;
 
@@ -34,7 +34,7 @@ pub struct SocketFile {
 
 impl SocketFile {
     pub(super) fn new(place: &Place, bound: BoundFile) -> Result<SocketFile> {
-        let id = seen::of(&bound.file).map_err(|errno| binding(errno.into()))?.id;
+        let id = stat::of(&bound.file).map_err(|errno| binding(errno.into()))?.id;
         let place = place.try_clone().map_err(binding)?;
         Ok(SocketFile { place, bound, id, maker: std::process::id(), kept: false })
     }

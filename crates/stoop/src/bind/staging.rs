@@ -27,7 +27,7 @@ use rustix::io::Errno;
 use super::place::{Place, descriptor_path};
 use super::private_dir::{self, NotPrivate};
 use super::release::SocketFile;
-use super::seen::{self, Seen};
+use super::stat::{self, Stat};
 use super::{binding, stale, taken};
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::file_id::FileId;
@@ -117,7 +117,7 @@ impl<'p> Staging<'p> {
     fn recover_entry(&self, entry: &OsStr) -> Result<()> {
         let inside = self.inside(entry.to_owned())?;
         let file = inside.look(entry).map_err(binding)?;
-        let recovered = match seen::of(&file).map_err(failed)?.kind {
+        let recovered = match stat::of(&file).map_err(failed)?.kind {
             FileType::Socket => match stale::is_alive(&file) {
                 Ok(false) => rustix::fs::unlinkat(&self.directory, entry, AtFlags::empty()),
                 Ok(true) => self.restore(entry),
@@ -290,7 +290,7 @@ impl<'p> Staging<'p> {
     }
 
     fn id_of(&self, entry: &OsStr) -> rustix::io::Result<FileId> {
-        Ok(seen::at(&self.directory, entry)?.id)
+        Ok(stat::at(&self.directory, entry)?.id)
     }
 
     fn is_free(&self, entry: &OsStr) -> bool {
@@ -344,8 +344,8 @@ impl Drop for Staging<'_> {
             let _ = rustix::fs::unlinkat(&self.directory, MARK, AtFlags::empty());
         }
         // In a shared directory, another one may have been put in its place.
-        let is_ours = |there: Seen| seen::of(&self.directory).is_ok_and(|ours| ours.id == there.id);
-        if seen::at(&self.place.directory, &self.name).is_ok_and(is_ours) {
+        let is_ours = |there: Stat| stat::of(&self.directory).is_ok_and(|ours| ours.id == there.id);
+        if stat::at(&self.place.directory, &self.name).is_ok_and(is_ours) {
             let _ = rustix::fs::unlinkat(&self.place.directory, &self.name, AtFlags::REMOVEDIR);
         }
     }
@@ -382,8 +382,8 @@ fn try_lock(place: &Place, name: &OsStr) -> rustix::io::Result<Attempt> {
     }
     // The last holder may have removed the directory between this open and this lock (K-LOCK-1,
     // K-LOCK-4).
-    let ours = seen::of(&directory)?.id;
-    match seen::at(&place.directory, name) {
+    let ours = stat::of(&directory)?.id;
+    match stat::at(&place.directory, name) {
         Ok(named) if named.id == ours => Ok(Attempt::Locked(directory)),
         Ok(_) | Err(Errno::NOENT) => Ok(Attempt::Held),
         Err(errno) => Err(errno),

@@ -14,7 +14,7 @@ use rustix::fs::FileType;
 
 use super::binding;
 use super::place::{Place, descriptor_path};
-use super::seen::{self, Seen};
+use super::stat::{self, Stat};
 use crate::Kind;
 use crate::error::{Result, words};
 use crate::file_id::FileId;
@@ -43,7 +43,7 @@ pub(super) fn examine(place: &Place) -> Result<Occupant> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Occupant::Nothing),
         file => file.map_err(binding)?,
     };
-    let there = seen::of(&file).map_err(|errno| binding(errno.into()))?;
+    let there = stat::of(&file).map_err(|errno| binding(errno.into()))?;
     if there.kind != FileType::Socket {
         let detail = format!("the name is taken by {}, which is never removed", describe(there.kind));
         return Ok(Occupant::Unknown(detail));
@@ -64,11 +64,11 @@ pub(super) fn examine(place: &Place) -> Result<Occupant> {
 }
 
 /// Like [`is_alive`], but probes a young file again, because its server may be about to appear.
-fn settled(file: &OwnedFd, seen: &Seen) -> io::Result<bool> {
+fn settled(file: &OwnedFd, stat: &Stat) -> io::Result<bool> {
     if is_alive(file)? {
         return Ok(true);
     }
-    match SETTLED_AFTER.checked_sub(seen.changed.elapsed().unwrap_or(SETTLED_AFTER)) {
+    match SETTLED_AFTER.checked_sub(stat.changed.elapsed().unwrap_or(SETTLED_AFTER)) {
         None | Some(Duration::ZERO) => Ok(false),
         Some(rest) => {
             std::thread::sleep(rest);
@@ -98,9 +98,9 @@ pub(crate) fn is_alive(file: &OwnedFd) -> io::Result<bool> {
 
 /// Checks that the file may be removed: in a directory that everyone may write to, only its owner
 /// may remove a stale file.
-fn removable(place: &Place, file: &Seen) -> std::result::Result<(), String> {
+fn removable(place: &Place, file: &Stat) -> std::result::Result<(), String> {
     let ours = rustix::process::geteuid().as_raw();
-    let sticky = seen::of(&place.directory).is_ok_and(|directory| directory.mode & 0o1000 != 0);
+    let sticky = stat::of(&place.directory).is_ok_and(|directory| directory.mode & 0o1000 != 0);
     match sticky && file.uid != ours {
         true => Err(format!("a stale socket of user {} in a shared directory is theirs to remove", file.uid)),
         false => Ok(()),

@@ -13,7 +13,7 @@ use crate::file_id::FileId;
 
 /// Metadata of a file.
 #[derive(Debug)]
-pub(super) struct Seen {
+pub(super) struct Stat {
     pub(super) id: FileId,
     pub(super) kind: FileType,
     /// The permission bits, set-ID and sticky bits included.
@@ -24,16 +24,16 @@ pub(super) struct Seen {
 }
 
 /// Examines the file with this name in a directory. Does not follow symbolic links.
-pub(super) fn at(directory: impl AsFd, name: &OsStr) -> rustix::io::Result<Seen> {
-    look(directory, name, AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT)
+pub(super) fn at(directory: impl AsFd, name: &OsStr) -> rustix::io::Result<Stat> {
+    statx(directory, name, AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT)
 }
 
 /// Examines the file of a file descriptor, which may be an `O_PATH` one.
-pub(super) fn of(file: impl AsFd) -> rustix::io::Result<Seen> {
-    look(file, OsStr::new(""), AtFlags::EMPTY_PATH)
+pub(super) fn of(file: impl AsFd) -> rustix::io::Result<Stat> {
+    statx(file, OsStr::new(""), AtFlags::EMPTY_PATH)
 }
 
-fn look(directory: impl AsFd, name: &OsStr, flags: AtFlags) -> rustix::io::Result<Seen> {
+fn statx(directory: impl AsFd, name: &OsStr, flags: AtFlags) -> rustix::io::Result<Stat> {
     let directory = directory.as_fd();
     let wanted = StatxFlags::BASIC_STATS;
     match rustix::fs::statx(directory, name, flags | AtFlags::STATX_DONT_SYNC, wanted) {
@@ -41,21 +41,21 @@ fn look(directory: impl AsFd, name: &OsStr, flags: AtFlags) -> rustix::io::Resul
         Err(Errno::NOSYS | Errno::PERM) => {
             let stat = rustix::fs::statat(directory, name, flags)?;
             let (seconds, nanoseconds) = (stat.st_ctime, stat.st_ctime_nsec as u32);
-            Ok(Seen::new(FileId::of(&stat), stat.st_mode, stat.st_uid, seconds, nanoseconds))
+            Ok(Stat::new(FileId::of(&stat), stat.st_mode, stat.st_uid, seconds, nanoseconds))
         }
-        seen => {
-            let seen = seen?;
-            let id = FileId { dev: makedev(seen.stx_dev_major, seen.stx_dev_minor), ino: seen.stx_ino };
-            let changed = seen.stx_ctime;
-            Ok(Seen::new(id, seen.stx_mode.into(), seen.stx_uid, changed.tv_sec, changed.tv_nsec))
+        stat => {
+            let stat = stat?;
+            let id = FileId { dev: makedev(stat.stx_dev_major, stat.stx_dev_minor), ino: stat.stx_ino };
+            let changed = stat.stx_ctime;
+            Ok(Stat::new(id, stat.stx_mode.into(), stat.stx_uid, changed.tv_sec, changed.tv_nsec))
         }
     }
 }
 
-impl Seen {
-    fn new(id: FileId, raw_mode: u32, uid: u32, seconds: i64, nanoseconds: u32) -> Seen {
+impl Stat {
+    fn new(id: FileId, raw_mode: u32, uid: u32, seconds: i64, nanoseconds: u32) -> Stat {
         let changed = SystemTime::UNIX_EPOCH + Duration::new(seconds.max(0) as u64, nanoseconds);
-        Seen { id, kind: FileType::from_raw_mode(raw_mode), mode: raw_mode & 0o7777, uid, changed }
+        Stat { id, kind: FileType::from_raw_mode(raw_mode), mode: raw_mode & 0o7777, uid, changed }
     }
 }
 
@@ -71,10 +71,10 @@ mod tests {
         std::fs::write(&path, "").unwrap();
         let stat = rustix::fs::stat(&path).unwrap();
         let directory = File::open(dir.path()).unwrap();
-        for seen in [at(&directory, "file".as_ref()), of(File::open(&path).unwrap())].map(Result::unwrap) {
-            assert_eq!((seen.id, seen.kind), (FileId::of(&stat), FileType::RegularFile));
-            assert_eq!((seen.mode, seen.uid), (stat.st_mode & 0o7777, stat.st_uid));
-            assert_eq!(seen.changed, std::fs::metadata(&path).unwrap().modified().unwrap());
+        for found in [at(&directory, "file".as_ref()), of(File::open(&path).unwrap())].map(Result::unwrap) {
+            assert_eq!((found.id, found.kind), (FileId::of(&stat), FileType::RegularFile));
+            assert_eq!((found.mode, found.uid), (stat.st_mode & 0o7777, stat.st_uid));
+            assert_eq!(found.changed, std::fs::metadata(&path).unwrap().modified().unwrap());
         }
         assert_eq!(at(&directory, "none".as_ref()).unwrap_err(), Errno::NOENT);
     }

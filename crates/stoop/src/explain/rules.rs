@@ -10,7 +10,7 @@ use super::{Explanation, shell, users};
 use crate::bind::{is_alive, staging_path};
 use crate::diag::{self, Entry, FileId};
 use crate::error::{Error, ErrorKind, Operation};
-use crate::holder::{Holder, command_of, owner_of};
+use crate::owner::{Holder, command_of, owner_of};
 use crate::{Address, Kind};
 
 pub(super) fn explain(error: &Error) -> Explanation {

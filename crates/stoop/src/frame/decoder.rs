@@ -73,7 +73,7 @@ pub(crate) struct Span {
 
 /// The frame with which the unread bytes begin.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Begun {
+pub(crate) struct NextFrame {
     header_bytes: usize,
     pub(crate) len_bytes: usize,
     pub(crate) descriptors: u8,
@@ -237,14 +237,14 @@ impl<C: Codec> Decoder<C> {
     }
 
     /// Returns the next frame without consuming it, or `None` if its length is not known yet.
-    pub(crate) fn look(&mut self) -> Result<Option<Begun>, FrameError> {
+    pub(crate) fn peek_frame(&mut self) -> Result<Option<NextFrame>, FrameError> {
         let step = self.codec.decode(&self.buffer[self.start..self.end], self.looked_bytes);
         self.incomplete(step)
     }
 
     /// Evaluates the header of the first, incomplete frame, and records what that means for the
     /// next read.
-    fn incomplete(&mut self, step: Result<Step, FrameError>) -> Result<Option<Begun>, FrameError> {
+    fn incomplete(&mut self, step: Result<Step, FrameError>) -> Result<Option<NextFrame>, FrameError> {
         if let Some(failure) = self.failure {
             return Err(failure);
         }
@@ -263,7 +263,7 @@ impl<C: Codec> Decoder<C> {
                 let len_bytes = head.len_bytes as usize;
                 self.expected_bytes = header_bytes + len_bytes + C::TRAILER.len();
                 let is_whole = self.expected_bytes <= unread_bytes;
-                Ok(Some(Begun { header_bytes, len_bytes, descriptors: head.descriptors, is_whole }))
+                Ok(Some(NextFrame { header_bytes, len_bytes, descriptors: head.descriptors, is_whole }))
             }
         }
     }
@@ -294,8 +294,8 @@ impl<C: Codec> Decoder<C> {
     /// Begins reading a frame directly into the caller's `message`: copies the bytes that have
     /// arrived and returns how many. The header stays unread until [`Decoder::completed`] or
     /// [`Decoder::given_back`].
-    pub(crate) fn lend_message(&mut self, begun: Begun, message: &mut [u8]) -> usize {
-        let from = self.start + begun.header_bytes;
+    pub(crate) fn lend_message(&mut self, next: NextFrame, message: &mut [u8]) -> usize {
+        let from = self.start + next.header_bytes;
         let came = &self.buffer[from..self.end];
         message[..came.len()].copy_from_slice(came);
         let len_bytes = came.len();
@@ -314,11 +314,11 @@ impl<C: Codec> Decoder<C> {
 
     /// Records that the directly read message is complete, and that `extra_bytes` after it are in
     /// the header space.
-    pub(crate) fn completed(&mut self, begun: Begun, extra_bytes: usize) {
-        self.start += begun.header_bytes;
+    pub(crate) fn completed(&mut self, next: NextFrame, extra_bytes: usize) {
+        self.start += next.header_bytes;
         self.end = self.start + extra_bytes;
         // Its bytes were never in the buffer.
-        self.base = self.base.wrapping_add(begun.len_bytes as u64);
+        self.base = self.base.wrapping_add(next.len_bytes as u64);
         self.forget_first();
     }
 

@@ -16,16 +16,16 @@ pub(super) const HEAD_BYTES: usize = 3 << 10;
 const PIECED_BYTES: usize = 256 << 10;
 
 /// The pending bytes, followed by a frame: header, message and trailer.
-pub(super) struct Straight<'a> {
+pub(super) struct DirectWrite<'a> {
     parts: [&'a [u8]; 4],
     all_bytes: usize,
     sent_bytes: usize,
 }
 
-impl<'a> Straight<'a> {
-    pub(super) fn new(pending: &'a [u8], [header, message, trailer]: [&'a [u8]; 3]) -> Straight<'a> {
+impl<'a> DirectWrite<'a> {
+    pub(super) fn new(pending: &'a [u8], [header, message, trailer]: [&'a [u8]; 3]) -> DirectWrite<'a> {
         let parts = [pending, header, message, trailer];
-        Straight { parts, all_bytes: parts.iter().map(|part| part.len()).sum(), sent_bytes: 0 }
+        DirectWrite { parts, all_bytes: parts.iter().map(|part| part.len()).sum(), sent_bytes: 0 }
     }
 
     /// Returns what to send next, or `None` if everything has been sent.
@@ -82,11 +82,11 @@ mod tests {
     fn pieces_suit_the_kernel_and_the_last_takes_the_remainder() {
         let sizes = |pending: usize, message: usize| {
             let (pending, message) = (vec![1; pending], vec![2; message]);
-            let mut straight = Straight::new(&pending, [&[0; 32], &message, b"\n"]);
+            let mut direct = DirectWrite::new(&pending, [&[0; 32], &message, b"\n"]);
             let mut sizes = Vec::new();
-            while let Some(piece) = straight.piece() {
+            while let Some(piece) = direct.piece() {
                 sizes.push(piece.iter().map(|slice| slice.len()).sum::<usize>());
-                straight.advance(sizes[sizes.len() - 1]);
+                direct.advance(sizes[sizes.len() - 1]);
             }
             sizes
         };
@@ -108,18 +108,18 @@ mod tests {
             let (pending, after) = all.split_at(lens[0]);
             let (header, after) = after.split_at(lens[1]);
             let (message, trailer) = after.split_at(lens[2]);
-            let mut straight = Straight::new(pending, [header, message, trailer]);
+            let mut direct = DirectWrite::new(pending, [header, message, trailer]);
             let mut sent = Vec::new();
             for &taken in taken.iter().cycle().take(stop) {
-                let Some(piece) = straight.piece() else { break };
+                let Some(piece) = direct.piece() else { break };
                 let bytes = piece.map(|slice| slice.to_vec()).concat();
                 prop_assert!(!bytes.is_empty());
                 let count = taken.min(bytes.len());
                 sent.extend_from_slice(&bytes[..count]);
-                straight.advance(count);
+                direct.advance(count);
             }
             prop_assert_eq!(&sent[..], &all[..sent.len()]);
-            let (of_pending, of_frame) = straight.sent();
+            let (of_pending, of_frame) = direct.sent();
             prop_assert_eq!(of_pending, sent.len().min(pending.len()));
             prop_assert_eq!(of_pending + of_frame, sent.len());
             let left = rest([header, message, trailer], of_frame).concat();

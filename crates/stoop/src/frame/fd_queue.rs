@@ -21,38 +21,38 @@ const WAITING_MAX: usize = 2;
 
 /// File descriptors that have arrived and whose frame has not been delivered.
 #[derive(Debug)]
-pub(crate) struct Beside<T> {
+pub(crate) struct FdQueue<T> {
     waiting: VecDeque<(Range<u64>, Vec<T>)>,
 }
 
-impl<T> Default for Beside<T> {
-    fn default() -> Beside<T> {
-        Beside { waiting: VecDeque::new() }
+impl<T> Default for FdQueue<T> {
+    fn default() -> FdQueue<T> {
+        FdQueue { waiting: VecDeque::new() }
     }
 }
 
-impl<T> Beside<T> {
+impl<T> FdQueue<T> {
     /// Stores the file descriptors that arrived with a read of this range of the stream.
-    pub(crate) fn came(&mut self, stretch: Range<u64>, batch: Vec<T>) -> Result<(), FrameError> {
+    pub(crate) fn push(&mut self, range: Range<u64>, batch: Vec<T>) -> Result<(), FrameError> {
         if batch.is_empty() {
             return Ok(());
         }
         if self.waiting.len() == WAITING_MAX {
             return Err(self.stray());
         }
-        self.waiting.push_back((stretch, batch));
+        self.waiting.push_back((range, batch));
         Ok(())
     }
 
     /// Returns the file descriptors of the frame that begins at `position` and announces
     /// `announced` of them. Call it for every frame, in order.
     pub(crate) fn claim(&mut self, position: u64, announced: usize) -> Result<Vec<T>, FrameError> {
-        let Some((stretch, _)) = self.waiting.front() else {
+        let Some((range, _)) = self.waiting.front() else {
             return if announced == 0 { Ok(Vec::new()) } else { Err(missing(announced, 0)) };
         };
         // Positions are modulo 2⁶⁴ and may wrap, so compare distances: a range is short.
-        let len = stretch.end.wrapping_sub(stretch.start);
-        let offset = position.wrapping_sub(stretch.start);
+        let len = range.end.wrapping_sub(range.start);
+        let offset = position.wrapping_sub(range.start);
         let is_before = offset > u64::MAX / 2;
         match (announced, is_before) {
             (0, _) if is_before || offset < len => Ok(Vec::new()),
@@ -93,38 +93,38 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_batch_goes_to_the_frame_that_begins_in_its_stretch() {
-        let mut beside = Beside::default();
-        beside.came(10..20, vec!['a', 'b']).unwrap();
-        assert_eq!(beside.claim(4, 0), Ok(vec![]), "before it");
+    fn a_batch_goes_to_the_frame_that_begins_in_its_range() {
+        let mut fds = FdQueue::default();
+        fds.push(10..20, vec!['a', 'b']).unwrap();
+        assert_eq!(fds.claim(4, 0), Ok(vec![]), "before it");
         assert_eq!(
-            beside.claim(11, 0),
+            fds.claim(11, 0),
             Ok(vec![]),
             "in it, and announces nothing: older bytes of the same read"
         );
-        beside.came(20..30, vec!['c']).unwrap();
-        assert_eq!(beside.claim(15, 2), Ok(vec!['a', 'b']));
-        assert_eq!(beside.claim(20, 1), Ok(vec!['c']));
-        assert!(beside.is_empty());
+        fds.push(20..30, vec!['c']).unwrap();
+        assert_eq!(fds.claim(15, 2), Ok(vec!['a', 'b']));
+        assert_eq!(fds.claim(20, 1), Ok(vec!['c']));
+        assert!(fds.is_empty());
     }
 
     #[test]
     fn what_was_not_announced_is_noticed() {
-        let mut beside = Beside::default();
-        beside.came(10..20, vec![1]).unwrap();
-        assert_eq!(beside.claim(20, 0), Err(FrameError::StrayDescriptors { count: 1 }));
-        beside.came(10..20, vec![1]).unwrap();
-        beside.came(20..30, vec![2]).unwrap();
-        assert_eq!(beside.came(30..40, vec![3]), Err(FrameError::StrayDescriptors { count: 1 }));
-        assert!(beside.is_empty(), "nothing is kept");
+        let mut fds = FdQueue::default();
+        fds.push(10..20, vec![1]).unwrap();
+        assert_eq!(fds.claim(20, 0), Err(FrameError::StrayDescriptors { count: 1 }));
+        fds.push(10..20, vec![1]).unwrap();
+        fds.push(20..30, vec![2]).unwrap();
+        assert_eq!(fds.push(30..40, vec![3]), Err(FrameError::StrayDescriptors { count: 1 }));
+        assert!(fds.is_empty(), "nothing is kept");
     }
 
     #[test]
     fn what_did_not_come_is_noticed() {
-        let mut beside = Beside::default();
-        assert_eq!(beside.claim(0, 1), Err(FrameError::MissingDescriptors { announced: 1, came: 0 }));
-        beside.came(10..20, vec![1]).unwrap();
-        assert_eq!(beside.claim(9, 1), Err(FrameError::MissingDescriptors { announced: 1, came: 0 }));
-        assert_eq!(beside.claim(10, 2), Err(FrameError::MissingDescriptors { announced: 2, came: 1 }));
+        let mut fds = FdQueue::default();
+        assert_eq!(fds.claim(0, 1), Err(FrameError::MissingDescriptors { announced: 1, came: 0 }));
+        fds.push(10..20, vec![1]).unwrap();
+        assert_eq!(fds.claim(9, 1), Err(FrameError::MissingDescriptors { announced: 1, came: 0 }));
+        assert_eq!(fds.claim(10, 2), Err(FrameError::MissingDescriptors { announced: 2, came: 1 }));
     }
 }

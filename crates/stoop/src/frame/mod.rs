@@ -34,17 +34,17 @@
 //! # Ok::<(), stoop::Error>(())
 //! ```
 
-mod beside;
 mod buffer;
 mod codec;
 mod decoder;
 mod delimited;
+mod direct_write;
 mod encoder;
 mod error;
+mod fd_queue;
 mod lines;
 mod native;
 mod reader;
-mod straight;
 mod writer;
 
 pub use buffer::{PAGE_BYTES, PageBuffer};

@@ -4,10 +4,10 @@ use std::fmt;
 use std::io::{IoSliceMut, Read};
 use std::os::fd::{AsFd, OwnedFd};
 
-use super::beside::Beside;
 use super::codec::Codec;
-use super::decoder::{Begun, Decoder, Span};
+use super::decoder::{Decoder, NextFrame, Span};
 use super::error::FrameError;
+use super::fd_queue::FdQueue;
 use super::native::Native;
 use crate::error::{Error, Operation, Result};
 use crate::message::Allow;
@@ -47,7 +47,7 @@ use crate::sys;
 pub struct FrameReader<R, C = Native> {
     io: R,
     decoder: Decoder<C>,
-    beside: Beside<OwnedFd>,
+    fds: FdQueue<OwnedFd>,
     /// A read into the caller's buffer ran out of bytes inside the next message, which is therefore
     /// gathered in the decoder's buffer instead.
     gathers: bool,
@@ -56,7 +56,7 @@ pub struct FrameReader<R, C = Native> {
 impl<R: Read, C: Codec> FrameReader<R, C> {
     /// Creates a reader. Memory is allocated with the first message.
     pub fn new(io: R, codec: C) -> FrameReader<R, C> {
-        FrameReader { io, decoder: Decoder::new(codec), beside: Beside::default(), gathers: false }
+        FrameReader { io, decoder: Decoder::new(codec), fds: FdQueue::default(), gathers: false }
     }
 
     /// Sets the maximum length of a message, in bytes. The default is
@@ -134,7 +134,7 @@ impl<R: Read, C: Codec> FrameReader<R, C> {
     /// Returns an error if the stream cannot be read or decoded; [`FrameReader::next`] lists the
     /// cases.
     pub fn next_len(&mut self) -> Result<Option<usize>> {
-        Ok(self.begun()?.map(|begun| begun.len_bytes))
+        Ok(self.peek_frame()?.map(|next| next.len_bytes))
     }
 
     /// Reads the next message into `buffer` and returns its length, or `None` at the end.
@@ -149,16 +149,16 @@ impl<R: Read, C: Codec> FrameReader<R, C> {
     /// message stays available to the next call, and the stream is intact.
     pub fn read_into(&mut self, buffer: &mut [u8]) -> Result<Option<usize>> {
         loop {
-            let Some(begun) = self.begun()? else { return Ok(None) };
-            if begun.descriptors != 0 {
-                return self.refuse(begun.descriptors);
+            let Some(next) = self.peek_frame()? else { return Ok(None) };
+            if next.descriptors != 0 {
+                return self.refuse(next.descriptors);
             }
-            let (len_bytes, max_bytes) = (begun.len_bytes, buffer.len());
+            let (len_bytes, max_bytes) = (next.len_bytes, buffer.len());
             let Some(message) = buffer.get_mut(..len_bytes) else {
                 let (len_bytes, max_bytes) = (len_bytes as u64, max_bytes as u64);
                 return Err(receiving(FrameError::TooLong { len_bytes, max_bytes }));
             };
-            if begun.is_whole {
+            if next.is_whole {
                 if let Some(span) = self.decoder.advance().map_err(receiving)? {
                     message.copy_from_slice(self.decoder.message(&span));
                 }
@@ -166,7 +166,7 @@ impl<R: Read, C: Codec> FrameReader<R, C> {
                 return Ok(Some(len_bytes));
             }
             if C::TRAILER.is_empty() && !self.gathers {
-                return self.read_straight(begun, message);
+                return self.read_direct(next, message);
             }
             self.fill()?;
         }
@@ -174,8 +174,8 @@ impl<R: Read, C: Codec> FrameReader<R, C> {
 
     /// Reads the rest of a message directly to its destination, and the header of the next one if
     /// it arrives with it.
-    fn read_straight(&mut self, begun: Begun, message: &mut [u8]) -> Result<Option<usize>> {
-        let mut filled = self.decoder.lend_message(begun, message);
+    fn read_direct(&mut self, next: NextFrame, message: &mut [u8]) -> Result<Option<usize>> {
+        let mut filled = self.decoder.lend_message(next, message);
         loop {
             let (io, room) = (&mut self.io, self.decoder.header_room());
             let rest = &mut message[filled..];
@@ -185,7 +185,7 @@ impl<R: Read, C: Codec> FrameReader<R, C> {
             let read = retry(|| io.read_vectored(&mut [IoSliceMut::new(rest), IoSliceMut::new(room)]));
             match read {
                 Ok(count) if count >= rest_bytes => {
-                    self.decoder.completed(begun, count - rest_bytes);
+                    self.decoder.completed(next, count - rest_bytes);
                     return Ok(Some(message.len()));
                 }
                 Ok(0) => {
@@ -203,10 +203,10 @@ impl<R: Read, C: Codec> FrameReader<R, C> {
     }
 
     /// Returns the next frame as soon as its length is known, or `None` at the end.
-    fn begun(&mut self) -> Result<Option<Begun>> {
+    fn peek_frame(&mut self) -> Result<Option<NextFrame>> {
         loop {
-            if let Some(begun) = self.decoder.look().map_err(receiving)? {
-                return Ok(Some(begun));
+            if let Some(next) = self.decoder.peek_frame().map_err(receiving)? {
+                return Ok(Some(next));
             }
             if !self.fill()? {
                 return Ok(None);
@@ -277,7 +277,7 @@ impl<R: Read + AsFd> FrameReader<R, Native> {
     pub fn next_with_descriptors(&mut self, allow: Allow) -> Result<Option<(&[u8], Vec<OwnedFd>)>> {
         let claimed = self.claim(allow);
         if self.decoder.failure().is_some() {
-            self.beside.clear();
+            self.fds.clear();
         }
         Ok(claimed?.map(|(span, descriptors)| (self.decoder.message(&span), descriptors)))
     }
@@ -286,8 +286,7 @@ impl<R: Read + AsFd> FrameReader<R, Native> {
         loop {
             if let Some(span) = self.decoder.advance().map_err(receiving)? {
                 let announced = usize::from(span.descriptors);
-                let claimed =
-                    allow.check(announced).and_then(|()| self.beside.claim(span.position, announced));
+                let claimed = allow.check(announced).and_then(|()| self.fds.claim(span.position, announced));
                 let descriptors = claimed.or_else(|error| self.decoder.fail(error)).map_err(receiving)?;
                 return Ok(Some((span, descriptors)));
             }
@@ -306,12 +305,12 @@ impl<R: Read + AsFd> FrameReader<R, Native> {
         let came = arrival.incoming.descriptors;
         let is_cut = arrival.flags & libc::MSG_CTRUNC != 0 || arrival.incoming.malformed;
         let checked = if is_cut { Err(FrameError::CutDescriptors) } else { allow.check(came.len()) };
-        let kept = checked.and_then(|()| self.beside.came(from..self.decoder.filled_position(), came));
+        let kept = checked.and_then(|()| self.fds.push(from..self.decoder.filled_position(), came));
         kept.or_else(|error| self.decoder.fail(error)).map_err(receiving)?;
         if arrival.len == 0 {
-            let stray = !self.beside.is_empty();
+            let stray = !self.fds.is_empty();
             let ended = self.decoder.finish();
-            let ended = if stray && ended.is_ok() { self.decoder.fail(self.beside.stray()) } else { ended };
+            let ended = if stray && ended.is_ok() { self.decoder.fail(self.fds.stray()) } else { ended };
             ended.map_err(receiving)?;
         }
         Ok(arrival.len != 0)

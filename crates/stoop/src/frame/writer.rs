@@ -6,10 +6,10 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use super::codec::{Codec, HEADER_ROOM_BYTES};
+use super::direct_write::{DirectWrite, HEAD_BYTES, PIECE_BYTES, rest};
 use super::encoder::Encoder;
 use super::error::FrameError;
 use super::native::Native;
-use super::straight::{HEAD_BYTES, PIECE_BYTES, Straight, rest};
 use crate::control::{self, DESCRIPTORS_MAX};
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::socket::{configure, retry};
@@ -159,7 +159,7 @@ impl<W: Write, C: Codec> FrameWriter<W, C> {
     #[cold]
     fn send_now(&mut self, message: &[u8]) -> Result<()> {
         if message.len() >= COPY_BELOW_BYTES {
-            return self.send_straight(message);
+            return self.send_direct(message);
         }
         match self.flush() {
             Err(error) if !error.is_would_block() => Err(error),
@@ -175,22 +175,22 @@ impl<W: Write, C: Codec> FrameWriter<W, C> {
     }
 
     /// Sends the batch and then a large message, the latter without copying.
-    fn send_straight(&mut self, message: &[u8]) -> Result<()> {
+    fn send_direct(&mut self, message: &[u8]) -> Result<()> {
         let mut room = [0; HEADER_ROOM_BYTES];
         let header_bytes = self.encoder.header(message, 0, &mut room).map_err(framing)?;
         let header = &room[..header_bytes];
         if self.encoder.pending().len() + header_bytes > HEAD_BYTES {
             self.flush()?;
         }
-        let mut straight = Straight::new(self.encoder.pending(), [header, message, C::TRAILER]);
+        let mut direct = DirectWrite::new(self.encoder.pending(), [header, message, C::TRAILER]);
         let result = loop {
-            let Some(piece) = straight.piece() else { break Ok(()) };
+            let Some(piece) = direct.piece() else { break Ok(()) };
             match retry(|| not_zero(self.io.write_vectored(&piece))) {
-                Ok(count) => straight.advance(count),
+                Ok(count) => direct.advance(count),
                 Err(cause) => break Err(sending(cause)),
             }
         };
-        let (of_pending, of_frame) = straight.sent();
+        let (of_pending, of_frame) = direct.sent();
         self.consume(of_pending);
         if of_frame == 0 {
             return result;

@@ -10,7 +10,7 @@ use tokio::time::{sleep, sleep_until, timeout};
 
 use super::counters::Counters;
 use super::shares::{Share, Shares};
-use crate::aio::{Datagram, Pause, Receiver, wait_for_room};
+use crate::aio::{Backoff, Datagram, Receiver, wait_send_ready};
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::send_quota::{SendQuota, Verdict};
 use crate::{Address, packet};
@@ -67,7 +67,7 @@ impl Replies {
     }
 
     async fn send_in_time(&self, socket: &Datagram, message: &[u8], to: &To<'_>) -> Result<()> {
-        let (since, mut place, mut pause) = (Instant::now(), None, Pause::new());
+        let (since, mut place, mut backoff) = (Instant::now(), None, Backoff::new());
         loop {
             tokio::task::coop::consume_budget().await;
             let obstacle = match self.try_send(socket, message, to, since)? {
@@ -84,8 +84,8 @@ impl Replies {
                 place = Some(self.place(to.address).ok_or_else(|| self.refused(to.address))?);
             }
             match obstacle {
-                Sent::Full => wait_for_room(socket, to.receiver).await,
-                _ => sleep(pause.next()).await,
+                Sent::Full => wait_send_ready(socket, to.receiver).await,
+                _ => sleep(backoff.next()).await,
             }
         }
     }
