@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use crate::control::{self, Credentials, Encoder};
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::socket::{Socket, retry};
-use crate::sys::{self, Arrival, Incoming, RawAddress};
+use crate::sys::{self, Incoming, RawAddress, ReceivedMessage};
 use crate::{Address, Kind, Origin};
 
 /// The maximum number of buffers in one call (`UIO_MAXIOV`). The kernel ignores those beyond.
@@ -152,7 +152,7 @@ pub struct Received {
 /// A received message that has not been checked yet, so that its sender can be inspected first.
 /// Dropping it closes the received file descriptors.
 pub(crate) struct Pending {
-    arrival: Arrival,
+    received: ReceivedMessage,
     room_bytes: usize,
 }
 
@@ -162,22 +162,22 @@ impl Pending {
         // With MSG_TRUNC as a flag the kernel returns the true length of a packet, even if it does
         // not fit (K-DGRAM-12). A stream has no such length.
         let flags = if socket.kind() == Kind::Stream { 0 } else { libc::MSG_TRUNC };
-        let arrival =
+        let received =
             retry(|| socket.spin().wait(|more| sys::receive_message(socket.as_fd(), buffers, flags | more)))
                 .map_err(|cause| Error::system(Operation::Receive, cause).of_kind(socket.kind()))?;
-        Ok(Pending { arrival, room_bytes })
+        Ok(Pending { received, room_bytes })
     }
 
     /// Returns the sender, if the kernel knows it.
     pub(crate) fn sender(&self) -> Option<Credentials> {
-        self.arrival.incoming.credentials.and_then(Credentials::resolve)
+        self.received.incoming.credentials.and_then(Credentials::resolve)
     }
 
     /// Returns the message, if it is whole and carries no more file descriptors than allowed.
     pub(crate) fn take(self, allow: Allow) -> Result<Received> {
-        let Pending { arrival, room_bytes } = self;
-        let (len_bytes, count) = (arrival.len, arrival.incoming.descriptors.len());
-        let (kind, detail) = if arrival.flags & libc::MSG_CTRUNC != 0 || arrival.incoming.malformed {
+        let Pending { received, room_bytes } = self;
+        let (len_bytes, count) = (received.len, received.incoming.descriptors.len());
+        let (kind, detail) = if received.flags & libc::MSG_CTRUNC != 0 || received.incoming.malformed {
             let detail = format!("control data was cut; {count} descriptors came and were closed");
             (ErrorKind::ControlTruncated, detail)
         } else if count > allow.descriptors {
@@ -187,9 +187,9 @@ impl Pending {
         } else if len_bytes > room_bytes {
             (ErrorKind::MessageTruncated, truncation(len_bytes, room_bytes))
         } else {
-            return Ok(Received::from_parts(len_bytes, arrival.from.to_address(), arrival.incoming));
+            return Ok(Received::from_parts(len_bytes, received.from.to_address(), received.incoming));
         };
-        // Returning drops the file descriptors in `arrival`, which closes them.
+        // Returning drops the file descriptors in `received`, which closes them.
         let error = Error::new(Operation::Receive, kind, detail);
         Err(error.with_received(len_bytes.min(room_bytes)))
     }

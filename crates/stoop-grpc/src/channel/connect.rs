@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Channel, Way, local::Local, remote};
+use super::{Channel, Transport, local::Local, remote};
 use crate::{Endpoint, Error};
 
 /// The default time to wait for a server, and for room in its queue.
@@ -109,12 +109,12 @@ impl Connect {
             Endpoint::Local(address) => {
                 let local = Local::new(address, &self);
                 local.connection().await.map_err(Error::Socket)?;
-                Ok(Channel(Way::Local(local.into())))
+                Ok(Channel(Transport::Local(local.into())))
             }
             Endpoint::Tcp(uri) => {
                 let (endpoint, connector) = remote::endpoint(uri, &self)?;
                 let channel = endpoint.connect_with_connector(connector).await;
-                Ok(Channel(Way::Remote(channel.map_err(|cause| Error::Transport(cause.into()))?)))
+                Ok(Channel(Transport::Remote(channel.map_err(|cause| Error::Transport(cause.into()))?)))
             }
         }
     }
@@ -126,10 +126,10 @@ impl Connect {
     /// ([`Error::NoTls`]), or if keys or certificates are invalid.
     pub fn lazy(self) -> Result<Channel, Error> {
         Ok(Channel(match &self.endpoint {
-            Endpoint::Local(address) => Way::Local(Local::new(address, &self).into()),
+            Endpoint::Local(address) => Transport::Local(Local::new(address, &self).into()),
             Endpoint::Tcp(uri) => {
                 let (endpoint, connector) = remote::endpoint(uri, &self)?;
-                Way::Remote(endpoint.connect_with_connector_lazy(connector))
+                Transport::Remote(endpoint.connect_with_connector_lazy(connector))
             }
         }))
     }

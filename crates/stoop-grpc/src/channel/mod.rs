@@ -35,10 +35,10 @@ use crate::deadline::{self, Side};
 /// [`Code::DeadlineExceeded`](tonic::Code::DeadlineExceeded) when the deadline passes, whether it
 /// waits for a connection, for the response, or for the rest of a stream.
 #[derive(Clone)]
-pub struct Channel(Way);
+pub struct Channel(Transport);
 
 #[derive(Clone)]
-enum Way {
+enum Transport {
     Local(Arc<Local>),
     /// A TCP endpoint, by tonic's own transport.
     Remote(tonic::transport::Channel),
@@ -56,14 +56,14 @@ impl Service<Request<Body>> for Channel {
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let timer = deadline::timer(&request, None);
         match self.0.clone() {
-            Way::Local(local) => Box::pin(async move {
+            Transport::Local(local) => Box::pin(async move {
                 let call = local.call(request);
                 match timer {
                     None => call.await,
                     timer => Box::pin(deadline::within(timer, Side::Client, call, Err)).await,
                 }
             }),
-            Way::Remote(mut channel) => {
+            Transport::Remote(mut channel) => {
                 let call = async move {
                     let failed = |cause: tonic::transport::Error| Status::from_error(cause.into());
                     poll_fn(|cx| channel.poll_ready(cx)).await.map_err(failed)?;
@@ -78,8 +78,8 @@ impl Service<Request<Body>> for Channel {
 impl fmt::Debug for Channel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Way::Local(local) => local.fmt(f),
-            Way::Remote(channel) => channel.fmt(f),
+            Transport::Local(local) => local.fmt(f),
+            Transport::Remote(channel) => channel.fmt(f),
         }
     }
 }

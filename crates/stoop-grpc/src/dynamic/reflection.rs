@@ -57,7 +57,7 @@ impl From<CallError> for ReflectError {
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct Ask {
+struct ReflectionRequest {
     #[prost(oneof = "Question", tags = "3, 4, 7")]
     question: Option<Question>,
 }
@@ -73,7 +73,7 @@ enum Question {
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct Told {
+struct ReflectionResponse {
     #[prost(oneof = "Answer", tags = "4, 6, 7")]
     answer: Option<Answer>,
 }
@@ -177,7 +177,7 @@ impl Conversation<'_> {
     }
 
     async fn ask(&mut self, question: Question) -> Result<Answer, ReflectError> {
-        let ask = Ask { question: Some(question) };
+        let ask = ReflectionRequest { question: Some(question) };
         // A send fails only if the call has ended. The response then says so.
         let _ = self.questions.send(ask.encode_to_vec().into());
         // A server may wait for the first request before it sends its headers, so the call is
@@ -188,23 +188,23 @@ impl Conversation<'_> {
         }
         let Some(answers) = &mut self.answers else { return Err(malformed("no answer")) };
         let bytes = answers.message().await?.ok_or_else(|| malformed("no answer"))?;
-        let told = Told::decode(bytes).map_err(|error| malformed(&error.to_string()))?;
+        let told = ReflectionResponse::decode(bytes).map_err(|error| malformed(&error.to_string()))?;
         told.answer.ok_or_else(|| malformed("an empty answer"))
     }
 
     /// Fetches the files that define these services, and all their imports.
     async fn files_of(&mut self, services: &[String]) -> Result<Vec<FileDescriptorProto>, ReflectError> {
-        let mut gathered = Gathered::new(services);
-        while let Some(question) = gathered.next_question()? {
+        let mut collector = FileCollector::new(services);
+        while let Some(question) = collector.next_question()? {
             let answer = self.ask(question).await?;
-            gathered.take(answer)?;
+            collector.take(answer)?;
         }
-        Ok(gathered.files)
+        Ok(collector.files)
     }
 }
 
 /// The files that a server has sent, and what remains to be requested. Does no I/O.
-struct Gathered {
+struct FileCollector {
     files: Vec<FileDescriptorProto>,
     /// The names of files that are not requested (again).
     known: BTreeSet<String>,
@@ -213,9 +213,9 @@ struct Gathered {
     bytes: usize,
 }
 
-impl Gathered {
-    fn new(services: &[String]) -> Gathered {
-        Gathered {
+impl FileCollector {
+    fn new(services: &[String]) -> FileCollector {
+        FileCollector {
             files: Vec::new(),
             // The files of protobuf itself are never requested: our own are used.
             known: DescriptorPool::global().files().map(|file| file.name().to_owned()).collect(),
@@ -271,20 +271,20 @@ pub(crate) fn fuzz(mut data: &[u8]) {
         let (&length, rest) = data.split_first_chunk::<2>()?;
         let (told, rest) = rest.split_at(rest.len().min(u16::from_le_bytes(length).into()));
         data = rest;
-        Told::decode(told).ok()?.answer
+        ReflectionResponse::decode(told).ok()?.answer
     };
     let Some(Answer::Services(services)) = answer() else { return };
     let names = services.names();
-    let mut gathered = Gathered::new(&names);
-    while let Ok(Some(_)) = gathered.next_question() {
-        match answer().map(|answer| gathered.take(answer)) {
+    let mut collector = FileCollector::new(&names);
+    while let Ok(Some(_)) = collector.next_question() {
+        match answer().map(|answer| collector.take(answer)) {
             Some(Ok(())) => {}
             Some(Err(error)) => return assert!(!error.to_string().is_empty()),
             None => break,
         }
     }
-    assert!(gathered.files.len() <= MAX_FILES);
-    if let Ok(schema) = Schema::from_server(names, gathered.files, "v1") {
+    assert!(collector.files.len() <= MAX_FILES);
+    if let Ok(schema) = Schema::from_server(names, collector.files, "v1") {
         for service in schema.services() {
             assert!(!super::describe(&super::Symbol::Service(service)).is_empty());
         }
@@ -304,11 +304,11 @@ mod tests {
 
     /// Sends requests until nothing is missing. Gives up after `most` responses.
     fn questions(mut answer: impl FnMut(&Question) -> Answer, most: usize) -> Result<usize, ReflectError> {
-        let mut gathered = Gathered::new(&["a.Service".to_owned()]);
+        let mut collector = FileCollector::new(&["a.Service".to_owned()]);
         for asked in 0..most {
-            let Some(question) = gathered.next_question()? else { return Ok(asked) };
+            let Some(question) = collector.next_question()? else { return Ok(asked) };
             let answer = answer(&question);
-            gathered.take(answer)?;
+            collector.take(answer)?;
         }
         panic!("it asks and asks");
     }

@@ -11,11 +11,11 @@ use http::{Request, Response};
 use tonic::Status;
 use tonic::body::Body;
 
-type Answer = Pin<Box<dyn Future<Output = Result<Response<Body>, Status>> + Send>>;
+type ResponseFuture = Pin<Box<dyn Future<Output = Result<Response<Body>, Status>> + Send>>;
 
 /// A channel of any type.
 #[derive(Clone)]
-pub(super) struct Service(Arc<dyn Fn(Request<Body>) -> Answer + Send + Sync>);
+pub(super) struct Service(Arc<dyn Fn(Request<Body>) -> ResponseFuture + Send + Sync>);
 
 impl Service {
     pub(super) fn new<S>(channel: S) -> Service
@@ -24,7 +24,7 @@ impl Service {
         S::Error: Into<Box<dyn Error + Send + Sync>>,
         S::Future: Send,
     {
-        let call = move |request| -> Answer {
+        let call = move |request| -> ResponseFuture {
             let mut channel = channel.clone();
             Box::pin(async move {
                 let ready = poll_fn(|cx| channel.poll_ready(cx)).await;
@@ -39,13 +39,13 @@ impl Service {
 impl tower_service::Service<Request<Body>> for Service {
     type Response = Response<Body>;
     type Error = Status;
-    type Future = Answer;
+    type Future = ResponseFuture;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Status>> {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Body>) -> Answer {
+    fn call(&mut self, request: Request<Body>) -> ResponseFuture {
         (self.0)(request)
     }
 }

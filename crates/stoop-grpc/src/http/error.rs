@@ -146,13 +146,13 @@ fn first_line(bytes: &[u8]) -> &[u8] {
 }
 
 fn classify(error: &hyper::Error, version: Version, opening: &[u8]) -> ErrorKind {
-    let heard = Heard::from(opening);
-    match (version, heard) {
+    let protocol = Protocol::from(opening);
+    match (version, protocol) {
         _ if error.is_user() => ErrorKind::RequestBody,
-        (_, Heard::Nothing) => ErrorKind::NoAnswer,
-        (_, Heard::SomethingElse) => ErrorKind::NotHttp,
-        (Version::Http1, Heard::Http2) => ErrorKind::Http2Only,
-        (Version::Http2, Heard::Http1) => ErrorKind::Http1Only,
+        (_, Protocol::Nothing) => ErrorKind::NoAnswer,
+        (_, Protocol::SomethingElse) => ErrorKind::NotHttp,
+        (Version::Http1, Protocol::Http2) => ErrorKind::Http2Only,
+        (Version::Http2, Protocol::Http1) => ErrorKind::Http1Only,
         _ if error.is_parse_too_large() => ErrorKind::HeaderTooLarge,
         _ if error.is_parse() => ErrorKind::Malformed,
         _ if error.is_incomplete_message() => ErrorKind::CutShort,
@@ -181,24 +181,24 @@ fn causes<'e>(error: &'e (dyn StdError + 'static)) -> impl Iterator<Item = &'e (
 
 /// The protocol that a server's first bytes belong to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Heard {
+enum Protocol {
     Nothing,
     Http1,
     Http2,
     SomethingElse,
 }
 
-impl From<&[u8]> for Heard {
-    fn from(opening: &[u8]) -> Heard {
+impl From<&[u8]> for Protocol {
+    fn from(opening: &[u8]) -> Protocol {
         const VERSION: &[u8] = b"HTTP/1.";
         let shared = opening.len().min(VERSION.len());
         match opening {
-            [] => Heard::Nothing,
-            _ if opening[..shared] == VERSION[..shared] => Heard::Http1,
+            [] => Protocol::Nothing,
+            _ if opening[..shared] == VERSION[..shared] => Protocol::Http1,
             // A frame of type SETTINGS (4) or GOAWAY (7) on stream 0, no longer than a server's
             // first one can be.
-            [0, 0..=1, _, 4 | 7, _, 0, 0, 0, 0, ..] => Heard::Http2,
-            _ => Heard::SomethingElse,
+            [0, 0..=1, _, 4 | 7, _, 0, 0, 0, 0, ..] => Protocol::Http2,
+            _ => Protocol::SomethingElse,
         }
     }
 }
@@ -209,17 +209,17 @@ mod tests {
 
     #[test]
     fn servers_are_told_apart_by_their_first_bytes() {
-        assert_eq!(Heard::from(&b""[..]), Heard::Nothing);
+        assert_eq!(Protocol::from(&b""[..]), Protocol::Nothing);
         for http1 in [&b"HTTP/1.1 200 OK"[..], b"HTTP/1.0 400 Bad", b"H", b"HTTP/1"] {
-            assert_eq!(Heard::from(http1), Heard::Http1);
+            assert_eq!(Protocol::from(http1), Protocol::Http1);
         }
         for http2 in
             [&b"\0\0\0\x04\0\0\0\0\0"[..], b"\0\0\x12\x04\0\0\0\0\0\0\x03", b"\0\0\x08\x07\0\0\0\0\0"]
         {
-            assert_eq!(Heard::from(http2), Heard::Http2);
+            assert_eq!(Protocol::from(http2), Protocol::Http2);
         }
         for other in [&b"220 ready"[..], b"SSH-2.0-x", b"\0\0\0\x04\0\0\0\0\x01", b"HTTPS", b"HTTP/2 200"] {
-            assert_eq!(Heard::from(other), Heard::SomethingElse);
+            assert_eq!(Protocol::from(other), Protocol::SomethingElse);
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! | step | file |
 //! |---|---|
-//! | resolving the directory and name, including paths longer than `sun_path` | `place.rs` |
+//! | resolving the directory and name, including paths longer than `sun_path` | `location.rs` |
 //! | creating parent directories | `parents.rs` |
 //! | what has the name: nothing, a **stale** file, a live server, not a socket | `stale.rs` |
 //! | examining a file without blocking | `stat.rs` |
@@ -14,10 +14,10 @@
 
 pub mod activation;
 pub mod handover;
+mod location;
 pub mod notify;
 mod parents;
 mod permissions;
-mod place;
 mod private_dir;
 mod release;
 mod staging;
@@ -37,12 +37,12 @@ use crate::owner::{self, Holder};
 use crate::socket::Socket;
 use crate::sys::{self, RawAddress};
 use crate::{Address, AddressError, Datagram, Kind, Listener, Policy, SeqPacket, Stream, ToAddress};
+use location::{Bindable, Location};
 use permissions::Permissions;
-use place::{Bindable, Place};
 use staging::Staging;
 use stale::Occupant;
 
-pub(crate) use place::staging_path;
+pub(crate) use location::staging_path;
 pub(crate) use stale::is_alive;
 
 /// How long to wait for the lock while another process of this user binds or releases the same
@@ -277,21 +277,21 @@ impl Bind {
         if let Some(mode) = self.parents {
             parents::create_parents(path, mode)?;
         }
-        let place = Place::open(path)?;
+        let location = Location::open(path)?;
         for _ in 0..TRIES {
             // A socket can be bound only once, so each attempt needs a new one (K-BIND-12).
             let socket = make()?;
-            let placed = match (stale::examine(&place)?, place.bindable()) {
+            let placed = match (stale::examine(&location)?, location.bindable()) {
                 // bind(2) fails if the name exists, so it needs no lock here, and no other file
                 // ever appears in the directory.
-                (Occupant::Nothing, Some(bindable)) if !Staging::is_there(&place) => {
-                    self.bind_directly(&socket, &place, &bindable, None)
+                (Occupant::Nothing, Some(bindable)) if !Staging::is_there(&location) => {
+                    self.bind_directly(&socket, &location, &bindable, None)
                 }
                 (Occupant::Live(file), _) if !self.replace => {
                     return Err(held(taken(), owner::of_file(file)));
                 }
                 (Occupant::Unknown(detail), _) => return Err(taken().with_detail(detail)),
-                _ => self.bind_staged(&socket, &Staging::enter(&place, LOCK_WAIT)?, &place),
+                _ => self.bind_staged(&socket, &Staging::enter(&location, LOCK_WAIT)?, &location),
             };
             match placed {
                 // Another process bound the name first: examine it again.
@@ -307,15 +307,15 @@ impl Bind {
     fn bind_directly(
         &self,
         socket: &Socket,
-        place: &Place,
+        location: &Location,
         bindable: &Bindable,
         staging: Option<&Staging>,
     ) -> Result<SocketFile> {
         self.permissions.before_bind(socket)?;
-        let reserved = place.reserve()?;
+        let reserved = location.reserve()?;
         sys::bind(socket.as_fd(), &bindable.raw).map_err(binding)?;
         drop(reserved);
-        let file = SocketFile::new(place, place.bound_file(socket)?)?;
+        let file = SocketFile::new(location, location.bound_file(socket)?)?;
         match self.finish(socket, &file) {
             Ok(()) => Ok(file),
             Err(error) => {
@@ -330,8 +330,8 @@ impl Bind {
 
     /// Binds, under the lock, a name that is occupied or too long for the kernel. Under the lock,
     /// the occupant is examined once more.
-    fn bind_staged(&self, socket: &Socket, staging: &Staging, place: &Place) -> Result<SocketFile> {
-        match stale::examine(place)? {
+    fn bind_staged(&self, socket: &Socket, staging: &Staging, location: &Location) -> Result<SocketFile> {
+        match stale::examine(location)? {
             Occupant::Live(file) if self.replace => {
                 let new = self.bind_inside(socket, staging)?;
                 return staging.publish_over(new, file);
@@ -341,8 +341,8 @@ impl Bind {
             Occupant::Stale(file) => staging.remove(file).map_err(|errno| binding(errno.into()))?,
             Occupant::Nothing => {}
         }
-        match place.bindable() {
-            Some(bindable) => self.bind_directly(socket, place, &bindable, Some(staging)),
+        match location.bindable() {
+            Some(bindable) => self.bind_directly(socket, location, &bindable, Some(staging)),
             // Bind under a short name first, then rename.
             None => staging.publish_new(self.bind_inside(socket, staging)?),
         }

@@ -12,7 +12,7 @@ use std::path::Path;
 use rustix::fs::Mode;
 use rustix::io::Errno;
 
-use super::place::{Place, descriptor_path, open_directory};
+use super::location::{Location, descriptor_path, open_directory};
 use super::staging::Staging;
 use super::{LOCK_WAIT, binding, stat};
 use crate::error::{Error, Result};
@@ -40,20 +40,20 @@ fn create_directory(path: &Path, mode: Mode) -> Result<()> {
     if !is_narrowed(&directory, mode) {
         return none_if_there(rustix::fs::mkdirat(&directory, name, mode));
     }
-    let place = Place { directory, name: name.to_owned(), path: path.to_owned() };
-    match stat::at(&place.directory, name) {
+    let location = Location { directory, name: name.to_owned(), path: path.to_owned() };
+    match stat::at(&location.directory, name) {
         Ok(_) => Ok(()),
-        Err(_) => create_moved(&place, mode),
+        Err(_) => create_moved(&location, mode),
     }
 }
 
 /// Creates the directory in a private one, and moves it to its name.
-fn create_moved(place: &Place, mode: Mode) -> Result<()> {
-    match Staging::enter(place, LOCK_WAIT)?.create_directory(mode) {
+fn create_moved(location: &Location, mode: Mode) -> Result<()> {
+    match Staging::enter(location, LOCK_WAIT)?.create_directory(mode) {
         // The file system has no RENAME_NOREPLACE. The mode is then narrower than requested, but no
         // other directory is changed.
         Err(Errno::INVAL | Errno::NOSYS) => {
-            none_if_there(rustix::fs::mkdirat(&place.directory, &place.name, mode))
+            none_if_there(rustix::fs::mkdirat(&location.directory, &location.name, mode))
         }
         created => none_if_there(created),
     }
@@ -126,9 +126,9 @@ mod tests {
                     }
                 }
             });
-            let place = Place::open(&wanted).unwrap();
+            let location = Location::open(&wanted).unwrap();
             for _ in 0..2000 {
-                create_moved(&place, Mode::from_raw_mode(0o777)).unwrap();
+                create_moved(&location, Mode::from_raw_mode(0o777)).unwrap();
             }
             swapping.store(false, Ordering::Relaxed);
         });

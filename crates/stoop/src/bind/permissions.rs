@@ -10,7 +10,7 @@ use rustix::fs::{AtFlags, CWD, Gid, Mode, Uid};
 use rustix::io::Errno;
 
 use super::binding;
-use super::place::descriptor_path;
+use super::location::descriptor_path;
 use super::release::SocketFile;
 use crate::error::{ErrorKind, Operation, Result};
 use crate::socket::Socket;

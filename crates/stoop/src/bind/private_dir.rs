@@ -12,7 +12,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::place::descriptor_path;
+use super::location::descriptor_path;
 use super::stale::describe;
 use super::stat;
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustix::fs::AtFlags;
 use rustix::io::Errno;
 
-use super::place::{BoundFile, Place};
+use super::location::{BoundFile, Location};
 use super::staging::Staging;
 use super::{LOCK_WAIT, binding, stat};
 use crate::error::{Error, Operation, Result};
@@ -23,7 +23,7 @@ const DROP_WAIT: Duration = Duration::from_secs(1);
 /// process is a fork of the one that created it.
 #[derive(Debug)]
 pub struct SocketFile {
-    place: Place,
+    location: Location,
     /// Its file descriptor pins the inode, so that the inode number is not reused while it is
     /// compared.
     bound: BoundFile,
@@ -33,15 +33,15 @@ pub struct SocketFile {
 }
 
 impl SocketFile {
-    pub(super) fn new(place: &Place, bound: BoundFile) -> Result<SocketFile> {
+    pub(super) fn new(location: &Location, bound: BoundFile) -> Result<SocketFile> {
         let id = stat::of(&bound.file).map_err(|errno| binding(errno.into()))?.id;
-        let place = place.try_clone().map_err(binding)?;
-        Ok(SocketFile { place, bound, id, maker: std::process::id(), kept: false })
+        let location = location.try_clone().map_err(binding)?;
+        Ok(SocketFile { location, bound, id, maker: std::process::id(), kept: false })
     }
 
     /// Returns the absolute path at which the file was created.
     pub fn path(&self) -> &Path {
-        &self.place.path
+        &self.location.path
     }
 
     /// Returns an `O_PATH` file descriptor of the file.
@@ -57,7 +57,7 @@ impl SocketFile {
 
     /// Returns the file's name in its directory.
     pub(super) fn name(&self) -> &OsStr {
-        &self.place.name
+        &self.location.name
     }
 
     pub(super) fn id(&self) -> FileId {
@@ -65,14 +65,14 @@ impl SocketFile {
     }
 
     /// Returns the same file under the name to which it has been moved.
-    pub(super) fn moved_to(mut self, place: Place) -> SocketFile {
-        self.place = place;
+    pub(super) fn moved_to(mut self, location: Location) -> SocketFile {
+        self.location = location;
         self
     }
 
     /// Returns whether the path still refers to this file.
     pub fn is_in_place(&self) -> bool {
-        self.place.leads_to(self.id)
+        self.location.leads_to(self.id)
     }
 
     /// Unlinks the file if it is still this one.
@@ -106,20 +106,20 @@ impl SocketFile {
             return Ok(());
         }
         let failed = |errno: Errno| Error::system(Operation::Release, errno.into());
-        let removed = match Staging::enter(&self.place, wait) {
+        let removed = match Staging::enter(&self.location, wait) {
             Ok(staging) => staging.remove(self.id).map_err(failed),
             // Another process of this user works on the name.
             Err(error) if error.is_timed_out() => Err(error),
             // No staging directory could be created (its name is taken, or the disk is full).
             // Checking and then unlinking is race-free here if no other user can change the
             // directory.
-            Err(_) if self.place.keeps_our_names() && self.is_in_place() => {
-                rustix::fs::unlinkat(&self.place.directory, &self.place.name, AtFlags::empty())
+            Err(_) if self.location.keeps_our_names() && self.is_in_place() => {
+                rustix::fs::unlinkat(&self.location.directory, &self.location.name, AtFlags::empty())
                     .map_err(failed)
             }
             Err(error) => Err(error),
         };
-        removed.map_err(|error| error.during_release(&self.place.path))
+        removed.map_err(|error| error.during_release(&self.location.path))
     }
 }
 

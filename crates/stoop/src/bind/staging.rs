@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::{AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
-use super::place::{Place, descriptor_path};
+use super::location::{Location, descriptor_path};
 use super::private_dir::{self, NotPrivate};
 use super::release::SocketFile;
 use super::stat::{self, Stat};
@@ -56,7 +56,7 @@ const FOREIGN_WAIT: Duration = Duration::from_secs(1);
 
 /// The locked directory. Dropping it removes it, unless it contains something that must be kept.
 pub(super) struct Staging<'p> {
-    place: &'p Place,
+    location: &'p Location,
     name: OsString,
     /// Open for reading, since it carries the lock.
     directory: OwnedFd,
@@ -74,25 +74,25 @@ enum Attempt {
 impl<'p> Staging<'p> {
     /// Returns whether the directory exists. If so, another process of this user is changing the
     /// name, or was killed while doing so.
-    pub(super) fn is_there(place: &Place) -> bool {
-        private_dir::open(&place.directory, &place.staging_name())
-            .is_ok_and(|directory| is_marked(&directory, place) == Ok(true))
+    pub(super) fn is_there(location: &Location) -> bool {
+        private_dir::open(&location.directory, &location.staging_name())
+            .is_ok_and(|directory| is_marked(&directory, location) == Ok(true))
     }
 
     /// Creates and locks the directory, waiting at most `wait` for other processes of this user,
     /// and recovers what a killed process has left in it.
-    pub(super) fn enter(place: &'p Place, wait: Duration) -> Result<Staging<'p>> {
-        let name = place.staging_name();
+    pub(super) fn enter(location: &'p Location, wait: Duration) -> Result<Staging<'p>> {
+        let name = location.staging_name();
         let started = Instant::now();
         loop {
-            match try_lock(place, &name).map_err(failed)? {
+            match try_lock(location, &name).map_err(failed)? {
                 Attempt::Locked(directory) => {
-                    let staging = Staging { place, name, directory };
+                    let staging = Staging { location, name, directory };
                     return staging.recover().map(|()| staging);
                 }
-                Attempt::Held if started.elapsed() >= wait => return Err(held(place, &name, wait)),
+                Attempt::Held if started.elapsed() >= wait => return Err(held(location, &name, wait)),
                 Attempt::Foreign(why) if started.elapsed() >= wait.min(FOREIGN_WAIT) => {
-                    return Err(in_the_way(place, &name, &why));
+                    return Err(in_the_way(location, &name, &why));
                 }
                 Attempt::Held | Attempt::Foreign(_) => std::thread::sleep(RETRY),
             }
@@ -102,11 +102,11 @@ impl<'p> Staging<'p> {
     /// Recovers the contents. Nothing is touched before the marker has been checked.
     fn recover(&self) -> Result<()> {
         let left = self.entries().map_err(failed)?;
-        match is_marked(&self.directory, self.place) {
+        match is_marked(&self.directory, self.location) {
             Ok(true) => {}
             Ok(false) => return Err(self.in_the_way("it is for another socket")),
             Err(Errno::NOENT) if left.is_empty() => {
-                rustix::fs::symlinkat(&self.place.name, &self.directory, MARK).map_err(failed)?;
+                rustix::fs::symlinkat(&self.location.name, &self.directory, MARK).map_err(failed)?;
             }
             Err(Errno::NOENT | Errno::INVAL) => return Err(self.in_the_way("it holds files of others")),
             Err(errno) => return Err(failed(errno)),
@@ -145,7 +145,7 @@ impl<'p> Staging<'p> {
             Err(Errno::EXIST) => {}
             result => return result,
         }
-        let Some(there) = stale::dead_file(self.place) else { return Ok(()) };
+        let Some(there) = stale::dead_file(self.location) else { return Ok(()) };
         match self.exchange(entry).and_then(|()| self.dispose(entry, there)) {
             Err(Errno::NOENT | Errno::INVAL | Errno::NOSYS | Errno::EXIST) => Ok(()),
             result => result,
@@ -154,7 +154,7 @@ impl<'p> Staging<'p> {
 
     /// Binds a socket in the directory.
     pub(super) fn bind(&self, socket: &Socket) -> Result<SocketFile> {
-        let own_name = self.inside(self.place.name.clone())?;
+        let own_name = self.inside(self.location.name.clone())?;
         let inside =
             match own_name.name != MARK && own_name.bindable().is_some() && self.is_free(&own_name.name) {
                 true => own_name,
@@ -170,15 +170,15 @@ impl<'p> Staging<'p> {
     /// that file. If another file has taken the name meanwhile, the exchange is undone.
     pub(super) fn publish_over(&self, file: SocketFile, seen: FileId) -> Result<SocketFile> {
         // Clone before the exchange: nothing may fail once the name belongs to this socket.
-        let published = self.place.try_clone().map_err(binding)?;
-        let (entry, place) = (file.name().to_owned(), self.place);
+        let published = self.location.try_clone().map_err(binding)?;
+        let (entry, location) = (file.name().to_owned(), self.location);
         let exchanged = match self.exchange(&entry) {
             // The file was removed meanwhile, so this is an ordinary bind.
             Err(Errno::NOENT) => return self.publish_new(file),
             // The file system has no RENAME_EXCHANGE. A plain rename replaces as well, but without
             // the second check.
             Err(Errno::INVAL | Errno::NOSYS) => {
-                rustix::fs::renameat(&self.directory, &entry, &place.directory, &place.name)
+                rustix::fs::renameat(&self.directory, &entry, &location.directory, &location.name)
             }
             exchanged => exchanged.and_then(|()| self.dispose(&entry, seen)),
         };
@@ -207,7 +207,7 @@ impl<'p> Staging<'p> {
 
     /// Moves the socket bound in here to its name, which is free.
     pub(super) fn publish_new(&self, file: SocketFile) -> Result<SocketFile> {
-        let published = self.place.try_clone().map_err(binding)?;
+        let published = self.location.try_clone().map_err(binding)?;
         match self.move_out(file.name()) {
             Ok(()) => Ok(file.moved_to(published)),
             Err(errno) => Err(self.give_up(file, failed(errno))),
@@ -229,11 +229,11 @@ impl<'p> Staging<'p> {
     /// moved back if it is another one: a server that does not use the lock may take the name at
     /// any time. Its file is absent for a moment; with a plain unlink it would be lost.
     pub(super) fn remove(&self, file: FileId) -> rustix::io::Result<()> {
-        let (place, aside) = (self.place, self.free_name(ASIDE));
-        if !place.leads_to(file) {
+        let (location, aside) = (self.location, self.free_name(ASIDE));
+        if !location.leads_to(file) {
             return Ok(());
         }
-        match rustix::fs::renameat(&place.directory, &place.name, &self.directory, &aside) {
+        match rustix::fs::renameat(&location.directory, &location.name, &self.directory, &aside) {
             Err(Errno::NOENT) => return Ok(()),
             result => result?,
         }
@@ -254,10 +254,10 @@ impl<'p> Staging<'p> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let made = rustix::fs::openat(&self.directory, DIRECTORY, flags, Mode::empty())?;
         rustix::fs::chmodat(CWD, descriptor_path(&made), mode, AtFlags::empty())?;
-        let place = self.place;
+        let location = self.location;
         let free = RenameFlags::NOREPLACE;
         let moved =
-            rustix::fs::renameat_with(&self.directory, DIRECTORY, &place.directory, &place.name, free);
+            rustix::fs::renameat_with(&self.directory, DIRECTORY, &location.directory, &location.name, free);
         if moved.is_err() {
             let _ = rustix::fs::unlinkat(&self.directory, DIRECTORY, AtFlags::REMOVEDIR);
         }
@@ -266,12 +266,18 @@ impl<'p> Staging<'p> {
 
     /// Moves an entry to the socket's name, which must be free (otherwise `EXIST`).
     fn move_out(&self, entry: &OsStr) -> rustix::io::Result<()> {
-        let (from, place) = (&self.directory, self.place);
-        match rustix::fs::renameat_with(from, entry, &place.directory, &place.name, RenameFlags::NOREPLACE) {
+        let (from, location) = (&self.directory, self.location);
+        match rustix::fs::renameat_with(
+            from,
+            entry,
+            &location.directory,
+            &location.name,
+            RenameFlags::NOREPLACE,
+        ) {
             // The file system has no RENAME_NOREPLACE. A link never replaces anything either
             // (K-BIND-16).
             Err(Errno::INVAL | Errno::NOSYS) => {
-                rustix::fs::linkat(from, entry, &place.directory, &place.name, AtFlags::empty())?;
+                rustix::fs::linkat(from, entry, &location.directory, &location.name, AtFlags::empty())?;
                 rustix::fs::unlinkat(from, entry, AtFlags::empty())
             }
             result => result,
@@ -279,12 +285,12 @@ impl<'p> Staging<'p> {
     }
 
     fn exchange(&self, entry: &OsStr) -> rustix::io::Result<()> {
-        let place = self.place;
+        let location = self.location;
         rustix::fs::renameat_with(
             &self.directory,
             entry,
-            &place.directory,
-            &place.name,
+            &location.directory,
+            &location.name,
             RenameFlags::EXCHANGE,
         )
     }
@@ -309,9 +315,9 @@ impl<'p> Staging<'p> {
         free
     }
 
-    fn inside(&self, name: OsString) -> Result<Place> {
-        let path = self.place.path.with_file_name(&self.name).join(&name);
-        Ok(Place { directory: self.directory.try_clone().map_err(binding)?, name, path })
+    fn inside(&self, name: OsString) -> Result<Location> {
+        let path = self.location.path.with_file_name(&self.name).join(&name);
+        Ok(Location { directory: self.directory.try_clone().map_err(binding)?, name, path })
     }
 
     /// Returns the names in here, without the marker.
@@ -329,7 +335,7 @@ impl<'p> Staging<'p> {
     }
 
     fn in_the_way(&self, why: &str) -> Error {
-        in_the_way(self.place, &self.name, why)
+        in_the_way(self.location, &self.name, why)
     }
 }
 
@@ -340,27 +346,27 @@ impl Drop for Staging<'_> {
         if !self.entries().is_ok_and(|left| left.is_empty()) {
             return;
         }
-        if is_marked(&self.directory, self.place) == Ok(true) {
+        if is_marked(&self.directory, self.location) == Ok(true) {
             let _ = rustix::fs::unlinkat(&self.directory, MARK, AtFlags::empty());
         }
         // In a shared directory, another one may have been put in its place.
         let is_ours = |there: Stat| stat::of(&self.directory).is_ok_and(|ours| ours.id == there.id);
-        if stat::at(&self.place.directory, &self.name).is_ok_and(is_ours) {
-            let _ = rustix::fs::unlinkat(&self.place.directory, &self.name, AtFlags::REMOVEDIR);
+        if stat::at(&self.location.directory, &self.name).is_ok_and(is_ours) {
+            let _ = rustix::fs::unlinkat(&self.location.directory, &self.name, AtFlags::REMOVEDIR);
         }
     }
 }
 
 /// Returns whether the marker says that the directory is for this name; `NOENT` without a marker.
-fn is_marked(directory: &OwnedFd, place: &Place) -> rustix::io::Result<bool> {
+fn is_marked(directory: &OwnedFd, location: &Location) -> rustix::io::Result<bool> {
     let target = rustix::fs::readlinkat(directory, MARK, Vec::new())?;
-    Ok(target.as_bytes() == place.name.as_bytes())
+    Ok(target.as_bytes() == location.name.as_bytes())
 }
 
 /// Creates the directory if it does not exist, and locks it without blocking.
-fn try_lock(place: &Place, name: &OsStr) -> rustix::io::Result<Attempt> {
-    let (created, directory) = match private_dir::create(&place.directory, name) {
-        Err(NotPrivate::Failed(Errno::EXIST)) => (false, private_dir::open(&place.directory, name)),
+fn try_lock(location: &Location, name: &OsStr) -> rustix::io::Result<Attempt> {
+    let (created, directory) = match private_dir::create(&location.directory, name) {
+        Err(NotPrivate::Failed(Errno::EXIST)) => (false, private_dir::open(&location.directory, name)),
         created => (true, created),
     };
     let directory = match directory.map(|directory| private_dir::reopen_for_reading(&directory)) {
@@ -383,7 +389,7 @@ fn try_lock(place: &Place, name: &OsStr) -> rustix::io::Result<Attempt> {
     // The last holder may have removed the directory between this open and this lock (K-LOCK-1,
     // K-LOCK-4).
     let ours = stat::of(&directory)?.id;
-    match stat::at(&place.directory, name) {
+    match stat::at(&location.directory, name) {
         Ok(named) if named.id == ours => Ok(Attempt::Locked(directory)),
         Ok(_) | Err(Errno::NOENT) => Ok(Attempt::Held),
         Err(errno) => Err(errno),
@@ -394,14 +400,14 @@ fn failed(errno: Errno) -> Error {
     binding(errno.into())
 }
 
-fn held(place: &Place, name: &OsStr, wait: Duration) -> Error {
-    let path = place.path.with_file_name(name);
+fn held(location: &Location, name: &OsStr, wait: Duration) -> Error {
+    let path = location.path.with_file_name(name);
     let detail = format!("another process of this user has held the lock '{}' for {wait:?}", path.display());
     Error::new(Operation::Bind, ErrorKind::TimedOut, detail)
 }
 
-fn in_the_way(place: &Place, name: &OsStr, why: &str) -> Error {
-    let path = place.path.with_file_name(name);
+fn in_the_way(location: &Location, name: &OsStr, why: &str) -> Error {
+    let path = location.path.with_file_name(name);
     let detail = format!("'{}' is needed for a moment and is in the way: {why}", path.display());
     Error::new(Operation::Bind, ErrorKind::NotPermitted, detail)
 }
@@ -413,8 +419,8 @@ mod tests {
     use std::path::{Path, PathBuf};
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    fn place(directory: &Path) -> Place {
-        Place::open(&directory.join("app.sock")).unwrap()
+    fn location(directory: &Path) -> Location {
+        Location::open(&directory.join("app.sock")).unwrap()
     }
 
     /// Creates a directory as a killed process leaves it, with these sockets in it, and a path for
@@ -438,8 +444,8 @@ mod tests {
             for _ in 0..8 {
                 scope.spawn(|| {
                     for _ in 0..100 {
-                        let place = place(directory.path());
-                        let _lock = Staging::enter(&place, Duration::from_secs(20)).unwrap();
+                        let location = location(directory.path());
+                        let _lock = Staging::enter(&location, Duration::from_secs(20)).unwrap();
                         assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
                         inside.fetch_sub(1, Ordering::SeqCst);
                     }
@@ -452,9 +458,9 @@ mod tests {
     #[test]
     fn a_lock_that_is_held_is_reported_by_name() {
         let directory = stoop_testkit::tempdir();
-        let place = place(directory.path());
-        let _held = Staging::enter(&place, Duration::ZERO).unwrap();
-        let error = Staging::enter(&place, Duration::from_millis(20)).err().unwrap();
+        let location = location(directory.path());
+        let _held = Staging::enter(&location, Duration::ZERO).unwrap();
+        let error = Staging::enter(&location, Duration::from_millis(20)).err().unwrap();
         assert!(error.is_timed_out());
         assert!(error.to_string().contains(".app.sock.stoop"), "{error}");
     }
@@ -462,9 +468,9 @@ mod tests {
     #[test]
     fn what_is_not_ours_is_in_the_way_and_stays() {
         let directory = stoop_testkit::tempdir();
-        let (place, name) = (place(directory.path()), directory.path().join(".app.sock.stoop"));
+        let (location, name) = (location(directory.path()), directory.path().join(".app.sock.stoop"));
         let refused = |why: &str| {
-            let error = Staging::enter(&place, Duration::ZERO).err().unwrap();
+            let error = Staging::enter(&location, Duration::ZERO).err().unwrap();
             assert_eq!(error.kind(), ErrorKind::NotPermitted);
             assert!(error.to_string().contains(why), "{error}");
         };
@@ -497,7 +503,7 @@ mod tests {
         let left = left_over(directory.path(), "app.sock");
         std::fs::write(left.join("old"), "precious").unwrap();
         std::fs::create_dir(left.join(DIRECTORY)).unwrap();
-        drop(Staging::enter(&place(directory.path()), Duration::ZERO).unwrap());
+        drop(Staging::enter(&location(directory.path()), Duration::ZERO).unwrap());
         assert_eq!(std::fs::read_to_string(directory.path().join("app.sock")).unwrap(), "precious");
         assert!(!left.exists());
     }
@@ -513,7 +519,7 @@ mod tests {
             let left = left_over(directory.path(), "app.sock");
             let alive = UnixListener::bind(left.join("app.sock")).unwrap();
             drop(UnixListener::bind(left.join("old")).unwrap());
-            drop(Staging::enter(&place(directory.path()), Duration::ZERO).unwrap());
+            drop(Staging::enter(&location(directory.path()), Duration::ZERO).unwrap());
             std::os::unix::net::UnixStream::connect(&path).unwrap();
             alive.accept().unwrap();
             assert!(!left.exists());
@@ -528,11 +534,11 @@ mod tests {
         let _there = UnixListener::bind(&path).unwrap();
         let left = left_over(directory.path(), "app.sock");
         let alive = UnixListener::bind(left.join("app.sock")).unwrap();
-        drop(Staging::enter(&place(directory.path()), Duration::ZERO).unwrap());
+        drop(Staging::enter(&location(directory.path()), Duration::ZERO).unwrap());
         assert!(left.join("app.sock").exists());
         drop(crate::Bind::new(&path).replace(true).listen().unwrap());
         assert!(left.join("app.sock").exists() && !path.exists());
-        drop(Staging::enter(&place(directory.path()), Duration::ZERO).unwrap());
+        drop(Staging::enter(&location(directory.path()), Duration::ZERO).unwrap());
         std::os::unix::net::UnixStream::connect(&path).unwrap();
         alive.accept().unwrap();
         assert!(!left.exists());

@@ -13,7 +13,7 @@ use std::time::Duration;
 use rustix::fs::FileType;
 
 use super::binding;
-use super::place::{Place, descriptor_path};
+use super::location::{Location, descriptor_path};
 use super::stat::{self, Stat};
 use crate::Kind;
 use crate::error::{Result, words};
@@ -38,8 +38,8 @@ pub(super) enum Occupant {
 }
 
 /// Examines the name, and probes whether a socket file there is live.
-pub(super) fn examine(place: &Place) -> Result<Occupant> {
-    let file = match place.look(&place.name) {
+pub(super) fn examine(location: &Location) -> Result<Occupant> {
+    let file = match location.look(&location.name) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Occupant::Nothing),
         file => file.map_err(binding)?,
     };
@@ -51,7 +51,7 @@ pub(super) fn examine(place: &Place) -> Result<Occupant> {
     match settled(&file, &there) {
         Ok(true) => Ok(Occupant::Live(there.id)),
         Ok(false) => {
-            Ok(removable(place, &there).map_or_else(Occupant::Unknown, |()| Occupant::Stale(there.id)))
+            Ok(removable(location, &there).map_or_else(Occupant::Unknown, |()| Occupant::Stale(there.id)))
         }
         Err(error) => {
             let detail = format!(
@@ -98,9 +98,9 @@ pub(crate) fn is_alive(file: &OwnedFd) -> io::Result<bool> {
 
 /// Checks that the file may be removed: in a directory that everyone may write to, only its owner
 /// may remove a stale file.
-fn removable(place: &Place, file: &Stat) -> std::result::Result<(), String> {
+fn removable(location: &Location, file: &Stat) -> std::result::Result<(), String> {
     let ours = rustix::process::geteuid().as_raw();
-    let sticky = stat::of(&place.directory).is_ok_and(|directory| directory.mode & 0o1000 != 0);
+    let sticky = stat::of(&location.directory).is_ok_and(|directory| directory.mode & 0o1000 != 0);
     match sticky && file.uid != ours {
         true => Err(format!("a stale socket of user {} in a shared directory is theirs to remove", file.uid)),
         false => Ok(()),
@@ -108,8 +108,8 @@ fn removable(place: &Place, file: &Stat) -> std::result::Result<(), String> {
 }
 
 /// Returns the socket file under the name if it is stale and this process may remove it.
-pub(super) fn dead_file(place: &Place) -> Option<FileId> {
-    match examine(place) {
+pub(super) fn dead_file(location: &Location) -> Option<FileId> {
+    match examine(location) {
         Ok(Occupant::Stale(file)) => Some(file),
         _ => None,
     }

@@ -17,7 +17,7 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 
-mod held;
+mod by_fd;
 mod message;
 
 use std::cmp::Ordering;
@@ -34,7 +34,7 @@ use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 
 pub use crate::file_id::FileId;
 use crate::{Address, Kind, sys};
-pub use held::{Settings, peek};
+pub use by_fd::{Settings, peek};
 use message::Question;
 
 /// A socket in the kernel's table. Fields that were not requested are `None` or empty.

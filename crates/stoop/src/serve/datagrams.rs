@@ -11,8 +11,8 @@ use super::connections::{Connections, Limits};
 use super::counters::Counters;
 use super::deadline::Deadline;
 use super::draining::{Draining, Signal};
-use super::replies::{REPLY_TIMEOUT, Replies, To};
-use super::shares::{Share, Shares};
+use super::keyed_semaphore::{KeyedPermit, KeyedSemaphore};
+use super::replies::{Destination, REPLY_TIMEOUT, Replies};
 use super::{server::End, trace};
 use crate::aio::{Datagram, Receiver, in_background};
 use crate::error::{Error, ErrorKind, Result};
@@ -72,8 +72,8 @@ pub struct Datagrams {
     limits: Limits,
     drain_deadline: Duration,
     /// Limits on how many messages of one sender, and of one user, are handled at once.
-    senders: Arc<Shares<Address>>,
-    uids: Arc<Shares<u32>>,
+    senders: Arc<KeyedSemaphore<Address>>,
+    uids: Arc<KeyedSemaphore<u32>>,
     reply_timeout: Duration,
     replies: Arc<Replies>,
     counters: Counters,
@@ -126,7 +126,7 @@ impl Message {
             ReplyTo::Name => Receiver::At(self.from()),
         };
         let uid = self.beside.credentials.map(|sender| sender.uid);
-        self.replies.send(&self.socket, message, &To { receiver, address: self.from(), uid }).await
+        self.replies.send(&self.socket, message, &Destination { receiver, address: self.from(), uid }).await
     }
 }
 
@@ -150,8 +150,8 @@ impl Datagrams {
             reply_to: ReplyTo::Sender,
             limits: Limits { total: MAX_IN_FLIGHT, ..Limits::NONE },
             drain_deadline: Duration::from_secs(5),
-            senders: Shares::new(usize::MAX),
-            uids: Shares::new(usize::MAX),
+            senders: KeyedSemaphore::new(usize::MAX),
+            uids: KeyedSemaphore::new(usize::MAX),
             reply_timeout: REPLY_TIMEOUT,
             replies: Arc::new(Replies::new(MAX_IN_FLIGHT, REPLY_TIMEOUT, counters.clone())),
             counters,
@@ -170,7 +170,7 @@ impl Datagrams {
     /// Further messages are dropped and counted: in the queue they would block those of other
     /// senders. Senders without an address are subject to the per-user limit only.
     pub fn max_in_flight_per_sender(mut self, messages: usize) -> Datagrams {
-        self.senders = Shares::new(messages);
+        self.senders = KeyedSemaphore::new(messages);
         self
     }
 
@@ -178,7 +178,7 @@ impl Datagrams {
     ///
     /// Further messages are dropped and counted.
     pub fn max_in_flight_per_uid(mut self, messages: usize) -> Datagrams {
-        self.uids = Shares::new(messages);
+        self.uids = KeyedSemaphore::new(messages);
         self
     }
 
@@ -282,7 +282,12 @@ impl Datagrams {
         .await
     }
 
-    async fn take<H, F>(&self, result: Got, handled: &mut Connections, handler: &mut H) -> Result<()>
+    async fn take<H, F>(
+        &self,
+        result: ReceiveResult,
+        handled: &mut Connections,
+        handler: &mut H,
+    ) -> Result<()>
     where
         H: FnMut(Message) -> F,
         F: Future<Output = ()> + Send + 'static,
@@ -290,7 +295,7 @@ impl Datagrams {
         self.counters.cells().refused_by_policy.store(self.socket.get_ref().refused(), Relaxed);
         match result {
             Ok((bytes, beside)) => {
-                let Some(places) = self.places(&beside) else {
+                let Some(permits) = self.permits(&beside) else {
                     let dropped = self.counters.cells().dropped_over_share.fetch_add(1, Relaxed);
                     trace::dropped(beside.credentials.map(|sender| sender.uid));
                     if dropped.is_multiple_of(REFUSALS_PER_CALL as u64) {
@@ -300,10 +305,10 @@ impl Datagrams {
                 };
                 let (socket, reply_to, replies) = (self.socket.clone(), self.reply_to, self.replies.clone());
                 let handling = handler(Message { bytes, beside, socket, reply_to, replies });
-                match places {
+                match permits {
                     (None, None) => handled.serve(None, None, handling),
-                    places => handled.serve(None, None, async move {
-                        let _places = places;
+                    permits => handled.serve(None, None, async move {
+                        let _permits = permits;
                         handling.await;
                     }),
                 }
@@ -325,7 +330,7 @@ impl Datagrams {
 
     /// Acquires what a message counts against the limits of its sender and its user. Returns
     /// `None` if a limit is reached and the message must be dropped.
-    fn places(&self, beside: &Received) -> Option<Places> {
+    fn permits(&self, beside: &Received) -> Option<Permits> {
         let sender = Some(&beside.from).filter(|from| !from.is_unnamed());
         if sender.is_some_and(|sender| self.replies.is_mute(sender)) {
             return None;
@@ -389,15 +394,15 @@ impl Datagrams {
     }
 }
 
-type Got = Result<(Vec<u8>, Received)>;
+type ReceiveResult = Result<(Vec<u8>, Received)>;
 
 /// The permits that a message holds until it has been handled.
-type Places = (Option<Share<Address>>, Option<Share<u32>>);
+type Permits = (Option<KeyedPermit<Address>>, Option<KeyedPermit<u32>>);
 
 enum Event {
     Shutdown,
     Ended,
-    Message(Got),
+    Message(ReceiveResult),
 }
 
 /// Returns whether the error concerns one message only, so that receiving can go on.

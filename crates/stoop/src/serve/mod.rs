@@ -65,7 +65,7 @@
 //! | the accept loop, and draining | `server.rs` |
 //! | open connections and their limits | `connections.rs` |
 //! | the same for messages | `datagrams.rs` |
-//! | replies, and limits on senders that do not read them | `replies.rs`, `shares.rs` |
+//! | replies, and limits on senders that do not read them | `replies.rs`, `keyed_semaphore.rs` |
 //! | passing the listener to a successor | `successor.rs` |
 //! | the drain notification for handlers, and its deadline | `draining.rs`, `deadline.rs` |
 //! | counts, events | `counters.rs`, `trace.rs` |
@@ -75,9 +75,9 @@ mod counters;
 mod datagrams;
 mod deadline;
 mod draining;
+mod keyed_semaphore;
 mod replies;
 mod server;
-mod shares;
 mod successor;
 mod trace;
 

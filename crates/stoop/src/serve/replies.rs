@@ -9,7 +9,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{sleep, sleep_until, timeout};
 
 use super::counters::Counters;
-use super::shares::{Share, Shares};
+use super::keyed_semaphore::{KeyedPermit, KeyedSemaphore};
 use crate::aio::{Backoff, Datagram, Receiver, wait_send_ready};
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::send_quota::{SendQuota, Verdict};
@@ -24,7 +24,7 @@ pub(super) struct Replies {
     quota: SendQuota,
     /// Limits how many replies wait for their receivers at once.
     waiting: Semaphore,
-    waiting_for: Arc<Shares<Address>>,
+    waiting_for: Arc<KeyedSemaphore<Address>>,
     timeout: Duration,
     counters: Counters,
 }
@@ -36,7 +36,7 @@ impl Replies {
         Replies {
             quota: SendQuota::new(),
             waiting: Semaphore::new((in_flight / 2).clamp(1, Semaphore::MAX_PERMITS)),
-            waiting_for: Shares::new((in_flight / 4).max(1)),
+            waiting_for: KeyedSemaphore::new((in_flight / 4).max(1)),
             timeout,
             counters,
         }
@@ -47,7 +47,7 @@ impl Replies {
         self.waiting_for.is_used_up(sender)
     }
 
-    fn place(&self, to: &Address) -> Option<(SemaphorePermit<'_>, Share<Address>)> {
+    fn permit(&self, to: &Address) -> Option<(SemaphorePermit<'_>, KeyedPermit<Address>)> {
         Some((self.waiting.try_acquire().ok()?, self.waiting_for.take(to)?))
     }
 
@@ -55,7 +55,7 @@ impl Replies {
     ///
     /// # Cancel safety
     /// This method is cancel safe. If dropped before it completes, nothing has been sent.
-    pub(super) async fn send(&self, socket: &Datagram, message: &[u8], to: &To<'_>) -> Result<()> {
+    pub(super) async fn send(&self, socket: &Datagram, message: &[u8], to: &Destination<'_>) -> Result<()> {
         match timeout(self.timeout, self.send_in_time(socket, message, to)).await {
             Ok(result) => result,
             Err(_) => {
@@ -66,8 +66,8 @@ impl Replies {
         }
     }
 
-    async fn send_in_time(&self, socket: &Datagram, message: &[u8], to: &To<'_>) -> Result<()> {
-        let (since, mut place, mut backoff) = (Instant::now(), None, Backoff::new());
+    async fn send_in_time(&self, socket: &Datagram, message: &[u8], to: &Destination<'_>) -> Result<()> {
+        let (since, mut permit, mut backoff) = (Instant::now(), None, Backoff::new());
         loop {
             tokio::task::coop::consume_budget().await;
             let obstacle = match self.try_send(socket, message, to, since)? {
@@ -80,8 +80,8 @@ impl Replies {
                 }
                 obstacle => obstacle,
             };
-            if place.is_none() {
-                place = Some(self.place(to.address).ok_or_else(|| self.refused(to.address))?);
+            if permit.is_none() {
+                permit = Some(self.permit(to.address).ok_or_else(|| self.refused(to.address))?);
             }
             match obstacle {
                 Sent::Full => wait_send_ready(socket, to.receiver).await,
@@ -96,7 +96,13 @@ impl Replies {
         Error::new(Operation::Send, ErrorKind::WouldBlock, detail).on(to)
     }
 
-    fn try_send(&self, socket: &Datagram, message: &[u8], to: &To<'_>, since: Instant) -> Result<Sent> {
+    fn try_send(
+        &self,
+        socket: &Datagram,
+        message: &[u8],
+        to: &Destination<'_>,
+        since: Instant,
+    ) -> Result<Sent> {
         // A sender without an address has no queue either: the send itself returns the right
         // error.
         if !to.address.is_unnamed() {
@@ -122,7 +128,7 @@ impl Replies {
 }
 
 /// The destination of a reply.
-pub(super) struct To<'a> {
+pub(super) struct Destination<'a> {
     pub(super) receiver: Receiver<'a>,
     /// The address as the sender bound it, under which its limits are counted.
     pub(super) address: &'a Address,

@@ -23,7 +23,7 @@ const CONTROL_ROOM_BYTES: usize = control::space(control::DESCRIPTORS_MAX * 4)
 struct ControlRoom([u8; CONTROL_ROOM_BYTES]);
 
 /// A received message.
-pub(crate) struct Arrival {
+pub(crate) struct ReceivedMessage {
     /// The length of the message in bytes. It exceeds the buffer's if the message was truncated and
     /// `MSG_TRUNC` was requested.
     pub(crate) len: usize,
@@ -78,7 +78,7 @@ pub(crate) fn receive_message(
     fd: BorrowedFd<'_>,
     buffers: &mut [IoSliceMut<'_>],
     flags: i32,
-) -> io::Result<Arrival> {
+) -> io::Result<ReceivedMessage> {
     let mut from = RawAddress::empty();
     let mut room = ControlRoom([0; CONTROL_ROOM_BYTES]);
     // SAFETY: all-zero is a valid `msghdr`: null pointers with zero lengths.
@@ -103,7 +103,7 @@ pub(crate) fn receive_message(
     check_len(result, most(room_bytes, flags))?;
     let (flags, name_len) = (header.msg_flags, header.msg_namelen);
     from.set_len(name_len);
-    Ok(Arrival { len, flags, from, incoming })
+    Ok(ReceivedMessage { len, flags, from, incoming })
 }
 
 /// Walks the control messages and takes ownership of every file descriptor in them.

@@ -57,12 +57,12 @@ pub(super) enum Message {
 pub(super) struct Entry {
     pub(super) name: String,
     pub(super) kind: Kind,
-    pub(super) file: Option<Location>,
+    pub(super) file: Option<FileLocation>,
 }
 
 /// The file whose removal is handed over with a socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Location {
+pub(super) struct FileLocation {
     /// An absolute path.
     pub(super) path: PathBuf,
     pub(super) id: FileId,
@@ -154,7 +154,7 @@ impl Entry {
         let name = std::str::from_utf8(rest.take(name_len.into())?).map_err(|_| Malformed)?.to_owned();
         let file = match rest.byte()? {
             0 => None,
-            1 => Some(Location::decode(rest)?),
+            1 => Some(FileLocation::decode(rest)?),
             _ => return Err(Malformed),
         };
         let entry = Entry { name, kind, file };
@@ -162,13 +162,13 @@ impl Entry {
     }
 }
 
-impl Location {
-    fn decode(rest: &mut Reader<'_>) -> Result<Location, Malformed> {
+impl FileLocation {
+    fn decode(rest: &mut Reader<'_>) -> Result<FileLocation, Malformed> {
         let id = FileId { dev: rest.u64()?, ino: rest.u64()? };
         let len = rest.u16()?;
         let path = Path::new(OsStr::from_bytes(rest.take(len.into())?)).to_owned();
         let sound = path.is_absolute() && !path.as_os_str().as_bytes().contains(&0);
-        if sound { Ok(Location { path, id }) } else { Err(Malformed) }
+        if sound { Ok(FileLocation { path, id }) } else { Err(Malformed) }
     }
 }
 
@@ -202,8 +202,8 @@ impl<'a> Reader<'a> {
 
     /// Reads an index, counted from one, and returns that element of a list.
     fn pick<'t, T>(&mut self, list: &'t [T]) -> Result<&'t T, Malformed> {
-        let place = usize::from(self.byte()?);
-        place.checked_sub(1).and_then(|index| list.get(index)).ok_or(Malformed)
+        let location = usize::from(self.byte()?);
+        location.checked_sub(1).and_then(|index| list.get(index)).ok_or(Malformed)
     }
 }
 
@@ -212,10 +212,10 @@ pub(super) mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn location() -> impl Strategy<Value = Location> {
+    fn location() -> impl Strategy<Value = FileLocation> {
         (proptest::collection::vec(1u8.., 0..300), any::<u64>(), any::<u64>()).prop_map(|(rest, dev, ino)| {
             let path = [b"/", &rest[..]].concat();
-            Location { path: OsStr::from_bytes(&path).into(), id: FileId { dev, ino } }
+            FileLocation { path: OsStr::from_bytes(&path).into(), id: FileId { dev, ino } }
         })
     }
 
@@ -244,7 +244,7 @@ pub(super) mod tests {
         assert_eq!(Message::Ready.encode(), b"STHO\x03");
         assert_eq!(Message::Done.encode(), b"STHO\x04");
         assert_eq!(Message::Abort(Reason::TimedOut).encode(), b"STHO\x05\x01");
-        let location = Location { path: "/s".into(), id: FileId { dev: 7, ino: 8 } };
+        let location = FileLocation { path: "/s".into(), id: FileId { dev: 7, ino: 8 } };
         let entry = Entry { name: "web".into(), kind: Kind::SeqPacket, file: Some(location) };
         let bytes = b"STHO\x02\x01\x01\x00\x03\x03web\x01\x07\0\0\0\0\0\0\0\x08\0\0\0\0\0\0\0\x02\0/s";
         assert_eq!(Message::Offer(vec![entry]).encode(), bytes);

@@ -4,7 +4,7 @@ use std::io::IoSlice;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
-use super::message::{Entry, Location, MESSAGE_MAX_BYTES, Message, Reason};
+use super::message::{Entry, FileLocation, MESSAGE_MAX_BYTES, Message, Reason};
 use super::protocol::{Answer, Predecessor};
 use super::{CallOff, check_entries, check_peer, failed, handing_over, hear, refuse};
 use crate::bind::SocketFile;
@@ -39,7 +39,7 @@ impl<'a> Item<'a> {
     fn entry(&self) -> Entry {
         // If the path no longer refers to the socket's file, there is no file to remove.
         let file = self.file.as_ref().filter(|file| file.is_in_place());
-        let file = file.map(|file| Location { path: file.path().to_owned(), id: file.id() });
+        let file = file.map(|file| FileLocation { path: file.path().to_owned(), id: file.id() });
         Entry { name: self.name.clone(), kind: self.socket.kind(), file }
     }
 }

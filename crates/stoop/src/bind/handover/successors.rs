@@ -20,19 +20,19 @@ use crate::{SeqPacket, sys};
 const WAITING_MAX: usize = 8;
 
 /// A connection to a successor: blocking, or driven by an async runtime.
-pub(crate) trait Line {
-    fn line(&self) -> &SeqPacket;
+pub(crate) trait AsSeqPacket {
+    fn as_seqpacket(&self) -> &SeqPacket;
 }
 
-impl Line for SeqPacket {
-    fn line(&self) -> &SeqPacket {
+impl AsSeqPacket for SeqPacket {
+    fn as_seqpacket(&self) -> &SeqPacket {
         self
     }
 }
 
 #[cfg(feature = "tokio")]
-impl Line for crate::aio::SeqPacket {
-    fn line(&self) -> &SeqPacket {
+impl AsSeqPacket for crate::aio::SeqPacket {
+    fn as_seqpacket(&self) -> &SeqPacket {
         self.get_ref()
     }
 }
@@ -43,11 +43,11 @@ struct Successor<L> {
     offering: Offering,
 }
 
-impl<L: Line> Successor<L> {
+impl<L: AsSeqPacket> Successor<L> {
     /// Returns whether it has sent a message, has closed its end, or has timed out.
     fn has_word(&self, now: Instant) -> bool {
         // If polling fails, report it as readable: the step then sees the error.
-        sys::is_readable(self.line.line().as_fd()).unwrap_or(true)
+        sys::is_readable(self.line.as_seqpacket().as_fd()).unwrap_or(true)
             || self.offering.end.is_some_and(|end| end <= now)
     }
 }
@@ -65,7 +65,7 @@ pub(crate) struct Successors<L> {
     pub(crate) pace: Pace,
 }
 
-impl<L: Line> Successors<L> {
+impl<L: AsSeqPacket> Successors<L> {
     pub(crate) fn new(timeout: Duration) -> Successors<L> {
         Successors { offered: None, waiting: Vec::new(), timeout, pace: Pace::default() }
     }
@@ -95,7 +95,7 @@ impl<L: Line> Successors<L> {
     /// # Errors
     /// Returns an error if its process may not receive the sockets. It has been sent a refusal.
     pub(crate) fn join(&mut self, line: L) -> Result<()> {
-        let offering = Offering::begin(line.line(), self.timeout)?;
+        let offering = Offering::begin(line.as_seqpacket(), self.timeout)?;
         if self.waiting.len() >= WAITING_MAX {
             let now = Instant::now();
             let silent = self.waiting.iter().position(|successor| !successor.has_word(now));
@@ -120,7 +120,7 @@ impl<L: Line> Successors<L> {
             next => next,
         };
         let Some(mut next) = next else { return Ok(false) };
-        if next.offering.step(next.line.line(), items)? {
+        if next.offering.step(next.line.as_seqpacket(), items)? {
             return Ok(true);
         }
         // The time to initialize begins with the offer, however long it waited for others.

@@ -5,10 +5,10 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::message::{Entry, Location, Message, Reason, VERSION};
+use super::message::{Entry, FileLocation, Message, Reason, VERSION};
 use super::protocol::{Event, Successor, Verdict};
 use super::{CallOff, check_entries, check_peer, failed, handing_over, hear};
-use crate::bind::place::Place;
+use crate::bind::location::Location;
 use crate::bind::wait::end_of;
 use crate::bind::{SocketFile, ask_senders};
 use crate::control::DESCRIPTORS_MAX;
@@ -94,7 +94,7 @@ fn check_offer(entries: Vec<Entry>, descriptors: Vec<OwnedFd>) -> Result<Vec<Hel
 struct Held {
     name: String,
     socket: Socket,
-    file: Option<Location>,
+    file: Option<FileLocation>,
 }
 
 /// Sockets of a predecessor that still serves. Dropping this value aborts the hand-over.
@@ -164,12 +164,12 @@ impl Held {
     }
 }
 
-fn claim_file(there: &Location, socket: &Socket) -> Option<SocketFile> {
-    let place = Place::open(&there.path).ok()?;
-    let bound = place.bound_file(socket).ok()?;
+fn claim_file(there: &FileLocation, socket: &Socket) -> Option<SocketFile> {
+    let location = Location::open(&there.path).ok()?;
+    let bound = location.bound_file(socket).ok()?;
     let stat = rustix::fs::fstat(&bound.file).ok()?;
     let same = FileId::of(&stat) == there.id;
-    if same { SocketFile::new(&place, bound).ok() } else { None }
+    if same { SocketFile::new(&location, bound).ok() } else { None }
 }
 
 /// A socket that belongs to this process.

@@ -7,21 +7,21 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A limit that applies to each owner separately.
 #[derive(Debug)]
-pub(super) struct Shares<K> {
+pub(super) struct KeyedSemaphore<K> {
     limit: usize,
     taken: Mutex<HashMap<K, usize>>,
 }
 
 /// A permit, which is released on drop.
 #[derive(Debug)]
-pub(super) struct Share<K: Hash + Eq> {
-    shares: Arc<Shares<K>>,
+pub(super) struct KeyedPermit<K: Hash + Eq> {
+    semaphore: Arc<KeyedSemaphore<K>>,
     owner: K,
 }
 
-impl<K: Hash + Eq + Clone> Shares<K> {
-    pub(super) fn new(limit: usize) -> Arc<Shares<K>> {
-        Arc::new(Shares { limit, taken: Mutex::default() })
+impl<K: Hash + Eq + Clone> KeyedSemaphore<K> {
+    pub(super) fn new(limit: usize) -> Arc<KeyedSemaphore<K>> {
+        Arc::new(KeyedSemaphore { limit, taken: Mutex::default() })
     }
 
     pub(super) fn is_used_up(&self, owner: &K) -> bool {
@@ -29,18 +29,18 @@ impl<K: Hash + Eq + Clone> Shares<K> {
     }
 
     /// Acquires a permit for this owner, or returns `None` if its limit is reached.
-    pub(super) fn take(self: &Arc<Self>, owner: &K) -> Option<Share<K>> {
+    pub(super) fn take(self: &Arc<Self>, owner: &K) -> Option<KeyedPermit<K>> {
         let mut all = self.locked();
         let taken = all.entry(owner.clone()).or_default();
         if *taken >= self.limit {
             return None;
         }
         *taken += 1;
-        Some(Share { shares: self.clone(), owner: owner.clone() })
+        Some(KeyedPermit { semaphore: self.clone(), owner: owner.clone() })
     }
 }
 
-impl<K> Shares<K> {
+impl<K> KeyedSemaphore<K> {
     pub(super) fn is_limited(&self) -> bool {
         self.limit < usize::MAX
     }
@@ -50,9 +50,9 @@ impl<K> Shares<K> {
     }
 }
 
-impl<K: Hash + Eq> Drop for Share<K> {
+impl<K: Hash + Eq> Drop for KeyedPermit<K> {
     fn drop(&mut self) {
-        let mut all = self.shares.locked();
+        let mut all = self.semaphore.locked();
         if let Some(taken) = all.get_mut(&self.owner) {
             *taken -= 1;
             if *taken == 0 {
@@ -68,13 +68,13 @@ mod tests {
 
     #[test]
     fn each_has_its_own_and_gives_it_back() {
-        let shares = Shares::new(2);
-        let (one, two) = (shares.take(&'a').unwrap(), shares.take(&'a').unwrap());
-        assert!(shares.take(&'a').is_none() && shares.is_used_up(&'a') && !shares.is_used_up(&'b'));
-        let other = shares.take(&'b').unwrap();
+        let semaphore = KeyedSemaphore::new(2);
+        let (one, two) = (semaphore.take(&'a').unwrap(), semaphore.take(&'a').unwrap());
+        assert!(semaphore.take(&'a').is_none() && semaphore.is_used_up(&'a') && !semaphore.is_used_up(&'b'));
+        let other = semaphore.take(&'b').unwrap();
         drop(one);
-        assert!(!shares.is_used_up(&'a'));
+        assert!(!semaphore.is_used_up(&'a'));
         drop((two, other));
-        assert!(shares.locked().is_empty());
+        assert!(semaphore.locked().is_empty());
     }
 }

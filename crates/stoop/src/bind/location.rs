@@ -3,7 +3,7 @@
 //! All other operations are relative to that directory. Renaming a parent, changing the working
 //! directory, or replacing a symbolic link in the middle of the path cannot redirect a later step.
 //! `bind` itself is the exception: it gets the path, which the kernel shows to tools from then on.
-//! [`Place::bound_file`] detects if that path led elsewhere.
+//! [`Location::bound_file`] detects if that path led elsewhere.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -23,7 +23,7 @@ use crate::sys::RawAddress;
 
 /// A name in a directory.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct Location {
     pub(crate) directory: OwnedFd,
     pub(crate) name: OsString,
     /// The absolute path, for messages and for the kernel's record of the name.
@@ -45,19 +45,23 @@ pub(crate) struct BoundFile {
     pub(crate) proven: bool,
 }
 
-impl Place {
-    pub(crate) fn open(path: &Path) -> Result<Place> {
+impl Location {
+    pub(crate) fn open(path: &Path) -> Result<Location> {
         let path = std::path::absolute(path).map_err(binding)?;
         let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
             return Err(Error::new(Operation::Bind, ErrorKind::InvalidAddress, "the path names no file"));
         };
         let directory = open_directory(parent).map_err(|errno| binding(errno.into()))?;
-        Ok(Place { directory, name: name.to_owned(), path })
+        Ok(Location { directory, name: name.to_owned(), path })
     }
 
     /// Returns an independent copy, for an owner that outlives this one.
-    pub(crate) fn try_clone(&self) -> io::Result<Place> {
-        Ok(Place { directory: self.directory.try_clone()?, name: self.name.clone(), path: self.path.clone() })
+    pub(crate) fn try_clone(&self) -> io::Result<Location> {
+        Ok(Location {
+            directory: self.directory.try_clone()?,
+            name: self.name.clone(),
+            path: self.path.clone(),
+        })
     }
 
     /// Returns the address for `bind`: the path itself if it fits, otherwise the name below the
@@ -180,7 +184,7 @@ mod tests {
 
     #[test]
     fn a_directory_is_no_place_for_a_socket() {
-        assert_eq!(Place::open(Path::new("/")).unwrap_err().kind(), ErrorKind::InvalidAddress);
-        assert_eq!(Place::open(Path::new("/tmp/..")).unwrap_err().kind(), ErrorKind::InvalidAddress);
+        assert_eq!(Location::open(Path::new("/")).unwrap_err().kind(), ErrorKind::InvalidAddress);
+        assert_eq!(Location::open(Path::new("/tmp/..")).unwrap_err().kind(), ErrorKind::InvalidAddress);
     }
 }
