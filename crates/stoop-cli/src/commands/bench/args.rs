@@ -9,7 +9,7 @@ use crate::args::footer;
 use crate::commands::bench::{MESSAGE_BYTES, Pin, Transport, Workload};
 use crate::time;
 
-/// Measure what local transports cost on this machine, and recommend which to use for what.
+/// Measure what local transports cost on this machine, and recommend one for each use
 ///
 /// Two processes run the same workload over each transport in turn, in several rounds, and check
 /// every message: its length and sequence number at both ends, and the whole content of one in 64.

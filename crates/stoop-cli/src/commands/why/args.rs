@@ -6,7 +6,7 @@ use crate::args::footer;
 use crate::args::shared::{KindFlag, endpoint};
 use crate::endpoint::Endpoint;
 
-/// Explain why an operation on a Unix socket would fail, or predict that it would succeed
+/// Explain why an operation on a Unix socket would fail, or that it would not
 ///
 /// The path is walked as the kernel walks it, and shown: every component with its mode and owner,
 /// and a mark where the kernel would stop. The cause, the observations that support it, and what to
