@@ -2,11 +2,11 @@
 //! violated.
 //!
 //! Holds no fuzzer. `tests/replay.rs` runs every target on its corpus and on mutations of it with
-//! the stable compiler; `cargo xtask fuzz --seconds 60 TARGET…` searches on with libFuzzer, where a
-//! nightly compiler is installed. All targets are one program, `fuzz_targets/all.rs`, which
-//! `FUZZ_TARGET` tells which of them to run. Inputs that reach new code are kept in `target/fuzz/
-//! corpus/TARGET`; one that breaks a target belongs into `corpus/TARGET`, beside the change that
-//! repairs it.
+//! the stable compiler. `cargo xtask fuzz --seconds 60 TARGET…` searches for more with libFuzzer if
+//! a nightly compiler is installed. All targets are one program, `fuzz_targets/all.rs`; the
+//! environment variable `FUZZ_TARGET` selects one. Inputs that reach new code are kept in
+//! `target/fuzz/corpus/TARGET`. An input that breaks a target is committed to `corpus/TARGET`
+//! together with the fix.
 
 mod calls;
 /// A file of the command: depending on the whole command would double the build time of the fuzzer.
@@ -260,13 +260,13 @@ pub fn http_multiplexed(data: &[u8]) {
     }
 }
 
-/// A client's HTTP/2 from its first byte on: the server reads the same however the bytes were cut,
-/// and all of them if nothing had to be rewritten.
+/// Rewrites a client's HTTP/2 connection from its first byte on: the server reads the same bytes
+/// however they were split, and exactly the client's if nothing had to be rewritten.
 pub fn http2_authority(data: &[u8]) {
     let Some((&cut, data)) = data.split_first() else { return };
     let (whole, untouched) = rewritten(data, data.len().max(1));
     assert_eq!(rewritten(data, usize::from(cut) + 1), (whole.clone(), untouched));
-    assert!(!untouched || whole == data, "what is fine goes through as it is");
+    assert!(!untouched || whole == data, "valid bytes pass unchanged");
 }
 
 /// What the server reads, and whether nothing had to be rewritten.

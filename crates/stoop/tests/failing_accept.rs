@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use stoop::handover::{self, Next};
-use stoop::{Bind, Datagram, Listener, SeqPacket, Stream};
+use stoop::{Bind, Listener, SeqPacket, Stream};
 use stoop_kernel_facts::{Errno, SOON, fail_next_calls, libc};
 use stoop_testkit::{deadline, tempdir};
 
@@ -99,6 +99,7 @@ fn a_server_that_can_hand_over_goes_on() {
 
 #[cfg(feature = "tokio")]
 mod tasks {
+    use stoop::Datagram;
     use stoop::aio;
     use stoop::serve::{Datagrams, End, Server};
     use tokio::io::AsyncWriteExt;
