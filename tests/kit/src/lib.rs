@@ -6,10 +6,10 @@
 //!
 //! - [`deadline`] and [`eventually`] ensure that no test hangs.
 //! - [`Role`] and [`spawn_self`] run part of a test in a process of its own, optionally as another
-//! user. Use them for process-wide state: umask, limits, signal handlers, uid, a descriptor table
-//! to be counted.
+//!   user. Use them for process-wide state: umask, limits, signal handlers, uid, a descriptor table
+//!   to be counted.
 //! - [`close`] drops file descriptors and ensures that they are closed, even if other threads are
-//! starting children.
+//!   starting children.
 //! - [`Injector`] watches the system calls of a child: counts them, fails one of them, or kills the
 //!   child there.
 //! - [`skip!`] leaves a test whose requirements are missing, and records the skip.

@@ -22,7 +22,7 @@
 //! - [`Injector::kill_at`] and [`Injector::fail`] are plans: one at a time, each for a single call.
 //!   [`Injector::disarm`] says which call it was. They may be made while the child runs.
 //! - [`Injector::begin_when`] leaves out the startup of a program: the loader, the language's
-//! runtime.
+//!   runtime.
 //! - A child that hangs is killed after two minutes, even if no process waits for it.
 //!
 //! A call that is failed is not executed at all: unlike in the kernel, a `close` that fails leaves
