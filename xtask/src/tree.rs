@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 /// One text file: its path from the root, and its contents.
 pub struct Source {
@@ -25,8 +26,16 @@ impl Source {
 }
 
 /// Returns the root of the workspace.
+///
+/// Cargo says where this package is when it runs the program. What it said at compile time may be
+/// another checkout, if both share a target directory.
 pub fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies one level below the root")
+    static ROOT: OnceLock<PathBuf> = OnceLock::new();
+    ROOT.get_or_init(|| {
+        let package = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or(env!("CARGO_MANIFEST_DIR").into());
+        let root = Path::new(&package).parent().expect("xtask lies one level below the root");
+        root.to_owned()
+    })
 }
 
 /// Reads one file, named from the root.
