@@ -241,9 +241,10 @@ impl<'p> Staging<'p> {
             true => rustix::fs::unlinkat(&self.directory, &aside, AtFlags::empty()),
             // If the name is taken again, the file stays here until the next process finds the name
             // free or dead.
-            false => {
-                self.move_out(&aside).or_else(|errno| if errno == Errno::EXIST { Ok(()) } else { Err(errno) })
-            }
+            false => match self.move_out(&aside) {
+                Err(Errno::EXIST) => Ok(()),
+                moved => moved,
+            },
         }
     }
 
@@ -254,10 +255,7 @@ impl<'p> Staging<'p> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let made = rustix::fs::openat(&self.directory, DIRECTORY, flags, Mode::empty())?;
         rustix::fs::chmodat(CWD, descriptor_path(&made), mode, AtFlags::empty())?;
-        let location = self.location;
-        let free = RenameFlags::NOREPLACE;
-        let moved =
-            rustix::fs::renameat_with(&self.directory, DIRECTORY, &location.directory, &location.name, free);
+        let moved = self.rename(OsStr::new(DIRECTORY), RenameFlags::NOREPLACE);
         if moved.is_err() {
             let _ = rustix::fs::unlinkat(&self.directory, DIRECTORY, AtFlags::REMOVEDIR);
         }
@@ -267,13 +265,7 @@ impl<'p> Staging<'p> {
     /// Moves an entry to the socket's name, which must be free (otherwise `EXIST`).
     fn move_out(&self, entry: &OsStr) -> rustix::io::Result<()> {
         let (from, location) = (&self.directory, self.location);
-        match rustix::fs::renameat_with(
-            from,
-            entry,
-            &location.directory,
-            &location.name,
-            RenameFlags::NOREPLACE,
-        ) {
+        match self.rename(entry, RenameFlags::NOREPLACE) {
             // The file system has no RENAME_NOREPLACE. A link never replaces anything either
             // (K-BIND-16).
             Err(Errno::INVAL | Errno::NOSYS) => {
@@ -285,14 +277,13 @@ impl<'p> Staging<'p> {
     }
 
     fn exchange(&self, entry: &OsStr) -> rustix::io::Result<()> {
+        self.rename(entry, RenameFlags::EXCHANGE)
+    }
+
+    /// Renames an entry to the socket's name.
+    fn rename(&self, entry: &OsStr, flags: RenameFlags) -> rustix::io::Result<()> {
         let location = self.location;
-        rustix::fs::renameat_with(
-            &self.directory,
-            entry,
-            &location.directory,
-            &location.name,
-            RenameFlags::EXCHANGE,
-        )
+        rustix::fs::renameat_with(&self.directory, entry, &location.directory, &location.name, flags)
     }
 
     fn id_of(&self, entry: &OsStr) -> rustix::io::Result<FileId> {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crate::aio::{self, Async};
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::handover::{CLIENTS, CONTROL, Item, Successors};
-use crate::{Arrival, Connected, Listener, SeqPacket, handover, sys};
+use crate::{Connected, Listener, SeqPacket, handover, sys};
 
 /// The control listener, and the successors that have connected.
 #[derive(Debug)]
@@ -75,16 +75,7 @@ impl Control {
         }
         let declined = &mut self.declined;
         let arrival = self.listener.try_accept_with(|refused| *declined = Some(handover::decline(refused)));
-        self.successors.pace.note(began, Instant::now());
-        match arrival {
-            Ok(Arrival::Admitted(successor)) => self.successors.join(successor).map(|()| false),
-            Ok(Arrival::Refused { .. }) => Ok(false),
-            Err(error) if error.is_would_block() => Ok(false),
-            Err(error) => {
-                self.successors.pace.give_way(Instant::now());
-                Err(error)
-            }
-        }
+        self.successors.accepted(arrival, began).map(|()| false)
     }
 }
 

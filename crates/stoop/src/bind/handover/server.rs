@@ -234,16 +234,7 @@ impl<C: Connected> Server<C> {
         let declined = &mut self.declined;
         let decline = |refused| *declined = Some(decline(refused));
         let arrival = self.control.accept_with(Blocking::Waits, decline);
-        self.successors.pace.note(began, Instant::now());
-        match arrival {
-            Ok(Arrival::Admitted(successor)) => self.successors.join(successor).map(|()| false),
-            Ok(Arrival::Refused { .. }) => Ok(false),
-            Err(error) if error.is_would_block() => Ok(false),
-            Err(error) => {
-                self.successors.pace.give_way(Instant::now());
-                Err(error)
-            }
-        }
+        self.successors.accepted(arrival, began).map(|()| false)
     }
 
     /// Returns the listener for clients, the one for successors, and the limit for each step, for

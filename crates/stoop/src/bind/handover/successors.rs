@@ -13,7 +13,7 @@ use super::offer::{Item, Offering};
 use super::pace::Pace;
 use crate::bind::wait::end_of;
 use crate::error::Result;
-use crate::{SeqPacket, sys};
+use crate::{Arrival, SeqPacket, sys};
 
 /// How many may be connected before they have sent a message. A real successor does so as soon as
 /// it has connected, so a further connection replaces the one that has been silent longest.
@@ -90,11 +90,29 @@ impl<L: AsSeqPacket> Successors<L> {
         }
     }
 
+    /// Handles the result of an accept at the control address that began at `began`.
+    ///
+    /// # Errors
+    /// Returns an error if the accept failed for another reason than that no process waits, or if
+    /// the process may not receive the sockets.
+    pub(crate) fn accepted(&mut self, result: Result<Arrival<L>>, began: Instant) -> Result<()> {
+        self.pace.note(began, Instant::now());
+        match result {
+            Ok(Arrival::Admitted(successor)) => self.join(successor),
+            Ok(Arrival::Refused { .. }) => Ok(()),
+            Err(error) if error.is_would_block() => Ok(()),
+            Err(error) => {
+                self.pace.give_way(Instant::now());
+                Err(error)
+            }
+        }
+    }
+
     /// Adds a connection.
     ///
     /// # Errors
     /// Returns an error if its process may not receive the sockets. It has been sent a refusal.
-    pub(crate) fn join(&mut self, line: L) -> Result<()> {
+    fn join(&mut self, line: L) -> Result<()> {
         let offering = Offering::begin(line.as_seqpacket(), self.timeout)?;
         if self.waiting.len() >= WAITING_MAX {
             let now = Instant::now();
