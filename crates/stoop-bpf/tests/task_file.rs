@@ -13,7 +13,8 @@ use rustix::process::geteuid;
 use rustix::thread::gettid;
 use stoop_bpf::{Lack, Record, TaskFiles, Unavailable};
 use stoop_kernel_facts::{
-    Name, STREAM, accept, client, in_new_network, libc, listener, pair, with_own_descriptors,
+    Name, STREAM, accept, bind, client, in_new_network, libc, listen, listener, pair, socket,
+    with_own_descriptors,
 };
 use stoop_testkit::{Role, eventually, is_root, role, skip};
 
@@ -215,6 +216,15 @@ fn what_stays_is_seen_among_what_goes() {
     });
 }
 
+/// Binds `name` again after its listener was closed. A child that another test is starting holds a
+/// copy of every file descriptor until it executes its program, so the name may be free only later.
+fn listener_again(name: &Name) -> OwnedFd {
+    let fd = socket(STREAM);
+    eventually(Duration::from_secs(10), || bind(&fd, name).is_ok());
+    listen(&fd, 7).unwrap();
+    fd
+}
+
 /// K-BPF-8
 #[test]
 fn an_accepted_socket_has_the_very_name_of_its_listener() {
@@ -230,7 +240,7 @@ fn an_accepted_socket_has_the_very_name_of_its_listener() {
     assert_eq!(key(&of_first.1), key(&first));
     assert_eq!(key(&of_first.0), None);
     drop(first);
-    let second = listener(STREAM, &name, 7);
+    let second = listener_again(&name);
     let of_second = connect(&second);
     assert!(key(&second).is_some() && key(&of_second.1) == key(&second));
     assert_ne!(key(&of_first.1), key(&second), "it reads the same and is another one");
