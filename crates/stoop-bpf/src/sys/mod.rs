@@ -117,20 +117,25 @@ unsafe fn bpf<A>(command: c_long, attributes: &A) -> io::Result<OwnedFd> {
     if fd == -1 {
         return Err(io::Error::last_os_error());
     }
-    own(fd as i32)
+    // SAFETY: the caller's promise: the command has just created this file descriptor, which the
+    // kernel makes close-on-exec.
+    unsafe { own(fd as i32) }
 }
 
 /// Takes ownership of a returned file descriptor.
 ///
 /// A sandbox that lets the call succeed without making it usually returns 0. That is a standard
 /// stream, which is not close-on-exec, and is left alone.
-fn own(number: i32) -> io::Result<OwnedFd> {
+///
+/// # Safety
+/// A successful system call has just created `number` for this process, close-on-exec, and nothing
+/// else owns it.
+unsafe fn own(number: i32) -> io::Result<OwnedFd> {
     // SAFETY: takes plain integers; a number that is not open is an error and changes nothing.
     if number < 0 || number <= 2 && unsafe { libc::fcntl(number, libc::F_GETFD) } != libc::FD_CLOEXEC {
         return Err(io::Error::from_raw_os_error(libc::EPROTO));
     }
-    // SAFETY: the command returned a file descriptor that is new and close-on-exec, so nothing else
-    // owns it.
+    // SAFETY: the caller's promise: the file descriptor is new, and this is its first owner.
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 

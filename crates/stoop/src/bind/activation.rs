@@ -8,24 +8,17 @@
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::listener::Connected;
 use crate::socket::Socket;
 use crate::{Address, Datagram, Kind, Listener, Policy, SeqPacket, Stream, escaped, sys};
 
-/// The number of the first file descriptor passed (`SD_LISTEN_FDS_START`).
-const FIRST: RawFd = 3;
-
 /// An upper limit on the count: the default of `fs.nr_open`, which only an administrator can raise.
 const MOST: u32 = 1 << 20;
 
 /// The name that the service manager gives to a socket without one.
 const NAMELESS: &str = "unknown";
-
-/// Whether this process has taken its sockets. They can be owned only once.
-static TAKEN: AtomicBool = AtomicBool::new(false);
 
 /// What a service manager passed to this process.
 #[derive(Debug)]
@@ -76,13 +69,10 @@ pub fn take() -> Result<Activation> {
         Meant::Another { pid } => return Ok(Activation::ForAnotherProcess { pid }),
         Meant::Us { names } => names,
     };
-    if TAKEN.swap(true, Ordering::SeqCst) {
-        return Ok(Activation::TakenBefore);
-    }
-    let passed: Result<Vec<Passed>> = (FIRST..)
-        .zip(names)
-        .map(|(number, name)| Passed::of(sys::take_inherited(number), number, name))
-        .collect();
+    let Some(taken) = sys::take_passed(names.len() as u32) else { return Ok(Activation::TakenBefore) };
+    let numbered = taken.into_iter().zip(sys::FIRST_PASSED..);
+    let passed: Result<Vec<Passed>> =
+        numbered.zip(names).map(|((fd, number), name)| Passed::of(fd, number, name)).collect();
     Ok(Activation::Sockets(Sockets(passed?)))
 }
 

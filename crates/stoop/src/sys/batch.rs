@@ -84,10 +84,8 @@ pub(crate) fn receive_batch(
         let header = &mut headers[index].msg_hdr;
         header.msg_iov = &raw mut rooms[index];
         header.msg_iovlen = 1;
-        let (name, name_len) = names[index].as_mut_parts();
-        header.msg_name = name.cast();
-        // SAFETY: `name_len` points into `names`, which is alive.
-        header.msg_namelen = unsafe { *name_len };
+        header.msg_namelen = names[index].len();
+        header.msg_name = names[index].as_mut_parts().0.cast();
         if asks_sender {
             header.msg_control = senders[index].0.as_mut_ptr().cast();
             header.msg_controllen = SENDER_ROOM_BYTES as _;

@@ -83,10 +83,8 @@ pub(crate) fn receive_message(
     let mut room = ControlRoom([0; CONTROL_ROOM_BYTES]);
     // SAFETY: all-zero is a valid `msghdr`: null pointers with zero lengths.
     let mut header: libc::msghdr = unsafe { zeroed() };
-    let (name, name_len) = from.as_mut_parts();
-    header.msg_name = name.cast();
-    // SAFETY: `name_len` points into `from`, which is alive.
-    header.msg_namelen = unsafe { *name_len };
+    header.msg_namelen = from.len();
+    header.msg_name = from.as_mut_parts().0.cast();
     header.msg_iov = buffers.as_mut_ptr().cast();
     header.msg_iovlen = buffers.len().min(libc::UIO_MAXIOV as usize) as _;
     header.msg_control = room.0.as_mut_ptr().cast();

@@ -19,7 +19,7 @@ mod tokio;
 
 pub(crate) use address::RawAddress;
 pub(crate) use batch::{BATCH_MAX, BatchEntry, receive_batch, send_batch};
-pub(crate) use inherited::{copy_inherited, take_inherited};
+pub(crate) use inherited::{FIRST_PASSED, copy_inherited, take_passed};
 pub(crate) use message::{Incoming, ReceivedMessage, receive_message, send_message};
 pub(crate) use option::*;
 pub(crate) use socket::*;
@@ -69,12 +69,15 @@ fn unanswered() -> io::Error {
 /// A sandbox that lets a call succeed without making it usually returns 0. The numbers of the
 /// standard streams are rarely free, so only those are checked. One that lacks the close-on-exec
 /// flag is not a new file descriptor: it is left alone, and the call is an error.
-fn own(number: libc::c_int) -> io::Result<OwnedFd> {
+///
+/// # Safety
+/// A successful system call has just created `number` for this process, close-on-exec, and nothing
+/// else owns it.
+unsafe fn own(number: libc::c_int) -> io::Result<OwnedFd> {
     // SAFETY: takes plain integers; a number that is not open is an error and changes nothing.
     if number < 0 || number <= 2 && unsafe { libc::fcntl(number, libc::F_GETFD) } != libc::FD_CLOEXEC {
         return Err(unanswered());
     }
-    // SAFETY: callers pass a descriptor that a successful call has just created for this process,
-    // close-on-exec, and that nothing else has seen.
+    // SAFETY: the caller's promise: the file descriptor is new, and this is its first owner.
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }

@@ -259,7 +259,8 @@ pub(crate) fn peer_label(fd: BorrowedFd<'_>) -> io::Result<Vec<u8>> {
 #[doc(alias = "SO_PEERPIDFD")]
 pub(crate) fn peer_pidfd(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     let number: i32 = option(fd, SO_PEERPIDFD)?;
-    own(number)
+    // SAFETY: the option creates a file descriptor on each call, close-on-exec (K-CRED-5).
+    unsafe { own(number) }
 }
 
 /// Returns the number of unread bytes (`SIOCINQ`). For a datagram socket this is the length of the

@@ -31,7 +31,8 @@ impl Blocking {
 pub(crate) fn socket(kind: Kind, blocking: Blocking) -> io::Result<OwnedFd> {
     // SAFETY: takes and returns plain integers.
     let fd = check(unsafe { libc::socket(libc::AF_UNIX, kind.to_raw() | blocking.flags(), 0) })?;
-    own(fd)
+    // SAFETY: the call above has just created this file descriptor, close-on-exec.
+    unsafe { own(fd) }
 }
 
 /// Returns a file descriptor of the network namespace in which a socket of any family was created.
@@ -42,7 +43,8 @@ pub(crate) fn network_namespace_of(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     // SAFETY: `fd` is a socket, for which the request takes no argument, touches no memory of ours
     // and returns a descriptor.
     let fd = check(unsafe { libc::ioctl(fd.as_raw_fd(), 0x894c) })?;
-    own(fd)
+    // SAFETY: the call above has just created this file descriptor, close-on-exec.
+    unsafe { own(fd) }
 }
 
 /// Returns an `O_PATH` file descriptor of the file to which a Unix socket is bound. It is
@@ -56,7 +58,8 @@ pub(crate) fn bound_file_of(fd: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     // SAFETY: `fd` is a Unix domain socket, for which the request takes no argument, touches no
     // memory of ours and returns a descriptor.
     let fd = check(unsafe { libc::ioctl(fd.as_raw_fd(), 0x89e0) })?;
-    own(fd)
+    // SAFETY: the call above has just created this file descriptor, close-on-exec.
+    unsafe { own(fd) }
 }
 
 /// Creates a socket pair (`socketpair(AF_UNIX, kind)`), close-on-exec from creation.
@@ -66,7 +69,8 @@ pub(crate) fn socket_pair(kind: Kind) -> io::Result<(OwnedFd, OwnedFd)> {
     check(unsafe {
         libc::socketpair(libc::AF_UNIX, kind.to_raw() | libc::SOCK_CLOEXEC, 0, fds.as_mut_ptr())
     })?;
-    let (one, other) = (own(fds[0]), own(fds[1]));
+    // SAFETY: the call above has just created both file descriptors, close-on-exec.
+    let (one, other) = unsafe { (own(fds[0]), own(fds[1])) };
     Ok((one?, other?))
 }
 
@@ -99,7 +103,8 @@ pub(crate) fn accept(fd: BorrowedFd<'_>, blocking: Blocking) -> io::Result<Owned
     let fd = check(unsafe {
         libc::accept4(fd.as_raw_fd(), std::ptr::null_mut(), std::ptr::null_mut(), blocking.flags())
     })?;
-    own(fd)
+    // SAFETY: the call above has just created this file descriptor, close-on-exec.
+    unsafe { own(fd) }
 }
 
 /// Shuts down one or both directions.
