@@ -281,8 +281,9 @@ pub fn watchdog_interval() -> Result<Option<Duration>> {
 
 fn read_watchdog(interval: Option<&OsStr>, pid: Option<&OsStr>, own_pid: u32) -> Result<Option<Duration>> {
     let number = |name: &str, text: &OsStr| {
-        text.to_str().and_then(|digits| digits.parse::<u64>().ok()).ok_or_else(|| {
-            let detail = format!("{name} is '{}', which is no number", escaped(text.as_bytes()));
+        let digits = text.to_str().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+        digits.and_then(|digits| digits.parse::<u64>().ok()).ok_or_else(|| {
+            let detail = format!("{name} is '{}', which is not a number", escaped(text.as_bytes()));
             Error::new(Operation::Notify, ErrorKind::Protocol, detail)
         })
     };
@@ -397,6 +398,7 @@ mod tests {
         assert_eq!(read("0", Some("7")).unwrap(), None);
         assert_eq!(read("soon", Some("7")).unwrap_err().kind(), ErrorKind::Protocol);
         assert_eq!(read("1", Some("x")).unwrap_err().kind(), ErrorKind::Protocol);
+        assert_eq!(read("+5", None).unwrap_err().kind(), ErrorKind::Protocol);
     }
 
     proptest! {
