@@ -175,11 +175,15 @@ impl<'p> Staging<'p> {
         let exchanged = match self.exchange(&entry) {
             // The file was removed meanwhile, so this is an ordinary bind.
             Err(Errno::NOENT) => return self.publish_new(file),
-            // The file system has no RENAME_EXCHANGE. A plain rename replaces as well, but without
-            // the second check.
-            Err(Errno::INVAL | Errno::NOSYS) => {
-                rustix::fs::renameat(&self.directory, &entry, &location.directory, &location.name)
-            }
+            // The file system has no RENAME_EXCHANGE. A plain rename replaces as well, but cannot be
+            // undone: the check comes right before it.
+            Err(Errno::INVAL | Errno::NOSYS) => match stat::at(&location.directory, &location.name) {
+                Err(Errno::NOENT) => return self.publish_new(file),
+                Ok(there) if there.id == seen => {
+                    rustix::fs::renameat(&self.directory, &entry, &location.directory, &location.name)
+                }
+                there => there.and(Err(Errno::EXIST)),
+            },
             exchanged => exchanged.and_then(|()| self.dispose(&entry, seen)),
         };
         match exchanged {
