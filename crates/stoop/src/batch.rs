@@ -70,7 +70,7 @@ impl Batch {
     pub fn iter(&self) -> impl ExactSizeIterator<Item = BatchMessage<'_>> {
         self.entries.iter().map(|entry| {
             let start = entry.slot * stride(self.message_bytes);
-            BatchMessage { room: &self.bytes[start..start + self.message_bytes], entry }
+            BatchMessage { buffer: &self.bytes[start..start + self.message_bytes], entry }
         })
     }
 
@@ -97,7 +97,7 @@ impl fmt::Debug for Batch {
 
 /// One message of a [`Batch`].
 pub struct BatchMessage<'a> {
-    room: &'a [u8],
+    buffer: &'a [u8],
     entry: &'a BatchEntry,
 }
 
@@ -106,18 +106,34 @@ impl<'a> BatchMessage<'a> {
     ///
     /// # Errors
     /// Returns an error if the message was truncated ([`ErrorKind::MessageTruncated`]):
-    /// [`BatchMessage::cut`] returns its start, the rest is lost.
+    /// [`BatchMessage::prefix`] returns its start, the rest is lost.
+    ///
+    /// ```
+    /// use std::io::IoSlice;
+    /// use stoop::{Batch, Datagram, ErrorKind};
+    ///
+    /// let (one, other) = Datagram::pair()?;
+    /// one.send_batch(&[IoSlice::new(b"bye"), IoSlice::new(b"hello")])?;
+    /// let mut batch = Batch::new(16, 4);
+    /// other.recv_batch(&mut batch)?;
+    ///
+    /// let messages: Vec<_> = batch.iter().collect();
+    /// assert_eq!(messages[0].bytes()?, b"bye");
+    /// assert_eq!(messages[1].bytes().unwrap_err().kind(), ErrorKind::MessageTruncated);
+    /// assert_eq!((messages[1].prefix(), messages[1].sent_bytes()), (&b"hell"[..], 5));
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     pub fn bytes(&self) -> Result<&'a [u8]> {
-        let room_bytes = self.room.len();
-        self.room.get(..self.entry.len).ok_or_else(|| {
-            let detail = crate::message::truncation(self.entry.len, room_bytes);
-            Error::new(Operation::Receive, ErrorKind::MessageTruncated, detail).with_received(room_bytes)
+        let buffer_bytes = self.buffer.len();
+        self.buffer.get(..self.entry.len).ok_or_else(|| {
+            let detail = crate::message::truncation(self.entry.len, buffer_bytes);
+            Error::new(Operation::Receive, ErrorKind::MessageTruncated, detail).with_received(buffer_bytes)
         })
     }
 
-    /// Returns the message, or as much of it as fitted into the buffer.
-    pub fn cut(&self) -> &'a [u8] {
-        &self.room[..self.entry.len.min(self.room.len())]
+    /// Returns the message, or its start if it was truncated.
+    pub fn prefix(&self) -> &'a [u8] {
+        &self.buffer[..self.entry.len.min(self.buffer.len())]
     }
 
     /// Returns the length with which the message was sent, in bytes.
@@ -166,6 +182,18 @@ impl SeqPacket {
     /// # Errors
     /// Returns an error if the first message could not be sent: see [`SeqPacket::send`]. If any
     /// message is empty, none is sent ([`ErrorKind::Unsupported`]).
+    ///
+    /// ```
+    /// use std::io::IoSlice;
+    /// use stoop::{ErrorKind, SeqPacket};
+    ///
+    /// let (one, other) = SeqPacket::pair()?;
+    /// let messages = [IoSlice::new(b"first"), IoSlice::new(b"")];
+    /// let error = one.send_batch(&messages).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::Unsupported);
+    /// assert_eq!(other.unread_bytes()?, 0); // the first one was not sent either
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     pub fn send_batch(&self, messages: &[IoSlice<'_>]) -> Result<usize> {
         messages.iter().try_for_each(|message| packet::refuse_empty(message))?;
         send_all(self, messages, None)
@@ -182,6 +210,21 @@ impl SeqPacket {
     /// Returns an error if the peer has closed with unread data ([`ErrorKind::PeerGone`]) or the
     /// call would have to wait ([`ErrorKind::WouldBlock`]). A truncated message is reported by
     /// [`BatchMessage::bytes`].
+    ///
+    /// ```
+    /// use stoop::{Batch, SeqPacket};
+    ///
+    /// let (one, other) = SeqPacket::pair()?;
+    /// for message in [b"a", b"b", b"c"] {
+    ///     one.send(message)?;
+    /// }
+    /// drop(one);
+    /// let mut batch = Batch::new(2, 64);
+    /// assert_eq!(other.recv_batch(&mut batch)?, 2);
+    /// assert_eq!(other.recv_batch(&mut batch)?, 1);
+    /// assert_eq!(other.recv_batch(&mut batch)?, 0); // the end
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     pub fn recv_batch(&self, batch: &mut Batch) -> Result<usize> {
         batch.receive(self, false)?;
         // At the end of a connection recvmmsg fills every further buffer with an empty message
@@ -201,6 +244,19 @@ impl Datagram {
     ///
     /// # Errors
     /// Returns an error if the first message could not be sent: see [`Datagram::send`].
+    ///
+    /// ```
+    /// use std::io::IoSlice;
+    /// use stoop::Datagram;
+    ///
+    /// let (one, _other) = Datagram::pair()?;
+    /// one.set_nonblocking(true)?;
+    /// let messages = vec![IoSlice::new(b"hello"); 5000];
+    /// let sent = one.send_batch(&messages)?;
+    /// assert!(sent > 0 && sent < 5000); // as many as the queue holds
+    /// assert!(one.send_batch(&messages[sent..]).unwrap_err().is_would_block());
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     pub fn send_batch(&self, messages: &[IoSlice<'_>]) -> Result<usize> {
         send_all(self, messages, None)
     }
@@ -212,6 +268,18 @@ impl Datagram {
     ///
     /// # Errors
     /// Returns an error if the first message could not be sent: see [`Datagram::send_to`].
+    ///
+    /// ```
+    /// use std::io::IoSlice;
+    /// use stoop::{Batch, Datagram};
+    ///
+    /// let (server, client) = (Datagram::unbound()?, Datagram::unbound()?);
+    /// client.send_batch_to(&[IoSlice::new(b"a"), IoSlice::new(b"b")], &server.local_address()?)?;
+    /// let mut batch = Batch::new(16, 64);
+    /// server.recv_batch(&mut batch)?;
+    /// assert!(batch.iter().all(|message| message.from() == client.local_address().unwrap()));
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     pub fn send_batch_to(&self, messages: &[IoSlice<'_>], to: &Address) -> Result<usize> {
         let target = self.target(to)?;
         send_all(self, messages, Some(&target.raw)).map_err(|error| error.on(to))
@@ -226,6 +294,18 @@ impl Datagram {
     /// # Errors
     /// Returns an error if the call would have to wait, or refused as much as one call may
     /// ([`ErrorKind::WouldBlock`]). A truncated message is reported by [`BatchMessage::bytes`].
+    ///
+    /// ```
+    /// use std::io::IoSlice;
+    /// use stoop::{Batch, Datagram};
+    ///
+    /// let (one, other) = Datagram::pair()?;
+    /// one.send_batch(&[IoSlice::new(b"first"), IoSlice::new(b"")])?;
+    /// let mut batch = Batch::new(16, 64);
+    /// assert_eq!(other.recv_batch(&mut batch)?, 2); // without waiting for 14 more
+    /// assert_eq!(batch.iter().map(|message| message.sent_bytes()).collect::<Vec<_>>(), [5, 0]);
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     pub fn recv_batch(&self, batch: &mut Batch) -> Result<usize> {
         let mut refusals = Refusals::of(Operation::Receive);
         loop {

@@ -21,8 +21,9 @@ use crate::{Address, Bind, Connect, Kind, Origin, Policy, ToAddress, diag, packe
 /// Messages are never lost between the two ends, because a full receive queue makes the sender
 /// wait.
 ///
-/// There is no end of stream. When a receiver closes, its unread messages are discarded, and the
-/// next send returns an error. When a sender closes, the receiver is not notified (K-DGRAM-11).
+/// A receiver never sees an end of stream. When a receiver closes, its unread messages are
+/// discarded, and the next send returns an error. When a sender closes, the receiver is not
+/// notified (K-DGRAM-11).
 ///
 /// A client made by [`Datagram::connect`] or [`Datagram::unbound`] can receive replies, because the
 /// kernel assigns it an abstract address. A server made by [`Bind::datagram`] replies with
@@ -60,6 +61,20 @@ impl Datagram {
     /// Returns an error if the address is invalid, no socket is bound there, the socket is of
     /// another kind or connected to another peer, or permission is denied. See
     /// [`Connect::datagram`] for the kinds.
+    ///
+    /// ```
+    /// use stoop::{Bind, Datagram};
+    ///
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// assert!(Datagram::connect(&path).unwrap_err().is_not_found());
+    /// let server = Bind::new(&path).datagram()?;
+    /// let client = Datagram::connect(&path)?;
+    /// client.send(b"ping")?;
+    /// let (_, from) = server.recv_vec()?;
+    /// assert_eq!(from, client.local_address()?); // an abstract address to reply to
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     pub fn connect(address: impl ToAddress) -> Result<Datagram> {
         Connect::new(address).datagram()
     }
@@ -70,6 +85,20 @@ impl Datagram {
     ///
     /// # Errors
     /// Returns an error if no file descriptor is free ([`ErrorKind::OutOfDescriptors`]).
+    ///
+    /// ```
+    /// use stoop::{Bind, Datagram};
+    ///
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// let server = Bind::new(&path).datagram()?;
+    /// let client = Datagram::unbound()?;
+    /// client.send_to(b"ping", &server.local_address()?)?;
+    /// let (_, from) = server.recv_vec()?;
+    /// server.send_to(b"pong", &from)?;
+    /// assert_eq!(client.recv(&mut [0; 8])?, 4);
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     pub fn unbound() -> Result<Datagram> {
         let failed = |cause| Error::system(Operation::Bind, cause).of_kind(Kind::Datagram);
         let socket = Socket::new(Kind::Datagram).map_err(failed)?;
@@ -81,6 +110,15 @@ impl Datagram {
     ///
     /// # Errors
     /// Returns an error if no file descriptor is free ([`ErrorKind::OutOfDescriptors`]).
+    ///
+    /// ```
+    /// let (one, other) = stoop::Datagram::pair()?;
+    /// one.send(b"first")?;
+    /// one.send(b"")?;
+    /// assert_eq!(other.recv(&mut [0; 8])?, 5);
+    /// assert_eq!(other.recv(&mut [0; 8])?, 0); // an empty message, not an end
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     pub fn pair() -> Result<(Datagram, Datagram)> {
         let (one, other) = Socket::pair(Kind::Datagram)?;
         Ok((Datagram::client(one), Datagram::client(other)))
@@ -116,6 +154,20 @@ impl Datagram {
     ///
     /// # Errors
     /// Returns an error if no file descriptor is free ([`ErrorKind::OutOfDescriptors`]).
+    ///
+    /// ```
+    /// use stoop::Bind;
+    ///
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// let server = Bind::new(&path).datagram()?;
+    /// let twin = server.try_clone()?;
+    /// drop(twin);
+    /// assert!(path.exists());
+    /// drop(server); // the one that unlinks the file
+    /// assert!(!path.exists());
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     pub fn try_clone(&self) -> Result<Datagram> {
         Ok(Datagram::client(self.socket.duplicate()?))
     }
@@ -129,6 +181,21 @@ impl Datagram {
     /// Returns an error if the address is invalid, no socket is bound there, the socket is of
     /// another kind or connected to another peer, or permission is denied. See
     /// [`Connect::datagram`] for the kinds.
+    ///
+    /// ```
+    /// use stoop::{Bind, Datagram, ErrorKind};
+    ///
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// let server = Bind::new(&path).datagram()?;
+    /// let (client, other) = (Datagram::unbound()?, Datagram::unbound()?);
+    /// client.connect_to(&path)?;
+    /// client.send(b"ping")?;
+    ///
+    /// let error = other.send_to(b"x", &client.local_address()?).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::NotPermitted); // only the server may send to it
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     pub fn connect_to(&self, address: impl ToAddress) -> Result<()> {
         Connect::new(address).datagram_socket(&self.socket)
     }
@@ -145,6 +212,26 @@ impl Datagram {
     ///   [`ErrorKind::NotConnected`] (K-DGRAM-10);
     /// - the message is larger than the send buffer allows ([`ErrorKind::MessageTooLarge`]);
     /// - the socket is nonblocking, or its write timeout passed ([`ErrorKind::WouldBlock`]).
+    ///
+    /// ```
+    /// use stoop::{Datagram, ErrorKind};
+    ///
+    /// let (one, other) = Datagram::pair()?;
+    /// one.set_nonblocking(true)?;
+    /// let queue_is_full = loop {
+    ///     if let Err(error) = one.send(b"hello") {
+    ///         break error;
+    ///     }
+    /// };
+    /// assert!(queue_is_full.is_would_block());
+    /// assert_eq!(other.recv(&mut [0; 8])?, 5);
+    /// one.send(b"again")?; // there is space for one more
+    ///
+    /// drop(other);
+    /// assert_eq!(one.send(b"hello").unwrap_err().kind(), ErrorKind::Refused);
+    /// assert_eq!(one.send(b"hello").unwrap_err().kind(), ErrorKind::NotConnected);
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     pub fn send(&self, message: &[u8]) -> Result<()> {
         packet::send(&self.socket, message, None)
     }
@@ -168,6 +255,22 @@ impl Datagram {
     /// - the socket is nonblocking, or its write timeout passed ([`ErrorKind::WouldBlock`]);
     /// - the address is unnamed ([`ErrorKind::InvalidAddress`]): a sender that never bound cannot
     ///   receive replies (K-DGRAM-1).
+    ///
+    /// ```
+    /// use stoop::{Address, Bind, Datagram, ErrorKind};
+    ///
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// let server = Bind::new(&path).datagram()?;
+    /// let client = Datagram::unbound()?;
+    /// client.send_to(b"ping", &Address::path(&path)?)?;
+    ///
+    /// let (socket, never_bound) = Datagram::pair()?;
+    /// let nowhere = never_bound.local_address()?;
+    /// let error = client.send_to(b"ping", &nowhere).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::InvalidAddress);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn send_to(&self, message: &[u8], to: &Address) -> Result<()> {
         let target = self.target(to)?;
         packet::send(&self.socket, message, Some(&target.raw)).map_err(|error| error.on(to))
@@ -199,10 +302,10 @@ impl Datagram {
     ///
     /// An abstract name has no owner to compare, so the reply goes to the socket that has the name
     /// now. Names that the kernel assigned are practically never reused. A server with
-    /// `CAP_NET_ADMIN` refuses a sender that has exited, or that is in another network namespace,
-    /// where the name is another socket's (K-NAME-6, K-PROC-7). The process is the one named by the
-    /// credentials. A sender that is root in a pid namespace of its own can choose among the
-    /// processes there.
+    /// `CAP_NET_ADMIN` refuses a sender that has exited, or that is in another network namespace:
+    /// the name may belong to another socket here (K-NAME-6, K-PROC-7). The process is the one
+    /// named by the credentials. A sender that is root in a pid namespace of its own can choose
+    /// among the processes of that namespace.
     ///
     /// # Errors
     /// Returns an error if
@@ -215,6 +318,28 @@ impl Datagram {
     ///   ([`ErrorKind::OutOfDescriptors`]): a path requires two of them for the duration of the
     ///   call;
     /// - sending fails: see [`Datagram::send_to`].
+    ///
+    /// ```
+    /// use stoop::{Bind, Datagram, ErrorKind};
+    ///
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// # let theirs = directory.path().join("client.sock");
+    /// let server = Bind::new(&path).datagram()?;
+    /// let client = Datagram::bind(&theirs)?;
+    /// client.connect_to(&path)?;
+    /// client.send(b"ping")?;
+    /// let (request, from) = server.recv_request()?;
+    /// server.reply(&request, &from)?;
+    /// assert_eq!(client.recv(&mut [0; 8])?, 4);
+    ///
+    /// // The path of the client now leads to another socket: it gets no reply.
+    /// std::fs::remove_file(&theirs)?;
+    /// std::os::unix::fs::symlink(&path, &theirs)?;
+    /// let error = server.reply(b"pong", &from).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::NotPermitted);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn reply(&self, message: &[u8], to: &Origin) -> Result<()> {
         let target = self.reply_target(to)?;
         packet::send(&self.socket, message, Some(&target.raw)).map_err(|error| error.on(&to.address))
@@ -227,6 +352,24 @@ impl Datagram {
     /// # Errors
     /// Returns an error if a check of [`Datagram::reply`] fails, or [`Socket::send_with`] would
     /// return one.
+    ///
+    /// ```
+    /// use std::os::fd::AsFd;
+    /// use stoop::{Allow, Bind, Datagram, Outgoing};
+    ///
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// let server = Bind::new(&path).datagram()?;
+    /// let client = Datagram::connect(&path)?;
+    /// client.send(b"open the log")?;
+    ///
+    /// let (_, from) = server.recv_request()?;
+    /// let (log, _writer) = std::io::pipe()?;
+    /// server.reply_with(b"here", &from, &Outgoing::new().descriptors(&[log.as_fd()]))?;
+    /// let (_, received) = client.recv_vec_with(Allow::descriptors(1))?;
+    /// assert_eq!(received.descriptors.len(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn reply_with(&self, message: &[u8], to: &Origin, outgoing: &Outgoing<'_>) -> Result<()> {
         let target = self.reply_target(to)?;
         let sent = outgoing.send(&self.socket, &[IoSlice::new(message)], Some(&target.raw));
@@ -247,6 +390,18 @@ impl Datagram {
     ///
     /// # Errors
     /// Returns an error if [`Datagram::send_to`] or [`Socket::send_with`] would return one.
+    ///
+    /// ```
+    /// use std::os::fd::AsFd;
+    /// use stoop::{Allow, Datagram, Outgoing};
+    ///
+    /// let (server, client) = (Datagram::unbound()?, Datagram::unbound()?);
+    /// let (to, fds) = (server.local_address()?, [client.as_fd()]);
+    /// client.send_to_with(b"hello", &to, &Outgoing::new().descriptors(&fds))?;
+    /// let (_, received) = server.recv_vec_with(Allow::descriptors(1))?;
+    /// assert_eq!(received.from, client.local_address()?);
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     pub fn send_to_with(&self, message: &[u8], to: &Address, outgoing: &Outgoing<'_>) -> Result<()> {
         let target = self.target(to)?;
         let sent = outgoing.send(&self.socket, &[IoSlice::new(message)], Some(&target.raw));
@@ -255,7 +410,8 @@ impl Datagram {
 
     pub(crate) fn target(&self, to: &Address) -> Result<ConnectTarget> {
         if to.is_unnamed() {
-            let detail = "the sender has no address: it never bound, or at a path too long to be told, so nothing can be sent back";
+            let detail =
+                "the address is unnamed: its socket is unbound, or its path is too long to be reported";
             return Err(Error::new(Operation::Send, ErrorKind::InvalidAddress, detail));
         }
         ConnectTarget::new(to)
@@ -274,6 +430,20 @@ impl Datagram {
     ///   the rest is lost. [`Datagram::recv_vec`] never truncates;
     /// - the socket is nonblocking, its read timeout passed, or it refused as much as one call may
     ///   ([`ErrorKind::WouldBlock`], see [`Error::is_refusal_limit`]).
+    ///
+    /// ```
+    /// use stoop::{Datagram, ErrorKind};
+    ///
+    /// let (one, other) = Datagram::pair()?;
+    /// one.send(b"hello")?;
+    /// one.send(b"bye")?;
+    /// let mut buffer = [0; 4];
+    /// let error = other.recv(&mut buffer).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::MessageTruncated);
+    /// assert_eq!((&buffer, error.received_bytes()), (b"hell", Some(4)));
+    /// assert_eq!(other.recv(&mut buffer)?, 3); // the next message
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     pub fn recv(&self, buffer: &mut [u8]) -> Result<usize> {
         if !self.socket.asks_senders() {
             return packet::receive(&self.socket, buffer);
@@ -290,6 +460,21 @@ impl Datagram {
     /// # Errors
     /// Returns an error if the message does not fit ([`ErrorKind::MessageTruncated`]) or the call
     /// would have to wait ([`ErrorKind::WouldBlock`]). See [`Datagram::recv`].
+    ///
+    /// ```
+    /// use stoop::Datagram;
+    ///
+    /// let (server, client) = (Datagram::unbound()?, Datagram::unbound()?);
+    /// client.send_to(b"ping", &server.local_address()?)?;
+    /// let mut buffer = [0; 8];
+    /// let (len, from) = server.recv_from(&mut buffer)?;
+    /// assert_eq!((&buffer[..len], from), (&b"ping"[..], client.local_address()?));
+    ///
+    /// let (one, other) = Datagram::pair()?; // bound to nothing
+    /// one.send(b"ping")?;
+    /// assert!(other.recv_from(&mut buffer)?.1.is_unnamed());
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     pub fn recv_from(&self, buffer: &mut [u8]) -> Result<(usize, Address)> {
         if !self.socket.asks_senders() {
             let (len, from) = packet::receive_from(&self.socket, buffer)?;
@@ -307,6 +492,15 @@ impl Datagram {
     /// Returns an error if the call would have to wait ([`ErrorKind::WouldBlock`]). If several
     /// threads receive on the socket, a longer message may be truncated
     /// ([`ErrorKind::MessageTruncated`]).
+    ///
+    /// ```
+    /// let (one, other) = stoop::Datagram::pair()?;
+    /// one.send(&[7; 50_000])?;
+    /// one.send(b"")?;
+    /// assert_eq!(other.recv_vec()?.0.len(), 50_000); // never truncated
+    /// assert_eq!(other.recv_vec()?.0.len(), 0);
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     pub fn recv_vec(&self) -> Result<(Vec<u8>, Address)> {
         let (message, received) = self.recv_vec_with(Allow::AND_DROP)?;
         Ok((message, received.from))
@@ -320,6 +514,22 @@ impl Datagram {
     /// Returns an error if the call would have to wait ([`ErrorKind::WouldBlock`]). If several
     /// threads receive on the socket, a longer message may be truncated
     /// ([`ErrorKind::MessageTruncated`]).
+    ///
+    /// ```
+    /// use stoop::{Bind, Datagram};
+    ///
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// let server = Bind::new(&path).datagram()?;
+    /// let client = Datagram::connect(&path)?;
+    /// client.send(b"ping")?;
+    /// let (message, from) = server.recv_request()?;
+    /// assert_eq!(message, b"ping");
+    /// assert_eq!(from.address, client.local_address()?);
+    /// let sender = from.credentials.expect("a server's messages carry credentials");
+    /// assert_eq!(sender.pid, std::process::id() as i32);
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     pub fn recv_request(&self) -> Result<(Vec<u8>, Origin)> {
         let (message, received) = self.recv_vec_with(Allow::AND_DROP)?;
         Ok((message, received.origin()))
@@ -332,6 +542,18 @@ impl Datagram {
     /// ([`ErrorKind::SurplusDescriptors`]), ancillary data was truncated
     /// ([`ErrorKind::ControlTruncated`]), or the call would have to wait
     /// ([`ErrorKind::WouldBlock`]). See [`Socket::recv_with`].
+    ///
+    /// ```
+    /// use std::io::IoSlice;
+    /// use std::os::fd::AsFd;
+    /// use stoop::{Allow, Datagram, ErrorKind, Outgoing};
+    ///
+    /// let (one, other) = Datagram::pair()?;
+    /// one.send_with(&[IoSlice::new(b"hello")], &Outgoing::new().descriptors(&[one.as_fd()]))?;
+    /// let error = other.recv_vec_with(Allow::NOTHING).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::SurplusDescriptors); // it was closed
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     pub fn recv_vec_with(&self, allow: Allow) -> Result<(Vec<u8>, Received)> {
         let mut refusals = Refusals::of(Operation::Receive);
         loop {
@@ -353,6 +575,22 @@ impl Datagram {
     ///
     /// # Errors
     /// Returns an error only if the file descriptor is invalid.
+    ///
+    /// ```
+    /// use stoop::{Datagram, Policy};
+    ///
+    /// let (one, mut other) = Datagram::pair()?;
+    /// other.set_nonblocking(true)?;
+    /// other.set_policy(Policy::nobody())?;
+    /// one.send(b"hello")?;
+    /// assert!(other.recv(&mut [0; 8]).unwrap_err().is_would_block());
+    /// assert_eq!(other.refused(), 1);
+    ///
+    /// other.set_policy(Policy::same_user())?;
+    /// one.send(b"hello")?;
+    /// assert_eq!(other.recv(&mut [0; 8])?, 5);
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     pub fn set_policy(&mut self, policy: Policy) -> Result<()> {
         crate::bind::apply_policy(&self.socket, &policy)?;
         self.socket.guard(policy);
@@ -371,6 +609,14 @@ impl Datagram {
     ///
     /// # Errors
     /// Returns an error if the call would have to wait ([`ErrorKind::WouldBlock`]).
+    ///
+    /// ```
+    /// let (one, other) = stoop::Datagram::pair()?;
+    /// one.send(b"hello")?;
+    /// let mut buffer = vec![0; other.next_len()?]; // just large enough
+    /// assert_eq!(other.recv(&mut buffer)?, 5);
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     pub fn next_len(&self) -> Result<usize> {
         packet::next_len(&self.socket)
     }
@@ -393,6 +639,17 @@ impl Datagram {
     ///
     /// # Errors
     /// Returns an error if the file could not be removed. The socket is closed nevertheless.
+    ///
+    /// ```
+    /// use stoop::Bind;
+    ///
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// let server = Bind::new(&path).datagram()?;
+    /// server.close()?;
+    /// assert!(!path.exists());
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     pub fn close(self) -> Result<()> {
         self.file.map_or(Ok(()), SocketFile::release)
     }
@@ -414,6 +671,19 @@ impl Datagram {
     /// # Errors
     /// Returns an error if the address is invalid, in use, or cannot be created. See
     /// [`Bind::datagram`] for the kinds.
+    ///
+    /// ```
+    /// use stoop::Datagram;
+    ///
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("client.sock");
+    /// let client = Datagram::bind(&path)?;
+    /// assert_eq!(client.local_address()?.as_path(), Some(&*path));
+    /// assert!(Datagram::bind(&path).unwrap_err().is_in_use());
+    /// drop(client);
+    /// assert!(!path.exists());
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     pub fn bind(address: impl ToAddress) -> Result<Datagram> {
         Bind::new(address).datagram()
     }
@@ -469,7 +739,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn descriptors_that_the_policy_refuses_are_closed_where_the_kernel_lets_them_in() {
+    fn descriptors_that_the_policy_refuses_are_closed_on_older_kernels() {
         let directory = stoop_testkit::tempdir();
         let path = directory.path().join("app.sock");
         let server = Bind::new(&path).policy(Policy::everyone().refuse_descriptors()).datagram().unwrap();

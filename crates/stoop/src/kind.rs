@@ -23,6 +23,14 @@ impl Kind {
 
     /// Returns the word used in addresses and on the command line: `stream`, `dgram` or
     /// `seqpacket`.
+    ///
+    /// ```
+    /// use stoop::Kind;
+    ///
+    /// assert_eq!(Kind::Datagram.word(), "dgram");
+    /// assert_eq!("dgram".parse(), Ok(Kind::Datagram));
+    /// assert_eq!(Kind::Datagram.to_string(), "datagram"); // in prose
+    /// ```
     pub const fn word(self) -> &'static str {
         match self {
             Kind::Stream => "stream",
@@ -72,7 +80,7 @@ pub struct UnknownKind;
 
 impl fmt::Display for UnknownKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("not a kind of local socket (stream, dgram or seqpacket)")
+        f.write_str("invalid socket kind, expected stream, dgram or seqpacket")
     }
 }
 

@@ -130,10 +130,27 @@ impl<C: Connected> Listener<C> {
     /// ([`ErrorKind::WrongKind`](crate::ErrorKind::WrongKind)), of another address family
     /// ([`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported)), or does not listen
     /// ([`ErrorKind::NotConnected`](crate::ErrorKind::NotConnected)).
+    ///
+    /// ```
+    /// use std::os::fd::OwnedFd;
+    /// use stoop::{Bind, ErrorKind, Listener, Stream};
+    ///
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// let passed = OwnedFd::from(Bind::new(&path).listen()?);
+    /// let listener: Listener = Listener::from_descriptor(passed)?;
+    /// drop(listener);
+    /// assert!(path.exists()); // not created by this listener
+    ///
+    /// let (one, _other) = Stream::pair()?;
+    /// let error = Listener::<Stream>::from_descriptor(one.into()).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::NotConnected); // does not listen
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     pub fn from_descriptor(fd: OwnedFd) -> Result<Listener<C>> {
         let socket = Socket::from_descriptor(fd)?.expect_kind(C::KIND)?;
         if !sys::is_listening(socket.as_fd()).map_err(accepting)? {
-            let detail = "the socket does not listen";
+            let detail = "the socket is not listening";
             return Err(Error::new(Operation::Accept, crate::ErrorKind::NotConnected, detail));
         }
         Ok(Listener::new(socket, None, Policy::everyone()))
@@ -159,6 +176,21 @@ impl<C: Connected> Listener<C> {
     /// - the listener is nonblocking and the failure is transient ([`Error::is_transient`]). The
     ///   client may stay in the queue and the listener readable, so pause before the next attempt;
     /// - the listener itself is unusable (all other kinds).
+    ///
+    /// ```
+    /// use stoop::{Bind, Stream};
+    ///
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// let listener = Bind::new(&path).listen()?;
+    /// listener.set_nonblocking(true)?;
+    /// assert!(listener.accept().unwrap_err().is_would_block());
+    ///
+    /// let client = Stream::connect(&path)?;
+    /// let connection = listener.accept()?;
+    /// assert!(!connection.is_nonblocking()?); // not inherited
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     pub fn accept(&self) -> Result<C> {
         let mut refusals = Refusals::of(Operation::Accept);
         loop {
@@ -176,6 +208,22 @@ impl<C: Connected> Listener<C> {
     /// # Errors
     /// Returns an error if the call would have to wait, a nonblocking accept fails transiently, or
     /// the listener is unusable. See [`Listener::accept`].
+    ///
+    /// ```
+    /// use stoop::{Arrival, Bind, Policy, Refusal, Stream};
+    ///
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// let listener = Bind::new(&path).policy(Policy::nobody()).listen()?;
+    /// let client = Stream::connect(&path)?; // the kernel connects it, the policy decides later
+    /// match listener.accept_any()? {
+    ///     Arrival::Admitted(_) => unreachable!(),
+    ///     Arrival::Refused { pid, reason, .. } => {
+    ///         assert_eq!((pid, reason), (Some(std::process::id()), Refusal::NotAllowed));
+    ///     }
+    /// }
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     pub fn accept_any(&self) -> Result<Arrival<C>> {
         self.accept_as(Blocking::Waits)
     }
@@ -245,6 +293,27 @@ impl<C: Connected> Listener<C> {
     /// Returns an iterator over incoming connections that the policy allows.
     ///
     /// It never returns `None`: each step calls [`Listener::accept`].
+    ///
+    /// ```
+    /// use std::io::{Read, Write};
+    /// use stoop::{Bind, Stream};
+    ///
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// let listener = Bind::new(&path).listen()?;
+    /// let clients = std::thread::spawn(move || {
+    ///     for name in ["one", "two"] {
+    ///         Stream::connect(&path).unwrap().write_all(name.as_bytes()).unwrap();
+    ///     }
+    /// });
+    /// for (name, connection) in ["one", "two"].into_iter().zip(listener.incoming()) {
+    ///     let mut text = String::new();
+    ///     connection?.read_to_string(&mut text)?;
+    ///     assert_eq!(text, name); // in the order in which they connected
+    /// }
+    /// # clients.join().unwrap();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn incoming(&self) -> impl Iterator<Item = Result<C>> + '_ {
         std::iter::repeat_with(|| self.accept())
     }
@@ -261,6 +330,19 @@ impl<C: Connected> Listener<C> {
     /// Returns an error only if the file descriptor is invalid. An item of the iterator may be a
     /// transient error ([`Error::is_transient`]), such as no free file descriptor. The client may
     /// then still be in the queue, and the next item is another attempt.
+    ///
+    /// ```
+    /// use stoop::{Bind, Stream};
+    ///
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// let mut listener = Bind::new(&path).listen()?;
+    /// let waiting = [Stream::connect(&path)?, Stream::connect(&path)?];
+    /// listener.release()?; // no further client can connect
+    /// assert!(Stream::connect(&path).unwrap_err().is_not_found());
+    /// assert_eq!(listener.drain()?.filter_map(Result::ok).count(), 2);
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     pub fn drain(&self) -> Result<impl Iterator<Item = Result<C>> + '_> {
         self.socket.set_nonblocking(true)?;
         // No client that was waiting is further back than the queue is long. The limit keeps new
@@ -275,6 +357,20 @@ impl<C: Connected> Listener<C> {
     }
 
     /// Returns what this listener has counted so far.
+    ///
+    /// ```
+    /// use stoop::{Bind, Policy, Stream};
+    ///
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// let mut listener = Bind::new(&path).listen()?;
+    /// let clients = [Stream::connect(&path)?, Stream::connect(&path)?];
+    /// listener.accept()?;
+    /// listener.set_policy(Policy::nobody())?;
+    /// listener.accept_any()?;
+    /// assert_eq!((listener.counts().admitted, listener.counts().refused), (1, 1));
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     pub fn counts(&self) -> Counts {
         Counts {
             admitted: self.counters.admitted.load(Ordering::Relaxed),
@@ -291,6 +387,19 @@ impl<C: Connected> Listener<C> {
     ///
     /// # Errors
     /// Returns an error only if the file descriptor is invalid.
+    ///
+    /// ```
+    /// use stoop::{Bind, Policy, Stream};
+    ///
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// let mut listener = Bind::new(&path).listen()?;
+    /// let client = Stream::connect(&path)?;
+    /// listener.set_policy(Policy::nobody())?; // also for the client that is waiting
+    /// listener.set_nonblocking(true)?;
+    /// assert!(listener.accept().unwrap_err().is_would_block());
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     pub fn set_policy(&mut self, policy: Policy) -> Result<()> {
         crate::bind::apply_policy(&self.socket, &policy)?;
         self.policy = policy;
@@ -308,6 +417,19 @@ impl<C: Connected> Listener<C> {
     ///
     /// # Errors
     /// Returns an error if the file could not be removed.
+    ///
+    /// ```
+    /// use stoop::{Bind, Stream};
+    ///
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// let mut listener = Bind::new(&path).listen()?;
+    /// let early = Stream::connect(&path)?;
+    /// listener.release()?;
+    /// assert!(!path.exists());
+    /// listener.accept()?; // still listening
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     pub fn release(&mut self) -> Result<()> {
         self.file.take().map_or(Ok(()), SocketFile::release)
     }
@@ -318,6 +440,19 @@ impl<C: Connected> Listener<C> {
     ///
     /// # Errors
     /// Returns an error if the file could not be removed. The listener is closed nevertheless.
+    ///
+    /// ```
+    /// use stoop::Bind;
+    ///
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// let listener = Bind::new(&path).listen()?;
+    /// std::fs::remove_file(&path)?;
+    /// let successor = Bind::new(&path).listen()?;
+    /// listener.close()?;
+    /// assert!(path.exists()); // the successor's file is not touched
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn close(mut self) -> Result<()> {
         self.release()
     }

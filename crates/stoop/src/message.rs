@@ -15,12 +15,12 @@ const BUFFERS_MAX: usize = libc::UIO_MAXIOV as usize;
 /// Ancillary data to send with a message.
 ///
 /// ```
-/// use std::io::{IoSlice, IoSliceMut, Read, Write};
+/// use std::io::{IoSlice, IoSliceMut};
 /// use std::os::fd::AsFd;
 /// use stoop::{Allow, Outgoing, Stream};
 ///
 /// let (one, other) = Stream::pair()?;
-/// let (mut reader, mut writer) = std::io::pipe()?;
+/// let (_reader, writer) = std::io::pipe()?;
 /// one.send_with(&[IoSlice::new(b"a pipe")], &Outgoing::new().descriptors(&[writer.as_fd()]))?;
 ///
 /// let mut buffer = [0; 16];
@@ -44,6 +44,25 @@ impl<'a> Outgoing<'a> {
     /// Adds file descriptors (`SCM_RIGHTS`): at most [`control::DESCRIPTORS_MAX`].
     ///
     /// The receiver gets duplicates. Ours stay open.
+    ///
+    /// ```
+    /// use std::io::{IoSlice, IoSliceMut, Read, Write};
+    /// use std::os::fd::AsFd;
+    /// use stoop::{Allow, Outgoing, Stream};
+    ///
+    /// let (one, other) = Stream::pair()?;
+    /// let (mut reader, writer) = std::io::pipe()?;
+    /// one.send_with(&[IoSlice::new(b"x")], &Outgoing::new().descriptors(&[writer.as_fd()]))?;
+    /// drop(writer); // the receiver has its own
+    ///
+    /// let received = other.recv_with(&mut [IoSliceMut::new(&mut [0])], Allow::descriptors(1))?;
+    /// let [writer] = <[_; 1]>::try_from(received.descriptors).unwrap();
+    /// std::fs::File::from(writer).write_all(b"hello")?;
+    /// let mut text = String::new();
+    /// reader.read_to_string(&mut text)?;
+    /// assert_eq!(text, "hello");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn descriptors(mut self, descriptors: &'a [BorrowedFd<'a>]) -> Outgoing<'a> {
         self.descriptors = descriptors;
         self
@@ -53,6 +72,24 @@ impl<'a> Outgoing<'a> {
     ///
     /// The kernel adds them by itself if the receiver asked for them. Set them explicitly only in a
     /// privileged process that sends on behalf of another.
+    ///
+    /// ```
+    /// use std::io::IoSlice;
+    /// use stoop::control::Credentials;
+    /// use stoop::{Allow, Datagram, ErrorKind, Outgoing};
+    ///
+    /// let (one, other) = Datagram::pair()?;
+    /// other.set_pass_credentials(true)?;
+    /// let own = Credentials::own();
+    /// one.send_with(&[IoSlice::new(b"hello")], &Outgoing::new().credentials(own))?;
+    /// assert_eq!(other.recv_vec_with(Allow::NOTHING)?.1.credentials, Some(own));
+    ///
+    /// // The kernel checks them: no process has this id.
+    /// let nobody = Credentials { pid: i32::MAX, ..own };
+    /// let sent = one.send_with(&[IoSlice::new(b"hello")], &Outgoing::new().credentials(nobody));
+    /// assert!(sent.is_err());
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     pub fn credentials(mut self, credentials: Credentials) -> Outgoing<'a> {
         self.credentials = Some(credentials);
         self
@@ -75,15 +112,15 @@ impl<'a> Outgoing<'a> {
         let refuse = |detail: String| Err(Error::new(Operation::Send, ErrorKind::Unsupported, detail));
         if self.descriptors.len() > control::DESCRIPTORS_MAX {
             let (count, max) = (self.descriptors.len(), control::DESCRIPTORS_MAX);
-            return refuse(format!("{count} descriptors in one message; at most {max} fit"));
+            return refuse(format!("{count} file descriptors in one message, {max} at most"));
         }
         if kind != Kind::Stream && buffers.len() > BUFFERS_MAX {
             let count = buffers.len();
-            return refuse(format!("{count} buffers in one message; at most {BUFFERS_MAX} fit"));
+            return refuse(format!("{count} buffers in one message, {BUFFERS_MAX} at most"));
         }
         let carries = !self.descriptors.is_empty() || self.credentials.is_some();
         if carries && kind == Kind::Stream && buffers.iter().all(|buffer| buffer.is_empty()) {
-            return refuse("a stream needs at least one byte to carry descriptors or credentials".into());
+            return refuse("ancillary data on a stream requires at least one byte of data".into());
         }
         Ok(())
     }
@@ -106,6 +143,18 @@ pub struct Allow {
 
 impl Allow {
     /// Accepts no file descriptors. Any that arrive are closed and reported as an error.
+    ///
+    /// ```
+    /// use std::io::{IoSlice, IoSliceMut};
+    /// use std::os::fd::AsFd;
+    /// use stoop::{Allow, Outgoing, Stream};
+    ///
+    /// let (one, other) = Stream::pair()?;
+    /// one.send_with(&[IoSlice::new(b"x")], &Outgoing::new().descriptors(&[one.as_fd()]))?;
+    /// let received = other.recv_with(&mut [IoSliceMut::new(&mut [0; 8])], Allow::NOTHING);
+    /// assert_eq!(received.unwrap_err().kind(), stoop::ErrorKind::SurplusDescriptors);
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     pub const NOTHING: Allow = Allow { descriptors: 0 };
 
     /// Accepts any number, for receivers that then close them all: plain bytes are never lost
@@ -153,19 +202,19 @@ pub struct Received {
 /// Dropping it closes the received file descriptors.
 pub(crate) struct Pending {
     received: ReceivedMessage,
-    room_bytes: usize,
+    buffer_bytes: usize,
 }
 
 impl Pending {
     pub(crate) fn receive(socket: &Socket, buffers: &mut [IoSliceMut<'_>]) -> Result<Pending> {
-        let room_bytes = buffers.iter().take(BUFFERS_MAX).map(|buffer| buffer.len()).sum();
+        let buffer_bytes = buffers.iter().take(BUFFERS_MAX).map(|buffer| buffer.len()).sum();
         // With MSG_TRUNC as a flag the kernel returns the true length of a packet, even if it does
         // not fit (K-DGRAM-12). A stream has no such length.
         let flags = if socket.kind() == Kind::Stream { 0 } else { libc::MSG_TRUNC };
         let received =
             retry(|| socket.spin().wait(|more| sys::receive_message(socket.as_fd(), buffers, flags | more)))
                 .map_err(|cause| Error::system(Operation::Receive, cause).of_kind(socket.kind()))?;
-        Ok(Pending { received, room_bytes })
+        Ok(Pending { received, buffer_bytes })
     }
 
     /// Returns the sender, if the kernel knows it.
@@ -175,23 +224,24 @@ impl Pending {
 
     /// Returns the message, if it is whole and carries no more file descriptors than allowed.
     pub(crate) fn take(self, allow: Allow) -> Result<Received> {
-        let Pending { received, room_bytes } = self;
+        let Pending { received, buffer_bytes } = self;
         let (len_bytes, count) = (received.len, received.incoming.descriptors.len());
         let (kind, detail) = if received.flags & libc::MSG_CTRUNC != 0 || received.incoming.malformed {
-            let detail = format!("control data was cut; {count} descriptors came and were closed");
+            let detail =
+                format!("control data truncated (MSG_CTRUNC); closed {count} received file descriptors");
             (ErrorKind::ControlTruncated, detail)
         } else if count > allow.descriptors {
             let allowed = allow.descriptors;
-            let detail = format!("{count} descriptors came where {allowed} are allowed; all were closed");
+            let detail = format!("received {count} file descriptors, {allowed} allowed; closed all of them");
             (ErrorKind::SurplusDescriptors, detail)
-        } else if len_bytes > room_bytes {
-            (ErrorKind::MessageTruncated, truncation(len_bytes, room_bytes))
+        } else if len_bytes > buffer_bytes {
+            (ErrorKind::MessageTruncated, truncation(len_bytes, buffer_bytes))
         } else {
             return Ok(Received::from_parts(len_bytes, received.from.to_address(), received.incoming));
         };
         // Returning drops the file descriptors in `received`, which closes them.
         let error = Error::new(Operation::Receive, kind, detail);
-        Err(error.with_received(len_bytes.min(room_bytes)))
+        Err(error.with_received(len_bytes.min(buffer_bytes)))
     }
 }
 
@@ -220,6 +270,20 @@ impl Received {
 
     /// Returns what a reply to this message requires: see
     /// [`Datagram::reply`](crate::Datagram::reply).
+    ///
+    /// ```
+    /// use stoop::{Allow, Bind, Datagram};
+    ///
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// let server = Bind::new(&path).datagram()?;
+    /// let client = Datagram::connect(&path)?;
+    /// client.send(b"ping")?;
+    /// let (message, received) = server.recv_vec_with(Allow::descriptors(4))?;
+    /// server.reply(&message, &received.origin())?;
+    /// assert_eq!(client.recv(&mut [0; 8])?, 4);
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     pub fn origin(&self) -> Origin {
         Origin::new(self.from.clone(), self.credentials)
     }
@@ -229,12 +293,27 @@ impl Received {
     /// On a seqpacket socket an empty message looks the same as the end, unless
     /// [`Socket::set_pass_credentials`] is on. A message then carries credentials, and the end
     /// carries none (K-DGRAM-14).
+    ///
+    /// ```
+    /// use std::io::{IoSlice, IoSliceMut};
+    /// use stoop::{Allow, Outgoing, SeqPacket};
+    ///
+    /// let (one, other) = SeqPacket::pair()?;
+    /// other.set_pass_credentials(true)?;
+    /// one.send_with(&[IoSlice::new(b"")], &Outgoing::new())?;
+    /// drop(one);
+    /// let mut buffer = [0; 8];
+    /// let mut receive = || other.recv_with(&mut [IoSliceMut::new(&mut buffer)], Allow::NOTHING);
+    /// assert!(!receive()?.is_end()); // an empty message
+    /// assert!(receive()?.is_end());
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     pub fn is_end(&self) -> bool {
         self.len == 0 && !self.has_control
     }
 }
 
 /// Formats the error detail for a message that did not fit.
-pub(crate) fn truncation(len_bytes: usize, room_bytes: usize) -> String {
-    format!("a message of {len_bytes} bytes came into a buffer of {room_bytes}; the rest is lost")
+pub(crate) fn truncation(len_bytes: usize, buffer_bytes: usize) -> String {
+    format!("message truncated: {len_bytes} bytes, buffer holds {buffer_bytes}")
 }

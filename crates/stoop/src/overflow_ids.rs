@@ -16,7 +16,7 @@ use crate::control::Credentials;
 pub(crate) const NO_ID: u32 = u32::MAX;
 
 /// The overflow id, unless an administrator changed it.
-const USUAL: u32 = 65534;
+const DEFAULT: u32 = 65534;
 
 /// Returns the user id, or `None` if the number stands for no user in particular: [`NO_ID`], or the
 /// overflow id in a user namespace that does not map every user.
@@ -72,7 +72,7 @@ fn read_once(cell: &OnceLock<u32>, path: &str) -> u32 {
         return id;
     }
     let read = std::fs::read_to_string(path).ok().and_then(|text| text.trim_ascii_end().parse().ok());
-    read.map_or(USUAL, |id| *cell.get_or_init(|| id))
+    read.map_or(DEFAULT, |id| *cell.get_or_init(|| id))
 }
 
 impl Credentials {
@@ -85,9 +85,21 @@ impl Credentials {
     ///
     /// The overflow ids are read from `/proc/sys/kernel/overflowuid` and `overflowgid`. Without
     /// `/proc` they are assumed to be 65534.
+    ///
+    /// ```
+    /// use stoop::control::Credentials;
+    ///
+    /// assert!(Credentials::own().is_known());
+    /// // What the kernel fills in for a message that was sent too early.
+    /// # let overflow = std::fs::read_to_string("/proc/sys/kernel/overflowuid");
+    /// # if overflow.is_ok_and(|id| id == "65534\n") {
+    /// let filler = Credentials { pid: 0, uid: 65534, gid: 65534 };
+    /// assert!(!filler.is_known());
+    /// # }
+    /// ```
     pub fn is_known(self) -> bool {
-        let is_nobody = |id: u32, overflow: fn() -> u32| id == NO_ID || id == overflow();
-        self.pid != 0 || !(is_nobody(self.uid, overflow_uid) && is_nobody(self.gid, overflow_gid))
+        let is_overflow = |id: u32, overflow: fn() -> u32| id == NO_ID || id == overflow();
+        self.pid != 0 || !(is_overflow(self.uid, overflow_uid) && is_overflow(self.gid, overflow_gid))
     }
 
     /// Returns the user id, or `None` if the user has no id in our user namespace.
@@ -95,6 +107,15 @@ impl Credentials {
     /// The kernel shows such users as the overflow id, usually 65534. If our namespace does not map
     /// every user id, that number therefore stands for no user in particular. Reads
     /// `/proc/self/uid_map` if the id is the overflow id.
+    ///
+    /// ```
+    /// use stoop::control::Credentials;
+    ///
+    /// let sender = Credentials { pid: 1, uid: 0, gid: 0 };
+    /// assert_eq!(sender.known_uid(), Some(0));
+    /// let unmapped = Credentials { uid: u32::MAX, ..sender };
+    /// assert_eq!(unmapped.known_uid(), None);
+    /// ```
     pub fn known_uid(self) -> Option<u32> {
         user(self.uid)
     }
@@ -124,8 +145,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_overflow_id_is_what_the_machine_says() {
-        const TEST: &str = "overflow_ids::tests::the_overflow_id_is_what_the_machine_says";
+    fn the_overflow_id_is_read_from_proc() {
+        const TEST: &str = "overflow_ids::tests::the_overflow_id_is_read_from_proc";
         let early = |uid, gid| !Credentials { pid: 0, uid, gid }.is_known();
         if role().is_some() {
             let directory = tempdir();
@@ -162,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_that_is_no_id_equals_nothing() {
+    fn an_invalid_id_equals_nothing() {
         assert_eq!((user(NO_ID), group(NO_ID)), (None, None));
         assert_eq!((user(0), group(7)), (Some(0), Some(7)));
         assert_eq!(groups(vec![0, NO_ID, 7]), [0, 7]);

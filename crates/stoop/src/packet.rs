@@ -58,12 +58,12 @@ pub(crate) fn receive_from(socket: &Socket, buffer: &mut [u8]) -> Result<(usize,
     Ok((whole(len, buffer.len())?, from))
 }
 
-fn whole(len_bytes: usize, room_bytes: usize) -> Result<usize> {
-    if len_bytes <= room_bytes {
+fn whole(len_bytes: usize, buffer_bytes: usize) -> Result<usize> {
+    if len_bytes <= buffer_bytes {
         return Ok(len_bytes);
     }
-    let detail = truncation(len_bytes, room_bytes);
-    Err(Error::new(Operation::Receive, ErrorKind::MessageTruncated, detail).with_received(room_bytes))
+    let detail = truncation(len_bytes, buffer_bytes);
+    Err(Error::new(Operation::Receive, ErrorKind::MessageTruncated, detail).with_received(buffer_bytes))
 }
 
 /// Returns the length of the next message, which stays in the queue.

@@ -95,7 +95,7 @@ impl Peer {
         let ids = Ids::of(fd);
         Peer {
             // Without a peer the pidfd is unknown on any kernel, whatever errno it returns.
-            pidfd: if ids.names_nobody { Fact::Unknown } else { pidfd },
+            pidfd: if ids.has_no_peer { Fact::Unknown } else { pidfd },
             pid: ids.pid,
             uid: ids.uid,
             gid: ids.gid,
@@ -105,6 +105,15 @@ impl Peer {
     }
 
     /// Returns whether the peer process has exited, or `None` without a pidfd.
+    ///
+    /// ```
+    /// use stoop::{Datagram, Stream};
+    ///
+    /// let (one, _other) = Stream::pair()?;
+    /// assert_ne!(one.peer().has_ended(), Some(true)); // this process
+    /// assert_eq!(Datagram::unbound()?.peer().has_ended(), None);
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     pub fn has_ended(&self) -> Option<bool> {
         match &self.pidfd {
             Fact::Gone => Some(true),
@@ -120,13 +129,13 @@ pub(crate) struct Ids {
     pub(crate) uid: Fact<u32>,
     pub(crate) gid: Fact<u32>,
     /// Whether the kernel recorded no peer at all.
-    names_nobody: bool,
+    has_no_peer: bool,
 }
 
 impl Ids {
     /// The ids of no peer, or of one that was not queried.
     pub(crate) fn unknown() -> Ids {
-        Ids { pid: Fact::Unknown, uid: Fact::Unknown, gid: Fact::Unknown, names_nobody: true }
+        Ids { pid: Fact::Unknown, uid: Fact::Unknown, gid: Fact::Unknown, has_no_peer: true }
     }
 
     pub(crate) fn of(fd: BorrowedFd<'_>) -> Ids {
@@ -138,7 +147,7 @@ impl Ids {
             pid: known(u32::try_from(raw.pid).ok().filter(|&pid| pid != 0)),
             uid: known(overflow_ids::user(raw.uid)),
             gid: known(overflow_ids::group(raw.gid)),
-            names_nobody: raw.uid == overflow_ids::NO_ID,
+            has_no_peer: raw.uid == overflow_ids::NO_ID,
         }
     }
 
@@ -146,7 +155,7 @@ impl Ids {
     pub(crate) fn refusal(&self) -> Refusal {
         match self.uid {
             Fact::Known(_) => Refusal::NotAllowed,
-            _ if self.names_nobody => Refusal::UnknownPeer,
+            _ if self.has_no_peer => Refusal::UnknownPeer,
             _ => Refusal::UnmappedUser,
         }
     }
@@ -172,7 +181,7 @@ mod tests {
     use crate::{Datagram, Stream};
 
     #[test]
-    fn a_pair_knows_itself() {
+    fn a_pair_is_its_own_peer() {
         let (one, _other) = Stream::pair().unwrap();
         let peer = one.peer();
         assert_eq!(peer.pid.known(), Some(&std::process::id()));
@@ -182,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_unknown_and_never_root() {
+    fn no_peer_is_unknown_and_never_root() {
         let peer = Datagram::unbound().unwrap().peer();
         assert_eq!((&peer.pid, &peer.uid, &peer.gid), (&Fact::Unknown, &Fact::Unknown, &Fact::Unknown));
         assert!(peer.pidfd.known().is_none());

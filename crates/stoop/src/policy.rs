@@ -41,6 +41,14 @@ pub struct Policy {
 
 impl Policy {
     /// Creates a policy that denies every user. Add rules with the `allow_…` methods.
+    ///
+    /// ```
+    /// use stoop::Policy;
+    ///
+    /// let policy = Policy::nobody();
+    /// assert!(!policy.admits(0, 0, &[])); // not even root
+    /// assert!(policy.allow_uid(1000).admits(1000, 100, &[]));
+    /// ```
     pub fn nobody() -> Policy {
         Policy { everyone: false, uids: Vec::new(), gids: Vec::new(), descriptors: true }
     }
@@ -70,6 +78,15 @@ impl Policy {
     /// Allows members of this group, too, whether it is their primary or a supplementary group.
     ///
     /// A datagram carries no supplementary groups, so only the primary group of its sender counts.
+    ///
+    /// ```
+    /// use stoop::Policy;
+    ///
+    /// let policy = Policy::nobody().allow_gid(44);
+    /// assert!(policy.admits(1000, 44, &[])); // the primary group
+    /// assert!(policy.admits(1000, 100, &[4, 44])); // a supplementary group
+    /// assert!(!policy.admits(1000, 100, &[4]));
+    /// ```
     pub fn allow_gid(mut self, gid: u32) -> Policy {
         self.gids.push(gid);
         self
@@ -85,6 +102,29 @@ impl Policy {
     /// From Linux 6.16 on the kernel refuses them at the sender. On older kernels they are closed
     /// on arrival, except that a [`FrameReader`](crate::frame::FrameReader) that asks for file
     /// descriptors still receives them.
+    ///
+    /// ```
+    /// use std::io::{IoSlice, IoSliceMut};
+    /// use std::os::fd::AsFd;
+    /// use stoop::{Allow, Bind, Outgoing, Policy, Stream};
+    ///
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// let policy = Policy::same_user().refuse_descriptors();
+    /// let listener = Bind::new(&path).policy(policy).listen()?;
+    /// let client = Stream::connect(&path)?;
+    /// let server = listener.accept()?;
+    /// let fds = [client.as_fd()];
+    /// let sent = client.send_with(&[IoSlice::new(b"x")], &Outgoing::new().descriptors(&fds));
+    /// if sent.is_ok() {
+    ///     // Before Linux 6.16: closed on arrival.
+    ///     let mut buffer = [0; 8];
+    ///     let mut buffers = [IoSliceMut::new(&mut buffer)];
+    ///     let received = server.recv_with(&mut buffers, Allow::descriptors(1))?;
+    ///     assert!(received.descriptors.is_empty());
+    /// }
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     pub fn refuse_descriptors(mut self) -> Policy {
         self.descriptors = false;
         self
@@ -110,6 +150,18 @@ impl Policy {
 
     /// Returns whether the peer of a connection is allowed, by what is known about it. No rule
     /// allows an unknown user or group.
+    ///
+    /// ```
+    /// use stoop::{Datagram, Policy, Stream};
+    ///
+    /// let (one, _other) = Stream::pair()?;
+    /// assert!(Policy::same_user().admits_peer(&one.peer()));
+    ///
+    /// let no_peer = Datagram::unbound()?.peer();
+    /// assert!(!Policy::same_user().admits_peer(&no_peer));
+    /// assert!(Policy::everyone().admits_peer(&no_peer));
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     pub fn admits_peer(&self, peer: &Peer) -> bool {
         let groups = peer.groups.known().map_or(&[][..], Vec::as_slice);
         self.everyone || self.allows(peer.uid.known().copied(), peer.gid.known().copied(), groups)
@@ -159,7 +211,7 @@ impl fmt::Display for Refusal {
         f.write_str(match self {
             Refusal::NotAllowed => "not allowed by the policy",
             Refusal::UnmappedUser => "its user has no id in our user namespace",
-            Refusal::UnknownPeer => "the kernel does not say who it is",
+            Refusal::UnknownPeer => "the kernel does not know the peer",
         })
     }
 }
@@ -169,7 +221,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_is_admitted() {
+    fn rules_allow_users_and_groups() {
         let policy = Policy::nobody().allow_uid(7).allow_gid(8);
         assert!(policy.admits(7, 1, &[]));
         assert!(policy.admits(1, 8, &[]));
@@ -186,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_sender_is_refused_unless_everyone_may() {
+    fn an_unknown_sender_is_refused_unless_everyone_is_allowed() {
         assert!(!Policy::same_user().admits_sender(None));
         assert!(Policy::everyone().admits_sender(None));
     }

@@ -1,11 +1,11 @@
 //! Replying to a datagram: to its sender, or not at all.
 //!
-//! The kernel reports a sender's address as the string it was once bound to. Where that path leads
-//! *now*, and for *us*, depends on every process that may write to a directory on it. The path is
-//! therefore looked up once, without following a symbolic link at its end. The result is held by a
-//! file descriptor and compared with what the kernel knows about the sender. The reply is sent
-//! through that file descriptor, without another lookup of the name (K-DGRAM-21). This module sends
-//! nothing itself.
+//! The kernel reports a sender's address as the string it was once bound to. What that path refers
+//! to *now*, and in *our* mount namespace, depends on every process that may write to a directory
+//! on it. The path is therefore looked up once, without following a symbolic link at its end. The
+//! result is held by a file descriptor and compared with what the kernel knows about the sender.
+//! The reply is sent through that file descriptor, without another lookup of the name (K-DGRAM-21).
+//! This module sends nothing itself.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -35,12 +35,30 @@ pub struct Origin {
 
 impl Origin {
     /// Creates an origin from the results of a receive.
+    ///
+    /// ```
+    /// use std::io::IoSliceMut;
+    /// use stoop::{Allow, Bind, Datagram, Origin};
+    ///
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// let server = Bind::new(&path).datagram()?;
+    /// let client = Datagram::bind(directory.path().join("client.sock"))?;
+    /// client.send_to(b"x", &server.local_address()?)?;
+    /// let received = server.recv_with(&mut [IoSliceMut::new(&mut [0; 8])], Allow::NOTHING)?;
+    ///
+    /// // A reply to a path requires credentials.
+    /// let origin = Origin::new(received.from, None);
+    /// let error = server.reply(b"y", &origin).unwrap_err();
+    /// assert_eq!(error.kind(), stoop::ErrorKind::NotPermitted);
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     pub fn new(address: Address, credentials: Option<Credentials>) -> Origin {
         Origin { address, credentials }
     }
 }
 
-/// Where a datagram server sends its replies.
+/// The destination of a datagram server's replies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ReplyTo {
@@ -78,9 +96,11 @@ fn by_name(to: &Origin, network: impl FnOnce() -> Option<FileId>) -> Result<Conn
         match rustix::fs::stat(format!("/proc/{pid}/ns/net")) {
             Ok(theirs) if FileId::of(&theirs) == ours => {}
             Ok(_) => {
-                return refuse("the sender is in another network namespace, where the name is another's");
+                return refuse(
+                    "the sender is in another network namespace, and the name is not its own here",
+                );
             }
-            Err(errno) => cannot_look(pid, errno)?,
+            Err(errno) => unavailable(pid, errno)?,
         }
     }
     ConnectTarget::new(&to.address).map_err(failed)
@@ -88,23 +108,23 @@ fn by_name(to: &Origin, network: impl FnOnce() -> Option<FileId>) -> Result<Conn
 
 fn by_path(path: &Path, to: &Origin) -> Result<ConnectTarget> {
     if path.is_relative() {
-        let detail = "a relative path leads to the sender only from the sender's working directory";
+        let detail = "a relative path is valid only in the sender's working directory";
         return Err(Error::new(Operation::Send, ErrorKind::InvalidAddress, detail));
     }
     let Some(sender) = to.credentials.filter(|sender| sender.known_uid().is_some()) else {
         return refuse(
-            "the kernel does not say who sent the message, so that the socket there may be another's; \
-             credentials have to be on (SO_PASSCRED) when it is sent, and the user known here",
+            "the sender is unknown, so the socket at its path may not be its own; SO_PASSCRED must be set \
+             when the message is sent, and the sender's user must have an id in our user namespace",
         );
     };
     let file = open(path).map_err(failed)?;
     let stat = rustix::fs::fstat(&file).map_err(failed)?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::Socket {
-        return refuse("no socket is there, and a symbolic link is not followed to answer");
+        return refuse("its path is not a socket, and symbolic links are not followed");
     }
     if sender.uid != stat.st_uid && sender.uid != 0 {
         let (owner, uid) = (stat.st_uid, sender.uid);
-        return refuse(format!("the socket there belongs to user {owner}, and user {uid} sent the message"));
+        return refuse(format!("the socket belongs to user {owner}, but user {uid} sent the message"));
     }
     let target = ConnectTarget::of_file(file.into()).map_err(failed)?;
     check_name(&target, &to.address)?;
@@ -135,7 +155,7 @@ fn check_name(target: &ConnectTarget, name: &Address) -> Result<()> {
         // ours, or sending the reply fails as well.
         Err(error) if error.raw_os_error() == Some(libc::EPERM) => return Ok(()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Err(failed(error).with_detail("answering at a path takes /proc, which is not there"));
+            return Err(failed(error).with_detail("a reply to a path requires /proc, which is not mounted"));
         }
         Err(error) => return Err(failed(error)),
     }
@@ -144,7 +164,7 @@ fn check_name(target: &ConnectTarget, name: &Address) -> Result<()> {
     let _ = rustix::net::connect_unspec(&probe);
     match found.map_err(failed)?.to_address() {
         found if found == *name => Ok(()),
-        found => refuse(format!("another socket is there, which was bound to '{found}'")),
+        found => refuse(format!("the socket at its path was bound to '{found}'")),
     }
 }
 
@@ -154,14 +174,14 @@ fn check_view(pid: i32, path: &Path, seen: FileId) -> Result<()> {
     let flags = OFlags::PATH | OFlags::CLOEXEC;
     let root = match rustix::fs::open(format!("/proc/{pid}/root"), flags | OFlags::DIRECTORY, Mode::empty()) {
         Ok(root) => root,
-        Err(errno) => return cannot_look(pid, errno),
+        Err(errno) => return unavailable(pid, errno),
     };
     let flags = flags | OFlags::NOFOLLOW;
     match rustix::fs::openat2(&root, path, flags, Mode::empty(), ResolveFlags::IN_ROOT) {
         Ok(file) if rustix::fs::fstat(&file).is_ok_and(|stat| FileId::of(&stat) == seen) => Ok(()),
         Err(Errno::NOSYS | Errno::PERM) => Ok(()),
         Err(errno @ (Errno::MFILE | Errno::NFILE | Errno::NOMEM)) => Err(failed(errno)),
-        _ => refuse("the path leads elsewhere in the sender's mount namespace"),
+        _ => refuse("its path is another file in the sender's mount namespace"),
     }
 }
 
@@ -171,9 +191,9 @@ fn another_process(sender: Credentials) -> Option<i32> {
     Some(sender.pid).filter(|&pid| pid > 0 && pid != own)
 }
 
-/// Decides what follows if a process cannot be inspected. Without permission nothing follows. A
-/// process that has exited gets no reply, because its name may now be another's.
-fn cannot_look(pid: i32, errno: Errno) -> Result<()> {
+/// Decides whether to reply if the process cannot be inspected. A lack of permission proves
+/// nothing. A process that has exited gets no reply, because its name may have a new owner.
+fn unavailable(pid: i32, errno: Errno) -> Result<()> {
     match errno {
         Errno::NOENT | Errno::SRCH if has_exited(pid) => {
             refuse("the process that sent the message has exited")
@@ -186,10 +206,10 @@ fn cannot_look(pid: i32, errno: Errno) -> Result<()> {
 /// Returns whether the process does not exist, or is only a zombie. A process that `/proc` hides
 /// from us (`hidepid`) has not exited.
 fn has_exited(pid: i32) -> bool {
-    let is_there = Pid::from_raw(pid)
+    let exists = Pid::from_raw(pid)
         .is_some_and(|pid| !matches!(rustix::process::test_kill_process(pid), Err(Errno::SRCH)));
-    let shown = || rustix::fs::statat(CWD, format!("/proc/{pid}"), AtFlags::empty()).is_ok();
-    !is_there || shown()
+    let is_shown = || rustix::fs::statat(CWD, format!("/proc/{pid}"), AtFlags::empty()).is_ok();
+    !exists || is_shown()
 }
 
 fn failed(cause: impl Into<io::Error>) -> Error {
@@ -197,5 +217,5 @@ fn failed(cause: impl Into<io::Error>) -> Error {
 }
 
 fn refuse<T>(detail: impl Into<String>) -> Result<T> {
-    Err(Error::new(Operation::Send, ErrorKind::NotPermitted, format!("not answered: {}", detail.into())))
+    Err(Error::new(Operation::Send, ErrorKind::NotPermitted, format!("no reply: {}", detail.into())))
 }

@@ -23,13 +23,13 @@ use crate::{Address, Socket};
 
 /// While no more than this part (1/16) of the buffer is in use, every message is allowed without
 /// reading the table.
-const UNASKED: usize = 16;
+const ALWAYS_ALLOWED: usize = 16;
 
 /// What the receivers of one user may hold together, as a multiple of the space left: with 3, three
 /// quarters of the buffer. Beyond that, receivers that hold nothing may still get a message, until
 /// only this part (1/8) of the buffer is left.
-const USER: usize = 3;
-const OTHER_USERS: usize = 8;
+const USER_SHARE: usize = 3;
+const RESERVED: usize = 8;
 
 /// What the kernel charges for a message in addition to its bytes. It also rounds the size up: to a
 /// power of two for small messages, and to pages for the part above some 16 KiB.
@@ -41,8 +41,8 @@ const RECEIVERS_MAX: usize = 1024;
 
 /// The part of its time (1/20) that a server spends on reading the table, and the shortest pause
 /// between two reads.
-const TIME_FOR_OTHERS: u32 = 20;
-const LOOK_AGAIN: Duration = Duration::from_millis(1);
+const REFRESH_TIME_PART: u32 = 20;
+const REFRESH_PAUSE_MIN: Duration = Duration::from_millis(1);
 
 /// Limits on how much of a datagram socket's send buffer each receiver may hold unread.
 ///
@@ -82,8 +82,8 @@ pub struct SendQuota(Mutex<State>);
 struct State {
     receivers: HashMap<Address, Held>,
     table: Option<Table>,
-    last_look: Option<Instant>,
-    next_look: Option<Instant>,
+    last_refresh: Option<Instant>,
+    next_refresh: Option<Instant>,
 }
 
 /// What a receiver may hold: as much as was sent to it since it was last known to hold nothing.
@@ -148,7 +148,7 @@ impl SendQuota {
         match self.ask(socket, to, uid, bytes, Instant::now())? {
             Verdict::Allowed => Ok(()),
             Verdict::Unsure(_) | Verdict::Refused => {
-                let detail = "the receiver does not read, and holds its share of the send buffer";
+                let detail = "unread messages of this receiver fill its share of the send buffer";
                 Err(Error::new(Operation::Send, ErrorKind::WouldBlock, detail).on(to))
             }
         }
@@ -168,16 +168,16 @@ impl SendQuota {
     ) -> Result<Verdict> {
         let buffer = Buffer::of(socket)?;
         let mut state = self.locked();
-        if buffer.unsent <= buffer.limit / UNASKED {
+        if buffer.unsent <= buffer.limit / ALWAYS_ALLOWED {
             state.receivers.clear();
             return Ok(Verdict::Allowed);
         }
         let allows = |state: &State| state.allows(buffer, to, uid, charge(bytes));
-        if allows(&state) || (state.look(socket, Instant::now()) && allows(&state)) {
+        if allows(&state) || (state.refresh(socket, Instant::now()) && allows(&state)) {
             return Ok(Verdict::Allowed);
         }
-        match state.next_look {
-            Some(next) if state.last_look.is_none_or(|last| last < since) => Ok(Verdict::Unsure(next)),
+        match state.next_refresh {
+            Some(next) if state.last_refresh.is_none_or(|last| last < since) => Ok(Verdict::Unsure(next)),
             _ => Ok(Verdict::Refused),
         }
     }
@@ -186,7 +186,7 @@ impl SendQuota {
     pub fn record(&self, to: &Address, uid: Option<u32>, bytes: usize) {
         let mut state = self.locked();
         if state.receivers.len() >= RECEIVERS_MAX && !state.receivers.contains_key(to) {
-            state.forget_the_small();
+            state.evict();
         }
         let held = state.receivers.entry(to.clone()).or_default();
         held.bytes = held.bytes.saturating_add(charge(bytes));
@@ -207,32 +207,32 @@ fn charge(bytes: usize) -> usize {
 
 impl State {
     fn allows(&self, buffer: Buffer, to: &Address, uid: Option<u32>, bytes: usize) -> bool {
-        let user_has_all = uid.is_some() && self.holds_too_much(buffer, uid);
+        let user_is_over = uid.is_some() && self.is_over(buffer, uid);
         // No receiver can hold more than everything that is unread.
         match self.receivers.get(to).map_or(0, |held| held.bytes.min(buffer.unsent)) {
-            0 if user_has_all => bytes <= buffer.left().saturating_sub(buffer.limit / OTHER_USERS),
+            0 if user_is_over => bytes <= buffer.left().saturating_sub(buffer.limit / RESERVED),
             0 => bytes <= buffer.left(),
-            holds => !user_has_all && holds.saturating_add(bytes) <= buffer.share(),
+            holds => !user_is_over && holds.saturating_add(bytes) <= buffer.share(),
         }
     }
 
     /// Returns whether this user's receivers hold more than they may together.
-    fn holds_too_much(&self, buffer: Buffer, uid: Option<u32>) -> bool {
-        let most = buffer.left().saturating_mul(USER);
+    fn is_over(&self, buffer: Buffer, uid: Option<u32>) -> bool {
+        let most = buffer.left().saturating_mul(USER_SHARE);
         let held = self.receivers.values().filter(|held| held.uid == uid).map(|held| held.bytes);
         buffer.unsent > most && held.sum::<usize>() > most
     }
 
     /// Reads the table and forgets the receivers that have read everything. Returns false if the
     /// table was not read.
-    fn look(&mut self, socket: &Socket, now: Instant) -> bool {
-        if self.next_look.is_some_and(|next| now < next) {
+    fn refresh(&mut self, socket: &Socket, now: Instant) -> bool {
+        if self.next_refresh.is_some_and(|next| now < next) {
             return false;
         }
         let unread = self.unread(socket);
-        let pause = (now.elapsed() * TIME_FOR_OTHERS).max(LOOK_AGAIN);
-        self.next_look = Instant::now().checked_add(pause);
-        self.last_look = Some(now);
+        let pause = (now.elapsed() * REFRESH_TIME_PART).max(REFRESH_PAUSE_MIN);
+        self.next_refresh = Instant::now().checked_add(pause);
+        self.last_refresh = Some(now);
         let Some(unread) = unread else { return false };
         self.receivers.retain(|name, held| match unread.get(name) {
             Some(&any) => any || held.hidden,
@@ -263,14 +263,14 @@ impl State {
         Some(unread)
     }
 
-    fn forget_the_small(&mut self) {
+    fn evict(&mut self) {
         let mut sizes: Vec<usize> = self.receivers.values().map(|held| held.bytes).collect();
         let middle = sizes.len() / 2;
         let (_, &mut median, _) = sizes.select_nth_unstable(middle);
-        let mut room = middle;
+        let mut left = middle;
         self.receivers.retain(|_, held| {
-            let stays = held.bytes >= median && room > 0;
-            room -= usize::from(stays);
+            let stays = held.bytes >= median && left > 0;
+            left -= usize::from(stays);
             stays
         });
     }
@@ -305,56 +305,56 @@ mod tests {
     }
 
     #[test]
-    fn those_who_do_not_read_leave_room_for_others() {
+    fn receivers_that_do_not_read_leave_space_for_others() {
         deadline(Duration::from_secs(30), || {
             let (server, quota) = (server(), SendQuota::new());
-            let mut mute = Vec::new();
+            let mut silent = Vec::new();
             for message in [&b"x"[..], b"", &[0; 3000], &[0; 60_000]] {
                 for _ in 0..3 {
                     let (socket, address) = client(&server);
                     let sent = fill(&server, &quota, &address, None, message);
                     assert!(quota.check(&server, &address, None, message.len()).is_err());
-                    mute.push((socket, address, sent));
+                    silent.push((socket, address, sent));
                 }
             }
             let (reader, address) = client(&server);
             for _ in 0..300 {
                 while quota.check(&server, &address, None, 5).is_err() {
-                    std::thread::sleep(LOOK_AGAIN);
+                    std::thread::sleep(REFRESH_PAUSE_MIN);
                 }
                 server.send_to(b"reply", &address).unwrap();
                 quota.record(&address, None, 5);
                 assert_eq!(reader.recv(&mut [0; 8]).unwrap(), 5);
             }
-            let mut holding = mute.iter().filter(|(_, _, sent)| *sent > 0);
+            let mut holding = silent.iter().filter(|(_, _, sent)| *sent > 0);
             assert!(holding.all(|(_, address, _)| quota.check(&server, address, None, 5_000).is_err()));
-            drop(mute);
+            drop(silent);
             assert!(quota.check(&server, &address, None, 5).is_ok() && quota.locked().receivers.is_empty());
         });
     }
 
     #[test]
-    fn a_user_with_many_receivers_leaves_room_for_other_users() {
+    fn a_user_with_many_receivers_leaves_space_for_other_users() {
         deadline(Duration::from_secs(30), || {
             let (server, quota) = (server(), SendQuota::new());
-            let mute: Vec<_> = (0..400).map(|_| client(&server)).collect();
+            let silent: Vec<_> = (0..400).map(|_| client(&server)).collect();
             let sent: usize =
-                mute.iter().map(|(_, address)| fill(&server, &quota, address, Some(7), b"x")).sum();
+                silent.iter().map(|(_, address)| fill(&server, &quota, address, Some(7), b"x")).sum();
             assert!(sent > 100);
             let (_client, address) = client(&server);
             assert!(fill(&server, &quota, &address, Some(8), b"x") > 0);
-            assert!(quota.check(&server, &mute[399].1, Some(7), 1).is_err());
+            assert!(quota.check(&server, &silent[399].1, Some(7), 1).is_err());
         });
     }
 
     #[test]
-    fn the_largest_are_remembered() {
+    fn eviction_keeps_the_largest() {
         let mut state = State::default();
         let address = |number: usize| Address::abstract_name(number.to_string()).unwrap();
         for number in 0..100 {
             state.receivers.insert(address(number), Held { bytes: number, ..Held::default() });
         }
-        state.forget_the_small();
+        state.evict();
         assert_eq!(state.receivers.len(), 50);
         assert!((50..100).all(|number| state.receivers.contains_key(&address(number))));
     }

@@ -51,6 +51,17 @@ impl SeqPacket {
     /// # Errors
     /// Returns an error if the address is invalid, no server listens there, the socket is of
     /// another kind, or permission is denied. See [`Connect::stream`] for the kinds.
+    ///
+    /// ```
+    /// use stoop::{Bind, Listener, SeqPacket, Stream};
+    ///
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// let listener: Listener<SeqPacket> = Bind::new(&path).listen_seqpacket()?;
+    /// let client = SeqPacket::connect(&path)?;
+    /// assert!(Stream::connect(&path).unwrap_err().is_wrong_kind());
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     pub fn connect(address: impl ToAddress) -> Result<SeqPacket> {
         Connect::new(address).seqpacket()
     }
@@ -98,6 +109,21 @@ impl SeqPacket {
     /// # Errors
     /// Returns an error if the socket is not connected
     /// ([`ErrorKind::NotConnected`](crate::ErrorKind::NotConnected)).
+    ///
+    /// ```
+    /// use std::net::Shutdown;
+    /// use stoop::{Packet, SeqPacket};
+    ///
+    /// let (client, server) = SeqPacket::pair()?;
+    /// client.send(b"last request")?;
+    /// client.shutdown(Shutdown::Write)?;
+    ///
+    /// assert_eq!(server.recv(&mut [0; 64])?, Packet::Message(12));
+    /// assert_eq!(server.recv(&mut [0; 64])?, Packet::End);
+    /// server.send(b"reply")?; // the other direction is still open
+    /// assert_eq!(client.recv(&mut [0; 64])?, Packet::Message(5));
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     pub fn shutdown(&self, how: Shutdown) -> Result<()> {
         sys::shutdown(self.as_fd(), how).map_err(configure)
     }
@@ -115,6 +141,18 @@ impl SeqPacket {
     /// - the socket is nonblocking, or its write timeout passed
     ///   ([`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock));
     /// - the message is empty ([`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported)).
+    ///
+    /// ```
+    /// use stoop::{ErrorKind, SeqPacket};
+    ///
+    /// let (one, other) = SeqPacket::pair()?;
+    /// assert_eq!(one.send(b"").unwrap_err().kind(), ErrorKind::Unsupported);
+    /// let error = one.send(&vec![0; 64 << 20]).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::MessageTooLarge);
+    /// drop(other);
+    /// assert!(one.send(b"hello").unwrap_err().is_peer_gone()); // and no SIGPIPE
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     pub fn send(&self, message: &[u8]) -> Result<()> {
         packet::refuse_empty(message)?;
         packet::send(&self.0, message, None)
@@ -135,6 +173,20 @@ impl SeqPacket {
     ///   ([`ErrorKind::PeerGone`](crate::ErrorKind::PeerGone));
     /// - the socket is nonblocking, or its read timeout passed
     ///   ([`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock)).
+    ///
+    /// ```
+    /// use stoop::{ErrorKind, Packet, SeqPacket};
+    ///
+    /// let (one, other) = SeqPacket::pair()?;
+    /// one.send(b"hello")?;
+    /// one.send(b"bye")?;
+    /// let mut buffer = [0; 4];
+    /// let error = other.recv(&mut buffer).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::MessageTruncated);
+    /// assert_eq!(&buffer, b"hell"); // the "o" is lost
+    /// assert_eq!(other.recv(&mut buffer)?, Packet::Message(3)); // the next message
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     pub fn recv(&self, buffer: &mut [u8]) -> Result<Packet> {
         Ok(match packet::receive(&self.0, buffer)? {
             0 => Packet::End,
@@ -152,6 +204,15 @@ impl SeqPacket {
     /// ([`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock)). If several threads receive on the
     /// socket, a longer message may be truncated
     /// ([`ErrorKind::MessageTruncated`](crate::ErrorKind::MessageTruncated)).
+    ///
+    /// ```
+    /// let (one, other) = stoop::SeqPacket::pair()?;
+    /// one.send(&[7; 100_000])?;
+    /// drop(one);
+    /// assert_eq!(other.recv_vec()?.map(|message| message.len()), Some(100_000));
+    /// assert_eq!(other.recv_vec()?, None);
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     pub fn recv_vec(&self) -> Result<Option<Vec<u8>>> {
         let (message, received) = self.recv_vec_with(Allow::AND_DROP)?;
         Ok((!received.is_end()).then_some(message))
@@ -163,6 +224,18 @@ impl SeqPacket {
     /// Returns an error if more file descriptors arrived than allowed, ancillary data was
     /// truncated, the peer has closed with unread data, or the call would have to wait. See
     /// [`Socket::recv_with`] for the kinds.
+    ///
+    /// ```
+    /// use std::io::IoSlice;
+    /// use std::os::fd::AsFd;
+    /// use stoop::{Allow, Outgoing, SeqPacket};
+    ///
+    /// let (one, other) = SeqPacket::pair()?;
+    /// one.send_with(&[IoSlice::new(b"self")], &Outgoing::new().descriptors(&[one.as_fd()]))?;
+    /// let (message, received) = other.recv_vec_with(Allow::descriptors(4))?;
+    /// assert_eq!((&message[..], received.descriptors.len()), (&b"self"[..], 1));
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     pub fn recv_vec_with(&self, allow: Allow) -> Result<(Vec<u8>, Received)> {
         packet::receive_whole(&self.0, allow)
     }
@@ -175,6 +248,14 @@ impl SeqPacket {
     /// Returns an error if the peer has closed with unread data
     /// ([`ErrorKind::PeerGone`](crate::ErrorKind::PeerGone)) or the call would have to wait
     /// ([`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock)).
+    ///
+    /// ```
+    /// let (one, other) = stoop::SeqPacket::pair()?;
+    /// one.send(b"hello")?;
+    /// assert_eq!(other.next_len()?, 5);
+    /// assert_eq!(other.recv_vec()?.as_deref(), Some(&b"hello"[..])); // it was still there
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     pub fn next_len(&self) -> Result<usize> {
         packet::next_len(&self.0)
     }

@@ -52,14 +52,14 @@ impl Socket {
     pub(crate) fn from_descriptor(fd: OwnedFd) -> Result<Socket> {
         let family = sys::socket_domain(fd.as_fd()).map_err(configure)?;
         if family != libc::AF_UNIX {
-            let detail = format!("the descriptor is a socket of address family {family}, not a local socket");
+            let detail = format!("the file descriptor is a socket of address family {family}, not AF_UNIX");
             return Err(Error::new(Operation::Configure, ErrorKind::Unsupported, detail));
         }
         let number = sys::socket_type(fd.as_fd()).map_err(configure)?;
         match Kind::from_raw(number) {
             Some(kind) => Ok(Socket::from_known(fd, kind)),
             None => {
-                let detail = format!("socket type {number} is not one that local sockets have");
+                let detail = format!("Unix sockets have no type {number}");
                 Err(Error::new(Operation::Configure, ErrorKind::Unsupported, detail))
             }
         }
@@ -69,7 +69,7 @@ impl Socket {
         if self.kind == kind {
             return Ok(self);
         }
-        let detail = format!("the descriptor is a {} socket, not a {kind} one", self.kind);
+        let detail = format!("the file descriptor is a {} socket, expected a {kind} socket", self.kind);
         Err(Error::new(Operation::Configure, ErrorKind::WrongKind, detail).of_kind(kind))
     }
 
@@ -89,6 +89,16 @@ impl Socket {
     ///
     /// # Errors
     /// Returns an error only if the file descriptor is invalid.
+    ///
+    /// ```
+    /// use stoop::Datagram;
+    ///
+    /// let socket = Datagram::unbound()?;
+    /// assert!(socket.local_address()?.as_abstract().is_some()); // assigned by the kernel
+    /// let (one, _other) = Datagram::pair()?;
+    /// assert!(one.local_address()?.is_unnamed());
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     pub fn local_address(&self) -> Result<Address> {
         Ok(sys::local_address(self.as_fd()).map_err(configure)?.to_address())
     }
@@ -99,6 +109,21 @@ impl Socket {
     ///
     /// # Errors
     /// Returns an error if the socket has no peer ([`ErrorKind::NotConnected`]).
+    ///
+    /// ```
+    /// use stoop::{Bind, Datagram, ErrorKind, Stream};
+    ///
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// let listener = Bind::new(&path).listen()?;
+    /// let client = Stream::connect(&path)?;
+    /// assert_eq!(client.peer_address()?.as_path(), Some(&*path));
+    /// assert!(listener.accept()?.peer_address()?.is_unnamed()); // the client never bound
+    ///
+    /// let error = Datagram::unbound()?.peer_address().unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::NotConnected);
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     pub fn peer_address(&self) -> Result<Address> {
         Ok(sys::peer_address(self.as_fd()).map_err(configure)?.to_address())
     }
@@ -106,6 +131,17 @@ impl Socket {
     /// Returns what the kernel knows about the process at the other end of this connection.
     ///
     /// See [`Peer`] for what each field means and when the kernel recorded it.
+    ///
+    /// ```
+    /// use stoop::{Datagram, Fact, Stream};
+    ///
+    /// let (one, _other) = Stream::pair()?;
+    /// assert_eq!(one.peer().pid.known(), Some(&std::process::id()));
+    ///
+    /// // Without a connection the kernel knows no peer, which is not the same as user 0.
+    /// assert_eq!(Datagram::unbound()?.peer().uid, Fact::Unknown);
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     pub fn peer(&self) -> Peer {
         Peer::of(self.as_fd())
     }
@@ -129,6 +165,17 @@ impl Socket {
     ///
     /// # Errors
     /// Returns an error only if the file descriptor is invalid.
+    ///
+    /// ```
+    /// use stoop::SeqPacket;
+    ///
+    /// let (one, _other) = SeqPacket::pair()?;
+    /// let twin = one.try_clone()?;
+    /// one.set_nonblocking(true)?;
+    /// assert!(twin.is_nonblocking()?); // the mode belongs to the socket
+    /// assert!(twin.recv(&mut [0; 8]).unwrap_err().is_would_block());
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     pub fn set_nonblocking(&self, on: bool) -> Result<()> {
         rustix::io::ioctl_fionbio(&self.fd, on).map_err(|errno| configure(errno.into()))
     }
@@ -151,6 +198,18 @@ impl Socket {
     ///
     /// # Errors
     /// Returns an error only if the file descriptor is invalid.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// let (one, other) = stoop::SeqPacket::pair()?;
+    /// one.set_read_timeout(Some(Duration::from_millis(1)))?;
+    /// assert!(one.recv_vec().unwrap_err().is_would_block());
+    ///
+    /// other.send(b"late")?; // the connection is as before
+    /// assert_eq!(one.recv_vec()?.as_deref(), Some(&b"late"[..]));
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     pub fn set_read_timeout(&self, timeout: Option<Duration>) -> Result<()> {
         sys::set_receive_timeout(self.as_fd(), timeout).map_err(configure)
     }
@@ -172,6 +231,19 @@ impl Socket {
     ///
     /// # Errors
     /// Returns an error only if the file descriptor is invalid.
+    ///
+    /// ```
+    /// use std::io::Write;
+    /// use std::time::Duration;
+    ///
+    /// let (mut one, _other) = stoop::Stream::pair()?;
+    /// one.set_write_timeout(Some(Duration::from_millis(1)))?;
+    /// let bytes = vec![0; 16 << 20];
+    /// assert!(one.write(&bytes)? < bytes.len()); // as much as the peer's queue holds
+    /// let error = one.write(&bytes).unwrap_err();
+    /// assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn set_write_timeout(&self, timeout: Option<Duration>) -> Result<()> {
         sys::set_send_timeout(self.as_fd(), timeout).map_err(configure)
     }
@@ -195,6 +267,25 @@ impl Socket {
     /// processor time. The socket measures whether polling succeeds, and almost stops polling while
     /// it does not. An idle socket costs nothing: it polls once, then sleeps. On a nonblocking
     /// socket the budget only wastes time.
+    ///
+    /// ```
+    /// use std::io::{Read, Write};
+    /// use std::time::Duration;
+    ///
+    /// let (mut one, mut other) = stoop::Stream::pair()?;
+    /// one.set_spin(Duration::from_micros(20));
+    /// let server = std::thread::spawn(move || {
+    ///     let mut request = [0; 4];
+    ///     other.read_exact(&mut request)?;
+    ///     other.write_all(b"pong")
+    /// });
+    /// one.write_all(b"ping")?;
+    /// let mut reply = [0; 4];
+    /// one.read_exact(&mut reply)?; // polls for up to 20 µs, then sleeps
+    /// assert_eq!(&reply, b"pong");
+    /// # server.join().unwrap()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn set_spin(&self, budget: Duration) {
         self.spin.set_budget(budget);
     }
@@ -206,8 +297,8 @@ impl Socket {
 
     /// Returns the size of the send buffer (`SO_SNDBUF`) in bytes.
     ///
-    /// The kernel counts payload and its own overhead against it. There is no method for the
-    /// receive buffer, because `SO_RCVBUF` has no effect on Unix sockets (K-DGRAM-8).
+    /// The kernel counts payload and its own overhead against it. The size of the receive buffer
+    /// has no method, because `SO_RCVBUF` has no effect on Unix sockets (K-DGRAM-8).
     ///
     /// # Errors
     /// Returns an error only if the file descriptor is invalid.
@@ -222,6 +313,15 @@ impl Socket {
     ///
     /// # Errors
     /// Returns an error only if the file descriptor is invalid.
+    ///
+    /// ```
+    /// let (one, _other) = stoop::Datagram::pair()?;
+    /// one.set_send_buffer_bytes(16 * 1024)?;
+    /// assert_eq!(one.send_buffer_bytes()?, 32 * 1024); // doubled
+    /// let error = one.send(&[0; 64 * 1024]).unwrap_err();
+    /// assert_eq!(error.kind(), stoop::ErrorKind::MessageTooLarge);
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     pub fn set_send_buffer_bytes(&self, bytes: usize) -> Result<()> {
         sys::set_send_buffer_bytes(self.as_fd(), bytes).map_err(configure)
     }
@@ -232,6 +332,14 @@ impl Socket {
     ///
     /// # Errors
     /// Returns an error if the kernel does, for instance on a listener.
+    ///
+    /// ```
+    /// let (one, other) = stoop::Datagram::pair()?;
+    /// one.send(b"hello")?;
+    /// one.send(b"again")?;
+    /// assert_eq!(other.unread_bytes()?, 5); // of the next message, not of both
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     pub fn unread_bytes(&self) -> Result<usize> {
         sys::unread_bytes(self.as_fd()).map_err(configure)
     }
@@ -243,6 +351,15 @@ impl Socket {
     ///
     /// # Errors
     /// Returns an error if the kernel does, for instance on a listener.
+    ///
+    /// ```
+    /// let (one, other) = stoop::Datagram::pair()?;
+    /// one.send(b"hello")?;
+    /// assert!(one.unsent_bytes()? > 5); // with the kernel's overhead
+    /// other.recv(&mut [0; 8])?;
+    /// assert_eq!(one.unsent_bytes()?, 0);
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     pub fn unsent_bytes(&self) -> Result<usize> {
         sys::unsent_bytes(self.as_fd()).map_err(configure)
     }
@@ -251,6 +368,18 @@ impl Socket {
     ///
     /// # Errors
     /// Returns an error only if the file descriptor is invalid.
+    ///
+    /// ```
+    /// use std::io::Write;
+    ///
+    /// let (one, mut other) = stoop::Stream::pair()?;
+    /// other.write_all(b"never read")?;
+    /// drop(one); // with unread data: the connection is reset
+    /// let pending = other.take_error()?.expect("a pending error");
+    /// assert_eq!(pending.kind(), std::io::ErrorKind::ConnectionReset);
+    /// assert!(other.take_error()?.is_none()); // cleared
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn take_error(&self) -> Result<Option<io::Error>> {
         sys::take_error(self.as_fd()).map_err(configure)
     }
@@ -263,6 +392,21 @@ impl Socket {
     ///
     /// # Errors
     /// Returns an error only if the file descriptor is invalid.
+    ///
+    /// ```
+    /// use stoop::{Allow, Datagram};
+    ///
+    /// let (one, other) = Datagram::pair()?;
+    /// one.send(b"early")?;
+    /// other.set_pass_credentials(true)?;
+    /// one.send(b"late")?;
+    ///
+    /// let (_, early) = other.recv_vec_with(Allow::NOTHING)?;
+    /// assert_eq!(early.credentials, None); // sent before
+    /// let (_, late) = other.recv_vec_with(Allow::NOTHING)?;
+    /// assert_eq!(late.credentials.map(|sender| sender.pid), Some(std::process::id() as i32));
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     pub fn set_pass_credentials(&self, on: bool) -> Result<()> {
         sys::set_pass_credentials(self.as_fd(), on).map_err(configure)
     }
@@ -273,6 +417,20 @@ impl Socket {
     ///
     /// # Errors
     /// Returns an error if the kernel is older ([`ErrorKind::Unsupported`]).
+    ///
+    /// ```
+    /// use stoop::{Allow, Datagram};
+    ///
+    /// let (one, other) = Datagram::pair()?;
+    /// match other.set_pass_pidfd(true) {
+    ///     Err(error) if error.is_unsupported() => return Ok(()), // before Linux 6.5
+    ///     set => set?,
+    /// }
+    /// one.send(b"hello")?;
+    /// let (_, received) = other.recv_vec_with(Allow::NOTHING)?; // which a pidfd does not need
+    /// assert!(received.pidfd.is_some());
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     pub fn set_pass_pidfd(&self, on: bool) -> Result<()> {
         sys::set_pass_pidfd(self.as_fd(), on).map_err(configure)
     }
@@ -295,6 +453,22 @@ impl Socket {
     ///
     /// # Errors
     /// Returns an error if the kernel is older ([`ErrorKind::Unsupported`]).
+    ///
+    /// ```
+    /// use std::io::IoSlice;
+    /// use std::os::fd::AsFd;
+    /// use stoop::{ErrorKind, Outgoing, Stream};
+    ///
+    /// let (one, other) = Stream::pair()?;
+    /// match other.set_pass_descriptors(false) {
+    ///     Err(error) if error.is_unsupported() => return Ok(()), // before Linux 6.16
+    ///     set => set?,
+    /// }
+    /// let fds = [one.as_fd()];
+    /// let sent = one.send_with(&[IoSlice::new(b"x")], &Outgoing::new().descriptors(&fds));
+    /// assert_eq!(sent.unwrap_err().kind(), ErrorKind::NotPermitted);
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     pub fn set_pass_descriptors(&self, on: bool) -> Result<()> {
         sys::set_pass_descriptors(self.as_fd(), on).map_err(configure)
     }
@@ -318,6 +492,24 @@ impl Socket {
     ///   (K-FD-8) ([`ErrorKind::Unsupported`]);
     /// - there are more file descriptors or buffers than one message can hold
     ///   ([`ErrorKind::Unsupported`]).
+    ///
+    /// ```
+    /// use std::io::IoSlice;
+    /// use std::os::fd::AsFd;
+    /// use stoop::{Allow, ErrorKind, Outgoing, Stream};
+    ///
+    /// let (one, other) = Stream::pair()?;
+    /// let (_reader, writer) = std::io::pipe()?;
+    /// let message = [IoSlice::new(b"a "), IoSlice::new(b"pipe")];
+    /// let fds = [writer.as_fd()];
+    /// let outgoing = Outgoing::new().descriptors(&fds);
+    /// assert_eq!(one.send_with(&message, &outgoing)?, 6);
+    ///
+    /// // On a stream, ancillary data needs a byte to travel with.
+    /// let error = one.send_with(&[], &outgoing).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::Unsupported);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn send_with(&self, buffers: &[IoSlice<'_>], outgoing: &Outgoing<'_>) -> Result<usize> {
         outgoing.send(self, buffers, None)
     }
@@ -346,6 +538,24 @@ impl Socket {
     /// After an error of the first group every received file descriptor has been closed. The bytes
     /// are in the buffers, and [`Error::received_bytes`] returns their number. On a stream whose
     /// protocol relies on the file descriptors, the two ends are out of step.
+    ///
+    /// ```
+    /// use std::io::{IoSlice, IoSliceMut};
+    /// use std::os::fd::AsFd;
+    /// use stoop::{Allow, ErrorKind, Outgoing, Stream};
+    ///
+    /// let (one, other) = Stream::pair()?;
+    /// let two = [one.as_fd(), other.as_fd()];
+    /// one.send_with(&[IoSlice::new(b"hello")], &Outgoing::new().descriptors(&two))?;
+    ///
+    /// let mut buffer = [0; 8];
+    /// let mut buffers = [IoSliceMut::new(&mut buffer)];
+    /// let error = other.recv_with(&mut buffers, Allow::descriptors(1)).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::SurplusDescriptors); // both are closed
+    /// assert_eq!(error.received_bytes(), Some(5)); // the bytes are not lost
+    /// assert_eq!(&buffer[..5], b"hello");
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     pub fn recv_with(&self, buffers: &mut [IoSliceMut<'_>], allow: Allow) -> Result<Received> {
         let mut refusals = Refusals::of(Operation::Receive);
         loop {

@@ -13,11 +13,11 @@ use std::time::{Duration, Instant};
 pub const SPIN_MAX: Duration = Duration::from_micros(100);
 
 /// With fewer successes than this in the last 32 polls, polling is suspended…
-const HITS_WANTED: u32 = 3;
+const HITS_MIN: u32 = 3;
 
 /// …for this many waits, then for twice as many, up to the second number. A poll in between
 /// notices when the traffic changes.
-const LEFT_OUT: (u32, u32) = (16, 4096);
+const SKIPS: (u32, u32) = (16, 4096);
 
 /// The polling state of one socket.
 ///
@@ -31,8 +31,8 @@ pub(crate) struct Spin {
     /// the lowest bit.
     history: AtomicU32,
     /// How many more waits skip polling, and how many it was when polling was last suspended.
-    left_out: AtomicU32,
-    last_left_out: AtomicU32,
+    skips_left: AtomicU32,
+    last_skips: AtomicU32,
 }
 
 impl Spin {
@@ -40,15 +40,15 @@ impl Spin {
         Spin {
             budget_nanos: AtomicU32::new(0),
             history: AtomicU32::new(u32::MAX),
-            left_out: AtomicU32::new(0),
-            last_left_out: AtomicU32::new(0),
+            skips_left: AtomicU32::new(0),
+            last_skips: AtomicU32::new(0),
         }
     }
 
     pub(crate) fn set_budget(&self, budget: Duration) {
         self.budget_nanos.store(budget.min(SPIN_MAX).as_nanos() as u32, Relaxed);
         self.history.store(u32::MAX, Relaxed);
-        self.left_out.store(0, Relaxed);
+        self.skips_left.store(0, Relaxed);
     }
 
     pub(crate) fn budget(&self) -> Duration {
@@ -69,12 +69,12 @@ impl Spin {
     /// Polls until the budget is used up. Returns `None` if it is time to sleep.
     fn spin<T>(&self, mut attempt: impl FnMut() -> io::Result<T>) -> Option<io::Result<T>> {
         // The first attempt is not recorded: data that is already there says nothing about waiting.
-        if let Some(done) = tried(attempt()) {
+        if let Some(done) = outcome(attempt()) {
             return Some(done);
         }
         let (started, budget) = (Instant::now(), self.budget());
         loop {
-            if let Some(done) = tried(attempt()) {
+            if let Some(done) = outcome(attempt()) {
                 self.record(true);
                 return Some(done);
             }
@@ -86,10 +86,10 @@ impl Spin {
     }
 
     fn is_worthwhile(&self) -> bool {
-        match self.left_out.load(Relaxed) {
+        match self.skips_left.load(Relaxed) {
             0 => true,
             left => {
-                self.left_out.store(left - 1, Relaxed);
+                self.skips_left.store(left - 1, Relaxed);
                 false
             }
         }
@@ -99,19 +99,19 @@ impl Spin {
         // A shift register of the last 32 outcomes: its number of ones is the number of successes.
         let history = self.history.load(Relaxed) << 1 | u32::from(hit);
         self.history.store(history, Relaxed);
-        let (first, longest) = LEFT_OUT;
+        let (first, longest) = SKIPS;
         // One success ends a suspension at once. Failures lengthen it, doubling each time.
-        let leave_out = match hit || history.count_ones() >= HITS_WANTED {
+        let skips = match hit || history.count_ones() >= HITS_MIN {
             true => 0,
-            false => (self.last_left_out.load(Relaxed) * 2).clamp(first, longest),
+            false => (self.last_skips.load(Relaxed) * 2).clamp(first, longest),
         };
-        self.left_out.store(leave_out, Relaxed);
-        self.last_left_out.store(leave_out, Relaxed);
+        self.skips_left.store(skips, Relaxed);
+        self.last_skips.store(skips, Relaxed);
     }
 }
 
 /// Returns the outcome of an attempt, or `None` if there was nothing yet.
-fn tried<T>(result: io::Result<T>) -> Option<io::Result<T>> {
+fn outcome<T>(result: io::Result<T>) -> Option<io::Result<T>> {
     match result {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
         result => Some(result),
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn off_means_one_blocking_call() {
+    fn off_makes_one_blocking_call() {
         let mut flags = Vec::new();
         Spin::off()
             .wait(|given| {
@@ -145,7 +145,7 @@ mod tests {
     }
 
     /// Runs one wait in which nothing arrives before it sleeps. Returns whether it polled.
-    fn in_vain(spin: &Spin) -> bool {
+    fn polls_in_vain(spin: &Spin) -> bool {
         let mut calls = 0;
         spin.wait(|flags| {
             calls += 1;
@@ -156,18 +156,18 @@ mod tests {
     }
 
     #[test]
-    fn trying_that_never_pays_all_but_stops() {
+    fn polling_that_never_succeeds_almost_stops() {
         let spin = spinning();
-        let first = (0..32).filter(|_| in_vain(&spin)).count();
-        assert!(first > 25, "it starts hopeful: {first}");
-        let later = (0..10_000).filter(|_| in_vain(&spin)).count();
-        assert!(later < 20, "and is taught otherwise: {later}");
+        let first = (0..32).filter(|_| polls_in_vain(&spin)).count();
+        assert!(first > 25, "polls by default: {first}");
+        let later = (0..10_000).filter(|_| polls_in_vain(&spin)).count();
+        assert!(later < 20, "and learns not to: {later}");
     }
 
     #[test]
-    fn one_hit_brings_trying_back() {
+    fn one_success_resumes_polling() {
         let spin = spinning();
-        while in_vain(&spin) {}
+        while polls_in_vain(&spin) {}
         while !spin.is_worthwhile() {}
         let mut tries = 0;
         let hit = spin.spin(|| {

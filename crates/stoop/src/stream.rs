@@ -53,6 +53,19 @@ impl Stream {
     /// # Errors
     /// Returns an error if the address is invalid, no server listens there, the socket is of
     /// another kind, or permission is denied. See [`Connect::stream`] for the kinds.
+    ///
+    /// ```
+    /// use stoop::{Bind, Stream};
+    ///
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// assert!(Stream::connect(&path).unwrap_err().is_not_found());
+    /// let listener = Bind::new(&path).listen()?;
+    /// let client = Stream::connect(&path)?; // connected before the server accepts
+    /// drop(listener);
+    /// assert!(Stream::connect(&path).unwrap_err().is_not_found());
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     pub fn connect(address: impl ToAddress) -> Result<Stream> {
         Connect::new(address).stream()
     }
@@ -62,6 +75,19 @@ impl Stream {
     /// # Errors
     /// Returns an error if no file descriptor is free
     /// ([`ErrorKind::OutOfDescriptors`](crate::ErrorKind::OutOfDescriptors)).
+    ///
+    /// ```
+    /// use std::io::{Read, Write};
+    ///
+    /// let (mut one, mut other) = stoop::Stream::pair()?;
+    /// one.write_all(b"hel")?;
+    /// one.write_all(b"lo")?;
+    /// let mut buffer = [0; 8];
+    /// assert_eq!(other.read(&mut buffer)?, 5); // boundaries of writes are not kept
+    /// drop(one);
+    /// assert_eq!(other.read(&mut buffer)?, 0); // the end
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn pair() -> Result<(Stream, Stream)> {
         let (one, other) = Socket::pair(Kind::Stream)?;
         Ok((Stream(one), Stream(other)))
@@ -74,6 +100,19 @@ impl Stream {
     /// Returns an error if it is a Unix socket of another kind
     /// ([`ErrorKind::WrongKind`](crate::ErrorKind::WrongKind)), or a socket of another address
     /// family ([`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported)).
+    ///
+    /// ```
+    /// use std::os::fd::OwnedFd;
+    /// use stoop::{ErrorKind, SeqPacket, Stream};
+    ///
+    /// let (one, other) = Stream::pair()?;
+    /// let stream = Stream::from_descriptor(OwnedFd::from(one))?;
+    /// let error = SeqPacket::from_descriptor(OwnedFd::from(other)).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::WrongKind);
+    /// let file = std::fs::File::open("/dev/null")?;
+    /// assert!(Stream::from_descriptor(OwnedFd::from(file)).is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn from_descriptor(fd: OwnedFd) -> Result<Stream> {
         Ok(Stream(Socket::from_descriptor(fd)?.expect_kind(Kind::Stream)?))
     }
@@ -89,6 +128,18 @@ impl Stream {
     /// # Errors
     /// Returns an error if no file descriptor is free
     /// ([`ErrorKind::OutOfDescriptors`](crate::ErrorKind::OutOfDescriptors)).
+    ///
+    /// ```
+    /// use std::io::Read;
+    /// use std::net::Shutdown;
+    ///
+    /// let (one, mut other) = stoop::Stream::pair()?;
+    /// let twin = one.try_clone()?;
+    /// drop(one); // the connection stays open
+    /// twin.shutdown(Shutdown::Both)?; // affects every handle
+    /// assert_eq!(other.read(&mut [0; 8])?, 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn try_clone(&self) -> Result<Stream> {
         Ok(Stream(self.0.duplicate()?))
     }
@@ -100,6 +151,22 @@ impl Stream {
     /// # Errors
     /// Returns an error if the socket is not connected
     /// ([`ErrorKind::NotConnected`](crate::ErrorKind::NotConnected)).
+    ///
+    /// ```
+    /// use std::io::{Read, Write};
+    /// use std::net::Shutdown;
+    ///
+    /// let (mut client, mut server) = stoop::Stream::pair()?;
+    /// client.write_all(b"request")?;
+    /// client.shutdown(Shutdown::Write)?; // half-close
+    ///
+    /// let mut request = String::new();
+    /// server.read_to_string(&mut request)?; // ends there
+    /// server.write_all(b"reply")?; // the other direction is still open
+    /// assert_eq!(client.read(&mut [0; 8])?, 5);
+    /// assert_eq!(client.write(b"more").unwrap_err().kind(), std::io::ErrorKind::BrokenPipe);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn shutdown(&self, how: Shutdown) -> Result<()> {
         sys::shutdown(self.as_fd(), how).map_err(configure)
     }
@@ -110,6 +177,18 @@ impl Stream {
     ///
     /// # Errors
     /// Returns an error if the read fails, as [`Read::read`] does.
+    ///
+    /// ```
+    /// use std::io::{Read, Write};
+    ///
+    /// let (mut one, mut other) = stoop::Stream::pair()?;
+    /// one.write_all(b"hello")?;
+    /// let mut start = [0; 2];
+    /// assert_eq!(other.peek(&mut start)?, 2);
+    /// assert_eq!(&start, b"he");
+    /// assert_eq!(other.read(&mut [0; 8])?, 5); // still all of it
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
         sys::receive(self.as_fd(), buffer, libc::MSG_PEEK)
     }

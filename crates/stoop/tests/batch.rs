@@ -1,5 +1,4 @@
-//! Several datagrams or seqpackets with one call: nothing lost, nothing cut in silence, partial
-//! results told.
+//! Batches of datagrams and seqpackets: order, partial results, truncation, policy.
 
 use std::io::IoSlice;
 use std::os::fd::AsFd;
@@ -21,7 +20,7 @@ fn received(batch: &Batch) -> Vec<String> {
 }
 
 #[test]
-fn more_than_a_batch_goes_and_comes_in_order() {
+fn more_messages_than_one_batch_arrive_in_order() {
     deadline(SOON, || {
         let texts = texts(200);
         let (one, other) = SeqPacket::pair().unwrap();
@@ -46,7 +45,7 @@ fn more_than_a_batch_goes_and_comes_in_order() {
 }
 
 #[test]
-fn what_does_not_fit_any_more_is_told() {
+fn a_partial_send_returns_the_count() {
     let (one, other) = SeqPacket::pair().unwrap();
     one.set_nonblocking(true).unwrap();
     let texts: Vec<String> = (0..600).map(|n| format!("{n:0>1000}")).collect();
@@ -74,7 +73,7 @@ fn what_does_not_fit_any_more_is_told() {
 }
 
 #[test]
-fn a_cut_message_cannot_be_overlooked() {
+fn a_truncated_message_is_an_error() {
     let (one, other) = Datagram::pair().unwrap();
     let messages = [
         IoSlice::new(b"short"),
@@ -89,13 +88,13 @@ fn a_cut_message_cannot_be_overlooked() {
     assert_eq!(came[0].bytes().unwrap(), b"short");
     let error = came[1].bytes().unwrap_err();
     assert_eq!((error.kind(), error.received_bytes()), (ErrorKind::MessageTruncated, Some(8)));
-    assert_eq!((came[1].cut(), came[1].sent_bytes()), (&b"much too"[..], 13));
+    assert_eq!((came[1].prefix(), came[1].sent_bytes()), (&b"much too"[..], 13));
     assert_eq!(came[2].bytes().unwrap(), b"");
     assert_eq!(came[3].bytes().unwrap(), b"exactly8");
 }
 
 #[test]
-fn datagrams_say_where_they_come_from_and_the_policy_is_asked() {
+fn datagrams_have_senders_and_the_policy_is_checked() {
     let directory = tempdir();
     let (open, closed) = (directory.path().join("open"), directory.path().join("closed"));
     let mut batch = Batch::new(8, 64);
@@ -120,7 +119,7 @@ fn datagrams_say_where_they_come_from_and_the_policy_is_asked() {
 }
 
 #[test]
-fn an_empty_seqpacket_refuses_the_batch_before_anything_goes() {
+fn an_empty_seqpacket_message_fails_the_whole_batch() {
     let (one, other) = SeqPacket::pair().unwrap();
     let error = one.send_batch(&[IoSlice::new(b"full"), IoSlice::new(b"")]).unwrap_err();
     assert!(error.is_unsupported());
@@ -132,8 +131,8 @@ fn an_empty_seqpacket_refuses_the_batch_before_anything_goes() {
 }
 
 #[test]
-fn descriptors_that_come_along_are_closed() {
-    const TEST: &str = "descriptors_that_come_along_are_closed";
+fn received_descriptors_are_closed() {
+    const TEST: &str = "received_descriptors_are_closed";
     if role().is_none() {
         return Role::new(TEST, "counts").run();
     }

@@ -1,5 +1,5 @@
-//! Datagrams between peers of every sort: who can be answered, who cannot, and who may write to
-//! whom.
+//! Datagrams between bound, autobound, connected and unbound sockets: which senders can receive a
+//! reply, and which errors a sender gets.
 
 use std::path::PathBuf;
 
@@ -13,7 +13,7 @@ fn server(dir: &TempDir) -> (PathBuf, Datagram) {
     (path, server)
 }
 
-/// What came back to a client that asked, and from whom.
+/// Sends a request, and returns the sender's address that the server sees.
 fn ask(client: &Datagram, server: &Datagram, at: &Address) -> Address {
     client.send_to(b"question", at).unwrap();
     let (question, from) = server.recv_vec().unwrap();
@@ -28,7 +28,7 @@ fn ask(client: &Datagram, server: &Datagram, at: &Address) -> Address {
 }
 
 #[test]
-fn bound_abstract_and_nameless_clients_are_answered() {
+fn replies_reach_bound_abstract_and_autobound_clients() {
     deadline(SOON, || {
         let dir = tempdir();
         let own = Address::path(dir.path().join("client")).unwrap();
@@ -49,7 +49,7 @@ fn bound_abstract_and_nameless_clients_are_answered() {
 }
 
 #[test]
-fn the_first_message_of_a_connected_client_can_be_answered() {
+fn the_first_message_of_a_connected_client_has_a_reply_address() {
     deadline(SOON, || {
         let dir = tempdir();
         let (path, server) = server(&dir);
@@ -62,7 +62,7 @@ fn the_first_message_of_a_connected_client_can_be_answered() {
 }
 
 #[test]
-fn who_never_bound_cannot_be_answered() {
+fn unbound_senders_cannot_receive_replies() {
     deadline(SOON, || {
         let dir = tempdir();
         let (path, server) = server(&dir);
@@ -71,14 +71,14 @@ fn who_never_bound_cannot_be_answered() {
         assert!(from.is_unnamed());
         let error = server.send_to(b"?", &from).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidAddress);
-        assert!(error.to_string().contains("has no address"), "{error}");
+        assert!(error.to_string().contains("is unnamed"), "{error}");
     });
 }
 
-/// Such a path goes through a descriptor of the one who binds, which means something else to
-/// everybody else.
+/// A path longer than the address holds is bound through a file descriptor of the process, and
+/// would refer to another file in every other process.
 #[test]
-fn a_path_that_cannot_be_told_leads_nowhere_rather_than_elsewhere() {
+fn a_path_too_long_to_report_is_unnamed() {
     deadline(SOON, || {
         let dir = tempdir();
         let (path, server) = server(&dir);
@@ -95,7 +95,7 @@ fn a_path_that_cannot_be_told_leads_nowhere_rather_than_elsewhere() {
 }
 
 #[test]
-fn wrong_receivers_are_told_apart() {
+fn errors_distinguish_wrong_receivers() {
     deadline(SOON, || {
         let dir = tempdir();
         let at = |name: &str| Address::path(dir.path().join(name)).unwrap();
@@ -124,7 +124,7 @@ fn wrong_receivers_are_told_apart() {
 }
 
 #[test]
-fn a_receiver_that_goes_is_refused_once_and_can_be_found_again() {
+fn a_closed_receiver_refuses_once_and_a_new_one_can_be_connected() {
     deadline(SOON, || {
         let dir = tempdir();
         let (path, first) = server(&dir);
@@ -141,9 +141,9 @@ fn a_receiver_that_goes_is_refused_once_and_can_be_found_again() {
     });
 }
 
-/// A policy may change while a server runs; what it has refused until then is not forgotten.
+/// A policy may change while a server runs. The count of refusals includes those before.
 #[test]
-fn refusals_are_counted_on_across_a_change_of_policy() {
+fn the_refusal_count_survives_a_change_of_policy() {
     deadline(SOON, || {
         let dir = tempdir();
         let path = dir.path().join("server");
@@ -162,9 +162,9 @@ fn refusals_are_counted_on_across_a_change_of_policy() {
     });
 }
 
-/// Copies share the socket; the file belongs to the first, the policy to all.
+/// Clones share the socket. The first handle owns the file, each has a copy of the policy.
 #[test]
-fn copies_share_the_socket_and_its_policy() {
+fn clones_share_the_socket_and_copy_the_policy() {
     deadline(SOON, || {
         let dir = tempdir();
         let path = dir.path().join("server");

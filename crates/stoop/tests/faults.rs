@@ -411,7 +411,7 @@ fn an_accept_that_nobody_answers_times_out() {
 fn descriptors_that_do_not_listen_are_no_listeners() {
     let (one, other) = Stream::pair().unwrap();
     let error = Listener::<Stream>::from_descriptor(one.into()).unwrap_err();
-    assert!(error.to_string().contains("does not listen"), "{error}");
+    assert!(error.to_string().contains("is not listening"), "{error}");
     assert_eq!(
         Listener::<SeqPacket>::from_descriptor(other.into()).unwrap_err().kind(),
         ErrorKind::WrongKind

@@ -1,4 +1,4 @@
-//! Answers to datagrams reach the sender or no one, whatever the sender's name leads to by now.
+//! Replies to datagrams reach the sender or no socket, even if the sender's path leads elsewhere.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
@@ -13,7 +13,7 @@ use stoop_testkit::{
     role, skip, tempdir,
 };
 
-/// A user of no name, who sends.
+/// A user id without a name, for senders.
 const USER: u32 = 54_321;
 
 fn server(dir: &TempDir) -> Datagram {
@@ -22,7 +22,7 @@ fn server(dir: &TempDir) -> Datagram {
     server
 }
 
-/// A socket that is not the sender's.
+/// Binds a socket that is not the sender's.
 fn bystander(at: impl stoop::ToAddress) -> Datagram {
     let bystander = Bind::new(at).mode(0o600).policy(Policy::everyone()).datagram().unwrap();
     bystander.set_nonblocking(true).unwrap();
@@ -34,7 +34,7 @@ fn heard_nothing(bystander: &Datagram) {
     assert!(bystander.recv(&mut [0; 64]).unwrap_err().is_would_block());
 }
 
-/// What a client at `dir/client` asks; the client is still there.
+/// Sends a request from a client at `dir/client` that stays open.
 fn question(server: &Datagram, dir: &Path, client: &Datagram) -> Origin {
     client.send_to(b"question", &server.local_address().unwrap()).unwrap();
     let (_, origin) = server.recv_request().unwrap();
@@ -63,7 +63,7 @@ fn refused(server: &Datagram, origin: &Origin, why: &str) {
 }
 
 #[test]
-fn senders_of_every_sort_are_answered() {
+fn replies_reach_senders_of_every_kind() {
     deadline(SOON, || {
         let dir = tempdir();
         let server = server(&dir);
@@ -87,7 +87,7 @@ fn senders_of_every_sort_are_answered() {
 }
 
 #[test]
-fn a_link_or_another_socket_at_the_name_gets_no_answer() {
+fn a_symlink_or_another_socket_at_the_path_gets_no_reply() {
     deadline(SOON, || {
         let dir = tempdir();
         let (server, dir) = (server(&dir), dir.path());
@@ -101,10 +101,10 @@ fn a_link_or_another_socket_at_the_name_gets_no_answer() {
         refused(&server, &origin, "symbolic link");
         fs::remove_file(&client).unwrap();
         fs::hard_link(dir.join("other"), &client).unwrap();
-        refused(&server, &origin, "another socket is there, which was bound to");
+        refused(&server, &origin, "the socket at its path was bound to");
         fs::remove_file(&client).unwrap();
         fs::write(&client, "").unwrap();
-        refused(&server, &origin, "no socket is there");
+        refused(&server, &origin, "is not a socket");
         fs::remove_file(&client).unwrap();
         assert!(server.reply(b"answer", &origin).unwrap_err().is_not_found());
         // It follows names, as it says.
@@ -116,7 +116,7 @@ fn a_link_or_another_socket_at_the_name_gets_no_answer() {
 }
 
 #[test]
-fn a_directory_that_became_another_gets_no_answer() {
+fn a_replaced_directory_gets_no_reply() {
     deadline(SOON, || {
         let dir = tempdir();
         let (server, dir) = (server(&dir), dir.path());
@@ -128,10 +128,10 @@ fn a_directory_that_became_another_gets_no_answer() {
         let origin = question(&server, &dir.join("mine"), &sender);
         fs::rename(dir.join("mine"), dir.join("moved")).unwrap();
         symlink(dir.join("theirs"), dir.join("mine")).unwrap();
-        refused(&server, &origin, "another socket is there");
+        refused(&server, &origin, "the socket at its path was bound to");
         fs::remove_file(dir.join("mine")).unwrap();
         fs::rename(dir.join("theirs"), dir.join("mine")).unwrap();
-        refused(&server, &origin, "another socket is there");
+        refused(&server, &origin, "the socket at its path was bound to");
         heard_nothing(&theirs);
         // A link on the way that leads to the sender is as good as a directory.
         fs::rename(dir.join("mine"), dir.join("theirs")).unwrap();
@@ -142,7 +142,7 @@ fn a_directory_that_became_another_gets_no_answer() {
 }
 
 #[test]
-fn names_that_depend_on_the_process_are_refused() {
+fn process_dependent_paths_are_refused() {
     deadline(SOON, || {
         let dir = tempdir();
         let server = server(&dir);
@@ -161,7 +161,7 @@ fn names_that_depend_on_the_process_are_refused() {
 }
 
 #[test]
-fn an_unknown_sender_gets_no_answer_at_a_path() {
+fn an_unknown_sender_gets_no_reply_at_a_path() {
     deadline(SOON, || {
         let dir = tempdir();
         let name = Name::path(dir.path().join("passed"));
@@ -188,9 +188,9 @@ fn an_unknown_sender_gets_no_answer_at_a_path() {
     });
 }
 
-/// Every bound datagram socket says who sends; receives that do not ask notice nothing.
+/// Bound datagram sockets have `SO_PASSCRED`. Receives without ancillary data are unaffected.
 #[test]
-fn credentials_come_unasked_and_plain_receives_are_as_ever() {
+fn bound_sockets_pass_credentials_and_plain_receives_ignore_them() {
     deadline(SOON, || {
         let dir = tempdir();
         let server = server(&dir);
@@ -211,7 +211,7 @@ fn credentials_come_unasked_and_plain_receives_are_as_ever() {
     });
 }
 
-/// In a child: sends a question to `SERVER` from `AT`, and tells at its end what it got.
+/// In a child: sends a request to `SERVER` from `AT`, and reports what it received.
 #[expect(clippy::disallowed_methods, reason = "the working directory of a process of its own")]
 fn ask() {
     let variable = |name: &str| std::env::var(name).unwrap();
@@ -235,7 +235,7 @@ fn ask() {
     }
 }
 
-/// A sender in a process of its own.
+/// A sender in another process.
 struct Asking {
     role: Role,
     at: Name,
@@ -277,7 +277,7 @@ fn answered(server: &Datagram, (mut child, origin): (KillOnDrop, Origin)) {
     assert_eq!(child.line("got", SOON), "answer");
 }
 
-/// A directory for all, one of root alone with a socket in it, and one of the user who sends.
+/// Creates a shared directory, one of root with a socket in it, and one of the sending user.
 fn stage() -> (TempDir, PathBuf, Datagram, PathBuf) {
     let dir = public_tempdir();
     let (secret, users) = (dir.path().join("secret"), dir.path().join("users"));
@@ -289,8 +289,8 @@ fn stage() -> (TempDir, PathBuf, Datagram, PathBuf) {
 }
 
 #[test]
-fn root_lends_its_rights_to_no_sender() {
-    const TEST: &str = "root_lends_its_rights_to_no_sender";
+fn root_is_no_confused_deputy() {
+    const TEST: &str = "root_is_no_confused_deputy";
     if role().is_some() {
         return ask();
     }
@@ -312,11 +312,11 @@ fn root_lends_its_rights_to_no_sender() {
     refused(&server, &origin, "symbolic link");
     fs::remove_file(&me).unwrap();
     fs::hard_link(secret.join("me"), &me).unwrap();
-    refused(&server, &origin, "belongs to user 0, and user 54321 sent");
+    refused(&server, &origin, "belongs to user 0, but user 54321 sent");
     fs::remove_file(&me).unwrap();
     fs::rename(&users, dir.path().join("moved")).unwrap();
     symlink(&secret, &users).unwrap();
-    refused(&server, &origin, "belongs to user 0, and user 54321 sent");
+    refused(&server, &origin, "belongs to user 0, but user 54321 sent");
     fs::remove_file(&users).unwrap();
     fs::rename(dir.path().join("moved"), &users).unwrap();
 
@@ -341,10 +341,10 @@ fn root_lends_its_rights_to_no_sender() {
     answered(&server, given);
 }
 
-/// Root in a container has the user id of root outside.
+/// Root in a container without a user namespace is root outside, too.
 #[test]
-fn names_of_other_namespaces_are_not_taken_for_ours() {
-    const TEST: &str = "names_of_other_namespaces_are_not_taken_for_ours";
+fn names_of_other_namespaces_are_refused() {
+    const TEST: &str = "names_of_other_namespaces_are_refused";
     if role().is_some() {
         return ask();
     }
@@ -377,8 +377,8 @@ fn names_of_other_namespaces_are_not_taken_for_ours() {
 }
 
 #[test]
-fn a_sender_that_has_exited_leaves_its_name_to_no_one() {
-    const TEST: &str = "a_sender_that_has_exited_leaves_its_name_to_no_one";
+fn an_exited_sender_gets_no_reply() {
+    const TEST: &str = "an_exited_sender_gets_no_reply";
     if role().is_some() {
         return ask();
     }
@@ -401,10 +401,10 @@ fn a_sender_that_has_exited_leaves_its_name_to_no_one() {
 }
 
 #[test]
-fn answers_leave_no_descriptor_open() {
+fn replies_leave_no_descriptor_open() {
     if role().is_none() {
         // Counting takes a process of its own.
-        return Role::new("answers_leave_no_descriptor_open", "alone").run();
+        return Role::new("replies_leave_no_descriptor_open", "alone").run();
     }
     let dir = tempdir();
     let (server, dir) = (server(&dir), dir.path());
@@ -417,6 +417,6 @@ fn answers_leave_no_descriptor_open() {
     symlink(dir.join("server"), dir.join("client")).unwrap();
     refused(&server, &origin, "symbolic link");
     fs::rename(dir.join("server"), dir.join("client")).unwrap();
-    refused(&server, &origin, "another socket");
+    refused(&server, &origin, "the socket at its path was bound to");
     assert_eq!(open_descriptors(), before);
 }

@@ -259,7 +259,7 @@ fn values_that_can_name_nothing_are_refused() {
         (&["ls", "--columns", "adress"], &["one of address, kind", "'address' reads"]),
         (&["ls", "--sort", "size"], &["one of address"]),
         (&["ls", "--state", "open"], &["one of listening"]),
-        (&["ls", "--kind", "tcp"], &["not a kind of local socket"]),
+        (&["ls", "--kind", "tcp"], &["invalid socket kind"]),
         (&["ls", "--watch", "--interval", "0s"], &["at least"]),
         (&["ls", "tcp:x"], &["is for networks"]),
         (&["who", "pid:abc"], &["'pid:' is followed by a number", "./ in front"]),

@@ -6,20 +6,30 @@ use super::{Credentials, HEADER_BYTES, space};
 
 /// Encodes control messages one after another into a buffer owned by the caller.
 pub struct Encoder<'a> {
-    room: &'a mut [u8],
+    buffer: &'a mut [u8],
     used_bytes: usize,
 }
 
 impl<'a> Encoder<'a> {
-    /// Creates an encoder that writes from the start of `room`.
-    pub fn new(room: &'a mut [u8]) -> Encoder<'a> {
-        Encoder { room, used_bytes: 0 }
+    /// Creates an encoder that writes from the start of `buffer`.
+    pub fn new(buffer: &'a mut [u8]) -> Encoder<'a> {
+        Encoder { buffer, used_bytes: 0 }
     }
 
     /// Adds file descriptors (`SCM_RIGHTS`). If there are none, adds nothing.
     ///
     /// # Errors
     /// Returns an error if the buffer is too small ([`NoRoom`]). The buffer is then unchanged.
+    ///
+    /// ```
+    /// use stoop::control::{Encoder, NoRoom, space};
+    ///
+    /// let mut buffer = vec![0; space(4)];
+    /// let mut encoder = Encoder::new(&mut buffer);
+    /// assert_eq!(encoder.descriptors([3, 4, 5].into_iter()), Err(NoRoom)); // nothing was written
+    /// encoder.descriptors([3].into_iter()).unwrap();
+    /// assert_eq!(encoder.finish().len(), space(4));
+    /// ```
     pub fn descriptors(&mut self, numbers: impl ExactSizeIterator<Item = i32>) -> Result<(), NoRoom> {
         if numbers.len() == 0 {
             return Ok(());
@@ -42,15 +52,15 @@ impl<'a> Encoder<'a> {
 
     /// Returns the encoded control messages.
     pub fn finish(self) -> &'a [u8] {
-        &self.room[..self.used_bytes]
+        &self.buffer[..self.used_bytes]
     }
 
     /// Writes a header and returns the buffer for its data. The padding after it is zero.
     fn message(&mut self, kind: i32, data_len_bytes: usize) -> Result<&mut [u8], NoRoom> {
         let start = self.used_bytes;
-        let room = self.room.get_mut(start..start + space(data_len_bytes)).ok_or(NoRoom)?;
-        self.used_bytes += room.len();
-        let (header, data) = room.split_at_mut(HEADER_BYTES);
+        let message = self.buffer.get_mut(start..start + space(data_len_bytes)).ok_or(NoRoom)?;
+        self.used_bytes += message.len();
+        let (header, data) = message.split_at_mut(HEADER_BYTES);
         let (len, rest) = header.split_at_mut(size_of::<usize>());
         len.copy_from_slice(&(HEADER_BYTES + data_len_bytes).to_ne_bytes());
         rest[..4].copy_from_slice(&libc::SOL_SOCKET.to_ne_bytes());
@@ -66,7 +76,7 @@ pub struct NoRoom;
 
 impl fmt::Display for NoRoom {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("no room for one more control message")
+        f.write_str("buffer too small for another control message")
     }
 }
 
