@@ -1,5 +1,5 @@
-//! Descriptors among the bytes of a stream, as a property: whatever is written and however it is
-//! read, each comes once, with its own bytes.
+//! File descriptors on a stream, as a property of any writes and reads: each arrives once, with the
+//! bytes it was sent with.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -12,16 +12,16 @@ use stoop::{Allow, Outgoing, Stream};
 use stoop_kernel_facts::SOON;
 use stoop_testkit::deadline;
 
-/// One write: so many bytes, and so many descriptors with them.
+/// One write: its number of bytes, and of file descriptors sent with them.
 type Write1 = (usize, usize);
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Whatever is written and however it is read: every byte and every descriptor comes once, in order, and a descriptor
-    /// comes with the first byte of its write.
+    /// Checks that every byte and every file descriptor arrives once and in order, and that a file
+    /// descriptor arrives with the first byte of its write.
     #[test]
-    fn every_descriptor_comes_once_with_its_first_byte(
+    fn every_descriptor_arrives_once_with_its_first_byte(
         writes in proptest::collection::vec((1usize..40, 0usize..4), 1..30),
         reads in proptest::collection::vec(1usize..60, 1..20),
     ) {

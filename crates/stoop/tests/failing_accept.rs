@@ -1,7 +1,6 @@
-//! Servers go on when the accept of one client, the receive of one message or the wait for them
-//! fails: a security module refuses one client, memory is short. Only errors about the socket
-//! itself end them. Each runs on a thread of its own, which alone has the filter that makes
-//! calls fail.
+//! Servers continue if an accept, a receive or a wait fails transiently: a security module refuses
+//! one client, or memory is short. Only errors of the socket itself end them. Each test runs on its
+//! own thread, the only one with the seccomp filter that makes calls fail.
 
 use std::io::{Read, Write};
 use std::thread;
@@ -12,7 +11,7 @@ use stoop::{Bind, Listener, SeqPacket, Stream};
 use stoop_kernel_facts::{Errno, SOON, fail_next_calls, libc};
 use stoop_testkit::{deadline, tempdir};
 
-/// What the manual page of accept(2) names, and what a security module or another kernel may give.
+/// The errors that accept(2) lists, and some that a security module may return.
 const OF_ONE_CLIENT: [Errno; 9] = [
     Errno::PERM,
     Errno::PROTO,
@@ -29,7 +28,7 @@ const COUNTED: (u64, u64) = (5, 3);
 
 const OF_THE_WAIT: [Errno; 3] = [Errno::NOMEM, Errno::AGAIN, Errno::INTR];
 
-/// Runs a server on a thread where this call fails at first.
+/// Runs `work` on a thread on which this call fails once with each of these errors.
 fn failing<T: Send + 'static>(call: i64, errnos: &[Errno], work: impl FnOnce() -> T + Send + 'static) -> T {
     let errnos = errnos.to_vec();
     let work = move || {
@@ -44,7 +43,7 @@ fn counts_of(listener: &Listener<impl stoop::Connected>) -> (u64, u64) {
 }
 
 #[test]
-fn a_blocking_listener_goes_on() {
+fn a_blocking_listener_continues_after_a_transient_failure() {
     let directory = tempdir();
     let path = directory.path().join("s");
     let listener = Bind::new(&path).listen().unwrap();
@@ -57,7 +56,7 @@ fn a_blocking_listener_goes_on() {
 }
 
 #[test]
-fn a_nonblocking_listener_says_that_it_may_be_tried_again() {
+fn a_nonblocking_listener_returns_transient_failures() {
     let directory = tempdir();
     let path = directory.path().join("s");
     let listener = Bind::new(&path).listen_seqpacket().unwrap();
@@ -71,7 +70,7 @@ fn a_nonblocking_listener_says_that_it_may_be_tried_again() {
 }
 
 #[test]
-fn what_is_wrong_with_the_listener_ends_it() {
+fn an_error_of_the_listener_is_returned() {
     for errno in [Errno::BADF, Errno::INVAL, Errno::NOTSOCK, Errno::OPNOTSUPP] {
         let directory = tempdir();
         let listener = Bind::new(directory.path().join("s")).listen().unwrap();
@@ -81,7 +80,7 @@ fn what_is_wrong_with_the_listener_ends_it() {
 }
 
 #[test]
-fn a_server_that_can_hand_over_goes_on() {
+fn a_server_with_hand_over_continues() {
     let calls: [(i64, &[Errno], _); 2] =
         [(libc::SYS_accept4, &OF_ONE_CLIENT, COUNTED), (libc::SYS_ppoll, &OF_THE_WAIT, (0, 0))];
     for (call, errnos, counted) in calls {

@@ -1,6 +1,6 @@
-//! A sandbox that lets system calls succeed without making them (seccomp(2) with errno 0): what was
-//! not written is an error or unknown, never the zeros that stood there. Each part runs on a thread
-//! of its own, which alone has the filter.
+//! A sandbox in which system calls succeed without running (seccomp(2) with errno 0). Results that
+//! the kernel did not write are an error or unknown, never the zeros of the buffer. Each test runs
+//! on its own thread, the only one with the filter.
 
 use std::io::IoSliceMut;
 use std::thread;
@@ -13,7 +13,7 @@ use stoop_testkit::{deadline, tempdir};
 
 const SOON: std::time::Duration = std::time::Duration::from_secs(20);
 
-/// Runs `work` where this call succeeds and does nothing; standard input stays open.
+/// Runs `work` on a thread on which this call succeeds and does nothing. Standard input stays open.
 fn with_fake<T: Send + 'static>(call: i64, work: impl FnOnce() -> T + Send + 'static) -> T {
     let work = move || {
         fake_call(call);
@@ -25,7 +25,7 @@ fn with_fake<T: Send + 'static>(call: i64, work: impl FnOnce() -> T + Send + 'st
 }
 
 #[test]
-fn a_peer_that_nothing_was_said_of_is_unknown() {
+fn an_unwritten_peer_is_unknown() {
     let (one, _other) = Stream::pair().unwrap();
     with_fake(libc::SYS_getsockopt, move || {
         let peer = one.peer();
@@ -39,7 +39,7 @@ fn a_peer_that_nothing_was_said_of_is_unknown() {
 }
 
 #[test]
-fn a_client_that_nothing_was_said_of_is_refused() {
+fn a_client_with_unwritten_credentials_is_refused() {
     let directory = tempdir();
     let path = directory.path().join("s");
     let listener = Bind::new(&path).policy(Policy::same_user().allow_gid(0)).listen().unwrap();
@@ -53,7 +53,7 @@ fn a_client_that_nothing_was_said_of_is_refused() {
 }
 
 #[test]
-fn a_descriptor_that_was_not_made_is_not_owned() {
+fn a_descriptor_that_was_not_created_is_not_owned() {
     let directory = tempdir();
     let listener = Bind::new(directory.path().join("s")).listen().unwrap();
     listener.set_nonblocking(true).unwrap();
@@ -63,13 +63,13 @@ fn a_descriptor_that_was_not_made_is_not_owned() {
 }
 
 #[test]
-fn a_queue_that_was_not_counted_is_not_empty() {
+fn an_unwritten_queue_length_is_an_error() {
     let (one, _other) = Stream::pair().unwrap();
     with_fake(libc::SYS_ioctl, move || assert!(one.unread_bytes().is_err() && one.unsent_bytes().is_err()));
 }
 
 #[test]
-fn an_address_that_was_not_written_is_an_error() {
+fn an_unwritten_address_is_an_error() {
     let directory = tempdir();
     let path = Address::path(directory.path().join("s")).unwrap();
     let _listener = Bind::new(&path).listen().unwrap();
@@ -82,7 +82,7 @@ fn an_address_that_was_not_written_is_an_error() {
 }
 
 #[test]
-fn a_message_that_was_not_received_comes_from_nowhere_with_nothing_beside_it() {
+fn an_unwritten_message_has_no_sender_and_no_ancillary_data() {
     let receiver = Datagram::unbound().unwrap();
     let receiver = with_fake(libc::SYS_recvmsg, move || {
         let mut buffer = [0; 8];

@@ -1,5 +1,5 @@
-//! Servers in a user namespace that does not map every user, where their own id is the overflow id:
-//! all users without an id there have the same number as they, and none of them is the same user.
+//! Servers in a user namespace that does not map every user, and in which their own id is the
+//! overflow id. Every unmapped user has the same number as the server, and none is the same user.
 
 use std::io::Read;
 use std::time::Duration;
@@ -16,11 +16,10 @@ use stoop_testkit::{KillOnDrop, NOBODY, Role, is_root, role, skip};
 const STRANGER: u32 = 4_321;
 const GROUP: u32 = 54_321;
 
-/// What `kernel.overflowuid` and `overflowgid` are unless an administrator changed them, and what
-/// this test is about.
+/// The default of `kernel.overflowuid` and `overflowgid`, which this test requires.
 const OVERFLOW: u32 = NOBODY;
 
-/// For each step of a hand-over.
+/// The timeout of each step of a hand-over.
 const LIMIT: Duration = Duration::from_secs(20);
 
 fn name(of: &str) -> Address {
@@ -28,13 +27,13 @@ fn name(of: &str) -> Address {
     Address::abstract_name(format!("{parent}-{of}")).unwrap()
 }
 
-/// Every rule that could take a stranger for somebody who is allowed.
+/// Every rule that could mistake an unmapped user for an allowed one.
 fn policy() -> Policy {
     Policy::same_user().allow_uid(OVERFLOW).allow_gid(OVERFLOW)
 }
 
-/// Starts the test again as root of no more than one id, which is the overflow id there. `None` if
-/// user namespaces cannot be made.
+/// Runs the test again in a user namespace that maps one id, to the overflow id. Returns `None` if
+/// user namespaces are unavailable.
 fn in_a_partial_namespace(test: &str, names: &str) -> Option<KillOnDrop> {
     let map = ["-U", &format!("--map-user={OVERFLOW}"), &format!("--map-group={OVERFLOW}")];
     let probe = std::process::Command::new("unshare").args(map).arg("true").output();
@@ -101,7 +100,7 @@ fn serve() {
     std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
 }
 
-/// The other user: comes to each server in turn, and asks for the sockets.
+/// Runs as the other user: connects to each server in turn, and requests a hand-over.
 fn come() {
     rustix::thread::set_thread_groups(&[rustix::process::Gid::from_raw(GROUP)]).unwrap();
     become_user(STRANGER, STRANGER);
@@ -120,8 +119,8 @@ fn come() {
 }
 
 #[test]
-fn a_user_without_an_id_is_never_the_same_user() {
-    const TEST: &str = "a_user_without_an_id_is_never_the_same_user";
+fn an_unmapped_user_is_never_the_same_user() {
+    const TEST: &str = "an_unmapped_user_is_never_the_same_user";
     match role().as_deref() {
         Some("server") => return serve(),
         Some(_) => return come(),

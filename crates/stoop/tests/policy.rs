@@ -1,4 +1,4 @@
-//! Who is let in, with real other users, and who is at the other end, with real other processes.
+//! Policies against processes of other users, and peer credentials of other processes.
 
 use std::io::{IoSlice, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
@@ -11,11 +11,11 @@ use stoop::{
 use stoop_kernel_facts::{DATAGRAM, Name, SOON, become_user, kernel_at_least, send_to, socket};
 use stoop_testkit::{KillOnDrop, NOBODY, Role, deadline, is_root, public_tempdir, role, skip, tempdir};
 
-/// A group that nobody is in otherwise.
+/// A group without other members.
 const STRANGE_GROUP: u32 = 54_321;
 
-/// The addresses of servers with these policies, and whether nobody and nobody's friend of the
-/// group are admitted.
+/// The names of servers, their policies, and whether each allows the user `nobody` without and with
+/// the group.
 fn policies() -> Vec<(&'static str, Option<Policy>, bool, bool)> {
     vec![
         ("default", None, true, true),
@@ -34,7 +34,7 @@ fn bind_at(address: &Address, policy: &Option<Policy>) -> Bind {
     policy.iter().fold(bind, |bind, policy| bind.policy(policy.clone()))
 }
 
-/// Knocks as another user, with the strange group or without, and says whether it was let in.
+/// Connects, and returns whether the server accepted the client.
 fn knock(at: &Address) -> bool {
     let Ok(mut client) = Stream::connect(at) else { return false };
     // The other side may have gone already; what counts is whether an answer comes.
@@ -46,8 +46,8 @@ fn as_another_user(test: &str, role: &str, address: &Address) -> KillOnDrop {
     Role::new(test, role).env("ADDRESS", &address.to_string()).spawn()
 }
 
-/// In the child: becomes nobody, with or without the strange group, and gives the address that it
-/// was told.
+/// In the child: becomes the user `nobody`, with or without the group, and returns the address of
+/// the server.
 fn become_the_other(role: &str) -> Address {
     let groups = if role == "friend" { vec![rustix::process::Gid::from_raw(STRANGE_GROUP)] } else { vec![] };
     rustix::thread::set_thread_groups(&groups).unwrap();
@@ -56,8 +56,8 @@ fn become_the_other(role: &str) -> Address {
 }
 
 #[test]
-fn connections_of_other_users_are_decided_on_before_the_first_byte() {
-    const TEST: &str = "connections_of_other_users_are_decided_on_before_the_first_byte";
+fn connections_of_other_users_are_checked_before_the_first_byte() {
+    const TEST: &str = "connections_of_other_users_are_checked_before_the_first_byte";
     if let Some(role) = role() {
         return println!("\nadmitted {}", knock(&become_the_other(&role)));
     }
@@ -98,8 +98,8 @@ fn connections_of_other_users_are_decided_on_before_the_first_byte() {
 }
 
 #[test]
-fn the_accept_loop_passes_over_those_it_refuses() {
-    const TEST: &str = "the_accept_loop_passes_over_those_it_refuses";
+fn the_accept_loop_skips_refused_clients() {
+    const TEST: &str = "the_accept_loop_skips_refused_clients";
     if let Some(role) = role() {
         return println!("\nadmitted {}", knock(&become_the_other(&role)));
     }
@@ -121,8 +121,8 @@ fn the_accept_loop_passes_over_those_it_refuses() {
 }
 
 #[test]
-fn packets_of_other_users_are_decided_on_as_well() {
-    const TEST: &str = "packets_of_other_users_are_decided_on_as_well";
+fn seqpackets_of_other_users_are_checked_too() {
+    const TEST: &str = "seqpackets_of_other_users_are_checked_too";
     if let Some(role) = role() {
         let client = SeqPacket::connect(become_the_other(&role)).unwrap();
         return println!("\nadmitted {}", client.recv(&mut [0; 8]).is_ok_and(|packet| packet != Packet::End));
@@ -143,11 +143,11 @@ fn packets_of_other_users_are_decided_on_as_well() {
     }
 }
 
-/// A sender that is refused cannot so much as cause an error: not with a message too large, not
-/// with descriptors.
+/// A refused sender cannot cause an error in the receiver: neither with a message that is too large
+/// nor with file descriptors.
 #[test]
-fn datagrams_of_other_users_are_as_if_never_sent() {
-    const TEST: &str = "datagrams_of_other_users_are_as_if_never_sent";
+fn refused_datagrams_are_as_if_never_sent() {
+    const TEST: &str = "refused_datagrams_are_as_if_never_sent";
     if let Some(role) = role() {
         let address = become_the_other(&role);
         let client = Datagram::connect(&address).unwrap();
@@ -181,7 +181,7 @@ fn datagrams_of_other_users_are_as_if_never_sent() {
 }
 
 #[test]
-fn an_unknown_sender_is_nobody_and_never_root() {
+fn an_unknown_sender_has_no_credentials() {
     deadline(SOON, || {
         let dir = tempdir();
         let path = dir.path().join("socket");
@@ -198,9 +198,9 @@ fn an_unknown_sender_is_nobody_and_never_root() {
     });
 }
 
-/// From the very first message, also where it was sent before the connection was accepted.
+/// Includes messages that were sent before the connection was accepted.
 #[test]
-fn credentials_asked_for_at_the_listener_miss_no_message() {
+fn credentials_set_on_the_listener_cover_the_first_message() {
     deadline(SOON, || {
         let dir = tempdir();
         let listener =
@@ -213,8 +213,8 @@ fn credentials_asked_for_at_the_listener_miss_no_message() {
 }
 
 #[test]
-fn another_identity_takes_privilege() {
-    const TEST: &str = "another_identity_takes_privilege";
+fn sending_other_credentials_requires_privilege() {
+    const TEST: &str = "sending_other_credentials_requires_privilege";
     let claim = |credentials| {
         let (one, other) = Stream::pair().unwrap();
         other.set_pass_credentials(true).unwrap();
@@ -237,10 +237,10 @@ fn another_identity_takes_privilege() {
     Role::new(TEST, "nobody").user(NOBODY, NOBODY).run();
 }
 
-/// The other end is who it was when it connected, whatever has become of it since.
+/// Later changes of the process do not change its recorded credentials.
 #[test]
-fn the_peer_is_who_it_was_when_it_connected() {
-    const TEST: &str = "the_peer_is_who_it_was_when_it_connected";
+fn the_peer_is_recorded_when_it_connects() {
+    const TEST: &str = "the_peer_is_recorded_when_it_connects";
     if let Some(role) = role() {
         let address = Address::parse(std::env::var("ADDRESS").unwrap()).unwrap();
         if role == "late" {
@@ -279,10 +279,10 @@ fn the_peer_is_who_it_was_when_it_connected() {
     }
 }
 
-/// A client sees who called listen, be it that somebody else accepts.
+/// This holds even if another process accepts.
 #[test]
-fn a_client_sees_who_listened() {
-    const TEST: &str = "a_client_sees_who_listened";
+fn a_client_sees_the_process_that_called_listen() {
+    const TEST: &str = "a_client_sees_the_process_that_called_listen";
     if role().is_some() {
         let stdin = std::io::stdin().as_fd().try_clone_to_owned().unwrap();
         let listener = Listener::<Stream>::from_descriptor(stdin).unwrap();

@@ -1,5 +1,5 @@
-//! How each kind of socket is made, met and spoken through: all that the promises need to know of a
-//! kind.
+//! How each kind of socket is created, connected and used: the only part of the contract tests that
+//! depends on the kind.
 
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::ops::Deref;
@@ -21,7 +21,7 @@ pub trait Contract: Deref<Target = Socket> + AsFd + Into<OwnedFd> + Sized + Send
     fn meet(server: &Self::Server, client: &Self) -> Self;
     fn from_descriptor(fd: OwnedFd) -> Result<Self>;
     fn put(&self, message: &[u8]) -> io::Result<()>;
-    /// One message, which is known to have this length; empty at the end, where the kind has one.
+    /// Receives one message of this length. It is empty at the end, if the kind has an end.
     fn get(&self, len: usize) -> io::Result<Vec<u8>>;
 
     fn put_with(&self, buffers: &[IoSlice<'_>], outgoing: &Outgoing<'_>) -> Result<usize> {

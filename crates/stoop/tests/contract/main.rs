@@ -1,8 +1,7 @@
-//! What every kind of socket promises, as one suite run for streams, seqpackets and datagrams;
-//! `aio_contract.rs` runs it for the same kinds driven by tokio.
+//! The contract that every kind of socket fulfils, as one suite for streams, seqpackets and
+//! datagrams. `aio_contract.rs` runs it for the same kinds driven by tokio.
 //!
-//! A kind says in [`kinds::Contract`] how it is made and how one message goes each way; the
-//! promises in `promises.rs` know no kind.
+//! Each kind implements [`kinds::Contract`]. The tests in `promises.rs` are generic over it.
 
 mod kinds;
 #[macro_use]

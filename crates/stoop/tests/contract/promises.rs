@@ -1,4 +1,4 @@
-//! What every kind of socket promises, whatever drives it. Knows no kind: what differs is in
+//! The tests of the contract, generic over the kind of socket and over what drives it: see
 //! [`Contract`].
 
 use std::fs::File;
@@ -15,7 +15,7 @@ use stoop_testkit::{Role, TempDir, role, tempdir};
 
 use crate::kinds::Contract;
 
-/// A module of tests for each kind: every promise that holds for all, and those named in front.
+/// Defines a module of tests for each kind: those that hold for all kinds, and those listed first.
 macro_rules! suite {
     ($more:tt $($kind:ident: $type:ty)*) => { $(mod $kind {
         use super::*;
