@@ -17,12 +17,12 @@ pub struct Error {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The other side made no progress within the limit. It may have exited, be stopped, or be
+    /// The peer made no progress within the limit. It may have exited, be stopped, or be
     /// slow.
     TimedOut,
-    /// The other side has closed its end, or a process has removed the queue.
+    /// The peer has closed its end, or a process has removed the queue.
     Closed,
-    /// The other side wrote invalid data into shared memory, or passed an unsuitable file
+    /// The peer wrote invalid data into shared memory, or passed an unsuitable file
     /// descriptor.
     Corrupt,
     /// The message, or the requested ring, is too large.
@@ -61,13 +61,13 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let what = match self.kind {
-            ErrorKind::TimedOut => "the other side took too long",
-            ErrorKind::Closed => "the other side has ended",
-            ErrorKind::Corrupt => "the other side left something that makes no sense",
-            ErrorKind::TooLarge => "too large",
-            ErrorKind::LimitReached => "a limit of the system is reached",
-            ErrorKind::Unsupported => "this kernel does not have it",
-            ErrorKind::Failed => "the system refused",
+            ErrorKind::TimedOut => "timed out",
+            ErrorKind::Closed => "the peer has closed",
+            ErrorKind::Corrupt => "invalid data from the peer",
+            ErrorKind::TooLarge => "message or ring too large",
+            ErrorKind::LimitReached => "system limit reached",
+            ErrorKind::Unsupported => "not supported by this kernel",
+            ErrorKind::Failed => "system call failed",
         };
         write!(f, "cannot {}: {what}", self.operation)?;
         self.source.as_ref().map_or(Ok(()), |source| write!(f, ": {source}"))
@@ -91,7 +91,7 @@ mod tests {
         assert_eq!(kind(Errno::NOSPC), ErrorKind::LimitReached);
         assert_eq!(kind(Errno::IDRM), ErrorKind::Closed);
         assert_eq!(kind(Errno::PERM), ErrorKind::Failed);
-        let text = Error::os("make a queue", Errno::PERM).to_string();
-        assert!(text.starts_with("cannot make a queue: the system refused: "), "{text}");
+        let text = Error::os("create a queue", Errno::PERM).to_string();
+        assert!(text.starts_with("cannot create a queue: system call failed: "), "{text}");
     }
 }

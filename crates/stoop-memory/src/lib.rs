@@ -30,7 +30,7 @@
 //! |---|---|
 //! | `ring/` | rings: their memory and their two ends |
 //! | `waiting.rs` | how one end waits for the other |
-//! | `queue.rs`, `watch.rs` | System V queues, and the thread that ends a wait |
+//! | `queue.rs`, `watchdog.rs` | System V queues, and the thread that ends a wait |
 //! | `sys/` | system calls and raw memory: the only unsafe code |
 
 mod error;
@@ -38,7 +38,7 @@ mod queue;
 mod ring;
 mod sys;
 mod waiting;
-mod watch;
+mod watchdog;
 
 pub use error::{Error, ErrorKind};
 pub use queue::Queue;

@@ -1,7 +1,7 @@
 //! A System V message queue: messages in the kernel, addressed by a number.
 //!
 //! The kernel has no timeout for such a queue, and signals belong to the program. A wait that
-//! exceeds its limit is therefore ended by a thread ([`Watch`]) that removes the queue: every
+//! exceeds its limit is therefore ended by a thread ([`Watchdog`]) that removes the queue: every
 //! waiting process is woken at once (K-SYSV-1). After that the queue is of no more use. With a peer
 //! that does not answer within the limit it would be of none anyway.
 
@@ -10,14 +10,14 @@ use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
-use crate::sys::queue::{self as sys, Parcel};
-use crate::watch::Watch;
+use crate::sys::queue::{self as sys, MessageBuffer};
+use crate::watchdog::Watchdog;
 use crate::{Error, ErrorKind, Result};
 
 /// The default of `kernel.msgmax`, in bytes.
 const USUAL_MESSAGE_BYTES: usize = 8192;
 
-const MAKE: &str = "make a System V queue";
+const CREATE: &str = "create a System V queue";
 const OPEN: &str = "open a System V queue";
 const SEND: &str = "send to a System V queue";
 const RECEIVE: &str = "receive from a System V queue";
@@ -32,8 +32,8 @@ pub struct Queue {
     is_ours: bool,
     message_max_bytes: usize,
     limit: Duration,
-    parcel: Parcel,
-    watch: Watch,
+    buffer: MessageBuffer,
+    watchdog: Watchdog,
 }
 
 impl Queue {
@@ -45,7 +45,7 @@ impl Queue {
     /// Returns an error if there are `kernel.msgmni` queues already ([`ErrorKind::LimitReached`]),
     /// or if the kernel has no message queues ([`ErrorKind::Unsupported`]).
     pub fn new(limit: Duration) -> Result<Queue> {
-        let id = sys::create().map_err(|error| Error::os(MAKE, error))?;
+        let id = sys::create().map_err(|error| Error::os(CREATE, error))?;
         Queue::with(id, true, limit).inspect_err(|_| drop(sys::remove(id)))
     }
 
@@ -61,11 +61,19 @@ impl Queue {
     }
 
     fn with(id: i32, is_ours: bool, limit: Duration) -> Result<Queue> {
-        let capacity = sys::capacity_bytes(id).map_err(|error| gone(OPEN, error))?;
+        let capacity = sys::capacity_bytes(id).map_err(|error| closed_if_removed(OPEN, error))?;
         let message_max_bytes = limit_bytes().min(capacity);
         // If another process has removed the queue meanwhile, there is nothing left to do.
-        let watch = Watch::start(move || drop(sys::remove(id))).map_err(|error| Error::os(OPEN, error))?;
-        Ok(Queue { id, is_ours, message_max_bytes, limit, parcel: Parcel::new(message_max_bytes), watch })
+        let watchdog =
+            Watchdog::start(move || drop(sys::remove(id))).map_err(|error| Error::os(OPEN, error))?;
+        Ok(Queue {
+            id,
+            is_ours,
+            message_max_bytes,
+            limit,
+            buffer: MessageBuffer::new(message_max_bytes),
+            watchdog,
+        })
     }
 
     /// Returns the number by which the other process opens the queue.
@@ -91,8 +99,8 @@ impl Queue {
         if message.len() > self.message_max_bytes {
             return Err(Error::new(SEND, ErrorKind::TooLarge));
         }
-        self.watch.arm(Instant::now().checked_add(self.limit));
-        let sent = retried(|| sys::send(self.id, message, &mut self.parcel));
+        self.watchdog.arm(Instant::now().checked_add(self.limit));
+        let sent = retry_interrupted(|| sys::send(self.id, message, &mut self.buffer));
         self.settle(SEND, sent)
     }
 
@@ -105,9 +113,9 @@ impl Queue {
     /// if the queue and the messages in it have been removed ([`ErrorKind::Closed`]).
     pub fn recv(&mut self, message: &mut Vec<u8>) -> Result<()> {
         message.clear();
-        self.watch.arm(Instant::now().checked_add(self.limit));
-        let received = retried(|| {
-            let bytes = sys::receive(self.id, &mut self.parcel)?;
+        self.watchdog.arm(Instant::now().checked_add(self.limit));
+        let received = retry_interrupted(|| {
+            let bytes = sys::receive(self.id, &mut self.buffer)?;
             message.extend_from_slice(bytes);
             Ok(())
         });
@@ -117,8 +125,8 @@ impl Queue {
     /// Ends a wait and evaluates its outcome. A message that arrived just as the wait was being
     /// ended counts as received.
     fn settle(&self, operation: &'static str, outcome: io::Result<()>) -> Result<()> {
-        let was_ended = self.watch.disarm();
-        outcome.map_err(|error| match gone(operation, error) {
+        let was_ended = self.watchdog.disarm();
+        outcome.map_err(|error| match closed_if_removed(operation, error) {
             error if was_ended && error.kind() == ErrorKind::Closed => {
                 Error::new(operation, ErrorKind::TimedOut)
             }
@@ -138,7 +146,7 @@ impl Drop for Queue {
 
 /// Returns the error of a call with valid arguments. A number that the kernel does not know is that
 /// of a removed queue (K-SYSV-1).
-fn gone(operation: &'static str, error: io::Error) -> Error {
+fn closed_if_removed(operation: &'static str, error: io::Error) -> Error {
     match error.raw_os_error().map(Errno::from_raw_os_error) {
         Some(Errno::INVAL | Errno::IDRM) => Error::new(operation, ErrorKind::Closed),
         _ => Error::os(operation, error),
@@ -146,7 +154,7 @@ fn gone(operation: &'static str, error: io::Error) -> Error {
 }
 
 /// Retries after `EINTR`: the kernel never restarts these calls by itself.
-fn retried(mut call: impl FnMut() -> io::Result<()>) -> io::Result<()> {
+fn retry_interrupted(mut call: impl FnMut() -> io::Result<()>) -> io::Result<()> {
     loop {
         match call() {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -17,21 +17,21 @@ pub enum Waiting {
     /// Poll continuously. This has the lowest latency and uses a whole processor. The thread yields
     /// now and then, so that a peer on the same processor makes progress.
     Spin,
-    /// Poll for 20 µs, then sleep on a futex until the other side wakes this one.
+    /// Poll for 20 µs, then sleep on a futex until the peer wakes this one.
     Futex,
 }
 
 /// How long [`Waiting::Futex`] polls before it sleeps.
-const LOOKING: Duration = Duration::from_micros(20);
+const SPIN_TIME: Duration = Duration::from_micros(20);
 
 /// Every this many polls, the clock is read and the thread yields.
-const LOOKS: u32 = 64;
+const POLLS_PER_CLOCK_READ: u32 = 64;
 
 /// What to do next.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     /// Poll again.
-    Look,
+    Poll,
     /// Sleep, but not longer than this.
     Sleep(Duration),
 }
@@ -40,35 +40,35 @@ pub(crate) enum Step {
 pub(crate) struct Wait {
     waiting: Waiting,
     limit: Duration,
-    looks: u32,
+    polls: u32,
     since: Option<Instant>,
 }
 
 impl Wait {
     pub(crate) fn new(waiting: Waiting, limit: Duration) -> Wait {
-        Wait { waiting, limit, looks: 0, since: None }
+        Wait { waiting, limit, polls: 0, since: None }
     }
 
     /// Returns what to do after an unsuccessful poll, or [`ErrorKind::TimedOut`] if the limit has
     /// expired.
     pub(crate) fn step(&mut self, operation: &'static str) -> Result<Step> {
-        self.looks = self.looks.wrapping_add(1);
-        if !self.looks.is_multiple_of(LOOKS) {
+        self.polls = self.polls.wrapping_add(1);
+        if !self.polls.is_multiple_of(POLLS_PER_CLOCK_READ) {
             hint::spin_loop();
-            return Ok(Step::Look);
+            return Ok(Step::Poll);
         }
-        let gone = self.since.get_or_insert_with(Instant::now).elapsed();
-        let Some(left) = self.limit.checked_sub(gone) else {
+        let elapsed = self.since.get_or_insert_with(Instant::now).elapsed();
+        let Some(left) = self.limit.checked_sub(elapsed) else {
             return Err(Error::new(operation, ErrorKind::TimedOut));
         };
-        if self.waiting == Waiting::Futex && gone >= LOOKING {
+        if self.waiting == Waiting::Futex && elapsed >= SPIN_TIME {
             // Count the next poll as the last of its series, so that the clock is read right after
             // the sleep.
-            self.looks = LOOKS - 1;
+            self.polls = POLLS_PER_CLOCK_READ - 1;
             return Ok(Step::Sleep(left));
         }
         thread::yield_now();
-        Ok(Step::Look)
+        Ok(Step::Poll)
     }
 }
 
@@ -100,7 +100,7 @@ mod tests {
         let mut wait = Wait::new(Waiting::Spin, Duration::from_millis(2));
         let error = loop {
             match wait.step("wait") {
-                Ok(step) => assert_eq!(step, Step::Look),
+                Ok(step) => assert_eq!(step, Step::Poll),
                 Err(error) => break error,
             }
         };
@@ -110,7 +110,7 @@ mod tests {
     #[test]
     fn a_sleeper_looks_first() {
         let mut wait = Wait::new(Waiting::Futex, Duration::from_secs(60));
-        assert_eq!(wait.step("wait").unwrap(), Step::Look);
+        assert_eq!(wait.step("wait").unwrap(), Step::Poll);
         let left = loop {
             if let Step::Sleep(left) = wait.step("wait").unwrap() {
                 break left;

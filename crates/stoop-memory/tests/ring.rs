@@ -13,7 +13,7 @@ const LONG: Duration = Duration::from_secs(60);
 const SHORT: Duration = Duration::from_millis(20);
 const NOT_AT_ALL: Duration = Duration::ZERO;
 
-/// Where things lie in the memory: what a hostile peer would write to.
+/// Offsets of the shared words, which a hostile peer could overwrite.
 const SENDER_AT: u64 = 0;
 const RECEIVER_AT: u64 = 256;
 const MESSAGES_AT: u64 = 4096;
@@ -35,7 +35,8 @@ fn sent(sender: &mut Sender, message: &[u8]) -> Result<(), ErrorKind> {
 }
 
 proptest! {
-    /// Sends and receives in any order do what a plain queue with the same room does, over and over the end of the memory.
+    /// Sends and receives in any order behave like a plain queue of the same capacity, also across
+    /// the end of the memory.
     #[test]
     fn a_ring_is_a_queue(steps in prop::collection::vec(prop::option::of((0usize..1500, any::<u8>())), 1..200)) {
         let (mut sender, mut receiver, _) = ends(4096, Waiting::Spin, NOT_AT_ALL);
@@ -62,8 +63,8 @@ proptest! {
         }
     }
 
-    /// Nonsense in any of the shared words, at any time: an error or spoilt messages, and never a panic, a hang, or a message
-    /// longer than the ring.
+    /// Any value in any shared word, at any time, causes an error or corrupt messages. It never
+    /// causes a panic, a hang, or a message longer than the ring.
     #[test]
     fn nonsense_does_no_harm(
         steps in prop::collection::vec((0u8..4, prop_oneof![0u32..5000, any::<u32>()], 0u64..1100), 1..100),

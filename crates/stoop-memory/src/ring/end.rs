@@ -101,7 +101,7 @@ impl End {
     fn wait(&mut self, bytes: u32) -> Result<()> {
         let mut wait = Wait::new(self.waiting, self.limit);
         loop {
-            let published = self.look()?;
+            let published = self.poll_peer()?;
             if self.available() >= bytes {
                 return Ok(());
             }
@@ -115,7 +115,7 @@ impl End {
     }
 
     /// Reads the other end's position and checks that it is possible.
-    fn look(&mut self) -> Result<u32> {
+    fn poll_peer(&mut self) -> Result<u32> {
         let published = self.theirs().load(Acquire);
         let seen = std::mem::replace(&mut self.seen, position(published));
         if published % STEP_BYTES > CLOSED || self.ahead() > self.capacity {

@@ -40,7 +40,7 @@ const SEALS: SealFlags = SealFlags::SHRINK.union(SealFlags::GROW);
 /// may kill the process.
 const TMPFS_MAGIC: u64 = 0x0102_1994;
 
-const MAKE: &str = "make a ring";
+const CREATE: &str = "create a ring";
 const OPEN: &str = "open a ring";
 
 /// A ring of which no end has been taken yet.
@@ -62,11 +62,11 @@ impl Ring {
     /// allocated at creation.
     pub fn new(capacity_bytes: usize) -> Result<Ring> {
         if capacity_bytes > *CAPACITY_BYTES.end() {
-            return Err(Error::new(MAKE, ErrorKind::TooLarge));
+            return Err(Error::new(CREATE, ErrorKind::TooLarge));
         }
         let capacity = capacity_bytes.max(*CAPACITY_BYTES.start()).next_power_of_two();
         let memory =
-            sealed_memory((HEADER_BYTES + capacity) as u64).map_err(|errno| Error::os(MAKE, errno))?;
+            sealed_memory((HEADER_BYTES + capacity) as u64).map_err(|errno| Error::os(CREATE, errno))?;
         Ok(Ring { memory, capacity_bytes: capacity as u32 })
     }
 

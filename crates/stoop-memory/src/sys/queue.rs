@@ -7,7 +7,7 @@ use libc::{c_int, c_long};
 
 /// A `struct msgbuf`: the type, then the bytes of the message.
 #[derive(Debug)]
-pub(crate) struct Parcel {
+pub(crate) struct MessageBuffer {
     /// The type, followed by space for the bytes.
     words: Vec<c_long>,
     room_bytes: usize,
@@ -16,10 +16,10 @@ pub(crate) struct Parcel {
 /// The only message type used here; it must be positive.
 const TYPE: c_long = 1;
 
-impl Parcel {
-    pub(crate) fn new(room_bytes: usize) -> Parcel {
+impl MessageBuffer {
+    pub(crate) fn new(room_bytes: usize) -> MessageBuffer {
         let words = vec![TYPE; 1 + room_bytes.div_ceil(size_of::<c_long>())];
-        Parcel { words, room_bytes }
+        MessageBuffer { words, room_bytes }
     }
 
     /// Returns the space for the bytes.
@@ -57,24 +57,24 @@ pub(crate) fn capacity_bytes(id: c_int) -> io::Result<usize> {
 }
 
 /// Sends a message (`msgsnd`); blocks while the queue is full. The message must fit into the
-/// parcel.
-pub(crate) fn send(id: c_int, message: &[u8], parcel: &mut Parcel) -> io::Result<()> {
-    parcel.room()[..message.len()].copy_from_slice(message);
-    parcel.words[0] = TYPE;
-    // SAFETY: the parcel starts with a type, and as many bytes as are passed lie behind it, as
+/// buffer.
+pub(crate) fn send(id: c_int, message: &[u8], buffer: &mut MessageBuffer) -> io::Result<()> {
+    buffer.room()[..message.len()].copy_from_slice(message);
+    buffer.words[0] = TYPE;
+    // SAFETY: the buffer starts with a type, and as many bytes as are passed lie behind it, as
     // `room` has just shown.
-    check(unsafe { libc::msgsnd(id, parcel.words.as_ptr().cast(), message.len(), 0) }).map(drop)
+    check(unsafe { libc::msgsnd(id, buffer.words.as_ptr().cast(), message.len(), 0) }).map(drop)
 }
 
 /// Receives a message (`msgrcv`); blocks while the queue is empty. If the next message does not fit
-/// into the parcel, it stays in the queue (`E2BIG`).
-pub(crate) fn receive(id: c_int, parcel: &mut Parcel) -> io::Result<&[u8]> {
-    let room_bytes = parcel.room_bytes;
-    // SAFETY: the parcel is exclusively borrowed, and has space for a type and `room_bytes` behind
+/// into the buffer, it stays in the queue (`E2BIG`).
+pub(crate) fn receive(id: c_int, buffer: &mut MessageBuffer) -> io::Result<&[u8]> {
+    let room_bytes = buffer.room_bytes;
+    // SAFETY: the buffer is exclusively borrowed, and has space for a type and `room_bytes` behind
     // it.
-    let len = unsafe { libc::msgrcv(id, parcel.words.as_mut_ptr().cast(), room_bytes, 0, 0) };
+    let len = unsafe { libc::msgrcv(id, buffer.words.as_mut_ptr().cast(), room_bytes, 0, 0) };
     let len = usize::try_from(len).map_err(|_| io::Error::last_os_error())?;
-    let message: &[u8] = parcel.room();
+    let message: &[u8] = buffer.room();
     message.get(..len).ok_or_else(|| io::Error::from_raw_os_error(libc::EPROTO))
 }
 

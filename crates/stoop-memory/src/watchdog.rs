@@ -10,7 +10,7 @@ use std::time::Instant;
 
 /// Calls a function once if a wait exceeds its limit. The thread exits when this is dropped.
 #[derive(Debug)]
-pub(crate) struct Watch {
+pub(crate) struct Watchdog {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
 }
@@ -31,14 +31,14 @@ struct State {
     ends: bool,
 }
 
-impl Watch {
+impl Watchdog {
     /// Starts the thread. It calls `expire` on the first wait that exceeds its deadline, and then
     /// exits.
-    pub(crate) fn start(expire: impl FnOnce() + Send + 'static) -> std::io::Result<Watch> {
+    pub(crate) fn start(expire: impl FnOnce() + Send + 'static) -> std::io::Result<Watchdog> {
         let shared = Arc::new(Shared::default());
         let theirs = Arc::clone(&shared);
-        let thread = thread::Builder::new().name("stoop-watch".into()).spawn(move || theirs.watch(expire))?;
-        Ok(Watch { shared, thread: Some(thread) })
+        let thread = thread::Builder::new().name("stoop-watch".into()).spawn(move || theirs.run(expire))?;
+        Ok(Watchdog { shared, thread: Some(thread) })
     }
 
     /// Begins a wait. `None` has no deadline.
@@ -58,7 +58,7 @@ impl Watch {
     }
 }
 
-impl Drop for Watch {
+impl Drop for Watchdog {
     fn drop(&mut self) {
         self.shared.lock().ends = true;
         self.shared.changed.notify_one();
@@ -74,7 +74,7 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn watch(&self, expire: impl FnOnce()) {
+    fn run(&self, expire: impl FnOnce()) {
         let mut state = self.lock();
         while !state.ends {
             let left = state.due.map(|due| due.saturating_duration_since(Instant::now()));
@@ -105,23 +105,23 @@ mod tests {
     #[test]
     fn only_a_wait_that_is_too_long_is_ended() {
         let (expire, expired) = channel();
-        let watch = Watch::start(move || expire.send(()).unwrap()).unwrap();
-        watch.arm(Some(Instant::now() + LONG));
-        assert!(!watch.disarm());
-        watch.arm(None);
+        let watchdog = Watchdog::start(move || expire.send(()).unwrap()).unwrap();
+        watchdog.arm(Some(Instant::now() + LONG));
+        assert!(!watchdog.disarm());
+        watchdog.arm(None);
         assert_eq!(expired.try_recv(), Err(TryRecvError::Empty));
         // The deadline is before the thread would wake by itself.
-        watch.arm(Some(Instant::now() + Duration::from_millis(5)));
+        watchdog.arm(Some(Instant::now() + Duration::from_millis(5)));
         expired.recv_timeout(LONG).unwrap();
-        assert!(watch.disarm());
+        assert!(watchdog.disarm());
     }
 
     #[test]
     fn dropping_it_ends_the_thread() {
         let (expire, expired) = channel::<()>();
-        let watch = Watch::start(move || drop(expire)).unwrap();
-        watch.arm(Some(Instant::now() + LONG));
-        stoop_testkit::deadline(LONG, move || drop(watch));
+        let watchdog = Watchdog::start(move || drop(expire)).unwrap();
+        watchdog.arm(Some(Instant::now() + LONG));
+        stoop_testkit::deadline(LONG, move || drop(watchdog));
         assert_eq!(expired.try_recv(), Err(TryRecvError::Disconnected));
     }
 }
