@@ -198,7 +198,7 @@ fn sort_of(error: FrameError) -> u8 {
     match error {
         FrameError::TooLong { .. } => 1,
         FrameError::BadHeader { .. } => 2,
-        FrameError::CutShort { .. } => 3,
+        FrameError::UnexpectedEnd { .. } => 3,
         other => panic!("a decoder has no reason for {other:?}"),
     }
 }

@@ -27,7 +27,7 @@ pub fn frame_descriptors(mut data: &[u8]) {
     }
     let (probe, marked) = std::io::pipe().expect("a pipe");
     let mut reader = FrameReader::new(&reading, Native).max_bytes(MESSAGE_MAX_BYTES).read_bytes(256);
-    let mut writer = FrameWriter::new(&writing, Native).max_bytes(MESSAGE_MAX_BYTES).gather_bytes(4096);
+    let mut writer = FrameWriter::new(&writing, Native).max_bytes(MESSAGE_MAX_BYTES).batch_bytes(4096);
     let (mut expected, mut is_framed) = (Vec::new(), true);
     while let Some((&[what, count, len], rest)) = data.split_first_chunk::<3>() {
         let (bytes, rest) = rest.split_at(rest.len().min(len.into()));

@@ -54,11 +54,11 @@ pub trait Codec {
 
     /// Decodes the header at the start of `bytes`, the unread part of the stream.
     ///
-    /// If an earlier call returned [`Step::More`], `looked_bytes` is how many bytes it has seen.
+    /// If an earlier call returned [`Step::More`], `searched_bytes` is how many bytes it has seen.
     ///
     /// # Errors
     /// Returns an error if no message can begin like this.
-    fn decode(&self, bytes: &[u8], looked_bytes: usize) -> Result<Step, FrameError>;
+    fn decode(&self, bytes: &[u8], searched_bytes: usize) -> Result<Step, FrameError>;
 
     /// Writes the header of a message into `room` and returns its length in bytes.
     ///

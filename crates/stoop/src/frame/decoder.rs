@@ -53,7 +53,7 @@ pub struct Decoder<C = Native> {
     start: usize,
     end: usize,
     /// How many unread bytes the codec has searched without finding a frame.
-    looked_bytes: usize,
+    searched_bytes: usize,
     /// The length of the first unread frame, header and trailer included; 0 if not known yet.
     expected_bytes: usize,
     /// The stream position of `buffer[0]`, modulo 2⁶⁴.
@@ -92,7 +92,7 @@ impl<C: Codec> Decoder<C> {
             buffer: PageBuffer::default(),
             start: 0,
             end: 0,
-            looked_bytes: 0,
+            searched_bytes: 0,
             expected_bytes: 0,
             base: 0,
             failure: None,
@@ -159,12 +159,12 @@ impl<C: Codec> Decoder<C> {
     /// Records that the stream has ended.
     ///
     /// # Errors
-    /// Returns an error if the stream ended inside a frame ([`FrameError::CutShort`]), or if it was
-    /// undecodable before.
+    /// Returns an error if the stream ended inside a frame ([`FrameError::UnexpectedEnd`]), or if
+    /// it was undecodable before.
     pub fn finish(&mut self) -> Result<(), FrameError> {
         match self.end - self.start {
             0 => self.failure.map_or(Ok(()), Err),
-            came_bytes => self.fail(FrameError::CutShort { came_bytes }),
+            received_bytes => self.fail(FrameError::UnexpectedEnd { received_bytes }),
         }
     }
 
@@ -214,7 +214,7 @@ impl<C: Codec> Decoder<C> {
     #[inline]
     pub(crate) fn advance(&mut self) -> Result<Option<Span>, FrameError> {
         let unread = &self.buffer[self.start..self.end];
-        let step = self.codec.decode(unread, self.looked_bytes);
+        let step = self.codec.decode(unread, self.searched_bytes);
         if let Ok(Step::Frame { header_bytes, head }) = step
             && head.len_bytes <= self.max_bytes as u64
         {
@@ -238,7 +238,7 @@ impl<C: Codec> Decoder<C> {
 
     /// Returns the next frame without consuming it, or `None` if its length is not known yet.
     pub(crate) fn peek_frame(&mut self) -> Result<Option<NextFrame>, FrameError> {
-        let step = self.codec.decode(&self.buffer[self.start..self.end], self.looked_bytes);
+        let step = self.codec.decode(&self.buffer[self.start..self.end], self.searched_bytes);
         self.incomplete(step)
     }
 
@@ -252,7 +252,7 @@ impl<C: Codec> Decoder<C> {
         match step {
             Err(error) => self.fail(error),
             Ok(Step::More) if unread_bytes < self.max_bytes + C::HEADER_MAX_BYTES + C::TRAILER.len() => {
-                self.looked_bytes = unread_bytes;
+                self.searched_bytes = unread_bytes;
                 Ok(None)
             }
             Ok(Step::More) => self.fail(FrameError::TooLong { len_bytes: unread_bytes as u64, max_bytes }),
@@ -277,7 +277,7 @@ impl<C: Codec> Decoder<C> {
     }
 
     fn forget_first(&mut self) {
-        self.looked_bytes = 0;
+        self.searched_bytes = 0;
         self.expected_bytes = 0;
     }
 

@@ -10,10 +10,10 @@ use super::error::FrameError;
 use super::native::Native;
 
 /// The default size of a batch, in bytes.
-const DEFAULT_GATHER_BYTES: usize = 32 << 10;
+const DEFAULT_BATCH_BYTES: usize = 32 << 10;
 
 /// The minimum size of a batch, in bytes.
-const LEAST_GATHER_BYTES: usize = 4 << 10;
+const LEAST_BATCH_BYTES: usize = 4 << 10;
 
 /// Encodes messages one after another into a buffer.
 ///
@@ -31,7 +31,7 @@ const LEAST_GATHER_BYTES: usize = 4 << 10;
 pub struct Encoder<C = Native> {
     codec: C,
     max_bytes: usize,
-    gather_bytes: usize,
+    batch_bytes: usize,
     buffer: PageBuffer,
     /// The pending bytes are `buffer[start..end]`.
     start: usize,
@@ -45,7 +45,7 @@ impl<C: Codec> Encoder<C> {
         Encoder {
             codec,
             max_bytes: super::DEFAULT_MAX_BYTES,
-            gather_bytes: DEFAULT_GATHER_BYTES,
+            batch_bytes: DEFAULT_BATCH_BYTES,
             buffer: PageBuffer::default(),
             start: 0,
             end: 0,
@@ -60,8 +60,8 @@ impl<C: Codec> Encoder<C> {
     }
 
     /// Sets the size of a batch, in bytes. The default is 32 KiB; the minimum is 4 KiB.
-    pub fn gather_bytes(mut self, gather_bytes: usize) -> Encoder<C> {
-        self.set_gather_bytes(gather_bytes);
+    pub fn batch_bytes(mut self, batch_bytes: usize) -> Encoder<C> {
+        self.set_batch_bytes(batch_bytes);
         self
     }
 
@@ -69,8 +69,8 @@ impl<C: Codec> Encoder<C> {
         self.max_bytes = max_bytes.min(isize::MAX as usize / 4);
     }
 
-    pub(crate) fn set_gather_bytes(&mut self, gather_bytes: usize) {
-        self.gather_bytes = gather_bytes.clamp(LEAST_GATHER_BYTES, isize::MAX as usize / 4);
+    pub(crate) fn set_batch_bytes(&mut self, batch_bytes: usize) {
+        self.batch_bytes = batch_bytes.clamp(LEAST_BATCH_BYTES, isize::MAX as usize / 4);
     }
 
     /// Appends a message if it fits behind the pending bytes. Returns whether it did.
@@ -157,7 +157,7 @@ impl<C: Codec> Encoder<C> {
     }
 
     fn normal_bytes(&self) -> usize {
-        self.gather_bytes + HEADER_ROOM_BYTES + C::TRAILER.len()
+        self.batch_bytes + HEADER_ROOM_BYTES + C::TRAILER.len()
     }
 
     /// Makes space for this many bytes behind the pending ones, if the limit permits.

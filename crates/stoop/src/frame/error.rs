@@ -26,9 +26,9 @@ pub enum FrameError {
         first: u8,
     },
     /// The stream ended inside a frame.
-    CutShort {
+    UnexpectedEnd {
         /// The number of bytes of the frame that arrived.
-        came_bytes: usize,
+        received_bytes: usize,
     },
     /// The message contains the delimiter of this framing.
     ContainsDelimiter,
@@ -44,43 +44,42 @@ pub enum FrameError {
         /// The number announced.
         announced: usize,
         /// The number received.
-        came: usize,
+        received: usize,
     },
     /// File descriptors arrived that no header announced.
-    StrayDescriptors {
+    UnannouncedDescriptors {
         /// The number of file descriptors.
         count: usize,
     },
     /// The kernel truncated the ancillary data: this process's file descriptor table is full.
-    CutDescriptors,
+    DescriptorsTruncated,
 }
 
 impl fmt::Display for FrameError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             FrameError::TooLong { len_bytes, max_bytes } => {
-                write!(f, "a message of {len_bytes} bytes where at most {max_bytes} are allowed")
+                write!(f, "message too long: {len_bytes} bytes, limit {max_bytes}")
             }
             FrameError::BadHeader { first } => {
-                write!(
-                    f,
-                    "no frame begins like this (first byte 0x{first:02x}): the peer uses another framing"
-                )
+                write!(f, "invalid frame header (first byte 0x{first:02x}): the peer may use another framing")
             }
-            FrameError::CutShort { came_bytes } => {
-                write!(f, "the stream ended inside a frame, after {came_bytes} bytes of it")
+            FrameError::UnexpectedEnd { received_bytes } => {
+                write!(f, "unexpected end of stream after {received_bytes} bytes of a frame")
             }
             FrameError::ContainsDelimiter => f.write_str("a line cannot contain a line feed"),
             FrameError::SurplusDescriptors { count, allowed } => {
-                write!(f, "a message with {count} descriptors where {allowed} are allowed; all were closed")
+                write!(f, "message with {count} file descriptors, {allowed} allowed; all were closed")
             }
-            FrameError::MissingDescriptors { announced, came } => {
-                write!(f, "a message announced {announced} descriptors and {came} came with it")
+            FrameError::MissingDescriptors { announced, received } => {
+                write!(f, "message announced {announced} file descriptors, received {received}")
             }
-            FrameError::StrayDescriptors { count } => {
-                write!(f, "{count} descriptors came that no message announced; all were closed")
+            FrameError::UnannouncedDescriptors { count } => {
+                write!(f, "received {count} file descriptors that no message announced; all were closed")
             }
-            FrameError::CutDescriptors => f.write_str("the kernel could not deliver all descriptors"),
+            FrameError::DescriptorsTruncated => {
+                f.write_str("control data truncated (`MSG_CTRUNC`): some file descriptors were not delivered")
+            }
         }
     }
 }
@@ -91,13 +90,13 @@ impl FrameError {
     fn kind(self) -> ErrorKind {
         match self {
             FrameError::TooLong { .. } => ErrorKind::MessageTooLarge,
-            FrameError::CutShort { .. } => ErrorKind::PeerGone,
+            FrameError::UnexpectedEnd { .. } => ErrorKind::PeerGone,
             FrameError::ContainsDelimiter => ErrorKind::Unsupported,
             FrameError::SurplusDescriptors { .. } => ErrorKind::SurplusDescriptors,
-            FrameError::CutDescriptors => ErrorKind::ControlTruncated,
+            FrameError::DescriptorsTruncated => ErrorKind::ControlTruncated,
             FrameError::BadHeader { .. }
             | FrameError::MissingDescriptors { .. }
-            | FrameError::StrayDescriptors { .. } => ErrorKind::Protocol,
+            | FrameError::UnannouncedDescriptors { .. } => ErrorKind::Protocol,
         }
     }
 

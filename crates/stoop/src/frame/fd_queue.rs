@@ -75,7 +75,7 @@ impl<T> FdQueue<T> {
     pub(crate) fn stray(&mut self) -> FrameError {
         let count = self.waiting.front().map_or(0, |(_, batch)| batch.len());
         self.clear();
-        FrameError::StrayDescriptors { count }
+        FrameError::UnannouncedDescriptors { count }
     }
 
     /// Discards everything.
@@ -84,8 +84,8 @@ impl<T> FdQueue<T> {
     }
 }
 
-fn missing(announced: usize, came: usize) -> FrameError {
-    FrameError::MissingDescriptors { announced, came }
+fn missing(announced: usize, received: usize) -> FrameError {
+    FrameError::MissingDescriptors { announced, received }
 }
 
 #[cfg(test)]
@@ -112,19 +112,19 @@ mod tests {
     fn what_was_not_announced_is_noticed() {
         let mut fds = FdQueue::default();
         fds.push(10..20, vec![1]).unwrap();
-        assert_eq!(fds.claim(20, 0), Err(FrameError::StrayDescriptors { count: 1 }));
+        assert_eq!(fds.claim(20, 0), Err(FrameError::UnannouncedDescriptors { count: 1 }));
         fds.push(10..20, vec![1]).unwrap();
         fds.push(20..30, vec![2]).unwrap();
-        assert_eq!(fds.push(30..40, vec![3]), Err(FrameError::StrayDescriptors { count: 1 }));
+        assert_eq!(fds.push(30..40, vec![3]), Err(FrameError::UnannouncedDescriptors { count: 1 }));
         assert!(fds.is_empty(), "nothing is kept");
     }
 
     #[test]
     fn what_did_not_come_is_noticed() {
         let mut fds = FdQueue::default();
-        assert_eq!(fds.claim(0, 1), Err(FrameError::MissingDescriptors { announced: 1, came: 0 }));
+        assert_eq!(fds.claim(0, 1), Err(FrameError::MissingDescriptors { announced: 1, received: 0 }));
         fds.push(10..20, vec![1]).unwrap();
-        assert_eq!(fds.claim(9, 1), Err(FrameError::MissingDescriptors { announced: 1, came: 0 }));
-        assert_eq!(fds.claim(10, 2), Err(FrameError::MissingDescriptors { announced: 2, came: 1 }));
+        assert_eq!(fds.claim(9, 1), Err(FrameError::MissingDescriptors { announced: 1, received: 0 }));
+        assert_eq!(fds.claim(10, 2), Err(FrameError::MissingDescriptors { announced: 2, received: 1 }));
     }
 }

@@ -8,7 +8,7 @@ use super::error::FrameError;
 /// Messages that end with a line feed, which is not part of the message and cannot occur in it.
 ///
 /// A carriage return before the line feed stays part of the message. A last line without a line
-/// feed is an error ([`FrameError::CutShort`]), because it may be incomplete.
+/// feed is an error ([`FrameError::UnexpectedEnd`]), because it may be incomplete.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Lines;
 
@@ -17,14 +17,14 @@ impl Codec for Lines {
     const TRAILER: &'static [u8] = b"\n";
 
     #[inline]
-    fn decode(&self, bytes: &[u8], looked_bytes: usize) -> Result<Step, FrameError> {
-        let new = bytes.get(looked_bytes..).unwrap_or(&[]);
+    fn decode(&self, bytes: &[u8], searched_bytes: usize) -> Result<Step, FrameError> {
+        let new = bytes.get(searched_bytes..).unwrap_or(&[]);
         // `skip_until` is the standard library's stable access to `memchr`. Reading a slice cannot
         // fail.
         let skipped = (&mut &*new).skip_until(b'\n').unwrap_or(0);
         match new[..skipped].last() {
             Some(b'\n') => {
-                let len_bytes = (looked_bytes + skipped - 1) as u64;
+                let len_bytes = (searched_bytes + skipped - 1) as u64;
                 Ok(Step::Frame { header_bytes: 0, head: Head { len_bytes, descriptors: 0 } })
             }
             _ => Ok(Step::More),

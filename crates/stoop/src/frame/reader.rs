@@ -304,7 +304,7 @@ impl<R: Read + AsFd> FrameReader<R, Native> {
         self.decoder.filled(arrival.len);
         let came = arrival.incoming.descriptors;
         let is_cut = arrival.flags & libc::MSG_CTRUNC != 0 || arrival.incoming.malformed;
-        let checked = if is_cut { Err(FrameError::CutDescriptors) } else { allow.check(came.len()) };
+        let checked = if is_cut { Err(FrameError::DescriptorsTruncated) } else { allow.check(came.len()) };
         let kept = checked.and_then(|()| self.fds.push(from..self.decoder.filled_position(), came));
         kept.or_else(|error| self.decoder.fail(error)).map_err(receiving)?;
         if arrival.len == 0 {

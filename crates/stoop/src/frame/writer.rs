@@ -75,8 +75,8 @@ impl<W: Write, C: Codec> FrameWriter<W, C> {
     }
 
     /// Sets the size of a batch, in bytes. The default is 32 KiB; the minimum is 4 KiB.
-    pub fn gather_bytes(mut self, gather_bytes: usize) -> FrameWriter<W, C> {
-        self.encoder.set_gather_bytes(gather_bytes);
+    pub fn batch_bytes(mut self, batch_bytes: usize) -> FrameWriter<W, C> {
+        self.encoder.set_batch_bytes(batch_bytes);
         self
     }
 

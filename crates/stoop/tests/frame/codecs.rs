@@ -58,7 +58,7 @@ fn round_trip(codec: impl Codec + Copy, lengths: &[usize], pieces: &[usize], rea
     match (decoder.unread_bytes(), decoder.finish()) {
         // The last frame was that one byte.
         (0, finished) => assert_eq!(finished, Ok(())),
-        (came_bytes, finished) => assert_eq!(finished, Err(FrameError::CutShort { came_bytes })),
+        (received_bytes, finished) => assert_eq!(finished, Err(FrameError::UnexpectedEnd { received_bytes })),
     }
 }
 

@@ -130,7 +130,8 @@ fn another_process_sends_descriptors_among_messages() {
 /// A frame by hand, and how many descriptors go with it.
 type Sent = (&'static [u8], usize);
 
-/// What the reader makes of frames written by hand, each with so many descriptors beside it.
+/// Reads frames that were encoded by hand, each sent with this many file descriptors. Returns the
+/// number of messages read, and the error.
 fn judged(frames: &[Sent], allowed: usize) -> (usize, Option<FrameError>) {
     let (one, other) = Stream::pair().unwrap();
     for (frame, count) in frames {
@@ -163,22 +164,27 @@ fn announcements_that_lie_are_noticed_and_nothing_leaks() {
     let with_two = &b"\x11\x02\x01\x00d"[..];
     let cases: [(&[Sent], usize, usize, Option<FrameError>); 10] = [
         (&[(plain, 0), (with_one, 1), (plain, 0), (with_two, 2)], 2, 4, None),
-        (&[(plain, 0), (plain, 1)], 2, 2, Some(FrameError::StrayDescriptors { count: 1 })),
-        (&[(plain, 1), (plain, 0)], 2, 1, Some(FrameError::StrayDescriptors { count: 1 })),
-        (&[(plain, 1), (with_one, 1)], 2, 1, Some(FrameError::StrayDescriptors { count: 1 })),
-        (&[(with_one, 0)], 2, 0, Some(FrameError::MissingDescriptors { announced: 1, came: 0 })),
+        (&[(plain, 0), (plain, 1)], 2, 2, Some(FrameError::UnannouncedDescriptors { count: 1 })),
+        (&[(plain, 1), (plain, 0)], 2, 1, Some(FrameError::UnannouncedDescriptors { count: 1 })),
+        (&[(plain, 1), (with_one, 1)], 2, 1, Some(FrameError::UnannouncedDescriptors { count: 1 })),
+        (&[(with_one, 0)], 2, 0, Some(FrameError::MissingDescriptors { announced: 1, received: 0 })),
         // Both may come in one read. Which of its two messages a liar's descriptor belongs to nobody can
         // say.
         (
             &[(with_one, 0), (with_one, 1)],
             2,
             1,
-            Some(FrameError::MissingDescriptors { announced: 1, came: 0 }),
+            Some(FrameError::MissingDescriptors { announced: 1, received: 0 }),
         ),
-        (&[(with_two, 1)], 2, 0, Some(FrameError::MissingDescriptors { announced: 2, came: 1 })),
-        (&[(with_one, 2)], 2, 0, Some(FrameError::MissingDescriptors { announced: 1, came: 2 })),
+        (&[(with_two, 1)], 2, 0, Some(FrameError::MissingDescriptors { announced: 2, received: 1 })),
+        (&[(with_one, 2)], 2, 0, Some(FrameError::MissingDescriptors { announced: 1, received: 2 })),
         (&[(with_two, 2)], 1, 0, Some(FrameError::SurplusDescriptors { count: 2, allowed: 1 })),
-        (&[(b"\x10", 1), (b"\x00", 1), (b"\x01", 1)], 1, 0, Some(FrameError::StrayDescriptors { count: 1 })),
+        (
+            &[(b"\x10", 1), (b"\x00", 1), (b"\x01", 1)],
+            1,
+            0,
+            Some(FrameError::UnannouncedDescriptors { count: 1 }),
+        ),
     ];
     for (number, (frames, allowed, good, failure)) in cases.into_iter().enumerate() {
         let (came, error) = judged(frames, allowed);
@@ -208,7 +214,7 @@ fn a_full_descriptor_table_is_an_error_that_lasts() {
     leave_room_for(2);
     let error = reader.next_with_descriptors(Allow::descriptors(4)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ControlTruncated);
-    assert_eq!(reader.failure(), Some(FrameError::CutDescriptors));
+    assert_eq!(reader.failure(), Some(FrameError::DescriptorsTruncated));
     drop(reader);
     drop(numbered(1));
     assert!(open_descriptors() <= before);

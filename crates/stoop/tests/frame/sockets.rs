@@ -51,7 +51,7 @@ fn both_ends(
     one.set_send_buffer_bytes(room).unwrap();
     one.set_nonblocking(true).unwrap();
     other.set_nonblocking(true).unwrap();
-    let mut writer = FrameWriter::new(one, codec).gather_bytes(gather);
+    let mut writer = FrameWriter::new(one, codec).batch_bytes(gather);
     let mut reader = FrameReader::new(other, codec).read_bytes(read);
 
     let sent = messages(lengths);
@@ -234,7 +234,7 @@ fn a_stream_that_ends_inside_a_frame_is_cut_short() {
             let error = if whole { reader.next().map(drop) } else { reader.read_into(&mut buffer).map(drop) }
                 .unwrap_err();
             assert!(error.is_peer_gone(), "{error}");
-            assert_eq!(reader.failure(), Some(FrameError::CutShort { came_bytes: 1004 }));
+            assert_eq!(reader.failure(), Some(FrameError::UnexpectedEnd { received_bytes: 1004 }));
         }
     }
 }
@@ -246,7 +246,7 @@ fn errors_say_what_is_wrong() {
     let mut reader = FrameReader::new(other, Native);
     let error = reader.next().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Protocol);
-    let text = "cannot receive: no frame begins like this (first byte 0x47): the peer uses another framing";
+    let text = "cannot receive: invalid frame header (first byte 0x47): the peer may use another framing";
     assert_eq!(error.to_string(), text);
     let source = std::error::Error::source(&error).unwrap().downcast_ref::<std::io::Error>().unwrap();
     let inner = source.get_ref().unwrap().downcast_ref::<FrameError>();
