@@ -160,7 +160,7 @@ where
             };
             converse(self.http2.clone(), stream, calls, draining.clone())
         };
-        server.run_unasked(handler, shutdown).await
+        server.run_without_peer(handler, shutdown).await
     }
 }
 

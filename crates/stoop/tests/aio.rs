@@ -1,13 +1,13 @@
 //! The sockets on tokio: what the reactor must not lose, split halves, foreign loops, and life
 //! without descriptors.
 
-mod on_tokio;
+mod async_test;
 
 use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-use on_tokio::{Usage, on_tokio, runtime};
+use async_test::{Usage, async_test, runtime};
 use stoop::{Allow, Bind, Connect, ErrorKind, Outgoing, Packet, Stream, aio};
 use stoop_kernel_facts::{die_of_sigpipe, leave_room_for};
 use stoop_testkit::{Role, open_descriptors, role, tempdir};
@@ -48,7 +48,7 @@ async fn read_in_pieces(reader: &mut aio::Stream, pieces: &[&[u8]]) {
 
 #[test]
 fn bytes_behind_a_descriptor_are_read() {
-    on_tokio(|| async {
+    async_test(|| async {
         let Connection { mut client, mut end, _others } = connection(20).await;
         for reader_is_client in [true, false] {
             let (reader, writer) = if reader_is_client { (&mut client, &end) } else { (&mut end, &client) };
@@ -64,7 +64,7 @@ fn bytes_behind_a_descriptor_are_read() {
 
 #[test]
 fn bytes_behind_an_urgent_byte_are_read() {
-    on_tokio(|| async {
+    async_test(|| async {
         let Connection { client, mut end, _others } = connection(0).await;
         client.try_write(b"before").unwrap();
         if rustix::net::send(&client, b"!", rustix::net::SendFlags::OOB).is_err() {
@@ -84,7 +84,7 @@ fn bytes_of_several_senders_are_read() {
         rustix::io::write(&fd, b"theirs").unwrap();
         return;
     }
-    on_tokio(|| async {
+    async_test(|| async {
         let Connection { client, mut end, _others } = connection(0).await;
         end.set_pass_credentials(true).unwrap();
         client.try_write(b"ours").unwrap();
@@ -104,7 +104,7 @@ fn bytes_of_several_senders_are_read() {
 
 #[test]
 fn large_writes_wait_for_room_both_ways() {
-    on_tokio(|| async {
+    async_test(|| async {
         let (one, many) = (connection(0).await, connection(20).await);
         for (mut from, mut to) in [one, many].into_iter().flat_map(|both| {
             let (one_reads, one_writes) = both.client.into_split();
@@ -131,7 +131,7 @@ fn large_writes_wait_for_room_both_ways() {
 
 #[test]
 fn halves_carry_descriptors_while_the_other_waits() {
-    on_tokio(|| async {
+    async_test(|| async {
         let Connection { mut client, mut end, _others } = connection(0).await;
         let (mut reads, mut writes) = client.split();
         let waiting = async {
@@ -192,7 +192,7 @@ fn no_write_raises_sigpipe() {
 
 #[test]
 fn a_foreign_loop_waits_without_spinning() {
-    on_tokio(|| async {
+    async_test(|| async {
         let [one, many] = [connection(0).await, connection(20).await];
         let both_ways = [&one, &many].map(|both| [(&both.client, &both.end), (&both.end, &both.client)]);
         for (reader, writer) in both_ways.into_iter().flatten() {
@@ -239,7 +239,7 @@ fn a_foreign_loop_waits_without_spinning() {
 
 #[test]
 fn there_and_back_to_sockets_that_block() {
-    on_tokio(|| async {
+    async_test(|| async {
         let (one, other) = Stream::pair().unwrap();
         let one = aio::Stream::try_from(one).unwrap();
         assert!(one.is_nonblocking().unwrap());
@@ -262,8 +262,8 @@ fn take_the_last() -> std::fs::File {
     std::fs::File::open("/dev/null").unwrap()
 }
 
-/// A write that has to wait needs one more descriptor on an accepted connection. There is none; it
-/// goes on all the same.
+/// A blocked write of an accepted connection needs one more file descriptor. If none is free, it
+/// completes nevertheless.
 #[test]
 fn writes_go_on_when_no_descriptor_is_free() {
     if role().is_none() {
@@ -345,7 +345,7 @@ fn descriptors_are_counted() {
 
 #[test]
 fn a_socket_that_spins_loses_nothing() {
-    on_tokio(|| async {
+    async_test(|| async {
         let Connection { mut client, mut end, _others } = connection(0).await;
         for stream in [&client, &end] {
             stream.set_spin(Duration::from_micros(20));
@@ -371,7 +371,7 @@ fn a_socket_that_spins_loses_nothing() {
 
 #[test]
 fn several_tasks_share_a_packet_socket() {
-    on_tokio(|| async {
+    async_test(|| async {
         let (one, other) = aio::SeqPacket::pair().unwrap();
         let other = std::sync::Arc::new(other);
         let tasks: Vec<_> = (0..4)

@@ -4,19 +4,19 @@
 //! Each part below drops one method's future while it waits, then lets happen what it waited for,
 //! and calls again.
 
-mod on_tokio;
+mod async_test;
 
 use std::io::{IoSlice, IoSliceMut};
 use std::time::Duration;
 
-use on_tokio::{abandon, cancel, on_tokio};
+use async_test::{abandon, async_test, cancel};
 use stoop::{Address, Allow, Bind, Connect, Outgoing, Packet, aio};
 use stoop_testkit::tempdir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 #[test]
 fn stream() {
-    on_tokio(|| async {
+    async_test(|| async {
         let dir = tempdir();
         let path = dir.path().join("socket");
         let listener = Bind::new(&path).listen_async().await.unwrap();
@@ -78,7 +78,7 @@ async fn sending(writer: &mut aio::Stream, reader: &mut aio::Stream) {
 
 #[test]
 fn seqpacket() {
-    on_tokio(|| async {
+    async_test(|| async {
         let (one, other) = aio::SeqPacket::pair().unwrap();
         let mut room = [0; 8];
         cancel(one.recv(&mut room)).await;
@@ -107,7 +107,7 @@ fn seqpacket() {
 
 #[test]
 fn datagram() {
-    on_tokio(|| async {
+    async_test(|| async {
         let dir = tempdir();
         let path = dir.path().join("socket");
         let to = Address::path(&path).unwrap();
@@ -144,7 +144,7 @@ fn datagram() {
 
 #[test]
 fn listener() {
-    on_tokio(|| async {
+    async_test(|| async {
         let dir = tempdir();
         let path = dir.path().join("socket");
         let mut listener = Bind::new(&path).backlog(1).listen_async().await.unwrap();
@@ -171,7 +171,7 @@ fn listener() {
 
 #[test]
 fn bind() {
-    on_tokio(|| async {
+    async_test(|| async {
         let dir = tempdir();
         let empty = || std::fs::read_dir(dir.path()).unwrap().count() == 0;
         let bind = |name: &str| Bind::new(dir.path().join(name));

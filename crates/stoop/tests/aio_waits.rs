@@ -1,11 +1,11 @@
 //! The waits that the kernel has no readiness for: room in a backlog, room in a datagram queue, a
 //! server that is to come.
 
-mod on_tokio;
+mod async_test;
 
 use std::time::{Duration, Instant};
 
-use on_tokio::{Usage, on_tokio, runtime};
+use async_test::{Usage, async_test, runtime};
 use stoop::{Address, Bind, Connect, ErrorKind, aio};
 use stoop_testkit::{Role, role, tempdir};
 
@@ -22,7 +22,7 @@ async fn full(path: &std::path::Path) -> (aio::Listener, aio::Stream) {
 
 #[test]
 fn connecting_waits_for_room_and_no_longer_than_told() {
-    on_tokio(|| async {
+    async_test(|| async {
         let dir = tempdir();
         let path = dir.path().join("socket");
         let (listener, _filler) = full(&path).await;
@@ -86,7 +86,7 @@ fn many_attempts_wait_without_threads() {
 
 #[test]
 fn a_server_that_comes_later_is_found() {
-    on_tokio(|| async {
+    async_test(|| async {
         let dir = tempdir();
         let path = dir.path().join("socket");
         let early = Connect::new(&path).stream_async().await.unwrap_err();
@@ -106,7 +106,8 @@ fn a_server_that_comes_later_is_found() {
     });
 }
 
-/// A datagram server whose queue is full of somebody else's messages, and how many those are.
+/// Returns a datagram server whose queue another sender has filled, that sender, and the number of
+/// messages in the queue.
 async fn full_queue(path: &std::path::Path) -> (aio::Datagram, aio::Datagram, usize) {
     let server = Bind::new(path).datagram_async().await.unwrap();
     let other = aio::Datagram::unbound().unwrap();
@@ -120,7 +121,7 @@ async fn full_queue(path: &std::path::Path) -> (aio::Datagram, aio::Datagram, us
 
 #[test]
 fn a_full_queue_costs_no_processor_time_and_is_left_at_once() {
-    on_tokio(|| async {
+    async_test(|| async {
         let dir = tempdir();
         let path = dir.path().join("socket");
         let (server, _other, mut waiting) = full_queue(&path).await;
@@ -157,7 +158,7 @@ fn a_full_queue_costs_no_processor_time_and_is_left_at_once() {
 
 #[test]
 fn a_sender_whose_own_buffer_is_full_waits_for_that() {
-    on_tokio(|| async {
+    async_test(|| async {
         let dir = tempdir();
         let (full, free) = (dir.path().join("full"), dir.path().join("free"));
         let first = Bind::new(&full).datagram_async().await.unwrap();
@@ -182,7 +183,7 @@ fn a_sender_whose_own_buffer_is_full_waits_for_that() {
 
 #[test]
 fn a_receiver_that_was_replaced_or_went_is_noticed() {
-    on_tokio(|| async {
+    async_test(|| async {
         let dir = tempdir();
         let path = dir.path().join("socket");
         let to = Address::path(&path).unwrap();
@@ -208,10 +209,10 @@ fn a_receiver_that_was_replaced_or_went_is_noticed() {
     });
 }
 
-/// Whoever has the name by the time there is room.
+/// The message goes to the socket that has the name when there is room.
 #[test]
 fn an_answer_waits_for_the_socket_that_asked_and_for_no_other() {
-    on_tokio(|| async {
+    async_test(|| async {
         let dir = tempdir();
         let path = dir.path().join("client");
         let server = Bind::new(dir.path().join("server")).datagram_async().await.unwrap();
@@ -258,7 +259,7 @@ fn an_answer_waits_for_the_socket_that_asked_and_for_no_other() {
 
 #[test]
 fn many_senders_get_through_a_full_queue() {
-    on_tokio(|| async {
+    async_test(|| async {
         let dir = tempdir();
         let path = dir.path().join("socket");
         let server = Bind::new(&path).datagram_async().await.unwrap();
@@ -285,7 +286,7 @@ fn many_senders_get_through_a_full_queue() {
 
 #[test]
 fn a_connected_sender_waits_for_room_too() {
-    on_tokio(|| async {
+    async_test(|| async {
         let dir = tempdir();
         let path = dir.path().join("socket");
         let (server, _other, count) = full_queue(&path).await;

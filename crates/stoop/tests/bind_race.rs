@@ -1,7 +1,7 @@
 //! Names that are fought over: exactly one serves and stays reachable, nobody is robbed, and a
 //! `kill -9` at any moment leaves something that the next start recovers from.
 
-mod meanwhile;
+mod background;
 
 use std::fs::{self, Permissions};
 use std::io::{BufRead, Write, stdin};
@@ -11,7 +11,7 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use meanwhile::meanwhile;
+use background::while_repeating;
 use stoop::{Bind, Connect, Kind, Listener, Policy, Stream};
 use stoop_kernel_facts::{DATAGRAM, Name, SEQPACKET, SOON, STREAM, bound, in_new_network, listen};
 use stoop_testkit::{KillOnDrop, NOBODY, Role, close, is_root, public_tempdir, role, skip, tempdir};
@@ -190,7 +190,7 @@ fn a_rude_neighbour_costs_a_clean_error_at_worst() {
         let _ = fs::remove_file(&path);
         thread::yield_now();
     };
-    meanwhile(be_rude, || {
+    while_repeating(be_rude, || {
         let mut served = 0;
         for round in 0..300 {
             match Bind::new(&path).replace(round % 2 == 0).listen() {

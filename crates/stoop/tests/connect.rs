@@ -1,7 +1,7 @@
 //! Connecting: to full backlogs, through signals, to servers that come later, and the errors that
 //! say what is wrong.
 
-mod meanwhile;
+mod background;
 
 use std::fs;
 use std::io::{Read, Write};
@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use meanwhile::meanwhile;
+use background::while_repeating;
 use stoop::{Address, Bind, Connect, Connection, ErrorKind, Kind, Listener, Result, Stream};
 use stoop_kernel_facts::libc::{SHUT_RD, SYS_connect};
 use stoop_kernel_facts::{
@@ -142,7 +142,7 @@ fn crowds_are_all_served() {
                 end.write_all(b"!").unwrap();
             }
         };
-        meanwhile(serve, || {
+        while_repeating(serve, || {
             thread::scope(|scope| {
                 for _ in 0..8 {
                     scope.spawn(|| {

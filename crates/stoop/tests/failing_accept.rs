@@ -105,7 +105,7 @@ mod tasks {
 
     use super::*;
 
-    fn on_tokio<T>(work: impl Future<Output = T>) -> T {
+    fn async_test<T>(work: impl Future<Output = T>) -> T {
         tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
     }
 
@@ -114,7 +114,7 @@ mod tasks {
         let directory = tempdir();
         let path = directory.path().join("s");
         failing(libc::SYS_accept4, &OF_ONE_CLIENT, move || {
-            on_tokio(async {
+            async_test(async {
                 let server = Server::new(Bind::new(&path).listen_async().await.unwrap());
                 let counters = server.counters();
                 let answered = async {
@@ -144,7 +144,7 @@ mod tasks {
             let path = directory.path().join("s");
             // Bound before anything fails: what is asked there is not what is tested.
             let socket = Bind::new(&path).datagram().unwrap();
-            failing(call, &errnos, move || on_tokio(hear_one(socket, &path)));
+            failing(call, &errnos, move || async_test(hear_one(socket, &path)));
         }
     }
 

@@ -1,7 +1,7 @@
-//! Strangers and mute clients that keep coming: what they take is bounded, and everybody else has a
-//! turn.
+//! Floods of refused clients and of clients that send nothing: what they use is bounded, and other
+//! clients are served.
 
-mod on_tokio;
+mod async_test;
 
 use std::io::IoSliceMut;
 use std::path::Path;
@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
-use on_tokio::on_tokio;
+use async_test::async_test;
 use stoop::handover::{self, Next};
 use stoop::serve::{Datagrams, End, Server};
 use stoop::{Allow, Batch, Bind, Datagram, Error, Listener, Policy, SeqPacket, Stream, aio};
@@ -20,8 +20,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 /// More than a call may refuse, many times over.
 const MANY: usize = 200;
 
-/// A receiver that refuses everybody, with many messages in its queue: between two that are
-/// connected to each other only the send buffer limits how many (K-DGRAM-3).
+/// Returns a receiver whose policy denies every sender, with many messages in its queue: between
+/// two that are connected to each other only the send buffer limits how many (K-DGRAM-3).
 fn flooded(path: &Path) -> (Datagram, Datagram) {
     let server = Bind::new(path).policy(Policy::nobody()).datagram().unwrap();
     let client = Datagram::connect(path).unwrap();
@@ -114,7 +114,7 @@ fn an_accept_returns_from_clients_that_are_refused() {
 
 #[test]
 fn tasks_have_their_turn_between_messages_that_are_refused() {
-    on_tokio(|| async {
+    async_test(|| async {
         let dir = tempdir();
         let (server, _client) = flooded(&dir.path().join("socket"));
         let server = aio::Datagram::try_from(server).unwrap();
@@ -129,7 +129,7 @@ fn tasks_have_their_turn_between_messages_that_are_refused() {
 
 #[test]
 fn tasks_have_their_turn_between_clients_that_are_refused() {
-    on_tokio(|| async {
+    async_test(|| async {
         let dir = tempdir();
         let (listener, _clients) = queued(&dir.path().join("socket"));
         let listener = aio::Listener::try_from(listener).unwrap();
@@ -145,7 +145,7 @@ fn tasks_have_their_turn_between_clients_that_are_refused() {
 
 #[test]
 fn servers_have_their_turn_and_end_between_those_that_they_refuse() {
-    on_tokio(|| async {
+    async_test(|| async {
         let dir = tempdir();
         let (listener, _clients) = queued(&dir.path().join("stream"));
         let server: Server = Server::new(aio::Listener::try_from(listener).unwrap());
@@ -201,7 +201,7 @@ fn a_crowd_at_the_control_address_leaves_clients_their_turn() {
 
 #[test]
 fn a_crowd_at_the_control_address_leaves_clients_of_tasks_their_turn() {
-    on_tokio(|| async {
+    async_test(|| async {
         let dir = tempdir();
         let (path, control) = (dir.path().join("socket"), dir.path().join("control"));
         let server: handover::Server = handover::Server::start(&Bind::new(&path), &control, SOON).unwrap();
@@ -243,7 +243,7 @@ fn successors_that_say_nothing_take_nobodys_turn() {
 
 #[test]
 fn successors_that_say_nothing_take_nobodys_turn_from_tasks() {
-    on_tokio(|| async {
+    async_test(|| async {
         let dir = tempdir();
         let (path, control) = (dir.path().join("socket"), dir.path().join("control"));
         let start = {
@@ -263,7 +263,7 @@ fn successors_that_say_nothing_take_nobodys_turn_from_tasks() {
 
 #[test]
 fn a_drain_may_last_indefinitely() {
-    on_tokio(|| async {
+    async_test(|| async {
         let dir = tempdir();
         let path = dir.path().join("stream");
         let server: Server = Server::new(Bind::new(&path).listen_async().await.unwrap());

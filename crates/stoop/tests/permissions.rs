@@ -1,7 +1,7 @@
 //! The exact mode, owner and group of a socket file, whatever the umask, never wider for an
 //! instant, and without a trace on anything else that the process does meanwhile.
 
-mod meanwhile;
+mod background;
 
 use std::fs::{self, OpenOptions, Permissions};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, chown, symlink};
@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use meanwhile::meanwhile;
+use background::while_repeating;
 use stoop::{Bind, Datagram, Listener, Result, SeqPacket, Stream};
 use stoop_kernel_facts::SOON;
 use stoop_testkit::{NOBODY, Role, has_program, is_root, public_tempdir, role, skip, spawn, tempdir};
@@ -100,7 +100,7 @@ fn files_made_meanwhile_have_the_mode_they_should() {
             fs::remove_file(&path).unwrap();
             made.fetch_add(1, Ordering::Relaxed);
         };
-        meanwhile(make, || {
+        while_repeating(make, || {
             let bind = Bind::new(dir.join("socket")).mode(0o600);
             let mut rounds = 0;
             while rounds < 100 || made.load(Ordering::Relaxed) < 100 {
@@ -125,7 +125,7 @@ fn no_instant_sees_a_wider_mode() {
                 }
             }
         };
-        meanwhile(look, || {
+        while_repeating(look, || {
             let bind = Bind::new(&path).mode(0o620);
             for _ in 0..100 {
                 let first = bind.listen().unwrap();
@@ -163,7 +163,7 @@ fn owner_and_group_are_exact_and_the_file_narrow_until_then() {
             assert!(file.gid() == 12345 || file.mode() & 0o077 == 0, "{:o} {}", file.mode(), file.gid());
         }
     };
-    meanwhile(look, || {
+    while_repeating(look, || {
         for replace in [false, true].repeat(50) {
             let server = bind.clone().replace(replace).listen().unwrap();
             let file = fs::metadata(&path).unwrap();

@@ -1,13 +1,13 @@
-//! The accept loop: who is let in, what each may take, what handlers may do, and how it all ends.
+//! The accept loop: policies, limits, failing handlers, and draining.
 
-mod on_tokio;
+mod async_test;
 
 use std::net::Shutdown;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use on_tokio::{Usage, on_tokio, runtime};
+use async_test::{Usage, async_test, runtime};
 use stoop::serve::{Counters, Datagrams, End, Server, Snapshot};
 use stoop::{Address, Bind, Credentials, Packet, Policy, ReplyTo, aio, handover};
 use stoop_kernel_facts::leave_room_for;
@@ -83,7 +83,7 @@ impl Running {
 
 #[test]
 fn clients_are_served_at_once_and_counted() {
-    on_tokio(|| async {
+    async_test(|| async {
         let running = Running::echo(|server| server).await;
         let mut clients = Vec::new();
         for _ in 0..20 {
@@ -105,7 +105,7 @@ fn clients_are_served_at_once_and_counted() {
 
 #[test]
 fn a_panic_ends_its_own_connection_only() {
-    on_tokio(|| async {
+    async_test(|| async {
         let handler = |mut stream: aio::Stream, peer| async move {
             let first = stream.read_u8().await.unwrap();
             assert!(first != b'!', "a handler's panic, as the test wants it");
@@ -126,7 +126,7 @@ fn a_panic_ends_its_own_connection_only() {
 
 #[test]
 fn clients_over_the_total_wait_their_turn() {
-    on_tokio(|| async {
+    async_test(|| async {
         let running = Running::echo(|server| server.max_connections(2)).await;
         let (mut one, mut two, mut three) =
             (running.client().await, running.client().await, running.client().await);
@@ -156,7 +156,7 @@ fn no_user_takes_all_the_places() {
             assert!(is_served(&mut client).await);
         });
     }
-    on_tokio(|| async {
+    async_test(|| async {
         let running = Running::echo(|server| server.max_connections_per_uid(2)).await;
         let (mut one, mut two) = (running.client().await, running.client().await);
         assert!(is_served(&mut one).await && is_served(&mut two).await);
@@ -186,7 +186,7 @@ async fn until(mut condition: impl FnMut() -> bool) {
 
 #[test]
 fn the_policy_comes_before_the_handler() {
-    on_tokio(|| async {
+    async_test(|| async {
         let nobody = |bind: Bind| bind.policy(Policy::nobody());
         let never = |_, _| async { panic!("the handler saw a client that the policy refuses") };
         let running = Running::with(nobody, |server| server, never).await;
@@ -198,7 +198,7 @@ fn the_policy_comes_before_the_handler() {
 
 #[test]
 fn handlers_know_who_came() {
-    on_tokio(|| async {
+    async_test(|| async {
         let tell = |mut stream: aio::Stream, peer: stoop::Peer| async move {
             let text = format!("{:?}", (peer.pid.known(), peer.uid.known()));
             stream.write_all(text.as_bytes()).await.unwrap();
@@ -214,7 +214,7 @@ fn handlers_know_who_came() {
 
 #[test]
 fn the_idle_are_cut_and_the_slow_too() {
-    on_tokio(|| async {
+    async_test(|| async {
         let idle = Duration::from_millis(200);
         let settings = |server: Server| server.idle_timeout(idle).max_lifetime(Duration::from_millis(900));
         let running = Running::echo(settings).await;
@@ -240,7 +240,7 @@ fn the_idle_are_cut_and_the_slow_too() {
 
 #[test]
 fn a_client_that_does_not_read_is_idle() {
-    on_tokio(|| async {
+    async_test(|| async {
         let flood =
             |mut stream: aio::Stream, _| async move { while stream.write_all(&[7; 4096]).await.is_ok() {} };
         let settings = |server: Server| server.idle_timeout(Duration::from_millis(100));
@@ -280,7 +280,7 @@ fn out_of_descriptors_it_neither_ends_nor_spins() {
 
 #[test]
 fn the_end_loses_nobody() {
-    on_tokio(|| async {
+    async_test(|| async {
         let settings = |server: Server| server.max_connections(1).drain_deadline(Duration::from_secs(15));
         let running = Running::echo(settings).await;
         let mut under_way = running.client().await;
@@ -303,7 +303,7 @@ fn the_end_loses_nobody() {
 
 #[test]
 fn what_is_left_at_the_deadline_is_cut() {
-    on_tokio(|| async {
+    async_test(|| async {
         let running = Running::echo(|server| server.drain_deadline(Duration::from_millis(50))).await;
         let mut client = running.client().await;
         assert!(is_served(&mut client).await);
@@ -315,7 +315,7 @@ fn what_is_left_at_the_deadline_is_cut() {
 
 #[test]
 fn handlers_that_listen_are_told_of_the_end() {
-    on_tokio(|| async {
+    async_test(|| async {
         let dir = tempdir();
         let path = dir.path().join("socket");
         let server = Server::new(Bind::new(&path).listen_async().await.unwrap());
@@ -346,7 +346,7 @@ fn handlers_that_listen_are_told_of_the_end() {
 
 #[test]
 fn seqpackets_are_served_alike() {
-    on_tokio(|| async {
+    async_test(|| async {
         let dir = tempdir();
         let path = dir.path().join("socket");
         let server = Server::new(Bind::new(&path).listen_seqpacket_async().await.unwrap());
@@ -369,7 +369,7 @@ fn seqpackets_are_served_alike() {
 
 #[test]
 fn messages_are_served_in_parallel_and_to_the_last() {
-    on_tokio(|| async {
+    async_test(|| async {
         let dir = tempdir();
         let path = dir.path().join("socket");
         let to = Address::path(&path).unwrap();
@@ -422,7 +422,7 @@ fn messages_are_served_in_parallel_and_to_the_last() {
 /// Two versions of a server; clients come and go all the while, and none is refused or dropped.
 #[test]
 fn a_successor_takes_over_and_no_client_notices() {
-    on_tokio(|| async {
+    async_test(|| async {
         let dir = tempdir();
         let (path, control) = (dir.path().join("socket"), dir.path().join("control"));
         let old = start(&path, &control).await;
@@ -467,7 +467,7 @@ async fn start(path: &Path, control: &Path) -> (JoinHandle<stoop::Result<End>>, 
 /// The name may lead elsewhere by the time a message is answered.
 #[test]
 fn a_server_of_messages_answers_the_sender_unless_told_to_follow_the_name() {
-    on_tokio(|| async {
+    async_test(|| async {
         let dir = tempdir();
         let at = |name: &str| dir.path().join(name);
         for (reply_to, expected) in [(ReplyTo::Sender, false), (ReplyTo::Name, true)] {

@@ -1,13 +1,13 @@
 //! Ten thousand clients at once, each served: a server process and a client process, each with the
 //! descriptors it takes.
 
-mod on_tokio;
+mod async_test;
 
 use std::io::{Read, Write};
 use std::path::Path;
 use std::time::Duration;
 
-use on_tokio::runtime;
+use async_test::runtime;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use stoop::serve::Server;
 use stoop::{Bind, Connect, Stream};
@@ -17,7 +17,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 const TEST: &str = "ten_thousand_clients_at_once";
 const CLIENTS: u64 = 10_000;
 
-/// Beside the connections: the harness, the runtime, the listener.
+/// File descriptors in addition to the connections: the harness, the runtime, the listener.
 const SPARE: u64 = 100;
 
 /// For everything together; a machine with other work may be slow.

@@ -139,7 +139,7 @@ impl Server {
             let known = WithCaller { service: service.clone(), peer_handle, spoken: Arc::default(), idle };
             protocols.clone().converse(stream, known, draining.clone())
         };
-        self.server.run_unasked(handler, shutdown).await
+        self.server.run_without_peer(handler, shutdown).await
     }
 
     fn protocols(&self) -> Protocols {

@@ -56,7 +56,7 @@ impl Connect {
     /// This method is cancel safe. If dropped, the attempt is abandoned and the server never sees
     /// it.
     pub async fn stream_async(&self) -> Result<Stream> {
-        Stream::born(crate::Stream::from_socket(self.connect_async(Kind::Stream).await?))
+        Stream::registered_nonblocking(crate::Stream::from_socket(self.connect_async(Kind::Stream).await?))
     }
 
     /// Connects a seqpacket socket, waiting for room in the backlog and for the server as
@@ -72,7 +72,9 @@ impl Connect {
     /// This method is cancel safe. If dropped, the attempt is abandoned and the server never sees
     /// it.
     pub async fn seqpacket_async(&self) -> Result<SeqPacket> {
-        SeqPacket::born(crate::SeqPacket::from_socket(self.connect_async(Kind::SeqPacket).await?))
+        SeqPacket::registered_nonblocking(crate::SeqPacket::from_socket(
+            self.connect_async(Kind::SeqPacket).await?,
+        ))
     }
 
     /// Creates a datagram socket that sends to this address and can receive replies.
@@ -87,35 +89,41 @@ impl Connect {
     /// # Cancel safety
     /// This method is cancel safe. If dropped, the attempt is abandoned.
     pub async fn datagram_async(&self) -> Result<Datagram> {
-        Async::born(crate::Datagram::client(self.connect_async(Kind::Datagram).await?))
+        Async::registered_nonblocking(crate::Datagram::client(self.connect_async(Kind::Datagram).await?))
     }
 
     async fn connect_async(&self, kind: Kind) -> Result<Socket> {
         let address = self.resolve(kind)?;
         let socket = unconnected(kind, Blocking::Never)?;
-        let mut patience = Patience::new(self);
+        let mut retries = ConnectRetries::new(self);
         loop {
             let Err(error) = try_once(&socket, &address, || Ok(())) else { return Ok(socket) };
-            let pause = patience.after(error).map_err(|error| error.on(&address))?;
+            let pause = retries.after(error).map_err(|error| error.on(&address))?;
             tokio::time::sleep(pause).await;
         }
     }
 }
 
 /// What remains of the two waits: for room in the backlog, and for a server.
-struct Patience {
+struct ConnectRetries {
     backoff: Backoff,
-    room: Option<Duration>,
-    server: Duration,
+    backlog_limit: Option<Duration>,
+    server_limit: Duration,
     started: Instant,
     /// When the backlog was first found full, since it last had room.
     full_since: Option<Instant>,
 }
 
-impl Patience {
-    fn new(connect: &Connect) -> Patience {
-        let (room, server) = connect.limits();
-        Patience { backoff: Backoff::new(), room, server, started: Instant::now(), full_since: None }
+impl ConnectRetries {
+    fn new(connect: &Connect) -> ConnectRetries {
+        let (backlog_limit, server_limit) = connect.limits();
+        ConnectRetries {
+            backoff: Backoff::new(),
+            backlog_limit,
+            server_limit,
+            started: Instant::now(),
+            full_since: None,
+        }
     }
 
     /// Returns how long to wait before the next attempt, or the error if it is final.
@@ -123,14 +131,14 @@ impl Patience {
         let pause = self.backoff.next();
         if error.is_would_block() {
             let since = *self.full_since.get_or_insert_with(Instant::now);
-            let Some(room) = self.room else { return Ok(pause) };
-            return left(room, since, pause).ok_or_else(|| stayed_full(error, room));
+            let Some(limit) = self.backlog_limit else { return Ok(pause) };
+            return left(limit, since, pause).ok_or_else(|| stayed_full(error, limit));
         }
         self.full_since = None;
         if !error.is_not_found() && !error.is_refused() {
             return Err(error);
         }
-        left(self.server, self.started, pause).ok_or(error)
+        left(self.server_limit, self.started, pause).ok_or(error)
     }
 }
 

@@ -54,7 +54,7 @@ impl Async<crate::Datagram> {
     /// Returns an error if the file descriptors of the process or the system are exhausted
     /// ([`ErrorKind::OutOfDescriptors`](crate::ErrorKind::OutOfDescriptors)).
     pub fn unbound() -> Result<Datagram> {
-        Datagram::watching_data(crate::Datagram::unbound()?)
+        Datagram::registered_for_reads(crate::Datagram::unbound()?)
     }
 
     /// Creates a pair of sockets connected to each other.
@@ -64,7 +64,7 @@ impl Async<crate::Datagram> {
     /// ([`ErrorKind::OutOfDescriptors`](crate::ErrorKind::OutOfDescriptors)).
     pub fn pair() -> Result<(Datagram, Datagram)> {
         let (one, other) = crate::Datagram::pair()?;
-        Ok((Datagram::watching_both(one)?, Datagram::watching_both(other)?))
+        Ok((Datagram::registered_duplex(one)?, Datagram::registered_duplex(other)?))
     }
 
     /// Sends one message to the connected receiver, waiting until its queue has room.
@@ -304,7 +304,7 @@ impl Async<crate::Datagram> {
     /// ([`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock)), or if the send fails for another
     /// reason that [`crate::Datagram::send_to`] lists.
     pub fn try_send_to(&self, message: &[u8], to: &Address) -> Result<()> {
-        self.noted(self.get_ref().send_to(message, to))
+        self.recorded(self.get_ref().send_to(message, to))
     }
 
     /// Receives a message if there is one now, without waiting.
@@ -338,7 +338,7 @@ impl TryFrom<crate::Datagram> for Async<crate::Datagram> {
     /// # Panics
     /// Panics if called outside of a runtime.
     fn try_from(socket: crate::Datagram) -> Result<Datagram> {
-        Datagram::watching_data(socket)
+        Datagram::registered_for_reads(socket)
     }
 }
 

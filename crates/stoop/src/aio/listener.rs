@@ -75,7 +75,7 @@ impl<C: Connected> Async<crate::Listener<C>> {
         loop {
             match self.receiving(|listener| listener.accept_as(Blocking::Never)).await {
                 Err(error) if error.is_transient() => tokio::time::sleep(backoff.next()).await,
-                result => return self.drive(result?),
+                result => return self.register_arrival(result?),
             }
         }
     }
@@ -125,12 +125,12 @@ impl<C: Connected> Async<crate::Listener<C>> {
     /// that send refused clients a message.
     pub(crate) fn try_accept_with(&self, mut refused: impl FnMut(OwnedFd)) -> Result<Arrival<Async<C>>> {
         let accept = |listener: &crate::Listener<C>| listener.accept_with(Blocking::Never, &mut refused);
-        self.drive(self.try_io(Interest::READABLE, accept)?)
+        self.register_arrival(self.try_io(Interest::READABLE, accept)?)
     }
 
-    fn drive(&self, arrival: Arrival<C>) -> Result<Arrival<Async<C>>> {
+    fn register_arrival(&self, arrival: Arrival<C>) -> Result<Arrival<Async<C>>> {
         Ok(match arrival {
-            Arrival::Admitted(client) => Arrival::Admitted(self.adopt(client)?),
+            Arrival::Admitted(client) => Arrival::Admitted(self.register_accepted(client)?),
             Arrival::Refused { pid, uid, reason } => Arrival::Refused { pid, uid, reason },
         })
     }

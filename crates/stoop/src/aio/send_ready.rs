@@ -21,7 +21,7 @@ use crate::{Address, Connect, Kind, sys};
 
 /// How long to wait at most before the address is resolved again: another socket may be bound to
 /// it.
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
+const RESOLVE_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 /// The pause between two attempts when there is nothing to wait for.
 const PAUSE: Duration = Duration::from_millis(2);
@@ -55,7 +55,7 @@ pub(super) async fn send_when_ready<T>(
         tokio::task::coop::consume_budget().await;
         match operation(sender.get_ref()) {
             Err(error) if error.is_would_block() => wait(sender, to).await,
-            result => return sender.noted(result),
+            result => return sender.recorded(result),
         }
     }
 }
@@ -68,8 +68,8 @@ pub(crate) async fn wait(sender: &Datagram, to: Receiver<'_>) {
     };
     // Wait for the queue that is full: first the receiver's, then our own send buffer.
     let _ = match (has_room(watcher.as_fd()), has_room(sender.as_fd())) {
-        (false, _) => timeout(LOOK_AGAIN, room_of(&watcher)).await,
-        (true, false) => timeout(LOOK_AGAIN, room_of(sender)).await,
+        (false, _) => timeout(RESOLVE_AGAIN_AFTER, wait_writable(&watcher)).await,
+        (true, false) => timeout(RESOLVE_AGAIN_AFTER, wait_writable(sender)).await,
         // There is room by now. If that is wrong, the pause keeps the caller from spinning.
         (true, true) => {
             sleep(PAUSE).await;
@@ -78,19 +78,19 @@ pub(crate) async fn wait(sender: &Datagram, to: Receiver<'_>) {
     };
 }
 
-async fn room_of(socket: &Datagram) -> io::Result<()> {
-    let ask = |socket: &crate::Datagram| match has_room(socket.as_fd()) {
+async fn wait_writable(socket: &Datagram) -> io::Result<()> {
+    let check = |socket: &crate::Datagram| match has_room(socket.as_fd()) {
         true => Ok(()),
         false => Err(io::Error::from(io::ErrorKind::WouldBlock)),
     };
-    socket.sending(ask).await
+    socket.sending(check).await
 }
 
 /// Creates a socket whose readiness shows whether this receiver's queue has room.
 fn watch(to: Receiver<'_>) -> Result<Datagram> {
     let watcher = Socket::new(Kind::Datagram).map_err(crate::socket::configure)?;
     to.connect(&watcher)?;
-    Async::watching_both(crate::Datagram::client(watcher))
+    Async::registered_duplex(crate::Datagram::client(watcher))
 }
 
 /// Returns whether `poll` reports room at this moment. The call also arms the wake-up: the kernel

@@ -51,7 +51,7 @@ impl Async<crate::SeqPacket> {
     /// ([`ErrorKind::OutOfDescriptors`](crate::ErrorKind::OutOfDescriptors)).
     pub fn pair() -> Result<(SeqPacket, SeqPacket)> {
         let (one, other) = crate::SeqPacket::pair()?;
-        Ok((SeqPacket::watching_both(one)?, SeqPacket::watching_both(other)?))
+        Ok((SeqPacket::registered_duplex(one)?, SeqPacket::registered_duplex(other)?))
     }
 
     /// Shuts down the read half, the write half, or both.
@@ -200,7 +200,7 @@ impl TryFrom<crate::SeqPacket> for Async<crate::SeqPacket> {
     /// # Panics
     /// Outside of a runtime.
     fn try_from(socket: crate::SeqPacket) -> Result<SeqPacket> {
-        SeqPacket::watching_both(socket)
+        SeqPacket::registered_duplex(socket)
     }
 }
 

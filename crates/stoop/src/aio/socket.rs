@@ -29,11 +29,11 @@ use crate::error::{Error, Operation, Result};
 use crate::socket::{Socket, configure};
 use crate::sys::{Registered, register};
 
-/// How long to wait before another attempt if no file descriptor is free to wait for room with.
+/// How long to wait before another attempt if no file descriptor is free to wait with.
 const PAUSE_WHEN_EXHAUSTED: Duration = Duration::from_millis(5);
 
 /// The number of connections of one listener up to which they are registered for writable events.
-const FEW: usize = 16;
+const MAX_REGISTERED_FOR_WRITES: usize = 16;
 
 /// A socket driven by tokio: [`aio::Stream`](super::Stream), [`aio::SeqPacket`](super::SeqPacket),
 /// [`aio::Datagram`](super::Datagram) or [`aio::Listener`](super::Listener).
@@ -48,32 +48,32 @@ const FEW: usize = 16;
 pub struct Async<S: AsFd> {
     pub(super) main: AsyncFd<Registered<S>>,
     /// The registration for writable events if `main` has none. Created by the first wait for room.
-    room: OnceLock<Box<Room>>,
-    watches_room: bool,
+    write_registration: OnceLock<Box<WriteRegistration>>,
+    main_has_writes: bool,
     activity: Option<Activity>,
     /// Set until the first read of an accepted socket. Most clients send before they are accepted,
     /// and a task that reads at once need not wait for an event.
     is_fresh: AtomicBool,
     /// Shared by a listener and all of its connections: the reference count is their number.
-    family: Option<Arc<()>>,
+    connection_count: Option<Arc<()>>,
 }
 
 /// A duplicate of a socket's file descriptor, registered for writable events alone. Boxed, since
 /// few connections ever need it.
-type Room = AsyncFd<Registered<OwnedFd>>;
+type WriteRegistration = AsyncFd<Registered<OwnedFd>>;
 
 /// Counts successful sends and receives, for detecting idle connections.
 pub(crate) type Activity = Arc<AtomicU64>;
 
 /// Errors that may mean "would block", and that can be made from an error of the reactor.
-pub(crate) trait Failure {
+pub(crate) trait ReadinessError {
     fn would_block(&self) -> bool;
     /// Returns whether the call should be repeated after other tasks have run.
     fn is_refusal_limit(&self) -> bool;
-    fn of_reactor(cause: io::Error) -> Self;
+    fn from_reactor(cause: io::Error) -> Self;
 }
 
-impl Failure for io::Error {
+impl ReadinessError for io::Error {
     fn would_block(&self) -> bool {
         self.kind() == io::ErrorKind::WouldBlock
     }
@@ -82,12 +82,12 @@ impl Failure for io::Error {
         false
     }
 
-    fn of_reactor(cause: io::Error) -> io::Error {
+    fn from_reactor(cause: io::Error) -> io::Error {
         cause
     }
 }
 
-impl Failure for Error {
+impl ReadinessError for Error {
     fn would_block(&self) -> bool {
         // A receive that stopped at the refusal limit has left something in the queue. Clearing the
         // readiness would be wrong: no further edge would announce it.
@@ -98,14 +98,16 @@ impl Failure for Error {
         Error::is_refusal_limit(self)
     }
 
-    fn of_reactor(cause: io::Error) -> Error {
+    fn from_reactor(cause: io::Error) -> Error {
         configure(cause)
     }
 }
 
 /// Maps "would block" to the one error that makes the reactor wait again; passes on any other
 /// result.
-fn unless_blocked<T, E: Failure>(result: std::result::Result<T, E>) -> io::Result<std::result::Result<T, E>> {
+fn unless_blocked<T, E: ReadinessError>(
+    result: std::result::Result<T, E>,
+) -> io::Result<std::result::Result<T, E>> {
     match result {
         Err(error) if error.would_block() => Err(io::ErrorKind::WouldBlock.into()),
         result => Ok(result),
@@ -115,47 +117,61 @@ fn unless_blocked<T, E: Failure>(result: std::result::Result<T, E>) -> io::Resul
 impl<S: AsFd + Deref<Target = Socket>> Async<S> {
     /// Registers the socket for readable and writable events.
     #[track_caller]
-    pub(super) fn watching_both(socket: S) -> Result<Async<S>> {
+    pub(super) fn registered_duplex(socket: S) -> Result<Async<S>> {
         socket.set_nonblocking(true)?;
-        Async::born(socket)
+        Async::registered_nonblocking(socket)
     }
 
-    /// Like [`Async::watching_both`], for a socket that is in nonblocking mode already.
+    /// Like [`Async::registered_duplex`], for a socket that is in nonblocking mode already.
     #[track_caller]
-    pub(super) fn born(socket: S) -> Result<Async<S>> {
-        Async::watching(socket, true)
+    pub(super) fn registered_nonblocking(socket: S) -> Result<Async<S>> {
+        Async::registered(socket, true)
     }
 
     /// Registers the socket for readable events alone.
     #[track_caller]
-    pub(super) fn watching_data(socket: S) -> Result<Async<S>> {
+    pub(super) fn registered_for_reads(socket: S) -> Result<Async<S>> {
         socket.set_nonblocking(true)?;
-        Async::watching(socket, false)
+        Async::registered(socket, false)
     }
 
     #[track_caller]
-    fn watching(socket: S, room: bool) -> Result<Async<S>> {
+    fn registered(socket: S, for_writes: bool) -> Result<Async<S>> {
         // Priority events are requested because a read stops in front of an urgent byte (K-END-10):
         // see `Stream::poll_receive`.
         let data = Interest::READABLE | Interest::PRIORITY;
-        let interest = if room { data | Interest::WRITABLE } else { data };
+        let interest = if for_writes { data | Interest::WRITABLE } else { data };
         let main = register(socket, interest).map_err(configure)?;
         let is_fresh = AtomicBool::new(false);
-        Ok(Async { main, room: OnceLock::new(), watches_room: room, activity: None, is_fresh, family: None })
+        Ok(Async {
+            main,
+            write_registration: OnceLock::new(),
+            main_has_writes: for_writes,
+            activity: None,
+            is_fresh,
+            connection_count: None,
+        })
     }
 
     /// Registers a listener, which counts its connections.
     #[track_caller]
     pub(super) fn listening(socket: S) -> Result<Async<S>> {
-        Ok(Async { family: Some(Arc::default()), ..Async::watching_data(socket)? })
+        Ok(Async { connection_count: Some(Arc::default()), ..Async::registered_for_reads(socket)? })
     }
 
     /// Registers a connection that this listener has accepted, which is in nonblocking mode
     /// already.
-    pub(super) fn adopt<C: AsFd + Deref<Target = Socket>>(&self, client: C) -> Result<Async<C>> {
-        let few = self.family.as_ref().is_some_and(|family| Arc::strong_count(family) <= FEW);
+    pub(super) fn register_accepted<C: AsFd + Deref<Target = Socket>>(&self, client: C) -> Result<Async<C>> {
+        let few = self
+            .connection_count
+            .as_ref()
+            .is_some_and(|count| Arc::strong_count(count) <= MAX_REGISTERED_FOR_WRITES);
         let is_fresh = AtomicBool::new(true);
-        Ok(Async { family: self.family.clone(), is_fresh, ..Async::watching(client, few)? })
+        Ok(Async {
+            connection_count: self.connection_count.clone(),
+            is_fresh,
+            ..Async::registered(client, few)?
+        })
     }
 
     /// Returns whether to attempt a read before any readiness event; true once.
@@ -221,13 +237,13 @@ impl<S: AsFd + Deref<Target = Socket>> Async<S> {
     /// # Cancel safety
     /// This method is cancel safe. It neither sends nor removes anything from the queue.
     pub async fn ready(&self, interest: Interest) -> Result<Ready> {
-        if self.watches_room || !interest.is_writable() {
+        if self.main_has_writes || !interest.is_writable() {
             let mut guard = self.main.ready(interest).await.map_err(configure)?;
             guard.retain_ready();
             return Ok(guard.ready());
         }
         // Two registrations of one socket: whichever becomes ready first ends the wait.
-        let mut room = std::pin::pin!(self.room()?.ready(Interest::WRITABLE));
+        let mut writable = std::pin::pin!(self.write_registration()?.ready(Interest::WRITABLE));
         let mut data = interest.remove(Interest::WRITABLE).map(|rest| Box::pin(self.main.ready(rest)));
         std::future::poll_fn(|cx| {
             if let Some(data) = &mut data
@@ -235,7 +251,7 @@ impl<S: AsFd + Deref<Target = Socket>> Async<S> {
             {
                 return Poll::Ready(guard.map(|guard| guard.ready()));
             }
-            room.as_mut().poll(cx).map(|guard| guard.map(|guard| guard.ready()))
+            writable.as_mut().poll(cx).map(|guard| guard.map(|guard| guard.ready()))
         })
         .await
         .map_err(configure)
@@ -253,40 +269,40 @@ impl<S: AsFd + Deref<Target = Socket>> Async<S> {
         self.attempt(interest, operation)
     }
 
-    pub(super) fn attempt<T, E: Failure>(
+    pub(super) fn attempt<T, E: ReadinessError>(
         &self,
         interest: Interest,
         mut operation: impl FnMut(&S) -> std::result::Result<T, E>,
     ) -> std::result::Result<T, E> {
         let blocked = match operation(self.get_ref()) {
             Err(error) if error.would_block() => error,
-            result => return self.noted(result),
+            result => return self.recorded(result),
         };
         // `AsyncFd::try_io` does not run the closure unless tokio considers the socket ready, and clears
         // that readiness if the closure returns `WouldBlock`. It must be a second call: an event that
         // arrives between the first call and the clearing would otherwise be lost.
         let mut again = || unless_blocked(operation(self.get_ref()));
-        let answer = match self.room.get() {
-            Some(room) if interest.is_writable() => room.try_io(Interest::WRITABLE, |_| again()),
+        let answer = match self.write_registration.get() {
+            Some(writes) if interest.is_writable() => writes.try_io(Interest::WRITABLE, |_| again()),
             _ => self.main.try_io(interest, |_| again()),
         };
-        answer.map_or(Err(blocked), |result| self.noted(result))
+        answer.map_or(Err(blocked), |result| self.recorded(result))
     }
 
     /// Runs a receive until it returns something other than "would block".
     ///
     /// A receive that returns because of the refusal limit is run again after other tasks, timers
     /// and the rest of this task have had their turn.
-    pub(crate) async fn receiving<T, E: Failure>(
+    pub(crate) async fn receiving<T, E: ReadinessError>(
         &self,
         mut operation: impl FnMut(&S) -> std::result::Result<T, E>,
     ) -> std::result::Result<T, E> {
         loop {
             let done =
                 self.main.async_io(Interest::READABLE, |socket| unless_blocked(operation(socket.get())));
-            match done.await.unwrap_or_else(|cause| Err(E::of_reactor(cause))) {
+            match done.await.unwrap_or_else(|cause| Err(E::from_reactor(cause))) {
                 Err(error) if error.is_refusal_limit() => tokio::task::yield_now().await,
-                result => return self.noted(result),
+                result => return self.recorded(result),
             }
         }
     }
@@ -294,30 +310,30 @@ impl<S: AsFd + Deref<Target = Socket>> Async<S> {
     /// Runs a send until it returns something other than "would block".
     ///
     /// The first attempt is made without asking for readiness: usually there is room.
-    pub(super) async fn sending<T, E: Failure>(
+    pub(super) async fn sending<T, E: ReadinessError>(
         &self,
         mut operation: impl FnMut(&S) -> std::result::Result<T, E>,
     ) -> std::result::Result<T, E> {
         coop::consume_budget().await;
         match operation(self.get_ref()) {
             Err(error) if error.would_block() => {}
-            result => return self.noted(result),
+            result => return self.recorded(result),
         }
         // `async_io` waits for readiness, and clears it only for an event that it saw before the call:
         // an event that arrives during the call is kept, so no wake-up is lost.
         let again = || unless_blocked(operation(self.get_ref()));
-        let done = match self.watches_room {
+        let done = match self.main_has_writes {
             true => self.main.async_io(Interest::WRITABLE, with(again)).await,
-            false => match self.room() {
-                Ok(room) => room.async_io(Interest::WRITABLE, with(again)).await,
+            false => match self.write_registration() {
+                Ok(writes) => writes.async_io(Interest::WRITABLE, with(again)).await,
                 Err(error) if error.is_exhausted() => return self.sending_on_a_timer(operation).await,
                 Err(error) => Err(error.into()),
             },
         };
-        done.unwrap_or_else(|cause| Err(E::of_reactor(cause))).inspect(|_| self.note())
+        done.unwrap_or_else(|cause| Err(E::from_reactor(cause))).inspect(|_| self.record_activity())
     }
 
-    async fn sending_on_a_timer<T, E: Failure>(
+    async fn sending_on_a_timer<T, E: ReadinessError>(
         &self,
         mut operation: impl FnMut(&S) -> std::result::Result<T, E>,
     ) -> std::result::Result<T, E> {
@@ -325,7 +341,7 @@ impl<S: AsFd + Deref<Target = Socket>> Async<S> {
             tokio::time::sleep(PAUSE_WHEN_EXHAUSTED).await;
             match operation(self.get_ref()) {
                 Err(error) if error.would_block() => {}
-                result => return self.noted(result),
+                result => return self.recorded(result),
             }
         }
     }
@@ -345,15 +361,15 @@ impl<S: AsFd + Deref<Target = Socket>> Async<S> {
             Err(error) if error.would_block() => {}
             result => {
                 budget.made_progress();
-                return Poll::Ready(self.noted(result));
+                return Poll::Ready(self.recorded(result));
             }
         }
         drop(budget);
         let again = || operation(self.get_ref());
-        let result = match self.watches_room {
-            true => ready!(poll_room(&self.main, cx, again)),
-            false => match self.room() {
-                Ok(room) => ready!(poll_room(room, cx, again)),
+        let result = match self.main_has_writes {
+            true => ready!(poll_writable(&self.main, cx, again)),
+            false => match self.write_registration() {
+                Ok(writes) => ready!(poll_writable(writes, cx, again)),
                 Err(error) if error.is_exhausted() => {
                     wake_later(cx);
                     return Poll::Pending;
@@ -361,18 +377,18 @@ impl<S: AsFd + Deref<Target = Socket>> Async<S> {
                 Err(error) => Err(error.into()),
             },
         };
-        Poll::Ready(self.noted(result))
+        Poll::Ready(self.recorded(result))
     }
 
     /// Returns the registration for writable events if `main` has none, creating it on first use.
-    fn room(&self) -> Result<&Room> {
-        if let Some(room) = self.room.get() {
-            return Ok(room);
+    fn write_registration(&self) -> Result<&WriteRegistration> {
+        if let Some(writes) = self.write_registration.get() {
+            return Ok(writes);
         }
         let waiting = |cause| Error::system(Operation::Send, cause).of_kind(self.kind());
         let second = self.as_fd().try_clone_to_owned().map_err(waiting)?;
-        let room = register(second, Interest::WRITABLE).map_err(waiting)?;
-        Ok(self.room.get_or_init(|| Box::new(room)))
+        let writes = register(second, Interest::WRITABLE).map_err(waiting)?;
+        Ok(self.write_registration.get_or_init(|| Box::new(writes)))
     }
 
     /// Sets the counter that each successful send and receive increments.
@@ -380,14 +396,14 @@ impl<S: AsFd + Deref<Target = Socket>> Async<S> {
         self.activity = activity;
     }
 
-    pub(super) fn note(&self) {
+    pub(super) fn record_activity(&self) {
         if let Some(activity) = &self.activity {
             activity.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    pub(super) fn noted<T, E>(&self, result: std::result::Result<T, E>) -> std::result::Result<T, E> {
-        result.inspect(|_| self.note())
+    pub(super) fn recorded<T, E>(&self, result: std::result::Result<T, E>) -> std::result::Result<T, E> {
+        result.inspect(|_| self.record_activity())
     }
 }
 
@@ -396,13 +412,13 @@ fn with<R, T>(mut operation: impl FnMut() -> R) -> impl FnMut(&T) -> R {
     move |_| operation()
 }
 
-fn poll_room<F: AsFd, T>(
-    room: &AsyncFd<Registered<F>>,
+fn poll_writable<F: AsFd, T>(
+    writes: &AsyncFd<Registered<F>>,
     cx: &mut Context<'_>,
     mut operation: impl FnMut() -> io::Result<T>,
 ) -> Poll<io::Result<T>> {
     loop {
-        let mut guard = ready!(room.poll_write_ready(cx))?;
+        let mut guard = ready!(writes.poll_write_ready(cx))?;
         match operation() {
             Err(error) if error.would_block() => guard.clear_ready(),
             result => return Poll::Ready(result),

@@ -41,7 +41,7 @@ impl Async<crate::Stream> {
     /// ([`ErrorKind::OutOfDescriptors`](crate::ErrorKind::OutOfDescriptors)).
     pub fn pair() -> Result<(Stream, Stream)> {
         let (one, other) = crate::Stream::pair()?;
-        Ok((Stream::watching_both(one)?, Stream::watching_both(other)?))
+        Ok((Stream::registered_duplex(one)?, Stream::registered_duplex(other)?))
     }
 
     /// Shuts down the read half, the write half, or both, without waiting.
@@ -165,7 +165,7 @@ impl Async<crate::Stream> {
         if self.is_fresh() {
             match self.receive(buffer) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                result => return Poll::Ready(self.noted(result).map(drop)),
+                result => return Poll::Ready(self.recorded(result).map(drop)),
             }
         }
         loop {
@@ -178,7 +178,7 @@ impl Async<crate::Stream> {
                     if self.has_emptied(&piece, room_bytes) {
                         guard.clear_ready();
                     }
-                    self.note();
+                    self.record_activity();
                     return Poll::Ready(Ok(()));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => guard.clear_ready(),
@@ -306,7 +306,7 @@ impl TryFrom<crate::Stream> for Async<crate::Stream> {
     /// # Panics
     /// Panics if called outside of a runtime.
     fn try_from(stream: crate::Stream) -> Result<Stream> {
-        Stream::watching_both(stream)
+        Stream::registered_duplex(stream)
     }
 }
 
@@ -322,7 +322,7 @@ impl TryFrom<UnixStream> for Async<crate::Stream> {
     type Error = Error;
 
     fn try_from(stream: UnixStream) -> Result<Stream> {
-        Stream::watching_both(stream.into_std().map_err(configure)?.into())
+        Stream::registered_duplex(stream.into_std().map_err(configure)?.into())
     }
 }
 

@@ -26,7 +26,7 @@ impl Limits {
         Limits { total: usize::MAX, per_uid: usize::MAX, idle: None, lifetime: None };
 
     /// Returns whether any limit applies to single connections rather than to all together.
-    fn look_at_each(&self) -> bool {
+    fn apply_to_each(&self) -> bool {
         self.per_uid < usize::MAX || self.idle.is_some() || self.lifetime.is_some()
     }
 
@@ -51,7 +51,7 @@ struct Entry {
     /// The user id, as [`key`] returns it.
     uid: u32,
     /// Why the connection was aborted, if it was.
-    cut: Option<Ended>,
+    aborted_for: Option<Ended>,
 }
 
 /// Milliseconds since the server started, modulo 2^32 (seven weeks). Only differences count, and
@@ -59,7 +59,7 @@ struct Entry {
 type Moment = u32;
 
 impl Entry {
-    fn verdict(&mut self, limits: &Limits, now: Moment) -> Option<Ended> {
+    fn exceeded(&mut self, limits: &Limits, now: Moment) -> Option<Ended> {
         let over = |limit: Option<Duration>, since: Moment| {
             limit.is_some_and(|limit| Duration::from_millis(now.wrapping_sub(since).into()) >= limit)
         };
@@ -113,8 +113,8 @@ impl Connections {
     }
 
     /// Returns whether the user id of each connection is needed.
-    pub(super) fn asks(&self) -> bool {
-        self.limits.per_uid < usize::MAX || trace::is_told_of_clients()
+    pub(super) fn needs_uid(&self) -> bool {
+        self.limits.per_uid < usize::MAX || trace::logs_clients()
     }
 
     pub(super) fn per_uid_limit(&self) -> usize {
@@ -139,12 +139,12 @@ impl Connections {
     ) {
         let abort = self.tasks.spawn(handling);
         self.counters.began();
-        if !self.limits.look_at_each() {
+        if !self.limits.apply_to_each() {
             return;
         }
         let (id, now, uid) = (abort.id(), self.now(), key(uid));
         *self.per_uid.entry(uid).or_default() += 1;
-        let entry = Entry { abort, activity, seen: 0, moved: now, began: now, uid, cut: None };
+        let entry = Entry { abort, activity, seen: 0, moved: now, began: now, uid, aborted_for: None };
         self.entries.insert(id, entry);
     }
 
@@ -163,7 +163,7 @@ impl Connections {
         if let Some(entry) = &entry {
             self.leave(entry.uid);
         }
-        let how = match entry.and_then(|entry| entry.cut) {
+        let how = match entry.and_then(|entry| entry.aborted_for) {
             // The task may have finished at the moment it was aborted. It counts as aborted.
             Some(cut) if how != Ended::Panicked => cut,
             _ => how,
@@ -184,9 +184,9 @@ impl Connections {
     /// Aborts the connections that have exceeded a limit.
     pub(super) fn sweep(&mut self) {
         let now = self.now();
-        for entry in self.entries.values_mut().filter(|entry| entry.cut.is_none()) {
-            if let Some(why) = entry.verdict(&self.limits, now) {
-                entry.cut = Some(why);
+        for entry in self.entries.values_mut().filter(|entry| entry.aborted_for.is_none()) {
+            if let Some(why) = entry.exceeded(&self.limits, now) {
+                entry.aborted_for = Some(why);
                 entry.abort.abort();
             }
         }
@@ -210,7 +210,7 @@ fn key(uid: Option<u32>) -> u32 {
 mod tests {
     use super::*;
 
-    fn on_tokio(test: impl Future<Output = ()>) {
+    fn async_test(test: impl Future<Output = ()>) {
         tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test);
     }
 
@@ -221,7 +221,7 @@ mod tests {
 
     #[test]
     fn room_in_total_and_for_each_user_comes_back() {
-        on_tokio(async {
+        async_test(async {
             let (mut all, counters) = connections(Limits { total: 2, per_uid: 1, ..Limits::NONE });
             let (end, ended) = tokio::sync::oneshot::channel::<()>();
             all.serve(Some(7), None, async move { drop(ended.await) });
@@ -238,7 +238,7 @@ mod tests {
 
     #[test]
     fn a_panic_is_counted_and_ends_nothing_else() {
-        on_tokio(async {
+        async_test(async {
             let (mut all, counters) = connections(Limits::NONE);
             all.serve(None, None, async { panic!("a handler's panic, as the test wants it") });
             all.ended().await;
@@ -248,7 +248,7 @@ mod tests {
 
     #[test]
     fn only_what_does_not_move_is_idle() {
-        on_tokio(async {
+        async_test(async {
             let idle = Some(Duration::from_millis(40));
             let (mut all, counters) = connections(Limits { idle, ..Limits::NONE });
             let moving = all.new_activity();
@@ -269,7 +269,7 @@ mod tests {
 
     #[test]
     fn nothing_lasts_longer_than_its_time() {
-        on_tokio(async {
+        async_test(async {
             let lifetime = Some(Duration::from_millis(10));
             let (mut all, counters) = connections(Limits { lifetime, ..Limits::NONE });
             all.serve(None, None, std::future::pending());

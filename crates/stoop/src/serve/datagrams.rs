@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::connections::{Connections, Limits};
 use super::counters::Counters;
-use super::deadline::Deadline;
+use super::drain_deadline::DrainDeadline;
 use super::draining::{Draining, Signal};
 use super::keyed_semaphore::{KeyedPermit, KeyedSemaphore};
 use super::replies::{Destination, REPLY_TIMEOUT, Replies};
@@ -86,7 +86,7 @@ pub struct Message {
     /// The bytes of the message.
     pub bytes: Vec<u8>,
     /// The sender's address and the ancillary data: credentials and file descriptors.
-    pub beside: Received,
+    pub ancillary: Received,
     socket: Arc<Datagram>,
     reply_to: ReplyTo,
     replies: Arc<Replies>,
@@ -95,7 +95,7 @@ pub struct Message {
 impl Message {
     /// Returns the sender's address; unnamed if the sender's socket is not bound.
     pub fn from(&self) -> &Address {
-        &self.beside.from
+        &self.ancillary.from
     }
 
     /// Sends a reply to the sender of this message, and to no other socket.
@@ -120,12 +120,12 @@ impl Message {
         let target;
         let receiver = match self.reply_to {
             ReplyTo::Sender => {
-                target = self.socket.get_ref().reply_target(&self.beside.origin())?;
+                target = self.socket.get_ref().reply_target(&self.ancillary.origin())?;
                 Receiver::Held(&target)
             }
             ReplyTo::Name => Receiver::At(self.from()),
         };
-        let uid = self.beside.credentials.map(|sender| sender.uid);
+        let uid = self.ancillary.credentials.map(|sender| sender.uid);
         self.replies.send(&self.socket, message, &Destination { receiver, address: self.from(), uid }).await
     }
 }
@@ -246,9 +246,9 @@ impl Datagrams {
         let mut shutdown = pin!(shutdown);
         let end = loop {
             match self.next_event(&mut handled, shutdown.as_mut()).await {
-                Event::Shutdown => break Ok(End::ShutDown),
-                Event::Ended => {}
-                Event::Message(result) => {
+                Event::ShutdownRequested => break Ok(End::ShutDown),
+                Event::HandlerEnded => {}
+                Event::MessageArrived(result) => {
                     if let Err(error) = self.take(result, &mut handled, &mut handler).await {
                         break Err(error);
                     }
@@ -269,15 +269,15 @@ impl Datagrams {
         let mut message = pin!(self.socket.recv_vec_with(self.allow));
         std::future::poll_fn(|cx| {
             if shutdown.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(Event::Shutdown);
+                return Poll::Ready(Event::ShutdownRequested);
             }
             if ended.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(Event::Ended);
+                return Poll::Ready(Event::HandlerEnded);
             }
             if full {
                 return Poll::Pending;
             }
-            message.as_mut().poll(cx).map(Event::Message)
+            message.as_mut().poll(cx).map(Event::MessageArrived)
         })
         .await
     }
@@ -294,17 +294,17 @@ impl Datagrams {
     {
         self.counters.cells().refused_by_policy.store(self.socket.get_ref().refused(), Relaxed);
         match result {
-            Ok((bytes, beside)) => {
-                let Some(permits) = self.permits(&beside) else {
+            Ok((bytes, ancillary)) => {
+                let Some(permits) = self.permits(&ancillary) else {
                     let dropped = self.counters.cells().dropped_over_share.fetch_add(1, Relaxed);
-                    trace::dropped(beside.credentials.map(|sender| sender.uid));
+                    trace::over_message_limit(ancillary.credentials.map(|sender| sender.uid));
                     if dropped.is_multiple_of(REFUSALS_PER_CALL as u64) {
                         tokio::task::yield_now().await;
                     }
                     return Ok(());
                 };
                 let (socket, reply_to, replies) = (self.socket.clone(), self.reply_to, self.replies.clone());
-                let handling = handler(Message { bytes, beside, socket, reply_to, replies });
+                let handling = handler(Message { bytes, ancillary, socket, reply_to, replies });
                 match permits {
                     (None, None) => handled.serve(None, None, handling),
                     permits => handled.serve(None, None, async move {
@@ -330,12 +330,12 @@ impl Datagrams {
 
     /// Acquires what a message counts against the limits of its sender and its user. Returns
     /// `None` if a limit is reached and the message must be dropped.
-    fn permits(&self, beside: &Received) -> Option<Permits> {
-        let sender = Some(&beside.from).filter(|from| !from.is_unnamed());
-        if sender.is_some_and(|sender| self.replies.is_mute(sender)) {
+    fn permits(&self, ancillary: &Received) -> Option<Permits> {
+        let sender = Some(&ancillary.from).filter(|from| !from.is_unnamed());
+        if sender.is_some_and(|sender| self.replies.reads_no_replies(sender)) {
             return None;
         }
-        let uid = beside.credentials.map(|sender| sender.uid);
+        let uid = ancillary.credentials.map(|sender| sender.uid);
         let of_sender = sender.filter(|_| self.senders.is_limited()).map(|sender| self.senders.take(sender));
         let of_uid = uid.filter(|_| self.uids.is_limited()).map(|uid| self.uids.take(&uid));
         // `None`: no limit applies. `Some(None)`: a limit applies and is reached.
@@ -355,9 +355,9 @@ impl Datagrams {
         if let Some(file) = self.file.take()
             && let Err(error) = in_background(move || file.release()).await
         {
-            trace::failed("taking the file away", &error);
+            trace::failed("unlinking the socket file", &error);
         }
-        let deadline = Deadline::after(self.drain_deadline);
+        let deadline = DrainDeadline::after(self.drain_deadline);
         self.empty_queue(handled, handler, deadline).await;
         while handled.len() > 0 {
             if deadline.within(handled.ended()).await.is_none() {
@@ -368,7 +368,7 @@ impl Datagrams {
 
     /// Handles the messages in the queue, within the limits. Messages that arrive meanwhile do not
     /// prolong it: at most as many are received as a queue can hold.
-    async fn empty_queue<H, F>(&self, handled: &mut Connections, handler: &mut H, deadline: Deadline)
+    async fn empty_queue<H, F>(&self, handled: &mut Connections, handler: &mut H, deadline: DrainDeadline)
     where
         H: FnMut(Message) -> F,
         F: Future<Output = ()> + Send + 'static,
@@ -400,9 +400,9 @@ type ReceiveResult = Result<(Vec<u8>, Received)>;
 type Permits = (Option<KeyedPermit<Address>>, Option<KeyedPermit<u32>>);
 
 enum Event {
-    Shutdown,
-    Ended,
-    Message(ReceiveResult),
+    ShutdownRequested,
+    HandlerEnded,
+    MessageArrived(ReceiveResult),
 }
 
 /// Returns whether the error concerns one message only, so that receiving can go on.

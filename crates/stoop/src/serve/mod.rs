@@ -67,13 +67,13 @@
 //! | the same for messages | `datagrams.rs` |
 //! | replies, and limits on senders that do not read them | `replies.rs`, `keyed_semaphore.rs` |
 //! | passing the listener to a successor | `successor.rs` |
-//! | the drain notification for handlers, and its deadline | `draining.rs`, `deadline.rs` |
+//! | the drain notification for handlers, and its deadline | `draining.rs`, `drain_deadline.rs` |
 //! | counts, events | `counters.rs`, `trace.rs` |
 
 mod connections;
 mod counters;
 mod datagrams;
-mod deadline;
+mod drain_deadline;
 mod draining;
 mod keyed_semaphore;
 mod replies;

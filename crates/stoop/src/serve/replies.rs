@@ -43,7 +43,7 @@ impl Replies {
     }
 
     /// Returns whether so many replies wait for this sender that its messages are to be dropped.
-    pub(super) fn is_mute(&self, sender: &Address) -> bool {
+    pub(super) fn reads_no_replies(&self, sender: &Address) -> bool {
         self.waiting_for.is_used_up(sender)
     }
 
@@ -92,7 +92,7 @@ impl Replies {
 
     fn refused(&self, to: &Address) -> Error {
         self.counters.cells().replies_refused.fetch_add(1, Relaxed);
-        let detail = "the receiver does not read, and as many replies wait already as may";
+        let detail = "the receiver does not read, and the limit on waiting replies is reached";
         Error::new(Operation::Send, ErrorKind::WouldBlock, detail).on(to)
     }
 

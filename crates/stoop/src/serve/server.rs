@@ -11,9 +11,9 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::connections::{Connections, Limits};
 use super::counters::Counters;
-use super::deadline::Deadline;
+use super::drain_deadline::DrainDeadline;
 use super::draining::{Draining, Signal};
-use super::successor::Control;
+use super::successor::ControlSocket;
 use super::trace;
 use crate::aio::{Async, Listener};
 use crate::error::{Operation, Result};
@@ -32,7 +32,7 @@ const DRAIN_DEADLINE: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct Server<C: Connected = crate::Stream> {
     listener: Listener<C>,
-    control: Option<Control>,
+    control: Option<ControlSocket>,
     limits: Limits,
     drain_deadline: Duration,
     counters: Counters,
@@ -58,11 +58,11 @@ pub enum End {
 }
 
 enum Event<C: Connected> {
-    Shutdown,
-    Ended,
-    Sweep,
-    Successor,
-    Client(Result<Arrival<Async<C>>>),
+    ShutdownRequested,
+    HandlerEnded,
+    SweepDue,
+    SuccessorReady,
+    ClientArrived(Result<Arrival<Async<C>>>),
 }
 
 impl<C: Connected> Server<C> {
@@ -96,7 +96,7 @@ impl<C: Connected> Server<C> {
     /// Panics if called outside of a runtime.
     pub fn with_handover(server: handover::Server<C>) -> Result<Server<C>> {
         let (listener, control, timeout) = server.into_parts();
-        let control = Control::new(control, timeout)?;
+        let control = ControlSocket::new(control, timeout)?;
         Ok(Server { control: Some(control), ..Server::new(Async::try_from(listener)?) })
     }
 
@@ -184,11 +184,11 @@ impl<C: Connected> Server<C> {
         H: FnMut(Async<C>, Peer) -> F,
         F: Future<Output = ()> + Send + 'static,
     {
-        let introduced = |client: Async<C>| {
+        let with_peer = |client: Async<C>| {
             let peer = client.peer();
             handler(client, peer)
         };
-        self.run_unasked(introduced, shutdown).await
+        self.run_without_peer(with_peer, shutdown).await
     }
 
     /// Serves like [`Server::run`], for handlers that do not need the peer's credentials.
@@ -201,7 +201,7 @@ impl<C: Connected> Server<C> {
     ///
     /// # Cancel safety
     /// This method is not cancel safe. If dropped, every connection is aborted.
-    pub async fn run_unasked<H, F>(mut self, mut handler: H, shutdown: impl Future) -> Result<End>
+    pub async fn run_without_peer<H, F>(mut self, mut handler: H, shutdown: impl Future) -> Result<End>
     where
         H: FnMut(Async<C>) -> F,
         F: Future<Output = ()> + Send + 'static,
@@ -212,21 +212,21 @@ impl<C: Connected> Server<C> {
         let mut refusals = Refused::default();
         let end = loop {
             match self.next_event(&mut connections, &mut sweeps, shutdown.as_mut()).await {
-                Event::Shutdown => break Ok(End::ShutDown),
-                Event::Ended => {}
-                Event::Sweep => connections.sweep(),
-                Event::Successor => {
+                Event::ShutdownRequested => break Ok(End::ShutDown),
+                Event::HandlerEnded => {}
+                Event::SweepDue => connections.sweep(),
+                Event::SuccessorReady => {
                     self.turn = Turn::Client;
-                    if self.hear_successor() {
+                    if self.handle_successor() {
                         break Ok(End::HandedOver);
                     }
                 }
-                Event::Client(Ok(arrival)) => {
+                Event::ClientArrived(Ok(arrival)) => {
                     self.turn = Turn::Successor;
-                    self.greet(arrival, &mut connections, &mut handler);
-                    refusals.turn_over(&self.counters).await;
+                    self.serve_client(arrival, &mut connections, &mut handler);
+                    refusals.yield_after_many(&self.counters).await;
                 }
-                Event::Client(Err(error)) => {
+                Event::ClientArrived(Err(error)) => {
                     trace::failed("accepting a client", &error);
                     // Is it the listener itself, or only the runtime's ability to register one
                     // more client?
@@ -255,22 +255,22 @@ impl<C: Connected> Server<C> {
         let full = connections.is_full();
         let mut ended = pin!(connections.ended());
         let mut client = pin!(self.listener.accept_any());
-        let mut successor = pin!(Control::knock(self.control.as_ref()));
+        let mut successor = pin!(ControlSocket::ready(self.control.as_ref()));
         std::future::poll_fn(|cx| {
             if shutdown.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(Event::Shutdown);
+                return Poll::Ready(Event::ShutdownRequested);
             }
             if ended.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(Event::Ended);
+                return Poll::Ready(Event::HandlerEnded);
             }
             if sweeps.as_mut().is_some_and(|sweeps| sweeps.poll_tick(cx).is_ready()) {
-                return Poll::Ready(Event::Sweep);
+                return Poll::Ready(Event::SweepDue);
             }
             let mut client = |cx: &mut _| match full {
                 true => Poll::Pending,
-                false => client.as_mut().poll(cx).map(Event::Client),
+                false => client.as_mut().poll(cx).map(Event::ClientArrived),
             };
-            let mut successor = |cx: &mut _| successor.as_mut().poll(cx).map(|()| Event::Successor);
+            let mut successor = |cx: &mut _| successor.as_mut().poll(cx).map(|()| Event::SuccessorReady);
             match self.turn {
                 Turn::Successor => first(successor(cx), || client(cx)),
                 Turn::Client => first(client(cx), || successor(cx)),
@@ -279,7 +279,7 @@ impl<C: Connected> Server<C> {
         .await
     }
 
-    fn greet<H, F>(&self, arrival: Arrival<Async<C>>, connections: &mut Connections, handler: &mut H)
+    fn serve_client<H, F>(&self, arrival: Arrival<Async<C>>, connections: &mut Connections, handler: &mut H)
     where
         H: FnMut(Async<C>) -> F,
         F: Future<Output = ()> + Send + 'static,
@@ -291,11 +291,12 @@ impl<C: Connected> Server<C> {
                 return trace::refused(pid, uid, reason);
             }
         };
-        let Ids { pid, uid, .. } = if connections.asks() { Ids::of(client.as_fd()) } else { Ids::unknown() };
+        let Ids { pid, uid, .. } =
+            if connections.needs_uid() { Ids::of(client.as_fd()) } else { Ids::unknown() };
         let (pid, uid) = (pid.known().copied(), uid.known().copied());
         if connections.is_full_for(uid) {
             self.counters.cells().refused_by_uid.fetch_add(1, Relaxed);
-            return trace::over_share(uid.unwrap_or(u32::MAX), connections.per_uid_limit());
+            return trace::over_connection_limit(uid.unwrap_or(u32::MAX), connections.per_uid_limit());
         }
         let activity = connections.new_activity();
         client.set_activity(activity.clone());
@@ -304,9 +305,9 @@ impl<C: Connected> Server<C> {
     }
 
     /// Returns whether a successor has taken over.
-    fn hear_successor(&mut self) -> bool {
+    fn handle_successor(&mut self) -> bool {
         let Some(control) = &mut self.control else { return false };
-        match control.hear(self.listener.get_mut()) {
+        match control.handle(self.listener.get_mut()) {
             Ok(over) => over,
             Err(error) => {
                 trace::failed("handing over", &error);
@@ -322,7 +323,7 @@ impl<C: Connected> Server<C> {
     {
         trace::draining(connections.len());
         self.draining.begin();
-        let deadline = Deadline::after(self.drain_deadline);
+        let deadline = DrainDeadline::after(self.drain_deadline);
         if handed_over {
             trace::handed_over();
             // Close the control socket: successors that were not offered the listener find the new
@@ -331,13 +332,13 @@ impl<C: Connected> Server<C> {
         } else {
             // The queue is emptied twice: clients that connect while it is emptied for the first time
             // are still in it when the listener begins to refuse new ones.
-            let made_here = self.listener.get_ref().file().is_some();
+            let is_bound_here = self.listener.get_ref().file().is_some();
             if let Err(error) = self.listener.release().await {
-                trace::failed("taking the file away", &error);
+                trace::failed("unlinking the socket file", &error);
             }
             self.empty_queue(connections, handler, deadline).await;
             // A listener that this process did not bind may be in use by another process.
-            if made_here && self.listener.refuse_more().is_ok() {
+            if is_bound_here && self.listener.refuse_more().is_ok() {
                 self.empty_queue(connections, handler, deadline).await;
             }
         }
@@ -351,7 +352,7 @@ impl<C: Connected> Server<C> {
 
     /// Serves the clients in the queue, within the limits. Clients that arrive meanwhile do not
     /// prolong it: at most as many are accepted as a queue can hold.
-    async fn empty_queue<H, F>(&self, connections: &mut Connections, handler: &mut H, deadline: Deadline)
+    async fn empty_queue<H, F>(&self, connections: &mut Connections, handler: &mut H, deadline: DrainDeadline)
     where
         H: FnMut(Async<C>) -> F,
         F: Future<Output = ()> + Send + 'static,
@@ -364,7 +365,7 @@ impl<C: Connected> Server<C> {
             }
             match self.listener.try_accept_any() {
                 Ok(arrival) => {
-                    self.greet(arrival, connections, handler);
+                    self.serve_client(arrival, connections, handler);
                     arrivals += 1;
                     if arrivals % REFUSALS_PER_CALL == 0 {
                         tokio::task::yield_now().await;
@@ -390,7 +391,7 @@ struct Refused(u64);
 impl Refused {
     /// Yields after enough refusals. tokio's cooperative budget allows eight times as many, and
     /// counts accepted clients only.
-    async fn turn_over(&mut self, counters: &Counters) {
+    async fn yield_after_many(&mut self, counters: &Counters) {
         let cells = counters.cells();
         let refused = cells.refused_by_policy.load(Relaxed) + cells.refused_by_uid.load(Relaxed);
         if refused - self.0 >= REFUSALS_PER_CALL as u64 {

@@ -14,31 +14,33 @@ use crate::{Connected, Listener, SeqPacket, handover, sys};
 
 /// The control listener, and the successors that have connected.
 #[derive(Debug)]
-pub(super) struct Control {
+pub(super) struct ControlSocket {
     listener: aio::Listener<SeqPacket>,
     /// The last process that was refused as untrusted.
     declined: Option<OwnedFd>,
     successors: Successors<aio::SeqPacket>,
 }
 
-impl Control {
-    pub(super) fn new(listener: Listener<SeqPacket>, timeout: Duration) -> Result<Control> {
-        Ok(Control {
+impl ControlSocket {
+    pub(super) fn new(listener: Listener<SeqPacket>, timeout: Duration) -> Result<ControlSocket> {
+        Ok(ControlSocket {
             listener: Async::try_from(listener)?,
             declined: None,
             successors: Successors::new(timeout),
         })
     }
 
-    /// Waits until [`Control::hear`] has something to do: a new successor, a message from one, or
-    /// a timeout.
+    /// Waits until [`ControlSocket::handle`] has something to do: a new successor, a message from
+    /// one, or a timeout.
     ///
     /// # Cancel safety
     /// This method is cancel safe. It removes nothing from a queue.
-    pub(super) async fn knock(control: Option<&Control>) {
-        let Some(Control { listener, successors, .. }) = control else { return std::future::pending().await };
+    pub(super) async fn ready(control: Option<&ControlSocket>) {
+        let Some(ControlSocket { listener, successors, .. }) = control else {
+            return std::future::pending().await;
+        };
         let pause = successors.pace.pause(Instant::now());
-        let mut knocking = pin!(async {
+        let mut connecting = pin!(async {
             match pause {
                 Some(end) => tokio::time::sleep_until(end.into()).await,
                 None => readable(listener).await,
@@ -50,10 +52,12 @@ impl Control {
                 None => std::future::pending().await,
             }
         });
-        let mut words: Vec<_> = successors.awaited().map(|successor| Box::pin(readable(successor))).collect();
+        let mut messages: Vec<_> =
+            successors.awaited().map(|successor| Box::pin(readable(successor))).collect();
         poll_fn(|cx| {
-            let has_word = words.iter_mut().any(|word| word.as_mut().poll(cx).is_ready());
-            match has_word || late.as_mut().poll(cx).is_ready() || knocking.as_mut().poll(cx).is_ready() {
+            let has_message = messages.iter_mut().any(|word| word.as_mut().poll(cx).is_ready());
+            match has_message || late.as_mut().poll(cx).is_ready() || connecting.as_mut().poll(cx).is_ready()
+            {
                 true => Poll::Ready(()),
                 false => Poll::Pending,
             }
@@ -63,7 +67,7 @@ impl Control {
 
     /// Handles one event. Returns whether a successor has taken over, the listener `clients`
     /// included.
-    pub(super) fn hear<C: Connected>(&mut self, clients: &mut Listener<C>) -> Result<bool> {
+    pub(super) fn handle<C: Connected>(&mut self, clients: &mut Listener<C>) -> Result<bool> {
         if self.successors.has_word() {
             let mut items =
                 [Item::listener(CLIENTS, clients), Item::listener(CONTROL, self.listener.get_mut())];
@@ -82,11 +86,11 @@ impl Control {
 /// Waits until the socket is really readable. The readiness that the reactor remembers may be
 /// stale, and a step of the hand-over would block on it.
 async fn readable<S: AsFd + std::ops::Deref<Target = crate::Socket>>(socket: &Async<S>) {
-    let look = |socket: &S| match sys::is_readable(socket.as_fd()) {
+    let check = |socket: &S| match sys::is_readable(socket.as_fd()) {
         Ok(true) => Ok(()),
-        Ok(false) => Err(Error::new(Operation::HandOver, ErrorKind::WouldBlock, "not a word yet")),
+        Ok(false) => Err(Error::new(Operation::HandOver, ErrorKind::WouldBlock, "no message yet")),
         Err(cause) => Err(Error::system(Operation::HandOver, cause)),
     };
     // An error shows again when the step is taken.
-    let _ = socket.receiving(look).await;
+    let _ = socket.receiving(check).await;
 }

@@ -14,7 +14,7 @@ macro_rules! event {
 }
 
 /// Returns whether events about single clients are enabled, and so their ids needed.
-pub(super) fn is_told_of_clients() -> bool {
+pub(super) fn logs_clients() -> bool {
     #[cfg(feature = "tracing")]
     return ::tracing::enabled!(target: "stoop::serve", ::tracing::Level::DEBUG);
     #[cfg(not(feature = "tracing"))]
@@ -30,15 +30,15 @@ pub(super) fn refused(pid: Option<u32>, uid: Option<u32>, reason: Refusal) {
     event!(info, pid = pid, uid = uid, reason = reason.as_str(), "refused by the policy");
 }
 
-pub(super) fn over_share(uid: u32, limit: usize) {
-    event!(info, uid = uid, limit = limit, "refused: this user has as many connections as one may");
+pub(super) fn over_connection_limit(uid: u32, limit: usize) {
+    event!(info, uid = uid, limit = limit, "refused: this user has reached its limit on connections");
 }
 
-pub(super) fn dropped(uid: Option<u32>) {
+pub(super) fn over_message_limit(uid: Option<u32>) {
     event!(
         debug,
         uid = uid,
-        "dropped: its sender has as many messages in flight, or unread replies, as one may"
+        "dropped: its sender has reached a limit on messages in flight or unread replies"
     );
 }
 

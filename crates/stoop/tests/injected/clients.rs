@@ -20,7 +20,7 @@ use super::ANNOUNCED;
 const SOON: Duration = Duration::from_secs(20);
 const WORD: &[u8] = b"a word";
 
-/// Nobody is asked to wait longer; nothing here comes near it.
+/// The timeout of each call; no call comes near it.
 const LIMIT: Duration = Duration::from_secs(5);
 
 // ---- what a client does ----

@@ -1,13 +1,13 @@
-//! Each system call of a program of the library fails once, with each errno that its manual page
-//! names, by the injector of the test kit: servers serve on, clients get an error or an answer and
-//! can go on, and nobody hears a wrong byte.
+//! Fault injection: each system call of a program that uses the library fails once, with each errno
+//! that its manual page names. Servers continue to serve. Clients get an error or an answer and can
+//! continue. No peer receives a wrong byte.
 //!
 //! | file | holds |
 //! |---|---|
 //! | `servers.rs` | [`stoop::serve`], the blocking listener, the server that hands over |
-//! | `clients.rs` | streams, packets, datagrams and the service manager's socket; blocking, and driven by tokio |
+//! | `clients.rs` | the three kinds and the service manager's socket, blocking and async |
 //!
-//! The program is a process of its own. Whom it talks to is in the test, where nothing fails.
+//! A program is a process of its own. Its peer is in the test process, in which no call fails.
 
 mod clients;
 mod servers;

@@ -44,7 +44,7 @@ fn echo_here(mut stream: Stream) {
     }
 }
 
-/// A client for whom there is no thread is let go.
+/// Serves a client on a thread, or closes it if no thread can be started.
 fn serve_apart(client: Stream) {
     let _ = thread::Builder::new().spawn(move || echo_here(client));
 }
@@ -95,7 +95,7 @@ fn hand_over(path: PathBuf) {
 
 // ---- their clients ----
 
-/// Has two words echoed. False where the connection ended before.
+/// Sends two messages and reads them back. Returns false if the connection ended before.
 fn echoed(mut client: &UnixStream) -> Result<bool, String> {
     for word in WORDS {
         if client.write_all(word).is_err() {

@@ -1,13 +1,13 @@
-//! Senders of datagrams that do not read their replies, or take more than their share: they lose
-//! something, and nobody else does.
+//! Senders of datagrams that do not read their replies, or exceed their share: they lose messages,
+//! and other senders lose none.
 
-mod on_tokio;
+mod async_test;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use on_tokio::on_tokio;
+use async_test::async_test;
 use stoop::serve::{Counters, Datagrams, Message, Snapshot};
 use stoop::{Address, Bind, Datagram, ErrorKind, aio};
 use stoop_testkit::{TempDir, tempdir};
@@ -100,7 +100,7 @@ async fn is_answered(client: &aio::Datagram, times: usize) {
 
 #[test]
 fn a_client_that_never_reads_makes_nobody_else_wait() {
-    on_tokio(|| async {
+    async_test(|| async {
         let running = Running::echo(|server| server).await;
         let _mute = mute(&running.path, 600).await;
         let other = aio::Datagram::connect(&running.path).await.unwrap();
@@ -111,7 +111,7 @@ fn a_client_that_never_reads_makes_nobody_else_wait() {
 
 #[test]
 fn many_clients_that_never_read_make_nobody_else_wait() {
-    on_tokio(|| async {
+    async_test(|| async {
         let running = Running::echo(|server| server).await;
         let mut crowd = Vec::new();
         for _ in 0..15 {
@@ -127,7 +127,7 @@ fn many_clients_that_never_read_make_nobody_else_wait() {
 
 #[test]
 fn a_reply_fails_in_time_and_its_handler_goes_on() {
-    on_tokio(|| async {
+    async_test(|| async {
         let mut running = Running::echo(|server| server.reply_timeout(Duration::from_millis(20))).await;
         let mute = mute_and_unconnected(&running.path, 15).await;
         running.until(|seen| seen.replies_timed_out == 4).await;
@@ -147,7 +147,7 @@ fn a_reply_fails_in_time_and_its_handler_goes_on() {
 
 #[test]
 fn half_of_the_handlers_wait_for_those_who_do_not_read() {
-    on_tokio(|| async {
+    async_test(|| async {
         let mut running = Running::echo(|server| server.max_in_flight(16)).await;
         let mut crowd = Vec::new();
         for _ in 0..5 {
@@ -167,7 +167,7 @@ fn half_of_the_handlers_wait_for_those_who_do_not_read() {
 #[test]
 fn one_sender_and_one_user_have_their_share_of_the_handlers() {
     for per_uid in [false, true] {
-        on_tokio(move || async move {
+        async_test(move || async move {
             let free = Arc::new(Notify::new());
             let wait = free.clone();
             let handler = move |message: Message| {
@@ -209,7 +209,7 @@ fn one_sender_and_one_user_have_their_share_of_the_handlers() {
 
 #[test]
 fn a_sender_that_is_faster_than_its_handlers_loses_nothing() {
-    on_tokio(|| async {
+    async_test(|| async {
         let handler = |_| async {
             tokio::time::sleep(Duration::from_millis(1)).await;
             Ok(())

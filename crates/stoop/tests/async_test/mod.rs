@@ -1,4 +1,4 @@
-//! What the tests on tokio share: a runtime with a deadline, and the processor time it used.
+//! Helpers of the async tests: a runtime with a deadline, and the processor time it used.
 
 #![allow(dead_code, reason = "each test binary uses a part")]
 
@@ -11,7 +11,7 @@ use stoop_testkit::deadline;
 
 /// Runs a test on a runtime of one thread. Nothing hangs.
 #[track_caller]
-pub fn on_tokio<F: Future<Output = ()>>(test: impl FnOnce() -> F + Send + 'static) {
+pub fn async_test<F: Future<Output = ()>>(test: impl FnOnce() -> F + Send + 'static) {
     deadline(SOON, move || runtime().block_on(test()));
 }
 
@@ -19,7 +19,7 @@ pub fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }
 
-/// What part of one processor this thread, and so its runtime, used while something went on.
+/// Measures the share of one processor that this thread, and so its runtime, used.
 pub struct Usage {
     began: Instant,
     used: Duration,
@@ -40,18 +40,18 @@ fn used() -> Duration {
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
-/// Polls a future once, expects it to wait, and drops it in the middle of that.
+/// Polls a future once, asserts that it is pending, and drops it.
 pub async fn cancel<T>(future: impl Future<Output = T>) {
-    assert!(!abandon(future).await, "it was to wait");
+    assert!(!abandon(future).await, "expected a pending future");
 }
 
-/// Polls a future once and drops it. True where it was done by then.
+/// Polls a future once and drops it. Returns whether it had completed.
 pub async fn abandon<T>(future: impl Future<Output = T>) -> bool {
     let done = {
         let mut future = std::pin::pin!(future);
         std::future::poll_fn(|cx| std::task::Poll::Ready(future.as_mut().poll(cx).is_ready())).await
     };
-    // The reactor sees what was asked of it.
+    // Let the reactor process the cancelled registration.
     tokio::task::yield_now().await;
     done
 }

@@ -7,11 +7,11 @@ use tokio::time::{Instant, timeout_at};
 
 /// An instant, or `None` if it is too far in the future for the clock.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Deadline(Option<Instant>);
+pub(super) struct DrainDeadline(Option<Instant>);
 
-impl Deadline {
-    pub(super) fn after(time: Duration) -> Deadline {
-        Deadline(Instant::now().checked_add(time))
+impl DrainDeadline {
+    pub(super) fn after(time: Duration) -> DrainDeadline {
+        DrainDeadline(Instant::now().checked_add(time))
     }
 
     pub(super) fn is_over(self) -> bool {

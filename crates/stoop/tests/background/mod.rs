@@ -1,10 +1,10 @@
-//! Something that goes on in the background for as long as something else takes.
+//! A background thread that repeats an action while the test does something else.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-/// Does `again_and_again` on a thread of its own until `work` has ended, be it by a panic.
-pub fn meanwhile<T>(again_and_again: impl Fn() + Sync, work: impl FnOnce() -> T) -> T {
+/// Repeats `action` on a thread of its own until `work` has returned or panicked.
+pub fn while_repeating<T>(action: impl Fn() + Sync, work: impl FnOnce() -> T) -> T {
     struct EndOnDrop<'a>(&'a AtomicBool);
 
     impl Drop for EndOnDrop<'_> {
@@ -17,7 +17,7 @@ pub fn meanwhile<T>(again_and_again: impl Fn() + Sync, work: impl FnOnce() -> T)
     thread::scope(|scope| {
         scope.spawn(|| {
             while !ended.load(Ordering::Relaxed) {
-                again_and_again();
+                action();
             }
         });
         let _end = EndOnDrop(&ended);
