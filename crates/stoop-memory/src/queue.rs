@@ -44,6 +44,24 @@ impl Queue {
     /// # Errors
     /// Returns an error if there are `kernel.msgmni` queues already ([`ErrorKind::LimitReached`]),
     /// or if the kernel has no message queues ([`ErrorKind::Unsupported`]).
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use stoop_memory::{ErrorKind, Queue};
+    ///
+    /// let limit = Duration::from_secs(1);
+    /// let mut queue = Queue::new(limit)?;
+    /// let mut peer = Queue::open(queue.id(), limit)?; // in practice, in another process
+    /// peer.send(b"hello")?;
+    /// let mut message = Vec::new();
+    /// queue.recv(&mut message)?;
+    /// assert_eq!(message, b"hello");
+    ///
+    /// drop(queue); // removes the queue: this handle created it
+    /// assert_eq!(peer.send(b"late").unwrap_err().kind(), ErrorKind::Closed);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn new(limit: Duration) -> Result<Queue> {
         let id = sys::create().map_err(|error| Error::os(CREATE, error))?;
         Queue::with(id, true, limit).inspect_err(|_| drop(sys::remove(id)))
@@ -56,6 +74,16 @@ impl Queue {
     /// # Errors
     /// Returns an error if the queue has been removed ([`ErrorKind::Closed`]) or belongs to another
     /// user ([`ErrorKind::Failed`]).
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use stoop_memory::{ErrorKind, Queue};
+    ///
+    /// let id = Queue::new(Duration::from_secs(1))?.id(); // removed at once
+    /// assert_eq!(Queue::open(id, Duration::from_secs(1)).unwrap_err().kind(), ErrorKind::Closed);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn open(id: i32, limit: Duration) -> Result<Queue> {
         Queue::with(id, false, limit)
     }
@@ -95,6 +123,21 @@ impl Queue {
     /// [`message_max_bytes`](Queue::message_max_bytes) ([`ErrorKind::TooLarge`]), if the limit
     /// expires, which removes the queue ([`ErrorKind::TimedOut`]), or if the queue has been removed
     /// ([`ErrorKind::Closed`]).
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use stoop_memory::{ErrorKind, Queue};
+    ///
+    /// let mut queue = Queue::new(Duration::from_secs(1))?;
+    /// let too_long = vec![0; queue.message_max_bytes() + 1];
+    /// assert_eq!(queue.send(&too_long).unwrap_err().kind(), ErrorKind::TooLarge);
+    /// queue.send(b"")?; // an empty message is a message
+    /// let mut message = b"overwritten".to_vec();
+    /// queue.recv(&mut message)?;
+    /// assert!(message.is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn send(&mut self, message: &[u8]) -> Result<()> {
         if message.len() > self.message_max_bytes {
             return Err(Error::new(SEND, ErrorKind::TooLarge));
@@ -111,6 +154,20 @@ impl Queue {
     /// # Errors
     /// Returns an error if the limit expires, which removes the queue ([`ErrorKind::TimedOut`]), or
     /// if the queue and the messages in it have been removed ([`ErrorKind::Closed`]).
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use stoop_memory::{ErrorKind, Queue};
+    ///
+    /// let mut queue = Queue::new(Duration::from_millis(1))?;
+    /// let mut peer = Queue::open(queue.id(), Duration::from_secs(1))?;
+    /// let error = queue.recv(&mut Vec::new()).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::TimedOut);
+    /// // The expired wait has removed the queue.
+    /// assert_eq!(peer.send(b"late").unwrap_err().kind(), ErrorKind::Closed);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn recv(&mut self, message: &mut Vec<u8>) -> Result<()> {
         message.clear();
         self.watchdog.arm(Instant::now().checked_add(self.limit));

@@ -60,6 +60,16 @@ impl Ring {
     /// Returns an error if the capacity is outside [`CAPACITY_BYTES`] ([`ErrorKind::TooLarge`]), or
     /// if memory or file descriptors are exhausted ([`ErrorKind::LimitReached`]). All memory is
     /// allocated at creation.
+    ///
+    /// # Examples
+    /// ```
+    /// use stoop_memory::{CAPACITY_BYTES, ErrorKind, Ring};
+    ///
+    /// assert_eq!(Ring::new(5000)?.capacity_bytes(), 8192); // the next power of two
+    /// let error = Ring::new(CAPACITY_BYTES.end() + 1).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::TooLarge);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn new(capacity_bytes: usize) -> Result<Ring> {
         if capacity_bytes > *CAPACITY_BYTES.end() {
             return Err(Error::new(CREATE, ErrorKind::TooLarge));
@@ -79,6 +89,20 @@ impl Ring {
     /// With that check, nothing that the other process does to the memory can do more than corrupt
     /// messages. (It can still punch holes into the file and exhaust the machine's memory, as with
     /// all memory.)
+    ///
+    /// # Examples
+    /// ```
+    /// use std::os::fd::OwnedFd;
+    /// use stoop_memory::{ErrorKind, Ring};
+    ///
+    /// let ring = Ring::new(1 << 16)?;
+    /// let passed = OwnedFd::from(ring.try_clone()?); // in practice, over a Unix domain socket
+    /// assert_eq!(Ring::from_descriptor(passed)?.capacity_bytes(), 1 << 16);
+    ///
+    /// let file = OwnedFd::from(std::fs::File::open("/dev/null")?);
+    /// assert_eq!(Ring::from_descriptor(file).unwrap_err().kind(), ErrorKind::Corrupt);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn from_descriptor(memory: OwnedFd) -> Result<Ring> {
         let corrupt = || Error::new(OPEN, ErrorKind::Corrupt);
         // Only memory files have seals.
@@ -114,6 +138,25 @@ impl Ring {
     ///
     /// # Errors
     /// Returns an error if the memory cannot be mapped ([`ErrorKind::LimitReached`]).
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use stoop_memory::{ErrorKind, Ring, Waiting};
+    ///
+    /// let ring = Ring::new(4096)?;
+    /// let limit = Duration::from_millis(1);
+    /// let mut receiver = ring.try_clone()?.into_receiver(Waiting::Futex, limit)?;
+    /// let mut sender = ring.into_sender(Waiting::Futex, limit)?;
+    /// sender.send(b"hello")?;
+    /// drop(sender); // closes this end
+    ///
+    /// let mut message = Vec::new();
+    /// receiver.recv(&mut message)?; // sent before it closed
+    /// assert_eq!(message, b"hello");
+    /// assert_eq!(receiver.recv(&mut message).unwrap_err().kind(), ErrorKind::Closed);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn into_sender(self, waiting: Waiting, limit: Duration) -> Result<Sender> {
         Ok(Sender(End::sending(self, waiting, limit)?))
     }
@@ -124,6 +167,18 @@ impl Ring {
     ///
     /// # Errors
     /// Returns an error if the memory cannot be mapped ([`ErrorKind::LimitReached`]).
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use stoop_memory::{ErrorKind, Ring, Waiting};
+    ///
+    /// let limit = Duration::from_millis(1);
+    /// let mut receiver = Ring::new(4096)?.into_receiver(Waiting::Spin, limit)?;
+    /// let error = receiver.recv(&mut Vec::new()).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::TimedOut); // no message arrived within the limit
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn into_receiver(self, waiting: Waiting, limit: Duration) -> Result<Receiver> {
         Ok(Receiver(End::receiving(self, waiting, limit)?))
     }

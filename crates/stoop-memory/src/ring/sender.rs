@@ -26,6 +26,20 @@ impl Sender {
     /// - the receiver wrote invalid data ([`ErrorKind::Corrupt`]).
     ///
     /// Nothing was sent then.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use stoop_memory::{ErrorKind, Ring, Waiting};
+    ///
+    /// let mut sender = Ring::new(4096)?.into_sender(Waiting::Futex, Duration::from_millis(1))?;
+    /// assert_eq!(sender.send(&[0; 5000]).unwrap_err().kind(), ErrorKind::TooLarge);
+    /// sender.send(&[0; 3000])?;
+    /// // The ring is full, and no receiver makes space.
+    /// assert_eq!(sender.send(&[0; 3000]).unwrap_err().kind(), ErrorKind::TimedOut);
+    /// sender.send(b"fits")?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn send(&mut self, message: &[u8]) -> Result<()> {
         let Some(record) = self.0.record_bytes(message.len()) else {
             return Err(self.0.error(ErrorKind::TooLarge));
