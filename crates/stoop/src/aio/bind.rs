@@ -20,6 +20,24 @@ impl Bind {
     /// # Cancel safety
     /// This method is cancel safe. If dropped, a listener that was bound meanwhile is closed and
     /// its socket file is unlinked.
+    ///
+    /// # Examples
+    /// ```
+    /// use stoop::{Bind, ErrorKind, aio};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// let listener = Bind::new(&path).listen_async().await?;
+    /// let error = Bind::new(&path).listen_async().await.unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::AddressInUse);
+    ///
+    /// drop(listener); // unlinks the socket file
+    /// assert!(!path.exists());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn listen_async(&self) -> Result<Listener<crate::Stream>> {
         let bind = self.clone();
         Async::try_from(in_background(move || bind.listen()).await?)
@@ -36,6 +54,25 @@ impl Bind {
     /// # Cancel safety
     /// This method is cancel safe. If dropped, a listener that was bound meanwhile is closed and
     /// its socket file is unlinked.
+    ///
+    /// # Examples
+    /// ```
+    /// use stoop::{Bind, ErrorKind, Packet, aio};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// let listener = Bind::new(&path).listen_seqpacket_async().await?;
+    /// let client = aio::SeqPacket::connect(&path).await?;
+    /// client.send(b"ping").await?;
+    /// let mut buffer = [0; 64];
+    /// assert_eq!(listener.accept().await?.recv(&mut buffer).await?, Packet::Message(4));
+    /// // The kinds are not interchangeable.
+    /// assert_eq!(aio::Stream::connect(&path).await.unwrap_err().kind(), ErrorKind::WrongKind);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn listen_seqpacket_async(&self) -> Result<Listener<crate::SeqPacket>> {
         let bind = self.clone();
         Async::try_from(in_background(move || bind.listen_seqpacket()).await?)
@@ -52,6 +89,22 @@ impl Bind {
     /// # Cancel safety
     /// This method is cancel safe. If dropped, a socket that was bound meanwhile is closed and its
     /// socket file is unlinked.
+    ///
+    /// # Examples
+    /// ```
+    /// use stoop::{Bind, aio};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// let server = Bind::new(&path).datagram_async().await?;
+    /// aio::Datagram::connect(&path).await?.send(b"ping").await?;
+    /// let mut buffer = [0; 64];
+    /// assert_eq!(server.recv(&mut buffer).await?, 4); // although the client has closed
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn datagram_async(&self) -> Result<Datagram> {
         let bind = self.clone();
         Async::try_from(in_background(move || bind.datagram()).await?)

@@ -55,6 +55,25 @@ impl Connect {
     /// # Cancel safety
     /// This method is cancel safe. If dropped, the attempt is abandoned and the server never sees
     /// it.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use stoop::{Bind, Connect, ErrorKind};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// // One connection fits the queue, and none is accepted: the second client waits.
+    /// let listener = Bind::new(&path).backlog(0).listen_async().await?;
+    /// let connect = Connect::new(&path).timeout(Duration::from_millis(5));
+    /// let first = connect.stream_async().await?;
+    /// assert_eq!(connect.stream_async().await.unwrap_err().kind(), ErrorKind::TimedOut);
+    /// # drop((listener, first));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn stream_async(&self) -> Result<Stream> {
         Stream::registered_nonblocking(crate::Stream::from_socket(self.connect_async(Kind::Stream).await?))
     }
@@ -71,6 +90,25 @@ impl Connect {
     /// # Cancel safety
     /// This method is cancel safe. If dropped, the attempt is abandoned and the server never sees
     /// it.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use stoop::{Bind, Connect};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// let connect = Connect::new(&path).wait_for_server(Duration::from_secs(5));
+    /// let client = tokio::spawn(async move { connect.seqpacket_async().await });
+    /// // The client waits for the server to start.
+    /// let listener = Bind::new(&path).listen_seqpacket_async().await?;
+    /// listener.accept().await?;
+    /// assert!(client.await?.is_ok());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn seqpacket_async(&self) -> Result<SeqPacket> {
         SeqPacket::registered_nonblocking(crate::SeqPacket::from_socket(
             self.connect_async(Kind::SeqPacket).await?,
@@ -88,6 +126,24 @@ impl Connect {
     ///
     /// # Cancel safety
     /// This method is cancel safe. If dropped, the attempt is abandoned.
+    ///
+    /// # Examples
+    /// ```
+    /// use stoop::{Bind, Connect};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// let server = Bind::new(&path).datagram_async().await?;
+    /// let client = Connect::new(&path).datagram_async().await?;
+    /// client.send(b"ping").await?;
+    /// let (_, from) = server.recv_from(&mut [0; 64]).await?;
+    /// server.send_to(b"pong", &from).await?; // the client is bound
+    /// assert_eq!(client.recv(&mut [0; 64]).await?, 4);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn datagram_async(&self) -> Result<Datagram> {
         Async::registered_nonblocking(crate::Datagram::client(self.connect_async(Kind::Datagram).await?))
     }

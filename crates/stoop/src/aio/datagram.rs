@@ -42,6 +42,26 @@ impl Async<crate::Datagram> {
     ///
     /// # Cancel safety
     /// This method is cancel safe. If dropped, the attempt is abandoned.
+    ///
+    /// # Examples
+    /// ```
+    /// use stoop::{Bind, ErrorKind, aio};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// let server = Bind::new(&path).datagram_async().await?;
+    /// let client = aio::Datagram::connect(&path).await?;
+    /// client.send(b"ping").await?;
+    /// assert_eq!(server.recv(&mut [0; 64]).await?, 4);
+    ///
+    /// drop(server);
+    /// assert_eq!(client.send(b"ping").await.unwrap_err().kind(), ErrorKind::Refused);
+    /// assert_eq!(client.send(b"ping").await.unwrap_err().kind(), ErrorKind::NotConnected);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn connect(address: impl ToAddress) -> Result<Datagram> {
         Connect::new(address).datagram_async().await
     }
@@ -53,6 +73,21 @@ impl Async<crate::Datagram> {
     /// # Errors
     /// Returns an error if the file descriptors of the process or the system are exhausted
     /// ([`ErrorKind::OutOfDescriptors`](crate::ErrorKind::OutOfDescriptors)).
+    ///
+    /// # Examples
+    /// ```
+    /// use stoop::aio;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// let (one, other) = (aio::Datagram::unbound()?, aio::Datagram::unbound()?);
+    /// one.send_to(b"hello", &other.local_address()?).await?;
+    /// let mut buffer = [0; 64];
+    /// let (len, from) = other.recv_from(&mut buffer).await?;
+    /// assert_eq!((&buffer[..len], from), (&b"hello"[..], one.local_address()?));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn unbound() -> Result<Datagram> {
         Datagram::registered_for_reads(crate::Datagram::unbound()?)
     }
@@ -62,6 +97,21 @@ impl Async<crate::Datagram> {
     /// # Errors
     /// Returns an error if the file descriptors of the process or the system are exhausted
     /// ([`ErrorKind::OutOfDescriptors`](crate::ErrorKind::OutOfDescriptors)).
+    ///
+    /// # Examples
+    /// ```
+    /// use stoop::aio;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// let (one, other) = aio::Datagram::pair()?;
+    /// one.send(b"one message").await?;
+    /// one.send(b"another").await?;
+    /// assert_eq!(other.recv(&mut [0; 64]).await?, 11);
+    /// assert_eq!(other.recv(&mut [0; 64]).await?, 7);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn pair() -> Result<(Datagram, Datagram)> {
         let (one, other) = crate::Datagram::pair()?;
         Ok((Datagram::registered_duplex(one)?, Datagram::registered_duplex(other)?))
@@ -95,6 +145,26 @@ impl Async<crate::Datagram> {
     ///
     /// # Cancel safety
     /// This method is cancel safe. If dropped before it completes, nothing has been sent.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::io::IoSlice;
+    /// use std::os::fd::AsFd;
+    /// use stoop::{Allow, Outgoing, aio};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// let (one, other) = aio::Datagram::pair()?;
+    /// let (pipe, _writer) = std::io::pipe()?;
+    /// let descriptors = [pipe.as_fd()];
+    /// let outgoing = Outgoing::new().descriptors(&descriptors);
+    /// one.send_with(&[IoSlice::new(b"a "), IoSlice::new(b"pipe")], &outgoing).await?;
+    ///
+    /// let (message, received) = other.recv_vec_with(Allow::descriptors(1)).await?;
+    /// assert_eq!((&message[..], received.descriptors.len()), (&b"a pipe"[..], 1));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn send_with(&self, buffers: &[IoSlice<'_>], outgoing: &Outgoing<'_>) -> Result<usize> {
         self.sending(|socket| socket.send_with(buffers, outgoing)).await
     }
@@ -113,6 +183,27 @@ impl Async<crate::Datagram> {
     ///
     /// # Cancel safety
     /// This method is cancel safe. If dropped before it completes, nothing has been sent.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use stoop::aio;
+    /// use tokio::time::timeout;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// let (sender, receiver) = (aio::Datagram::unbound()?, aio::Datagram::unbound()?);
+    /// let to = receiver.local_address()?;
+    /// while sender.try_send_to(b"message", &to).is_ok() {}
+    /// // The queue is full. Cancel safe: the message was not sent.
+    /// assert!(timeout(Duration::from_millis(1), sender.send_to(b"late", &to)).await.is_err());
+    ///
+    /// let waiting = tokio::spawn(async move { sender.send_to(b"late", &to).await });
+    /// while receiver.recv_vec().await?.0 != b"late" {}
+    /// waiting.await??;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn send_to(&self, message: &[u8], to: &Address) -> Result<()> {
         send_ready::send_when_ready(self, Receiver::At(to), |socket| socket.send_to(message, to)).await
     }
@@ -132,6 +223,24 @@ impl Async<crate::Datagram> {
     ///
     /// # Cancel safety
     /// This method is cancel safe. If dropped before it completes, nothing has been sent.
+    ///
+    /// # Examples
+    /// ```
+    /// use stoop::{ErrorKind, aio};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// let (client, server) = (aio::Datagram::unbound()?, aio::Datagram::unbound()?);
+    /// client.send_to(b"ping", &server.local_address()?).await?;
+    /// let (_, origin) = server.recv_request().await?;
+    /// server.reply(b"pong", &origin).await?;
+    /// assert_eq!(client.recv_vec().await?.0, b"pong");
+    ///
+    /// drop(client);
+    /// assert_eq!(server.reply(b"late", &origin).await.unwrap_err().kind(), ErrorKind::Refused);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn reply(&self, message: &[u8], to: &Origin) -> Result<()> {
         let target = self.get_ref().reply_target(to)?;
         let send = |socket: &crate::Datagram| packet::send(socket, message, Some(&target.raw));
@@ -150,6 +259,23 @@ impl Async<crate::Datagram> {
     ///
     /// # Cancel safety
     /// This method is cancel safe. If dropped before it completes, nothing has been sent.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::os::fd::AsFd;
+    /// use stoop::{Allow, Outgoing, aio};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// let (client, server) = (aio::Datagram::unbound()?, aio::Datagram::unbound()?);
+    /// client.send_to(b"a pipe, please", &server.local_address()?).await?;
+    /// let (_, origin) = server.recv_request().await?;
+    /// let (pipe, _writer) = std::io::pipe()?;
+    /// server.reply_with(b"here", &origin, &Outgoing::new().descriptors(&[pipe.as_fd()])).await?;
+    /// assert_eq!(client.recv_vec_with(Allow::descriptors(1)).await?.1.descriptors.len(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn reply_with(&self, message: &[u8], to: &Origin, outgoing: &Outgoing<'_>) -> Result<()> {
         let target = self.get_ref().reply_target(to)?;
         let buffers = [IoSlice::new(message)];
@@ -191,6 +317,24 @@ impl Async<crate::Datagram> {
     ///
     /// # Cancel safety
     /// This method is cancel safe. If dropped before it completes, nothing has been received.
+    ///
+    /// # Examples
+    /// ```
+    /// use stoop::{ErrorKind, aio};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// let (one, other) = aio::Datagram::pair()?;
+    /// one.send(b"a long message").await?;
+    /// one.send(b"next").await?;
+    /// let mut buffer = [0; 6];
+    /// let error = other.recv(&mut buffer).await.unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::MessageTruncated);
+    /// assert_eq!(&buffer, b"a long"); // the rest is lost
+    /// assert_eq!(other.recv(&mut buffer).await?, 4);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn recv(&self, buffer: &mut [u8]) -> Result<usize> {
         self.receiving(|socket| socket.recv(buffer)).await
     }
@@ -223,6 +367,26 @@ impl Async<crate::Datagram> {
     /// # Cancel safety
     /// This method is cancel safe. If dropped before it completes, only messages that the policy
     /// refused have been received.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::io::{IoSlice, IoSliceMut};
+    /// use std::os::fd::AsFd;
+    /// use stoop::{Allow, ErrorKind, Outgoing, aio};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// let (one, other) = aio::Datagram::pair()?;
+    /// let (pipe, _writer) = std::io::pipe()?;
+    /// let descriptors = [pipe.as_fd()];
+    /// let outgoing = Outgoing::new().descriptors(&descriptors);
+    /// one.send_with(&[IoSlice::new(b"a pipe")], &outgoing).await?;
+    /// let result = other.recv_with(&mut [IoSliceMut::new(&mut [0; 8])], Allow::NOTHING).await;
+    /// // The message has been received, and its file descriptor closed.
+    /// assert_eq!(result.unwrap_err().kind(), ErrorKind::SurplusDescriptors);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn recv_with(&self, buffers: &mut [IoSliceMut<'_>], allow: Allow) -> Result<Received> {
         self.receiving(|socket| socket.recv_with(buffers, allow)).await
     }
@@ -236,6 +400,21 @@ impl Async<crate::Datagram> {
     ///
     /// # Cancel safety
     /// This method is cancel safe. If dropped before it completes, nothing has been received.
+    ///
+    /// # Examples
+    /// ```
+    /// use stoop::aio;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// let (one, other) = aio::Datagram::pair()?;
+    /// one.send(&[7; 100_000]).await?;
+    /// let (message, from) = other.recv_vec().await?;
+    /// assert_eq!(message.len(), 100_000);
+    /// assert!(from.is_unnamed()); // one end of a pair
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn recv_vec(&self) -> Result<(Vec<u8>, Address)> {
         self.receiving(crate::Datagram::recv_vec).await
     }
@@ -279,6 +458,21 @@ impl Async<crate::Datagram> {
     ///
     /// # Cancel safety
     /// This method is cancel safe. It removes nothing from the queue.
+    ///
+    /// # Examples
+    /// ```
+    /// use stoop::aio;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// let (one, other) = aio::Datagram::pair()?;
+    /// one.send(b"hello").await?;
+    /// let mut buffer = [0; 64];
+    /// assert_eq!(other.peek(&mut buffer).await?, 5);
+    /// assert_eq!(other.recv(&mut buffer).await?, 5); // the same message
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn peek(&self, buffer: &mut [u8]) -> Result<usize> {
         self.receiving(|socket| socket.peek(buffer)).await
     }
@@ -291,6 +485,27 @@ impl Async<crate::Datagram> {
     /// Returns an error if the queue is full
     /// ([`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock)), or if the send fails for another
     /// reason that [`crate::Datagram::send`] lists.
+    ///
+    /// # Examples
+    /// ```
+    /// use stoop::{ErrorKind, aio};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// let (one, other) = aio::Datagram::pair()?;
+    /// let error = loop {
+    ///     match one.try_send(b"message") {
+    ///         Ok(()) => continue,
+    ///         Err(error) => break error,
+    ///     }
+    /// };
+    /// assert_eq!(error.kind(), ErrorKind::WouldBlock);
+    /// while other.try_recv(&mut [0; 64]).is_ok() {}
+    /// one.writable().await?;
+    /// one.try_send(b"message")?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn try_send(&self, message: &[u8]) -> Result<()> {
         self.try_io(Interest::WRITABLE, |socket| socket.send(message))
     }
@@ -327,6 +542,22 @@ impl Async<crate::Datagram> {
     /// Returns an error if the queue is empty
     /// ([`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock)), or if it does not fit the buffer
     /// ([`ErrorKind::MessageTruncated`](crate::ErrorKind::MessageTruncated)).
+    ///
+    /// # Examples
+    /// ```
+    /// use stoop::{ErrorKind, aio};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// let (one, other) = (aio::Datagram::unbound()?, aio::Datagram::unbound()?);
+    /// let mut buffer = [0; 64];
+    /// assert_eq!(other.try_recv_from(&mut buffer).unwrap_err().kind(), ErrorKind::WouldBlock);
+    /// one.send_to(b"hello", &other.local_address()?).await?;
+    /// other.readable().await?;
+    /// assert_eq!(other.try_recv_from(&mut buffer)?, (5, one.local_address()?));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn try_recv_from(&self, buffer: &mut [u8]) -> Result<(usize, Address)> {
         self.try_io(Interest::READABLE, |socket| socket.recv_from(buffer))
     }

@@ -47,6 +47,27 @@ impl<C: Connected> Async<crate::Listener<C>> {
     /// # Cancel safety
     /// This method is cancel safe. If dropped before it completes, no client is lost: the next one
     /// stays in the queue.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use stoop::{Bind, aio};
+    /// use tokio::time::timeout;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// let listener = Bind::new(&path).listen_async().await?;
+    /// // Cancel safe: a dropped `accept` loses no client.
+    /// assert!(timeout(Duration::from_millis(1), listener.accept()).await.is_err());
+    /// let client = aio::Stream::connect(&path).await?;
+    /// client.try_write(b"hello")?;
+    /// let stream = listener.accept().await?;
+    /// assert_eq!(stream.try_read(&mut [0; 8])?, 5);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn accept(&self) -> Result<Async<C>> {
         let mut refusals = Refusals::of(Operation::Accept);
         loop {
@@ -70,6 +91,24 @@ impl<C: Connected> Async<crate::Listener<C>> {
     ///
     /// # Cancel safety
     /// This method is cancel safe. If dropped before it completes, no client is lost.
+    ///
+    /// # Examples
+    /// ```
+    /// use stoop::{Arrival, Bind, Policy, aio};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// let listener = Bind::new(&path).policy(Policy::nobody()).listen_async().await?;
+    /// let _client = aio::Stream::connect(&path).await?;
+    /// match listener.accept_any().await? {
+    ///     Arrival::Admitted(_) => unreachable!("the policy denies every client"),
+    ///     Arrival::Refused { pid, .. } => assert_eq!(pid, Some(std::process::id())),
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn accept_any(&self) -> Result<Arrival<Async<C>>> {
         let mut backoff = Backoff::between(PAUSE_AFTER_FAILURE.0, PAUSE_AFTER_FAILURE.1);
         loop {
@@ -91,6 +130,22 @@ impl<C: Connected> Async<crate::Listener<C>> {
     /// [transient](Error::is_transient) one if no file descriptor is free or the accept failed
     /// otherwise. After a transient error the listener may stay readable: pause before you try
     /// again.
+    ///
+    /// # Examples
+    /// ```
+    /// use stoop::{Bind, ErrorKind, aio};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// let listener = Bind::new(&path).listen_async().await?;
+    /// assert_eq!(listener.try_accept().unwrap_err().kind(), ErrorKind::WouldBlock);
+    /// let _client = aio::Stream::connect(&path).await?;
+    /// assert!(listener.try_accept().is_ok());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn try_accept(&self) -> Result<Async<C>> {
         let mut refusals = Refusals::of(Operation::Accept);
         loop {
@@ -102,6 +157,25 @@ impl<C: Connected> Async<crate::Listener<C>> {
     }
 
     /// Returns the number of clients accepted, refused and failed so far.
+    ///
+    /// ```
+    /// use stoop::{Bind, Policy, aio};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// let mut listener = Bind::new(&path).policy(Policy::nobody()).listen_async().await?;
+    /// let _refused = aio::Stream::connect(&path).await?;
+    /// listener.accept_any().await?;
+    /// listener.set_policy(Policy::same_user())?;
+    /// let _allowed = aio::Stream::connect(&path).await?;
+    /// listener.accept().await?;
+    /// let counts = listener.counts();
+    /// assert_eq!((counts.admitted, counts.refused), (1, 1));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn counts(&self) -> Counts {
         self.get_ref().counts()
     }
@@ -151,6 +225,23 @@ impl<C: Connected> Async<crate::Listener<C>> {
     /// # Cancel safety
     /// This method is cancel safe. Once started, the file is unlinked even if the future is
     /// dropped.
+    ///
+    /// # Examples
+    /// ```
+    /// use stoop::{Bind, ErrorKind, aio};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// let mut listener = Bind::new(&path).listen_async().await?;
+    /// let _queued = aio::Stream::connect(&path).await?;
+    /// listener.release().await?;
+    /// assert_eq!(aio::Stream::connect(&path).await.unwrap_err().kind(), ErrorKind::NotFound);
+    /// listener.accept().await?; // the client in the queue
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn release(&mut self) -> Result<()> {
         let Some(file) = self.get_mut().take_file() else { return Ok(()) };
         // Unlinking may block on another process's lock.

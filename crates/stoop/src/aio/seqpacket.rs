@@ -40,6 +40,24 @@ impl Async<crate::SeqPacket> {
     /// # Cancel safety
     /// This method is cancel safe. If dropped, the attempt is abandoned and the server never sees
     /// it.
+    ///
+    /// # Examples
+    /// ```
+    /// use stoop::{Bind, Packet, aio};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// let listener = Bind::new(&path).listen_seqpacket_async().await?;
+    /// let client = aio::SeqPacket::connect(&path).await?;
+    /// client.send(b"one").await?;
+    /// client.send(b"two").await?;
+    /// let server = listener.accept().await?;
+    /// assert_eq!(server.recv(&mut [0; 64]).await?, Packet::Message(3)); // not 6
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn connect(address: impl ToAddress) -> Result<SeqPacket> {
         Connect::new(address).seqpacket_async().await
     }
@@ -61,6 +79,22 @@ impl Async<crate::SeqPacket> {
     /// # Errors
     /// Returns an error if the socket is not connected
     /// ([`ErrorKind::NotConnected`](crate::ErrorKind::NotConnected)).
+    ///
+    /// # Examples
+    /// ```
+    /// use std::net::Shutdown;
+    /// use stoop::{Packet, aio};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// let (one, other) = aio::SeqPacket::pair()?;
+    /// one.shutdown(Shutdown::Write)?;
+    /// assert_eq!(other.recv(&mut [0; 8]).await?, Packet::End);
+    /// other.send(b"bye").await?;
+    /// assert_eq!(one.recv(&mut [0; 8]).await?, Packet::Message(3));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn shutdown(&self, how: Shutdown) -> Result<()> {
         self.get_ref().shutdown(how)
     }
@@ -77,6 +111,21 @@ impl Async<crate::SeqPacket> {
     ///
     /// # Cancel safety
     /// This method is cancel safe. If dropped before it completes, nothing has been sent.
+    ///
+    /// # Examples
+    /// ```
+    /// use stoop::{ErrorKind, aio};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// let (one, other) = aio::SeqPacket::pair()?;
+    /// // An empty message could not be distinguished from the end.
+    /// assert_eq!(one.send(b"").await.unwrap_err().kind(), ErrorKind::Unsupported);
+    /// drop(other);
+    /// assert_eq!(one.send(b"ping").await.unwrap_err().kind(), ErrorKind::PeerGone);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn send(&self, message: &[u8]) -> Result<()> {
         self.sending(|socket| socket.send(message)).await
     }
@@ -92,6 +141,25 @@ impl Async<crate::SeqPacket> {
     ///
     /// # Cancel safety
     /// This method is cancel safe. If dropped before it completes, nothing has been sent.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::io::IoSlice;
+    /// use std::os::fd::AsFd;
+    /// use stoop::{Allow, Outgoing, aio};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// let (one, other) = aio::SeqPacket::pair()?;
+    /// let (pipe, _writer) = std::io::pipe()?;
+    /// let descriptors = [pipe.as_fd()];
+    /// let outgoing = Outgoing::new().descriptors(&descriptors);
+    /// one.send_with(&[IoSlice::new(b"a pipe")], &outgoing).await?;
+    /// let (message, received) = other.recv_vec_with(Allow::descriptors(1)).await?;
+    /// assert_eq!((&message[..], received.descriptors.len()), (&b"a pipe"[..], 1));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn send_with(&self, buffers: &[IoSlice<'_>], outgoing: &Outgoing<'_>) -> Result<usize> {
         self.sending(|socket| socket.send_with(buffers, outgoing)).await
     }
@@ -107,6 +175,23 @@ impl Async<crate::SeqPacket> {
     ///
     /// # Cancel safety
     /// This method is cancel safe. If dropped before it completes, nothing has been received.
+    ///
+    /// # Examples
+    /// ```
+    /// use stoop::{ErrorKind, Packet, aio};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// let (one, other) = aio::SeqPacket::pair()?;
+    /// one.send(b"a long message").await?;
+    /// one.send(b"next").await?;
+    /// let mut buffer = [0; 6];
+    /// let error = other.recv(&mut buffer).await.unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::MessageTruncated); // the rest is lost
+    /// assert_eq!(other.recv(&mut buffer).await?, Packet::Message(4));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn recv(&self, buffer: &mut [u8]) -> Result<Packet> {
         self.receiving(|socket| socket.recv(buffer)).await
     }
@@ -121,6 +206,21 @@ impl Async<crate::SeqPacket> {
     ///
     /// # Cancel safety
     /// This method is cancel safe. If dropped before it completes, nothing has been received.
+    ///
+    /// # Examples
+    /// ```
+    /// use stoop::aio;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// let (one, other) = aio::SeqPacket::pair()?;
+    /// one.send(&[7; 100_000]).await?;
+    /// drop(one);
+    /// assert_eq!(other.recv_vec().await?.unwrap().len(), 100_000);
+    /// assert_eq!(other.recv_vec().await?, None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn recv_vec(&self) -> Result<Option<Vec<u8>>> {
         self.receiving(crate::SeqPacket::recv_vec).await
     }
@@ -151,6 +251,26 @@ impl Async<crate::SeqPacket> {
     ///
     /// # Cancel safety
     /// This method is cancel safe. If dropped before it completes, nothing has been received.
+    ///
+    /// # Examples
+    /// ```
+    /// use stoop::{Allow, aio};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// let (one, other) = aio::SeqPacket::pair()?;
+    /// other.set_pass_credentials(true)?;
+    /// one.send(b"hello").await?;
+    /// let (message, received) = other.recv_vec_with(Allow::NOTHING).await?;
+    /// assert_eq!(message, b"hello");
+    /// assert!(received.credentials.is_some());
+    ///
+    /// drop(one);
+    /// let (message, received) = other.recv_vec_with(Allow::NOTHING).await?;
+    /// assert!(message.is_empty() && received.is_end());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn recv_vec_with(&self, allow: Allow) -> Result<(Vec<u8>, Received)> {
         self.receiving(|socket| socket.recv_vec_with(allow)).await
     }
@@ -165,6 +285,21 @@ impl Async<crate::SeqPacket> {
     ///
     /// # Cancel safety
     /// This method is cancel safe. It removes nothing from the queue.
+    ///
+    /// # Examples
+    /// ```
+    /// use stoop::{Packet, aio};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// let (one, other) = aio::SeqPacket::pair()?;
+    /// one.send(b"hello").await?;
+    /// let mut buffer = [0; 64];
+    /// assert_eq!(other.peek(&mut buffer).await?, Packet::Message(5));
+    /// assert_eq!(other.recv(&mut buffer).await?, Packet::Message(5)); // the same message
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn peek(&self, buffer: &mut [u8]) -> Result<Packet> {
         self.receiving(|socket| socket.peek(buffer)).await
     }
@@ -177,6 +312,30 @@ impl Async<crate::SeqPacket> {
     /// Returns an error if the queue is full
     /// ([`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock)), or if the send fails for another
     /// reason that [`crate::SeqPacket::send`] lists.
+    ///
+    /// # Examples
+    /// ```
+    /// use stoop::{ErrorKind, aio};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// let (one, other) = aio::SeqPacket::pair()?;
+    /// let mut sent = 0;
+    /// let error = loop {
+    ///     match one.try_send(&[0; 1024]) {
+    ///         Ok(()) => sent += 1,
+    ///         Err(error) => break error,
+    ///     }
+    /// };
+    /// assert_eq!(error.kind(), ErrorKind::WouldBlock);
+    /// for _ in 0..sent {
+    ///     other.recv(&mut [0; 1024]).await?;
+    /// }
+    /// one.writable().await?;
+    /// one.try_send(b"more")?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn try_send(&self, message: &[u8]) -> Result<()> {
         self.try_io(Interest::WRITABLE, |socket| socket.send(message))
     }
@@ -189,6 +348,22 @@ impl Async<crate::SeqPacket> {
     /// Returns an error if the queue is empty
     /// ([`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock)), or if the receive fails for
     /// another reason that [`crate::SeqPacket::recv`] lists.
+    ///
+    /// # Examples
+    /// ```
+    /// use stoop::{ErrorKind, Packet, aio};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// let (one, other) = aio::SeqPacket::pair()?;
+    /// let mut buffer = [0; 64];
+    /// assert_eq!(other.try_recv(&mut buffer).unwrap_err().kind(), ErrorKind::WouldBlock);
+    /// one.send(b"hello").await?;
+    /// other.readable().await?;
+    /// assert_eq!(other.try_recv(&mut buffer)?, Packet::Message(5));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn try_recv(&self, buffer: &mut [u8]) -> Result<Packet> {
         self.try_io(Interest::READABLE, |socket| socket.recv(buffer))
     }

@@ -184,6 +184,23 @@ impl<S: AsFd + Deref<Target = Socket>> Async<S> {
     /// # Errors
     /// Returns an error if the mode cannot be changed, which happens only if the file descriptor is
     /// invalid.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::io::Read;
+    /// use tokio::io::AsyncWriteExt;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// let (mut one, other) = stoop::aio::Stream::pair()?;
+    /// one.write_all(b"hello").await?;
+    ///
+    /// let mut blocking = other.into_sync()?;
+    /// let mut buffer = [0; 8];
+    /// assert_eq!(blocking.read(&mut buffer)?, 5);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn into_sync(self) -> Result<S> {
         let socket = self.main.into_inner().into_inner();
         socket.set_nonblocking(false)?;
@@ -195,6 +212,18 @@ impl<S: AsFd + Deref<Target = Socket>> Async<S> {
     /// It is nonblocking: its receives and sends fail with
     /// [`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock) instead of waiting. To wait for
     /// readiness between attempts, call them in [`Async::try_io`].
+    ///
+    /// ```
+    /// use stoop::{ErrorKind, aio};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// let (one, _other) = aio::Datagram::pair()?;
+    /// let error = one.get_ref().recv(&mut [0; 8]).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::WouldBlock);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn get_ref(&self) -> &S {
         self.main.get_ref().get()
     }
@@ -209,6 +238,29 @@ impl<S: AsFd + Deref<Target = Socket>> Async<S> {
     ///
     /// # Cancel safety
     /// This method is cancel safe. It removes nothing from the queue.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::io::ErrorKind;
+    /// use stoop::aio;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// let (one, other) = aio::Stream::pair()?;
+    /// let mut buffer = [0; 64];
+    /// one.try_write(b"hello")?;
+    /// let len = loop {
+    ///     other.readable().await?;
+    ///     match other.try_read(&mut buffer) {
+    ///         // Readiness may be out of date; the failed read has cleared it.
+    ///         Err(error) if error.kind() == ErrorKind::WouldBlock => continue,
+    ///         result => break result?,
+    ///     }
+    /// };
+    /// assert_eq!(&buffer[..len], b"hello");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn readable(&self) -> Result<()> {
         self.ready(Interest::READABLE).await.map(drop)
     }
@@ -224,6 +276,26 @@ impl<S: AsFd + Deref<Target = Socket>> Async<S> {
     ///
     /// # Cancel safety
     /// This method is cancel safe. It sends nothing.
+    ///
+    /// # Examples
+    /// ```
+    /// use stoop::aio;
+    /// use tokio::io::AsyncReadExt;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// let (one, mut other) = aio::Stream::pair()?;
+    /// let mut sent = 0;
+    /// while let Ok(len) = one.try_write(&[0; 4096]) {
+    ///     sent += len;
+    /// }
+    /// // The queue is full. Reading makes room.
+    /// other.read_exact(&mut vec![0; sent]).await?;
+    /// one.writable().await?;
+    /// assert!(one.try_write(b"more")? > 0);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn writable(&self) -> Result<()> {
         self.ready(Interest::WRITABLE).await.map(drop)
     }
@@ -236,6 +308,21 @@ impl<S: AsFd + Deref<Target = Socket>> Async<S> {
     ///
     /// # Cancel safety
     /// This method is cancel safe. It neither sends nor removes anything from the queue.
+    ///
+    /// # Examples
+    /// ```
+    /// use stoop::aio;
+    /// use tokio::io::Interest;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// let (one, other) = aio::Stream::pair()?;
+    /// drop(other);
+    /// let ready = one.ready(Interest::READABLE | Interest::WRITABLE).await?;
+    /// assert!(ready.is_read_closed());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn ready(&self, interest: Interest) -> Result<Ready> {
         if self.main_has_writes || !interest.is_writable() {
             let mut guard = self.main.ready(interest).await.map_err(configure)?;
@@ -265,6 +352,28 @@ impl<S: AsFd + Deref<Target = Socket>> Async<S> {
     ///
     /// # Errors
     /// Returns an error if the operation does.
+    ///
+    /// # Examples
+    /// ```
+    /// use stoop::{Allow, ErrorKind, aio};
+    /// use std::io::IoSliceMut;
+    /// use tokio::io::Interest;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// let (one, other) = aio::SeqPacket::pair()?;
+    /// let receive = || {
+    ///     other.try_io(Interest::READABLE, |socket| {
+    ///         socket.recv_with(&mut [IoSliceMut::new(&mut [0; 8])], Allow::NOTHING)
+    ///     })
+    /// };
+    /// assert_eq!(receive().unwrap_err().kind(), ErrorKind::WouldBlock);
+    /// one.send(b"ping").await?;
+    /// other.readable().await?;
+    /// assert_eq!(receive()?.len, 4);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn try_io<T>(&self, interest: Interest, operation: impl FnMut(&S) -> Result<T>) -> Result<T> {
         self.attempt(interest, operation)
     }

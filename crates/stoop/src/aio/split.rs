@@ -106,6 +106,24 @@ impl<P: Deref<Target = Stream>> ReadHalf<P> {
     ///
     /// # Cancel safety
     /// This method is cancel safe. If dropped before it completes, nothing has been received.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::io::IoSliceMut;
+    /// use stoop::{Allow, aio};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// let (one, other) = aio::Stream::pair()?;
+    /// let (mut reader, _writer) = one.into_split();
+    /// reader.stream().set_pass_credentials(true)?;
+    /// other.try_write(b"hello")?;
+    /// let mut buffer = [0; 64];
+    /// let received = reader.recv_with(&mut [IoSliceMut::new(&mut buffer)], Allow::NOTHING).await?;
+    /// assert!(received.credentials.is_some());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn recv_with(&mut self, buffers: &mut [IoSliceMut<'_>], allow: Allow) -> Result<Received> {
         self.0.recv_with(buffers, allow).await
     }
@@ -127,6 +145,28 @@ impl<P: Deref<Target = Stream>> WriteHalf<P> {
     ///
     /// # Cancel safety
     /// This method is cancel safe. If dropped before it completes, nothing has been sent.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::io::{IoSlice, IoSliceMut};
+    /// use std::os::fd::AsFd;
+    /// use stoop::{Allow, Outgoing, aio};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// let (mut one, other) = aio::Stream::pair()?;
+    /// let (_reader, mut writer) = one.split();
+    /// let (pipe, _keep) = std::io::pipe()?;
+    /// let descriptors = [pipe.as_fd()];
+    /// let outgoing = Outgoing::new().descriptors(&descriptors);
+    /// writer.send_with(&[IoSlice::new(b"a pipe")], &outgoing).await?;
+    ///
+    /// let mut buffer = [0; 64];
+    /// let buffers = &mut [IoSliceMut::new(&mut buffer)];
+    /// assert_eq!(other.recv_with(buffers, Allow::descriptors(1)).await?.descriptors.len(), 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn send_with(&mut self, buffers: &[IoSlice<'_>], outgoing: &Outgoing<'_>) -> Result<usize> {
         self.0.send_with(buffers, outgoing).await
     }
@@ -137,6 +177,24 @@ impl ReadHalf<Arc<Stream>> {
     ///
     /// # Errors
     /// Returns an error if the halves are not of the same stream. It contains both halves.
+    ///
+    /// # Examples
+    /// ```
+    /// use stoop::aio;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// let (one, other) = aio::Stream::pair()?;
+    /// let (reader, writer) = one.into_split();
+    /// let (other_reader, other_writer) = other.into_split();
+    ///
+    /// let (reader, other_writer) = reader.reunite(other_writer).unwrap_err();
+    /// let one = reader.reunite(writer).expect("two halves of one stream");
+    /// assert_eq!(one.try_write(b"still open")?, 10);
+    /// # drop((other_reader, other_writer));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn reunite(
         self,
         other: OwnedWriteHalf,
@@ -151,6 +209,20 @@ impl ReadHalf<Arc<Stream>> {
 
 impl WriteHalf<Closing> {
     /// Drops the half without shutting down the write direction.
+    ///
+    /// ```
+    /// use std::io::ErrorKind;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// let (one, other) = stoop::aio::Stream::pair()?;
+    /// let (_reader, writer) = one.into_split();
+    /// writer.forget();
+    /// // Not the end of the stream, which dropping the half would have caused.
+    /// assert_eq!(other.try_read(&mut [0; 8]).unwrap_err().kind(), ErrorKind::WouldBlock);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn forget(self) {
         drop(self.0.disarm());
     }

@@ -30,6 +30,25 @@ impl Async<crate::Stream> {
     /// # Cancel safety
     /// This method is cancel safe. If dropped, the attempt is abandoned and the server never sees
     /// it.
+    ///
+    /// # Examples
+    /// ```
+    /// use stoop::{Bind, ErrorKind, aio};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// let error = aio::Stream::connect(&path).await.unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::NotFound);
+    ///
+    /// let listener = Bind::new(&path).listen_async().await?;
+    /// let stream = aio::Stream::connect(&path).await?; // before it is accepted
+    /// assert_eq!(stream.peer().pid.known(), Some(&std::process::id()));
+    /// # drop(listener);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn connect(address: impl ToAddress) -> Result<Stream> {
         Connect::new(address).stream_async().await
     }
@@ -39,6 +58,21 @@ impl Async<crate::Stream> {
     /// # Errors
     /// Returns an error if the file descriptors of the process or the system are exhausted
     /// ([`ErrorKind::OutOfDescriptors`](crate::ErrorKind::OutOfDescriptors)).
+    ///
+    /// # Examples
+    /// ```
+    /// use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// let (mut one, mut other) = stoop::aio::Stream::pair()?;
+    /// one.write_all(b"ping").await?;
+    /// let mut buffer = [0; 4];
+    /// other.read_exact(&mut buffer).await?;
+    /// assert_eq!(&buffer, b"ping");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn pair() -> Result<(Stream, Stream)> {
         let (one, other) = crate::Stream::pair()?;
         Ok((Stream::registered_duplex(one)?, Stream::registered_duplex(other)?))
@@ -51,6 +85,23 @@ impl Async<crate::Stream> {
     /// # Errors
     /// Returns an error if the stream is not connected
     /// ([`ErrorKind::NotConnected`](crate::ErrorKind::NotConnected)).
+    ///
+    /// # Examples
+    /// ```
+    /// use std::net::Shutdown;
+    /// use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// let (one, mut other) = stoop::aio::Stream::pair()?;
+    /// one.shutdown_now(Shutdown::Write)?;
+    /// assert_eq!(other.read(&mut [0; 8]).await?, 0);
+    /// // The other direction stays open.
+    /// other.write_all(b"bye").await?;
+    /// assert_eq!(one.try_read(&mut [0; 8])?, 3);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn shutdown_now(&self, how: Shutdown) -> Result<()> {
         self.get_ref().shutdown(how)
     }
@@ -68,6 +119,28 @@ impl Async<crate::Stream> {
     ///
     /// # Cancel safety
     /// This method is cancel safe. If dropped before it completes, nothing has been sent.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::io::{IoSlice, IoSliceMut};
+    /// use std::os::fd::AsFd;
+    /// use stoop::{Allow, Outgoing, aio};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// let (one, other) = aio::Stream::pair()?;
+    /// let (pipe, _writer) = std::io::pipe()?;
+    /// let descriptors = [pipe.as_fd()];
+    /// let outgoing = Outgoing::new().descriptors(&descriptors);
+    /// assert_eq!(one.send_with(&[IoSlice::new(b"a pipe")], &outgoing).await?, 6);
+    ///
+    /// let mut buffer = [0; 64];
+    /// let buffers = &mut [IoSliceMut::new(&mut buffer)];
+    /// let received = other.recv_with(buffers, Allow::descriptors(1)).await?;
+    /// assert_eq!((received.len, received.descriptors.len()), (6, 1));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn send_with(&self, buffers: &[IoSlice<'_>], outgoing: &Outgoing<'_>) -> Result<usize> {
         self.sending(|stream| stream.send_with(buffers, outgoing)).await
     }
@@ -84,6 +157,28 @@ impl Async<crate::Stream> {
     ///
     /// # Cancel safety
     /// This method is cancel safe. If dropped before it completes, nothing has been received.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::io::{IoSlice, IoSliceMut};
+    /// use std::os::fd::AsFd;
+    /// use stoop::{Allow, ErrorKind, Outgoing, aio};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// let (one, other) = aio::Stream::pair()?;
+    /// let (pipe, _writer) = std::io::pipe()?;
+    /// let descriptors = [pipe.as_fd()];
+    /// let outgoing = Outgoing::new().descriptors(&descriptors);
+    /// one.send_with(&[IoSlice::new(b"a pipe")], &outgoing).await?;
+    ///
+    /// let mut buffer = [0; 64];
+    /// let result = other.recv_with(&mut [IoSliceMut::new(&mut buffer)], Allow::NOTHING).await;
+    /// // The surplus file descriptor has been closed.
+    /// assert_eq!(result.unwrap_err().kind(), ErrorKind::SurplusDescriptors);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn recv_with(&self, buffers: &mut [IoSliceMut<'_>], allow: Allow) -> Result<Received> {
         self.receiving(|stream| stream.recv_with(buffers, allow)).await
     }
@@ -97,6 +192,25 @@ impl Async<crate::Stream> {
     ///
     /// # Cancel safety
     /// This method is cancel safe. It removes nothing from the queue.
+    ///
+    /// # Examples
+    /// ```
+    /// use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// let (mut one, mut other) = stoop::aio::Stream::pair()?;
+    /// one.write_all(b"GET /").await?;
+    /// let mut start = [0; 3];
+    /// assert_eq!(other.peek(&mut start).await?, 3);
+    /// assert_eq!(&start, b"GET");
+    ///
+    /// let mut all = [0; 5];
+    /// other.read_exact(&mut all).await?;
+    /// assert_eq!(&all, b"GET /");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
         self.receiving(|stream| retry(|| stream.peek(buffer))).await
     }
@@ -108,6 +222,22 @@ impl Async<crate::Stream> {
     /// # Errors
     /// Returns an error if no data is available ([`io::ErrorKind::WouldBlock`]), or if the read
     /// fails for the same reasons as [`Read::read`].
+    ///
+    /// # Examples
+    /// ```
+    /// use std::io::ErrorKind;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// let (one, other) = stoop::aio::Stream::pair()?;
+    /// let mut buffer = [0; 8];
+    /// assert_eq!(other.try_read(&mut buffer).unwrap_err().kind(), ErrorKind::WouldBlock);
+    /// drop(one);
+    /// other.readable().await?;
+    /// assert_eq!(other.try_read(&mut buffer)?, 0); // the end of the stream
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         self.attempt(Interest::READABLE, |mut stream| retry(|| stream.read(buffer)))
     }
@@ -117,6 +247,22 @@ impl Async<crate::Stream> {
     /// # Errors
     /// Returns an error if no data is available ([`io::ErrorKind::WouldBlock`]), or if the read
     /// fails: see [`Async::try_read`].
+    ///
+    /// # Examples
+    /// ```
+    /// use std::io::IoSliceMut;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// let (one, other) = stoop::aio::Stream::pair()?;
+    /// one.try_write(b"headbody")?;
+    /// let (mut head, mut body) = ([0; 4], [0; 16]);
+    /// let buffers = &mut [IoSliceMut::new(&mut head), IoSliceMut::new(&mut body)];
+    /// assert_eq!(other.try_read_vectored(buffers)?, 8);
+    /// assert_eq!((&head, &body[..4]), (b"head", &b"body"[..]));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn try_read_vectored(&self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
         self.attempt(Interest::READABLE, |mut stream| retry(|| stream.read_vectored(buffers)))
     }
@@ -128,6 +274,25 @@ impl Async<crate::Stream> {
     /// # Errors
     /// Returns an error if the queue is full ([`io::ErrorKind::WouldBlock`]), or if the write fails
     /// for the same reasons as [`Write::write`].
+    ///
+    /// # Examples
+    /// ```
+    /// use std::io::ErrorKind;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// let (one, _other) = stoop::aio::Stream::pair()?;
+    /// let error = loop {
+    ///     // Each call may write less than it is given.
+    ///     match one.try_write(&[0; 65_536]) {
+    ///         Ok(len) => assert!(0 < len && len <= 65_536),
+    ///         Err(error) => break error,
+    ///     }
+    /// };
+    /// assert_eq!(error.kind(), ErrorKind::WouldBlock);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         self.attempt(Interest::WRITABLE, |mut stream| retry(|| stream.write(bytes)))
     }
@@ -137,6 +302,21 @@ impl Async<crate::Stream> {
     /// # Errors
     /// Returns an error if the queue is full ([`io::ErrorKind::WouldBlock`]), or if the write
     /// fails: see [`Async::try_write`].
+    ///
+    /// # Examples
+    /// ```
+    /// use std::io::IoSlice;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// let (one, other) = stoop::aio::Stream::pair()?;
+    /// assert_eq!(one.try_write_vectored(&[IoSlice::new(b"head"), IoSlice::new(b"body")])?, 8);
+    /// let mut buffer = [0; 16];
+    /// assert_eq!(other.try_read(&mut buffer)?, 8);
+    /// assert_eq!(&buffer[..8], b"headbody");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn try_write_vectored(&self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
         self.attempt(Interest::WRITABLE, |mut stream| retry(|| stream.write_vectored(buffers)))
     }
@@ -144,6 +324,25 @@ impl Async<crate::Stream> {
     /// Splits the stream into a borrowed read half and a borrowed write half.
     ///
     /// The halves can be used concurrently in one task. See [`split`](super::split).
+    ///
+    /// ```
+    /// use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// let (mut one, other) = stoop::aio::Stream::pair()?;
+    /// let (mut reader, mut writer) = one.split();
+    /// let mut buffer = [0; 4];
+    /// other.try_write(b"pong")?;
+    /// // Both at once, in one task.
+    /// let sending = writer.write_all(b"ping");
+    /// let (sent, received) = tokio::join!(sending, reader.read_exact(&mut buffer));
+    /// sent?;
+    /// received?;
+    /// assert_eq!(&buffer, b"pong");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn split(&mut self) -> (ReadHalf<&Stream>, WriteHalf<&Stream>) {
         (ReadHalf(self), WriteHalf(self))
     }
@@ -151,6 +350,25 @@ impl Async<crate::Stream> {
     /// Splits the stream into owned halves, which can be moved to different tasks.
     ///
     /// Dropping the write half shuts down the write direction.
+    ///
+    /// ```
+    /// use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// let (one, mut other) = stoop::aio::Stream::pair()?;
+    /// let (mut reader, mut writer) = one.into_split();
+    /// writer.write_all(b"ping").await?;
+    /// drop(writer);
+    ///
+    /// let mut received = Vec::new();
+    /// other.read_to_end(&mut received).await?; // the end, although `reader` is still open
+    /// assert_eq!(received, b"ping");
+    /// other.write_all(b"pong").await?;
+    /// assert_eq!(reader.read(&mut [0; 8]).await?, 4);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn into_split(self) -> (OwnedReadHalf, OwnedWriteHalf) {
         let stream = Arc::new(self);
         (ReadHalf(stream.clone()), WriteHalf(Closing::new(stream)))

@@ -101,6 +101,18 @@ impl<C: Codec> Decoder<C> {
 
     /// Sets the maximum length of a message, in bytes. The default is
     /// [`DEFAULT_MAX_BYTES`](super::DEFAULT_MAX_BYTES).
+    ///
+    /// ```
+    /// use stoop::frame::{Decoder, FrameError, Lines};
+    ///
+    /// let mut decoder = Decoder::new(Lines).max_bytes(4);
+    /// decoder.room()[..6].copy_from_slice(b"abcdef");
+    /// decoder.filled(6);
+    /// // The line is too long, although its end has not arrived.
+    /// let error = FrameError::TooLong { len_bytes: 6, max_bytes: 4 };
+    /// assert_eq!(decoder.next(), Err(error));
+    /// assert_eq!(decoder.failure(), Some(error)); // permanent
+    /// ```
     pub fn max_bytes(mut self, max_bytes: usize) -> Decoder<C> {
         self.max_bytes = max_bytes.min(isize::MAX as usize / 4);
         self

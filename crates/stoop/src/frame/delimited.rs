@@ -6,6 +6,15 @@ use super::error::FrameError;
 /// A length of four bytes, which counts the message alone, followed by the message.
 ///
 /// [`LengthDelimited::BIG_ENDIAN`] is the default format of tokio-util's `LengthDelimitedCodec`.
+///
+/// ```
+/// use stoop::frame::{Encoder, LengthDelimited};
+///
+/// let mut encoder = Encoder::new(LengthDelimited::BIG_ENDIAN);
+/// encoder.push(b"hi")?;
+/// assert_eq!(encoder.pending(), b"\0\0\0\x02hi");
+/// # Ok::<(), stoop::frame::FrameError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LengthDelimited {
     big_endian: bool,
@@ -43,6 +52,15 @@ impl Codec for LengthDelimited {
 ///
 /// Each byte holds seven bits, the least significant first. The top bit is set in all bytes but the
 /// last.
+///
+/// ```
+/// use stoop::frame::{Encoder, Varint};
+///
+/// let mut encoder = Encoder::new(Varint);
+/// encoder.push(&[b'x'; 300])?;
+/// assert_eq!(encoder.pending()[..3], [0xac, 0x02, b'x']); // 0x2c + 2 × 128 = 300
+/// # Ok::<(), stoop::frame::FrameError>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Varint;
 

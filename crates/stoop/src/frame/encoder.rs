@@ -80,6 +80,19 @@ impl<C: Codec> Encoder<C> {
     /// # Errors
     /// Returns an error if the message exceeds the limit ([`FrameError::TooLong`]) or contains the
     /// delimiter ([`FrameError::ContainsDelimiter`]). Nothing has been appended then.
+    ///
+    /// # Examples
+    /// ```
+    /// use stoop::frame::{Encoder, FrameError, Native};
+    ///
+    /// let mut encoder = Encoder::new(Native).batch_bytes(4096).max_bytes(3000);
+    /// assert!(encoder.push(&[1; 3000])?);
+    /// assert!(!encoder.push(&[2; 3000])?); // the batch is full: send it first
+    /// encoder.consume(encoder.pending().len());
+    /// assert!(encoder.push(&[2; 3000])?);
+    /// assert!(matches!(encoder.push(&[3; 3001]), Err(FrameError::TooLong { .. })));
+    /// # Ok::<(), FrameError>(())
+    /// ```
     #[inline]
     pub fn push(&mut self, message: &[u8]) -> Result<bool, FrameError> {
         self.check(message)?;

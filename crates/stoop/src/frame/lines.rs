@@ -9,6 +9,16 @@ use super::error::FrameError;
 ///
 /// A carriage return before the line feed stays part of the message. A last line without a line
 /// feed is an error ([`FrameError::UnexpectedEnd`]), because it may be incomplete.
+///
+/// ```
+/// use stoop::frame::{Encoder, FrameError, Lines};
+///
+/// let mut encoder = Encoder::new(Lines);
+/// encoder.push(b"a line\r")?;
+/// assert_eq!(encoder.pending(), b"a line\r\n");
+/// assert_eq!(encoder.push(b"two\nlines"), Err(FrameError::ContainsDelimiter));
+/// # Ok::<(), FrameError>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Lines;
 

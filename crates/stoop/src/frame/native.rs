@@ -36,6 +36,15 @@ use super::error::FrameError;
 /// misreads what a later one adds.
 ///
 /// File descriptors are attached to the first byte of their frame's header.
+///
+/// ```
+/// use stoop::frame::{Encoder, Native};
+///
+/// let mut encoder = Encoder::new(Native);
+/// encoder.push(b"hi")?;
+/// assert_eq!(encoder.pending(), b"\x10\0\x02\0hi");
+/// # Ok::<(), stoop::frame::FrameError>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Native;
 

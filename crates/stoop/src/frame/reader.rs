@@ -61,6 +61,18 @@ impl<R: Read, C: Codec> FrameReader<R, C> {
 
     /// Sets the maximum length of a message, in bytes. The default is
     /// [`DEFAULT_MAX_BYTES`](super::DEFAULT_MAX_BYTES).
+    ///
+    /// ```
+    /// use stoop::frame::{FrameError, FrameReader, FrameWriter, Native};
+    /// use stoop::{ErrorKind, Stream};
+    ///
+    /// let (one, other) = Stream::pair()?;
+    /// FrameWriter::new(one, Native).send(&[0; 101])?;
+    /// let mut reader = FrameReader::new(other, Native).max_bytes(100);
+    /// assert_eq!(reader.next().unwrap_err().kind(), ErrorKind::MessageTooLarge);
+    /// assert_eq!(reader.failure(), Some(FrameError::TooLong { len_bytes: 101, max_bytes: 100 }));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn max_bytes(mut self, max_bytes: usize) -> FrameReader<R, C> {
         self.decoder = self.decoder.max_bytes(max_bytes);
         self
@@ -93,6 +105,22 @@ impl<R: Read, C: Codec> FrameReader<R, C> {
     /// - reading fails.
     ///
     /// The first four carry a [`FrameError`] and are permanent.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::io::Write;
+    /// use stoop::frame::{FrameReader, LengthDelimited};
+    /// use stoop::{ErrorKind, Stream};
+    ///
+    /// let (mut one, other) = Stream::pair()?;
+    /// one.write_all(b"\0\0\0\x05hello\0\0\0\x05wor")?;
+    /// drop(one);
+    /// let mut reader = FrameReader::new(other, LengthDelimited::BIG_ENDIAN);
+    /// assert_eq!(reader.next()?, Some(&b"hello"[..]));
+    /// assert_eq!(reader.next().unwrap_err().kind(), ErrorKind::PeerGone); // inside a message
+    /// assert_eq!(reader.next().unwrap_err().kind(), ErrorKind::PeerGone); // permanently
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[inline]
     #[expect(clippy::should_implement_trait, reason = "it lends its buffer, which an iterator cannot")]
     pub fn next(&mut self) -> Result<Option<&[u8]>> {
@@ -117,6 +145,23 @@ impl<R: Read, C: Codec> FrameReader<R, C> {
     /// # Errors
     /// Returns an error if the buffered bytes cannot be decoded (a [`FrameError`]; see
     /// [`FrameReader::next`]).
+    ///
+    /// # Examples
+    /// ```
+    /// use stoop::Stream;
+    /// use stoop::frame::{FrameReader, FrameWriter, Native};
+    ///
+    /// let (one, other) = Stream::pair()?;
+    /// let mut writer = FrameWriter::new(&one, Native);
+    /// writer.send(b"first")?;
+    /// writer.send(b"second")?;
+    /// writer.flush()?;
+    /// let mut reader = FrameReader::new(&other, Native);
+    /// assert_eq!(reader.next()?, Some(&b"first"[..])); // reads both
+    /// assert_eq!(reader.next_buffered()?, Some(&b"second"[..]));
+    /// assert_eq!(reader.next_buffered()?, None); // does not block
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn next_buffered(&mut self) -> Result<Option<&[u8]>> {
         match self.decoder.advance().map_err(receiving)? {
             Some(span) if span.descriptors == 0 => Ok(Some(self.decoder.message(&span))),
@@ -133,6 +178,21 @@ impl<R: Read, C: Codec> FrameReader<R, C> {
     /// # Errors
     /// Returns an error if the stream cannot be read or decoded; [`FrameReader::next`] lists the
     /// cases.
+    ///
+    /// # Examples
+    /// ```
+    /// use stoop::Stream;
+    /// use stoop::frame::{FrameReader, FrameWriter, Native, PageBuffer};
+    ///
+    /// let (one, other) = Stream::pair()?;
+    /// FrameWriter::new(one, Native).send(&[7; 5000])?;
+    /// let mut reader = FrameReader::new(other, Native);
+    /// let len = reader.next_len()?.expect("a message");
+    /// let mut buffer = PageBuffer::new(len);
+    /// assert_eq!(reader.read_into(&mut buffer)?, Some(5000));
+    /// assert_eq!(reader.next_len()?, None); // the end
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn next_len(&mut self) -> Result<Option<usize>> {
         Ok(self.peek_frame()?.map(|next| next.len_bytes))
     }
@@ -147,6 +207,22 @@ impl<R: Read, C: Codec> FrameReader<R, C> {
     /// cases. It also returns an error if the message is longer than `buffer`
     /// ([`ErrorKind::MessageTooLarge`](crate::ErrorKind::MessageTooLarge)). In that case the
     /// message stays available to the next call, and the stream is intact.
+    ///
+    /// # Examples
+    /// ```
+    /// use stoop::frame::{FrameReader, FrameWriter, Native};
+    /// use stoop::{ErrorKind, Stream};
+    ///
+    /// let (one, other) = Stream::pair()?;
+    /// FrameWriter::new(one, Native).send(b"hello")?;
+    /// let mut reader = FrameReader::new(other, Native);
+    /// let error = reader.read_into(&mut [0; 4]).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::MessageTooLarge);
+    /// let mut buffer = [0; 16];
+    /// assert_eq!(reader.read_into(&mut buffer)?, Some(5)); // nothing was lost
+    /// assert_eq!(&buffer[..5], b"hello");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn read_into(&mut self, buffer: &mut [u8]) -> Result<Option<usize>> {
         loop {
             let Some(next) = self.peek_frame()? else { return Ok(None) };
@@ -256,6 +332,7 @@ impl<R: Read + AsFd> FrameReader<R, Native> {
     ///
     /// The last three are permanent, and every file descriptor received is closed.
     ///
+    /// # Examples
     /// ```
     /// use std::os::fd::AsFd;
     /// use stoop::frame::{FrameReader, FrameWriter, Native};
@@ -331,6 +408,19 @@ impl<R, C: Codec> FrameReader<R, C> {
     }
 
     /// Returns how many bytes are buffered that are not part of a delivered message.
+    ///
+    /// ```
+    /// use std::io::Write;
+    /// use stoop::Stream;
+    /// use stoop::frame::{FrameReader, Lines};
+    ///
+    /// let (mut one, other) = Stream::pair()?;
+    /// one.write_all(b"a line\npart")?;
+    /// let mut reader = FrameReader::new(other, Lines);
+    /// assert_eq!(reader.next()?, Some(&b"a line"[..]));
+    /// assert_eq!(reader.unread_bytes(), 4); // would be lost with the reader
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn unread_bytes(&self) -> usize {
         self.decoder.unread_bytes()
     }

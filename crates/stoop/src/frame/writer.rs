@@ -92,6 +92,24 @@ impl<W: Write, C: Codec> FrameWriter<W, C> {
     ///
     /// In the first three cases the message was not accepted and the stream is intact. After a
     /// failed write the stream is unusable.
+    ///
+    /// # Examples
+    /// ```
+    /// use stoop::frame::{FrameReader, FrameWriter, Lines};
+    /// use stoop::{ErrorKind, Stream};
+    ///
+    /// let (one, other) = Stream::pair()?;
+    /// let mut writer = FrameWriter::new(one, Lines);
+    /// writer.send(b"a line")?;
+    /// let error = writer.send(b"two\nlines").unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::Unsupported); // rejected, and the stream is intact
+    /// writer.send(b"another")?;
+    /// drop(writer); // flushes
+    /// let mut reader = FrameReader::new(other, Lines);
+    /// assert_eq!(reader.next()?, Some(&b"a line"[..]));
+    /// assert_eq!(reader.next()?, Some(&b"another"[..]));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[inline]
     pub fn send(&mut self, message: &[u8]) -> Result<()> {
         if message.len() < COPY_BELOW_BYTES && self.push(message)? {
@@ -105,6 +123,23 @@ impl<W: Write, C: Codec> FrameWriter<W, C> {
     /// # Errors
     /// Returns an error if the call would block ([`ErrorKind::WouldBlock`]) or writing fails. In
     /// the first case some bytes may have been sent, and the rest stays pending.
+    ///
+    /// # Examples
+    /// ```
+    /// use stoop::frame::{FrameReader, FrameWriter, Native};
+    /// use stoop::{ErrorKind, Stream};
+    ///
+    /// let (one, other) = Stream::pair()?;
+    /// other.set_nonblocking(true)?;
+    /// let mut reader = FrameReader::new(other, Native);
+    /// let mut writer = FrameWriter::new(one, Native);
+    /// writer.send(b"hello")?;
+    /// // A message that is not flushed is not sent.
+    /// assert_eq!(reader.next().unwrap_err().kind(), ErrorKind::WouldBlock);
+    /// writer.flush()?;
+    /// assert_eq!(reader.next()?, Some(&b"hello"[..]));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn flush(&mut self) -> Result<()> {
         while !self.encoder.is_empty() {
             let (io, pending) = (&mut self.io, self.encoder.pending());
@@ -136,6 +171,20 @@ impl<W: Write, C: Codec> FrameWriter<W, C> {
     }
 
     /// Returns how many bytes are pending.
+    ///
+    /// ```
+    /// use stoop::Stream;
+    /// use stoop::frame::{FrameWriter, LengthDelimited};
+    ///
+    /// let (one, _other) = Stream::pair()?;
+    /// let mut writer = FrameWriter::new(one, LengthDelimited::BIG_ENDIAN);
+    /// writer.send(b"hello")?;
+    /// assert_eq!(writer.pending_bytes(), 9); // with the header
+    /// writer.flush()?;
+    /// assert_eq!(writer.pending_bytes(), 0);
+    /// assert_eq!(writer.waiting_since(), None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn pending_bytes(&self) -> usize {
         self.encoder.pending().len()
     }
@@ -248,6 +297,26 @@ impl<W: Write + AsFd> FrameWriter<W, Native> {
     /// - there are too many file descriptors ([`ErrorKind::Unsupported`]);
     /// - the receiver refuses file descriptors ([`ErrorKind::NotPermitted`]);
     /// - too many are in flight ([`ErrorKind::TooManyInFlight`]).
+    ///
+    /// # Examples
+    /// ```
+    /// use std::os::fd::AsFd;
+    /// use stoop::frame::{FrameReader, FrameWriter, Native};
+    /// use stoop::{Allow, ErrorKind, Stream};
+    ///
+    /// let (one, other) = Stream::pair()?;
+    /// let (pipe, _writer) = std::io::pipe()?;
+    /// let mut writer = FrameWriter::new(one, Native);
+    /// let too_many = vec![pipe.as_fd(); 254];
+    /// let error = writer.send_with_descriptors(b"pipes", &too_many).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::Unsupported);
+    /// writer.send_with_descriptors(b"a pipe", &[pipe.as_fd()])?; // not batched
+    ///
+    /// let mut reader = FrameReader::new(other, Native);
+    /// let (message, descriptors) = reader.next_with_descriptors(Allow::descriptors(1))?.unwrap();
+    /// assert_eq!((message, descriptors.len()), (&b"a pipe"[..], 1));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn send_with_descriptors(&mut self, message: &[u8], descriptors: &[BorrowedFd<'_>]) -> Result<()> {
         let Some(count) = u8::try_from(descriptors.len()).ok().filter(|&n| usize::from(n) <= DESCRIPTORS_MAX)
         else {

@@ -116,6 +116,36 @@ impl Message {
     ///
     /// # Cancel safety
     /// This method is cancel safe. If dropped before it completes, nothing has been sent.
+    ///
+    /// # Examples
+    /// ```
+    /// use stoop::serve::Datagrams;
+    /// use stoop::{Bind, ErrorKind, aio};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// let server = Datagrams::new(Bind::new(&path).datagram_async().await?);
+    /// let client = aio::Datagram::connect(&path).await?;
+    /// client.send(b"ping").await?;
+    /// // A socket without a name cannot be replied to.
+    /// let unnamed = std::os::unix::net::UnixDatagram::unbound()?;
+    /// unnamed.send_to(b"ping", &path)?;
+    ///
+    /// let handler = |message: stoop::serve::Message| async move {
+    ///     match message.reply(b"pong").await {
+    ///         Ok(()) => {}
+    ///         Err(error) => assert_eq!(error.kind(), ErrorKind::InvalidAddress),
+    ///     }
+    /// };
+    /// let counters = server.counters();
+    /// server.run(handler, async {}).await?; // serves the messages in the queue
+    /// assert_eq!(client.recv_vec().await?.0, b"pong");
+    /// assert_eq!(counters.snapshot().finished, 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn reply(&self, message: &[u8]) -> Result<()> {
         let target;
         let receiver = match self.reply_to {
@@ -169,6 +199,28 @@ impl Datagrams {
     ///
     /// Further messages are dropped and counted: in the queue they would block those of other
     /// senders. Senders without an address are subject to the per-user limit only.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use stoop::serve::Datagrams;
+    /// use stoop::{Bind, aio};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// let socket = Bind::new(&path).datagram_async().await?;
+    /// let server = Datagrams::new(socket).max_in_flight_per_sender(1);
+    /// let counters = server.counters();
+    /// let client = aio::Datagram::connect(&path).await?;
+    /// client.send(b"first").await?;
+    /// client.send(b"second").await?; // arrives while the first one is being handled
+    /// server.run(|_message| tokio::time::sleep(Duration::from_millis(1)), async {}).await?;
+    /// let counts = counters.snapshot();
+    /// assert_eq!((counts.accepted, counts.dropped_over_share), (1, 1));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn max_in_flight_per_sender(mut self, messages: usize) -> Datagrams {
         self.senders = KeyedSemaphore::new(messages);
         self
@@ -185,6 +237,36 @@ impl Datagrams {
     /// Sets how long a reply waits for room in its receiver's queue; five seconds by default.
     ///
     /// The reply then fails, and the handler continues.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use stoop::serve::{Datagrams, Message};
+    /// use stoop::{Bind, ErrorKind, aio};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// let socket = Bind::new(&path).datagram_async().await?;
+    /// let server = Datagrams::new(socket).reply_timeout(Duration::from_millis(5));
+    /// let counters = server.counters();
+    /// let client = aio::Datagram::connect(&path).await?; // reads nothing
+    /// client.send(b"ping").await?;
+    /// let flood = |message: Message| async move {
+    ///     let error = loop {
+    ///         match message.reply(b"pong").await {
+    ///             Ok(()) => continue,
+    ///             Err(error) => break error,
+    ///         }
+    ///     };
+    ///     assert_eq!(error.kind(), ErrorKind::TimedOut);
+    /// };
+    /// server.run(flood, async {}).await?;
+    /// let counts = counters.snapshot();
+    /// assert_eq!((counts.finished, counts.replies_timed_out), (1, 1));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn reply_timeout(mut self, time: Duration) -> Datagrams {
         self.reply_timeout = time;
         self.with_replies()
@@ -199,6 +281,36 @@ impl Datagrams {
     /// Sets which ancillary data is accepted; none by default.
     ///
     /// A message that carries more is dropped, and reported as an event.
+    ///
+    /// ```
+    /// use std::io::IoSlice;
+    /// use std::os::fd::AsFd;
+    /// use stoop::serve::{Datagrams, Message};
+    /// use stoop::{Allow, Bind, Outgoing, aio};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// let socket = Bind::new(&path).datagram_async().await?;
+    /// let server = Datagrams::new(socket).allow(Allow::descriptors(1));
+    /// let counters = server.counters();
+    /// let client = aio::Datagram::connect(&path).await?;
+    /// let (pipe, _writer) = std::io::pipe()?;
+    /// let one = [pipe.as_fd()];
+    /// client.send_with(&[IoSlice::new(b"one")], &Outgoing::new().descriptors(&one)).await?;
+    /// let two = [pipe.as_fd(), pipe.as_fd()];
+    /// client.send_with(&[IoSlice::new(b"two")], &Outgoing::new().descriptors(&two)).await?;
+    ///
+    /// let handler = |message: Message| async move {
+    ///     assert_eq!((&message.bytes[..], message.ancillary.descriptors.len()), (&b"one"[..], 1));
+    /// };
+    /// server.run(handler, async {}).await?;
+    /// let counts = counters.snapshot();
+    /// assert_eq!((counts.accepted, counts.panicked), (1, 0)); // the second one was dropped
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn allow(mut self, allow: Allow) -> Datagrams {
         self.allow = allow;
         self
@@ -237,6 +349,27 @@ impl Datagrams {
     ///
     /// # Cancel safety
     /// This method is not cancel safe. If dropped, every handler is aborted.
+    ///
+    /// # Examples
+    /// ```
+    /// use stoop::serve::{Datagrams, Message};
+    /// use stoop::{Bind, aio};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// let server = Datagrams::new(Bind::new(&path).datagram_async().await?);
+    /// let client = aio::Datagram::connect(&path).await?;
+    /// client.send(b"ping").await?;
+    /// let echo = |message: Message| async move { drop(message.reply(&message.bytes).await) };
+    /// // The shutdown has completed already: the message in the queue is served nevertheless.
+    /// server.run(echo, async {}).await?;
+    /// assert_eq!(client.recv_vec().await?.0, b"ping");
+    /// assert!(!path.exists());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn run<H, F>(mut self, mut handler: H, shutdown: impl Future) -> Result<End>
     where
         H: FnMut(Message) -> F,

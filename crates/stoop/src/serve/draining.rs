@@ -26,6 +26,22 @@ pub struct Draining(watch::Receiver<bool>);
 
 impl Draining {
     /// Returns whether draining has begun.
+    ///
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// let listener = stoop::Bind::new(&path).listen_async().await?;
+    /// let server = stoop::serve::Server::new(listener);
+    /// let mut draining = server.draining();
+    /// assert!(!draining.has_begun());
+    /// server.run(|_client, _| async {}, async {}).await?;
+    /// assert!(draining.has_begun());
+    /// draining.wait().await; // returns at once
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn has_begun(&self) -> bool {
         *self.0.borrow()
     }

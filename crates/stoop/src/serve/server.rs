@@ -94,6 +94,32 @@ impl<C: Connected> Server<C> {
     ///
     /// # Panics
     /// Panics if called outside of a runtime.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    /// use stoop::serve::{End, Server};
+    /// use stoop::{Bind, handover};
+    ///
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// let start = |timeout| {
+    ///     let control = path.with_extension("handover");
+    ///     handover::Server::start(&Bind::new(&path), &control, timeout)
+    /// };
+    /// let first: handover::Server = start(Duration::from_secs(5))?;
+    /// # let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    /// # let runtime = runtime.worker_threads(1).enable_all().build()?;
+    /// let end = runtime.spawn(async move {
+    ///     let serving = Server::with_handover(first)?;
+    ///     serving.run(|_client, _| async {}, std::future::pending::<()>()).await
+    /// });
+    /// // In practice, in the next version of the program.
+    /// let second: handover::Server = start(Duration::from_secs(5))?;
+    /// assert!(second.took_over());
+    /// assert_eq!(runtime.block_on(end)??, End::HandedOver);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn with_handover(server: handover::Server<C>) -> Result<Server<C>> {
         let (listener, control, timeout) = server.into_parts();
         let control = ControlSocket::new(control, timeout)?;
@@ -103,6 +129,27 @@ impl<C: Connected> Server<C> {
     /// Limits how many clients are served at once; unlimited by default.
     ///
     /// Further clients wait in the kernel's queue.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use stoop::serve::Server;
+    /// use stoop::{Bind, aio};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// let server = Server::new(Bind::new(&path).listen_async().await?).max_connections(1);
+    /// let counters = server.counters();
+    /// let clients = [aio::Stream::connect(&path).await?, aio::Stream::connect(&path).await?];
+    /// // The shutdown has completed already: those in the queue are served nevertheless.
+    /// server.run(|_client, _| tokio::time::sleep(Duration::from_millis(1)), async {}).await?;
+    /// let counts = counters.snapshot();
+    /// assert_eq!((counts.accepted, counts.peak), (2, 1)); // one after the other
+    /// # drop(clients);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn max_connections(mut self, clients: usize) -> Server<C> {
         self.limits.total = clients;
         self
@@ -111,6 +158,30 @@ impl<C: Connected> Server<C> {
     /// Limits how many clients of one user are served at once; unlimited by default.
     ///
     /// Further clients are closed at once, so that one user cannot use up the total.
+    ///
+    /// ```
+    /// use stoop::serve::Server;
+    /// use stoop::{Bind, aio};
+    /// use tokio::io::AsyncReadExt;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// let server = Server::new(Bind::new(&path).listen_async().await?).max_connections_per_uid(1);
+    /// let counters = server.counters();
+    /// let shutdown = async {
+    ///     let _first = aio::Stream::connect(&path).await.unwrap();
+    ///     let mut second = aio::Stream::connect(&path).await.unwrap();
+    ///     assert_eq!(second.read(&mut [0; 8]).await.unwrap(), 0); // closed
+    /// };
+    /// let handler =
+    ///     |mut client: aio::Stream, _| async move { drop(client.read(&mut [0; 8]).await) };
+    /// server.run(handler, shutdown).await?;
+    /// assert_eq!(counters.snapshot().refused_by_uid, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn max_connections_per_uid(mut self, clients: usize) -> Server<C> {
         self.limits.per_uid = clients;
         self
@@ -121,6 +192,33 @@ impl<C: Connected> Server<C> {
     /// A connection is idle while no byte moves in either direction: the client neither sends nor
     /// reads, or the handler does neither. It is then aborted, at most a quarter of that time
     /// late.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use stoop::serve::Server;
+    /// use stoop::{Bind, aio};
+    /// use tokio::io::AsyncReadExt;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// let listener = Bind::new(&path).listen_async().await?;
+    /// let server = Server::new(listener).idle_timeout(Duration::from_millis(5));
+    /// let counters = server.counters();
+    /// let shutdown = async {
+    ///     let mut silent = aio::Stream::connect(&path).await.unwrap();
+    ///     assert_eq!(silent.read(&mut [0; 8]).await.unwrap(), 0); // closed
+    /// };
+    /// let hold = |client, _| async move {
+    ///     let _open: aio::Stream = client;
+    ///     std::future::pending().await
+    /// };
+    /// server.run(hold, shutdown).await?;
+    /// assert_eq!(counters.snapshot().idle, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn idle_timeout(mut self, time: Duration) -> Server<C> {
         self.limits.idle = Some(time);
         self
@@ -136,6 +234,36 @@ impl<C: Connected> Server<C> {
     /// Sets how long a connection may last; unlimited by default.
     ///
     /// This also limits clients that move a byte now and then to avoid the idle timeout.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use stoop::serve::Server;
+    /// use stoop::{Bind, aio};
+    /// use tokio::io::AsyncWriteExt;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// let listener = Bind::new(&path).listen_async().await?;
+    /// let server = Server::new(listener).max_lifetime(Duration::from_millis(5));
+    /// let counters = server.counters();
+    /// let shutdown = async {
+    ///     let mut client = aio::Stream::connect(&path).await.unwrap();
+    ///     // Activity does not help.
+    ///     while client.write_all(b"x").await.is_ok() {
+    ///         tokio::time::sleep(Duration::from_millis(1)).await;
+    ///     }
+    /// };
+    /// let hold = |client, _| async move {
+    ///     let _open: aio::Stream = client;
+    ///     std::future::pending().await
+    /// };
+    /// server.run(hold, shutdown).await?;
+    /// assert_eq!(counters.snapshot().overdue, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn max_lifetime(mut self, time: Duration) -> Server<C> {
         self.limits.lifetime = Some(time);
         self
@@ -145,6 +273,27 @@ impl<C: Connected> Server<C> {
     /// by default.
     ///
     /// Connections left at the deadline are aborted.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use stoop::serve::Server;
+    /// use stoop::{Bind, aio};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// let listener = Bind::new(&path).listen_async().await?;
+    /// let server = Server::new(listener).drain_deadline(Duration::from_millis(5));
+    /// let counters = server.counters();
+    /// let _client = aio::Stream::connect(&path).await?;
+    /// // The client in the queue is still accepted; its handler never returns.
+    /// server.run(|_client, _| std::future::pending(), async {}).await?;
+    /// let counts = counters.snapshot();
+    /// assert_eq!((counts.accepted, counts.aborted), (1, 1));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn drain_deadline(mut self, time: Duration) -> Server<C> {
         self.drain_deadline = time;
         self
@@ -157,6 +306,27 @@ impl<C: Connected> Server<C> {
 
     /// Returns a handle that notifies handlers when draining begins, so that they need not wait
     /// for another request.
+    ///
+    /// ```
+    /// use stoop::serve::{End, Server};
+    /// use stoop::{Bind, aio};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// let server = Server::new(Bind::new(&path).listen_async().await?);
+    /// let (draining, counters) = (server.draining(), server.counters());
+    /// let handler = |_client, _| {
+    ///     let mut draining = draining.clone();
+    ///     async move { draining.wait().await } // instead of the next request
+    /// };
+    /// let _client = aio::Stream::connect(&path).await?;
+    /// assert_eq!(server.run(handler, async {}).await?, End::ShutDown);
+    /// assert_eq!(counters.snapshot().finished, 1); // not aborted at the deadline
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn draining(&self) -> Draining {
         self.draining.subscribe()
     }
@@ -179,6 +349,36 @@ impl<C: Connected> Server<C> {
     ///
     /// # Cancel safety
     /// This method is not cancel safe. If dropped, every connection is aborted.
+    ///
+    /// # Examples
+    /// ```
+    /// use stoop::serve::{End, Server};
+    /// use stoop::{Bind, aio};
+    /// use tokio::io::AsyncReadExt;
+    /// use tokio::io::AsyncWriteExt;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// let server = Server::new(Bind::new(&path).listen_async().await?);
+    /// let counters = server.counters();
+    /// let greet = |mut client: aio::Stream, peer: stoop::Peer| async move {
+    ///     let greeting = format!("hello, process {}", peer.pid.known().unwrap());
+    ///     drop(client.write_all(greeting.as_bytes()).await);
+    /// };
+    /// let shutdown = async {
+    ///     let mut greeting = String::new();
+    ///     let mut client = aio::Stream::connect(&path).await.unwrap();
+    ///     client.read_to_string(&mut greeting).await.unwrap();
+    ///     assert_eq!(greeting, format!("hello, process {}", std::process::id()));
+    /// };
+    /// assert_eq!(server.run(greet, shutdown).await?, End::ShutDown);
+    /// assert_eq!(counters.snapshot().finished, 1);
+    /// assert!(!path.exists());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn run<H, F>(self, mut handler: H, shutdown: impl Future) -> Result<End>
     where
         H: FnMut(Async<C>, Peer) -> F,
@@ -201,6 +401,27 @@ impl<C: Connected> Server<C> {
     ///
     /// # Cancel safety
     /// This method is not cancel safe. If dropped, every connection is aborted.
+    ///
+    /// # Examples
+    /// ```
+    /// use stoop::serve::Server;
+    /// use stoop::{Bind, aio};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// let server = Server::new(Bind::new(&path).listen_async().await?);
+    /// let counters = server.counters();
+    /// let _client = aio::Stream::connect(&path).await?;
+    /// let handler = |client: aio::Stream| async move {
+    ///     assert_eq!(client.peer().pid.known(), Some(&std::process::id())); // if needed after all
+    /// };
+    /// server.run_without_peer(handler, async {}).await?;
+    /// assert_eq!(counters.snapshot().finished, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn run_without_peer<H, F>(mut self, mut handler: H, shutdown: impl Future) -> Result<End>
     where
         H: FnMut(Async<C>) -> F,
