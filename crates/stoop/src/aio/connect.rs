@@ -153,6 +153,7 @@ impl Connect {
         let socket = unconnected(kind, Blocking::Never)?;
         let mut retries = ConnectRetries::new(self);
         loop {
+            // A failed attempt leaves the socket unconnected, so the same one can try again.
             let Err(error) = try_once(&socket, &address, || Ok(())) else { return Ok(socket) };
             let pause = retries.after(error).map_err(|error| error.on(&address))?;
             tokio::time::sleep(pause).await;
@@ -186,11 +187,14 @@ impl ConnectRetries {
     fn after(&mut self, error: Error) -> Result<Duration> {
         let pause = self.backoff.next();
         if error.is_would_block() {
+            // `EAGAIN`: a server exists and its backlog is full. The wait for room starts over when it
+            // has had room in between.
             let since = *self.full_since.get_or_insert_with(Instant::now);
             let Some(limit) = self.backlog_limit else { return Ok(pause) };
             return left(limit, since, pause).ok_or_else(|| stayed_full(error, limit));
         }
         self.full_since = None;
+        // `ENOENT` and `ECONNREFUSED`: no server yet. Any other error does not go away by waiting.
         if !error.is_not_found() && !error.is_refused() {
             return Err(error);
         }

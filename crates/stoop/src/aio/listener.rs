@@ -74,6 +74,8 @@ impl<C: Connected> Async<crate::Listener<C>> {
             if let Arrival::Admitted(client) = self.accept_any().await? {
                 return Ok(client);
             }
+            // tokio's cooperative budget counts accepted clients only. A flood of refused ones would
+            // otherwise keep this task from yielding.
             if refusals.add(self, 1).is_err() {
                 refusals = Refusals::of(Operation::Accept);
                 tokio::task::yield_now().await;

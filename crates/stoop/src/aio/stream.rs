@@ -379,6 +379,7 @@ impl Async<crate::Stream> {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        // Remembered before the read: whether the read was short decides about the readiness.
         let room_bytes = buffer.remaining();
         if self.is_fresh() {
             match self.receive(buffer) {

@@ -144,6 +144,8 @@ impl<C: Codec> Decoder<C> {
     pub fn room(&mut self) -> &mut [u8] {
         let unread_bytes = self.end - self.start;
         let is_long = self.expected_bytes >= self.read_bytes / 4 && self.expected_bytes > unread_bytes;
+        // A long message gets space for its rest and for one more header, and no more: the next message
+        // is then read separately, to the start of a page.
         let (wanted_bytes, least_bytes) = if is_long {
             let wanted_bytes = self.expected_bytes - unread_bytes + C::HEADER_MAX_BYTES;
             (wanted_bytes, wanted_bytes)
@@ -230,6 +232,7 @@ impl<C: Codec> Decoder<C> {
         if let Ok(Step::Frame { header_bytes, head }) = step
             && head.len_bytes <= self.max_bytes as u64
         {
+            // The fast path: the frame is complete. Anything else is evaluated in `incomplete`.
             let (len_bytes, position) = (head.len_bytes as usize, self.position());
             let frame_bytes = header_bytes + len_bytes + C::TRAILER.len();
             if frame_bytes <= unread.len() {
@@ -267,6 +270,7 @@ impl<C: Codec> Decoder<C> {
                 self.searched_bytes = unread_bytes;
                 Ok(None)
             }
+            // No end within the limit: with `Lines`, no header announces the length.
             Ok(Step::More) => self.fail(FrameError::TooLong { len_bytes: unread_bytes as u64, max_bytes }),
             Ok(Step::Frame { head: Head { len_bytes, .. }, .. }) if len_bytes > max_bytes => {
                 self.fail(FrameError::TooLong { len_bytes, max_bytes })
@@ -311,6 +315,7 @@ impl<C: Codec> Decoder<C> {
         let came = &self.buffer[from..self.end];
         message[..came.len()].copy_from_slice(came);
         let len_bytes = came.len();
+        // Only the header stays: the message's bytes now have one owner, the caller's buffer.
         self.end = from;
         len_bytes
     }

@@ -102,6 +102,8 @@ impl<C: Codec> Encoder<C> {
         }
         let head = Head { len_bytes: message.len() as u64, descriptors: 0 };
         let room = &mut self.buffer[self.end..];
+        // The header is written in place. Its length is known only afterwards, so there is space for
+        // the longest one, and the message goes directly behind what was used.
         let header = room.first_chunk_mut().expect("room was made for the longest header");
         let header_bytes = self.codec.encode(head, header)?;
         let (body, rest) = room[header_bytes..].split_at_mut(message.len());
@@ -182,6 +184,7 @@ impl<C: Codec> Encoder<C> {
             }
             return true;
         }
+        // Sent bytes at the front may have left enough space.
         self.buffer.copy_within(self.start..self.end, 0);
         (self.start, self.end) = (0, self.end - self.start);
         self.buffer.len() - self.end >= most_bytes

@@ -66,6 +66,7 @@ impl Codec for Native {
     fn decode(&self, bytes: &[u8], _looked_bytes: usize) -> Result<Step, FrameError> {
         let Some(&word) = bytes.first_chunk() else { return decode_start(bytes) };
         let word = u32::from_le_bytes(word);
+        // Little-endian: the low byte of the word is byte 0, and its upper half is the length.
         let len_bytes = u64::from(word >> 16);
         // One comparison checks both byte 0 (version, no flags) and byte 1 (no file descriptors).
         if word as u16 == u16::from(VERSION) && len_bytes < LONG_BYTES {
@@ -108,6 +109,7 @@ fn decode_rest(bytes: &[u8]) -> Result<Step, FrameError> {
     decode_start(bytes)?;
     let &[first, descriptors, low, high] = bytes.first_chunk().expect("the caller has seen four bytes");
     let bad = Err(FrameError::BadHeader { first });
+    // The flag and the count say the same, so that a message has exactly one encoding.
     let count_fits = (first & DESCRIPTORS != 0) == (descriptors != 0);
     if !count_fits || usize::from(descriptors) > crate::control::DESCRIPTORS_MAX {
         return bad;

@@ -241,6 +241,7 @@ impl<R: Read, C: Codec> FrameReader<R, C> {
                 self.gathers = false;
                 return Ok(Some(len_bytes));
             }
+            // A trailer would have to be read between the message and the next header.
             if C::TRAILER.is_empty() && !self.gathers {
                 return self.read_direct(next, message);
             }
@@ -362,6 +363,8 @@ impl<R: Read + AsFd> FrameReader<R, Native> {
     fn claim(&mut self, allow: Allow) -> Result<Option<(Span, Vec<OwnedFd>)>> {
         loop {
             if let Some(span) = self.decoder.advance().map_err(receiving)? {
+                // Compare with the allowance before claiming: a peer that announces too many has not
+                // necessarily sent them.
                 let announced = usize::from(span.descriptors);
                 let claimed = allow.check(announced).and_then(|()| self.fds.claim(span.position, announced));
                 let descriptors = claimed.or_else(|error| self.decoder.fail(error)).map_err(receiving)?;
@@ -374,6 +377,7 @@ impl<R: Read + AsFd> FrameReader<R, Native> {
     }
 
     fn fill_with_descriptors(&mut self, allow: Allow) -> Result<bool> {
+        // A position in the stream, not in the buffer: `room` may move the unread bytes.
         let from = self.decoder.filled_position();
         let (io, room) = (&self.io, self.decoder.room());
         let arrival = retry(|| sys::receive_message(io.as_fd(), &mut [IoSliceMut::new(room)], 0))
@@ -385,6 +389,7 @@ impl<R: Read + AsFd> FrameReader<R, Native> {
         let kept = checked.and_then(|()| self.fds.push(from..self.decoder.filled_position(), came));
         kept.or_else(|error| self.decoder.fail(error)).map_err(receiving)?;
         if arrival.len == 0 {
+            // File descriptors whose frame never arrived: an error even at a frame boundary.
             let stray = !self.fds.is_empty();
             let ended = self.decoder.finish();
             let ended = if stray && ended.is_ok() { self.decoder.fail(self.fds.stray()) } else { ended };

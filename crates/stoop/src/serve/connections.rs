@@ -66,6 +66,7 @@ impl Entry {
         if over(limits.lifetime, self.began) {
             return Some(Ended::Overdue);
         }
+        // Relaxed: the count publishes nothing, and a late value only delays the verdict by a sweep.
         let seen = self.activity.as_ref()?.load(Ordering::Relaxed);
         if seen != self.seen {
             (self.seen, self.moved) = (seen, now);

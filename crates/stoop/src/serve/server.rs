@@ -473,6 +473,8 @@ impl<C: Connected> Server<C> {
         sweeps: &mut Option<Interval>,
         mut shutdown: Pin<&mut impl Future>,
     ) -> Event<C> {
+        // Created anew for each event, because handling one needs `self` and `connections`. As all of
+        // them are cancel safe, dropping the others loses nothing.
         let full = connections.is_full();
         let mut ended = pin!(connections.ended());
         let mut client = pin!(self.listener.accept_any());

@@ -52,6 +52,7 @@ impl ControlSocket {
                 None => std::future::pending().await,
             }
         });
+        // One future for each successor that is waited for: there are few.
         let mut messages: Vec<_> =
             successors.awaited().map(|successor| Box::pin(readable(successor))).collect();
         poll_fn(|cx| {
