@@ -32,20 +32,20 @@ fn run() -> stoop::Result<usize> {
         let message = [IoSlice::new(b"as small as messages are"); 16];
         let mut left = MESSAGES;
         while left > 0 {
-            // Fewer may go than were given: where one failed, the next call says why.
+            // Fewer may be sent than were given: if one failed, the next call returns its error.
             left -= sender.send_batch(&message[..left.min(message.len())])?;
         }
         Ok(())
     });
 
-    // All memory is taken here, once: room for up to 64 messages of up to 512 bytes.
+    // All memory is allocated here, once: for up to 64 messages of up to 512 bytes.
     let mut batch = Batch::new(64, 512);
     let (mut received, mut calls) = (0, 0);
     while received < MESSAGES {
         received += receiver.recv_batch(&mut batch)?;
         calls += 1;
         for message in batch.iter() {
-            // A message that was too long for its room is an error here, and no other message suffers.
+            // A message longer than its buffer is an error here; the other messages are unaffected.
             assert_eq!(message.bytes()?, b"as small as messages are");
         }
     }

@@ -1,5 +1,5 @@
-//! A server that knows who is calling: admits its own user, root, and whichever other users it is
-//! told to.
+//! A server that checks its clients: it accepts its own user, root, and the users that are named as
+//! arguments.
 //!
 //! ```text
 //! cargo run -p stoop --example check_peer -- ./app.sock 1000 1001
@@ -29,13 +29,13 @@ fn main() -> ExitCode {
 
 fn serve(address: &str, users: &[u32]) -> stoop::Result<()> {
     let policy = users.iter().fold(Policy::same_user(), |policy, &user| policy.allow_uid(user));
-    // The file lets everybody in, and the policy decides: on what the kernel says of the client, not
-    // the client itself, and before a byte of it is read. An abstract address (@name) has no file,
-    // so there the policy is all there is.
+    // The file's mode allows every user, and the policy decides: on what the kernel reports of the
+    // client, not on what the client claims, and before a byte is read. An abstract address (@name)
+    // has no file mode: it has only the policy.
     let listener = Bind::new(address).mode(0o666).policy(policy).listen()?;
     println!("listening");
     loop {
-        // `accept` would pass over those that are refused; this tells.
+        // `accept` would skip refused clients; this reports them.
         let mut client = match listener.accept_any()? {
             Arrival::Admitted(client) => client,
             Arrival::Refused { uid, .. } => {
@@ -43,14 +43,14 @@ fn serve(address: &str, users: &[u32]) -> stoop::Result<()> {
                 continue;
             }
         };
-        // Everything known of the other end, as it was when it connected. What is not known is never 0.
+        // The peer's identity at the time of its connect. An unknown id is never 0.
         let peer = client.peer();
         let greeting = match peer.uid {
             Fact::Known(uid) => format!("hello, user {uid}, in process {:?}\n", peer.pid.known()),
             _ => "hello, whoever you are\n".to_owned(),
         };
-        println!("admitted {:?}", peer.uid);
-        // A client may have gone by now.
+        println!("accepted {:?}", peer.uid);
+        // The client may have closed its end by now.
         let _ = client.write_all(greeting.as_bytes());
     }
 }

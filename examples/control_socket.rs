@@ -1,5 +1,5 @@
-//! The smallest control socket: a line in, a line out, one client after the other. What it lacks,
-//! `daemon.rs` has.
+//! The smallest control socket: one line in, one line out, one client after the other. For limits
+//! and an orderly exit see `daemon.rs`.
 //!
 //! ```text
 //! cargo run -p stoop --example control_socket -- ./control.sock
@@ -10,11 +10,11 @@ use stoop::{Bind, Policy, Stream};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let address = std::env::args().nth(1).ok_or("usage: control_socket ADDRESS")?;
-    // 0660: the owner and one group may ask. The policy says so once more, by what the kernel says of
-    // who connects.
+    // 0660: the owner and one group may connect. The policy checks the same again, by the credentials
+    // that the kernel reports.
     let listener = Bind::new(address).mode(0o660).policy(Policy::same_user()).listen()?;
     loop {
-        // A client that goes in the middle of a line ends its own conversation and nothing else.
+        // A client that disconnects in the middle of a line ends only its own connection.
         let _ = converse(&listener.accept()?);
     }
 }

@@ -1,6 +1,6 @@
-//! A daemon to leave running: answers every line in capital letters, admits its own user and root,
-//! bounds what clients can take, and at SIGTERM or Ctrl-C finishes what it has begun before it
-//! ends.
+//! A daemon: it answers every line in capital letters, accepts its own user and root, limits the
+//! resources of its clients, and on SIGTERM or Ctrl-C finishes the requests in progress before it
+//! exits.
 //!
 //! ```text
 //! cargo run -p stoop --features tokio --example daemon -- ./app.sock
@@ -14,7 +14,7 @@ use stoop::{Bind, Policy, aio};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// The longest line: a client could send one without end.
+/// The longest accepted line: without a limit, a client could send one that never ends.
 const LINE_BYTES: u64 = 64 * 1024;
 
 // One thread serves thousands of clients that mostly wait.
@@ -34,12 +34,12 @@ async fn main() -> ExitCode {
 }
 
 async fn serve(address: &str) -> Result<(), Box<dyn std::error::Error>> {
-    // Ready before the address is, so that no signal comes too early to be heard.
+    // Registered before the socket is bound, so that no signal comes too early.
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let listener = Bind::new(address).mode(0o660).policy(Policy::same_user()).listen_async().await?;
     let server = Server::new(listener)
         .max_connections(100) // more wait in the queue
-        .idle_timeout(Duration::from_secs(60)) // a silent client gives its place back
+        .idle_timeout(Duration::from_secs(60)) // closes silent connections
         .drain_deadline(Duration::from_secs(5));
     let (counters, draining) = (server.counters(), server.draining());
     println!("listening");
@@ -54,7 +54,7 @@ async fn serve(address: &str) -> Result<(), Box<dyn std::error::Error>> {
         .run(
             move |stream, _peer| {
                 let draining = draining.clone();
-                // A client may go at any time; that ends its own conversation and nothing else.
+                // A client may disconnect at any time, which ends only its own connection.
                 async move { drop(answer(stream, draining).await) }
             },
             shutdown,
@@ -78,7 +78,7 @@ async fn answer(stream: aio::Stream, mut draining: Draining) -> std::io::Result<
     loop {
         line.clear();
         let mut limited = (&mut lines).take(LINE_BYTES);
-        // What has been asked is answered. Whoever asks nothing when the end has begun does not hold it up.
+        // Requests in progress are answered. A client without one does not delay the shutdown.
         let read = tokio::select! {
             biased;
             read = limited.read_line(&mut line) => read?,

@@ -1,4 +1,4 @@
-//! A client of datagrams: sends each of its words as one message, and prints the answers.
+//! A datagram client: sends each argument as one message, and prints the answers.
 //!
 //! ```text
 //! cargo run -p stoop --example datagram_client -- ./app.sock hello there
@@ -25,10 +25,10 @@ fn main() -> ExitCode {
 }
 
 fn talk(address: &str, words: impl Iterator<Item = String>) -> stoop::Result<()> {
-    // To be answered, a datagram client needs an address of its own. The kernel chooses one here: an
-    // abstract name, which leaves no file behind.
+    // A datagram client needs an address to be answered. The kernel chooses one here: an abstract
+    // name, which leaves no file behind.
     let socket = Connect::new(address).wait_for_server(Duration::from_secs(2)).datagram()?;
-    // A server that ends takes its unread messages along and tells nobody, so waiting has a limit.
+    // If the server exits, its unread messages are lost without an error, so waiting has a limit.
     socket.set_read_timeout(Some(Duration::from_secs(5)))?;
     for word in words {
         // One send is one message, and one receive gives one message.

@@ -1,5 +1,5 @@
-//! A server of datagrams: answers every message with the same message in capital letters. One
-//! socket for all clients.
+//! A datagram server: answers every message with the same message in capital letters, on one socket
+//! for all clients.
 //!
 //! ```text
 //! cargo run -p stoop --example datagram_server -- ./app.sock
@@ -26,15 +26,15 @@ fn main() -> ExitCode {
 
 fn serve(address: &str) -> stoop::Result<()> {
     let socket = Bind::new(address).mode(0o600).datagram()?;
-    // Nothing is ever lost locally: a send waits while the receiver's queue is full. A client that asks
-    // and never reads must not hold up the others, so our patience ends.
+    // No datagram is lost: a send waits while the receiver's queue is full. A client that never reads
+    // must not delay the others, so sends have a timeout.
     socket.set_write_timeout(Some(Duration::from_millis(100)))?;
     println!("listening");
     loop {
-        // However long the message is, none of it is cut.
+        // Never truncated, however long the message is.
         let (message, sender) = socket.recv_request()?;
-        // Clients that did not bind have no address and cannot be answered; others may have exited already,
-        // or have put another's socket in their place.
+        // Clients that did not bind have no address and cannot be answered. Others may have exited by now,
+        // or another socket may have their name.
         if let Err(error) = socket.reply(&message.to_ascii_uppercase(), &sender) {
             eprintln!("{error}");
         }

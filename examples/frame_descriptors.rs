@@ -1,5 +1,5 @@
-//! Open files on a stream of messages: each arrives with the message it was sent with, however the
-//! bytes are read.
+//! File descriptors on a stream of messages: each arrives with the message it was sent with,
+//! however the bytes are split into reads.
 //!
 //! ```text
 //! cargo run -p stoop --example frame_descriptors -- README.md LICENSE-MIT
@@ -38,16 +38,16 @@ fn run(paths: &[String]) -> Result<(), Box<dyn Error>> {
 fn send(stream: Stream, paths: &[String]) -> Result<(), Box<dyn Error>> {
     let mut writer = FrameWriter::new(stream, Native);
     for path in paths {
-        writer.send(b"the next one brings a file")?; // waits here…
+        writer.send(b"the next one brings a file")?; // buffered here…
         let file = File::open(path)?;
-        writer.send_with_descriptors(path.as_bytes(), &[file.as_fd()])?; // …and goes just before this
+        writer.send_with_descriptors(path.as_bytes(), &[file.as_fd()])?; // …and sent just before this one
     }
     Ok(writer.flush()?)
 }
 
 fn receive(stream: Stream) -> Result<(), Box<dyn Error>> {
     let mut reader = FrameReader::new(stream, Native).max_bytes(4096);
-    // No other call on this stream: plain reads would let the kernel drop the files.
+    // Do not read this stream in any other way: on a plain read the kernel drops the files.
     while let Some((message, mut files)) = reader.next_with_descriptors(Allow::descriptors(1))? {
         let message = stoop::escaped(message);
         match files.pop() {

@@ -1,5 +1,5 @@
-//! Requests and answers as messages on a stream, many in each system call: a server that counts the
-//! bytes of what it is sent.
+//! Requests and responses as messages on a stream, many in each system call: a server that returns
+//! the length of each request.
 //!
 //! ```text
 //! cargo run -p stoop --example frames -- serve ./app.sock &
@@ -11,8 +11,8 @@ use std::process::ExitCode;
 use stoop::frame::{FrameReader, FrameWriter, Native};
 use stoop::{Bind, Policy, Stream};
 
-/// How many requests are under way at once: more, and both sides could wait for room, each for the
-/// other to read.
+/// The number of requests in flight. With more, both sides could block on a full buffer, each
+/// waiting for the other to read.
 const WINDOW: u32 = 256;
 
 fn main() -> ExitCode {
@@ -42,7 +42,7 @@ fn serve(address: &str) -> stoop::Result<()> {
         let client = listener.accept()?;
         std::thread::spawn(move || {
             if let Err(error) = answer(&client) {
-                eprintln!("a client has gone: {error}");
+                eprintln!("a client disconnected: {error}");
             }
         });
     }
@@ -50,16 +50,16 @@ fn serve(address: &str) -> stoop::Result<()> {
 
 // ANCHOR: answer
 fn answer(client: &Stream) -> stoop::Result<()> {
-    // The longest message is our decision. A longer one is refused before anything is allocated for it.
+    // The limit is ours to choose. A longer message is refused before memory is allocated for it.
     let mut requests = FrameReader::new(client, Native).max_bytes(64 * 1024);
     let mut answers = FrameWriter::new(client, Native);
     while let Some(request) = requests.next()? {
         answers.send(&(request.len() as u32).to_le_bytes())?;
-        // Whatever came in the same read is answered too…
+        // Requests of the same read are answered too…
         while let Some(request) = requests.next_buffered()? {
             answers.send(&(request.len() as u32).to_le_bytes())?;
         }
-        // …and before waiting for more, all answers go in one system call.
+        // …and all responses are sent with one system call before the next wait.
         answers.flush()?;
     }
     Ok(())
@@ -77,7 +77,7 @@ fn ask(address: &str, count: u32) -> stoop::Result<()> {
             requests.send(&message(sent))?;
             sent += 1;
         }
-        // About to wait: nothing may be left behind here. Costs nothing where nothing is.
+        // About to wait, so everything has to be sent. Costs nothing if the buffer is empty.
         requests.flush()?;
         let expected = message(number).len() as u32;
         right += u32::from(answers.next()? == Some(&expected.to_le_bytes()[..]));
@@ -87,7 +87,7 @@ fn ask(address: &str, count: u32) -> stoop::Result<()> {
 }
 // ANCHOR_END: ask
 
-/// Messages of many lengths, the empty one among them.
+/// Returns messages of many lengths, an empty one among them.
 fn message(number: u32) -> Vec<u8> {
     vec![b'x'; number as usize % 100]
 }

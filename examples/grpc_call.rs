@@ -1,8 +1,9 @@
-//! Calls any method of any gRPC server at a local socket, knowing nothing of it before: JSON in,
-//! JSON out.
+//! Calls any method of any gRPC server on a Unix domain socket, with the schema that the server
+//! reports: JSON in, JSON out.
 //!
 //! ```text
-//! cargo run -p stoop-grpc --features dynamic --example grpc_call -- ./app.sock greet.Greeter/Hello '{"name": "you"}'
+//! cargo run -p stoop-grpc --features dynamic --example grpc_call -- \
+//!     ./app.sock greet.Greeter/Hello '{"name": "you"}'
 //! ```
 
 use std::process::ExitCode;
@@ -28,7 +29,7 @@ async fn main() -> ExitCode {
 // ANCHOR: call
 async fn call(address: &str, name: &str, request: &str) -> Result<(), Box<dyn std::error::Error>> {
     let client = Client::grpc(connect(address).await?);
-    // What there is to call: as the server says, or as it is built in.
+    // The schema: from the server's reflection, or one that is built in.
     let schema = match reflect(&client, &Options::default()).await {
         Err(ReflectError::Unsupported) => Schema::builtin(),
         schema => schema?,
@@ -36,7 +37,7 @@ async fn call(address: &str, name: &str, request: &str) -> Result<(), Box<dyn st
     let method = schema.method(name, &[]).map_err(|unresolved| format!("{name}: {unresolved:?}"))?;
     let request = json::read(&method.input(), request)?;
     let mut answers = client.call(&method, tokio_stream::once(request), Options::default()).await?;
-    // One, or as many as come.
+    // One response, or a stream of them.
     while let Some(answer) = answers.message().await? {
         println!("{}", json::Style::default().text(&answer));
     }

@@ -1,9 +1,10 @@
-//! A server that passes its listening socket itself to its next version: the queue goes along, and
-//! nobody notices.
+//! A server that passes its listening socket to its next version, with the clients that wait in its
+//! queue: no client notices.
 //!
 //! ```text
 //! cargo run -p stoop --example hand_over -- ./app.sock ./app.handover one &
-//! cargo run -p stoop --example hand_over -- ./app.sock ./app.handover two    # `one` hands over and ends
+//! # `one` hands over and exits:
+//! cargo run -p stoop --example hand_over -- ./app.sock ./app.handover two
 //! ```
 
 use std::io::Write;
@@ -29,21 +30,20 @@ fn main() -> ExitCode {
 }
 
 fn serve(address: &str, control: &str, version: &str) -> stoop::Result<()> {
-    // Asks at the control address for a running server, and takes its sockets; where none runs, binds
-    // both. Only our own user and root can ask.
+    // Asks a running server at the control address for its sockets; binds both if no server runs.
+    // Only our own user and root can ask.
     let mut server: Server =
         Server::start(&Bind::new(address).mode(0o600), control, Duration::from_secs(10))?;
     println!("listening, {}", if server.took_over() { "taken over" } else { "the first" });
     loop {
         match server.accept()? {
-            // A client may have gone by now; that is no reason to end.
+            // The client may have closed its end by now, which is not an error of the server.
             Next::Client(mut client) => {
                 let _ = client.write_all(format!("this is version {version}\n").as_bytes());
             }
-            // It broke before it could serve. Nothing has changed for us, or for anybody.
+            // It failed before it could serve. Nothing has changed for us or for any client.
             Next::NotHandedOver(error) => eprintln!("a successor failed: {error}"),
-            // The next version accepts from here on. Here a server with conversations under way would finish
-            // them.
+            // The next version accepts from now on. A server with open connections would finish them here.
             Next::HandedOver => {
                 println!("handed over");
                 return Ok(());

@@ -1,7 +1,9 @@
-//! Asks an HTTP server at a local socket, and prints the answer as it comes.
+//! Sends a request to an HTTP server on a Unix domain socket, and prints the response as it
+//! arrives.
 //!
 //! ```text
-//! cargo run -p stoop-grpc --features http --example http_client -- /var/run/docker.sock GET /version
+//! cargo run -p stoop-grpc --features http --example http_client -- \
+//!     /var/run/docker.sock GET /version
 //! ```
 
 use std::io::Write;
@@ -24,7 +26,7 @@ async fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
-            // A socket that cannot be reached knows more about it.
+            // A failed connect has more detail.
             if let Some(error) = error.downcast_ref::<Error>().and_then(Error::socket) {
                 eprintln!("{}", error.explain());
             }
@@ -35,7 +37,7 @@ async fn main() -> ExitCode {
 
 // ANCHOR: ask
 async fn ask(address: &str, method: &str, path: &str) -> Result<(), Box<dyn std::error::Error>> {
-    // Wrong addresses, full backlogs and servers that start late are `Connect`'s business.
+    // `Connect` handles full backlogs and servers that start late.
     let connect = Connect::new(address).timeout(Duration::from_secs(2));
     let stream = connect.stream_async().await.map_err(Error::from)?;
     let mut client = Client::over(stream, Version::Http1).await?;

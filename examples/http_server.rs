@@ -1,5 +1,5 @@
-//! A daemon that is asked over HTTP at a local socket: who asks is the kernel's word, and what is
-//! asked is finished before it ends.
+//! An HTTP daemon on a Unix domain socket: the kernel identifies its clients, and it finishes the
+//! requests in progress before it exits.
 //!
 //! ```text
 //! cargo run -p stoop-grpc --features http --example http_server -- ./app.sock
@@ -35,12 +35,12 @@ async fn main() -> ExitCode {
 }
 
 async fn serve(address: &str) -> Result<(), Box<dyn std::error::Error>> {
-    // Ready before the address is, so that no signal comes too early to be heard.
+    // Registered before the socket is bound, so that no signal comes too early.
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let listener = Bind::new(address).mode(0o660).policy(Policy::same_user()).listen_async().await?;
     let connections = serve::Server::new(listener)
         .max_connections(100) // more wait in the queue
-        .idle_timeout(Duration::from_secs(60)) // a silent client gives its place back
+        .idle_timeout(Duration::from_secs(60)) // closes silent connections
         .drain_deadline(Duration::from_secs(5));
     println!("listening");
 
@@ -51,14 +51,14 @@ async fn serve(address: &str) -> Result<(), Box<dyn std::error::Error>> {
         }
     };
     Server::new(connections).run(service_fn(answer), shutdown).await?;
-    println!("ended");
+    println!("exited");
     Ok(())
 }
 
 async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
     let (status, text) = match (request.method(), request.uri().path()) {
         (&Method::GET, "/whoami") => {
-            // Not what a client says of itself: the kernel noted it when the client connected.
+            // Recorded by the kernel when the client connected, not claimed by the client.
             let caller = request.extensions().get::<Caller>();
             let uid = caller.map_or_else(|| "unknown".into(), |caller| caller.uid.to_string());
             (StatusCode::OK, format!("user {uid}\n"))

@@ -1,4 +1,4 @@
-//! Many clients in one thread: each connects, sends a line, and reads the answer.
+//! Many clients on one thread: each connects, sends a line, and reads the answer.
 //!
 //! ```text
 //! cargo run -p stoop --features tokio --example many_clients -- ./app.sock 200
@@ -26,10 +26,10 @@ async fn main() -> ExitCode {
 
     let mut clients = JoinSet::new();
     for number in 0..count {
-        // A server that is full makes them wait for room: tasks, not threads.
+        // If the server's backlog is full, tasks wait and no thread blocks.
         let connect =
             Connect::new(address).timeout(Duration::from_secs(10)).wait_for_server(Duration::from_secs(2));
-        // Sockets have no timeouts here. tokio's does it, for all of the conversation.
+        // Async sockets have no timeouts of their own: tokio's covers the whole exchange.
         clients.spawn(timeout(Duration::from_secs(20), ask(connect, number)));
     }
     let mut answered = 0;

@@ -1,5 +1,4 @@
-//! Passes an open file from one process to another: the receiver reads it without being allowed to
-//! open it.
+//! Passes an open file to another process, which can read it without permission to open it.
 //!
 //! ```text
 //! cargo run -p stoop --example pass_descriptor -- receive ./app.sock
@@ -38,26 +37,26 @@ fn main() -> ExitCode {
 fn send(address: &str, name: &str) -> Result<(), Box<dyn Error>> {
     let file = File::open(name)?;
     let socket = Connect::new(address).wait_for_server(Duration::from_secs(2)).seqpacket()?;
-    // The descriptor travels beside the bytes. The receiver gets its own; ours stays open until we
-    // close it.
+    // The file descriptor is ancillary data of the message. The receiver gets a duplicate; ours stays
+    // open until we close it.
     socket.send_with(&[IoSlice::new(name.as_bytes())], &Outgoing::new().descriptors(&[file.as_fd()]))?;
     Ok(())
 }
 
 fn receive(address: &str) -> Result<(), Box<dyn Error>> {
-    // Whoever may send descriptors may fill our table with them: only our own user and root here.
+    // A sender of file descriptors can fill our table, so accept only our own user and root.
     let listener = Bind::new(address).mode(0o600).policy(Policy::same_user()).listen_seqpacket()?;
     println!("listening");
     let client = listener.accept()?;
     let mut name = [0; 4096];
-    // Nothing comes in unless it is allowed. Had two come, both would be closed again and this would be
-    // an error.
+    // File descriptors are received only if allowed. If two had arrived, both would be closed and this
+    // would be an error.
     let received = client.recv_with(&mut [IoSliceMut::new(&mut name)], Allow::descriptors(1))?;
     let [descriptor]: [_; 1] =
         received.descriptors.try_into().map_err(|_| "the message came without a descriptor")?;
 
     let mut content = String::new();
-    // It is owned from the moment it arrived, and close-on-exec: nothing leaks, into no child either.
+    // It is owned as soon as it is received, and close-on-exec, so it cannot leak into a child.
     File::from(descriptor).read_to_string(&mut content)?;
     println!("{}:", stoop::escaped(&name[..received.len]));
     print!("{content}");

@@ -1,4 +1,4 @@
-//! A server whose socket systemd opens. Run by hand, it opens its own.
+//! A server on a socket that systemd passes to it. Started by hand, it binds its own.
 //!
 //! ```text
 //! cargo build -p stoop --example socket_activation
@@ -22,14 +22,14 @@ fn main() -> ExitCode {
     }
 }
 
-/// The socket we were started with, or one of our own.
+/// Returns the inherited socket, or a new one.
 fn listener() -> stoop::Result<Listener> {
     match activation::take()? {
-        // Checked here: that it is a local socket, of streams, and that it listens (with `Accept=yes` it
-        // would be a client).
+        // This checks that it is a Unix stream socket, and that it listens (with `Accept=yes` it would be
+        // a connection).
         Activation::Sockets(sockets) => return sockets.only()?.into_listener(),
-        // Inherited from a parent: those sockets are not for us, and a wrapper without `exec` is the usual
-        // cause.
+        // The variables were meant for another process, usually for a wrapper that started us without
+        // `exec`.
         Activation::ForAnotherProcess { pid } => eprintln!("the sockets passed are for process {pid}"),
         Activation::NotActivated | Activation::TakenBefore => {}
     }
@@ -40,15 +40,15 @@ fn listener() -> stoop::Result<Listener> {
 fn serve() -> stoop::Result<()> {
     let listener = listener()?;
     println!("listening");
-    // With `Type=notify` in the unit, systemd waits for this before it starts what depends on us. By
-    // hand there is nobody to tell, which is no error.
+    // With `Type=notify` in the unit, systemd waits for this before it starts dependent units. Started
+    // by hand, this does nothing.
     if let Some(manager) = Notifier::from_env()? {
         manager.ready()?;
         manager.status("waiting for clients")?;
     }
     loop {
         let mut client = listener.accept()?;
-        // A client may have gone by now; that is no reason to end.
+        // The client may have closed its end by now, which is not an error of the server.
         let _ = client.write_all(b"hello from behind the door\n");
     }
 }

@@ -1,5 +1,5 @@
-//! What adaptive waiting does to the time of a round trip between two threads: asleep, and trying
-//! for 50 µs first.
+//! The effect of adaptive waiting on round trips between two threads: sleeping at once, and
+//! spinning for up to 50 µs first.
 //!
 //! ```text
 //! cargo run --release -p stoop --example spin
@@ -29,7 +29,7 @@ fn main() -> ExitCode {
 
 fn round_trip(budget: Duration) -> std::io::Result<Duration> {
     let (mut ours, mut theirs) = Stream::pair()?;
-    // Both sides wait, so both are told. A socket forgets nothing of this but by another call.
+    // Both sides wait, so both spin. The setting lasts until it is changed.
     ours.set_spin(budget);
     theirs.set_spin(budget);
     let echo = thread::spawn(move || -> std::io::Result<()> {

@@ -1,4 +1,4 @@
-//! A client of byte streams: sends its words as one line each, and prints what comes back.
+//! A stream client: sends each argument as a line, and prints the answers.
 //!
 //! ```text
 //! cargo run -p stoop --example stream_client -- ./app.sock hello there
@@ -17,13 +17,13 @@ fn main() -> ExitCode {
         eprintln!("usage: stream_client ADDRESS [WORD]…");
         return ExitCode::from(2);
     };
-    // A client need not bind: the server answers on the connection. It waits a moment for a server that
-    // is just starting.
+    // A stream client need not bind: the server answers on the connection. This one waits a moment for
+    // a server that is just starting.
     let stream = match Connect::new(&address).wait_for_server(Duration::from_secs(2)).stream() {
         Ok(stream) => stream,
         Err(error) => {
             eprintln!("error: {error}");
-            // Nothing there? Nobody listening? No permission, and on which directory? Of another kind?
+            // No file, no listener, no permission (and on which directory), or another socket type?
             let explanation = error.explain();
             eprintln!("  why: {}", explanation.why);
             explanation.next.iter().for_each(|command| eprintln!("  next: {command}"));
@@ -46,7 +46,7 @@ fn talk(mut stream: Stream, words: impl Iterator<Item = String>) -> std::io::Res
     for word in words {
         stream.write_all(format!("{word}\n").as_bytes())?;
     }
-    // "That was all": the server reads the end, and we can still read its answer.
+    // The server reads the end of the stream, and we can still read its answer.
     stream.shutdown(Shutdown::Write)?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;

@@ -1,5 +1,5 @@
-//! A server of byte streams: answers every line with the same line in capital letters, to many
-//! clients at once.
+//! A stream server: answers every line with the same line in capital letters, for many clients at
+//! once.
 //!
 //! ```text
 //! cargo run -p stoop --example stream_server -- ./app.sock
@@ -19,7 +19,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
-            // The library looks at the machine for the cause and for a way out.
+            // The library inspects the machine for the cause, and for a remedy.
             let explanation = error.explain();
             eprintln!("  why: {}", explanation.why);
             explanation.next.iter().for_each(|command| eprintln!("  next: {command}"));
@@ -29,33 +29,33 @@ fn main() -> ExitCode {
 }
 
 fn serve(address: &str) -> stoop::Result<()> {
-    // Replaces a file that a crashed server left behind, and never one whose server lives. A signal
-    // ends this program on the spot, and the file stays for the next start to replace; `daemon.rs`
-    // is the one that ends with grace.
+    // Replaces a file that a crashed server left behind, and never that of a live server. A signal
+    // kills this program at once, and its file stays for the next start to replace; `daemon.rs` shuts
+    // down gracefully.
     let listener = Bind::new(address).mode(0o600).listen()?;
     println!("listening");
     loop {
         let client = listener.accept()?;
-        // A thread each: one that is slow or silent keeps nobody waiting.
+        // A thread each, so that a slow or silent client does not delay the others.
         std::thread::spawn(move || {
-            // A client may go at any time; that ends its own conversation and nothing else.
+            // A client may disconnect at any time, which ends only its own connection.
             if let Err(error) = answer(&client) {
-                eprintln!("a client has gone: {error}");
+                eprintln!("a client disconnected: {error}");
             }
         });
     }
 }
 
 fn answer(client: &Stream) -> std::io::Result<()> {
-    // A stream has no messages: what arrives in one read is not what was written in one write. Lines
-    // are our own rule. A client could send one without end, so its length is limited.
+    // A stream has no message boundaries: one read may return less or more than one write. Lines are
+    // our own framing. Their length is limited, since a client could send one that never ends.
     let mut lines = BufReader::new(client);
     loop {
         let mut line = String::new();
         if std::io::Read::take(&mut lines, 64 * 1024).read_line(&mut line)? == 0 {
             return Ok(());
         }
-        // Never SIGPIPE: a client that has gone is an error here.
+        // Never raises SIGPIPE: a closed connection is an error here.
         (&mut &*client).write_all(line.to_uppercase().as_bytes())?;
     }
 }

@@ -1,8 +1,8 @@
-//! A server whose next version takes its name over while it runs. No client is refused in between.
+//! A server whose next version takes over its name while it runs. No client is refused in between.
 //!
 //! ```text
 //! cargo run -p stoop --example take_over -- ./app.sock one &
-//! cargo run -p stoop --example take_over -- ./app.sock two    # `one` finishes and ends
+//! cargo run -p stoop --example take_over -- ./app.sock two    # `one` finishes and exits
 //! ```
 
 use std::io::Write;
@@ -26,12 +26,12 @@ fn main() -> ExitCode {
 }
 
 fn serve(address: &str, version: &str) -> stoop::Result<()> {
-    // `replace` is for names with a live server. The new socket listens before it gets the name, in one
-    // step.
+    // `replace` is for names with a live server. The new socket listens already when it gets the name,
+    // atomically.
     let listener = Bind::new(address).mode(0o600).replace(true).listen()?;
     println!("listening");
 
-    // Looks now and then whether the name still leads to us.
+    // Checks from time to time whether the name still belongs to us.
     listener.set_read_timeout(Some(Duration::from_millis(100)))?;
     while listener.file().is_none_or(|file| file.is_in_place()) {
         match listener.accept() {
@@ -41,16 +41,16 @@ fn serve(address: &str, version: &str) -> stoop::Result<()> {
         }
     }
 
-    // Whoever knocked before the change is in our queue and nobody else's.
+    // Clients that connected before the change are in our queue alone.
     for client in listener.drain()? {
         greet(client?, version);
     }
     println!("replaced");
-    // The file is another's now; dropping the listener sees that and leaves it alone.
+    // The file belongs to another server now; dropping the listener does not remove it.
     Ok(())
 }
 
 fn greet(mut client: Stream, version: &str) {
-    // A client may have gone by now; that is no reason to end.
+    // The client may have closed its end by now, which is not an error of the server.
     let _ = client.write_all(format!("this is version {version}\n").as_bytes());
 }

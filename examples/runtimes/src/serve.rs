@@ -1,5 +1,5 @@
-//! A runtime but for its work: it listens where it is told, takes over from whoever listens there
-//! already, says what it can speak, and ends without losing a call.
+//! A runtime without its work: it listens at the given address, takes over from the process that
+//! listens there already, reports the revisions that it supports, and exits without losing a call.
 
 use std::error::Error;
 use std::path::Path;
@@ -65,7 +65,7 @@ impl Runner {
     }
 }
 
-/// The `main` of a runtime: `NAME ADDRESS [--speaks 1,2] [--tls DIRECTORY]`.
+/// Runs a runtime, as its `main`: `NAME ADDRESS [--speaks 1,2] [--tls DIRECTORY]`.
 pub fn run(name: &'static str, work: Work) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let served = runtime.map_err(Into::into).and_then(|runtime| runtime.block_on(serve(name, work)));
@@ -97,11 +97,11 @@ async fn serve(name: &'static str, work: Work) -> Result<(), Box<dyn Error>> {
     let incoming = listen(endpoint).await?;
     println!("{name} is listening");
     let end = server.serve(incoming, terminate.recv()).await?;
-    println!("{name} has ended: {end:?}");
+    println!("{name} exited: {end:?}");
     Ok(())
 }
 
-/// On a local socket, in the place of whoever listens there; anywhere else, as tonic does.
+/// Listens on a Unix domain socket, taking over from its present server, or on TCP as tonic does.
 async fn listen(endpoint: Endpoint) -> Result<Incoming, Box<dyn Error>> {
     let path = match &endpoint {
         Endpoint::Local(address) => address.as_path(),

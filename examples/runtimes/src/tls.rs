@@ -1,5 +1,5 @@
-//! Who trusts whom beyond one machine. On a local socket the kernel says who calls; over a network
-//! certificates do: both sides show one that the same authority has signed.
+//! Mutual TLS between machines. On a Unix domain socket the kernel identifies the caller; over a
+//! network certificates do: both sides present one that the same authority has signed.
 //!
 //! A directory holds `ca.pem`, and for each name `name.pem` and `name.key`.
 
@@ -9,18 +9,18 @@ use std::path::Path;
 
 use tonic::transport::{Certificate, ClientTlsConfig, Identity, ServerTlsConfig};
 
-/// A server of this name, for clients of the same authority.
+/// Returns the configuration of a server of this name, for clients of the same authority.
 ///
 /// # Errors
-/// Where a file cannot be read.
+/// Returns an error if a file cannot be read.
 pub fn server(directory: &Path, name: &str) -> io::Result<ServerTlsConfig> {
     Ok(ServerTlsConfig::new().identity(identity(directory, name)?).client_ca_root(authority(directory)?))
 }
 
-/// A client of this name, of servers of the same authority.
+/// Returns the configuration of a client of this name, for servers of the same authority.
 ///
 /// # Errors
-/// Where a file cannot be read.
+/// Returns an error if a file cannot be read.
 pub fn client(directory: &Path, name: &str) -> io::Result<ClientTlsConfig> {
     Ok(ClientTlsConfig::new().identity(identity(directory, name)?).ca_certificate(authority(directory)?))
 }

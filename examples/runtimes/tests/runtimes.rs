@@ -58,10 +58,10 @@ fn one_replaces_the_other_under_load() {
     let mut host = host(directory.path());
     ask(&mut host, "load default 20000", "default: loaded");
     let mut reverse = runtime(REVERSE, &socket, &[]);
-    upper.line("upper has ended: HandedOver", LIMIT);
+    upper.line("upper exited: HandedOver", LIMIT);
     assert!(upper.finish(LIMIT).success());
     let mut upper = runtime(UPPER, &socket, &[]);
-    reverse.line("reverse has ended: HandedOver", LIMIT);
+    reverse.line("reverse exited: HandedOver", LIMIT);
     assert_eq!(host.line("default: 20000 calls,", LIMIT), r#"0 failed, by {"reverse", "upper"}"#);
     assert_eq!(ask(&mut host, "run default hello", "default: HELLO"), "(by upper)");
     drop(upper.0.kill());

@@ -1,4 +1,4 @@
-//! Asks to be greeted.
+//! Requests a greeting.
 //!
 //! ```text
 //! cargo run -p stoop-example-greeter --bin greeter_client -- ./greeter.sock you

@@ -1,4 +1,4 @@
-//! Greets whoever may connect; root may say in which words.
+//! Greets every client that may connect; root may choose the words.
 //!
 //! ```text
 //! cargo run -p stoop-example-greeter --bin greeter_server -- ./greeter.sock
@@ -16,7 +16,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tonic::service::Routes;
 use tonic::{Request, Response, Status};
 
-/// The word, which both services share.
+/// The greeting, shared by both services.
 #[derive(Clone, Default)]
 struct Word(Arc<Mutex<Option<String>>>);
 
@@ -24,7 +24,7 @@ struct Word(Arc<Mutex<Option<String>>>);
 #[tonic::async_trait]
 impl Greeter for Word {
     async fn hello(&self, request: Request<HelloRequest>) -> Result<Response<HelloReply>, Status> {
-        // Not what the client says of itself: the kernel noted it when the client connected.
+        // Recorded by the kernel when the client connected, not claimed by the client.
         let user = Caller::of(&request).map_or_else(String::new, |caller| format!(", user {}", caller.uid));
         let word = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let word = word.unwrap_or_else(|| "hello".to_owned());

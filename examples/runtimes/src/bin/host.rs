@@ -1,4 +1,4 @@
-//! The program with the main logic. It gives jobs to runtimes of which it knows nothing but the
+//! The program with the main logic. It gives jobs to runtimes, of which it knows only the
 //! interface.
 //!
 //! ```text
@@ -24,17 +24,17 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::task::JoinSet;
 use tonic::{Code, Status};
 
-/// How long a call waits for a runtime that is just being replaced. A job without an end would need
-/// none.
+/// How long a call waits for a runtime that is just being replaced. An endless job would need no
+/// limit.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 type Client = RuntimeClient<Channel>;
 
-/// The runtimes there are.
+/// The available runtimes.
 struct Runtimes {
     place: Place,
     certificates: Option<PathBuf>,
-    /// Those we have agreed with on a revision.
+    /// Clients of runtimes with a negotiated revision.
     known: BTreeMap<String, Client>,
 }
 
@@ -44,7 +44,7 @@ enum Place {
 }
 
 impl Runtimes {
-    /// The names at this moment. Sockets come and go; nothing here is remembered.
+    /// Returns the names of the sockets that exist now; nothing is cached.
     fn names(&self) -> std::io::Result<BTreeSet<String>> {
         let Place::Directory(directory) = &self.place else {
             return Ok(BTreeSet::from(["remote".to_owned()]));
@@ -68,8 +68,8 @@ impl Runtimes {
         })
     }
 
-    /// A client of this runtime. A new one is asked what it can speak; its successors at the same
-    /// address are asked again only where they turn out not to understand.
+    /// Returns a client of this runtime. The revision is negotiated with a new one, and with its
+    /// successors at the same address only if a call fails.
     async fn client(&mut self, name: &str) -> Result<Client, Box<dyn Error>> {
         if let Some(client) = self.known.get(name) {
             return Ok(client.clone());
@@ -111,15 +111,15 @@ impl Runtimes {
         Ok(())
     }
 
-    /// A runtime that has died or makes no sense concerns those who wanted it, and nobody else.
+    /// Executes a command. A runtime that exited or is broken fails only the commands that need it.
     async fn command(&mut self, line: &str) {
         let Err(error) = self.obey(line).await else { return };
         let name = line.split(' ').nth(1).unwrap_or_default();
-        // Whoever comes next under this name may speak something else.
+        // The next runtime of this name may support another revision.
         self.known.remove(name);
         match error.downcast_ref::<Status>() {
             Some(status) if status.code() == Code::Unavailable => {
-                println!("{name}: gone: {}", status.message())
+                println!("{name}: unavailable: {}", status.message())
             }
             Some(status) => println!("{name}: {:?}: {}", status.code(), status.message()),
             None => println!("error: {error}"),
@@ -127,7 +127,7 @@ impl Runtimes {
     }
 }
 
-/// So many calls, 64 at once; says how they went, and who answered.
+/// Makes so many calls, 64 at once, and reports their results and the runtimes that answered.
 async fn load(name: &str, client: Client, count: usize) {
     let mut tasks = JoinSet::new();
     for nth in 0..64 {

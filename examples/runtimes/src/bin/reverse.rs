@@ -1,4 +1,4 @@
-//! A runtime that begins at the end.
+//! A runtime that reverses texts.
 
 fn main() -> std::process::ExitCode {
     runtimes::run("reverse", |text| text.chars().rev().collect())

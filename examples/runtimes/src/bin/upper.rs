@@ -1,4 +1,4 @@
-//! A runtime that speaks up.
+//! A runtime that converts texts to upper case.
 
 fn main() -> std::process::ExitCode {
     runtimes::run("upper", |text| text.to_uppercase())
