@@ -28,11 +28,11 @@ pub fn run() -> Outcome {
 fn findings() -> Result<Vec<String>, String> {
     let rows = rows(&tree::read(FACTS)?);
     if rows.is_empty() {
-        return Err(format!("{FACTS} holds no row that begins with an id"));
+        return Err(format!("{FACTS} has no row that begins with an id"));
     }
     let mut findings = repeated(&rows);
     for row in &rows {
-        findings.extend(unpinned(row, |path| tree::read(path).ok()));
+        findings.extend(untested(row, |path| tree::read(path).ok()));
     }
     let known: BTreeSet<&str> = rows.iter().map(|row| row.id.as_str()).collect();
     for dir in CITED_IN {
@@ -90,13 +90,13 @@ fn repeated(rows: &[Row]) -> Vec<String> {
     rows.iter()
         .filter_map(|row| {
             let before = first.insert(row.id.as_str(), row.line)?;
-            Some(format!("{FACTS}:{}: '{}' stands on line {before} already", row.line, row.id))
+            Some(format!("{FACTS}:{}: '{}' is already on line {before}", row.line, row.id))
         })
         .collect()
 }
 
-/// Returns the reasons why a row is not pinned by tests; `read` reads a file.
-fn unpinned(row: &Row, read: impl Fn(&str) -> Option<String>) -> Vec<String> {
+/// Returns the reasons why a row has no valid test; `read` reads a file.
+fn untested(row: &Row, read: impl Fn(&str) -> Option<String>) -> Vec<String> {
     let at = |what: String| format!("{FACTS}:{}: '{}' {what}", row.line, row.id);
     if row.tests.is_empty() {
         return vec![at("names no test (`file.rs::function`, in the last cell)".into())];
@@ -106,7 +106,7 @@ fn unpinned(row: &Row, read: impl Fn(&str) -> Option<String>) -> Vec<String> {
         .filter_map(|(path, function)| match read(path) {
             None => Some(at(format!("names '{path}', which cannot be read"))),
             Some(text) if !has_test(&text, function) => {
-                Some(at(format!("names '{function}', which is no test of '{path}'")))
+                Some(at(format!("names '{function}', which is not a test of '{path}'")))
             }
             Some(_) => None,
         })
@@ -147,7 +147,7 @@ mod tests {
         | --- | --- | --- |\n\
         | K-BIND-1 | a mode, from K-BIND-2 on | `bind.rs::mode_at_birth` |\n\
         | `K-7` | two of them | tests/a.rs::one, tests/b.rs::deep::two |\n\
-        | K-8 | nobody tried | |\n";
+        | K-8 | untested | |\n";
 
     fn pair(path: &str, function: &str) -> (String, String) {
         (path.into(), function.into())
@@ -173,7 +173,7 @@ mod tests {
     fn a_repeated_id_is_found() {
         assert!(repeated(&rows(TABLE)).is_empty());
         let twice = format!("{TABLE}| K-7 | again | tests/a.rs::one |\n");
-        assert_eq!(repeated(&rows(&twice)), ["KERNEL.md:7: 'K-7' stands on line 5 already"]);
+        assert_eq!(repeated(&rows(&twice)), ["KERNEL.md:7: 'K-7' is already on line 5"]);
     }
 
     #[test]
@@ -181,10 +181,10 @@ mod tests {
         let read =
             |path: &str| (path == "tests/a.rs").then(|| "#[test]\nfn one() {}\nfn helper() {}".to_owned());
         let row = |tests| Row { id: "K-1".into(), line: 1, tests };
-        assert!(unpinned(&row(vec![pair("tests/a.rs", "one")]), read).is_empty());
-        assert_eq!(unpinned(&row(vec![]), read).len(), 1, "names none");
-        assert_eq!(unpinned(&row(vec![pair("tests/a.rs", "helper")]), read).len(), 1, "not a test");
-        assert_eq!(unpinned(&row(vec![pair("tests/gone.rs", "one")]), read).len(), 1, "no such file");
+        assert!(untested(&row(vec![pair("tests/a.rs", "one")]), read).is_empty());
+        assert_eq!(untested(&row(vec![]), read).len(), 1, "no test named");
+        assert_eq!(untested(&row(vec![pair("tests/a.rs", "helper")]), read).len(), 1, "not a test");
+        assert_eq!(untested(&row(vec![pair("tests/missing.rs", "one")]), read).len(), 1, "no such file");
     }
 
     #[test]

@@ -208,23 +208,23 @@ fn within(source: &Source, dirs: &[&str]) -> bool {
 fn unsafe_lines(source: &Source) -> Vec<String> {
     const OPENERS: &[&str] = &["unsafe {", "unsafe fn", "unsafe impl", "unsafe trait", "unsafe extern"];
     const LIFTERS: &[&str] = &["allow(unsafe_code", "expect(unsafe_code", "warn(unsafe_code"];
-    lines_with(source, OPENERS.iter().chain(LIFTERS), "`unsafe` stands only in its own directories")
+    lines_with(source, OPENERS.iter().chain(LIFTERS), "`unsafe` is allowed only in a `sys` directory")
 }
 
 fn impure_lines(source: &Source, words: &[&str]) -> Vec<String> {
-    lines_with(source, words.iter(), "this part does no I/O and reads no clock")
+    lines_with(source, words.iter(), "a pure part does no I/O and reads no clock")
 }
 
 /// Returns lines outside tests that, without comments, contain one of the words.
 fn lines_with<'w>(
     source: &Source,
     words: impl Iterator<Item = &'w &'w str> + Clone,
-    law: &str,
+    rule: &str,
 ) -> Vec<String> {
     let finding = |(n, line): (usize, &str)| {
         let code = line.split("//").next().unwrap_or_default();
         let word = words.clone().find(|word| code.contains(**word))?;
-        Some(format!("{}:{}: '{word}': {law}", source.path, n + 1))
+        Some(format!("{}:{}: '{word}': {rule}", source.path, n + 1))
     };
     source.shipped_lines().enumerate().filter_map(finding).collect()
 }
@@ -241,26 +241,26 @@ mod tests {
     fn arrows_point_down_only() {
         assert_eq!(edge("stoop-cli", "stoop", Kind::Always), None);
         assert!(edge("stoop", "stoop-cli", Kind::Always).is_some());
-        assert!(edge("stoop", "stoop-cli", Kind::Dev).is_some(), "a test is no excuse to lean upwards");
+        assert!(edge("stoop", "stoop-cli", Kind::Dev).is_some(), "not even for tests");
     }
 
     #[test]
-    fn the_testkit_is_for_tests() {
+    fn only_tests_use_the_testkit() {
         assert_eq!(edge("stoop", "stoop-testkit", Kind::Dev), None);
         assert!(edge("stoop", "stoop-testkit", Kind::Always).is_some());
     }
 
     #[test]
-    fn heavy_crates_stay_where_they_are() {
+    fn heavy_crates_are_allowed_per_crate() {
         assert_eq!(edge("stoop-cli", "clap", Kind::Always), None);
         assert!(edge("stoop", "clap", Kind::Always).is_some());
         assert!(edge("stoop", "clap", Kind::Optional).is_some());
-        assert_eq!(edge("stoop", "rustix", Kind::Always), None, "light crates are not our business");
+        assert_eq!(edge("stoop", "rustix", Kind::Always), None, "light crates are unrestricted");
         assert_eq!(edge("stoop-fuzz", "serde_json", Kind::Dev), None, "tests may use them");
     }
 
     #[test]
-    fn the_runtime_stands_behind_a_feature() {
+    fn the_runtime_is_optional() {
         assert_eq!(edge("stoop", "tokio", Kind::Optional), None);
         assert!(edge("stoop", "tokio", Kind::Always).is_some());
         assert!(edge("stoop-inspect", "tokio", Kind::Optional).is_some());
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn unsafe_is_found_in_code_and_not_in_prose() {
+    fn unsafe_is_found_in_code_but_not_in_comments() {
         let source = |text: &str| Source { path: "a.rs".into(), text: text.into() };
         let lines = |text: &str| unsafe_lines(&source(text)).len();
         assert_eq!(lines("let x = unsafe { f() };"), 1);
@@ -295,7 +295,7 @@ mod tests {
         let source = Source { path: "a.rs".into(), text: "fn f() {\n    Instant::now()\n}".into() };
         assert_eq!(
             impure_lines(&source, &["Instant::now"]),
-            ["a.rs:2: 'Instant::now': this part does no I/O and reads no clock"]
+            ["a.rs:2: 'Instant::now': a pure part does no I/O and reads no clock"]
         );
     }
 }

@@ -27,19 +27,19 @@ type Verb = (&'static str, &'static str, fn(&[String]) -> Outcome);
 const VERBS: &[Verb] = &[
     (
         "check",
-        "all of these but man, bench and vm; format, lints, docs, and cargo-deny where installed",
+        "all of these except man, bench and vm; also format, lints, docs, and cargo-deny if installed",
         |_| check::run(),
     ),
     ("builds", "each crate with each feature alone, and for other targets that are installed", |_| {
         builds::run()
     }),
-    ("layers", "who may lean on whom, and where `unsafe` may stand", |_| layers::run()),
+    ("layers", "dependency rules, the places of `unsafe`, and pure modules", |_| layers::run()),
     ("facts", "every row of KERNEL.md names a test that exists; every citation has a row", |_| facts::run()),
-    ("sizes", "long files: a word past 400 lines, a failure past 800", |_| sizes::run()),
-    ("sanitize", "tests under Miri, AddressSanitizer, ThreadSanitizer, as far as installed", sanitize::run),
+    ("sizes", "the length of files: listed past 400 lines, an error past 800", |_| sizes::run()),
+    ("sanitize", "tests under Miri, AddressSanitizer and ThreadSanitizer, if installed", sanitize::run),
     (
         "fuzz",
-        "every fuzz target under libFuzzer, where a nightly compiler is: `fuzz --seconds 60 ring_words`",
+        "every fuzz target under libFuzzer, with a nightly compiler: `fuzz --seconds 60 ring_words`",
         fuzz::run,
     ),
     (
@@ -81,16 +81,16 @@ fn usage() -> String {
 }
 
 /// Prints the findings of a check; any finding is a failure.
-fn settle(law: &str, findings: Vec<String>) -> Outcome {
+fn settle(check: &str, findings: Vec<String>) -> Outcome {
     for finding in &findings {
         eprintln!("{finding}");
     }
     match findings.len() {
         0 => {
-            println!("{law}: ok");
+            println!("{check}: ok");
             Ok(())
         }
-        n => Err(format!("{n} against the law")),
+        n => Err(format!("{n} findings")),
     }
 }
 
@@ -131,7 +131,7 @@ fn cargo(args: &[&str]) -> Command {
 /// Runs a program to completion, with its output inherited.
 fn succeed(command: &mut Command) -> Outcome {
     let status = command.status().map_err(|e| format!("cannot run {command:?}: {e}"))?;
-    if status.success() { Ok(()) } else { Err(format!("{command:?} ended with {status}")) }
+    if status.success() { Ok(()) } else { Err(format!("{command:?} failed: {status}")) }
 }
 
 /// Runs a program to completion and returns its stdout.
@@ -140,6 +140,6 @@ fn output_of(command: &mut Command) -> Result<Vec<u8>, String> {
     if output.status.success() {
         Ok(output.stdout)
     } else {
-        Err(format!("{command:?} ended with {}: {}", output.status, String::from_utf8_lossy(&output.stderr)))
+        Err(format!("{command:?} failed: {}: {}", output.status, String::from_utf8_lossy(&output.stderr)))
     }
 }

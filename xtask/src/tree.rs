@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_closing_module_of_tests_is_cut_off() {
+    fn only_the_test_module_at_the_end_is_skipped() {
         let shipped = |text: &str| Source { path: "a.rs".into(), text: text.into() }.shipped_lines().count();
         assert_eq!(shipped("a\n#[cfg(test)]\nmod tests {\n}"), 1);
         assert_eq!(shipped("a\n#[cfg(test)]\nmod tests;\nb"), 4, "a module elsewhere hides nothing after it");

@@ -19,7 +19,7 @@ const DOC_COLUMNS: usize = 100;
 const SUBJECT_COLUMNS: usize = 72;
 
 /// A family of phrases, and the field's word. A pattern is a sequence of words; `^` stands for the
-/// start of a sentence.
+/// start of a sentence. "There is no …" is not one of them, although "is no" is.
 struct Family {
     patterns: &'static [&'static str],
     instead: &'static str,
@@ -246,7 +246,12 @@ fn turns(line: usize, text: &str) -> Vec<String> {
     for family in FAMILIES {
         for pattern in family.patterns {
             let wanted: Vec<&str> = pattern.split(' ').collect();
-            let times = words.windows(wanted.len()).filter(|seen| *seen == wanted).count();
+            let is_found = |at: usize| {
+                let follows_there = at > 0 && words[at - 1] == "there" && wanted[0] != "^";
+                words[at..].iter().map(String::as_str).take(wanted.len()).eq(wanted.iter().copied())
+                    && !follows_there
+            };
+            let times = (0..words.len()).filter(|at| is_found(*at)).count();
             let finding = format!("{line}: '{}': {}", pattern.trim_start_matches("^ "), family.instead);
             found.extend(std::iter::repeat_n(finding, times));
         }
@@ -369,10 +374,12 @@ mod tests {
     }
 
     #[test]
-    fn turns_are_found_and_told_what_to_be() {
+    fn a_phrase_is_found_with_its_replacement() {
         let [one] = &found("/// Waits for ever.\n")[..] else { panic!() };
         assert_eq!(one, "1: 'for ever': indefinitely");
         assert_eq!(found("//! Where it fails, it fails.\n").len(), 1);
+        assert_eq!(found("/// If there is no file, and there are no users.\n"), [""; 0]);
+        assert_eq!(found("/// It is no file.\n").len(), 1);
         assert_eq!(
             found("/// The place where it stands; `beside` and code:\n/// ```\n/// beside\n/// ```\n"),
             [""; 0]

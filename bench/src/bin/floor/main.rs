@@ -1,7 +1,7 @@
 //! Do stoop's blocking types cost anything over raw C?
 //!
 //! ```text
-//! cargo run --release -p stoop-bench --bin floor [-- --reps 9 --rounds 20000 --pin 0,1 --json]
+//! cargo xtask bench floor [--reps 9] [--rounds 20000] [--pin 0,1] [--json]
 //! ```
 //!
 //! Two workloads between two processes over a stream socket, 64 bytes per message: a ping-pong, and
@@ -10,8 +10,8 @@
 //! Ratios are taken within a repetition, and their median is the result. Every message carries its
 //! number and is checked.
 //!
-//! By default the processes have a CPU each: left to the scheduler, both may share one, where a
-//! round trip takes a tenth of the time, and that choice would hide every other difference.
+//! By default the processes have a CPU each: left to the scheduler, both may share one, and a round
+//! trip then takes a tenth of the time. That choice would hide every other difference.
 //!
 //! This file parses the arguments and runs the repetitions; `peers.rs` starts the processes,
 //! `work.rs` has the workloads, `report.rs` prints the results.

@@ -1,7 +1,7 @@
 //! What do messages on a stream cost, and is the framing faster than doing it by hand?
 //!
 //! ```text
-//! cargo run --release -p stoop-bench --bin frames [-- --reps 9 --scale 1 --only 64 --read --pin 0,1 --json]
+//! cargo xtask bench frames [--reps 9] [--scale 1] [--only 64] [--read] [--pin 0,1] [--json]
 //! ```
 //!
 //! One-way messages between two processes, of 64 B, 1 KiB, 64 KiB and 1 MiB. The base is C with a

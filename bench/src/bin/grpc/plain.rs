@@ -74,7 +74,7 @@ impl Client {
     }
 }
 
-/// Makes requests, over as many connections as there are requests in flight.
+/// Makes requests, each of those in flight over a connection of its own.
 pub async fn ask(library: &str, path: &str, at_once: u64, requests: u64) -> Outcome {
     let each = requests / at_once;
     let work = async |clients: Vec<Client>, rounds: u64| {
