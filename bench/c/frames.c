@@ -1,9 +1,9 @@
-/* What the `frames` benchmark compares with: messages behind a four-byte length over raw system calls.
+/* The baseline of the `frames` benchmark: messages with a four-byte length, with raw system calls.
  * Called as `frames serve|connect gathered|single PATH BYTES MESSAGES WARMUP read|skip`; the mirror of src/bin/frames/work.rs.
- * gathered: 256 messages are copied into each write. single: one writev a message, and the receiver reads one message
- * at a time. Buffers begin on a page; the socket's are as the kernel gives them.
- * The server says "ready" on stdout once it listens. In the end both say how many nanoseconds the messages took, and how many
- * of those they had a CPU. */
+ * gathered: 256 messages are copied into each write. single: one writev per message, and the receiver reads one message
+ * at a time. Buffers are page-aligned; the socket's have the default size.
+ * The server prints "ready" when it listens. At the end both print the nanoseconds that the messages took, and the CPU time
+ * in them. */
 #include <endian.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -137,7 +137,7 @@ static uint64_t now(clockid_t clock) {
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-static void part(int fd, int sends, int gathered, uint64_t from, uint64_t to) {
+static void phase(int fd, int sends, int gathered, uint64_t from, uint64_t to) {
     char done = '!';
     if (sends) {
         (gathered ? send_gathered : send_single)(fd, from, to);
@@ -169,9 +169,9 @@ int main(int argc, char **argv) {
         fflush(stdout);
         if ((fd = accept(fd, NULL, NULL)) < 0) fail("accept");
     }
-    part(fd, sends, gathered, 0, warmup);
+    phase(fd, sends, gathered, 0, warmup);
     uint64_t start = now(CLOCK_MONOTONIC), cpu = now(CLOCK_PROCESS_CPUTIME_ID);
-    part(fd, sends, gathered, warmup, warmup + messages);
+    phase(fd, sends, gathered, warmup, warmup + messages);
     printf("%" PRIu64 " %" PRIu64 "\n", now(CLOCK_MONOTONIC) - start, now(CLOCK_PROCESS_CPUTIME_ID) - cpu);
     return 0;
 }

@@ -1,5 +1,5 @@
-/* The least a program can do to find who has which socket open: reads every link in /proc/PID/fd, counts those of sockets, and
- * prints the count. No table of sockets, no names, no output for each. */
+/* The least that is needed to find the owners of sockets: reads every link in /proc/PID/fd, and prints how many are sockets.
+ * It reads no table of sockets and no names, and prints nothing else. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <stdio.h>
@@ -17,7 +17,7 @@ struct entry {
 
 static long sockets;
 
-static void look_at(int proc, const char *pid)
+static void count_sockets(int proc, const char *pid)
 {
     char path[64], link[64], entries[32768];
     long got;
@@ -45,7 +45,7 @@ int main(void)
             struct entry *entry = (struct entry *)(entries + at);
             at += entry->length;
             if (entry->name[0] >= '0' && entry->name[0] <= '9')
-                look_at(proc, entry->name);
+                count_sockets(proc, entry->name);
         }
     printf("%ld\n", sockets);
     return 0;

@@ -7,8 +7,8 @@
 mod command;
 pub mod machine;
 pub mod pin;
-pub mod player;
+pub mod process;
 pub mod section;
 pub mod stats;
 
-pub use command::{command, ended};
+pub use command::{command, exit_code};

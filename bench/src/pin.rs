@@ -24,12 +24,12 @@ pub fn spawn(command: &mut Command, cpu: Option<usize>) -> io::Result<Child> {
     if cpu >= CpuSet::MAX_CPU {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("no such CPU: {cpu}")));
     }
-    let everywhere = sched_getaffinity(None)?;
-    let mut there = CpuSet::new();
-    there.set(cpu);
-    sched_setaffinity(None, &there)?;
+    let before = sched_getaffinity(None)?;
+    let mut one = CpuSet::new();
+    one.set(cpu);
+    sched_setaffinity(None, &one)?;
     let child = command.spawn();
-    sched_setaffinity(None, &everywhere)?;
+    sched_setaffinity(None, &before)?;
     child
 }
 
@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cpu_that_is_not_there_is_an_error() {
+    fn a_missing_cpu_is_an_error() {
         assert!(spawn(&mut Command::new("true"), Some(usize::MAX)).is_err());
         assert!(spawn(&mut Command::new("true"), Some(CpuSet::MAX_CPU - 1)).is_err());
     }

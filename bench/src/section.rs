@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_section_takes_the_place_of_its_predecessor() {
+    fn a_section_replaces_its_former_version() {
         let first = put("# Title\n", "one", "text");
         assert!(first.starts_with("# Title\n\n<!--") && first.contains("\ntext\n"));
         let both = put(&first, "two", "more");

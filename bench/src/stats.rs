@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_median_is_the_middle_whatever_the_order() {
+    fn the_median_is_independent_of_the_order() {
         let odd = Summary::of(&[3.0, 1.0, 2.0]).unwrap();
         assert_eq!(odd, Summary { median: 2.0, min: 1.0, max: 3.0 });
         assert_eq!(Summary::of(&[4.0, 1.0, 2.0, 100.0]).unwrap().median, 3.0);
@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_has_no_median() {
+    fn no_samples_have_no_median() {
         assert_eq!(Summary::of(&[]), None);
         assert_eq!(Summary::of(&[1.0, f64::NAN]), None);
     }
@@ -77,12 +77,12 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "both samples")]
-    fn a_lone_sample_has_no_ratio() {
+    fn an_unpaired_sample_has_no_ratio() {
         ratios(&[1.0], &[]);
     }
 
     #[test]
-    fn every_order_is_a_permutation_and_everyone_is_first_once() {
+    fn every_order_is_a_permutation_with_each_peer_first_once() {
         for rep in 0..6 {
             let mut sorted = order(rep, 3);
             sorted.sort_unstable();

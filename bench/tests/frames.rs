@@ -1,4 +1,4 @@
-//! The benchmark of messages runs from end to end, a few of each size. Says nothing about speed.
+//! Runs the benchmark of framing with a few messages of each size. Asserts nothing about speed.
 
 use std::process::Command;
 

@@ -50,7 +50,7 @@ const VERBS: &[Verb] = &[
     ("man", "write the man pages into target/man", |_| man::run()),
     (
         "bench",
-        "build and run a program of bench: floor, frames, grpc; seeing and peers, which write BENCHMARKS.md",
+        "build and run a benchmark: blocking, frames, grpc; listing and peers, which write BENCHMARKS.md",
         bench,
     ),
     ("vm", "the tests on another kernel, in qemu: `vm 6.1 -p stoop-kernel-facts`", vm::run),
@@ -98,7 +98,7 @@ fn settle(check: &str, findings: Vec<String>) -> Outcome {
 /// built only for it.
 fn bench(args: &[String]) -> Outcome {
     const PEERS: &str = "bench/peers/Cargo.toml";
-    let (name, rest) = args.split_first().map_or(("floor", args), |(name, rest)| (name.as_str(), rest));
+    let (name, rest) = args.split_first().map_or(("blocking", args), |(name, rest)| (name.as_str(), rest));
     let mut command = match name {
         "peers" => {
             cargo(&["run", "-q", "--release", "--target-dir", "target/peers", "--manifest-path", PEERS, "--"])

@@ -1,10 +1,10 @@
-/* The base that `cargo xtask bench peers` compares with: raw system calls, nothing between. One-way messages are in bench/c/frames.c.
+/* The baseline of `cargo xtask bench peers`: raw system calls. One-way messages are in bench/c/frames.c.
  * Called as `peers serve|connect pingpong|adaptive|requests|connections|fanin PATH 64 MESSAGES WARMUP skip`.
- * The server says "ready" on stdout once it listens. In the end both say how many nanoseconds the messages took, how many of
- * those they had a CPU, and of a round trip the median and the 99th percentile.
- * adaptive reads without blocking for 20 us before it blocks. requests keeps 64 on their way, one call a message.
- * fanin: `connect` holds 1,000 connections with one message on its way on each, and both sides wait with epoll; the server
- * goes on until it is killed. */
+ * The server prints "ready" when it listens. At the end both print the nanoseconds that the messages took, the CPU time in
+ * them, and for round trips the median and the 99th percentile.
+ * adaptive reads without blocking for 20 us before it blocks. requests keeps 64 in flight, one call per message.
+ * fanin: `connect` has 1,000 connections with one message in flight on each, and both sides wait with epoll; the server
+ * runs until it is killed. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <inttypes.h>
@@ -156,7 +156,7 @@ static int by_size(const void *one, const void *other) {
 
 int main(int argc, char **argv) {
     if (argc != 8) return 2;
-    alarm(20); /* Nothing here takes so long. */
+    alarm(20); /* Longer than any measurement. */
     int serves = strcmp(argv[1], "serve") == 0;
     const char *work = argv[2];
     uint64_t messages = strtoull(argv[5], NULL, 10), warmup = strtoull(argv[6], NULL, 10), all = warmup + messages;
@@ -179,7 +179,7 @@ int main(int argc, char **argv) {
         fd = serves ? accepted(listener) : connected();
     }
 
-    uint32_t *taken = calloc(messages, sizeof *taken);
+    uint32_t *timing = calloc(messages, sizeof *timing);
     uint64_t started = now(CLOCK_MONOTONIC), cpu = now(CLOCK_PROCESS_CPUTIME_ID), last = started;
     if (many) rounds_of_many(epoll, clients, next, messages);
     for (uint64_t n = 0, sent = 0; !many && n < all; n++) {
@@ -195,13 +195,13 @@ int main(int argc, char **argv) {
         if (connections) close(fd);
         if (n >= warmup) {
             uint64_t time = now(CLOCK_MONOTONIC);
-            taken[n - warmup] = (uint32_t)(time - last), last = time;
+            timing[n - warmup] = (uint32_t)(time - last), last = time;
         }
     }
     uint64_t wall = now(CLOCK_MONOTONIC) - started;
     cpu = now(CLOCK_PROCESS_CPUTIME_ID) - cpu;
-    qsort(taken, messages, sizeof *taken, by_size);
-    printf("%" PRIu64 " %" PRIu64 " %" PRIu32 " %" PRIu32 "\n", wall, cpu, taken[messages / 2], taken[messages * 99 / 100]);
+    qsort(timing, messages, sizeof *timing, by_size);
+    printf("%" PRIu64 " %" PRIu64 " %" PRIu32 " %" PRIu32 "\n", wall, cpu, timing[messages / 2], timing[messages * 99 / 100]);
     fflush(stdout);
     if (many) pause(); /* It is killed once the server's memory has been looked at. */
     return 0;

@@ -11,7 +11,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::Result;
 use crate::message::{Message, check};
-use crate::part::{Part, Taken, Work};
+use crate::role::{Role, Timing, Workload};
 
 /// The number of requests in flight.
 const WINDOW: u64 = 64;
@@ -25,16 +25,16 @@ pub trait Link: Sized {
     fn run<T>(work: impl Future<Output = T>) -> T {
         match pin!(work).poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(done) => done,
-            // One that blocks says "later" only when it has nothing more to do.
+            // A blocking peer returns `Pending` only when it is done.
             Poll::Pending => loop {
                 std::thread::park();
             },
         }
     }
 
-    async fn listen(part: &Part) -> Result<Self::Listener>;
-    async fn accept(listener: &mut Self::Listener, part: &Part) -> Result<Self>;
-    async fn connect(part: &Part) -> Result<Self>;
+    async fn listen(role: &Role) -> Result<Self::Listener>;
+    async fn accept(listener: &mut Self::Listener, role: &Role) -> Result<Self>;
+    async fn connect(role: &Role) -> Result<Self>;
 
     /// Sends a message, or buffers it until [`Link::flush`].
     async fn send(&mut self, message: &[u8]) -> Result<()>;
@@ -43,10 +43,10 @@ pub trait Link: Sized {
         Ok(())
     }
 
-    /// Waits for a message and lends it.
+    /// Waits for a message and passes it to `look`.
     async fn receive<T>(&mut self, look: impl FnOnce(&[u8]) -> T) -> Result<T>;
 
-    /// Lends the next message if that takes no system call.
+    /// Passes the next message to `look` if that takes no system call.
     fn receive_more<T>(&mut self, _look: impl FnOnce(&[u8]) -> T) -> Result<Option<T>> {
         Ok(None)
     }
@@ -56,36 +56,36 @@ pub trait Link: Sized {
 ///
 /// # Errors
 /// Returns an error if anything fails, in particular if a message differs from what was sent.
-pub fn play<L: Link>(part: &Part) -> Result<()> {
-    L::run(async { if part.serves { serve::<L>(part).await } else { connect::<L>(part).await } })
+pub fn play<L: Link>(role: &Role) -> Result<()> {
+    L::run(async { if role.serves { serve::<L>(role).await } else { connect::<L>(role).await } })
 }
 
-async fn connect<L: Link>(part: &Part) -> Result<()> {
-    let taken = match part.work {
-        Work::PingPong => ask(&mut L::connect(part).await?, part).await,
-        Work::Requests => ask_many(&mut L::connect(part).await?, part).await,
-        Work::OneWay => give(&mut L::connect(part).await?, part).await,
-        Work::Connections => come_and_go::<L>(part).await,
-        Work::FanIn | Work::Idle => Err("this peer does not do that work".into()),
+async fn connect<L: Link>(role: &Role) -> Result<()> {
+    let timing = match role.workload {
+        Workload::PingPong => request(&mut L::connect(role).await?, role).await,
+        Workload::Requests => request_many(&mut L::connect(role).await?, role).await,
+        Workload::OneWay => send_all(&mut L::connect(role).await?, role).await,
+        Workload::Connections => reconnect::<L>(role).await,
+        Workload::FanIn | Workload::Idle => Err("this peer does not have that workload".into()),
     };
-    println!("{}", taken?.to_line());
+    println!("{}", timing?.to_line());
     Ok(())
 }
 
-async fn serve<L: Link>(part: &Part) -> Result<()> {
-    let mut listener = L::listen(part).await?;
+async fn serve<L: Link>(role: &Role) -> Result<()> {
+    let mut listener = L::listen(role).await?;
     println!("ready");
     let mut only = None;
-    let taken = match part.work {
-        Work::PingPong | Work::Requests => {
-            answer(only.insert(L::accept(&mut listener, part).await?), part).await
+    let timing = match role.workload {
+        Workload::PingPong | Workload::Requests => {
+            answer(only.insert(L::accept(&mut listener, role).await?), role).await
         }
-        Work::OneWay => take(only.insert(L::accept(&mut listener, part).await?), part).await,
-        Work::Connections => welcome::<L>(&mut listener, part).await,
-        Work::FanIn | Work::Idle => Err("this peer does not do that work".into()),
+        Workload::OneWay => receive_all(only.insert(L::accept(&mut listener, role).await?), role).await,
+        Workload::Connections => accept_all::<L>(&mut listener, role).await,
+        Workload::FanIn | Workload::Idle => Err("this peer does not have that workload".into()),
     };
-    println!("{}", taken?.to_line());
-    // What it sent last may still be its own to deliver: it lives until it is killed.
+    println!("{}", timing?.to_line());
+    // Its last message may not have been delivered yet: it runs until it is killed.
     std::future::pending().await
 }
 
@@ -110,12 +110,12 @@ impl Watch {
         self.last = now;
     }
 
-    pub fn stop(mut self) -> Taken {
+    pub fn stop(mut self) -> Timing {
         let (wall, cpu) = (self.started.elapsed(), cpu_time() - self.cpu);
         self.laps.sort_unstable();
         let of = |hundredth: usize| self.laps.get(self.laps.len() * hundredth / 100).copied().unwrap_or(0);
         let [p50, p99] = [50, 99].map(|hundredth| Duration::from_nanos(of(hundredth).into()));
-        Taken { wall, cpu, p50, p99 }
+        Timing { wall, cpu, p50, p99 }
     }
 }
 
@@ -123,18 +123,18 @@ pub fn cpu_time() -> Duration {
     Duration::try_from(clock_gettime(ClockId::ProcessCPUTime)).unwrap_or_default()
 }
 
-async fn answer<L: Link>(link: &mut L, part: &Part) -> Result<Taken> {
-    let mut message = Message::new(part.message_bytes);
+async fn answer<L: Link>(link: &mut L, role: &Role) -> Result<Timing> {
+    let mut message = Message::new(role.message_bytes);
     let (mut n, mut watch) = (0, Watch::start(0));
-    while n < part.end() {
-        if n <= part.warmup {
+    while n < role.end() {
+        if n <= role.warmup {
             watch = Watch::start(0);
         }
-        link.receive(|got| check(got, n, part)).await??;
+        link.receive(|got| check(got, n, role)).await??;
         loop {
             link.send(message.number(n)).await?;
             n += 1;
-            let Some(checked) = link.receive_more(|got| check(got, n, part))? else { break };
+            let Some(checked) = link.receive_more(|got| check(got, n, role))? else { break };
             checked?;
         }
         link.flush().await?;
@@ -142,40 +142,40 @@ async fn answer<L: Link>(link: &mut L, part: &Part) -> Result<Taken> {
     Ok(watch.stop())
 }
 
-async fn ask<L: Link>(link: &mut L, part: &Part) -> Result<Taken> {
-    let mut message = Message::new(part.message_bytes);
-    let mut watch = Watch::start(part.messages as usize);
-    for n in 0..part.end() {
-        if n == part.warmup {
-            watch = Watch::start(part.messages as usize);
+async fn request<L: Link>(link: &mut L, role: &Role) -> Result<Timing> {
+    let mut message = Message::new(role.message_bytes);
+    let mut watch = Watch::start(role.messages as usize);
+    for n in 0..role.end() {
+        if n == role.warmup {
+            watch = Watch::start(role.messages as usize);
         }
         link.send(message.number(n)).await?;
         link.flush().await?;
-        link.receive(|got| check(got, n, part)).await??;
+        link.receive(|got| check(got, n, role)).await??;
         watch.lap();
     }
     Ok(watch.stop())
 }
 
-async fn ask_many<L: Link>(link: &mut L, part: &Part) -> Result<Taken> {
-    let mut message = Message::new(part.message_bytes);
+async fn request_many<L: Link>(link: &mut L, role: &Role) -> Result<Timing> {
+    let mut message = Message::new(role.message_bytes);
     let (mut sent, mut n, mut watch) = (0, 0, Watch::start(0));
-    while n < part.end() {
-        if n <= part.warmup {
+    while n < role.end() {
+        if n <= role.warmup {
             watch = Watch::start(0);
         }
-        while sent < part.end().min(n + WINDOW) {
+        while sent < role.end().min(n + WINDOW) {
             link.send(message.number(sent)).await?;
             sent += 1;
             if sent % (WINDOW / 2) == 0 {
-                // So that one half is answered while the other is asked.
+                // One half is answered while the other is being sent.
                 link.flush().await?;
             }
         }
         link.flush().await?;
-        link.receive(|got| check(got, n, part)).await??;
+        link.receive(|got| check(got, n, role)).await??;
         n += 1;
-        while let Some(checked) = link.receive_more(|got| check(got, n, part))? {
+        while let Some(checked) = link.receive_more(|got| check(got, n, role))? {
             checked?;
             n += 1;
         }
@@ -183,14 +183,14 @@ async fn ask_many<L: Link>(link: &mut L, part: &Part) -> Result<Taken> {
     Ok(watch.stop())
 }
 
-/// Sends the timed messages after the untimed ones; each phase ends with a receipt.
-async fn take<L: Link>(link: &mut L, part: &Part) -> Result<Taken> {
-    let mut message = Message::new(part.message_bytes);
+/// Receives the untimed and the timed messages, and confirms each of these phases.
+async fn receive_all<L: Link>(link: &mut L, role: &Role) -> Result<Timing> {
+    let mut message = Message::new(role.message_bytes);
     let mut watch = Watch::start(0);
-    for (from, to) in [(0, part.warmup), (part.warmup, part.end())] {
+    for (from, to) in [(0, role.warmup), (role.warmup, role.end())] {
         watch = Watch::start(0);
         for n in from..to {
-            link.receive(|got| check(got, n, part)).await??;
+            link.receive(|got| check(got, n, role)).await??;
         }
         link.send(message.number(to)).await?;
         link.flush().await?;
@@ -198,46 +198,46 @@ async fn take<L: Link>(link: &mut L, part: &Part) -> Result<Taken> {
     Ok(watch.stop())
 }
 
-async fn give<L: Link>(link: &mut L, part: &Part) -> Result<Taken> {
-    let mut message = Message::new(part.message_bytes);
+async fn send_all<L: Link>(link: &mut L, role: &Role) -> Result<Timing> {
+    let mut message = Message::new(role.message_bytes);
     let mut watch = Watch::start(0);
-    for (from, to) in [(0, part.warmup), (part.warmup, part.end())] {
+    for (from, to) in [(0, role.warmup), (role.warmup, role.end())] {
         watch = Watch::start(0);
         for n in from..to {
             link.send(message.number(n)).await?;
         }
         link.flush().await?;
-        link.receive(|got| check(got, to, part)).await??;
+        link.receive(|got| check(got, to, role)).await??;
     }
     Ok(watch.stop())
 }
 
-async fn welcome<L: Link>(listener: &mut L::Listener, part: &Part) -> Result<Taken> {
-    let mut message = Message::new(part.message_bytes);
+async fn accept_all<L: Link>(listener: &mut L::Listener, role: &Role) -> Result<Timing> {
+    let mut message = Message::new(role.message_bytes);
     let mut watch = Watch::start(0);
-    for n in 0..part.end() {
-        if n == part.warmup {
+    for n in 0..role.end() {
+        if n == role.warmup {
             watch = Watch::start(0);
         }
-        let mut link = L::accept(listener, part).await?;
-        link.receive(|got| check(got, n, part)).await??;
+        let mut link = L::accept(listener, role).await?;
+        link.receive(|got| check(got, n, role)).await??;
         link.send(message.number(n)).await?;
         link.flush().await?;
     }
     Ok(watch.stop())
 }
 
-async fn come_and_go<L: Link>(part: &Part) -> Result<Taken> {
-    let mut message = Message::new(part.message_bytes);
-    let mut watch = Watch::start(part.messages as usize);
-    for n in 0..part.end() {
-        if n == part.warmup {
-            watch = Watch::start(part.messages as usize);
+async fn reconnect<L: Link>(role: &Role) -> Result<Timing> {
+    let mut message = Message::new(role.message_bytes);
+    let mut watch = Watch::start(role.messages as usize);
+    for n in 0..role.end() {
+        if n == role.warmup {
+            watch = Watch::start(role.messages as usize);
         }
-        let mut link = L::connect(part).await?;
+        let mut link = L::connect(role).await?;
         link.send(message.number(n)).await?;
         link.flush().await?;
-        link.receive(|got| check(got, n, part)).await??;
+        link.receive(|got| check(got, n, role)).await??;
         drop(link);
         watch.lap();
     }
@@ -255,15 +255,15 @@ pub struct Chunk {
 
 impl Chunk {
     /// Creates a buffer for messages of this length: several short ones, or one long one.
-    pub fn new(part: &Part) -> Self {
-        let len_bytes = match (part.work, part.message_bytes) {
-            (Work::OneWay, ..4096) => 64 << 10,
-            // More than a message, so that a read says whether there may be more to come.
-            (Work::PingPong, ..4096) => 4096,
+    pub fn new(role: &Role) -> Self {
+        let len_bytes = match (role.workload, role.message_bytes) {
+            (Workload::OneWay, ..4096) => 64 << 10,
+            // Longer than a message, so that a full read means that there may be more.
+            (Workload::PingPong, ..4096) => 4096,
             (_, message_bytes) => message_bytes,
         };
         let bytes = stoop::frame::PageBuffer::new(len_bytes);
-        Self { bytes, start: 0, end: 0, message_bytes: part.message_bytes }
+        Self { bytes, start: 0, end: 0, message_bytes: role.message_bytes }
     }
 
     /// Returns the space to read into.
@@ -281,7 +281,7 @@ impl Chunk {
     #[inline]
     pub fn filled(&mut self, len_bytes: usize) -> Result<()> {
         self.end += len_bytes;
-        if len_bytes == 0 { Err("the stream ended too early".into()) } else { Ok(()) }
+        if len_bytes == 0 { Err("the stream was closed too early".into()) } else { Ok(()) }
     }
 
     /// Returns the next complete message.

@@ -5,35 +5,35 @@
 //! with a core each. Ratios are taken within a repetition, and their median is the result. Every
 //! message carries its number and is checked.
 //!
-//! This file parses the arguments and runs the repetitions. `works.rs` lists the measurements and
-//! the goals, `link.rs` has the workloads, `peers/` the implementations, `players.rs` starts the
-//! processes, `report.rs` prints the results.
+//! This file parses the arguments and runs the repetitions. `workloads.rs` lists the measurements
+//! and the goals, `link.rs` has the workloads, `peers/` the implementations, `processes.rs` starts
+//! the processes, `report.rs` prints the results.
 
 mod link;
 mod message;
-mod part;
 mod peers;
-mod players;
+mod processes;
 mod report;
-mod works;
+mod role;
+mod workloads;
 
 use std::collections::HashMap;
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use part::Part;
-use players::{Players, Sample};
+use processes::{Processes, Sample};
 use report::Results;
+use role::Role;
 use stoop_bench::machine::Machine;
 use stoop_bench::pin;
-use works::{Measured, WORKS};
+use workloads::{Measurement, WORKLOADS};
 
 type Error = Box<dyn std::error::Error>;
 type Result<T> = std::result::Result<T, Error>;
 
 /// The first argument of a child process.
-const PLAY: &str = "--play";
+const ROLE: &str = "--role";
 
 /// Longer than anything that a single process does.
 const TOO_LONG: Duration = Duration::from_secs(20);
@@ -41,14 +41,14 @@ const TOO_LONG: Duration = Duration::from_secs(20);
 const USAGE: &str = "usage: cargo xtask bench peers [--quick] [--reps N] [--only WORD]… [--out FILE]
 
   --quick      three short repetitions instead of seven
-  --reps N     so many repetitions
-  --only WORD  only works or peers with this in their name; nothing is written unless --out is given
+  --reps N     the number of repetitions
+  --only WORD  only workloads or peers with this in their name; nothing is written unless --out is given
   --out FILE   where to write the tables (default: BENCHMARKS.md of the repository)";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let done = match args.first().map(String::as_str) {
-        Some(PLAY) => play(&args[1..]),
+        Some(ROLE) => play(&args[1..]),
         Some("--help" | "-h") => {
             println!("{USAGE}");
             Ok(())
@@ -68,11 +68,11 @@ fn main() -> ExitCode {
 }
 
 fn play(args: &[String]) -> Result<()> {
-    let (peer, part) = args.split_first().ok_or("no part to play")?;
+    let (peer, role) = args.split_first().ok_or("invalid role")?;
     end_after(TOO_LONG);
-    let part = Part::parse(part).ok_or("no part to play")?;
-    peers::play_as(peer, &part)?;
-    // Some leave threads behind that end at their leisure.
+    let role = Role::parse(role).ok_or("invalid role")?;
+    peers::run_as(peer, &role)?;
+    // Some libraries leave threads running.
     std::process::exit(0)
 }
 
@@ -80,7 +80,7 @@ fn play(args: &[String]) -> Result<()> {
 /// every system call of a single-threaded process more expensive.
 #[expect(unsafe_code, reason = "the standard library has no timer without a thread")]
 fn end_after(time: Duration) {
-    // SAFETY: it takes a number and touches no memory; nobody here handles the signal.
+    // SAFETY: it takes a number and touches no memory; the signal is not handled here.
     unsafe { libc::alarm(time.as_secs() as u32) };
 }
 
@@ -119,12 +119,13 @@ impl Options {
     }
 
     /// The selected peers of this workload.
-    fn peers(&self, measured: &Measured) -> Vec<&'static str> {
+    fn peers(&self, measurement: &Measurement) -> Vec<&'static str> {
         let matches = |name: &str| self.only.iter().any(|word| name.contains(word.as_str()));
-        let works = WORKS.iter().any(|work| matches(work.key));
-        let wanted = self.only.is_empty() || !works || matches(measured.key);
-        let by_name = self.only.iter().any(|word| !WORKS.iter().any(|work| work.key.contains(word.as_str())));
-        let peers = measured.peers.iter().enumerate();
+        let names_workload = WORKLOADS.iter().any(|one| matches(one.key));
+        let wanted = self.only.is_empty() || !names_workload || matches(measurement.key);
+        let by_name =
+            self.only.iter().any(|word| !WORKLOADS.iter().any(|one| one.key.contains(word.as_str())));
+        let peers = measurement.peers.iter().enumerate();
         let peers = peers.filter(|(index, peer)| wanted && (!by_name || *index == 0 || matches(peer)));
         peers.map(|(_, peer)| *peer).collect()
     }
@@ -133,26 +134,26 @@ impl Options {
 /// Runs every repetition and writes the report.
 fn measure(options: &Options) -> Result<()> {
     let cpus = pin::two_cpus().ok_or("two CPUs are needed")?;
-    let players = Players::prepare(cpus)?;
+    let processes = Processes::prepare(cpus)?;
     let mut results = Results::default();
     let mut counts = HashMap::new();
     for rep in 0..=options.reps {
-        for measured in WORKS {
-            for peer in shuffled(options.peers(measured), rep as u64) {
-                let id = (measured.key, peer);
+        for measurement in WORKLOADS {
+            for peer in shuffled(options.peers(measurement), rep as u64) {
+                let id = (measurement.key, peer);
                 if results.has_failed(id) {
                     continue;
                 }
-                // Before the first repetition a short one says how many messages fill the time.
-                let messages = *counts.get(&id).unwrap_or(&probe_messages(measured));
-                match players.run(measured, peer, messages) {
+                // A short run before the first repetition determines the number of messages.
+                let messages = *counts.get(&id).unwrap_or(&probe_messages(measurement));
+                match processes.run(measurement, peer, messages) {
                     Ok(sample) if rep == 0 => {
                         counts.insert(id, messages_for(options.time(), &sample));
                     }
                     Ok(sample) => results.push(id, sample),
-                    // Final, for a message that is not what was sent is no hiccup.
+                    // Not retried: a message that differs from what was sent is a bug.
                     Err(error) => {
-                        eprintln!("{peer}, {}: {error}", measured.key);
+                        eprintln!("{peer}, {}: {error}", measurement.key);
                         results.fail(id, &error.to_string());
                     }
                 }
@@ -166,18 +167,18 @@ fn measure(options: &Options) -> Result<()> {
     let everything = options.only.is_empty();
     let default = concat!(env!("CARGO_MANIFEST_DIR"), "/../../BENCHMARKS.md");
     match options.out.as_deref().or(everything.then_some(default)) {
-        // What other programs have written there stays.
+        // Keeps the sections of other programs.
         Some(path) => {
             let old = std::fs::read_to_string(path).unwrap_or_default();
-            std::fs::write(path, stoop_bench::section::keep(&old, &text, &["seeing"]))?;
+            std::fs::write(path, stoop_bench::section::keep(&old, &text, &["listing"]))?;
         }
         None => print!("{text}"),
     }
     Ok(())
 }
 
-fn probe_messages(measured: &Measured) -> u64 {
-    match measured.message_bytes {
+fn probe_messages(measurement: &Measurement) -> u64 {
+    match measurement.message_bytes {
         ..65_536 => 2000,
         65_536..1_048_576 => 200,
         _ => 30,
@@ -185,7 +186,7 @@ fn probe_messages(measured: &Measured) -> u64 {
 }
 
 fn messages_for(time: Duration, sample: &Sample) -> u64 {
-    // A first run is slow; the fastest ones get as many as they are likely to do.
+    // The first run is slow, so the number of messages of fast peers is limited.
     (time.as_nanos() as f64 / sample.nanos.max(15.0)).max(20.0) as u64
 }
 
@@ -215,8 +216,8 @@ mod tests {
     }
 
     #[test]
-    fn a_shuffle_loses_nobody() {
-        let peers = WORKS[0].peers.to_vec();
+    fn a_shuffle_keeps_all_peers() {
+        let peers = WORKLOADS[0].peers.to_vec();
         let mut mixed = shuffled(peers.clone(), 3);
         assert_ne!(mixed, shuffled(peers.clone(), 4));
         let mut all = peers;

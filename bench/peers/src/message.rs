@@ -5,7 +5,7 @@
 
 use stoop::frame::PageBuffer;
 
-use crate::part::Part;
+use crate::role::Role;
 use crate::{Error, Result};
 
 /// The bytes between the two numbers.
@@ -36,13 +36,13 @@ impl Message {
 /// # Errors
 /// Returns an error if it is not.
 #[inline]
-pub fn check(message: &[u8], n: u64, part: &Part) -> Result<()> {
-    let whole = message.len() == part.message_bytes;
+pub fn check(message: &[u8], n: u64, role: &Role) -> Result<()> {
+    let whole = message.len() == role.message_bytes;
     let (first, last) = (message.first_chunk(), message.last_chunk());
     if whole
         && first.is_some_and(|first| u64::from_ne_bytes(*first) == n)
         && last.is_some_and(|last| u64::from_ne_bytes(*last) == !n)
-        && (!part.reads_all || adds_up(message))
+        && (!role.reads_all || adds_up(message))
     {
         return Ok(());
     }
@@ -64,13 +64,13 @@ fn adds_up(message: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::part::Work;
+    use crate::role::Workload;
 
     #[test]
     fn a_changed_byte_is_noticed() {
-        let mut part = Part {
+        let mut role = Role {
             serves: true,
-            work: Work::OneWay,
+            workload: Workload::OneWay,
             path: "".into(),
             message_bytes: 64,
             messages: 1,
@@ -78,12 +78,12 @@ mod tests {
             reads_all: true,
         };
         let mut message = Message::new(64).number(7).to_vec();
-        assert!(check(&message, 7, &part).is_ok());
-        assert!(check(&message, 8, &part).is_err(), "another number");
-        assert!(check(&message[..56], 7, &part).is_err(), "cut short");
+        assert!(check(&message, 7, &role).is_ok());
+        assert!(check(&message, 8, &role).is_err(), "another number");
+        assert!(check(&message[..56], 7, &role).is_err(), "truncated");
         message[20] ^= 1;
-        assert!(check(&message, 7, &part).is_err(), "a bit");
-        part.reads_all = false;
-        assert!(check(&message, 7, &part).is_ok(), "nobody looks there");
+        assert!(check(&message, 7, &role).is_err(), "a bit");
+        role.reads_all = false;
+        assert!(check(&message, 7, &role).is_ok(), "these bytes are not checked");
     }
 }

@@ -7,11 +7,11 @@ use stoop_bench::machine::Machine;
 use stoop_bench::stats::{Summary, ratios};
 
 use crate::Options;
-use crate::part::Work;
-use crate::players::Sample;
-use crate::works::{Goal, HINDRANCES, Measured, TARGETS, Target, WORKS};
+use crate::processes::Sample;
+use crate::role::Workload;
+use crate::workloads::{Goal, MISSED_BECAUSE, Measurement, TARGETS, Target, WORKLOADS};
 
-/// A work and a peer.
+/// A workload's key and a peer.
 type Id = (&'static str, &'static str);
 
 /// All samples, and the failed peers.
@@ -46,7 +46,7 @@ impl Results {
 
     /// Returns the value of a goal: median and range over the repetitions.
     fn value(&self, target: &Target) -> Option<Summary> {
-        let id = (target.work, target.subject);
+        let id = (target.key, target.subject);
         let values = match target.goal {
             Goal::Memory(_) => self.of(id, |sample| sample.memory_bytes)?,
             Goal::Cpu(_) => self.of(id, |sample| sample.cpu_nanos / sample.nanos)?,
@@ -58,7 +58,7 @@ impl Results {
 
     /// Returns the shortest time among those it is compared with, in each repetition.
     fn best(&self, target: &Target) -> Option<Vec<f64>> {
-        let all = target.against.iter().filter_map(|peer| self.nanos((target.work, peer)));
+        let all = target.against.iter().filter_map(|peer| self.nanos((target.key, peer)));
         all.reduce(|one, other| one.iter().zip(other).map(|(a, b)| a.min(b)).collect())
     }
 }
@@ -66,20 +66,20 @@ impl Results {
 /// Formats the whole of BENCHMARKS.md.
 pub fn markdown(machine: &Machine, options: &Options, results: &Results) -> String {
     let mut text = header(machine, options);
-    text.push_str("\n## What was to be reached\n\n| work | stoop | beside | wanted | measured | |\n| --- | --- | --- | ---: | ---: | --- |\n");
+    text.push_str("\n## Targets\n\n| workload | stoop | compared with | target | measured | |\n| --- | --- | --- | ---: | ---: | --- |\n");
     for target in TARGETS {
         line(&mut text, target, results);
     }
     notes(&mut text, results);
-    for measured in WORKS.iter().filter(|work| !options.peers(work).is_empty()) {
-        table(&mut text, measured, results);
+    for measurement in WORKLOADS.iter().filter(|work| !options.peers(work).is_empty()) {
+        table(&mut text, measurement, results);
     }
     if !results.failures.is_empty() {
-        text.push_str("\n## Left out\n\n");
+        text.push_str("\n## Failed\n\n");
         let mut failures: Vec<_> = results.failures.iter().collect();
         failures.sort();
-        for ((work, peer), why) in failures {
-            let _ = writeln!(text, "- {peer}, {work}: {why}");
+        for ((key, peer), why) in failures {
+            let _ = writeln!(text, "- {peer}, {key}: {why}");
         }
     }
     text
@@ -88,19 +88,19 @@ pub fn markdown(machine: &Machine, options: &Options, results: &Results) -> Stri
 fn header(machine: &Machine, options: &Options) -> String {
     let quick = if options.quick { " --quick" } else { "" };
     format!(
-        "# What stoop costs beside others\n\n\
-         Written by a program; do not edit. `cargo xtask bench peers{quick}` measures all of it again and writes this file.\n\n\
-         Measured on Linux {}, {} CPUs, {}; the works and their peers are in `bench/peers`. One run of {} repetitions of about {} ms for each \
-         peer and work, in another order each time; two processes, each on a core of its own unless the table says otherwise; every message \
-         carries its number and is checked. Values are medians [least–greatest] of the repetitions; a ratio is taken within a repetition, and the \
-         median of those is given. CPU is that of both processes together.\n\n\
-         Absolute figures move with the machine, ratios less. In a virtual machine a wake-up costs far more than on bare metal, so what is gained \
-         by not sleeping is less there. Differences of less than a quarter between neighbours mean nothing.\n\n\
-         \"Adaptive\" is `Socket::set_spin` with 20 µs at both ends; \"C, spin then park\" tries as long. A frame of stoop's is its native framing; \
-         the other streams carry messages of a length known to both, without a header, but for C's, whose header has four bytes, and \
-         `LengthDelimitedCodec`, which is fed without a flush for each message. A send buffer of 1 MiB is asked for with long frames; every other \
-         socket has the kernel's default. Of the runtimes on io_uring compio is here and monoio is not. Needs a C compiler, cmake, pkg-config \
-         and ZeroMQ's headers (`libzmq3-dev`).\n",
+        "# Benchmarks: stoop and other libraries\n\n\
+         Generated; do not edit. `cargo xtask bench peers{quick}` measures everything again and writes this file.\n\n\
+         Measured on Linux {}, {} CPUs, {}; the workloads and the peers are in `bench/peers`. One run of {} repetitions of about {} ms for each \
+         peer and workload, in a different order each time; two processes, each on a core of its own unless the table says otherwise; every message \
+         carries its number and is checked. Values are medians [minimum–maximum] over the repetitions; a ratio is computed within each repetition, \
+         and its median is given. CPU is the time of both processes together.\n\n\
+         Absolute figures depend on the machine, ratios less. In a virtual machine a wake-up costs far more than on bare metal, so spinning gains \
+         less on bare metal. Differences of less than a quarter between neighbouring rows are noise.\n\n\
+         \"Adaptive\" is `Socket::set_spin` with 20 µs at both ends; \"C, spin then block\" spins as long. stoop's frames have its native framing; \
+         the other streams carry messages of a length known to both ends, without a header, except C's, whose header has four bytes, and \
+         `LengthDelimitedCodec`, which is not flushed after each message. Long frames are sent with a send buffer of 1 MiB; every other socket \
+         has the kernel's default. Of the io_uring runtimes, compio is measured and monoio is not. Requires a C compiler, cmake, pkg-config and \
+         ZeroMQ's headers (`libzmq3-dev`).\n",
         machine.kernel,
         machine.cpus,
         machine.model,
@@ -110,9 +110,9 @@ fn header(machine: &Machine, options: &Options) -> String {
 }
 
 fn line(text: &mut String, target: &Target, results: &Results) {
-    let Some(measured) = WORKS.iter().find(|work| work.key == target.work) else { return };
+    let Some(measurement) = WORKLOADS.iter().find(|one| one.key == target.key) else { return };
     let Some(value) = results.value(target) else { return };
-    let beside = match target.against {
+    let compared = match target.against {
         [] => "",
         [one] => one,
         _ => "the fastest library over a socket",
@@ -120,15 +120,15 @@ fn line(text: &mut String, target: &Target, results: &Results) {
     let (wanted, unit) = match target.goal {
         Goal::Time(most) => (format!("≤ {most} × the time"), 1.0),
         Goal::Speed(least) => (format!("≥ {least} × as fast"), 1.0),
-        Goal::Memory(most) => (format!("≤ {most} bytes a connection"), 1.0),
-        Goal::Cpu(most) => (format!("≤ {} % of a CPU", most * 100.0), 100.0),
+        Goal::Memory(most) => (format!("≤ {most} bytes per connection"), 1.0),
+        Goal::Cpu(most) => (format!("≤ {} % of one CPU", most * 100.0), 100.0),
     };
     let met = if is_met(target, &value) { "met" } else { "**missed**" };
     let value = Summary { median: value.median * unit, min: value.min * unit, max: value.max * unit };
     let _ = writeln!(
         text,
-        "| {} | {} | {beside} | {wanted} | {} | {met} |",
-        measured.title,
+        "| {} | {} | {compared} | {wanted} | {} | {met} |",
+        measurement.title,
         target.subject,
         show(value)
     );
@@ -147,40 +147,46 @@ fn notes(text: &mut String, results: &Results) {
     let mut notes = String::new();
     for target in TARGETS.iter().filter(missed) {
         let first = target.against.first().copied().unwrap_or_default();
-        let hindrance = HINDRANCES.iter().find(|(work, beside, _)| *work == target.work && *beside == first);
-        let title = WORKS.iter().find(|work| work.key == target.work).map_or("", |work| work.title);
-        if let Some((_, beside, why)) = hindrance {
-            let beside = if beside.is_empty() { String::new() } else { format!(", beside {beside}") };
-            let _ = writeln!(notes, "- {}{beside}: {why}", sentence(title));
+        let reason =
+            MISSED_BECAUSE.iter().find(|(key, compared, _)| *key == target.key && *compared == first);
+        let title = WORKLOADS.iter().find(|one| one.key == target.key).map_or("", |one| one.title);
+        if let Some((_, compared, why)) = reason {
+            let compared =
+                if compared.is_empty() { String::new() } else { format!(", compared with {compared}") };
+            let _ = writeln!(notes, "- {}{compared}: {why}", sentence(title));
         }
     }
     if !notes.is_empty() {
-        let _ = write!(text, "\n### What stands in the way\n\n{notes}");
+        let _ = write!(text, "\n### Reasons for missed targets\n\n{notes}");
     }
 }
 
-fn table(text: &mut String, measured: &Measured, results: &Results) {
-    let (unit, has_p99) = match (measured.work, measured.message_bytes) {
-        (Work::PingPong, _) => ("µs, median round trip", true),
-        (Work::Connections, _) => ("thousand a second", true),
-        (Work::OneWay, 65_536..) => ("GiB/s", false),
-        (Work::OneWay, _) => ("million messages/s", false),
-        (Work::Requests | Work::FanIn, _) => ("thousand answers/s", false),
-        (Work::Idle, _) => ("ms", false),
+fn table(text: &mut String, measurement: &Measurement, results: &Results) {
+    let (unit, has_p99) = match (measurement.workload, measurement.message_bytes) {
+        (Workload::PingPong, _) => ("µs, median round trip", true),
+        (Workload::Connections, _) => ("thousand connections/s", true),
+        (Workload::OneWay, 65_536..) => ("GiB/s", false),
+        (Workload::OneWay, _) => ("million messages/s", false),
+        (Workload::Requests | Workload::FanIn, _) => ("thousand responses/s", false),
+        (Workload::Idle, _) => ("ms", false),
     };
-    let memory = measured.work == Work::FanIn;
-    let _ = write!(text, "\n## {}\n\n| peer | {unit} | × as fast as the first |", sentence(measured.title));
+    let memory = measurement.workload == Workload::FanIn;
+    let _ = write!(
+        text,
+        "\n## {}\n\n| peer | {unit} | speed relative to the first row |",
+        sentence(measurement.title)
+    );
     text.push_str(if has_p99 { " p99 µs |" } else { "" });
-    text.push_str(" CPU µs each |");
-    text.push_str(if memory { " bytes of user memory a connection |" } else { "" });
+    text.push_str(" CPU µs per operation |");
+    text.push_str(if memory { " user memory per connection, bytes |" } else { "" });
     text.push_str("\n| --- | ---: | ---: | ---: |");
     text.push_str(if has_p99 || memory { " ---: |\n" } else { "\n" });
-    for &peer in measured.peers {
-        let id = (measured.key, peer);
+    for &peer in measurement.peers {
+        let id = (measurement.key, peer);
         let all =
             |value: &dyn Fn(&Sample) -> f64| results.of(id, value).and_then(|values| Summary::of(&values));
-        let Some(value) = all(&|sample| in_unit(measured, sample.nanos)) else { continue };
-        let base = results.nanos((measured.key, measured.peers[0]));
+        let Some(value) = all(&|sample| in_unit(measurement, sample.nanos)) else { continue };
+        let base = results.nanos((measurement.key, measurement.peers[0]));
         let speed = base.zip(results.nanos(id)).and_then(|(base, ours)| Summary::of(&ratios(&base, &ours)));
         let _ = write!(text, "| {peer} | {} | {} |", show(value), speed.map_or_else(String::new, show));
         if has_p99 && let Some(p99) = all(&|sample| sample.p99_nanos / 1e3) {
@@ -196,13 +202,13 @@ fn table(text: &mut String, measured: &Measured, results: &Results) {
     }
 }
 
-fn in_unit(measured: &Measured, nanos: f64) -> f64 {
-    match (measured.work, measured.message_bytes) {
-        (Work::PingPong, _) => nanos / 1e3,
-        (Work::Idle, _) => nanos / 1e6,
-        (Work::OneWay, bytes @ 65_536..) => bytes as f64 / nanos * 1e9 / f64::from(1 << 30),
-        (Work::OneWay, _) => 1e3 / nanos,
-        (Work::Requests | Work::FanIn | Work::Connections, _) => 1e6 / nanos,
+fn in_unit(measurement: &Measurement, nanos: f64) -> f64 {
+    match (measurement.workload, measurement.message_bytes) {
+        (Workload::PingPong, _) => nanos / 1e3,
+        (Workload::Idle, _) => nanos / 1e6,
+        (Workload::OneWay, bytes @ 65_536..) => bytes as f64 / nanos * 1e9 / f64::from(1 << 30),
+        (Workload::OneWay, _) => 1e3 / nanos,
+        (Workload::Requests | Workload::FanIn | Workload::Connections, _) => 1e6 / nanos,
     }
 }
 
@@ -210,7 +216,7 @@ fn show(value: Summary) -> String {
     format!("{} [{}–{}]", number(value.median), number(value.min), number(value.max))
 }
 
-/// Three digits, more where the number is larger.
+/// Formats a number with three digits, or more if its integer part has more.
 fn number(value: f64) -> String {
     let digits = match value.abs() {
         ..10.0 => 2,
@@ -231,8 +237,8 @@ mod tests {
 
     fn results(factor: f64) -> Results {
         let mut results = Results::default();
-        for work in WORKS {
-            for &peer in work.peers {
+        for measurement in WORKLOADS {
+            for &peer in measurement.peers {
                 let nanos = if peer.starts_with("stoop") { 1000.0 } else { 1000.0 * factor };
                 for rep in [1.0, 3.0] {
                     let sample = Sample {
@@ -241,7 +247,7 @@ mod tests {
                         memory_bytes: 1e4 / factor,
                         ..Sample::default()
                     };
-                    results.push((work.key, peer), sample);
+                    results.push((measurement.key, peer), sample);
                 }
             }
         }
@@ -255,15 +261,15 @@ mod tests {
     }
 
     #[test]
-    fn far_ahead_is_met_and_far_behind_is_missed() {
+    fn targets_are_met_or_missed() {
         let (good, bad) = (text(&results(100.0)), text(&results(0.01)));
         assert!(!good.contains("**missed**") && good.contains("| 100 [100–100] | met |"), "{good}");
         assert!(!bad.contains("| met |"), "{bad}");
-        assert!(bad.contains("What stands in the way") && !good.contains("stands in the way"), "{bad}");
+        assert!(bad.contains("Reasons for missed targets") && !good.contains("Reasons for"), "{bad}");
     }
 
     #[test]
-    fn whoever_fails_is_left_out_and_named() {
+    fn a_failed_peer_is_listed_without_a_row() {
         let mut results = results(1.0);
         results.fail(("pingpong", "nng"), "it broke\nbadly");
         let text = text(&results);
@@ -272,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_as_long_as_they_are_worth() {
+    fn numbers_have_three_digits() {
         assert_eq!([0.123, 12.34, 1234.5].map(number), ["0.12", "12.3", "1234"]);
         assert_eq!(sentence("a b"), "A b");
     }

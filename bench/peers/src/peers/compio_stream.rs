@@ -5,7 +5,7 @@ use compio::net::{UnixListener, UnixStream};
 
 use crate::Result;
 use crate::link::Link;
-use crate::part::Part;
+use crate::role::Role;
 
 /// Its operations own their buffers.
 pub struct Compio {
@@ -15,8 +15,8 @@ pub struct Compio {
 }
 
 impl Compio {
-    fn new(stream: UnixStream, part: &Part) -> Self {
-        Self { stream, sent: Vec::new(), received: vec![0; part.message_bytes] }
+    fn new(stream: UnixStream, role: &Role) -> Self {
+        Self { stream, sent: Vec::new(), received: vec![0; role.message_bytes] }
     }
 }
 
@@ -27,16 +27,16 @@ impl Link for Compio {
         compio::runtime::Runtime::new().expect("a runtime").block_on(work)
     }
 
-    async fn listen(part: &Part) -> Result<UnixListener> {
-        Ok(UnixListener::bind(&part.path).await?)
+    async fn listen(role: &Role) -> Result<UnixListener> {
+        Ok(UnixListener::bind(&role.path).await?)
     }
 
-    async fn accept(listener: &mut UnixListener, part: &Part) -> Result<Self> {
-        Ok(Self::new(listener.accept().await?.0, part))
+    async fn accept(listener: &mut UnixListener, role: &Role) -> Result<Self> {
+        Ok(Self::new(listener.accept().await?.0, role))
     }
 
-    async fn connect(part: &Part) -> Result<Self> {
-        Ok(Self::new(UnixStream::connect(&part.path).await?, part))
+    async fn connect(role: &Role) -> Result<Self> {
+        Ok(Self::new(UnixStream::connect(&role.path).await?, role))
     }
 
     async fn send(&mut self, message: &[u8]) -> Result<()> {

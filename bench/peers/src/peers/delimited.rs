@@ -7,7 +7,7 @@ use tokio_util::codec::{Framed, LengthDelimitedCodec};
 
 use crate::Result;
 use crate::link::Link;
-use crate::part::Part;
+use crate::role::Role;
 
 pub struct Delimited(Framed<UnixStream, LengthDelimitedCodec>);
 
@@ -24,16 +24,16 @@ impl Link for Delimited {
         super::tokio_stream::block_on(work)
     }
 
-    async fn listen(part: &Part) -> Result<UnixListener> {
-        Ok(UnixListener::bind(&part.path)?)
+    async fn listen(role: &Role) -> Result<UnixListener> {
+        Ok(UnixListener::bind(&role.path)?)
     }
 
-    async fn accept(listener: &mut UnixListener, _: &Part) -> Result<Self> {
+    async fn accept(listener: &mut UnixListener, _: &Role) -> Result<Self> {
         Ok(Self::new(listener.accept().await?.0))
     }
 
-    async fn connect(part: &Part) -> Result<Self> {
-        Ok(Self::new(UnixStream::connect(&part.path).await?))
+    async fn connect(role: &Role) -> Result<Self> {
+        Ok(Self::new(UnixStream::connect(&role.path).await?))
     }
 
     async fn send(&mut self, message: &[u8]) -> Result<()> {
@@ -45,7 +45,7 @@ impl Link for Delimited {
     }
 
     async fn receive<T>(&mut self, look: impl FnOnce(&[u8]) -> T) -> Result<T> {
-        Ok(look(&self.0.next().await.ok_or("the stream ended too early")??))
+        Ok(look(&self.0.next().await.ok_or("the stream was closed too early")??))
     }
 
     fn receive_more<T>(&mut self, look: impl FnOnce(&[u8]) -> T) -> Result<Option<T>> {

@@ -6,7 +6,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::tokio_stream::block_on;
 use crate::Result;
-use crate::part::Part;
+use crate::role::Role;
 
 /// Longer than a message, so that a read shows whether there may be more.
 const BUFFER_BYTES: usize = 72;
@@ -24,9 +24,9 @@ fn echo(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> impl Future<Output =
     }
 }
 
-pub fn tokio(part: &Part) -> Result<()> {
+pub fn tokio(role: &Role) -> Result<()> {
     block_on(async {
-        let listener = tokio::net::UnixListener::bind(&part.path)?;
+        let listener = tokio::net::UnixListener::bind(&role.path)?;
         println!("ready");
         loop {
             tokio::spawn(echo(listener.accept().await?.0));
@@ -34,9 +34,9 @@ pub fn tokio(part: &Part) -> Result<()> {
     })
 }
 
-pub fn stoop(part: &Part) -> Result<()> {
+pub fn stoop(role: &Role) -> Result<()> {
     block_on(async {
-        let listener = super::tokio_stream::listen(part)?;
+        let listener = super::tokio_stream::listen(role)?;
         println!("ready");
         Server::new(listener).run(|stream, _| echo(stream), std::future::pending::<()>()).await?;
         Ok(())

@@ -6,7 +6,7 @@ use iceoryx2::prelude::*;
 
 use crate::Result;
 use crate::link::Link;
-use crate::part::Part;
+use crate::role::Role;
 
 /// The maximum number of messages in flight.
 const QUEUE: usize = 64;
@@ -19,19 +19,19 @@ pub struct Ports {
 }
 
 impl Ports {
-    fn open(part: &Part) -> Result<Self> {
+    fn open(role: &Role) -> Result<Self> {
         set_log_level(LogLevel::Error);
         let node = NodeBuilder::new().create::<ipc::Service>()?;
-        let name = part.path.to_string_lossy().replace('/', "_");
+        let name = role.path.to_string_lossy().replace('/', "_");
         let service = |direction| -> Result<_> {
             let builder = node.service_builder(&format!("{name}.{direction}").as_str().try_into()?);
             let builder = builder.publish_subscribe::<[u8]>().enable_safe_overflow(false);
             Ok(builder.subscriber_max_buffer_size(QUEUE).open_or_create()?)
         };
-        let (ours, theirs) = if part.serves { ("back", "forth") } else { ("forth", "back") };
+        let (ours, theirs) = if role.serves { ("back", "forth") } else { ("forth", "back") };
         let publisher = service(ours)?
             .publisher_builder()
-            .initial_max_slice_len(part.message_bytes)
+            .initial_max_slice_len(role.message_bytes)
             .backpressure_strategy(BackpressureStrategy::RetryUntilDelivered)
             .create()?;
         let subscriber = service(theirs)?.subscriber_builder().create()?;
@@ -42,16 +42,16 @@ impl Ports {
 impl Link for Ports {
     type Listener = Option<Self>;
 
-    async fn listen(part: &Part) -> Result<Option<Self>> {
-        Ok(Some(Self::open(part)?))
+    async fn listen(role: &Role) -> Result<Option<Self>> {
+        Ok(Some(Self::open(role)?))
     }
 
-    async fn accept(listener: &mut Option<Self>, _: &Part) -> Result<Self> {
+    async fn accept(listener: &mut Option<Self>, _: &Role) -> Result<Self> {
         Ok(listener.take().ok_or("it serves one client")?)
     }
 
-    async fn connect(part: &Part) -> Result<Self> {
-        Self::open(part)
+    async fn connect(role: &Role) -> Result<Self> {
+        Self::open(role)
     }
 
     async fn send(&mut self, message: &[u8]) -> Result<()> {

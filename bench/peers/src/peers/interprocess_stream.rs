@@ -5,25 +5,25 @@ use interprocess::local_socket::{GenericFilePath, Listener, ListenerOptions, Str
 use super::std_stream::Plain;
 use crate::Result;
 use crate::link::Link;
-use crate::part::Part;
+use crate::role::Role;
 
 pub struct Interprocess(Plain<Stream>);
 
 impl Link for Interprocess {
     type Listener = Listener;
 
-    async fn listen(part: &Part) -> Result<Listener> {
-        let name = part.path.as_path().to_fs_name::<GenericFilePath>()?;
+    async fn listen(role: &Role) -> Result<Listener> {
+        let name = role.path.as_path().to_fs_name::<GenericFilePath>()?;
         Ok(ListenerOptions::new().name(name).create_sync()?)
     }
 
-    async fn accept(listener: &mut Listener, part: &Part) -> Result<Self> {
-        Ok(Self(Plain::new(listener.accept()?, part)))
+    async fn accept(listener: &mut Listener, role: &Role) -> Result<Self> {
+        Ok(Self(Plain::new(listener.accept()?, role)))
     }
 
-    async fn connect(part: &Part) -> Result<Self> {
-        let name = part.path.as_path().to_fs_name::<GenericFilePath>()?;
-        Ok(Self(Plain::new(Stream::connect(name)?, part)))
+    async fn connect(role: &Role) -> Result<Self> {
+        let name = role.path.as_path().to_fs_name::<GenericFilePath>()?;
+        Ok(Self(Plain::new(Stream::connect(name)?, role)))
     }
 
     async fn send(&mut self, message: &[u8]) -> Result<()> {

@@ -5,7 +5,7 @@ use ipc_channel::ipc::{IpcBytesReceiver, IpcBytesSender, IpcOneShotServer, IpcSe
 
 use crate::Result;
 use crate::link::Link;
-use crate::part::Part;
+use crate::role::Role;
 
 type Ends = (IpcBytesSender, IpcBytesReceiver);
 
@@ -14,19 +14,19 @@ pub struct Channel(IpcBytesSender, IpcBytesReceiver);
 impl Link for Channel {
     type Listener = Option<IpcOneShotServer<Ends>>;
 
-    async fn listen(part: &Part) -> Result<Self::Listener> {
+    async fn listen(role: &Role) -> Result<Self::Listener> {
         let (server, name) = IpcOneShotServer::new()?;
-        std::fs::write(&part.path, name)?;
+        std::fs::write(&role.path, name)?;
         Ok(Some(server))
     }
 
-    async fn accept(listener: &mut Self::Listener, _: &Part) -> Result<Self> {
+    async fn accept(listener: &mut Self::Listener, _: &Role) -> Result<Self> {
         let (_, (sender, receiver)) = listener.take().ok_or("it serves one client")?.accept()?;
         Ok(Self(sender, receiver))
     }
 
-    async fn connect(part: &Part) -> Result<Self> {
-        let server = IpcSender::<Ends>::connect(std::fs::read_to_string(&part.path)?)?;
+    async fn connect(role: &Role) -> Result<Self> {
+        let server = IpcSender::<Ends>::connect(std::fs::read_to_string(&role.path)?)?;
         let ((to_us, ours), (theirs, to_them)) = (bytes_channel()?, bytes_channel()?);
         server.send((to_us, to_them))?;
         Ok(Self(theirs, ours))

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use crate::Result;
 use crate::link::play;
-use crate::part::{Part, Work};
+use crate::role::{Role, Workload};
 
 /// How long the adaptive ones spin before they sleep.
 const SPIN: Duration = Duration::from_micros(20);
@@ -33,31 +33,31 @@ const IDLE: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// Returns an error if anything fails.
-pub fn play_as(peer: &str, part: &Part) -> Result<()> {
-    match (peer, part.work) {
-        ("stoop, adaptive", Work::Idle) => stoop_sync::idle(),
-        ("stoop tokio, adaptive", Work::Idle) => tokio_stream::idle(),
-        ("stoop serve", _) => fan_in::stoop(part),
-        ("tokio", Work::FanIn) => fan_in::tokio(part),
-        ("io_uring", _) => uring::serve(part),
-        ("std", _) => play::<std_stream::Std>(part),
-        ("stoop", _) => play::<stoop_sync::Sync<false>>(part),
-        ("stoop, adaptive", _) => play::<stoop_sync::Sync<true>>(part),
-        ("stoop frames", _) => play::<stoop_sync::Frames<false>>(part),
-        ("stoop frames, adaptive", _) => play::<stoop_sync::Frames<true>>(part),
-        ("tokio", _) => play::<tokio_stream::Tokio>(part),
-        ("stoop tokio", _) => play::<tokio_stream::Stoop<false>>(part),
-        ("stoop tokio, adaptive", _) => play::<tokio_stream::Stoop<true>>(part),
-        ("tokio LengthDelimited", _) => play::<delimited::Delimited>(part),
-        ("interprocess", _) => play::<interprocess_stream::Interprocess>(part),
-        ("ipc-channel", _) => play::<ipc_channels::Channel>(part),
-        ("zeromq", _) => play::<zeromq::Pair>(part),
-        ("nng", _) => play::<nng_pair::Pair>(part),
-        ("iceoryx2, polling", _) => play::<iceoryx::Ports>(part),
-        ("compio", _) => play::<compio_stream::Compio>(part),
-        ("shmipc", _) => play::<shmipc_stream::Shared>(part),
-        ("ttrpc", _) => ttrpc_rpc::play(part),
-        ("tonic", _) => tonic_rpc::play(part),
-        _ => Err(format!("nobody is called \"{peer}\"").into()),
+pub fn run_as(peer: &str, role: &Role) -> Result<()> {
+    match (peer, role.workload) {
+        ("stoop, adaptive", Workload::Idle) => stoop_sync::idle(),
+        ("stoop tokio, adaptive", Workload::Idle) => tokio_stream::idle(),
+        ("stoop serve", _) => fan_in::stoop(role),
+        ("tokio", Workload::FanIn) => fan_in::tokio(role),
+        ("io_uring", _) => uring::serve(role),
+        ("std", _) => play::<std_stream::Std>(role),
+        ("stoop", _) => play::<stoop_sync::Sync<false>>(role),
+        ("stoop, adaptive", _) => play::<stoop_sync::Sync<true>>(role),
+        ("stoop frames", _) => play::<stoop_sync::Frames<false>>(role),
+        ("stoop frames, adaptive", _) => play::<stoop_sync::Frames<true>>(role),
+        ("tokio", _) => play::<tokio_stream::Tokio>(role),
+        ("stoop tokio", _) => play::<tokio_stream::Stoop<false>>(role),
+        ("stoop tokio, adaptive", _) => play::<tokio_stream::Stoop<true>>(role),
+        ("tokio LengthDelimited", _) => play::<delimited::Delimited>(role),
+        ("interprocess", _) => play::<interprocess_stream::Interprocess>(role),
+        ("ipc-channel", _) => play::<ipc_channels::Channel>(role),
+        ("zeromq", _) => play::<zeromq::Pair>(role),
+        ("nng", _) => play::<nng_pair::Pair>(role),
+        ("iceoryx2, polling", _) => play::<iceoryx::Ports>(role),
+        ("compio", _) => play::<compio_stream::Compio>(role),
+        ("shmipc", _) => play::<shmipc_stream::Shared>(role),
+        ("ttrpc", _) => ttrpc_rpc::play(role),
+        ("tonic", _) => tonic_rpc::play(role),
+        _ => Err(format!("no peer is named \"{peer}\"").into()),
     }
 }

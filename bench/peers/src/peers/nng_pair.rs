@@ -5,7 +5,7 @@ use nng::{Protocol, Socket};
 
 use crate::Result;
 use crate::link::Link;
-use crate::part::Part;
+use crate::role::Role;
 
 pub struct Pair(Socket);
 
@@ -15,26 +15,26 @@ fn socket() -> Result<Socket> {
     Ok(socket)
 }
 
-fn url(part: &Part) -> String {
-    format!("ipc://{}", part.path.display())
+fn url(role: &Role) -> String {
+    format!("ipc://{}", role.path.display())
 }
 
 impl Link for Pair {
     type Listener = Socket;
 
-    async fn listen(part: &Part) -> Result<Socket> {
+    async fn listen(role: &Role) -> Result<Socket> {
         let socket = socket()?;
-        socket.listen(&url(part))?;
+        socket.listen(&url(role))?;
         Ok(socket)
     }
 
-    async fn accept(listener: &mut Socket, _: &Part) -> Result<Self> {
+    async fn accept(listener: &mut Socket, _: &Role) -> Result<Self> {
         Ok(Self(listener.clone()))
     }
 
-    async fn connect(part: &Part) -> Result<Self> {
+    async fn connect(role: &Role) -> Result<Self> {
         let socket = socket()?;
-        socket.dial(&url(part))?;
+        socket.dial(&url(role))?;
         Ok(Self(socket))
     }
 

@@ -14,7 +14,7 @@ use shmipc::{Error, Listener};
 
 use crate::Result;
 use crate::link::Link;
-use crate::part::Part;
+use crate::role::Role;
 
 pub struct Shared {
     stream: Stream,
@@ -23,13 +23,13 @@ pub struct Shared {
     _manager: Option<SessionManager<DefaultUnixConnect>>,
 }
 
-fn config(part: &Part) -> SessionManagerConfig {
+fn config(role: &Role) -> SessionManagerConfig {
     let mut sessions = SessionManagerConfig::new().with_session_num(1);
     let config: &mut Config = sessions.config_mut();
     config.mem_map_type = MemMapType::MemMapTypeMemFd;
     config.share_memory_buffer_cap = 128 << 20;
     config.buffer_slice_sizes = vec![
-        SizePercentPair { size: part.message_bytes as u32 + 256, percent: 80 },
+        SizePercentPair { size: role.message_bytes as u32 + 256, percent: 80 },
         SizePercentPair { size: (64 << 10) + 256, percent: 20 },
     ];
     sessions
@@ -42,19 +42,19 @@ impl Link for Shared {
         super::tokio_stream::block_on(work)
     }
 
-    async fn listen(part: &Part) -> Result<Listener> {
-        let address = SocketAddr::from_pathname(&part.path)?;
-        Ok(Listener::new(DefaultUnixListen, address, config(part).config().clone()).await?)
+    async fn listen(role: &Role) -> Result<Listener> {
+        let address = SocketAddr::from_pathname(&role.path)?;
+        Ok(Listener::new(DefaultUnixListen, address, config(role).config().clone()).await?)
     }
 
-    async fn accept(listener: &mut Listener, part: &Part) -> Result<Self> {
-        Ok(Self { stream: listener.accept().await?, message_bytes: part.message_bytes, _manager: None })
+    async fn accept(listener: &mut Listener, role: &Role) -> Result<Self> {
+        Ok(Self { stream: listener.accept().await?, message_bytes: role.message_bytes, _manager: None })
     }
 
-    async fn connect(part: &Part) -> Result<Self> {
-        let address = SocketAddr::from_pathname(&part.path)?;
-        let manager = SessionManager::new(config(part), DefaultUnixConnect, address).await?;
-        Ok(Self { stream: manager.get_stream()?, message_bytes: part.message_bytes, _manager: Some(manager) })
+    async fn connect(role: &Role) -> Result<Self> {
+        let address = SocketAddr::from_pathname(&role.path)?;
+        let manager = SessionManager::new(config(role), DefaultUnixConnect, address).await?;
+        Ok(Self { stream: manager.get_stream()?, message_bytes: role.message_bytes, _manager: Some(manager) })
     }
 
     async fn send(&mut self, message: &[u8]) -> Result<()> {

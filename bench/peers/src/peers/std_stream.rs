@@ -6,14 +6,14 @@ use std::os::unix::net::{UnixListener, UnixStream};
 
 use crate::Result;
 use crate::link::{Chunk, Link};
-use crate::part::Part;
+use crate::role::Role;
 
 /// A blocking stream, with its unprocessed bytes.
 pub struct Plain<S>(S, Chunk);
 
 impl<S: Read + Write> Plain<S> {
-    pub fn new(stream: S, part: &Part) -> Self {
-        Self(stream, Chunk::new(part))
+    pub fn new(stream: S, role: &Role) -> Self {
+        Self(stream, Chunk::new(role))
     }
 
     #[inline]
@@ -38,16 +38,16 @@ pub struct Std(Plain<UnixStream>);
 impl Link for Std {
     type Listener = UnixListener;
 
-    async fn listen(part: &Part) -> Result<UnixListener> {
-        Ok(UnixListener::bind(&part.path)?)
+    async fn listen(role: &Role) -> Result<UnixListener> {
+        Ok(UnixListener::bind(&role.path)?)
     }
 
-    async fn accept(listener: &mut UnixListener, part: &Part) -> Result<Self> {
-        Ok(Self(Plain::new(listener.accept()?.0, part)))
+    async fn accept(listener: &mut UnixListener, role: &Role) -> Result<Self> {
+        Ok(Self(Plain::new(listener.accept()?.0, role)))
     }
 
-    async fn connect(part: &Part) -> Result<Self> {
-        Ok(Self(Plain::new(UnixStream::connect(&part.path)?, part)))
+    async fn connect(role: &Role) -> Result<Self> {
+        Ok(Self(Plain::new(UnixStream::connect(&role.path)?, role)))
     }
 
     async fn send(&mut self, message: &[u8]) -> Result<()> {

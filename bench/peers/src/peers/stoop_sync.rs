@@ -9,15 +9,15 @@ use super::std_stream::Plain;
 use super::{IDLE, SPIN};
 use crate::Result;
 use crate::link::{Link, Watch};
-use crate::part::{Part, Work};
+use crate::role::{Role, Workload};
 
 /// The requested send buffer for long messages; the kernel grants up to `net.core.wmem_max`. A
 /// larger one has no further effect.
 const SEND_BUFFER_BYTES: usize = 1 << 20;
 const LONG_BYTES: usize = 64 << 10;
 
-fn listen(part: &Part, spins: bool) -> Result<Listener> {
-    let listener = Bind::new(&part.path).listen()?;
+fn listen(role: &Role, spins: bool) -> Result<Listener> {
+    let listener = Bind::new(&role.path).listen()?;
     if spins {
         listener.set_spin(SPIN);
     }
@@ -36,16 +36,16 @@ pub struct Sync<const SPINS: bool>(Plain<Stream>);
 impl<const SPINS: bool> Link for Sync<SPINS> {
     type Listener = Listener;
 
-    async fn listen(part: &Part) -> Result<Listener> {
-        listen(part, SPINS)
+    async fn listen(role: &Role) -> Result<Listener> {
+        listen(role, SPINS)
     }
 
-    async fn accept(listener: &mut Listener, part: &Part) -> Result<Self> {
-        Ok(Self(Plain::new(adapted(listener.accept()?, SPINS), part)))
+    async fn accept(listener: &mut Listener, role: &Role) -> Result<Self> {
+        Ok(Self(Plain::new(adapted(listener.accept()?, SPINS), role)))
     }
 
-    async fn connect(part: &Part) -> Result<Self> {
-        Ok(Self(Plain::new(adapted(Stream::connect(&part.path)?, SPINS), part)))
+    async fn connect(role: &Role) -> Result<Self> {
+        Ok(Self(Plain::new(adapted(Stream::connect(&role.path)?, SPINS), role)))
     }
 
     async fn send(&mut self, message: &[u8]) -> Result<()> {
@@ -63,10 +63,10 @@ pub struct Frames<const SPINS: bool> {
 }
 
 impl<const SPINS: bool> Frames<SPINS> {
-    fn new(stream: Stream, part: &Part) -> Result<Self> {
+    fn new(stream: Stream, role: &Role) -> Result<Self> {
         let stream = adapted(stream, SPINS);
         let mut writer = FrameWriter::new(stream.try_clone()?, Native);
-        if part.work == Work::OneWay && part.message_bytes >= LONG_BYTES {
+        if role.workload == Workload::OneWay && role.message_bytes >= LONG_BYTES {
             writer = writer.send_buffer_bytes(SEND_BUFFER_BYTES)?;
         }
         Ok(Self { writer, reader: FrameReader::new(stream, Native) })
@@ -76,16 +76,16 @@ impl<const SPINS: bool> Frames<SPINS> {
 impl<const SPINS: bool> Link for Frames<SPINS> {
     type Listener = Listener;
 
-    async fn listen(part: &Part) -> Result<Listener> {
-        listen(part, SPINS)
+    async fn listen(role: &Role) -> Result<Listener> {
+        listen(role, SPINS)
     }
 
-    async fn accept(listener: &mut Listener, part: &Part) -> Result<Self> {
-        Self::new(listener.accept()?, part)
+    async fn accept(listener: &mut Listener, role: &Role) -> Result<Self> {
+        Self::new(listener.accept()?, role)
     }
 
-    async fn connect(part: &Part) -> Result<Self> {
-        Self::new(Stream::connect(&part.path)?, part)
+    async fn connect(role: &Role) -> Result<Self> {
+        Self::new(Stream::connect(&role.path)?, role)
     }
 
     #[inline]
@@ -99,7 +99,7 @@ impl<const SPINS: bool> Link for Frames<SPINS> {
 
     #[inline]
     async fn receive<T>(&mut self, look: impl FnOnce(&[u8]) -> T) -> Result<T> {
-        Ok(look(self.reader.next()?.ok_or("the stream ended too early")?))
+        Ok(look(self.reader.next()?.ok_or("the stream was closed too early")?))
     }
 
     fn receive_more<T>(&mut self, look: impl FnOnce(&[u8]) -> T) -> Result<Option<T>> {

@@ -8,7 +8,7 @@ use tokio::net::{UnixListener, UnixStream};
 use super::{IDLE, SPIN};
 use crate::Result;
 use crate::link::{Chunk, Link, Watch};
-use crate::part::Part;
+use crate::role::Role;
 
 /// Runs on a runtime of this thread.
 pub fn block_on<T>(work: impl Future<Output = T>) -> T {
@@ -18,8 +18,8 @@ pub fn block_on<T>(work: impl Future<Output = T>) -> T {
 
 /// Creates a stoop listener. Not with `listen_async`, for which tokio starts a thread: system calls
 /// of a process with a second thread cost a little more.
-pub fn listen(part: &Part) -> Result<aio::Listener> {
-    Ok(Bind::new(&part.path).listen()?.try_into()?)
+pub fn listen(role: &Role) -> Result<aio::Listener> {
+    Ok(Bind::new(&role.path).listen()?.try_into()?)
 }
 
 struct Plain<S>(S, Chunk);
@@ -49,16 +49,16 @@ impl Link for Tokio {
         block_on(work)
     }
 
-    async fn listen(part: &Part) -> Result<UnixListener> {
-        Ok(UnixListener::bind(&part.path)?)
+    async fn listen(role: &Role) -> Result<UnixListener> {
+        Ok(UnixListener::bind(&role.path)?)
     }
 
-    async fn accept(listener: &mut UnixListener, part: &Part) -> Result<Self> {
-        Ok(Self(Plain(listener.accept().await?.0, Chunk::new(part))))
+    async fn accept(listener: &mut UnixListener, role: &Role) -> Result<Self> {
+        Ok(Self(Plain(listener.accept().await?.0, Chunk::new(role))))
     }
 
-    async fn connect(part: &Part) -> Result<Self> {
-        Ok(Self(Plain(UnixStream::connect(&part.path).await?, Chunk::new(part))))
+    async fn connect(role: &Role) -> Result<Self> {
+        Ok(Self(Plain(UnixStream::connect(&role.path).await?, Chunk::new(role))))
     }
 
     async fn send(&mut self, message: &[u8]) -> Result<()> {
@@ -73,11 +73,11 @@ impl Link for Tokio {
 pub struct Stoop<const SPINS: bool>(Plain<aio::Stream>);
 
 impl<const SPINS: bool> Stoop<SPINS> {
-    fn new(stream: aio::Stream, part: &Part) -> Self {
+    fn new(stream: aio::Stream, role: &Role) -> Self {
         if SPINS {
             stream.set_spin(SPIN);
         }
-        Self(Plain(stream, Chunk::new(part)))
+        Self(Plain(stream, Chunk::new(role)))
     }
 }
 
@@ -88,16 +88,16 @@ impl<const SPINS: bool> Link for Stoop<SPINS> {
         block_on(work)
     }
 
-    async fn listen(part: &Part) -> Result<aio::Listener> {
-        listen(part)
+    async fn listen(role: &Role) -> Result<aio::Listener> {
+        listen(role)
     }
 
-    async fn accept(listener: &mut aio::Listener, part: &Part) -> Result<Self> {
-        Ok(Self::new(listener.accept().await?, part))
+    async fn accept(listener: &mut aio::Listener, role: &Role) -> Result<Self> {
+        Ok(Self::new(listener.accept().await?, role))
     }
 
-    async fn connect(part: &Part) -> Result<Self> {
-        Ok(Self::new(aio::Stream::connect(&part.path).await?, part))
+    async fn connect(role: &Role) -> Result<Self> {
+        Ok(Self::new(aio::Stream::connect(&role.path).await?, role))
     }
 
     async fn send(&mut self, message: &[u8]) -> Result<()> {

@@ -17,7 +17,7 @@ use tower::service_fn;
 
 use super::rpc::ask_many;
 use crate::Result;
-use crate::part::Part;
+use crate::role::Role;
 
 #[derive(Clone, Copy)]
 struct Raw;
@@ -76,12 +76,12 @@ impl tower::Service<Request<Vec<u8>>> for Echo {
     }
 }
 
-pub fn play(part: &Part) -> Result<()> {
-    super::tokio_stream::block_on(async { if part.serves { serve(part).await } else { ask(part).await } })
+pub fn play(role: &Role) -> Result<()> {
+    super::tokio_stream::block_on(async { if role.serves { serve(role).await } else { ask(role).await } })
 }
 
-async fn serve(part: &Part) -> Result<()> {
-    let listener = UnixListener::bind(&part.path)?;
+async fn serve(role: &Role) -> Result<()> {
+    let listener = UnixListener::bind(&role.path)?;
     println!("ready");
     let (stream, _) = listener.accept().await?;
     let service = service_fn(|request: http::Request<hyper::body::Incoming>| async move {
@@ -94,14 +94,14 @@ async fn serve(part: &Part) -> Result<()> {
     Ok(())
 }
 
-async fn ask(part: &Part) -> Result<()> {
-    let path = part.path.clone();
+async fn ask(role: &Role) -> Result<()> {
+    let path = role.path.clone();
     let connector = service_fn(move |_| {
         let path = path.clone();
         async move { Ok::<_, std::io::Error>(TokioIo::new(UnixStream::connect(path).await?)) }
     });
     let channel = Endpoint::from_static("http://localhost").connect_with_connector(connector).await?;
-    ask_many(part, |message| {
+    ask_many(role, |message| {
         let mut client = Grpc::new(channel.clone());
         async move {
             client.ready().await?;

@@ -7,7 +7,7 @@ use ttrpc::proto::{Request, Response, Status};
 
 use super::rpc::ask_many;
 use crate::Result;
-use crate::part::Part;
+use crate::role::Role;
 
 const SERVICE: &str = "peers.Echo";
 const METHOD: &str = "Echo";
@@ -24,10 +24,10 @@ impl MethodHandler for Echo {
     }
 }
 
-pub fn play(part: &Part) -> Result<()> {
-    let url = format!("unix://{}", part.path.display());
+pub fn play(role: &Role) -> Result<()> {
+    let url = format!("unix://{}", role.path.display());
     super::tokio_stream::block_on(async {
-        if part.serves {
+        if role.serves {
             let methods: HashMap<String, Box<dyn MethodHandler + Send + Sync>> =
                 HashMap::from([(METHOD.to_owned(), Box::new(Echo) as _)]);
             let service = Service { methods, streams: HashMap::new() };
@@ -38,7 +38,7 @@ pub fn play(part: &Part) -> Result<()> {
             return std::future::pending().await;
         }
         let client = Client::connect(&url).await?;
-        ask_many(part, |payload| {
+        ask_many(role, |payload| {
             let client = client.clone();
             async move {
                 let mut request = Request::new();

@@ -12,7 +12,7 @@ use io_uring::types::{BufRingEntry, Fd};
 use io_uring::{IoUring, cqueue, opcode, squeue};
 
 use crate::Result;
-use crate::part::Part;
+use crate::role::Role;
 
 const ENTRIES: u32 = 2048;
 const BUFFERS: u16 = 2048;
@@ -59,7 +59,7 @@ impl Buffers {
         entry.set_len(BUFFER_BYTES as u32);
         entry.set_bid(id);
         self.tail = self.tail.wrapping_add(1);
-        // SAFETY: the ring lives for ever, and the kernel reads its tail only.
+        // SAFETY: the ring is never freed, and the kernel only reads its tail.
         let tail = unsafe { AtomicU16::from_ptr(BufRingEntry::tail(self.ring).cast_mut()) };
         tail.store(self.tail, Ordering::Release);
     }
@@ -77,8 +77,8 @@ fn receive(fd: RawFd) -> squeue::Entry {
     opcode::RecvMulti::new(Fd(fd), GROUP).build().user_data(RECEIVE | fd as u64)
 }
 
-pub fn serve(part: &Part) -> Result<()> {
-    let listener = UnixListener::bind(&part.path)?;
+pub fn serve(role: &Role) -> Result<()> {
+    let listener = UnixListener::bind(&role.path)?;
     let mut uring = IoUring::builder()
         .setup_single_issuer()
         .setup_defer_taskrun()

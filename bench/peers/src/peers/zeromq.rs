@@ -4,7 +4,7 @@ use zmq::{Context, Message, PAIR, Socket};
 
 use crate::Result;
 use crate::link::Link;
-use crate::part::Part;
+use crate::role::Role;
 
 pub struct Pair {
     socket: Socket,
@@ -17,26 +17,26 @@ impl Pair {
     }
 }
 
-fn url(part: &Part) -> String {
-    format!("ipc://{}", part.path.display())
+fn url(role: &Role) -> String {
+    format!("ipc://{}", role.path.display())
 }
 
 impl Link for Pair {
     type Listener = Option<Self>;
 
-    async fn listen(part: &Part) -> Result<Option<Self>> {
+    async fn listen(role: &Role) -> Result<Option<Self>> {
         let pair = Self::new()?;
-        pair.socket.bind(&url(part))?;
+        pair.socket.bind(&url(role))?;
         Ok(Some(pair))
     }
 
-    async fn accept(listener: &mut Option<Self>, _: &Part) -> Result<Self> {
+    async fn accept(listener: &mut Option<Self>, _: &Role) -> Result<Self> {
         Ok(listener.take().ok_or("it serves one client")?)
     }
 
-    async fn connect(part: &Part) -> Result<Self> {
+    async fn connect(role: &Role) -> Result<Self> {
         let pair = Self::new()?;
-        pair.socket.connect(&url(part))?;
+        pair.socket.connect(&url(role))?;
         Ok(pair)
     }
 

@@ -1,15 +1,16 @@
-//! What do messages on a stream cost, and is the framing faster than doing it by hand?
+//! What do messages on a stream cost, and how does the framing compare with one written in C?
 //!
 //! ```text
 //! cargo xtask bench frames [--reps 9] [--scale 1] [--only 64] [--read] [--pin 0,1] [--json]
 //! ```
 //!
-//! One-way messages between two processes, of 64 B, 1 KiB, 64 KiB and 1 MiB. The base is C with a
-//! four-byte length: small messages 256 to a write, large ones one `writev` each with the socket's
-//! default buffers. It is compared with `stoop::frame` in its own framing and with a u32 length,
-//! with a raised send buffer as its documentation recommends, and in its own framing without. Every
-//! message carries its number and is checked with its length; with `--read` the receiver adds up
-//! every byte of it. The time ends when the receiver has confirmed the last message.
+//! One-way messages between two processes, of 64 B, 1 KiB, 64 KiB and 1 MiB. The baseline is C with
+//! a four-byte length: 256 small messages per write, and one `writev` per large message with the
+//! socket's default buffers. It is compared with `stoop::frame` in its own framing and with a u32
+//! length, with a larger send buffer as its documentation recommends, and in its own framing with
+//! the default one. Every message carries its number and is checked with its length; with `--read`
+//! the receiver adds up every byte of it. The clock stops when the receiver has confirmed the last
+//! message.
 //!
 //! Every repetition runs all peers, in another order each time; ratios are taken within a
 //! repetition. By default the processes have a CPU each.
@@ -24,7 +25,7 @@ mod work;
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
-use peers::{Peer, Players};
+use peers::{Peer, Processes};
 use report::Samples;
 use stoop_bench::machine::Machine;
 use stoop_bench::pin;
@@ -34,15 +35,15 @@ use work::{Plan, SIZES};
 const USAGE: &str = "usage: frames [--reps N] [--scale X] [--only BYTES] [--read] [--pin S,C|none] [--json]
 
   --reps N      repetitions, each with every peer and size (default 9)
-  --scale X     so many times the usual number of messages (default 1)
-  --only BYTES  messages of this size alone: 64, 1024, 65536 or 1048576
+  --scale X     multiplies the number of messages (default 1)
+  --only BYTES  only messages of this size: 64, 1024, 65536 or 1048576
   --read        the receiver reads every byte of every message
   --pin S,C     run the receiver on CPU S and the sender on CPU C (default: the first two)
-  --pin none    leave it to the scheduler
+  --pin none    let the scheduler choose
   --json        print JSON instead of a table";
 
 fn main() -> ExitCode {
-    stoop_bench::command(USAGE, peers::play, Options::parse, measure)
+    stoop_bench::command(USAGE, peers::run_role, Options::parse, measure)
 }
 
 /// The options of the command line.
@@ -83,16 +84,16 @@ impl Options {
 
 /// Runs every repetition and prints the report.
 fn measure(options: &Options) -> io::Result<()> {
-    let players = Players::prepare(options.pin)?;
+    let processes = Processes::prepare(options.pin)?;
     let mut results = Samples::all(&options.sizes());
     for rep in 0..options.reps {
         for message_bytes in options.sizes() {
             let plan = Plan::new(message_bytes, options.scale, options.reads_all);
             for index in order(rep, Peer::ALL.len()) {
                 let peer = Peer::ALL[index];
-                let taken = players.run(peer, &plan)?;
+                let timing = processes.run(peer, &plan)?;
                 let samples = results.iter_mut().find(|s| s.peer == peer && s.message_bytes == message_bytes);
-                samples.expect("every pair has its samples").push(&taken, plan.messages);
+                samples.expect("every pair has its samples").push(&timing, plan.messages);
             }
         }
         if io::stderr().is_terminal() {
@@ -121,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_in_the_usage_is_refused() {
+    fn unknown_and_invalid_options_are_refused() {
         for line in
             ["--reps", "--reps 0", "--scale 0", "--scale x", "--only 63", "--pin 1", "--pin 0,b", "fast"]
         {

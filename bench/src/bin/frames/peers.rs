@@ -10,13 +10,13 @@ use std::process::Command;
 
 use stoop::frame::{Codec, LengthDelimited, Native};
 use stoop::{Bind, Stream};
-use stoop_bench::player::{Player, compile};
+use stoop_bench::process::{Process, compile};
 use tempfile::TempDir;
 
-use crate::work::{self, Plan, Taken};
+use crate::work::{self, Plan, Timing};
 
 /// The first argument of a child process.
-const PLAY: &str = "--play";
+const ROLE: &str = "--role";
 
 const SERVE: &str = "serve";
 const CONNECT: &str = "connect";
@@ -58,45 +58,45 @@ impl Peer {
 }
 
 /// Runs a child process: `PEER serve|connect gathered|single PATH BYTES MESSAGES WARMUP read|skip`.
-pub fn play(args: &[String]) -> Option<io::Result<()>> {
+pub fn run_role(args: &[String]) -> Option<io::Result<()>> {
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
-    let [PLAY, peer, role, _, path, bytes, messages, warmup, reads] = args[..] else { return None };
+    let [ROLE, peer, role, _, path, bytes, messages, warmup, reads] = args[..] else { return None };
     let (peer, plan) = (Peer::of(peer)?, Plan::parse([bytes, messages, warmup, reads])?);
     Some(match peer {
-        Peer::C => Err(bad_part()),
-        Peer::Native | Peer::NativePlain => play_with(Native, peer, role, path.as_ref(), &plan),
-        Peer::U32 => play_with(LengthDelimited::LITTLE_ENDIAN, peer, role, path.as_ref(), &plan),
+        Peer::C => Err(invalid_role()),
+        Peer::Native | Peer::NativePlain => run_with(Native, peer, role, path.as_ref(), &plan),
+        Peer::U32 => run_with(LengthDelimited::LITTLE_ENDIAN, peer, role, path.as_ref(), &plan),
     })
 }
 
-fn play_with(codec: impl Codec, peer: Peer, role: &str, path: &Path, plan: &Plan) -> io::Result<()> {
+fn run_with(codec: impl Codec, peer: Peer, role: &str, path: &Path, plan: &Plan) -> io::Result<()> {
     match role {
         SERVE => {
             let listener = Bind::new(path).listen()?;
             println!("ready");
-            let taken = work::serve(&listener.accept()?, codec, plan)?;
-            println!("{}", taken.to_line());
+            let timing = work::serve(&listener.accept()?, codec, plan)?;
+            println!("{}", timing.to_line());
         }
         CONNECT => {
-            let taken = work::connect(&Stream::connect(path)?, codec, peer.send_buffer(), plan)?;
-            println!("{}", taken.to_line());
+            let timing = work::connect(&Stream::connect(path)?, codec, peer.send_buffer(), plan)?;
+            println!("{}", timing.to_line());
         }
-        _ => return Err(bad_part()),
+        _ => return Err(invalid_role()),
     }
     Ok(())
 }
 
-fn bad_part() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidInput, "no part to play")
+fn invalid_role() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "invalid role")
 }
 
 /// The context of a measurement: the compiled C peer, a directory for sockets, the CPUs.
-pub struct Players {
+pub struct Processes {
     dir: TempDir,
     pin: Option<(usize, usize)>,
 }
 
-impl Players {
+impl Processes {
     /// Compiles the C peer.
     pub fn prepare(pin: Option<(usize, usize)>) -> io::Result<Self> {
         let dir = tempfile::tempdir()?;
@@ -106,7 +106,7 @@ impl Players {
 
     /// Runs one measurement in two new processes: returns the sender's time, and the CPU time of
     /// both.
-    pub fn run(&self, peer: Peer, plan: &Plan) -> io::Result<Taken> {
+    pub fn run(&self, peer: Peer, plan: &Plan) -> io::Result<Timing> {
         let socket = self.dir.path().join("socket");
         let _ = std::fs::remove_file(&socket);
         let mut server = self.start(peer, SERVE, plan, &socket, self.pin.map(|(server, _)| server))?;
@@ -114,13 +114,13 @@ impl Players {
             return Err(io::Error::other(format!("the {} server is not ready", peer.name())));
         }
         let mut client = self.start(peer, CONNECT, plan, &socket, self.pin.map(|(_, client)| client))?;
-        let (ours, theirs) = (Taken::parse(&client.line()?), Taken::parse(&server.line()?));
+        let (ours, theirs) = (Timing::parse(&client.line()?), Timing::parse(&server.line()?));
         client.finish()?;
         server.finish()?;
         let (Some(ours), Some(theirs)) = (ours, theirs) else {
-            return Err(io::Error::other(format!("the {} processes do not say what they took", peer.name())));
+            return Err(io::Error::other(format!("the {} processes printed no times", peer.name())));
         };
-        Ok(Taken { wall: ours.wall, cpu: ours.cpu + theirs.cpu })
+        Ok(Timing { wall: ours.wall, cpu: ours.cpu + theirs.cpu })
     }
 
     fn start(
@@ -130,14 +130,14 @@ impl Players {
         plan: &Plan,
         socket: &Path,
         cpu: Option<usize>,
-    ) -> io::Result<Player> {
+    ) -> io::Result<Process> {
         let (program, front): (_, &[&str]) = match peer {
             Peer::C => (self.dir.path().join("frames-c"), &[]),
-            _ => (std::env::current_exe()?, &[PLAY, peer.name()]),
+            _ => (std::env::current_exe()?, &[ROLE, peer.name()]),
         };
         let way = if plan.message_bytes < GATHER_BELOW_BYTES { "gathered" } else { "single" };
         let mut command = Command::new(program);
         command.args(front).args([role, way]).arg(socket).args(plan.to_args().map(OsString::from));
-        Player::start(&mut command, cpu)
+        Process::start(&mut command, cpu)
     }
 }

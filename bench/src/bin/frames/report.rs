@@ -8,7 +8,7 @@ use stoop_bench::stats::{Summary, ratios};
 
 use crate::Options;
 use crate::peers::Peer;
-use crate::work::Taken;
+use crate::work::Timing;
 
 /// The version of this program's JSON.
 const SCHEMA: u32 = 1;
@@ -33,10 +33,10 @@ impl Samples {
     }
 
     /// Adds a repetition.
-    pub fn push(&mut self, taken: &Taken, messages: u64) {
+    pub fn push(&mut self, timing: &Timing, messages: u64) {
         let a_message = |time: Duration| time.as_nanos() as f64 / messages as f64;
-        self.nanoseconds.push(a_message(taken.wall));
-        self.cpu_nanoseconds.push(a_message(taken.cpu));
+        self.nanoseconds.push(a_message(timing.wall));
+        self.cpu_nanoseconds.push(a_message(timing.cpu));
     }
 }
 
@@ -75,9 +75,9 @@ fn row(samples: &Samples, all: &[Samples]) -> Option<Row> {
 fn table(machine: &Machine, options: &Options, rows: &[Row]) -> String {
     let mut text = format!(
         "Linux {}, {} CPUs, {}; {} repetitions, {}; the receiver {}.\n\
-         Medians [least–greatest]; × c is how many times as fast, the median of the ratios within a repetition; CPU is both processes'.\n\n\
-         | bytes   | peer                   | thousand messages/s | GiB/s | × c | CPU ns a message |\n\
-         | ------: | ---------------------- | ------------------: | ----: | --: | ---------------: |\n",
+         Medians [minimum–maximum]; × c is the speed relative to c, the median of the ratios within a repetition; CPU is that of both processes.\n\n\
+         | bytes   | peer                   | thousand messages/s | GiB/s | × c | CPU ns per message |\n\
+         | ------: | ---------------------- | ------------------: | ----: | --: | -----------------: |\n",
         machine.kernel,
         machine.cpus,
         machine.model,
@@ -143,7 +143,7 @@ mod tests {
             let factor = if s.peer == Peer::Native { 0.5 } else { 1.0 };
             for nanoseconds in [1e6, 3e6] {
                 let wall = Duration::from_nanos((nanoseconds * factor) as u64);
-                s.push(&Taken { wall, cpu: 2 * wall }, 1);
+                s.push(&Timing { wall, cpu: 2 * wall }, 1);
             }
         }
         samples.iter().filter_map(|s| row(s, &samples)).collect()
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn table_and_json_say_the_same() {
+    fn table_and_json_have_the_same_values() {
         let machine = Machine { kernel: "6.18".into(), cpus: 2, model: "Some CPU".into() };
         let table = table(&machine, &OPTIONS, &rows());
         assert!(

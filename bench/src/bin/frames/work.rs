@@ -31,7 +31,7 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Returns enough messages for a sizeable part of a second, multiplied by `scale`.
+    /// Creates a plan whose messages take a large part of a second, multiplied by `scale`.
     pub fn new(message_bytes: usize, scale: f64, reads_all: bool) -> Self {
         let usual = match message_bytes {
             ..1024 => 8_000_000,
@@ -65,13 +65,13 @@ impl Plan {
 
 /// The time of a process for the timed messages.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Taken {
+pub struct Timing {
     pub wall: Duration,
     pub cpu: Duration,
 }
 
-impl Taken {
-    /// Formats the final line of a process; [`Taken::parse`] is the inverse.
+impl Timing {
+    /// Formats the final line of a process; [`Timing::parse`] is the inverse.
     pub fn to_line(self) -> String {
         format!("{} {}", self.wall.as_nanos(), self.cpu.as_nanos())
     }
@@ -86,16 +86,16 @@ impl Taken {
 }
 
 /// Runs a process's role for the untimed messages, and then for the timed ones.
-fn both(plan: &Plan, mut part: impl FnMut(u64, u64) -> io::Result<()>) -> io::Result<Taken> {
+fn both(plan: &Plan, mut phase: impl FnMut(u64, u64) -> io::Result<()>) -> io::Result<Timing> {
     let cpu = || Duration::try_from(clock_gettime(ClockId::ProcessCPUTime)).unwrap_or_default();
-    part(0, plan.warmup)?;
+    phase(0, plan.warmup)?;
     let (start, start_cpu) = (Instant::now(), cpu());
-    part(plan.warmup, plan.end())?;
-    Ok(Taken { wall: start.elapsed(), cpu: cpu() - start_cpu })
+    phase(plan.warmup, plan.end())?;
+    Ok(Timing { wall: start.elapsed(), cpu: cpu() - start_cpu })
 }
 
 /// Runs the receiver.
-pub fn serve(stream: &Stream, codec: impl Codec, plan: &Plan) -> io::Result<Taken> {
+pub fn serve(stream: &Stream, codec: impl Codec, plan: &Plan) -> io::Result<Timing> {
     let mut reader = FrameReader::new(stream, codec);
     both(plan, |from, to| {
         for n in from..to {
@@ -112,7 +112,7 @@ pub fn connect(
     codec: impl Codec,
     send_buffer: Option<usize>,
     plan: &Plan,
-) -> io::Result<Taken> {
+) -> io::Result<Timing> {
     let mut writer = FrameWriter::new(stream, codec);
     if let Some(bytes) = send_buffer {
         writer = writer.send_buffer_bytes(bytes)?;
@@ -165,14 +165,14 @@ mod tests {
         let (client, server) = Stream::pair().unwrap();
         let theirs = plan.clone();
         let server = std::thread::spawn(move || serve(&server, codec, &theirs));
-        let taken = connect(&client, codec, Some(1 << 20), &plan).unwrap();
-        assert!(taken.wall > Duration::ZERO);
-        assert_eq!(Taken::parse(&taken.to_line()), Some(taken));
+        let timing = connect(&client, codec, Some(1 << 20), &plan).unwrap();
+        assert!(timing.wall > Duration::ZERO);
+        assert_eq!(Timing::parse(&timing.to_line()), Some(timing));
         server.join().unwrap().unwrap();
     }
 
     #[test]
-    fn both_parts_fit_together() {
+    fn both_roles_fit_together() {
         for message_bytes in SIZES {
             let plan = Plan { message_bytes, messages: 20, warmup: 3, reads_all: true };
             run(Native, plan.clone());
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plan_survives_its_arguments() {
+    fn a_plan_can_be_parsed_again() {
         let plan = Plan::new(1024, 0.5, true);
         assert_eq!(plan.messages, 400_000);
         assert_eq!(Plan::parse(plan.to_args().each_ref().map(String::as_str)), Some(plan));
@@ -195,9 +195,12 @@ mod tests {
         number(&mut message, 7);
         assert!(check(&message, 7, &plan).is_ok());
         assert!(check(&message, 8, &plan).is_err(), "another number");
-        assert!(check(&message[..56], 7, &plan).is_err(), "cut short");
+        assert!(check(&message[..56], 7, &plan).is_err(), "truncated");
         message[20] ^= 1;
         assert!(check(&message, 7, &plan).is_err(), "a bit");
-        assert!(check(&message, 7, &Plan { reads_all: false, ..plan }).is_ok(), "nobody looks there");
+        assert!(
+            check(&message, 7, &Plan { reads_all: false, ..plan }).is_ok(),
+            "these bytes are not checked"
+        );
     }
 }

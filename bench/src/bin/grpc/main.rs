@@ -20,7 +20,7 @@ use std::time::Instant;
 use echo::Echo;
 use hyper_util::rt::TokioIo;
 use stoop_bench::pin;
-use stoop_bench::player::Player;
+use stoop_bench::process::Process;
 use stoop_bench::stats::{Summary, order, ratios};
 use stoop_grpc::authority::AuthorityRewriter;
 use tokio::net::{UnixListener, UnixStream};
@@ -52,7 +52,7 @@ fn main() -> ExitCode {
         [repetitions] => measure(number(repetitions, 11), 20_000),
         [repetitions, calls, ..] => measure(number(repetitions, 11), number(calls, 20_000)),
     };
-    stoop_bench::ended(done)
+    stoop_bench::exit_code(done)
 }
 
 fn on_tokio(work: impl Future<Output = Outcome>) -> Outcome {
@@ -61,15 +61,15 @@ fn on_tokio(work: impl Future<Output = Outcome>) -> Outcome {
 
 fn measure(repetitions: u64, calls: u64) -> Outcome {
     let (server, client) = pin::two_cpus().ok_or("needs two processors")?;
-    println!("median of {repetitions} repetitions [least–greatest]; ratios over tonic (hyper) alone");
+    println!("median of {repetitions} repetitions [minimum–maximum]; ratios over tonic (hyper) alone");
     let (some, few) = ((calls / 4).to_string(), (calls / 10).to_string());
     let all = calls.to_string();
     for (what, sides, task) in [
-        ("calls/s, 1 at once", CALLS, &["ask", "1", &some][..]),
-        ("calls/s, 64 at once", CALLS, &["ask", "64", &all]),
+        ("calls/s, 1 in flight", CALLS, &["ask", "1", &some][..]),
+        ("calls/s, 64 in flight", CALLS, &["ask", "64", &all]),
         ("connections/s", CALLS, &["open", &few]),
-        ("requests/s, 1 at once", REQUESTS, &["ask", "1", &some]),
-        ("requests/s, 64 at once", REQUESTS, &["ask", "64", &all]),
+        ("requests/s, 1 in flight", REQUESTS, &["ask", "1", &some]),
+        ("requests/s, 64 in flight", REQUESTS, &["ask", "64", &all]),
         ("connections/s", REQUESTS, &["open", &few]),
     ] {
         let mut samples = [const { Vec::new() }; CALLS.len()];
@@ -103,11 +103,11 @@ fn run((server, client): (&str, &str), task: &[&str], on: usize, from: usize) ->
     let mut command = Command::new("/proc/self/exe");
     // Its standard input is closed when the parent waits for its exit.
     command.args(["serve", server]).arg(&path).stdin(Stdio::piped());
-    let mut serving = Player::start(&mut command, Some(on))?;
+    let mut serving = Process::start(&mut command, Some(on))?;
     serving.line()?;
     let mut command = Command::new("/proc/self/exe");
     command.args([task[0], client]).arg(&path).args(&task[1..]);
-    let mut asking = Player::start(&mut command, Some(from))?;
+    let mut asking = Process::start(&mut command, Some(from))?;
     let answer = asking.line()?;
     asking.finish()?;
     serving.finish()?;
@@ -237,6 +237,6 @@ fn authorities() {
         rewriter.push(&later, &mut output);
     });
     println!(
-        "authorities            a connection where it is fine {fine:?}, and nothing after; a request where it is not {rewritten:?}"
+        "authority              {fine:?} per connection if it is valid; {rewritten:?} per request if it is rewritten"
     );
 }

@@ -1,4 +1,4 @@
-//! What does an idle connection cost a server, in its own memory and in the kernel's?
+//! How much memory does an idle connection take in a server, and in the kernel?
 //!
 //! ```text
 //! cargo run --release -p stoop-bench --features tokio --bin idle_connections [-- CONNECTIONS]
@@ -25,14 +25,14 @@ fn main() -> ExitCode {
         [] => measure(10_000),
         [connections, ..] => measure(connections.parse().unwrap_or(10_000)),
     };
-    stoop_bench::ended(done)
+    stoop_bench::exit_code(done)
 }
 
 fn measure(connections: usize) -> io::Result<()> {
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })?;
-    println!("{connections} idle connections, bytes for each");
-    println!("{:8}{:>14}{:>18}", "server", "its memory", "kernel's, both ends");
+    println!("{connections} idle connections, bytes per connection");
+    println!("{:8}{:>14}{:>18}", "server", "user memory", "kernel, both ends");
     for server in SERVERS {
         let [own, kernel] = run(server, connections)?;
         println!("{server:8}{own:14.0}{kernel:18.0}");
@@ -40,7 +40,7 @@ fn measure(connections: usize) -> io::Result<()> {
     Ok(())
 }
 
-/// The growth of the server and of the kernel for each connection, in bytes.
+/// Returns the growth of the server and of the kernel per connection, in bytes.
 fn run(server: &str, connections: usize) -> io::Result<[f64; 2]> {
     let dir = tempfile::tempdir()?;
     let path = dir.path().join("socket");
@@ -60,7 +60,7 @@ fn run(server: &str, connections: usize) -> io::Result<[f64; 2]> {
     Ok([0, 1].map(|at| (after[at] as f64 - before[at] as f64) / connections as f64))
 }
 
-/// Opens connections that make one request each and are then idle.
+/// Opens connections, each of which makes one request and is then idle.
 fn talk(path: &std::path::Path, count: usize) -> io::Result<Vec<UnixStream>> {
     let one = |_| {
         let mut client = UnixStream::connect(path)?;
@@ -120,7 +120,7 @@ fn serve_raw(path: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// Answers with the same byte, over and over.
+/// Echoes single bytes until the client closes.
 async fn answer(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
     let mut byte = [0];
     while let Ok(1) = stream.read(&mut byte).await {

@@ -1,5 +1,5 @@
-//! The processes of a measurement: started on their CPUs, with one line of output each, and never
-//! outliving it.
+//! The processes of a measurement: started on their CPUs, with one line of output each, and killed
+//! with it.
 
 use std::io::{self, BufRead, BufReader};
 use std::path::Path;
@@ -15,15 +15,15 @@ pub fn compile(source: &str, to: &Path) -> io::Result<()> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("c").join(source);
     match Command::new("cc").args(["-O2", "-o"]).arg(to).arg(source).status() {
         Ok(status) if status.success() => Ok(()),
-        Ok(status) => Err(io::Error::other(format!("cc ended with {status}"))),
+        Ok(status) => Err(io::Error::other(format!("cc failed: {status}"))),
         Err(error) => Err(io::Error::new(error.kind(), format!("cannot run cc: {error}"))),
     }
 }
 
 /// A process of a measurement; killed if the measurement does not complete.
-pub struct Player(Child);
+pub struct Process(Child);
 
-impl Player {
+impl Process {
     /// Starts it on `cpu`, or on any CPU that the scheduler chooses.
     ///
     /// # Errors
@@ -56,11 +56,11 @@ impl Player {
     /// Returns an error if it failed.
     pub fn finish(&mut self) -> io::Result<()> {
         let status = self.0.wait()?;
-        if status.success() { Ok(()) } else { Err(io::Error::other(format!("a peer ended with {status}"))) }
+        if status.success() { Ok(()) } else { Err(io::Error::other(format!("a peer failed: {status}"))) }
     }
 }
 
-impl Drop for Player {
+impl Drop for Process {
     fn drop(&mut self) {
         // Both fail if it has already exited, as it should have.
         let _ = self.0.kill();

@@ -1,14 +1,14 @@
-//! Do stoop's blocking types cost anything over raw C?
+//! What do stoop's blocking types cost compared with raw system calls in C?
 //!
 //! ```text
-//! cargo xtask bench floor [--reps 9] [--rounds 20000] [--pin 0,1] [--json]
+//! cargo xtask bench blocking [--reps 9] [--rounds 20000] [--pin 0,1] [--json]
 //! ```
 //!
 //! Two workloads between two processes over a stream socket, 64 bytes per message: a ping-pong, and
-//! one-way messages of one write each. Three peers do both: `c` (raw read and write, compiled by
-//! this program), `stoop` and `std`. Every repetition runs all peers, in another order each time.
-//! Ratios are taken within a repetition, and their median is the result. Every message carries its
-//! number and is checked.
+//! one-way throughput with one write per message. Three peers do both: `c` (raw read and write,
+//! compiled by this program), `stoop` and `std`. Every repetition runs all peers, in another order
+//! each time. Ratios are taken within a repetition, and their median is the result. Every message
+//! carries its number and is checked.
 //!
 //! By default the processes have a CPU each: left to the scheduler, both may share one, and a round
 //! trip then takes a tenth of the time. That choice would hide every other difference.
@@ -20,7 +20,7 @@ mod peers;
 mod report;
 mod work;
 
-use peers::{Peer, Players};
+use peers::{Peer, Processes};
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 use stoop_bench::machine::Machine;
@@ -28,16 +28,16 @@ use stoop_bench::pin;
 use stoop_bench::stats::order;
 use work::{Plan, Workload};
 
-const USAGE: &str = "usage: floor [--reps N] [--rounds N] [--pin S,C|none] [--json]
+const USAGE: &str = "usage: blocking [--reps N] [--rounds N] [--pin S,C|none] [--json]
 
   --reps N     repetitions, each with every peer and workload (default 9)
-  --rounds N   round trips a measurement; one-way, ten messages for each (default 20000)
+  --rounds N   round trips per measurement; ten times as many one-way messages (default 20000)
   --pin S,C    run the server on CPU S and the client on CPU C (default: the first two)
-  --pin none   leave it to the scheduler
+  --pin none   let the scheduler choose
   --json       print JSON instead of a table";
 
 fn main() -> ExitCode {
-    stoop_bench::command(USAGE, peers::play, Options::parse, measure)
+    stoop_bench::command(USAGE, peers::run_role, Options::parse, measure)
 }
 
 /// The options of the command line.
@@ -69,16 +69,16 @@ impl Options {
 
 /// Runs every repetition and prints the report.
 fn measure(options: &Options) -> io::Result<()> {
-    let players = Players::prepare(options.pin)?;
+    let processes = Processes::prepare(options.pin)?;
     let mut results = report::Samples::all();
     for rep in 0..options.reps {
         for workload in Workload::ALL {
             let plan = Plan::new(workload, options.rounds);
             for index in order(rep, Peer::ALL.len()) {
                 let peer = Peer::ALL[index];
-                let taken = players.run(peer, &plan)?;
+                let timing = processes.run(peer, &plan)?;
                 let samples = results.iter_mut().find(|s| s.peer == peer && s.workload == workload);
-                let nanoseconds = taken.as_nanos() as f64 / plan.messages as f64;
+                let nanoseconds = timing.as_nanos() as f64 / plan.messages as f64;
                 samples.expect("every pair has its samples").nanoseconds.push(nanoseconds);
             }
         }
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_in_the_usage_is_refused() {
+    fn unknown_and_invalid_options_are_refused() {
         for line in ["--reps", "--reps 0", "--reps x", "--pin 1", "--pin 0,b", "--rounds -1", "fast"] {
             assert_eq!(parse(line), None, "{line}");
         }

@@ -1,7 +1,7 @@
 //! The exchange between the two processes of a measurement, over anything that reads and writes.
 //!
-//! The counterpart of `bench/c/floor.c`: change both together. Message `n` is 64 bytes that begin
-//! with `n` and end with its complement, so that a lost, doubled, torn or shifted message is
+//! The counterpart of `bench/c/blocking.c`: change both together. Message `n` is 64 bytes that
+//! begin with `n` and end with its complement, so that a lost, doubled, torn or shifted message is
 //! detected. Both workloads begin with an unmeasured ping-pong.
 
 use std::io::{self, Read, Write};
@@ -21,7 +21,7 @@ const ONE_WAY_FACTOR: u64 = 10;
 pub enum Workload {
     /// Round trips, one at a time.
     PingPong,
-    /// One-way messages, one write each; the time ends when the receiver has confirmed the last.
+    /// One-way messages, one write each; the clock stops when the receiver has confirmed the last.
     OneWay,
 }
 
@@ -89,7 +89,7 @@ pub fn serve(mut stream: impl Read + Write, plan: &Plan) -> io::Result<()> {
     Ok(())
 }
 
-/// Runs the client; returns the time that the messages of the plan took.
+/// Runs the client; returns the time for the messages of the plan.
 pub fn connect(mut stream: impl Read + Write, plan: &Plan) -> io::Result<Duration> {
     let mut message = [0; MESSAGE];
     let mut pingpong = |stream: &mut _, from, to| {
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn both_parts_fit_together() {
+    fn both_roles_fit_together() {
         for workload in Workload::ALL {
             let (client, server) = UnixStream::pair().unwrap();
             let plan = small(workload);
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plan_survives_its_arguments() {
+    fn a_plan_can_be_parsed_again() {
         let plan = Plan::new(Workload::OneWay, 7);
         assert_eq!(plan.messages, 70);
         assert_eq!(Plan::parse(plan.to_args().each_ref().map(String::as_str)), Some(plan));
@@ -203,6 +203,6 @@ mod tests {
         assert!(arriving(3, 0).is_ok());
         assert_eq!(arriving(3, MESSAGE).unwrap_err().kind(), io::ErrorKind::InvalidData, "one lost");
         assert_eq!(arriving(3, 8).unwrap_err().kind(), io::ErrorKind::InvalidData, "shifted");
-        assert!(receive(&mut &[0; 63][..], &mut [0; MESSAGE], 0).is_err(), "cut short");
+        assert!(receive(&mut &[0; 63][..], &mut [0; MESSAGE], 0).is_err(), "truncated");
     }
 }

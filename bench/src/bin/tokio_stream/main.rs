@@ -1,20 +1,20 @@
-//! Does `stoop::aio` cost anything over tokio's own `UnixStream`?
+//! What does `stoop::aio::Stream` cost compared with tokio's own `UnixStream`?
 //!
 //! ```text
-//! cargo run --release -p stoop-bench --features tokio --bin tokio_face [-- REPETITIONS [ROUNDS]]
+//! cargo run --release -p stoop-bench --features tokio --bin tokio_stream [-- REPETITIONS [ROUNDS]]
 //! ```
 //!
-//! A ping-pong of 64 bytes between two processes, each a runtime of one thread: once with a CPU
-//! each, once with both on one. Every repetition runs both libraries, in another order each time,
-//! at both placements. Ratios are taken within a repetition, and their median is the result. Every
-//! message carries its number and is checked.
+//! A ping-pong of 64 bytes between two processes, each a runtime of one thread: once with one CPU
+//! each, and once with both on one CPU. Every repetition runs both libraries, in another order each
+//! time, at both placements. Ratios are taken within a repetition, and their median is the result.
+//! Every message carries its number and is checked.
 
 use std::io;
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 
 use stoop_bench::pin;
-use stoop_bench::player::Player;
+use stoop_bench::process::Process;
 use stoop_bench::stats::{Summary, order, ratios};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
@@ -32,15 +32,15 @@ fn main() -> ExitCode {
         [repetitions] => measure(number(repetitions, 11), 10_000),
         [repetitions, rounds, ..] => measure(number(repetitions, 11), number(rounds, 10_000)),
     };
-    stoop_bench::ended(done)
+    stoop_bench::exit_code(done)
 }
 
 fn measure(repetitions: u64, rounds: u64) -> io::Result<()> {
     let Some((one, other)) = pin::two_cpus() else {
         return Err(io::Error::other("needs two processors"));
     };
-    println!("{MESSAGE_BYTES} B ping-pong, median of {repetitions} repetitions [least–greatest]");
-    for (place, server, client) in [("a CPU each", one, other), ("one CPU", one, one)] {
+    println!("{MESSAGE_BYTES} B ping-pong, median of {repetitions} repetitions [minimum–maximum]");
+    for (place, server, client) in [("one CPU each", one, other), ("one CPU", one, one)] {
         let mut samples = [Vec::new(), Vec::new()];
         for repetition in 0..repetitions as usize {
             for index in order(repetition, LIBRARIES.len()) {
@@ -61,14 +61,14 @@ fn measure(repetitions: u64, rounds: u64) -> io::Result<()> {
 fn run(library: &str, server: usize, client: usize, rounds: u64) -> io::Result<f64> {
     let dir = tempfile::tempdir()?;
     let path = dir.path().join("socket");
-    let part = |role: &str| {
+    let command = |role: &str| {
         let mut command = Command::new("/proc/self/exe");
         command.args([role, library]).arg(&path);
         command
     };
-    let mut serving = Player::start(&mut part("serve"), Some(server))?;
+    let mut serving = Process::start(&mut command("serve"), Some(server))?;
     serving.line()?;
-    let mut asking = Player::start(part("ask").arg(rounds.to_string()), Some(client))?;
+    let mut asking = Process::start(command("ask").arg(rounds.to_string()), Some(client))?;
     let median = asking.line()?;
     asking.finish()?;
     serving.finish()?;
@@ -115,7 +115,7 @@ fn ask(library: &str, path: &str, rounds: u64) -> io::Result<()> {
 
 async fn round_trips(mut stream: impl AsyncRead + AsyncWrite + Unpin, rounds: u64) -> io::Result<f64> {
     let warm_up = rounds / 10;
-    let mut taken = Vec::new();
+    let mut timing = Vec::new();
     let (mut message, mut answer) = ([0; MESSAGE_BYTES], [0; 4096]);
     for round in 0..warm_up + rounds {
         message[..8].copy_from_slice(&round.to_ne_bytes());
@@ -123,11 +123,11 @@ async fn round_trips(mut stream: impl AsyncRead + AsyncWrite + Unpin, rounds: u6
         stream.write_all(&message).await?;
         let len = stream.read(&mut answer).await?;
         if round >= warm_up {
-            taken.push(began.elapsed().as_nanos() as f64 / 1e3);
+            timing.push(began.elapsed().as_nanos() as f64 / 1e3);
         }
         if answer[..len] != message {
-            return Err(io::Error::other("another answer than was asked for"));
+            return Err(io::Error::other("another message came back"));
         }
     }
-    Ok(Summary::of(&taken).expect("at least one round").median)
+    Ok(Summary::of(&timing).expect("at least one round").median)
 }

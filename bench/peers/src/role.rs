@@ -8,7 +8,7 @@ use crate::Result;
 
 /// The measured workload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Work {
+pub enum Workload {
     /// Round trips, one after the other.
     PingPong,
     /// One-way messages, confirmed at the end.
@@ -23,7 +23,7 @@ pub enum Work {
     Idle,
 }
 
-impl Work {
+impl Workload {
     const NAMES: [(Self, &'static str); 6] = [
         (Self::PingPong, "pingpong"),
         (Self::OneWay, "oneway"),
@@ -34,19 +34,19 @@ impl Work {
     ];
 
     pub fn name(self) -> &'static str {
-        Self::NAMES.iter().find(|(work, _)| *work == self).map_or("", |(_, name)| name)
+        Self::NAMES.iter().find(|(workload, _)| *workload == self).map_or("", |(_, name)| name)
     }
 
     fn of(name: &str) -> Option<Self> {
-        Self::NAMES.iter().find(|(_, known)| *known == name).map(|(work, _)| *work)
+        Self::NAMES.iter().find(|(_, known)| *known == name).map(|(workload, _)| *workload)
     }
 }
 
 /// The role of one process in a measurement.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Part {
+pub struct Role {
     pub serves: bool,
-    pub work: Work,
+    pub workload: Workload,
     /// The address.
     pub path: PathBuf,
     pub message_bytes: usize,
@@ -57,12 +57,12 @@ pub struct Part {
     pub reads_all: bool,
 }
 
-impl Part {
-    /// Returns the arguments of the process, with the peer's name for `work`.
-    pub fn to_args(&self, work: &str) -> [String; 7] {
+impl Role {
+    /// Returns the arguments of the process, with this name of the workload.
+    pub fn to_args(&self, workload: &str) -> [String; 7] {
         [
             if self.serves { "serve" } else { "connect" }.to_owned(),
-            work.to_owned(),
+            workload.to_owned(),
             self.path.to_string_lossy().into_owned(),
             self.message_bytes.to_string(),
             self.messages.to_string(),
@@ -72,10 +72,10 @@ impl Part {
     }
 
     pub fn parse(args: &[String]) -> Option<Self> {
-        let [role, work, path, bytes, messages, warmup, reads] = args else { return None };
+        let [role, workload, path, bytes, messages, warmup, reads] = args else { return None };
         Some(Self {
             serves: role == "serve",
-            work: Work::of(work)?,
+            workload: Workload::of(workload)?,
             path: path.into(),
             message_bytes: bytes.parse().ok().filter(|bytes| *bytes >= 16)?,
             messages: messages.parse().ok().filter(|messages| *messages > 0)?,
@@ -89,9 +89,9 @@ impl Part {
     }
 }
 
-/// The time of a process for the timed messages.
+/// The time that a process took for the timed messages.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Taken {
+pub struct Timing {
     pub wall: Duration,
     pub cpu: Duration,
     /// The round-trip times, if there were round trips.
@@ -99,19 +99,18 @@ pub struct Taken {
     pub p99: Duration,
 }
 
-impl Taken {
-    /// Formats the final line of a process; [`Taken::parse`] is the inverse.
+impl Timing {
+    /// Formats the final line of a process; [`Timing::parse`] is the inverse.
     pub fn to_line(self) -> String {
         [self.wall, self.cpu, self.p50, self.p99].map(|time| time.as_nanos().to_string()).join(" ")
     }
 
     pub fn parse(line: &str) -> Result<Self> {
         if line.is_empty() {
-            return Err("it ended without an answer".into());
+            return Err("it exited without a result".into());
         }
         let mut times = line.split(' ').map(|nanos| nanos.parse().map(Duration::from_nanos));
-        let mut required =
-            || times.next().ok_or("the peer does not say what it took")?.map_err(crate::Error::from);
+        let mut required = || times.next().ok_or("the peer printed no CPU time")?.map_err(crate::Error::from);
         let (wall, cpu) = (required()?, required()?);
         let mut rest = times.map(|time| time.unwrap_or_default());
         Ok(Self { wall, cpu, p50: rest.next().unwrap_or_default(), p99: rest.next().unwrap_or_default() })
@@ -123,22 +122,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parts_and_answers_survive_their_lines() {
-        let part = Part {
+    fn roles_and_timings_can_be_parsed_again() {
+        let role = Role {
             serves: true,
-            work: Work::OneWay,
+            workload: Workload::OneWay,
             path: "/tmp/x".into(),
             message_bytes: 64,
             messages: 10,
             warmup: 1,
             reads_all: true,
         };
-        assert_eq!(Part::parse(&part.to_args("oneway")), Some(part.clone()));
-        assert_eq!(Part::parse(&part.to_args("flying")), None);
+        assert_eq!(Role::parse(&role.to_args("oneway")), Some(role.clone()));
+        assert_eq!(Role::parse(&role.to_args("flying")), None);
         let [wall, cpu, p50, p99] = [4, 3, 2, 1].map(Duration::from_nanos);
-        let taken = Taken { wall, cpu, p50, p99 };
-        assert_eq!(Taken::parse(&taken.to_line()).unwrap(), taken);
-        assert_eq!(Taken::parse("4 3").unwrap().wall, wall, "who knows no percentiles says none");
-        assert!(Taken::parse("").is_err());
+        let timing = Timing { wall, cpu, p50, p99 };
+        assert_eq!(Timing::parse(&timing.to_line()).unwrap(), timing);
+        assert_eq!(Timing::parse("4 3").unwrap().wall, wall, "percentiles are optional");
+        assert!(Timing::parse("").is_err());
     }
 }

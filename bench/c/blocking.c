@@ -1,6 +1,6 @@
-/* The base that the `floor` benchmark compares with: the same two workloads over raw system calls, nothing between.
- * Called as `floor serve|connect pingpong|oneway PATH ROUNDS WARMUP`; the mirror of src/bin/floor/work.rs.
- * The server says "ready" on stdout once it listens; the client says how many nanoseconds the rounds took. */
+/* The baseline of the `blocking` benchmark: the same two workloads with raw system calls.
+ * Called as `blocking serve|connect pingpong|oneway PATH ROUNDS WARMUP`; the mirror of src/bin/blocking/work.rs.
+ * The server prints "ready" when it listens; the client prints the nanoseconds that the rounds took. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdint.h>
@@ -15,7 +15,7 @@
 enum { MESSAGE = 64, CHUNK = 65536 };
 
 static void fail(const char *what) {
-    fprintf(stderr, "floor.c: %s: %s\n", what, strerror(errno));
+    fprintf(stderr, "blocking.c: %s: %s\n", what, strerror(errno));
     exit(1);
 }
 
@@ -24,7 +24,7 @@ static void check(const unsigned char *message, uint64_t number) {
     memcpy(&head, message, 8);
     memcpy(&tail, message + MESSAGE - 8, 8);
     if (head != number || tail != ~number) {
-        fprintf(stderr, "floor.c: message %" PRIu64 " arrived as %" PRIu64 "\n", number, head);
+        fprintf(stderr, "blocking.c: message %" PRIu64 " arrived as %" PRIu64 "\n", number, head);
         exit(1);
     }
 }
@@ -50,7 +50,7 @@ static void receive_number(int fd, unsigned char *message, uint64_t number) {
     check(message, number);
 }
 
-/* Reads whatever has come, up to a chunk at a time, and checks each whole message in it. */
+/* Reads what is available, up to a chunk at a time, and checks each whole message in it. */
 static void receive_all(int fd, uint64_t from, uint64_t to) {
     static unsigned char chunk[CHUNK];
     size_t filled = 0;

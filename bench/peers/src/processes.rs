@@ -4,12 +4,12 @@ use std::fs;
 use std::process::Command;
 use std::time::Duration;
 
-use stoop_bench::player::{Player, compile};
+use stoop_bench::process::{Process, compile};
 use tempfile::TempDir;
 
-use crate::part::{Part, Taken, Work};
-use crate::works::Measured;
-use crate::{PLAY, Result};
+use crate::role::{Role, Timing, Workload};
+use crate::workloads::Measurement;
+use crate::{ROLE, Result};
 
 /// The result of one measurement of one peer.
 #[derive(Clone, Copy, Debug, Default)]
@@ -31,12 +31,12 @@ const CLIENTS: f64 = 1000.0;
 const TICKS: f64 = 100.0;
 
 /// The context of a measurement: the compiled C peers, a directory for sockets, two CPUs.
-pub struct Players {
+pub struct Processes {
     dir: TempDir,
     cpus: (usize, usize),
 }
 
-impl Players {
+impl Processes {
     /// Compiles the C peers.
     ///
     /// # Errors
@@ -52,63 +52,67 @@ impl Players {
     ///
     /// # Errors
     /// Returns an error if the peer fails.
-    pub fn run(&self, measured: &Measured, peer: &str, messages: u64) -> Result<Sample> {
+    pub fn run(&self, measurement: &Measurement, peer: &str, messages: u64) -> Result<Sample> {
         let path = self.dir.path().join("socket");
         let _ = fs::remove_file(&path);
-        let serves = Part {
+        let serves = Role {
             serves: true,
-            work: measured.work,
+            workload: measurement.workload,
             path,
-            message_bytes: measured.message_bytes,
+            message_bytes: measurement.message_bytes,
             messages,
             warmup: (messages / 10).max(1),
-            reads_all: measured.reads_all,
+            reads_all: measurement.reads_all,
         };
         let mut server = self.start(peer, &serves, self.cpus.0)?;
-        if serves.work == Work::Idle {
-            let taken = Taken::parse(&server.line()?)?;
-            let [nanos, cpu_nanos] = [taken.wall, taken.cpu].map(nanos);
+        if serves.workload == Workload::Idle {
+            let timing = Timing::parse(&server.line()?)?;
+            let [nanos, cpu_nanos] = [timing.wall, timing.cpu].map(nanos);
             return Ok(Sample { nanos, cpu_nanos, ..Sample::default() });
         }
         if server.line()? != "ready" {
-            return Err("the server does not get ready".into());
+            return Err("the server did not start".into());
         }
-        let before = Look::at(server.id())?;
-        let client_cpu = if measured.same_core { self.cpus.0 } else { self.cpus.1 };
-        let client_peer = if serves.work == Work::FanIn { "C, epoll" } else { peer };
-        let mut client = self.start(client_peer, &Part { serves: false, ..serves.clone() }, client_cpu)?;
-        let ours = Taken::parse(&client.line()?)?;
-        let after = Look::at(server.id())?;
-        let endless = serves.work == Work::FanIn || ["ttrpc", "tonic"].contains(&peer);
+        let before = Usage::of(server.id())?;
+        let client_cpu = if measurement.same_core { self.cpus.0 } else { self.cpus.1 };
+        let client_peer = if serves.workload == Workload::FanIn { "C, epoll" } else { peer };
+        let mut client = self.start(client_peer, &Role { serves: false, ..serves.clone() }, client_cpu)?;
+        let ours = Timing::parse(&client.line()?)?;
+        let after = Usage::of(server.id())?;
+        let endless = serves.workload == Workload::FanIn || ["ttrpc", "tonic"].contains(&peer);
         let theirs_nanos = if endless {
-            // What came before the timed messages is in it.
+            // It includes the untimed messages.
             (after.cpu_nanos - before.cpu_nanos) * messages as f64 / serves.end() as f64
         } else {
-            let theirs = Taken::parse(&server.line()?)?;
+            let theirs = Timing::parse(&server.line()?)?;
             client.finish()?;
             nanos(theirs.cpu)
         };
         let each = |total: f64| total / messages as f64;
         Ok(Sample {
-            nanos: if serves.work == Work::PingPong { nanos(ours.p50) } else { each(nanos(ours.wall)) },
+            nanos: if serves.workload == Workload::PingPong {
+                nanos(ours.p50)
+            } else {
+                each(nanos(ours.wall))
+            },
             p99_nanos: nanos(ours.p99),
             cpu_nanos: each(nanos(ours.cpu) + theirs_nanos),
             memory_bytes: (after.memory_bytes - before.memory_bytes) / CLIENTS,
         })
     }
 
-    fn start(&self, peer: &str, part: &Part, cpu: usize) -> Result<Player> {
-        let (program, word) = match (peer, part.work) {
-            ("C, 256 in a write", _) => (self.dir.path().join("frames-c"), "gathered"),
-            ("C, one call a message", Work::OneWay) => (self.dir.path().join("frames-c"), "single"),
-            ("C, spin then park", _) => (self.dir.path().join("peers-c"), "adaptive"),
-            _ if peer.starts_with('C') => (self.dir.path().join("peers-c"), part.work.name()),
-            _ => (std::env::current_exe()?, part.work.name()),
+    fn start(&self, peer: &str, role: &Role, cpu: usize) -> Result<Process> {
+        let (program, workload) = match (peer, role.workload) {
+            ("C, 256 messages per write", _) => (self.dir.path().join("frames-c"), "gathered"),
+            ("C, one call per message", Workload::OneWay) => (self.dir.path().join("frames-c"), "single"),
+            ("C, spin then block", _) => (self.dir.path().join("peers-c"), "adaptive"),
+            _ if peer.starts_with('C') => (self.dir.path().join("peers-c"), role.workload.name()),
+            _ => (std::env::current_exe()?, role.workload.name()),
         };
         let is_ours = !peer.starts_with('C');
         let mut command = Command::new(program);
-        command.args(is_ours.then_some([PLAY, peer]).into_iter().flatten()).args(part.to_args(word));
-        Ok(Player::start(&mut command, Some(cpu))?)
+        command.args(is_ours.then_some([ROLE, peer]).into_iter().flatten()).args(role.to_args(workload));
+        Ok(Process::start(&mut command, Some(cpu))?)
     }
 }
 
@@ -117,14 +121,14 @@ fn nanos(time: Duration) -> f64 {
 }
 
 /// A process observed from outside.
-struct Look {
+struct Usage {
     cpu_nanos: f64,
     memory_bytes: f64,
 }
 
-impl Look {
-    fn at(pid: u32) -> Result<Self> {
-        // It may have ended already, where nobody needs this.
+impl Usage {
+    fn of(pid: u32) -> Result<Self> {
+        // It may have exited already, and then the result is not used.
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
         let times = stat.rsplit(')').next().unwrap_or_default().split_whitespace().skip(11).take(2);
         let ticks: f64 = times.filter_map(|ticks| ticks.parse::<f64>().ok()).sum();

@@ -1,7 +1,7 @@
 //! How long does it take to list every Unix socket of a machine, with its owners?
 //!
 //! ```text
-//! cargo xtask bench seeing [-- --reps 15 --processes 200 --sockets 50 --networks 4]
+//! cargo xtask bench listing [-- --reps 15 --processes 200 --sockets 50 --networks 4]
 //! ```
 //!
 //! Builds a machine of many processes (`machine.rs`), and inspects it with `stoop ls` with its BPF
@@ -23,24 +23,24 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
 
-use machine::{Crowd, Size};
+use machine::{Processes, Size};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::{TimeVal, TimeValLike};
-use stoop_bench::player::compile;
+use stoop_bench::process::compile;
 use stoop_bench::section;
 use stoop_bench::stats::order;
 
-const USAGE: &str = "usage: seeing [--reps N] [--processes N] [--sockets N] [--networks N] [--out FILE]
+const USAGE: &str = "usage: listing [--reps N] [--processes N] [--sockets N] [--networks N] [--out FILE]
 
   --reps N        repetitions, each with every program (default 15)
   --processes N   processes of the machine (default 200)
   --sockets N     sockets of each (default 50)
-  --networks N    network namespaces besides the own one, each with a twentieth of the processes (default 4)
+  --networks N    additional network namespaces, each with a twentieth of the processes (default 4)
   --out FILE      the file whose section is written (default: BENCHMARKS.md of the repository)";
 
 fn main() -> ExitCode {
-    let play = |args: &[String]| growth::play(args).or_else(|| machine::play(args));
-    stoop_bench::command(USAGE, play, Options::parse, measure)
+    let run_role = |args: &[String]| growth::run_role(args).or_else(|| machine::run_role(args));
+    stoop_bench::command(USAGE, run_role, Options::parse, measure)
 }
 
 /// The options of the command line.
@@ -75,7 +75,7 @@ impl Options {
 }
 
 /// A program that inspects the machine.
-pub struct Viewer {
+pub struct Tool {
     /// Its name in the tables.
     pub name: &'static str,
     command: Vec<String>,
@@ -85,7 +85,7 @@ pub struct Viewer {
 
 /// The cost of a program, and what it showed.
 #[derive(Clone, Debug, Default)]
-pub struct Seen {
+pub struct Sample {
     /// Milliseconds in each repetition.
     pub millis: Vec<f64>,
     /// Milliseconds of processor time.
@@ -96,14 +96,14 @@ pub struct Seen {
 
 fn measure(options: &Options) -> io::Result<()> {
     let scratch = tempfile::tempdir()?;
-    let viewers = viewers(scratch.path())?;
-    let mut results = vec![Seen::default(); viewers.len()];
-    let crowd = Crowd::start(options.size, scratch.path())?;
-    // The first run is not counted: it runs with the kernel's caches as others have left them.
+    let tools = tools(scratch.path())?;
+    let mut results = vec![Sample::default(); tools.len()];
+    let processes = Processes::start(options.size, scratch.path())?;
+    // The first run is not counted, since it starts with cold caches.
     for rep in 0..=options.reps {
-        for index in order(rep, viewers.len()) {
+        for index in order(rep, tools.len()) {
             let before = cpu_millis()?;
-            let (millis, shown) = look(&viewers[index])?;
+            let (millis, shown) = run(&tools[index])?;
             if rep > 0 {
                 results[index].millis.push(millis);
                 results[index].cpu_millis.push(cpu_millis()? - before);
@@ -112,12 +112,12 @@ fn measure(options: &Options) -> io::Result<()> {
             }
         }
     }
-    drop(crowd);
-    let grown = growth::measure(options, &viewers[0], scratch.path())?;
-    let text = report::markdown(options, &viewers, &results) + &growth::markdown(viewers[0].name, &grown);
+    drop(processes);
+    let grown = growth::measure(options, &tools[0], scratch.path())?;
+    let text = report::markdown(options, &tools, &results) + &growth::markdown(tools[0].name, &grown);
     println!("{text}");
     let file = std::fs::read_to_string(&options.out).unwrap_or_default();
-    std::fs::write(&options.out, section::put(&file, "seeing", &text))
+    std::fs::write(&options.out, section::put(&file, "listing", &text))
 }
 
 /// Returns the resource usage of all exited children.
@@ -128,43 +128,43 @@ fn cpu_millis() -> io::Result<f64> {
 }
 
 /// Runs a program to completion: returns milliseconds, and what it showed.
-fn look(viewer: &Viewer) -> io::Result<(f64, usize)> {
-    let (program, args) = viewer.command.split_first().ok_or(io::ErrorKind::InvalidInput)?;
+fn run(tool: &Tool) -> io::Result<(f64, usize)> {
+    let (program, args) = tool.command.split_first().ok_or(io::ErrorKind::InvalidInput)?;
     let mut command = Command::new(program);
     let begun = Instant::now();
     let output = command.args(args).stdin(Stdio::null()).stderr(Stdio::null()).output()?;
     let millis = begun.elapsed().as_secs_f64() * 1e3;
-    Ok((millis, (viewer.shows)(&String::from_utf8_lossy(&output.stdout))))
+    Ok((millis, (tool.shows)(&String::from_utf8_lossy(&output.stdout))))
 }
 
-fn viewers(scratch: &Path) -> io::Result<Vec<Viewer>> {
+fn tools(scratch: &Path) -> io::Result<Vec<Tool>> {
     let stoop = build_stoop()?;
     let stoop =
         |flags: &[&str]| [&[stoop.as_str(), "ls"], flags].concat().iter().map(|s| s.to_string()).collect();
     let words = |command: &str| command.split(' ').map(str::to_owned).collect();
-    let mut viewers = vec![
-        Viewer { name: "stoop ls", command: stoop(&["--all", "--each"]), shows: report::lines },
-        Viewer {
+    let mut tools = vec![
+        Tool { name: "stoop ls", command: stoop(&["--all", "--each"]), shows: report::lines },
+        Tool {
             name: "stoop ls --no-bpf",
             command: stoop(&["--all", "--each", "--no-bpf"]),
             shows: report::lines,
         },
-        Viewer { name: "stoop ls --json", command: stoop(&["--json"]), shows: |text| text.lines().count() },
-        Viewer { name: "ss -xap", command: words("ss -xap"), shows: report::lines },
+        Tool { name: "stoop ls --json", command: stoop(&["--json"]), shows: |text| text.lines().count() },
+        Tool { name: "ss -xap", command: words("ss -xap"), shows: report::lines },
     ];
     if Command::new("lsof").arg("-v").stderr(Stdio::null()).status().is_ok() {
-        viewers.push(Viewer { name: "lsof -U", command: words("lsof -nP -U"), shows: report::lines });
+        tools.push(Tool { name: "lsof -U", command: words("lsof -nP -U"), shows: report::lines });
     }
     let walk = scratch.join("walk");
     match compile("walk.c", &walk) {
-        Ok(()) => viewers.push(Viewer {
-            name: "C, links alone",
+        Ok(()) => tools.push(Tool {
+            name: "C, readlink only",
             command: vec![walk.display().to_string()],
             shows: |text| text.trim().parse().unwrap_or(0),
         }),
-        Err(error) => eprintln!("seeing: without the C program: {error}"),
+        Err(error) => eprintln!("listing: no C program: {error}"),
     }
-    Ok(viewers)
+    Ok(tools)
 }
 
 /// Returns the command in its release build.

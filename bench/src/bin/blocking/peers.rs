@@ -1,8 +1,8 @@
 //! The compared peers, and how a measurement's two processes are started and read.
 //!
 //! The Rust peers are this program again, with a role as its first argument; the C peer is
-//! `bench/c/floor.c`, compiled once per run. Both take the same arguments, so the measuring process
-//! treats them alike. Children never outlive it.
+//! `bench/c/blocking.c`, compiled once per run. Both take the same arguments, so the measuring
+//! process treats them alike. Children never outlive it.
 
 use crate::work::{self, Plan};
 use std::ffi::OsString;
@@ -11,11 +11,11 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
-use stoop_bench::player::{Player, compile};
+use stoop_bench::process::{Process, compile};
 use tempfile::TempDir;
 
 /// The first argument of a child process.
-const PLAY: &str = "--play";
+const ROLE: &str = "--role";
 
 const SERVE: &str = "serve";
 const CONNECT: &str = "connect";
@@ -88,17 +88,17 @@ impl Transport for Stoop {
 }
 
 /// Runs a child process: `PEER serve|connect WORKLOAD PATH MESSAGES WARMUP`.
-pub fn play(args: &[String]) -> Option<io::Result<()>> {
+pub fn run_role(args: &[String]) -> Option<io::Result<()>> {
     match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        [PLAY, "std", ref part @ ..] => Some(play_with::<Std>(part)),
-        [PLAY, "stoop", ref part @ ..] => Some(play_with::<Stoop>(part)),
+        [ROLE, "std", ref role @ ..] => Some(run_with::<Std>(role)),
+        [ROLE, "stoop", ref role @ ..] => Some(run_with::<Stoop>(role)),
         _ => None,
     }
 }
 
-fn play_with<T: Transport>(part: &[&str]) -> io::Result<()> {
-    let &[role, workload, path, messages, warmup] = part else { return Err(bad_part()) };
-    let plan = Plan::parse([workload, messages, warmup]).ok_or_else(bad_part)?;
+fn run_with<T: Transport>(args: &[&str]) -> io::Result<()> {
+    let &[role, workload, path, messages, warmup] = args else { return Err(invalid_role()) };
+    let plan = Plan::parse([workload, messages, warmup]).ok_or_else(invalid_role)?;
     let path = Path::new(path);
     match role {
         SERVE => {
@@ -110,25 +110,25 @@ fn play_with<T: Transport>(part: &[&str]) -> io::Result<()> {
             println!("{}", work::connect(T::connect(path)?, &plan)?.as_nanos());
             Ok(())
         }
-        _ => Err(bad_part()),
+        _ => Err(invalid_role()),
     }
 }
 
-fn bad_part() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidInput, "no part to play")
+fn invalid_role() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "invalid role")
 }
 
 /// The context of a measurement: the compiled C peer, a directory for sockets, the CPUs.
-pub struct Players {
+pub struct Processes {
     dir: TempDir,
     pin: Option<(usize, usize)>,
 }
 
-impl Players {
+impl Processes {
     /// Compiles the C peer.
     pub fn prepare(pin: Option<(usize, usize)>) -> io::Result<Self> {
         let dir = tempfile::tempdir()?;
-        compile("floor.c", &dir.path().join("floor-c"))?;
+        compile("blocking.c", &dir.path().join("blocking-c"))?;
         Ok(Self { dir, pin })
     }
 
@@ -154,14 +154,14 @@ impl Players {
         plan: &Plan,
         socket: &Path,
         cpu: Option<usize>,
-    ) -> io::Result<Player> {
+    ) -> io::Result<Process> {
         let (program, front): (_, &[&str]) = match peer {
-            Peer::C => (self.dir.path().join("floor-c"), &[]),
-            Peer::Stoop | Peer::Std => (std::env::current_exe()?, &[PLAY, peer.name()]),
+            Peer::C => (self.dir.path().join("blocking-c"), &[]),
+            Peer::Stoop | Peer::Std => (std::env::current_exe()?, &[ROLE, peer.name()]),
         };
         let [workload, messages, warmup] = plan.to_args().map(OsString::from);
         let mut command = Command::new(program);
         command.args(front).arg(role).args([workload, socket.into(), messages, warmup]);
-        Player::start(&mut command, cpu)
+        Process::start(&mut command, cpu)
     }
 }

@@ -1,4 +1,4 @@
-//! The benchmark runs from end to end, a few rounds of it. Says nothing about speed.
+//! Runs the benchmark with a few round trips. Asserts nothing about speed.
 
 use std::process::Command;
 
@@ -7,7 +7,7 @@ fn a_short_run_reports_every_peer() {
     if !stoop_testkit::has_program("cc") {
         stoop_testkit::skip!("lacks cc");
     }
-    let output = Command::new(env!("CARGO_BIN_EXE_floor"))
+    let output = Command::new(env!("CARGO_BIN_EXE_blocking"))
         .args(["--reps", "1", "--rounds", "20", "--json"])
         .output()
         .expect("run the benchmark");
@@ -21,7 +21,8 @@ fn a_short_run_reports_every_peer() {
 
 #[test]
 fn an_unknown_option_is_refused() {
-    let output = Command::new(env!("CARGO_BIN_EXE_floor")).arg("--fast").output().expect("run the benchmark");
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_blocking")).arg("--fast").output().expect("run the benchmark");
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("usage:"));
 }

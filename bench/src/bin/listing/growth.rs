@@ -12,11 +12,11 @@ use std::process::{Command, Stdio};
 use nix::sys::resource::{UsageWho, getrusage};
 use stoop_bench::stats::Summary;
 
-use crate::machine::{Crowd, Size};
-use crate::{Options, Viewer, look};
+use crate::machine::{Processes, Size};
+use crate::{Options, Tool, run};
 
 /// The first argument of a process that runs one program and reports its peak memory.
-const WEIGH: &str = "weigh";
+const PEAK_MEMORY: &str = "peak-memory";
 /// Sockets of each process, in tenths of the requested number.
 const TENTHS: [usize; 3] = [1, 10, 50];
 
@@ -28,9 +28,9 @@ pub struct Grown {
 }
 
 /// Measures the memory of a program, if the arguments request that.
-pub fn play(args: &[String]) -> Option<io::Result<()>> {
+pub fn run_role(args: &[String]) -> Option<io::Result<()>> {
     let [role, program, args @ ..] = args else { return None };
-    (role == WEIGH).then(|| {
+    (role == PEAK_MEMORY).then(|| {
         let status = Command::new(program).args(args).stdout(Stdio::null()).stderr(Stdio::null()).status()?;
         println!("{}", getrusage(UsageWho::RUSAGE_CHILDREN)?.max_rss());
         if status.success() { Ok(()) } else { Err(io::Error::other("the program failed")) }
@@ -41,14 +41,14 @@ pub fn play(args: &[String]) -> Option<io::Result<()>> {
 ///
 /// # Errors
 /// Returns an error if building a machine or running the program fails.
-pub fn measure(options: &Options, viewer: &Viewer, scratch: &Path) -> io::Result<Vec<Grown>> {
+pub fn measure(options: &Options, tool: &Tool, scratch: &Path) -> io::Result<Vec<Grown>> {
     let of = |tenths: usize| {
         let size = Size { sockets: (options.size.sockets * tenths / 10).max(3), ..options.size };
-        let _crowd = Crowd::start(size, scratch)?;
-        look(viewer)?;
-        let millis = (0..options.reps).map(|_| Ok(look(viewer)?.0)).collect::<io::Result<_>>()?;
-        let mut weigh = Command::new(std::env::current_exe()?);
-        let output = weigh.arg(WEIGH).args(&viewer.command).stdin(Stdio::null()).output()?;
+        let _processes = Processes::start(size, scratch)?;
+        run(tool)?;
+        let millis = (0..options.reps).map(|_| Ok(run(tool)?.0)).collect::<io::Result<_>>()?;
+        let mut command = Command::new(std::env::current_exe()?);
+        let output = command.arg(PEAK_MEMORY).args(&tool.command).stdin(Stdio::null()).output()?;
         let text = String::from_utf8_lossy(&output.stdout);
         let peak_kib = text.trim().parse().map_err(io::Error::other)?;
         Ok(Grown { sockets: size.sockets_in_all(), millis, peak_kib })
@@ -59,8 +59,8 @@ pub fn measure(options: &Options, viewer: &Viewer, scratch: &Path) -> io::Result
 /// Formats the table: each size compared with the first.
 pub fn markdown(name: &str, grown: &[Grown]) -> String {
     let mut text = format!(
-        "\n`{name}` on machines of several sizes, beside the smallest; memory is the most that was resident at once:\n\n\
-         | sockets | × the sockets | × the time | × the memory | bytes for each socket more |\n| ---: | ---: | ---: | ---: | ---: |\n"
+        "\n`{name}` on machines of several sizes, compared with the smallest; memory is the peak resident set:\n\n\
+         | sockets | × the sockets | × the time | × the memory | bytes per additional socket |\n| ---: | ---: | ---: | ---: | ---: |\n"
     );
     let Some(first) = grown.first() else { return String::new() };
     let median = |one: &Grown| Summary::of(&one.millis).map_or(0.0, |millis| millis.median);
@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_size_stands_beside_the_first() {
+    fn each_size_is_compared_with_the_first() {
         let grown = |sockets, millis, peak_kib| Grown { sockets, millis: vec![millis], peak_kib };
         let text = markdown("stoop ls", &[grown(100, 2.0, 1000), grown(1000, 11.0, 1900)]);
         assert!(text.ends_with("| 100 | 1 | 1.0 | 1.0 |  |\n| 1000 | 10 | 5.5 | 1.9 | 1024 |\n"), "{text}");

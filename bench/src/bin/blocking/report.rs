@@ -58,9 +58,9 @@ fn row(samples: &Samples, all: &[Samples]) -> Option<Row> {
 fn table(machine: &Machine, options: &Options, rows: &[Row]) -> String {
     let mut text = format!(
         "Linux {}, {} CPUs, {}; {} repetitions of {} round trips, {}.\n\
-         Medians [least–greatest], 64-byte messages; × c is the median of the ratios within a repetition.\n\n\
-         | workload | peer  | µs a message or round trip | × c |\n\
-         | -------- | ----- | -------------------------: | --: |\n",
+         Medians [minimum–maximum], 64-byte messages; × c is the median of the ratios within a repetition.\n\n\
+         | workload | peer  | µs per message or round trip | × c |\n\
+         | -------- | ----- | ---------------------------: | --: |\n",
         machine.kernel,
         machine.cpus,
         machine.model,
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn table_and_json_say_the_same() {
+    fn table_and_json_have_the_same_values() {
         let machine = Machine { kernel: "6.18".into(), cpus: 2, model: "Some CPU".into() };
         let table = table(&machine, &OPTIONS, &rows());
         assert!(

@@ -1,13 +1,13 @@
 //! The measurements, their peers, and stoop's goals: two tables.
 
-use crate::part::Work;
+use crate::role::Workload;
 
 /// One measurement: a table of the report.
-pub struct Measured {
+pub struct Measurement {
     pub title: &'static str,
     /// Its name on the command line.
     pub key: &'static str,
-    pub work: Work,
+    pub workload: Workload,
     pub message_bytes: usize,
     pub reads_all: bool,
     pub same_core: bool,
@@ -15,10 +15,10 @@ pub struct Measured {
     pub peers: &'static [&'static str],
 }
 
-const ONE_WAY: Measured = Measured {
+const ONE_WAY: Measurement = Measurement {
     title: "",
     key: "",
-    work: Work::OneWay,
+    workload: Workload::OneWay,
     message_bytes: 64,
     reads_all: false,
     same_core: false,
@@ -29,7 +29,7 @@ const ONE_WAY: Measured = Measured {
 const SOCKETS: &[&str] =
     &["std", "tokio", "tokio LengthDelimited", "interprocess", "compio", "ipc-channel", "zeromq", "nng"];
 const LONG: &[&str] = &[
-    "C, one call a message",
+    "C, one call per message",
     "stoop frames",
     "stoop frames, adaptive",
     "std",
@@ -44,14 +44,14 @@ const LONG: &[&str] = &[
     "iceoryx2, polling",
 ];
 
-pub const WORKS: &[Measured] = &[
-    Measured {
-        title: "64 B there and back, a core for each process",
+pub const WORKLOADS: &[Measurement] = &[
+    Measurement {
+        title: "64 B ping-pong, one core per process",
         key: "pingpong",
-        work: Work::PingPong,
+        workload: Workload::PingPong,
         peers: &[
             "C",
-            "C, spin then park",
+            "C, spin then block",
             "stoop",
             "stoop, adaptive",
             "stoop tokio",
@@ -69,14 +69,14 @@ pub const WORKS: &[Measured] = &[
         ],
         ..ONE_WAY
     },
-    Measured {
-        title: "64 B there and back, both processes on one core",
+    Measurement {
+        title: "64 B ping-pong, both processes on one core",
         key: "pingpong-same-core",
-        work: Work::PingPong,
+        workload: Workload::PingPong,
         same_core: true,
         peers: &[
             "C",
-            "C, spin then park",
+            "C, spin then block",
             "stoop",
             "stoop, adaptive",
             "stoop tokio",
@@ -85,12 +85,12 @@ pub const WORKS: &[Measured] = &[
         ],
         ..ONE_WAY
     },
-    Measured {
-        title: "64 B one way",
+    Measurement {
+        title: "64 B one-way throughput",
         key: "oneway-64",
         peers: &[
-            "C, 256 in a write",
-            "C, one call a message",
+            "C, 256 messages per write",
+            "C, one call per message",
             "stoop frames",
             "stoop frames, adaptive",
             "std",
@@ -105,13 +105,13 @@ pub const WORKS: &[Measured] = &[
         ],
         ..ONE_WAY
     },
-    Measured {
-        title: "1 KiB one way",
+    Measurement {
+        title: "1 KiB one-way throughput",
         key: "oneway-1k",
         message_bytes: 1 << 10,
         peers: &[
-            "C, 256 in a write",
-            "C, one call a message",
+            "C, 256 messages per write",
+            "C, one call per message",
             "stoop frames",
             "std",
             "tokio LengthDelimited",
@@ -120,30 +120,42 @@ pub const WORKS: &[Measured] = &[
         ],
         ..ONE_WAY
     },
-    Measured { title: "64 KiB one way", key: "oneway-64k", message_bytes: 64 << 10, peers: LONG, ..ONE_WAY },
-    Measured {
-        title: "64 KiB one way, the receiver reads every byte",
+    Measurement {
+        title: "64 KiB one-way throughput",
+        key: "oneway-64k",
+        message_bytes: 64 << 10,
+        peers: LONG,
+        ..ONE_WAY
+    },
+    Measurement {
+        title: "64 KiB one-way throughput, the receiver reads every byte",
         key: "oneway-64k-read",
         message_bytes: 64 << 10,
         reads_all: true,
         peers: LONG,
         ..ONE_WAY
     },
-    Measured { title: "1 MiB one way", key: "oneway-1m", message_bytes: 1 << 20, peers: LONG, ..ONE_WAY },
-    Measured {
-        title: "1 MiB one way, the receiver reads every byte",
+    Measurement {
+        title: "1 MiB one-way throughput",
+        key: "oneway-1m",
+        message_bytes: 1 << 20,
+        peers: LONG,
+        ..ONE_WAY
+    },
+    Measurement {
+        title: "1 MiB one-way throughput, the receiver reads every byte",
         key: "oneway-1m-read",
         message_bytes: 1 << 20,
         reads_all: true,
         peers: LONG,
         ..ONE_WAY
     },
-    Measured {
-        title: "64 requests of 64 B on their way on one connection",
+    Measurement {
+        title: "64 requests of 64 B in flight on one connection",
         key: "requests",
-        work: Work::Requests,
+        workload: Workload::Requests,
         peers: &[
-            "C, one call a message",
+            "C, one call per message",
             "stoop frames",
             "stoop frames, adaptive",
             "tokio LengthDelimited",
@@ -152,24 +164,24 @@ pub const WORKS: &[Measured] = &[
         ],
         ..ONE_WAY
     },
-    Measured {
-        title: "connect, 64 B there and back, close",
+    Measurement {
+        title: "connect, 64 B round trip, close",
         key: "connections",
-        work: Work::Connections,
+        workload: Workload::Connections,
         peers: &["C", "stoop", "stoop, adaptive", "stoop tokio", "std", "tokio", "interprocess"],
         ..ONE_WAY
     },
-    Measured {
-        title: "1,000 clients, each with 64 B on their way",
+    Measurement {
+        title: "1,000 clients, each with a 64 B request in flight",
         key: "fanin",
-        work: Work::FanIn,
+        workload: Workload::FanIn,
         peers: &["C, epoll", "stoop serve", "tokio", "io_uring"],
         ..ONE_WAY
     },
-    Measured {
-        title: "a second of waiting for what does not come",
+    Measurement {
+        title: "one second of idle waiting",
         key: "idle",
-        work: Work::Idle,
+        workload: Workload::Idle,
         peers: &["stoop, adaptive", "stoop tokio, adaptive"],
         ..ONE_WAY
     },
@@ -190,8 +202,8 @@ pub enum Goal {
 
 /// A goal of stoop.
 pub struct Target {
-    /// A [`Measured::key`].
-    pub work: &'static str,
+    /// A [`Measurement::key`].
+    pub key: &'static str,
     pub subject: &'static str,
     /// Compared with the best of these in each repetition.
     pub against: &'static [&'static str],
@@ -199,34 +211,34 @@ pub struct Target {
 }
 
 const fn target(
-    work: &'static str,
+    key: &'static str,
     subject: &'static str,
     against: &'static [&'static str],
     goal: Goal,
 ) -> Target {
-    Target { work, subject, against, goal }
+    Target { key, subject, against, goal }
 }
 
 use Goal::{Cpu, Memory, Speed, Time};
 
 pub const TARGETS: &[Target] = &[
-    target("pingpong", "stoop, adaptive", &["C, spin then park"], Time(1.1)),
+    target("pingpong", "stoop, adaptive", &["C, spin then block"], Time(1.1)),
     target("pingpong", "stoop, adaptive", &["tokio"], Speed(10.0)),
     target("pingpong-same-core", "stoop, adaptive", &["C"], Time(1.05)),
     target("pingpong", "stoop tokio", &["tokio"], Time(1.0)),
     target("pingpong", "stoop tokio, adaptive", &["tokio"], Speed(5.0)),
-    target("oneway-64", "stoop frames", &["C, 256 in a write"], Speed(0.85)),
+    target("oneway-64", "stoop frames", &["C, 256 messages per write"], Speed(0.85)),
     target("oneway-64", "stoop frames, adaptive", &["tokio LengthDelimited"], Speed(3.0)),
     target("oneway-64", "stoop frames, adaptive", &["zeromq"], Speed(12.0)),
     target("oneway-64", "stoop frames, adaptive", &["iceoryx2, polling"], Speed(12.0)),
-    target("oneway-1k", "stoop frames", &["C, 256 in a write"], Speed(0.9)),
-    target("oneway-64k", "stoop frames, adaptive", &["C, one call a message"], Speed(2.5)),
+    target("oneway-1k", "stoop frames", &["C, 256 messages per write"], Speed(0.9)),
+    target("oneway-64k", "stoop frames, adaptive", &["C, one call per message"], Speed(2.5)),
     target("oneway-64k", "stoop frames, adaptive", SOCKETS, Speed(1.0)),
     target("oneway-64k-read", "stoop frames, adaptive", SOCKETS, Speed(1.0)),
-    target("oneway-1m", "stoop frames, adaptive", &["C, one call a message"], Speed(1.5)),
+    target("oneway-1m", "stoop frames, adaptive", &["C, one call per message"], Speed(1.5)),
     target("oneway-1m", "stoop frames, adaptive", SOCKETS, Speed(1.0)),
     target("oneway-1m-read", "stoop frames, adaptive", SOCKETS, Speed(1.0)),
-    target("requests", "stoop frames, adaptive", &["C, one call a message"], Speed(5.0)),
+    target("requests", "stoop frames, adaptive", &["C, one call per message"], Speed(5.0)),
     target("requests", "stoop frames, adaptive", &["ttrpc"], Speed(30.0)),
     target("requests", "stoop frames, adaptive", &["tonic"], Speed(80.0)),
     target("connections", "stoop", &["C"], Speed(1.0)),
@@ -239,50 +251,46 @@ pub const TARGETS: &[Target] = &[
 
 /// The explanations of missed goals: the workload, the first of those compared with (none for
 /// memory), and the reason.
-pub const HINDRANCES: &[(&str, &str, &str)] = &[
+pub const MISSED_BECAUSE: &[(&str, &str, &str)] = &[
     (
         "pingpong",
         "tokio",
-        "stoop reads with `recvmsg`, which says whether something came beside the bytes, and tokio with `recv`: some 50 ns a read. \
-         Beyond that both do the same, and the scheduler's choices weigh more.",
+        "stoop reads with `recvmsg`, which detects ancillary data, and tokio with `recv`: about 50 ns per read. Otherwise both make \
+         the same calls, and the scheduler's choices matter more.",
     ),
     (
         "pingpong-same-core",
         "C",
-        "Both make the same system calls; once in thousands of waits stoop tries whether waiting awake pays again.",
+        "Both make the same system calls; once in thousands of waits stoop tests whether spinning pays off again.",
     ),
     (
         "oneway-64",
         "zeromq",
-        "ZeroMQ gathers small messages too, and gains more from fast cores than a plain stream does: the C base, with 256 messages \
-         in each write, is no further ahead of it than stoop.",
+        "ZeroMQ batches small messages too, and gains more from fast cores than a plain stream does: the C baseline, with 256 \
+         messages per write, is not further ahead of it than stoop.",
     ),
     (
         "oneway-64k",
-        "C, one call a message",
-        "The target was set on a processor whose copies are many times slower where source and destination are aligned differently. \
-         Where they are not, four bytes of header cost C little, and only the larger send buffer and not sleeping are left.",
+        "C, one call per message",
+        "The target was set on a processor whose copies are many times slower if source and destination are aligned differently. \
+         On other processors the four bytes of header cost C little, and only the larger send buffer and spinning are left.",
     ),
     (
         "oneway-1m",
-        "C, one call a message",
-        "As for 64 KiB: what is left is the larger send buffer and not sleeping; both sides copy as fast as the memory allows.",
+        "C, one call per message",
+        "As for 64 KiB: what is left is the larger send buffer and spinning; both sides copy as fast as the memory allows.",
     ),
     (
         "requests",
         "ttrpc",
-        "64 requests make two batches of 32, and each costs four system calls and two moves of the buffer between cores; \
+        "64 requests are two batches of 32, each of which costs four system calls and two moves of the buffer between cores; \
          ttrpc gains more from fast cores.",
     ),
-    (
-        "connections",
-        "C",
-        "stoop makes the very same five system calls as C: the difference is the machine's noise.",
-    ),
+    ("connections", "C", "stoop makes the same five system calls as C: the difference is noise."),
     (
         "fanin",
         "",
-        "Most of it is tokio's task and registration (see tokio's own line); stoop's part is what `serve` notes about each \
+        "Most of it is tokio's task and registration (see tokio's own row); stoop's share is what `serve` records about each \
          connection, in a table that is half empty after it has grown.",
     ),
 ];
@@ -292,19 +300,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_hindrance_is_about_a_target() {
-        for (work, beside, _) in HINDRANCES {
+    fn every_reason_is_about_a_target() {
+        for (key, compared, _) in MISSED_BECAUSE {
             let first = |target: &Target| target.against.first().copied().unwrap_or_default();
-            assert!(TARGETS.iter().any(|target| target.work == *work && first(target) == *beside), "{work}");
+            assert!(TARGETS.iter().any(|target| target.key == *key && first(target) == *compared), "{key}");
         }
     }
 
     #[test]
-    fn every_target_is_about_somebody_who_is_measured() {
+    fn every_target_is_about_measured_peers() {
         for target in TARGETS {
-            let work = WORKS.iter().find(|work| work.key == target.work).expect(target.work);
+            let measurement = WORKLOADS.iter().find(|one| one.key == target.key).expect(target.key);
             for peer in target.against.iter().chain([&target.subject]) {
-                assert!(work.peers.contains(peer), "{peer} does not do {}", target.work);
+                assert!(measurement.peers.contains(peer), "{peer} does not run {}", target.key);
             }
         }
     }

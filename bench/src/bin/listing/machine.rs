@@ -47,24 +47,24 @@ impl Size {
 }
 
 /// The processes; killed on drop.
-pub struct Crowd(Vec<Child>);
+pub struct Processes(Vec<Child>);
 
-impl Crowd {
+impl Processes {
     /// Starts them all, and returns once each has its sockets.
     ///
     /// # Errors
     /// Returns an error if a process cannot be started; other network namespaces require root and
     /// `unshare` of util-linux.
-    pub fn start(size: Size, directory: &Path) -> io::Result<Crowd> {
-        let mut crowd = Crowd(Vec::new());
+    pub fn start(size: Size, directory: &Path) -> io::Result<Processes> {
+        let mut processes = Processes(Vec::new());
         let here = size.processes - size.networks * size.in_each_network();
-        crowd.gather(Command::new(std::env::current_exe()?), here, size, directory)?;
+        processes.gather(Command::new(std::env::current_exe()?), here, size, directory)?;
         for _ in 0..size.networks {
             let mut command = Command::new("unshare");
             command.arg("--net").arg(std::env::current_exe()?);
-            crowd.gather(command, size.in_each_network(), size, directory)?;
+            processes.gather(command, size.in_each_network(), size, directory)?;
         }
-        Ok(crowd)
+        Ok(processes)
     }
 
     fn gather(&mut self, mut command: Command, count: usize, size: Size, directory: &Path) -> io::Result<()> {
@@ -74,12 +74,12 @@ impl Crowd {
         self.0.push(child);
         match BufReader::new(stdout).lines().take(count).filter(|line| line.is_ok()).count() == count {
             true => Ok(()),
-            false => Err(io::Error::other("a process of the machine ended before it had its sockets")),
+            false => Err(io::Error::other("a process of the machine exited before it had its sockets")),
         }
     }
 }
 
-impl Drop for Crowd {
+impl Drop for Processes {
     fn drop(&mut self) {
         for child in &mut self.0 {
             drop(child.stdin.take());
@@ -89,7 +89,7 @@ impl Drop for Crowd {
 }
 
 /// Runs a role of the machine, given by the arguments; `None` if they name none.
-pub fn play(args: &[String]) -> Option<io::Result<()>> {
+pub fn run_role(args: &[String]) -> Option<io::Result<()>> {
     let [role, count, sockets, directory] = args else { return None };
     match role.as_str() {
         HOLD => Some(hold(sockets.parse().ok()?, Path::new(directory))),
