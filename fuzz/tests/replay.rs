@@ -52,7 +52,7 @@ fn corpus(name: &str) -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn every_target_stands_its_corpus_and_what_is_like_it() {
+fn every_target_passes_its_corpus_and_mutations_of_it() {
     for &(name, target) in TARGETS {
         let corpus = corpus(name);
         assert!(!corpus.is_empty(), "{name} has no corpus");
@@ -80,7 +80,7 @@ fn replay(corpus: &[Vec<u8>], (name, target): FuzzTarget) {
 }
 
 #[test]
-fn every_corpus_has_its_target() {
+fn every_corpus_has_a_target() {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
     let names = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let mut corpora: Vec<_> = names.collect();

@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn features_stand_alone_and_only_those_of_what_users_get() {
+    fn only_features_of_published_crates_are_built_alone() {
         let metadata = serde_json::json!({"packages": [
             {"name": "a", "manifest_path": "/x/crates/a/Cargo.toml", "features": {"default": ["f"], "f": [], "tls": []}},
             {"name": "b", "manifest_path": "/x/tests/b/Cargo.toml", "features": {"g": []}},

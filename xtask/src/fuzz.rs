@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_finding_says_how_to_see_it_again_and_where_the_input_belongs() {
+    fn a_finding_names_the_command_to_reproduce_it_and_the_corpus() {
         let text = "panicked at x\nartifact_prefix='p'; Test unit written to target/fuzz/crashes/a-crash-1\nBase64: eA==";
         let finding = finding(Path::new("target/fuzz/all"), "a", text);
         assert!(

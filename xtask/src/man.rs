@@ -52,14 +52,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn verbs_are_read_off_the_references() {
+    fn verbs_are_parsed_from_the_references() {
         let page =
             ".SH SUBCOMMANDS\n.TP\nstoop\\-serve(1)\nListen\n.TP\nstoop\\-connect(1)\n.TP\nstoop\\-help(1)\n";
         assert_eq!(verbs(page).into_iter().collect::<Vec<_>>(), ["connect", "serve"]);
     }
 
     #[test]
-    fn prose_is_no_reference() {
+    fn prose_is_not_a_reference() {
         assert!(verbs("stoop\\-like programs, see unix(7) and socket(1)").is_empty());
         assert!(verbs("stoop \\- local sockets").is_empty());
     }

@@ -405,7 +405,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_say_when() {
+    fn error_sections_state_the_condition() {
         assert_eq!(found("/// # Errors\n/// Returns an error if it fails.\n"), [""; 0]);
         assert_eq!(found("/// # Errors\n/// As [`other`].\n").len(), 1);
     }

@@ -67,7 +67,7 @@ mod tests {
     use crate::role::Workload;
 
     #[test]
-    fn a_changed_byte_is_noticed() {
+    fn a_changed_byte_is_detected() {
         let mut role = Role {
             serves: true,
             workload: Workload::OneWay,

@@ -68,7 +68,7 @@ fn one_replaces_the_other_under_load() {
 }
 
 #[test]
-fn the_death_of_a_runtime_is_its_callers_affair_alone() {
+fn a_killed_runtime_affects_only_its_callers() {
     let directory = tempdir();
     let (mine, other) = (directory.path().join("mine.sock"), directory.path().join("other.sock"));
     let mut dying = runtime(UPPER, &mine, &[]);

@@ -120,7 +120,7 @@ fn listen_again_changes_the_backlog() {
 
 /// K-ACCEPT-8
 #[test]
-fn the_backlog_is_cut_to_somaxconn() {
+fn the_backlog_is_limited_to_somaxconn() {
     let limit: u32 = fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap().trim().parse().unwrap();
     for (backlog, expected) in [(7, 7), (i32::MAX, limit), (-1, limit)] {
         let listener = listener(STREAM, &Name::unique("somaxconn"), backlog);

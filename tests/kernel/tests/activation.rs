@@ -9,7 +9,7 @@ use stoop_testkit::{Role, close, role};
 
 /// K-ACT-1
 #[test]
-fn options_tell_what_a_descriptor_is() {
+fn options_identify_a_descriptor() {
     let tell = |fd: &dyn Fn(i32) -> Result<i32>| [SO_DOMAIN, SO_TYPE, SO_ACCEPTCONN].map(fd);
     let (listener, client, accepted) = connection(STREAM, &Name::unique("tell"));
     let unix = |kind, listening| [Ok(libc::AF_UNIX), Ok(kind), Ok(listening)];

@@ -40,7 +40,7 @@ fn the_file_outlives_the_socket() {
 
 /// K-BIND-2
 #[test]
-fn mode_at_birth_is_cut_by_the_umask() {
+fn the_mode_at_creation_is_masked_by_the_umask() {
     let dir = tempdir();
     for umask in [0, 0o022, 0o077, 0o777] {
         let (path, name) = at(&dir, &umask.to_string());
@@ -234,7 +234,7 @@ fn exchange_swaps_two_live_sockets() {
 
 /// K-BIND-15
 #[test]
-fn noreplace_never_clobbers() {
+fn noreplace_never_replaces() {
     let dir = tempdir();
     let (staged_path, staged) = at(&dir, "staged");
     let (taken_path, taken) = at(&dir, "taken");
@@ -250,7 +250,7 @@ fn noreplace_never_clobbers() {
 
 /// K-BIND-16
 #[test]
-fn link_publishes_without_clobbering() {
+fn link_publishes_without_replacing() {
     let dir = tempdir();
     let (staged_path, staged) = at(&dir, "staged");
     let (free_path, free) = at(&dir, "free");

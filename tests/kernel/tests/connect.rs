@@ -172,7 +172,7 @@ fn refusals() {
 
 /// K-CONNECT-10
 #[test]
-fn wrong_kind_is_told_apart() {
+fn a_wrong_type_is_distinguished() {
     let dir = tempdir();
     for server in [STREAM, DATAGRAM, SEQPACKET] {
         let name = Name::path(dir.path().join(server.to_string()));

@@ -60,9 +60,9 @@ fn peercred_is_fixed_at_connect() {
 
 /// K-CRED-2
 #[test]
-fn the_client_sees_who_called_listen() {
+fn the_client_gets_the_credentials_of_listen() {
     if role().is_none() {
-        return Role::new("the_client_sees_who_called_listen", "server").run();
+        return Role::new("the_client_gets_the_credentials_of_listen", "server").run();
     }
     let name = Name::unique("listen");
     let server = bound(STREAM, &name);
@@ -350,7 +350,7 @@ fn in_new_users(test: &str, part: &str, name: &Name) -> Option<KillOnDrop> {
 const STRANGER: u32 = 4_321;
 
 /// In a child: changes to these ids, connects to the listener in `NAME` and reports it.
-fn come_as_stranger() {
+fn connect_as_another_user() {
     rustix::thread::set_thread_groups(&[Gid::from_raw(STRANGER)]).unwrap();
     become_user(STRANGER, STRANGER);
     let connection = connection_of_child();
@@ -379,7 +379,7 @@ fn listening_with_credentials() -> OwnedFd {
 fn a_user_without_an_id_shows_as_the_overflow_user() {
     const TEST: &str = "a_user_without_an_id_shows_as_the_overflow_user";
     match role().as_deref() {
-        Some("stranger") => return come_as_stranger(),
+        Some("stranger") => return connect_as_another_user(),
         Some(_) => {
             let mut line = String::new();
             std::io::stdin().read_line(&mut line).unwrap();
@@ -418,11 +418,11 @@ fn a_user_without_an_id_shows_as_the_overflow_user() {
 
 /// K-CRED-18
 #[test]
-fn where_every_id_is_mapped_nobody_is_without_one() {
-    const TEST: &str = "where_every_id_is_mapped_nobody_is_without_one";
+fn if_every_id_is_mapped_every_user_has_one() {
+    const TEST: &str = "if_every_id_is_mapped_every_user_has_one";
     const ALL: &str = "0 0 4294967295";
     match role().as_deref() {
-        Some("stranger") => return come_as_stranger(),
+        Some("stranger") => return connect_as_another_user(),
         Some("inner") => return wait_for_parent(),
         Some(part) => {
             let mut line = String::new();

@@ -188,7 +188,7 @@ fn a_closed_peer_refuses_once() {
 
 /// K-DGRAM-11
 #[test]
-fn datagram_receivers_see_no_end() {
+fn datagram_receivers_get_no_end_of_file() {
     let readiness = |socket: &OwnedFd| polled(socket, PollFlags::IN | PollFlags::RDHUP);
     let (one, other) = pair(DATAGRAM);
     close(other);
@@ -203,7 +203,7 @@ fn datagram_receivers_see_no_end() {
 
 /// K-DGRAM-12
 #[test]
-fn truncation_is_told_only_in_the_flags() {
+fn truncation_is_reported_only_in_the_flags() {
     for kind in [DATAGRAM, SEQPACKET] {
         let (one, other) = pair(kind);
         for _ in 0..3 {
@@ -221,7 +221,7 @@ fn truncation_is_told_only_in_the_flags() {
 
 /// K-DGRAM-13
 #[test]
-fn an_empty_packet_looks_like_the_end() {
+fn an_empty_packet_reads_like_the_end() {
     let (one, other) = pair(DATAGRAM);
     assert_eq!(send(&one, b""), Ok(0));
     assert_eq!(recv(&other, 1).unwrap(), b"");
@@ -236,7 +236,7 @@ fn an_empty_packet_looks_like_the_end() {
 
 /// K-DGRAM-14
 #[test]
-fn credentials_tell_empty_from_end() {
+fn credentials_distinguish_empty_from_end() {
     let (one, other) = pair(SEQPACKET);
     set_option(&other, SO_PASSCRED, 1).unwrap();
     send(&one, b"").unwrap();
@@ -274,7 +274,7 @@ fn unread_messages_are_lost_at_close() {
 
 /// K-DGRAM-17
 #[test]
-fn seqpacket_keeps_borders() {
+fn seqpacket_keeps_message_boundaries() {
     let (_listener, client, accepted) = connection(SEQPACKET, &Name::unique("packets"));
     for (from, to) in [(&client, &accepted), (&accepted, &client)] {
         send(from, b"one").unwrap();

@@ -180,7 +180,7 @@ fn peeking_installs_duplicates() {
 
 /// K-FD-11
 #[test]
-fn two_hundred_and_fifty_three() {
+fn at_most_253_descriptors_fit() {
     let (one, other) = pair(STREAM);
     let (_reader, writer) = pipe();
     assert_eq!(send_rights(&one, b"x", &[writer.as_fd(); 254]), Err(Errno::INVAL));
@@ -233,7 +233,7 @@ fn descriptors_in_flight_are_limited() {
 
 /// K-FD-14
 #[test]
-fn close_on_exec_is_asked_for_at_receipt() {
+fn close_on_exec_is_requested_at_receipt() {
     let (one, other) = pair(STREAM);
     let (_reader, writer) = pipe();
     assert_eq!(fcntl_getfd(&writer).unwrap(), FdFlags::CLOEXEC);

@@ -112,7 +112,7 @@ fn inodes_join_with_descriptors() {
 
 /// K-DIAG-7
 #[test]
-fn a_peer_without_an_inode_waits_or_is_gone() {
+fn a_peer_without_an_inode_is_queued_or_closed() {
     const BOTH: u8 = 3;
     let name = Name::unique("nameless");
     let listener = listener(STREAM, &name, 8);

@@ -49,7 +49,7 @@ fn unsent_counts_overhead() {
 
 /// K-LIMIT-4
 #[test]
-fn inq_tells_what_is_left() {
+fn inq_reports_the_bytes_left() {
     let (one, other) = pair(STREAM);
     if set_option(&other, SO_INQ, 1).is_err() {
         skip!("lacks SO_INQ for local sockets (Linux 6.17)");

@@ -20,7 +20,7 @@ fn try_lock(file: &File) -> Result<()> {
 
 /// K-LOCK-1
 #[test]
-fn a_lock_on_an_unlinked_file_excludes_nobody() {
+fn a_lock_on_an_unlinked_file_excludes_no_process() {
     let dir = tempdir();
     let path = dir.path().join("lock");
     let still_named = |file: &File| {
@@ -44,7 +44,7 @@ fn a_lock_on_an_unlinked_file_excludes_nobody() {
 
 /// K-LOCK-2
 #[test]
-fn a_killed_holder_lets_go() {
+fn a_killed_holder_releases_the_lock() {
     if role().is_some() {
         let file = open(Path::new(&std::env::var_os("LOCK").unwrap()));
         try_lock(&file).unwrap();
@@ -55,7 +55,7 @@ fn a_killed_holder_lets_go() {
     let dir = tempdir();
     let path = dir.path().join("lock");
     let file = open(&path);
-    let role = Role::new("a_killed_holder_lets_go", "holder").env("LOCK", path.to_str().unwrap());
+    let role = Role::new("a_killed_holder_releases_the_lock", "holder").env("LOCK", path.to_str().unwrap());
     let mut holder = role.spawn();
     holder.line("locked", SOON);
     assert_eq!(try_lock(&file), Err(Errno::WOULDBLOCK));
@@ -108,7 +108,7 @@ fn a_directory_can_be_locked_and_removed_while_it_is() {
 
 /// K-LOCK-5
 #[test]
-fn a_lease_delays_an_open_but_not_a_look() {
+fn a_lease_delays_an_open_but_not_a_stat() {
     let dir = tempdir();
     let path = dir.path().join("leased");
     let file = File::options().read(true).write(true).create_new(true).open(&path).unwrap();
@@ -123,8 +123,8 @@ fn a_lease_delays_an_open_but_not_a_look() {
 
 /// K-LOCK-6
 #[test]
-fn a_file_system_that_never_answers_is_looked_at_without_waiting() {
-    const TEST: &str = "a_file_system_that_never_answers_is_looked_at_without_waiting";
+fn a_file_system_that_never_answers_is_statted_without_waiting() {
+    const TEST: &str = "a_file_system_that_never_answers_is_statted_without_waiting";
     if role().is_none() {
         if !is_root() || !Path::new("/dev/fuse").exists() {
             skip!("lacks root, or FUSE");

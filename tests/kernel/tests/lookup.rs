@@ -68,7 +68,7 @@ fn answer(work: impl FnOnce() -> Result<()>) -> Result<()> {
 
 /// K-LOOKUP-1
 #[test]
-fn directories_are_asked_before_names_are_looked_up() {
+fn directories_are_checked_before_names_are_looked_up() {
     if !is_root() {
         skip!("lacks root");
     }
@@ -196,7 +196,7 @@ fn a_mount_can_refuse_to_follow_links() {
 
 /// K-PERM-1
 #[test]
-fn a_read_only_mount_is_no_bar_to_a_socket() {
+fn a_socket_on_a_read_only_mount_can_be_connected() {
     if !is_root() {
         skip!("lacks root");
     }
@@ -236,7 +236,7 @@ fn set_list(path: &Path, user: u32, entry: u16, mask: u16, other: u16) {
 
 /// K-PERM-2
 #[test]
-fn the_list_counts_for_all_but_the_owner() {
+fn the_access_list_applies_to_all_but_the_owner() {
     if !is_root() {
         skip!("lacks root");
     }
@@ -259,7 +259,7 @@ fn the_list_counts_for_all_but_the_owner() {
 
 /// K-PERM-3
 #[test]
-fn capabilities_open_what_the_mode_closes() {
+fn capabilities_override_the_mode() {
     if !is_root() {
         skip!("lacks root");
     }
@@ -287,7 +287,7 @@ fn capabilities_open_what_the_mode_closes() {
 
 /// K-BIND-19
 #[test]
-fn what_exists_is_told_before_the_directory_is_asked() {
+fn existence_is_reported_before_the_directory_is_checked() {
     if !is_root() {
         skip!("lacks root");
     }

@@ -33,7 +33,7 @@ fn sealed_memory_keeps_its_size_and_its_seals() {
 
 /// K-MEM-2
 #[test]
-fn memory_that_is_not_for_execution_is_sealed_against_it() {
+fn non_executable_memory_is_sealed_against_execution() {
     match memory(MemfdFlags::NOEXEC_SEAL) {
         Ok(memory) => assert!(fcntl_get_seals(&memory).unwrap().contains(SealFlags::EXEC)),
         Err(errno) => {

@@ -70,7 +70,7 @@ fn a_path_may_fill_sun_path() {
 
 /// K-NAME-4
 #[test]
-fn an_inner_nul_cuts_the_path() {
+fn an_inner_nul_truncates_the_path() {
     let dir = tempdir();
     let listener = listener(STREAM, &at(&dir, "cut\0off"), 8);
     assert_eq!(local_name(&listener), with_nul(&at(&dir, "cut")));

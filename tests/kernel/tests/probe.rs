@@ -15,7 +15,7 @@ fn probe(name: &Name) -> Result<()> {
 
 /// K-PROBE-1
 #[test]
-fn nobody_there_is_refused() {
+fn a_name_without_a_listener_is_refused() {
     let dir = tempdir();
     let at = |name: &str| Name::path(dir.path().join(name));
     for kind in [STREAM, DATAGRAM, SEQPACKET] {
@@ -131,7 +131,7 @@ fn accepted_connections_do_not_count() {
 
 /// K-PROBE-8
 #[test]
-fn a_connected_socket_learns_all_and_changes_nothing() {
+fn a_connected_socket_reads_all_attributes_without_side_effects() {
     let dir = tempdir();
     for kind in [STREAM, SEQPACKET] {
         let name = Name::path(dir.path().join(kind.to_string()));

@@ -28,7 +28,7 @@ fn half_close_leaves_the_other_half() {
 
 /// K-END-2
 #[test]
-fn writing_to_a_deaf_peer_is_epipe() {
+fn writing_to_a_peer_that_shut_down_reading_is_epipe() {
     let (one, other) = pair(STREAM);
     shutdown(&other, SHUT_RD);
     assert_eq!(send(&one, b"x"), Err(Errno::PIPE));
@@ -75,7 +75,7 @@ fn data_before_the_close_is_kept() {
 
 /// K-END-5
 #[test]
-fn epoll_tells_half_closed_from_closed() {
+fn epoll_distinguishes_half_closed_from_closed() {
     use epoll::EventFlags as On;
     let (one, other) = pair(STREAM);
     let watch = epoll::create(epoll::CreateFlags::CLOEXEC).unwrap();

@@ -288,8 +288,8 @@ mod tests {
     const SHORT: Duration = Duration::from_secs(20);
 
     #[test]
-    fn a_child_plays_its_part_and_is_heard() {
-        const TEST: &str = "role::tests::a_child_plays_its_part_and_is_heard";
+    fn a_child_runs_its_role_and_reports() {
+        const TEST: &str = "role::tests::a_child_runs_its_role_and_reports";
         if let Some(role) = role() {
             println!("ready as {role} with {}", std::env::var("EXTRA").unwrap());
             std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
@@ -328,13 +328,13 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "is its name misspelled?")]
-    fn a_misspelled_test_is_noticed() {
+    fn a_misspelled_test_is_detected() {
         Role::new("role::tests::no_such_test", "nobody").run();
     }
 
     #[test]
-    fn a_dropped_child_is_gone() {
-        const TEST: &str = "role::tests::a_dropped_child_is_gone";
+    fn a_dropped_child_is_killed() {
+        const TEST: &str = "role::tests::a_dropped_child_is_killed";
         if role().is_some() {
             println!("ready");
             thread::sleep(Duration::from_secs(600));

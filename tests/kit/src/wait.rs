@@ -48,13 +48,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn work_in_time_gives_its_answer() {
+    fn work_in_time_returns_its_result() {
         assert_eq!(deadline(Duration::from_secs(5), || 7), 7);
     }
 
     #[test]
     #[should_panic(expected = "still not done after 20ms")]
-    fn work_that_hangs_is_given_up() {
+    fn work_that_hangs_times_out() {
         deadline(Duration::from_millis(20), || thread::sleep(Duration::from_secs(600)));
     }
 
@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn a_condition_is_asked_until_it_holds() {
+    fn a_condition_is_polled_until_it_holds() {
         let mut asked = 0;
         eventually(Duration::from_secs(5), || {
             asked += 1;
@@ -76,7 +76,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "still not true after 20ms")]
-    fn a_condition_that_never_holds_is_given_up() {
+    fn a_condition_that_never_holds_times_out() {
         eventually(Duration::from_millis(20), || false);
     }
 }

@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn lost_and_shifted_messages_are_noticed() {
+    fn lost_and_shifted_messages_are_detected() {
         assert!(arriving(3, 0).is_ok());
         assert_eq!(arriving(3, MESSAGE).unwrap_err().kind(), io::ErrorKind::InvalidData, "one lost");
         assert_eq!(arriving(3, 8).unwrap_err().kind(), io::ErrorKind::InvalidData, "shifted");

@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_changed_byte_is_noticed() {
+    fn a_changed_byte_is_detected() {
         let plan = Plan { message_bytes: 64, messages: 1, warmup: 0, reads_all: true };
         let mut message = [FILL; 64];
         number(&mut message, 7);

@@ -125,7 +125,7 @@ fn signals_are_sent_at_a_call_and_children_are_watched_too() {
 }
 
 #[test]
-fn a_command_that_cannot_be_started_leaves_nobody_waiting() {
+fn a_command_that_cannot_be_started_blocks_no_thread() {
     if let Some(lacking) = lacking() {
         skip!("lacks {lacking}");
     }
@@ -137,6 +137,6 @@ fn a_command_that_cannot_be_started_leaves_nobody_waiting() {
 }
 
 #[test]
-fn without_a_supervisor_a_mark_is_heard_by_nobody() {
+fn without_a_supervisor_a_mark_has_no_effect() {
     assert!(!mark());
 }

@@ -34,7 +34,7 @@ fn a_shutdown_through_a_copy_ends_the_connection_for_all() {
 
 /// K-HELD-2
 #[test]
-fn a_plain_look_takes_neither_bytes_nor_descriptors() {
+fn a_plain_peek_removes_neither_bytes_nor_descriptors() {
     for kind in [STREAM, DATAGRAM, SEQPACKET] {
         let (one, other) = pair(kind);
         let passed = [one.as_fd()];
@@ -49,7 +49,7 @@ fn a_plain_look_takes_neither_bytes_nor_descriptors() {
 
 /// K-HELD-3
 #[test]
-fn a_peek_offset_is_moved_by_every_look() {
+fn a_peek_offset_is_moved_by_every_peek() {
     let (one, other) = pair(STREAM);
     assert_eq!(option(&other, SO_PEEK_OFF), Ok(-1));
     send(&one, b"123456").unwrap();
@@ -69,7 +69,7 @@ fn a_copy_has_the_cookie_of_the_socket_alone() {
 
 /// K-HELD-5
 #[test]
-fn a_look_takes_the_error_that_waits() {
+fn reading_so_error_clears_the_pending_error() {
     let (one, other) = pair(SEQPACKET);
     send(&one, b"bytes").unwrap();
     send(&other, b"never read").unwrap();

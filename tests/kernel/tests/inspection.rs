@@ -57,8 +57,8 @@ fn links_may_be_closed_where_the_directory_is_open() {
 
 /// K-PROC-2
 #[test]
-fn a_copy_is_the_same_socket_and_takes_the_right_to_trace() {
-    const TEST: &str = "a_copy_is_the_same_socket_and_takes_the_right_to_trace";
+fn a_copy_is_the_same_socket_and_requires_ptrace_permission() {
+    const TEST: &str = "a_copy_is_the_same_socket_and_requires_ptrace_permission";
     let copy = |pid: i32, fd: i32| {
         let process = pidfd_open(Pid::from_raw(pid).unwrap(), PidfdFlags::empty())?;
         pidfd_getfd(process, fd, PidfdGetfdFlags::empty())
@@ -183,8 +183,8 @@ fn a_netlink_socket_stays_where_it_was_opened() {
 
 /// K-NETNS-2
 #[test]
-fn a_socket_tells_its_network_namespace() {
-    const TEST: &str = "a_socket_tells_its_network_namespace";
+fn a_socket_reports_its_network_namespace() {
+    const TEST: &str = "a_socket_reports_its_network_namespace";
     let (one, _other) = pair(STREAM);
     if role().is_some() {
         return assert_eq!(network_of(&one).unwrap_err(), Errno::PERM);
