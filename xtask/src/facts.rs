@@ -1,9 +1,10 @@
 //! Checks KERNEL.md: every fact that is relied on has a test.
 //!
-//! A row is a table line whose first cell is an id (`K-…`) and whose last cell names one or more
-//! tests as `file.rs::function`, the file being in `tests/kernel/tests`, or elsewhere with its path
-//! from the root. Three things are checked: ids are unique; each test named exists, as a `#[test]`
-//! function of that name in that file; each id cited anywhere in the repository has a row.
+//! A row is a table line whose first cell is an id (`K-…`) after an anchor of that name, and whose
+//! last cell names one or more tests as `file.rs::function`, the file being in
+//! `tests/kernel/tests`, or elsewhere with its path from the root. Four things are checked: ids are
+//! unique; each row has its anchor, to which documentation links; each test named exists, as a
+//! `#[test]` function of that name in that file; each id cited anywhere has a row.
 
 use crate::tree::{self, Source};
 use crate::{Outcome, settle};
@@ -31,6 +32,7 @@ fn findings() -> Result<Vec<String>, String> {
         return Err(format!("{FACTS} has no row that begins with an id"));
     }
     let mut findings = repeated(&rows);
+    findings.extend(rows.iter().filter_map(without_anchor));
     for row in &rows {
         findings.extend(untested(row, |path| tree::read(path).ok()));
     }
@@ -46,11 +48,13 @@ fn findings() -> Result<Vec<String>, String> {
     Ok(findings)
 }
 
-/// One fact: its id, its line number, and the tests it names as (file, function).
+/// One fact: its id, its line number, the name of its anchor, and the tests it names as (file,
+/// function).
 #[derive(Debug, PartialEq)]
 struct Row {
     id: String,
     line: usize,
+    anchor: Option<String>,
     tests: Vec<(String, String)>,
 }
 
@@ -61,12 +65,19 @@ fn rows(text: &str) -> Vec<Row> {
 fn row(line: &str, number: usize) -> Option<Row> {
     let cells: Vec<&str> =
         line.trim().strip_prefix('|')?.trim_end_matches('|').split('|').map(str::trim).collect();
-    let first = cells.first()?.trim_matches(['`', '*']);
+    let (anchor, first) = match cells.first()?.strip_prefix("<a id=\"") {
+        Some(rest) => {
+            let (name, rest) = rest.split_once("\"></a>")?;
+            (Some(name.to_owned()), rest)
+        }
+        None => (None, cells[0]),
+    };
+    let first = first.trim_matches(['`', '*']);
     let id = ids(first).next().filter(|id| *id == first)?;
     let tests = cells.last()?.split(|c: char| c.is_whitespace() || "`,;<>()[]".contains(c));
     let tests =
         tests.filter_map(|word| word.split_once("::")).map(|(f, t)| (located(f), t.to_owned())).collect();
-    Some(Row { id: id.to_owned(), line: number, tests })
+    Some(Row { id: id.to_owned(), line: number, anchor, tests })
 }
 
 fn located(file: &str) -> String {
@@ -93,6 +104,13 @@ fn repeated(rows: &[Row]) -> Vec<String> {
             Some(format!("{FACTS}:{}: '{}' is already on line {before}", row.line, row.id))
         })
         .collect()
+}
+
+/// Returns the finding that documentation could not link to a row.
+fn without_anchor(row: &Row) -> Option<String> {
+    let id = &row.id;
+    (row.anchor.as_ref() != Some(id))
+        .then(|| format!("{FACTS}:{}: '{id}' does not begin with `<a id=\"{id}\"></a>`", row.line))
 }
 
 /// Returns the reasons why a row has no valid test; `read` reads a file.
@@ -177,10 +195,21 @@ mod tests {
     }
 
     #[test]
+    fn a_row_needs_its_own_anchor() {
+        let finding = |line: &str| without_anchor(&row(line, 7).expect(line));
+        assert_eq!(finding("| <a id=\"K-7\"></a>K-7 | a fact | a.rs::one |"), None);
+        assert!(finding("| <a id=\"K-8\"></a>K-7 | a fact | a.rs::one |").is_some(), "another id");
+        assert_eq!(
+            finding("| K-7 | a fact | a.rs::one |").as_deref(),
+            Some("KERNEL.md:7: 'K-7' does not begin with `<a id=\"K-7\"></a>`")
+        );
+    }
+
+    #[test]
     fn a_row_needs_a_test_that_exists() {
         let read =
             |path: &str| (path == "tests/a.rs").then(|| "#[test]\nfn one() {}\nfn helper() {}".to_owned());
-        let row = |tests| Row { id: "K-1".into(), line: 1, tests };
+        let row = |tests| Row { id: "K-1".into(), line: 1, anchor: None, tests };
         assert!(untested(&row(vec![pair("tests/a.rs", "one")]), read).is_empty());
         assert_eq!(untested(&row(vec![]), read).len(), 1, "no test named");
         assert_eq!(untested(&row(vec![pair("tests/a.rs", "helper")]), read).len(), 1, "not a test");

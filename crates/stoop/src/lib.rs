@@ -82,8 +82,8 @@
 //! - It supports Linux on 64-bit machines only. Anything that requires a kernel newer than 4.18
 //!   says so.
 //!
-//! Kernel behaviour that the crate relies on is cited as `K-…`. Each citation is a row of the
-//! project's `KERNEL.md`, with the test that pins it.
+//! Kernel behaviour that the crate relies on is cited as `K-…`: a row of [`kernel_facts`], which
+//! names the test that demonstrates it.
 
 #[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
 compile_error!("stoop is for Linux on 64-bit machines");
@@ -104,6 +104,8 @@ pub mod frame;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
+#[doc = include_str!("../KERNEL.md")]
+pub mod kernel_facts {}
 mod kind;
 mod listener;
 mod message;
