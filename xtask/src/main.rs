@@ -44,7 +44,7 @@ const VERBS: &[Verb] = &[
     ),
     (
         "words",
-        "the glossary and the rules of documentation, and subjects of commits; --all, --lower",
+        "the glossary and the rules of documentation, and subjects of commits; --all, --lower, --figures",
         words::run,
     ),
     ("man", "write the man pages into target/man", |_| man::run()),

@@ -4,6 +4,8 @@
 //! Findings in files older than this check are counted, file by file, in `xtask/words.budget`: a
 //! count may only fall.
 
+mod figures;
+
 use std::collections::BTreeMap;
 
 use crate::tree::{self, Source};
@@ -116,11 +118,14 @@ const ROOT_FILES: &[&str] = &[
 ];
 
 /// Checks every text against the glossary and the rules. `--all` also lists findings within the
-/// budget; `--lower` lowers the budget to the present counts.
+/// budget; `--lower` lowers the budget to the present counts; `--figures` prints counts instead.
 pub fn run(args: &[String]) -> Outcome {
     let option = args.first().map_or("", String::as_str);
-    if !["", "--all", "--lower"].contains(&option) {
-        return Err(format!("'{option}' is not an option: --all, --lower"));
+    if !["", "--all", "--lower", "--figures"].contains(&option) {
+        return Err(format!("'{option}' is not an option: --all, --lower, --figures"));
+    }
+    if option == "--figures" {
+        return figures::print();
     }
     let mut budget = parse_budget(&tree::read(BUDGET)?)?;
     let mut findings = Vec::new();
@@ -161,7 +166,7 @@ fn sources() -> Result<Vec<Source>, String> {
     for file in ROOT_FILES {
         sources.push(Source { path: (*file).to_owned(), text: tree::read(file)? });
     }
-    // It contains the glossary's left column.
+    // It has the glossary's left column.
     sources.retain(|source| source.path != "xtask/src/words.rs");
     Ok(sources)
 }
