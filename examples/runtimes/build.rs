@@ -1,4 +1,4 @@
-//! Makes client and server code of the `.proto`. No protoc is needed.
+//! Generates client and server code from the `.proto`. No protoc is needed.
 
 use std::path::PathBuf;
 use std::{env, fs};

@@ -9,8 +9,7 @@ use stoop_fuzz::{FuzzTarget, TARGETS};
 /// The target that this process runs.
 static TARGET: OnceLock<FuzzTarget> = OnceLock::new();
 
-/// Looks up the target by its name in the environment; exits the process if there is no such
-/// target.
+/// Looks up the target by its name in the environment. Exits the process if it is unknown.
 fn choose() {
     let name = std::env::var("FUZZ_TARGET").unwrap_or_default();
     match TARGETS.iter().find(|(known, _)| *known == name) {

@@ -98,7 +98,7 @@ fn has_ended(mut pipe: PipeReader) -> bool {
 
 /// Runs a ring whose other end writes arbitrary values into the shared words and lengths, between
 /// any two calls. Each step is a byte for the action, two for the position, and four for the value.
-/// There is no panic, no endless wait, and no message longer than the ring.
+/// Nothing panics or waits indefinitely, and messages are never longer than the ring.
 pub fn ring_words(data: &[u8]) {
     const CAPACITY_BYTES: usize = 4096;
     let ring = Ring::new(CAPACITY_BYTES).expect("memory");

@@ -1,5 +1,5 @@
-//! gRPC over a local socket from zero. The interface is `proto/greeter.proto`; here is what
-//! `build.rs` made of it. The server is `bin/greeter_server.rs`, the client
+//! gRPC over a Unix domain socket from scratch. The interface is `proto/greeter.proto`; this is the
+//! code that `build.rs` generates from it. The server is `bin/greeter_server.rs`, the client
 //! `bin/greeter_client.rs`.
 
 #![expect(missing_docs, reason = "the words are in the .proto")]

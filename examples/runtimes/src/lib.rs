@@ -1,4 +1,4 @@
-//! The interface between a host and its runtimes, and what every runtime does the same way.
+//! The interface between a host and its runtimes, and the parts that all runtimes share.
 //!
 //! There are three programs in `bin`: `host`, and two runtimes, `upper` and `reverse`. The host
 //! knows the interface (`proto/runtime.proto`) and a directory of sockets, and no particular
@@ -20,7 +20,7 @@ pub mod api {
     pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/runtime.bin"));
 }
 
-/// The revisions of the interface that are known here.
+/// The supported revisions of the interface.
 pub const REVISIONS: [u32; 2] = [1, 2];
 
 /// Returns the hand-over address of a runtime, next to its socket.

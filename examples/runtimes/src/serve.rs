@@ -17,7 +17,7 @@ use crate::api::runtime_server::{Runtime, RuntimeServer};
 use crate::api::{DESCRIPTORS, Done, Job, VersionRequest, VersionResponse};
 use crate::{REVISIONS, arguments, control_of, tls};
 
-/// What one runtime does differently from another.
+/// The work of one runtime.
 pub type Work = fn(&str) -> String;
 
 /// How long each step of a hand-over may take.
@@ -32,7 +32,7 @@ struct Runner {
 #[tonic::async_trait]
 impl Runtime for Runner {
     async fn version(&self, request: Request<VersionRequest>) -> Result<Response<VersionResponse>, Status> {
-        // Over a local socket the kernel says who asks.
+        // Over a Unix socket, the kernel identifies the caller.
         if let Some(caller) = Caller::of(&request) {
             println!("asked by process {} of user {}", caller.pid, caller.uid);
         }

@@ -1,4 +1,4 @@
-//! The real programs: swapped under load, killed, of another version, and moved to another machine.
+//! The programs: replaced under load, killed, of another revision, and on another machine.
 
 use std::io::Write;
 use std::path::Path;
@@ -31,7 +31,7 @@ fn say(host: &mut KillOnDrop, line: &str) {
     writeln!(host.0.stdin.as_mut().unwrap(), "{line}").unwrap();
 }
 
-/// Gives a command, and what the host says that begins so.
+/// Sends a command, and returns the host's next line with this prefix.
 fn ask(host: &mut KillOnDrop, line: &str, word: &str) -> String {
     say(host, line);
     host.line(word, LIMIT)
@@ -78,9 +78,9 @@ fn a_killed_runtime_affects_only_its_callers() {
     dying.0.kill().unwrap();
     host.line("mine: gone:", LIMIT);
     assert_eq!(ask(&mut host, "run other hello", "other: HELLO"), "(by upper)");
-    // Nobody is there, for longer than a call has patience.
+    // No runtime is running for longer than a call waits.
     ask(&mut host, "run mine hello", "mine: gone:");
-    // Its file is still there, and a successor takes the place.
+    // Its socket file remains, and a successor takes it over.
     let _successor = runtime(REVERSE, &mine, &[]);
     assert_eq!(ask(&mut host, "run mine hello", "mine: olleh"), "(by reverse)");
 }
@@ -130,7 +130,7 @@ fn tools_find_what_they_look_for() {
     stoop_testkit::deadline(LIMIT, move || runtime.block_on(asked));
 }
 
-/// Two network namespaces with a cable between them, gone when the value is dropped.
+/// Two network namespaces joined by a veth pair, deleted on drop.
 struct Cable {
     names: [String; 2],
 }
@@ -169,7 +169,7 @@ fn ip(arguments: &[&str]) {
     assert!(Command::new("ip").args(arguments).status().unwrap().success(), "ip {arguments:?}");
 }
 
-/// An authority, and what it has signed.
+/// A certificate authority, and the certificates that it has signed.
 fn certificates(directory: &Path) {
     use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
     let key = KeyPair::generate().unwrap();
@@ -201,7 +201,7 @@ fn another_machine_is_another_address() {
     let mut host = start(cable.within(1, HOST).args([address, "--tls"]).arg(ours.path()));
     assert_eq!(ask(&mut host, "run remote hello", "remote: HELLO"), "(by upper)");
     assert_eq!(ask(&mut host, "load remote 1000", "remote: 1000 calls,"), r#"0 failed, by {"upper"}"#);
-    // Whom the authority has not signed is no host of ours.
+    // A host without a certificate of the authority is refused.
     let mut stranger = start(cable.within(1, HOST).args([address, "--tls"]).arg(theirs.path()));
     say(&mut stranger, "run remote hello");
     let said = stranger.line("remote: ", LIMIT);

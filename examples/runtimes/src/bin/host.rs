@@ -6,9 +6,9 @@
 //! ```
 //!
 //! Reads commands, a line each: `list`; `run RUNTIME TEXT`; `follow RUNTIME TEXT`; `load RUNTIME
-//! COUNT`, so many calls, 64 at once. A runtime is named for its socket: `upper` is
-//! `DIRECTORY/upper.sock`. An address in place of the directory is one runtime, here or on another
-//! machine.
+//! COUNT`, which makes that many calls, 64 at once. A runtime has the name of its socket: `upper`
+//! is `DIRECTORY/upper.sock`. An address in place of the directory is a single runtime, on this or
+//! another machine.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
@@ -32,13 +32,13 @@ type Client = RuntimeClient<Channel>;
 
 /// The available runtimes.
 struct Runtimes {
-    place: Place,
+    place: Location,
     certificates: Option<PathBuf>,
     /// Clients of runtimes with a negotiated revision.
     known: BTreeMap<String, Client>,
 }
 
-enum Place {
+enum Location {
     Directory(PathBuf),
     One(Endpoint),
 }
@@ -46,7 +46,7 @@ enum Place {
 impl Runtimes {
     /// Returns the names of the sockets that exist now; nothing is cached.
     fn names(&self) -> std::io::Result<BTreeSet<String>> {
-        let Place::Directory(directory) = &self.place else {
+        let Location::Directory(directory) = &self.place else {
             return Ok(BTreeSet::from(["remote".to_owned()]));
         };
         let mut names = BTreeSet::new();
@@ -61,10 +61,10 @@ impl Runtimes {
 
     fn endpoint(&self, name: &str) -> Result<Endpoint, Box<dyn Error>> {
         Ok(match &self.place {
-            Place::Directory(directory) => {
+            Location::Directory(directory) => {
                 directory.join(name).with_extension("sock").as_path().try_into()?
             }
-            Place::One(endpoint) => endpoint.clone(),
+            Location::One(endpoint) => endpoint.clone(),
         })
     }
 
@@ -161,8 +161,8 @@ async fn main() -> ExitCode {
         return ExitCode::from(2);
     };
     let place = match place.parse() {
-        _ if Path::new(place).is_dir() => Place::Directory(place.into()),
-        Ok(endpoint) => Place::One(endpoint),
+        _ if Path::new(place).is_dir() => Location::Directory(place.into()),
+        Ok(endpoint) => Location::One(endpoint),
         Err(error) => {
             eprintln!("error: {error}");
             return ExitCode::FAILURE;
