@@ -70,7 +70,7 @@ impl Caller {
     fn peer(&self) -> &Peer {
         self.0.peer.get_or_init(|| match self.0.stream.upgrade() {
             Some(stream) => stream.peer(),
-            None => unreachable!("a stream goes only when its caller is settled"),
+            None => unreachable!("a stream is dropped only after its caller is settled"),
         })
     }
 
@@ -128,7 +128,9 @@ pub fn only(policy: Policy) -> impl FnMut(Request<()>) -> Result<Request<()>, St
     let policy = Arc::new(policy);
     move |request| match Caller::of(&request) {
         Some(caller) if caller.is_admitted_by(&policy) => Ok(request),
-        Some(_) => Err(Status::permission_denied("this user may not call this service")),
-        None => Err(Status::permission_denied("the caller is not known: this is no local socket")),
+        Some(_) => Err(Status::permission_denied("this user is not allowed to call this service")),
+        None => Err(Status::permission_denied(
+            "the caller is unknown: the call did not arrive over a Unix socket",
+        )),
     }
 }

@@ -44,7 +44,7 @@ fn asked(headers: &HeaderMap) -> Option<Duration> {
 }
 
 fn exceeded() -> Status {
-    Status::deadline_exceeded("the time for this call is over")
+    Status::deadline_exceeded("deadline exceeded")
 }
 
 /// Runs a call, which fails when its deadline passes. `failed` makes the failure.
@@ -127,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_client_may_ask_for() {
+    fn grpc_timeout_is_parsed() {
         let asked = |text: &str| {
             let mut headers = HeaderMap::new();
             headers.insert("grpc-timeout", text.parse().unwrap());

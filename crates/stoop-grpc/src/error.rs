@@ -43,10 +43,10 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Error::Socket(error) => error.fmt(f),
-            Error::Address(cause) => write!(f, "not an address: {cause}"),
-            Error::Transport(cause) => write!(f, "the network transport failed: {cause}"),
-            Error::Descriptors(cause) => write!(f, "the services cannot be described: {cause}"),
-            Error::NoTls => f.write_str("the address asks for TLS, and none is configured"),
+            Error::Address(cause) => write!(f, "invalid address: {cause}"),
+            Error::Transport(cause) => write!(f, "transport error: {cause}"),
+            Error::Descriptors(cause) => write!(f, "invalid file descriptor set: {cause}"),
+            Error::NoTls => f.write_str("TLS is not configured for an https endpoint"),
         }
     }
 }

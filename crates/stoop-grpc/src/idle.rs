@@ -30,11 +30,11 @@ struct Shared {
     beginning: Notify,
     /// The number of writes, to detect a client that reads the end of a response slowly.
     written: AtomicU64,
-    calls: Mutex<Calls>,
+    calls: Mutex<CallState>,
 }
 
 #[derive(Debug)]
-struct Calls {
+struct CallState {
     under_way: usize,
     /// Since when no call is under way.
     since: Instant,
@@ -49,11 +49,11 @@ impl IdleTracker {
             begun: AtomicBool::new(false),
             beginning: Notify::new(),
             written: AtomicU64::new(0),
-            calls: Mutex::new(Calls { under_way: 0, since: Instant::now() }),
+            calls: Mutex::new(CallState { under_way: 0, since: Instant::now() }),
         }))
     }
 
-    fn locked(&self) -> MutexGuard<'_, Calls> {
+    fn locked(&self) -> MutexGuard<'_, CallState> {
         self.0.calls.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -69,11 +69,11 @@ impl IdleTracker {
     }
 
     /// Counts a call until the result is dropped. Returns `None` if calls are not counted.
-    pub(crate) fn call(&self) -> Option<Call> {
+    pub(crate) fn call(&self) -> Option<CallGuard> {
         self.begin();
         self.0.between?;
         self.locked().under_way += 1;
-        Some(Call(self.clone()))
+        Some(CallGuard(self.clone()))
     }
 
     /// Records a write.
@@ -150,9 +150,9 @@ impl IdleTracker {
 
 /// A call under way.
 #[derive(Debug)]
-pub(crate) struct Call(IdleTracker);
+pub(crate) struct CallGuard(IdleTracker);
 
-impl Drop for Call {
+impl Drop for CallGuard {
     fn drop(&mut self) {
         let mut calls = self.0.locked();
         calls.under_way -= 1;
@@ -163,11 +163,11 @@ impl Drop for Call {
 /// The response to a call, which counts as under way until its body was read to the end.
 pub(crate) struct TrackedBody<B> {
     body: B,
-    _call: Option<Call>,
+    _call: Option<CallGuard>,
 }
 
 impl<B> TrackedBody<B> {
-    pub(crate) fn new(body: B, call: Option<Call>) -> TrackedBody<B> {
+    pub(crate) fn new(body: B, call: Option<CallGuard>) -> TrackedBody<B> {
         TrackedBody { body, _call: call }
     }
 }
@@ -197,7 +197,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_time_without_a_call_counts() {
+    fn idle_time_excludes_calls() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let time = Duration::from_millis;
         runtime.block_on(async {
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_call_has_a_time_of_its_own() {
+    fn the_first_call_has_its_own_deadline() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let time = Duration::from_millis;
         runtime.block_on(async {

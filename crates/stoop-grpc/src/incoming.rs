@@ -28,13 +28,15 @@ impl Endpoint {
     /// on. It is ignored for TCP.
     ///
     /// ```
-    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let directory = stoop_testkit::tempdir();
     /// # let path = directory.path().join("app.sock");
+    /// use std::os::unix::fs::PermissionsExt;
     /// use stoop::Policy;
     /// use stoop_grpc::Endpoint;
     ///
-    /// let endpoint = Endpoint::try_from(path.as_path())?;    // or "/run/app.sock".parse()?
+    /// let endpoint = Endpoint::try_from(path.as_path())?; // or "/run/app.sock".parse()?
     /// let policy = Policy::same_user().allow_gid(44);
     /// let incoming = endpoint.listen(|bind| bind.mode(0o660).policy(policy)).await?;
     /// # drop(incoming);
@@ -116,7 +118,8 @@ impl Incoming {
     /// `GOAWAY`, calls under way included.
     ///
     /// ```
-    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let directory = stoop_testkit::tempdir();
     /// # let path = directory.path().join("app.sock");
     /// # let endpoint = stoop_grpc::Endpoint::try_from(path.as_path())?;

@@ -152,13 +152,13 @@ where
         let idle = server.take_idle_timeout();
         let handler = |stream: aio::Stream| {
             let (stream, peer_handle) = PeerStream::new(stream);
-            let calls = Calls {
+            let calls = ConnectionService {
                 service: self.service.clone(),
                 peer_handle,
                 timeout: self.settings.timeout,
                 idle: IdleTracker::new(self.settings.header_timeout, idle),
             };
-            converse(self.http2.clone(), stream, calls, draining.clone())
+            serve_connection(self.http2.clone(), stream, calls, draining.clone())
         };
         server.run_without_peer(handler, shutdown).await
     }
@@ -189,13 +189,14 @@ impl Settings {
 }
 
 /// Serves one connection to its end.
-async fn converse<S, B>(
+async fn serve_connection<S, B>(
     http2: http2::Builder<Spawn>,
     stream: PeerStream,
-    calls: Calls<S>,
+    calls: ConnectionService<S>,
     mut draining: Draining,
 ) where
-    Calls<S>: hyper::service::HttpService<Received, ResBody = B, Error = Infallible, Future: Send + 'static>,
+    ConnectionService<S>:
+        hyper::service::HttpService<Received, ResBody = B, Error = Infallible, Future: Send + 'static>,
     B: http_body::Body<Error: Into<StdError>, Data: Send> + Send + 'static,
 {
     let stream = AuthorityStream::new(Linger::new(stream));
@@ -218,14 +219,14 @@ async fn converse<S, B>(
 
 /// The service that hyper calls for each request of one connection.
 #[derive(Clone)]
-struct Calls<S> {
+struct ConnectionService<S> {
     service: S,
     peer_handle: PeerHandle,
     timeout: Option<Duration>,
     idle: IdleTracker,
 }
 
-impl<S, B> hyper::service::Service<Request<Received>> for Calls<S>
+impl<S, B> hyper::service::Service<Request<Received>> for ConnectionService<S>
 where
     S: Service<Request<Body>, Response = Response<B>> + Clone + Send + 'static,
     S::Future: Send,
@@ -243,7 +244,7 @@ where
             request.extensions_mut().insert(caller);
         }
         let under_way = self.idle.call();
-        let answer = answer(self.service.clone(), request, self.timeout);
+        let answer = respond(self.service.clone(), request, self.timeout);
         Box::pin(async move {
             let answer = answer.await?;
             Ok(match under_way {
@@ -279,12 +280,12 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        Box::pin(answer(self.service.clone(), request, self.timeout))
+        Box::pin(respond(self.service.clone(), request, self.timeout))
     }
 }
 
-/// Calls the service, within the call's deadline, which starts now.
-fn answer<S, B>(
+/// ConnectionService the service, within the call's deadline, which starts now.
+fn respond<S, B>(
     mut service: S,
     request: Request<Body>,
     timeout: Option<Duration>,

@@ -1,5 +1,4 @@
-//! Dynamic calls against servers that say of themselves what they like, and against what no server
-//! should do.
+//! Dynamic calls to servers whose reflection service sends invalid or unbounded schemas.
 #![cfg(all(feature = "dynamic", feature = "server"))]
 
 mod common;
@@ -12,7 +11,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use common::{Answers, Echo, on_tokio};
+use common::{Answers, Echo, block_on};
 use prost::Message;
 use prost_types::{FileDescriptorProto, ServiceDescriptorProto};
 use stoop_grpc::dynamic::{CallError, Client, Options, ReflectError, Schema, json, reflect};
@@ -27,10 +26,10 @@ use tonic::{Code, Request, Response, Status, Streaming};
 
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// What a reflection service answers to a question, as bytes.
+/// Maps a reflection request to a response, both as bytes.
 type Lie = Arc<dyn Fn(Bytes) -> Bytes + Send + Sync>;
 
-/// A reflection service that answers whatever a test likes.
+/// A reflection service with scripted responses.
 #[derive(Clone)]
 struct Liar(Lie);
 
@@ -67,14 +66,14 @@ impl tonic::server::StreamingService<Bytes> for Lies {
     }
 }
 
-/// Calls a server that has these routes.
+/// Runs a test against a server with these routes.
 fn with_server<T, F>(routes: Routes, test: impl FnOnce(Client) -> F + Send + 'static) -> T
 where
     T: Send + 'static,
     F: Future<Output = T>,
 {
     deadline(LIMIT, || {
-        on_tokio(async {
+        block_on(async {
             let directory = tempdir();
             let path = directory.path().join("app.sock").to_str().unwrap().to_owned();
             let endpoint: Endpoint = path.parse().unwrap();
@@ -94,7 +93,7 @@ fn reflected(lie: impl Fn(Bytes) -> Bytes + Send + Sync + 'static) -> Result<Sch
     with_server(routes, |client| async move { reflect(&client, &Options::default()).await })
 }
 
-/// A message with one field, whose content has a length.
+/// Encodes a message with one length-delimited field.
 fn field(number: u8, content: &[u8]) -> Vec<u8> {
     let mut bytes = vec![number << 3 | 2];
     prost::encode_length_delimiter(content.len(), &mut bytes).unwrap();
@@ -102,13 +101,13 @@ fn field(number: u8, content: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// That these are the services.
+/// Encodes a response that lists these services.
 fn services(names: &[&str]) -> Bytes {
     let list: Vec<u8> = names.iter().flat_map(|name| field(1, &field(1, name.as_bytes()))).collect();
     field(6, &list).into()
 }
 
-/// That these are the files.
+/// Encodes a response with these files.
 fn files(files: &[FileDescriptorProto]) -> Bytes {
     field(4, &files.iter().flat_map(|file| field(1, &file.encode_to_vec())).collect::<Vec<_>>()).into()
 }
@@ -123,13 +122,13 @@ fn file(name: &str, imports: &[&str]) -> FileDescriptorProto {
     }
 }
 
-/// Whether a question is the one for the list of services.
+/// Returns whether a request asks for the list of services.
 fn asks_for_services(question: &Bytes) -> bool {
     question.first() == Some(&(7 << 3 | 2))
 }
 
 #[test]
-fn what_a_server_imports_is_asked_for() {
+fn imports_are_requested() {
     let schema = reflected(|question| {
         let asked = |name: &str| question.ends_with(name.as_bytes());
         if asks_for_services(&question) {
@@ -154,7 +153,7 @@ fn what_a_server_imports_is_asked_for() {
 }
 
 #[test]
-fn what_makes_no_sense_is_refused() {
+fn invalid_schemas_are_refused() {
     let malformed = |lie: Bytes| match reflected(move |_| lie.clone()) {
         Err(ReflectError::Call(CallError::Malformed(why))) => why,
         other => panic!("{other:?}"),
@@ -162,13 +161,13 @@ fn what_makes_no_sense_is_refused() {
     malformed(Bytes::new());
     malformed(Bytes::from_static(&[0xff; 30]));
     malformed(files(&[]));
-    // A file of bytes that are none.
+    // Bytes that are not a file descriptor.
     let garbage = reflected(|question| match asks_for_services(&question) {
         true => services(&["a.A"]),
         false => field(4, &field(1, &[0xff; 30])).into(),
     });
     assert!(matches!(garbage, Err(ReflectError::Call(CallError::Malformed(_)))), "{garbage:?}");
-    // An import that cannot be had, and files that import each other, which harms nobody.
+    // A missing import, and files that import each other.
     let missing = reflected(|question| match asks_for_services(&question) {
         true => services(&["a.A"]),
         false if question.ends_with(b"a.A") => files(&[file("a.proto", &["b.proto"])]),
@@ -184,7 +183,7 @@ fn what_makes_no_sense_is_refused() {
 }
 
 #[test]
-fn a_server_that_makes_up_files_without_end_is_left() {
+fn endless_imports_end_the_call() {
     let endless = reflected(|question| {
         if asks_for_services(&question) {
             return services(&["a.A"]);
@@ -199,17 +198,17 @@ fn a_server_that_makes_up_files_without_end_is_left() {
 }
 
 #[test]
-fn a_server_without_reflection_says_so() {
+fn missing_reflection_is_unsupported() {
     let none = with_server(Routes::new(Echo { name: "x" }), |client| async move {
         let none = reflect(&client, &Options::default()).await;
-        // tonic does not say which is missing, service or method.
+        // tonic does not report whether the service or the method is missing.
         assert!(!client.lacks("no.such.Service", &Options::default()).await);
         none
     });
     assert!(matches!(none, Err(ReflectError::Unsupported)), "{none:?}");
 }
 
-/// A schema of a service that the server has, made up here.
+/// Returns a schema for the `Echo` service.
 fn echo_schema() -> Schema {
     let directory = tempdir();
     let path = directory.path().join("echo.proto");
@@ -237,19 +236,19 @@ async fn call(
 }
 
 #[test]
-fn each_way_in_which_a_call_fails_is_told_apart() {
+fn call_failures_are_distinguished() {
     with_server(Routes::new(Echo { name: "x" }), |client| async move {
         let fine = call(&client, "Unary", r#"{"text":"hello"}"#, Options::default()).await;
         assert_eq!(fine.unwrap(), [r#"{"text":"hello"}"#]);
         let failed = call(&client, "Fail", "{}", Options::default()).await.unwrap_err();
         assert_eq!(failed.status().map(Status::code), Some(Code::FailedPrecondition));
-        // Each answer is one byte of the request: no message at all.
+        // Each response is one byte of the request, which is not a valid message.
         let malformed = call(&client, "Count", r#"{"text":"hello"}"#, Options::default()).await.unwrap_err();
         assert!(matches!(malformed, CallError::Malformed(_)), "{malformed:?}");
         let small = client.clone().max_message_bytes(4);
         let large = call(&small, "Unary", r#"{"text":"hello"}"#, Options::default()).await.unwrap_err();
         assert!(matches!(large, CallError::TooLarge { max_bytes: 4 }), "{large:?}");
-        // The server's own limit is the server's answer, though both limits are the same.
+        // The server's own limit is reported as the server's status, although both limits are equal.
         let request = format!(r#"{{"text":"{}"}}"#, "x".repeat(5 << 20));
         let refused = call(&client, "Unary", &request, Options::default()).await.unwrap_err();
         assert_eq!(refused.status().map(Status::code), Some(Code::OutOfRange), "{refused:?}");
@@ -257,9 +256,9 @@ fn each_way_in_which_a_call_fails_is_told_apart() {
 }
 
 #[test]
-fn a_server_that_ends_breaks_the_call() {
+fn a_server_exit_breaks_the_call() {
     deadline(LIMIT, || {
-        on_tokio(async {
+        block_on(async {
             let (ours, theirs) = stoop::aio::Stream::pair().unwrap();
             let (channel, mut listening) = stoop_grpc::dynamic::channel(ours).await.unwrap();
             let client = Client::grpc(channel);
@@ -273,7 +272,7 @@ fn a_server_that_ends_breaks_the_call() {
             assert!(matches!(broken, CallError::Broken(_)), "{broken:?}");
             let greeting = listening.greeting(Duration::from_secs(5)).await;
             assert_eq!(greeting, stoop_grpc::dynamic::Greeting::Closed);
-            // There is no other connection than the one that was given.
+            // The channel has no other connection.
             let again = call(&client, "Unary", "{}", Options::default()).await.unwrap_err();
             assert!(matches!(again, CallError::Broken(_)), "{again:?}");
         });

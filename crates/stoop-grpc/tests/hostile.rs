@@ -1,6 +1,5 @@
-//! Clients that mean harm, each beside one that does not: who overdoes it is cut off or held back,
-//! and nobody else notices. Each test is a process of its own, so that what it uses can be
-//! measured.
+//! Hostile clients: they are disconnected or held back, and a regular client is still served. Each
+//! test runs in a process of its own, whose memory and CPU time it measures.
 
 mod common;
 
@@ -9,13 +8,13 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use common::EchoClient;
-use common::running::{Running, client, message, run};
+use common::harness::{Running, client, message, run};
 use stoop::serve::{self, Counters};
 use stoop::{Bind, aio};
 use stoop_testkit::Role;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-/// The opening of every client, with settings.
+/// The preface of HTTP/2, and empty settings.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
 const HEADERS: u8 = 1;
@@ -24,7 +23,7 @@ const PING: u8 = 6;
 const CONTINUATION: u8 = 9;
 const END_HEADERS: u8 = 4;
 
-/// Whether the authority of a hostile client is one that has to be rewritten.
+/// Authorities of a hostile client: one that is valid, and one that is rewritten.
 const AUTHORITIES: [&[u8]; 2] = [b"localhost", b"/a/b"];
 
 fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
@@ -32,12 +31,12 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     [&len.to_be_bytes()[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
-/// The header block of a call.
+/// Encodes the header block of a call.
 fn call(authority: &[u8], path: &[u8]) -> Vec<u8> {
     [&[0x83, 0x86, 0x41, authority.len() as u8], authority, &[0x44, path.len() as u8], path].concat()
 }
 
-/// A server, a client that has called it and will again, and where they are.
+/// A server, and a regular client that calls it before and after the attack.
 struct Scene {
     path: PathBuf,
     server: Running,
@@ -58,7 +57,7 @@ impl Scene {
     }
 }
 
-/// Runs a test in a process of its own, with a server that ends idle connections after this time.
+/// Runs a test in a process of its own, with a server that closes idle connections after this time.
 fn test<F: Future<Output = Scene>>(
     name: &str,
     idle: Duration,
@@ -67,7 +66,7 @@ fn test<F: Future<Output = Scene>>(
     if stoop_testkit::role().is_none() {
         return Role::new(name, "hostile").run();
     }
-    common::running::test(async move |directory| {
+    common::harness::test(async move |directory| {
         let path = directory.join("app.sock");
         let server = serve::Server::new(Bind::new(&path).listen_async().await.unwrap()).idle_timeout(idle);
         let counters = server.counters();
@@ -82,8 +81,8 @@ fn test<F: Future<Output = Scene>>(
 
 const LONG: Duration = Duration::from_secs(60);
 
-/// Writes this again and again until the server has had enough, reading what it says; gives how
-/// much was written.
+/// Writes pieces until the server closes the connection, and discards what it sends. Returns how
+/// many bytes were written.
 async fn flood(stream: aio::Stream, piece: impl Fn(usize) -> Vec<u8>, max_bytes: usize) -> usize {
     let (mut reader, mut writer) = tokio::io::split(stream);
     let reading = tokio::spawn(async move {
@@ -103,11 +102,11 @@ async fn flood(stream: aio::Stream, piece: impl Fn(usize) -> Vec<u8>, max_bytes:
 }
 
 #[test]
-fn a_header_block_without_end_is_cut_off() {
-    test("a_header_block_without_end_is_cut_off", LONG, async |scene| {
+fn an_endless_header_block_is_disconnected() {
+    test("an_endless_header_block_is_disconnected", LONG, async |scene| {
         for authority in AUTHORITIES {
-            // A call that is fine, so that what is to be rewritten is; then a block that never ends, full of
-            // something or of nothing.
+            // A valid call, so that rewriting begins if it is needed, and then a block that never ends, with
+            // or without content.
             for filling in [&[0x82; 1024][..], b""] {
                 let first = frame(HEADERS, END_HEADERS, 1, &call(authority, b"/x"));
                 let begin = frame(HEADERS, 0, 3, &[0x83]);
@@ -121,10 +120,10 @@ fn a_header_block_without_end_is_cut_off() {
     });
 }
 
-/// A first block that never ends is what nothing has been decided about.
+/// During the first block, it is not known yet whether the authority must be rewritten.
 #[test]
-fn a_first_header_block_without_end_is_cut_off() {
-    test("a_first_header_block_without_end_is_cut_off", LONG, async |scene| {
+fn an_endless_first_header_block_is_disconnected() {
+    test("an_endless_first_header_block_is_disconnected", LONG, async |scene| {
         for filling in [&[0x82; 1024][..], b""] {
             let attacker = scene.attacker(&frame(HEADERS, 0, 1, &[0x83])).await;
             let more = frame(CONTINUATION, 0, 1, filling);
@@ -135,14 +134,14 @@ fn a_first_header_block_without_end_is_cut_off() {
     });
 }
 
-/// Two kilobytes in the table, and fourteen thousand references to them in each block: 30 MB of
-/// header.
+/// An HPACK bomb: two kilobytes in the dynamic table, and fourteen thousand references to them in
+/// each block, which expand to 30 MB.
 #[test]
-fn a_header_bomb_does_not_go_off() {
-    test("a_header_bomb_does_not_go_off", LONG, async |mut scene| {
+fn an_hpack_bomb_is_limited() {
+    test("an_hpack_bomb_is_limited", LONG, async |mut scene| {
         for authority in AUTHORITIES {
             let value = [b'v'; 2000];
-            // A literal that is kept: name "x", and a value of 127 + 1873 bytes.
+            // A literal that is added to the table: name "x", and a value of 127 + 1873 bytes.
             let entry = [&[0x40, 1, b'x', 0x7f, 0xd1, 0x0e], &value[..]].concat();
             let opening = [call(authority, b"/x"), entry].concat();
             let attacker = scene.attacker(&frame(HEADERS, END_HEADERS, 1, &opening)).await;
@@ -158,14 +157,14 @@ fn a_header_bomb_does_not_go_off() {
     });
 }
 
-/// Calls that are begun and taken back at once cost their client more than the server.
+/// Rapid reset: calls that are opened and reset at once cost the client more than the server.
 #[test]
-fn calls_taken_back_at_once_leave_nothing_behind() {
-    test("calls_taken_back_at_once_leave_nothing_behind", LONG, async |mut scene| {
+fn rapid_resets_leak_nothing() {
+    test("rapid_resets_leak_nothing", LONG, async |mut scene| {
         for authority in AUTHORITIES {
             let before = resident_bytes();
             let attacker = scene.attacker(b"").await;
-            // The first block says it all, the others the same.
+            // The first block fills the table, and the others refer to it.
             let block = call(authority, b"/stoop.test.Echo/Slow");
             let piece = |nth: usize| {
                 let stream = 1 + 2 * nth as u32;
@@ -181,14 +180,14 @@ fn calls_taken_back_at_once_leave_nothing_behind() {
     });
 }
 
-/// Who asks without end, and never listens, is not answered without end.
+/// Responses to a client that never reads are bounded.
 #[test]
-fn pings_of_a_client_that_reads_nothing_are_not_hoarded() {
-    test("pings_of_a_client_that_reads_nothing_are_not_hoarded", LONG, async |scene| {
+fn pings_without_reads_are_bounded() {
+    test("pings_without_reads_are_bounded", LONG, async |scene| {
         let before = resident_bytes();
         let mut attacker = scene.attacker(b"").await;
         let pings: Vec<u8> = std::iter::repeat_n(frame(PING, 0, 0, b"8 bytes."), 1000).flatten().collect();
-        // Until the server takes no more: it reads no further while nobody hears it.
+        // Until the server stops reading, because its responses are not read.
         let pushing = async { while attacker.write_all(&pings).await.is_ok() {} };
         let _ = tokio::time::timeout(Duration::from_secs(2), pushing).await;
         let grown = resident_bytes().saturating_sub(before);
@@ -197,15 +196,15 @@ fn pings_of_a_client_that_reads_nothing_are_not_hoarded() {
     });
 }
 
-/// A byte now and then keeps no connection open: nothing is under way before a header is whole.
+/// A byte now and then does not keep a connection open: a call is under way only after its header.
 #[test]
-fn who_never_finishes_a_header_is_cut_off() {
-    test("who_never_finishes_a_header_is_cut_off", Duration::from_millis(200), async |scene| {
+fn unfinished_headers_are_disconnected() {
+    test("unfinished_headers_are_disconnected", Duration::from_millis(200), async |scene| {
         let begun = Instant::now();
         let mut attackers = tokio::task::JoinSet::new();
         let block = call(b"/a/b", &[b'/'; 100]);
         let first = [PREFACE, &frame(HEADERS, END_HEADERS, 1, &block)].concat();
-        // In the preface, in the first header, in a later one.
+        // In the preface, in the first header, and in a later one.
         for (at_once, slowly) in [
             (vec![], first.clone()),
             (PREFACE.to_vec(), frame(HEADERS, END_HEADERS, 1, &block)),
@@ -230,11 +229,11 @@ fn who_never_finishes_a_header_is_cut_off() {
 }
 
 #[test]
-fn thousands_that_say_nothing_cost_little_and_go() {
-    const TEST: &str = "thousands_that_say_nothing_cost_little_and_go";
+fn thousands_of_silent_clients_are_cheap() {
+    const TEST: &str = "thousands_of_silent_clients_are_cheap";
     test(TEST, Duration::from_secs(3), async |mut scene| {
         let room = descriptors_wanted(30_100);
-        // Both ends of each are in this process, and the server has a descriptor of the client's process.
+        // Both ends of each are in this process, and the server has a pidfd of each client.
         let count = ((room - 100) / 3).min(10_000) as usize;
         let mut silent = Vec::with_capacity(count);
         let before = resident_bytes();
@@ -247,7 +246,7 @@ fn thousands_that_say_nothing_cost_little_and_go() {
         }
         let each = resident_bytes().saturating_sub(before) / count;
         assert!(each < 32 * 1024, "{each} bytes each, both ends");
-        // Nobody looks at those that do nothing.
+        // Silent connections cost no CPU time.
         let (used, begun) = (processor_time(), Instant::now());
         tokio::time::sleep(Duration::from_millis(500)).await;
         let share = (processor_time() - used).as_secs_f64() / begun.elapsed().as_secs_f64();
@@ -261,25 +260,25 @@ fn thousands_that_say_nothing_cost_little_and_go() {
     });
 }
 
-/// As many descriptors as there may be, or this many.
+/// Raises the limit on file descriptors to this number, or to its maximum, and returns it.
 fn descriptors_wanted(count: u64) -> u64 {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     let enough = Rlimit { current: Some(count), maximum: limit.maximum.map(|maximum| maximum.max(count)) };
-    // More than the maximum is for root only.
+    // Only root may exceed the maximum.
     let most = Rlimit { current: limit.maximum, ..limit };
     setrlimit(Resource::Nofile, enough).or_else(|_| setrlimit(Resource::Nofile, most)).unwrap();
     getrlimit(Resource::Nofile).current.unwrap_or(count)
 }
 
-/// The memory of this process.
+/// Returns the resident memory of this process.
 fn resident_bytes() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
     line.trim_end_matches("kB").trim().parse::<usize>().unwrap() * 1024
 }
 
-/// What this process has used of the processors.
+/// Returns the CPU time that this process has used.
 fn processor_time() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)

@@ -1,5 +1,5 @@
 //! HTTP between this library's client and server, hyper's pooling client, curl, and peers that
-//! break the rules.
+//! violate the protocol.
 #![cfg(feature = "http")]
 
 use std::convert::Infallible;
@@ -33,7 +33,7 @@ const LIMIT: Duration = Duration::from_secs(30);
 type Body = BoxBody<Bytes, Infallible>;
 type Pieces = mpsc::Sender<Result<Frame<Bytes>, Infallible>>;
 
-/// Runs a test on a runtime with two threads, for no longer than the limit.
+/// Runs a test on a runtime with two threads, within the limit.
 fn run(test: impl Future<Output = ()> + Send + 'static) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime
@@ -51,7 +51,7 @@ fn full(text: impl Into<Bytes>) -> Body {
     Full::new(text.into()).boxed()
 }
 
-/// A body that is fed by hand.
+/// Returns a body, and the sender of its frames.
 fn fed() -> (Pieces, Body) {
     let (pieces, receiver) = mpsc::channel(1);
     (pieces, StreamBody::new(ReceiverStream::new(receiver)).boxed())
@@ -61,7 +61,7 @@ fn piece(text: &'static str) -> Result<Frame<Bytes>, Infallible> {
     Ok(Frame::data(Bytes::from_static(text.as_bytes())))
 }
 
-/// What the server under test answers.
+/// The service of the server under test.
 async fn answer(request: Request<Incoming>) -> Result<Response<Body>, hyper::Error> {
     let peer = request.extensions().get::<Caller>().expect("the server knows who asks").clone();
     Ok(match request.uri().path() {
@@ -159,14 +159,14 @@ async fn text(answer: Response<http::Body>) -> String {
 const BOTH: [Version; 2] = [Version::Http1, Version::Http2];
 
 #[test]
-fn both_versions_are_found_out_and_each_request_says_who_asks() {
+fn both_versions_are_detected_and_carry_the_caller() {
     run(async {
         let server = serving().await;
         let uid = std::fs::metadata("/proc/self").unwrap().uid();
         for (version, name) in BOTH.into_iter().zip(["HTTP/1.1", "HTTP/2.0"]) {
             let mut client = server.client(version).await;
             assert_eq!(text(client.send(get("/version")).await.unwrap()).await, name);
-            // The same connection, once more.
+            // Again on the same connection.
             let who = format!("{uid} {}", std::process::id());
             assert_eq!(text(client.send(get("/who")).await.unwrap()).await, who);
             assert_eq!(client.send(get("/nothing")).await.unwrap().status(), 404);
@@ -177,7 +177,7 @@ fn both_versions_are_found_out_and_each_request_says_who_asks() {
 }
 
 #[test]
-fn bodies_stream_both_ways_at_once() {
+fn bodies_stream_in_both_directions() {
     run(async {
         let server = serving().await;
         for version in BOTH {
@@ -190,7 +190,7 @@ fn bodies_stream_both_ways_at_once() {
             pieces.send(piece("two")).await.unwrap();
             assert_eq!(answer.frame().await.unwrap().unwrap().into_data().unwrap(), "two");
             drop(pieces);
-            // HTTP/2 may tell the end with a frame of its own, which has nothing in it.
+            // HTTP/2 may signal the end with a separate empty frame.
             while let Some(frame) = answer.frame().await {
                 assert_eq!(frame.unwrap().into_data().unwrap(), "");
             }
@@ -201,7 +201,7 @@ fn bodies_stream_both_ways_at_once() {
 }
 
 #[test]
-fn large_bodies_come_back_whole() {
+fn large_bodies_round_trip() {
     run(async {
         let server = serving().await;
         let large: Vec<u8> = (0..8_000_000u32).map(|number| (number % 251) as u8).collect();
@@ -216,15 +216,15 @@ fn large_bodies_come_back_whole() {
 }
 
 #[test]
-fn requests_of_http2_go_beside_each_other() {
+fn http2_requests_are_concurrent() {
     run(async {
         let server = serving().await;
-        assert!(server.client(Version::Http1).await.beside().is_none());
+        assert!(server.client(Version::Http1).await.try_clone().is_none());
         let mut client = server.client(Version::Http2).await;
-        let mut other = client.beside().unwrap();
+        let mut other = client.try_clone().unwrap();
         let (pieces, body) = fed();
         let waits = client.send(Request::post("/echo").body(body).unwrap()).await.unwrap();
-        // The first is still going on.
+        // The first request is still under way.
         assert_eq!(text(other.send(get("/version")).await.unwrap()).await, "HTTP/2.0");
         drop(client);
         pieces.send(piece("still here")).await.unwrap();
@@ -236,7 +236,7 @@ fn requests_of_http2_go_beside_each_other() {
 }
 
 #[test]
-fn hypers_pool_connects_again_after_a_restart() {
+fn hypers_pool_reconnects_after_a_restart() {
     run(async {
         let (_dir, path) = place();
         let client = hyper_util::client::legacy::Client::builder(TokioExecutor::new());
@@ -273,7 +273,7 @@ fn curl_is_served() {
         };
         assert_eq!(curl(&["http://localhost/version"]).await, "HTTP/1.1");
         assert_eq!(curl(&["--http2-prior-knowledge", "http://localhost/version"]).await, "HTTP/2.0");
-        // One connection for both, a body each way, and curl's wait for permission to send it.
+        // One connection for both, a body in each direction, and `Expect: 100-continue`.
         let urls = ["http://localhost/echo", "http://localhost/echo"];
         let sent = ["--data", "twice;", "--header", "Expect: 100-continue"];
         assert_eq!(curl(&[&urls[..], &sent].concat()).await, "twice;twice;");
@@ -283,7 +283,7 @@ fn curl_is_served() {
 }
 
 #[test]
-fn strangers_are_closed_before_a_byte() {
+fn refused_clients_receive_no_byte() {
     run(async {
         let server = serving_as(Policy::nobody(), |server| server).await;
         for version in BOTH {
@@ -297,7 +297,7 @@ fn strangers_are_closed_before_a_byte() {
 }
 
 #[test]
-fn a_client_that_dawdles_over_its_header_is_cut() {
+fn a_slow_header_is_disconnected() {
     run(async {
         let server =
             serving_as(Policy::same_user(), |server| server.header_timeout(Duration::from_millis(100))).await;
@@ -326,13 +326,13 @@ fn a_panic_ends_its_own_connection() {
 }
 
 #[test]
-fn the_end_answers_what_was_asked_and_waits_for_nobody_else() {
+fn draining_finishes_requests_and_closes_idle_connections() {
     run(async {
         let server = serving().await;
         let mut asking = Vec::new();
         for version in BOTH {
             let mut client = server.client(version).await;
-            // Idle when the end comes; and under way.
+            // One connection is idle when draining begins, and one has a request under way.
             let mut idle = server.client(version).await;
             text(idle.send(get("/version")).await.unwrap()).await;
             let slow = tokio::spawn(async move { text(client.send(get("/slow")).await.unwrap()).await });
@@ -341,7 +341,7 @@ fn the_end_answers_what_was_asked_and_waits_for_nobody_else() {
         tokio::time::sleep(Duration::from_millis(100)).await;
         let counters = server.counters.clone();
         server.end().await;
-        // Nobody was waited for until the deadline.
+        // Draining did not take until the deadline.
         assert_eq!(counters.snapshot().aborted, 0);
         for (_, slow) in asking {
             assert_eq!(slow.await.unwrap(), "done");
@@ -359,7 +359,7 @@ fn clients_in_the_queue_are_served_at_the_end() {
             let mut client = Client::over(stream, version).await.unwrap();
             let asking = tokio::spawn(async move { text(client.send(get("/version")).await.unwrap()).await });
             tokio::time::sleep(Duration::from_millis(100)).await;
-            // Told to end before it has accepted anybody.
+            // The server drains before it has accepted a client.
             let server = Server::new(serve::Server::new(listener));
             server.run(service_fn(answer), std::future::ready(())).await.unwrap();
             assert!(asking.await.unwrap().starts_with("HTTP/"));
@@ -368,7 +368,7 @@ fn clients_in_the_queue_are_served_at_the_end() {
 }
 
 #[test]
-fn after_an_upgrade_each_direction_has_its_own_end() {
+fn upgraded_streams_shut_down_per_direction() {
     run(async {
         let server = serving().await;
         let mut client = server.client(Version::Http1).await;
@@ -390,10 +390,9 @@ fn after_an_upgrade_each_direction_has_its_own_end() {
     });
 }
 
-/// A client of the plainest sort, which sends everything before it reads anything, hears why its
-/// request was refused.
+/// A client that sends its whole request before it reads receives the early error response.
 #[test]
-fn a_refusal_is_not_lost_on_a_client_that_is_still_sending() {
+fn an_early_error_response_reaches_a_sending_client() {
     run(async {
         let server = serving().await;
         let mut stream = UnixStream::connect(&server.path).unwrap();
@@ -408,7 +407,7 @@ fn a_refusal_is_not_lost_on_a_client_that_is_still_sending() {
     });
 }
 
-/// One connection to a server that does this with it.
+/// Connects to a server that handles one connection with this function.
 fn broken(converse: impl FnOnce(UnixStream) + Send + 'static) -> UnixStream {
     let (one, other) = UnixStream::pair().unwrap();
     std::thread::spawn(|| converse(other));
@@ -425,7 +424,7 @@ async fn sent(
 }
 
 #[test]
-fn an_answer_that_comes_early_is_read_though_the_server_reads_no_more() {
+fn an_early_response_is_read_after_epipe() {
     run(async {
         for _ in 0..20 {
             let stream = broken(|mut stream| {
@@ -446,7 +445,7 @@ fn an_answer_that_comes_early_is_read_though_the_server_reads_no_more() {
 }
 
 #[test]
-fn whoever_is_no_longer_waited_for_sees_the_end() {
+fn abandoned_requests_see_the_connection_close() {
     run(async {
         for version in BOTH {
             let (seen, end) = oneshot::channel();
@@ -463,16 +462,16 @@ fn whoever_is_no_longer_waited_for_sees_the_end() {
 }
 
 #[test]
-fn a_body_that_ends_early_is_an_error_with_numbers() {
+fn an_incomplete_body_is_an_error_with_byte_counts() {
     const CHUNKED: &str = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
     run(async {
         for (said, kind, words) in [
             (
                 "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nshort".into(),
                 ErrorKind::CutShort,
-                "5 of 9 bytes have come",
+                "received 5 of 9 bytes",
             ),
-            (format!("{CHUNKED}5\r\nshort\r\n"), ErrorKind::CutShort, "5 bytes have come, and no end"),
+            (format!("{CHUNKED}5\r\nshort\r\n"), ErrorKind::CutShort, "received 5 bytes, and no end"),
             (format!("{CHUNKED}nonsense\r\n"), ErrorKind::Malformed, "malformed"),
         ] {
             let stream = broken(move |mut stream| {
@@ -490,7 +489,7 @@ fn a_body_that_ends_early_is_an_error_with_numbers() {
 }
 
 #[test]
-fn a_server_that_cannot_be_reached_is_told_by_the_socket() {
+fn an_unreachable_server_is_a_connect_error() {
     run(async {
         let (_dir, path) = place();
         let error = Client::<Body>::connect(&path).await.unwrap_err();

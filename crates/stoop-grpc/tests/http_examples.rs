@@ -1,5 +1,4 @@
-//! The programs `examples/http_server.rs` and `examples/http_client.rs`, run as a newcomer would
-//! run them.
+//! The programs `examples/http_server.rs` and `examples/http_client.rs`, run as documented.
 #![cfg(feature = "http")]
 
 use std::path::{Path, PathBuf};
@@ -18,7 +17,7 @@ fn example(name: &str) -> Command {
     Command::new(program)
 }
 
-/// What the client prints on stdout and stderr, and whether it succeeded.
+/// Returns the client's stdout and stderr, and whether it succeeded.
 fn asks(words: &[&str]) -> (String, String, bool) {
     let mut command = example("http_client");
     command.args(words).stdin(Stdio::null());
@@ -28,7 +27,7 @@ fn asks(words: &[&str]) -> (String, String, bool) {
 }
 
 #[test]
-fn the_client_asks_the_server_which_ends_well() {
+fn the_examples_talk_and_shut_down() {
     let dir = tempdir();
     let path = dir.path().join("app.sock").to_str().unwrap().to_owned();
     let (_, error, succeeded) = asks(&[&path, "GET", "/whoami"]);

@@ -1,5 +1,5 @@
-//! Each system call of a gRPC or HTTP server fails once, with each errno that its manual page
-//! names: the next call is answered, and so is one on a connection that was there.
+//! Fault injection: each system call of a gRPC or HTTP server fails once, with each errno that its
+//! manual page lists. The next call succeeds, and so does a call on an existing connection.
 
 mod common;
 
@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
-use common::running::{client, message};
-use common::{Echo, EchoClient, on_tokio};
+use common::harness::{client, message};
+use common::{Echo, EchoClient, block_on};
 use rustix::io::Errno;
 use stoop::{Bind, serve};
 use stoop_grpc::Server;
@@ -22,8 +22,8 @@ use tonic::service::Routes;
 
 const SOON: Duration = Duration::from_secs(20);
 
-/// Faults that the kernel never has: "not now" from a socket that epoll has just announced, with
-/// nothing taken since, and any in a write to the eventfd by which tokio wakes its threads.
+/// Faults that the kernel never produces: `EAGAIN` from a socket that epoll has just reported and
+/// that was not read since, and any error of a write to the eventfd with which tokio wakes threads.
 const ANNOUNCED: &[(&str, Errno)] = &[
     ("accept4", Errno::AGAIN),
     ("recvfrom", Errno::AGAIN),
@@ -59,7 +59,7 @@ async fn bound() -> serve::Server {
 
 // ---- gRPC ----
 
-/// A call; false where it failed.
+/// Makes a call, and returns whether it succeeded.
 async fn call(client: &mut EchoClient) -> Result<bool, String> {
     let answer = tokio::time::timeout(SOON, client.unary("Unary", message("a word"))).await;
     match answer.map_err(|_| "a call waits in vain".to_owned())? {
@@ -72,7 +72,7 @@ async fn call(client: &mut EchoClient) -> Result<bool, String> {
 #[test]
 fn a_grpc_server() {
     if role().is_some() {
-        return on_tokio(async {
+        return block_on(async {
             let server = Server::new(Routes::new(Echo { name: "one" }));
             server.serve(bound().await, std::future::pending::<()>()).await.unwrap();
         });
@@ -111,7 +111,7 @@ fn a_grpc_server() {
 
 // ---- HTTP ----
 
-/// The whole answer to a request on this connection; empty where it was cut off.
+/// Sends a request, and returns whether a complete response arrived before the connection closed.
 fn ask(mut connection: &UnixStream) -> Result<bool, String> {
     if connection.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").is_err() {
         return Ok(false);
@@ -145,7 +145,7 @@ fn connect(path: &Path) -> Result<UnixStream, String> {
 #[test]
 fn an_http_server() {
     if role().is_some() {
-        return on_tokio(async {
+        return block_on(async {
             let answer = hyper::service::service_fn(|_| async {
                 Ok::<_, Infallible>(http::Response::new(http_body_util::Full::new(Bytes::from("an answer"))))
             });

@@ -1,12 +1,12 @@
-//! What clients of a server may take: idle connections end without a lost call, and TCP has the
-//! limits that it can have.
+//! Limits of a server: idle connections close without a lost call, and TCP has connection limits,
+//! deadlines and timeouts.
 
 mod common;
 
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use common::running::{Running, client, message, run, test};
+use common::harness::{Running, client, message, run, test};
 use common::{Echo, EchoClient};
 use stoop::serve::{self, Counters};
 use stoop::{Bind, aio};
@@ -16,17 +16,16 @@ use tokio::sync::oneshot;
 use tonic::Code;
 use tonic::service::Routes;
 
-/// Serves [`Echo`] here, and ends connections on which no call is under way for this time.
+/// Serves [`Echo`] at this path, and closes connections that are idle for this time.
 async fn start_with_idle(path: &std::path::Path, idle: Duration) -> (Running, Counters) {
     let server = serve::Server::new(Bind::new(path).listen_async().await.unwrap()).idle_timeout(idle);
     let counters = server.counters();
     (run(server, "one"), counters)
 }
 
-/// Clients that call just when their connection is about to be ended: some before, some after, some
-/// meanwhile.
+/// Clients that call around the moment when their connection is closed as idle.
 #[test]
-fn who_calls_at_the_edge_of_idleness_loses_no_call() {
+fn calls_at_the_idle_deadline_are_not_lost() {
     const IDLE: Duration = Duration::from_millis(20);
     test(async |directory| {
         let path = directory.join("app.sock");
@@ -55,14 +54,14 @@ fn who_calls_at_the_edge_of_idleness_loses_no_call() {
 }
 
 #[test]
-fn a_call_that_is_silent_is_not_idle() {
+fn a_silent_call_is_not_idle() {
     test(async |directory| {
         let path = directory.join("app.sock");
         let (server, counters) = start_with_idle(&path, Duration::from_millis(50)).await;
         let mut client = client(&path).await;
         assert_eq!(client.unary("Slow", message("1500")).await.unwrap(), "1500");
         assert_eq!(counters.snapshot().accepted, 1);
-        // It has not been called since.
+        // No call has been made since.
         while counters.snapshot().active > 0 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -71,7 +70,7 @@ fn a_call_that_is_silent_is_not_idle() {
     });
 }
 
-/// Serves [`Echo`] over TCP on a port that is free.
+/// Serves [`Echo`] over TCP on a free port.
 async fn start_over_tcp(
     settings: impl FnOnce(Incoming) -> Incoming,
 ) -> (Endpoint, oneshot::Sender<()>, tokio::task::JoinHandle<()>) {
@@ -90,7 +89,7 @@ async fn start_over_tcp(
 }
 
 #[test]
-fn over_tcp_who_comes_too_many_waits() {
+fn tcp_connections_are_limited() {
     test(async |_| {
         let (endpoint, end, server) = start_over_tcp(|incoming| incoming.max_connections(1)).await;
         let mut first = EchoClient::new(connect(endpoint.clone()).await.unwrap());
@@ -110,7 +109,7 @@ fn over_tcp_who_comes_too_many_waits() {
 }
 
 #[test]
-fn over_tcp_the_end_has_its_deadline() {
+fn tcp_draining_has_a_deadline() {
     test(async |_| {
         let drain = Duration::from_millis(300);
         let (endpoint, end, server) = start_over_tcp(|incoming| incoming.drain_deadline(drain)).await;
@@ -128,7 +127,7 @@ fn over_tcp_the_end_has_its_deadline() {
 }
 
 #[test]
-fn over_tcp_a_call_has_its_time() {
+fn tcp_calls_have_a_timeout() {
     test(async |_| {
         let (endpoint, end, server) = start_over_tcp(|incoming| incoming).await;
         let mut client = EchoClient::new(connect(endpoint).await.unwrap());
@@ -142,9 +141,9 @@ fn over_tcp_a_call_has_its_time() {
     });
 }
 
-/// What is too large ends its call, not the connection.
+/// An oversized message ends its call, but not the connection.
 #[test]
-fn messages_have_their_size() {
+fn message_sizes_are_limited() {
     test(async |directory| {
         let path = directory.join("app.sock");
         let (server, counters) = start_with_idle(&path, Duration::from_secs(60)).await;
@@ -158,9 +157,9 @@ fn messages_have_their_size() {
     });
 }
 
-/// One user has so many connections, whatever else there is room for.
+/// A user's connections are limited even if the total is not reached.
 #[test]
-fn a_user_has_a_share_of_the_connections() {
+fn connections_are_limited_per_user() {
     test(async |directory| {
         let path = directory.join("app.sock");
         let endpoint = Endpoint::try_from(path.as_path()).unwrap();

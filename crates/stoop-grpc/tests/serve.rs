@@ -1,5 +1,5 @@
-//! Our server and our channel: every kind of call, callers and policies, deadlines, restarts,
-//! hand-overs, hostile bytes.
+//! The server and the channel: every kind of call, callers and policies, deadlines, restarts,
+//! hand-overs, invalid bytes.
 
 mod common;
 
@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use common::running::{client, hand_over, message, run, start, test};
+use common::harness::{client, hand_over, message, run, start, test};
 use common::{Echo, EchoClient};
 use stoop::serve::{self, End};
 use stoop::{Bind, Policy, aio};
@@ -70,7 +70,7 @@ fn calls_know_their_caller() {
 }
 
 #[test]
-fn one_service_may_be_for_some_callers_only() {
+fn a_service_can_be_restricted_to_callers() {
     test(async |directory| {
         let uid = rustix::process::geteuid().as_raw();
         for (policy, code) in [
@@ -92,7 +92,7 @@ fn one_service_may_be_for_some_callers_only() {
 }
 
 #[test]
-fn a_policy_refuses_the_connection_itself() {
+fn a_policy_closes_the_connection() {
     test(async |directory| {
         let path = directory.join("app.sock");
         let listener = Bind::new(&path).policy(Policy::nobody()).listen_async().await.unwrap();
@@ -107,7 +107,7 @@ fn a_policy_refuses_the_connection_itself() {
 }
 
 #[test]
-fn a_call_ends_when_its_time_is_over() {
+fn a_call_fails_at_its_deadline() {
     test(async |directory| {
         let path = directory.join("app.sock");
         let server = start(&path).await;
@@ -116,7 +116,7 @@ fn a_call_ends_when_its_time_is_over() {
         slow.set_timeout(Duration::from_millis(50));
         let status = client.unary("Slow", slow).await.unwrap_err();
         assert_eq!(status.code(), Code::DeadlineExceeded);
-        // The server ends its side too: nothing is left to drain.
+        // The server has ended the call, too, so draining has nothing to wait for.
         let begun = Instant::now();
         server.stop().await;
         assert!(begun.elapsed() < Duration::from_secs(4));
@@ -124,14 +124,14 @@ fn a_call_ends_when_its_time_is_over() {
 }
 
 #[test]
-fn time_is_over_while_there_is_no_server_too() {
+fn a_deadline_ends_the_wait_for_a_server() {
     test(async |directory| {
         let connect = Connect::new(Endpoint::try_from(directory.join("app.sock").as_path()).unwrap());
         let mut client = EchoClient::new(connect.clone().lazy().unwrap());
         let mut call = message("x");
         call.set_timeout(Duration::from_millis(50));
         assert_eq!(client.unary("Unary", call).await.unwrap_err().code(), Code::DeadlineExceeded);
-        // Without a deadline the wait for the server ends it, for all who wait at once.
+        // Without a deadline, the wait for the server ends it, for all waiting calls together.
         let client = EchoClient::new(connect.wait_for_server(Duration::from_millis(200)).lazy().unwrap());
         let begun = Instant::now();
         let calls = (0..20).map(|_| {
@@ -161,7 +161,7 @@ fn a_server_may_start_after_its_clients() {
 }
 
 #[test]
-fn a_channel_that_is_dropped_hangs_up() {
+fn dropping_the_channel_closes_the_connection() {
     test(async |directory| {
         let path = directory.join("app.sock");
         let server = serve::Server::new(Bind::new(&path).listen_async().await.unwrap());
@@ -178,8 +178,7 @@ fn a_channel_that_is_dropped_hangs_up() {
     });
 }
 
-/// Sixty-four callers without pause, until told to stop; gives how many calls were answered, and
-/// what went wrong.
+/// Sixty-four tasks that call without pause until stopped.
 struct Callers {
     stop: Arc<AtomicBool>,
     answered: Arc<AtomicUsize>,
@@ -195,7 +194,7 @@ impl Callers {
             tokio::spawn(async move {
                 let mut failed = Vec::new();
                 while !stop.load(Relaxed) {
-                    // Some take their time, so that the end of a server finds calls under way.
+                    // Some are slow, so that calls are under way when a server ends.
                     let (method, text) = if nth.is_multiple_of(4) { ("Slow", "3") } else { ("Unary", "x") };
                     match client.unary(method, message(text)).await {
                         Ok(answer) => assert_eq!(answer, text),
@@ -210,7 +209,7 @@ impl Callers {
         Callers { stop, answered, tasks }
     }
 
-    /// Waits until so many more have been answered.
+    /// Waits until this many more calls have succeeded.
     async fn more(&self, calls: usize) {
         let target = self.answered.load(Relaxed) + calls;
         while self.answered.load(Relaxed) < target {
@@ -218,7 +217,7 @@ impl Callers {
         }
     }
 
-    /// How many calls failed, and how the first one did.
+    /// Stops the tasks. Returns how many calls failed, and the first error.
     async fn stop(self) -> Option<(usize, String)> {
         self.stop.store(true, Relaxed);
         let mut failed = Vec::new();
@@ -259,7 +258,7 @@ fn a_hand_over_loses_no_call() {
             let successor = hand_over(&path, &control).await;
             assert_eq!(server.task.await.unwrap().unwrap(), End::HandedOver);
             server = successor;
-            // Whoever comes now finds the successor.
+            // New clients reach the successor.
             assert_eq!(client(&path).await.unary("Unary", message("x")).await.unwrap(), "x");
         }
         for callers in callers {
@@ -271,7 +270,7 @@ fn a_hand_over_loses_no_call() {
 }
 
 #[test]
-fn a_server_that_is_cut_down_fails_calls_under_way_and_no_others() {
+fn a_killed_server_fails_only_calls_under_way() {
     test(async |directory| {
         let path = directory.join("app.sock");
         let server = start(&path).await;
@@ -288,13 +287,13 @@ fn a_server_that_is_cut_down_fails_calls_under_way_and_no_others() {
 }
 
 #[test]
-fn hostile_bytes_end_their_own_connection_only() {
+fn invalid_bytes_end_only_their_connection() {
     const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
     test(async |directory| {
         let path = directory.join("app.sock");
         let server = start(&path).await;
         let mut steady = client(&path).await;
-        // A block whose authority has to be rewritten, and then what no server accepts.
+        // A block whose authority is rewritten, and then an invalid frame.
         let bad = b"\0\0\x07\x01\x04\0\0\0\x01\x83\x86\x84\x41\x02/a";
         let hostile: [&[u8]; 7] = [
             b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
@@ -308,7 +307,7 @@ fn hostile_bytes_end_their_own_connection_only() {
         for bytes in hostile {
             let mut stream = aio::Stream::connect(&path).await.unwrap();
             stream.write_all(bytes).await.unwrap();
-            // It hangs up, with or without a word, without waiting for more.
+            // It closes the connection, with or without `GOAWAY`, and waits for no more bytes.
             let _ = stream.read_to_end(&mut Vec::new()).await;
             assert_eq!(steady.unary("Unary", message("x")).await.unwrap(), "x");
         }

@@ -1,5 +1,5 @@
-//! ttrpc's client against a server that is written out frame by frame: what a real one does, and
-//! what none should.
+//! The ttrpc client against a server scripted frame by frame, including frames that violate the
+//! protocol.
 #![cfg(feature = "dynamic")]
 
 use std::error::Error;
@@ -16,14 +16,14 @@ use tonic::{Code, Status};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// The other end of a connection.
+/// The server's end of a connection.
 struct Server {
     stream: Stream,
     decoder: FrameDecoder,
 }
 
 impl Server {
-    /// The next frame; `None` when the client has closed.
+    /// Returns the next frame, or `None` after the client has closed.
     async fn receive(&mut self) -> Option<Frame> {
         let mut buffer = [0; 4096];
         loop {
@@ -42,7 +42,7 @@ impl Server {
         self.stream.write_all(&frame.encode().unwrap()).await.unwrap();
     }
 
-    /// Answers with bytes that are the message of a response.
+    /// Sends a response with these bytes as its payload.
     async fn respond(&mut self, stream: u32, text: &[u8]) {
         // Field 2, bytes.
         let data = [&[0x12, text.len() as u8][..], text].concat();
@@ -58,7 +58,7 @@ impl Server {
     }
 }
 
-/// Runs a client against a server, to the end of both.
+/// Runs a client and a server to completion.
 fn conversation<C, S>(
     client: impl FnOnce(Client) -> C + Send + 'static,
     server: impl FnOnce(Server) -> S + Send + 'static,
@@ -114,7 +114,7 @@ fn one_message_each_way() {
             assert_eq!(frame.data, expected);
             server.respond(1, b"hello again").await;
             assert_eq!(server.receive().await.unwrap().stream, 3);
-            // An empty answer is an answer.
+            // An empty response is a response.
             server.send(3, FrameKind::Response, Flags(0), &[]).await;
             assert!(server.receive().await.is_none());
         },
@@ -122,7 +122,7 @@ fn one_message_each_way() {
 }
 
 #[test]
-fn a_status_is_an_answer_without_a_source() {
+fn a_server_status_has_no_source() {
     conversation(
         |client| async move {
             let answers = client.call(unary("Fail"), bytes(&["x"])).await.unwrap();
@@ -146,10 +146,10 @@ fn streams_of_every_kind() {
             let down = Call { server_streaming: true, ..unary("Down") };
             let answers = client.call(down.clone(), bytes(&["x"])).await.unwrap();
             assert_eq!(all(answers).await.unwrap(), ["a", "", "b"]);
-            // The last message may come with the end.
+            // The last message may be in the frame that closes the stream.
             let answers = client.call(down.clone(), bytes(&["x"])).await.unwrap();
             assert_eq!(all(answers).await.unwrap(), ["a"]);
-            // And the end may be a response that says nothing more.
+            // The stream may also be closed by an empty response.
             let answers = client.call(down, bytes(&["x"])).await.unwrap();
             assert_eq!(all(answers).await.unwrap(), ["a"]);
             let up = Call { client_streaming: true, ..unary("Up") };
@@ -166,7 +166,7 @@ fn streams_of_every_kind() {
                 match stream {
                     1 => {
                         server.data(1, b"").await;
-                        // Neither a message nor the end.
+                        // Neither a message nor the end of the stream.
                         server.send(1, FrameKind::Data, Flags::NO_DATA, &[]).await;
                         server.send(1, FrameKind::Data, Flags::REMOTE_CLOSED, b"b").await;
                     }
@@ -194,7 +194,7 @@ fn streams_of_every_kind() {
 }
 
 #[test]
-fn calls_are_answered_in_any_order() {
+fn responses_may_arrive_in_any_order() {
     conversation(
         |client| async move {
             let calls: Vec<_> = (0..20).map(|_| client.call(unary("Say"), bytes(&["x"]))).collect();
@@ -223,7 +223,7 @@ fn calls_are_answered_in_any_order() {
 }
 
 #[test]
-fn a_call_that_is_given_up_leaves_the_others() {
+fn a_dropped_call_leaves_others_running() {
     conversation(
         |client| async move {
             let given_up =
@@ -234,7 +234,7 @@ fn a_call_that_is_given_up_leaves_the_others() {
         },
         |mut server| async move {
             server.receive().await.unwrap();
-            // More than any call lets wait.
+            // More than the queue of a call holds.
             for _ in 0..100 {
                 server.data(1, b"nobody reads this").await;
             }
@@ -247,7 +247,7 @@ fn a_call_that_is_given_up_leaves_the_others() {
 }
 
 #[test]
-fn what_is_too_long_fails_its_call_alone() {
+fn an_oversized_message_fails_only_its_call() {
     conversation(
         |client| async move {
             let answers = client.call(unary("Large"), bytes(&["x"])).await.unwrap();
@@ -276,7 +276,7 @@ fn what_is_too_long_fails_its_call_alone() {
 }
 
 #[test]
-fn the_end_of_the_connection_ends_every_call() {
+fn a_closed_connection_ends_every_call() {
     conversation(
         |client| async move {
             let waiting = client.call(unary("Say"), bytes(&["x"])).await.unwrap();
@@ -297,7 +297,7 @@ fn the_end_of_the_connection_ends_every_call() {
 }
 
 #[test]
-fn frames_that_are_no_answer_are_refused() {
+fn unexpected_frame_types_are_errors() {
     for kind in [FrameKind::Request, FrameKind::Other(77)] {
         conversation(
             |client| async move {
@@ -310,7 +310,7 @@ fn frames_that_are_no_answer_are_refused() {
                 server.receive().await.unwrap();
                 server.send(1, kind, Flags(0), b"").await;
                 server.receive().await.unwrap();
-                // No message of any sort.
+                // Not a protobuf message.
                 server.send(3, FrameKind::Response, Flags(0), &[0xff; 9]).await;
                 assert!(server.receive().await.is_none());
             },
@@ -319,7 +319,7 @@ fn frames_that_are_no_answer_are_refused() {
 }
 
 #[test]
-fn any_number_of_frames_without_data_takes_no_room() {
+fn frames_without_data_are_not_accumulated() {
     const FRAMES: usize = 200_000;
     let server = |mut server: Server| async move {
         let open = server.receive().await.unwrap();

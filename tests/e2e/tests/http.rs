@@ -174,7 +174,7 @@ fn a_body_goes_into_a_file_and_an_error_does_not() {
     assert!(!file.exists());
     let server = Web::answering("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nshort");
     let cut = server.ask(&["/", "--output", path]).run().code(3);
-    cut.explains(&["cut short: 5 of 10 bytes have come", "seen: ", "has the 5 bytes that have come"]);
+    cut.explains(&["incomplete: received 5 of 10 bytes", "seen: ", "has the 5 bytes that have come"]);
 }
 
 #[test]
@@ -226,7 +226,7 @@ fn after_an_upgrade_each_side_has_its_own_end() {
     let server = Web::answering(answer("", b"not that\n"));
     let output = server.ask(&["/", "--upgrade", "tcp"]).run();
     output.stdout_is(b"not that\n");
-    fails(output, 3, &["did not upgrade the connection: it answered 200 OK"]);
+    fails(output, 3, &["did not upgrade the connection: it responded 200 OK"]);
 }
 
 /// A server may close the connection before the end of our input.

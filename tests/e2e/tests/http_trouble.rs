@@ -34,7 +34,7 @@ fn servers_that_speak_something_else_are_named() {
         fails(output, 3, &["does not speak HTTP", "it said '220 %1B[31mmail'", "next: stoop connect"]);
     }
     let silent = Web::new(|mut stream| drop(header(&mut stream)));
-    fails(silent.ask(&["/"]).run(), 3, &["ended the connection without an answer", "next: stoop connect"]);
+    fails(silent.ask(&["/"]).run(), 3, &["closed the connection without a response", "next: stoop connect"]);
 }
 
 #[test]
@@ -63,7 +63,7 @@ fn answers_that_break_the_rules_are_refused() {
     ];
     for answer in malformed {
         let server = Web::answering(answer);
-        fails(server.ask(&["/"]).run(), 3, &["the answer is malformed", "it said 'HTTP/1.1"]);
+        fails(server.ask(&["/"]).run(), 3, &["the response is malformed", "it said 'HTTP/1.1"]);
     }
     let endless = [&b"HTTP/1.1 200 OK\r\nx: "[..], &vec![b'a'; 1 << 20], b"\r\n\r\n"].concat();
     fails(Web::answering(endless).ask(&["/"]).run(), 3, &["header is too large"]);
@@ -74,9 +74,9 @@ fn answers_that_break_the_rules_are_refused() {
     ] {
         let output = Web::answering(cut).ask(&["/"]).run();
         output.stdout_is(b"short");
-        fails(output, 3, &["cut short: 5 "]);
+        fails(output, 3, &["incomplete: received 5 "]);
     }
-    fails(Web::answering("HTTP/1.1 200 OK\r\nx:").ask(&["/"]).run(), 3, &["cut short"]);
+    fails(Web::answering("HTTP/1.1 200 OK\r\nx:").ask(&["/"]).run(), 3, &["incomplete"]);
 }
 
 /// A response that arrives while the request is still being sent is valid, whether the server

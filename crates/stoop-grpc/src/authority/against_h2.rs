@@ -107,7 +107,7 @@ proptest! {
 
     /// However a client encodes its calls, the server receives the same fields, rewritten or not.
     #[test]
-    fn a_server_hears_what_was_said(lists in prop::collection::vec(valid(), 1..6)) {
+    fn rewritten_requests_reach_h2_unchanged(lists in prop::collection::vec(valid(), 1..6)) {
         let hear = |authority: &[u8]| {
             let mut client = Client::default();
             let mut bytes = begun(authority, &mut client);
@@ -133,7 +133,7 @@ proptest! {
     /// A malformed block ends the connection for the same reason whether the rewriter or h2
     /// decoded it. The exception is a block whose authority became one that is rewritten.
     #[test]
-    fn a_server_refuses_what_we_refuse(
+    fn h2_rejects_what_the_decoder_rejects(
         list in valid(),
         at in any::<prop::sample::Index>(),
         with in prop::collection::vec(any::<u8>(), 0..12),
@@ -170,7 +170,7 @@ fn needs_rewriting(block: impl Fn(&mut Client) -> Vec<u8>) -> bool {
 
 /// Generates numbers at the limits of a byte, a prefix, and a machine word.
 #[test]
-fn a_server_reads_every_number_as_we_do() {
+fn h2_decodes_integers_alike() {
     for len in [0, 1, 126, 127, 128, 254, 255, 256, 300, 15_000] {
         let mut block = vec![0x83, 0x86, 0x84, 0x41, 4];
         block.extend_from_slice(b"/a/b");
@@ -187,7 +187,7 @@ fn a_server_reads_every_number_as_we_do() {
 
 /// A call that crosses with the server's final `GOAWAY`, followed by a `WINDOW_UPDATE` for it.
 #[test]
-fn a_call_that_comes_too_late_cuts_off_no_other() {
+fn a_call_during_shutdown_does_not_abort_others() {
     let mut client = Client::default();
     let mut input = begun(b"/run/app.sock", &mut client);
     let room = |stream: u32| frame(WINDOW_UPDATE, 0, stream, &[0, 0, 1, 0]);

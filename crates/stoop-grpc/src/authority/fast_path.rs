@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn the_name_is_known_in_each_of_its_forms() {
+    fn the_authority_name_is_recognized_in_each_form() {
         assert_eq!(huffman::encode(b":authority").len(), CODED_AUTHORITY_BYTES);
         for (value, is) in [(&b"localhost"[..], true), (b"/run/app.sock", false), (b"", false)] {
             for coded in [false, true] {
@@ -141,7 +141,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_that_has_to_be_changed_passes(
+        fn the_fast_path_passes_no_invalid_authority(
             fields in prop::collection::vec(field(), 0..6),
             noise in prop::collection::vec(any::<u8>(), 0..4),
         ) {

@@ -35,7 +35,7 @@ fn pairs(fields: &[(&str, &str)]) -> Fields {
 
 /// RFC 7541, C.3 and C.4: three requests on one connection, plain and Huffman-coded.
 #[test]
-fn the_requests_of_the_standard() {
+fn requests_of_rfc_7541_are_decoded() {
     let plain = [
         "828684410f7777772e6578616d706c652e636f6d",
         "828684be58086e6f2d6361636865",
@@ -79,7 +79,7 @@ fn the_requests_of_the_standard() {
 }
 
 #[test]
-fn every_byte_has_its_code() {
+fn every_byte_round_trips() {
     let text: Vec<u8> = (0..=255).collect();
     let mut back = Vec::new();
     huffman::decode(&huffman::encode(&text), &mut back).unwrap();
@@ -87,7 +87,7 @@ fn every_byte_has_its_code() {
 }
 
 #[test]
-fn broken_codes_are_no_text() {
+fn invalid_huffman_codes_are_rejected() {
     let decode = |bytes: &[u8]| huffman::decode(bytes, &mut Vec::new());
     assert!(decode(&[0xff]).is_none(), "eight bits of padding");
     assert!(decode(&[0b0000_0000]).is_none(), "padding of zeros");
@@ -96,7 +96,7 @@ fn broken_codes_are_no_text() {
 }
 
 #[test]
-fn broken_blocks_are_malformed() {
+fn malformed_blocks_are_rejected() {
     let malformed = |block: &[u8]| Decoder::default().decode(block, |_| ()).is_err();
     assert!(malformed(&[0x80]), "index 0");
     assert!(malformed(&[0xbe]), "an entry that is not there");
@@ -171,7 +171,7 @@ fn authority_of(fields: &Fields) -> &[u8] {
 }
 
 #[test]
-fn what_is_valid_goes_through_untouched() {
+fn valid_authorities_pass_unchanged() {
     for authority in ["localhost", "example.org:443", "app", "[::1]"] {
         let mut input = opening();
         input.extend(frame(Kind::Headers, FLAG_END_HEADERS, 1, &request(authority.as_bytes(), true)));
@@ -184,7 +184,7 @@ fn what_is_valid_goes_through_untouched() {
 }
 
 #[test]
-fn what_is_not_http2_goes_through() {
+fn other_protocols_pass_unchanged() {
     for input in [&b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"[..], b"PRI * HTTP/2.0\r\n\r\nSX", b"\0\0\0\0"] {
         for cut in 1..=input.len() {
             let (output, rewriter) = rewritten(input, cut);
@@ -194,7 +194,7 @@ fn what_is_not_http2_goes_through() {
 }
 
 #[test]
-fn an_end_in_the_middle_gives_what_was_held() {
+fn finish_returns_held_bytes() {
     let mut input = opening();
     input.extend(frame(Kind::Headers, 0, 1, &request(b"/a/b", false)));
     let (mut output, mut rewriter) = rewritten(&input, 7);
@@ -264,7 +264,7 @@ fn then(last: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn hostile_frames_are_refused_as_the_server_would_have() {
+fn invalid_frames_are_rejected() {
     let compression = [0, 0, 1, 1, 4, 0, 0, 0, 1, 0x80];
     let protocol = [0; 9];
     assert_eq!(then(&frame(Kind::Headers, FLAG_END_HEADERS, 3, &[0xff, 0x7f])), compression);
@@ -282,7 +282,7 @@ fn hostile_frames_are_refused_as_the_server_would_have() {
 }
 
 #[test]
-fn small_blocks_that_say_much_do_not_grow() {
+fn header_lists_are_limited() {
     // One large entry, and thousands of references to it.
     let mut bomb = vec![0x40, 1, b'x', 0x7f, 0x81, 0x1e];
     bomb.extend([b'v'; 127 + 0x81 - 0x80 + 0x1e * 128]);
@@ -393,7 +393,7 @@ proptest! {
     /// Arbitrary bytes, however they are split, result in the same output, which is not much
     /// longer than the input.
     #[test]
-    fn any_bytes_leave_the_same_however_cut(tail in prop::collection::vec(any::<u8>(), 0..400), cut in 1..50usize) {
+    fn output_is_independent_of_chunking(tail in prop::collection::vec(any::<u8>(), 0..400), cut in 1..50usize) {
         let mut input = opening();
         input.extend(frame(Kind::Headers, FLAG_END_HEADERS, 1, &request(b"/a/b", true)));
         input.extend(tail);

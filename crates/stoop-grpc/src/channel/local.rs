@@ -143,7 +143,7 @@ impl Local {
                 _ => return Err(gone(cause)),
             }
         }
-        Err(Status::unavailable("each connection ended before the call was begun"))
+        Err(Status::unavailable("the connection closed before the call was sent, repeatedly"))
     }
 }
 
@@ -169,8 +169,8 @@ fn unavailable(cause: Arc<stoop::Error>) -> Status {
     status
 }
 
-/// Returns whether no server has acted on the request: it was never sent, or the server said so
-/// (`GOAWAY`, `REFUSED_STREAM`).
+/// Returns whether no server has acted on the request: it was never sent, or the server
+/// rejected it unprocessed (`GOAWAY`, `REFUSED_STREAM`).
 fn is_unseen(cause: &hyper::Error) -> bool {
     let Some(cause) = http2_cause(cause) else { return cause.is_canceled() };
     cause.is_go_away() || cause.reason() == Some(h2::Reason::REFUSED_STREAM)
@@ -188,7 +188,7 @@ fn gone(cause: hyper::Error) -> Status {
         return Status::from_error(cause.into());
     }
     let mut status =
-        Status::unavailable(format!("the connection ended before the end of the answer: {cause}"));
+        Status::unavailable(format!("the connection closed before the response was complete: {cause}"));
     status.set_source(Arc::new(cause));
     status
 }

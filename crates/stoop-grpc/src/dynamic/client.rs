@@ -15,8 +15,8 @@ use tonic::client::Grpc;
 use tonic::metadata::MetadataMap;
 use tonic::{Code, Status, Streaming};
 
+use super::box_channel::BoxChannel;
 use super::metadata::pairs;
-use super::service::Service;
 use crate::{Raw, ttrpc};
 
 /// The default limit on received messages: 4 MiB, the same as in gRPC's own clients.
@@ -31,7 +31,8 @@ const MAX_MESSAGE_BYTES: usize = 4 << 20;
 /// # let path = directory.path().join("app.sock");
 /// # let incoming = stoop_grpc::Endpoint::try_from(path.as_path())?.listen(|bind| bind).await?;
 /// # let (_, routes) = stoop_grpc::health(tonic::service::Routes::default());
-/// # tokio::spawn(stoop_grpc::Server::new(routes).serve(incoming, std::future::pending::<()>()));
+/// # let server = stoop_grpc::Server::new(routes);
+/// # tokio::spawn(server.serve(incoming, std::future::pending::<()>()));
 /// use stoop_grpc::dynamic::{Client, Options, Schema, json};
 ///
 /// let method = Schema::builtin().method("grpc.health.v1.Health/Check", &[])?;
@@ -52,7 +53,7 @@ pub struct Client {
 
 #[derive(Clone, Debug)]
 enum Wire {
-    Grpc(Service),
+    Grpc(BoxChannel),
     Ttrpc(ttrpc::Client),
 }
 
@@ -69,7 +70,7 @@ pub struct Options {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum CallError {
-    /// The server answered with a status other than OK.
+    /// The server returned a status other than OK.
     Answered(Box<Status>),
     /// No response arrived: the connection could not be made, or broke, or the peer speaks
     /// another protocol.
@@ -90,11 +91,11 @@ impl fmt::Display for CallError {
         match self {
             CallError::Answered(status) => write!(f, "{:?}: {}", status.code(), status.message()),
             CallError::Broken(status) => f.write_str(&deepest(status)),
-            CallError::Late => f.write_str("the time given to the call is up"),
+            CallError::Late => f.write_str("deadline exceeded"),
             CallError::TooLarge { max_bytes } => {
-                write!(f, "the server sends a message of more than {max_bytes} bytes")
+                write!(f, "message too large: the limit is {max_bytes} bytes")
             }
-            CallError::Malformed(why) => write!(f, "the server's answer cannot be read: {why}"),
+            CallError::Malformed(why) => write!(f, "invalid response: {why}"),
         }
     }
 }
@@ -108,7 +109,7 @@ impl Error for CallError {
     }
 }
 
-/// Returns the message of the innermost source: the outer ones only say that there was an error.
+/// Returns the message of the innermost source: the outer ones have no details.
 fn deepest(status: &Status) -> String {
     let mut cause: &dyn Error = status;
     while let Some(below) = cause.source() {
@@ -127,8 +128,8 @@ impl CallError {
             CallError::Broken(Box::new(status))
         } else if is_over_limit(&status, max_bytes) {
             CallError::TooLarge { max_bytes }
-        } else if is_no_message(&status) {
-            CallError::Malformed("it is no gRPC message".into())
+        } else if is_not_a_message(&status) {
+            CallError::Malformed("not a gRPC message".into())
         } else {
             CallError::Answered(Box::new(status))
         }
@@ -170,7 +171,7 @@ fn is_over_limit(status: &Status, max_bytes: usize) -> bool {
 
 /// Returns whether the response is not a gRPC message. A plain HTTP/2 server sends a page instead.
 /// Again the status message is the only mark.
-fn is_no_message(status: &Status) -> bool {
+fn is_not_a_message(status: &Status) -> bool {
     status.code() == Code::Internal
         && status.message().starts_with("protocol error: received message with invalid compression flag")
         && status.metadata().is_empty()
@@ -184,7 +185,7 @@ impl Client {
         S::Error: Into<Box<dyn Error + Send + Sync>>,
         S::Future: Send,
     {
-        Client { wire: Wire::Grpc(Service::new(channel)), max_message_bytes: MAX_MESSAGE_BYTES }
+        Client { wire: Wire::Grpc(BoxChannel::new(channel)), max_message_bytes: MAX_MESSAGE_BYTES }
     }
 
     /// Creates a client for ttrpc, whose messages are never longer than 4 MiB.

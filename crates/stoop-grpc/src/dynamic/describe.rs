@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_method_comes_with_its_messages() {
+    fn a_method_is_described_with_its_messages() {
         let text = described("runtime.v1.RuntimeService/GetContainerEvents");
         assert!(text.contains("rpc GetContainerEvents(runtime.v1.GetEventsRequest)"), "{text}");
         assert!(text.contains("returns (stream runtime.v1.ContainerEventResponse);"), "{text}");
@@ -166,7 +166,7 @@ mod tests {
 
     /// The text can be compiled again, and describes the same schema.
     #[test]
-    fn a_service_with_comments() {
+    fn a_service_is_described_with_comments() {
         let text = described("runtime.v1.ImageService");
         assert!(text.contains("  // ListImages lists existing images.\n  rpc ListImages("), "{text}");
     }

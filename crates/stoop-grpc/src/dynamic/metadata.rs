@@ -19,17 +19,17 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 /// Returns an error if the key or the value is not valid metadata.
 pub fn insert(map: &mut MetadataMap, key: &str, value: &str) -> Result<(), String> {
     let key = key.to_ascii_lowercase();
-    let no_key = || format!("'{key}' is no key: letters, digits, '-', '_' and '.'");
+    let invalid_key = || format!("invalid key '{key}': only letters, digits, '-', '_' and '.' are allowed");
     if key.ends_with("-bin") {
-        let key = BinaryMetadataKey::from_bytes(key.as_bytes()).map_err(|_| no_key())?;
-        let bytes = BASE64.decode(value).map_err(|_| format!("the value of '{key}' has to be base64"))?;
+        let key = BinaryMetadataKey::from_bytes(key.as_bytes()).map_err(|_| invalid_key())?;
+        let bytes = BASE64.decode(value).map_err(|_| format!("the value of '{key}' is not base64"))?;
         map.append_bin(key, BinaryMetadataValue::from_bytes(&bytes));
         return Ok(());
     }
-    let key = AsciiMetadataKey::from_bytes(key.as_bytes()).map_err(|_| no_key())?;
+    let key = AsciiMetadataKey::from_bytes(key.as_bytes()).map_err(|_| invalid_key())?;
     let visible = Some(value).filter(|value| value.bytes().all(|byte| matches!(byte, b' '..=b'~')));
     let value = visible.and_then(|value| AsciiMetadataValue::try_from(value).ok()).ok_or_else(|| {
-        format!("the value of '{key}' has characters that are not visible ASCII; name it '{key}-bin'")
+        format!("the value of '{key}' is not visible ASCII; for bytes, use the key '{key}-bin'")
     })?;
     map.append(key, value);
     Ok(())
@@ -59,7 +59,7 @@ mod tests {
         assert_eq!(map.get_bin("trace-bin").unwrap().to_bytes().unwrap(), &[0xff, 0][..]);
         assert_eq!(map.get_bin("short-bin").unwrap().to_bytes().unwrap(), &[0xff][..]);
         assert!(pairs(&map).contains(&("containerd-namespace".into(), "k8s.io".into())));
-        assert!(insert(&mut map, "a key", "x").unwrap_err().contains("no key"));
+        assert!(insert(&mut map, "a key", "x").unwrap_err().contains("invalid key"));
         assert!(insert(&mut map, "x-bin", "§").unwrap_err().contains("base64"));
         for value in ["grün", "a\tb"] {
             assert!(insert(&mut map, "x", value).unwrap_err().contains("x-bin"));

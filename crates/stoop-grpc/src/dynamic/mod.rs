@@ -12,7 +12,7 @@
 //! | resolving a name that a user typed | `resolve` |
 //! | fetching a server's schema | `reflection` |
 //! | calls, over either protocol | `client` |
-//! | any channel, under one type | `service` |
+//! | any channel, under one type | `box_channel` |
 //! | messages as JSON, and back | `json` |
 //! | metadata as text, and back | `metadata` |
 //! | error details | `details` |
@@ -23,6 +23,7 @@
 //! schema from a server is checked, nesting is bounded, and a message above the size limit is
 //! rejected.
 
+mod box_channel;
 mod client;
 mod describe;
 mod details;
@@ -31,7 +32,6 @@ pub mod metadata;
 pub(crate) mod reflection;
 mod resolve;
 mod schema;
-mod service;
 mod wire;
 
 pub use client::{Answers, CallError, Client, Options};

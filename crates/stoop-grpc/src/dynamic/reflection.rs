@@ -24,7 +24,7 @@ const VERSIONS: [(&str, &str); 2] =
 /// Without them, a server could invent new imports indefinitely.
 const MAX_FILES: usize = 10_000;
 const MAX_FILE_BYTES: usize = 64 << 20;
-const MAX_QUESTIONS: usize = 2 * MAX_FILES;
+const MAX_REQUESTS: usize = 2 * MAX_FILES;
 
 /// Why a server's schema could not be fetched.
 #[derive(Debug)]
@@ -43,7 +43,7 @@ impl fmt::Display for ReflectError {
         match self {
             ReflectError::Unsupported => f.write_str("the server has no reflection service"),
             ReflectError::Call(error) => error.fmt(f),
-            ReflectError::Schema(error) => write!(f, "the server's schema makes no sense: {error}"),
+            ReflectError::Schema(error) => write!(f, "invalid schema: {error}"),
         }
     }
 }
@@ -58,62 +58,62 @@ impl From<CallError> for ReflectError {
 
 #[derive(Clone, PartialEq, Message)]
 struct ReflectionRequest {
-    #[prost(oneof = "Question", tags = "3, 4, 7")]
-    question: Option<Question>,
+    #[prost(oneof = "MessageRequest", tags = "3, 4, 7")]
+    request: Option<MessageRequest>,
 }
 
 #[derive(Clone, PartialEq, prost::Oneof)]
-enum Question {
+enum MessageRequest {
     #[prost(string, tag = "3")]
     FileByName(String),
     #[prost(string, tag = "4")]
-    FileWithSymbol(String),
+    FileContainingSymbol(String),
     #[prost(string, tag = "7")]
-    Services(String),
+    ListServices(String),
 }
 
 #[derive(Clone, PartialEq, Message)]
 struct ReflectionResponse {
-    #[prost(oneof = "Answer", tags = "4, 6, 7")]
-    answer: Option<Answer>,
+    #[prost(oneof = "MessageResponse", tags = "4, 6, 7")]
+    answer: Option<MessageResponse>,
 }
 
 #[derive(Clone, PartialEq, prost::Oneof)]
-enum Answer {
+enum MessageResponse {
     #[prost(message, tag = "4")]
-    Files(Files),
+    FileDescriptor(FileDescriptorResponse),
     #[prost(message, tag = "6")]
-    Services(Services),
+    ListServices(ListServiceResponse),
     #[prost(message, tag = "7")]
-    Refusal(Refusal),
+    Error(ErrorResponse),
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct Files {
+struct FileDescriptorResponse {
     #[prost(bytes = "vec", repeated, tag = "1")]
     files: Vec<Vec<u8>>,
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct Services {
+struct ListServiceResponse {
     #[prost(message, repeated, tag = "1")]
-    services: Vec<Service>,
+    services: Vec<ServiceResponse>,
 }
 
-impl Services {
+impl ListServiceResponse {
     fn names(self) -> Vec<String> {
         self.services.into_iter().map(|service| service.name).collect()
     }
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct Service {
+struct ServiceResponse {
     #[prost(string, tag = "1")]
     name: String,
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct Refusal {
+struct ErrorResponse {
     #[prost(int32, tag = "1")]
     code: i32,
     #[prost(string, tag = "2")]
@@ -136,13 +136,13 @@ pub async fn reflect(client: &Client, options: &Options) -> Result<Schema, Refle
     }
     for (version, service) in VERSIONS {
         let mut conversation = Conversation::open(client, service, options.clone());
-        match conversation.ask(Question::Services(String::new())).await {
-            Ok(Answer::Services(services)) => {
+        match conversation.ask(MessageRequest::ListServices(String::new())).await {
+            Ok(MessageResponse::ListServices(services)) => {
                 let names = services.names();
                 let files = conversation.files_of(&names).await?;
                 return Schema::from_server(names, files, version).map_err(ReflectError::Schema);
             }
-            Ok(_) => return Err(malformed("another answer than was asked for")),
+            Ok(_) => return Err(malformed("a response of another type")),
             Err(ReflectError::Call(CallError::Answered(status))) if status.code() == Code::Unimplemented => {}
             Err(error) => return Err(error),
         }
@@ -151,14 +151,14 @@ pub async fn reflect(client: &Client, options: &Options) -> Result<Schema, Refle
 }
 
 fn malformed(what: &str) -> ReflectError {
-    ReflectError::Call(CallError::Malformed(format!("the reflection service gave {what}")))
+    ReflectError::Call(CallError::Malformed(format!("the reflection service sent {what}")))
 }
 
 /// Requests and responses on one stream, in turn.
 struct Conversation<'c> {
     client: &'c Client,
     call: Option<(ttrpc::Call, Options)>,
-    questions: mpsc::UnboundedSender<Bytes>,
+    requests: mpsc::UnboundedSender<Bytes>,
     unsent: Option<mpsc::UnboundedReceiver<Bytes>>,
     answers: Option<RawAnswers>,
 }
@@ -172,31 +172,31 @@ impl Conversation<'_> {
             server_streaming: true,
             ..ttrpc::Call::default()
         };
-        let (questions, unsent) = mpsc::unbounded_channel();
-        Conversation { client, call: Some((call, options)), questions, unsent: Some(unsent), answers: None }
+        let (requests, unsent) = mpsc::unbounded_channel();
+        Conversation { client, call: Some((call, options)), requests, unsent: Some(unsent), answers: None }
     }
 
-    async fn ask(&mut self, question: Question) -> Result<Answer, ReflectError> {
-        let ask = ReflectionRequest { question: Some(question) };
-        // A send fails only if the call has ended. The response then says so.
-        let _ = self.questions.send(ask.encode_to_vec().into());
+    async fn ask(&mut self, request: MessageRequest) -> Result<MessageResponse, ReflectError> {
+        let ask = ReflectionRequest { request: Some(request) };
+        // A send fails only if the call has ended. The response then has the reason.
+        let _ = self.requests.send(ask.encode_to_vec().into());
         // A server may wait for the first request before it sends its headers, so the call is
         // opened only when there is one.
         if let (Some((call, options)), Some(unsent)) = (self.call.take(), self.unsent.take()) {
-            let questions = UnboundedReceiverStream::new(unsent);
-            self.answers = Some(self.client.call_raw(call, questions, options).await?);
+            let requests = UnboundedReceiverStream::new(unsent);
+            self.answers = Some(self.client.call_raw(call, requests, options).await?);
         }
-        let Some(answers) = &mut self.answers else { return Err(malformed("no answer")) };
-        let bytes = answers.message().await?.ok_or_else(|| malformed("no answer"))?;
+        let Some(answers) = &mut self.answers else { return Err(malformed("no response")) };
+        let bytes = answers.message().await?.ok_or_else(|| malformed("no response"))?;
         let told = ReflectionResponse::decode(bytes).map_err(|error| malformed(&error.to_string()))?;
-        told.answer.ok_or_else(|| malformed("an empty answer"))
+        told.answer.ok_or_else(|| malformed("an empty response"))
     }
 
     /// Fetches the files that define these services, and all their imports.
     async fn files_of(&mut self, services: &[String]) -> Result<Vec<FileDescriptorProto>, ReflectError> {
         let mut collector = FileCollector::new(services);
-        while let Some(question) = collector.next_question()? {
-            let answer = self.ask(question).await?;
+        while let Some(request) = collector.next_request()? {
+            let answer = self.ask(request).await?;
             collector.take(answer)?;
         }
         Ok(collector.files)
@@ -208,7 +208,7 @@ struct FileCollector {
     files: Vec<FileDescriptorProto>,
     /// The names of files that are not requested (again).
     known: BTreeSet<String>,
-    wanted: VecDeque<Question>,
+    wanted: VecDeque<MessageRequest>,
     asked: usize,
     bytes: usize,
 }
@@ -219,43 +219,43 @@ impl FileCollector {
             files: Vec::new(),
             // The files of protobuf itself are never requested: our own are used.
             known: DescriptorPool::global().files().map(|file| file.name().to_owned()).collect(),
-            wanted: services.iter().cloned().map(Question::FileWithSymbol).collect(),
+            wanted: services.iter().cloned().map(MessageRequest::FileContainingSymbol).collect(),
             asked: 0,
             bytes: 0,
         }
     }
 
     /// Returns the next request, or `None` when nothing is missing.
-    fn next_question(&mut self) -> Result<Option<Question>, ReflectError> {
-        while let Some(question) = self.wanted.pop_front() {
-            if matches!(&question, Question::FileByName(name) if self.known.contains(name)) {
+    fn next_request(&mut self) -> Result<Option<MessageRequest>, ReflectError> {
+        while let Some(request) = self.wanted.pop_front() {
+            if matches!(&request, MessageRequest::FileByName(name) if self.known.contains(name)) {
                 continue;
             }
             self.asked += 1;
-            if self.asked > MAX_QUESTIONS {
-                return Err(malformed("reason for more questions than there can be"));
+            if self.asked > MAX_REQUESTS {
+                return Err(malformed("more imports than the limit"));
             }
-            return Ok(Some(question));
+            return Ok(Some(request));
         }
         Ok(None)
     }
 
-    fn take(&mut self, answer: Answer) -> Result<(), ReflectError> {
+    fn take(&mut self, answer: MessageResponse) -> Result<(), ReflectError> {
         let found = match answer {
-            Answer::Files(found) => found.files,
+            MessageResponse::FileDescriptor(found) => found.files,
             // The server knows this service by name only.
-            Answer::Refusal(_) => return Ok(()),
-            Answer::Services(_) => return Err(malformed("another answer than was asked for")),
+            MessageResponse::Error(_) => return Ok(()),
+            MessageResponse::ListServices(_) => return Err(malformed("a response of another type")),
         };
         for file in found {
             self.bytes = self.bytes.saturating_add(file.len());
             let file =
                 FileDescriptorProto::decode(&file[..]).map_err(|error| malformed(&error.to_string()))?;
             if self.files.len() >= MAX_FILES || self.bytes > MAX_FILE_BYTES {
-                return Err(malformed("more files than there can be"));
+                return Err(malformed("more files than the limit"));
             }
             if self.known.insert(file.name().to_owned()) {
-                self.wanted.extend(file.dependency.iter().cloned().map(Question::FileByName));
+                self.wanted.extend(file.dependency.iter().cloned().map(MessageRequest::FileByName));
                 self.files.push(file);
             }
         }
@@ -273,10 +273,10 @@ pub(crate) fn fuzz(mut data: &[u8]) {
         data = rest;
         ReflectionResponse::decode(told).ok()?.answer
     };
-    let Some(Answer::Services(services)) = answer() else { return };
+    let Some(MessageResponse::ListServices(services)) = answer() else { return };
     let names = services.names();
     let mut collector = FileCollector::new(&names);
-    while let Ok(Some(_)) = collector.next_question() {
+    while let Ok(Some(_)) = collector.next_request() {
         match answer().map(|answer| collector.take(answer)) {
             Some(Ok(())) => {}
             Some(Err(error)) => return assert!(!error.to_string().is_empty()),
@@ -295,55 +295,58 @@ pub(crate) fn fuzz(mut data: &[u8]) {
 mod tests {
     use super::*;
 
-    fn file(name: &str, imports: impl Iterator<Item = String>) -> Answer {
+    fn file(name: &str, imports: impl Iterator<Item = String>) -> MessageResponse {
         let dependency = imports.collect();
         let file =
             FileDescriptorProto { name: Some(name.into()), dependency, ..FileDescriptorProto::default() };
-        Answer::Files(Files { files: vec![file.encode_to_vec()] })
+        MessageResponse::FileDescriptor(FileDescriptorResponse { files: vec![file.encode_to_vec()] })
     }
 
     /// Sends requests until nothing is missing. Gives up after `most` responses.
-    fn questions(mut answer: impl FnMut(&Question) -> Answer, most: usize) -> Result<usize, ReflectError> {
+    fn requests(
+        mut answer: impl FnMut(&MessageRequest) -> MessageResponse,
+        most: usize,
+    ) -> Result<usize, ReflectError> {
         let mut collector = FileCollector::new(&["a.Service".to_owned()]);
         for asked in 0..most {
-            let Some(question) = collector.next_question()? else { return Ok(asked) };
-            let answer = answer(&question);
+            let Some(request) = collector.next_request()? else { return Ok(asked) };
+            let answer = answer(&request);
             collector.take(answer)?;
         }
         panic!("it asks and asks");
     }
 
     #[test]
-    fn what_is_imported_is_asked_for_once() {
+    fn imports_are_requested_once() {
         let import = |name: &str| std::iter::once(name.to_owned());
-        let answer = |question: &Question| match question {
-            Question::FileWithSymbol(_) => {
+        let answer = |request: &MessageRequest| match request {
+            MessageRequest::FileContainingSymbol(_) => {
                 file("a", import("b").chain(import("b")).chain(import("google/protobuf/any.proto")))
             }
             // An import cycle, which the schema will reject.
             _ => file("b", import("a")),
         };
-        assert_eq!(questions(answer, 10).unwrap(), 2);
+        assert_eq!(requests(answer, 10).unwrap(), 2);
     }
 
     #[test]
-    fn a_server_that_makes_up_files_indefinitely_is_left() {
+    fn endless_imports_are_limited() {
         let mut number = 0;
         let mut more = |imports: usize| {
             number += 1;
             file(&number.to_string(), (0..imports).map(|at| format!("{number}/{at}")))
         };
-        assert!(questions(|_| more(2), MAX_QUESTIONS + 2).is_err());
-        let refused = |question: &Question| match question {
-            Question::FileWithSymbol(_) => file("a", (0..=MAX_QUESTIONS).map(|at| at.to_string())),
-            _ => Answer::Refusal(Refusal::default()),
+        assert!(requests(|_| more(2), MAX_REQUESTS + 2).is_err());
+        let refused = |request: &MessageRequest| match request {
+            MessageRequest::FileContainingSymbol(_) => file("a", (0..=MAX_REQUESTS).map(|at| at.to_string())),
+            _ => MessageResponse::Error(ErrorResponse::default()),
         };
-        assert!(questions(refused, MAX_QUESTIONS + 2).is_err());
+        assert!(requests(refused, MAX_REQUESTS + 2).is_err());
         let mut long = "x".repeat(4 << 20);
         let mut longer = || {
             long.push('x');
             file(&long, std::iter::once(format!("{long}x")))
         };
-        assert!(questions(|_| longer(), 100).is_err());
+        assert!(requests(|_| longer(), 100).is_err());
     }
 }

@@ -46,9 +46,9 @@ pub enum Unresolved {
 impl fmt::Display for Unresolved {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (what, names) = match self {
-            Unresolved::Unknown(near) if near.is_empty() => ("nothing has this name", near),
-            Unresolved::Unknown(near) => ("nothing has this name; near it:", near),
-            Unresolved::Ambiguous(fit) => ("several have this name:", fit),
+            Unresolved::Unknown(near) if near.is_empty() => ("unknown name", near),
+            Unresolved::Unknown(near) => ("unknown name; similar names:", near),
+            Unresolved::Ambiguous(fit) => ("ambiguous name:", fit),
         };
         f.write_str(what)?;
         for (nth, name) in names.iter().enumerate() {
@@ -186,15 +186,12 @@ mod tests {
     const VERSION: &str = "runtime.v1.RuntimeService/Version";
 
     #[test]
-    fn what_was_found_in_place_of_a_name_is_said() {
+    fn resolution_errors_list_candidates() {
         let names = |names: &[&str]| names.iter().map(ToString::to_string).collect();
         let said = |found: Unresolved| found.to_string();
-        assert_eq!(said(Unresolved::Unknown(names(&[]))), "nothing has this name");
-        assert_eq!(said(Unresolved::Unknown(names(&["a/B"]))), "nothing has this name; near it: 'a/B'");
-        assert_eq!(
-            said(Unresolved::Ambiguous(names(&["a/B", "c/B"]))),
-            "several have this name: 'a/B', 'c/B'"
-        );
+        assert_eq!(said(Unresolved::Unknown(names(&[]))), "unknown name");
+        assert_eq!(said(Unresolved::Unknown(names(&["a/B"]))), "unknown name; similar names: 'a/B'");
+        assert_eq!(said(Unresolved::Ambiguous(names(&["a/B", "c/B"]))), "ambiguous name: 'a/B', 'c/B'");
     }
 
     fn found(name: &str, preferred: &[&str]) -> Result<String, Unresolved> {
@@ -202,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_method_by_its_name_and_by_the_end_of_it() {
+    fn methods_resolve_by_full_name_and_suffix() {
         for name in [VERSION, "/runtime.v1.RuntimeService/Version", "runtime.v1.RuntimeService.Version"] {
             assert_eq!(found(name, &[]).unwrap(), VERSION);
         }
@@ -213,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn several_are_named_unless_one_is_preferred() {
+    fn ambiguity_is_resolved_by_preference() {
         let Err(Unresolved::Ambiguous(names)) = found("Version", &[]) else { panic!("there are two") };
         assert!(names.contains(&VERSION.to_owned()) && names.len() >= 2, "{names:?}");
         assert_eq!(found("Version", &["runtime.v1"]).unwrap(), VERSION);
@@ -221,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_meant_is_suggested() {
+    fn similar_names_are_suggested() {
         let Err(Unresolved::Unknown(names)) = found("RunPodSanbox", &[]) else { panic!("a typing error") };
         assert_eq!(names[0], "runtime.v1.RuntimeService/RunPodSandbox");
         let Err(Unresolved::Unknown(names)) = found("RuntimeService/version", &[]) else { panic!("case") };

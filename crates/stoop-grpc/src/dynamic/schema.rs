@@ -246,7 +246,7 @@ fn add_files(pool: &mut DescriptorPool, files: Vec<FileDescriptorProto>) -> Resu
     let new: Vec<_> = new.map(known_syntax).collect::<Result<_, _>>()?;
     pool.add_file_descriptor_protos(new).map_err(|error| SchemaError::new(error.to_string()))?;
     match pool.all_messages().find(|message| message.is_map_entry() && !is_sound_entry(message)) {
-        Some(entry) => Err(SchemaError::new(format!("'{}' is no entry of a map", entry.full_name()))),
+        Some(entry) => Err(SchemaError::new(format!("'{}' is not a valid map entry", entry.full_name()))),
         None => Ok(()),
     }
 }
@@ -280,9 +280,7 @@ fn known_syntax(mut file: FileDescriptorProto) -> Result<FileDescriptorProto, Sc
             file.syntax = Some("proto2".into());
             Ok(file)
         }
-        other => {
-            Err(SchemaError::new(format!("'{}' is written in '{other}', which is not known", file.name())))
-        }
+        other => Err(SchemaError::new(format!("'{}' has the unknown syntax '{other}'", file.name()))),
     }
 }
 
@@ -291,7 +289,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_built_in_interfaces_are_there() {
+    fn builtin_interfaces_are_present() {
         let schema = Schema::builtin();
         for name in [
             "runtime.v1.RuntimeService",
@@ -308,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn a_proto_file_may_import_its_neighbours_and_what_is_built_in() {
+    fn imports_resolve_to_siblings_and_builtin_files() {
         let directory = stoop_testkit::tempdir();
         let write = |name: &str, text: &str| {
             let path = directory.path().join(name);
@@ -332,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn an_edition_is_read_and_what_is_none_is_refused() {
+    fn editions_are_accepted_and_unknown_syntax_is_not() {
         let file = |syntax: &str| FileDescriptorProto {
             name: Some("e.proto".into()),
             syntax: Some(syntax.into()),

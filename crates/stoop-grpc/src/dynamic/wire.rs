@@ -114,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn greetings_are_told_apart() {
+    fn greetings_are_classified() {
         assert_eq!(Greeting::of(&[0, 0, 18, 4, 0, 0, 0, 0, 0, 0, 3]), Greeting::Http2);
         assert_eq!(Greeting::of(&[0, 0]), Greeting::Http2);
         let http = Greeting::Http1("HTTP/1.1 400 Bad Request".into());

@@ -48,8 +48,8 @@ impl Body {
         }
         let received = self.received_bytes;
         let detail = match self.announced_bytes {
-            Some(announced) => format!("{received} of {announced} bytes have come"),
-            None => format!("{received} bytes have come, and no end"),
+            Some(announced) => format!("received {received} of {announced} bytes"),
+            None => format!("received {received} bytes, and no end"),
         };
         Error::detailed(ErrorKind::CutShort, detail).caused(error)
     }

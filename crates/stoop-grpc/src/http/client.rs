@@ -33,8 +33,8 @@ pub enum Version {
 
 /// A connection to an HTTP server.
 ///
-/// Requests are sent one after the other. With HTTP/2, [`Client::beside`] returns another handle,
-/// whose requests are sent concurrently.
+/// Requests are sent one after the other. With HTTP/2, [`Client::try_clone`] returns another
+/// handle, whose requests are sent concurrently.
 ///
 /// A task drives the connection. It ends when the client and the responses still being read are
 /// dropped. After an error the client cannot be used again: connect a new one.
@@ -148,7 +148,24 @@ where
     ///
     /// Returns `None` for HTTP/1.1, which has no concurrent requests: open another connection
     /// instead.
-    pub fn beside(&self) -> Option<Client<B>> {
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use http_body_util::Empty;
+    /// # use hyper::body::Bytes;
+    /// use stoop_grpc::http::{Client, Version};
+    ///
+    /// let (stream, _server) = stoop::aio::Stream::pair()?;
+    /// let client = Client::<Empty<Bytes>>::over(stream, Version::Http1).await?;
+    /// assert!(client.try_clone().is_none());
+    /// let (stream, _server) = stoop::aio::Stream::pair()?;
+    /// let client = Client::<Empty<Bytes>>::over(stream, Version::Http2).await?;
+    /// assert!(client.try_clone().is_some());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn try_clone(&self) -> Option<Client<B>> {
         match &self.sender {
             Sender::Http1(_) => None,
             Sender::Http2(sender) => {
@@ -240,10 +257,10 @@ pub async fn upgraded(answer: Response<Body>) -> Result<(aio::Stream, Bytes)> {
     let status = answer.status();
     let not = |detail: String| Error::detailed(ErrorKind::NotUpgraded, detail);
     if status != StatusCode::SWITCHING_PROTOCOLS && !status.is_success() {
-        return Err(not(format!("it answered {status}")));
+        return Err(not(format!("it responded {status}")));
     }
     let upgraded = hyper::upgrade::on(answer).await.map_err(|error| not(error.to_string()))?;
-    let parts = upgraded.downcast::<Io>().map_err(|_| not("no connection of this module".into()))?;
+    let parts = upgraded.downcast::<Io>().map_err(|_| not("not a connection of this crate".into()))?;
     Ok((parts.io.into_inner(), parts.read_buf))
 }
 
@@ -262,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_has_an_authority_where_its_version_wants_it() {
+    fn the_authority_is_set_for_each_version() {
         let host = |text| Some(HeaderValue::from_static(text));
         assert_eq!(sent("/a?b", Version::Http1, None), ("/a?b".into(), host("localhost")));
         assert_eq!(sent("/a", Version::Http1, Some("d")), ("/a".into(), host("d")));

@@ -53,14 +53,14 @@ impl ErrorKind {
     fn words(self) -> &'static str {
         match self {
             ErrorKind::Connect => "cannot connect",
-            ErrorKind::NoAnswer => "the server ended the connection without an answer",
+            ErrorKind::NoAnswer => "the server closed the connection without a response",
             ErrorKind::Http2Only => "the server speaks HTTP/2 only",
             ErrorKind::Http1Only => "the server speaks HTTP/1 only",
             ErrorKind::NotHttp => "the server does not speak HTTP",
-            ErrorKind::Malformed => "the answer is malformed",
-            ErrorKind::HeaderTooLarge => "the answer's header is too large",
-            ErrorKind::CutShort => "the answer was cut short",
-            ErrorKind::RequestBody => "the request's body failed",
+            ErrorKind::Malformed => "the response is malformed",
+            ErrorKind::HeaderTooLarge => "the response header is too large",
+            ErrorKind::CutShort => "the response is incomplete",
+            ErrorKind::RequestBody => "the request body failed",
             ErrorKind::NotUpgraded => "the server did not upgrade the connection",
             ErrorKind::Other => "the connection failed",
         }
@@ -208,7 +208,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn servers_are_told_apart_by_their_first_bytes() {
+    fn first_bytes_are_classified() {
         assert_eq!(Protocol::from(&b""[..]), Protocol::Nothing);
         for http1 in [&b"HTTP/1.1 200 OK"[..], b"HTTP/1.0 400 Bad", b"H", b"HTTP/1"] {
             assert_eq!(Protocol::from(http1), Protocol::Http1);
@@ -224,14 +224,14 @@ mod tests {
     }
 
     #[test]
-    fn a_banner_is_shown_up_to_its_line_and_safely() {
+    fn a_banner_is_shown_escaped_up_to_its_first_line() {
         let error = Error::new(ErrorKind::NotHttp);
         assert_eq!(first_line(b"220 \x1b[31mhi\r\nmore"), b"220 \x1b[31mhi");
         assert_eq!(error.to_string(), "the server does not speak HTTP: it said ''");
     }
 
     #[test]
-    fn a_socket_speaks_for_itself() {
+    fn a_connect_error_shows_the_socket_error() {
         let error = Error::from(stoop::Stream::connect("/nowhere/app.sock").unwrap_err());
         assert_eq!(error.kind(), ErrorKind::Connect);
         assert!(error.to_string().starts_with("cannot connect to '/nowhere/app.sock'"));

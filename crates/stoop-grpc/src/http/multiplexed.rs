@@ -54,7 +54,7 @@ pub struct NotAFrame {
 
 impl fmt::Display for NotAFrame {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "no frame begins with the bytes")?;
+        write!(f, "invalid frame header:")?;
         self.head.iter().try_for_each(|byte| write!(f, " {byte:02x}"))
     }
 }
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_frame_is_refused_and_stays_so() {
+    fn invalid_headers_are_rejected_permanently() {
         for head in [*b"GET / HT", [4, 0, 0, 0, 0, 0, 0, 1], [1, 0, 1, 0, 0, 0, 0, 1], *b"\0\0\0\x01\0\0\0\0"]
         {
             let mut decoder = Decoder::new();
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_frame_says_nothing() {
+    fn empty_frames_are_not_returned() {
         let stream = [frame(1, b""), frame(2, b""), frame(1, b"x"), frame(0, b"")].concat();
         let (written, whole) = decode(&[&stream]).unwrap();
         assert!(whole && written == [vec![], b"x".to_vec(), vec![], vec![]]);
@@ -201,7 +201,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_byte_comes_out_where_it_went_in(
+        fn payloads_are_demultiplexed(
             frames in prop::collection::vec((0..4u8, prop::collection::vec(any::<u8>(), 0..40)), 0..12),
             cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..8),
         ) {
@@ -220,7 +220,7 @@ mod tests {
         }
 
         #[test]
-        fn a_stream_that_is_cut_off_is_not_taken_for_whole(payload in prop::collection::vec(any::<u8>(), 1..40), cut in any::<prop::sample::Index>()) {
+        fn a_truncated_stream_is_detected(payload in prop::collection::vec(any::<u8>(), 1..40), cut in any::<prop::sample::Index>()) {
             let stream = frame(1, &payload);
             let cut = 1 + cut.index(stream.len() - 1);
             let (_, whole) = decode(&[&stream[..cut]]).unwrap();
@@ -228,7 +228,7 @@ mod tests {
         }
 
         #[test]
-        fn nothing_that_arrives_panics(pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..30), 0..10)) {
+        fn arbitrary_input_does_not_panic(pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..30), 0..10)) {
             let pieces: Vec<&[u8]> = pieces.iter().map(Vec::as_slice).collect();
             let _ = decode(&pieces);
         }

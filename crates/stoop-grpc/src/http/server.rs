@@ -38,16 +38,16 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 /// the queue has its request in the socket already.
 const LAST_CHANCE: Duration = Duration::from_millis(500);
 
-/// A server's end of a connection, as hyper's I/O type.
-type Io = TokioIo<Sniff<Linger<PeerStream>>>;
+/// A server's end of a connection, as an I/O type of hyper.
+type ServerIo = TokioIo<Sniff<Linger<PeerStream>>>;
 
 /// Serves a [`hyper::service::Service`] to the clients of a [`stoop::serve::Server`].
 ///
-/// Each request has its [`Caller`](crate::Caller) in its extensions. The kernel is asked once per
-/// connection. Bodies are streamed and unlimited: use [`http_body_util::Limited`] to limit one.
+/// Each request has its [`Caller`](crate::Caller) in its extensions. Credentials are fetched once
+/// per connection. Bodies are streamed and unlimited: use [`http_body_util::Limited`] to limit one.
 /// Upgrades are supported: see [`upgraded_request`].
 ///
-/// When the server drains, requests under way are answered, connections without one are closed,
+/// When the server drains, requests under way complete, connections without one are closed,
 /// and clients in the queue are still served. The deadline is that of the
 /// [`stoop::serve::Server`].
 ///
@@ -187,11 +187,11 @@ impl Protocols {
             Ok(true) => {
                 let stream = Progress::new(stream, idle.clone());
                 let connection = self.http2.serve_connection(TokioIo::new(stream), Counted(service));
-                let (late, gone) = (idle.expired(), idle.goaway_expired());
-                drive(connection, http2::Connection::graceful_shutdown, last, late, gone).await;
+                let (late, grace) = (idle.expired(), idle.goaway_expired());
+                drive(connection, http2::Connection::graceful_shutdown, last, late, grace).await;
             }
             Ok(false) => {
-                let connection = self.http1.serve_connection(Io::new(stream), service).with_upgrades();
+                let connection = self.http1.serve_connection(ServerIo::new(stream), service).with_upgrades();
                 drive(connection, http1::UpgradeableConnection::graceful_shutdown, last, late, ready(()))
                     .await;
             }
@@ -201,14 +201,14 @@ impl Protocols {
 }
 
 /// Drives a connection to its end. When `last` or `late` completes, it is shut down gracefully.
-/// After `late`, it is aborted when `gone` completes. A client that violates the protocol or
+/// After `late`, it is aborted when `grace` completes. A client that violates the protocol or
 /// disconnects ends only its own connection.
 async fn drive<C: Future>(
     connection: C,
     shut_down: impl FnOnce(Pin<&mut C>),
     last: impl Future<Output = ()>,
     late: impl Future<Output = ()>,
-    gone: impl Future<Output = ()>,
+    grace: impl Future<Output = ()>,
 ) {
     // Boxed: a connection needs only a few bytes of its state until it has sent something.
     let mut connection = Box::pin(connection);
@@ -222,7 +222,7 @@ async fn drive<C: Future>(
             shut_down(connection.as_mut());
             tokio::select! {
                 _ = connection => {}
-                () = gone => {}
+                () = grace => {}
             }
         }
     }
@@ -288,9 +288,9 @@ where
 pub async fn upgraded_request(request: Request<Incoming>) -> super::Result<(aio::Stream, Bytes)> {
     let not = |detail: String| Error::detailed(ErrorKind::NotUpgraded, detail);
     let upgraded = hyper::upgrade::on(request).await.map_err(|error| not(error.to_string()))?;
-    let parts = upgraded.downcast::<Io>().map_err(|_| not("no connection of this module".into()))?;
+    let parts = upgraded.downcast::<ServerIo>().map_err(|_| not("not a connection of this crate".into()))?;
     let (stream, unread) = parts.io.into_inner().into_inner();
     let stream = stream.into_inner().into_inner();
-    let stream = stream.ok_or_else(|| not("somebody else holds the stream".into()))?;
+    let stream = stream.ok_or_else(|| not("the stream is in use by another task".into()))?;
     Ok((stream, [&parts.read_buf[..], &unread].concat().into()))
 }

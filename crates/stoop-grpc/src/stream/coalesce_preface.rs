@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[tokio::test(flavor = "current_thread")]
-    async fn every_byte_arrives_in_order_whatever_fits_at_once() {
+    async fn bytes_arrive_in_order_at_any_capacity() {
         for room_bytes in [1, 5, 23, 24, 25, 30, 100] {
             let writes: [&[&[u8]]; 3] =
                 [&[PREFACE, b"settings", b"call"], &[PREFACE], &[b"GET / HTTP/1.1", PREFACE]];
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[tokio::test(flavor = "current_thread")]
-    async fn the_preface_waits_for_what_follows_or_for_a_flush() {
+    async fn the_preface_is_held_until_a_write_or_flush() {
         let (client, mut server) = duplex(100);
         let mut client = CoalescePreface::new(client);
         client.write_all(PREFACE).await.unwrap();

@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(flavor = "current_thread")]
-    async fn the_last_word_of_a_server_that_left_something_unread_is_heard() {
+    async fn a_last_message_is_read_after_epipe() {
         let (client, mut server) = UnixStream::pair().unwrap();
         let mut client = Drain::new(client);
         client.write_all(b"a long request").await.unwrap();

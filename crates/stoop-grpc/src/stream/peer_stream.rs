@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(flavor = "current_thread")]
-    async fn who_holds_the_caller_knows_it_after_the_end_and_keeps_nothing_open() {
+    async fn callers_outlive_the_connection_without_holding_it() {
         let (one, mut other) = aio::Stream::pair().unwrap();
         let (stream, peer_handle) = PeerStream::new(one);
         let caller = peer_handle.caller().unwrap();
@@ -100,7 +100,7 @@ mod tests {
 
     #[cfg(feature = "http")]
     #[tokio::test(flavor = "current_thread")]
-    async fn the_stream_can_be_had_back_whoever_holds_the_caller() {
+    async fn into_inner_returns_the_stream_while_callers_exist() {
         for asked in [false, true] {
             let (one, _other) = aio::Stream::pair().unwrap();
             let (stream, peer_handle) = PeerStream::new(one);

@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(flavor = "current_thread")]
-    async fn a_read_without_room_is_not_the_end() {
+    async fn an_empty_read_buffer_is_not_eof() {
         let (mut server, client) = duplex(100);
         let (mut client, opening) = RecordPrefix::new(client);
         server.write_all(b"SSH-2.0").await.unwrap();

@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(flavor = "current_thread")]
-    async fn what_was_looked_at_is_read_all_the_same() {
+    async fn sniffed_bytes_are_replayed() {
         let http2 = [PREFACE, b"settings"].concat();
         for (said, expected) in [
             (&http2[..], true),
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[tokio::test(flavor = "current_thread")]
-    async fn what_nobody_has_read_comes_back_with_the_stream() {
+    async fn into_inner_returns_unread_bytes() {
         let (mut client, server) = duplex(100);
         client.write_all(b"GET / and more").await.unwrap();
         let mut server = Sniff::new(server);

@@ -47,7 +47,7 @@ struct Calls(Mutex<Table>);
 
 #[derive(Default)]
 struct Table {
-    open: HashMap<u32, mpsc::Sender<Arrived>>,
+    open: HashMap<u32, mpsc::Sender<FrameResult>>,
     /// How many calls were opened so far.
     opened: u32,
     /// Why no more responses will arrive, once the connection has ended.
@@ -55,7 +55,7 @@ struct Table {
 }
 
 /// A frame for a call, or the error that ends it.
-type Arrived = Result<Frame, Status>;
+type FrameResult = Result<Frame, Status>;
 
 /// The method to call, and how.
 #[derive(Clone, Debug, Default)]
@@ -139,13 +139,17 @@ impl Client {
 
     /// Allocates the next stream id and sends the frame that opens the call. Both happen under one
     /// lock: calls must be written in the order of their ids.
-    async fn open(&self, request: Request, flags: Flags) -> Result<(u32, mpsc::Receiver<Arrived>), Status> {
+    async fn open(
+        &self,
+        request: Request,
+        flags: Flags,
+    ) -> Result<(u32, mpsc::Receiver<FrameResult>), Status> {
         let room = self.shared.writer.reserve().await;
         let mut table = self.shared.calls.lock();
         let room = room.map_err(|_| table.gone())?;
         let stream = table.opened.checked_mul(2).and_then(|twice| twice.checked_add(1));
         let stream =
-            stream.ok_or_else(|| Status::resource_exhausted("no number is left for another call"))?;
+            stream.ok_or_else(|| Status::resource_exhausted("no stream id is left for another call"))?;
         let frame = Frame { stream, kind: FrameKind::Request, flags, data: request.encode_to_vec() };
         let bytes = frame.encode().map_err(too_long)?;
         if table.ended.is_some() {
@@ -180,7 +184,7 @@ fn opening(call: &Call, payload: Option<Bytes>) -> Request {
 /// Returns the status for a message of this client that is too long.
 fn too_long(error: TooLong) -> Status {
     Status::resource_exhausted(format!(
-        "a message of {} bytes is longer than ttrpc allows ({} bytes)",
+        "message too large: {} bytes, ttrpc allows {}",
         error.length_bytes,
         super::frame::MESSAGE_MAX_BYTES
     ))
@@ -248,7 +252,7 @@ pub struct Answers {
     client: Client,
     stream: u32,
     server_streaming: bool,
-    frames: mpsc::Receiver<Arrived>,
+    frames: mpsc::Receiver<FrameResult>,
     sender: Option<AbortHandle>,
     done: bool,
 }
@@ -286,7 +290,7 @@ impl Answers {
                 FrameKind::Data if frame.flags.has(Flags::NO_DATA) => {}
                 FrameKind::Data => return Ok(Some(frame.data.into())),
                 FrameKind::Request | FrameKind::Other(_) => {
-                    return Err(Status::internal("the server sent a frame that is no answer"));
+                    return Err(Status::internal("unexpected frame from the server"));
                 }
             }
         }
@@ -304,8 +308,8 @@ impl Drop for Answers {
 }
 
 fn response(data: &[u8]) -> Result<Bytes, Status> {
-    let response = Response::decode(data)
-        .map_err(|error| Status::internal(format!("the server's answer cannot be read: {error}")))?;
+    let response =
+        Response::decode(data).map_err(|error| Status::internal(format!("invalid response: {error}")))?;
     match response.status {
         Some(status) if status.code != 0 => Err(status_of(&status)),
         _ => Ok(response.payload.into()),

@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn the_bytes_are_those_of_the_protocol() {
+    fn frames_are_encoded_as_specified() {
         let frame = Frame {
             stream: 0x0102_0304,
             kind: FrameKind::Request,
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_that_is_too_long_is_skipped() {
+    fn an_oversized_frame_is_skipped() {
         let mut decoder = FrameDecoder::new();
         let long = MESSAGE_MAX_BYTES + 5;
         decoder.push(&u32::try_from(long).unwrap().to_be_bytes());
@@ -224,7 +224,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_encoded_comes_back_however_it_is_cut(
+        fn frames_round_trip_at_any_chunking(
             sent in proptest::collection::vec(frames(), 0..6),
             cut in 1usize..40,
         ) {

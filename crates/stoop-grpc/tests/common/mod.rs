@@ -1,9 +1,9 @@
-//! A service of raw bytes, its client, and where the peers in other languages are: what the tests
-//! share. No `.proto`, so that each language can speak it without code of its own.
+//! Shared by the tests: a service of raw bytes, its client, and peers in other languages. It has no
+//! `.proto`, so that each language can call it without generated code.
 
 #![allow(dead_code, reason = "each test uses a part of it")]
 
-pub mod running;
+pub mod harness;
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -23,10 +23,10 @@ use tonic::codegen::{Service, StdError};
 use tonic::server::{Grpc, NamedService};
 use tonic::{Request, Response, Status, Streaming};
 
-/// What servers of this process have been called with by `Mark`, which takes three milliseconds.
+/// The messages of all calls of `Mark` in this process. `Mark` takes three milliseconds.
 pub static MARKED: Mutex<Vec<Bytes>> = Mutex::new(Vec::new());
 
-/// `stoop.test.Echo`; `name` is what `Who` answers with, so that servers can be told apart.
+/// The service `stoop.test.Echo`. `Who` responds with `name`, to identify the server.
 #[derive(Clone)]
 pub struct Echo {
     pub name: &'static str,
@@ -85,7 +85,7 @@ impl Service<Request<Bytes>> for Unary {
         let (method, name) = (self.method.clone(), self.name);
         Box::pin(async move {
             match method.as_str() {
-                // As many milliseconds as the message says.
+                // The message is the number of milliseconds.
                 "Slow" => {
                     let text = String::from_utf8_lossy(request.get_ref()).into_owned();
                     tokio::time::sleep(Duration::from_millis(text.parse().unwrap_or(0))).await;
@@ -108,7 +108,7 @@ impl Service<Request<Bytes>> for Unary {
     }
 }
 
-/// As many answers as the message is long.
+/// Responds with each byte of the message as a message.
 struct Count;
 
 impl tonic::server::ServerStreamingService<Bytes> for Count {
@@ -123,7 +123,7 @@ impl tonic::server::ServerStreamingService<Bytes> for Count {
     }
 }
 
-/// All messages in one.
+/// Responds with all messages joined.
 struct Join;
 
 impl tonic::server::ClientStreamingService<Bytes> for Join {
@@ -142,7 +142,7 @@ impl tonic::server::ClientStreamingService<Bytes> for Join {
     }
 }
 
-/// Each message at once.
+/// Echoes each message as it arrives.
 struct Chat;
 
 impl tonic::server::StreamingService<Bytes> for Chat {
@@ -195,12 +195,12 @@ where
         Ok(self.0.client_streaming(request, path("Join"), Raw).await?.into_inner())
     }
 
-    /// Says each thing after the one before has been answered.
+    /// Sends each message after the response to the previous one has arrived.
     pub async fn chat(&mut self, messages: &[&'static str]) -> Result<Vec<Bytes>, Status> {
         self.ready().await?;
         let (say, said) = tokio::sync::mpsc::channel(1);
         let (first, rest) = messages.split_first().unwrap();
-        // Servers may say nothing at all before they have heard something.
+        // Servers may send no headers before the first message.
         say.send(Bytes::from(*first)).await.unwrap();
         let said = tokio_stream::wrappers::ReceiverStream::new(said);
         let mut answers = self.0.streaming(Request::new(said), path("Chat"), Raw).await?.into_inner();
@@ -214,7 +214,7 @@ where
         Ok(heard)
     }
 
-    /// Every kind of call, one after the other.
+    /// Makes every kind of call, one after the other.
     pub async fn everything(&mut self) {
         assert_eq!(self.unary("Unary", Request::new(Bytes::from("hello"))).await.unwrap(), "hello");
         assert_eq!(self.count("abc").await.unwrap(), ["a", "b", "c"]);
@@ -232,18 +232,18 @@ fn path(method: &str) -> http::uri::PathAndQuery {
     format!("/stoop.test.Echo/{method}").parse().unwrap()
 }
 
-/// A multi-threaded runtime, as servers have.
-pub fn on_tokio<T>(test: impl Future<Output = T>) -> T {
+/// Runs a test on a multi-threaded runtime.
+pub fn block_on<T>(test: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(test)
 }
 
-/// Where `./test` puts the libraries of other languages.
+/// Returns the directory into which `./test` installs the libraries of other languages.
 pub fn peers() -> PathBuf {
     PathBuf::from(env!("CARGO_TARGET_TMPDIR")).with_file_name("peers")
 }
 
-/// Python with grpcio, running this script with these arguments.
+/// Returns the command that runs a Python script with grpcio, if both are installed.
 pub fn python(script: &str, arguments: &[&str]) -> Option<Command> {
     let library = peers().join("python");
     (library.join("grpc").is_dir() && stoop_testkit::has_program("python3")).then(|| {
@@ -253,7 +253,7 @@ pub fn python(script: &str, arguments: &[&str]) -> Option<Command> {
     })
 }
 
-/// Node with @grpc/grpc-js, running this script with these arguments.
+/// Returns the command that runs a Node script with @grpc/grpc-js, if both are installed.
 pub fn node(script: &str, arguments: &[&str]) -> Option<Command> {
     let library = peers().join("node/node_modules");
     (library.join("@grpc/grpc-js").is_dir() && stoop_testkit::has_program("node")).then(|| {
@@ -267,7 +267,7 @@ fn source(script: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/peers").join(script)
 }
 
-/// Waits for a child's end without holding up the runtime.
+/// Waits for a child to exit without blocking the runtime.
 pub async fn finished(child: Child) -> std::process::Output {
     tokio::task::spawn_blocking(|| child.wait_with_output().unwrap()).await.unwrap()
 }

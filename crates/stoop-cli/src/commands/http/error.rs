@@ -73,7 +73,7 @@ impl ErrorContext<'_> {
 
     /// Reports a response that is not the one an upgrade needs.
     pub(super) fn not_upgraded(&self, status: StatusCode) -> Failure {
-        self.report(&format!("the server did not upgrade the connection: it answered {status}"))
+        self.report(&format!("the server did not upgrade the connection: it responded {status}"))
             .why("only some methods and paths can be upgraded, each to a protocol of its own")
             .next(self.command("").replace(&self.upgrade(), ""))
             .into()

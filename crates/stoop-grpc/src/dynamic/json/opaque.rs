@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_shown_of_an_unknown_type_is_understood() {
+    fn unknown_any_values_round_trip() {
         for text in [
             r#"{"container":{"id":"a","spec":{"@type":"types.containerd.io/Spec","value":{"ociVersion":"1.1.0"}}}}"#,
             r#"{"container":{"spec":{"@type":"x/y","value":"/w=="},"extensions":{"k":{"@type":"z","value":""}}}}"#,
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_stays_wrong() {
+    fn malformed_input_is_rejected_by_the_server() {
         let container = Schema::builtin().pool().get_message_by_name("google.protobuf.Any").unwrap();
         for text in [
             r#"{"@type":"x/y","value":"no base64"}"#,

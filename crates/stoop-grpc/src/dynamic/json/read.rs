@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_field_is_named_with_the_way_to_it() {
+    fn an_unknown_field_is_located() {
         let text = "{\"config\": {\"metadata\":\n {\"nam\": \"x\"}}}";
         let error = wrong("runtime.v1.RunPodSandboxRequest", text);
         assert_eq!(error.to_string(), "'runtime.v1.PodSandboxMetadata' has no field 'nam'");
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_value_is_named_with_the_way_to_it() {
+    fn an_invalid_value_is_located() {
         let error = wrong("runtime.v1.RunPodSandboxRequest", r#"{"config":{"metadata":{"attempt":"many"}}}"#);
         assert_eq!((error.path(), error.nearest()), ("config.metadata.attempt", None));
         let error = wrong("runtime.v1.VersionRequest", "{\"version\": 1");
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_both_sorts_are_read() {
+    fn json_and_proto_names_are_read() {
         for text in [r#"{"pod_sandbox_id":"1"}"#, r#"{"podSandboxId":"1"}"#] {
             let message = read(&descriptor("runtime.v1.StopPodSandboxRequest"), text).unwrap();
             let line = Style { one_line: true, ..Style::default() }.text(&message);
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_come_one_by_one() {
+    fn messages_are_read_one_by_one() {
         let name = descriptor("runtime.v1.VersionRequest");
         let text = "{\"version\":\"a\"}\n{} {\"version\":\"b\"}{\"no\":1}{}";
         let mut messages = messages(name, text.as_bytes());
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn the_double_between_two_is_not_taken_for_its_neighbour() {
+    fn halfway_doubles_are_rounded_correctly() {
         for text in [
             "1.1350117800803111e-250",
             "1.1350117800803113e-250",
@@ -246,7 +246,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn a_number_is_read_as_the_nearest_there_is(bits: u64) {
+        fn numbers_are_read_as_the_nearest_float(bits: u64) {
             let double = f64::from_bits(bits);
             for text in [format!("{double:e}"), format!("{double:.25e}"), format!("{double}")] {
                 if double.is_finite() {

@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn an_any_is_shown_whatever_is_in_it() {
+    fn any_values_are_shown() {
         let mut exit = message("containerd.events.TaskExit");
         exit.set_field_by_name("container_id", Value::String("c1".into()));
         exit.set_field_by_name("pid", Value::U32(7));
@@ -278,13 +278,13 @@ mod tests {
     }
 
     #[test]
-    fn json_within_an_any_does_not_break_the_line() {
+    fn json_inside_any_stays_on_one_line() {
         let shown = line(&any("x/Spec", b"{\r\n\t\"a\":\n1.10}\n".to_vec()));
         assert_eq!(shown, r#"{"@type":"x/Spec","value":{   "a": 1.10}}"#);
     }
 
     #[test]
-    fn a_type_with_a_dot_in_front_is_none() {
+    fn a_type_url_with_a_leading_dot_is_unknown() {
         let inner = any("x/none", vec![0xff]).encode_to_vec();
         let shown = line(&any("x/google.protobuf.Any", inner.clone()));
         assert_eq!(shown, r#"{"@type":"x/google.protobuf.Any","value":{"@type":"x/none","value":"/w=="}}"#);
@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_nested_without_end_is_shown_with_an_end() {
+    fn any_nesting_is_limited() {
         let mut nested = any("x/y", vec![0xff]);
         for _ in 0..2000 {
             nested = any("google.protobuf.Any", nested.encode_to_vec());
@@ -306,14 +306,14 @@ mod tests {
     }
 
     #[test]
-    fn a_time_that_is_none_is_shown_as_its_fields() {
+    fn an_invalid_timestamp_is_shown_as_fields() {
         let mut time = message("google.protobuf.Timestamp");
         time.set_field_by_name("seconds", Value::I64(i64::MAX));
         assert_eq!(line(&time), format!("{{\"seconds\":\"{}\"}}", i64::MAX));
     }
 
     #[test]
-    fn defaults_are_shown_when_asked_for() {
+    fn defaults_are_emitted_on_request() {
         let mut response = message("runtime.v1.VersionResponse");
         response.set_field_by_name("runtime_name", Value::String("x".into()));
         assert_eq!(line(&response), r#"{"runtimeName":"x"}"#);

@@ -1,5 +1,5 @@
-//! Servers that are replaced and restarted under the calls of other languages' clients, of which
-//! none may be lost.
+//! Servers that are replaced or restarted while clients in other languages call them. No call may
+//! be lost.
 
 mod common;
 
@@ -7,14 +7,14 @@ use std::collections::HashSet;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use common::running::{hand_over, start, test};
+use common::harness::{hand_over, start, test};
 use common::{MARKED, node, python};
 use stoop::serve::End;
 use stoop_testkit::KillOnDrop;
 
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// Between two servers, so that calls are under way again.
+/// The time between two replacements, so that calls are under way again.
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// A client that keeps 64 calls under way.
@@ -32,7 +32,7 @@ impl Steady {
         .unwrap()
     }
 
-    /// How many calls were answered, and which were not, each with its code.
+    /// Stops the client. Returns how many calls succeeded, and the failed ones with their codes.
     async fn stop(mut self) -> (usize, Vec<String>) {
         drop(self.0.stdin.take());
         let report = tokio::task::spawn_blocking(move || self.0.line("report", LIMIT)).await.unwrap();
@@ -41,7 +41,7 @@ impl Steady {
     }
 }
 
-/// A hand-over is not to be noticed: no call fails, though none of them waits for a server.
+/// During a hand-over no call fails, although none of them waits for a server.
 fn handed_over(client: impl Fn(&str) -> Option<Command> + Send + 'static) {
     test(async move |directory| {
         let (path, control) = (directory.join("app.sock"), directory.join("app.handover"));
@@ -64,7 +64,7 @@ fn handed_over(client: impl Fn(&str) -> Option<Command> + Send + 'static) {
     });
 }
 
-/// A restart fails no call that any server has begun.
+/// During a restart no call fails that a server has begun.
 fn restarted(tag: &'static str, client: impl Fn(&str) -> Option<Command> + Send + 'static) {
     test(async move |directory| {
         let path = directory.join("app.sock");
@@ -91,7 +91,7 @@ fn restarted(tag: &'static str, client: impl Fn(&str) -> Option<Command> + Send 
     });
 }
 
-/// What the servers of this test have begun.
+/// Returns the calls that the servers of this test have begun.
 fn begun(tag: &str) -> HashSet<String> {
     let marked = MARKED.lock().unwrap();
     let words = marked.iter().map(|word| String::from_utf8_lossy(word).into_owned());
@@ -99,24 +99,24 @@ fn begun(tag: &str) -> HashSet<String> {
 }
 
 #[test]
-fn a_hand_over_under_grpcio() {
+fn grpcio_survives_a_hand_over() {
     handed_over(|path| python("steady.py", &[&format!("unix:{path}"), "handed-over"]));
 }
 
 #[test]
-fn a_hand_over_under_grpc_js() {
+fn grpc_js_survives_a_hand_over() {
     handed_over(|path| node("steady.js", &[&format!("unix:{path}"), "handed-over"]));
 }
 
 #[test]
-fn a_restart_under_grpcio() {
+fn grpcio_survives_a_restart() {
     restarted("python-restarted", |path| {
         python("steady.py", &[&format!("unix:{path}"), "python-restarted", "patient"])
     });
 }
 
 #[test]
-fn a_restart_under_grpc_js() {
+fn grpc_js_survives_a_restart() {
     restarted("node-restarted", |path| {
         node("steady.js", &[&format!("unix:{path}"), "node-restarted", "patient"])
     });

@@ -1,5 +1,5 @@
-//! Clients that begin slowly, or never: the time for a header is that of the whole header, whatever
-//! is said and however slowly.
+//! Clients that begin slowly, or never: the header timeout covers the whole header, however slowly
+//! its bytes arrive.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -20,7 +20,7 @@ use tokio::time::{sleep, timeout};
 /// Far longer than anything here takes.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// What a header may take here.
+/// The header timeout of the servers here.
 const HEADER: Duration = Duration::from_millis(200);
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -34,8 +34,8 @@ fn test(test: impl Future<Output = ()> + Send + 'static) {
     runtime.block_on(async { timeout(LIMIT, tokio::spawn(test)).await.expect("in time") }).unwrap();
 }
 
-/// Says this, then these bytes one by one, again and again, until the server hangs up.
-async fn is_cut(path: &Path, first: &[&[u8]], dripped: &[u8]) {
+/// Sends the first bytes, then the others one by one and repeatedly, until the server disconnects.
+async fn is_disconnected(path: &Path, first: &[&[u8]], dripped: &[u8]) {
     let mut client = aio::Stream::connect(path).await.unwrap();
     client.write_all(&first.concat()).await.unwrap();
     let (mut reads, mut writes) = client.split();
@@ -58,16 +58,16 @@ async fn is_cut(path: &Path, first: &[&[u8]], dripped: &[u8]) {
     }
 }
 
-/// Serves until all have been cut.
-async fn cuts(path: &Path, slow: &[(&[&[u8]], &[u8])]) {
+/// Waits until each of these clients is disconnected.
+async fn all_are_disconnected(path: &Path, slow: &[(&[&[u8]], &[u8])]) {
     for (first, dripped) in slow {
-        let cut = timeout(LIMIT / 4, is_cut(path, first, dripped)).await;
+        let cut = timeout(LIMIT / 4, is_disconnected(path, first, dripped)).await;
         assert!(cut.is_ok(), "{} and {}", first.concat().escape_ascii(), dripped.escape_ascii());
     }
 }
 
 #[test]
-fn http_clients_that_begin_slowly_are_cut() {
+fn slow_http_clients_are_disconnected() {
     test(async {
         let dir = tempdir();
         let path = dir.path().join("socket");
@@ -81,7 +81,7 @@ fn http_clients_that_begin_slowly_are_cut() {
         let headers_begun: &[u8] = b"\0\0\x06\x01\x01\0\0\0\x01\x82\x86\x84\x41\x01x";
         let continued = b"\0\0\x01\x09\0\0\0\0\x01\x88";
         let pinging = b"\0\0\x08\x06\0\0\0\0\0pingping";
-        cuts(
+        all_are_disconnected(
             &path,
             &[
                 (&[], b""),
@@ -109,7 +109,7 @@ fn http_clients_that_begin_slowly_are_cut() {
 }
 
 #[test]
-fn what_is_slow_to_answer_and_to_read_is_not_cut() {
+fn slow_responses_and_readers_are_not_disconnected() {
     test(async {
         let dir = tempdir();
         let path = dir.path().join("socket");
@@ -145,7 +145,7 @@ fn what_is_slow_to_answer_and_to_read_is_not_cut() {
 }
 
 #[test]
-fn clients_that_never_begin_a_call_are_cut_and_others_may_be_idle() {
+fn clients_without_a_call_are_disconnected() {
     test(async {
         let dir = tempdir();
         let path = dir.path().join("socket");
@@ -155,7 +155,7 @@ fn clients_that_never_begin_a_call_are_cut_and_others_may_be_idle() {
         let service = tonic::service::Routes::default();
         let server_of_calls = stoop_grpc::Server::new(service).header_timeout(HEADER);
         let serving = tokio::spawn(server_of_calls.serve(server, stopped));
-        cuts(
+        all_are_disconnected(
             &path,
             &[
                 (&[], b""),
@@ -167,7 +167,7 @@ fn clients_that_never_begin_a_call_are_cut_and_others_may_be_idle() {
             ],
         )
         .await;
-        let idle = is_cut(&path, &[PREFACE, SETTINGS, REQUEST], b"");
+        let idle = is_disconnected(&path, &[PREFACE, SETTINGS, REQUEST], b"");
         assert!(timeout(HEADER * 8, idle).await.is_err(), "it has called, and nothing bounds how often");
         assert_eq!(counters.snapshot().accepted, 7);
         drop(stop);

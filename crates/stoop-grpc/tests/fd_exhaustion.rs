@@ -1,11 +1,11 @@
-//! A server in a process that has no descriptors left: who is connected is served, who comes waits,
-//! nobody spins. In processes of their own, which the limit is set for.
+//! A server in a process without free file descriptors: connected clients are served, new clients
+//! wait, and no thread spins. Each test runs in a process of its own, whose limit it lowers.
 
 mod common;
 
 use std::time::{Duration, Instant};
 
-use common::running::{message, test};
+use common::harness::{message, test};
 use common::{Echo, EchoClient};
 use stoop_grpc::{Endpoint, Server, connect};
 use stoop_testkit::Role;
@@ -13,34 +13,34 @@ use tokio::sync::oneshot;
 use tonic::service::Routes;
 
 #[test]
-fn a_local_server_survives_without_descriptors() {
-    const TEST: &str = "a_local_server_survives_without_descriptors";
+fn a_unix_server_survives_fd_exhaustion() {
+    const TEST: &str = "a_unix_server_survives_fd_exhaustion";
     if stoop_testkit::role().is_none() {
-        return Role::new(TEST, "starved").run();
+        return Role::new(TEST, "exhausted").run();
     }
     test(async |directory| {
         let path = directory.join("app.sock");
-        // Connected, and never accepted until there is room.
+        // Connected, but not accepted until a file descriptor is free.
         let waiting = || stoop::Stream::connect(&path).ok();
-        starve(path.as_path().try_into().unwrap(), waiting).await;
+        serve_without_descriptors(path.as_path().try_into().unwrap(), waiting).await;
     });
 }
 
 #[test]
-fn a_server_over_tcp_survives_without_descriptors() {
-    const TEST: &str = "a_server_over_tcp_survives_without_descriptors";
+fn a_tcp_server_survives_fd_exhaustion() {
+    const TEST: &str = "a_tcp_server_survives_fd_exhaustion";
     if stoop_testkit::role().is_none() {
-        return Role::new(TEST, "starved").run();
+        return Role::new(TEST, "exhausted").run();
     }
     test(async |_| {
         let free = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap();
         let waiting = || std::net::TcpStream::connect(free).ok();
-        starve(format!("http://{free}").parse().unwrap(), waiting).await;
+        serve_without_descriptors(format!("http://{free}").parse().unwrap(), waiting).await;
     });
 }
 
-/// Serves here, and takes all descriptors away for a second while somebody comes.
-async fn starve<W>(endpoint: Endpoint, come: impl Fn() -> Option<W>) {
+/// Serves at this endpoint, and uses up all file descriptors for a second while a client connects.
+async fn serve_without_descriptors<W>(endpoint: Endpoint, come: impl Fn() -> Option<W>) {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let incoming = endpoint.listen(|bind| bind).await.unwrap();
     let (end, ended) = oneshot::channel::<()>();
@@ -55,7 +55,7 @@ async fn starve<W>(endpoint: Endpoint, come: impl Fn() -> Option<W>) {
     while let Ok(file) = std::fs::File::open("/dev/null") {
         hoard.push(file);
     }
-    // One for whoever comes, none for the server.
+    // One for the client, none for the server.
     hoard.pop();
     let late = come();
     let (before, begun) = (processor_time(), Instant::now());
@@ -72,7 +72,7 @@ async fn starve<W>(endpoint: Endpoint, come: impl Fn() -> Option<W>) {
     server.await.unwrap().unwrap();
 }
 
-/// What this process has used of the processors.
+/// Returns the CPU time that this process has used.
 fn processor_time() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)

@@ -15,10 +15,10 @@ type ResponseFuture = Pin<Box<dyn Future<Output = Result<Response<Body>, Status>
 
 /// A channel of any type.
 #[derive(Clone)]
-pub(super) struct Service(Arc<dyn Fn(Request<Body>) -> ResponseFuture + Send + Sync>);
+pub(super) struct BoxChannel(Arc<dyn Fn(Request<Body>) -> ResponseFuture + Send + Sync>);
 
-impl Service {
-    pub(super) fn new<S>(channel: S) -> Service
+impl BoxChannel {
+    pub(super) fn new<S>(channel: S) -> BoxChannel
     where
         S: tower_service::Service<Request<Body>, Response = Response<Body>> + Clone + Send + Sync + 'static,
         S::Error: Into<Box<dyn Error + Send + Sync>>,
@@ -32,11 +32,11 @@ impl Service {
                 channel.call(request).await.map_err(|error| Status::from_error(error.into()))
             })
         };
-        Service(Arc::new(call))
+        BoxChannel(Arc::new(call))
     }
 }
 
-impl tower_service::Service<Request<Body>> for Service {
+impl tower_service::Service<Request<Body>> for BoxChannel {
     type Response = Response<Body>;
     type Error = Status;
     type Future = ResponseFuture;
@@ -50,8 +50,8 @@ impl tower_service::Service<Request<Body>> for Service {
     }
 }
 
-impl fmt::Debug for Service {
+impl fmt::Debug for BoxChannel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Service")
+        f.write_str("BoxChannel")
     }
 }

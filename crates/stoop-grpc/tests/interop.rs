@@ -1,4 +1,4 @@
-//! Clients and servers of other languages: gRPC's C core by Python's grpcio, and Node's
+//! Clients and servers in other languages: gRPC's C core through Python's grpcio, and Node's
 //! @grpc/grpc-js.
 
 mod common;
@@ -6,18 +6,18 @@ mod common;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use common::{Echo, EchoClient, finished, node, on_tokio, python};
+use common::{Echo, EchoClient, block_on, finished, node, python};
 use stoop_grpc::{Endpoint, Server, connect};
 use stoop_testkit::KillOnDrop;
 use tonic::service::Routes;
 
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// Serves [`Echo`] here while the command runs, and gives what it printed.
+/// Serves [`Echo`] at this endpoint while the command runs, and returns the command's output.
 fn served(endpoint: &str, mut command: Command) -> String {
     let endpoint = endpoint.to_owned();
     stoop_testkit::deadline(LIMIT, move || {
-        on_tokio(async {
+        block_on(async {
             let endpoint: Endpoint = endpoint.parse().unwrap();
             let incoming = endpoint.listen(|bind| bind).await.unwrap();
             let (end, ended) = tokio::sync::oneshot::channel::<()>();
@@ -36,7 +36,7 @@ fn served(endpoint: &str, mut command: Command) -> String {
     })
 }
 
-/// A path that needs percent-encoding in an authority, as most do.
+/// Returns a path that needs percent-encoding in an authority, as most do.
 fn place() -> (stoop_testkit::TempDir, String) {
     let directory = stoop_testkit::tempdir();
     let path = directory.path().join("a place.sock").to_str().unwrap().to_owned();
@@ -67,7 +67,7 @@ fn grpcio_calls_us_at_a_name() {
 }
 
 #[test]
-fn grpcio_may_call_us_whatever_it_likes() {
+fn grpcio_may_send_any_authority() {
     for authority in ["/run/app.sock", "%2Frun%2Fapp.sock", "a b", "localhost"] {
         let (_directory, path) = place();
         let Some(client) = python("client.py", &[&format!("unix:{path}"), "2", authority]) else {
@@ -122,7 +122,7 @@ fn we_call(script: &str, at: &str, endpoint: &str) {
             client.everything().await;
         }
     };
-    stoop_testkit::deadline(LIMIT, || on_tokio(calls));
+    stoop_testkit::deadline(LIMIT, || block_on(calls));
 }
 
 #[test]

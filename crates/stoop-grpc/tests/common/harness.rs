@@ -1,4 +1,4 @@
-//! Our own servers and clients in one process.
+//! Servers and clients in one process.
 
 use std::future::Future;
 use std::path::{Path, PathBuf};
@@ -13,19 +13,19 @@ use tokio::task::JoinHandle;
 use tonic::Request;
 use tonic::service::Routes;
 
-use super::{Echo, EchoClient, on_tokio};
+use super::{Echo, EchoClient, block_on};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Runs a test that gets a directory of its own, and no more than [`LIMIT`].
+/// Runs a test with a temporary directory, within [`LIMIT`].
 pub fn test<F: Future<Output = ()>>(body: impl FnOnce(PathBuf) -> F + Send + 'static) {
     stoop_testkit::deadline(LIMIT, || {
         let directory = stoop_testkit::tempdir();
-        on_tokio(body(directory.path().to_owned()));
+        block_on(body(directory.path().to_owned()));
     });
 }
 
-/// A server, and what ends it.
+/// A running server, and the handle that shuts it down.
 pub struct Running {
     end: Option<oneshot::Sender<()>>,
     pub task: JoinHandle<Result<End, Error>>,
@@ -45,12 +45,12 @@ pub fn run(server: serve::Server, name: &'static str) -> Running {
     Running { end: Some(end), task }
 }
 
-/// Serves [`Echo`] here.
+/// Serves [`Echo`] at this path.
 pub async fn start(path: &Path) -> Running {
     run(serve::Server::new(Bind::new(path).listen_async().await.unwrap()), "one")
 }
 
-/// A client of the [`Echo`] here.
+/// Connects a client of [`Echo`] to this path.
 pub async fn client(path: &Path) -> EchoClient {
     EchoClient::new(connect(path).await.unwrap())
 }
@@ -59,7 +59,7 @@ pub fn message(text: &str) -> Request<Bytes> {
     Request::new(Bytes::copy_from_slice(text.as_bytes()))
 }
 
-/// Serves [`Echo`] here, after whoever served it before, whom a successor can ask for it.
+/// Serves [`Echo`] at this path, takes over from a predecessor, and hands over to a successor.
 pub async fn hand_over(path: &Path, control: &Path) -> Running {
     let (path, control) = (path.to_owned(), control.to_owned());
     let started = tokio::task::spawn_blocking(move || {
