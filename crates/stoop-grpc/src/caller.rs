@@ -114,15 +114,26 @@ impl fmt::Debug for Caller {
 /// A call that did not arrive over a Unix socket has no peer credentials, and is refused.
 ///
 /// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let directory = stoop_testkit::tempdir();
+/// # let path = directory.path().join("app.sock");
+/// # let (_reporter, health) = tonic_health::server::health_reporter();
 /// use stoop::Policy;
-/// use stoop_grpc::only;
-/// use tonic::service::Interceptor;
+/// use stoop_grpc::{Endpoint, Server, connect, only};
+/// use tonic::service::{Routes, interceptor::InterceptedService};
+/// # use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 ///
-/// let app = 44;
-/// let mut only = only(Policy::nobody().allow_root().allow_gid(app));
-/// // GreeterServer::with_interceptor(greeter, only)
-/// let refusal = only.call(tonic::Request::new(())).unwrap_err();
-/// assert_eq!(refusal.code(), tonic::Code::PermissionDenied);
+/// // For a generated service: `GreeterServer::with_interceptor(greeter, only(policy))`.
+/// let health = InterceptedService::new(health, only(Policy::nobody()));
+/// let incoming = Endpoint::try_from(path.as_path())?.listen(|bind| bind).await?;
+/// tokio::spawn(Server::new(Routes::new(health)).serve(incoming, std::future::pending::<()>()));
+///
+/// let mut client = HealthClient::new(connect(path.as_path()).await?);
+/// let status = client.check(HealthCheckRequest::default()).await.unwrap_err();
+/// assert_eq!(status.code(), tonic::Code::PermissionDenied);
+/// # Ok(())
+/// # }
 /// ```
 pub fn only(policy: Policy) -> impl FnMut(Request<()>) -> Result<Request<()>, Status> + Clone {
     let policy = Arc::new(policy);

@@ -37,6 +37,18 @@ impl Endpoint {
     /// Parses an endpoint: `http://host:port`, `https://host:port`, or any text that
     /// [`Address::parse`] accepts.
     ///
+    /// ```
+    /// use std::path::Path;
+    /// use stoop_grpc::Endpoint;
+    ///
+    /// assert!(Endpoint::parse("https://app.example")?.is_tls());
+    /// assert!(!Endpoint::parse("http://app.example")?.is_tls());
+    /// // Without a scheme, it is a path.
+    /// assert_eq!(Endpoint::parse("app.example")?, Endpoint::try_from(Path::new("app.example"))?);
+    /// assert!(Endpoint::parse("").is_err());
+    /// # Ok::<(), stoop_grpc::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Returns an error if the text is neither a URI nor a socket address.
     pub fn parse(text: impl AsRef<OsStr>) -> Result<Endpoint, Error> {
@@ -75,6 +87,15 @@ impl TryFrom<&Path> for Endpoint {
     type Error = Error;
 
     /// Converts a path to a Unix socket endpoint, even if it looks like a URI.
+    ///
+    /// ```
+    /// use std::path::Path;
+    /// use stoop_grpc::Endpoint;
+    ///
+    /// let endpoint = Endpoint::try_from(Path::new("http://app"))?;
+    /// assert!(matches!(endpoint, Endpoint::Local(_)));
+    /// # Ok::<(), stoop_grpc::Error>(())
+    /// ```
     fn try_from(path: &Path) -> Result<Endpoint, Error> {
         Ok(Endpoint::Local(Address::path(path)?))
     }

@@ -31,6 +31,17 @@ impl Error {
     }
 
     /// Returns the error of the Unix socket, if this is one.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let missing = std::env::temp_dir().join("stoop-grpc-missing.sock");
+    /// let endpoint = stoop_grpc::Endpoint::try_from(missing.join("app.sock").as_path())?;
+    /// let error = endpoint.listen(|bind| bind).await.unwrap_err();
+    /// assert_eq!(error.socket().unwrap().kind(), stoop::ErrorKind::NotFound);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn socket(&self) -> Option<&stoop::Error> {
         match self {
             Error::Socket(error) => Some(error),

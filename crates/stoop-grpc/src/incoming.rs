@@ -39,10 +39,11 @@ impl Endpoint {
     /// let endpoint = Endpoint::try_from(path.as_path())?; // or "/run/app.sock".parse()?
     /// let policy = Policy::same_user().allow_gid(44);
     /// let incoming = endpoint.listen(|bind| bind.mode(0o660).policy(policy)).await?;
-    /// # drop(incoming);
-    /// # Ok::<(), stoop_grpc::Error>(())
-    /// # })?;
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// assert_eq!(path.metadata()?.permissions().mode() & 0o777, 0o660);
+    /// drop(incoming);
+    /// assert!(!path.exists(), "the socket file is unlinked");
+    /// # Ok(())
+    /// # }
     /// ```
     ///
     /// # Errors
@@ -85,6 +86,31 @@ impl Incoming {
     /// default.
     ///
     /// Further clients wait in the kernel's queue.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// # let (_reporter, health) = tonic_health::server::health_reporter();
+    /// # let routes = tonic::service::Routes::new(health);
+    /// # use std::time::Duration;
+    /// # use stoop_grpc::{Endpoint, Server, connect};
+    /// # use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+    /// # let endpoint = Endpoint::try_from(path.as_path())?;
+    /// let incoming = endpoint.listen(|bind| bind).await?.max_connections(1);
+    /// tokio::spawn(Server::new(routes).serve(incoming, std::future::pending::<()>()));
+    ///
+    /// let first = connect(path.as_path()).await?;
+    /// let mut second = HealthClient::new(connect(path.as_path()).await?);
+    /// let call = tokio::spawn(async move { second.check(HealthCheckRequest::default()).await });
+    /// tokio::time::sleep(Duration::from_millis(20)).await;
+    /// assert!(!call.is_finished());
+    /// drop(first);
+    /// assert!(call.await?.is_ok());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn max_connections(self, clients: usize) -> Incoming {
         match self.0 {
             Source::Local(server) => server.max_connections(clients).into(),
@@ -97,6 +123,32 @@ impl Incoming {
     ///
     /// Unix connections left at the deadline are aborted. TCP connections continue until they, or
     /// the runtime, end.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// # let (_reporter, health) = tonic_health::server::health_reporter();
+    /// # let routes = tonic::service::Routes::new(health);
+    /// # use std::time::Duration;
+    /// # use stoop_grpc::{Endpoint, Server, connect};
+    /// # use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+    /// # let incoming = Endpoint::try_from(path.as_path())?.listen(|bind| bind).await?;
+    /// let incoming = incoming.drain_deadline(Duration::from_millis(20));
+    /// let (shut_down, shutdown) = tokio::sync::oneshot::channel::<()>();
+    /// let server = tokio::spawn(Server::new(routes).serve(incoming, shutdown));
+    ///
+    /// let mut client = HealthClient::new(connect(path.as_path()).await?);
+    /// let mut changes = client.watch(HealthCheckRequest::default()).await?.into_inner();
+    /// assert!(changes.message().await?.is_some());
+    /// drop(shut_down);
+    /// server.await??;
+    /// let status = changes.message().await.unwrap_err();
+    /// assert_eq!(status.code(), tonic::Code::Unavailable);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn drain_deadline(self, time: Duration) -> Incoming {
         match self.0 {
             Source::Local(server) => server.drain_deadline(time).into(),
@@ -122,13 +174,27 @@ impl Incoming {
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let directory = stoop_testkit::tempdir();
     /// # let path = directory.path().join("app.sock");
-    /// # let endpoint = stoop_grpc::Endpoint::try_from(path.as_path())?;
-    /// let incoming = endpoint.listen(|bind| bind.mode(0o660)).await?;
-    /// let incoming = incoming.limits(|server| server.max_connections(100));
-    /// # drop(incoming);
-    /// # Ok::<(), stoop_grpc::Error>(())
-    /// # })?;
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # let (_reporter, health) = tonic_health::server::health_reporter();
+    /// # let routes = tonic::service::Routes::new(health);
+    /// # use std::time::Duration;
+    /// # use stoop_grpc::{Endpoint, Server, connect};
+    /// # use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+    /// # let incoming = Endpoint::try_from(path.as_path())?.listen(|bind| bind).await?;
+    /// let mut counters = None;
+    /// let incoming = incoming.limits(|server| {
+    ///     counters = Some(server.counters());
+    ///     server.idle_timeout(Duration::from_millis(10))
+    /// });
+    /// tokio::spawn(Server::new(routes).serve(incoming, std::future::pending::<()>()));
+    ///
+    /// let mut client = HealthClient::new(connect(path.as_path()).await?);
+    /// client.check(HealthCheckRequest::default()).await?;
+    /// tokio::time::sleep(Duration::from_millis(50)).await;
+    /// client.check(HealthCheckRequest::default()).await?;
+    /// let accepted = counters.unwrap().snapshot().accepted;
+    /// assert_eq!(accepted, 2, "the second call was made on another connection");
+    /// # Ok(())
+    /// # }
     /// ```
     pub fn limits(self, settings: impl FnOnce(serve::Server) -> serve::Server) -> Incoming {
         match self.0 {

@@ -79,6 +79,32 @@ where
     /// Sets how long a call may take; unlimited by default.
     ///
     /// A client can ask for less with `grpc-timeout`.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// # let (_reporter, health) = tonic_health::server::health_reporter();
+    /// # let routes = tonic::service::Routes::new(health);
+    /// use std::time::Duration;
+    /// use stoop_grpc::{Endpoint, Server, connect};
+    /// use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+    ///
+    /// let endpoint = Endpoint::try_from(path.as_path())?;
+    /// let incoming = endpoint.listen(|bind| bind).await?;
+    /// let server = Server::new(routes).timeout(Duration::from_millis(20));
+    /// tokio::spawn(server.serve(incoming, std::future::pending::<()>()));
+    ///
+    /// // `Watch` streams the changes of a status, and has no end of its own.
+    /// let mut client = HealthClient::new(connect(endpoint).await?);
+    /// let mut changes = client.watch(HealthCheckRequest::default()).await?.into_inner();
+    /// assert!(changes.message().await?.is_some());
+    /// let status = changes.message().await.unwrap_err();
+    /// assert_eq!(status.code(), tonic::Code::DeadlineExceeded);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn timeout(mut self, time: Duration) -> Server<S> {
         self.settings.timeout = Some(time);
         self
@@ -87,6 +113,31 @@ where
     /// Sets how many calls of one connection are handled concurrently; 200 by default.
     ///
     /// The client holds back further calls (`SETTINGS_MAX_CONCURRENT_STREAMS`).
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// # let (_reporter, health) = tonic_health::server::health_reporter();
+    /// # let routes = tonic::service::Routes::new(health);
+    /// # use std::time::Duration;
+    /// # use stoop_grpc::{Endpoint, Server, connect};
+    /// # use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+    /// # let incoming = Endpoint::try_from(path.as_path())?.listen(|bind| bind).await?;
+    /// let server = Server::new(routes).max_concurrent_calls(1);
+    /// tokio::spawn(server.serve(incoming, std::future::pending::<()>()));
+    ///
+    /// let mut client = HealthClient::new(connect(path.as_path()).await?);
+    /// let first = client.watch(HealthCheckRequest::default()).await?;
+    /// let second = tokio::spawn(async move { client.check(HealthCheckRequest::default()).await });
+    /// tokio::time::sleep(Duration::from_millis(20)).await;
+    /// assert!(!second.is_finished());
+    /// drop(first);
+    /// assert!(second.await?.is_ok());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn max_concurrent_calls(mut self, calls: u32) -> Server<S> {
         self.http2.max_concurrent_streams(calls);
         self.settings.max_concurrent_streams = Some(calls);
@@ -110,6 +161,30 @@ where
     ///
     /// Over a Unix socket, each request has its [`Caller`](crate::Caller) in its extensions. Over
     /// TCP, it has tonic's own connection info.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// # let (_reporter, health) = tonic_health::server::health_reporter();
+    /// # let routes = tonic::service::Routes::new(health);
+    /// # use stoop_grpc::{Endpoint, Server, connect};
+    /// # use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+    /// use stoop::serve::End;
+    ///
+    /// let incoming = Endpoint::try_from(path.as_path())?.listen(|bind| bind).await?;
+    /// let (shut_down, shutdown) = tokio::sync::oneshot::channel::<()>();
+    /// let server = tokio::spawn(Server::new(routes).serve(incoming, shutdown));
+    ///
+    /// let mut client = HealthClient::new(connect(path.as_path()).await?);
+    /// client.check(HealthCheckRequest::default()).await?;
+    /// drop(shut_down);
+    /// assert_eq!(server.await??, End::ShutDown);
+    /// assert!(!path.exists(), "the socket file is unlinked");
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// Returns an error if the listener is broken, or [`Error::NoTls`] if the endpoint is `https`

@@ -8,9 +8,24 @@ use tonic::service::Routes;
 /// name) is `SERVING` from the start.
 ///
 /// ```
-/// # async fn health() {
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let directory = stoop_testkit::tempdir();
+/// # let path = directory.path().join("app.sock");
+/// # use stoop_grpc::{Endpoint, Server, connect};
+/// # use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 /// let (reporter, routes) = stoop_grpc::health(tonic::service::Routes::default());
-/// reporter.set_service_status("app.v1.App", tonic_health::ServingStatus::Serving).await;
+/// reporter.set_service_status("app.v1.App", tonic_health::ServingStatus::NotServing).await;
+/// # let incoming = Endpoint::try_from(path.as_path())?.listen(|bind| bind).await?;
+/// # tokio::spawn(Server::new(routes).serve(incoming, std::future::pending::<()>()));
+///
+/// let mut client = HealthClient::new(connect(path.as_path()).await?);
+/// for (service, expected) in [("", "SERVING"), ("app.v1.App", "NOT_SERVING")] {
+///     let request = HealthCheckRequest { service: service.into() };
+///     let response = client.check(request).await?.into_inner();
+///     assert_eq!(response.status().as_str_name(), expected);
+/// }
+/// # Ok(())
 /// # }
 /// ```
 #[cfg(feature = "health")]
@@ -25,9 +40,14 @@ pub fn health(routes: Routes) -> (tonic_health::server::HealthReporter, Routes) 
 /// The sets are encoded file descriptor sets, as `tonic-prost-build` writes them.
 ///
 /// ```
-/// let routes = tonic::service::Routes::default();
-/// let routes = stoop_grpc::reflection(routes, &[/* proto::FILE_DESCRIPTOR_SET */])?;
-/// # Ok::<(), stoop_grpc::Error>(())
+/// use stoop_grpc::{Error, reflection};
+/// use tonic::service::Routes;
+///
+/// // `tonic::include_file_descriptor_set!` yields the set of generated code.
+/// let routes = reflection(Routes::default(), &[tonic_health::pb::FILE_DESCRIPTOR_SET])?;
+/// let invalid = reflection(routes, &[b"not a descriptor set"]);
+/// assert!(matches!(invalid, Err(Error::Descriptors(_))));
+/// # Ok::<(), Error>(())
 /// ```
 ///
 /// # Errors

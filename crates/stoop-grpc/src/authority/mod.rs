@@ -149,6 +149,20 @@ impl AuthorityRewriter {
     /// Takes bytes that the client has sent, and appends the bytes for the server to `output`.
     ///
     /// Some bytes may be held back.
+    ///
+    /// ```
+    /// use stoop_grpc::authority::AuthorityRewriter;
+    ///
+    /// // A preface, empty settings, and a call whose `:authority` is the path of the socket.
+    /// let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    /// let call = b"\0\0\x0c\x01\x05\0\0\0\x01\x83\x86\x84\x41\x07/a.sock";
+    /// let (mut rewriter, mut output) = (AuthorityRewriter::new(16 * 1024), Vec::new());
+    /// rewriter.push(preface, &mut output);
+    /// assert_eq!(output, preface);
+    /// rewriter.push(call, &mut output);
+    /// assert!(output.ends_with(b"localhost"));
+    /// assert!(!rewriter.is_done(), "each further block is rewritten, too");
+    /// ```
     pub fn push(&mut self, mut input: &[u8], output: &mut Vec<u8>) {
         output.reserve(PREFACE.len() + self.held.len() + input.len());
         self.pay_preface(output);

@@ -71,6 +71,26 @@ impl Connect {
     /// Sets how long to wait for room in the server's queue; five seconds by default.
     ///
     /// Over TCP, it limits one attempt to connect.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// use std::time::Duration;
+    /// use stoop_grpc::{Connect, Endpoint};
+    ///
+    /// // A listener that accepts nothing, and a queue of one connection.
+    /// let listener = stoop::Bind::new(&path).backlog(0).listen()?;
+    /// let _first = stoop::Stream::connect(&path)?;
+    /// let endpoint = Endpoint::try_from(path.as_path())?;
+    /// let connect = Connect::new(endpoint).timeout(Duration::from_millis(10));
+    /// let error = connect.connect().await.unwrap_err();
+    /// assert_eq!(error.socket().unwrap().kind(), stoop::ErrorKind::TimedOut);
+    /// # drop(listener);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn timeout(mut self, time: Duration) -> Connect {
         self.timeout = time;
         self
@@ -80,6 +100,22 @@ impl Connect {
     ///
     /// It applies to the first connection and to each reconnection. A call that would wait longer
     /// fails with [`Code::Unavailable`](tonic::Code::Unavailable).
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// use std::time::Duration;
+    /// use stoop_grpc::{Connect, Endpoint};
+    ///
+    /// let missing = Endpoint::try_from(path.as_path())?;
+    /// let connect = Connect::new(missing).wait_for_server(Duration::ZERO);
+    /// let error = connect.connect().await.unwrap_err();
+    /// assert_eq!(error.socket().unwrap().kind(), stoop::ErrorKind::NotFound);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn wait_for_server(mut self, time: Duration) -> Connect {
         self.wait = time;
         self
@@ -95,6 +131,17 @@ impl Connect {
     }
 
     /// Connects and returns a channel.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use stoop_grpc::{Connect, Endpoint, Error};
+    ///
+    /// let endpoint: Endpoint = "https://app.example".parse()?;
+    /// assert!(matches!(Connect::new(endpoint).connect().await, Err(Error::NoTls)));
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// Returns an error if the connection cannot be made: [`Error::Socket`] for a Unix socket,
@@ -120,6 +167,26 @@ impl Connect {
     }
 
     /// Returns a channel that connects on its first call.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// # let (_reporter, health) = tonic_health::server::health_reporter();
+    /// # let routes = tonic::service::Routes::new(health);
+    /// # use stoop_grpc::{Connect, Endpoint, Server};
+    /// # use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+    /// let endpoint = Endpoint::try_from(path.as_path())?;
+    /// let mut client = HealthClient::new(Connect::new(endpoint.clone()).lazy()?);
+    /// // The call waits for the server, which starts only now.
+    /// let call = tokio::spawn(async move { client.check(HealthCheckRequest::default()).await });
+    /// let incoming = endpoint.listen(|bind| bind).await?;
+    /// tokio::spawn(Server::new(routes).serve(incoming, std::future::pending::<()>()));
+    /// assert!(call.await?.is_ok());
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// Returns an error if the endpoint is `https` and `Connect::tls` was not called

@@ -34,6 +34,25 @@ use crate::deadline::{self, Side};
 /// A call with a deadline (`Request::set_timeout`) fails with
 /// [`Code::DeadlineExceeded`](tonic::Code::DeadlineExceeded) when the deadline passes, whether it
 /// waits for a connection, for the response, or for the rest of a stream.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let directory = stoop_testkit::tempdir();
+/// # let path = directory.path().join("app.sock");
+/// # use std::time::Duration;
+/// # use stoop_grpc::{Connect, Endpoint};
+/// # use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+/// let endpoint = Endpoint::try_from(path.as_path())?;
+/// let mut client = HealthClient::new(Connect::new(endpoint).lazy()?);
+/// // No server is running, and the deadline ends the wait for one.
+/// let mut request = tonic::Request::new(HealthCheckRequest::default());
+/// request.set_timeout(Duration::from_millis(20));
+/// let status = client.check(request).await.unwrap_err();
+/// assert_eq!(status.code(), tonic::Code::DeadlineExceeded);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Channel(Transport);
 

@@ -136,6 +136,28 @@ impl CallError {
     }
 
     /// Returns the server's status, if this is one.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// # use stoop_grpc::dynamic::{Client, Options, Schema, json};
+    /// # let endpoint = stoop_grpc::Endpoint::try_from(path.as_path())?;
+    /// # let incoming = endpoint.listen(|bind| bind).await?;
+    /// # let (_reporter, health) = tonic_health::server::health_reporter();
+    /// # let routes = tonic::service::Routes::new(health);
+    /// # let server = stoop_grpc::Server::new(routes);
+    /// # tokio::spawn(server.serve(incoming, std::future::pending::<()>()));
+    /// # let client = Client::grpc(stoop_grpc::connect(path.as_path()).await?);
+    /// let method = Schema::builtin().method("runtime.v1.RuntimeService/Version", &[])?;
+    /// let request = json::read(&method.input(), "{}")?;
+    /// let call = client.call(&method, tokio_stream::once(request), Options::default());
+    /// let error = call.await.unwrap_err();
+    /// assert_eq!(error.status().unwrap().code(), tonic::Code::Unimplemented);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn status(&self) -> Option<&Status> {
         match self {
             CallError::Answered(status) => Some(status),
@@ -194,6 +216,29 @@ impl Client {
     }
 
     /// Limits the length of received messages; 4 MiB by default.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// # use stoop_grpc::dynamic::{Client, Options, Schema, json};
+    /// # let endpoint = stoop_grpc::Endpoint::try_from(path.as_path())?;
+    /// # let incoming = endpoint.listen(|bind| bind).await?;
+    /// # let (_reporter, health) = tonic_health::server::health_reporter();
+    /// # let routes = tonic::service::Routes::new(health);
+    /// # let server = stoop_grpc::Server::new(routes);
+    /// # tokio::spawn(server.serve(incoming, std::future::pending::<()>()));
+    /// # use stoop_grpc::dynamic::CallError;
+    /// # let method = Schema::builtin().method("grpc.health.v1.Health/Check", &[])?;
+    /// # let request = tokio_stream::once(json::read(&method.input(), "{}")?);
+    /// let client = Client::grpc(stoop_grpc::connect(path.as_path()).await?).max_message_bytes(1);
+    /// let mut answers = client.call(&method, request, Options::default()).await?;
+    /// let error = answers.message().await.unwrap_err();
+    /// assert!(matches!(error, CallError::TooLarge { max_bytes: 1 }));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn max_message_bytes(mut self, bytes: usize) -> Client {
         self.max_message_bytes = bytes;
         self
@@ -208,6 +253,30 @@ impl Client {
     ///
     /// The messages of `requests` are sent as they arrive, concurrently with receiving. The method
     /// determines how many there may be.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// # use stoop_grpc::dynamic::{Client, Options, Schema, json};
+    /// # let endpoint = stoop_grpc::Endpoint::try_from(path.as_path())?;
+    /// # let incoming = endpoint.listen(|bind| bind).await?;
+    /// # let (_reporter, health) = tonic_health::server::health_reporter();
+    /// # let routes = tonic::service::Routes::new(health);
+    /// # let server = stoop_grpc::Server::new(routes);
+    /// # tokio::spawn(server.serve(incoming, std::future::pending::<()>()));
+    /// let method = Schema::builtin().method("grpc.health.v1.Health/Watch", &[])?;
+    /// let client = Client::grpc(stoop_grpc::connect(path.as_path()).await?);
+    /// let request = tokio_stream::once(json::read(&method.input(), "{}")?);
+    /// let mut answers = client.call(&method, request, Options::default()).await?;
+    /// let first = answers.message().await?.unwrap();
+    /// assert!(json::Style::default().text(&first).contains("SERVING"));
+    /// // The stream continues until the call is dropped.
+    /// drop(answers);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// Returns an error ([`CallError`]) if the call cannot be made, or fails before its first
@@ -237,6 +306,25 @@ impl Client {
     ///
     /// Asked for a method that does not exist, gRPC servers in Go and C++ report whether the
     /// service or the method is missing. For servers that do not, the result is `false`.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// # use stoop_grpc::dynamic::{Client, Options, Schema, json};
+    /// # let endpoint = stoop_grpc::Endpoint::try_from(path.as_path())?;
+    /// # let incoming = endpoint.listen(|bind| bind).await?;
+    /// # let (_reporter, health) = tonic_health::server::health_reporter();
+    /// # let routes = tonic::service::Routes::new(health);
+    /// # let server = stoop_grpc::Server::new(routes);
+    /// # tokio::spawn(server.serve(incoming, std::future::pending::<()>()));
+    /// let client = Client::grpc(stoop_grpc::connect(path.as_path()).await?);
+    /// // tonic reports only that the call is unimplemented, so it is not known which is missing.
+    /// assert!(!client.lacks("app.v1.Users", &Options::default()).await);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Cancel safety
     /// This method is cancel safe. If dropped, the call is cancelled.
@@ -319,6 +407,29 @@ impl Answers {
     /// Returns the trailers of the response.
     ///
     /// Messages that have not been received by then are dropped.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// # use stoop_grpc::dynamic::{Client, Options, Schema, json};
+    /// # let endpoint = stoop_grpc::Endpoint::try_from(path.as_path())?;
+    /// # let incoming = endpoint.listen(|bind| bind).await?;
+    /// # let (_reporter, health) = tonic_health::server::health_reporter();
+    /// # let routes = tonic::service::Routes::new(health);
+    /// # let server = stoop_grpc::Server::new(routes);
+    /// # tokio::spawn(server.serve(incoming, std::future::pending::<()>()));
+    /// # let method = Schema::builtin().method("grpc.health.v1.Health/Check", &[])?;
+    /// # let request = tokio_stream::once(json::read(&method.input(), "{}")?);
+    /// let client = Client::grpc(stoop_grpc::connect(path.as_path()).await?);
+    /// let mut answers = client.call(&method, request, Options::default()).await?;
+    /// assert_eq!(answers.headers().get("content-type").unwrap(), "application/grpc");
+    /// // The message is dropped unread.
+    /// assert_eq!(answers.trailers().await?.get("grpc-status").unwrap(), "0");
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// Returns an error ([`CallError`]) if the call fails.

@@ -11,6 +11,15 @@ use super::Symbol;
 /// Returns the definition of a service, method, message or enum as `.proto` text.
 ///
 /// For a method, the text includes its input and output messages.
+///
+/// ```
+/// use stoop_grpc::dynamic::{Schema, describe};
+///
+/// let health = Schema::from_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)?;
+/// let text = describe(&health.symbol("HealthCheckRequest", &[])?);
+/// assert_eq!(text, "message grpc.health.v1.HealthCheckRequest {\n  string service = 1;\n}\n");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn describe(symbol: &Symbol) -> String {
     let mut text = String::new();
     match symbol {

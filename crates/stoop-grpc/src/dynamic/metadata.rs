@@ -15,6 +15,18 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 
 /// Adds a pair. A key may occur more than once.
 ///
+/// ```
+/// use stoop_grpc::dynamic::{MetadataMap, metadata};
+///
+/// let mut map = MetadataMap::new();
+/// metadata::insert(&mut map, "Containerd-Namespace", "k8s.io")?;
+/// assert_eq!(map.get("containerd-namespace").unwrap(), "k8s.io");
+/// metadata::insert(&mut map, "trace-bin", "/wA=")?;
+/// assert_eq!(map.get_bin("trace-bin").unwrap().to_bytes()?, &[0xff, 0][..]);
+/// assert!(metadata::insert(&mut map, "trace-bin", "not base64").is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// # Errors
 /// Returns an error if the key or the value is not valid metadata.
 pub fn insert(map: &mut MetadataMap, key: &str, value: &str) -> Result<(), String> {
@@ -36,6 +48,15 @@ pub fn insert(map: &mut MetadataMap, key: &str, value: &str) -> Result<(), Strin
 }
 
 /// Returns the pairs, in no particular order. The text comes from the peer and is untrusted.
+///
+/// ```
+/// use stoop_grpc::dynamic::{MetadataMap, metadata};
+///
+/// let mut map = MetadataMap::new();
+/// metadata::insert(&mut map, "trace-bin", "/wA=")?;
+/// assert_eq!(metadata::pairs(&map), [("trace-bin".into(), "/wA".into())]);
+/// # Ok::<(), String>(())
+/// ```
 pub fn pairs(map: &MetadataMap) -> Vec<(String, String)> {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let pair = |pair| match pair {

@@ -124,6 +124,30 @@ struct ErrorResponse {
 ///
 /// A service that the server lists but cannot define is not in [`Schema::services`].
 ///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let directory = stoop_testkit::tempdir();
+/// # let path = directory.path().join("app.sock");
+/// # use tonic::service::Routes;
+/// # let incoming = stoop_grpc::Endpoint::try_from(path.as_path())?.listen(|bind| bind).await?;
+/// use stoop_grpc::dynamic::{Client, Options, Origin, reflect};
+///
+/// # let set = tonic_health::pb::FILE_DESCRIPTOR_SET;
+/// # let reflection = tonic_reflection::server::Builder::configure()
+/// #     .register_encoded_file_descriptor_set(set)
+/// #     .build_v1alpha()?;
+/// # let server = stoop_grpc::Server::new(Routes::new(reflection));
+/// # tokio::spawn(server.serve(incoming, std::future::pending::<()>()));
+/// let client = Client::grpc(stoop_grpc::connect(path.as_path()).await?);
+/// let schema = reflect(&client, &Options::default()).await?;
+/// assert!(schema.service_names().contains(&"grpc.health.v1.Health"));
+/// // The server has only the older version of the service.
+/// assert_eq!(schema.origin(), Origin::Reflection("v1alpha"));
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 /// Returns an error if the server has neither version of the reflection service
 /// ([`ReflectError::Unsupported`]), if a call fails, or if the schema is invalid.

@@ -73,6 +73,22 @@ impl Schema {
     /// A dot may replace the slash. If several methods match, those in the first package of
     /// `preferred` that has any are considered.
     ///
+    /// ```
+    /// use stoop_grpc::dynamic::{Schema, Unresolved};
+    ///
+    /// let schema = Schema::builtin();
+    /// assert_eq!(schema.method("RunPodSandbox", &[])?.parent_service().name(), "RuntimeService");
+    /// // Several services have a method of this name.
+    /// assert!(matches!(schema.method("Version", &[]), Err(Unresolved::Ambiguous(_))));
+    /// let version = schema.method("Version", &["runtime.v1"])?;
+    /// assert_eq!(version.full_name(), "runtime.v1.RuntimeService.Version");
+    /// // A typing error: similar names are suggested.
+    /// let error = schema.method("RunPodSanbox", &[]).unwrap_err();
+    /// let Unresolved::Unknown(similar) = error else { panic!() };
+    /// assert_eq!(similar[0], "runtime.v1.RuntimeService/RunPodSandbox");
+    /// # Ok::<(), Unresolved>(())
+    /// ```
+    ///
     /// # Errors
     /// Returns an error if no method has the name, or if several have.
     pub fn method(&self, name: &str, preferred: &[&str]) -> Result<MethodDescriptor, Unresolved> {
@@ -88,6 +104,16 @@ impl Schema {
     /// Returns the service, method, message or enum of this name, or with this suffix.
     ///
     /// Ambiguity is resolved by `preferred`, like in [`method`](Schema::method).
+    ///
+    /// ```
+    /// use stoop_grpc::dynamic::{Schema, Symbol};
+    ///
+    /// let schema = Schema::builtin();
+    /// let Symbol::Message(message) = schema.symbol("PodSandboxMetadata", &[])? else { panic!() };
+    /// assert_eq!(message.full_name(), "runtime.v1.PodSandboxMetadata");
+    /// assert!(matches!(schema.symbol("RuntimeService/RunPodSandbox", &[])?, Symbol::Method(_)));
+    /// # Ok::<(), stoop_grpc::dynamic::Unresolved>(())
+    /// ```
     ///
     /// # Errors
     /// Returns an error if no element has the name, or if several have.

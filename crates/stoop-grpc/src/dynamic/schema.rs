@@ -131,6 +131,27 @@ impl Schema {
     /// If `includes` is empty, they are looked up in the directory of each file. Blocks on the
     /// file system.
     ///
+    /// ```
+    /// use stoop_grpc::dynamic::Schema;
+    ///
+    /// # let directory = stoop_testkit::tempdir();
+    /// let file = directory.path().join("users.proto");
+    /// std::fs::write(&file, r#"
+    ///     syntax = "proto3";
+    ///     package app.v1;
+    ///     import "google/rpc/status.proto";
+    ///     message User { string name = 1; }
+    ///     service Users { rpc Check(User) returns (google.rpc.Status); }
+    /// "#)?;
+    /// let schema = Schema::from_protos(&[&file], &[])?;
+    /// assert_eq!(schema.service_names(), ["app.v1.Users"]);
+    ///
+    /// std::fs::write(&file, "syntax = \"proto3\";\nmessage User { Nme name = 1; }")?;
+    /// let error = Schema::from_protos(&[&file], &[]).unwrap_err();
+    /// assert_eq!(error.position(), Some("users.proto:2:16"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// Returns an error if a file cannot be read, is not in any of the includes, or is not a valid
     /// schema.
@@ -160,6 +181,16 @@ impl Schema {
 
     /// Reads a descriptor set, as `protoc --include_imports --descriptor_set_out` writes it.
     ///
+    /// ```
+    /// use stoop_grpc::dynamic::{Origin, Schema};
+    ///
+    /// let schema = Schema::from_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)?;
+    /// assert_eq!(schema.service_names(), ["grpc.health.v1.Health"]);
+    /// assert_eq!(schema.origin(), Origin::Files);
+    /// assert!(Schema::from_descriptor_set(b"no descriptor set").is_err());
+    /// # Ok::<(), stoop_grpc::dynamic::SchemaError>(())
+    /// ```
+    ///
     /// # Errors
     /// Returns an error if the set is invalid, or if a file is missing that one of its files
     /// imports.
@@ -172,6 +203,19 @@ impl Schema {
     }
 
     /// Returns the union of both schemas.
+    ///
+    /// ```
+    /// use stoop_grpc::dynamic::Schema;
+    ///
+    /// let health = Schema::from_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)?;
+    /// let reflection = tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET;
+    /// let both = health.clone().join(&Schema::from_descriptor_set(reflection)?)?;
+    /// let services = ["grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection"];
+    /// assert_eq!(both.service_names(), services);
+    /// // Two files that define the same messages.
+    /// assert!(health.join(&Schema::builtin()).is_err());
+    /// # Ok::<(), stoop_grpc::dynamic::SchemaError>(())
+    /// ```
     ///
     /// # Errors
     /// Returns an error if they contradict each other.
@@ -226,6 +270,17 @@ impl Schema {
     }
 
     /// Removes the services for which `keep` returns `false`.
+    ///
+    /// ```
+    /// use stoop_grpc::dynamic::Schema;
+    ///
+    /// let mut schema = Schema::builtin();
+    /// schema.retain(|service| service == "grpc.health.v1.Health");
+    /// assert_eq!(schema.services().len(), 1);
+    /// assert!(schema.method("RunPodSandbox", &[]).is_err());
+    /// // Messages of the other services remain.
+    /// assert!(schema.symbol("runtime.v1.PodSandboxConfig", &[]).is_ok());
+    /// ```
     pub fn retain(&mut self, keep: impl Fn(&str) -> bool) {
         self.services.retain(|name| keep(name));
     }

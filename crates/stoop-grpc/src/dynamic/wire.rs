@@ -71,6 +71,23 @@ impl Listening {
 /// Returns after the client's HTTP/2 preface was sent. The second value gives access to the
 /// server's first bytes.
 ///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::time::Duration;
+/// use stoop_grpc::dynamic::{Greeting, channel};
+/// use tokio::io::AsyncWriteExt;
+///
+/// let (stream, mut server) = stoop::aio::Stream::pair()?;
+/// let (channel, mut listening) = channel(stream).await?;
+/// server.write_all(b"HTTP/1.1 505 HTTP Version Not Supported\r\n\r\n").await?;
+/// let greeting = listening.greeting(Duration::from_secs(1)).await;
+/// assert_eq!(greeting, Greeting::Http1("HTTP/1.1 505 HTTP Version Not Supported".into()));
+/// # drop(channel);
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 /// Returns an error if the connection is broken already.
 ///

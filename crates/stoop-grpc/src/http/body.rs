@@ -17,6 +17,32 @@ use crate::stream::record_prefix::Opening;
 ///
 /// Read it with [`http_body_util::BodyExt`]. `frame` is cancel safe: if its future is dropped, the
 /// next one loses nothing.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # use http_body_util::Empty;
+/// # use hyper::{Request, body::Bytes};
+/// use http_body_util::BodyExt;
+/// use stoop_grpc::http::{Client, ErrorKind, Version};
+/// use tokio::io::{AsyncReadExt, AsyncWriteExt};
+///
+/// // A server that exits after five of nine bytes.
+/// let (stream, mut server) = stoop::aio::Stream::pair()?;
+/// tokio::spawn(async move {
+///     server.read(&mut [0; 1024]).await?;
+///     server.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nshort").await
+/// });
+/// let mut client = Client::over(stream, Version::Http1).await?;
+/// let mut body = client.send(Request::get("/").body(Empty::<Bytes>::new())?).await?.into_body();
+/// assert_eq!(body.announced_bytes(), Some(9));
+/// let frame = body.frame().await.unwrap()?;
+/// assert_eq!(frame.into_data().unwrap(), "short");
+/// let error = body.frame().await.unwrap().unwrap_err();
+/// assert_eq!((error.kind(), body.received_bytes()), (ErrorKind::CutShort, 5));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Body {
     incoming: Incoming,

@@ -84,6 +84,21 @@ where
     ///
     /// Waits indefinitely for room in a full backlog.
     ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use http_body_util::Empty;
+    /// use hyper::body::Bytes;
+    /// use stoop_grpc::http::{Client, ErrorKind};
+    ///
+    /// let missing = std::env::temp_dir().join("stoop-http-missing.sock");
+    /// let error = Client::<Empty<Bytes>>::connect(&missing).await.unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::Connect);
+    /// assert_eq!(error.socket().unwrap().kind(), stoop::ErrorKind::NotFound);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// Returns an error if the connection cannot be made ([`ErrorKind::Connect`]).
     ///
@@ -100,6 +115,31 @@ where
     /// Creates a client for a stream that is connected already.
     ///
     /// To connect with a timeout, use [`Connect::stream_async`].
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// # use http_body_util::Empty;
+    /// # use hyper::{Request, body::Bytes};
+    /// # let listener = stoop::Bind::new(&path).listen_async().await?;
+    /// # let no_content = hyper::service::service_fn(|request: Request<_>| async move {
+    /// #     let response = hyper::Response::builder().status(204).version(request.version());
+    /// #     response.body(Empty::<Bytes>::new())
+    /// # });
+    /// # let server = stoop_grpc::http::Server::new(stoop::serve::Server::new(listener));
+    /// # tokio::spawn(server.run(no_content, std::future::pending::<()>()));
+    /// use std::time::Duration;
+    /// use stoop_grpc::http::{Client, Version};
+    ///
+    /// let connect = stoop::Connect::new(&path).timeout(Duration::from_secs(1));
+    /// let mut client = Client::over(connect.stream_async().await?, Version::Http2).await?;
+    /// let response = client.send(Request::get("/").body(Empty::<Bytes>::new())?).await?;
+    /// assert_eq!((response.version(), response.status().as_u16()), (hyper::Version::HTTP_2, 204));
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// Returns an error if the connection is broken already.
@@ -176,9 +216,28 @@ where
 
     /// Sends a request and waits for the head of its response.
     ///
-    /// Waits first until the previous request has been answered. The request's body may still be
-    /// in transit when this returns, and is sent for as long as either side wants it. It never
-    /// times out: use [`tokio::time::timeout`].
+    /// Waits first until the response to the previous request has begun. The request's body may
+    /// still be in transit when this returns, and is sent until the server closes. It never times
+    /// out: use [`tokio::time::timeout`].
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use http_body_util::Empty;
+    /// # use hyper::{Request, body::Bytes};
+    /// use stoop_grpc::http::{Client, ErrorKind, Version};
+    /// use tokio::io::AsyncWriteExt;
+    ///
+    /// // A mail server.
+    /// let (stream, mut server) = stoop::aio::Stream::pair()?;
+    /// server.write_all(b"220 mail.example ESMTP\r\n").await?;
+    /// let mut client = Client::over(stream, Version::Http1).await?;
+    /// let error = client.send(Request::get("/").body(Empty::<Bytes>::new())?).await.unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::NotHttp);
+    /// assert!(error.opening().starts_with(b"220 mail.example"));
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// Returns an error of any kind but [`ErrorKind::Connect`] if the request or the head of its
@@ -247,6 +306,38 @@ fn unfit(error: impl Into<Box<dyn StdError + Send + Sync>>) -> Error {
 ///
 /// The stream can pass file descriptors, and each direction can be shut down by itself. HTTP/2 has
 /// no such stream to return.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # use http_body_util::Empty;
+/// # use hyper::{Request, body::Bytes};
+/// use stoop_grpc::http::{Client, Version, upgraded};
+/// use tokio::io::{AsyncReadExt, AsyncWriteExt};
+///
+/// # let (stream, mut server) = stoop::aio::Stream::pair()?;
+/// # tokio::spawn(async move {
+/// #     let mut request = [0; 1024];
+/// #     server.read(&mut request).await?;
+/// #     server.write_all(b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\n").await?;
+/// #     server.write_all(b"Upgrade: echo\r\n\r\nready").await?;
+/// #     let mut line = [0; 4];
+/// #     server.read_exact(&mut line).await?;
+/// #     server.write_all(&line).await
+/// # });
+/// let mut client = Client::over(stream, Version::Http1).await?;
+/// let request = Request::post("/attach").header("Connection", "upgrade");
+/// let request = request.header("Upgrade", "echo").body(Empty::<Bytes>::new())?;
+/// let response = client.send(request).await?;
+/// let (mut stream, first) = upgraded(response).await?;
+/// assert_eq!(first, "ready", "what the server sent together with its response");
+/// stream.write_all(b"ping").await?;
+/// let mut echo = [0; 4];
+/// stream.read_exact(&mut echo).await?;
+/// assert_eq!(&echo, b"ping");
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Errors
 /// Returns an error if the response is not an upgrade ([`ErrorKind::NotUpgraded`]).

@@ -52,6 +52,31 @@ impl Connector {
     }
 
     /// Creates a connector with these settings.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// # use http_body_util::Empty;
+    /// # use hyper::{Response, body::Bytes, service::service_fn};
+    /// # use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+    /// # use stoop_grpc::http::{Connector, Server};
+    /// use std::time::Duration;
+    ///
+    /// let connect = stoop::Connect::new(&path).wait_for_server(Duration::from_secs(5));
+    /// let client: Client<_, Empty<Bytes>> =
+    ///     Client::builder(TokioExecutor::new()).build(Connector::with(connect));
+    /// // The request waits for the server, which starts only now.
+    /// let request = tokio::spawn(client.get("http://localhost/".parse()?));
+    /// let listener = stoop::Bind::new(&path).listen_async().await?;
+    /// let hello = service_fn(async |_| Ok::<_, hyper::Error>(Response::new(String::new())));
+    /// let server = Server::new(stoop::serve::Server::new(listener));
+    /// tokio::spawn(server.run(hello, std::future::pending::<()>()));
+    /// assert_eq!(request.await??.status(), 200);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn with(connect: Connect) -> Connector {
         Connector { connect }
     }

@@ -101,6 +101,15 @@ impl Error {
     }
 
     /// Returns the error of the socket if the server could not be reached. It can explain itself.
+    ///
+    /// ```
+    /// use stoop_grpc::http::{Error, ErrorKind};
+    ///
+    /// let missing = std::env::temp_dir().join("stoop-http-missing.sock");
+    /// let error = Error::from(stoop::Stream::connect(&missing).unwrap_err());
+    /// assert_eq!(error.kind(), ErrorKind::Connect);
+    /// assert_eq!(error.socket().unwrap().kind(), stoop::ErrorKind::NotFound);
+    /// ```
     pub fn socket(&self) -> Option<&stoop::Error> {
         self.cause.as_deref()?.downcast_ref()
     }

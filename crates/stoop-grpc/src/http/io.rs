@@ -22,6 +22,25 @@ pub struct Io {
 
 impl Io {
     /// Wraps the client's end of a connection.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use http_body_util::Empty;
+    /// # use hyper::{Request, body::Bytes};
+    /// # use tokio::io::AsyncWriteExt;
+    /// use hyper::client::conn::http1;
+    /// use stoop_grpc::http::Io;
+    ///
+    /// let (stream, mut server) = stoop::aio::Stream::pair()?;
+    /// server.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await?;
+    /// let (mut sender, connection) = http1::handshake(Io::new(stream)).await?;
+    /// tokio::spawn(connection);
+    /// let response = sender.send_request(Request::new(Empty::<Bytes>::new())).await?;
+    /// assert_eq!(response.status(), 204);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn new(stream: aio::Stream) -> Io {
         let (stream, opening) = RecordPrefix::new(Drain::new(stream));
         Io { stream: TokioIo::new(stream), opening }

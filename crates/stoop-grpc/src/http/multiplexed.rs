@@ -78,6 +78,14 @@ fn read(head: [u8; HEAD_BYTES]) -> Result<(Stream, u32), NotAFrame> {
 ///
 /// Returns `None` if there are too few to decide: a whole header is needed. Output to a terminal
 /// does not begin like one.
+///
+/// ```
+/// use stoop_grpc::http::multiplexed::is_multiplexed;
+///
+/// assert_eq!(is_multiplexed(b"\x01\0\0\0\0\0\0\x05hello"), Some(true));
+/// assert_eq!(is_multiplexed(b"root@host:/# "), Some(false));
+/// assert_eq!(is_multiplexed(b"\x01\0\0"), None);
+/// ```
 pub fn is_multiplexed(first: &[u8]) -> Option<bool> {
     first.first_chunk().map(|head| read(*head).is_ok())
 }
@@ -102,6 +110,14 @@ impl Decoder {
     ///
     /// Returns `None` when the input is used up. A frame may be returned in several pieces. A
     /// frame without payload is not returned at all.
+    ///
+    /// ```
+    /// use stoop_grpc::http::multiplexed::{Decoder, NotAFrame};
+    ///
+    /// let mut input = &b"root@host:/# ls"[..];
+    /// let error = Decoder::new().next(&mut input).unwrap_err();
+    /// assert_eq!(error, NotAFrame { head: *b"root@hos" });
+    /// ```
     ///
     /// # Errors
     /// Returns an error ([`NotAFrame`]) if the stream is not multiplexed or out of step. Every

@@ -102,12 +102,70 @@ impl Server {
     /// Bodies are not limited by it. If no byte moves, [`serve::Server::idle_timeout`] ends the
     /// connection. A body that is sent or read a byte at a time must be limited by the service, or
     /// by [`serve::Server::max_lifetime`].
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// # use hyper::{Response, service::service_fn};
+    /// # use stoop_grpc::http::Server;
+    /// # let listener = stoop::Bind::new(&path).listen_async().await?;
+    /// # let hello = service_fn(async |_| Ok::<_, hyper::Error>(Response::new(String::new())));
+    /// use std::time::Duration;
+    /// use tokio::io::AsyncReadExt;
+    ///
+    /// let server = Server::new(stoop::serve::Server::new(listener));
+    /// let server = server.header_timeout(Duration::from_millis(20));
+    /// tokio::spawn(server.run(hello, std::future::pending::<()>()));
+    ///
+    /// let mut silent = stoop::Connect::new(&path).stream_async().await?;
+    /// assert_eq!(silent.read(&mut [0]).await?, 0, "the server has closed the connection");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn header_timeout(mut self, time: Duration) -> Server {
         self.header_timeout = time;
         self
     }
 
     /// Limits how many requests of one HTTP/2 connection may be under way at once; 200 by default.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// # use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+    /// # use std::time::Duration;
+    /// # use http_body_util::Empty;
+    /// # use hyper::{Request, Response, body::Bytes, service::service_fn};
+    /// # use stoop_grpc::http::{Client, Server, Version};
+    /// # let listener = stoop::Bind::new(&path).listen_async().await?;
+    /// # static UNDER_WAY: AtomicUsize = AtomicUsize::new(0);
+    /// let slow = service_fn(async |_| {
+    ///     let others = UNDER_WAY.fetch_add(1, Relaxed);
+    ///     tokio::time::sleep(Duration::from_millis(10)).await;
+    ///     UNDER_WAY.fetch_sub(1, Relaxed);
+    ///     Ok::<_, std::convert::Infallible>(Response::new(others.to_string()))
+    /// });
+    /// let server = Server::new(stoop::serve::Server::new(listener));
+    /// let server = server.max_requests_per_connection(1);
+    /// tokio::spawn(server.run(slow, std::future::pending::<()>()));
+    ///
+    /// let stream = stoop::Connect::new(&path).stream_async().await?;
+    /// let mut client = Client::over(stream, Version::Http2).await?;
+    /// # client.send(Request::new(Empty::<Bytes>::new())).await?;
+    /// let mut other = client.try_clone().unwrap();
+    /// let get = || Request::new(Empty::<Bytes>::new());
+    /// let responses = tokio::try_join!(client.send(get()), other.send(get()))?;
+    /// for response in [responses.0, responses.1] {
+    ///     let body = http_body_util::BodyExt::collect(response.into_body()).await?.to_bytes();
+    ///     assert_eq!(body, "0", "no other request was under way");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn max_requests_per_connection(mut self, requests: u32) -> Server {
         self.max_streams = requests;
         self
@@ -116,6 +174,31 @@ impl Server {
     /// Serves until `shutdown` completes or a successor has taken over, then drains.
     ///
     /// See [`serve::Server::run`]. An error returned by the service ends its connection.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// # use http_body_util::Empty;
+    /// # use hyper::{Request, Response, body::Bytes, service::service_fn};
+    /// # use stoop_grpc::http::{Client, ErrorKind, Server};
+    /// # let listener = stoop::Bind::new(&path).listen_async().await?;
+    /// use stoop::serve::End;
+    ///
+    /// let fails = service_fn(async |_| Err::<Response<String>, _>("no disk left"));
+    /// let (shut_down, shutdown) = tokio::sync::oneshot::channel::<()>();
+    /// let server = Server::new(stoop::serve::Server::new(listener));
+    /// let server = tokio::spawn(server.run(fails, shutdown));
+    ///
+    /// let mut client = Client::connect(&path).await?;
+    /// let error = client.send(Request::new(Empty::<Bytes>::new())).await.unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::NoAnswer);
+    /// drop(shut_down);
+    /// assert_eq!(server.await??, End::ShutDown);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// Returns an error if the listener is broken, after draining.
@@ -279,6 +362,39 @@ where
 ///
 /// Await it in a task of its own: it completes after the response has been sent. The limits and
 /// the drain of the [`stoop::serve::Server`] no longer apply to the stream.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let directory = stoop_testkit::tempdir();
+/// # let path = directory.path().join("app.sock");
+/// # use http_body_util::Empty;
+/// # use hyper::{Request, Response, body::{Bytes, Incoming}, service::service_fn};
+/// # use stoop_grpc::http::{Client, Server, upgraded, upgraded_request};
+/// # let listener = stoop::Bind::new(&path).listen_async().await?;
+/// use tokio::io::{AsyncReadExt, AsyncWriteExt};
+///
+/// let attach = service_fn(async |request: Request<Incoming>| {
+///     tokio::spawn(async move {
+///         let (mut stream, _first) = upgraded_request(request).await?;
+///         Ok::<_, Box<dyn std::error::Error + Send + Sync>>(stream.write_all(b"hello").await?)
+///     });
+///     let response = Response::builder().status(101).header("Connection", "upgrade");
+///     response.header("Upgrade", "greeting").body(Empty::<Bytes>::new())
+/// });
+/// let server = Server::new(stoop::serve::Server::new(listener));
+/// tokio::spawn(server.run(attach, std::future::pending::<()>()));
+///
+/// let mut client = Client::connect(&path).await?;
+/// let request = Request::get("/").header("Connection", "upgrade").header("Upgrade", "greeting");
+/// let response = client.send(request.body(Empty::<Bytes>::new())?).await?;
+/// let (mut stream, first) = upgraded(response).await?;
+/// let mut greeting = first.to_vec();
+/// stream.read_to_end(&mut greeting).await?;
+/// assert_eq!(greeting, b"hello");
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Errors
 /// Returns an error if the request was not upgraded ([`ErrorKind::NotUpgraded`]).

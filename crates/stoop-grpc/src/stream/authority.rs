@@ -40,6 +40,23 @@ impl<S> AuthorityStream<S> {
     /// Wraps a stream from which nothing has been read.
     ///
     /// The limit on header lists is the default of hyper's servers, 16 KiB.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use stoop_grpc::AuthorityStream;
+    /// use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    ///
+    /// let (mut client, server) = stoop::aio::Stream::pair()?;
+    /// client.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await?;
+    /// client.write_all(b"\0\0\x0c\x01\x05\0\0\0\x01\x83\x86\x84\x41\x07/a.sock").await?;
+    /// drop(client);
+    /// let mut received = Vec::new();
+    /// AuthorityStream::new(server).read_to_end(&mut received).await?;
+    /// assert!(received.ends_with(b"localhost"));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn new(stream: S) -> AuthorityStream<S> {
         let rewriter = AuthorityRewriter::new(HEADER_LIST_MAX_BYTES);
         AuthorityStream { stream, work: Some(Box::new(Work { rewriter, output: Vec::new(), taken: 0 })) }

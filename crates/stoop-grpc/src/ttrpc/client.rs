@@ -105,6 +105,40 @@ impl Client {
     /// Messages of `requests` are sent as they arrive, concurrently with receiving. Without client
     /// streaming, only the first is sent.
     ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use stoop_grpc::ttrpc::{Call, Client};
+    /// # use stoop_grpc::ttrpc::frame::{Flags, Frame, FrameDecoder, FrameKind};
+    /// # use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    /// # let (stream, mut server) = stoop::aio::Stream::pair()?;
+    /// # tokio::spawn(async move {
+    /// #     let (mut decoder, mut buffer) = (FrameDecoder::new(), [0; 1024]);
+    /// #     let request = loop {
+    /// #         match decoder.next_frame() {
+    /// #             Some(frame) => break frame.unwrap(),
+    /// #             None => {
+    /// #                 let len = server.read(&mut buffer).await?;
+    /// #                 decoder.push(&buffer[..len]);
+    /// #             }
+    /// #         }
+    /// #     };
+    /// #     // A response with the payload "pong" in field 2.
+    /// #     let data = b"\x12\x04pong".to_vec();
+    /// #     let kind = FrameKind::Response;
+    /// #     let response = Frame { stream: request.stream, kind, flags: Flags(0), data };
+    /// #     server.write_all(&response.encode().unwrap()).await
+    /// # });
+    ///
+    /// let client = Client::new(stream);
+    /// let call = Call { service: "app.v1.App".into(), method: "Ping".into(), ..Call::default() };
+    /// let mut answers = client.call(call, tokio_stream::once("ping".into())).await?;
+    /// assert_eq!(answers.message().await?.unwrap(), "pong");
+    /// assert!(answers.message().await?.is_none());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// Returns an error if the connection is broken (`Unavailable` with a source), or if a message
     /// exceeds the protocol's limit (`ResourceExhausted`).

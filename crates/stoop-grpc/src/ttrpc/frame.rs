@@ -64,6 +64,14 @@ impl Flags {
     }
 
     /// Returns whether all flags of `other` are set.
+    ///
+    /// ```
+    /// use stoop_grpc::ttrpc::frame::Flags;
+    ///
+    /// let last = Flags::REMOTE_CLOSED.and(Flags::NO_DATA);
+    /// assert!(last.has(Flags::REMOTE_CLOSED) && !last.has(Flags::REMOTE_OPEN));
+    /// assert!(!Flags::REMOTE_CLOSED.has(last));
+    /// ```
     pub const fn has(self, other: Flags) -> bool {
         self.0 & other.0 == other.0
     }
@@ -93,6 +101,16 @@ pub struct TooLong {
 
 impl Frame {
     /// Encodes the frame.
+    ///
+    /// ```
+    /// use stoop_grpc::ttrpc::frame::{Flags, Frame, FrameKind, MESSAGE_MAX_BYTES, TooLong};
+    ///
+    /// let kind = FrameKind::Data;
+    /// let frame = Frame { stream: 1, kind, flags: Flags(0), data: b"hi".to_vec() };
+    /// assert_eq!(frame.encode().unwrap(), b"\0\0\0\x02\0\0\0\x01\x03\0hi");
+    /// let long = Frame { data: vec![0; MESSAGE_MAX_BYTES + 1], ..frame };
+    /// assert!(matches!(long.encode(), Err(TooLong { stream: 1, .. })));
+    /// ```
     ///
     /// # Errors
     /// Returns an error ([`TooLong`]) if the message is longer than [`MESSAGE_MAX_BYTES`].
@@ -134,6 +152,18 @@ impl FrameDecoder {
     /// Returns the next frame, or `None` until more bytes are pushed.
     ///
     /// Call it until it returns `None`: bytes that are not consumed stay in memory.
+    ///
+    /// ```
+    /// use stoop_grpc::ttrpc::frame::FrameDecoder;
+    ///
+    /// let mut decoder = FrameDecoder::new();
+    /// decoder.push(b"\0\0\0\x02\0\0\0\x01\x03\0h");
+    /// assert_eq!(decoder.next_frame(), None);
+    /// assert!(!decoder.is_at_boundary());
+    /// decoder.push(b"i");
+    /// assert_eq!(decoder.next_frame().unwrap().unwrap().data, b"hi");
+    /// assert!(decoder.is_at_boundary());
+    /// ```
     pub fn next_frame(&mut self) -> Option<Result<Frame, TooLong>> {
         let header: [u8; HEADER_BYTES] = self.peek()?;
         let number =

@@ -49,6 +49,18 @@ impl std::error::Error for JsonError {}
 ///
 /// The form in which [`Style`](super::Style) writes an `Any` of unknown type is accepted, too.
 ///
+/// ```
+/// use stoop_grpc::dynamic::{Schema, json};
+///
+/// let request = Schema::builtin().method("runtime.v1.RuntimeService/RunPodSandbox", &[])?.input();
+/// assert!(json::read(&request, r#"{"config": {"metadata": {"name": "web"}}}"#).is_ok());
+///
+/// let error = json::read(&request, r#"{"config": {"metadata": {"nme": "web"}}}"#).unwrap_err();
+/// assert_eq!(error.path(), "config.metadata.nme");
+/// assert_eq!(error.nearest(), Some("name"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// # Errors
 /// Returns an error ([`JsonError`]) if the text is not JSON, if the message lacks one of the
 /// fields, or if a value does not fit its field.
@@ -136,6 +148,17 @@ fn unknown_field(owner: &MessageDescriptor, value: &serde_json::Value) -> Option
 }
 
 /// Reads a sequence of messages as they arrive, with or without white space between them.
+///
+/// ```
+/// use stoop_grpc::dynamic::{Schema, json};
+///
+/// let request = Schema::builtin().method("grpc.health.v1.Health/Check", &[])?.input();
+/// let input = r#"{"service": "a"} {"service": "b"}{} {"unknown": 1} {}"#;
+/// let mut messages = json::messages(request, input.as_bytes());
+/// assert_eq!(messages.by_ref().take_while(Result::is_ok).count(), 3);
+/// assert!(messages.next().is_none(), "nothing is read after an error");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn messages<R: Read>(message: MessageDescriptor, reader: R) -> Messages<R> {
     let values = serde_json::Deserializer::from_reader(reader).into_iter();
     Messages { message, values, ended: false }

@@ -27,6 +27,21 @@ pub struct Style {
 
 impl Style {
     /// Returns a message as JSON, without a newline at the end.
+    ///
+    /// ```
+    /// use stoop_grpc::dynamic::{Schema, json};
+    ///
+    /// let response = Schema::builtin().method("grpc.health.v1.Health/Check", &[])?.output();
+    /// let style = json::Style { one_line: true, ..json::Style::default() };
+    /// let message = json::read(&response, r#"{"status": 1}"#)?;
+    /// assert_eq!(style.text(&message), r#"{"status":"SERVING"}"#);
+    /// // A field with its default value is left out, unless it is asked for.
+    /// let message = json::read(&response, "{}")?;
+    /// assert_eq!(style.text(&message), "{}");
+    /// let style = json::Style { emit_defaults: true, ..style };
+    /// assert_eq!(style.text(&message), r#"{"status":"UNKNOWN"}"#);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn text(self, message: &DynamicMessage) -> String {
         let shown = Shown { message, style: self, any_depth: 0 };
         let text =
