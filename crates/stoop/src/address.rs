@@ -48,11 +48,31 @@ enum Repr {
 
 impl Address {
     /// The unnamed address: that of an unbound client, or of one end of a socket pair.
+    ///
+    /// ```
+    /// use stoop::{Address, Stream};
+    ///
+    /// let (one, _other) = Stream::pair()?;
+    /// assert_eq!(one.local_address()?, Address::UNNAMED);
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     pub const UNNAMED: Address = Address(Repr::Unnamed);
 
     /// Creates a path address.
     ///
     /// The path is used as it is: `@`, `%` and `:` have no special meaning here.
+    ///
+    /// ```
+    /// use std::path::Path;
+    /// use stoop::{Address, AddressError};
+    ///
+    /// let address = Address::path("/run/100%25@home.sock")?;
+    /// assert_eq!(address.as_path(), Some(Path::new("/run/100%25@home.sock")));
+    ///
+    /// assert_eq!(Address::path(""), Err(AddressError::EmptyPath));
+    /// assert_eq!(Address::path("/run/a\0b"), Err(AddressError::NulInPath { at: 6 }));
+    /// # Ok::<(), AddressError>(())
+    /// ```
     ///
     /// # Errors
     /// Returns an error if the path is empty ([`AddressError::EmptyPath`]) or contains a NUL byte
@@ -73,6 +93,18 @@ impl Address {
     ///
     /// The empty name is valid.
     ///
+    /// ```
+    /// use stoop::{Address, AddressError};
+    ///
+    /// // Every byte counts: these are three names.
+    /// let names = ["app", "app\0", "app\0\0"].map(Address::abstract_name);
+    /// assert!(names[0] != names[1] && names[1] != names[2]);
+    ///
+    /// assert!(Address::abstract_name([0; 107]).is_ok());
+    /// let error = Address::abstract_name([0; 108]).unwrap_err();
+    /// assert_eq!(error, AddressError::NameTooLong { len_bytes: 108 });
+    /// ```
+    ///
     /// # Errors
     /// Returns an error if the name is longer than [`ABSTRACT_NAME_MAX_BYTES`]
     /// ([`AddressError::NameTooLong`]).
@@ -85,6 +117,18 @@ impl Address {
     }
 
     /// Returns the path, if this is a path address.
+    ///
+    /// ```
+    /// use stoop::{Bind, Datagram};
+    ///
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// let server = Bind::new(&path).datagram()?;
+    /// assert_eq!(server.local_address()?.as_path(), Some(path.as_path()));
+    /// // A client has an abstract name, which the kernel assigned.
+    /// assert_eq!(Datagram::connect(&path)?.local_address()?.as_path(), None);
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     pub fn as_path(&self) -> Option<&Path> {
         match &self.0 {
             Repr::Path(path) => Some(path),
@@ -93,6 +137,15 @@ impl Address {
     }
 
     /// Returns the bytes of the abstract name, if this is an abstract address.
+    ///
+    /// ```
+    /// use stoop::{Address, Bind};
+    ///
+    /// let listener = Bind::new(Address::UNNAMED).listen()?;
+    /// let address = listener.local_address()?;
+    /// assert_eq!(address.as_abstract().map(<[u8]>::len), Some(5)); // five hexadecimal digits
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     pub fn as_abstract(&self) -> Option<&[u8]> {
         match &self.0 {
             Repr::Abstract(name) => Some(name),
@@ -101,6 +154,18 @@ impl Address {
     }
 
     /// Returns whether this is the unnamed address.
+    ///
+    /// ```
+    /// use stoop::{Bind, Stream};
+    ///
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// let listener = Bind::new(&path).listen()?;
+    /// let client = Stream::connect(&path)?;
+    /// assert!(client.local_address()?.is_unnamed());
+    /// assert!(!client.peer_address()?.is_unnamed());
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     pub fn is_unnamed(&self) -> bool {
         matches!(self.0, Repr::Unnamed)
     }
@@ -110,6 +175,19 @@ impl Address {
     /// Accepts `/p`, `./p`, `p`, `unix:/p`, `unix:p`, `unix:///p`, `@name`, `unix:@name`,
     /// `unix-abstract:name` and `abstract:name`, with `%XX` for any byte. A kind prefix is an
     /// error: see [`Target::parse`].
+    ///
+    /// ```
+    /// use stoop::{Address, AddressError};
+    ///
+    /// assert_eq!(Address::parse("unix:///run/app.sock")?, Address::path("/run/app.sock")?);
+    /// assert_eq!(Address::parse("/run/a%20b")?, Address::path("/run/a b")?);
+    /// assert_eq!(Address::parse("@app")?, Address::abstract_name("app")?);
+    /// assert_eq!(Address::parse("./@app")?, Address::path("./@app")?);
+    ///
+    /// assert_eq!(Address::parse("/run/100%"), Err(AddressError::BadEscape { at: 8 }));
+    /// assert_eq!(Address::parse("dgram:/run/log"), Err(AddressError::NotAPlainAddress));
+    /// # Ok::<(), AddressError>(())
+    /// ```
     ///
     /// # Errors
     /// Returns an error if the text is not an address. [`AddressError`] says what is wrong and at
@@ -149,6 +227,18 @@ impl Target {
     /// These are the forms of [`Address::parse`], optionally with the prefix `stream:`, `dgram:` or
     /// `seqpacket:`, and `fd:N`. To name a path whose first component looks like such a prefix,
     /// write `./stream:x`.
+    ///
+    /// ```
+    /// use stoop::{Address, AddressError, Kind, Place, Target};
+    ///
+    /// let target = Target::parse("dgram:/run/log")?;
+    /// assert_eq!(target.kind, Some(Kind::Datagram));
+    /// assert_eq!(target.place, Place::Address(Address::path("/run/log")?));
+    ///
+    /// assert_eq!(Target::parse("fd:3")?.place, Place::Descriptor(3));
+    /// assert_eq!(Target::parse("fd:three"), Err(AddressError::BadDescriptor));
+    /// # Ok::<(), AddressError>(())
+    /// ```
     ///
     /// # Errors
     /// Returns an error if the text is neither an address nor a file descriptor ([`AddressError`]).

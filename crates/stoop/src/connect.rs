@@ -55,6 +55,21 @@ impl Connect {
     }
 
     /// Sets how long to wait for space in a full backlog. By default it waits indefinitely.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use stoop::{Bind, Connect, Stream};
+    ///
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// // The queue of `backlog(0)` has space for one client.
+    /// let _listener = Bind::new(&path).backlog(0).listen()?;
+    /// let _waiting = Stream::connect(&path)?;
+    ///
+    /// let error = Connect::new(&path).timeout(Duration::from_millis(5)).stream().unwrap_err();
+    /// assert!(error.is_timed_out());
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     pub fn timeout(mut self, timeout: Duration) -> Connect {
         self.timeout = Some(timeout);
         self
@@ -63,6 +78,22 @@ impl Connect {
     /// Sets how long to wait for a server that has not started. By default it does not wait.
     ///
     /// A server has not started if its socket file does not exist, or no process listens on it.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use stoop::{Bind, Connect};
+    ///
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// let connect = Connect::new(&path);
+    /// assert!(connect.stream().unwrap_err().is_not_found());
+    ///
+    /// # let server_path = path.clone();
+    /// let server = std::thread::spawn(move || Bind::new(&server_path).listen()?.accept());
+    /// let _stream = connect.wait_for_server(Duration::from_secs(10)).stream()?;
+    /// # server.join().unwrap()?;
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     pub fn wait_for_server(mut self, wait: Duration) -> Connect {
         self.wait = wait;
         self
@@ -73,6 +104,23 @@ impl Connect {
     /// Blocks for a full backlog up to the [timeout](Connect::timeout), and for a missing server as
     /// long as [`Connect::wait_for_server`] says. `EINTR` is retried against the same deadline
     /// (K-CONNECT-5). The returned socket is always connected.
+    ///
+    /// ```
+    /// use stoop::{Bind, Connect};
+    ///
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// let connect = Connect::new(&path);
+    /// assert!(connect.stream().unwrap_err().is_not_found());
+    ///
+    /// let listener = Bind::new(&path).listen()?;
+    /// assert!(connect.stream().is_ok()); // before the server has accepted it
+    ///
+    /// let stale = path.with_extension("stale");
+    /// drop(std::os::unix::net::UnixListener::bind(&stale)?); // leaves its file
+    /// assert!(Connect::new(&stale).stream().unwrap_err().is_refused());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// Returns an error if
@@ -91,6 +139,20 @@ impl Connect {
     ///
     /// Blocks like [`Connect::stream`].
     ///
+    /// ```
+    /// use stoop::{Bind, Connect, Packet};
+    ///
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// let listener = Bind::new(&path).listen_seqpacket()?;
+    /// let client = Connect::new(&path).seqpacket()?;
+    /// client.send(b"hello")?;
+    /// assert_eq!(listener.accept()?.recv(&mut [0; 16])?, Packet::Message(5));
+    ///
+    /// assert!(Connect::new(&path).stream().unwrap_err().is_wrong_kind());
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Returns an error if the address is invalid, no server listens there, the socket is of
     /// another kind, permission is denied, or the backlog stayed full. See [`Connect::stream`] for
@@ -103,6 +165,21 @@ impl Connect {
     ///
     /// It is bound to an abstract address that the kernel assigns (K-NAME-9). Connecting a datagram
     /// socket never waits for queue space.
+    ///
+    /// ```
+    /// use stoop::{Bind, Connect};
+    ///
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// let server = Bind::new(&path).datagram()?;
+    /// let client = Connect::new(&path).datagram()?;
+    /// client.send(b"ping")?;
+    ///
+    /// let (request, from) = server.recv_vec()?;
+    /// assert_eq!(request, b"ping");
+    /// assert_eq!(from, client.local_address()?); // so the server can reply
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Returns an error if the receiver is connected to another peer ([`ErrorKind::NotPermitted`]).
@@ -136,6 +213,21 @@ impl Connect {
     ///
     /// A path with a socket of another kind returns `EPROTOTYPE`. An abstract name of another kind
     /// is not found at all (K-NAME-15).
+    ///
+    /// ```
+    /// use stoop::{Bind, Connect, Connection, Kind};
+    ///
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// let server = Bind::new(&path).datagram()?;
+    /// let connection = Connect::new(&path).any()?;
+    /// assert_eq!(connection.kind(), Kind::Datagram);
+    /// if let Connection::Datagram(client) = connection {
+    ///     client.send(b"ping")?;
+    /// }
+    /// assert_eq!(server.recv(&mut [0; 8])?, 4);
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Returns an error if the address is invalid, no server listens there, permission is denied,

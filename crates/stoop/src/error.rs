@@ -83,8 +83,8 @@ pub enum ErrorKind {
     NotPermitted,
     /// `EADDRINUSE`: the path or the name is in use.
     AddressInUse,
-    /// `EAGAIN` on a nonblocking socket, or after its timeout: there is no space to send, or
-    /// nothing to receive yet.
+    /// `EAGAIN`: on a nonblocking socket, or after its timeout, the call would have to wait for
+    /// space or for a message.
     WouldBlock,
     /// The timeout has passed.
     TimedOut,
@@ -225,6 +225,19 @@ impl Error {
     /// Returns the error with this address as its subject.
     ///
     /// For callers that know the address a connected socket is connected to.
+    ///
+    /// ```
+    /// use stoop::{Address, SeqPacket};
+    ///
+    /// let (one, other) = SeqPacket::pair()?;
+    /// drop(other);
+    /// let error = one.send(b"hello").unwrap_err();
+    /// assert_eq!(error.subject(), None); // a connected socket does not know its path
+    ///
+    /// let error = error.on(&Address::path("/run/app.sock")?);
+    /// assert!(error.to_string().starts_with("cannot send to '/run/app.sock': "));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn on(mut self, subject: &Address) -> Error {
         self.0.subject = Some(subject.clone());
         self
@@ -269,16 +282,46 @@ impl Error {
     }
 
     /// Returns the operation that failed.
+    ///
+    /// ```
+    /// use stoop::{Bind, Operation};
+    ///
+    /// let error = Bind::new("/nowhere/app.sock").listen().unwrap_err();
+    /// assert_eq!(error.operation(), Operation::Bind);
+    /// assert_eq!(error.operation().to_string(), "bind");
+    /// ```
     pub fn operation(&self) -> Operation {
         self.0.operation
     }
 
     /// Returns the class of the error.
+    ///
+    /// ```
+    /// use stoop::{ErrorKind, Stream};
+    ///
+    /// match Stream::connect("/nowhere/app.sock") {
+    ///     Ok(_) => unreachable!(),
+    ///     Err(error) => match error.kind() {
+    ///         ErrorKind::NotFound | ErrorKind::Refused => {} // no server yet: try again later
+    ///         _ => return Err(error),
+    ///     },
+    /// }
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
     }
 
     /// Returns the address the operation was about, if there is one.
+    ///
+    /// ```
+    /// use std::path::Path;
+    /// use stoop::Stream;
+    ///
+    /// let error = Stream::connect("/nowhere/app.sock").unwrap_err();
+    /// let path = error.subject().and_then(|address| address.as_path());
+    /// assert_eq!(path, Some(Path::new("/nowhere/app.sock")));
+    /// ```
     pub fn subject(&self) -> Option<&Address> {
         self.0.subject.as_ref()
     }
@@ -289,11 +332,29 @@ impl Error {
     }
 
     /// Returns the kernel's error number, if the kernel reported one.
+    ///
+    /// ```
+    /// use stoop::{Datagram, Stream};
+    ///
+    /// let error = Stream::connect("/nowhere/app.sock").unwrap_err();
+    /// assert_eq!(error.errno(), Some(2)); // ENOENT
+    ///
+    /// // An error that this crate detects has no number.
+    /// let (one, other) = Datagram::pair()?;
+    /// one.send(b"too long")?;
+    /// assert_eq!(other.recv(&mut [0; 3]).unwrap_err().errno(), None);
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     pub fn errno(&self) -> Option<i32> {
         self.0.cause.as_ref().and_then(io::Error::raw_os_error)
     }
 
     /// Returns the symbol of [`Error::errno`], such as `ECONNREFUSED`.
+    ///
+    /// ```
+    /// let error = stoop::Stream::connect("/nowhere/app.sock").unwrap_err();
+    /// assert_eq!(error.errno_symbol(), Some("ENOENT"));
+    /// ```
     pub fn errno_symbol(&self) -> Option<&'static str> {
         self.errno().and_then(symbol)
     }
@@ -305,6 +366,18 @@ impl Error {
 
     /// Returns how many bytes are in the buffer, if a receive failed because of truncation or
     /// ancillary data.
+    ///
+    /// ```
+    /// use stoop::Datagram;
+    ///
+    /// let (one, other) = Datagram::pair()?;
+    /// one.send(b"too long")?;
+    /// let mut buffer = [0; 3];
+    /// let error = other.recv(&mut buffer).unwrap_err();
+    /// assert_eq!(error.received_bytes(), Some(3));
+    /// assert_eq!(&buffer, b"too"); // the rest is lost
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     pub fn received_bytes(&self) -> Option<usize> {
         self.0.received_bytes
     }
@@ -315,32 +388,87 @@ impl Error {
     }
 
     /// Returns whether nothing exists at that path (`ENOENT`, `ENOTDIR`).
+    ///
+    /// ```
+    /// let error = stoop::Stream::connect("/nowhere/app.sock").unwrap_err();
+    /// assert!(error.is_not_found() && !error.is_refused());
+    /// ```
     pub fn is_not_found(&self) -> bool {
         self.kind() == ErrorKind::NotFound
     }
 
     /// Returns whether no process listens there (`ECONNREFUSED`).
+    ///
+    /// ```
+    /// use stoop::{Address, Stream};
+    ///
+    /// let name = format!("stoop-example-{}", std::process::id());
+    /// let error = Stream::connect(Address::abstract_name(name)?).unwrap_err();
+    /// assert!(error.is_refused()); // an abstract name is never "not found"
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn is_refused(&self) -> bool {
         self.kind() == ErrorKind::Refused
     }
 
     /// Returns whether the socket there is of another kind (`EPROTOTYPE`).
+    ///
+    /// ```
+    /// use stoop::{Bind, Stream};
+    ///
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// let _server = Bind::new(&path).datagram()?;
+    /// assert!(Stream::connect(&path).unwrap_err().is_wrong_kind());
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     pub fn is_wrong_kind(&self) -> bool {
         self.kind() == ErrorKind::WrongKind
     }
 
     /// Returns whether file permissions or a policy forbid the operation (`EACCES`, `EPERM`).
+    ///
+    /// ```
+    /// use stoop::Datagram;
+    ///
+    /// let [server, peer] = [Datagram::unbound()?, Datagram::unbound()?];
+    /// server.connect_to(peer.local_address()?)?;
+    /// // A connected datagram socket accepts messages from its peer only.
+    /// let error = Datagram::connect(server.local_address()?).unwrap_err();
+    /// assert!(error.is_permission());
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     pub fn is_permission(&self) -> bool {
         matches!(self.kind(), ErrorKind::PermissionDenied | ErrorKind::NotPermitted)
     }
 
     /// Returns whether the address is in use (`EADDRINUSE`).
+    ///
+    /// ```
+    /// use stoop::Bind;
+    ///
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// let _listener = Bind::new(&path).listen()?;
+    /// assert!(Bind::new(&path).listen().unwrap_err().is_in_use());
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     pub fn is_in_use(&self) -> bool {
         self.kind() == ErrorKind::AddressInUse
     }
 
     /// Returns whether the call would have to wait, on a nonblocking socket or beyond its timeout
     /// (`EAGAIN`).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use stoop::Datagram;
+    ///
+    /// let (one, _other) = Datagram::pair()?;
+    /// one.set_read_timeout(Some(Duration::from_millis(5)))?;
+    /// assert!(one.recv(&mut [0; 8]).unwrap_err().is_would_block());
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     pub fn is_would_block(&self) -> bool {
         self.kind() == ErrorKind::WouldBlock
     }
@@ -350,22 +478,66 @@ impl Error {
     ///
     /// Such an error is also a [would-block](Error::is_would_block) error. A level-triggered poll
     /// reports the socket again. After an edge-triggered one, call again before waiting.
+    ///
+    /// ```
+    /// use stoop::{Bind, Policy, Stream};
+    ///
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// let listener = Bind::new(&path).policy(Policy::nobody()).listen()?;
+    /// listener.set_nonblocking(true)?;
+    /// let _clients = (0..20).map(|_| Stream::connect(&path)).collect::<Result<Vec<_>, _>>()?;
+    ///
+    /// let error = listener.accept().unwrap_err();
+    /// assert!(error.is_would_block() && error.is_refusal_limit());
+    /// let error = listener.accept().unwrap_err();
+    /// assert!(error.is_would_block() && !error.is_refusal_limit()); // the queue is empty
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     pub fn is_refusal_limit(&self) -> bool {
         self.0.is_refusal_limit
     }
 
     /// Returns whether the timeout has passed.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use stoop::{SeqPacket, handover};
+    ///
+    /// let (_old, new) = SeqPacket::pair()?; // a predecessor that does not answer
+    /// let error = handover::take(&new, Duration::from_millis(5)).unwrap_err();
+    /// assert!(error.is_timed_out());
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     pub fn is_timed_out(&self) -> bool {
         self.kind() == ErrorKind::TimedOut
     }
 
     /// Returns whether the peer has closed, or the socket has no peer (`EPIPE`, `ECONNRESET`,
     /// `ENOTCONN`).
+    ///
+    /// ```
+    /// use stoop::SeqPacket;
+    ///
+    /// let (one, other) = SeqPacket::pair()?;
+    /// drop(other);
+    /// assert!(one.send(b"hello").unwrap_err().is_peer_gone()); // and no SIGPIPE
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     pub fn is_peer_gone(&self) -> bool {
         matches!(self.kind(), ErrorKind::PeerGone | ErrorKind::NotConnected)
     }
 
     /// Returns whether a message was truncated: its bytes, or its ancillary data.
+    ///
+    /// ```
+    /// use stoop::Datagram;
+    ///
+    /// let (one, other) = Datagram::pair()?;
+    /// one.send(b"too long")?;
+    /// assert!(other.recv(&mut [0; 3]).unwrap_err().is_truncated());
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     pub fn is_truncated(&self) -> bool {
         matches!(self.kind(), ErrorKind::MessageTruncated | ErrorKind::ControlTruncated)
     }
@@ -386,6 +558,27 @@ impl Error {
     /// refuse one client, a client may have given up, or memory may be short. The socket may stay
     /// readable, so a loop should pause before its next attempt. False for
     /// [`Error::is_would_block`], which is not a failure.
+    ///
+    /// ```
+    /// use stoop::{Bind, Stream};
+    ///
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// let listener = Bind::new(&path).listen()?;
+    /// listener.set_nonblocking(true)?;
+    /// # let _client = Stream::connect(&path)?;
+    /// # let pause = std::time::Duration::from_millis(5);
+    /// let client = loop {
+    ///     match listener.accept() {
+    ///         Err(error) if error.is_transient() => std::thread::sleep(pause),
+    ///         result => break result,
+    ///     }
+    /// };
+    /// # client?;
+    /// let error = listener.accept().unwrap_err(); // no client is waiting: not a failure
+    /// assert!(error.is_would_block() && !error.is_transient());
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     pub fn is_transient(&self) -> bool {
         let about_the_socket = |errno| {
             matches!(errno, libc::EBADF | libc::ENOTSOCK | libc::EINVAL | libc::EOPNOTSUPP | libc::EFAULT)
@@ -397,6 +590,14 @@ impl Error {
     }
 
     /// Returns whether this kernel or this kind of socket does not support the operation.
+    ///
+    /// ```
+    /// use stoop::Stream;
+    ///
+    /// let tcp = std::net::TcpListener::bind("127.0.0.1:0")?;
+    /// assert!(Stream::from_descriptor(tcp.into()).unwrap_err().is_unsupported());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn is_unsupported(&self) -> bool {
         self.kind() == ErrorKind::Unsupported
     }

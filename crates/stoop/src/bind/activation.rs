@@ -82,6 +82,20 @@ pub fn take() -> Result<Activation> {
 /// after the number and is close-on-exec. The original file descriptor stays open, whichever code
 /// owns it.
 ///
+/// ```
+/// use std::os::fd::{AsFd, AsRawFd};
+/// use stoop::{Stream, activation};
+///
+/// let (one, mut other) = Stream::pair()?;
+/// let copy = activation::inherited(one.as_fd().as_raw_fd())?.into_stream()?;
+/// drop(one); // the copy keeps the connection open
+/// std::io::Write::write_all(&mut other, b"hello")?;
+/// assert_eq!(copy.unread_bytes()?, 5);
+///
+/// assert!(activation::inherited(9999).is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// # Errors
 /// Returns an error if no such file descriptor is open ([`ErrorKind::Protocol`]).
 pub fn inherited(number: i32) -> Result<Passed> {
@@ -209,6 +223,19 @@ impl Passed {
 
     /// Returns the socket type.
     ///
+    /// ```
+    /// use std::os::fd::{AsFd, AsRawFd};
+    /// use stoop::{Kind, SeqPacket, activation};
+    ///
+    /// let (socket, _peer) = SeqPacket::pair()?;
+    /// assert_eq!(activation::inherited(socket.as_fd().as_raw_fd())?.kind()?, Kind::SeqPacket);
+    ///
+    /// let tcp = std::net::TcpListener::bind("127.0.0.1:0")?;
+    /// let passed = activation::inherited(tcp.as_raw_fd())?; // no error yet
+    /// assert!(passed.kind().unwrap_err().is_unsupported());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// Returns an error if the file descriptor is not a socket ([`ErrorKind::Other`] with
     /// `ENOTSOCK`) or not a Unix domain socket ([`ErrorKind::Unsupported`]).
@@ -218,6 +245,24 @@ impl Passed {
 
     /// Returns whether the socket listens, is connected, or neither.
     ///
+    /// ```
+    /// use std::os::fd::{AsFd, AsRawFd};
+    /// use stoop::activation::{self, State};
+    /// use stoop::{Address, Bind, Datagram, Stream};
+    ///
+    /// let listener = Bind::new(Address::UNNAMED).listen()?;
+    /// let datagram = Datagram::unbound()?;
+    /// let (stream, _peer) = Stream::pair()?;
+    /// for (fd, state) in [
+    ///     (listener.as_fd(), State::Listening),
+    ///     (datagram.as_fd(), State::Idle),
+    ///     (stream.as_fd(), State::Connected),
+    /// ] {
+    ///     assert_eq!(activation::inherited(fd.as_raw_fd())?.state()?, state);
+    /// }
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Returns an error if the file descriptor is not a socket ([`ErrorKind::Other`] with
     /// `ENOTSOCK`) or not a Unix domain socket ([`ErrorKind::Unsupported`]).
@@ -226,6 +271,18 @@ impl Passed {
     }
 
     /// Returns the address to which the socket is bound.
+    ///
+    /// ```
+    /// use std::os::fd::{AsFd, AsRawFd};
+    /// use stoop::{Bind, activation};
+    ///
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// let listener = Bind::new(&path).listen()?;
+    /// let passed = activation::inherited(listener.as_fd().as_raw_fd())?;
+    /// assert_eq!(passed.address()?.as_path(), Some(path.as_path()));
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Returns an error if the file descriptor is not a socket ([`ErrorKind::Other`] with
@@ -240,6 +297,25 @@ impl Passed {
     /// The policy is the default of [`Bind`](crate::Bind): every user on a path, the process's own
     /// user and root on an abstract name. [`Listener::set_policy`] changes it. Whether file
     /// descriptors are accepted stays as the service manager has set it.
+    ///
+    /// ```
+    /// use std::os::fd::{AsFd, AsRawFd};
+    /// use stoop::{Bind, ErrorKind, Stream, activation};
+    ///
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// let original = Bind::new(&path).listen()?;
+    /// let passed = || activation::inherited(original.as_fd().as_raw_fd());
+    /// let listener = passed()?.into_listener()?;
+    /// let _client = Stream::connect(&path)?;
+    /// listener.accept()?;
+    /// drop(listener);
+    /// assert!(path.exists()); // the file belongs to the service manager
+    ///
+    /// let error = passed()?.into_seqpacket_listener().unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::WrongKind);
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Returns an error if
@@ -269,6 +345,22 @@ impl Passed {
     /// senders at a path. To avoid that, set the option in the service manager (systemd:
     /// `PassCredentials=yes`).
     ///
+    /// ```
+    /// use std::os::fd::AsRawFd;
+    /// use stoop::{Datagram, activation};
+    ///
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// let original = std::os::unix::net::UnixDatagram::bind(&path)?;
+    /// let server = activation::inherited(original.as_raw_fd())?.into_datagram()?;
+    /// let client = Datagram::connect(&path)?;
+    /// client.send(b"ping")?;
+    /// let (request, from) = server.recv_request()?;
+    /// server.reply(&request, &from)?; // the credentials it needs are switched on
+    /// assert_eq!(client.recv(&mut [0; 8])?, 4);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// Returns an error if the file descriptor is not a Unix domain socket (see [`Passed::kind`]),
     /// or is of another type ([`ErrorKind::WrongKind`]).
@@ -279,6 +371,19 @@ impl Passed {
     }
 
     /// Converts it into a connected stream, as passed with `Accept=yes`.
+    ///
+    /// ```
+    /// use std::os::fd::{AsFd, AsRawFd};
+    /// use stoop::{Address, Bind, ErrorKind, Stream, activation};
+    ///
+    /// let (stream, _peer) = Stream::pair()?;
+    /// assert!(activation::inherited(stream.as_fd().as_raw_fd())?.into_stream().is_ok());
+    ///
+    /// let listener = Bind::new(Address::UNNAMED).listen()?;
+    /// let passed = activation::inherited(listener.as_fd().as_raw_fd())?;
+    /// assert_eq!(passed.into_stream().unwrap_err().kind(), ErrorKind::NotConnected);
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Returns an error if the file descriptor is not a Unix domain socket (see [`Passed::kind`]),
@@ -300,6 +405,16 @@ impl Passed {
 
     /// Returns the file descriptor, unchecked. Use it for anything that is not a Unix domain
     /// socket.
+    ///
+    /// ```
+    /// use std::os::fd::AsRawFd;
+    /// use stoop::activation;
+    ///
+    /// let tcp = std::net::TcpListener::bind("127.0.0.1:0")?;
+    /// let fd = activation::inherited(tcp.as_raw_fd())?.into_descriptor();
+    /// assert_eq!(std::net::TcpListener::from(fd).local_addr()?, tcp.local_addr()?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn into_descriptor(self) -> OwnedFd {
         self.fd
     }

@@ -95,6 +95,18 @@ impl Bind {
     ///
     /// Text is parsed by [`Address::parse`]. A relative path is made absolute, so that clients and
     /// tools see the full path. With [`Address::UNNAMED`] the kernel chooses an abstract name.
+    ///
+    /// ```
+    /// use stoop::{Address, Bind, Listener};
+    ///
+    /// // The kernel chooses an abstract name.
+    /// let listener: Listener = Bind::new(Address::UNNAMED).listen()?;
+    /// assert!(listener.local_address()?.as_abstract().is_some());
+    ///
+    /// let error = Bind::new("").listen().unwrap_err(); // reported by the call that binds
+    /// assert_eq!(error.kind(), stoop::ErrorKind::InvalidAddress);
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     pub fn new(address: impl ToAddress) -> Bind {
         Bind {
             address: address.to_address(),
@@ -112,6 +124,17 @@ impl Bind {
     /// The file is never more permissive, not even briefly. A default access control list of the
     /// directory may grant access to further users. A client needs *write* permission to connect
     /// (K-CONNECT-11). The default is 0777 minus the umask.
+    ///
+    /// ```
+    /// use std::os::unix::fs::PermissionsExt;
+    /// use stoop::Bind;
+    ///
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// let listener = Bind::new(&path).mode(0o666).listen()?; // whatever the umask is
+    /// assert_eq!(path.metadata()?.permissions().mode() & 0o7777, 0o666);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn mode(mut self, mode: u32) -> Bind {
         self.permissions.mode = Some(mode & 0o7777);
         self
@@ -119,6 +142,24 @@ impl Bind {
 
     /// Sets the owner of the socket file, by user id. Any user but the caller's own requires
     /// privilege.
+    ///
+    /// ```
+    /// use std::os::unix::fs::MetadataExt;
+    /// use stoop::Bind;
+    ///
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// let own = directory.path().metadata()?.uid();
+    /// let listener = Bind::new(&path).owner(own).listen()?;
+    /// assert_eq!(path.metadata()?.uid(), own);
+    ///
+    /// // Nothing is left behind if the kernel refuses.
+    /// let other = directory.path().join("other.sock");
+    /// if let Err(error) = Bind::new(&other).owner(own + 1).listen() {
+    ///     assert!(error.is_permission() && !other.exists());
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn owner(mut self, uid: u32) -> Bind {
         self.permissions.uid = Some(uid);
         self
@@ -126,6 +167,19 @@ impl Bind {
 
     /// Sets the group of the socket file, by group id. A group that the process is not in requires
     /// privilege.
+    ///
+    /// ```
+    /// use std::os::unix::fs::MetadataExt;
+    /// use stoop::Bind;
+    ///
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// let gid = directory.path().metadata()?.gid();
+    /// // Group members may connect; all other users may not.
+    /// let listener = Bind::new(&path).group(gid).mode(0o660).listen()?;
+    /// assert_eq!(path.metadata()?.gid(), gid);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn group(mut self, gid: u32) -> Bind {
         self.permissions.gid = Some(gid);
         self
@@ -135,12 +189,44 @@ impl Bind {
     ///
     /// The kernel queues one more than that, and caps the value at `net.core.somaxconn`. The
     /// default is that cap. Datagram sockets ignore this.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use stoop::{Bind, Connect};
+    ///
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// let listener = Bind::new(&path).backlog(1).listen()?;
+    /// let connect = Connect::new(&path).timeout(Duration::from_millis(5));
+    /// let _waiting = [connect.stream()?, connect.stream()?]; // one more than the backlog
+    ///
+    /// assert!(connect.stream().unwrap_err().is_timed_out());
+    /// listener.accept()?;
+    /// assert!(connect.stream().is_ok());
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     pub fn backlog(mut self, clients: u32) -> Bind {
         self.backlog = i32::try_from(clients).unwrap_or(i32::MAX);
         self
     }
 
     /// Creates missing parent directories, with exactly these permission bits.
+    ///
+    /// ```
+    /// use std::os::unix::fs::PermissionsExt;
+    /// use stoop::Bind;
+    ///
+    /// # let directory = stoop_testkit::tempdir();
+    /// let path = directory.path().join("run/app/app.sock");
+    /// assert!(Bind::new(&path).listen().unwrap_err().is_not_found());
+    ///
+    /// let listener = Bind::new(&path).create_parents(0o750).listen()?;
+    /// for parent in ["run", "run/app"] {
+    ///     let mode = directory.path().join(parent).metadata()?.permissions().mode();
+    ///     assert_eq!(mode & 0o7777, 0o750);
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn create_parents(mut self, mode: u32) -> Bind {
         self.parents = Some(mode & 0o7777);
         self
@@ -150,12 +236,43 @@ impl Bind {
     ///
     /// The new socket listens before it is swapped in, so no client is refused in between. Clients
     /// in the old server's queue stay with the old server; see [`Listener::drain`].
+    ///
+    /// ```
+    /// use stoop::{Bind, Stream};
+    ///
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// let old = Bind::new(&path).listen()?;
+    /// let _early = Stream::connect(&path)?;
+    ///
+    /// let new = Bind::new(&path).replace(true).listen()?;
+    /// let _late = Stream::connect(&path)?;
+    /// assert_eq!(old.drain()?.count(), 1); // the early client is still the old server's
+    /// assert_eq!(new.drain()?.count(), 1);
+    ///
+    /// drop(old); // leaves the file alone: it is the new server's
+    /// assert!(path.exists());
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     pub fn replace(mut self, on: bool) -> Bind {
         self.replace = on;
         self
     }
 
     /// Sets the policy: which clients may connect or send. See [`Policy`] for the default.
+    ///
+    /// ```
+    /// use stoop::{Bind, Policy, Stream};
+    ///
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// let listener = Bind::new(&path).policy(Policy::nobody()).listen()?;
+    /// listener.set_nonblocking(true)?;
+    /// let client = Stream::connect(&path)?; // the kernel connects it
+    /// assert!(listener.accept().unwrap_err().is_would_block()); // the policy closes it
+    /// assert_eq!(listener.counts().refused, 1);
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     pub fn policy(mut self, policy: Policy) -> Bind {
         self.policy = Some(policy);
         self
@@ -166,12 +283,47 @@ impl Bind {
     ///
     /// The default is `false`. Datagram sockets always receive credentials, because
     /// [`Datagram::reply`] needs them.
+    ///
+    /// ```
+    /// use std::io::{IoSliceMut, Write};
+    /// use stoop::{Allow, Bind, Stream};
+    ///
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// let listener = Bind::new(&path).pass_credentials(true).listen()?;
+    /// Stream::connect(&path)?.write_all(b"hello")?;
+    ///
+    /// let server = listener.accept()?;
+    /// let received = server.recv_with(&mut [IoSliceMut::new(&mut [0; 8])], Allow::NOTHING)?;
+    /// let sender = received.credentials.map(|credentials| credentials.pid);
+    /// assert_eq!(sender, Some(std::process::id() as i32));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn pass_credentials(mut self, on: bool) -> Bind {
         self.pass_credentials = on;
         self
     }
 
     /// Binds a stream socket and listens on it.
+    ///
+    /// ```
+    /// use stoop::{Bind, ErrorKind};
+    ///
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// // A stale file is replaced: its server has exited.
+    /// drop(std::os::unix::net::UnixListener::bind(&path)?);
+    /// let listener = Bind::new(&path).listen()?;
+    /// drop(listener);
+    /// assert!(!path.exists());
+    ///
+    /// // Any other file stays as it is.
+    /// std::fs::write(&path, "precious")?;
+    /// let error = Bind::new(&path).replace(true).listen().unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::AddressInUse);
+    /// assert_eq!(std::fs::read(&path)?, b"precious");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// Returns an error if
@@ -197,6 +349,20 @@ impl Bind {
     /// Binds a seqpacket socket and listens on it. Apart from the socket type, this is
     /// [`Bind::listen`].
     ///
+    /// ```
+    /// use stoop::{Bind, SeqPacket};
+    ///
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// let listener = Bind::new(&path).listen_seqpacket()?;
+    /// let client = SeqPacket::connect(&path)?;
+    /// client.send(b"one")?;
+    /// client.send(b"two")?;
+    /// let server = listener.accept()?;
+    /// assert_eq!(server.recv_vec()?.as_deref(), Some(&b"one"[..])); // boundaries are kept
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Returns an error if the address is in use or cannot be bound; [`Bind::listen`] lists the
     /// cases.
@@ -208,6 +374,19 @@ impl Bind {
     ///
     /// The kernel attaches the sender's credentials to each message (`SO_PASSCRED`). Plain receives
     /// do not see them (K-CRED-16).
+    ///
+    /// ```
+    /// use stoop::{Bind, Datagram};
+    ///
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// let server = Bind::new(&path).datagram()?;
+    /// Datagram::connect(&path)?.send(b"hello")?;
+    /// assert_eq!(server.recv_vec()?.0, b"hello");
+    /// drop(server);
+    /// assert!(!path.exists());
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Returns an error if the address is in use or cannot be bound; [`Bind::listen`] lists the

@@ -67,6 +67,14 @@ impl Notifier {
     /// Returns `None` if `NOTIFY_SOCKET` is unset or empty, so that the program also runs without a
     /// service manager.
     ///
+    /// ```
+    /// use stoop::notify::Notifier;
+    ///
+    /// let has_manager = std::env::var_os("NOTIFY_SOCKET").is_some_and(|value| !value.is_empty());
+    /// assert_eq!(Notifier::from_env()?.is_some(), has_manager);
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Returns an error if the manager is outside this machine (`vsock:…`,
     /// [`ErrorKind::Unsupported`]), if the value is not an address ([`ErrorKind::InvalidAddress`]),
@@ -80,6 +88,14 @@ impl Notifier {
     }
 
     /// Creates a notifier for a manager at this address. Nothing is sent yet.
+    ///
+    /// ```
+    /// use stoop::notify::Notifier;
+    ///
+    /// let notifier = Notifier::to("/nowhere/notify")?; // the path is not looked up yet
+    /// assert!(notifier.ready().unwrap_err().is_not_found());
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Returns an error if the address is invalid ([`ErrorKind::InvalidAddress`]) or the process
@@ -96,6 +112,22 @@ impl Notifier {
     ///
     /// With [`Duration::ZERO`] no call waits. A call that times out has sent nothing and returns
     /// [`ErrorKind::TimedOut`]; it can be repeated later.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use stoop::Bind;
+    /// use stoop::notify::Notifier;
+    ///
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// let manager = Bind::new(&path).datagram()?;
+    /// let notifier = Notifier::to(&path)?;
+    /// notifier.set_wait(Duration::ZERO)?;
+    /// // The manager reads nothing, so its queue fills up.
+    /// let error = (0..10_000).find_map(|_| notifier.watchdog().err()).unwrap();
+    /// assert!(error.is_timed_out());
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Returns an error only if the file descriptor is invalid.
@@ -128,6 +160,22 @@ impl Notifier {
     /// The message includes the current monotonic time (`MONOTONIC_USEC`), by which the manager
     /// distinguishes this reload from an earlier one.
     ///
+    /// ```
+    /// use stoop::Bind;
+    /// use stoop::notify::Notifier;
+    ///
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// let manager = Bind::new(&path).datagram()?;
+    /// let notifier = Notifier::to(&path)?;
+    /// notifier.reloading()?;
+    /// // … read the configuration …
+    /// notifier.ready()?;
+    /// assert!(manager.recv_vec()?.0.starts_with(b"RELOADING=1\nMONOTONIC_USEC="));
+    /// assert_eq!(manager.recv_vec()?.0, b"READY=1");
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Returns an error if the message cannot be sent; see [`Notifier::ready`].
     pub fn reloading(&self) -> Result<()> {
@@ -137,6 +185,14 @@ impl Notifier {
     }
 
     /// Sets the one-line status text that `systemctl status` shows (`STATUS=`).
+    ///
+    /// ```
+    /// use stoop::notify::Notifier;
+    ///
+    /// let notifier = Notifier::to("/nowhere/notify")?;
+    /// assert!(notifier.status("fine\nREADY=1").unwrap_err().is_unsupported()); // nothing is sent
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Returns an error if the text has a line break, which would begin another variable
@@ -166,6 +222,19 @@ impl Notifier {
 
     /// Extends the start, reload or stop timeout to this long from now (`EXTEND_TIMEOUT_USEC=`).
     ///
+    /// ```
+    /// use std::time::Duration;
+    /// use stoop::Bind;
+    /// use stoop::notify::Notifier;
+    ///
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// let manager = Bind::new(&path).datagram()?;
+    /// Notifier::to(&path)?.extend_timeout(Duration::from_secs(30))?;
+    /// assert_eq!(manager.recv_vec()?.0, b"EXTEND_TIMEOUT_USEC=30000000");
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Returns an error if the message cannot be sent; see [`Notifier::ready`].
     pub fn extend_timeout(&self, by: Duration) -> Result<()> {
@@ -173,6 +242,20 @@ impl Notifier {
     }
 
     /// Sends any variable of the protocol.
+    ///
+    /// ```
+    /// use stoop::Bind;
+    /// use stoop::notify::Notifier;
+    ///
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// let manager = Bind::new(&path).datagram()?;
+    /// let notifier = Notifier::to(&path)?;
+    /// notifier.variable("ERRNO", "2")?;
+    /// assert_eq!(manager.recv_vec()?.0, b"ERRNO=2");
+    /// assert!(notifier.variable("A=B", "2").unwrap_err().is_unsupported());
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Returns an error if the name is empty or contains `=` or a line break, or the value contains
@@ -193,6 +276,26 @@ impl Notifier {
     /// The next start of the service receives them from
     /// [`activation::take`](crate::activation::take). The unit needs `FileDescriptorStoreMax=`. The
     /// caller's file descriptors stay open.
+    ///
+    /// ```
+    /// use std::io::IoSliceMut;
+    /// use std::os::fd::AsFd;
+    /// use stoop::notify::Notifier;
+    /// use stoop::{Allow, Bind, Stream};
+    ///
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// let manager = Bind::new(&path).datagram()?;
+    /// let (client, _peer) = Stream::pair()?;
+    /// Notifier::to(&path)?.store("client", &[client.as_fd()])?;
+    ///
+    /// let mut buffer = [0; 64];
+    /// let buffers = &mut [IoSliceMut::new(&mut buffer)];
+    /// let received = manager.recv_with(buffers, Allow::descriptors(1))?;
+    /// assert_eq!(&buffer[..received.len], b"FDSTORE=1\nFDNAME=client");
+    /// assert_eq!(received.descriptors.len(), 1);
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Returns an error if
@@ -223,6 +326,24 @@ impl Notifier {
     ///
     /// Call this before the process exits. Otherwise the manager may receive a message after the
     /// exit and be unable to attribute it to the service.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use stoop::Bind;
+    /// use stoop::notify::Notifier;
+    ///
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// let manager = Bind::new(&path).datagram()?;
+    /// let notifier = Notifier::to(&path)?;
+    /// // The manager does not read its messages.
+    /// assert!(notifier.barrier(Duration::from_millis(5)).unwrap_err().is_timed_out());
+    ///
+    /// let manager = std::thread::spawn(move || [manager.recv_vec(), manager.recv_vec()]);
+    /// notifier.barrier(Duration::from_secs(10))?;
+    /// # manager.join().unwrap();
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Returns an error if the manager does not get to the messages in time

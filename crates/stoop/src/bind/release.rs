@@ -40,6 +40,16 @@ impl SocketFile {
     }
 
     /// Returns the absolute path at which the file was created.
+    ///
+    /// ```
+    /// use stoop::Bind;
+    ///
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// let listener = Bind::new(&path).listen()?;
+    /// assert_eq!(listener.file().map(|file| file.path()), Some(path.as_path()));
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     pub fn path(&self) -> &Path {
         &self.location.path
     }
@@ -71,6 +81,18 @@ impl SocketFile {
     }
 
     /// Returns whether the path still refers to this file.
+    ///
+    /// ```
+    /// use stoop::Bind;
+    ///
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// let old = Bind::new(&path).listen()?;
+    /// let new = Bind::new(&path).replace(true).listen()?;
+    /// assert_eq!(old.file().map(|file| file.is_in_place()), Some(false));
+    /// assert_eq!(new.file().map(|file| file.is_in_place()), Some(true));
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     pub fn is_in_place(&self) -> bool {
         self.location.leads_to(self.id)
     }

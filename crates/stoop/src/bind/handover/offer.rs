@@ -25,12 +25,52 @@ pub struct Item<'a> {
 
 impl<'a> Item<'a> {
     /// Creates an item for a listener.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use stoop::handover::{self, Item};
+    /// use stoop::{Bind, SeqPacket};
+    ///
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// let mut listener = Bind::new(&path).listen()?;
+    /// let (connection, successor) = SeqPacket::pair()?;
+    /// drop(successor); // the next version failed to start
+    ///
+    /// let items = vec![Item::listener("app", &mut listener)];
+    /// let error = handover::offer(&connection, items, Duration::from_secs(10)).unwrap_err();
+    /// assert!(error.is_peer_gone());
+    /// assert!(stoop::Stream::connect(&path).is_ok()); // this process serves on
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     pub fn listener<C: Connected>(name: impl Into<String>, listener: &'a mut Listener<C>) -> Item<'a> {
         let (socket, file) = listener.parts_mut();
         Item { name: name.into(), socket, file }
     }
 
     /// Creates an item for a datagram socket, with the messages in its queue.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use stoop::handover::{self, Item};
+    /// use stoop::{Bind, Datagram, SeqPacket};
+    ///
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// let mut old = Bind::new(&path).datagram()?;
+    /// Datagram::connect(&path)?.send(b"queued")?;
+    /// let (connection, successor) = SeqPacket::pair()?;
+    /// let limit = Duration::from_secs(10);
+    /// let successor = std::thread::spawn(move || {
+    ///     handover::take(&successor, limit)?.ready(limit)?.datagram("log")
+    /// });
+    /// handover::offer(&connection, vec![Item::datagram("log", &mut old)], limit)?;
+    /// drop(old);
+    ///
+    /// let new = successor.join().unwrap()?;
+    /// assert_eq!(new.recv_vec()?.0, b"queued");
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     pub fn datagram(name: impl Into<String>, datagram: &'a mut Datagram) -> Item<'a> {
         let (socket, file) = datagram.parts_mut();
         Item { name: name.into(), socket, file }

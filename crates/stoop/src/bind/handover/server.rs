@@ -99,6 +99,25 @@ impl<C: Connected> Server<C> {
     /// The predecessor's sockets come as they are: only the policy of `bind` applies to them.
     /// `timeout` limits each step of this hand-over, and later of the one to a successor.
     ///
+    /// ```
+    /// use std::time::Duration;
+    /// use stoop::Bind;
+    /// use stoop::handover::{Next, Server};
+    ///
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// # let control = directory.path().join("app.handover");
+    /// let (bind, limit) = (Bind::new(&path), Duration::from_secs(10));
+    /// let mut old: Server = Server::start(&bind, &control, limit)?;
+    /// assert!(!old.took_over());
+    /// let old = std::thread::spawn(move || old.accept());
+    ///
+    /// let new: Server = Server::start(&bind, &control, limit)?;
+    /// assert!(new.took_over());
+    /// assert!(matches!(old.join().unwrap()?, Next::HandedOver));
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Returns an error if
     ///
@@ -170,6 +189,24 @@ impl<C: Connected> Server<C> {
     /// Waits for a client or for the outcome of a hand-over.
     ///
     /// After [`Next::HandedOver`], further calls return that again immediately. `EINTR` is retried.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use stoop::handover::{Next, Server};
+    /// use stoop::{Bind, SeqPacket, Stream};
+    ///
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// # let control = directory.path().join("app.handover");
+    /// let bind = Bind::new(&path);
+    /// let mut server: Server = Server::start(&bind, &control, Duration::from_secs(10))?;
+    /// drop(SeqPacket::connect(&control)?); // a successor that exits at once
+    /// assert!(matches!(server.accept()?, Next::NotHandedOver(error) if error.is_peer_gone()));
+    ///
+    /// let _client = Stream::connect(&path)?;
+    /// assert!(matches!(server.accept()?, Next::Client(_)));
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Returns an error if accepting a client fails; see [`Listener::accept`].
@@ -251,6 +288,21 @@ impl<C: Connected> Server<C> {
     }
 
     /// Returns the listener for clients, with its file, policy and counters.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use stoop::Bind;
+    /// use stoop::handover::Server;
+    ///
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// # let control = directory.path().join("app.handover");
+    /// let server: Server = Server::start(&Bind::new(&path), &control, Duration::from_secs(10))?;
+    /// let listener = server.listener();
+    /// assert_eq!(listener.file().map(|file| file.path()), Some(path.as_path()));
+    /// assert_eq!(listener.counts().admitted, 0);
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     pub fn listener(&self) -> &Listener<C> {
         &self.listener
     }

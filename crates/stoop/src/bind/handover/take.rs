@@ -27,6 +27,31 @@ use crate::{Address, Allow, Datagram, Kind, Listener, Policy, SeqPacket, escaped
 /// the one to which the socket is bound. Options set on a socket (timeouts, nonblocking mode) stay
 /// set.
 ///
+/// ```
+/// use std::time::Duration;
+/// use stoop::handover::{self, Item};
+/// use stoop::{Bind, Listener, SeqPacket, Stream};
+///
+/// # let directory = stoop_testkit::tempdir();
+/// # let path = directory.path().join("app.sock");
+/// let mut listener = Bind::new(&path).listen()?;
+/// let (old, new) = SeqPacket::pair()?;
+/// let limit = Duration::from_secs(10);
+/// # let predecessor =
+/// std::thread::spawn(move || {
+///     handover::offer(&old, vec![Item::listener("app", &mut listener)], limit)
+/// });
+///
+/// let taken = handover::take(&new, limit)?;
+/// // Initialize here: on any error, drop `taken`, and the predecessor serves on.
+/// let mut sockets = taken.ready(limit)?;
+/// let listener: Listener = sockets.listener("app")?;
+/// let _client = Stream::connect(&path)?;
+/// listener.accept()?;
+/// # predecessor.join().unwrap()?;
+/// # Ok::<(), stoop::Error>(())
+/// ```
+///
 /// # Errors
 /// Returns an error if
 ///
@@ -106,6 +131,26 @@ pub struct Taken<'c> {
 
 impl Taken<'_> {
     /// Returns the names of the sockets, each with the path of its file if it has one.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use stoop::handover::{self, Item};
+    /// use stoop::{Bind, ErrorKind, SeqPacket};
+    ///
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// # let mut listener = Bind::new(&path).listen()?;
+    /// # let (old, new) = SeqPacket::pair()?;
+    /// let limit = Duration::from_secs(10);
+    /// # let predecessor = std::thread::spawn(move || {
+    /// #     handover::offer(&old, vec![Item::listener("app", &mut listener)], limit)
+    /// # });
+    /// let taken = handover::take(&new, limit)?;
+    /// assert_eq!(taken.sockets().collect::<Vec<_>>(), [("app", Some(path.as_path()))]);
+    /// drop(taken); // withdraws
+    /// assert_eq!(predecessor.join().unwrap().unwrap_err().kind(), ErrorKind::PeerGone);
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     pub fn sockets(&self) -> impl Iterator<Item = (&str, Option<&Path>)> {
         self.sockets
             .iter()
@@ -193,6 +238,31 @@ impl Sockets {
     /// Its policy is the default of [`Bind`](crate::Bind): every user on a path, the process's own
     /// user and root on an abstract name. [`Listener::set_policy`] changes it. The predecessor's
     /// own policy is not known here. Whether file descriptors are accepted stays as it was.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use stoop::handover::{self, Item};
+    /// use stoop::{Bind, ErrorKind, Listener, SeqPacket};
+    ///
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// # let mut listener = Bind::new(&path).listen()?;
+    /// # let (old, new) = SeqPacket::pair()?;
+    /// # let limit = Duration::from_secs(10);
+    /// # let predecessor = std::thread::spawn(move || {
+    /// #     handover::offer(&old, vec![Item::listener("app", &mut listener)], limit)
+    /// # });
+    /// let mut sockets = handover::take(&new, limit)?.ready(limit)?;
+    /// let error = sockets.listener::<SeqPacket>("app").unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::WrongKind); // it stays in `sockets`
+    /// let listener: Listener = sockets.listener("app")?;
+    /// assert!(sockets.listener::<stoop::Stream>("app").unwrap_err().is_not_found());
+    ///
+    /// drop(listener); // owns the file, too
+    /// assert!(!path.exists());
+    /// # predecessor.join().unwrap()?;
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Returns an error if no socket has this name ([`ErrorKind::NotFound`]) or it is not a
