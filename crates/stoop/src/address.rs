@@ -491,18 +491,23 @@ impl fmt::Display for AddressError {
         match self {
             AddressError::EmptyPath => f.write_str("empty path"),
             AddressError::NulInPath { at } => {
-                write!(f, "NUL byte in the path at byte {at}; the kernel would cut the path there")
+                write!(f, "NUL byte in the path at byte {at}; the kernel would truncate the path there")
             }
             AddressError::NameTooLong { len_bytes } => {
-                write!(f, "abstract name of {len_bytes} bytes; at most {ABSTRACT_NAME_MAX_BYTES} fit")
+                write!(f, "abstract name too long: {len_bytes} bytes, at most {ABSTRACT_NAME_MAX_BYTES}")
             }
             AddressError::BadEscape { at } => {
-                write!(f, "'%' at byte {at} without two hexadecimal digits; a literal '%' is written %25")
+                write!(
+                    f,
+                    "'%' at byte {at} is not followed by two hexadecimal digits; a literal '%' is written %25"
+                )
             }
-            AddressError::BadDescriptor => f.write_str("'fd:' needs a descriptor number, as in fd:3"),
-            AddressError::NotAPlainAddress => f.write_str(
-                "only an address fits here, without a kind or fd: in front; the kind is in the call",
-            ),
+            AddressError::BadDescriptor => {
+                f.write_str("'fd:' is not followed by a file descriptor number, as in fd:3")
+            }
+            AddressError::NotAPlainAddress => {
+                f.write_str("an address is expected, without a socket type or 'fd:' in front")
+            }
         }
     }
 }

@@ -46,7 +46,7 @@ pub struct Connect {
 type Parsed<T> = std::result::Result<T, crate::AddressError>;
 
 /// The first and the longest pause between two checks for a server that has not started.
-const LOOK_AGAIN: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(20));
+const RETRY_PAUSE: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(20));
 
 impl Connect {
     /// Creates a builder for this address. Text is parsed by [`Address::parse`].
@@ -199,11 +199,7 @@ impl Connect {
     pub(crate) fn resolve(&self, kind: Kind) -> Result<Address> {
         let address = self.address.clone().map_err(|error| Error::address(Operation::Connect, &error))?;
         if address.is_unnamed() {
-            let error = Error::new(
-                Operation::Connect,
-                ErrorKind::InvalidAddress,
-                "an unnamed socket cannot be reached",
-            );
+            let error = Error::new(Operation::Connect, ErrorKind::InvalidAddress, "the address is unnamed");
             return Err(error.of_kind(kind));
         }
         Ok(address)
@@ -265,7 +261,7 @@ impl Connect {
 
     /// Repeats `attempt` until it succeeds, fails for good, or the wait for a server is over.
     fn attempts<T>(&self, started: Instant, mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
-        let (mut pause, longest) = LOOK_AGAIN;
+        let (mut pause, longest) = RETRY_PAUSE;
         loop {
             let error = match attempt() {
                 Err(error) if error.is_not_found() || error.is_refused() => error,
@@ -329,7 +325,7 @@ pub(crate) fn try_once(
 
 /// Creates the error for a backlog that stayed full until the timeout.
 pub(crate) fn stayed_full(error: Error, timeout: Duration) -> Error {
-    error.with_kind(ErrorKind::TimedOut).with_detail(format!("its backlog stayed full for {timeout:?}"))
+    error.with_kind(ErrorKind::TimedOut).with_detail(format!("the backlog was full for {timeout:?}"))
 }
 
 /// The argument of `connect` and `sendto` for an address, however long its path.

@@ -48,8 +48,8 @@ impl Operation {
             Operation::Send => ("send", " to"),
             Operation::Receive => ("receive", " from"),
             Operation::Configure => ("configure the socket", ""),
-            Operation::Release => ("release", ""),
-            Operation::Activate => ("take over passed sockets", ""),
+            Operation::Release => ("remove the socket file", ""),
+            Operation::Activate => ("use passed sockets", ""),
             Operation::Notify => ("notify the service manager", " at"),
             Operation::HandOver => ("hand over", " at"),
         }

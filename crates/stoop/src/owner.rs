@@ -44,7 +44,7 @@ impl fmt::Display for Holder {
             (Some(pid), None) => write!(f, "process {pid}")?,
             (None, _) => match self.uid {
                 Some(uid) => write!(f, "a process of user {uid}")?,
-                None => f.write_str("a process that cannot be seen from here")?,
+                None => f.write_str("a process that this one may not inspect")?,
             },
         }
         if let Some(kind) = self.kind {

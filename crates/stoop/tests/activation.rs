@@ -178,12 +178,12 @@ fn refuse_wrong_setups() {
     assert_eq!(kinds, [Other, Unsupported, WrongKind, Protocol, NotConnected, NotFound]);
     assert_eq!(errors[0].errno_symbol(), Some("ENOTSOCK"));
     for (error, words) in errors.iter().zip([
-        "'file' (descriptor 3) is not a socket",
-        "'tcp' (descriptor 4) is not a local socket",
-        "'datagram' (descriptor 5) is a datagram socket, not a stream one",
-        "'connected' (descriptor 6) is a connection, not a listener",
-        "'listener' (descriptor 7) is a listener, not a connection",
-        "no socket is named 'listener'; there is 'idle', 'rest'",
+        "'file' (file descriptor 3) is not a socket",
+        "'tcp' (file descriptor 4) is not a Unix domain socket",
+        "'datagram' (file descriptor 5) is a datagram socket, not a stream one",
+        "'connected' (file descriptor 6) is a connection, not a listener",
+        "'listener' (file descriptor 7) is a listener, not a connection",
+        "no passed socket is named 'listener' (left: 'idle', 'rest')",
     ]) {
         assert!(error.to_string().contains(words), "{error}");
     }
@@ -247,10 +247,7 @@ fn a_descriptor_that_is_not_open_is_an_error() {
     if role().is_some() {
         let error = activation::take().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Protocol);
-        assert!(
-            error.to_string().contains("descriptor 4 was to be passed and is not open (EBADF)"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("file descriptor 4 is not open (EBADF)"), "{error}");
         println!("refused");
         return;
     }
@@ -265,7 +262,7 @@ fn a_descriptor_is_copied_by_its_number() {
     const TEST: &str = "a_descriptor_is_copied_by_its_number";
     if role().is_some() {
         let passed = activation::inherited(3).unwrap();
-        assert_eq!(passed.to_string(), "'3' (descriptor 3)");
+        assert_eq!(passed.to_string(), "'3' (file descriptor 3)");
         passed.into_datagram().unwrap().send(b"taken").unwrap();
         assert_eq!(activation::inherited(999).unwrap_err().kind(), ErrorKind::Protocol);
         return;

@@ -1,5 +1,6 @@
-//! Names that are fought over: exactly one serves and stays reachable, nobody is robbed, and a
-//! `kill -9` at any moment leaves something that the next start recovers from.
+//! Several processes bind the same name: exactly one serves and stays reachable, no server loses
+//! its file to another, and a `kill -9` at any moment leaves a state from which the next start
+//! recovers.
 
 mod background;
 
@@ -125,7 +126,7 @@ fn a_server_in_another_network_namespace_is_not_robbed() {
                 _ => bind.datagram().err().unwrap(),
             };
             assert!(error.is_in_use(), "{error}");
-            assert!(error.to_string().contains("cannot be seen from here"), "{error}");
+            assert!(error.to_string().contains("may not inspect"), "{error}");
         }
         assert_eq!(Stream::connect(&path).is_ok(), listens);
     }
@@ -179,7 +180,7 @@ fn names_that_end_wrongly_make_nothing() {
     }
 }
 
-/// Somebody without our lock keeps taking the name away and putting a socket of his own there.
+/// A process that does not use the lock repeatedly replaces the file with its own socket.
 #[test]
 fn a_rude_neighbour_costs_a_clean_error_at_worst() {
     let dir = tempdir();
@@ -229,7 +230,7 @@ fn a_kill_at_any_moment_is_recovered_from() {
     }
 }
 
-/// Makes, takes over and gives up the name for ever.
+/// Binds, replaces and releases the name in an endless loop.
 fn churn() {
     println!("\nchurning");
     loop {
@@ -264,8 +265,8 @@ fn a_killed_server_is_followed_by_the_next() {
     assert_eq!(files_in(dir.path()), [""; 0]);
 }
 
-/// What somebody else has left in a shared directory is theirs to remove; what one cannot look into
-/// is left alone.
+/// Another user's stale file in a directory with the sticky bit is not removed, and neither is a
+/// file that cannot be probed.
 #[test]
 fn other_users_files_are_respected() {
     if role().is_some() {
@@ -281,7 +282,7 @@ fn other_users_files_are_respected() {
     fs::set_permissions(dir.path(), Permissions::from_mode(0o1777)).unwrap();
     let path = dir.path().join("socket");
     leave_stale(&path, 0);
-    for (mode, word) in [(0o777, "theirs to remove"), (0o700, "cannot be found out")] {
+    for (mode, word) in [(0o777, "sticky bit"), (0o700, "cannot determine")] {
         fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
         let mut other = Role::new("other_users_files_are_respected", "other")
             .env("SOCKET", path.to_str().unwrap())

@@ -1,5 +1,5 @@
-//! Neighbours who may write to the socket's directory: nothing of theirs is removed, changed or
-//! waited for, and nothing of ours that they have moved about is either.
+//! Other users who may write to the socket's directory: their files are never removed, changed or
+//! waited for, and neither are our own files that they have moved.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, chown};
@@ -12,7 +12,7 @@ use stoop::{Bind, ErrorKind, Stream};
 use stoop_kernel_facts::SOON;
 use stoop_testkit::{NOBODY, Role, TempDir, close, deadline, is_root, public_tempdir, role, skip, tempdir};
 
-/// A directory that everybody may write to; sticky, as `/tmp`, or not, as a group's.
+/// Creates a directory that every user may write to: with the sticky bit, as `/tmp`, or without it.
 fn shared(mode: u32) -> TempDir {
     let dir = public_tempdir();
     fs::set_permissions(dir.path(), Permissions::from_mode(mode)).unwrap();
@@ -54,8 +54,8 @@ fn files_next_to_the_socket_are_left_alone() {
     assert_eq!(names_in(dir.path()).len(), names.len());
 }
 
-/// A member of a group moves a directory of ours to where a staging directory would be: it keeps
-/// what it holds.
+/// A member of the group moves one of our directories to the name of the staging directory. Its
+/// contents are kept.
 #[test]
 fn a_directory_moved_to_our_staging_name_keeps_its_files() {
     let dir = shared(0o777);
@@ -122,8 +122,7 @@ fn a_squatted_name_is_refused_and_not_waited_for() {
     }
 }
 
-/// A lease on a file makes whoever opens it wait (K-LOCK-5): nothing in the directory is opened
-/// that is not ours.
+/// Opening a file under a lease blocks (K-LOCK-5), so no foreign file in the directory is opened.
 #[test]
 fn a_lease_holds_nobody_up() {
     if role().is_some() {
@@ -161,7 +160,7 @@ fn a_lease_holds_nobody_up() {
     }
 }
 
-/// Nor does a file system of theirs that never answers.
+/// A file system of another user that never answers delays no bind.
 #[test]
 fn a_mount_that_never_answers_holds_nobody_up() {
     const TEST: &str = "a_mount_that_never_answers_holds_nobody_up";
@@ -193,7 +192,8 @@ fn a_mount_that_never_answers_holds_nobody_up() {
     drop((over_staging, over_name));
 }
 
-/// Whoever owns the parent exchanges the directory that is being made for a private one of root's.
+/// The owner of the parent exchanges the directory that is being created for a private one of
+/// root.
 #[test]
 fn create_parents_gives_no_other_directory_a_mode() {
     const TEST: &str = "create_parents_gives_no_other_directory_a_mode";

@@ -134,7 +134,7 @@ fn churn() {
     }
 }
 
-/// Does something at random, for ever.
+/// Performs random operations in an endless loop.
 fn be_a_neighbour() {
     println!("\nracing");
     let (dir, canaries) = (told("DIRECTORY"), told("CANARIES"));

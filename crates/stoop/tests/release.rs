@@ -120,7 +120,7 @@ fn given_away_it_stays() {
     drop(datagram);
 }
 
-/// A working directory is no part of where the file is.
+/// The file is found after the process has changed its working directory.
 #[test]
 fn the_process_may_go_elsewhere() {
     if role().is_none() {
@@ -176,7 +176,8 @@ fn privileges_may_be_dropped() {
     }
 }
 
-/// Another process of ours that never lets go of the lock delays a release, and the lock is named.
+/// A process of the same user that keeps holding the lock makes a release time out. The error names
+/// the lock.
 #[test]
 fn a_lock_that_is_never_given_up_is_named() {
     use rustix::fs::{FlockOperation, flock};

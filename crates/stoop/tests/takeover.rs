@@ -1,5 +1,5 @@
-//! A name that changes hands while clients come: nobody is turned away, and nobody removes what is
-//! another's.
+//! A server replaces another while clients connect: no client is refused, and no server removes
+//! another's file.
 
 use std::fs;
 use std::io::{self, BufRead, Read, Write, stdin};

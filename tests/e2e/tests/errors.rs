@@ -161,7 +161,7 @@ fn a_descriptor_that_cannot_be_used() {
     explained(output, 3, &["is a connection", "passes each connection", "Accept=no"]);
     let script = format!("LISTEN_FDS=1 LISTEN_PID=$$ exec '{}' serve", stoop_e2e::binary().display());
     let output = program("sh", ["-c", &script]).run();
-    explained(output, 3, &["descriptor 3 was to be passed", "EBADF"]);
+    explained(output, 3, &["file descriptor 3 is not open", "EBADF"]);
 }
 
 /// Nothing is truncated: a message that does not fit is not sent.

@@ -14,7 +14,7 @@ use super::{Async, Stream};
 use crate::error::{Error, Result};
 use crate::message::{Allow, Outgoing, Received};
 use crate::socket::{configure, retry};
-use crate::sys::{self, Piece};
+use crate::sys::{self, ReadResult};
 use crate::{Connect, ToAddress};
 use std::os::fd::AsFd;
 
@@ -406,7 +406,7 @@ impl Async<crate::Stream> {
         }
     }
 
-    fn receive(&self, buffer: &mut ReadBuf<'_>) -> io::Result<Piece> {
+    fn receive(&self, buffer: &mut ReadBuf<'_>) -> io::Result<ReadResult> {
         retry(|| self.spin().wait(|flags| sys::receive_into(self.as_fd(), buffer, flags)))
     }
 
@@ -417,7 +417,7 @@ impl Async<crate::Stream> {
     /// short at ancillary data (K-FD-5, K-CRED-11) and in front of an urgent byte (K-END-10). The
     /// data behind either has been signaled already: no further edge would come, and the task would
     /// wait indefinitely. A stream with a spin budget tries again itself, so its readiness is kept.
-    fn has_emptied(&self, piece: &Piece, room_bytes: usize) -> bool {
+    fn has_emptied(&self, piece: &ReadResult, room_bytes: usize) -> bool {
         let short = 0 < piece.len_bytes && piece.len_bytes < room_bytes;
         // `try_io` fails without running its closure unless a priority event is pending.
         short

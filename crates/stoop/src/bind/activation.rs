@@ -15,10 +15,10 @@ use crate::socket::Socket;
 use crate::{Address, Datagram, Kind, Listener, Policy, SeqPacket, Stream, escaped, sys};
 
 /// An upper limit on the count: the default of `fs.nr_open`, which only an administrator can raise.
-const MOST: u32 = 1 << 20;
+const COUNT_MAX: u32 = 1 << 20;
 
 /// The name that the service manager gives to a socket without one.
-const NAMELESS: &str = "unknown";
+const DEFAULT_NAME: &str = "unknown";
 
 /// What a service manager passed to this process.
 #[derive(Debug)]
@@ -65,9 +65,9 @@ pub enum Activation {
 pub fn take() -> Result<Activation> {
     let variables = Variables::from_env();
     let names = match variables.read(std::process::id())? {
-        Meant::Nobody => return Ok(Activation::NotActivated),
-        Meant::Another { pid } => return Ok(Activation::ForAnotherProcess { pid }),
-        Meant::Us { names } => names,
+        Recipient::None => return Ok(Activation::NotActivated),
+        Recipient::AnotherProcess { pid } => return Ok(Activation::ForAnotherProcess { pid }),
+        Recipient::ThisProcess { names } => names,
     };
     let Some(taken) = sys::take_passed(names.len() as u32) else { return Ok(Activation::TakenBefore) };
     let numbered = taken.into_iter().zip(sys::FIRST_PASSED..);
@@ -118,12 +118,9 @@ impl Sockets {
             None => {
                 let names: Vec<String> =
                     self.0.iter().map(|passed| format!("'{}'", escaped(&passed.name))).collect();
-                let there = if names.is_empty() {
-                    "none is left".into()
-                } else {
-                    format!("there is {}", names.join(", "))
-                };
-                Err(failed(ErrorKind::NotFound, format!("no socket is named '{}'; {there}", escaped(name))))
+                let left = if names.is_empty() { "none".into() } else { names.join(", ") };
+                let detail = format!("no passed socket is named '{}' (left: {left})", escaped(name));
+                Err(failed(ErrorKind::NotFound, detail))
             }
         }
     }
@@ -136,11 +133,10 @@ impl Sockets {
     pub fn only(mut self) -> Result<Passed> {
         match (self.0.pop(), self.0.len()) {
             (Some(passed), 0) => Ok(passed),
-            (None, _) => Err(failed(ErrorKind::NotFound, "no socket is left")),
-            (Some(_), others) => Err(failed(
-                ErrorKind::Protocol,
-                format!("{} sockets were passed where one is wanted", others + 1),
-            )),
+            (None, _) => Err(failed(ErrorKind::NotFound, "no passed socket is left")),
+            (Some(_), others) => {
+                Err(failed(ErrorKind::Protocol, format!("expected one passed socket, found {}", others + 1)))
+            }
         }
     }
 
@@ -207,7 +203,7 @@ impl Passed {
             Ok(fd) => Ok(Passed { name, number, fd }),
             Err(cause) => Err(Error::system(Operation::Activate, cause)
                 .with_kind(ErrorKind::Protocol)
-                .with_detail(format!("descriptor {number} was to be passed and is not open"))),
+                .with_detail(format!("file descriptor {number} is not open"))),
         }
     }
 
@@ -289,7 +285,7 @@ impl Passed {
     /// `ENOTSOCK`) or not a Unix domain socket ([`ErrorKind::Unsupported`]).
     pub fn address(&self) -> Result<Address> {
         self.inspect()?;
-        Ok(sys::local_address(self.as_fd()).map_err(|cause| self.ask_failed(cause))?.to_address())
+        Ok(sys::local_address(self.as_fd()).map_err(|cause| self.query_failed(cause))?.to_address())
     }
 
     /// Converts it into a listener for streams.
@@ -441,7 +437,7 @@ impl Passed {
                 let detail = format!("{self} is a listener, not a connection; was it passed with Accept=no?");
                 Err(failed(ErrorKind::NotConnected, detail))
             }
-            State::Idle => Err(failed(ErrorKind::NotConnected, format!("{self} is connected to nobody"))),
+            State::Idle => Err(failed(ErrorKind::NotConnected, format!("{self} is not connected"))),
         }
     }
 
@@ -450,7 +446,7 @@ impl Passed {
         let (kind, address) = (self.kind()?, self.address()?);
         let policy = Policy::default_at(&address);
         let socket = Socket::from_known(self.fd, kind);
-        super::ask_senders(&socket)?;
+        super::enable_sender_credentials(&socket)?;
         Ok((socket, policy))
     }
 
@@ -464,35 +460,36 @@ impl Passed {
     }
 
     /// Queries its family, type and state from the kernel (K-ACT-1).
-    fn inspect(&self) -> Result<Found> {
-        let failed_to_ask = |cause| self.ask_failed(cause);
-        let family = sys::socket_domain(self.as_fd()).map_err(failed_to_ask)?;
-        let number = sys::socket_type(self.as_fd()).map_err(failed_to_ask)?;
+    fn inspect(&self) -> Result<SocketInfo> {
+        let query_failed = |cause| self.query_failed(cause);
+        let family = sys::socket_domain(self.as_fd()).map_err(query_failed)?;
+        let number = sys::socket_type(self.as_fd()).map_err(query_failed)?;
         let (libc::AF_UNIX, Some(kind)) = (family, Kind::from_raw(number)) else {
-            let detail = format!("{self} is not a local socket (address family {family}, type {number})");
+            let detail =
+                format!("{self} is not a Unix domain socket (address family {family}, type {number})");
             return Err(failed(ErrorKind::Unsupported, detail));
         };
-        let state = if sys::is_listening(self.as_fd()).map_err(failed_to_ask)? {
+        let state = if sys::is_listening(self.as_fd()).map_err(query_failed)? {
             State::Listening
         } else if sys::peer_address(self.as_fd()).is_ok() {
             State::Connected
         } else {
             State::Idle
         };
-        Ok(Found { kind, state })
+        Ok(SocketInfo { kind, state })
     }
 
-    fn ask_failed(&self, cause: std::io::Error) -> Error {
+    fn query_failed(&self, cause: std::io::Error) -> Error {
         let detail = match cause.raw_os_error() {
             Some(libc::ENOTSOCK) => format!("{self} is not a socket"),
-            _ => format!("the kernel does not say what {self} is"),
+            _ => format!("cannot query {self}"),
         };
         Error::system(Operation::Activate, cause).with_detail(detail)
     }
 }
 
 /// What the kernel reports about a file descriptor.
-struct Found {
+struct SocketInfo {
     kind: Kind,
     state: State,
 }
@@ -500,7 +497,7 @@ struct Found {
 impl fmt::Display for Passed {
     /// Formats the name and the number, for messages.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "'{}' (descriptor {})", escaped(&self.name), self.number)
+        write!(f, "'{}' (file descriptor {})", escaped(&self.name), self.number)
     }
 }
 
@@ -524,12 +521,12 @@ struct Variables {
 
 /// The process for which sockets were passed.
 #[derive(Debug, PartialEq, Eq)]
-enum Meant {
-    Nobody,
-    Another {
+enum Recipient {
+    None,
+    AnotherProcess {
         pid: u32,
     },
-    Us {
+    ThisProcess {
         /// One name per file descriptor, from number 3 on.
         names: Vec<String>,
     },
@@ -542,36 +539,38 @@ impl Variables {
     }
 
     /// Parses the variables for the process `own_pid`, without side effects.
-    fn read(&self, own_pid: u32) -> Result<Meant> {
-        let Some(fds) = &self.fds else { return Ok(Meant::Nobody) };
+    fn read(&self, own_pid: u32) -> Result<Recipient> {
+        let Some(fds) = &self.fds else { return Ok(Recipient::None) };
         let Some(pid) = &self.pid else {
-            let detail = "LISTEN_FDS is set without LISTEN_PID, so nothing says for whom";
+            let detail = "LISTEN_FDS is set without LISTEN_PID";
             return Err(failed(ErrorKind::Protocol, detail));
         };
         let pid = number("LISTEN_PID", pid)?;
         if pid != own_pid {
-            return Ok(Meant::Another { pid });
+            return Ok(Recipient::AnotherProcess { pid });
         }
         let count = number("LISTEN_FDS", fds)?;
-        if count > MOST {
-            let detail = format!("LISTEN_FDS is {count}: more descriptors than there can be");
+        if count > COUNT_MAX {
+            let detail = format!(
+                "LISTEN_FDS is {count}, more than the {COUNT_MAX} file descriptors that a process may have"
+            );
             return Err(failed(ErrorKind::Protocol, detail));
         }
         if count == 0 {
-            return Ok(Meant::Nobody);
+            return Ok(Recipient::None);
         }
-        Ok(Meant::Us { names: self.names(count)? })
+        Ok(Recipient::ThisProcess { names: self.names(count)? })
     }
 
     fn names(&self, count: u32) -> Result<Vec<String>> {
         let refuse = |detail: String| Err(failed(ErrorKind::Protocol, detail));
         let Some(text) = &self.names else {
-            return Ok(std::iter::repeat_n(NAMELESS.to_owned(), count as usize).collect());
+            return Ok(std::iter::repeat_n(DEFAULT_NAME.to_owned(), count as usize).collect());
         };
         let Some(text) = text.to_str() else { return refuse("LISTEN_FDNAMES is not text".into()) };
         let names: Vec<String> = text.split(':').map(str::to_owned).collect();
         if names.len() != count as usize {
-            return refuse(format!("LISTEN_FDS is {count}, and LISTEN_FDNAMES has {} names", names.len()));
+            return refuse(format!("LISTEN_FDS is {count}, but LISTEN_FDNAMES has {} names", names.len()));
         }
         Ok(names)
     }
@@ -584,7 +583,7 @@ fn number(variable: &str, text: &OsStr) -> Result<u32> {
         .and_then(|digits| digits.parse().ok())
         .ok_or_else(|| {
             let shown = escaped(text.as_encoded_bytes()).to_string();
-            failed(ErrorKind::Protocol, format!("{variable} is '{shown}', which is no number"))
+            failed(ErrorKind::Protocol, format!("{variable} is '{shown}', which is not a number"))
         })
 }
 
@@ -596,12 +595,12 @@ pub(crate) fn fuzz(fds: Option<&[u8]>, pid: Option<&[u8]>, names: Option<&[u8]>)
     let value = |bytes: Option<&[u8]>| bytes.map(|bytes| OsStr::from_bytes(bytes).to_owned());
     let variables = Variables { fds: value(fds), pid: value(pid), names: value(names) };
     match variables.read(7) {
-        Ok(Meant::Us { names }) => {
+        Ok(Recipient::ThisProcess { names }) => {
             let count = fds.and_then(|fds| std::str::from_utf8(fds).ok()?.parse().ok());
             assert_eq!(count, Some(names.len()));
         }
-        Ok(Meant::Another { pid }) => assert_ne!(pid, 7),
-        Ok(Meant::Nobody) => {}
+        Ok(Recipient::AnotherProcess { pid }) => assert_ne!(pid, 7),
+        Ok(Recipient::None) => {}
         Err(error) => assert!(!error.to_string().chars().any(char::is_control), "{error}"),
     }
 }
@@ -614,12 +613,12 @@ mod tests {
 
     const OWN: u32 = 77;
 
-    fn read(fds: &str, pid: &str, names: Option<&str>) -> Result<Meant> {
+    fn read(fds: &str, pid: &str, names: Option<&str>) -> Result<Recipient> {
         Variables { fds: Some(fds.into()), pid: Some(pid.into()), names: names.map(Into::into) }.read(OWN)
     }
 
-    fn us(names: &[&str]) -> Meant {
-        Meant::Us { names: names.iter().map(|&name| name.to_owned()).collect() }
+    fn this_process(names: &[&str]) -> Recipient {
+        Recipient::ThisProcess { names: names.iter().map(|&name| name.to_owned()).collect() }
     }
 
     #[test]
@@ -643,23 +642,23 @@ mod tests {
 
     #[test]
     fn the_variables_are_read() {
-        assert_eq!(Variables::default().read(OWN).unwrap(), Meant::Nobody);
-        assert_eq!(read("0", "77", Some("")).unwrap(), Meant::Nobody);
-        assert_eq!(read("2", "77", None).unwrap(), us(&["unknown", "unknown"]));
-        assert_eq!(read("2", "77", Some("web:")).unwrap(), us(&["web", ""]));
-        assert_eq!(read("2", "78", None).unwrap(), Meant::Another { pid: 78 });
+        assert_eq!(Variables::default().read(OWN).unwrap(), Recipient::None);
+        assert_eq!(read("0", "77", Some("")).unwrap(), Recipient::None);
+        assert_eq!(read("2", "77", None).unwrap(), this_process(&["unknown", "unknown"]));
+        assert_eq!(read("2", "77", Some("web:")).unwrap(), this_process(&["web", ""]));
+        assert_eq!(read("2", "78", None).unwrap(), Recipient::AnotherProcess { pid: 78 });
     }
 
     #[test]
-    fn nonsense_is_an_error_that_names_the_variable() {
+    fn an_invalid_value_is_an_error_that_names_its_variable() {
         for (fds, pid, names, word) in [
             ("x", "77", None, "LISTEN_FDS is 'x'"),
             ("", "77", None, "LISTEN_FDS is ''"),
             ("+1", "77", None, "LISTEN_FDS is '+1'"),
             ("1", "-77", None, "LISTEN_PID is '-77'"),
             ("1", "77 ", None, "LISTEN_PID is '77 '"),
-            ("4294967295", "77", None, "more descriptors than there can be"),
-            ("99999999999", "77", None, "no number"),
+            ("4294967295", "77", None, "more than the 1048576 file descriptors"),
+            ("99999999999", "77", None, "not a number"),
             ("2", "77", Some("web"), "LISTEN_FDNAMES has 1 names"),
             ("1", "77", Some("web:log"), "LISTEN_FDNAMES has 2 names"),
         ] {
@@ -691,7 +690,7 @@ mod tests {
                 pid: Some(OWN.to_string().into()),
                 names: Some(names.join(":").into()),
             };
-            prop_assert_eq!(variables.read(OWN).unwrap(), Meant::Us { names });
+            prop_assert_eq!(variables.read(OWN).unwrap(), Recipient::ThisProcess { names });
         }
     }
 }

@@ -24,18 +24,18 @@
 //! | `take.rs` | the successor's side: [`take()`] |
 //! | `server.rs` | both sides in one type: [`Server`] |
 //! | `message.rs` | the wire format |
-//! | `successors.rs`, `pace.rs` | connected successors, and their share of a server's time |
+//! | `successors.rs`, `throttle.rs` | connected successors, and their share of a server's time |
 //! | `protocol.rs` | pure state machines: which side serves after which message |
 
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzzing;
 mod message;
 mod offer;
-mod pace;
 mod protocol;
 mod server;
 mod successors;
 mod take;
+mod throttle;
 
 use std::io::IoSliceMut;
 use std::net::Shutdown;
@@ -64,17 +64,17 @@ pub use take::{Sockets, Taken, take};
 /// Checks what both sides require of an offer: not too many sockets, each with a unique name.
 fn check_entries(entries: &[Entry]) -> Result<()> {
     if entries.len() > DESCRIPTORS_MAX {
-        return refuse(format!(
-            "{} sockets; at most {DESCRIPTORS_MAX} can be handed over at once",
-            entries.len()
-        ));
+        return refuse(format!("too many sockets: {}, at most {DESCRIPTORS_MAX}", entries.len()));
     }
     for (index, entry) in entries.iter().enumerate() {
         if !entry.fits() {
-            return refuse(format!("'{}' is no name for a socket: 1 to 255 bytes fit", escaped(&entry.name)));
+            return refuse(format!(
+                "invalid socket name '{}': it must have 1 to 255 bytes",
+                escaped(&entry.name)
+            ));
         }
         if entries[..index].iter().any(|earlier| earlier.name == entry.name) {
-            return refuse(format!("two sockets are named '{}'", escaped(&entry.name)));
+            return refuse(format!("duplicate socket name '{}'", escaped(&entry.name)));
         }
     }
     Ok(())
@@ -83,16 +83,16 @@ fn check_entries(entries: &[Entry]) -> Result<()> {
 /// Aborts the hand-over when dropped, unless it was disarmed. The other side receives the reason,
 /// and nothing more is sent.
 #[derive(Debug)]
-struct CallOff<'c> {
+struct AbortOnDrop<'c> {
     connection: &'c SeqPacket,
     /// The reason to send, or `None` if the other side already knows.
     reason: Option<Reason>,
     armed: bool,
 }
 
-impl CallOff<'_> {
-    fn armed(connection: &SeqPacket, reason: Reason) -> CallOff<'_> {
-        CallOff { connection, reason: Some(reason), armed: true }
+impl AbortOnDrop<'_> {
+    fn armed(connection: &SeqPacket, reason: Reason) -> AbortOnDrop<'_> {
+        AbortOnDrop { connection, reason: Some(reason), armed: true }
     }
 
     fn disarm(&mut self) {
@@ -100,7 +100,7 @@ impl CallOff<'_> {
     }
 }
 
-impl Drop for CallOff<'_> {
+impl Drop for AbortOnDrop<'_> {
     fn drop(&mut self) {
         if !self.armed {
             return;
@@ -114,11 +114,11 @@ impl Drop for CallOff<'_> {
 }
 
 /// Waits for the next message until `end`, or indefinitely.
-fn hear(connection: &SeqPacket, end: Option<Instant>, allow: Allow) -> Result<(Event, Vec<OwnedFd>)> {
+fn receive(connection: &SeqPacket, end: Option<Instant>, allow: Allow) -> Result<(Event, Vec<OwnedFd>)> {
     let mut entry = [PollFd::from_borrowed_fd(connection.as_fd(), PollFlags::IN)];
     let failed_to_wait = |errno: rustix::io::Errno| Error::system(Operation::HandOver, errno.into());
     if !poll_until(&mut entry, end).map_err(failed_to_wait)? {
-        return Ok((Event::Silence, Vec::new()));
+        return Ok((Event::TimedOut, Vec::new()));
     }
     let mut room = vec![0; MESSAGE_MAX_BYTES];
     let mut receive = || connection.recv_with(&mut [IoSliceMut::new(&mut room)], allow);
@@ -136,8 +136,8 @@ fn hear(connection: &SeqPacket, end: Option<Instant>, allow: Allow) -> Result<(E
     });
     let received = received.map_err(handing_over)?;
     let event = match received.is_end() {
-        true => Event::End,
-        false => Message::decode(&room[..received.len]).map_or(Event::Noise, Event::Heard),
+        true => Event::Closed,
+        false => Message::decode(&room[..received.len]).map_or(Event::Invalid, Event::Message),
     };
     Ok((event, received.descriptors))
 }
@@ -153,7 +153,7 @@ fn check_peer(connection: &SeqPacket) -> Result<()> {
         Fact::Known(uid) => format!("user {uid}"),
         _ => format!("an unknown user ({})", ids.refusal()),
     };
-    let detail = format!("the other side is {who}; only our own user and root are trusted with sockets");
+    let detail = format!("the peer runs as {who}; only the same user and root are permitted");
     Err(Error::new(Operation::HandOver, ErrorKind::NotPermitted, detail))
 }
 
@@ -180,16 +180,18 @@ fn refuse<T>(detail: String) -> Result<T> {
 
 fn failed(failure: Failure, who: &str) -> Error {
     let (kind, what) = match failure {
-        Failure::Gone => (ErrorKind::PeerGone, "has gone"),
-        Failure::Told(Reason::TimedOut) => (ErrorKind::TimedOut, "did not want to wait any longer"),
-        Failure::Told(Reason::NotPermitted) => (ErrorKind::NotPermitted, "trusts only its own user and root"),
-        Failure::Told(Reason::Nonsense) => (ErrorKind::Protocol, "did not understand us"),
-        Failure::Told(Reason::Withdrawn) => (ErrorKind::PeerGone, "has called it off"),
-        Failure::Told(Reason::Version) | Failure::Own(Reason::Version) => {
-            (ErrorKind::Unsupported, "speaks no version of the hand-over that we speak")
+        Failure::Closed => (ErrorKind::PeerGone, "closed the connection"),
+        Failure::PeerAborted(Reason::TimedOut) => (ErrorKind::TimedOut, "timed out"),
+        Failure::PeerAborted(Reason::NotPermitted) => {
+            (ErrorKind::NotPermitted, "permits only its own user and root")
         }
-        Failure::Own(Reason::TimedOut) => (ErrorKind::TimedOut, "said nothing in time"),
-        Failure::Own(_) => (ErrorKind::Protocol, "said something that makes no sense here"),
+        Failure::PeerAborted(Reason::Invalid) => (ErrorKind::Protocol, "rejected a message as invalid"),
+        Failure::PeerAborted(Reason::Withdrawn) => (ErrorKind::PeerGone, "aborted the hand-over"),
+        Failure::PeerAborted(Reason::Version) | Failure::Aborting(Reason::Version) => {
+            (ErrorKind::Unsupported, "has no protocol version in common with this program")
+        }
+        Failure::Aborting(Reason::TimedOut) => (ErrorKind::TimedOut, "sent no message in time"),
+        Failure::Aborting(_) => (ErrorKind::Protocol, "sent an invalid or unexpected message"),
     };
     Error::new(Operation::HandOver, kind, format!("{who} {what}"))
 }

@@ -49,7 +49,11 @@ impl Location {
     pub(crate) fn open(path: &Path) -> Result<Location> {
         let path = std::path::absolute(path).map_err(binding)?;
         let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
-            return Err(Error::new(Operation::Bind, ErrorKind::InvalidAddress, "the path names no file"));
+            return Err(Error::new(
+                Operation::Bind,
+                ErrorKind::InvalidAddress,
+                "the path does not end in a file name",
+            ));
         };
         let directory = open_directory(parent).map_err(|errno| binding(errno.into()))?;
         Ok(Location { directory, name: name.to_owned(), path })
@@ -90,19 +94,19 @@ impl Location {
     }
 
     /// Returns an `O_PATH` file descriptor of the file that has this name now.
-    pub(crate) fn look(&self, name: &OsStr) -> io::Result<OwnedFd> {
+    pub(crate) fn open_entry(&self, name: &OsStr) -> io::Result<OwnedFd> {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         Ok(rustix::fs::openat(&self.directory, name, flags, Mode::empty())?)
     }
 
     /// Returns whether the name refers to this file now.
-    pub(crate) fn leads_to(&self, file: FileId) -> bool {
+    pub(crate) fn refers_to(&self, file: FileId) -> bool {
         stat::at(&self.directory, &self.name).is_ok_and(|there| there.id == file)
     }
 
     /// Returns whether only this user and root can replace this user's files here: no other user
     /// may write to the directory, or its sticky bit protects the files.
-    pub(crate) fn keeps_our_names(&self) -> bool {
+    pub(crate) fn protects_our_files(&self) -> bool {
         let ours = rustix::process::geteuid().as_raw();
         stat::of(&self.directory).is_ok_and(|directory| {
             let sticky = directory.mode & 0o1000 != 0;
@@ -113,8 +117,8 @@ impl Location {
     /// Returns the file to which `socket` has just been bound under this name, after checking that
     /// it is that file. A process that does not use the lock may have replaced it.
     pub(crate) fn bound_file(&self, socket: &Socket) -> Result<BoundFile> {
-        let lost = || super::taken().with_detail("the file was replaced while it was being set up");
-        let file = match self.look(&self.name) {
+        let lost = || super::in_use().with_detail("the file was replaced while it was being set up");
+        let file = match self.open_entry(&self.name) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(lost()),
             file => file.map_err(binding)?,
         };
@@ -126,7 +130,7 @@ impl Location {
         // stat: only the inode decides.
         match diag::file_of(socket.as_fd()) {
             Some(bound) if bound.ino as u32 != there.id.ino as u32 => Err(lost()),
-            bound => Ok(BoundFile { file, proven: bound.is_some() || self.keeps_our_names() }),
+            bound => Ok(BoundFile { file, proven: bound.is_some() || self.protects_our_files() }),
         }
     }
 }
@@ -183,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_is_no_place_for_a_socket() {
+    fn a_path_without_a_file_name_is_rejected() {
         assert_eq!(Location::open(Path::new("/")).unwrap_err().kind(), ErrorKind::InvalidAddress);
         assert_eq!(Location::open(Path::new("/tmp/..")).unwrap_err().kind(), ErrorKind::InvalidAddress);
     }

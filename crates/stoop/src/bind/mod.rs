@@ -467,9 +467,9 @@ impl Bind {
                     self.bind_directly(&socket, &location, &bindable, None)
                 }
                 (Occupant::Live(file), _) if !self.replace => {
-                    return Err(held(taken(), owner::of_file(file)));
+                    return Err(held(in_use(), owner::of_file(file)));
                 }
-                (Occupant::Unknown(detail), _) => return Err(taken().with_detail(detail)),
+                (Occupant::Unknown(detail), _) => return Err(in_use().with_detail(detail)),
                 _ => self.bind_staged(&socket, &Staging::enter(&location, LOCK_WAIT)?, &location),
             };
             match placed {
@@ -478,7 +478,7 @@ impl Bind {
                 placed => return placed.map(|file| (socket, file)),
             }
         }
-        Err(taken().with_detail("another process keeps binding and removing the same name"))
+        Err(in_use().with_detail("another process keeps binding and removing the same name"))
     }
 
     /// Binds under the final name, which is free. Tools then show that path indefinitely
@@ -515,8 +515,8 @@ impl Bind {
                 let new = self.bind_inside(socket, staging)?;
                 return staging.publish_over(new, file);
             }
-            Occupant::Live(file) => return Err(held(taken(), owner::of_file(file))),
-            Occupant::Unknown(detail) => return Err(taken().with_detail(detail)),
+            Occupant::Live(file) => return Err(held(in_use(), owner::of_file(file))),
+            Occupant::Unknown(detail) => return Err(in_use().with_detail(detail)),
             Occupant::Stale(file) => staging.remove(file).map_err(|errno| binding(errno.into()))?,
             Occupant::Nothing => {}
         }
@@ -534,7 +534,7 @@ impl Bind {
         let file = staging.bind(socket)?;
         match self.finish(socket, &file) {
             Ok(()) => Ok(file),
-            Err(error) => Err(staging.give_up(file, error)),
+            Err(error) => Err(staging.discard(file, error)),
         }
     }
 
@@ -548,7 +548,7 @@ impl Bind {
 ///
 /// Policies and [`Datagram::reply`] need them. Other options of an inherited socket are left alone:
 /// its creator may have disabled file descriptor passing on it.
-pub(crate) fn ask_senders(socket: &Socket) -> Result<()> {
+pub(crate) fn enable_sender_credentials(socket: &Socket) -> Result<()> {
     match socket.kind() {
         Kind::Datagram => socket.set_pass_credentials(true),
         Kind::Stream | Kind::SeqPacket => Ok(()),
@@ -557,7 +557,7 @@ pub(crate) fn ask_senders(socket: &Socket) -> Result<()> {
 
 /// Sets the socket options that the policy needs.
 pub(crate) fn apply_policy(socket: &Socket, policy: &Policy) -> Result<()> {
-    ask_senders(socket)?;
+    enable_sender_credentials(socket)?;
     match socket.set_pass_descriptors(policy.descriptors_allowed()) {
         // The kernel predates the option: unwanted file descriptors are closed on arrival instead.
         Err(error) if error.is_unsupported() => Ok(()),
@@ -574,6 +574,6 @@ fn held(error: Error, holder: Holder) -> Error {
     error.with_detail(format!("a live server has it: {holder}")).with_holder(holder)
 }
 
-fn taken() -> Error {
+fn in_use() -> Error {
     binding(io::Error::from_raw_os_error(libc::EADDRINUSE)).with_kind(ErrorKind::AddressInUse)
 }

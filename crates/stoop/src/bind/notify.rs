@@ -15,7 +15,7 @@ use rustix::event::{PollFd, PollFlags};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::time::{ClockId, clock_gettime};
 
-use super::wait::{end_of, poll_until};
+use super::wait::{deadline_after, poll_until};
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::socket::Socket;
 use crate::{Address, Datagram, Kind, Outgoing, ToAddress, escaped};
@@ -143,7 +143,7 @@ impl Notifier {
     /// [`ErrorKind::Refused`], [`ErrorKind::PermissionDenied`]) or its queue stays full
     /// ([`ErrorKind::TimedOut`]).
     pub fn ready(&self) -> Result<()> {
-        self.say("READY=1")
+        self.send("READY=1")
     }
 
     /// Signals that the service is about to stop (`STOPPING=1`).
@@ -151,7 +151,7 @@ impl Notifier {
     /// # Errors
     /// Returns an error if the message cannot be sent; see [`Notifier::ready`].
     pub fn stopping(&self) -> Result<()> {
-        self.say("STOPPING=1")
+        self.send("STOPPING=1")
     }
 
     /// Signals that the service is reloading its configuration (`RELOADING=1`). [`Notifier::ready`]
@@ -181,7 +181,7 @@ impl Notifier {
     pub fn reloading(&self) -> Result<()> {
         let now = clock_gettime(ClockId::Monotonic);
         let microseconds = now.tv_sec * 1_000_000 + now.tv_nsec / 1_000;
-        self.say(&format!("RELOADING=1\nMONOTONIC_USEC={microseconds}"))
+        self.send(&format!("RELOADING=1\nMONOTONIC_USEC={microseconds}"))
     }
 
     /// Sets the one-line status text that `systemctl status` shows (`STATUS=`).
@@ -208,7 +208,7 @@ impl Notifier {
     /// # Errors
     /// Returns an error if the message cannot be sent; see [`Notifier::ready`].
     pub fn watchdog(&self) -> Result<()> {
-        self.say("WATCHDOG=1")
+        self.send("WATCHDOG=1")
     }
 
     /// Makes another process the service's main process (`MAINPID=`), for example the successor
@@ -217,7 +217,7 @@ impl Notifier {
     /// # Errors
     /// Returns an error if the message cannot be sent; see [`Notifier::ready`].
     pub fn main_pid(&self, pid: u32) -> Result<()> {
-        self.say(&format!("MAINPID={pid}"))
+        self.send(&format!("MAINPID={pid}"))
     }
 
     /// Extends the start, reload or stop timeout to this long from now (`EXTEND_TIMEOUT_USEC=`).
@@ -238,7 +238,7 @@ impl Notifier {
     /// # Errors
     /// Returns an error if the message cannot be sent; see [`Notifier::ready`].
     pub fn extend_timeout(&self, by: Duration) -> Result<()> {
-        self.say(&format!("EXTEND_TIMEOUT_USEC={}", by.as_micros()))
+        self.send(&format!("EXTEND_TIMEOUT_USEC={}", by.as_micros()))
     }
 
     /// Sends any variable of the protocol.
@@ -268,7 +268,7 @@ impl Notifier {
         if value.contains('\n') {
             return refuse(format!("the value of {} has a line break", escaped(name)));
         }
-        self.say(&format!("{name}={value}"))
+        self.send(&format!("{name}={value}"))
     }
 
     /// Stores copies of file descriptors in the service manager under one name (`FDSTORE=1`).
@@ -308,9 +308,9 @@ impl Notifier {
     /// - the message cannot be sent; see [`Notifier::ready`].
     pub fn store(&self, name: &str, descriptors: &[BorrowedFd<'_>]) -> Result<()> {
         if descriptors.is_empty() {
-            return refuse("there is no descriptor to store".into());
+            return refuse("no file descriptors to store".into());
         }
-        self.say_with(&format!("FDSTORE=1\nFDNAME={}", store_name(name)?), descriptors)
+        self.send_with(&format!("FDSTORE=1\nFDNAME={}", store_name(name)?), descriptors)
     }
 
     /// Removes and closes every file descriptor stored under this name (`FDSTOREREMOVE=1`).
@@ -319,7 +319,7 @@ impl Notifier {
     /// Returns an error if the name is invalid ([`ErrorKind::Unsupported`]; see
     /// [`Notifier::store`]), or if the message cannot be sent; see [`Notifier::ready`].
     pub fn remove(&self, name: &str) -> Result<()> {
-        self.say(&format!("FDSTOREREMOVE=1\nFDNAME={}", store_name(name)?))
+        self.send(&format!("FDSTOREREMOVE=1\nFDNAME={}", store_name(name)?))
     }
 
     /// Waits until the manager has received all earlier messages (`BARRIER=1`).
@@ -351,10 +351,10 @@ impl Notifier {
     /// ([`ErrorKind::OutOfDescriptors`]), or if the message cannot be sent; see
     /// [`Notifier::ready`].
     pub fn barrier(&self, timeout: Duration) -> Result<()> {
-        let end = end_of(timeout);
+        let end = deadline_after(timeout);
         let failed = |errno: rustix::io::Errno| Error::system(Operation::Notify, errno.into());
         let (ours, theirs) = pipe_with(PipeFlags::CLOEXEC).map_err(failed)?;
-        self.say_with("BARRIER=1", &[theirs.as_fd()])?;
+        self.send_with("BARRIER=1", &[theirs.as_fd()])?;
         drop(theirs);
         // The manager closes its copy of the write end when it reaches this message in its queue.
         let closed = [PollFlags::HUP, PollFlags::ERR].into_iter().collect();
@@ -362,17 +362,17 @@ impl Notifier {
         match poll_until(&mut entry, end).map_err(failed)? {
             true => Ok(()),
             false => {
-                let detail = format!("the manager has not come to our messages within {timeout:?}");
+                let detail = format!("the manager did not process the earlier messages within {timeout:?}");
                 Err(Error::new(Operation::Notify, ErrorKind::TimedOut, detail).on(&self.manager))
             }
         }
     }
 
-    fn say(&self, message: &str) -> Result<()> {
-        self.say_with(message, &[])
+    fn send(&self, message: &str) -> Result<()> {
+        self.send_with(message, &[])
     }
 
-    fn say_with(&self, message: &str, descriptors: &[BorrowedFd<'_>]) -> Result<()> {
+    fn send_with(&self, message: &str, descriptors: &[BorrowedFd<'_>]) -> Result<()> {
         let outgoing = Outgoing::new().descriptors(descriptors);
         let sent = self.socket.send_to_with(message.as_bytes(), &self.manager, &outgoing);
         sent.map_err(|error| match error.is_would_block() {
@@ -429,10 +429,7 @@ fn manager_address(value: &OsStr) -> Result<Address> {
         [b'@', name @ ..] => Address::abstract_name(name),
         [b'/', ..] => Address::path(Path::new(value)),
         other if other.starts_with(b"vsock") => {
-            return refuse(
-                ErrorKind::Unsupported,
-                "vsock leads out of this machine; only local sockets are spoken here",
-            );
+            return refuse(ErrorKind::Unsupported, "vsock addresses are not supported");
         }
         _ => return refuse(ErrorKind::InvalidAddress, "neither an absolute path nor an abstract name"),
     };
@@ -443,7 +440,7 @@ fn store_name(name: &str) -> Result<&str> {
     let fits = (1..=STORE_NAME_MAX_BYTES).contains(&name.len());
     match fits && name.bytes().all(|byte| (b' '..=b'~').contains(&byte) && byte != b':') {
         true => Ok(name),
-        false => refuse(format!("'{}' is not a name for stored descriptors", escaped(name))),
+        false => refuse(format!("invalid name for stored file descriptors: '{}'", escaped(name))),
     }
 }
 
@@ -489,7 +486,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_be_read_as_something_else_is_refused() {
+    fn ambiguous_text_is_rejected() {
         let notifier = Notifier::to("/nowhere/notify").unwrap();
         let long = "x".repeat(256);
         for refused in [

@@ -37,7 +37,7 @@ impl Permissions {
     /// Applies them to the file that was bound, wherever its name refers to by now.
     pub(super) fn after_bind(self, file: &SocketFile) -> Result<()> {
         if self.changes_owner() {
-            certain(file)?;
+            require_proven(file)?;
             let (uid, gid) = (self.uid.map(Uid::from_raw), self.gid.map(Gid::from_raw));
             rustix::fs::chownat(file.handle(), "", uid, gid, AtFlags::EMPTY_PATH).map_err(failed)?;
         }
@@ -46,14 +46,14 @@ impl Permissions {
         if now.st_mode & 0o7777 == mode {
             return Ok(());
         }
-        certain(file)?;
+        require_proven(file)?;
         let path = descriptor_path(&file.handle());
         rustix::fs::chmodat(CWD, &path, Mode::from_raw_mode(mode), AtFlags::empty()).map_err(failed)
     }
 }
 
 /// Refuses to change a file that another process may have put in the place of the socket's.
-fn certain(file: &SocketFile) -> Result<()> {
+fn require_proven(file: &SocketFile) -> Result<()> {
     if file.is_proven() {
         return Ok(());
     }

@@ -47,7 +47,7 @@ impl fmt::Display for NotPrivate {
 /// keeps its mode.
 pub(super) fn create(parent: impl AsFd, name: &OsStr) -> Result<OwnedFd, NotPrivate> {
     rustix::fs::mkdirat(&parent, name, Mode::RWXU)?;
-    let (directory, mode) = look(parent, name)?;
+    let (directory, mode) = find(parent, name)?;
     if !mode.contains(Mode::RWXU) {
         rustix::fs::chmodat(CWD, descriptor_path(&directory), mode | Mode::RWXU, AtFlags::empty())?;
     }
@@ -56,7 +56,7 @@ pub(super) fn create(parent: impl AsFd, name: &OsStr) -> Result<OwnedFd, NotPriv
 
 /// Opens a private directory for `*at` calls, or returns why it is not one.
 pub(super) fn open(parent: impl AsFd, name: &OsStr) -> Result<OwnedFd, NotPrivate> {
-    let (directory, mode) = look(parent, name)?;
+    let (directory, mode) = find(parent, name)?;
     match mode.contains(Mode::RWXU) {
         true => Ok(directory),
         false => Err(NotPrivate::Foreign(format!("its mode is {:04o}", mode.as_raw_mode()))),
@@ -65,7 +65,7 @@ pub(super) fn open(parent: impl AsFd, name: &OsStr) -> Result<OwnedFd, NotPrivat
 
 /// Finds a directory that belongs to this user and that others have no permission on. Also returns
 /// its mode.
-fn look(parent: impl AsFd, name: &OsStr) -> Result<(OwnedFd, Mode), NotPrivate> {
+fn find(parent: impl AsFd, name: &OsStr) -> Result<(OwnedFd, Mode), NotPrivate> {
     let parent = parent.as_fd();
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let directory = rustix::fs::openat(parent, name, flags, Mode::empty())?;
@@ -87,7 +87,7 @@ fn look(parent: impl AsFd, name: &OsStr) -> Result<(OwnedFd, Mode), NotPrivate> 
     // group.
     let mode = Mode::from_raw_mode(there.mode);
     if mode.intersects(Mode::RWXG | Mode::RWXO) {
-        return Err(NotPrivate::Foreign("others may look into it".into()));
+        return Err(NotPrivate::Foreign("other users have permissions on it".into()));
     }
     Ok((directory, mode))
 }
@@ -104,7 +104,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     #[test]
-    fn only_a_private_directory_of_ours_is_opened() {
+    fn only_our_private_directory_is_opened() {
         let parent = stoop_testkit::tempdir();
         let directory = std::fs::File::open(parent.path()).unwrap();
         let foreign = |name: &str| open(&directory, name.as_ref()).unwrap_err().to_string();
@@ -126,7 +126,7 @@ mod tests {
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o500);
         for mode in [0o750, 0o707, 0o710] {
             std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
-            assert_eq!(foreign("ours"), "others may look into it");
+            assert_eq!(foreign("ours"), "other users have permissions on it");
         }
     }
 }

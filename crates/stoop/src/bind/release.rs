@@ -94,7 +94,7 @@ impl SocketFile {
     /// # Ok::<(), stoop::Error>(())
     /// ```
     pub fn is_in_place(&self) -> bool {
-        self.location.leads_to(self.id)
+        self.location.refers_to(self.id)
     }
 
     /// Unlinks the file if it is still this one.
@@ -135,7 +135,7 @@ impl SocketFile {
             // No staging directory could be created (its name is taken, or the disk is full).
             // Checking and then unlinking is race-free here if no other user can change the
             // directory.
-            Err(_) if self.location.keeps_our_names() && self.is_in_place() => {
+            Err(_) if self.location.protects_our_files() && self.is_in_place() => {
                 rustix::fs::unlinkat(&self.location.directory, &self.location.name, AtFlags::empty())
                     .map_err(failed)
             }

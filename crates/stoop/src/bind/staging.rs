@@ -28,14 +28,14 @@ use super::location::{Location, descriptor_path};
 use super::private_dir::{self, NotPrivate};
 use super::release::SocketFile;
 use super::stat::{self, Stat};
-use super::{binding, stale, taken};
+use super::{binding, in_use, stale};
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::file_id::FileId;
 use crate::socket::Socket;
 use crate::sys;
 
 /// The marker: a symbolic link in the directory whose target is the name of the socket.
-const MARK: &str = ".for";
+const MARKER: &str = ".for";
 
 /// The name of a socket in the directory if its own name is too long for `bind`, or is the
 /// marker's.
@@ -90,9 +90,11 @@ impl<'p> Staging<'p> {
                     let staging = Staging { location, name, directory };
                     return staging.recover().map(|()| staging);
                 }
-                Attempt::Held if started.elapsed() >= wait => return Err(held(location, &name, wait)),
+                Attempt::Held if started.elapsed() >= wait => {
+                    return Err(lock_timeout(location, &name, wait));
+                }
                 Attempt::Foreign(why) if started.elapsed() >= wait.min(FOREIGN_WAIT) => {
-                    return Err(in_the_way(location, &name, &why));
+                    return Err(unusable(location, &name, &why));
                 }
                 Attempt::Held | Attempt::Foreign(_) => std::thread::sleep(RETRY),
             }
@@ -104,11 +106,11 @@ impl<'p> Staging<'p> {
         let left = self.entries().map_err(failed)?;
         match is_marked(&self.directory, self.location) {
             Ok(true) => {}
-            Ok(false) => return Err(self.in_the_way("it is for another socket")),
+            Ok(false) => return Err(self.unusable("it is for another socket")),
             Err(Errno::NOENT) if left.is_empty() => {
-                rustix::fs::symlinkat(&self.location.name, &self.directory, MARK).map_err(failed)?;
+                rustix::fs::symlinkat(&self.location.name, &self.directory, MARKER).map_err(failed)?;
             }
-            Err(Errno::NOENT | Errno::INVAL) => return Err(self.in_the_way("it holds files of others")),
+            Err(Errno::NOENT | Errno::INVAL) => return Err(self.unusable("it contains foreign files")),
             Err(errno) => return Err(failed(errno)),
         }
         left.iter().try_for_each(|entry| self.recover_entry(entry))
@@ -116,7 +118,7 @@ impl<'p> Staging<'p> {
 
     fn recover_entry(&self, entry: &OsStr) -> Result<()> {
         let inside = self.inside(entry.to_owned())?;
-        let file = inside.look(entry).map_err(binding)?;
+        let file = inside.open_entry(entry).map_err(binding)?;
         let recovered = match stat::of(&file).map_err(failed)?.kind {
             FileType::Socket => match stale::is_alive(&file) {
                 Ok(false) => rustix::fs::unlinkat(&self.directory, entry, AtFlags::empty()),
@@ -145,7 +147,7 @@ impl<'p> Staging<'p> {
             Err(Errno::EXIST) => {}
             result => return result,
         }
-        let Some(there) = stale::dead_file(self.location) else { return Ok(()) };
+        let Some(there) = stale::removable_stale_file(self.location) else { return Ok(()) };
         match self.exchange(entry).and_then(|()| self.dispose(entry, there)) {
             Err(Errno::NOENT | Errno::INVAL | Errno::NOSYS | Errno::EXIST) => Ok(()),
             result => result,
@@ -156,7 +158,7 @@ impl<'p> Staging<'p> {
     pub(super) fn bind(&self, socket: &Socket) -> Result<SocketFile> {
         let own_name = self.inside(self.location.name.clone())?;
         let inside =
-            match own_name.name != MARK && own_name.bindable().is_some() && self.is_free(&own_name.name) {
+            match own_name.name != MARKER && own_name.bindable().is_some() && self.is_free(&own_name.name) {
                 true => own_name,
                 false => self.inside(self.free_name(STAGED))?,
             };
@@ -189,10 +191,10 @@ impl<'p> Staging<'p> {
         match exchanged {
             Ok(()) => Ok(file.moved_to(published)),
             Err(Errno::EXIST) => {
-                let error = taken().with_detail("another server took the name at the same moment");
-                Err(self.give_up(file, error))
+                let error = in_use().with_detail("another server took the name at the same moment");
+                Err(self.discard(file, error))
             }
-            Err(errno) => Err(self.give_up(file, failed(errno))),
+            Err(errno) => Err(self.discard(file, failed(errno))),
         }
     }
 
@@ -214,12 +216,12 @@ impl<'p> Staging<'p> {
         let published = self.location.try_clone().map_err(binding)?;
         match self.move_out(file.name()) {
             Ok(()) => Ok(file.moved_to(published)),
-            Err(errno) => Err(self.give_up(file, failed(errno))),
+            Err(errno) => Err(self.discard(file, failed(errno))),
         }
     }
 
     /// Removes a socket that was bound in here, and returns the reason.
-    pub(super) fn give_up(&self, file: SocketFile, why: Error) -> Error {
+    pub(super) fn discard(&self, file: SocketFile, why: Error) -> Error {
         if self.id_of(file.name()).is_ok_and(|there| there == file.id()) {
             let _ = rustix::fs::unlinkat(&self.directory, file.name(), AtFlags::empty());
         }
@@ -234,7 +236,7 @@ impl<'p> Staging<'p> {
     /// any time. Its file is absent for a moment; with a plain unlink it would be lost.
     pub(super) fn remove(&self, file: FileId) -> rustix::io::Result<()> {
         let (location, aside) = (self.location, self.free_name(ASIDE));
-        if !location.leads_to(file) {
+        if !location.refers_to(file) {
             return Ok(());
         }
         match rustix::fs::renameat(&location.directory, &location.name, &self.directory, &aside) {
@@ -322,15 +324,15 @@ impl<'p> Staging<'p> {
         for entry in rustix::fs::Dir::new(directory)? {
             let entry = entry?;
             let name = entry.file_name().to_bytes();
-            if !matches!(name, b"." | b"..") && name != MARK.as_bytes() {
+            if !matches!(name, b"." | b"..") && name != MARKER.as_bytes() {
                 names.push(OsString::from_vec(name.to_vec()));
             }
         }
         Ok(names)
     }
 
-    fn in_the_way(&self, why: &str) -> Error {
-        in_the_way(self.location, &self.name, why)
+    fn unusable(&self, why: &str) -> Error {
+        unusable(self.location, &self.name, why)
     }
 }
 
@@ -342,7 +344,7 @@ impl Drop for Staging<'_> {
             return;
         }
         if is_marked(&self.directory, self.location) == Ok(true) {
-            let _ = rustix::fs::unlinkat(&self.directory, MARK, AtFlags::empty());
+            let _ = rustix::fs::unlinkat(&self.directory, MARKER, AtFlags::empty());
         }
         // In a shared directory, another one may have been put in its place.
         let is_ours = |there: Stat| stat::of(&self.directory).is_ok_and(|ours| ours.id == there.id);
@@ -354,7 +356,7 @@ impl Drop for Staging<'_> {
 
 /// Returns whether the marker says that the directory is for this name; `NOENT` without a marker.
 fn is_marked(directory: &OwnedFd, location: &Location) -> rustix::io::Result<bool> {
-    let target = rustix::fs::readlinkat(directory, MARK, Vec::new())?;
+    let target = rustix::fs::readlinkat(directory, MARKER, Vec::new())?;
     Ok(target.as_bytes() == location.name.as_bytes())
 }
 
@@ -395,15 +397,15 @@ fn failed(errno: Errno) -> Error {
     binding(errno.into())
 }
 
-fn held(location: &Location, name: &OsStr, wait: Duration) -> Error {
+fn lock_timeout(location: &Location, name: &OsStr, wait: Duration) -> Error {
     let path = location.path.with_file_name(name);
     let detail = format!("another process of this user has held the lock '{}' for {wait:?}", path.display());
     Error::new(Operation::Bind, ErrorKind::TimedOut, detail)
 }
 
-fn in_the_way(location: &Location, name: &OsStr, why: &str) -> Error {
+fn unusable(location: &Location, name: &OsStr, why: &str) -> Error {
     let path = location.path.with_file_name(name);
-    let detail = format!("'{}' is needed for a moment and is in the way: {why}", path.display());
+    let detail = format!("cannot use the private directory '{}': {why}", path.display());
     Error::new(Operation::Bind, ErrorKind::NotPermitted, detail)
 }
 
@@ -423,7 +425,7 @@ mod tests {
     fn left_over(directory: &Path, mark: &str) -> PathBuf {
         let left = directory.join(".app.sock.stoop");
         private_dir::create(rustix::fs::CWD, left.as_os_str()).unwrap();
-        std::os::unix::fs::symlink(mark, left.join(MARK)).unwrap();
+        std::os::unix::fs::symlink(mark, left.join(MARKER)).unwrap();
         left
     }
 
@@ -461,7 +463,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_ours_is_in_the_way_and_stays() {
+    fn foreign_contents_are_left_alone() {
         let directory = stoop_testkit::tempdir();
         let (location, name) = (location(directory.path()), directory.path().join(".app.sock.stoop"));
         let refused = |why: &str| {
@@ -479,7 +481,7 @@ mod tests {
         for make in [
             (|path| drop(UnixListener::bind(path).unwrap())) as fn(&Path),
             |path| std::fs::write(path, "").unwrap(),
-            |path| std::os::unix::fs::symlink("db.sock", path.with_file_name(MARK)).unwrap(),
+            |path| std::os::unix::fs::symlink("db.sock", path.with_file_name(MARKER)).unwrap(),
         ] {
             private_dir::create(rustix::fs::CWD, name.as_os_str()).unwrap();
             make(&name.join("db.sock"));

@@ -39,7 +39,7 @@ pub(super) enum Occupant {
 
 /// Examines the name, and probes whether a socket file there is live.
 pub(super) fn examine(location: &Location) -> Result<Occupant> {
-    let file = match location.look(&location.name) {
+    let file = match location.open_entry(&location.name) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Occupant::Nothing),
         file => file.map_err(binding)?,
     };
@@ -48,23 +48,20 @@ pub(super) fn examine(location: &Location) -> Result<Occupant> {
         let detail = format!("the name is taken by {}, which is never removed", describe(there.kind));
         return Ok(Occupant::Unknown(detail));
     }
-    match settled(&file, &there) {
+    match is_alive_settled(&file, &there) {
         Ok(true) => Ok(Occupant::Live(there.id)),
         Ok(false) => {
             Ok(removable(location, &there).map_or_else(Occupant::Unknown, |()| Occupant::Stale(there.id)))
         }
         Err(error) => {
-            let detail = format!(
-                "a socket file is there, and whether it is alive cannot be found out: {}",
-                words(&error)
-            );
+            let detail = format!("cannot determine whether the socket file is stale: {}", words(&error));
             Ok(Occupant::Unknown(detail))
         }
     }
 }
 
 /// Like [`is_alive`], but probes a young file again, because its server may be about to appear.
-fn settled(file: &OwnedFd, stat: &Stat) -> io::Result<bool> {
+fn is_alive_settled(file: &OwnedFd, stat: &Stat) -> io::Result<bool> {
     if is_alive(file)? {
         return Ok(true);
     }
@@ -102,13 +99,16 @@ fn removable(location: &Location, file: &Stat) -> std::result::Result<(), String
     let ours = rustix::process::geteuid().as_raw();
     let sticky = stat::of(&location.directory).is_ok_and(|directory| directory.mode & 0o1000 != 0);
     match sticky && file.uid != ours {
-        true => Err(format!("a stale socket of user {} in a shared directory is theirs to remove", file.uid)),
+        true => Err(format!(
+            "the stale socket file belongs to user {}, and the directory has the sticky bit",
+            file.uid
+        )),
         false => Ok(()),
     }
 }
 
 /// Returns the socket file under the name if it is stale and this process may remove it.
-pub(super) fn dead_file(location: &Location) -> Option<FileId> {
+pub(super) fn removable_stale_file(location: &Location) -> Option<FileId> {
     match examine(location) {
         Ok(Occupant::Stale(file)) => Some(file),
         _ => None,

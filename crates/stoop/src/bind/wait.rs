@@ -7,7 +7,7 @@ use rustix::io::{Errno, Result};
 
 /// Returns the deadline of this wait; `None`, which means indefinitely, if it exceeds the clock's
 /// range.
-pub(super) fn end_of(wait: Duration) -> Option<Instant> {
+pub(super) fn deadline_after(wait: Duration) -> Option<Instant> {
     Instant::now().checked_add(wait)
 }
 
@@ -26,13 +26,13 @@ pub(super) fn poll_until(entries: &mut [PollFd<'_>], end: Option<Instant>) -> Re
         match poll(entries, left.as_ref()) {
             Err(Errno::INTR) => {}
             // The poll itself lacks memory, not the file descriptors it waits for.
-            Err(Errno::NOMEM | Errno::AGAIN) if is_over(end) => return Ok(false),
+            Err(Errno::NOMEM | Errno::AGAIN) if has_passed(end) => return Ok(false),
             Err(Errno::NOMEM | Errno::AGAIN) => std::thread::sleep(PAUSE),
             result => return Ok(result? > 0),
         }
     }
 }
 
-fn is_over(end: Option<Instant>) -> bool {
+fn has_passed(end: Option<Instant>) -> bool {
     end.is_some_and(|end| end <= Instant::now())
 }

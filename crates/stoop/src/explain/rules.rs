@@ -129,14 +129,14 @@ fn stopped(lookup: &Lookup) -> Option<Explanation> {
 }
 
 fn not_found(address: &Address) -> Explanation {
-    let Some(path) = address.as_path() else { return now_fine(address) };
+    let Some(path) = address.as_path() else { return no_longer_reproducible(address) };
     let lookup = look_up(path);
     if let Lookup::Missing(missing) = &lookup
         && std::path::absolute(path).is_ok_and(|path| path == *missing)
     {
         return missing_file(address, path);
     }
-    stopped(&lookup).unwrap_or_else(|| now_fine(address))
+    stopped(&lookup).unwrap_or_else(|| no_longer_reproducible(address))
 }
 
 fn missing_file(address: &Address, path: &Path) -> Explanation {
@@ -151,7 +151,7 @@ fn missing_file(address: &Address, path: &Path) -> Explanation {
         return Explanation::because(
             "its server is alive, but the file was removed: nobody can reach it any more",
         )
-        .seen(holder_words(&orphan))
+        .seen(owner_text(&orphan))
         .next("# restart that server: it makes its file anew".to_string());
     }
     Explanation::because(
@@ -175,7 +175,9 @@ fn refused(error: &Error, address: &Address) -> Explanation {
 fn refused_path(address: &Address, path: &Path) -> Explanation {
     let at = shell::address(address);
     let lookup = look_up(path);
-    let Lookup::Found(stat) = lookup else { return stopped(&lookup).unwrap_or_else(|| now_fine(address)) };
+    let Lookup::Found(stat) = lookup else {
+        return stopped(&lookup).unwrap_or_else(|| no_longer_reproducible(address));
+    };
     if FileType::from_raw_mode(stat.st_mode) != FileType::Socket {
         return Explanation::because(format!("it is {}, not a socket", kind_of(&stat)))
             .seen(permissions(path))
@@ -189,18 +191,18 @@ fn refused_path(address: &Address, path: &Path) -> Explanation {
             .next(format!("stoop serve {at}    # replaces a stale socket safely")),
         (_, Some(socket)) if socket.shutdown & 1 != 0 => {
             Explanation::because("its server has shut the listener down and takes no more clients")
-                .seen(holder_words(socket))
+                .seen(owner_text(socket))
         }
         (_, Some(socket)) if socket.kind.is_some_and(Kind::is_connected) && !socket.is_listening => {
             Explanation::because("a process has bound the socket, but does not listen on it (yet)")
-                .seen(holder_words(socket))
+                .seen(owner_text(socket))
                 .next(format!("stoop connect {at} --wait 10s    # wait until it listens"))
         }
         (Some(true), None) => Explanation::because(
             "a process in another network namespace has bound the socket, but does not listen on it",
         )
         .seen(format!("a socket is bound to {}, and not one of this network namespace", inode(&stat))),
-        _ => now_fine(address),
+        _ => no_longer_reproducible(address),
     }
 }
 
@@ -212,10 +214,10 @@ fn refused_name(error: &Error, address: &Address) -> Explanation {
             Some(kind) if Some(kind) != error.socket_kind() => Explanation::because(format!(
                 "that name belongs to a {kind} socket; abstract names are looked up by kind"
             ))
-            .seen(holder_words(other))
+            .seen(owner_text(other))
             .next(format!("stoop connect {}:{at}", kind.word())),
             _ => Explanation::because("a process has bound the socket, but does not listen on it (yet)")
-                .seen(holder_words(other)),
+                .seen(owner_text(other)),
         };
     }
     let explanation = Explanation::because("no socket in this network namespace has that abstract name");
@@ -252,18 +254,18 @@ fn wrong_kind(error: &Error, address: &Address) -> Explanation {
     Explanation::because(format!(
         "the socket there is a {kind} socket, and this was tried with {asked} socket"
     ))
-    .seen(holder_words(&found))
+    .seen(owner_text(&found))
     .next(format!("stoop connect {} --kind {}", shell::address(address), kind.word()))
 }
 
 fn may_not_connect(address: &Address) -> Explanation {
-    let Some(path) = address.as_path() else { return now_fine(address) };
+    let Some(path) = address.as_path() else { return no_longer_reproducible(address) };
     let lookup = look_up(path);
     if let Some(explanation) = stopped(&lookup) {
         return explanation;
     }
     if may_write(path) {
-        return now_fine(address);
+        return no_longer_reproducible(address);
     }
     Explanation::because("connecting takes write permission on the socket, and we have none")
         .seen(permissions(path))
@@ -275,7 +277,7 @@ fn may_not_connect(address: &Address) -> Explanation {
 }
 
 fn may_not_bind(address: &Address) -> Explanation {
-    let Some(path) = address.as_path() else { return now_fine(address) };
+    let Some(path) = address.as_path() else { return no_longer_reproducible(address) };
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let parent = absolute.parent().unwrap_or(Path::new("/"));
     // If directories had to be created on the way, the last existing one denies permission.
@@ -302,7 +304,7 @@ fn may_not_bind(address: &Address) -> Explanation {
 }
 
 fn no_directory(address: &Address) -> Explanation {
-    let Some(path) = address.as_path() else { return now_fine(address) };
+    let Some(path) = address.as_path() else { return no_longer_reproducible(address) };
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let parent = absolute.parent().unwrap_or(Path::new("/"));
     let lookup = match look_up(parent) {
@@ -318,15 +320,15 @@ fn no_directory(address: &Address) -> Explanation {
 }
 
 fn backlog_full(address: &Address) -> Explanation {
-    let Some(listener) = bound(address) else { return now_fine(address) };
+    let Some(listener) = bound(address) else { return no_longer_reproducible(address) };
     let (waiting, limit) = listener.queue.unwrap_or_default();
     let clients = if waiting == 1 { "1 client waits".to_owned() } else { format!("{waiting} clients wait") };
     Explanation::because(
         "the server's backlog is full: it does not accept its clients fast enough, or not at all",
     )
-    .seen(holder_words(&listener))
+    .seen(owner_text(&listener))
     .seen(format!("{clients}; the limit is {limit}, and the kernel admits one more"))
-    .seen(state_words(&listener))
+    .seen(process_state(&listener))
 }
 
 fn queue_full(address: &Address) -> Explanation {
@@ -334,7 +336,7 @@ fn queue_full(address: &Address) -> Explanation {
         Explanation::because("the receiver's queue is full: it does not read its messages fast enough")
             .next("cat /proc/sys/net/unix/max_dgram_qlen    # messages that may wait, and one more");
     match bound(address) {
-        Some(receiver) => explanation.seen(holder_words(&receiver)).seen(state_words(&receiver)),
+        Some(receiver) => explanation.seen(owner_text(&receiver)).seen(process_state(&receiver)),
         None => explanation,
     }
 }
@@ -344,12 +346,12 @@ fn not_permitted(address: &Address) -> Explanation {
         Some(receiver) if !matches!(receiver.peer, None | Some(0)) => Explanation::because(
             "the receiver is connected to somebody else and takes messages from that one only",
         )
-        .seen(holder_words(&receiver)),
+        .seen(owner_text(&receiver)),
         receiver => {
             let explanation = Explanation::because(
                 "the receiver lets no descriptors in, or we may not send these credentials, or a security module forbids it",
             );
-            let seen = receiver.map(|receiver| holder_words(&receiver));
+            let seen = receiver.map(|receiver| owner_text(&receiver));
             seen.into_iter()
                 .fold(explanation, Explanation::seen)
                 .seen(format!("we are {}", users::ourselves()))
@@ -358,7 +360,7 @@ fn not_permitted(address: &Address) -> Explanation {
 }
 
 /// Explains an error whose cause no longer exists.
-fn now_fine(address: &Address) -> Explanation {
+fn no_longer_reproducible(address: &Address) -> Explanation {
     Explanation::because("the cause is gone by now, or cannot be seen from here")
         .next(format!("stoop connect {}    # try again", shell::address(address)))
 }
@@ -374,12 +376,12 @@ fn bound(address: &Address) -> Option<Entry> {
     found.into_iter().nth(listener)
 }
 
-fn holder_words(socket: &Entry) -> String {
+fn owner_text(socket: &Entry) -> String {
     Holder::of(socket).to_string()
 }
 
 /// Describes the state of the process that owns a socket: whether it can run at all.
-fn state_words(socket: &Entry) -> String {
+fn process_state(socket: &Entry) -> String {
     let Some(pid) = owner_of(socket.ino) else { return "its owner cannot be seen from here".into() };
     let state = std::fs::read_to_string(format!("/proc/{pid}/stat"))
         .ok()
@@ -439,7 +441,7 @@ mod tests {
     }
 
     #[test]
-    fn a_removed_file_with_a_live_server_is_told_apart() {
+    fn a_removed_file_with_a_live_server_is_detected() {
         let directory = stoop_testkit::tempdir();
         let path = directory.path().join("app.sock");
         let _listener = Bind::new(&path).listen().unwrap();

@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_dash_in_front_is_no_flag() {
+    fn a_leading_dash_is_not_a_flag() {
         assert_eq!(address(&Address::path("-x").unwrap()), "./-x");
         assert_eq!(path(Path::new("-x y")), "'./-x y'");
     }

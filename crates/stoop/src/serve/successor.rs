@@ -39,7 +39,7 @@ impl ControlSocket {
         let Some(ControlSocket { listener, successors, .. }) = control else {
             return std::future::pending().await;
         };
-        let pause = successors.pace.pause(Instant::now());
+        let pause = successors.throttle.pause(Instant::now());
         let mut connecting = pin!(async {
             match pause {
                 Some(end) => tokio::time::sleep_until(end.into()).await,
@@ -69,13 +69,13 @@ impl ControlSocket {
     /// Handles one event. Returns whether a successor has taken over, the listener `clients`
     /// included.
     pub(super) fn handle<C: Connected>(&mut self, clients: &mut Listener<C>) -> Result<bool> {
-        if self.successors.has_word() {
+        if self.successors.is_ready() {
             let mut items =
                 [Item::listener(CLIENTS, clients), Item::listener(CONTROL, self.listener.get_mut())];
             return self.successors.step(&mut items);
         }
         let began = Instant::now();
-        if self.successors.pace.pause(began).is_some() {
+        if self.successors.throttle.pause(began).is_some() {
             return Ok(false);
         }
         let declined = &mut self.declined;

@@ -5,7 +5,7 @@ use std::io::{self, IoSlice};
 use std::mem::zeroed;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-use super::message::own_all;
+use super::message::take_ownership;
 use super::{RawAddress, check, unanswered};
 use crate::control::{self, Credentials};
 
@@ -14,12 +14,12 @@ pub(crate) const BATCH_MAX: usize = 64;
 
 /// Space for the sender's credentials and nothing else: not even one file descriptor fits behind
 /// them.
-const SENDER_ROOM_BYTES: usize = control::space(size_of::<libc::ucred>());
+const CREDENTIALS_BUFFER_BYTES: usize = control::space(size_of::<libc::ucred>());
 
 /// A buffer aligned as the kernel aligns control messages.
 #[derive(Clone, Copy)]
 #[repr(C, align(8))]
-struct SenderRoom([u8; SENDER_ROOM_BYTES]);
+struct CredentialsBuffer([u8; CREDENTIALS_BUFFER_BYTES]);
 
 /// A received message of a batch.
 pub(crate) struct BatchEntry {
@@ -70,25 +70,25 @@ pub(crate) fn receive_batch(
     bytes: &mut [u8],
     stride_bytes: usize,
     message_bytes: usize,
-    asks_sender: bool,
+    with_credentials: bool,
 ) -> io::Result<Vec<BatchEntry>> {
     // SAFETY: all-zero is a valid `mmsghdr` and a valid `iovec`: null pointers with zero lengths.
-    let (mut headers, mut rooms): ([libc::mmsghdr; BATCH_MAX], [libc::iovec; BATCH_MAX]) =
+    let (mut headers, mut vectors): ([libc::mmsghdr; BATCH_MAX], [libc::iovec; BATCH_MAX]) =
         unsafe { zeroed() };
     let mut names: [RawAddress; BATCH_MAX] = array::from_fn(|_| RawAddress::empty());
-    let mut senders = [SenderRoom([0; SENDER_ROOM_BYTES]); BATCH_MAX];
+    let mut control = [CredentialsBuffer([0; CREDENTIALS_BUFFER_BYTES]); BATCH_MAX];
     let mut count = 0;
-    for (index, room) in bytes.chunks_exact_mut(stride_bytes).take(BATCH_MAX).enumerate() {
-        let room = &mut room[..message_bytes];
-        rooms[index] = libc::iovec { iov_base: room.as_mut_ptr().cast(), iov_len: room.len() };
+    for (index, slot) in bytes.chunks_exact_mut(stride_bytes).take(BATCH_MAX).enumerate() {
+        let slot = &mut slot[..message_bytes];
+        vectors[index] = libc::iovec { iov_base: slot.as_mut_ptr().cast(), iov_len: slot.len() };
         let header = &mut headers[index].msg_hdr;
-        header.msg_iov = &raw mut rooms[index];
+        header.msg_iov = &raw mut vectors[index];
         header.msg_iovlen = 1;
         header.msg_namelen = names[index].len();
         header.msg_name = names[index].as_mut_parts().0.cast();
-        if asks_sender {
-            header.msg_control = senders[index].0.as_mut_ptr().cast();
-            header.msg_controllen = SENDER_ROOM_BYTES as _;
+        if with_credentials {
+            header.msg_control = control[index].0.as_mut_ptr().cast();
+            header.msg_controllen = CREDENTIALS_BUFFER_BYTES as _;
         }
         count += 1;
     }
@@ -103,10 +103,13 @@ pub(crate) fn receive_batch(
     let entries = (0..received.ok_or_else(unanswered)?).map(|slot| {
         let header = &headers[slot];
         names[slot].set_len(header.msg_hdr.msg_namelen);
-        let control_len_bytes =
-            if asks_sender { SENDER_ROOM_BYTES.min(header.msg_hdr.msg_controllen as _) } else { 0 };
+        let control_len_bytes = if with_credentials {
+            CREDENTIALS_BUFFER_BYTES.min(header.msg_hdr.msg_controllen as _)
+        } else {
+            0
+        };
         // SAFETY: what `recvmmsg` has just written there, walked once.
-        let incoming = unsafe { own_all(&senders[slot].0[..control_len_bytes]) };
+        let incoming = unsafe { take_ownership(&control[slot].0[..control_len_bytes]) };
         BatchEntry {
             slot,
             len: header.msg_len as usize,

@@ -7,20 +7,20 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::zeroed;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
-use super::socket::most;
+use super::socket::max_result;
 use super::{RawAddress, check_len, total_len};
 use crate::control::{self, Item};
 
 /// Space for everything that one message can carry: 253 file descriptors, credentials, a pidfd, and
 /// a label of one page.
-const CONTROL_ROOM_BYTES: usize = control::space(control::DESCRIPTORS_MAX * 4)
+const CONTROL_BUFFER_BYTES: usize = control::space(control::DESCRIPTORS_MAX * 4)
     + control::space(size_of::<libc::ucred>())
     + control::space(4)
     + control::space(4096);
 
 /// A buffer aligned as the kernel aligns control messages.
 #[repr(C, align(8))]
-struct ControlRoom([u8; CONTROL_ROOM_BYTES]);
+struct ControlBuffer([u8; CONTROL_BUFFER_BYTES]);
 
 /// A received message.
 pub(crate) struct ReceivedMessage {
@@ -80,25 +80,25 @@ pub(crate) fn receive_message(
     flags: i32,
 ) -> io::Result<ReceivedMessage> {
     let mut from = RawAddress::empty();
-    let mut room = ControlRoom([0; CONTROL_ROOM_BYTES]);
+    let mut control_buffer = ControlBuffer([0; CONTROL_BUFFER_BYTES]);
     // SAFETY: all-zero is a valid `msghdr`: null pointers with zero lengths.
     let mut header: libc::msghdr = unsafe { zeroed() };
     header.msg_namelen = from.len();
     header.msg_name = from.as_mut_parts().0.cast();
     header.msg_iov = buffers.as_mut_ptr().cast();
     header.msg_iovlen = buffers.len().min(libc::UIO_MAXIOV as usize) as _;
-    header.msg_control = room.0.as_mut_ptr().cast();
-    header.msg_controllen = CONTROL_ROOM_BYTES as _;
-    let room_bytes = total_len(buffers);
+    header.msg_control = control_buffer.0.as_mut_ptr().cast();
+    header.msg_controllen = CONTROL_BUFFER_BYTES as _;
+    let capacity_bytes = total_len(buffers);
     // SAFETY: every pointer in `header` is into something that is exclusively borrowed or owned
     // here for the whole call, with its own length. `IoSliceMut` has the layout of `iovec`.
     let result = unsafe { libc::recvmsg(fd.as_raw_fd(), &mut header, flags | libc::MSG_CMSG_CLOEXEC) };
     let len = check_len(result, usize::MAX)?;
-    let control_len_bytes = CONTROL_ROOM_BYTES.min(header.msg_controllen as _);
+    let control_len_bytes = CONTROL_BUFFER_BYTES.min(header.msg_controllen as _);
     // SAFETY: what `recvmsg` has just written there, walked once.
-    let incoming = unsafe { own_all(&room.0[..control_len_bytes]) };
+    let incoming = unsafe { take_ownership(&control_buffer.0[..control_len_bytes]) };
     // This check comes last, so that received file descriptors are closed if it fails.
-    check_len(result, most(room_bytes, flags))?;
+    check_len(result, max_result(capacity_bytes, flags))?;
     let (flags, name_len) = (header.msg_flags, header.msg_namelen);
     from.set_len(name_len);
     Ok(ReceivedMessage { len, flags, from, incoming })
@@ -109,7 +109,7 @@ pub(crate) fn receive_message(
 /// # Safety
 /// `control` is what a receiving call has just written, and is walked once: its numbers are file
 /// descriptors that nothing else owns.
-pub(super) unsafe fn own_all(control: &[u8]) -> Incoming {
+pub(super) unsafe fn take_ownership(control: &[u8]) -> Incoming {
     let mut incoming = Incoming::default();
     for item in control::decode(control) {
         match item {

@@ -28,25 +28,25 @@ unsafe impl Plain for libc::timeval {}
 /// A value with extra space behind it, so that the length of a real answer cannot equal the
 /// buffer's.
 #[repr(C)]
-struct Room<T> {
+struct Padded<T> {
     value: MaybeUninit<T>,
     spare: [u8; 8],
 }
 
 /// Returns an option of a fixed size. An answer of another length is not an answer (K-CRED-19).
 fn option<T: Plain>(fd: BorrowedFd<'_>, name: i32) -> io::Result<T> {
-    let mut room = Room { value: MaybeUninit::<T>::zeroed(), spare: [0; 8] };
-    let mut len = (size_of::<T>() + room.spare.len()) as libc::socklen_t;
-    // SAFETY: the pointers are to `room`, which has at least `len` bytes, and to that length; the
+    let mut buffer = Padded { value: MaybeUninit::<T>::zeroed(), spare: [0; 8] };
+    let mut len = (size_of::<T>() + buffer.spare.len()) as libc::socklen_t;
+    // SAFETY: the pointers are to `buffer`, which has at least `len` bytes, and to that length; the
     // kernel writes no more than that.
     check(unsafe {
-        libc::getsockopt(fd.as_raw_fd(), libc::SOL_SOCKET, name, (&raw mut room).cast(), &mut len)
+        libc::getsockopt(fd.as_raw_fd(), libc::SOL_SOCKET, name, (&raw mut buffer).cast(), &mut len)
     })?;
     if len as usize != size_of::<T>() {
         return Err(unanswered());
     }
     // SAFETY: zeroed, and `T: Plain` is valid for whatever the kernel wrote over it.
-    Ok(unsafe { room.value.assume_init() })
+    Ok(unsafe { buffer.value.assume_init() })
 }
 
 fn set_option<T: Plain>(fd: BorrowedFd<'_>, name: i32, value: T) -> io::Result<()> {

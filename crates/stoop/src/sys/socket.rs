@@ -141,15 +141,15 @@ pub(crate) fn peer_address(fd: BorrowedFd<'_>) -> io::Result<RawAddress> {
 
 /// Returns the maximum result of a receive into this much space. With `MSG_TRUNC` it may be the
 /// length of a longer message.
-pub(super) fn most(room_bytes: usize, flags: i32) -> usize {
-    if flags & libc::MSG_TRUNC == 0 { room_bytes } else { usize::MAX }
+pub(super) fn max_result(capacity_bytes: usize, flags: i32) -> usize {
+    if flags & libc::MSG_TRUNC == 0 { capacity_bytes } else { usize::MAX }
 }
 
 /// Receives plain bytes (`recv`). The kernel discards file descriptors (K-FD-7).
 pub(crate) fn receive(fd: BorrowedFd<'_>, buffer: &mut [u8], flags: i32) -> io::Result<usize> {
     // SAFETY: the pointer and the length describe `buffer`, which outlives the call.
     let result = unsafe { libc::recv(fd.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), flags) };
-    check_len(result, most(buffer.len(), flags))
+    check_len(result, max_result(buffer.len(), flags))
 }
 
 /// Receives plain bytes into several buffers (`recvmsg`), without space for control messages.
@@ -162,10 +162,10 @@ pub(crate) fn receive_vectored(
     let mut header: libc::msghdr = unsafe { zeroed() };
     header.msg_iov = buffers.as_mut_ptr().cast();
     header.msg_iovlen = buffers.len().min(libc::UIO_MAXIOV as usize) as _;
-    let room_bytes = total_len(buffers);
+    let capacity_bytes = total_len(buffers);
     // SAFETY: `IoSliceMut` has the layout of `iovec`; the slices outlive the call, and the count is
     // not beyond them.
-    check_len(unsafe { libc::recvmsg(fd.as_raw_fd(), &mut header, flags) }, most(room_bytes, flags))
+    check_len(unsafe { libc::recvmsg(fd.as_raw_fd(), &mut header, flags) }, max_result(capacity_bytes, flags))
 }
 
 /// Receives bytes and the sender's address (`recvfrom`). With `MSG_TRUNC` the length may exceed the
@@ -181,7 +181,7 @@ pub(crate) fn receive_from(
     // `address`, and the kernel writes at most the length it finds there.
     let result =
         unsafe { libc::recvfrom(fd.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), flags, to, len) };
-    Ok((check_len(result, most(buffer.len(), flags))?, address))
+    Ok((check_len(result, max_result(buffer.len(), flags))?, address))
 }
 
 /// Sends bytes (`send` with `MSG_NOSIGNAL`). If the peer has closed, this is an error, never a

@@ -49,7 +49,7 @@ pub(crate) fn register<S: AsFd>(socket: S, interest: Interest) -> io::Result<Asy
 }
 
 /// The result of one read of a stream.
-pub(crate) struct Piece {
+pub(crate) struct ReadResult {
     pub(crate) len_bytes: usize,
     /// Ancillary data was received and discarded. The read may have stopped there (K-FD-5).
     pub(crate) had_control: bool,
@@ -57,21 +57,25 @@ pub(crate) struct Piece {
 
 /// Reads plain bytes into the unfilled part of a buffer, which need not be initialized. The kernel
 /// discards file descriptors, as with [`super::receive`].
-pub(crate) fn receive_into(fd: BorrowedFd<'_>, buffer: &mut ReadBuf<'_>, flags: i32) -> io::Result<Piece> {
+pub(crate) fn receive_into(
+    fd: BorrowedFd<'_>,
+    buffer: &mut ReadBuf<'_>,
+    flags: i32,
+) -> io::Result<ReadResult> {
     // SAFETY: only the kernel writes through this slice, and it never writes anything
     // uninitialized.
-    let room = unsafe { buffer.unfilled_mut() };
-    let mut part = libc::iovec { iov_base: room.as_mut_ptr().cast(), iov_len: room.len() };
+    let unfilled = unsafe { buffer.unfilled_mut() };
+    let mut vector = libc::iovec { iov_base: unfilled.as_mut_ptr().cast(), iov_len: unfilled.len() };
     // SAFETY: all-zero is a valid `msghdr`: null pointers with zero lengths.
     let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
-    header.msg_iov = &raw mut part;
+    header.msg_iov = &raw mut vector;
     header.msg_iovlen = 1;
-    // SAFETY: `part` describes `room`, which is exclusively borrowed for the whole call.
+    // SAFETY: `vector` describes `unfilled`, which is exclusively borrowed for the whole call.
     let result = unsafe { libc::recvmsg(fd.as_raw_fd(), &mut header, flags) };
-    let len_bytes = check_len(result, part.iov_len)?;
+    let len_bytes = check_len(result, vector.iov_len)?;
     // SAFETY: the kernel has just written this many bytes to the start of the unfilled part, which
     // is at least that long.
     unsafe { buffer.assume_init(len_bytes) };
     buffer.advance(len_bytes);
-    Ok(Piece { len_bytes, had_control: header.msg_flags & libc::MSG_CTRUNC != 0 })
+    Ok(ReadResult { len_bytes, had_control: header.msg_flags & libc::MSG_CTRUNC != 0 })
 }

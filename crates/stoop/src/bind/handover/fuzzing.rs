@@ -30,7 +30,7 @@ pub fn protocol(data: &[u8]) {
             match machine.on(event.clone()) {
                 Answer::Offer => assert!(!std::mem::replace(&mut offered, true), "offered twice"),
                 Answer::Commit => {
-                    assert!(offered && event == Event::Heard(Message::Ready), "committed after {event:?}");
+                    assert!(offered && event == Event::Message(Message::Ready), "committed after {event:?}");
                     old = None;
                 }
                 Answer::GiveUp(_) => old = None,
@@ -39,21 +39,21 @@ pub fn protocol(data: &[u8]) {
         let Some(machine) = &mut new else { continue };
         match machine.on(event.clone()) {
             Verdict::Hold(entries) => {
-                assert!(!ready && event == Event::Heard(Message::Offer(entries)));
+                assert!(!ready && event == Event::Message(Message::Offer(entries)));
                 (ready, *machine) = (true, Successor::Ready);
             }
             Verdict::Serve => {
                 assert!(
-                    ready && matches!(event, Event::Heard(Message::Done) | Event::End),
+                    ready && matches!(event, Event::Message(Message::Done) | Event::Closed),
                     "served: {event:?}"
                 );
                 new = None;
             }
-            Verdict::Close => assert!(ready, "closed before it held anything"),
+            Verdict::ShutDown => assert!(ready, "closed before it held anything"),
             // Repeated reads end with the events: the kernel's queue is finite.
-            Verdict::Look => assert!(!matches!(event, Event::End | Event::Silence)),
+            Verdict::ReadAgain => assert!(!matches!(event, Event::Closed | Event::TimedOut)),
             Verdict::GiveUp(failure) => {
-                let told = failure.to_tell().map(|reason| Message::Abort(reason).encode());
+                let told = failure.reason_to_send().map(|reason| Message::Abort(reason).encode());
                 assert!(told.is_none_or(|told| Message::decode(&told).is_ok()));
                 new = None;
             }
@@ -68,12 +68,12 @@ fn events(mut data: &[u8]) -> impl Iterator<Item = Event> {
         let (message, rest) = rest.split_at(len);
         data = rest;
         Some(match first {
-            251 | 252 => Event::End,
-            253 | 254 => Event::Silence,
-            255 => Event::Noise,
+            251 | 252 => Event::Closed,
+            253 | 254 => Event::TimedOut,
+            255 => Event::Invalid,
             _ => {
                 assert!(message.len() <= MESSAGE_MAX_BYTES);
-                Message::decode(message).map_or(Event::Noise, Event::Heard)
+                Message::decode(message).map_or(Event::Invalid, Event::Message)
             }
         })
     })

@@ -78,14 +78,14 @@ pub(super) enum Reason {
     /// The other side runs as another user.
     NotPermitted,
     /// The other side sent an invalid or unexpected message.
-    Nonsense,
+    Invalid,
     /// The program aborted the hand-over.
     Withdrawn,
 }
 
 impl Reason {
     const ALL: [Reason; 5] =
-        [Reason::TimedOut, Reason::Version, Reason::NotPermitted, Reason::Nonsense, Reason::Withdrawn];
+        [Reason::TimedOut, Reason::Version, Reason::NotPermitted, Reason::Invalid, Reason::Withdrawn];
 }
 
 /// The bytes are not a valid message.
@@ -251,7 +251,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn nonsense_is_no_message() {
+    fn malformed_messages_are_rejected() {
         let offer = |entry: &[u8]| [b"STHO\x02\x01\x01\x00", entry].concat();
         for bytes in [
             b"".to_vec(),
@@ -280,7 +280,7 @@ pub(super) mod tests {
         }
 
         #[test]
-        fn a_cut_message_is_none(message in message(), cut in any::<proptest::sample::Index>()) {
+        fn a_truncated_message_is_rejected(message in message(), cut in any::<proptest::sample::Index>()) {
             let bytes = message.encode();
             prop_assert_eq!(Message::decode(&bytes[..cut.index(bytes.len())]), Err(Malformed));
         }

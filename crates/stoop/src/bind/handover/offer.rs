@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use super::message::{Entry, FileLocation, MESSAGE_MAX_BYTES, Message, Reason};
 use super::protocol::{Answer, Predecessor};
-use super::{CallOff, check_entries, check_peer, failed, handing_over, hear, refuse};
+use super::{AbortOnDrop, check_entries, check_peer, failed, handing_over, receive, refuse};
 use crate::bind::SocketFile;
-use crate::bind::wait::end_of;
+use crate::bind::wait::deadline_after;
 use crate::error::Result;
 use crate::listener::Connected;
 use crate::socket::Socket;
@@ -154,10 +154,10 @@ pub(crate) struct Offering {
 impl Offering {
     /// Begins an offer if the successor is permitted to receive the sockets.
     pub(crate) fn begin(connection: &SeqPacket, timeout: Duration) -> Result<Offering> {
-        let mut guard = CallOff::armed(connection, Reason::NotPermitted);
+        let mut guard = AbortOnDrop::armed(connection, Reason::NotPermitted);
         check_peer(connection)?;
         guard.disarm();
-        Ok(Offering { state: Predecessor::Waiting, end: end_of(timeout) })
+        Ok(Offering { state: Predecessor::Waiting, end: deadline_after(timeout) })
     }
 
     /// Processes one message, or its absence at the deadline. Returns `true` if the successor has
@@ -165,8 +165,8 @@ impl Offering {
     pub(crate) fn step(&mut self, connection: &SeqPacket, items: &mut [Item<'_>]) -> Result<bool> {
         // Whatever fails below, a panic included, the guard tells the successor that this process
         // continues to serve.
-        let mut guard = CallOff::armed(connection, Reason::Withdrawn);
-        let (event, _) = hear(connection, self.end, Allow::NOTHING)?;
+        let mut guard = AbortOnDrop::armed(connection, Reason::Withdrawn);
+        let (event, _) = receive(connection, self.end, Allow::NOTHING)?;
         match self.state.on(event) {
             Answer::Offer => send_offer(connection, items)?,
             Answer::Commit => {
@@ -176,7 +176,7 @@ impl Offering {
                 return Ok(true);
             }
             Answer::GiveUp(failure) => {
-                guard.reason = failure.to_tell();
+                guard.reason = failure.reason_to_send();
                 return Err(failed(failure, "the successor"));
             }
         }
@@ -190,7 +190,10 @@ fn send_offer(connection: &SeqPacket, items: &[Item<'_>]) -> Result<()> {
     check_entries(&entries)?;
     let message = Message::Offer(entries).encode();
     if message.len() > MESSAGE_MAX_BYTES {
-        return refuse("the names and paths of the sockets are too long together".into());
+        return refuse(format!(
+            "offer too long: {} bytes of names and paths, at most {MESSAGE_MAX_BYTES}",
+            message.len()
+        ));
     }
     let descriptors: Vec<BorrowedFd<'_>> = items.iter().map(|item| item.socket.as_fd()).collect();
     let outgoing = Outgoing::new().descriptors(&descriptors);

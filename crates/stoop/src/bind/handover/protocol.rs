@@ -14,41 +14,41 @@ use super::message::{Entry, Message, Reason, VERSION};
 /// An event on the connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Event {
-    Heard(Message),
+    Message(Message),
     /// A packet arrived that is not a valid message.
-    Noise,
+    Invalid,
     /// The other side has exited or closed its end.
-    End,
+    Closed,
     /// Nothing arrived before the deadline.
-    Silence,
+    TimedOut,
 }
 
 /// The reason why a hand-over failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Failure {
     /// The other side has exited or closed its end.
-    Gone,
+    Closed,
     /// The other side aborted.
-    Told(Reason),
+    PeerAborted(Reason),
     /// This side aborts.
-    Own(Reason),
+    Aborting(Reason),
 }
 
 impl Failure {
     /// Returns the reason to send to the other side, if any.
-    pub(super) fn to_tell(self) -> Option<Reason> {
+    pub(super) fn reason_to_send(self) -> Option<Reason> {
         match self {
-            Failure::Own(reason) => Some(reason),
-            Failure::Gone | Failure::Told(_) => None,
+            Failure::Aborting(reason) => Some(reason),
+            Failure::Closed | Failure::PeerAborted(_) => None,
         }
     }
 
     fn of(event: Event) -> Failure {
         match event {
-            Event::Heard(Message::Abort(reason)) => Failure::Told(reason),
-            Event::Heard(_) | Event::Noise => Failure::Own(Reason::Nonsense),
-            Event::End => Failure::Gone,
-            Event::Silence => Failure::Own(Reason::TimedOut),
+            Event::Message(Message::Abort(reason)) => Failure::PeerAborted(reason),
+            Event::Message(_) | Event::Invalid => Failure::Aborting(Reason::Invalid),
+            Event::Closed => Failure::Closed,
+            Event::TimedOut => Failure::Aborting(Reason::TimedOut),
         }
     }
 }
@@ -76,14 +76,14 @@ pub(super) enum Answer {
 impl Predecessor {
     pub(super) fn on(&mut self, event: Event) -> Answer {
         match (*self, event) {
-            (Predecessor::Waiting, Event::Heard(Message::Hello { oldest, newest })) => {
+            (Predecessor::Waiting, Event::Message(Message::Hello { oldest, newest })) => {
                 if !(oldest..=newest).contains(&VERSION) {
-                    return Answer::GiveUp(Failure::Own(Reason::Version));
+                    return Answer::GiveUp(Failure::Aborting(Reason::Version));
                 }
                 *self = Predecessor::Offered;
                 Answer::Offer
             }
-            (Predecessor::Offered, Event::Heard(Message::Ready)) => Answer::Commit,
+            (Predecessor::Offered, Event::Message(Message::Ready)) => Answer::Commit,
             (_, event) => Answer::GiveUp(Failure::of(event)),
         }
     }
@@ -108,9 +108,9 @@ pub(super) enum Verdict {
     /// Serve.
     Serve,
     /// Shut down the receiving side, then read again.
-    Close,
+    ShutDown,
     /// Read again.
-    Look,
+    ReadAgain,
     /// Close all sockets.
     GiveUp(Failure),
 }
@@ -118,19 +118,19 @@ pub(super) enum Verdict {
 impl Successor {
     pub(super) fn on(&mut self, event: Event) -> Verdict {
         match (*self, event) {
-            (Successor::Asking, Event::Heard(Message::Offer(entries))) => Verdict::Hold(entries),
+            (Successor::Asking, Event::Message(Message::Offer(entries))) => Verdict::Hold(entries),
             (Successor::Asking, event) => Verdict::GiveUp(Failure::of(event)),
-            (Successor::Ready | Successor::Leaving(_), Event::Heard(Message::Done)) => Verdict::Serve,
-            (Successor::Ready, Event::End) => Verdict::Serve,
-            (Successor::Ready | Successor::Leaving(_), Event::Heard(Message::Abort(reason))) => {
-                Verdict::GiveUp(Failure::Told(reason))
+            (Successor::Ready | Successor::Leaving(_), Event::Message(Message::Done)) => Verdict::Serve,
+            (Successor::Ready, Event::Closed) => Verdict::Serve,
+            (Successor::Ready | Successor::Leaving(_), Event::Message(Message::Abort(reason))) => {
+                Verdict::GiveUp(Failure::PeerAborted(reason))
             }
             (Successor::Ready, event) => {
                 *self = Successor::Leaving(Failure::of(event));
-                Verdict::Close
+                Verdict::ShutDown
             }
-            (Successor::Leaving(failure), Event::End | Event::Silence) => Verdict::GiveUp(failure),
-            (Successor::Leaving(_), Event::Heard(_) | Event::Noise) => Verdict::Look,
+            (Successor::Leaving(failure), Event::Closed | Event::TimedOut) => Verdict::GiveUp(failure),
+            (Successor::Leaving(_), Event::Message(_) | Event::Invalid) => Verdict::ReadAgain,
         }
     }
 }
@@ -161,15 +161,15 @@ mod tests {
         /// Returns what a reader finds, or `None` if it would block.
         fn next(&mut self) -> Option<Event> {
             match self.queue.pop_front() {
-                Some(message) => Some(Event::Heard(message)),
-                None => self.closed.then_some(Event::End),
+                Some(message) => Some(Event::Message(message)),
+                None => self.closed.then_some(Event::Closed),
             }
         }
     }
 
     /// Both sides and the connection between them. Drives the state machines as the real drivers
     /// do.
-    struct World {
+    struct Simulation {
         to_old: Channel,
         to_new: Channel,
         old: Option<Predecessor>,
@@ -183,9 +183,9 @@ mod tests {
         closes: bool,
     }
 
-    impl World {
-        fn new() -> World {
-            let mut world = World {
+    impl Simulation {
+        fn new() -> Simulation {
+            let mut simulation = Simulation {
                 to_old: Channel::default(),
                 to_new: Channel::default(),
                 old: Some(Predecessor::Waiting),
@@ -197,8 +197,8 @@ mod tests {
                 holds: false,
                 closes: false,
             };
-            world.to_old.send(Message::Hello { oldest: VERSION, newest: VERSION });
-            world
+            simulation.to_old.send(Message::Hello { oldest: VERSION, newest: VERSION });
+            simulation
         }
 
         fn close(&mut self) {
@@ -208,7 +208,7 @@ mod tests {
 
         fn old_steps(&mut self, late: bool) {
             let Some(mut state) = self.old.filter(|_| self.old_alive) else { return };
-            let Some(event) = self.to_old.next().or(late.then_some(Event::Silence)) else { return };
+            let Some(event) = self.to_old.next().or(late.then_some(Event::TimedOut)) else { return };
             match state.on(event) {
                 Answer::Offer => {
                     self.old = self.to_new.send(Message::Offer(Vec::new())).then_some(state);
@@ -222,7 +222,7 @@ mod tests {
                 }
                 Answer::GiveUp(failure) => {
                     self.old = None;
-                    failure.to_tell().map(|reason| self.to_new.send(Message::Abort(reason)));
+                    failure.reason_to_send().map(|reason| self.to_new.send(Message::Abort(reason)));
                     self.close();
                 }
             }
@@ -241,7 +241,7 @@ mod tests {
                 self.to_old.send(Message::Ready);
                 return;
             }
-            let Some(event) = self.to_new.next().or(late.then_some(Event::Silence)) else { return };
+            let Some(event) = self.to_new.next().or(late.then_some(Event::TimedOut)) else { return };
             match state.on(event) {
                 Verdict::Hold(_) => self.holds = true,
                 Verdict::Serve => {
@@ -249,10 +249,10 @@ mod tests {
                     self.new_serves = true;
                     return self.close();
                 }
-                Verdict::Close => self.closes = true,
-                Verdict::Look => {}
+                Verdict::ShutDown => self.closes = true,
+                Verdict::ReadAgain => {}
                 Verdict::GiveUp(failure) => {
-                    failure.to_tell().map(|reason| self.to_old.send(Message::Abort(reason)));
+                    failure.reason_to_send().map(|reason| self.to_old.send(Message::Abort(reason)));
                     self.new = None;
                     return self.close();
                 }
@@ -294,22 +294,22 @@ mod tests {
     }
 
     #[test]
-    fn undisturbed_it_comes_about() {
-        let mut world = World::new();
+    fn an_undisturbed_successor_serves() {
+        let mut simulation = Simulation::new();
         for _ in 0..4 {
-            world.act(Step::Old { late: false });
-            world.act(Step::New { late: false });
+            simulation.act(Step::Old { late: false });
+            simulation.act(Step::New { late: false });
         }
-        assert!(world.new_serves && !world.old_serves);
+        assert!(simulation.new_serves && !simulation.old_serves);
     }
 
     #[test]
-    fn versions_have_to_meet() {
+    fn versions_must_overlap() {
         for (oldest, newest, meets) in
             [(1, 1, true), (0, 9, true), (2, 9, false), (0, 0, false), (9, 1, false)]
         {
-            let answer = Predecessor::Waiting.on(Event::Heard(Message::Hello { oldest, newest }));
-            let refused = Answer::GiveUp(Failure::Own(Reason::Version));
+            let answer = Predecessor::Waiting.on(Event::Message(Message::Hello { oldest, newest }));
+            let refused = Answer::GiveUp(Failure::Aborting(Reason::Version));
             assert_eq!(answer, if meets { Answer::Offer } else { refused });
         }
     }
@@ -318,27 +318,27 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(2000))]
 
         #[test]
-        fn whoever_lives_exactly_one_serves(steps in proptest::collection::vec(step(), 0..24)) {
-            let mut world = World::new();
-            let (mut calm, mut died_early) = (true, false);
+        fn exactly_one_survivor_serves(steps in proptest::collection::vec(step(), 0..24)) {
+            let mut simulation = Simulation::new();
+            let (mut in_time, mut died_early) = (true, false);
             for step in steps {
-                calm &= !matches!(step, Step::Old { late: true } | Step::New { late: true });
-                died_early |= matches!(step, Step::NewDies) && world.new_alive && world.new == Some(Successor::Asking);
-                world.act(step);
+                in_time &= !matches!(step, Step::Old { late: true } | Step::New { late: true });
+                died_early |= matches!(step, Step::NewDies) && simulation.new_alive && simulation.new == Some(Successor::Asking);
+                simulation.act(step);
             }
             // First all messages are received; then the side that still waits times out.
             for late in [false, true] {
                 for _ in 0..8 {
-                    world.act(Step::Old { late });
-                    world.act(Step::New { late });
+                    simulation.act(Step::Old { late });
+                    simulation.act(Step::New { late });
                 }
             }
-            match (world.old_alive, world.new_alive) {
-                (true, true) => prop_assert!(world.old_serves != world.new_serves),
+            match (simulation.old_alive, simulation.new_alive) {
+                (true, true) => prop_assert!(simulation.old_serves != simulation.new_serves),
                 // A successor that dies after *ready* may have taken over, and then died as any
                 // server may.
-                (true, false) => prop_assert!(world.old_serves || !died_early),
-                (false, true) => prop_assert!(world.new_serves || !world.holds || !calm),
+                (true, false) => prop_assert!(simulation.old_serves || !died_early),
+                (false, true) => prop_assert!(simulation.new_serves || !simulation.holds || !in_time),
                 (false, false) => {}
             }
         }
@@ -346,7 +346,7 @@ mod tests {
         #[test]
         fn nothing_but_ready_makes_the_predecessor_give_up(message in message()) {
             for state in [Predecessor::Waiting, Predecessor::Offered] {
-                let answer = { state }.on(Event::Heard(message.clone()));
+                let answer = { state }.on(Event::Message(message.clone()));
                 prop_assert_eq!(answer == Answer::Commit, state == Predecessor::Offered && message == Message::Ready);
             }
         }

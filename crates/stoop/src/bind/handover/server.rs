@@ -23,10 +23,10 @@ pub(crate) const CONTROL: &str = "handover";
 
 /// How long to retry while a predecessor is starting, or is exiting and closing its sockets one
 /// after the other.
-const UNSETTLED: Duration = Duration::from_secs(1);
+const RETRY_FOR: Duration = Duration::from_secs(1);
 
 /// How long to sleep between two attempts.
-const LOOK_AGAIN: Duration = Duration::from_millis(5);
+const RETRY_PAUSE: Duration = Duration::from_millis(5);
 
 /// A server with a second address, its *control* address, at which a successor asks for its
 /// sockets.
@@ -74,7 +74,7 @@ pub struct Server<C: Connected = Stream> {
     declined: Option<OwnedFd>,
     successors: Successors<SeqPacket>,
     /// Whether the last turn went to a successor.
-    heard_successor: bool,
+    was_successors_turn: bool,
     took_over: bool,
     handed_over: bool,
 }
@@ -132,10 +132,10 @@ impl<C: Connected> Server<C> {
         loop {
             match Server::try_start(bind, &control, timeout) {
                 Err(error) if error.kind() == ErrorKind::PeerGone || error.is_in_use() => {
-                    if unsettled.get_or_insert_with(Instant::now).elapsed() >= UNSETTLED {
+                    if unsettled.get_or_insert_with(Instant::now).elapsed() >= RETRY_FOR {
                         return Err(error);
                     }
-                    std::thread::sleep(LOOK_AGAIN);
+                    std::thread::sleep(RETRY_PAUSE);
                 }
                 result => return result,
             }
@@ -180,7 +180,7 @@ impl<C: Connected> Server<C> {
             control,
             declined: None,
             successors: Successors::new(timeout),
-            heard_successor: false,
+            was_successors_turn: false,
             took_over,
             handed_over: false,
         }
@@ -214,15 +214,15 @@ impl<C: Connected> Server<C> {
         while !self.handed_over {
             let ready = self.wait()?;
             // Take turns, so that neither side can starve the other by connecting again and again.
-            if ready.is_for_successors() && !(ready.client && self.heard_successor) {
-                self.heard_successor = true;
-                match self.hear_successor(ready) {
+            if ready.is_for_successors() && !(ready.client && self.was_successors_turn) {
+                self.was_successors_turn = true;
+                match self.handle_successor(ready) {
                     Ok(over) => self.handed_over = over,
                     Err(error) => return Ok(Next::NotHandedOver(error)),
                 }
                 continue;
             }
-            self.heard_successor = false;
+            self.was_successors_turn = false;
             if !ready.client {
                 continue;
             }
@@ -246,7 +246,7 @@ impl<C: Connected> Server<C> {
         let entry = |fd| PollFd::from_borrowed_fd(fd, PollFlags::IN);
         let mut entries = vec![entry(self.listener.as_fd())];
         entries.extend(self.successors.awaited().map(|connection| entry(connection.as_fd())));
-        let pause = self.successors.pace.pause(Instant::now());
+        let pause = self.successors.throttle.pause(Instant::now());
         if pause.is_none() {
             entries.push(entry(self.control.as_fd()));
         }
@@ -254,15 +254,19 @@ impl<C: Connected> Server<C> {
         let failed = |errno: rustix::io::Errno| Error::system(Operation::Accept, errno.into());
         poll_until(&mut entries, end).map_err(failed)?;
         let is_ready = |entry: &PollFd<'_>| !entry.revents().is_empty();
-        let knocking = entries.pop_if(|last| pause.is_none() && is_ready(last)).is_some();
+        let connecting = entries.pop_if(|last| pause.is_none() && is_ready(last)).is_some();
         // A constant stream of clients does not postpone the timeout.
         let late = self.successors.end().is_some_and(|end| end <= Instant::now());
-        Ok(Ready { client: is_ready(&entries[0]), word: late || entries[1..].iter().any(is_ready), knocking })
+        Ok(Ready {
+            client: is_ready(&entries[0]),
+            message: late || entries[1..].iter().any(is_ready),
+            connecting,
+        })
     }
 
     /// Returns `true` if a successor has taken over.
-    fn hear_successor(&mut self, ready: Ready) -> Result<bool> {
-        if ready.word {
+    fn handle_successor(&mut self, ready: Ready) -> Result<bool> {
+        if ready.message {
             let mut items =
                 [Item::listener(CLIENTS, &mut self.listener), Item::listener(CONTROL, &mut self.control)];
             return self.successors.step(&mut items);
@@ -314,14 +318,14 @@ struct Ready {
     /// A client waits to be accepted.
     client: bool,
     /// A successor has sent a message, or has timed out.
-    word: bool,
+    message: bool,
     /// A process has connected to the control address.
-    knocking: bool,
+    connecting: bool,
 }
 
 impl Ready {
     fn is_for_successors(self) -> bool {
-        self.word || self.knocking
+        self.message || self.connecting
     }
 }
 

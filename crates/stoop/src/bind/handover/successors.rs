@@ -10,8 +10,8 @@ use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use super::offer::{Item, Offering};
-use super::pace::Pace;
-use crate::bind::wait::end_of;
+use super::throttle::Throttle;
+use crate::bind::wait::deadline_after;
 use crate::error::Result;
 use crate::{Arrival, SeqPacket, sys};
 
@@ -39,15 +39,15 @@ impl AsSeqPacket for crate::aio::SeqPacket {
 
 #[derive(Debug)]
 struct Successor<L> {
-    line: L,
+    connection: L,
     offering: Offering,
 }
 
 impl<L: AsSeqPacket> Successor<L> {
     /// Returns whether it has sent a message, has closed its end, or has timed out.
-    fn has_word(&self, now: Instant) -> bool {
+    fn is_ready(&self, now: Instant) -> bool {
         // If polling fails, report it as readable: the step then sees the error.
-        sys::is_readable(self.line.as_seqpacket().as_fd()).unwrap_or(true)
+        sys::is_readable(self.connection.as_seqpacket().as_fd()).unwrap_or(true)
             || self.offering.end.is_some_and(|end| end <= now)
     }
 }
@@ -62,12 +62,12 @@ pub(crate) struct Successors<L> {
     /// The limit of each step.
     timeout: Duration,
     /// Limits how fast more of them are accepted.
-    pub(crate) pace: Pace,
+    pub(crate) throttle: Throttle,
 }
 
 impl<L: AsSeqPacket> Successors<L> {
     pub(crate) fn new(timeout: Duration) -> Successors<L> {
-        Successors { offered: None, waiting: Vec::new(), timeout, pace: Pace::default() }
+        Successors { offered: None, waiting: Vec::new(), timeout, throttle: Throttle::default() }
     }
 
     /// Returns the limit of each step.
@@ -79,7 +79,7 @@ impl<L: AsSeqPacket> Successors<L> {
     /// Returns the connections to wait for: only the one that holds an offer, if there is one.
     pub(crate) fn awaited(&self) -> impl Iterator<Item = &L> {
         let waiting = if self.offered.is_some() { &[][..] } else { &self.waiting[..] };
-        self.offered.iter().chain(waiting).map(|successor| &successor.line)
+        self.offered.iter().chain(waiting).map(|successor| &successor.connection)
     }
 
     /// Returns the earliest deadline of any of them.
@@ -96,13 +96,13 @@ impl<L: AsSeqPacket> Successors<L> {
     /// Returns an error if the accept failed for another reason than that no process waits, or if
     /// the process may not receive the sockets.
     pub(crate) fn accepted(&mut self, result: Result<Arrival<L>>, began: Instant) -> Result<()> {
-        self.pace.note(began, Instant::now());
+        self.throttle.record(began, Instant::now());
         match result {
             Ok(Arrival::Admitted(successor)) => self.join(successor),
             Ok(Arrival::Refused { .. }) => Ok(()),
             Err(error) if error.is_would_block() => Ok(()),
             Err(error) => {
-                self.pace.give_way(Instant::now());
+                self.throttle.back_off(Instant::now());
                 Err(error)
             }
         }
@@ -112,14 +112,14 @@ impl<L: AsSeqPacket> Successors<L> {
     ///
     /// # Errors
     /// Returns an error if its process may not receive the sockets. It has been sent a refusal.
-    fn join(&mut self, line: L) -> Result<()> {
-        let offering = Offering::begin(line.as_seqpacket(), self.timeout)?;
+    fn join(&mut self, connection: L) -> Result<()> {
+        let offering = Offering::begin(connection.as_seqpacket(), self.timeout)?;
         if self.waiting.len() >= WAITING_MAX {
             let now = Instant::now();
-            let silent = self.waiting.iter().position(|successor| !successor.has_word(now));
+            let silent = self.waiting.iter().position(|successor| !successor.is_ready(now));
             drop(self.waiting.remove(silent.unwrap_or(0)));
         }
-        self.waiting.push(Successor { line, offering });
+        self.waiting.push(Successor { connection, offering });
         Ok(())
     }
 
@@ -130,30 +130,30 @@ impl<L: AsSeqPacket> Successors<L> {
     /// Returns an error if that successor never will take over. The others stay connected.
     pub(crate) fn step(&mut self, items: &mut [Item<'_>]) -> Result<bool> {
         let now = Instant::now();
-        let next = match self.offered.take_if(|offered| offered.has_word(now)) {
+        let next = match self.offered.take_if(|offered| offered.is_ready(now)) {
             None if self.offered.is_none() => {
-                let next = self.waiting.iter().position(|successor| successor.has_word(now));
+                let next = self.waiting.iter().position(|successor| successor.is_ready(now));
                 next.map(|index| self.waiting.remove(index))
             }
             next => next,
         };
         let Some(mut next) = next else { return Ok(false) };
-        if next.offering.step(next.line.as_seqpacket(), items)? {
+        if next.offering.step(next.connection.as_seqpacket(), items)? {
             return Ok(true);
         }
         // The time to initialize begins with the offer, however long it waited for others.
-        next.offering.end = end_of(self.timeout);
+        next.offering.end = deadline_after(self.timeout);
         self.offered = Some(next);
         Ok(false)
     }
 
     /// Returns whether [`Successors::step`] has something to do.
     #[cfg(feature = "tokio")]
-    pub(crate) fn has_word(&self) -> bool {
+    pub(crate) fn is_ready(&self) -> bool {
         let now = Instant::now();
         match &self.offered {
-            Some(offered) => offered.has_word(now),
-            None => self.waiting.iter().any(|successor| successor.has_word(now)),
+            Some(offered) => offered.is_ready(now),
+            None => self.waiting.iter().any(|successor| successor.is_ready(now)),
         }
     }
 }

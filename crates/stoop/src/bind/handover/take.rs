@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use super::message::{Entry, FileLocation, Message, Reason, VERSION};
 use super::protocol::{Event, Successor, Verdict};
-use super::{CallOff, check_entries, check_peer, failed, handing_over, hear};
+use super::{AbortOnDrop, check_entries, check_peer, failed, handing_over, receive};
 use crate::bind::location::Location;
-use crate::bind::wait::end_of;
-use crate::bind::{SocketFile, ask_senders};
+use crate::bind::wait::deadline_after;
+use crate::bind::{SocketFile, enable_sender_credentials};
 use crate::control::DESCRIPTORS_MAX;
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::file_id::FileId;
@@ -64,40 +64,46 @@ use crate::{Address, Allow, Datagram, Kind, Listener, Policy, SeqPacket, escaped
 ///
 /// Every received file descriptor has been closed then.
 pub fn take(connection: &SeqPacket, timeout: Duration) -> Result<Taken<'_>> {
-    let mut call_off = CallOff::armed(connection, Reason::NotPermitted);
-    let end = end_of(timeout);
+    let mut abort = AbortOnDrop::armed(connection, Reason::NotPermitted);
+    let end = deadline_after(timeout);
     check_peer(connection)?;
-    call_off.reason = Some(Reason::Withdrawn);
-    say(connection, Message::Hello { oldest: VERSION, newest: VERSION })?;
-    let (event, descriptors) = hear(connection, end, Allow::descriptors(DESCRIPTORS_MAX))?;
+    abort.reason = Some(Reason::Withdrawn);
+    send(connection, Message::Hello { oldest: VERSION, newest: VERSION })?;
+    let (event, descriptors) = receive(connection, end, Allow::descriptors(DESCRIPTORS_MAX))?;
     match Successor::Asking.on(event) {
         Verdict::Hold(entries) => {
-            call_off.reason = Some(Reason::Nonsense);
+            abort.reason = Some(Reason::Invalid);
             let sockets = check_offer(entries, descriptors)?;
-            call_off.reason = Some(Reason::Withdrawn);
-            Ok(Taken { sockets, call_off })
+            abort.reason = Some(Reason::Withdrawn);
+            Ok(Taken { sockets, abort })
         }
         Verdict::GiveUp(failure) => {
-            call_off.reason = failure.to_tell();
+            abort.reason = failure.reason_to_send();
             Err(failed(failure, "the predecessor"))
         }
-        Verdict::Serve | Verdict::Close | Verdict::Look => unreachable!("not in answer to a question"),
+        Verdict::Serve | Verdict::ShutDown | Verdict::ReadAgain => {
+            unreachable!("not in answer to a question")
+        }
     }
 }
 
 /// Sends a message to a predecessor that may have exited. That is not an error here: its last
 /// message is still to be read, and shows whether it refused or died.
-fn say(connection: &SeqPacket, message: Message) -> Result<()> {
+fn send(connection: &SeqPacket, message: Message) -> Result<()> {
     match connection.send(&message.encode()) {
         Err(error) if !error.is_peer_gone() => Err(handing_over(error)),
         _ => Ok(()),
     }
 }
 
-fn check_offer(entries: Vec<Entry>, descriptors: Vec<OwnedFd>) -> Result<Vec<Held>> {
+fn check_offer(entries: Vec<Entry>, descriptors: Vec<OwnedFd>) -> Result<Vec<OfferedSocket>> {
     let nonsense = |detail: String| Error::new(Operation::HandOver, ErrorKind::Protocol, detail);
     if entries.len() != descriptors.len() {
-        let detail = format!("{} sockets were named and {} came", entries.len(), descriptors.len());
+        let detail = format!(
+            "the offer names {} sockets and carries {} file descriptors",
+            entries.len(),
+            descriptors.len()
+        );
         return Err(nonsense(detail));
     }
     check_entries(&entries).map_err(|error| error.with_kind(ErrorKind::Protocol))?;
@@ -109,14 +115,14 @@ fn check_offer(entries: Vec<Entry>, descriptors: Vec<OwnedFd>) -> Result<Vec<Hel
         if !listens.is_ok_and(|listens| listens == entry.kind.is_connected()) {
             return Err(nonsense(format!("'{name}' does not listen")));
         }
-        Ok(Held { name: entry.name, socket, file: entry.file })
+        Ok(OfferedSocket { name: entry.name, socket, file: entry.file })
     };
     entries.into_iter().zip(descriptors).map(check).collect()
 }
 
 /// A received socket whose file this process does not own yet.
 #[derive(Debug)]
-struct Held {
+struct OfferedSocket {
     name: String,
     socket: Socket,
     file: Option<FileLocation>,
@@ -125,8 +131,8 @@ struct Held {
 /// Sockets of a predecessor that still serves. Dropping this value aborts the hand-over.
 #[derive(Debug)]
 pub struct Taken<'c> {
-    sockets: Vec<Held>,
-    call_off: CallOff<'c>,
+    sockets: Vec<OfferedSocket>,
+    abort: AbortOnDrop<'c>,
 }
 
 impl Taken<'_> {
@@ -154,7 +160,7 @@ impl Taken<'_> {
     pub fn sockets(&self) -> impl Iterator<Item = (&str, Option<&Path>)> {
         self.sockets
             .iter()
-            .map(|held| (held.name.as_str(), held.file.as_ref().map(|file| file.path.as_path())))
+            .map(|offered| (offered.name.as_str(), offered.file.as_ref().map(|file| file.path.as_path())))
     }
 
     /// Signals readiness and waits, at most `timeout`, for the predecessor to stop accepting.
@@ -168,30 +174,30 @@ impl Taken<'_> {
     /// ([`ErrorKind::TimedOut`]), violates the protocol ([`ErrorKind::Protocol`]), or aborts the
     /// hand-over (the kind depends on its reason).
     pub fn ready(mut self, timeout: Duration) -> Result<Sockets> {
-        let connection = self.call_off.connection;
-        let mut end = end_of(timeout);
+        let connection = self.abort.connection;
+        let mut end = deadline_after(timeout);
         let mut state = Successor::Ready;
-        say(connection, Message::Ready)?;
+        send(connection, Message::Ready)?;
         loop {
-            let event = match hear(connection, end, Allow::NOTHING) {
+            let event = match receive(connection, end, Allow::NOTHING) {
                 Ok((event, _)) => event,
                 // An unreadable packet counts as noise once; after that nothing more is expected.
-                Err(_) if state == Successor::Ready => Event::Noise,
-                Err(_) => Event::End,
+                Err(_) if state == Successor::Ready => Event::Invalid,
+                Err(_) => Event::Closed,
             };
             match state.on(event) {
                 Verdict::Serve => {
-                    self.call_off.disarm();
-                    return Ok(Sockets(self.sockets.into_iter().map(Held::claim).collect()));
+                    self.abort.disarm();
+                    return Ok(Sockets(self.sockets.into_iter().map(OfferedSocket::claim).collect()));
                 }
-                Verdict::Close => {
+                Verdict::ShutDown => {
                     // If this fails, the connection is already closed.
                     let _ = connection.shutdown(Shutdown::Read);
                     end = Some(Instant::now());
                 }
-                Verdict::Look => {}
+                Verdict::ReadAgain => {}
                 Verdict::GiveUp(failure) => {
-                    self.call_off.reason = failure.to_tell();
+                    self.abort.reason = failure.reason_to_send();
                     return Err(failed(failure, "the predecessor"));
                 }
                 Verdict::Hold(_) => unreachable!("nothing is offered twice"),
@@ -200,12 +206,12 @@ impl Taken<'_> {
     }
 }
 
-impl Held {
+impl OfferedSocket {
     /// Takes ownership of the file too if the path still refers to the file to which the socket is
     /// bound. Otherwise the file is left to its owner.
-    fn claim(self) -> Owned {
+    fn claim(self) -> OwnedSocket {
         let file = self.file.as_ref().and_then(|there| claim_file(there, &self.socket));
-        Owned { name: self.name, socket: self.socket, file }
+        OwnedSocket { name: self.name, socket: self.socket, file }
     }
 }
 
@@ -219,7 +225,7 @@ fn claim_file(there: &FileLocation, socket: &Socket) -> Option<SocketFile> {
 
 /// A socket that belongs to this process.
 #[derive(Debug)]
-struct Owned {
+struct OwnedSocket {
     name: String,
     socket: Socket,
     file: Option<SocketFile>,
@@ -230,7 +236,7 @@ struct Owned {
 /// Sockets that the program does not ask for are closed, and their files removed, when this is
 /// dropped.
 #[derive(Debug)]
-pub struct Sockets(Vec<Owned>);
+pub struct Sockets(Vec<OwnedSocket>);
 
 impl Sockets {
     /// Removes and returns the listener with this name.
@@ -288,7 +294,7 @@ impl Sockets {
         let Some(index) = self.0.iter().position(|owned| owned.name == name) else {
             return refuse(
                 ErrorKind::NotFound,
-                format!("the predecessor has handed over no '{}'", escaped(name)),
+                format!("no socket named '{}' was handed over", escaped(name)),
             );
         };
         let found = self.0[index].socket.kind();
@@ -296,14 +302,14 @@ impl Sockets {
             let detail = format!("'{}' is a {found} socket, not a {kind} one", escaped(name));
             return refuse(ErrorKind::WrongKind, detail);
         }
-        let Owned { socket, file, .. } = self.0.remove(index);
+        let OwnedSocket { socket, file, .. } = self.0.remove(index);
         // A path too long for `sun_path` is known from the file.
         let address = match file.as_ref().map(|file| Address::path(file.path())) {
             Some(Ok(address)) => address,
             _ => socket.local_address()?,
         };
         let policy = Policy::default_at(&address);
-        ask_senders(&socket)?;
+        enable_sender_credentials(&socket)?;
         Ok((socket, file, policy))
     }
 }

@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 
 /// How many connections are accepted before a pause. A server with a few successors never gets
 /// there.
-const TURN: u32 = 8;
+const BURST: u32 = 8;
 
 /// The ratio of other work to time spent on the control address.
-const FOR_OTHERS: u32 = 9;
+const PAUSE_FACTOR: u32 = 9;
 
 /// The shortest and longest pause. With these, a queue of four thousand unwanted connections is
 /// processed in about half a second.
@@ -21,26 +21,26 @@ const LONGEST: Duration = Duration::from_millis(50);
 
 /// Decides when the next connection may be accepted.
 #[derive(Debug, Default)]
-pub(crate) struct Pace {
+pub(crate) struct Throttle {
     accepted: u32,
     spent: Duration,
     until: Option<Instant>,
 }
 
-impl Pace {
+impl Throttle {
     /// Records one connection that was accepted or refused between `began` and `now`.
-    pub(crate) fn note(&mut self, began: Instant, now: Instant) {
+    pub(crate) fn record(&mut self, began: Instant, now: Instant) {
         self.accepted += 1;
         self.spent += now.saturating_duration_since(began);
-        if self.accepted >= TURN {
-            let pause = (self.spent * FOR_OTHERS).clamp(SHORTEST, LONGEST);
-            *self = Pace { until: now.checked_add(pause), ..Pace::default() };
+        if self.accepted >= BURST {
+            let pause = (self.spent * PAUSE_FACTOR).clamp(SHORTEST, LONGEST);
+            *self = Throttle { until: now.checked_add(pause), ..Throttle::default() };
         }
     }
 
     /// Starts the longest pause, after a failed accept.
-    pub(crate) fn give_way(&mut self, now: Instant) {
-        *self = Pace { until: now.checked_add(LONGEST), ..Pace::default() };
+    pub(crate) fn back_off(&mut self, now: Instant) {
+        *self = Throttle { until: now.checked_add(LONGEST), ..Throttle::default() };
     }
 
     /// Returns the end of the pause, or `None` if a connection may be accepted now.
@@ -54,25 +54,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn strangers_get_a_tenth_of_the_time_at_most() {
+    fn connections_get_a_tenth_of_the_time_at_most() {
         let each = Duration::from_millis(2);
-        let (mut pace, begun) = (Pace::default(), Instant::now());
+        let (mut throttle, begun) = (Throttle::default(), Instant::now());
         let (mut now, mut spent) = (begun, Duration::ZERO);
-        for _ in 0..10 * TURN {
-            now = pace.pause(now).unwrap_or(now);
+        for _ in 0..10 * BURST {
+            now = throttle.pause(now).unwrap_or(now);
             let began = now;
             now += each;
             spent += each;
-            pace.note(began, now);
+            throttle.record(began, now);
         }
-        now = pace.pause(now).unwrap();
+        now = throttle.pause(now).unwrap();
         assert!(spent * 3 < now - begun, "{spent:?} of {:?}", now - begun);
-        let (mut quick, now) = (Pace::default(), Instant::now());
-        for _ in 1..TURN {
-            quick.note(now, now);
+        let (mut quick, now) = (Throttle::default(), Instant::now());
+        for _ in 1..BURST {
+            quick.record(now, now);
             assert_eq!(quick.pause(now), None);
         }
-        quick.note(now, now);
+        quick.record(now, now);
         assert_eq!(quick.pause(now), Some(now + SHORTEST));
         assert_eq!(quick.pause(now + SHORTEST), None);
     }
