@@ -1,5 +1,5 @@
-//! What the iterator costs here: loading it, and reading it, in milliseconds; the best of some
-//! rounds.
+//! Measures the iterator on this machine: the time to load it and to read it, in milliseconds, the
+//! best of a few rounds.
 
 use std::time::{Duration, Instant};
 
@@ -21,7 +21,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
     }
     let [load, read, whole] = best.map(|took| took.as_secs_f64() * 1e3);
-    println!("{sockets} descriptors: load {load:.2} ms, read {read:.2} ms, both {whole:.2} ms");
+    println!("{sockets} file descriptors: load {load:.2} ms, read {read:.2} ms, both {whole:.2} ms");
     if std::env::args().any(|argument| argument == "--list") {
         for record in TaskFiles::load()?.read()? {
             println!("{record:?}");

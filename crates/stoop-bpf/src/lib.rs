@@ -1,10 +1,11 @@
-//! Small BPF programs, assembled at run time from the running kernel's type information (BTF): no
-//! clang, no object file, no C library.
+//! Lists the Unix domain sockets of all processes with a small BPF program.
 //!
-//! There is one program so far. [`TaskFiles`] lists the file descriptors of all processes that are
-//! Unix domain sockets, in all network namespaces, in one pass, and so replaces a walk through
-//! `/proc/*/fd`. It requires `CAP_BPF` with `CAP_PERFMON`, or `CAP_SYS_ADMIN`, and a kernel with
-//! BTF.
+//! [`TaskFiles`] lists the file descriptors of all processes that are Unix domain sockets, in all
+//! network namespaces, in one pass. It replaces a walk through `/proc/*/fd`. The program is
+//! assembled at run time from the running kernel's type information (BTF), without a compiler, an
+//! object file or a C library.
+//!
+//! # Examples
 //!
 //! ```
 //! use stoop_bpf::{Support, TaskFiles};
@@ -15,20 +16,41 @@
 //!             println!("{} fd {}: socket:[{}]", socket.pid, socket.fd, socket.inode);
 //!         }
 //!     }
-//!     Support::No(lack) => println!("walk through /proc instead: {lack}"),
-//!     Support::Unknown(doubt) => println!("walk through /proc instead: {doubt}"),
+//!     Support::No(missing) => println!("walk through /proc instead: {missing}"),
+//!     Support::Unknown(cause) => println!("walk through /proc instead: {cause}"),
 //! }
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! This crate never decides by kernel version: it probes, and a negative answer names what is
-//! missing. It never attaches to running code and pins nothing. What it loads is unloaded when the
-//! value that holds it is dropped.
+//! # Contents
 //!
-//! Reading order of the modules: `btf` (offsets of fields; pure), `layout` (the fields needed;
-//! pure), `asm` and `program` (instructions; pure), `record` (the output format; pure), `task_file`
-//! (loading and reading), `support` (why it is unavailable), `types` (obtaining the type
-//! information), `sys` (`bpf(2)` and `mmap(2)`; the only `unsafe` code).
+//! | To | Use |
+//! |---|---|
+//! | check whether this process can use the program | [`probe`] |
+//! | load it | [`TaskFiles::load`] |
+//! | list all sockets, once or repeatedly | [`TaskFiles::read`], [`TaskFiles::read_each`] |
+//! | find out why it is unavailable | [`Unavailable`], [`Missing`] |
+//! | decode its output | [`Record`], [`Records`] |
+//! | look up offsets of kernel structures | [`Btf`] |
+//!
+//! # Requirements
+//!
+//! Linux 5.11 with BTF, and `CAP_BPF` with `CAP_PERFMON`, or `CAP_SYS_ADMIN`, in the initial user
+//! and pid namespaces. Nothing depends on the kernel version: support is probed, and a negative
+//! result names what is missing. The crate has no cargo features.
+//!
+//! # Limitations
+//!
+//! * The program reports owners. The state of a socket, its peer and its queue are in the kernel's
+//!   socket table. `stoop-inspect` joins both, and uses `/proc` if the program is unavailable.
+//! * Sockets without a file descriptor (in flight, or in a backlog) are not listed.
+//! * It attaches to no running code and pins nothing. Dropping the value unloads the program.
+//! * This is not a general BPF loader: it has this one program.
+//
+// Reading order of the modules: `btf` (offsets of fields; pure), `layout` (the fields needed; pure),
+// `asm` and `program` (instructions; pure), `record` (the output format; pure), `task_file` (loading
+// and reading), `support` (why it is unavailable), `types` (obtaining the type information), `sys`
+// (`bpf(2)` and `mmap(2)`; the only `unsafe` code).
 
 mod asm;
 mod btf;
@@ -41,6 +63,6 @@ mod task_file;
 mod types;
 
 pub use btf::{Btf, BtfError, Field, Kind, TypeId};
-pub use record::{Command, CutShort, NameKey, RECORD_BYTES, Record, Records};
-pub use support::{Capability, Doubt, Lack, Support, Unavailable};
+pub use record::{Command, NameKey, RECORD_BYTES, Record, Records, TruncatedRecord};
+pub use support::{Capability, Missing, Support, Unavailable, Undetermined};
 pub use task_file::{TaskFiles, probe};

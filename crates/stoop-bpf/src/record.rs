@@ -113,6 +113,16 @@ impl std::fmt::Debug for TableKey {
 
 impl Record {
     /// Decodes a record. Any bytes are accepted, because every value is valid.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use stoop_bpf::{RECORD_BYTES, Record};
+    ///
+    /// let record = Record::parse(&[0; RECORD_BYTES]);
+    /// // Zero stands for an absent value.
+    /// assert_eq!((record.pid, record.cookie, record.name), (0, None, None));
+    /// ```
     pub fn parse(bytes: &[u8; RECORD_BYTES]) -> Record {
         let number = |slot: Slot| number(bytes, slot);
         let short = |slot: Slot| number(slot) as u32;
@@ -147,17 +157,30 @@ fn number(bytes: &[u8; RECORD_BYTES], slot: Slot) -> u64 {
 
 /// The stream ended inside a record, after this many of its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CutShort(pub usize);
+pub struct TruncatedRecord(pub usize);
 
-impl std::fmt::Display for CutShort {
+impl std::fmt::Display for TruncatedRecord {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "the stream ended after {} of the {RECORD_BYTES} bytes of a record", self.0)
     }
 }
 
-impl std::error::Error for CutShort {}
+impl std::error::Error for TruncatedRecord {}
 
 /// Decodes records from bytes that arrive in pieces, split anywhere.
+///
+/// # Examples
+///
+/// ```
+/// use stoop_bpf::{RECORD_BYTES, Records, TruncatedRecord};
+///
+/// let (mut records, mut count) = (Records::default(), 0);
+/// records.feed(&[0; RECORD_BYTES + 3], |_| count += 1);
+/// assert_eq!(count, 1);
+/// records.feed(&[0; RECORD_BYTES], |_| count += 1);
+/// assert_eq!(count, 2);
+/// assert_eq!(records.finish(), Err(TruncatedRecord(3)));
+/// ```
 #[derive(Clone, Debug)]
 pub struct Records {
     /// The beginning of an incomplete record.
@@ -191,9 +214,9 @@ impl Records {
     /// Ends the stream.
     ///
     /// # Errors
-    /// Returns an error if the stream ended inside a record ([`CutShort`]).
-    pub fn finish(self) -> Result<(), CutShort> {
-        if self.begun_bytes == 0 { Ok(()) } else { Err(CutShort(self.begun_bytes)) }
+    /// Returns an error if the stream ended inside a record ([`TruncatedRecord`]).
+    pub fn finish(self) -> Result<(), TruncatedRecord> {
+        if self.begun_bytes == 0 { Ok(()) } else { Err(TruncatedRecord(self.begun_bytes)) }
     }
 
     fn keep(&mut self, bytes: &[u8]) {

@@ -12,24 +12,36 @@ pub enum Support {
     /// It can: loading it succeeded.
     Yes,
     /// It cannot, because this is missing.
-    No(Lack),
+    No(Missing),
     /// Whether it can could not be determined.
-    Unknown(Doubt),
+    Unknown(Undetermined),
 }
 
 /// The reason why a program cannot be used, or is not known to be usable.
 #[derive(Debug)]
 pub enum Unavailable {
     /// This is missing.
-    No(Lack),
+    No(Missing),
     /// What is missing could not be determined.
-    Unknown(Doubt),
+    Unknown(Undetermined),
 }
 
-/// What is missing.
+/// A requirement that is not met.
+///
+/// # Examples
+///
+/// ```
+/// use stoop_bpf::{Capability, Missing};
+///
+/// let missing = Missing::Capabilities(vec![Capability::Bpf, Capability::Perfmon]);
+/// assert_eq!(
+///     missing.to_string(),
+///     "CAP_BPF and CAP_PERFMON missing (CAP_SYS_ADMIN is sufficient as well)"
+/// );
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Lack {
+pub enum Missing {
     /// A 64-bit little-endian machine.
     Machine,
     /// `bpf(2)`: the kernel was built without it.
@@ -59,36 +71,37 @@ pub enum Capability {
 
 /// A step that failed for a reason from which nothing can be concluded.
 #[derive(Debug)]
-pub struct Doubt {
+pub struct Undetermined {
     /// The step.
     pub step: &'static str,
     /// Its error.
     pub error: io::Error,
 }
 
-impl Doubt {
-    pub(crate) fn new(step: &'static str, error: io::Error) -> Doubt {
-        Doubt { step, error }
+impl Undetermined {
+    pub(crate) fn new(step: &'static str, error: io::Error) -> Undetermined {
+        Undetermined { step, error }
     }
 }
 
 /// Explains an `EPERM` from the capabilities of this thread and the configuration of the machine.
 pub(crate) fn refusal(error: io::Error) -> Unavailable {
     let Ok(sets) = capabilities(None) else {
-        return Doubt::new("asking for permission, and for our capabilities", error).into();
+        return Undetermined::new("loading a test program, and reading our capabilities", error).into();
     };
     let missing = missing(sets.effective);
     if !missing.is_empty() {
-        return Lack::Capabilities(missing).into();
+        return Missing::Capabilities(missing).into();
     }
     if !in_first_user_namespace() {
-        return Lack::UserNamespace.into();
+        return Missing::UserNamespace.into();
     }
-    Doubt::new(if is_filtered() { WITH_FILTER } else { WITH_ALL }, error).into()
+    Undetermined::new(if is_filtered() { WITH_FILTER } else { WITH_ALL }, error).into()
 }
 
-const WITH_ALL: &str = "asking for permission, with the capabilities that it takes";
-const WITH_FILTER: &str = "asking for permission, with the capabilities that it takes, but with a filter for system calls (seccomp)";
+const WITH_ALL: &str = "loading a test program with the required capabilities";
+const WITH_FILTER: &str =
+    "loading a test program with the required capabilities, but with a system call filter (seccomp)";
 
 /// Returns whether a seccomp filter applies to this thread. What it permits cannot be determined.
 fn is_filtered() -> bool {
@@ -117,23 +130,23 @@ fn in_first_user_namespace() -> bool {
     std::fs::metadata("/proc/self/ns/user").map_or(true, |metadata| metadata.ino() == FIRST)
 }
 
-impl From<Lack> for Unavailable {
-    fn from(lack: Lack) -> Unavailable {
-        Unavailable::No(lack)
+impl From<Missing> for Unavailable {
+    fn from(missing: Missing) -> Unavailable {
+        Unavailable::No(missing)
     }
 }
 
-impl From<Doubt> for Unavailable {
-    fn from(doubt: Doubt) -> Unavailable {
-        Unavailable::Unknown(doubt)
+impl From<Undetermined> for Unavailable {
+    fn from(cause: Undetermined) -> Unavailable {
+        Unavailable::Unknown(cause)
     }
 }
 
 impl From<Unavailable> for Support {
     fn from(unavailable: Unavailable) -> Support {
         match unavailable {
-            Unavailable::No(lack) => Support::No(lack),
-            Unavailable::Unknown(doubt) => Support::Unknown(doubt),
+            Unavailable::No(missing) => Support::No(missing),
+            Unavailable::Unknown(cause) => Support::Unknown(cause),
         }
     }
 }
@@ -147,25 +160,29 @@ impl std::fmt::Display for Capability {
     }
 }
 
-impl std::fmt::Display for Lack {
+impl std::fmt::Display for Missing {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Lack::Machine => f.write_str("this machine is not little-endian with 64 bits"),
-            Lack::Call => f.write_str("the kernel has no bpf(2)"),
-            Lack::TypeInformation => f.write_str("the kernel shows no type information in '/sys/kernel/btf'"),
-            Lack::Type(error) => write!(f, "in the kernel's type information: {error}"),
-            Lack::Capabilities(missing) => {
-                let names: Vec<String> = missing.iter().map(Capability::to_string).collect();
-                write!(f, "{} missing (CAP_SYS_ADMIN would do instead)", names.join(" and "))
+            Missing::Machine => f.write_str("not a 64-bit little-endian machine"),
+            Missing::Call => f.write_str("the kernel was built without bpf(2)"),
+            Missing::TypeInformation => {
+                f.write_str("the kernel provides no type information in '/sys/kernel/btf'")
             }
-            Lack::UserNamespace => f.write_str("the capabilities there are belong to a user namespace"),
-            Lack::PidNamespace => f.write_str("this process is not in the first namespace of process ids"),
-            Lack::Verifier(log) => write!(f, "the kernel's verifier refuses the program: {log}"),
+            Missing::Type(error) => write!(f, "in the kernel's type information: {error}"),
+            Missing::Capabilities(missing) => {
+                let names: Vec<String> = missing.iter().map(Capability::to_string).collect();
+                write!(f, "{} missing (CAP_SYS_ADMIN is sufficient as well)", names.join(" and "))
+            }
+            Missing::UserNamespace => {
+                f.write_str("the capabilities of this process belong to another user namespace")
+            }
+            Missing::PidNamespace => f.write_str("this process is not in the initial pid namespace"),
+            Missing::Verifier(log) => write!(f, "the kernel's verifier rejected the program: {log}"),
         }
     }
 }
 
-impl std::fmt::Display for Doubt {
+impl std::fmt::Display for Undetermined {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}: {}", self.step, self.error)
     }
@@ -174,8 +191,8 @@ impl std::fmt::Display for Doubt {
 impl std::fmt::Display for Unavailable {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Unavailable::No(lack) => lack.fmt(f),
-            Unavailable::Unknown(doubt) => doubt.fmt(f),
+            Unavailable::No(missing) => missing.fmt(f),
+            Unavailable::Unknown(cause) => cause.fmt(f),
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::asm::{Assembler, Reg};
 use crate::layout::Layout;
 use crate::program::program;
 use crate::record::{Record, Records, TableKey};
-use crate::support::{Doubt, Lack, Support, Unavailable, refusal};
+use crate::support::{Missing, Support, Unavailable, Undetermined, refusal};
 use crate::sys;
 use crate::types::Types;
 
@@ -21,6 +21,20 @@ const LOG_BYTES: usize = 256 << 10;
 const TRIES: usize = 5;
 
 /// Checks whether this process can list sockets with [`TaskFiles`], by loading the program.
+///
+/// # Examples
+///
+/// ```
+/// use stoop_bpf::{Missing, Support};
+///
+/// match stoop_bpf::probe() {
+///     Support::Yes => {}
+///     Support::No(Missing::Capabilities(missing)) => eprintln!("run it with {missing:?}"),
+///     Support::No(missing) => eprintln!("unavailable on this machine: {missing}"),
+///     // Not a negative answer: try again, or report the error.
+///     Support::Unknown(cause) => eprintln!("cannot determine whether it is available: {cause}"),
+/// }
+/// ```
 pub fn probe() -> Support {
     match TaskFiles::load() {
         Ok(_) => Support::Yes,
@@ -43,6 +57,21 @@ impl TaskFiles {
     ///
     /// # Errors
     /// Returns an error that names what is missing, or why that could not be determined.
+    ///
+    /// # Examples
+    ///
+    /// Fall back to `/proc` without the privilege:
+    ///
+    /// ```
+    /// use stoop_bpf::{TaskFiles, Unavailable};
+    ///
+    /// let owners_from = match TaskFiles::load() {
+    ///     Ok(_program) => "BPF".to_owned(),
+    ///     Err(Unavailable::No(missing)) => format!("/proc: {missing}"),
+    ///     Err(unknown) => format!("/proc, perhaps only this time: {unknown}"),
+    /// };
+    /// assert!(owners_from == "BPF" || owners_from.starts_with("/proc"));
+    /// ```
     pub fn load() -> Result<TaskFiles, Unavailable> {
         TaskFiles::load_with(true)
     }
@@ -54,22 +83,31 @@ impl TaskFiles {
     ///
     /// # Errors
     /// Returns an error that names what is missing, or why that could not be determined.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// if let Ok(program) = stoop_bpf::TaskFiles::load_without_names() {
+    ///     assert!(program.read()?.iter().all(|record| record.name.is_none()));
+    /// }
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn load_without_names() -> Result<TaskFiles, Unavailable> {
         TaskFiles::load_with(false)
     }
 
     fn load_with(names: bool) -> Result<TaskFiles, Unavailable> {
         if cfg!(not(all(target_endian = "little", target_pointer_width = "64"))) {
-            return Err(Lack::Machine.into());
+            return Err(Missing::Machine.into());
         }
-        ask_for_permission()?;
+        check_permission()?;
         first_pid_namespace()?;
         let types = Types::open().map_err(|error| match error.kind() {
-            ErrorKind::NotFound => Lack::TypeInformation.into(),
-            _ => Unavailable::from(Doubt::new("reading the kernel's type information", error)),
+            ErrorKind::NotFound => Missing::TypeInformation.into(),
+            _ => Unavailable::from(Undetermined::new("reading the kernel's type information", error)),
         })?;
-        let layout = Layout::of(&types, names).map_err(Lack::Type)?;
-        let code = program(&layout).map_err(Lack::Type)?;
+        let layout = Layout::of(&types, names).map_err(Missing::Type)?;
+        let code = program(&layout).map_err(Missing::Type)?;
         TaskFiles::start(&code, layout.iterator.0)
     }
 
@@ -78,8 +116,8 @@ impl TaskFiles {
             Some(libc::EPERM) => refusal(error),
             _ => rejection(code, iterator),
         })?;
-        let link =
-            sys::link(program.as_fd()).map_err(|error| Doubt::new("making the iterator's link", error))?;
+        let link = sys::link(program.as_fd())
+            .map_err(|error| Undetermined::new("creating the iterator's link", error))?;
         Ok(TaskFiles { link })
     }
 
@@ -90,6 +128,22 @@ impl TaskFiles {
     ///
     /// # Errors
     /// Returns an error if the iterator cannot be created or read.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::os::fd::AsRawFd;
+    /// # use std::os::unix::net::UnixStream;
+    /// # use stoop_bpf::TaskFiles;
+    /// let Ok(program) = TaskFiles::load() else { return Ok(()) };
+    /// let (one, _other) = UnixStream::pair()?;
+    /// let fd = one.as_raw_fd() as u32;
+    /// let mut own = program.read()?;
+    /// own.retain(|record| record.pid == std::process::id() && record.fd == fd);
+    /// let [record] = own[..] else { panic!("it was open during the whole reading") };
+    /// assert_eq!(record.name, None, "a socket pair has no name");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn read(&self) -> io::Result<Vec<Record>> {
         let mut records = Vec::new();
         self.read_each(|record| records.push(record))?;
@@ -109,6 +163,17 @@ impl TaskFiles {
     /// # Errors
     /// Returns an error if the iterator cannot be created (no file descriptors or no memory left)
     /// or read.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let Ok(program) = stoop_bpf::TaskFiles::load() else { return Ok(()) };
+    /// let mut per_process = std::collections::BTreeMap::<u32, usize>::new();
+    /// program.read_each(|record| *per_process.entry(record.pid).or_default() += 1)?;
+    /// // A pid of the initial pid namespace.
+    /// assert!(!per_process.contains_key(&0));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn read_each(&self, mut each: impl FnMut(Record)) -> io::Result<()> {
         let mut tables = Tables::default();
         drain(File::from(sys::iterate(self.link.as_fd())?), |record| {
@@ -151,15 +216,15 @@ fn drain(mut iterator: impl Read, mut each: impl FnMut(Record)) -> io::Result<()
     }
 }
 
-/// Requests what the kernel refuses to unprivileged callers before it checks anything else
-/// (K-BPF-4).
-fn ask_for_permission() -> Result<(), Unavailable> {
+/// Checks the permission by loading a program that the kernel refuses to unprivileged callers
+/// before it checks anything else (K-BPF-4).
+fn check_permission() -> Result<(), Unavailable> {
     let mut code = Assembler::default();
     code.set(Reg::R0, 0);
     code.exit();
     match load(&code.finish(), 0, &mut []).map_err(|error| (error.raw_os_error(), error)) {
         Err((Some(libc::EPERM), error)) => Err(refusal(error)),
-        Err((Some(libc::ENOSYS), _)) => Err(Lack::Call.into()),
+        Err((Some(libc::ENOSYS), _)) => Err(Missing::Call.into()),
         // The program names no valid iterator. Being refused for that reason is the expected
         // answer.
         _ => Ok(()),
@@ -173,19 +238,21 @@ fn first_pid_namespace() -> Result<(), Unavailable> {
     /// The inode of the initial PID namespace, the same on every machine.
     const FIRST: u64 = 0xEFFF_FFFC;
     let metadata = std::fs::metadata("/proc/self/ns/pid");
-    let metadata = metadata.map_err(|error| Doubt::new("looking for the namespace of process ids", error))?;
-    if metadata.ino() == FIRST { Ok(()) } else { Err(Lack::PidNamespace.into()) }
+    let metadata = metadata.map_err(|error| Undetermined::new("reading the pid namespace", error))?;
+    if metadata.ino() == FIRST { Ok(()) } else { Err(Missing::PidNamespace.into()) }
 }
 
 /// Loads a rejected program again, to obtain the verifier's log.
 fn rejection(code: &[u64], iterator: u32) -> Unavailable {
     let mut log = vec![0; LOG_BYTES];
     match load(code, iterator, &mut log) {
-        Err(error) if log[0] == 0 => Doubt::new("loading the program", error).into(),
-        Err(_) => Lack::Verifier(last_lines(&log)).into(),
-        Ok(_) => {
-            Doubt::new("loading the program", io::Error::other("refused, and accepted when asked why")).into()
-        }
+        Err(error) if log[0] == 0 => Undetermined::new("loading the program", error).into(),
+        Err(_) => Missing::Verifier(last_lines(&log)).into(),
+        Ok(_) => Undetermined::new(
+            "loading the program",
+            io::Error::other("rejected, and accepted when loaded again"),
+        )
+        .into(),
     }
 }
 
@@ -304,7 +371,7 @@ mod tests {
         let mut code = Assembler::default();
         code.exit();
         match TaskFiles::start(&code.finish(), Layout::of(&types, true).unwrap().iterator.0) {
-            Err(Unavailable::No(Lack::Verifier(words))) => assert!(words.contains("R0"), "{words}"),
+            Err(Unavailable::No(Missing::Verifier(words))) => assert!(words.contains("R0"), "{words}"),
             other => panic!("{other:?}"),
         }
     }

@@ -1,5 +1,5 @@
-//! Type information made up by the tests: fields are found where they were put, and nothing that is
-//! wrong with it is more than an error.
+//! Type information built by the tests: fields are found at their offsets, and invalid information
+//! is an error.
 
 use proptest::prelude::*;
 use stoop_bpf::{Btf, BtfError, Field, Kind, TypeId};
@@ -12,7 +12,7 @@ const TYPEDEF: u32 = 8;
 const FUNC: u32 = 12;
 const BIT_SIZES: u32 = 1 << 31;
 
-/// Type information that is being made up.
+/// Builds type information.
 #[derive(Default)]
 struct Made {
     types: Vec<u8>,
@@ -34,7 +34,7 @@ impl Made {
         at
     }
 
-    /// Adds a type and gives its number.
+    /// Adds a type and returns its id.
     fn add(&mut self, name: &str, info: u32, size_or_type: u32, tail: &[u32]) -> u32 {
         let words = [self.string(name), info, size_or_type];
         self.types.extend(words.iter().chain(tail).flat_map(|word| word.to_le_bytes()));
@@ -46,7 +46,7 @@ impl Made {
         self.add("number", INT << 24, len_bytes, &[len_bytes * 8])
     }
 
-    /// A structure or union, its members as name, type and place.
+    /// Adds a structure or union, with its members as name, type and bit offset.
     fn outer(&mut self, name: &str, kind: u32, len_bytes: u32, members: &[(String, u32, u32)]) -> u32 {
         let tail: Vec<u32> =
             members.iter().flat_map(|(name, kind, place)| [self.string(name), *kind, *place]).collect();
@@ -129,7 +129,7 @@ fn circles_are_given_up() {
     names.add("other", TYPEDEF << 24, 1, &[]);
     names.outer("outer", STRUCT, 8, &[member("a", 1, 0)]);
     assert!(matches!(field(&names.blob(), "a"), Err(BtfError::Malformed(_))));
-    // Each holds itself twice: looked through to the end, that would never end.
+    // Each contains itself twice: a complete search would not terminate.
     let mut nested = Made::new();
     nested.outer("outer", STRUCT, 8, &[member("", 1, 0), member("", 1, 0)]);
     assert!(matches!(field(&nested.blob(), "a"), Err(BtfError::Malformed(_))));
@@ -162,7 +162,7 @@ fn types_are_found_by_their_number_wherever_they_are() {
     }
 }
 
-/// A structure whose leaves have the names `f0`, `f1` …, each 8 bytes behind the one before.
+/// Adds a structure whose leaves are named `f0`, `f1` …, 8 bytes apart.
 fn nest(made: &mut Made, shape: &[u8], leaves: &mut u32) -> u32 {
     let begin = *leaves;
     let int = made.int(8);
@@ -181,7 +181,7 @@ fn nest(made: &mut Made, shape: &[u8], leaves: &mut u32) -> u32 {
 }
 
 proptest! {
-    /// Every leaf of every shape lies where it was put.
+    /// Every leaf is found at its offset, whatever the shape.
     #[test]
     fn every_leaf_is_found(shape in proptest::collection::vec(any::<u8>(), 1..20)) {
         let mut made = Made::new();
@@ -196,7 +196,7 @@ proptest! {
         prop_assert!(beyond.is_err());
     }
 
-    /// Any bytes behind a header that is right: an answer, and in time.
+    /// Arbitrary bytes after a valid header give a result, in limited time.
     #[test]
     fn no_bytes_are_too_wild(types in proptest::collection::vec(any::<u8>(), 0..600)) {
         let made = Made { types, strings: b"\0outer\0a\0does\0".to_vec(), count: 0 };

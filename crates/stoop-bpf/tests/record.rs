@@ -1,9 +1,9 @@
-//! Records from a stream that is cut anywhere.
+//! Decodes records from a stream that is split anywhere.
 
 use proptest::prelude::*;
-use stoop_bpf::{CutShort, RECORD_BYTES, Record, Records};
+use stoop_bpf::{RECORD_BYTES, Record, Records, TruncatedRecord};
 
-fn records(pieces: &[&[u8]]) -> (Vec<Record>, Result<(), CutShort>) {
+fn records(pieces: &[&[u8]]) -> (Vec<Record>, Result<(), TruncatedRecord>) {
     let (mut records, mut found) = (Records::default(), Vec::new());
     for piece in pieces {
         records.feed(piece, |record| found.push(record));
@@ -26,7 +26,7 @@ fn a_name_without_an_end_is_as_long_as_its_place() {
 }
 
 proptest! {
-    /// However the bytes are cut, the same records come out, and the same is left over.
+    /// Splitting the bytes anywhere changes neither the records nor the remainder.
     #[test]
     fn cuts_change_nothing(
         data in proptest::collection::vec(any::<u8>(), 0..5 * RECORD_BYTES),

@@ -1,13 +1,13 @@
-//! Who may load the program; and what is said to be missing to those who may not.
+//! Privileges that loading the program requires, and what is reported to be missing without them.
 
 use std::thread;
 
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
-use stoop_bpf::{Capability, Lack, Support, TaskFiles, Unavailable, probe};
+use stoop_bpf::{Capability, Missing, Support, TaskFiles, Unavailable, probe};
 use stoop_kernel_facts::{Errno, forbid_call, in_child, libc, unshare};
 use stoop_testkit::{NOBODY, Role, is_root, role, skip};
 
-/// Leaves the test where the program cannot be loaded by root either.
+/// Skips the test if root cannot load the program either.
 macro_rules! needs_the_iterator {
     () => {
         if !is_root() {
@@ -15,13 +15,13 @@ macro_rules! needs_the_iterator {
         }
         match probe() {
             Support::Yes => {}
-            Support::No(lack) => skip!("lacks the iterator: {lack}"),
-            Support::Unknown(doubt) => skip!("lacks the iterator: {doubt}"),
+            Support::No(missing) => skip!("lacks the iterator: {missing}"),
+            Support::Unknown(cause) => skip!("lacks the iterator: {cause}"),
         }
     };
 }
 
-/// What loading says on a thread that has these capabilities and no other.
+/// Returns the result of loading on a thread that has only these capabilities.
 fn with_capabilities(effective: CapabilitySet) -> Result<(), Unavailable> {
     let load = move || {
         let sets = CapabilitySets { effective, permitted: effective, inheritable: CapabilitySet::empty() };
@@ -39,7 +39,7 @@ fn loading_takes_two_capabilities_or_one() {
     assert!(with_capabilities(bpf | perfmon).is_ok());
     assert!(with_capabilities(CapabilitySet::SYS_ADMIN).is_ok());
     let missing = |has| match with_capabilities(has) {
-        Err(Unavailable::No(Lack::Capabilities(missing))) => missing,
+        Err(Unavailable::No(Missing::Capabilities(missing))) => missing,
         other => panic!("{other:?}"),
     };
     assert_eq!(missing(bpf), [Capability::Perfmon]);
@@ -52,9 +52,12 @@ fn loading_takes_two_capabilities_or_one() {
 fn an_ordinary_user_is_told_what_is_missing() {
     const TEST: &str = "an_ordinary_user_is_told_what_is_missing";
     if role().is_some() {
-        let Support::No(lack) = probe() else { panic!("{:?}", probe()) };
-        assert_eq!(lack, Lack::Capabilities(vec![Capability::Bpf, Capability::Perfmon]));
-        assert_eq!(lack.to_string(), "CAP_BPF and CAP_PERFMON missing (CAP_SYS_ADMIN would do instead)");
+        let Support::No(missing) = probe() else { panic!("{:?}", probe()) };
+        assert_eq!(missing, Missing::Capabilities(vec![Capability::Bpf, Capability::Perfmon]));
+        assert_eq!(
+            missing.to_string(),
+            "CAP_BPF and CAP_PERFMON missing (CAP_SYS_ADMIN is sufficient as well)"
+        );
         return;
     }
     if !is_root() {
@@ -63,13 +66,13 @@ fn an_ordinary_user_is_told_what_is_missing() {
     Role::new(TEST, "nobody").user(NOBODY, NOBODY).run();
 }
 
-/// What is missing, in a process forked for this, after `work`; as an exit code: only plain values
-/// come back from there.
+/// Returns what is missing in a forked process after `work`, as an exit code, because only an
+/// integer can be returned from there.
 fn code_after(work: impl FnOnce() -> Result<(), Errno>) -> i32 {
     match work().map(|()| probe()) {
         Err(_) => 2,
-        Ok(Support::No(Lack::UserNamespace)) => 3,
-        Ok(Support::No(Lack::PidNamespace)) => 4,
+        Ok(Support::No(Missing::UserNamespace)) => 3,
+        Ok(Support::No(Missing::PidNamespace)) => 4,
         Ok(_) => 5,
     }
 }
@@ -109,8 +112,8 @@ fn a_filter_for_system_calls_is_named_as_what_may_refuse() {
         thread::spawn(filtered).join().unwrap()
     };
     match said(Errno::PERM) {
-        Support::Unknown(doubt) => assert!(doubt.to_string().contains("(seccomp)"), "{doubt}"),
+        Support::Unknown(cause) => assert!(cause.to_string().contains("(seccomp)"), "{cause}"),
         other => panic!("{other:?}"),
     }
-    assert!(matches!(said(Errno::NOSYS), Support::No(Lack::Call)));
+    assert!(matches!(said(Errno::NOSYS), Support::No(Missing::Call)));
 }

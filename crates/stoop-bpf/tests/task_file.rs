@@ -1,4 +1,5 @@
-//! The `task_file` iterator for real: what it lists, and whom it visits.
+//! The `task_file` iterator on the running kernel: which file descriptors it lists, and which
+//! threads it visits.
 
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
@@ -11,7 +12,7 @@ use rustix::fs::fstat;
 use rustix::net::sockopt::socket_cookie;
 use rustix::process::geteuid;
 use rustix::thread::gettid;
-use stoop_bpf::{Lack, Record, TaskFiles, Unavailable};
+use stoop_bpf::{Missing, Record, TaskFiles, Unavailable};
 use stoop_kernel_facts::{
     Name, STREAM, accept, bind, client, in_new_network, libc, listen, listener, pair, socket,
     with_own_descriptors,
@@ -20,22 +21,24 @@ use stoop_testkit::{Role, eventually, is_root, role, skip};
 
 const DATAGRAM: i32 = libc::SOCK_DGRAM;
 
-/// The program, or why it cannot be had here. What the verifier refuses is no lack of this machine
-/// but a fault of ours.
+/// Loads the program, or returns why it is unavailable. A rejection by the verifier is a bug in
+/// this crate and panics.
 fn program() -> Result<TaskFiles, String> {
     match TaskFiles::load() {
         Ok(program) => Ok(program),
-        Err(Unavailable::No(lack @ (Lack::Verifier(_) | Lack::Type(_)))) if is_root() => panic!("{lack}"),
+        Err(Unavailable::No(missing @ (Missing::Verifier(_) | Missing::Type(_)))) if is_root() => {
+            panic!("{missing}")
+        }
         Err(unavailable) => Err(unavailable.to_string()),
     }
 }
 
-/// The program in the variable, or a skip.
+/// Loads the program into the variable, or skips the test.
 macro_rules! loaded {
     () => {
         match program() {
             Ok(program) => program,
-            Err(lack) => skip!("lacks the iterator: {lack}"),
+            Err(missing) => skip!("lacks the iterator: {missing}"),
         }
     };
 }
@@ -44,7 +47,7 @@ fn inode(socket: &OwnedFd) -> u32 {
     fstat(socket).unwrap().st_ino as u32
 }
 
-/// The records of one descriptor of this process.
+/// Returns the records of one file descriptor of this process.
 fn listed(program: &TaskFiles, socket: &OwnedFd) -> Vec<Record> {
     let (inode, fd) = (inode(socket), socket.as_raw_fd() as u32);
     let mine = |record: &Record| record.pid == std::process::id() && record.fd == fd && record.inode == inode;
@@ -128,7 +131,7 @@ fn a_thread_with_descriptors_of_its_own_is_visited_too() {
     const TEST: &str = "a_thread_with_descriptors_of_its_own_is_visited_too";
     let program = loaded!();
     if role().is_none() {
-        // By itself: such a thread has copies of what the other tests open.
+        // In a process of its own: such a thread has copies of what other tests open.
         return Role::new(TEST, "alone").run();
     }
     let (one, _other) = pair(STREAM);
@@ -142,7 +145,7 @@ fn a_thread_with_descriptors_of_its_own_is_visited_too() {
     expected.sort_unstable();
     tids.sort_unstable();
     assert_eq!(tids, expected);
-    // It is joined a little before its table is gone.
+    // A thread is joined shortly before its table is freed.
     eventually(Duration::from_secs(20), || listed(&program, &one).len() == 1);
 }
 
@@ -185,7 +188,8 @@ fn one_program_is_read_again_and_again() {
     assert_eq!(listed(&program, &later).len(), 1, "each read begins anew");
 }
 
-/// Others come, go, open and close all the time; what stays is there each time, once.
+/// Other processes start, exit, open and close sockets meanwhile. A socket that stays is listed
+/// once by each reading.
 #[test]
 fn what_stays_is_seen_among_what_goes() {
     const READS: usize = 40;

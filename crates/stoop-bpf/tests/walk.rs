@@ -1,5 +1,5 @@
-//! The iterator and a walk through `/proc` on the same state of the machine: the same answer, for
-//! every process of it.
+//! Compares the iterator with a walk through `/proc` on the same state of the machine: the results
+//! must be equal for every process.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -10,10 +10,10 @@ use stoop_bpf::{Support, TaskFiles, probe};
 use stoop_kernel_facts::{STREAM, dump, pair};
 use stoop_testkit::{Role, is_root, role, skip};
 
-/// Of each process: descriptor and inode of its sockets.
+/// The file descriptor and inode of each socket, by process.
 type Sockets = BTreeMap<u32, BTreeSet<(u32, u32)>>;
 
-/// The sockets of all families that `/proc` shows.
+/// Returns the sockets of all families in `/proc`.
 fn walked() -> Sockets {
     let processes = fs::read_dir("/proc").unwrap().flatten();
     let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
@@ -21,7 +21,7 @@ fn walked() -> Sockets {
 }
 
 fn sockets_of(pid: u32) -> BTreeSet<(u32, u32)> {
-    // A process that has ended meanwhile has none.
+    // A process that has exited meanwhile has none.
     let Ok(descriptors) = fs::read_dir(format!("/proc/{pid}/fd")) else { return BTreeSet::new() };
     let named = |path: &Path| Some((path.file_name()?.to_str()?.parse().ok()?, inode_of(path)?));
     descriptors.flatten().filter_map(|entry| named(&entry.path())).collect()
@@ -34,7 +34,7 @@ fn inode_of(link: &Path) -> Option<u32> {
 
 fn iterated(program: &TaskFiles) -> Sockets {
     let mut found = Sockets::new();
-    // The walk sees the table of the process alone.
+    // The walk sees only the table of the process, not those of its threads.
     for record in program.read().unwrap().iter().filter(|record| record.tid == record.pid) {
         assert!(found.entry(record.pid).or_default().insert((record.fd, record.inode)), "twice: {record:?}");
     }
@@ -63,8 +63,8 @@ fn the_iterator_and_the_walk_agree() {
     }
     let program = TaskFiles::load().unwrap();
     let mut last = Compared::default();
-    // What another process opens and closes between the two walks is no difference; so it has to be one
-    // each time.
+    // Another process may open and close a socket between the two walks, so only a difference that
+    // appears each time counts.
     for _ in 0..10 {
         last = compare(&program);
         if last.differences.is_empty() {
@@ -87,7 +87,7 @@ struct Compared {
 }
 
 /// Compares the two for each process that had the same sockets before and after the iterator was
-/// read: all that are local, and no other.
+/// read. The iterator must list all Unix sockets, and no others.
 fn compare(program: &TaskFiles) -> Compared {
     let before = walked();
     let iterated = iterated(program);

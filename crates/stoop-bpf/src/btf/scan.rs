@@ -106,6 +106,22 @@ impl<'b> Btf<'b> {
     /// # Errors
     /// Returns an error if the bytes are not valid BTF ([`BtfError::Malformed`]). A wanted type
     /// that is missing is reported by [`type_id`](Btf::type_id) and [`field`](Btf::field).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use stoop_bpf::{Btf, BtfError, Kind};
+    ///
+    /// let Ok(blob) = std::fs::read("/sys/kernel/btf/vmlinux") else { return Ok(()) };
+    /// let btf = Btf::scan(&blob, &[(Kind::STRUCT, "task_struct")])?;
+    /// assert!(btf.field("task_struct", "comm")?.len_bytes >= 16);
+    /// assert!(matches!(btf.field("task_struct", "other"), Err(BtfError::NoField(_))));
+    /// // Only what was requested is found.
+    /// assert!(matches!(btf.type_id(Kind::STRUCT, "sock"), Err(BtfError::NoType(_))));
+    ///
+    /// assert!(matches!(Btf::scan(b"not BTF", &[]), Err(BtfError::Malformed(_))));
+    /// # Ok::<(), BtfError>(())
+    /// ```
     pub fn scan(blob: &'b [u8], wanted: &'b [(Kind, &'b str)]) -> Result<Btf<'b>, BtfError> {
         let (types, strings) = sections(blob)?;
         let mut btf =
