@@ -13,7 +13,7 @@ fn main() -> stoop::Result<()> {
     };
     for process in snapshot.processes_of(other) {
         let command = stoop::escaped(process.command.as_encoded_bytes());
-        println!("{} {command} {}", process.pid, process.place);
+        println!("{} {command} {}", process.pid, process.workload);
     }
     // Without privileges, processes of other users are known only from their sockets.
     for missing in &snapshot.missing {

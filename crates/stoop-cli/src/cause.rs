@@ -20,7 +20,7 @@ fn predicted(error: &stoop::Error) -> Option<Explanation> {
     let mut explanation = Explanation::default();
     explanation.next = verdict.next.into_iter().chain(walk(verdict.cause, &question)).collect();
     explanation.why = verdict.why;
-    explanation.seen = verdict.seen.into_iter().chain(verdict.cautions).collect();
+    explanation.seen = verdict.seen.into_iter().chain(verdict.caveats).collect();
     Some(explanation)
 }
 
@@ -38,7 +38,7 @@ fn question(error: &stoop::Error) -> Option<Question> {
         _ => return None,
     };
     let address = error.subject().filter(|address| !address.is_unnamed())?.clone();
-    Some(Question { operation, kind: error.socket_kind(), address, subject: Who::Ourselves })
+    Some(Question { operation, kind: error.socket_kind(), address, subject: Who::CurrentProcess })
 }
 
 fn foretells(verdict: &Verdict, error: &stoop::Error) -> bool {

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use stoop::{Address, Connect, Connection, Place, Stream, Target, escaped};
-use stoop_inspect::endpoints::{self, Candidate, Elsewhere, Name, Source, Surroundings};
+use stoop_inspect::endpoints::{self, Candidate, Environment, Name, NotLocal, Source};
 
 use crate::docker_config::{context_host, current_context};
 use crate::exit::Exit;
@@ -140,7 +140,7 @@ fn first(
 /// the report lists the addresses tried.
 fn nobody(name: Name, failures: Vec<(&Candidate, stoop::Error)>) -> Failure {
     let is_telling = |(candidate, error): &&(&Candidate, stoop::Error)| {
-        !error.is_not_found() || !matches!(candidate.source, Source::Usual(_))
+        !error.is_not_found() || !matches!(candidate.source, Source::Default(_))
     };
     match failures.iter().find(is_telling) {
         Some((candidate, error)) => not_reached(name, candidate, error),
@@ -161,9 +161,9 @@ fn not_reached(name: Name, candidate: &Candidate, error: &stoop::Error) -> Failu
 /// Describes how a name led to an address.
 fn why_there(name: Name, candidate: &Candidate) -> String {
     match &candidate.source {
-        Source::Usual(service) => {
+        Source::Default(service) => {
             format!(
-                "nothing says where '{}' is, and this is the usual place of {}",
+                "no configuration names the address of '{}', and this is the default address of {}",
                 name.word(),
                 service.what
             )
@@ -173,7 +173,7 @@ fn why_there(name: Name, candidate: &Candidate) -> String {
 }
 
 fn not_found(name: Name, failures: &[(&Candidate, stoop::Error)]) -> Failure {
-    let what = format!("cannot find '{}': no socket at any of its usual places", name.word());
+    let what = format!("cannot find '{}': no socket at any of its default addresses", name.word());
     let report = Failure::new(Exit::Failed, what).why("it is not installed, or it has not been started");
     let report = failures.iter().fold(report, |report, (candidate, _)| {
         report.seen(format!("nothing at '{}', {}", candidate.address, candidate.source))
@@ -196,7 +196,7 @@ fn candidates(name: Name) -> Result<Vec<Candidate>, Failure> {
     let variable = |name: &str| std::env::var(name).ok();
     let context = if name == Name::Docker { docker_context()? } else { None };
     let crictl = if name == Name::Cri { crictl_config() } else { None };
-    let around = Surroundings {
+    let around = Environment {
         variable: Some(&variable),
         docker_context: context.as_ref().map(|(name, host)| (name.as_str(), host.as_str())),
         crictl_config: crictl.as_ref().map(|(path, text)| (path.as_str(), text.as_str())),
@@ -204,7 +204,7 @@ fn candidates(name: Name) -> Result<Vec<Candidate>, Failure> {
     endpoints::find(name, &around).map_err(|elsewhere| not_here(name, &elsewhere))
 }
 
-fn not_here(name: Name, elsewhere: &Elsewhere) -> Failure {
+fn not_here(name: Name, elsewhere: &NotLocal) -> Failure {
     let report = Failure::new(Exit::Failed, format!("cannot reach '{}': {elsewhere}", name.word()))
         .why("stoop speaks over local sockets only");
     match &elsewhere.source {

@@ -7,13 +7,29 @@ use std::path::{Path, PathBuf};
 use crate::model::{Snapshot, SocketId};
 
 impl Snapshot {
-    /// Returns whether the socket was given this path when it was bound.
+    /// Returns whether the socket was bound to this path.
     ///
     /// Both paths are compared as they are written, without `.` components. A relative name is
     /// resolved against the *present* working directory of one of the socket's owners. `path` must
     /// be absolute. This reads links in `/proc` only for sockets with a relative name that has the
     /// same last component.
-    pub fn was_given(&self, id: SocketId, path: &Path) -> bool {
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use stoop_inspect::{Inspector, Options};
+    ///
+    /// # let path = std::env::temp_dir().join(format!("stoop-doc-bound-{}", std::process::id()));
+    /// let server = stoop::Bind::new(&path).listen()?;
+    /// std::fs::remove_file(&path).unwrap();
+    /// let snapshot = Inspector::new(Options::default()).snapshot();
+    /// let id = snapshot.socket_of(&server).unwrap();
+    /// // The kernel keeps the name, whatever has become of the file.
+    /// assert!(snapshot.was_bound_to(id, &path));
+    /// assert!(!snapshot.was_bound_to(id, &path.with_extension("other")));
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
+    pub fn was_bound_to(&self, id: SocketId, path: &Path) -> bool {
         let Some(name) = self[id].name.as_path() else { return false };
         if name.file_name() != path.file_name() {
             return false;

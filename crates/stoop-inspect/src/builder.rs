@@ -1,5 +1,5 @@
-//! Constructors for snapshots without a machine, to test code that reads snapshots. Fields that are
-//! not parameters here can be set afterwards.
+//! Constructors of a snapshot and its parts, to test code that reads snapshots. Fields that are not
+//! parameters can be set afterwards.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -30,7 +30,20 @@ impl SocketId {
 
 impl Snapshot {
     /// Creates a snapshot of these sockets and processes, in one network namespace, with nothing
-    /// missing.
+    /// missing. For tests of code that reads snapshots.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use stoop::Kind;
+    /// use stoop_inspect::{Owner, Pid, Process, Snapshot, Socket, SocketId, SocketIno, State};
+    ///
+    /// let mut socket = Socket::new(SocketIno(7), Kind::Stream, State::Listening);
+    /// socket.owners = vec![Owner::new(Pid(12), 3)];
+    /// let snapshot = Snapshot::of(vec![socket], [Process::new(Pid(12), "app")]);
+    /// let mut names = snapshot.processes_of(SocketId::new(0)).map(|process| &process.command);
+    /// assert_eq!(names.next().unwrap(), "app");
+    /// ```
     pub fn of(sockets: Vec<Socket>, processes: impl IntoIterator<Item = Process>) -> Snapshot {
         let ino = sockets.first().map_or(NamespaceIno(0), |socket| socket.namespace);
         Snapshot {
@@ -44,7 +57,7 @@ impl Snapshot {
                 is_read: true,
             }],
             missing: Vec::new(),
-            owners_from: OwnersFrom::Nowhere,
+            owners_from: OwnersFrom::NotRead,
             taken: SystemTime::UNIX_EPOCH,
         }
     }
@@ -92,7 +105,7 @@ impl Process {
             command_line: None,
             uid: None,
             state: ProcessState::Unknown,
-            place: Workload::Unknown,
+            workload: Workload::Unknown,
             cgroup: None,
             namespaces: ProcessNamespaces::default(),
         }

@@ -45,15 +45,32 @@ impl Socket {
     ///
     /// The owners are tried in order until one permits it. Each duplicate is compared by the
     /// socket's cookie, which is unique since boot, or by its inode if the cookie is unknown. An
-    /// owner that has exited since the snapshot, closed the descriptor, or opened something else
-    /// under its number is skipped. The duplicate refers to the same socket: whatever is done to it
+    /// owner that has exited since the snapshot, closed the file descriptor, or reused its number
+    /// is skipped. The duplicate refers to the same socket: whatever is done to it
     /// affects the owner's. The call requires permission to trace the owner.
     ///
     /// # Errors
-    /// Returns an error if no owner's descriptor can be duplicated, with the reason for the last
-    /// one tried: `EPERM` without that permission, `ENOENT` if no process has the socket open any
-    /// more.
-    pub fn copy(&self) -> io::Result<OwnedFd> {
+    /// Returns an error if no owner's file descriptor can be duplicated, with the reason for the
+    /// last one tried: `EPERM` without that permission, `ENOENT` if no process has the socket open
+    /// any more.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use stoop_inspect::{Inspector, Options};
+    ///
+    /// let (one, other) = stoop::Stream::pair()?;
+    /// let snapshot = Inspector::new(Options::default()).snapshot();
+    /// let socket = &snapshot[snapshot.socket_of(&one).unwrap()];
+    /// let duplicate = socket.dup_fd()?;
+    /// assert!(socket.is(&duplicate));
+    /// // Once the socket is closed there is nothing to duplicate.
+    /// drop((duplicate, one));
+    /// assert_eq!(socket.dup_fd().unwrap_err().kind(), std::io::ErrorKind::NotFound);
+    /// # drop(other);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn dup_fd(&self) -> io::Result<OwnedFd> {
         let mut why = io::Error::from_raw_os_error(rustix::io::Errno::NOENT.raw_os_error());
         for owner in &self.owners {
             match dup_fd(*owner) {
@@ -67,6 +84,18 @@ impl Socket {
     }
 
     /// Returns whether this file descriptor refers to the same socket now.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use stoop_inspect::{Inspector, Options};
+    ///
+    /// let (one, other) = stoop::Stream::pair()?;
+    /// let snapshot = Inspector::new(Options::default()).snapshot();
+    /// let socket = &snapshot[snapshot.socket_of(&one).unwrap()];
+    /// assert!(socket.is(&one) && !socket.is(&other));
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     pub fn is(&self, descriptor: impl AsFd) -> bool {
         let descriptor = descriptor.as_fd();
         match self.cookie {
@@ -105,16 +134,16 @@ mod tests {
             fd: std::os::fd::AsFd::as_fd(&one).as_raw_fd() as u32,
             thread: None,
         }];
-        assert!(socket.copy().is_ok());
-        // The inode now belongs to another socket.
+        assert!(socket.dup_fd().is_ok());
+        // The inode belongs to another socket now.
         socket.ino = ino(&other);
-        assert_eq!(socket.copy().unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert_eq!(socket.dup_fd().unwrap_err().kind(), io::ErrorKind::NotFound);
         socket.ino = ino(&one);
         socket.cookie = rustix::net::sockopt::socket_cookie(&one).ok();
-        assert!(socket.copy().is_ok());
+        assert!(socket.dup_fd().is_ok());
         socket.cookie = socket.cookie.map(|cookie| cookie + 1);
-        assert!(socket.copy().is_err());
+        assert!(socket.dup_fd().is_err());
         socket.owners[0].pid = Pid(u32::MAX);
-        assert!(socket.copy().is_err());
+        assert!(socket.dup_fd().is_err());
     }
 }

@@ -1,7 +1,7 @@
 //! Entry points for the fuzzer. Text that any process on the machine may have written must be
 //! parsed without a panic, and the result must keep its invariants. Not part of the public API.
 
-use crate::endpoints::{self, Name, Surroundings};
+use crate::endpoints::{self, Environment, Name};
 use crate::join::{ByInode, join};
 use crate::model::{NamespaceIno, Socket, SocketId};
 use crate::{namespaces, proc_net_unix, process, procfs, table, why};
@@ -43,11 +43,11 @@ pub fn tables(data: &[u8]) {
 /// configuration with this content.
 pub fn endpoints(host: &str, context: &str, yaml: &str) {
     let variable = |_: &str| (!host.is_empty()).then(|| host.to_owned());
-    let nothing = Surroundings::default();
+    let nothing = Environment::default();
     let places = [
-        (Name::Podman, Surroundings { variable: Some(&variable), ..nothing }),
-        (Name::Docker, Surroundings { docker_context: Some((context, host)), ..nothing }),
-        (Name::Cri, Surroundings { crictl_config: Some((context, yaml)), ..nothing }),
+        (Name::Podman, Environment { variable: Some(&variable), ..nothing }),
+        (Name::Docker, Environment { docker_context: Some((context, host)), ..nothing }),
+        (Name::Cri, Environment { crictl_config: Some((context, yaml)), ..nothing }),
     ];
     let is_shown_safely = |text: String| assert!(!text.chars().any(char::is_control), "{text:?}");
     for (name, around) in places {

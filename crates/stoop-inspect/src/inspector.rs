@@ -64,9 +64,21 @@ pub struct Inspector {
 }
 
 impl Inspector {
-    /// Creates an inspector whose snapshots hold what `options` ask for.
+    /// Creates an inspector whose snapshots contain what `options` requests.
     ///
-    /// This reads nothing yet.
+    /// This does no I/O.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use stoop_inspect::{Inspector, Options, OwnersFrom, OwnersWanted};
+    ///
+    /// let mut options = Options::default();
+    /// options.owners = OwnersWanted::No;
+    /// let snapshot = Inspector::new(options).snapshot();
+    /// assert_eq!(snapshot.owners_from, OwnersFrom::NotRead);
+    /// assert!(snapshot.processes.is_empty());
+    /// ```
     pub fn new(options: Options) -> Inspector {
         Inspector {
             options,
@@ -91,6 +103,22 @@ impl Inspector {
     /// This never fails: what cannot be read is listed in [`Snapshot::missing`]. The call blocks
     /// while it reads, and waits for nothing else. It uses a few threads of its own to enter other
     /// network namespaces and to read faster, and joins them before it returns.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use stoop_inspect::{Inspector, Options};
+    ///
+    /// let mut inspector = Inspector::new(Options::default());
+    /// let (one, _other) = stoop::Stream::pair()?;
+    /// let first = inspector.snapshot();
+    /// assert!(first.socket_of(&one).is_some());
+    /// // A snapshot is a copy. The next one has what was created since.
+    /// let (later, _other) = stoop::Stream::pair()?;
+    /// assert!(first.socket_of(&later).is_none());
+    /// assert!(inspector.snapshot().socket_of(&later).is_some());
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     pub fn snapshot(&mut self) -> Snapshot {
         let mut assembly = Assembly::default();
         let taken = SystemTime::now();
@@ -202,7 +230,7 @@ impl Inspector {
     fn find_owners(&mut self, pids: &[Pid], listed: Option<Listed>, assembly: &mut Assembly) -> OwnersFrom {
         if self.options.owners == OwnersWanted::No {
             assembly.join();
-            return OwnersFrom::Nowhere;
+            return OwnersFrom::NotRead;
         }
         let listed = listed.map(|(program, listing)| {
             self.program = Some(program);

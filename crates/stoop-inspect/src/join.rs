@@ -25,18 +25,18 @@ pub(crate) struct Links {
     pub(crate) name: Option<NameKey>,
 }
 
-/// What a table says of a socket's peer.
+/// A socket's peer, according to its table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Link {
     /// The socket has no peer.
     #[default]
-    Nobody,
+    None,
     /// The peer has no inode: it was not accepted yet, or was closed (K-DIAG-7).
-    Nameless,
+    WithoutInode,
     /// The peer has this inode.
     To(SocketIno),
     /// This table does not list peers.
-    Untold,
+    NotListed,
 }
 
 /// An index of sockets by inode.
@@ -101,7 +101,7 @@ fn peer_of(
         let (other, link) = (&sockets[id.0 as usize], &links[id.0 as usize]);
         // The other end may have been read before it was accepted. A datagram socket's peer need
         // not refer back to it.
-        let fits = own.kind == Some(Kind::Datagram) || is_mutual(id) || link.peer == Link::Nameless;
+        let fits = own.kind == Some(Kind::Datagram) || is_mutual(id) || link.peer == Link::WithoutInode;
         other.kind == own.kind && link.waiting.is_empty() && fits
     };
     only(by_inode.all(ino).filter(|id| may_be(id) && is_mutual(id)))
@@ -118,7 +118,7 @@ fn client_of(
 ) -> Option<SocketId> {
     let may_wait = |id: &SocketId| {
         let (client, link) = (&sockets[id.0 as usize], &links[id.0 as usize]);
-        client.kind == sockets[index].kind && link.peer == Link::Nameless && client.waits_for.is_none()
+        client.kind == sockets[index].kind && link.peer == Link::WithoutInode && client.waits_for.is_none()
     };
     only(by_inode.all(ino).filter(may_wait))
 }
@@ -135,7 +135,7 @@ fn complete_peers(sockets: &mut [Socket], links: &[Links]) {
         let other = peer.0 as usize;
         if sockets[other].kind != Some(Kind::Datagram)
             && sockets[other].peer.is_none()
-            && links[other].peer == Link::Nameless
+            && links[other].peer == Link::WithoutInode
         {
             sockets[other].peer = Some(SocketId(index as u32));
             if let Some(listener) = sockets[other].waits_for.take() {
@@ -166,12 +166,12 @@ fn state(socket: &Socket, link: &Links) -> State {
         _ if socket.waits_for.is_some() => State::Waiting,
         _ if socket.peer.is_some() => State::Connected,
         Link::To(_) => State::Connected,
-        Link::Untold if link.is_established => State::Connected,
-        Link::Nameless if is_connection && socket.shutdown != (true, true) => State::Waiting,
-        Link::Nameless => State::PeerGone,
-        Link::Nobody if is_connection => State::PeerGone,
-        Link::Nobody | Link::Untold if !socket.name.is_unnamed() => State::Bound,
-        Link::Nobody | Link::Untold => State::Unconnected,
+        Link::NotListed if link.is_established => State::Connected,
+        Link::WithoutInode if is_connection && socket.shutdown != (true, true) => State::Waiting,
+        Link::WithoutInode => State::PeerGone,
+        Link::None if is_connection => State::PeerGone,
+        Link::None | Link::NotListed if !socket.name.is_unnamed() => State::Bound,
+        Link::None | Link::NotListed => State::Unconnected,
     }
 }
 
@@ -237,10 +237,10 @@ mod tests {
     use proptest::prelude::*;
     use stoop_bpf::{RECORD_BYTES, Record};
 
-    /// A socket with this inode, and what its table says.
+    /// Creates a socket with this inode and these links.
     fn row(ino: u32, kind: Kind, peer: Link, waiting: &[u32]) -> (Socket, Links) {
         let state = if waiting.is_empty() { State::Unconnected } else { State::Listening };
-        let is_established = matches!(peer, Link::To(_) | Link::Nameless);
+        let is_established = matches!(peer, Link::To(_) | Link::WithoutInode);
         let links = Links { peer, waiting: waiting.to_vec(), is_established, name: None };
         (Socket::new(SocketIno(ino), kind, state), links)
     }
@@ -280,11 +280,11 @@ mod tests {
     }
 
     #[test]
-    fn a_client_accepted_between_two_readings_waits_no_more() {
+    fn a_client_accepted_between_two_readings_is_not_waiting() {
         let sockets = joined([
-            row(1, Kind::Stream, Link::Nobody, &[2, 3]),
-            row(2, Kind::Stream, Link::Nameless, &[]),
-            row(3, Kind::Stream, Link::Nameless, &[]),
+            row(1, Kind::Stream, Link::None, &[2, 3]),
+            row(2, Kind::Stream, Link::WithoutInode, &[]),
+            row(3, Kind::Stream, Link::WithoutInode, &[]),
             row(4, Kind::Stream, to(2), &[]),
         ]);
         assert_eq!(sockets[0].waiting, [SocketId(2)]);
@@ -292,7 +292,7 @@ mod tests {
         assert_eq!((sockets[2].waits_for, sockets[2].state), (Some(SocketId(0)), State::Waiting));
     }
 
-    /// Sets the identity of the name, among those that all read `@server`.
+    /// Sets the name to `@server`, with this identity.
     fn named((mut socket, mut links): (Socket, Links), name: u8) -> (Socket, Links) {
         socket.name = Address::abstract_name("server").unwrap();
         links.name = Record::parse(&[name; RECORD_BYTES]).name;
@@ -302,26 +302,26 @@ mod tests {
     #[test]
     fn an_abstract_name_that_reads_the_same_is_not_the_same() {
         let listener = || {
-            let (mut socket, links) = row(1, Kind::Stream, Link::Nobody, &[]);
+            let (mut socket, links) = row(1, Kind::Stream, Link::None, &[]);
             socket.state = State::Listening;
             (socket, links)
         };
-        let accepted = || row(2, Kind::Stream, Link::Nameless, &[]);
+        let accepted = || row(2, Kind::Stream, Link::WithoutInode, &[]);
         let of = |name, its| {
             let sockets = joined([named(listener(), its), named(accepted(), name)]);
             (sockets[1].listener, sockets[1].namesake)
         };
         assert_eq!(of(7, 7), (Some(SocketId(0)), None));
-        assert_eq!(of(7, 8), (None, None), "that server is gone");
-        assert_eq!(of(7, 0), (None, Some(SocketId(0))), "not known");
+        assert_eq!(of(7, 8), (None, None), "that server was closed");
+        assert_eq!(of(7, 0), (None, Some(SocketId(0))), "unknown");
         assert_eq!(of(0, 7), (None, Some(SocketId(0))));
     }
 
     fn any_row() -> impl Strategy<Value = (Socket, Links)> {
         let link = prop_oneof![
-            Just(Link::Nobody),
-            Just(Link::Nameless),
-            Just(Link::Untold),
+            Just(Link::None),
+            Just(Link::WithoutInode),
+            Just(Link::NotListed),
             (0u32..6).prop_map(|ino| Link::To(SocketIno(ino))),
         ];
         let kind = prop::sample::select(Kind::ALL.to_vec());
@@ -330,8 +330,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the tables say, with inodes that collide all the time: sockets are joined from
-        /// both sides.
+        /// Whatever the tables contain, with frequent inode collisions: sockets are joined from both
+        /// sides.
         #[test]
         fn joins_hold_from_both_sides(rows in proptest::collection::vec(any_row(), 0..10)) {
             let sockets = joined(rows);

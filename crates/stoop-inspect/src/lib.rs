@@ -17,7 +17,7 @@
 //! for (id, socket) in snapshot.iter().filter(|(_, socket)| socket.state == State::Listening) {
 //!     let served_by: Vec<String> = snapshot
 //!         .processes_of(id)
-//!         .map(|process| format!("{} in {}", process.pid, process.place))
+//!         .map(|process| format!("{} in {}", process.pid, process.workload))
 //!         .collect();
 //!     println!("{}: {}", socket.name, served_by.join(", "));
 //! }
@@ -25,6 +25,19 @@
 //!     eprintln!("not seen: {missing}");
 //! }
 //! ```
+//!
+//! # Contents
+//!
+//! | To | Use |
+//! |---|---|
+//! | list sockets, connections and owners | [`Inspector`], [`Options`], [`Snapshot`] |
+//! | find the other end of a socket of this process | [`Snapshot::socket_of`], [`Socket::peer`] |
+//! | query or act on another process's socket | [`Socket::dup_fd`] |
+//! | name the container, unit or session of a process | [`Workload`] |
+//! | predict whether a call fails, and why | [`why::facts::gather`], [`why::why`] |
+//! | compare a prediction with the kernel | [`probe()`] |
+//! | find Docker, podman, containerd or CRI-O | [`endpoints::find`] |
+//! | test code that reads snapshots | [`Snapshot::of`], [`Socket::new`], [`Process::new`] |
 //!
 //! # Consistency
 //!
@@ -34,8 +47,18 @@
 //!
 //! # Privileges
 //!
-//! Nothing in this crate prints, changes a socket, or requires root. Without root less is visible,
-//! and [`Snapshot::missing`] says what is not.
+//! Nothing requires root. Without root less is visible, and [`Snapshot::missing`] lists what is
+//! hidden.
+//! With `CAP_BPF` and `CAP_PERFMON`, owners are read by a BPF program (`stoop-bpf`), otherwise from
+//! `/proc`. The results are the same. The crate has no cargo features.
+//!
+//! # Limitations
+//!
+//! * Only Unix domain sockets are listed.
+//! * Changes are not reported: take another snapshot to see what has changed.
+//! * Queued data is counted, but never read.
+//! * Security modules, seccomp and Landlock are named as caveats, but not evaluated.
+//! * Nothing is printed or changed. Only [`probe()`] makes a call that a server notices.
 
 mod assembly;
 mod bound_path;
@@ -66,5 +89,5 @@ pub use model::{
     ProcessState, Queue, Snapshot, Socket, SocketId, SocketIno, State, What,
 };
 pub use options::{Options, OwnersWanted};
-pub use probe::{Attempt, Delivery, attempt};
+pub use probe::{Delivery, Probe, probe};
 pub use workload::Workload;

@@ -77,7 +77,7 @@ pub enum OwnersFrom {
         why_not_bpf: Option<String>,
     },
     /// No owners were requested.
-    Nowhere,
+    NotRead,
 }
 
 /// A Unix domain socket.
@@ -206,8 +206,8 @@ pub struct Process {
     pub uid: Option<u32>,
     /// The scheduling state.
     pub state: ProcessState,
-    /// The container, unit or session the process runs in.
-    pub place: Workload,
+    /// The container, unit or login session that the process runs in.
+    pub workload: Workload,
     /// The path of the cgroup (the one in systemd's hierarchy, on a machine with several
     /// hierarchies).
     pub cgroup: Option<OsString>,
@@ -323,10 +323,10 @@ impl fmt::Display for Missing {
         match &self.what {
             What::Table(ino) => write!(f, "the sockets of network namespace {ino}")?,
             What::Unsteady(ino) => {
-                write!(f, "sockets of network namespace {ino} that came or went meanwhile")?
+                write!(f, "sockets of network namespace {ino} that were created or closed meanwhile")?
             }
             What::Descriptors(pids) => {
-                f.write_str("the descriptors of ")?;
+                f.write_str("the file descriptors of ")?;
                 processes(f, pids)?;
             }
             What::Namespaces(pids) => {
@@ -337,7 +337,7 @@ impl fmt::Display for Missing {
                 let sockets = if inos.len() == 1 { "socket" } else { "sockets" };
                 write!(f, "{} {sockets} in network namespaces that no process is in", inos.len())?
             }
-            What::Processes => f.write_str("processes that are not to be seen from here")?,
+            What::Processes => f.write_str("processes that are not visible from here")?,
             What::Other(what) => f.write_str(what)?,
         }
         write!(f, ": {}", self.why)
@@ -353,16 +353,31 @@ impl Missing {
 }
 
 impl Socket {
-    /// Returns the listener it came from or may have come from: [`Socket::listener`], else
-    /// [`Socket::namesake`].
+    /// Returns the listener that it was or may have been accepted from: [`Socket::listener`], or
+    /// else [`Socket::namesake`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use stoop::Kind;
+    /// use stoop_inspect::{Socket, SocketId, SocketIno, State};
+    ///
+    /// let mut accepted = Socket::new(SocketIno(7), Kind::Stream, State::Connected);
+    /// assert_eq!(accepted.may_be_from(), None);
+    /// accepted.namesake = Some(SocketId::new(0));
+    /// assert_eq!(accepted.may_be_from(), Some(SocketId::new(0)));
+    /// // The listener is certain, a namesake is not.
+    /// accepted.listener = Some(SocketId::new(1));
+    /// assert_eq!(accepted.may_be_from(), Some(SocketId::new(1)));
+    /// ```
     pub fn may_be_from(&self) -> Option<SocketId> {
         self.listener.or(self.namesake)
     }
 }
 
 impl Connection {
-    /// Returns the listener it came from or may have come from: [`Connection::listener`], else
-    /// [`Connection::namesake`].
+    /// Returns the listener that it was or may have been accepted from: [`Connection::listener`],
+    /// or else [`Connection::namesake`].
     pub fn may_be_from(&self) -> Option<SocketId> {
         self.listener.or(self.namesake)
     }
@@ -375,8 +390,8 @@ impl Index<SocketId> for Snapshot {
     ///
     /// # Panics
     ///
-    /// May panic or return an unrelated socket if the id belongs to another snapshot: panics if
-    /// there is no socket at that index.
+    /// Panics if the index is out of range. An id of another snapshot may panic or return an
+    /// unrelated socket.
     fn index(&self, id: SocketId) -> &Socket {
         &self.sockets[id.0 as usize]
     }
@@ -384,16 +399,63 @@ impl Index<SocketId> for Snapshot {
 
 impl Snapshot {
     /// Returns an iterator over all sockets and their ids.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use stoop_inspect::{Inspector, Options, State};
+    ///
+    /// # let path = std::env::temp_dir().join(format!("stoop-doc-iter-{}", std::process::id()));
+    /// let _server = stoop::Bind::new(&path).listen()?;
+    /// let snapshot = Inspector::new(Options::default()).snapshot();
+    /// let mut sockets = snapshot.iter();
+    /// let (id, socket) = sockets.find(|(_, one)| one.name.as_path() == Some(&path)).unwrap();
+    /// assert_eq!(socket.state, State::Listening);
+    /// // The id is an index: it refers to the same socket, in this snapshot only.
+    /// assert_eq!(snapshot[id].ino, socket.ino);
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     pub fn iter(&self) -> impl Iterator<Item = (SocketId, &Socket)> {
         (0..).map(SocketId).zip(&self.sockets)
     }
 
-    /// Returns the namespace with this inode, if the snapshot holds it.
+    /// Returns the network namespace with this inode, if it is part of the snapshot.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use stoop_inspect::{Inspector, NamespaceIno, Options};
+    ///
+    /// let snapshot = Inspector::new(Options::default()).snapshot();
+    /// let own = &snapshot.namespaces[0];
+    /// assert!(own.is_own);
+    /// assert_eq!(snapshot.namespace(own.ino), Some(own));
+    /// assert_eq!(snapshot.namespace(NamespaceIno(1)), None);
+    /// ```
     pub fn namespace(&self, ino: NamespaceIno) -> Option<&Namespace> {
         self.namespaces.iter().find(|namespace| namespace.ino == ino)
     }
 
     /// Returns an iterator over the processes that have the socket open, each once, ordered by pid.
+    ///
+    /// A process that has several file descriptors of the socket is returned once. An owner whose
+    /// process could not be read is skipped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use stoop_inspect::{Inspector, Options, Pid};
+    ///
+    /// let (one, _other) = stoop::Stream::pair()?;
+    /// let _duplicate = one.try_clone()?;
+    /// let snapshot = Inspector::new(Options::default()).snapshot();
+    /// let id = snapshot.socket_of(&one).unwrap();
+    /// let own = Pid(std::process::id());
+    /// // Two file descriptors, one process.
+    /// assert_eq!(snapshot.processes_of(id).filter(|process| process.pid == own).count(), 1);
+    /// assert!(snapshot[id].owners.len() >= 2);
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     pub fn processes_of(&self, id: SocketId) -> impl Iterator<Item = &Process> {
         let owners = &self[id].owners;
         let first_of_process = |&(at, owner): &(usize, &Owner)| at == 0 || owners[at - 1].pid != owner.pid;
@@ -406,6 +468,27 @@ impl Snapshot {
 
     /// Returns an iterator over all connections, each once: accepted ones, those still in a
     /// backlog, socket pairs, and datagram sockets with a peer.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use stoop_inspect::{Inspector, Options};
+    ///
+    /// # let path = std::env::temp_dir().join(format!("stoop-doc-both-{}", std::process::id()));
+    /// let server = stoop::Bind::new(&path).listen()?;
+    /// let client = stoop::Stream::connect(&path)?;
+    /// let connection = || {
+    ///     let snapshot = Inspector::new(Options::default()).snapshot();
+    ///     let id = snapshot.socket_of(&client).unwrap();
+    ///     snapshot.connections().find(|connection| connection.client == id).unwrap()
+    /// };
+    /// // There is no other end before the client is accepted, but there is a listener.
+    /// let waiting = connection();
+    /// assert!(waiting.server.is_none() && waiting.listener.is_some());
+    /// let _accepted = server.accept()?;
+    /// assert!(connection().server.is_some());
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     pub fn connections(&self) -> impl Iterator<Item = Connection> {
         self.iter().filter_map(|(id, socket)| {
             if let Some(listener) = socket.waits_for {

@@ -1,9 +1,26 @@
 //! Options of a snapshot.
 
-/// Options of a snapshot.
+/// What a snapshot contains, and how it is taken.
 ///
 /// The default covers the whole machine, is reliable, and includes everything that is cheap to
 /// read.
+///
+/// # Examples
+///
+/// ```
+/// use stoop_inspect::{Inspector, Options, Pid};
+///
+/// let mut options = Options::default();
+/// options.command_lines = true;
+/// options.workloads = false;
+/// let (one, _other) = stoop::Stream::pair()?;
+/// let snapshot = Inspector::new(options).snapshot();
+/// let process = &snapshot.processes[&Pid(std::process::id())];
+/// // What was not requested is `None`, or the default.
+/// assert!(process.command_line.is_some() && process.cgroup.is_none());
+/// # drop(one);
+/// # Ok::<(), stoop::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Options {
@@ -25,9 +42,9 @@ pub struct Options {
     /// Reads [`Process::start`](crate::Process::start) and
     /// [`Process::state`](crate::Process::state). Off by default.
     pub process_states: bool,
-    /// Reads [`Process::place`](crate::Process::place) and
+    /// Reads [`Process::workload`](crate::Process::workload) and
     /// [`Process::cgroup`](crate::Process::cgroup). On by default.
-    pub places: bool,
+    pub workloads: bool,
     /// Reads [`Process::command_line`](crate::Process::command_line). Off by default.
     pub command_lines: bool,
     /// Reads [`Process::namespaces`](crate::Process::namespaces). Off by default.
@@ -58,7 +75,7 @@ impl Default for Options {
             all_namespaces: true,
             sure: true,
             process_states: false,
-            places: true,
+            workloads: true,
             command_lines: false,
             process_namespaces: false,
             memory: false,

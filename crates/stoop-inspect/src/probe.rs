@@ -1,5 +1,4 @@
-//! Makes the call that a verdict predicts, as its subject, so that the verdict can be compared with
-//! what the kernel does.
+//! Makes the call that a verdict predicts, as its subject, to compare the verdict with the kernel.
 //!
 //! A thread assumes the subject's ids, capabilities, root, working directory and network namespace,
 //! makes the call and exits. The kernel keeps all of these per thread (K-THREAD-1, K-THREAD-2), so
@@ -35,13 +34,13 @@ use crate::why::{Facts, Operation, Who};
 /// block it.
 const LIMIT: Duration = Duration::from_secs(5);
 
-/// Serializes attempts. What is restored for the whole process at the end (K-THREAD-3) would make
-/// another attempt's thread traceable by the user it acts as.
+/// Serializes probes. What is restored for the whole process at the end (K-THREAD-3) would make
+/// another probe's thread traceable by the user it acts as.
 static ALONE: Mutex<()> = Mutex::new(());
 
-/// The result of an attempt.
+/// The result of [`probe`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Attempt {
+pub enum Probe {
     /// The call succeeded.
     Succeeded,
     /// The call failed: with `EAGAIN` if a blocking call would have waited.
@@ -53,42 +52,69 @@ pub enum Attempt {
 /// Whether a message may be delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Delivery {
-    /// A send is not attempted.
+    /// A send is not probed.
     Withheld,
-    /// A send is attempted. If it succeeds, the receiver gets a message of that many zero bytes.
+    /// A send is probed. If it succeeds, the receiver gets a message of that many zero bytes.
     Allowed,
 }
 
-/// Makes the call in question as the subject of these facts.
+/// Makes the call in question as the subject of these facts, and undoes it.
+///
+/// A connection is closed at once, and a file that a bind created is removed. A server notices: it
+/// accepts a client that disconnects. A message cannot be undone, so `delivery` has to allow a
+/// send.
 ///
 /// This blocks for some milliseconds and for five seconds at most, after waiting for other threads
-/// that make an attempt. After a call that hangs, the process stays undumpable.
+/// that probe. After a call that hangs, the process stays undumpable.
 ///
 /// Acting as another user requires root. A subject that has capabilities in another user namespace
 /// cannot be imitated by a thread.
-pub fn attempt(facts: &Facts, delivery: Delivery) -> Attempt {
+///
+/// # Examples
+///
+/// ```
+/// use stoop::Address;
+/// use stoop_inspect::why::{Errno, Operation, Question, Who, facts};
+/// use stoop_inspect::{Delivery, Probe, probe};
+///
+/// # let path = std::env::temp_dir().join(format!("stoop-doc-probe-{}", std::process::id()));
+/// let question = Question {
+///     operation: Operation::Bind,
+///     kind: None,
+///     address: Address::path(&path)?,
+///     subject: Who::CurrentProcess,
+/// };
+/// assert_eq!(probe(&facts::gather(&question)?, Delivery::Withheld), Probe::Succeeded);
+/// assert!(!path.exists(), "the file that the bind created is removed");
+///
+/// let _server = stoop::Bind::new(&path).listen()?;
+/// let taken = probe(&facts::gather(&question)?, Delivery::Withheld);
+/// assert_eq!(taken, Probe::Failed(Errno::ADDRINUSE));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn probe(facts: &Facts, delivery: Delivery) -> Probe {
     let prepared = Call::of(facts, delivery).and_then(|call| Ok((call, ThreadContext::of(facts)?)));
     let (call, context) = match prepared {
         Ok(prepared) => prepared,
-        Err(why) => return Attempt::NotMade(why),
+        Err(why) => return Probe::NotMade(why),
     };
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let was_dumpable = matches!(dumpable_behavior(), Ok(DumpableBehavior::Dumpable));
-    let (tell, told) = channel();
+    let (sender, receiver) = channel();
     let work = move || {
-        let entered = context.enter().map_err(|errno| {
-            Attempt::NotMade(format!("this process cannot act as the one in question: {errno}"))
-        });
+        let entered = context
+            .enter()
+            .map_err(|errno| Probe::NotMade(format!("this process cannot act as the subject: {errno}")));
         // The receiver is dropped if the call took too long.
-        let _ = tell.send(entered.map_or_else(|not_made| not_made, |()| call.make()));
+        let _ = sender.send(entered.map_or_else(|not_made| not_made, |()| call.make()));
     };
-    let Ok(thread) = thread::Builder::new().name("stoop-attempt".into()).spawn(work) else {
-        return Attempt::NotMade("no thread could be started".into());
+    let Ok(thread) = thread::Builder::new().name("stoop-probe".into()).spawn(work) else {
+        return Probe::NotMade("cannot spawn a thread".into());
     };
-    let Ok(attempt) = told.recv_timeout(LIMIT) else {
+    let Ok(result) = receiver.recv_timeout(LIMIT) else {
         // The thread still has the subject's ids. If the process became dumpable again, the subject
         // could trace it.
-        return Attempt::NotMade(format!("no answer within {LIMIT:?}: a file system on the way hangs"));
+        return Probe::NotMade(format!("no result within {LIMIT:?}: a file system in the path hangs"));
     };
     let _ = thread.join();
     if was_dumpable {
@@ -96,7 +122,7 @@ pub fn attempt(facts: &Facts, delivery: Delivery) -> Attempt {
         // restored here.
         let _ = set_dumpable_behavior(DumpableBehavior::Dumpable);
     }
-    attempt
+    result
 }
 
 /// A system call ready to be made.
@@ -111,14 +137,14 @@ impl Call {
         let question = &facts.question;
         let (operation, address) = (question.operation, question.address.clone());
         if address.is_unnamed() {
-            return Err("there is no address to try".into());
+            return Err("the address is unnamed".into());
         }
         if address.as_path().is_some_and(|path| path.as_os_str().len() > stoop::DIRECT_PATH_MAX_BYTES) {
             return Err("an address cannot hold that path".into());
         }
         let delivers = matches!(operation, Operation::Send { .. });
         if delivers && delivery == Delivery::Withheld {
-            return Err("the message would really be delivered, and that was not allowed".into());
+            return Err("the message would be delivered, which was not allowed".into());
         }
         let there = || {
             let sockets = facts.sockets.iter().flatten().filter(|it| it.state != EndpointState::Accepted);
@@ -133,7 +159,7 @@ impl Call {
         Ok(Call { operation, kind, address })
     }
 
-    fn make(&self) -> Attempt {
+    fn make(&self) -> Probe {
         let done = match self.operation {
             Operation::Bind => return self.bind(),
             Operation::Connect => self.prepare().and_then(|(socket, to)| rustix::net::connect(&socket, &to)),
@@ -145,7 +171,7 @@ impl Call {
                 rustix::net::sendto(&socket, &vec![0; len_bytes], flags, &to).map(drop)
             }),
         };
-        done.map_or_else(Attempt::Failed, |()| Attempt::Succeeded)
+        done.map_or_else(Probe::Failed, |()| Probe::Succeeded)
     }
 
     /// Creates a nonblocking socket, and the address to use it with.
@@ -165,24 +191,24 @@ impl Call {
     }
 
     /// Binds, and removes the file if it is still the one that the socket is bound to.
-    fn bind(&self) -> Attempt {
-        let not_made = |why: &str| Attempt::NotMade(why.into());
+    fn bind(&self) -> Probe {
+        let not_made = |why: &str| Probe::NotMade(why.into());
         let Ok(mut table) = Table::open() else {
-            return not_made("a file that was made could not be told from another's: no table of sockets");
+            return not_made("without the socket table, the created file could not be identified");
         };
         if self.address.as_path().is_some_and(only_adds) {
-            return not_made("names can only be added to that directory: a file that was made would stay");
+            return not_made("the directory is append-only: the created file could not be removed");
         }
         let bound = self.prepare().and_then(|(socket, to)| rustix::net::bind(&socket, &to).map(|()| socket));
         let socket = match bound {
             Ok(socket) => socket,
-            Err(errno) => return Attempt::Failed(errno),
+            Err(errno) => return Probe::Failed(errno),
         };
         match self.address.as_path() {
             Some(path) if remove(&mut table, &socket, path).is_none() => {
-                not_made("the bind succeeded, and the file that it made could not be removed again")
+                not_made("the bind succeeded, but the created file could not be removed")
             }
-            _ => Attempt::Succeeded,
+            _ => Probe::Succeeded,
         }
     }
 }
@@ -235,7 +261,7 @@ impl ThreadContext {
         let Some(subject) = &facts.subject else { return Err("there is no such user or process".into()) };
         let ids = || Some(Ids::of(subject)).filter(|ids| !ids.are_ours());
         let pid = match &facts.question.subject {
-            Who::Ourselves => return Ok(ThreadContext::default()),
+            Who::CurrentProcess => return Ok(ThreadContext::default()),
             Who::User(_) => return Ok(ThreadContext { ids: ids(), ..ThreadContext::default() }),
             Who::Process(pid) => *pid,
         };
@@ -281,7 +307,7 @@ impl ThreadContext {
 /// Opens the `/proc` directory of the process that the facts describe. Later accesses through it
 /// never reach another process that has reused the pid.
 fn the_same(pid: u32, began: Option<u64>) -> Result<OwnedFd, String> {
-    let gone = |_| format!("process {pid} has ended");
+    let gone = |_| format!("process {pid} has exited");
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let process = rustix::fs::open(format!("/proc/{pid}"), flags, Mode::empty()).map_err(gone)?;
     let stat = rustix::fs::openat(&process, "stat", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
@@ -289,15 +315,13 @@ fn the_same(pid: u32, began: Option<u64>) -> Result<OwnedFd, String> {
     let _ = std::fs::File::from(stat.map_err(gone)?).read_to_end(&mut text);
     match crate::why::began(&text).filter(|now| Some(*now) == began) {
         Some(_) => Ok(process),
-        None => {
-            Err(format!("process {pid} has ended since it was looked at, and another one has its number"))
-        }
+        None => Err(format!("process {pid} has exited since it was inspected, and its pid was reused")),
     }
 }
 
 #[expect(
     deprecated,
-    reason = "unsafe is what its other flags are: a shared table of descriptors is left alone"
+    reason = "only other flags are unsafe: the shared table of file descriptors is left alone"
 )]
 fn unshare_file_system_view() -> Result<(), Errno> {
     rustix::thread::unshare(UnshareFlags::FS)
@@ -346,7 +370,7 @@ impl Ids {
 mod tests {
     use super::*;
 
-    fn made(operation: Operation, kind: Kind, path: &Path) -> Attempt {
+    fn made(operation: Operation, kind: Kind, path: &Path) -> Probe {
         Call { operation, kind, address: Address::path(path).unwrap() }.make()
     }
 
@@ -356,15 +380,15 @@ mod tests {
         let path = directory.path().join("s");
         let _receiver = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
         let send = |len_bytes| made(Operation::Send { len_bytes }, Kind::Datagram, &path);
-        assert_eq!(send(usize::MAX), Attempt::Failed(Errno::MSGSIZE));
-        assert_eq!(send(1), Attempt::Succeeded);
+        assert_eq!(send(usize::MAX), Probe::Failed(Errno::MSGSIZE));
+        assert_eq!(send(1), Probe::Succeeded);
     }
 
     #[test]
     fn a_bind_leaves_nothing_and_removes_its_own_file_alone() {
         let directory = stoop_testkit::tempdir();
         let path = directory.path().join("s");
-        assert_eq!(made(Operation::Bind, Kind::Stream, &path), Attempt::Succeeded);
+        assert_eq!(made(Operation::Bind, Kind::Stream, &path), Probe::Succeeded);
         assert!(!path.exists());
         let socket = std::os::unix::net::UnixDatagram::bind(&path).unwrap().into();
         std::fs::rename(&path, directory.path().join("moved")).unwrap();

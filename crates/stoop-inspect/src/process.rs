@@ -29,9 +29,8 @@ impl Known {
     }
 }
 
-/// How long the cgroup of a process is cached. A process may be moved to another cgroup, and there
-/// is no notification of it. Usually that happens right after its start, before it executes another
-/// program.
+/// How long the cgroup of a process is cached. A process may be moved to another cgroup without any
+/// notification. Usually that happens right after its start, before it executes another program.
 const CACHED_FOR: Duration = Duration::from_secs(10);
 
 /// What was read of processes, and when. The next snapshot reuses it: most processes have not
@@ -105,9 +104,9 @@ pub(crate) fn read(
         directory.read(c"comm", buffer)?;
         process.command = OsString::from_vec(buffer.strip_suffix(b"\n").unwrap_or(buffer).to_vec());
     }
-    if options.places && directory.read(c"cgroup", buffer).is_ok() {
+    if options.workloads && directory.read(c"cgroup", buffer).is_ok() {
         let (workload, path) = workload::from_cgroup(buffer);
-        (process.place, process.cgroup) = (workload, path.map(|path| OsString::from_vec(path.to_vec())));
+        (process.workload, process.cgroup) = (workload, path.map(|path| OsString::from_vec(path.to_vec())));
     }
     if options.command_lines && directory.read(c"cmdline", buffer).is_ok() {
         process.command_line = Some(arguments(buffer));
@@ -209,7 +208,7 @@ mod tests {
         assert_eq!(read_one(now.start.unwrap()).command_line, now.command_line);
         let gone = read_one(now.start.unwrap() - 1);
         assert_eq!((gone.command.to_str(), gone.uid), (Some("before"), Some(7)));
-        assert_eq!((gone.command_line, gone.place), (None, crate::Workload::Unknown));
+        assert_eq!((gone.command_line, gone.workload), (None, crate::Workload::Unknown));
     }
 
     #[test]
@@ -224,7 +223,7 @@ mod tests {
         };
         let plain = Options::default();
         again(&mut cache, &known, &plain);
-        // A mark that reading the process again would remove.
+        // A marker that reading the process again would overwrite.
         let mark = |cache: &mut ProcessCache| cache.0.get_mut(&pid).unwrap().1.cgroup = Some("marked".into());
         let is_marked = |process: &Process| process.cgroup.as_deref() == Some("marked".as_ref());
         mark(&mut cache);
@@ -234,15 +233,15 @@ mod tests {
         assert!(!is_marked(&again(&mut cache, &other_program, &plain)));
         mark(&mut cache);
         cache.0.get_mut(&pid).unwrap().0 -= CACHED_FOR;
-        assert!(!is_marked(&again(&mut cache, &known, &plain)), "it may have been moved");
+        assert!(!is_marked(&again(&mut cache, &known, &plain)), "it may have moved");
         mark(&mut cache);
         assert!(!is_marked(&again(&mut cache, &known, &options)), "more is wanted");
         again(&mut cache, &known, &plain);
         mark(&mut cache);
         let successor = Known { start: known.start + 1, ..known };
-        assert!(!is_marked(&again(&mut cache, &successor, &plain)), "the number was given again");
+        assert!(!is_marked(&again(&mut cache, &successor, &plain)), "the pid was reused");
         read_all([], &plain, &mut cache);
-        assert!(cache.0.is_empty(), "what is gone is forgotten");
+        assert!(cache.0.is_empty(), "exited processes are dropped");
     }
 
     proptest! {

@@ -74,7 +74,7 @@ pub(crate) fn why_not_all(pids: &[Pid]) -> Option<&'static str> {
     let own = readlinkat_raw(CWD, c"/proc/self/ns/pid", &mut buffer).ok();
     match own.and_then(|len| namespace_link(&buffer[..len])) {
         // A kernel without pid namespaces has only the initial one.
-        Some(own) if own != FIRST => Some("this is not the first namespace of process ids"),
+        Some(own) if own != FIRST => Some("this is not the initial pid namespace"),
         _ if !pids.contains(&Pid(1)) => Some("/proc shows each user only their own (hidepid)"),
         _ => None,
     }

@@ -43,8 +43,8 @@ fn shown(options: &Options) -> Show {
 /// Converts an entry of the table.
 pub(crate) fn row(entry: Entry, namespace: NamespaceIno) -> Row {
     let peer = match entry.peer {
-        None => Link::Nobody,
-        Some(0) => Link::Nameless,
+        None => Link::None,
+        Some(0) => Link::WithoutInode,
         Some(ino) => Link::To(SocketIno(ino)),
     };
     let links = Links { peer, waiting: entry.waiting, is_established: entry.is_established, name: None };
@@ -70,7 +70,12 @@ pub(crate) fn read_text(text: &[u8], namespace: NamespaceIno) -> Vec<Row> {
         let socket = bare(line.ino, namespace, line.kind, line.is_listening, line.name);
         (
             socket,
-            Links { peer: Link::Untold, waiting: Vec::new(), is_established: line.is_connected, name: None },
+            Links {
+                peer: Link::NotListed,
+                waiting: Vec::new(),
+                is_established: line.is_connected,
+                name: None,
+            },
         )
     };
     proc_net_unix::read(text).map(row).collect()

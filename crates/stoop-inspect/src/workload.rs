@@ -58,11 +58,24 @@ impl fmt::Display for Workload {
 impl Workload {
     /// Parses the text of `/proc/PID/cgroup`.
     ///
-    /// This never fails: text that is not understood gives [`Workload::Unknown`].
+    /// This never fails: unknown text gives [`Workload::Unknown`]. The innermost container or unit
+    /// of the path counts, and a container takes precedence over a unit.
+    ///
+    /// # Examples
     ///
     /// ```
-    /// let workload = stoop_inspect::Workload::from_cgroup(b"0::/system.slice/nginx.service\n");
-    /// assert_eq!(workload.to_string(), "nginx.service");
+    /// use stoop_inspect::Workload;
+    ///
+    /// let workload = Workload::from_cgroup(b"0::/system.slice/nginx.service\n");
+    /// assert_eq!(workload, Workload::Unit { name: "nginx.service".into(), user: None });
+    ///
+    /// let id = "0123456789abcdef".repeat(4);
+    /// let text = format!("0::/system.slice/docker-{id}.scope\n");
+    /// let workload = Workload::from_cgroup(text.as_bytes());
+    /// // The short form is for a column of a table. The full id is in the variant.
+    /// assert_eq!(workload.to_string(), "docker:0123456789ab");
+    ///
+    /// assert_eq!(Workload::from_cgroup(b"anything else"), Workload::Unknown);
     /// ```
     pub fn from_cgroup(text: &[u8]) -> Workload {
         from_cgroup(text).0
@@ -236,7 +249,7 @@ mod tests {
     const UID: &str = "c1b9a6e4-0000-4000-8000-0123456789ab";
 
     /// Formats a workload as `runtime id [pod]`, `unit [user]` or `session user`.
-    fn told(text: &str) -> String {
+    fn described(text: &str) -> String {
         match Workload::from_cgroup(text.as_bytes()) {
             Workload::Container { runtime, id, pod } => {
                 format!("{runtime} {id} {}", pod.unwrap_or_default()).replace(ID, "ID").replace(UID, "UID")
@@ -295,16 +308,20 @@ mod tests {
                 &format!("docker {}", ID.replace('0', "f")),
             ),
         ] {
-            assert_eq!(told(&format!("0::{path}\n")).replace(ID, "ID"), expected.replace(ID, "ID"), "{path}");
+            assert_eq!(
+                described(&format!("0::{path}\n")).replace(ID, "ID"),
+                expected.replace(ID, "ID"),
+                "{path}"
+            );
         }
     }
 
     #[test]
-    fn any_hierarchy_tells_a_container_and_systemds_a_unit() {
+    fn a_container_is_found_in_any_hierarchy_and_a_unit_in_systemds() {
         let text = format!("12:memory:/docker/{ID}\n1:name=systemd:/system.slice/docker.service\n0::/\n");
-        assert_eq!(told(&text), "docker ID");
+        assert_eq!(described(&text), "docker ID");
         assert_eq!(
-            told("3:cpu:/x.service\n1:name=systemd:/system.slice/cron.service\n0::/\n"),
+            described("3:cpu:/x.service\n1:name=systemd:/system.slice/cron.service\n0::/\n"),
             "cron.service"
         );
         let (_, path) = from_cgroup(b"4:memory:/elsewhere\n1:name=systemd:/here\n0::/\n");

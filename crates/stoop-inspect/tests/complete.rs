@@ -1,7 +1,7 @@
-//! Completeness: on a machine of many sockets, processes and network namespaces a snapshot shows
-//! everything that `ss -xap`, `lsof -U` and `lsfd` show, what these cannot see, and nothing else.
+//! Completeness: with many sockets, processes and network namespaces, a snapshot has everything
+//! that `ss -xap`, `lsof -U` and `lsfd` show and what these cannot see, and nothing else.
 //!
-//! 1,000 sockets of 20 processes; `STOOP_MACHINE=200` makes it 10,000 of 200.
+//! Uses 1,000 sockets of 20 processes. `STOOP_MACHINE=200` uses 10,000 of 200.
 
 use std::collections::BTreeSet;
 use std::io::{Read, stdin};
@@ -17,10 +17,10 @@ use stoop_testkit::{KillOnDrop, Role, has_program, is_root, role, skip, tempdir}
 const TEST: &str = "everything_that_ss_and_lsof_show_and_what_they_miss";
 const LIMIT: Duration = Duration::from_secs(60);
 const SOCKETS: usize = 50;
-/// Of so many processes one is in a network namespace of its own.
+/// One in this many processes is in its own network namespace.
 const ELSEWHERE: usize = 5;
 
-/// A descriptor and the inode of its socket.
+/// A process, a file descriptor of it, and the inode of its socket.
 type Held = (u32, u32, u32);
 
 #[test]
@@ -64,13 +64,13 @@ fn everything_that_ss_and_lsof_show_and_what_they_miss() {
     }
 }
 
-/// Every socket of ours has what belongs to it.
+/// Asserts that every socket of these processes is joined with its peer, listener and clients.
 fn joined(snapshot: &Snapshot, pids: &BTreeSet<u32>) {
     let is_ours = |socket: &Socket| socket.owners.first().is_some_and(|owner| pids.contains(&owner.pid.0));
     let ours: Vec<_> = snapshot.sockets.iter().filter(|socket| is_ours(socket)).collect();
     let count = |has: &dyn Fn(&Socket) -> bool| ours.iter().filter(|socket| has(socket)).count();
     let each = pids.len();
-    // All but the listener, who waits at it, the datagram socket and an odd one.
+    // All except the listener, its waiting client, the datagram socket, and one if the number is odd.
     assert_eq!(count(&|socket| socket.peer.is_some()), each * (SOCKETS - 4));
     assert_eq!(count(&|socket| socket.waits_for.is_some()), each);
     assert_eq!(count(&|socket| socket.listener.is_some()), each * ACCEPTED);
@@ -86,7 +86,7 @@ fn start(index: usize, directory: &std::path::Path) -> KillOnDrop {
     Role::new(TEST, part).env("SOCKET", path.to_str().unwrap()).spawn()
 }
 
-/// What the process says it has.
+/// Returns the sockets that the process prints.
 fn listed(process: &mut KillOnDrop) -> Vec<Held> {
     let line = process.line("held", LIMIT);
     let pid = process.id();
@@ -97,10 +97,11 @@ fn listed(process: &mut KillOnDrop) -> Vec<Held> {
     line.split(' ').map(held).collect()
 }
 
-/// Connections that a process accepts.
+/// The number of connections that a process accepts.
 const ACCEPTED: usize = 10;
 
-/// A listener, a client that waits, a datagram socket; connections; pairs of every kind.
+/// Holds a listener, a client in its backlog, a datagram socket, connections, and pairs of every
+/// kind.
 fn hold(elsewhere: bool) {
     if elsewhere {
         unshare(libc::CLONE_NEWNET).unwrap();
@@ -137,7 +138,7 @@ fn shown_by(snapshot: &Snapshot) -> BTreeSet<Held> {
     snapshot.sockets.iter().flat_map(of).collect()
 }
 
-/// `… INODE PEER-NAME PEER-INODE users:(("name",pid=1,fd=2),…)`
+/// Parses lines `… INODE PEER-NAME PEER-INODE users:(("name",pid=1,fd=2),…)`.
 fn shown_by_ss() -> BTreeSet<Held> {
     let mut shown = BTreeSet::new();
     for line in output("ss", &["-xap"]).lines() {
@@ -155,7 +156,7 @@ fn shown_by_ss() -> BTreeSet<Held> {
     shown
 }
 
-/// A line a field, which begins with its letter.
+/// Parses the output of `lsof -F`: one field per line, after a letter that identifies it.
 fn shown_by_lsof() -> BTreeSet<Held> {
     let (mut pid, mut fd) = (0, 0);
     let mut shown = BTreeSet::new();
@@ -173,7 +174,7 @@ fn shown_by_lsof() -> BTreeSet<Held> {
     shown
 }
 
-/// `PID FD INODE PROTOCOL`
+/// Parses lines `PID FD INODE PROTOCOL`.
 fn shown_by_lsfd() -> BTreeSet<Held> {
     let held = |line: &str| {
         let mut words = line.split_whitespace();

@@ -1,4 +1,4 @@
-//! The example of this crate, run as a newcomer would run it.
+//! Runs the example of this crate as a user would.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -20,6 +20,6 @@ fn the_other_end_is_named() {
     command.arg(&path).stdin(Stdio::null());
     let output = deadline(Duration::from_secs(20), move || command.output().unwrap());
     let said = String::from_utf8(output.stdout).unwrap();
-    // Nobody has accepted it; who could is this process.
+    // The client has not been accepted. The listener belongs to this process.
     assert!(said.starts_with(&format!("{} ", std::process::id())), "{said}");
 }

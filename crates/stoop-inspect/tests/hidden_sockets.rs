@@ -1,6 +1,6 @@
-//! Sockets that are hard to see: in flight within each other, kept by the kernel alone, of other
-//! namespaces; and views in which not everybody can be seen. What cannot be told is said, and
-//! nothing is made up.
+//! Sockets that are hard to find: in flight within each other, held only by the kernel, or in other
+//! namespaces. Also callers from which some processes are hidden: what cannot be determined is
+//! reported as missing, and nothing is guessed.
 
 use std::fs;
 use std::io::{Read, stdin};
@@ -50,7 +50,8 @@ fn sockets_in_flight_within_sockets_in_flight() {
     let (carrier, end) = pair(SEQPACKET);
     let chain: Vec<(OwnedFd, OwnedFd)> = kinds.map(pair).into();
     let inodes: Vec<SocketIno> = chain.iter().map(|(one, _)| inode(one)).collect();
-    // Each of them is in the queue of the next, and the last in one that we hold.
+    // Each is in the queue of the next one, and the last one is in the queue of a socket that this
+    // process holds.
     let mut kept = Vec::new();
     let mut inner: Option<OwnedFd> = None;
     for (one, other) in chain {
@@ -78,7 +79,7 @@ fn sockets_in_flight_within_sockets_in_flight() {
     }
 }
 
-/// A ring keeps the file that was registered with it; no descriptor leads there any more.
+/// An io_uring instance holds the file that was registered with it, without a file descriptor.
 #[test]
 fn a_socket_that_only_a_ring_keeps_has_no_owner() {
     let (kept, other) = pair(STREAM);
@@ -93,7 +94,7 @@ fn a_socket_that_only_a_ring_keeps_has_no_owner() {
     }
 }
 
-/// Nobody is in it, and a file or a descriptor keeps it.
+/// No process is in the namespace, and a mount or a file descriptor keeps it alive.
 #[test]
 fn a_namespace_that_a_mount_or_a_descriptor_keeps() {
     const TEST: &str = "a_namespace_that_a_mount_or_a_descriptor_keeps";
@@ -131,8 +132,8 @@ fn a_namespace_that_a_mount_or_a_descriptor_keeps() {
     unmount(&file, UnmountFlags::DETACH).unwrap();
 }
 
-/// From outside its processes have our numbers; from inside, those outside cannot be seen, and that
-/// is said.
+/// From outside, its processes have pids of the outer namespace. From inside, the processes outside
+/// are hidden and reported as missing.
 #[test]
 fn a_namespace_of_process_ids() {
     const TEST: &str = "a_namespace_of_process_ids";
@@ -177,7 +178,7 @@ fn a_proc_that_hides_processes_is_told() {
         }
         return Role::new(TEST, "hidden").run();
     }
-    // Another process's, who is root.
+    // A socket of another process, which runs as root.
     let name = Name::unique("hidden");
     let kept = listener(STREAM, &name, 1);
     let ino = inode(&kept);
@@ -197,7 +198,7 @@ fn a_proc_that_hides_processes_is_told() {
     let _ = own;
 }
 
-/// Names of every byte there is, each at each end of a name, abstract and in the file system.
+/// Names with every byte value at either end of the name, abstract and in the file system.
 #[test]
 fn names_of_every_byte() {
     let directory = tempdir();
@@ -229,14 +230,14 @@ fn names_of_every_byte() {
     }
 }
 
-/// Families of processes that come, pass sockets on and go, all the time: no panic, and no owner of
-/// a socket that stays is lost or made up.
+/// Process trees that start, pass sockets on and exit all the time: no panic, and the owners of a
+/// socket that stays are always complete and correct.
 #[test]
 fn a_storm_of_processes() {
     const TEST: &str = "a_storm_of_processes";
     const SNAPSHOTS: usize = 10;
     if role().is_none() {
-        // What it forks would have copies of other tests' sockets.
+        // Its children would otherwise have copies of other tests' sockets.
         return Role::new(TEST, "storm").run();
     }
     let (stays, peer) = pair(STREAM);
@@ -245,7 +246,7 @@ fn a_storm_of_processes() {
     thread::scope(|scope| {
         let burst = || {
             while !end.load(Ordering::Relaxed) {
-                // Each has copies of all descriptors of the one before, for a moment.
+                // Each briefly has copies of all file descriptors of the previous one.
                 in_child(|| {
                     for _ in 0..4 {
                         in_child(|| in_child(|| 0).1.code().unwrap_or(1));

@@ -1,5 +1,5 @@
-//! The two ways of finding owners, on the same state of the machine: the kernel program and the
-//! walk through `/proc` give the same answer for every socket of it.
+//! Compares the two ways of finding owners on the same state of the machine: the BPF program and
+//! the walk through `/proc` must give the same owners for every socket.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -21,9 +21,9 @@ use stoop_testkit::{NOBODY, Role, is_root, role, skip};
 const TEST: &str = "both_ways_find_the_same_owners";
 const DATAGRAM: i32 = libc::SOCK_DGRAM;
 const SEQPACKET: i32 = libc::SOCK_SEQPACKET;
-/// The role of a process whose first thread ends.
+/// The role of a process whose first thread exits.
 const HEADLESS: &str = "headless";
-/// A descriptor far from the others.
+/// The number of a file descriptor far from the others.
 const FAR: i32 = 3000;
 
 #[test]
@@ -45,7 +45,7 @@ fn both_ways_find_the_same_owners() {
     }
     let mut by_walk = Inspector::new(options(OwnersWanted::Proc));
     let mut differences = Vec::new();
-    // What opens and closes a socket between two snapshots makes no difference twice.
+    // A socket that is opened and closed between two snapshots does not cause a difference twice.
     for _ in 0..10 {
         let before = seen(&by_walk.snapshot());
         let listed = by_program.snapshot();
@@ -79,7 +79,7 @@ fn options(owners: OwnersWanted) -> Options {
 /// The command, the user and the start of a process.
 type Identity = (OsString, Option<u32>, Option<u64>);
 
-/// A socket and its owners, in words that mean the same in every snapshot.
+/// A socket and its owners, in a form that is comparable between snapshots.
 #[derive(Debug, PartialEq)]
 struct Seen {
     ino: SocketIno,
@@ -87,7 +87,7 @@ struct Seen {
     namespace: NamespaceIno,
     peer: Option<u64>,
     owners: Vec<Owner>,
-    /// Of each owner.
+    /// The process of each owner.
     processes: Vec<Option<Identity>>,
 }
 
@@ -97,7 +97,7 @@ impl Seen {
     }
 }
 
-/// The sockets of a snapshot by their cookies.
+/// Returns the sockets of a snapshot by cookie.
 fn seen(snapshot: &Snapshot) -> BTreeMap<u64, Seen> {
     snapshot.sockets.iter().filter_map(|socket| Some((socket.cookie?, seen_of(snapshot, socket)))).collect()
 }
@@ -119,7 +119,7 @@ fn seen_of(snapshot: &Snapshot, socket: &Socket) -> Seen {
     }
 }
 
-/// Sockets that the walk shows the same before and after, and the program otherwise or not at all.
+/// Returns the sockets that both walks show alike, and the program differently or not at all.
 fn differing(
     before: &BTreeMap<u64, Seen>,
     listed: &BTreeMap<u64, Seen>,
@@ -130,10 +130,10 @@ fn differing(
     other.map(|(cookie, seen)| format!("walk {seen:?}\nprogram {:?}", listed.get(cookie))).collect()
 }
 
-/// Has sockets of every sort, until its stdin ends.
+/// Holds sockets of every kind and state until stdin is closed.
 fn live(role: &str) {
     if role == HEADLESS {
-        // What runs a test need not be a first thread; what is forked from it is one.
+        // The thread that runs a test need not be a first thread, but that of a forked child is.
         in_child(|| {
             let _pair = pair(STREAM);
             for _ in 0..3 {
@@ -155,9 +155,9 @@ fn live(role: &str) {
     let flying = pair(DATAGRAM);
     send_message(&sent.0, b"x", &[Control::Rights(&[flying.0.as_fd()])], 0, None).unwrap();
     drop(flying.0);
-    // Nobody is in it any more, and only a descriptor leads there.
+    // No process is in the namespace any more, and only a file descriptor refers to it.
     let _elsewhere = in_new_network(|| pair(STREAM));
-    // One more owner of a socket: it reads the same stdin, and ends with it.
+    // Another owner of a socket: it reads the same stdin, and exits when that is closed.
     fcntl_setfd(&pairs[2].0, FdFlags::empty()).unwrap();
     let mut heir = Command::new("cat").stdin(Stdio::inherit()).stdout(Stdio::null()).spawn().unwrap();
     thread::spawn(|| {
@@ -172,8 +172,7 @@ fn live(role: &str) {
     heir.wait().unwrap();
 }
 
-/// A listener with clients that have been accepted, and such as wait; another one that nobody
-/// called.
+/// Creates a listener with accepted and waiting clients, and one without clients.
 fn serve(name: &Name) -> Vec<OwnedFd> {
     let listener = listener(STREAM, name, 8);
     let mut sockets = Vec::new();

@@ -1,4 +1,4 @@
-//! What an attempt leaves behind: nothing. What it comes to is held against the kernel in `model`.
+//! Tests that a probe leaves nothing behind. Its results are compared with the kernel in `model`.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use rustix::process::{DumpableBehavior, dumpable_behavior, set_dumpable_behavior};
 use stoop::{Address, Bind, Kind};
 use stoop_inspect::why::{Facts, Operation, Outcome, Question, Who, facts, why};
-use stoop_inspect::{Attempt, Delivery, attempt};
+use stoop_inspect::{Delivery, Probe, probe};
 use stoop_testkit::{NOBODY, Role, deadline, eventually, is_root, public_tempdir, role, skip};
 
 const LIMIT: Duration = Duration::from_secs(10);
@@ -23,7 +23,7 @@ fn threads() -> usize {
     fs::read_dir("/proc/self/task").unwrap().count()
 }
 
-/// What the whole process has and a thread must not change.
+/// Returns the state of the whole process, which a probe's thread must not change.
 fn state() -> (u32, u32, Vec<u32>, String, std::path::PathBuf, bool, usize, usize) {
     let groups = rustix::process::getgroups().unwrap().into_iter().map(|group| group.as_raw()).collect();
     let status = fs::read_to_string("/proc/self/status").unwrap();
@@ -55,13 +55,13 @@ fn acting_as_another_changes_nothing_here() {
     set_dumpable_behavior(DumpableBehavior::Dumpable).unwrap();
     let before = state();
     for (subject, expected) in [
-        (Who::User(NOBODY.to_string()), Attempt::Failed(Errno::ACCESS)),
-        (Who::User("root".into()), Attempt::Succeeded),
-        (Who::Ourselves, Attempt::Succeeded),
-        (Who::Process(std::process::id()), Attempt::Succeeded),
+        (Who::User(NOBODY.to_string()), Probe::Failed(Errno::ACCESS)),
+        (Who::User("root".into()), Probe::Succeeded),
+        (Who::CurrentProcess, Probe::Succeeded),
+        (Who::Process(std::process::id()), Probe::Succeeded),
     ] {
         let facts = facts(Operation::Connect, Kind::Stream, &path, subject.clone());
-        assert_eq!(attempt(&facts, Delivery::Withheld), expected, "{subject:?}");
+        assert_eq!(probe(&facts, Delivery::Withheld), expected, "{subject:?}");
         assert_eq!(state(), before, "{subject:?}");
     }
 }
@@ -71,20 +71,20 @@ fn a_bind_is_undone() {
     let dir = public_tempdir();
     let path = dir.path().join("s");
     for kind in Kind::ALL {
-        let free = facts(Operation::Bind, kind, &path, Who::Ourselves);
-        assert_eq!(attempt(&free, Delivery::Withheld), Attempt::Succeeded);
-        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "the file is gone");
+        let free = facts(Operation::Bind, kind, &path, Who::CurrentProcess);
+        assert_eq!(probe(&free, Delivery::Withheld), Probe::Succeeded);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "the file was removed");
     }
     fs::write(&path, "mine").unwrap();
-    let taken = facts(Operation::Bind, Kind::Stream, &path, Who::Ourselves);
-    assert_eq!(attempt(&taken, Delivery::Withheld), Attempt::Failed(Errno::ADDRINUSE));
+    let taken = facts(Operation::Bind, Kind::Stream, &path, Who::CurrentProcess);
+    assert_eq!(probe(&taken, Delivery::Withheld), Probe::Failed(Errno::ADDRINUSE));
     assert_eq!(fs::read(&path).unwrap(), b"mine", "what was there stays");
 }
 
-/// A link in a shared directory may be on the way, where `fs.protected_symlinks` is against it at
-/// the end only.
+/// A link in a shared directory may be an intermediate component. `fs.protected_symlinks` forbids
+/// it only as the last one.
 #[test]
-fn a_bind_through_somebody_elses_link_is_undone() {
+fn a_bind_through_another_users_link_is_undone() {
     if !is_root() {
         skip!("lacks root");
     }
@@ -98,7 +98,7 @@ fn a_bind_through_somebody_elses_link_is_undone() {
     std::os::unix::fs::symlink(&target, &link).unwrap();
     std::os::unix::fs::lchown(&link, Some(1234), None).unwrap();
     let facts = facts(Operation::Bind, Kind::Stream, &link.join("s"), Who::User(NOBODY.to_string()));
-    assert_eq!(attempt(&facts, Delivery::Withheld), Attempt::Succeeded);
+    assert_eq!(probe(&facts, Delivery::Withheld), Probe::Succeeded);
     assert_eq!(fs::read_dir(&target).unwrap().count(), 0);
 }
 
@@ -108,11 +108,11 @@ fn nothing_is_sent_unless_that_is_allowed() {
     let path = dir.path().join("s");
     let receiver = Bind::new(&path).datagram().unwrap();
     receiver.set_nonblocking(true).unwrap();
-    let facts = facts(Operation::Send { len_bytes: 3 }, Kind::Datagram, &path, Who::Ourselves);
-    assert!(matches!(attempt(&facts, Delivery::Withheld), Attempt::NotMade(_)));
+    let facts = facts(Operation::Send { len_bytes: 3 }, Kind::Datagram, &path, Who::CurrentProcess);
+    assert!(matches!(probe(&facts, Delivery::Withheld), Probe::NotMade(_)));
     let mut buffer = [1; 8];
     assert!(receiver.recv(&mut buffer).unwrap_err().is_would_block());
-    assert_eq!(attempt(&facts, Delivery::Allowed), Attempt::Succeeded);
+    assert_eq!(probe(&facts, Delivery::Allowed), Probe::Succeeded);
     assert_eq!(receiver.recv(&mut buffer).unwrap(), 3);
     assert_eq!(buffer[..3], [0, 0, 0]);
 }
@@ -123,41 +123,38 @@ fn what_cannot_be_done_is_said() {
     let path = dir.path().join("s");
     let nobody = facts(Operation::Connect, Kind::Stream, &path, Who::User("no-such-user-anywhere".into()));
     assert!(
-        matches!(attempt(&nobody, Delivery::Withheld), Attempt::NotMade(why) if why.contains("no such user"))
+        matches!(probe(&nobody, Delivery::Withheld), Probe::NotMade(why) if why.contains("no such user"))
     );
     let long = dir.path().join("x".repeat(150));
-    let long = facts(Operation::Connect, Kind::Stream, &long, Who::Ourselves);
-    assert!(
-        matches!(attempt(&long, Delivery::Withheld), Attempt::NotMade(why) if why.contains("cannot hold"))
-    );
+    let long = facts(Operation::Connect, Kind::Stream, &long, Who::CurrentProcess);
+    assert!(matches!(probe(&long, Delivery::Withheld), Probe::NotMade(why) if why.contains("cannot hold")));
 }
 
-/// A number may be another process's by the time of the attempt: it is never made in that one's
-/// place.
+/// The pid may have been reused by the time of the probe. A probe never acts as another process.
 #[test]
-fn nothing_is_tried_as_a_process_that_has_its_number_by_now() {
+fn a_probe_never_acts_as_a_process_that_reuses_the_pid() {
     let dir = public_tempdir();
     let path = dir.path().join("s");
     let _listener = Bind::new(&path).listen().unwrap();
     let mut command = std::process::Command::new("sleep");
     let mut child = stoop_testkit::KillOnDrop(stoop_testkit::spawn(command.arg("60")).unwrap());
     let same = facts(Operation::Connect, Kind::Stream, &path, Who::Process(child.0.id()));
-    assert_eq!(attempt(&same, Delivery::Withheld), Attempt::Succeeded);
+    assert_eq!(probe(&same, Delivery::Withheld), Probe::Succeeded);
     let mut earlier = same.clone();
     earlier.subject.as_mut().unwrap().began = Some(1);
-    let not_made = |facts: &Facts| matches!(attempt(facts, Delivery::Withheld), Attempt::NotMade(why) if why.contains("has ended"));
+    let not_made = |facts: &Facts| matches!(probe(facts, Delivery::Withheld), Probe::NotMade(why) if why.contains("has exited"));
     assert!(not_made(&earlier));
     child.0.kill().unwrap();
     child.0.wait().unwrap();
     assert!(not_made(&same));
 }
 
-/// A call that would wait is told from one that hangs: `EAGAIN`, as it is predicted, and no thread
-/// is left behind.
+/// A call that would wait fails with `EAGAIN`, as predicted, and leaves no thread behind. It does
+/// not count as one that hangs.
 #[test]
-fn where_a_call_would_wait_the_attempt_ends() {
+fn a_probe_of_a_call_that_would_wait_returns() {
     if role().is_none() {
-        return Role::new("where_a_call_would_wait_the_attempt_ends", "alone").run();
+        return Role::new("a_probe_of_a_call_that_would_wait_returns", "alone").run();
     }
     let dir = public_tempdir();
     let (stream, datagram) = (dir.path().join("s"), dir.path().join("d"));
@@ -172,10 +169,10 @@ fn where_a_call_would_wait_the_attempt_ends() {
         (Operation::Connect, Kind::Stream, &stream),
         (Operation::Send { len_bytes: 1 }, Kind::Datagram, &datagram),
     ] {
-        let facts = facts(operation, kind, path, Who::Ourselves);
+        let facts = facts(operation, kind, path, Who::CurrentProcess);
         let verdict = why(&facts);
-        let made = deadline(LIMIT, move || attempt(&facts, Delivery::Allowed));
-        assert_eq!(made, Attempt::Failed(Errno::AGAIN), "{operation:?}");
+        let made = deadline(LIMIT, move || probe(&facts, Delivery::Allowed));
+        assert_eq!(made, Probe::Failed(Errno::AGAIN), "{operation:?}");
         assert_eq!(verdict.outcome, Outcome::Waits, "{verdict:?}");
         eventually(LIMIT, || threads() == before);
     }

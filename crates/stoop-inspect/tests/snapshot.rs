@@ -1,7 +1,7 @@
-//! Snapshots of sockets that these tests make: what is joined, what is named, and what is left out
-//! and said to be.
+//! Snapshots of sockets created by these tests: peers, listeners, names, owners, and what is
+//! reported as missing.
 //!
-//! Each test looks for sockets of its own alone, by their inodes: the machine goes on meanwhile.
+//! Each test checks only its own sockets, by inode, because the rest of the machine keeps changing.
 
 use std::ffi::OsStr;
 use std::io::{Read, stdin};
@@ -30,8 +30,8 @@ fn inspector(owners: OwnersWanted) -> Inspector {
     Inspector::new(options)
 }
 
-/// One snapshot for each way of finding owners; without the right to load programs both are the
-/// walk.
+/// Takes one snapshot for each way of finding owners. Without the privilege to load BPF programs
+/// both use the walk.
 fn both_ways() -> [Snapshot; 2] {
     [OwnersWanted::Auto, OwnersWanted::Proc].map(|owners| inspector(owners).snapshot())
 }
@@ -54,8 +54,8 @@ fn the<'s>(snapshot: &'s Snapshot, socket: &OwnedFd) -> &'s Socket {
     &snapshot[id(snapshot, socket)]
 }
 
-/// This process's descriptors of it. Others may have some for a moment: children of other tests,
-/// from their fork to their exec.
+/// Returns this process's file descriptors of the socket. Children of other tests briefly have
+/// copies, from fork to exec.
 fn mine(socket: &Socket) -> Vec<u32> {
     let me = Pid(std::process::id());
     socket.owners.iter().filter(|owner| owner.pid == me).map(|owner| owner.fd).collect()
@@ -192,7 +192,8 @@ fn a_namespace_that_only_a_socket_is_in() {
         assert_eq!(end.listener, Some(id(&snapshot, &listener)), "a file leads from one to the other");
         assert_eq!(mine(end).len(), 1);
     }
-    // Kept for the next snapshot, the table alone would keep the namespace for ever.
+    // If the table were kept for the next snapshot, it alone would keep the namespace alive
+    // indefinitely.
     let namespace = the(&inspector.snapshot(), &accepted).namespace;
     close((accepted, client));
     let _last_look = inspector.snapshot();
@@ -218,7 +219,7 @@ fn a_snapshot_says_what_is_now() {
 fn processes_come_and_go_meanwhile() {
     const TEST: &str = "processes_come_and_go_meanwhile";
     if role().is_none() {
-        // What it starts would have copies of other tests' sockets.
+        // Its children would otherwise have copies of other tests' sockets.
         return Role::new(TEST, "churn").run();
     }
     let (stays, _other) = pair(STREAM);
@@ -237,7 +238,7 @@ fn processes_come_and_go_meanwhile() {
                 let snapshot = inspector.snapshot();
                 let socket = the(&snapshot, &stays);
                 assert_eq!(mine(socket).len(), 1);
-                // Every index leads somewhere, and both ways.
+                // Every index is valid, and links are symmetric.
                 for (id, socket) in snapshot.iter() {
                     assert!(socket.waiting.iter().all(|&client| snapshot[client].waits_for == Some(id)));
                     let Some(peer) = socket.peer else { continue };
@@ -320,7 +321,7 @@ fn one_socket_of_many_processes() {
     for snapshot in both_ways() {
         let mut pids: Vec<_> =
             snapshot.processes_of(id(&snapshot, &shared)).map(|process| process.pid).collect();
-        // Children of other tests may have it for a moment, from their fork to their exec.
+        // Children of other tests may briefly have a copy, from fork to exec.
         pids.retain(|pid| expected.contains(pid));
         assert_eq!(pids, expected);
     }

@@ -1,4 +1,4 @@
-//! What `why` says beside what the kernel does: one small world for each cause, as this process.
+//! Compares `why` with the kernel: one small test for each cause, as this process.
 
 use std::fs;
 use std::os::fd::AsRawFd;
@@ -12,12 +12,12 @@ use stoop_inspect::why::{Cause, Errno, Operation, Outcome, Question, Verdict, Wh
 const SEND: Operation = Operation::Send { len_bytes: 1 };
 
 fn ask(operation: Operation, kind: Option<Kind>, address: Address) -> Verdict {
-    let question = Question { operation, kind, address, subject: Who::Ourselves };
+    let question = Question { operation, kind, address, subject: Who::CurrentProcess };
     why(&facts::gather(&question).unwrap())
 }
 
 /// The real call, with a raw socket.
-fn attempt(operation: Operation, kind: Kind, address: &Address) -> Outcome {
+fn call(operation: Operation, kind: Kind, address: &Address) -> Outcome {
     let raw = match kind {
         Kind::Stream => SocketType::STREAM,
         Kind::Datagram => SocketType::DGRAM,
@@ -43,25 +43,27 @@ fn attempt(operation: Operation, kind: Kind, address: &Address) -> Outcome {
     }
 }
 
-/// Prediction first: a bind that succeeds makes the file.
+/// Compares the prediction with the call. The prediction comes first, because a bind that succeeds
+/// creates the file.
 fn expect(operation: Operation, kind: Kind, address: Address, cause: Cause) -> Verdict {
     let verdict = ask(operation, Some(kind), address.clone());
-    let outcome = attempt(operation, kind, &address);
+    let outcome = call(operation, kind, &address);
     assert_eq!(verdict.outcome, outcome, "{operation:?} {kind} {address}: {verdict:?}");
     assert_eq!(verdict.cause, cause, "{operation:?} {kind} {address}: {verdict:?}");
     verdict
 }
 
-struct World {
+struct Fixture {
     directory: tempfile::TempDir,
 }
 
-impl World {
-    fn new() -> World {
-        World { directory: stoop_testkit::tempdir() }
+impl Fixture {
+    fn new() -> Fixture {
+        Fixture { directory: stoop_testkit::tempdir() }
     }
 
-    /// Not joined as a path, which would lose slashes and dots at the end.
+    /// Returns a path in the directory. It is not joined as a `Path`, which would drop trailing
+    /// slashes and dots.
     fn path(&self, name: &str) -> PathBuf {
         PathBuf::from(format!("{}/{name}", self.directory.path().display()))
     }
@@ -77,17 +79,17 @@ impl World {
 
 #[test]
 fn lookups() {
-    let world = World::new();
-    fs::create_dir(world.path("dir")).unwrap();
-    fs::create_dir(world.path("x")).unwrap();
-    fs::write(world.path("file"), "").unwrap();
-    symlink("nowhere", world.path("dangling")).unwrap();
-    symlink("circle", world.path("circle")).unwrap();
-    symlink("dir/../dir/", world.path("to-dir")).unwrap();
-    symlink("file/", world.path("to-file")).unwrap();
-    symlink("/", world.path("to-root")).unwrap();
-    symlink(format!("x/{}", "n".repeat(256)), world.path("long")).unwrap();
-    let connect = |name, cause| world.expect(Operation::Connect, Kind::Stream, name, cause);
+    let fixture = Fixture::new();
+    fs::create_dir(fixture.path("dir")).unwrap();
+    fs::create_dir(fixture.path("x")).unwrap();
+    fs::write(fixture.path("file"), "").unwrap();
+    symlink("nowhere", fixture.path("dangling")).unwrap();
+    symlink("circle", fixture.path("circle")).unwrap();
+    symlink("dir/../dir/", fixture.path("to-dir")).unwrap();
+    symlink("file/", fixture.path("to-file")).unwrap();
+    symlink("/", fixture.path("to-root")).unwrap();
+    symlink(format!("x/{}", "n".repeat(256)), fixture.path("long")).unwrap();
+    let connect = |name, cause| fixture.expect(Operation::Connect, Kind::Stream, name, cause);
     connect("none", Cause::Missing);
     connect("none/", Cause::Missing);
     connect("none/app", Cause::ParentMissing);
@@ -111,34 +113,34 @@ fn lookups() {
 
 #[test]
 fn links_up_to_forty() {
-    let world = World::new();
-    fs::write(world.path("0"), "").unwrap();
+    let fixture = Fixture::new();
+    fs::write(fixture.path("0"), "").unwrap();
     for at in 1..=41 {
-        symlink((at - 1).to_string(), world.path(&at.to_string())).unwrap();
+        symlink((at - 1).to_string(), fixture.path(&at.to_string())).unwrap();
     }
-    world.expect(Operation::Connect, Kind::Stream, "40", Cause::NotASocket);
-    world.expect(Operation::Connect, Kind::Stream, "41", Cause::LinkLoop);
+    fixture.expect(Operation::Connect, Kind::Stream, "40", Cause::NotASocket);
+    fixture.expect(Operation::Connect, Kind::Stream, "41", Cause::LinkLoop);
 }
 
 #[test]
 fn streams() {
-    let world = World::new();
-    let at = |name| SocketAddrUnix::new(world.path(name)).unwrap();
-    let connect = |kind, name, cause| world.expect(Operation::Connect, kind, name, cause);
-    let listener = Bind::new(world.path("app")).backlog(0).listen().unwrap();
+    let fixture = Fixture::new();
+    let at = |name| SocketAddrUnix::new(fixture.path(name)).unwrap();
+    let connect = |kind, name, cause| fixture.expect(Operation::Connect, kind, name, cause);
+    let listener = Bind::new(fixture.path("app")).backlog(0).listen().unwrap();
     let bound = rustix::net::socket(AddressFamily::UNIX, SocketType::STREAM, None).unwrap();
     rustix::net::bind(&bound, &at("bound")).unwrap();
-    drop(std::os::unix::net::UnixListener::bind(world.path("stale")).unwrap());
+    drop(std::os::unix::net::UnixListener::bind(fixture.path("stale")).unwrap());
     let verdict = connect(Kind::Datagram, "app", Cause::WrongKind);
     assert!(verdict.next[0].ends_with("--kind stream"), "{verdict:?}");
     connect(Kind::SeqPacket, "app", Cause::WrongKind);
     connect(Kind::Stream, "stale", Cause::Stale);
     connect(Kind::Stream, "bound", Cause::NotListening);
-    // Asked twice, it is still empty: the question itself takes no place in the queue.
+    // The question does not occupy a place in the queue: it is still empty the second time.
     for _ in 0..2 {
-        assert_eq!(ask(Operation::Connect, None, world.address("app")).outcome, Outcome::Succeeds);
+        assert_eq!(ask(Operation::Connect, None, fixture.address("app")).outcome, Outcome::Succeeds);
     }
-    let _first = stoop::Stream::connect(world.path("app")).unwrap();
+    let _first = stoop::Stream::connect(fixture.path("app")).unwrap();
     let full = connect(Kind::Stream, "app", Cause::BacklogFull);
     assert!(full.seen.iter().any(|line| line.starts_with("1 client waits; the limit is 0")), "{full:?}");
     let _accepted = listener.accept().unwrap();
@@ -148,8 +150,8 @@ fn streams() {
     connect(Kind::Stream, "bound", Cause::IsAClient);
     rustix::net::shutdown(&listener, rustix::net::Shutdown::Read).unwrap();
     connect(Kind::Stream, "app", Cause::ListenerShutDown);
-    // What was accepted does not keep the file alive.
-    fs::hard_link(world.path("app"), world.path("kept")).unwrap();
+    // An accepted socket does not keep the file alive.
+    fs::hard_link(fixture.path("app"), fixture.path("kept")).unwrap();
     drop(listener);
     connect(Kind::Stream, "kept", Cause::Stale);
     drop(accepted);
@@ -157,43 +159,43 @@ fn streams() {
 
 #[test]
 fn datagrams() {
-    let world = World::new();
-    let to = SocketAddrUnix::new(world.path("log")).unwrap();
-    let receiver = Bind::new(world.path("log")).datagram().unwrap();
-    world.expect(Operation::Connect, Kind::Stream, "log", Cause::WrongKind);
-    world.expect(SEND, Kind::Datagram, "log", Cause::Nothing);
-    world.expect(SEND, Kind::Stream, "log", Cause::NeedsConnection);
-    world.expect(SEND, Kind::SeqPacket, "none", Cause::NeedsConnection);
+    let fixture = Fixture::new();
+    let to = SocketAddrUnix::new(fixture.path("log")).unwrap();
+    let receiver = Bind::new(fixture.path("log")).datagram().unwrap();
+    fixture.expect(Operation::Connect, Kind::Stream, "log", Cause::WrongKind);
+    fixture.expect(SEND, Kind::Datagram, "log", Cause::Nothing);
+    fixture.expect(SEND, Kind::Stream, "log", Cause::NeedsConnection);
+    fixture.expect(SEND, Kind::SeqPacket, "none", Cause::NeedsConnection);
     let buffer = fs::read_to_string("/proc/sys/net/core/wmem_default").unwrap();
     let most = buffer.trim().parse::<usize>().unwrap() - 32;
-    world.expect(Operation::Send { len_bytes: most + 1 }, Kind::Datagram, "none", Cause::MessageTooLarge);
-    world.expect(Operation::Send { len_bytes: most }, Kind::Datagram, "none", Cause::Missing);
+    fixture.expect(Operation::Send { len_bytes: most + 1 }, Kind::Datagram, "none", Cause::MessageTooLarge);
+    fixture.expect(Operation::Send { len_bytes: most }, Kind::Datagram, "none", Cause::Missing);
     let sender = Datagram::unbound().unwrap();
     while rustix::net::sendto(&sender, b"x", SendFlags::DONTWAIT, &to).is_ok() {}
-    world.expect(SEND, Kind::Datagram, "log", Cause::QueueFull);
-    world.expect(Operation::Connect, Kind::Datagram, "log", Cause::Nothing);
+    fixture.expect(SEND, Kind::Datagram, "log", Cause::QueueFull);
+    fixture.expect(Operation::Connect, Kind::Datagram, "log", Cause::Nothing);
     rustix::net::shutdown(&receiver, rustix::net::Shutdown::Read).unwrap();
-    world.expect(SEND, Kind::Datagram, "log", Cause::ReceiverShutDown);
-    world.expect(Operation::Connect, Kind::Datagram, "log", Cause::Nothing);
-    let elsewhere = Bind::new(world.path("pair")).datagram().unwrap();
+    fixture.expect(SEND, Kind::Datagram, "log", Cause::ReceiverShutDown);
+    fixture.expect(Operation::Connect, Kind::Datagram, "log", Cause::Nothing);
+    let elsewhere = Bind::new(fixture.path("pair")).datagram().unwrap();
     rustix::net::connect(&elsewhere, &to).unwrap();
-    world.expect(SEND, Kind::Datagram, "pair", Cause::ConnectedElsewhere);
-    world.expect(Operation::Connect, Kind::Datagram, "pair", Cause::ConnectedElsewhere);
-    // It keeps its peer in mind when that has gone, until it sends.
+    fixture.expect(SEND, Kind::Datagram, "pair", Cause::ConnectedElsewhere);
+    fixture.expect(Operation::Connect, Kind::Datagram, "pair", Cause::ConnectedElsewhere);
+    // It stays connected to a closed peer until it sends.
     drop(receiver);
-    world.expect(Operation::Connect, Kind::Datagram, "pair", Cause::ConnectedElsewhere);
+    fixture.expect(Operation::Connect, Kind::Datagram, "pair", Cause::ConnectedElsewhere);
 }
 
 #[test]
 fn binds() {
-    let world = World::new();
-    fs::write(world.path("file"), "").unwrap();
-    fs::create_dir(world.path("dir")).unwrap();
-    symlink("nowhere", world.path("dangling")).unwrap();
-    symlink("dir", world.path("to-dir")).unwrap();
-    drop(std::os::unix::net::UnixListener::bind(world.path("stale")).unwrap());
-    let _live = Bind::new(world.path("live")).listen().unwrap();
-    let bind = |name, cause| world.expect(Operation::Bind, Kind::Stream, name, cause);
+    let fixture = Fixture::new();
+    fs::write(fixture.path("file"), "").unwrap();
+    fs::create_dir(fixture.path("dir")).unwrap();
+    symlink("nowhere", fixture.path("dangling")).unwrap();
+    symlink("dir", fixture.path("to-dir")).unwrap();
+    drop(std::os::unix::net::UnixListener::bind(fixture.path("stale")).unwrap());
+    let _live = Bind::new(fixture.path("live")).listen().unwrap();
+    let bind = |name, cause| fixture.expect(Operation::Bind, Kind::Stream, name, cause);
     bind("file", Cause::TakenByFile);
     bind("dir", Cause::TakenByFile);
     bind("dir/", Cause::TakenByFile);
@@ -235,25 +237,25 @@ fn abstract_names() {
 
 #[test]
 fn long_paths() {
-    let world = World::new();
-    let end = |len: usize| "n".repeat(len - world.path("").as_os_str().len());
-    world.expect(Operation::Connect, Kind::Stream, &end(107), Cause::Missing);
-    let verdict = ask(Operation::Connect, None, world.address(&end(109)));
+    let fixture = Fixture::new();
+    let end = |len: usize| "n".repeat(len - fixture.path("").as_os_str().len());
+    fixture.expect(Operation::Connect, Kind::Stream, &end(107), Cause::Missing);
+    let verdict = ask(Operation::Connect, None, fixture.address(&end(109)));
     assert_eq!((verdict.outcome, verdict.cause), (Outcome::Fails(Errno::NAMETOOLONG), Cause::PathTooLong));
 }
 
 #[test]
 fn relative_paths_and_proc() {
-    let world = World::new();
-    let _listener = Bind::new(world.path("app")).listen().unwrap();
+    let fixture = Fixture::new();
+    let _listener = Bind::new(fixture.path("app")).listen().unwrap();
     let path = |text: String| Address::path(text).unwrap();
     expect(Operation::Connect, Kind::Stream, path("no-such-file".into()), Cause::Missing);
-    let directory = fs::File::open(world.directory.path()).unwrap();
+    let directory = fs::File::open(fixture.directory.path()).unwrap();
     for proc in ["self", "thread-self"] {
         let through = path(format!("/proc/{proc}/fd/{}/app", directory.as_raw_fd()));
         expect(Operation::Connect, Kind::Stream, through, Cause::Nothing);
     }
-    let removed = World::new();
+    let removed = Fixture::new();
     let gone = fs::File::open(removed.directory.path()).unwrap();
     drop(removed);
     let through = path(format!("/proc/self/fd/{}/app", gone.as_raw_fd()));

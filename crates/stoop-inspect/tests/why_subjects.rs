@@ -1,5 +1,5 @@
-//! Predictions for a process in namespaces of its own, beside what the kernel does when that
-//! process makes the calls.
+//! Compares predictions for a process in its own namespaces with the results of calls that this
+//! process makes.
 
 use std::fs;
 use std::io::{BufRead, Write};
@@ -12,11 +12,11 @@ use stoop::{Address, Bind, Kind};
 use stoop_inspect::why::{Cause, Errno, Facts, Operation, Outcome, Question, Verdict, Who, facts, why};
 use stoop_testkit::{KillOnDrop, Role, has_program, is_root, public_tempdir, role, skip};
 
-/// Not root, and without a number in the child's user namespace.
+/// A user other than root that the child's user namespace does not map.
 const ALICE: u32 = 4001;
 const SOON: Duration = Duration::from_secs(20);
 
-/// What is asked, in the directory of the test, and the cause to be named.
+/// The operation, the address relative to the test's directory, and the expected cause.
 const QUESTIONS: &[(&str, &str, Cause)] = &[
     ("connect", "open", Cause::Nothing),
     ("connect", "root/app", Cause::Nothing),
@@ -28,7 +28,7 @@ const QUESTIONS: &[(&str, &str, Cause)] = &[
     ("connect", "replaced/app", Cause::Stale),
     ("connect", "/proc/self/root/DIR/open", Cause::Nothing),
     ("connect", "/proc/self/root/DIR/hidden/app", Cause::OtherView),
-    // The root, mounted once more, has a parent.
+    // A second mount of the root has a parent directory.
     ("connect", "again/../open", Cause::Nothing),
     ("connect", "@NAME", Cause::NameInOtherNamespace),
     ("bind", "@NAME", Cause::Nothing),
@@ -85,7 +85,8 @@ fn predict(operation: &str, address: Address, pid: u32) -> (Facts, Verdict) {
     (facts, verdict)
 }
 
-/// Servers of ours, in directories that the child has other mounts on or no right to.
+/// Starts servers of this process, in directories over which the child mounts others or which it
+/// may not search.
 fn build(dir: &Path, name: &str) -> Vec<stoop::Listener> {
     for directory in ["root", "alice", "hidden", "replaced", "ro", "again"] {
         fs::create_dir(dir.join(directory)).unwrap();
@@ -107,8 +108,8 @@ fn build(dir: &Path, name: &str) -> Vec<stoop::Listener> {
     servers
 }
 
-/// The child is root of a user namespace that knows no other user, and has mounts, a network and
-/// processes of its own.
+/// Starts the child: root in a user namespace that maps no other user, with its own mount, network
+/// and pid namespaces.
 fn start(dir: &Path) -> Option<KillOnDrop> {
     let namespaces = ["-r", "-m", "-n", "-p", "-f", "--mount-proc", "--kill-child"];
     let mut probe = std::process::Command::new("unshare");
@@ -123,7 +124,7 @@ fn start(dir: &Path) -> Option<KillOnDrop> {
     Some(role.within("unshare", &arguments).spawn())
 }
 
-/// The process that `unshare` has made, by our number.
+/// Returns the pid of the child of `unshare`, in our pid namespace.
 fn inner(pid: u32) -> u32 {
     let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
     children.split_whitespace().next().expect("a child").parse().unwrap()
@@ -136,10 +137,10 @@ fn place_of(place: &str, dir: &Path) -> std::path::PathBuf {
     }
 }
 
-/// The child: makes a call for each line, and says its errno.
+/// Makes a call for each line, and prints its errno. Runs in the child.
 fn subject() {
     let dir = std::env::var("DIR").unwrap();
-    // A file of that name here too, and nobody behind it.
+    // Here the name belongs to a stale socket file.
     drop(std::os::unix::net::UnixListener::bind(format!("{dir}/replaced/app")).unwrap());
     println!("ready");
     for line in std::io::stdin().lock().lines().map_while(Result::ok) {

@@ -371,7 +371,7 @@ fn docker_is_found_as_its_own_client_finds_it() {
         fails(
             podman().run(),
             3,
-            &["cannot find 'podman'", "podman/podman.sock', the usual place", "systemctl start"],
+            &["cannot find 'podman'", "podman/podman.sock', the default address", "systemctl start"],
         );
     }
     // Rootless podman, where there is nothing else.

@@ -104,7 +104,7 @@ fn sockets_that_cannot_be_called_explain_themselves() {
     let dir = public_tempdir();
     let path = dir.path().join("d").to_str().unwrap().to_owned();
     let missing = stoop(["http", &path, "/"]).run();
-    fails(missing, 3, &["ENOENT", "no server has made this file"]);
+    fails(missing, 3, &["ENOENT", "no server has created this file"]);
     let _datagram = UnixDatagram::bind(&path).unwrap();
     fails(stoop(["http", &path, "/"]).run(), 3, &["EPROTOTYPE", "datagram"]);
     if !is_root() {

@@ -62,11 +62,11 @@ fn what_is_in_the_way_is_named_and_marked() {
     let none = format!("@stoop-e2e-why-{}", std::process::id());
     for (args, errno, cause, mark) in [
         (vec!["why", &place], "ECONNREFUSED", "stale", "s    <-- ECONNREFUSED"),
-        (vec!["why", &path("none")], "ENOENT", "no server", "none (not there)    <-- ENOENT"),
-        (vec!["why", &path("no/s")], "ENOENT", "does not exist", "no (not there)    <-- ENOENT"),
+        (vec!["why", &path("none")], "ENOENT", "no server", "none (does not exist)    <-- ENOENT"),
+        (vec!["why", &path("no/s")], "ENOENT", "does not exist", "no (does not exist)    <-- ENOENT"),
         (vec!["why", &path("file/s")], "ENOTDIR", "is not a directory", "file    <-- ENOTDIR"),
         (vec!["why", &path("file")], "ECONNREFUSED", "a regular file", "file    <-- ECONNREFUSED"),
-        (vec!["why", &path("link")], "ENOENT", "symbolic link", "  nowhere (not there)    <-- ENOENT"),
+        (vec!["why", &path("link")], "ENOENT", "symbolic link", "  nowhere (does not exist)    <-- ENOENT"),
         (vec!["why", &place, "--op", "bind"], "EADDRINUSE", "stale", "s    <-- EADDRINUSE"),
         (vec!["why", &none], "ECONNREFUSED", "no socket in this network namespace", ""),
         (vec!["why", &place, "--op", "send", "--size", "99999999"], "EMSGSIZE", "send buffer", ""),

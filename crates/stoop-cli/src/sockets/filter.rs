@@ -223,7 +223,7 @@ fn is_one_of(snapshot: &Snapshot, id: SocketId, peers: &[Glob]) -> bool {
 }
 
 fn is_in_container(process: &Process, glob: &Glob) -> bool {
-    match &process.place {
+    match &process.workload {
         Workload::Container { id, pod, .. } => {
             glob.matches(id) || pod.as_ref().is_some_and(|pod| glob.matches(pod))
         }
@@ -232,7 +232,7 @@ fn is_in_container(process: &Process, glob: &Glob) -> bool {
 }
 
 fn is_in_unit(process: &Process, glob: &Glob) -> bool {
-    matches!(&process.place, Workload::Unit { name, .. } if glob.matches(name))
+    matches!(&process.workload, Workload::Unit { name, .. } if glob.matches(name))
 }
 
 /// Resolves a relative path against the working directory of this process.

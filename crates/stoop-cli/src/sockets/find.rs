@@ -66,7 +66,7 @@ impl ResolvedSelector {
     /// Returns sockets that were bound to this path, but to another file than the one there now.
     pub(crate) fn of_that_name(&self, snapshot: &Snapshot) -> Vec<SocketId> {
         let ResolvedSelector::Path(path, _) = self else { return Vec::new() };
-        let named = |&id: &SocketId| snapshot[id].listener.is_none() && snapshot.was_given(id, path);
+        let named = |&id: &SocketId| snapshot[id].listener.is_none() && snapshot.was_bound_to(id, path);
         snapshot.iter().map(|(id, _)| id).filter(named).collect()
     }
 
@@ -77,7 +77,7 @@ impl ResolvedSelector {
             ResolvedSelector::Ino(ino) => socket.ino == *ino,
             ResolvedSelector::Name(name) => socket.name == *name,
             ResolvedSelector::Path(_, Ok(file)) => socket.file.is_some_and(|bound| bound.may_be(*file)),
-            ResolvedSelector::Path(path, Err(_)) => snapshot.was_given(id, path),
+            ResolvedSelector::Path(path, Err(_)) => snapshot.was_bound_to(id, path),
         }
     }
 

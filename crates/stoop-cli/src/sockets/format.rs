@@ -83,7 +83,7 @@ impl<'a> Formatter<'a> {
         let snapshot = self.snapshot;
         let Some(pid) = id.and_then(|id| Row::process(snapshot, id)) else { return text.push_str(NOTHING) };
         text.push_str(self.places.entry(pid).or_insert_with(|| match snapshot.processes.get(&pid) {
-            Some(process) => unspaced(&process.place),
+            Some(process) => unspaced(&process.workload),
             None => NOTHING.into(),
         }));
     }

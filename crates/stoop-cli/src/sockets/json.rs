@@ -236,7 +236,7 @@ impl<'a> Views<'a> {
             command: Bytes(&process.command),
             uid: process.uid,
             user: process.uid.and_then(|uid| self.user(uid)),
-            place: Belongs::of(&process.place),
+            place: Belongs::of(&process.workload),
         }
     }
 

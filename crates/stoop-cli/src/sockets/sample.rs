@@ -108,7 +108,7 @@ impl Machine {
         ];
         let processes = processes.map(|(pid, command, place)| {
             let mut process = Process::new(Pid(pid), command);
-            process.place = place;
+            process.workload = place;
             process.uid = Some(0);
             process
         });
@@ -151,7 +151,7 @@ pub(crate) fn busy() -> Snapshot {
     for (number, unit) in units.iter().enumerate() {
         let pid = 400 + number as u32;
         let mut process = Process::new(Pid(pid), *unit);
-        process.place = Workload::Unit { name: format!("{unit}.service"), user: None };
+        process.workload = Workload::Unit { name: format!("{unit}.service"), user: None };
         processes.push(process);
         let sockets = if *unit == "docker" { 3 } else { 1 };
         for socket in 0..sockets {
@@ -164,7 +164,7 @@ pub(crate) fn busy() -> Snapshot {
         for process in 0..3u32 {
             let pid = 2000 + container * 10 + process;
             let mut made = Process::new(Pid(pid), ["app", "sidecar", "logger"][process as usize]);
-            made.place = Workload::Container { runtime: "containerd".into(), id: id.clone(), pod: None };
+            made.workload = Workload::Container { runtime: "containerd".into(), id: id.clone(), pod: None };
             processes.push(made);
         }
         let pid = 2000 + container * 10;

@@ -1,17 +1,17 @@
 //! Well-known endpoints: from a name (`docker`, `cri`, …) to the addresses that its own clients
-//! try, in their order, and from a path to what is known about it.
+//! try, in their order, and from a path to the service that uses it.
 //!
-//! Pure: everything the answers depend on is passed as [`Surroundings`]. Nothing here inspects the
-//! machine. Whether a server listens at a candidate is for the caller to find out.
+//! Pure: everything the results depend on is passed as [`Environment`]. Nothing here does I/O.
+//! Whether a server listens at a candidate is not checked.
 //!
 //! # Examples
 //!
 //! ```
 //! use stoop::Address;
-//! use stoop_inspect::endpoints::{self, Name, Surroundings};
+//! use stoop_inspect::endpoints::{self, Name, Environment};
 //!
-//! let places = endpoints::find(Name::Cri, &Surroundings::default()).unwrap();
-//! assert_eq!(places[0].address.to_string(), "/run/containerd/containerd.sock");
+//! let candidates = endpoints::find(Name::Cri, &Environment::default()).unwrap();
+//! assert_eq!(candidates[0].address.to_string(), "/run/containerd/containerd.sock");
 //!
 //! let docker = endpoints::recognise(&Address::path("/var/run/docker.sock").unwrap()).unwrap();
 //! assert_eq!((docker.what, docker.group), ("the Docker daemon", Some("docker")));
@@ -32,9 +32,10 @@ pub use services::{Protocol, Service, recognise};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Name {
-    /// `docker`: what the Docker client would connect to, else podman, which has the same API.
+    /// `docker`: the address that the Docker client would use, or else podman, which has the same
+    /// API.
     Docker,
-    /// `podman`: what podman's own client would connect to.
+    /// `podman`: the address that podman's own client would use.
     Podman,
     /// `containerd`: the containerd daemon.
     Containerd,
@@ -57,6 +58,16 @@ impl Name {
     }
 
     /// Returns the services with this name, in the order in which they are tried.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use stoop_inspect::endpoints::Name;
+    ///
+    /// let what: Vec<_> = Name::Docker.services().iter().map(|service| service.what).collect();
+    /// assert_eq!(what, ["the Docker daemon", "podman's service"]);
+    /// assert_eq!("docker".parse(), Ok(Name::Docker));
+    /// ```
     pub fn services(self) -> &'static [&'static Service] {
         match self {
             Name::Docker => &[DOCKER, PODMAN],
@@ -100,10 +111,9 @@ impl std::error::Error for UnknownName {}
 /// Looks up an environment variable.
 pub type Variable<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-/// The configuration that the addresses depend on. The default is a machine on which nothing is
-/// configured.
+/// The configuration that the addresses depend on. The default has none.
 #[derive(Clone, Copy, Default)]
-pub struct Surroundings<'a> {
+pub struct Environment<'a> {
     /// The environment: returns the value of a variable, if it is set.
     pub variable: Option<Variable<'a>>,
     /// The current context of the Docker client, unless that is `default`: its name, and the host
@@ -113,32 +123,32 @@ pub struct Surroundings<'a> {
     pub crictl_config: Option<(&'a str, &'a str)>,
 }
 
-impl fmt::Debug for Surroundings<'_> {
+impl fmt::Debug for Environment<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Surroundings")
+        f.debug_struct("Environment")
             .field("docker_context", &self.docker_context)
             .field("crictl_config", &self.crictl_config)
             .finish_non_exhaustive()
     }
 }
 
-impl Surroundings<'_> {
+impl Environment<'_> {
     /// Returns the value of a variable that is set and not empty.
     fn set(&self, name: &str) -> Option<String> {
         self.variable?(name).filter(|value| !value.is_empty())
     }
 }
 
-/// An address to try.
+/// An address at which the service may be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Candidate {
     /// The address.
     pub address: Address,
-    /// What names this address.
+    /// The configuration that names the address.
     pub source: Source,
 }
 
-/// What names a candidate's address.
+/// The configuration that names an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Source {
@@ -149,7 +159,7 @@ pub enum Source {
     /// The configuration file at this path.
     File(String),
     /// No configuration: it is the default address of this service.
-    Usual(&'static Service),
+    Default(&'static Service),
 }
 
 impl fmt::Display for Source {
@@ -158,7 +168,7 @@ impl fmt::Display for Source {
             Source::Variable(name) => f.write_str(name),
             Source::DockerContext(name) => write!(f, "the Docker context '{}'", escaped(name)),
             Source::File(path) => write!(f, "{}", escaped(path)),
-            Source::Usual(service) => write!(f, "the usual place of {}", service.what),
+            Source::Default(service) => write!(f, "the default address of {}", service.what),
         }
     }
 }
@@ -166,42 +176,58 @@ impl fmt::Display for Source {
 /// The error returned if the endpoint is configured to be something other than a Unix domain
 /// socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Elsewhere {
+pub struct NotLocal {
     /// The host as configured, such as `tcp://10.0.0.7:2375`.
     pub host: String,
-    /// What configures it.
+    /// The configuration that names it.
     pub source: Source,
 }
 
-impl fmt::Display for Elsewhere {
+impl fmt::Display for NotLocal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} names '{}', which is no local socket", self.source, escaped(&self.host))
+        write!(f, "{} names '{}', which is not a Unix socket", self.source, escaped(&self.host))
     }
 }
 
-impl std::error::Error for Elsewhere {}
+impl std::error::Error for NotLocal {}
 
 /// Returns the addresses at which to look for the service, best first. Never empty.
 ///
-/// This is the one address that is configured, else all the default ones. For `docker` the order is
-/// the Docker client's own (`DOCKER_HOST`, its context, `/var/run/docker.sock`), then a rootless
-/// daemon, then podman. For `cri` it is crictl's.
+/// If an address is configured, it is the only one. Otherwise all default addresses are returned.
+/// For `docker` the order is the Docker client's own (`DOCKER_HOST`, its context,
+/// `/var/run/docker.sock`), then a rootless daemon, then podman. For `cri` it is crictl's.
 ///
 /// # Errors
-/// Returns an error if the configuration names a network address, or something that is not an
-/// address at all.
-pub fn find(name: Name, around: &Surroundings<'_>) -> Result<Vec<Candidate>, Elsewhere> {
+/// Returns an error if the configuration names a network address, or an invalid address.
+///
+/// # Examples
+///
+/// ```
+/// use stoop_inspect::endpoints::{Environment, Name, Source, find};
+///
+/// let variable = |name: &str| (name == "DOCKER_HOST").then(|| "unix:///srv/d.sock".to_owned());
+/// let environment = Environment { variable: Some(&variable), ..Environment::default() };
+/// let candidates = find(Name::Docker, &environment).unwrap();
+/// assert_eq!(candidates.len(), 1);
+/// assert_eq!(candidates[0].source, Source::Variable("DOCKER_HOST"));
+///
+/// let variable = |_: &str| Some("tcp://10.0.0.7:2375".to_owned());
+/// let environment = Environment { variable: Some(&variable), ..Environment::default() };
+/// let error = find(Name::Docker, &environment).unwrap_err();
+/// assert_eq!(error.host, "tcp://10.0.0.7:2375");
+/// ```
+pub fn find(name: Name, around: &Environment<'_>) -> Result<Vec<Candidate>, NotLocal> {
     match configured(name, around) {
         // As in the clients themselves, an empty path means the default address.
         Some((host, source)) if host != "unix://" => match local(&host) {
             Some(address) => Ok(vec![Candidate { address, source }]),
-            None => Err(Elsewhere { host, source }),
+            None => Err(NotLocal { host, source }),
         },
         _ => Ok(usual(name, around)),
     }
 }
 
-fn configured(name: Name, around: &Surroundings<'_>) -> Option<(String, Source)> {
+fn configured(name: Name, around: &Environment<'_>) -> Option<(String, Source)> {
     let variable = name.variable();
     if let Some(host) = around.set(variable) {
         return Some((host, Source::Variable(variable)));
@@ -244,14 +270,14 @@ fn local(host: &str) -> Option<Address> {
     }
 }
 
-fn usual(name: Name, around: &Surroundings<'_>) -> Vec<Candidate> {
+fn usual(name: Name, around: &Environment<'_>) -> Vec<Candidate> {
     let runtime = around.set("XDG_RUNTIME_DIR").filter(|path| path.starts_with('/'));
     let candidate = |service: &'static Service, default: &DefaultPath| {
         let path = match default {
             DefaultPath::Machine(path) => PathBuf::from(path),
             DefaultPath::User(rest) => Path::new(runtime.as_deref()?).join(rest),
         };
-        Some(Candidate { address: Address::path(path).ok()?, source: Source::Usual(service) })
+        Some(Candidate { address: Address::path(path).ok()?, source: Source::Default(service) })
     };
     let services = name.services().iter();
     // A Kubernetes node has one containerd, and crictl knows one address for it.
@@ -271,22 +297,22 @@ mod tests {
     }
 
     #[track_caller]
-    fn found(name: Name, around: &Surroundings<'_>) -> Vec<String> {
+    fn found(name: Name, around: &Environment<'_>) -> Vec<String> {
         find(name, around).unwrap().iter().map(|place| place.address.to_string()).collect()
     }
 
     #[test]
     fn where_nothing_is_set_the_usual_places_are_tried_in_the_clients_order() {
         let set = [("XDG_RUNTIME_DIR", "/run/user/7"), ("DOCKER_HOST", "")];
-        let around = Surroundings { variable: Some(&variables(&set)), ..Surroundings::default() };
+        let around = Environment { variable: Some(&variables(&set)), ..Environment::default() };
         let (docker, podman) = ("/var/run/docker.sock", "/run/podman/podman.sock");
         let (rootless, own) = ("/run/user/7/docker.sock", "/run/user/7/podman/podman.sock");
         assert_eq!(found(Name::Docker, &around), [docker, rootless, own, podman]);
-        assert_eq!(found(Name::Docker, &Surroundings::default()), [docker, podman]);
+        assert_eq!(found(Name::Docker, &Environment::default()), [docker, podman]);
         let cri = ["/run/containerd/containerd.sock", "/run/crio/crio.sock", "/var/run/cri-dockerd.sock"];
         assert_eq!(found(Name::Cri, &around), cri);
         for name in Name::ALL {
-            assert!(!found(name, &Surroundings::default()).is_empty());
+            assert!(!found(name, &Environment::default()).is_empty());
             assert_eq!(name.word().parse(), Ok(name));
         }
         assert_eq!("dockerd".parse::<Name>(), Err(UnknownName));
@@ -296,12 +322,12 @@ mod tests {
     fn a_variable_goes_before_the_context_and_both_before_the_usual() {
         let set = [("DOCKER_HOST", "unix:///a%20b.sock")];
         let docker_context = Some(("rootless", "unix:///c.sock"));
-        let around = Surroundings { docker_context, ..Surroundings::default() };
+        let around = Environment { docker_context, ..Environment::default() };
         let places = find(Name::Docker, &around).unwrap();
         assert_eq!(places.len(), 1);
         assert_eq!(places[0].address, Address::path("/c.sock").unwrap());
         assert_eq!(places[0].source.to_string(), "the Docker context 'rootless'");
-        let around = Surroundings { variable: Some(&variables(&set)), ..around };
+        let around = Environment { variable: Some(&variables(&set)), ..around };
         let places = find(Name::Docker, &around).unwrap();
         // Not an escape: Docker takes the path literally.
         assert_eq!(places[0].address, Address::path("/a%20b.sock").unwrap());
@@ -312,15 +338,15 @@ mod tests {
     fn what_is_configured_to_be_elsewhere_is_not_looked_for_here() {
         for host in ["tcp://10.0.0.7:2375", "ssh://me@there", "fd://", "npipe:////./pipe/x", "there:2375"] {
             let set = [("DOCKER_HOST", host)];
-            let around = Surroundings { variable: Some(&variables(&set)), ..Surroundings::default() };
+            let around = Environment { variable: Some(&variables(&set)), ..Environment::default() };
             let elsewhere = find(Name::Docker, &around).unwrap_err();
             assert_eq!(
                 elsewhere.to_string(),
-                format!("DOCKER_HOST names '{host}', which is no local socket")
+                format!("DOCKER_HOST names '{host}', which is not a Unix socket")
             );
         }
         let set = [("DOCKER_HOST", "unix://")];
-        let around = Surroundings { variable: Some(&variables(&set)), ..Surroundings::default() };
+        let around = Environment { variable: Some(&variables(&set)), ..Environment::default() };
         assert_eq!(found(Name::Docker, &around)[0], "/var/run/docker.sock");
     }
 
@@ -328,7 +354,7 @@ mod tests {
     fn crictls_configuration_is_read() {
         let with = |text| {
             let crictl_config = Some(("/etc/crictl.yaml", text));
-            found(Name::Cri, &Surroundings { crictl_config, ..Surroundings::default() })
+            found(Name::Cri, &Environment { crictl_config, ..Environment::default() })
         };
         for text in [
             "runtime-endpoint: unix:///x/y.sock\nimage-endpoint: unix:///z\n",
@@ -346,9 +372,9 @@ mod tests {
     #[test]
     fn every_usual_place_is_recognised_as_what_it_is() {
         let set = [("XDG_RUNTIME_DIR", "/run/user/7")];
-        let around = Surroundings { variable: Some(&variables(&set)), ..Surroundings::default() };
+        let around = Environment { variable: Some(&variables(&set)), ..Environment::default() };
         for candidate in Name::ALL.iter().flat_map(|name| usual(*name, &around)) {
-            let Source::Usual(service) = candidate.source else { panic!("usual places were asked for") };
+            let Source::Default(service) = candidate.source else { panic!("usual places were asked for") };
             assert_eq!(recognise(&candidate.address), Some(service));
         }
     }
@@ -360,7 +386,7 @@ mod tests {
             let docker_context = Some((text.as_str(), host.as_str()));
             let crictl_config = Some(("x", text.as_str()));
             for variable in [None, Some(&variable as Variable<'_>)] {
-                let around = Surroundings { variable, docker_context, crictl_config };
+                let around = Environment { variable, docker_context, crictl_config };
                 let _ = find(Name::ALL[name], &around);
             }
             if let Ok(address) = Address::path(&*host) {

@@ -16,11 +16,11 @@ pub enum Protocol {
     Ttrpc,
 }
 
-/// What is known about a service, as its distributor packages it.
+/// A service, as its distributor packages it.
 #[derive(Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Service {
-    /// What serves the endpoint, with an article: `the Docker daemon`.
+    /// The name of the server, with an article: `the Docker daemon`.
     pub what: &'static str,
     /// The protocol.
     pub protocol: Protocol,
@@ -108,8 +108,20 @@ pub(super) const CRI_DOCKERD: &Service = &Service {
 
 const SERVICES: [&Service; 6] = [DOCKER, PODMAN, CONTAINERD, CONTAINERD_TTRPC, CRIO, CRI_DOCKERD];
 
-/// Returns what is known about the socket at this address, or `None` if it is not the default
-/// address of any known service.
+/// Returns the service whose default address this is, or `None` if it is not one of the known
+/// services.
+///
+/// # Examples
+///
+/// ```
+/// use stoop::Address;
+/// use stoop_inspect::endpoints::recognise;
+///
+/// let rootless = Address::path("/run/user/1000/docker.sock").unwrap();
+/// assert_eq!(recognise(&rootless).unwrap().unit, "docker.service");
+/// // Only the address counts. Nothing is inspected.
+/// assert!(recognise(&Address::path("/srv/docker.sock").unwrap()).is_none());
+/// ```
 pub fn recognise(address: &Address) -> Option<&'static Service> {
     let path = without_var(address.as_path()?);
     let is_here = |default: &DefaultPath| match default {

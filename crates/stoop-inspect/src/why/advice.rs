@@ -41,7 +41,7 @@ fn from_here(facts: &Facts, path: &Path) -> PathBuf {
 /// Returns a note for commands that create something in the view of another process.
 pub(super) fn whose_view(facts: &Facts) -> String {
     match facts.subject.as_ref().is_some_and(|subject| subject.view.other_files) {
-        true => format!(" where {} looks", Messages(facts).who()),
+        true => format!(" in the view of {}", Messages(facts).whom()),
         false => String::new(),
     }
 }
@@ -81,7 +81,7 @@ pub(super) fn make_directory(facts: &Facts, step: &Step, first: &Path) -> String
             // Changing the owner of a directory requires root.
             let sudo = self::sudo(facts, None);
             let user = facts.names.users.get(&subject.uid).map_or(subject.uid.to_string(), shell::word);
-            format!("{sudo}install -d -o {user} -m 0755 {needed}    # the last one belongs to who binds")
+            format!("{sudo}install -d -o {user} -m 0755 {needed}    # owned by the user who binds")
         }
         None => format!("{sudo}mkdir -p {needed}"),
     }
@@ -105,7 +105,7 @@ pub(super) fn grant(facts: &Facts, file: &File, by: By, want: u8) -> Vec<String>
         By::Owner => vec![format!("{owners}chmod u+{letter} {path}")],
         By::Group => {
             vec![format!(
-                "{owners}chmod g+{letter} {path}    # for everybody in {}",
+                "{owners}chmod g+{letter} {path}    # for all members of {}",
                 messages.group(file.gid)
             )]
         }
@@ -113,15 +113,17 @@ pub(super) fn grant(facts: &Facts, file: &File, by: By, want: u8) -> Vec<String>
             let group = facts.names.groups.get(&file.gid);
             let group = group.map_or(file.gid.to_string(), shell::word);
             vec![format!(
-                "{roots}usermod -aG {group} {user}    # at the next login; the group has what is missing"
+                "{roots}usermod -aG {group} {user}    # from the next login on; the group has the permission"
             )]
         }
-        By::Other if want == SEARCH => vec![format!("{owners}chmod o+x {path}    # lets everybody pass")],
+        By::Other if want == SEARCH => {
+            vec![format!("{owners}chmod o+x {path}    # lets all users search it")]
+        }
         By::Other => {
-            vec![format!("{owners}setfacl -m u:{user}:{rights} {path}    # for {} alone", messages.whom())]
+            vec![format!("{owners}setfacl -m u:{user}:{rights} {path}    # for {} only", messages.whom())]
         }
         By::AclMask => {
-            vec![format!("{owners}setfacl -m m::rwx {path}    # its entry is there, and the mask cuts it")]
+            vec![format!("{owners}setfacl -m m::rwx {path}    # there is an entry, but the mask excludes it")]
         }
         By::AclUser | By::AclGroups | By::AclOther => {
             vec![format!("{owners}setfacl -m u:{user}:{rights} {path}")]
@@ -140,18 +142,18 @@ pub(super) fn other_view(facts: &Facts, is_elsewhere: bool) -> Option<String> {
     let sudo = sudo(facts, facts.subject.as_ref().map(|subject| subject.uid));
     let inside = self::path(facts, path);
     Some(format!(
-        "{sudo}ls -ld {inside}    # what is there in its view; mount the socket's directory into it"
+        "{sudo}ls -ld {inside}    # the directory in its view; mount the socket's directory into it"
     ))
 }
 
 /// Suggests running with more privileges, if that would show more.
-pub(super) fn look_closer(facts: &Facts) -> Option<String> {
+pub(super) fn with_more_privileges(facts: &Facts) -> Option<String> {
     if facts.asker_uid == 0 {
         return None;
     }
     let at = shell::address(&facts.question.address);
     let subject = match &facts.question.subject {
-        Who::Ourselves => format!(" --as {}", facts.asker_uid),
+        Who::CurrentProcess => format!(" --as {}", facts.asker_uid),
         Who::User(name) => format!(" --as {}", shell::word(name)),
         Who::Process(pid) => format!(" --pid {pid}"),
     };
@@ -162,7 +164,7 @@ pub(super) fn look_closer(facts: &Facts) -> Option<String> {
 pub(super) fn restart(facts: &Facts, socket: &Endpoint) -> Option<String> {
     let owner = socket.owners.as_deref()?.first()?;
     let sudo = sudo(facts, owner.uid);
-    Some(format!("{sudo}kill {}    # and start it again: it makes its file anew", owner.pid))
+    Some(format!("{sudo}kill {}    # and start it again: it creates a new socket file", owner.pid))
 }
 
 /// Suggests how to resume a stopped process.

@@ -29,7 +29,7 @@ fn name(facts: &Facts) -> Verdict {
     let holder = |socket: &&Endpoint| socket.kind == Some(kind) && socket.state != EndpointState::Accepted;
     match sockets.iter().find(holder) {
         Some(socket) => live(facts, socket, Cause::NameTaken),
-        None => Verdict::succeeds("nothing is in the way: nobody has that name".to_owned()),
+        None => Verdict::succeeds("nothing prevents it: the name is free".to_owned()),
     }
 }
 
@@ -81,7 +81,7 @@ fn path(facts: &Facts) -> Verdict {
 }
 
 fn no_last_name(facts: &Facts) -> Verdict {
-    let why = "the path ends in no name that could be made: it is a directory, '.' or '..'";
+    let why = "the path does not end in a name that can be created: it is a directory, '.' or '..'";
     Verdict::fails(Errno::ADDRINUSE, Cause::NoLastName, why.to_owned())
         .seen(format!("the path is {}", quoted(facts.question.address.as_path().unwrap_or(Path::new("")))))
 }
@@ -100,22 +100,23 @@ fn taken(facts: &Facts, file: &File) -> Verdict {
     }
     match (facts.alive, &facts.sockets) {
         (Some(false), _) | (None, Some(_)) => {
-            fails(Cause::TakenStale, "a socket file is there that no process is behind (stale)".to_owned())
+            fails(Cause::TakenStale, "a stale socket file has that name: no socket is bound to it".to_owned())
                 .seen(Messages(facts).permissions(file))
                 .next(format!("{}    # replaces a stale socket safely", advice::stoop(facts, "serve")))
                 .next(format!("rm {}    # or remove it", advice::path(facts, &file.path)))
         }
         (Some(true), _) => fails(Cause::TakenLive, LIVE.to_owned())
-            .seen("a socket that no table shows, of another network namespace, is bound to it")
+            .seen("a socket of another network namespace, whose table cannot be read, is bound to it")
             .seen(Messages(facts).permissions(file)),
         (None, None) => fails(Cause::TakenBySocket, "a socket file has that name".to_owned())
-            .seen("whether anybody is behind it cannot be seen from here")
+            .seen("whether a socket is bound to it cannot be determined from here")
             .seen(Messages(facts).permissions(file)),
     }
 }
 
 fn trailing_slash(facts: &Facts, last: &Step) -> Verdict {
-    let why = format!("the path ends in a slash, and no directory {} is there", quoted_bytes(&last.name));
+    let why =
+        format!("the path ends in a slash, and the directory {} does not exist", quoted_bytes(&last.name));
     Verdict::fails(Errno::NOENT, Cause::TrailingSlash, why).next(format!(
         "stoop serve {}    # without the slash",
         advice::path(facts, &last.directory.path.join(Path::new(&*String::from_utf8_lossy(&last.name))))
@@ -128,7 +129,7 @@ fn free(facts: &Facts, last: &Step) -> Verdict {
     let directory = &last.directory;
     let shown = quoted(&directory.path);
     if directory.mount.file_system == "proc" {
-        let why = format!("{shown} is on proc, where nothing can be made");
+        let why = format!("{shown} is on proc, where no file can be created");
         return Verdict::fails(Errno::NOENT, Cause::NoSocketsHere, why).next(OWN_DIRECTORY.to_owned());
     }
     if directory.mount.read_only || directory.mount.file_system_read_only {
@@ -144,7 +145,7 @@ fn free(facts: &Facts, last: &Step) -> Verdict {
             .next(OWN_DIRECTORY.to_owned());
     }
     if directory.immutable {
-        let why = format!("the directory {shown} has the immutable flag: nobody makes anything in it");
+        let why = format!("the directory {shown} has the immutable flag: no file can be created in it");
         return Verdict::fails(Errno::PERM, Cause::ParentImmutable, why).next(format!(
             "{}chattr -i {}",
             advice::sudo(facts, None),
@@ -152,7 +153,7 @@ fn free(facts: &Facts, last: &Step) -> Verdict {
         ));
     }
     may_make(facts, directory).unwrap_or_else(|| {
-        Verdict::succeeds("nothing is in the way: the file would be made".to_owned())
+        Verdict::succeeds("nothing prevents it: the file would be created".to_owned())
             .seen(Messages(facts).permissions(directory))
     })
 }
@@ -166,7 +167,7 @@ fn may_make(facts: &Facts, directory: &File) -> Option<Verdict> {
         Access::Unknown => return Some(hidden(facts, &format!("the access list of {shown}"))),
         Access::Denied(by) => {
             let cause = if by.is_acl() { Cause::ParentNotWritableAcl } else { Cause::ParentNotWritable };
-            let why = format!("making a socket takes write permission on the directory {shown}");
+            let why = format!("creating a socket requires write permission on the directory {shown}");
             return Some(
                 Verdict::fails(Errno::ACCESS, cause, why)
                     .seen(messages.permissions(directory))
@@ -178,9 +179,10 @@ fn may_make(facts: &Facts, directory: &File) -> Option<Verdict> {
         }
     }
     WITHOUT_SOCKETS.contains(&directory.mount.file_system.as_str()).then(|| {
-        let why = format!("{shown} is on {}, which has no sockets", directory.mount.file_system);
+        let why = format!("{shown} is on {}, which does not support sockets", directory.mount.file_system);
         Verdict::fails(Errno::PERM, Cause::NoSocketsHere, why).next(OWN_DIRECTORY.to_owned())
     })
 }
 
-const OWN_DIRECTORY: &str = "stoop serve \"$XDG_RUNTIME_DIR/app.sock\"    # a directory of our own";
+const OWN_DIRECTORY: &str =
+    "stoop serve \"$XDG_RUNTIME_DIR/app.sock\"    # a directory that is private to us";

@@ -4,7 +4,18 @@ use std::fmt;
 
 macro_rules! causes {
     ($($(#[$doc:meta])* $variant:ident => $name:literal,)*) => {
-        /// What decides the result of a call.
+        /// The check that decides the result of a call.
+        ///
+        /// # Examples
+        ///
+        /// ```
+        /// use stoop_inspect::why::Cause;
+        ///
+        /// // The names are stable, and are those of `stoop why --json`.
+        /// assert_eq!(Cause::BacklogFull.name(), "backlog-full");
+        /// let parsed = Cause::ALL.iter().find(|cause| cause.name() == "no-search");
+        /// assert_eq!(parsed, Some(&Cause::NoSearch));
+        /// ```
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         pub enum Cause {
@@ -31,7 +42,7 @@ causes! {
     /// Something that decides the result is not visible to this process.
     NotVisible => "not-visible",
 
-    /// There is no such user or process.
+    /// The user or process does not exist.
     NoSuchSubject => "no-such-subject",
     /// The address is not valid for this call: it is unnamed.
     NotAnAddress => "not-an-address",

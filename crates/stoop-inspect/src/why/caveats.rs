@@ -24,7 +24,7 @@ pub(super) fn add(facts: &Facts, verdict: Verdict) -> Verdict {
     if !others.is_empty() {
         let label = label.as_ref().map_or(String::new(), |label| format!(" (label '{}')", escaped(label)));
         lines.push(format!(
-            "a security module may forbid it all the same: {}{label}; not consulted",
+            "a security module may still forbid it: {}{label}; not consulted",
             others.join(", ")
         ));
     }
@@ -32,35 +32,37 @@ pub(super) fn add(facts: &Facts, verdict: Verdict) -> Verdict {
     let landlock = modules.iter().flatten().any(|name| name == "landlock");
     if is_process && landlock && *no_new_privileges == Some(true) {
         lines.push(
-            "the process may have restricted itself with Landlock: that cannot be seen from outside"
+            "the process may have restricted itself with Landlock: that is not visible from outside"
                 .to_owned(),
         );
     }
     if is_process && *seccomp == Some(true) {
         lines.push(
-            "the process's system calls are filtered (seccomp): the filter may answer instead of the kernel"
+            "the process's system calls are filtered (seccomp): the filter may return another result"
                 .to_owned(),
         );
     }
     lines.extend(foreign(facts).map(|name| {
-        format!("the file system {name} has permissions of its own, or asks another machine: its answer may differ")
+        format!(
+            "the file system {name} checks permissions itself or on another machine: its result may differ"
+        )
     }));
     let files = || {
         facts.walk.iter().flat_map(|walk| walk.steps.iter().map(|step| &step.directory).chain(&walk.reached))
     };
     if let Some(file) = files().find(|file| file.mount.maps_ids) {
         lines.push(format!(
-            "owners are mapped on the mount of {}: they are shown, and judged, as they are seen through it",
+            "owners are mapped on the mount of {}: they are shown and checked as seen through it",
             quoted(&file.path)
         ));
     }
     if let Some(file) = files().find(|file| file.acl.is_none() && file.granted.is_some()) {
         lines.push(format!(
-            "the access list of {} cannot be read: the kernel was asked what it grants us",
+            "the access list of {} cannot be read: the kernel was queried for our permissions",
             quoted(&file.path)
         ));
     }
-    lines.into_iter().fold(verdict, Verdict::caution)
+    lines.into_iter().fold(verdict, Verdict::caveat)
 }
 
 /// Returns a file system in the path whose decision cannot be predicted.

@@ -1,5 +1,5 @@
-//! The facts a verdict is based on: plain data, made by [`gather`] or by hand. Unless a field of
-//! type `Option` says otherwise, `None` means that the fact could not be determined.
+//! The facts a verdict is based on: plain data, created by [`gather`] or by a test. Unless the
+//! documentation of a field differs, `None` means that the fact could not be determined.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -14,9 +14,9 @@ use super::{Errno, Question};
 pub struct Facts {
     /// The question.
     pub question: Question,
-    /// The subject that would make the call, or `None` if there is no such user or process.
+    /// The subject that would make the call, or `None` if the user or process does not exist.
     pub subject: Option<Subject>,
-    /// The effective user of this process, who asks and would run the suggested commands.
+    /// The effective user id of this process, which would run the suggested commands.
     pub asker_uid: u32,
     /// How the path is looked up, without regard to permissions. `None` for other addresses.
     pub walk: Option<Walk>,

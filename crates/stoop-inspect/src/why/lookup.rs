@@ -64,7 +64,7 @@ pub(super) fn entered(facts: &Facts, step: &Step) -> Option<Verdict> {
     }
     (step.name.len() > NAME_MAX_BYTES).then(|| {
         let why = format!(
-            "the name {} has {} bytes, and a name in a directory has {NAME_MAX_BYTES} at most",
+            "the name {} has {} bytes, and a file name has {NAME_MAX_BYTES} at most",
             quoted_bytes(&step.name),
             step.name.len()
         );
@@ -89,7 +89,7 @@ fn found(facts: &Facts, step: &Step, links: usize) -> Option<Verdict> {
     match &step.found {
         Found::Nothing => Some(missing(facts, step, &path)),
         Found::Hidden(errno) => {
-            Some(hidden(facts, &quoted(&path)).seen(format!("looking there fails: {}", symbol(*errno))))
+            Some(hidden(facts, &quoted(&path)).seen(format!("the lookup fails with {}", symbol(*errno))))
         }
         Found::File(file) => not_a_directory(facts, step, file),
         Found::Link { link, .. } => link_refused(facts, step, link, links),
@@ -115,7 +115,7 @@ fn link_refused(facts: &Facts, step: &Step, link: &File, links: usize) -> Option
     if links > LINKS_MAX {
         let is_circle = is_circle(facts, link);
         let why = match is_circle {
-            true => format!("the symbolic links lead in a circle: {shown} leads back to itself"),
+            true => format!("the symbolic links form a loop: {shown} leads back to itself"),
             false => format!(
                 "the path goes through more than {LINKS_MAX} symbolic links, and no more are followed"
             ),
@@ -127,21 +127,21 @@ fn link_refused(facts: &Facts, step: &Step, link: &File, links: usize) -> Option
     if step.last && step.is_protected(link, facts)? {
         let messages = Messages(facts);
         let why = format!(
-            "the symbolic link {shown} is somebody else's, in a directory that everybody writes to: it is not followed"
+            "the symbolic link {shown} belongs to another user, in a world-writable directory: it is not followed"
         );
         let verdict = Verdict::fails(Errno::ACCESS, Cause::ProtectedLink, why)
             .seen(format!("the link's owner is {}; fs.protected_symlinks is on", messages.user(link.uid)))
             .seen(messages.permissions(&step.directory))
             .seen(messages.identity());
         return Some(verdict.next(format!(
-            "readlink -f {}    # the real path, to be used instead",
+            "readlink -f {}    # the real path; use that instead",
             advice::path(facts, &link.path)
         )));
     }
     link.mount.no_links.then(|| {
-        let why = format!("{shown} is a symbolic link on a mount that follows none (nosymfollow)");
+        let why = format!("{shown} is a symbolic link on a mount that does not follow them (nosymfollow)");
         Verdict::fails(Errno::LOOP, Cause::LinksNotFollowed, why).next(format!(
-            "readlink -f {}    # the real path, to be used instead",
+            "readlink -f {}    # the real path; use that instead",
             advice::path(facts, &link.path)
         ))
     })
@@ -168,9 +168,9 @@ impl Step {
 fn missing(facts: &Facts, step: &Step, path: &Path) -> Verdict {
     let fails = |cause, why| Verdict::fails(Errno::NOENT, cause, why);
     if let Some(link) = &step.via {
-        let why = format!("{} is a symbolic link to something that does not exist", quoted(link));
+        let why = format!("{} is a symbolic link whose target does not exist", quoted(link));
         return fails(Cause::Dangling, why)
-            .seen(format!("{} is not there", quoted(path)))
+            .seen(format!("{} does not exist", quoted(path)))
             .next(format!("readlink -f {}", advice::path(facts, link)));
     }
     if let Some(near) = facts.near.iter().find(|near| near.how == Nearness::OurView) {
@@ -183,14 +183,14 @@ fn missing(facts: &Facts, step: &Step, path: &Path) -> Verdict {
     }
     let unlinked = facts.near.iter().find(|near| near.how == Nearness::Unlinked);
     if let Some(near) = unlinked {
-        let why = "its server is alive, but the file was removed: nobody can reach it any more";
+        let why = "its server is running, but the socket file was removed: no client can reach it";
         return fails(Cause::Unlinked, why.to_owned())
             .seen_all(Messages(facts).owners(&near.socket))
             .next_all(advice::restart(facts, &near.socket));
     }
-    let why = "no server has made this file: none has been started, or it has ended and removed it";
+    let why = "no server has created this file: none was started, or it has exited and removed it";
     let verdict = fails(Cause::Missing, why.to_owned())
-        .seen(format!("the directory is there, and {} is not in it", quoted_bytes(&step.name)));
+        .seen(format!("the directory exists and has no entry {}", quoted_bytes(&step.name)));
     match facts.question.operation {
         Operation::Send { .. } => {
             verdict.next(format!("{}    # start a receiver", advice::stoop(facts, "recv")))
@@ -208,14 +208,11 @@ fn other_view(facts: &Facts, near: &Near, path: &Path) -> Verdict {
     let is_elsewhere = facts.subject.as_ref().is_some_and(|subject| subject.view.other_files);
     let (why, seen) = match is_elsewhere {
         true => (
-            format!("it is there in our view of the files, and not in that of {}", messages.whom()),
-            format!("{} is not there in its view: it has another root or other mounts", quoted(path)),
+            format!("it exists in our view of the file system, but not in that of {}", messages.whom()),
+            format!("{} does not exist in its view: it has another root or other mounts", quoted(path)),
         ),
         false => (
-            format!(
-                "the path is relative, and {} has another working directory than we have",
-                messages.who()
-            ),
+            format!("the path is relative, and {} has a different working directory", messages.who()),
             format!("there, {} does not exist", quoted(path)),
         ),
     };
@@ -227,8 +224,8 @@ fn other_view(facts: &Facts, near: &Near, path: &Path) -> Verdict {
 
 /// Returns a verdict that names what is not known.
 pub(super) fn hidden(facts: &Facts, what: &str) -> Verdict {
-    Verdict::unknown(format!("it cannot be told from here: {what} cannot be seen"))
-        .next_all(advice::look_closer(facts))
+    Verdict::unknown(format!("it cannot be determined from here: {what} is not visible"))
+        .next_all(advice::with_more_privileges(facts))
 }
 
 fn as_os_str(bytes: &[u8]) -> &std::ffi::OsStr {

@@ -27,7 +27,7 @@ impl Messages<'_> {
     fn subject(self, ourselves: &str) -> String {
         let subject = self.0.subject.as_ref();
         match (&self.0.question.subject, subject.and_then(|subject| subject.command.as_ref())) {
-            (Who::Ourselves, _) => ourselves.to_owned(),
+            (Who::CurrentProcess, _) => ourselves.to_owned(),
             (Who::User(name), _) => match (name.parse::<u32>(), subject) {
                 (Ok(_), Some(subject)) => match self.0.names.users.get(&subject.uid) {
                     Some(name) => format!("user {}", escaped(name)),
@@ -48,7 +48,7 @@ impl Messages<'_> {
         others.sort_unstable();
         others.dedup();
         let mut text = match &self.0.question.subject {
-            Who::Ourselves => "we are ".to_owned(),
+            Who::CurrentProcess => "we are ".to_owned(),
             Who::User(_) => String::new(),
             Who::Process(_) => format!("{} is ", self.who()),
         };
@@ -66,26 +66,26 @@ impl Messages<'_> {
 
     /// Returns `we lack` or `user alice lacks`.
     pub(super) fn lacks(self) -> String {
-        let verb = if self.0.question.subject == Who::Ourselves { "lack" } else { "lacks" };
+        let verb = if self.0.question.subject == Who::CurrentProcess { "lack" } else { "lacks" };
         format!("{} {verb}", self.who())
     }
 
-    /// Says which part of a file's permissions applies to the subject, and lacks `what`.
+    /// Describes which part of a file's permissions applies to the subject and lacks `what`.
     pub(super) fn applies(self, by: By, file: &File, what: &str) -> String {
         let who = self.who();
         let (is, has) =
-            if self.0.question.subject == Who::Ourselves { ("are", "have") } else { ("is", "has") };
+            if self.0.question.subject == Who::CurrentProcess { ("are", "have") } else { ("is", "has") };
         let group = self.group(file.gid);
         match by {
-            By::Owner => format!("{who} {is} its owner, and the owner's digit lacks {what}"),
-            By::Group => format!("{who} {is} in its group {group}, and the group's digit lacks {what}"),
+            By::Owner => format!("{who} {is} its owner, and the owner's bits lack {what}"),
+            By::Group => format!("{who} {is} in its group {group}, and the group's bits lack {what}"),
             By::Other => format!(
-                "{who} {is} neither its owner nor in its group {group}, and the last digit lacks {what}"
+                "{who} {is} neither its owner nor in its group {group}, and the bits for others lack {what}"
             ),
             By::AclUser => format!("{who} {has} an entry in its access list, and that lacks {what}"),
             By::AclGroups => format!("{who} {is} in groups of its access list, and none has {what}"),
             By::AclMask => {
-                format!("{who} {has} {what} by an entry of its access list, and the mask takes it away")
+                format!("{who} {has} {what} by an entry of its access list, and the mask excludes it")
             }
             By::AclOther => {
                 format!(
@@ -143,11 +143,12 @@ impl Messages<'_> {
         format!("{who}:{}{}{}", bit(4, 'r'), bit(2, 'w'), bit(1, 'x'))
     }
 
-    /// Lists the owners of the socket: one line per process, with what keeps it from answering.
+    /// Lists the owners of the socket: one line per process, with the state that keeps it from
+    /// answering.
     pub(super) fn owners(self, socket: &Endpoint) -> Vec<String> {
         match socket.owners.as_deref() {
-            None => vec!["its owner cannot be seen from here".to_owned()],
-            Some([]) => vec!["no process has it open: it is on its way between two of them".to_owned()],
+            None => vec!["its owner is not visible from here".to_owned()],
+            Some([]) => vec!["no process has it open: it is in flight between two of them".to_owned()],
             Some(owners) => {
                 let shown = owners.iter().take(SHOWN).map(|owner| self.owner(owner, socket));
                 let more = owners.len().saturating_sub(SHOWN);
@@ -166,8 +167,8 @@ impl Messages<'_> {
         let name = process(owner);
         match owner.state {
             Some('T' | 't') => format!("{name} is stopped{kind}"),
-            Some('Z') => format!("{name} has ended and waits for its parent{kind}"),
-            Some('D') => format!("{name} waits for a device{kind}"),
+            Some('Z') => format!("{name} has exited and was not reaped yet{kind}"),
+            Some('D') => format!("{name} is in an uninterruptible wait{kind}"),
             _ => format!("{name}{kind}"),
         }
     }
@@ -216,7 +217,17 @@ pub(super) fn with_article(kind: stoop::Kind) -> String {
     format!("a {kind}")
 }
 
-/// Returns the name of an error number, if it is one that these calls return.
+/// Returns the symbol of an error number, such as `EACCES`, or `an error` if none of the calls
+/// returns it.
+///
+/// # Examples
+///
+/// ```
+/// use stoop_inspect::why::{Errno, symbol};
+///
+/// assert_eq!(symbol(Errno::CONNREFUSED), "ECONNREFUSED");
+/// assert_eq!(symbol(Errno::XDEV), "an error");
+/// ```
 pub fn symbol(errno: Errno) -> &'static str {
     match errno {
         Errno::ACCESS => "EACCES",

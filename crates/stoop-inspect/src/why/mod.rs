@@ -10,7 +10,30 @@
 //! here because no address holds it, although [`stoop::Connect`] has a way to reach it.
 //!
 //! What is not visible is not guessed: the outcome is then [`Outcome::Unknown`], and the verdict
-//! says what is missing.
+//! names what is missing.
+//!
+//! # Examples
+//!
+//! ```
+//! use stoop::Address;
+//! use stoop_inspect::why::{Cause, Errno, Operation, Outcome, Question, Who, facts, why};
+//!
+//! # let path = std::env::temp_dir().join(format!("stoop-doc-why-{}", std::process::id()));
+//! // A server that exited without removing its socket file.
+//! drop(std::os::unix::net::UnixListener::bind(&path)?);
+//! let question = Question {
+//!     operation: Operation::Connect,
+//!     kind: None,
+//!     address: Address::path(&path)?,
+//!     subject: Who::CurrentProcess,
+//! };
+//! let verdict = why(&facts::gather(&question)?);
+//! assert_eq!(verdict.outcome, Outcome::Fails(Errno::CONNREFUSED));
+//! assert_eq!(verdict.cause, Cause::Stale);
+//! assert_eq!(verdict.why, "the socket file is stale: no socket is bound to it");
+//! # std::fs::remove_file(&path)?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod advice;
 mod bind;
@@ -44,7 +67,7 @@ pub struct Question {
     /// The kind of socket that makes it.
     ///
     /// If `None`: a stream socket for a bind, a datagram socket for a send. For a connect, the kind
-    /// of the existing socket, or a stream socket if there is none.
+    /// of the socket found, or else a stream socket.
     pub kind: Option<Kind>,
     /// The address that is passed to it.
     pub address: Address,
@@ -71,7 +94,7 @@ pub enum Operation {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Who {
     /// This process.
-    Ourselves,
+    CurrentProcess,
     /// A fresh login process of this user, given by name or number, in the namespaces and the
     /// working directory of this process.
     User(String),
@@ -85,7 +108,7 @@ pub enum Who {
 pub struct Verdict {
     /// What the call would return.
     pub outcome: Outcome,
-    /// The first thing that decides it, in the kernel's order of checks.
+    /// The first check that decides it, in the kernel's order.
     pub cause: Cause,
     /// The position in the path that decided it. `None` if it was decided before the lookup, or
     /// if nothing prevents the call.
@@ -96,8 +119,8 @@ pub struct Verdict {
     pub seen: Vec<String>,
     /// What to do about it: shell commands, each optionally with a `# comment`.
     pub next: Vec<String>,
-    /// What could not be consulted or may change the result, one line each.
-    pub cautions: Vec<String>,
+    /// What was not checked and may change the result, one line each.
+    pub caveats: Vec<String>,
 }
 
 /// What a call would return.
@@ -122,7 +145,35 @@ pub enum Stop {
     At(usize),
 }
 
-/// Predicts the result of the call from these facts.
+/// Predicts the result of the call from these facts. Does no I/O.
+///
+/// # Examples
+///
+/// Facts can be changed, to predict the result under other circumstances:
+///
+/// ```
+/// use stoop::Address;
+/// use stoop_inspect::why::{Cause, Operation, Outcome, Question, Who, facts, why};
+///
+/// # let path = std::env::temp_dir().join(format!("stoop-doc-facts-{}", std::process::id()));
+/// let _server = stoop::Bind::new(&path).mode(0o600).listen()?;
+/// let mut facts = facts::gather(&Question {
+///     operation: Operation::Connect,
+///     kind: None,
+///     address: Address::path(&path)?,
+///     subject: Who::CurrentProcess,
+/// })?;
+/// assert_eq!(why(&facts).outcome, Outcome::Succeeds);
+///
+/// let subject = facts.subject.as_mut().unwrap();
+/// (subject.uid, subject.gid, subject.groups) = (65534, 65534, vec![]);
+/// (subject.dac_override, subject.dac_read_search) = (false, false);
+/// let verdict = why(&facts);
+/// # if verdict.cause != Cause::NoSearch {
+/// assert_eq!(verdict.cause, Cause::NoWrite);
+/// # }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn why(facts: &Facts) -> Verdict {
     if facts.subject.is_none() {
         return no_such_subject(facts);
@@ -132,7 +183,7 @@ pub fn why(facts: &Facts) -> Verdict {
             Operation::Bind => bind::judge(facts),
             Operation::Connect | Operation::Send { .. } => server::judge(facts),
         };
-        service::add(facts, at_the_end(facts, lost(facts, verdict)))
+        service::add(facts, at_the_end(facts, unlinked_server(facts, verdict)))
     });
     match verdict.outcome {
         // Other security mechanisms are consulted last, and not at all if the call fails before.
@@ -141,7 +192,7 @@ pub fn why(facts: &Facts) -> Verdict {
     }
 }
 
-/// If nothing in the path decided the result, what is at its end does.
+/// If no component of the path decided the result, sets the stop to the file at its end.
 fn at_the_end(facts: &Facts, verdict: Verdict) -> Verdict {
     let last = facts.walk.as_ref().and_then(|walk| walk.steps.len().checked_sub(1));
     match (verdict.stop, last) {
@@ -151,31 +202,31 @@ fn at_the_end(facts: &Facts, verdict: Verdict) -> Verdict {
 }
 
 /// Handles a server that is still running, but whose path now refers to another file.
-fn lost(facts: &Facts, verdict: Verdict) -> Verdict {
+fn unlinked_server(facts: &Facts, verdict: Verdict) -> Verdict {
     let lost = facts.near.iter().find(|near| near.how == facts::Nearness::Unlinked);
     let Some(near) = lost.filter(|_| facts.walk.as_ref().is_some_and(|walk| walk.reached.is_some())) else {
         return verdict;
     };
-    let text =
-        "a server that was bound to this path lives, but the name is another file's now: nobody reaches it";
+    let text = "a server bound to this path is still running, but the path refers to another file now: no client reaches it";
     let owners = messages::Messages(facts).owners(&near.socket);
     match verdict.outcome {
         Outcome::Fails(_) => {
             verdict.seen(text).seen_all(owners).next_all(advice::restart(facts, &near.socket))
         }
-        _ => owners.into_iter().fold(verdict.caution(text), Verdict::caution),
+        _ => owners.into_iter().fold(verdict.caveat(text), Verdict::caveat),
     }
 }
 
 fn no_such_subject(facts: &Facts) -> Verdict {
     let (who, next) = match &facts.question.subject {
-        Who::User(name) => {
-            (format!("no user is called '{}'", stoop::escaped(name)), "getent passwd    # who there is")
-        }
+        Who::User(name) => (
+            format!("there is no user '{}'", stoop::escaped(name)),
+            "getent passwd    # the users of this machine",
+        ),
         Who::Process(pid) => {
-            (format!("there is no process {pid}, or it cannot be seen from here"), "ps -e    # who there is")
+            (format!("no process {pid} is visible from here"), "ps -e    # the processes visible from here")
         }
-        Who::Ourselves => ("this process cannot be seen in /proc".to_owned(), "mount | grep proc"),
+        Who::CurrentProcess => ("this process is not visible in /proc".to_owned(), "mount | grep proc"),
     };
     Verdict { cause: Cause::NoSuchSubject, ..Verdict::unknown(who) }.next(next.to_owned())
 }
@@ -193,7 +244,7 @@ fn before_the_address(facts: &Facts) -> Option<Verdict> {
             return Some(Verdict::succeeds("the kernel chooses an abstract name of five digits".to_owned()));
         }
         _ if address.is_unnamed() => {
-            let why = "an address without a name leads to nobody".to_owned();
+            let why = "an unnamed address refers to no socket".to_owned();
             return Some(Verdict::fails(Errno::INVAL, Cause::NotAnAddress, why));
         }
         _ => {}
@@ -210,12 +261,12 @@ const MESSAGE_OVERHEAD_BYTES: usize = 32;
 
 fn path_too_long(address: &Address, len_bytes: usize) -> Verdict {
     let why = format!(
-        "the path has {len_bytes} bytes, and the address of a socket holds {}",
+        "the path has {len_bytes} bytes, and a socket address holds {}",
         stoop::DIRECT_PATH_MAX_BYTES
     );
     Verdict::fails(Errno::NAMETOOLONG, Cause::PathTooLong, why)
-        .seen("programs notice it before they ask the kernel, which would answer EINVAL")
-        .next(format!("stoop connect {}    # reaches it all the same", shell::address(address)))
+        .seen("libraries reject it before the call, which would fail with EINVAL")
+        .next(format!("stoop connect {}    # reaches it nevertheless", shell::address(address)))
 }
 
 fn needs_connection(address: &Address, kind: Kind) -> Verdict {
@@ -234,9 +285,9 @@ fn message_too_large(len_bytes: usize, most: usize) -> Verdict {
         Cause::MessageTooLarge,
         "one message must fit into the sender's send buffer".to_owned(),
     )
-    .seen(format!("{len_bytes} bytes were to be sent; with a fresh socket's buffer {most} can be"))
+    .seen(format!("the message has {len_bytes} bytes, and the default send buffer allows {most}"))
     .next(
-        "cat /proc/sys/net/core/wmem_max    # the most that a program may ask for; or send it as a stream"
+        "cat /proc/sys/net/core/wmem_max    # the largest send buffer that a program may set; or use a stream socket"
             .to_owned(),
     )
 }
@@ -244,7 +295,7 @@ fn message_too_large(len_bytes: usize, most: usize) -> Verdict {
 impl Verdict {
     fn new(outcome: Outcome, cause: Cause, why: impl Into<String>) -> Verdict {
         let why = why.into();
-        Verdict { outcome, cause, stop: None, why, seen: Vec::new(), next: Vec::new(), cautions: Vec::new() }
+        Verdict { outcome, cause, stop: None, why, seen: Vec::new(), next: Vec::new(), caveats: Vec::new() }
     }
 
     fn fails(errno: Errno, cause: Cause, why: impl Into<String>) -> Verdict {
@@ -287,8 +338,8 @@ impl Verdict {
         self
     }
 
-    fn caution(mut self, line: impl Into<String>) -> Verdict {
-        self.cautions.push(line.into());
+    fn caveat(mut self, line: impl Into<String>) -> Verdict {
+        self.caveats.push(line.into());
         self
     }
 }

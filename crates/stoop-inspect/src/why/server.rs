@@ -59,7 +59,7 @@ fn not_writable(facts: &Facts, file: &File) -> Option<Verdict> {
         return Some(verdict.next(format!("ls -ld {}", advice::path(facts, &file.path))));
     }
     if file.immutable {
-        let why = format!("{shown} has the immutable flag, so nobody may write to it");
+        let why = format!("{shown} has the immutable flag, so no process may write to it");
         return Some(
             Verdict::fails(Errno::PERM, Cause::Immutable, why)
                 .next(format!("lsattr -d {}", advice::path(facts, &file.path))),
@@ -72,7 +72,7 @@ fn not_writable(facts: &Facts, file: &File) -> Option<Verdict> {
     };
     let cause = if by.is_acl() { Cause::NoWriteAcl } else { Cause::NoWrite };
     let what = if file.kind == FileKind::Socket { "the socket" } else { "what is there" };
-    let why = format!("{} write permission on {what}, which connecting takes", messages.lacks());
+    let why = format!("{} write permission on {what}, which connecting requires", messages.lacks());
     let verdict = Verdict::fails(Errno::ACCESS, cause, why)
         .seen(messages.permissions(file))
         .seen(messages.identity())
@@ -90,11 +90,11 @@ fn admitted(facts: &Facts, file: &File, by: By, verdict: Verdict) -> Verdict {
     match (is_dead, &facts.sockets) {
         _ if facts.alive == Some(true) => verdict.next_all(server_grants(facts, file, by)),
         (true, _) => verdict
-            .seen("no process is behind it (stale): permission would not help")
+            .seen("no socket is bound to it (stale): permission would not help")
             .next(replaces(facts, file)),
         (false, None) => verdict
-            .seen("no server of it can be seen from here: perhaps it is stale, and permission would not help")
-            .next_all(advice::look_closer(facts)),
+            .seen("no server is visible from here: if the file is stale, permission would not help")
+            .next_all(advice::with_more_privileges(facts)),
         (false, Some(_)) => verdict.next_all(server_grants(facts, file, by)),
     }
 }
@@ -109,21 +109,21 @@ fn replaces(facts: &Facts, file: &File) -> String {
 /// lasts only until the server creates it again.
 fn server_grants(facts: &Facts, file: &File, by: By) -> Vec<String> {
     let serve = format!(
-        "{} --mode 660 --group GROUP    # the server decides: this admits a group of users",
+        "{} --mode 660 --group GROUP    # the server decides: this allows a group of users",
         advice::stoop(facts, "serve")
     );
     advice::grant(facts, file, by, WRITE).into_iter().chain([serve]).collect()
 }
 
 fn stale(facts: &Facts, file: &File) -> Verdict {
-    let why = "the file is a socket, but no process is behind it (stale)";
+    let why = "the socket file is stale: no socket is bound to it";
     let (device, inode) = file.id;
     let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
     let verdict = Verdict::fails(Errno::CONNREFUSED, Cause::Stale, why.to_owned())
         .seen(format!("no socket in the kernel's table is bound to device {major}:{minor} inode {inode}"));
     let verdict = match facts.near.iter().find(|near| near.how == Nearness::OurView) {
         Some(near) => verdict
-            .seen("another file has the same path in our view, and its server lives".to_owned())
+            .seen("another file has the same path in our view, and its server is running".to_owned())
             .seen_all(Messages(facts).owners(&near.socket))
             .next_all(advice::other_view(facts, true)),
         None => verdict,
@@ -182,13 +182,13 @@ fn listener(facts: &Facts, socket: &Endpoint) -> Verdict {
         EndpointState::Connected | EndpointState::Accepted => {
             return refused(
                 Cause::IsAClient,
-                "the socket there is a client with a name, connected to its server: it accepts nobody",
+                "the socket there is a client with a name, connected to its server: it accepts no connections",
             );
         }
         EndpointState::Listening if socket.shut_down => {
             return refused(
                 Cause::ListenerShutDown,
-                "its server has shut the listener down and takes no more clients",
+                "its server has shut down the listener and accepts no more clients",
             )
             .next_all(advice::restart(facts, socket));
         }
@@ -201,7 +201,7 @@ fn listener(facts: &Facts, socket: &Endpoint) -> Verdict {
             let verdict = succeeds(facts, socket);
             let nearly = waiting > 0 && waiting >= limit / 2;
             let note = format!("{} for an accept; {} fit", clients_wait(waiting), u64::from(limit) + 1);
-            if nearly { verdict.caution(note) } else { verdict }
+            if nearly { verdict.caveat(note) } else { verdict }
         }
     }
 }
@@ -216,35 +216,35 @@ fn backlog_full(facts: &Facts, socket: &Endpoint, waiting: u32, limit: u32) -> V
     let why = "the server's backlog is full: it does not accept its clients fast enough, or not at all";
     let verdict = Verdict::waits(Cause::BacklogFull, why.to_owned())
         .seen_all(messages.owners(socket))
-        .seen(format!("{}; the limit is {limit}, and the kernel admits one more", clients_wait(waiting)));
+        .seen(format!("{}; the limit is {limit}, and the kernel allows one more", clients_wait(waiting)));
     let verdict = match facts.limits.somaxconn {
         Some(most) if limit == most => {
             verdict.seen(format!("the limit is that of the machine: net.core.somaxconn is {most}"))
         }
         _ => verdict,
     };
-    verdict.next_all(resumes(facts, socket)).next_all(look_at(facts, socket))
+    verdict.next_all(resumes(facts, socket)).next_all(wait_channel(facts, socket))
 }
 
 fn receiver(facts: &Facts, socket: &Endpoint) -> Verdict {
     let messages = Messages(facts);
     let is_send = matches!(facts.question.operation, Operation::Send { .. });
     if socket.state == EndpointState::Connected {
-        let why = "the receiver is connected to somebody else and takes messages from that one only";
+        let why = "the receiver is connected to another peer and receives only from that peer";
         return Verdict::fails(Errno::PERM, Cause::ConnectedElsewhere, why.to_owned())
             .seen_all(messages.owners(socket));
     }
     if is_send && socket.shut_down {
-        let why = "the receiver was shut down for reading: it takes no more messages";
+        let why = "the receiver was shut down for reading: it accepts no more messages";
         return Verdict::fails(Errno::PIPE, Cause::ReceiverShutDown, why.to_owned())
             .seen_all(messages.owners(socket))
             .next_all(advice::restart(facts, socket));
     }
     if is_send && socket.inode == 0 {
         // A receiver that is shut down can only be detected by sending it a message.
-        let room = if socket.queue_full == Some(true) { "has no room" } else { "has room" };
+        let room = if socket.queue_full == Some(true) { "is full" } else { "is not full" };
         return hidden(facts, "whether the receiver, in another network namespace, was shut down")
-            .seen(format!("it is there, and its queue {room}"));
+            .seen(format!("it exists, and its queue {room}"));
     }
     match socket.queue_full {
         Some(true) if is_send => queue_full(facts, socket),
@@ -252,44 +252,46 @@ fn receiver(facts: &Facts, socket: &Endpoint) -> Verdict {
             hidden(facts, "whether the receiver's queue is full").seen_all(messages.owners(socket))
         }
         Some(true) => succeeds(facts, socket)
-            .caution("the receiver's queue is full: a message would have to wait".to_owned()),
+            .caveat("the receiver's queue is full: a message would have to wait".to_owned()),
         _ => succeeds(facts, socket),
     }
 }
 
 fn queue_full(facts: &Facts, socket: &Endpoint) -> Verdict {
     let why = "the receiver's queue is full: it does not read its messages fast enough";
-    let limit = facts.limits.max_dgram_qlen.map(|most| {
-        format!("a queue takes messages by number: {most} and one more (net.unix.max_dgram_qlen)")
-    });
+    let limit = facts
+        .limits
+        .max_dgram_qlen
+        .map(|most| format!("a queue holds one message more than net.unix.max_dgram_qlen, which is {most}"));
     Verdict::waits(Cause::QueueFull, why.to_owned())
         .seen_all(Messages(facts).owners(socket))
         .seen_all(limit)
         .next_all(resumes(facts, socket))
-        .next_all(look_at(facts, socket))
+        .next_all(wait_channel(facts, socket))
 }
 
-/// Nothing prevents the call. What may still change the result becomes a caution.
+/// Nothing prevents the call. What may still change the result becomes a caveat.
 fn succeeds(facts: &Facts, socket: &Endpoint) -> Verdict {
     let done = match facts.question.operation {
-        Operation::Send { .. } => "nothing is in the way: the message would be queued at the receiver",
+        Operation::Send { .. } => "nothing prevents it: the message would be queued at the receiver",
         _ if socket.kind == Some(Kind::Datagram) => {
-            "nothing is in the way: the receiver would be the one that messages go to"
+            "nothing prevents it: the receiver would become the destination of messages"
         }
-        _ => "nothing is in the way: the server's queue would take the connection",
+        _ => "nothing prevents it: the server's backlog has space for the connection",
     };
     let stuck = socket.owners.as_deref().unwrap_or_default();
     let all_stopped =
         !stuck.is_empty() && stuck.iter().all(|owner| matches!(owner.state, Some('T' | 't' | 'Z')));
     let verdict = Verdict::succeeds(done.to_owned()).seen_all(Messages(facts).owners(socket));
     let verdict = match socket.owners.as_deref() {
-        Some([]) => verdict
-            .caution("no process has the socket open: nobody would answer before one receives it".to_owned()),
+        Some([]) => verdict.caveat(
+            "no process has the socket open: no process would answer before one receives it".to_owned(),
+        ),
         _ => verdict,
     };
     match all_stopped {
         true => verdict
-            .caution("every process that has the socket is stopped: nobody would answer".to_owned())
+            .caveat("every process that has the socket is stopped: none would answer".to_owned())
             .next_all(resumes(facts, socket)),
         false => verdict,
     }
@@ -334,13 +336,13 @@ fn no_such_name(facts: &Facts, other: Option<&Endpoint>) -> Verdict {
     };
     if let Some(near) = near(Nearness::OtherNamespace) {
         return refused(Cause::NameInOtherNamespace, here)
-            .seen("a socket of another network namespace has it: abstract names do not cross".to_owned())
+            .seen("a socket in another network namespace has it: each network namespace has its own abstract names".to_owned())
             .seen_all(messages.owners(&near.socket))
             .next_all(enter(facts, &near.socket));
     }
     if let Some(near) = near(Nearness::Padded) {
         return refused(Cause::NamePadded, here)
-            .seen(format!("'{}' differs only in NUL bytes at its end, and every byte counts", near.address))
+            .seen(format!("'{}' differs only in trailing NUL bytes, which are significant", near.address))
             .next(format!("stoop connect {}", shell::address(&near.address)));
     }
     let alike = facts.near.iter().filter(|near| near.how == Nearness::Alike);
@@ -365,9 +367,9 @@ fn resumes(facts: &Facts, socket: &Endpoint) -> Vec<String> {
 }
 
 /// Returns a command that shows what a process that neither accepts nor reads is doing.
-fn look_at(facts: &Facts, socket: &Endpoint) -> Option<String> {
+fn wait_channel(facts: &Facts, socket: &Endpoint) -> Option<String> {
     if socket.owners.is_none() {
-        return advice::look_closer(facts);
+        return advice::with_more_privileges(facts);
     }
     let owner = first_owner(socket).filter(|owner| !matches!(owner.state, Some('T' | 't' | 'Z')))?;
     let sudo = advice::sudo(facts, owner.uid);

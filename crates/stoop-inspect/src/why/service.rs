@@ -16,7 +16,7 @@ pub(super) fn add(facts: &Facts, verdict: Verdict) -> Verdict {
         Some(service) if question.operation == Operation::Connect => {
             let is_of_user = question.address.as_path().is_some_and(|path| path.starts_with("/run/user"));
             let next = commands(facts, service, verdict.cause, is_of_user);
-            let mut verdict = verdict.seen(format!("this is the usual place of {}", service.what));
+            let mut verdict = verdict.seen(format!("this is the default address of {}", service.what));
             if !next.is_empty() {
                 // A stoop server makes no sense at that address.
                 verdict.next.retain(|command| !command.starts_with("stoop "));
@@ -32,8 +32,8 @@ fn commands(facts: &Facts, service: &Service, cause: Cause, is_of_user: bool) ->
     let systemctl = if is_of_user { "systemctl --user" } else { "systemctl" };
     match cause {
         Cause::Missing | Cause::ParentMissing | Cause::Dangling | Cause::Stale => vec![
-            format!("{systemctl} start {}    # {} makes it", service.unit, service.what),
-            format!("{}    # looks where its own clients would", service.talk),
+            format!("{systemctl} start {}    # {} creates it", service.unit, service.what),
+            format!("{}    # finds it as its own clients do", service.talk),
         ],
         Cause::Unlinked | Cause::ListenerShutDown | Cause::NotListening | Cause::BacklogFull => {
             vec![
@@ -54,7 +54,7 @@ fn admission(facts: &Facts, service: &Service) -> Option<String> {
     let user = facts.names.users.get(&subject.uid).map_or(subject.uid.to_string(), shell::word);
     let whom = Messages(facts).whom();
     Some(format!(
-        "{}usermod -aG {group} {user}    # at the next login; it makes {whom} as good as root on this machine",
+        "{}usermod -aG {group} {user}    # from the next login on; gives {whom} the power of root on this machine",
         super::advice::sudo(facts, None)
     ))
 }
@@ -75,7 +75,7 @@ mod tests {
         });
         assert!(closed.next[0].starts_with("usermod -aG docker alice    # "), "{closed:?}");
         assert!(closed.next.iter().all(|command| !command.starts_with("stoop serve")), "{closed:?}");
-        assert!(closed.seen.iter().any(|line| line == "this is the usual place of the Docker daemon"));
+        assert!(closed.seen.iter().any(|line| line == "this is the default address of the Docker daemon"));
         let mut open = facts(Operation::Connect);
         open.question.address = docker;
         let open = why(&open);

@@ -1,5 +1,5 @@
-//! POSIX access control lists, written as the kernel reads them. Holds no logic about what they
-//! permit: that is the kernel's.
+//! POSIX access control lists, in the kernel's binary format. What they permit is left to the
+//! kernel.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use super::rng::Rng;
 const ATTRIBUTE: &str = "system.posix_acl_access";
 const NO_ID: u32 = u32::MAX;
 
-/// Who an entry is about, as the kernel numbers it.
+/// The subject of an entry, with the kernel's number.
 #[derive(Clone, Copy, Debug)]
 enum Tag {
     Owner = 0x01,
@@ -21,7 +21,7 @@ enum Tag {
     Other = 0x20,
 }
 
-/// Gives a file a random list with entries for some of these users and groups.
+/// Sets a random list with entries for some of these users and groups.
 pub fn set_random(path: &Path, rng: &mut Rng, users: &[u32], groups: &[u32]) {
     let mut entries = vec![(Tag::Owner, perm(rng), NO_ID)];
     let some =
@@ -45,12 +45,12 @@ pub fn set_random(path: &Path, rng: &mut Rng, users: &[u32], groups: &[u32]) {
     lsetxattr(path, ATTRIBUTE, &bytes, XattrFlags::empty()).expect("set an access control list");
 }
 
-/// Takes the list away, where there is one.
+/// Removes the list, if there is one.
 pub fn clear(path: &Path) {
     let _ = lremovexattr(path, ATTRIBUTE);
 }
 
-/// Permission bits: all of them more often than not, else any.
+/// Returns random permission bits: in most cases all of them.
 fn perm(rng: &mut Rng) -> u16 {
     if rng.chance(60) { 7 } else { rng.below(8) as u16 }
 }

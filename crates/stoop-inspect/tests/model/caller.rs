@@ -1,6 +1,6 @@
-//! Who makes the call: a thread with ids, capabilities, a root, a working directory and a network
-//! of its own. The kernel keeps all of that for each thread, so that a world needs no process, and
-//! `/proc/TID` shows it like any process's.
+//! The caller: a thread with its own ids, capabilities, root, working directory and network
+//! namespace. The kernel keeps all of these per thread, so a case needs no process, and `/proc/TID`
+//! shows them as it does those of a process.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -15,22 +15,23 @@ use rustix::thread::{
 
 use super::rng::Rng;
 
-/// Users and groups that worlds are made of.
+/// The users that cases use.
 pub const USERS: [u32; 4] = [0, 1000, 1001, 65534];
+/// The groups that cases use.
 pub const GROUPS: [u32; 5] = [0, 1000, 1001, 2000, 65534];
 
-/// Who asks.
+/// The caller's attributes.
 #[derive(Clone, Debug)]
 pub struct Caller {
     pub uid: u32,
     pub gid: u32,
     pub groups: Vec<u32>,
     pub capabilities: CapabilitySet,
-    /// Where its root is, when not at ours.
+    /// Its root directory, if that differs from ours.
     pub root: Option<PathBuf>,
     pub cwd: PathBuf,
-    /// Whether it is in the other network.
-    pub abroad: bool,
+    /// Whether it is in the other network namespace.
+    pub other_network: bool,
 }
 
 impl Caller {
@@ -62,12 +63,12 @@ impl Caller {
             capabilities,
             root: None,
             cwd: "/".into(),
-            abroad: rng.chance(10),
+            other_network: rng.chance(10),
         }
     }
 
-    /// Puts the calling thread in this caller's place.
-    fn enter(&self, abroad: &OwnedFd) {
+    /// Applies these attributes to the calling thread.
+    fn enter(&self, other_network: &OwnedFd) {
         own_file_system_view();
         let directory = |path: &Path| {
             openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).expect("open a directory")
@@ -78,9 +79,9 @@ impl Caller {
             rustix::process::chroot(".").expect("make it the root");
         }
         rustix::process::fchdir(cwd).expect("go to the working directory");
-        if self.abroad {
+        if self.other_network {
             let net = Some(LinkNameSpaceType::Network);
-            move_into_link_name_space(abroad.as_fd(), net).expect("go to the other network");
+            move_into_link_name_space(other_network.as_fd(), net).expect("go to the other network");
         }
         let groups: Vec<Gid> = self.groups.iter().map(|&gid| Gid::from_raw(gid)).collect();
         let (uid, gid) = (Uid::from_raw(self.uid), Gid::from_raw(self.gid));
@@ -94,19 +95,19 @@ impl Caller {
     }
 }
 
-/// A root, umask and working directory that the calling thread shares with nobody.
+/// Unshares the calling thread's root, umask and working directory.
 #[expect(
     deprecated,
-    reason = "unsafe is what its other flags are: a shared table of descriptors is left alone"
+    reason = "only other flags are unsafe: the shared table of file descriptors is left alone"
 )]
 pub fn own_file_system_view() {
     rustix::thread::unshare(UnshareFlags::FS).expect("unshare root and working directory");
 }
 
-/// A network namespace that no process is in.
+/// Creates a network namespace that no process is in.
 #[expect(
     deprecated,
-    reason = "unsafe is what its other flags are: a shared table of descriptors is left alone"
+    reason = "only other flags are unsafe: the shared table of file descriptors is left alone"
 )]
 pub fn new_network() -> OwnedFd {
     let make = || {
@@ -128,7 +129,7 @@ pub fn in_network<T: Send>(network: &OwnedFd, work: impl FnOnce() -> T + Send) -
     })
 }
 
-/// What this process has, or nothing.
+/// Returns the capabilities of this process if `is_so`, otherwise none.
 pub fn every_capability(is_so: bool) -> CapabilitySet {
     match is_so {
         true => rustix::thread::capabilities(None).expect("our capabilities").permitted,
@@ -138,34 +139,34 @@ pub fn every_capability(is_so: bool) -> CapabilitySet {
 
 type Work = Box<dyn FnOnce() + Send>;
 
-/// A thread in a caller's place, doing what it is told.
+/// A thread with a caller's attributes that runs closures.
 pub struct Actor {
-    /// Its number: `/proc` shows it under that.
+    /// Its thread id, under which `/proc` shows it.
     pub tid: u32,
     tell: Option<Sender<Work>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Actor {
-    pub fn new(caller: &Caller, abroad: &OwnedFd) -> Actor {
+    pub fn new(caller: &Caller, other_network: &OwnedFd) -> Actor {
         let (tell, told): (Sender<Work>, Receiver<Work>) = channel();
         let (ready, is_ready) = channel();
-        let (caller, abroad) = (caller.clone(), abroad.try_clone().expect("copy a descriptor"));
+        let (caller, other_network) = (caller.clone(), other_network.try_clone().expect("copy a descriptor"));
         let thread = std::thread::spawn(move || {
-            caller.enter(&abroad);
+            caller.enter(&other_network);
             let tid = rustix::thread::gettid().as_raw_nonzero().get() as u32;
-            ready.send(tid).expect("somebody waits");
+            ready.send(tid).expect("the receiver waits");
             told.into_iter().for_each(|work| work());
         });
-        let tid = is_ready.recv().expect("the actor is in its place");
+        let tid = is_ready.recv().expect("the actor is ready");
         Actor { tid, tell: Some(tell), thread: Some(thread) }
     }
 
-    /// Has it do this.
+    /// Runs this on the thread and returns its result.
     pub fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
         let (done, answer) = channel();
-        let work = Box::new(move || done.send(work()).expect("somebody waits"));
-        self.tell.as_ref().expect("told until it is dropped").send(work).expect("the actor is there");
+        let work = Box::new(move || done.send(work()).expect("the receiver waits"));
+        self.tell.as_ref().expect("it is open until the drop").send(work).expect("the actor is there");
         answer.recv().expect("the actor answers")
     }
 }

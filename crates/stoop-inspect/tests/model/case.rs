@@ -1,5 +1,5 @@
-//! One world: a file tree or an abstract name, servers, a caller, and the question that is asked.
-//! Knows what the sockets are in, and so what is to be said of them.
+//! A test case: a file tree or an abstract name, servers, a caller, and the question. It knows the
+//! state of its sockets, and so the expected result of a call on them.
 
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
@@ -21,16 +21,17 @@ use super::rng::Rng;
 use super::server::{self, Name, Server};
 use super::tree::{self, Mount, Tree};
 
-/// Where worlds may be: directories on file systems of several kinds, and another network.
-pub struct Ground {
-    pub places: Vec<PathBuf>,
-    /// The last of them shows what is in here, too.
+/// The locations in which cases are built: directories on several file systems, and another network
+/// namespace.
+pub struct Sandbox {
+    pub roots: Vec<PathBuf>,
+    /// The lower layer of the last one, an overlay.
     pub lower: Option<PathBuf>,
-    pub abroad: OwnedFd,
+    pub other_network: OwnedFd,
 }
 
-/// A world, until it is dropped.
-pub struct World {
+/// A test case. Dropping it removes its files.
+pub struct Case {
     pub caller: Caller,
     pub operation: Operation,
     pub kind: Option<Kind>,
@@ -38,21 +39,21 @@ pub struct World {
     pub servers: Vec<Server>,
     pub mounts: Vec<Mount>,
     pub top: PathBuf,
-    /// The same, a layer down.
+    /// The same directory in the lower layer.
     lower: Option<PathBuf>,
-    /// The caller is this user, fresh from a login, and not a process that can be looked at.
+    /// The caller is a fresh login of this user instead of a process.
     pub login: Option<&'static str>,
-    /// The working directory is removed once the caller is in it.
+    /// Whether the working directory is removed once the caller is in it.
     pub cwd_gone: bool,
-    /// The working directory of a path that begins there: opened by us, since its user may not be
-    /// able to.
+    /// The working directory of a relative path, opened by this process because the caller may not
+    /// be permitted to.
     cwd: Option<OwnedFd>,
-    /// Devices of mounts that are no second view of something.
+    /// Devices of mounts that are not bind mounts.
     own_file_systems: Vec<(u64, PathBuf)>,
     frozen: Vec<(PathBuf, IFlags)>,
 }
 
-/// Where a caller's root is.
+/// The location of the caller's root.
 #[derive(Clone, Copy)]
 enum View {
     Ours,
@@ -61,7 +62,7 @@ enum View {
     RootInside,
 }
 
-/// Where a path begins.
+/// The start of a path.
 #[derive(Clone, Copy)]
 enum At {
     Absolute,
@@ -69,7 +70,7 @@ enum At {
     Inside,
 }
 
-/// The call of a question, made for real.
+/// The real system call of a question.
 #[derive(Clone, Debug)]
 pub struct Call {
     pub operation: Operation,
@@ -77,22 +78,22 @@ pub struct Call {
     pub address: Address,
 }
 
-impl World {
-    pub fn new(seed: u64, ground: &Ground) -> World {
+impl Case {
+    pub fn new(seed: u64, sandbox: &Sandbox) -> Case {
         let mut rng = Rng::new(seed);
         let caller = Caller::random(&mut rng);
-        World::with(seed, rng, caller, ground)
+        Case::with(seed, rng, caller, sandbox)
     }
 
-    /// A world for a process that is what it is: no root, directory or network in it is anybody's
-    /// own.
-    pub fn for_guest(seed: u64, ground: &Ground) -> World {
+    /// Creates a case whose caller is an existing process: root, working directory and network
+    /// namespace are those of the machine.
+    pub fn for_guest(seed: u64, sandbox: &Sandbox) -> Case {
         let mut rng = Rng::new(!seed);
-        let caller = Caller { abroad: false, ..Caller::random(&mut rng) };
-        World::with(seed, rng, caller, ground)
+        let caller = Caller { other_network: false, ..Caller::random(&mut rng) };
+        Case::with(seed, rng, caller, sandbox)
     }
 
-    fn with(seed: u64, mut rng: Rng, caller: Caller, ground: &Ground) -> World {
+    fn with(seed: u64, mut rng: Rng, caller: Caller, sandbox: &Sandbox) -> Case {
         let rng = &mut rng;
         let operation = match rng.weighted(&[(50, 0), (25, 1), (25, 2)]) {
             0 => Operation::Connect,
@@ -106,12 +107,12 @@ impl World {
         let asked = if rng.chance(usual) { Kind::Datagram } else { other };
         let named = rng.chance(10);
         let kind = Some(asked).filter(|_| named || rng.chance(90));
-        let place = rng.below(ground.places.len());
-        let top = ground.places[place].join(seed.to_string());
-        let is_layered = place + 1 == ground.places.len() && rng.chance(25);
-        let lower = ground.lower.as_ref().filter(|_| is_layered).map(|lower| lower.join(seed.to_string()));
-        std::fs::create_dir(lower.as_ref().unwrap_or(&top)).expect("make a world's directory");
-        let mut world = World {
+        let place = rng.below(sandbox.roots.len());
+        let top = sandbox.roots[place].join(seed.to_string());
+        let is_layered = place + 1 == sandbox.roots.len() && rng.chance(25);
+        let lower = sandbox.lower.as_ref().filter(|_| is_layered).map(|lower| lower.join(seed.to_string()));
+        std::fs::create_dir(lower.as_ref().unwrap_or(&top)).expect("make a case's directory");
+        let mut case = Case {
             caller,
             operation,
             kind,
@@ -127,25 +128,25 @@ impl World {
             frozen: Vec::new(),
         };
         if named {
-            world.name(rng, seed, asked, ground)
-        } else if world.lower.is_some() {
-            world.look_down(rng, asked)
+            case.name(rng, seed, asked, sandbox)
+        } else if case.lower.is_some() {
+            case.look_down(rng, asked)
         } else {
-            world.grow(rng, asked, ground)
+            case.grow(rng, asked, sandbox)
         }
-        let is_plain = !world.caller.abroad && world.caller.root.is_none() && world.cwd.is_none();
+        let is_plain = !case.caller.other_network && case.caller.root.is_none() && case.cwd.is_none();
         let login = rng.one(&["root", "nobody", "daemon", "mail", "1000", "1001"]);
-        world.login = Some(login).filter(|_| is_plain && rng.chance(20));
-        world
+        case.login = Some(login).filter(|_| is_plain && rng.chance(20));
+        case
     }
 
-    /// An abstract name, and who has it.
-    fn name(&mut self, rng: &mut Rng, seed: u64, asked: Kind, ground: &Ground) {
+    /// Chooses an abstract name, and creates sockets that have it or a similar one.
+    fn name(&mut self, rng: &mut Rng, seed: u64, asked: Kind, sandbox: &Sandbox) {
         let mut name = format!("w{seed}").into_bytes();
         name.resize(if rng.chance(10) { 107 } else { name.len() }, b'x');
         self.address = Address::abstract_name(name.clone()).expect("a short name");
         for _ in 0..rng.below(3) {
-            let abroad = rng.chance(30);
+            let other_network = rng.chance(30);
             let kind = if rng.chance(60) {
                 asked
             } else {
@@ -155,30 +156,29 @@ impl World {
             if rng.chance(20) && name.len() < 100 {
                 name.resize(name.len() + 1 + rng.below(5), 0);
             }
-            let found_by = Name::Abstract { name: name.clone(), abroad };
+            let found_by = Name::Abstract { name: name.clone(), other_network };
             if self.servers.iter().any(|server| server.name == found_by && server.kind == kind) {
                 continue;
             }
             let address = SocketAddrUnix::new_abstract_name(&name).expect("a short name");
             let make = || server::random(rng, kind, &address, || found_by);
-            let server = if abroad { in_network(&ground.abroad, make) } else { make() };
+            let server = if other_network { in_network(&sandbox.other_network, make) } else { make() };
             self.servers.push(server);
         }
     }
 
-    /// A path to a socket that was bound in the lower layer: seen from above it is a file of its
-    /// own.
+    /// Creates a socket in the lower layer. In the overlay, its file has another identity.
     fn look_down(&mut self, rng: &mut Rng, asked: Kind) {
         let below = self.lower.as_ref().expect("there is a layer").join("s");
-        let address = SocketAddrUnix::new(&below).expect("worlds have short paths");
+        let address = SocketAddrUnix::new(&below).expect("cases have short paths");
         self.servers.push(server::random(rng, asked, &address, || server::file_at(&below)));
         self.address = Address::path(self.top.join("s")).expect("a path without NUL");
     }
 
-    /// A path, and what it leads to.
-    fn grow(&mut self, rng: &mut Rng, asked: Kind, ground: &Ground) {
+    /// Creates a path, and the file that it leads to.
+    fn grow(&mut self, rng: &mut Rng, asked: Kind, sandbox: &Sandbox) {
         let top = self.top.clone();
-        let mut tree = Tree::new(rng, &ground.abroad, top.clone());
+        let mut tree = Tree::new(rng, &sandbox.other_network, top.clone());
         match tree.rng.weighted(&[
             (70, View::Ours),
             (12, View::Root),
@@ -201,7 +201,7 @@ impl World {
             At::Top => Some(top),
             At::Inside => Some(tree.aside()),
         };
-        // Only what the world is not built in can be taken away.
+        // The directory in which the case is built cannot be removed.
         self.cwd_gone = at.as_ref().is_some_and(|at| *at != self.top && tree.rng.chance(15));
         if let Some(cwd) = at {
             self.caller.cwd = cwd.clone();
@@ -228,7 +228,8 @@ impl World {
         self.address.as_path().map(|path| path.as_os_str().as_bytes())
     }
 
-    /// What the kernel says, and where. To be asked on the caller's thread.
+    /// Returns the expected result and the component that decides it. Must run on the caller's
+    /// thread.
     pub fn expected(&self) -> Expected {
         if let Some(name) = self.address.as_abstract() {
             return self.expected_of_name(name);
@@ -253,8 +254,8 @@ impl World {
         Expected { entry: Some(entry), ..self.expected_of_server(server) }
     }
 
-    /// What is found out before the address is looked up; what no address can hold, before there is
-    /// a call.
+    /// Returns the result if it is decided before the address is looked up, or before the call if
+    /// no address can hold the path.
     fn before_lookup(&self, path_len: usize) -> Option<Expected> {
         let fails = |errno, cause| Some(Expected::nowhere(Some(errno), &[cause]));
         let kind = kind_asked(self.operation, self.kind, None);
@@ -275,11 +276,11 @@ impl World {
         if let Some(expected) = self.before_lookup(0) {
             return expected;
         }
-        let of_name = |wanted: &[u8], abroad: bool| {
-            let found_by = Name::Abstract { name: wanted.to_vec(), abroad };
+        let of_name = |wanted: &[u8], other_network: bool| {
+            let found_by = Name::Abstract { name: wanted.to_vec(), other_network };
             self.servers.iter().filter(move |server| server.socket.is_some() && server.name == found_by)
         };
-        let here: Vec<&Server> = of_name(name, self.caller.abroad).collect();
+        let here: Vec<&Server> = of_name(name, self.caller.other_network).collect();
         let there = here.iter().find(|server| server.kind == Kind::Stream).or(here.first());
         let kind = kind_asked(self.operation, self.kind, there.map(|server| server.kind));
         let exact = here.iter().find(|server| server.kind == kind);
@@ -294,19 +295,19 @@ impl World {
         }
         let mut causes = Vec::new();
         let padded = self.servers.iter().any(|server| {
-            matches!(&server.name, Name::Abstract { name: other, abroad } if server.socket.is_some()
-                && *abroad == self.caller.abroad && other.len() > name.len())
+            matches!(&server.name, Name::Abstract { name: other, other_network } if server.socket.is_some()
+                && *other_network == self.caller.other_network && other.len() > name.len())
         });
         causes.extend((!here.is_empty()).then_some(Cause::NameOfOtherKind));
         causes.extend(padded.then_some(Cause::NamePadded));
-        causes.extend(of_name(name, !self.caller.abroad).next().map(|_| Cause::NameInOtherNamespace));
+        causes.extend(of_name(name, !self.caller.other_network).next().map(|_| Cause::NameInOtherNamespace));
         if causes.is_empty() {
             causes.push(Cause::NoSuchName);
         }
         Expected::nowhere(Some(Errno::CONNREFUSED), &causes)
     }
 
-    /// Whether a file system as a whole is read-only, and not a mount of it.
+    /// Returns whether the file system is read-only, and not only a mount of it.
     fn is_read_only(&self, dev: u64) -> bool {
         let read_only = |here: &PathBuf| {
             self.mounts.iter().any(|mount| mount.here == *here && mount.flags.contains(MountFlags::RDONLY))
@@ -314,14 +315,14 @@ impl World {
         self.own_file_systems.iter().any(|(own, here)| *own == dev && read_only(here))
     }
 
-    /// The socket that is bound to a file.
+    /// Returns the socket that is bound to a file.
     fn bound_to(&self, file: File) -> Option<&Server> {
         let name = Name::File { dev: file.dev, ino: file.ino };
         self.servers.iter().find(|server| server.socket.is_some() && server.name == name)
     }
 
-    /// What a socket that was reached has to say, in the order of `unix_stream_connect` and
-    /// `unix_dgram_sendmsg`.
+    /// Returns the expected result for the socket reached, in the order of checks of
+    /// `unix_stream_connect` and `unix_dgram_sendmsg`.
     fn expected_of_server(&self, server: Option<&Server>) -> Expected {
         let Some(server) = server else {
             return Expected::nowhere(Some(Errno::CONNREFUSED), &[Cause::Stale]);
@@ -345,12 +346,12 @@ impl World {
         Expected { kind_there: Some(server.kind), ..expected }
     }
 
-    /// Who makes the call, as the one asks who has this process.
+    /// Returns the subject of the question: the login, or the caller's thread.
     pub fn subject(&self, pid: u32) -> Who {
         self.login.map_or(Who::Process(pid), |user| Who::User(user.into()))
     }
 
-    /// Makes the caller the user who has logged in.
+    /// Replaces the caller by a login of that user, if there is one.
     pub fn log_in(&mut self) {
         let Some(login) = self.login else { return };
         let facts = facts::gather(&self.question(Who::User(login.into()))).expect("look at the machine");
@@ -359,35 +360,35 @@ impl World {
         self.caller.capabilities = every_capability(user.uid == 0);
     }
 
-    /// The question about it.
+    /// Returns the question with this subject.
     pub fn question(&self, subject: Who) -> Question {
         Question { operation: self.operation, kind: self.kind, address: self.address.clone(), subject }
     }
 
-    /// The kind of the socket that was found, as the facts have it.
+    /// Returns the kind of the socket found, according to the facts.
     pub fn kind_at_the_end(&self, facts: &Facts) -> Option<Kind> {
         facts.sockets.iter().flatten().find(|socket| socket.state != EndpointState::Accepted)?.kind
     }
 
-    /// The call, where this kind of socket is there.
+    /// Returns the call, if a socket of this kind exists there.
     pub fn call_with(&self, there: Option<Kind>) -> Call {
         let kind = kind_asked(self.operation, self.kind, there);
         Call { operation: self.operation, kind, address: self.address.clone() }
     }
 
-    /// The plain system call that the question is about.
+    /// Returns the plain system call that the question is about.
     pub fn call(&self, expected: &Expected) -> Call {
         self.call_with(expected.kind_there)
     }
 }
 
 impl Call {
-    /// Makes it, on the calling thread, with system calls as plain as they come.
+    /// Makes the call on the calling thread, with raw system calls.
     pub fn make(&self) -> Result<(), Errno> {
         let name = match (self.address.as_path(), self.address.as_abstract()) {
             (Some(path), _) => kernel::Name::path(path),
             (_, Some(name)) => kernel::Name::abstract_name(name),
-            _ => unreachable!("worlds have addresses"),
+            _ => unreachable!("cases have addresses"),
         };
         if name.bytes().len() > stoop::DIRECT_PATH_MAX_BYTES {
             return Err(Errno::NAMETOOLONG);
@@ -399,7 +400,7 @@ impl Call {
             Operation::Bind => {
                 kernel::bind(&socket, &name)?;
                 if let Some(path) = self.address.as_path() {
-                    // Where names may only be added it stays, until the world goes.
+                    // In an append-only directory it stays until the case is dropped.
                     let _ = std::fs::remove_file(path);
                 }
                 Ok(())
@@ -408,18 +409,18 @@ impl Call {
     }
 }
 
-/// The send buffer of a fresh socket, in bytes.
+/// Returns the send buffer of a fresh socket, in bytes.
 fn send_buffer() -> usize {
     rustix::net::sockopt::socket_send_buffer_size(server::socket(Kind::Datagram)).expect("ask a socket")
 }
 
-impl Drop for World {
+impl Drop for Case {
     fn drop(&mut self) {
-        // A panic may be that of the caller, who may not do this.
+        // A panic may be on the caller's thread, which may lack the permission.
         if !std::thread::panicking() {
             tree::clear(&self.top, &self.mounts, &self.frozen);
             let lower = self.lower.take().map(std::fs::remove_dir_all);
-            lower.transpose().expect("remove the lower layer of a world");
+            lower.transpose().expect("remove the lower layer of a case");
         }
     }
 }

@@ -1,10 +1,9 @@
-//! Processes of their own that ask about themselves, as ordinary users do: one with nothing but its
-//! ids, and one that is root in a user namespace, with capabilities that hold for its own files
-//! alone.
+//! Processes that ask about themselves, as ordinary users do: one without privileges, and one that
+//! is root in a user namespace, with capabilities that apply only to its own files.
 //!
-//! A guest answers three things to each question: what the real call does, what `why` tells *it*,
-//! and what an attempt comes to. An ordinary user may not see everything, so `why` may not know;
-//! what it says has to be true.
+//! A guest reports three results for each question: that of the real call, the prediction of `why`
+//! in that process, and that of a probe. An ordinary user may not see everything, so there may be
+//! no prediction, but if there is one it must be correct.
 
 use std::ffi::OsString;
 use std::io::{BufRead, Write};
@@ -16,29 +15,29 @@ use std::time::Duration;
 use rustix::io::Errno;
 use stoop::{Address, Kind};
 use stoop_inspect::why::{Operation, Outcome, Question, Who, facts, why};
-use stoop_inspect::{Attempt, Delivery, attempt};
+use stoop_inspect::{Delivery, Probe, probe};
 use stoop_testkit::{KillOnDrop, spawn};
 
-use super::world::Call;
+use super::case::Call;
 
-/// How long an answer may take.
+/// The time limit of an answer.
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// A guest, as its host sees it.
+/// A guest process, as seen by the test.
 pub struct Guest {
     pub name: &'static str,
     process: KillOnDrop,
-    /// What its user, group and groups are, in our numbers.
+    /// Its pid in our pid namespace.
     pub pid: u32,
 }
 
-/// What a guest says.
+/// The results that a guest reports.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Answer {
     pub real: RawErrno,
-    /// `None`: it cannot tell.
+    /// `None` if the result could not be predicted.
     pub predicted: Option<RawErrno>,
-    /// `None`: it was not made.
+    /// `None` if the probe was not made.
     pub tried: Option<RawErrno>,
 }
 
@@ -46,13 +45,13 @@ pub struct Answer {
 pub type RawErrno = i32;
 
 impl Guest {
-    /// An ordinary user.
+    /// Starts a guest that is an ordinary user.
     pub fn user(program: &Path, test: &str) -> Guest {
         let ids = ["--reuid", "1000", "--regid", "1000", "--groups", "2000"];
         Guest::start("an ordinary user", Command::new("setpriv").args(ids), program, test)
     }
 
-    /// Root in a user namespace that maps one user.
+    /// Starts a guest that is root in a user namespace that maps one user.
     pub fn rootless(program: &Path, test: &str) -> Guest {
         let ids = ["--reuid", "1000", "--regid", "1000", "--clear-groups"];
         let namespace = ["unshare", "--user", "--map-root-user"];
@@ -74,7 +73,7 @@ impl Guest {
         Guest { name, process, pid }
     }
 
-    /// Has it make the call, and ask.
+    /// Requests the three results for this call.
     pub fn ask(&mut self, call: &Call, kind: Option<Kind>) -> Answer {
         let path = call.address.as_path().expect("guests are asked about paths").as_os_str().as_bytes();
         let path: String = path.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -93,14 +92,14 @@ impl Guest {
     }
 }
 
-/// In a guest: answers until nobody asks.
+/// Answers requests until standard input is closed. Runs in a guest.
 pub fn serve() {
     println!("guest ready");
     for line in std::io::stdin().lock().lines() {
         let line = line.expect("a question");
         let words: Vec<&str> = line.split(' ').collect();
         let &[operation, real_kind, kind, size, path] = words.as_slice() else {
-            panic!("no question: {line}")
+            panic!("not a question: {line}")
         };
         let path: Vec<u8> = (0..path.len())
             .step_by(2)
@@ -112,14 +111,14 @@ pub fn serve() {
             "bind" => Operation::Bind,
             _ => Operation::Send { len_bytes: size.parse().expect("a size") },
         };
-        let subject = Who::Ourselves;
+        let subject = Who::CurrentProcess;
         let facts = facts::gather(&Question {
             operation,
             kind: kind.parse().ok(),
             address: address.clone(),
             subject,
         });
-        let facts = facts.expect("look at the machine");
+        let facts = facts.expect("gather the facts");
         let predicted = match why(&facts).outcome {
             Outcome::Succeeds => Some(0),
             Outcome::Waits => Some(Errno::AGAIN.raw_os_error()),
@@ -127,10 +126,10 @@ pub fn serve() {
             Outcome::Unknown => None,
         };
         let real = Call { operation, kind: real_kind.parse().expect("a kind"), address }.make();
-        let tried = match attempt(&facts, Delivery::Allowed) {
-            Attempt::Succeeded => Some(0),
-            Attempt::Failed(errno) => Some(errno.raw_os_error()),
-            Attempt::NotMade(_) => None,
+        let tried = match probe(&facts, Delivery::Allowed) {
+            Probe::Succeeded => Some(0),
+            Probe::Failed(errno) => Some(errno.raw_os_error()),
+            Probe::NotMade(_) => None,
         };
         let shown = |told: Option<RawErrno>| told.map_or("-".to_owned(), |told| told.to_string());
         let real = real.map_or_else(Errno::raw_os_error, |()| 0);

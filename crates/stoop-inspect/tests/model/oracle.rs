@@ -1,8 +1,9 @@
-//! What the kernel says of a world, and where: the oracle that predictions are held against.
+//! The oracle: the expected error of a case, and the component that causes it. Predictions are
+//! compared with it.
 //!
-//! On the path it is the kernel itself that decides, one component at a time, asked as the caller;
-//! about sockets it is the world's own knowledge of what it has built. Nothing of the crate under
-//! test is used but the names of causes.
+//! For a path, the oracle queries the kernel one component at a time, as the caller. For sockets,
+//! it uses what the case knows about those it created. It uses nothing of the crate under test
+//! except the names of causes.
 
 use std::collections::VecDeque;
 use std::ffi::OsStr;
@@ -18,14 +19,14 @@ use rustix::io::Errno;
 use stoop::Kind;
 use stoop_inspect::why::{Cause, Operation};
 
-/// The expected result: what the kernel meets first.
+/// The expected result: the first error that the kernel detects.
 #[derive(Debug)]
 pub struct Expected {
-    /// `None`: nothing, the call succeeds.
+    /// `None` if the call succeeds.
     pub errno: Option<Errno>,
-    /// The causes that name it: one, or several where the difference is in the eye of the beholder.
+    /// The correct causes: several if the kernel does not distinguish them.
     pub causes: Vec<Cause>,
-    /// Where.
+    /// The component that decides.
     pub entry: Option<Entry>,
     /// The kind of the socket that was reached.
     pub kind_there: Option<Kind>,
@@ -36,16 +37,16 @@ pub struct Expected {
 pub struct Entry {
     pub directory: OwnedFd,
     pub name: Vec<u8>,
-    /// Whether it has to be a directory.
+    /// Whether it must be a directory.
     pub wants_directory: bool,
-    /// It is the root, and has no name.
+    /// Whether it is the root, which has no name.
     pub is_root: bool,
-    /// What has that name, links not followed; `None` where nothing has, or the caller may not
-    /// look.
+    /// The file that has the name, without following links. `None` if the name is free, or if the
+    /// caller may not search the directory.
     pub file: Option<File>,
 }
 
-/// A file, as far as it matters.
+/// The relevant attributes of a file.
 #[derive(Clone, Copy, Debug)]
 pub struct File {
     pub dev: u64,
@@ -57,14 +58,14 @@ pub struct File {
 
 impl File {
     fn of(opened: &OwnedFd) -> File {
-        let stat = fstat(opened).expect("what was opened can be looked at");
+        let stat = fstat(opened).expect("stat an open file");
         let (dev, ino, uid) = (stat.st_dev, stat.st_ino, stat.st_uid);
         File { dev, ino, kind: FileType::from_raw_mode(stat.st_mode), mode: stat.st_mode & 0o7777, uid }
     }
 }
 
 impl Entry {
-    /// Whether it is this name in that directory.
+    /// Returns whether it is this name in that directory.
     pub fn is(&self, directory: (u64, u64), name: &[u8]) -> bool {
         let here = File::of(&self.directory);
         (here.dev, here.ino) == directory && self.name == name
@@ -81,10 +82,10 @@ impl Expected {
     }
 }
 
-/// One component that is still to be walked.
+/// A component that has not been looked up yet.
 struct Part {
     name: Vec<u8>,
-    /// It ends the path, or a link that does.
+    /// Whether it is the last component of the path, or of a link that is the last component.
     last: bool,
     wants_directory: bool,
     from_link: bool,
@@ -92,7 +93,7 @@ struct Part {
 
 /// The result of a lookup.
 pub enum Resolved {
-    /// At a file, under this name.
+    /// The lookup ends at this entry.
     At(Entry),
     Stopped(Expected),
 }
@@ -100,8 +101,8 @@ pub enum Resolved {
 const MOST_LINKS: usize = 40;
 const NOSYMFOLLOW: u64 = 0x2000;
 
-/// Looks a path up as the calling thread: `follow` as connect does, else as bind does, which ends
-/// at the last name.
+/// Looks up a path as the calling thread. With `follow` the lookup is that of connect, otherwise
+/// that of bind, which ends at the last name.
 pub fn resolve(path: &[u8], follow: bool, cwd: Option<&OwnedFd>) -> Resolved {
     let at = match cwd.filter(|_| !path.starts_with(b"/")) {
         Some(cwd) => cwd.try_clone().expect("copy a descriptor"),
@@ -163,7 +164,7 @@ impl Walk {
             }
             self.at = next;
         }
-        // Nothing but slashes, or a link to them.
+        // Only slashes, or a link to them.
         let file = File::of(&self.at);
         let root = Part { name: b".".to_vec(), last: true, wants_directory: true, from_link: false };
         Resolved::At(Entry { is_root: true, ..self.entry(root, Some(file)) })
@@ -178,7 +179,7 @@ impl Walk {
             let entry = self.take_entry(part, Some(file));
             return Err(Expected::fails(Errno::ACCESS, &[Cause::ProtectedLink], entry));
         }
-        let flags = fstatvfs(link).expect("its file system can be asked").f_flag;
+        let flags = fstatvfs(link).expect("statvfs an open file").f_flag;
         if flags.bits() & NOSYMFOLLOW != 0 {
             let entry = self.take_entry(part, Some(file));
             return Err(Expected::fails(Errno::LOOP, &[Cause::LinksNotFollowed], entry));
@@ -191,7 +192,7 @@ impl Walk {
         Ok(())
     }
 
-    /// `fs.protected_symlinks`, as `proc_sys_fs(5)` has it.
+    /// Returns whether `fs.protected_symlinks` forbids following the link (`proc_sys_fs(5)`).
     fn is_protected(&self, link: File) -> bool {
         let directory = File::of(&self.at);
         let shared = directory.mode & 0o1002 == 0o1002;
@@ -199,9 +200,9 @@ impl Walk {
         protects_links() && shared && link.uid != caller && link.uid != directory.uid
     }
 
-    /// Whether the directory has no name any more.
+    /// Returns whether the directory has been removed.
     fn is_gone(&self) -> bool {
-        fstat(&self.at).expect("a directory can be looked at").st_nlink == 0
+        fstat(&self.at).expect("stat a directory").st_nlink == 0
     }
 
     fn refused(self, errno: Errno, part: Part) -> Expected {
@@ -213,7 +214,7 @@ impl Walk {
             Errno::ACCESS => &[Cause::NoSearch, Cause::NoSearchAcl],
             Errno::NOTDIR => &[Cause::NotADirectory],
             Errno::NAMETOOLONG => &[Cause::NameTooLong],
-            other => panic!("the kernel has an answer that no world was built for: {other:?}"),
+            other => panic!("unexpected error of a lookup: {other:?}"),
         };
         Expected::fails(errno, causes, self.entry(part, None))
     }
@@ -234,7 +235,8 @@ impl Walk {
     }
 }
 
-/// Asked once, and at first by a thread that sees `/proc`.
+/// Returns `fs.protected_symlinks`. Cached: the first call must be made by a thread that sees
+/// `/proc`.
 pub fn protects_links() -> bool {
     static ON: OnceLock<bool> = OnceLock::new();
     let file = "/proc/sys/fs/protected_symlinks";
@@ -249,8 +251,10 @@ fn is_dots(name: &[u8]) -> bool {
     name == b"." || name == b".."
 }
 
-/// What the file that a path led to has to say, the sockets apart; `Ok` where it comes down to
-/// them.
+/// Checks the file that the path led to, except for its socket.
+///
+/// # Errors
+/// Returns an error if the file decides the result already.
 pub fn judge_file(entry: Entry, is_read_only: impl FnOnce(u64) -> bool) -> Result<Entry, Expected> {
     let file = entry.file.expect("the lookup has arrived");
     let name = OsStr::from_bytes(&entry.name);
@@ -260,11 +264,11 @@ pub fn judge_file(entry: Entry, is_read_only: impl FnOnce(u64) -> bool) -> Resul
             Err(Expected::fails(Errno::ACCESS, &[Cause::NoWrite, Cause::NoWriteAcl], entry))
         }
         Err(Errno::PERM) => Err(Expected::fails(Errno::PERM, &[Cause::Immutable], entry)),
-        // access looks at the mount as well, connect at the file system alone.
+        // access also checks the mount, connect only the file system.
         Err(Errno::ROFS) if is_read_only(file.dev) && file.kind != FileType::Socket => {
             Err(Expected::fails(Errno::ROFS, &[Cause::NotASocketReadOnly], entry))
         }
-        Err(errno) if errno != Errno::ROFS => panic!("access has an answer nobody expected: {errno:?}"),
+        Err(errno) if errno != Errno::ROFS => panic!("unexpected error of access: {errno:?}"),
         _ if file.kind != FileType::Socket => {
             Err(Expected::fails(Errno::CONNREFUSED, &[Cause::NotASocket], entry))
         }
@@ -272,8 +276,8 @@ pub fn judge_file(entry: Entry, is_read_only: impl FnOnce(u64) -> bool) -> Resul
     }
 }
 
-/// Whether a bind may make this name. `taken` says who has it: `Some(true)` where that is a live
-/// socket.
+/// Returns the result of a bind that would create this name. `is_live` returns whether a socket is
+/// bound to the file.
 pub fn judge_name(entry: Entry, path: &[u8], is_live: impl FnOnce(File) -> bool) -> Expected {
     if is_dots(&entry.name) || path.iter().all(|&byte| byte == b'/') {
         return Expected::fails(Errno::ADDRINUSE, &[Cause::NoLastName], entry);
@@ -289,7 +293,7 @@ pub fn judge_name(entry: Entry, path: &[u8], is_live: impl FnOnce(File) -> bool)
     if path.ends_with(b"/") {
         return Expected::fails(Errno::NOENT, &[Cause::TrailingSlash], entry);
     }
-    let mount = fstatvfs(&entry.directory).expect("its file system can be asked").f_flag;
+    let mount = fstatvfs(&entry.directory).expect("statvfs an open file").f_flag;
     if mount.contains(StatVfsMountFlags::RDONLY) {
         return Expected::fails(Errno::ROFS, &[Cause::ReadOnly], entry);
     }
@@ -299,11 +303,11 @@ pub fn judge_name(entry: Entry, path: &[u8], is_live: impl FnOnce(File) -> bool)
             Expected::fails(Errno::ACCESS, &[Cause::ParentNotWritable, Cause::ParentNotWritableAcl], entry)
         }
         Err(Errno::PERM) => Expected::fails(Errno::PERM, &[Cause::ParentImmutable], entry),
-        Err(errno) => panic!("access has an answer nobody expected: {errno:?}"),
+        Err(errno) => panic!("unexpected error of access: {errno:?}"),
     }
 }
 
-/// The kind of socket that a question without one is about.
+/// Returns the kind of socket that the question is about, if it names none.
 pub fn kind_asked(operation: Operation, kind: Option<Kind>, there: Option<Kind>) -> Kind {
     kind.unwrap_or(match operation {
         Operation::Connect => there.unwrap_or(Kind::Stream),

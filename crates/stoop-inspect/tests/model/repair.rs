@@ -1,6 +1,5 @@
-//! What it takes to remove one cause, and nothing else: for as long as a world fails, the cause
-//! that was named is removed and the world asked again. One that is named wrongly comes back, or
-//! leads nowhere.
+//! Removes one cause and nothing else. As long as a case fails, the reported cause is removed and
+//! the case is checked again. A wrong cause is reported again, or its removal has no effect.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -16,58 +15,57 @@ use stoop::Kind;
 use stoop_inspect::why::{Cause, Operation};
 
 use super::caller::in_network;
+use super::case::{Case, Sandbox};
 use super::oracle::{Entry, Expected, kind_asked};
 use super::server::{self, Name, Server};
 use super::tree::{self, Mount, set_flag};
-use super::world::{Ground, World};
 
-/// Removes the cause; `false` where only another question would.
-pub fn repair(world: &mut World, ground: &Ground, cause: Cause, expected: &Expected) -> bool {
+/// Removes the cause. Returns `false` if only a different question would succeed.
+pub fn repair(case: &mut Case, sandbox: &Sandbox, cause: Cause, expected: &Expected) -> bool {
     match &expected.entry {
-        Some(entry) => repair_at(world, cause, entry, expected.kind_there),
-        None => repair_elsewhere(world, ground, cause),
+        Some(entry) => repair_at(case, cause, entry, expected.kind_there),
+        None => repair_elsewhere(case, sandbox, cause),
     }
 }
 
-fn repair_elsewhere(world: &mut World, ground: &Ground, cause: Cause) -> bool {
+fn repair_elsewhere(case: &mut Case, sandbox: &Sandbox, cause: Cause) -> bool {
     match cause {
-        Cause::MessageTooLarge => world.operation = Operation::Send { len_bytes: 1 },
+        Cause::MessageTooLarge => case.operation = Operation::Send { len_bytes: 1 },
         Cause::PathTooLong | Cause::NeedsConnection => return false,
-        Cause::NameTaken => world.servers.clear(),
-        // Everything else is about an abstract name: the server that is asked for takes the place of those
-        // there.
+        Cause::NameTaken => case.servers.clear(),
+        // All other causes concern an abstract name: replace its sockets by the requested server.
         _ => {
-            world.servers.clear();
-            let name = world.address.as_abstract().expect("a name").to_vec();
+            case.servers.clear();
+            let name = case.address.as_abstract().expect("a name").to_vec();
             let address = SocketAddrUnix::new_abstract_name(&name).expect("a short name");
-            let kind = kind_asked(world.operation, world.kind, None);
-            let abroad = world.caller.abroad;
-            let found_by = Name::Abstract { name, abroad };
+            let kind = kind_asked(case.operation, case.kind, None);
+            let other_network = case.caller.other_network;
+            let found_by = Name::Abstract { name, other_network };
             let make = || Server::good(kind, &address, || found_by);
-            let server = if abroad { in_network(&ground.abroad, make) } else { make() };
-            world.servers.push(server);
+            let server = if other_network { in_network(&sandbox.other_network, make) } else { make() };
+            case.servers.push(server);
         }
     }
     true
 }
 
-fn repair_at(world: &mut World, cause: Cause, entry: &Entry, there: Option<Kind>) -> bool {
-    let done = repair_really(world, cause, entry, there);
-    // What was writable for a moment only.
-    world.mounts.iter_mut().for_each(Mount::set);
+fn repair_at(case: &mut Case, cause: Cause, entry: &Entry, there: Option<Kind>) -> bool {
+    let done = repair_really(case, cause, entry, there);
+    // Restore the flags of mounts that were made writable.
+    case.mounts.iter_mut().for_each(Mount::set);
     done
 }
 
-fn repair_really(world: &mut World, cause: Cause, entry: &Entry, there: Option<Kind>) -> bool {
+fn repair_really(case: &mut Case, cause: Cause, entry: &Entry, there: Option<Kind>) -> bool {
     let name = OsStr::from_bytes(&entry.name);
-    let directory = world.past_mounts(seen(&entry.directory));
+    let directory = case.past_mounts(seen(&entry.directory));
     let file = directory.join(name);
-    // As the caller sees it, where something may be mounted.
+    // The file in the caller's view, which may be a mount point.
     let shown = seen(&entry.directory).join(name);
     let is_dots = entry.name == b"." || entry.name == b"..";
-    let kind = kind_asked(world.operation, world.kind, there);
-    // It was removed with the caller in it, or a path has climbed out of all worlds: what is there is
-    // the machine's.
+    let kind = kind_asked(case.operation, case.kind, there);
+    // The directory was removed with the caller in it, or the path leaves the directory of all
+    // cases: what is there belongs to the machine.
     if !directory.exists() || ![&directory, &shown].iter().all(|path| path.starts_with(super::BASE)) {
         return false;
     }
@@ -75,34 +73,34 @@ fn repair_really(world: &mut World, cause: Cause, entry: &Entry, there: Option<K
         Cause::NoSearch | Cause::NoSearchAcl | Cause::ParentNotWritable | Cause::ParentNotWritableAcl => {
             permit(&directory);
         }
-        Cause::NoWrite | Cause::NoWriteAcl => permit(&world.past_mounts(shown)),
-        Cause::ProtectedLink => lchown(&file, Some(world.caller.uid), None).expect("give a link away"),
-        Cause::LinksNotFollowed => world.remount(&entry.directory, MountFlags::RDONLY),
-        Cause::ReadOnly => world.mounts.iter_mut().for_each(|mount| mount.flags -= MountFlags::RDONLY),
-        Cause::Immutable => set_flag(&world.past_mounts(shown), IFlags::empty()),
+        Cause::NoWrite | Cause::NoWriteAcl => permit(&case.past_mounts(shown)),
+        Cause::ProtectedLink => lchown(&file, Some(case.caller.uid), None).expect("give a link away"),
+        Cause::LinksNotFollowed => case.remount(&entry.directory, MountFlags::RDONLY),
+        Cause::ReadOnly => case.mounts.iter_mut().for_each(|mount| mount.flags -= MountFlags::RDONLY),
+        Cause::Immutable => set_flag(&case.past_mounts(shown), IFlags::empty()),
         Cause::ParentImmutable => set_flag(&directory, IFlags::empty()),
-        Cause::TakenLive | Cause::TakenStale | Cause::TakenByFile => world.remove(&shown, &file),
+        Cause::TakenLive | Cause::TakenStale | Cause::TakenByFile => case.remove(&shown, &file),
         Cause::DirectoryDeleted | Cause::NameTooLong | Cause::NoLastName | Cause::TrailingSlash => {
             return false;
         }
         Cause::NotASocket | Cause::NotASocketReadOnly if entry.wants_directory || is_dots => return false,
-        // Whatever is there, something else should be.
+        // Replace the file, whatever it is.
         _ => {
-            world.remove(&shown, &file);
-            if entry.wants_directory { make_directory(&file) } else { serve(world, &file, kind) }
+            case.remove(&shown, &file);
+            if entry.wants_directory { make_directory(&file) } else { serve(case, &file, kind) }
         }
     }
     true
 }
 
-/// Removes the working directory, with the caller in it.
-pub fn lose_cwd(world: &mut World) {
-    world.mounts.iter().for_each(|mount| Mount { flags: MountFlags::empty(), ..mount.clone() }.set());
-    remove(&world.caller.cwd);
-    world.mounts.iter_mut().for_each(Mount::set);
+/// Removes the working directory while the caller is in it.
+pub fn lose_cwd(case: &mut Case) {
+    case.mounts.iter().for_each(|mount| Mount { flags: MountFlags::empty(), ..mount.clone() }.set());
+    remove(&case.caller.cwd);
+    case.mounts.iter_mut().for_each(Mount::set);
 }
 
-/// Lets everybody do anything; the flag it may have stays.
+/// Grants all users all permissions. File flags are kept.
 fn permit(path: &Path) {
     let flag = tree::flag(path);
     set_flag(path, IFlags::empty());
@@ -116,9 +114,9 @@ fn make_directory(path: &Path) {
     permit(path);
 }
 
-/// Takes a file away, if there is one; the directory can then be changed.
+/// Removes a file, if there is one, and makes its directory changeable.
 fn remove(path: &Path) {
-    set_flag(path.parent().expect("no world is at the root"), IFlags::empty());
+    set_flag(path.parent().expect("no case is at the root"), IFlags::empty());
     set_flag(path, IFlags::empty());
     match fs::symlink_metadata(path) {
         Ok(file) if file.is_dir() => fs::remove_dir_all(path).expect("remove a directory"),
@@ -127,15 +125,15 @@ fn remove(path: &Path) {
     }
 }
 
-/// Starts the server that was asked for.
-fn serve(world: &mut World, path: &Path, kind: Kind) {
-    let address = SocketAddrUnix::new(path).expect("worlds have short paths");
-    world.servers.push(Server::good(kind, &address, || server::file_at(path)));
+/// Starts the requested server.
+fn serve(case: &mut Case, path: &Path, kind: Kind) {
+    let address = SocketAddrUnix::new(path).expect("cases have short paths");
+    case.servers.push(Server::good(kind, &address, || server::file_at(path)));
     permit(path);
 }
 
-impl World {
-    /// Takes away what is shown there, also where it is mounted.
+impl Case {
+    /// Removes the file shown there, and unmounts it if it is a mount point.
     fn remove(&mut self, shown: &Path, path: &Path) {
         if let Some(at) = self.mounts.iter().position(|mount| mount.here == shown) {
             tree::clear_mount(&self.mounts.remove(at));
@@ -143,11 +141,11 @@ impl World {
         remove(path);
     }
 
-    /// The path of something past the mounts that may be in the way of a change.
+    /// Returns the path of a file without the mounts that may prevent a change.
     fn past_mounts(&self, mut path: PathBuf) -> PathBuf {
         while let Some(mount) = self.through(&path) {
             let Some(source) = &mount.source else {
-                // It has no other path: its own flags have to go for a moment.
+                // It has no other path: clear its flags temporarily.
                 Mount { flags: MountFlags::empty(), ..mount.clone() }.set();
                 break;
             };
@@ -157,13 +155,13 @@ impl World {
         path
     }
 
-    /// The innermost mount that a path goes through.
+    /// Returns the innermost mount that a path goes through.
     fn through(&self, path: &Path) -> Option<&Mount> {
         let through = self.mounts.iter().filter(|mount| path.starts_with(&mount.here));
         through.max_by_key(|mount| mount.here.as_os_str().len())
     }
 
-    /// Leaves the innermost mount that a directory is seen through no flags but these.
+    /// Clears all flags except `keep` of the innermost mount of a directory.
     fn remount(&mut self, directory: &OwnedFd, keep: MountFlags) {
         let path = seen(directory);
         let here = self.through(&path).expect("there is a mount").here.clone();
@@ -173,7 +171,7 @@ impl World {
     }
 }
 
-/// Where a descriptor is, as we see it.
+/// Returns the path of a file descriptor in the view of this process.
 fn seen(directory: &OwnedFd) -> PathBuf {
     let link = format!("/proc/self/fd/{}", directory.as_raw_fd());
     fs::read_link(link).expect("our own descriptor")

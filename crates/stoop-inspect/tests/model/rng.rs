@@ -1,4 +1,4 @@
-//! A reproducible random number generator: a world is a function of its seed.
+//! A reproducible random number generator: a case is a function of its seed.
 
 /// A source of random numbers (SplitMix64): the same for the same seed, on every machine.
 #[derive(Debug)]
@@ -16,22 +16,22 @@ impl Rng {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number from 0 up to and without `end`.
+    /// Returns a number in `0..end`.
     pub fn below(&mut self, end: usize) -> usize {
         (self.next() % end as u64) as usize
     }
 
-    /// True `percent` times in a hundred.
+    /// Returns `true` with a probability of `percent` in a hundred.
     pub fn chance(&mut self, percent: usize) -> bool {
         self.below(100) < percent
     }
 
-    /// One of these.
+    /// Returns one of these, with equal probability.
     pub fn one<T: Copy>(&mut self, of: &[T]) -> T {
         of[self.below(of.len())]
     }
 
-    /// One of these, each as often as its weight says.
+    /// Returns one of these, with a probability proportional to its weight.
     pub fn weighted<T: Copy>(&mut self, of: &[(usize, T)]) -> T {
         let mut left = self.below(of.iter().map(|(weight, _)| weight).sum());
         for &(weight, value) in of {

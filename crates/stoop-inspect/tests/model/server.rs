@@ -1,5 +1,4 @@
-//! What is behind a socket file or an abstract name: sockets of every kind in every state that
-//! decides about a call.
+//! Servers: sockets of every kind, in every state that affects the result of a call.
 
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -12,35 +11,35 @@ use stoop::Kind;
 
 use super::rng::Rng;
 
-/// A socket that was bound, with what keeps it in its state.
+/// A bound socket, and the sockets that keep it in its state.
 pub struct Server {
     pub kind: Kind,
     pub state: State,
     pub name: Name,
-    /// The socket itself; `None` once it is closed.
+    /// The socket itself, or `None` once it is closed.
     pub socket: Option<OwnedFd>,
-    /// Clients, partners, survivors.
+    /// Clients, datagram peers, and accepted sockets that outlive their listener.
     pub around: Vec<OwnedFd>,
 }
 
-/// What it is found by.
+/// The name by which it is found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Name {
     File { dev: u64, ino: u64 },
-    Abstract { name: Vec<u8>, abroad: bool },
+    Abstract { name: Vec<u8>, other_network: bool },
 }
 
-/// What decides. Not all of it can be true of every kind.
+/// The state that decides. Not every combination is possible for every kind.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct State {
     pub closed: bool,
-    /// Of a connection's kinds: it never called listen.
+    /// For stream and seqpacket sockets: whether it never called listen.
     pub silent: bool,
-    /// It was bound by a client, and is connected.
+    /// Whether it was bound by a client, and is connected.
     pub client: bool,
     pub shut: bool,
     pub full: bool,
-    /// Of datagrams: it is connected to a partner.
+    /// For datagram sockets: whether it is connected to another peer.
     pub elsewhere: bool,
 }
 
@@ -63,7 +62,7 @@ impl State {
         let closed = rng.chance(12);
         if kind == Kind::Datagram {
             let (elsewhere, full) = (rng.chance(often), rng.chance(often));
-            // Both at once is a case of its own: which of the two is noticed first (K-DGRAM-20).
+            // Both at once is a separate case: the kernel checks one first (K-DGRAM-20).
             let shut = rng.chance(if full { often } else { seldom });
             return State { closed, elsewhere, full, shut, ..State::default() };
         }
@@ -73,8 +72,8 @@ impl State {
     }
 }
 
-/// Binds a socket and brings it into a random state. What lives in the other network is known there
-/// alone.
+/// Binds a socket and brings it into a random state. Must run in the network namespace in which the
+/// socket is to exist.
 pub fn random(rng: &mut Rng, kind: Kind, address: &SocketAddrUnix, name: impl FnOnce() -> Name) -> Server {
     let state = State::random(rng, kind);
     let server = socket(kind);
@@ -85,7 +84,7 @@ pub fn random(rng: &mut Rng, kind: Kind, address: &SocketAddrUnix, name: impl Fn
 }
 
 impl Server {
-    /// One that does all that can be asked of it.
+    /// Creates a server for which every call succeeds.
     pub fn good(kind: Kind, address: &SocketAddrUnix, name: impl FnOnce() -> Name) -> Server {
         let server = socket(kind);
         bind(&server, address).expect("bind a server's socket");
@@ -104,8 +103,8 @@ impl Server {
         }
         let socket = self.socket.as_ref().expect("it is open");
         if self.state.shut {
-            // A socket that is not connected can be shut down all the same; the call says ENOTCONN for some
-            // kinds.
+            // An unconnected socket can be shut down as well. For some kinds the call fails with
+            // ENOTCONN nevertheless.
             let _ = shutdown(socket, Shutdown::Read);
         }
         if self.state.closed {
@@ -117,7 +116,7 @@ impl Server {
         let socket = self.socket.as_ref().expect("it is open");
         let backlog = rng.below(3);
         listen(socket, backlog as i32).expect("listen");
-        // Connections that were accepted have the listener's name, and are nobody to connect to.
+        // Accepted sockets have the listener's name, but cannot be connected to.
         for _ in 0..rng.below(3) {
             let client = self::socket(self.kind);
             connect(&client, address).expect("connect");
@@ -131,7 +130,8 @@ impl Server {
             self.around.push(client);
         }
         if self.state.closed && waiting > 0 {
-            // A connection that outlives its listener has its name, and is nobody to connect to.
+            // An accepted socket that outlives its listener keeps its name, but cannot be connected
+            // to.
             self.around.push(rustix::net::accept(socket).expect("accept a survivor"));
         }
     }
@@ -153,7 +153,7 @@ impl Server {
             room -= 1;
         }
         if rng.chance(25) {
-            // The kernel calls both connected then, and this one still takes messages from everybody.
+            // The kernel reports both as connected, but this one still receives from any sender.
             connect(&sender, address).expect("name the receiver");
             self.around.push(sender);
         }
@@ -162,15 +162,15 @@ impl Server {
             rustix::net::bind(&partner, &SocketAddrUnix::new_unnamed())
                 .expect("let the kernel choose a name");
             connect(socket, &rustix::net::getsockname(&partner).expect("its name")).expect("connect");
-            // One whose partner has gone does not notice.
+            // A socket does not notice that its peer was closed.
             self.around.extend(Some(partner).filter(|_| rng.chance(80)));
         }
     }
 
-    /// Takes everything that came in: after a call that succeeded, the next one finds room.
+    /// Accepts and receives everything that is queued, so that the next call finds queue space.
     pub fn drain(&self) {
         let Some(socket) = &self.socket else { return };
-        // Not for ever: one that was shut down has an end to read, always.
+        // Limited, because a socket that was shut down is always readable.
         for _ in 0..64 {
             let _ = rustix::net::accept_with(socket, SocketFlags::CLOEXEC);
             let _ = rustix::net::recv(socket, &mut [0; 16], RecvFlags::DONTWAIT | RecvFlags::TRUNC);
@@ -178,7 +178,7 @@ impl Server {
     }
 }
 
-/// The device and inode of what is at this path.
+/// Returns the device and inode of the file at this path.
 pub fn file_at(path: &Path) -> Name {
     let stat = rustix::fs::lstat(path).expect("what was just made is there");
     Name::File { dev: stat.st_dev, ino: stat.st_ino }

@@ -1,8 +1,8 @@
-//! The random file tree of a world and the address that leads into it: directories, links, mounts,
-//! and what is at the end.
+//! The random file tree of a case, and the address that leads into it: directories, links, mounts,
+//! and the file at the end.
 //!
-//! Everything is built by root, who may do anything; whether the caller gets through is for the
-//! kernel to say.
+//! Root builds everything, without permission checks. Whether the caller passes is the kernel's
+//! decision.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -25,27 +25,27 @@ use super::server::{self, Server};
 /// A path under construction.
 pub struct Tree<'d> {
     pub rng: &'d mut Rng,
-    /// The world's own directory.
+    /// The directory of the case.
     pub top: PathBuf,
-    /// Where the caller's root is.
+    /// The caller's root directory.
     pub root: PathBuf,
-    /// How far the path has come; `None` beyond something that leads nowhere.
+    /// The directory that the path has reached, or `None` after a component that cannot be passed.
     pub at: Option<PathBuf>,
-    /// The path as the caller spells it.
+    /// The path as the caller writes it.
     pub text: Vec<u8>,
     pub servers: Vec<Server>,
     pub mounts: Vec<Mount>,
-    /// A network that servers may be in as well.
-    pub abroad: &'d OwnedFd,
-    /// Directories, and the flags that they get when all is built.
+    /// Another network namespace, for some of the servers.
+    pub other_network: &'d OwnedFd,
+    /// Directories, and the flags that they get after everything is built.
     pub frozen: Vec<(PathBuf, IFlags)>,
     names: usize,
 }
 
-/// Something mounted on the way.
+/// A mount that the path goes through.
 #[derive(Clone, Debug)]
 pub struct Mount {
-    /// What it shows; `None`: a file system of its own.
+    /// The directory that it shows, or `None` if it is a new file system.
     pub source: Option<PathBuf>,
     pub here: PathBuf,
     pub flags: MountFlags,
@@ -67,7 +67,7 @@ enum Step {
     LongName,
 }
 
-/// What is at the end of it.
+/// The file at the end of a path.
 #[derive(Clone, Copy)]
 enum Leaf {
     Socket,
@@ -85,7 +85,7 @@ enum Leaf {
 }
 
 impl<'d> Tree<'d> {
-    pub fn new(rng: &'d mut Rng, abroad: &'d OwnedFd, top: PathBuf) -> Tree<'d> {
+    pub fn new(rng: &'d mut Rng, other_network: &'d OwnedFd, top: PathBuf) -> Tree<'d> {
         let text = top.clone().into_os_string().into_vec();
         Tree {
             rng,
@@ -95,14 +95,13 @@ impl<'d> Tree<'d> {
             root: "/".into(),
             servers: Vec::new(),
             mounts: Vec::new(),
-            abroad,
+            other_network,
             frozen: Vec::new(),
             names: 0,
         }
     }
 
-    /// Gives the caller this root; the path begins there, and everything that is made from now on
-    /// is inside.
+    /// Sets the caller's root. The path starts there, and everything created from now on is inside.
     pub fn set_root(&mut self, root: PathBuf) {
         self.text = b"/".to_vec();
         self.at = Some(root.clone());
@@ -110,19 +109,19 @@ impl<'d> Tree<'d> {
         self.root = root;
     }
 
-    /// Begins the path in a working directory; in one that will be gone nothing can be made.
+    /// Starts the path in a working directory. If that will be removed, nothing is created in it.
     pub fn start_at(&mut self, cwd: PathBuf, gone: bool) {
         self.text.clear();
         self.at = Some(cwd).filter(|_| !gone);
     }
 
-    /// A directory that is a mount, with flags perhaps.
+    /// Creates a directory that is a mount point, possibly with flags.
     pub fn mount_root(&mut self) -> PathBuf {
         let name = self.name();
         self.mount(self.top.join(name))
     }
 
-    /// Goes some steps.
+    /// Adds a few steps.
     pub fn walk(&mut self) {
         for _ in 0..self.rng.weighted(&[(2, 0), (5, 1), (5, 2), (4, 3), (2, 4)]) {
             let step = self.rng.weighted(&[
@@ -182,7 +181,7 @@ impl<'d> Tree<'d> {
         }
     }
 
-    /// Ends the path where something is, or where a bind may make something.
+    /// Ends the path at a file, or at a name that a bind may create.
     pub fn finish(&mut self, kind: Kind, to_bind: bool) {
         let something = if to_bind { 25 } else { 100 };
         let leaf = self.rng.weighted(&[
@@ -251,13 +250,13 @@ impl<'d> Tree<'d> {
         } else {
             self.rng.one(&[Kind::Stream, Kind::Datagram, Kind::SeqPacket])
         };
-        // What the kernel's table calls it need not be its name.
+        // The name in the kernel's table may differ from the file's present name.
         let born = if self.rng.chance(10) { at.join(self.name()) } else { here.clone() };
-        let address = SocketAddrUnix::new(&born).expect("worlds have short paths");
-        let is_abroad = self.rng.chance(15);
-        let abroad = self.abroad;
+        let address = SocketAddrUnix::new(&born).expect("cases have short paths");
+        let is_elsewhere = self.rng.chance(15);
+        let other_network = self.other_network;
         let mut make = || server::random(self.rng, kind, &address, || server::file_at(&born));
-        let server = if is_abroad { in_network(abroad, make) } else { make() };
+        let server = if is_elsewhere { in_network(other_network, make) } else { make() };
         match self.rng.chance(50) {
             _ if born == here => {}
             true => fs::rename(&born, &here).expect("rename a socket"),
@@ -269,7 +268,7 @@ impl<'d> Tree<'d> {
         self.decorate(&here, &modes);
     }
 
-    /// A directory away from the path, for links and mounts.
+    /// Creates a directory outside of the path, for links and mounts.
     pub fn aside(&mut self) -> PathBuf {
         let name = self.name();
         let place = self.directory(self.top.join(name));
@@ -301,7 +300,7 @@ impl<'d> Tree<'d> {
         path
     }
 
-    /// Sets what would have been in the way of building.
+    /// Sets the flags that would have prevented building.
     pub fn freeze(&mut self) {
         self.frozen.iter().for_each(|(path, flag)| set_flag(path, *flag));
         self.mounts.iter_mut().for_each(Mount::set);
@@ -313,7 +312,7 @@ impl<'d> Tree<'d> {
     }
 
     fn file(&mut self, here: &Path, kind: FileType) -> Option<PathBuf> {
-        // Device 1:3 is the one that swallows everything.
+        // Device 1:3 is `/dev/null`.
         let device = if kind == FileType::CharacterDevice { rustix::fs::makedev(1, 3) } else { 0 };
         rustix::fs::mknodat(CWD, here, kind, Mode::from_raw_mode(0o777), device).expect("make a file");
         self.decorate(here, &[(50, 0o777), (20, 0o644), (20, 0o600), (10, 0o000)]);
@@ -333,7 +332,7 @@ impl<'d> Tree<'d> {
         None
     }
 
-    /// A chain of symbolic links from `here` to `target`; more often than not of one. Rarely more
+    /// Creates a chain of symbolic links from `here` to `target`: usually one link, rarely more
     /// than the kernel follows.
     fn link(&mut self, here: &Path, target: &Path) {
         let hops = self.rng.weighted(&[(80, 0), (10, 1), (6, 2), (1, 38), (1, 39), (1, 40), (1, 41)]);
@@ -359,7 +358,7 @@ impl<'d> Tree<'d> {
         lchown(here, Some(self.rng.one(&USERS)), None).expect("give a link away");
     }
 
-    /// How a link at `from` says where `to` is.
+    /// Returns a target for a link at `from` that leads to `to`.
     fn target(&mut self, from: &Path, to: &Path) -> PathBuf {
         if to.starts_with(&self.root) && self.rng.chance(50) {
             return self.seen_from_root(to);
@@ -391,7 +390,7 @@ impl<'d> Tree<'d> {
         here
     }
 
-    /// Spells the path in more bytes than an address has, or in just as many.
+    /// Lengthens the path to around the maximum length of an address.
     pub fn lengthen(&mut self) {
         let end = self.text.iter().rposition(|&byte| byte == b'/').map_or(0, |slash| slash + 1);
         let to = self.rng.one(&[107, 108, 109, 126, 127, 200]);
@@ -403,7 +402,7 @@ impl<'d> Tree<'d> {
         }
     }
 
-    /// Gives a file an owner, a mode, and perhaps an access control list.
+    /// Sets a random owner and mode, and possibly an access control list.
     fn decorate(&mut self, path: &Path, modes: &[(usize, u32)]) {
         let owner = if self.rng.chance(60) { 0 } else { self.rng.one(&USERS) };
         let group = if self.rng.chance(50) { 0 } else { self.rng.one(&GROUPS) };
@@ -415,7 +414,7 @@ impl<'d> Tree<'d> {
         }
     }
 
-    /// A name that is not taken; a few are of the kind that nobody should print.
+    /// Returns a new name. A few contain bytes that must be escaped when printed.
     fn name(&mut self) -> OsString {
         self.names += 1;
         let mut name = format!("{}", self.names).into_bytes();
@@ -433,16 +432,16 @@ impl<'d> Tree<'d> {
     }
 
     fn seen_from_root(&self, path: &Path) -> PathBuf {
-        Path::new("/").join(path.strip_prefix(&self.root).expect("worlds are inside of the root"))
+        Path::new("/").join(path.strip_prefix(&self.root).expect("cases are inside of the root"))
     }
 }
 
 impl Mount {
-    /// Gives it its flags: of a directory shown again the mount, else the file system itself.
+    /// Applies the flags: to a bind mount alone, otherwise to the file system.
     pub fn set(&mut self) {
         let scope = if self.source.is_some() { MountFlags::BIND } else { MountFlags::empty() };
         match mount_remount(&self.here, self.flags | scope, "") {
-            // A file system on which a file in use has lost its name cannot be made read-only.
+            // A file system with a file that is open and unlinked cannot be made read-only.
             Err(Errno::BUSY) => self.flags = MountFlags::empty(),
             done => done.expect("remount"),
         }
@@ -455,7 +454,7 @@ pub fn clear_mount(mount: &Mount) {
     unmount(&mount.here, UnmountFlags::DETACH).expect("unmount");
 }
 
-/// Takes a world's mounts and files away.
+/// Removes the mounts and files of a case.
 pub fn clear(top: &Path, mounts: &[Mount], frozen: &[(PathBuf, IFlags)]) {
     for mount in mounts {
         Mount { flags: MountFlags::empty(), ..mount.clone() }.set();
@@ -465,13 +464,13 @@ pub fn clear(top: &Path, mounts: &[Mount], frozen: &[(PathBuf, IFlags)]) {
     }
     mounts.iter().rev().for_each(clear_mount);
     match fs::remove_dir_all(top) {
-        // What was there in the lower layer alone is hidden by now.
+        // A directory that only existed in the lower layer is hidden by now.
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-        done => done.expect("remove a world"),
+        done => done.expect("remove a case"),
     }
 }
 
-/// Sets a flag as `chattr` does, where the file system has it.
+/// Sets a flag as `chattr` does, if the file system supports it.
 pub fn set_flag(path: &Path, flag: IFlags) {
     if let Some(file) = open_for_flags(path) {
         let others = rustix::fs::ioctl_getflags(&file).unwrap_or(IFlags::empty()) - FLAGS;
@@ -479,7 +478,7 @@ pub fn set_flag(path: &Path, flag: IFlags) {
     }
 }
 
-/// Which of the flags that are in anybody's way a file has.
+/// Returns which of [`FLAGS`] a file has.
 pub fn flag(path: &Path) -> IFlags {
     let flags = open_for_flags(path).and_then(|file| rustix::fs::ioctl_getflags(&file).ok());
     flags.unwrap_or(IFlags::empty()) & FLAGS
@@ -487,7 +486,7 @@ pub fn flag(path: &Path) -> IFlags {
 
 const FLAGS: IFlags = IFlags::IMMUTABLE.union(IFlags::APPEND);
 
-/// Directories and regular files have flags; what cannot be opened, or waits when it is, has none.
+/// Opens a directory or regular file. Other files have no flags, or opening them may block.
 fn open_for_flags(path: &Path) -> Option<OwnedFd> {
     let kind = fs::symlink_metadata(path).ok()?.file_type();
     let opens = kind.is_dir() || kind.is_file();

@@ -89,9 +89,9 @@ pub(super) fn permissions(path: &Path) -> String {
             users::group(stat.st_gid)
         ),
         Err(_) if rustix::fs::lstat(path).is_ok() => {
-            format!("{shown} is a symbolic link to something that does not exist")
+            format!("{shown} is a symbolic link whose target does not exist")
         }
-        Err(_) => format!("{shown} cannot be looked at by us"),
+        Err(_) => format!("{shown} may not be inspected by us"),
     }
 }
 

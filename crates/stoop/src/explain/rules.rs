@@ -44,17 +44,17 @@ fn without_address(error: &Error) -> Explanation {
     let because = |why: &str| Explanation::because(why);
     match error.kind() {
         ErrorKind::MessageTooLarge => because("one message must fit into the sender's send buffer")
-            .next("cat /proc/sys/net/core/wmem_max    # the most that a program may ask for; or send it as a stream"),
+            .next("cat /proc/sys/net/core/wmem_max    # the largest send buffer that a program may set; or use a stream socket"),
         ErrorKind::MessageTruncated => because("the receiver's buffer was smaller than the message"),
-        ErrorKind::NotConnected => because("the socket has no peer: it never had one, or its peer has gone"),
+        ErrorKind::NotConnected => because("the socket has no peer: it was never connected, or its peer has closed"),
         ErrorKind::PeerGone if error.errno() == Some(libc::ECONNRESET) => {
-            because("the peer closed, or ended, before it had read all that we sent; or its server ended before accepting us")
+            because("the peer closed or exited before it had read everything we sent, or its server closed before accepting us")
         }
-        ErrorKind::PeerGone => because("the peer closed the connection, ended, or reads no more"),
-        ErrorKind::OutOfDescriptors => because("no descriptor is free in this process or on this machine")
+        ErrorKind::PeerGone => because("the peer closed the connection, exited, or was shut down for reading"),
+        ErrorKind::OutOfDescriptors => because("no file descriptor is free in this process or on this machine")
             .next("ulimit -n    # the limit of this shell; raise it with: ulimit -n 65536"),
         ErrorKind::TooManyInFlight => {
-            because("this user has too many descriptors in messages that nobody has received yet")
+            because("this user has too many file descriptors in flight, in messages that were not received yet")
         }
         ErrorKind::NotPermitted => {
             because(error.detail().unwrap_or("the kernel does not permit it"))
@@ -66,7 +66,7 @@ fn without_address(error: &Error) -> Explanation {
 }
 
 fn invalid_address(error: &Error) -> Explanation {
-    Explanation::because(error.detail().unwrap_or("this is not the address of a local socket"))
+    Explanation::because(error.detail().unwrap_or("this is not the address of a Unix socket"))
         .next("stoop --help    # how addresses are written")
 }
 
@@ -74,7 +74,7 @@ fn taken(error: &Error, address: &Address) -> Explanation {
     let at = shell::address(address);
     let Some(holder) = error.holder() else {
         let explanation =
-            Explanation::because("only a stale socket file, and one that is ours, makes way for a server");
+            Explanation::because("only a stale socket file that we own is replaced by a server");
         let Some(path) = address.as_path() else { return explanation };
         return explanation.seen(permissions(path)).next(format!("ls -ld {}", shell::path(path)));
     };
@@ -92,12 +92,12 @@ fn staging(address: &Address) -> Option<Explanation> {
     let directory = staging_path(&std::path::absolute(address.as_path()?).ok()?)?;
     directory.symlink_metadata().ok()?;
     let why = format!(
-        "a file that has the name is removed or replaced by way of the private directory {}, which has to be ours alone",
+        "a file that has the name is removed or replaced through the private directory {}, which must be owned by us and closed to others",
         quoted(&directory)
     );
     let explanation = Explanation::because(why).seen(permissions(&directory));
     Some(explanation.seen(format!("we are {}", users::ourselves())).next(format!(
-        "ls -ldn {}    # whose it is; it can be moved elsewhere once no process of that user starts or stops a server here",
+        "ls -ldn {}    # its owner; it can be moved away while no process of that user starts or stops a server here",
         shell::path(&directory)
     )))
 }
@@ -110,7 +110,7 @@ fn stopped(lookup: &Lookup) -> Option<Explanation> {
         Lookup::Missing(path) => because(format!("the directory {} does not exist", quoted(path)))
             .next(format!("mkdir -p {}", shell::path(path))),
         Lookup::Dangling(path) => {
-            because(format!("{} is a symbolic link to something that does not exist", quoted(path)))
+            because(format!("{} is a symbolic link whose target does not exist", quoted(path)))
                 .next(format!("readlink -f {}", shell::path(path)))
         }
         Lookup::NotADirectory(path) => because(format!("{} is not a directory", quoted(path)))
@@ -149,20 +149,18 @@ fn missing_file(address: &Address, path: &Path) -> Explanation {
         .find(|socket| is_bound(socket) && (socket.is_listening || matches!(socket.peer, None | Some(0))));
     if let Some(orphan) = orphan.filter(|socket| socket.file.is_some()) {
         return Explanation::because(
-            "its server is alive, but the file was removed: nobody can reach it any more",
+            "its server is running, but the socket file was removed: no client can reach it",
         )
         .seen(owner_text(&orphan))
-        .next("# restart that server: it makes its file anew".to_string());
+        .next("# restart that server: it creates a new socket file".to_string());
     }
-    Explanation::because(
-        "no server has made this file: none has been started, or it has ended and removed it",
-    )
-    .seen(format!(
-        "the directory is there, and {} is not in it",
-        quoted(path.file_name().map_or(path, Path::new))
-    ))
-    .next(format!("stoop serve {at}    # start one"))
-    .next(format!("stoop connect {at} --wait 10s    # or wait until one starts"))
+    Explanation::because("no server has created this file: none was started, or it has exited and removed it")
+        .seen(format!(
+            "the directory exists and has no entry {}",
+            quoted(path.file_name().map_or(path, Path::new))
+        ))
+        .next(format!("stoop serve {at}    # start one"))
+        .next(format!("stoop connect {at} --wait 10s    # or wait until one starts"))
 }
 
 fn refused(error: &Error, address: &Address) -> Explanation {
@@ -186,11 +184,11 @@ fn refused_path(address: &Address, path: &Path) -> Explanation {
     let alive = open_path(path).and_then(|file| is_alive(&file).ok());
     let bound = diag::bound_to(FileId::of(&stat));
     match (alive, bound.first()) {
-        (Some(false), _) => Explanation::because("the file is a socket, but no process is behind it (stale)")
+        (Some(false), _) => Explanation::because("the socket file is stale: no socket is bound to it")
             .seen(format!("no socket in the kernel's table is bound to {}", inode(&stat)))
             .next(format!("stoop serve {at}    # replaces a stale socket safely")),
         (_, Some(socket)) if socket.shutdown & 1 != 0 => {
-            Explanation::because("its server has shut the listener down and takes no more clients")
+            Explanation::because("its server has shut down the listener and accepts no more clients")
                 .seen(owner_text(socket))
         }
         (_, Some(socket)) if socket.kind.is_some_and(Kind::is_connected) && !socket.is_listening => {
@@ -229,7 +227,7 @@ fn refused_name(error: &Error, address: &Address) -> Explanation {
         Some(near) => {
             let near = near.name;
             explanation
-                .seen(format!("'{near}' differs only in NUL bytes at its end, and every byte counts"))
+                .seen(format!("'{near}' differs only in trailing NUL bytes, which are significant"))
                 .next(format!("stoop connect {near}"))
         }
         None => explanation.next(format!("stoop serve {at}    # start a server there")),
@@ -267,11 +265,11 @@ fn may_not_connect(address: &Address) -> Explanation {
     if may_write(path) {
         return no_longer_reproducible(address);
     }
-    Explanation::because("connecting takes write permission on the socket, and we have none")
+    Explanation::because("connecting requires write permission on the socket, which we lack")
         .seen(permissions(path))
         .seen(format!("we are {}", users::ourselves()))
         .next(format!(
-            "stoop serve {} --mode 660 --group GROUP    # the server decides: this admits a group of users",
+            "stoop serve {} --mode 660 --group GROUP    # the server decides: this allows a group of users",
             shell::address(address)
         ))
 }
@@ -288,19 +286,19 @@ fn may_not_bind(address: &Address) -> Explanation {
     }
     if may_write(directory) {
         return Explanation::because(
-            "the directory may be written, but what is under that name may not be changed by us",
+            "the directory is writable, but we may not change the file that has the name",
         )
         .seen(permissions(&absolute))
         .seen(format!("we are {}", users::ourselves()));
     }
     Explanation::because(format!(
-        "making {} takes write permission on the directory {}",
+        "creating {} requires write permission on the directory {}",
         if directory == parent { "a socket" } else { "a directory" },
         quoted(directory)
     ))
     .seen(permissions(directory))
     .seen(format!("we are {}", users::ourselves()))
-    .next("stoop serve \"$XDG_RUNTIME_DIR/app.sock\"    # a directory of our own".to_string())
+    .next("stoop serve \"$XDG_RUNTIME_DIR/app.sock\"    # a directory that is private to us".to_string())
 }
 
 fn no_directory(address: &Address) -> Explanation {
@@ -314,7 +312,7 @@ fn no_directory(address: &Address) -> Explanation {
         lookup => lookup,
     };
     stopped(&lookup).unwrap_or_else(|| {
-        Explanation::because("the cause is gone by now, or cannot be seen from here")
+        Explanation::because("the cause no longer exists, or is not visible from here")
             .next(format!("stoop serve {}    # try again", shell::address(address)))
     })
 }
@@ -327,7 +325,7 @@ fn backlog_full(address: &Address) -> Explanation {
         "the server's backlog is full: it does not accept its clients fast enough, or not at all",
     )
     .seen(owner_text(&listener))
-    .seen(format!("{clients}; the limit is {limit}, and the kernel admits one more"))
+    .seen(format!("{clients}; the limit is {limit}, and the kernel allows one more"))
     .seen(process_state(&listener))
 }
 
@@ -343,13 +341,13 @@ fn queue_full(address: &Address) -> Explanation {
 
 fn not_permitted(address: &Address) -> Explanation {
     match bound(address) {
-        Some(receiver) if !matches!(receiver.peer, None | Some(0)) => Explanation::because(
-            "the receiver is connected to somebody else and takes messages from that one only",
-        )
-        .seen(owner_text(&receiver)),
+        Some(receiver) if !matches!(receiver.peer, None | Some(0)) => {
+            Explanation::because("the receiver is connected to another peer and receives only from that peer")
+                .seen(owner_text(&receiver))
+        }
         receiver => {
             let explanation = Explanation::because(
-                "the receiver lets no descriptors in, or we may not send these credentials, or a security module forbids it",
+                "the receiver accepts no file descriptors, we may not send these credentials, or a security module forbids it",
             );
             let seen = receiver.map(|receiver| owner_text(&receiver));
             seen.into_iter()
@@ -361,7 +359,7 @@ fn not_permitted(address: &Address) -> Explanation {
 
 /// Explains an error whose cause no longer exists.
 fn no_longer_reproducible(address: &Address) -> Explanation {
-    Explanation::because("the cause is gone by now, or cannot be seen from here")
+    Explanation::because("the cause no longer exists, or is not visible from here")
         .next(format!("stoop connect {}    # try again", shell::address(address)))
 }
 
@@ -382,7 +380,7 @@ fn owner_text(socket: &Entry) -> String {
 
 /// Describes the state of the process that owns a socket: whether it can run at all.
 fn process_state(socket: &Entry) -> String {
-    let Some(pid) = owner_of(socket.ino) else { return "its owner cannot be seen from here".into() };
+    let Some(pid) = owner_of(socket.ino) else { return "its owner is not visible from here".into() };
     let state = std::fs::read_to_string(format!("/proc/{pid}/stat"))
         .ok()
         .and_then(|stat| stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next()));
@@ -390,8 +388,8 @@ fn process_state(socket: &Entry) -> String {
     let name = crate::escaped(&name);
     match state {
         Some('T' | 't') => format!("process {pid} ({name}) is stopped; continue it with: kill -CONT {pid}"),
-        Some('Z') => format!("process {pid} ({name}) has ended and waits for its parent"),
-        Some('D') => format!("process {pid} ({name}) waits for a device"),
+        Some('Z') => format!("process {pid} ({name}) has exited and was not reaped yet"),
+        Some('D') => format!("process {pid} ({name}) is in an uninterruptible wait"),
         _ => format!("process {pid} ({name}) runs"),
     }
 }
@@ -425,13 +423,13 @@ mod tests {
         drop(std::os::unix::net::UnixListener::bind(path("stale")).unwrap());
         let _datagram = Bind::new(path("dgram")).datagram().unwrap();
 
-        assert!(why(connect("none")).starts_with("no server has made this file"));
+        assert!(why(connect("none")).starts_with("no server has created this file"));
         assert!(why(connect("no/where")).contains("/no' does not exist"));
         assert!(why(connect("file/x")).contains("/file' is not a directory"));
         assert!(why(connect("dgram/")).contains("/dgram' is not a directory"));
         assert!(why(connect("link")).contains("symbolic link"));
         assert_eq!(why(connect("file")), "it is a regular file, not a socket");
-        assert!(why(connect("stale")).ends_with("(stale)"));
+        assert!(why(connect("stale")).starts_with("the socket file is stale"));
         let wrong = connect("dgram").explain();
         assert!(
             wrong.why.contains("is a datagram socket, and this was tried with a stream socket"),
@@ -448,7 +446,7 @@ mod tests {
         std::fs::remove_file(&path).unwrap();
         assert!(
             why(Stream::connect(&path).unwrap_err())
-                .starts_with("its server is alive, but the file was removed")
+                .starts_with("its server is running, but the socket file was removed")
         );
     }
 
@@ -474,7 +472,7 @@ mod tests {
         let connect =
             |name: &str| Stream::connect(Address::abstract_name(name).unwrap()).unwrap_err().explain();
         assert!(connect(&name).why.starts_with("that name belongs to a datagram socket"));
-        assert!(connect(&format!("{name}\0")).seen[0].contains("differs only in NUL bytes"));
+        assert!(connect(&format!("{name}\0")).seen[0].contains("differs only in trailing NUL bytes"));
         assert!(connect(&format!("{name}x")).why.starts_with("no socket in this network namespace"));
     }
 
@@ -501,6 +499,6 @@ mod tests {
         let partner = crate::Datagram::unbound().unwrap();
         receiver.connect_to(partner.local_address().unwrap()).unwrap();
         let elsewhere = crate::Datagram::connect(&path).unwrap_err();
-        assert!(why(elsewhere).starts_with("the receiver is connected to somebody else"));
+        assert!(why(elsewhere).starts_with("the receiver is connected to another peer"));
     }
 }

@@ -139,7 +139,7 @@ fn is_confirmed() -> Result<bool, Failure> {
 fn copy_of_an_end(snapshot: &Snapshot, row: &Row) -> Result<OwnedFd, Failure> {
     let mut refused = None;
     for id in row.ends() {
-        match snapshot[id].copy() {
+        match snapshot[id].dup_fd() {
             Ok(copy) => return Ok(copy),
             Err(error) => refused = Some(error),
         }
@@ -170,7 +170,7 @@ fn copy_of_an_end(snapshot: &Snapshot, row: &Row) -> Result<OwnedFd, Failure> {
 fn check_again(before: &Snapshot, row: &Row) -> Result<(), Failure> {
     let mut options = Options::default();
     options.owners = OwnersWanted::No;
-    options.places = false;
+    options.workloads = false;
     let now = Inspector::new(options).snapshot();
     let same = |one: &Socket, other: &Socket| (one.ino, one.cookie) == (other.ino, other.cookie);
     let find = |id: SocketId| now.sockets.iter().find(|socket| same(&before[id], socket));

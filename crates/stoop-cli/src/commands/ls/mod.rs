@@ -55,7 +55,7 @@ fn options(flags: &Ls) -> Options {
     // Resolving every ambiguity would double the time for all sockets. `stoop who` does it for a
     // single one.
     options.sure = false;
-    options.places = shows_places || !selection.container.is_empty() || !selection.unit.is_empty();
+    options.workloads = shows_places || !selection.container.is_empty() || !selection.unit.is_empty();
     options
 }
 

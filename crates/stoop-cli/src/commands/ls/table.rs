@@ -54,7 +54,7 @@ fn columns(flags: &Ls, snapshot: &Snapshot, rows: &[Row]) -> Vec<Column> {
     let mut columns = USUAL.to_vec();
     let has_place = |id: Option<SocketId>| {
         let process = process(snapshot, id).and_then(|pid| snapshot.processes.get(&pid));
-        process.is_some_and(|process| process.place != Workload::Unknown)
+        process.is_some_and(|process| process.workload != Workload::Unknown)
     };
     columns.retain(|column| match column {
         Column::ServerIn => rows.iter().any(|row| has_place(row.serving())),

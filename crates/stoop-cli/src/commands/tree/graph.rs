@@ -258,8 +258,8 @@ impl Group {
     }
 
     fn of(process: &Process) -> Group {
-        let title = process.place.to_string();
-        let (kind, full) = match &process.place {
+        let title = process.workload.to_string();
+        let (kind, full) = match &process.workload {
             Workload::Container { runtime, id, pod } => {
                 let id = format::word(id.as_bytes());
                 let pod = pod

@@ -73,7 +73,7 @@ impl<'a> Detail<'a> {
         peek: bool,
     ) -> Detail<'a> {
         let socket = &snapshot[id];
-        let copy = socket.copy().map_err(|error| crate::failure::describe(&error));
+        let copy = socket.dup_fd().map_err(|error| crate::failure::describe(&error));
         let settings = copy
             .as_ref()
             .map_err(Clone::clone)
@@ -145,7 +145,7 @@ fn is_queue_full(socket: &Socket, file: Option<&FileFacts>) -> bool {
     // An abstract name is only valid in its own network namespace.
     let subject = match (&now, socket.owners.first()) {
         (None, Some(owner)) => Who::Process(owner.pid.0),
-        _ => Who::Ourselves,
+        _ => Who::CurrentProcess,
     };
     let address = now.unwrap_or_else(|| socket.name.clone());
     let operation = Operation::Send { len_bytes: 1 };
@@ -162,7 +162,7 @@ fn unread(socket: &Socket) -> Option<Result<Vec<u8>, String>> {
     };
     has_some.then(|| {
         let mut buffer = vec![0; PEEK_BYTES];
-        let copy = socket.copy().map_err(|error| crate::failure::describe(&error))?;
+        let copy = socket.dup_fd().map_err(|error| crate::failure::describe(&error))?;
         let len = diag::peek(copy, &mut buffer).map_err(|error| crate::failure::describe(&error))?;
         buffer.truncate(len);
         Ok(buffer)

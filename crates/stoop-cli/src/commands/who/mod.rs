@@ -72,7 +72,7 @@ pub(crate) fn run(flags: &Who) -> Outcome {
 fn options() -> Options {
     let mut options = Options::default();
     options.process_states = true;
-    options.places = true;
+    options.workloads = true;
     options.process_namespaces = true;
     options.memory = true;
     options.in_flight = true;

@@ -111,8 +111,8 @@ impl Page<'_> {
         if let Some(uid) = process.uid {
             let _ = write!(text, " ({})", user(uid));
         }
-        if process.place != Workload::Unknown {
-            let _ = write!(text, ", in {}", process.place);
+        if process.workload != Workload::Unknown {
+            let _ = write!(text, ", in {}", process.workload);
         }
         if let Some(age) = self.detail.now.age(process) {
             let _ = write!(text, ", started {} ago", time::about(age));

@@ -14,7 +14,7 @@ mod render;
 
 use stoop::{Kind, Place};
 use stoop_inspect::why::{Facts, Operation, Outcome, Question, Verdict, Who, facts, why};
-use stoop_inspect::{Attempt, Delivery, attempt};
+use stoop_inspect::{Delivery, Probe, probe};
 
 use crate::args::{Op, Why};
 use crate::exit::Exit;
@@ -27,7 +27,7 @@ struct Answer {
     facts: Facts,
     verdict: Verdict,
     /// The result of `--try`.
-    tried: Option<Attempt>,
+    tried: Option<Probe>,
     /// How a server that was given by name was found.
     found: Option<String>,
 }
@@ -36,10 +36,10 @@ struct Answer {
 pub(crate) fn run(flags: &Why) -> Ended {
     let (question, found) = question(flags)?;
     let facts = facts::gather(&question)
-        .map_err(|error| Failure::io(format_args!("look at '{}'", question.address), &error))?;
+        .map_err(|error| Failure::io(format_args!("inspect '{}'", question.address), &error))?;
     let verdict = why(&facts);
     let delivery = if flags.deliver { Delivery::Allowed } else { Delivery::Withheld };
-    let tried = flags.attempt.then(|| attempt(&facts, delivery));
+    let tried = flags.attempt.then(|| probe(&facts, delivery));
     let answer = Answer { facts, verdict, tried, found };
     print(&if flags.json { render::json(&answer) } else { render::text(&answer) })?;
     Ok(answer.exit())
@@ -49,7 +49,7 @@ pub(crate) fn run(flags: &Why) -> Ended {
 fn question(flags: &Why) -> Result<(Question, Option<String>), Failure> {
     let (target, found) = flags.address.target()?;
     let Place::Address(address) = &target.place else {
-        return Err(Failure::usage(format!("'{target}' is no address that could be asked about")));
+        return Err(Failure::usage(format!("'{target}' is not the address of a socket")));
     };
     let kind = kind_of(&target, flags.kind.kind)?;
     let operation = match flags.operation {
@@ -60,18 +60,18 @@ fn question(flags: &Why) -> Result<(Question, Option<String>), Failure> {
     match (flags.operation, flags.attempt, flags.deliver) {
         (Op::Send, true, false) => {
             return Err(Failure::usage(
-                "--try sends a message that the receiver gets: allow that with --deliver",
+                "--try with --op send delivers a message to the receiver: allow that with --deliver",
             ));
         }
         (Op::Connect | Op::Bind, _, true) => {
-            return Err(Failure::usage("--deliver is for --op send: nothing else delivers anything"));
+            return Err(Failure::usage("--deliver requires --op send"));
         }
         _ => {}
     }
     let subject = match (&flags.user, flags.process) {
         (Some(user), _) => Who::User(user.clone()),
         (None, Some(pid)) => Who::Process(pid),
-        (None, None) => Who::Ourselves,
+        (None, None) => Who::CurrentProcess,
     };
     Ok((Question { operation, kind, address: address.clone(), subject }, found))
 }
@@ -81,10 +81,10 @@ impl Answer {
     fn agrees(&self) -> Option<bool> {
         let predicted = self.verdict.outcome;
         match self.tried.as_ref()? {
-            Attempt::NotMade(_) => None,
+            Probe::NotMade(_) => None,
             _ if predicted == Outcome::Unknown => None,
-            Attempt::Succeeded => Some(predicted == Outcome::Succeeds),
-            Attempt::Failed(errno) => Some(match predicted {
+            Probe::Succeeded => Some(predicted == Outcome::Succeeds),
+            Probe::Failed(errno) => Some(match predicted {
                 Outcome::Fails(said) => said == *errno,
                 Outcome::Waits => *errno == rustix::io::Errno::AGAIN,
                 _ => false,
@@ -96,9 +96,9 @@ impl Answer {
     fn exit(&self) -> Exit {
         match (&self.tried, self.verdict.outcome) {
             _ if self.agrees() == Some(false) => Exit::Failed,
-            (Some(Attempt::Succeeded), _) => Exit::Done,
-            (Some(Attempt::Failed(_)), _) => Exit::No,
-            (Some(Attempt::NotMade(_)), _) | (None, Outcome::Unknown) => Exit::Partial,
+            (Some(Probe::Succeeded), _) => Exit::Done,
+            (Some(Probe::Failed(_)), _) => Exit::No,
+            (Some(Probe::NotMade(_)), _) | (None, Outcome::Unknown) => Exit::Partial,
             (None, Outcome::Succeeds) => Exit::Done,
             (None, _) => Exit::No,
         }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use stoop::escaped;
-use stoop_inspect::Attempt;
+use stoop_inspect::Probe;
 use stoop_inspect::why::facts::{FileKind, Found, Step};
 use stoop_inspect::why::{Operation, Outcome, Stop, Who, symbol};
 
@@ -26,7 +26,7 @@ pub(super) fn text(answer: &Answer) -> Vec<u8> {
     text += &parts(&[
         ("why:", why),
         ("seen:", &seen),
-        ("note:", &verdict.cautions),
+        ("note:", &verdict.caveats),
         ("next:", &verdict.next),
         ("tried:", &tried),
     ]);
@@ -44,7 +44,7 @@ fn asked(answer: &Answer) -> String {
     };
     let command = answer.facts.subject.as_ref().and_then(|subject| subject.command.as_ref());
     match &question.subject {
-        Who::Ourselves => what,
+        Who::CurrentProcess => what,
         Who::User(user) => format!("{what} as {}", escaped(user)),
         Who::Process(pid) => {
             let command = command.map_or(String::new(), |name| format!(" ({})", escaped(name)));
@@ -56,24 +56,24 @@ fn asked(answer: &Answer) -> String {
 fn outcome(outcome: Outcome) -> String {
     match outcome {
         Outcome::Succeeds => "would succeed".into(),
-        Outcome::Waits => "would wait, or fail with EAGAIN where it may not".into(),
+        Outcome::Waits => "would wait, or fail with EAGAIN if nonblocking".into(),
         Outcome::Fails(errno) => format!("would fail with {}", symbol(errno)),
-        Outcome::Unknown => "cannot be told from here".into(),
+        Outcome::Unknown => "cannot be determined from here".into(),
     }
 }
 
 /// Formats the result of the attempt, and whether it agrees with the prediction.
-fn compared(answer: &Answer, tried: &Attempt) -> String {
+fn compared(answer: &Answer, tried: &Probe) -> String {
     let came = match tried {
-        Attempt::Succeeded => "it succeeds".to_owned(),
-        Attempt::Failed(errno) => format!("it fails with {}", symbol(*errno)),
-        Attempt::NotMade(why) => return format!("not made: {why}"),
+        Probe::Succeeded => "it succeeds".to_owned(),
+        Probe::Failed(errno) => format!("it fails with {}", symbol(*errno)),
+        Probe::NotMade(why) => return format!("not made: {why}"),
     };
     match answer.agrees() {
         Some(true) => format!("{came}, as predicted"),
         Some(false) => format!(
-            "{came}, which was not predicted: please report that, with the output of the same command with --json \
-             (unless the world has changed meanwhile: run it again)"
+            "{came}, which was not predicted: run it again, in case something has changed meanwhile, and report it \
+             with the output of the same command with --json if it stays so"
         ),
         None => came,
     }
@@ -102,7 +102,7 @@ struct Line<'a> {
     tried: Option<Tried<'a>>,
 }
 
-/// The subject of the call. Ids are missing if there is no such user or process.
+/// The subject of the call. Without ids if the user or process does not exist.
 #[derive(Serialize)]
 struct Subject<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -184,16 +184,16 @@ pub(super) fn json(answer: &Answer) -> Vec<u8> {
         why: &verdict.why,
         seen: &verdict.seen,
         next: &verdict.next,
-        cautions: &verdict.cautions,
+        cautions: &verdict.caveats,
         walk: steps.iter().enumerate().map(|(at, step)| component(answer, at, step)).collect(),
         tried: answer.tried.as_ref().map(|tried| Tried {
             outcome: match tried {
-                Attempt::Succeeded => "succeeded",
-                Attempt::Failed(_) => "failed",
-                Attempt::NotMade(_) => "not-made",
+                Probe::Succeeded => "succeeded",
+                Probe::Failed(_) => "failed",
+                Probe::NotMade(_) => "not-made",
             },
-            errno: if let Attempt::Failed(errno) = tried { Some(symbol(*errno)) } else { None },
-            not_made: if let Attempt::NotMade(why) = tried { Some(why) } else { None },
+            errno: if let Probe::Failed(errno) = tried { Some(symbol(*errno)) } else { None },
+            not_made: if let Probe::NotMade(why) = tried { Some(why) } else { None },
             as_predicted: answer.agrees(),
         }),
     };

@@ -13,7 +13,7 @@ use super::mounts::Mounts;
 use crate::why::facts::{AclEntry, AclWho, File, FileKind, Mount};
 
 /// Reads the file that an `O_PATH` file descriptor refers to.
-pub(super) fn look(fd: impl AsFd, path: PathBuf, mounts: &Mounts) -> Result<File, Errno> {
+pub(super) fn inspect(fd: impl AsFd, path: PathBuf, mounts: &Mounts) -> Result<File, Errno> {
     let wanted = StatxFlags::BASIC_STATS | StatxFlags::MNT_ID;
     let stat = statx(&fd, c"", AtFlags::EMPTY_PATH | AtFlags::NO_AUTOMOUNT, wanted)?;
     let kind = kind(FileType::from_raw_mode(stat.stx_mode.into()));
@@ -133,9 +133,9 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_is_looked_at() {
+    fn a_directory_is_inspected() {
         let root = rustix::fs::open("/", rustix::fs::OFlags::PATH, rustix::fs::Mode::empty()).unwrap();
-        let file = look(&root, "/".into(), &Mounts::of("/proc/self")).unwrap();
+        let file = inspect(&root, "/".into(), &Mounts::of("/proc/self")).unwrap();
         let stat = rustix::fs::stat("/").unwrap();
         assert_eq!((file.kind, file.id), (FileKind::Directory, (stat.st_dev, stat.st_ino)));
         assert!(!file.deleted && !file.mount.file_system.is_empty());

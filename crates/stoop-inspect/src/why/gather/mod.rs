@@ -1,7 +1,7 @@
 //! Inspects the machine for the facts of a verdict. The only part of `why` that does I/O.
 //!
-//! Files are looked up as the subject would see them: from its root or its working directory, in
-//! its mounts. What this process may not read is recorded as unknown. Nothing is concluded here.
+//! Files are looked up in the subject's view: from its root or its working directory, in its
+//! mounts. What this process may not read is recorded as unknown. This module draws no conclusions.
 
 mod file;
 mod mounts;
@@ -24,6 +24,32 @@ use super::{Operation, Question};
 /// # Errors
 /// Returns an error if not even `/proc` can be read. What is merely hidden is recorded in the facts
 /// as unknown.
+///
+/// # Examples
+///
+/// ```
+/// use stoop::Address;
+/// use stoop_inspect::why::facts::{self, Found};
+/// use stoop_inspect::why::{Operation, Question, Who};
+///
+/// let facts = facts::gather(&Question {
+///     operation: Operation::Connect,
+///     kind: None,
+///     address: Address::path("/nonexistent/app.sock").unwrap(),
+///     subject: Who::CurrentProcess,
+/// })?;
+/// // The lookup ends at the first component that does not exist.
+/// let steps = facts.walk.unwrap().steps;
+/// assert_eq!((steps.len(), &steps[0].found), (1, &Found::Nothing));
+///
+/// // An unknown subject is not an error.
+/// let facts = facts::gather(&Question {
+///     subject: Who::Process(u32::MAX),
+///     ..facts.question
+/// })?;
+/// assert!(facts.subject.is_none());
+/// # Ok::<(), std::io::Error>(())
+/// ```
 pub fn gather(question: &Question) -> io::Result<Facts> {
     let mut facts = Facts {
         question: question.clone(),
@@ -44,7 +70,7 @@ pub fn gather(question: &Question) -> io::Result<Facts> {
         let (walk, file) = walk::walk(path, &found, question.operation == Operation::Bind);
         (facts.walk, reached) = (walk, file);
     }
-    sockets::look(&mut facts, &found, reached);
+    sockets::inspect(&mut facts, &found, reached);
     facts.names = users.names_for(&ids(&found.subject, facts.walk.as_ref()));
     facts.subject = Some(found.subject);
     Ok(facts)

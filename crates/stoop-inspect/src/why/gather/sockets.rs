@@ -26,7 +26,7 @@ use crate::{Inspector, Options};
 const ALIKE_SHOWN: usize = 3;
 
 /// Fills in what can be determined about the sockets. `reached` is the file that the path led to.
-pub(super) fn look(facts: &mut Facts, context: &SubjectContext, reached: Option<OwnedFd>) {
+pub(super) fn inspect(facts: &mut Facts, context: &SubjectContext, reached: Option<OwnedFd>) {
     let path =
         |fd: OwnedFd| Some((SocketAddrUnix::new(format!("/proc/self/fd/{}", fd.as_raw_fd())).ok()?, fd));
     let reached = reached.filter(|_| file_of(facts).is_some()).and_then(path);
@@ -52,7 +52,7 @@ fn file_of(facts: &Facts) -> Option<FileId> {
 }
 
 fn snapshot(context: &SubjectContext, all_namespaces: bool) -> Snapshot {
-    let options = Options { process_states: true, places: false, all_namespaces, ..Options::default() };
+    let options = Options { process_states: true, workloads: false, all_namespaces, ..Options::default() };
     let inspector = match context.network {
         Some(ino) => Inspector::new(options).also_in(ino, format!("{}/ns/net", context.proc).into()),
         None => Inspector::new(options),
@@ -92,7 +92,7 @@ fn by_file(
                 let is_it = |it: &Endpoint| alive != Some(false) || it.state == EndpointState::Accepted;
                 Some(bound.filter(is_it).collect())
             }
-            (true, Some(true)) => ask(target).map(|socket| vec![socket]),
+            (true, Some(true)) => query(target).map(|socket| vec![socket]),
             (true, Some(false)) => Some(Vec::new()),
             (true, None) => is_whole(snapshot).then(Vec::new),
         };
@@ -230,7 +230,7 @@ fn is_full(socket: OwnedFd, receiver: &SocketAddrUnix) -> Option<bool> {
 }
 
 /// Probes a socket that is in no readable table, and returns what that reveals.
-fn ask(target: &SocketAddrUnix) -> Option<Endpoint> {
+fn query(target: &SocketAddrUnix) -> Option<Endpoint> {
     let bare = |kind, state, backlog| Endpoint {
         inode: 0,
         kind: Some(kind),
@@ -270,7 +270,7 @@ fn near_files(facts: &mut Facts, context: &SubjectContext, snapshot: &Snapshot, 
         socket.file.zip(file).is_some_and(|(bound, file)| bound.may_be(file))
     };
     let is_lost = |&(id, socket): &(SocketId, &Socket)| {
-        !is_at(socket, reached) && !is_at(socket, ours) && snapshot.was_given(id, &absolute)
+        !is_at(socket, reached) && !is_at(socket, ours) && snapshot.was_bound_to(id, &absolute)
     };
     let lost = snapshot.iter().filter(is_lost).map(|(id, _)| (Nearness::Unlinked, id));
     let elsewhere = ours.filter(|ours| Some(*ours) != reached && facts.walk.is_some());

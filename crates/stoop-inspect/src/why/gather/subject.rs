@@ -42,7 +42,7 @@ pub(super) struct SubjectContext {
 /// Returns an error if `/proc` is not mounted.
 pub(super) fn find(who: &Who, users: &Users) -> io::Result<Option<SubjectContext>> {
     let proc = match who {
-        Who::Ourselves | Who::User(_) => "/proc/thread-self".to_owned(),
+        Who::CurrentProcess | Who::User(_) => "/proc/thread-self".to_owned(),
         Who::Process(pid) => format!("/proc/{pid}"),
     };
     let status = match fs::read(format!("{proc}/status")) {
@@ -59,7 +59,7 @@ pub(super) fn find(who: &Who, users: &Users) -> io::Result<Option<SubjectContext
     let theirs = |name: &str| namespace(&proc, name);
     let network = theirs("net");
     match who {
-        Who::Ourselves => map_ids(&mut subject, &proc, true),
+        Who::CurrentProcess => map_ids(&mut subject, &proc, true),
         Who::User(name) => {
             let Some(user) = users.find(name) else { return Ok(None) };
             (subject.uid, subject.gid, subject.groups) = (user.uid, user.gid, user.groups);
@@ -84,7 +84,7 @@ pub(super) fn find(who: &Who, users: &Users) -> io::Result<Option<SubjectContext
     };
     let working_name = fs::read_link(format!("{proc}/cwd")).ok();
     let inner_pid = inner_pid.filter(|_| !matches!(who, Who::User(_)));
-    let is_self = matches!(who, Who::Ourselves);
+    let is_self = matches!(who, Who::CurrentProcess);
     Ok(Some(SubjectContext { subject, root, working, working_name, network, proc, inner_pid, is_self }))
 }
 
@@ -212,7 +212,7 @@ mod tests {
 
     #[test]
     fn this_process_is_found() {
-        let context = find(&Who::Ourselves, &Users::default()).unwrap().unwrap();
+        let context = find(&Who::CurrentProcess, &Users::default()).unwrap().unwrap();
         assert_eq!(context.subject.uid, rustix::process::geteuid().as_raw());
         assert_eq!(context.subject.pid, Some(std::process::id()));
         assert!(context.root.is_ok() && context.network.is_some());

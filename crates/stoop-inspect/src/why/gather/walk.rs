@@ -97,7 +97,7 @@ impl<'s> Walker<'s> {
     fn start(path: &Path, context: &'s SubjectContext) -> Option<Walker<'s>> {
         let mounts = Mounts::of(&context.proc);
         let position = |fd: &OwnedFd, name: PathBuf| {
-            let file = look(fd, name, &mounts, context).ok()?;
+            let file = inspect(fd, name, &mounts, context).ok()?;
             Some(Position { fd: fd.try_clone().ok()?, file })
         };
         let root = position(context.root.as_ref().ok()?, "/".into())?;
@@ -207,7 +207,7 @@ impl<'s> Walker<'s> {
         let own = pid.is_some_and(|own| link.path.as_os_str().as_bytes().starts_with(own.as_bytes()));
         let to = (own || self.context.is_self).then(|| {
             let fd = openat(&self.current.fd, name, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
-            let file = look(&fd, link.path.clone(), &self.mounts, self.context)?;
+            let file = inspect(&fd, link.path.clone(), &self.mounts, self.context)?;
             Ok::<_, Errno>(Position { fd, file })
         });
         match to {
@@ -222,7 +222,7 @@ impl<'s> Walker<'s> {
     fn child(&self, name: &[u8]) -> Result<Position, Errno> {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd = openat(&self.current.fd, name, flags, Mode::empty())?;
-        let file = look(
+        let file = inspect(
             fd.as_fd(),
             self.current.file.path.join(Path::new(std::ffi::OsStr::from_bytes(name))),
             &self.mounts,
@@ -245,15 +245,15 @@ impl<'s> Walker<'s> {
         }
         let fd = openat(&self.current.fd, c"..", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
         let path = self.current.file.path.parent().unwrap_or(Path::new("/")).to_owned();
-        let file = look(fd.as_fd(), path, &self.mounts, self.context)?;
+        let file = inspect(fd.as_fd(), path, &self.mounts, self.context)?;
         Ok(Position { fd, file })
     }
 }
 
 /// Reads a file. If its access control list is hidden and the subject is this process, queries what
 /// the kernel grants.
-fn look(fd: impl AsFd, path: PathBuf, mounts: &Mounts, context: &SubjectContext) -> Result<File, Errno> {
-    let file = file::look(&fd, path, mounts)?;
+fn inspect(fd: impl AsFd, path: PathBuf, mounts: &Mounts, context: &SubjectContext) -> Result<File, Errno> {
+    let file = file::inspect(&fd, path, mounts)?;
     let asks = context.is_self && file.acl.is_none();
     Ok(File { granted: asks.then(|| file::granted(&fd)).flatten(), ..file })
 }

@@ -1,10 +1,9 @@
-//! The observations and advice in addition to the cause: to whom, where, and in which words. All
-//! facts are made by hand.
+//! The observations and advice in addition to the cause: for whom, in which view, and how worded.
 
 use super::*;
 
 #[test]
-fn what_is_advised_is_run_where_the_process_looks() {
+fn commands_use_paths_in_the_view_of_the_process() {
     let inside = |facts: &mut Facts| {
         facts.question.subject = Who::Process(9);
         facts.subject.as_mut().unwrap().view.other_files = true;
@@ -15,13 +14,13 @@ fn what_is_advised_is_run_where_the_process_looks() {
     });
     assert_eq!(
         missing.next[0],
-        "stoop serve /proc/9/root/run/app/app.sock    # start one where process 9 looks"
+        "stoop serve /proc/9/root/run/app/app.sock    # start one in the view of process 9"
     );
     let closed = connect(|facts| {
         inside(facts);
         facts.step(1).directory.mode = 0o700;
     });
-    assert_eq!(closed.next[0], "chmod o+x /proc/9/root/run    # lets everybody pass");
+    assert_eq!(closed.next[0], "chmod o+x /proc/9/root/run    # lets all users search it");
     let name = by_name(Operation::Connect, |facts| {
         facts.question.subject = Who::Process(9);
         facts.subject.as_mut().unwrap().view.other_network = true;
@@ -36,7 +35,7 @@ fn what_is_advised_is_run_where_the_process_looks() {
 }
 
 #[test]
-fn nobody_is_sent_to_open_what_leads_nowhere() {
+fn permission_is_not_advised_for_a_stale_socket() {
     let stale = connect(|facts| {
         facts.reached().mode = 0o600;
         (facts.sockets, facts.alive, facts.asker_uid) = (Some(Vec::new()), None, 1000);
@@ -73,16 +72,16 @@ fn a_server_that_lost_its_name_is_named() {
         taken(facts);
     });
     assert_eq!(by_file.cause, Cause::NotASocket);
-    assert!(by_file.seen.iter().any(|line| line.contains("name is another file's")), "{by_file:?}");
+    assert!(by_file.seen.iter().any(|line| line.contains("refers to another file now")), "{by_file:?}");
     assert!(by_file.seen.iter().any(|line| line.contains("process 12 (app)")), "{by_file:?}");
     assert!(by_file.next.iter().any(|line| line.starts_with("kill 12 ")), "{by_file:?}");
     let by_socket = connect(taken);
     assert_eq!(by_socket.outcome, Outcome::Succeeds);
-    assert!(by_socket.cautions.iter().any(|line| line.contains("process 12 (app)")), "{by_socket:?}");
+    assert!(by_socket.caveats.iter().any(|line| line.contains("process 12 (app)")), "{by_socket:?}");
 }
 
 #[test]
-fn a_circle_is_told_from_too_many_links() {
+fn a_loop_is_distinguished_from_too_many_links() {
     let around = |distinct: bool| {
         connect(|facts| {
             let link = file("/run/app/app.sock", FileKind::Link, 0o777);
@@ -97,12 +96,12 @@ fn a_circle_is_told_from_too_many_links() {
             }
         })
     };
-    assert!(around(false).why.contains("in a circle"), "{:?}", around(false));
+    assert!(around(false).why.contains("form a loop"), "{:?}", around(false));
     assert!(around(true).why.contains("more than 40"), "{:?}", around(true));
 }
 
 #[test]
-fn where_a_list_is_hidden_the_kernel_is_believed() {
+fn permissions_are_queried_if_a_list_is_hidden() {
     let asked = |granted| {
         connect(|facts| {
             facts.reached().acl = None;
@@ -110,10 +109,10 @@ fn where_a_list_is_hidden_the_kernel_is_believed() {
         })
     };
     assert_eq!(asked(Some(2)).outcome, Outcome::Succeeds);
-    assert!(asked(Some(2)).cautions.iter().any(|line| line.contains("the kernel was asked")));
+    assert!(asked(Some(2)).caveats.iter().any(|line| line.contains("the kernel was queried")));
     assert_eq!(asked(None).outcome, Outcome::Unknown);
     let mapped = connect(|facts| facts.reached().mount.maps_ids = true);
-    assert!(mapped.cautions[0].contains("owners are mapped"), "{mapped:?}");
+    assert!(mapped.caveats[0].contains("owners are mapped"), "{mapped:?}");
 }
 
 #[test]
@@ -127,7 +126,7 @@ fn every_directory_on_the_way_is_made_for_who_binds() {
     };
     assert_eq!(from(Operation::Connect, 0).next[0], "mkdir -p /run/app/a/b");
     assert_eq!(from(Operation::Connect, 1000).next[0], "sudo mkdir -p /run/app/a/b");
-    let given = "install -d -o alice -m 0755 /run/app/a/b    # the last one belongs to who binds";
+    let given = "install -d -o alice -m 0755 /run/app/a/b    # owned by the user who binds";
     assert_eq!(from(Operation::Bind, 0).next[0], given);
     assert_eq!(from(Operation::Bind, 1000).next[0], format!("sudo {given}"));
     let own = bind(|facts| {
@@ -144,7 +143,7 @@ fn one_is_not_many() {
     assert!(waiting(1).seen.iter().any(|line| line.starts_with("1 client waits;")));
     assert!(waiting(2).seen.iter().any(|line| line.starts_with("2 clients wait;")));
     let closed = connect(|facts| facts.reached().mode = 0o600);
-    assert_eq!(closed.why, "user alice lacks write permission on the socket, which connecting takes");
+    assert_eq!(closed.why, "user alice lacks write permission on the socket, which connecting requires");
 }
 
 /// By probing alone, a socket that is shut down cannot be distinguished from one whose queue is
@@ -161,7 +160,7 @@ fn a_receiver_in_no_table_is_not_judged() {
 }
 
 #[test]
-fn who_sees_no_owner_is_told_who_does() {
+fn without_visible_owners_root_is_advised() {
     let full = connect(|facts| {
         facts.asker_uid = 1000;
         (facts.socket().backlog, facts.socket().owners) = (Some((1, 0)), None);
@@ -170,7 +169,7 @@ fn who_sees_no_owner_is_told_who_does() {
 }
 
 #[test]
-fn a_directory_of_ones_own_comes_before_rights_in_anothers() {
+fn a_private_directory_is_advised_first() {
     let closed = bind(|facts| facts.step(2).directory.mode = 0o755);
-    assert!(closed.next[0].contains("a directory of our own"), "{closed:?}");
+    assert!(closed.next[0].contains("a directory that is private to us"), "{closed:?}");
 }

@@ -1,10 +1,10 @@
-//! A set of facts for each cause, and the verdict on it.
+//! Facts for each cause, and the verdict on them.
 
 use std::collections::HashSet;
 
 use super::*;
 
-/// Every cause, facts that have it, and what the call then does.
+/// Every cause, facts that have it, and the result of the call.
 fn one_of_each() -> Vec<(Cause, Outcome, Verdict)> {
     use Cause::*;
     use Outcome::{Fails, Succeeds, Unknown, Waits};
@@ -253,7 +253,7 @@ fn whoever_may_not_look_is_told_so() {
     assert_eq!(connect(|facts| facts.sockets = None).outcome, Outcome::Unknown);
     assert_eq!(connect(|facts| facts.reached().acl = None).outcome, Outcome::Unknown);
     assert_eq!(send(|facts| facts.socket().queue_full = None).outcome, Outcome::Unknown);
-    // What decides the result earlier is enough.
+    // A check that decides earlier needs no later facts.
     let decided = connect(|facts| {
         facts.step(0).directory.mode = 0o700;
         facts.ends(1, Found::Hidden(Errno::ACCESS));
@@ -270,13 +270,13 @@ fn the_next_step_fits_the_cause() {
     });
     assert_eq!(
         group.next[0],
-        "usermod -aG 'web team' alice    # at the next login; the group has what is missing"
+        "usermod -aG 'web team' alice    # from the next login on; the group has the permission"
     );
     let member = connect(|facts| {
         facts.step(1).directory.mode = 0o705;
         facts.step(1).directory.gid = 50;
     });
-    assert_eq!(member.next[0], "chmod g+x /run    # for everybody in app");
+    assert_eq!(member.next[0], "chmod g+x /run    # for all members of app");
     assert!(member.seen[2].contains("in its group app"), "{member:?}");
     let stopped = connect(|facts| {
         facts.socket().backlog = Some((1, 0));
@@ -287,7 +287,7 @@ fn the_next_step_fits_the_cause() {
 }
 
 #[test]
-fn cautions_go_with_what_may_still_fail() {
+fn caveats_are_given_for_what_may_still_fail() {
     let guarded = |facts: &mut Facts| {
         facts.question.subject = Who::Process(9);
         facts.security = Security {
@@ -298,13 +298,13 @@ fn cautions_go_with_what_may_still_fail() {
         };
     };
     let verdict = connect(guarded);
-    assert_eq!(verdict.cautions.len(), 3, "{verdict:?}");
-    assert!(verdict.cautions[0].contains("apparmor (label 'docker-default')"));
+    assert_eq!(verdict.caveats.len(), 3, "{verdict:?}");
+    assert!(verdict.caveats[0].contains("apparmor (label 'docker-default')"));
     let refused = connect(|facts| {
         guarded(facts);
         facts.socket().shut_down = true;
     });
-    assert!(refused.cautions.is_empty());
+    assert!(refused.caveats.is_empty());
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Verdicts on facts made by hand: how to make them, and what to change in them.
+//! Verdicts on constructed facts: constructors, and changes to them.
 
 mod advice;
 mod causes;
@@ -198,7 +198,7 @@ fn near(how: Nearness, address: &str) -> Near {
 }
 
 fn lines(verdict: &Verdict) -> impl Iterator<Item = &str> {
-    let lists = [&verdict.seen, &verdict.next, &verdict.cautions];
+    let lists = [&verdict.seen, &verdict.next, &verdict.caveats];
     lists.into_iter().flatten().chain([&verdict.why]).map(String::as_str)
 }
 

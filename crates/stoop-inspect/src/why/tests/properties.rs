@@ -151,7 +151,7 @@ prop_compose! {
         kind in proptest::option::of(any_kind()),
         address in any_address(),
         subject in prop_oneof![
-            Just(Who::Ourselves), "[a\n]{0,3}".prop_map(Who::User), any::<u32>().prop_map(Who::Process)
+            Just(Who::CurrentProcess), "[a\n]{0,3}".prop_map(Who::User), any::<u32>().prop_map(Who::Process)
         ],
     ) -> Question {
         Question { operation, kind, address, subject }
