@@ -11,7 +11,7 @@ use stoop::ErrorKind;
 pub(crate) enum Exit {
     /// Success.
     Done = 0,
-    /// The command ran, and the answer is "no".
+    /// The command ran, and the result is negative.
     No = 1,
     /// The command line is invalid.
     Usage = 2,

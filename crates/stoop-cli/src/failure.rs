@@ -18,7 +18,8 @@ pub(crate) type Outcome = Result<Exit, Failure>;
 /// The reason why a command failed.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// The reader of standard output has closed it. This is not an error, and it is not reported.
+    /// The reader of standard output has closed it. This is not an error, and could not be
+    /// reported to that reader anyway.
     OutputClosed,
     /// The user quit at the terminal.
     Quit,
@@ -226,11 +227,11 @@ mod tests {
     #[test]
     fn four_parts_in_order_and_aligned() {
         let report = Failure::new(Exit::Failed, "cannot frob '/x'")
-            .why("not frobbable")
+            .why("nobody frobs")
             .seen("one")
             .seen("two\nlines")
             .next("stoop serve /x%20y    # does");
-        let expected = "error: cannot frob '/x'\n  why:  not frobbable\n  seen: one\n        two%0Alines\n  \
+        let expected = "error: cannot frob '/x'\n  why:  nobody frobs\n  seen: one\n        two%0Alines\n  \
                         next: stoop serve /x%20y    # does\n";
         assert_eq!(report.text(), expected);
     }

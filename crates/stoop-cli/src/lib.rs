@@ -10,8 +10,8 @@
 //! | exit codes | `exit` |
 //!
 //! A command gets its flags and an `Output`, and returns an exit code or a failure. Only `output`
-//! and this file write to standard output and standard error. There is no unsafe code in this
-//! crate, and no API for other programs: that is the library `stoop`.
+//! and this file write to standard output and standard error. This crate has neither unsafe code
+//! nor an API for other programs: that is the library `stoop`.
 
 mod args;
 mod cause;

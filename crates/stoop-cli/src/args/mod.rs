@@ -11,15 +11,17 @@ mod usage_error;
 
 use std::ffi::OsString;
 
-use clap::{Args, Parser, Subcommand};
-use clap_complete::Shell;
+use clap::{Parser, Subcommand};
 
 pub(crate) use crate::commands::bench::args::Bench;
 pub(crate) use crate::commands::close::args::Close;
+pub(crate) use crate::commands::completions::args::Completions;
 pub(crate) use crate::commands::connect::args::Connect;
+pub(crate) use crate::commands::demo::args::Demo;
 pub(crate) use crate::commands::grpc::args::Grpc;
 pub(crate) use crate::commands::http::args::Http;
 pub(crate) use crate::commands::ls::args::{Column, Ls, Sort, StateWord};
+pub(crate) use crate::commands::man::args::Man;
 pub(crate) use crate::commands::recv::args::Recv;
 pub(crate) use crate::commands::send::args::Send;
 pub(crate) use crate::commands::serve::args::{Answer, Serve};
@@ -94,42 +96,6 @@ pub(crate) enum Verb {
     Bench(Bench),
     Completions(Completions),
     Man(Man),
-}
-
-/// Demonstrate everything in one run, on sockets in a temporary directory.
-///
-/// Streams, datagrams and seqpackets, peer credentials, a passed file descriptor, and failures with
-/// their explanations.
-#[derive(Args, Debug)]
-#[command(after_help = footer("
-  stoop demo"))]
-pub(crate) struct Demo {}
-
-/// Print a completion script for a shell.
-#[derive(Args, Debug)]
-#[command(after_help = footer("
-  stoop completions bash > /etc/bash_completion.d/stoop
-  stoop completions zsh > ~/.zfunc/_stoop
-  stoop completions fish > ~/.config/fish/completions/stoop.fish"))]
-pub(crate) struct Completions {
-    /// Shell to generate the script for
-    pub(crate) shell: Shell,
-}
-
-/// Print a manual page.
-#[derive(Args, Debug)]
-#[command(after_help = footer("
-  stoop man | man -l -
-  stoop man serve > stoop-serve.1
-  stoop man --dir ~/.local/share/man/man1"))]
-pub(crate) struct Man {
-    /// Command whose page to print; by default the page of stoop itself
-    #[arg(value_name = "VERB", conflicts_with = "directory")]
-    pub(crate) verb: Option<String>,
-
-    /// Write every page to this directory, which is created if missing
-    #[arg(long = "dir", value_name = "DIR")]
-    pub(crate) directory: Option<std::path::PathBuf>,
 }
 
 /// Returns the end of every help text: examples and exit codes.

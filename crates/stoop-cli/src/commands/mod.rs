@@ -1,15 +1,16 @@
-//! The commands, one file or directory each. A command returns how it ended, and never prints by
-//! itself.
+//! The commands, one directory each: `args.rs` has its flags, `run.rs` runs it, `render` formats
+//! its output, and `error.rs` explains its failures, as far as it has these parts. `mod.rs` only
+//! declares and documents them. A command returns how it ended, and never prints by itself.
 
 pub(crate) mod bench;
 pub(crate) mod close;
-mod completions;
+pub(crate) mod completions;
 pub(crate) mod connect;
-mod demo;
+pub(crate) mod demo;
 pub(crate) mod grpc;
 pub(crate) mod http;
 pub(crate) mod ls;
-mod man;
+pub(crate) mod man;
 pub(crate) mod recv;
 pub(crate) mod send;
 pub(crate) mod serve;

@@ -81,7 +81,7 @@ impl<'a> Filter<'a> {
         Ok(Filter { flags, addresses, pids, inodes, kinds, namespaces: Vec::new() })
     }
 
-    /// Returns the paths at which there is no file, and each as it was typed. Sockets are found
+    /// Returns the paths that do not exist, and each as it was typed. Sockets are found
     /// there only by the name they were bound to.
     pub(crate) fn without_file(&self) -> impl Iterator<Item = (&str, &Address)> {
         let lost = |place: &&AddressFilter| place.file.is_none() && place.address.as_path().is_some();

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::measure::Figures;
 use super::render::units;
-use super::report::Rows;
+use super::results::Rows;
 use super::transport::Transport;
 use super::workload::Workload;
 
@@ -159,7 +159,7 @@ pub(super) fn added_us(figures: &Figures) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::super::plan::Cell;
-    use super::super::report::{CellOutcome, Row};
+    use super::super::results::{CellOutcome, Row};
     use super::*;
 
     fn row(transport: Transport, work: Workload, size: usize, per_second: f64, plain: Option<f64>) -> Row {

@@ -5,8 +5,11 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::message::MESSAGE_BYTES;
+use super::placement::Pin;
+use super::transport::Transport;
+use super::workload::Workload;
 use crate::args::footer;
-use crate::commands::bench::{MESSAGE_BYTES, Pin, Transport, Workload};
 use crate::time;
 
 /// Measure what local transports cost on this machine, and recommend one for each use

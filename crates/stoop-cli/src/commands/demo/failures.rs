@@ -1,8 +1,8 @@
 //! Shows what is reported when something cannot work. Two more cases are in their own sections: a
 //! stale file, and missing permissions.
 
+use super::render::Transcript;
 use super::sandbox::Sandbox;
-use super::transcript::Transcript;
 use crate::exit::Exit;
 use crate::failure::Failure;
 

@@ -4,8 +4,8 @@ use std::io::{Read, Write};
 
 use stoop::{Datagram, Packet, SeqPacket, Stream};
 
+use super::render::Transcript;
 use super::sandbox::Sandbox;
-use super::transcript::Transcript;
 use crate::failure::Failure;
 
 /// A server, a client, and a byte stream without message boundaries.

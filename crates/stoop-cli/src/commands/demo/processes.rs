@@ -7,8 +7,8 @@ use std::process::Stdio;
 
 use stoop::{Allow, Bind, escaped};
 
+use super::render::Transcript;
 use super::sandbox::{Finished, Sandbox};
-use super::transcript::Transcript;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::names;

@@ -8,7 +8,7 @@ use std::process::{Child, ChildStderr, Command, Output, Stdio};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use super::transcript::Transcript;
+use super::render::Transcript;
 use crate::exit::Exit;
 use crate::failure::Failure;
 

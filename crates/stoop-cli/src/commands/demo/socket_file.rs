@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use stoop::{Connect, Stream};
 
+use super::render::Transcript;
 use super::sandbox::{Sandbox, ServerProcess};
-use super::transcript::Transcript;
 use crate::exit::Exit;
 use crate::failure::Failure;
 

@@ -8,11 +8,11 @@ use stoop_grpc::dynamic::{
 };
 use tokio_stream::Stream;
 
-use super::Session;
+use super::describe::path_of;
 use super::error::name_of;
 use super::input::Input;
 use super::metadata;
-use super::show::path_of;
+use super::run::Session;
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::output::{Event, Screen};

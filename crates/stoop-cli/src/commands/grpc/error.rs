@@ -61,7 +61,7 @@ impl ErrorContext<'_> {
         }
     }
 
-    /// The server answered with an error status: the answer is "no".
+    /// Explains an error status that the server answered with (exit code 1).
     fn answered(&self, called: &str, status: &Status, schema: &Schema) -> Failure {
         let name = name_of(status.code());
         let message = status.message();

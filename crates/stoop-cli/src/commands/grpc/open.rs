@@ -8,7 +8,7 @@ use stoop::{Place, Stream, aio};
 use stoop_grpc::dynamic::{Client, Code, Greeting, channel};
 use stoop_grpc::ttrpc;
 
-use super::Session;
+use super::run::Session;
 use crate::endpoint::Endpoint;
 use crate::failure::Failure;
 use crate::output::{Event, Text};
@@ -64,8 +64,8 @@ impl Session<'_> {
         address.as_path().is_some_and(|path| path.as_os_str().as_encoded_bytes().ends_with(TTRPC_NAME))
     }
 
-    /// Tries ttrpc on a separate connection. A ttrpc server answers any request, if only with an
-    /// error that there is no such service.
+    /// Tries ttrpc on a separate connection. A ttrpc server answers any request, even one for an
+    /// unknown service, which gets an error.
     async fn try_ttrpc(&self) -> Option<Client> {
         let Endpoint::At(target) = &self.flags.endpoint else { return None };
         let Place::Address(address) = &target.place else { return None };

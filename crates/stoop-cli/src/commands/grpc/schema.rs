@@ -6,7 +6,7 @@ use stoop_grpc::dynamic::{
 };
 use stoop_inspect::endpoints::Name;
 
-use super::Session;
+use super::run::Session;
 use crate::args::Grpc;
 use crate::endpoint::Endpoint;
 use crate::exit::Exit;

@@ -10,8 +10,9 @@ use stoop::{Connection, Stream};
 use stoop_grpc::http::Body;
 
 use super::raw_mode::{Passthrough, RawMode};
+use super::render;
+use super::run::Session;
 use super::streams::{Multiplexed, Streams};
-use super::{Session, response};
 use crate::args::Http;
 use crate::commands::connect::{Upstream, settle};
 use crate::failure::Outcome;
@@ -43,7 +44,7 @@ impl Upgraded {
 /// Runs until both directions have ended, or the server has closed the connection.
 pub(super) fn run(flags: &Http, upgraded: Upgraded) -> Outcome {
     let Upgraded { stream, head, first } = upgraded;
-    response::announce(flags, &head)?;
+    render::announce(flags, &head)?;
     let keys = flags.tty.then(RawMode::enable).transpose()?;
     let mut streams: Box<dyn Sink> = match &keys {
         Some(_) => Box::new(Passthrough),

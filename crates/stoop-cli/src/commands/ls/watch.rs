@@ -7,7 +7,8 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use stoop_inspect::{Inspector, NamespaceIno, Snapshot, SocketId, SocketIno, State};
 
-use super::{choose, table};
+use super::render;
+use super::run::choose;
 use crate::args::{Column, Ls};
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
@@ -132,7 +133,7 @@ fn line(
     let mut line = format!("{sign} {time}");
     for &column in columns {
         let mut cell = String::new();
-        table::write(column, row, snapshot, formatter, &mut cell);
+        render::write(column, row, snapshot, formatter, &mut cell);
         let least = match column {
             Column::Address => 28,
             Column::Server | Column::Client => 18,

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use stoop::{Allow, Datagram, Kind, Received, SeqPacket, Socket, Stream};
 
-use super::descriptor;
+use super::render;
 use crate::output::{Data, Message, Text, Who};
 
 /// How much of a stream is shown as one message.
@@ -114,7 +114,7 @@ fn message(socket: &Socket, received: Received, mut buffer: Vec<u8>) -> Message 
         from: (!received.from.is_unnamed()).then(|| Text::from(&received.from)),
         sender,
         size: received.len,
-        descriptors: received.descriptors.iter().map(descriptor::describe).collect(),
+        descriptors: received.descriptors.iter().map(render::describe).collect(),
         data: Data(buffer),
     }
 }

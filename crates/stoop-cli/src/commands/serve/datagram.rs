@@ -11,9 +11,10 @@ use std::time::{Duration, Instant};
 
 use stoop::{Address, Datagram, Origin, Received, SendQuota, SocketFile};
 
-use super::answer::Service;
 use super::listener::Step;
-use super::{Shared, exec, listener, workers};
+use super::run::Shared;
+use super::service::Service;
+use super::{exec, listener, workers};
 use crate::failure::Failure;
 use crate::output::{Event, Text, Who};
 use crate::pump::{CLOSED_ON_ARRIVAL, send_growing};

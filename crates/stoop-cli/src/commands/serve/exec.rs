@@ -13,8 +13,8 @@ use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::io::{DupFlags, Errno, dup3};
 use stoop::{Connection, Peer};
 
-use super::Shared;
-use super::answer::{self, Served};
+use super::run::Shared;
+use super::service::{Served, linger};
 use crate::failure::Failure;
 use crate::output::Who;
 use crate::pump::descriptor;
@@ -85,7 +85,7 @@ pub(super) fn serve(
     }
     // The connection was kept open until here: closing it with unread data would cause a reset at
     // the client.
-    answer::linger(&client);
+    linger(&client);
     Served { failure, ..Served::default() }
 }
 

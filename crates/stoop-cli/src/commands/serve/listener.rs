@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use stoop::{Arrival, Bind, Connected, Connection, Kind, Listener, Place};
 
-use super::Shared;
-use super::answer::{self, Service};
 use super::datagram::DatagramServer;
 use super::exec::FdReserve;
+use super::run::Shared;
+use super::service::{self, Service};
 use crate::args::Serve;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -199,7 +199,7 @@ fn accept<C: Connected>(
         Err(error) => return Err(error.into()),
     };
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-    answer::begin(shared, client, number, reserve);
+    service::begin(shared, client, number, reserve);
     Ok(Step::Served)
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use stoop::notify::Notifier;
 
-use super::Shared;
+use super::run::Shared;
 use crate::exit::Exit;
 use crate::failure::Failure;
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::process::{Pid, Signal, kill_process_group};
 
-use super::Shared;
+use super::run::Shared;
 use crate::failure::Failure;
 
 /// Enough for a client's thread, whose buffers are on the heap.

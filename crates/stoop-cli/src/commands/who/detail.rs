@@ -9,8 +9,8 @@ use stoop::{Address, Kind};
 use stoop_inspect::why::{Operation, Question, Who, facts};
 use stoop_inspect::{Owner, Process, Queue, Snapshot, Socket, SocketId, State};
 
-use super::bytes::PEEK_BYTES;
 use super::file::{self, FileFacts};
+use super::render::hexdump::PEEK_BYTES;
 use crate::sockets::ResolvedSelector;
 
 /// One socket, and everything related to it.

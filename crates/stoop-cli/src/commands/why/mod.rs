@@ -4,108 +4,12 @@
 //! | file | does |
 //! |---|---|
 //! | `args.rs` | its flags |
-//! | `mod.rs` | creates the question from the flags, and the exit code from the verdict |
-//! | `listing.rs` | shows the path to the socket, component by component |
-//! | `render.rs` | formats the whole answer, as text and as JSON |
+//! | `run.rs` | creates the question from the flags, and the exit code from the verdict |
+//! | `render/text.rs` `json.rs` | formats the whole answer, as text and as JSON |
+//! | `render/listing.rs` | shows the path to the socket, component by component |
 
 pub(crate) mod args;
-mod listing;
 mod render;
+mod run;
 
-use stoop::{Kind, Place};
-use stoop_inspect::why::{Facts, Operation, Outcome, Question, Verdict, Who, facts, why};
-use stoop_inspect::{Delivery, Probe, probe};
-
-use crate::args::{Op, Why};
-use crate::exit::Exit;
-use crate::failure::{Failure, Outcome as Ended};
-use crate::output::print;
-use crate::target::kind_of;
-
-/// The complete answer.
-struct Answer {
-    facts: Facts,
-    verdict: Verdict,
-    /// The result of `--try`.
-    tried: Option<Probe>,
-    /// How a server that was given by name was found.
-    found: Option<String>,
-}
-
-/// Answers the question given by the flags.
-pub(crate) fn run(flags: &Why) -> Ended {
-    let (question, found) = question(flags)?;
-    let facts = facts::gather(&question)
-        .map_err(|error| Failure::io(format_args!("inspect '{}'", question.address), &error))?;
-    let verdict = why(&facts);
-    let delivery = if flags.deliver { Delivery::Allowed } else { Delivery::Withheld };
-    let tried = flags.attempt.then(|| probe(&facts, delivery));
-    let answer = Answer { facts, verdict, tried, found };
-    print(&if flags.json { render::json(&answer) } else { render::text(&answer) })?;
-    Ok(answer.exit())
-}
-
-/// Creates the question, and says how its address was found if a name was given.
-fn question(flags: &Why) -> Result<(Question, Option<String>), Failure> {
-    let (target, found) = flags.address.target()?;
-    let Place::Address(address) = &target.place else {
-        return Err(Failure::usage(format!("'{target}' is not the address of a socket")));
-    };
-    let kind = kind_of(&target, flags.kind.kind)?;
-    let operation = match flags.operation {
-        Op::Connect => Operation::Connect,
-        Op::Bind => Operation::Bind,
-        Op::Send => Operation::Send { len_bytes: flags.size },
-    };
-    match (flags.operation, flags.attempt, flags.deliver) {
-        (Op::Send, true, false) => {
-            return Err(Failure::usage(
-                "--try with --op send delivers a message to the receiver: allow that with --deliver",
-            ));
-        }
-        (Op::Connect | Op::Bind, _, true) => {
-            return Err(Failure::usage("--deliver requires --op send"));
-        }
-        _ => {}
-    }
-    let subject = match (&flags.user, flags.process) {
-        (Some(user), _) => Who::User(user.clone()),
-        (None, Some(pid)) => Who::Process(pid),
-        (None, None) => Who::CurrentProcess,
-    };
-    Ok((Question { operation, kind, address: address.clone(), subject }, found))
-}
-
-impl Answer {
-    /// Returns whether the attempt agrees with the prediction, or `None` if there was no attempt.
-    fn agrees(&self) -> Option<bool> {
-        let predicted = self.verdict.outcome;
-        match self.tried.as_ref()? {
-            Probe::NotMade(_) => None,
-            _ if predicted == Outcome::Unknown => None,
-            Probe::Succeeded => Some(predicted == Outcome::Succeeds),
-            Probe::Failed(errno) => Some(match predicted {
-                Outcome::Fails(said) => said == *errno,
-                Outcome::Waits => *errno == rustix::io::Errno::AGAIN,
-                _ => false,
-            }),
-        }
-    }
-
-    /// Determines the exit code: by the attempt if there was one, else by the prediction.
-    fn exit(&self) -> Exit {
-        match (&self.tried, self.verdict.outcome) {
-            _ if self.agrees() == Some(false) => Exit::Failed,
-            (Some(Probe::Succeeded), _) => Exit::Done,
-            (Some(Probe::Failed(_)), _) => Exit::No,
-            (Some(Probe::NotMade(_)), _) | (None, Outcome::Unknown) => Exit::Partial,
-            (None, Outcome::Succeeds) => Exit::Done,
-            (None, _) => Exit::No,
-        }
-    }
-}
-
-/// Returns the word for a kind, or for any kind.
-fn any(kind: Option<Kind>) -> &'static str {
-    kind.map_or("any", Kind::word)
-}
+pub(super) use run::run;

@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use super::units;
-use crate::commands::bench::report::Rows;
+use crate::commands::bench::results::Rows;
 use crate::commands::bench::transport::Transport;
 use crate::commands::bench::workload::Workload;
 use crate::output::escape;

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::chart;
 use super::svg::{self, STYLE};
 use super::table::{Table, tables};
-use crate::commands::bench::report::Report;
+use crate::commands::bench::results::Report;
 use crate::output::escape;
 
 /// The style of the page.

@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::commands::bench::advice::Advice;
 use crate::commands::bench::machine::Machine;
 use crate::commands::bench::measure::Figures;
-use crate::commands::bench::report::{CellOutcome, Report, Row};
+use crate::commands::bench::results::{CellOutcome, Report, Row};
 use crate::output::SCHEMA;
 
 #[derive(Serialize)]

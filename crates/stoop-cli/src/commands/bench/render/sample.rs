@@ -4,7 +4,7 @@ use crate::commands::bench::advice::advise;
 use crate::commands::bench::machine::Machine;
 use crate::commands::bench::measure::{Figures, Latency};
 use crate::commands::bench::plan::Cell;
-use crate::commands::bench::report::{CellOutcome, Report, Row, Rows};
+use crate::commands::bench::results::{CellOutcome, Report, Row, Rows};
 use crate::commands::bench::transport::Transport;
 use crate::commands::bench::workload::Workload;
 

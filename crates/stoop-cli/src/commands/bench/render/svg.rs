@@ -1,7 +1,7 @@
 //! Combines the plots into one drawing.
 
 use super::chart::{self, Chart};
-use crate::commands::bench::report::{Report, Rows};
+use crate::commands::bench::results::{Report, Rows};
 use crate::commands::bench::workload::Workload;
 
 const GAP: f64 = 28.0;

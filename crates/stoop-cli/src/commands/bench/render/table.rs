@@ -5,11 +5,11 @@ use std::fmt::Write as _;
 use super::units;
 use crate::commands::bench::advice::added_us;
 use crate::commands::bench::measure::Figures;
-use crate::commands::bench::report::{Report, Rows};
+use crate::commands::bench::results::{Report, Rows};
 use crate::commands::bench::transport::Transport;
 use crate::commands::bench::workload::Workload;
 
-/// Shown if there is no figure.
+/// Shown in place of a missing figure.
 const NOTHING: &str = "–";
 
 /// A table: a heading, columns, a line for each transport, and notes about gaps.

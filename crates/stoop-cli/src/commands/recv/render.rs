@@ -1,4 +1,4 @@
-//! Describes file descriptors: `regular file '/tmp/letter.txt' of 12 bytes, for reading`.
+//! Describes received file descriptors: `regular file '/tmp/letter.txt' of 12 bytes, for reading`.
 
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;

@@ -13,7 +13,8 @@ use std::time::Duration;
 use stoop::{Connection, Peer};
 
 use super::exec::FdReserve;
-use super::{Shared, exec, workers};
+use super::run::Shared;
+use super::{exec, workers};
 use crate::args::Answer;
 use crate::failure::Failure;
 use crate::output::{Event, Who};

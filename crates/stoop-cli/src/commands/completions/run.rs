@@ -1,4 +1,4 @@
-//! `stoop completions`: a completion script, generated from the definition of the command line.
+//! Prints the script.
 
 use clap::CommandFactory;
 

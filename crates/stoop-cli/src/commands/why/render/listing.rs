@@ -11,7 +11,7 @@ use stoop_inspect::why::{Verdict, symbol};
 
 /// One line, before its columns are aligned.
 struct Line {
-    /// Mode, owner and group. Empty if the file is missing or hidden.
+    /// Mode, owner and group. Empty if the file does not exist, or is hidden.
     columns: [String; 3],
     name: String,
     /// The identity of the file, to find the line again.
@@ -49,7 +49,7 @@ fn mark(verdict: &Verdict) -> String {
     match verdict.outcome {
         Outcome::Fails(errno) => symbol(errno).to_owned(),
         Outcome::Waits => "would wait here".to_owned(),
-        _ => "cannot be determined from here on".to_owned(),
+        _ => "cannot be told from here on".to_owned(),
     }
 }
 
@@ -81,8 +81,8 @@ impl Lines<'_> {
                 self.file(link, format!("{name} => {to}"));
             }
             Found::Magic { link, to: None } => self.file(link, format!("{name} => ?")),
-            Found::Nothing => self.empty(format!("{name} (does not exist)")),
-            Found::Hidden(errno) => self.empty(format!("{name} (not visible: {})", symbol(*errno))),
+            Found::Nothing => self.empty(format!("{name} (not there)")),
+            Found::Hidden(errno) => self.empty(format!("{name} (not to be seen: {})", symbol(*errno))),
         }
     }
 

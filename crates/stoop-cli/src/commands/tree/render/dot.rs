@@ -2,10 +2,10 @@
 
 use std::fmt::Write as _;
 
-use super::graph::{Graph, GroupKind};
+use super::super::graph::{Graph, GroupKind};
 
 /// Returns a digraph with a cluster for each group.
-pub(super) fn render(graph: &Graph) -> String {
+pub(in crate::commands::tree) fn render(graph: &Graph) -> String {
     let mut text = String::from(
         "digraph sockets {\n  rankdir=LR;\n  node [shape=box, style=rounded, fontname=\"sans-serif\"];\n  edge [fontname=\"sans-serif\", fontsize=10];\n",
     );

@@ -4,10 +4,10 @@ use std::fmt::Write as _;
 
 use stoop_inspect::{Process, Queue, Snapshot, SocketId, State, Workload};
 
-use super::bytes::dump;
-use super::detail::{Client, Detail};
-use super::file::{FileFacts, FileState, Status};
-use super::warnings::warnings;
+use super::super::detail::{Client, Detail};
+use super::super::file::{FileFacts, FileState, Status};
+use super::super::warnings::warnings;
+use super::hexdump::dump;
 use crate::names;
 use crate::sockets::format::{self, plural};
 use crate::time;
@@ -16,7 +16,7 @@ use crate::time;
 const CLIENTS: usize = 20;
 
 /// Returns the lines of text.
-pub(super) fn render(detail: &Detail<'_>, all_clients: bool) -> String {
+pub(in crate::commands::who) fn render(detail: &Detail<'_>, all_clients: bool) -> String {
     let mut page = Page { text: String::new(), detail };
     page.heading();
     page.owners();

@@ -1,7 +1,7 @@
 //! Measures the boxes of the picture. Each group with its nodes, or a node that is in no group, is
 //! a cluster. Pure.
 
-use super::graph::{Graph, GroupKind};
+use super::super::graph::{Graph, GroupKind};
 use crate::output::width_of;
 
 /// The maximum width of a name in the picture, in text columns.

@@ -3,13 +3,13 @@
 
 use std::fmt::Write as _;
 
-use super::graph::{Edge, Graph, GroupKind, Node, Port};
+use super::super::graph::{Edge, Graph, GroupKind, Node, Port};
 
 /// The heading for processes that are in no container, unit or session.
 const LOOSE: &str = "(no container, unit or session)";
 
 /// Returns the lines.
-pub(super) fn render(graph: &Graph) -> String {
+pub(in crate::commands::tree) fn render(graph: &Graph) -> String {
     let mut text = String::new();
     let mut group = None;
     let mut used: Vec<Vec<&Edge>> = vec![Vec::new(); graph.nodes.len()];

@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-use super::graph::{Edge, Graph, GroupKind, Node};
+use super::super::graph::{Edge, Graph, GroupKind, Node};
 use super::layout::{Layout, Point, Rect, layout};
 use super::metrics::{HEAD, NAME, PORT, PORTS, TITLE};
 use crate::output::{cut, escape};
@@ -21,7 +21,7 @@ const BULGE: f64 = 30.0;
 const TIP: f64 = 7.0;
 
 /// Returns the whole file.
-pub(super) fn render(graph: &Graph) -> String {
+pub(in crate::commands::tree) fn render(graph: &Graph) -> String {
     let layout = layout(graph);
     let (width, height) =
         (layout.width.max(NODE_WIDTH_MIN) + 2.0 * MARGIN, layout.height + HEADING + 2.0 * MARGIN);

@@ -84,9 +84,9 @@ impl Stacks {
 /// Orders boxes so that few arrows lead backwards.
 ///
 /// This is the greedy heuristic of Eades, Lin and Smyth for the feedback arc set. It repeatedly
-/// removes boxes: one that only serves goes to the end, and one that only uses goes to the front. If
-/// all boxes do both, the next is the one that uses most in excess of what it serves. Each box and
-/// each arrow is removed once, and found in a sorted set, so this takes O(n log n).
+/// removes boxes: one that only serves goes to the end, and one that only uses goes to the front.
+/// If all boxes do both, the next is the one that uses most in excess of what it serves. Each box
+/// and each arrow is removed once, and found in a sorted set, so this takes O(n log n).
 struct Peeling {
     servers: Vec<Vec<usize>>,
     clients: Vec<Vec<usize>>,

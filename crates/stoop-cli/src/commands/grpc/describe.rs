@@ -2,7 +2,7 @@
 
 use stoop_grpc::dynamic::{Client, MethodDescriptor, Origin, Schema, ServiceDescriptor, Symbol, describe};
 
-use super::Session;
+use super::run::Session;
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::output::{Event, Screen};

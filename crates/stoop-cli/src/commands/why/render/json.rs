@@ -1,83 +1,13 @@
-//! Formats the answer as text and as JSON. The JSON is a stable interface (`STABILITY.md`).
+//! Formats the answer as a JSON line, a stable interface (`STABILITY.md`).
 
 use serde::Serialize;
-use stoop::escaped;
+use stoop::{Kind, escaped};
 use stoop_inspect::Probe;
 use stoop_inspect::why::facts::{FileKind, Found, Step};
-use stoop_inspect::why::{Operation, Outcome, Stop, Who, symbol};
+use stoop_inspect::why::{Operation, Outcome, Stop, symbol};
 
-use super::listing::listing;
-use super::{Answer, any};
-use crate::failure::parts;
+use super::super::run::Answer;
 use crate::output::{SCHEMA, Text, push_json};
-
-/// Formats the answer as text: the question, the walk, the cause.
-pub(super) fn text(answer: &Answer) -> Vec<u8> {
-    let verdict = &answer.verdict;
-    let mut text = format!("{}: {}\n\n", asked(answer), outcome(verdict.outcome));
-    let listing = listing(&answer.facts, verdict);
-    if !listing.is_empty() {
-        text += &listing;
-        text.push('\n');
-    }
-    let seen: Vec<String> = verdict.seen.iter().cloned().chain(answer.found.clone()).collect();
-    let why = std::slice::from_ref(&verdict.why);
-    let tried: Vec<String> = answer.tried.iter().map(|tried| compared(answer, tried)).collect();
-    text += &parts(&[
-        ("why:", why),
-        ("seen:", &seen),
-        ("note:", &verdict.caveats),
-        ("next:", &verdict.next),
-        ("tried:", &tried),
-    ]);
-    text.into_bytes()
-}
-
-/// Formats `connect to '/run/app.sock' as alice`.
-fn asked(answer: &Answer) -> String {
-    let question = &answer.facts.question;
-    let what = match question.operation {
-        Operation::Connect => format!("connect to '{}'", question.address),
-        Operation::Bind => format!("bind '{}'", question.address),
-        Operation::Send { len_bytes: 1 } => format!("send 1 byte to '{}'", question.address),
-        Operation::Send { len_bytes } => format!("send {len_bytes} bytes to '{}'", question.address),
-    };
-    let command = answer.facts.subject.as_ref().and_then(|subject| subject.command.as_ref());
-    match &question.subject {
-        Who::CurrentProcess => what,
-        Who::User(user) => format!("{what} as {}", escaped(user)),
-        Who::Process(pid) => {
-            let command = command.map_or(String::new(), |name| format!(" ({})", escaped(name)));
-            format!("{what} by process {pid}{command}")
-        }
-    }
-}
-
-fn outcome(outcome: Outcome) -> String {
-    match outcome {
-        Outcome::Succeeds => "would succeed".into(),
-        Outcome::Waits => "would wait, or fail with EAGAIN if nonblocking".into(),
-        Outcome::Fails(errno) => format!("would fail with {}", symbol(errno)),
-        Outcome::Unknown => "cannot be determined from here".into(),
-    }
-}
-
-/// Formats the result of the attempt, and whether it agrees with the prediction.
-fn compared(answer: &Answer, tried: &Probe) -> String {
-    let came = match tried {
-        Probe::Succeeded => "it succeeds".to_owned(),
-        Probe::Failed(errno) => format!("it fails with {}", symbol(*errno)),
-        Probe::NotMade(why) => return format!("not made: {why}"),
-    };
-    match answer.agrees() {
-        Some(true) => format!("{came}, as predicted"),
-        Some(false) => format!(
-            "{came}, which was not predicted: run it again, in case something has changed meanwhile, and report it \
-             with the output of the same command with --json if it stays so"
-        ),
-        None => came,
-    }
-}
 
 #[derive(Serialize)]
 struct Line<'a> {
@@ -102,7 +32,7 @@ struct Line<'a> {
     tried: Option<Tried<'a>>,
 }
 
-/// The subject of the call. Without ids if the user or process does not exist.
+/// The subject of the call. Ids are missing for an unknown user or process.
 #[derive(Serialize)]
 struct Subject<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -149,7 +79,7 @@ struct Tried<'a> {
 }
 
 /// Formats the answer as a JSON line.
-pub(super) fn json(answer: &Answer) -> Vec<u8> {
+pub(in crate::commands::why) fn line(answer: &Answer) -> Vec<u8> {
     let (facts, verdict) = (&answer.facts, &answer.verdict);
     let (operation, size) = match facts.question.operation {
         Operation::Connect => ("connect", None),
@@ -234,4 +164,9 @@ fn component(answer: &Answer, at: usize, step: &Step) -> Component {
         gid: file.map(|file| file.gid),
         stops,
     }
+}
+
+/// Returns the word for a kind, or for any kind.
+fn any(kind: Option<Kind>) -> &'static str {
+    kind.map_or("any", Kind::word)
 }

@@ -5,28 +5,28 @@ use std::io::{self, IsTerminal, Write};
 const WIDTH: usize = 28;
 
 /// A progress bar in the last line of the terminal. Erased on drop.
-pub(super) struct Progress {
+pub(super) struct ProgressBar {
     total: usize,
     done: usize,
     on_terminal: bool,
 }
 
-impl Progress {
-    pub(super) fn new(total: usize) -> Progress {
-        Progress { total, done: 0, on_terminal: io::stderr().is_terminal() }
+impl ProgressBar {
+    pub(super) fn new(total: usize) -> ProgressBar {
+        ProgressBar { total, done: 0, on_terminal: io::stderr().is_terminal() }
     }
 
     /// Starts the next step.
     pub(super) fn begin(&mut self, what: &str) {
         if self.on_terminal {
-            // Progress is optional, so errors are ignored.
+            // ProgressBar is optional, so errors are ignored.
             let _ = write!(io::stderr(), "\r\x1b[K{}", bar(self.done, self.total, what));
         }
         self.done += 1;
     }
 }
 
-impl Drop for Progress {
+impl Drop for ProgressBar {
     fn drop(&mut self) {
         if self.on_terminal {
             let _ = write!(io::stderr(), "\r\x1b[K");

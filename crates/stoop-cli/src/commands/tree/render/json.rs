@@ -4,7 +4,7 @@
 use serde::Serialize;
 use stoop_inspect::Snapshot;
 
-use super::graph::Graph;
+use super::super::graph::Graph;
 use crate::output::{SCHEMA, push_json};
 use crate::sockets::missing_json;
 
@@ -44,7 +44,7 @@ struct Edge<'a> {
 }
 
 /// Returns all lines.
-pub(super) fn render(graph: &Graph, snapshot: &Snapshot) -> String {
+pub(in crate::commands::tree) fn render(graph: &Graph, snapshot: &Snapshot) -> String {
     let mut text = Vec::new();
     for (number, node) in graph.nodes.iter().enumerate() {
         let serves = node.ports.iter().map(|port| Served {

@@ -1,7 +1,7 @@
 //! Computes the position of everything in the picture, in pixels. Pure: text is only measured.
 
+use super::super::graph::Graph;
 use super::component::{Component, ROW_GAP};
-use super::graph::Graph;
 use super::layers::{Arrow, columns, components};
 use super::metrics::Metrics;
 

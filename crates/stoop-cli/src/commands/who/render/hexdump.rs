@@ -3,10 +3,10 @@
 use std::fmt::Write as _;
 
 /// The maximum number of bytes shown.
-pub(super) const PEEK_BYTES: usize = 256;
+pub(in crate::commands::who) const PEEK_BYTES: usize = 256;
 
 /// Formats lines like `hexdump -C`, each after `indent`.
-pub(super) fn dump(bytes: &[u8], indent: &str) -> String {
+pub(in crate::commands::who) fn dump(bytes: &[u8], indent: &str) -> String {
     let mut text = String::new();
     for (number, line) in bytes.chunks(16).enumerate() {
         let _ = write!(text, "{indent}{:04x}  ", number * 16);

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::graph::Graph;
+use super::super::graph::Graph;
 use super::layout::{Frame, Layout, Point, Rect};
 use super::metrics::{HEAD, Metrics, PAD, PORT, PORTS, node_height};
 

@@ -3,9 +3,9 @@
 use serde::Serialize;
 use stoop_inspect::Queue;
 
-use super::detail::Detail;
-use super::file::{FileFacts, FileState};
-use super::warnings::warnings;
+use super::super::detail::Detail;
+use super::super::file::{FileFacts, FileState};
+use super::super::warnings::warnings;
 use crate::output::{Data, SCHEMA, push_json};
 use crate::sockets::json::{End, device};
 use crate::sockets::{Views, format};
@@ -94,7 +94,7 @@ struct Warned {
 }
 
 /// Appends one line of text.
-pub(super) fn line(detail: &Detail<'_>, text: &mut Vec<u8>) {
+pub(in crate::commands::who) fn line(detail: &Detail<'_>, text: &mut Vec<u8>) {
     let mut views = Views::new(detail.snapshot);
     let socket = detail.socket;
     let (waiting, backlog) = match socket.queue {

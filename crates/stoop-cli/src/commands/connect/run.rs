@@ -1,0 +1,143 @@
+//! Connects, and runs the conversation to its end.
+
+use std::io::IsTerminal;
+use std::sync::Arc;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use stoop::{Connection, Datagram, Kind};
+
+use super::datagram::Conversation;
+use super::terminal::Terminal;
+use super::upstream::Upstream;
+use crate::args::Connect;
+use crate::exit::Exit;
+use crate::failure::{Failure, Outcome};
+use crate::inherited::Inherited;
+use crate::output::{Event, Output, Screen, Text, Who, Word};
+use crate::pump::{Cut, End, Input, Progress, Receiver, Sink, Source, descriptor, pump, socket};
+use crate::target;
+
+/// Runs the conversation until one side ends it.
+pub(crate) fn run(flags: &Connect) -> Outcome {
+    let inherited = Inherited::named(&flags.address, flags.reach.kind.kind)?;
+    let connection = target::connect(&flags.address, inherited, &flags.reach, flags.timeout);
+    let connection = connection.map_err(|failure| failure.in_vain(flags.reach.wait, str::to_owned))?;
+    let (connection, _own_file) = apart(connection)?;
+    check(flags, connection.kind())?;
+    if let Connection::SeqPacket(socket) = &*connection {
+        // This is the only way to distinguish an empty message from the end (K-DGRAM-13).
+        socket.set_pass_credentials(true)?;
+    }
+    let mut terminal = if flags.whole { None } else { Terminal::open() };
+    if terminal.is_some() {
+        greet(flags, &connection)?;
+    }
+    let mut screen = Screen::new(terminal.as_mut().map(Terminal::printer));
+    let input =
+        terminal.as_mut().and_then(Terminal::editor).unwrap_or_else(|| standard_input(flags, &connection));
+    let outcome = converse(flags, &connection, input, &mut screen);
+    if let Some(terminal) = &mut terminal {
+        terminal.settle();
+    }
+    outcome.map_err(|failure| failure.on(&flags.address))
+}
+
+/// Splits the connection. The first value is shared with the sending thread, which may outlive the
+/// conversation. The second owns the file of a datagram socket's own address, which must be removed
+/// at the end of the conversation.
+fn apart(connection: Connection) -> Result<(Arc<Connection>, Option<Datagram>), Failure> {
+    Ok(match connection {
+        Connection::Datagram(socket) => (Arc::new(Connection::Datagram(socket.try_clone()?)), Some(socket)),
+        connection => (Arc::new(connection), None),
+    })
+}
+
+fn converse(
+    flags: &Connect,
+    connection: &Arc<Connection>,
+    input: Box<dyn Source + Send>,
+    screen: &mut Screen,
+) -> Outcome {
+    let upstream = Upstream::start(Arc::clone(connection), input)?;
+    let mut heard: Box<dyn Source> = match &**connection {
+        Connection::Datagram(socket) => Box::new(Conversation::new(socket, &upstream, flags)?),
+        _ => Box::new(Receiver::new(connection)),
+    };
+    let end = pump(&mut *heard, screen, &Progress::default());
+    drop(heard);
+    screen.finish()?;
+    settle(end, connection, upstream)
+}
+
+/// Determines the result of a conversation whose receiving side has ended like this.
+pub(crate) fn settle(end: End, connection: &Connection, upstream: Upstream) -> Outcome {
+    match end {
+        End::Finished => conclude(connection, upstream),
+        // If the sending side failed first, this failure only follows from it.
+        End::Source(_) if upstream.has_failed() => conclude(connection, upstream),
+        End::Source(failure) | End::Sink(failure) => Err(failure),
+    }
+}
+
+/// Handles the end of the server's output. If the server still reads, sending continues. Otherwise
+/// the conversation is over, and the remaining input could not be delivered.
+fn conclude(connection: &Connection, upstream: Upstream) -> Outcome {
+    let nobody_waits_for_us = std::io::stdin().is_terminal() || connection.kind() == Kind::Datagram;
+    while !upstream.is_finished() {
+        let hung_up = has_hung_up(connection);
+        if nobody_waits_for_us || (hung_up && upstream.waits_for_input()) {
+            return Ok(Exit::Done);
+        }
+        wait_for_change(connection, &upstream, hung_up);
+    }
+    upstream.join().failure().map_or(Ok(Exit::Done), Err)
+}
+
+/// Waits until all input has been sent, or the peer hangs up. If it has hung up already, the input
+/// at hand cannot be delivered, and sending fails in a moment.
+fn wait_for_change(connection: &Connection, upstream: &Upstream, hung_up: bool) {
+    const A_MOMENT: Timespec = Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
+    let ended = PollFd::new(upstream, PollFlags::IN);
+    // A signal counts as a change too: the caller checks again.
+    let _ = match hung_up {
+        true => poll(&mut [ended], Some(&A_MOMENT)),
+        false => {
+            let peer = PollFd::from_borrowed_fd(descriptor(connection), PollFlags::empty());
+            poll(&mut [ended, peer], None)
+        }
+    };
+}
+
+/// Returns whether the peer has closed the connection, instead of only shutting down its own side.
+fn has_hung_up(connection: &Connection) -> bool {
+    let mut entry = [PollFd::from_borrowed_fd(descriptor(connection), PollFlags::empty())];
+    poll(&mut entry, Some(&Timespec::default())).is_ok() && entry[0].revents().contains(PollFlags::HUP)
+}
+
+/// Refuses flags that do not apply to this kind of socket, which is only known now.
+fn check(flags: &Connect, kind: Kind) -> Result<(), Failure> {
+    let not_for = |flag: &str| {
+        Err(Failure::usage(format!("{flag} means nothing here: '{}' is a {kind} socket", flags.address)))
+    };
+    match kind {
+        Kind::Stream if flags.whole => not_for("--whole"),
+        Kind::Stream | Kind::SeqPacket if flags.idle.is_some() => not_for("--idle"),
+        Kind::Stream | Kind::SeqPacket if flags.replies.is_some() => not_for("--replies"),
+        _ => Ok(()),
+    }
+}
+
+fn greet(flags: &Connect, connection: &Connection) -> Result<(), Failure> {
+    let (address, kind) = (Text(flags.address.to_string()), Word(connection.kind()));
+    let peer = Who::from(&socket(connection).peer());
+    Output::new(false, false).emit(&Event::Connected { address, kind, peer })
+}
+
+fn standard_input(flags: &Connect, connection: &Connection) -> Box<dyn Source + Send> {
+    let cut = match connection.kind() {
+        Kind::Stream => Cut::Anywhere,
+        _ if flags.whole => Cut::Whole,
+        _ => Cut::Lines,
+    };
+    Box::new(Input::new(std::io::stdin(), cut, "standard input"))
+}

@@ -1,0 +1,76 @@
+//! Connects, and runs the action: list, describe, or call.
+
+use std::time::{Duration, Instant};
+
+use stoop_grpc::dynamic::Options;
+
+use super::error::{ErrorContext, UNFINISHED};
+use super::{input, metadata, schema};
+use crate::args::Grpc;
+use crate::failure::{Failure, Outcome};
+use crate::output::Output;
+
+/// Runs the action: list, describe, or call.
+pub(crate) fn run(flags: &Grpc) -> Outcome {
+    let metadata = metadata::read(&flags.metadata)?;
+    let errors = ErrorContext { flags };
+    let session = Session {
+        flags,
+        errors,
+        output: Output::new(flags.json, false),
+        options: Options { metadata, timeout: flags.timeout },
+        end: flags.timeout.and_then(|timeout| Instant::now().checked_add(timeout)),
+    };
+    // Files are compiled before connecting, so that an error in them does not bother a server.
+    let given = schema::given(flags)?;
+    let input = input::prepare(flags)?;
+    let reached = flags.endpoint.connect(flags.wait, flags.timeout);
+    let reached =
+        reached.map_err(|failure| failure.in_vain(flags.wait, |command| session.errors.again(command)))?;
+    if let Some(found) = reached.event() {
+        session.output.tell(&found)?;
+    }
+    // One thread is enough: the only concurrent work is to send and to receive.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::io("start the runtime", &error))?;
+    let outcome = runtime.block_on(async {
+        let client = session.open(reached.stream).await?;
+        match flags.action.as_deref() {
+            None | Some("list") => session.list(&client, given).await,
+            Some("describe") => session.describe(&client, given).await,
+            Some(method) => session.call(&client, given, method, input).await,
+        }
+    });
+    // Do not wait for a thread that is still reading standard input.
+    runtime.shutdown_background();
+    outcome
+}
+
+/// One run of the command.
+pub(super) struct Session<'f> {
+    pub(super) flags: &'f Grpc,
+    pub(super) errors: ErrorContext<'f>,
+    pub(super) output: Output,
+    options: Options,
+    /// The deadline of the whole run.
+    end: Option<Instant>,
+}
+
+impl Session<'_> {
+    /// Waits for a future until the deadline.
+    pub(super) async fn within<T>(&self, doing: &str, done: impl Future<Output = T>) -> Result<T, Failure> {
+        match self.end {
+            None => Ok(done.await),
+            Some(end) => {
+                let result = tokio::time::timeout_at(end.into(), done).await;
+                result.map_err(|_| self.errors.late(doing, UNFINISHED))
+            }
+        }
+    }
+
+    /// Returns call options with the remaining time.
+    pub(super) fn options(&self) -> Options {
+        let left = self.end.map(|end| end.saturating_duration_since(Instant::now()));
+        Options { timeout: left.map(|left| left.max(Duration::from_millis(1))), ..self.options.clone() }
+    }
+}

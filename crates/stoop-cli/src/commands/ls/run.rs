@@ -1,0 +1,130 @@
+//! Takes a snapshot with only what is shown, and prints it.
+
+use std::mem::ManuallyDrop;
+
+use stoop_inspect::{Inspector, Options, OwnersWanted, Snapshot, State};
+
+use super::{render, watch};
+use crate::args::{Column, Ls, StateWord};
+use crate::failure::{Failure, Outcome};
+use crate::output::{print, status, terminal_width};
+use crate::sockets::{self, Completeness, Filter, Glob, Row, Views, format, note, rows};
+
+/// Lists the sockets that the flags select.
+pub(crate) fn run(flags: &Ls) -> Outcome {
+    let mut filter = Filter::new(&flags.selection)?;
+    let mut inspector = Inspector::new(options(flags));
+    if flags.watch {
+        return watch::run(flags, &mut filter, &mut inspector);
+    }
+    // The process exits after printing, so nothing has to be freed piece by piece.
+    let snapshot = ManuallyDrop::new(inspector.snapshot());
+    filter.look_at(&snapshot);
+    filter.check(&snapshot)?;
+    sockets::report_files(&filter, &snapshot);
+    let chosen = choose(flags, &filter, &snapshot);
+    if flags.json {
+        print(&json(&snapshot, &chosen))?
+    } else {
+        print_table(flags, &snapshot, chosen)?
+    }
+    status(&note(&snapshot.missing));
+    Ok(Completeness::of(&snapshot).exit())
+}
+
+/// Returns the snapshot options for what is shown.
+fn options(flags: &Ls) -> Options {
+    let selection = &flags.selection;
+    let mut options = Options::default();
+    let columns = [Column::ServerIn, Column::ClientIn];
+    let shows_places =
+        flags.json || flags.columns.is_empty() || flags.columns.iter().any(|c| columns.contains(c));
+    if flags.no_bpf {
+        options.owners = OwnersWanted::Proc;
+    }
+    // Resolving every ambiguity would double the time for all sockets. `stoop who` does it for a
+    // single one.
+    options.sure = false;
+    options.workloads = shows_places || !selection.container.is_empty() || !selection.unit.is_empty();
+    options
+}
+
+/// Returns the selected lines.
+pub(super) fn choose(flags: &Ls, filter: &Filter<'_>, snapshot: &Snapshot) -> Vec<Row> {
+    let mut chosen = rows(snapshot);
+    chosen.retain(|row| has_state(flags, snapshot, row) && filter.matches(snapshot, row));
+    chosen
+}
+
+fn has_state(flags: &Ls, snapshot: &Snapshot, row: &Row) -> bool {
+    let state = row.state(snapshot);
+    if flags.listening {
+        return row.is_served(snapshot);
+    }
+    let word = match state {
+        State::Listening => StateWord::Listening,
+        State::Connected => StateWord::Connected,
+        State::Waiting => StateWord::Waiting,
+        State::PeerGone => StateWord::Gone,
+        State::Bound => StateWord::Bound,
+        _ => StateWord::Unconnected,
+    };
+    flags.state.is_empty() || flags.state.contains(&word)
+}
+
+fn json(snapshot: &Snapshot, chosen: &[Row]) -> Vec<u8> {
+    let mut views = Views::new(snapshot);
+    let mut text = Vec::with_capacity(chosen.len() * 400);
+    for row in chosen {
+        views.line(row, None, &mut text);
+    }
+    sockets::missing_json(&snapshot.missing, &mut text);
+    text
+}
+
+fn print_table(flags: &Ls, snapshot: &Snapshot, mut chosen: Vec<Row>) -> Result<(), Failure> {
+    let before = chosen.len();
+    if !flags.all && flags.state.is_empty() {
+        chosen.retain(|row| !row.is_minor(snapshot));
+    }
+    let width = if flags.wide { None } else { terminal_width() };
+    let (text, left_out) = render::render(flags, snapshot, &chosen, width);
+    print(text.as_bytes())?;
+    let minor = before - chosen.len();
+    if before == 0 && !snapshot.sockets.is_empty() {
+        let count = format::plural(snapshot.sockets.len(), "socket");
+        let selection = &flags.selection;
+        let mut patterns = selection.name.iter().chain(&selection.command).chain(&selection.peer);
+        let hint = match patterns.any(Glob::is_literal) {
+            true => "; a pattern is all of a name, and * stands for any part of it",
+            false => "",
+        };
+        status(&format!("{}: none of {count} fits{hint}\n", format::command_line()));
+    }
+    let mut hints = Vec::new();
+    if minor > 0 {
+        hints.push(format!("{minor} within one process or without name and peer (--all)"));
+    }
+    if !left_out.is_empty() {
+        hints.push(format!("no room for {} (--wide)", left_out.join(", ")));
+    }
+    // Hints are printed only for a table on a terminal, because in a pipe they would be noise. An
+    // empty table is always explained.
+    if (width.is_some() || chosen.is_empty()) && !hints.is_empty() {
+        status(&format!("stoop: not shown: {}\n", hints.join("; ")));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sockets::sample;
+
+    #[test]
+    fn the_json_is_as_it_was() {
+        let machine = sample::partly_seen();
+        let text = json(&machine, &rows(&machine));
+        sample::golden("ls.json", std::str::from_utf8(&text).unwrap());
+    }
+}

@@ -1,0 +1,13 @@
+//! `stoop man`: manual pages, generated from the definition of the command line.
+//!
+//! | file | does |
+//! |---|---|
+//! | `args.rs` | its flags |
+//! | `run.rs` | prints one page, or writes all of them |
+//! | `render.rs` | formats a page |
+
+pub(crate) mod args;
+mod render;
+mod run;
+
+pub(super) use run::run;

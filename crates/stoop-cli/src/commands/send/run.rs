@@ -1,0 +1,259 @@
+//! Sends the message, and receives the answer.
+
+use std::fs::File;
+use std::io::{self, IoSlice, IoSliceMut, Read};
+use std::net::Shutdown;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use stoop::{Allow, Connection, ErrorKind, Outgoing, Socket, Stream, escaped};
+
+use crate::args::Send;
+use crate::exit::Exit;
+use crate::failure::{Failure, Outcome};
+use crate::inherited::Inherited;
+use crate::output::{Data, Event, Message, Output, Screen, Text, Who};
+use crate::pump::{Sink, send_growing};
+use crate::shell::quoted;
+use crate::target;
+
+/// How much of an answer is read from a stream at a time.
+const PIECE_BYTES: usize = 1 << 16;
+
+/// Sends the message, and prints the answer.
+pub(crate) fn run(flags: &Send) -> Outcome {
+    // This comes first: a file descriptor opened by this process could be mistaken for an inherited
+    // one.
+    let inherited = Inherited::named(&flags.address, flags.reach.kind.kind)?;
+    let message = message(flags)?;
+    let files = flags.descriptors.iter().map(|path| open(path)).collect::<Result<Vec<_>, _>>()?;
+    let descriptors: Vec<BorrowedFd> = files.iter().map(AsFd::as_fd).collect();
+    let limit = Deadline::from_now(flags.timeout);
+    let outgoing = OutgoingMessage { message: &message, descriptors: &descriptors, limit: &limit, flags };
+    let connection = target::connect(&flags.address, inherited, &flags.reach, flags.timeout);
+    match connection.map_err(|failure| failure.in_vain(flags.reach.wait, |command| again(flags, command)))? {
+        Connection::Stream(stream) => outgoing.over_stream(&stream)?,
+        Connection::SeqPacket(socket) => {
+            outgoing.whole(&socket, |bytes| socket.send(bytes))?;
+            outgoing.answered(&socket, || socket.recv_vec_with(Allow::NOTHING))?;
+        }
+        Connection::Datagram(socket) => {
+            if flags.reply {
+                socket.set_pass_credentials(true)?;
+            }
+            outgoing.whole(&socket, |bytes| socket.send(bytes))?;
+            outgoing.answered(&socket, || socket.recv_vec_with(Allow::NOTHING))?;
+        }
+    }
+    Ok(Exit::Done)
+}
+
+/// Turns a suggested command that connects into one that sends this message.
+fn again(flags: &Send, command: &str) -> String {
+    let Some(rest) = command.strip_prefix("stoop connect ") else { return command.into() };
+    let (rest, comment) = match rest.find("    #") {
+        Some(at) => rest.split_at(at),
+        None => (rest, ""),
+    };
+    let message = match (&flags.message, &flags.file) {
+        (Some(message), _) => format!(" {}", quoted(message)),
+        (None, Some(file)) => format!(" --file {}", quoted(file.as_os_str())),
+        (None, None) => String::new(),
+    };
+    format!("stoop send {rest}{}{message}{comment}", if flags.reply { " --reply" } else { "" })
+}
+
+/// Returns the message: the argument, the file's contents, or standard input.
+fn message(flags: &Send) -> Result<Vec<u8>, Failure> {
+    match (&flags.message, flags.file.as_deref()) {
+        (Some(message), _) => Ok(message.as_bytes().to_vec()),
+        (None, Some(path)) if path != Path::new("-") => {
+            std::fs::read(path).map_err(|error| Failure::io(format!("read '{}'", shown(path)), &error))
+        }
+        _ => {
+            let mut message = Vec::new();
+            let read = io::stdin().lock().read_to_end(&mut message);
+            read.map_err(|error| Failure::io("read standard input", &error))?;
+            Ok(message)
+        }
+    }
+}
+
+fn open(path: &Path) -> Result<File, Failure> {
+    File::open(path).map_err(|error| Failure::io(format!("open '{}'", shown(path)), &error))
+}
+
+fn shown(path: &Path) -> String {
+    escaped(path.as_os_str().as_bytes()).to_string()
+}
+
+/// The message to send, and the time limit for everything.
+struct OutgoingMessage<'a> {
+    message: &'a [u8],
+    descriptors: &'a [BorrowedFd<'a>],
+    limit: &'a Deadline,
+    flags: &'a Send,
+}
+
+impl OutgoingMessage<'_> {
+    /// Sends it as one message. Without file descriptors this uses `plain`, which follows the rules
+    /// of the kind.
+    fn whole(&self, socket: &Socket, plain: impl Fn(&[u8]) -> stoop::Result<()>) -> Result<(), Failure> {
+        socket.set_write_timeout(self.limit.left())?;
+        let outgoing = Outgoing::new().descriptors(self.descriptors);
+        let sent = send_growing(socket, self.message.len(), || match self.descriptors {
+            [] => plain(self.message),
+            _ => socket.send_with(&[IoSlice::new(self.message)], &outgoing).map(drop),
+        });
+        sent.map_err(|error| self.failed(error, "it has not been taken"))
+    }
+
+    /// Prints the one message that is the answer.
+    fn answered(
+        &self,
+        socket: &Socket,
+        receive: impl FnOnce() -> stoop::Result<(Vec<u8>, stoop::Received)>,
+    ) -> Result<(), Failure> {
+        if !self.flags.reply {
+            return Ok(());
+        }
+        socket.set_read_timeout(self.limit.left())?;
+        let (answer, received) = receive().map_err(|error| self.failed(error, "it has not been answered"))?;
+        if socket.kind().is_connected() && received.is_end() {
+            let what = format!("'{}' ended the connection without an answer", self.flags.address);
+            return Err(Failure::new(Exit::Failed, what).into());
+        }
+        let sender = match received.credentials {
+            None => Who::from(&socket.peer()),
+            sender => Who::from(sender),
+        };
+        self.show(sender, (!received.from.is_unnamed()).then(|| Text::from(&received.from)), answer)
+    }
+
+    /// Sends it over a stream and shuts down the sending side. What is received is printed as it
+    /// arrives, or discarded. Both happen concurrently: a server that answers while it reads would
+    /// otherwise deadlock with this client.
+    fn over_stream(&self, stream: &Stream) -> Result<(), Failure> {
+        std::thread::scope(|scope| {
+            let sending = scope.spawn(|| {
+                let sent = self.pour(stream);
+                if !self.flags.reply {
+                    // No answer is wanted: wakes the other thread.
+                    let _ = stream.shutdown(Shutdown::Both);
+                }
+                sent
+            });
+            let heard = self.hear(stream);
+            if heard.is_err() {
+                // The rest need not be sent: wakes the other thread.
+                let _ = stream.shutdown(Shutdown::Both);
+            }
+            let sent = sending.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            if self.flags.reply { heard.and(sent) } else { sent }
+        })
+    }
+
+    fn pour(&self, stream: &Stream) -> Result<(), Failure> {
+        let mut rest = self.message;
+        let mut outgoing = Outgoing::new().descriptors(self.descriptors);
+        let mut carries = !self.descriptors.is_empty();
+        while carries || !rest.is_empty() {
+            stream.set_write_timeout(self.limit.left())?;
+            let taken = stream
+                .send_with(&[IoSlice::new(rest)], &outgoing)
+                .map_err(|error| self.failed(error, "it has not been taken"))?;
+            rest = &rest[taken..];
+            // The file descriptors were sent with the first byte.
+            (outgoing, carries) = (Outgoing::new(), false);
+        }
+        Ok(stream.shutdown(Shutdown::Write)?)
+    }
+
+    fn hear(&self, stream: &Stream) -> Result<(), Failure> {
+        let (mut answer, mut screen) = (Vec::new(), Screen::new(None));
+        let mut buffer = vec![0; PIECE_BYTES];
+        loop {
+            stream.set_read_timeout(self.limit.left())?;
+            let received = stream
+                .recv_with(&mut [IoSliceMut::new(&mut buffer)], Allow::NOTHING)
+                .map_err(|error| self.failed(error, "it has not been answered"))?;
+            match &buffer[..received.len] {
+                [] => break,
+                _ if !self.flags.reply => {}
+                piece if self.flags.json => answer.extend_from_slice(piece),
+                piece => screen.put(piece)?,
+            }
+        }
+        match self.flags.json && self.flags.reply {
+            true => self.show(Who::from(&stream.peer()), None, answer),
+            false => screen.finish(),
+        }
+    }
+
+    fn show(&self, sender: Who, from: Option<Text>, answer: Vec<u8>) -> Result<(), Failure> {
+        if !self.flags.json {
+            let mut screen = Screen::new(None);
+            return screen.put(&answer).and_then(|()| screen.finish());
+        }
+        let size = answer.len();
+        let message = Message { from, sender, size, descriptors: Vec::new(), data: Data(answer) };
+        Output::new(true, false).emit(&Event::Message(message))
+    }
+
+    /// Reports a failed call. A call that timed out, or whose file descriptors were refused, has
+    /// its own text.
+    fn failed(&self, error: stoop::Error, late: &str) -> Failure {
+        let address = &self.flags.address;
+        if let (true, Some(timeout)) = (error.is_would_block(), self.flags.timeout) {
+            let timeout = crate::time::show(timeout);
+            return Failure::new(
+                Exit::Failed,
+                format!("cannot send to '{address}': {late} within {timeout}"),
+            )
+            .into();
+        }
+        if error.kind() == ErrorKind::NotPermitted && !self.descriptors.is_empty() {
+            let what = format!("cannot pass descriptors to '{address}': operation not permitted (EPERM)");
+            return Failure::new(Exit::NotPermitted, what)
+                .why("the receiver takes no descriptors, and the kernel holds them back for it")
+                .next(format!(
+                    "stoop recv {address} --descriptors {}    # a receiver that does",
+                    self.descriptors.len()
+                ))
+                .into();
+        }
+        Failure::from(error).on(address)
+    }
+}
+
+/// A deadline, if there is one.
+struct Deadline(Option<Instant>);
+
+impl Deadline {
+    /// The shortest timeout that the kernel does not interpret as infinite.
+    const SHORTEST: Duration = Duration::from_millis(1);
+
+    fn from_now(timeout: Option<Duration>) -> Deadline {
+        Deadline(timeout.and_then(|timeout| Instant::now().checked_add(timeout)))
+    }
+
+    /// Returns how much time is left for the next call, or `None` without a limit.
+    fn left(&self) -> Option<Duration> {
+        self.0.map(|end| end.saturating_duration_since(Instant::now()).max(Deadline::SHORTEST))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_is_never_for_ever() {
+        assert_eq!(Deadline::from_now(None).left(), None);
+        assert_eq!(Deadline::from_now(Some(Duration::ZERO)).left(), Some(Deadline::SHORTEST));
+        let left = Deadline::from_now(Some(Duration::from_secs(60))).left().unwrap();
+        assert!(left > Duration::from_secs(50) && left <= Duration::from_secs(60));
+    }
+}

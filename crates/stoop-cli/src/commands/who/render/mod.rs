@@ -1,0 +1,6 @@
+//! Formats the details of a socket, for people and for programs. Pure, except for the names of
+//! users and groups.
+
+pub(super) mod hexdump;
+pub(super) mod json;
+pub(super) mod text;

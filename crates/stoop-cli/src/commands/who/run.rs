@@ -1,0 +1,206 @@
+//! Finds the socket, and shows what was gathered.
+
+use std::collections::{HashMap, HashSet};
+use std::thread;
+use std::time::Duration;
+
+use stoop_inspect::{Inspector, Options, Snapshot, Socket, SocketId};
+
+use super::detail::{self, Detail};
+use super::render::{json, text};
+use crate::args::Who;
+use crate::failure::Outcome;
+use crate::output::{print, status};
+use crate::sockets::{Completeness, ResolvedSelector, note};
+
+/// How long to observe whether a client is accepted.
+const OBSERVATION_TIME: Duration = Duration::from_millis(200);
+
+/// Shows the selected sockets.
+pub(crate) fn run(flags: &Who) -> Outcome {
+    let wanted = ResolvedSelector::new(&flags.which)?;
+    let mut inspector = Inspector::new(options());
+    let snapshot = inspector.snapshot();
+    let mut found = wanted.find(&snapshot);
+    let mut is_by_name = false;
+    if found.is_empty() {
+        found = wanted.of_that_name(&snapshot);
+        is_by_name = true;
+    }
+    if found.is_empty() {
+        status(&note(&snapshot.missing));
+        return Err(wanted.not_found(&flags.which, &snapshot, "who"));
+    }
+    let stuck = later(&mut inspector, &snapshot, &found).map(|later| stuck(&snapshot, &later, &found));
+    let mut clients = detail::clients(&snapshot, &found);
+    let mut text = Vec::new();
+    for &id in &found {
+        let looked_at = if is_by_name { Some(&wanted) } else { None };
+        let mut detail =
+            Detail::of(&snapshot, id, clients.remove(&id).unwrap_or_default(), looked_at, flags.peek);
+        detail.is_nobody_accepted = stuck.as_ref().is_some_and(|stuck| stuck.contains(&id));
+        if flags.json {
+            json::line(&detail, &mut text);
+        } else {
+            if !text.is_empty() {
+                text.push(b'\n');
+            }
+            text.extend(text::render(&detail, flags.all_clients).into_bytes());
+        }
+    }
+    print(&text)?;
+    status(&note(&snapshot.missing));
+    Ok(Completeness::of(&snapshot).exit())
+}
+
+fn options() -> Options {
+    let mut options = Options::default();
+    options.process_states = true;
+    options.workloads = true;
+    options.process_namespaces = true;
+    options.memory = true;
+    options.in_flight = true;
+    options
+}
+
+/// Takes a second snapshot a moment later if clients are waiting, to see whether any is accepted.
+fn later(inspector: &mut Inspector, snapshot: &Snapshot, found: &[SocketId]) -> Option<Snapshot> {
+    if found.iter().all(|&id| snapshot[id].waiting.is_empty()) {
+        return None;
+    }
+    thread::sleep(OBSERVATION_TIME);
+    Some(inspector.snapshot())
+}
+
+/// Returns the listeners whose first waiting client is still waiting in the later snapshot.
+fn stuck(snapshot: &Snapshot, later: &Snapshot, found: &[SocketId]) -> HashSet<SocketId> {
+    let key = |socket: &Socket| (socket.ino, socket.cookie);
+    let longest = |snapshot: &Snapshot, socket: &Socket| socket.waiting.first().map(|&id| key(&snapshot[id]));
+    let now: HashMap<_, _> =
+        later.sockets.iter().map(|socket| (key(socket), longest(later, socket))).collect();
+    let is_stuck = |&id: &SocketId| {
+        let first = longest(snapshot, &snapshot[id]);
+        first.is_some() && now.get(&key(&snapshot[id])) == Some(&first)
+    };
+    found.iter().copied().filter(is_stuck).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::detail::{Client, Limits, Now};
+    use super::super::file::{FileFacts, FileState, Status};
+    use super::super::warnings::warnings;
+    use super::*;
+    use crate::sockets::sample;
+    use stoop_inspect::{Pid, ProcessState, Queue, State};
+
+    /// Gathers a socket of the sample, with everything that root could see.
+    fn detail(snapshot: &Snapshot, at: usize) -> Detail<'_> {
+        let (id, socket) = (SocketId::new(at), &snapshot.sockets[at]);
+        let of_it = snapshot.connections().filter(|connection| connection.listener == Some(id));
+        let clients = of_it.filter(|connection| connection.server.is_some());
+        let clients = clients.map(|c| Client { client: c.client, server: c.server, peeked: None });
+        let status = Status {
+            mode: 0o777,
+            uid: 0,
+            gid: 0,
+            has_acl: true,
+            made: Some(std::time::UNIX_EPOCH + Duration::from_secs(1_700_000_000)),
+            others_may_enter: Some(true),
+        };
+        let file = socket.name.as_path().map(|path| FileFacts {
+            path: path.to_owned(),
+            bound: socket.file,
+            fate: FileState::There,
+            status: Some(status),
+            moved_to: None,
+            is_elsewhere: false,
+            asked: None,
+        });
+        Detail {
+            snapshot,
+            id,
+            socket,
+            clients: clients.collect(),
+            is_nobody_accepted: false,
+            is_queue_full: false,
+            file,
+            settings: Err("operation not permitted (EPERM)".into()),
+            peeked: None,
+            limits: Limits { somaxconn: Some(4096), max_dgram_qlen: Some(10) },
+            now: Now { since_boot: Duration::from_secs(100_000), ticks_per_second: 100 },
+        }
+    }
+
+    #[test]
+    fn portraits_are_as_they_were() {
+        let mut machine = sample::machine();
+        let database = machine.processes.get_mut(&Pid(812)).unwrap();
+        (database.start, database.state) = (Some(5_000_000), ProcessState::Stopped);
+        let mut of_database = detail(&machine, sample::DATABASE);
+        of_database.is_nobody_accepted = true;
+        of_database.clients[0].peeked = Some(Ok(b"SELECT \x1b\xff".to_vec()));
+        let mut of_bus = detail(&machine, sample::BUS);
+        let file = of_bus.file.as_mut().unwrap();
+        (file.fate, file.moved_to) = (FileState::Moved, Some("/run/dbus/old name".into()));
+        let mut text = String::new();
+        let mut json = Vec::new();
+        let waiting = detail(&machine, sample::WAITING);
+        let hostile = detail(&machine, sample::HOSTILE);
+        for detail in [&of_database, &of_bus, &waiting, &hostile] {
+            text.push_str(&text::render(detail, false));
+            text.push('\n');
+            json::line(detail, &mut json);
+        }
+        assert!(!text.contains(|c: char| c.is_control() && c != '\n'));
+        sample::golden("who.txt", &text);
+        sample::golden("who.json", std::str::from_utf8(&json).unwrap());
+    }
+
+    #[test]
+    fn each_fate_of_a_file_has_its_warning() {
+        let machine = sample::machine();
+        let codes = |fate: FileState| {
+            let mut detail = detail(&machine, sample::BUS);
+            detail.file.as_mut().unwrap().fate = fate;
+            warnings(&detail).iter().map(|warning| warning.code).collect::<Vec<_>>()
+        };
+        assert_eq!(codes(FileState::There), ["world_writable"]);
+        assert_eq!(codes(FileState::Gone), ["file_removed"]);
+        assert_eq!(codes(FileState::Replaced { by_socket: true }), ["file_replaced"]);
+        assert_eq!(codes(FileState::Moved), ["file_moved", "world_writable"]);
+        assert_eq!(codes(FileState::Unknown), [""; 0]);
+    }
+
+    #[test]
+    fn each_trouble_of_a_socket_has_its_warning() {
+        let machine = sample::machine();
+        let codes = |at: usize, adjust: &dyn Fn(&mut Socket), is_full: bool| {
+            let mut socket = machine.sockets[at].clone();
+            adjust(&mut socket);
+            let detail = Detail { socket: &socket, is_queue_full: is_full, ..detail(&machine, at) };
+            warnings(&detail).iter().map(|warning| warning.code).collect::<Vec<_>>()
+        };
+        let plain = |_: &mut Socket| {};
+        assert_eq!(codes(sample::BUS, &plain, false), ["world_writable"]);
+        assert_eq!(codes(sample::LOG, &plain, true), ["queue_full", "world_writable"]);
+        assert_eq!(codes(sample::BUS, &|bus| bus.shutdown.0 = true, false), ["shut_down", "world_writable"]);
+        assert_eq!(codes(sample::BUS, &|bus| bus.state = State::Bound, false), ["not_listening"]);
+        assert_eq!(codes(sample::BUS, &|bus| bus.owners.clear(), false), ["no_owner", "world_writable"]);
+        let in_flight = |bus: &mut Socket| bus.in_flight = Some(2);
+        assert_eq!(codes(sample::BUS, &in_flight, false), ["descriptors_in_flight", "world_writable"]);
+        let nearly = |bus: &mut Socket| bus.queue = Some(Queue::Backlog { waiting: 4, limit: 4 });
+        assert_eq!(codes(sample::BUS, &nearly, false), ["backlog_nearly_full", "world_writable"]);
+        let full = |bus: &mut Socket| bus.queue = Some(Queue::Backlog { waiting: 5, limit: 4 });
+        assert_eq!(codes(sample::BUS, &full, false), ["backlog_full", "world_writable"]);
+        assert_eq!(codes(sample::HOSTILE, &plain, false), ["backlog_full", "abstract_open"]);
+    }
+
+    #[test]
+    fn many_clients_are_counted_beyond_some() {
+        let machine = sample::busy();
+        let text = text::render(&detail(&machine, 0), false);
+        assert!(text.contains("more (--all-clients)"), "{text}");
+        assert!(!text::render(&detail(&machine, 0), true).contains("more ("));
+    }
+}

@@ -1,0 +1,77 @@
+//! Formats the answer for people: the question, the walk, the cause.
+
+use stoop::escaped;
+use stoop_inspect::Probe;
+use stoop_inspect::why::{Operation, Outcome, Who, symbol};
+
+use super::super::run::Answer;
+use super::listing::listing;
+use crate::failure::parts;
+
+/// Formats the answer as text: the question, the walk, the cause.
+pub(in crate::commands::why) fn render(answer: &Answer) -> Vec<u8> {
+    let verdict = &answer.verdict;
+    let mut text = format!("{}: {}\n\n", asked(answer), outcome(verdict.outcome));
+    let listing = listing(&answer.facts, verdict);
+    if !listing.is_empty() {
+        text += &listing;
+        text.push('\n');
+    }
+    let seen: Vec<String> = verdict.seen.iter().cloned().chain(answer.found.clone()).collect();
+    let why = std::slice::from_ref(&verdict.why);
+    let tried: Vec<String> = answer.tried.iter().map(|tried| compared(answer, tried)).collect();
+    text += &parts(&[
+        ("why:", why),
+        ("seen:", &seen),
+        ("note:", &verdict.caveats),
+        ("next:", &verdict.next),
+        ("tried:", &tried),
+    ]);
+    text.into_bytes()
+}
+
+/// Formats `connect to '/run/app.sock' as alice`.
+fn asked(answer: &Answer) -> String {
+    let question = &answer.facts.question;
+    let what = match question.operation {
+        Operation::Connect => format!("connect to '{}'", question.address),
+        Operation::Bind => format!("bind '{}'", question.address),
+        Operation::Send { len_bytes: 1 } => format!("send 1 byte to '{}'", question.address),
+        Operation::Send { len_bytes } => format!("send {len_bytes} bytes to '{}'", question.address),
+    };
+    let command = answer.facts.subject.as_ref().and_then(|subject| subject.command.as_ref());
+    match &question.subject {
+        Who::CurrentProcess => what,
+        Who::User(user) => format!("{what} as {}", escaped(user)),
+        Who::Process(pid) => {
+            let command = command.map_or(String::new(), |name| format!(" ({})", escaped(name)));
+            format!("{what} by process {pid}{command}")
+        }
+    }
+}
+
+fn outcome(outcome: Outcome) -> String {
+    match outcome {
+        Outcome::Succeeds => "would succeed".into(),
+        Outcome::Waits => "would wait, or fail with EAGAIN where it may not".into(),
+        Outcome::Fails(errno) => format!("would fail with {}", symbol(errno)),
+        Outcome::Unknown => "cannot be told from here".into(),
+    }
+}
+
+/// Formats the result of the attempt, and whether it agrees with the prediction.
+fn compared(answer: &Answer, tried: &Probe) -> String {
+    let came = match tried {
+        Probe::Succeeded => "it succeeds".to_owned(),
+        Probe::Failed(errno) => format!("it fails with {}", symbol(*errno)),
+        Probe::NotMade(why) => return format!("not made: {why}"),
+    };
+    match answer.agrees() {
+        Some(true) => format!("{came}, as predicted"),
+        Some(false) => format!(
+            "{came}, which was not predicted: please report that, with the output of the same command with --json \
+             (unless the world has changed meanwhile: run it again)"
+        ),
+        None => came,
+    }
+}
