@@ -14,11 +14,11 @@ pub(crate) fn of(error: &stoop::Error) -> Explanation {
 fn predicted(error: &stoop::Error) -> Option<Explanation> {
     let question = question(error)?;
     let verdict = why(&facts::gather(&question).ok()?);
-    if !foretells(&verdict, error) {
+    if !predicts(&verdict, error) {
         return None;
     }
     let mut explanation = Explanation::default();
-    explanation.next = verdict.next.into_iter().chain(walk(verdict.cause, &question)).collect();
+    explanation.next = verdict.next.into_iter().chain(show_path(verdict.cause, &question)).collect();
     explanation.why = verdict.why;
     explanation.seen = verdict.seen.into_iter().chain(verdict.caveats).collect();
     Some(explanation)
@@ -41,7 +41,7 @@ fn question(error: &stoop::Error) -> Option<Question> {
     Some(Question { operation, kind: error.socket_kind(), address, subject: Who::CurrentProcess })
 }
 
-fn foretells(verdict: &Verdict, error: &stoop::Error) -> bool {
+fn predicts(verdict: &Verdict, error: &stoop::Error) -> bool {
     match verdict.outcome {
         Outcome::Fails(errno) => Some(errno.raw_os_error()) == error.errno(),
         Outcome::Waits => error.is_would_block() || error.is_timed_out(),
@@ -50,7 +50,7 @@ fn foretells(verdict: &Verdict, error: &stoop::Error) -> bool {
 }
 
 /// Returns where to see more: the command that shows the path, if something in it is the cause.
-fn walk(cause: Cause, question: &Question) -> Option<String> {
+fn show_path(cause: Cause, question: &Question) -> Option<String> {
     let tells_more = matches!(
         cause,
         Cause::NoSearch

@@ -18,7 +18,7 @@ use crate::inherited::Inherited;
 use crate::output::{Event, Text};
 
 /// The delay before candidates are tried again while no server listens.
-const LOOK_AGAIN: Duration = Duration::from_millis(20);
+const RETRY_INTERVAL: Duration = Duration::from_millis(20);
 
 /// A server as given on the command line: an address, or a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,10 +64,10 @@ impl Endpoint {
         let candidates = candidates(name)?;
         let is_there = |candidate: &&Candidate| candidate.address.as_path().is_some_and(|path| path.exists());
         let Some(candidate) = candidates.iter().find(is_there).or(candidates.first()) else {
-            return Err(nobody(name, Vec::new()));
+            return Err(none_answers(name, Vec::new()));
         };
         let target = Target { kind: None, place: Place::Address(candidate.address.clone()) };
-        Ok((target, Some(why_there(name, candidate))))
+        Ok((target, Some(how_found(name, candidate))))
     }
 
     /// Connects a stream. Waits up to `timeout` for space in the backlog, and up to `wait` for a
@@ -130,15 +130,15 @@ fn first(
         }
         let hopeless = failures.iter().all(|(_, error)| !error.is_not_found() && !error.is_refused());
         if hopeless || started.elapsed() >= wait {
-            return Err(nobody(name, failures));
+            return Err(none_answers(name, failures));
         }
-        std::thread::sleep(LOOK_AGAIN);
+        std::thread::sleep(RETRY_INTERVAL);
     }
 }
 
 /// Reports that no candidate answers. A candidate that exists or must exist is explained. Otherwise
 /// the report lists the addresses tried.
-fn nobody(name: Name, failures: Vec<(&Candidate, stoop::Error)>) -> Failure {
+fn none_answers(name: Name, failures: Vec<(&Candidate, stoop::Error)>) -> Failure {
     let is_telling = |(candidate, error): &&(&Candidate, stoop::Error)| {
         !error.is_not_found() || !matches!(candidate.source, Source::Default(_))
     };
@@ -149,7 +149,7 @@ fn nobody(name: Name, failures: Vec<(&Candidate, stoop::Error)>) -> Failure {
 }
 
 fn not_reached(name: Name, candidate: &Candidate, error: &stoop::Error) -> Failure {
-    let report = Failure::of(error).seen(why_there(name, candidate));
+    let report = Failure::of(error).seen(how_found(name, candidate));
     match endpoints::recognise(&candidate.address).and_then(|service| service.group) {
         Some(group) if error.is_permission() => {
             report.seen(format!("as it is packaged, members of the group '{group}' may connect")).into()
@@ -159,11 +159,11 @@ fn not_reached(name: Name, candidate: &Candidate, error: &stoop::Error) -> Failu
 }
 
 /// Describes how a name led to an address.
-fn why_there(name: Name, candidate: &Candidate) -> String {
+fn how_found(name: Name, candidate: &Candidate) -> String {
     match &candidate.source {
         Source::Default(service) => {
             format!(
-                "no configuration names the address of '{}', and this is the default address of {}",
+                "nothing says where '{}' is, and this is the usual place of {}",
                 name.word(),
                 service.what
             )
@@ -173,7 +173,7 @@ fn why_there(name: Name, candidate: &Candidate) -> String {
 }
 
 fn not_found(name: Name, failures: &[(&Candidate, stoop::Error)]) -> Failure {
-    let what = format!("cannot find '{}': no socket at any of its default addresses", name.word());
+    let what = format!("cannot find '{}': no socket at any of its usual places", name.word());
     let report = Failure::new(Exit::Failed, what).why("it is not installed, or it has not been started");
     let report = failures.iter().fold(report, |report, (candidate, _)| {
         report.seen(format!("nothing at '{}', {}", candidate.address, candidate.source))
@@ -201,10 +201,10 @@ fn candidates(name: Name) -> Result<Vec<Candidate>, Failure> {
         docker_context: context.as_ref().map(|(name, host)| (name.as_str(), host.as_str())),
         crictl_config: crictl.as_ref().map(|(path, text)| (path.as_str(), text.as_str())),
     };
-    endpoints::find(name, &around).map_err(|elsewhere| not_here(name, &elsewhere))
+    endpoints::find(name, &around).map_err(|elsewhere| not_local(name, &elsewhere))
 }
 
-fn not_here(name: Name, elsewhere: &NotLocal) -> Failure {
+fn not_local(name: Name, elsewhere: &NotLocal) -> Failure {
     let report = Failure::new(Exit::Failed, format!("cannot reach '{}': {elsewhere}", name.word()))
         .why("stoop speaks over local sockets only");
     match &elsewhere.source {

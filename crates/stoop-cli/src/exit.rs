@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn codes_are_the_documented_set() {
+    fn exit_codes_match_the_documentation() {
         let codes: Vec<u8> = Exit::ALL.map(Exit::code).into();
         assert_eq!(codes, [0, 1, 2, 3, 4, 5, 6]);
         for exit in Exit::ALL {
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn every_class_of_error_has_its_code() {
+    fn every_error_kind_maps_to_an_exit_code() {
         let table = [
             (ErrorKind::InvalidAddress, 2),
             (ErrorKind::NotFound, 3),

@@ -88,7 +88,7 @@ impl Failure {
     /// Adapts a failed connect for a client command. If the command already waited, the report says
     /// so instead of recommending to wait. `again` turns suggested commands that connect into
     /// commands of this kind.
-    pub(crate) fn in_vain(self, waited: Option<Duration>, again: impl Fn(&str) -> String) -> Failure {
+    pub(crate) fn for_client(self, waited: Option<Duration>, again: impl Fn(&str) -> String) -> Failure {
         let Failure::Socket(error) = self else { return self };
         let mut report = Report::of(&error);
         if let Some(waited) = waited.filter(|_| error.is_not_found() || error.is_refused()) {
@@ -225,7 +225,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn four_parts_in_order_and_aligned() {
+    fn report_parts_are_ordered_and_aligned() {
         let report = Failure::new(Exit::Failed, "cannot frob '/x'")
             .why("nobody frobs")
             .seen("one")
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn io_errors_have_their_codes() {
+    fn io_errors_map_to_exit_codes() {
         let error = io::Error::from_raw_os_error(13);
         let Failure::Report(report) = Failure::io("read 'x'", &error) else { panic!("a report") };
         assert_eq!(

@@ -6,10 +6,10 @@
 use stoop::activation::{self, Activation};
 use stoop::{Connection, Datagram, ErrorKind, Kind, Place, SeqPacket, Stream, Target};
 
-use crate::args::Serving;
+use crate::args::BindFlags;
 use crate::exit::Exit;
 use crate::failure::{Failure, Report};
-use crate::target::{self, Server, kind_of};
+use crate::target::{self, BoundSocket, kind_of};
 
 /// An inherited socket, and the kind that is expected.
 #[derive(Debug)]
@@ -48,15 +48,15 @@ impl Inherited {
     }
 
     /// Converts it to a server of the expected kind, or of its own.
-    pub(crate) fn into_server(self, flags: &Serving) -> Result<Server, Failure> {
+    pub(crate) fn into_server(self, flags: &BindFlags) -> Result<BoundSocket, Failure> {
         let Inherited { socket, kind, name } = self;
-        self::heed(&socket, name.as_ref(), flags)?;
+        refuse_bind_flags(&socket, name.as_ref(), flags)?;
         let server = || {
             let address = socket.address()?;
             let mut server = match kind.map_or_else(|| socket.kind(), Ok)? {
-                Kind::Stream => Server::Stream(socket.into_listener()?),
-                Kind::SeqPacket => Server::SeqPacket(socket.into_seqpacket_listener()?),
-                Kind::Datagram => Server::Datagram(socket.into_datagram()?),
+                Kind::Stream => BoundSocket::Stream(socket.into_listener()?),
+                Kind::SeqPacket => BoundSocket::SeqPacket(socket.into_seqpacket_listener()?),
+                Kind::Datagram => BoundSocket::Datagram(socket.into_datagram()?),
             };
             server.set_policy(target::policy(&address, flags))?;
             Ok(server)
@@ -80,7 +80,11 @@ impl Inherited {
 }
 
 /// Refuses flags that only apply when a socket is bound.
-fn heed(socket: &activation::Passed, name: Option<&Target>, flags: &Serving) -> Result<(), Failure> {
+fn refuse_bind_flags(
+    socket: &activation::Passed,
+    name: Option<&Target>,
+    flags: &BindFlags,
+) -> Result<(), Failure> {
     let subject = name.map_or_else(|| format!("descriptor {}", socket.number()), Target::to_string);
     let given = [("--backlog", flags.backlog.is_some()), ("--replace", flags.replace)];
     let why = "the socket has its address already: whoever passed it has bound it (systemd: SocketMode= and its \

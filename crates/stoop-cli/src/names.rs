@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_and_numbers_are_read() {
+    fn names_and_ids_are_parsed() {
         assert_eq!((parse_user("root"), parse_user("0"), parse_user("12345")), (Ok(0), Ok(0), Ok(12345)));
         assert_eq!(parse_group("root"), Ok(0));
         for wrong in ["no-such-user-anywhere", "", "-1", "4294967295"] {

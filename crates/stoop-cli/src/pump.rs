@@ -18,7 +18,7 @@ const PIECE_BYTES: usize = 64 * 1024;
 
 /// Accepts file descriptors received with data, to close them: refusing them would lose the bytes
 /// they came with.
-pub(crate) const CLOSED_ON_ARRIVAL: Allow = Allow::descriptors(control::DESCRIPTORS_MAX);
+pub(crate) const DISCARD_DESCRIPTORS: Allow = Allow::descriptors(control::DESCRIPTORS_MAX);
 
 /// A source of pieces.
 pub(crate) trait Source {
@@ -125,16 +125,16 @@ impl Source for Receiver<'_> {
             Connection::Stream(stream) => {
                 self.buffer.resize(PIECE_BYTES, 0);
                 let received =
-                    stream.recv_with(&mut [IoSliceMut::new(&mut self.buffer)], CLOSED_ON_ARRIVAL)?;
+                    stream.recv_with(&mut [IoSliceMut::new(&mut self.buffer)], DISCARD_DESCRIPTORS)?;
                 Ok((received.len > 0).then(|| &self.buffer[..received.len]))
             }
             Connection::SeqPacket(socket) => {
-                let (message, received) = socket.recv_vec_with(CLOSED_ON_ARRIVAL)?;
+                let (message, received) = socket.recv_vec_with(DISCARD_DESCRIPTORS)?;
                 self.buffer = message;
                 Ok((!received.is_end()).then_some(&self.buffer))
             }
             Connection::Datagram(socket) => {
-                self.buffer = socket.recv_vec_with(CLOSED_ON_ARRIVAL)?.0;
+                self.buffer = socket.recv_vec_with(DISCARD_DESCRIPTORS)?.0;
                 Ok(Some(&self.buffer))
             }
         }
@@ -210,9 +210,9 @@ pub(crate) fn descriptor(connection: &Connection) -> BorrowedFd<'_> {
 
 /// How input is split into pieces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Cut {
+pub(crate) enum Split {
     /// As it arrives.
-    Anywhere,
+    AsRead,
     /// After each newline, which belongs to the piece before it.
     Lines,
     /// Not at all: one piece, even if it is empty.
@@ -223,7 +223,7 @@ pub(crate) enum Cut {
 #[derive(Debug)]
 pub(crate) struct Input<R> {
     reader: BufReader<R>,
-    cut: Cut,
+    split: Split,
     piece: Vec<u8>,
     done: bool,
     /// Its name in error messages.
@@ -231,15 +231,15 @@ pub(crate) struct Input<R> {
 }
 
 impl<R: Read> Input<R> {
-    pub(crate) fn new(reader: R, cut: Cut, name: impl Into<String>) -> Input<R> {
+    pub(crate) fn new(reader: R, split: Split, name: impl Into<String>) -> Input<R> {
         let reader = BufReader::with_capacity(PIECE_BYTES, reader);
-        Input { reader, cut, piece: Vec::new(), done: false, name: name.into() }
+        Input { reader, split, piece: Vec::new(), done: false, name: name.into() }
     }
 
     fn read(&mut self) -> std::io::Result<bool> {
         self.piece.clear();
-        match self.cut {
-            Cut::Anywhere => {
+        match self.split {
+            Split::AsRead => {
                 let bytes = loop {
                     match self.reader.fill_buf() {
                         Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
@@ -251,8 +251,8 @@ impl<R: Read> Input<R> {
                 self.reader.consume(len);
                 Ok(len > 0)
             }
-            Cut::Lines => Ok(self.reader.read_until(b'\n', &mut self.piece)? > 0),
-            Cut::Whole => {
+            Split::Lines => Ok(self.reader.read_until(b'\n', &mut self.piece)? > 0),
+            Split::Whole => {
                 self.reader.read_to_end(&mut self.piece)?;
                 Ok(!std::mem::replace(&mut self.done, true))
             }
@@ -286,22 +286,22 @@ mod tests {
     use stoop::{SeqPacket, Stream};
     use stoop_testkit::deadline;
 
-    fn pieces(bytes: &[u8], cut: Cut) -> Vec<Vec<u8>> {
-        let mut input = Input::new(bytes, cut, "test");
+    fn pieces(bytes: &[u8], split: Split) -> Vec<Vec<u8>> {
+        let mut input = Input::new(bytes, split, "test");
         std::iter::from_fn(|| input.next().unwrap().map(<[u8]>::to_vec)).collect()
     }
 
     #[test]
-    fn inputs_are_cut_as_told() {
-        assert_eq!(pieces(b"a\nbb\n\nc", Cut::Lines), [&b"a\n"[..], b"bb\n", b"\n", b"c"]);
-        assert_eq!(pieces(b"a\nb", Cut::Whole), [b"a\nb"]);
-        assert_eq!(pieces(b"", Cut::Whole), [b""]);
-        assert_eq!(pieces(b"", Cut::Lines), [] as [&[u8]; 0]);
-        assert_eq!(pieces(b"a\nb", Cut::Anywhere).concat(), b"a\nb");
+    fn inputs_are_split() {
+        assert_eq!(pieces(b"a\nbb\n\nc", Split::Lines), [&b"a\n"[..], b"bb\n", b"\n", b"c"]);
+        assert_eq!(pieces(b"a\nb", Split::Whole), [b"a\nb"]);
+        assert_eq!(pieces(b"", Split::Whole), [b""]);
+        assert_eq!(pieces(b"", Split::Lines), [] as [&[u8]; 0]);
+        assert_eq!(pieces(b"a\nb", Split::AsRead).concat(), b"a\nb");
     }
 
     #[test]
-    fn a_stream_comes_out_as_it_went_in() {
+    fn a_stream_is_copied_unchanged() {
         deadline(Duration::from_secs(20), || {
             let (one, other) = Stream::pair().unwrap();
             let (one, other) = (Connection::Stream(one), Connection::Stream(other));
@@ -310,7 +310,7 @@ mod tests {
             let (sent, received) = (Progress::default(), Progress::default());
             std::thread::scope(|scope| {
                 scope.spawn(|| {
-                    let mut input = Input::new(&bytes[..], Cut::Anywhere, "test");
+                    let mut input = Input::new(&bytes[..], Split::AsRead, "test");
                     assert!(matches!(pump(&mut input, &mut Sender(&one), &sent), End::Finished));
                     shut(&one, Shutdown::Write);
                 });
@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn packets_keep_their_bounds_and_the_empty_one_is_not_the_end() {
+    fn packets_keep_their_boundaries_even_if_empty() {
         let (one, other) = SeqPacket::pair().unwrap();
         other.set_pass_credentials(true).unwrap();
         let (one, other) = (Connection::SeqPacket(one), Connection::SeqPacket(other));

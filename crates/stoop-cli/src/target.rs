@@ -8,7 +8,7 @@ use stoop::{
     SocketFile, Stream, Target,
 };
 
-use crate::args::{Reach, Serving};
+use crate::args::{BindFlags, ConnectFlags};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::inherited::Inherited;
@@ -18,19 +18,19 @@ const DIRECTORY_MODE: u32 = 0o755;
 
 /// A server's socket, of any kind.
 #[derive(Debug)]
-pub(crate) enum Server {
+pub(crate) enum BoundSocket {
     Stream(Listener<Stream>),
     SeqPacket(Listener<SeqPacket>),
     Datagram(Datagram),
 }
 
-impl Server {
+impl BoundSocket {
     /// Returns the socket.
     pub(crate) fn socket(&self) -> &Socket {
         match self {
-            Server::Stream(listener) => listener,
-            Server::SeqPacket(listener) => listener,
-            Server::Datagram(socket) => socket,
+            BoundSocket::Stream(listener) => listener,
+            BoundSocket::SeqPacket(listener) => listener,
+            BoundSocket::Datagram(socket) => socket,
         }
     }
 
@@ -41,18 +41,18 @@ impl Server {
 
     pub(crate) fn set_policy(&mut self, policy: Policy) -> stoop::Result<()> {
         match self {
-            Server::Stream(listener) => listener.set_policy(policy),
-            Server::SeqPacket(listener) => listener.set_policy(policy),
-            Server::Datagram(socket) => socket.set_policy(policy),
+            BoundSocket::Stream(listener) => listener.set_policy(policy),
+            BoundSocket::SeqPacket(listener) => listener.set_policy(policy),
+            BoundSocket::Datagram(socket) => socket.set_policy(policy),
         }
     }
 
     /// Returns the socket file that it created, if any.
     pub(crate) fn file(&self) -> Option<&SocketFile> {
         match self {
-            Server::Stream(listener) => listener.file(),
-            Server::SeqPacket(listener) => listener.file(),
-            Server::Datagram(socket) => socket.file(),
+            BoundSocket::Stream(listener) => listener.file(),
+            BoundSocket::SeqPacket(listener) => listener.file(),
+            BoundSocket::Datagram(socket) => socket.file(),
         }
     }
 }
@@ -72,9 +72,9 @@ pub(crate) fn kind_of(target: &Target, flag: Option<Kind>) -> Result<Option<Kind
 pub(crate) fn serve(
     target: &Target,
     default_kind: Kind,
-    flags: &Serving,
+    flags: &BindFlags,
     adjust: impl FnOnce(Bind, Kind) -> Bind,
-) -> Result<Server, Failure> {
+) -> Result<BoundSocket, Failure> {
     let kind = kind_of(target, flags.kind.kind)?;
     let address = match &target.place {
         Place::Address(address) => address,
@@ -86,9 +86,9 @@ pub(crate) fn serve(
     let kind = kind.unwrap_or(default_kind);
     let bind = adjust(bind(address, flags), kind);
     Ok(match kind {
-        Kind::Stream => Server::Stream(bind.listen()?),
-        Kind::SeqPacket => Server::SeqPacket(bind.listen_seqpacket()?),
-        Kind::Datagram => Server::Datagram(bind.datagram()?),
+        Kind::Stream => BoundSocket::Stream(bind.listen()?),
+        Kind::SeqPacket => BoundSocket::SeqPacket(bind.listen_seqpacket()?),
+        Kind::Datagram => BoundSocket::Datagram(bind.datagram()?),
     })
 }
 
@@ -96,7 +96,7 @@ pub(crate) fn serve(
 pub(crate) type GivenFlag = (&'static str, bool);
 
 /// Returns the flags that set attributes of the socket file.
-pub(crate) fn about_the_file(flags: &Serving) -> [GivenFlag; 4] {
+pub(crate) fn about_the_file(flags: &BindFlags) -> [GivenFlag; 4] {
     [
         ("--mode", flags.mode.is_some()),
         ("--owner", flags.owner.is_some()),
@@ -115,7 +115,7 @@ pub(crate) fn refuse(flags: &[GivenFlag], subject: impl std::fmt::Display, why: 
         .into())
 }
 
-fn bind(address: &Address, flags: &Serving) -> Bind {
+fn bind(address: &Address, flags: &BindFlags) -> Bind {
     let mut bind = Bind::new(address).replace(flags.replace).policy(policy(address, flags));
     if let Some(mode) = flags.mode {
         bind = bind.mode(mode);
@@ -137,7 +137,7 @@ fn bind(address: &Address, flags: &Serving) -> Bind {
 
 /// Returns the policy: the clients named by the flags, else the library's default for such an
 /// address.
-pub(crate) fn policy(address: &Address, flags: &Serving) -> Policy {
+pub(crate) fn policy(address: &Address, flags: &BindFlags) -> Policy {
     if flags.allow_uid.is_empty() && flags.allow_gid.is_empty() {
         return if address.as_path().is_some() { Policy::everyone() } else { Policy::same_user() };
     }
@@ -150,7 +150,7 @@ pub(crate) fn policy(address: &Address, flags: &Serving) -> Policy {
 pub(crate) fn connect(
     target: &Target,
     inherited: Option<Inherited>,
-    flags: &Reach,
+    flags: &ConnectFlags,
     timeout: Option<Duration>,
 ) -> Result<Connection, Failure> {
     if let Some(inherited) = inherited {
@@ -189,7 +189,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn kinds_must_agree() {
+    fn contradicting_kinds_are_rejected() {
         let target = Target::parse("dgram:/x").unwrap();
         assert_eq!(kind_of(&target, Some(Kind::Datagram)).unwrap(), Some(Kind::Datagram));
         assert!(kind_of(&target, Some(Kind::Stream)).is_err());

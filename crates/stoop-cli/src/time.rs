@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn long_spans_are_told_in_two_units() {
+    fn long_durations_are_shown_in_two_units() {
         let table = [(0, "0s"), (8, "8s"), (725, "12m 5s"), (3600, "1h"), (273_600, "3d 4h"), (86_401, "1d")];
         for (seconds, text) in table {
             assert_eq!(about(Duration::from_secs(seconds)), text);
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn times_are_told_in_utc() {
+    fn times_are_shown_in_utc() {
         let table = [
             (0, "1970-01-01T00:00:00Z"),
             (951_782_400, "2000-02-29T00:00:00Z"),
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn spans_are_read() {
+    fn durations_are_parsed() {
         for (text, millis) in
             [("500ms", 500), ("2s", 2000), ("1.5s", 1500), ("1m", 60_000), ("2h", 7_200_000), ("0s", 0)]
         {
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_refused() {
+    fn invalid_durations_are_rejected() {
         for text in [
             "",
             "5",
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_shown_can_be_typed() {
+    fn shown_durations_can_be_parsed() {
         for millis in [0, 1, 500, 1000, 1500, 59_000, 60_000, 61_000, 3_600_000] {
             let span = Duration::from_millis(millis);
             assert_eq!(parse(&show(span)), Ok(span));

@@ -4,9 +4,9 @@
 //! |---|---|
 //! | `binary.rs` | locating the command; building it |
 //! | `run.rs` | starting a program, its input and output, its exit |
-//! | `parts.rs` | the parts of an error of the command |
+//! | `error_parts.rs` | the parts of an error of the command |
 //! | `ready.rs` | waiting for a server without side effects, through the kernel's table |
-//! | `place.rs` | a path for a socket, and the command serving there |
+//! | `serve.rs` | a path for a socket, and the command serving there |
 //! | `raw.rs` | clients in the test's own process, with plain system calls |
 //! | `web.rs` | a web server that does what it is told, even if invalid |
 //! | `sample.rs` | bytes and messages to send |
@@ -21,21 +21,21 @@
 mod binary;
 pub mod containerd;
 pub mod docker;
-mod parts;
-mod place;
+mod error_parts;
 mod raw;
 mod ready;
 mod run;
 mod sample;
+mod serve;
 pub mod web;
 
 /// Every socket type, by its name on the command line.
 pub const KINDS: [&str; 3] = ["stream", "dgram", "seqpacket"];
 
 pub use binary::binary;
-pub use parts::Part;
-pub use place::{place, serve};
+pub use error_parts::Part;
 pub use raw::Raw;
 pub use ready::{is_served, wait_gone, wait_served};
 pub use run::{LIMIT, Output, Run, Running, peer, program, stoop, stoop_as, verbs};
 pub use sample::{bytes, message, messages};
+pub use serve::{serve, socket_path};

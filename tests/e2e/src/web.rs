@@ -8,7 +8,7 @@ use std::thread;
 
 use stoop_testkit::{TempDir, public_tempdir};
 
-use crate::parts::Part;
+use crate::error_parts::Part;
 use crate::run::{Output, Run, stoop};
 
 /// A server that lives as long as the test. Every user may connect to its file.

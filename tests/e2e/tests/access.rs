@@ -6,7 +6,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 
-use stoop_e2e::{KINDS, Raw, Run, Running, place, stoop, stoop_as};
+use stoop_e2e::{KINDS, Raw, Run, Running, socket_path, stoop, stoop_as};
 use stoop_testkit::{NOBODY, is_root, skip};
 
 /// Starts a server and waits until it is ready: a datagram socket accepts messages a moment before
@@ -30,7 +30,7 @@ mod file {
         for kind in KINDS {
             for umask in ["000", "022", "077", "777"] {
                 for wanted in ["600", "660", "666", "620"] {
-                    let (_dir, place) = place();
+                    let (_dir, place) = socket_path();
                     let server = stoop(["serve", &place, "--kind", kind, "--mode", wanted]).umask(umask);
                     let _server = started(server);
                     // The bits are right from the moment that the socket takes clients.
@@ -43,7 +43,7 @@ mod file {
     #[test]
     fn without_a_mode_the_umask_decides() {
         for (umask, wanted) in [("022", 0o755), ("077", 0o700), ("000", 0o777)] {
-            let (_dir, place) = place();
+            let (_dir, place) = socket_path();
             let _server = started(stoop(["serve", &place]).umask(umask));
             assert_eq!(mode(&place), wanted);
         }
@@ -51,7 +51,7 @@ mod file {
 
     #[test]
     fn a_replacing_server_has_its_own_mode() {
-        let (_dir, place) = place();
+        let (_dir, place) = socket_path();
         let old = started(stoop(["serve", &place, "--mode", "666"]));
         let _new = stoop(["serve", &place, "--mode", "600", "--replace"]).umask("077").spawn();
         stoop_testkit::eventually(stoop_e2e::LIMIT, || mode(&place) == 0o600);
@@ -59,8 +59,8 @@ mod file {
     }
 
     #[test]
-    fn missing_directories_are_made_on_request() {
-        let (dir, _) = place();
+    fn missing_directories_are_created_on_request() {
+        let (dir, _) = socket_path();
         let place = dir.path().join("a/b/s").to_str().unwrap().to_owned();
         stoop(["serve", &place]).run().code(3).explains(&["error: ", &place]);
         let _server = started(stoop(["serve", &place, "--mkdir"]));
@@ -73,7 +73,7 @@ mod file {
             skip!("lacks root");
         }
         for (owner, group) in [("65534", "65534"), ("nobody", "nogroup")] {
-            let (_dir, place) = place();
+            let (_dir, place) = socket_path();
             let server = stoop(["serve", &place, "--owner", owner, "--group", group, "--mode", "600"]);
             let _server = started(server);
             let file = fs::metadata(&place).unwrap();
@@ -84,7 +84,7 @@ mod file {
 
     /// If no file is created, flags about one are not silently ignored.
     #[test]
-    fn flags_about_a_file_are_refused_where_there_is_none() {
+    fn file_flags_are_rejected_for_abstract_names() {
         let name = format!("@stoop-e2e-no-file-{}", std::process::id());
         let flags = [&["--mode", "600"][..], &["--owner", "0"], &["--group", "0"], &["--mkdir"]];
         for verb in ["serve", "recv"] {
@@ -98,8 +98,8 @@ mod file {
 
     /// The same if another process has bound the socket.
     #[test]
-    fn flags_about_a_file_are_refused_for_passed_sockets() {
-        let (_dir, place) = place();
+    fn file_flags_are_rejected_for_inherited_sockets() {
+        let (_dir, place) = socket_path();
         for flags in [&["--mode", "600"][..], &["--mkdir"], &["--backlog", "7"], &["--replace"]] {
             let listener = UnixListener::bind(&place).unwrap();
             let passed = stoop(["serve", "fd:0"]).args(flags).stdin(listener);
@@ -110,7 +110,7 @@ mod file {
 
     #[test]
     fn an_unknown_owner_is_an_error_before_anything_happens() {
-        let (_dir, place) = place();
+        let (_dir, place) = socket_path();
         let output = stoop(["serve", &place, "--owner", "no-such-user-here"]).run();
         assert!(matches!(output.code, Some(2 | 3)), "{output:?}");
         output.explains(&["no-such-user-here"]);
@@ -136,12 +136,12 @@ mod policy {
     }
 
     #[test]
-    fn a_user_who_is_not_allowed_hears_nothing() {
+    fn a_user_who_is_not_allowed_receives_nothing() {
         if !is_root() {
             skip!("lacks root");
         }
         for kind in KINDS {
-            let (_dir, place) = place();
+            let (_dir, place) = socket_path();
             let _server = started(only_root(&place, kind));
             nobody_hears_nothing(&place, kind);
             Raw::connect(kind, &place).unwrap().is_echoed(b"root is");
@@ -155,7 +155,7 @@ mod policy {
         }
         for kind in KINDS {
             for allowed in [["--allow-uid", "65534"], ["--allow-gid", "nogroup"], ["--allow-uid", "nobody"]] {
-                let (_dir, place) = place();
+                let (_dir, place) = socket_path();
                 let _server = started(only_root(&place, kind).args(allowed));
                 let client = stoop_as(NOBODY, ["send", &place, "welcome", "--kind", kind, "--reply"]);
                 client.run().ok().stdout_is(b"welcome");
@@ -179,7 +179,7 @@ mod policy {
     }
 
     #[test]
-    fn abstract_names_open_up_on_request() {
+    fn abstract_names_allow_other_users_on_request() {
         if !is_root() {
             skip!("lacks root");
         }
@@ -190,11 +190,11 @@ mod policy {
 
     /// A refused client does not stop the server.
     #[test]
-    fn the_refused_end_nothing() {
+    fn refused_clients_do_not_stop_the_server() {
         if !is_root() {
             skip!("lacks root");
         }
-        let (_dir, place) = place();
+        let (_dir, place) = socket_path();
         let mut server = started(only_root(&place, "stream"));
         for _ in 0..5 {
             stoop_as(NOBODY, ["connect", &place]).input("again\n").run().stdout_is(b"");

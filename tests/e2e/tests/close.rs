@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use stoop_e2e::{Raw, program, stoop, stoop_as};
 use stoop_testkit::{NOBODY, TempDir, has_program, is_root, public_tempdir, skip};
 
-fn place() -> (TempDir, PathBuf) {
+fn socket_path() -> (TempDir, PathBuf) {
     let dir = public_tempdir();
     let place = dir.path().join("s.sock");
     (dir, place)
@@ -18,8 +18,8 @@ fn inode(socket: &impl std::os::fd::AsFd) -> String {
 }
 
 #[test]
-fn one_connection_ends_at_both_ends_and_its_neighbour_goes_on() {
-    let (_dir, path) = place();
+fn one_connection_is_closed_at_both_ends_and_no_other() {
+    let (_dir, path) = socket_path();
     let listener = UnixListener::bind(&path).unwrap();
     let mut clients: Vec<_> = (0..2).map(|_| UnixStream::connect(&path).unwrap()).collect();
     let mut served: Vec<_> = (0..2).map(|_| listener.accept().unwrap().0).collect();
@@ -34,8 +34,8 @@ fn one_connection_ends_at_both_ends_and_its_neighbour_goes_on() {
 }
 
 #[test]
-fn several_are_listed_and_none_is_cut() {
-    let (_dir, path) = place();
+fn several_matches_are_listed_and_none_is_closed() {
+    let (_dir, path) = socket_path();
     let listener = UnixListener::bind(&path).unwrap();
     let clients: Vec<_> = (0..2).map(|_| Raw::connect("stream", path.to_str().unwrap()).unwrap()).collect();
     let served: Vec<_> = (0..2).map(|_| listener.accept().unwrap().0).collect();
@@ -49,8 +49,8 @@ fn several_are_listed_and_none_is_cut() {
 }
 
 #[test]
-fn it_is_asked_for_and_can_be_declined() {
-    let (_dir, path) = place();
+fn confirmation_is_required_and_can_be_declined() {
+    let (_dir, path) = socket_path();
     let listener = UnixListener::bind(&path).unwrap();
     let client = Raw::connect("stream", path.to_str().unwrap()).unwrap();
     let _served = listener.accept().unwrap();
@@ -69,8 +69,8 @@ fn it_is_asked_for_and_can_be_declined() {
 }
 
 #[test]
-fn a_client_that_waits_can_be_cut_too() {
-    let (_dir, path) = place();
+fn a_waiting_client_can_be_closed() {
+    let (_dir, path) = socket_path();
     let _listener = UnixListener::bind(&path).unwrap();
     let mut client = UnixStream::connect(&path).unwrap();
     stoop(["close", "--yes", &inode(&client)]).run().ok();
@@ -78,8 +78,8 @@ fn a_client_that_waits_can_be_cut_too() {
 }
 
 #[test]
-fn what_is_no_connection_is_refused() {
-    let (_dir, path) = place();
+fn sockets_without_a_connection_are_rejected() {
+    let (_dir, path) = socket_path();
     let _receiver = UnixDatagram::bind(&path).unwrap();
     stoop(["close", "--yes"]).arg(&path).run().code(1);
     let sender = UnixDatagram::unbound().unwrap();
@@ -102,11 +102,11 @@ fn what_is_no_connection_is_refused() {
 }
 
 #[test]
-fn nobody_cuts_what_is_not_theirs() {
+fn closing_requires_permission_to_trace() {
     if !is_root() {
         skip!("lacks root");
     }
-    let (_dir, path) = place();
+    let (_dir, path) = socket_path();
     let listener = UnixListener::bind(&path).unwrap();
     let client = Raw::connect("stream", path.to_str().unwrap()).unwrap();
     let _served = listener.accept().unwrap();

@@ -6,15 +6,15 @@ use std::io::Write;
 use std::os::unix::net::UnixListener;
 use std::time::Duration;
 
-use stoop_e2e::{KINDS, bytes, messages, peer, place, program, serve, stoop, wait_served};
+use stoop_e2e::{KINDS, bytes, messages, peer, program, serve, socket_path, stoop, wait_served};
 use stoop_testkit::{deadline, has_program, skip};
 
 mod streams {
     use super::*;
 
     #[test]
-    fn megabytes_come_back_exactly() {
-        let (_dir, place) = place();
+    fn megabytes_are_echoed_exactly() {
+        let (_dir, place) = socket_path();
         let _server = serve("stream", &place);
         for (len, seed) in [(0, 1), (1, 2), (65_536, 3), (8_000_000, 4)] {
             let sent = bytes(len, seed);
@@ -25,7 +25,7 @@ mod streams {
     /// Both directions at once, with different data in each.
     #[test]
     fn both_directions_are_independent() {
-        let (_dir, place) = place();
+        let (_dir, place) = socket_path();
         let listener = UnixListener::bind(&place).unwrap();
         let (ours, theirs) = (bytes(3_000_000, 5), bytes(2_000_000, 6));
         let client = stoop(["connect", &place]).input(ours.clone()).spawn();
@@ -48,8 +48,8 @@ mod streams {
 
     /// The end of the input is forwarded to the server; the reply may take any time.
     #[test]
-    fn a_slow_server_is_waited_for_after_the_end() {
-        let (_dir, place) = place();
+    fn a_slow_server_is_awaited_after_end_of_input() {
+        let (_dir, place) = socket_path();
         let server =
             stoop(["serve", &place, "--exec", "words=$(wc -w); sleep 1.5; echo $words words"]).spawn();
         wait_served(&place);
@@ -59,8 +59,8 @@ mod streams {
 
     /// A server that closes ends the client, even if its input continues.
     #[test]
-    fn the_servers_end_ends_it() {
-        let (_dir, place) = place();
+    fn the_server_closing_ends_the_conversation() {
+        let (_dir, place) = socket_path();
         let listener = UnixListener::bind(&place).unwrap();
         let client = stoop(["connect", &place]).open_input().spawn();
         let (mut stream, _) = deadline(Duration::from_secs(20), move || listener.accept().unwrap());
@@ -70,9 +70,9 @@ mod streams {
     }
 
     #[test]
-    fn wait_lets_the_server_come_later() {
+    fn wait_allows_the_server_to_start_later() {
         for kind in KINDS {
-            let (_dir, place) = place();
+            let (_dir, place) = socket_path();
             let mut client = stoop(["connect", &place, "--kind", kind, "--wait", "20s"]);
             if kind == "dgram" {
                 client = client.args(["--replies", "1"]);
@@ -86,8 +86,8 @@ mod streams {
 
     /// A connect waits for a full backlog, or gives up after the timeout.
     #[test]
-    fn timeout_limits_the_wait_for_room() {
-        let (_dir, place) = place();
+    fn timeout_limits_the_wait_for_backlog_space() {
+        let (_dir, place) = socket_path();
         let listener = UnixListener::bind(&place).unwrap();
         rustix::net::listen(&listener, 0).unwrap();
         let _first = std::os::unix::net::UnixStream::connect(&place).unwrap();
@@ -107,7 +107,7 @@ mod packets {
     #[test]
     fn lines_are_messages() {
         for kind in ["dgram", "seqpacket"] {
-            let (_dir, place) = place();
+            let (_dir, place) = socket_path();
             let recv = stoop(["recv", &place, "--kind", kind, "--count", "3", "--json"]).spawn();
             wait_served(&place);
             let mut client = stoop(["connect", &place, "--kind", kind]);
@@ -122,9 +122,9 @@ mod packets {
     }
 
     #[test]
-    fn whole_sends_all_of_it_as_one() {
+    fn whole_sends_the_input_as_one_message() {
         for kind in ["dgram", "seqpacket"] {
-            let (_dir, place) = place();
+            let (_dir, place) = socket_path();
             let recv = stoop(["recv", &place, "--kind", kind, "--count", "1", "--json"]).spawn();
             wait_served(&place);
             let mut client = stoop(["connect", &place, "--kind", kind, "--whole"]);
@@ -139,7 +139,7 @@ mod packets {
 
     #[test]
     fn replies_are_counted() {
-        let (_dir, place) = place();
+        let (_dir, place) = socket_path();
         let _server = serve("dgram", &place);
         let sent = messages(&[10, 20_000, 30, 100_000]);
         let client = stoop(["connect", &place, "--kind", "dgram", "--replies", "4"]);
@@ -147,8 +147,8 @@ mod packets {
     }
 
     #[test]
-    fn bind_gives_the_client_a_name_and_takes_it_away() {
-        let (dir, place) = place();
+    fn bind_creates_and_removes_the_clients_address() {
+        let (dir, place) = socket_path();
         let own = dir.path().join("own").to_str().unwrap().to_owned();
         let recv = stoop(["recv", &place, "--count", "1", "--json"]).spawn();
         wait_served(&place);
@@ -163,7 +163,7 @@ mod sending {
 
     #[test]
     fn messages_come_from_arguments_files_and_stdin() {
-        let (dir, place) = place();
+        let (dir, place) = socket_path();
         let file = dir.path().join("file");
         fs::write(&file, "from a file").unwrap();
         for kind in KINDS {
@@ -179,8 +179,8 @@ mod sending {
 
     /// A server that replies while the client is still sending must not deadlock with it.
     #[test]
-    fn large_streams_do_not_get_stuck() {
-        let (_dir, place) = place();
+    fn large_streams_do_not_deadlock() {
+        let (_dir, place) = socket_path();
         let _server = serve("stream", &place);
         let sent = bytes(4_000_000, 7);
         stoop(["send", &place, "--reply"]).input(sent.clone()).run().ok().stdout_is(&sent);
@@ -190,7 +190,7 @@ mod sending {
     /// One process opens a file, another reads it; refused if it was not requested.
     #[test]
     fn descriptors_are_passed() {
-        let (dir, place) = place();
+        let (dir, place) = socket_path();
         let letter = dir.path().join("letter");
         fs::write(&letter, "dear reader").unwrap();
         for kind in KINDS {
@@ -206,9 +206,9 @@ mod sending {
 
     /// Unrequested file descriptors are not accepted; since Linux 6.16 their sender gets an error.
     #[test]
-    fn descriptors_are_refused_where_none_are_wanted() {
+    fn descriptors_are_refused_by_default() {
         for kind in KINDS {
-            let (_dir, place) = place();
+            let (_dir, place) = socket_path();
             let recv = stoop(["recv", &place, "--kind", kind]).spawn();
             recv.wait_stderr("serving");
             let sent = stoop(["send", &place, "x", "--kind", kind, "--fd", "/dev/null"]).run();
@@ -230,7 +230,7 @@ mod sending {
     #[test]
     fn senders_are_known() {
         for kind in KINDS {
-            let (_dir, place) = place();
+            let (_dir, place) = socket_path();
             let recv = stoop(["recv", &place, "--kind", kind, "--count", "2", "--json"]).spawn();
             wait_served(&place);
             let senders: Vec<_> =
@@ -253,7 +253,7 @@ mod sending {
     fn records_cannot_be_forged() {
         let forged = "hello\n@0, process 1 (systemd), uid 0 (root), 6 bytes: reboot\n";
         for kind in KINDS {
-            let (_dir, place) = place();
+            let (_dir, place) = socket_path();
             let recv = stoop(["recv", &place, "--kind", kind, "--count", "1"]).spawn();
             wait_served(&place);
             let own = format!("@{}, process 1 (systemd), uid 0 (root)", std::process::id());
@@ -274,9 +274,9 @@ mod sending {
     }
 
     #[test]
-    fn recv_ends_by_signal_and_cleans_up() {
+    fn recv_removes_its_socket_on_a_signal() {
         for kind in KINDS {
-            let (_dir, place) = place();
+            let (_dir, place) = socket_path();
             let recv = stoop(["recv", &place, "--kind", kind]).spawn();
             wait_served(&place);
             recv.terminate().ok();
@@ -285,9 +285,9 @@ mod sending {
     }
 
     #[test]
-    fn recv_takes_many_clients_at_once() {
+    fn recv_accepts_many_clients_at_once() {
         for kind in ["stream", "seqpacket"] {
-            let (_dir, place) = place();
+            let (_dir, place) = socket_path();
             let recv = stoop(["recv", &place, "--kind", kind, "--count", "20"]).spawn();
             wait_served(&place);
             let clients: Vec<_> = (0..20).map(|_| stoop_e2e::Raw::connect(kind, &place).unwrap()).collect();
@@ -303,11 +303,11 @@ mod terminal {
     /// On a terminal: input is sent a line at a time, replies are shown, and the arrow key recalls
     /// the previous line.
     #[test]
-    fn lines_are_edited_and_remembered() {
+    fn lines_are_edited_with_a_history() {
         if !has_program("python3") {
             skip!("lacks python3");
         }
-        let (dir, place) = place();
+        let (dir, place) = socket_path();
         let answer = "while read -r line; do echo \"got $line.\"; done";
         let _server = stoop(["serve", &place, "--exec", answer]).spawn();
         wait_served(&place);
@@ -328,7 +328,7 @@ mod terminal {
         if !has_program("script") {
             skip!("lacks script");
         }
-        let (_dir, place) = place();
+        let (_dir, place) = socket_path();
         for kind in KINDS {
             let server = serve(kind, &place);
             let send = format!("'{}' send '{place}' --kind {kind} --reply", stoop_e2e::binary().display());
@@ -341,11 +341,11 @@ mod terminal {
 
     /// Data from a server cannot control the terminal.
     #[test]
-    fn control_characters_are_made_visible() {
+    fn control_characters_are_escaped() {
         if !has_program("script") {
             skip!("lacks script");
         }
-        let (dir, place) = place();
+        let (dir, place) = socket_path();
         let file = dir.path().join("hostile");
         fs::write(&file, "before\u{1b}[31mafter\n").unwrap();
         let _server = stoop(["serve", &place, "--send", file.to_str().unwrap()]).spawn();
@@ -359,11 +359,11 @@ mod terminal {
 /// Tests with other programs as peers are in `interop.rs`; this one only checks that an unread
 /// reply does no harm.
 #[test]
-fn a_peer_that_resets_is_an_end() {
+fn a_reset_by_the_peer_is_the_end() {
     if !has_program("python3") {
         skip!("lacks python3");
     }
-    let (_dir, place) = place();
+    let (_dir, place) = socket_path();
     let mut recv = stoop(["recv", &place, "--kind", "stream"]).spawn();
     wait_served(&place);
     peer(["reset", "stream", &place]).run().ok();

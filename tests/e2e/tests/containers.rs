@@ -86,7 +86,7 @@ fn a_container_that_uses_a_socket_of_the_host_is_named() {
 }
 
 #[test]
-fn a_server_in_a_container_is_found_under_the_path_of_the_host() {
+fn a_server_in_a_container_is_found_by_its_host_path() {
     if let Some(reason) = Containerd::lacks() {
         skip!("{reason}");
     }

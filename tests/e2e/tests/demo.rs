@@ -19,13 +19,13 @@ fn plays(run: stoop_e2e::Run, directory: &std::path::Path) {
 }
 
 #[test]
-fn the_demo_holds_what_it_says() {
+fn every_check_of_the_demo_passes() {
     let dir = stoop_testkit::public_tempdir();
     plays(stoop(["demo"]), dir.path());
 }
 
 #[test]
-fn the_demo_plays_for_an_ordinary_user() {
+fn the_demo_runs_as_an_ordinary_user() {
     if !is_root() {
         skip!("lacks root");
     }
@@ -71,7 +71,7 @@ fn every_verb_has_its_manual_page() {
 }
 
 #[test]
-fn completions_are_scripts_their_shells_take() {
+fn completion_scripts_are_valid() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let script = stoop(["completions", shell]).run().ok();
         assert!(script.text().contains("stoop") && script.text().contains("allow-uid"), "{shell}");

@@ -42,7 +42,7 @@ fn create(daemon: &Dockerd, name: &str, more: Value) {
 }
 
 #[test]
-fn a_container_lives_its_life_through_the_socket() {
+fn a_container_is_managed_over_the_socket() {
     let daemon = match Dockerd::start() {
         Ok(daemon) => daemon,
         Err(reason) => skip!("{reason}"),

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use stoop_e2e::{KINDS, Output, place, program, serve, stoop, stoop_as, verbs, wait_served};
+use stoop_e2e::{KINDS, Output, program, serve, socket_path, stoop, stoop_as, verbs, wait_served};
 use stoop_testkit::{NOBODY, is_root, public_tempdir, skip};
 
 /// The four parts, in their order and with their indentation; "seen" and "next" may have several
@@ -35,7 +35,7 @@ fn explained(output: Output, code: i32, words: &[&str]) {
 #[test]
 fn only_a_client_was_started() {
     for kind in KINDS {
-        let (_dir, place) = place();
+        let (_dir, place) = socket_path();
         let output = stoop(["connect", &place, "--kind", kind]).run();
         explained(output, 3, &[&place, "ENOENT", "no server", "next: stoop serve"]);
     }
@@ -44,8 +44,8 @@ fn only_a_client_was_started() {
 }
 
 #[test]
-fn the_server_has_gone() {
-    let (_dir, place) = place();
+fn a_client_of_a_stale_socket() {
+    let (_dir, place) = socket_path();
     serve("stream", &place).kill();
     explained(stoop(["connect", &place]).run(), 3, &["ECONNREFUSED", "stale", "next: stoop serve"]);
 }
@@ -56,7 +56,7 @@ fn a_client_of_the_wrong_kind() {
     for (served, tried) in
         [("dgram", "stream"), ("stream", "dgram"), ("seqpacket", "stream"), ("stream", "seqpacket")]
     {
-        let (_dir, place) = place();
+        let (_dir, place) = socket_path();
         let _server = serve(served, &place);
         let output = stoop(["connect", &place, "--kind", tried]).run();
         let prose = |kind: &str| if kind == "dgram" { "datagram".to_owned() } else { kind.to_owned() };
@@ -75,7 +75,7 @@ fn a_client_without_write_permission() {
     if !is_root() {
         skip!("lacks root");
     }
-    let (_dir, place) = place();
+    let (_dir, place) = socket_path();
     let server = stoop(["serve", &place, "--mode", "640"]).spawn();
     server.wait_stderr("serving");
     let output = stoop_as(NOBODY, ["connect", &place]).run();
@@ -83,11 +83,11 @@ fn a_client_without_write_permission() {
 }
 
 #[test]
-fn a_directory_that_lets_nobody_through() {
+fn a_directory_without_search_permission() {
     if !is_root() {
         skip!("lacks root");
     }
-    let (dir, _) = place();
+    let (dir, _) = socket_path();
     let closed = dir.path().join("closed");
     fs::create_dir(&closed).unwrap();
     let place = closed.join("s").to_str().unwrap().to_owned();
@@ -104,7 +104,7 @@ fn a_server_where_it_may_not_create() {
     if !is_root() {
         skip!("lacks root");
     }
-    let (dir, _) = place();
+    let (dir, _) = socket_path();
     let readable = dir.path().join("readable");
     fs::create_dir(&readable).unwrap();
     fs::set_permissions(&readable, fs::Permissions::from_mode(0o755)).unwrap();
@@ -116,7 +116,7 @@ fn a_server_where_it_may_not_create() {
 
 #[test]
 fn a_server_without_a_directory() {
-    let (dir, _) = place();
+    let (dir, _) = socket_path();
     let missing = dir.path().join("missing");
     let place = missing.join("deeper/s").to_str().unwrap().to_owned();
     explained(stoop(["serve", &place]).run(), 3, &["ENOENT", missing.to_str().unwrap()]);
@@ -126,7 +126,7 @@ fn a_server_without_a_directory() {
 /// suggested again.
 #[test]
 fn a_message_without_a_server() {
-    let (_dir, place) = place();
+    let (_dir, place) = socket_path();
     let output = stoop(["send", &place, "two words", "--reply"]).run();
     let again = format!("stoop send {place} --wait 10s --reply 'two words'    #");
     assert!(!output.stderr.contains("stoop connect"), "{}", output.stderr);
@@ -168,7 +168,7 @@ fn a_descriptor_that_cannot_be_used() {
 #[test]
 fn a_message_that_is_too_large() {
     for kind in ["dgram", "seqpacket"] {
-        let (_dir, place) = place();
+        let (_dir, place) = socket_path();
         let recv = stoop(["recv", &place, "--kind", kind, "--count", "1"]).spawn();
         wait_served(&place);
         let output = stoop(["send", &place, "--kind", kind]).input(vec![b'x'; 20_000_000]).run();
@@ -185,16 +185,16 @@ fn a_message_that_is_too_large() {
 
 #[test]
 fn an_empty_seqpacket_message_is_refused() {
-    let (_dir, place) = place();
+    let (_dir, place) = socket_path();
     let _server = serve("seqpacket", &place);
     let output = stoop(["send", &place, ""]).run().code(5);
     output.explains(&["empty", "end of the connection"]);
 }
 
 #[test]
-fn an_answer_that_does_not_come() {
+fn a_reply_that_does_not_arrive() {
     for kind in KINDS {
-        let (_dir, place) = place();
+        let (_dir, place) = socket_path();
         let server = stoop(["serve", &place, "--kind", kind, "--exec", "sleep 5"]).spawn();
         wait_served(&place);
         let run = stoop(["send", &place, "hello?", "--kind", kind, "--reply", "--timeout", "300ms"]);
@@ -206,7 +206,7 @@ fn an_answer_that_does_not_come() {
 /// Every exit code of this part of the command, each with a way to produce it.
 #[test]
 fn exit_codes_are_the_documented_set() {
-    let (dir, place) = place();
+    let (dir, place) = socket_path();
     let _server = serve("seqpacket", &place);
     stoop(["--help"]).run().code(0);
     stoop(["send", &place, "x"]).run().code(0);
@@ -238,7 +238,7 @@ fn exit_codes_are_the_documented_set() {
 /// A value that cannot match anything is not an empty result: it is rejected, with the expected
 /// form.
 #[test]
-fn values_that_can_name_nothing_are_refused() {
+fn values_that_match_nothing_are_rejected() {
     for (line, words) in [
         (&["ls", "--netns", "stoop-no-such-netns"][..], &["no network namespace", "/run/netns"][..]),
         (&["tree", "--netns", "stoop-no-such-netns"], &["no network namespace"]),
@@ -277,7 +277,7 @@ fn values_that_can_name_nothing_are_refused() {
 /// A file may have any name; one that looks like another address form is reachable with a directory
 /// in front.
 #[test]
-fn a_file_that_is_called_like_a_process_is_reached() {
+fn a_file_named_like_a_selector_is_reached() {
     let dir = public_tempdir();
     let _server = std::os::unix::net::UnixListener::bind(dir.path().join("pid:abc")).unwrap();
     let text = stoop(["who", "./pid:abc"]).inside(dir.path()).run().seen().text();
@@ -308,8 +308,8 @@ fn help_and_manual_list_the_exit_codes() {
 
 /// If the reader of the output closes it early, that is not a failure.
 #[test]
-fn a_closed_stdout_is_no_failure() {
-    let (dir, place) = place();
+fn a_closed_stdout_is_not_a_failure() {
+    let (dir, place) = socket_path();
     let file = dir.path().join("big");
     fs::write(&file, vec![b'x'; 3_000_000]).unwrap();
     let server = stoop(["serve", &place, "--send", file.to_str().unwrap()]).spawn();

@@ -29,7 +29,7 @@ const PAGES_AT_ONCE: usize = 3;
 const MARK: char = '\u{1e}';
 
 #[test]
-fn every_run_in_the_guide_is_true() {
+fn every_console_block_in_the_guide_is_true() {
     let only = std::env::var("STOOP_GUIDE").unwrap_or_default();
     let queue: VecDeque<Page> =
         pages().into_iter().filter(|page| page.name.contains(&only) && page.runs_something()).collect();
@@ -78,7 +78,7 @@ fn links_includes_and_facts_resolve() {
 
 /// Tests of the matcher itself, so that a page cannot pass by accident.
 #[test]
-fn the_matcher_tells_lines_apart() {
+fn the_matcher_distinguishes_lines() {
     let fits = |wanted: &[&str], got: &[&str]| lines_match(wanted, got);
     assert!(fits(&["a", "…", "z"], &["a", "z"]) && fits(&["a", "…", "z"], &["a", "b", "c", "z"]));
     assert!(fits(&["pid … said …"], &["pid 12 said hello"]) && fits(&[], &[]));
@@ -183,7 +183,7 @@ fn try_page(page: &Page, home: &Path) -> Vec<String> {
     match page.needs.iter().find(|need| !available(need)) {
         Some(need) => {
             let reason = format!("page {} lacks {need}", page.name);
-            record_skip("every_run_in_the_guide_is_true", &reason);
+            record_skip("every_console_block_in_the_guide_is_true", &reason);
             Vec::new()
         }
         None => run_page(page, home),

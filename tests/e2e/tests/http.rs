@@ -25,7 +25,7 @@ fn python(files: &[(&str, &[u8])]) -> (TempDir, String, stoop_e2e::Running) {
 }
 
 #[test]
-fn what_python_serves_arrives_exactly() {
+fn bodies_from_python_arrive_unchanged() {
     let large = bytes(5_000_000, 1);
     let (_dir, path, _server) = python(&[("large", &large), ("small.json", br#"{"a":[1]}"#)]);
     stoop(["http", &path, "/large"]).run().ok().stdout_is(&large);
@@ -41,7 +41,7 @@ fn what_python_serves_arrives_exactly() {
 }
 
 #[test]
-fn curl_hears_the_same() {
+fn responses_equal_those_curl_gets() {
     if !has_program("curl") {
         skip!("lacks curl");
     }
@@ -52,7 +52,7 @@ fn curl_hears_the_same() {
 }
 
 #[test]
-fn what_is_sent_is_what_was_given() {
+fn requests_are_sent_as_given() {
     let (server, requests) = Web::listening();
     server.ask(&["/a b?c={}"]).run().ok();
     let (head, body) = requests.recv_timeout(LIMIT).unwrap();
@@ -89,7 +89,7 @@ fn what_is_sent_is_what_was_given() {
 }
 
 #[test]
-fn standard_input_is_sent_as_it_comes() {
+fn standard_input_is_streamed() {
     let (heard, pieces) = mpsc::channel();
     let server = Web::new(move |mut stream| {
         assert!(header(&mut stream).contains("transfer-encoding: chunked"));
@@ -117,7 +117,7 @@ fn standard_input_is_sent_as_it_comes() {
 }
 
 #[test]
-fn answers_are_shown_as_they_come() {
+fn responses_are_streamed() {
     let (go_on, next) = mpsc::channel::<()>();
     let server = Web::new(move |mut stream| {
         header(&mut stream);
@@ -138,7 +138,7 @@ fn answers_are_shown_as_they_come() {
 }
 
 #[test]
-fn json_lines_are_the_contract_for_machines() {
+fn json_lines_are_stable() {
     let server = Web::answering(answer("x: 1\r\nX: ü\r\ncontent-type: text/plain\r\n", "grün\0".as_bytes()));
     let lines = server.ask(&["/", "--json"]).run().ok().json();
     assert_eq!(lines.len(), 3, "{lines:?}");
@@ -178,7 +178,7 @@ fn a_body_goes_into_a_file_and_an_error_does_not() {
 }
 
 #[test]
-fn a_server_that_starts_later_is_waited_for() {
+fn wait_allows_the_server_to_start_later() {
     let dir = tempdir();
     let path = dir.path().join("s").to_str().unwrap().to_owned();
     let asking = stoop(["http", &path, "/", "--wait", "20s"]).spawn();
@@ -211,7 +211,7 @@ fn upgrading(content_type: &str, frame: fn(&[u8]) -> Vec<u8>) -> Web {
 }
 
 #[test]
-fn after_an_upgrade_each_side_has_its_own_end() {
+fn upgraded_connections_close_each_direction_separately() {
     let server = upgrading("text/plain", <[u8]>::to_vec);
     let mut talking = server.ask(&["POST", "/", "--upgrade", "tcp"]).open_input().spawn();
     talking.wait_stdout("welcome");
@@ -231,7 +231,7 @@ fn after_an_upgrade_each_side_has_its_own_end() {
 
 /// A server may close the connection before the end of our input.
 #[test]
-fn after_an_upgrade_the_server_may_go_first() {
+fn upgraded_servers_may_close_first() {
     let server = Web::new(|mut stream| {
         header(&mut stream);
         let head = "HTTP/1.1 101 UPGRADED\r\nconnection: Upgrade\r\nupgrade: tcp\r\n\r\n";
@@ -244,7 +244,7 @@ fn after_an_upgrade_the_server_may_go_first() {
 }
 
 #[test]
-fn dockers_streams_are_told_apart() {
+fn docker_streams_are_demultiplexed() {
     fn alternating(bytes: &[u8]) -> Vec<u8> {
         let frame = |number: u8, bytes: &[u8]| {
             [&[number, 0, 0, 0][..], &u32::try_from(bytes.len()).unwrap().to_be_bytes(), bytes].concat()
@@ -266,7 +266,7 @@ fn dockers_streams_are_told_apart() {
 }
 
 #[test]
-fn a_terminal_sees_indented_json_and_nothing_that_drives_it() {
+fn a_terminal_gets_indented_and_escaped_json() {
     if !has_program("python3") {
         skip!("lacks python3");
     }
@@ -293,7 +293,7 @@ fn peak_memory(pid: u32) -> u64 {
 }
 
 #[test]
-fn large_bodies_take_no_memory() {
+fn large_bodies_are_not_buffered() {
     const LEN: usize = 256 << 20;
     const PEAK_KIB: u64 = 64 << 10;
     let (reached, at_the_end) = mpsc::channel::<()>();
@@ -331,7 +331,7 @@ fn large_bodies_take_no_memory() {
 }
 
 #[test]
-fn docker_is_found_as_its_own_client_finds_it() {
+fn docker_resolves_as_in_its_own_client() {
     let server = Web::answering(answer("", b"docker"));
     let home = tempdir();
     let host = format!("unix://{}", server.path);

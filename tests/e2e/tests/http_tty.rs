@@ -20,7 +20,7 @@ fn with_a_terminal(mut stream: UnixStream) {
 }
 
 #[test]
-fn a_terminal_is_passed_on_and_given_back() {
+fn tty_passes_keys_and_restores_the_terminal() {
     if !has_program("python3") {
         skip!("lacks python3");
     }
@@ -33,7 +33,7 @@ fn a_terminal_is_passed_on_and_given_back() {
 }
 
 #[test]
-fn without_a_terminal_there_is_none_to_give() {
+fn tty_requires_a_terminal() {
     let (server, requests) = Web::listening();
     let output = server.ask(&["POST", "/attach", "--upgrade", "tcp", "--tty"]).run();
     output.code(2).explains(&["--tty needs a terminal"]);

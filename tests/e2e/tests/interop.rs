@@ -108,7 +108,7 @@ mod python {
     }
 
     #[test]
-    fn talks_on_abstract_names_both_ways() {
+    fn abstract_names_work_in_both_directions() {
         needs!("python3");
         for kind in ["stream", "dgram", "seqpacket"] {
             let name = format!("@stoop-e2e-{kind}-{}", id());
@@ -124,7 +124,7 @@ mod python {
 
     /// The socket type need not be named: stoop detects it.
     #[test]
-    fn stoop_finds_the_kind_out() {
+    fn stoop_detects_the_kind() {
         needs!("python3");
         for kind in ["stream", "seqpacket"] {
             let server = serve(|place| peer(["echo", kind, place]));
@@ -148,7 +148,7 @@ mod python {
     }
 
     #[test]
-    fn megabytes_pass_exactly() {
+    fn megabytes_are_exchanged_exactly() {
         needs!("python3");
         let sent = bytes(5_000_000, 1);
         let server = serve(|place| peer(["echo", "stream", place]));
@@ -172,7 +172,7 @@ mod socat {
     }
 
     #[test]
-    fn stream_both_ways() {
+    fn streams_in_both_directions() {
         needs!("socat");
         let sent = bytes(300_000, 2);
         let server = serve(|place| server(format!("UNIX-LISTEN:{place},fork"), "EXEC:cat"));
@@ -182,7 +182,7 @@ mod socat {
     }
 
     #[test]
-    fn datagrams_both_ways() {
+    fn datagrams_in_both_directions() {
         needs!("socat");
         let server = serve(|place| server(format!("UNIX-RECVFROM:{place},fork"), "PIPE"));
         connect_echoes(&server.place, Some("dgram"), &messages(&[60_000]));
@@ -198,7 +198,7 @@ mod socat {
     }
 
     #[test]
-    fn seqpackets_both_ways() {
+    fn seqpackets_in_both_directions() {
         needs!("socat");
         let sent = messages(&LENS);
         let server = serve(|place| server(format!("UNIX-LISTEN:{place},socktype=5,fork"), "EXEC:cat"));
@@ -212,7 +212,7 @@ mod nc {
     use super::*;
 
     #[test]
-    fn stream_both_ways() {
+    fn streams_in_both_directions() {
         needs!("nc.openbsd");
         let (ours, theirs) = (bytes(300_000, 3), bytes(200_000, 4));
         let dir = tempdir();
@@ -233,7 +233,7 @@ mod nc {
     }
 
     #[test]
-    fn datagrams_both_ways() {
+    fn datagrams_in_both_directions() {
         needs!("nc.openbsd");
         let dir = tempdir();
         let place = dir.path().join("s").to_str().unwrap().to_owned();
@@ -251,7 +251,7 @@ mod ncat {
     use super::*;
 
     #[test]
-    fn stream_both_ways() {
+    fn streams_in_both_directions() {
         needs!("ncat");
         // More than two pipes hold, and ncat waits for its program while that waits for ncat; at the end of
         // the input it throws the answer away.
@@ -262,7 +262,7 @@ mod ncat {
     }
 
     #[test]
-    fn datagrams_both_ways() {
+    fn datagrams_in_both_directions() {
         needs!("ncat");
         let dir = tempdir();
         let place = dir.path().join("s").to_str().unwrap().to_owned();
@@ -318,7 +318,7 @@ mod stoop_itself {
 
     /// Records far larger than other tools forward whole, one by one and exact.
     #[test]
-    fn large_messages_pass_whole() {
+    fn large_messages_are_not_truncated() {
         for kind in ["dgram", "seqpacket"] {
             let server = serve_echo(kind);
             for len in [8_193, 16_385, 100_000, 200_000] {

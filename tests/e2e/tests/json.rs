@@ -2,7 +2,7 @@
 //! preserved.
 
 use serde_json::Value;
-use stoop_e2e::{KINDS, Raw, place, stoop, wait_served};
+use stoop_e2e::{KINDS, Raw, socket_path, stoop, wait_served};
 
 /// The schema number and the event name of every line.
 #[track_caller]
@@ -16,9 +16,9 @@ fn events(lines: &[Value]) -> Vec<&str> {
 }
 
 #[test]
-fn serve_tells_the_life_of_its_connections() {
+fn serve_reports_accepted_and_closed_connections() {
     for kind in ["stream", "seqpacket"] {
-        let (_dir, place) = place();
+        let (_dir, place) = socket_path();
         let server = stoop(["serve", &place, "--kind", kind, "--json", "--mode", "600"]).spawn();
         wait_served(&place);
         let client = Raw::connect(kind, &place).unwrap();
@@ -37,9 +37,9 @@ fn serve_tells_the_life_of_its_connections() {
 }
 
 #[test]
-fn recv_gives_messages_with_their_senders() {
+fn recv_reports_messages_with_their_senders() {
     for kind in KINDS {
-        let (_dir, place) = place();
+        let (_dir, place) = socket_path();
         let recv = stoop(["recv", &place, "--kind", kind, "--json", "--count", "1"]).spawn();
         wait_served(&place);
         stoop(["send", &place, "grüße", "--kind", kind]).run().ok();
@@ -51,8 +51,8 @@ fn recv_gives_messages_with_their_senders() {
 }
 
 #[test]
-fn bytes_that_are_no_text_are_base64() {
-    let (_dir, place) = place();
+fn bytes_that_are_not_utf8_are_base64() {
+    let (_dir, place) = socket_path();
     let recv = stoop(["recv", &place, "--json", "--count", "2", "--kind", "seqpacket"]).spawn();
     wait_served(&place);
     let client = Raw::connect("seqpacket", &place).unwrap();
@@ -66,9 +66,9 @@ fn bytes_that_are_no_text_are_base64() {
 }
 
 #[test]
-fn send_gives_the_answer() {
+fn send_reports_the_answer() {
     for kind in KINDS {
-        let (_dir, place) = place();
+        let (_dir, place) = socket_path();
         let server = stoop(["serve", &place, "--kind", kind]).spawn();
         wait_served(&place);
         let lines = stoop(["send", &place, "ping", "--kind", kind, "--reply", "--json"]).run().ok().json();
@@ -81,7 +81,7 @@ fn send_gives_the_answer() {
 
 #[test]
 fn descriptors_are_listed() {
-    let (_dir, place) = place();
+    let (_dir, place) = socket_path();
     let recv = stoop(["recv", &place, "--json", "--count", "1", "--descriptors", "1"]).spawn();
     wait_served(&place);
     stoop(["send", &place, "x", "--fd", "/dev/null"]).run().ok();

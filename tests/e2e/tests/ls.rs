@@ -54,7 +54,7 @@ fn a_connection_is_one_line_with_both_processes() {
 }
 
 #[test]
-fn who_waits_and_what_is_unread_is_told() {
+fn waiting_clients_and_unread_bytes_are_shown() {
     let dir = tempdir();
     let path = dir.path().join("busy.sock");
     let listener = UnixListener::bind(&path).unwrap();
@@ -75,7 +75,7 @@ fn who_waits_and_what_is_unread_is_told() {
 }
 
 #[test]
-fn a_path_is_the_file_that_is_there_whatever_it_is_called() {
+fn a_path_selects_by_file_whatever_the_bound_name() {
     let dir = tempdir();
     let (bound, moved) = (dir.path().join("bound"), dir.path().join("moved"));
     let _server = UnixListener::bind(&bound).unwrap();
@@ -97,7 +97,7 @@ fn a_path_is_the_file_that_is_there_whatever_it_is_called() {
 }
 
 #[test]
-fn an_empty_answer_says_so() {
+fn an_empty_result_is_explained() {
     let output = stoop(["ls", "--name", "/stoop/no/such/*"]).run().seen();
     assert_eq!(output.text().lines().count(), 1, "{}", output.text());
     output.explains(&["stoop ls --name '/stoop/no/such/*': none of ", " fits"]);
@@ -125,7 +125,7 @@ fn descriptors_are_a_column() {
 }
 
 #[test]
-fn whatever_who_takes_is_taken_here_too() {
+fn every_selector_of_who_is_accepted() {
     let dir = tempdir();
     let path = dir.path().join("s.sock");
     let server = stoop(["serve"]).arg(&path).spawn();
@@ -142,7 +142,7 @@ fn whatever_who_takes_is_taken_here_too() {
 }
 
 #[test]
-fn hostile_names_are_shown_and_found() {
+fn hostile_names_are_escaped_and_found() {
     let dir = tempdir();
     let name = OsStr::from_bytes(b"e\x1b[2J \n\xff.sock");
     let _path = UnixListener::bind(dir.path().join(name)).unwrap();
@@ -162,7 +162,7 @@ fn hostile_names_are_shown_and_found() {
 }
 
 #[test]
-fn datagram_senders_are_joined_with_their_receiver() {
+fn datagram_senders_are_shown_with_their_receiver() {
     let dir = tempdir();
     let path = dir.path().join("log");
     let _receiver = UnixDatagram::bind(&path).unwrap();
@@ -180,7 +180,7 @@ fn datagram_senders_are_joined_with_their_receiver() {
 }
 
 #[test]
-fn filters_choose_by_either_end() {
+fn filters_match_either_end() {
     let dir = tempdir();
     let path = dir.path().join("f.sock");
     let server = stoop(["serve"]).arg(&path).spawn();
@@ -215,7 +215,7 @@ fn filters_choose_by_either_end() {
 }
 
 #[test]
-fn equal_lines_are_one_with_how_many() {
+fn identical_lines_are_merged_and_counted() {
     let dir = tempdir();
     let path = dir.path().join("many.sock");
     let listener = UnixListener::bind(&path).unwrap();
@@ -229,7 +229,7 @@ fn equal_lines_are_one_with_how_many() {
 }
 
 #[test]
-fn an_ordinary_user_sees_what_may_be_seen_and_hears_of_the_rest() {
+fn an_ordinary_user_gets_a_partial_list_and_a_note() {
     if !is_root() {
         skip!("lacks root");
     }
@@ -251,7 +251,7 @@ fn an_ordinary_user_sees_what_may_be_seen_and_hears_of_the_rest() {
 }
 
 #[test]
-fn other_network_namespaces_are_seen_too() {
+fn other_network_namespaces_are_listed() {
     if !is_root() || !has_program("unshare") {
         skip!("lacks root or unshare");
     }
@@ -272,7 +272,7 @@ fn other_network_namespaces_are_seen_too() {
 }
 
 #[test]
-fn watching_tells_what_comes_and_goes_until_interrupted() {
+fn watch_reports_changes_until_interrupted() {
     let dir = tempdir();
     let path = dir.path().join("w.sock");
     let listener = UnixListener::bind(&path).unwrap();
@@ -300,7 +300,7 @@ fn watching_tells_what_comes_and_goes_until_interrupted() {
 }
 
 #[test]
-fn a_reader_that_goes_is_no_failure() {
+fn a_closed_pipe_is_not_a_failure() {
     let output =
         program("sh", ["-c", "exec \"$0\" ls --json | head -c 1"]).arg(stoop_e2e::binary()).run().ok();
     assert!(output.stdout.len() <= 1);

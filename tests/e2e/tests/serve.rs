@@ -61,7 +61,7 @@ mod clients {
     }
 
     #[test]
-    fn a_client_that_is_killed_ends_nothing() {
+    fn a_killed_client_does_not_stop_the_server() {
         for kind in KINDS {
             let mut server = Server::start(kind, &[]);
             for _ in 0..5 {
@@ -76,7 +76,7 @@ mod clients {
     }
 
     #[test]
-    fn garbage_and_resets_end_nothing() {
+    fn garbage_and_resets_do_not_stop_the_server() {
         if !has_program("python3") {
             skip!("lacks python3");
         }
@@ -97,7 +97,7 @@ mod clients {
 
     /// A client that never reads must not keep the others from being served.
     #[test]
-    fn a_client_that_does_not_read_blocks_nobody_else() {
+    fn a_client_that_does_not_read_blocks_no_other() {
         for kind in ["stream", "seqpacket"] {
             let server = Server::start(kind, &[]);
             let deaf = server.client(kind);
@@ -113,7 +113,7 @@ mod clients {
     /// The same with datagrams, when all share one socket: a client that does not read loses its
     /// own replies, and no other client does.
     #[test]
-    fn a_datagram_client_that_does_not_read_blocks_nobody_else() {
+    fn a_datagram_client_that_does_not_read_blocks_no_other() {
         let server = Server::start("dgram", &[]);
         let deaf = server.client("dgram");
         for _ in 0..30 {
@@ -126,7 +126,7 @@ mod clients {
 
     /// If a datagram client has closed before its reply is sent, the server continues.
     #[test]
-    fn answers_nobody_waits_for_end_nothing() {
+    fn answers_to_exited_clients_do_not_stop_the_server() {
         let mut server = Server::start("dgram", &[]);
         for _ in 0..100 {
             server.client("dgram").say(b"gone already");
@@ -136,7 +136,7 @@ mod clients {
     }
 
     #[test]
-    fn connections_leave_no_descriptors_behind() {
+    fn connections_do_not_leak_descriptors() {
         for kind in ["stream", "seqpacket"] {
             let server = Server::start(kind, &[]);
             server.client(kind).is_echoed(b"first");
@@ -187,7 +187,7 @@ mod limits {
 
     /// A client whose program could not be started is not accepted: it waits, and gets its reply.
     #[test]
-    fn no_client_is_lost_for_want_of_descriptors() {
+    fn no_client_is_lost_when_descriptors_run_out() {
         if !has_program("prlimit") {
             skip!("lacks prlimit");
         }
@@ -207,7 +207,7 @@ mod limits {
 
     /// The same with datagrams: each program waits until it can be started.
     #[test]
-    fn no_datagram_is_lost_for_want_of_descriptors() {
+    fn no_datagram_is_lost_when_descriptors_run_out() {
         if !has_program("prlimit") {
             skip!("lacks prlimit");
         }
@@ -223,7 +223,7 @@ mod limits {
 
     /// A client over the limit waits in the queue until another one disconnects.
     #[test]
-    fn max_connections_holds_the_others_back() {
+    fn max_connections_leaves_others_in_the_backlog() {
         for kind in ["stream", "seqpacket"] {
             let server = Server::start(kind, &["--max-connections", "2"]);
             let (one, two, three) = (server.client(kind), server.client(kind), server.client(kind));
@@ -254,7 +254,7 @@ mod ending {
     use super::*;
 
     #[test]
-    fn sigterm_and_sigint_end_it_and_take_its_file_away() {
+    fn sigterm_and_sigint_stop_it_and_remove_the_file() {
         for kind in KINDS {
             for signal in [Signal::TERM, Signal::INT] {
                 let server = Server::start(kind, &[]);
@@ -286,7 +286,7 @@ mod ending {
 
     /// A command that is still working on its reply gets the time for it.
     #[test]
-    fn a_command_at_work_is_waited_for() {
+    fn a_running_command_is_awaited() {
         let server = Server::start(
             "stream",
             &["--grace", "20s", "--exec", "read line; echo started; sleep 1; echo \"$line\" done"],
@@ -301,7 +301,7 @@ mod ending {
 
     /// Clients in the queue are not reset.
     #[test]
-    fn clients_in_the_queue_are_served() {
+    fn clients_in_the_backlog_are_served() {
         let server = Server::start("stream", &["--max-connections", "1", "--grace", "20s"]);
         let first = server.client("stream");
         first.is_echoed(b"first");
@@ -335,7 +335,7 @@ mod ending {
 
     /// If stdout is closed, clients are still served.
     #[test]
-    fn a_reader_of_events_that_leaves_ends_nothing() {
+    fn a_closed_stdout_does_not_stop_the_server() {
         if !has_program("bash") {
             skip!("lacks bash");
         }
@@ -384,7 +384,7 @@ mod answers {
     }
 
     #[test]
-    fn discard_takes_everything_and_says_nothing() {
+    fn discard_reads_everything_and_sends_nothing() {
         let server = Server::start("stream", &["--discard"]);
         stoop(["connect", &server.place]).input(bytes(700_000, 4)).run().ok().stdout_is(b"");
         let server = Server::start("seqpacket", &["--discard"]);
@@ -392,7 +392,7 @@ mod answers {
     }
 
     #[test]
-    fn exec_runs_a_process_a_connection() {
+    fn exec_runs_a_process_for_each_connection() {
         let server = Server::start("stream", &["--exec", "tr a-z A-Z"]);
         let (one, two) = (server.client("stream"), server.client("stream"));
         for (client, word) in [(&two, "second"), (&one, "first")] {
@@ -404,7 +404,7 @@ mod answers {
     }
 
     #[test]
-    fn a_command_that_fails_ends_nothing() {
+    fn a_failing_command_does_not_stop_the_server() {
         let mut server = Server::start("stream", &["--exec", "exit 7"]);
         for _ in 0..3 {
             assert_eq!(server.client("stream").hear(), b"");

@@ -18,7 +18,7 @@ fn start(kind: &str, flags: &[&str], manager: &str) -> (Running, String, TempDir
 }
 
 #[test]
-fn a_manager_that_cannot_be_told_is_no_reason_not_to_serve() {
+fn an_unreachable_manager_does_not_prevent_serving() {
     let long = format!("@{}", "x".repeat(200));
     for manager in ["vsock:2:1", "nonsense", "relative/path", "@", &long, "/nowhere/at-all"] {
         let (mut server, place, _dir) = start("stream", &[], manager);
@@ -80,7 +80,7 @@ fn started_behind(filter: impl FnOnce() + Send + 'static, kind: &'static str) ->
 }
 
 #[test]
-fn what_fails_for_one_client_ends_nothing() {
+fn failures_for_one_client_do_not_stop_the_server() {
     let of_one =
         [Errno::PERM, Errno::PROTO, Errno::IO, Errno::CONNABORTED, Errno::NOBUFS, Errno::NOMEM, Errno::NOSR];
     let of_the_wait = [Errno::NOMEM, Errno::AGAIN, Errno::INTR];
@@ -99,7 +99,7 @@ fn what_fails_for_one_client_ends_nothing() {
 }
 
 #[test]
-fn what_a_sandbox_only_says_is_not_believed() {
+fn errors_of_a_sandbox_are_not_misinterpreted() {
     let (mut server, place, _dir) = started_behind(|| fake_call(libc::SYS_getsockopt), "stream");
     for _ in 0..3 {
         Raw::connect("stream", &place).unwrap().is_echoed(b"served");

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 
 use rustix::io::Errno;
-use stoop_e2e::{KINDS, LIMIT, Raw, is_served, place, serve, stoop, wait_gone, wait_served};
+use stoop_e2e::{KINDS, LIMIT, Raw, is_served, serve, socket_path, stoop, wait_gone, wait_served};
 use stoop_testkit::eventually;
 
 fn is_socket(path: &str) -> bool {
@@ -22,7 +22,7 @@ mod stale {
     #[test]
     fn a_file_left_by_kill_is_replaced() {
         for kind in KINDS {
-            let (_dir, place) = place();
+            let (_dir, place) = socket_path();
             for round in 0..3 {
                 let server = serve(kind, &place);
                 Raw::connect(kind, &place).unwrap().is_echoed(format!("round {round}").as_bytes());
@@ -34,9 +34,9 @@ mod stale {
 
     /// Whatever the type of the dead socket.
     #[test]
-    fn the_dead_may_have_been_of_another_kind() {
+    fn a_stale_socket_of_another_kind_is_replaced() {
         for (dead, next) in [("stream", "dgram"), ("dgram", "seqpacket"), ("seqpacket", "stream")] {
-            let (_dir, place) = place();
+            let (_dir, place) = socket_path();
             serve(dead, &place).kill();
             let server = serve(next, &place);
             Raw::connect(next, &place).unwrap().is_echoed(b"new kind");
@@ -49,7 +49,7 @@ mod stale {
     #[test]
     fn a_race_has_one_winner() {
         for kind in KINDS {
-            let (_dir, place) = place();
+            let (_dir, place) = socket_path();
             serve(kind, &place).kill();
             let mut racers: Vec<_> =
                 (0..6).map(|_| stoop(["serve", &place, "--kind", kind]).spawn()).collect();
@@ -74,7 +74,7 @@ mod live {
     fn a_live_server_keeps_its_socket_and_is_named() {
         for kind in KINDS {
             for other in KINDS {
-                let (_dir, place) = place();
+                let (_dir, place) = socket_path();
                 let server = serve(kind, &place);
                 let refused = stoop(["serve", &place, "--kind", other]).run().code(3);
                 refused.explains(&["error: ", &place, &format!("process {}", server.pid()), "stoop"]);
@@ -85,7 +85,7 @@ mod live {
     }
 
     #[test]
-    fn a_live_abstract_name_is_kept_and_its_holder_named() {
+    fn a_live_abstract_name_is_kept_and_its_owner_named() {
         for kind in KINDS {
             let name = format!("@stoop-e2e-live-{kind}-{}", std::process::id());
             let server = serve(kind, &name);
@@ -98,9 +98,9 @@ mod live {
 
     /// Between bind and listen a connect is refused, and still the name is in use.
     #[test]
-    fn a_server_that_does_not_listen_yet_is_not_robbed() {
+    fn a_server_that_does_not_listen_yet_is_not_replaced() {
         for kind in ["stream", "seqpacket"] {
-            let (_dir, place) = place();
+            let (_dir, place) = socket_path();
             let _bound = Raw::bound(kind, &place);
             let before = fs::metadata(&place).unwrap();
             let refused = stoop(["serve", &place, "--kind", kind]).run().code(3);
@@ -129,21 +129,21 @@ mod no_socket {
 
     #[test]
     fn a_regular_file_is_never_removed() {
-        let (_dir, place) = place();
+        let (_dir, place) = socket_path();
         fs::write(&place, "precious").unwrap();
         is_refused_and_left(&place, |path| fs::read(path).unwrap() == b"precious");
     }
 
     #[test]
     fn an_empty_directory_is_never_removed() {
-        let (_dir, place) = place();
+        let (_dir, place) = socket_path();
         fs::create_dir(&place).unwrap();
         is_refused_and_left(&place, Path::is_dir);
     }
 
     #[test]
     fn a_symbolic_link_is_never_removed_wherever_it_leads() {
-        let (dir, place) = place();
+        let (dir, place) = socket_path();
         let target = dir.path().join("target");
         symlink(&target, &place).unwrap();
         is_refused_and_left(&place, |path| fs::read_link(path).unwrap() == target && !target.exists());
@@ -162,7 +162,7 @@ mod replace {
     #[test]
     fn no_client_is_refused_while_servers_change() {
         for kind in KINDS {
-            let (_dir, place) = place();
+            let (_dir, place) = socket_path();
             let mut server = serve(kind, &place);
             let load = Load::start(kind, &place);
             for _ in 0..30 {
@@ -229,7 +229,7 @@ mod replace {
     #[test]
     fn a_successors_file_is_not_removed() {
         for kind in KINDS {
-            let (_dir, place) = place();
+            let (_dir, place) = socket_path();
             let old = serve(kind, &place);
             let new = stoop(["serve", &place, "--kind", kind, "--replace"]).spawn();
             new.wait_stderr("serving");
@@ -242,8 +242,8 @@ mod replace {
     }
 
     #[test]
-    fn somebody_elses_file_in_its_place_is_not_removed() {
-        let (_dir, place) = place();
+    fn a_foreign_file_in_its_place_is_not_removed() {
+        let (_dir, place) = socket_path();
         let server = serve("stream", &place);
         fs::remove_file(&place).unwrap();
         fs::write(&place, "not yours").unwrap();
@@ -252,8 +252,8 @@ mod replace {
     }
 
     #[test]
-    fn replace_without_anybody_there_just_serves() {
-        let (_dir, place) = place();
+    fn replace_without_a_live_server_binds() {
+        let (_dir, place) = socket_path();
         let server = stoop(["serve", &place, "--replace"]).spawn();
         wait_served(&place);
         assert!(is_served(&place));

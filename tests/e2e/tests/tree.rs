@@ -9,7 +9,7 @@ use stoop_e2e::{Raw, program, stoop, wait_served};
 use stoop_testkit::{has_program, skip, tempdir};
 
 #[test]
-fn processes_are_joined_by_what_they_use() {
+fn processes_are_connected_by_their_sockets() {
     let dir = tempdir();
     let path = dir.path().join("app.sock");
     let server = stoop(["serve"]).arg(&path).spawn();
@@ -88,7 +88,7 @@ fn workers_that_share_a_listener_are_one_server() {
 }
 
 #[test]
-fn what_nobody_uses_is_left_out_unless_asked_for() {
+fn unused_sockets_are_hidden_by_default() {
     let dir = tempdir();
     let path = dir.path().join("lonely.sock");
     let _listener = UnixListener::bind(&path).unwrap();
@@ -102,7 +102,7 @@ fn what_nobody_uses_is_left_out_unless_asked_for() {
 }
 
 #[test]
-fn a_picture_is_written_whole_with_names_that_stay_text() {
+fn the_svg_is_written_atomically_and_escaped() {
     let dir = tempdir();
     let path = dir.path().join("<b>&\"x\u{1b}[2J.sock");
     let listener = UnixListener::bind(&path).unwrap();
@@ -139,7 +139,7 @@ fn a_picture_is_written_whole_with_names_that_stay_text() {
 }
 
 #[test]
-fn a_file_that_cannot_be_made_is_a_failure() {
+fn an_unwritable_file_is_a_failure() {
     stoop(["tree", "--svg", "-o", "/no/such/directory/x.svg"]).run().code(3).explains(&["cannot write"]);
     stoop(["tree", "--svg", "--dot"]).run().code(2);
     assert!(stoop(["tree", "--dot", "-o", "/dev/stdout"]).run().seen().text().starts_with("digraph"));

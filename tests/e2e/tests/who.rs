@@ -12,7 +12,7 @@ use serde_json::Value;
 use stoop_e2e::{LIMIT, Raw, program, stoop, stoop_as, wait_served};
 use stoop_testkit::{NOBODY, TempDir, eventually, has_program, is_root, public_tempdir, skip, tempdir};
 
-fn place() -> (TempDir, PathBuf) {
+fn socket_path() -> (TempDir, PathBuf) {
     let dir = tempdir();
     let place = dir.path().join("s.sock");
     (dir, place)
@@ -40,8 +40,8 @@ fn warns(which: impl AsRef<OsStr>, code: &str) {
 }
 
 #[test]
-fn names_of_well_known_servers_lead_where_their_clients_look() {
-    let (_dir, path) = place();
+fn names_resolve_as_in_their_own_clients() {
+    let (_dir, path) = socket_path();
     let _listener = UnixListener::bind(&path).unwrap();
     let host = format!("unix://{}", path.display());
     for verb in ["who", "ls"] {
@@ -51,8 +51,8 @@ fn names_of_well_known_servers_lead_where_their_clients_look() {
 }
 
 #[test]
-fn a_server_its_clients_and_who_waits() {
-    let (_dir, path) = place();
+fn a_server_is_shown_with_accepted_and_waiting_clients() {
+    let (_dir, path) = socket_path();
     let listener = UnixListener::bind(&path).unwrap();
     let clients: Vec<_> = (0..3).map(|_| UnixStream::connect(&path).unwrap()).collect();
     let served: Vec<_> = clients[..2].iter().map(|_| listener.accept().unwrap()).collect();
@@ -77,8 +77,8 @@ fn a_server_its_clients_and_who_waits() {
 }
 
 #[test]
-fn every_spelling_finds_the_same_socket() {
-    let (_dir, path) = place();
+fn every_selector_finds_the_same_socket() {
+    let (_dir, path) = socket_path();
     let server = stoop(["serve"]).arg(&path).spawn();
     wait_served(&path);
     let found = who(&path);
@@ -98,8 +98,8 @@ fn every_spelling_finds_the_same_socket() {
 }
 
 #[test]
-fn a_full_backlog_is_told() {
-    let (_dir, path) = place();
+fn a_full_backlog_is_reported() {
+    let (_dir, path) = socket_path();
     let listener = UnixListener::bind(&path).unwrap();
     rustix::net::listen(&listener, 4).unwrap();
     let clients: Vec<_> = (0..4).map(|_| UnixStream::connect(&path).unwrap()).collect();
@@ -111,8 +111,8 @@ fn a_full_backlog_is_told() {
 }
 
 #[test]
-fn a_stopped_server_is_told() {
-    let (_dir, path) = place();
+fn a_stopped_server_is_reported() {
+    let (_dir, path) = socket_path();
     let server = stoop(["serve"]).arg(&path).spawn();
     wait_served(&path);
     server.signal(Signal::STOP);
@@ -123,8 +123,8 @@ fn a_stopped_server_is_told() {
 }
 
 #[test]
-fn what_became_of_the_file_is_told() {
-    let (dir, path) = place();
+fn moved_and_removed_files_are_reported() {
+    let (dir, path) = socket_path();
     let moved = dir.path().join("moved");
     let _server = UnixListener::bind(&path).unwrap();
     let inode = who(&path)["socket"]["inode"].as_u64().unwrap();
@@ -153,7 +153,7 @@ fn what_became_of_the_file_is_told() {
 }
 
 #[test]
-fn a_name_is_looked_up_in_the_files_of_its_server() {
+fn a_name_is_resolved_in_the_mounts_of_its_server() {
     if !is_root() || !has_program("python3") {
         skip!("lacks root or python3");
     }
@@ -183,7 +183,7 @@ fn a_name_is_looked_up_in_the_files_of_its_server() {
 }
 
 #[test]
-fn open_permissions_of_roots_are_told() {
+fn world_writable_sockets_of_root_are_reported() {
     if !is_root() {
         skip!("lacks root");
     }
@@ -203,8 +203,8 @@ fn open_permissions_of_roots_are_told() {
 }
 
 #[test]
-fn unread_bytes_are_shown_when_asked_for_and_not_taken() {
-    let (_dir, path) = place();
+fn peek_shows_unread_bytes_without_consuming_them() {
+    let (_dir, path) = socket_path();
     let listener = UnixListener::bind(&path).unwrap();
     let client = Raw::connect("stream", path.to_str().unwrap()).unwrap();
     let (mut served, _) = listener.accept().unwrap();
@@ -223,8 +223,8 @@ fn unread_bytes_are_shown_when_asked_for_and_not_taken() {
 }
 
 #[test]
-fn datagram_receivers_have_their_limits_and_senders() {
-    let (_dir, path) = place();
+fn datagram_receivers_are_shown_with_limits_and_senders() {
+    let (_dir, path) = socket_path();
     let _receiver = UnixDatagram::bind(&path).unwrap();
     let sender = UnixDatagram::unbound().unwrap();
     sender.connect(&path).unwrap();
@@ -236,8 +236,8 @@ fn datagram_receivers_have_their_limits_and_senders() {
 }
 
 #[test]
-fn a_full_queue_names_who_does_not_read() {
-    let (dir, path) = place();
+fn a_full_queue_names_the_receiver() {
+    let (dir, path) = socket_path();
     let receiver = UnixDatagram::bind(&path).unwrap();
     let sender = UnixDatagram::unbound().unwrap();
     sender.set_nonblocking(true).unwrap();
@@ -265,8 +265,8 @@ fn a_full_queue_names_who_does_not_read() {
 }
 
 #[test]
-fn a_socket_that_refuses_everybody_is_told() {
-    let (dir, path) = place();
+fn a_socket_that_refuses_all_clients_is_reported() {
+    let (dir, path) = socket_path();
     let listener = UnixListener::bind(&path).unwrap();
     rustix::net::shutdown(&listener, rustix::net::Shutdown::Read).unwrap();
     warns(&path, "shut_down");
@@ -278,8 +278,8 @@ fn a_socket_that_refuses_everybody_is_told() {
 }
 
 #[test]
-fn nobody_is_an_answer() {
-    let (dir, path) = place();
+fn an_unowned_address_exits_with_1() {
+    let (dir, path) = socket_path();
     drop(UnixListener::bind(&path).unwrap());
     stoop(["who"]).arg(&path).run().code(1).explains(&["stale", "stoop why"]);
     stoop(["who"]).arg(dir.path().join("nothing")).run().code(1).explains(&["no file of that name"]);
@@ -290,8 +290,8 @@ fn nobody_is_an_answer() {
 }
 
 #[test]
-fn what_was_probably_meant_is_proposed() {
-    let (dir, _) = place();
+fn likely_spellings_are_suggested() {
+    let (dir, _) = socket_path();
     let name = format!("stoop-meant-{}", std::process::id());
     let _receiver = Raw::bound("dgram", &format!("@{name}"));
     stoop(["who", &name]).run().code(1).explains(&[&format!("next: stoop who @{name}")]);
@@ -309,7 +309,7 @@ fn what_was_probably_meant_is_proposed() {
 }
 
 #[test]
-fn an_ordinary_user_hears_what_cannot_be_known() {
+fn an_ordinary_user_is_told_what_is_hidden() {
     if !is_root() {
         skip!("lacks root");
     }

@@ -4,7 +4,7 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
-use stoop_e2e::{place, program, serve, stoop, stoop_as, wait_served};
+use stoop_e2e::{program, serve, socket_path, stoop, stoop_as, wait_served};
 use stoop_testkit::{NOBODY, has_program, is_root, public_tempdir, skip};
 
 /// The marked line of the drawing.
@@ -17,8 +17,8 @@ fn marked(text: &str) -> &str {
 }
 
 #[test]
-fn a_server_that_is_there_would_be_reached() {
-    let (_dir, place) = place();
+fn a_connect_to_a_live_server_succeeds() {
+    let (_dir, place) = socket_path();
     let server = serve("stream", &place);
     let text = stoop(["why", &place, "--try"]).run().ok().text();
     assert!(text.starts_with(&format!("connect to '{place}': would succeed\n")), "{text}");
@@ -33,7 +33,7 @@ fn a_server_without_its_file_is_found_by_relative_names_too() {
     if !has_program("python3") {
         skip!("lacks python3");
     }
-    let (dir, _) = place();
+    let (dir, _) = socket_path();
     let absolute = dir.path().join("app").to_str().unwrap().to_owned();
     for given in ["app", &absolute] {
         let script = format!(
@@ -53,8 +53,8 @@ fn a_server_without_its_file_is_found_by_relative_names_too() {
 }
 
 #[test]
-fn what_is_in_the_way_is_named_and_marked() {
-    let (dir, place) = place();
+fn the_failing_component_is_named_and_marked() {
+    let (dir, place) = socket_path();
     let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
     serve("stream", &place).kill();
     fs::write(path("file"), "").unwrap();
@@ -86,16 +86,16 @@ fn what_is_in_the_way_is_named_and_marked() {
 }
 
 #[test]
-fn a_bind_that_was_tried_leaves_nothing() {
-    let (dir, place) = place();
+fn a_tried_bind_leaves_no_file() {
+    let (dir, place) = socket_path();
     let text = stoop(["why", &place, "--op", "bind", "--try"]).run().ok().text();
     assert!(text.contains("tried: it succeeds, as predicted"), "{text}");
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
 }
 
 #[test]
-fn a_message_is_sent_only_where_that_was_allowed() {
-    let (_dir, place) = place();
+fn a_message_is_sent_only_with_deliver() {
+    let (_dir, place) = socket_path();
     let recv = stoop(["recv", &place, "--count", "1", "--json"]).spawn();
     wait_served(&place);
     let send = ["why", &place, "--op", "send", "--size", "3"];
@@ -108,11 +108,11 @@ fn a_message_is_sent_only_where_that_was_allowed() {
 }
 
 #[test]
-fn another_user_is_judged_and_tried_as_such() {
+fn as_predicts_and_tries_for_another_user() {
     if !is_root() {
         skip!("lacks root");
     }
-    let (dir, _) = place();
+    let (dir, _) = socket_path();
     let closed = dir.path().join("closed");
     fs::create_dir(&closed).unwrap();
     let place = closed.join("s").to_str().unwrap().to_owned();
@@ -136,11 +136,11 @@ fn another_user_is_judged_and_tried_as_such() {
 }
 
 #[test]
-fn a_process_is_judged_in_its_own_view() {
+fn pid_predicts_in_the_view_of_a_process() {
     if !is_root() {
         skip!("lacks root");
     }
-    let (dir, place) = place();
+    let (dir, place) = socket_path();
     let _server = serve("stream", &place);
     let root = dir.path().join("root");
     fs::create_dir(&root).unwrap();
@@ -161,8 +161,8 @@ fn a_process_is_judged_in_its_own_view() {
 }
 
 #[test]
-fn programs_get_the_same_as_people() {
-    let (_dir, place) = place();
+fn json_has_what_the_text_has() {
+    let (_dir, place) = socket_path();
     serve("stream", &place).kill();
     let answers = stoop(["why", &place, "--json", "--try"]).run().code(1).json();
     let [answer] = answers.as_slice() else { panic!("one line: {answers:?}") };
@@ -184,7 +184,7 @@ fn programs_get_the_same_as_people() {
 }
 
 #[test]
-fn hostile_names_are_shown_safely() {
+fn hostile_names_are_escaped() {
     let dir = public_tempdir();
     let hostile = dir.path().join("a\u{1b}[31m\nb\u{202e}");
     fs::create_dir(&hostile).unwrap();
@@ -199,7 +199,7 @@ fn hostile_names_are_shown_safely() {
 }
 
 #[test]
-fn questions_that_make_no_sense() {
+fn contradicting_flags_are_rejected() {
     for usage in [
         &["why"][..],
         &["why", "fd:3"],

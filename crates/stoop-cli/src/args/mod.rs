@@ -24,13 +24,13 @@ pub(crate) use crate::commands::ls::args::{Column, Ls, Sort, StateWord};
 pub(crate) use crate::commands::man::args::Man;
 pub(crate) use crate::commands::recv::args::Recv;
 pub(crate) use crate::commands::send::args::Send;
-pub(crate) use crate::commands::serve::args::{Answer, Serve};
+pub(crate) use crate::commands::serve::args::{Serve, ServiceFlags};
 pub(crate) use crate::commands::tree::args::Tree;
 pub(crate) use crate::commands::who::args::Who;
 pub(crate) use crate::commands::why::args::{Op, Why};
 pub(crate) use selection::{Netns, Selection};
 pub(crate) use selector::SocketSelector;
-pub(crate) use shared::{Reach, Serving};
+pub(crate) use shared::{BindFlags, ConnectFlags};
 
 use crate::exit::Exit;
 
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn clap_finds_no_contradiction() {
+    fn clap_definitions_are_consistent() {
         Cli::command().debug_assert();
     }
 
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn one_name_means_one_thing() {
+    fn flags_of_the_same_name_have_the_same_help() {
         let mut seen = std::collections::BTreeMap::new();
         for command in commands() {
             for argument in command.get_arguments().filter(|argument| !argument.is_hide_set()) {

@@ -6,7 +6,7 @@ use std::fmt;
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
 
-use super::shared::{Refusal, pid, read_endpoint};
+use super::shared::{ParseError, pid, read_endpoint};
 use crate::endpoint::Endpoint;
 
 /// The selected sockets.
@@ -36,7 +36,7 @@ pub(crate) fn socket_selector() -> impl TypedValueParser<Value = SocketSelector>
     OsStringValueParser::new().try_map(read)
 }
 
-fn read(text: OsString) -> Result<SocketSelector, Refusal> {
+fn read(text: OsString) -> Result<SocketSelector, ParseError> {
     const PREFIXES: [(&str, &str); 3] = [("pid:", ""), ("inode:", ""), ("socket:[", "]")];
     for (prefix, end) in PREFIXES {
         let Some(rest) = text.as_encoded_bytes().strip_prefix(prefix.as_bytes()) else { continue };
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sockets_are_named_in_several_ways() {
+    fn selectors_are_parsed() {
         let which = |text: &str| read(text.into()).unwrap();
         assert_eq!(
             (which("pid:12"), which("inode:7"), which("socket:[7]")),

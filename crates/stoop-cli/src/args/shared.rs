@@ -12,7 +12,7 @@ use crate::endpoint::Endpoint;
 use crate::{names, time};
 
 /// The error for an invalid address.
-pub(crate) type Refusal = Box<dyn Error + Send + Sync>;
+pub(crate) type ParseError = Box<dyn Error + Send + Sync>;
 
 /// Returns a parser of addresses, optionally with a kind in front, or `fd:N`.
 pub(crate) fn target() -> impl TypedValueParser<Value = Target> {
@@ -25,7 +25,7 @@ pub(crate) fn endpoint() -> impl TypedValueParser<Value = Endpoint> {
     OsStringValueParser::new().try_map(read_endpoint)
 }
 
-pub(crate) fn read_endpoint(text: OsString) -> Result<Endpoint, Refusal> {
+pub(crate) fn read_endpoint(text: OsString) -> Result<Endpoint, ParseError> {
     match text.to_str().and_then(|word| word.parse().ok()) {
         Some(name) => Ok(Endpoint::Named(name)),
         None => local(text, Target::parse).map(Endpoint::At),
@@ -39,7 +39,10 @@ fn address() -> impl TypedValueParser<Value = Address> {
 
 /// Parses an address, but rejects network addresses. They would be valid as file names, but that is
 /// never what the user means.
-pub(crate) fn local<T>(text: OsString, parse: fn(OsString) -> Result<T, AddressError>) -> Result<T, Refusal> {
+pub(crate) fn local<T>(
+    text: OsString,
+    parse: fn(OsString) -> Result<T, AddressError>,
+) -> Result<T, ParseError> {
     match network_scheme(text.as_encoded_bytes()) {
         Some(scheme) => Err(format!(
             "no local address: '{scheme}:' is for networks; a file of that name is written with ./ in front"
@@ -88,7 +91,7 @@ pub(crate) struct KindFlag {
 
 /// How a server's address is bound, and which clients are allowed.
 #[derive(Args, Debug)]
-pub(crate) struct Serving {
+pub(crate) struct BindFlags {
     #[command(flatten)]
     pub(crate) kind: KindFlag,
 
@@ -127,7 +130,7 @@ pub(crate) struct Serving {
 
 /// How to connect to a server.
 #[derive(Args, Debug)]
-pub(crate) struct Reach {
+pub(crate) struct ConnectFlags {
     #[command(flatten)]
     pub(crate) kind: KindFlag,
 
@@ -145,7 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn networks_are_told_from_paths() {
+    fn network_addresses_are_distinguished_from_paths() {
         for network in ["http://x", "tcp:1.2.3.4", "TCP:host:80", "udp6:[::1]:5", "ssh://host/x"] {
             assert!(network_scheme(network.as_bytes()).is_some(), "{network}");
         }

@@ -12,14 +12,14 @@ use crate::failure::Failure;
 
 /// Reports the error and exits: with 0 for `--help` and `--version`, which are not errors.
 pub(super) fn exit(error: clap::Error, words: &[OsString]) -> ! {
-    match refused_value(&error, words) {
+    match invalid_value(&error, words) {
         Some(failure) => std::process::exit(failure.report().code().into()),
-        None => unabbreviated(error, words).exit(),
+        None => with_long_flag(error, words).exit(),
     }
 }
 
 /// Converts an invalid value, with the reason on its own line. Returns `None` for any other error.
-fn refused_value(error: &clap::Error, words: &[OsString]) -> Option<Failure> {
+fn invalid_value(error: &clap::Error, words: &[OsString]) -> Option<Failure> {
     let text = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.as_str()),
         _ => None,
@@ -48,7 +48,7 @@ fn refused_value(error: &clap::Error, words: &[OsString]) -> Option<Failure> {
 
 /// Few flags have a short form. For an unknown short flag, suggests the long flag that was probably
 /// meant, instead of clap's advice to pass it as a positional value.
-fn unabbreviated(mut error: clap::Error, words: &[OsString]) -> clap::Error {
+fn with_long_flag(mut error: clap::Error, words: &[OsString]) -> clap::Error {
     let Some(ContextValue::String(flag)) = error.get(ContextKind::InvalidArg) else { return error };
     let Some(letter) = flag.strip_prefix('-').filter(|letter| letter.len() == 1) else { return error };
     let command = Cli::command();
@@ -75,10 +75,10 @@ mod tests {
     }
 
     #[test]
-    fn a_made_up_short_flag_is_answered_with_the_long_one() {
+    fn unknown_short_flags_suggest_long_flags() {
         let tip = |line: &[&str]| {
             let (error, words) = wrong(line);
-            unabbreviated(error, &words).to_string()
+            with_long_flag(error, &words).to_string()
         };
         let wait = tip(&["stoop", "connect", "./x", "-w", "3s"]);
         assert!(wait.contains("'--wait'") && !wait.contains("-- -w"), "{wait}");
@@ -87,10 +87,10 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_value_is_told_in_parts() {
+    fn invalid_values_are_reported_in_parts() {
         let told = |line: &[&str]| {
             let (error, words) = wrong(line);
-            refused_value(&error, &words).map(|failure| match failure {
+            invalid_value(&error, &words).map(|failure| match failure {
                 Failure::Report(report) => report.text(),
                 other => other.summary(),
             })

@@ -2,7 +2,7 @@
 
 use stoop::escaped;
 
-use super::{Event, Message, Who};
+use super::{Event, Message, PeerInfo};
 use crate::time;
 
 /// The stream to which a text is written.
@@ -16,28 +16,28 @@ pub(super) enum Rendered {
 /// Formats an event, if it has a text.
 pub(super) fn render(event: &Event) -> Option<Rendered> {
     let line = match event {
-        Event::Listening { address, kind, answer, mode, passed } => {
+        Event::Listening { address, kind, answer, mode, inherited } => {
             let mode = mode.as_ref().map(|mode| format!(", mode {mode}")).unwrap_or_default();
-            let passed = if *passed { ", passed to us" } else { "" };
+            let inherited = if *inherited { ", passed to us" } else { "" };
             let (kind, address, does) = (kind.0, &address.0, does(answer));
-            format!("serving {address} ({kind}{mode}{passed}): {does}; Ctrl-C ends it")
+            format!("serving {address} ({kind}{mode}{inherited}): {does}; Ctrl-C ends it")
         }
         Event::Connected { address, kind, peer } => {
             let served =
-                if peer.uid.is_some() { format!(", served by {}", who(peer)) } else { String::new() };
+                if peer.uid.is_some() { format!(", served by {}", peer_words(peer)) } else { String::new() };
             format!("connected to {} ({}{served}); Ctrl-D ends your side", address.0, kind.0)
         }
         Event::Refused { peer, reason } => {
             let reason = reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
-            format!("refused {}{reason}", who(peer))
+            format!("refused {}{reason}", peer_words(peer))
         }
         // If it concerns one sender, the text names it.
-        Event::Trouble { error, count, .. } => {
+        Event::Error { error, count, .. } => {
             let times = if *count > 1 { format!(" ({count} times)") } else { String::new() };
             format!("{error}{times}")
         }
-        Event::Ending { connections: 0, .. } => return None,
-        Event::Ending { connections, grace_ms } => {
+        Event::Stopping { connections: 0, .. } => return None,
+        Event::Stopping { connections, grace_ms } => {
             let grace = time::show(std::time::Duration::from_millis(*grace_ms));
             let clients =
                 if *connections == 1 { "1 client has".into() } else { format!("{connections} clients have") };
@@ -48,11 +48,11 @@ pub(super) fn render(event: &Event) -> Option<Rendered> {
         Event::Endpoint { name, address, source } => {
             format!("{name} is at {}, by {source}", address.0)
         }
-        Event::Answer { status: status @ 400.., reason, .. } => {
+        Event::Response { status: status @ 400.., reason, .. } => {
             let reason = if reason.is_empty() { String::new() } else { format!(" {reason}") };
             format!("the server answered {status}{reason}")
         }
-        Event::Answer { .. } | Event::Body { .. } | Event::End { .. } => return None,
+        Event::Response { .. } | Event::Body { .. } | Event::End { .. } => return None,
         Event::Method { .. } | Event::Definition { .. } | Event::Reply { .. } | Event::Status { .. } => {
             return None;
         }
@@ -72,13 +72,13 @@ fn does(answer: &str) -> &'static str {
 
 /// Formats a process with its user and group: `process 12 (sh), uid 0 (root), gid 0 (root)`. A
 /// process may choose any name, but cannot make it appear to end earlier than it does.
-fn who(who: &Who) -> String {
+fn peer_words(peer: &PeerInfo) -> String {
     let inside = |name: &String| escaped(name).to_string().replace('(', "%28").replace(')', "%29");
     let named =
         |name: &Option<String>| name.as_ref().map(|name| format!(" ({})", inside(name))).unwrap_or_default();
-    let pid = who.pid.map(|pid| format!("process {pid}{}", named(&who.command)));
-    let uid = who.uid.map(|uid| format!("uid {uid}{}", named(&who.user)));
-    let gid = who.gid.map(|gid| format!("gid {gid}{}", named(&who.group)));
+    let pid = peer.pid.map(|pid| format!("process {pid}{}", named(&peer.command)));
+    let uid = peer.uid.map(|uid| format!("uid {uid}{}", named(&peer.user)));
+    let gid = peer.gid.map(|gid| format!("gid {gid}{}", named(&peer.group)));
     let known: Vec<String> = [pid, uid, gid].into_iter().flatten().collect();
     if known.is_empty() { "somebody the kernel does not know".into() } else { known.join(", ") }
 }
@@ -89,7 +89,8 @@ fn show(message: &Message) -> Vec<u8> {
     // An address without spaces cannot be mistaken for the end of the record, and can still be
     // typed back in.
     let from = message.from.as_ref().map(|from| format!("{}, ", from.0.replace(' ', "%20")));
-    let mut text = format!("{}{}, {} bytes: ", from.unwrap_or_default(), who(&message.sender), message.size);
+    let mut text =
+        format!("{}{}, {} bytes: ", from.unwrap_or_default(), peer_words(&message.sender), message.size);
     let data = &message.data.0;
     let data = safe(data.strip_suffix(b"\n").unwrap_or(data));
     text.push_str(&data.replace('\n', "%0A"));
@@ -119,10 +120,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn senders_cannot_make_up_records() {
+    fn senders_cannot_forge_records() {
         use crate::output::{Data, Text};
         let shown = |from: Option<&str>, command: &str, data: &[u8]| {
-            let sender = Who { pid: Some(7), command: Some(command.into()), uid: Some(5), ..Who::default() };
+            let sender =
+                PeerInfo { pid: Some(7), command: Some(command.into()), uid: Some(5), ..PeerInfo::default() };
             let (from, data) = (from.map(|from| Text(from.into())), Data(data.to_vec()));
             let message = Message { from, sender, size: 2, descriptors: vec!["pipe:[1]".into()], data };
             String::from_utf8(show(&message)).unwrap()
@@ -142,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn strangers_cannot_drive_the_terminal() {
+    fn untrusted_bytes_cannot_control_the_terminal() {
         assert_eq!(safe(b"plain\ttext\n100 %\n"), "plain\ttext\n100 %\n");
         assert_eq!(safe("grün\r\n".as_bytes()), "grün%0D\n");
         assert_eq!(safe(b"\x1b[31m\xff\0"), "%1B[31m%FF%00");

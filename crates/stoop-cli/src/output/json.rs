@@ -85,11 +85,11 @@ pub(crate) fn base64(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Message, Who};
+    use super::super::{Message, PeerInfo};
     use super::*;
 
     #[test]
-    fn base64_is_the_standard_one() {
+    fn base64_is_standard_with_padding() {
         for (bytes, text) in
             [(&b""[..], ""), (b"f", "Zg=="), (b"fo", "Zm8="), (b"foo", "Zm9v"), (b"foob", "Zm9vYg==")]
         {
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_drives_a_terminal_and_all_is_kept() {
+    fn json_escapes_control_characters_losslessly() {
         let hostile = "a\u{9b}2J\u{7f}\u{202e}\u{2066}\x1b[\n\"\\日本\u{85}";
         let mut text = Vec::new();
         push(&hostile, &mut text);
@@ -111,7 +111,7 @@ mod tests {
     #[test]
     fn a_line_has_schema_event_and_lossless_data() {
         let message = |data: &[u8]| {
-            let sender = Who { uid: Some(0), ..Who::default() };
+            let sender = PeerInfo { uid: Some(0), ..PeerInfo::default() };
             let size = data.len();
             let data = Data(data.to_vec());
             line(&Event::Message(Message { from: None, sender, size, descriptors: Vec::new(), data }))

@@ -11,7 +11,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_means_itself() {
+    fn markup_is_escaped() {
         assert_eq!(escape("<a & \"b\">"), "&lt;a &amp; &quot;b&quot;&gt;");
     }
 }

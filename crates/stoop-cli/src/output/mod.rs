@@ -25,7 +25,7 @@ pub(crate) use json::{SCHEMA, base64, push as push_json};
 pub(crate) use markup::escape;
 pub(crate) use pretty::Indenter;
 pub(crate) use screen::{Printer, Screen, whole_len};
-pub(crate) use table::{Column, Cut, Table, cut, terminal_width, width_of};
+pub(crate) use table::{Column, Table, Truncate, terminal_width, truncate_middle, width_of};
 
 /// An event that a command reports. Field names are those of the JSON, and are stable.
 #[derive(Debug, Serialize)]
@@ -41,25 +41,26 @@ pub(crate) enum Event {
         #[serde(skip_serializing_if = "Option::is_none")]
         mode: Option<String>,
         /// Whether the socket was passed by a service manager or a parent process.
-        passed: bool,
+        #[serde(rename = "passed")]
+        inherited: bool,
     },
     /// `connect` has connected to a server, in an interactive session.
     Connected {
         address: Text,
         kind: Word,
         #[serde(flatten)]
-        peer: Who,
+        peer: PeerInfo,
     },
     /// A client was accepted.
     Accepted {
         connection: u64,
         #[serde(flatten)]
-        peer: Who,
+        peer: PeerInfo,
     },
     /// A client was refused by the policy.
     Refused {
         #[serde(flatten)]
-        peer: Who,
+        peer: PeerInfo,
         /// The reason, unless the policy simply does not allow the client.
         #[serde(skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
@@ -77,11 +78,12 @@ pub(crate) enum Event {
         #[serde(skip_serializing_if = "Option::is_none")]
         from: Option<Text>,
         #[serde(flatten)]
-        sender: Who,
+        sender: PeerInfo,
         size: usize,
     },
     /// An error with one client or one message. The server continues.
-    Trouble {
+    #[serde(rename = "trouble")]
+    Error {
         #[serde(skip_serializing_if = "Option::is_none")]
         from: Option<Text>,
         error: String,
@@ -89,13 +91,15 @@ pub(crate) enum Event {
         count: u64,
     },
     /// The server was told to stop, and waits some time for its clients.
-    Ending { connections: usize, grace_ms: u64 },
+    #[serde(rename = "ending")]
+    Stopping { connections: usize, grace_ms: u64 },
     /// A message was received.
     Message(Message),
     /// A well-known endpoint was found.
     Endpoint { name: &'static str, address: Text, source: String },
     /// `http` has received the head of a response.
-    Answer {
+    #[serde(rename = "answer")]
+    Response {
         version: String,
         status: u16,
         /// The reason phrase of the status, as the standard defines it.
@@ -134,7 +138,7 @@ impl Event {
     /// Creates the event for a client that the policy refused.
     pub(crate) fn refused(pid: Option<u32>, uid: Option<u32>, reason: Refusal) -> Event {
         let reason = (reason != Refusal::NotAllowed).then(|| reason.to_string());
-        Event::Refused { peer: Who::new(pid, uid, None), reason }
+        Event::Refused { peer: PeerInfo::new(pid, uid, None), reason }
     }
 }
 
@@ -149,7 +153,7 @@ pub(crate) struct Message {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) from: Option<Text>,
     #[serde(flatten)]
-    pub(crate) sender: Who,
+    pub(crate) sender: PeerInfo,
     /// The size in bytes.
     pub(crate) size: usize,
     /// The file descriptors received with it, each described by what it refers to.
@@ -160,7 +164,7 @@ pub(crate) struct Message {
 
 /// A process and its user, as far as the kernel reports them.
 #[derive(Clone, Debug, Default, Serialize)]
-pub(crate) struct Who {
+pub(crate) struct PeerInfo {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) pid: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -176,26 +180,26 @@ pub(crate) struct Who {
     pub(crate) command: Option<String>,
 }
 
-impl Who {
-    pub(crate) fn new(pid: Option<u32>, uid: Option<u32>, gid: Option<u32>) -> Who {
+impl PeerInfo {
+    pub(crate) fn new(pid: Option<u32>, uid: Option<u32>, gid: Option<u32>) -> PeerInfo {
         let (user, group) = (uid.and_then(names::user), gid.and_then(names::group));
-        Who { pid, uid, gid, user, group, command: pid.and_then(command_of) }
+        PeerInfo { pid, uid, gid, user, group, command: pid.and_then(command_of) }
     }
 }
 
-impl From<&Peer> for Who {
-    fn from(peer: &Peer) -> Who {
-        Who::new(peer.pid.known().copied(), peer.uid.known().copied(), peer.gid.known().copied())
+impl From<&Peer> for PeerInfo {
+    fn from(peer: &Peer) -> PeerInfo {
+        PeerInfo::new(peer.pid.known().copied(), peer.uid.known().copied(), peer.gid.known().copied())
     }
 }
 
-impl From<Option<Credentials>> for Who {
-    fn from(sender: Option<Credentials>) -> Who {
-        sender.map_or_else(Who::default, |sender| {
+impl From<Option<Credentials>> for PeerInfo {
+    fn from(sender: Option<Credentials>) -> PeerInfo {
+        sender.map_or_else(PeerInfo::default, |sender| {
             // Across pid namespaces the kernel reports pid 0: the process has no pid in this
             // namespace.
             let pid = u32::try_from(sender.pid).ok().filter(|&pid| pid != 0);
-            Who::new(pid, sender.known_uid(), sender.known_gid())
+            PeerInfo::new(pid, sender.known_uid(), sender.known_gid())
         })
     }
 }
@@ -294,7 +298,7 @@ impl Output {
     /// Reports a problem that did not stop the command, on standard error or as an event.
     pub(crate) fn warn(self, report: &Report) -> Result<(), Failure> {
         if self.json {
-            return self.tell(&Event::Trouble { from: None, error: report.what().to_owned(), count: 1 });
+            return self.tell(&Event::Error { from: None, error: report.what().to_owned(), count: 1 });
         }
         if !self.quiet {
             status(&report.warning());

@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn brackets_commas_and_colons_make_lines() {
+    fn json_is_indented() {
         let expected = "{\n  \"a\": [\n    1,\n    {}\n  ],\n  \"b\": \"x, {y}: \\\"[\"\n}\n";
         assert_eq!(indented(r#"{"a":[1,{}],"b":"x, {y}: \"["}"#), expected);
         assert_eq!(indented(expected), expected, "what is indented stays so");
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn values_stay_what_they_are_however_they_are_cut() {
+    fn indenting_preserves_values_across_pieces() {
         let values = [
             serde_json::json!({"a": [1, 2.5e10, -3], "b": {"c": null, "d": [[], {}, [{}]]}, "": "\\\"\n\u{1f600}{["}),
             serde_json::json!([true, false, "x", "a\\"]),
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_json_loses_nothing_and_costs_no_more_than_a_line() {
+    fn invalid_json_is_preserved_in_bounded_space() {
         for text in ["}}}]]]", "{{{{\"", "<html>, a: b</html>", "\"\\", ",,,,"] {
             let kept: String = indented(text).chars().filter(|c| !c.is_whitespace()).collect();
             let was: String = text.chars().filter(|c| !c.is_whitespace()).collect();

@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_character_is_not_shown_in_halves() {
+    fn incomplete_characters_are_held_back() {
         assert_eq!(whole_len(b""), 0);
         assert_eq!(whole_len("grün".as_bytes()), 5);
         assert_eq!(whole_len(&"grü".as_bytes()[..3]), 2);

@@ -29,7 +29,7 @@ pub(crate) fn terminal_width() -> Option<usize> {
 pub(crate) struct Column {
     pub(crate) title: &'static str,
     /// Which part of a long text is truncated.
-    pub(crate) cut: Cut,
+    pub(crate) truncate: Truncate,
     /// The order in which columns are omitted if truncating is not enough, the highest first.
     /// Columns with 0 are kept.
     pub(crate) spare: u8,
@@ -38,7 +38,7 @@ pub(crate) struct Column {
 /// Which part of a long text is truncated, and down to which width before whole columns are
 /// omitted. After that it may be truncated to half of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Cut {
+pub(crate) enum Truncate {
     /// It is not truncated.
     Never,
     /// The middle: both ends of a path are significant.
@@ -106,14 +106,14 @@ impl Table {
     ) -> Vec<&'static str> {
         let layout = self.layout(width, order);
         let title = |&(at, wide): &(usize, usize)| {
-            (self.columns[at].title, width_of(self.columns[at].title), wide, Cut::Never)
+            (self.columns[at].title, width_of(self.columns[at].title), wide, Truncate::Never)
         };
         push_line(layout.shown.iter().map(title), "", out);
         out.reserve(order.len() * 80);
         for (line, suffix) in order {
             let cells = self.line(*line);
             let cell = |&(at, wide): &(usize, usize)| {
-                (self.at(cells[at]), cells[at].width as usize, wide, self.columns[at].cut)
+                (self.at(cells[at]), cells[at].width as usize, wide, self.columns[at].truncate)
             };
             push_line(layout.shown.iter().map(cell), suffix, out);
         }
@@ -161,9 +161,9 @@ impl Table {
     /// Shortens columns until they fit, the widest first, none below its minimum divided by `part`.
     /// Returns whether they fit.
     fn squeeze(&self, shown: &mut [(usize, usize)], room: usize, part: usize) -> bool {
-        let least = |&(at, wide): &(usize, usize)| match self.columns[at].cut {
-            Cut::Never => wide,
-            Cut::Middle(least) | Cut::End(least) => {
+        let least = |&(at, wide): &(usize, usize)| match self.columns[at].truncate {
+            Truncate::Never => wide,
+            Truncate::Middle(least) | Truncate::End(least) => {
                 (least / part).max(width_of(self.columns[at].title)).min(wide)
             }
         };
@@ -191,21 +191,25 @@ pub(crate) fn width_of(text: &str) -> usize {
 }
 
 /// Appends one line. Nothing but `suffix` follows the last cell.
-fn push_line<'a>(cells: impl Iterator<Item = (&'a str, usize, usize, Cut)>, suffix: &str, out: &mut String) {
+fn push_line<'a>(
+    cells: impl Iterator<Item = (&'a str, usize, usize, Truncate)>,
+    suffix: &str,
+    out: &mut String,
+) {
     let mut owed = 0;
-    for (text, needs, wide, cut) in cells {
+    for (text, needs, wide, truncate) in cells {
         out.extend(std::iter::repeat_n(' ', owed));
-        let taken = match cut {
+        let taken = match truncate {
             _ if needs <= wide => {
                 out.push_str(text);
                 needs
             }
-            Cut::Never => {
+            Truncate::Never => {
                 out.push_str(text);
                 needs
             }
-            Cut::Middle(_) => push_cut(text, wide, wide.saturating_sub(1) / 3, out),
-            Cut::End(_) => push_cut(text, wide, wide.saturating_sub(1), out),
+            Truncate::Middle(_) => push_truncated(text, wide, wide.saturating_sub(1) / 3, out),
+            Truncate::End(_) => push_truncated(text, wide, wide.saturating_sub(1), out),
         };
         owed = wide.saturating_sub(taken) + GAP;
     }
@@ -219,19 +223,19 @@ fn push_line<'a>(cells: impl Iterator<Item = (&'a str, usize, usize, Cut)>, suff
 }
 
 /// Truncates a text in the middle if it is wider than `wide` columns.
-pub(crate) fn cut(text: &str, wide: usize) -> String {
+pub(crate) fn truncate_middle(text: &str, wide: usize) -> String {
     let mut out = String::new();
     if width_of(text) <= wide {
         out.push_str(text);
     } else {
-        push_cut(text, wide, wide.saturating_sub(1) / 3, &mut out);
+        push_truncated(text, wide, wide.saturating_sub(1) / 3, &mut out);
     }
     out
 }
 
 /// Writes at most `wide` columns of `text`: about `head` columns of its start, the mark, and its
 /// end. Returns how many were written.
-fn push_cut(text: &str, wide: usize, head: usize, out: &mut String) -> usize {
+fn push_truncated(text: &str, wide: usize, head: usize, out: &mut String) -> usize {
     let columns = |c: char| c.width().unwrap_or(0);
     let mut taken = 0;
     for character in text.chars() {
@@ -260,11 +264,11 @@ mod tests {
     use super::*;
 
     fn table(lines: &[[&str; 3]]) -> Table {
-        let column = |title, cut, spare| Column { title, cut, spare };
+        let column = |title, truncate, spare| Column { title, truncate, spare };
         let mut table = Table::new(vec![
-            column("ADDRESS", Cut::Middle(10), 0),
-            column("KIND", Cut::Never, 0),
-            column("WHERE", Cut::End(6), 1),
+            column("ADDRESS", Truncate::Middle(10), 0),
+            column("KIND", Truncate::Never, 0),
+            column("WHERE", Truncate::End(6), 1),
         ]);
         for cell in lines.iter().flatten() {
             table.cell(|text| text.push_str(cell));
@@ -283,7 +287,7 @@ mod tests {
         [["/run/dbus/system_bus_socket", "stream", "dbus.service"], ["@x", "dgram", "-"]];
 
     #[test]
-    fn without_a_width_nothing_is_cut() {
+    fn nothing_is_truncated_without_a_width() {
         let expected = "ADDRESS                      KIND    WHERE\n\
                         /run/dbus/system_bus_socket  stream  dbus.service\n\
                         @x                           dgram   -\n";
@@ -291,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn the_widest_column_gives_way_first() {
+    fn the_widest_column_is_truncated_first() {
         let expected = "ADDRESS         KIND    WHERE\n\
                         /run…us_socket  stream  dbus.service\n\
                         @x              dgram   -\n";
@@ -299,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn then_columns_go_and_their_names_are_told() {
+    fn columns_are_omitted_and_reported_if_truncating_is_not_enough() {
         let expected = "ADDRESS     KIND\n\
                         /ru…socket  stream\n\
                         @x          dgram\n";
@@ -313,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn wide_characters_count_twice_and_are_not_halved() {
+    fn wide_characters_count_as_two_columns() {
         let lines = [["/日本語の名前の長いパス", "x", "-"]];
         let (text, _) = shown(&lines, Some(16));
         for line in text.lines() {
@@ -322,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn no_line_is_wider_than_asked() {
+    fn no_line_exceeds_the_width() {
         for width in 15..60 {
             let (text, _) = shown(&LINES, Some(width));
             for line in text.lines() {

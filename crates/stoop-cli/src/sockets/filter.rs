@@ -94,7 +94,7 @@ impl<'a> Filter<'a> {
     }
 
     /// Prepares for the lines of this snapshot.
-    pub(crate) fn look_at(&mut self, snapshot: &Snapshot) {
+    pub(crate) fn prepare(&mut self, snapshot: &Snapshot) {
         for place in &mut self.addresses {
             place.is_exact = place.file.is_some() && snapshot.sockets.iter().any(|s| s.file == place.file);
         }
@@ -255,12 +255,12 @@ mod tests {
         let Verb::Ls(flags) = Cli::try_parse_from(words).unwrap().verb else { panic!("ls") };
         let machine = sample::machine();
         let mut filter = Filter::new(&flags.selection).unwrap();
-        filter.look_at(&machine);
+        filter.prepare(&machine);
         rows(&machine).iter().filter(|row| filter.matches(&machine, row)).count()
     }
 
     #[test]
-    fn flags_choose_and_all_of_them_have_to_hold() {
+    fn all_filter_flags_must_match() {
         let table: [(&[&str], usize); 26] = [
             (&[], 11),
             (&["--kind", "dgram"], 2),

@@ -19,7 +19,7 @@ pub(crate) const NOTHING: &str = "-";
 
 /// Formats the sockets of one snapshot. What is looked up is cached.
 #[derive(Debug)]
-pub(crate) struct Formatter<'a> {
+pub(crate) struct SocketFormatter<'a> {
     snapshot: &'a Snapshot,
     /// Whether an owner that is not shown may be hidden.
     hidden_owners: bool,
@@ -28,9 +28,9 @@ pub(crate) struct Formatter<'a> {
     users: HashMap<u32, String>,
 }
 
-impl<'a> Formatter<'a> {
-    pub(crate) fn new(snapshot: &'a Snapshot) -> Formatter<'a> {
-        Formatter {
+impl<'a> SocketFormatter<'a> {
+    pub(crate) fn new(snapshot: &'a Snapshot) -> SocketFormatter<'a> {
+        SocketFormatter {
             snapshot,
             hidden_owners: snapshot.missing.iter().any(is_about_owners),
             processes: HashMap::new(),

@@ -19,7 +19,7 @@ use crate::output::{Data, SCHEMA, push_json};
 
 /// Formats the lines of one snapshot as JSON. User names are looked up once.
 #[derive(Debug)]
-pub(crate) struct Views<'a> {
+pub(crate) struct JsonFormatter<'a> {
     snapshot: &'a Snapshot,
     users: HashMap<u32, Option<String>>,
 }
@@ -42,7 +42,7 @@ struct Line<'a> {
     kind: Option<&'static str>,
     state: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    address: Option<Shown<'a>>,
+    address: Option<AddressText<'a>>,
     /// For a listener: the number of waiting clients, and the limit given to `listen`.
     #[serde(skip_serializing_if = "Option::is_none")]
     waiting: Option<u32>,
@@ -66,7 +66,7 @@ pub(crate) struct End<'a> {
     network_namespace: u64,
     /// Its own address, if it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
-    address: Option<Shown<'a>>,
+    address: Option<AddressText<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     file: Option<File>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -80,28 +80,28 @@ pub(crate) struct End<'a> {
     /// The directions that are shut down: `read`, `write`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     shutdown: Vec<&'static str>,
-    processes: Vec<Holder<'a>>,
+    processes: Vec<OwnerFields<'a>>,
 }
 
 /// A process that has a socket open.
 #[derive(Debug, Serialize)]
-struct Holder<'a> {
+struct OwnerFields<'a> {
     pid: u32,
     descriptors: Vec<u32>,
     #[serde(flatten)]
-    process: Option<Known<'a>>,
+    process: Option<ProcessFields<'a>>,
 }
 
 /// The attributes of a process.
 #[derive(Debug, Serialize)]
-pub(crate) struct Known<'a> {
+pub(crate) struct ProcessFields<'a> {
     command: Bytes<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     uid: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     user: Option<String>,
     #[serde(flatten)]
-    place: Belongs<'a>,
+    place: WorkloadFields<'a>,
 }
 
 /// The file a socket is bound to, as in the kernel's table: the low 32 bits of its inode.
@@ -113,7 +113,7 @@ struct File {
 
 /// The workload of a process, as fields.
 #[derive(Debug, Default, Serialize)]
-struct Belongs<'a> {
+struct WorkloadFields<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     container: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -141,17 +141,17 @@ impl Serialize for Bytes<'_> {
 
 /// An address in its text form.
 #[derive(Debug)]
-struct Shown<'a>(&'a Address);
+struct AddressText<'a>(&'a Address);
 
-impl Serialize for Shown<'_> {
+impl Serialize for AddressText<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self.0)
     }
 }
 
-impl<'a> Views<'a> {
-    pub(crate) fn new(snapshot: &'a Snapshot) -> Views<'a> {
-        Views { snapshot, users: HashMap::new() }
+impl<'a> JsonFormatter<'a> {
+    pub(crate) fn new(snapshot: &'a Snapshot) -> JsonFormatter<'a> {
+        JsonFormatter { snapshot, users: HashMap::new() }
     }
 
     /// Appends the line for `row`.
@@ -165,7 +165,7 @@ impl<'a> Views<'a> {
     }
 
     /// Appends the line for a connection that was closed.
-    pub(crate) fn cut(&mut self, row: &Row, text: &mut Vec<u8>) {
+    pub(crate) fn closed(&mut self, row: &Row, text: &mut Vec<u8>) {
         self.event("cut", row, None, text);
     }
 
@@ -211,32 +211,32 @@ impl<'a> Views<'a> {
             unread_bytes: unread,
             unsent_bytes: unsent,
             shutdown: directions.iter().filter(|(is_shut, _)| *is_shut).map(|(_, word)| *word).collect(),
-            processes: self.holders(id),
+            processes: self.owners(id),
         }
     }
 
-    fn holders(&mut self, id: SocketId) -> Vec<Holder<'a>> {
+    fn owners(&mut self, id: SocketId) -> Vec<OwnerFields<'a>> {
         let snapshot = self.snapshot;
-        let mut holders: Vec<Holder> = Vec::new();
+        let mut owners: Vec<OwnerFields> = Vec::new();
         for owner in &snapshot[id].owners {
-            match holders.last_mut().filter(|holder| holder.pid == owner.pid.0) {
-                Some(holder) => holder.descriptors.push(owner.fd),
+            match owners.last_mut().filter(|last| last.pid == owner.pid.0) {
+                Some(last) => last.descriptors.push(owner.fd),
                 None => {
-                    let process = snapshot.processes.get(&owner.pid).map(|process| self.known(process));
-                    holders.push(Holder { pid: owner.pid.0, descriptors: vec![owner.fd], process });
+                    let process = snapshot.processes.get(&owner.pid).map(|process| self.process(process));
+                    owners.push(OwnerFields { pid: owner.pid.0, descriptors: vec![owner.fd], process });
                 }
             }
         }
-        holders
+        owners
     }
 
     /// Returns the attributes of a process.
-    pub(crate) fn known(&mut self, process: &'a Process) -> Known<'a> {
-        Known {
+    pub(crate) fn process(&mut self, process: &'a Process) -> ProcessFields<'a> {
+        ProcessFields {
             command: Bytes(&process.command),
             uid: process.uid,
             user: process.uid.and_then(|uid| self.user(uid)),
-            place: Belongs::of(&process.workload),
+            place: WorkloadFields::of(&process.workload),
         }
     }
 
@@ -245,18 +245,18 @@ impl<'a> Views<'a> {
     }
 }
 
-impl<'a> Belongs<'a> {
-    fn of(place: &'a Workload) -> Belongs<'a> {
+impl<'a> WorkloadFields<'a> {
+    fn of(place: &'a Workload) -> WorkloadFields<'a> {
         match place {
-            Workload::Container { runtime, id, pod } => Belongs {
+            Workload::Container { runtime, id, pod } => WorkloadFields {
                 container: Some(id),
                 runtime: Some(runtime),
                 pod: pod.as_deref(),
-                ..Belongs::default()
+                ..WorkloadFields::default()
             },
-            Workload::Unit { name, .. } => Belongs { unit: Some(name), ..Belongs::default() },
-            Workload::Session { id, .. } => Belongs { session: Some(id), ..Belongs::default() },
-            _ => Belongs::default(),
+            Workload::Unit { name, .. } => WorkloadFields { unit: Some(name), ..WorkloadFields::default() },
+            Workload::Session { id, .. } => WorkloadFields { session: Some(id), ..WorkloadFields::default() },
+            _ => WorkloadFields::default(),
         }
     }
 }
@@ -281,6 +281,6 @@ pub(crate) fn device(dev: u64) -> String {
     format!("{}:{}", rustix::fs::major(dev), rustix::fs::minor(dev))
 }
 
-fn named(address: &Address) -> Option<Shown<'_>> {
-    (!address.is_unnamed()).then_some(Shown(address))
+fn named(address: &Address) -> Option<AddressText<'_>> {
+    (!address.is_unnamed()).then_some(AddressText(address))
 }

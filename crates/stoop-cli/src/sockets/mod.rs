@@ -27,8 +27,8 @@ mod suggest;
 
 pub(crate) use filter::Filter;
 pub(crate) use find::ResolvedSelector;
-pub(crate) use format::Formatter;
+pub(crate) use format::SocketFormatter;
 pub(crate) use glob::Glob;
-pub(crate) use json::{Change, Views, missing as missing_json};
+pub(crate) use json::{Change, JsonFormatter, missing as missing_json};
 pub(crate) use missing::{Completeness, note, report_files};
 pub(crate) use row::{Row, Shape, rows};

@@ -50,7 +50,7 @@ mod tests {
     use stoop::Address;
 
     #[test]
-    fn the_same_word_is_found_in_other_spellings() {
+    fn other_spellings_are_suggested() {
         let mut machine = sample::machine();
         machine.sockets[sample::BUS].name = Address::abstract_name(b"bus".to_vec()).unwrap();
         assert_eq!(other_spellings("bus", &machine), ["@bus"]);
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_socket_is_told() {
+    fn non_sockets_are_described() {
         let inside = Some("--name '/proc/*'".to_owned());
         assert_eq!(describe_non_socket(Path::new("/proc")), Some(("a directory", inside)));
         assert_eq!(describe_non_socket(Path::new("/dev/null")), Some(("no socket", None)));

@@ -3,10 +3,10 @@
 //! | file | contents |
 //! |---|---|
 //! | `talk.rs` | that server |
-//! | `wrong.rs` | errors of calls that cannot be made, or fail |
+//! | `errors.rs` | errors of calls that cannot be made, or fail |
 
+mod errors;
 mod talk;
-mod wrong;
 
 use std::path::Path;
 
@@ -18,7 +18,7 @@ use talk::{LONG, PROTO, Talk, with_talk};
 use tonic::service::Routes;
 
 #[test]
-fn a_server_says_what_it_offers() {
+fn services_are_listed_by_reflection() {
     with_talk!(&["reflection"], |talk| {
         let services = talk.grpc(&["list"]).run().ok().text();
         assert_eq!(services, "grpc.reflection.v1alpha.ServerReflection\nstoop.test.Talk\n");
@@ -48,7 +48,7 @@ fn a_server_says_what_it_offers() {
 
 /// A server of this project: its own reflection is of the newer version.
 #[test]
-fn a_server_made_with_the_library_says_what_it_offers() {
+fn services_of_a_stoop_grpc_server_are_listed() {
     deadline(LONG, || {
         let directory = tempdir();
         let path = directory.path().join("app.sock");
@@ -104,7 +104,7 @@ fn each_kind_of_method_is_called() {
 }
 
 #[test]
-fn a_conversation_goes_on_as_it_comes() {
+fn bidirectional_messages_are_not_delayed() {
     with_talk!(&["reflection"], |talk| {
         let mut chat = talk.grpc(&["Chat", "-", "--json-lines"]).open_input().spawn();
         for word in ["one", "two", "three"] {
@@ -117,7 +117,7 @@ fn a_conversation_goes_on_as_it_comes() {
 }
 
 #[test]
-fn files_say_what_there_is_to_call() {
+fn schemas_are_read_from_files() {
     with_talk!(&[], |talk| {
         let by_proto = talk.answer(&["--proto", PROTO, "Say", r#"{"mood":"LOUD"}"#]);
         assert_eq!(by_proto, json!({"mood": "LOUD"}));
@@ -162,7 +162,7 @@ fn json_is_as_protobuf_maps_it() {
 }
 
 #[test]
-fn metadata_goes_there_and_comes_back() {
+fn metadata_is_sent_and_received() {
     with_talk!(&["reflection"], |talk| {
         let pairs = ["-H", "X-Word: hello there", "--metadata", "x-some-bin:/wA="];
         let output = talk.grpc(&pairs).args(["Metadata", "--show-metadata", "--json-lines"]).run().ok();
@@ -179,7 +179,7 @@ fn metadata_goes_there_and_comes_back() {
 }
 
 #[test]
-fn an_error_is_an_answer_with_its_details() {
+fn an_error_status_is_reported_with_its_details() {
     with_talk!(&["reflection"], |talk| {
         let output = talk.grpc(&["Fail", r#"{"text":"x"}"#]).run().code(1);
         let said = &output.stderr;
@@ -218,7 +218,7 @@ fn as_json_a_call_ends_with_its_status() {
 
 /// A server that has not started yet, and one that closes in the middle.
 #[test]
-fn servers_come_and_go() {
+fn a_server_that_starts_late_or_exits_is_handled() {
     with_talk!(&["reflection"], |talk| {
         let mut count = talk.grpc(&["Count", r#"{"number": 100000}"#, "--json-lines"]).spawn();
         count.wait_stdout("\"number\":\"3\"");

@@ -4,7 +4,7 @@
 //! | file | contents |
 //! |---|---|
 //! | `points.rs` | running a scenario once for each call, several at a time |
-//! | `place.rs` | checks after each: the server at the name, the files in the directory |
+//! | `socket_dir.rs` | checks after each: the server at the name, the files in the directory |
 //! | `crash/` | kills: live servers keep their names, the next server recovers |
 //! | `crash/serve.rs` | `stoop serve`: start, stop, stale files, long names, datagrams |
 //! | `crash/replace.rs` | `stoop serve --replace`, and the exit of a replaced server |
@@ -18,5 +18,5 @@
 
 mod crash;
 mod faults;
-mod place;
 mod points;
+mod socket_dir;

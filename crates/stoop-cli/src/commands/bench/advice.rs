@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_be_chance_is_no_difference() {
+    fn small_differences_do_not_count() {
         let one_way = |transport, rate| row(transport, Workload::OneWay, 64, rate, None);
         let rows = [
             one_way(Transport::Stream, 90.0),
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn what_loses_messages_is_never_best() {
+    fn lossy_transports_are_never_recommended() {
         let rows = [Transport::Udp, Transport::Tcp]
             .map(|transport| row(transport, Workload::OneWay, 65536, 1.0, None));
         for advice in advise(Rows(&rows)) {
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_added_is_the_difference_in_time() {
+    fn added_cost_is_the_difference_in_time() {
         let with = |transport, rate| row(transport, Workload::Descriptors, 64, rate, Some(1e6));
         let one = [with(Transport::Stream, 500_000.0)];
         assert!(advise(Rows(&one))[0].because.ends_with("; adds 1.00 µs to a message"));

@@ -91,7 +91,7 @@ mod tests {
     use clap::CommandFactory;
 
     #[test]
-    fn help_names_every_transport_and_work() {
+    fn help_lists_every_transport_and_workload() {
         let mut cli = crate::args::Cli::command();
         let help = cli.find_subcommand_mut("bench").expect("a verb").render_long_help().to_string();
         let words: Vec<&str> = help.split([' ', ',', '\n']).collect();

@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_message_that_is_too_large_is_no_failure() {
+    fn a_message_that_is_too_large_is_not_a_failure() {
         let error = io::Error::from_raw_os_error(rustix::io::Errno::MSGSIZE.raw_os_error());
         assert!(matches!(Error::from(error), Error::NotMeasured(_)));
         let error = io::Error::from(io::ErrorKind::BrokenPipe);

@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn facts_are_read() {
+    fn cpuinfo_is_parsed() {
         let text = "model\t\t: 1\nmodel name\t: Some CPU @ 2 GHz\nflags\t: fpu hypervisor sse\n";
         assert_eq!(field(text, "model name"), Some("Some CPU @ 2 GHz"));
         assert!(is_virtual(text));

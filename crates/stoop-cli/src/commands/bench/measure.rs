@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn runs_are_summed_up() {
+    fn runs_are_summarized() {
         let figures =
             Figures::of(&[sample(100, &[10; 50]), sample(300, &[20; 50]), sample(200, &[])]).unwrap();
         assert_eq!((figures.messages, figures.lost), (600, 3));
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_beyond_the_histogram_is_not_lost() {
+    fn out_of_range_latencies_are_clamped() {
         let mut histogram = histogram().unwrap();
         record(&mut histogram, Duration::from_secs(3600));
         record(&mut histogram, Duration::ZERO);

@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_message_is_what_it_was() {
+    fn messages_verify() {
         for size in [16, 17, 64, 5000] {
             let (mut sent, other) = (Message::new(size), Message::new(size));
             for number in [0, 1, 64, LAST] {
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_found() {
+    fn corrupted_messages_are_detected() {
         let mut message = Message::new(64);
         let good = message.numbered(64).to_vec();
         for at in [0, 7, 8, 30, 55, 56, 63] {

@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn processors_are_read() {
+    fn pins_are_parsed() {
         assert_eq!(Pin::parse("0,1"), Ok(Pin::On(0, 1)));
         assert_eq!(Pin::parse("any"), Ok(Pin::Any));
         for wrong in ["", "0", "0,", "0,1,2", "-1,0", "0,99999", "all"] {
@@ -71,14 +71,14 @@ mod tests {
     }
 
     #[test]
-    fn lists_of_the_kernel_are_read() {
+    fn kernel_cpu_lists_are_parsed() {
         assert_eq!(listed("0,4\n"), [0, 4]);
         assert_eq!(listed("2-4,7\n"), [2, 3, 4, 7]);
         assert!(listed("").is_empty());
     }
 
     #[test]
-    fn two_cores_are_two() {
+    fn the_default_placement_uses_two_cores() {
         let several = std::thread::available_parallelism().unwrap().get() > 1;
         assert_eq!(two_cores().is_some_and(|(one, other)| one != other), several);
         assert_eq!((place(Some(Pin::Any)), place(Some(Pin::On(3, 3)))), (None, Some((3, 3))));

@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_is_planned_within_the_promised_time() {
+    fn the_plan_fits_the_total_time() {
         for (flags, most) in [(&[][..], 30), (&["--quick"], 8)] {
             let plan = plan(flags);
             let runs = plan.runs();
@@ -132,19 +132,19 @@ mod tests {
     }
 
     #[test]
-    fn flags_narrow_it() {
+    fn flags_select_measurements() {
         let plan = plan(&["--works", "one-way,fan-in", "--transports", "tcp", "--sizes", "64,128"]);
         let cells: Vec<_> = plan.cells.iter().map(|cell| (cell.work, cell.size)).collect();
         assert_eq!(cells, [(Workload::OneWay, 64), (Workload::OneWay, 128), (Workload::FanIn, 64)]);
     }
 
     #[test]
-    fn a_rate_is_about_latency() {
+    fn a_rate_implies_ping_pong() {
         assert!(plan(&["--rate", "100"]).cells.iter().all(|cell| cell.work == Workload::PingPong));
     }
 
     #[test]
-    fn every_round_runs_everything_once() {
+    fn every_round_runs_each_measurement_once() {
         let plan = plan(&[]);
         for round in 0..plan.rounds {
             let mut order = plan.order(round);

@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bar_fills() {
+    fn the_bar_is_proportional() {
         assert_eq!(bar(0, 4, "x"), format!("{}   0 %  x", "─".repeat(WIDTH)));
         assert_eq!(bar(2, 4, "x"), format!("{}{}  50 %  x", "━".repeat(14), "─".repeat(14)));
         assert_eq!(bar(9, 4, ""), format!("{} 100 %  ", "━".repeat(WIDTH)));

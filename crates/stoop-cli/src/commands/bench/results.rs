@@ -23,7 +23,7 @@ pub(super) enum CellOutcome {
 }
 
 /// All results.
-pub(super) struct Report {
+pub(super) struct Results {
     pub(super) machine: Machine,
     pub(super) rows: Vec<Row>,
     /// Round trips per second, if they were sent at fixed times.

@@ -7,7 +7,7 @@ use stoop::escaped;
 
 use super::machine::Machine;
 use super::plan::Plan;
-use super::results::{CellOutcome, Report, Rows};
+use super::results::{CellOutcome, Results, Rows};
 use super::{advice, peer, placement, render, runner};
 use crate::args::Bench;
 use crate::exit::Exit;
@@ -30,7 +30,7 @@ pub(crate) fn run(flags: &Bench) -> Outcome {
         false => print(render::table::text(&report).as_bytes())?,
     }
     for (path, make) in
-        [(&flags.svg, render::svg::document as fn(&Report) -> String), (&flags.html, render::html::page)]
+        [(&flags.svg, render::svg::document as fn(&Results) -> String), (&flags.html, render::html::page)]
     {
         if let Some(path) = path {
             write(path, &make(&report))?;
@@ -40,7 +40,7 @@ pub(crate) fn run(flags: &Bench) -> Outcome {
     Ok(if failed { Exit::Partial } else { Exit::Done })
 }
 
-fn measured(flags: &Bench, plan: &Plan) -> Result<Report, Failure> {
+fn measured(flags: &Bench, plan: &Plan) -> Result<Results, Failure> {
     let directory = tempfile::Builder::new().prefix("stoop-bench-").tempdir();
     let directory = directory.map_err(|error| Failure::io("make a temporary directory", &error))?;
     // This must precede pinning this process, which would then see only that one processor.
@@ -51,7 +51,7 @@ fn measured(flags: &Bench, plan: &Plan) -> Result<Report, Failure> {
     }
     let rows = runner::run(flags, plan, pin, directory.path())?;
     let advice = advice::advise(Rows(&rows));
-    Ok(Report { machine, rows, rate: flags.rate, clients: flags.clients, advice })
+    Ok(Results { machine, rows, rate: flags.rate, clients: flags.clients, advice })
 }
 
 fn write(path: &Path, text: &str) -> Result<(), Failure> {

@@ -56,7 +56,7 @@ pub(super) fn run(
             }
             let plan::Cell { transport, work, size } = plan.cells[at];
             progress.begin(&format!("{} {} {size} B", work.name(), transport.name()));
-            runs[at].add(|cell| runner.patiently(cell));
+            runs[at].add(|cell| runner.sample_with_retries(cell));
             let left = runner.runs_left.get();
             runner.runs_left.set(left.saturating_sub(plan::runs(plan.cells[at])));
         }
@@ -114,7 +114,7 @@ impl Runs {
 
 impl Runner<'_> {
     /// Runs it once. If the run was too short, repeats it with a longer duration.
-    fn patiently(&self, cell: plan::Cell) -> Result<Sample> {
+    fn sample_with_retries(&self, cell: plan::Cell) -> Result<Sample> {
         let mut tries = (0..TRIES).map(|again| {
             self.stretch.set(1 << again);
             self.sample(cell)
@@ -155,7 +155,7 @@ impl Runner<'_> {
     }
 
     /// Creates connections, and starts the other process with its ends.
-    fn linked(&self, order: &Order) -> Result<(Peer, Vec<Box<dyn Wire>>)> {
+    fn connect_wires(&self, order: &Order) -> Result<(Peer, Vec<Box<dyn Wire>>)> {
         let (mut ours, mut theirs) = (Vec::new(), Vec::new());
         let mut names: Vec<Option<QueueNames>> = Vec::new();
         for _ in 0..order.ends {
@@ -174,7 +174,7 @@ impl Runner<'_> {
 
     fn ping_pong(&self, cell: plan::Cell) -> Result<Sample> {
         let order = self.order(cell, Ancillary::None, 1);
-        let (peer, mut wires) = self.linked(&order)?;
+        let (peer, mut wires) = self.connect_wires(&order)?;
         let asked = workloads::ping_pong::ask(&order, &mut *wires[0], self.flags.rate);
         let (ours, latency) = asked.map_err(|error| peer.blame(error))?;
         let theirs = peer.tally()?;
@@ -185,7 +185,7 @@ impl Runner<'_> {
 
     fn one_way(&self, cell: plan::Cell, ancillary: Ancillary) -> Result<Sample> {
         let order = self.order(cell, ancillary, 1);
-        let (peer, mut wires) = self.linked(&order)?;
+        let (peer, mut wires) = self.connect_wires(&order)?;
         let pushed = workloads::one_way::push(&order, &mut *wires[0], &peer);
         let ours = pushed.map_err(|error| peer.blame(error))?;
         let theirs = peer.tally()?;
@@ -194,7 +194,7 @@ impl Runner<'_> {
 
     fn fan_in(&self, cell: plan::Cell) -> Result<Sample> {
         let order = self.order(cell, Ancillary::None, self.flags.clients);
-        let (peer, mut wires) = self.linked(&order)?;
+        let (peer, mut wires) = self.connect_wires(&order)?;
         let asked = workloads::fan_in::ask(&order, &mut wires);
         let (ours, latency) = asked.map_err(|error| peer.blame(error))?;
         let theirs = peer.tally()?;

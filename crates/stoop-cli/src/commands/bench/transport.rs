@@ -134,7 +134,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_read_back_and_differ() {
+    fn transport_names_are_parsed() {
         for transport in Transport::ALL {
             assert_eq!(Transport::parse(transport.name()), Ok(transport));
         }
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn only_local_sockets_carry_more_than_bytes() {
+    fn only_unix_sockets_support_ancillary_data() {
         for transport in Transport::ALL.into_iter().filter(|transport| !transport.is_local_socket()) {
             assert!(!transport.does(Workload::Descriptors) && !transport.does(Workload::Credentials));
         }

@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_read_back() {
+    fn names_are_parsed() {
         for work in Workload::ALL {
             assert_eq!(Workload::parse(work.name()), Ok(work));
         }

@@ -13,7 +13,7 @@ use crate::exit::Exit;
 use crate::failure::{self, Failure, Outcome};
 use crate::output::{print, status};
 use crate::shell;
-use crate::sockets::{Formatter, ResolvedSelector, Row, Shape, Views, format, rows};
+use crate::sockets::{JsonFormatter, ResolvedSelector, Row, Shape, SocketFormatter, format, rows};
 
 /// The maximum number of connections listed if several match.
 const LISTED: usize = 10;
@@ -34,7 +34,7 @@ pub(crate) fn run(flags: &Close) -> Outcome {
         .map_err(|error| Failure::io("cut the connection", &error.into()))?;
     if flags.json {
         let mut text = Vec::new();
-        Views::new(&snapshot).cut(&row, &mut text);
+        JsonFormatter::new(&snapshot).closed(&row, &mut text);
         print(&text)?;
     } else {
         status("stoop: cut\n");
@@ -99,7 +99,7 @@ fn listener_of(snapshot: &Snapshot, id: SocketId) -> Option<SocketId> {
 
 /// Formats `/run/app.sock: 2040/psql, inode 12 - 812/postgres, inode 13`.
 fn shown(snapshot: &Snapshot, row: &Row) -> String {
-    let mut formatter = Formatter::new(snapshot);
+    let mut formatter = SocketFormatter::new(snapshot);
     let mut text = String::new();
     formatter.address(row, &mut text);
     text.push_str(": ");

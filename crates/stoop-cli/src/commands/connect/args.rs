@@ -6,7 +6,7 @@ use clap::Args;
 use stoop::Target;
 
 use crate::args::footer;
-use crate::args::shared::{Reach, target};
+use crate::args::shared::{ConnectFlags, target};
 use crate::time;
 
 /// Connect to a server: send standard input, and print what it answers.
@@ -31,7 +31,7 @@ pub(crate) struct Connect {
     pub(crate) address: Target,
 
     #[command(flatten)]
-    pub(crate) reach: Reach,
+    pub(crate) connect: ConnectFlags,
 
     /// Fail if the server's backlog is still full after this time, as in 500ms, 2s, 1m
     #[arg(long, value_name = "TIME", value_parser = time::parse)]

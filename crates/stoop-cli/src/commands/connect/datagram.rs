@@ -9,7 +9,7 @@ use stoop::Datagram;
 use super::upstream::Upstream;
 use crate::args::Connect;
 use crate::failure::Failure;
-use crate::pump::{CLOSED_ON_ARRIVAL, Source};
+use crate::pump::{DISCARD_DESCRIPTORS, Source};
 use crate::signals::Signals;
 
 /// The datagrams received until the end of the conversation.
@@ -91,7 +91,7 @@ impl Source for Conversation<'_> {
         if !self.wait()? {
             return Ok(None);
         }
-        self.message = self.socket.recv_vec_with(CLOSED_ON_ARRIVAL)?.0;
+        self.message = self.socket.recv_vec_with(DISCARD_DESCRIPTORS)?.0;
         self.came += 1;
         Ok(Some(&self.message))
     }

@@ -13,16 +13,16 @@ use crate::args::Connect;
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::inherited::Inherited;
-use crate::output::{Event, Output, Screen, Text, Who, Word};
-use crate::pump::{Cut, End, Input, Progress, Receiver, Sink, Source, descriptor, pump, socket};
+use crate::output::{Event, Output, PeerInfo, Screen, Text, Word};
+use crate::pump::{End, Input, Progress, Receiver, Sink, Source, Split, descriptor, pump, socket};
 use crate::target;
 
 /// Runs the conversation until one side ends it.
 pub(crate) fn run(flags: &Connect) -> Outcome {
-    let inherited = Inherited::named(&flags.address, flags.reach.kind.kind)?;
-    let connection = target::connect(&flags.address, inherited, &flags.reach, flags.timeout);
-    let connection = connection.map_err(|failure| failure.in_vain(flags.reach.wait, str::to_owned))?;
-    let (connection, _own_file) = apart(connection)?;
+    let inherited = Inherited::named(&flags.address, flags.connect.kind.kind)?;
+    let connection = target::connect(&flags.address, inherited, &flags.connect, flags.timeout);
+    let connection = connection.map_err(|failure| failure.for_client(flags.connect.wait, str::to_owned))?;
+    let (connection, _own_file) = split_datagram(connection)?;
     check(flags, connection.kind())?;
     if let Connection::SeqPacket(socket) = &*connection {
         // This is the only way to distinguish an empty message from the end (K-DGRAM-13).
@@ -30,7 +30,7 @@ pub(crate) fn run(flags: &Connect) -> Outcome {
     }
     let mut terminal = if flags.whole { None } else { Terminal::open() };
     if terminal.is_some() {
-        greet(flags, &connection)?;
+        report_connected(flags, &connection)?;
     }
     let mut screen = Screen::new(terminal.as_mut().map(Terminal::printer));
     let input =
@@ -45,7 +45,7 @@ pub(crate) fn run(flags: &Connect) -> Outcome {
 /// Splits the connection. The first value is shared with the sending thread, which may outlive the
 /// conversation. The second owns the file of a datagram socket's own address, which must be removed
 /// at the end of the conversation.
-fn apart(connection: Connection) -> Result<(Arc<Connection>, Option<Datagram>), Failure> {
+fn split_datagram(connection: Connection) -> Result<(Arc<Connection>, Option<Datagram>), Failure> {
     Ok(match connection {
         Connection::Datagram(socket) => (Arc::new(Connection::Datagram(socket.try_clone()?)), Some(socket)),
         connection => (Arc::new(connection), None),
@@ -82,10 +82,10 @@ pub(crate) fn settle(end: End, connection: &Connection, upstream: Upstream) -> O
 /// Handles the end of the server's output. If the server still reads, sending continues. Otherwise
 /// the conversation is over, and the remaining input could not be delivered.
 fn conclude(connection: &Connection, upstream: Upstream) -> Outcome {
-    let nobody_waits_for_us = std::io::stdin().is_terminal() || connection.kind() == Kind::Datagram;
+    let is_input_optional = std::io::stdin().is_terminal() || connection.kind() == Kind::Datagram;
     while !upstream.is_finished() {
         let hung_up = has_hung_up(connection);
-        if nobody_waits_for_us || (hung_up && upstream.waits_for_input()) {
+        if is_input_optional || (hung_up && upstream.waits_for_input()) {
             return Ok(Exit::Done);
         }
         wait_for_change(connection, &upstream, hung_up);
@@ -127,17 +127,17 @@ fn check(flags: &Connect, kind: Kind) -> Result<(), Failure> {
     }
 }
 
-fn greet(flags: &Connect, connection: &Connection) -> Result<(), Failure> {
+fn report_connected(flags: &Connect, connection: &Connection) -> Result<(), Failure> {
     let (address, kind) = (Text(flags.address.to_string()), Word(connection.kind()));
-    let peer = Who::from(&socket(connection).peer());
+    let peer = PeerInfo::from(&socket(connection).peer());
     Output::new(false, false).emit(&Event::Connected { address, kind, peer })
 }
 
 fn standard_input(flags: &Connect, connection: &Connection) -> Box<dyn Source + Send> {
-    let cut = match connection.kind() {
-        Kind::Stream => Cut::Anywhere,
-        _ if flags.whole => Cut::Whole,
-        _ => Cut::Lines,
+    let split = match connection.kind() {
+        Kind::Stream => Split::AsRead,
+        _ if flags.whole => Split::Whole,
+        _ => Split::Lines,
     };
-    Box::new(Input::new(std::io::stdin(), cut, "standard input"))
+    Box::new(Input::new(std::io::stdin(), split, "standard input"))
 }

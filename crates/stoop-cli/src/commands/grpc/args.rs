@@ -126,7 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_have_units() {
+    fn sizes_are_parsed() {
         assert_eq!((size("4096"), size("64K"), size("16M")), (Ok(4096), Ok(65536), Ok(16 << 20)));
         for wrong in ["", "M", "0", "-1", "1T", "1.5M", "99999999999999999999G"] {
             assert!(size(wrong).is_err(), "{wrong}");

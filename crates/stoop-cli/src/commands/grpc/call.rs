@@ -10,7 +10,7 @@ use tokio_stream::Stream;
 
 use super::describe::path_of;
 use super::error::name_of;
-use super::input::Input;
+use super::input::RequestInput;
 use super::metadata;
 use super::run::Session;
 use crate::exit::Exit;
@@ -28,7 +28,7 @@ impl Session<'_> {
         client: &Client,
         given: Option<Schema>,
         name: &str,
-        input: Input,
+        input: RequestInput,
     ) -> Outcome {
         let schema = self.load_schema(client, given).await?;
         let method = self.method(client, &schema, name).await?;

@@ -19,48 +19,48 @@ use crate::failure::Failure;
 const AHEAD: usize = 8;
 
 /// The source of messages.
-pub(super) enum Input {
+pub(super) enum RequestInput {
     /// No source was given.
-    Unsaid,
+    None,
     Text(String),
     File(String, File),
     Stdin,
 }
 
 /// Opens what the flags name.
-pub(super) fn prepare(flags: &Grpc) -> Result<Input, Failure> {
+pub(super) fn prepare(flags: &Grpc) -> Result<RequestInput, Failure> {
     let is_call = !matches!(flags.action.as_deref(), None | Some("list" | "describe"));
-    let Some(data) = flags.data.as_deref().filter(|_| is_call) else { return Ok(Input::Unsaid) };
+    let Some(data) = flags.data.as_deref().filter(|_| is_call) else { return Ok(RequestInput::None) };
     match data.strip_prefix('@') {
-        _ if data == "-" => Ok(Input::Stdin),
-        Some("-") => Ok(Input::Stdin),
+        _ if data == "-" => Ok(RequestInput::Stdin),
+        Some("-") => Ok(RequestInput::Stdin),
         Some(path) => {
             let shown = path.to_owned();
             let file = File::open(Path::new(path))
                 .map_err(|error| Failure::io(format!("read '{shown}'"), &error))?;
-            Ok(Input::File(shown, file))
+            Ok(RequestInput::File(shown, file))
         }
-        None => Ok(Input::Text(data.to_owned())),
+        None => Ok(RequestInput::Text(data.to_owned())),
     }
 }
 
-impl Input {
+impl RequestInput {
     /// Returns its name in error messages.
     fn name(&self) -> String {
         match self {
-            Input::Unsaid | Input::Text(_) => "the message".into(),
-            Input::File(path, _) => format!("'{path}'"),
-            Input::Stdin => "standard input".into(),
+            RequestInput::None | RequestInput::Text(_) => "the message".into(),
+            RequestInput::File(path, _) => format!("'{path}'"),
+            RequestInput::Stdin => "standard input".into(),
         }
     }
 
     fn reader(self) -> Box<dyn Read + Send> {
         match self {
-            Input::Unsaid => Box::new(&b"{}"[..]),
-            Input::Text(text) => Box::new(io::Cursor::new(text)),
-            Input::File(_, file) => Box::new(BufReader::new(file)),
+            RequestInput::None => Box::new(&b"{}"[..]),
+            RequestInput::Text(text) => Box::new(io::Cursor::new(text)),
+            RequestInput::File(_, file) => Box::new(BufReader::new(file)),
             // Not buffered beyond what a message needs: what is typed is sent.
-            Input::Stdin => Box::new(io::stdin()),
+            RequestInput::Stdin => Box::new(io::stdin()),
         }
     }
 
@@ -86,7 +86,7 @@ impl Input {
     ) -> (impl Stream<Item = DynamicMessage> + Send + use<>, oneshot::Receiver<Failure>) {
         let (sender, receiver) = mpsc::channel(AHEAD);
         let (failed, failure) = oneshot::channel();
-        let input = if matches!(self, Input::Unsaid) { Input::Stdin } else { self };
+        let input = if matches!(self, RequestInput::None) { RequestInput::Stdin } else { self };
         let message = message.clone();
         // Standard input cannot be read without blocking a thread.
         thread::spawn(move || {

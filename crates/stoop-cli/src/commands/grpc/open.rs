@@ -51,7 +51,7 @@ impl Session<'_> {
             Greeting::Http2 => {}
             Greeting::Nothing => {
                 let error = "the server has said nothing yet; waiting for it".to_owned();
-                self.output.tell(&Event::Trouble { from: None::<Text>, error, count: 1 })?;
+                self.output.tell(&Event::Error { from: None::<Text>, error, count: 1 })?;
             }
             other => return Err(self.errors.other_protocol(&other)),
         }

@@ -71,7 +71,7 @@ impl Session<'_> {
             Err(error) => {
                 let error =
                     format!("what is built in is used, because the server's reflection failed: {error}");
-                self.output.tell(&Event::Trouble { from: None::<Text>, error, count: 1 })?;
+                self.output.tell(&Event::Error { from: None::<Text>, error, count: 1 })?;
                 Ok(Schema::builtin())
             }
         }

@@ -89,7 +89,7 @@ pub(super) fn announce(flags: &Http, head: &Parts) -> Result<(), Failure> {
         return screen.put(&text).and_then(|()| screen.finish());
     }
     let headers = listed(&head.headers);
-    let answer = Event::Answer { version, status: head.status.as_u16(), reason, headers };
+    let answer = Event::Response { version, status: head.status.as_u16(), reason, headers };
     Output::new(flags.json, false).emit(&answer)
 }
 

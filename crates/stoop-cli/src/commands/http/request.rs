@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn the_method_is_guessed_only_where_it_is_not_given() {
+    fn the_method_has_a_default() {
         assert_eq!(shown(&["/a"]), "GET /a");
         assert_eq!(shown(&["/a", "--data", "x"]), "POST /a");
         assert_eq!(shown(&["put", "/a", "--data", "x"]), "PUT /a");
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_is_refused() {
+    fn contradicting_arguments_are_rejected() {
         for words in [
             &["version"][..],
             &["/a", "GET"],
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_replace_the_usual_ones_and_may_be_repeated() {
+    fn headers_replace_defaults_and_may_be_repeated() {
         let words = [
             "/",
             "--data",
@@ -274,7 +274,7 @@ mod tests {
         assert!(all("user-agent").is_empty());
     }
     #[test]
-    fn a_user_in_the_url_is_authorization_and_no_host() {
+    fn a_user_in_the_url_becomes_the_authorization_header() {
         for (url, target, value) in [
             ("http://u@h/", "http://h/", Some("Basic dTo=")),
             ("http://u:p@h:80/a?b@c", "http://h:80/a?b@c", Some("Basic dTpw")),
@@ -304,7 +304,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn nothing_that_is_typed_panics(word in ".*", path in "/.*") {
+        fn arbitrary_input_does_not_panic(word in ".*", path in "/.*") {
             let _ = (method(&word), header(&word), uri(&word));
             // Any path can be represented as a URI.
             proptest::prop_assert!(uri(&path).is_ok());

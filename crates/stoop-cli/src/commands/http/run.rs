@@ -26,7 +26,8 @@ pub(crate) fn run(flags: &Http) -> Outcome {
     let limit = Deadline::from_now(flags.timeout);
     let errors = ErrorContext { flags, asked: asked.to_string() };
     let reached = flags.endpoint.connect(flags.wait, flags.timeout);
-    let reached = reached.map_err(|failure| failure.in_vain(flags.wait, |command| errors.again(command)))?;
+    let reached =
+        reached.map_err(|failure| failure.for_client(flags.wait, |command| errors.again(command)))?;
     let output = Output::new(flags.json, !std::io::stderr().is_terminal());
     if let Some(found) = reached.event() {
         output.emit(&found)?;

@@ -12,7 +12,7 @@ use crate::pump::Sink;
 pub(super) enum Multiplexed {
     No,
     /// Its first bytes decide: before API 1.42 the content type does not.
-    PerhapsSo,
+    Unknown,
     Yes,
 }
 
@@ -23,8 +23,8 @@ impl Multiplexed {
         let from_docker = || value(header::SERVER).is_some_and(|server| server.starts_with("Docker/"));
         match value(header::CONTENT_TYPE) {
             Some(multiplexed::CONTENT_TYPE) => Multiplexed::Yes,
-            Some(multiplexed::RAW_CONTENT_TYPE) => Multiplexed::PerhapsSo,
-            None | Some("application/octet-stream") if from_docker() => Multiplexed::PerhapsSo,
+            Some(multiplexed::RAW_CONTENT_TYPE) => Multiplexed::Unknown,
+            None | Some("application/octet-stream") if from_docker() => Multiplexed::Unknown,
             _ => Multiplexed::No,
         }
     }
@@ -55,15 +55,15 @@ impl Streams {
     pub(super) fn new(multiplexed: Multiplexed, out: Box<dyn Sink>, err: Box<dyn Sink>) -> Streams {
         let state = match multiplexed {
             Multiplexed::No => State::One,
-            Multiplexed::PerhapsSo => State::Unknown(Vec::with_capacity(HEAD_BYTES)),
+            Multiplexed::Unknown => State::Unknown(Vec::with_capacity(HEAD_BYTES)),
             Multiplexed::Yes => State::Several(Decoder::new()),
         };
         Streams { state, out, err }
     }
 
-    fn apart(&mut self, mut piece: &[u8]) -> Result<(), Failure> {
+    fn demultiplex(&mut self, mut piece: &[u8]) -> Result<(), Failure> {
         let State::Several(decoder) = &mut self.state else { return self.out.put(piece) };
-        while let Some((stream, bytes)) = decoder.next(&mut piece).map_err(out_of_step)? {
+        while let Some((stream, bytes)) = decoder.next(&mut piece).map_err(not_multiplexed)? {
             match stream {
                 Stream::Stdin | Stream::Stdout => self.out.put(bytes)?,
                 Stream::Stderr | Stream::Daemon => self.err.put(bytes)?,
@@ -75,12 +75,12 @@ impl Streams {
 
 impl Sink for Streams {
     fn put(&mut self, piece: &[u8]) -> Result<(), Failure> {
-        let State::Unknown(held) = &mut self.state else { return self.apart(piece) };
+        let State::Unknown(held) = &mut self.state else { return self.demultiplex(piece) };
         held.extend_from_slice(piece);
         let Some(several) = multiplexed::is_multiplexed(held) else { return Ok(()) };
         let held = std::mem::take(held);
         self.state = if several { State::Several(Decoder::new()) } else { State::One };
-        self.apart(&held)
+        self.demultiplex(&held)
     }
 
     fn finish(&mut self) -> Result<(), Failure> {
@@ -101,7 +101,7 @@ impl Sink for Streams {
     }
 }
 
-fn out_of_step(error: multiplexed::NotAFrame) -> Failure {
+fn not_multiplexed(error: multiplexed::NotAFrame) -> Failure {
     Failure::new(Exit::Failed, format!("cannot tell the streams apart: {error}"))
         .why("the server says that this is Docker's multiplexed stream, and it is not")
         .next("stoop http … --raw    # prints it as it comes")
@@ -132,25 +132,25 @@ mod tests {
     }
 
     #[test]
-    fn the_first_bytes_decide_where_the_content_type_does_not() {
+    fn streams_are_detected_by_content_type_or_first_bytes() {
         let several = b"\x01\0\0\0\0\0\0\x04out\n\x02\0\0\0\0\0\0\x04err\n";
         let told = (b"out\n".to_vec(), b"err\n".to_vec(), true);
         assert_eq!(apart(Multiplexed::Yes, several), told);
-        assert_eq!(apart(Multiplexed::PerhapsSo, several), told);
+        assert_eq!(apart(Multiplexed::Unknown, several), told);
         assert_eq!(apart(Multiplexed::No, several), (several.to_vec(), vec![], true));
         for one in [&b"/ # "[..], b"a terminal's own words\r\n", b"", b"\x01\0\0"] {
-            assert_eq!(apart(Multiplexed::PerhapsSo, one), (one.to_vec(), vec![], true));
+            assert_eq!(apart(Multiplexed::Unknown, one), (one.to_vec(), vec![], true));
         }
     }
 
     #[test]
-    fn nothing_is_cut_in_silence() {
+    fn a_truncated_stream_is_an_error() {
         assert_eq!(apart(Multiplexed::Yes, b"\x01\0\0\0\0\0\0\x04ou"), (b"ou".to_vec(), vec![], false));
         assert_eq!(apart(Multiplexed::Yes, b"no frames at all"), (vec![], vec![], false));
     }
 
     #[test]
-    fn headers_tell_dockers_streams() {
+    fn docker_streams_are_detected_by_headers() {
         let of = |headers: &[(&'static str, &'static str)]| {
             let pairs = headers.iter().map(|(name, value)| {
                 (http::HeaderName::from_static(name), http::HeaderValue::from_static(value))
@@ -158,9 +158,9 @@ mod tests {
             Multiplexed::of(&pairs.collect())
         };
         assert_eq!(of(&[("content-type", multiplexed::CONTENT_TYPE)]), Multiplexed::Yes);
-        assert_eq!(of(&[("content-type", multiplexed::RAW_CONTENT_TYPE)]), Multiplexed::PerhapsSo);
+        assert_eq!(of(&[("content-type", multiplexed::RAW_CONTENT_TYPE)]), Multiplexed::Unknown);
         let octets = ("content-type", "application/octet-stream");
-        assert_eq!(of(&[octets, ("server", "Docker/20.10.24 (linux)")]), Multiplexed::PerhapsSo);
+        assert_eq!(of(&[octets, ("server", "Docker/20.10.24 (linux)")]), Multiplexed::Unknown);
         assert_eq!((of(&[octets]), of(&[])), (Multiplexed::No, Multiplexed::No));
     }
 }

@@ -17,7 +17,7 @@ use crate::args::Http;
 use crate::commands::connect::{Upstream, settle};
 use crate::failure::Outcome;
 use crate::output::Screen;
-use crate::pump::{Cut, Input, Progress, Receiver, Sink, pump};
+use crate::pump::{Input, Progress, Receiver, Sink, Split, pump};
 
 /// A connection after the HTTP upgrade.
 pub(super) struct Upgraded {
@@ -48,11 +48,11 @@ pub(super) fn run(flags: &Http, upgraded: Upgraded) -> Outcome {
     let keys = flags.tty.then(RawMode::enable).transpose()?;
     let mut streams: Box<dyn Sink> = match &keys {
         Some(_) => Box::new(Passthrough),
-        None => Box::new(told_apart(flags, &head)),
+        None => Box::new(demultiplexed(flags, &head)),
     };
     streams.put(&first)?;
     let connection = Arc::new(Connection::Stream(stream));
-    let input = Box::new(Input::new(std::io::stdin(), Cut::Anywhere, "standard input"));
+    let input = Box::new(Input::new(std::io::stdin(), Split::AsRead, "standard input"));
     let upstream = Upstream::start(Arc::clone(&connection), input)?;
     let end = pump(&mut Receiver::new(&connection), &mut *streams, &Progress::default());
     drop(keys);
@@ -60,7 +60,7 @@ pub(super) fn run(flags: &Http, upgraded: Upgraded) -> Outcome {
     settle(end, &connection, upstream)
 }
 
-fn told_apart(flags: &Http, head: &Parts) -> Streams {
+fn demultiplexed(flags: &Http, head: &Parts) -> Streams {
     let multiplexed = if flags.raw { Multiplexed::No } else { Multiplexed::of(&head.headers) };
     Streams::new(multiplexed, Box::new(Screen::new(None)), Box::new(Screen::on_stderr()))
 }

@@ -7,8 +7,8 @@ use std::os::unix::ffi::OsStrExt;
 use stoop_inspect::{Pid, Snapshot, SocketId, Workload};
 
 use crate::args::{Column, Ls, Sort};
-use crate::output::{self, Cut, Table};
-use crate::sockets::{Formatter, Row, format};
+use crate::output::{self, Table, Truncate};
+use crate::sockets::{Row, SocketFormatter, format};
 
 /// The default columns.
 const USUAL: [Column; 9] = [
@@ -33,7 +33,7 @@ pub(super) fn render(
     let columns = columns(flags, snapshot, rows);
     let is_asked_for = !flags.columns.is_empty();
     let mut table = Table::new(columns.iter().map(|&column| layout(column, is_asked_for)).collect());
-    let mut formatter = Formatter::new(snapshot);
+    let mut formatter = SocketFormatter::new(snapshot);
     for row in sorted(flags.sort, snapshot, rows) {
         for &column in &columns {
             table.cell(|text| write(column, row, snapshot, &mut formatter, text));
@@ -72,23 +72,23 @@ fn is_own(snapshot: &Snapshot, id: SocketId) -> bool {
 /// Determines how columns are shortened if the table is too wide: workloads before processes, and
 /// both before names. Columns that were asked for are never omitted.
 fn layout(column: Column, is_asked_for: bool) -> output::Column {
-    let (title, cut, spare) = match column {
-        Column::Address => ("ADDRESS", Cut::Middle(20), 0),
-        Column::Kind => ("KIND", Cut::Never, 2),
-        Column::State => ("STATE", Cut::Never, 0),
-        Column::Queue => ("QUEUE", Cut::Never, 1),
-        Column::Server => ("SERVER", Cut::End(15), 0),
-        Column::Client => ("CLIENT", Cut::End(15), 0),
-        Column::ServerIn => ("SERVER-IN", Cut::End(12), 4),
-        Column::ClientIn => ("CLIENT-IN", Cut::End(12), 3),
-        Column::User => ("USER", Cut::End(6), 5),
-        Column::Netns => ("NETNS", Cut::End(6), 6),
-        Column::ServerInode => ("SERVER-INODE", Cut::Never, 0),
-        Column::ClientInode => ("CLIENT-INODE", Cut::Never, 0),
-        Column::ServerFd => ("SERVER-FD", Cut::End(9), 0),
-        Column::ClientFd => ("CLIENT-FD", Cut::End(9), 0),
+    let (title, truncate, spare) = match column {
+        Column::Address => ("ADDRESS", Truncate::Middle(20), 0),
+        Column::Kind => ("KIND", Truncate::Never, 2),
+        Column::State => ("STATE", Truncate::Never, 0),
+        Column::Queue => ("QUEUE", Truncate::Never, 1),
+        Column::Server => ("SERVER", Truncate::End(15), 0),
+        Column::Client => ("CLIENT", Truncate::End(15), 0),
+        Column::ServerIn => ("SERVER-IN", Truncate::End(12), 4),
+        Column::ClientIn => ("CLIENT-IN", Truncate::End(12), 3),
+        Column::User => ("USER", Truncate::End(6), 5),
+        Column::Netns => ("NETNS", Truncate::End(6), 6),
+        Column::ServerInode => ("SERVER-INODE", Truncate::Never, 0),
+        Column::ClientInode => ("CLIENT-INODE", Truncate::Never, 0),
+        Column::ServerFd => ("SERVER-FD", Truncate::End(9), 0),
+        Column::ClientFd => ("CLIENT-FD", Truncate::End(9), 0),
     };
-    output::Column { title, cut, spare: if is_asked_for { 0 } else { spare } }
+    output::Column { title, truncate, spare: if is_asked_for { 0 } else { spare } }
 }
 
 /// Writes one cell.
@@ -96,7 +96,7 @@ pub(super) fn write(
     column: Column,
     row: &Row,
     snapshot: &Snapshot,
-    formatter: &mut Formatter<'_>,
+    formatter: &mut SocketFormatter<'_>,
     text: &mut String,
 ) {
     let inode = |id: Option<SocketId>| id.map_or(format::NOTHING.into(), |id| snapshot[id].ino.to_string());
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_fits_whatever_width() {
+    fn tables_fit_any_width() {
         let machine = sample::machine();
         let mut text = String::new();
         for width in [60, 80, 120, 200] {
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_asked_for_stays_and_names_stay_longest() {
+    fn requested_columns_are_never_omitted() {
         let machine = sample::machine();
         let asked =
             table(&["--columns", "address,kind,queue,user,netns,server-in,client"], &machine, Some(40));
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn orders_and_columns_are_as_asked() {
+    fn sorting_and_columns_follow_the_flags() {
         let machine = sample::machine();
         let mut text = String::new();
         for flags in [
@@ -234,14 +234,14 @@ mod tests {
     }
 
     #[test]
-    fn an_owner_who_may_not_be_seen_is_not_nobody() {
+    fn hidden_owners_are_shown_by_user() {
         let text = table(&[], &sample::partly_seen(), None);
         let line = text.lines().find(|line| line.contains("listening") && line.contains("PGSQL")).unwrap();
         assert!(line.contains("(root)"), "{line}");
     }
 
     #[test]
-    fn nothing_is_a_line_of_titles() {
+    fn an_empty_table_has_a_header() {
         assert_eq!(
             table(&[], &Snapshot::of(vec![], []), Some(80)),
             "ADDRESS  KIND  STATE  QUEUE  SERVER  CLIENT\n"
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn no_name_breaks_a_line_or_drives_the_terminal() {
+    fn names_cannot_break_lines_or_control_the_terminal() {
         let text = table(&["--each"], &sample::machine(), None);
         assert!(!text.contains(|c: char| c.is_control() && c != '\n'));
         assert_eq!(text.lines().count(), 1 + rows(&sample::machine()).len());

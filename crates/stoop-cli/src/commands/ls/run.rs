@@ -8,7 +8,7 @@ use super::{render, watch};
 use crate::args::{Column, Ls, StateWord};
 use crate::failure::{Failure, Outcome};
 use crate::output::{print, status, terminal_width};
-use crate::sockets::{self, Completeness, Filter, Glob, Row, Views, format, note, rows};
+use crate::sockets::{self, Completeness, Filter, Glob, JsonFormatter, Row, format, note, rows};
 
 /// Lists the sockets that the flags select.
 pub(crate) fn run(flags: &Ls) -> Outcome {
@@ -19,7 +19,7 @@ pub(crate) fn run(flags: &Ls) -> Outcome {
     }
     // The process exits after printing, so nothing has to be freed piece by piece.
     let snapshot = ManuallyDrop::new(inspector.snapshot());
-    filter.look_at(&snapshot);
+    filter.prepare(&snapshot);
     filter.check(&snapshot)?;
     sockets::report_files(&filter, &snapshot);
     let chosen = choose(flags, &filter, &snapshot);
@@ -73,10 +73,10 @@ fn has_state(flags: &Ls, snapshot: &Snapshot, row: &Row) -> bool {
 }
 
 fn json(snapshot: &Snapshot, chosen: &[Row]) -> Vec<u8> {
-    let mut views = Views::new(snapshot);
+    let mut formatter = JsonFormatter::new(snapshot);
     let mut text = Vec::with_capacity(chosen.len() * 400);
     for row in chosen {
-        views.line(row, None, &mut text);
+        formatter.line(row, None, &mut text);
     }
     sockets::missing_json(&snapshot.missing, &mut text);
     text
@@ -122,7 +122,7 @@ mod tests {
     use crate::sockets::sample;
 
     #[test]
-    fn the_json_is_as_it_was() {
+    fn json_matches_the_golden_file() {
         let machine = sample::partly_seen();
         let text = json(&machine, &rows(&machine));
         sample::golden("ls.json", std::str::from_utf8(&text).unwrap());

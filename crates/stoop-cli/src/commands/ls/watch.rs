@@ -14,7 +14,7 @@ use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::output::{print, status};
 use crate::signals::Signals;
-use crate::sockets::{Change, Filter, Formatter, Row, Views, note, report_files};
+use crate::sockets::{Change, Filter, JsonFormatter, Row, SocketFormatter, note, report_files};
 use crate::time;
 
 /// Identifies a line: a socket of the machine, by more than an inode, which may be reused.
@@ -33,23 +33,23 @@ struct View {
 /// Prints changes until a signal arrives.
 pub(super) fn run(flags: &Ls, filter: &mut Filter<'_>, inspector: &mut Inspector) -> Outcome {
     let signals = Signals::catch()?;
-    let mut before = look(flags, filter, inspector);
+    let mut before = take(flags, filter, inspector);
     filter.check(&before.snapshot)?;
     report_files(filter, &before.snapshot);
     status(&note(&before.snapshot.missing));
     let (count, every) = (before.rows.len(), time::show(flags.interval));
     status(&format!("stoop: {count} there now; looking every {every}, Ctrl-C ends it\n"));
-    while !is_told_to_end(&signals, flags.interval)? {
-        let now = look(flags, filter, inspector);
+    while !is_interrupted(&signals, flags.interval)? {
+        let now = take(flags, filter, inspector);
         print(&changes(flags, &before, &now))?;
         before = now;
     }
     Ok(Exit::Done)
 }
 
-fn look(flags: &Ls, filter: &mut Filter<'_>, inspector: &mut Inspector) -> View {
+fn take(flags: &Ls, filter: &mut Filter<'_>, inspector: &mut Inspector) -> View {
     let snapshot = inspector.snapshot();
-    filter.look_at(&snapshot);
+    filter.prepare(&snapshot);
     let mut rows = choose(flags, filter, &snapshot);
     if !flags.all && flags.state.is_empty() && !flags.json {
         rows.retain(|row| !row.is_minor(&snapshot));
@@ -58,7 +58,7 @@ fn look(flags: &Ls, filter: &mut Filter<'_>, inspector: &mut Inspector) -> View 
 }
 
 /// Waits for the next snapshot. Returns true if a signal arrived.
-fn is_told_to_end(signals: &Signals, interval: Duration) -> Result<bool, Failure> {
+fn is_interrupted(signals: &Signals, interval: Duration) -> Result<bool, Failure> {
     let span = Timespec { tv_sec: interval.as_secs() as i64, tv_nsec: interval.subsec_nanos().into() };
     match poll(&mut [PollFd::new(signals, PollFlags::IN)], Some(&span)) {
         Ok(ready) => Ok(ready > 0),
@@ -73,12 +73,12 @@ fn changes(flags: &Ls, before: &View, now: &View) -> Vec<u8> {
     let mut text = Vec::new();
     let (old, new) = (before.keys(), now.keys());
     let gone = before.rows.iter().filter(|row| !new.contains_key(&before.key(row)));
-    before.tell(flags, gone, ("-", "gone"), &time, &mut text);
+    before.push_lines(flags, gone, ("-", "gone"), &time, &mut text);
     let state_before = |row: &Row| old.get(&now.key(row)).map(|row| row.state(&before.snapshot));
     let appeared = now.rows.iter().filter(|row| state_before(row).is_none());
-    now.tell(flags, appeared, ("+", "appeared"), &time, &mut text);
+    now.push_lines(flags, appeared, ("+", "appeared"), &time, &mut text);
     let has_changed = |row: &&Row| state_before(row).is_some_and(|state| state != row.state(&now.snapshot));
-    now.tell(flags, now.rows.iter().filter(has_changed), ("~", "changed"), &time, &mut text);
+    now.push_lines(flags, now.rows.iter().filter(has_changed), ("~", "changed"), &time, &mut text);
     text
 }
 
@@ -97,7 +97,7 @@ impl View {
         self.rows.iter().map(|row| (self.key(row), row)).collect()
     }
 
-    fn tell<'a>(
+    fn push_lines<'a>(
         &self,
         flags: &Ls,
         rows: impl Iterator<Item = &'a Row>,
@@ -105,11 +105,11 @@ impl View {
         time: &str,
         text: &mut Vec<u8>,
     ) {
-        let mut formatter = Formatter::new(&self.snapshot);
-        let mut views = Views::new(&self.snapshot);
+        let mut formatter = SocketFormatter::new(&self.snapshot);
+        let mut json = JsonFormatter::new(&self.snapshot);
         for row in rows {
             if flags.json {
-                views.line(row, Some(&Change { change: word, time }), text);
+                json.line(row, Some(&Change { change: word, time }), text);
             } else {
                 text.extend(line(flags, &self.snapshot, row, &mut formatter, sign, time).as_bytes());
             }
@@ -123,7 +123,7 @@ fn line(
     flags: &Ls,
     snapshot: &Snapshot,
     row: &Row,
-    formatter: &mut Formatter<'_>,
+    formatter: &mut SocketFormatter<'_>,
     sign: &str,
     time: &str,
 ) -> String {

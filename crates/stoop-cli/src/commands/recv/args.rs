@@ -6,7 +6,7 @@ use clap::Args;
 use stoop::Target;
 
 use crate::args::footer;
-use crate::args::shared::{Serving, target};
+use crate::args::shared::{BindFlags, target};
 use crate::time;
 
 /// Receive messages and show them with their senders.
@@ -26,7 +26,7 @@ pub(crate) struct Recv {
     pub(crate) address: Target,
 
     #[command(flatten)]
-    pub(crate) serving: Serving,
+    pub(crate) bind: BindFlags,
 
     /// Exit after this many messages
     #[arg(long, value_name = "N")]

@@ -7,12 +7,12 @@
 //! |---|---|
 //! | `args.rs` | its flags |
 //! | `run.rs` | binds, polls all sockets, and prints what arrives |
-//! | `source.rs` | receives one message from a datagram socket or a connection |
+//! | `receive.rs` | receives one message from a datagram socket or a connection |
 //! | `render.rs` | describes received file descriptors |
 
 pub(crate) mod args;
+mod receive;
 mod render;
 mod run;
-mod source;
 
 pub(super) use run::run;

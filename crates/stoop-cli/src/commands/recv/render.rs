@@ -44,7 +44,7 @@ mod tests {
     use std::fs::File;
 
     #[test]
-    fn files_pipes_and_sockets_are_told_apart() {
+    fn files_pipes_and_sockets_are_distinguished() {
         let dir = stoop_testkit::tempdir();
         let path = dir.path().join("letter");
         std::fs::write(&path, "hello").unwrap();

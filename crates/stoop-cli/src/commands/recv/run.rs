@@ -6,14 +6,14 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use stoop::{Allow, Arrival, Connected, Kind, Listener, Place};
 
-use super::source::{self, ReceiveResult, Source};
+use super::receive::{self, ClientConnection, ReceiveResult};
 use crate::args::Recv;
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::inherited::Inherited;
 use crate::output::{Event, Output, Text, Word};
 use crate::signals::Signals;
-use crate::target::{self, Server};
+use crate::target::{self, BoundSocket};
 
 /// The delay after a client could not be accepted or a message not received: the socket may remain
 /// readable.
@@ -23,10 +23,10 @@ const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(50);
 pub(crate) fn run(flags: &Recv) -> Outcome {
     // This comes first: a file descriptor opened by this process could be mistaken for an inherited
     // one.
-    let inherited = Inherited::named(&flags.address, flags.serving.kind.kind)?;
+    let inherited = Inherited::named(&flags.address, flags.bind.kind.kind)?;
     let signals = Signals::catch()?;
     let server = match inherited {
-        Some(inherited) => inherited.into_server(&flags.serving)?,
+        Some(inherited) => inherited.into_server(&flags.bind)?,
         None => open(flags)?,
     };
     let mut session = Session::new(flags, &server)?;
@@ -42,12 +42,12 @@ pub(crate) fn run(flags: &Recv) -> Outcome {
 
 /// Binds, so that each message carries its sender's credentials. If no file descriptors are wanted,
 /// sending one fails, so the sender is informed.
-fn open(flags: &Recv) -> Result<Server, Failure> {
-    target::serve(&flags.address, Kind::Datagram, &flags.serving, |bind, _| {
+fn open(flags: &Recv) -> Result<BoundSocket, Failure> {
+    target::serve(&flags.address, Kind::Datagram, &flags.bind, |bind, _| {
         let bind = bind.pass_credentials(true);
         match (&flags.address.place, flags.descriptors) {
             (Place::Address(address), 0) => {
-                bind.policy(target::policy(address, &flags.serving).refuse_descriptors())
+                bind.policy(target::policy(address, &flags.bind).refuse_descriptors())
             }
             _ => bind,
         }
@@ -56,8 +56,8 @@ fn open(flags: &Recv) -> Result<Server, Failure> {
 
 /// The server's socket, its clients, and how many messages are still wanted.
 struct Session<'a> {
-    server: &'a Server,
-    clients: Vec<Source>,
+    server: &'a BoundSocket,
+    clients: Vec<ClientConnection>,
     output: Output,
     allow: Allow,
     wanted: Option<u64>,
@@ -66,7 +66,7 @@ struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    fn new(flags: &Recv, server: &'a Server) -> Result<Session<'a>, Failure> {
+    fn new(flags: &Recv, server: &'a BoundSocket) -> Result<Session<'a>, Failure> {
         let session = Session {
             server,
             clients: Vec::new(),
@@ -79,16 +79,16 @@ impl<'a> Session<'a> {
         match server {
             // Nonblocking: the message that made the socket readable may have been refused, because
             // its sender is not allowed.
-            Server::Datagram(socket) => {
+            BoundSocket::Datagram(socket) => {
                 socket.set_nonblocking(true)?;
                 socket.set_pass_credentials(true)?;
             }
-            Server::Stream(listener) => listener.set_nonblocking(true)?,
-            Server::SeqPacket(listener) => listener.set_nonblocking(true)?,
+            BoundSocket::Stream(listener) => listener.set_nonblocking(true)?,
+            BoundSocket::SeqPacket(listener) => listener.set_nonblocking(true)?,
         }
         if !flags.json {
             let (address, kind) = (Text(flags.address.to_string()), Word(server.kind()));
-            let event = Event::Listening { address, kind, answer: "recv", mode: None, passed: false };
+            let event = Event::Listening { address, kind, answer: "recv", mode: None, inherited: false };
             session.output.emit(&event)?;
         }
         Ok(session)
@@ -101,11 +101,11 @@ impl<'a> Session<'a> {
     /// Waits until a socket is readable. Returns true if a signal arrived.
     fn wait(&self, signals: &Signals) -> Result<bool, Failure> {
         let server: BorrowedFd = match self.server {
-            Server::Datagram(socket) => socket.as_fd(),
-            Server::Stream(listener) => listener.as_fd(),
-            Server::SeqPacket(listener) => listener.as_fd(),
+            BoundSocket::Datagram(socket) => socket.as_fd(),
+            BoundSocket::Stream(listener) => listener.as_fd(),
+            BoundSocket::SeqPacket(listener) => listener.as_fd(),
         };
-        let clients = self.clients.iter().map(Source::as_fd);
+        let clients = self.clients.iter().map(ClientConnection::as_fd);
         let mut entries: Vec<PollFd> = [signals.as_fd(), server]
             .into_iter()
             .chain(clients)
@@ -135,8 +135,8 @@ impl<'a> Session<'a> {
 
     /// Receives one message from each readable source.
     fn receive(&mut self) -> Result<(), Failure> {
-        if let Server::Datagram(socket) = self.server {
-            let got = source::datagram(socket, self.allow);
+        if let BoundSocket::Datagram(socket) = self.server {
+            let got = receive::datagram(socket, self.allow);
             self.take(got)?;
         }
         let mut at = 0;
@@ -171,7 +171,7 @@ impl<'a> Session<'a> {
                 if error.is_transient() {
                     std::thread::sleep(PAUSE_AFTER_FAILURE);
                 }
-                self.output.emit(&Event::Trouble { from, error: error.to_string(), count: 1 })
+                self.output.emit(&Event::Error { from, error: error.to_string(), count: 1 })
             }
             None => Ok(()),
         }
@@ -180,16 +180,16 @@ impl<'a> Session<'a> {
     /// Accepts all waiting clients.
     fn admit(&mut self) -> Result<(), Failure> {
         match self.server {
-            Server::Datagram(_) => Ok(()),
-            Server::Stream(listener) => self.admit_from(listener, Source::stream),
-            Server::SeqPacket(listener) => self.admit_from(listener, Source::seqpacket),
+            BoundSocket::Datagram(_) => Ok(()),
+            BoundSocket::Stream(listener) => self.admit_from(listener, ClientConnection::stream),
+            BoundSocket::SeqPacket(listener) => self.admit_from(listener, ClientConnection::seqpacket),
         }
     }
 
     fn admit_from<C: Connected>(
         &mut self,
         listener: &Listener<C>,
-        source: fn(C) -> stoop::Result<Source>,
+        source: fn(C) -> stoop::Result<ClientConnection>,
     ) -> Result<(), Failure> {
         loop {
             match listener.accept_any() {

@@ -7,7 +7,7 @@ use clap::Args;
 use stoop::Target;
 
 use crate::args::footer;
-use crate::args::shared::{Reach, target};
+use crate::args::shared::{ConnectFlags, target};
 use crate::time;
 
 /// Send one message, and optionally wait for the answer.
@@ -40,7 +40,7 @@ pub(crate) struct Send {
     pub(crate) reply: bool,
 
     #[command(flatten)]
-    pub(crate) reach: Reach,
+    pub(crate) connect: ConnectFlags,
 
     /// Fail if the message is not sent, or not answered, after this time, as in 500ms, 2s, 1m
     #[arg(long, value_name = "TIME", value_parser = time::parse)]

@@ -14,7 +14,7 @@ use crate::args::Send;
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
 use crate::inherited::Inherited;
-use crate::output::{Data, Event, Message, Output, Screen, Text, Who};
+use crate::output::{Data, Event, Message, Output, PeerInfo, Screen, Text};
 use crate::pump::{Sink, send_growing};
 use crate::shell::quoted;
 use crate::target;
@@ -26,14 +26,16 @@ const PIECE_BYTES: usize = 1 << 16;
 pub(crate) fn run(flags: &Send) -> Outcome {
     // This comes first: a file descriptor opened by this process could be mistaken for an inherited
     // one.
-    let inherited = Inherited::named(&flags.address, flags.reach.kind.kind)?;
+    let inherited = Inherited::named(&flags.address, flags.connect.kind.kind)?;
     let message = message(flags)?;
     let files = flags.descriptors.iter().map(|path| open(path)).collect::<Result<Vec<_>, _>>()?;
     let descriptors: Vec<BorrowedFd> = files.iter().map(AsFd::as_fd).collect();
     let limit = Deadline::from_now(flags.timeout);
     let outgoing = OutgoingMessage { message: &message, descriptors: &descriptors, limit: &limit, flags };
-    let connection = target::connect(&flags.address, inherited, &flags.reach, flags.timeout);
-    match connection.map_err(|failure| failure.in_vain(flags.reach.wait, |command| again(flags, command)))? {
+    let connection = target::connect(&flags.address, inherited, &flags.connect, flags.timeout);
+    match connection
+        .map_err(|failure| failure.for_client(flags.connect.wait, |command| again(flags, command)))?
+    {
         Connection::Stream(stream) => outgoing.over_stream(&stream)?,
         Connection::SeqPacket(socket) => {
             outgoing.whole(&socket, |bytes| socket.send(bytes))?;
@@ -126,8 +128,8 @@ impl OutgoingMessage<'_> {
             return Err(Failure::new(Exit::Failed, what).into());
         }
         let sender = match received.credentials {
-            None => Who::from(&socket.peer()),
-            sender => Who::from(sender),
+            None => PeerInfo::from(&socket.peer()),
+            sender => PeerInfo::from(sender),
         };
         self.show(sender, (!received.from.is_unnamed()).then(|| Text::from(&received.from)), answer)
     }
@@ -187,12 +189,12 @@ impl OutgoingMessage<'_> {
             }
         }
         match self.flags.json && self.flags.reply {
-            true => self.show(Who::from(&stream.peer()), None, answer),
+            true => self.show(PeerInfo::from(&stream.peer()), None, answer),
             false => screen.finish(),
         }
     }
 
-    fn show(&self, sender: Who, from: Option<Text>, answer: Vec<u8>) -> Result<(), Failure> {
+    fn show(&self, sender: PeerInfo, from: Option<Text>, answer: Vec<u8>) -> Result<(), Failure> {
         if !self.flags.json {
             let mut screen = Screen::new(None);
             return screen.put(&answer).and_then(|()| screen.finish());
@@ -250,7 +252,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_left_is_never_for_ever() {
+    fn a_deadline_is_never_infinite() {
         assert_eq!(Deadline::from_now(None).left(), None);
         assert_eq!(Deadline::from_now(Some(Duration::ZERO)).left(), Some(Deadline::SHORTEST));
         let left = Deadline::from_now(Some(Duration::from_secs(60))).left().unwrap();

@@ -7,7 +7,7 @@ use clap::Args;
 use stoop::Target;
 
 use crate::args::footer;
-use crate::args::shared::{Serving, target};
+use crate::args::shared::{BindFlags, target};
 use crate::time;
 
 /// Serve an address, to many clients at once.
@@ -30,10 +30,10 @@ pub(crate) struct Serve {
     pub(crate) address: Option<Target>,
 
     #[command(flatten)]
-    pub(crate) answer: Answer,
+    pub(crate) service: ServiceFlags,
 
     #[command(flatten)]
-    pub(crate) serving: Serving,
+    pub(crate) bind: BindFlags,
 
     /// Serve at most this many clients at a time; others wait in the backlog
     #[arg(long = "max-connections", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
@@ -61,7 +61,7 @@ pub(crate) struct Serve {
 /// What the server does for each client.
 #[derive(Args, Debug)]
 #[group(multiple = false)]
-pub(crate) struct Answer {
+pub(crate) struct ServiceFlags {
     /// Echo everything back (the default)
     #[arg(long)]
     pub(crate) echo: bool,

@@ -16,8 +16,8 @@ use super::run::Shared;
 use super::service::Service;
 use super::{exec, listener, workers};
 use crate::failure::Failure;
-use crate::output::{Event, Text, Who};
-use crate::pump::{CLOSED_ON_ARRIVAL, send_growing};
+use crate::output::{Event, PeerInfo, Text};
+use crate::pump::{DISCARD_DESCRIPTORS, send_growing};
 
 /// How long to wait for space in a receiver's queue, and how often to try.
 const WAIT_MAX: Duration = Duration::from_millis(200);
@@ -66,7 +66,7 @@ impl DatagramServer {
 
     /// Receives one message, if there is one, and answers it.
     pub(super) fn step(&mut self, shared: &Arc<Shared>) -> Result<Step, Failure> {
-        let received = self.socket.recv_vec_with(CLOSED_ON_ARRIVAL);
+        let received = self.socket.recv_vec_with(DISCARD_DESCRIPTORS);
         self.note_refused(shared);
         let (message, received) = match received {
             Ok(received) => received,
@@ -82,7 +82,7 @@ impl DatagramServer {
         };
         if shared.output.is_json() {
             let from = (!received.from.is_unnamed()).then(|| Text::from(&received.from));
-            let sender = Who::from(received.credentials);
+            let sender = PeerInfo::from(received.credentials);
             shared.output.note(&Event::Received { from, sender, size: message.len() });
         }
         self.answer(shared, message, received);
@@ -113,7 +113,7 @@ impl DatagramServer {
             }
             Service::Exec(command) => {
                 let (socket, replies) = (Arc::clone(&self.socket), Arc::clone(&self.replies));
-                let (command, sender) = (command.clone(), Who::from(received.credentials));
+                let (command, sender) = (command.clone(), PeerInfo::from(received.credentials));
                 workers::start(shared, move |shared| {
                     match exec::ask(shared, &command, &message, &sender) {
                         // A program without output sends no answer.
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn a_receiver_that_does_not_read_loses_its_answers_and_delays_nobody() {
+    fn a_receiver_that_does_not_read_loses_answers_without_delaying_others() {
         deadline(Duration::from_secs(30), || {
             let directory = tempdir();
             let at = |name: &str| {
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn a_receiver_that_is_connected_leaves_room_for_others() {
+    fn connected_receivers_leave_send_buffer_space_for_others() {
         deadline(Duration::from_secs(30), || {
             let server = server();
             let mut receivers = Receivers::default();
@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tenth_of_the_time_is_waited_for_receivers() {
+    fn waiting_for_receivers_is_limited_to_a_tenth_of_the_time() {
         let mut budget = WaitBudget::default();
         let mut now = budget.since;
         let began = now;

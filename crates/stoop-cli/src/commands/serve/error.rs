@@ -37,7 +37,7 @@ impl ErrorLog {
         held.from = from.map(Text::from);
         held.error = error.into();
         if held.last.is_none_or(|last| last.elapsed() >= PAUSE) {
-            self.say(&mut held);
+            self.write(&mut held);
         }
     }
 
@@ -45,13 +45,13 @@ impl ErrorLog {
     pub(super) fn flush(&self) {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         if held.count > 0 {
-            self.say(&mut held);
+            self.write(&mut held);
         }
     }
 
-    fn say(&self, held: &mut Held) {
-        let said = std::mem::take(held);
+    fn write(&self, held: &mut Held) {
+        let pending = std::mem::take(held);
         held.last = Some(Instant::now());
-        self.output.note(&Event::Trouble { from: said.from, error: said.error, count: said.count });
+        self.output.note(&Event::Error { from: pending.from, error: pending.error, count: pending.count });
     }
 }

@@ -16,7 +16,7 @@ use stoop::{Connection, Peer};
 use super::run::Shared;
 use super::service::{Served, linger};
 use crate::failure::Failure;
-use crate::output::Who;
+use crate::output::PeerInfo;
 use crate::pump::descriptor;
 
 /// More than any datagram can hold. Output of a program that prints endlessly is truncated here.
@@ -55,7 +55,7 @@ impl FdReserve {
 /// Returns the command for the shell, with the client's credentials in its environment. It gets its
 /// own process group: Ctrl-C on the terminal of the server ends the server, but not programs in
 /// progress.
-fn shell(command: &OsStr, who: &Who) -> Command {
+fn shell(command: &OsStr, who: &PeerInfo) -> Command {
     let mut shell = Command::new("/bin/sh");
     shell.arg("-c").arg(command).process_group(0);
     for name in NOT_INHERITED {
@@ -98,7 +98,7 @@ fn run(
 ) -> io::Result<()> {
     let reserve = reserve.map_or_else(|| FdReserve::take(&shared.workers), Ok)?;
     let [input, output] = reserve.into_ends(client)?;
-    let mut shell = shell(command, &Who::from(peer));
+    let mut shell = shell(command, &PeerInfo::from(peer));
     shell.stdin(input).stdout(output);
     let mut child = started(shared, || shell.spawn())?;
     let _registered = shared.workers.register_child(child.id());
@@ -129,12 +129,12 @@ pub(super) fn ask(
     shared: &Shared,
     command: &OsStr,
     message: &[u8],
-    sender: &Who,
+    sender: &PeerInfo,
 ) -> Result<Vec<u8>, Failure> {
     answer(shared, command, message, sender).map_err(|error| failed(&error))
 }
 
-fn answer(shared: &Shared, command: &OsStr, message: &[u8], sender: &Who) -> io::Result<Vec<u8>> {
+fn answer(shared: &Shared, command: &OsStr, message: &[u8], sender: &PeerInfo) -> io::Result<Vec<u8>> {
     // If one part is not available, all are released for others to use.
     let start = || shell(command, sender).stdin(in_memory(message)?).stdout(Stdio::piped()).spawn();
     let mut child = started(shared, start)?;

@@ -19,7 +19,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::inherited::Inherited;
 use crate::output::{Event, Text, Word};
-use crate::target::{self, Server};
+use crate::target::{self, BoundSocket};
 
 /// The delay before the next accept if one failed: no file descriptor is available, or a security
 /// module denied it.
@@ -34,7 +34,7 @@ pub(super) struct ServerSocket {
 
 #[derive(Debug)]
 enum Inner {
-    Connections(Server),
+    Connections(BoundSocket),
     Datagrams(DatagramServer),
 }
 
@@ -58,7 +58,7 @@ pub(super) fn open(
     inherited: Vec<Inherited>,
 ) -> Result<Vec<ServerSocket>, Failure> {
     if !inherited.is_empty() {
-        let servers = inherited.into_iter().map(|inherited| inherited.into_server(&flags.serving));
+        let servers = inherited.into_iter().map(|inherited| inherited.into_server(&flags.bind));
         return servers.map(|server| ServerSocket::already_bound(server?)).collect();
     }
     let Some(address) = &flags.address else {
@@ -68,7 +68,7 @@ pub(super) fn open(
         return Err(report.into());
     };
     let adjust = |bind, kind| adjust(bind, flags, kind, service);
-    Ok(vec![ServerSocket::new(target::serve(address, Kind::Stream, &flags.serving, adjust)?)?])
+    Ok(vec![ServerSocket::new(target::serve(address, Kind::Stream, &flags.bind, adjust)?)?])
 }
 
 /// Adds what this command needs of a socket to what the flags say.
@@ -76,7 +76,7 @@ fn adjust(bind: Bind, flags: &Serve, kind: Kind, service: &Service) -> Bind {
     let Some(Place::Address(address)) = flags.address.as_ref().map(|target| &target.place) else {
         return bind;
     };
-    let policy = target::policy(address, &flags.serving);
+    let policy = target::policy(address, &flags.bind);
     // Only another program could use file descriptors. If none runs, the kernel refuses them, so
     // the sender is informed.
     let bind = bind.policy(if service.runs_programs() { policy } else { policy.refuse_descriptors() });
@@ -91,9 +91,9 @@ fn wants_senders(kind: Kind) -> bool {
 }
 
 impl ServerSocket {
-    fn new(server: Server) -> Result<ServerSocket, Failure> {
+    fn new(server: BoundSocket) -> Result<ServerSocket, Failure> {
         let server = match server {
-            Server::Datagram(socket) => Inner::Datagrams(DatagramServer::new(socket)?),
+            BoundSocket::Datagram(socket) => Inner::Datagrams(DatagramServer::new(socket)?),
             connections => {
                 // One poll waits for all listeners together. Between that and the accept a client
                 // may have disconnected.
@@ -105,7 +105,7 @@ impl ServerSocket {
     }
 
     /// Converts a socket bound by another process, and applies what [`adjust`] does when binding.
-    fn already_bound(server: Server) -> Result<ServerSocket, Failure> {
+    fn already_bound(server: BoundSocket) -> Result<ServerSocket, Failure> {
         if wants_senders(server.kind()) {
             server.socket().set_pass_credentials(true)?;
         }
@@ -139,7 +139,7 @@ impl ServerSocket {
             kind: Word(socket.kind()),
             answer: service.word(),
             mode: mode.map(|file| format!("{:o}", file.permissions().mode() & 0o7777)),
-            passed: self.inherited,
+            inherited: self.inherited,
         }
     }
 
@@ -147,9 +147,9 @@ impl ServerSocket {
     /// are still accepted.
     pub(super) fn release(&mut self) -> stoop::Result<()> {
         match &mut self.server {
-            Inner::Connections(Server::Stream(listener)) => listener.release(),
-            Inner::Connections(Server::SeqPacket(listener)) => listener.release(),
-            Inner::Connections(Server::Datagram(_)) => Ok(()),
+            Inner::Connections(BoundSocket::Stream(listener)) => listener.release(),
+            Inner::Connections(BoundSocket::SeqPacket(listener)) => listener.release(),
+            Inner::Connections(BoundSocket::Datagram(_)) => Ok(()),
             Inner::Datagrams(datagrams) => datagrams.release(),
         }
     }
@@ -160,11 +160,11 @@ impl ServerSocket {
     /// Returns an error only if the socket itself can no longer be used.
     pub(super) fn step(&mut self, shared: &Arc<Shared>) -> Result<Step, Failure> {
         match &mut self.server {
-            Inner::Connections(Server::Stream(listener)) => accept(listener, Connection::Stream, shared),
-            Inner::Connections(Server::SeqPacket(listener)) => {
+            Inner::Connections(BoundSocket::Stream(listener)) => accept(listener, Connection::Stream, shared),
+            Inner::Connections(BoundSocket::SeqPacket(listener)) => {
                 accept(listener, Connection::SeqPacket, shared)
             }
-            Inner::Connections(Server::Datagram(_)) => Ok(Step::WouldBlock),
+            Inner::Connections(BoundSocket::Datagram(_)) => Ok(Step::WouldBlock),
             Inner::Datagrams(datagrams) => datagrams.step(shared),
         }
     }

@@ -22,9 +22,9 @@ pub(super) struct Manager(Option<NotifyThread>);
 #[derive(Debug)]
 struct NotifyThread {
     /// The notifications to send.
-    tell: Sender<Notification>,
+    notifications: Sender<Notification>,
     /// Disconnected when all have been sent, or given up.
-    told: Receiver<()>,
+    sent_all: Receiver<()>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,34 +53,34 @@ impl Manager {
 
     /// Signals readiness. Does not block.
     pub(super) fn ready(&self) {
-        self.tell(Notification::Ready);
+        self.notify(Notification::Ready);
     }
 
     /// Signals that the server is about to stop. Does not block.
     pub(super) fn stopping(&self) {
-        self.tell(Notification::Stopping);
+        self.notify(Notification::Stopping);
     }
 
     /// Waits a moment for pending notifications.
     pub(super) fn finish(self) {
-        let Some(NotifyThread { tell, told }) = self.0 else { return };
-        drop(tell);
+        let Some(NotifyThread { notifications, sent_all }) = self.0 else { return };
+        drop(notifications);
         // Whatever the result, the process exits.
-        let _ = told.recv_timeout(FINISH_TIMEOUT);
+        let _ = sent_all.recv_timeout(FINISH_TIMEOUT);
     }
 
-    fn tell(&self, notification: Notification) {
-        if let Some(line) = &self.0 {
+    fn notify(&self, notification: Notification) {
+        if let Some(thread) = &self.0 {
             // The thread exits only after this sender is dropped.
-            let _ = line.tell.send(notification);
+            let _ = thread.notifications.send(notification);
         }
     }
 }
 
 /// Starts the thread. If none can be spawned, the server runs without notifications.
 fn begin(notifier: Notifier, shared: &Arc<Shared>) -> Option<NotifyThread> {
-    let (tell, notifications) = mpsc::channel();
-    let (done, told) = mpsc::channel();
+    let (sender, notifications) = mpsc::channel();
+    let (done, sent_all) = mpsc::channel();
     let theirs = Arc::clone(shared);
     let started = thread::Builder::new().name("notify".into()).spawn(move || {
         let _done: Sender<()> = done;
@@ -90,7 +90,7 @@ fn begin(notifier: Notifier, shared: &Arc<Shared>) -> Option<NotifyThread> {
         let error = Failure::io("start a thread for the service manager", error).summary();
         shared.errors.report(None, error);
     }
-    started.is_ok().then_some(NotifyThread { tell, told })
+    started.is_ok().then_some(NotifyThread { notifications: sender, sent_all })
 }
 
 /// Sends notifications until the server disconnects. Readiness, which a manager may wait for, is

@@ -42,11 +42,11 @@ pub(super) struct Shared {
 pub(crate) fn run(flags: &Serve) -> Outcome {
     // This comes first: a file descriptor opened by this process could be mistaken for an inherited
     // one.
-    let inherited = Inherited::take(flags.address.as_ref(), flags.serving.kind.kind)?;
+    let inherited = Inherited::take(flags.address.as_ref(), flags.bind.kind.kind)?;
     // Before anything is created: from here on, a signal removes the socket file again.
     let signals = Signals::catch()?;
     let output = Output::new(flags.json, flags.quiet);
-    let service = Service::new(&flags.answer)?;
+    let service = Service::new(&flags.service)?;
     let sockets = listener::open(flags, &service, inherited)?;
     let unlimited_programs = service.runs_programs() && sockets.iter().any(ServerSocket::is_for_datagrams);
     let workers = Workers::new(flags.max_connections.or(unlimited_programs.then_some(PROGRAMS)))?;
@@ -59,16 +59,16 @@ pub(crate) fn run(flags: &Serve) -> Outcome {
     let manager = Manager::from_env(&shared)?;
     manager.ready();
 
-    let mut server = Server { sockets, signals, shared, grace: flags.grace };
-    server.serve(flags.once)?;
+    let mut event_loop = EventLoop { sockets, signals, shared, grace: flags.grace };
+    event_loop.serve(flags.once)?;
     manager.stopping();
-    server.finish(flags.once)?;
+    event_loop.finish(flags.once)?;
     manager.finish();
-    server.shared.errors.flush();
+    event_loop.shared.errors.flush();
     Ok(Exit::Done)
 }
 
-struct Server {
+struct EventLoop {
     sockets: Vec<ServerSocket>,
     signals: Signals,
     shared: Arc<Shared>,
@@ -85,7 +85,7 @@ enum Ready {
     Sockets(Vec<usize>),
 }
 
-impl Server {
+impl EventLoop {
     /// Serves until a signal arrives or, with `once`, until the first client was accepted.
     fn serve(&mut self, once: bool) -> Result<(), Failure> {
         loop {
@@ -133,7 +133,7 @@ impl Server {
 
     fn begin_grace(&self) -> Instant {
         let grace_ms = u64::try_from(self.grace.as_millis()).unwrap_or(u64::MAX);
-        self.shared.output.note(&Event::Ending { connections: self.shared.workers.busy(), grace_ms });
+        self.shared.output.note(&Event::Stopping { connections: self.shared.workers.busy(), grace_ms });
         let now = Instant::now();
         now.checked_add(self.grace).unwrap_or(now + Duration::from_secs(u32::MAX.into()))
     }

@@ -15,10 +15,10 @@ use stoop::{Connection, Peer};
 use super::exec::FdReserve;
 use super::run::Shared;
 use super::{exec, workers};
-use crate::args::Answer;
+use crate::args::ServiceFlags;
 use crate::failure::Failure;
-use crate::output::{Event, Who};
-use crate::pump::{Cut, Discard, End, Input, Progress, Receiver, Sender, pump, shut, socket};
+use crate::output::{Event, PeerInfo};
+use crate::pump::{Discard, End, Input, Progress, Receiver, Sender, Split, pump, shut, socket};
 
 /// How long a client that has received its answer may continue to send before its connection is
 /// closed. If anything from the client was unread, closing at once would turn the end of the answer
@@ -36,11 +36,11 @@ pub(super) enum Service {
 
 impl Service {
     /// Creates the service that the command line asks for.
-    pub(super) fn new(answer: &Answer) -> Result<Service, Failure> {
-        Ok(match (&answer.send, &answer.exec) {
+    pub(super) fn new(flags: &ServiceFlags) -> Result<Service, Failure> {
+        Ok(match (&flags.send, &flags.exec) {
             (Some(file), _) => Service::Send(Content::open(file)?),
             (_, Some(command)) => Service::Exec(command.clone()),
-            _ if answer.discard => Service::Discard,
+            _ if flags.discard => Service::Discard,
             _ => Service::Echo,
         })
     }
@@ -112,7 +112,7 @@ impl Read for PositionedReader<'_> {
 pub(super) fn begin(shared: &Arc<Shared>, client: Connection, number: u64, reserve: Option<FdReserve>) {
     let peer = socket(&client).peer();
     if shared.output.is_json() {
-        shared.output.note(&Event::Accepted { connection: number, peer: Who::from(&peer) });
+        shared.output.note(&Event::Accepted { connection: number, peer: PeerInfo::from(&peer) });
     }
     workers::start(shared, move |shared| {
         let served = serve(shared, client, &peer, reserve);
@@ -156,7 +156,7 @@ fn send(content: &Content, client: &Connection, received: &Progress, sent: &Prog
             let _ = pump(&mut Receiver::new(client), &mut Discard, received);
             let _ = done.send(());
         });
-        let mut input = Input::new(content.reader(), Cut::Anywhere, "the file to send");
+        let mut input = Input::new(content.reader(), Split::AsRead, "the file to send");
         let end = pump(&mut input, &mut Sender(client), sent);
         shut(client, Shutdown::Write);
         let _ = ended.recv_timeout(LINGER);

@@ -7,7 +7,7 @@ use std::ffi::OsStr;
 use stoop::Kind;
 use stoop_inspect::{Pid, Process, Queue, Snapshot, SocketId, State, Workload};
 
-use crate::sockets::{Formatter, Row, Shape, format};
+use crate::sockets::{Row, Shape, SocketFormatter, format};
 
 /// Groups of processes, and their connections.
 #[derive(Debug, Default)]
@@ -89,7 +89,7 @@ struct Key {
 /// `all`, sockets without clients and unconnected sockets are included.
 pub(super) fn graph(snapshot: &Snapshot, rows: &[Row], each: bool, all: bool) -> Graph {
     let serving = serving(snapshot, rows);
-    let (formatter, nodes, edges) = (Formatter::new(snapshot), BTreeMap::new(), BTreeMap::new());
+    let (formatter, nodes, edges) = (SocketFormatter::new(snapshot), BTreeMap::new(), BTreeMap::new());
     let mut builder = Builder { snapshot, each, serving, formatter, nodes, edges };
     for row in rows {
         builder.add(row);
@@ -133,7 +133,7 @@ struct Builder<'a> {
     snapshot: &'a Snapshot,
     each: bool,
     serving: HashMap<Pid, Pid>,
-    formatter: Formatter<'a>,
+    formatter: SocketFormatter<'a>,
     nodes: BTreeMap<Key, NodeBuilder>,
     edges: BTreeMap<EdgeKey, EdgeBuilder>,
 }

@@ -19,7 +19,7 @@ use crate::sockets::{self, Completeness, Filter, format, note, rows};
 pub(crate) fn run(flags: &Tree) -> Outcome {
     let mut filter = Filter::new(&flags.selection)?;
     let snapshot = Inspector::new(Options::default()).snapshot();
-    filter.look_at(&snapshot);
+    filter.prepare(&snapshot);
     filter.check(&snapshot)?;
     sockets::report_files(&filter, &snapshot);
     let mut chosen = rows(&snapshot);
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn the_tree_is_as_it_was() {
+    fn trees_match_the_golden_files() {
         let text =
             format!("{}--- all\n{}", text::render(&sample(false, false)), text::render(&sample(true, true)));
         sample::golden("tree.txt", &text);
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn the_picture_is_as_it_was() {
+    fn the_svg_matches_the_golden_file() {
         sample::golden("tree.svg", &svg::render(&sample(false, true)));
     }
 }

@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn portraits_are_as_they_were() {
+    fn details_match_the_golden_files() {
         let mut machine = sample::machine();
         let database = machine.processes.get_mut(&Pid(812)).unwrap();
         (database.start, database.state) = (Some(5_000_000), ProcessState::Stopped);
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn each_fate_of_a_file_has_its_warning() {
+    fn each_file_state_has_its_warning() {
         let machine = sample::machine();
         let codes = |fate: FileState| {
             let mut detail = detail(&machine, sample::BUS);
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn each_trouble_of_a_socket_has_its_warning() {
+    fn each_socket_problem_has_its_warning() {
         let machine = sample::machine();
         let codes = |at: usize, adjust: &dyn Fn(&mut Socket), is_full: bool| {
             let mut socket = machine.sockets[at].clone();
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn many_clients_are_counted_beyond_some() {
+    fn long_client_lists_are_truncated() {
         let machine = sample::busy();
         let text = text::render(&detail(&machine, 0), false);
         assert!(text.contains("more (--all-clients)"), "{text}");

@@ -5,7 +5,7 @@ use stoop_inspect::{ProcessState, Queue, State};
 
 use super::detail::Detail;
 use super::file::FileState;
-use crate::sockets::{Formatter, Row, format};
+use crate::sockets::{Row, SocketFormatter, format};
 
 /// The share of a backlog, in percent, from which it is reported as nearly full.
 const NEARLY_FULL: u64 = 80;
@@ -87,7 +87,7 @@ fn queue(detail: &Detail<'_>) -> Option<Warning> {
     // One more message than the limit fits (K-DGRAM-3).
     let fit = detail.limits.max_dgram_qlen.map(|most| format!(" ({} fit)", u64::from(most) + 1));
     let reader = Row::process(detail.snapshot, detail.id)
-        .map(|pid| Formatter::new(detail.snapshot).process(pid).to_owned());
+        .map(|pid| SocketFormatter::new(detail.snapshot).process(pid).to_owned());
     let reader = reader.unwrap_or_else(|| "its owner".into());
     let text = format!(
         "queue full: {reader} does not read the messages that wait{}: a send blocks, or fails with EAGAIN",

@@ -12,7 +12,7 @@ use crate::output::print;
 use crate::target::kind_of;
 
 /// The complete answer.
-pub(super) struct Answer {
+pub(super) struct Prediction {
     pub(super) facts: Facts,
     pub(super) verdict: Verdict,
     /// The result of `--try`.
@@ -29,7 +29,7 @@ pub(crate) fn run(flags: &Why) -> Ended {
     let verdict = why(&facts);
     let delivery = if flags.deliver { Delivery::Allowed } else { Delivery::Withheld };
     let tried = flags.attempt.then(|| probe(&facts, delivery));
-    let answer = Answer { facts, verdict, tried, found };
+    let answer = Prediction { facts, verdict, tried, found };
     print(&if flags.json { json::line(&answer) } else { text::render(&answer) })?;
     Ok(answer.exit())
 }
@@ -65,7 +65,7 @@ fn question(flags: &Why) -> Result<(Question, Option<String>), Failure> {
     Ok((Question { operation, kind, address: address.clone(), subject }, found))
 }
 
-impl Answer {
+impl Prediction {
     /// Returns whether the attempt agrees with the prediction, or `None` if there was no attempt.
     pub(super) fn agrees(&self) -> Option<bool> {
         let predicted = self.verdict.outcome;

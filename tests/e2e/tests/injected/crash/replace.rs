@@ -9,12 +9,12 @@ use rustix::process::Signal;
 use stoop_testkit::{Injector, skip};
 
 use super::{begin_with_signals, end_when_it_waits};
-use crate::place::Place;
 use crate::points::{Outcome, every_point, lacking};
+use crate::socket_dir::SocketDir;
 
 /// The new server is killed. Every live server has a name, and a plain server finds it in use.
 fn newcomer(kind: &'static str, name: fn(&Path) -> PathBuf, injector: &Injector) -> Outcome {
-    let place = Place::new(kind, name);
+    let place = SocketDir::new(kind, name);
     let mut old = place.start('A', &[]);
     assert!(old.serves(), "{}", old.process.stderr());
     let inode = place.inode().expect("a server has a file");
@@ -40,7 +40,7 @@ fn took_over(kind: &str, injector: &Injector) -> bool {
     injector.calls().iter().rev().skip(1).any(|call| call.name == serves)
 }
 
-fn keeps_its_name(place: &Place) -> Outcome {
+fn keeps_its_name(place: &SocketDir) -> Outcome {
     let mut next = place.start('C', &[]);
     if next.serves() {
         return Err("the old server lives, and a plain one starts at its name".into());
@@ -56,7 +56,7 @@ fn keeps_its_name(place: &Place) -> Outcome {
 }
 
 /// Another new server takes over, and keeps the name when the old one exits.
-fn is_replaced(place: &Place, old: crate::place::Server) -> Outcome {
+fn is_replaced(place: &SocketDir, old: crate::socket_dir::Server) -> Outcome {
     let mut new = place.start('D', &["--replace"]);
     if !new.serves() {
         return Err(format!("the next newcomer does not start: {}", new.process.stderr()));
@@ -76,7 +76,7 @@ fn is_replaced(place: &Place, old: crate::place::Server) -> Outcome {
 /// The new server was killed in the middle, and the next server, a plain one, is killed while it
 /// recovers.
 fn recovery(injector: &Injector) -> Outcome {
-    let place = Place::new("stream", |dir| dir.join("app.sock"));
+    let place = SocketDir::new("stream", |dir| dir.join("app.sock"));
     let mut old = place.start('A', &[]);
     assert!(old.serves(), "{}", old.process.stderr());
     let dies = Injector::new();
@@ -103,7 +103,7 @@ fn recovery(injector: &Injector) -> Outcome {
 /// The old server is killed while it shuts down. Its successor has the name, and leaves nothing
 /// behind.
 fn predecessor(injector: &Injector) -> Outcome {
-    let place = Place::new("stream", |dir| dir.join("app.sock"));
+    let place = SocketDir::new("stream", |dir| dir.join("app.sock"));
     let replaced = Arc::new(AtomicBool::new(false));
     let begins = Arc::clone(&replaced);
     injector.begin_when(move |_| begins.load(Ordering::Relaxed));

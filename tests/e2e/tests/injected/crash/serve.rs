@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use stoop_testkit::{Injector, is_root, skip};
 
 use super::{begin_with_signals, end_when_it_waits};
-use crate::place::Place;
 use crate::points::{Outcome, every_point, lacking};
+use crate::socket_dir::SocketDir;
 
 /// A server that starts, serves, is told to shut down, and is killed at some point.
 struct Life {
@@ -25,7 +25,7 @@ const SHORT: Life =
 
 impl Life {
     fn run(&self, injector: &Injector) -> Outcome {
-        let place = Place::new(self.kind, self.name);
+        let place = SocketDir::new(self.kind, self.name);
         (self.before)(&place.path);
         end_when_it_waits(injector);
         begin_with_signals(injector);
@@ -109,7 +109,7 @@ fn the_longest_name() {
         skip!("lacks {lacking}");
     }
     every_point("the_longest_name", 20, |injector| {
-        let place = Place::new("stream", |dir| dir.join("n".repeat(255)));
+        let place = SocketDir::new("stream", |dir| dir.join("n".repeat(255)));
         end_when_it_waits(injector);
         begin_with_signals(injector);
         let victim = place.start_watched('B', &[], injector).process.finish();

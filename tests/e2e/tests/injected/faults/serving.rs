@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::time::Duration;
 
 use rustix::io::Errno;
-use stoop_e2e::{Raw, place, stoop, wait_served};
+use stoop_e2e::{Raw, socket_path, stoop, wait_served};
 use stoop_testkit::inject::Campaign;
 use stoop_testkit::{Injector, deadline, skip};
 
@@ -72,7 +72,7 @@ fn echoed(client: &Raw) -> Result<bool, String> {
 }
 
 fn campaign(kind: &'static str, flags: &[&str], at_least: usize) {
-    let (_dir, place) = place();
+    let (_dir, place) = socket_path();
     let injector = Injector::new();
     let server = stoop(["serve", "--kind", kind, &place]).args(flags).watched(&injector).spawn();
     wait_served(&place);

@@ -7,8 +7,8 @@ use rustix::io::Errno;
 use stoop_testkit::{Injector, inject, skip};
 
 use crate::crash::begin_with_signals;
-use crate::place::{Place, Server};
 use crate::points::{Outcome, every, lacking};
+use crate::socket_dir::{Server, SocketDir};
 
 /// A call that fails: its name, the number of earlier calls of this name, and the errno.
 type Fault = (&'static str, usize, Errno);
@@ -24,15 +24,15 @@ struct Life {
 }
 
 impl Life {
-    fn place(&self) -> Place {
-        let place = Place::new(self.kind, |dir| dir.join("app.sock"));
+    fn place(&self) -> SocketDir {
+        let place = SocketDir::new(self.kind, |dir| dir.join("app.sock"));
         if self.stale {
             drop(std::os::unix::net::UnixListener::bind(&place.path).unwrap());
         }
         place
     }
 
-    fn start(&self, place: &Place, injector: &Injector) -> Server {
+    fn start(&self, place: &SocketDir, injector: &Injector) -> Server {
         begin_with_signals(injector);
         place.start_watched('B', self.flags, injector)
     }
@@ -95,7 +95,7 @@ impl Life {
 
 /// Whether it exited as it should, and left none of its files behind, except those that could not
 /// be removed.
-fn ended(fine: bool, said: &str, place: &Place, before: &[u64], failed: &str) -> Outcome {
+fn ended(fine: bool, said: &str, place: &SocketDir, before: &[u64], failed: &str) -> Outcome {
     let left = place.left();
     let new = place.inodes().iter().any(|inode| !before.contains(inode));
     let removes = ["unlinkat", "renameat2"].contains(&failed);

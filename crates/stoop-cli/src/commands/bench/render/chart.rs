@@ -250,7 +250,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_scale_goes_from_end_to_end() {
+    fn scales_map_to_their_range() {
         let log = Log { low: 1.0, high: 100.0, from: 0.0, to: 10.0 };
         assert_eq!([log.at(1.0), log.at(10.0), log.at(100.0), log.at(1e9)], [0.0, 5.0, 10.0, 10.0]);
         assert_eq!(log.ticks(), [1.0, 10.0, 100.0]);

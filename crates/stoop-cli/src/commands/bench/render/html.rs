@@ -5,14 +5,14 @@ use std::fmt::Write as _;
 use super::chart;
 use super::svg::{self, STYLE};
 use super::table::{Table, tables};
-use crate::commands::bench::results::Report;
+use crate::commands::bench::results::Results;
 use crate::output::escape;
 
 /// The style of the page.
 const PAGE_STYLE: &str = include_str!("page.css");
 
 /// Returns the whole page.
-pub(in crate::commands::bench) fn page(report: &Report) -> String {
+pub(in crate::commands::bench) fn page(report: &Results) -> String {
     let mut body = String::new();
     body.push_str("<header><p class=\"kicker\">stoop bench</p><h1>Local transports on this machine</h1><ul class=\"facts\">");
     for line in report.machine.lines() {
@@ -47,7 +47,7 @@ const METHOD: &str = "<footer><p>Two processes do the same work over each transp
 Every message is checked. A rate is the median of the rounds; percentiles are of all rounds together; cpu is the processor time of \
 both processes for one message or round trip. Neighbours less than a quarter apart cannot be told from each other.</p></footer>\n";
 
-fn advice(report: &Report) -> String {
+fn advice(report: &Results) -> String {
     if report.advice.is_empty() {
         return String::new();
     }
@@ -107,21 +107,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_page_needs_nothing_but_itself() {
-        let page = page(&sample::report());
+    fn the_page_is_self_contained() {
+        let page = page(&sample::results());
         for foreign in ["http:", "https:", "<script", "src=", "@import", "url("] {
             assert!(!page.contains(foreign), "{foreign}");
         }
     }
 
     #[test]
-    fn numbers_stay_with_their_units() {
+    fn numbers_and_units_do_not_break() {
         assert_eq!(unbroken("next is tcp with 1.5 µs a trip"), "next is tcp with 1.5\u{a0}µs a trip");
     }
 
     #[test]
-    fn everything_is_on_it_and_nothing_breaks_out() {
-        let page = page(&sample::report());
+    fn the_page_is_complete_and_well_formed() {
+        let page = page(&sample::results());
         for part in [
             "Some &lt;CPU&gt; @ 2 GHz",
             "Which to use",

@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::commands::bench::advice::Advice;
 use crate::commands::bench::machine::Machine;
 use crate::commands::bench::measure::Figures;
-use crate::commands::bench::results::{CellOutcome, Report, Row};
+use crate::commands::bench::results::{CellOutcome, Results, Row};
 use crate::output::SCHEMA;
 
 #[derive(Serialize)]
@@ -59,7 +59,7 @@ impl<'a> From<&'a Row> for Measurement<'a> {
 }
 
 /// Returns all lines.
-pub(in crate::commands::bench) fn lines(report: &Report) -> String {
+pub(in crate::commands::bench) fn lines(report: &Results) -> String {
     let machine = Settings { machine: &report.machine, rate: report.rate, clients: report.clients };
     let results = report.rows.iter().map(|row| line("bench_result", Measurement::from(row)));
     let advice = report.advice.iter().map(|advice: &Advice| line("bench_advice", advice));
@@ -78,8 +78,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_are_as_documented() {
-        let text = lines(&sample::report());
+    fn json_lines_match_the_documentation() {
+        let text = lines(&sample::results());
         let lines: Vec<serde_json::Value> =
             text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         assert!(lines.iter().all(|line| line["schema"] == 1));

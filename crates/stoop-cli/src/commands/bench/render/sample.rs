@@ -4,11 +4,11 @@ use crate::commands::bench::advice::advise;
 use crate::commands::bench::machine::Machine;
 use crate::commands::bench::measure::{Figures, Latency};
 use crate::commands::bench::plan::Cell;
-use crate::commands::bench::results::{CellOutcome, Report, Row, Rows};
+use crate::commands::bench::results::{CellOutcome, Results, Row, Rows};
 use crate::commands::bench::transport::Transport;
 use crate::commands::bench::workload::Workload;
 
-pub(super) fn report() -> Report {
+pub(super) fn results() -> Results {
     use Transport::*;
     let rows = vec![
         asked(Stream, 64, 66.0, 50.0),
@@ -44,7 +44,7 @@ pub(super) fn report() -> Report {
         stoop: "0.1.0",
     };
     let advice = advise(Rows(&rows));
-    Report { machine, rows, rate: None, clients: 8, advice }
+    Results { machine, rows, rate: None, clients: 8, advice }
 }
 
 fn asked(transport: Transport, size: usize, p50_us: f64, cpu_us: f64) -> Row {

@@ -1,7 +1,7 @@
 //! Combines the plots into one drawing.
 
 use super::chart::{self, Chart};
-use crate::commands::bench::results::{Report, Rows};
+use crate::commands::bench::results::{Results, Rows};
 use crate::commands::bench::workload::Workload;
 
 const GAP: f64 = 28.0;
@@ -10,7 +10,7 @@ const GAP: f64 = 28.0;
 pub(super) const STYLE: &str = include_str!("chart.css");
 
 /// Returns all plots for which there are figures.
-pub(super) fn charts(report: &Report) -> Vec<Chart> {
+pub(super) fn charts(report: &Results) -> Vec<Chart> {
     let rows = Rows(&report.rows);
     let smallest = |work| rows.sizes(work).first().copied();
     let latency = smallest(Workload::PingPong).and_then(|size| chart::latency(rows, size));
@@ -19,7 +19,7 @@ pub(super) fn charts(report: &Report) -> Vec<Chart> {
 }
 
 /// Returns a standalone file.
-pub(in crate::commands::bench) fn document(report: &Report) -> String {
+pub(in crate::commands::bench) fn document(report: &Results) -> String {
     let charts = charts(report);
     let height: f64 = charts.iter().map(|chart| chart.height + GAP).sum::<f64>() + GAP;
     let width = chart::WIDTH + 2.0 * GAP;
@@ -42,9 +42,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_drawing_has_every_plot_and_every_transport() {
-        let text = document(&sample::report());
-        assert_eq!(charts(&sample::report()).len(), 3);
+    fn the_svg_has_every_plot_and_transport() {
+        let text = document(&sample::results());
+        assert_eq!(charts(&sample::results()).len(), 3);
         for name in ["stream+spin", "seqpacket", "tcp", "66.0 µs", "450 k/s"] {
             assert!(text.contains(name), "{name}");
         }
@@ -52,8 +52,8 @@ mod tests {
     }
 
     #[test]
-    fn nothing_measured_is_an_empty_drawing() {
-        let report = Report { rows: Vec::new(), advice: Vec::new(), ..sample::report() };
+    fn no_results_give_an_empty_svg() {
+        let report = Results { rows: Vec::new(), advice: Vec::new(), ..sample::results() };
         assert!(charts(&report).is_empty());
         assert!(document(&report).starts_with("<svg "));
     }

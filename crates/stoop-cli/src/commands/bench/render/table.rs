@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::units;
 use crate::commands::bench::advice::added_us;
 use crate::commands::bench::measure::Figures;
-use crate::commands::bench::results::{Report, Rows};
+use crate::commands::bench::results::{Results, Rows};
 use crate::commands::bench::transport::Transport;
 use crate::commands::bench::workload::Workload;
 
@@ -24,13 +24,13 @@ pub(super) struct Table {
 type Column<'a> = (String, Box<dyn Fn(Transport) -> String + 'a>);
 
 /// Returns a table for each workload that was measured.
-pub(super) fn tables(report: &Report) -> Vec<Table> {
+pub(super) fn tables(report: &Results) -> Vec<Table> {
     let rows = Rows(&report.rows);
     let works = Workload::ALL.into_iter().filter(|&work| !rows.sizes(work).is_empty());
     works.map(|work| table(report, rows, work)).collect()
 }
 
-fn table(report: &Report, rows: Rows<'_>, work: Workload) -> Table {
+fn table(report: &Results, rows: Rows<'_>, work: Workload) -> Table {
     let columns = columns(rows, work, report.rate.is_some());
     let mut head = vec![String::new()];
     head.extend(columns.iter().map(|(head, _)| head.clone()));
@@ -46,7 +46,7 @@ fn table(report: &Report, rows: Rows<'_>, work: Workload) -> Table {
     Table { title: title(report, work), head, lines, notes: rows.notes(work) }
 }
 
-fn title(report: &Report, work: Workload) -> String {
+fn title(report: &Results, work: Workload) -> String {
     match (work, report.rate) {
         (Workload::PingPong, Some(rate)) => {
             format!("{}, {} due, latency from when due", work.title(), units::rate(rate.into()))
@@ -127,7 +127,7 @@ fn versus(rows: Rows<'_>, work: Workload, size: usize, transport: Transport) -> 
 }
 
 /// Formats the report as text.
-pub(in crate::commands::bench) fn text(report: &Report) -> String {
+pub(in crate::commands::bench) fn text(report: &Results) -> String {
     let mut text = String::new();
     for line in report.machine.lines() {
         let _ = writeln!(text, "{line}");
@@ -176,7 +176,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_text_is_as_it_was() {
-        assert_eq!(text(&sample::report()), include_str!("golden.txt"));
+    fn text_matches_the_golden_file() {
+        assert_eq!(text(&sample::results()), include_str!("golden.txt"));
     }
 }

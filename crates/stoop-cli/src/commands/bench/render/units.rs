@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn three_digits_and_a_unit() {
+    fn numbers_have_three_digits_and_a_unit() {
         let shown =
             [micros(0.0571), micros(9.994), micros(9.996), micros(66.66), micros(999.4), micros(999.6)];
         assert_eq!(shown, ["57.1 ns", "9.99 µs", "10.0 µs", "66.7 µs", "999 µs", "1.00 ms"]);

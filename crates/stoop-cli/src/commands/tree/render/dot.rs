@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_name_ends_its_string() {
+    fn names_are_quoted() {
         assert_eq!(quoted(r#"a"b\"#), r#""a\"b\\""#);
     }
 }

@@ -169,33 +169,33 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn clients_stand_before_their_servers() {
+    fn clients_are_left_of_their_servers() {
         assert_eq!(columns(&[1.0; 4], 9.0, &[(0, 1), (1, 2), (3, 2)]), [0, 1, 2, 1]);
         assert_eq!(columns(&[1.0], 9.0, &[(0, 0)]), [0]);
     }
 
     #[test]
-    fn a_circle_has_one_arrow_that_leads_back() {
+    fn a_cycle_has_one_backward_edge() {
         let arrows = [(0, 1), (1, 2), (2, 0)];
         let columns = columns(&[1.0; 3], 9.0, &arrows);
         assert_eq!(arrows.iter().filter(|(from, to)| columns[*from] > columns[*to]).count(), 1);
     }
 
     #[test]
-    fn a_column_that_is_full_is_left_alone() {
+    fn full_columns_are_skipped() {
         let arrows: Vec<Arrow> = (1..6).map(|server| (0, server)).collect();
         assert_eq!(columns(&[1.0; 6], 1.5, &arrows), [0, 1, 2, 2, 3, 3]);
     }
 
     #[test]
-    fn what_is_not_joined_is_apart() {
+    fn unconnected_boxes_are_separate_components() {
         assert_eq!(components(5, &[(3, 1), (1, 4)]), [vec![1, 3, 4], vec![0], vec![2]]);
         assert!(components(0, &[]).is_empty());
     }
 
     proptest! {
         #[test]
-        fn no_two_joined_boxes_share_a_column(arrows in proptest::collection::vec((0usize..12, 0usize..12), 0..40), tallest in 0.5f64..9.0) {
+        fn connected_boxes_are_in_different_columns(arrows in proptest::collection::vec((0usize..12, 0usize..12), 0..40), tallest in 0.5f64..9.0) {
             let columns = columns(&[1.0; 12], tallest, &arrows);
             for (from, to) in arrows {
                 prop_assert!(from == to || columns[from] != columns[to]);

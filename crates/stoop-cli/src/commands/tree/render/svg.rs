@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use super::super::graph::{Edge, Graph, GroupKind, Node};
 use super::layout::{Layout, Point, Rect, layout};
 use super::metrics::{HEAD, NAME, PORT, PORTS, TITLE};
-use crate::output::{cut, escape};
+use crate::output::{escape, truncate_middle};
 use crate::sockets::format::plural;
 
 const STYLE: &str = include_str!("tree.css");
@@ -44,7 +44,7 @@ pub(in crate::commands::tree) fn render(graph: &Graph) -> String {
             escape(&group.full),
             x + 14.0,
             y + TITLE - 8.0,
-            escape(&cut(&group.title, NAME)),
+            escape(&truncate_middle(&group.title, NAME)),
         );
     }
     for (at, edge) in graph.edges.iter().enumerate() {
@@ -122,7 +122,7 @@ fn push_node(graph: &Graph, at: usize, node: &Node, layout: &Layout, text: &mut 
         escape(&format!("{}\n{pids}{within}", node.name)),
         x + 12.0,
         y + HEAD - 8.0,
-        escape(&cut(&node.name, NAME)),
+        escape(&truncate_middle(&node.name, NAME)),
     );
     let number = match &node.pids[..] {
         [] => String::new(),
@@ -162,7 +162,7 @@ fn push_ports(node: &Node, (x, y): Point, width: f64, text: &mut String) {
             escape(&tip),
             x + 12.0,
             middle + 4.0,
-            escape(&cut(&port.name, NAME)),
+            escape(&truncate_middle(&port.name, NAME)),
         );
         let (class, note) = match port.backlog {
             Some((waiting @ 1.., limit)) => ("port alarm", format!("{waiting}/{}", u64::from(limit) + 1)),
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_names_there_are_it_is_well_formed() {
+    fn the_svg_is_well_formed_for_any_name() {
         let mut machine = sample::busy();
         let hostile =
             ["<script>alert(1)</script>", "a\"b' onload=", "]]>&amp;<!--", "\u{1b}\u{0}\u{202e}", "日本語"];
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_lies_on_anything_else_or_outside() {
+    fn nothing_overlaps_or_is_outside() {
         let machine = sample::busy();
         let graph = graph(&machine, &rows(&machine), true, true);
         let layout = layout(&graph);

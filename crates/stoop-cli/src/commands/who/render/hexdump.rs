@@ -32,7 +32,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bytes_are_shown_in_both_ways_and_drive_no_terminal() {
+    fn bytes_are_dumped_as_hex_and_printable_text() {
         let expected = "  0000  47 45 54 20 2f 1b 5b 32  4a 0d 0a ff 00 31 32 33  GET /.[2J....123\n\
                         \x20 0010  34                                                4\n";
         assert_eq!(dump(b"GET /\x1b[2J\r\n\xff\x001234", "  "), expected);

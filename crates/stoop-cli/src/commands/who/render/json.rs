@@ -8,7 +8,7 @@ use super::super::file::{FileFacts, FileState};
 use super::super::warnings::warnings;
 use crate::output::{Data, SCHEMA, push_json};
 use crate::sockets::json::{End, device};
-use crate::sockets::{Views, format};
+use crate::sockets::{JsonFormatter, format};
 use crate::time;
 
 #[derive(Serialize)]
@@ -95,7 +95,7 @@ struct Warned {
 
 /// Appends one line of text.
 pub(in crate::commands::who) fn line(detail: &Detail<'_>, text: &mut Vec<u8>) {
-    let mut views = Views::new(detail.snapshot);
+    let mut formatter = JsonFormatter::new(detail.snapshot);
     let socket = detail.socket;
     let (waiting, backlog) = match socket.queue {
         Some(Queue::Backlog { waiting, limit }) => (Some(waiting), Some(limit)),
@@ -107,8 +107,8 @@ pub(in crate::commands::who) fn line(detail: &Detail<'_>, text: &mut Vec<u8>) {
     };
     let is_datagram = socket.kind == Some(stoop::Kind::Datagram);
     let clients = detail.clients.iter().map(|client| Pair {
-        client: views.end(client.client),
-        server: client.server.map(|server| views.end(server)),
+        client: formatter.end(client.client),
+        server: client.server.map(|server| formatter.end(server)),
         unread: bytes(&client.peeked),
     });
     let clients = clients.collect();
@@ -117,14 +117,14 @@ pub(in crate::commands::who) fn line(detail: &Detail<'_>, text: &mut Vec<u8>) {
         event: "who",
         kind: socket.kind.map(|kind| kind.word()),
         state: format::state(socket.state),
-        socket: views.end(detail.id),
+        socket: formatter.end(detail.id),
         waiting,
         backlog,
         somaxconn: detail.limits.somaxconn.filter(|_| backlog.is_some()),
         max_dgram_qlen: detail.limits.max_dgram_qlen.filter(|_| is_datagram),
-        peer: socket.peer.map(|peer| views.end(peer)),
+        peer: socket.peer.map(|peer| formatter.end(peer)),
         clients,
-        waiting_clients: socket.waiting.iter().map(|&id| views.end(id)).collect(),
+        waiting_clients: socket.waiting.iter().map(|&id| formatter.end(id)).collect(),
         file: detail.file.as_ref().map(file),
         settings: detail.settings.as_ref().ok().map(settings),
         unread: bytes(&detail.peeked),

@@ -57,7 +57,7 @@ impl Page<'_> {
         let kind = socket.kind.map_or("unknown", |kind| kind.word());
         let state = format::state(socket.state);
         let mut namespace = String::new();
-        format::Formatter::new(self.detail.snapshot).namespace(socket.namespace, &mut namespace);
+        format::SocketFormatter::new(self.detail.snapshot).namespace(socket.namespace, &mut namespace);
         let namespace =
             if namespace == "own" { String::new() } else { format!(", network namespace {namespace}") };
         let _ = writeln!(self.text, "{name}: {kind}, {state}, inode {}{namespace}", socket.ino);

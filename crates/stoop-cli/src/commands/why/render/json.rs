@@ -6,7 +6,7 @@ use stoop_inspect::Probe;
 use stoop_inspect::why::facts::{FileKind, Found, Step};
 use stoop_inspect::why::{Operation, Outcome, Stop, symbol};
 
-use super::super::run::Answer;
+use super::super::run::Prediction;
 use crate::output::{SCHEMA, Text, push_json};
 
 #[derive(Serialize)]
@@ -79,7 +79,7 @@ struct Tried<'a> {
 }
 
 /// Formats the answer as a JSON line.
-pub(in crate::commands::why) fn line(answer: &Answer) -> Vec<u8> {
+pub(in crate::commands::why) fn line(answer: &Prediction) -> Vec<u8> {
     let (facts, verdict) = (&answer.facts, &answer.verdict);
     let (operation, size) = match facts.question.operation {
         Operation::Connect => ("connect", None),
@@ -132,7 +132,7 @@ pub(in crate::commands::why) fn line(answer: &Answer) -> Vec<u8> {
     text
 }
 
-fn component(answer: &Answer, at: usize, step: &Step) -> Component {
+fn component(answer: &Prediction, at: usize, step: &Step) -> Component {
     let (file, target) = match &step.found {
         Found::File(file) => (Some(file), None),
         Found::Link { link, target } => (Some(link), Some(Text(escaped(target).to_string()))),

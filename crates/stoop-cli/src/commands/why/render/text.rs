@@ -4,12 +4,12 @@ use stoop::escaped;
 use stoop_inspect::Probe;
 use stoop_inspect::why::{Operation, Outcome, Who, symbol};
 
-use super::super::run::Answer;
+use super::super::run::Prediction;
 use super::listing::listing;
 use crate::failure::parts;
 
 /// Formats the answer as text: the question, the walk, the cause.
-pub(in crate::commands::why) fn render(answer: &Answer) -> Vec<u8> {
+pub(in crate::commands::why) fn render(answer: &Prediction) -> Vec<u8> {
     let verdict = &answer.verdict;
     let mut text = format!("{}: {}\n\n", asked(answer), outcome(verdict.outcome));
     let listing = listing(&answer.facts, verdict);
@@ -31,7 +31,7 @@ pub(in crate::commands::why) fn render(answer: &Answer) -> Vec<u8> {
 }
 
 /// Formats `connect to '/run/app.sock' as alice`.
-fn asked(answer: &Answer) -> String {
+fn asked(answer: &Prediction) -> String {
     let question = &answer.facts.question;
     let what = match question.operation {
         Operation::Connect => format!("connect to '{}'", question.address),
@@ -60,7 +60,7 @@ fn outcome(outcome: Outcome) -> String {
 }
 
 /// Formats the result of the attempt, and whether it agrees with the prediction.
-fn compared(answer: &Answer, tried: &Probe) -> String {
+fn compared(answer: &Prediction, tried: &Probe) -> String {
     let came = match tried {
         Probe::Succeeded => "it succeeds".to_owned(),
         Probe::Failed(errno) => format!("it fails with {}", symbol(*errno)),

@@ -11,7 +11,7 @@ use stoop_e2e::{stoop, stoop_as};
 use stoop_testkit::{NOBODY, is_root, public_tempdir, skip, tempdir};
 
 #[test]
-fn servers_that_speak_something_else_are_named() {
+fn servers_of_other_protocols_are_detected() {
     let settings = b"\0\0\x06\x04\0\0\0\0\0\0\x03\0\0\0\x64";
     let http2 = Web::new(move |mut stream| {
         let _ = stream.write_all(settings);
@@ -38,7 +38,7 @@ fn servers_that_speak_something_else_are_named() {
 }
 
 #[test]
-fn a_server_that_never_answers_has_its_time() {
+fn a_silent_server_is_timed_out() {
     let server = Web::new(std::mem::forget);
     for flags in [&["/", "--timeout", "200ms"][..], &["/", "--timeout", "200ms", "--http2"]] {
         fails(server.ask(flags).run(), 3, &["no answer came within 200ms", "next: stoop http"]);
@@ -54,7 +54,7 @@ fn a_server_that_never_answers_has_its_time() {
 }
 
 #[test]
-fn answers_that_break_the_rules_are_refused() {
+fn malformed_responses_are_rejected() {
     let malformed = [
         &b"HTTP/1.1 abc\r\n\r\n"[..],
         b"HTTP/1.1 200 OK\r\nno colon\r\n\r\n",
@@ -82,7 +82,7 @@ fn answers_that_break_the_rules_are_refused() {
 /// A response that arrives while the request is still being sent is valid, whether the server
 /// continues to read or closes.
 #[test]
-fn an_early_answer_is_heard() {
+fn an_early_response_is_received() {
     let refusing = Web::new(|mut stream| {
         header(&mut stream);
         let _ = stream
@@ -100,7 +100,7 @@ fn an_early_answer_is_heard() {
 }
 
 #[test]
-fn sockets_that_cannot_be_called_explain_themselves() {
+fn sockets_that_cannot_be_connected_to_are_explained() {
     let dir = public_tempdir();
     let path = dir.path().join("d").to_str().unwrap().to_owned();
     let missing = stoop(["http", &path, "/"]).run();
@@ -116,7 +116,7 @@ fn sockets_that_cannot_be_called_explain_themselves() {
 }
 
 #[test]
-fn what_cannot_be_sent_is_said_before_anybody_is_asked() {
+fn unreadable_bodies_are_rejected_before_connecting() {
     let (server, requests) = Web::listening();
     for (data, words) in [("@/nowhere/x", "no such file"), ("@/", "directory")] {
         server.ask(&["/", "--data", data]).run().code(3).explains(&["cannot open '/", words]);

@@ -13,7 +13,7 @@ use super::talk::{LONG, with_talk};
 type Parts<'p> = &'p [(Part, &'p str)];
 
 #[test]
-fn limits_are_kept() {
+fn limits_are_enforced() {
     with_talk!(&["reflection"], |talk| {
         let large = talk.grpc(&["Large", r#"{"number": 5000000}"#]);
         large.run().fails(
@@ -47,7 +47,7 @@ fn limits_are_kept() {
 }
 
 #[test]
-fn what_is_wrong_with_a_request_is_said_before_it_is_sent() {
+fn invalid_requests_are_rejected_before_sending() {
     with_talk!(&["reflection"], |talk| {
         let wrong: [(&[&str], i32, Parts); 6] = [
             (
@@ -86,7 +86,7 @@ fn what_is_wrong_with_a_request_is_said_before_it_is_sent() {
 
 /// The suggestion is the same command, with the same schema.
 #[test]
-fn what_to_try_keeps_the_schema() {
+fn suggested_commands_keep_the_schema_flags() {
     let directory = public_tempdir();
     let path = directory.path().join("nobody.sock");
     let set = concat!(env!("CARGO_MANIFEST_DIR"), "/peers/talk.proto");
@@ -105,7 +105,7 @@ fn another(words: &[&str]) -> (TempDir, stoop_e2e::Running, Run) {
 }
 
 #[test]
-fn a_server_that_speaks_first_is_called_that() {
+fn a_server_that_sends_first_is_detected() {
     let file = public_tempdir();
     let greeting = file.path().join("hello");
     std::fs::write(&greeting, "220 mail.example ESMTP\r\n").unwrap();
@@ -121,13 +121,13 @@ fn a_server_that_speaks_first_is_called_that() {
 }
 
 #[test]
-fn a_server_that_gives_back_what_it_gets_is_called_that() {
+fn an_echo_server_is_detected() {
     let (_directory, _server, call) = another(&[]);
     call.run().fails(3, &[(Seen, "PRI * HTTP/2.0"), (Next, "stoop connect")]);
 }
 
 #[test]
-fn a_server_that_says_nothing_has_its_time() {
+fn a_silent_server_is_timed_out() {
     let (_directory, _server, call) = another(&["--discard"]);
     let words = [(What, "within 2s"), (Why, "waits for something"), (Next, "--timeout 1m")];
     let output = call.args(["--timeout", "2s"]).run().fails(3, &words);
@@ -135,7 +135,7 @@ fn a_server_that_says_nothing_has_its_time() {
 }
 
 #[test]
-fn a_server_of_http_1_is_called_that() {
+fn an_http_1_server_is_detected() {
     let answer = "read line; printf 'HTTP/1.1 505 HTTP Version Not Supported\\r\\nConnection: close\\r\\n\\r\\n'; cat >/dev/null";
     let (_directory, _server, call) = another(&["--exec", answer]);
     let words = [
@@ -148,7 +148,7 @@ fn a_server_of_http_1_is_called_that() {
 }
 
 #[test]
-fn a_socket_of_another_kind_is_called_that() {
+fn a_socket_of_another_kind_is_reported() {
     deadline(LONG, || {
         let directory = public_tempdir();
         let path = directory.path().join("log.sock");
@@ -165,7 +165,7 @@ fn a_socket_of_another_kind_is_called_that() {
 }
 
 #[test]
-fn a_socket_that_is_not_for_us_is_called_that() {
+fn a_socket_without_permission_is_reported() {
     if !is_root() {
         skip!("lacks root");
     }
@@ -177,7 +177,7 @@ fn a_socket_that_is_not_for_us_is_called_that() {
 }
 
 #[test]
-fn a_name_that_nobody_answers_to_says_where_it_was_looked_for() {
+fn an_unresolved_name_lists_the_addresses_tried() {
     let at = |endpoint| stoop(["grpc", "cri", "Version"]).env("CONTAINER_RUNTIME_ENDPOINT", endpoint).run();
     let nobody = at("unix:///no/such.sock").code(3);
     nobody.explains(&["CONTAINER_RUNTIME_ENDPOINT", "ENOENT"]);

@@ -12,7 +12,7 @@ use stoop_testkit::{Injector, TempDir, eventually, tempdir};
 use super::points::SOON;
 
 /// A directory of one test, and the name in it.
-pub struct Place {
+pub struct SocketDir {
     dir: TempDir,
     letters: TempDir,
     pub path: PathBuf,
@@ -25,15 +25,15 @@ pub struct Server {
     pub letter: char,
 }
 
-impl Place {
+impl SocketDir {
     /// Returns the name that `name` gives for the directory.
-    pub fn new(kind: &'static str, name: impl Fn(&Path) -> PathBuf) -> Place {
+    pub fn new(kind: &'static str, name: impl Fn(&Path) -> PathBuf) -> SocketDir {
         let (dir, letters) = (tempdir(), tempdir());
         let path = name(dir.path());
         for letter in 'A'..='D' {
             fs::write(letters.path().join(letter.to_string()), letter.to_string()).unwrap();
         }
-        Place { dir, letters, path, kind }
+        SocketDir { dir, letters, path, kind }
     }
 
     fn command(&self, letter: char, flags: &[&str]) -> Run {

@@ -6,14 +6,14 @@ use std::os::fd::{AsFd, BorrowedFd};
 use stoop::{Allow, Datagram, Kind, Received, SeqPacket, Socket, Stream};
 
 use super::render;
-use crate::output::{Data, Message, Text, Who};
+use crate::output::{Data, Message, PeerInfo, Text};
 
 /// How much of a stream is shown as one message.
 const PIECE_BYTES: usize = 1 << 16;
 
 /// A client's connection.
 #[derive(Debug)]
-pub(super) enum Source {
+pub(super) enum ClientConnection {
     Stream(Stream),
     SeqPacket(SeqPacket),
 }
@@ -30,24 +30,24 @@ pub(super) enum ReceiveResult {
     End,
 }
 
-impl Source {
-    pub(super) fn stream(stream: Stream) -> stoop::Result<Source> {
+impl ClientConnection {
+    pub(super) fn stream(stream: Stream) -> stoop::Result<ClientConnection> {
         prepare(&stream)?;
-        Ok(Source::Stream(stream))
+        Ok(ClientConnection::Stream(stream))
     }
 
-    pub(super) fn seqpacket(socket: SeqPacket) -> stoop::Result<Source> {
+    pub(super) fn seqpacket(socket: SeqPacket) -> stoop::Result<ClientConnection> {
         prepare(&socket)?;
-        Ok(Source::SeqPacket(socket))
+        Ok(ClientConnection::SeqPacket(socket))
     }
 
     /// Receives one message, or a piece of the stream.
     pub(super) fn receive(&self, allow: Allow) -> ReceiveResult {
         match self {
-            Source::Stream(stream) => {
+            ClientConnection::Stream(stream) => {
                 receive(stream, Ok(PIECE_BYTES), |buffer| stream.recv_with(&mut [buffer], allow))
             }
-            Source::SeqPacket(socket) => {
+            ClientConnection::SeqPacket(socket) => {
                 receive(socket, socket.next_len(), |buffer| socket.recv_with(&mut [buffer], allow))
             }
         }
@@ -86,7 +86,7 @@ fn receive(
         Err(error) => {
             let came = error.received_bytes().map(|len| {
                 buffer.truncate(len);
-                let sender = Who::from(&socket.peer());
+                let sender = PeerInfo::from(&socket.peer());
                 Message { from: None, sender, size: len, descriptors: Vec::new(), data: Data(buffer) }
             });
             ReceiveResult::Partial(came, error)
@@ -107,8 +107,8 @@ fn ends(kind: Kind, received: &Received) -> bool {
 fn message(socket: &Socket, received: Received, mut buffer: Vec<u8>) -> Message {
     buffer.truncate(received.len);
     let sender = match received.credentials {
-        None => Who::from(&socket.peer()),
-        sender => Who::from(sender),
+        None => PeerInfo::from(&socket.peer()),
+        sender => PeerInfo::from(sender),
     };
     Message {
         from: (!received.from.is_unnamed()).then(|| Text::from(&received.from)),
@@ -119,11 +119,11 @@ fn message(socket: &Socket, received: Received, mut buffer: Vec<u8>) -> Message 
     }
 }
 
-impl AsFd for Source {
+impl AsFd for ClientConnection {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match self {
-            Source::Stream(stream) => stream.as_fd(),
-            Source::SeqPacket(socket) => socket.as_fd(),
+            ClientConnection::Stream(stream) => stream.as_fd(),
+            ClientConnection::SeqPacket(socket) => socket.as_fd(),
         }
     }
 }
