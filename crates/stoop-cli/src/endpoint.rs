@@ -92,7 +92,7 @@ impl Endpoint {
 fn to_target(target: &Target, wait: Option<Duration>, timeout: Option<Duration>) -> Result<Stream, Failure> {
     if let Some(kind) = target.kind.filter(|kind| *kind != stoop::Kind::Stream) {
         return Err(Failure::usage(format!(
-            "'{target}' is a {kind} address, and only streams can be called"
+            "'{target}' is a {kind} address, but HTTP and gRPC require a stream socket"
         )));
     }
     match Inherited::named(target, Some(stoop::Kind::Stream))? {
@@ -152,7 +152,7 @@ fn not_reached(name: Name, candidate: &Candidate, error: &stoop::Error) -> Failu
     let report = Failure::of(error).seen(how_found(name, candidate));
     match endpoints::recognise(&candidate.address).and_then(|service| service.group) {
         Some(group) if error.is_permission() => {
-            report.seen(format!("as it is packaged, members of the group '{group}' may connect")).into()
+            report.seen(format!("by default, members of the group '{group}' may connect")).into()
         }
         _ => report.into(),
     }
@@ -163,24 +163,24 @@ fn how_found(name: Name, candidate: &Candidate) -> String {
     match &candidate.source {
         Source::Default(service) => {
             format!(
-                "nothing says where '{}' is, and this is the usual place of {}",
+                "'{}' is not configured, and this is the default address of {}",
                 name.word(),
                 service.what
             )
         }
-        configured => format!("{configured} says that '{}' is there", name.word()),
+        configured => format!("the address of '{}' is configured by {configured}", name.word()),
     }
 }
 
 fn not_found(name: Name, failures: &[(&Candidate, stoop::Error)]) -> Failure {
-    let what = format!("cannot find '{}': no socket at any of its usual places", name.word());
-    let report = Failure::new(Exit::Failed, what).why("it is not installed, or it has not been started");
+    let what = format!("cannot find '{}': no socket at any of its default addresses", name.word());
+    let report = Failure::new(Exit::Failed, what).why("it is not installed, or not running");
     let report = failures.iter().fold(report, |report, (candidate, _)| {
-        report.seen(format!("nothing at '{}', {}", candidate.address, candidate.source))
+        report.seen(format!("no socket at '{}', {}", candidate.address, candidate.source))
     });
     let units = name.services().iter().map(|service| format!("systemctl start {}", service.unit));
     let report = units.fold(report, Report::next);
-    report.next(format!("{}    # where it is somewhere else", talk(name, "./its.sock"))).into()
+    report.next(format!("{}    # if it is at another address", talk(name, "./its.sock"))).into()
 }
 
 /// Returns a command that talks to such a server at this address.
@@ -206,10 +206,12 @@ fn candidates(name: Name) -> Result<Vec<Candidate>, Failure> {
 
 fn not_local(name: Name, elsewhere: &NotLocal) -> Failure {
     let report = Failure::new(Exit::Failed, format!("cannot reach '{}': {elsewhere}", name.word()))
-        .why("stoop speaks over local sockets only");
+        .why("stoop supports Unix sockets only");
     match &elsewhere.source {
         Source::Variable(variable) => report.next(format!("env -u {variable} {}", talk(name, name.word()))),
-        Source::DockerContext(_) => report.next("docker context ls    # which contexts there are, and where"),
+        Source::DockerContext(_) => {
+            report.next("docker context ls    # lists the contexts and their addresses")
+        }
         _ => report,
     }
     .into()
@@ -261,9 +263,9 @@ fn no_such_context(directory: &Path, context: &str) -> Failure {
     let (context, directory) =
         (escaped(context), escaped(directory.as_os_str().as_encoded_bytes()).to_string());
     Failure::new(Exit::Failed, format!("cannot find 'docker': no Docker context '{context}'"))
-        .why("DOCKER_CONTEXT or the Docker client's configuration names a context that is not there")
+        .why("DOCKER_CONTEXT or the Docker client's configuration names a context that does not exist")
         .seen(format!("no context of that name in '{directory}/contexts/meta'"))
-        .next("docker context ls    # which contexts there are, and where")
+        .next("docker context ls    # lists the contexts and their addresses")
         .next("DOCKER_CONTEXT=default stoop http docker /version")
         .into()
 }

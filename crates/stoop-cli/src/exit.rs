@@ -45,13 +45,13 @@ impl Exit {
     /// Returns its meaning, for the help and the manual.
     pub(crate) const fn meaning(self) -> &'static str {
         match self {
-            Exit::Done => "done (also where the reader of our output closed it early)",
-            Exit::No => "ran, and the answer is \"no\"",
-            Exit::Usage => "the command line is wrong",
+            Exit::Done => "success (also if the reader of standard output closes it early)",
+            Exit::No => "negative result, such as no match or an error status",
+            Exit::Usage => "usage error",
             Exit::Failed => "the operation failed",
             Exit::NotPermitted => "not permitted",
             Exit::Unsupported => "not supported by this kernel or this build",
-            Exit::Partial => "done in part: some sources could not be read",
+            Exit::Partial => "partial success: something could not be read",
         }
     }
 

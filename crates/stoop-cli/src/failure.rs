@@ -92,7 +92,8 @@ impl Failure {
         let Failure::Socket(error) = self else { return self };
         let mut report = Report::of(&error);
         if let Some(waited) = waited.filter(|_| error.is_not_found() || error.is_refused()) {
-            report = report.seen(format!("no server came within the {} of --wait", time::show(waited)));
+            report =
+                report.seen(format!("no server was listening within the {} of --wait", time::show(waited)));
             report.next.retain(|command| !command.contains(" --wait "));
         }
         report.next = report.next.iter().map(|command| again(command)).collect();
@@ -227,11 +228,11 @@ mod tests {
     #[test]
     fn report_parts_are_ordered_and_aligned() {
         let report = Failure::new(Exit::Failed, "cannot frob '/x'")
-            .why("nobody frobs")
+            .why("it does not frob")
             .seen("one")
             .seen("two\nlines")
             .next("stoop serve /x%20y    # does");
-        let expected = "error: cannot frob '/x'\n  why:  nobody frobs\n  seen: one\n        two%0Alines\n  \
+        let expected = "error: cannot frob '/x'\n  why:  it does not frob\n  seen: one\n        two%0Alines\n  \
                         next: stoop serve /x%20y    # does\n";
         assert_eq!(report.text(), expected);
     }

@@ -85,10 +85,10 @@ fn refuse_bind_flags(
     name: Option<&Target>,
     flags: &BindFlags,
 ) -> Result<(), Failure> {
-    let subject = name.map_or_else(|| format!("descriptor {}", socket.number()), Target::to_string);
+    let subject = name.map_or_else(|| format!("file descriptor {}", socket.number()), Target::to_string);
     let given = [("--backlog", flags.backlog.is_some()), ("--replace", flags.replace)];
-    let why = "the socket has its address already: whoever passed it has bound it (systemd: SocketMode= and its \
-               neighbours in the unit of the socket)";
+    let why = "the socket is bound already: set this where it is created (systemd: SocketMode=, SocketUser= and \
+               others in the .socket unit)";
     target::refuse(&[&target::about_the_file(flags)[..], &given].concat(), subject, why)
 }
 
@@ -104,24 +104,24 @@ fn unusable(name: Option<&Target>, error: &stoop::Error) -> Failure {
 
 /// Adds the reason, for each way in which a socket can be unusable.
 fn explained(error: &stoop::Error, report: Report) -> Report {
-    const SHOW: &str = "ls -l /proc/$$/fd    # what this shell passes on";
+    const SHOW: &str = "ls -l /proc/$$/fd    # the file descriptors of this shell";
     let is_connection = error.detail().is_some_and(|detail| detail.contains("Accept=yes"));
     match (error.errno_symbol(), error.kind()) {
         (Some("EBADF"), _) => {
-            report.why("this process was started without a descriptor of that number").next(SHOW)
+            report.why("this process did not inherit a file descriptor with that number").next(SHOW)
         }
-        (Some("ENOTSOCK"), _) => report.why("a file, a pipe or a terminal is open there").next(SHOW),
+        (Some("ENOTSOCK"), _) => report.why("the file descriptor refers to a file, a pipe or a terminal").next(SHOW),
         (_, ErrorKind::Unsupported) => {
-            report.why("stoop speaks over local sockets only (address family 1, AF_UNIX)")
+            report.why("stoop supports Unix sockets only (address family 1, AF_UNIX)")
         }
         (_, ErrorKind::WrongKind) => {
-            report.why("the kind was decided when the socket was made; without --kind that kind is taken")
+            report.why("the kind was fixed when the socket was created; omit --kind to use it")
         }
-        (_, ErrorKind::NotConnected) => report.why("a server's socket has to listen before it is passed on"),
+        (_, ErrorKind::NotConnected) => report.why("a server's socket must be listening when it is passed"),
         (_, ErrorKind::Protocol) if is_connection => report
             .why(
-                "with Accept=yes the service manager lets clients in and passes each connection; a server needs \
-                 the socket that they queue at",
+                "with Accept=yes the service manager accepts clients and passes each connection; a server needs \
+                 the listening socket",
             )
             .next("systemctl edit --full UNIT.socket    # Accept=no"),
         _ => report,

@@ -16,12 +16,12 @@ pub(crate) fn parse_group(text: &str) -> Result<u32, String> {
 fn parse(text: &str, what: &str, find: impl Fn(&str) -> nix::Result<Option<u32>>) -> Result<u32, String> {
     if let Ok(id) = text.parse() {
         // For the kernel, this number means "unchanged".
-        return if id == u32::MAX { Err(format!("not the id of a {what}")) } else { Ok(id) };
+        return if id == u32::MAX { Err(format!("not a valid {what} id")) } else { Ok(id) };
     }
     match find(text) {
         Ok(Some(id)) => Ok(id),
-        Ok(None) => Err(format!("no {what} of that name")),
-        Err(errno) => Err(format!("cannot look the {what} up: {}", errno.desc())),
+        Ok(None) => Err(format!("no {what} with that name")),
+        Err(errno) => Err(format!("cannot look up the {what}: {}", errno.desc())),
     }
 }
 

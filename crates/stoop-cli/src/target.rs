@@ -61,7 +61,7 @@ impl BoundSocket {
 pub(crate) fn kind_of(target: &Target, flag: Option<Kind>) -> Result<Option<Kind>, Failure> {
     match (target.kind, flag) {
         (Some(one), Some(other)) if one != other => {
-            Err(Failure::usage(format!("'{target}' is a {one} address, and --kind says {other}")))
+            Err(Failure::usage(format!("'{target}' is a {one} address, but --kind is {other}")))
         }
         (one, other) => Ok(one.or(other)),
     }
@@ -108,11 +108,9 @@ pub(crate) fn about_the_file(flags: &BindFlags) -> [GivenFlag; 4] {
 /// Refuses flags that would have no effect, naming the first one given.
 pub(crate) fn refuse(flags: &[GivenFlag], subject: impl std::fmt::Display, why: &str) -> Result<(), Failure> {
     let Some((flag, _)) = flags.iter().find(|(_, given)| *given) else { return Ok(()) };
-    let what = format!("{flag} means nothing for '{subject}'");
+    let what = format!("{flag} cannot be used with '{subject}'");
     let report = Failure::new(Exit::Usage, what).why(why);
-    Err(report
-        .next("stoop serve --help    # --allow-uid and --allow-gid say who is admitted, anywhere")
-        .into())
+    Err(report.next("stoop serve --help    # --allow-uid and --allow-gid work for any socket").into())
 }
 
 fn bind(address: &Address, flags: &BindFlags) -> Bind {
@@ -177,7 +175,7 @@ pub(crate) fn connect(
             Ok(Connection::Datagram(client))
         }
         (connection, Some(_)) => Err(Failure::usage(format!(
-            "--bind is for datagrams, and '{target}' is a {} socket",
+            "--bind requires a datagram socket, but '{target}' is a {} socket",
             connection.kind()
         ))),
         (connection, None) => Ok(connection),

@@ -13,7 +13,8 @@ pub(crate) fn parse(text: &str) -> Result<Duration, String> {
         return Err("needs a unit, as in 500ms, 2s or 1m".into());
     };
     let digits = number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
-    let number: f64 = number.parse().ok().filter(|_| digits).ok_or("not a number, as in 500ms, 2s or 1m")?;
+    let number: f64 =
+        number.parse().ok().filter(|_| digits).ok_or("not a duration, as in 500ms, 2s or 1m")?;
     Duration::try_from_secs_f64(number * seconds).map_err(|_| "too long".into())
 }
 

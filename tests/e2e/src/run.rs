@@ -359,7 +359,7 @@ impl Output {
         if self.code != Some(6) {
             return self.ok();
         }
-        self.explains(&["not seen"]);
+        self.explains(&["not visible"]);
         self
     }
 

@@ -103,7 +103,7 @@ mod file {
         for flags in [&["--mode", "600"][..], &["--mkdir"], &["--backlog", "7"], &["--replace"]] {
             let listener = UnixListener::bind(&place).unwrap();
             let passed = stoop(["serve", "fd:0"]).args(flags).stdin(listener);
-            passed.run().code(2).explains(&[flags[0], "'fd:0'", "has its address already"]);
+            passed.run().code(2).explains(&[flags[0], "'fd:0'", "is bound already"]);
             fs::remove_file(&place).unwrap();
         }
     }

@@ -213,7 +213,7 @@ mod sending {
             recv.wait_stderr("serving");
             let sent = stoop(["send", &place, "x", "--kind", kind, "--fd", "/dev/null"]).run();
             match sent.code {
-                Some(4) => sent.explains(&["takes no descriptors", "next: stoop recv"]),
+                Some(4) => sent.explains(&["does not accept file descriptors", "next: stoop recv"]),
                 _ => {
                     sent.ok();
                     recv.wait_stderr("descriptor");

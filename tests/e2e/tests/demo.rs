@@ -10,9 +10,9 @@ use stoop_testkit::{NOBODY, has_program, is_root, skip, tempdir};
 fn plays(run: stoop_e2e::Run, directory: &std::path::Path) {
     let output = run.env("TMPDIR", directory).run().ok();
     let text = output.text();
-    assert!(text.contains("checks, all of them ok") && !text.contains("   NO  "), "{text}");
+    assert!(text.contains(" checks passed, in ") && !text.contains("   NO  "), "{text}");
     assert!(text.matches("   ok  ").count() >= 20 && text.matches("try it: ").count() == 10, "{text}");
-    assert!(text.contains(": 0 refused, 0 without an answer"), "{text}");
+    assert!(text.contains(": 0 refused, 0 without a reply"), "{text}");
     assert!(text.chars().all(|c| !c.is_control() || c == '\n'), "control characters in {text:?}");
     assert_eq!(output.stderr, "");
     assert_eq!(fs::read_dir(directory).unwrap().count(), 0, "left behind in {}", directory.display());

@@ -63,7 +63,7 @@ fn a_container_is_managed_over_the_socket() {
         assert!(events.is_running(), "the stream of events has no end");
         let missing = docker(daemon, &["/containers/one/json", "--fail"]).run().code(1);
         assert!(missing.text().contains("No such container"));
-        missing.explains(&["the server answered 404 Not Found"]);
+        missing.explains(&["the server responded with 404 Not Found"]);
     });
 }
 
@@ -78,7 +78,7 @@ fn the_daemon_is_asked(daemon: &Dockerd) {
     let refused = stoop(["http"]).arg(&containerd).arg("/").run().code(3);
     refused.explains(&["speaks HTTP/2 only", "next: stoop grpc", "list"]);
     let reset = stoop(["http"]).arg(&containerd).args(["/", "--http2"]).run().code(3);
-    reset.explains(&["a gRPC server takes nothing but gRPC", "next: stoop grpc"]);
+    reset.explains(&["a gRPC server accepts only gRPC", "next: stoop grpc"]);
     // Which is no more than HTTP/2: an empty message, and an answer with trailers.
     let empty = daemon.directory().join("empty");
     fs::write(&empty, [0; 5]).unwrap();

@@ -134,7 +134,7 @@ fn a_message_without_a_server() {
     for verb in ["send", "connect"] {
         let output = stoop([verb, &place, "--wait", "300ms"]).run();
         assert!(!output.stderr.contains("--wait 10s"), "{}", output.stderr);
-        explained(output, 3, &["ENOENT", "no server came within the 300ms of --wait"]);
+        explained(output, 3, &["ENOENT", "no server was listening within the 300ms of --wait"]);
     }
 }
 
@@ -149,13 +149,13 @@ fn a_descriptor_that_cannot_be_used() {
             explained(
                 output,
                 3,
-                &[&format!("cannot use '{target}'"), "EBADF", "started without a descriptor"],
+                &[&format!("cannot use '{target}'"), "EBADF", "did not inherit a file descriptor"],
             );
         }
     }
     explained(stoop(["serve", "fd:0"]).run(), 3, &["'fd:0'", "ENOTSOCK", "a file, a pipe or a terminal"]);
     let tcp = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    stoop(["serve", "fd:0"]).stdin(tcp).run().code(5).explains(&["address family 2", "local sockets only"]);
+    stoop(["serve", "fd:0"]).stdin(tcp).run().code(5).explains(&["address family 2", "Unix sockets only"]);
     let (connection, _other) = std::os::unix::net::UnixStream::pair().unwrap();
     let output = stoop(["serve", "fd:0"]).stdin(connection).run();
     explained(output, 3, &["is a connection", "passes each connection", "Accept=no"]);
@@ -198,7 +198,7 @@ fn a_reply_that_does_not_arrive() {
         let server = stoop(["serve", &place, "--kind", kind, "--exec", "sleep 5"]).spawn();
         wait_served(&place);
         let run = stoop(["send", &place, "hello?", "--kind", kind, "--reply", "--timeout", "300ms"]);
-        run.run().code(3).explains(&["answered within 300ms", &place]);
+        run.run().code(3).explains(&["received within 300ms", &place]);
         drop(server);
     }
 }
@@ -244,29 +244,29 @@ fn values_that_match_nothing_are_rejected() {
         (&["tree", "--netns", "stoop-no-such-netns"], &["no network namespace"]),
         (&["ls", "--netns", "stoop-no-such-netns", "--watch"], &["no network namespace"]),
         (&["ls", "--netns", ""], &["empty"]),
-        (&["ls", "--name", "["], &["'[' is no value for --name", "not closed"]),
-        (&["ls", "--name", "[z-a]"], &["ends before it begins"]),
-        (&["ls", "--name", r"x\"], &["nothing to protect"]),
+        (&["ls", "--name", "["], &["invalid value '[' for '--name <GLOB>'", "unclosed"]),
+        (&["ls", "--name", "[z-a]"], &["ends before it starts"]),
+        (&["ls", "--name", r"x\"], &["escapes nothing"]),
         (&["ls", "--name", ""], &["empty"]),
-        (&["ls", "--command", "[a"], &["not closed"]),
+        (&["ls", "--command", "[a"], &["unclosed"]),
         (&["ls", "--command", "a-name-longer-than-*"], &["longer than any"]),
         (&["ls", "--peer", ""], &["empty"]),
         (&["ls", "--container", ""], &["empty"]),
-        (&["ls", "--unit", "[x"], &["not closed"]),
-        (&["ls", "--user", "stoop-no-such-user"], &["no user of that name"]),
-        (&["ls", "--pid", "0"], &["number of a process"]),
-        (&["ls", "--pid", "abc"], &["number of a process"]),
-        (&["ls", "--columns", "adress"], &["one of address, kind", "'address' reads"]),
-        (&["ls", "--sort", "size"], &["one of address"]),
-        (&["ls", "--state", "open"], &["one of listening"]),
+        (&["ls", "--unit", "[x"], &["unclosed"]),
+        (&["ls", "--user", "stoop-no-such-user"], &["no user with that name"]),
+        (&["ls", "--pid", "0"], &["not a process id"]),
+        (&["ls", "--pid", "abc"], &["not a process id"]),
+        (&["ls", "--columns", "adress"], &["possible values: address, kind", "exists: 'address'"]),
+        (&["ls", "--sort", "size"], &["possible values: address"]),
+        (&["ls", "--state", "open"], &["possible values: listening"]),
         (&["ls", "--kind", "tcp"], &["invalid socket kind"]),
         (&["ls", "--watch", "--interval", "0s"], &["at least"]),
         (&["ls", "tcp:x"], &["is for networks"]),
-        (&["who", "pid:abc"], &["'pid:' is followed by a number", "./ in front"]),
-        (&["who", "pid:0"], &["'pid:' is followed by a number"]),
-        (&["who", "inode:x"], &["'inode:' is followed by a number"]),
+        (&["who", "pid:abc"], &["'pid:' must be followed by a number", "./ in front"]),
+        (&["who", "pid:0"], &["'pid:' must be followed by a number"]),
+        (&["who", "inode:x"], &["'inode:' must be followed by a number"]),
         (&["who", "socket:[12"], &["followed by a number and ']'"]),
-        (&["close", "inode:"], &["'inode:' is followed by a number"]),
+        (&["close", "inode:"], &["'inode:' must be followed by a number"]),
     ] {
         let output = stoop(line).run();
         assert!(output.stdout.is_empty(), "{line:?} printed {}", output.text());

@@ -34,7 +34,7 @@ fn bodies_from_python_arrive_unchanged() {
     stoop(["http", &path, "HEAD", "/large"]).run().ok().stdout_is(b"");
     let missing = stoop(["http", &path, "/nothing"]).run().ok();
     assert!(missing.text().contains("404"));
-    missing.explains(&["the server answered 404"]);
+    missing.explains(&["the server responded with 404"]);
     stoop(["http", &path, "/nothing", "--fail"]).run().code(1);
     let included = stoop(["http", &path, "/small.json", "-i"]).run().ok().text();
     assert!(included.starts_with("HTTP/1.0 200 OK\n") && included.ends_with("\n\n{\"a\":[1]}"), "{included}");
@@ -174,7 +174,7 @@ fn a_body_goes_into_a_file_and_an_error_does_not() {
     assert!(!file.exists());
     let server = Web::answering("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nshort");
     let cut = server.ask(&["/", "--output", path]).run().code(3);
-    cut.explains(&["incomplete: received 5 of 10 bytes", "seen: ", "has the 5 bytes that have come"]);
+    cut.explains(&["incomplete: received 5 of 10 bytes", "seen: ", "has the 5 bytes received so far"]);
 }
 
 #[test]
@@ -189,7 +189,7 @@ fn wait_allows_the_server_to_start_later() {
     stream.write_all(&answer("", b"here")).unwrap();
     asking.finish().ok().stdout_is(b"here");
     let output = stoop(["http", &format!("{path}x"), "/y", "--wait", "50ms"]).run();
-    fails(output, 3, &["no server came within the 50ms of --wait", "stoop serve"]);
+    fails(output, 3, &["no server was listening within the 50ms of --wait", "stoop serve"]);
 }
 
 /// Sends a greeting after an upgrade, then echoes until the client shuts down its side, and reports
@@ -262,7 +262,7 @@ fn docker_streams_are_demultiplexed() {
     let server = upgrading("application/vnd.docker.raw-stream", <[u8]>::to_vec);
     server.ask(&["/", "--upgrade", "tcp"]).run().ok().stdout_is(b"welcome\nbye\n");
     let server = upgrading("application/vnd.docker.multiplexed-stream", <[u8]>::to_vec);
-    fails(server.ask(&["/", "--upgrade", "tcp"]).run(), 3, &["cannot tell the streams apart", "--raw"]);
+    fails(server.ask(&["/", "--upgrade", "tcp"]).run(), 3, &["cannot demultiplex the streams", "--raw"]);
 }
 
 #[test]
@@ -364,7 +364,7 @@ fn docker_resolves_as_in_its_own_client() {
     fails(
         docker().env("DOCKER_HOST", "unix:///nowhere").run(),
         3,
-        &["ENOENT", "DOCKER_HOST says that 'docker' is there"],
+        &["ENOENT", "the address of 'docker' is configured by DOCKER_HOST"],
     );
     let podman = || stoop(["http", "podman", "/version"]).env("XDG_RUNTIME_DIR", home.path());
     if !fs::exists("/run/podman/podman.sock").unwrap() {

@@ -22,7 +22,7 @@ fn servers_of_other_protocols_are_detected() {
     fails(
         http1.ask(&["/x", "--http2"]).run(),
         3,
-        &["speaks HTTP/1 only", "it said 'HTTP/1.1 400 Bad Request'"],
+        &["speaks HTTP/1 only", "it sent 'HTTP/1.1 400 Bad Request'"],
     );
     let banner = Web::new(|mut stream| {
         let _ = stream.write_all(b"220 \x1b[31mmail\r\n");
@@ -41,7 +41,7 @@ fn servers_of_other_protocols_are_detected() {
 fn a_silent_server_is_timed_out() {
     let server = Web::new(std::mem::forget);
     for flags in [&["/", "--timeout", "200ms"][..], &["/", "--timeout", "200ms", "--http2"]] {
-        fails(server.ask(flags).run(), 3, &["no answer came within 200ms", "next: stoop http"]);
+        fails(server.ask(flags).run(), 3, &["no response within 200ms", "next: stoop http"]);
     }
     let halting = Web::new(|mut stream| {
         header(&mut stream);
@@ -50,7 +50,7 @@ fn a_silent_server_is_timed_out() {
     });
     let output = halting.ask(&["/", "--timeout", "300ms"]).run();
     output.stdout_is(b"half");
-    fails(output, 3, &["the answer is not complete within 300ms"]);
+    fails(output, 3, &["the response is not complete within 300ms"]);
 }
 
 #[test]
@@ -63,7 +63,7 @@ fn malformed_responses_are_rejected() {
     ];
     for answer in malformed {
         let server = Web::answering(answer);
-        fails(server.ask(&["/"]).run(), 3, &["the response is malformed", "it said 'HTTP/1.1"]);
+        fails(server.ask(&["/"]).run(), 3, &["the response is malformed", "it sent 'HTTP/1.1"]);
     }
     let endless = [&b"HTTP/1.1 200 OK\r\nx: "[..], &vec![b'a'; 1 << 20], b"\r\n\r\n"].concat();
     fails(Web::answering(endless).ask(&["/"]).run(), 3, &["header is too large"]);
@@ -121,6 +121,6 @@ fn unreadable_bodies_are_rejected_before_connecting() {
     for (data, words) in [("@/nowhere/x", "no such file"), ("@/", "directory")] {
         server.ask(&["/", "--data", data]).run().code(3).explains(&["cannot open '/", words]);
     }
-    server.ask(&["version"]).run().code(2).explains(&["begins with '/'", "stoop http ADDR /version"]);
+    server.ask(&["version"]).run().code(2).explains(&["must start with '/'", "stoop http ADDR /version"]);
     assert!(requests.try_recv().is_err());
 }

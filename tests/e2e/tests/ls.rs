@@ -83,7 +83,7 @@ fn a_path_selects_by_file_whatever_the_bound_name() {
     let lines = ls([&moved]);
     assert_eq!((lines.len(), &lines[0]["address"]), (1, &bound.to_str().unwrap().into()));
     let output = stoop(["ls"]).arg(&moved).run().seen();
-    output.explains(&["moved' is shown by the name it was bound to", "bound'"]);
+    output.explains(&["moved' is listed under the name it was bound to", "bound'"]);
     // Another server takes the old name: the two are not mixed up.
     let _other = UnixListener::bind(&bound).unwrap();
     assert_eq!(ls([&moved]).len(), 1);
@@ -100,8 +100,11 @@ fn a_path_selects_by_file_whatever_the_bound_name() {
 fn an_empty_result_is_explained() {
     let output = stoop(["ls", "--name", "/stoop/no/such/*"]).run().seen();
     assert_eq!(output.text().lines().count(), 1, "{}", output.text());
-    output.explains(&["stoop ls --name '/stoop/no/such/*': none of ", " fits"]);
-    stoop(["ls", "--command", "stoop-no-such"]).run().seen().explains(&["a pattern is all of a name"]);
+    output.explains(&["stoop ls --name '/stoop/no/such/*': none of ", " matches"]);
+    stoop(["ls", "--command", "stoop-no-such"])
+        .run()
+        .seen()
+        .explains(&["a pattern must match the whole name"]);
     // What is there and left out is told, too.
     let (_one, _other) = UnixStream::pair().unwrap();
     let pid = std::process::id().to_string();
@@ -136,9 +139,9 @@ fn every_selector_of_who_is_accepted() {
     assert_eq!(ls([&inode]).len(), 1);
     assert_eq!(ls([OsStr::new(&inode), path.as_os_str(), OsStr::new("--listening")]).len(), 1);
     let directory = stoop(["ls"]).arg(dir.path()).run().seen();
-    directory.explains(&["is a directory; sockets in it are shown by --name"]);
+    directory.explains(&["is a directory; for the sockets in it, use --name"]);
     let its = server.pid().to_string();
-    stoop(["ls", &its]).run().seen().explains(&[&format!("there is 'pid:{its}'")]);
+    stoop(["ls", &its]).run().seen().explains(&[&format!("did you mean 'pid:{its}'?")]);
 }
 
 #[test]
@@ -239,7 +242,7 @@ fn an_ordinary_user_gets_a_partial_list_and_a_note() {
     let served = stoop_as(NOBODY, ["serve"]).arg(&own).spawn();
     wait_served(&own);
     let output = stoop_as(NOBODY, ["ls", "--json"]).run().code(6);
-    output.explains(&["not seen", "descriptors"]);
+    output.explains(&["not visible", "descriptors"]);
     let lines = output.json();
     let at = |path: &Path| lines.iter().find(|line| line["address"] == path.to_str().unwrap()).unwrap();
     assert_eq!(at(&roots)["server"]["processes"], serde_json::json!([]));
@@ -277,7 +280,7 @@ fn watch_reports_changes_until_interrupted() {
     let path = dir.path().join("w.sock");
     let listener = UnixListener::bind(&path).unwrap();
     let watch = stoop(["ls", "--watch", "--interval", "20ms"]).arg(&path).spawn();
-    watch.wait_stderr("looking every");
+    watch.wait_stderr("checking every");
     let client = UnixStream::connect(&path).unwrap();
     watch.wait_stdout("+ ");
     let accepted = listener.accept().unwrap();
@@ -291,7 +294,7 @@ fn watch_reports_changes_until_interrupted() {
     assert!(text.lines().next().unwrap().contains("waiting"), "{text}");
 
     let watch = stoop(["ls", "--watch", "--interval", "20ms", "--json"]).arg(&path).spawn();
-    watch.wait_stderr("looking every");
+    watch.wait_stderr("checking every");
     drop(listener);
     watch.wait_stdout("gone");
     let lines = watch.terminate().ok().json();

@@ -95,9 +95,9 @@ fn unused_sockets_are_hidden_by_default() {
     let address = path.to_str().unwrap();
     let lonely = stoop(["tree", address]).run().seen();
     assert!(lonely.text().is_empty());
-    lonely.explains(&[&format!("stoop tree {address}: nothing here joins two processes"), "--all"]);
+    lonely.explains(&[&format!("stoop tree {address}: no connection between two processes"), "--all"]);
     let nothing = stoop(["tree", "--name", "/stoop/no/such/*"]).run().seen();
-    nothing.explains(&["stoop tree --name '/stoop/no/such/*': no process here shares a local socket"]);
+    nothing.explains(&["stoop tree --name '/stoop/no/such/*': no process is connected to another"]);
     assert!(stoop(["tree", "--all", address]).run().seen().text().contains(address));
 }
 

@@ -71,7 +71,8 @@ fn a_server_is_shown_with_accepted_and_waiting_clients() {
     assert_eq!(codes(&who).iter().filter(|code| **code == "nobody_accepts").count(), 1);
 
     let text = stoop(["who"]).arg(&path).run().seen().text();
-    for part in ["served by", "backlog", "clients    2", "waiting    1", "×2", "! nobody accepts"] {
+    for part in ["served by", "backlog", "clients    2", "waiting    1", "×2", "! clients are not accepted"]
+    {
         assert!(text.contains(part), "no '{part}' in\n{text}");
     }
 }
@@ -282,7 +283,7 @@ fn an_unowned_address_exits_with_1() {
     let (dir, path) = socket_path();
     drop(UnixListener::bind(&path).unwrap());
     stoop(["who"]).arg(&path).run().code(1).explains(&["stale", "stoop why"]);
-    stoop(["who"]).arg(dir.path().join("nothing")).run().code(1).explains(&["no file of that name"]);
+    stoop(["who"]).arg(dir.path().join("nothing")).run().code(1).explains(&["the file does not exist"]);
     stoop(["who", "@stoop-nobody-has-this"]).run().code(1);
     stoop(["who", "inode:0"]).run().code(1);
     stoop(["who", "tcp:localhost:80"]).run().code(2);
@@ -299,13 +300,13 @@ fn likely_spellings_are_suggested() {
     stoop(["who", &pid]).run().code(1).explains(&[&format!("next: stoop who pid:{pid}")]);
     let directory = dir.path().to_str().unwrap();
     stoop(["who", directory]).run().code(1).explains(&["it is a directory", "next: stoop ls --name"]);
-    stoop(["who", "/dev/null"]).run().code(1).explains(&["the file is no socket"]);
+    stoop(["who", "/dev/null"]).run().code(1).explains(&["the file is not a socket"]);
     let mut sleeper = program("cat", [] as [&str; 0]).open_input().spawn();
     let its = format!("pid:{}", sleeper.pid());
-    stoop(["who", &its]).run().code(1).explains(&["has no local socket open"]);
+    stoop(["who", &its]).run().code(1).explains(&["has no Unix socket open"]);
     sleeper.end_input();
     sleeper.finish().ok();
-    stoop(["who", &its]).run().code(1).explains(&["is not there"]);
+    stoop(["who", &its]).run().code(1).explains(&["does not exist"]);
 }
 
 #[test]
@@ -317,7 +318,7 @@ fn an_ordinary_user_is_told_what_is_hidden() {
     let path = dir.path().join("root.sock");
     let _server = UnixListener::bind(&path).unwrap();
     let output = stoop_as(NOBODY, ["who"]).arg(&path).run().code(6);
-    assert!(output.text().contains("nobody that can be seen; made by root"), "{}", output.text());
+    assert!(output.text().contains("no visible process; created by root"), "{}", output.text());
     let line = &stoop_as(NOBODY, ["who", "--json"]).arg(&path).run().code(6).json()[0];
     assert!(line["settings"].is_null() && line["socket"]["processes"] == serde_json::json!([]));
     assert!(!codes(line).contains(&"no_owner"), "not seen is not nobody");

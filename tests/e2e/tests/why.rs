@@ -23,7 +23,7 @@ fn a_connect_to_a_live_server_succeeds() {
     let text = stoop(["why", &place, "--try"]).run().ok().text();
     assert!(text.starts_with(&format!("connect to '{place}': would succeed\n")), "{text}");
     assert!(text.contains(&format!("process {} (stoop)", server.pid())), "{text}");
-    assert!(text.contains("tried: it succeeds, as predicted") && !text.contains("<--"), "{text}");
+    assert!(text.contains("tried: it succeeded, as predicted") && !text.contains("<--"), "{text}");
     stoop(["send", &place, "x", "--reply"]).run().ok().stdout_is(b"x");
 }
 
@@ -79,7 +79,8 @@ fn the_failing_component_is_named_and_marked() {
         assert!(text.contains(&format!("would fail with {errno}\n")) && text.contains(cause), "{text}");
         assert!(mark.is_empty() || marked(&text).ends_with(mark), "{text}");
         assert!(
-            args.contains(&"--size") || text.contains(&format!("tried: it fails with {errno}, as predicted")),
+            args.contains(&"--size")
+                || text.contains(&format!("tried: it failed with {errno}, as predicted")),
             "{text}"
         );
     }
@@ -89,7 +90,7 @@ fn the_failing_component_is_named_and_marked() {
 fn a_tried_bind_leaves_no_file() {
     let (dir, place) = socket_path();
     let text = stoop(["why", &place, "--op", "bind", "--try"]).run().ok().text();
-    assert!(text.contains("tried: it succeeds, as predicted"), "{text}");
+    assert!(text.contains("tried: it succeeded, as predicted"), "{text}");
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
 }
 
@@ -102,7 +103,7 @@ fn a_message_is_sent_only_with_deliver() {
     stoop(send).run().ok();
     stoop(send).arg("--try").run().code(2).explains(&["--deliver"]);
     let text = stoop(send).args(["--try", "--deliver"]).run().ok().text();
-    assert!(text.contains("tried: it succeeds, as predicted"), "{text}");
+    assert!(text.contains("tried: it succeeded, as predicted"), "{text}");
     let heard = recv.finish().ok().json();
     assert_eq!((&heard[0]["size"], heard.len()), (&3.into(), 1), "that one and no other");
 }

@@ -44,20 +44,20 @@ pub(crate) struct Cli {
 }
 
 const EXAMPLES: &str = "
-  stoop demo                                # the whole idea, in a few seconds
-  stoop help ls                             # all about one verb
-  stoop serve ./app.sock                    # a server that sends everything back
-  stoop connect ./app.sock                  # talk to it
-  stoop serve @app --exec 'date'            # an abstract name; a program for each client
-  stoop recv dgram:./log.sock               # see who sends what
-  stoop send ./log.sock hello               # one message
-  stoop ls                                  # every socket of the machine, with both ends
-  stoop who /run/docker.sock                # one of them in full
-  stoop tree --svg -o sockets.svg           # the processes joined by them, as a picture
-  stoop why /run/app.sock --as www-data     # would that user get through, and if not, why?
-  stoop http docker /version                # HTTP at a local socket
-  stoop grpc cri Version                    # gRPC: any method of any server
-  stoop bench                               # which transport to use for what, on this machine";
+  stoop demo                                # a tour of all features, in a few seconds
+  stoop help ls                             # the help of one command
+  stoop serve ./app.sock                    # an echo server
+  stoop connect ./app.sock                  # connect to it
+  stoop serve @app --exec 'date'            # an abstract name, and a command for each client
+  stoop recv dgram:./log.sock               # print messages with their senders
+  stoop send ./log.sock hello               # send one message
+  stoop ls                                  # list all sockets, with both ends
+  stoop who /run/docker.sock                # the details of one socket
+  stoop tree --svg -o sockets.svg           # draw the connections between processes
+  stoop why /run/app.sock --as www-data     # could this user connect, and if not, why?
+  stoop http docker /version                # HTTP over a Unix socket
+  stoop grpc cri Version                    # call any gRPC method
+  stoop bench                               # compare transports on this machine";
 
 impl Cli {
     /// Parses the command line. Exits for `--help` (0) and for usage errors (2).

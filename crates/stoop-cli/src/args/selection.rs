@@ -80,7 +80,7 @@ fn netns() -> impl TypedValueParser<Value = Netns> {
         match (word, number.parse()) {
             ("own", _) => Ok(Netns::Own),
             (_, Ok(inode)) => Ok(Netns::Inode(inode)),
-            _ if text.is_empty() => Err("it is empty; 'own' is the one that stoop runs in"),
+            _ if text.is_empty() => Err("empty; use 'own' for the namespace of stoop itself"),
             _ => Ok(Netns::Named(text)),
         }
     })

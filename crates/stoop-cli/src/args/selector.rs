@@ -48,7 +48,7 @@ fn read(text: OsString) -> Result<SocketSelector, ParseError> {
         }
         .ok_or_else(|| {
             format!(
-                "'{prefix}' is followed by a number{}; a file of that name is written with ./ in front",
+                "'{prefix}' must be followed by a number{}; for a file with such a name, write ./ in front",
                 closed(end)
             )
             .into()

@@ -45,7 +45,7 @@ pub(crate) fn local<T>(
 ) -> Result<T, ParseError> {
     match network_scheme(text.as_encoded_bytes()) {
         Some(scheme) => Err(format!(
-            "no local address: '{scheme}:' is for networks; a file of that name is written with ./ in front"
+            "not a Unix socket address: '{scheme}:' is for networks; for a file with such a name, write ./ in front"
         )
         .into()),
         None => Ok(parse(text)?),
@@ -66,7 +66,7 @@ fn network_scheme(text: &[u8]) -> Option<&str> {
 /// Parses a process id.
 pub(crate) fn pid(text: &str) -> Result<u32, &'static str> {
     let number = text.parse().ok().filter(|&number| (1..=i32::MAX as u32).contains(&number));
-    number.ok_or("not the number of a process, as in 812")
+    number.ok_or("not a process id, as in 812")
 }
 
 fn kind(text: &str) -> Result<Kind, stoop::UnknownKind> {
@@ -77,7 +77,7 @@ fn kind(text: &str) -> Result<Kind, stoop::UnknownKind> {
 pub(crate) fn mode(text: &str) -> Result<u32, String> {
     let octal = !text.is_empty() && text.bytes().all(|byte| (b'0'..=b'7').contains(&byte));
     let mode = octal.then(|| u32::from_str_radix(text, 8).ok()).flatten();
-    mode.filter(|&mode| mode <= 0o777).ok_or_else(|| "not permission bits, as in 660".into())
+    mode.filter(|&mode| mode <= 0o777).ok_or_else(|| "not an octal mode, as in 660".into())
 }
 
 /// The kind of socket.

@@ -28,7 +28,7 @@ fn invalid_value(error: &clap::Error, words: &[OsString]) -> Option<Failure> {
     let why = match (error.kind(), error.get(ContextKind::ValidValue)) {
         (ErrorKind::ValueValidation, _) => std::error::Error::source(error)?.to_string(),
         (ErrorKind::InvalidValue, Some(ContextValue::Strings(valid))) if !value.is_empty() => {
-            format!("it takes one of {}", valid.join(", "))
+            format!("possible values: {}", valid.join(", "))
         }
         _ => return None,
     };
@@ -36,9 +36,9 @@ fn invalid_value(error: &clap::Error, words: &[OsString]) -> Option<Failure> {
         true => flag,
         false => flag.trim_matches(['[', ']', '<', '>', '.']),
     };
-    let report = Failure::new(Exit::Usage, format!("'{value}' is no value for {flag}")).why(why);
+    let report = Failure::new(Exit::Usage, format!("invalid value '{value}' for '{flag}'")).why(why);
     let report = match text(ContextKind::SuggestedValue) {
-        Some(meant) => report.seen(format!("'{meant}' reads much the same")),
+        Some(meant) => report.seen(format!("a similar value exists: '{meant}'")),
         None => report,
     };
     let verb = words.get(1).and_then(|word| word.to_str());
@@ -96,13 +96,16 @@ mod tests {
             })
         };
         let pattern = told(&["stoop", "ls", "--name", "["]).unwrap();
-        let expected = "error: '[' is no value for --name <GLOB>\n  why:  its '[' is not closed by a ']'; write \\[ for the \
+        let expected = "error: invalid value '[' for '--name <GLOB>'\n  why:  unclosed '['; write \\[ to match the \
                         character itself\n  next: stoop ls --help\n";
         assert_eq!(pattern, expected);
         let column = told(&["stoop", "ls", "--columns", "adress"]).unwrap();
-        assert!(column.contains("one of address, kind") && column.contains("'address' reads"), "{column}");
+        assert!(
+            column.contains("possible values: address, kind") && column.contains("exists: 'address'"),
+            "{column}"
+        );
         let address = told(&["stoop", "ls", "tcp:x"]).unwrap();
-        assert!(address.starts_with("error: 'tcp:x' is no value for ADDR\n"), "{address}");
+        assert!(address.starts_with("error: invalid value 'tcp:x' for 'ADDR'\n"), "{address}");
         for other in [&["stoop", "ls", "--columns"][..], &["stoop", "ls", "--nosuch"], &["stoop", "nosuch"]] {
             assert_eq!(told(other), None, "{other:?}");
         }

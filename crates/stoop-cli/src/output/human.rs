@@ -18,14 +18,14 @@ pub(super) fn render(event: &Event) -> Option<Rendered> {
     let line = match event {
         Event::Listening { address, kind, answer, mode, inherited } => {
             let mode = mode.as_ref().map(|mode| format!(", mode {mode}")).unwrap_or_default();
-            let inherited = if *inherited { ", passed to us" } else { "" };
+            let inherited = if *inherited { ", inherited" } else { "" };
             let (kind, address, does) = (kind.0, &address.0, does(answer));
-            format!("serving {address} ({kind}{mode}{inherited}): {does}; Ctrl-C ends it")
+            format!("serving {address} ({kind}{mode}{inherited}): {does}; press Ctrl-C to stop")
         }
         Event::Connected { address, kind, peer } => {
             let served =
                 if peer.uid.is_some() { format!(", served by {}", peer_words(peer)) } else { String::new() };
-            format!("connected to {} ({}{served}); Ctrl-D ends your side", address.0, kind.0)
+            format!("connected to {} ({}{served}); press Ctrl-D to end the input", address.0, kind.0)
         }
         Event::Refused { peer, reason } => {
             let reason = reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
@@ -41,16 +41,16 @@ pub(super) fn render(event: &Event) -> Option<Rendered> {
             let grace = time::show(std::time::Duration::from_millis(*grace_ms));
             let clients =
                 if *connections == 1 { "1 client has".into() } else { format!("{connections} clients have") };
-            format!("ending: {clients} {grace} to finish; a second signal ends it at once")
+            format!("stopping: {clients} {grace} to finish; a second signal stops at once")
         }
         Event::Accepted { .. } | Event::Closed { .. } | Event::Received { .. } => return None,
         Event::Message(message) => return Some(Rendered::Output(show(message))),
         Event::Endpoint { name, address, source } => {
-            format!("{name} is at {}, by {source}", address.0)
+            format!("{name} is at {}, from {source}", address.0)
         }
         Event::Response { status: status @ 400.., reason, .. } => {
             let reason = if reason.is_empty() { String::new() } else { format!(" {reason}") };
-            format!("the server answered {status}{reason}")
+            format!("the server responded with {status}{reason}")
         }
         Event::Response { .. } | Event::Body { .. } | Event::End { .. } => return None,
         Event::Method { .. } | Event::Definition { .. } | Event::Reply { .. } | Event::Status { .. } => {
@@ -62,9 +62,9 @@ pub(super) fn render(event: &Event) -> Option<Rendered> {
 
 fn does(answer: &str) -> &'static str {
     match answer {
-        "echo" => "sends everything back",
-        "discard" => "reads everything and throws it away",
-        "recv" => "shows what comes",
+        "echo" => "echoes everything",
+        "discard" => "discards everything",
+        "recv" => "prints messages",
         "send" => "sends a file to each client",
         _ => "runs a command for each client",
     }
@@ -80,7 +80,7 @@ fn peer_words(peer: &PeerInfo) -> String {
     let uid = peer.uid.map(|uid| format!("uid {uid}{}", named(&peer.user)));
     let gid = peer.gid.map(|gid| format!("gid {gid}{}", named(&peer.group)));
     let known: Vec<String> = [pid, uid, gid].into_iter().flatten().collect();
-    if known.is_empty() { "somebody the kernel does not know".into() } else { known.join(", ") }
+    if known.is_empty() { "an unidentified process".into() } else { known.join(", ") }
 }
 
 /// Formats a message on a line of its own. Whatever a sender chooses (address, name, text), it

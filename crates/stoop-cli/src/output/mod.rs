@@ -274,7 +274,7 @@ impl Output {
         let failure = self.tell(event).err();
         let failed_before = FAILING.swap(failure.is_some(), Ordering::Relaxed);
         if let (Some(failure), false) = (failure, failed_before) {
-            status(&format!("stoop: lost an event: {}\n", failure.summary()));
+            status(&format!("stoop: cannot report an event: {}\n", failure.summary()));
         }
     }
 

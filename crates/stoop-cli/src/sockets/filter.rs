@@ -70,7 +70,7 @@ impl<'a> Filter<'a> {
                 }
             };
             let Place::Address(address) = &target.place else {
-                return Err(Failure::usage(format!("'{target}' is no address that a socket could have")));
+                return Err(Failure::usage(format!("'{target}' is not an address that a socket can have")));
             };
             kinds.extend(kind_of(&target, flags.kind.kind)?);
             let address = absolute(address);
@@ -113,15 +113,15 @@ impl<'a> Filter<'a> {
         let named: Vec<String> =
             snapshot.namespaces.iter().flat_map(|one| &one.names).map(|path| format::path(path)).collect();
         let seen = if named.is_empty() {
-            "none of them has a name".into()
+            "none has a name".into()
         } else {
-            format!("those with a name are {}", named.join(", "))
+            format!("the names are {}", named.join(", "))
         };
         let count = plural(snapshot.namespaces.len(), "network namespace");
-        Err(Failure::new(Exit::Usage, format!("'{name}' is no network namespace of this machine"))
-            .why("no file that a network namespace is mounted at has that name, as those in /run/netns do")
+        Err(Failure::new(Exit::Usage, format!("no network namespace named '{name}'"))
+            .why("no network namespace is mounted at a file of that name, such as those in /run/netns")
             .seen(format!("{count}: {seen}"))
-            .next("stoop ls --netns own    # or by its inode, as in the column NETNS and in /proc/PID/ns/net")
+            .next("stoop ls --netns own    # or its inode, as in column NETNS and in /proc/PID/ns/net")
             .into())
     }
 

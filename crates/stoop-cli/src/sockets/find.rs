@@ -36,7 +36,7 @@ impl ResolvedSelector {
             SocketSelector::At(endpoint) => endpoint.target()?.0,
         };
         let Place::Address(address) = &target.place else {
-            return Err(Failure::usage(format!("'{target}' is no address that a socket could have")));
+            return Err(Failure::usage(format!("'{target}' is not an address that a socket can have")));
         };
         let Some(path) = address.as_path() else { return Ok(ResolvedSelector::Name(address.clone())) };
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
@@ -90,11 +90,11 @@ impl ResolvedSelector {
             ResolvedSelector::Path(path, Err(error)) if error.kind() == io::ErrorKind::NotFound => {
                 let namespaces = format::plural(snapshot.namespaces.len(), "network namespace");
                 let report = report
-                    .why("there is no file of that name, and no socket was given that name")
-                    .seen(format!("{sockets} in {namespaces}"));
+                    .why("the file does not exist, and no socket was bound to that name")
+                    .seen(format!("searched {sockets} in {namespaces}"));
                 let report = match which {
                     SocketSelector::At(Endpoint::Named(name)) => {
-                        report.seen(format!("'{}' was looked for at '{}'", name.word(), format::path(path)))
+                        report.seen(format!("'{}' resolves to '{}'", name.word(), format::path(path)))
                     }
                     _ => report,
                 };
@@ -102,7 +102,7 @@ impl ResolvedSelector {
                 meant.fold(report, |report, meant| report.next(format!("stoop {verb} {meant}")))
             }
             ResolvedSelector::Path(_, Err(error)) => {
-                return Failure::io(format!("look at '{which}'"), error);
+                return Failure::io(format!("inspect '{which}'"), error);
             }
             ResolvedSelector::Path(path, Ok(file)) => {
                 let seen = format!("none of {sockets} is bound to {}", format::file(*file));
@@ -112,14 +112,14 @@ impl ResolvedSelector {
                     }
                     Some((what, None)) => report.why(format!("the file is {what}")).seen(seen),
                     None => report
-                        .why("its server is gone (stale)")
+                        .why("its server has exited (stale socket file)")
                         .seen(seen)
                         .next(format!("stoop why {}", crate::shell::quoted(OsStr::new(&which.to_string())))),
                 }
             }
-            ResolvedSelector::Name(_) => report.why("no socket has that abstract name, every byte counted"),
+            ResolvedSelector::Name(_) => report.why("no socket is bound to exactly that abstract name"),
             ResolvedSelector::Pid(pid) => no_sockets(*pid, snapshot),
-            ResolvedSelector::Ino(_) => report.why("no local socket has that inode"),
+            ResolvedSelector::Ino(_) => report.why("no Unix socket has that inode"),
         }
         .into()
     }
@@ -131,11 +131,11 @@ fn no_sockets(pid: Pid, snapshot: &Snapshot) -> Report {
         |missing: &Missing| matches!(&missing.what, What::Descriptors(pids) if pids.contains(&pid));
     let what = |what: &str| format!("process {pid} {what}");
     if snapshot.missing.iter().any(is_hidden) {
-        return Failure::new(Exit::NotPermitted, what("may not be looked into"))
-            .why("which descriptors it has, only its own user and root may see");
+        return Failure::new(Exit::NotPermitted, what("cannot be inspected"))
+            .why("only its user and root may see its file descriptors");
     }
     match fs::exists(format!("/proc/{pid}")) {
-        Ok(true) => Failure::new(Exit::No, what("has no local socket open")),
-        _ => Failure::new(Exit::No, what("is not there")).why("no process has that number now"),
+        Ok(true) => Failure::new(Exit::No, what("has no Unix socket open")),
+        _ => Failure::new(Exit::No, what("does not exist")).why("no process has this id now"),
     }
 }

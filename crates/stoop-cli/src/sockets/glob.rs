@@ -30,15 +30,14 @@ impl Glob {
                     piece
                 }
                 b'\\' => {
-                    let (&next, after) =
-                        after.split_first().ok_or("a \\ at its end has nothing to protect")?;
+                    let (&next, after) = after.split_first().ok_or("a trailing \\ escapes nothing")?;
                     rest = after;
                     Piece::Byte(next)
                 }
                 byte => Piece::Byte(*byte),
             });
         }
-        if pieces.is_empty() { Err("it is empty; '*' is anything") } else { Ok(Glob(pieces)) }
+        if pieces.is_empty() { Err("empty; use '*' to match anything") } else { Ok(Glob(pieces)) }
     }
 
     /// Parses a pattern for names that are truncated to `most` bytes: a longer literal pattern is
@@ -49,7 +48,7 @@ impl Glob {
             glob.0.truncate(most);
         }
         let least = glob.0.iter().filter(|piece| **piece != Piece::Any).count();
-        if least > most { Err("it is longer than any such name") } else { Ok(glob) }
+        if least > most { Err("longer than any such name") } else { Ok(glob) }
     }
 
     /// Returns whether it matches only one name.
@@ -101,7 +100,7 @@ impl Piece {
 /// Parses the set in brackets, and returns it with the text that follows. A `]` in the first place
 /// is a member of the set.
 fn set(text: &[u8]) -> Result<(Piece, &[u8]), &'static str> {
-    const OPEN: &str = "its '[' is not closed by a ']'; write \\[ for the character itself";
+    const OPEN: &str = "unclosed '['; write \\[ to match the character itself";
     let (negated, text) = match text {
         [b'!' | b'^', rest @ ..] => (true, rest),
         text => (false, text),
@@ -112,7 +111,7 @@ fn set(text: &[u8]) -> Result<(Piece, &[u8]), &'static str> {
     while let [first, rest @ ..] = inside {
         inside = rest;
         ranges.push(match rest {
-            [b'-', to, ..] if to < first => return Err("a range in it ends before it begins"),
+            [b'-', to, ..] if to < first => return Err("a range ends before it starts"),
             [b'-', to, after @ ..] => {
                 inside = after;
                 (*first, *to)

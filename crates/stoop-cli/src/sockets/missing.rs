@@ -29,7 +29,7 @@ impl Completeness {
 pub(crate) fn note(missing: &[Missing]) -> String {
     let mut text = String::new();
     for missing in missing {
-        let _ = writeln!(text, "stoop: not seen: {}", one_line(&missing.to_string()));
+        let _ = writeln!(text, "stoop: not visible: {}", one_line(&missing.to_string()));
     }
     text
 }
@@ -37,23 +37,25 @@ pub(crate) fn note(missing: &[Missing]) -> String {
 /// Reports paths that were asked for but whose sockets are listed under other names.
 pub(crate) fn report_files(filter: &Filter<'_>, snapshot: &Snapshot) {
     for (typed, address) in filter.without_file() {
-        status(&format!("stoop: no file at '{address}': looking for sockets that were given this name\n"));
+        status(&format!("stoop: no file at '{address}': searching for sockets bound to this name\n"));
         for meant in other_spellings(typed, snapshot) {
-            status(&format!("stoop: there is '{meant}'\n"));
+            status(&format!("stoop: did you mean '{meant}'?\n"));
         }
     }
     for path in filter.files() {
         let shown = format::path(path);
         match describe_non_socket(path) {
             Some((what, Some(inside))) => {
-                status(&format!("stoop: '{shown}' is {what}; sockets in it are shown by {inside}\n"))
+                status(&format!("stoop: '{shown}' is {what}; for the sockets in it, use {inside}\n"))
             }
             Some((what, None)) => status(&format!("stoop: '{shown}' is {what}\n")),
             None => {}
         }
     }
     for (asked, bound) in filter.renamed(snapshot) {
-        status(&format!("stoop: the socket at '{asked}' is shown by the name it was bound to, '{bound}'\n"));
+        status(&format!(
+            "stoop: the socket at '{asked}' is listed under the name it was bound to, '{bound}'\n"
+        ));
     }
 }
 

@@ -36,7 +36,7 @@ pub(crate) fn describe_non_socket(path: &Path) -> Option<(&'static str, Option<S
         let inside = format!("{}/*", format::path(path).trim_end_matches('/'));
         return Some(("a directory", Some(format!("--name {}", quoted(inside)))));
     }
-    (!kind.is_socket()).then_some(("no socket", None))
+    (!kind.is_socket()).then_some(("not a socket", None))
 }
 
 fn quoted(word: String) -> String {
@@ -65,7 +65,7 @@ mod tests {
     fn non_sockets_are_described() {
         let inside = Some("--name '/proc/*'".to_owned());
         assert_eq!(describe_non_socket(Path::new("/proc")), Some(("a directory", inside)));
-        assert_eq!(describe_non_socket(Path::new("/dev/null")), Some(("no socket", None)));
+        assert_eq!(describe_non_socket(Path::new("/dev/null")), Some(("not a socket", None)));
         assert_eq!(describe_non_socket(Path::new("/no/such/file")), None);
     }
 }

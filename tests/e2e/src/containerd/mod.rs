@@ -27,8 +27,8 @@ pub const IMAGE: &str = "stoop.test/busybox:1";
 /// The image of pods: [`IMAGE`], but it sleeps.
 pub const PAUSE: &str = "stoop.test/pause:1";
 
-/// Checks the requirements of a test that starts a [`Containerd`]; there is no image for other
-/// architectures.
+/// Checks the requirements of a test that starts a [`Containerd`]; its image is for one
+/// architecture.
 const PROGRAMS: [&str; 7] = ["containerd", "ctr", "runc", "busybox", "cc", "tar", "sha256sum"];
 
 /// Everything is in this directory except the sockets of the shims, whose location containerd
@@ -79,7 +79,7 @@ impl Containerd {
         Containerd::start_found(None)
     }
 
-    /// Starts one that is newer than the installed one; `None` if there is none.
+    /// Starts one that is newer than the installed one; `None` without one.
     #[track_caller]
     pub fn start_newer() -> Option<Containerd> {
         let place = std::env::var_os(NEWER).filter(|place| !place.is_empty())?;

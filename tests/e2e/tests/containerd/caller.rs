@@ -9,7 +9,7 @@ use stoop_e2e::{Run, Running, stoop};
 use stoop_grpc::dynamic::json::{self, Style};
 use stoop_grpc::dynamic::{CallError, Client, MetadataMap, Options, Schema, metadata};
 
-/// The reason why there is no answer: it contains the name or the number of the status code.
+/// The reason for a refusal: it contains the name or the number of the status code.
 pub type Refused = String;
 
 /// A stream of messages that does not end.

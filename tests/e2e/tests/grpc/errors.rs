@@ -19,9 +19,9 @@ fn limits_are_enforced() {
         large.run().fails(
             3,
             &[
-                (What, "no answer to 'stoop.test.Talk/Large'"),
+                (What, "no response to 'stoop.test.Talk/Large'"),
                 (What, "larger than 4194304 bytes"),
-                (Why, "there is a limit"),
+                (Why, "its size is limited"),
                 (Next, "--max-message 64M"),
             ],
         );
@@ -33,7 +33,7 @@ fn limits_are_enforced() {
             &[
                 (What, "within 300ms"),
                 (Why, "the server is busy"),
-                (Seen, "has not ended the call"),
+                (Seen, "the call has not ended"),
                 (Next, "--timeout 1m"),
             ],
         );
@@ -56,7 +56,7 @@ fn invalid_requests_are_rejected_before_sending() {
                 &[
                     (What, "'stoop.test.Word' has no field 'txt'"),
                     (Seen, "at field 'inner.txt', line 2"),
-                    (Why, "'text' was probably meant"),
+                    (Why, "did you mean 'text'?"),
                     (Next, "describe stoop.test.Word"),
                 ],
             ),
@@ -65,8 +65,8 @@ fn invalid_requests_are_rejected_before_sending() {
                 &["Sey"],
                 2,
                 &[
-                    (What, "there is no method 'Sey'"),
-                    (Why, "'stoop.test.Talk/Say' was probably meant"),
+                    (What, "unknown method 'Sey'"),
+                    (Why, "did you mean 'stoop.test.Talk/Say'?"),
                     (Seen, "the server's reflection (v1alpha)"),
                     (Next, "list"),
                 ],
@@ -111,9 +111,9 @@ fn a_server_that_sends_first_is_detected() {
     std::fs::write(&greeting, "220 mail.example ESMTP\r\n").unwrap();
     let (_directory, _server, call) = another(&["--send", greeting.to_str().unwrap()]);
     let words = [
-        (What, "no gRPC with"),
-        (What, "it speaks another protocol"),
-        (Why, "a gRPC server would first say its settings of HTTP/2"),
+        (What, "cannot use gRPC with"),
+        (What, "the server speaks another protocol"),
+        (Why, "a gRPC server starts with its HTTP/2 settings"),
         (Seen, "220 mail.example"),
         (Next, "stoop connect"),
     ];
@@ -129,9 +129,9 @@ fn an_echo_server_is_detected() {
 #[test]
 fn a_silent_server_is_timed_out() {
     let (_directory, _server, call) = another(&["--discard"]);
-    let words = [(What, "within 2s"), (Why, "waits for something"), (Next, "--timeout 1m")];
+    let words = [(What, "within 2s"), (Why, "waiting for something"), (Next, "--timeout 1m")];
     let output = call.args(["--timeout", "2s"]).run().fails(3, &words);
-    output.explains(&["stoop: the server has said nothing yet"]);
+    output.explains(&["stoop: the server has not sent anything yet"]);
 }
 
 #[test]
@@ -139,9 +139,9 @@ fn an_http_1_server_is_detected() {
     let answer = "read line; printf 'HTTP/1.1 505 HTTP Version Not Supported\\r\\nConnection: close\\r\\n\\r\\n'; cat >/dev/null";
     let (_directory, _server, call) = another(&["--exec", answer]);
     let words = [
-        (What, "it does not understand HTTP/2"),
-        (Why, "a server that speaks HTTP/1 is there"),
-        (Seen, "it said 'HTTP/1.1 505 HTTP Version Not Supported'"),
+        (What, "the server does not speak HTTP/2"),
+        (Why, "it is an HTTP/1 server"),
+        (Seen, "it sent 'HTTP/1.1 505 HTTP Version Not Supported'"),
         (Next, "stoop http "),
     ];
     call.run().fails(3, &words);
@@ -182,6 +182,6 @@ fn an_unresolved_name_lists_the_addresses_tried() {
     let nobody = at("unix:///no/such.sock").code(3);
     nobody.explains(&["CONTAINER_RUNTIME_ENDPOINT", "ENOENT"]);
     at("tcp://10.0.0.1:1")
-        .fails(3, &[(What, "no local socket"), (Why, "local sockets only"), (Next, "env -u")]);
+        .fails(3, &[(What, "no local socket"), (Why, "Unix sockets only"), (Next, "env -u")]);
     assert!(!Path::new("/no/such.sock").exists());
 }

@@ -38,18 +38,15 @@ struct Need {
 }
 
 const NEEDS: [Need; 9] = [
-    Need::new("answers as soon as possible", Workload::PingPong, Want::Latency),
-    Need::new("answers for the least processor time", Workload::PingPong, Want::Processor),
+    Need::new("lowest latency", Workload::PingPong, Want::Latency),
+    Need::new("least processor time per round trip", Workload::PingPong, Want::Processor),
     Need::new("many small messages", Workload::OneWay, Want::Rate),
-    Need {
-        among: keeps_boundaries,
-        ..Need::new("messages that keep their boundaries", Workload::OneWay, Want::Rate)
-    },
-    Need { is_large: true, ..Need::new("much data", Workload::OneWay, Want::Bytes) },
+    Need { among: keeps_boundaries, ..Need::new("messages with boundaries", Workload::OneWay, Want::Rate) },
+    Need { is_large: true, ..Need::new("bulk data", Workload::OneWay, Want::Bytes) },
     Need::new("many clients at once", Workload::FanIn, Want::Rate),
     Need::new("short connections", Workload::Connect, Want::Rate),
-    Need::new("open files passed along", Workload::Descriptors, Want::Rate),
-    Need::new("to know who sent each message", Workload::Credentials, Want::Rate),
+    Need::new("passing file descriptors", Workload::Descriptors, Want::Rate),
+    Need::new("credentials with each message", Workload::Credentials, Want::Rate),
 ];
 
 impl Need {
@@ -94,8 +91,8 @@ impl Want {
     /// Returns what the figure measures.
     fn of(self) -> &'static str {
         match self {
-            Want::Latency => " a round trip",
-            Want::Processor => " of processor time a round trip",
+            Want::Latency => " per round trip",
+            Want::Processor => " of processor time per round trip",
             Want::Rate | Want::Bytes => "",
         }
     }
@@ -143,10 +140,10 @@ fn added(rows: Rows<'_>, work: Workload, size: usize) -> Option<String> {
     added.sort_by(f64::total_cmp);
     let (&least, &most) = (added.first()?, added.last()?);
     Some(match (least > 0.0, most > 0.0) {
-        (_, false) => "; adds nothing that shows to a message".into(),
-        (false, true) => format!("; adds up to {} to a message", units::micros(most)),
-        _ if added.len() == 1 => format!("; adds {} to a message", units::micros(most)),
-        _ => format!("; adds {} to {} to a message", units::micros(least), units::micros(most)),
+        (_, false) => "; adds nothing measurable per message".into(),
+        (false, true) => format!("; adds up to {} per message", units::micros(most)),
+        _ if added.len() == 1 => format!("; adds {} per message", units::micros(most)),
+        _ => format!("; adds {} to {} per message", units::micros(least), units::micros(most)),
     })
 }
 
@@ -205,8 +202,8 @@ mod tests {
     fn added_cost_is_the_difference_in_time() {
         let with = |transport, rate| row(transport, Workload::Descriptors, 64, rate, Some(1e6));
         let one = [with(Transport::Stream, 500_000.0)];
-        assert!(advise(Rows(&one))[0].because.ends_with("; adds 1.00 µs to a message"));
+        assert!(advise(Rows(&one))[0].because.ends_with("; adds 1.00 µs per message"));
         let two = [with(Transport::Stream, 500_000.0), with(Transport::SeqPacket, 2e6)];
-        assert!(advise(Rows(&two))[0].because.ends_with("; adds up to 1.00 µs to a message"));
+        assert!(advise(Rows(&two))[0].because.ends_with("; adds up to 1.00 µs per message"));
     }
 }

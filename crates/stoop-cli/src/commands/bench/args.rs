@@ -21,10 +21,10 @@ use crate::time;
 /// reason.
 #[derive(Args, Debug)]
 #[command(after_help = footer("
-  stoop bench                               # everything, in less than 30 seconds
+  stoop bench                               # all transports, in less than 30 seconds
   stoop bench --quick --html report.html
   stoop bench --transports stream,tcp --works ping-pong --pin 0,0
-  stoop bench --rate 20000                  # latency under a fixed load"))]
+  stoop bench --rate 20000                  # latency at a fixed rate"))]
 pub(crate) struct Bench {
     /// Measure less: two message sizes, one round, in less than 8 seconds
     #[arg(long)]

@@ -117,7 +117,7 @@ impl Peer {
         match self.receive_json()? {
             PeerReport::Done(tally) => Ok(tally),
             PeerReport::Failed(error) => Err(error),
-            PeerReport::Ready => Err(Error::failed("the other process is ready twice")),
+            PeerReport::Ready => Err(Error::failed("the other process reported readiness twice")),
         }
     }
 

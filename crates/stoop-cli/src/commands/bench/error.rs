@@ -25,7 +25,7 @@ impl Error {
 
     /// Reports that the other side exited early.
     pub(super) fn ended() -> Error {
-        Error::failed("the other process ended too early")
+        Error::failed("the other process exited early")
     }
 }
 
@@ -34,7 +34,7 @@ impl fmt::Display for Error {
         match self {
             Error::NotMeasured(why) => write!(f, "not measured: {why}"),
             Error::Failed(why) => write!(f, "failed: {why}"),
-            Error::TooShort => f.write_str("failed: too slow to measure in the time that it was given"),
+            Error::TooShort => f.write_str("failed: too slow to measure in the given time"),
         }
     }
 }
@@ -42,7 +42,9 @@ impl fmt::Display for Error {
 impl From<io::Error> for Error {
     fn from(error: io::Error) -> Error {
         match error.raw_os_error().map(rustix::io::Errno::from_raw_os_error) {
-            Some(rustix::io::Errno::MSGSIZE) => Error::NotMeasured("too large for one message here".into()),
+            Some(rustix::io::Errno::MSGSIZE) => {
+                Error::NotMeasured("larger than the maximum message size".into())
+            }
             _ => Error::Failed(error.to_string()),
         }
     }

@@ -42,8 +42,8 @@ impl Machine {
     /// Returns a caution about the figures, if the scheduler was free to move the processes.
     pub(super) fn caution(&self) -> Option<&'static str> {
         (self.pin.is_none() && self.processors > 1).then_some(
-            "The scheduler was free to put both processes on one processor in one run and apart in the next, which can be a \
-             factor of ten: differences between transports may be differences between runs.",
+            "The processes were not pinned: the scheduler may run them on one processor in one run and on two in the next, which \
+             can be a factor of ten. Differences between transports may be differences between runs.",
         )
     }
 
@@ -52,8 +52,8 @@ impl Machine {
         let virtually = if self.is_virtual { ", a virtual machine" } else { "" };
         let several = if self.processors == 1 { "" } else { "s" };
         let pin = match self.pin {
-            Some((one, other)) => format!("one process on processor {one}, the other on {other}"),
-            None => "processes wherever the scheduler puts them".into(),
+            Some((one, other)) => format!("one process pinned to processor {one}, the other to {other}"),
+            None => "processes not pinned".into(),
         };
         let wmem = self.wmem_max_bytes.map_or("unknown".into(), |bytes| format!("{bytes} bytes"));
         let load = self.load.map_or("unknown".into(), |load| format!("{load:.2}"));

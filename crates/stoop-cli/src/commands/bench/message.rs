@@ -46,18 +46,18 @@ impl Message {
 
     /// Verifies a received message, and returns its number.
     pub(super) fn check(&self, came: &[u8]) -> Result<u64> {
-        let wrong = |what: &str| Err(Error::failed(format!("a message came {what}")));
+        let wrong = |what: &str| Err(Error::failed(format!("a message arrived {what}")));
         if came.len() != self.0.len() {
-            return wrong("with another length");
+            return wrong("with the wrong length");
         }
         let (head, rest) = came.split_at(NUMBER_BYTES);
         let (body, tail) = rest.split_at(rest.len() - NUMBER_BYTES);
         let number = u64::from_le_bytes(head.try_into().unwrap_or_default());
         if head != tail {
-            return wrong("in parts of several");
+            return wrong("mixed with another");
         }
         if number.is_multiple_of(WHOLE_EVERY) && body != &self.0[NUMBER_BYTES..self.0.len() - NUMBER_BYTES] {
-            return wrong("with other contents");
+            return wrong("with the wrong contents");
         }
         Ok(number)
     }
@@ -66,7 +66,7 @@ impl Message {
     pub(super) fn expect(&self, came: &[u8], number: u64) -> Result<()> {
         match self.check(came)? {
             came if came == number => Ok(()),
-            came => Err(Error::failed(format!("message {came} came in place of {number}"))),
+            came => Err(Error::failed(format!("message {came} arrived instead of {number}"))),
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::failure::{Failure, Outcome};
 /// Runs the order received on standard input.
 pub(super) fn run() -> Outcome {
     let socket = std::io::stdin().as_fd().try_clone_to_owned();
-    let socket = socket.map_err(|error| Failure::io("take standard input", &error))?;
+    let socket = socket.map_err(|error| Failure::io("duplicate standard input", &error))?;
     let control = SeqPacket::from_descriptor(socket)?;
     // Otherwise the ends of a transport might outlive a parent that was killed, and block this
     // process.
@@ -76,5 +76,5 @@ pub(super) fn stay_on(cpu: usize) -> Result<()> {
     let mut set = CpuSet::new();
     set.set(cpu);
     sched_setaffinity(None, &set)
-        .map_err(|errno| Error::failed(format!("cannot stay on processor {cpu}: {errno}")))
+        .map_err(|errno| Error::failed(format!("cannot pin to processor {cpu}: {errno}")))
 }

@@ -22,7 +22,7 @@ impl Pin {
         let two =
             || text.split_once(',').and_then(|(one, other)| Some(Pin::On(usable(one)?, usable(other)?)));
         let pin = if text == "any" { Some(Pin::Any) } else { two() };
-        pin.ok_or_else(|| "neither two processors, as in 0,1, nor any".into())
+        pin.ok_or_else(|| "not two processors, as in 0,1, or any".into())
     }
 }
 

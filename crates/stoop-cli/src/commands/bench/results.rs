@@ -77,10 +77,7 @@ impl<'a> Rows<'a> {
         for row in self.of(work) {
             let why = match &row.outcome {
                 CellOutcome::Measured(figures) if figures.lost > 0 => {
-                    format!(
-                        "lost {:.0} % of the messages on the way",
-                        (figures.lost_share() * 100.0).max(1.0)
-                    )
+                    format!("lost {:.0} % of the messages", (figures.lost_share() * 100.0).max(1.0))
                 }
                 CellOutcome::Measured(_) => continue,
                 CellOutcome::NotMeasured(why) => format!("not measured: {why}"),

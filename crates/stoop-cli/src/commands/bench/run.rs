@@ -22,7 +22,7 @@ pub(crate) fn run(flags: &Bench) -> Outcome {
     }
     let plan = Plan::new(flags);
     if plan.cells.is_empty() {
-        return Err(Failure::usage("none of these transports does any of these works"));
+        return Err(Failure::usage("none of these transports supports any of these workloads"));
     }
     let report = measured(flags, &plan)?;
     match flags.json {
@@ -42,7 +42,7 @@ pub(crate) fn run(flags: &Bench) -> Outcome {
 
 fn measured(flags: &Bench, plan: &Plan) -> Result<Results, Failure> {
     let directory = tempfile::Builder::new().prefix("stoop-bench-").tempdir();
-    let directory = directory.map_err(|error| Failure::io("make a temporary directory", &error))?;
+    let directory = directory.map_err(|error| Failure::io("create a temporary directory", &error))?;
     // This must precede pinning this process, which would then see only that one processor.
     let pin = placement::place(flags.pin);
     let machine = Machine::here(pin);

@@ -103,7 +103,7 @@ impl Runs {
             (Some(Error::NotMeasured(why)), _) => CellOutcome::NotMeasured(why),
             (Some(Error::Failed(why)), _) => CellOutcome::Failed(why),
             (Some(Error::TooShort), _) => {
-                CellOutcome::NotMeasured("too slow for the time that it was given; try --for".into())
+                CellOutcome::NotMeasured("too slow for the given time; try --for".into())
             }
             (None, Some(figures)) => CellOutcome::Measured(figures),
             (None, None) => CellOutcome::NotMeasured("no run".into()),

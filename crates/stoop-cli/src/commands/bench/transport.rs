@@ -87,7 +87,7 @@ impl Transport {
     /// Parses the name.
     pub(crate) fn parse(text: &str) -> Result<Transport, String> {
         Transport::ALL.into_iter().find(|transport| transport.name() == text).ok_or_else(|| {
-            format!("no such transport; there are {}", Transport::ALL.map(Transport::name).join(", "))
+            format!("unknown transport; possible values: {}", Transport::ALL.map(Transport::name).join(", "))
         })
     }
 
@@ -106,7 +106,7 @@ impl Transport {
     pub(crate) fn cannot(self, work: Workload) -> Option<&'static str> {
         use Transport::*;
         match (self, work) {
-            (File, Workload::OneWay) => Some("a file does not hold its writer back"),
+            (File, Workload::OneWay) => Some("a file has no flow control"),
             _ => None,
         }
     }

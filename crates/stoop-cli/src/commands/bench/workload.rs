@@ -45,19 +45,19 @@ impl Workload {
     /// Returns what it shows, as a heading.
     pub(crate) const fn title(self) -> &'static str {
         match self {
-            Workload::PingPong => "Latency: a message there and one back",
-            Workload::OneWay => "Throughput: messages one way",
+            Workload::PingPong => "Latency: round trips (ping-pong)",
+            Workload::OneWay => "One-way throughput",
             Workload::FanIn => "Many clients: one round trip in flight on each",
             Workload::Connect => "Connections: connect, one round trip, close",
-            Workload::Descriptors => "Descriptors: one passed with each message",
-            Workload::Credentials => "Credentials: the sender told with each message",
+            Workload::Descriptors => "File descriptors: one passed with each message",
+            Workload::Credentials => "Credentials: those of the sender with each message",
         }
     }
 
     /// Parses the name.
     pub(crate) fn parse(text: &str) -> Result<Workload, String> {
         Workload::ALL.into_iter().find(|work| work.name() == text).ok_or_else(|| {
-            format!("no such work; there are {}", Workload::ALL.map(Workload::name).join(", "))
+            format!("unknown workload; possible values: {}", Workload::ALL.map(Workload::name).join(", "))
         })
     }
 

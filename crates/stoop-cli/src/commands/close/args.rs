@@ -17,9 +17,9 @@ use crate::args::selector::{SocketSelector, socket_selector};
 /// was not confirmed (exit code 1). Requires permission to trace one of the two processes.
 #[derive(Args, Debug)]
 #[command(after_help = footer("
-  stoop close inode:23800427                # the inode is in stoop ls --columns, stoop who and ss -x
-  stoop close ./app.sock --with 2040        # the connection that process 2040 has to it
-  stoop close inode:23800427 --yes          # in a script"))]
+  stoop close inode:23800427                # an inode as shown by stoop who and ss -x
+  stoop close ./app.sock --with 2040        # the connection of process 2040
+  stoop close inode:23800427 --yes          # without confirmation"))]
 pub(crate) struct Close {
     /// Connection to close: the inode of either end, the address of its server, or pid:N if that
     /// process has only one

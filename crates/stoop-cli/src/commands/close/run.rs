@@ -25,19 +25,19 @@ pub(crate) fn run(flags: &Close) -> Outcome {
     let row = one_connection(flags, &wanted, &snapshot)?;
     status(&format!("{}\n", shown(&snapshot, &row)));
     if !flags.yes && !is_confirmed()? {
-        status("stoop: nothing was cut\n");
+        status("stoop: not closed\n");
         return Ok(Exit::No);
     }
     let copy = copy_of_an_end(&snapshot, &row)?;
     check_again(&snapshot, &row)?;
     rustix::net::shutdown(&copy, rustix::net::Shutdown::Both)
-        .map_err(|error| Failure::io("cut the connection", &error.into()))?;
+        .map_err(|error| Failure::io("close the connection", &error.into()))?;
     if flags.json {
         let mut text = Vec::new();
         JsonFormatter::new(&snapshot).closed(&row, &mut text);
         print(&text)?;
     } else {
-        status("stoop: cut\n");
+        status("stoop: closed\n");
     }
     Ok(Exit::Done)
 }
@@ -64,7 +64,7 @@ fn one_connection(flags: &Close, wanted: &ResolvedSelector, snapshot: &Snapshot)
     match &fitting[..] {
         [row] => Ok(*row),
         [] if !datagrams.is_empty() => {
-            let what = format!("'{}' is no connection that could be cut", flags.which);
+            let what = format!("'{}' is not a connection that can be closed", flags.which);
             Err(Failure::new(Exit::Unsupported, what)
                 .why("datagram sockets have addresses, not connections")
                 .into())
@@ -72,17 +72,15 @@ fn one_connection(flags: &Close, wanted: &ResolvedSelector, snapshot: &Snapshot)
         [] => Err(Failure::new(Exit::No, format!("'{}' has no such connection", flags.which))
             .why(match flags.with {
                 Some(pid) if !all.is_empty() => {
-                    format!(
-                        "process {pid} has an end of none of its {}",
-                        format::plural(all.len(), "connection")
-                    )
+                    format!("process {pid} has no end of its {}", format::plural(all.len(), "connection"))
                 }
-                _ => "nobody is connected".into(),
+                _ => "no client is connected".into(),
             })
             .next(format!("stoop who {}", shell::quoted(OsStr::new(&flags.which.to_string()))))
             .into()),
         several => {
-            let what = format!("'{}' has {} connections, and one is to be cut", flags.which, several.len());
+            let what =
+                format!("'{}' has {} connections, but only one can be closed", flags.which, several.len());
             let mut report = Failure::new(Exit::Usage, what);
             for row in several.iter().take(LISTED) {
                 report = report.seen(shown(snapshot, row));
@@ -121,13 +119,13 @@ fn shown(snapshot: &Snapshot, row: &Row) -> String {
 /// Asks for confirmation on a terminal. Without a terminal, nothing is confirmed.
 fn is_confirmed() -> Result<bool, Failure> {
     if !io::stdin().is_terminal() {
-        let report = Failure::new(Exit::No, "nobody has confirmed it, and nothing was cut");
+        let report = Failure::new(Exit::No, "not confirmed, so nothing was closed");
         return Err(report
-            .why("standard input is no terminal, so nobody can be asked")
-            .next(format!("{} --yes    # when it is meant", format::command_line()))
+            .why("standard input is not a terminal, so nothing can be confirmed")
+            .next(format!("{} --yes    # closes it without confirmation", format::command_line()))
             .into());
     }
-    status("cut this connection? [y/N] ");
+    status("close this connection? [y/N] ");
     let mut answer = String::new();
     io::stdin().lock().read_line(&mut answer).map_err(|error| Failure::io("read the answer", &error))?;
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
@@ -152,14 +150,15 @@ fn copy_of_an_end(snapshot: &Snapshot, row: &Row) -> Result<OwnedFd, Failure> {
         io::ErrorKind::Unsupported => Exit::Unsupported,
         _ => Exit::Failed,
     };
-    let what = format!("cannot cut the connection: {}", failure::describe(&error));
+    let what = format!("cannot close the connection: {}", failure::describe(&error));
     let report = Failure::new(exit, what);
     Err(match exit {
-        Exit::NotPermitted => {
-            report.why("it takes the right to trace one of the two processes: its user's, or CAP_SYS_PTRACE")
-        }
-        Exit::Unsupported => report.why("the kernel cannot copy a descriptor of another process (Linux 5.6)"),
-        _ => report.why("no process that can be seen has either end open any more"),
+        Exit::NotPermitted => report.why(
+            "it requires permission to trace one of the two processes: as its user, or with CAP_SYS_PTRACE",
+        ),
+        Exit::Unsupported => report
+            .why("the kernel cannot duplicate a file descriptor of another process (pidfd_getfd, Linux 5.6)"),
+        _ => report.why("no visible process has either end open any more"),
     }
     .into())
 }
@@ -182,10 +181,7 @@ fn check_again(before: &Snapshot, row: &Row) -> Result<(), Failure> {
     if still || is_elsewhere {
         return Ok(());
     }
-    Err(Failure::new(Exit::Failed, "the connection is gone")
-        .why(format!(
-            "between the look and the cut, inode {} ended or became another",
-            before[row.subject()].ino
-        ))
+    Err(Failure::new(Exit::Failed, "the connection no longer exists")
+        .why(format!("inode {} was closed or reused after it was shown", before[row.subject()].ino))
         .into())
 }

@@ -23,7 +23,7 @@ use crate::time;
 #[command(after_help = footer("
   stoop connect ./app.sock
   printf 'GET / HTTP/1.0\\r\\n\\r\\n' | stoop connect /run/docker.sock
-  stoop connect ./app.sock --wait 10s       # it may not have started yet
+  stoop connect ./app.sock --wait 10s       # wait until the server has started
   echo hello | stoop connect dgram:./log.sock --replies 1"))]
 pub(crate) struct Connect {
     /// Address to connect to

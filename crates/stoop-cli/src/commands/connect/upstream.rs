@@ -35,7 +35,7 @@ impl Upstream {
         connection: Arc<Connection>,
         mut input: Box<dyn Source + Send>,
     ) -> Result<Upstream, Failure> {
-        let failed = |error| Failure::io("start to send", &error);
+        let failed = |error| Failure::io("start the sending thread", &error);
         let (ended, end) = std::io::pipe().map_err(failed)?;
         let state = Arc::new(State::default());
         let theirs = Arc::clone(&state);
@@ -67,7 +67,7 @@ impl Upstream {
 
     /// Waits for the thread to end.
     pub(crate) fn join(self) -> End {
-        let panicked = |_| End::Source(Failure::new(Exit::Failed, "the thread that sends has failed").into());
+        let panicked = |_| End::Source(Failure::new(Exit::Failed, "the sending thread has panicked").into());
         self.thread.join().unwrap_or_else(panicked)
     }
 }

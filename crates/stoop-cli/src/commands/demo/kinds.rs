@@ -11,7 +11,7 @@ use crate::failure::Failure;
 /// A server, a client, and a byte stream without message boundaries.
 pub(super) fn stream(sandbox: &Sandbox, transcript: &mut Transcript) -> Result<(), Failure> {
     transcript
-        .text("The server makes the file; clients find it by its name. No byte goes through the disk.")?;
+        .text("The server creates the file; clients connect to it by name. No data is written to disk.")?;
     transcript.picture(
         r"
 client A --.
@@ -21,14 +21,14 @@ client B --'
     )?;
     let server = sandbox.serve(transcript, &["app.sock"])?;
     let ran = sandbox.run(transcript, &["connect", "app.sock"], "hello\n")?;
-    transcript.check(ran.code == Some(0) && ran.stdout == "hello\n", "the server sent it back")?;
+    transcript.check(ran.code == Some(0) && ran.stdout == "hello\n", "the server echoed it")?;
 
-    transcript.check(one_megabyte(sandbox)?, "a megabyte went there and back, every byte in its place")?;
+    transcript.check(one_megabyte(sandbox)?, "a megabyte made a round trip, every byte intact")?;
     let heard = three_writes_one_read()?;
     let text = String::from_utf8_lossy(&heard).into_owned();
     transcript.check(heard == b"onetwothree", &format!("three writes can be one read: '{text}'"))?;
     let gone = server.end()? && !sandbox.path("app.sock").exists();
-    transcript.check(gone, "told to end, the server finished and took its file away")?;
+    transcript.check(gone, "on SIGTERM, the server finished and removed its file")?;
     transcript.suggest("stoop serve ./app.sock    # and in another terminal: stoop connect ./app.sock")
 }
 
@@ -62,10 +62,10 @@ fn three_writes_one_read() -> Result<Vec<u8>, Failure> {
 
 /// Message boundaries are kept, and the client has its own address to receive answers.
 pub(super) fn datagrams(sandbox: &Sandbox, transcript: &mut Transcript) -> Result<(), Failure> {
-    transcript.text("Each send is one message. Locally none is lost and none overtakes another: a full queue makes\nthe sender wait.")?;
+    transcript.text("Each send is one message. On one machine none is lost or reordered: a full queue makes\nthe sender wait.")?;
     let _server = sandbox.serve(transcript, &["dgram:bell.sock"])?;
     let ran = sandbox.run(transcript, &["send", "bell.sock", "ding", "--reply"], "")?;
-    transcript.check(ran.code == Some(0) && ran.stdout == "ding", "one message, one answer")?;
+    transcript.check(ran.code == Some(0) && ran.stdout == "ding", "one message, one reply")?;
 
     let client = Datagram::connect(sandbox.path("bell.sock"))?;
     let sent = ["one", "", "three"];
@@ -76,24 +76,24 @@ pub(super) fn datagrams(sandbox: &Sandbox, transcript: &mut Transcript) -> Resul
     for _ in sent {
         heard.push(String::from_utf8_lossy(&client.recv_vec()?.0).into_owned());
     }
-    transcript.check(heard == sent, &format!("three messages stay three, the empty one too: {heard:?}"))?;
+    transcript.check(
+        heard == sent,
+        &format!("message boundaries are kept, even of the empty message: {heard:?}"),
+    )?;
     let own = client.local_address()?;
     transcript.check(
         own.as_abstract().is_some(),
-        &format!("answers find the client because it has an address, from the kernel: {own}"),
+        &format!("replies reach the client at an address that the kernel chose: {own}"),
     )?;
     transcript.suggest("stoop recv dgram:./bell.sock    # and: stoop send ./bell.sock ding")
 }
 
 /// Message boundaries are kept, and the end of the connection is detected.
 pub(super) fn seqpackets(sandbox: &Sandbox, transcript: &mut Transcript) -> Result<(), Failure> {
-    transcript.text("A connection like a stream's, and whole messages like a datagram's.")?;
+    transcript.text("Connected like streams, with message boundaries like datagrams.")?;
     let _server = sandbox.serve(transcript, &["seqpacket:parcels.sock"])?;
     let ran = sandbox.run(transcript, &["connect", "parcels.sock"], "first\nsecond\n")?;
-    transcript.check(
-        ran.stdout == "first\nsecond\n",
-        "connect found the kind out by itself; a line is a message",
-    )?;
+    transcript.check(ran.stdout == "first\nsecond\n", "connect detected the kind; each line is a message")?;
 
     let client = SeqPacket::connect(sandbox.path("parcels.sock"))?;
     let lens = [5, 20_000, 3];
@@ -104,6 +104,7 @@ pub(super) fn seqpackets(sandbox: &Sandbox, transcript: &mut Transcript) -> Resu
     }
     transcript.check(heard == lens, &format!("messages of {lens:?} bytes came back as {heard:?}"))?;
     client.shutdown(std::net::Shutdown::Write)?;
-    transcript.check(client.recv(&mut [0; 16])? == Packet::End, "and the end of the connection was seen")?;
+    transcript
+        .check(client.recv(&mut [0; 16])? == Packet::End, "and the end of the connection is detected")?;
     transcript.suggest("stoop serve seqpacket:./parcels.sock")
 }

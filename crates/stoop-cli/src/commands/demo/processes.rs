@@ -15,7 +15,8 @@ use crate::names;
 
 /// A client sends nothing about itself, and the server knows its credentials.
 pub(super) fn identity(sandbox: &Sandbox, transcript: &mut Transcript) -> Result<(), Failure> {
-    transcript.text("Whoever connects cannot hide or lie: the kernel noted the process and its user.")?;
+    transcript
+        .text("A client cannot hide or forge its identity: the kernel records its process and user.")?;
     let listener = Bind::new(sandbox.path("door.sock")).listen_seqpacket()?;
     let args = ["send", "door.sock", "guess who"];
     transcript.command("stoop send door.sock 'guess who'")?;
@@ -35,12 +36,14 @@ pub(super) fn identity(sandbox: &Sandbox, transcript: &mut Transcript) -> Result
         number(pid),
         number(uid)
     ))?;
-    transcript
-        .check(pid == Some(child.id()), "it is the process that was started, and no other could say so")?;
+    transcript.check(
+        pid == Some(child.id()),
+        "it is the process that was started, and no other can claim to be it",
+    )?;
     let own = rustix::process::geteuid().as_raw();
     transcript.check(
         uid == Some(own),
-        "and the user is right: a server can admit by user, before the first byte",
+        "and the user is correct: a server can allow users, before the first byte",
     )?;
     transcript.suggest("stoop serve ./door.sock --mode 666 --allow-uid root    # only root is served")
 }
@@ -67,16 +70,20 @@ pub(super) fn descriptor(sandbox: &Sandbox, transcript: &mut Transcript) -> Resu
             .and_then(|()| file.read_to_string(&mut read))
             .map_err(|error| Failure::io("read", &error))?;
     }
-    transcript.output(&format!("'{}', with {} descriptor", escaped(&message), files.len()))?;
-    transcript.check(read == text, "the receiver never opened the file, its name is gone, and it reads:")?;
+    transcript.output(&format!("'{}', with {} file descriptor", escaped(&message), files.len()))?;
+    transcript.check(
+        read == text,
+        "the receiver never opened the file, its name was removed, and it still reads:",
+    )?;
     transcript.output(&read)?;
     transcript.suggest("stoop recv ./mail.sock --descriptors 1    # and: stoop send ./mail.sock hi --fd FILE")
 }
 
 /// Write permission on the socket file decides who may connect.
 pub(super) fn permissions(sandbox: &Sandbox, transcript: &mut Transcript) -> Result<(), Failure> {
-    transcript
-        .text("To connect takes write permission on the file. --mode sets it exactly, whatever the umask.")?;
+    transcript.text(
+        "Connecting requires write permission on the file. --mode sets it exactly, whatever the umask.",
+    )?;
     let refused = if rustix::process::geteuid().is_root() {
         let _server = sandbox.serve(transcript, &["private.sock", "--mode", "600"])?;
         sandbox.run_as_nobody(transcript, &["connect", "private.sock"])?
@@ -87,7 +94,7 @@ pub(super) fn permissions(sandbox: &Sandbox, transcript: &mut Transcript) -> Res
     let named = |ran: &Finished| ran.stderr.contains("mode");
     transcript.check(
         refused.explains(Exit::NotPermitted) && named(&refused),
-        "refused, saying who asked and what the mode is",
+        "refused, with the user and the mode in the message",
     )?;
     transcript.suggest("stoop serve ./private.sock --mode 660 --group users")
 }

@@ -78,7 +78,7 @@ impl Transcript {
             self.line("", RED, &format!("{} of {all} checks failed, in {seconds:.1} s", self.failed))?;
             return Ok(Exit::No);
         }
-        self.line("", GREEN, &format!("{} checks, all of them ok, in {seconds:.1} s", self.passed))?;
+        self.line("", GREEN, &format!("all {} checks passed, in {seconds:.1} s", self.passed))?;
         print(b"next: stoop serve --help, stoop connect --help, stoop man\n")?;
         Ok(Exit::Done)
     }

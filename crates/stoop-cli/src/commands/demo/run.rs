@@ -12,15 +12,15 @@ use crate::failure::{Failure, Outcome};
 type Section = (&'static str, fn(&Sandbox, &mut Transcript) -> Result<(), Failure>);
 
 const SECTIONS: [Section; 10] = [
-    ("A stream: bytes in order, both ways", kinds::stream),
+    ("Streams: bytes in order, in both directions", kinds::stream),
     ("Datagrams: messages, without a connection", kinds::datagrams),
     ("Seqpackets: messages, over a connection", kinds::seqpackets),
-    ("Who is there: the kernel says, not the client", processes::identity),
-    ("Passing a descriptor: an open file as part of a message", processes::descriptor),
+    ("Peer credentials: from the kernel, not from the client", processes::identity),
+    ("Passing a file descriptor: an open file as part of a message", processes::descriptor),
     ("Permissions: the socket is a file", processes::permissions),
-    ("A server is killed: its file stays, and is stale", socket_file::stale),
-    ("A server is alive: its name is its own", socket_file::live),
-    ("Taking over: the next version, and no client refused", socket_file::takeover),
+    ("A killed server: its file remains, and is stale", socket_file::stale),
+    ("A live server: its address is its own", socket_file::live),
+    ("Taking over: the next version, without refusing a client", socket_file::takeover),
     ("Failures that explain themselves", failures::explained),
 ];
 
@@ -29,7 +29,7 @@ pub(crate) fn run(_flags: &Demo) -> Outcome {
     let started = Instant::now();
     let sandbox = Sandbox::open()?;
     let mut transcript = Transcript::new();
-    transcript.title(&format!("Local sockets with stoop, in {}", sandbox.directory().display()))?;
+    transcript.title(&format!("Unix sockets with stoop, in {}", sandbox.directory().display()))?;
     for (number, (title, play)) in (1..).zip(SECTIONS) {
         transcript.heading(number, title)?;
         match play(&sandbox, &mut transcript) {

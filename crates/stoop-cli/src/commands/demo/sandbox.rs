@@ -25,7 +25,7 @@ impl Sandbox {
     /// Creates the directory. Other users may look up sockets in it, but create nothing.
     pub(super) fn open() -> Result<Sandbox, Failure> {
         use std::os::unix::fs::PermissionsExt;
-        let failed = |error| Failure::io("make a temporary directory", &error);
+        let failed = |error| Failure::io("create a temporary directory", &error);
         let everybody_may_enter = std::fs::Permissions::from_mode(0o755);
         let directory = tempfile::Builder::new()
             .prefix("stoop-demo-")
@@ -62,9 +62,10 @@ impl Sandbox {
             .spawn()
             .map_err(starting)?;
         let mut server = ServerProcess { child, said: None };
-        let mut said = BufReader::new(server.child.stderr.take().ok_or_else(|| unlike("has no voice"))?);
+        let mut said =
+            BufReader::new(server.child.stderr.take().ok_or_else(|| unlike("standard error is missing"))?);
         let mut line = String::new();
-        said.read_line(&mut line).map_err(|error| Failure::io("hear a server", &error))?;
+        said.read_line(&mut line).map_err(|error| Failure::io("read the output of a server", &error))?;
         server.said = Some(said);
         match line.contains("serving") {
             true => Ok(server),

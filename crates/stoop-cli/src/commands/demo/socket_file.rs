@@ -22,14 +22,14 @@ pub(super) fn stale(sandbox: &Sandbox, transcript: &mut Transcript) -> Result<()
     server.kill()?;
     let ran = sandbox.run(transcript, &["connect", "app.sock"], "")?;
     let left = sandbox.path("app.sock").exists();
-    transcript.check(left && ran.explains(Exit::Failed), "the file is there, and nobody behind it")?;
+    transcript.check(left && ran.explains(Exit::Failed), "the file exists, but no server is listening")?;
     let server = sandbox.serve(transcript, &["app.sock"])?;
     transcript.check(
         echoes(&sandbox.path("app.sock"))?,
-        "the kernel confirmed that it was dead, so it was replaced",
+        "the kernel confirmed that it was stale, so it was replaced",
     )?;
     server.end()?;
-    transcript.suggest("kill -KILL a server of yours, and start it again")
+    transcript.suggest("kill -KILL your own server, and start it again")
 }
 
 /// A second server reports which process has the name.
@@ -37,8 +37,11 @@ pub(super) fn live(sandbox: &Sandbox, transcript: &mut Transcript) -> Result<(),
     let server = sandbox.serve(transcript, &["app.sock"])?;
     let ran = sandbox.run(transcript, &["serve", "app.sock"], "")?;
     let named = ran.stderr.contains(&format!("process {}", server.pid()));
-    transcript.check(ran.code == Some(Exit::Failed.code().into()) && named, "refused, naming who has it")?;
-    transcript.check(echoes(&sandbox.path("app.sock"))?, "and the first server did not notice")?;
+    transcript.check(
+        ran.code == Some(Exit::Failed.code().into()) && named,
+        "refused, naming the process that has it",
+    )?;
+    transcript.check(echoes(&sandbox.path("app.sock"))?, "and the first server was not affected")?;
     server.end()?;
     transcript.suggest("stoop serve ./app.sock    # twice")
 }
@@ -46,11 +49,11 @@ pub(super) fn live(sandbox: &Sandbox, transcript: &mut Transcript) -> Result<(),
 /// Clients connect all the time while the server is replaced.
 pub(super) fn takeover(sandbox: &Sandbox, transcript: &mut Transcript) -> Result<(), Failure> {
     transcript.text(
-        "The new socket listens before it takes the name, in one step; the old server finishes what it has.",
+        "The new socket listens before it replaces the old one atomically; the old server finishes its clients.",
     )?;
     let mut server = sandbox.serve(transcript, &["app.sock"])?;
     transcript.command(&format!(
-        "stoop serve app.sock --replace &    # {TAKEOVERS} times, each in place of the one before"
+        "stoop serve app.sock --replace &    # {TAKEOVERS} times, each replacing the previous one"
     ))?;
     let stop = AtomicBool::new(false);
     let path = sandbox.path("app.sock");
@@ -67,11 +70,11 @@ pub(super) fn takeover(sandbox: &Sandbox, transcript: &mut Transcript) -> Result
         let load = clients.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         replaced.map(|()| (load, clean))
     })?;
-    transcript.check(clean == TAKEOVERS, &format!("{clean} servers handed over and ended well"))?;
+    transcript.check(clean == TAKEOVERS, &format!("{clean} servers were replaced and exited with 0"))?;
     let Load { came, refused, unanswered } = load;
     transcript.check(
         came > 0 && refused + unanswered == 0,
-        &format!("{came} clients came meanwhile: {refused} refused, {unanswered} without an answer"),
+        &format!("{came} clients connected meanwhile: {refused} refused, {unanswered} without a reply"),
     )?;
     server.end()?;
     transcript.suggest("stoop serve ./app.sock --replace    # while another one serves it")

@@ -34,7 +34,7 @@ use crate::time;
   stoop grpc ./app.sock list
   stoop grpc ./app.sock describe Greeter/Hello
   stoop grpc ./app.sock greet.Greeter/Hello @request.json --timeout 2s
-  stoop grpc ./app.sock --proto greet.proto Greeter/Chat -      # JSON messages from standard input, as they come
+  stoop grpc ./app.sock --proto greet.proto Greeter/Chat -      # JSON messages from standard input
   stoop grpc containerd -H 'containerd-namespace: k8s.io' Images/List"))]
 pub(crate) struct Grpc {
     /// Server: an address, or cri or containerd

@@ -93,7 +93,7 @@ impl Session<'_> {
         }
         screen.finish()?;
         if count != 1 && !method.is_server_streaming() {
-            let why = format!("{count} messages where the method gives one");
+            let why = format!("{count} messages, but the method returns one");
             return Ok(Err(CallError::Malformed(why)));
         }
         match answers.trailers().await {

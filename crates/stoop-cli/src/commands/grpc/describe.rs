@@ -18,7 +18,7 @@ impl Session<'_> {
         let of = match self.flags.data.as_deref() {
             Some(name) => match self.symbol(&schema, name)? {
                 Symbol::Service(service) => Some(service),
-                _ => return Err(Failure::usage(format!("'{name}' is no service"))),
+                _ => return Err(Failure::usage(format!("'{name}' is not a service"))),
             },
             None => None,
         };

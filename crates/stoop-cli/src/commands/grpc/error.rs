@@ -15,7 +15,7 @@ use crate::shell::quoted;
 use crate::time;
 
 /// The observation about a server that is late: it has neither refused the call nor disconnected.
-pub(super) const UNFINISHED: &str = "the server is connected, and has not ended the call";
+pub(super) const UNFINISHED: &str = "the connection is open, and the call has not ended";
 
 /// The request, to be named in failure reports.
 pub(super) struct ErrorContext<'f> {
@@ -39,24 +39,24 @@ impl ErrorContext<'_> {
             CallError::Answered(status)
                 if status.code() == Code::DeadlineExceeded && self.flags.timeout.is_some() =>
             {
-                self.late(called, "the server says so itself (DEADLINE_EXCEEDED)")
+                self.late(called, "the server reported DEADLINE_EXCEEDED")
             }
             CallError::Answered(status) => self.answered(called, status, schema),
             CallError::TooLarge { max_bytes } => self
-                .report(called, format!("a message of the server is larger than {max_bytes} bytes"))
-                .why("an answer is kept in memory whole, so there is a limit")
+                .report(called, format!("message too large: more than {max_bytes} bytes"))
+                .why("a message is held in memory as a whole, so its size is limited")
                 .next(self.command(&format!("--max-message {}M", (max_bytes >> 20).max(1) * 16)))
                 .into(),
             CallError::Malformed(_) => self
                 .report(called, error)
-                .why("the server has another version of the schema, breaks the protocol, or speaks plain HTTP/2")
+                .why("the server uses another version of the schema, violates the protocol, or speaks plain HTTP/2")
                 .next(format!("{} describe", self.server()))
                 .next(format!("stoop http {} / --http2", self.address()))
                 .into(),
             error => self
                 .report(called, error)
-                .why("the connection broke before the answer was complete")
-                .next(self.command("--wait 10s    # when the server is there again"))
+                .why("the connection was closed before the response was complete")
+                .next(self.command("--wait 10s    # once the server is running again"))
                 .into(),
         }
     }
@@ -66,7 +66,7 @@ impl ErrorContext<'_> {
         let name = name_of(status.code());
         let message = status.message();
         let said = if message.is_empty() { String::new() } else { format!(": {message}") };
-        let what = format!("'{}' was answered with {name}{said}", called);
+        let what = format!("'{}' returned {name}{said}", called);
         let mut report = Failure::new(Exit::No, what).why(meaning(status.code()));
         let style = Style { one_line: true, ..Style::default() };
         for detail in details(status, schema) {
@@ -97,8 +97,8 @@ impl ErrorContext<'_> {
     /// Reports that the deadline has passed. `seen` describes the state at that moment.
     pub(super) fn late(&self, called: &str, seen: &str) -> Failure {
         let within = time::show(self.flags.timeout.unwrap_or_default());
-        self.report(called, format!("the call was not over within {within}"))
-            .why("the server is busy, waits for something, or goes on sending")
+        self.report(called, format!("the call did not end within {within}"))
+            .why("the server is busy, waiting for something, or still sending")
             .seen(seen)
             .next(self.command("--timeout 1m"))
             .into()
@@ -106,22 +106,22 @@ impl ErrorContext<'_> {
 
     /// Reports that the server speaks another protocol.
     pub(super) fn other_protocol(&self, greeting: &Greeting) -> Failure {
-        let by_hand = format!("stoop connect {}    # talk to it by hand", self.address());
+        let by_hand = format!("stoop connect {}    # connect to it by hand", self.address());
         match greeting {
             Greeting::Http1(line) => self
-                .useless("it does not understand HTTP/2, which gRPC is made of")
-                .why("a server that speaks HTTP/1 is there")
-                .seen(format!("it said '{}'", line))
+                .useless("the server does not speak HTTP/2, on which gRPC is based")
+                .why("it is an HTTP/1 server")
+                .seen(format!("it sent '{}'", line))
                 .next(format!("stoop http {} /", self.address())),
             Greeting::Other(bytes) => self
-                .useless("it speaks another protocol")
-                .why("a gRPC server would first say its settings of HTTP/2")
-                .seen(format!("it said '{}'", escaped(bytes)))
+                .useless("the server speaks another protocol")
+                .why("a gRPC server starts with its HTTP/2 settings")
+                .seen(format!("it sent '{}'", escaped(bytes)))
                 .next(by_hand),
             _ => self
-                .useless("it closed the connection")
-                .why("it speaks another protocol, refuses us, or has ended")
-                .seen("the connection was accepted, and not a byte came back")
+                .useless("the server closed the connection")
+                .why("it speaks another protocol, refused this client, or exited")
+                .seen("the connection was accepted, but no data was received")
                 .next(by_hand),
         }
         .into()
@@ -138,16 +138,16 @@ impl ErrorContext<'_> {
             Unresolved::Ambiguous(names) => names
                 .iter()
                 .fold(
-                    Failure::new(Exit::Usage, format!("'{name}' may be any of several {sort}s"))
-                        .why("a name may be cut to its end only where nothing else ends so"),
+                    Failure::new(Exit::Usage, format!("'{name}' is ambiguous: it matches several {sort}s"))
+                        .why("a name may be shortened only if nothing else has the same ending"),
                     |report, name| report.next(format!("{} {}", self.server(), self.asked(sort, name))),
                 )
                 .into(),
             Unresolved::Unknown(names) => {
-                let report = Failure::new(Exit::Usage, format!("there is no {sort} '{name}'"))
-                    .seen(format!("in what is known of the server: {}", schema.origin()));
+                let report = Failure::new(Exit::Usage, format!("unknown {sort} '{name}'"))
+                    .seen(format!("searched: {}", schema.origin()));
                 let report = match names.first() {
-                    Some(nearest) => report.why(format!("'{}' was probably meant", nearest)),
+                    Some(nearest) => report.why(format!("did you mean '{}'?", nearest)),
                     None => report,
                 };
                 let suggested = names.iter().fold(report, |report, name| {
@@ -163,11 +163,11 @@ impl ErrorContext<'_> {
     }
 
     fn useless(&self, why: &str) -> Report {
-        Failure::new(Exit::Failed, format!("no gRPC with '{}': {why}", self.flags.endpoint))
+        Failure::new(Exit::Failed, format!("cannot use gRPC with '{}': {why}", self.flags.endpoint))
     }
 
     fn report(&self, called: &str, why: impl std::fmt::Display) -> Report {
-        let what = format!("no answer to '{}' from '{}': {why}", called, self.flags.endpoint);
+        let what = format!("no response to '{}' from '{}': {why}", called, self.flags.endpoint);
         Failure::new(Exit::Failed, what)
     }
 
@@ -226,24 +226,22 @@ pub(super) fn name_of(code: Code) -> &'static str {
 /// Returns the meaning of a code.
 fn meaning(code: Code) -> &'static str {
     match code {
-        Code::Ok => "all went well",
-        Code::Cancelled => "the call was given up",
-        Code::Unknown => "the server does not say which sort of error it is",
-        Code::InvalidArgument => "the server refuses what was sent, whatever state it is in",
-        Code::DeadlineExceeded => "the server was not done in time",
-        Code::NotFound => "what was named is not there",
-        Code::AlreadyExists => "what was to be made is there already",
-        Code::PermissionDenied => "the server knows who asks, and does not let them",
-        Code::ResourceExhausted => {
-            "a limit of the server is reached: room, a quota, or the size of a message"
-        }
-        Code::FailedPrecondition => "the server is not in the state that this needs",
-        Code::Aborted => "it met with something else that was going on; it may work when tried again",
-        Code::OutOfRange => "it goes past the end of what there is",
-        Code::Unimplemented => "the server has no such method, or not in this version",
-        Code::Internal => "something is broken inside the server",
-        Code::Unavailable => "the server cannot do it now; it may work when tried again",
-        Code::DataLoss => "the server has lost data",
-        Code::Unauthenticated => "the server does not know who asks",
+        Code::Ok => "success",
+        Code::Cancelled => "the call was cancelled",
+        Code::Unknown => "the server reports no specific error",
+        Code::InvalidArgument => "the request is invalid, whatever the state of the server",
+        Code::DeadlineExceeded => "the deadline passed before the server was done",
+        Code::NotFound => "what was requested does not exist",
+        Code::AlreadyExists => "what was to be created exists already",
+        Code::PermissionDenied => "the caller is known, but not permitted to do this",
+        Code::ResourceExhausted => "a limit was reached: memory, a quota, or the size of a message",
+        Code::FailedPrecondition => "the server is not in the required state",
+        Code::Aborted => "it conflicted with another operation; a retry may succeed",
+        Code::OutOfRange => "the request is beyond the valid range",
+        Code::Unimplemented => "the server does not implement this method, or not in this version",
+        Code::Internal => "an internal error of the server",
+        Code::Unavailable => "the server is currently unavailable; a retry may succeed",
+        Code::DataLoss => "data was lost or corrupted",
+        Code::Unauthenticated => "the caller is not authenticated",
     }
 }

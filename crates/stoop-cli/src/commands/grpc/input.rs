@@ -111,7 +111,7 @@ impl RequestInput {
 }
 
 fn count(name: &str, how_many: &str) -> Failure {
-    Failure::new(Exit::Usage, format!("this method takes one message, and in {name} there is {how_many}"))
+    Failure::new(Exit::Usage, format!("this method takes one message, but {name} has {how_many}"))
         .next("stoop grpc --help    # an empty message is '{}'")
         .into()
 }
@@ -124,7 +124,7 @@ fn explain(
     message: &MessageDescriptor,
     address: &str,
 ) -> Failure {
-    let what = format!("{name} is no '{}': {error}", message.full_name());
+    let what = format!("{name} is not a valid '{}': {error}", message.full_name());
     let mut report = Failure::new(Exit::Usage, what);
     let mut place = Vec::new();
     if number > 1 {
@@ -140,7 +140,7 @@ fn explain(
         report = report.seen(format!("at {}", place.join(", ")));
     }
     if let Some(nearest) = error.nearest() {
-        report = report.why(format!("'{}' was probably meant", nearest));
+        report = report.why(format!("did you mean '{}'?", nearest));
     }
     report.next(format!("stoop grpc {address} describe {}    # its fields", message.full_name())).into()
 }

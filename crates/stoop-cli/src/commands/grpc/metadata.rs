@@ -13,7 +13,7 @@ pub(super) fn read(flags: &[String]) -> Result<MetadataMap, Failure> {
     for flag in flags {
         let (key, value) = flag.split_once(':').unwrap_or((flag, ""));
         metadata::insert(&mut map, key.trim(), value.trim()).map_err(|why| {
-            Failure::new(Exit::Usage, format!("'{flag}' is no metadata: {why}"))
+            Failure::new(Exit::Usage, format!("invalid metadata '{flag}': {why}"))
                 .next("stoop grpc … -H 'containerd-namespace: k8s.io'")
         })?;
     }

@@ -50,7 +50,7 @@ impl Session<'_> {
         match greeting {
             Greeting::Http2 => {}
             Greeting::Nothing => {
-                let error = "the server has said nothing yet; waiting for it".to_owned();
+                let error = "the server has not sent anything yet; waiting".to_owned();
                 self.output.tell(&Event::Error { from: None::<Text>, error, count: 1 })?;
             }
             other => return Err(self.errors.other_protocol(&other)),

@@ -19,9 +19,9 @@ pub(super) fn given(flags: &Grpc) -> Result<Option<Schema>, Failure> {
     let mut add = |new: Schema| {
         let joined = match schema.take() {
             None => new,
-            Some(before) => before.join(&new).map_err(|error| {
-                Failure::new(Exit::Usage, format!("the schemas given contradict each other: {error}"))
-            })?,
+            Some(before) => before
+                .join(&new)
+                .map_err(|error| Failure::new(Exit::Usage, format!("the given schemas conflict: {error}")))?,
         };
         schema = Some(joined);
         Ok::<(), Failure>(())
@@ -31,7 +31,7 @@ pub(super) fn given(flags: &Grpc) -> Result<Option<Schema>, Failure> {
             let report = Failure::new(Exit::Usage, format!("cannot compile the schema: {error}"));
             match error.position() {
                 Some(place) => report.seen(format!("at {place}")),
-                None => report.next("stoop grpc --help    # --import-path says where imports are found"),
+                None => report.next("stoop grpc --help    # --import-path sets where imports are found"),
             }
         })?)?;
     }
@@ -40,7 +40,7 @@ pub(super) fn given(flags: &Grpc) -> Result<Option<Schema>, Failure> {
         let bytes = std::fs::read(path).map_err(|error| Failure::io(&doing, &error))?;
         add(Schema::from_descriptor_set(&bytes).map_err(|error| {
             Failure::new(Exit::Usage, format!("cannot {doing}: {error}"))
-                .why("it is no descriptor set, or files are missing that it imports")
+                .why("it is not a descriptor set, or lacks files that it imports")
                 .next("protoc --include_imports --descriptor_set_out=FILE …")
         })?)?;
     }
@@ -69,8 +69,7 @@ impl Session<'_> {
                 Err(self.errors.explain("reflection", &error, &Schema::builtin()))
             }
             Err(error) => {
-                let error =
-                    format!("what is built in is used, because the server's reflection failed: {error}");
+                let error = format!("using the built-in definitions, because reflection failed: {error}");
                 self.output.tell(&Event::Error { from: None::<Text>, error, count: 1 })?;
                 Ok(Schema::builtin())
             }
@@ -124,7 +123,7 @@ impl Session<'_> {
         let names: Vec<String> = schema.service_names().into_iter().map(str::to_owned).collect();
         let mut missing = Vec::new();
         for name in names {
-            if self.within("which services there are", client.lacks(&name, &self.options())).await? {
+            if self.within("the list of services", client.lacks(&name, &self.options())).await? {
                 missing.push(name);
             }
         }

@@ -141,7 +141,7 @@ impl Body for BodyStream {
         }
         if piece.is_none() && self.left_bytes.is_some_and(|left| left > 0) {
             let error =
-                io::Error::new(io::ErrorKind::UnexpectedEof, "the file has become shorter while it was sent");
+                io::Error::new(io::ErrorKind::UnexpectedEof, "the file was truncated while it was sent");
             return Poll::Ready(Some(Err(error)));
         }
         Poll::Ready(piece.map(|piece| piece.map(Frame::data)))

@@ -22,41 +22,39 @@ impl ErrorContext<'_> {
     /// Explains an error.
     pub(super) fn explain(&self, error: &Error) -> Failure {
         let report = |why: &str| self.report(&error.to_string()).why(why);
-        let by_hand = || format!("stoop connect {}    # talk to it by hand", self.address());
+        let by_hand = || format!("stoop connect {}    # connect to it by hand", self.address());
         match error.kind() {
-            ErrorKind::Http2Only => report("it speaks gRPC, or HTTP/2 alone, and was spoken to in HTTP/1.1")
-                .seen("its first bytes are settings of HTTP/2")
-                .next(format!("stoop grpc {} list", self.address()))
-                .next(self.command("--http2")),
-            ErrorKind::Http1Only => {
-                report("it does not understand HTTP/2, which has to be agreed on beforehand")
-                    .seen(heard(error))
-                    .next(self.command("").replace(" --http2", ""))
+            ErrorKind::Http2Only => {
+                report("the server speaks only HTTP/2, as gRPC servers do, and the request was HTTP/1.1")
+                    .seen("its first bytes are HTTP/2 settings")
+                    .next(format!("stoop grpc {} list", self.address()))
+                    .next(self.command("--http2"))
             }
-            ErrorKind::NotHttp => {
-                report("another protocol is spoken there").seen(heard(error)).next(by_hand())
-            }
-            ErrorKind::NoAnswer => report("it speaks another protocol, refuses us, or has ended")
-                .seen("the connection was accepted, and not a byte came back")
-                .next(by_hand()),
-            ErrorKind::Malformed => report("what came back begins like HTTP and breaks its rules")
+            ErrorKind::Http1Only => report("the server does not speak HTTP/2 without negotiation")
                 .seen(heard(error))
+                .next(self.command("").replace(" --http2", "")),
+            ErrorKind::NotHttp => {
+                report("the server speaks another protocol").seen(heard(error)).next(by_hand())
+            }
+            ErrorKind::NoAnswer => report("it speaks another protocol, refused this client, or exited")
+                .seen("the connection was accepted, but no data was received")
                 .next(by_hand()),
+            ErrorKind::Malformed => {
+                report("the response starts like HTTP, but is invalid").seen(heard(error)).next(by_hand())
+            }
             ErrorKind::HeaderTooLarge => {
-                report("no header that anybody needs is that large").seen(heard(error)).next(by_hand())
+                report("the size of response headers is limited").seen(heard(error)).next(by_hand())
             }
-            ErrorKind::CutShort => {
-                report("the server ended the connection before it had sent what it announced")
-                    .next(self.command("-i    # what it announces"))
-            }
+            ErrorKind::CutShort => report("the server closed the connection before the announced end")
+                .next(self.command("-i    # shows the announced length")),
             ErrorKind::RequestBody => {
-                report("the request could not be sent to its end").next(self.command(""))
+                report("the request body could not be sent completely").next(self.command(""))
             }
             _ if self.flags.http2 => {
-                report("the server gave the request up; a gRPC server takes nothing but gRPC")
+                report("the server cancelled the request; a gRPC server accepts only gRPC")
                     .next(format!("stoop grpc {} list", self.address()))
             }
-            _ => report("the connection was given up in the middle").next(self.command("")),
+            _ => report("the connection was closed before the response was complete").next(self.command("")),
         }
         .into()
     }
@@ -65,16 +63,16 @@ impl ErrorContext<'_> {
     pub(super) fn late(&self, late: &str) -> Failure {
         let within = time::show(self.flags.timeout.unwrap_or_default());
         self.report(&format!("{late} within {within}"))
-            .why("the server is busy, waits for something, or does not speak HTTP and waits for us")
-            .seen("the server is connected, and has not hung up")
+            .why("the server is busy, waiting for something, or does not speak HTTP")
+            .seen("the connection is still open")
             .next(self.command("--timeout 1m"))
             .into()
     }
 
     /// Reports a response that is not the one an upgrade needs.
     pub(super) fn not_upgraded(&self, status: StatusCode) -> Failure {
-        self.report(&format!("the server did not upgrade the connection: it responded {status}"))
-            .why("only some methods and paths can be upgraded, each to a protocol of its own")
+        self.report(&format!("the server did not upgrade the connection: {status}"))
+            .why("only some methods and paths can be upgraded, each to its own protocol")
             .next(self.command("").replace(&self.upgrade(), ""))
             .into()
     }
@@ -90,7 +88,7 @@ impl ErrorContext<'_> {
 
     fn report(&self, why: &str) -> Report {
         let ErrorContext { flags, asked } = self;
-        Failure::new(Exit::Failed, format!("no answer to '{asked}' from '{}': {why}", flags.endpoint))
+        Failure::new(Exit::Failed, format!("no response to '{asked}' from '{}': {why}", flags.endpoint))
     }
 
     fn address(&self) -> String {
@@ -116,5 +114,5 @@ impl ErrorContext<'_> {
 /// Returns the first line that the server sent.
 fn heard(error: &Error) -> String {
     let line = error.opening().split(|&byte| matches!(byte, b'\r' | b'\n')).next().unwrap_or_default();
-    format!("it said '{}'", escaped(line))
+    format!("it sent '{}'", escaped(line))
 }

@@ -22,9 +22,7 @@ pub(super) fn check() -> Result<(), Failure> {
     if io::stdin().is_terminal() && io::stdout().is_terminal() {
         return Ok(());
     }
-    Err(Failure::usage(
-        "--tty needs a terminal as standard input and output; without it both are passed on as they are",
-    ))
+    Err(Failure::usage("--tty requires standard input and standard output to be a terminal"))
 }
 
 /// A terminal in raw mode, restored on drop.

@@ -67,7 +67,7 @@ impl<'f> ResponsePrinter<'f> {
         match (failure, self.file) {
             (Failure::Report(report), Some(path)) => {
                 let path = escaped(path.as_os_str().as_encoded_bytes()).to_string();
-                report.seen(format!("'{path}' has the {} bytes that have come", self.size_bytes)).into()
+                report.seen(format!("'{path}' has the {} bytes received so far", self.size_bytes)).into()
             }
             (failure, _) => failure,
         }

@@ -52,7 +52,7 @@ impl HttpRequest {
         if let Some(protocol) = &flags.upgrade {
             refuse_beside_upgrade(flags)?;
             let value = HeaderValue::from_str(protocol);
-            let value = value.map_err(|_| Failure::usage(format!("'{protocol}' is no protocol's name")))?;
+            let value = value.map_err(|_| Failure::usage(format!("invalid protocol name '{protocol}'")))?;
             headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
             headers.insert(header::UPGRADE, value);
         }
@@ -78,16 +78,18 @@ impl fmt::Display for HttpRequest {
 fn refuse_beside_upgrade(flags: &Http) -> Result<(), Failure> {
     if flags.http2 {
         return Err(Failure::usage(
-            "--upgrade means nothing with --http2: a connection there is never one request's alone",
+            "--upgrade cannot be used with --http2: HTTP/2 multiplexes requests on one connection",
         ));
     }
     if flags.data.as_deref().is_some_and(|data| data == "@-") {
         return Err(Failure::usage(
-            "with --upgrade, standard input is for what comes after the request, not for --data",
+            "--data @- cannot be used with --upgrade: standard input is sent after the upgrade",
         ));
     }
     if flags.output.is_some() {
-        return Err(Failure::usage("--output means nothing with --upgrade: send our standard output there"));
+        return Err(Failure::usage(
+            "--output cannot be used with --upgrade: redirect standard output instead",
+        ));
     }
     Ok(())
 }
@@ -107,26 +109,27 @@ fn usual(data: &RequestBody) -> HeaderMap {
 fn method(word: &str) -> Result<Method, Failure> {
     if word.starts_with('/') {
         return Err(Failure::usage(format!(
-            "'{word}' is a path, and the method comes before it: stoop http ADDR METHOD PATH"
+            "'{word}' is a path, but the method precedes the path: stoop http ADDR METHOD PATH"
         )));
     }
     // Methods are written in capitals, and nothing else distinguishes them from other words.
     let capitals = word.to_ascii_uppercase();
-    Method::from_bytes(capitals.as_bytes()).map_err(|_| Failure::usage(format!("'{word}' is no HTTP method")))
+    Method::from_bytes(capitals.as_bytes())
+        .map_err(|_| Failure::usage(format!("invalid HTTP method '{word}'")))
 }
 
 /// Parses a path, or a URL whose host is used for the `Host` header. Characters that are not
 /// allowed are percent-encoded.
 fn uri(text: &str) -> Result<Uri, Failure> {
     if text.starts_with("https://") {
-        let what = format!("'{text}' asks for TLS, which means nothing at a local socket");
+        let what = format!("TLS is not supported over a Unix socket: '{text}'");
         return Err(Failure::new(Exit::Usage, what).next("stoop http ADDR /PATH").into());
     }
     if !text.starts_with('/') && !text.starts_with("http://") && text != "*" {
-        let what = format!("'{text}' is no path: it begins with '/'");
+        let what = format!("invalid path '{text}': it must start with '/'");
         return Err(Failure::new(Exit::Usage, what).next(format!("stoop http ADDR /{text}")).into());
     }
-    encoded(text).parse().map_err(|error| Failure::usage(format!("'{text}' is no path: {error}")))
+    encoded(text).parse().map_err(|error| Failure::usage(format!("invalid path '{text}': {error}")))
 }
 
 /// Removes the user and password from a URL. They are not part of the `Host` header: as in curl,
@@ -135,7 +138,7 @@ fn without_user(uri: Uri) -> Result<(Uri, Option<HeaderValue>), Failure> {
     let Some((user, host)) = uri.authority().and_then(|authority| authority.as_str().rsplit_once('@')) else {
         return Ok((uri, None));
     };
-    let unfit = || Failure::usage("a URL with a user needs a host behind the '@'");
+    let unfit = || Failure::usage("invalid URL: a host must follow the '@'");
     let host = host.parse().map_err(|_| unfit())?;
     let header = basic(user)?;
     let mut parts = uri.into_parts();
@@ -151,7 +154,7 @@ fn basic(user: &str) -> Result<Option<HeaderValue>, Failure> {
     let (name, password) = user.split_once(':').unwrap_or((user, ""));
     let text = [decoded(name), decoded(password)].join(&b':');
     let value = HeaderValue::from_str(&format!("Basic {}", base64(&text)));
-    let mut value = value.map_err(|_| Failure::usage("the user in the URL cannot be sent"))?;
+    let mut value = value.map_err(|_| Failure::usage("invalid user in the URL"))?;
     value.set_sensitive(true);
     Ok(Some(value))
 }
@@ -188,7 +191,7 @@ fn encoded(text: &str) -> String {
 /// Parses `Name: value`. As in curl, `Name:` removes a default header, and `Name;` sends one
 /// without a value.
 fn header(line: &str) -> Result<(HeaderName, Option<HeaderValue>), Failure> {
-    let wrong = || Failure::usage(format!("'{line}' is no header, as in 'Accept: text/plain'"));
+    let wrong = || Failure::usage(format!("invalid header '{line}', as in 'Accept: text/plain'"));
     let (name, value) = match (line.split_once(':'), line.strip_suffix(';')) {
         (Some((name, value)), _) => (name, Some(value.trim()).filter(|value| !value.is_empty())),
         (None, Some(name)) => (name, Some("")),

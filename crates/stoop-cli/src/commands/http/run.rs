@@ -64,7 +64,7 @@ impl Session<'_> {
             let mut client = Client::over(stream, version).await?;
             client.send(asked.into_request()).await
         };
-        let answer = self.within(answer, "no answer came").await?;
+        let answer = self.within(answer, "no response").await?;
         if self.flags.upgrade.is_some() {
             return self.upgrade(answer).await;
         }
@@ -78,7 +78,7 @@ impl Session<'_> {
         let mut answer = ResponsePrinter::start(self.flags, &head)?;
         let mut trailers = None;
         loop {
-            let frame = self.within(render::next(&mut body), "the answer is not complete").await;
+            let frame = self.within(render::next(&mut body), "the response is not complete").await;
             match frame.map_err(|failure| answer.abandon(failure))? {
                 None => break,
                 Some(frame) => match frame.into_data() {

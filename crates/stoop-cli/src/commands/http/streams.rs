@@ -96,15 +96,15 @@ impl Sink for Streams {
         if whole {
             return Ok(());
         }
-        let report = Failure::new(Exit::Failed, "the stream was cut short: it ended inside a frame");
-        Err(report.why("the server ended the connection before it had sent what it announced").into())
+        let report = Failure::new(Exit::Failed, "the stream was truncated inside a frame");
+        Err(report.why("the server closed the connection before the announced end").into())
     }
 }
 
 fn not_multiplexed(error: multiplexed::NotAFrame) -> Failure {
-    Failure::new(Exit::Failed, format!("cannot tell the streams apart: {error}"))
-        .why("the server says that this is Docker's multiplexed stream, and it is not")
-        .next("stoop http … --raw    # prints it as it comes")
+    Failure::new(Exit::Failed, format!("cannot demultiplex the streams: {error}"))
+        .why("the response is announced as Docker's multiplexed stream, but is not")
+        .next("stoop http … --raw    # prints it unchanged")
         .into()
 }
 

@@ -24,14 +24,14 @@ use crate::time;
 /// reported on standard error, and the exit code is 6.
 #[derive(Args, Debug)]
 #[command(after_help = footer("
-  stoop ls                                  # who talks to whom
-  stoop ls --listening                      # who serves what, as netstat -lx, with the process
-  stoop ls /run/docker.sock                 # everything at this file, under whatever name
-  stoop ls pid:812                          # everything of a process
-  stoop ls --container '*' --sort queue     # what containers have open, the fullest first
+  stoop ls                                  # who is connected to whom
+  stoop ls --listening                      # listening sockets, as netstat -lx, with their processes
+  stoop ls /run/docker.sock                 # sockets of this file, under any name
+  stoop ls pid:812                          # sockets of a process
+  stoop ls --container '*' --sort queue     # sockets of containers, longest queue first
   stoop ls --command 'postgres*' --peer pgbouncer
-  stoop ls --state waiting                  # clients that nobody has accepted
-  stoop ls --watch                          # what comes and goes
+  stoop ls --state waiting                  # clients that have not been accepted
+  stoop ls --watch                          # changes, as they happen
   stoop ls --json | jq 'select(.event == \"listener\")'"))]
 pub(crate) struct Ls {
     #[command(flatten)]
@@ -87,7 +87,7 @@ pub(crate) struct Ls {
 /// Parses a positive duration.
 fn interval(text: &str) -> Result<Duration, String> {
     let span = time::parse(text)?;
-    if span.is_zero() { Err("it never sleeps then: at least 1ms".into()) } else { Ok(span) }
+    if span.is_zero() { Err("must be at least 1ms".into()) } else { Ok(span) }
 }
 
 /// The state of a socket.

@@ -96,17 +96,17 @@ fn print_table(flags: &Ls, snapshot: &Snapshot, mut chosen: Vec<Row>) -> Result<
         let selection = &flags.selection;
         let mut patterns = selection.name.iter().chain(&selection.command).chain(&selection.peer);
         let hint = match patterns.any(Glob::is_literal) {
-            true => "; a pattern is all of a name, and * stands for any part of it",
+            true => "; a pattern must match the whole name, and * matches any part of it",
             false => "",
         };
-        status(&format!("{}: none of {count} fits{hint}\n", format::command_line()));
+        status(&format!("{}: none of {count} matches{hint}\n", format::command_line()));
     }
     let mut hints = Vec::new();
     if minor > 0 {
         hints.push(format!("{minor} within one process or without name and peer (--all)"));
     }
     if !left_out.is_empty() {
-        hints.push(format!("no room for {} (--wide)", left_out.join(", ")));
+        hints.push(format!("columns omitted: {} (--wide)", left_out.join(", ")));
     }
     // Hints are printed only for a table on a terminal, because in a pipe they would be noise. An
     // empty table is always explained.

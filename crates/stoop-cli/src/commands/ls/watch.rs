@@ -38,7 +38,7 @@ pub(super) fn run(flags: &Ls, filter: &mut Filter<'_>, inspector: &mut Inspector
     report_files(filter, &before.snapshot);
     status(&note(&before.snapshot.missing));
     let (count, every) = (before.rows.len(), time::show(flags.interval));
-    status(&format!("stoop: {count} there now; looking every {every}, Ctrl-C ends it\n"));
+    status(&format!("stoop: {count} present now; checking every {every}, press Ctrl-C to stop\n"));
     while !is_interrupted(&signals, flags.interval)? {
         let now = take(flags, filter, inspector);
         print(&changes(flags, &before, &now))?;

@@ -7,7 +7,7 @@ use crate::failure::Failure;
 
 /// Returns the page of a command.
 pub(super) fn page(command: Command) -> Page {
-    Page::new(command).source(concat!("stoop ", env!("CARGO_PKG_VERSION"))).manual("Local sockets")
+    Page::new(command).source(concat!("stoop ", env!("CARGO_PKG_VERSION"))).manual("User Commands")
 }
 
 /// Formats a page as roff.

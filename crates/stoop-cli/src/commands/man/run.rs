@@ -28,8 +28,11 @@ pub(crate) fn run(flags: &Man) -> Outcome {
 fn find(command: &Command, verb: &str) -> Result<Command, Failure> {
     command.find_subcommand(verb).cloned().ok_or_else(|| {
         let verbs: Vec<_> = command.get_subcommands().map(Command::get_name).collect();
-        let what = format!("'{}' is no verb of stoop", escaped(verb));
-        Failure::new(Exit::Usage, what).seen(format!("verbs: {}", verbs.join(", "))).next("stoop man").into()
+        let what = format!("no such command: '{}'", escaped(verb));
+        Failure::new(Exit::Usage, what)
+            .seen(format!("commands: {}", verbs.join(", ")))
+            .next("stoop man")
+            .into()
     })
 }
 

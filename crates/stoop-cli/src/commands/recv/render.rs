@@ -29,7 +29,7 @@ pub(super) fn describe(fd: &OwnedFd) -> String {
 
 fn access(flags: OFlags) -> &'static str {
     if flags.contains(OFlags::PATH) {
-        return "as a place only";
+        return "as a path only (O_PATH)";
     }
     match flags & OFlags::ACCMODE {
         OFlags::WRONLY => "for writing",

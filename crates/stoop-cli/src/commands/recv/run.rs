@@ -130,7 +130,7 @@ impl<'a> Session<'a> {
 
     fn nothing_came(&self) -> Failure {
         let span = crate::time::show(self.timeout.unwrap_or_default());
-        Failure::new(Exit::Failed, format!("no message came within {span}")).into()
+        Failure::new(Exit::Failed, format!("no message was received within {span}")).into()
     }
 
     /// Receives one message from each readable source.

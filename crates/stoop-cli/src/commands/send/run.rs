@@ -109,7 +109,7 @@ impl OutgoingMessage<'_> {
             [] => plain(self.message),
             _ => socket.send_with(&[IoSlice::new(self.message)], &outgoing).map(drop),
         });
-        sent.map_err(|error| self.failed(error, "it has not been taken"))
+        sent.map_err(|error| self.failed(error, "the message was not accepted"))
     }
 
     /// Prints the one message that is the answer.
@@ -122,9 +122,9 @@ impl OutgoingMessage<'_> {
             return Ok(());
         }
         socket.set_read_timeout(self.limit.left())?;
-        let (answer, received) = receive().map_err(|error| self.failed(error, "it has not been answered"))?;
+        let (answer, received) = receive().map_err(|error| self.failed(error, "no reply was received"))?;
         if socket.kind().is_connected() && received.is_end() {
-            let what = format!("'{}' ended the connection without an answer", self.flags.address);
+            let what = format!("'{}' closed the connection without a reply", self.flags.address);
             return Err(Failure::new(Exit::Failed, what).into());
         }
         let sender = match received.credentials {
@@ -165,7 +165,7 @@ impl OutgoingMessage<'_> {
             stream.set_write_timeout(self.limit.left())?;
             let taken = stream
                 .send_with(&[IoSlice::new(rest)], &outgoing)
-                .map_err(|error| self.failed(error, "it has not been taken"))?;
+                .map_err(|error| self.failed(error, "the message was not accepted"))?;
             rest = &rest[taken..];
             // The file descriptors were sent with the first byte.
             (outgoing, carries) = (Outgoing::new(), false);
@@ -180,7 +180,7 @@ impl OutgoingMessage<'_> {
             stream.set_read_timeout(self.limit.left())?;
             let received = stream
                 .recv_with(&mut [IoSliceMut::new(&mut buffer)], Allow::NOTHING)
-                .map_err(|error| self.failed(error, "it has not been answered"))?;
+                .map_err(|error| self.failed(error, "no reply was received"))?;
             match &buffer[..received.len] {
                 [] => break,
                 _ if !self.flags.reply => {}
@@ -217,11 +217,12 @@ impl OutgoingMessage<'_> {
             .into();
         }
         if error.kind() == ErrorKind::NotPermitted && !self.descriptors.is_empty() {
-            let what = format!("cannot pass descriptors to '{address}': operation not permitted (EPERM)");
+            let what =
+                format!("cannot pass file descriptors to '{address}': operation not permitted (EPERM)");
             return Failure::new(Exit::NotPermitted, what)
-                .why("the receiver takes no descriptors, and the kernel holds them back for it")
+                .why("the receiver does not accept file descriptors, and the kernel refuses them for it")
                 .next(format!(
-                    "stoop recv {address} --descriptors {}    # a receiver that does",
+                    "stoop recv {address} --descriptors {}    # a receiver that accepts them",
                     self.descriptors.len()
                 ))
                 .into();

@@ -23,7 +23,7 @@ use crate::time;
   stoop serve /run/app.sock --mode 660 --group app-users
   stoop serve dgram:@log --discard
   stoop serve ./time.sock --exec 'date +%T'
-  stoop serve ./app.sock --replace          # take over from the one that runs"))]
+  stoop serve ./app.sock --replace          # take over from a running server"))]
 pub(crate) struct Serve {
     /// Address to serve; not needed if a service manager passes sockets
     #[arg(value_name = "ADDR", value_parser = target())]

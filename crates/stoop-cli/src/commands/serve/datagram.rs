@@ -93,7 +93,7 @@ impl DatagramServer {
         let refused = self.socket.refused();
         if refused > self.refused {
             self.refused = refused;
-            shared.errors.report(None, "a message was refused: its sender is not admitted");
+            shared.errors.report(None, "a message was refused: its sender is not allowed");
         }
     }
 
@@ -179,7 +179,7 @@ impl Replies {
         let mut receivers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Err(error) = receivers.send(socket, answer, to) {
             let error = match error.is_would_block() {
-                true => format!("'{}' does not read its answers", to.address),
+                true => format!("'{}' is not reading its replies", to.address),
                 false => error.to_string(),
             };
             shared.errors.report(Some(&to.address), error);

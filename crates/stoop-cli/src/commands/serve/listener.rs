@@ -62,8 +62,8 @@ pub(super) fn open(
         return servers.map(|server| ServerSocket::already_bound(server?)).collect();
     }
     let Some(address) = &flags.address else {
-        let report = Failure::new(Exit::Usage, "there is nothing to serve")
-            .why("no address was given, and no socket was passed to this process")
+        let report = Failure::new(Exit::Usage, "no address to serve")
+            .why("no address was given, and no socket was inherited")
             .next("stoop serve ./app.sock");
         return Err(report.into());
     };
@@ -130,9 +130,9 @@ impl ServerSocket {
         // The kernel reports the name given to bind, which a takeover has changed since.
         let address = match file.map(|file| stoop::Address::path(file.path())) {
             Some(Ok(address)) => Text::from(&address),
-            _ => {
-                socket.local_address().map_or(Text("a passed socket".into()), |address| Text::from(&address))
-            }
+            _ => socket
+                .local_address()
+                .map_or(Text("an inherited socket".into()), |address| Text::from(&address)),
         };
         Event::Listening {
             address,
@@ -185,7 +185,10 @@ fn accept<C: Connected>(
     let reserve = match shared.service.runs_programs().then(|| FdReserve::take(&shared.workers)).transpose() {
         Ok(reserve) => reserve,
         Err(error) => {
-            return Ok(exhausted(shared, Failure::io("make room for a client's program", &error).summary()));
+            return Ok(exhausted(
+                shared,
+                Failure::io("reserve file descriptors for a command", &error).summary(),
+            ));
         }
     };
     let client = match listener.accept_any() {

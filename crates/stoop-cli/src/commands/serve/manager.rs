@@ -41,9 +41,9 @@ impl Manager {
             Ok(None) => None,
             Err(error) => {
                 let report = Failure::new(Exit::Failed, error.to_string())
-                    .why("the service manager is not told that we serve; clients are served all the same")
-                    .seen("NOTIFY_SOCKET names where to tell it: an absolute path, or @ and an abstract name")
-                    .next("env -u NOTIFY_SOCKET stoop serve …    # if no service manager waits for it");
+                    .why("readiness cannot be signalled to the service manager; clients are served nevertheless")
+                    .seen("NOTIFY_SOCKET must be an absolute path, or @ and an abstract name")
+                    .next("env -u NOTIFY_SOCKET stoop serve …    # without a service manager");
                 shared.output.warn(&report)?;
                 None
             }

@@ -101,7 +101,7 @@ pub(super) fn start(shared: &Arc<Shared>, work: impl FnOnce(&Shared) + Send + 's
         }
         thread::sleep(PAUSE);
     }
-    shared.errors.report(None, "a client was dropped: the system has no more threads to give");
+    shared.errors.report(None, "a client was dropped: no more threads can be created");
 }
 
 /// Counts as busy until it is dropped, even if the work panics.

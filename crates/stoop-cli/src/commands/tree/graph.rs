@@ -312,7 +312,7 @@ impl Port {
         let kind = self.kind.map_or("unknown", |kind| kind.word());
         match self.backlog {
             Some((waiting @ 1.., limit)) => {
-                format!("{kind}, {waiting} waiting, room for {}", u64::from(limit) + 1)
+                format!("{kind}, {waiting} waiting, capacity {}", u64::from(limit) + 1)
             }
             _ => kind.to_owned(),
         }

@@ -68,9 +68,9 @@ fn nothing(flags: &Tree, chosen: usize) -> String {
     let asked = format::command_line();
     let why = match chosen {
         1.. if !flags.all => {
-            "nothing here joins two processes; what is within one, or unused, is there with --all"
+            "no connection between two processes; --all also shows those within one, and unused sockets"
         }
-        _ => "no process here shares a local socket with another",
+        _ => "no process is connected to another by a Unix socket",
     };
     format!("{asked}: {why}\n")
 }

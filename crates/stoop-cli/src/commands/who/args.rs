@@ -19,12 +19,12 @@ use crate::args::selector::{SocketSelector, socket_selector};
 /// exists.
 #[derive(Args, Debug)]
 #[command(after_help = footer("
-  stoop who /run/docker.sock                # by the file
-  stoop who docker                          # where its own clients look; ./docker is a file
+  stoop who /run/docker.sock                # by its file
+  stoop who docker                          # where docker connects; ./docker is a file
   stoop who @app                            # by an abstract name
-  stoop who pid:812                         # every socket of a process
-  stoop who inode:23800427                  # socket:[23800427] of /proc/PID/fd
-  stoop who ./app.sock --peek               # and what its clients sent that it has not read"))]
+  stoop who pid:812                         # all sockets of a process
+  stoop who inode:23800427                  # socket:[23800427] in /proc/PID/fd
+  stoop who ./app.sock --peek               # with unread data of its clients"))]
 pub(crate) struct Who {
     /// Socket to show: an address, pid:N for all of a process, or inode:N
     #[arg(value_name = "ADDR|pid:N|inode:N", value_parser = socket_selector())]

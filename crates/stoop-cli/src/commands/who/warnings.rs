@@ -51,7 +51,7 @@ fn stopped(detail: &Detail<'_>) -> Vec<Warning> {
         let (pid, name) = (process.pid, format::command(process));
         Warning::new(
             "owner_stopped",
-            format!("process {pid} ({name}) is stopped: it answers nobody until it is continued"),
+            format!("process {pid} ({name}) is stopped, and does not respond until it is continued"),
         )
         .next(format!("kill -CONT {pid}"))
     });
@@ -64,17 +64,17 @@ fn backlog(detail: &Detail<'_>) -> Vec<Warning> {
     // One more client than the limit fits (K-CONNECT-1).
     let percent = u64::from(waiting) * 100 / (u64::from(limit) + 1);
     let somaxconn = detail.limits.somaxconn.filter(|&most| limit >= most);
-    let most =
-        somaxconn.map(|most| format!("; net.core.somaxconn allows no more than {most}")).unwrap_or_default();
+    let most = somaxconn.map(|most| format!("; net.core.somaxconn limits it to {most}")).unwrap_or_default();
     if waiting > limit {
         let text = format!("backlog full, {waiting} waiting: a connect blocks, or fails with EAGAIN{most}");
         warnings.push(Warning::new("backlog_full", text));
     } else if percent >= NEARLY_FULL {
-        let text = format!("backlog {percent} % full: {waiting} of {} that fit{most}", u64::from(limit) + 1);
+        let text = format!("backlog {percent} % full: {waiting} of {}{most}", u64::from(limit) + 1);
         warnings.push(Warning::new("backlog_nearly_full", text));
     }
     if detail.is_nobody_accepted {
-        let text = "nobody accepts: the client that has waited longest waited on while this was looked at";
+        let text =
+            "clients are not accepted: the one that has waited longest was still waiting a moment later";
         warnings.push(Warning::new("nobody_accepts", text));
     }
     warnings
@@ -90,7 +90,7 @@ fn queue(detail: &Detail<'_>) -> Option<Warning> {
         .map(|pid| SocketFormatter::new(detail.snapshot).process(pid).to_owned());
     let reader = reader.unwrap_or_else(|| "its owner".into());
     let text = format!(
-        "queue full: {reader} does not read the messages that wait{}: a send blocks, or fails with EAGAIN",
+        "queue full: {reader} is not reading its messages{}: a send blocks, or fails with EAGAIN",
         fit.unwrap_or_default()
     );
     Some(Warning::new("queue_full", text))
@@ -100,23 +100,26 @@ fn state(detail: &Detail<'_>) -> Vec<Warning> {
     let socket = detail.socket;
     let mut warnings = Vec::new();
     if socket.state == State::Listening && socket.shutdown.0 {
-        warnings.push(Warning::new("shut_down", "it was shut down for reading: every connect is refused"));
+        warnings.push(Warning::new("shut_down", "it was shut down for reading, so every connect is refused"));
     }
     if socket.state == State::Bound && socket.kind.is_some_and(Kind::is_connected) {
         warnings.push(Warning::new(
             "not_listening",
-            "it has a name and does not listen: every connect is refused",
+            "it is bound but not listening, so every connect is refused",
         ));
     }
     let sees_all = !detail.snapshot.missing.iter().any(format::is_about_owners);
     if socket.owners.is_empty() && sees_all && socket.state != State::Waiting {
-        let text = "no process has it open: it is on its way in a message, or the kernel keeps it for somebody (io_uring)";
+        let text = "no process has it open: it is in flight in a message, or held by the kernel (io_uring)";
         warnings.push(Warning::new("no_owner", text));
     }
     if let Some(count @ 1..) = socket.in_flight {
         warnings.push(Warning::new(
             "descriptors_in_flight",
-            format!("{} in messages that it has not received", format::plural(count as usize, "descriptor")),
+            format!(
+                "{} in flight, in messages that it has not received",
+                format::plural(count as usize, "descriptor")
+            ),
         ));
     }
     warnings
@@ -126,7 +129,7 @@ fn clients(detail: &Detail<'_>) -> Option<Warning> {
     let snapshot = detail.snapshot;
     let mut servers = detail.clients.iter().filter_map(|client| client.server);
     servers.any(|id| snapshot[id].namesake == Some(detail.id)).then(|| {
-        let text = "some of these clients may have come to an earlier server of the same name: only a kernel program can tell";
+        let text = "some of these clients may have connected to an earlier server of the same name: only a BPF program can distinguish them";
         Warning::new("clients_uncertain", text)
     })
 }
@@ -137,28 +140,24 @@ fn file(detail: &Detail<'_>) -> Vec<Warning> {
     let mut warnings = Vec::new();
     if let Some(asked) = &file.asked {
         let text = format!(
-            "the file at {} is not this socket's: it was given that name, and has another file",
+            "the file at {} is not this socket's, which was bound to that name but has another file",
             format::path(asked)
         );
         warnings.push(Warning::new("other_file", text));
     }
-    let restart = "a new connect does not find it: start it again";
+    let restart = "new clients cannot connect: restart the server";
     let warning = match file.fate {
         FileState::There | FileState::Unknown => return warnings,
-        FileState::Gone => {
-            Warning::new("file_removed", format!("its file {shown} was removed under it; {restart}"))
-        }
+        FileState::Gone => Warning::new("file_removed", format!("its file {shown} was removed; {restart}")),
         FileState::Replaced { by_socket: true } => {
-            let text = format!("another socket's file is at {shown} now: new clients reach that one");
+            let text = format!("the file at {shown} is now another socket's: new clients reach that one");
             Warning::new("file_replaced", text)
         }
         FileState::Replaced { by_socket: false } => {
-            Warning::new("file_replaced", format!("something else is at {shown} now; {restart}"))
+            Warning::new("file_replaced", format!("the file at {shown} is no longer a socket; {restart}"))
         }
         FileState::Moved => match &file.moved_to {
-            Some(now) => {
-                Warning::new("file_moved", format!("its file was moved, and is {} now", format::path(now)))
-            }
+            Some(now) => Warning::new("file_moved", format!("its file was moved to {}", format::path(now))),
             None => Warning::new("file_moved", format!("its file was moved away from {shown}")),
         },
     };
@@ -172,8 +171,8 @@ fn permissions(detail: &Detail<'_>) -> Vec<Warning> {
         return Vec::new();
     }
     if socket.name.as_abstract().is_some() {
-        let text = "an abstract name has no permissions: everybody in its network namespace can connect. Whether the server \
-                    looks at who does cannot be seen from outside";
+        let text = "an abstract name has no permissions: any process in its network namespace can connect. Whether the \
+                    server checks credentials cannot be determined from outside";
         return vec![Warning::new("abstract_open", text)];
     }
     let reachable =
@@ -184,8 +183,8 @@ fn permissions(detail: &Detail<'_>) -> Vec<Warning> {
     // A directory that other users may not search protects the file, whatever its mode.
     if is_roots && status.mode & 0o002 != 0 && status.others_may_enter == Some(true) {
         let text = format!(
-            "everybody may connect to a socket of root's (mode {:o}). Whether the server looks at who does cannot be seen \
-             from outside",
+            "every user may connect to this socket of root (mode {:o}). Whether the server checks credentials cannot be \
+             determined from outside",
             status.mode & 0o777
         );
         return vec![Warning::new("world_writable", text)];

@@ -16,12 +16,12 @@ use crate::endpoint::Endpoint;
 /// not, and 6 if that cannot be determined.
 #[derive(Args, Debug)]
 #[command(after_help = footer("
-  stoop why /run/app.sock                       # would a connect work, and if not, why?
-  stoop why /run/app.sock --as www-data         # for another user
-  stoop why docker --pid 1234                   # for a process, in its container
+  stoop why /run/app.sock                       # would connecting succeed, and if not, why?
+  stoop why /run/app.sock --as www-data         # as another user
+  stoop why docker --pid 1234                   # as a process, in its container
   stoop why ./app.sock --op bind
   stoop why dgram:/run/log.sock --op send --size 100000
-  stoop why /run/app.sock --as www-data --try   # and is that so?"))]
+  stoop why /run/app.sock --as www-data --try   # and check the prediction"))]
 pub(crate) struct Why {
     /// Address, or the name of a well-known server such as docker or cri
     #[arg(value_name = "ADDR", value_parser = endpoint())]

@@ -25,7 +25,7 @@ pub(super) struct Prediction {
 pub(crate) fn run(flags: &Why) -> Ended {
     let (question, found) = question(flags)?;
     let facts = facts::gather(&question)
-        .map_err(|error| Failure::io(format_args!("look at '{}'", question.address), &error))?;
+        .map_err(|error| Failure::io(format_args!("inspect '{}'", question.address), &error))?;
     let verdict = why(&facts);
     let delivery = if flags.deliver { Delivery::Allowed } else { Delivery::Withheld };
     let tried = flags.attempt.then(|| probe(&facts, delivery));
@@ -38,7 +38,7 @@ pub(crate) fn run(flags: &Why) -> Ended {
 fn question(flags: &Why) -> Result<(Question, Option<String>), Failure> {
     let (target, found) = flags.address.target()?;
     let Place::Address(address) = &target.place else {
-        return Err(Failure::usage(format!("'{target}' is no address that could be asked about")));
+        return Err(Failure::usage(format!("'{target}' is not an address that a call can be made with")));
     };
     let kind = kind_of(&target, flags.kind.kind)?;
     let operation = match flags.operation {
@@ -49,11 +49,11 @@ fn question(flags: &Why) -> Result<(Question, Option<String>), Failure> {
     match (flags.operation, flags.attempt, flags.deliver) {
         (Op::Send, true, false) => {
             return Err(Failure::usage(
-                "--try sends a message that the receiver gets: allow that with --deliver",
+                "--try would send a message that is delivered: add --deliver to allow that",
             ));
         }
         (Op::Connect | Op::Bind, _, true) => {
-            return Err(Failure::usage("--deliver is for --op send: nothing else delivers anything"));
+            return Err(Failure::usage("--deliver requires --op send"));
         }
         _ => {}
     }

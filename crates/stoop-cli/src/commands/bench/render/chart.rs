@@ -68,8 +68,8 @@ pub(super) fn messages(rows: Rows<'_>, size: usize) -> Option<Chart> {
         })
         .collect();
     bars.sort_by(|one, other| other.value.total_cmp(&one.value));
-    let title = format!("Messages of {} one way", units::size(size));
-    bar_chart(title, "messages a second; logarithmic; longer is better", &bars, units::rate)
+    let title = format!("One-way messages of {}", units::size(size));
+    bar_chart(title, "messages per second; logarithmic; longer is better", &bars, units::rate)
 }
 
 fn bar_chart(title: String, subtitle: &str, bars: &[Bar], unit: fn(f64) -> String) -> Option<Chart> {
@@ -130,7 +130,7 @@ pub(super) fn throughput(rows: Rows<'_>) -> Option<Chart> {
     let across = Log { low: first as f64, high: last as f64, from: LEFT + 14.0, to: RIGHT - 4.0 };
     let up = Log::around(curves.iter().flat_map(|(_, points)| points).map(|point| point.1), bottom, TOP)?;
     let title = String::from("Throughput by message size");
-    let mut body = heading(&title, "bytes a second one way; both scales logarithmic; higher is better");
+    let mut body = heading(&title, "bytes per second, one way; both scales logarithmic; higher is better");
     for tick in up.powers(8.0) {
         let y = up.at(tick);
         let _ =

@@ -43,16 +43,15 @@ pub(in crate::commands::bench) fn page(report: &Results) -> String {
 }
 
 /// The text below the figures.
-const METHOD: &str = "<footer><p>Two processes do the same work over each transport in turn, in several rounds, after a warm-up. \
+const METHOD: &str = "<footer><p>Two processes run the same workload over each transport in turn, in several rounds, after a warm-up. \
 Every message is checked. A rate is the median of the rounds; percentiles are of all rounds together; cpu is the processor time of \
-both processes for one message or round trip. Neighbours less than a quarter apart cannot be told from each other.</p></footer>\n";
+both processes for one message or round trip. A difference of less than a quarter is not significant.</p></footer>\n";
 
 fn advice(report: &Results) -> String {
     if report.advice.is_empty() {
         return String::new();
     }
-    let mut text =
-        String::from("<section class=\"advice\"><h2>Which to use for what</h2><div class=\"cards\">\n");
+    let mut text = String::from("<section class=\"advice\"><h2>Recommendations</h2><div class=\"cards\">\n");
     for advice in &report.advice {
         let chosen: Vec<_> = advice.choose.iter().map(|name| format!("<b>{}</b>", escape(name))).collect();
         let (need, because) = (escape(&unbroken(&advice.need)), escape(&unbroken(&advice.because)));
@@ -116,7 +115,7 @@ mod tests {
 
     #[test]
     fn numbers_and_units_do_not_break() {
-        assert_eq!(unbroken("next is tcp with 1.5 µs a trip"), "next is tcp with 1.5\u{a0}µs a trip");
+        assert_eq!(unbroken("next is tcp with 1.5 µs per trip"), "next is tcp with 1.5\u{a0}µs per trip");
     }
 
     #[test]
@@ -124,7 +123,7 @@ mod tests {
         let page = page(&sample::results());
         for part in [
             "Some &lt;CPU&gt; @ 2 GHz",
-            "Which to use",
+            "Recommendations",
             "Round trip of 64 B",
             "larger than kernel.msgmax",
             "adds",

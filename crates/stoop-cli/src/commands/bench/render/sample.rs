@@ -24,7 +24,7 @@ pub(super) fn results() -> Results {
         told(Udp, 64, 700_000.0, 250),
         told(Stream, 65536, 30_000.0, 0),
         told(SeqPacket, 65536, 70_000.0, 0),
-        none(Udp, Workload::OneWay, 65536, "too large for one message here"),
+        none(Udp, Workload::OneWay, 65536, "larger than the maximum message size"),
         Row {
             cell: Cell { transport: Stream, work: Workload::Descriptors, size: 64 },
             outcome: CellOutcome::Measured(Figures {

@@ -49,7 +49,7 @@ fn table(report: &Results, rows: Rows<'_>, work: Workload) -> Table {
 fn title(report: &Results, work: Workload) -> String {
     match (work, report.rate) {
         (Workload::PingPong, Some(rate)) => {
-            format!("{}, {} due, latency from when due", work.title(), units::rate(rate.into()))
+            format!("{}, at {}, latency from the scheduled time", work.title(), units::rate(rate.into()))
         }
         (Workload::FanIn, _) => format!("{} of {}", work.title(), report.clients),
         _ => work.title().into(),
@@ -140,7 +140,7 @@ pub(in crate::commands::bench) fn text(report: &Results) -> String {
         }
     }
     if !report.advice.is_empty() {
-        text.push_str("\nWhich to use, by these figures\n");
+        text.push_str("\nRecommendations\n");
     }
     for advice in &report.advice {
         let choose = advice.choose.join(", ");

@@ -82,7 +82,7 @@ impl Ends {
 
     /// Returns exactly this many file descriptors.
     fn exactly<const N: usize>(self) -> Result<[OwnedFd; N]> {
-        self.descriptors.try_into().map_err(|_| Error::failed("an end came without its descriptors"))
+        self.descriptors.try_into().map_err(|_| Error::failed("an end arrived without its file descriptors"))
     }
 }
 

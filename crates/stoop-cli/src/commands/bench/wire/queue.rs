@@ -49,13 +49,13 @@ fn make(name: &str, size: usize) -> Result<()> {
         Ok(queue) => Ok(nix::mqueue::mq_close(queue)?),
         Err(Errno::EINVAL) => Err(limited("larger than fs.mqueue.msgsize_max allows")),
         Err(Errno::EMFILE) => Err(limited("more than the limit on queues (ulimit -q) allows")),
-        Err(Errno::ENOSYS) => Err(limited("this kernel has no such queues")),
+        Err(Errno::ENOSYS) => Err(limited("this kernel has no POSIX message queues")),
         Err(errno) => Err(errno.into()),
     }
 }
 
 pub(super) fn open(ends: Ends) -> Result<Box<dyn Wire>> {
-    let (receive, send) = ends.names.ok_or_else(|| Error::failed("a queue came without its name"))?;
+    let (receive, send) = ends.names.ok_or_else(|| Error::failed("a queue arrived without its name"))?;
     let queue = |name: &str, flag| mq_open(name, flag | MQ_OFlag::O_CLOEXEC, Mode::empty(), None);
     let (receive, send) = (queue(&receive, MQ_OFlag::O_RDONLY)?, queue(&send, MQ_OFlag::O_WRONLY)?);
     Ok(Box::new(Queues { receive, send }))

@@ -21,13 +21,13 @@ pub(super) fn open(ends: Ends) -> Result<Box<dyn Wire>> {
     let (receive, send) = match ends {
         Ends { queues: Some(queues), .. } => queues,
         Ends { names: Some((receive, send)), .. } => (opened(&receive)?, opened(&send)?),
-        _ => return Err(Error::failed("a queue came without its number")),
+        _ => return Err(Error::failed("a queue arrived without its id")),
     };
     Ok(Box::new(Queues { receive, send, came: Vec::new() }))
 }
 
 fn opened(number: &str) -> Result<Queue> {
-    let id = number.parse().map_err(|_| Error::failed("a queue's number is none"))?;
+    let id = number.parse().map_err(|_| Error::failed("invalid queue id"))?;
     Ok(Queue::open(id, PEER_TIMEOUT)?)
 }
 

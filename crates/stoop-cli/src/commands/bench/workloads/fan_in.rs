@@ -82,8 +82,7 @@ impl Ready {
     fn new(wires: &Wires) -> Result<Ready> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         for (at, wire) in (0..).zip(wires) {
-            let readable =
-                wire.readable().ok_or_else(|| Error::NotMeasured("cannot be waited for".into()))?;
+            let readable = wire.readable().ok_or_else(|| Error::NotMeasured("cannot be polled".into()))?;
             epoll::add(&epoll, readable, epoll::EventData::new_u64(at), epoll::EventFlags::IN)?;
         }
         Ok(Ready { epoll, events: Vec::with_capacity(wires.len()) })
@@ -94,7 +93,7 @@ impl Ready {
         self.events.clear();
         let events = rustix::buffer::spare_capacity(&mut self.events);
         if epoll::wait(&self.epoll, events, Some(&limit))? == 0 {
-            return Err(Error::failed("nothing came for too long"));
+            return Err(Error::failed("no message arrived within the timeout"));
         }
         Ok(self.events.iter().map(|event| event.data.u64() as usize))
     }

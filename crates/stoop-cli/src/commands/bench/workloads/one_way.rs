@@ -49,12 +49,12 @@ pub(in crate::commands::bench) fn push(order: &Order, wire: &mut dyn Wire, peer:
 fn send_with(wire: &dyn Wire, message: &[u8], outgoing: &Outgoing<'_>) -> Result<()> {
     match socket(wire)?.send_with(&[IoSlice::new(message)], outgoing)? {
         sent if sent == message.len() => Ok(()),
-        _ => Err(Error::failed("a small message went out in parts")),
+        _ => Err(Error::failed("a small message was sent in parts")),
     }
 }
 
 fn socket(wire: &dyn Wire) -> Result<&Socket> {
-    wire.socket().ok_or_else(|| Error::NotMeasured("carries nothing but bytes".into()))
+    wire.socket().ok_or_else(|| Error::NotMeasured("has no ancillary data".into()))
 }
 
 /// Enables ancillary data before the first message is sent.
@@ -84,7 +84,7 @@ pub(in crate::commands::bench) fn take(order: &Order, wire: &mut dyn Wire) -> Re
             Some(missing) if order.transport.is_lossy() => {
                 lost += if meter.is_counting() { missing } else { 0 };
             }
-            _ => return Err(Error::failed(format!("message {number} came in place of {next}"))),
+            _ => return Err(Error::failed(format!("message {number} arrived instead of {next}"))),
         }
         next = number + 1;
         meter.count();
@@ -100,7 +100,7 @@ fn receive_with<'a>(wire: &dyn Wire, room: &'a mut [u8], ancillary: Ancillary) -
         Ancillary::None | Ancillary::Empty => true,
     };
     if !is_there && !is_last {
-        return Err(Error::failed("a message came without what was sent beside it"));
+        return Err(Error::failed("a message arrived without its ancillary data"));
     }
     Ok(&room[..came.len])
 }

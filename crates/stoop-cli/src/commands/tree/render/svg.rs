@@ -27,7 +27,7 @@ pub(in crate::commands::tree) fn render(graph: &Graph) -> String {
         (layout.width.max(NODE_WIDTH_MIN) + 2.0 * MARGIN, layout.height + HEADING + 2.0 * MARGIN);
     let mut text = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width:.0} {height:.0}\" width=\"{width:.0}\" \
-         height=\"{height:.0}\">\n<title>Local sockets</title>\n<style>{STYLE}{}</style>\n\
+         height=\"{height:.0}\">\n<title>Unix sockets</title>\n<style>{STYLE}{}</style>\n\
          <rect class=\"paper\" width=\"100%\" height=\"100%\"/>\n",
         hover(graph)
     );
@@ -72,8 +72,8 @@ fn push_heading(graph: &Graph, text: &mut String) {
     let connections = plural(connections, "connection");
     let _ = writeln!(
         text,
-        "<text class=\"head\" x=\"{MARGIN}\" y=\"{}\">Local sockets</text>\
-         <text class=\"soft\" x=\"{MARGIN}\" y=\"{}\">{processes}, {connections}; arrows lead from clients to what they use</text>",
+        "<text class=\"head\" x=\"{MARGIN}\" y=\"{}\">Unix sockets</text>\
+         <text class=\"soft\" x=\"{MARGIN}\" y=\"{}\">{processes}, {connections}; arrows lead from clients to servers</text>",
         MARGIN + 16.0,
         MARGIN + 38.0
     );
@@ -107,11 +107,8 @@ fn class(kind: GroupKind) -> &'static str {
 fn push_node(graph: &Graph, at: usize, node: &Node, layout: &Layout, text: &mut String) {
     let Rect { x, y, width, height } = layout.nodes[at];
     let group = &graph.groups[node.group];
-    let pids = if node.pids.is_empty() {
-        "processes that may not be seen".into()
-    } else {
-        format!("pid {}", node.pid_words(40))
-    };
+    let pids =
+        if node.pids.is_empty() { "hidden processes".into() } else { format!("pid {}", node.pid_words(40)) };
     let within = if group.full.is_empty() { String::new() } else { format!("\nin {}", group.full) };
     let _ = writeln!(
         text,
@@ -182,7 +179,7 @@ fn push_ports(node: &Node, (x, y): Point, width: f64, text: &mut String) {
 fn push_edge(graph: &Graph, edge: &Edge, points: &[Point], text: &mut String) {
     let [.., end] = points else { return };
     let (client, server) = (&graph.nodes[edge.client], &graph.nodes[edge.server]);
-    let name = edge.port.map_or("a pair without a name", |port| server.ports[port].name.as_str());
+    let name = edge.port.map_or("an unnamed pair", |port| server.ports[port].name.as_str());
     let is_pair = if edge.port.is_none() { " pair" } else { "" };
     let waits = if edge.waiting > 0 { " waiting" } else { "" };
     let _ = write!(

@@ -49,11 +49,8 @@ impl Page<'_> {
 
     fn heading(&mut self) {
         let socket = self.detail.socket;
-        let name = if socket.name.is_unnamed() {
-            "a socket without a name".into()
-        } else {
-            format::address(&socket.name)
-        };
+        let name =
+            if socket.name.is_unnamed() { "unnamed socket".into() } else { format::address(&socket.name) };
         let kind = socket.kind.map_or("unknown", |kind| kind.word());
         let state = format::state(socket.state);
         let mut namespace = String::new();
@@ -72,8 +69,9 @@ impl Page<'_> {
             label = "";
         }
         if owners.is_empty() {
-            let by = self.detail.socket.uid.map(|uid| format!("; made by {}", user(uid))).unwrap_or_default();
-            self.line(label, format!("nobody that can be seen{by}"));
+            let by =
+                self.detail.socket.uid.map(|uid| format!("; created by {}", user(uid))).unwrap_or_default();
+            self.line(label, format!("no visible process{by}"));
         }
         self.then();
     }
@@ -87,7 +85,7 @@ impl Page<'_> {
         };
         let (label, now) = match (socket.state, socket.peer) {
             (State::Listening, _) => ("listen by", Some(self.detail.id)),
-            (State::Connected, Some(other)) => ("met then", Some(other)),
+            (State::Connected, Some(other)) => ("peer then", Some(other)),
             _ => return,
         };
         let pid = u32::try_from(peer.pid).ok().filter(|&pid| pid > 0);
@@ -95,11 +93,11 @@ impl Page<'_> {
         if now.is_some_and(has_it) {
             return;
         }
-        let process = pid.map_or("a process out of sight".into(), |pid| format!("process {pid}"));
+        let process = pid.map_or("a process that is not visible".into(), |pid| format!("process {pid}"));
         self.line(
             label,
             format!(
-                "{process} of {}, which does not have it now",
+                "{process} of {}, which no longer has it open",
                 peer.known_uid().map_or("an unknown user".into(), user)
             ),
         );
@@ -125,8 +123,8 @@ impl Page<'_> {
         let mut processes = snapshot.processes_of(id);
         match (processes.next(), processes.count()) {
             (None, _) => match snapshot[id].uid {
-                Some(uid) => format!("somebody of {}", user(uid)),
-                None => "somebody".into(),
+                Some(uid) => format!("a process of {}", user(uid)),
+                None => "an unknown process".into(),
             },
             (Some(process), 0) => self.process(process),
             (Some(process), others) => {
@@ -155,7 +153,7 @@ impl Page<'_> {
         let line = format!("{name}inode {}, {}", other.ino, self.owner_words(peer));
         self.line("other end", line);
         if let (None, Some(_)) = (other.peer, socket.may_be_from()) {
-            self.line("", "it has another peer, or none");
+            self.line("", "which is not connected to this socket");
         }
     }
 
@@ -163,13 +161,13 @@ impl Page<'_> {
         match self.detail.socket.queue {
             Some(Queue::Backlog { waiting, limit }) => {
                 let fit = u64::from(limit) + 1;
-                self.line("backlog", format!("{waiting} waiting; limit {limit}, and so {fit} fit"));
+                self.line("backlog", format!("{waiting} waiting, limit {limit} ({fit} fit)"));
             }
             Some(Queue::Bytes { unread, unsent }) => {
                 let mut line = format!("{} unread", plural(unread as usize, "byte"));
                 let limit = self.detail.socket.memory.map(|memory| memory.send_limit_bytes);
                 if let Some(limit) = limit {
-                    let _ = write!(line, "; {unsent} of {limit} bytes of its send buffer in use");
+                    let _ = write!(line, "; {unsent} of {limit} bytes of the send buffer used");
                 }
                 self.line("queue", line);
                 let most = self.detail.limits.max_dgram_qlen;
@@ -177,9 +175,7 @@ impl Page<'_> {
                     let fit = u64::from(most) + 1;
                     self.line(
                         "",
-                        format!(
-                            "of senders it is not connected to, {fit} messages fit (max_dgram_qlen {most})"
-                        ),
+                        format!("{fit} messages of unconnected senders fit (max_dgram_qlen {most})"),
                     );
                 }
             }
@@ -189,7 +185,7 @@ impl Page<'_> {
             (false, false) => return,
             (true, false) => "for reading",
             (false, true) => "for writing",
-            (true, true) => "both ways",
+            (true, true) => "for reading and writing",
         };
         self.line("shut down", shut);
     }
@@ -199,11 +195,11 @@ impl Page<'_> {
         let fate = match file.fate {
             FileState::There => "",
             FileState::Gone => ", removed",
-            FileState::Replaced { .. } => ", where another file is now",
+            FileState::Replaced { .. } => ", replaced by another file",
             FileState::Moved => ", moved",
-            FileState::Unknown => ", which cannot be looked at from here",
+            FileState::Unknown => ", not accessible from here",
         };
-        let elsewhere = if file.is_elsewhere { ", in the files of its process" } else { "" };
+        let elsewhere = if file.is_elsewhere { ", in the mount namespace of its process" } else { "" };
         self.line("file", format!("{}{fate}{elsewhere}", format::path(&file.path)));
         if let Some(now) = &file.moved_to {
             self.line("", format!("now {}", format::path(now)));
@@ -217,7 +213,7 @@ impl Page<'_> {
         let settings = match &self.detail.settings {
             Ok(settings) => settings,
             Err(_) if self.detail.socket.owners.is_empty() => return,
-            Err(why) => return self.line("options", format!("not known: {why}")),
+            Err(why) => return self.line("options", format!("unknown: {why}")),
         };
         let options = [
             (settings.passes_credentials, "senders' credentials"),
@@ -227,10 +223,10 @@ impl Page<'_> {
         let on: Vec<&str> = options.iter().filter(|(on, _)| *on).map(|(_, word)| *word).collect();
         let mut line = format!("send buffer {} bytes", settings.send_buffer_bytes);
         if !on.is_empty() {
-            let _ = write!(line, "; messages come with {}", on.join(", "));
+            let _ = write!(line, "; messages carry {}", on.join(", "));
         }
         if settings.passes_descriptors == Some(false) {
-            line.push_str("; descriptors are refused");
+            line.push_str("; file descriptors are refused");
         }
         if let Some(offset) = settings.peek_offset {
             let _ = write!(line, "; peek offset {offset}");
@@ -315,7 +311,7 @@ impl Page<'_> {
                 let _ = writeln!(self.text, "    {title}, first {}:", plural(bytes.len(), "byte"));
                 self.text.push_str(&dump(bytes, "      "));
             }
-            Err(why) => drop(writeln!(self.text, "    {title}: not known: {why}")),
+            Err(why) => drop(writeln!(self.text, "    {title}: unknown: {why}")),
         }
     }
 }
@@ -357,7 +353,7 @@ fn status_line(file: &FileFacts) -> Option<String> {
     let group = format::word(group.as_bytes());
     let mut line = format!("s{}{}{}{acl} {}:{group}", triple(6), triple(3), triple(0), user(*uid));
     if let Some(made) = made {
-        let _ = write!(line, ", made {}", time::utc(*made));
+        let _ = write!(line, ", created {}", time::utc(*made));
     }
     if let Some(bound) = bound {
         let _ = write!(line, ", {bound}");

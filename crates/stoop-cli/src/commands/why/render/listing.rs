@@ -48,8 +48,8 @@ pub(super) fn listing(facts: &Facts, verdict: &Verdict) -> String {
 fn mark(verdict: &Verdict) -> String {
     match verdict.outcome {
         Outcome::Fails(errno) => symbol(errno).to_owned(),
-        Outcome::Waits => "would wait here".to_owned(),
-        _ => "cannot be told from here on".to_owned(),
+        Outcome::Waits => "would block here".to_owned(),
+        _ => "unknown from here on".to_owned(),
     }
 }
 
@@ -81,8 +81,8 @@ impl Lines<'_> {
                 self.file(link, format!("{name} => {to}"));
             }
             Found::Magic { link, to: None } => self.file(link, format!("{name} => ?")),
-            Found::Nothing => self.empty(format!("{name} (not there)")),
-            Found::Hidden(errno) => self.empty(format!("{name} (not to be seen: {})", symbol(*errno))),
+            Found::Nothing => self.empty(format!("{name} (does not exist)")),
+            Found::Hidden(errno) => self.empty(format!("{name} (not accessible: {})", symbol(*errno))),
         }
     }
 

@@ -53,24 +53,24 @@ fn asked(answer: &Prediction) -> String {
 fn outcome(outcome: Outcome) -> String {
     match outcome {
         Outcome::Succeeds => "would succeed".into(),
-        Outcome::Waits => "would wait, or fail with EAGAIN where it may not".into(),
+        Outcome::Waits => "would block, or fail with EAGAIN if nonblocking".into(),
         Outcome::Fails(errno) => format!("would fail with {}", symbol(errno)),
-        Outcome::Unknown => "cannot be told from here".into(),
+        Outcome::Unknown => "cannot be determined from here".into(),
     }
 }
 
 /// Formats the result of the attempt, and whether it agrees with the prediction.
 fn compared(answer: &Prediction, tried: &Probe) -> String {
     let came = match tried {
-        Probe::Succeeded => "it succeeds".to_owned(),
-        Probe::Failed(errno) => format!("it fails with {}", symbol(*errno)),
+        Probe::Succeeded => "it succeeded".to_owned(),
+        Probe::Failed(errno) => format!("it failed with {}", symbol(*errno)),
         Probe::NotMade(why) => return format!("not made: {why}"),
     };
     match answer.agrees() {
         Some(true) => format!("{came}, as predicted"),
         Some(false) => format!(
-            "{came}, which was not predicted: please report that, with the output of the same command with --json \
-             (unless the world has changed meanwhile: run it again)"
+            "{came}, which was not predicted: please report this, with the output of the same command with --json \
+             (unless something changed meanwhile: run it again)"
         ),
         None => came,
     }
