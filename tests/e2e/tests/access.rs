@@ -33,7 +33,7 @@ mod file {
                     let (_dir, place) = socket_path();
                     let server = stoop(["serve", &place, "--kind", kind, "--mode", wanted]).umask(umask);
                     let _server = started(server);
-                    // The bits are right from the moment that the socket takes clients.
+                    // The bits are correct as soon as the socket accepts clients.
                     assert_eq!(format!("{:o}", mode(&place)), wanted, "{kind} under umask {umask}");
                 }
             }

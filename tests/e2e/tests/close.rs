@@ -89,7 +89,7 @@ fn sockets_without_a_connection_are_rejected() {
     if !has_program("python3") {
         skip!("lacks python3");
     }
-    // Beside a connection that can be cut it is in nobody's way.
+    // It does not interfere with a connection that can be closed.
     let script = "import socket\n\
                   datagrams = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)\n\
                   one, other = socket.socketpair()\n\

@@ -78,7 +78,7 @@ fn a_container_that_uses_a_socket_of_the_host_is_named() {
         let tree = json("tree", [&path]);
         assert!(tree.iter().any(|line| line["group"] == "containerd:talker"), "{tree:#?}");
 
-        // Its server's end is all that is left of a container that is gone.
+        // Only the server's end remains of a container that has exited.
         drop(containerd);
         eventually(LIMIT, || fs::metadata(format!("/proc/{pid}")).is_err());
         server.wait_stdout("closed");
@@ -107,7 +107,7 @@ fn a_server_in_a_container_is_found_by_its_host_path() {
         let who = json("who", [&path]);
         assert_eq!((who.len(), &who[0]["file"]["fate"]), (1, &"there".into()), "{who:#?}");
         assert_eq!(who[0]["file"]["path"], format!("/proc/{pid}/root/shared/inner.sock"));
-        // A container cannot be told from outside by a name that it alone has.
+        // A name in the mount namespace of a container does not identify it from outside.
         let inside = stoop(["who", "/shared/inner.sock", "--json"]).run();
         assert_eq!(inside.seen().json()[0]["socket"]["inode"], who[0]["socket"]["inode"]);
     });

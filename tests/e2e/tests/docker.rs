@@ -79,7 +79,7 @@ fn the_daemon_is_asked(daemon: &Dockerd) {
     refused.explains(&["speaks HTTP/2 only", "next: stoop grpc", "list"]);
     let reset = stoop(["http"]).arg(&containerd).args(["/", "--http2"]).run().code(3);
     reset.explains(&["a gRPC server accepts only gRPC", "next: stoop grpc"]);
-    // Which is no more than HTTP/2: an empty message, and an answer with trailers.
+    // gRPC is HTTP/2: here an empty message, and a response with trailers.
     let empty = daemon.directory().join("empty");
     fs::write(&empty, [0; 5]).unwrap();
     let call = "/containerd.services.version.v1.Version/Version";
@@ -94,7 +94,7 @@ fn the_daemon_is_asked(daemon: &Dockerd) {
 
 fn an_image_is_loaded(daemon: &Dockerd) {
     let archive = daemon.image(IMAGE);
-    // From standard input as it comes, as `docker load` does it.
+    // Streamed from standard input, as by `docker load`.
     let input = fs::File::open(&archive).unwrap();
     let loaded = docker(daemon, &["POST", "/images/load", "--data", "@-", "--fail"]).stdin(input).run().ok();
     assert!(loaded.text().contains(IMAGE), "{}", loaded.text());
@@ -138,7 +138,7 @@ fn its_log_is_read(daemon: &Dockerd) {
 fn a_command_is_executed_beside(daemon: &Dockerd) {
     create(daemon, "two", json!({"Cmd": ["sh", "-c", "echo up; exec sleep 1000"]}));
     done(daemon, &["POST", "/containers/two/start"]);
-    // A log that is followed does not end, and shows what is there at once.
+    // A followed log does not end, and shows existing lines at once.
     let mut following = docker(daemon, &["/containers/two/logs?stdout=1&follow=1"]).spawn();
     following.wait_stdout("up\n");
     assert!(following.is_running());

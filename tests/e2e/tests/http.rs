@@ -29,7 +29,7 @@ fn bodies_from_python_arrive_unchanged() {
     let large = bytes(5_000_000, 1);
     let (_dir, path, _server) = python(&[("large", &large), ("small.json", br#"{"a":[1]}"#)]);
     stoop(["http", &path, "/large"]).run().ok().stdout_is(&large);
-    // Into a pipe nothing is changed, JSON neither.
+    // Output to a pipe is unchanged, even JSON.
     stoop(["http", &path, "/small.json"]).run().ok().stdout_is(br#"{"a":[1]}"#);
     stoop(["http", &path, "HEAD", "/large"]).run().ok().stdout_is(b"");
     let missing = stoop(["http", &path, "/nothing"]).run().ok();
@@ -374,7 +374,7 @@ fn docker_resolves_as_in_its_own_client() {
             &["cannot find 'podman'", "podman/podman.sock', the default address", "systemctl start"],
         );
     }
-    // Rootless podman, where there is nothing else.
+    // Rootless podman, if nothing else is found.
     let place = home.path().join("podman/podman.sock");
     fs::create_dir(place.parent().unwrap()).unwrap();
     fs::rename(&server.path, &place).unwrap();

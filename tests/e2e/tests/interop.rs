@@ -219,8 +219,8 @@ mod nc {
         let place = dir.path().join("s").to_str().unwrap().to_owned();
         let server = program("nc.openbsd", ["-N", "-lU", &place]).input(theirs.clone()).spawn();
         wait_served(&place);
-        // A server nc whose client half-closes forgets what it still had to send, so the end is kept back
-        // until all is heard.
+        // If its client half-closes, a listening nc drops data that it has not sent yet, so the end is
+        // delayed until everything was received.
         let mut client = stoop(["connect", &place]).open_input().spawn();
         client.say(&ours);
         assert!(client.wait_bytes(theirs.len()) == theirs && server.wait_bytes(ours.len()) == ours);
@@ -253,8 +253,8 @@ mod ncat {
     #[test]
     fn streams_in_both_directions() {
         needs!("ncat");
-        // More than two pipes hold, and ncat waits for its program while that waits for ncat; at the end of
-        // the input it throws the answer away.
+        // With more than two pipes can hold, ncat and its program would deadlock; and at the end of input
+        // ncat discards the reply.
         let server = serve(|place| program("ncat", ["-lkU", place, "--exec", "/bin/cat"]));
         hears_itself_while_open(stoop(["connect", &server.place]), &bytes(30_000, 5));
         let server = serve_echo("stream");

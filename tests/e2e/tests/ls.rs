@@ -84,12 +84,12 @@ fn a_path_selects_by_file_whatever_the_bound_name() {
     assert_eq!((lines.len(), &lines[0]["address"]), (1, &bound.to_str().unwrap().into()));
     let output = stoop(["ls"]).arg(&moved).run().seen();
     output.explains(&["moved' is listed under the name it was bound to", "bound'"]);
-    // Another server takes the old name: the two are not mixed up.
+    // Another server binds the old name: the two are distinguished.
     let _other = UnixListener::bind(&bound).unwrap();
     assert_eq!(ls([&moved]).len(), 1);
     assert_eq!(ls([&bound]).len(), 1);
     assert_ne!(ls([&moved])[0]["server"]["inode"], ls([&bound])[0]["server"]["inode"]);
-    // The file is gone, the server is not: the name is all there is.
+    // The file was removed, but the server is running: only the name identifies it.
     fs::remove_file(&bound).unwrap();
     let output = stoop(["ls", "--json"]).arg(&bound).run().seen();
     output.explains(&["no file at"]);
@@ -105,7 +105,7 @@ fn an_empty_result_is_explained() {
         .run()
         .seen()
         .explains(&["a pattern must match the whole name"]);
-    // What is there and left out is told, too.
+    // What is hidden is reported too.
     let (_one, _other) = UnixStream::pair().unwrap();
     let pid = std::process::id().to_string();
     let pairs = stoop(["ls", "--pid", &pid, "--peer", &pid, "--netns", "own"]).run().seen();

@@ -39,11 +39,11 @@ mod clients {
         for kind in KINDS {
             let server = Server::start(kind, &[]);
             let clients: Vec<_> = (0..60).map(|_| server.client(kind)).collect();
-            // The last that came speaks first: nobody waits for anybody else.
+            // The last client to connect sends first: no client waits for another.
             for (number, client) in clients.iter().enumerate().rev() {
                 client.is_echoed(format!("{kind} client {number}").as_bytes());
             }
-            // All answers together fit the send buffer of a datagram server, which waits for nobody for long.
+            // All replies together fit the send buffer of a datagram server, which waits only briefly.
             for (number, client) in clients.iter().enumerate() {
                 client.say(&bytes(1_000, number as u64 + 1));
             }
@@ -199,7 +199,7 @@ mod limits {
             wait_served(&place);
             let clients: Vec<_> = (0..40).map(|_| Raw::connect(kind, &place).unwrap()).collect();
             clients.iter().for_each(|client| client.say(b"ping"));
-            // Each that goes makes room for another.
+            // Each client that disconnects makes room for another.
             clients.into_iter().for_each(|client| assert_eq!(client.hear(), b"ping"));
             assert!(server.is_running());
         }

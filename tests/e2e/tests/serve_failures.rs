@@ -60,7 +60,7 @@ fn a_manager_that_does_not_read_delays_no_client() {
         }
     };
     assert_eq!(news(), "READY=1");
-    // It ends as well while nobody reads.
+    // It also exits while the manager does not read.
     while filler.send_to(b"full", &path).is_ok() {}
     server.terminate().code(0);
 }

@@ -53,7 +53,7 @@ mod stale {
             serve(kind, &place).kill();
             let mut racers: Vec<_> =
                 (0..6).map(|_| stoop(["serve", &place, "--kind", kind]).spawn()).collect();
-            // All but one end by themselves.
+            // All but one exit by themselves.
             eventually(LIMIT, || {
                 for loser in racers.extract_if(.., |racer| !racer.is_running()) {
                     loser.finish().code(3).explains(&["live server"]);

@@ -123,7 +123,7 @@ fn the_svg_is_written_atomically_and_escaped() {
         let parse = "import sys, xml.etree.ElementTree as tree; tree.parse(sys.argv[1])";
         program("python3", ["-c", parse]).arg(&file).run().ok();
     }
-    // The name of the file says the form, unless a flag does.
+    // The extension of the file selects the format, unless a flag does.
     for (ending, start) in [("svg", "<svg "), ("dot", "digraph")] {
         let file = dir.path().join("sockets").with_extension(ending);
         stoop(["tree", "--name", &name, "-o"]).arg(&file).run().seen();

@@ -134,7 +134,7 @@ fn moved_and_removed_files_are_reported() {
 
     fs::rename(&path, &moved).unwrap();
     let told = who(&it);
-    // Without the right to ask for the very file, it is only gone from where it was.
+    // Without CAP_NET_ADMIN the file itself cannot be found: it is only missing at its path.
     let fate = told["file"]["fate"].as_str().unwrap();
     assert!(["moved", "removed"].contains(&fate), "{fate}");
     assert_eq!(who(&moved)["socket"]["inode"], inode);
@@ -158,7 +158,7 @@ fn a_name_is_resolved_in_the_mounts_of_its_server() {
     if !is_root() || !has_program("python3") {
         skip!("lacks root or python3");
     }
-    // Its server's /var/run leads to its own /run, and not to ours.
+    // /var/run of its server is a link to the server's own /run.
     let dir = tempdir();
     let root = dir.path();
     fs::create_dir_all(root.join("run")).unwrap();
@@ -174,7 +174,7 @@ fn a_name_is_resolved_in_the_mounts_of_its_server() {
         server.wait_stdout("ready");
         let told = who(format!("pid:{}", server.pid()));
         let fate = told["file"]["fate"].as_str().unwrap();
-        // What a relative name is relative to can be had with the right to ask for the very file alone.
+        // The directory of a relative name can be determined only with CAP_NET_ADMIN.
         assert!(fate == "there" || (fate == "unknown" && name == "run/relative"), "{name}: {told}");
         assert!(!codes(&told).iter().any(|code| code.starts_with("file_")), "{told}");
         fs::remove_file(root.join("run").join(name.rsplit('/').next().unwrap())).unwrap();
@@ -197,7 +197,7 @@ fn world_writable_sockets_of_root_are_reported() {
         assert_eq!(who["file"]["mode"], format!("{mode:o}"));
         assert_eq!(codes(&who).contains(&"world_writable"), is_open);
     }
-    // Nobody else gets there.
+    // Other users cannot reach it.
     fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o700)).unwrap();
     assert!(!codes(&who(&path)).contains(&"world_writable"));
@@ -249,7 +249,7 @@ fn a_full_queue_names_the_receiver() {
     let text = stoop(["who"]).arg(&path).run().seen().text();
     let own = format!("! queue full: {}/", std::process::id());
     assert!(text.contains(&own), "{text}");
-    // Asking has left it as it was, and it is asked under the name that its file has now.
+    // The probe did not change it, and used the current name of its file.
     sender.send_to(b"x", &path).unwrap_err();
     let moved = dir.path().join("moved");
     fs::rename(&path, &moved).unwrap();

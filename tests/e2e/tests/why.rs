@@ -130,7 +130,7 @@ fn as_predicts_and_tries_for_another_user() {
     fs::set_permissions(&closed, fs::Permissions::from_mode(0o755)).unwrap();
     let text = stoop(["why", &place, "--as", &NOBODY.to_string(), "--try"]).run().code(1).text();
     assert!(marked(&text).contains("srw-------") && text.contains("write permission"), "{text}");
-    // Nobody can say the same of themselves, and nothing of others'.
+    // An ordinary user can predict its own calls, but not those of others.
     stoop_as(NOBODY, ["why", &place, "--try"]).run().code(1);
     let text = stoop_as(NOBODY, ["why", &place, "--as", "root", "--try"]).run().code(6).text();
     assert!(text.contains("tried: not made: this process cannot act"), "{text}");

@@ -32,7 +32,7 @@ fn whole_life(caller: &dyn Caller, containerd: &Containerd) -> String {
     assert!(status["status"]["conditions"].as_array().unwrap().contains(&ready), "{status}");
     pod::import_images(caller, containerd);
     let version = version["runtimeVersion"].as_str().unwrap().to_owned();
-    // GetContainerEvents came with 1.7.
+    // GetContainerEvents is new in 1.7.
     let by_cri = !version.starts_with("1.6.");
     let watch = pod::watch(caller, by_cri);
     let pod = Pod::run(caller, containerd);

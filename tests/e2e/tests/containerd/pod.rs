@@ -41,7 +41,7 @@ pub fn import_images(caller: &dyn Caller, containerd: &Containerd) {
     for entry in index["manifests"].as_array().unwrap() {
         let name = &entry["annotations"]["io.containerd.image.name"];
         let target = json!({"mediaType": entry["mediaType"], "digest": entry["digest"], "size": entry["size"].to_string()});
-        // The label says to the CRI that it is its own.
+        // The label marks it as managed by the CRI.
         let image = json!({"name": name, "target": target, "labels": {"io.cri-containerd.image": "managed"}});
         within("containerd.services.images.v1.Images/Create", &[json!({"image": image})], &lease);
     }
@@ -99,7 +99,7 @@ impl<'c> Pod<'c> {
         let config = json!({
             "metadata": {"name": "pod", "uid": "1", "namespace": "default"},
             "logDirectory": logs,
-            // No network of its own: there is no plugin here that would make one.
+            // The host network, because no CNI plugin is installed.
             "linux": {"securityContext": {"namespaceOptions": {"network": "NODE"}}},
         });
         let sandbox = text(&caller.one("RunPodSandbox", json!({"config": config}))["podSandboxId"]);

@@ -125,15 +125,15 @@ fn schemas_are_read_from_files() {
         assert_eq!(talk.answer(&["-I", peers, "--proto", "talk.proto", "Say"]), json!({}));
         let set = talk.file("talk.bin");
         assert_eq!(talk.answer(&["--descriptor-set", set.to_str().unwrap(), "Say"]), json!({}));
-        // With comments, where there is a source.
+        // With comments, because the source is available.
         let say = talk.grpc(&["--proto", PROTO, "describe", "Talk/Say"]).run().ok().text();
         assert!(
             say.starts_with("// Says the same again.\nrpc Say(stoop.test.Word) returns (stoop.test.Word);\n")
         );
-        // Nothing is built in for it.
+        // It has no built-in definitions.
         let unknown = talk.grpc(&["Talk/Say"]).run().code(2);
         assert!(unknown.stderr.contains("unknown method 'Talk/Say'"), "{}", unknown.stderr);
-        // Unimplemented is what the server says, and so an answer.
+        // UNIMPLEMENTED is a status from the server, so the exit code is 1.
         let health = talk.grpc(&["Health/Check"]).run().code(1);
         assert!(health.stderr.contains("UNIMPLEMENTED"), "{}", health.stderr);
     });
@@ -150,7 +150,7 @@ fn json_is_as_protobuf_maps_it() {
             "inner": {"inner": {"left": ""}}, "set": 0,
         });
         assert_eq!(talk.answer(&["Say", &word.to_string()]), word);
-        // What may be written in several ways.
+        // Values with several JSON representations.
         let loose = r#"{"number": 5, "by_name": {"x": "100"}, "mood": 1, "ratio": "1.5", "data": "_w", "text": null}"#;
         let strict =
             json!({"number": "5", "byName": {"x": 100}, "mood": "LOUD", "ratio": 1.5, "data": "/w=="});

@@ -46,8 +46,8 @@ impl Life {
         injector.forget();
         server.ends().unwrap();
         let mut end = faults(&injector);
-        // The first write is the signal handler's, to a pipe of its own: it fails only when that is full,
-        // and then it has been heard.
+        // The first write is the signal handler's, to its own pipe: it fails only if that is full, and
+        // then a signal is pending already.
         end.retain(|(name, skipped, _)| (*name, *skipped) != ("write", 0));
         [start, end]
     }
@@ -99,7 +99,7 @@ fn ended(fine: bool, said: &str, place: &SocketDir, before: &[u64], failed: &str
     let left = place.left();
     let new = place.inodes().iter().any(|inode| !before.contains(inode));
     let removes = ["unlinkat", "renameat2"].contains(&failed);
-    // Nothing is removed that could not be looked at: the next server sees to it.
+    // A file that could not be inspected is not removed: the next server replaces it.
     let looks = ["openat", "fstat", "newfstatat", "statx", "fcntl"].contains(&failed);
     match fine && (!new || removes || looks) {
         true => Ok(()),
