@@ -330,8 +330,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the tables contain, with frequent inode collisions: sockets are joined from both
-        /// sides.
+        /// Whatever the tables contain, with frequent inode collisions: sockets are joined from
+        /// both sides.
         #[test]
         fn joins_hold_from_both_sides(rows in proptest::collection::vec(any_row(), 0..10)) {
             let sockets = joined(rows);
