@@ -107,7 +107,7 @@ fn files_are_written_and_text_has_recommendations() {
     let output = bench(directory.path(), &[&flags[..], &files].concat());
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0), "{text}");
-    for part in ["usable processor", "Latency", "Throughput", "Recommendations"] {
+    for part in ["usable processor", "Latency", "One-way throughput", "Recommendations"] {
         assert!(text.contains(part), "{part}: {text}");
     }
     assert!(std::fs::read_to_string(svg).unwrap().starts_with("<svg "));
