@@ -160,8 +160,12 @@ impl Sink for Sender<'_> {
             Connection::SeqPacket(socket) if piece.is_empty() => {
                 socket.send_with(&[IoSlice::new(piece)], &nothing_beside)?;
             }
-            Connection::SeqPacket(socket) => send_growing(socket, piece.len(), || socket.send(piece))?,
-            Connection::Datagram(socket) => send_growing(socket, piece.len(), || socket.send(piece))?,
+            Connection::SeqPacket(socket) => {
+                send_growing(socket.as_ref(), piece.len(), || socket.send(piece))?
+            }
+            Connection::Datagram(socket) => {
+                send_growing(socket.as_ref(), piece.len(), || socket.send(piece))?
+            }
         }
         Ok(())
     }
@@ -187,9 +191,9 @@ pub(crate) fn send_growing(
 /// Returns the socket of a connection.
 pub(crate) fn socket(connection: &Connection) -> &Socket {
     match connection {
-        Connection::Stream(stream) => stream,
-        Connection::SeqPacket(socket) => socket,
-        Connection::Datagram(socket) => socket,
+        Connection::Stream(stream) => stream.as_ref(),
+        Connection::SeqPacket(socket) => socket.as_ref(),
+        Connection::Datagram(socket) => socket.as_ref(),
     }
 }
 

@@ -28,9 +28,9 @@ impl BoundSocket {
     /// Returns the socket.
     pub(crate) fn socket(&self) -> &Socket {
         match self {
-            BoundSocket::Stream(listener) => listener,
-            BoundSocket::SeqPacket(listener) => listener,
-            BoundSocket::Datagram(socket) => socket,
+            BoundSocket::Stream(listener) => listener.as_ref(),
+            BoundSocket::SeqPacket(listener) => listener.as_ref(),
+            BoundSocket::Datagram(socket) => socket.as_ref(),
         }
     }
 

@@ -196,7 +196,7 @@ impl SeqPacket {
     /// ```
     pub fn send_batch(&self, messages: &[IoSlice<'_>]) -> Result<usize> {
         messages.iter().try_for_each(|message| packet::refuse_empty(message))?;
-        send_all(self, messages, None)
+        send_all(self.as_ref(), messages, None)
     }
 
     /// Receives up to a batch of messages with one system call.
@@ -226,7 +226,7 @@ impl SeqPacket {
     /// # Ok::<(), stoop::Error>(())
     /// ```
     pub fn recv_batch(&self, batch: &mut Batch) -> Result<usize> {
-        batch.receive(self, false)?;
+        batch.receive(self.as_ref(), false)?;
         // At the end of a connection recvmmsg fills every further buffer with an empty message
         // (K-DGRAM-18).
         while batch.entries.pop_if(|last| last.len == 0).is_some() {}
@@ -258,7 +258,7 @@ impl Datagram {
     /// # Ok::<(), stoop::Error>(())
     /// ```
     pub fn send_batch(&self, messages: &[IoSlice<'_>]) -> Result<usize> {
-        send_all(self, messages, None)
+        send_all(self.as_ref(), messages, None)
     }
 
     /// Sends each buffer as a message to an address, which is looked up as by
@@ -274,15 +274,15 @@ impl Datagram {
     /// use stoop::{Batch, Datagram};
     ///
     /// let (server, client) = (Datagram::unbound()?, Datagram::unbound()?);
-    /// client.send_batch_to(&[IoSlice::new(b"a"), IoSlice::new(b"b")], &server.local_address()?)?;
+    /// client.send_batch_to(&[IoSlice::new(b"a"), IoSlice::new(b"b")], &server.local_addr()?)?;
     /// let mut batch = Batch::new(16, 64);
     /// server.recv_batch(&mut batch)?;
-    /// assert!(batch.iter().all(|message| message.from() == client.local_address().unwrap()));
+    /// assert!(batch.iter().all(|message| message.from() == client.local_addr().unwrap()));
     /// # Ok::<(), stoop::Error>(())
     /// ```
     pub fn send_batch_to(&self, messages: &[IoSlice<'_>], to: &Address) -> Result<usize> {
         let target = self.target(to)?;
-        send_all(self, messages, Some(&target.raw)).map_err(|error| error.on(to))
+        send_all(self.as_ref(), messages, Some(&target.raw)).map_err(|error| error.on(to))
     }
 
     /// Receives up to a batch of messages with one system call.
@@ -309,13 +309,15 @@ impl Datagram {
     pub fn recv_batch(&self, batch: &mut Batch) -> Result<usize> {
         let mut refusals = Refusals::of(Operation::Receive);
         loop {
-            batch.receive(self, self.asks_senders())?;
+            batch.receive(self.as_ref(), self.as_ref().asks_senders())?;
             let received = batch.len();
-            batch.entries.retain(|entry| self.admits(entry.credentials.and_then(Credentials::resolve)));
+            batch
+                .entries
+                .retain(|entry| self.as_ref().admits(entry.credentials.and_then(Credentials::resolve)));
             if !batch.is_empty() {
                 return Ok(batch.len());
             }
-            refusals.add(self, received)?;
+            refusals.add(self.as_ref(), received)?;
         }
     }
 }

@@ -1,8 +1,7 @@
 //! Datagrams over Unix domain sockets.
 
 use std::io::{IoSlice, IoSliceMut};
-use std::ops::Deref;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixDatagram;
 use std::sync::OnceLock;
 
@@ -13,6 +12,7 @@ use crate::file_id::FileId;
 use crate::message::{Allow, Outgoing, Received};
 use crate::refusals::Refusals;
 use crate::socket::Socket;
+use crate::socket_methods::{base_methods, blocking_methods, data_methods, fd_traits, peer_methods};
 use crate::sys::{self, RawAddress};
 use crate::{Address, Bind, Connect, Kind, Origin, Policy, ToAddress, diag, packet, reply};
 
@@ -72,7 +72,7 @@ impl Datagram {
     /// let client = Datagram::connect(&path)?;
     /// client.send(b"ping")?;
     /// let (_, from) = server.recv_vec()?;
-    /// assert_eq!(from, client.local_address()?); // an abstract address to reply to
+    /// assert_eq!(from, client.local_addr()?); // an abstract address to reply to
     /// # Ok::<(), stoop::Error>(())
     /// ```
     pub fn connect(address: impl ToAddress) -> Result<Datagram> {
@@ -93,7 +93,7 @@ impl Datagram {
     /// # let path = directory.path().join("app.sock");
     /// let server = Bind::new(&path).datagram()?;
     /// let client = Datagram::unbound()?;
-    /// client.send_to(b"ping", &server.local_address()?)?;
+    /// client.send_to(b"ping", &server.local_addr()?)?;
     /// let (_, from) = server.recv_vec()?;
     /// server.send_to(b"pong", &from)?;
     /// assert_eq!(client.recv(&mut [0; 8])?, 4);
@@ -192,7 +192,7 @@ impl Datagram {
     /// client.connect_to(&path)?;
     /// client.send(b"ping")?;
     ///
-    /// let error = other.send_to(b"x", &client.local_address()?).unwrap_err();
+    /// let error = other.send_to(b"x", &client.local_addr()?).unwrap_err();
     /// assert_eq!(error.kind(), ErrorKind::NotPermitted); // only the server may send to it
     /// # Ok::<(), stoop::Error>(())
     /// ```
@@ -266,7 +266,7 @@ impl Datagram {
     /// client.send_to(b"ping", &Address::path(&path)?)?;
     ///
     /// let (socket, never_bound) = Datagram::pair()?;
-    /// let nowhere = never_bound.local_address()?;
+    /// let nowhere = never_bound.local_addr()?;
     /// let error = client.send_to(b"ping", &nowhere).unwrap_err();
     /// assert_eq!(error.kind(), ErrorKind::InvalidAddress);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -286,7 +286,7 @@ impl Datagram {
     /// the receiver, with our credentials. For a path, this method therefore requires that
     ///
     /// - the message carried the sender's credentials. They are present if [`Bind`] made the
-    ///   socket, and otherwise after [`Socket::set_pass_credentials`]. A user without an id in our
+    ///   socket, and otherwise after [`Datagram::set_pass_credentials`]. A user without an id in our
     ///   user namespace (the overflow user) counts as unknown;
     /// - the path is absolute, and leads to a socket, not to a symbolic link;
     /// - the file belongs to the user who sent the message, or root sent it (K-CRED-15);
@@ -347,10 +347,10 @@ impl Datagram {
 
     /// Replies to a message, with ancillary data (file descriptors, credentials).
     ///
-    /// Performs the checks of [`Datagram::reply`] and sends like [`Socket::send_with`].
+    /// Performs the checks of [`Datagram::reply`] and sends like [`Datagram::send_with`].
     ///
     /// # Errors
-    /// Returns an error if a check of [`Datagram::reply`] fails, or [`Socket::send_with`] would
+    /// Returns an error if a check of [`Datagram::reply`] fails, or [`Datagram::send_with`] would
     /// return one.
     ///
     /// ```
@@ -389,17 +389,17 @@ impl Datagram {
     /// The address is looked up as by [`Datagram::send_to`].
     ///
     /// # Errors
-    /// Returns an error if [`Datagram::send_to`] or [`Socket::send_with`] would return one.
+    /// Returns an error if [`Datagram::send_to`] or [`Datagram::send_with`] would return one.
     ///
     /// ```
     /// use std::os::fd::AsFd;
     /// use stoop::{Allow, Datagram, Outgoing};
     ///
     /// let (server, client) = (Datagram::unbound()?, Datagram::unbound()?);
-    /// let (to, fds) = (server.local_address()?, [client.as_fd()]);
+    /// let (to, fds) = (server.local_addr()?, [client.as_fd()]);
     /// client.send_to_with(b"hello", &to, &Outgoing::new().descriptors(&fds))?;
     /// let (_, received) = server.recv_vec_with(Allow::descriptors(1))?;
-    /// assert_eq!(received.from, client.local_address()?);
+    /// assert_eq!(received.from, client.local_addr()?);
     /// # Ok::<(), stoop::Error>(())
     /// ```
     pub fn send_to_with(&self, message: &[u8], to: &Address, outgoing: &Outgoing<'_>) -> Result<()> {
@@ -454,7 +454,7 @@ impl Datagram {
     /// Receives one message into `buffer` and returns its length and its sender's address.
     ///
     /// The address is unnamed if the sender never bound. To reply, receive with
-    /// [`Datagram::recv_request`], or with [`Socket::recv_with`] and [`Received::origin`].
+    /// [`Datagram::recv_request`], or with [`Datagram::recv_with`] and [`Received::origin`].
     /// Otherwise like [`Datagram::recv`].
     ///
     /// # Errors
@@ -465,10 +465,10 @@ impl Datagram {
     /// use stoop::Datagram;
     ///
     /// let (server, client) = (Datagram::unbound()?, Datagram::unbound()?);
-    /// client.send_to(b"ping", &server.local_address()?)?;
+    /// client.send_to(b"ping", &server.local_addr()?)?;
     /// let mut buffer = [0; 8];
     /// let (len, from) = server.recv_from(&mut buffer)?;
-    /// assert_eq!((&buffer[..len], from), (&b"ping"[..], client.local_address()?));
+    /// assert_eq!((&buffer[..len], from), (&b"ping"[..], client.local_addr()?));
     ///
     /// let (one, other) = Datagram::pair()?; // bound to nothing
     /// one.send(b"ping")?;
@@ -525,7 +525,7 @@ impl Datagram {
     /// client.send(b"ping")?;
     /// let (message, from) = server.recv_request()?;
     /// assert_eq!(message, b"ping");
-    /// assert_eq!(from.address, client.local_address()?);
+    /// assert_eq!(from.address, client.local_addr()?);
     /// let sender = from.credentials.expect("a server's messages carry credentials");
     /// assert_eq!(sender.pid, std::process::id() as i32);
     /// # Ok::<(), stoop::Error>(())
@@ -541,7 +541,7 @@ impl Datagram {
     /// Returns an error if more file descriptors arrived than allowed
     /// ([`ErrorKind::SurplusDescriptors`]), ancillary data was truncated
     /// ([`ErrorKind::ControlTruncated`]), or the call would have to wait
-    /// ([`ErrorKind::WouldBlock`]). See [`Socket::recv_with`].
+    /// ([`ErrorKind::WouldBlock`]). See [`Datagram::recv_with`].
     ///
     /// ```
     /// use std::io::IoSlice;
@@ -678,7 +678,7 @@ impl Datagram {
     /// # let directory = stoop_testkit::tempdir();
     /// # let path = directory.path().join("client.sock");
     /// let client = Datagram::bind(&path)?;
-    /// assert_eq!(client.local_address()?.as_path(), Some(&*path));
+    /// assert_eq!(client.local_addr()?.as_path(), Some(&*path));
     /// assert!(Datagram::bind(&path).unwrap_err().is_in_use());
     /// drop(client);
     /// assert!(!path.exists());
@@ -687,6 +687,11 @@ impl Datagram {
     pub fn bind(address: impl ToAddress) -> Result<Datagram> {
         Bind::new(address).datagram()
     }
+
+    base_methods!();
+    blocking_methods!();
+    peer_methods!();
+    data_methods!();
 }
 
 /// Returns the network namespace that a socket was created in, which never changes (K-NETNS-2).
@@ -695,19 +700,13 @@ fn network_of(socket: &Socket) -> Option<FileId> {
     rustix::fs::fstat(namespace).ok().map(|stat| FileId::of(&stat))
 }
 
-impl Deref for Datagram {
-    type Target = Socket;
-
-    fn deref(&self) -> &Socket {
+impl AsRef<Socket> for Datagram {
+    fn as_ref(&self) -> &Socket {
         &self.socket
     }
 }
 
-impl AsFd for Datagram {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
-    }
-}
+fd_traits!(Datagram);
 
 impl From<Datagram> for OwnedFd {
     /// Converts the socket into its file descriptor.

@@ -662,7 +662,7 @@ impl From<Error> for io::Error {
             ErrorKind::MessageTruncated | ErrorKind::ControlTruncated | ErrorKind::Protocol => {
                 io::ErrorKind::InvalidData
             }
-            _ => io::ErrorKind::Other,
+            _ => error.0.cause.as_ref().map_or(io::ErrorKind::Other, io::Error::kind),
         };
         io::Error::new(kind, error)
     }

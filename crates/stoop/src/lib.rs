@@ -70,8 +70,8 @@
 //! | tokio `UnixListener` and its accept loop | `aio::Listener`, [`serve::Server`] | |
 //! | interprocess `Name` | [`Address`] | a path or an abstract name |
 //! | nix `sendmsg` with `ScmRights` | [`Outgoing::descriptors`] | |
-//! | nix `recvmsg`, `cmsg_space!` | [`Socket::recv_with`], [`Allow`] | sizes the buffers itself |
-//! | nix `PeerCredentials` | [`Socket::peer`] | unknown ids are [`Fact::Unknown`] |
+//! | nix `recvmsg`, `cmsg_space!` | [`Stream::recv_with`], [`Allow`] | sizes the buffers itself |
+//! | nix `PeerCredentials` | [`Stream::peer`] | unknown ids are [`Fact::Unknown`] |
 //!
 //! # What the crate does not do
 //!
@@ -121,6 +121,7 @@ mod seqpacket;
 #[cfg(feature = "tokio")]
 pub mod serve;
 mod socket;
+mod socket_methods;
 mod spin;
 mod stream;
 mod sys;

@@ -2,8 +2,7 @@
 
 use std::io;
 use std::marker::PhantomData;
-use std::ops::Deref;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -11,6 +10,7 @@ use crate::bind::SocketFile;
 use crate::error::{Error, Operation, Result};
 use crate::refusals::Refusals;
 use crate::socket::Socket;
+use crate::socket_methods::{base_methods, blocking_methods, fd_traits};
 use crate::sys::{self, Blocking};
 use crate::{Kind, Policy, Refusal, SeqPacket, Stream};
 
@@ -25,7 +25,9 @@ pub(crate) const PAUSE_AFTER_FAILURE: (Duration, Duration) =
 pub(crate) const QUEUE_MAX: usize = 65_536;
 
 /// A connection that a [`Listener`] can accept: [`Stream`] or [`SeqPacket`].
-pub trait Connected: sealed::Sealed + AsFd + Deref<Target = Socket> + Send + Sync + 'static {
+pub trait Connected:
+    sealed::Sealed + AsRef<Socket> + AsFd + AsRawFd + Into<OwnedFd> + Send + Sync + 'static
+{
     /// The kind of socket.
     const KIND: Kind;
 }
@@ -457,6 +459,9 @@ impl<C: Connected> Listener<C> {
         self.release()
     }
 
+    base_methods!();
+    blocking_methods!();
+
     /// Returns the socket file, which the caller then has to unlink.
     #[cfg(feature = "tokio")]
     pub(crate) fn take_file(&mut self) -> Option<SocketFile> {
@@ -477,19 +482,13 @@ fn accepting(cause: io::Error) -> Error {
     Error::system(Operation::Accept, cause)
 }
 
-impl<C> Deref for Listener<C> {
-    type Target = Socket;
-
-    fn deref(&self) -> &Socket {
+impl<C> AsRef<Socket> for Listener<C> {
+    fn as_ref(&self) -> &Socket {
         &self.socket
     }
 }
 
-impl<C> AsFd for Listener<C> {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
-    }
-}
+fd_traits!(Listener<C>, C: Connected);
 
 impl<C: Connected> From<Listener<C>> for OwnedFd {
     /// Converts the listener into its file descriptor.

@@ -44,7 +44,7 @@ impl Origin {
     /// # let path = directory.path().join("app.sock");
     /// let server = Bind::new(&path).datagram()?;
     /// let client = Datagram::bind(directory.path().join("client.sock"))?;
-    /// client.send_to(b"x", &server.local_address()?)?;
+    /// client.send_to(b"x", &server.local_addr()?)?;
     /// let received = server.recv_with(&mut [IoSliceMut::new(&mut [0; 8])], Allow::NOTHING)?;
     ///
     /// // A reply to a path requires credentials.

@@ -19,7 +19,8 @@ use std::time::{Duration, Instant};
 
 use crate::diag::{Show, Table};
 use crate::error::{Error, ErrorKind, Operation, Result};
-use crate::{Address, Socket};
+use crate::socket::Socket;
+use crate::{Address, Datagram};
 
 /// While no more than this part (1/16) of the buffer is in use, every message is allowed without
 /// reading the table.
@@ -144,8 +145,8 @@ impl SendQuota {
     /// Returns an error if the message would let the receiver, or its user, hold more of the
     /// socket's send buffer than it may ([`ErrorKind::WouldBlock`]), or if the file descriptor is
     /// invalid.
-    pub fn check(&self, socket: &Socket, to: &Address, uid: Option<u32>, bytes: usize) -> Result<()> {
-        match self.ask(socket, to, uid, bytes, Instant::now())? {
+    pub fn check(&self, socket: &Datagram, to: &Address, uid: Option<u32>, bytes: usize) -> Result<()> {
+        match self.ask(socket.as_ref(), to, uid, bytes, Instant::now())? {
             Verdict::Allowed => Ok(()),
             Verdict::Unsure(_) | Verdict::Refused => {
                 let detail = "unread messages of this receiver fill its share of the send buffer";
@@ -293,8 +294,8 @@ mod tests {
     }
 
     fn client(of: &Datagram) -> (Datagram, Address) {
-        let client = Datagram::connect(of.local_address().unwrap()).unwrap();
-        let address = client.local_address().unwrap();
+        let client = Datagram::connect(of.local_addr().unwrap()).unwrap();
+        let address = client.local_addr().unwrap();
         (client, address)
     }
 

@@ -1,13 +1,13 @@
 //! Sequenced packets over Unix domain sockets.
 
 use std::net::Shutdown;
-use std::ops::Deref;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 
 use crate::error::Result;
 use crate::message::{Allow, Received};
 use crate::packet;
 use crate::socket::{Socket, configure};
+use crate::socket_methods::{base_methods, blocking_methods, data_methods, fd_traits, peer_methods};
 use crate::{Connect, Kind, ToAddress, sys};
 
 /// A connected socket that preserves message boundaries (`SOCK_SEQPACKET`).
@@ -16,7 +16,7 @@ use crate::{Connect, Kind, ToAddress, sys};
 /// is visible.
 ///
 /// An empty message looks like the end to a receiver without credentials (K-DGRAM-13).
-/// [`SeqPacket::send`] therefore refuses it; [`Socket::send_with`] sends it.
+/// [`SeqPacket::send`] therefore refuses it; [`SeqPacket::send_with`] sends it.
 ///
 /// ```
 /// use stoop::{Packet, SeqPacket};
@@ -223,7 +223,7 @@ impl SeqPacket {
     /// # Errors
     /// Returns an error if more file descriptors arrived than allowed, ancillary data was
     /// truncated, the peer has closed with unread data, or the call would have to wait. See
-    /// [`Socket::recv_with`] for the kinds.
+    /// [`SeqPacket::recv_with`] for the kinds.
     ///
     /// ```
     /// use std::io::IoSlice;
@@ -275,21 +275,20 @@ impl SeqPacket {
             len => Packet::Message(len),
         })
     }
+
+    base_methods!();
+    blocking_methods!();
+    peer_methods!();
+    data_methods!();
 }
 
-impl Deref for SeqPacket {
-    type Target = Socket;
-
-    fn deref(&self) -> &Socket {
+impl AsRef<Socket> for SeqPacket {
+    fn as_ref(&self) -> &Socket {
         &self.0
     }
 }
 
-impl AsFd for SeqPacket {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
-    }
-}
+fd_traits!(SeqPacket);
 
 impl From<SeqPacket> for OwnedFd {
     fn from(socket: SeqPacket) -> OwnedFd {

@@ -2,12 +2,12 @@
 
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::net::Shutdown;
-use std::ops::Deref;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
 use crate::error::Result;
 use crate::socket::{Socket, configure};
+use crate::socket_methods::{base_methods, blocking_methods, data_methods, fd_traits, peer_methods};
 use crate::{Connect, Kind, ToAddress, sys};
 
 /// A connected byte stream (`SOCK_STREAM`): bytes arrive in order, none are lost, and message
@@ -25,7 +25,7 @@ use crate::{Connect, Kind, ToAddress, sys};
 /// writes.
 ///
 /// If a peer sends file descriptors, a plain read makes the kernel close them (K-FD-7). They do not
-/// leak, but they are lost. [`Socket::recv_with`] receives them.
+/// leak, but they are lost. [`Stream::recv_with`] receives them.
 ///
 /// ```
 /// use std::io::{Read, Write};
@@ -192,15 +192,20 @@ impl Stream {
     pub fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
         sys::receive(self.as_fd(), buffer, libc::MSG_PEEK)
     }
+
+    base_methods!();
+    blocking_methods!();
+    peer_methods!();
+    data_methods!();
 }
 
-impl Deref for Stream {
-    type Target = Socket;
-
-    fn deref(&self) -> &Socket {
+impl AsRef<Socket> for Stream {
+    fn as_ref(&self) -> &Socket {
         &self.0
     }
 }
+
+fd_traits!(Stream);
 
 impl Read for &Stream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
@@ -248,12 +253,6 @@ impl Write for Stream {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
-    }
-}
-
-impl AsFd for Stream {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
     }
 }
 

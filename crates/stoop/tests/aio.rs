@@ -242,7 +242,7 @@ fn there_and_back_to_sockets_that_block() {
     async_test(|| async {
         let (one, other) = Stream::pair().unwrap();
         let one = aio::Stream::try_from(one).unwrap();
-        assert!(one.is_nonblocking().unwrap());
+        assert!(one.as_ref().is_nonblocking().unwrap());
         let mut one = tokio::net::UnixStream::try_from(one).unwrap();
         one.write_all(b"via tokio").await.unwrap();
         let one = aio::Stream::try_from(one).unwrap();

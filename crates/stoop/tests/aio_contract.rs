@@ -10,7 +10,6 @@ mod kinds;
 mod promises;
 
 use std::io::{self, IoSlice, IoSliceMut};
-use std::ops::Deref;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::LazyLock;
 
@@ -39,11 +38,9 @@ fn wait<T>(future: impl Future<Output = T>) -> T {
 /// A socket of the runtime's.
 struct Driven<S: AsFd>(aio::Async<S>);
 
-impl<S: AsFd + Deref<Target = Socket>> Deref for Driven<S> {
-    type Target = Socket;
-
-    fn deref(&self) -> &Socket {
-        &self.0
+impl<S: AsFd + AsRef<Socket>> AsRef<Socket> for Driven<S> {
+    fn as_ref(&self) -> &Socket {
+        self.0.as_ref()
     }
 }
 
@@ -53,7 +50,7 @@ impl<S: AsFd> AsFd for Driven<S> {
     }
 }
 
-impl<S: AsFd + Deref<Target = Socket> + Into<OwnedFd>> From<Driven<S>> for OwnedFd {
+impl<S: AsFd + AsRef<Socket> + Into<OwnedFd>> From<Driven<S>> for OwnedFd {
     fn from(socket: Driven<S>) -> OwnedFd {
         socket.0.into_sync().unwrap().into()
     }

@@ -37,7 +37,7 @@ fn connecting_waits_for_room_and_no_longer_than_told() {
         assert!(!waiting.is_finished());
         listener.accept().await.unwrap();
         let client = waiting.await.unwrap().unwrap();
-        assert_eq!(client.peer_address().unwrap(), Address::path(&path).unwrap(), "it is connected");
+        assert_eq!(client.peer_addr().unwrap(), Address::path(&path).unwrap(), "it is connected");
     });
 }
 
@@ -78,7 +78,7 @@ fn many_attempts_wait_without_threads() {
         });
         for attempt in attempts {
             let client = attempt.await.unwrap().unwrap();
-            client.peer_address().unwrap();
+            client.peer_addr().unwrap();
         }
         serving.await.unwrap();
     });
@@ -217,7 +217,7 @@ fn an_answer_waits_for_the_socket_that_asked_and_for_no_other() {
         let path = dir.path().join("client");
         let server = Bind::new(dir.path().join("server")).datagram_async().await.unwrap();
         let (client, _other, mut count) = full_queue(&path).await;
-        client.send_to(b"question", &server.local_address().unwrap()).await.unwrap();
+        client.send_to(b"question", &server.local_addr().unwrap()).await.unwrap();
         let (_, origin) = server.recv_request().await.unwrap();
 
         // Given up half-way, it has sent nothing.
@@ -246,7 +246,7 @@ fn an_answer_waits_for_the_socket_that_asked_and_for_no_other() {
         // The socket itself closes while its queue is full, without a name.
         drop(successor);
         let (client, other, _) = full_queue(&path).await;
-        client.send_to(b"question", &server.local_address().unwrap()).await.unwrap();
+        client.send_to(b"question", &server.local_addr().unwrap()).await.unwrap();
         let (_, origin) = server.recv_request().await.unwrap();
         let closing = async {
             tokio::time::sleep(Duration::from_millis(50)).await;

@@ -102,14 +102,14 @@ fn datagrams_have_senders_and_the_policy_is_checked() {
     let server = Bind::new(&open).policy(Policy::same_user()).datagram().unwrap();
     let client = Datagram::unbound().unwrap();
     let texts = texts(3);
-    assert_eq!(client.send_batch_to(&slices(&texts), &server.local_address().unwrap()).unwrap(), 3);
+    assert_eq!(client.send_batch_to(&slices(&texts), &server.local_addr().unwrap()).unwrap(), 3);
     assert_eq!(server.recv_batch(&mut batch).unwrap(), 3);
     assert_eq!(received(&batch), texts);
-    assert!(batch.iter().all(|message| message.from() == client.local_address().unwrap()));
+    assert!(batch.iter().all(|message| message.from() == client.local_addr().unwrap()));
 
     let server = Bind::new(&closed).policy(Policy::nobody()).datagram().unwrap();
     server.set_nonblocking(true).unwrap();
-    assert_eq!(client.send_batch_to(&slices(&texts), &server.local_address().unwrap()).unwrap(), 3);
+    assert_eq!(client.send_batch_to(&slices(&texts), &server.local_addr().unwrap()).unwrap(), 3);
     assert!(server.recv_batch(&mut batch).unwrap_err().is_would_block());
     assert_eq!((server.refused(), batch.len()), (3, 0));
 

@@ -57,7 +57,7 @@ fn a_full_backlog_is_waited_for() {
         let client = sleeping(connect(Connect::new(&full.path)));
         full.listener.accept().unwrap();
         let client = client.join().unwrap();
-        assert_eq!(client.peer_address().unwrap().as_path(), Some(&*full.path));
+        assert_eq!(client.peer_addr().unwrap().as_path(), Some(&*full.path));
         assert_eq!(client.write_timeout().unwrap(), None, "the connect's limit is not the stream's");
         talks(client, full.listener.accept().unwrap());
     }

@@ -30,17 +30,8 @@ type Any = Box<dyn AsRef<Socket>>;
 
 /// Two connected sockets of each kind.
 fn pairs() -> [(Any, Any); 3] {
-    struct Of<S>(S);
-    impl<S: std::ops::Deref<Target = Socket>> AsRef<Socket> for Of<S> {
-        fn as_ref(&self) -> &Socket {
-            &self.0
-        }
-    }
-    fn boxed<S>((one, other): (S, S)) -> (Any, Any)
-    where
-        S: std::ops::Deref<Target = Socket> + 'static,
-    {
-        (Box::new(Of(one)), Box::new(Of(other)))
+    fn boxed<S: AsRef<Socket> + 'static>((one, other): (S, S)) -> (Any, Any) {
+        (Box::new(one), Box::new(other))
     }
     [boxed(Stream::pair().unwrap()), boxed(SeqPacket::pair().unwrap()), boxed(Datagram::pair().unwrap())]
 }
@@ -51,13 +42,13 @@ fn for_each_pair(part: impl Fn(&Socket, &Socket)) {
     }
 }
 
-fn send(socket: &Socket, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> Result<usize> {
-    socket.send_with(&[IoSlice::new(bytes)], &Outgoing::new().descriptors(fds))
+fn send(socket: &impl AsRef<Socket>, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> Result<usize> {
+    socket.as_ref().send_with(&[IoSlice::new(bytes)], &Outgoing::new().descriptors(fds))
 }
 
 /// Receives into eight bytes.
-fn receive(socket: &Socket, allow: Allow) -> Result<Received> {
-    socket.recv_with(&mut [IoSliceMut::new(&mut [0; 8])], allow)
+fn receive(socket: &impl AsRef<Socket>, allow: Allow) -> Result<Received> {
+    socket.as_ref().recv_with(&mut [IoSliceMut::new(&mut [0; 8])], allow)
 }
 
 fn null() -> File {
@@ -361,8 +352,8 @@ fn too_many_in_flight_is_an_error_of_its_own() {
     assert_eq!(open_descriptors(), before);
 }
 
-fn receive_now(socket: &Socket) -> Result<Received> {
-    socket.set_nonblocking(true)?;
+fn receive_now(socket: &impl AsRef<Socket>) -> Result<Received> {
+    socket.as_ref().set_nonblocking(true)?;
     receive(socket, Allow::descriptors(DESCRIPTORS_MAX))
 }
 

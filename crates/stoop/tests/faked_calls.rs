@@ -75,10 +75,10 @@ fn an_unwritten_address_is_an_error() {
     let _listener = Bind::new(&path).listen().unwrap();
     let client = Stream::connect(&path).unwrap();
     let client = with_fake(libc::SYS_getsockname, move || {
-        assert!(client.local_address().is_err());
+        assert!(client.local_addr().is_err());
         client
     });
-    with_fake(libc::SYS_getpeername, move || assert!(client.peer_address().is_err()));
+    with_fake(libc::SYS_getpeername, move || assert!(client.peer_addr().is_err()));
 }
 
 #[test]

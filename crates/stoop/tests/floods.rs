@@ -25,7 +25,7 @@ const MANY: usize = 200;
 fn flooded(path: &Path) -> (Datagram, Datagram) {
     let server = Bind::new(path).policy(Policy::nobody()).datagram().unwrap();
     let client = Datagram::connect(path).unwrap();
-    server.connect_to(client.local_address().unwrap()).unwrap();
+    server.connect_to(client.local_addr().unwrap()).unwrap();
     for _ in 0..MANY {
         client.send(b"x").unwrap();
     }

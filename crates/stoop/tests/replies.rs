@@ -36,7 +36,7 @@ fn heard_nothing(bystander: &Datagram) {
 
 /// Sends a request from a client at `dir/client` that stays open.
 fn question(server: &Datagram, dir: &Path, client: &Datagram) -> Origin {
-    client.send_to(b"question", &server.local_address().unwrap()).unwrap();
+    client.send_to(b"question", &server.local_addr().unwrap()).unwrap();
     let (_, origin) = server.recv_request().unwrap();
     assert_eq!(origin, Origin::new(path(dir, "client"), Some(Credentials::own())));
     origin
@@ -67,7 +67,7 @@ fn replies_reach_senders_of_every_kind() {
     deadline(SOON, || {
         let dir = tempdir();
         let server = server(&dir);
-        let at = server.local_address().unwrap();
+        let at = server.local_addr().unwrap();
         let connected = Datagram::bind(path(dir.path(), "connected")).unwrap();
         connected.connect_to(&at).unwrap();
         for client in [
@@ -183,7 +183,7 @@ fn an_unknown_sender_gets_no_reply_at_a_path() {
         server.reply(b"answer", &server.recv_request().unwrap().1).unwrap();
         // An abstract name has nothing to compare.
         let nameless = Datagram::unbound().unwrap();
-        server.reply(b"answer", &Origin::new(nameless.local_address().unwrap(), None)).unwrap();
+        server.reply(b"answer", &Origin::new(nameless.local_addr().unwrap(), None)).unwrap();
         assert_eq!(nameless.recv(&mut [0; 64]).unwrap(), 6);
     });
 }
@@ -194,14 +194,14 @@ fn bound_sockets_pass_credentials_and_plain_receives_ignore_them() {
     deadline(SOON, || {
         let dir = tempdir();
         let server = server(&dir);
-        let client = Datagram::connect(server.local_address().unwrap()).unwrap();
+        let client = Datagram::connect(server.local_addr().unwrap()).unwrap();
         for _ in 0..6 {
             client.send(b"hello").unwrap();
         }
         let mut buffer = [0; 64];
         assert_eq!(server.peek(&mut buffer).unwrap(), 5);
         assert_eq!(server.recv(&mut buffer).unwrap(), 5);
-        assert_eq!(server.recv_from(&mut buffer).unwrap(), (5, client.local_address().unwrap()));
+        assert_eq!(server.recv_from(&mut buffer).unwrap(), (5, client.local_addr().unwrap()));
         assert_eq!(server.recv_vec().unwrap().0, b"hello");
         let mut batch = stoop::Batch::new(1, 64);
         assert_eq!(server.recv_batch(&mut batch).unwrap(), 1);
@@ -243,7 +243,7 @@ struct Asking {
 
 impl Asking {
     fn new(test: &str, kind: &str, server: &Datagram, at: Name) -> Asking {
-        let address = server.local_address().unwrap();
+        let address = server.local_addr().unwrap();
         let server = address.as_path().unwrap().to_str().unwrap();
         let role = Role::new(test, kind).env("SERVER", server).env("AT", &at.to_text());
         Asking { role, at }

@@ -8,6 +8,7 @@ use super::send_ready::{self, Receiver};
 use super::{Async, Datagram};
 use crate::error::{Error, Result};
 use crate::message::{Allow, Outgoing, Received};
+use crate::socket_methods::peer_methods;
 use crate::{Address, Connect, Origin, ToAddress, packet};
 
 /// Several tasks can receive, and several can send, on one socket concurrently. Each message goes
@@ -31,6 +32,8 @@ use crate::{Address, Connect, Origin, ToAddress, packet};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 impl Async<crate::Datagram> {
+    peer_methods!();
+
     /// Creates a client of this address that can receive replies.
     ///
     /// The kernel binds it to an abstract address. See [`Connect::datagram`].
@@ -136,12 +139,12 @@ impl Async<crate::Datagram> {
     /// Sends one message with ancillary data to the connected receiver.
     ///
     /// Waits until the receiver's queue has room. See
-    /// [`Socket::send_with`](crate::Socket::send_with).
+    /// [`Datagram::send_with`](crate::Datagram::send_with).
     ///
     /// # Errors
     /// Returns an error if the receiver has closed, if it refuses file descriptors, if too many of
     /// them are in flight, or if the message is too large. See
-    /// [`Socket::send_with`](crate::Socket::send_with) for the kinds.
+    /// [`Datagram::send_with`](crate::Datagram::send_with) for the kinds.
     ///
     /// # Cancel safety
     /// This method is cancel safe. If dropped before it completes, nothing has been sent.
@@ -243,7 +246,7 @@ impl Async<crate::Datagram> {
     /// ```
     pub async fn reply(&self, message: &[u8], to: &Origin) -> Result<()> {
         let target = self.get_ref().reply_target(to)?;
-        let send = |socket: &crate::Datagram| packet::send(socket, message, Some(&target.raw));
+        let send = |socket: &crate::Datagram| packet::send(socket.as_ref(), message, Some(&target.raw));
         send_ready::send_when_ready(self, Receiver::Held(&target), send)
             .await
             .map_err(|error| error.on(&to.address))
@@ -279,7 +282,8 @@ impl Async<crate::Datagram> {
     pub async fn reply_with(&self, message: &[u8], to: &Origin, outgoing: &Outgoing<'_>) -> Result<()> {
         let target = self.get_ref().reply_target(to)?;
         let buffers = [IoSlice::new(message)];
-        let send = |socket: &crate::Datagram| outgoing.send(socket, &buffers, Some(&target.raw)).map(drop);
+        let send =
+            |socket: &crate::Datagram| outgoing.send(socket.as_ref(), &buffers, Some(&target.raw)).map(drop);
         send_ready::send_when_ready(self, Receiver::Held(&target), send)
             .await
             .map_err(|error| error.on(&to.address))
@@ -357,11 +361,11 @@ impl Async<crate::Datagram> {
     /// Receives one message together with ancillary data.
     ///
     /// `allow` limits which ancillary data is accepted. See
-    /// [`Socket::recv_with`](crate::Socket::recv_with).
+    /// [`Datagram::recv_with`](crate::Datagram::recv_with).
     ///
     /// # Errors
     /// Returns an error if more file descriptors arrive than `allow` accepts, or if the message or
-    /// its control data is truncated. See [`Socket::recv_with`](crate::Socket::recv_with) for the
+    /// its control data is truncated. See [`Datagram::recv_with`](crate::Datagram::recv_with) for the
     /// kinds.
     ///
     /// # Cancel safety

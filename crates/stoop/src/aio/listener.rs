@@ -76,7 +76,7 @@ impl<C: Connected> Async<crate::Listener<C>> {
             }
             // tokio's cooperative budget counts accepted clients only. A flood of refused ones would
             // otherwise keep this task from yielding.
-            if refusals.add(self, 1).is_err() {
+            if refusals.add(self.as_ref(), 1).is_err() {
                 refusals = Refusals::of(Operation::Accept);
                 tokio::task::yield_now().await;
             }
@@ -154,7 +154,7 @@ impl<C: Connected> Async<crate::Listener<C>> {
             if let Arrival::Admitted(client) = self.try_accept_any()? {
                 return Ok(client);
             }
-            refusals.add(self, 1)?;
+            refusals.add(self.as_ref(), 1)?;
         }
     }
 

@@ -8,6 +8,7 @@ use tokio::io::Interest;
 use super::{Async, SeqPacket};
 use crate::error::{Error, Result};
 use crate::message::{Allow, Outgoing, Received};
+use crate::socket_methods::peer_methods;
 use crate::{Connect, Packet, ToAddress};
 
 /// Several tasks can receive, and several can send, on one socket concurrently. Each message goes
@@ -29,6 +30,8 @@ use crate::{Connect, Packet, ToAddress};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 impl Async<crate::SeqPacket> {
+    peer_methods!();
+
     /// Connects to a server.
     ///
     /// Waits indefinitely for room in the server's backlog. Use [`Connect`] to set a timeout.
@@ -132,12 +135,12 @@ impl Async<crate::SeqPacket> {
 
     /// Sends one message together with ancillary data: file descriptors or credentials.
     ///
-    /// See [`Socket::send_with`](crate::Socket::send_with).
+    /// See [`SeqPacket::send_with`](crate::SeqPacket::send_with).
     ///
     /// # Errors
     /// Returns an error if the peer has closed, if it refuses file descriptors, if too many of them
     /// are in flight, or if the message is too large. See
-    /// [`Socket::send_with`](crate::Socket::send_with) for the kinds.
+    /// [`SeqPacket::send_with`](crate::SeqPacket::send_with) for the kinds.
     ///
     /// # Cancel safety
     /// This method is cancel safe. If dropped before it completes, nothing has been sent.
@@ -228,11 +231,11 @@ impl Async<crate::SeqPacket> {
     /// Receives one message together with ancillary data.
     ///
     /// `allow` limits which ancillary data is accepted. See
-    /// [`Socket::recv_with`](crate::Socket::recv_with).
+    /// [`SeqPacket::recv_with`](crate::SeqPacket::recv_with).
     ///
     /// # Errors
     /// Returns an error if more file descriptors arrive than `allow` accepts, or if the message or
-    /// its control data is truncated. See [`Socket::recv_with`](crate::Socket::recv_with) for the
+    /// its control data is truncated. See [`SeqPacket::recv_with`](crate::SeqPacket::recv_with) for the
     /// kinds.
     ///
     /// # Cancel safety

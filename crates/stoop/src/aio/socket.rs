@@ -14,7 +14,6 @@
 
 use std::fmt;
 use std::io;
-use std::ops::Deref;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -27,6 +26,7 @@ use tokio::task::coop;
 
 use crate::error::{Error, Operation, Result};
 use crate::socket::{Socket, configure};
+use crate::socket_methods::base_methods;
 use crate::sys::{Registered, register};
 
 /// How long to wait before another attempt if no file descriptor is free to wait with.
@@ -38,9 +38,8 @@ const MAX_REGISTERED_FOR_WRITES: usize = 16;
 /// A socket driven by tokio: [`aio::Stream`](super::Stream), [`aio::SeqPacket`](super::SeqPacket),
 /// [`aio::Datagram`](super::Datagram) or [`aio::Listener`](super::Listener).
 ///
-/// Dereferences to [`Socket`] for addresses, buffer sizes and peer identity. The socket's timeouts
-/// have no effect here: use [`tokio::time::timeout`]. Do not call [`Socket::set_nonblocking`].
-/// [`Socket::set_spin`] works: a receive that finds nothing then occupies its worker thread for up
+/// The socket's timeouts have no effect here: use [`tokio::time::timeout`]. `set_spin` works: a
+/// receive that finds nothing then occupies its worker thread for up
 /// to that long before the task is parked.
 ///
 /// An accepted socket opens a second file descriptor when it first has to wait for room to send.
@@ -114,11 +113,13 @@ fn unless_blocked<T, E: ReadinessError>(
     }
 }
 
-impl<S: AsFd + Deref<Target = Socket>> Async<S> {
+impl<S: AsFd + AsRef<Socket>> Async<S> {
+    base_methods!();
+
     /// Registers the socket for readable and writable events.
     #[track_caller]
     pub(super) fn registered_duplex(socket: S) -> Result<Async<S>> {
-        socket.set_nonblocking(true)?;
+        socket.as_ref().set_nonblocking(true)?;
         Async::registered_nonblocking(socket)
     }
 
@@ -131,7 +132,7 @@ impl<S: AsFd + Deref<Target = Socket>> Async<S> {
     /// Registers the socket for readable events alone.
     #[track_caller]
     pub(super) fn registered_for_reads(socket: S) -> Result<Async<S>> {
-        socket.set_nonblocking(true)?;
+        socket.as_ref().set_nonblocking(true)?;
         Async::registered(socket, false)
     }
 
@@ -161,7 +162,7 @@ impl<S: AsFd + Deref<Target = Socket>> Async<S> {
 
     /// Registers a connection that this listener has accepted, which is in nonblocking mode
     /// already.
-    pub(super) fn register_accepted<C: AsFd + Deref<Target = Socket>>(&self, client: C) -> Result<Async<C>> {
+    pub(super) fn register_accepted<C: AsFd + AsRef<Socket>>(&self, client: C) -> Result<Async<C>> {
         let few = self
             .connection_count
             .as_ref()
@@ -203,7 +204,7 @@ impl<S: AsFd + Deref<Target = Socket>> Async<S> {
     /// ```
     pub fn into_sync(self) -> Result<S> {
         let socket = self.main.into_inner().into_inner();
-        socket.set_nonblocking(false)?;
+        socket.as_ref().set_nonblocking(false)?;
         Ok(socket)
     }
 
@@ -494,7 +495,7 @@ impl<S: AsFd + Deref<Target = Socket>> Async<S> {
         if let Some(writes) = self.write_registration.get() {
             return Ok(writes);
         }
-        let waiting = |cause| Error::system(Operation::Send, cause).of_kind(self.kind());
+        let waiting = |cause| Error::system(Operation::Send, cause).of_kind(self.as_ref().kind());
         let second = self.as_fd().try_clone_to_owned().map_err(waiting)?;
         let writes = register(second, Interest::WRITABLE).map_err(waiting)?;
         Ok(self.write_registration.get_or_init(|| Box::new(writes)))
@@ -544,11 +545,9 @@ fn wake_later(cx: &Context<'_>) {
     });
 }
 
-impl<S: AsFd + Deref<Target = Socket>> Deref for Async<S> {
-    type Target = Socket;
-
-    fn deref(&self) -> &Socket {
-        self.get_ref()
+impl<S: AsFd + AsRef<Socket>> AsRef<Socket> for Async<S> {
+    fn as_ref(&self) -> &Socket {
+        self.get_ref().as_ref()
     }
 }
 

@@ -102,7 +102,7 @@ impl<P: Deref<Target = Stream>> ReadHalf<P> {
     /// # Errors
     /// Returns an error if more file descriptors arrive than `allow` accepts, if control data is
     /// truncated, or if the peer has reset the connection. See
-    /// [`Socket::recv_with`](crate::Socket::recv_with) for the kinds.
+    /// [`Stream::recv_with`](crate::Stream::recv_with) for the kinds.
     ///
     /// # Cancel safety
     /// This method is cancel safe. If dropped before it completes, nothing has been received.
@@ -141,7 +141,7 @@ impl<P: Deref<Target = Stream>> WriteHalf<P> {
     /// # Errors
     /// Returns an error if the peer has closed, if it refuses file descriptors, if too many of them
     /// are in flight, or if no byte carries them. See
-    /// [`Socket::send_with`](crate::Socket::send_with) for the kinds.
+    /// [`Stream::send_with`](crate::Stream::send_with) for the kinds.
     ///
     /// # Cancel safety
     /// This method is cancel safe. If dropped before it completes, nothing has been sent.

@@ -14,11 +14,14 @@ use super::{Async, Stream};
 use crate::error::{Error, Result};
 use crate::message::{Allow, Outgoing, Received};
 use crate::socket::{configure, retry};
+use crate::socket_methods::peer_methods;
 use crate::sys::{self, ReadResult};
 use crate::{Connect, ToAddress};
 use std::os::fd::AsFd;
 
 impl Async<crate::Stream> {
+    peer_methods!();
+
     /// Connects to a server.
     ///
     /// Waits indefinitely for room in the server's backlog. Use [`Connect`] to set a timeout.
@@ -110,12 +113,12 @@ impl Async<crate::Stream> {
     ///
     /// Waits until the peer's queue has room. Returns the number of bytes sent, which may be fewer
     /// than given. Ancillary data goes with the first byte; after a partial send, send only the
-    /// rest of the bytes. See [`Socket::send_with`](crate::Socket::send_with).
+    /// rest of the bytes. See [`Stream::send_with`](crate::Stream::send_with).
     ///
     /// # Errors
     /// Returns an error if the peer has closed, if it refuses file descriptors, if too many of them
     /// are in flight, or if no byte carries them. See
-    /// [`Socket::send_with`](crate::Socket::send_with) for the kinds.
+    /// [`Stream::send_with`](crate::Stream::send_with) for the kinds.
     ///
     /// # Cancel safety
     /// This method is cancel safe. If dropped before it completes, nothing has been sent.
@@ -148,12 +151,12 @@ impl Async<crate::Stream> {
     /// Receives bytes together with ancillary data.
     ///
     /// `allow` limits which ancillary data is accepted. See
-    /// [`Socket::recv_with`](crate::Socket::recv_with).
+    /// [`Stream::recv_with`](crate::Stream::recv_with).
     ///
     /// # Errors
     /// Returns an error if more file descriptors arrive than `allow` accepts, if control data is
     /// truncated, or if the peer has reset the connection. See
-    /// [`Socket::recv_with`](crate::Socket::recv_with) for the kinds.
+    /// [`Stream::recv_with`](crate::Stream::recv_with) for the kinds.
     ///
     /// # Cancel safety
     /// This method is cancel safe. If dropped before it completes, nothing has been received.
@@ -407,7 +410,7 @@ impl Async<crate::Stream> {
     }
 
     fn receive(&self, buffer: &mut ReadBuf<'_>) -> io::Result<ReadResult> {
-        retry(|| self.spin().wait(|flags| sys::receive_into(self.as_fd(), buffer, flags)))
+        retry(|| self.as_ref().spin().wait(|flags| sys::receive_into(self.as_fd(), buffer, flags)))
     }
 
     /// Returns whether a short read has emptied the socket's queue.
@@ -423,7 +426,7 @@ impl Async<crate::Stream> {
         short
             && !piece.had_control
             && self.main.try_io(Interest::PRIORITY, |_| Ok(())).is_err()
-            && self.spin().budget().is_zero()
+            && self.as_ref().spin().budget().is_zero()
     }
 }
 

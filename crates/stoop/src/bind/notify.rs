@@ -133,7 +133,7 @@ impl Notifier {
     /// Returns an error only if the file descriptor is invalid.
     pub fn set_wait(&self, wait: Duration) -> Result<()> {
         self.socket.set_nonblocking(wait.is_zero())?;
-        self.socket.set_write_timeout(Some(wait))
+        self.socket.set_write_timeout((!wait.is_zero()).then_some(wait))
     }
 
     /// Signals that the service has started, or has finished reloading (`READY=1`).

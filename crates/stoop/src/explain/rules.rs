@@ -497,7 +497,7 @@ mod tests {
         let path = directory.path().join("app.sock");
         let receiver = Bind::new(&path).datagram().unwrap();
         let partner = crate::Datagram::unbound().unwrap();
-        receiver.connect_to(partner.local_address().unwrap()).unwrap();
+        receiver.connect_to(partner.local_addr().unwrap()).unwrap();
         let elsewhere = crate::Datagram::connect(&path).unwrap_err();
         assert!(why(elsewhere).starts_with("the receiver is connected to another peer"));
     }

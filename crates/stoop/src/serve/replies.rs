@@ -106,7 +106,7 @@ impl Replies {
         // A sender without an address has no queue either: the send itself returns the right
         // error.
         if !to.address.is_unnamed() {
-            match self.quota.ask(socket, to.address, to.uid, message.len(), since)? {
+            match self.quota.ask(socket.as_ref(), to.address, to.uid, message.len(), since)? {
                 Verdict::Allowed => {}
                 Verdict::Unsure(until) => return Ok(Sent::Unsure(until)),
                 Verdict::Refused => return Ok(Sent::OverQuota),
@@ -114,9 +114,8 @@ impl Replies {
         }
         let sent = match to.receiver {
             Receiver::At(address) => socket.try_send_to(message, address),
-            Receiver::Held(target) => {
-                packet::send(socket, message, Some(&target.raw)).map_err(|error| error.on(to.address))
-            }
+            Receiver::Held(target) => packet::send(socket.as_ref(), message, Some(&target.raw))
+                .map_err(|error| error.on(to.address)),
         };
         match sent {
             Err(error) if error.is_would_block() => return Ok(Sent::Full),

@@ -385,7 +385,7 @@ impl<C: Connected> Server<C> {
         F: Future<Output = ()> + Send + 'static,
     {
         let with_peer = |client: Async<C>| {
-            let peer = client.peer();
+            let peer = client.as_ref().peer();
             handler(client, peer)
         };
         self.run_without_peer(with_peer, shutdown).await
@@ -394,7 +394,7 @@ impl<C: Connected> Server<C> {
     /// Serves like [`Server::run`], for handlers that do not need the peer's credentials.
     ///
     /// This saves four system calls per connection. A handler can still call
-    /// [`Socket::peer`](crate::Socket::peer).
+    /// [`Stream::peer`](crate::Stream::peer).
     ///
     /// # Errors
     /// Returns an error if the listener is broken, after draining.

@@ -2,7 +2,6 @@
 //! depends on the kind.
 
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
-use std::ops::Deref;
 use std::os::fd::{AsFd, OwnedFd};
 
 use stoop::{
@@ -10,9 +9,9 @@ use stoop::{
     Stream,
 };
 
-pub trait Contract: Deref<Target = Socket> + AsFd + Into<OwnedFd> + Sized + Send + 'static {
+pub trait Contract: AsRef<Socket> + AsFd + Into<OwnedFd> + Sized + Send + 'static {
     const KIND: Kind;
-    type Server: Deref<Target = Socket> + Send + 'static;
+    type Server: AsRef<Socket> + Send + 'static;
 
     fn pair() -> Result<(Self, Self)>;
     fn serve(bind: &Bind) -> Result<Self::Server>;
@@ -25,11 +24,11 @@ pub trait Contract: Deref<Target = Socket> + AsFd + Into<OwnedFd> + Sized + Send
     fn get(&self, len: usize) -> io::Result<Vec<u8>>;
 
     fn put_with(&self, buffers: &[IoSlice<'_>], outgoing: &Outgoing<'_>) -> Result<usize> {
-        self.send_with(buffers, outgoing)
+        self.as_ref().send_with(buffers, outgoing)
     }
 
     fn get_with(&self, buffers: &mut [IoSliceMut<'_>], allow: Allow) -> Result<Received> {
-        self.recv_with(buffers, allow)
+        self.as_ref().recv_with(buffers, allow)
     }
 }
 

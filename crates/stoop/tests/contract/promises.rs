@@ -3,7 +3,6 @@
 
 use std::fs::File;
 use std::io::{self, IoSlice, IoSliceMut, Read};
-use std::ops::Deref;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::path::PathBuf;
@@ -113,8 +112,8 @@ pub fn everywhere_a_name_can_be<C: Contract>() {
         assert_eq!(client.get(4).unwrap(), b"back", "{address}");
         let known = address.as_path().is_none_or(|path| path.as_os_str().len() <= 108);
         if known {
-            assert_eq!(server.local_address().unwrap(), address);
-            assert_eq!(client.peer_address().unwrap(), address);
+            assert_eq!(server.as_ref().local_addr().unwrap(), address);
+            assert_eq!(client.as_ref().peer_addr().unwrap(), address);
         }
         drop((server, client, end));
         let gone = C::reach(&Connect::new(&address)).err().unwrap();
@@ -129,7 +128,7 @@ pub fn large_payloads<C: Contract>() {
     let limit = match C::KIND {
         Kind::Stream => 4 << 20,
         // The most that one message can have (K-DGRAM-6).
-        _ => client.send_buffer_bytes().unwrap() - 32,
+        _ => client.as_ref().send_buffer_bytes().unwrap() - 32,
     };
     let payload: Vec<u8> = (0..limit).map(|at| (at * 7 % 251) as u8).collect();
     let expected = payload.clone();
@@ -146,21 +145,27 @@ pub fn large_payloads<C: Contract>() {
 
 pub fn waiting_ends_with_the_timeout<C: Contract>() {
     let (one, other) = C::pair().unwrap();
-    assert_eq!(one.read_timeout().unwrap(), None);
+    assert_eq!(one.as_ref().read_timeout().unwrap(), None);
     for wait in [Duration::from_nanos(1), Duration::from_millis(30)] {
-        one.set_read_timeout(Some(wait)).unwrap();
-        assert!(one.read_timeout().unwrap().is_some());
+        one.as_ref().set_read_timeout(Some(wait)).unwrap();
+        assert!(one.as_ref().read_timeout().unwrap().is_some());
         assert!(would_block(&one.get(1).unwrap_err()));
     }
-    one.set_write_timeout(Some(Duration::from_millis(30))).unwrap();
+    for zero in [
+        one.as_ref().set_read_timeout(Some(Duration::ZERO)),
+        one.as_ref().set_write_timeout(Some(Duration::ZERO)),
+    ] {
+        assert_eq!(io::Error::from(zero.unwrap_err()).kind(), io::ErrorKind::InvalidInput);
+    }
+    one.as_ref().set_write_timeout(Some(Duration::from_millis(30))).unwrap();
     let full = loop {
         if let Err(error) = one.put(&[0; 4096]) {
             break error;
         }
     };
     assert!(would_block(&full), "{full}");
-    assert!(other.unread_bytes().unwrap() > 0);
-    assert!(one.unsent_bytes().unwrap() > 0);
+    assert!(other.as_ref().unread_bytes().unwrap() > 0);
+    assert!(one.as_ref().unsent_bytes().unwrap() > 0);
     other.put(b"x").unwrap();
     assert_eq!(one.get(1).unwrap(), b"x");
 }
@@ -168,9 +173,9 @@ pub fn waiting_ends_with_the_timeout<C: Contract>() {
 pub fn nothing_waits_when_nonblocking<C: Contract>() {
     let dir = tempdir();
     let Meeting { server: _server, client, end } = meeting::<C>(&dir);
-    assert!(!end.is_nonblocking().unwrap());
-    end.set_nonblocking(true).unwrap();
-    assert!(end.is_nonblocking().unwrap());
+    assert!(!end.as_ref().is_nonblocking().unwrap());
+    end.as_ref().set_nonblocking(true).unwrap();
+    assert!(end.as_ref().is_nonblocking().unwrap());
     assert!(would_block(&end.get(1).unwrap_err()));
     client.put(b"now").unwrap();
     assert_eq!(end.get(3).unwrap(), b"now");
@@ -179,7 +184,7 @@ pub fn nothing_waits_when_nonblocking<C: Contract>() {
 
 pub fn room_comes_back<C: Contract>() {
     let (one, other) = C::pair().unwrap();
-    one.set_nonblocking(true).unwrap();
+    one.as_ref().set_nonblocking(true).unwrap();
     let mut sent = 0;
     while one.put(&[7; 100]).is_ok() {
         sent += 1;
@@ -187,7 +192,7 @@ pub fn room_comes_back<C: Contract>() {
     for _ in 0..sent {
         assert_eq!(other.get(100).unwrap(), [7; 100]);
     }
-    other.set_nonblocking(true).unwrap();
+    other.as_ref().set_nonblocking(true).unwrap();
     // A stream may have taken a part of the message that failed.
     while other.get(1).is_ok() {}
     one.put(b"again").unwrap();
@@ -240,11 +245,11 @@ pub fn credentials_of_the_sender<C: Contract>() {
     let Meeting { server: _server, client, end } = meeting::<C>(&dir);
     let receive = || end.get_with(&mut [IoSliceMut::new(&mut [0; 5])], Allow::NOTHING).unwrap();
     // What is bound for datagrams has them from the beginning, to answer its senders.
-    end.set_pass_credentials(false).unwrap();
+    end.as_ref().set_pass_credentials(false).unwrap();
     client.put(b"early").unwrap();
     assert_eq!(receive().credentials, None, "not asked for");
     client.put(b"early").unwrap();
-    end.set_pass_credentials(true).unwrap();
+    end.as_ref().set_pass_credentials(true).unwrap();
     assert_eq!(receive().credentials, None, "sent before it was asked for, so nobody knows");
     client.put(b"named").unwrap();
     assert_eq!(receive().credentials, Some(stoop::Credentials::own()));
@@ -254,7 +259,7 @@ pub fn identity_of_the_peer<C: Contract>() {
     let dir = tempdir();
     let Meeting { server: _server, client, end } = meeting::<C>(&dir);
     for socket in [&client, &end] {
-        let peer = socket.peer();
+        let peer = socket.as_ref().peer();
         if C::KIND == Kind::Datagram {
             assert_eq!((&peer.pid, &peer.uid, &peer.gid), (&Fact::Unknown, &Fact::Unknown, &Fact::Unknown));
             assert_eq!(peer.has_ended(), None);
@@ -307,7 +312,7 @@ pub fn missing_servers<C: Contract>() {
     for other in Kind::ALL.into_iter().filter(|&kind| kind != C::KIND) {
         let address = path_in(&dir, other.word());
         let bind = Bind::new(&address);
-        let _server: Box<dyn Deref<Target = Socket>> = match other {
+        let _server: Box<dyn AsRef<Socket>> = match other {
             Kind::Stream => Box::new(bind.listen().unwrap()),
             Kind::SeqPacket => Box::new(bind.listen_seqpacket().unwrap()),
             _ => Box::new(bind.datagram().unwrap()),
@@ -347,7 +352,11 @@ pub fn relative_path<C: Contract>(test: &str) {
     let end = C::meet(&server, &client);
     client.put(b"far").unwrap();
     assert_eq!(end.get(3).unwrap(), b"far");
-    assert_eq!(client.peer_address().unwrap(), path_in(&dir, "socket"), "made absolute for others to see");
+    assert_eq!(
+        client.as_ref().peer_addr().unwrap(),
+        path_in(&dir, "socket"),
+        "made absolute for others to see"
+    );
     drop(server);
     assert!(!dir.path().join("socket").exists(), "removed from where it was made");
 }

@@ -80,7 +80,7 @@ pub(super) fn datagrams(sandbox: &Sandbox, transcript: &mut Transcript) -> Resul
         heard == sent,
         &format!("message boundaries are kept, even of the empty message: {heard:?}"),
     )?;
-    let own = client.local_address()?;
+    let own = client.local_addr()?;
     transcript.check(
         own.as_abstract().is_some(),
         &format!("replies reach the client at an address that the kernel chose: {own}"),

@@ -32,12 +32,12 @@ pub(super) enum ReceiveResult {
 
 impl ClientConnection {
     pub(super) fn stream(stream: Stream) -> stoop::Result<ClientConnection> {
-        prepare(&stream)?;
+        prepare(stream.as_ref())?;
         Ok(ClientConnection::Stream(stream))
     }
 
     pub(super) fn seqpacket(socket: SeqPacket) -> stoop::Result<ClientConnection> {
-        prepare(&socket)?;
+        prepare(socket.as_ref())?;
         Ok(ClientConnection::SeqPacket(socket))
     }
 
@@ -45,10 +45,10 @@ impl ClientConnection {
     pub(super) fn receive(&self, allow: Allow) -> ReceiveResult {
         match self {
             ClientConnection::Stream(stream) => {
-                receive(stream, Ok(PIECE_BYTES), |buffer| stream.recv_with(&mut [buffer], allow))
+                receive(stream.as_ref(), Ok(PIECE_BYTES), |buffer| stream.recv_with(&mut [buffer], allow))
             }
             ClientConnection::SeqPacket(socket) => {
-                receive(socket, socket.next_len(), |buffer| socket.recv_with(&mut [buffer], allow))
+                receive(socket.as_ref(), socket.next_len(), |buffer| socket.recv_with(&mut [buffer], allow))
             }
         }
     }
@@ -63,7 +63,7 @@ fn prepare(socket: &Socket) -> stoop::Result<()> {
 
 /// Receives one datagram from an allowed sender.
 pub(super) fn datagram(socket: &Datagram, allow: Allow) -> ReceiveResult {
-    receive(socket, socket.next_len(), |buffer| socket.recv_with(&mut [buffer], allow))
+    receive(socket.as_ref(), socket.next_len(), |buffer| socket.recv_with(&mut [buffer], allow))
 }
 
 /// Receives one message. `room` returns the size of the next message, and `take` receives it.

@@ -38,15 +38,15 @@ pub(crate) fn run(flags: &Send) -> Outcome {
     {
         Connection::Stream(stream) => outgoing.over_stream(&stream)?,
         Connection::SeqPacket(socket) => {
-            outgoing.whole(&socket, |bytes| socket.send(bytes))?;
-            outgoing.answered(&socket, || socket.recv_vec_with(Allow::NOTHING))?;
+            outgoing.whole(socket.as_ref(), |bytes| socket.send(bytes))?;
+            outgoing.answered(socket.as_ref(), || socket.recv_vec_with(Allow::NOTHING))?;
         }
         Connection::Datagram(socket) => {
             if flags.reply {
                 socket.set_pass_credentials(true)?;
             }
-            outgoing.whole(&socket, |bytes| socket.send(bytes))?;
-            outgoing.answered(&socket, || socket.recv_vec_with(Allow::NOTHING))?;
+            outgoing.whole(socket.as_ref(), |bytes| socket.send(bytes))?;
+            outgoing.answered(socket.as_ref(), || socket.recv_vec_with(Allow::NOTHING))?;
         }
     }
     Ok(Exit::Done)

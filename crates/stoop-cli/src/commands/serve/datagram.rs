@@ -233,7 +233,7 @@ impl Receivers {
         if !address.is_unnamed() {
             self.quota.check(socket, address, uid, answer.len())?;
         }
-        send_growing(socket, answer.len(), || socket.reply(answer, to))?;
+        send_growing(socket.as_ref(), answer.len(), || socket.reply(answer, to))?;
         self.quota.record(address, uid, answer.len());
         Ok(())
     }
@@ -288,8 +288,8 @@ mod tests {
             let server = server();
             let mut receivers = Receivers::default();
             let client = || {
-                let client = Datagram::connect(server.local_address().unwrap()).unwrap();
-                let address = client.local_address().unwrap();
+                let client = Datagram::connect(server.local_addr().unwrap()).unwrap();
+                let address = client.local_addr().unwrap();
                 (client, from(address))
             };
             let deaf: Vec<_> = (0..10).map(|_| client()).collect();

@@ -119,7 +119,7 @@ impl ServerSocket {
     fn server(&self) -> (&stoop::Socket, Option<&stoop::SocketFile>) {
         match &self.server {
             Inner::Connections(server) => (server.socket(), server.file()),
-            Inner::Datagrams(datagrams) => (datagrams.socket(), datagrams.file()),
+            Inner::Datagrams(datagrams) => (datagrams.socket().as_ref(), datagrams.file()),
         }
     }
 
@@ -130,9 +130,9 @@ impl ServerSocket {
         // The kernel reports the name given to bind, which a takeover has changed since.
         let address = match file.map(|file| stoop::Address::path(file.path())) {
             Some(Ok(address)) => Text::from(&address),
-            _ => socket
-                .local_address()
-                .map_or(Text("an inherited socket".into()), |address| Text::from(&address)),
+            _ => {
+                socket.local_addr().map_or(Text("an inherited socket".into()), |address| Text::from(&address))
+            }
         };
         Event::Listening {
             address,

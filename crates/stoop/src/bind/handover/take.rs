@@ -306,7 +306,7 @@ impl Sockets {
         // A path too long for `sun_path` is known from the file.
         let address = match file.as_ref().map(|file| Address::path(file.path())) {
             Some(Ok(address)) => address,
-            _ => socket.local_address()?,
+            _ => socket.local_addr()?,
         };
         let policy = Policy::default_at(&address);
         enable_sender_credentials(&socket)?;

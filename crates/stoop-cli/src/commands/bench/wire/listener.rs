@@ -99,6 +99,6 @@ impl Dialer {
 }
 
 fn seqpacket(socket: SeqPacket) -> Result<Box<dyn Wire>> {
-    patient(&socket)?;
+    patient(socket.as_ref())?;
     Ok(Box::new(socket))
 }

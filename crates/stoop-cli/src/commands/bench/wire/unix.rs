@@ -61,12 +61,12 @@ pub(super) fn open(transport: Transport, ends: Ends, size: usize) -> Result<Box<
     Ok(match transport {
         Transport::SeqPacket => {
             let socket = SeqPacket::from_descriptor(descriptor)?;
-            roomy(&socket, size)?;
+            roomy(socket.as_ref(), size)?;
             Box::new(socket)
         }
         Transport::Datagram => {
             let socket = Datagram::from_descriptor(descriptor)?;
-            roomy(&socket, size)?;
+            roomy(socket.as_ref(), size)?;
             Box::new(socket)
         }
         Transport::Framed => Box::new(Framed::new(Stream::from_descriptor(descriptor)?)?),
@@ -76,7 +76,7 @@ pub(super) fn open(transport: Transport, ends: Ends, size: usize) -> Result<Box<
 
 /// Creates a plain stream, or one that spins before it sleeps.
 pub(super) fn stream(transport: Transport, stream: Stream) -> Result<Box<dyn Wire>> {
-    patient(&stream)?;
+    patient(stream.as_ref())?;
     if transport == Transport::Spin {
         stream.set_spin(SPIN);
     }
@@ -114,7 +114,7 @@ impl Wire for Stream {
     }
 
     fn socket(&self) -> Option<&Socket> {
-        Some(self)
+        Some(self.as_ref())
     }
 }
 
@@ -135,7 +135,7 @@ impl Wire for SeqPacket {
     }
 
     fn socket(&self) -> Option<&Socket> {
-        Some(self)
+        Some(self.as_ref())
     }
 }
 
@@ -154,7 +154,7 @@ impl Wire for Datagram {
     }
 
     fn socket(&self) -> Option<&Socket> {
-        Some(self)
+        Some(self.as_ref())
     }
 }
 
@@ -166,7 +166,7 @@ struct Framed {
 
 impl Framed {
     fn new(stream: Stream) -> Result<Framed> {
-        patient(&stream)?;
+        patient(stream.as_ref())?;
         let writer = FrameWriter::new(stream.try_clone()?, Native);
         Ok(Framed { reader: FrameReader::new(stream, Native), writer })
     }

@@ -1,0 +1,653 @@
+//! The inherent methods that the public sockets share, defined once.
+//!
+//! Each macro expands inside an `impl` of a type that implements `AsRef<Socket>`: of
+//! [`Socket`](crate::Socket) itself, and of the types around it.
+
+/// Defines the methods of every socket, blocking or driven by a reactor.
+macro_rules! base_methods {
+    () => {
+        /// Returns the address this socket is bound to.
+        ///
+        /// The kernel keeps the address as it was passed to `bind`. A later rename of the socket
+        /// file does not show (K-NAME-1).
+        ///
+        /// # Errors
+        /// Returns an error only if the file descriptor is invalid.
+        ///
+        /// ```
+        /// use stoop::Datagram;
+        ///
+        /// let socket = Datagram::unbound()?;
+        /// assert!(socket.local_addr()?.as_abstract().is_some()); // assigned by the kernel
+        /// let (one, _other) = Datagram::pair()?;
+        /// assert!(one.local_addr()?.is_unnamed());
+        /// # Ok::<(), stoop::Error>(())
+        /// ```
+        pub fn local_addr(&self) -> $crate::Result<$crate::Address> {
+            let socket = AsRef::<$crate::Socket>::as_ref(self);
+            Ok($crate::sys::local_address(::std::os::fd::AsFd::as_fd(socket))
+                .map_err($crate::socket::configure)?
+                .to_address())
+        }
+
+        /// Returns and clears the pending error of the socket (`SO_ERROR`), if there is one.
+        ///
+        /// # Errors
+        /// Returns an error only if the file descriptor is invalid.
+        ///
+        /// ```
+        /// use std::io::Write;
+        ///
+        /// let (one, mut other) = stoop::Stream::pair()?;
+        /// other.write_all(b"never read")?;
+        /// drop(one); // with unread data: the connection is reset
+        /// let pending = other.take_error()?.expect("a pending error");
+        /// assert_eq!(pending.kind(), std::io::ErrorKind::ConnectionReset);
+        /// assert!(other.take_error()?.is_none()); // cleared
+        /// # Ok::<(), Box<dyn std::error::Error>>(())
+        /// ```
+        pub fn take_error(&self) -> $crate::Result<Option<::std::io::Error>> {
+            let socket = AsRef::<$crate::Socket>::as_ref(self);
+            $crate::sys::take_error(::std::os::fd::AsFd::as_fd(socket)).map_err($crate::socket::configure)
+        }
+
+        /// Sets whether each received message carries its sender's
+        /// [`Credentials`](crate::Credentials) (`SO_PASSCRED`).
+        ///
+        /// Off by default. Messages that were sent before this was turned on arrive without
+        /// credentials (K-CRED-8). Sockets accepted from a listener inherit the setting. An unbound
+        /// socket gets an abstract name when it first sends (K-DGRAM-2).
+        ///
+        /// # Errors
+        /// Returns an error only if the file descriptor is invalid.
+        ///
+        /// ```
+        /// use stoop::{Allow, Datagram};
+        ///
+        /// let (one, other) = Datagram::pair()?;
+        /// one.send(b"early")?;
+        /// other.set_pass_credentials(true)?;
+        /// one.send(b"late")?;
+        ///
+        /// let (_, early) = other.recv_vec_with(Allow::NOTHING)?;
+        /// assert_eq!(early.credentials, None); // sent before
+        /// let (_, late) = other.recv_vec_with(Allow::NOTHING)?;
+        /// assert_eq!(late.credentials.map(|sender| sender.pid), Some(std::process::id() as i32));
+        /// # Ok::<(), stoop::Error>(())
+        /// ```
+        pub fn set_pass_credentials(&self, on: bool) -> $crate::Result<()> {
+            let socket = AsRef::<$crate::Socket>::as_ref(self);
+            $crate::sys::set_pass_credentials(::std::os::fd::AsFd::as_fd(socket), on)
+                .map_err($crate::socket::configure)
+        }
+
+        /// Sets whether each received message carries a pidfd of its sender (`SO_PASSPIDFD`).
+        ///
+        /// Off by default. Requires Linux 6.5.
+        ///
+        /// # Errors
+        /// Returns an error if the kernel is older
+        /// ([`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported)).
+        ///
+        /// ```
+        /// use stoop::{Allow, Datagram};
+        ///
+        /// let (one, other) = Datagram::pair()?;
+        /// match other.set_pass_pidfd(true) {
+        ///     Err(error) if error.is_unsupported() => return Ok(()), // before Linux 6.5
+        ///     set => set?,
+        /// }
+        /// one.send(b"hello")?;
+        /// let (_, received) = other.recv_vec_with(Allow::NOTHING)?; // which a pidfd does not need
+        /// assert!(received.pidfd.is_some());
+        /// # Ok::<(), stoop::Error>(())
+        /// ```
+        pub fn set_pass_pidfd(&self, on: bool) -> $crate::Result<()> {
+            let socket = AsRef::<$crate::Socket>::as_ref(self);
+            $crate::sys::set_pass_pidfd(::std::os::fd::AsFd::as_fd(socket), on)
+                .map_err($crate::socket::configure)
+        }
+
+        /// Sets whether each received message carries its sender's security label (`SO_PASSSEC`).
+        ///
+        /// Off by default. A label is present only if a security module provides one.
+        ///
+        /// # Errors
+        /// Returns an error only if the file descriptor is invalid.
+        pub fn set_pass_label(&self, on: bool) -> $crate::Result<()> {
+            let socket = AsRef::<$crate::Socket>::as_ref(self);
+            $crate::sys::set_pass_label(::std::os::fd::AsFd::as_fd(socket), on)
+                .map_err($crate::socket::configure)
+        }
+
+        /// Sets whether the kernel accepts file descriptors for this socket at all
+        /// (`SO_PASSRIGHTS`).
+        ///
+        /// On by default. When off, a peer that sends file descriptors gets `EPERM`; plain bytes
+        /// still pass (K-FD-15). Accepted sockets inherit the setting. Requires Linux 6.16. On
+        /// older kernels, file descriptors that the receiver did not ask for are closed on arrival.
+        ///
+        /// # Errors
+        /// Returns an error if the kernel is older
+        /// ([`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported)).
+        ///
+        /// ```
+        /// use std::io::IoSlice;
+        /// use std::os::fd::AsFd;
+        /// use stoop::{ErrorKind, Outgoing, Stream};
+        ///
+        /// let (one, other) = Stream::pair()?;
+        /// match other.set_pass_descriptors(false) {
+        ///     Err(error) if error.is_unsupported() => return Ok(()), // before Linux 6.16
+        ///     set => set?,
+        /// }
+        /// let fds = [one.as_fd()];
+        /// let sent = one.send_with(&[IoSlice::new(b"x")], &Outgoing::new().descriptors(&fds));
+        /// assert_eq!(sent.unwrap_err().kind(), ErrorKind::NotPermitted);
+        /// # Ok::<(), stoop::Error>(())
+        /// ```
+        pub fn set_pass_descriptors(&self, on: bool) -> $crate::Result<()> {
+            let socket = AsRef::<$crate::Socket>::as_ref(self);
+            $crate::sys::set_pass_descriptors(::std::os::fd::AsFd::as_fd(socket), on)
+                .map_err($crate::socket::configure)
+        }
+
+        /// Sets how long a blocking receive, or on a listener an accept, polls before it sleeps.
+        ///
+        /// Zero (the default) turns polling off. A budget above [`SPIN_MAX`](crate::SPIN_MAX) is
+        /// lowered to it.
+        ///
+        /// Between two processors an answer often arrives sooner than a sleeping process can be
+        /// woken. A budget of 20 µs has been measured to make a small round trip ten times as fast,
+        /// for less processor time. The socket measures whether polling succeeds, and almost stops
+        /// polling while it does not. An idle socket costs nothing: it polls once, then sleeps. On
+        /// a nonblocking socket the budget only wastes time.
+        ///
+        /// ```
+        /// use std::io::{Read, Write};
+        /// use std::time::Duration;
+        ///
+        /// let (mut one, mut other) = stoop::Stream::pair()?;
+        /// one.set_spin(Duration::from_micros(20));
+        /// let server = std::thread::spawn(move || {
+        ///     let mut request = [0; 4];
+        ///     other.read_exact(&mut request)?;
+        ///     other.write_all(b"pong")
+        /// });
+        /// one.write_all(b"ping")?;
+        /// let mut reply = [0; 4];
+        /// one.read_exact(&mut reply)?; // polls for up to 20 µs, then sleeps
+        /// assert_eq!(&reply, b"pong");
+        /// # server.join().unwrap()?;
+        /// # Ok::<(), Box<dyn std::error::Error>>(())
+        /// ```
+        pub fn set_spin(&self, budget: ::std::time::Duration) {
+            let socket = AsRef::<$crate::Socket>::as_ref(self);
+            socket.spin().set_budget(budget);
+        }
+    };
+}
+
+/// Defines the methods of every socket that blocks.
+macro_rules! blocking_methods {
+    () => {
+        /// Moves the socket into or out of nonblocking mode (`O_NONBLOCK`).
+        ///
+        /// In nonblocking mode, calls that would have to wait return
+        /// [`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock). By default a socket blocks. The
+        /// mode belongs to the socket, so it also applies to duplicated file descriptors.
+        ///
+        /// # Errors
+        /// Returns an error only if the file descriptor is invalid.
+        ///
+        /// ```
+        /// use stoop::SeqPacket;
+        ///
+        /// let (one, _other) = SeqPacket::pair()?;
+        /// let twin = one.try_clone()?;
+        /// one.set_nonblocking(true)?;
+        /// assert!(twin.is_nonblocking()?); // the mode belongs to the socket
+        /// assert!(twin.recv(&mut [0; 8]).unwrap_err().is_would_block());
+        /// # Ok::<(), stoop::Error>(())
+        /// ```
+        pub fn set_nonblocking(&self, on: bool) -> $crate::Result<()> {
+            let socket = AsRef::<$crate::Socket>::as_ref(self);
+            rustix::io::ioctl_fionbio(socket, on).map_err(|errno| $crate::socket::configure(errno.into()))
+        }
+
+        /// Returns whether the socket is in nonblocking mode.
+        ///
+        /// The mode may have been set through another file descriptor of the same socket.
+        ///
+        /// # Errors
+        /// Returns an error only if the file descriptor is invalid.
+        pub fn is_nonblocking(&self) -> $crate::Result<bool> {
+            let socket = AsRef::<$crate::Socket>::as_ref(self);
+            let flags =
+                rustix::fs::fcntl_getfl(socket).map_err(|errno| $crate::socket::configure(errno.into()))?;
+            Ok(flags.contains(rustix::fs::OFlags::NONBLOCK))
+        }
+
+        /// Sets the read timeout (`SO_RCVTIMEO`).
+        ///
+        /// If a receive, or on a listener an accept, waits longer than this, it returns
+        /// [`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock). If `None` (the default), it
+        /// blocks indefinitely.
+        ///
+        /// # Errors
+        /// Returns an error only if the file descriptor is invalid.
+        ///
+        /// ```
+        /// use std::time::Duration;
+        ///
+        /// let (one, other) = stoop::SeqPacket::pair()?;
+        /// one.set_read_timeout(Some(Duration::from_millis(1)))?;
+        /// assert!(one.recv_vec().unwrap_err().is_would_block());
+        ///
+        /// other.send(b"late")?; // the connection is as before
+        /// assert_eq!(one.recv_vec()?.as_deref(), Some(&b"late"[..]));
+        /// # Ok::<(), stoop::Error>(())
+        /// ```
+        pub fn set_read_timeout(&self, timeout: Option<::std::time::Duration>) -> $crate::Result<()> {
+            let socket = AsRef::<$crate::Socket>::as_ref(self);
+            $crate::sys::set_receive_timeout(
+                ::std::os::fd::AsFd::as_fd(socket),
+                $crate::socket::nonzero(timeout)?,
+            )
+            .map_err($crate::socket::configure)
+        }
+
+        /// Returns the read timeout, or `None` if reads block indefinitely. See
+        /// [`Self::set_read_timeout`].
+        ///
+        /// # Errors
+        /// Returns an error only if the file descriptor is invalid.
+        pub fn read_timeout(&self) -> $crate::Result<Option<::std::time::Duration>> {
+            let socket = AsRef::<$crate::Socket>::as_ref(self);
+            $crate::sys::receive_timeout(::std::os::fd::AsFd::as_fd(socket))
+                .map_err($crate::socket::configure)
+        }
+    };
+}
+
+/// Defines the methods of every socket that may have a peer, blocking or driven by a reactor.
+macro_rules! peer_methods {
+    () => {
+        /// Returns the address the peer is bound to.
+        ///
+        /// Most clients never bind, so their address is unnamed.
+        ///
+        /// # Errors
+        /// Returns an error if the socket has no peer
+        /// ([`ErrorKind::NotConnected`](crate::ErrorKind::NotConnected)).
+        ///
+        /// ```
+        /// use stoop::{Bind, Datagram, ErrorKind, Stream};
+        ///
+        /// # let directory = stoop_testkit::tempdir();
+        /// # let path = directory.path().join("app.sock");
+        /// let listener = Bind::new(&path).listen()?;
+        /// let client = Stream::connect(&path)?;
+        /// assert_eq!(client.peer_addr()?.as_path(), Some(&*path));
+        /// assert!(listener.accept()?.peer_addr()?.is_unnamed()); // the client never bound
+        ///
+        /// let error = Datagram::unbound()?.peer_addr().unwrap_err();
+        /// assert_eq!(error.kind(), ErrorKind::NotConnected);
+        /// # Ok::<(), stoop::Error>(())
+        /// ```
+        pub fn peer_addr(&self) -> $crate::Result<$crate::Address> {
+            let socket = AsRef::<$crate::Socket>::as_ref(self);
+            Ok($crate::sys::peer_address(::std::os::fd::AsFd::as_fd(socket))
+                .map_err($crate::socket::configure)?
+                .to_address())
+        }
+
+        /// Returns what the kernel knows about the process at the other end of this connection.
+        ///
+        /// See [`Peer`](crate::Peer) for what each field means and when the kernel recorded it.
+        ///
+        /// ```
+        /// use stoop::{Datagram, Fact, Stream};
+        ///
+        /// let (one, _other) = Stream::pair()?;
+        /// assert_eq!(one.peer().pid.known(), Some(&std::process::id()));
+        ///
+        /// // Without a connection the kernel knows no peer, which is not the same as user 0.
+        /// assert_eq!(Datagram::unbound()?.peer().uid, Fact::Unknown);
+        /// # Ok::<(), stoop::Error>(())
+        /// ```
+        pub fn peer(&self) -> $crate::Peer {
+            let socket = AsRef::<$crate::Socket>::as_ref(self);
+            $crate::Peer::of(::std::os::fd::AsFd::as_fd(socket))
+        }
+
+        /// Returns the size of the send buffer (`SO_SNDBUF`) in bytes.
+        ///
+        /// The kernel counts payload and its own overhead against it. The size of the receive
+        /// buffer has no method, because `SO_RCVBUF` has no effect on Unix sockets (K-DGRAM-8).
+        ///
+        /// # Errors
+        /// Returns an error only if the file descriptor is invalid.
+        pub fn send_buffer_bytes(&self) -> $crate::Result<usize> {
+            let socket = AsRef::<$crate::Socket>::as_ref(self);
+            $crate::sys::send_buffer_bytes(::std::os::fd::AsFd::as_fd(socket))
+                .map_err($crate::socket::configure)
+        }
+
+        /// Sets the size of the send buffer (`SO_SNDBUF`) in bytes.
+        ///
+        /// The kernel doubles the number, and caps it at `net.core.wmem_max`. The default comes
+        /// from `net.core.wmem_default`.
+        ///
+        /// # Errors
+        /// Returns an error only if the file descriptor is invalid.
+        ///
+        /// ```
+        /// let (one, _other) = stoop::Datagram::pair()?;
+        /// one.set_send_buffer_bytes(16 * 1024)?;
+        /// assert_eq!(one.send_buffer_bytes()?, 32 * 1024); // doubled
+        /// let error = one.send(&[0; 64 * 1024]).unwrap_err();
+        /// assert_eq!(error.kind(), stoop::ErrorKind::MessageTooLarge);
+        /// # Ok::<(), stoop::Error>(())
+        /// ```
+        pub fn set_send_buffer_bytes(&self, bytes: usize) -> $crate::Result<()> {
+            let socket = AsRef::<$crate::Socket>::as_ref(self);
+            $crate::sys::set_send_buffer_bytes(::std::os::fd::AsFd::as_fd(socket), bytes)
+                .map_err($crate::socket::configure)
+        }
+
+        /// Returns the number of bytes that have arrived and not been read (`FIONREAD`).
+        ///
+        /// On a datagram socket it is the length of the next message (K-LIMIT-2).
+        ///
+        /// # Errors
+        /// Returns an error if the kernel does, for instance on a listener.
+        ///
+        /// ```
+        /// let (one, other) = stoop::Datagram::pair()?;
+        /// one.send(b"hello")?;
+        /// one.send(b"again")?;
+        /// assert_eq!(other.unread_bytes()?, 5); // of the next message, not of both
+        /// # Ok::<(), stoop::Error>(())
+        /// ```
+        pub fn unread_bytes(&self) -> $crate::Result<usize> {
+            let socket = AsRef::<$crate::Socket>::as_ref(self);
+            $crate::sys::unread_bytes(::std::os::fd::AsFd::as_fd(socket)).map_err($crate::socket::configure)
+        }
+
+        /// Returns how much memory the data holds that was sent and not yet read by the peer
+        /// (`SIOCOUTQ`).
+        ///
+        /// The unit is bytes as the kernel accounts them, which is more than the payload.
+        ///
+        /// # Errors
+        /// Returns an error if the kernel does, for instance on a listener.
+        ///
+        /// ```
+        /// let (one, other) = stoop::Datagram::pair()?;
+        /// one.send(b"hello")?;
+        /// assert!(one.unsent_bytes()? > 5); // with the kernel's overhead
+        /// other.recv(&mut [0; 8])?;
+        /// assert_eq!(one.unsent_bytes()?, 0);
+        /// # Ok::<(), stoop::Error>(())
+        /// ```
+        pub fn unsent_bytes(&self) -> $crate::Result<usize> {
+            let socket = AsRef::<$crate::Socket>::as_ref(self);
+            $crate::sys::unsent_bytes(::std::os::fd::AsFd::as_fd(socket)).map_err($crate::socket::configure)
+        }
+    };
+}
+
+/// Defines the methods of every socket that sends and receives, and blocks.
+macro_rules! data_methods {
+    () => {
+        /// Sets the write timeout (`SO_SNDTIMEO`).
+        ///
+        /// If a send waits longer than this for space, it returns
+        /// [`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock). If `None` (the default), it
+        /// blocks indefinitely. On a stream, part of the bytes may have been sent before the
+        /// timeout: the call then returns their count (K-END-9).
+        ///
+        /// # Errors
+        /// Returns an error only if the file descriptor is invalid.
+        ///
+        /// ```
+        /// use std::io::Write;
+        /// use std::time::Duration;
+        ///
+        /// let (mut one, _other) = stoop::Stream::pair()?;
+        /// one.set_write_timeout(Some(Duration::from_millis(1)))?;
+        /// let bytes = vec![0; 16 << 20];
+        /// assert!(one.write(&bytes)? < bytes.len()); // as much as the peer's queue holds
+        /// let error = one.write(&bytes).unwrap_err();
+        /// assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
+        /// # Ok::<(), Box<dyn std::error::Error>>(())
+        /// ```
+        pub fn set_write_timeout(&self, timeout: Option<::std::time::Duration>) -> $crate::Result<()> {
+            let socket = AsRef::<$crate::Socket>::as_ref(self);
+            $crate::sys::set_send_timeout(
+                ::std::os::fd::AsFd::as_fd(socket),
+                $crate::socket::nonzero(timeout)?,
+            )
+            .map_err($crate::socket::configure)
+        }
+
+        /// Returns the write timeout, or `None` if sends block indefinitely. See
+        /// [`Self::set_write_timeout`].
+        ///
+        /// # Errors
+        /// Returns an error only if the file descriptor is invalid.
+        pub fn write_timeout(&self) -> $crate::Result<Option<::std::time::Duration>> {
+            let socket = AsRef::<$crate::Socket>::as_ref(self);
+            $crate::sys::send_timeout(::std::os::fd::AsFd::as_fd(socket)).map_err($crate::socket::configure)
+        }
+
+        /// Sends bytes together with ancillary data (file descriptors, credentials) in one call.
+        ///
+        /// Returns the number of bytes sent: the whole message, or on a stream perhaps a part of
+        /// it. The kernel sends the ancillary data once, with the first byte. After a partial send
+        /// only the rest of the bytes remains to be sent (K-FD-9). A blocking socket waits for
+        /// space. `EINTR` is retried, and `SIGPIPE` is never raised.
+        ///
+        /// # Errors
+        /// Returns an error if
+        ///
+        /// - the peer has closed ([`ErrorKind::PeerGone`](crate::ErrorKind::PeerGone));
+        /// - the message is larger than the send buffer allows
+        ///   ([`ErrorKind::MessageTooLarge`](crate::ErrorKind::MessageTooLarge));
+        /// - the socket is nonblocking, or its write timeout passed
+        ///   ([`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock));
+        /// - the receiver refuses file descriptors
+        ///   ([`ErrorKind::NotPermitted`](crate::ErrorKind::NotPermitted));
+        /// - too many file descriptors of this user are in flight
+        ///   ([`ErrorKind::TooManyInFlight`](crate::ErrorKind::TooManyInFlight));
+        /// - the socket is a stream and all buffers are empty, so that the ancillary data would be
+        ///   lost (K-FD-8) ([`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported));
+        /// - there are more file descriptors or buffers than one message can hold
+        ///   ([`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported)).
+        ///
+        /// ```
+        /// use std::io::IoSlice;
+        /// use std::os::fd::AsFd;
+        /// use stoop::{Allow, ErrorKind, Outgoing, Stream};
+        ///
+        /// let (one, other) = Stream::pair()?;
+        /// let (_reader, writer) = std::io::pipe()?;
+        /// let message = [IoSlice::new(b"a "), IoSlice::new(b"pipe")];
+        /// let fds = [writer.as_fd()];
+        /// let outgoing = Outgoing::new().descriptors(&fds);
+        /// assert_eq!(one.send_with(&message, &outgoing)?, 6);
+        ///
+        /// // On a stream, ancillary data needs a byte to travel with.
+        /// let error = one.send_with(&[], &outgoing).unwrap_err();
+        /// assert_eq!(error.kind(), ErrorKind::Unsupported);
+        /// # Ok::<(), Box<dyn std::error::Error>>(())
+        /// ```
+        pub fn send_with(
+            &self,
+            buffers: &[::std::io::IoSlice<'_>],
+            outgoing: &$crate::Outgoing<'_>,
+        ) -> $crate::Result<usize> {
+            let socket = AsRef::<$crate::Socket>::as_ref(self);
+            outgoing.send(socket, buffers, None)
+        }
+
+        /// Receives bytes together with ancillary data.
+        ///
+        /// File descriptors are received only as far as `allow` says, and are close-on-exec from
+        /// the start. Credentials, pidfd and label are received if the corresponding option of the
+        /// socket is on. A blocking socket waits for data, and `EINTR` is retried.
+        ///
+        /// Datagrams from senders that the policy refuses are dropped, their file descriptors are
+        /// closed, and [`Datagram::refused`](crate::Datagram::refused) counts them. A nonblocking
+        /// socket returns after 16 refused datagrams in a row, and a blocking one when its read
+        /// timeout has passed, even if more are waiting: see
+        /// [`Error::is_refusal_limit`](crate::Error::is_refusal_limit).
+        ///
+        /// # Errors
+        /// Returns an error if
+        ///
+        /// - more file descriptors arrived than allowed
+        ///   ([`ErrorKind::SurplusDescriptors`](crate::ErrorKind::SurplusDescriptors)), ancillary
+        ///   data was truncated
+        ///   ([`ErrorKind::ControlTruncated`](crate::ErrorKind::ControlTruncated)), or the message
+        ///   did not fit ([`ErrorKind::MessageTruncated`](crate::ErrorKind::MessageTruncated));
+        /// - the socket is nonblocking, its read timeout passed, or it refused as much as one call
+        ///   may ([`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock));
+        /// - the peer has closed with unread data
+        ///   ([`ErrorKind::PeerGone`](crate::ErrorKind::PeerGone)).
+        ///
+        /// After an error of the first group every received file descriptor has been closed. The
+        /// bytes are in the buffers, and [`Error::received_bytes`](crate::Error::received_bytes)
+        /// returns their number. On a stream whose protocol relies on the file descriptors, the two
+        /// ends are out of step.
+        ///
+        /// ```
+        /// use std::io::{IoSlice, IoSliceMut};
+        /// use std::os::fd::AsFd;
+        /// use stoop::{Allow, ErrorKind, Outgoing, Stream};
+        ///
+        /// let (one, other) = Stream::pair()?;
+        /// let two = [one.as_fd(), other.as_fd()];
+        /// one.send_with(&[IoSlice::new(b"hello")], &Outgoing::new().descriptors(&two))?;
+        ///
+        /// let mut buffer = [0; 8];
+        /// let mut buffers = [IoSliceMut::new(&mut buffer)];
+        /// let error = other.recv_with(&mut buffers, Allow::descriptors(1)).unwrap_err();
+        /// assert_eq!(error.kind(), ErrorKind::SurplusDescriptors); // both are closed
+        /// assert_eq!(error.received_bytes(), Some(5)); // the bytes are not lost
+        /// assert_eq!(&buffer[..5], b"hello");
+        /// # Ok::<(), stoop::Error>(())
+        /// ```
+        pub fn recv_with(
+            &self,
+            buffers: &mut [::std::io::IoSliceMut<'_>],
+            allow: $crate::Allow,
+        ) -> $crate::Result<$crate::Received> {
+            let socket = AsRef::<$crate::Socket>::as_ref(self);
+            let mut refusals = $crate::refusals::Refusals::of($crate::Operation::Receive);
+            loop {
+                if let Some(received) = socket.receive_admitted(buffers, allow)? {
+                    return Ok(received);
+                }
+                refusals.add(socket, 1)?;
+            }
+        }
+
+        /// Sends bytes and file descriptors in one call: [`send_with`](Self::send_with) for the
+        /// common case.
+        ///
+        /// Returns the number of bytes sent. The receiver gets duplicates; ours stay open.
+        ///
+        /// # Errors
+        /// Returns an error if the peer has closed, refuses file descriptors, or the call would have
+        /// to wait. See [`send_with`](Self::send_with) for the kinds.
+        ///
+        /// ```
+        /// use std::io::{Read, Write};
+        /// use std::os::fd::AsFd;
+        /// use stoop::Stream;
+        ///
+        /// let (one, other) = Stream::pair()?;
+        /// let (mut reader, writer) = std::io::pipe()?;
+        /// one.send_fds(b"a pipe", &[writer.as_fd()])?;
+        /// drop(writer);
+        ///
+        /// let mut buffer = [0; 16];
+        /// let (len, mut fds) = other.recv_fds(&mut buffer, 1)?;
+        /// assert_eq!((&buffer[..len], fds.len()), (&b"a pipe"[..], 1));
+        /// std::fs::File::from(fds.remove(0)).write_all(b"hello")?;
+        /// assert_eq!(reader.read(&mut buffer)?, 5);
+        /// # Ok::<(), Box<dyn std::error::Error>>(())
+        /// ```
+        pub fn send_fds(&self, bytes: &[u8], fds: &[::std::os::fd::BorrowedFd<'_>]) -> $crate::Result<usize> {
+            self.send_with(&[::std::io::IoSlice::new(bytes)], &$crate::Outgoing::new().descriptors(fds))
+        }
+
+        /// Receives bytes and up to `max` file descriptors in one call:
+        /// [`recv_with`](Self::recv_with) for the common case.
+        ///
+        /// Returns the number of bytes received, and the file descriptors in the order they were
+        /// sent. They are close-on-exec.
+        ///
+        /// # Errors
+        /// Returns an error if more file descriptors arrived, in which case all are closed
+        /// ([`ErrorKind::SurplusDescriptors`](crate::ErrorKind::SurplusDescriptors)), or for another
+        /// reason that [`recv_with`](Self::recv_with) lists.
+        ///
+        /// ```
+        /// use std::os::fd::AsFd;
+        ///
+        /// let (one, other) = stoop::SeqPacket::pair()?;
+        /// one.send_fds(b"", &[one.as_fd(), other.as_fd()])?;
+        /// let (len, fds) = other.recv_fds(&mut [0; 8], 2)?;
+        /// assert_eq!((len, fds.len()), (0, 2));
+        /// # Ok::<(), stoop::Error>(())
+        /// ```
+        pub fn recv_fds(
+            &self,
+            buffer: &mut [u8],
+            max: usize,
+        ) -> $crate::Result<(usize, Vec<::std::os::fd::OwnedFd>)> {
+            let buffers = &mut [::std::io::IoSliceMut::new(buffer)];
+            let received = self.recv_with(buffers, $crate::Allow::descriptors(max))?;
+            Ok((received.len, received.descriptors))
+        }
+    };
+}
+
+/// Implements the traits of `std::os::fd` for a type that implements `AsRef<Socket>`, converts into
+/// an `OwnedFd`, and has a constructor `from_descriptor`.
+macro_rules! fd_traits {
+    ($type:ty $(, $parameter:ident: $bound:path)?) => {
+        impl$(<$parameter: $bound>)? ::std::os::fd::AsFd for $type {
+            fn as_fd(&self) -> ::std::os::fd::BorrowedFd<'_> {
+                ::std::os::fd::AsFd::as_fd(AsRef::<$crate::Socket>::as_ref(self))
+            }
+        }
+
+        impl$(<$parameter: $bound>)? ::std::os::fd::AsRawFd for $type {
+            fn as_raw_fd(&self) -> ::std::os::fd::RawFd {
+                ::std::os::fd::AsFd::as_fd(self).as_raw_fd()
+            }
+        }
+
+        impl$(<$parameter: $bound>)? ::std::os::fd::IntoRawFd for $type {
+            /// Converts like `From<Self> for OwnedFd`. The caller has to close the file descriptor.
+            fn into_raw_fd(self) -> ::std::os::fd::RawFd {
+                ::std::os::fd::OwnedFd::from(self).into_raw_fd()
+            }
+        }
+
+        impl$(<$parameter: $bound>)? TryFrom<::std::os::fd::OwnedFd> for $type {
+            type Error = $crate::Error;
+
+            /// Converts like `from_descriptor`, which checks that it is such a socket.
+            fn try_from(fd: ::std::os::fd::OwnedFd) -> $crate::Result<Self> {
+                Self::from_descriptor(fd)
+            }
+        }
+    };
+}
+
+pub(crate) use {base_methods, blocking_methods, data_methods, fd_traits, peer_methods};
