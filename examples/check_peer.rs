@@ -15,7 +15,7 @@ fn main() -> ExitCode {
     let address = arguments.next();
     let users: Result<Vec<u32>, _> = arguments.map(|user| user.parse()).collect();
     let (Some(address), Ok(users)) = (address, users) else {
-        eprintln!("usage: check_peer ADDRESS [UID]…");
+        eprintln!("usage: check_peer SOCKET [UID]…");
         return ExitCode::from(2);
     };
     match serve(&address, &users) {

@@ -9,7 +9,7 @@ use std::io::{self, BufRead, BufReader, Write};
 use stoop::{Bind, Policy, Stream};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let address = std::env::args().nth(1).ok_or("usage: control_socket ADDRESS")?;
+    let address = std::env::args().nth(1).ok_or("usage: control_socket SOCKET")?;
     // 0660: the owner and one group may connect. The policy checks the same again, by the credentials
     // that the kernel reports.
     let listener = Bind::new(address).mode(0o660).policy(Policy::same_user()).listen()?;

@@ -21,7 +21,7 @@ const LINE_BYTES: u64 = 64 * 1024;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let Some(address) = std::env::args().nth(1) else {
-        eprintln!("usage: daemon ADDRESS");
+        eprintln!("usage: daemon SOCKET");
         return ExitCode::from(2);
     };
     match serve(&address).await {

@@ -12,7 +12,7 @@ use stoop::Connect;
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
     let Some(address) = arguments.next() else {
-        eprintln!("usage: datagram_client ADDRESS [WORD]…");
+        eprintln!("usage: datagram_client SOCKET [WORD]…");
         return ExitCode::from(2);
     };
     match talk(&address, arguments) {

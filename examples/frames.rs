@@ -22,7 +22,7 @@ fn main() -> ExitCode {
         ["serve", address] => serve(address),
         ["ask", address, count] => ask(address, count.parse().unwrap_or(1)),
         _ => {
-            eprintln!("usage: frames serve ADDRESS | frames ask ADDRESS COUNT");
+            eprintln!("usage: frames serve SOCKET | frames ask SOCKET COUNT");
             return ExitCode::from(2);
         }
     };

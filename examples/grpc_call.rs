@@ -8,8 +8,8 @@
 
 use std::process::ExitCode;
 
-use stoop_grpc::connect;
 use stoop_grpc::dynamic::{Client, Options, ReflectError, Schema, json, reflect};
+use stoop_grpc::{Endpoint, connect};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -28,7 +28,7 @@ async fn main() -> ExitCode {
 
 // ANCHOR: call
 async fn call(address: &str, name: &str, request: &str) -> Result<(), Box<dyn std::error::Error>> {
-    let client = Client::grpc(connect(address).await?);
+    let client = Client::grpc(connect(address.parse::<Endpoint>()?).await?);
     // The schema: from the server's reflection, or one that is built in.
     let schema = match reflect(&client, &Options::default()).await {
         Err(ReflectError::Unsupported) => Schema::builtin(),

@@ -17,7 +17,7 @@ use stoop::handover::{Next, Server};
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [address, control, version] = &arguments[..] else {
-        eprintln!("usage: hand_over ADDRESS CONTROL-ADDRESS VERSION");
+        eprintln!("usage: hand_over SOCKET CONTROL-SOCKET VERSION");
         return ExitCode::from(2);
     };
     match serve(address, control, version) {

@@ -19,7 +19,7 @@ use stoop_grpc::http::{Client, Error, Version};
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let [address, method, path] = &std::env::args().skip(1).collect::<Vec<_>>()[..] else {
-        eprintln!("usage: http_client ADDRESS METHOD PATH");
+        eprintln!("usage: http_client SOCKET METHOD PATH");
         return ExitCode::from(2);
     };
     match ask(address, method, path).await {

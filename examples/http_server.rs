@@ -22,7 +22,7 @@ use tokio::signal::unix::{SignalKind, signal};
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let Some(address) = std::env::args().nth(1) else {
-        eprintln!("usage: http_server ADDRESS");
+        eprintln!("usage: http_server SOCKET");
         return ExitCode::from(2);
     };
     match serve(&address).await {

@@ -16,7 +16,7 @@ use tokio::time::timeout;
 async fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [address, count] = &arguments[..] else {
-        eprintln!("usage: many_clients ADDRESS COUNT");
+        eprintln!("usage: many_clients SOCKET COUNT");
         return ExitCode::from(2);
     };
     let Ok(count) = count.parse::<usize>() else {

@@ -21,7 +21,7 @@ fn main() -> ExitCode {
         ["receive", address] => receive(address),
         ["send", address, file] => send(address, file),
         _ => {
-            eprintln!("usage: pass_descriptor receive ADDRESS | send ADDRESS FILE");
+            eprintln!("usage: pass_descriptor receive SOCKET | send SOCKET FILE");
             return ExitCode::from(2);
         }
     };

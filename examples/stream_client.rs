@@ -14,7 +14,7 @@ use stoop::{Connect, Stream};
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
     let Some(address) = arguments.next() else {
-        eprintln!("usage: stream_client ADDRESS [WORD]…");
+        eprintln!("usage: stream_client SOCKET [WORD]…");
         return ExitCode::from(2);
     };
     // A stream client need not bind: the server answers on the connection. This one waits a moment for

@@ -12,7 +12,7 @@ use stoop::{Bind, Stream};
 
 fn main() -> ExitCode {
     let Some(address) = std::env::args().nth(1) else {
-        eprintln!("usage: stream_server ADDRESS");
+        eprintln!("usage: stream_server SOCKET");
         return ExitCode::from(2);
     };
     match serve(&address) {

@@ -13,7 +13,7 @@ use stoop::{Bind, Stream};
 
 fn main() -> ExitCode {
     let (Some(address), Some(version)) = (std::env::args().nth(1), std::env::args().nth(2)) else {
-        eprintln!("usage: take_over ADDRESS VERSION");
+        eprintln!("usage: take_over SOCKET VERSION");
         return ExitCode::from(2);
     };
     match serve(&address, &version) {

@@ -1,19 +1,19 @@
 //! Addresses of services: Unix domain sockets and TCP endpoints.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use stoop::Address;
+use stoop::{Address, ToAddress};
 
 use crate::Error;
 
 /// The address of a service: a Unix socket, or a host and port.
 ///
-/// A program that reads it as text can be moved from a Unix socket to another machine by
-/// configuration alone.
+/// A program that parses it from text can be moved from a Unix socket to another machine by
+/// configuration alone. Converted with `TryFrom`, text is a path, exactly as it is.
 ///
 /// ```
 /// use stoop_grpc::Endpoint;
@@ -22,6 +22,7 @@ use crate::Error;
 /// assert!(matches!("unix:///run/app.sock".parse()?, Endpoint::Local(_)));
 /// assert!(matches!("unix-abstract:app".parse()?, Endpoint::Local(_)));
 /// assert!(matches!("https://app.example:443".parse()?, Endpoint::Tcp(_)));
+/// assert!(matches!(Endpoint::try_from("https:")?, Endpoint::Local(_)));
 /// # Ok::<(), stoop_grpc::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,31 +76,21 @@ impl FromStr for Endpoint {
     }
 }
 
-impl TryFrom<&str> for Endpoint {
-    type Error = Error;
+/// Implements the conversion of types whose value is a path: to a Unix socket at exactly that path,
+/// even if it looks like a URI.
+macro_rules! paths {
+    ($($type:ty),*) => {
+        $(impl TryFrom<$type> for Endpoint {
+            type Error = Error;
 
-    fn try_from(text: &str) -> Result<Endpoint, Error> {
-        Endpoint::parse(text)
-    }
+            fn try_from(path: $type) -> Result<Endpoint, Error> {
+                Ok(Endpoint::Local(path.to_address()?))
+            }
+        })*
+    };
 }
 
-impl TryFrom<&Path> for Endpoint {
-    type Error = Error;
-
-    /// Converts a path to a Unix socket endpoint, even if it looks like a URI.
-    ///
-    /// ```
-    /// use std::path::Path;
-    /// use stoop_grpc::Endpoint;
-    ///
-    /// let endpoint = Endpoint::try_from(Path::new("http://app"))?;
-    /// assert!(matches!(endpoint, Endpoint::Local(_)));
-    /// # Ok::<(), stoop_grpc::Error>(())
-    /// ```
-    fn try_from(path: &Path) -> Result<Endpoint, Error> {
-        Ok(Endpoint::Local(Address::path(path)?))
-    }
-}
+paths!(&str, &String, &Path, &PathBuf, &OsStr, &OsString, &[u8]);
 
 impl From<Address> for Endpoint {
     fn from(address: Address) -> Endpoint {

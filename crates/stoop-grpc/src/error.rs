@@ -27,7 +27,7 @@ impl Error {
     }
 
     pub(crate) fn uri(cause: http::uri::InvalidUri) -> Error {
-        Error::Address(cause.into())
+        Error::Address(format!("invalid address: {cause}").into())
     }
 
     /// Returns the error of the Unix socket, if this is one.
@@ -54,7 +54,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Error::Socket(error) => error.fmt(f),
-            Error::Address(cause) => write!(f, "invalid address: {cause}"),
+            Error::Address(cause) => cause.fmt(f),
             Error::Transport(cause) => write!(f, "transport error: {cause}"),
             Error::Descriptors(cause) => write!(f, "invalid file descriptor set: {cause}"),
             Error::NoTls => f.write_str("TLS is not configured for an https endpoint"),

@@ -117,7 +117,7 @@ fn we_call(script: &str, at: &str, endpoint: &str) {
     server.line("serving", LIMIT);
     let endpoint = endpoint.to_owned();
     let calls = async move {
-        let mut client = EchoClient::new(connect(endpoint.as_str()).await.unwrap());
+        let mut client = EchoClient::new(connect(endpoint.parse::<Endpoint>().unwrap()).await.unwrap());
         for _ in 0..3 {
             client.everything().await;
         }

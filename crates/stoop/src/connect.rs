@@ -49,7 +49,10 @@ type Parsed<T> = std::result::Result<T, crate::AddressError>;
 const RETRY_PAUSE: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(20));
 
 impl Connect {
-    /// Creates a builder for this address. Text is parsed by [`Address::parse`].
+    /// Creates a builder for this address. Text and bytes are a path, exactly as they are (see
+    /// [`ToAddress`]).
+    ///
+    /// An invalid address is reported by the call that connects.
     pub fn new(address: impl ToAddress) -> Connect {
         Connect { address: address.to_address(), timeout: None, wait: Duration::ZERO }
     }

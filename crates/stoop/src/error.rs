@@ -16,6 +16,8 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Operation {
+    /// Converting text or bytes into an address.
+    UseAddress,
     /// Binding a server: finding the location, binding, listening, publishing the file.
     Bind,
     /// Connecting a socket, including a datagram socket to its destination.
@@ -42,6 +44,7 @@ impl Operation {
     /// Returns the verb of an operation, and the preposition that joins it to an address.
     fn words(self) -> (&'static str, &'static str) {
         match self {
+            Operation::UseAddress => ("use the address", ""),
             Operation::Bind => ("bind", ""),
             Operation::Connect => ("connect", " to"),
             Operation::Accept => ("accept", " on"),
@@ -165,6 +168,8 @@ struct Inner {
     operation: Operation,
     kind: ErrorKind,
     subject: Option<Address>,
+    /// What was given as an address and is not one.
+    input: Option<String>,
     socket_kind: Option<Kind>,
     detail: Option<String>,
     received_bytes: Option<usize>,
@@ -180,6 +185,7 @@ impl Error {
             operation,
             kind,
             subject: None,
+            input: None,
             socket_kind: None,
             detail: Some(detail.into()),
             received_bytes: None,
@@ -208,6 +214,7 @@ impl Error {
             operation,
             kind,
             subject: None,
+            input: None,
             socket_kind: None,
             detail: None,
             received_bytes: None,
@@ -217,9 +224,11 @@ impl Error {
         }))
     }
 
-    /// Creates an error for an invalid address.
+    /// Creates an error for an invalid address, which it names.
     pub(crate) fn address(operation: Operation, error: &AddressError) -> Error {
-        Error::new(operation, ErrorKind::InvalidAddress, error.to_string())
+        let mut named = Error::new(operation, ErrorKind::InvalidAddress, error.kind().to_string());
+        named.0.input = Some(error.shown());
+        named
     }
 
     /// Returns the error with this address as its subject.
@@ -606,8 +615,11 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "cannot {}", self.0.operation)?;
-        if let Some(subject) = &self.0.subject {
-            write!(f, "{} '{subject}'", self.0.operation.words().1)?;
+        let preposition = self.0.operation.words().1;
+        match (&self.0.subject, &self.0.input) {
+            (Some(subject), _) => write!(f, "{preposition} '{subject}'")?,
+            (None, Some(input)) => write!(f, "{preposition} '{input}'")?,
+            (None, None) => {}
         }
         match (&self.0.detail, &self.0.cause) {
             (Some(detail), _) => write!(f, ": {detail}")?,
@@ -641,6 +653,12 @@ impl fmt::Debug for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.0.cause.as_ref().map(|cause| cause as _)
+    }
+}
+
+impl From<AddressError> for Error {
+    fn from(error: AddressError) -> Error {
+        Error::address(Operation::UseAddress, &error)
     }
 }
 

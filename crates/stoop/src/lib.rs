@@ -127,7 +127,8 @@ mod stream;
 mod sys;
 
 pub use address::{
-    ABSTRACT_NAME_MAX_BYTES, Address, AddressError, DIRECT_PATH_MAX_BYTES, Place, Target, ToAddress, escaped,
+    ABSTRACT_NAME_MAX_BYTES, Address, AddressError, AddressErrorKind, DIRECT_PATH_MAX_BYTES, Place, Target,
+    ToAddress, escaped,
 };
 pub use batch::{Batch, BatchMessage};
 pub use bind::{Bind, SocketFile, activation, handover, notify};

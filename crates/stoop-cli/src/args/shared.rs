@@ -48,7 +48,8 @@ pub(crate) fn local<T>(
             "not a Unix socket address: '{scheme}:' is for networks; for a file with such a name, write ./ in front"
         )
         .into()),
-        None => Ok(parse(text)?),
+        // The caller's message shows the text already.
+        None => parse(text).map_err(|error| error.kind().to_string().into()),
     }
 }
 

@@ -10,9 +10,9 @@ const WAIT: Duration = Duration::from_secs(5);
 
 /// Connects to a server.
 ///
-/// Accepts `"/run/app.sock"`, `"@app"` and `"https://app.example"`, among others. Waits up to five
-/// seconds for a server that is just starting, or whose queue is full. Use [`Connect`] to change
-/// that.
+/// Text is the path of a socket, exactly as it is. Parse other endpoints:
+/// `"https://app.example".parse::<Endpoint>()?`. Waits up to five seconds for a server that is just
+/// starting, or whose queue is full. Use [`Connect`] to change that.
 ///
 /// ```
 /// # #[cfg(feature = "health")]

@@ -93,8 +93,9 @@ pub struct Bind {
 impl Bind {
     /// Creates a builder for a server socket at this address.
     ///
-    /// Text is parsed by [`Address::parse`]. A relative path is made absolute, so that clients and
-    /// tools see the full path. With [`Address::UNNAMED`] the kernel chooses an abstract name.
+    /// Text and bytes are a path, exactly as they are (see [`ToAddress`]). A relative path is made
+    /// absolute, so that clients and tools see the full path. With [`Address::UNNAMED`] the kernel
+    /// chooses an abstract name.
     ///
     /// ```
     /// use stoop::{Address, Bind, Listener};

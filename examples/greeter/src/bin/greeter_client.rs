@@ -8,6 +8,7 @@ use std::error::Error;
 
 use greeter::HelloRequest;
 use greeter::greeter_client::GreeterClient;
+use stoop_grpc::Endpoint;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -16,7 +17,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         return Err("usage: greeter_client ADDRESS NAME".into());
     };
     // ANCHOR: call
-    let channel = stoop_grpc::connect(address.as_str()).await?;
+    let channel = stoop_grpc::connect(address.parse::<Endpoint>()?).await?;
     let mut greeter = GreeterClient::new(channel);
     let reply = greeter.hello(HelloRequest { name }).await?.into_inner();
     println!("{}", reply.text);

@@ -1,0 +1,118 @@
+//! The error of a text or a string of bytes that is not an address. Pure.
+
+use std::fmt;
+use std::io;
+
+use super::{ABSTRACT_NAME_MAX_BYTES, escaped};
+
+/// The error of a text or a string of bytes that is not the address of a Unix domain socket.
+///
+/// It converts into [`stoop::Error`](crate::Error) and into [`io::Error`].
+///
+/// ```
+/// use stoop::{Address, AddressErrorKind};
+///
+/// let error = "/run/100%.sock".parse::<Address>().unwrap_err();
+/// assert_eq!(error.kind(), AddressErrorKind::BadEscape { at: 8 });
+/// assert_eq!(error.input(), b"/run/100%.sock");
+/// assert_eq!(
+///     error.to_string(),
+///     "invalid address '/run/100%.sock': '%' at byte 8 is not followed by two hexadecimal \
+///      digits; a literal '%' is written %25"
+/// );
+/// assert_eq!(std::io::Error::from(error).kind(), std::io::ErrorKind::InvalidInput);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AddressError {
+    kind: AddressErrorKind,
+    input: Vec<u8>,
+}
+
+impl AddressError {
+    pub(super) fn new(kind: AddressErrorKind, input: &[u8]) -> AddressError {
+        AddressError { kind, input: input.to_vec() }
+    }
+
+    /// Returns the reason.
+    pub fn kind(&self) -> AddressErrorKind {
+        self.kind
+    }
+
+    /// Returns what was given as an address.
+    pub fn input(&self) -> &[u8] {
+        &self.input
+    }
+
+    /// Formats the input as it was typed, except for what is not printable.
+    pub(crate) fn shown(&self) -> String {
+        // Only `%` itself is escaped as `%25`.
+        escaped(&self.input).to_string().replace("%25", "%")
+    }
+}
+
+impl fmt::Display for AddressError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "invalid address '{}': {}", self.shown(), self.kind)
+    }
+}
+
+impl std::error::Error for AddressError {}
+
+impl From<AddressError> for io::Error {
+    fn from(error: AddressError) -> io::Error {
+        io::Error::new(io::ErrorKind::InvalidInput, error)
+    }
+}
+
+/// The reason why a text or a string of bytes is not an address. See [`AddressErrorKind::kind`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AddressErrorKind {
+    /// The path is empty.
+    EmptyPath,
+    /// The path contains a NUL byte.
+    NulInPath {
+        /// The position of the NUL byte, in bytes from the start.
+        at: usize,
+    },
+    /// The abstract name is longer than [`ABSTRACT_NAME_MAX_BYTES`].
+    NameTooLong {
+        /// The length of the name in bytes.
+        len_bytes: usize,
+    },
+    /// A `%` is not followed by two hexadecimal digits.
+    BadEscape {
+        /// The position of the `%`, in bytes from the start of the path or name.
+        at: usize,
+    },
+    /// `fd:` is not followed by a plain number.
+    BadDescriptor,
+    /// A kind or a file descriptor is given where only an address is allowed.
+    NotAPlainAddress,
+}
+
+impl fmt::Display for AddressErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            AddressErrorKind::EmptyPath => f.write_str("empty path"),
+            AddressErrorKind::NulInPath { at } => {
+                write!(f, "NUL byte in the path at byte {at}; the kernel would truncate the path there")
+            }
+            AddressErrorKind::NameTooLong { len_bytes } => {
+                write!(f, "abstract name too long: {len_bytes} bytes, at most {ABSTRACT_NAME_MAX_BYTES}")
+            }
+            AddressErrorKind::BadEscape { at } => {
+                write!(
+                    f,
+                    "'%' at byte {at} is not followed by two hexadecimal digits; a literal '%' is written %25"
+                )
+            }
+            AddressErrorKind::BadDescriptor => {
+                f.write_str("'fd:' is not followed by a file descriptor number, as in fd:3")
+            }
+            AddressErrorKind::NotAPlainAddress => {
+                f.write_str("an address is expected, without a socket type or 'fd:' in front")
+            }
+        }
+    }
+}
