@@ -6,7 +6,6 @@
 use std::fmt;
 use std::io;
 
-use crate::owner::Holder;
 use crate::{Address, AddressError, Kind};
 
 /// The result type of this crate's operations.
@@ -116,6 +115,8 @@ pub enum ErrorKind {
     Unsupported,
     /// The peer, or the environment, violated the protocol.
     Protocol,
+    /// `EINVAL`, or this crate rejects an argument: an option is invalid, or would have no effect.
+    InvalidInput,
     /// Any other error.
     Other,
 }
@@ -140,6 +141,7 @@ impl ErrorKind {
             libc::ENOBUFS | libc::ENOMEM => ErrorKind::OutOfMemory,
             libc::ETOOMANYREFS => ErrorKind::TooManyInFlight,
             libc::ENAMETOOLONG => ErrorKind::InvalidAddress,
+            libc::EINVAL => ErrorKind::InvalidInput,
             libc::ENOPROTOOPT | libc::EOPNOTSUPP | libc::ENOSYS | libc::EAFNOSUPPORT => {
                 ErrorKind::Unsupported
             }
@@ -174,7 +176,6 @@ struct Inner {
     detail: Option<String>,
     received_bytes: Option<usize>,
     is_refusal_limit: bool,
-    holder: Option<Holder>,
     cause: Option<io::Error>,
 }
 
@@ -190,7 +191,6 @@ impl Error {
             detail: Some(detail.into()),
             received_bytes: None,
             is_refusal_limit: false,
-            holder: None,
             cause: None,
         }))
     }
@@ -208,6 +208,7 @@ impl Error {
         let kind = match cause.raw_os_error() {
             Some(errno) => ErrorKind::of(operation, errno),
             None if cause.kind() == io::ErrorKind::TimedOut => ErrorKind::TimedOut,
+            None if cause.kind() == io::ErrorKind::InvalidInput => ErrorKind::InvalidInput,
             None => ErrorKind::Other,
         };
         Error(Box::new(Inner {
@@ -219,7 +220,6 @@ impl Error {
             detail: None,
             received_bytes: None,
             is_refusal_limit: false,
-            holder: None,
             cause: Some(cause),
         }))
     }
@@ -277,11 +277,6 @@ impl Error {
 
     pub(crate) fn with_detail(mut self, detail: impl Into<String>) -> Error {
         self.0.detail = Some(detail.into());
-        self
-    }
-
-    pub(crate) fn with_holder(mut self, holder: Holder) -> Error {
-        self.0.holder = Some(holder);
         self
     }
 
@@ -389,11 +384,6 @@ impl Error {
     /// ```
     pub fn received_bytes(&self) -> Option<usize> {
         self.0.received_bytes
-    }
-
-    /// Returns the owner of the address, if a bind found it in use.
-    pub fn holder(&self) -> Option<&Holder> {
-        self.0.holder.as_ref()
     }
 
     /// Returns whether nothing exists at that path (`ENOENT`, `ENOTDIR`).
@@ -663,9 +653,31 @@ impl From<AddressError> for Error {
 }
 
 impl From<Error> for io::Error {
+    /// Converts an error of the kernel into the same [`io::Error`] that std returns for it, with
+    /// its error number and kind. An error without a number, or whose [`Error::kind`] says more
+    /// than its number, keeps its text and becomes an error of the corresponding kind.
+    ///
+    /// ```
+    /// use std::io;
+    /// use stoop::{Datagram, Stream};
+    ///
+    /// let error = io::Error::from(Stream::connect("/nowhere/app.sock").unwrap_err());
+    /// assert_eq!((error.kind(), error.raw_os_error()), (io::ErrorKind::NotFound, Some(2)));
+    ///
+    /// let (one, other) = Datagram::pair()?;
+    /// one.send(b"too long")?;
+    /// let error = io::Error::from(other.recv(&mut [0; 3]).unwrap_err());
+    /// assert_eq!((error.kind(), error.raw_os_error()), (io::ErrorKind::InvalidData, None));
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     fn from(error: Error) -> io::Error {
+        if let Some(errno) = error.errno()
+            && error.kind() == ErrorKind::of(error.operation(), errno)
+        {
+            return io::Error::from_raw_os_error(errno);
+        }
         let kind = match error.kind() {
-            ErrorKind::InvalidAddress => io::ErrorKind::InvalidInput,
+            ErrorKind::InvalidAddress | ErrorKind::InvalidInput => io::ErrorKind::InvalidInput,
             ErrorKind::NotFound => io::ErrorKind::NotFound,
             ErrorKind::Refused => io::ErrorKind::ConnectionRefused,
             ErrorKind::PermissionDenied | ErrorKind::NotPermitted => io::ErrorKind::PermissionDenied,
@@ -736,6 +748,20 @@ mod tests {
         }
         let error = Error::system(Operation::Send, io::Error::from_raw_os_error(libc::ENOBUFS));
         assert_eq!(error.kind(), ErrorKind::MessageTooLarge);
+    }
+
+    #[test]
+    fn std_sees_the_error_of_the_kernel() {
+        for errno in 1..134 {
+            let std = io::Error::from_raw_os_error(errno);
+            let kept = io::Error::from(Error::system(Operation::Send, io::Error::from_raw_os_error(errno)));
+            assert_eq!((kept.raw_os_error(), kept.kind()), (Some(errno), std.kind()));
+        }
+        // Its class says more than its number: the text is kept.
+        let full = Error::system(Operation::Connect, io::Error::from_raw_os_error(libc::EAGAIN));
+        let late = io::Error::from(full.with_kind(ErrorKind::TimedOut).with_detail("the backlog was full"));
+        assert_eq!((late.raw_os_error(), late.kind()), (None, io::ErrorKind::TimedOut));
+        assert!(late.to_string().contains("the backlog was full"), "{late}");
     }
 
     #[test]

@@ -1,11 +1,15 @@
-//! The owner of an address, for the error that reports it.
+//! The owner of an address, looked up on request.
 
 use std::fmt;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
+use rustix::fs::{CWD, Mode, OFlags};
+
+use crate::bind::is_alive;
 use crate::diag::{self, Entry, FileId};
-use crate::{Kind, escaped};
+use crate::{Address, Kind, escaped};
 
 /// The socket and process that own an address, as far as this process may see.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,6 +29,37 @@ pub struct Holder {
 }
 
 impl Holder {
+    /// Finds the socket and the process that own an address now.
+    ///
+    /// Reads the kernel's table of sockets and the file descriptors of every process in `/proc`,
+    /// which takes milliseconds on a busy machine. An error of a bind therefore does not include
+    /// it. `kind` selects among sockets with the same abstract name, of which there may be one of
+    /// each kind.
+    ///
+    /// Returns `None` if no socket is bound there. For a socket in another network namespace, all
+    /// fields are `None`.
+    ///
+    /// ```
+    /// use stoop::{Bind, Holder, Kind};
+    ///
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// let listener = Bind::new(&path).listen()?;
+    /// let address = listener.local_address()?;
+    /// let holder = Holder::find(&address, None).unwrap();
+    /// assert_eq!((holder.pid, holder.listening), (Some(std::process::id()), Some(true)));
+    ///
+    /// drop(listener);
+    /// assert_eq!(Holder::find(&address, Some(Kind::Stream)), None);
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
+    pub fn find(address: &Address, kind: Option<Kind>) -> Option<Holder> {
+        match address.as_path() {
+            Some(path) => of_path(path),
+            None => of_abstract_name(address.as_abstract()?, kind),
+        }
+    }
+
     pub(crate) fn of(socket: &Entry) -> Holder {
         let owner = owner_of(socket.ino);
         Holder {
@@ -57,15 +92,23 @@ impl fmt::Display for Holder {
     }
 }
 
-/// Returns the owner of the socket bound to this file.
-pub(crate) fn of_file(file: FileId) -> Holder {
-    diag::bound_to(file).first().map(Holder::of).unwrap_or_default()
+/// Returns the owner of the socket bound to this path. Its fields are unknown if the kernel does
+/// not show the socket here, but a socket is bound to the file.
+fn of_path(path: &Path) -> Option<Holder> {
+    let file = rustix::fs::openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok()?;
+    let id = FileId::of(&rustix::fs::fstat(&file).ok()?);
+    let bound = diag::bound_to(id);
+    // Accepted sockets have the file of their listener, so prefer the listener.
+    let found = bound.iter().find(|socket| socket.is_listening).or(bound.first());
+    found.map(Holder::of).or_else(|| is_alive(&file).is_ok_and(|alive| alive).then(Holder::default))
 }
 
 /// Returns the owner of this abstract name among sockets of this kind. Each kind has its own
 /// namespace of names (K-NAME-15).
-pub(crate) fn of_abstract_name(name: &[u8], kind: Kind) -> Holder {
-    diag::named(name).iter().find(|socket| socket.kind == Some(kind)).map(Holder::of).unwrap_or_default()
+fn of_abstract_name(name: &[u8], kind: Option<Kind>) -> Option<Holder> {
+    let named = diag::named(name);
+    let mut of_kind = named.iter().filter(|socket| kind.is_none() || socket.kind == kind);
+    of_kind.next().map(Holder::of)
 }
 
 /// Returns a process that has the socket with this inode number open.

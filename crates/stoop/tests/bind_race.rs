@@ -13,7 +13,7 @@ use std::thread;
 use std::time::Duration;
 
 use background::while_repeating;
-use stoop::{Bind, Connect, Kind, Listener, Policy, Stream};
+use stoop::{Bind, Connect, Holder, Kind, Listener, Policy, Stream};
 use stoop_kernel_facts::{DATAGRAM, Name, SEQPACKET, SOON, STREAM, bound, in_new_network, listen};
 use stoop_testkit::{KillOnDrop, NOBODY, Role, close, is_root, public_tempdir, role, skip, tempdir};
 
@@ -94,9 +94,9 @@ fn a_server_between_bind_and_listen_is_not_robbed() {
     for _ in 0..3 {
         let error = Bind::new(&path).listen().unwrap_err();
         assert!(error.is_in_use(), "{error}");
-        let holder = error.holder().unwrap();
+        let holder = Holder::find(error.subject().unwrap(), None).unwrap();
         assert_eq!((holder.pid, holder.listening), (Some(std::process::id()), Some(false)));
-        assert!(error.to_string().contains("not listening yet"), "{error}");
+        assert!(holder.to_string().contains("not listening yet"), "{holder}");
     }
     listen(&slow, 8).unwrap();
     Stream::connect(&path).unwrap();
@@ -126,7 +126,9 @@ fn a_server_in_another_network_namespace_is_not_robbed() {
                 _ => bind.datagram().err().unwrap(),
             };
             assert!(error.is_in_use(), "{error}");
-            assert!(error.to_string().contains("may not inspect"), "{error}");
+            let holder = Holder::find(error.subject().unwrap(), None).unwrap();
+            assert_eq!(holder, Holder::default());
+            assert!(holder.to_string().contains("may not inspect"), "{holder}");
         }
         assert_eq!(Stream::connect(&path).is_ok(), listens);
     }

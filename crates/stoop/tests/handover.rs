@@ -11,7 +11,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use stoop::handover::{self, Item, Next, Server};
 use stoop::{
-    Bind, Connect, Datagram, Error, ErrorKind, Listener, Outgoing, Packet, Policy, SeqPacket, Stream,
+    Bind, Connect, Datagram, Error, ErrorKind, Holder, Listener, Outgoing, Packet, Policy, SeqPacket, Stream,
 };
 use stoop_testkit::{
     KillOnDrop, NOBODY, Role, deadline, descriptors_of, eventually, is_root, open_descriptors,
@@ -580,7 +580,7 @@ fn a_server_that_cannot_hand_over_keeps_its_address() {
     let (path, control) = paths(dir.path());
     let listener = Bind::new(&path).listen().unwrap();
     let error = Server::<Stream>::start(&Bind::new(&path), &control, SOON).unwrap_err();
-    assert!(error.is_in_use() && error.holder().is_some(), "{error}");
+    assert!(error.is_in_use() && Holder::find(error.subject().unwrap(), None).is_some(), "{error}");
     assert!(listener.file().unwrap().is_in_place() && !control.exists());
 }
 

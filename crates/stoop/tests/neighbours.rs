@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use rustix::fs::{CWD, FileType, Mode, RenameFlags, renameat_with};
-use stoop::{Bind, ErrorKind, Stream};
+use stoop::{Bind, ErrorKind, Holder, Stream};
 use stoop_kernel_facts::SOON;
 use stoop_testkit::{NOBODY, Role, TempDir, close, deadline, is_root, public_tempdir, role, skip, tempdir};
 
@@ -280,7 +280,7 @@ fn what_a_killed_replacement_held_is_given_back() {
     assert!(Stream::connect(&path).unwrap_err().is_refused());
 
     let error = Bind::new(&path).listen().unwrap_err();
-    assert!(error.is_in_use() && error.holder().is_some(), "{error}");
+    assert!(error.is_in_use() && Holder::find(error.subject().unwrap(), None).is_some(), "{error}");
     Stream::connect(&path).unwrap();
     old.accept().unwrap();
     old.close().unwrap();

@@ -33,7 +33,6 @@ pub use release::SocketFile;
 
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::listener::Connected;
-use crate::owner::{self, Holder};
 use crate::socket::Socket;
 use crate::sys::{self, RawAddress};
 use crate::{Address, AddressError, Datagram, Kind, Listener, Policy, SeqPacket, Stream, ToAddress};
@@ -56,8 +55,8 @@ const TRIES: usize = 16;
 ///
 /// If the address is a path and a file exists there, the outcome depends on the file:
 ///
-/// - A socket file with a *live* server is kept. Binding fails, and the error names the process
-///   that holds the socket.
+/// - A socket file with a *live* server is kept, and binding fails.
+///   [`Holder::find`](crate::Holder::find) finds the process that has the socket.
 /// - A *stale* socket file, whose server has exited, is replaced. The kernel is asked whether any
 ///   socket in any network namespace is still bound to that inode. A server that has bound but does
 ///   not listen yet therefore keeps its file (K-PROBE-3).
@@ -68,14 +67,15 @@ const TRIES: usize = 16;
 /// serves.
 ///
 /// ```
-/// use stoop::Bind;
+/// use stoop::{Bind, Holder};
 /// # let directory = stoop_testkit::tempdir();
 /// # let path = directory.path().join("run/app.sock");
 /// let listener = Bind::new(&path).mode(0o660).create_parents(0o755).listen()?;
 ///
 /// let error = Bind::new(&path).listen().unwrap_err();
 /// assert!(error.is_in_use());
-/// assert_eq!(error.holder().and_then(|holder| holder.pid), Some(std::process::id()));
+/// let holder = error.subject().and_then(|address| Holder::find(address, None));
+/// assert_eq!(holder.and_then(|holder| holder.pid), Some(std::process::id()));
 /// # Ok::<(), stoop::Error>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -329,7 +329,7 @@ impl Bind {
     /// # Errors
     /// Returns an error if
     ///
-    /// - a live server has the address ([`ErrorKind::AddressInUse`], with [`Error::holder`]);
+    /// - a live server has the address ([`ErrorKind::AddressInUse`]);
     /// - the path has a file that is never replaced: not a socket, another user's stale file in a
     ///   directory with the sticky bit, or one that cannot be probed ([`ErrorKind::AddressInUse`]);
     /// - the directory does not exist ([`ErrorKind::NotFound`]);
@@ -431,12 +431,7 @@ impl Bind {
     fn bind_name(&self, make: &dyn Fn() -> Result<Socket>, address: &Address) -> Result<Socket> {
         let socket = make()?;
         let raw = address.as_abstract().map_or(RawAddress::autobind(), RawAddress::abstract_name);
-        sys::bind(socket.as_fd(), &raw).map_err(binding).map_err(|error| match error.is_in_use() {
-            true => {
-                held(error, owner::of_abstract_name(address.as_abstract().unwrap_or_default(), socket.kind()))
-            }
-            false => error,
-        })?;
+        sys::bind(socket.as_fd(), &raw).map_err(binding)?;
         self.start(&socket)?;
         Ok(socket)
     }
@@ -467,15 +462,15 @@ impl Bind {
                 (Occupant::Nothing, Some(bindable)) if !Staging::is_there(&location) => {
                     self.bind_directly(&socket, &location, &bindable, None)
                 }
-                (Occupant::Live(file), _) if !self.replace => {
-                    return Err(held(in_use(), owner::of_file(file)));
+                (Occupant::Live(_), _) if !self.replace => {
+                    return Err(in_use());
                 }
                 (Occupant::Unknown(detail), _) => return Err(in_use().with_detail(detail)),
                 _ => self.bind_staged(&socket, &Staging::enter(&location, LOCK_WAIT)?, &location),
             };
             match placed {
                 // Another process bound the name first: examine it again.
-                Err(error) if error.is_in_use() && error.holder().is_none() => {}
+                Err(error) if error.is_in_use() => {}
                 placed => return placed.map(|file| (socket, file)),
             }
         }
@@ -516,7 +511,7 @@ impl Bind {
                 let new = self.bind_inside(socket, staging)?;
                 return staging.publish_over(new, file);
             }
-            Occupant::Live(file) => return Err(held(in_use(), owner::of_file(file))),
+            Occupant::Live(_) => return Err(in_use()),
             Occupant::Unknown(detail) => return Err(in_use().with_detail(detail)),
             Occupant::Stale(file) => staging.remove(file).map_err(|errno| binding(errno.into()))?,
             Occupant::Nothing => {}
@@ -568,11 +563,6 @@ pub(crate) fn apply_policy(socket: &Socket, policy: &Policy) -> Result<()> {
 
 fn binding(cause: io::Error) -> Error {
     Error::system(Operation::Bind, cause)
-}
-
-/// Returns the error of a bind that found a live server.
-fn held(error: Error, holder: Holder) -> Error {
-    error.with_detail(format!("a live server has it: {holder}")).with_holder(holder)
 }
 
 fn in_use() -> Error {

@@ -72,7 +72,7 @@ fn invalid_address(error: &Error) -> Explanation {
 
 fn taken(error: &Error, address: &Address) -> Explanation {
     let at = shell::address(address);
-    let Some(holder) = error.holder() else {
+    let Some(holder) = Holder::find(address, error.socket_kind()) else {
         let explanation =
             Explanation::because("only a stale socket file that we own is replaced by a server");
         let Some(path) = address.as_path() else { return explanation };

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
-use stoop::{Address, Allow, Bind, Connect, ErrorKind, Fact, Kind, Outgoing, SeqPacket, Socket};
+use stoop::{Address, Allow, Bind, Connect, ErrorKind, Fact, Holder, Kind, Outgoing, SeqPacket, Socket};
 use stoop_testkit::{Role, TempDir, role, tempdir};
 
 use crate::kinds::Contract;
@@ -296,7 +296,7 @@ pub fn taken_names<C: Contract>() {
         let _server = C::serve(&Bind::new(&address)).unwrap();
         let error = C::serve(&Bind::new(&address)).err().unwrap();
         assert!(error.is_in_use(), "{error}");
-        let holder = error.holder().unwrap();
+        let holder = Holder::find(&address, error.socket_kind()).unwrap();
         assert_eq!((holder.pid, holder.kind), (Some(std::process::id()), Some(C::KIND)));
         assert_eq!(error.subject(), Some(&address));
     }
