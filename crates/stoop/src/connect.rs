@@ -58,6 +58,7 @@ impl Connect {
     }
 
     /// Sets how long to wait for space in a full backlog. By default it waits indefinitely.
+    /// With [`Duration::ZERO`] it does not wait.
     ///
     /// ```
     /// use std::time::Duration;
@@ -69,8 +70,10 @@ impl Connect {
     /// let _listener = Bind::new(&path).backlog(0).listen()?;
     /// let _waiting = Stream::connect(&path)?;
     ///
-    /// let error = Connect::new(&path).timeout(Duration::from_millis(5)).stream().unwrap_err();
-    /// assert!(error.is_timed_out());
+    /// for timeout in [Duration::ZERO, Duration::from_millis(5)] {
+    ///     let error = Connect::new(&path).timeout(timeout).stream().unwrap_err();
+    ///     assert!(error.is_timed_out());
+    /// }
     /// # Ok::<(), stoop::Error>(())
     /// ```
     pub fn timeout(mut self, timeout: Duration) -> Connect {

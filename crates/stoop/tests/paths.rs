@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::Path;
 
 use proptest::prelude::*;
@@ -89,6 +89,8 @@ fn every_type_that_holds_a_path_is_taken_as_it_is() {
 fn a_relative_name_is_a_file_even_if_it_looks_like_an_address() {
     let directory = tempdir();
     std::env::set_current_dir(directory.path()).unwrap();
+    a_deep_working_directory_leaves_an_address();
+    std::env::set_current_dir(directory.path()).unwrap();
     for name in ["@app", "unix:app", "abstract:app", "fd:3", "dgram:x", "%41", "(unnamed)", "-", " "] {
         let path = directory.path().join(name);
         serves_exactly(name, &path, &directory);
@@ -97,4 +99,30 @@ fn a_relative_name_is_a_file_even_if_it_looks_like_an_address() {
         UnixStream::connect(&path).unwrap();
         UnixStream::connect(name).unwrap();
     }
+}
+
+/// The absolute path does not fit into an address, and the relative one does: the socket is bound
+/// to it, so that a receiver in the same directory learns an address to which it can send.
+fn a_deep_working_directory_leaves_an_address() {
+    let directory = tempdir();
+    let deep = directory.path().join("d".repeat(60)).join("e".repeat(60));
+    fs::create_dir_all(&deep).unwrap();
+    std::env::set_current_dir(&deep).unwrap();
+    let server = UnixDatagram::bind("server.sock").unwrap();
+    let client = Datagram::bind("client.sock").unwrap();
+    client.send_to(b"ping", &Address::path("server.sock").unwrap()).unwrap();
+    let from = server.recv_from(&mut [0; 8]).unwrap().1;
+    assert_eq!(from.as_pathname(), Some(Path::new("client.sock")));
+    assert_eq!(client.local_addr().unwrap(), Address::path("client.sock").unwrap());
+    server.send_to(b"pong", from.as_pathname().unwrap()).unwrap();
+    assert_eq!(client.recv_vec().unwrap().0, b"pong");
+    drop(client);
+    assert!(!deep.join("client.sock").exists());
+    // A seqpacket or stream server is found there as well, and its file removed, from elsewhere.
+    let listener = Bind::new("app.sock").mode(0o600).listen().unwrap();
+    Stream::connect("app.sock").unwrap();
+    std::env::set_current_dir("/").unwrap();
+    Stream::connect(deep.join("app.sock")).unwrap();
+    drop(listener);
+    assert!(!deep.join("app.sock").exists());
 }

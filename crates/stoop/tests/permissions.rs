@@ -10,7 +10,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use background::while_repeating;
-use stoop::{Bind, Datagram, Listener, Result, SeqPacket, Stream};
+use stoop::{Address, Bind, Datagram, ErrorKind, Listener, Result, SeqPacket, Stream};
 use stoop_kernel_facts::SOON;
 use stoop_testkit::{NOBODY, Role, has_program, is_root, public_tempdir, role, skip, spawn, tempdir};
 
@@ -320,4 +320,22 @@ fn the_right_to_write_is_the_right_to_connect() {
     let serve = |mode: u32| Bind::new(dir.path().join(format!("{mode:o}"))).mode(mode).listen().unwrap();
     let _servers = [0o666, 0o602, 0o604, 0o660, 0o600].map(serve);
     Role::new(TEST, "nobody").env("DIRECTORY", dir.path().to_str().unwrap()).user(NOBODY, NOBODY).run();
+}
+
+#[test]
+fn an_abstract_name_has_no_mode_owner_or_parents() {
+    let name = Address::abstract_name(format!("stoop-permissions-{}", std::process::id())).unwrap();
+    let bind = Bind::new(&name);
+    for refused in [
+        bind.clone().mode(0o600),
+        bind.clone().owner(0),
+        bind.clone().group(0),
+        bind.clone().create_parents(0o700),
+    ] {
+        for error in [refused.listen().err(), refused.datagram().err()] {
+            let error = error.unwrap();
+            assert_eq!((error.kind(), error.subject()), (ErrorKind::InvalidInput, Some(&name)));
+        }
+    }
+    bind.replace(true).listen().unwrap();
 }

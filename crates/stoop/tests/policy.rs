@@ -30,7 +30,8 @@ fn policies() -> Vec<(&'static str, Option<Policy>, bool, bool)> {
 }
 
 fn bind_at(address: &Address, policy: &Option<Policy>) -> Bind {
-    let bind = Bind::new(address).mode(0o666);
+    let bind = Bind::new(address);
+    let bind = if address.as_path().is_some() { bind.mode(0o666) } else { bind };
     policy.iter().fold(bind, |bind, policy| bind.policy(policy.clone()))
 }
 

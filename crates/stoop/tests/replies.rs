@@ -24,7 +24,10 @@ fn server(dir: &TempDir) -> Datagram {
 
 /// Binds a socket that is not the sender's.
 fn bystander(at: impl stoop::ToAddress) -> Datagram {
-    let bystander = Bind::new(at).mode(0o600).policy(Policy::everyone()).datagram().unwrap();
+    let at = at.to_address().unwrap();
+    let bind = Bind::new(&at).policy(Policy::everyone());
+    let bind = if at.as_path().is_some() { bind.mode(0o600) } else { bind };
+    let bystander = bind.datagram().unwrap();
     bystander.set_nonblocking(true).unwrap();
     bystander
 }

@@ -28,6 +28,8 @@ pub(crate) struct Location {
     pub(crate) name: OsString,
     /// The absolute path, for messages and for the kernel's record of the name.
     pub(crate) path: PathBuf,
+    /// The path as it was given, if it was relative to the working directory.
+    pub(crate) relative: Option<PathBuf>,
 }
 
 /// An address for `bind`.
@@ -47,6 +49,7 @@ pub(crate) struct BoundFile {
 
 impl Location {
     pub(crate) fn open(path: &Path) -> Result<Location> {
+        let relative = path.is_relative().then(|| path.to_owned());
         let path = std::path::absolute(path).map_err(binding)?;
         let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
             return Err(Error::new(
@@ -56,7 +59,7 @@ impl Location {
             ));
         };
         let directory = open_directory(parent).map_err(|errno| binding(errno.into()))?;
-        Ok(Location { directory, name: name.to_owned(), path })
+        Ok(Location { directory, name: name.to_owned(), path, relative })
     }
 
     /// Returns an independent copy, for an owner that outlives this one.
@@ -65,18 +68,20 @@ impl Location {
             directory: self.directory.try_clone()?,
             name: self.name.clone(),
             path: self.path.clone(),
+            relative: self.relative.clone(),
         })
     }
 
-    /// Returns the address for `bind`: the path itself if it fits, otherwise the name below the
-    /// directory's `/proc` path (K-NAME-11). `None` if even that is too long.
+    /// Returns the address for `bind`: the absolute path if it fits, else the relative one, else
+    /// the name below the directory's `/proc` path (K-NAME-11). `None` if even that is too long.
+    ///
+    /// Peers can send to the first two. The third leads each process to another file.
     pub(crate) fn bindable(&self) -> Option<Bindable> {
-        let direct = if self.path.as_os_str().len() <= DIRECT_PATH_MAX_BYTES {
-            self.path.clone()
-        } else {
-            descriptor_path(&self.directory).join(&self.name)
-        };
-        RawAddress::path(&direct).ok().map(|raw| Bindable { raw })
+        let given = [Some(&self.path), self.relative.as_ref()].into_iter().flatten();
+        let direct = given.into_iter().find(|path| path.as_os_str().len() <= DIRECT_PATH_MAX_BYTES);
+        let through_directory = || descriptor_path(&self.directory).join(&self.name);
+        let raw = RawAddress::path(&direct.cloned().unwrap_or_else(through_directory));
+        raw.ok().map(|raw| Bindable { raw })
     }
 
     /// Reserves file descriptors for the steps after a bind, to be closed right before them.

@@ -93,9 +93,12 @@ pub struct Bind {
 impl Bind {
     /// Creates a builder for a server socket at this address.
     ///
-    /// Text and bytes are a path, exactly as they are (see [`ToAddress`]). A relative path is made
-    /// absolute, so that clients and tools see the full path. With [`Address::UNNAMED`] the kernel
-    /// chooses an abstract name.
+    /// Text and bytes are a path, exactly as they are (see [`ToAddress`]). With
+    /// [`Address::UNNAMED`] the kernel chooses an abstract name.
+    ///
+    /// A relative path is made absolute, so that peers and tools see the full path. If that is too
+    /// long for the kernel ([`DIRECT_PATH_MAX_BYTES`](crate::DIRECT_PATH_MAX_BYTES)), the socket is
+    /// bound to the relative path, as std does: peers in the same working directory can send to it.
     ///
     /// ```
     /// use stoop::{Address, Bind, Listener};
@@ -106,6 +109,10 @@ impl Bind {
     ///
     /// let error = Bind::new("").listen().unwrap_err(); // reported by the call that binds
     /// assert_eq!(error.kind(), stoop::ErrorKind::InvalidAddress);
+    ///
+    /// // An abstract name has no file, so a mode would have no effect.
+    /// let error = Bind::new(Address::UNNAMED).mode(0o600).listen().unwrap_err();
+    /// assert_eq!(error.kind(), stoop::ErrorKind::InvalidInput);
     /// # Ok::<(), stoop::Error>(())
     /// ```
     pub fn new(address: impl ToAddress) -> Bind {
@@ -339,7 +346,9 @@ impl Bind {
     ///   ([`ErrorKind::NotPermitted`]);
     /// - another process of this user holds the lock on the same name for five seconds
     ///   ([`ErrorKind::TimedOut`]);
-    /// - the address is invalid ([`ErrorKind::InvalidAddress`]).
+    /// - the address is invalid ([`ErrorKind::InvalidAddress`]);
+    /// - the address is an abstract name, which has no file, and a mode, owner, group or parent
+    ///   directories are requested ([`ErrorKind::InvalidInput`]).
     ///
     /// Nothing is left behind, with one exception: if the process runs out of file descriptors
     /// halfway, a stale file may remain. The next bind replaces it.
@@ -404,6 +413,7 @@ impl Bind {
 
     fn open(&self, kind: Kind) -> Result<(Socket, Option<SocketFile>, Policy)> {
         let address = self.address.clone().map_err(|error| Error::address(Operation::Bind, &error))?;
+        self.check_options(&address).map_err(|error| error.on(&address).of_kind(kind))?;
         let policy = self.policy_for(&address);
         let make = || self.socket(kind, &policy);
         let bound = match address.as_path() {
@@ -412,6 +422,15 @@ impl Bind {
         };
         let (socket, file) = bound.map_err(|error| error.on(&address).of_kind(kind))?;
         Ok((socket, file, policy))
+    }
+
+    /// Rejects options that would have no effect: a server that sets a mode relies on it.
+    fn check_options(&self, address: &Address) -> Result<()> {
+        if address.as_path().is_some() || !(self.permissions.are_requested() || self.parents.is_some()) {
+            return Ok(());
+        }
+        let detail = "an abstract name has no file, so it has no mode, owner, group or parent directories";
+        Err(Error::new(Operation::Bind, ErrorKind::InvalidInput, detail))
     }
 
     /// Creates a socket and sets everything on it that must be set before a client can reach it.

@@ -40,7 +40,7 @@ fn create_directory(path: &Path, mode: Mode) -> Result<()> {
     if !is_narrowed(&directory, mode) {
         return none_if_there(rustix::fs::mkdirat(&directory, name, mode));
     }
-    let location = Location { directory, name: name.to_owned(), path: path.to_owned() };
+    let location = Location { directory, name: name.to_owned(), path: path.to_owned(), relative: None };
     match stat::at(&location.directory, name) {
         Ok(_) => Ok(()),
         Err(_) => create_moved(&location, mode),

@@ -24,6 +24,11 @@ pub(super) struct Permissions {
 }
 
 impl Permissions {
+    /// Returns whether any of them is requested.
+    pub(super) fn are_requested(self) -> bool {
+        self.mode.is_some() || self.changes_owner()
+    }
+
     fn changes_owner(self) -> bool {
         self.uid.is_some() || self.gid.is_some()
     }

@@ -314,7 +314,8 @@ impl<'p> Staging<'p> {
 
     fn inside(&self, name: OsString) -> Result<Location> {
         let path = self.location.path.with_file_name(&self.name).join(&name);
-        Ok(Location { directory: self.directory.try_clone().map_err(binding)?, name, path })
+        let directory = self.directory.try_clone().map_err(binding)?;
+        Ok(Location { directory, name, path, relative: None })
     }
 
     /// Returns the names in here, without the marker.

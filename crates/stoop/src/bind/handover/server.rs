@@ -152,7 +152,9 @@ impl<C: Connected> Server<C> {
 
     fn bind(bind: &Bind, control: &Address, timeout: Duration) -> Result<Server<C>> {
         let listener = bind.listener()?;
-        let control = Bind::new(control).mode(0o600).policy(Policy::same_user()).listen_seqpacket()?;
+        let has_file = control.as_path().is_some();
+        let control = Bind::new(control).policy(Policy::same_user());
+        let control = if has_file { control.mode(0o600) } else { control }.listen_seqpacket()?;
         Ok(Server::of(listener, control, timeout, false))
     }
 
