@@ -129,13 +129,19 @@ impl Socket {
         if !self.admits(pending.sender()) {
             return Ok(None);
         }
-        if self.guard.as_ref().is_none_or(|guard| guard.policy.descriptors_allowed()) {
+        if self.accepts_descriptors() {
             return pending.take(allow).map(Some);
         }
         // A kernel that cannot refuse file descriptors (before Linux 6.16) has delivered them.
         let mut received = pending.take(Allow::AND_DROP)?;
         received.descriptors.clear();
         Ok(Some(received))
+    }
+
+    /// Returns whether the policy allows file descriptors. Before Linux 6.16 each receive has to
+    /// check this, because the kernel cannot.
+    pub(crate) fn accepts_descriptors(&self) -> bool {
+        self.guard.as_ref().is_none_or(|guard| guard.policy.descriptors_allowed())
     }
 
     /// Applies a policy to messages received from now on, and keeps the count of refusals. The

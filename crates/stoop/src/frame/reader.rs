@@ -2,10 +2,11 @@
 
 use std::fmt;
 use std::io::{IoSliceMut, Read};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
 use super::codec::Codec;
 use super::decoder::{Decoder, NextFrame, Span};
+use super::descriptor_source::DescriptorSource;
 use super::error::FrameError;
 use super::fd_queue::FdQueue;
 use super::native::Native;
@@ -312,9 +313,13 @@ impl<R: Read, C: Codec> FrameReader<R, C> {
     }
 }
 
-impl<R: Read + AsFd> FrameReader<R, Native> {
+impl<R: DescriptorSource> FrameReader<R, Native> {
     /// Returns the next message with the file descriptors attached to it, in order and
     /// close-on-exec.
+    ///
+    /// If the stream's policy refuses file descriptors
+    /// ([`Policy::refuse_descriptors`](crate::Policy::refuse_descriptors)), none are accepted,
+    /// whatever `allow` says.
     ///
     /// Use only this call on a stream that carries file descriptors. The other calls use plain
     /// reads, and the kernel then discards ancillary data (K-FD-7). At most twice the allowed
@@ -353,6 +358,7 @@ impl<R: Read + AsFd> FrameReader<R, Native> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn next_with_descriptors(&mut self, allow: Allow) -> Result<Option<(&[u8], Vec<OwnedFd>)>> {
+        let allow = if self.io.accepts_descriptors() { allow } else { Allow::NOTHING };
         let claimed = self.claim(allow);
         if self.decoder.failure().is_some() {
             self.fds.clear();

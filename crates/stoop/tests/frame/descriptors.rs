@@ -1,12 +1,12 @@
 //! Descriptors stay with the message they were sent with, and none leaks, whatever the peer does.
 
-use std::io::IoSlice;
+use std::io::{IoSlice, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use stoop::frame::{FrameError, FrameReader, FrameWriter, Native};
-use stoop::{Allow, Bind, ErrorKind, Outgoing, Stream};
+use stoop::{Allow, Bind, ErrorKind, Outgoing, Policy, Stream};
 use stoop_kernel_facts::{SOON, leave_room_for};
 use stoop_testkit::{Role, deadline, open_descriptors, role, tempdir};
 
@@ -247,4 +247,36 @@ fn an_empty_message_carries_descriptors() {
     let mut reader = FrameReader::new(other, Native);
     let (message, files) = reader.next_with_descriptors(Allow::descriptors(1)).unwrap().unwrap();
     assert_eq!((message, number(&files[0])), (&b""[..], 5));
+}
+
+/// A reader accepts no file descriptor that the policy of its stream refuses, not even if the
+/// kernel delivers them, as every kernel before Linux 6.16 does.
+#[test]
+fn a_reader_does_not_bypass_the_policy_of_its_stream() {
+    let directory = tempdir();
+    let path = directory.path().join("app.sock");
+    let listener = Bind::new(&path).policy(Policy::everyone().refuse_descriptors()).listen().unwrap();
+    let client = Stream::connect(&path).unwrap();
+    let server = listener.accept().unwrap();
+    match server.set_pass_descriptors(true) {
+        Err(error) if error.is_unsupported() => {}
+        result => result.unwrap(),
+    }
+    let (mut pipe, passed) = std::io::pipe().unwrap();
+    let mut writer = FrameWriter::new(&client, Native);
+    writer.send(b"none").unwrap();
+    writer.send_with_descriptors(b"one", &[passed.as_fd()]).unwrap();
+    drop(passed);
+
+    let mut reader = FrameReader::new(&server, Native);
+    let error = loop {
+        match reader.next_with_descriptors(Allow::descriptors(4)) {
+            Ok(message) => assert!(message.unwrap().1.is_empty()),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(error.kind(), ErrorKind::SurplusDescriptors);
+    assert_eq!(reader.failure(), Some(FrameError::SurplusDescriptors { count: 1, allowed: 0 }));
+    // The pipe ends when its last writing end is closed.
+    assert_eq!(deadline(SOON, move || pipe.read(&mut [0; 8])).unwrap(), 0);
 }
