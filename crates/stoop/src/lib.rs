@@ -53,6 +53,7 @@
 //! | Feature | Default | Adds |
 //! |---|---|---|
 //! | `tokio` | off | [`aio`], the same sockets driven by tokio, and [`serve`], the accept loop |
+//! | `futures` | off | an [`aio::Listener`] as a `futures_core::Stream`; turns on `tokio` |
 //! | `tracing` | off | `tracing` events from [`serve`]; turns on `tokio` |
 //!
 //! Without features everything is synchronous and blocks unless told otherwise. The dependencies
@@ -66,7 +67,7 @@
 //! | std `UnixListener` | [`Listener`] | convert with `From` in both directions |
 //! | std `UnixStream` | [`Stream`] | convert with `From` in both directions |
 //! | std `UnixDatagram` | [`Datagram`] | convert with `From`; truncation is an error here |
-//! | tokio `UnixStream` | `aio::Stream` | convert with `TryFrom` in both directions |
+//! | tokio `UnixStream`, `UnixDatagram` | [`aio`] | same methods; convert with `TryFrom` |
 //! | tokio `UnixListener` and its accept loop | `aio::Listener`, [`serve::Server`] | |
 //! | interprocess `Name` | [`Address`] | a path or an abstract name |
 //! | nix `sendmsg` with `ScmRights` | [`Outgoing::descriptors`] | |

@@ -4,10 +4,11 @@
 mod async_test;
 
 use std::io::{IoSlice, IoSliceMut};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd, IntoRawFd, OwnedFd};
 use std::time::Duration;
 
-use async_test::{Usage, async_test, runtime};
+use async_test::{Usage, abandon, async_test, runtime};
+use stoop::aio::split::ReuniteError;
 use stoop::{Allow, Bind, Connect, ErrorKind, Outgoing, Packet, Stream, aio};
 use stoop_kernel_facts::{die_of_sigpipe, leave_room_for};
 use stoop_testkit::{Role, open_descriptors, role, tempdir};
@@ -156,7 +157,7 @@ fn halves_carry_descriptors_while_the_other_waits() {
 
         let (reads, writes) = client.into_split();
         let (others_reads, others_writes) = aio::Stream::pair().unwrap().0.into_split();
-        let (reads, others_writes) = reads.reunite(others_writes).unwrap_err();
+        let ReuniteError(reads, others_writes) = reads.reunite(others_writes).unwrap_err();
         assert!(others_reads.reunite(others_writes).is_ok());
         let mut client = reads.reunite(writes).unwrap();
         client.write_all(b"whole").await.unwrap();
@@ -256,6 +257,34 @@ fn there_and_back_to_sockets_that_block() {
     });
 }
 
+/// Every socket converts to tokio's type and to a file descriptor, and keeps it.
+#[test]
+fn sockets_convert_to_those_of_tokio_and_to_file_descriptors() {
+    async_test(|| async {
+        let dir = tempdir();
+        let path = dir.path().join("socket");
+        let listener = Bind::new(&path).listen_async().await.unwrap();
+        let number = listener.as_raw_fd();
+        let listener = tokio::net::UnixListener::try_from(listener).unwrap();
+        assert!(path.exists(), "the file is left to the new owner");
+        let listener = aio::Listener::try_from(listener).unwrap();
+        assert_eq!(listener.as_raw_fd(), number);
+        let mut client = aio::Stream::connect(&path).await.unwrap();
+        let server = OwnedFd::from(listener.accept().await.unwrap());
+        let server = std::os::unix::net::UnixStream::from(server);
+        client.write_all(b"ping").await.unwrap();
+        assert_eq!(std::io::Read::read(&mut &server, &mut [0; 8]).unwrap(), 4);
+
+        let (one, other) = aio::Datagram::pair().unwrap();
+        let number = other.as_raw_fd();
+        let one = tokio::net::UnixDatagram::try_from(one).unwrap();
+        one.send(b"ping").await.unwrap();
+        let other = aio::Datagram::try_from(tokio::net::UnixDatagram::try_from(other).unwrap()).unwrap();
+        assert_eq!(other.recv(&mut [0; 8]).await.unwrap(), 4);
+        assert_eq!(other.into_raw_fd(), number);
+    });
+}
+
 /// Takes the last descriptor that this process may have.
 fn take_the_last() -> std::fs::File {
     leave_room_for(1);
@@ -291,6 +320,30 @@ fn writes_go_on_when_no_descriptor_is_free() {
     });
 }
 
+/// A task that is polled often, as in a `select!`, waits with one timer and starts no tasks.
+#[test]
+fn a_blocked_write_is_polled_without_new_tasks_when_no_descriptor_is_free() {
+    if role().is_none() {
+        return Role::new("a_blocked_write_is_polled_without_new_tasks_when_no_descriptor_is_free", "writer")
+            .run();
+    }
+    runtime().block_on(async {
+        let Connection { mut client, mut end, _others } = connection(20).await;
+        let _last = take_the_last();
+        while end.try_write(&[7; 65536]).is_ok() {}
+        let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
+        for _ in 0..1000 {
+            assert!(!abandon(end.write(b"more")).await, "the queue is full");
+        }
+        assert_eq!(tokio::runtime::Handle::current().metrics().num_alive_tasks(), tasks);
+        // The timer of the last poll wakes the task.
+        let reading =
+            tokio::spawn(async move { client.read_exact(&mut vec![0; 65536]).await.map(|_| client) });
+        assert!(end.write(b"more").await.unwrap() > 0);
+        reading.await.unwrap().unwrap();
+    });
+}
+
 /// Without a descriptor for the next client accepting neither ends nor spins, and goes on when
 /// there is one.
 #[test]
@@ -311,6 +364,12 @@ fn accepting_pauses_when_no_descriptor_is_free() {
         let exhausted = listener.counts().exhausted;
         assert!((2..=60).contains(&exhausted), "{exhausted} tries");
         assert!(listener.try_accept().unwrap_err().is_exhausted());
+        let usage = Usage::begin();
+        let polled = std::future::poll_fn(|cx| listener.poll_accept(cx));
+        assert!(tokio::time::timeout(Duration::from_millis(500), polled).await.is_err());
+        assert!(usage.share() < 0.05, "{} of a processor", usage.share());
+        let polls = listener.counts().exhausted - exhausted;
+        assert!((2..=60).contains(&polls), "{polls} tries");
         drop(spare);
         listener.accept().await.unwrap();
         assert_eq!(listener.counts().admitted, 1);

@@ -1,15 +1,20 @@
 //! Asynchronous datagram sockets.
 
 use std::io::{IoSlice, IoSliceMut};
+use std::net::Shutdown;
+use std::os::fd::AsFd;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
-use tokio::io::Interest;
+use tokio::io::{Interest, ReadBuf};
 
 use super::send_ready::{self, Receiver};
 use super::{Async, Datagram};
-use crate::error::{Error, Result};
+use crate::error::{Error, Operation, Result};
 use crate::message::{Allow, Outgoing, Received};
+use crate::socket::configure;
 use crate::socket_methods::peer_methods;
-use crate::{Address, Connect, Origin, ToAddress, packet};
+use crate::{Address, Bind, Connect, Origin, ToAddress, packet, sys};
 
 /// Several tasks can receive, and several can send, on one socket concurrently. Each message goes
 /// to one of them.
@@ -120,7 +125,8 @@ impl Async<crate::Datagram> {
         Ok((Datagram::registered_duplex(one)?, Datagram::registered_duplex(other)?))
     }
 
-    /// Sends one message to the connected receiver, waiting until its queue has room.
+    /// Sends one message to the connected receiver, waiting until its queue has room. Returns the
+    /// length of the message, which is sent whole or not at all.
     ///
     /// See [`crate::Datagram::send`].
     ///
@@ -132,8 +138,8 @@ impl Async<crate::Datagram> {
     ///
     /// # Cancel safety
     /// This method is cancel safe. If dropped before it completes, nothing has been sent.
-    pub async fn send(&self, message: &[u8]) -> Result<()> {
-        self.sending(|socket| socket.send(message)).await
+    pub async fn send(&self, message: &[u8]) -> Result<usize> {
+        self.sending(|socket| socket.send(message)).await.map(|()| message.len())
     }
 
     /// Sends one message with ancillary data to the connected receiver.
@@ -172,7 +178,8 @@ impl Async<crate::Datagram> {
         self.sending(|socket| socket.send_with(buffers, outgoing)).await
     }
 
-    /// Sends one message to an address, waiting until the queue of its receiver has room.
+    /// Sends one message to an address, waiting until the queue of its receiver has room. Returns
+    /// the length of the message, which is sent whole or not at all.
     ///
     /// The wait costs no processor time, whichever sender filled the queue, and ends when the
     /// receiver reads a message. It uses a connected socket of its own, whose readiness shows that
@@ -207,8 +214,10 @@ impl Async<crate::Datagram> {
     /// # })?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub async fn send_to(&self, message: &[u8], to: &Address) -> Result<()> {
-        send_ready::send_when_ready(self, Receiver::At(to), |socket| socket.send_to(message, to)).await
+    pub async fn send_to(&self, message: &[u8], to: impl ToAddress) -> Result<usize> {
+        let to = &resolved(to)?;
+        send_ready::send_when_ready(self, Receiver::At(to), |socket| socket.send_to(message, to)).await?;
+        Ok(message.len())
     }
 
     /// Replies to a message: sends to the socket it came from, or to none.
@@ -483,7 +492,7 @@ impl Async<crate::Datagram> {
 
     /// Sends a message to the connected receiver if its queue has room now, without waiting.
     ///
-    /// If not, clears the socket's readiness: see [`Async::try_io`].
+    /// If not, clears the socket's readiness, so that [`Async::ready`] waits for the next event.
     ///
     /// # Errors
     /// Returns an error if the queue is full
@@ -498,7 +507,7 @@ impl Async<crate::Datagram> {
     /// let (one, other) = aio::Datagram::pair()?;
     /// let error = loop {
     ///     match one.try_send(b"message") {
-    ///         Ok(()) => continue,
+    ///         Ok(_) => continue,
     ///         Err(error) => break error,
     ///     }
     /// };
@@ -510,8 +519,8 @@ impl Async<crate::Datagram> {
     /// # })?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn try_send(&self, message: &[u8]) -> Result<()> {
-        self.try_io(Interest::WRITABLE, |socket| socket.send(message))
+    pub fn try_send(&self, message: &[u8]) -> Result<usize> {
+        self.attempt(Interest::WRITABLE, |socket| socket.send(message)).map(|()| message.len())
     }
 
     /// Sends a message to an address if the queue there has room now, without waiting.
@@ -522,25 +531,25 @@ impl Async<crate::Datagram> {
     /// Returns an error if the queue is full
     /// ([`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock)), or if the send fails for another
     /// reason that [`crate::Datagram::send_to`] lists.
-    pub fn try_send_to(&self, message: &[u8], to: &Address) -> Result<()> {
-        self.recorded(self.get_ref().send_to(message, to))
+    pub fn try_send_to(&self, message: &[u8], to: impl ToAddress) -> Result<usize> {
+        self.recorded(self.get_ref().send_to(message, &resolved(to)?)).map(|()| message.len())
     }
 
     /// Receives a message if there is one now, without waiting.
     ///
-    /// If not, clears the socket's readiness: see [`Async::try_io`].
+    /// If not, clears the socket's readiness, so that [`Async::ready`] waits for the next event.
     ///
     /// # Errors
     /// Returns an error if the queue is empty
     /// ([`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock)), or if it does not fit the buffer
     /// ([`ErrorKind::MessageTruncated`](crate::ErrorKind::MessageTruncated)).
     pub fn try_recv(&self, buffer: &mut [u8]) -> Result<usize> {
-        self.try_io(Interest::READABLE, |socket| socket.recv(buffer))
+        self.attempt(Interest::READABLE, |socket| socket.recv(buffer))
     }
 
     /// Receives a message and its sender's address if there is one now, without waiting.
     ///
-    /// If not, clears the socket's readiness: see [`Async::try_io`].
+    /// If not, clears the socket's readiness, so that [`Async::ready`] waits for the next event.
     ///
     /// # Errors
     /// Returns an error if the queue is empty
@@ -563,8 +572,135 @@ impl Async<crate::Datagram> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn try_recv_from(&self, buffer: &mut [u8]) -> Result<(usize, Address)> {
-        self.try_io(Interest::READABLE, |socket| socket.recv_from(buffer))
+        self.attempt(Interest::READABLE, |socket| socket.recv_from(buffer))
     }
+}
+
+impl Async<crate::Datagram> {
+    /// Binds a datagram socket at this address, with the defaults of [`Bind`].
+    ///
+    /// Blocks the thread for the calls on the file system. [`Bind::datagram_async`] makes them on
+    /// the runtime's blocking pool instead.
+    ///
+    /// # Errors
+    /// Returns an error if the address is in use or invalid, if its directory does not exist, or if
+    /// permissions forbid the bind. See [`Bind::listen`] for the kinds.
+    ///
+    /// # Panics
+    /// Panics if called outside of a runtime.
+    #[track_caller]
+    pub fn bind(address: impl ToAddress) -> Result<Datagram> {
+        Datagram::registered_for_reads(Bind::new(address).datagram()?)
+    }
+
+    /// Connects this socket: sends go to that address, and only messages from it are received.
+    ///
+    /// Does not wait. See [`crate::Datagram::connect_to`].
+    ///
+    /// # Errors
+    /// Returns an error if the address leads to no datagram socket, if permissions forbid the
+    /// connection, or if the receiver is connected to another socket. See
+    /// [`crate::Datagram::connect_to`] for the kinds.
+    pub fn connect_to(&self, address: impl ToAddress) -> Result<()> {
+        self.get_ref().connect_to(address)
+    }
+
+    /// Shuts down the read half, the write half, or both (`shutdown`).
+    ///
+    /// After the read half, senders get [`ErrorKind::PeerGone`](crate::ErrorKind::PeerGone).
+    ///
+    /// # Errors
+    /// Returns an error if the socket is not connected
+    /// ([`ErrorKind::NotConnected`](crate::ErrorKind::NotConnected)).
+    pub fn shutdown(&self, how: Shutdown) -> Result<()> {
+        sys::shutdown(self.as_fd(), how).map_err(configure)
+    }
+
+    /// Polls for a message in the queue. See [`Async::poll_read_ready`].
+    ///
+    /// # Errors
+    /// Returns an error if the runtime is shutting down.
+    pub fn poll_recv_ready(&self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        self.poll_read_ready(cx)
+    }
+
+    /// Polls for room to send to the connected receiver. See [`Async::poll_write_ready`].
+    ///
+    /// # Errors
+    /// Returns an error if the runtime is shutting down, or if no file descriptor is free to wait
+    /// with.
+    pub fn poll_send_ready(&self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        self.poll_write_ready(cx)
+    }
+
+    /// Polls [`aio::Datagram::recv`](Async::recv). Only the last task that polled is woken.
+    ///
+    /// # Errors
+    /// Returns an error if the message does not fit the buffer
+    /// ([`ErrorKind::MessageTruncated`](crate::ErrorKind::MessageTruncated)); the rest of it is
+    /// lost.
+    pub fn poll_recv(&self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<Result<()>> {
+        let receive = |socket: &crate::Datagram| socket.recv(buffer.initialize_unfilled());
+        let len = ready!(self.poll_receiving(cx, receive))?;
+        buffer.advance(len);
+        Poll::Ready(Ok(()))
+    }
+
+    /// Polls [`aio::Datagram::recv_from`](Async::recv_from), and returns the sender's address. Only
+    /// the last task that polled is woken.
+    ///
+    /// # Errors
+    /// Returns an error if the message does not fit the buffer
+    /// ([`ErrorKind::MessageTruncated`](crate::ErrorKind::MessageTruncated)); the rest of it is
+    /// lost.
+    pub fn poll_recv_from(&self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<Result<Address>> {
+        let receive = |socket: &crate::Datagram| socket.recv_from(buffer.initialize_unfilled());
+        let (len, from) = ready!(self.poll_receiving(cx, receive))?;
+        buffer.advance(len);
+        Poll::Ready(Ok(from))
+    }
+
+    /// Polls [`aio::Datagram::send`](Async::send). Only the last task that polled is woken.
+    ///
+    /// # Errors
+    /// Returns an error if the message cannot be sent: see [`aio::Datagram::send`](Async::send).
+    pub fn poll_send(&self, cx: &mut Context<'_>, message: &[u8]) -> Poll<Result<usize>> {
+        self.poll_sending(cx, |socket| socket.send(message)).map_ok(|()| message.len())
+    }
+
+    /// Polls a send to an address. Only the last task that polled is woken.
+    ///
+    /// No event signals room in the queue there (K-DGRAM-4). While it is full, the message is sent
+    /// again every few milliseconds. [`aio::Datagram::send_to`](Async::send_to) is woken by the
+    /// receiver instead.
+    ///
+    /// # Errors
+    /// Returns an error if the message cannot be sent: see
+    /// [`aio::Datagram::send_to`](Async::send_to).
+    pub fn poll_send_to(
+        &self,
+        cx: &mut Context<'_>,
+        message: &[u8],
+        to: impl ToAddress,
+    ) -> Poll<Result<usize>> {
+        let to = resolved(to)?;
+        loop {
+            match self.try_send_to(message, &to) {
+                Err(error) if error.is_would_block() => ready!(self.retry.poll(cx, PAUSES_WHEN_FULL)),
+                result => {
+                    self.retry.reset();
+                    return Poll::Ready(result);
+                }
+            }
+        }
+    }
+}
+
+/// The first and the longest pause between two attempts of [`Async::poll_send_to`].
+const PAUSES_WHEN_FULL: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(10));
+
+fn resolved(to: impl ToAddress) -> Result<Address> {
+    to.to_address().map_err(|error| Error::address(Operation::Send, &error))
 }
 
 impl TryFrom<crate::Datagram> for Async<crate::Datagram> {

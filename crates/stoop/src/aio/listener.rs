@@ -2,15 +2,16 @@
 
 use std::net::Shutdown;
 use std::os::fd::{AsFd, OwnedFd};
+use std::task::{Context, Poll, ready};
 
 use tokio::io::Interest;
 
 use super::{Async, Backoff, Listener};
-use crate::Policy;
 use crate::error::{Error, Operation, Result};
 use crate::listener::{Arrival, Connected, Counts, PAUSE_AFTER_FAILURE};
 use crate::refusals::Refusals;
 use crate::sys::{self, Blocking};
+use crate::{Bind, Policy, ToAddress};
 
 /// Several tasks can accept on one listener.
 ///
@@ -83,6 +84,30 @@ impl<C: Connected> Async<crate::Listener<C>> {
         }
     }
 
+    /// Polls [`aio::Listener::accept`](Async::accept). Only the last task that polled is woken.
+    ///
+    /// # Errors
+    /// Returns an error if the listener itself is broken, or if the runtime cannot register another
+    /// socket.
+    pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<Result<Async<C>>> {
+        let mut refusals = Refusals::of(Operation::Accept);
+        loop {
+            match ready!(self.poll_receiving(cx, |listener| listener.accept_as(Blocking::Never))) {
+                Ok(Arrival::Admitted(client)) => {
+                    self.retry.reset();
+                    return Poll::Ready(self.register_accepted(client));
+                }
+                Ok(Arrival::Refused { .. }) if refusals.add(self.as_ref(), 1).is_ok() => {}
+                Ok(Arrival::Refused { .. }) => {
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                Err(error) if error.is_transient() => ready!(self.retry.poll(cx, PAUSE_AFTER_FAILURE)),
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+
     /// Waits for the next client and returns whether the policy allowed it.
     ///
     /// Otherwise behaves like [`aio::Listener::accept`](Async::accept).
@@ -124,7 +149,7 @@ impl<C: Connected> Async<crate::Listener<C>> {
     /// Accepts a client that is in the queue now and that the policy allows, without waiting.
     ///
     /// Returns after 16 refused clients in a row, even if more are in the queue
-    /// ([`Error::is_refusal_limit`]). The listener then stays readable. See also [`Async::try_io`].
+    /// ([`Error::is_refusal_limit`]). The listener then stays readable.
     ///
     /// # Errors
     /// Returns an error if the queue is empty
@@ -201,7 +226,7 @@ impl<C: Connected> Async<crate::Listener<C>> {
     /// that send refused clients a message.
     pub(crate) fn try_accept_with(&self, mut refused: impl FnMut(OwnedFd)) -> Result<Arrival<Async<C>>> {
         let accept = |listener: &crate::Listener<C>| listener.accept_with(Blocking::Never, &mut refused);
-        self.register_arrival(self.try_io(Interest::READABLE, accept)?)
+        self.register_arrival(self.attempt(Interest::READABLE, accept)?)
     }
 
     fn register_arrival(&self, arrival: Arrival<C>) -> Result<Arrival<Async<C>>> {
@@ -255,6 +280,24 @@ impl<C: Connected> Async<crate::Listener<C>> {
     /// Shuts down the socket itself, and so affects every process that shares this listener.
     pub(crate) fn refuse_more(&self) -> Result<()> {
         sys::shutdown(self.as_fd(), Shutdown::Read).map_err(crate::socket::configure)
+    }
+}
+
+impl Async<crate::Listener<crate::Stream>> {
+    /// Binds and listens for streams at this address, with the defaults of [`Bind`].
+    ///
+    /// Blocks the thread for the calls on the file system. [`Bind::listen_async`] makes them on the
+    /// runtime's blocking pool instead.
+    ///
+    /// # Errors
+    /// Returns an error if the address is in use or invalid, if its directory does not exist, or if
+    /// permissions forbid the bind. See [`Bind::listen`] for the kinds.
+    ///
+    /// # Panics
+    /// Panics if called outside of a runtime.
+    #[track_caller]
+    pub fn bind(address: impl ToAddress) -> Result<Listener> {
+        Async::listening(Bind::new(address).listen()?)
     }
 }
 

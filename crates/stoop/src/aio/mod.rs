@@ -13,7 +13,8 @@
 //!   [`AsyncWrite`](tokio::io::AsyncWrite), and never raises `SIGPIPE`. It splits into halves that
 //!   can still pass file descriptors ([`split`]).
 //! - For a readiness loop of your own, use [`Async::readable`], [`Async::writable`],
-//!   [`Async::ready`] and [`Async::try_io`].
+//!   [`Async::ready`] and the methods `try_…`; for system calls of your own, [`Async::try_io`]; in
+//!   hand-written futures, the methods `poll_…`.
 //!
 //! The kernel signals no usable readiness for three conditions, which this module handles itself:
 //!
@@ -28,6 +29,25 @@
 //! of a runtime panics, as it does with tokio's own types. Only the methods of
 //! [`Bind`](crate::Bind) use threads: they access the file system, and run on the runtime's
 //! blocking pool.
+//!
+//! # Coming from `tokio::net`
+//!
+//! [`Stream`], [`Listener`] and [`Datagram`] have the methods of `UnixStream`, `UnixListener` and
+//! `UnixDatagram`, and convert from and to them, and those of std, with `TryFrom`. These differ on
+//! purpose:
+//!
+//! | `tokio::net` | Here |
+//! |---|---|
+//! | `UnixListener::accept` | [`accept`](Async::accept) returns no address |
+//! | `UnixListener::bind` | [`bind`](Async::bind) replaces a stale file, and unlinks on drop |
+//! | `UnixStream::connect` | [`connect`](Async::connect) waits if the backlog is full |
+//! | `UnixStream::peer_cred` | `peer`, in which an unknown id is not zero |
+//! | `UnixDatagram::connect` | [`connect_to`](Async::connect_to); `Datagram::connect` creates one |
+//! | `UnixDatagram::unbound` | [`unbound`](Async::unbound) gets an address to reply to |
+//! | `UnixDatagram::recv` | [`recv`](Async::recv) fails if the message does not fit the buffer |
+//! | `SocketAddr` | [`Address`](crate::Address) |
+//!
+//! A listener applies its policy, and continues after failures of single clients.
 //!
 //! ```
 //! use stoop::{Bind, aio};
@@ -51,9 +71,14 @@
 
 mod backoff;
 mod bind;
+mod buf;
 mod connect;
+mod convert;
 mod datagram;
+#[cfg(feature = "futures")]
+mod incoming;
 mod listener;
+mod retry_timer;
 mod send_ready;
 mod seqpacket;
 mod socket;

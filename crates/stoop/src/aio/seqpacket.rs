@@ -309,7 +309,7 @@ impl Async<crate::SeqPacket> {
 
     /// Sends a message if the peer's queue has room now, without waiting.
     ///
-    /// If not, clears the socket's readiness: see [`Async::try_io`].
+    /// If not, clears the socket's readiness, so that [`Async::ready`] waits for the next event.
     ///
     /// # Errors
     /// Returns an error if the queue is full
@@ -340,12 +340,12 @@ impl Async<crate::SeqPacket> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn try_send(&self, message: &[u8]) -> Result<()> {
-        self.try_io(Interest::WRITABLE, |socket| socket.send(message))
+        self.attempt(Interest::WRITABLE, |socket| socket.send(message))
     }
 
     /// Receives a message if there is one now, without waiting.
     ///
-    /// If not, clears the socket's readiness: see [`Async::try_io`].
+    /// If not, clears the socket's readiness, so that [`Async::ready`] waits for the next event.
     ///
     /// # Errors
     /// Returns an error if the queue is empty
@@ -368,7 +368,7 @@ impl Async<crate::SeqPacket> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn try_recv(&self, buffer: &mut [u8]) -> Result<Packet> {
-        self.try_io(Interest::READABLE, |socket| socket.recv(buffer))
+        self.attempt(Interest::READABLE, |socket| socket.recv(buffer))
     }
 }
 

@@ -24,6 +24,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::io::{Interest, Ready};
 use tokio::task::coop;
 
+use super::retry_timer::RetryTimer;
 use crate::error::{Error, Operation, Result};
 use crate::socket::{Socket, configure};
 use crate::socket_methods::base_methods;
@@ -50,6 +51,8 @@ pub struct Async<S: AsFd> {
     write_registration: OnceLock<Box<WriteRegistration>>,
     main_has_writes: bool,
     activity: Option<Activity>,
+    /// For `poll_…` methods that wait without an event.
+    pub(super) retry: RetryTimer,
     /// Set until the first read of an accepted socket. Most clients send before they are accepted,
     /// and a task that reads at once need not wait for an event.
     is_fresh: AtomicBool,
@@ -149,6 +152,7 @@ impl<S: AsFd + AsRef<Socket>> Async<S> {
             write_registration: OnceLock::new(),
             main_has_writes: for_writes,
             activity: None,
+            retry: RetryTimer::default(),
             is_fresh,
             connection_count: None,
         })
@@ -212,7 +216,7 @@ impl<S: AsFd + AsRef<Socket>> Async<S> {
     ///
     /// It is nonblocking: its receives and sends fail with
     /// [`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock) instead of waiting. To wait for
-    /// readiness between attempts, call them in [`Async::try_io`].
+    /// readiness between attempts, use [`Async::async_io`].
     ///
     /// ```
     /// use stoop::{ErrorKind, aio};
@@ -345,40 +349,91 @@ impl<S: AsFd + AsRef<Socket>> Async<S> {
         .map_err(configure)
     }
 
-    /// Runs an operation on the synchronous socket inside, without waiting.
+    /// Runs an operation on this socket if it is ready, without waiting.
     ///
-    /// If the operation fails with [`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock) although
-    /// tokio considers the socket ready, it is run a second time. If that fails the same way, the
-    /// readiness is cleared, and [`Async::ready`] waits for the next event.
+    /// For system calls that this type has no method for. If tokio does not consider the socket
+    /// ready, `operation` does not run. If it runs and fails with [`io::ErrorKind::WouldBlock`],
+    /// the readiness is cleared, and [`Async::ready`] waits for the next event.
+    ///
+    /// The methods `try_…` of this type need no `try_io` around them.
     ///
     /// # Errors
-    /// Returns an error if the operation does.
+    /// Returns an error if the socket is not ready ([`io::ErrorKind::WouldBlock`]), or if the
+    /// operation returns one.
     ///
     /// # Examples
     /// ```
-    /// use stoop::{Allow, ErrorKind, aio};
-    /// use std::io::IoSliceMut;
+    /// use std::io::{ErrorKind, Read};
+    /// use stoop::aio;
     /// use tokio::io::Interest;
     ///
     /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
-    /// let (one, other) = aio::SeqPacket::pair()?;
-    /// let receive = || {
-    ///     other.try_io(Interest::READABLE, |socket| {
-    ///         socket.recv_with(&mut [IoSliceMut::new(&mut [0; 8])], Allow::NOTHING)
-    ///     })
-    /// };
-    /// assert_eq!(receive().unwrap_err().kind(), ErrorKind::WouldBlock);
-    /// one.send(b"ping").await?;
+    /// let (one, other) = aio::Stream::pair()?;
+    /// let mut buffer = [0; 8];
+    /// one.try_write(b"ping")?;
     /// other.readable().await?;
-    /// assert_eq!(receive()?.len, 4);
+    /// let mut read = || other.try_io(Interest::READABLE, || other.get_ref().read(&mut buffer));
+    /// assert_eq!(read()?, 4);
+    /// assert_eq!(read().unwrap_err().kind(), ErrorKind::WouldBlock); // clears the readiness
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// # })?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn try_io<T>(&self, interest: Interest, operation: impl FnMut(&S) -> Result<T>) -> Result<T> {
-        self.attempt(interest, operation)
+    pub fn try_io<R>(&self, interest: Interest, operation: impl FnOnce() -> io::Result<R>) -> io::Result<R> {
+        let result = match self.main_has_writes || !interest.is_writable() {
+            true => self.main.try_io(interest, |_| operation()),
+            false => self.write_registration()?.try_io(Interest::WRITABLE, |_| operation()),
+        };
+        self.recorded(result)
     }
 
+    /// Runs an operation on this socket, repeatedly, until it returns something other than
+    /// [`io::ErrorKind::WouldBlock`]. Waits for readiness before each attempt.
+    ///
+    /// # Errors
+    /// Returns an error if the operation returns another one, if the runtime is shutting down, or
+    /// if no file descriptor is free to wait with.
+    ///
+    /// # Cancel safety
+    /// This method is cancel safe if `operation` is: a dropped future runs it no more.
+    pub async fn async_io<R>(
+        &self,
+        interest: Interest,
+        mut operation: impl FnMut() -> io::Result<R>,
+    ) -> io::Result<R> {
+        let result = match self.main_has_writes || !interest.is_writable() {
+            true => self.main.async_io(interest, |_| operation()).await,
+            false => self.write_registration()?.async_io(Interest::WRITABLE, |_| operation()).await,
+        };
+        self.recorded(result)
+    }
+
+    /// Polls for readability, like [`Async::readable`]. Only the last task that polled is woken.
+    ///
+    /// # Errors
+    /// Returns an error if the runtime is shutting down.
+    pub fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        let mut guard = ready!(self.main.poll_read_ready(cx)).map_err(configure)?;
+        guard.retain_ready();
+        Poll::Ready(Ok(()))
+    }
+
+    /// Polls for writability, like [`Async::writable`]. Only the last task that polled is woken.
+    ///
+    /// # Errors
+    /// Returns an error if the runtime is shutting down, or if no file descriptor is free to wait
+    /// with.
+    pub fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<Result<()>> {
+        if self.main_has_writes {
+            ready!(self.main.poll_write_ready(cx)).map_err(configure)?.retain_ready();
+        } else {
+            ready!(self.write_registration()?.poll_write_ready(cx)).map_err(configure)?.retain_ready();
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Attempts an operation at once, whether or not tokio considers the socket ready. Clears the
+    /// readiness if the operation would block.
     pub(super) fn attempt<T, E: ReadinessError>(
         &self,
         interest: Interest,
@@ -456,14 +511,35 @@ impl<S: AsFd + AsRef<Socket>> Async<S> {
         }
     }
 
-    /// Polls a send: [`Async::sending`] for `poll_write` and `poll_write_vectored`.
+    /// Polls a receive: [`Async::receiving`] for `poll_…` methods.
     ///
     /// Only the last task that polled is woken.
-    pub(super) fn poll_sending<T>(
+    pub(super) fn poll_receiving<T, E: ReadinessError>(
         &self,
         cx: &mut Context<'_>,
-        mut operation: impl FnMut(&S) -> io::Result<T>,
-    ) -> Poll<io::Result<T>> {
+        mut operation: impl FnMut(&S) -> std::result::Result<T, E>,
+    ) -> Poll<std::result::Result<T, E>> {
+        loop {
+            let mut guard = ready!(self.main.poll_read_ready(cx)).map_err(E::from_reactor)?;
+            match operation(self.get_ref()) {
+                Err(error) if error.would_block() => guard.clear_ready(),
+                Err(error) if error.is_refusal_limit() => {
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                result => return Poll::Ready(self.recorded(result)),
+            }
+        }
+    }
+
+    /// Polls a send: [`Async::sending`] for `poll_…` methods.
+    ///
+    /// Only the last task that polled is woken.
+    pub(super) fn poll_sending<T, E: ReadinessError>(
+        &self,
+        cx: &mut Context<'_>,
+        mut operation: impl FnMut(&S) -> std::result::Result<T, E>,
+    ) -> Poll<std::result::Result<T, E>> {
         // A send that never blocks would never return to the scheduler: count it against tokio's
         // cooperative budget, which reactor operations count against by themselves.
         let budget = ready!(coop::poll_proceed(cx));
@@ -481,10 +557,11 @@ impl<S: AsFd + AsRef<Socket>> Async<S> {
             false => match self.write_registration() {
                 Ok(writes) => ready!(poll_writable(writes, cx, again)),
                 Err(error) if error.is_exhausted() => {
-                    wake_later(cx);
-                    return Poll::Pending;
+                    // One timer for the socket: a task that is polled often does not start more.
+                    ready!(self.retry.poll(cx, (PAUSE_WHEN_EXHAUSTED, PAUSE_WHEN_EXHAUSTED)));
+                    return self.poll_sending(cx, operation);
                 }
-                Err(error) => Err(error.into()),
+                Err(error) => Err(E::from_reactor(error.into())),
             },
         };
         Poll::Ready(self.recorded(result))
@@ -522,27 +599,18 @@ fn with<R, T>(mut operation: impl FnMut() -> R) -> impl FnMut(&T) -> R {
     move |_| operation()
 }
 
-fn poll_writable<F: AsFd, T>(
+fn poll_writable<F: AsFd, T, E: ReadinessError>(
     writes: &AsyncFd<Registered<F>>,
     cx: &mut Context<'_>,
-    mut operation: impl FnMut() -> io::Result<T>,
-) -> Poll<io::Result<T>> {
+    mut operation: impl FnMut() -> std::result::Result<T, E>,
+) -> Poll<std::result::Result<T, E>> {
     loop {
-        let mut guard = ready!(writes.poll_write_ready(cx))?;
+        let mut guard = ready!(writes.poll_write_ready(cx)).map_err(E::from_reactor)?;
         match operation() {
             Err(error) if error.would_block() => guard.clear_ready(),
             result => return Poll::Ready(result),
         }
     }
-}
-
-/// Wakes the task after a pause, when no file descriptor is free to wait with.
-fn wake_later(cx: &Context<'_>) {
-    let waker = cx.waker().clone();
-    tokio::spawn(async move {
-        tokio::time::sleep(PAUSE_WHEN_EXHAUSTED).await;
-        waker.wake();
-    });
 }
 
 impl<S: AsFd + AsRef<Socket>> AsRef<Socket> for Async<S> {

@@ -25,6 +25,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::Shutdown;
 use std::ops::Deref;
@@ -32,7 +33,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf, Ready};
 
 use super::Stream;
 use crate::error::Result;
@@ -96,6 +97,52 @@ impl<P: Deref<Target = Stream>> ReadHalf<P> {
         &self.0
     }
 
+    /// Waits for any of the requested kinds of readiness.
+    ///
+    /// See [`Stream::ready`](super::Async::ready).
+    ///
+    /// # Errors
+    /// Returns an error if the runtime is shutting down.
+    ///
+    /// # Cancel safety
+    /// This method is cancel safe.
+    pub async fn ready(&self, interest: Interest) -> Result<Ready> {
+        self.0.ready(interest).await
+    }
+
+    /// Waits until the stream is readable.
+    ///
+    /// See [`Stream::readable`](super::Async::readable).
+    ///
+    /// # Errors
+    /// Returns an error if the runtime is shutting down.
+    ///
+    /// # Cancel safety
+    /// This method is cancel safe.
+    pub async fn readable(&self) -> Result<()> {
+        self.0.readable().await
+    }
+
+    /// Reads the data that is available now.
+    ///
+    /// See [`Stream::try_read`](super::Async::try_read).
+    ///
+    /// # Errors
+    /// Returns an error if no data is available ([`io::ErrorKind::WouldBlock`]), or if the read
+    /// fails.
+    pub fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.try_read(buffer)
+    }
+
+    /// Reads the data that is available now into several buffers.
+    ///
+    /// # Errors
+    /// Returns an error if no data is available ([`io::ErrorKind::WouldBlock`]), or if the read
+    /// fails.
+    pub fn try_read_vectored(&self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        self.0.try_read_vectored(buffers)
+    }
+
     /// Receives bytes together with ancillary data. See
     /// [`Stream::recv_with`](super::Async::recv_with).
     ///
@@ -133,6 +180,54 @@ impl<P: Deref<Target = Stream>> WriteHalf<P> {
     /// Returns the stream, for its peer, its addresses and its options.
     pub fn stream(&self) -> &Stream {
         &self.0
+    }
+
+    /// Waits for any of the requested kinds of readiness.
+    ///
+    /// See [`Stream::ready`](super::Async::ready).
+    ///
+    /// # Errors
+    /// Returns an error if the runtime is shutting down, or if no file descriptor is free to wait
+    /// with.
+    ///
+    /// # Cancel safety
+    /// This method is cancel safe.
+    pub async fn ready(&self, interest: Interest) -> Result<Ready> {
+        self.0.ready(interest).await
+    }
+
+    /// Waits until the stream is writable.
+    ///
+    /// See [`Stream::writable`](super::Async::writable).
+    ///
+    /// # Errors
+    /// Returns an error if the runtime is shutting down, or if no file descriptor is free to wait
+    /// with.
+    ///
+    /// # Cancel safety
+    /// This method is cancel safe.
+    pub async fn writable(&self) -> Result<()> {
+        self.0.writable().await
+    }
+
+    /// Writes as many bytes as fit into the queue now.
+    ///
+    /// See [`Stream::try_write`](super::Async::try_write).
+    ///
+    /// # Errors
+    /// Returns an error if the queue is full ([`io::ErrorKind::WouldBlock`]), or if the write
+    /// fails.
+    pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.try_write(bytes)
+    }
+
+    /// Writes from several buffers as many bytes as fit into the queue now.
+    ///
+    /// # Errors
+    /// Returns an error if the queue is full ([`io::ErrorKind::WouldBlock`]), or if the write
+    /// fails.
+    pub fn try_write_vectored(&self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.0.try_write_vectored(buffers)
     }
 
     /// Sends bytes together with ancillary data. See
@@ -180,14 +275,14 @@ impl ReadHalf<Arc<Stream>> {
     ///
     /// # Examples
     /// ```
-    /// use stoop::aio;
+    /// use stoop::aio::{self, split};
     ///
     /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
     /// let (one, other) = aio::Stream::pair()?;
     /// let (reader, writer) = one.into_split();
     /// let (other_reader, other_writer) = other.into_split();
     ///
-    /// let (reader, other_writer) = reader.reunite(other_writer).unwrap_err();
+    /// let split::ReuniteError(reader, other_writer) = reader.reunite(other_writer).unwrap_err();
     /// let one = reader.reunite(writer).expect("two halves of one stream");
     /// assert_eq!(one.try_write(b"still open")?, 10);
     /// # drop((other_reader, other_writer));
@@ -195,19 +290,50 @@ impl ReadHalf<Arc<Stream>> {
     /// # })?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn reunite(
-        self,
-        other: OwnedWriteHalf,
-    ) -> std::result::Result<Stream, (OwnedReadHalf, OwnedWriteHalf)> {
+    pub fn reunite(self, other: OwnedWriteHalf) -> std::result::Result<Stream, ReuniteError> {
         if !Arc::ptr_eq(&self.0, &other.0.stream) {
-            return Err((self, other));
+            return Err(ReuniteError(self, other));
         }
         drop(other.0.disarm());
-        Arc::try_unwrap(self.0).map_err(|stream| (ReadHalf(stream.clone()), WriteHalf(Closing::new(stream))))
+        Arc::try_unwrap(self.0)
+            .map_err(|stream| ReuniteError(ReadHalf(stream.clone()), WriteHalf(Closing::new(stream))))
+    }
+}
+
+/// The error of [`OwnedReadHalf::reunite`](ReadHalf::reunite): the halves are not of the same
+/// stream. It contains both.
+#[derive(Debug)]
+pub struct ReuniteError(pub OwnedReadHalf, pub OwnedWriteHalf);
+
+impl fmt::Display for ReuniteError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the halves are not of the same stream")
+    }
+}
+
+impl std::error::Error for ReuniteError {}
+
+impl<P: Deref<Target = Stream>> AsRef<Stream> for ReadHalf<P> {
+    fn as_ref(&self) -> &Stream {
+        &self.0
+    }
+}
+
+impl<P: Deref<Target = Stream>> AsRef<Stream> for WriteHalf<P> {
+    fn as_ref(&self) -> &Stream {
+        &self.0
     }
 }
 
 impl WriteHalf<Closing> {
+    /// Reunites the two halves of a stream. See [`OwnedReadHalf::reunite`](ReadHalf::reunite).
+    ///
+    /// # Errors
+    /// Returns an error if the halves are not of the same stream. It contains both halves.
+    pub fn reunite(self, other: OwnedReadHalf) -> std::result::Result<Stream, ReuniteError> {
+        other.reunite(self)
+    }
+
     /// Drops the half without shutting down the write direction.
     ///
     /// ```

@@ -7,13 +7,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
-use tokio::net::UnixStream;
 
 use super::split::{Closing, OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
 use super::{Async, Stream};
 use crate::error::{Error, Result};
 use crate::message::{Allow, Outgoing, Received};
-use crate::socket::{configure, retry};
+use crate::socket::retry;
 use crate::socket_methods::peer_methods;
 use crate::sys::{self, ReadResult};
 use crate::{Connect, ToAddress};
@@ -220,7 +219,7 @@ impl Async<crate::Stream> {
 
     /// Reads the data that is available now, without waiting.
     ///
-    /// Clears the socket's readiness if none is available: see [`Async::try_io`].
+    /// Clears the socket's readiness if none is available.
     ///
     /// # Errors
     /// Returns an error if no data is available ([`io::ErrorKind::WouldBlock`]), or if the read
@@ -272,7 +271,7 @@ impl Async<crate::Stream> {
 
     /// Writes as many bytes as the queue has room for now, without waiting.
     ///
-    /// Clears the socket's readiness if the queue is full: see [`Async::try_io`].
+    /// Clears the socket's readiness if the queue is full.
     ///
     /// # Errors
     /// Returns an error if the queue is full ([`io::ErrorKind::WouldBlock`]), or if the write fails
@@ -537,22 +536,5 @@ impl TryFrom<Async<crate::Stream>> for crate::Stream {
 
     fn try_from(stream: Stream) -> Result<crate::Stream> {
         stream.into_sync()
-    }
-}
-
-impl TryFrom<UnixStream> for Async<crate::Stream> {
-    type Error = Error;
-
-    fn try_from(stream: UnixStream) -> Result<Stream> {
-        Stream::registered_duplex(stream.into_std().map_err(configure)?.into())
-    }
-}
-
-impl TryFrom<Async<crate::Stream>> for UnixStream {
-    type Error = Error;
-
-    fn try_from(stream: Stream) -> Result<UnixStream> {
-        let stream = stream.main.into_inner().into_inner();
-        UnixStream::from_std(stream.into()).map_err(configure)
     }
 }

@@ -113,7 +113,7 @@ impl Replies {
             }
         }
         let sent = match to.receiver {
-            Receiver::At(address) => socket.try_send_to(message, address),
+            Receiver::At(address) => socket.try_send_to(message, address).map(drop),
             Receiver::Held(target) => packet::send(socket.as_ref(), message, Some(&target.raw))
                 .map_err(|error| error.on(to.address)),
         };

@@ -25,7 +25,7 @@ pub(crate) use option::*;
 pub(crate) use socket::*;
 pub(crate) use thread::compare_descriptor_tables;
 #[cfg(feature = "tokio")]
-pub(crate) use tokio::{ReadResult, Registered, receive_into, register};
+pub(crate) use tokio::{ReadResult, Registered, append, receive_into, register};
 
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd};

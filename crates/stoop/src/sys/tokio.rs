@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
 use ::tokio::io::unix::AsyncFd;
 use ::tokio::io::{Interest, ReadBuf};
+use bytes::BufMut;
 
 use super::check_len;
 
@@ -78,4 +79,23 @@ pub(crate) fn receive_into(
     unsafe { buffer.assume_init(len_bytes) };
     buffer.advance(len_bytes);
     Ok(ReadResult { len_bytes, had_control: header.msg_flags & libc::MSG_CTRUNC != 0 })
+}
+
+/// Runs a read into the spare capacity of `buffer`, and appends what it has filled in. Returns the
+/// number of bytes, and what the read returned. If it fails, the buffer is unchanged.
+pub(crate) fn append<B: BufMut, T, E>(
+    buffer: &mut B,
+    read: impl FnOnce(&mut ReadBuf<'_>) -> Result<T, E>,
+) -> Result<(usize, T), E> {
+    // SAFETY: the slice is only written to through `ReadBuf`, which writes nothing uninitialized.
+    let mut part = ReadBuf::uninit(unsafe { buffer.chunk_mut().as_uninit_slice_mut() });
+    let start = part.filled().as_ptr();
+    let value = read(&mut part)?;
+    let len_bytes = part.filled().len();
+    // A read could have put another `ReadBuf` in the place of this one.
+    assert_eq!(part.filled().as_ptr(), start, "the read exchanged the buffer");
+    // SAFETY: `part` still refers to the chunk, whose first `len_bytes` bytes are filled and so
+    // initialized.
+    unsafe { buffer.advance_mut(len_bytes) };
+    Ok((len_bytes, value))
 }

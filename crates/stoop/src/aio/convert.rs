@@ -1,0 +1,101 @@
+//! Conversions between these sockets, those of tokio and std, and file descriptors.
+//!
+//! A conversion from another type registers the socket, so it needs a runtime. Every conversion
+//! keeps the file descriptor, and leaves it nonblocking.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::unix::net as std_unix;
+
+use tokio::net as tokio_unix;
+
+use super::{Async, Datagram, Listener, Stream};
+use crate::error::{Error, Result};
+use crate::socket::{Socket, configure};
+
+impl<S: AsFd + AsRef<Socket>> Async<S> {
+    /// Returns the synchronous socket, still in nonblocking mode.
+    fn into_nonblocking(self) -> S {
+        self.main.into_inner().into_inner()
+    }
+}
+
+impl<S: AsFd> AsRawFd for Async<S> {
+    fn as_raw_fd(&self) -> RawFd {
+        self.as_fd().as_raw_fd()
+    }
+}
+
+impl<S: AsFd + AsRef<Socket> + Into<OwnedFd>> From<Async<S>> for OwnedFd {
+    /// Removes the socket from the reactor and returns its file descriptor, which is nonblocking.
+    ///
+    /// A socket file is left to the new owner, and a policy no longer applies.
+    fn from(socket: Async<S>) -> OwnedFd {
+        socket.into_nonblocking().into()
+    }
+}
+
+impl<S: AsFd + AsRef<Socket> + Into<OwnedFd>> IntoRawFd for Async<S> {
+    fn into_raw_fd(self) -> RawFd {
+        OwnedFd::from(self).into_raw_fd()
+    }
+}
+
+macro_rules! conversions {
+    ($alias:ident, $std:ident) => {
+        impl $alias {
+            /// Registers a socket of the standard library, and sets it to nonblocking mode.
+            ///
+            /// # Errors
+            /// Returns an error if the runtime cannot register another socket.
+            ///
+            /// # Panics
+            /// Panics if called outside of a runtime.
+            #[track_caller]
+            pub fn from_std(socket: std_unix::$std) -> Result<$alias> {
+                $alias::try_from(crate::$alias::from(socket))
+            }
+
+            /// Removes the socket from the reactor and returns it as one of the standard library,
+            /// still in nonblocking mode.
+            ///
+            /// # Errors
+            /// Returns no error at present. The signature is tokio's.
+            pub fn into_std(self) -> io::Result<std_unix::$std> {
+                Ok(self.into_nonblocking().into())
+            }
+        }
+
+        impl TryFrom<std_unix::$std> for $alias {
+            type Error = Error;
+
+            /// # Panics
+            /// Panics if called outside of a runtime.
+            fn try_from(socket: std_unix::$std) -> Result<$alias> {
+                $alias::from_std(socket)
+            }
+        }
+
+        impl TryFrom<tokio_unix::$std> for $alias {
+            type Error = Error;
+
+            /// # Panics
+            /// Panics if called outside of a runtime.
+            fn try_from(socket: tokio_unix::$std) -> Result<$alias> {
+                $alias::from_std(socket.into_std().map_err(configure)?)
+            }
+        }
+
+        impl TryFrom<$alias> for tokio_unix::$std {
+            type Error = Error;
+
+            fn try_from(socket: $alias) -> Result<tokio_unix::$std> {
+                tokio_unix::$std::from_std(socket.into_nonblocking().into()).map_err(configure)
+            }
+        }
+    };
+}
+
+conversions!(Stream, UnixStream);
+conversions!(Listener, UnixListener);
+conversions!(Datagram, UnixDatagram);
