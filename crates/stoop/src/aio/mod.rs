@@ -12,6 +12,8 @@
 //! - A stream implements [`AsyncRead`](tokio::io::AsyncRead) and
 //!   [`AsyncWrite`](tokio::io::AsyncWrite), and never raises `SIGPIPE`. It splits into halves that
 //!   can still pass file descriptors ([`split`]).
+//! - [`FrameReader`] and [`FrameWriter`] send messages over a stream, with or without file
+//!   descriptors.
 //! - For a readiness loop of your own, use [`Async::readable`], [`Async::writable`],
 //!   [`Async::ready`] and the methods `try_…`; for system calls of your own, [`Async::try_io`]; in
 //!   hand-written futures, the methods `poll_…`.
@@ -75,6 +77,7 @@ mod buf;
 mod connect;
 mod convert;
 mod datagram;
+mod frame;
 #[cfg(feature = "futures")]
 mod incoming;
 mod listener;
@@ -85,6 +88,7 @@ mod socket;
 pub mod split;
 mod stream;
 
+pub use frame::{FrameReader, FrameWriter};
 pub use socket::Async;
 
 /// A connected byte stream.

@@ -25,6 +25,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+use std::borrow::Borrow;
 use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::Shutdown;
@@ -315,6 +316,18 @@ impl std::error::Error for ReuniteError {}
 
 impl<P: Deref<Target = Stream>> AsRef<Stream> for ReadHalf<P> {
     fn as_ref(&self) -> &Stream {
+        &self.0
+    }
+}
+
+impl<P: Deref<Target = Stream>> Borrow<Stream> for ReadHalf<P> {
+    fn borrow(&self) -> &Stream {
+        &self.0
+    }
+}
+
+impl<P: Deref<Target = Stream>> Borrow<Stream> for WriteHalf<P> {
+    fn borrow(&self) -> &Stream {
         &self.0
     }
 }

@@ -114,14 +114,22 @@ impl<C: Codec> Decoder<C> {
     /// assert_eq!(decoder.failure(), Some(error)); // permanent
     /// ```
     pub fn max_bytes(mut self, max_bytes: usize) -> Decoder<C> {
-        self.max_bytes = max_bytes.min(isize::MAX as usize / 4);
+        self.set_max_bytes(max_bytes);
         self
     }
 
     /// Sets the size of a read, in bytes. The default is 64 KiB; the minimum is 64 bytes.
     pub fn read_bytes(mut self, read_bytes: usize) -> Decoder<C> {
-        self.read_bytes = read_bytes.clamp(LEAST_READ_BYTES, isize::MAX as usize / 4);
+        self.set_read_bytes(read_bytes);
         self
+    }
+
+    pub(crate) fn set_max_bytes(&mut self, max_bytes: usize) {
+        self.max_bytes = max_bytes.min(isize::MAX as usize / 4);
+    }
+
+    pub(crate) fn set_read_bytes(&mut self, read_bytes: usize) {
+        self.read_bytes = read_bytes.clamp(LEAST_READ_BYTES, isize::MAX as usize / 4);
     }
 
     /// Returns the next message if it has arrived completely. It stays valid until

@@ -9,6 +9,8 @@
 //! - [`Decoder`] and [`Encoder`] are the same without I/O: bytes in, messages out, no clock, no
 //!   file descriptors. Any transport can use them.
 //!
+//! With the feature `tokio`, `aio::FrameReader` and `aio::FrameWriter` do the same for tasks.
+//!
 //! A length is compared with the limit before memory is allocated for it. A stream that cannot be
 //! decoded any further gives a [`FrameError`], and every later call returns the same error: a
 //! stream that has lost synchronization never regains it.
@@ -43,8 +45,10 @@ mod direct_write;
 mod encoder;
 mod error;
 mod fd_queue;
+mod inbound;
 mod lines;
 mod native;
+mod outbound;
 mod reader;
 mod writer;
 
@@ -59,6 +63,11 @@ pub use lines::Lines;
 pub use native::Native;
 pub use reader::FrameReader;
 pub use writer::FrameWriter;
+
+#[cfg(feature = "tokio")]
+pub(crate) use inbound::{Inbound, failed as read_failed};
+#[cfg(feature = "tokio")]
+pub(crate) use outbound::Outbound;
 
 /// The default limit on a message's length, for readers and writers: 16 MiB.
 pub const DEFAULT_MAX_BYTES: usize = 16 << 20;

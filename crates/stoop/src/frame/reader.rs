@@ -5,15 +5,14 @@ use std::io::{IoSliceMut, Read};
 use std::os::fd::OwnedFd;
 
 use super::codec::Codec;
-use super::decoder::{Decoder, NextFrame, Span};
+use super::decoder::NextFrame;
 use super::descriptor_source::DescriptorSource;
 use super::error::FrameError;
-use super::fd_queue::FdQueue;
+use super::inbound::{Inbound, failed, receiving};
 use super::native::Native;
-use crate::error::{Error, Operation, Result};
+use crate::error::Result;
 use crate::message::Allow;
 use crate::socket::retry;
-use crate::sys;
 
 /// Reads messages from a stream: many with one system call, each lent out of the receive buffer.
 ///
@@ -47,8 +46,7 @@ use crate::sys;
 /// ```
 pub struct FrameReader<R, C = Native> {
     io: R,
-    decoder: Decoder<C>,
-    fds: FdQueue<OwnedFd>,
+    inbound: Inbound<C>,
     /// A read into the caller's buffer ran out of bytes inside the next message, which is therefore
     /// gathered in the decoder's buffer instead.
     gathers: bool,
@@ -57,7 +55,7 @@ pub struct FrameReader<R, C = Native> {
 impl<R: Read, C: Codec> FrameReader<R, C> {
     /// Creates a reader. Memory is allocated with the first message.
     pub fn new(io: R, codec: C) -> FrameReader<R, C> {
-        FrameReader { io, decoder: Decoder::new(codec), fds: FdQueue::default(), gathers: false }
+        FrameReader { io, inbound: Inbound::new(codec), gathers: false }
     }
 
     /// Sets the maximum length of a message, in bytes. The default is
@@ -75,7 +73,7 @@ impl<R: Read, C: Codec> FrameReader<R, C> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn max_bytes(mut self, max_bytes: usize) -> FrameReader<R, C> {
-        self.decoder = self.decoder.max_bytes(max_bytes);
+        self.inbound.set_max_bytes(max_bytes);
         self
     }
 
@@ -83,7 +81,7 @@ impl<R: Read, C: Codec> FrameReader<R, C> {
     ///
     /// A message of at least a quarter of this is read separately, to the start of a page.
     pub fn read_bytes(mut self, read_bytes: usize) -> FrameReader<R, C> {
-        self.decoder = self.decoder.read_bytes(read_bytes);
+        self.inbound.set_read_bytes(read_bytes);
         self
     }
 
@@ -126,11 +124,8 @@ impl<R: Read, C: Codec> FrameReader<R, C> {
     #[expect(clippy::should_implement_trait, reason = "it lends its buffer, which an iterator cannot")]
     pub fn next(&mut self) -> Result<Option<&[u8]>> {
         loop {
-            match self.decoder.advance() {
-                Ok(Some(span)) if span.descriptors == 0 => return Ok(Some(self.decoder.message(&span))),
-                Ok(Some(span)) => return self.refuse(span.descriptors),
-                Ok(None) => {}
-                Err(error) => return Err(receiving(error)),
+            if let Some(span) = self.inbound.next_span()? {
+                return Ok(Some(self.inbound.message(&span)));
             }
             if !self.fill()? {
                 return Ok(None);
@@ -164,11 +159,8 @@ impl<R: Read, C: Codec> FrameReader<R, C> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn next_buffered(&mut self) -> Result<Option<&[u8]>> {
-        match self.decoder.advance().map_err(receiving)? {
-            Some(span) if span.descriptors == 0 => Ok(Some(self.decoder.message(&span))),
-            Some(span) => self.refuse(span.descriptors),
-            None => Ok(None),
-        }
+        let span = self.inbound.next_span()?;
+        Ok(span.map(|span| self.inbound.message(&span)))
     }
 
     /// Returns the length of the next message in bytes, without consuming it, or `None` at the end.
@@ -228,7 +220,7 @@ impl<R: Read, C: Codec> FrameReader<R, C> {
         loop {
             let Some(next) = self.peek_frame()? else { return Ok(None) };
             if next.descriptors != 0 {
-                return self.refuse(next.descriptors);
+                return self.inbound.refuse(next.descriptors);
             }
             let (len_bytes, max_bytes) = (next.len_bytes, buffer.len());
             let Some(message) = buffer.get_mut(..len_bytes) else {
@@ -236,8 +228,8 @@ impl<R: Read, C: Codec> FrameReader<R, C> {
                 return Err(receiving(FrameError::TooLong { len_bytes, max_bytes }));
             };
             if next.is_whole {
-                if let Some(span) = self.decoder.advance().map_err(receiving)? {
-                    message.copy_from_slice(self.decoder.message(&span));
+                if let Some(span) = self.inbound.decoder.advance().map_err(receiving)? {
+                    message.copy_from_slice(self.inbound.decoder.message(&span));
                 }
                 self.gathers = false;
                 return Ok(Some(len_bytes));
@@ -253,9 +245,9 @@ impl<R: Read, C: Codec> FrameReader<R, C> {
     /// Reads the rest of a message directly to its destination, and the header of the next one if
     /// it arrives with it.
     fn read_direct(&mut self, next: NextFrame, message: &mut [u8]) -> Result<Option<usize>> {
-        let mut filled = self.decoder.lend_message(next, message);
+        let mut filled = self.inbound.decoder.lend_message(next, message);
         loop {
-            let (io, room) = (&mut self.io, self.decoder.header_room());
+            let (io, room) = (&mut self.io, self.inbound.decoder.header_room());
             let rest = &mut message[filled..];
             let rest_bytes = rest.len();
             // The second buffer holds only a header: if the next message has already arrived, the
@@ -263,18 +255,18 @@ impl<R: Read, C: Codec> FrameReader<R, C> {
             let read = retry(|| io.read_vectored(&mut [IoSliceMut::new(rest), IoSliceMut::new(room)]));
             match read {
                 Ok(count) if count >= rest_bytes => {
-                    self.decoder.completed(next, count - rest_bytes);
+                    self.inbound.decoder.completed(next, count - rest_bytes);
                     return Ok(Some(message.len()));
                 }
                 Ok(0) => {
-                    self.decoder.given_back(&message[..filled]);
-                    return self.decoder.finish().map_err(receiving).map(|()| None);
+                    self.inbound.decoder.given_back(&message[..filled]);
+                    return self.inbound.decoder.finish().map_err(receiving).map(|()| None);
                 }
                 Ok(count) => filled += count,
                 Err(cause) => {
-                    self.decoder.given_back(&message[..filled]);
+                    self.inbound.decoder.given_back(&message[..filled]);
                     self.gathers = true;
-                    return Err(Error::system(Operation::Receive, cause));
+                    return Err(failed(cause));
                 }
             }
         }
@@ -283,7 +275,7 @@ impl<R: Read, C: Codec> FrameReader<R, C> {
     /// Returns the next frame as soon as its length is known, or `None` at the end.
     fn peek_frame(&mut self) -> Result<Option<NextFrame>> {
         loop {
-            if let Some(next) = self.decoder.peek_frame().map_err(receiving)? {
+            if let Some(next) = self.inbound.decoder.peek_frame().map_err(receiving)? {
                 return Ok(Some(next));
             }
             if !self.fill()? {
@@ -295,21 +287,9 @@ impl<R: Read, C: Codec> FrameReader<R, C> {
     /// Reads once. Returns `false` at the end of the stream if that is between two frames.
     #[cold]
     fn fill(&mut self) -> Result<bool> {
-        let (io, room) = (&mut self.io, self.decoder.room());
-        let count = retry(|| io.read(room)).map_err(|cause| Error::system(Operation::Receive, cause))?;
-        self.decoder.filled(count);
-        if count == 0 {
-            self.decoder.finish().map_err(receiving)?;
-        }
-        Ok(count != 0)
-    }
-
-    /// Rejects a message with file descriptors in a plain read, with which the kernel has discarded
-    /// them.
-    #[cold]
-    fn refuse<T>(&mut self, descriptors: u8) -> Result<T> {
-        let error = FrameError::SurplusDescriptors { count: descriptors.into(), allowed: 0 };
-        self.decoder.fail(error).map_err(receiving)
+        let (io, room) = (&mut self.io, self.inbound.room());
+        let count = retry(|| io.read(room)).map_err(failed)?;
+        self.inbound.filled(count)
     }
 }
 
@@ -359,63 +339,21 @@ impl<R: DescriptorSource> FrameReader<R, Native> {
     /// ```
     pub fn next_with_descriptors(&mut self, allow: Allow) -> Result<Option<(&[u8], Vec<OwnedFd>)>> {
         let allow = if self.io.accepts_descriptors() { allow } else { Allow::NOTHING };
-        let claimed = self.claim(allow);
-        if self.decoder.failure().is_some() {
-            self.fds.clear();
-        }
-        Ok(claimed?.map(|(span, descriptors)| (self.decoder.message(&span), descriptors)))
-    }
-
-    fn claim(&mut self, allow: Allow) -> Result<Option<(Span, Vec<OwnedFd>)>> {
         loop {
-            if let Some(span) = self.decoder.advance().map_err(receiving)? {
-                // Compare with the allowance before claiming: a peer that announces too many has not
-                // necessarily sent them.
-                let announced = usize::from(span.descriptors);
-                let claimed = allow.check(announced).and_then(|()| self.fds.claim(span.position, announced));
-                let descriptors = claimed.or_else(|error| self.decoder.fail(error)).map_err(receiving)?;
-                return Ok(Some((span, descriptors)));
+            if let Some((span, descriptors)) = self.inbound.claim(allow)? {
+                return Ok(Some((self.inbound.message(&span), descriptors)));
             }
-            if !self.fill_with_descriptors(allow)? {
+            if !self.inbound.fill_with_descriptors(self.io.as_fd(), allow)? {
                 return Ok(None);
             }
         }
-    }
-
-    fn fill_with_descriptors(&mut self, allow: Allow) -> Result<bool> {
-        // A position in the stream, not in the buffer: `room` may move the unread bytes.
-        let from = self.decoder.filled_position();
-        let (io, room) = (&self.io, self.decoder.room());
-        let arrival = retry(|| sys::receive_message(io.as_fd(), &mut [IoSliceMut::new(room)], 0))
-            .map_err(|cause| Error::system(Operation::Receive, cause))?;
-        self.decoder.filled(arrival.len);
-        let came = arrival.incoming.descriptors;
-        let is_cut = arrival.flags & libc::MSG_CTRUNC != 0 || arrival.incoming.malformed;
-        let checked = if is_cut { Err(FrameError::DescriptorsTruncated) } else { allow.check(came.len()) };
-        let kept = checked.and_then(|()| self.fds.push(from..self.decoder.filled_position(), came));
-        kept.or_else(|error| self.decoder.fail(error)).map_err(receiving)?;
-        if arrival.len == 0 {
-            // File descriptors whose frame never arrived: an error even at a frame boundary.
-            let stray = !self.fds.is_empty();
-            let ended = self.decoder.finish();
-            let ended = if stray && ended.is_ok() { self.decoder.fail(self.fds.stray()) } else { ended };
-            ended.map_err(receiving)?;
-        }
-        Ok(arrival.len != 0)
-    }
-}
-
-impl Allow {
-    fn check(self, count: usize) -> std::result::Result<(), FrameError> {
-        let allowed = self.most_descriptors();
-        if count > allowed { Err(FrameError::SurplusDescriptors { count, allowed }) } else { Ok(()) }
     }
 }
 
 impl<R, C: Codec> FrameReader<R, C> {
     /// Returns the error that made the stream undecodable, if any.
     pub fn failure(&self) -> Option<FrameError> {
-        self.decoder.failure()
+        self.inbound.decoder().failure()
     }
 
     /// Returns how many bytes are buffered that are not part of a delivered message.
@@ -433,12 +371,12 @@ impl<R, C: Codec> FrameReader<R, C> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn unread_bytes(&self) -> usize {
-        self.decoder.unread_bytes()
+        self.inbound.decoder().unread_bytes()
     }
 
     /// Returns the current size of the buffer, in bytes.
     pub fn buffer_bytes(&self) -> usize {
-        self.decoder.buffer_bytes()
+        self.inbound.decoder().buffer_bytes()
     }
 
     /// Returns a reference to the stream. Reading from it removes bytes from the messages.
@@ -452,15 +390,11 @@ impl<R, C: Codec> FrameReader<R, C> {
     }
 }
 
-fn receiving(error: FrameError) -> Error {
-    error.during(Operation::Receive)
-}
-
 impl<R: fmt::Debug, C: fmt::Debug> fmt::Debug for FrameReader<R, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FrameReader")
             .field("io", &self.io)
-            .field("decoder", &self.decoder)
+            .field("inbound", &self.inbound)
             .finish_non_exhaustive()
     }
 }

@@ -1,23 +1,20 @@
 //! Writing messages to a stream.
 
 use std::fmt;
-use std::io::{self, IoSlice, Write};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::io::Write;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
-use super::codec::{Codec, HEADER_ROOM_BYTES};
-use super::direct_write::{DirectWrite, HEAD_BYTES, PIECE_BYTES, rest};
-use super::encoder::Encoder;
-use super::error::FrameError;
+use super::codec::Codec;
 use super::native::Native;
-use crate::control::{self, DESCRIPTORS_MAX};
-use crate::error::{Error, ErrorKind, Operation, Result};
-use crate::socket::{configure, retry};
+use super::outbound::Outbound;
+#[cfg(doc)]
+use crate::control::DESCRIPTORS_MAX;
+#[cfg(doc)]
+use crate::error::ErrorKind;
+use crate::error::Result;
+use crate::socket::configure;
 use crate::sys;
-
-/// Messages below this length, in bytes, are copied into the batch. Longer ones are sent without
-/// copying.
-const COPY_BELOW_BYTES: usize = 4096;
 
 /// Sends messages on a stream: small ones batched into few system calls, large ones without
 /// copying.
@@ -56,27 +53,25 @@ const COPY_BELOW_BYTES: usize = 4096;
 /// ```
 pub struct FrameWriter<W: Write, C: Codec = Native> {
     io: W,
-    encoder: Encoder<C>,
-    /// When the oldest pending message was sent.
-    waiting_since: Option<Instant>,
+    outbound: Outbound<C>,
 }
 
 impl<W: Write, C: Codec> FrameWriter<W, C> {
     /// Creates a writer. Memory is allocated with the first message.
     pub fn new(io: W, codec: C) -> FrameWriter<W, C> {
-        FrameWriter { io, encoder: Encoder::new(codec), waiting_since: None }
+        FrameWriter { io, outbound: Outbound::new(codec) }
     }
 
     /// Sets the maximum length of a message, in bytes. The default is
     /// [`DEFAULT_MAX_BYTES`](super::DEFAULT_MAX_BYTES).
     pub fn max_bytes(mut self, max_bytes: usize) -> FrameWriter<W, C> {
-        self.encoder.set_max_bytes(max_bytes);
+        self.outbound.set_max_bytes(max_bytes);
         self
     }
 
     /// Sets the size of a batch, in bytes. The default is 32 KiB; the minimum is 4 KiB.
     pub fn batch_bytes(mut self, batch_bytes: usize) -> FrameWriter<W, C> {
-        self.encoder.set_batch_bytes(batch_bytes);
+        self.outbound.set_batch_bytes(batch_bytes);
         self
     }
 
@@ -112,10 +107,7 @@ impl<W: Write, C: Codec> FrameWriter<W, C> {
     /// ```
     #[inline]
     pub fn send(&mut self, message: &[u8]) -> Result<()> {
-        if message.len() < COPY_BELOW_BYTES && self.push(message)? {
-            return Ok(());
-        }
-        self.send_now(message)
+        self.outbound.send(&mut self.io, message)
     }
 
     /// Sends all pending bytes. On a blocking stream it waits for space.
@@ -141,14 +133,7 @@ impl<W: Write, C: Codec> FrameWriter<W, C> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn flush(&mut self) -> Result<()> {
-        while !self.encoder.is_empty() {
-            let (io, pending) = (&mut self.io, self.encoder.pending());
-            let piece =
-                if pending.len() > PIECE_BYTES + HEAD_BYTES { &pending[..PIECE_BYTES] } else { pending };
-            let count = retry(|| not_zero(io.write(piece))).map_err(sending)?;
-            self.consume(count);
-        }
-        retry(|| self.io.flush()).map_err(sending)
+        self.outbound.flush(&mut self.io)
     }
 
     /// Flushes if the oldest pending message was sent at least `limit` ago. Returns whether
@@ -157,7 +142,7 @@ impl<W: Write, C: Codec> FrameWriter<W, C> {
     /// # Errors
     /// Returns an error if [`FrameWriter::flush`] does: if it would block, or if writing fails.
     pub fn flush_if_older(&mut self, limit: Duration) -> Result<bool> {
-        let is_due = self.waiting_since.is_some_and(|since| since.elapsed() >= limit);
+        let is_due = self.outbound.waiting_since().is_some_and(|since| since.elapsed() >= limit);
         if is_due {
             self.flush()?;
         }
@@ -167,7 +152,7 @@ impl<W: Write, C: Codec> FrameWriter<W, C> {
     /// Returns when the oldest pending message was sent. From this, an event loop computes how long
     /// it may sleep.
     pub fn waiting_since(&self) -> Option<Instant> {
-        self.waiting_since
+        self.outbound.waiting_since()
     }
 
     /// Returns how many bytes are pending.
@@ -186,81 +171,12 @@ impl<W: Write, C: Codec> FrameWriter<W, C> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn pending_bytes(&self) -> usize {
-        self.encoder.pending().len()
+        self.outbound.pending_bytes()
     }
 
     /// Returns a reference to the stream. Writing to it inserts bytes between the messages.
     pub fn get_ref(&self) -> &W {
         &self.io
-    }
-
-    /// Appends a message to the batch, if there is space.
-    #[inline]
-    fn push(&mut self, message: &[u8]) -> Result<bool> {
-        let is_first = self.encoder.is_empty();
-        let taken = self.encoder.push(message).map_err(framing)?;
-        if is_first && taken {
-            self.waiting_since = Some(Instant::now());
-        }
-        Ok(taken)
-    }
-
-    #[cold]
-    fn send_now(&mut self, message: &[u8]) -> Result<()> {
-        if message.len() >= COPY_BELOW_BYTES {
-            return self.send_direct(message);
-        }
-        match self.flush() {
-            Err(error) if !error.is_would_block() => Err(error),
-            // Even a partial flush may have made enough space.
-            flushed => {
-                if self.push(message)? {
-                    Ok(())
-                } else {
-                    flushed
-                }
-            }
-        }
-    }
-
-    /// Sends the batch and then a large message, the latter without copying.
-    fn send_direct(&mut self, message: &[u8]) -> Result<()> {
-        let mut room = [0; HEADER_ROOM_BYTES];
-        let header_bytes = self.encoder.header(message, 0, &mut room).map_err(framing)?;
-        let header = &room[..header_bytes];
-        if self.encoder.pending().len() + header_bytes > HEAD_BYTES {
-            self.flush()?;
-        }
-        let mut direct = DirectWrite::new(self.encoder.pending(), [header, message, C::TRAILER]);
-        let result = loop {
-            let Some(piece) = direct.piece() else { break Ok(()) };
-            match retry(|| not_zero(self.io.write_vectored(&piece))) {
-                Ok(count) => direct.advance(count),
-                Err(cause) => break Err(sending(cause)),
-            }
-        };
-        let (of_pending, of_frame) = direct.sent();
-        self.consume(of_pending);
-        if of_frame == 0 {
-            return result;
-        }
-        self.keep(rest([header, message, C::TRAILER], of_frame));
-        or_later(result)
-    }
-
-    /// Keeps the unsent rest of a frame. Nothing else may be pending.
-    fn keep(&mut self, rest: [&[u8]; 3]) {
-        self.encoder.push_rest(&rest);
-        if !self.encoder.is_empty() {
-            self.waiting_since = Some(Instant::now());
-        }
-    }
-
-    fn consume(&mut self, len_bytes: usize) {
-        self.encoder.consume(len_bytes);
-        if self.encoder.is_empty() {
-            self.waiting_since = None;
-        }
     }
 }
 
@@ -318,59 +234,8 @@ impl<W: Write + AsFd> FrameWriter<W, Native> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn send_with_descriptors(&mut self, message: &[u8], descriptors: &[BorrowedFd<'_>]) -> Result<()> {
-        let Some(count) = u8::try_from(descriptors.len()).ok().filter(|&n| usize::from(n) <= DESCRIPTORS_MAX)
-        else {
-            let detail =
-                format!("{} descriptors in one message; at most {DESCRIPTORS_MAX} fit", descriptors.len());
-            return Err(Error::new(Operation::Send, ErrorKind::Unsupported, detail));
-        };
-        let mut room = [0; HEADER_ROOM_BYTES];
-        let header_bytes = self.encoder.header(message, count, &mut room).map_err(framing)?;
-        let header = &room[..header_bytes];
-        // The kernel attaches file descriptors to the first byte of a `sendmsg`, which must be this
-        // frame's.
-        self.flush()?;
-        let control = encode(descriptors)?;
-        let (io, buffers) = (&self.io, [IoSlice::new(header), IoSlice::new(message)]);
-        let count = retry(|| sys::send_message(io.as_fd(), &buffers, None, &control)).map_err(sending)?;
-        self.keep(rest([header, message, &[]], count));
-        or_later(self.flush())
+        self.outbound.send_with_descriptors(&mut self.io, message, descriptors)
     }
-}
-
-/// If the socket is full, the bytes stay pending, which is not an error.
-fn or_later(result: Result<()>) -> Result<()> {
-    match result {
-        Err(error) if error.is_would_block() => Ok(()),
-        result => result,
-    }
-}
-
-fn encode(descriptors: &[BorrowedFd<'_>]) -> Result<Vec<u8>> {
-    let mut room = vec![0; control::space(descriptors.len() * 4)];
-    let mut encoder = control::Encoder::new(&mut room);
-    encoder
-        .descriptors(descriptors.iter().map(|fd| fd.as_raw_fd()))
-        .map_err(|error| Error::new(Operation::Send, ErrorKind::Other, error.to_string()))?;
-    let used_bytes = encoder.finish().len();
-    room.truncate(used_bytes);
-    Ok(room)
-}
-
-/// Writing zero bytes is an error: such a stream never makes progress.
-fn not_zero(written: io::Result<usize>) -> io::Result<usize> {
-    match written {
-        Ok(0) => Err(io::ErrorKind::WriteZero.into()),
-        written => written,
-    }
-}
-
-fn sending(cause: io::Error) -> Error {
-    Error::system(Operation::Send, cause)
-}
-
-fn framing(error: FrameError) -> Error {
-    error.during(Operation::Send)
 }
 
 impl<W: Write, C: Codec> Drop for FrameWriter<W, C> {
@@ -384,7 +249,7 @@ impl<W: Write + fmt::Debug, C: Codec + fmt::Debug> fmt::Debug for FrameWriter<W,
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FrameWriter")
             .field("io", &self.io)
-            .field("encoder", &self.encoder)
+            .field("outbound", &self.outbound)
             .finish_non_exhaustive()
     }
 }
