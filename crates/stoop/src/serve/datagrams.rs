@@ -13,7 +13,8 @@ use super::drain_deadline::DrainDeadline;
 use super::draining::{Draining, Signal};
 use super::keyed_semaphore::{KeyedPermit, KeyedSemaphore};
 use super::replies::{Destination, REPLY_TIMEOUT, Replies};
-use super::{server::End, trace};
+use super::server::End;
+use super::trace::{self, HandlerSpan};
 use crate::aio::{Datagram, Receiver, in_background};
 use crate::error::{Error, ErrorKind, Result};
 use crate::listener::QUEUE_MAX;
@@ -436,8 +437,12 @@ impl Datagrams {
                     }
                     return Ok(());
                 };
+                let uid = ancillary.credentials.map(|sender| sender.uid);
+                let span = HandlerSpan::of_message(uid, &ancillary.from);
                 let (socket, reply_to, replies) = (self.socket.clone(), self.reply_to, self.replies.clone());
-                let handling = handler(Message { bytes, ancillary, socket, reply_to, replies });
+                let message = Message { bytes, ancillary, socket, reply_to, replies };
+                let handling = span.in_scope(|| handler(message));
+                let handling = span.instrument(handling);
                 match permits {
                     (None, None) => handled.serve(None, None, handling),
                     permits => handled.serve(None, None, async move {

@@ -11,7 +11,8 @@
 //!   a process that runs out of file descriptors continues when some are free;
 //! - drain on shutdown without losing a client: the socket file is unlinked first, clients in the
 //!   queue are served, handlers may finish, and connections left at the deadline are aborted;
-//! - count all of that in [`Counters`], and emit `tracing` events with the feature of that name.
+//! - count all of that in [`Counters`]. With the feature `tracing` they emit events, and run each
+//!   handler in a span of level `DEBUG` that says whom it serves.
 //!
 //! A handler that waits for a silent client would hold up the shutdown until the deadline. Use
 //! [`Draining`] to notify it.

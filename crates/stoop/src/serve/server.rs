@@ -14,7 +14,7 @@ use super::counters::Counters;
 use super::drain_deadline::DrainDeadline;
 use super::draining::{Draining, Signal};
 use super::successor::ControlSocket;
-use super::trace;
+use super::trace::{self, HandlerSpan};
 use crate::aio::{Async, Listener};
 use crate::error::{Operation, Result};
 use crate::listener::QUEUE_MAX;
@@ -524,7 +524,9 @@ impl<C: Connected> Server<C> {
         let activity = connections.new_activity();
         client.set_activity(activity.clone());
         trace::accepted(pid, uid, connections.len() + 1);
-        connections.serve(uid, activity, handler(client));
+        let span = HandlerSpan::of_connection(pid, uid);
+        let handling = span.in_scope(|| handler(client));
+        connections.serve(uid, activity, span.instrument(handling));
     }
 
     /// Returns whether a successor has taken over.

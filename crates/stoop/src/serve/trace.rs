@@ -1,7 +1,9 @@
-//! Events for `tracing` with the feature of that name; compiled to nothing without it.
+//! Events and spans for `tracing` with the feature of that name; compiled to nothing without it.
+
+use std::future::Future;
 
 use super::counters::Ended;
-use crate::{Error, Refusal};
+use crate::{Address, Error, Refusal};
 
 #[cfg(feature = "tracing")]
 macro_rules! event {
@@ -19,6 +21,53 @@ pub(super) fn logs_clients() -> bool {
     return ::tracing::enabled!(target: "stoop::serve", ::tracing::Level::DEBUG);
     #[cfg(not(feature = "tracing"))]
     return false;
+}
+
+/// The span in which a handler runs, of level `DEBUG`. Its fields identify the client in the
+/// handler's own events.
+pub(super) struct HandlerSpan {
+    #[cfg(feature = "tracing")]
+    span: ::tracing::Span,
+}
+
+impl HandlerSpan {
+    /// Returns a span for the handler of a connection.
+    pub(super) fn of_connection(pid: Option<u32>, uid: Option<u32>) -> HandlerSpan {
+        #[cfg(feature = "tracing")]
+        return HandlerSpan { span: ::tracing::debug_span!(target: "stoop::serve", "connection", pid, uid) };
+        #[cfg(not(feature = "tracing"))]
+        return {
+            let _ = (pid, uid);
+            HandlerSpan {}
+        };
+    }
+
+    /// Returns a span for the handler of a message.
+    pub(super) fn of_message(uid: Option<u32>, from: &Address) -> HandlerSpan {
+        #[cfg(feature = "tracing")]
+        return HandlerSpan { span: ::tracing::debug_span!(target: "stoop::serve", "message", uid, %from) };
+        #[cfg(not(feature = "tracing"))]
+        return {
+            let _ = (uid, from);
+            HandlerSpan {}
+        };
+    }
+
+    /// Calls the handler inside the span.
+    pub(super) fn in_scope<T>(&self, call: impl FnOnce() -> T) -> T {
+        #[cfg(feature = "tracing")]
+        return self.span.in_scope(call);
+        #[cfg(not(feature = "tracing"))]
+        return call();
+    }
+
+    /// Enters the span for each poll of the handler's future.
+    pub(super) fn instrument<F: Future>(self, handling: F) -> impl Future<Output = F::Output> {
+        #[cfg(feature = "tracing")]
+        return ::tracing::Instrument::instrument(handling, self.span);
+        #[cfg(not(feature = "tracing"))]
+        return handling;
+    }
 }
 
 pub(super) fn accepted(pid: Option<u32>, uid: Option<u32>, active: usize) {
