@@ -2,9 +2,9 @@
 //! made after the failure, and used only if it predicts the very error that occurred. The library
 //! itself explains everything else: what is not about a plain call, and what has changed meanwhile.
 
-use stoop::explain::{Explanation, shell};
+use stoop::explain::Explanation;
 use stoop::{ErrorKind, Operation as Tried};
-use stoop_inspect::why::{Cause, Operation, Outcome, Question, Verdict, Who, facts, why};
+use stoop_inspect::why::{Advice, Cause, Operation, Outcome, Question, Verdict, Who, facts, why};
 
 /// Returns the cause, as far as it can be determined.
 pub(crate) fn of(error: &stoop::Error) -> Explanation {
@@ -18,7 +18,8 @@ fn predicted(error: &stoop::Error) -> Option<Explanation> {
         return None;
     }
     let mut explanation = Explanation::default();
-    explanation.next = verdict.next.into_iter().chain(show_path(verdict.cause, &question)).collect();
+    let next = crate::advice::commands(&verdict.advice);
+    explanation.next = next.into_iter().chain(show_path(verdict.cause, &question)).collect();
     explanation.why = verdict.why;
     explanation.seen = verdict.seen.into_iter().chain(verdict.caveats).collect();
     Some(explanation)
@@ -67,11 +68,6 @@ fn show_path(cause: Cause, question: &Question) -> Option<String> {
             | Cause::ProtectedLink
             | Cause::ReadOnly
     );
-    let operation = match question.operation {
-        Operation::Connect => "",
-        Operation::Bind => " --op bind",
-        Operation::Send { .. } => " --op send",
-    };
-    let address = shell::address(&question.address);
-    tells_more.then(|| format!("stoop why {address}{operation}    # the path, component by component"))
+    let (address, operation) = (question.address.clone(), question.operation);
+    tells_more.then(|| crate::advice::command(&Advice::ShowPath { address, operation }))
 }

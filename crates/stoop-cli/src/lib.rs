@@ -13,6 +13,7 @@
 //! and this file write to standard output and standard error. This crate has neither unsafe code
 //! nor an API for other programs: that is the library `stoop`.
 
+mod advice;
 mod args;
 mod cause;
 mod commands;

@@ -4,13 +4,15 @@ use std::path::{Path, PathBuf};
 
 use stoop::Address;
 
+use super::Name;
+
 /// The protocol spoken at an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Protocol {
-    /// HTTP/1.1, as `stoop http` speaks it.
+    /// HTTP/1.1.
     Http,
-    /// gRPC over HTTP/2, as `stoop grpc` speaks it.
+    /// gRPC over HTTP/2.
     Grpc,
     /// ttrpc, containerd's own lighter RPC.
     Ttrpc,
@@ -22,14 +24,14 @@ pub enum Protocol {
 pub struct Service {
     /// The name of the server, with an article: `the Docker daemon`.
     pub what: &'static str,
+    /// The name by which its own clients find it, if it has one.
+    pub name: Option<Name>,
     /// The protocol.
     pub protocol: Protocol,
     /// The group whose members may connect, in addition to root.
     pub group: Option<&'static str>,
     /// The systemd unit that starts the service.
     pub unit: &'static str,
-    /// A command that talks to the service, at whatever address it is.
-    pub talk: &'static str,
     pub(super) default_paths: &'static [DefaultPath],
 }
 
@@ -44,19 +46,19 @@ pub(super) enum DefaultPath {
 
 pub(super) const DOCKER: &Service = &Service {
     what: "the Docker daemon",
+    name: Some(Name::Docker),
     protocol: Protocol::Http,
     group: Some("docker"),
     unit: "docker.service",
-    talk: "stoop http docker /version",
     default_paths: &[DefaultPath::Machine("/var/run/docker.sock"), DefaultPath::User("docker.sock")],
 };
 
 pub(super) const PODMAN: &Service = &Service {
     what: "podman's service",
+    name: Some(Name::Podman),
     protocol: Protocol::Http,
     group: None,
     unit: "podman.socket",
-    talk: "stoop http podman /version",
     default_paths: &[
         DefaultPath::User("podman/podman.sock"),
         DefaultPath::Machine("/run/podman/podman.sock"),
@@ -65,10 +67,10 @@ pub(super) const PODMAN: &Service = &Service {
 
 pub(super) const CONTAINERD: &Service = &Service {
     what: "containerd",
+    name: Some(Name::Containerd),
     protocol: Protocol::Grpc,
     group: None,
     unit: "containerd.service",
-    talk: "stoop grpc containerd list",
     default_paths: &[
         DefaultPath::Machine("/run/containerd/containerd.sock"),
         DefaultPath::Machine("/run/docker/containerd/containerd.sock"),
@@ -78,10 +80,10 @@ pub(super) const CONTAINERD: &Service = &Service {
 
 const CONTAINERD_TTRPC: &Service = &Service {
     what: "containerd, for its shims",
+    name: None,
     protocol: Protocol::Ttrpc,
     group: None,
     unit: "containerd.service",
-    talk: "stoop grpc /run/containerd/containerd.sock.ttrpc list",
     default_paths: &[
         DefaultPath::Machine("/run/containerd/containerd.sock.ttrpc"),
         DefaultPath::Machine("/run/docker/containerd/containerd.sock.ttrpc"),
@@ -90,19 +92,19 @@ const CONTAINERD_TTRPC: &Service = &Service {
 
 pub(super) const CRIO: &Service = &Service {
     what: "CRI-O",
+    name: Some(Name::Cri),
     protocol: Protocol::Grpc,
     group: None,
     unit: "crio.service",
-    talk: "stoop grpc cri Version",
     default_paths: &[DefaultPath::Machine("/run/crio/crio.sock")],
 };
 
 pub(super) const CRI_DOCKERD: &Service = &Service {
     what: "cri-dockerd, which offers Docker to Kubernetes",
+    name: Some(Name::Cri),
     protocol: Protocol::Grpc,
     group: Some("docker"),
     unit: "cri-docker.socket",
-    talk: "stoop grpc cri Version",
     default_paths: &[DefaultPath::Machine("/var/run/cri-dockerd.sock")],
 };
 

@@ -1,13 +1,17 @@
 //! Predicts whether a name can be created: the parents are looked up, then the name, and then the
 //! directory's permissions are checked (`filename_create`, `vfs_mknod`). Pure.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+
+use stoop::Address;
 
 use super::facts::{Endpoint, EndpointState, Facts, File, FileKind, Found, Step};
 use super::lookup::{entered, hidden, steps};
 use super::messages::{Messages, kind_of, quoted, quoted_bytes};
 use super::permission::{Access, SEARCH, WRITE, access};
-use super::{Cause, Errno, Outcome, Stop, Verdict, advice};
+use super::{Advice, Cause, Errno, Outcome, Stop, Verdict, advice};
 
 /// File systems that do not support sockets.
 const WITHOUT_SOCKETS: &[&str] =
@@ -38,12 +42,9 @@ const LIVE: &str = "a live server has that address";
 fn live(facts: &Facts, socket: &Endpoint, cause: Cause) -> Verdict {
     let verdict = Verdict::fails(Errno::ADDRINUSE, cause, LIVE.to_owned())
         .seen_all(Messages(facts).owners(socket))
-        .next(format!("{}    # talk to it", advice::stoop(facts, "connect")));
+        .advise(Advice::Connect { at: advice::site(facts), kind: None });
     match facts.question.address.as_path() {
-        Some(_) => {
-            let serve = advice::stoop(facts, "serve");
-            verdict.next(format!("{serve} --replace    # take the name over, refusing no client"))
-        }
+        Some(_) => verdict.advise(Advice::TakeOver(advice::site(facts))),
         None => verdict,
     }
 }
@@ -92,7 +93,7 @@ fn taken(facts: &Facts, file: &File) -> Verdict {
     if file.kind != FileKind::Socket {
         return fails(Cause::TakenByFile, format!("the name is taken by {}", kind_of(file.kind)))
             .seen(Messages(facts).permissions(file))
-            .next(format!("ls -ld {}", advice::path(facts, &file.path)));
+            .advise(Advice::ShowFile(advice::reached(facts, &file.path)));
     }
     let sockets = facts.sockets.iter().flatten();
     if let Some(socket) = sockets.into_iter().find(|socket| socket.state != EndpointState::Accepted) {
@@ -102,8 +103,8 @@ fn taken(facts: &Facts, file: &File) -> Verdict {
         (Some(false), _) | (None, Some(_)) => {
             fails(Cause::TakenStale, "a stale socket file has that name: no socket is bound to it".to_owned())
                 .seen(Messages(facts).permissions(file))
-                .next(format!("{}    # replaces a stale socket safely", advice::stoop(facts, "serve")))
-                .next(format!("rm {}    # or remove it", advice::path(facts, &file.path)))
+                .advise(Advice::ReplaceStale(advice::site(facts)))
+                .advise(Advice::RemoveFile(advice::reached(facts, &file.path)))
         }
         (Some(true), _) => fails(Cause::TakenLive, LIVE.to_owned())
             .seen("a socket of another network namespace, whose table cannot be read, is bound to it")
@@ -115,12 +116,12 @@ fn taken(facts: &Facts, file: &File) -> Verdict {
 }
 
 fn trailing_slash(facts: &Facts, last: &Step) -> Verdict {
-    let why =
-        format!("the path ends in a slash, and the directory {} does not exist", quoted_bytes(&last.name));
-    Verdict::fails(Errno::NOENT, Cause::TrailingSlash, why).next(format!(
-        "stoop serve {}    # without the slash",
-        advice::path(facts, &last.directory.path.join(Path::new(&*String::from_utf8_lossy(&last.name))))
-    ))
+    let name = quoted_bytes(&last.name);
+    let why = format!("the path ends in a slash, and the directory {name} does not exist");
+    let path = last.directory.path.join(OsStr::from_bytes(&last.name));
+    let address = Address::path(advice::reached(facts, &path));
+    Verdict::fails(Errno::NOENT, Cause::TrailingSlash, why)
+        .advise_all(address.ok().map(|address| Advice::OmitSlash(advice::other_site(&address))))
 }
 
 /// The name is free. The directory must permit its creation. A read-only mount is checked before
@@ -130,7 +131,7 @@ fn free(facts: &Facts, last: &Step) -> Verdict {
     let shown = quoted(&directory.path);
     if directory.mount.file_system == "proc" {
         let why = format!("{shown} is on proc, where no file can be created");
-        return Verdict::fails(Errno::NOENT, Cause::NoSocketsHere, why).next(OWN_DIRECTORY.to_owned());
+        return Verdict::fails(Errno::NOENT, Cause::NoSocketsHere, why).advise(Advice::UsePrivateDirectory);
     }
     if directory.mount.read_only || directory.mount.file_system_read_only {
         let why = format!(
@@ -138,19 +139,14 @@ fn free(facts: &Facts, last: &Step) -> Verdict {
             if directory.mount.read_only { "mount" } else { "file system" }
         );
         return Verdict::fails(Errno::ROFS, Cause::ReadOnly, why)
-            .next(format!(
-                "findmnt -T {}    # the mount and its options",
-                advice::path(facts, &directory.path)
-            ))
-            .next(OWN_DIRECTORY.to_owned());
+            .advise(Advice::ShowMount(advice::reached(facts, &directory.path)))
+            .advise(Advice::UsePrivateDirectory);
     }
     if directory.immutable {
         let why = format!("the directory {shown} has the immutable flag: no file can be created in it");
-        return Verdict::fails(Errno::PERM, Cause::ParentImmutable, why).next(format!(
-            "{}chattr -i {}",
-            advice::sudo(facts, None),
-            advice::path(facts, &directory.path)
-        ));
+        let path = advice::reached(facts, &directory.path);
+        return Verdict::fails(Errno::PERM, Cause::ParentImmutable, why)
+            .advise(Advice::ClearImmutable { path, as_root: advice::needs_root(facts, None) });
     }
     may_make(facts, directory).unwrap_or_else(|| {
         Verdict::succeeds("nothing prevents it: the file would be created".to_owned())
@@ -173,16 +169,13 @@ fn may_make(facts: &Facts, directory: &File) -> Option<Verdict> {
                     .seen(messages.permissions(directory))
                     .seen(messages.identity())
                     .seen(messages.applies(by, directory, "write (w)"))
-                    .next(OWN_DIRECTORY.to_owned())
-                    .next_all(advice::grant(facts, directory, by, WRITE)),
+                    .advise(Advice::UsePrivateDirectory)
+                    .advise_all(advice::grant(facts, directory, by, WRITE)),
             );
         }
     }
     WITHOUT_SOCKETS.contains(&directory.mount.file_system.as_str()).then(|| {
         let why = format!("{shown} is on {}, which does not support sockets", directory.mount.file_system);
-        Verdict::fails(Errno::PERM, Cause::NoSocketsHere, why).next(OWN_DIRECTORY.to_owned())
+        Verdict::fails(Errno::PERM, Cause::NoSocketsHere, why).advise(Advice::UsePrivateDirectory)
     })
 }
-
-const OWN_DIRECTORY: &str =
-    "stoop serve \"$XDG_RUNTIME_DIR/app.sock\"    # a directory that is private to us";

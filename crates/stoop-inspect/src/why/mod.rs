@@ -47,9 +47,9 @@ mod permission;
 mod server;
 mod service;
 
-use stoop::explain::shell;
 use stoop::{Address, Kind};
 
+pub use advice::{Advice, ModeClass, Permission, Site};
 pub use cause::Cause;
 pub use facts::Facts;
 #[cfg(feature = "fuzzing")]
@@ -117,8 +117,8 @@ pub struct Verdict {
     pub why: String,
     /// The observations that support it, one line each.
     pub seen: Vec<String>,
-    /// What to do about it: shell commands, each optionally with a `# comment`.
-    pub next: Vec<String>,
+    /// What may remedy it, or shows more of it, most useful first.
+    pub advice: Vec<Advice>,
     /// What was not checked and may change the result, one line each.
     pub caveats: Vec<String>,
 }
@@ -211,24 +211,19 @@ fn unlinked_server(facts: &Facts, verdict: Verdict) -> Verdict {
     let owners = messages::Messages(facts).owners(&near.socket);
     match verdict.outcome {
         Outcome::Fails(_) => {
-            verdict.seen(text).seen_all(owners).next_all(advice::restart(facts, &near.socket))
+            verdict.seen(text).seen_all(owners).advise_all(advice::restart(facts, &near.socket))
         }
         _ => owners.into_iter().fold(verdict.caveat(text), Verdict::caveat),
     }
 }
 
 fn no_such_subject(facts: &Facts) -> Verdict {
-    let (who, next) = match &facts.question.subject {
-        Who::User(name) => (
-            format!("there is no user '{}'", stoop::escaped(name)),
-            "getent passwd    # the users of this machine",
-        ),
-        Who::Process(pid) => {
-            (format!("no process {pid} is visible from here"), "ps -e    # the processes visible from here")
-        }
-        Who::CurrentProcess => ("this process is not visible in /proc".to_owned(), "mount | grep proc"),
+    let (who, advice) = match &facts.question.subject {
+        Who::User(name) => (format!("there is no user '{}'", stoop::escaped(name)), Advice::ListUsers),
+        Who::Process(pid) => (format!("no process {pid} is visible from here"), Advice::ListProcesses),
+        Who::CurrentProcess => ("this process is not visible in /proc".to_owned(), Advice::CheckProc),
     };
-    Verdict { cause: Cause::NoSuchSubject, ..Verdict::unknown(who) }.next(next.to_owned())
+    Verdict { cause: Cause::NoSuchSubject, ..Verdict::unknown(who) }.advise(advice)
 }
 
 /// Checks what the kernel checks before it looks up the address, in the kernel's order.
@@ -266,17 +261,14 @@ fn path_too_long(address: &Address, len_bytes: usize) -> Verdict {
     );
     Verdict::fails(Errno::NAMETOOLONG, Cause::PathTooLong, why)
         .seen("libraries reject it before the call, which would fail with EINVAL")
-        .next(format!("stoop connect {}    # reaches it nevertheless", shell::address(address)))
+        .advise(Advice::ConnectByLongPath(advice::other_site(address)))
 }
 
 fn needs_connection(address: &Address, kind: Kind) -> Verdict {
     let errno = if kind == Kind::Stream { Errno::OPNOTSUPP } else { Errno::NOTCONN };
     let why = format!("a {kind} socket sends over a connection, not to an address");
-    Verdict::fails(errno, Cause::NeedsConnection, why).next(format!(
-        "stoop why {} --op connect --kind {}",
-        shell::address(address),
-        kind.word()
-    ))
+    Verdict::fails(errno, Cause::NeedsConnection, why)
+        .advise(Advice::PredictConnect { address: address.clone(), kind })
 }
 
 fn message_too_large(len_bytes: usize, most: usize) -> Verdict {
@@ -286,16 +278,13 @@ fn message_too_large(len_bytes: usize, most: usize) -> Verdict {
         "one message must fit into the sender's send buffer".to_owned(),
     )
     .seen(format!("the message has {len_bytes} bytes, and the default send buffer allows {most}"))
-    .next(
-        "cat /proc/sys/net/core/wmem_max    # the largest send buffer that a program may set; or use a stream socket"
-            .to_owned(),
-    )
+    .advise(Advice::ShowSendBufferLimit)
 }
 
 impl Verdict {
     fn new(outcome: Outcome, cause: Cause, why: impl Into<String>) -> Verdict {
         let why = why.into();
-        Verdict { outcome, cause, stop: None, why, seen: Vec::new(), next: Vec::new(), caveats: Vec::new() }
+        Verdict { outcome, cause, stop: None, why, seen: Vec::new(), advice: Vec::new(), caveats: Vec::new() }
     }
 
     fn fails(errno: Errno, cause: Cause, why: impl Into<String>) -> Verdict {
@@ -328,13 +317,13 @@ impl Verdict {
         self
     }
 
-    fn next(mut self, command: impl Into<String>) -> Verdict {
-        self.next.push(command.into());
+    fn advise(mut self, advice: Advice) -> Verdict {
+        self.advice.push(advice);
         self
     }
 
-    fn next_all(mut self, commands: impl IntoIterator<Item = String>) -> Verdict {
-        self.next.extend(commands);
+    fn advise_all(mut self, advice: impl IntoIterator<Item = Advice>) -> Verdict {
+        self.advice.extend(advice);
         self
     }
 

@@ -2,13 +2,12 @@
 //! (`net/unix/af_unix.c`). Pure.
 
 use stoop::Kind;
-use stoop::explain::shell;
 
 use super::facts::{Endpoint, EndpointState, Facts, File, FileKind, Nearness};
 use super::lookup::{Lookup, hidden, whole};
 use super::messages::{Messages, clients_wait, kind_of, quoted, with_article};
 use super::permission::{Access, By, WRITE, access};
-use super::{Cause, Errno, Operation, Verdict, advice};
+use super::{Advice, Cause, Errno, Operation, Site, Verdict, advice};
 
 /// Predicts a connect or a send.
 pub(super) fn judge(facts: &Facts) -> Verdict {
@@ -32,7 +31,7 @@ fn by_file(facts: &Facts, file: &File) -> Verdict {
             format!("it is {}, not a socket", kind_of(file.kind)),
         )
         .seen(Messages(facts).permissions(file))
-        .next(format!("ls -ld {}", advice::path(facts, &file.path)));
+        .advise(Advice::ShowFile(advice::reached(facts, &file.path)));
     }
     if facts.alive == Some(false) {
         return stale(facts, file);
@@ -56,13 +55,13 @@ fn not_writable(facts: &Facts, file: &File) -> Option<Verdict> {
     if stored && file.mount.file_system_read_only {
         let why = format!("it is {}, not a socket, and on a read-only file system", kind_of(file.kind));
         let verdict = Verdict::fails(Errno::ROFS, Cause::NotASocketReadOnly, why);
-        return Some(verdict.next(format!("ls -ld {}", advice::path(facts, &file.path))));
+        return Some(verdict.advise(Advice::ShowFile(advice::reached(facts, &file.path))));
     }
     if file.immutable {
         let why = format!("{shown} has the immutable flag, so no process may write to it");
         return Some(
             Verdict::fails(Errno::PERM, Cause::Immutable, why)
-                .next(format!("lsattr -d {}", advice::path(facts, &file.path))),
+                .advise(Advice::ShowFlags(advice::reached(facts, &file.path))),
         );
     }
     let by = match access(file, subject, WRITE) {
@@ -88,31 +87,27 @@ fn not_writable(facts: &Facts, file: &File) -> Option<Verdict> {
 fn admitted(facts: &Facts, file: &File, by: By, verdict: Verdict) -> Verdict {
     let is_dead = facts.alive == Some(false) || facts.sockets.as_ref().is_some_and(Vec::is_empty);
     match (is_dead, &facts.sockets) {
-        _ if facts.alive == Some(true) => verdict.next_all(server_grants(facts, file, by)),
+        _ if facts.alive == Some(true) => verdict.advise_all(server_grants(facts, file, by)),
         (true, _) => verdict
             .seen("no socket is bound to it (stale): permission would not help")
-            .next(replaces(facts, file)),
+            .advise(replaces(facts, file)),
         (false, None) => verdict
             .seen("no server is visible from here: if the file is stale, permission would not help")
-            .next_all(advice::with_more_privileges(facts)),
-        (false, Some(_)) => verdict.next_all(server_grants(facts, file, by)),
+            .advise_all(advice::with_more_privileges(facts)),
+        (false, Some(_)) => verdict.advise_all(server_grants(facts, file, by)),
     }
 }
 
-/// Returns the command that starts a server in place of a stale socket file.
-fn replaces(facts: &Facts, file: &File) -> String {
-    let sudo = advice::sudo(facts, Some(file.uid));
-    format!("{sudo}{}    # replaces a stale socket safely", advice::stoop(facts, "serve"))
+/// Advises to start a server in place of a stale socket file.
+fn replaces(facts: &Facts, file: &File) -> Advice {
+    let as_root = advice::needs_root(facts, Some(file.uid));
+    Advice::ReplaceStale(Site { as_root, ..advice::site(facts) })
 }
 
-/// Returns the commands that grant access. The server decides who may connect: a change to the file
-/// lasts only until the server creates it again.
-fn server_grants(facts: &Facts, file: &File, by: By) -> Vec<String> {
-    let serve = format!(
-        "{} --mode 660 --group GROUP    # the server decides: this allows a group of users",
-        advice::stoop(facts, "serve")
-    );
-    advice::grant(facts, file, by, WRITE).into_iter().chain([serve]).collect()
+/// Advises how to grant access. The server decides who may connect: a change to the file lasts only
+/// until the server creates it again.
+fn server_grants(facts: &Facts, file: &File, by: By) -> impl Iterator<Item = Advice> {
+    advice::grant(facts, file, by, WRITE).into_iter().chain([Advice::AllowGroup(advice::site(facts))])
 }
 
 fn stale(facts: &Facts, file: &File) -> Verdict {
@@ -125,10 +120,10 @@ fn stale(facts: &Facts, file: &File) -> Verdict {
         Some(near) => verdict
             .seen("another file has the same path in our view, and its server is running".to_owned())
             .seen_all(Messages(facts).owners(&near.socket))
-            .next_all(advice::other_view(facts, true)),
+            .advise_all(advice::other_view(facts, true)),
         None => verdict,
     };
-    verdict.next(replaces(facts, file))
+    verdict.advise(replaces(facts, file))
 }
 
 /// Predicts the result for the socket that the kernel finds. Its kind is checked first, then its
@@ -163,7 +158,7 @@ fn wrong_kind(facts: &Facts, socket: &Endpoint, kind: Kind, asked: Kind) -> Verd
     );
     Verdict::fails(Errno::PROTOTYPE, Cause::WrongKind, why)
         .seen_all(Messages(facts).owners(socket))
-        .next(format!("{} --kind {}", advice::stoop(facts, "connect"), kind.word()))
+        .advise(Advice::Connect { at: advice::site(facts), kind: Some(kind) })
 }
 
 fn listener(facts: &Facts, socket: &Endpoint) -> Verdict {
@@ -177,7 +172,7 @@ fn listener(facts: &Facts, socket: &Endpoint) -> Verdict {
                 Cause::NotListening,
                 "a process has bound the socket, but does not listen on it (yet)",
             )
-            .next_all(wait(facts));
+            .advise_all(wait(facts));
         }
         EndpointState::Connected | EndpointState::Accepted => {
             return refused(
@@ -190,7 +185,7 @@ fn listener(facts: &Facts, socket: &Endpoint) -> Verdict {
                 Cause::ListenerShutDown,
                 "its server has shut down the listener and accepts no more clients",
             )
-            .next_all(advice::restart(facts, socket));
+            .advise_all(advice::restart(facts, socket));
         }
         EndpointState::Listening => {}
     }
@@ -206,9 +201,9 @@ fn listener(facts: &Facts, socket: &Endpoint) -> Verdict {
     }
 }
 
-fn wait(facts: &Facts) -> Option<String> {
+fn wait(facts: &Facts) -> Option<Advice> {
     (facts.question.operation == Operation::Connect)
-        .then(|| format!("{} --wait 10s    # until it listens", advice::stoop(facts, "connect")))
+        .then(|| Advice::WaitForServer { at: advice::site(facts), is_bound: true })
 }
 
 fn backlog_full(facts: &Facts, socket: &Endpoint, waiting: u32, limit: u32) -> Verdict {
@@ -223,7 +218,7 @@ fn backlog_full(facts: &Facts, socket: &Endpoint, waiting: u32, limit: u32) -> V
         }
         _ => verdict,
     };
-    verdict.next_all(resumes(facts, socket)).next_all(wait_channel(facts, socket))
+    verdict.advise_all(resumes(facts, socket)).advise_all(wait_channel(facts, socket))
 }
 
 fn receiver(facts: &Facts, socket: &Endpoint) -> Verdict {
@@ -238,7 +233,7 @@ fn receiver(facts: &Facts, socket: &Endpoint) -> Verdict {
         let why = "the receiver was shut down for reading: it accepts no more messages";
         return Verdict::fails(Errno::PIPE, Cause::ReceiverShutDown, why.to_owned())
             .seen_all(messages.owners(socket))
-            .next_all(advice::restart(facts, socket));
+            .advise_all(advice::restart(facts, socket));
     }
     if is_send && socket.inode == 0 {
         // A receiver that is shut down can only be detected by sending it a message.
@@ -266,8 +261,8 @@ fn queue_full(facts: &Facts, socket: &Endpoint) -> Verdict {
     Verdict::waits(Cause::QueueFull, why.to_owned())
         .seen_all(Messages(facts).owners(socket))
         .seen_all(limit)
-        .next_all(resumes(facts, socket))
-        .next_all(wait_channel(facts, socket))
+        .advise_all(resumes(facts, socket))
+        .advise_all(wait_channel(facts, socket))
 }
 
 /// Nothing prevents the call. What may still change the result becomes a caveat.
@@ -292,7 +287,7 @@ fn succeeds(facts: &Facts, socket: &Endpoint) -> Verdict {
     match all_stopped {
         true => verdict
             .caveat("every process that has the socket is stopped: none would answer".to_owned())
-            .next_all(resumes(facts, socket)),
+            .advise_all(resumes(facts, socket)),
         false => verdict,
     }
 }
@@ -324,10 +319,9 @@ fn no_such_name(facts: &Facts, other: Option<&Endpoint>) -> Verdict {
             "that name belongs to {} socket; abstract names are looked up by kind",
             with_article(kind)
         );
-        return refused(Cause::NameOfOtherKind, why).seen_all(messages.owners(socket)).next(format!(
-            "stoop connect {}",
-            shell::word(format!("{}:{}", kind.word(), facts.question.address))
-        ));
+        return refused(Cause::NameOfOtherKind, why)
+            .seen_all(messages.owners(socket))
+            .advise(Advice::Connect { at: advice::site(facts), kind: Some(kind) });
     }
     let near = |how| facts.near.iter().find(|near| near.how == how);
     let here = match facts.subject.as_ref().is_some_and(|subject| subject.view.other_network) {
@@ -338,40 +332,39 @@ fn no_such_name(facts: &Facts, other: Option<&Endpoint>) -> Verdict {
         return refused(Cause::NameInOtherNamespace, here)
             .seen("a socket in another network namespace has it: each network namespace has its own abstract names".to_owned())
             .seen_all(messages.owners(&near.socket))
-            .next_all(enter(facts, &near.socket));
+            .advise_all(enter(facts, &near.socket));
     }
     if let Some(near) = near(Nearness::Padded) {
         return refused(Cause::NamePadded, here)
             .seen(format!("'{}' differs only in trailing NUL bytes, which are significant", near.address))
-            .next(format!("stoop connect {}", shell::address(&near.address)));
+            .advise(Advice::Connect { at: advice::other_site(&near.address), kind: None });
     }
     let alike = facts.near.iter().filter(|near| near.how == Nearness::Alike);
     refused(Cause::NoSuchName, here)
         .seen_all(alike.map(|near| format!("there is '{}'", near.address)))
-        .next(format!("{}    # start a server there", advice::stoop(facts, "serve")))
+        .advise(advice::start_server(facts))
 }
 
-/// Returns a command that runs in the network namespace that has the name.
-fn enter(facts: &Facts, socket: &Endpoint) -> Option<String> {
-    let owner = first_owner(socket)?;
-    let (sudo, at) = (advice::sudo(facts, None), shell::address(&facts.question.address));
-    Some(format!("{sudo}nsenter --target {} --net stoop connect {at}", owner.pid))
+/// Advises to connect in the network namespace that has the name.
+fn enter(facts: &Facts, socket: &Endpoint) -> Option<Advice> {
+    let (netns_of, address) = (Some(first_owner(socket)?.pid), facts.question.address.clone());
+    let at = Site { address, netns_of, as_root: advice::needs_root(facts, None) };
+    Some(Advice::Connect { at, kind: None })
 }
 
 fn first_owner(socket: &Endpoint) -> Option<&super::facts::Owner> {
     socket.owners.as_deref()?.first()
 }
 
-fn resumes(facts: &Facts, socket: &Endpoint) -> Vec<String> {
+fn resumes(facts: &Facts, socket: &Endpoint) -> Vec<Advice> {
     socket.owners.iter().flatten().filter_map(|owner| advice::resume(facts, owner)).collect()
 }
 
-/// Returns a command that shows what a process that neither accepts nor reads is doing.
-fn wait_channel(facts: &Facts, socket: &Endpoint) -> Option<String> {
+/// Advises to check what a process that neither accepts nor reads is doing.
+fn wait_channel(facts: &Facts, socket: &Endpoint) -> Option<Advice> {
     if socket.owners.is_none() {
         return advice::with_more_privileges(facts);
     }
     let owner = first_owner(socket).filter(|owner| !matches!(owner.state, Some('T' | 't' | 'Z')))?;
-    let sudo = advice::sudo(facts, owner.uid);
-    Some(format!("{sudo}cat /proc/{}/wchan    # what it waits for in the kernel", owner.pid))
+    Some(Advice::ShowWaitChannel { pid: owner.pid, as_root: advice::needs_root(facts, owner.uid) })
 }

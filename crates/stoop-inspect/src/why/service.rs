@@ -1,11 +1,8 @@
 //! Adds what is known about the default address of a well-known service: who creates that socket,
 //! and whom it allows. Pure.
 
-use stoop::explain::shell;
-
 use super::facts::Facts;
-use super::messages::Messages;
-use super::{Cause, Operation, Verdict};
+use super::{Advice, Cause, Operation, Verdict, advice};
 use crate::endpoints::{self, Service};
 
 /// Returns the verdict, with advice that suits the service better than general advice about
@@ -14,13 +11,12 @@ pub(super) fn add(facts: &Facts, verdict: Verdict) -> Verdict {
     let question = &facts.question;
     match endpoints::recognise(&question.address) {
         Some(service) if question.operation == Operation::Connect => {
-            let is_of_user = question.address.as_path().is_some_and(|path| path.starts_with("/run/user"));
-            let next = commands(facts, service, verdict.cause, is_of_user);
+            let advice = advice_on(facts, service, verdict.cause);
             let mut verdict = verdict.seen(format!("this is the default address of {}", service.what));
-            if !next.is_empty() {
-                // A stoop server makes no sense at that address.
-                verdict.next.retain(|command| !command.starts_with("stoop "));
-                verdict.next.splice(0..0, next);
+            if !advice.is_empty() {
+                // Another server at that address would be pointless.
+                verdict.advice.retain(|advice| !advice.is_about_own_server());
+                verdict.advice.splice(0..0, advice);
             }
             verdict
         }
@@ -28,35 +24,28 @@ pub(super) fn add(facts: &Facts, verdict: Verdict) -> Verdict {
     }
 }
 
-fn commands(facts: &Facts, service: &Service, cause: Cause, is_of_user: bool) -> Vec<String> {
-    let systemctl = if is_of_user { "systemctl --user" } else { "systemctl" };
+fn advice_on(facts: &Facts, service: &'static Service, cause: Cause) -> Vec<Advice> {
+    let address = &facts.question.address;
+    let of_user = address.as_path().is_some_and(|path| path.starts_with("/run/user"));
+    let use_it = || Advice::UseService { service, address: address.clone() };
     match cause {
-        Cause::Missing | Cause::ParentMissing | Cause::Dangling | Cause::Stale => vec![
-            format!("{systemctl} start {}    # {} creates it", service.unit, service.what),
-            format!("{}    # finds it as its own clients do", service.talk),
-        ],
-        Cause::Unlinked | Cause::ListenerShutDown | Cause::NotListening | Cause::BacklogFull => {
-            vec![
-                format!("{systemctl} restart {}", service.unit),
-                format!("journalctl -u {} -e", service.unit),
-            ]
+        Cause::Missing | Cause::ParentMissing | Cause::Dangling | Cause::Stale => {
+            vec![Advice::StartUnit { service, of_user }, use_it()]
         }
-        Cause::NoWrite | Cause::NoSearch => admission(facts, service).into_iter().collect(),
-        Cause::Nothing => vec![service.talk.to_owned()],
+        Cause::Unlinked | Cause::ListenerShutDown | Cause::NotListening | Cause::BacklogFull => {
+            vec![Advice::RestartUnit { service, of_user }, Advice::ShowJournal(service)]
+        }
+        Cause::NoWrite | Cause::NoSearch => join_group(facts, service).into_iter().collect(),
+        Cause::Nothing => vec![use_it()],
         _ => Vec::new(),
     }
 }
 
-/// Describes who may connect: members of the service's group. A user who controls a container
-/// runtime effectively has root.
-fn admission(facts: &Facts, service: &Service) -> Option<String> {
+/// Advises to join the group whose members may connect. A user who controls a container runtime
+/// effectively has root.
+fn join_group(facts: &Facts, service: &Service) -> Option<Advice> {
     let (group, subject) = (service.group?, facts.subject.as_ref()?);
-    let user = facts.names.users.get(&subject.uid).map_or(subject.uid.to_string(), shell::word);
-    let whom = Messages(facts).whom();
-    Some(format!(
-        "{}usermod -aG {group} {user}    # from the next login on; gives {whom} the power of root on this machine",
-        super::advice::sudo(facts, None)
-    ))
+    Some(advice::join_group(facts, subject.uid, group.to_owned(), true))
 }
 
 #[cfg(test)]
@@ -73,15 +62,15 @@ mod tests {
             facts.question.address = docker.clone();
             facts.walk.as_mut().unwrap().reached.as_mut().unwrap().mode = 0o660;
         });
-        assert!(closed.next[0].starts_with("usermod -aG docker alice    # "), "{closed:?}");
-        assert!(closed.next.iter().all(|command| !command.starts_with("stoop serve")), "{closed:?}");
+        let (user, group) = ("alice".to_owned(), "docker".to_owned());
+        assert_eq!(closed.advice[0], Advice::JoinGroup { user, group, is_root: true, as_root: false });
+        assert!(closed.advice.iter().all(|advice| !advice.is_about_own_server()), "{closed:?}");
         assert!(closed.seen.iter().any(|line| line == "this is the default address of the Docker daemon"));
         let mut open = facts(Operation::Connect);
-        open.question.address = docker;
+        open.question.address = docker.clone();
         let open = why(&open);
-        assert_eq!(
-            (open.outcome, &open.next[..]),
-            (Outcome::Succeeds, &["stoop http docker /version".to_owned()][..])
-        );
+        assert_eq!(open.outcome, Outcome::Succeeds);
+        let service = endpoints::recognise(&docker).unwrap();
+        assert_eq!(open.advice, [Advice::UseService { service, address: docker }]);
     }
 }

@@ -2,6 +2,15 @@
 
 use super::*;
 
+fn at(address: &str) -> Site {
+    Site { address: Address::parse(address).unwrap(), netns_of: None, as_root: false }
+}
+
+fn ask_as_root() -> Advice {
+    let address = Address::path("/run/app/app.sock").unwrap();
+    Advice::PredictAsRoot { address, subject: Who::User("alice".into()) }
+}
+
 #[test]
 fn commands_use_paths_in_the_view_of_the_process() {
     let inside = |facts: &mut Facts| {
@@ -12,26 +21,32 @@ fn commands_use_paths_in_the_view_of_the_process() {
         inside(facts);
         facts.ends(2, Found::Nothing);
     });
-    assert_eq!(
-        missing.next[0],
-        "stoop serve /proc/9/root/run/app/app.sock    # start one in the view of process 9"
-    );
+    let seen_from_here = at("/proc/9/root/run/app/app.sock");
+    assert_eq!(missing.advice[0], Advice::StartServer { at: seen_from_here, in_view_of: Some(9) });
     let closed = connect(|facts| {
         inside(facts);
         facts.step(1).directory.mode = 0o700;
     });
-    assert_eq!(closed.next[0], "chmod o+x /proc/9/root/run    # lets all users search it");
+    let grant = Advice::ChangeMode {
+        path: "/proc/9/root/run".into(),
+        class: ModeClass::Other,
+        permission: Permission::Search,
+        group: "root".into(),
+        as_root: false,
+    };
+    assert_eq!(closed.advice, [grant]);
     let name = by_name(Operation::Connect, |facts| {
         facts.question.subject = Who::Process(9);
         facts.subject.as_mut().unwrap().view.other_network = true;
     });
-    assert_eq!(name.next[0], "nsenter --target 9 --net stoop serve @app    # start a server there");
+    let inside = Site { netns_of: Some(9), ..at("@app") };
+    assert_eq!(name.advice, [Advice::StartServer { at: inside, in_view_of: None }]);
     let relative = connect(|facts| {
         facts.question.subject = Who::Process(9);
         facts.question.address = Address::path("app.sock").unwrap();
         facts.ends(2, Found::Nothing);
     });
-    assert!(relative.next[0].starts_with("stoop serve /proc/9/cwd/app.sock "), "{relative:?}");
+    assert_eq!(relative.advice[0], Advice::StartServer { at: at("/proc/9/cwd/app.sock"), in_view_of: None });
 }
 
 #[test]
@@ -41,25 +56,28 @@ fn permission_is_not_advised_for_a_stale_socket() {
         (facts.sockets, facts.alive, facts.asker_uid) = (Some(Vec::new()), None, 1000);
     });
     assert_eq!(stale.cause, Cause::NoWrite);
-    assert_eq!(
-        stale.next,
-        ["sudo stoop serve /run/app/app.sock    # replaces a stale socket safely"],
-        "{stale:?}"
-    );
+    let as_root = Site { as_root: true, ..at("/run/app/app.sock") };
+    assert_eq!(stale.advice, [Advice::ReplaceStale(as_root)], "{stale:?}");
     let unsure = connect(|facts| {
         facts.reached().mode = 0o600;
         (facts.sockets, facts.alive, facts.asker_uid) = (None, None, 1000);
     });
-    assert_eq!(unsure.next, ["sudo stoop why /run/app/app.sock --as alice    # root sees more"]);
+    assert_eq!(unsure.advice, [ask_as_root()]);
     let alive = |asker| {
         connect(|facts| {
             facts.reached().mode = 0o600;
             (facts.reached().uid, facts.asker_uid) = (2000, asker);
         })
     };
-    assert!(alive(1000).next[0].starts_with("sudo setfacl "), "{:?}", alive(1000));
-    assert!(alive(2000).next[0].starts_with("setfacl "), "the owner may");
-    assert!(alive(0).next[0].starts_with("setfacl "), "root may");
+    let entry = |as_root| Advice::AddAclEntry {
+        path: "/run/app/app.sock".into(),
+        user: "alice".into(),
+        permissions: "rw",
+        as_root,
+    };
+    assert_eq!(alive(1000).advice[0], entry(true));
+    assert_eq!(alive(2000).advice[0], entry(false), "the owner may");
+    assert_eq!(alive(0).advice[0], entry(false), "root may");
 }
 
 #[test]
@@ -74,7 +92,7 @@ fn a_server_that_lost_its_name_is_named() {
     assert_eq!(by_file.cause, Cause::NotASocket);
     assert!(by_file.seen.iter().any(|line| line.contains("refers to another file now")), "{by_file:?}");
     assert!(by_file.seen.iter().any(|line| line.contains("process 12 (app)")), "{by_file:?}");
-    assert!(by_file.next.iter().any(|line| line.starts_with("kill 12 ")), "{by_file:?}");
+    assert!(by_file.advice.contains(&Advice::RestartServer { pid: 12, as_root: false }), "{by_file:?}");
     let by_socket = connect(taken);
     assert_eq!(by_socket.outcome, Outcome::Succeeds);
     assert!(by_socket.caveats.iter().any(|line| line.contains("process 12 (app)")), "{by_socket:?}");
@@ -124,17 +142,20 @@ fn every_directory_on_the_way_is_made_for_who_binds() {
             facts.ends(1, Found::Nothing);
         })
     };
-    assert_eq!(from(Operation::Connect, 0).next[0], "mkdir -p /run/app/a/b");
-    assert_eq!(from(Operation::Connect, 1000).next[0], "sudo mkdir -p /run/app/a/b");
-    let given = "install -d -o alice -m 0755 /run/app/a/b    # owned by the user who binds";
-    assert_eq!(from(Operation::Bind, 0).next[0], given);
-    assert_eq!(from(Operation::Bind, 1000).next[0], format!("sudo {given}"));
+    let create = |path: &str, owner: Option<&str>, as_root| {
+        let (path, owner) = (path.into(), owner.map(str::to_owned));
+        [Advice::CreateDirectory { path, owner, as_root }]
+    };
+    assert_eq!(from(Operation::Connect, 0).advice, create("/run/app/a/b", None, false));
+    assert_eq!(from(Operation::Connect, 1000).advice, create("/run/app/a/b", None, true));
+    assert_eq!(from(Operation::Bind, 0).advice, create("/run/app/a/b", Some("alice"), false));
+    assert_eq!(from(Operation::Bind, 1000).advice, create("/run/app/a/b", Some("alice"), true));
     let own = bind(|facts| {
         facts.asker_uid = 1000;
         facts.step(1).directory.uid = 1000;
         facts.ends(1, Found::Nothing);
     });
-    assert_eq!(own.next[0], "mkdir -p /run/app");
+    assert_eq!(own.advice, create("/run/app", None, false));
 }
 
 #[test]
@@ -165,11 +186,11 @@ fn without_visible_owners_root_is_advised() {
         facts.asker_uid = 1000;
         (facts.socket().backlog, facts.socket().owners) = (Some((1, 0)), None);
     });
-    assert_eq!(full.next, ["sudo stoop why /run/app/app.sock --as alice    # root sees more"]);
+    assert_eq!(full.advice, [ask_as_root()]);
 }
 
 #[test]
 fn a_private_directory_is_advised_first() {
     let closed = bind(|facts| facts.step(2).directory.mode = 0o755);
-    assert!(closed.next[0].contains("a directory that is private to us"), "{closed:?}");
+    assert_eq!(closed.advice[0], Advice::UsePrivateDirectory, "{closed:?}");
 }

@@ -246,10 +246,14 @@ fn whoever_may_not_look_is_told_so() {
             facts.ends(1, Found::Hidden(Errno::ACCESS));
         })
     };
-    assert!(hidden_to(0).next.is_empty(), "root sees no more than root");
+    assert!(hidden_to(0).advice.is_empty(), "root sees no more than root");
     let hidden = hidden_to(1000);
     assert_eq!((hidden.outcome, hidden.cause), (Outcome::Unknown, Cause::NotVisible));
-    assert!(hidden.next[0].starts_with("sudo stoop why /run/app/app.sock --as alice"), "{hidden:?}");
+    let subject = Who::User("alice".into());
+    assert_eq!(
+        hidden.advice,
+        [Advice::PredictAsRoot { address: Address::path("/run/app/app.sock").unwrap(), subject }]
+    );
     assert_eq!(connect(|facts| facts.sockets = None).outcome, Outcome::Unknown);
     assert_eq!(connect(|facts| facts.reached().acl = None).outcome, Outcome::Unknown);
     assert_eq!(send(|facts| facts.socket().queue_full = None).outcome, Outcome::Unknown);
@@ -268,21 +272,27 @@ fn the_next_step_fits_the_cause() {
         facts.step(1).directory.gid = 60;
         facts.names.groups.insert(60, "web team".into());
     });
-    assert_eq!(
-        group.next[0],
-        "usermod -aG 'web team' alice    # from the next login on; the group has the permission"
-    );
+    let (user, team) = ("alice".to_owned(), "web team".to_owned());
+    let join = Advice::JoinGroup { user, group: team, is_root: false, as_root: false };
+    assert_eq!(group.advice, [join]);
     let member = connect(|facts| {
         facts.step(1).directory.mode = 0o705;
         facts.step(1).directory.gid = 50;
     });
-    assert_eq!(member.next[0], "chmod g+x /run    # for all members of app");
+    let grant = Advice::ChangeMode {
+        path: "/run".into(),
+        class: ModeClass::Group,
+        permission: Permission::Search,
+        group: "app".into(),
+        as_root: false,
+    };
+    assert_eq!(member.advice, [grant]);
     assert!(member.seen[2].contains("in its group app"), "{member:?}");
     let stopped = connect(|facts| {
         facts.socket().backlog = Some((1, 0));
         facts.socket().owners.as_mut().unwrap()[0].state = Some('T');
     });
-    assert_eq!(stopped.next[0], "kill -CONT 12    # it was stopped by a signal");
+    assert_eq!(stopped.advice, [Advice::Resume { pid: 12, as_root: false }]);
     assert_eq!(stopped.seen[0], "process 12 (app) is stopped, stream socket");
 }
 

@@ -197,11 +197,11 @@ fn near(how: Nearness, address: &str) -> Near {
     Near { how, address: Address::parse(address).unwrap(), socket: listening() }
 }
 
-fn lines(verdict: &Verdict) -> impl Iterator<Item = &str> {
-    let lists = [&verdict.seen, &verdict.next, &verdict.caveats];
-    lists.into_iter().flatten().chain([&verdict.why]).map(String::as_str)
+fn lines(verdict: &Verdict) -> impl Iterator<Item = String> {
+    let lists = [&verdict.seen, &verdict.caveats].into_iter().flatten().chain([&verdict.why]).cloned();
+    lists.chain(verdict.advice.iter().map(Advice::to_string))
 }
 
-fn is_safe(line: &str) -> bool {
-    !line.chars().any(char::is_control)
+fn is_safe(line: impl AsRef<str>) -> bool {
+    !line.as_ref().chars().any(char::is_control)
 }

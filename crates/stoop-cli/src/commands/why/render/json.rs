@@ -7,6 +7,7 @@ use stoop_inspect::why::facts::{FileKind, Found, Step};
 use stoop_inspect::why::{Operation, Outcome, Stop, symbol};
 
 use super::super::run::Prediction;
+use crate::advice::commands;
 use crate::output::{SCHEMA, Text, push_json};
 
 #[derive(Serialize)]
@@ -25,7 +26,7 @@ struct Line<'a> {
     cause: &'static str,
     why: &'a str,
     seen: &'a [String],
-    next: &'a [String],
+    next: Vec<String>,
     cautions: &'a [String],
     walk: Vec<Component>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -113,7 +114,7 @@ pub(in crate::commands::why) fn line(answer: &Prediction) -> Vec<u8> {
         cause: verdict.cause.name(),
         why: &verdict.why,
         seen: &verdict.seen,
-        next: &verdict.next,
+        next: commands(&verdict.advice),
         cautions: &verdict.caveats,
         walk: steps.iter().enumerate().map(|(at, step)| component(answer, at, step)).collect(),
         tried: answer.tried.as_ref().map(|tried| Tried {

@@ -6,6 +6,7 @@ use stoop_inspect::why::{Operation, Outcome, Who, symbol};
 
 use super::super::run::Prediction;
 use super::listing::listing;
+use crate::advice::commands;
 use crate::failure::parts;
 
 /// Formats the answer as text: the question, the walk, the cause.
@@ -24,7 +25,7 @@ pub(in crate::commands::why) fn render(answer: &Prediction) -> Vec<u8> {
         ("why:", why),
         ("seen:", &seen),
         ("note:", &verdict.caveats),
-        ("next:", &verdict.next),
+        ("next:", &commands(&verdict.advice)),
         ("tried:", &tried),
     ]);
     text.into_bytes()

@@ -1,0 +1,247 @@
+//! Words advice as commands for a shell, each optionally with a `# comment`. No I/O.
+
+use std::path::Path;
+
+use stoop::{Kind, escaped};
+use stoop_inspect::endpoints::{Name, Protocol, Service};
+use stoop_inspect::why::{Advice, ModeClass, Operation, Permission, Site, Who};
+
+use crate::shell;
+
+/// A suggested client, which each client command words as itself.
+pub(crate) struct Client {
+    /// The address, quoted.
+    pub(crate) address: String,
+    /// The kind of socket to use.
+    pub(crate) kind: Option<Kind>,
+    /// Whether to wait for a server.
+    pub(crate) waits: bool,
+    /// What to add as a comment.
+    pub(crate) comment: Option<&'static str>,
+}
+
+impl Client {
+    /// Returns the flags and the comment that follow the address.
+    pub(crate) fn flags(&self) -> String {
+        let kind = self.kind.map_or(String::new(), |kind| format!(" --kind {}", kind.word()));
+        let wait = if self.waits { WAIT } else { "" };
+        format!("{kind}{wait}")
+    }
+
+    /// Returns the comment.
+    pub(crate) fn comment(&self) -> String {
+        self.comment.map_or(String::new(), |comment| format!("    # {comment}"))
+    }
+
+    /// Words it as `stoop connect`.
+    pub(crate) fn connect(&self) -> String {
+        format!("stoop connect {}{}{}", self.address, self.flags(), self.comment())
+    }
+}
+
+const WAIT: &str = " --wait 10s";
+
+/// Words each advice as a command.
+pub(crate) fn commands(advice: &[Advice]) -> Vec<String> {
+    advice.iter().map(command).collect()
+}
+
+/// Words an advice as a command. A client becomes `stoop connect`.
+pub(crate) fn command(advice: &Advice) -> String {
+    command_with(advice, &Client::connect)
+}
+
+/// Words an advice as a command. A client in this network namespace is worded by `client`.
+pub(crate) fn command_with(advice: &Advice, client: &dyn Fn(&Client) -> String) -> String {
+    let connect = |at: &Site, kind, waits, comment| {
+        let it = Client { address: shell::address(&at.address), kind, waits, comment };
+        match at.netns_of {
+            Some(_) => in_place(at, &it.connect()),
+            None => client(&it),
+        }
+    };
+    match advice {
+        Advice::StartServer { at, in_view_of } => {
+            let view = in_view_of.map_or(String::new(), |pid| format!(" in the view of process {pid}"));
+            serve(at, "", &format!("start one{view}"))
+        }
+        Advice::StartReceiver(at) => {
+            in_place(at, &format!("stoop recv {}    # start a receiver", shell::address(&at.address)))
+        }
+        Advice::ReplaceStale(at) => serve(at, "", "replaces a stale socket safely"),
+        Advice::TakeOver(at) => serve(at, " --replace", "take the name over, refusing no client"),
+        Advice::AllowGroup(at) => {
+            serve(at, " --mode 660 --group GROUP", "the server decides: this allows a group of users")
+        }
+        Advice::OmitSlash(at) => serve(at, "", "without the slash"),
+        Advice::UsePrivateDirectory => {
+            "stoop serve \"$XDG_RUNTIME_DIR/app.sock\"    # a directory that is private to us".into()
+        }
+        Advice::Connect { at, kind } => connect(at, *kind, false, None),
+        Advice::ConnectByLongPath(at) => connect(at, None, false, Some("reaches it nevertheless")),
+        Advice::WaitForServer { at, is_bound: false } => {
+            connect(at, None, true, Some("or wait until one starts"))
+        }
+        Advice::WaitForServer { at, is_bound: true } => connect(at, None, true, Some("until it listens")),
+        Advice::TryAgain { operation: Operation::Bind, at } => serve(at, "", "try again"),
+        Advice::TryAgain { at, .. } => connect(at, None, false, Some("try again")),
+        Advice::PredictConnect { address, kind } => {
+            format!("stoop why {} --op connect --kind {}", shell::address(address), kind.word())
+        }
+        Advice::PredictAsRoot { address, subject } => {
+            let subject = match subject {
+                Who::CurrentProcess => String::new(),
+                Who::User(name) => format!(" --as {}", shell::word(name)),
+                Who::Process(pid) => format!(" --pid {pid}"),
+            };
+            format!("sudo stoop why {}{subject}    # root sees more", shell::address(address))
+        }
+        Advice::ShowPath { address, operation } => {
+            let operation = match operation {
+                Operation::Connect => "",
+                Operation::Bind => " --op bind",
+                Operation::Send { .. } => " --op send",
+            };
+            format!("stoop why {}{operation}    # the path, component by component", shell::address(address))
+        }
+        Advice::CorrectAddress => "stoop --help    # how addresses are written".into(),
+        Advice::UseService { service, address } => {
+            let client = match (service.name, service.protocol) {
+                (Some(name), Protocol::Http) => format!("stoop http {} /version", name.word()),
+                (Some(Name::Cri), _) => "stoop grpc cri Version".into(),
+                (Some(name), _) => format!("stoop grpc {} list", name.word()),
+                (None, _) => format!("stoop grpc {} list", shell::address(address)),
+            };
+            format!("{client}    # finds it as its own clients do")
+        }
+        other => system_command(other),
+    }
+}
+
+/// Words an advice that is about processes, units and limits.
+fn system_command(advice: &Advice) -> String {
+    match advice {
+        Advice::RestartServer { pid, as_root } => {
+            format!("{}kill {pid}    # and start it again: it creates a new socket file", sudo(*as_root))
+        }
+        Advice::Resume { pid, as_root } => {
+            format!("{}kill -CONT {pid}    # it was stopped by a signal", sudo(*as_root))
+        }
+        Advice::ShowWaitChannel { pid, as_root } => {
+            format!("{}cat /proc/{pid}/wchan    # what it waits for in the kernel", sudo(*as_root))
+        }
+        Advice::JoinGroup { user, group, is_root, as_root } => {
+            let effect = match is_root {
+                true => format!("gives {} the power of root on this machine", escaped(user)),
+                false => "the group has the permission".into(),
+            };
+            let (group, user) = (shell::word(group), shell::word(user));
+            format!("{}usermod -aG {group} {user}    # from the next login on; {effect}", sudo(*as_root))
+        }
+        Advice::ListUsers => "getent passwd    # the users of this machine".into(),
+        Advice::ListProcesses => "ps -e    # the processes visible from here".into(),
+        Advice::CheckProc => "mount | grep proc".into(),
+        Advice::ShowSendBufferLimit => "cat /proc/sys/net/core/wmem_max    # the largest send buffer that a \
+                                        program may set; or use a stream socket"
+            .into(),
+        Advice::ShowQueueLimit => {
+            "cat /proc/sys/net/unix/max_dgram_qlen    # a queue holds one message more than this".into()
+        }
+        Advice::RaiseDescriptorLimit => {
+            "ulimit -n    # the limit of this shell; raise it with: ulimit -n 65536".into()
+        }
+        Advice::StartUnit { service, of_user } => {
+            format!("{} start {}    # {} creates it", systemctl(*of_user), service.unit, service.what)
+        }
+        Advice::RestartUnit { service, of_user } => {
+            format!("{} restart {}", systemctl(*of_user), service.unit)
+        }
+        Advice::ShowJournal(Service { unit, .. }) => format!("journalctl -u {unit} -e"),
+        other => file_command(other),
+    }
+}
+
+/// Words an advice that is about files.
+fn file_command(advice: &Advice) -> String {
+    let path = |path: &Path| shell::path(path);
+    match advice {
+        Advice::ShowFile(file) => format!("ls -ld {}", path(file)),
+        Advice::ShowFileInView { path: file, as_root } => format!(
+            "{}ls -ld {}    # the directory in its view; mount the socket's directory into it",
+            sudo(*as_root),
+            path(file)
+        ),
+        Advice::ShowStagingDirectory(directory) => format!(
+            "ls -ldn {}    # its owner; it can be moved away while no process of that user starts or stops a server here",
+            path(directory)
+        ),
+        Advice::ShowLink(link) => format!("readlink {}", path(link)),
+        Advice::ShowDangling(link) => format!("readlink -f {}", path(link)),
+        Advice::AvoidLink(link) => format!("readlink -f {}    # the real path; use that instead", path(link)),
+        Advice::UseAbsolutePath(file) => {
+            format!("readlink -f {}    # an absolute path leads both to the same file", path(file))
+        }
+        Advice::RemoveFile(file) => format!("rm {}    # or remove it", path(file)),
+        Advice::CreateDirectory { path: directory, owner: None, as_root } => {
+            format!("{}mkdir -p {}", sudo(*as_root), path(directory))
+        }
+        Advice::CreateDirectory { path: directory, owner: Some(owner), as_root } => format!(
+            "{}install -d -o {} -m 0755 {}    # owned by the user who binds",
+            sudo(*as_root),
+            shell::word(owner),
+            path(directory)
+        ),
+        Advice::ChangeDirectory => "cd /    # a directory that exists".into(),
+        Advice::ChangeMode { path: file, class, permission, group, as_root } => {
+            let letter = if *permission == Permission::Search { 'x' } else { 'w' };
+            let (class, effect) = match class {
+                ModeClass::Owner => ('u', String::new()),
+                ModeClass::Group => ('g', format!("    # for all members of {}", escaped(group))),
+                ModeClass::Other => ('o', "    # lets all users search it".into()),
+            };
+            format!("{}chmod {class}+{letter} {}{effect}", sudo(*as_root), path(file))
+        }
+        Advice::AddAclEntry { path: file, user, permissions, as_root } => {
+            let user = shell::word(user);
+            format!(
+                "{}setfacl -m u:{user}:{permissions} {}    # for that user only",
+                sudo(*as_root),
+                path(file)
+            )
+        }
+        Advice::WidenAclMask { path: file, as_root } => format!(
+            "{}setfacl -m m::rwx {}    # there is an entry, but the mask excludes it",
+            sudo(*as_root),
+            path(file)
+        ),
+        Advice::ShowFlags(file) => format!("lsattr -d {}", path(file)),
+        Advice::ClearImmutable { path: directory, as_root } => {
+            format!("{}chattr -i {}", sudo(*as_root), path(directory))
+        }
+        Advice::ShowMount(directory) => {
+            format!("findmnt -T {}    # the mount and its options", path(directory))
+        }
+        other => format!("# {other}"),
+    }
+}
+
+fn serve(at: &Site, flags: &str, comment: &str) -> String {
+    in_place(at, &format!("stoop serve {}{flags}    # {comment}", shell::address(&at.address)))
+}
+
+/// Adds what runs a command as root, and in the network namespace of the address.
+fn in_place(at: &Site, command: &str) -> String {
+    let enter = at.netns_of.map_or(String::new(), |pid| format!("nsenter --target {pid} --net "));
+    format!("{}{enter}{command}", sudo(at.as_root))
+}
+
+fn sudo(as_root: bool) -> &'static str {
+    if as_root { "sudo " } else { "" }
+}
+
+fn systemctl(of_user: bool) -> &'static str {
+    if of_user { "systemctl --user" } else { "systemctl" }
+}
+
+#[cfg(test)]
+mod tests;
