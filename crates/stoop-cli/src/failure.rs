@@ -1,14 +1,16 @@
 //! Reports the failure of a command: what failed, why, what was observed, and what to run next.
 //!
-//! Inspects the machine (through [`crate::cause`]) only when the report is printed.
+//! Inspects the machine (through [`diagnose`]) only when the report is printed.
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::time::Duration;
 
 use stoop::{Place, Target, escaped};
+use stoop_inspect::diagnose;
+use stoop_inspect::why::{Advice, Diagnosis, Reason};
 
-use crate::cause;
+use crate::advice::{Client, command_with};
 use crate::exit::Exit;
 use crate::time;
 
@@ -86,18 +88,16 @@ impl Failure {
     }
 
     /// Adapts a failed connect for a client command. If the command already waited, the report says
-    /// so instead of recommending to wait. `again` turns suggested commands that connect into
-    /// commands of this kind.
-    pub(crate) fn for_client(self, waited: Option<Duration>, again: impl Fn(&str) -> String) -> Failure {
+    /// so instead of recommending to wait. `client` words a suggested client as this command.
+    pub(crate) fn for_client(self, waited: Option<Duration>, client: impl Fn(&Client) -> String) -> Failure {
         let Failure::Socket(error) = self else { return self };
-        let mut report = Report::of(&error);
+        let mut diagnosis = diagnose(&error);
         if let Some(waited) = waited.filter(|_| error.is_not_found() || error.is_refused()) {
-            report =
-                report.seen(format!("no server was listening within the {} of --wait", time::show(waited)));
-            report.next.retain(|command| !command.contains(" --wait "));
+            let waited = time::show(waited);
+            diagnosis.seen.push(format!("no server was listening within the {waited} of --wait"));
+            diagnosis.advice.retain(|advice| !matches!(advice, Advice::WaitForServer { .. }));
         }
-        report.next = report.next.iter().map(|command| again(command)).collect();
-        report.into()
+        Report::diagnosed(&error, diagnosis, &client).into()
     }
 
     /// Returns whether the peer has closed the connection.
@@ -141,15 +141,18 @@ impl From<Report> for Failure {
 }
 
 impl Report {
-    /// Creates a report of a library error with its explanation.
+    /// Creates a report of a library error with its diagnosis.
     fn of(error: &stoop::Error) -> Report {
-        let (explanation, what) = (cause::of(error), error.to_string());
+        Report::diagnosed(error, diagnose(error), &Client::connect)
+    }
+
+    fn diagnosed(error: &stoop::Error, diagnosis: Diagnosis, client: &dyn Fn(&Client) -> String) -> Report {
         Report {
             // A reason that only repeats the error explains nothing.
-            why: Some(explanation.why).filter(|why| !why.is_empty() && !what.contains(why.as_str())),
-            seen: explanation.seen,
-            next: explanation.next,
-            ..Failure::new(Exit::of(error.kind()), what)
+            why: Some(diagnosis.why).filter(|_| diagnosis.reason != Reason::Stated),
+            seen: diagnosis.seen,
+            next: diagnosis.advice.iter().map(|advice| command_with(advice, client)).collect(),
+            ..Failure::new(Exit::of(error.kind()), error.to_string())
         }
     }
 

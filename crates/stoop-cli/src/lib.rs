@@ -15,7 +15,6 @@
 
 mod advice;
 mod args;
-mod cause;
 mod commands;
 mod docker_config;
 mod endpoint;

@@ -34,6 +34,7 @@
 //! | find the other end of a socket of this process | [`Snapshot::socket_of`], [`Socket::peer`] |
 //! | query or act on another process's socket | [`Socket::dup_fd`] |
 //! | name the container, unit or session of a process | [`Workload`] |
+//! | find out why an operation of `stoop` failed | [`diagnose`], [`why::Diagnosis`] |
 //! | predict whether a call fails, and why | [`why::facts::gather`], [`why::why`] |
 //! | compare a prediction with the kernel | [`probe()`] |
 //! | find Docker, podman, containerd or CRI-O | [`endpoints::find`] |
@@ -63,6 +64,7 @@
 mod assembly;
 mod bound_path;
 mod builder;
+mod diagnose;
 mod dup_fd;
 pub mod endpoints;
 #[cfg(feature = "fuzzing")]
@@ -83,6 +85,7 @@ mod unlisted;
 pub mod why;
 mod workload;
 
+pub use diagnose::diagnose;
 pub use inspector::Inspector;
 pub use model::{
     Connection, Missing, Namespace, NamespaceIno, Owner, OwnersFrom, Pid, Process, ProcessNamespaces,

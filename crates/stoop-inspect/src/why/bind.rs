@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use stoop::Address;
+use stoop::{Address, Kind};
 
 use super::facts::{Endpoint, EndpointState, Facts, File, FileKind, Found, Step};
 use super::lookup::{entered, hidden, steps};
@@ -26,7 +26,7 @@ pub(super) fn judge(facts: &Facts) -> Verdict {
 }
 
 fn name(facts: &Facts) -> Verdict {
-    let kind = facts.question.kind.unwrap_or(stoop::Kind::Stream);
+    let kind = facts.question.kind.unwrap_or(Kind::Stream);
     let Some(sockets) = &facts.sockets else {
         return hidden(facts, "the table of sockets of that network namespace");
     };
@@ -40,8 +40,10 @@ fn name(facts: &Facts) -> Verdict {
 const LIVE: &str = "a live server has that address";
 
 fn live(facts: &Facts, socket: &Endpoint, cause: Cause) -> Verdict {
+    let is_silent = socket.state == EndpointState::Bound && socket.kind.is_some_and(Kind::is_connected);
     let verdict = Verdict::fails(Errno::ADDRINUSE, cause, LIVE.to_owned())
         .seen_all(Messages(facts).owners(socket))
+        .seen_all(is_silent.then(|| "it does not listen yet".to_owned()))
         .advise(Advice::Connect { at: advice::site(facts), kind: None });
     match facts.question.address.as_path() {
         Some(_) => verdict.advise(Advice::TakeOver(advice::site(facts))),

@@ -39,6 +39,7 @@ mod advice;
 mod bind;
 mod cause;
 mod caveats;
+pub(crate) mod diagnosis;
 pub mod facts;
 mod gather;
 mod lookup;
@@ -51,6 +52,7 @@ use stoop::{Address, Kind};
 
 pub use advice::{Advice, ModeClass, Permission, Site};
 pub use cause::Cause;
+pub use diagnosis::{Diagnosis, Reason};
 pub use facts::Facts;
 #[cfg(feature = "fuzzing")]
 pub(crate) use gather::read_anything;
@@ -175,10 +177,15 @@ pub enum Stop {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn why(facts: &Facts) -> Verdict {
+    predict(facts, stoop::DIRECT_PATH_MAX_BYTES)
+}
+
+/// Predicts the result of a call that reaches paths of this many bytes.
+fn predict(facts: &Facts, path_max_bytes: usize) -> Verdict {
     if facts.subject.is_none() {
         return no_such_subject(facts);
     }
-    let verdict = before_the_address(facts).unwrap_or_else(|| {
+    let verdict = before_the_address(facts, path_max_bytes).unwrap_or_else(|| {
         let verdict = match facts.question.operation {
             Operation::Bind => bind::judge(facts),
             Operation::Connect | Operation::Send { .. } => server::judge(facts),
@@ -227,11 +234,11 @@ fn no_such_subject(facts: &Facts) -> Verdict {
 }
 
 /// Checks what the kernel checks before it looks up the address, in the kernel's order.
-fn before_the_address(facts: &Facts) -> Option<Verdict> {
+fn before_the_address(facts: &Facts, path_max_bytes: usize) -> Option<Verdict> {
     let Question { operation, kind, address, .. } = &facts.question;
     let path_len = address.as_path().map_or(0, |path| path.as_os_str().len());
     match (operation, kind) {
-        _ if path_len > stoop::DIRECT_PATH_MAX_BYTES => return Some(path_too_long(address, path_len)),
+        _ if path_len > path_max_bytes => return Some(path_too_long(address, path_len)),
         (Operation::Send { .. }, Some(kind @ (Kind::Stream | Kind::SeqPacket))) => {
             return Some(needs_connection(address, *kind));
         }

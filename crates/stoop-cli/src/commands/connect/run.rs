@@ -9,6 +9,7 @@ use stoop::{Connection, Datagram, Kind};
 use super::datagram::Conversation;
 use super::terminal::Terminal;
 use super::upstream::Upstream;
+use crate::advice::Client;
 use crate::args::Connect;
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
@@ -21,7 +22,7 @@ use crate::target;
 pub(crate) fn run(flags: &Connect) -> Outcome {
     let inherited = Inherited::named(&flags.address, flags.connect.kind.kind)?;
     let connection = target::connect(&flags.address, inherited, &flags.connect, flags.timeout);
-    let connection = connection.map_err(|failure| failure.for_client(flags.connect.wait, str::to_owned))?;
+    let connection = connection.map_err(|failure| failure.for_client(flags.connect.wait, Client::connect))?;
     let (connection, _own_file) = split_datagram(connection)?;
     check(flags, connection.kind())?;
     if let Connection::SeqPacket(socket) = &*connection {

@@ -8,6 +8,7 @@ use stoop_grpc::dynamic::json::Style;
 use stoop_grpc::dynamic::{CallError, Code, Greeting, Schema, Status, Unresolved, details};
 
 use super::metadata;
+use crate::advice::Client;
 use crate::args::Grpc;
 use crate::exit::Exit;
 use crate::failure::{Failure, Report};
@@ -23,11 +24,11 @@ pub(super) struct ErrorContext<'f> {
 }
 
 impl ErrorContext<'_> {
-    /// Turns a suggested command that connects into one that makes this call. Others are unchanged.
-    pub(super) fn again(&self, command: &str) -> String {
-        match command.strip_prefix("stoop connect ").and_then(|rest| rest.split_once(" --wait ")) {
-            Some((_, waits)) => self.command(&format!("--wait {waits}")),
-            None => command.into(),
+    /// Words a suggested client that waits as this command. Any other client only connects.
+    pub(super) fn client(&self, client: &Client) -> String {
+        match client.waits {
+            true => self.command(&format!("{}{}", client.flags().trim_start(), client.comment())),
+            false => client.connect(),
         }
     }
 

@@ -26,7 +26,7 @@ pub(crate) fn run(flags: &Grpc) -> Outcome {
     let input = input::prepare(flags)?;
     let reached = flags.endpoint.connect(flags.wait, flags.timeout);
     let reached =
-        reached.map_err(|failure| failure.for_client(flags.wait, |command| session.errors.again(command)))?;
+        reached.map_err(|failure| failure.for_client(flags.wait, |client| session.errors.client(client)))?;
     if let Some(found) = reached.event() {
         session.output.tell(&found)?;
     }

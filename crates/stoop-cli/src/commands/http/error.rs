@@ -5,6 +5,7 @@ use http::StatusCode;
 use stoop::escaped;
 use stoop_grpc::http::{Error, ErrorKind};
 
+use crate::advice::Client;
 use crate::args::Http;
 use crate::exit::Exit;
 use crate::failure::{Failure, Report};
@@ -77,12 +78,11 @@ impl ErrorContext<'_> {
             .into()
     }
 
-    /// Turns a suggested command that connects into one that makes this request. Others are
-    /// unchanged.
-    pub(super) fn again(&self, command: &str) -> String {
-        match command.strip_prefix("stoop connect ").and_then(|rest| rest.split_once(" --wait ")) {
-            Some((_, waits)) => self.command(&format!("--wait {waits}")),
-            None => command.into(),
+    /// Words a suggested client that waits as this command. Any other client only connects.
+    pub(super) fn client(&self, client: &Client) -> String {
+        match client.waits {
+            true => self.command(&format!("{}{}", client.flags().trim_start(), client.comment())),
+            false => client.connect(),
         }
     }
 

@@ -27,7 +27,7 @@ pub(crate) fn run(flags: &Http) -> Outcome {
     let errors = ErrorContext { flags, asked: asked.to_string() };
     let reached = flags.endpoint.connect(flags.wait, flags.timeout);
     let reached =
-        reached.map_err(|failure| failure.for_client(flags.wait, |command| errors.again(command)))?;
+        reached.map_err(|failure| failure.for_client(flags.wait, |client| errors.client(client)))?;
     let output = Output::new(flags.json, !std::io::stderr().is_terminal());
     if let Some(found) = reached.event() {
         output.emit(&found)?;

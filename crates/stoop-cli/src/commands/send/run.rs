@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use stoop::{Allow, Connection, ErrorKind, Outgoing, Socket, Stream, escaped};
 
+use crate::advice::Client;
 use crate::args::Send;
 use crate::exit::Exit;
 use crate::failure::{Failure, Outcome};
@@ -34,7 +35,7 @@ pub(crate) fn run(flags: &Send) -> Outcome {
     let outgoing = OutgoingMessage { message: &message, descriptors: &descriptors, limit: &limit, flags };
     let connection = target::connect(&flags.address, inherited, &flags.connect, flags.timeout);
     match connection
-        .map_err(|failure| failure.for_client(flags.connect.wait, |command| again(flags, command)))?
+        .map_err(|failure| failure.for_client(flags.connect.wait, |client| command(flags, client)))?
     {
         Connection::Stream(stream) => outgoing.over_stream(&stream)?,
         Connection::SeqPacket(socket) => {
@@ -52,19 +53,15 @@ pub(crate) fn run(flags: &Send) -> Outcome {
     Ok(Exit::Done)
 }
 
-/// Turns a suggested command that connects into one that sends this message.
-fn again(flags: &Send, command: &str) -> String {
-    let Some(rest) = command.strip_prefix("stoop connect ") else { return command.into() };
-    let (rest, comment) = match rest.find("    #") {
-        Some(at) => rest.split_at(at),
-        None => (rest, ""),
-    };
+/// Words a suggested client as one that sends this message.
+fn command(flags: &Send, client: &Client) -> String {
     let message = match (&flags.message, &flags.file) {
         (Some(message), _) => format!(" {}", quoted(message)),
         (None, Some(file)) => format!(" --file {}", quoted(file.as_os_str())),
         (None, None) => String::new(),
     };
-    format!("stoop send {rest}{}{message}{comment}", if flags.reply { " --reply" } else { "" })
+    let reply = if flags.reply { " --reply" } else { "" };
+    format!("stoop send {}{}{reply}{message}{}", client.address, client.flags(), client.comment())
 }
 
 /// Returns the message: the argument, the file's contents, or standard input.

@@ -1,0 +1,93 @@
+//! Diagnoses an error: gathers the facts about the call that failed, and has them judged by
+//! [`crate::why`].
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use stoop::{Address, Error, ErrorKind, Operation as Failed};
+
+use crate::why::{Diagnosis, Facts, Operation, Question, Who, diagnosis, facts};
+
+/// Determines why an operation failed, and what may remedy it.
+///
+/// This inspects the machine now, after the failure. If a call made now would fail in the same way,
+/// the diagnosis is the verdict of [`why`](crate::why::why()) on it. Otherwise the diagnosis is
+/// based on the class of the error, and [`Diagnosis::is_current`] is `false`.
+///
+/// It takes some milliseconds and changes nothing: a server does not notice it. It blocks only on
+/// the file system and on `/proc`. Errors that are not about an address need no inspection.
+///
+/// # Examples
+///
+/// ```
+/// use stoop_inspect::why::{Advice, Cause, Reason};
+///
+/// # let path = std::env::temp_dir().join(format!("stoop-doc-diagnose-{}", std::process::id()));
+/// // A server that exited without removing its socket file.
+/// drop(std::os::unix::net::UnixListener::bind(&path)?);
+/// let error = stoop::Stream::connect(&path).unwrap_err();
+/// let diagnosis = stoop_inspect::diagnose(&error);
+/// assert_eq!(diagnosis.reason, Reason::Cause(Cause::Stale));
+/// assert_eq!(diagnosis.why, "the socket file is stale: no socket is bound to it");
+/// assert!(matches!(diagnosis.advice[..], [Advice::ReplaceStale(_)]));
+///
+/// // An error that is not repeated has no present cause.
+/// std::fs::remove_file(&path)?;
+/// let _server = stoop::Bind::new(&path).listen()?;
+/// assert!(!stoop_inspect::diagnose(&error).is_current);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn diagnose(error: &Error) -> Diagnosis {
+    let facts = question(error).and_then(|question| facts::gather(&question).ok());
+    let staging = staging(error);
+    diagnosis::judge(error, facts.as_ref(), staging.as_ref())
+}
+
+/// Returns the call that failed, if its error is about an address.
+fn question(error: &Error) -> Option<Question> {
+    let is_about_address = matches!(
+        error.kind(),
+        ErrorKind::InvalidAddress
+            | ErrorKind::NotFound
+            | ErrorKind::Refused
+            | ErrorKind::WrongKind
+            | ErrorKind::PermissionDenied
+            | ErrorKind::NotPermitted
+            | ErrorKind::AddressInUse
+            | ErrorKind::WouldBlock
+            | ErrorKind::TimedOut
+            | ErrorKind::Other
+    );
+    let operation = match error.operation() {
+        Failed::Accept | Failed::Receive | Failed::Configure => return None,
+        Failed::Bind | Failed::Release => Operation::Bind,
+        // The size of the message is not known here, and concerns no address.
+        Failed::Send => Operation::Send { len_bytes: 1 },
+        _ => Operation::Connect,
+    };
+    let address = error.subject().filter(|address| is_about_address && !address.is_unnamed())?;
+    let (kind, address) = (error.socket_kind(), address.clone());
+    Some(Question { operation, kind, address, subject: Who::CurrentProcess })
+}
+
+/// Inspects the private directory next to a socket, if `stoop` refused to use it.
+fn staging(error: &Error) -> Option<Facts> {
+    let is_bind = matches!(error.operation(), Failed::Bind | Failed::Release);
+    let is_refusal = matches!(error.kind(), ErrorKind::NotPermitted | ErrorKind::TimedOut);
+    // Without an error number it was the library that refused, and not the kernel.
+    if !is_bind || !is_refusal || error.errno().is_some() {
+        return None;
+    }
+    let path = staging_path(&std::path::absolute(error.subject()?.as_path()?).ok()?)?;
+    let address = Address::path(path).ok()?;
+    let question = Question { operation: Operation::Bind, kind: None, address, subject: Who::CurrentProcess };
+    facts::gather(&question).ok()
+}
+
+/// Returns the path of the private directory through which a bind changes a name in use:
+/// `.NAME.stoop`. The one for a name of more than 200 bytes has a hash, and is not determined.
+fn staging_path(path: &Path) -> Option<PathBuf> {
+    let name = path.file_name().filter(|name| name.len() <= 200)?;
+    let staging: OsString = [".".as_ref(), name, ".stoop".as_ref()].into_iter().collect();
+    Some(path.with_file_name(staging))
+}

@@ -1,0 +1,309 @@
+//! Judges the error of an operation by the facts about its call. Pure.
+
+use std::fmt;
+
+use stoop::{Error, ErrorKind, Operation as Failed};
+
+use super::facts::{Endpoint, EndpointState, Facts, File, Found};
+use super::messages::{Messages, clients_wait, quoted, with_article};
+use super::permission::{Access, SEARCH, WRITE, access};
+use super::{Advice, Cause, Errno, Outcome, Verdict, advice, predict};
+
+/// Why an operation failed, and what may remedy it: the result of [`diagnose`](crate::diagnose()).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Diagnosis {
+    /// The reason.
+    pub reason: Reason,
+    /// Whether the reason was found to exist still. If not, it follows from the error alone.
+    pub is_current: bool,
+    /// The reason, in one sentence without a full stop.
+    pub why: String,
+    /// The observations that support it, and caveats, one line each.
+    pub seen: Vec<String>,
+    /// What may remedy it, or shows more of it, most useful first.
+    pub advice: Vec<Advice>,
+}
+
+/// The reason of a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Reason {
+    /// A check of the kernel.
+    Cause(Cause),
+    /// A server replaces only a stale socket file that its user owns.
+    NotReplaced,
+    /// A directory that the bind was to create cannot be created.
+    CannotCreateDirectory,
+    /// The file that has the name may not be changed, though its directory may.
+    FileNotChangeable,
+    /// The private directory through which a name in use is changed is not private.
+    StagingDirectory,
+    /// The receiver accepts no file descriptors, the credentials are not permitted, or a security
+    /// module forbids the call.
+    NotPermitted,
+    /// The class of the error, [`stoop::Error::kind`].
+    Class,
+    /// The error states the reason itself, and nothing more is known.
+    Stated,
+}
+
+impl Diagnosis {
+    fn new(reason: Reason, why: impl Into<String>) -> Diagnosis {
+        Diagnosis { reason, is_current: true, why: why.into(), seen: Vec::new(), advice: Vec::new() }
+    }
+
+    fn past(reason: Reason, why: impl Into<String>) -> Diagnosis {
+        Diagnosis { is_current: false, ..Diagnosis::new(reason, why) }
+    }
+
+    fn seen(mut self, lines: impl IntoIterator<Item = String>) -> Diagnosis {
+        self.seen.extend(lines);
+        self
+    }
+
+    fn advise(mut self, advice: impl IntoIterator<Item = Advice>) -> Diagnosis {
+        self.advice.extend(advice);
+        self
+    }
+
+    /// Takes over a verdict, and its caveats as observations.
+    fn of(verdict: Verdict) -> Diagnosis {
+        Diagnosis::new(Reason::Cause(verdict.cause), verdict.why)
+            .seen(verdict.seen.into_iter().chain(verdict.caveats))
+            .advise(verdict.advice)
+    }
+}
+
+impl fmt::Display for Diagnosis {
+    /// Writes one line for each part: `why:`, `seen:`, `next:`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "why:  {}", self.why)?;
+        self.seen.iter().try_for_each(|line| write!(f, "\nseen: {line}"))?;
+        self.advice.iter().try_for_each(|advice| write!(f, "\nnext: {advice}"))
+    }
+}
+
+/// Judges an error. `facts` are about the call that failed, if that has an address. `staging` is
+/// about the private directory next to the address, if that was refused.
+pub(crate) fn judge(error: &Error, facts: Option<&Facts>, staging: Option<&Facts>) -> Diagnosis {
+    if let Some(refused) = staging.and_then(staging_directory) {
+        return refused;
+    }
+    let Some(facts) = facts else { return by_class(error) };
+    // `stoop` reaches paths of any length.
+    let verdict = predict(facts, usize::MAX);
+    let may_be_stale = matches!(verdict.cause, Cause::TakenStale | Cause::TakenBySocket);
+    if error.operation() == Failed::Bind && may_be_stale && error.is_in_use() {
+        return not_replaced(facts, verdict);
+    }
+    if is_repeated(&verdict, error) {
+        let path = shows_more(verdict.cause).then(|| show_path(facts));
+        return Diagnosis::of(verdict).advise(path);
+    }
+    not_repeated(error, facts, &verdict)
+}
+
+/// Returns whether the call would fail in the same way now.
+fn is_repeated(verdict: &Verdict, error: &Error) -> bool {
+    match verdict.outcome {
+        Outcome::Fails(errno) => match error.errno() {
+            Some(same) if same == errno.raw_os_error() => true,
+            _ => class_of(errno) == Some(error.kind()),
+        },
+        Outcome::Waits => error.is_would_block() || error.is_timed_out(),
+        Outcome::Succeeds | Outcome::Unknown => false,
+    }
+}
+
+/// Returns the class of an error that more than one error number may have, or that `stoop` may
+/// report itself.
+fn class_of(errno: Errno) -> Option<ErrorKind> {
+    match errno {
+        Errno::NOENT | Errno::NOTDIR => Some(ErrorKind::NotFound),
+        Errno::ADDRINUSE => Some(ErrorKind::AddressInUse),
+        _ => None,
+    }
+}
+
+/// Judges an error whose cause no longer exists, is not visible, or does not affect a plain call.
+fn not_repeated(error: &Error, facts: &Facts, verdict: &Verdict) -> Diagnosis {
+    let is_library = error.errno().is_none();
+    match (error.operation(), error.kind()) {
+        (Failed::Bind | Failed::Release, ErrorKind::PermissionDenied) => may_not_bind(facts, verdict),
+        (Failed::Connect, ErrorKind::TimedOut | ErrorKind::WouldBlock) => backlog_was_full(facts),
+        (Failed::Send, ErrorKind::WouldBlock) => queue_was_full(facts),
+        (Failed::Connect | Failed::Send, ErrorKind::NotPermitted) if !is_library => not_permitted(facts),
+        (_, ErrorKind::WrongKind) => was_of_other_kind(error, facts),
+        (_, ErrorKind::NotFound | ErrorKind::Refused | ErrorKind::PermissionDenied) => no_longer(facts),
+        (Failed::Bind, ErrorKind::AddressInUse) => no_longer(facts),
+        (_, ErrorKind::NotPermitted) => by_class(error).seen([Messages(facts).identity()]),
+        _ => by_class(error),
+    }
+}
+
+/// Judges an error of a class that needs no facts.
+fn by_class(error: &Error) -> Diagnosis {
+    let because = |why: &str| Diagnosis::past(Reason::Class, why);
+    match error.kind() {
+        ErrorKind::MessageTooLarge => because("one message must fit into the sender's send buffer")
+            .advise([Advice::ShowSendBufferLimit]),
+        ErrorKind::MessageTruncated => because("the receiver's buffer was smaller than the message"),
+        ErrorKind::NotConnected => {
+            because("the socket has no peer: it was never connected, or its peer has closed")
+        }
+        ErrorKind::PeerGone if error.errno() == Some(Errno::CONNRESET.raw_os_error()) => because(
+            "the peer closed or exited before it had read everything we sent, or its server closed before accepting us",
+        ),
+        ErrorKind::PeerGone => {
+            because("the peer closed the connection, exited, or was shut down for reading")
+        }
+        ErrorKind::OutOfDescriptors => {
+            because("no file descriptor is free in this process or on this machine")
+                .advise([Advice::RaiseDescriptorLimit])
+        }
+        ErrorKind::TooManyInFlight => because(
+            "this user has too many file descriptors in flight, in messages that were not received yet",
+        ),
+        ErrorKind::InvalidAddress => {
+            stated(error, "this is not the address of a Unix socket").advise([Advice::CorrectAddress])
+        }
+        ErrorKind::NotPermitted => stated(error, "the kernel does not permit it"),
+        _ => Diagnosis { reason: Reason::Stated, ..stated(error, &error.to_string()) },
+    }
+}
+
+/// Repeats the reason that the error states, if it does.
+fn stated(error: &Error, otherwise: &str) -> Diagnosis {
+    match error.detail() {
+        Some(detail) => Diagnosis::past(Reason::Stated, detail),
+        None => Diagnosis::past(Reason::Class, otherwise),
+    }
+}
+
+/// The name belongs to a socket file that may be stale, and `stoop` did not replace it.
+fn not_replaced(facts: &Facts, verdict: Verdict) -> Diagnosis {
+    let file = file_at_end(facts).map(|file| Advice::ShowFile(advice::reached(facts, &file.path)));
+    let why = "only a stale socket file that we own is replaced by a server";
+    Diagnosis::new(Reason::NotReplaced, why)
+        .seen(verdict.seen)
+        .seen([Messages(facts).identity()])
+        .advise(file)
+}
+
+/// The private directory next to the socket exists, and is not usable.
+fn staging_directory(facts: &Facts) -> Option<Diagnosis> {
+    let directory = file_at_end(facts)?;
+    let why = format!(
+        "a file that has the name is removed or replaced through the private directory {}, which must be owned by us and closed to others",
+        quoted(&directory.path)
+    );
+    let messages = Messages(facts);
+    let seen = [messages.permissions(directory), messages.identity()];
+    let advice = Advice::ShowStagingDirectory(directory.path.clone());
+    Some(Diagnosis::new(Reason::StagingDirectory, why).seen(seen).advise([advice]))
+}
+
+/// A bind was denied permission, and the directory permits it: the bind was to create a missing
+/// directory, or to change the file that has the name.
+fn may_not_bind(facts: &Facts, verdict: &Verdict) -> Diagnosis {
+    let messages = Messages(facts);
+    let Some(last) = facts.walk.as_ref().and_then(|walk| walk.steps.last()) else { return no_longer(facts) };
+    let (directory, Some(subject)) = (&last.directory, &facts.subject) else { return no_longer(facts) };
+    let denied = matches!(access(directory, subject, WRITE | SEARCH), Access::Denied(_));
+    if denied && verdict.cause == Cause::ParentMissing {
+        let shown = quoted(&directory.path);
+        let why = format!("creating a directory requires write permission on the directory {shown}");
+        return Diagnosis::new(Reason::CannotCreateDirectory, why)
+            .seen([messages.permissions(directory), messages.identity()])
+            .advise([Advice::UsePrivateDirectory, show_path(facts)]);
+    }
+    match file_at_end(facts) {
+        Some(file) => {
+            let why = "the directory is writable, but we may not change the file that has the name";
+            let advice = Advice::ShowFile(advice::reached(facts, &file.path));
+            Diagnosis::new(Reason::FileNotChangeable, why)
+                .seen([messages.permissions(file), messages.identity()])
+                .advise([advice])
+        }
+        None => no_longer(facts),
+    }
+}
+
+fn backlog_was_full(facts: &Facts) -> Diagnosis {
+    let why = "the server's backlog is full: it does not accept its clients fast enough, or not at all";
+    match server(facts) {
+        Some(socket) => {
+            let waiting = socket.backlog.map(|(waiting, limit)| {
+                format!("{}; the limit is {limit}, and the kernel allows one more", clients_wait(waiting))
+            });
+            Diagnosis::past(Reason::Cause(Cause::BacklogFull), why)
+                .seen(Messages(facts).owners(socket))
+                .seen(waiting)
+        }
+        None => no_longer(facts),
+    }
+}
+
+fn queue_was_full(facts: &Facts) -> Diagnosis {
+    let why = "the receiver's queue is full: it does not read its messages fast enough";
+    let owners = server(facts).map(|socket| Messages(facts).owners(socket)).unwrap_or_default();
+    Diagnosis::past(Reason::Cause(Cause::QueueFull), why).seen(owners).advise([Advice::ShowQueueLimit])
+}
+
+fn not_permitted(facts: &Facts) -> Diagnosis {
+    let why = "the receiver accepts no file descriptors, we may not send these credentials, or a security module forbids it";
+    let owners = server(facts).map(|socket| Messages(facts).owners(socket)).unwrap_or_default();
+    Diagnosis::past(Reason::NotPermitted, why).seen(owners).seen([Messages(facts).identity()])
+}
+
+fn was_of_other_kind(error: &Error, facts: &Facts) -> Diagnosis {
+    let asked = error.socket_kind().map_or("this".to_owned(), with_article);
+    let why = format!("the socket there is of another kind than {asked} socket");
+    Diagnosis::past(Reason::Cause(Cause::WrongKind), why)
+        .advise([Advice::Connect { at: advice::site(facts), kind: None }])
+}
+
+/// Says that the cause no longer exists.
+fn no_longer(facts: &Facts) -> Diagnosis {
+    let (operation, at) = (facts.question.operation, advice::site(facts));
+    Diagnosis::past(Reason::Class, "the cause no longer exists, or is not visible from here")
+        .advise([Advice::TryAgain { operation, at }])
+}
+
+/// Returns the socket that a call would reach.
+fn server(facts: &Facts) -> Option<&Endpoint> {
+    facts.sockets.iter().flatten().find(|socket| socket.state != EndpointState::Accepted)
+}
+
+/// Returns the file that has the last name, without following links.
+fn file_at_end(facts: &Facts) -> Option<&File> {
+    match &facts.walk.as_ref()?.steps.last()?.found {
+        Found::File(file) | Found::Link { link: file, .. } | Found::Magic { link: file, .. } => Some(file),
+        Found::Nothing | Found::Hidden(_) => None,
+    }
+}
+
+/// Returns whether the listing of the path shows more of the cause.
+fn shows_more(cause: Cause) -> bool {
+    matches!(
+        cause,
+        Cause::NoSearch
+            | Cause::NoSearchAcl
+            | Cause::NoWrite
+            | Cause::NoWriteAcl
+            | Cause::ParentNotWritable
+            | Cause::ParentNotWritableAcl
+            | Cause::ParentMissing
+            | Cause::NotADirectory
+            | Cause::Dangling
+            | Cause::LinkLoop
+            | Cause::LinksNotFollowed
+            | Cause::ProtectedLink
+            | Cause::ReadOnly
+    )
+}
+
+fn show_path(facts: &Facts) -> Advice {
+    Advice::ShowPath { address: facts.question.address.clone(), operation: facts.question.operation }
+}
