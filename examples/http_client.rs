@@ -26,10 +26,6 @@ async fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
-            // A failed connect has more detail.
-            if let Some(error) = error.downcast_ref::<Error>().and_then(Error::socket) {
-                eprintln!("{}", error.explain());
-            }
             ExitCode::FAILURE
         }
     }

@@ -23,10 +23,6 @@ fn main() -> ExitCode {
         Ok(stream) => stream,
         Err(error) => {
             eprintln!("error: {error}");
-            // No file, no listener, no permission (and on which directory), or another socket type?
-            let explanation = error.explain();
-            eprintln!("  why: {}", explanation.why);
-            explanation.next.iter().for_each(|command| eprintln!("  next: {command}"));
             return ExitCode::FAILURE;
         }
     };

@@ -19,10 +19,6 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
-            // The library inspects the machine for the cause, and for a remedy.
-            let explanation = error.explain();
-            eprintln!("  why: {}", explanation.why);
-            explanation.next.iter().for_each(|command| eprintln!("  next: {command}"));
             ExitCode::FAILURE
         }
     }

@@ -91,3 +91,15 @@ fn staging_path(path: &Path) -> Option<PathBuf> {
     let staging: OsString = [".".as_ref(), name, ".stoop".as_ref()].into_iter().collect();
     Some(path.with_file_name(staging))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_private_directory_is_next_to_the_socket() {
+        assert_eq!(staging_path(Path::new("/run/a")).unwrap(), Path::new("/run/.a.stoop"));
+        assert_eq!(staging_path(Path::new("/")), None);
+        assert_eq!(staging_path(Path::new(&"x".repeat(201))), None);
+    }
+}

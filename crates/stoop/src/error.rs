@@ -1,7 +1,7 @@
 //! The error type: which operation failed, on which address, what the kernel reported, and what
 //! that means for a Unix domain socket.
 //!
-//! Performs no I/O. Finding the *cause* inspects the system, and is in [`mod@crate::explain`].
+//! Performs no I/O. Finding the *cause* inspects the system, which `stoop_inspect::diagnose` does.
 
 use std::fmt;
 use std::io;
@@ -153,7 +153,7 @@ impl ErrorKind {
 /// The error type of this crate.
 ///
 /// Its text is one lower-case line: the operation, the address in quotes, what is known.
-/// [`Error::explain`] inspects the system for the cause and the next step.
+/// `stoop_inspect::diagnose` inspects the system for the cause and the next step.
 ///
 /// ```
 /// let error = stoop::Stream::connect("/nowhere/app.sock").unwrap_err();

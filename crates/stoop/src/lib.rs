@@ -3,7 +3,7 @@
 //!
 //! [`std::os::unix::net`] wraps the system calls. This crate adds what a server or client needs
 //! around them: safe management of the socket file, deadlines, peer credentials, access policies,
-//! file descriptor passing without leaks, and errors that explain their cause.
+//! file descriptor passing without leaks, and errors with their operation, address and class.
 //!
 //! ```
 //! use std::io::{Read, Write};
@@ -41,7 +41,7 @@
 //! | Send messages over a byte stream | [`frame`](mod@frame) |
 //! | Identify the peer; decide who may connect or send | [`Peer`], [`Policy`] |
 //! | Send and receive file descriptors and credentials | [`Outgoing`], [`Received`] |
-//! | Find out why an operation failed | [`Error::explain`] |
+//! | Distinguish failures; find out why | [`Error`], [`ErrorKind`]; `stoop_inspect::diagnose` |
 //! | List the Unix domain sockets of the system | [`diag`] |
 //! | Use sockets passed by a service manager, and report to it | [`activation`], [`notify`] |
 //! | Pass a listener to the next version of a server | [`handover`] |
@@ -99,7 +99,6 @@ pub mod control;
 mod datagram;
 pub mod diag;
 mod error;
-pub mod explain;
 mod file_id;
 pub mod frame;
 #[cfg(feature = "fuzzing")]

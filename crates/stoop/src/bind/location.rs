@@ -140,11 +140,6 @@ impl Location {
     }
 }
 
-/// Returns the path of the private directory for a socket with this path, if the path names a file.
-pub(crate) fn staging_path(path: &Path) -> Option<PathBuf> {
-    Some(path.with_file_name(staging_name(path.file_name()?)))
-}
-
 /// Returns `.NAME.stoop`. A long name is shortened and made unique with a hash, so that the result
 /// fits into a directory entry.
 fn staging_name(name: &OsStr) -> OsString {
@@ -185,7 +180,6 @@ mod tests {
     #[test]
     fn staging_names_always_fit_and_differ() {
         assert_eq!(staging_name("a".as_ref()), ".a.stoop");
-        assert_eq!(staging_path(Path::new("/run/a")).unwrap(), Path::new("/run/.a.stoop"));
         let long = ["x".repeat(255), "x".repeat(254) + "y"].map(|name| staging_name(name.as_ref()));
         assert!(long.iter().all(|name| name.len() <= 255));
         assert_ne!(long[0], long[1]);

@@ -41,7 +41,6 @@ use permissions::Permissions;
 use staging::Staging;
 use stale::Occupant;
 
-pub(crate) use location::staging_path;
 pub(crate) use stale::is_alive;
 
 /// How long to wait for the lock while another process of this user binds or releases the same
