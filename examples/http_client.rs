@@ -2,7 +2,7 @@
 //! arrives.
 //!
 //! ```text
-//! cargo run -p stoop-grpc --features http --example http_client -- \
+//! cargo run -p stoop-http --example http_client -- \
 //!     /var/run/docker.sock GET /version
 //! ```
 
@@ -14,7 +14,7 @@ use http_body_util::{BodyExt, Empty};
 use hyper::Request;
 use hyper::body::Bytes;
 use stoop::Connect;
-use stoop_grpc::http::{Client, Error, Version};
+use stoop_http::{Client, Error, Version};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {

@@ -2,7 +2,7 @@
 //! requests in progress before it exits.
 //!
 //! ```text
-//! cargo run -p stoop-grpc --features http --example http_server -- ./app.sock
+//! cargo run -p stoop-http --example http_server -- ./app.sock
 //! curl --unix-socket ./app.sock http://localhost/whoami      # or: stoop http ./app.sock /whoami
 //! ```
 
@@ -15,8 +15,7 @@ use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use stoop::{Bind, Policy, serve};
-use stoop_grpc::Caller;
-use stoop_grpc::http::Server;
+use stoop_http::{Caller, Server};
 use tokio::signal::unix::{SignalKind, signal};
 
 #[tokio::main(flavor = "current_thread")]

@@ -21,7 +21,7 @@ use stoop::control::{self, Encoder, Item};
 use stoop::frame::{Codec, Decoder, FrameError, LengthDelimited, Lines, Native, Varint};
 use stoop::{Address, Credentials, Target};
 use stoop_bpf::{Btf, Kind, RECORD_BYTES, Record, Records};
-use stoop_grpc::http::multiplexed;
+use stoop_http::multiplexed;
 
 pub use calls::{grpc_json, grpc_schema, ttrpc_client, ttrpc_frames};
 pub use streams::{frame_descriptors, ring_words};
@@ -47,7 +47,7 @@ pub const TARGETS: &[FuzzTarget] = &[
     ("grpc_json", grpc_json),
     ("grpc_schema", grpc_schema),
     ("grpc_reflection", stoop_grpc::fuzzing::reflection),
-    ("http_first_bytes", stoop_grpc::fuzzing::first_bytes),
+    ("http_first_bytes", stoop_http::fuzzing::first_bytes),
     ("ttrpc_client", ttrpc_client),
     ("handover_message", stoop::fuzzing::handover_message),
     ("handover_protocol", stoop::fuzzing::handover_protocol),

@@ -15,8 +15,9 @@ const EDGES: &[(&str, &[&str])] = &[
     ("stoop-memory", &[]),
     ("stoop-bpf", &[]),
     ("stoop-inspect", &["stoop", "stoop-bpf"]),
-    ("stoop-grpc", &["stoop"]),
-    ("stoop-cli", &["stoop", "stoop-grpc", "stoop-inspect", "stoop-memory"]),
+    ("stoop-http", &["stoop"]),
+    ("stoop-grpc", &["stoop", "stoop-http"]),
+    ("stoop-cli", &["stoop", "stoop-grpc", "stoop-http", "stoop-inspect", "stoop-memory"]),
     // examples
     ("stoop-example-greeter", &["stoop", "stoop-grpc"]),
     ("stoop-example-runtimes", &["stoop", "stoop-grpc"]),
@@ -24,8 +25,8 @@ const EDGES: &[(&str, &[&str])] = &[
     ("stoop-testkit", &[]),
     ("stoop-kernel-facts", &["stoop-testkit"]),
     ("stoop-e2e", &["stoop", "stoop-grpc", "stoop-testkit"]),
-    ("stoop-bench", &["stoop", "stoop-grpc"]),
-    ("stoop-fuzz", &["stoop", "stoop-bpf", "stoop-grpc", "stoop-inspect", "stoop-memory"]),
+    ("stoop-bench", &["stoop", "stoop-grpc", "stoop-http"]),
+    ("stoop-fuzz", &["stoop", "stoop-bpf", "stoop-grpc", "stoop-http", "stoop-inspect", "stoop-memory"]),
     ("xtask", &[]),
 ];
 
@@ -51,10 +52,11 @@ const HEAVY: &[(&str, &[&str])] = &[
             "stoop-example-runtimes",
             "stoop-fuzz",
             "stoop-grpc",
+            "stoop-http",
         ],
     ),
     ("tracing", &[]),
-    ("hyper", &["stoop-grpc"]),
+    ("hyper", &["stoop-grpc", "stoop-http"]),
     ("tonic", &["stoop-example-greeter", "stoop-example-runtimes", "stoop-grpc"]),
     ("prost", &["stoop-example-greeter", "stoop-example-runtimes", "stoop-fuzz", "stoop-grpc"]),
     ("prost-reflect", &["stoop-grpc"]),
@@ -76,6 +78,7 @@ const UNSAFE: &[(&str, &[&str])] = &[
     ("crates/stoop-bpf/src", &["crates/stoop-bpf/src/sys/"]),
     ("crates/stoop-inspect/src", &[]),
     ("crates/stoop-grpc/src", &[]),
+    ("crates/stoop-http/src", &[]),
     ("crates/stoop-cli/src", &[]),
 ];
 
@@ -85,7 +88,7 @@ const PURE: &[(&str, &[&str])] = &[
     ("crates/stoop/src/control", NO_IO),
     ("crates/stoop-inspect/src/why", NO_IO),
     ("crates/stoop-inspect/src/endpoints", NO_IO),
-    ("crates/stoop-grpc/src/http/multiplexed.rs", NO_IO),
+    ("crates/stoop-http/src/multiplexed.rs", NO_IO),
     ("crates/stoop-grpc/src/authority", NO_IO),
 ];
 

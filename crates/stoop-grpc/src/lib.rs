@@ -1,4 +1,4 @@
-//! gRPC and HTTP over Unix domain sockets.
+//! gRPC over Unix domain sockets.
 //!
 //! # Serving
 //!
@@ -45,11 +45,8 @@
 //! | TLS for TCP endpoints | here | `tls` |
 //! | calls to services that are known only at run time | `dynamic` | `dynamic` |
 //! | a ttrpc client (containerd's protocol) | `ttrpc` | `dynamic` |
-//! | HTTP/1.1 and HTTP/2 clients and servers | `http` | `http` |
 
 pub mod authority;
-#[cfg(any(feature = "http", feature = "server"))]
-mod caller;
 #[cfg(feature = "client")]
 mod channel;
 #[cfg(any(feature = "client", feature = "server"))]
@@ -61,33 +58,29 @@ mod error;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
-#[cfg(feature = "http")]
-pub mod http;
-#[cfg(any(feature = "http", feature = "server"))]
-mod idle;
 #[cfg(feature = "server")]
 mod incoming;
+#[cfg(feature = "server")]
+mod only;
 mod raw;
 #[cfg(feature = "server")]
 mod server;
 #[cfg(any(feature = "health", feature = "reflection"))]
 mod services;
-#[cfg(any(feature = "client", feature = "http", feature = "server"))]
-mod spawn;
 mod stream;
 #[cfg(feature = "server")]
 mod tcp;
 #[cfg(feature = "dynamic")]
 pub mod ttrpc;
 
-#[cfg(any(feature = "http", feature = "server"))]
-pub use caller::{Caller, only};
 #[cfg(feature = "client")]
 pub use channel::{Channel, Connect, connect};
 pub use endpoint::Endpoint;
 pub use error::Error;
 #[cfg(feature = "server")]
 pub use incoming::Incoming;
+#[cfg(feature = "server")]
+pub use only::only;
 pub use raw::Raw;
 #[cfg(feature = "server")]
 pub use server::Server;
@@ -95,4 +88,6 @@ pub use server::Server;
 pub use services::health;
 #[cfg(feature = "reflection")]
 pub use services::reflection;
+#[cfg(feature = "server")]
+pub use stoop_http::Caller;
 pub use stream::authority::AuthorityStream;

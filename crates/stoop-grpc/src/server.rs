@@ -13,17 +13,13 @@ use hyper::server::conn::http2;
 use hyper_util::rt::TokioIo;
 use stoop::aio;
 use stoop::serve::{self, Draining, End};
+use stoop_http::internal::{IdleTracker, Linger, PeerHandle, PeerStream, Spawn, TrackedBody};
 use tokio::sync::oneshot;
 use tonic::codegen::{Service, StdError};
 use tonic::{Status, body::Body};
 
-use crate::caller::PeerHandle;
 use crate::deadline::{self, Side};
-use crate::idle::{IdleTracker, TrackedBody};
 use crate::incoming::{Incoming, Source};
-use crate::spawn::Spawn;
-use crate::stream::linger::Linger;
-use crate::stream::peer_stream::PeerStream;
 use crate::tcp::Tcp;
 use crate::{AuthorityStream, Error};
 

@@ -33,7 +33,7 @@ struct Runner {
 impl Runtime for Runner {
     async fn version(&self, request: Request<VersionRequest>) -> Result<Response<VersionResponse>, Status> {
         // Over a Unix socket, the kernel identifies the caller.
-        if let Some(caller) = Caller::of(&request) {
+        if let Some(caller) = Caller::of(request.extensions()) {
             println!("asked by process {} of user {}", caller.pid, caller.uid);
         }
         let theirs = request.into_inner().revisions;

@@ -1,5 +1,5 @@
 //! HTTP/1.1 requests that are answered with their own body, by hyper alone and by
-//! `stoop_grpc::http`.
+//! `stoop_http`.
 
 use std::time::Instant;
 
@@ -8,7 +8,7 @@ use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use stoop_grpc::http;
+use stoop_http as http;
 use tokio::net::{UnixListener, UnixStream};
 
 use super::Outcome;
@@ -19,7 +19,7 @@ async fn back(request: Request<Incoming>) -> Result<Response<Sent>, hyper::Error
     Ok(Response::new(Full::new(request.into_body().collect().await?.to_bytes())))
 }
 
-/// Serves until `end` completes: as in hyper's own example, or with `stoop_grpc::http`.
+/// Serves until `end` completes: as in hyper's own example, or with `stoop_http`.
 pub async fn serve(library: &str, path: &str, end: impl Future) -> Outcome {
     if library != "hyper" {
         let server = stoop::serve::Server::new(stoop::Bind::new(path).listen_async().await?);

@@ -2,9 +2,6 @@
 
 use std::borrow::Cow;
 
-/// The client connection preface.
-pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
 /// The length of a frame's header.
 pub(super) const HEAD_BYTES: usize = 9;
 

@@ -49,7 +49,8 @@ mod huffman;
 mod table;
 
 use decode::{Decoder, Field, Name};
-pub(crate) use frames::PREFACE;
+use stoop_http::internal::PREFACE;
+
 use frames::{FLAG_END_HEADERS, FLAG_END_STREAM, HEAD_BYTES, Head, Kind};
 
 /// The longest header block that is decoded, frame headers included.

@@ -12,14 +12,13 @@ use http_body_util::BodyExt;
 use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::TokioIo;
 use stoop::Address;
+use stoop_http::internal::{Drain, Spawn};
 use tokio::time::timeout;
 use tonic::{Status, body::Body};
 
 use super::Connect;
 use super::retry_body::RetryBody;
-use crate::spawn::Spawn;
 use crate::stream::coalesce_preface::CoalescePreface;
-use crate::stream::drain::Drain;
 
 /// The value of `:authority`: a Unix socket has no host name.
 const AUTHORITY: Authority = Authority::from_static("localhost");

@@ -9,10 +9,8 @@ use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
 use stoop::aio::Stream;
+use stoop_http::internal::{Drain, Opening, RecordPrefix};
 use tonic::transport::{Channel, Endpoint};
-
-use crate::stream::drain::Drain;
-use crate::stream::record_prefix::{Opening, RecordPrefix};
 
 /// The protocol of a server's first bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]

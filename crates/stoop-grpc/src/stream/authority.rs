@@ -6,6 +6,7 @@ use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use stoop_http::internal::{flush_within, shutdown_within, write_within};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::authority::AuthorityRewriter;

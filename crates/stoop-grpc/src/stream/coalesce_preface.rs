@@ -7,9 +7,8 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use stoop_http::internal::{PREFACE, read_within};
 use tokio::io::{AsyncRead, AsyncWrite};
-
-use crate::authority::PREFACE;
 
 /// A client's stream. If the preface is written first and by itself, it is held back and sent with
 /// the next write or flush.

@@ -1,102 +1,14 @@
-//! Stream wrappers between a socket and HTTP. Each does one thing and passes everything else
-//! through.
+//! Stream wrappers between a socket and HTTP/2, in addition to those of `stoop-http`. Each does one
+//! thing and passes everything else through.
 //!
 //! | side | wrapper | purpose |
 //! |---|---|---|
-//! | client | [`Drain`](drain::Drain) | reads a server's last message after `EPIPE` |
-//! | client | [`RecordPrefix`](record_prefix::RecordPrefix) | records the server's first bytes |
-//! | server | [`Sniff`](sniff::Sniff) | detects the version of HTTP |
-//! | server | [`Linger`](linger::Linger) | lingers, so that the last message can be read |
-//! | server | [`PeerStream`](peer_stream::PeerStream) | provides the peer's credentials |
 //! | client | [`CoalescePreface`](coalesce_preface::CoalescePreface) | coalesces HTTP/2's preface |
 //! | server | [`AuthorityStream`](authority::AuthorityStream) | rewrites an invalid `:authority` |
 //! | server | [`PermitStream`](permit::PermitStream) | holds a permit of the connection limit |
-//! | server | [`Progress`](progress::Progress) | records writes, for idle tracking |
-
-/// Implements `poll_read` by delegation to the stream in this field.
-#[cfg(any(feature = "client", feature = "http", feature = "server"))]
-macro_rules! read_within {
-    ($field:tt) => {
-        fn poll_read(
-            mut self: ::std::pin::Pin<&mut Self>,
-            cx: &mut ::std::task::Context<'_>,
-            buffer: &mut ::tokio::io::ReadBuf<'_>,
-        ) -> ::std::task::Poll<::std::io::Result<()>> {
-            ::std::pin::Pin::new(&mut self.$field).poll_read(cx, buffer)
-        }
-    };
-}
-
-/// Implements writing by delegation to the stream in this field, for tokio's or hyper's trait.
-macro_rules! write_within {
-    ($field:tt) => {
-        fn poll_write(
-            mut self: ::std::pin::Pin<&mut Self>,
-            cx: &mut ::std::task::Context<'_>,
-            bytes: &[u8],
-        ) -> ::std::task::Poll<::std::io::Result<usize>> {
-            ::std::pin::Pin::new(&mut self.$field).poll_write(cx, bytes)
-        }
-
-        fn poll_write_vectored(
-            mut self: ::std::pin::Pin<&mut Self>,
-            cx: &mut ::std::task::Context<'_>,
-            pieces: &[::std::io::IoSlice<'_>],
-        ) -> ::std::task::Poll<::std::io::Result<usize>> {
-            ::std::pin::Pin::new(&mut self.$field).poll_write_vectored(cx, pieces)
-        }
-    };
-}
-
-/// Implements the rest of the trait by delegation, except writing and shutdown.
-macro_rules! flush_within {
-    ($field:tt) => {
-        fn is_write_vectored(&self) -> bool {
-            self.$field.is_write_vectored()
-        }
-
-        fn poll_flush(
-            mut self: ::std::pin::Pin<&mut Self>,
-            cx: &mut ::std::task::Context<'_>,
-        ) -> ::std::task::Poll<::std::io::Result<()>> {
-            ::std::pin::Pin::new(&mut self.$field).poll_flush(cx)
-        }
-    };
-}
-
-/// Implements `poll_shutdown` by delegation.
-macro_rules! shutdown_within {
-    ($field:tt) => {
-        fn poll_shutdown(
-            mut self: ::std::pin::Pin<&mut Self>,
-            cx: &mut ::std::task::Context<'_>,
-        ) -> ::std::task::Poll<::std::io::Result<()>> {
-            ::std::pin::Pin::new(&mut self.$field).poll_shutdown(cx)
-        }
-    };
-}
 
 pub(crate) mod authority;
 #[cfg(feature = "client")]
 pub(crate) mod coalesce_preface;
-#[cfg(any(feature = "client", feature = "http"))]
-pub(crate) mod drain;
-#[cfg(any(feature = "http", feature = "server"))]
-pub(crate) mod linger;
-#[cfg(any(feature = "http", feature = "server"))]
-pub(crate) mod peer_stream;
 #[cfg(feature = "server")]
 pub(crate) mod permit;
-#[cfg(feature = "http")]
-pub(crate) mod progress;
-#[cfg(any(feature = "dynamic", feature = "http"))]
-pub(crate) mod record_prefix;
-#[cfg(feature = "http")]
-pub(crate) mod sniff;
-
-#[cfg(feature = "http")]
-pub(crate) use flush_within;
-#[cfg(feature = "http")]
-pub(crate) use shutdown_within;
-#[cfg(feature = "http")]
-pub(crate) use write_within;

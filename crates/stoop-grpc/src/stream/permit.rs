@@ -1,5 +1,6 @@
 //! A connection that holds a semaphore permit until it is dropped.
 
+use stoop_http::internal::{flush_within, read_within, shutdown_within, write_within};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::OwnedSemaphorePermit;
 use tonic::transport::server::Connected;

@@ -96,7 +96,7 @@ impl Service<Request<Bytes>> for Unary {
                 }
                 "Fail" => return Err(Status::failed_precondition("as asked: 100 % \u{fc}")),
                 "Who" => {
-                    let caller = Caller::of(&request).map(|caller| {
+                    let caller = Caller::of(request.extensions()).map(|caller| {
                         (caller.pid.known().copied(), caller.uid.known().copied(), caller.has_ended())
                     });
                     return Ok(Response::new(format!("{name} {caller:?}").into()));

@@ -25,7 +25,8 @@ struct Word(Arc<Mutex<Option<String>>>);
 impl Greeter for Word {
     async fn hello(&self, request: Request<HelloRequest>) -> Result<Response<HelloReply>, Status> {
         // Recorded by the kernel when the client connected, not claimed by the client.
-        let user = Caller::of(&request).map_or_else(String::new, |caller| format!(", user {}", caller.uid));
+        let user = Caller::of(request.extensions())
+            .map_or_else(String::new, |caller| format!(", user {}", caller.uid));
         let word = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let word = word.unwrap_or_else(|| "hello".to_owned());
         Ok(Response::new(HelloReply { text: format!("{word}, {}{user}", request.into_inner().name) }))

@@ -3,7 +3,7 @@
 
 use http::StatusCode;
 use stoop::escaped;
-use stoop_grpc::http::{Error, ErrorKind};
+use stoop_http::{Error, ErrorKind};
 
 use crate::advice::Client;
 use crate::args::Http;

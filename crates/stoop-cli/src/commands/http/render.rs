@@ -10,7 +10,7 @@ use http::response::Parts;
 use http_body::Frame;
 use http_body_util::BodyExt;
 use stoop::escaped;
-use stoop_grpc::http::Body;
+use stoop_http::Body;
 
 use super::streams::{Multiplexed, Streams};
 use crate::args::Http;
@@ -25,7 +25,7 @@ const ONE_LINE_BYTES: u64 = 1 << 20;
 const PIPE_BYTES: usize = 1 << 20;
 
 /// Returns the next frame of a body.
-pub(super) async fn next(body: &mut Body) -> stoop_grpc::http::Result<Option<Frame<bytes::Bytes>>> {
+pub(super) async fn next(body: &mut Body) -> stoop_http::Result<Option<Frame<bytes::Bytes>>> {
     body.frame().await.transpose()
 }
 

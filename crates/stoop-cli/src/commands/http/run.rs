@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use http::{Response, StatusCode};
 use stoop::{Stream, aio};
-use stoop_grpc::http::{Body, Client, Version};
+use stoop_http::{Body, Client, Version};
 
 use super::error::ErrorContext;
 use super::render::ResponsePrinter;
@@ -108,7 +108,7 @@ impl Session<'_> {
     /// Waits for a future until the deadline.
     pub(super) async fn within<T>(
         &self,
-        done: impl Future<Output = stoop_grpc::http::Result<T>>,
+        done: impl Future<Output = stoop_http::Result<T>>,
         late: &str,
     ) -> Result<T, Failure> {
         let result = match self.limit.0 {

@@ -1,7 +1,7 @@
 //! Docker's multiplexed streams: detects them, and splits them.
 
 use http::header::{self, HeaderMap};
-use stoop_grpc::http::multiplexed::{self, Decoder, HEAD_BYTES, Stream};
+use stoop_http::multiplexed::{self, Decoder, HEAD_BYTES, Stream};
 
 use crate::exit::Exit;
 use crate::failure::Failure;

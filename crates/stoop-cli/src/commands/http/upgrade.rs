@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::Response;
 use http::response::Parts;
 use stoop::{Connection, Stream};
-use stoop_grpc::http::Body;
+use stoop_http::Body;
 
 use super::raw_mode::{Passthrough, RawMode};
 use super::render;
@@ -35,7 +35,7 @@ impl Upgraded {
         let mut head = Response::new(()).into_parts().0;
         (head.status, head.version, head.headers) =
             (answer.status(), answer.version(), answer.headers().clone());
-        let upgraded = stoop_grpc::http::upgraded(answer);
+        let upgraded = stoop_http::upgraded(answer);
         let (stream, first) = session.within(upgraded, "the connection was not upgraded").await?;
         Ok(Upgraded { stream: stream.into_sync()?, head, first })
     }

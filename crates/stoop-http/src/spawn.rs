@@ -7,7 +7,7 @@ use hyper::rt::Executor;
 /// Spawns each of hyper's futures boxed. A future is copied several times when it is spawned, and
 /// for each call of a client hyper spawns one that is large enough for a whole connection.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Spawn;
+pub struct Spawn;
 
 impl<F: Future<Output: Send> + Send + 'static> Executor<F> for Spawn {
     fn execute(&self, future: F) {

@@ -9,7 +9,7 @@
 //! length makes the caller wait, or allocates memory.
 //!
 //! ```
-//! use stoop_grpc::http::multiplexed::{Decoder, Stream};
+//! use stoop_http::multiplexed::{Decoder, Stream};
 //!
 //! let mut decoder = Decoder::new();
 //! let mut input = &b"\x02\0\0\0\0\0\0\x03no\n\x01\0\0\0\0\0\0\x06par"[..];
@@ -80,7 +80,7 @@ fn read(head: [u8; HEAD_BYTES]) -> Result<(Stream, u32), NotAFrame> {
 /// does not begin like one.
 ///
 /// ```
-/// use stoop_grpc::http::multiplexed::is_multiplexed;
+/// use stoop_http::multiplexed::is_multiplexed;
 ///
 /// assert_eq!(is_multiplexed(b"\x01\0\0\0\0\0\0\x05hello"), Some(true));
 /// assert_eq!(is_multiplexed(b"root@host:/# "), Some(false));
@@ -112,7 +112,7 @@ impl Decoder {
     /// frame without payload is not returned at all.
     ///
     /// ```
-    /// use stoop_grpc::http::multiplexed::{Decoder, NotAFrame};
+    /// use stoop_http::multiplexed::{Decoder, NotAFrame};
     ///
     /// let mut input = &b"root@host:/# ls"[..];
     /// let error = Decoder::new().next(&mut input).unwrap_err();

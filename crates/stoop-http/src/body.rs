@@ -7,16 +7,16 @@ use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 
-use super::error::ends_early;
-use super::{Error, ErrorKind, Version};
+use crate::classify::ends_early;
 use crate::stream::record_prefix::Opening;
+use crate::{Error, ErrorKind, Version};
 
 /// The body of a response.
 ///
 /// Each frame is what has arrived: nothing is collected, and nothing is read ahead of the caller.
 ///
-/// Read it with [`http_body_util::BodyExt`]. `frame` is cancel safe: if its future is dropped, the
-/// next one loses nothing.
+/// Read it with [`http_body_util::BodyExt`](https://docs.rs/http-body-util). `frame` is cancel
+/// safe: if its future is dropped, the next one loses nothing.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -24,7 +24,7 @@ use crate::stream::record_prefix::Opening;
 /// # use http_body_util::Empty;
 /// # use hyper::{Request, body::Bytes};
 /// use http_body_util::BodyExt;
-/// use stoop_grpc::http::{Client, ErrorKind, Version};
+/// use stoop_http::{Client, ErrorKind, Version};
 /// use tokio::io::{AsyncReadExt, AsyncWriteExt};
 ///
 /// // A server that exits after five of nine bytes.
@@ -53,7 +53,7 @@ pub struct Body {
 }
 
 impl Body {
-    pub(super) fn new(incoming: Incoming, version: Version, opening: Opening) -> Body {
+    pub(crate) fn new(incoming: Incoming, version: Version, opening: Opening) -> Body {
         let announced_bytes = incoming.size_hint().exact();
         Body { incoming, version, opening, received_bytes: 0, announced_bytes }
     }

@@ -22,7 +22,6 @@ use stoop::serve::{self, Draining, End};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use super::{Error, ErrorKind};
 use crate::caller::PeerHandle;
 use crate::idle::{IdleTracker, TrackedBody};
 use crate::spawn::Spawn;
@@ -30,6 +29,7 @@ use crate::stream::linger::Linger;
 use crate::stream::peer_stream::PeerStream;
 use crate::stream::progress::Progress;
 use crate::stream::sniff::Sniff;
+use crate::{Error, ErrorKind};
 
 /// The default for [`Server::header_timeout`].
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -44,8 +44,9 @@ type ServerIo = TokioIo<Sniff<Linger<PeerStream>>>;
 /// Serves a [`hyper::service::Service`] to the clients of a [`stoop::serve::Server`].
 ///
 /// Each request has its [`Caller`](crate::Caller) in its extensions. Credentials are fetched once
-/// per connection. Bodies are streamed and unlimited: use [`http_body_util::Limited`] to limit one.
-/// Upgrades are supported: see [`upgraded_request`].
+/// per connection. Bodies are streamed and unlimited: use
+/// [`http_body_util::Limited`](https://docs.rs/http-body-util) to limit one. Upgrades are
+/// supported: see [`upgraded_request`].
 ///
 /// When the server drains, requests under way complete, connections without one are closed,
 /// and clients in the queue are still served. The deadline is that of the
@@ -54,8 +55,7 @@ type ServerIo = TokioIo<Sniff<Linger<PeerStream>>>;
 /// ```
 /// use hyper::{Request, Response, body::Incoming, service::service_fn};
 /// use stoop::{Bind, Policy};
-/// use stoop_grpc::Caller;
-/// use stoop_grpc::http::Server;
+/// use stoop_http::{Caller, Server};
 ///
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
 /// # let directory = stoop_testkit::tempdir();
@@ -109,7 +109,7 @@ impl Server {
     /// # let directory = stoop_testkit::tempdir();
     /// # let path = directory.path().join("app.sock");
     /// # use hyper::{Response, service::service_fn};
-    /// # use stoop_grpc::http::Server;
+    /// # use stoop_http::Server;
     /// # let listener = stoop::Bind::new(&path).listen_async().await?;
     /// # let hello = service_fn(async |_| Ok::<_, hyper::Error>(Response::new(String::new())));
     /// use std::time::Duration;
@@ -140,7 +140,7 @@ impl Server {
     /// # use std::time::Duration;
     /// # use http_body_util::Empty;
     /// # use hyper::{Request, Response, body::Bytes, service::service_fn};
-    /// # use stoop_grpc::http::{Client, Server, Version};
+    /// # use stoop_http::{Client, Server, Version};
     /// # let listener = stoop::Bind::new(&path).listen_async().await?;
     /// # static UNDER_WAY: AtomicUsize = AtomicUsize::new(0);
     /// let slow = service_fn(async |_| {
@@ -182,7 +182,7 @@ impl Server {
     /// # let path = directory.path().join("app.sock");
     /// # use http_body_util::Empty;
     /// # use hyper::{Request, Response, body::Bytes, service::service_fn};
-    /// # use stoop_grpc::http::{Client, ErrorKind, Server};
+    /// # use stoop_http::{Client, ErrorKind, Server};
     /// # let listener = stoop::Bind::new(&path).listen_async().await?;
     /// use stoop::serve::End;
     ///
@@ -370,7 +370,7 @@ where
 /// # let path = directory.path().join("app.sock");
 /// # use http_body_util::Empty;
 /// # use hyper::{Request, Response, body::{Bytes, Incoming}, service::service_fn};
-/// # use stoop_grpc::http::{Client, Server, upgraded, upgraded_request};
+/// # use stoop_http::{Client, Server, upgraded, upgraded_request};
 /// # let listener = stoop::Bind::new(&path).listen_async().await?;
 /// use tokio::io::{AsyncReadExt, AsyncWriteExt};
 ///

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::authority::PREFACE;
+use super::PREFACE;
 
 /// The size of one read during detection. Most requests fit, and are read whole.
 const READ_BYTES: usize = 8 * 1024;

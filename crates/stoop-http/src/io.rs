@@ -5,13 +5,14 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use hyper::rt::{Read, ReadBufCursor, Write};
+#[cfg(feature = "connector")]
 use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::TokioIo;
 use stoop::aio;
 
 use crate::stream::drain::Drain;
 use crate::stream::record_prefix::{Opening, RecordPrefix};
-use crate::stream::{flush_within, shutdown_within, write_within};
+use crate::{flush_within, shutdown_within, write_within};
 
 /// A connected stream that implements hyper's I/O traits.
 #[derive(Debug)]
@@ -30,7 +31,7 @@ impl Io {
     /// # use hyper::{Request, body::Bytes};
     /// # use tokio::io::AsyncWriteExt;
     /// use hyper::client::conn::http1;
-    /// use stoop_grpc::http::Io;
+    /// use stoop_http::Io;
     ///
     /// let (stream, mut server) = stoop::aio::Stream::pair()?;
     /// server.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await?;
@@ -51,7 +52,7 @@ impl Io {
         self.stream.into_inner().into_inner().into_inner()
     }
 
-    pub(super) fn opening(&self) -> Opening {
+    pub(crate) fn opening(&self) -> Opening {
         self.opening.clone()
     }
 }
@@ -72,6 +73,7 @@ impl Write for Io {
     shutdown_within!(stream);
 }
 
+#[cfg(feature = "connector")]
 impl Connection for Io {
     fn connected(&self) -> Connected {
         Connected::new()

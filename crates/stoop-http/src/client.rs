@@ -10,9 +10,9 @@ use hyper::{Method, Request, Response, StatusCode, Uri};
 use hyper_util::rt::TokioTimer;
 use stoop::{Connect, ToAddress, aio};
 
-use super::{Body, Error, ErrorKind, Io, Result};
 use crate::spawn::Spawn;
 use crate::stream::record_prefix::Opening;
+use crate::{Body, Error, ErrorKind, Io, Result};
 
 /// The authority of a request that names none.
 const AUTHORITY: &str = "localhost";
@@ -43,7 +43,7 @@ pub enum Version {
 /// use http_body_util::{BodyExt, Empty};
 /// use hyper::Request;
 /// use hyper::body::Bytes;
-/// use stoop_grpc::http::Client;
+/// use stoop_http::Client;
 ///
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
 /// # let directory = stoop_testkit::tempdir();
@@ -52,7 +52,7 @@ pub enum Version {
 /// # let hello = hyper::service::service_fn(|_| async {
 /// #     Ok::<_, std::convert::Infallible>(hyper::Response::new("hello".to_owned()))
 /// # });
-/// # let server = stoop_grpc::http::Server::new(stoop::serve::Server::new(listener));
+/// # let server = stoop_http::Server::new(stoop::serve::Server::new(listener));
 /// # tokio::spawn(server.run(hello, std::future::pending::<()>()));
 /// let mut client = Client::connect(&path).await?;
 /// let answer = client.send(Request::get("/version").body(Empty::<Bytes>::new())?).await?;
@@ -89,7 +89,7 @@ where
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// use http_body_util::Empty;
     /// use hyper::body::Bytes;
-    /// use stoop_grpc::http::{Client, ErrorKind};
+    /// use stoop_http::{Client, ErrorKind};
     ///
     /// let missing = std::env::temp_dir().join("stoop-http-missing.sock");
     /// let error = Client::<Empty<Bytes>>::connect(&missing).await.unwrap_err();
@@ -128,10 +128,10 @@ where
     /// #     let response = hyper::Response::builder().status(204).version(request.version());
     /// #     response.body(Empty::<Bytes>::new())
     /// # });
-    /// # let server = stoop_grpc::http::Server::new(stoop::serve::Server::new(listener));
+    /// # let server = stoop_http::Server::new(stoop::serve::Server::new(listener));
     /// # tokio::spawn(server.run(no_content, std::future::pending::<()>()));
     /// use std::time::Duration;
-    /// use stoop_grpc::http::{Client, Version};
+    /// use stoop_http::{Client, Version};
     ///
     /// let connect = stoop::Connect::new(&path).timeout(Duration::from_secs(1));
     /// let mut client = Client::over(connect.stream_async().await?, Version::Http2).await?;
@@ -194,7 +194,7 @@ where
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # use http_body_util::Empty;
     /// # use hyper::body::Bytes;
-    /// use stoop_grpc::http::{Client, Version};
+    /// use stoop_http::{Client, Version};
     ///
     /// let (stream, _server) = stoop::aio::Stream::pair()?;
     /// let client = Client::<Empty<Bytes>>::over(stream, Version::Http1).await?;
@@ -225,7 +225,7 @@ where
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # use http_body_util::Empty;
     /// # use hyper::{Request, body::Bytes};
-    /// use stoop_grpc::http::{Client, ErrorKind, Version};
+    /// use stoop_http::{Client, ErrorKind, Version};
     /// use tokio::io::AsyncWriteExt;
     ///
     /// // A mail server.
@@ -312,7 +312,7 @@ fn unfit(error: impl Into<Box<dyn StdError + Send + Sync>>) -> Error {
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # use http_body_util::Empty;
 /// # use hyper::{Request, body::Bytes};
-/// use stoop_grpc::http::{Client, Version, upgraded};
+/// use stoop_http::{Client, Version, upgraded};
 /// use tokio::io::{AsyncReadExt, AsyncWriteExt};
 ///
 /// # let (stream, mut server) = stoop::aio::Stream::pair()?;

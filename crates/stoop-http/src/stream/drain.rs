@@ -14,20 +14,20 @@ use tokio::io::{AsyncRead, AsyncWrite};
 /// A client's stream that discards writes after the server has stopped reading, so that what it
 /// sent before can still be read.
 #[derive(Debug)]
-pub(crate) struct Drain<S> {
+pub struct Drain<S> {
     stream: S,
     /// Set once the server reads no more.
     is_closed: bool,
 }
 
 impl<S> Drain<S> {
-    pub(crate) fn new(stream: S) -> Drain<S> {
+    /// Wraps a stream.
+    pub fn new(stream: S) -> Drain<S> {
         Drain { stream, is_closed: false }
     }
 
     /// Returns the stream.
-    #[cfg(feature = "http")]
-    pub(crate) fn into_inner(self) -> S {
+    pub fn into_inner(self) -> S {
         self.stream
     }
 }

@@ -12,13 +12,14 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use crate::caller::{Caller, PeerHandle};
 
 /// A stream whose [`Caller`] remains usable after the stream was dropped.
-pub(crate) struct PeerStream {
+pub struct PeerStream {
     stream: Arc<aio::Stream>,
     caller: Caller,
 }
 
 impl PeerStream {
-    pub(crate) fn new(stream: aio::Stream) -> (PeerStream, PeerHandle) {
+    /// Wraps a stream, and returns a handle to its caller.
+    pub fn new(stream: aio::Stream) -> (PeerStream, PeerHandle) {
         let stream = Arc::new(stream);
         let caller = Caller::new(&stream);
         let peer_handle = caller.peer_handle();
@@ -27,8 +28,7 @@ impl PeerStream {
 
     /// Returns the stream. `None` if another task holds it at this moment to fetch the credentials
     /// of a caller that was not settled.
-    #[cfg(feature = "http")]
-    pub(crate) fn into_inner(self) -> Option<aio::Stream> {
+    pub fn into_inner(self) -> Option<aio::Stream> {
         let stream = self.stream.clone();
         drop(self);
         Arc::into_inner(stream)
@@ -98,7 +98,6 @@ mod tests {
         }
     }
 
-    #[cfg(feature = "http")]
     #[tokio::test(flavor = "current_thread")]
     async fn into_inner_returns_the_stream_while_callers_exist() {
         for asked in [false, true] {

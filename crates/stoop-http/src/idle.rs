@@ -17,7 +17,7 @@ const GOAWAY_GRACE: Duration = Duration::from_secs(1);
 
 /// Tracks the calls of one connection.
 #[derive(Clone, Debug)]
-pub(crate) struct IdleTracker(Arc<Shared>);
+pub struct IdleTracker(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
@@ -42,7 +42,7 @@ struct CallState {
 
 impl IdleTracker {
     /// Starts tracking a new connection.
-    pub(crate) fn new(first: Duration, between: Option<Duration>) -> IdleTracker {
+    pub fn new(first: Duration, between: Option<Duration>) -> IdleTracker {
         IdleTracker(Arc::new(Shared {
             first: Instant::now().checked_add(first),
             between,
@@ -62,14 +62,14 @@ impl IdleTracker {
     }
 
     /// Records that the first call has begun.
-    pub(crate) fn begin(&self) {
+    pub fn begin(&self) {
         if !self.has_begun() && !self.0.begun.swap(true, Relaxed) {
             self.0.beginning.notify_one();
         }
     }
 
     /// Counts a call until the result is dropped. Returns `None` if calls are not counted.
-    pub(crate) fn call(&self) -> Option<CallGuard> {
+    pub fn call(&self) -> Option<CallGuard> {
         self.begin();
         self.0.between?;
         self.locked().under_way += 1;
@@ -77,8 +77,7 @@ impl IdleTracker {
     }
 
     /// Records a write.
-    #[cfg(feature = "http")]
-    pub(crate) fn note_write(&self) {
+    pub fn note_write(&self) {
         self.0.written.fetch_add(1, Relaxed);
     }
 
@@ -87,7 +86,7 @@ impl IdleTracker {
     ///
     /// # Cancel safety
     /// This method is not cancel safe.
-    pub(crate) async fn expired(&self) {
+    pub async fn expired(&self) {
         tokio::select! {
             () = self.no_first_call() => return,
             () = self.0.beginning.notified() => {}
@@ -103,7 +102,7 @@ impl IdleTracker {
     ///
     /// # Cancel safety
     /// This method is cancel safe.
-    pub(crate) async fn no_first_call(&self) {
+    pub async fn no_first_call(&self) {
         if let Some(end) = self.0.first {
             sleep_until(end).await;
         }
@@ -116,7 +115,7 @@ impl IdleTracker {
     ///
     /// # Cancel safety
     /// If dropped, the time starts again with the next call of this method.
-    pub(crate) async fn goaway_expired(&self) {
+    pub async fn goaway_expired(&self) {
         sleep(GOAWAY_GRACE).await;
         match self.0.between {
             Some(_) => self.for_time(GOAWAY_GRACE).await,
@@ -150,7 +149,7 @@ impl IdleTracker {
 
 /// A call under way.
 #[derive(Debug)]
-pub(crate) struct CallGuard(IdleTracker);
+pub struct CallGuard(IdleTracker);
 
 impl Drop for CallGuard {
     fn drop(&mut self) {
@@ -161,13 +160,14 @@ impl Drop for CallGuard {
 }
 
 /// The response to a call, which counts as under way until its body was read to the end.
-pub(crate) struct TrackedBody<B> {
+pub struct TrackedBody<B> {
     body: B,
     _call: Option<CallGuard>,
 }
 
 impl<B> TrackedBody<B> {
-    pub(crate) fn new(body: B, call: Option<CallGuard>) -> TrackedBody<B> {
+    /// Wraps a body.
+    pub fn new(body: B, call: Option<CallGuard>) -> TrackedBody<B> {
         TrackedBody { body, _call: call }
     }
 }

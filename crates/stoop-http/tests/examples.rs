@@ -1,5 +1,4 @@
 //! The programs `examples/http_server.rs` and `examples/http_client.rs`, run as documented.
-#![cfg(feature = "http")]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -10,10 +9,10 @@ use stoop_testkit::{KillOnDrop, deadline, spawn, tempdir};
 const SOON: Duration = Duration::from_secs(20);
 
 fn example(name: &str) -> Command {
-    // This test is target/PROFILE/deps/http_examples-HASH.
+    // This test is target/PROFILE/deps/examples-HASH.
     let test = std::env::current_exe().unwrap();
     let program: PathBuf = test.parent().and_then(Path::parent).unwrap().join("examples").join(name);
-    assert!(program.exists(), "{} is not built: cargo build -p stoop-grpc --examples", program.display());
+    assert!(program.exists(), "{} is not built: cargo build -p stoop-http --examples", program.display());
     Command::new(program)
 }
 
@@ -48,6 +47,6 @@ fn the_examples_talk_and_shut_down() {
     let pid = server.id().to_string();
     assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
     slow.line("done", SOON);
-    server.line("ended", SOON);
+    server.line("exited", SOON);
     assert!(server.finish(SOON).success() && slow.finish(SOON).success());
 }

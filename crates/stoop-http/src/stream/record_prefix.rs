@@ -20,17 +20,16 @@ struct Recorded {
 
 /// A handle to a peer's first bytes.
 #[derive(Clone, Debug)]
-pub(crate) struct Opening(watch::Receiver<Recorded>);
+pub struct Opening(watch::Receiver<Recorded>);
 
 impl Opening {
     /// Returns the first bytes received so far; empty if there are none.
-    pub(crate) fn bytes(&self) -> Vec<u8> {
+    pub fn bytes(&self) -> Vec<u8> {
         self.0.borrow().bytes.clone()
     }
 
     /// Waits for the first bytes. They are empty if the connection ended without any.
-    #[cfg(feature = "dynamic")]
-    pub(crate) async fn wait(&mut self) -> Vec<u8> {
+    pub async fn wait(&mut self) -> Vec<u8> {
         // An error means that the stream was dropped, and no more bytes will be recorded.
         let _ = self.0.wait_for(|recorded| recorded.has_ended || !recorded.bytes.is_empty()).await;
         self.bytes()
@@ -39,7 +38,7 @@ impl Opening {
 
 /// A stream whose first bytes are recorded in an [`Opening`].
 #[derive(Debug)]
-pub(crate) struct RecordPrefix<S> {
+pub struct RecordPrefix<S> {
     stream: S,
     /// `None` once nothing more is to be recorded.
     recorder: Option<watch::Sender<Recorded>>,
@@ -47,14 +46,13 @@ pub(crate) struct RecordPrefix<S> {
 
 impl<S> RecordPrefix<S> {
     /// Wraps a stream from which nothing has been read.
-    pub(crate) fn new(stream: S) -> (RecordPrefix<S>, Opening) {
+    pub fn new(stream: S) -> (RecordPrefix<S>, Opening) {
         let (recorder, recorded) = watch::channel(Recorded::default());
         (RecordPrefix { stream, recorder: Some(recorder) }, Opening(recorded))
     }
 
     /// Returns the stream.
-    #[cfg(feature = "http")]
-    pub(crate) fn into_inner(self) -> S {
+    pub fn into_inner(self) -> S {
         self.stream
     }
 }

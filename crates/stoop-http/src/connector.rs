@@ -8,7 +8,7 @@ use hyper::Uri;
 use stoop::{Connect, ToAddress};
 use tower_service::Service;
 
-use super::Io;
+use crate::Io;
 
 /// Connects hyper's pooling client ([`hyper_util::client::legacy::Client`]) to a Unix socket.
 ///
@@ -21,7 +21,7 @@ use super::Io;
 /// use hyper::body::Bytes;
 /// use hyper_util::client::legacy::Client;
 /// use hyper_util::rt::TokioExecutor;
-/// use stoop_grpc::http::Connector;
+/// use stoop_http::Connector;
 ///
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
 /// # let directory = stoop_testkit::tempdir();
@@ -30,7 +30,7 @@ use super::Io;
 /// # let hello = hyper::service::service_fn(|_| async {
 /// #     Ok::<_, std::convert::Infallible>(hyper::Response::new("hello".to_owned()))
 /// # });
-/// # let server = stoop_grpc::http::Server::new(stoop::serve::Server::new(listener));
+/// # let server = stoop_http::Server::new(stoop::serve::Server::new(listener));
 /// # tokio::spawn(server.run(hello, std::future::pending::<()>()));
 /// let client: Client<_, Empty<Bytes>> =
 ///     Client::builder(TokioExecutor::new()).build(Connector::new(&path));
@@ -61,7 +61,7 @@ impl Connector {
     /// # use http_body_util::Empty;
     /// # use hyper::{Response, body::Bytes, service::service_fn};
     /// # use hyper_util::{client::legacy::Client, rt::TokioExecutor};
-    /// # use stoop_grpc::http::{Connector, Server};
+    /// # use stoop_http::{Connector, Server};
     /// use std::time::Duration;
     ///
     /// let connect = stoop::Connect::new(&path).wait_for_server(Duration::from_secs(5));

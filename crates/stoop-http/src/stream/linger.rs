@@ -23,7 +23,7 @@ const LINGER: Duration = Duration::from_secs(1);
 /// A server's stream with a lingering close. After the write direction was shut down, it discards
 /// what still arrives until the client closes too.
 #[derive(Debug)]
-pub(crate) struct Linger<S> {
+pub struct Linger<S> {
     stream: S,
     has_shut_down: bool,
     /// Whether the client has closed its write direction.
@@ -32,13 +32,13 @@ pub(crate) struct Linger<S> {
 }
 
 impl<S> Linger<S> {
-    pub(crate) fn new(stream: S) -> Linger<S> {
+    /// Wraps a stream.
+    pub fn new(stream: S) -> Linger<S> {
         Linger { stream, has_shut_down: false, peer_has_closed: false, since: None }
     }
 
     /// Returns the stream.
-    #[cfg(feature = "http")]
-    pub(crate) fn into_inner(self) -> S {
+    pub fn into_inner(self) -> S {
         self.stream
     }
 }

@@ -1,6 +1,5 @@
 //! HTTP between this library's client and server, hyper's pooling client, curl, and peers that
 //! violate the protocol.
-#![cfg(feature = "http")]
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -19,8 +18,7 @@ use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioExecutor;
 use stoop::serve::{self, Counters, End};
 use stoop::{Bind, Connect, Policy, aio};
-use stoop_grpc::Caller;
-use stoop_grpc::http::{self, Client, Connector, ErrorKind, Server, Version};
+use stoop_http::{Caller, Client, Connector, ErrorKind, Server, Version};
 use stoop_testkit::{TempDir, has_program, skip, tempdir};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{mpsc, oneshot};
@@ -107,7 +105,7 @@ fn echo(mut body: Incoming) -> Body {
 }
 
 async fn converse(request: Request<Incoming>) {
-    let (mut stream, first) = http::upgraded_request(request).await.unwrap();
+    let (mut stream, first) = stoop_http::upgraded_request(request).await.unwrap();
     stream.write_all(&first).await.unwrap();
     let (mut reads, mut writes) = stream.split();
     tokio::io::copy(&mut reads, &mut writes).await.unwrap();
@@ -152,7 +150,7 @@ fn get(path: &str) -> Request<Body> {
     Request::get(path).body(Empty::new().boxed()).unwrap()
 }
 
-async fn text(answer: Response<http::Body>) -> String {
+async fn text(answer: Response<stoop_http::Body>) -> String {
     String::from_utf8(answer.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap()
 }
 
@@ -375,7 +373,7 @@ fn upgraded_streams_shut_down_per_direction() {
         let request = Request::post("/upgrade").header("connection", "upgrade").header("upgrade", "tcp");
         let answer = client.send(request.body(full("")).unwrap()).await.unwrap();
         assert_eq!(answer.status(), 101);
-        let (mut stream, first) = http::upgraded(answer).await.unwrap();
+        let (mut stream, first) = stoop_http::upgraded(answer).await.unwrap();
         stream.write_all(b"hello, ").await.unwrap();
         stream.shutdown().await.unwrap();
         let mut heard = first.to_vec();
@@ -384,7 +382,7 @@ fn upgraded_streams_shut_down_per_direction() {
 
         let mut client = server.client(Version::Http1).await;
         let plain = client.send(get("/who")).await.unwrap();
-        assert_eq!(http::upgraded(plain).await.unwrap_err().kind(), ErrorKind::NotUpgraded);
+        assert_eq!(stoop_http::upgraded(plain).await.unwrap_err().kind(), ErrorKind::NotUpgraded);
         drop(client);
         server.end().await;
     });
@@ -418,7 +416,7 @@ async fn sent(
     stream: UnixStream,
     version: Version,
     request: Request<Body>,
-) -> http::Result<Response<http::Body>> {
+) -> stoop_http::Result<Response<stoop_http::Body>> {
     let stream = aio::Stream::try_from(stoop::Stream::from(stream)).unwrap();
     Client::over(stream, version).await?.send(request).await
 }
