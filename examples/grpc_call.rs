@@ -2,13 +2,13 @@
 //! reports: JSON in, JSON out.
 //!
 //! ```text
-//! cargo run -p stoop-grpc --features dynamic --example grpc_call -- \
+//! cargo run -p stoop-dynamic --example grpc_call -- \
 //!     ./app.sock greet.Greeter/Hello '{"name": "you"}'
 //! ```
 
 use std::process::ExitCode;
 
-use stoop_grpc::dynamic::{Client, Options, ReflectError, Schema, json, reflect};
+use stoop_dynamic::{Client, Options, ReflectError, Schema, json, reflect};
 use stoop_grpc::{Endpoint, connect};
 
 #[tokio::main(flavor = "current_thread")]

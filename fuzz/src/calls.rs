@@ -5,10 +5,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use prost::Message;
 use stoop::aio::Stream;
-use stoop_grpc::dynamic::json::{self, Style};
-use stoop_grpc::dynamic::{DynamicMessage, MessageDescriptor, Schema, Symbol, describe};
-use stoop_grpc::ttrpc::frame::{Frame, FrameDecoder, MESSAGE_MAX_BYTES, TooLong};
-use stoop_grpc::ttrpc::{Answers, Call, Client};
+use stoop_dynamic::json::{self, Style};
+use stoop_dynamic::ttrpc::frame::{Frame, FrameDecoder, MESSAGE_MAX_BYTES, TooLong};
+use stoop_dynamic::ttrpc::{Answers, Call, Client};
+use stoop_dynamic::{DynamicMessage, MessageDescriptor, Schema, Symbol, describe};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// Checks that frames are the same however their bytes are split into reads, and that encoding them

@@ -46,7 +46,7 @@ pub const TARGETS: &[FuzzTarget] = &[
     ("ttrpc_frames", ttrpc_frames),
     ("grpc_json", grpc_json),
     ("grpc_schema", grpc_schema),
-    ("grpc_reflection", stoop_grpc::fuzzing::reflection),
+    ("grpc_reflection", stoop_dynamic::fuzzing::reflection),
     ("http_first_bytes", stoop_http::fuzzing::first_bytes),
     ("ttrpc_client", ttrpc_client),
     ("handover_message", stoop::fuzzing::handover_message),

@@ -17,16 +17,20 @@ const EDGES: &[(&str, &[&str])] = &[
     ("stoop-inspect", &["stoop", "stoop-bpf"]),
     ("stoop-http", &["stoop"]),
     ("stoop-grpc", &["stoop", "stoop-http"]),
-    ("stoop-cli", &["stoop", "stoop-grpc", "stoop-http", "stoop-inspect", "stoop-memory"]),
+    ("stoop-dynamic", &["stoop", "stoop-grpc", "stoop-http"]),
+    ("stoop-cli", &["stoop", "stoop-dynamic", "stoop-http", "stoop-inspect", "stoop-memory"]),
     // examples
     ("stoop-example-greeter", &["stoop", "stoop-grpc"]),
     ("stoop-example-runtimes", &["stoop", "stoop-grpc"]),
     // tests and tools
     ("stoop-testkit", &[]),
     ("stoop-kernel-facts", &["stoop-testkit"]),
-    ("stoop-e2e", &["stoop", "stoop-grpc", "stoop-testkit"]),
+    ("stoop-e2e", &["stoop", "stoop-dynamic", "stoop-grpc", "stoop-testkit"]),
     ("stoop-bench", &["stoop", "stoop-grpc", "stoop-http"]),
-    ("stoop-fuzz", &["stoop", "stoop-bpf", "stoop-grpc", "stoop-http", "stoop-inspect", "stoop-memory"]),
+    (
+        "stoop-fuzz",
+        &["stoop", "stoop-bpf", "stoop-dynamic", "stoop-grpc", "stoop-http", "stoop-inspect", "stoop-memory"],
+    ),
     ("xtask", &[]),
 ];
 
@@ -41,8 +45,8 @@ const HEAVY: &[(&str, &[&str])] = &[
     ("clap_mangen", &["stoop-cli"]),
     ("rustyline", &["stoop-cli"]),
     ("signal-hook", &["stoop-cli"]),
-    ("serde", &["stoop-cli", "stoop-grpc"]),
-    ("serde_json", &["stoop-cli", "stoop-grpc", "stoop-bench", "stoop-e2e", "stoop-fuzz", "xtask"]),
+    ("serde", &["stoop-cli", "stoop-dynamic"]),
+    ("serde_json", &["stoop-cli", "stoop-dynamic", "stoop-bench", "stoop-e2e", "stoop-fuzz", "xtask"]),
     (
         "tokio",
         &[
@@ -51,16 +55,17 @@ const HEAVY: &[(&str, &[&str])] = &[
             "stoop-example-greeter",
             "stoop-example-runtimes",
             "stoop-fuzz",
+            "stoop-dynamic",
             "stoop-grpc",
             "stoop-http",
         ],
     ),
     ("tracing", &[]),
     ("hyper", &["stoop-grpc", "stoop-http"]),
-    ("tonic", &["stoop-example-greeter", "stoop-example-runtimes", "stoop-grpc"]),
-    ("prost", &["stoop-example-greeter", "stoop-example-runtimes", "stoop-fuzz", "stoop-grpc"]),
-    ("prost-reflect", &["stoop-grpc"]),
-    ("protox", &["stoop-example-greeter", "stoop-example-runtimes", "stoop-grpc"]),
+    ("tonic", &["stoop-dynamic", "stoop-example-greeter", "stoop-example-runtimes", "stoop-grpc"]),
+    ("prost", &["stoop-dynamic", "stoop-example-greeter", "stoop-example-runtimes", "stoop-fuzz"]),
+    ("prost-reflect", &["stoop-dynamic"]),
+    ("protox", &["stoop-dynamic", "stoop-example-greeter", "stoop-example-runtimes"]),
 ];
 
 /// Heavy crates that are allowed behind a feature, and for which crate.
@@ -77,6 +82,7 @@ const UNSAFE: &[(&str, &[&str])] = &[
     ("crates/stoop-memory/src", &["crates/stoop-memory/src/sys/"]),
     ("crates/stoop-bpf/src", &["crates/stoop-bpf/src/sys/"]),
     ("crates/stoop-inspect/src", &[]),
+    ("crates/stoop-dynamic/src", &[]),
     ("crates/stoop-grpc/src", &[]),
     ("crates/stoop-http/src", &[]),
     ("crates/stoop-cli/src", &[]),
@@ -88,6 +94,9 @@ const PURE: &[(&str, &[&str])] = &[
     ("crates/stoop/src/control", NO_IO),
     ("crates/stoop-inspect/src/why", NO_IO),
     ("crates/stoop-inspect/src/endpoints", NO_IO),
+    ("crates/stoop-dynamic/src/describe.rs", NO_IO),
+    ("crates/stoop-dynamic/src/resolve.rs", NO_IO),
+    ("crates/stoop-dynamic/src/ttrpc/frame.rs", NO_IO),
     ("crates/stoop-http/src/multiplexed.rs", NO_IO),
     ("crates/stoop-grpc/src/authority", NO_IO),
 ];

@@ -1,28 +1,54 @@
-//! gRPC over Unix domain sockets.
+//! gRPC over Unix domain sockets: a server for tonic's services, and a channel for tonic's clients.
+//!
+//! The server knows the process behind each call, replaces a running predecessor without a failed
+//! call, and accepts clients in every language. The channel waits for a server that is starting,
+//! reconnects, and repeats calls that no server has seen. Both work over TCP, too, if the address
+//! is a URI.
+//!
+//! ```
+//! # #[cfg(all(feature = "client", feature = "server"))]
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let directory = stoop_testkit::tempdir();
+//! # let path = directory.path().join("app.sock");
+//! # let (_reporter, health) = tonic_health::server::health_reporter();
+//! # let routes = tonic::service::Routes::new(health);
+//! # let shutdown = std::future::pending::<()>();
+//! use stoop_grpc::{Endpoint, Server, connect};
+//! use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+//!
+//! let endpoint = Endpoint::try_from(path.as_path())?; // or "https://0.0.0.0:443".parse()?
+//! let incoming = endpoint.listen(|bind| bind.mode(0o660)).await?;
+//! tokio::spawn(Server::new(routes).serve(incoming, shutdown));
+//!
+//! let mut client = HealthClient::new(connect(path.as_path()).await?);
+//! let health = client.check(HealthCheckRequest::default()).await?.into_inner();
+//! assert_eq!(health.status().as_str_name(), "SERVING");
+//! # Ok(())
+//! # }
+//! # #[cfg(not(all(feature = "client", feature = "server")))]
+//! # fn main() {}
+//! ```
+//!
+//! | task | item | feature |
+//! |---|---|---|
+//! | serve a tonic router, or any tower service | `Server`, `Incoming` | `server` |
+//! | identify and authorize callers | `Caller`, `only` | `server` |
+//! | connect a generated client | `connect`, `Connect`, `Channel` | `client` |
+//! | accept either a socket or a host as an address | [`Endpoint`] | |
+//! | let tonic's own server accept every `:authority` | [`AuthorityStream`] | |
+//! | pass messages as bytes | [`Raw`] | |
+//! | add the standard services | `health`, `reflection` | of that name |
+//! | use TLS on TCP endpoints | `Server::tls`, `Connect::tls` | `tls` |
+//!
+//! `client` and `server` are enabled by default. The crate `stoop-dynamic` calls services that are
+//! known only at run time.
 //!
 //! # Serving
 //!
-//! [`Server`] serves a tonic router, or any other tower service, to the clients of a `stoop`
-//! listener. [`stoop::Bind`] handles permissions, takeover and policy. [`stoop::serve::Server`]
-//! handles limits, draining and hand-over. Each request carries its [`Caller`]: the peer's
-//! credentials.
-//!
-//! ```
-//! # #[cfg(feature = "server")]
-//! # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
-//! # let directory = stoop_testkit::tempdir();
-//! # let path = directory.path().join("app.sock");
-//! # let routes = tonic::service::Routes::default();
-//! # let shutdown = async { /* tokio::signal::ctrl_c() */ };
-//! use stoop_grpc::{Endpoint, Server};
-//!
-//! let endpoint = Endpoint::try_from(path.as_path())?;    // or "https://0.0.0.0:443".parse()?
-//! let incoming = endpoint.listen(|bind| bind.mode(0o660)).await?;
-//! Server::new(routes).serve(incoming, shutdown).await?;
-//! # Ok::<(), stoop_grpc::Error>(())
-//! # })?;
-//! # Ok::<(), Box<dyn std::error::Error>>(())
-//! ```
+//! [`stoop::Bind`] handles permissions, takeover and policy. [`stoop::serve::Server`] handles
+//! limits, draining and hand-over. `Server` puts the [`stoop_http::Caller`](stoop_http) in the
+//! extensions of each request.
 //!
 //! # Authorities
 //!
@@ -30,34 +56,32 @@
 //! the path of the socket with or without percent-encoding, or nothing. HTTP/2 libraries in Rust
 //! reject all but the first. [`AuthorityStream`] wraps the stream below such a library. It inspects
 //! the first header block of a connection and rewrites an `:authority` that would be rejected.
-//! [`Server`] has it built in.
+//! `Server` has it built in.
 //!
-//! # Calling
+//! # Coming from tonic
 //!
-//! [`connect`] returns a [`Channel`] for the clients that `tonic-prost-build` generates.
+//! | tonic | here |
+//! |---|---|
+//! | `Server::builder().add_service(a)` | `Server::new(Routes::new(a))` |
+//! | `serve_with_incoming(UnixListenerStream::new(…))` | `Endpoint::listen`, `Server::serve` |
+//! | `Endpoint::connect_with_connector(service_fn(…))` | `connect` |
+//! | `UdsConnectInfo` in the extensions | `Caller`, which remains valid after the peer exits |
+//! | `Server::timeout`, status `CANCELLED` | `Server::timeout`, status `DEADLINE_EXCEEDED` |
 //!
-//! | item | module | feature |
-//! |---|---|---|
-//! | [`Server`], [`Caller`], [`only`], [`AuthorityStream`] | here | `server` |
-//! | [`connect`], [`Channel`] | here | `client` |
-//! | [`Raw`]: a codec that passes messages as bytes | here | |
-//! | `health`, `reflection`: the standard services | here | of that name |
-//! | TLS for TCP endpoints | here | `tls` |
-//! | calls to services that are known only at run time | `dynamic` | `dynamic` |
-//! | a ttrpc client (containerd's protocol) | `ttrpc` | `dynamic` |
+//! Generated code, interceptors and tower layers are used unchanged.
+//!
+//! # What it does not do
+//!
+//! There is no load balancing, no compression beyond that of the generated code, and no gRPC-Web.
+//! Services, codecs and statuses are tonic's.
 
 pub mod authority;
 #[cfg(feature = "client")]
 mod channel;
 #[cfg(any(feature = "client", feature = "server"))]
 mod deadline;
-#[cfg(feature = "dynamic")]
-pub mod dynamic;
 mod endpoint;
 mod error;
-#[cfg(feature = "fuzzing")]
-#[doc(hidden)]
-pub mod fuzzing;
 #[cfg(feature = "server")]
 mod incoming;
 #[cfg(feature = "server")]
@@ -70,8 +94,6 @@ mod services;
 mod stream;
 #[cfg(feature = "server")]
 mod tcp;
-#[cfg(feature = "dynamic")]
-pub mod ttrpc;
 
 #[cfg(feature = "client")]
 pub use channel::{Channel, Connect, connect};

@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use serde_json::Value;
+use stoop_dynamic::json::{self, Style};
+use stoop_dynamic::{CallError, Client, MetadataMap, Options, Schema, metadata};
 use stoop_e2e::{Run, Running, stoop};
-use stoop_grpc::dynamic::json::{self, Style};
-use stoop_grpc::dynamic::{CallError, Client, MetadataMap, Options, Schema, metadata};
 
 /// The reason for a refusal: it contains the name or the number of the status code.
 pub type Refused = String;
@@ -77,7 +77,7 @@ fn lines_of(bytes: &[u8]) -> Vec<Value> {
     std::str::from_utf8(bytes).expect("JSON is text").lines().map(line).collect()
 }
 
-/// Through `stoop_grpc::connect` and `stoop_grpc::dynamic`.
+/// Through `stoop_grpc::connect` and `stoop_dynamic`.
 pub struct Library {
     pub socket: PathBuf,
 }

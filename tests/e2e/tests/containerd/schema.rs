@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::fs;
 
+use stoop_dynamic::Schema;
 use stoop_e2e::containerd::Containerd;
 use stoop_e2e::program;
-use stoop_grpc::dynamic::Schema;
 use stoop_testkit::skip;
 
 /// Built-in services whose methods are in containerd's program.

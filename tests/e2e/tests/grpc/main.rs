@@ -11,8 +11,8 @@ mod talk;
 use std::path::Path;
 
 use serde_json::json;
+use stoop_dynamic::Schema;
 use stoop_e2e::stoop;
-use stoop_grpc::dynamic::Schema;
 use stoop_testkit::{deadline, tempdir};
 use talk::{LONG, PROTO, Talk, with_talk};
 use tonic::service::Routes;

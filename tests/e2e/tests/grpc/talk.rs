@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::Value;
+use stoop_dynamic::Schema;
 use stoop_e2e::{Run, Running, program, stoop};
-use stoop_grpc::dynamic::Schema;
 use stoop_testkit::{TempDir, tempdir};
 
 /// Longer than any of these takes.

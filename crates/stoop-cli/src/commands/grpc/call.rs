@@ -2,8 +2,8 @@
 
 use std::pin::Pin;
 
-use stoop_grpc::dynamic::json::Style;
-use stoop_grpc::dynamic::{
+use stoop_dynamic::json::Style;
+use stoop_dynamic::{
     CallError, Client, Code, DynamicMessage, MetadataMap, MethodDescriptor, Schema, Status, details,
 };
 use tokio_stream::Stream;

@@ -1,6 +1,6 @@
 //! `list` and `describe`.
 
-use stoop_grpc::dynamic::{Client, MethodDescriptor, Origin, Schema, ServiceDescriptor, Symbol, describe};
+use stoop_dynamic::{Client, MethodDescriptor, Origin, Schema, ServiceDescriptor, Symbol, describe};
 
 use super::run::Session;
 use crate::exit::Exit;

@@ -4,8 +4,8 @@
 use std::path::PathBuf;
 
 use stoop::escaped;
-use stoop_grpc::dynamic::json::Style;
-use stoop_grpc::dynamic::{CallError, Code, Greeting, Schema, Status, Unresolved, details};
+use stoop_dynamic::json::Style;
+use stoop_dynamic::{CallError, Code, Greeting, Schema, Status, Unresolved, details};
 
 use super::metadata;
 use crate::advice::Client;

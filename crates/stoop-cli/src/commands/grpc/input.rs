@@ -5,8 +5,8 @@ use std::io::{self, BufReader, Read};
 use std::path::Path;
 use std::thread;
 
-use stoop_grpc::dynamic::json::{JsonError, messages};
-use stoop_grpc::dynamic::{DynamicMessage, MessageDescriptor};
+use stoop_dynamic::json::{JsonError, messages};
+use stoop_dynamic::{DynamicMessage, MessageDescriptor};
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;

@@ -1,7 +1,7 @@
 //! Metadata: parsed from flags, and formatted as text.
 
 use stoop::escaped;
-use stoop_grpc::dynamic::{MetadataMap, metadata};
+use stoop_dynamic::{MetadataMap, metadata};
 
 use crate::exit::Exit;
 use crate::failure::Failure;

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use stoop::{Place, Stream, aio};
-use stoop_grpc::dynamic::{Client, Code, Greeting, channel};
-use stoop_grpc::ttrpc;
+use stoop_dynamic::ttrpc;
+use stoop_dynamic::{Client, Code, Greeting, channel};
 
 use super::run::Session;
 use crate::endpoint::Endpoint;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use stoop_grpc::dynamic::Options;
+use stoop_dynamic::Options;
 
 use super::error::{ErrorContext, UNFINISHED};
 use super::{input, metadata, schema};

@@ -1,9 +1,7 @@
 //! Determines the services and methods: from given files, from the server, or from built-in
 //! definitions.
 
-use stoop_grpc::dynamic::{
-    Client, MethodDescriptor, Origin, ReflectError, Schema, Symbol, Unresolved, reflect,
-};
+use stoop_dynamic::{Client, MethodDescriptor, Origin, ReflectError, Schema, Symbol, Unresolved, reflect};
 use stoop_inspect::endpoints::Name;
 
 use super::run::Session;

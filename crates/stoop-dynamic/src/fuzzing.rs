@@ -2,5 +2,5 @@
 
 /// Parses the responses of a server's reflection service.
 pub fn reflection(data: &[u8]) {
-    crate::dynamic::reflection::fuzz(data);
+    crate::reflection::fuzz(data);
 }

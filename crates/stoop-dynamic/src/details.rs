@@ -4,7 +4,7 @@ use prost_reflect::DynamicMessage;
 use prost_reflect::prost::Message;
 use tonic::Status;
 
-use super::Schema;
+use crate::Schema;
 use crate::ttrpc::RpcStatus;
 
 /// Returns the details of a status, as messages of type `google.protobuf.Any`.
@@ -13,7 +13,7 @@ use crate::ttrpc::RpcStatus;
 /// The result is empty if the server sent no details, or none that can be decoded.
 ///
 /// ```
-/// use stoop_grpc::dynamic::{Schema, Symbol, details, json};
+/// use stoop_dynamic::{Schema, Symbol, details, json};
 /// use prost_reflect::prost::Message;
 /// use tonic::{Code, Status};
 ///

@@ -108,8 +108,8 @@ impl Client {
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// use stoop_grpc::ttrpc::{Call, Client};
-    /// # use stoop_grpc::ttrpc::frame::{Flags, Frame, FrameDecoder, FrameKind};
+    /// use stoop_dynamic::ttrpc::{Call, Client};
+    /// # use stoop_dynamic::ttrpc::frame::{Flags, Frame, FrameDecoder, FrameKind};
     /// # use tokio::io::{AsyncReadExt, AsyncWriteExt};
     /// # let (stream, mut server) = stoop::aio::Stream::pair()?;
     /// # tokio::spawn(async move {

@@ -15,10 +15,10 @@ type ResponseFuture = Pin<Box<dyn Future<Output = Result<Response<Body>, Status>
 
 /// A channel of any type.
 #[derive(Clone)]
-pub(super) struct BoxChannel(Arc<dyn Fn(Request<Body>) -> ResponseFuture + Send + Sync>);
+pub(crate) struct BoxChannel(Arc<dyn Fn(Request<Body>) -> ResponseFuture + Send + Sync>);
 
 impl BoxChannel {
-    pub(super) fn new<S>(channel: S) -> BoxChannel
+    pub(crate) fn new<S>(channel: S) -> BoxChannel
     where
         S: tower_service::Service<Request<Body>, Response = Response<Body>> + Clone + Send + Sync + 'static,
         S::Error: Into<Box<dyn Error + Send + Sync>>,

@@ -1,6 +1,5 @@
 //! The ttrpc client against a server scripted frame by frame, including frames that violate the
 //! protocol.
-#![cfg(feature = "dynamic")]
 
 use std::error::Error;
 use std::future::Future;
@@ -8,8 +7,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use stoop::aio::Stream;
-use stoop_grpc::ttrpc::frame::{Flags, Frame, FrameDecoder, FrameKind, MESSAGE_MAX_BYTES};
-use stoop_grpc::ttrpc::{Call, Client};
+use stoop_dynamic::ttrpc::frame::{Flags, Frame, FrameDecoder, FrameKind, MESSAGE_MAX_BYTES};
+use stoop_dynamic::ttrpc::{Call, Client};
 use stoop_testkit::deadline;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tonic::{Code, Status};
@@ -85,7 +84,7 @@ fn bytes(texts: &[&'static str]) -> impl tokio_stream::Stream<Item = Bytes> + Se
     tokio_stream::iter(texts.iter().map(|text| Bytes::from_static(text.as_bytes())).collect::<Vec<_>>())
 }
 
-async fn all(mut answers: stoop_grpc::ttrpc::Answers) -> Result<Vec<Bytes>, Status> {
+async fn all(mut answers: stoop_dynamic::ttrpc::Answers) -> Result<Vec<Bytes>, Status> {
     let mut messages = Vec::new();
     while let Some(message) = answers.message().await? {
         messages.push(message);

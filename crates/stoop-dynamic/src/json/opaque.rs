@@ -100,8 +100,8 @@ fn original(message: &DynamicMessage) -> Option<(String, Vec<u8>)> {
 
 #[cfg(test)]
 mod tests {
-    use crate::dynamic::Schema;
-    use crate::dynamic::json::{Style, read};
+    use crate::Schema;
+    use crate::json::{Style, read};
 
     fn back(text: &str) -> String {
         let container = "containerd.services.containers.v1.CreateContainerRequest";

@@ -6,7 +6,7 @@ use std::fmt;
 use prost_reflect::{EnumDescriptor, MessageDescriptor, MethodDescriptor, ServiceDescriptor};
 use stoop::escaped;
 
-use super::Schema;
+use crate::Schema;
 
 /// A named element of a schema.
 #[derive(Clone, Debug, PartialEq)]
@@ -74,7 +74,7 @@ impl Schema {
     /// `preferred` that has any are considered.
     ///
     /// ```
-    /// use stoop_grpc::dynamic::{Schema, Unresolved};
+    /// use stoop_dynamic::{Schema, Unresolved};
     ///
     /// let schema = Schema::builtin();
     /// assert_eq!(schema.method("RunPodSandbox", &[])?.parent_service().name(), "RuntimeService");
@@ -106,13 +106,13 @@ impl Schema {
     /// Ambiguity is resolved by `preferred`, like in [`method`](Schema::method).
     ///
     /// ```
-    /// use stoop_grpc::dynamic::{Schema, Symbol};
+    /// use stoop_dynamic::{Schema, Symbol};
     ///
     /// let schema = Schema::builtin();
     /// let Symbol::Message(message) = schema.symbol("PodSandboxMetadata", &[])? else { panic!() };
     /// assert_eq!(message.full_name(), "runtime.v1.PodSandboxMetadata");
     /// assert!(matches!(schema.symbol("RuntimeService/RunPodSandbox", &[])?, Symbol::Method(_)));
-    /// # Ok::<(), stoop_grpc::dynamic::Unresolved>(())
+    /// # Ok::<(), stoop_dynamic::Unresolved>(())
     /// ```
     ///
     /// # Errors
@@ -201,7 +201,7 @@ fn near(wrong: &str, names: impl Iterator<Item = String>) -> Vec<String> {
 }
 
 /// Returns the name most similar to `wrong`, if any is similar enough.
-pub(super) fn nearest(wrong: &str, names: impl Iterator<Item = String>) -> Option<String> {
+pub(crate) fn nearest(wrong: &str, names: impl Iterator<Item = String>) -> Option<String> {
     near(wrong, names).into_iter().next()
 }
 

@@ -12,9 +12,9 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::Code;
 
-use super::client::RawAnswers;
-use super::{CallError, Client, Options, Schema, SchemaError};
+use crate::client::RawAnswers;
 use crate::ttrpc;
+use crate::{CallError, Client, Options, Schema, SchemaError};
 
 /// The versions, the preferred one first.
 const VERSIONS: [(&str, &str); 2] =
@@ -131,7 +131,7 @@ struct ErrorResponse {
 /// # let path = directory.path().join("app.sock");
 /// # use tonic::service::Routes;
 /// # let incoming = stoop_grpc::Endpoint::try_from(path.as_path())?.listen(|bind| bind).await?;
-/// use stoop_grpc::dynamic::{Client, Options, Origin, reflect};
+/// use stoop_dynamic::{Client, Options, Origin, reflect};
 ///
 /// # let set = tonic_health::pb::FILE_DESCRIPTOR_SET;
 /// # let reflection = tonic_reflection::server::Builder::configure()
@@ -310,7 +310,7 @@ pub(crate) fn fuzz(mut data: &[u8]) {
     assert!(collector.files.len() <= MAX_FILES);
     if let Ok(schema) = Schema::from_server(names, collector.files, "v1") {
         for service in schema.services() {
-            assert!(!super::describe(&super::Symbol::Service(service)).is_empty());
+            assert!(!crate::describe(&crate::Symbol::Service(service)).is_empty());
         }
     }
 }

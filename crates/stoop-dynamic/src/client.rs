@@ -9,15 +9,16 @@ use http::uri::PathAndQuery;
 use http::{Request, Response};
 use prost_reflect::prost::Message;
 use prost_reflect::{DynamicMessage, MessageDescriptor, MethodDescriptor};
+use stoop_grpc::Raw;
 use tokio_stream::{Stream, StreamExt};
 use tonic::body::Body;
 use tonic::client::Grpc;
 use tonic::metadata::MetadataMap;
 use tonic::{Code, Status, Streaming};
 
-use super::box_channel::BoxChannel;
-use super::metadata::pairs;
-use crate::{Raw, ttrpc};
+use crate::box_channel::BoxChannel;
+use crate::metadata::pairs;
+use crate::ttrpc;
 
 /// The default limit on received messages: 4 MiB, the same as in gRPC's own clients.
 const MAX_MESSAGE_BYTES: usize = 4 << 20;
@@ -33,7 +34,7 @@ const MAX_MESSAGE_BYTES: usize = 4 << 20;
 /// # let (_, routes) = stoop_grpc::health(tonic::service::Routes::default());
 /// # let server = stoop_grpc::Server::new(routes);
 /// # tokio::spawn(server.serve(incoming, std::future::pending::<()>()));
-/// use stoop_grpc::dynamic::{Client, Options, Schema, json};
+/// use stoop_dynamic::{Client, Options, Schema, json};
 ///
 /// let method = Schema::builtin().method("grpc.health.v1.Health/Check", &[])?;
 /// let request = json::read(&method.input(), "{}")?;
@@ -142,7 +143,7 @@ impl CallError {
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let directory = stoop_testkit::tempdir();
     /// # let path = directory.path().join("app.sock");
-    /// # use stoop_grpc::dynamic::{Client, Options, Schema, json};
+    /// # use stoop_dynamic::{Client, Options, Schema, json};
     /// # let endpoint = stoop_grpc::Endpoint::try_from(path.as_path())?;
     /// # let incoming = endpoint.listen(|bind| bind).await?;
     /// # let (_reporter, health) = tonic_health::server::health_reporter();
@@ -222,14 +223,14 @@ impl Client {
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let directory = stoop_testkit::tempdir();
     /// # let path = directory.path().join("app.sock");
-    /// # use stoop_grpc::dynamic::{Client, Options, Schema, json};
+    /// # use stoop_dynamic::{Client, Options, Schema, json};
     /// # let endpoint = stoop_grpc::Endpoint::try_from(path.as_path())?;
     /// # let incoming = endpoint.listen(|bind| bind).await?;
     /// # let (_reporter, health) = tonic_health::server::health_reporter();
     /// # let routes = tonic::service::Routes::new(health);
     /// # let server = stoop_grpc::Server::new(routes);
     /// # tokio::spawn(server.serve(incoming, std::future::pending::<()>()));
-    /// # use stoop_grpc::dynamic::CallError;
+    /// # use stoop_dynamic::CallError;
     /// # let method = Schema::builtin().method("grpc.health.v1.Health/Check", &[])?;
     /// # let request = tokio_stream::once(json::read(&method.input(), "{}")?);
     /// let client = Client::grpc(stoop_grpc::connect(path.as_path()).await?).max_message_bytes(1);
@@ -259,7 +260,7 @@ impl Client {
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let directory = stoop_testkit::tempdir();
     /// # let path = directory.path().join("app.sock");
-    /// # use stoop_grpc::dynamic::{Client, Options, Schema, json};
+    /// # use stoop_dynamic::{Client, Options, Schema, json};
     /// # let endpoint = stoop_grpc::Endpoint::try_from(path.as_path())?;
     /// # let incoming = endpoint.listen(|bind| bind).await?;
     /// # let (_reporter, health) = tonic_health::server::health_reporter();
@@ -312,7 +313,7 @@ impl Client {
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let directory = stoop_testkit::tempdir();
     /// # let path = directory.path().join("app.sock");
-    /// # use stoop_grpc::dynamic::{Client, Options, Schema, json};
+    /// # use stoop_dynamic::{Client, Options, Schema, json};
     /// # let endpoint = stoop_grpc::Endpoint::try_from(path.as_path())?;
     /// # let incoming = endpoint.listen(|bind| bind).await?;
     /// # let (_reporter, health) = tonic_health::server::health_reporter();
@@ -344,7 +345,7 @@ impl Client {
     }
 
     /// Calls a method whose messages are bytes.
-    pub(super) async fn call_raw(
+    pub(crate) async fn call_raw(
         &self,
         call: ttrpc::Call,
         requests: impl Stream<Item = Bytes> + Send + 'static,
@@ -413,7 +414,7 @@ impl Answers {
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let directory = stoop_testkit::tempdir();
     /// # let path = directory.path().join("app.sock");
-    /// # use stoop_grpc::dynamic::{Client, Options, Schema, json};
+    /// # use stoop_dynamic::{Client, Options, Schema, json};
     /// # let endpoint = stoop_grpc::Endpoint::try_from(path.as_path())?;
     /// # let incoming = endpoint.listen(|bind| bind).await?;
     /// # let (_reporter, health) = tonic_health::server::health_reporter();
@@ -445,7 +446,7 @@ impl Answers {
 
 /// Responses as bytes.
 #[derive(Debug)]
-pub(super) struct RawAnswers {
+pub(crate) struct RawAnswers {
     wire: RawWire,
     max_bytes: usize,
 }
@@ -457,7 +458,7 @@ enum RawWire {
 }
 
 impl RawAnswers {
-    pub(super) async fn message(&mut self) -> Result<Option<Bytes>, CallError> {
+    pub(crate) async fn message(&mut self) -> Result<Option<Bytes>, CallError> {
         let message = match &mut self.wire {
             RawWire::Grpc { stream, .. } => stream.message().await,
             RawWire::Ttrpc(answers) => answers.message().await,

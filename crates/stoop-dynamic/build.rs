@@ -1,15 +1,11 @@
 //! Compiles the schemas that are built in (`schemas/`) into one descriptor set. No protoc is
 //! needed.
-//!
-//! Does nothing without the feature `dynamic`.
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
-    #[cfg(feature = "dynamic")]
     schemas::compile();
 }
 
-#[cfg(feature = "dynamic")]
 mod schemas {
     use std::path::{Path, PathBuf};
     use std::{env, fs};

@@ -73,7 +73,7 @@ impl Listening {
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// use std::time::Duration;
-/// use stoop_grpc::dynamic::{Greeting, channel};
+/// use stoop_dynamic::{Greeting, channel};
 /// use tokio::io::AsyncWriteExt;
 ///
 /// let (stream, mut server) = stoop::aio::Stream::pair()?;

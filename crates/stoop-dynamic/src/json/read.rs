@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use serde_path_to_error::{Deserializer, Track};
 
 use super::opaque;
-use crate::dynamic::resolve::nearest;
+use crate::resolve::nearest;
 
 /// The error for text that is not valid JSON for a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,7 +50,7 @@ impl std::error::Error for JsonError {}
 /// The form in which [`Style`](super::Style) writes an `Any` of unknown type is accepted, too.
 ///
 /// ```
-/// use stoop_grpc::dynamic::{Schema, json};
+/// use stoop_dynamic::{Schema, json};
 ///
 /// let request = Schema::builtin().method("runtime.v1.RuntimeService/RunPodSandbox", &[])?.input();
 /// assert!(json::read(&request, r#"{"config": {"metadata": {"name": "web"}}}"#).is_ok());
@@ -150,7 +150,7 @@ fn unknown_field(owner: &MessageDescriptor, value: &serde_json::Value) -> Option
 /// Reads a sequence of messages as they arrive, with or without white space between them.
 ///
 /// ```
-/// use stoop_grpc::dynamic::{Schema, json};
+/// use stoop_dynamic::{Schema, json};
 ///
 /// let request = Schema::builtin().method("grpc.health.v1.Health/Check", &[])?.input();
 /// let input = r#"{"service": "a"} {"service": "b"}{} {"unknown": 1} {}"#;
@@ -196,8 +196,8 @@ impl<R: Read> Iterator for Messages<R> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dynamic::Schema;
-    use crate::dynamic::json::Style;
+    use crate::Schema;
+    use crate::json::Style;
 
     fn descriptor(name: &str) -> MessageDescriptor {
         Schema::builtin().pool().get_message_by_name(name).unwrap()

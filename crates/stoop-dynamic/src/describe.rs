@@ -6,14 +6,14 @@ use prost_reflect::{
 };
 use std::fmt::Write;
 
-use super::Symbol;
+use crate::Symbol;
 
 /// Returns the definition of a service, method, message or enum as `.proto` text.
 ///
 /// For a method, the text includes its input and output messages.
 ///
 /// ```
-/// use stoop_grpc::dynamic::{Schema, describe};
+/// use stoop_dynamic::{Schema, describe};
 ///
 /// let health = Schema::from_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)?;
 /// let text = describe(&health.symbol("HealthCheckRequest", &[])?);
@@ -146,7 +146,7 @@ fn comment(text: &mut String, indent: &str, file: &FileDescriptor, path: &[i32])
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dynamic::Schema;
+    use crate::Schema;
 
     fn described(name: &str) -> String {
         describe(&Schema::builtin().symbol(name, &[]).unwrap())

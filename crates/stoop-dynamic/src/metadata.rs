@@ -16,7 +16,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 /// Adds a pair. A key may occur more than once.
 ///
 /// ```
-/// use stoop_grpc::dynamic::{MetadataMap, metadata};
+/// use stoop_dynamic::{MetadataMap, metadata};
 ///
 /// let mut map = MetadataMap::new();
 /// metadata::insert(&mut map, "Containerd-Namespace", "k8s.io")?;
@@ -50,7 +50,7 @@ pub fn insert(map: &mut MetadataMap, key: &str, value: &str) -> Result<(), Strin
 /// Returns the pairs, in no particular order. The text comes from the peer and is untrusted.
 ///
 /// ```
-/// use stoop_grpc::dynamic::{MetadataMap, metadata};
+/// use stoop_dynamic::{MetadataMap, metadata};
 ///
 /// let mut map = MetadataMap::new();
 /// metadata::insert(&mut map, "trace-bin", "/wA=")?;

@@ -1,6 +1,6 @@
 //! Dynamic calls to servers whose reflection service sends invalid or unbounded schemas.
-#![cfg(all(feature = "dynamic", feature = "server"))]
 
+#[path = "../../stoop-grpc/tests/common/mod.rs"]
 mod common;
 
 use std::convert::Infallible;
@@ -14,7 +14,7 @@ use bytes::Bytes;
 use common::{Answers, Echo, block_on};
 use prost::Message;
 use prost_types::{FileDescriptorProto, ServiceDescriptorProto};
-use stoop_grpc::dynamic::{CallError, Client, Options, ReflectError, Schema, json, reflect};
+use stoop_dynamic::{CallError, Client, Options, ReflectError, Schema, json, reflect};
 use stoop_grpc::{Endpoint, Raw, Server, connect};
 use stoop_testkit::{deadline, tempdir};
 use tokio_stream::StreamExt;
@@ -260,7 +260,7 @@ fn a_server_exit_breaks_the_call() {
     deadline(LIMIT, || {
         block_on(async {
             let (ours, theirs) = stoop::aio::Stream::pair().unwrap();
-            let (channel, mut listening) = stoop_grpc::dynamic::channel(ours).await.unwrap();
+            let (channel, mut listening) = stoop_dynamic::channel(ours).await.unwrap();
             let client = Client::grpc(channel);
             let calling = call(&client, "Unary", "{}", Options::default());
             let ending = async {
@@ -271,7 +271,7 @@ fn a_server_exit_breaks_the_call() {
             let broken = broken.unwrap_err();
             assert!(matches!(broken, CallError::Broken(_)), "{broken:?}");
             let greeting = listening.greeting(Duration::from_secs(5)).await;
-            assert_eq!(greeting, stoop_grpc::dynamic::Greeting::Closed);
+            assert_eq!(greeting, stoop_dynamic::Greeting::Closed);
             // The channel has no other connection.
             let again = call(&client, "Unary", "{}", Options::default()).await.unwrap_err();
             assert!(matches!(again, CallError::Broken(_)), "{again:?}");

@@ -17,7 +17,7 @@ const BUILTIN: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/schemas.bin"));
 /// A description of services, methods and messages.
 ///
 /// ```
-/// use stoop_grpc::dynamic::Schema;
+/// use stoop_dynamic::Schema;
 ///
 /// let schema = Schema::builtin();
 /// let version = schema.method("runtime.v1.RuntimeService/Version", &[]).unwrap();
@@ -132,7 +132,7 @@ impl Schema {
     /// file system.
     ///
     /// ```
-    /// use stoop_grpc::dynamic::Schema;
+    /// use stoop_dynamic::Schema;
     ///
     /// # let directory = stoop_testkit::tempdir();
     /// let file = directory.path().join("users.proto");
@@ -182,13 +182,13 @@ impl Schema {
     /// Reads a descriptor set, as `protoc --include_imports --descriptor_set_out` writes it.
     ///
     /// ```
-    /// use stoop_grpc::dynamic::{Origin, Schema};
+    /// use stoop_dynamic::{Origin, Schema};
     ///
     /// let schema = Schema::from_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)?;
     /// assert_eq!(schema.service_names(), ["grpc.health.v1.Health"]);
     /// assert_eq!(schema.origin(), Origin::Files);
     /// assert!(Schema::from_descriptor_set(b"no descriptor set").is_err());
-    /// # Ok::<(), stoop_grpc::dynamic::SchemaError>(())
+    /// # Ok::<(), stoop_dynamic::SchemaError>(())
     /// ```
     ///
     /// # Errors
@@ -205,7 +205,7 @@ impl Schema {
     /// Returns the union of both schemas.
     ///
     /// ```
-    /// use stoop_grpc::dynamic::Schema;
+    /// use stoop_dynamic::Schema;
     ///
     /// let health = Schema::from_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)?;
     /// let reflection = tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET;
@@ -214,7 +214,7 @@ impl Schema {
     /// assert_eq!(both.service_names(), services);
     /// // Two files that define the same messages.
     /// assert!(health.join(&Schema::builtin()).is_err());
-    /// # Ok::<(), stoop_grpc::dynamic::SchemaError>(())
+    /// # Ok::<(), stoop_dynamic::SchemaError>(())
     /// ```
     ///
     /// # Errors
@@ -230,7 +230,7 @@ impl Schema {
 
     /// Creates a schema from a server's services and the files with their definitions, in any
     /// order.
-    pub(super) fn from_server(
+    pub(crate) fn from_server(
         services: Vec<String>,
         files: Vec<FileDescriptorProto>,
         version: &'static str,
@@ -272,7 +272,7 @@ impl Schema {
     /// Removes the services for which `keep` returns `false`.
     ///
     /// ```
-    /// use stoop_grpc::dynamic::Schema;
+    /// use stoop_dynamic::Schema;
     ///
     /// let mut schema = Schema::builtin();
     /// schema.retain(|service| service == "grpc.health.v1.Health");

@@ -66,7 +66,7 @@ impl Flags {
     /// Returns whether all flags of `other` are set.
     ///
     /// ```
-    /// use stoop_grpc::ttrpc::frame::Flags;
+    /// use stoop_dynamic::ttrpc::frame::Flags;
     ///
     /// let last = Flags::REMOTE_CLOSED.and(Flags::NO_DATA);
     /// assert!(last.has(Flags::REMOTE_CLOSED) && !last.has(Flags::REMOTE_OPEN));
@@ -103,7 +103,7 @@ impl Frame {
     /// Encodes the frame.
     ///
     /// ```
-    /// use stoop_grpc::ttrpc::frame::{Flags, Frame, FrameKind, MESSAGE_MAX_BYTES, TooLong};
+    /// use stoop_dynamic::ttrpc::frame::{Flags, Frame, FrameKind, MESSAGE_MAX_BYTES, TooLong};
     ///
     /// let kind = FrameKind::Data;
     /// let frame = Frame { stream: 1, kind, flags: Flags(0), data: b"hi".to_vec() };
@@ -154,7 +154,7 @@ impl FrameDecoder {
     /// Call it until it returns `None`: bytes that are not consumed stay in memory.
     ///
     /// ```
-    /// use stoop_grpc::ttrpc::frame::FrameDecoder;
+    /// use stoop_dynamic::ttrpc::frame::FrameDecoder;
     ///
     /// let mut decoder = FrameDecoder::new();
     /// decoder.push(b"\0\0\0\x02\0\0\0\x01\x03\0h");

@@ -8,7 +8,7 @@ use prost_reflect::{
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 use serde_json::value::RawValue;
 
-use crate::dynamic::Schema;
+use crate::Schema;
 
 /// The limit on `Any` values nested in each other. Each level costs the sender only a few bytes,
 /// so without a limit a short message could exhaust the stack.
@@ -29,7 +29,7 @@ impl Style {
     /// Returns a message as JSON, without a newline at the end.
     ///
     /// ```
-    /// use stoop_grpc::dynamic::{Schema, json};
+    /// use stoop_dynamic::{Schema, json};
     ///
     /// let response = Schema::builtin().method("grpc.health.v1.Health/Check", &[])?.output();
     /// let style = json::Style { one_line: true, ..json::Style::default() };
@@ -307,7 +307,7 @@ mod tests {
             let dotted = any(&format!("x/.google.protobuf.{name}"), inner.clone());
             let shown = line(&dotted);
             assert_eq!(shown.matches("@type").count(), 1, "{shown}");
-            assert_eq!(crate::dynamic::json::read(&dotted.descriptor(), &shown).unwrap(), dotted);
+            assert_eq!(crate::json::read(&dotted.descriptor(), &shown).unwrap(), dotted);
         }
     }
 
