@@ -61,6 +61,7 @@ const HEAVY: &[(&str, &[&str])] = &[
         ],
     ),
     ("tracing", &[]),
+    ("axum", &[]),
     ("hyper", &["stoop-grpc", "stoop-http"]),
     ("tonic", &["stoop-dynamic", "stoop-example-greeter", "stoop-example-runtimes", "stoop-grpc"]),
     ("prost", &["stoop-dynamic", "stoop-example-greeter", "stoop-example-runtimes", "stoop-fuzz"]),
@@ -70,6 +71,7 @@ const HEAVY: &[(&str, &[&str])] = &[
 
 /// Heavy crates that are allowed behind a feature, and for which crate.
 const OPTIONAL: &[(&str, &[&str])] = &[
+    ("axum", &["stoop-http"]),
     ("hyper", &["stoop-bench"]),
     ("tokio", &["stoop"]),
     ("tonic", &["stoop-bench"]),

@@ -84,6 +84,10 @@ impl Caller {
     ///
     /// hyper's and tonic's requests both have extensions.
     pub fn of(extensions: &Extensions) -> Option<&Caller> {
+        #[cfg(feature = "axum")]
+        if let Some(axum::extract::ConnectInfo(caller)) = extensions.get() {
+            return Some(caller);
+        }
         extensions.get()
     }
 

@@ -41,6 +41,8 @@
 //! | demultiplex Docker's output streams | [`multiplexed`] | |
 //! | serve a listener of [`stoop`], with its policy, limits and drain | `Server` | `server` |
 //! | the process behind a request | `Caller` | `server` |
+//! | serve with axum | `AxumListener` | `axum` |
+//! | serve with another library | `ServerStream` | `server` |
 //!
 //! `client` and `server` are enabled by default.
 //!
@@ -67,6 +69,8 @@
 //! There are no redirects, cookies, compression, routing or TLS. Use hyper's ecosystem for these: a
 //! service is a [`hyper::service::Service`], and a body is an [`http_body::Body`].
 
+#[cfg(feature = "axum")]
+mod axum;
 #[cfg(feature = "client")]
 mod body;
 #[cfg(feature = "server")]
@@ -90,9 +94,13 @@ mod io;
 pub mod multiplexed;
 #[cfg(feature = "server")]
 mod server;
+#[cfg(feature = "server")]
+mod server_stream;
 mod spawn;
 mod stream;
 
+#[cfg(feature = "axum")]
+pub use axum::AxumListener;
 #[cfg(feature = "client")]
 pub use body::Body;
 #[cfg(feature = "server")]
@@ -106,3 +114,5 @@ pub use error::{Error, ErrorKind, Result};
 pub use io::Io;
 #[cfg(feature = "server")]
 pub use server::{Server, upgraded_request};
+#[cfg(feature = "server")]
+pub use server_stream::ServerStream;

@@ -37,6 +37,11 @@ impl<S> Linger<S> {
         Linger { stream, has_shut_down: false, peer_has_closed: false, since: None }
     }
 
+    /// Returns a reference to the stream.
+    pub(crate) fn get_ref(&self) -> &S {
+        &self.stream
+    }
+
     /// Returns the stream.
     pub fn into_inner(self) -> S {
         self.stream

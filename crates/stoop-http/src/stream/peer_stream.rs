@@ -26,6 +26,11 @@ impl PeerStream {
         (PeerStream { stream, caller }, peer_handle)
     }
 
+    /// Returns the caller at the other end.
+    pub(crate) fn caller(&self) -> Caller {
+        self.caller.clone()
+    }
+
     /// Returns the stream. `None` if another task holds it at this moment to fetch the credentials
     /// of a caller that was not settled.
     pub fn into_inner(self) -> Option<aio::Stream> {
