@@ -35,8 +35,10 @@
 //! | serve a tonic router, or any tower service | `Server`, `Incoming` | `server` |
 //! | identify and authorize callers | `Caller`, `only` | `server` |
 //! | connect a generated client | `connect`, `Connect`, `Channel` | `client` |
+//! | keep tonic's own server | `Connections` | `server` |
+//! | keep tonic's own channel | `Connector` | `connector` |
 //! | accept either a socket or a host as an address | [`Endpoint`] | |
-//! | let tonic's own server accept every `:authority` | [`AuthorityStream`] | |
+//! | let any HTTP/2 server accept every `:authority` | [`AuthorityStream`] | |
 //! | pass messages as bytes | [`Raw`] | |
 //! | add the standard services | `health`, `reflection` | of that name |
 //! | use TLS on TCP endpoints | `Server::tls`, `Connect::tls` | `tls` |
@@ -63,12 +65,37 @@
 //! | tonic | here |
 //! |---|---|
 //! | `Server::builder().add_service(a)` | `Server::new(Routes::new(a))` |
-//! | `serve_with_incoming(UnixListenerStream::new(…))` | `Endpoint::listen`, `Server::serve` |
-//! | `Endpoint::connect_with_connector(service_fn(…))` | `connect` |
+//! | `serve_with_incoming(UnixListenerStream::new(…))` | with `Connections`; or `Server::serve` |
+//! | `connect_with_connector(service_fn(…))` | with `Connector`; or `connect` |
 //! | `UdsConnectInfo` in the extensions | `Caller`, which remains valid after the peer exits |
 //! | `Server::timeout`, status `CANCELLED` | `Server::timeout`, status `DEADLINE_EXCEEDED` |
 //!
-//! Generated code, interceptors and tower layers are used unchanged.
+//! Generated code, interceptors and tower layers are used unchanged. To keep tonic's own transport,
+//! put stoop below it:
+//!
+//! ```
+//! # #[cfg(all(feature = "connector", feature = "server"))]
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let directory = stoop_testkit::tempdir();
+//! # let path = directory.path().join("app.sock");
+//! # let (_reporter, health) = tonic_health::server::health_reporter();
+//! # use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+//! use stoop_grpc::{Connections, Connector};
+//! use tonic::transport::{Endpoint, Server};
+//!
+//! let connections = Connections::from(stoop::Bind::new(&path).listen_async().await?);
+//! tokio::spawn(Server::builder().add_service(health).serve_with_incoming(connections));
+//!
+//! let endpoint = Endpoint::from_static("http://localhost");
+//! let channel = endpoint.connect_with_connector(Connector::new(&path)).await?;
+//! let mut client = HealthClient::new(channel);
+//! assert!(client.check(HealthCheckRequest::default()).await.is_ok());
+//! # Ok(())
+//! # }
+//! # #[cfg(not(all(feature = "connector", feature = "server")))]
+//! # fn main() {}
+//! ```
 //!
 //! # What it does not do
 //!
@@ -78,6 +105,8 @@
 pub mod authority;
 #[cfg(feature = "client")]
 mod channel;
+#[cfg(feature = "server")]
+mod connections;
 #[cfg(any(feature = "client", feature = "server"))]
 mod deadline;
 mod endpoint;
@@ -97,6 +126,8 @@ mod tcp;
 
 #[cfg(feature = "client")]
 pub use channel::{Channel, Connect, connect};
+#[cfg(feature = "server")]
+pub use connections::{Connection, Connections};
 pub use endpoint::Endpoint;
 pub use error::Error;
 #[cfg(feature = "server")]
@@ -112,4 +143,6 @@ pub use services::health;
 pub use services::reflection;
 #[cfg(feature = "server")]
 pub use stoop_http::Caller;
+#[cfg(feature = "connector")]
+pub use stoop_http::Connector;
 pub use stream::authority::AuthorityStream;
