@@ -1,5 +1,6 @@
-//! Builds that a build of the workspace does not cover: each crate with each of its features alone
-//! (in a workspace, a feature that one crate enables is enabled for all), and for other targets.
+//! Builds that a build of the workspace does not cover: each crate with each of its features alone,
+//! and without each of its default features (in a workspace, a feature that one crate enables is
+//! enabled for all), and for other targets.
 //! Nothing is linked or run.
 
 use std::path::Path;
@@ -19,10 +20,10 @@ pub fn run() -> Outcome {
     let metadata = output_of(&mut cargo(&["metadata", "--format-version=1", "--no-deps"]))?;
     let metadata: Value = serde_json::from_slice(&metadata).map_err(|e| format!("cargo metadata: {e}"))?;
     let mut findings = Vec::new();
-    for (package, feature) in alone(&metadata) {
+    for (package, features) in alone(&metadata).into_iter().chain(without(&metadata)) {
         let mut command = cargo(&["clippy", "-q", "-p", &package, "--no-default-features"]);
-        if succeed(command.args(["--features", &feature, "--", "-D", "warnings"])).is_err() {
-            findings.push(format!("{package} does not build with '{feature}' alone"));
+        if succeed(command.args(["--features", &features, "--", "-D", "warnings"])).is_err() {
+            findings.push(format!("{package} does not build with only '{features}'"));
         }
     }
     for target in TARGETS {
@@ -53,6 +54,21 @@ fn alone(metadata: &Value) -> Vec<(String, String)> {
     shipped(metadata).flat_map(with).collect()
 }
 
+/// Builds each published crate without each of its default features. If there are only two, each is
+/// built alone already.
+fn without(metadata: &Value) -> Vec<(String, String)> {
+    let mut builds = Vec::new();
+    for package in published(metadata) {
+        let default = package["features"]["default"].as_array().into_iter().flatten();
+        let default: Vec<&str> = default.filter_map(Value::as_str).collect();
+        for left_out in default.iter().filter(|_| default.len() > 2) {
+            let rest: Vec<&str> = default.iter().copied().filter(|name| name != left_out).collect();
+            builds.push((package["name"].as_str().unwrap_or_default().to_owned(), rest.join(",")));
+        }
+    }
+    builds
+}
+
 /// Builds each published crate, with all features that require nothing of the machine.
 fn together(metadata: &Value) -> impl Iterator<Item = (String, Vec<String>)> {
     shipped(metadata).map(|(package, features)| {
@@ -61,15 +77,17 @@ fn together(metadata: &Value) -> impl Iterator<Item = (String, Vec<String>)> {
     })
 }
 
-fn shipped(metadata: &Value) -> impl Iterator<Item = (String, Vec<String>)> {
+fn published(metadata: &Value) -> impl Iterator<Item = &Value> {
     let packages = metadata["packages"].as_array().into_iter().flatten();
-    packages
-        .filter(|package| package["manifest_path"].as_str().is_some_and(|path| path.contains("/crates/")))
-        .map(|package| {
-            let features = package["features"].as_object().into_iter().flat_map(|features| features.keys());
-            let name = package["name"].as_str().unwrap_or_default().to_owned();
-            (name, features.filter(|feature| *feature != "default").cloned().collect())
-        })
+    packages.filter(|package| package["manifest_path"].as_str().is_some_and(|path| path.contains("/crates/")))
+}
+
+fn shipped(metadata: &Value) -> impl Iterator<Item = (String, Vec<String>)> {
+    published(metadata).map(|package| {
+        let features = package["features"].as_object().into_iter().flat_map(|features| features.keys());
+        let name = package["name"].as_str().unwrap_or_default().to_owned();
+        (name, features.filter(|feature| *feature != "default").cloned().collect())
+    })
 }
 
 fn is_installed(target: &str) -> bool {
@@ -93,5 +111,17 @@ mod tests {
         assert_eq!(alone(&metadata), [pair("f"), pair("tls"), pair("")]);
         let together: Vec<_> = together(&metadata).collect();
         assert_eq!(together, [("a".to_owned(), vec!["f".to_owned()])]);
+    }
+
+    #[test]
+    fn each_of_several_default_features_is_left_out() {
+        let metadata = serde_json::json!({"packages": [
+            {"name": "a", "manifest_path": "/x/crates/a/Cargo.toml", "features": {"default": ["f", "g", "h"]}},
+            {"name": "b", "manifest_path": "/x/crates/b/Cargo.toml", "features": {"default": ["f", "g"]}},
+        ]});
+        let pairs = without(&metadata);
+        let features: Vec<&str> = pairs.iter().map(|(_, features)| &**features).collect();
+        assert_eq!(features, ["g,h", "f,h", "f,g"]);
+        assert!(pairs.iter().all(|(package, _)| package == "a"));
     }
 }

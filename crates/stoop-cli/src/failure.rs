@@ -48,11 +48,6 @@ impl Failure {
         Report { exit, what: what.into(), why: None, seen: Vec::new(), next: Vec::new() }
     }
 
-    /// Creates a report of a socket error with its explanation, to be extended.
-    pub(crate) fn of(error: &stoop::Error) -> Report {
-        Report::of(error)
-    }
-
     /// Creates a usage error that the command-line parser cannot detect.
     pub(crate) fn usage(what: impl Into<String>) -> Failure {
         Failure::new(Exit::Usage, what).into()
@@ -142,7 +137,7 @@ impl From<Report> for Failure {
 
 impl Report {
     /// Creates a report of a library error with its diagnosis.
-    fn of(error: &stoop::Error) -> Report {
+    pub(crate) fn of(error: &stoop::Error) -> Report {
         Report::diagnosed(error, diagnose(error), &Client::connect)
     }
 
@@ -172,6 +167,11 @@ impl Report {
     pub(crate) fn next(mut self, next: impl Into<String>) -> Report {
         self.next.push(next.into());
         self
+    }
+
+    /// Adds commands to run.
+    pub(crate) fn next_all(self, commands: impl IntoIterator<Item = String>) -> Report {
+        commands.into_iter().fold(self, Report::next)
     }
 
     /// Formats the whole report.

@@ -13,12 +13,15 @@ use std::ffi::OsString;
 
 use clap::{Parser, Subcommand};
 
+#[cfg(feature = "bench")]
 pub(crate) use crate::commands::bench::args::Bench;
 pub(crate) use crate::commands::close::args::Close;
 pub(crate) use crate::commands::completions::args::Completions;
 pub(crate) use crate::commands::connect::args::Connect;
 pub(crate) use crate::commands::demo::args::Demo;
+#[cfg(feature = "grpc")]
 pub(crate) use crate::commands::grpc::args::Grpc;
+#[cfg(feature = "http")]
 pub(crate) use crate::commands::http::args::Http;
 pub(crate) use crate::commands::ls::args::{Column, Ls, Sort, StateWord};
 pub(crate) use crate::commands::man::args::Man;
@@ -37,7 +40,7 @@ use crate::exit::Exit;
 /// Serve, connect to and inspect Unix domain sockets.
 #[derive(Debug, Parser)]
 #[command(name = "stoop", version, propagate_version = true, disable_help_subcommand = true)]
-#[command(max_term_width = 100, arg_required_else_help = true, after_help = footer(EXAMPLES))]
+#[command(max_term_width = 100, arg_required_else_help = true, after_help = footer(&examples()))]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) verb: Verb,
@@ -58,6 +61,26 @@ const EXAMPLES: &str = "
   stoop http docker /version                # HTTP over a Unix socket
   stoop grpc cri Version                    # call any gRPC method
   stoop bench                               # compare transports on this machine";
+
+/// The commands that a build may lack, each with its feature of the same name.
+const OPTIONAL: [(&str, bool); 3] =
+    [("grpc", cfg!(feature = "grpc")), ("http", cfg!(feature = "http")), ("bench", cfg!(feature = "bench"))];
+
+/// Returns whether this build has the command.
+pub(crate) fn is_built(verb: &str) -> bool {
+    OPTIONAL.iter().all(|(name, is_built)| *name != verb || *is_built)
+}
+
+/// Returns the examples of the commands that this build has.
+fn examples() -> String {
+    let verb = |line: &str| line.split_whitespace().nth(1).unwrap_or_default().to_owned();
+    EXAMPLES
+        .split_inclusive('\n')
+        .filter(|line| is_built(&verb(line)))
+        .collect::<String>()
+        .trim_end()
+        .to_owned()
+}
 
 impl Cli {
     /// Parses the command line. Exits for `--help` (0) and for usage errors (2).
@@ -91,8 +114,11 @@ pub(crate) enum Verb {
     Tree(Tree),
     Close(Close),
     Why(Why),
+    #[cfg(feature = "grpc")]
     Grpc(Grpc),
+    #[cfg(feature = "http")]
     Http(Http),
+    #[cfg(feature = "bench")]
     Bench(Bench),
     Completions(Completions),
     Man(Man),
@@ -144,6 +170,17 @@ mod tests {
                 assert!(help.contains(&Exit::list().trim_end().to_owned()), "{name}");
             }
         }
+    }
+
+    #[test]
+    fn help_lists_only_what_this_build_has() {
+        let help = Cli::command().render_long_help().to_string();
+        for (verb, is_built) in OPTIONAL {
+            assert_eq!(Cli::command().find_subcommand(verb).is_some(), is_built, "{verb}");
+            assert_eq!(help.contains(&format!("\n  stoop {verb} ")), is_built, "an example of {verb}");
+            assert_eq!(help.contains(&format!("\n  {verb} ")), is_built, "the command {verb}");
+        }
+        assert!(help.contains("\n  stoop demo ") && help.contains("\n  stoop why "));
     }
 
     #[test]

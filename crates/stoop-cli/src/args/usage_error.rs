@@ -6,16 +6,24 @@ use std::ffi::OsString;
 use clap::CommandFactory;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-use super::Cli;
+use super::{Cli, is_built};
 use crate::exit::Exit;
 use crate::failure::Failure;
 
 /// Reports the error and exits: with 0 for `--help` and `--version`, which are not errors.
 pub(super) fn exit(error: clap::Error, words: &[OsString]) -> ! {
-    match invalid_value(&error, words) {
+    match missing_command(words).or_else(|| invalid_value(&error, words)) {
         Some(failure) => std::process::exit(failure.report().code().into()),
         None => with_long_flag(error, words).exit(),
     }
+}
+
+/// Explains a command that exists, but not in this build.
+fn missing_command(words: &[OsString]) -> Option<Failure> {
+    let verb = words.get(1)?.to_str().filter(|verb| !is_built(verb))?;
+    let what = format!("this build of stoop has no command '{verb}'");
+    let why = format!("it was built without the feature '{verb}'");
+    Some(Failure::new(Exit::Unsupported, what).why(why).next("stoop --help    # the commands it has").into())
 }
 
 /// Converts an invalid value, with the reason on its own line. Returns `None` for any other error.
@@ -84,6 +92,15 @@ mod tests {
         assert!(wait.contains("'--wait'") && !wait.contains("-- -w"), "{wait}");
         // No flag starts with this letter: it may have been meant as the message.
         assert!(tip(&["stoop", "send", "./x", "-z"]).contains("-- -z"));
+    }
+
+    #[test]
+    fn a_command_that_was_not_built_is_explained() {
+        for verb in ["grpc", "http", "bench"] {
+            let failure = missing_command(&["stoop".into(), verb.into()]);
+            assert_eq!(failure.is_some(), !is_built(verb), "{verb}");
+        }
+        assert!(missing_command(&["stoop".into(), "nosuch".into()]).is_none());
     }
 
     #[test]

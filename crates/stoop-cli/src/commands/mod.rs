@@ -2,12 +2,15 @@
 //! its output, and `error.rs` explains its failures, as far as it has these parts. `mod.rs` only
 //! declares and documents them. A command returns how it ended, and never prints by itself.
 
+#[cfg(feature = "bench")]
 pub(crate) mod bench;
 pub(crate) mod close;
 pub(crate) mod completions;
 pub(crate) mod connect;
 pub(crate) mod demo;
+#[cfg(feature = "grpc")]
 pub(crate) mod grpc;
+#[cfg(feature = "http")]
 pub(crate) mod http;
 pub(crate) mod ls;
 pub(crate) mod man;
@@ -34,8 +37,11 @@ pub(crate) fn run(verb: Verb) -> Outcome {
         Verb::Tree(flags) => tree::run(&flags),
         Verb::Close(flags) => close::run(&flags),
         Verb::Why(flags) => why::run(&flags),
+        #[cfg(feature = "grpc")]
         Verb::Grpc(flags) => grpc::run(&flags),
+        #[cfg(feature = "http")]
         Verb::Http(flags) => http::run(&flags),
+        #[cfg(feature = "bench")]
         Verb::Bench(flags) => bench::run(&flags),
         Verb::Completions(flags) => completions::run(&flags),
         Verb::Man(flags) => man::run(&flags),

@@ -45,14 +45,18 @@ pub(super) fn render(event: &Event) -> Option<Rendered> {
         }
         Event::Accepted { .. } | Event::Closed { .. } | Event::Received { .. } => return None,
         Event::Message(message) => return Some(Rendered::Output(show(message))),
+        #[cfg(any(feature = "grpc", feature = "http"))]
         Event::Endpoint { name, address, source } => {
             format!("{name} is at {}, from {source}", address.0)
         }
+        #[cfg(feature = "http")]
         Event::Response { status: status @ 400.., reason, .. } => {
             let reason = if reason.is_empty() { String::new() } else { format!(" {reason}") };
             format!("the server responded with {status}{reason}")
         }
+        #[cfg(feature = "http")]
         Event::Response { .. } | Event::Body { .. } | Event::End { .. } => return None,
+        #[cfg(feature = "grpc")]
         Event::Method { .. } | Event::Definition { .. } | Event::Reply { .. } | Event::Status { .. } => {
             return None;
         }

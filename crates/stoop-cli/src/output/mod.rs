@@ -6,11 +6,9 @@
 mod human;
 mod json;
 mod markup;
-mod pretty;
 mod screen;
 mod table;
 
-use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,10 +19,13 @@ use stoop::{Address, Credentials, Kind, Peer, Refusal};
 use crate::failure::{Failure, Report};
 use crate::names;
 
-pub(crate) use json::{SCHEMA, base64, push as push_json};
+#[cfg(feature = "http")]
+pub(crate) use json::base64;
+pub(crate) use json::{SCHEMA, push as push_json};
 pub(crate) use markup::escape;
-pub(crate) use pretty::Indenter;
-pub(crate) use screen::{Printer, Screen, whole_len};
+#[cfg(feature = "http")]
+pub(crate) use screen::whole_len;
+pub(crate) use screen::{Printer, Screen};
 pub(crate) use table::{Column, Table, Truncate, terminal_width, truncate_middle, width_of};
 
 /// An event that a command reports. Field names are those of the JSON, and are stable.
@@ -96,8 +97,10 @@ pub(crate) enum Event {
     /// A message was received.
     Message(Message),
     /// A well-known endpoint was found.
+    #[cfg(any(feature = "grpc", feature = "http"))]
     Endpoint { name: &'static str, address: Text, source: String },
     /// `http` has received the head of a response.
+    #[cfg(feature = "http")]
     #[serde(rename = "answer")]
     Response {
         version: String,
@@ -107,6 +110,7 @@ pub(crate) enum Event {
         headers: Headers,
     },
     /// A piece of a response body.
+    #[cfg(feature = "http")]
     Body {
         /// The output stream of a process, if several are multiplexed: `stdout`, `stderr`.
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -114,14 +118,19 @@ pub(crate) enum Event {
         data: Data,
     },
     /// A response is complete.
+    #[cfg(feature = "http")]
     End { size: u64, trailers: Headers },
     /// `grpc` has found a method.
+    #[cfg(feature = "grpc")]
     Method { name: String, request: String, response: String, client_streaming: bool, server_streaming: bool },
     /// A definition in a schema.
+    #[cfg(feature = "grpc")]
     Definition { name: String, text: String },
     /// A message from a server.
+    #[cfg(feature = "grpc")]
     Reply { message: serde_json::Value },
     /// A call has ended, with this status.
+    #[cfg(feature = "grpc")]
     Status {
         code: i32,
         /// The name of the code in the protocol, such as `NOT_FOUND`.
@@ -144,7 +153,8 @@ impl Event {
 
 /// Headers by name, in lower case. Each may have several values. Bytes that are not UTF-8 become
 /// `%XX`.
-pub(crate) type Headers = BTreeMap<String, Vec<String>>;
+#[cfg(any(feature = "grpc", feature = "http"))]
+pub(crate) type Headers = std::collections::BTreeMap<String, Vec<String>>;
 
 /// A received message and its sender.
 #[derive(Debug, Serialize)]
@@ -320,6 +330,7 @@ pub(crate) fn print(bytes: &[u8]) -> Result<(), Failure> {
 }
 
 /// Writes all bytes to standard error. If that is closed, there is nowhere to report it.
+#[cfg(any(feature = "grpc", feature = "http"))]
 fn complain(bytes: &[u8]) -> Result<(), Failure> {
     let err = io::stderr().lock();
     let _ = write_all(err.as_fd(), bytes);

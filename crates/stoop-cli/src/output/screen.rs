@@ -3,8 +3,10 @@
 
 use std::io::{self, IsTerminal};
 
+#[cfg(any(feature = "grpc", feature = "http"))]
+use super::complain;
 use super::human::safe;
-use super::{complain, print};
+use super::print;
 use crate::failure::Failure;
 use crate::pump::Sink;
 
@@ -30,11 +32,13 @@ impl Screen {
     }
 
     /// Creates one for standard error.
+    #[cfg(any(feature = "grpc", feature = "http"))]
     pub(crate) fn on_stderr() -> Screen {
         Screen { terminal: io::stderr().is_terminal(), write: complain, ..Screen::new(None) }
     }
 
     /// Returns whether the output is a terminal.
+    #[cfg(feature = "http")]
     pub(crate) fn is_terminal(&self) -> bool {
         self.terminal
     }

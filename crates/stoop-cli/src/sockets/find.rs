@@ -99,7 +99,7 @@ impl ResolvedSelector {
                     _ => report,
                 };
                 let meant = other_spellings(&which.to_string(), snapshot).into_iter();
-                meant.fold(report, |report, meant| report.next(format!("stoop {verb} {meant}")))
+                report.next_all(meant.map(|meant| format!("stoop {verb} {meant}")))
             }
             ResolvedSelector::Path(_, Err(error)) => {
                 return Failure::io(format!("inspect '{which}'"), error);

@@ -182,6 +182,6 @@ fn an_unresolved_name_lists_the_addresses_tried() {
     let nobody = at("unix:///no/such.sock").code(3);
     nobody.explains(&["CONTAINER_RUNTIME_ENDPOINT", "ENOENT"]);
     at("tcp://10.0.0.1:1")
-        .fails(3, &[(What, "no local socket"), (Why, "Unix sockets only"), (Next, "env -u")]);
+        .fails(3, &[(What, "not a Unix socket"), (Why, "Unix sockets only"), (Next, "env -u")]);
     assert!(!Path::new("/no/such.sock").exists());
 }

@@ -15,5 +15,8 @@ mod run;
 mod terminal;
 mod upstream;
 
-pub(super) use run::{run, settle};
+pub(super) use run::run;
+#[cfg(feature = "http")]
+pub(super) use run::settle;
+#[cfg(feature = "http")]
 pub(super) use upstream::Upstream;

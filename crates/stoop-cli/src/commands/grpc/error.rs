@@ -9,7 +9,7 @@ use stoop_dynamic::{CallError, Code, Greeting, Schema, Status, Unresolved, detai
 
 use super::metadata;
 use crate::advice::Client;
-use crate::args::Grpc;
+use crate::args::{Grpc, is_built};
 use crate::exit::Exit;
 use crate::failure::{Failure, Report};
 use crate::shell::quoted;
@@ -52,7 +52,7 @@ impl ErrorContext<'_> {
                 .report(called, error)
                 .why("the server uses another version of the schema, violates the protocol, or speaks plain HTTP/2")
                 .next(format!("{} describe", self.server()))
-                .next(format!("stoop http {} / --http2", self.address()))
+                .next_all(self.http("/ --http2"))
                 .into(),
             error => self
                 .report(called, error)
@@ -113,7 +113,7 @@ impl ErrorContext<'_> {
                 .useless("the server does not speak HTTP/2, on which gRPC is based")
                 .why("it is an HTTP/1 server")
                 .seen(format!("it sent '{}'", line))
-                .next(format!("stoop http {} /", self.address())),
+                .next_all(self.http("/")),
             Greeting::Other(bytes) => self
                 .useless("the server speaks another protocol")
                 .why("a gRPC server starts with its HTTP/2 settings")
@@ -170,6 +170,11 @@ impl ErrorContext<'_> {
     fn report(&self, called: &str, why: impl std::fmt::Display) -> Report {
         let what = format!("no response to '{}' from '{}': {why}", called, self.flags.endpoint);
         Failure::new(Exit::Failed, what)
+    }
+
+    /// Returns a command for an HTTP server, if this build has it.
+    fn http(&self, request: &str) -> Option<String> {
+        is_built("http").then(|| format!("stoop http {} {request}", self.address()))
     }
 
     pub(super) fn address(&self) -> String {

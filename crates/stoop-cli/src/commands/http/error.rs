@@ -6,7 +6,7 @@ use stoop::escaped;
 use stoop_http::{Error, ErrorKind};
 
 use crate::advice::Client;
-use crate::args::Http;
+use crate::args::{Http, is_built};
 use crate::exit::Exit;
 use crate::failure::{Failure, Report};
 use crate::shell::quoted;
@@ -28,7 +28,7 @@ impl ErrorContext<'_> {
             ErrorKind::Http2Only => {
                 report("the server speaks only HTTP/2, as gRPC servers do, and the request was HTTP/1.1")
                     .seen("its first bytes are HTTP/2 settings")
-                    .next(format!("stoop grpc {} list", self.address()))
+                    .next_all(self.grpc_list())
                     .next(self.command("--http2"))
             }
             ErrorKind::Http1Only => report("the server does not speak HTTP/2 without negotiation")
@@ -53,7 +53,7 @@ impl ErrorContext<'_> {
             }
             _ if self.flags.http2 => {
                 report("the server cancelled the request; a gRPC server accepts only gRPC")
-                    .next(format!("stoop grpc {} list", self.address()))
+                    .next_all(self.grpc_list())
             }
             _ => report("the connection was closed before the response was complete").next(self.command("")),
         }
@@ -89,6 +89,11 @@ impl ErrorContext<'_> {
     fn report(&self, why: &str) -> Report {
         let ErrorContext { flags, asked } = self;
         Failure::new(Exit::Failed, format!("no response to '{asked}' from '{}': {why}", flags.endpoint))
+    }
+
+    /// Returns the command for a gRPC server, if this build has it.
+    fn grpc_list(&self) -> Option<String> {
+        is_built("grpc").then(|| format!("stoop grpc {} list", self.address()))
     }
 
     fn address(&self) -> String {

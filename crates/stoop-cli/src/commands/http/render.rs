@@ -12,10 +12,11 @@ use http_body_util::BodyExt;
 use stoop::escaped;
 use stoop_http::Body;
 
+use super::indent::Indenter;
 use super::streams::{Multiplexed, Streams};
 use crate::args::Http;
 use crate::failure::Failure;
-use crate::output::{Data, Event, Headers, Indenter, Output, Screen, whole_len};
+use crate::output::{Data, Event, Headers, Output, Screen, whole_len};
 use crate::pump::Sink;
 
 /// A body with a content length up to this is printed as one JSON line.

@@ -12,7 +12,7 @@ const DEEPEST: usize = 40;
 
 /// Indents JSON that arrives in arbitrary pieces: one value, or several in sequence.
 #[derive(Debug)]
-pub(crate) struct Indenter {
+pub(super) struct Indenter {
     depth: usize,
     string: InString,
     /// Whether a bracket was just opened. The next character shows whether it is empty.
@@ -39,7 +39,7 @@ impl Default for Indenter {
 
 impl Indenter {
     /// Indents the next piece.
-    pub(crate) fn push(&mut self, piece: &[u8]) -> Vec<u8> {
+    pub(super) fn push(&mut self, piece: &[u8]) -> Vec<u8> {
         let mut text = Vec::with_capacity(piece.len() * 2);
         for &byte in piece {
             match self.string {

@@ -4,21 +4,19 @@
 //! addresses depend on (environment, configuration files), and determines which of the candidates
 //! answers.
 
+#[cfg(any(feature = "grpc", feature = "http"))]
+mod connect;
+
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
-use stoop::{Address, Connect, Connection, Place, Stream, Target, escaped};
+use stoop::{Place, Target, escaped};
 use stoop_inspect::endpoints::{self, Candidate, Environment, Name, NotLocal, Source};
 
+use crate::args::is_built;
 use crate::docker_config::{context_host, current_context};
 use crate::exit::Exit;
-use crate::failure::{Failure, Report};
-use crate::inherited::Inherited;
-use crate::output::{Event, Text};
-
-/// The delay before candidates are tried again while no server listens.
-const RETRY_INTERVAL: Duration = Duration::from_millis(20);
+use crate::failure::Failure;
 
 /// A server as given on the command line: an address, or a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,23 +34,6 @@ impl fmt::Display for Endpoint {
     }
 }
 
-/// A stream connected to a server, and how its address was found if a name was given.
-#[derive(Debug)]
-pub(crate) struct Reached {
-    pub(crate) stream: Stream,
-    found: Option<(Name, Candidate)>,
-}
-
-impl Reached {
-    /// Returns the event that reports where the server was found, or `None` if its address was
-    /// given.
-    pub(crate) fn event(&self) -> Option<Event> {
-        let (name, candidate) = self.found.as_ref()?;
-        let address = Text::from(&candidate.address);
-        Some(Event::Endpoint { name: name.word(), address, source: candidate.source.to_string() })
-    }
-}
-
 impl Endpoint {
     /// Returns the address, and how it was found if a name was given: the first candidate that
     /// exists.
@@ -64,97 +45,10 @@ impl Endpoint {
         let candidates = candidates(name)?;
         let is_there = |candidate: &&Candidate| candidate.address.as_path().is_some_and(|path| path.exists());
         let Some(candidate) = candidates.iter().find(is_there).or(candidates.first()) else {
-            return Err(none_answers(name, Vec::new()));
+            return Err(not_found(name, &[]));
         };
         let target = Target { kind: None, place: Place::Address(candidate.address.clone()) };
         Ok((target, Some(how_found(name, candidate))))
-    }
-
-    /// Connects a stream. Waits up to `timeout` for space in the backlog, and up to `wait` for a
-    /// server that has not started yet. Must be called before this process opens any file
-    /// descriptor: see [`Inherited::named`].
-    pub(crate) fn connect(
-        &self,
-        wait: Option<Duration>,
-        timeout: Option<Duration>,
-    ) -> Result<Reached, Failure> {
-        match self {
-            Endpoint::At(target) => Ok(Reached { stream: to_target(target, wait, timeout)?, found: None }),
-            Endpoint::Named(name) => {
-                let candidates = candidates(*name)?;
-                let (stream, candidate) = first(*name, candidates, wait.unwrap_or_default(), timeout)?;
-                Ok(Reached { stream, found: Some((*name, candidate)) })
-            }
-        }
-    }
-}
-
-fn to_target(target: &Target, wait: Option<Duration>, timeout: Option<Duration>) -> Result<Stream, Failure> {
-    if let Some(kind) = target.kind.filter(|kind| *kind != stoop::Kind::Stream) {
-        return Err(Failure::usage(format!(
-            "'{target}' is a {kind} address, but HTTP and gRPC require a stream socket"
-        )));
-    }
-    match Inherited::named(target, Some(stoop::Kind::Stream))? {
-        Some(inherited) => match inherited.into_connection()? {
-            Connection::Stream(stream) => Ok(stream),
-            other => Err(Failure::usage(format!("'{target}' is a {} socket, not a stream", other.kind()))),
-        },
-        None => match &target.place {
-            Place::Address(address) => Ok(to_address(address, wait.unwrap_or_default(), timeout)?),
-            _ => Err(Failure::usage(format!("'{target}' cannot be connected to"))),
-        },
-    }
-}
-
-fn to_address(address: &Address, wait: Duration, timeout: Option<Duration>) -> stoop::Result<Stream> {
-    let connect = Connect::new(address).wait_for_server(wait);
-    timeout.map_or(connect.clone(), |timeout| connect.timeout(timeout)).stream()
-}
-
-/// Connects to the first candidate that answers.
-fn first(
-    name: Name,
-    candidates: Vec<Candidate>,
-    wait: Duration,
-    timeout: Option<Duration>,
-) -> Result<(Stream, Candidate), Failure> {
-    let started = Instant::now();
-    loop {
-        let mut failures = Vec::new();
-        for candidate in &candidates {
-            match to_address(&candidate.address, Duration::ZERO, timeout) {
-                Ok(stream) => return Ok((stream, candidate.clone())),
-                Err(error) => failures.push((candidate, error)),
-            }
-        }
-        let hopeless = failures.iter().all(|(_, error)| !error.is_not_found() && !error.is_refused());
-        if hopeless || started.elapsed() >= wait {
-            return Err(none_answers(name, failures));
-        }
-        std::thread::sleep(RETRY_INTERVAL);
-    }
-}
-
-/// Reports that no candidate answers. A candidate that exists or must exist is explained. Otherwise
-/// the report lists the addresses tried.
-fn none_answers(name: Name, failures: Vec<(&Candidate, stoop::Error)>) -> Failure {
-    let is_telling = |(candidate, error): &&(&Candidate, stoop::Error)| {
-        !error.is_not_found() || !matches!(candidate.source, Source::Default(_))
-    };
-    match failures.iter().find(is_telling) {
-        Some((candidate, error)) => not_reached(name, candidate, error),
-        None => not_found(name, &failures),
-    }
-}
-
-fn not_reached(name: Name, candidate: &Candidate, error: &stoop::Error) -> Failure {
-    let report = Failure::of(error).seen(how_found(name, candidate));
-    match endpoints::recognise(&candidate.address).and_then(|service| service.group) {
-        Some(group) if error.is_permission() => {
-            report.seen(format!("by default, members of the group '{group}' may connect")).into()
-        }
-        _ => report.into(),
     }
 }
 
@@ -179,15 +73,18 @@ fn not_found(name: Name, failures: &[(&Candidate, stoop::Error)]) -> Failure {
         report.seen(format!("no socket at '{}', {}", candidate.address, candidate.source))
     });
     let units = name.services().iter().map(|service| format!("systemctl start {}", service.unit));
-    let report = units.fold(report, Report::next);
-    report.next(format!("{}    # if it is at another address", talk(name, "./its.sock"))).into()
+    report
+        .next_all(units)
+        .next(format!("{}    # if it is at another address", talk(name, "./its.sock")))
+        .into()
 }
 
-/// Returns a command that talks to such a server at this address.
+/// Returns a command that connects to such a server at this address, as far as this build has it.
 fn talk(name: Name, place: &str) -> String {
     match name {
-        Name::Docker | Name::Podman => format!("stoop http {place} /version"),
-        _ => format!("stoop grpc {place} list"),
+        Name::Docker | Name::Podman if is_built("http") => format!("stoop http {place} /version"),
+        Name::Cri | Name::Containerd if is_built("grpc") => format!("stoop grpc {place} list"),
+        _ => format!("stoop why {place}"),
     }
 }
 
@@ -266,6 +163,6 @@ fn no_such_context(directory: &Path, context: &str) -> Failure {
         .why("DOCKER_CONTEXT or the Docker client's configuration names a context that does not exist")
         .seen(format!("no context of that name in '{directory}/contexts/meta'"))
         .next("docker context ls    # lists the contexts and their addresses")
-        .next("DOCKER_CONTEXT=default stoop http docker /version")
+        .next(format!("DOCKER_CONTEXT=default {}", talk(Name::Docker, "docker")))
         .into()
 }

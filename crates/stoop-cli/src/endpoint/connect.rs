@@ -1,0 +1,120 @@
+//! Connects to a server that was given by an address or by a name.
+
+use std::time::{Duration, Instant};
+
+use stoop::{Address, Connect, Connection, Place, Stream, Target};
+use stoop_inspect::endpoints::{self, Candidate, Name, Source};
+
+use super::{Endpoint, candidates, how_found, not_found};
+use crate::failure::{Failure, Report};
+use crate::inherited::Inherited;
+use crate::output::{Event, Text};
+
+/// The delay before candidates are tried again while no server listens.
+const RETRY_INTERVAL: Duration = Duration::from_millis(20);
+
+/// A stream connected to a server, and how its address was found if a name was given.
+#[derive(Debug)]
+pub(crate) struct Reached {
+    pub(crate) stream: Stream,
+    found: Option<(Name, Candidate)>,
+}
+
+impl Reached {
+    /// Returns the event that reports where the server was found, or `None` if its address was
+    /// given.
+    pub(crate) fn event(&self) -> Option<Event> {
+        let (name, candidate) = self.found.as_ref()?;
+        let address = Text::from(&candidate.address);
+        Some(Event::Endpoint { name: name.word(), address, source: candidate.source.to_string() })
+    }
+}
+
+impl Endpoint {
+    /// Connects a stream. Waits up to `timeout` for space in the backlog, and up to `wait` for a
+    /// server that has not started yet. Must be called before this process opens any file
+    /// descriptor: see [`Inherited::named`].
+    pub(crate) fn connect(
+        &self,
+        wait: Option<Duration>,
+        timeout: Option<Duration>,
+    ) -> Result<Reached, Failure> {
+        match self {
+            Endpoint::At(target) => Ok(Reached { stream: to_target(target, wait, timeout)?, found: None }),
+            Endpoint::Named(name) => {
+                let candidates = candidates(*name)?;
+                let (stream, candidate) = first(*name, candidates, wait.unwrap_or_default(), timeout)?;
+                Ok(Reached { stream, found: Some((*name, candidate)) })
+            }
+        }
+    }
+}
+
+fn to_target(target: &Target, wait: Option<Duration>, timeout: Option<Duration>) -> Result<Stream, Failure> {
+    if let Some(kind) = target.kind.filter(|kind| *kind != stoop::Kind::Stream) {
+        return Err(Failure::usage(format!(
+            "'{target}' is a {kind} address, but HTTP and gRPC require a stream socket"
+        )));
+    }
+    match Inherited::named(target, Some(stoop::Kind::Stream))? {
+        Some(inherited) => match inherited.into_connection()? {
+            Connection::Stream(stream) => Ok(stream),
+            other => Err(Failure::usage(format!("'{target}' is a {} socket, not a stream", other.kind()))),
+        },
+        None => match &target.place {
+            Place::Address(address) => Ok(to_address(address, wait.unwrap_or_default(), timeout)?),
+            _ => Err(Failure::usage(format!("'{target}' cannot be connected to"))),
+        },
+    }
+}
+
+fn to_address(address: &Address, wait: Duration, timeout: Option<Duration>) -> stoop::Result<Stream> {
+    let connect = Connect::new(address).wait_for_server(wait);
+    timeout.map_or(connect.clone(), |timeout| connect.timeout(timeout)).stream()
+}
+
+/// Connects to the first candidate that answers.
+fn first(
+    name: Name,
+    candidates: Vec<Candidate>,
+    wait: Duration,
+    timeout: Option<Duration>,
+) -> Result<(Stream, Candidate), Failure> {
+    let started = Instant::now();
+    loop {
+        let mut failures = Vec::new();
+        for candidate in &candidates {
+            match to_address(&candidate.address, Duration::ZERO, timeout) {
+                Ok(stream) => return Ok((stream, candidate.clone())),
+                Err(error) => failures.push((candidate, error)),
+            }
+        }
+        let hopeless = failures.iter().all(|(_, error)| !error.is_not_found() && !error.is_refused());
+        if hopeless || started.elapsed() >= wait {
+            return Err(none_answers(name, failures));
+        }
+        std::thread::sleep(RETRY_INTERVAL);
+    }
+}
+
+/// Reports that no candidate answers. A candidate that exists or must exist is explained. Otherwise
+/// the report lists the addresses tried.
+fn none_answers(name: Name, failures: Vec<(&Candidate, stoop::Error)>) -> Failure {
+    let is_telling = |(candidate, error): &&(&Candidate, stoop::Error)| {
+        !error.is_not_found() || !matches!(candidate.source, Source::Default(_))
+    };
+    match failures.iter().find(is_telling) {
+        Some((candidate, error)) => not_reached(name, candidate, error),
+        None => not_found(name, &failures),
+    }
+}
+
+fn not_reached(name: Name, candidate: &Candidate, error: &stoop::Error) -> Failure {
+    let report = Report::of(error).seen(how_found(name, candidate));
+    match endpoints::recognise(&candidate.address).and_then(|service| service.group) {
+        Some(group) if error.is_permission() => {
+            report.seen(format!("by default, members of the group '{group}' may connect")).into()
+        }
+        _ => report.into(),
+    }
+}
