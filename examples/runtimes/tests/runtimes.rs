@@ -76,10 +76,10 @@ fn a_killed_runtime_affects_only_its_callers() {
     let mut host = host(directory.path());
     assert_eq!(ask(&mut host, "follow mine one two three four five six seven eight nine", "mine: O"), "NE");
     dying.0.kill().unwrap();
-    host.line("mine: gone:", LIMIT);
+    host.line("mine: unavailable:", LIMIT);
     assert_eq!(ask(&mut host, "run other hello", "other: HELLO"), "(by upper)");
     // No runtime is running for longer than a call waits.
-    ask(&mut host, "run mine hello", "mine: gone:");
+    ask(&mut host, "run mine hello", "mine: unavailable:");
     // Its socket file remains, and a successor takes it over.
     let _successor = runtime(REVERSE, &mine, &[]);
     assert_eq!(ask(&mut host, "run mine hello", "mine: olleh"), "(by reverse)");
