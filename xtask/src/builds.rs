@@ -82,7 +82,8 @@ fn published(metadata: &Value) -> impl Iterator<Item = &Value> {
     packages.filter(|package| package["manifest_path"].as_str().is_some_and(|path| path.contains("/crates/")))
 }
 
-fn shipped(metadata: &Value) -> impl Iterator<Item = (String, Vec<String>)> {
+/// Returns each published crate, with its features.
+pub fn shipped(metadata: &Value) -> impl Iterator<Item = (String, Vec<String>)> {
     published(metadata).map(|package| {
         let features = package["features"].as_object().into_iter().flat_map(|features| features.keys());
         let name = package["name"].as_str().unwrap_or_default().to_owned();

@@ -3,7 +3,7 @@
 //! Continues after a failure, so that one run reports everything, and ends with the names of the
 //! failed steps.
 
-use crate::{Outcome, builds, cargo, facts, fuzz, layers, output_of, sanitize, sizes, succeed, words};
+use crate::{Outcome, api, builds, cargo, facts, fuzz, layers, output_of, sanitize, sizes, succeed, words};
 
 /// The name a step is reported under, and how it is run.
 type Step = (&'static str, fn() -> Outcome);
@@ -14,6 +14,7 @@ const STEPS: &[Step] = &[
     ("lints, with tokio", || lints(ASYNC)),
     ("docs", docs),
     ("builds", builds::run),
+    ("public API", || api::run(&[])),
     ("layers", layers::run),
     ("facts", facts::run),
     ("sizes", sizes::run),

@@ -3,6 +3,7 @@
 //! Contains only the table of verbs. Each check has a file of its own and is a pure function of
 //! text, so that its tests can show it failing. Never part of what users install.
 
+mod api;
 mod builds;
 mod check;
 mod facts;
@@ -33,6 +34,7 @@ const VERBS: &[Verb] = &[
     ("builds", "each crate with each feature alone, and for other targets that are installed", |_| {
         builds::run()
     }),
+    ("api", "the public API of each crate against api/CRATE.txt; --write", api::run),
     ("layers", "dependency rules, the places of `unsafe`, and pure modules", |_| layers::run()),
     ("facts", "every row of KERNEL.md names a test that exists; every citation has a row", |_| facts::run()),
     ("sizes", "the length of files: listed past 400 lines, an error past 800", |_| sizes::run()),
@@ -57,6 +59,9 @@ const VERBS: &[Verb] = &[
 ];
 
 fn main() -> ExitCode {
+    if let Some(code) = api::rustdoc() {
+        return code;
+    }
     let args: Vec<String> = std::env::args().skip(1).collect();
     let verb = args.first().map_or("", String::as_str);
     let Some((_, _, run)) = VERBS.iter().find(|(name, ..)| *name == verb) else {
