@@ -15,7 +15,7 @@ const STEPS: &[Step] = &[
     ("docs", docs),
     ("builds", builds::run),
     ("public API", || api::run(&[])),
-    ("layers", layers::run),
+    ("layers", || layers::run(&[])),
     ("facts", facts::run),
     ("sizes", sizes::run),
     ("words", || words::run(&[])),

@@ -35,7 +35,11 @@ const VERBS: &[Verb] = &[
         builds::run()
     }),
     ("api", "the public API of each crate against api/CRATE.txt; --write", api::run),
-    ("layers", "dependency rules, the places of `unsafe`, and pure modules", |_| layers::run()),
+    (
+        "layers",
+        "dependency rules between crates and files, the places of `unsafe`, pure modules; --lower",
+        layers::run,
+    ),
     ("facts", "every row of KERNEL.md names a test that exists; every citation has a row", |_| facts::run()),
     ("sizes", "the length of files: listed past 400 lines, an error past 800", |_| sizes::run()),
     ("sanitize", "tests under Miri, AddressSanitizer and ThreadSanitizer, if installed", sanitize::run),

@@ -38,6 +38,15 @@ pub fn root() -> &'static Path {
     })
 }
 
+/// Returns the names of the published crates, which are the directories in `crates`.
+pub fn crates() -> Result<Vec<String>, String> {
+    let entries = fs::read_dir(root().join("crates")).map_err(|e| format!("cannot list 'crates': {e}"))?;
+    let mut names: Vec<String> =
+        entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    Ok(names)
+}
+
 /// Reads one file, named from the root.
 pub fn read(path: &str) -> Result<String, String> {
     fs::read_to_string(root().join(path)).map_err(|e| format!("cannot read '{path}': {e}"))

@@ -7,9 +7,6 @@
 use super::{begins_with_verb, doc_lines, documentation_of, is_public_function, prose, turns, words};
 use crate::tree::{self, Source};
 
-/// The published crates.
-const CRATES: &[&str] = &["stoop", "stoop-bpf", "stoop-cli", "stoop-grpc", "stoop-inspect", "stoop-memory"];
-
 /// The targets: the maximum of phrases of [`super::FAMILIES`] in 1,000 words, the minimum share of
 /// functions whose documentation begins with a verb, and the minimum number of functions with an
 /// example.
@@ -59,18 +56,18 @@ impl Figures {
 /// Prints the figures of each crate, and of all.
 pub fn print() -> Result<(), String> {
     let mut rows = Vec::new();
-    for name in CRATES {
+    for name in tree::crates()? {
         let mut figures = Figures::default();
         for source in tree::sources(&format!("crates/{name}/src"), &["rs"])? {
             figures.add(count(&source));
         }
-        rows.push((*name, figures));
+        rows.push((name, figures));
     }
     print!("{}", table(&rows));
     Ok(())
 }
 
-fn table(rows: &[(&str, Figures)]) -> String {
+fn table(rows: &[(String, Figures)]) -> String {
     let mut text = format!(
         "{:<14}{:>8}{:>9}{:>11}{:>11}{:>10}{:>10}\n",
         "crate", "words", "phrases", "per 1,000", "functions", "verb", "examples"
@@ -185,13 +182,13 @@ mod tests {
     #[test]
     fn the_table_compares_with_the_targets() {
         let good = Figures { words: 1000, phrases: 1, functions: 130, verbs: 120, examples: 120 };
-        let text = table(&[("stoop", good)]);
+        let text = table(&[("stoop".into(), good)]);
         assert!(
             text.contains("stoop             1000        1       1.00        130      92 %       120\n"),
             "{text}"
         );
         assert!(!text.contains("missed"), "{text}");
         let bad = Figures { phrases: 2, verbs: 100, examples: 3, ..good };
-        assert_eq!(table(&[("stoop", bad)]).matches("missed").count(), 3);
+        assert_eq!(table(&[("stoop".into(), bad)]).matches("missed").count(), 3);
     }
 }
