@@ -1,14 +1,15 @@
-//! Utilities shared by the benchmark programs in `src/bin`: statistics, facts about the machine,
-//! and processes pinned to a CPU.
+//! Utilities shared by the benchmark programs in `src/bin`: options and reports, statistics, facts
+//! about the machine, and processes pinned to a CPU.
 //!
 //! One program answers one question. Every program runs its peers in turn within one run, checks
 //! every message, and prints its own numbers: no result is stored here.
 
 mod command;
 pub mod machine;
+pub mod options;
 pub mod pin;
 pub mod process;
 pub mod section;
 pub mod stats;
 
-pub use command::{command, exit_code};
+pub use command::{Report, Result, command, progress, role};

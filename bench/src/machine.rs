@@ -1,6 +1,6 @@
 //! The machine on which a number was measured. Reads `/proc`, changes nothing.
 
-use std::fs;
+use std::{fmt, fs};
 
 /// Facts without which a number means little.
 #[derive(Clone, Debug)]
@@ -11,6 +11,12 @@ pub struct Machine {
     pub cpus: usize,
     /// The name of the processor model.
     pub model: String,
+}
+
+impl fmt::Display for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Linux {}, {} CPUs, {}", self.kernel, self.cpus, self.model)
+    }
 }
 
 impl Machine {

@@ -4,6 +4,7 @@
 //! back again: nothing runs between fork and exec, and a peer in another language is pinned in the
 //! same way.
 
+use crate::options::{Flag, Given};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use std::io;
 use std::process::{Child, Command};
@@ -33,9 +34,31 @@ pub fn spawn(command: &mut Command, cpu: Option<usize>) -> io::Result<Child> {
     child
 }
 
-/// Parses a pair of CPUs from a command line: `S,C`, or `none`. The outer `None` is for other
-/// input.
-pub fn parse(text: &str) -> Option<Option<(usize, usize)>> {
+/// The option of programs with two processes.
+pub const FLAG: Flag = Flag {
+    name: "--pin",
+    value: Some("S,C|none"),
+    help: "the CPUs of the two processes; `none` leaves them to the scheduler (default: the first two)",
+};
+
+/// Returns the CPUs of the two processes, as the option gives them.
+///
+/// # Errors
+/// Returns an error if its value is neither a pair of numbers nor `none`.
+pub fn given(given: &Given) -> Result<Option<(usize, usize)>, String> {
+    given.value(FLAG.name, two_cpus(), parse)
+}
+
+/// Returns the placement of two processes as text.
+pub fn described(pin: Option<(usize, usize)>, server: &str, client: &str) -> String {
+    match pin {
+        Some((first, second)) => format!("{server} on CPU {first}, {client} on CPU {second}"),
+        None => "not pinned".to_owned(),
+    }
+}
+
+/// The outer `None` is for text that is not a placement.
+fn parse(text: &str) -> Option<Option<(usize, usize)>> {
     if text == "none" {
         return Some(None);
     }
@@ -63,6 +86,16 @@ mod tests {
     fn two_cpus_are_two() {
         let several = std::thread::available_parallelism().unwrap().get() > 1;
         assert_eq!(two_cpus().is_some_and(|(first, second)| first < second), several);
+    }
+
+    #[test]
+    fn a_placement_is_a_pair_or_none() {
+        assert_eq!(parse("3,0"), Some(Some((3, 0))));
+        assert_eq!(parse("none"), Some(None));
+        for wrong in ["", "1", "0,b", "0,1,2"] {
+            assert_eq!(parse(wrong), None, "{wrong}");
+        }
+        assert_eq!(described(Some((0, 1)), "server", "client"), "server on CPU 0, client on CPU 1");
     }
 
     #[test]

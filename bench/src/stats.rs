@@ -3,6 +3,8 @@
 //! No means and no deviations: a virtual machine's outliers are not normally distributed, and a
 //! median with its range shows them.
 
+use serde_json::{Value, json};
+
 /// The median, the minimum and the maximum of some samples.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Summary {
@@ -27,6 +29,19 @@ impl Summary {
         let median =
             if sorted.len() % 2 == 1 { sorted[half] } else { sorted[half - 1].midpoint(sorted[half]) };
         Some(Self { median, min, max })
+    }
+}
+
+impl Summary {
+    /// Formats the median and the range with this number of decimal places.
+    pub fn shown(&self, digits: usize) -> String {
+        let Self { median, min, max } = self;
+        format!("{median:.digits$} [{min:.digits$}–{max:.digits$}]")
+    }
+
+    /// Returns the three values as JSON.
+    pub fn to_json(&self) -> Value {
+        json!({"median": self.median, "min": self.min, "max": self.max})
     }
 }
 
@@ -61,6 +76,13 @@ mod tests {
         assert_eq!(odd, Summary { median: 2.0, min: 1.0, max: 3.0 });
         assert_eq!(Summary::of(&[4.0, 1.0, 2.0, 100.0]).unwrap().median, 3.0);
         assert_eq!(Summary::of(&[7.0]).unwrap(), Summary { median: 7.0, min: 7.0, max: 7.0 });
+    }
+
+    #[test]
+    fn a_summary_is_shown_with_its_range() {
+        let summary = Summary { median: 2.0, min: 1.25, max: 3.0 };
+        assert_eq!(summary.shown(1), "2.0 [1.2–3.0]");
+        assert_eq!(summary.to_json(), json!({"median": 2.0, "min": 1.25, "max": 3.0}));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! text, so that its tests can show it failing. Never part of what users install.
 
 mod api;
+mod bench;
 mod builds;
 mod check;
 mod facts;
@@ -56,8 +57,8 @@ const VERBS: &[Verb] = &[
     ("man", "write the man pages into target/man", |_| man::run()),
     (
         "bench",
-        "build and run a benchmark: blocking, frames, grpc; listing and peers, which write BENCHMARKS.md",
-        bench,
+        "build and run a benchmark by its name, with its options; `bench all` writes BENCHMARKS.md",
+        bench::run,
     ),
     ("vm", "the tests on another kernel, in qemu: `vm 6.1 -p stoop-kernel-facts`", vm::run),
 ];
@@ -101,33 +102,6 @@ fn settle(check: &str, findings: Vec<String>) -> Outcome {
         }
         n => Err(format!("{n} findings")),
     }
-}
-
-/// `bench peers` is a workspace of its own, so that the libraries that stoop is compared with are
-/// built only for it.
-fn bench(args: &[String]) -> Outcome {
-    const PEERS: &str = "bench/peers/Cargo.toml";
-    let (name, rest) = args.split_first().map_or(("blocking", args), |(name, rest)| (name.as_str(), rest));
-    let mut command = match name {
-        "peers" => {
-            cargo(&["run", "-q", "--release", "--target-dir", "target/peers", "--manifest-path", PEERS, "--"])
-        }
-        // Its dependencies are built for this verb only.
-        "grpc" => cargo(&[
-            "run",
-            "-q",
-            "--release",
-            "-p",
-            "stoop-bench",
-            "--features",
-            "grpc",
-            "--bin",
-            "grpc",
-            "--",
-        ]),
-        name => cargo(&["run", "-q", "--release", "-p", "stoop-bench", "--bin", name, "--"]),
-    };
-    succeed(command.args(rest))
 }
 
 /// Returns a command for the `cargo` that runs this program, at the root of the workspace.

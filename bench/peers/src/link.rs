@@ -1,5 +1,5 @@
-//! The workloads, written once for all peers: [`Link`] is what a peer has to implement, [`play`]
-//! runs a workload with it.
+//! The workloads, written once for all peers: [`Link`] is what a peer has to implement, and
+//! [`run_role`] runs a workload with it.
 //!
 //! All of it is async; a blocking peer simply never returns `Pending`.
 
@@ -56,7 +56,7 @@ pub trait Link: Sized {
 ///
 /// # Errors
 /// Returns an error if anything fails, in particular if a message differs from what was sent.
-pub fn play<L: Link>(role: &Role) -> Result<()> {
+pub fn run_role<L: Link>(role: &Role) -> Result<()> {
     L::run(async { if role.serves { serve::<L>(role).await } else { connect::<L>(role).await } })
 }
 

@@ -18,60 +18,46 @@ mod role;
 mod workloads;
 
 use std::collections::HashMap;
-use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use processes::{Processes, Sample};
 use report::Results;
 use role::Role;
-use stoop_bench::machine::Machine;
-use stoop_bench::pin;
+use stoop_bench::options::{Flag, Given, Program};
+use stoop_bench::{Report, pin};
 use workloads::{Measurement, WORKLOADS};
 
 type Error = Box<dyn std::error::Error>;
 type Result<T> = std::result::Result<T, Error>;
 
-/// The first argument of a child process.
-const ROLE: &str = "--role";
-
 /// Longer than anything that a single process does.
 const TOO_LONG: Duration = Duration::from_secs(20);
 
-const USAGE: &str = "usage: cargo xtask bench peers [--quick] [--reps N] [--only WORD]… [--out FILE]
-
-  --quick      three short repetitions instead of seven
-  --reps N     the number of repetitions
-  --only WORD  only workloads or peers with this in their name; nothing is written unless --out is given
-  --out FILE   where to write the tables (default: BENCHMARKS.md of the repository)";
+const PROGRAM: Program = Program {
+    name: "peers",
+    about: "How does stoop compare with other local transports, on the same workloads?",
+    reps: 7,
+    flags: &[
+        Flag { name: "--quick", value: None, help: "short measurements, of 70 ms instead of 250" },
+        Flag {
+            name: "--only",
+            value: Some("WORD"),
+            help: "only workloads or peers with this in their name; may be repeated",
+        },
+    ],
+};
 
 fn main() -> ExitCode {
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    let done = match args.first().map(String::as_str) {
-        Some(ROLE) => play(&args[1..]),
-        Some("--help" | "-h") => {
-            println!("{USAGE}");
-            Ok(())
-        }
-        _ => match Options::parse(&args) {
-            Some(options) => measure(&options),
-            None => Err(USAGE.into()),
-        },
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("peers: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    stoop_bench::command(&PROGRAM, run_role, Options::read, measure)
 }
 
-fn play(args: &[String]) -> Result<()> {
-    let (peer, role) = args.split_first().ok_or("invalid role")?;
+fn run_role(args: &[&str]) -> Option<Result<()>> {
+    let (peer, role) = args.split_first()?;
     end_after(TOO_LONG);
-    let role = Role::parse(role).ok_or("invalid role")?;
-    peers::run_as(peer, &role)?;
+    if let Err(error) = peers::run_as(peer, &Role::parse(role)?) {
+        return Some(Err(error));
+    }
     // Some libraries leave threads running.
     std::process::exit(0)
 }
@@ -85,32 +71,24 @@ fn end_after(time: Duration) {
 }
 
 /// The options of the command line.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Options {
     quick: bool,
-    reps: usize,
     only: Vec<String>,
-    out: Option<String>,
 }
 
 impl Options {
-    /// `None` for anything that does not match the usage.
-    fn parse(args: &[String]) -> Option<Self> {
-        let mut options = Self { quick: false, reps: 0, only: Vec::new(), out: None };
-        let mut args = args.iter();
-        while let Some(arg) = args.next() {
-            match arg.as_str() {
-                "--quick" => options.quick = true,
-                "--reps" => options.reps = args.next()?.parse().ok().filter(|reps| *reps > 0)?,
-                "--only" => options.only.push(args.next()?.clone()),
-                "--out" => options.out = Some(args.next()?.clone()),
-                _ => return None,
-            }
-        }
-        if options.reps == 0 {
-            options.reps = if options.quick { 3 } else { 7 };
-        }
-        Some(options)
+    fn read(given: &Given) -> std::result::Result<Self, String> {
+        let options =
+            Self { quick: given.has("--quick"), only: given.all("--only").map(str::to_owned).collect() };
+        let unmatched = options.only.iter().find(|word| {
+            let matches = |name: &str| name.contains(word.as_str());
+            !WORKLOADS.iter().any(|one| matches(one.key) || one.peers.iter().any(|peer| matches(peer)))
+        });
+        unmatched.map_or(Ok(()), |word| {
+            Err(format!("--only: no workload and no peer has '{word}' in its name"))
+        })?;
+        Ok(options)
     }
 
     /// How long a measurement should last.
@@ -131,13 +109,13 @@ impl Options {
     }
 }
 
-/// Runs every repetition and writes the report.
-fn measure(options: &Options) -> Result<()> {
+/// Runs every repetition.
+fn measure(options: &Options, reps: usize) -> Result<Report> {
     let cpus = pin::two_cpus().ok_or("two CPUs are needed")?;
     let processes = Processes::prepare(cpus)?;
     let mut results = Results::default();
     let mut counts = HashMap::new();
-    for rep in 0..=options.reps {
+    for rep in 0..=reps {
         for measurement in WORKLOADS {
             for peer in shuffled(options.peers(measurement), rep as u64) {
                 let id = (measurement.key, peer);
@@ -159,22 +137,9 @@ fn measure(options: &Options) -> Result<()> {
                 }
             }
         }
-        if io::stderr().is_terminal() {
-            eprint!("\rrepetition {rep} of {}\r", options.reps);
-        }
+        stoop_bench::progress(rep, reps);
     }
-    let text = report::markdown(&Machine::here(), options, &results);
-    let everything = options.only.is_empty();
-    let default = concat!(env!("CARGO_MANIFEST_DIR"), "/../../BENCHMARKS.md");
-    match options.out.as_deref().or(everything.then_some(default)) {
-        // Keeps the sections of other programs.
-        Some(path) => {
-            let old = std::fs::read_to_string(path).unwrap_or_default();
-            std::fs::write(path, stoop_bench::section::keep(&old, &text, &["listing"]))?;
-        }
-        None => print!("{text}"),
-    }
-    Ok(())
+    Ok(report::of(options, &results))
 }
 
 fn probe_messages(measurement: &Measurement) -> u64 {
@@ -202,16 +167,23 @@ fn shuffled(mut peers: Vec<&'static str>, seed: u64) -> Vec<&'static str> {
 
 #[cfg(test)]
 mod tests {
+    use stoop_bench::options::Request;
+
     use super::*;
 
     #[test]
     fn options_are_read() {
-        let parse =
-            |line: &str| Options::parse(&line.split_whitespace().map(str::to_owned).collect::<Vec<_>>());
-        assert_eq!(parse("--quick").unwrap().reps, 3);
-        assert_eq!(parse("--only fanin --reps 2").unwrap().only, ["fanin"]);
-        for line in ["--reps 0", "--only", "fast"] {
-            assert!(parse(line).is_none(), "{line}");
+        let read = |line: &str| {
+            let args: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+            match PROGRAM.parse(&args)? {
+                Request::Measure(given) => Options::read(&given),
+                Request::Help => Err("help".into()),
+            }
+        };
+        assert!(read("--quick").unwrap().quick);
+        assert_eq!(read("--only fanin --only tokio").unwrap().only, ["fanin", "tokio"]);
+        for line in ["--reps 0", "--only", "--only nothing", "--fast"] {
+            assert!(read(line).is_err(), "{line}");
         }
     }
 

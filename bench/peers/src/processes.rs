@@ -1,15 +1,16 @@
 //! How a measurement's two processes are started, read and observed.
 
 use std::fs;
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
 use stoop_bench::process::{Process, compile};
 use tempfile::TempDir;
 
+use crate::Result;
 use crate::role::{Role, Timing, Workload};
 use crate::workloads::Measurement;
-use crate::{ROLE, Result};
 
 /// The result of one measurement of one peer.
 #[derive(Clone, Copy, Debug, Default)]
@@ -107,11 +108,13 @@ impl Processes {
             ("C, one call per message", Workload::OneWay) => (self.dir.path().join("frames-c"), "single"),
             ("C, spin then block", _) => (self.dir.path().join("peers-c"), "adaptive"),
             _ if peer.starts_with('C') => (self.dir.path().join("peers-c"), role.workload.name()),
-            _ => (std::env::current_exe()?, role.workload.name()),
+            _ => (PathBuf::new(), role.workload.name()),
         };
-        let is_ours = !peer.starts_with('C');
-        let mut command = Command::new(program);
-        command.args(is_ours.then_some([ROLE, peer]).into_iter().flatten()).args(role.to_args(workload));
+        let mut command = match peer.starts_with('C') {
+            true => Command::new(program),
+            false => stoop_bench::role(&[peer])?,
+        };
+        command.args(role.to_args(workload));
         Ok(Process::start(&mut command, Some(cpu))?)
     }
 }

@@ -1,9 +1,10 @@
-//! The results, as Markdown: the goals first, then a table for each workload.
+//! The results: the goals first, then a table for each workload.
 
 use std::collections::HashMap;
 use std::fmt::Write;
 
-use stoop_bench::machine::Machine;
+use serde_json::{Value, json};
+use stoop_bench::Report;
 use stoop_bench::stats::{Summary, ratios};
 
 use crate::Options;
@@ -63,50 +64,75 @@ impl Results {
     }
 }
 
-/// Formats the whole of BENCHMARKS.md.
-pub fn markdown(machine: &Machine, options: &Options, results: &Results) -> String {
-    let mut text = header(machine, options);
-    text.push_str("\n## Targets\n\n| workload | stoop | compared with | target | measured | |\n| --- | --- | --- | ---: | ---: | --- |\n");
+/// Returns the report of all results.
+pub fn of(options: &Options, results: &Results) -> Report {
+    let mut failures: Vec<_> = results.failures.iter().collect();
+    failures.sort();
+    Report {
+        title: "stoop and other libraries",
+        text: text(options),
+        tables: tables(options, results),
+        json: to_json(results),
+        failures: failures.into_iter().map(|((key, peer), why)| format!("{peer}, {key}: {why}")).collect(),
+    }
+}
+
+fn tables(options: &Options, results: &Results) -> String {
+    let mut text = String::from(
+        "### Targets\n\n| workload | stoop | compared with | target | measured | |\n| --- | --- | --- | ---: | ---: | --- |\n",
+    );
     for target in TARGETS {
         line(&mut text, target, results);
     }
     notes(&mut text, results);
-    for measurement in WORKLOADS.iter().filter(|work| !options.peers(work).is_empty()) {
+    for measurement in WORKLOADS.iter().filter(|one| !options.peers(one).is_empty()) {
         table(&mut text, measurement, results);
-    }
-    if !results.failures.is_empty() {
-        text.push_str("\n## Failed\n\n");
-        let mut failures: Vec<_> = results.failures.iter().collect();
-        failures.sort();
-        for ((key, peer), why) in failures {
-            let _ = writeln!(text, "- {peer}, {key}: {why}");
-        }
     }
     text
 }
 
-fn header(machine: &Machine, options: &Options) -> String {
-    let quick = if options.quick { " --quick" } else { "" };
+fn text(options: &Options) -> String {
     format!(
-        "# Benchmarks: stoop and other libraries\n\n\
-         Generated; do not edit. `cargo xtask bench peers{quick}` measures everything again and writes this file.\n\n\
-         Measured on Linux {}, {} CPUs, {}; the workloads and the peers are in `bench/peers`. One run of {} repetitions of about {} ms for each \
-         peer and workload, in a different order each time; two processes, each on a core of its own unless the table says otherwise; every message \
-         carries its number and is checked. Values are medians [minimum–maximum] over the repetitions; a ratio is computed within each repetition, \
-         and its median is given. CPU is the time of both processes together.\n\n\
-         Absolute figures depend on the machine, ratios less. In a virtual machine a wake-up costs far more than on bare metal, so spinning gains \
-         less on bare metal. Differences of less than a quarter between neighbouring rows are noise.\n\n\
-         \"Adaptive\" is `Socket::set_spin` with 20 µs at both ends; \"C, spin then block\" spins as long. stoop's frames have its native framing; \
-         the other streams carry messages of a length known to both ends, without a header, except C's, whose header has four bytes, and \
-         `LengthDelimitedCodec`, which is not flushed after each message. Long frames are sent with a send buffer of 1 MiB; every other socket \
-         has the kernel's default. Of the io_uring runtimes, compio is measured and monoio is not. Requires a C compiler, cmake, pkg-config and \
-         ZeroMQ's headers (`libzmq3-dev`).\n",
-        machine.kernel,
-        machine.cpus,
-        machine.model,
-        options.reps,
+        "About {} ms for each peer, workload and repetition, in a different order each time; two processes, each on a core of its own \
+         unless the table says otherwise. CPU is the time of both processes together. The workloads and the peers are in \
+         `bench/peers`.\n\n\
+         In a virtual machine a wake-up costs far more than on bare metal, so spinning gains less on bare metal. Differences of less \
+         than a quarter between neighbouring rows are noise.\n\n\
+         \"Adaptive\" is `Socket::set_spin` with 20 µs at both ends; \"C, spin then block\" spins as long. stoop's frames have its native \
+         framing; the other streams carry messages of a length known to both ends, without a header, except C's, whose header has \
+         four bytes, and `LengthDelimitedCodec`, which is not flushed after each message. Long frames are sent with a send buffer of \
+         1 MiB; every other socket has the kernel's default. Of the io_uring runtimes, compio is measured and monoio is not. Requires \
+         a C compiler, cmake, pkg-config and ZeroMQ's headers (`libzmq3-dev`).",
         options.time().as_millis(),
     )
+}
+
+/// Returns every measured value as JSON.
+fn to_json(results: &Results) -> Value {
+    let mut rows = Vec::new();
+    for measurement in WORKLOADS {
+        for &peer in measurement.peers {
+            let id = (measurement.key, peer);
+            let summary = |value: &dyn Fn(&Sample) -> f64| {
+                results.of(id, value).and_then(|all| Summary::of(&all)).map(|summary| summary.to_json())
+            };
+            if let Some(nanoseconds) = summary(&|sample| sample.nanos) {
+                rows.push(json!({
+                    "workload": measurement.key,
+                    "peer": peer,
+                    "nanoseconds": nanoseconds,
+                    "p99_nanoseconds": summary(&|sample| sample.p99_nanos),
+                    "cpu_nanoseconds": summary(&|sample| sample.cpu_nanos),
+                    "user_bytes": summary(&|sample| sample.memory_bytes),
+                }));
+            }
+        }
+    }
+    let failures = results
+        .failures
+        .iter()
+        .map(|((key, peer), why)| json!({"workload": key, "peer": peer, "error": why}));
+    json!({"results": rows, "failures": failures.collect::<Vec<_>>()})
 }
 
 fn line(text: &mut String, target: &Target, results: &Results) {
@@ -157,7 +183,7 @@ fn notes(text: &mut String, results: &Results) {
         }
     }
     if !notes.is_empty() {
-        let _ = write!(text, "\n### Reasons for missed targets\n\n{notes}");
+        let _ = write!(text, "\n#### Reasons for missed targets\n\n{notes}");
     }
 }
 
@@ -173,7 +199,7 @@ fn table(text: &mut String, measurement: &Measurement, results: &Results) {
     let memory = measurement.workload == Workload::FanIn;
     let _ = write!(
         text,
-        "\n## {}\n\n| peer | {unit} | speed relative to the first row |",
+        "\n### {}\n\n| peer | {unit} | speed relative to the first row |",
         sentence(measurement.title)
     );
     text.push_str(if has_p99 { " p99 µs |" } else { "" });
@@ -255,9 +281,7 @@ mod tests {
     }
 
     fn text(results: &Results) -> String {
-        let machine = Machine { kernel: "6.18".into(), cpus: 2, model: "Some CPU".into() };
-        let options = Options { quick: false, reps: 2, only: Vec::new(), out: None };
-        markdown(&machine, &options, results)
+        tables(&Options::default(), results)
     }
 
     #[test]
@@ -272,9 +296,10 @@ mod tests {
     fn a_failed_peer_is_listed_without_a_row() {
         let mut results = results(1.0);
         results.fail(("pingpong", "nng"), "it broke\nbadly");
-        let text = text(&results);
-        assert!(text.contains("- nng, pingpong: it broke\n"), "{text}");
-        assert!(!text.contains("| nng | 1.00 "), "{text}");
+        let report = of(&Options::default(), &results);
+        assert_eq!(report.failures, ["nng, pingpong: it broke"]);
+        assert!(!report.tables.contains("| nng | 1.00 "), "{}", report.tables);
+        assert_eq!(report.json["failures"][0]["error"], "it broke");
     }
 
     #[test]

@@ -71,8 +71,8 @@ impl Role {
         ]
     }
 
-    pub fn parse(args: &[String]) -> Option<Self> {
-        let [role, workload, path, bytes, messages, warmup, reads] = args else { return None };
+    pub fn parse(args: &[&str]) -> Option<Self> {
+        let &[role, workload, path, bytes, messages, warmup, reads] = args else { return None };
         Some(Self {
             serves: role == "serve",
             workload: Workload::of(workload)?,
@@ -132,8 +132,9 @@ mod tests {
             warmup: 1,
             reads_all: true,
         };
-        assert_eq!(Role::parse(&role.to_args("oneway")), Some(role.clone()));
-        assert_eq!(Role::parse(&role.to_args("flying")), None);
+        let parsed = |workload| Role::parse(&role.to_args(workload).each_ref().map(String::as_str));
+        assert_eq!(parsed("oneway"), Some(role.clone()));
+        assert_eq!(parsed("flying"), None);
         let [wall, cpu, p50, p99] = [4, 3, 2, 1].map(Duration::from_nanos);
         let timing = Timing { wall, cpu, p50, p99 };
         assert_eq!(Timing::parse(&timing.to_line()).unwrap(), timing);

@@ -20,7 +20,7 @@ mod zeromq;
 use std::time::Duration;
 
 use crate::Result;
-use crate::link::play;
+use crate::link::run_role;
 use crate::role::{Role, Workload};
 
 /// How long the adaptive ones spin before they sleep.
@@ -40,24 +40,24 @@ pub fn run_as(peer: &str, role: &Role) -> Result<()> {
         ("stoop serve", _) => fan_in::stoop(role),
         ("tokio", Workload::FanIn) => fan_in::tokio(role),
         ("io_uring", _) => uring::serve(role),
-        ("std", _) => play::<std_stream::Std>(role),
-        ("stoop", _) => play::<stoop_sync::Sync<false>>(role),
-        ("stoop, adaptive", _) => play::<stoop_sync::Sync<true>>(role),
-        ("stoop frames", _) => play::<stoop_sync::Frames<false>>(role),
-        ("stoop frames, adaptive", _) => play::<stoop_sync::Frames<true>>(role),
-        ("tokio", _) => play::<tokio_stream::Tokio>(role),
-        ("stoop tokio", _) => play::<tokio_stream::Stoop<false>>(role),
-        ("stoop tokio, adaptive", _) => play::<tokio_stream::Stoop<true>>(role),
-        ("tokio LengthDelimited", _) => play::<delimited::Delimited>(role),
-        ("interprocess", _) => play::<interprocess_stream::Interprocess>(role),
-        ("ipc-channel", _) => play::<ipc_channels::Channel>(role),
-        ("zeromq", _) => play::<zeromq::Pair>(role),
-        ("nng", _) => play::<nng_pair::Pair>(role),
-        ("iceoryx2, polling", _) => play::<iceoryx::Ports>(role),
-        ("compio", _) => play::<compio_stream::Compio>(role),
-        ("shmipc", _) => play::<shmipc_stream::Shared>(role),
-        ("ttrpc", _) => ttrpc_rpc::play(role),
-        ("tonic", _) => tonic_rpc::play(role),
+        ("std", _) => run_role::<std_stream::Std>(role),
+        ("stoop", _) => run_role::<stoop_sync::Sync<false>>(role),
+        ("stoop, adaptive", _) => run_role::<stoop_sync::Sync<true>>(role),
+        ("stoop frames", _) => run_role::<stoop_sync::Frames<false>>(role),
+        ("stoop frames, adaptive", _) => run_role::<stoop_sync::Frames<true>>(role),
+        ("tokio", _) => run_role::<tokio_stream::Tokio>(role),
+        ("stoop tokio", _) => run_role::<tokio_stream::Stoop<false>>(role),
+        ("stoop tokio, adaptive", _) => run_role::<tokio_stream::Stoop<true>>(role),
+        ("tokio LengthDelimited", _) => run_role::<delimited::Delimited>(role),
+        ("interprocess", _) => run_role::<interprocess_stream::Interprocess>(role),
+        ("ipc-channel", _) => run_role::<ipc_channels::Channel>(role),
+        ("zeromq", _) => run_role::<zeromq::Pair>(role),
+        ("nng", _) => run_role::<nng_pair::Pair>(role),
+        ("iceoryx2, polling", _) => run_role::<iceoryx::Ports>(role),
+        ("compio", _) => run_role::<compio_stream::Compio>(role),
+        ("shmipc", _) => run_role::<shmipc_stream::Shared>(role),
+        ("ttrpc", _) => ttrpc_rpc::run_role(role),
+        ("tonic", _) => tonic_rpc::run_role(role),
         _ => Err(format!("no peer is named \"{peer}\"").into()),
     }
 }

@@ -76,7 +76,7 @@ impl tower::Service<Request<Vec<u8>>> for Echo {
     }
 }
 
-pub fn play(role: &Role) -> Result<()> {
+pub fn run_role(role: &Role) -> Result<()> {
     super::tokio_stream::block_on(async { if role.serves { serve(role).await } else { ask(role).await } })
 }
 

@@ -24,7 +24,7 @@ impl MethodHandler for Echo {
     }
 }
 
-pub fn play(role: &Role) -> Result<()> {
+pub fn run_role(role: &Role) -> Result<()> {
     let url = format!("unix://{}", role.path.display());
     super::tokio_stream::block_on(async {
         if role.serves {

@@ -14,9 +14,6 @@ use std::time::Duration;
 use stoop_bench::process::{Process, compile};
 use tempfile::TempDir;
 
-/// The first argument of a child process.
-const ROLE: &str = "--role";
-
 const SERVE: &str = "serve";
 const CONNECT: &str = "connect";
 
@@ -88,12 +85,14 @@ impl Transport for Stoop {
 }
 
 /// Runs a child process: `PEER serve|connect WORKLOAD PATH MESSAGES WARMUP`.
-pub fn run_role(args: &[String]) -> Option<io::Result<()>> {
-    match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        [ROLE, "std", ref role @ ..] => Some(run_with::<Std>(role)),
-        [ROLE, "stoop", ref role @ ..] => Some(run_with::<Stoop>(role)),
-        _ => None,
-    }
+pub fn run_role(args: &[&str]) -> Option<stoop_bench::Result> {
+    let (peer, role) = args.split_first()?;
+    let done = match *peer {
+        "std" => run_with::<Std>(role),
+        "stoop" => run_with::<Stoop>(role),
+        _ => return None,
+    };
+    Some(done.map_err(Into::into))
 }
 
 fn run_with<T: Transport>(args: &[&str]) -> io::Result<()> {
@@ -155,13 +154,12 @@ impl Processes {
         socket: &Path,
         cpu: Option<usize>,
     ) -> io::Result<Process> {
-        let (program, front): (_, &[&str]) = match peer {
-            Peer::C => (self.dir.path().join("blocking-c"), &[]),
-            Peer::Stoop | Peer::Std => (std::env::current_exe()?, &[ROLE, peer.name()]),
+        let mut command = match peer {
+            Peer::C => Command::new(self.dir.path().join("blocking-c")),
+            Peer::Stoop | Peer::Std => stoop_bench::role(&[peer.name()])?,
         };
         let [workload, messages, warmup] = plan.to_args().map(OsString::from);
-        let mut command = Command::new(program);
-        command.args(front).arg(role).args([workload, socket.into(), messages, warmup]);
+        command.arg(role).args([workload, socket.into(), messages, warmup]);
         Process::start(&mut command, cpu)
     }
 }

@@ -4,11 +4,8 @@ use crate::Options;
 use crate::peers::Peer;
 use crate::work::Workload;
 use serde_json::{Value, json};
-use stoop_bench::machine::Machine;
 use stoop_bench::stats::{Summary, ratios};
-
-/// The version of this program's JSON.
-const SCHEMA: u32 = 1;
+use stoop_bench::{Report, pin};
 
 /// The times of one peer for one workload: nanoseconds per round trip or message, one value per
 /// repetition.
@@ -35,13 +32,19 @@ struct Row {
     ratio: Summary,
 }
 
-/// Prints the report on stdout.
-pub fn print(machine: &Machine, options: &Options, samples: &[Samples]) {
+/// Returns the report of all samples.
+pub fn of(options: &Options, samples: &[Samples]) -> Report {
     let rows: Vec<Row> = samples.iter().filter_map(|s| row(s, samples)).collect();
-    if options.json {
-        println!("{:#}", to_json(machine, options, &rows));
-    } else {
-        print!("{}", table(machine, options, &rows));
+    Report {
+        title: "Blocking streams and C",
+        text: format!(
+            "{} round trips of 64 B, and ten times as many one-way messages, {}. `× c` is the time compared with that of C.",
+            options.rounds,
+            pin::described(options.pin, "server", "client")
+        ),
+        tables: table(&rows),
+        json: to_json(options, &rows),
+        failures: Vec::new(),
     }
 }
 
@@ -55,24 +58,13 @@ fn row(samples: &Samples, all: &[Samples]) -> Option<Row> {
     })
 }
 
-fn table(machine: &Machine, options: &Options, rows: &[Row]) -> String {
-    let mut text = format!(
-        "Linux {}, {} CPUs, {}; {} repetitions of {} round trips, {}.\n\
-         Medians [minimum–maximum], 64-byte messages; × c is the median of the ratios within a repetition.\n\n\
-         | workload | peer  | µs per message or round trip | × c |\n\
-         | -------- | ----- | ---------------------------: | --: |\n",
-        machine.kernel,
-        machine.cpus,
-        machine.model,
-        options.reps,
-        options.rounds,
-        options.pin.map_or("not pinned".to_owned(), |(server, client)| format!(
-            "server on CPU {server}, client on CPU {client}"
-        )),
+fn table(rows: &[Row]) -> String {
+    let mut text = String::from(
+        "| workload | peer | µs per message or round trip | × c |\n| --- | --- | ---: | ---: |\n",
     );
     for Row { workload, peer, nanoseconds: ns, ratio } in rows {
         text.push_str(&format!(
-            "| {:<8} | {:<5} | {:.3} [{:.3}–{:.3}] | {:.3} [{:.3}–{:.3}] |\n",
+            "| {} | {} | {:.3} [{:.3}–{:.3}] | {:.3} [{:.3}–{:.3}] |\n",
             workload.name(),
             peer.name(),
             ns.median / 1e3,
@@ -86,23 +78,19 @@ fn table(machine: &Machine, options: &Options, rows: &[Row]) -> String {
     text
 }
 
-fn to_json(machine: &Machine, options: &Options, rows: &[Row]) -> Value {
-    let summary = |s: &Summary| json!({"median": s.median, "min": s.min, "max": s.max});
+fn to_json(options: &Options, rows: &[Row]) -> Value {
     let rows: Vec<Value> = rows
         .iter()
         .map(|row| {
             json!({
                 "workload": row.workload.name(),
                 "peer": row.peer.name(),
-                "nanoseconds": summary(&row.nanoseconds),
-                "ratio_to_c": summary(&row.ratio),
+                "nanoseconds": row.nanoseconds.to_json(),
+                "ratio_to_c": row.ratio.to_json(),
             })
         })
         .collect();
     json!({
-        "schema": SCHEMA,
-        "machine": {"kernel": machine.kernel, "cpus": machine.cpus, "model": machine.model},
-        "repetitions": options.reps,
         "rounds": options.rounds,
         "pin": options.pin.map(|(server, client)| [server, client]),
         "results": rows,
@@ -122,7 +110,7 @@ mod tests {
         samples.iter().filter_map(|s| row(s, &samples)).collect()
     }
 
-    const OPTIONS: Options = Options { reps: 2, rounds: 10, pin: Some((0, 1)), json: false };
+    const OPTIONS: Options = Options { rounds: 10, pin: Some((0, 1)) };
 
     #[test]
     fn ratios_are_to_c_in_the_same_workload() {
@@ -133,18 +121,16 @@ mod tests {
 
     #[test]
     fn table_and_json_have_the_same_values() {
-        let machine = Machine { kernel: "6.18".into(), cpus: 2, model: "Some CPU".into() };
-        let table = table(&machine, &OPTIONS, &rows());
+        let table = table(&rows());
         assert!(
             table.contains("| pingpong | stoop | 3.000 [1.500–4.500] | 1.500 [1.500–1.500] |\n"),
             "{table}"
         );
-        assert!(table.contains("server on CPU 0, client on CPU 1"), "{table}");
-        let json = to_json(&machine, &OPTIONS, &rows());
+        let json = to_json(&OPTIONS, &rows());
         let stoop = &json["results"][1];
         assert_eq!((&stoop["peer"], &stoop["workload"]), (&json!("stoop"), &json!("pingpong")));
         assert_eq!(stoop["nanoseconds"], json!({"median": 3000.0, "min": 1500.0, "max": 4500.0}));
-        assert_eq!(json["schema"], 1);
+        assert_eq!(json["pin"], json!([0, 1]));
     }
 
     #[test]

@@ -22,59 +22,54 @@ mod peers;
 mod report;
 mod work;
 
-use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
 use peers::{Peer, Processes};
 use report::Samples;
-use stoop_bench::machine::Machine;
-use stoop_bench::pin;
+use stoop_bench::options::{Flag, Given, Program};
 use stoop_bench::stats::order;
+use stoop_bench::{Report, pin};
 use work::{Plan, SIZES};
 
-const USAGE: &str = "usage: frames [--reps N] [--scale X] [--only BYTES] [--read] [--pin S,C|none] [--json]
-
-  --reps N      repetitions, each with every peer and size (default 9)
-  --scale X     multiplies the number of messages (default 1)
-  --only BYTES  only messages of this size: 64, 1024, 65536 or 1048576
-  --read        the receiver reads every byte of every message
-  --pin S,C     run the receiver on CPU S and the sender on CPU C (default: the first two)
-  --pin none    let the scheduler choose
-  --json        print JSON instead of a table";
+const PROGRAM: Program = Program {
+    name: "frames",
+    about: "What do messages on a stream cost, and how does the framing compare with one written in C?",
+    reps: 9,
+    flags: &[
+        Flag { name: "--scale", value: Some("X"), help: "multiplies the number of messages (default 1)" },
+        Flag {
+            name: "--only",
+            value: Some("BYTES"),
+            help: "only messages of this size: 64, 1024, 65536 or 1048576",
+        },
+        Flag { name: "--read", value: None, help: "the receiver reads every byte of every message" },
+        pin::FLAG,
+    ],
+};
 
 fn main() -> ExitCode {
-    stoop_bench::command(USAGE, peers::run_role, Options::parse, measure)
+    stoop_bench::command(&PROGRAM, peers::run_role, Options::read, measure)
 }
 
 /// The options of the command line.
 #[derive(Debug, PartialEq)]
 struct Options {
-    reps: usize,
     scale: f64,
     only: Option<usize>,
     reads_all: bool,
     pin: Option<(usize, usize)>,
-    json: bool,
 }
 
 impl Options {
-    /// `None` for anything that does not match the usage.
-    fn parse(args: &[String]) -> Option<Self> {
-        let mut options =
-            Self { reps: 9, scale: 1.0, only: None, reads_all: false, pin: pin::two_cpus(), json: false };
-        let mut args = args.iter();
-        while let Some(arg) = args.next() {
-            match arg.as_str() {
-                "--reps" => options.reps = args.next()?.parse().ok().filter(|n| *n > 0)?,
-                "--scale" => options.scale = args.next()?.parse().ok().filter(|x| *x > 0.0)?,
-                "--only" => options.only = Some(args.next()?.parse().ok().filter(|n| SIZES.contains(n))?),
-                "--read" => options.reads_all = true,
-                "--pin" => options.pin = pin::parse(args.next()?)?,
-                "--json" => options.json = true,
-                _ => return None,
-            }
-        }
-        Some(options)
+    fn read(given: &Given) -> Result<Self, String> {
+        let scale = |text: &str| text.parse().ok().filter(|x: &f64| *x > 0.0 && x.is_finite());
+        let size = |text: &str| Some(Some(text.parse().ok().filter(|bytes| SIZES.contains(bytes))?));
+        Ok(Self {
+            scale: given.value("--scale", 1.0, scale)?,
+            only: given.value("--only", None, size)?,
+            reads_all: given.has("--read"),
+            pin: pin::given(given)?,
+        })
     }
 
     fn sizes(&self) -> Vec<usize> {
@@ -82,11 +77,11 @@ impl Options {
     }
 }
 
-/// Runs every repetition and prints the report.
-fn measure(options: &Options) -> io::Result<()> {
+/// Runs every repetition.
+fn measure(options: &Options, reps: usize) -> stoop_bench::Result<Report> {
     let processes = Processes::prepare(options.pin)?;
     let mut results = Samples::all(&options.sizes());
-    for rep in 0..options.reps {
+    for rep in 0..reps {
         for message_bytes in options.sizes() {
             let plan = Plan::new(message_bytes, options.scale, options.reads_all);
             for index in order(rep, Peer::ALL.len()) {
@@ -96,37 +91,38 @@ fn measure(options: &Options) -> io::Result<()> {
                 samples.expect("every pair has its samples").push(&timing, plan.messages);
             }
         }
-        if io::stderr().is_terminal() {
-            eprint!("\rrepetition {} of {}\r", rep + 1, options.reps);
-        }
+        stoop_bench::progress(rep + 1, reps);
     }
-    report::print(&Machine::here(), options, &results);
-    Ok(())
+    Ok(report::of(options, &results))
 }
 
 #[cfg(test)]
 mod tests {
+    use stoop_bench::options::Request;
+
     use super::*;
 
-    fn parse(line: &str) -> Option<Options> {
-        Options::parse(&line.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+    fn read(line: &str) -> Result<Options, String> {
+        let args: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+        match PROGRAM.parse(&args)? {
+            Request::Measure(given) => Options::read(&given),
+            Request::Help => Err("help".into()),
+        }
     }
 
     #[test]
     fn options_are_read() {
-        assert_eq!(parse("").unwrap().sizes(), SIZES);
-        let options = parse("--json --pin 0,1 --reps 3 --scale 0.5 --read --only 1024").unwrap();
-        assert_eq!((options.reps, options.scale, options.reads_all, options.json), (3, 0.5, true, true));
+        assert_eq!(read("").unwrap().sizes(), SIZES);
+        let options = read("--pin 0,1 --scale 0.5 --read --only 1024").unwrap();
+        assert_eq!((options.scale, options.reads_all), (0.5, true));
         assert_eq!((options.sizes(), options.pin), (vec![1024], Some((0, 1))));
-        assert_eq!(parse("--pin none").unwrap().pin, None);
+        assert_eq!(read("--pin none").unwrap().pin, None);
     }
 
     #[test]
-    fn unknown_and_invalid_options_are_refused() {
-        for line in
-            ["--reps", "--reps 0", "--scale 0", "--scale x", "--only 63", "--pin 1", "--pin 0,b", "fast"]
-        {
-            assert_eq!(parse(line), None, "{line}");
+    fn invalid_values_are_refused() {
+        for line in ["--scale 0", "--scale x", "--scale inf", "--only 63", "--pin 1", "--pin 0,b"] {
+            assert!(read(line).is_err(), "{line}");
         }
     }
 }

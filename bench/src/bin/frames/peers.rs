@@ -15,9 +15,6 @@ use tempfile::TempDir;
 
 use crate::work::{self, Plan, Timing};
 
-/// The first argument of a child process.
-const ROLE: &str = "--role";
-
 const SERVE: &str = "serve";
 const CONNECT: &str = "connect";
 
@@ -58,15 +55,15 @@ impl Peer {
 }
 
 /// Runs a child process: `PEER serve|connect gathered|single PATH BYTES MESSAGES WARMUP read|skip`.
-pub fn run_role(args: &[String]) -> Option<io::Result<()>> {
-    let args: Vec<&str> = args.iter().map(String::as_str).collect();
-    let [ROLE, peer, role, _, path, bytes, messages, warmup, reads] = args[..] else { return None };
+pub fn run_role(args: &[&str]) -> Option<stoop_bench::Result> {
+    let &[peer, role, _, path, bytes, messages, warmup, reads] = args else { return None };
     let (peer, plan) = (Peer::of(peer)?, Plan::parse([bytes, messages, warmup, reads])?);
-    Some(match peer {
-        Peer::C => Err(invalid_role()),
+    let done = match peer {
+        Peer::C => return None,
         Peer::Native | Peer::NativePlain => run_with(Native, peer, role, path.as_ref(), &plan),
         Peer::U32 => run_with(LengthDelimited::LITTLE_ENDIAN, peer, role, path.as_ref(), &plan),
-    })
+    };
+    Some(done.map_err(Into::into))
 }
 
 fn run_with(codec: impl Codec, peer: Peer, role: &str, path: &Path, plan: &Plan) -> io::Result<()> {
@@ -131,13 +128,12 @@ impl Processes {
         socket: &Path,
         cpu: Option<usize>,
     ) -> io::Result<Process> {
-        let (program, front): (_, &[&str]) = match peer {
-            Peer::C => (self.dir.path().join("frames-c"), &[]),
-            _ => (std::env::current_exe()?, &[ROLE, peer.name()]),
+        let mut command = match peer {
+            Peer::C => Command::new(self.dir.path().join("frames-c")),
+            _ => stoop_bench::role(&[peer.name()])?,
         };
         let way = if plan.message_bytes < GATHER_BELOW_BYTES { "gathered" } else { "single" };
-        let mut command = Command::new(program);
-        command.args(front).args([role, way]).arg(socket).args(plan.to_args().map(OsString::from));
+        command.args([role, way]).arg(socket).args(plan.to_args().map(OsString::from));
         Process::start(&mut command, cpu)
     }
 }

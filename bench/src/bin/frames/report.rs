@@ -3,15 +3,12 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use stoop_bench::machine::Machine;
 use stoop_bench::stats::{Summary, ratios};
+use stoop_bench::{Report, pin};
 
 use crate::Options;
 use crate::peers::Peer;
 use crate::work::Timing;
-
-/// The version of this program's JSON.
-const SCHEMA: u32 = 1;
 
 /// The times of one peer for one size: nanoseconds per message, one value per repetition.
 #[derive(Clone)]
@@ -50,13 +47,19 @@ struct Row {
     cpu_nanoseconds: Summary,
 }
 
-/// Prints the report on stdout.
-pub fn print(machine: &Machine, options: &Options, samples: &[Samples]) {
+/// Returns the report of all samples.
+pub fn of(options: &Options, samples: &[Samples]) -> Report {
     let rows: Vec<Row> = samples.iter().filter_map(|s| row(s, samples)).collect();
-    if options.json {
-        println!("{:#}", to_json(machine, options, &rows));
-    } else {
-        print!("{}", table(machine, options, &rows));
+    Report {
+        title: "Framing and C",
+        text: format!(
+            "One-way throughput, {}; the receiver {}. `× c` is the speed relative to C's; CPU is that of both processes.",
+            pin::described(options.pin, "receiver", "sender"),
+            if options.reads_all { "reads every byte" } else { "checks number and length" }
+        ),
+        tables: table(&rows),
+        json: to_json(options, &rows),
+        failures: Vec::new(),
     }
 }
 
@@ -72,24 +75,14 @@ fn row(samples: &Samples, all: &[Samples]) -> Option<Row> {
     })
 }
 
-fn table(machine: &Machine, options: &Options, rows: &[Row]) -> String {
-    let mut text = format!(
-        "Linux {}, {} CPUs, {}; {} repetitions, {}; the receiver {}.\n\
-         Medians [minimum–maximum]; × c is the speed relative to c, the median of the ratios within a repetition; CPU is that of both processes.\n\n\
-         | bytes   | peer                   | thousand messages/s | GiB/s | × c | CPU ns per message |\n\
-         | ------: | ---------------------- | ------------------: | ----: | --: | -----------------: |\n",
-        machine.kernel,
-        machine.cpus,
-        machine.model,
-        options.reps,
-        options.pin.map_or("not pinned".to_owned(), |(server, client)| format!(
-            "receiver on CPU {server}, sender on CPU {client}"
-        )),
-        if options.reads_all { "reads every byte" } else { "checks number and length" },
+fn table(rows: &[Row]) -> String {
+    let mut text = String::from(
+        "| bytes | peer | thousand messages/s | GiB/s | × c | CPU ns per message |\n\
+         | ---: | --- | ---: | ---: | ---: | ---: |\n",
     );
     for Row { message_bytes, peer, messages_per_second: rate, speed, cpu_nanoseconds: cpu } in rows {
         text.push_str(&format!(
-            "| {message_bytes:>7} | {:<22} | {:.1} [{:.1}–{:.1}] | {:.2} | {:.2} [{:.2}–{:.2}] | {:.0} [{:.0}–{:.0}] |\n",
+            "| {message_bytes} | {} | {:.1} [{:.1}–{:.1}] | {:.2} | {:.2} [{:.2}–{:.2}] | {:.0} [{:.0}–{:.0}] |\n",
             peer.name(),
             rate.median / 1e3,
             rate.min / 1e3,
@@ -106,24 +99,20 @@ fn table(machine: &Machine, options: &Options, rows: &[Row]) -> String {
     text
 }
 
-fn to_json(machine: &Machine, options: &Options, rows: &[Row]) -> Value {
-    let summary = |s: &Summary| json!({"median": s.median, "min": s.min, "max": s.max});
+fn to_json(options: &Options, rows: &[Row]) -> Value {
     let rows: Vec<Value> = rows
         .iter()
         .map(|row| {
             json!({
                 "message_bytes": row.message_bytes,
                 "peer": row.peer.name(),
-                "messages_per_second": summary(&row.messages_per_second),
-                "speed_to_c": summary(&row.speed),
-                "cpu_nanoseconds": summary(&row.cpu_nanoseconds),
+                "messages_per_second": row.messages_per_second.to_json(),
+                "speed_to_c": row.speed.to_json(),
+                "cpu_nanoseconds": row.cpu_nanoseconds.to_json(),
             })
         })
         .collect();
     json!({
-        "schema": SCHEMA,
-        "machine": {"kernel": machine.kernel, "cpus": machine.cpus, "model": machine.model},
-        "repetitions": options.reps,
         "reads_every_byte": options.reads_all,
         "pin": options.pin.map(|(server, client)| [server, client]),
         "results": rows,
@@ -134,8 +123,7 @@ fn to_json(machine: &Machine, options: &Options, rows: &[Row]) -> Value {
 mod tests {
     use super::*;
 
-    const OPTIONS: Options =
-        Options { reps: 2, scale: 1.0, only: None, reads_all: true, pin: Some((0, 1)), json: false };
+    const OPTIONS: Options = Options { scale: 1.0, only: None, reads_all: true, pin: Some((0, 1)) };
 
     fn rows() -> Vec<Row> {
         let mut samples = Samples::all(&[1 << 20]);
@@ -158,18 +146,15 @@ mod tests {
 
     #[test]
     fn table_and_json_have_the_same_values() {
-        let machine = Machine { kernel: "6.18".into(), cpus: 2, model: "Some CPU".into() };
-        let table = table(&machine, &OPTIONS, &rows());
+        let table = table(&rows());
         assert!(
-            table.contains("| 1048576 | native                 | 1.3 [0.7–2.0] | 1.30 | 2.00 [2.00–2.00] | 2000000 [1000000–3000000] |\n"),
+            table.contains(
+                "| 1048576 | native | 1.3 [0.7–2.0] | 1.30 | 2.00 [2.00–2.00] | 2000000 [1000000–3000000] |\n"
+            ),
             "{table}"
         );
-        assert!(
-            table.contains("receiver on CPU 0, sender on CPU 1; the receiver reads every byte"),
-            "{table}"
-        );
-        let json = to_json(&machine, &OPTIONS, &rows());
-        assert_eq!((&json["results"][1]["peer"], &json["schema"]), (&json!("native"), &json!(1)));
+        let json = to_json(&OPTIONS, &rows());
+        assert_eq!((&json["results"][1]["peer"], &json["pin"]), (&json!("native"), &json!([0, 1])));
         assert_eq!(json["results"][1]["speed_to_c"], json!({"median": 2.0, "min": 2.0, "max": 2.0}));
     }
 

@@ -2,7 +2,7 @@
 //! `UnixListener`, and what does the inspection of `:authority` cost?
 //!
 //! ```text
-//! cargo run --release -p stoop-bench --features grpc --bin grpc [-- REPETITIONS [CALLS]]
+//! cargo xtask bench grpc [--reps 11] [--calls 20000] [--json]
 //! ```
 //!
 //! Two processes, each a runtime of one thread with a CPU of its own; messages of 64 bytes, each
@@ -13,22 +13,35 @@
 mod echo;
 mod plain;
 
-use std::error::Error;
-use std::process::{Command, ExitCode, Stdio};
-use std::time::Instant;
+use std::process::{ExitCode, Stdio};
+use std::time::{Duration, Instant};
 
 use echo::Echo;
 use hyper_util::rt::TokioIo;
-use stoop_bench::pin;
+use serde_json::json;
+use stoop_bench::options::{Flag, Given, Program};
 use stoop_bench::process::Process;
 use stoop_bench::stats::{Summary, order, ratios};
+use stoop_bench::{Report, Result, pin};
 use stoop_grpc::authority::AuthorityRewriter;
 use tokio::net::{UnixListener, UnixStream};
 use tonic::client::Grpc;
 use tonic::service::Routes;
 use tonic::transport::{Channel, Endpoint, Server};
 
-type Outcome<T = ()> = Result<T, Box<dyn Error>>;
+const PROGRAM: Program = Program {
+    name: "grpc",
+    about: "What do gRPC and HTTP cost compared with tonic and hyper on tokio's `UnixListener`?",
+    reps: 11,
+    flags: &[Flag {
+        name: "--calls",
+        value: Some("N"),
+        help: "calls per measurement, at least 64 (default 20000)",
+    }],
+};
+
+/// Calls in flight at once.
+const AT_ONCE: u64 = 64;
 
 /// Server and client.
 type Sides = [(&'static str, &'static str); 3];
@@ -38,83 +51,126 @@ const CALLS: Sides = [("tonic", "tonic"), ("stoop", "tonic"), ("stoop", "stoop")
 /// The same for HTTP/1.1.
 const REQUESTS: Sides = [("hyper", "hyper"), ("stoop-http", "hyper"), ("stoop-http", "stoop-http")];
 
-fn main() -> ExitCode {
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    let args: Vec<&str> = args.iter().map(String::as_str).collect();
-    let number = |text: &str, otherwise: u64| text.parse().unwrap_or(otherwise);
-    let done = match args[..] {
-        ["serve", library, path] => on_tokio(serve(library, path)),
-        ["ask", library, path, at_once, calls] => {
-            on_tokio(ask(library, path, number(at_once, 1), number(calls, 1)))
-        }
-        ["open", library, path, count] => on_tokio(open(library, path, number(count, 1))),
-        [] => measure(11, 20_000),
-        [repetitions] => measure(number(repetitions, 11), 20_000),
-        [repetitions, calls, ..] => measure(number(repetitions, 11), number(calls, 20_000)),
-    };
-    stoop_bench::exit_code(done)
+/// The measurements: their unit, what is compared, and the role of the client.
+const MEASUREMENTS: [(&str, Sides, Task); 6] = [
+    ("gRPC calls/s, 1 in flight", CALLS, Task::Calls { at_once: 1 }),
+    ("gRPC calls/s, 64 in flight", CALLS, Task::Calls { at_once: AT_ONCE }),
+    ("gRPC connections/s", CALLS, Task::Connections),
+    ("HTTP requests/s, 1 in flight", REQUESTS, Task::Calls { at_once: 1 }),
+    ("HTTP requests/s, 64 in flight", REQUESTS, Task::Calls { at_once: AT_ONCE }),
+    ("HTTP connections/s", REQUESTS, Task::Connections),
+];
+
+/// What a client does.
+#[derive(Clone, Copy)]
+enum Task {
+    Calls {
+        at_once: u64,
+    },
+    /// One call on each connection.
+    Connections,
 }
 
-fn on_tokio(work: impl Future<Output = Outcome>) -> Outcome {
+fn main() -> ExitCode {
+    stoop_bench::command(&PROGRAM, run_role, read, measure)
+}
+
+fn read(given: &Given) -> std::result::Result<u64, String> {
+    // Fewer would leave some of the calls at once without one.
+    let calls = |text: &str| text.parse().ok().filter(|calls: &u64| *calls >= AT_ONCE);
+    given.value("--calls", 20_000, calls)
+}
+
+fn run_role(args: &[&str]) -> Option<Result> {
+    match *args {
+        ["serve", library, path] => Some(on_tokio(serve(library, path))),
+        ["call", library, path, at_once, calls] => {
+            Some(on_tokio(call(library, path, at_once.parse().ok()?, calls.parse().ok()?)))
+        }
+        ["connect", library, path, count] => Some(on_tokio(connect(library, path, count.parse().ok()?))),
+        _ => None,
+    }
+}
+
+fn on_tokio(work: impl Future<Output = Result>) -> Result {
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
 }
 
-fn measure(repetitions: u64, calls: u64) -> Outcome {
-    let (server, client) = pin::two_cpus().ok_or("needs two processors")?;
-    println!("median of {repetitions} repetitions [minimum–maximum]; ratios over tonic (hyper) alone");
-    let (some, few) = ((calls / 4).to_string(), (calls / 10).to_string());
-    let all = calls.to_string();
-    for (what, sides, task) in [
-        ("calls/s, 1 in flight", CALLS, &["ask", "1", &some][..]),
-        ("calls/s, 64 in flight", CALLS, &["ask", "64", &all]),
-        ("connections/s", CALLS, &["open", &few]),
-        ("requests/s, 1 in flight", REQUESTS, &["ask", "1", &some]),
-        ("requests/s, 64 in flight", REQUESTS, &["ask", "64", &all]),
-        ("connections/s", REQUESTS, &["open", &few]),
-    ] {
+fn measure(calls: &u64, reps: usize) -> Result<Report> {
+    let (server, client) = pin::two_cpus().ok_or("needs two CPUs")?;
+    let mut tables = String::from(
+        "| | tonic or hyper alone | server: stoop | both: stoop |\n| --- | ---: | ---: | ---: |\n",
+    );
+    let mut results = Vec::new();
+    for (index, (what, sides, task)) in MEASUREMENTS.into_iter().enumerate() {
         let mut samples = [const { Vec::new() }; CALLS.len()];
-        for repetition in 0..repetitions as usize {
-            for index in order(repetition, sides.len()) {
-                samples[index].push(run(sides[index], task, server, client)?);
+        for rep in 0..reps {
+            for side in order(rep, sides.len()) {
+                samples[side].push(run(sides[side], task, *calls, server, client)?);
             }
+            stoop_bench::progress(index * reps + rep + 1, MEASUREMENTS.len() * reps);
         }
-        let ([alone, served, both], [(name, _), ..]) = (&samples, sides);
-        println!(
-            "{what:22} {name} {}  server {}  both {}",
-            shown(alone, 0),
-            shown(&ratios(served, alone), 3),
-            shown(&ratios(both, alone), 3)
-        );
+        let [alone, served, both] = &samples;
+        let summary = |all: &[f64]| Summary::of(all).ok_or("a rate is not a number");
+        let (served, both) = (summary(&ratios(served, alone))?, summary(&ratios(both, alone))?);
+        let alone = summary(alone)?;
+        tables.push_str(&format!(
+            "| {what} | {} | {} | {} |\n",
+            alone.shown(0),
+            served.shown(3),
+            both.shown(3)
+        ));
+        results.push(json!({
+            "measurement": what,
+            "alone_per_second": alone.to_json(),
+            "server_ratio": served.to_json(),
+            "both_ratio": both.to_json(),
+        }));
     }
-    authorities();
-    Ok(())
-}
-
-fn shown(samples: &[f64], digits: usize) -> String {
-    Summary::of(samples).map_or_else(String::new, |Summary { median, min, max }| {
-        format!("{median:.digits$} [{min:.digits$}–{max:.digits$}]")
+    let (valid, rewritten) = authorities();
+    Ok(Report {
+        title: "gRPC and HTTP, tonic and hyper",
+        text: format!(
+            "{calls} calls of 64 B, each process a runtime of one thread on its own CPU. The last two columns are speeds \
+             relative to the first one. Inspecting `:authority` costs {valid:?} per connection if it is valid, and \
+             {rewritten:?} per request if it has to be rewritten."
+        ),
+        tables,
+        json: json!({
+            "calls": calls,
+            "authority_nanoseconds": {"valid": valid.as_nanos() as u64, "rewritten": rewritten.as_nanos() as u64},
+            "results": results,
+        }),
+        failures: Vec::new(),
     })
 }
 
-/// The final output of one run.
-fn run((server, client): (&str, &str), task: &[&str], on: usize, from: usize) -> Outcome<f64> {
+/// Runs both processes and returns the rate that the client measured.
+fn run((server, client): (&str, &str), task: Task, calls: u64, on: usize, from: usize) -> Result<f64> {
     let dir = tempfile::tempdir()?;
     let path = dir.path().join("socket");
-    let mut command = Command::new("/proc/self/exe");
+    let path = path.to_str().ok_or("the temporary directory is not UTF-8")?;
     // Its standard input is closed when the parent waits for its exit.
-    command.args(["serve", server]).arg(&path).stdin(Stdio::piped());
-    let mut serving = Process::start(&mut command, Some(on))?;
-    serving.line()?;
-    let mut command = Command::new("/proc/self/exe");
-    command.args([task[0], client]).arg(&path).args(&task[1..]);
-    let mut asking = Process::start(&mut command, Some(from))?;
-    let answer = asking.line()?;
-    asking.finish()?;
+    let mut serving =
+        Process::start(stoop_bench::role(&["serve", server, path])?.stdin(Stdio::piped()), Some(on))?;
+    if serving.line()? != "ready" {
+        return Err(format!("the server of {server} did not start").into());
+    }
+    let mut command = match task {
+        Task::Calls { at_once } => {
+            let calls = if at_once == 1 { calls / 4 } else { calls };
+            stoop_bench::role(&["call", client, path, &at_once.to_string(), &calls.to_string()])?
+        }
+        Task::Connections => stoop_bench::role(&["connect", client, path, &(calls / 10).to_string()])?,
+    };
+    let mut calling = Process::start(&mut command, Some(from))?;
+    let rate = calling.line()?;
+    calling.finish()?;
     serving.finish()?;
-    Ok(answer.parse()?)
+    Ok(rate.parse()?)
 }
 
-async fn serve(library: &str, path: &str) -> Outcome {
+async fn serve(library: &str, path: &str) -> Result {
     let routes = Routes::new(Echo);
     // Until the parent closes the standard input.
     let end =
@@ -122,20 +178,20 @@ async fn serve(library: &str, path: &str) -> Outcome {
     match library {
         "tonic" => {
             let clients = tokio_stream::wrappers::UnixListenerStream::new(UnixListener::bind(path)?);
-            println!("serving");
+            println!("ready");
             Server::builder().add_routes(routes).serve_with_incoming_shutdown(clients, end).await?;
         }
         "hyper" | "stoop-http" => plain::serve(library, path, end).await?,
         _ => {
             let listener = stoop::Bind::new(path).listen_async().await?;
-            println!("serving");
+            println!("ready");
             stoop_grpc::Server::new(routes).serve(listener, end).await?;
         }
     }
     Ok(())
 }
 
-async fn tonic_channel(path: &str) -> Outcome<Channel> {
+async fn tonic_channel(path: &str) -> Result<Channel> {
     let path = path.to_owned();
     let connect = tower::service_fn(move |_| {
         let path = path.clone();
@@ -144,15 +200,15 @@ async fn tonic_channel(path: &str) -> Outcome<Channel> {
     Ok(Endpoint::from_static("http://localhost").connect_with_connector(connect).await?)
 }
 
-async fn ask(library: &str, path: &str, at_once: u64, calls: u64) -> Outcome {
+async fn call(library: &str, path: &str, at_once: u64, calls: u64) -> Result {
     match library {
-        "tonic" => ask_through(tonic_channel(path).await?, at_once, calls).await,
-        "hyper" | "stoop-http" => plain::ask(library, path, at_once, calls).await,
-        _ => ask_through(stoop_grpc::connect(path).await?, at_once, calls).await,
+        "tonic" => call_through(tonic_channel(path).await?, at_once, calls).await,
+        "hyper" | "stoop-http" => plain::call(library, path, at_once, calls).await,
+        _ => call_through(stoop_grpc::connect(path).await?, at_once, calls).await,
     }
 }
 
-async fn ask_through<C>(channel: C, at_once: u64, calls: u64) -> Outcome
+async fn call_through<C>(channel: C, at_once: u64, calls: u64) -> Result
 where
     C: tonic::client::GrpcService<tonic::body::Body, Future: Send> + Clone + Send + 'static,
     C::ResponseBody: tonic::codegen::Body<Data = tonic::codegen::Bytes, Error: Into<tonic::codegen::StdError>>
@@ -176,23 +232,23 @@ where
             for task in tasks {
                 task.await??;
             }
-            Ok::<_, Box<dyn Error>>(())
+            Result::Ok(())
         }
     };
     let rate = async {
         work(each / 10 + 1).await?;
         let begun = Instant::now();
         work(each).await?;
-        Ok::<_, Box<dyn Error>>((each * at_once) as f64 / begun.elapsed().as_secs_f64())
+        Result::Ok((each * at_once) as f64 / begun.elapsed().as_secs_f64())
     };
     println!("{}", tokio::task::LocalSet::new().run_until(rate).await?);
     Ok(())
 }
 
 /// Opens connections, each with one call, one after the other.
-async fn open(library: &str, path: &str, count: u64) -> Outcome {
+async fn connect(library: &str, path: &str, count: u64) -> Result {
     if matches!(library, "hyper" | "stoop-http") {
-        return plain::open(library, path, count).await;
+        return plain::connect(library, path, count).await;
     }
     let begun = Instant::now();
     for number in 0..count {
@@ -205,9 +261,9 @@ async fn open(library: &str, path: &str, count: u64) -> Outcome {
     Ok(())
 }
 
-/// Measures the inspection of the first header block of a connection, and the cost of each later
+/// Returns the time to inspect the first header block of a connection, and the time for each later
 /// one if it has to be rewritten.
-fn authorities() {
+fn authorities() -> (Duration, Duration) {
     const ROUNDS: u32 = 100_000;
     let frame = |kind: u8, flags: u8, stream: u8, payload: &[u8]| {
         [&[0, 0, payload.len() as u8, kind, flags, 0, 0, 0, stream][..], payload].concat()
@@ -226,7 +282,7 @@ fn authorities() {
     };
     let mut output = Vec::new();
     let first = [opening.clone(), frame(1, 5, 1, &request("localhost"))].concat();
-    let fine = timed(&mut || {
+    let valid = timed(&mut || {
         output.clear();
         AuthorityRewriter::new(16 * 1024).push(&first, &mut output);
     });
@@ -236,7 +292,5 @@ fn authorities() {
         output.clear();
         rewriter.push(&later, &mut output);
     });
-    println!(
-        "authority              {fine:?} per connection if it is valid; {rewritten:?} per request if it is rewritten"
-    );
+    (valid, rewritten)
 }

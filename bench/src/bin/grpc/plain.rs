@@ -8,27 +8,26 @@ use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use stoop_bench::Result;
 use stoop_http as http;
 use tokio::net::{UnixListener, UnixStream};
 
-use super::Outcome;
-
 type Sent = Full<Bytes>;
 
-async fn back(request: Request<Incoming>) -> Result<Response<Sent>, hyper::Error> {
+async fn back(request: Request<Incoming>) -> std::result::Result<Response<Sent>, hyper::Error> {
     Ok(Response::new(Full::new(request.into_body().collect().await?.to_bytes())))
 }
 
 /// Serves until `end` completes: as in hyper's own example, or with `stoop_http`.
-pub async fn serve(library: &str, path: &str, end: impl Future) -> Outcome {
+pub async fn serve(library: &str, path: &str, end: impl Future) -> Result {
     if library != "hyper" {
         let server = stoop::serve::Server::new(stoop::Bind::new(path).listen_async().await?);
-        println!("serving");
+        println!("ready");
         http::Server::new(server).run(service_fn(back), end).await?;
         return Ok(());
     }
     let listener = UnixListener::bind(path)?;
-    println!("serving");
+    println!("ready");
     let mut end = std::pin::pin!(end);
     loop {
         let (stream, _) = tokio::select! {
@@ -49,7 +48,7 @@ enum Client {
 }
 
 impl Client {
-    async fn connect(library: &str, path: &str) -> Outcome<Client> {
+    async fn connect(library: &str, path: &str) -> Result<Client> {
         if library != "hyper" {
             return Ok(Client::Stoop(http::Client::connect(path).await?));
         }
@@ -60,7 +59,7 @@ impl Client {
     }
 
     /// Makes one request, and checks the response.
-    async fn ask(&mut self, number: u64) -> Outcome {
+    async fn request(&mut self, number: u64) -> Result {
         let message = Bytes::from([number.to_be_bytes(); 8].concat());
         let request = Request::post("/back").header("host", "localhost").body(Full::new(message.clone()))?;
         let answer = match self {
@@ -75,7 +74,7 @@ impl Client {
 }
 
 /// Makes requests, each of those in flight over a connection of its own.
-pub async fn ask(library: &str, path: &str, at_once: u64, requests: u64) -> Outcome {
+pub async fn call(library: &str, path: &str, at_once: u64, requests: u64) -> Result {
     let each = requests / at_once;
     let work = async |clients: Vec<Client>, rounds: u64| {
         let tasks: Vec<_> = clients
@@ -83,7 +82,7 @@ pub async fn ask(library: &str, path: &str, at_once: u64, requests: u64) -> Outc
             .map(|mut client| {
                 tokio::task::spawn_local(async move {
                     for number in 0..rounds {
-                        client.ask(number).await.map_err(|error| error.to_string())?;
+                        client.request(number).await.map_err(|error| error.to_string())?;
                     }
                     Ok::<_, String>(client)
                 })
@@ -93,7 +92,7 @@ pub async fn ask(library: &str, path: &str, at_once: u64, requests: u64) -> Outc
         for task in tasks {
             clients.push(task.await??);
         }
-        Outcome::Ok(clients)
+        Result::Ok(clients)
     };
     let rate = async {
         let mut clients = Vec::new();
@@ -103,17 +102,17 @@ pub async fn ask(library: &str, path: &str, at_once: u64, requests: u64) -> Outc
         let clients = work(clients, each / 10 + 1).await?;
         let begun = Instant::now();
         work(clients, each).await?;
-        Outcome::Ok((each * at_once) as f64 / begun.elapsed().as_secs_f64())
+        Result::Ok((each * at_once) as f64 / begun.elapsed().as_secs_f64())
     };
     println!("{}", tokio::task::LocalSet::new().run_until(rate).await?);
     Ok(())
 }
 
 /// Opens connections, each with one request, one after the other.
-pub async fn open(library: &str, path: &str, count: u64) -> Outcome {
+pub async fn connect(library: &str, path: &str, count: u64) -> Result {
     let begun = Instant::now();
     for number in 0..count {
-        Client::connect(library, path).await?.ask(number).await?;
+        Client::connect(library, path).await?.request(number).await?;
     }
     println!("{}", count as f64 / begun.elapsed().as_secs_f64());
     Ok(())

@@ -1,7 +1,7 @@
 //! How much memory does an idle connection take in a server, and in the kernel?
 //!
 //! ```text
-//! cargo run --release -p stoop-bench --features tokio --bin idle_connections [-- CONNECTIONS]
+//! cargo xtask bench idle_connections [--reps 3] [--connections 10000] [--json]
 //! ```
 //!
 //! A server process with `stoop::serve`, one with tokio's own `UnixListener` and a task for each
@@ -11,62 +11,110 @@
 
 use std::io::{self, BufRead, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::process::{Command, ExitCode, Stdio};
+use std::path::Path;
+use std::process::{Child, ExitCode, Stdio};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use serde_json::json;
+use stoop_bench::Report;
+use stoop_bench::options::{Flag, Given, Program};
+use stoop_bench::stats::{Summary, order};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+const PROGRAM: Program = Program {
+    name: "idle_connections",
+    about: "How much memory does an idle connection take in a server, and in the kernel?",
+    reps: 3,
+    flags: &[Flag { name: "--connections", value: Some("N"), help: "idle connections (default 10000)" }],
+};
 
 const SERVERS: [&str; 3] = ["raw", "tokio", "stoop"];
 
 fn main() -> ExitCode {
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    let done = match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["serve", server, path] => serve(server, path),
-        [] => measure(10_000),
-        [connections, ..] => measure(connections.parse().unwrap_or(10_000)),
-    };
-    stoop_bench::exit_code(done)
+    stoop_bench::command(&PROGRAM, run_role, read, measure)
 }
 
-fn measure(connections: usize) -> io::Result<()> {
+fn read(given: &Given) -> Result<usize, String> {
+    given.number("--connections", 10_000)
+}
+
+fn run_role(args: &[&str]) -> Option<stoop_bench::Result> {
+    match *args {
+        ["serve", server, path] => Some(serve(server, path).map_err(Into::into)),
+        _ => None,
+    }
+}
+
+fn measure(connections: &usize, reps: usize) -> stoop_bench::Result<Report> {
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })?;
-    println!("{connections} idle connections, bytes per connection");
-    println!("{:8}{:>14}{:>18}", "server", "user memory", "kernel, both ends");
-    for server in SERVERS {
-        let [own, kernel] = run(server, connections)?;
-        println!("{server:8}{own:14.0}{kernel:18.0}");
+    let mut samples = [const { [Vec::new(), Vec::new()] }; SERVERS.len()];
+    for rep in 0..reps {
+        for index in order(rep, SERVERS.len()) {
+            let bytes = run(SERVERS[index], *connections)?;
+            (0..2).for_each(|at| samples[index][at].push(bytes[at]));
+        }
+        stoop_bench::progress(rep + 1, reps);
     }
-    Ok(())
+    let mut tables = String::from("| server | user memory | kernel, both ends |\n| --- | ---: | ---: |\n");
+    let mut results = Vec::new();
+    for (server, [user, kernel]) in SERVERS.into_iter().zip(&samples) {
+        let [user, kernel] = [user, kernel].map(|all| Summary::of(all).ok_or("nothing was measured"));
+        let (user, kernel) = (user?, kernel?);
+        tables.push_str(&format!("| {server} | {} | {} |\n", user.shown(0), kernel.shown(0)));
+        results
+            .push(json!({"server": server, "user_bytes": user.to_json(), "kernel_bytes": kernel.to_json()}));
+    }
+    Ok(Report {
+        title: "Memory of an idle connection",
+        text: format!("{connections} connections, bytes per connection."),
+        tables,
+        json: json!({"connections": connections, "results": results}),
+        failures: Vec::new(),
+    })
+}
+
+/// A server; killed on drop.
+struct Server(Child);
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Both fail if it has already exited.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// Returns the growth of the server and of the kernel per connection, in bytes.
-fn run(server: &str, connections: usize) -> io::Result<[f64; 2]> {
+fn run(server: &str, connections: usize) -> stoop_bench::Result<[f64; 2]> {
     let dir = tempfile::tempdir()?;
     let path = dir.path().join("socket");
-    let mut command = Command::new("/proc/self/exe");
-    command.args(["serve", server]).arg(&path).stdin(Stdio::piped()).stdout(Stdio::piped());
-    let mut child = command.spawn()?;
-    let mut said = io::BufReader::new(child.stdout.take().expect("it is piped"));
-    said.read_line(&mut String::new())?;
+    let text = path.to_str().ok_or("the temporary directory is not UTF-8")?;
+    let mut command = stoop_bench::role(&["serve", server, text])?;
+    let mut child = Server(command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?);
+    let mut line = String::new();
+    io::BufReader::new(child.0.stdout.take().ok_or("no stdout")?).read_line(&mut line)?;
+    if line.trim() != "ready" {
+        return Err(format!("the server '{server}' did not start").into());
+    }
+    let pid = child.0.id();
     // The first few include allocations that all of them share.
     let _first = talk(&path, 100)?;
-    let before = [resident_bytes(child.id())?, slab_bytes()?];
+    let before = [resident_bytes(pid)?, slab_bytes()?];
     let clients = talk(&path, connections)?;
-    let after = [resident_bytes(child.id())?, slab_bytes()?];
+    let after = [resident_bytes(pid)?, slab_bytes()?];
     drop(clients);
-    child.kill()?;
-    child.wait()?;
     Ok([0, 1].map(|at| (after[at] as f64 - before[at] as f64) / connections as f64))
 }
 
 /// Opens connections, each of which makes one request and is then idle.
-fn talk(path: &std::path::Path, count: usize) -> io::Result<Vec<UnixStream>> {
+fn talk(path: &Path, count: usize) -> io::Result<Vec<UnixStream>> {
     let one = |_| {
         let mut client = UnixStream::connect(path)?;
+        let mut answer = [0];
         client.write_all(b"?")?;
-        client.read_exact(&mut [0])?;
-        Ok(client)
+        client.read_exact(&mut answer)?;
+        if answer == *b"?" { Ok(client) } else { Err(io::Error::other("another byte came back")) }
     };
     (0..count).map(one).collect()
 }

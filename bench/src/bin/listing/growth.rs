@@ -5,17 +5,18 @@
 //! program; so each program is run by a process that runs nothing else.
 
 use std::fmt::Write;
-use std::io;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use nix::sys::resource::{UsageWho, getrusage};
+use serde_json::{Value, json};
+use stoop_bench::Result;
 use stoop_bench::stats::Summary;
 
 use crate::machine::{Processes, Size};
-use crate::{Options, Tool, run};
+use crate::{Tool, run};
 
-/// The first argument of a process that runs one program and reports its peak memory.
+/// The role of a process that runs one program and reports its peak memory.
 const PEAK_MEMORY: &str = "peak-memory";
 /// Sockets of each process, in tenths of the requested number.
 const TENTHS: [usize; 3] = [1, 10, 50];
@@ -27,30 +28,36 @@ pub struct Grown {
     peak_kib: u64,
 }
 
-/// Measures the memory of a program, if the arguments request that.
-pub fn run_role(args: &[String]) -> Option<io::Result<()>> {
-    let [role, program, args @ ..] = args else { return None };
-    (role == PEAK_MEMORY).then(|| {
-        let status = Command::new(program).args(args).stdout(Stdio::null()).stderr(Stdio::null()).status()?;
-        println!("{}", getrusage(UsageWho::RUSAGE_CHILDREN)?.max_rss());
-        if status.success() { Ok(()) } else { Err(io::Error::other("the program failed")) }
-    })
+/// Measures the memory of a program, if that is the role.
+pub fn run_role(args: &[&str]) -> Option<Result> {
+    match *args {
+        [PEAK_MEMORY, program, ref args @ ..] => Some(peak_memory(program, args)),
+        _ => None,
+    }
+}
+
+fn peak_memory(program: &str, args: &[&str]) -> Result {
+    let status = Command::new(program).args(args).stdout(Stdio::null()).stderr(Stdio::null()).status()?;
+    println!("{}", getrusage(UsageWho::RUSAGE_CHILDREN)?.max_rss());
+    if status.success() { Ok(()) } else { Err("the program failed".into()) }
 }
 
 /// Runs the program on machines of all sizes.
 ///
 /// # Errors
 /// Returns an error if building a machine or running the program fails.
-pub fn measure(options: &Options, tool: &Tool, scratch: &Path) -> io::Result<Vec<Grown>> {
+pub fn measure(size: Size, reps: usize, tool: &Tool, scratch: &Path) -> Result<Vec<Grown>> {
     let of = |tenths: usize| {
-        let size = Size { sockets: (options.size.sockets * tenths / 10).max(3), ..options.size };
+        let size = Size { sockets: (size.sockets * tenths / 10).max(3), ..size };
         let _processes = Processes::start(size, scratch)?;
-        run(tool)?;
-        let millis = (0..options.reps).map(|_| Ok(run(tool)?.0)).collect::<io::Result<_>>()?;
-        let mut command = Command::new(std::env::current_exe()?);
-        let output = command.arg(PEAK_MEMORY).args(&tool.command).stdin(Stdio::null()).output()?;
-        let text = String::from_utf8_lossy(&output.stdout);
-        let peak_kib = text.trim().parse().map_err(io::Error::other)?;
+        run(tool, size)?;
+        let millis = (0..reps).map(|_| Ok(run(tool, size)?.0)).collect::<Result<_>>()?;
+        let mut command = stoop_bench::role(&[PEAK_MEMORY])?;
+        let output = command.args(&tool.command).stdin(Stdio::null()).output()?;
+        if !output.status.success() {
+            return Err(format!("{} failed", tool.name).into());
+        }
+        let peak_kib = String::from_utf8_lossy(&output.stdout).trim().parse()?;
         Ok(Grown { sockets: size.sockets_in_all(), millis, peak_kib })
     };
     TENTHS.into_iter().map(of).collect()
@@ -78,6 +85,15 @@ pub fn markdown(name: &str, grown: &[Grown]) -> String {
         );
     }
     text
+}
+
+/// Returns the same values as JSON.
+pub fn to_json(grown: &[Grown]) -> Value {
+    let one = |one: &Grown| {
+        let millis = Summary::of(&one.millis).map(|millis| millis.to_json());
+        json!({"sockets": one.sockets, "milliseconds": millis, "peak_kib": one.peak_kib})
+    };
+    grown.iter().map(one).collect()
 }
 
 #[cfg(test)]

@@ -10,10 +10,12 @@ use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-/// The first argument of a process that holds sockets.
-pub const HOLD: &str = "hold";
-/// The first argument of a process that starts others in its namespace.
-pub const GATHER: &str = "gather";
+use stoop_bench::Result;
+
+/// The role of a process that holds sockets.
+const HOLD: &str = "hold";
+/// The role of a process that starts others in its namespace.
+const GATHER: &str = "gather";
 /// Other file descriptors of each process.
 const FILES: usize = 24;
 
@@ -55,26 +57,34 @@ impl Processes {
     /// # Errors
     /// Returns an error if a process cannot be started; other network namespaces require root and
     /// `unshare` of util-linux.
-    pub fn start(size: Size, directory: &Path) -> io::Result<Processes> {
+    pub fn start(size: Size, directory: &Path) -> Result<Processes> {
         let mut processes = Processes(Vec::new());
         let here = size.processes - size.networks * size.in_each_network();
-        processes.gather(Command::new(std::env::current_exe()?), here, size, directory)?;
+        processes.gather(None, here, size, directory)?;
         for _ in 0..size.networks {
-            let mut command = Command::new("unshare");
-            command.arg("--net").arg(std::env::current_exe()?);
-            processes.gather(command, size.in_each_network(), size, directory)?;
+            let unshare = ["unshare", "--net"];
+            processes.gather(Some(unshare), size.in_each_network(), size, directory)?;
         }
         Ok(processes)
     }
 
-    fn gather(&mut self, mut command: Command, count: usize, size: Size, directory: &Path) -> io::Result<()> {
-        command.arg(GATHER).arg(count.to_string()).arg(size.sockets.to_string()).arg(directory);
+    fn gather(&mut self, within: Option<[&str; 2]>, count: usize, size: Size, directory: &Path) -> Result {
+        let (counts, directory) = ([count, size.sockets].map(|n| n.to_string()), directory.to_string_lossy());
+        let role = stoop_bench::role(&[GATHER, &counts[0], &counts[1], &directory])?;
+        let mut command = match within {
+            None => role,
+            Some([program, option]) => {
+                let mut command = Command::new(program);
+                command.arg(option).arg(role.get_program()).args(role.get_args());
+                command
+            }
+        };
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
-        let stdout = child.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
+        let stdout = child.stdout.take().ok_or("no stdout")?;
         self.0.push(child);
         match BufReader::new(stdout).lines().take(count).filter(|line| line.is_ok()).count() == count {
             true => Ok(()),
-            false => Err(io::Error::other("a process of the machine exited before it had its sockets")),
+            false => Err("a process of the machine exited before it had its sockets".into()),
         }
     }
 }
@@ -89,18 +99,17 @@ impl Drop for Processes {
 }
 
 /// Runs a role of the machine, given by the arguments; `None` if they name none.
-pub fn run_role(args: &[String]) -> Option<io::Result<()>> {
-    let [role, count, sockets, directory] = args else { return None };
-    match role.as_str() {
-        HOLD => Some(hold(sockets.parse().ok()?, Path::new(directory))),
-        GATHER => Some(gather(count.parse().ok()?, sockets, directory)),
+pub fn run_role(args: &[&str]) -> Option<Result> {
+    match *args {
+        [HOLD, sockets, directory] => Some(hold(sockets.parse().ok()?, Path::new(directory))),
+        [GATHER, count, sockets, directory] => Some(gather(count.parse().ok()?, sockets, directory)),
         _ => None,
     }
 }
 
-fn gather(count: usize, sockets: &str, directory: &str) -> io::Result<()> {
-    let start = |_| Command::new(std::env::current_exe()?).args([HOLD, "1", sockets, directory]).spawn();
-    let children: Vec<Child> = (0..count).map(start).collect::<io::Result<_>>()?;
+fn gather(count: usize, sockets: &str, directory: &str) -> Result {
+    let start = |_| Ok(stoop_bench::role(&[HOLD, sockets, directory])?.spawn()?);
+    let children: Vec<Child> = (0..count).map(start).collect::<Result<_>>()?;
     for mut child in children {
         child.wait()?;
     }
@@ -108,7 +117,7 @@ fn gather(count: usize, sockets: &str, directory: &str) -> io::Result<()> {
 }
 
 /// Creates a listener with clients, one of which is not accepted; a datagram socket; and pairs.
-fn hold(sockets: usize, directory: &Path) -> io::Result<()> {
+fn hold(sockets: usize, directory: &Path) -> Result {
     let path = directory.join(format!("{}.sock", std::process::id()));
     let listener = UnixListener::bind(&path)?;
     let _waits = UnixStream::connect(&path)?;

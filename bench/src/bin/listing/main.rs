@@ -1,7 +1,7 @@
 //! How long does it take to list every Unix socket of a machine, with its owners?
 //!
 //! ```text
-//! cargo xtask bench listing [-- --reps 15 --processes 200 --sockets 50 --networks 4]
+//! cargo xtask bench listing [--reps 15] [--processes 200] [--sockets 50] [--networks 4] [--json]
 //! ```
 //!
 //! Builds a machine of many processes (`machine.rs`), and inspects it with `stoop ls` with its BPF
@@ -11,67 +11,50 @@
 //! repetition. The sockets that each shows are counted: a tool that shows fewer is marked in the
 //! table. Requires root. `stoop ls` then also inspects machines of a tenth and of five times the
 //! sockets (`growth.rs`).
-//!
-//! The result is written into its section of `BENCHMARKS.md` (`report.rs`).
 
 mod growth;
 mod machine;
 mod report;
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
 
 use machine::{Processes, Size};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::{TimeVal, TimeValLike};
+use stoop_bench::options::{Flag, Given, Program};
 use stoop_bench::process::compile;
-use stoop_bench::section;
 use stoop_bench::stats::order;
+use stoop_bench::{Report, Result};
 
-const USAGE: &str = "usage: listing [--reps N] [--processes N] [--sockets N] [--networks N] [--out FILE]
-
-  --reps N        repetitions, each with every program (default 15)
-  --processes N   processes of the machine (default 200)
-  --sockets N     sockets of each (default 50)
-  --networks N    additional network namespaces, each with a twentieth of the processes (default 4)
-  --out FILE      the file whose section is written (default: BENCHMARKS.md of the repository)";
+const PROGRAM: Program = Program {
+    name: "listing",
+    about: "How long does it take to list every Unix socket of a machine, with its owners? Requires root.",
+    reps: 15,
+    flags: &[
+        Flag { name: "--processes", value: Some("N"), help: "processes of the machine (default 200)" },
+        Flag { name: "--sockets", value: Some("N"), help: "sockets of each (default 50)" },
+        Flag {
+            name: "--networks",
+            value: Some("N"),
+            help: "additional network namespaces, each with a twentieth of the processes (default 4)",
+        },
+    ],
+};
 
 fn main() -> ExitCode {
-    let run_role = |args: &[String]| growth::run_role(args).or_else(|| machine::run_role(args));
-    stoop_bench::command(USAGE, run_role, Options::parse, measure)
+    let run_role = |args: &[&str]| growth::run_role(args).or_else(|| machine::run_role(args));
+    stoop_bench::command(&PROGRAM, run_role, read, measure)
 }
 
-/// The options of the command line.
-#[derive(Clone, Debug, PartialEq)]
-struct Options {
-    reps: usize,
-    size: Size,
-    out: PathBuf,
-}
-
-impl Options {
-    /// `None` for anything that does not match the usage.
-    fn parse(args: &[String]) -> Option<Self> {
-        let out = Path::new(env!("CARGO_MANIFEST_DIR")).join("../BENCHMARKS.md");
-        let size = Size { processes: 200, sockets: 50, networks: 4 };
-        let mut options = Options { reps: 15, size, out };
-        let mut args = args.iter();
-        while let Some(arg) = args.next() {
-            let value = args.next()?;
-            let count = || value.parse().ok().filter(|n: &usize| *n > 0);
-            match arg.as_str() {
-                "--reps" => options.reps = count()?,
-                "--processes" => options.size.processes = count()?,
-                "--sockets" => options.size.sockets = count()?,
-                "--networks" => options.size.networks = value.parse().ok()?,
-                "--out" => options.out = value.into(),
-                _ => return None,
-            }
-        }
-        (options.size.networks < 20).then_some(options)
-    }
+fn read(given: &Given) -> std::result::Result<Size, String> {
+    Ok(Size {
+        processes: given.number("--processes", 200)?,
+        sockets: given.number("--sockets", 50)?,
+        networks: given.value("--networks", 4, |text| text.parse().ok().filter(|n| *n < 20))?,
+    })
 }
 
 /// A program that inspects the machine.
@@ -94,16 +77,16 @@ pub struct Sample {
     pub shown: Option<usize>,
 }
 
-fn measure(options: &Options) -> io::Result<()> {
+fn measure(size: &Size, reps: usize) -> Result<Report> {
     let scratch = tempfile::tempdir()?;
     let tools = tools(scratch.path())?;
     let mut results = vec![Sample::default(); tools.len()];
-    let processes = Processes::start(options.size, scratch.path())?;
+    let processes = Processes::start(*size, scratch.path())?;
     // The first run is not counted, since it starts with cold caches.
-    for rep in 0..=options.reps {
+    for rep in 0..=reps {
         for index in order(rep, tools.len()) {
             let before = cpu_millis()?;
-            let (millis, shown) = run(&tools[index])?;
+            let (millis, shown) = run(&tools[index], *size)?;
             if rep > 0 {
                 results[index].millis.push(millis);
                 results[index].cpu_millis.push(cpu_millis()? - before);
@@ -111,13 +94,17 @@ fn measure(options: &Options) -> io::Result<()> {
                 results[index].shown = Some(least);
             }
         }
+        stoop_bench::progress(rep, reps);
     }
     drop(processes);
-    let grown = growth::measure(options, &tools[0], scratch.path())?;
-    let text = report::markdown(options, &tools, &results) + &growth::markdown(tools[0].name, &grown);
-    println!("{text}");
-    let file = std::fs::read_to_string(&options.out).unwrap_or_default();
-    std::fs::write(&options.out, section::put(&file, "listing", &text))
+    let grown = growth::measure(*size, reps, &tools[0], scratch.path())?;
+    Ok(Report {
+        title: "Listing every Unix socket",
+        text: report::text(*size),
+        tables: report::tables(&tools, &results) + &growth::markdown(tools[0].name, &grown),
+        json: report::to_json(*size, &tools, &results, &grown),
+        failures: Vec::new(),
+    })
 }
 
 /// Returns the resource usage of all exited children.
@@ -128,16 +115,23 @@ fn cpu_millis() -> io::Result<f64> {
 }
 
 /// Runs a program to completion: returns milliseconds, and what it showed.
-fn run(tool: &Tool) -> io::Result<(f64, usize)> {
-    let (program, args) = tool.command.split_first().ok_or(io::ErrorKind::InvalidInput)?;
+fn run(tool: &Tool, size: Size) -> Result<(f64, usize)> {
+    let (program, args) = tool.command.split_first().ok_or("a tool without a command")?;
     let mut command = Command::new(program);
     let begun = Instant::now();
-    let output = command.args(args).stdin(Stdio::null()).stderr(Stdio::null()).output()?;
+    let output = command.args(args).stdin(Stdio::null()).stderr(Stdio::null()).output();
     let millis = begun.elapsed().as_secs_f64() * 1e3;
-    Ok((millis, (tool.shows)(&String::from_utf8_lossy(&output.stdout))))
+    let output = output.map_err(|error| format!("cannot run {}: {error}", tool.name))?;
+    let shown = (tool.shows)(&String::from_utf8_lossy(&output.stdout));
+    // A line may be two sockets, and most tools show only those of one namespace.
+    let visible = size.sockets_in_all() - size.sockets_elsewhere();
+    if shown < visible / 2 {
+        return Err(format!("{} shows {shown} of {visible} sockets ({})", tool.name, output.status).into());
+    }
+    Ok((millis, shown))
 }
 
-fn tools(scratch: &Path) -> io::Result<Vec<Tool>> {
+fn tools(scratch: &Path) -> Result<Vec<Tool>> {
     let stoop = build_stoop()?;
     let stoop =
         |flags: &[&str]| [&[stoop.as_str(), "ls"], flags].concat().iter().map(|s| s.to_string()).collect();
@@ -154,25 +148,25 @@ fn tools(scratch: &Path) -> io::Result<Vec<Tool>> {
     ];
     if Command::new("lsof").arg("-v").stderr(Stdio::null()).status().is_ok() {
         tools.push(Tool { name: "lsof -U", command: words("lsof -nP -U"), shows: report::lines });
+    } else {
+        eprintln!("not measured: lsof is not installed");
     }
     let walk = scratch.join("walk");
-    match compile("walk.c", &walk) {
-        Ok(()) => tools.push(Tool {
-            name: "C, readlink only",
-            command: vec![walk.display().to_string()],
-            shows: |text| text.trim().parse().unwrap_or(0),
-        }),
-        Err(error) => eprintln!("listing: no C program: {error}"),
-    }
+    compile("walk.c", &walk)?;
+    tools.push(Tool {
+        name: "C, readlink only",
+        command: vec![walk.display().to_string()],
+        shows: |text| text.trim().parse().unwrap_or(0),
+    });
     Ok(tools)
 }
 
 /// Returns the command in its release build.
-fn build_stoop() -> io::Result<String> {
+fn build_stoop() -> Result<String> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let status = Command::new(cargo).args(["build", "-q", "--release", "-p", "stoop-cli"]).status()?;
     if !status.success() {
-        return Err(io::Error::other("cannot build the command"));
+        return Err("cannot build the command".into());
     }
     let here = std::env::current_exe()?;
     Ok(here.with_file_name("stoop").display().to_string())
@@ -180,17 +174,19 @@ fn build_stoop() -> io::Result<String> {
 
 #[cfg(test)]
 mod tests {
+    use stoop_bench::options::Request;
+
     use super::*;
 
     #[test]
     fn arguments_are_read() {
-        let parse = |text: &str| Options::parse(&text.split(' ').map(str::to_owned).collect::<Vec<_>>());
-        assert_eq!(
-            parse("--reps 3 --sockets 7").map(|options| (options.reps, options.size.sockets)),
-            Some((3, 7))
-        );
-        for bad in ["--reps", "--reps 0", "--what 1", "--networks 20"] {
-            assert_eq!(parse(bad), None, "{bad}");
+        let read = |line: &str| match PROGRAM.parse(&line.split(' ').map(str::to_owned).collect::<Vec<_>>()) {
+            Ok(Request::Measure(given)) => read(&given).ok(),
+            _ => None,
+        };
+        assert_eq!(read("--networks 0 --sockets 7").map(|size| (size.networks, size.sockets)), Some((0, 7)));
+        for wrong in ["--processes 0", "--sockets x", "--networks 20", "--what 1"] {
+            assert_eq!(read(wrong), None, "{wrong}");
         }
     }
 }

@@ -2,10 +2,13 @@
 
 use std::fmt::Write;
 
-use stoop_bench::machine::Machine;
 use stoop_bench::stats::{Summary, ratios};
 
-use crate::{Options, Sample, Tool};
+use serde_json::{Value, json};
+
+use crate::growth::{self, Grown};
+use crate::machine::Size;
+use crate::{Sample, Tool};
 
 /// The goals: a program, the one it is compared with, and the minimum speed-up.
 const TARGETS: &[(&str, &str, f64)] =
@@ -16,10 +19,11 @@ pub fn lines(text: &str) -> usize {
     text.lines().count().saturating_sub(1)
 }
 
-pub fn markdown(options: &Options, tools: &[Tool], results: &[Sample]) -> String {
-    let mut text = header(options);
+/// Returns the tables: the goals first.
+pub fn tables(tools: &[Tool], results: &[Sample]) -> String {
     let of = |name: &str| tools.iter().position(|tool| tool.name == name).map(|at| &results[at]);
-    text.push_str("\n| tool | compared with | target | measured | |\n| --- | --- | ---: | ---: | --- |\n");
+    let mut text =
+        String::from("| tool | compared with | target | measured | |\n| --- | --- | ---: | ---: | --- |\n");
     for (name, compared, least) in TARGETS {
         let (Some(own), Some(other)) = (of(name), of(compared)) else { continue };
         let Some(factor) = Summary::of(&ratios(&other.millis, &own.millis)) else { continue };
@@ -38,23 +42,37 @@ pub fn markdown(options: &Options, tools: &[Tool], results: &[Sample]) -> String
     text
 }
 
-fn header(options: &Options) -> String {
-    let (machine, size) = (Machine::here(), options.size);
+/// Returns the description of the machine and of the tools.
+pub fn text(size: Size) -> String {
     format!(
-        "## Listing every Unix socket\n\n\
-         Measured on Linux {}, {} CPUs, {}: {} sockets of {} processes, {} of them in {} other network namespaces, whose sockets `ss` and `lsof` cannot \
-         name. {} repetitions, in a different order each time; each tool runs to completion, and its output is read. Medians [minimum–maximum]; \
-         ratios are computed within a repetition. A line of `stoop ls` is a connection with both ends and their processes, or another socket; a \
-         line of the other tools is one end. The C program only reads links: no table of sockets, no names, no output.\n",
-        machine.kernel,
-        machine.cpus,
-        machine.model,
+        "{} sockets of {} processes, {} of them in {} other network namespaces, whose sockets `ss` and `lsof` cannot name. Each \
+         tool runs to completion, and its output is read. A line of `stoop ls` is a connection with both ends and their processes, \
+         or another socket; a line of the other tools is one end. The C program only reads links: no table of sockets, no names, \
+         no output.",
         size.sockets_in_all(),
         size.processes,
         size.sockets_elsewhere(),
         size.networks,
-        options.reps,
     )
+}
+
+/// Returns the values of the tables as JSON.
+pub fn to_json(size: Size, tools: &[Tool], results: &[Sample], grown: &[Grown]) -> Value {
+    let summary = |values: &[f64]| Summary::of(values).map(|summary| summary.to_json());
+    let one = |(tool, sample): (&Tool, &Sample)| {
+        json!({
+            "tool": tool.name,
+            "milliseconds": summary(&sample.millis),
+            "cpu_milliseconds": summary(&sample.cpu_millis),
+            "lines": sample.shown,
+        })
+    };
+    json!({
+        "processes": size.processes,
+        "sockets": size.sockets_in_all(),
+        "results": tools.iter().zip(results).map(one).collect::<Vec<_>>(),
+        "growth": growth::to_json(grown),
+    })
 }
 
 fn show(summary: Summary) -> String {
@@ -69,17 +87,13 @@ fn show(summary: Summary) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::machine::Size;
 
     #[test]
     fn a_target_is_judged_by_the_ratio_within_a_repetition() {
-        let size = Size { processes: 20, sockets: 5, networks: 2 };
-        let options = Options { reps: 2, size, out: "x".into() };
         let tool = |name| Tool { name, command: Vec::new(), shows: lines };
         let sample =
             |millis: [f64; 2]| Sample { millis: millis.into(), cpu_millis: Vec::new(), shown: Some(7) };
-        let text = markdown(
-            &options,
+        let text = tables(
             &[tool("stoop ls"), tool("ss -xap"), tool("lsof -U")],
             &[sample([10.0, 20.0]), sample([61.0, 122.0]), sample([100.0, 200.0])],
         );

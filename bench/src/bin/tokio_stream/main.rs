@@ -1,7 +1,7 @@
 //! What does `stoop::aio::Stream` cost compared with tokio's own `UnixStream`?
 //!
 //! ```text
-//! cargo run --release -p stoop-bench --features tokio --bin tokio_stream [-- REPETITIONS [ROUNDS]]
+//! cargo xtask bench tokio_stream [--reps 11] [--rounds 10000] [--json]
 //! ```
 //!
 //! A ping-pong of 64 bytes between two processes, each a runtime of one thread: once with one CPU
@@ -10,69 +10,103 @@
 //! Every message carries its number and is checked.
 
 use std::io;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::time::Instant;
 
-use stoop_bench::pin;
+use serde_json::{Value, json};
+use stoop_bench::options::{Flag, Given, Program};
 use stoop_bench::process::Process;
 use stoop_bench::stats::{Summary, order, ratios};
+use stoop_bench::{Report, pin};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+const PROGRAM: Program = Program {
+    name: "tokio_stream",
+    about: "What does `stoop::aio::Stream` cost compared with tokio's own `UnixStream`?",
+    reps: 11,
+    flags: &[Flag {
+        name: "--rounds",
+        value: Some("N"),
+        help: "round trips per measurement (default 10000)",
+    }],
+};
 
 const LIBRARIES: [&str; 2] = ["tokio", "stoop"];
 const MESSAGE_BYTES: usize = 64;
 
 fn main() -> ExitCode {
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    let args: Vec<&str> = args.iter().map(String::as_str).collect();
-    let number = |text: &str, otherwise: u64| text.parse().unwrap_or(otherwise);
-    let done = match args[..] {
-        ["serve", library, path] => serve(library, path),
-        ["ask", library, path, rounds] => ask(library, path, number(rounds, 1)),
-        [] => measure(11, 10_000),
-        [repetitions] => measure(number(repetitions, 11), 10_000),
-        [repetitions, rounds, ..] => measure(number(repetitions, 11), number(rounds, 10_000)),
-    };
-    stoop_bench::exit_code(done)
+    stoop_bench::command(&PROGRAM, run_role, read, measure)
 }
 
-fn measure(repetitions: u64, rounds: u64) -> io::Result<()> {
-    let Some((one, other)) = pin::two_cpus() else {
-        return Err(io::Error::other("needs two processors"));
+fn read(given: &Given) -> Result<u64, String> {
+    given.number("--rounds", 10_000)
+}
+
+fn run_role(args: &[&str]) -> Option<stoop_bench::Result> {
+    let done = match *args {
+        ["serve", library, path] => serve(library, path),
+        ["connect", library, path, rounds] => connect(library, path, rounds.parse().ok()?),
+        _ => return None,
     };
-    println!("{MESSAGE_BYTES} B ping-pong, median of {repetitions} repetitions [minimum–maximum]");
-    for (place, server, client) in [("one CPU each", one, other), ("one CPU", one, one)] {
+    Some(done.map_err(Into::into))
+}
+
+fn measure(rounds: &u64, reps: usize) -> stoop_bench::Result<Report> {
+    let (one, other) = pin::two_cpus().ok_or("needs two CPUs")?;
+    let mut tables = String::from(
+        "| CPUs | tokio, µs | stoop, µs | time relative to tokio |\n| --- | ---: | ---: | ---: |\n",
+    );
+    let mut results = Vec::new();
+    for (place, server, client) in [("one each", one, other), ("one for both", one, one)] {
         let mut samples = [Vec::new(), Vec::new()];
-        for repetition in 0..repetitions as usize {
-            for index in order(repetition, LIBRARIES.len()) {
-                samples[index].push(run(LIBRARIES[index], server, client, rounds)?);
+        for rep in 0..reps {
+            for index in order(rep, LIBRARIES.len()) {
+                samples[index].push(run(LIBRARIES[index], server, client, *rounds)?);
             }
+            stoop_bench::progress(rep + 1, reps);
         }
-        let ratios = ratios(&samples[1], &samples[0]);
-        let [tokio, stoop, ratio] = [&samples[0], &samples[1], &ratios].map(|all| {
-            let Summary { median, min, max } = Summary::of(all).expect("at least one repetition");
-            format!("{median:.2} [{min:.2}–{max:.2}]")
-        });
-        println!("{place:10}  tokio {tokio} µs  stoop {stoop} µs  ratio {ratio}");
+        let (row, result) = summarized(place, &samples)?;
+        tables.push_str(&row);
+        results.push(result);
     }
-    Ok(())
+    Ok(Report {
+        title: "Asynchronous streams and tokio",
+        text: format!("{rounds} round trips of {MESSAGE_BYTES} B, each process a runtime of one thread."),
+        tables,
+        json: json!({"rounds": rounds, "results": results}),
+        failures: Vec::new(),
+    })
+}
+
+/// Returns a row of the table, and the same values as JSON.
+fn summarized(place: &str, [tokio, stoop]: &[Vec<f64>; 2]) -> stoop_bench::Result<(String, Value)> {
+    let summary = |samples: &[f64]| Summary::of(samples).ok_or("a time is not a number");
+    let (ratio, tokio, stoop) = (summary(&ratios(stoop, tokio))?, summary(tokio)?, summary(stoop)?);
+    let row = format!("| {place} | {} | {} | {} |\n", tokio.shown(2), stoop.shown(2), ratio.shown(3));
+    let json = json!({
+        "cpus": place,
+        "tokio_microseconds": tokio.to_json(),
+        "stoop_microseconds": stoop.to_json(),
+        "ratio_to_tokio": ratio.to_json(),
+    });
+    Ok((row, json))
 }
 
 /// Returns the median of the round trips of one run, in microseconds.
-fn run(library: &str, server: usize, client: usize, rounds: u64) -> io::Result<f64> {
+fn run(library: &str, server: usize, client: usize, rounds: u64) -> stoop_bench::Result<f64> {
     let dir = tempfile::tempdir()?;
     let path = dir.path().join("socket");
-    let command = |role: &str| {
-        let mut command = Command::new("/proc/self/exe");
-        command.args([role, library]).arg(&path);
-        command
-    };
-    let mut serving = Process::start(&mut command("serve"), Some(server))?;
-    serving.line()?;
-    let mut asking = Process::start(command("ask").arg(rounds.to_string()), Some(client))?;
-    let median = asking.line()?;
-    asking.finish()?;
+    let path = path.to_str().ok_or("the temporary directory is not UTF-8")?;
+    let mut serving = Process::start(&mut stoop_bench::role(&["serve", library, path])?, Some(server))?;
+    if serving.line()? != "ready" {
+        return Err(format!("the server of {library} did not start").into());
+    }
+    let mut command = stoop_bench::role(&["connect", library, path, &rounds.to_string()])?;
+    let mut connecting = Process::start(&mut command, Some(client))?;
+    let median = connecting.line()?;
+    connecting.finish()?;
     serving.finish()?;
-    median.parse().map_err(io::Error::other)
+    Ok(median.parse()?)
 }
 
 fn runtime() -> io::Result<tokio::runtime::Runtime> {
@@ -102,7 +136,7 @@ async fn echo(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<()>
     }
 }
 
-fn ask(library: &str, path: &str, rounds: u64) -> io::Result<()> {
+fn connect(library: &str, path: &str, rounds: u64) -> io::Result<()> {
     let median = runtime()?.block_on(async {
         match library {
             "stoop" => round_trips(stoop::aio::Stream::connect(path).await?, rounds).await,
@@ -121,7 +155,13 @@ async fn round_trips(mut stream: impl AsyncRead + AsyncWrite + Unpin, rounds: u6
         message[..8].copy_from_slice(&round.to_ne_bytes());
         let began = Instant::now();
         stream.write_all(&message).await?;
-        let len = stream.read(&mut answer).await?;
+        let mut len = 0;
+        while len < MESSAGE_BYTES {
+            len += match stream.read(&mut answer[len..]).await? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                read => read,
+            };
+        }
         if round >= warm_up {
             timing.push(began.elapsed().as_nanos() as f64 / 1e3);
         }
@@ -130,4 +170,16 @@ async fn round_trips(mut stream: impl AsyncRead + AsyncWrite + Unpin, rounds: u6
         }
     }
     Ok(Summary::of(&timing).expect("at least one round").median)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn table_and_json_have_the_same_values() {
+        let (row, json) = summarized("one each", &[vec![2.0, 4.0], vec![1.0, 6.0]]).unwrap();
+        assert_eq!(row, "| one each | 3.00 [2.00–4.00] | 3.50 [1.00–6.00] | 1.000 [0.500–1.500] |\n");
+        assert_eq!(json["ratio_to_tokio"], json!({"median": 1.0, "min": 0.5, "max": 1.5}));
+    }
 }

@@ -1,0 +1,81 @@
+//! Starts the benchmarks: `cargo xtask bench NAME`, and `all`, which writes BENCHMARKS.md.
+
+use crate::{Outcome, cargo, succeed};
+
+/// The file that `all` writes.
+const RESULTS: &str = "BENCHMARKS.md";
+
+/// A workspace of its own, so that the libraries that stoop is compared with are built only for it.
+const PEERS: (&str, &str) = ("peers", "bench/peers/Cargo.toml");
+
+/// The programs of `stoop-bench`, in the order of `all`, and the feature that each requires: the
+/// dependencies of a feature are built only for it.
+const PROGRAMS: &[(&str, Option<&str>)] = &[
+    ("blocking", None),
+    ("frames", None),
+    ("tokio_stream", Some("tokio")),
+    ("grpc", Some("grpc")),
+    ("idle_connections", Some("tokio")),
+    ("listing", None),
+    ("failed_bind", None),
+];
+
+/// Runs one benchmark with the options that follow its name, or all of them.
+pub fn run(args: &[String]) -> Outcome {
+    let (name, options) = args.split_first().map_or(("", args), |(name, rest)| (name.as_str(), rest));
+    if name != "all" {
+        return succeed(cargo(&command(name)?).args(options));
+    }
+    let mut failed = Vec::new();
+    for name in names() {
+        println!("== {name}");
+        let done = succeed(cargo(&command(name)?).args(["--out", RESULTS]).args(options));
+        failed.extend(done.err().map(|_| name));
+    }
+    if failed.is_empty() { Ok(()) } else { Err(format!("failed: {}", failed.join(", "))) }
+}
+
+fn names() -> impl Iterator<Item = &'static str> {
+    [PEERS.0].into_iter().chain(PROGRAMS.iter().map(|(name, _)| *name))
+}
+
+/// Returns the arguments of cargo that run a program, without its own.
+fn command(name: &str) -> Result<Vec<&str>, String> {
+    let mut args = vec!["run", "-q", "--release"];
+    if name == PEERS.0 {
+        args.extend(["--target-dir", "target/peers", "--manifest-path", PEERS.1, "--"]);
+        return Ok(args);
+    }
+    let Some((name, feature)) = PROGRAMS.iter().find(|(program, _)| *program == name) else {
+        let all: Vec<&str> = names().collect();
+        return Err(format!("no benchmark '{name}'; there are: {}, and all", all.join(", ")));
+    };
+    args.extend(["-p", "stoop-bench", "--bin", name]);
+    args.extend(feature.map(|feature| ["--features", feature]).into_iter().flatten());
+    args.push("--");
+    Ok(args)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_is_run_with_its_feature() {
+        assert_eq!(
+            command("grpc").unwrap().join(" "),
+            "run -q --release -p stoop-bench --bin grpc --features grpc --"
+        );
+        assert!(command("peers").unwrap().contains(&"bench/peers/Cargo.toml"));
+        assert!(command("fast").unwrap_err().starts_with("no benchmark 'fast'; there are: peers, blocking"));
+    }
+
+    #[test]
+    fn every_program_can_be_started() {
+        let programs = std::fs::read_dir(crate::tree::root().join("bench/src/bin")).unwrap();
+        for program in programs {
+            let name = program.unwrap().file_name().into_string().unwrap();
+            assert!(command(&name).is_ok(), "{name}");
+        }
+    }
+}
