@@ -103,7 +103,7 @@ async fn all(mut answers: Answers) -> usize {
     while let Ok(Some(_)) = answers.message().await {
         messages += 1;
     }
-    assert!(matches!(answers.message().await, Ok(None) | Err(_)), "what has ended stays ended");
+    assert!(matches!(answers.message().await, Ok(None) | Err(_)), "the end is permanent");
     messages
 }
 
@@ -143,7 +143,7 @@ pub fn grpc_json(data: &[u8]) {
         if let Err(error) = json::read(&descriptor, text) {
             assert!(!error.to_string().is_empty());
         }
-        // An error ends it, and so do the bytes.
+        // An error ends it, and so does the end of the bytes.
         assert!(json::messages(descriptor, data).count() <= data.len() + 1);
     }
 }

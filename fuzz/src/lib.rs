@@ -63,7 +63,7 @@ pub fn control_decode(data: &[u8]) {
     let mut left = data.len() / 16 + 1;
     let mut malformed = false;
     for item in control::decode(data) {
-        assert!(!malformed, "nothing comes behind a malformed message");
+        assert!(!malformed, "nothing follows a malformed message");
         left = left.checked_sub(1).expect("no more messages than headers fit, and one end");
         match item {
             Item::Descriptors(numbers) => assert!(numbers.count() * 4 <= data.len()),
@@ -177,14 +177,14 @@ fn decode_all<C: Codec>(codec: C, piece_bytes: usize, data: &[u8]) -> (Vec<Vec<u
             Ok(None) if left.is_empty() => return (messages, decoder.finish().err().map(sort_of)),
             Ok(None) => {}
             Err(error) => {
-                assert_eq!(decoder.next(), Err(error), "an error lasts");
+                assert_eq!(decoder.next(), Err(error), "an error is permanent");
                 assert_eq!(decoder.failure(), Some(error));
                 return (messages, Some(sort_of(error)));
             }
         }
         let room = decoder.room();
         let (piece, rest) = left.split_at(piece_bytes.min(left.len()).min(room.len()));
-        assert!(!piece.is_empty(), "there is always room");
+        assert!(!piece.is_empty(), "there is always space");
         room[..piece.len()].copy_from_slice(piece);
         decoder.filled(piece.len());
         left = rest;
@@ -208,7 +208,7 @@ fn sort_of(error: FrameError) -> u8 {
 pub fn btf_scan(data: &[u8]) {
     const WANTED: &[(Kind, &str)] = &[(Kind::STRUCT, "outer"), (Kind::STRUCT, "named"), (Kind::FUNC, "does")];
     let Ok(btf) = Btf::scan(data, WANTED) else { return };
-    assert!(btf.len() as usize <= 1 + data.len() / 12, "each type has its bytes");
+    assert!(btf.len() as usize <= 1 + data.len() / 12, "each type has its own names");
     for (kind, name) in WANTED {
         if let Ok(id) = btf.type_id(*kind, name) {
             assert!(0 < id.0 && id.0 < btf.len());

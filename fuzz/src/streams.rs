@@ -82,7 +82,7 @@ fn receive(reader: &mut FrameReader<&Stream>, expected: &mut Vec<(Vec<u8>, usize
             Err(error) => {
                 // Five file descriptors are more than are allowed.
                 assert!(!is_framed || expected.iter().any(|(_, count)| *count > 4), "{error}");
-                assert!(reader.failure().is_some(), "an error lasts");
+                assert!(reader.failure().is_some(), "an error is permanent");
                 return false;
             }
         }

@@ -293,7 +293,7 @@ fn set_option_bytes(fd: &impl AsFd, option: c_int, value: &[u8]) -> Result<()> {
 
 /// The credentials of a process, as the kernel records them (`struct ucred`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the fields say it")]
+#[expect(missing_docs, reason = "the names say it")]
 pub struct Credentials {
     pub pid: i32,
     pub uid: u32,

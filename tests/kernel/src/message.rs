@@ -47,7 +47,7 @@ pub fn send_message(
     header.msg_iovlen = 1;
     header.msg_control = control.pointer();
     header.msg_controllen = control.length as _;
-    // SAFETY: every pointer of the header is to a buffer above with the length beside it, and sending
+    // SAFETY: every pointer of the header is to a buffer above with its length, and sending
     // only reads them.
     checked(unsafe { libc::sendmsg(raw(fd), &header, flags | libc::MSG_NOSIGNAL) })
 }
@@ -112,7 +112,7 @@ pub fn receive_message(fd: &impl AsFd, room: usize, control_room: usize, flags: 
     header.msg_iovlen = 1;
     header.msg_control = control.pointer();
     header.msg_controllen = control_room as _;
-    // SAFETY: every pointer of the header is to a buffer above with the length beside it, living
+    // SAFETY: every pointer of the header is to a buffer above with its length, living
     // through the call.
     let length = checked(unsafe { libc::recvmsg(raw(fd), &mut header, flags) })?;
     data.truncate(length);

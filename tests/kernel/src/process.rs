@@ -98,7 +98,7 @@ fn answer_notifications(notifier: &OwnedFd, errnos: &[i32]) {
         }
         let (error, flags) = errnos.next().map_or((0, 1_u32), |errno| (-errno, 0));
         let mut answer = [call[0], 0, u64::from(error as u32) | u64::from(flags) << 32];
-        // SAFETY: `seccomp_notif_resp` has 24 bytes, which live through the call. Who asked may be gone,
+        // SAFETY: `seccomp_notif_resp` has 24 bytes, which live through the call. The asking process may have exited,
         // which is an error.
         unsafe { libc::ioctl(raw(notifier), SEND, answer.as_mut_ptr()) };
     }
@@ -133,11 +133,11 @@ fn on_a_thread<T: Send>(work: impl FnOnce() -> T + Send) -> T {
 
 /// Calls unshare(2). It affects the calling thread, which should have been created for this.
 pub fn unshare(what: c_int) -> Result<()> {
-    // SAFETY: takes numbers only; who leaves the table of descriptors keeps copies of all in it.
+    // SAFETY: takes numbers only; leaving a shared table keeps copies of all its file descriptors.
     checked(unsafe { libc::unshare(what) } as isize).map(drop)
 }
 
-#[expect(clippy::disallowed_methods, reason = "the calling thread shares its umask with nobody")]
+#[expect(clippy::disallowed_methods, reason = "the calling thread shares its umask with no other")]
 fn set_umask(mask: u32) {
     // SAFETY: takes and returns numbers only.
     unsafe { libc::umask(mask) };
@@ -211,14 +211,14 @@ impl<T> Blocked<T> {
     /// Sends the thread `SIGUSR1`. Set a handler with [`on_interrupt`] before.
     pub fn interrupt(&self) {
         let process = std::process::id() as i32;
-        // SAFETY: takes numbers only; a thread that has ended meanwhile is an error, not a fault.
+        // SAFETY: takes numbers only; a thread that has exited meanwhile is an error, not a fault.
         let done = unsafe { libc::syscall(libc::SYS_tgkill, process, self.thread, libc::SIGUSR1) };
         checked(done as isize).expect("send a signal to the thread");
     }
 
     /// Returns the result of the thread's work; panics if it does not end, or panicked.
     pub fn join(self) -> T {
-        self.answer.recv_timeout(SOON).expect("the blocked thread goes on")
+        self.answer.recv_timeout(SOON).expect("the blocked thread continues")
     }
 }
 

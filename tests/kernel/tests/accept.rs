@@ -61,7 +61,7 @@ fn a_childs_close_does_not_end_the_listener() {
         shutdown(&listener, SHUT_RD);
         0
     });
-    assert_eq!(try_client(STREAM, &name).unwrap_err(), Errno::CONNREFUSED, "a shutdown is everybody's");
+    assert_eq!(try_client(STREAM, &name).unwrap_err(), Errno::CONNREFUSED, "a shutdown affects all owners");
 }
 
 /// K-ACCEPT-4
@@ -115,7 +115,7 @@ fn listen_again_changes_the_backlog() {
     let _filler = client(STREAM, &name);
     let waiting = blocked(SYS_connect, move || try_client(STREAM, &name));
     listen(&listener, 1).unwrap();
-    assert!(waiting.join().is_ok(), "the room woke the client that waited");
+    assert!(waiting.join().is_ok(), "the free space woke the waiting client");
 }
 
 /// K-ACCEPT-8

@@ -133,7 +133,7 @@ fn any_file_in_the_way_is_address_in_use() {
     for name in ["live", "dead", "file", "directory", "dangling"] {
         assert_eq!(bind(&socket(STREAM), &at(&dir, name).1), Err(Errno::ADDRINUSE), "{name}");
     }
-    assert!(!at(&dir, "nothing").0.exists(), "nothing was made through the link");
+    assert!(!at(&dir, "nothing").0.exists(), "no file was created through the link");
 }
 
 /// K-BIND-9

@@ -100,7 +100,7 @@ fn interrupted_connect_stays_unconnected() {
     assert_eq!(outcome, Err(Errno::INTR));
     assert_eq!(peer_name(&socket), Err(Errno::NOTCONN));
     accept(&listener).unwrap();
-    assert_eq!(peer_name(&socket), Err(Errno::NOTCONN), "nothing goes on in the background");
+    assert_eq!(peer_name(&socket), Err(Errno::NOTCONN), "nothing continues in the background");
     assert_eq!(connect(&socket, &again), Ok(()));
 }
 

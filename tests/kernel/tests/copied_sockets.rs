@@ -26,7 +26,7 @@ fn a_shutdown_through_a_copy_ends_the_connection_for_all() {
         shutdown(&copy(&one), SHUT_RDWR);
         assert_eq!(send_now(&one, b"x"), Err(Errno::PIPE));
         assert_eq!(send_now(&other, b"x"), Err(Errno::PIPE));
-        assert_eq!(recv(&one, 10).unwrap(), b"left", "what was there can still be read");
+        assert_eq!(recv(&one, 10).unwrap(), b"left", "earlier data can still be read");
         assert_eq!(recv(&one, 10).unwrap(), b"");
         assert_eq!(recv(&other, 10).unwrap(), b"");
     }

@@ -69,7 +69,7 @@ fn the_client_gets_the_credentials_of_listen() {
     let (child, _) = in_child(|| listen(&server, 8).map_or(1, |()| 0));
     let early = client(STREAM, &name);
     let _accepted = accept(&server).unwrap();
-    assert_eq!(peer_credentials(&early).pid, child, "neither who bound nor who accepted");
+    assert_eq!(peer_credentials(&early).pid, child, "neither the binding nor the accepting process");
     listen(&server, 8).unwrap();
     assert_eq!(peer_credentials(&client(STREAM, &name)), Credentials::mine());
     assert_eq!(peer_credentials(&early).pid, child);
@@ -118,7 +118,7 @@ fn peerpidfd_outlives_the_peer() {
     if kernel_at_least(6, 16) {
         let gone = peer_pidfd(&accepted).unwrap();
         assert_eq!(pid_of(&gone), -1);
-        assert!(polled(&gone, PollFlags::IN).contains(PollFlags::IN), "readable: the process has ended");
+        assert!(polled(&gone, PollFlags::IN).contains(PollFlags::IN), "readable: the process has exited");
     } else {
         assert!(matches!(peer_pidfd(&accepted), Err(Errno::INVAL | Errno::SRCH)));
     }
@@ -390,7 +390,7 @@ fn a_user_without_an_id_shows_as_the_overflow_user() {
             let listener = listening_with_credentials();
             println!("listening");
             let (peer, groups, message) = look_at_stranger(&listener);
-            // As if it were we, who have that number as well.
+            // As if it were this process, which has that id as well.
             let mine = Credentials::mine();
             assert_eq!((peer.uid, peer.gid), (mine.uid, mine.gid));
             assert_eq!((message.uid, message.gid), (mine.uid, mine.gid));
@@ -429,7 +429,7 @@ fn if_every_id_is_mapped_every_user_has_one() {
             std::io::stdin().read_line(&mut line).unwrap();
             let listener = listening_with_credentials();
             if part == "partial" {
-                // Not even its root can map more than it has itself.
+                // Not even its root can map ids that it does not have.
                 let inner = in_new_users(TEST, "inner", &Name::unique("inner")).unwrap();
                 let refused = write_maps(inner.id(), ALL).unwrap_err();
                 assert_eq!(refused.raw_os_error(), Some(Errno::PERM.raw_os_error()));

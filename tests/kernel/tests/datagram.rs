@@ -46,7 +46,7 @@ fn an_unbound_sender_has_no_address() {
     assert_eq!(received.data, b"who am I");
     assert_eq!(received.name, Name::unnamed());
     connect(&client, &name).unwrap();
-    assert_eq!(local_name(&client), Name::unnamed(), "connecting gives no name either");
+    assert_eq!(local_name(&client), Name::unnamed(), "connecting does not assign a name either");
 }
 
 /// K-DGRAM-2
@@ -100,7 +100,7 @@ fn an_unconnected_sender_polls_writable_all_the_time() {
     assert_eq!(edges(&watch), 0);
     for _ in 0..3 {
         assert_eq!(send_to(&client, b"x", &name), Err(Errno::AGAIN));
-        assert_eq!(edges(&watch), 1, "a failed send looks like room");
+        assert_eq!(edges(&watch), 1, "a failed send reports free space");
     }
 }
 
@@ -141,13 +141,13 @@ fn huge_messages_can_lack_buffers() {
     let (_server, name) = server();
     let client = socket(DATAGRAM);
     if set_option(&client, SO_SNDBUFFORCE, 16 << 20).is_err() {
-        skip!("lacks the right to force a large send buffer");
+        skip!("lacks permission to force a large send buffer");
     }
     let limit = option(&client, SO_SNDBUF).unwrap() as usize - 32;
     assert_eq!(limit, (32 << 20) - 32);
     match send_to(&client, &vec![0; limit], &name) {
         Err(error) => assert_eq!(error, Errno::NOBUFS),
-        Ok(_) => skip!("lacks a kernel that refuses: it took {limit} bytes"),
+        Ok(_) => skip!("lacks a kernel that refuses: {limit} bytes were sent"),
     }
 }
 
@@ -183,7 +183,7 @@ fn a_closed_peer_refuses_once() {
     assert_eq!(send(&client, b"x"), Err(Errno::NOTCONN));
     assert_eq!(peer_name(&client), Err(Errno::NOTCONN));
     let _successor = bound(DATAGRAM, &name);
-    assert_eq!(connect(&client, &name), Ok(()), "may be connected again");
+    assert_eq!(connect(&client, &name), Ok(()), "can be connected again");
 }
 
 /// K-DGRAM-11
@@ -210,12 +210,12 @@ fn truncation_is_reported_only_in_the_flags() {
             send(&one, b"0123456789").unwrap();
         }
         send(&one, b"next").unwrap();
-        assert_eq!(recv(&other, 4).unwrap(), b"0123", "a plain read cannot tell");
+        assert_eq!(recv(&other, 4).unwrap(), b"0123", "a plain read cannot distinguish them");
         let received = receive(&other, 4).unwrap();
         assert_eq!(received.data, b"0123");
         assert_ne!(received.flags & MSG_TRUNC, 0);
         assert_eq!(recv_with(&other, 4, MSG_TRUNC | MSG_DONTWAIT).unwrap().1, 10);
-        assert_eq!(recv(&other, 4).unwrap(), b"next", "the rest was thrown away");
+        assert_eq!(recv(&other, 4).unwrap(), b"next", "the rest was discarded");
     }
 }
 
@@ -257,7 +257,7 @@ fn unspec_disconnects() {
     assert_eq!(disconnect(&server), Ok(()));
     assert_eq!(peer_name(&server), Err(Errno::NOTCONN));
     assert_eq!(send_to(&stranger, b"x", &name), Ok(1));
-    assert_eq!(disconnect(&pair(STREAM).0), Err(Errno::INVAL), "streams have no such thing");
+    assert_eq!(disconnect(&pair(STREAM).0), Err(Errno::INVAL), "streams do not support it");
 }
 
 /// K-DGRAM-16
@@ -349,7 +349,7 @@ fn a_receiver_that_does_not_read_fills_its_senders_buffer() {
         sent > queue_limit() + 1,
         "a receiver that is connected to the sender has no limit of its own, {sent}"
     );
-    assert_eq!(send_to(&server, b"x", &local_name(&other)), Err(Errno::AGAIN), "nothing for anybody");
+    assert_eq!(send_to(&server, b"x", &local_name(&other)), Err(Errno::AGAIN), "no permission for any user");
     recv(&mute, 1).unwrap();
     assert_eq!(send_to(&server, b"x", &local_name(&other)), Ok(1));
 }

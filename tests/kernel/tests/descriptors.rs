@@ -212,7 +212,7 @@ fn several_rights_are_merged() {
 fn descriptors_in_flight_are_limited() {
     const TEST: &str = "descriptors_in_flight_are_limited";
     if role().is_none() {
-        // The count is kept for each user: take one whom no other test uses.
+        // The count is per user: use one that no other test uses.
         let role = Role::new(TEST, "ordinary user");
         return if is_root() { role.user(65_532, 65_532).run() } else { role.run() };
     }

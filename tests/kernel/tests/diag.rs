@@ -73,7 +73,7 @@ fn other_namespaces_are_not_listed() {
     let socket = bound(STREAM, &Name::unique("listed"));
     let _here = listed(&socket);
     let Some(seen) = in_new_network(|| dump().iter().any(|other| other.inode == inode(&socket))) else {
-        skip!("lacks the right to make a network namespace");
+        skip!("lacks permission to create a network namespace");
     };
     assert!(!seen);
 }
@@ -125,7 +125,7 @@ fn a_peer_without_an_inode_is_queued_or_closed() {
     assert_eq!(listed(&one).state, CONNECTED);
 
     close(waiting);
-    assert_eq!(listed(&listener).pending, [0], "who has left is in the queue still");
+    assert_eq!(listed(&listener).pending, [0], "a closed client is still in the queue");
 }
 
 /// K-DIAG-8
@@ -151,11 +151,11 @@ fn a_long_list_of_clients_ends_a_dump_early() {
         let netlink = netlink();
         (dump_through(&netlink), dump_through(&netlink))
     }) else {
-        skip!("lacks the right to make a network namespace");
+        skip!("lacks permission to create a network namespace");
     };
     // The pieces of a socket's first dump have less than a page.
     assert_eq!(first, []);
-    // Then they grow to the room given to the answers, up to 32 KiB.
+    // Later ones grow to the size of the receive buffer, up to 32 KiB.
     assert_eq!(second.len(), 1);
     assert_eq!(second[0].pending.len(), 1500);
 }
@@ -185,7 +185,7 @@ fn a_dump_begins_when_the_last_one_was_read() {
     let netlink = netlink();
     ask_for_dump(&netlink);
     ask_for_dump(&netlink);
-    // Of both, in one queue: pieces of the first dump, and the refusal of the second.
+    // One queue has the pieces of the first dump and the refusal of the second.
     let (mut refused, mut done) = (None, 0);
     while done == 0 {
         let answer = recv(&netlink, 1 << 20).unwrap();

@@ -44,7 +44,9 @@ fn links_may_be_closed_where_the_directory_is_open() {
         skip!("lacks root");
     }
     if role().is_none() {
-        return Role::new(TEST, "root without rights").env("THEM", &std::process::id().to_string()).run();
+        return Role::new(TEST, "root without capabilities")
+            .env("THEM", &std::process::id().to_string())
+            .run();
     }
     let mine = capabilities(None).unwrap();
     let none = CapabilitySet::empty();
@@ -158,11 +160,11 @@ fn a_netlink_socket_stays_where_it_was_opened() {
     if role().is_some() {
         let file = network();
         let entered = move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network));
-        assert_eq!(entered, Err(Errno::PERM), "even the own one");
+        assert_eq!(entered, Err(Errno::PERM), "even its own");
         return;
     }
     let Some((socket, there)) = in_new_network(|| (bound(STREAM, &Name::unique("there")), network())) else {
-        skip!("lacks the right to make a network namespace");
+        skip!("lacks permission to create a network namespace");
     };
     assert!(!is_here(&socket));
     let netlink = std::thread::scope(|scope| {
@@ -173,7 +175,7 @@ fn a_netlink_socket_stays_where_it_was_opened() {
         };
         scope.spawn(enter).join().unwrap()
     });
-    assert_ne!(identity(&network()), identity(&there), "only that thread has moved");
+    assert_ne!(identity(&network()), identity(&there), "only that thread has changed");
     let inode = inode(&socket);
     assert!(dump_through(&netlink).iter().any(|listed| u64::from(listed.inode) == inode));
     if is_root() {
@@ -190,7 +192,7 @@ fn a_socket_reports_its_network_namespace() {
         return assert_eq!(network_of(&one).unwrap_err(), Errno::PERM);
     }
     let Some((socket, there)) = in_new_network(|| (pair(STREAM).0, network())) else {
-        skip!("lacks the right to make a network namespace");
+        skip!("lacks permission to create a network namespace");
     };
     assert_eq!(identity(&network_of(&socket).unwrap()), identity(&there));
     assert_eq!(identity(&network_of(&one).unwrap()), identity(&network()));
@@ -206,12 +208,12 @@ fn an_accepted_socket_is_in_the_namespace_of_its_client() {
     let name = Name::path(dir.path().join("socket"));
     let listener = listener(STREAM, &name, 8);
     let Some((client, there)) = in_new_network(|| (client(STREAM, &name), identity(&network()))) else {
-        skip!("lacks the right to make a network namespace");
+        skip!("lacks permission to create a network namespace");
     };
     let accepted = accept(&listener).unwrap();
     assert_eq!(identity(&network_of(&accepted).unwrap()), there);
     assert!(is_here(&listener) && !is_here(&accepted));
-    // Nothing but the accepted socket is left of that namespace now.
+    // Only the accepted socket keeps that namespace alive now.
     stoop_testkit::close(client);
     assert_eq!(identity(&network_of(&accepted).unwrap()), there);
 }

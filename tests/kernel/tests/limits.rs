@@ -19,7 +19,7 @@ fn the_send_buffer_is_doubled() {
     set_option(&socket, SO_SNDBUF, 20_000).unwrap();
     assert_eq!(option(&socket, SO_SNDBUF), Ok(40_000));
     set_option(&socket, SO_SNDBUF, limit + 1).unwrap();
-    assert_eq!(option(&socket, SO_SNDBUF), Ok(2 * limit), "cut without an error");
+    assert_eq!(option(&socket, SO_SNDBUF), Ok(2 * limit), "limited without an error");
 }
 
 /// K-LIMIT-2
@@ -52,7 +52,7 @@ fn unsent_counts_overhead() {
 fn inq_reports_the_bytes_left() {
     let (one, other) = pair(STREAM);
     if set_option(&other, SO_INQ, 1).is_err() {
-        skip!("lacks SO_INQ for local sockets (Linux 6.17)");
+        skip!("lacks SO_INQ for Unix sockets (Linux 6.17)");
     }
     send(&one, b"0123456789").unwrap();
     let received = receive(&other, 4).unwrap();

@@ -34,11 +34,11 @@ fn a_lock_on_an_unlinked_file_excludes_no_process() {
 
     fs::remove_file(&path).unwrap();
     let newcomer = open(&path);
-    assert_eq!(try_lock(&newcomer), Ok(()), "locked although the first still holds its own");
+    assert_eq!(try_lock(&newcomer), Ok(()), "locked although the first lock is still held");
     assert!(still_named(&newcomer) && !still_named(&first));
 
     close(first);
-    assert_eq!(try_lock(&waiter), Ok(()), "a lock that means nothing");
+    assert_eq!(try_lock(&waiter), Ok(()), "a lock without any effect");
     assert!(!still_named(&waiter));
 }
 
@@ -101,9 +101,9 @@ fn a_directory_can_be_locked_and_removed_while_it_is() {
     fs::remove_file(path.join("file")).unwrap();
     fs::remove_dir(&path).unwrap();
     fs::create_dir(&path).unwrap();
-    assert_eq!(try_lock(&File::open(&path).unwrap()), Ok(()), "another directory, another lock");
+    assert_eq!(try_lock(&File::open(&path).unwrap()), Ok(()), "a new directory has a lock of its own");
     close(first);
-    assert_eq!(try_lock(&waiter), Ok(()), "a lock that means nothing");
+    assert_eq!(try_lock(&waiter), Ok(()), "a lock without any effect");
 }
 
 /// K-LOCK-5
@@ -142,7 +142,7 @@ fn a_file_system_that_never_answers_is_statted_without_waiting() {
         openat(CWD, &path, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()).unwrap();
     let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
     let seen = statx(&looked, "", flags, StatxFlags::BASIC_STATS).unwrap();
-    assert_eq!((seen.stx_mode, seen.stx_uid), (0o40700, 0), "the mount's mode, and no owner at all");
+    assert_eq!((seen.stx_mode, seen.stx_uid), (0o40700, 0), "the mount's mode, without any owner");
     assert_ne!((seen.stx_dev_major, seen.stx_dev_minor), {
         let parent = statx(CWD, dir.path(), AtFlags::empty(), StatxFlags::BASIC_STATS).unwrap();
         (parent.stx_dev_major, parent.stx_dev_minor)
@@ -150,7 +150,7 @@ fn a_file_system_that_never_answers_is_statted_without_waiting() {
 
     let stat = std::thread::spawn(move || fs::metadata(&path).map(drop));
     std::thread::sleep(Duration::from_millis(200));
-    assert!(!stat.is_finished(), "stat asks, and waits");
+    assert!(!stat.is_finished(), "stat asks the server, and waits");
     close(server);
     assert!(stat.join().unwrap().is_err());
 }

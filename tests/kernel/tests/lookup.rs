@@ -82,7 +82,7 @@ fn directories_are_checked_before_names_are_looked_up() {
     for name in ["closed/none", "closed/none/more", "closed/.", "closed/..", "closed/../none"] {
         assert_eq!(ask(name), Err(Errno::ACCESS), "{name}");
     }
-    assert_eq!(ask("closed/"), Err(Errno::CONNREFUSED), "a slash at the end looks nothing up in it");
+    assert_eq!(ask("closed/"), Err(Errno::CONNREFUSED), "a slash at the end needs no lookup in it");
 }
 
 /// K-LOOKUP-2
@@ -131,10 +131,10 @@ fn links_of_others_in_shared_directories_are_not_followed() {
         symlink(to, &link).unwrap();
         std::os::unix::fs::lchown(&link, Some(ALICE), None).unwrap();
     }
-    assert_eq!(try_connect(&at(&dir, "last")), Err(Errno::ACCESS), "root is no exception");
+    assert_eq!(try_connect(&at(&dir, "last")), Err(Errno::ACCESS), "not even root");
     assert_eq!(try_connect(&at(&dir, "on-the-way/socket")), Ok(()));
     let name = at(&dir, "last");
-    assert_eq!(as_user(ALICE, || try_connect(&name)), Ok(()), "its owner may");
+    assert_eq!(as_user(ALICE, || try_connect(&name)), Ok(()), "its owner is allowed");
     std::os::unix::fs::lchown(dir.path().join("last"), Some(0), None).unwrap();
     assert_eq!(
         as_user(BOB, || try_connect(&name)),
@@ -250,9 +250,9 @@ fn the_access_list_applies_to_all_but_the_owner() {
         as_user(uid, || try_connect(&name))
     };
     assert_eq!(ask(BOB, 2, 7, 0), Ok(()));
-    assert_eq!(ask(BOB, 5, 7, 7), Err(Errno::ACCESS), "what others may does not help");
-    assert_eq!(ask(BOB, 7, 5, 7), Err(Errno::ACCESS), "the mask cuts the entry");
-    assert_eq!(ask(BOB, 7, 0, 7), Ok(()), "a mask of nothing is not looked at, nor is the list");
+    assert_eq!(ask(BOB, 5, 7, 7), Err(Errno::ACCESS), "the mode for others does not apply");
+    assert_eq!(ask(BOB, 7, 5, 7), Err(Errno::ACCESS), "the mask limits the entry");
+    assert_eq!(ask(BOB, 7, 0, 7), Ok(()), "an empty mask disables the list");
     assert_eq!(ask(BOB, 7, 0, 5), Err(Errno::ACCESS));
     assert_eq!(ask(ALICE, 0, 7, 0), Ok(()), "the owner has the first digit of the mode");
 }
@@ -305,7 +305,7 @@ fn existence_is_reported_before_the_directory_is_checked() {
         })
     };
     assert_eq!(read_only(&taken), Err(Errno::ADDRINUSE));
-    assert_eq!(read_only(&free), Err(Errno::ROFS), "before the permission is");
+    assert_eq!(read_only(&free), Err(Errno::ROFS), "before the permission is checked");
 }
 
 /// K-BIND-20
@@ -354,8 +354,8 @@ fn a_receiver_refuses_in_this_order() {
     while send_to(&sender, b"x", &name).is_ok() {}
     assert_eq!(send_to(&sender, b"x", &name), Err(Errno::AGAIN));
     shutdown(&receiver, libc::SHUT_RD);
-    assert_eq!(send_to(&sender, b"x", &name), Err(Errno::PIPE), "shut down goes before full");
-    assert_eq!(connect(&socket(DATAGRAM), &name), Ok(()), "a connect minds neither");
+    assert_eq!(send_to(&sender, b"x", &name), Err(Errno::PIPE), "shut down is checked before full");
+    assert_eq!(connect(&socket(DATAGRAM), &name), Ok(()), "connect checks neither");
     connect(&receiver, &other).unwrap();
-    assert_eq!(send_to(&sender, b"x", &name), Err(Errno::PERM), "connected elsewhere goes before both");
+    assert_eq!(send_to(&sender, b"x", &name), Err(Errno::PERM), "connected elsewhere is checked before both");
 }

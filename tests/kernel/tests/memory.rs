@@ -28,7 +28,7 @@ fn sealed_memory_keeps_its_size_and_its_seals() {
     assert_eq!(ftruncate(&memory, 0), Err(Errno::PERM));
     assert_eq!(ftruncate(&memory, 8192), Err(Errno::PERM));
     assert_eq!(fcntl_add_seals(&memory, SealFlags::WRITE), Err(Errno::PERM));
-    assert_eq!(rustix::io::write(&memory, b"x"), Ok(1), "its contents are nobody's promise");
+    assert_eq!(rustix::io::write(&memory, b"x"), Ok(1), "its contents are not sealed");
 }
 
 /// K-MEM-2
@@ -37,7 +37,7 @@ fn non_executable_memory_is_sealed_against_execution() {
     match memory(MemfdFlags::NOEXEC_SEAL) {
         Ok(memory) => assert!(fcntl_get_seals(&memory).unwrap().contains(SealFlags::EXEC)),
         Err(errno) => {
-            assert_eq!(errno, Errno::INVAL, "how older kernels say that they do not know it");
+            assert_eq!(errno, Errno::INVAL, "older kernels, which do not support it");
             skip!("lacks MFD_NOEXEC_SEAL (Linux 6.3)");
         }
     }
@@ -81,11 +81,11 @@ fn removing_a_queue_wakes_who_waits_on_it() {
         Err(errno) => panic!("{errno}"),
     };
     let waiting = std::thread::spawn(move || receive(queue));
-    // Whether it waits already or is about to: two answers, and both are facts.
+    // It waits already or is about to: each has its own errno.
     std::thread::sleep(Duration::from_millis(50));
     assert_eq!(remove(queue), Ok(0));
     let woken = deadline(LONG, move || waiting.join().unwrap());
     assert!(matches!(woken, Err(Errno::IDRM | Errno::INVAL)), "{woken:?}");
-    assert_eq!(receive(queue), Err(Errno::INVAL), "a number that is no queue's");
+    assert_eq!(receive(queue), Err(Errno::INVAL), "a number without a queue");
     assert_eq!(remove(queue), Err(Errno::INVAL));
 }

@@ -109,7 +109,7 @@ fn abstract_names_end_at_the_network_namespace() {
     let _by_path = listener(STREAM, &path, 8);
     let reach = |name: &Name| try_client(STREAM, name).map(drop);
     let Some(seen) = in_new_network(|| (reach(&here), reach(&path), bind(&socket(STREAM), &here))) else {
-        skip!("lacks the right to make a network namespace");
+        skip!("lacks permission to create a network namespace");
     };
     assert_eq!(seen, (Err(Errno::CONNREFUSED), Ok(()), Ok(())));
 }
@@ -141,7 +141,7 @@ fn the_empty_abstract_name_is_a_name() {
         assert_eq!(local_name(&listener), empty);
         assert_eq!(bind(&socket(STREAM), &empty), Err(Errno::ADDRINUSE));
     }) else {
-        skip!("lacks a network namespace in which nobody else has that name");
+        skip!("lacks a network namespace in which that name is free");
     };
 }
 
@@ -213,7 +213,7 @@ fn an_abstract_name_has_107_bytes_at_most() {
         let (listener, _client, _accepted) = connection(STREAM, &sized(107));
         assert_eq!(local_name(&listener), sized(107));
     }) else {
-        skip!("lacks a network namespace in which nobody else has that name");
+        skip!("lacks a network namespace in which that name is free");
     };
     assert_eq!(bind(&socket(STREAM), &sized(108)), Err(Errno::INVAL));
     assert_eq!(connect(&socket(STREAM), &sized(108)), Err(Errno::INVAL));

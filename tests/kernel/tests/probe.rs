@@ -84,7 +84,7 @@ fn other_network_namespaces_are_seen() {
     close(bound(STREAM, &at("dead")));
     nonblocking(&listener);
     let Some(seen) = in_new_network(|| (probe(&at("socket")), probe(&at("dead")))) else {
-        skip!("lacks the right to make a network namespace");
+        skip!("lacks permission to create a network namespace");
     };
     assert_eq!(seen, (Err(Errno::PROTOTYPE), Err(Errno::CONNREFUSED)));
     assert_eq!(accept(&listener).unwrap_err(), Errno::AGAIN);
@@ -143,7 +143,7 @@ fn a_connected_socket_reads_all_attributes_without_side_effects() {
         listen(&server, 0).unwrap();
         nonblocking(&server);
         for _ in 0..100 {
-            assert_eq!(ask(), Err(Errno::ISCONN), "there is room");
+            assert_eq!(ask(), Err(Errno::ISCONN), "there is space");
         }
         assert_eq!(polled(&server, PollFlags::IN), PollFlags::empty());
         assert_eq!(accept(&server).unwrap_err(), Errno::AGAIN);
@@ -168,10 +168,10 @@ fn a_datagram_receiver_looks_connected_until_its_client_disconnects() {
     let client = socket(DATAGRAM);
     connect(&client, &name).unwrap();
     assert_eq!(state(), established);
-    assert!(peer_name(&receiver).is_err(), "it has no peer all the same");
+    assert!(peer_name(&receiver).is_err(), "it still has no peer");
     disconnect(&client).unwrap();
     assert_eq!(state(), closed);
     connect(&client, &name).unwrap();
     close(client);
-    assert_eq!(state(), established, "closing does not take it back");
+    assert_eq!(state(), established, "closing does not withdraw it");
 }

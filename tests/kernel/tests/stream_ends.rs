@@ -51,7 +51,7 @@ fn closing_with_unread_data_resets_once() {
 
     let (one, other) = pair(STREAM);
     close(other);
-    assert_eq!(recv(&one, 1).unwrap(), b"", "nothing unread, no reset");
+    assert_eq!(recv(&one, 1).unwrap(), b"", "without unread data there is no reset");
 }
 
 /// K-END-4
@@ -149,7 +149,7 @@ fn writable_again_comes_late() {
     let total = fill(&one, 1);
     recv(&other, 1).unwrap();
     assert_eq!(polled(&one, PollFlags::OUT), PollFlags::empty());
-    assert_eq!(send_now(&one, b"x"), Ok(1), "although there is room for one more");
+    assert_eq!(send_now(&one, b"x"), Ok(1), "although one more would fit");
     recv(&other, 1).unwrap();
     let mut read = 2;
     while polled(&one, PollFlags::OUT).is_empty() {
@@ -166,7 +166,7 @@ fn a_timed_out_send_is_partial() {
     set_timeout(&one, SO_SNDTIMEO, Duration::from_millis(50));
     let sent = send(&one, &vec![0; 1 << 20]).unwrap();
     assert!(0 < sent && sent < 1 << 20, "{sent} sent");
-    assert_eq!(send(&one, b"x"), Err(Errno::AGAIN), "nothing at all went");
+    assert_eq!(send(&one, b"x"), Err(Errno::AGAIN), "nothing was sent");
 }
 
 /// K-END-10

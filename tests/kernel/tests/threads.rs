@@ -56,7 +56,7 @@ fn ids_and_capabilities_are_the_threads_own() {
     fs::set_permissions(dir.path().join("s"), fs::Permissions::from_mode(0o600)).unwrap();
     on_a_thread(|| {
         become_nobody();
-        assert_eq!(refusal(&name), Some(Errno::ACCESS), "judged by the thread's ids");
+        assert_eq!(refusal(&name), Some(Errno::ACCESS), "checked with the thread's ids");
     });
     on_a_thread(|| {
         let none = CapabilitySet::empty();
@@ -103,7 +103,7 @@ fn a_thread_can_have_a_root_with_mounts_of_another_namespace() {
         rustix::process::chroot(".").unwrap();
         assert_eq!(refusal(&name), None);
     });
-    assert_eq!(refusal(&name), Some(Errno::NOENT), "the other threads' root is where it was");
+    assert_eq!(refusal(&name), Some(Errno::NOENT), "the root of other threads is unchanged");
     drop(end);
     other.join().unwrap();
 }

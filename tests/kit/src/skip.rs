@@ -62,7 +62,7 @@ mod tests {
     fn a_skip_returns_and_is_recorded() {
         const TEST: &str = "skip::tests::a_skip_returns_and_is_recorded";
         if role().is_some() {
-            skip!("lacks nothing, {}", "this tests skipping");
+            skip!("lacks nothing, {}", "a test of skipping");
         }
         let dir = tempdir();
         let record = dir.path().join("skips");
