@@ -15,7 +15,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let listener = Bind::new(address).mode(0o660).policy(Policy::same_user()).listen()?;
     loop {
         // A client that disconnects in the middle of a line ends only its own connection.
-        let _ = converse(&listener.accept()?);
+        let _ = converse(&listener.accept()?.0);
     }
 }
 

@@ -39,7 +39,7 @@ fn serve(address: &str) -> stoop::Result<()> {
     let listener = Bind::new(address).policy(Policy::same_user()).listen()?;
     println!("listening");
     loop {
-        let client = listener.accept()?;
+        let (client, _) = listener.accept()?;
         std::thread::spawn(move || {
             if let Err(error) = answer(&client) {
                 eprintln!("a client disconnected: {error}");

@@ -47,7 +47,7 @@ fn receive(address: &str) -> Result<(), Box<dyn Error>> {
     // A sender of file descriptors can fill our table, so accept only our own user and root.
     let listener = Bind::new(address).mode(0o600).policy(Policy::same_user()).listen_seqpacket()?;
     println!("listening");
-    let client = listener.accept()?;
+    let (client, _) = listener.accept()?;
     let mut name = [0; 4096];
     // File descriptors are received only if allowed. If two had arrived, both would be closed and this
     // would be an error.

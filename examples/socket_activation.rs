@@ -47,7 +47,7 @@ fn serve() -> stoop::Result<()> {
         manager.status("waiting for clients")?;
     }
     loop {
-        let mut client = listener.accept()?;
+        let (mut client, _) = listener.accept()?;
         // The client may have closed its end by now, which is not an error of the server.
         let _ = client.write_all(b"hello from behind the door\n");
     }

@@ -31,7 +31,7 @@ fn serve(address: &str) -> stoop::Result<()> {
     let listener = Bind::new(address).mode(0o600).listen()?;
     println!("listening");
     loop {
-        let client = listener.accept()?;
+        let (client, _) = listener.accept()?;
         // A thread each, so that a slow or silent client does not delay the others.
         std::thread::spawn(move || {
             // A client may disconnect at any time, which ends only its own connection.

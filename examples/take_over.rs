@@ -35,7 +35,7 @@ fn serve(address: &str, version: &str) -> stoop::Result<()> {
     listener.set_read_timeout(Some(Duration::from_millis(100)))?;
     while listener.file().is_none_or(|file| file.is_in_place()) {
         match listener.accept() {
-            Ok(client) => greet(client, version),
+            Ok((client, _)) => greet(client, version),
             Err(error) if error.is_would_block() => {}
             Err(error) => return Err(error),
         }

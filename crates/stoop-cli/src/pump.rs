@@ -164,7 +164,7 @@ impl Sink for Sender<'_> {
                 send_growing(socket.as_ref(), piece.len(), || socket.send(piece))?
             }
             Connection::Datagram(socket) => {
-                send_growing(socket.as_ref(), piece.len(), || socket.send(piece))?
+                send_growing(socket.as_ref(), piece.len(), || socket.send(piece).map(drop))?
             }
         }
         Ok(())

@@ -171,7 +171,7 @@ pub(crate) fn connect(
     match (connection, &flags.bind) {
         (Connection::Datagram(_), Some(own)) => {
             let client = Datagram::bind(own)?;
-            client.connect_to(address)?;
+            client.connect(address)?;
             Ok(Connection::Datagram(client))
         }
         (connection, Some(_)) => Err(Failure::usage(format!(

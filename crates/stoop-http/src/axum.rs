@@ -63,7 +63,7 @@ impl Listener for AxumListener {
         loop {
             match self.0.accept().await {
                 Ok(stream) => {
-                    let address = stream.peer_address().unwrap_or(Address::UNNAMED);
+                    let address = stream.peer_addr().unwrap_or(Address::UNNAMED);
                     return (stream.into(), address);
                 }
                 // Only errors of the listener itself remain. axum cannot be told of one.
@@ -73,7 +73,7 @@ impl Listener for AxumListener {
     }
 
     fn local_addr(&self) -> io::Result<Address> {
-        Ok(self.0.local_address()?)
+        Ok(self.0.local_addr()?)
     }
 }
 

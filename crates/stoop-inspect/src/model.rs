@@ -485,7 +485,7 @@ impl Snapshot {
     /// // There is no other end before the client is accepted, but there is a listener.
     /// let waiting = connection();
     /// assert!(waiting.server.is_none() && waiting.listener.is_some());
-    /// let _accepted = server.accept()?;
+    /// let (_accepted, _) = server.accept()?;
     /// assert!(connection().server.is_some());
     /// # Ok::<(), stoop::Error>(())
     /// ```

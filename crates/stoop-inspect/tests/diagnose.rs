@@ -92,7 +92,7 @@ fn a_backlog_that_has_space_again_is_named_as_what_was_full() {
     let listener = Bind::new(&path).backlog(0).listen().unwrap();
     let _waiting = Stream::connect(&path).unwrap();
     let error = Connect::new(&path).timeout(Duration::from_millis(20)).stream().unwrap_err();
-    let _accepted = listener.accept().unwrap();
+    let (_accepted, _) = listener.accept().unwrap();
     let diagnosis = diagnose(&error);
     assert_eq!((diagnosis.reason, diagnosis.is_current), (Reason::Cause(Cause::BacklogFull), false));
     assert!(diagnosis.why.starts_with("the server's backlog is full"), "{diagnosis:?}");
@@ -153,9 +153,9 @@ fn a_refused_send_by_cause() {
     let directory = tempdir();
     let path = directory.path().join("app.sock");
     let receiver = Bind::new(&path).datagram().unwrap();
-    let partner = Datagram::unbound().unwrap();
-    receiver.connect_to(partner.local_addr().unwrap()).unwrap();
-    let elsewhere = Datagram::connect(&path).unwrap_err();
+    let partner = Datagram::autobind().unwrap();
+    receiver.connect(partner.local_addr().unwrap()).unwrap();
+    let elsewhere = Datagram::client(&path).unwrap_err();
     assert!(why(elsewhere).starts_with("the receiver is connected to another peer"));
 }
 
@@ -164,7 +164,7 @@ fn a_full_queue_is_named_even_if_it_was_read_meanwhile() {
     let directory = tempdir();
     let path = directory.path().join("app.sock");
     let receiver = Bind::new(&path).datagram().unwrap();
-    let sender = Datagram::connect(&path).unwrap();
+    let sender = Datagram::client(&path).unwrap();
     sender.set_nonblocking(true).unwrap();
     let error = loop {
         if let Err(error) = sender.send(b"x") {

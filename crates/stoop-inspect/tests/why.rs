@@ -147,10 +147,10 @@ fn streams() {
     let _first = stoop::Stream::connect(fixture.path("app")).unwrap();
     let full = connect(Kind::Stream, "app", Cause::BacklogFull);
     assert!(full.seen.iter().any(|line| line.starts_with("1 client waits; the limit is 0")), "{full:?}");
-    let _accepted = listener.accept().unwrap();
+    let (_accepted, _) = listener.accept().unwrap();
     rustix::net::connect(&bound, &at("app")).unwrap();
     connect(Kind::Stream, "bound", Cause::IsAClient);
-    let accepted = listener.accept().unwrap();
+    let (accepted, _) = listener.accept().unwrap();
     connect(Kind::Stream, "bound", Cause::IsAClient);
     rustix::net::shutdown(&listener, rustix::net::Shutdown::Read).unwrap();
     connect(Kind::Stream, "app", Cause::ListenerShutDown);
@@ -174,7 +174,7 @@ fn datagrams() {
     let most = buffer.trim().parse::<usize>().unwrap() - 32;
     fixture.expect(Operation::Send { len_bytes: most + 1 }, Kind::Datagram, "none", Cause::MessageTooLarge);
     fixture.expect(Operation::Send { len_bytes: most }, Kind::Datagram, "none", Cause::Missing);
-    let sender = Datagram::unbound().unwrap();
+    let sender = Datagram::autobind().unwrap();
     while rustix::net::sendto(&sender, b"x", SendFlags::DONTWAIT, &to).is_ok() {}
     fixture.expect(SEND, Kind::Datagram, "log", Cause::QueueFull);
     fixture.expect(Operation::Connect, Kind::Datagram, "log", Cause::Nothing);

@@ -9,13 +9,14 @@ use std::io::IoSlice;
 use std::os::fd::AsFd;
 
 use crate::control::Credentials;
+use crate::datagram::destination;
 use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::frame::PageBuffer;
 use crate::packet;
 use crate::refusals::Refusals;
 use crate::socket::{Socket, retry};
 use crate::sys::{self, BATCH_MAX, BatchEntry, RawAddress};
-use crate::{Address, Datagram, SeqPacket};
+use crate::{Address, Datagram, SeqPacket, ToAddress};
 
 /// The alignment of each message's buffer: one cache line.
 const STRIDE_BYTES: usize = 64;
@@ -273,16 +274,17 @@ impl Datagram {
     /// use std::io::IoSlice;
     /// use stoop::{Batch, Datagram};
     ///
-    /// let (server, client) = (Datagram::unbound()?, Datagram::unbound()?);
+    /// let (server, client) = (Datagram::autobind()?, Datagram::autobind()?);
     /// client.send_batch_to(&[IoSlice::new(b"a"), IoSlice::new(b"b")], &server.local_addr()?)?;
     /// let mut batch = Batch::new(16, 64);
     /// server.recv_batch(&mut batch)?;
     /// assert!(batch.iter().all(|message| message.from() == client.local_addr().unwrap()));
     /// # Ok::<(), stoop::Error>(())
     /// ```
-    pub fn send_batch_to(&self, messages: &[IoSlice<'_>], to: &Address) -> Result<usize> {
-        let target = self.target(to)?;
-        send_all(self.as_ref(), messages, Some(&target.raw)).map_err(|error| error.on(to))
+    pub fn send_batch_to(&self, messages: &[IoSlice<'_>], to: impl ToAddress) -> Result<usize> {
+        let to = destination(&to)?;
+        let target = self.target(&to)?;
+        send_all(self.as_ref(), messages, Some(&target.raw)).map_err(|error| error.on(&to))
     }
 
     /// Receives up to a batch of messages with one system call.

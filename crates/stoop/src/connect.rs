@@ -153,7 +153,7 @@ impl Connect {
     /// let listener = Bind::new(&path).listen_seqpacket()?;
     /// let client = Connect::new(&path).seqpacket()?;
     /// client.send(b"hello")?;
-    /// assert_eq!(listener.accept()?.recv(&mut [0; 16])?, Packet::Message(5));
+    /// assert_eq!(listener.accept()?.0.recv(&mut [0; 16])?, Packet::Message(5));
     ///
     /// assert!(Connect::new(&path).stream().unwrap_err().is_wrong_kind());
     /// # Ok::<(), stoop::Error>(())
@@ -183,7 +183,7 @@ impl Connect {
     ///
     /// let (request, from) = server.recv_vec()?;
     /// assert_eq!(request, b"ping");
-    /// assert_eq!(from, client.local_address()?); // so the server can reply
+    /// assert_eq!(from, client.local_addr()?); // so the server can reply
     /// # Ok::<(), stoop::Error>(())
     /// ```
     ///
@@ -193,7 +193,7 @@ impl Connect {
     /// permission is denied: see [`Connect::stream`] for the kinds.
     pub fn datagram(&self) -> Result<Datagram> {
         let socket = self.connect(Kind::Datagram)?;
-        Ok(Datagram::client(socket))
+        Ok(Datagram::from_socket(socket))
     }
 
     /// Connects an existing datagram socket to this address.
@@ -248,7 +248,7 @@ impl Connect {
         }
         match self.connect_once(Kind::Datagram, address) {
             Err(error) if another_kind(&error) => {}
-            result => return Ok(Connection::Datagram(Datagram::client(result?))),
+            result => return Ok(Connection::Datagram(Datagram::from_socket(result?))),
         }
         Ok(Connection::SeqPacket(SeqPacket::from_socket(self.connect_once(Kind::SeqPacket, address)?)))
     }

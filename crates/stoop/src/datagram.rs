@@ -1,6 +1,8 @@
 //! Datagrams over Unix domain sockets.
 
+use std::borrow::Cow;
 use std::io::{IoSlice, IoSliceMut};
+use std::net::Shutdown;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixDatagram;
 use std::sync::OnceLock;
@@ -11,7 +13,7 @@ use crate::error::{Error, ErrorKind, Operation, Result};
 use crate::file_id::FileId;
 use crate::message::{Allow, Outgoing, Received};
 use crate::refusals::Refusals;
-use crate::socket::Socket;
+use crate::socket::{Socket, configure};
 use crate::socket_methods::{base_methods, blocking_methods, data_methods, fd_traits, peer_methods};
 use crate::sys::{self, RawAddress};
 use crate::{Address, Bind, Connect, Kind, Origin, Policy, ToAddress, diag, packet, reply};
@@ -25,7 +27,7 @@ use crate::{Address, Bind, Connect, Kind, Origin, Policy, ToAddress, diag, packe
 /// discarded, and the next send returns an error. When a sender closes, the receiver is not
 /// notified (K-DGRAM-11).
 ///
-/// A client made by [`Datagram::connect`] or [`Datagram::unbound`] can receive replies, because the
+/// A client made by [`Datagram::client`] or [`Datagram::autobind`] can receive replies, because the
 /// kernel assigns it an abstract address. A server made by [`Bind::datagram`] replies with
 /// [`Datagram::reply`].
 ///
@@ -34,7 +36,7 @@ use crate::{Address, Bind, Connect, Kind, Origin, Policy, ToAddress, diag, packe
 /// # let directory = stoop_testkit::tempdir();
 /// # let path = directory.path().join("app.sock");
 /// let server = Bind::new(&path).datagram()?;
-/// let client = Datagram::connect(&path)?;
+/// let client = Datagram::client(&path)?;
 /// client.send(b"ping")?;
 ///
 /// let (request, from) = server.recv_request()?;
@@ -67,16 +69,37 @@ impl Datagram {
     ///
     /// # let directory = stoop_testkit::tempdir();
     /// # let path = directory.path().join("app.sock");
-    /// assert!(Datagram::connect(&path).unwrap_err().is_not_found());
+    /// assert!(Datagram::client(&path).unwrap_err().is_not_found());
     /// let server = Bind::new(&path).datagram()?;
-    /// let client = Datagram::connect(&path)?;
+    /// let client = Datagram::client(&path)?;
     /// client.send(b"ping")?;
     /// let (_, from) = server.recv_vec()?;
     /// assert_eq!(from, client.local_addr()?); // an abstract address to reply to
     /// # Ok::<(), stoop::Error>(())
     /// ```
-    pub fn connect(address: impl ToAddress) -> Result<Datagram> {
+    pub fn client(address: impl ToAddress) -> Result<Datagram> {
         Connect::new(address).datagram()
+    }
+
+    /// Creates an unconnected socket that is not bound to an address.
+    ///
+    /// A receiver of its messages cannot reply. See [`Datagram::autobind`] for a socket that can
+    /// receive replies.
+    ///
+    /// # Errors
+    /// Returns an error if no file descriptor is free ([`ErrorKind::OutOfDescriptors`]).
+    ///
+    /// ```
+    /// use stoop::Datagram;
+    ///
+    /// let (server, client) = (Datagram::autobind()?, Datagram::unbound()?);
+    /// client.send_to(b"ping", server.local_addr()?)?;
+    /// assert!(server.recv_vec()?.1.is_unnamed());
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
+    pub fn unbound() -> Result<Datagram> {
+        let failed = |cause| Error::system(Operation::Bind, cause).of_kind(Kind::Datagram);
+        Ok(Datagram::from_socket(Socket::new(Kind::Datagram).map_err(failed)?))
     }
 
     /// Creates an unconnected socket bound to a kernel-assigned abstract address.
@@ -92,18 +115,18 @@ impl Datagram {
     /// # let directory = stoop_testkit::tempdir();
     /// # let path = directory.path().join("app.sock");
     /// let server = Bind::new(&path).datagram()?;
-    /// let client = Datagram::unbound()?;
+    /// let client = Datagram::autobind()?;
     /// client.send_to(b"ping", &server.local_addr()?)?;
     /// let (_, from) = server.recv_vec()?;
     /// server.send_to(b"pong", &from)?;
     /// assert_eq!(client.recv(&mut [0; 8])?, 4);
     /// # Ok::<(), stoop::Error>(())
     /// ```
-    pub fn unbound() -> Result<Datagram> {
+    pub fn autobind() -> Result<Datagram> {
         let failed = |cause| Error::system(Operation::Bind, cause).of_kind(Kind::Datagram);
         let socket = Socket::new(Kind::Datagram).map_err(failed)?;
         sys::bind(socket.as_fd(), &RawAddress::autobind()).map_err(failed)?;
-        Ok(Datagram::client(socket))
+        Ok(Datagram::from_socket(socket))
     }
 
     /// Creates a pair of connected sockets (`socketpair`).
@@ -121,7 +144,7 @@ impl Datagram {
     /// ```
     pub fn pair() -> Result<(Datagram, Datagram)> {
         let (one, other) = Socket::pair(Kind::Datagram)?;
-        Ok((Datagram::client(one), Datagram::client(other)))
+        Ok((Datagram::from_socket(one), Datagram::from_socket(other)))
     }
 
     /// Wraps a file descriptor of unknown origin, after asking the kernel whether it is a Unix
@@ -133,10 +156,10 @@ impl Datagram {
     /// Returns an error if it is a Unix socket of another kind ([`ErrorKind::WrongKind`]), or a
     /// socket of another address family ([`ErrorKind::Unsupported`]).
     pub fn from_descriptor(fd: OwnedFd) -> Result<Datagram> {
-        Ok(Datagram::client(Socket::from_descriptor(fd)?.expect_kind(Kind::Datagram)?))
+        Ok(Datagram::from_socket(Socket::from_descriptor(fd)?.expect_kind(Kind::Datagram)?))
     }
 
-    pub(crate) fn client(socket: Socket) -> Datagram {
+    pub(crate) fn from_socket(socket: Socket) -> Datagram {
         Datagram { file: None, socket, network: OnceLock::new() }
     }
 
@@ -144,7 +167,7 @@ impl Datagram {
     /// credentials of each message.
     pub(crate) fn server(mut socket: Socket, file: Option<SocketFile>, policy: Policy) -> Datagram {
         socket.guard(policy);
-        Datagram { file, ..Datagram::client(socket) }
+        Datagram { file, ..Datagram::from_socket(socket) }
     }
 
     /// Creates a new independently owned handle to the same socket.
@@ -169,7 +192,7 @@ impl Datagram {
     /// # Ok::<(), stoop::Error>(())
     /// ```
     pub fn try_clone(&self) -> Result<Datagram> {
-        Ok(Datagram::client(self.socket.duplicate()?))
+        Ok(Datagram::from_socket(self.socket.duplicate()?))
     }
 
     /// Connects this socket to an address: it becomes the destination of [`Datagram::send`], and
@@ -188,19 +211,27 @@ impl Datagram {
     /// # let directory = stoop_testkit::tempdir();
     /// # let path = directory.path().join("app.sock");
     /// let server = Bind::new(&path).datagram()?;
-    /// let (client, other) = (Datagram::unbound()?, Datagram::unbound()?);
-    /// client.connect_to(&path)?;
+    /// let (client, other) = (Datagram::autobind()?, Datagram::autobind()?);
+    /// client.connect(&path)?;
     /// client.send(b"ping")?;
     ///
     /// let error = other.send_to(b"x", &client.local_addr()?).unwrap_err();
     /// assert_eq!(error.kind(), ErrorKind::NotPermitted); // only the server may send to it
     /// # Ok::<(), stoop::Error>(())
     /// ```
-    pub fn connect_to(&self, address: impl ToAddress) -> Result<()> {
+    pub fn connect(&self, address: impl ToAddress) -> Result<()> {
         Connect::new(address).datagram_socket(&self.socket)
     }
 
-    /// Sends one message to the connected address.
+    /// Connects like [`Datagram::connect`], under std's name for addresses that are not paths.
+    ///
+    /// # Errors
+    /// Returns an error if [`Datagram::connect`] would return one.
+    pub fn connect_addr(&self, address: impl ToAddress) -> Result<()> {
+        self.connect(address)
+    }
+
+    /// Sends one message to the connected address, whole or not at all, and returns its length.
     ///
     /// On a blocking socket it waits while the receiver's queue is full. The queue holds
     /// `net.unix.max_dgram_qlen` messages and one more (K-DGRAM-3). `EINTR` is retried.
@@ -232,11 +263,12 @@ impl Datagram {
     /// assert_eq!(one.send(b"hello").unwrap_err().kind(), ErrorKind::NotConnected);
     /// # Ok::<(), stoop::Error>(())
     /// ```
-    pub fn send(&self, message: &[u8]) -> Result<()> {
-        packet::send(&self.socket, message, None)
+    pub fn send(&self, message: &[u8]) -> Result<usize> {
+        packet::send(&self.socket, message, None)?;
+        Ok(message.len())
     }
 
-    /// Sends one message to an address: a path or an abstract name.
+    /// Sends one message to an address, whole or not at all, and returns its length.
     ///
     /// On a blocking socket it waits while the receiver's queue is full (see [`Datagram::send`]).
     ///
@@ -262,7 +294,7 @@ impl Datagram {
     /// # let directory = stoop_testkit::tempdir();
     /// # let path = directory.path().join("app.sock");
     /// let server = Bind::new(&path).datagram()?;
-    /// let client = Datagram::unbound()?;
+    /// let client = Datagram::autobind()?;
     /// client.send_to(b"ping", &Address::path(&path)?)?;
     ///
     /// let (socket, never_bound) = Datagram::pair()?;
@@ -271,9 +303,19 @@ impl Datagram {
     /// assert_eq!(error.kind(), ErrorKind::InvalidAddress);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn send_to(&self, message: &[u8], to: &Address) -> Result<()> {
-        let target = self.target(to)?;
-        packet::send(&self.socket, message, Some(&target.raw)).map_err(|error| error.on(to))
+    pub fn send_to(&self, message: &[u8], to: impl ToAddress) -> Result<usize> {
+        let to = destination(&to)?;
+        let target = self.target(&to)?;
+        packet::send(&self.socket, message, Some(&target.raw)).map_err(|error| error.on(&to))?;
+        Ok(message.len())
+    }
+
+    /// Sends like [`Datagram::send_to`], under std's name for addresses that are not paths.
+    ///
+    /// # Errors
+    /// Returns an error if [`Datagram::send_to`] would return one.
+    pub fn send_to_addr(&self, message: &[u8], to: impl ToAddress) -> Result<usize> {
+        self.send_to(message, to)
     }
 
     /// Replies to a message: sends to the socket that the message came from, or to none.
@@ -286,8 +328,8 @@ impl Datagram {
     /// the receiver, with our credentials. For a path, this method therefore requires that
     ///
     /// - the message carried the sender's credentials. They are present if [`Bind`] made the
-    ///   socket, and otherwise after [`Datagram::set_pass_credentials`]. A user without an id in our
-    ///   user namespace (the overflow user) counts as unknown;
+    ///   socket, and otherwise after [`Datagram::set_pass_credentials`]. A user without an id in
+    ///   our user namespace (the overflow user) counts as unknown;
     /// - the path is absolute, and leads to a socket, not to a symbolic link;
     /// - the file belongs to the user who sent the message, or root sent it (K-CRED-15);
     /// - the socket there was bound to exactly this name, or is connected and accepts messages only
@@ -327,7 +369,7 @@ impl Datagram {
     /// # let theirs = directory.path().join("client.sock");
     /// let server = Bind::new(&path).datagram()?;
     /// let client = Datagram::bind(&theirs)?;
-    /// client.connect_to(&path)?;
+    /// client.connect(&path)?;
     /// client.send(b"ping")?;
     /// let (request, from) = server.recv_request()?;
     /// server.reply(&request, &from)?;
@@ -360,7 +402,7 @@ impl Datagram {
     /// # let directory = stoop_testkit::tempdir();
     /// # let path = directory.path().join("app.sock");
     /// let server = Bind::new(&path).datagram()?;
-    /// let client = Datagram::connect(&path)?;
+    /// let client = Datagram::client(&path)?;
     /// client.send(b"open the log")?;
     ///
     /// let (_, from) = server.recv_request()?;
@@ -384,7 +426,8 @@ impl Datagram {
         reply::target(to, || *self.network.get_or_init(|| network_of(&self.socket)))
     }
 
-    /// Sends one message to an address, with ancillary data (file descriptors, credentials).
+    /// Sends one message from several buffers to an address, with ancillary data (file descriptors,
+    /// credentials), and returns its length.
     ///
     /// The address is looked up as by [`Datagram::send_to`].
     ///
@@ -392,20 +435,26 @@ impl Datagram {
     /// Returns an error if [`Datagram::send_to`] or [`Datagram::send_with`] would return one.
     ///
     /// ```
+    /// use std::io::IoSlice;
     /// use std::os::fd::AsFd;
     /// use stoop::{Allow, Datagram, Outgoing};
     ///
-    /// let (server, client) = (Datagram::unbound()?, Datagram::unbound()?);
+    /// let (server, client) = (Datagram::autobind()?, Datagram::autobind()?);
     /// let (to, fds) = (server.local_addr()?, [client.as_fd()]);
-    /// client.send_to_with(b"hello", &to, &Outgoing::new().descriptors(&fds))?;
+    /// client.send_to_with(&[IoSlice::new(b"hello")], &to, &Outgoing::new().descriptors(&fds))?;
     /// let (_, received) = server.recv_vec_with(Allow::descriptors(1))?;
     /// assert_eq!(received.from, client.local_addr()?);
     /// # Ok::<(), stoop::Error>(())
     /// ```
-    pub fn send_to_with(&self, message: &[u8], to: &Address, outgoing: &Outgoing<'_>) -> Result<()> {
-        let target = self.target(to)?;
-        let sent = outgoing.send(&self.socket, &[IoSlice::new(message)], Some(&target.raw));
-        sent.map(drop).map_err(|error| error.on(to))
+    pub fn send_to_with(
+        &self,
+        buffers: &[IoSlice<'_>],
+        to: impl ToAddress,
+        outgoing: &Outgoing<'_>,
+    ) -> Result<usize> {
+        let to = destination(&to)?;
+        let target = self.target(&to)?;
+        outgoing.send(&self.socket, buffers, Some(&target.raw)).map_err(|error| error.on(&to))
     }
 
     pub(crate) fn target(&self, to: &Address) -> Result<ConnectTarget> {
@@ -464,7 +513,7 @@ impl Datagram {
     /// ```
     /// use stoop::Datagram;
     ///
-    /// let (server, client) = (Datagram::unbound()?, Datagram::unbound()?);
+    /// let (server, client) = (Datagram::autobind()?, Datagram::autobind()?);
     /// client.send_to(b"ping", &server.local_addr()?)?;
     /// let mut buffer = [0; 8];
     /// let (len, from) = server.recv_from(&mut buffer)?;
@@ -521,7 +570,7 @@ impl Datagram {
     /// # let directory = stoop_testkit::tempdir();
     /// # let path = directory.path().join("app.sock");
     /// let server = Bind::new(&path).datagram()?;
-    /// let client = Datagram::connect(&path)?;
+    /// let client = Datagram::client(&path)?;
     /// client.send(b"ping")?;
     /// let (message, from) = server.recv_request()?;
     /// assert_eq!(message, b"ping");
@@ -624,13 +673,71 @@ impl Datagram {
     /// Receives the next message without removing it from the queue, and without checking the
     /// policy.
     ///
-    /// The message is silently truncated if it does not fit. Never receives file descriptors
-    /// (K-FD-10).
+    /// Never receives file descriptors (K-FD-10).
     ///
     /// # Errors
-    /// Returns an error if the call would have to wait ([`ErrorKind::WouldBlock`]).
+    /// Returns an error if the message does not fit ([`ErrorKind::MessageTruncated`]), in which
+    /// case its start is in the buffer, or if the call would have to wait
+    /// ([`ErrorKind::WouldBlock`]). The message stays in the queue in any case.
+    ///
+    /// ```
+    /// let (one, other) = stoop::Datagram::pair()?;
+    /// one.send(b"hello")?;
+    /// let mut start = [0; 4];
+    /// assert!(other.peek(&mut start).unwrap_err().is_truncated());
+    /// assert_eq!(&start, b"hell");
+    /// assert_eq!(other.recv_vec()?.0, b"hello"); // nothing is lost
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     pub fn peek(&self, buffer: &mut [u8]) -> Result<usize> {
         packet::peek(&self.socket, buffer)
+    }
+
+    /// Receives the next message and its sender's address without removing it from the queue, like
+    /// [`Datagram::peek`].
+    ///
+    /// # Errors
+    /// Returns an error if [`Datagram::peek`] would return one.
+    ///
+    /// ```
+    /// use stoop::Datagram;
+    ///
+    /// let (server, client) = (Datagram::autobind()?, Datagram::autobind()?);
+    /// client.send_to(b"ping", server.local_addr()?)?;
+    /// let mut buffer = [0; 8];
+    /// assert_eq!(server.peek_from(&mut buffer)?, (4, client.local_addr()?));
+    /// assert_eq!(server.recv_from(&mut buffer)?, (4, client.local_addr()?)); // still there
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
+    pub fn peek_from(&self, buffer: &mut [u8]) -> Result<(usize, Address)> {
+        let (len, from) = packet::peek_from(&self.socket, buffer)?;
+        Ok((len, from.to_address()))
+    }
+
+    /// Shuts down the read, write, or both halves of this socket.
+    ///
+    /// After `Read`, a send to this socket returns [`ErrorKind::PeerGone`]. A blocking receive
+    /// returns the messages that have arrived, then 0 without waiting. After `Write`, a send on
+    /// this socket returns [`ErrorKind::PeerGone`]. A receiver is not notified.
+    ///
+    /// # Errors
+    /// Returns an error only if the file descriptor is invalid.
+    ///
+    /// ```
+    /// use std::net::Shutdown;
+    ///
+    /// let (one, other) = stoop::Datagram::pair()?;
+    /// one.send(b"last")?;
+    /// one.shutdown(Shutdown::Write)?;
+    /// assert!(one.send(b"more").unwrap_err().is_peer_gone());
+    ///
+    /// other.shutdown(Shutdown::Read)?;
+    /// assert_eq!(other.recv(&mut [0; 8])?, 4);
+    /// assert_eq!(other.recv(&mut [0; 8])?, 0);
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
+    pub fn shutdown(&self, how: Shutdown) -> Result<()> {
+        sys::shutdown(self.socket.as_fd(), how).map_err(configure)
     }
 
     /// Closes the socket and unlinks its socket file, if the file is still its own.
@@ -688,10 +795,29 @@ impl Datagram {
         Bind::new(address).datagram()
     }
 
+    /// Binds like [`Datagram::bind`], under std's name for addresses that are not paths.
+    ///
+    /// # Errors
+    /// Returns an error if [`Datagram::bind`] would return one.
+    pub fn bind_addr(address: impl ToAddress) -> Result<Datagram> {
+        Datagram::bind(address)
+    }
+
     base_methods!();
     blocking_methods!();
     peer_methods!();
     data_methods!();
+}
+
+/// Returns the address to send to, which is not copied if it is an [`Address`] already.
+pub(crate) fn destination(to: &impl ToAddress) -> Result<Cow<'_, Address>> {
+    match to.as_address() {
+        Some(address) => Ok(Cow::Borrowed(address)),
+        None => {
+            let parsed = to.to_address().map_err(|error| Error::address(Operation::Send, &error))?;
+            Ok(Cow::Owned(parsed))
+        }
+    }
 }
 
 /// Returns the network namespace that a socket was created in, which never changes (K-NETNS-2).
@@ -729,7 +855,7 @@ impl From<Datagram> for UnixDatagram {
 
 impl From<UnixDatagram> for Datagram {
     fn from(datagram: UnixDatagram) -> Datagram {
-        Datagram::client(Socket::from_known(datagram.into(), Kind::Datagram))
+        Datagram::from_socket(Socket::from_known(datagram.into(), Kind::Datagram))
     }
 }
 
@@ -746,7 +872,7 @@ mod tests {
             Err(error) if error.is_unsupported() => {}
             result => result.unwrap(),
         }
-        let client = Datagram::connect(&path).unwrap();
+        let client = Datagram::client(&path).unwrap();
         client.send_with(&[IoSlice::new(b"x")], &Outgoing::new().descriptors(&[client.as_fd()])).unwrap();
         let received = server.recv_with(&mut [IoSliceMut::new(&mut [0; 8])], Allow::descriptors(1)).unwrap();
         assert_eq!((received.len, received.descriptors.len()), (1, 0));

@@ -430,10 +430,10 @@ impl Error {
     /// ```
     /// use stoop::Datagram;
     ///
-    /// let [server, peer] = [Datagram::unbound()?, Datagram::unbound()?];
-    /// server.connect_to(peer.local_address()?)?;
+    /// let [server, peer] = [Datagram::autobind()?, Datagram::autobind()?];
+    /// server.connect(peer.local_addr()?)?;
     /// // A connected datagram socket accepts messages from its peer only.
-    /// let error = Datagram::connect(server.local_address()?).unwrap_err();
+    /// let error = Datagram::client(server.local_addr()?).unwrap_err();
     /// assert!(error.is_permission());
     /// # Ok::<(), stoop::Error>(())
     /// ```

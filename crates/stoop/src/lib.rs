@@ -18,13 +18,10 @@
 //! client.shutdown(std::net::Shutdown::Write)?;
 //!
 //! let mut text = String::new();
-//! listener.accept()?.read_to_string(&mut text)?;
+//! listener.accept()?.0.read_to_string(&mut text)?;
 //! assert_eq!(text, "hello");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
-//!
-//! To learn the crate, read [`Address`], [`Bind`], [`Listener`], [`Connect`] and [`Stream`] in this
-//! order, then what you need.
 //!
 //! # What is in the crate
 //!
@@ -59,19 +56,33 @@
 //! Without features everything is synchronous and blocks unless told otherwise. The dependencies
 //! are then `libc` and `rustix`.
 //!
+//! # Coming from std
+//!
+//! Replacing `std::os::unix::net::Unix` by `stoop::` compiles most programs, and those that compile
+//! behave the same except in these rows:
+//!
+//! | In std | Here |
+//! |---|---|
+//! | errors are an `io::Error` | an [`Error`], which `?` converts into it |
+//! | addresses are a `SocketAddr` | an [`Address`]; they convert, and functions accept both |
+//! | binding fails if the file exists | an unused socket file is replaced: [`Bind`] |
+//! | a bound file stays | it is unlinked when its owner is dropped |
+//! | an abstract server accepts every user | its own user and root: [`Policy`] |
+//! | a long datagram is silently truncated | [`ErrorKind::MessageTruncated`] |
+//! | `From<OwnedFd>`, `FromRawFd` | `TryFrom<OwnedFd>`, which checks the kind of the socket |
+//!
+//! Sockets convert with `From` from and into those of std.
+//!
 //! # Coming from another crate
 //!
 //! | From | Use | Note |
 //! |---|---|---|
-//! | std `UnixListener::bind` | [`Bind::listen`] | exact mode; handles stale files |
-//! | std `UnixListener` | [`Listener`] | convert with `From` in both directions |
-//! | std `UnixStream` | [`Stream`] | convert with `From` in both directions |
-//! | std `UnixDatagram` | [`Datagram`] | convert with `From`; truncation is an error here |
 //! | tokio `UnixStream`, `UnixDatagram` | [`aio`] | same methods; convert with `TryFrom` |
 //! | tokio `UnixListener` and its accept loop | `aio::Listener`, [`serve::Server`] | |
 //! | interprocess `Name` | [`Address`] | a path or an abstract name |
-//! | nix `sendmsg` with `ScmRights` | [`Outgoing::descriptors`] | |
-//! | nix `recvmsg`, `cmsg_space!` | [`Stream::recv_with`], [`Allow`] | sizes the buffers itself |
+//! | interprocess `ListenerOptions` | [`Bind`] | |
+//! | nix `sendmsg` with `ScmRights` | [`Stream::send_fds`], [`Outgoing`] | |
+//! | nix `recvmsg`, `cmsg_space!` | [`Stream::recv_fds`], [`Stream::recv_with`] | |
 //! | nix `PeerCredentials` | [`Stream::peer`] | unknown ids are [`Fact::Unknown`] |
 //!
 //! # What the crate does not do
@@ -121,6 +132,7 @@ mod seqpacket;
 #[cfg(feature = "tokio")]
 pub mod serve;
 mod socket;
+mod socket_addr;
 mod socket_methods;
 mod spin;
 mod stream;
@@ -137,7 +149,7 @@ pub use control::Credentials;
 pub use datagram::Datagram;
 pub use error::{Error, ErrorKind, Operation, Result};
 pub use kind::{Kind, UnknownKind};
-pub use listener::{Arrival, Connected, Counts, Listener};
+pub use listener::{Arrival, Connected, Counts, Incoming, Listener};
 pub use message::{Allow, Outgoing, Received};
 pub use owner::Holder;
 pub use peer::{Fact, Peer};

@@ -1,6 +1,7 @@
 //! Listening Unix domain sockets.
 
 use std::io;
+use std::iter::FusedIterator;
 use std::marker::PhantomData;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,8 +12,8 @@ use crate::error::{Error, Operation, Result};
 use crate::refusals::Refusals;
 use crate::socket::Socket;
 use crate::socket_methods::{base_methods, blocking_methods, fd_traits};
-use crate::sys::{self, Blocking};
-use crate::{Kind, Policy, Refusal, SeqPacket, Stream};
+use crate::sys::{self, Blocking, RawAddress};
+use crate::{Address, Bind, Kind, Policy, Refusal, SeqPacket, Stream, ToAddress};
 
 /// The first and the longest pause before another attempt after a failed accept, for lack of a file
 /// descriptor or another cause. The client may stay in the queue meanwhile, and the listener stays
@@ -101,7 +102,7 @@ struct Counters {
 
 /// A listening socket: clients wait in its queue until they are accepted.
 ///
-/// [`Bind::listen`](crate::Bind::listen) creates one. Several threads may accept on the same
+/// [`Bind::listen`] creates one. Several threads may accept on the same
 /// listener.
 ///
 /// When the listener is closed or dropped, its socket file is unlinked. This happens only if the
@@ -158,9 +159,10 @@ impl<C: Connected> Listener<C> {
         Ok(Listener::new(socket, None, Policy::everyone()))
     }
 
-    /// Waits for a client that the policy allows.
+    /// Waits for a client that the policy allows, and returns its connection and its address.
     ///
-    /// Refused clients are closed and counted. `EINTR` is retried.
+    /// The address is unnamed if the client did not bind before it connected. Refused clients are
+    /// closed and counted. `EINTR` is retried.
     ///
     /// An accept can also fail because no file descriptor or memory is free, or in a way that
     /// concerns one client only ([`Error::is_transient`]). A blocking listener counts such a
@@ -189,15 +191,16 @@ impl<C: Connected> Listener<C> {
     /// assert!(listener.accept().unwrap_err().is_would_block());
     ///
     /// let client = Stream::connect(&path)?;
-    /// let connection = listener.accept()?;
+    /// let (connection, from) = listener.accept()?;
     /// assert!(!connection.is_nonblocking()?); // not inherited
+    /// assert!(from.is_unnamed());
     /// # Ok::<(), stoop::Error>(())
     /// ```
-    pub fn accept(&self) -> Result<C> {
+    pub fn accept(&self) -> Result<(C, Address)> {
         let mut refusals = Refusals::of(Operation::Accept);
         loop {
-            if let Arrival::Admitted(client) = self.accept_any()? {
-                return Ok(client);
+            if let (Arrival::Admitted(client), from) = self.accept_from(Blocking::Waits, drop)? {
+                return Ok((client, from.to_address()));
             }
             refusals.add(&self.socket, 1)?;
         }
@@ -235,17 +238,27 @@ impl<C: Connected> Listener<C> {
         self.accept_with(blocking, drop)
     }
 
-    /// Accepts the next client. `refused` gets the connection of a client that the policy refuses,
-    /// and can send a last message before it closes it.
+    /// Accepts the next client like [`Listener::accept_from`], without its address.
     pub(crate) fn accept_with(
         &self,
         blocking: Blocking,
         refused: impl FnOnce(OwnedFd),
     ) -> Result<Arrival<C>> {
+        self.accept_from(blocking, refused).map(|(arrival, _)| arrival)
+    }
+
+    /// Accepts the next client, with its socket in blocking or nonblocking mode, and returns its
+    /// address as well. `refused` gets the connection of a client that the policy refuses, and can
+    /// send a last message before it closes it.
+    pub(crate) fn accept_from(
+        &self,
+        blocking: Blocking,
+        refused: impl FnOnce(OwnedFd),
+    ) -> Result<(Arrival<C>, RawAddress)> {
         let (mut pause, longest) = PAUSE_AFTER_FAILURE;
         loop {
             let error = match self.wait_and_accept(blocking) {
-                Ok(fd) => return Ok(self.admit(fd, refused)),
+                Ok((fd, from)) => return Ok((self.admit(fd, refused), from)),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => accepting(error),
             };
@@ -265,7 +278,7 @@ impl<C: Connected> Listener<C> {
 
     /// Waits for a client and accepts it. `accept` has no `MSG_DONTWAIT`, so each polling attempt
     /// of [`Spin`](crate::spin::Spin) first checks whether a client is waiting.
-    fn wait_and_accept(&self, blocking: Blocking) -> io::Result<OwnedFd> {
+    fn wait_and_accept(&self, blocking: Blocking) -> io::Result<(OwnedFd, RawAddress)> {
         let fd = self.socket.as_fd();
         self.socket.spin().wait(|flags| match flags == 0 || sys::is_readable(fd)? {
             true => sys::accept(fd, blocking),
@@ -294,7 +307,8 @@ impl<C: Connected> Listener<C> {
 
     /// Returns an iterator over incoming connections that the policy allows.
     ///
-    /// It never returns `None`: each step calls [`Listener::accept`].
+    /// It never returns `None`: each step calls [`Listener::accept`]. Iterating over `&Listener`
+    /// does the same.
     ///
     /// ```
     /// use std::io::{Read, Write};
@@ -316,8 +330,33 @@ impl<C: Connected> Listener<C> {
     /// # clients.join().unwrap();
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn incoming(&self) -> impl Iterator<Item = Result<C>> + '_ {
-        std::iter::repeat_with(|| self.accept())
+    pub fn incoming(&self) -> Incoming<'_, C> {
+        Incoming(self)
+    }
+
+    /// Creates a new independently owned handle to the same listening socket.
+    ///
+    /// Both accept from the same queue. If there is a socket file, the original handle keeps the
+    /// duty to unlink it. The policy is copied, and each handle counts its own clients.
+    ///
+    /// # Errors
+    /// Returns an error if no file descriptor is free
+    /// ([`ErrorKind::OutOfDescriptors`](crate::ErrorKind::OutOfDescriptors)).
+    ///
+    /// ```
+    /// use stoop::{Bind, Stream};
+    ///
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// let listener = Bind::new(&path).listen()?;
+    /// let second = listener.try_clone()?;
+    /// drop(listener); // unlinks the file
+    /// assert!(Stream::connect(&path).unwrap_err().is_not_found());
+    /// assert_eq!(second.local_addr()?.as_path(), Some(&*path)); // still listening
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
+    pub fn try_clone(&self) -> Result<Listener<C>> {
+        Ok(Listener::new(self.socket.duplicate()?, None, self.policy.clone()))
     }
 
     /// Returns an iterator over the clients that are already waiting, for a graceful shutdown.
@@ -475,6 +514,67 @@ impl<C: Connected> Listener<C> {
 
     pub(crate) fn into_parts(self) -> (Socket, Option<SocketFile>) {
         (self.socket, self.file)
+    }
+}
+
+impl Listener {
+    /// Binds a server at this address and listens: [`Bind::listen`] with its defaults.
+    ///
+    /// # Errors
+    /// Returns an error if the address is invalid, in use, or cannot be created. See
+    /// [`Bind::listen`] for the kinds.
+    ///
+    /// ```
+    /// use stoop::Listener;
+    ///
+    /// # let directory = stoop_testkit::tempdir();
+    /// # let path = directory.path().join("app.sock");
+    /// let listener = Listener::bind(&path)?;
+    /// assert!(Listener::bind(&path).unwrap_err().is_in_use());
+    /// drop(listener);
+    /// assert!(!path.exists()); // unlike std's, it unlinks its file
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
+    pub fn bind(address: impl ToAddress) -> Result<Listener> {
+        Bind::new(address).listen()
+    }
+
+    /// Binds like [`Listener::bind`], under std's name for addresses that are not paths.
+    ///
+    /// # Errors
+    /// Returns an error if [`Listener::bind`] would return one.
+    pub fn bind_addr(address: impl ToAddress) -> Result<Listener> {
+        Listener::bind(address)
+    }
+}
+
+/// An iterator over the clients of a [`Listener`] that its policy allows, in the order in which
+/// they connected.
+///
+/// It never returns `None`. [`Listener::incoming`] creates it.
+#[derive(Debug)]
+pub struct Incoming<'a, C = Stream>(&'a Listener<C>);
+
+impl<C: Connected> Iterator for Incoming<'_, C> {
+    type Item = Result<C>;
+
+    fn next(&mut self) -> Option<Result<C>> {
+        Some(self.0.accept().map(|(client, _)| client))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (usize::MAX, None)
+    }
+}
+
+impl<C: Connected> FusedIterator for Incoming<'_, C> {}
+
+impl<'a, C: Connected> IntoIterator for &'a Listener<C> {
+    type Item = Result<C>;
+    type IntoIter = Incoming<'a, C>;
+
+    fn into_iter(self) -> Incoming<'a, C> {
+        self.incoming()
     }
 }
 

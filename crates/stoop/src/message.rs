@@ -182,15 +182,15 @@ pub struct Received {
     pub from: Address,
     /// The received file descriptors, in the order they were sent. They are close-on-exec.
     pub descriptors: Vec<OwnedFd>,
-    /// The sender's credentials, if [`Stream::set_pass_credentials`] is on and the kernel knows
+    /// The sender's credentials, if [`Socket::set_pass_credentials`] is on and the kernel knows
     /// them.
     ///
     /// A user or group without an id in our user namespace is 4294967295 here, which is not a valid
     /// id: see [`Credentials::known_uid`].
     pub credentials: Option<Credentials>,
-    /// A pidfd of the sender, if [`Stream::set_pass_pidfd`] is on.
+    /// A pidfd of the sender, if [`Socket::set_pass_pidfd`] is on.
     pub pidfd: Option<OwnedFd>,
-    /// The sender's security label, if [`Stream::set_pass_label`] is on and there is one.
+    /// The sender's security label, if [`Socket::set_pass_label`] is on and there is one.
     pub label: Option<Vec<u8>>,
     /// Control messages of types that this version does not know, as (level, type).
     pub unknown: Vec<(i32, i32)>,
@@ -277,7 +277,7 @@ impl Received {
     /// # let directory = stoop_testkit::tempdir();
     /// # let path = directory.path().join("app.sock");
     /// let server = Bind::new(&path).datagram()?;
-    /// let client = Datagram::connect(&path)?;
+    /// let client = Datagram::client(&path)?;
     /// client.send(b"ping")?;
     /// let (message, received) = server.recv_vec_with(Allow::descriptors(4))?;
     /// server.reply(&message, &received.origin())?;
@@ -291,7 +291,7 @@ impl Received {
     /// Returns whether this is the end of the connection rather than a message.
     ///
     /// On a seqpacket socket an empty message looks the same as the end, unless
-    /// [`Stream::set_pass_credentials`] is on. A message then carries credentials, and the end
+    /// [`Socket::set_pass_credentials`] is on. A message then carries credentials, and the end
     /// carries none (K-DGRAM-14).
     ///
     /// ```

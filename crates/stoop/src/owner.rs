@@ -45,7 +45,7 @@ impl Holder {
     /// # let directory = stoop_testkit::tempdir();
     /// # let path = directory.path().join("app.sock");
     /// let listener = Bind::new(&path).listen()?;
-    /// let address = listener.local_address()?;
+    /// let address = listener.local_addr()?;
     /// let holder = Holder::find(&address, None).unwrap();
     /// assert_eq!((holder.pid, holder.listening), (Some(std::process::id()), Some(true)));
     ///

@@ -76,9 +76,21 @@ pub(crate) fn next_len(socket: &Socket) -> Result<usize> {
         .map_err(|cause| receiving(socket, cause))
 }
 
-/// Copies the start of the next message into `buffer`. The message stays in the queue.
+/// Copies the next message into `buffer` like [`receive`]. The message stays in the queue.
 pub(crate) fn peek(socket: &Socket, buffer: &mut [u8]) -> Result<usize> {
-    retry(|| sys::receive(socket.as_fd(), buffer, libc::MSG_PEEK)).map_err(|cause| receiving(socket, cause))
+    let flags = libc::MSG_PEEK | libc::MSG_TRUNC;
+    let len = retry(|| socket.spin().wait(|more| sys::receive(socket.as_fd(), buffer, flags | more)))
+        .map_err(|cause| receiving(socket, cause))?;
+    whole(len, buffer.len())
+}
+
+/// Copies the next message like [`peek`], and returns its sender's address as well.
+pub(crate) fn peek_from(socket: &Socket, buffer: &mut [u8]) -> Result<(usize, RawAddress)> {
+    let flags = libc::MSG_PEEK | libc::MSG_TRUNC;
+    let (len, from) =
+        retry(|| socket.spin().wait(|more| sys::receive_from(socket.as_fd(), buffer, flags | more)))
+            .map_err(|cause| receiving(socket, cause))?;
+    Ok((whole(len, buffer.len())?, from))
 }
 
 /// Receives one message of any length.

@@ -111,7 +111,7 @@ impl Peer {
     ///
     /// let (one, _other) = Stream::pair()?;
     /// assert_ne!(one.peer().has_ended(), Some(true)); // this process
-    /// assert_eq!(Datagram::unbound()?.peer().has_ended(), None);
+    /// assert_eq!(Datagram::autobind()?.peer().has_ended(), None);
     /// # Ok::<(), stoop::Error>(())
     /// ```
     pub fn has_ended(&self) -> Option<bool> {
@@ -192,7 +192,7 @@ mod tests {
 
     #[test]
     fn no_peer_is_unknown_and_never_root() {
-        let peer = Datagram::unbound().unwrap().peer();
+        let peer = Datagram::autobind().unwrap().peer();
         assert_eq!((&peer.pid, &peer.uid, &peer.gid), (&Fact::Unknown, &Fact::Unknown, &Fact::Unknown));
         assert!(peer.pidfd.known().is_none());
         assert_eq!(peer.has_ended(), None);

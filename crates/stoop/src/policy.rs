@@ -113,7 +113,7 @@ impl Policy {
     /// let policy = Policy::same_user().refuse_descriptors();
     /// let listener = Bind::new(&path).policy(policy).listen()?;
     /// let client = Stream::connect(&path)?;
-    /// let server = listener.accept()?;
+    /// let (server, _) = listener.accept()?;
     /// let fds = [client.as_fd()];
     /// let sent = client.send_with(&[IoSlice::new(b"x")], &Outgoing::new().descriptors(&fds));
     /// if sent.is_ok() {
@@ -157,7 +157,7 @@ impl Policy {
     /// let (one, _other) = Stream::pair()?;
     /// assert!(Policy::same_user().admits_peer(&one.peer()));
     ///
-    /// let no_peer = Datagram::unbound()?.peer();
+    /// let no_peer = Datagram::autobind()?.peer();
     /// assert!(!Policy::same_user().admits_peer(&no_peer));
     /// assert!(Policy::everyone().admits_peer(&no_peer));
     /// # Ok::<(), stoop::Error>(())

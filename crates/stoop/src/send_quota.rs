@@ -59,7 +59,7 @@ const REFRESH_PAUSE_MIN: Duration = Duration::from_millis(1);
 /// # let directory = stoop_testkit::tempdir();
 /// # let path = directory.path().join("app.sock");
 /// let server = Bind::new(&path).datagram()?;
-/// let client = Datagram::connect(&path)?;
+/// let client = Datagram::client(&path)?;
 /// let quota = SendQuota::new();
 /// loop {
 ///     client.send(b"hello")?;
@@ -294,13 +294,13 @@ mod tests {
     }
 
     fn client(of: &Datagram) -> (Datagram, Address) {
-        let client = Datagram::connect(of.local_addr().unwrap()).unwrap();
+        let client = Datagram::client(of.local_addr().unwrap()).unwrap();
         let address = client.local_addr().unwrap();
         (client, address)
     }
 
     fn server() -> Datagram {
-        let server = Datagram::unbound().unwrap();
+        let server = Datagram::autobind().unwrap();
         server.set_nonblocking(true).unwrap();
         server
     }

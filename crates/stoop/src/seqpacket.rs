@@ -262,13 +262,27 @@ impl SeqPacket {
 
     /// Receives the next message without removing it from the queue.
     ///
-    /// The message is silently truncated if it does not fit. Never receives file descriptors
-    /// (K-FD-10).
+    /// Never receives file descriptors (K-FD-10).
     ///
     /// # Errors
-    /// Returns an error if the peer has closed with unread data
-    /// ([`ErrorKind::PeerGone`](crate::ErrorKind::PeerGone)) or the call would have to wait
-    /// ([`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock)).
+    /// Returns an error if the message does not fit
+    /// ([`ErrorKind::MessageTruncated`](crate::ErrorKind::MessageTruncated)), in which case its
+    /// start is in the buffer, if the peer has closed with unread data
+    /// ([`ErrorKind::PeerGone`](crate::ErrorKind::PeerGone)), or if the call would have to wait
+    /// ([`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock)). The message stays in the queue in
+    /// any case.
+    ///
+    /// ```
+    /// use stoop::{Packet, SeqPacket};
+    ///
+    /// let (one, other) = SeqPacket::pair()?;
+    /// one.send(b"hello")?;
+    /// let mut start = [0; 4];
+    /// assert!(other.peek(&mut start).unwrap_err().is_truncated());
+    /// assert_eq!(&start, b"hell");
+    /// assert_eq!(other.recv(&mut [0; 8])?, Packet::Message(5)); // nothing is lost
+    /// # Ok::<(), stoop::Error>(())
+    /// ```
     pub fn peek(&self, buffer: &mut [u8]) -> Result<Packet> {
         Ok(match packet::peek(&self.0, buffer)? {
             0 => Packet::End,

@@ -17,7 +17,7 @@ macro_rules! base_methods {
         /// ```
         /// use stoop::Datagram;
         ///
-        /// let socket = Datagram::unbound()?;
+        /// let socket = Datagram::autobind()?;
         /// assert!(socket.local_addr()?.as_abstract().is_some()); // assigned by the kernel
         /// let (one, _other) = Datagram::pair()?;
         /// assert!(one.local_addr()?.is_unnamed());
@@ -289,9 +289,9 @@ macro_rules! peer_methods {
         /// let listener = Bind::new(&path).listen()?;
         /// let client = Stream::connect(&path)?;
         /// assert_eq!(client.peer_addr()?.as_path(), Some(&*path));
-        /// assert!(listener.accept()?.peer_addr()?.is_unnamed()); // the client never bound
+        /// assert!(listener.accept()?.0.peer_addr()?.is_unnamed()); // the client never bound
         ///
-        /// let error = Datagram::unbound()?.peer_addr().unwrap_err();
+        /// let error = Datagram::autobind()?.peer_addr().unwrap_err();
         /// assert_eq!(error.kind(), ErrorKind::NotConnected);
         /// # Ok::<(), stoop::Error>(())
         /// ```
@@ -313,7 +313,7 @@ macro_rules! peer_methods {
         /// assert_eq!(one.peer().pid.known(), Some(&std::process::id()));
         ///
         /// // Without a connection the kernel knows no peer, which is not the same as user 0.
-        /// assert_eq!(Datagram::unbound()?.peer().uid, Fact::Unknown);
+        /// assert_eq!(Datagram::autobind()?.peer().uid, Fact::Unknown);
         /// # Ok::<(), stoop::Error>(())
         /// ```
         pub fn peer(&self) -> $crate::Peer {
@@ -560,8 +560,8 @@ macro_rules! data_methods {
         /// Returns the number of bytes sent. The receiver gets duplicates; ours stay open.
         ///
         /// # Errors
-        /// Returns an error if the peer has closed, refuses file descriptors, or the call would have
-        /// to wait. See [`send_with`](Self::send_with) for the kinds.
+        /// Returns an error if the peer has closed, refuses file descriptors, or the call would
+        /// have to wait. See [`send_with`](Self::send_with) for the kinds.
         ///
         /// ```
         /// use std::io::{Read, Write};
@@ -592,8 +592,8 @@ macro_rules! data_methods {
         ///
         /// # Errors
         /// Returns an error if more file descriptors arrived, in which case all are closed
-        /// ([`ErrorKind::SurplusDescriptors`](crate::ErrorKind::SurplusDescriptors)), or for another
-        /// reason that [`recv_with`](Self::recv_with) lists.
+        /// ([`ErrorKind::SurplusDescriptors`](crate::ErrorKind::SurplusDescriptors)), or for
+        /// another reason that [`recv_with`](Self::recv_with) lists.
         ///
         /// ```
         /// use std::os::fd::AsFd;

@@ -38,7 +38,7 @@ use crate::{Connect, Kind, ToAddress, sys};
 /// client.shutdown(std::net::Shutdown::Write)?;
 ///
 /// let mut heard = String::new();
-/// listener.accept()?.read_to_string(&mut heard)?;
+/// listener.accept()?.0.read_to_string(&mut heard)?;
 /// assert_eq!(heard, "hello");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -68,6 +68,14 @@ impl Stream {
     /// ```
     pub fn connect(address: impl ToAddress) -> Result<Stream> {
         Connect::new(address).stream()
+    }
+
+    /// Connects like [`Stream::connect`], under std's name for addresses that are not paths.
+    ///
+    /// # Errors
+    /// Returns an error if [`Stream::connect`] would return one.
+    pub fn connect_addr(address: impl ToAddress) -> Result<Stream> {
+        Stream::connect(address)
     }
 
     /// Creates a pair of connected streams (`socketpair`).

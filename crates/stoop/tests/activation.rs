@@ -82,7 +82,7 @@ fn every_kind_is_taken_once_and_works() {
     client.write_all(b"w").unwrap();
     client.read_exact(&mut heard).unwrap();
     assert_eq!(&heard, b"w");
-    let client = Datagram::connect(&log).unwrap();
+    let client = Datagram::client(&log).unwrap();
     client.send(b"d").unwrap();
     assert_eq!(client.recv(&mut heard).unwrap(), 1);
     let client = SeqPacket::connect(&control).unwrap();
@@ -111,7 +111,7 @@ fn serve_every_kind(test: &str) {
 
     let web = sockets.named("web").unwrap();
     assert!(web.address().unwrap().as_path().unwrap().ends_with("web"));
-    let mut client = web.into_listener().unwrap().accept().unwrap();
+    let (mut client, _) = web.into_listener().unwrap().accept().unwrap();
     client.read_exact(&mut byte).unwrap();
     client.write_all(&byte).unwrap();
 
@@ -120,7 +120,7 @@ fn serve_every_kind(test: &str) {
     log.send_to(&byte[..len], &from).unwrap();
 
     let control = sockets.only().unwrap().into_seqpacket_listener().unwrap();
-    let client = control.accept().unwrap();
+    let (client, _) = control.accept().unwrap();
     assert_eq!(client.recv(&mut byte).unwrap(), Packet::Message(1));
     client.send(&byte).unwrap();
 
@@ -141,7 +141,7 @@ fn wrong_setups_give_distinct_errors() {
     let dir = tempdir();
     let file = std::fs::File::open("/dev/null").unwrap();
     let tcp = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let datagram = Datagram::unbound().unwrap();
+    let datagram = Datagram::autobind().unwrap();
     let (connected, _peer) = Stream::pair().unwrap();
     let listener = Bind::new(dir.path().join("listener")).listen().unwrap();
     let unused = std::os::unix::net::UnixDatagram::unbound().unwrap();
@@ -281,7 +281,7 @@ fn systemd_passes_a_listener_or_a_connection() {
         None => {}
         Some("listener") => {
             let listener = sockets().named("web").unwrap().into_listener().unwrap();
-            return listener.accept().unwrap().write_all(b"listener").unwrap();
+            return listener.accept().unwrap().0.write_all(b"listener").unwrap();
         }
         Some(_) => return sockets().only().unwrap().into_stream().unwrap().write_all(b"connection").unwrap(),
     }

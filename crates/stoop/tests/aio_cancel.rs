@@ -119,8 +119,8 @@ fn datagram() {
         cancel(server.recv_with(&mut [IoSliceMut::new(&mut room)], Allow::NOTHING)).await;
         cancel(server.recv_vec_with(Allow::NOTHING)).await;
         cancel(server.peek(&mut room)).await;
-        let connected = aio::Datagram::connect(&path).await.unwrap();
-        let unconnected = aio::Datagram::unbound().unwrap();
+        let connected = aio::Datagram::client(&path).await.unwrap();
+        let unconnected = aio::Datagram::autobind().unwrap();
         connected.send(b"once").await.unwrap();
         assert_eq!(server.peek(&mut room).await.unwrap(), 4);
         assert_eq!(server.recv(&mut room).await.unwrap(), 4);

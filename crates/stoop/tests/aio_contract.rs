@@ -186,7 +186,7 @@ impl Contract for Driven<Datagram> {
             client.0.send(b"it is me").await.unwrap();
             let (_, from) = server.recv_from(&mut [0; 64]).await.unwrap();
             let end = server.get_ref().try_clone().unwrap();
-            end.connect_to(from).unwrap();
+            end.connect(from).unwrap();
             Driven(end.try_into().unwrap())
         })
     }

@@ -101,7 +101,7 @@ fn a_server_that_comes_later_is_found() {
         let listener = Bind::new(&path).listen_async().await.unwrap();
         waiting.await.unwrap().unwrap();
         listener.accept().await.unwrap();
-        let error = aio::Datagram::connect(&path).await.unwrap_err();
+        let error = aio::Datagram::client(&path).await.unwrap_err();
         assert_eq!((error.kind(), error.socket_kind()), (ErrorKind::WrongKind, Some(stoop::Kind::Datagram)));
     });
 }
@@ -110,7 +110,7 @@ fn a_server_that_comes_later_is_found() {
 /// messages in the queue.
 async fn full_queue(path: &std::path::Path) -> (aio::Datagram, aio::Datagram, usize) {
     let server = Bind::new(path).datagram_async().await.unwrap();
-    let other = aio::Datagram::unbound().unwrap();
+    let other = aio::Datagram::autobind().unwrap();
     let to = Address::path(path).unwrap();
     let mut count = 0;
     while other.try_send_to(b"in the way", &to).is_ok() {
@@ -126,7 +126,7 @@ fn a_full_queue_costs_no_processor_time_and_is_left_at_once() {
         let path = dir.path().join("socket");
         let (server, _other, mut waiting) = full_queue(&path).await;
         let to = Address::path(&path).unwrap();
-        let sender = std::sync::Arc::new(aio::Datagram::unbound().unwrap());
+        let sender = std::sync::Arc::new(aio::Datagram::autobind().unwrap());
         let mut delays = Vec::new();
         for round in 0u32..12 {
             let (sender, to) = (sender.clone(), to.clone());
@@ -163,7 +163,7 @@ fn a_sender_whose_own_buffer_is_full_waits_for_that() {
         let (full, free) = (dir.path().join("full"), dir.path().join("free"));
         let first = Bind::new(&full).datagram_async().await.unwrap();
         let second = Bind::new(&free).datagram_async().await.unwrap();
-        let sender = aio::Datagram::unbound().unwrap();
+        let sender = aio::Datagram::autobind().unwrap();
         let large = vec![7; sender.send_buffer_bytes().unwrap() / 3];
         let (full, free) = (Address::path(&full).unwrap(), Address::path(&free).unwrap());
         while sender.try_send_to(&large, &full).is_ok() {}
@@ -188,7 +188,7 @@ fn a_receiver_that_was_replaced_or_went_is_noticed() {
         let path = dir.path().join("socket");
         let to = Address::path(&path).unwrap();
         let (server, _other, _) = full_queue(&path).await;
-        let sender = aio::Datagram::unbound().unwrap();
+        let sender = aio::Datagram::autobind().unwrap();
         let replacing = async {
             tokio::time::sleep(Duration::from_millis(30)).await;
             Bind::new(&path).replace(true).datagram_async().await.unwrap()
@@ -268,7 +268,7 @@ fn many_senders_get_through_a_full_queue() {
             .map(|number| {
                 let to = to.clone();
                 tokio::spawn(async move {
-                    let sender = aio::Datagram::unbound().unwrap();
+                    let sender = aio::Datagram::autobind().unwrap();
                     for _ in 0..20 {
                         sender.send_to(&number.to_ne_bytes(), &to).await.unwrap();
                     }
@@ -290,7 +290,7 @@ fn a_connected_sender_waits_for_room_too() {
         let dir = tempdir();
         let path = dir.path().join("socket");
         let (server, _other, count) = full_queue(&path).await;
-        let client = aio::Datagram::connect(&path).await.unwrap();
+        let client = aio::Datagram::client(&path).await.unwrap();
         let usage = Usage::begin();
         let reading = async {
             tokio::time::sleep(Duration::from_millis(300)).await;

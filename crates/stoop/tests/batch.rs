@@ -100,21 +100,21 @@ fn datagrams_have_senders_and_the_policy_is_checked() {
     let mut batch = Batch::new(8, 64);
 
     let server = Bind::new(&open).policy(Policy::same_user()).datagram().unwrap();
-    let client = Datagram::unbound().unwrap();
+    let client = Datagram::autobind().unwrap();
     let texts = texts(3);
-    assert_eq!(client.send_batch_to(&slices(&texts), &server.local_addr().unwrap()).unwrap(), 3);
+    assert_eq!(client.send_batch_to(&slices(&texts), server.local_addr().unwrap()).unwrap(), 3);
     assert_eq!(server.recv_batch(&mut batch).unwrap(), 3);
     assert_eq!(received(&batch), texts);
     assert!(batch.iter().all(|message| message.from() == client.local_addr().unwrap()));
 
     let server = Bind::new(&closed).policy(Policy::nobody()).datagram().unwrap();
     server.set_nonblocking(true).unwrap();
-    assert_eq!(client.send_batch_to(&slices(&texts), &server.local_addr().unwrap()).unwrap(), 3);
+    assert_eq!(client.send_batch_to(&slices(&texts), server.local_addr().unwrap()).unwrap(), 3);
     assert!(server.recv_batch(&mut batch).unwrap_err().is_would_block());
     assert_eq!((server.refused(), batch.len()), (3, 0));
 
     drop(server);
-    let error = client.send_batch_to(&slices(&texts), &stoop::Address::path(&closed).unwrap()).unwrap_err();
+    let error = client.send_batch_to(&slices(&texts), stoop::Address::path(&closed).unwrap()).unwrap_err();
     assert!(error.is_not_found(), "{error}");
 }
 
@@ -138,7 +138,7 @@ fn received_descriptors_are_closed() {
     }
     let directory = tempdir();
     let server = Bind::new(directory.path().join("socket")).policy(Policy::same_user()).datagram().unwrap();
-    let client = Datagram::connect(directory.path().join("socket")).unwrap();
+    let client = Datagram::client(directory.path().join("socket")).unwrap();
     let (one, other) = Datagram::pair().unwrap();
     let mut batch = Batch::new(8, 64);
     let before = open_descriptors();

@@ -59,7 +59,7 @@ fn a_full_backlog_is_waited_for() {
         let client = client.join().unwrap();
         assert_eq!(client.peer_addr().unwrap().as_path(), Some(&*full.path));
         assert_eq!(client.write_timeout().unwrap(), None, "the connect's limit is not the stream's");
-        talks(client, full.listener.accept().unwrap());
+        talks(client, full.listener.accept().unwrap().0);
     }
 }
 
@@ -102,7 +102,7 @@ fn signals_do_not_disturb_it() {
             client.wait();
         }
         full.listener.accept().unwrap();
-        talks(client.join().unwrap(), full.listener.accept().unwrap());
+        talks(client.join().unwrap(), full.listener.accept().unwrap().0);
     }
     let full = full();
     let (connect, ended) =
@@ -137,7 +137,7 @@ fn crowds_are_all_served() {
         listener.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
         let serve = || {
             // Where nobody comes for a while it looks whether the crowd has gone.
-            if let Ok(mut end) = listener.accept() {
+            if let Ok((mut end, _)) = listener.accept() {
                 end.read_exact(&mut [0]).unwrap();
                 end.write_all(b"!").unwrap();
             }

@@ -247,7 +247,7 @@ fn a_policy_on_senders_keeps_plain_messages_whole() {
         let dir = tempdir();
         let path = dir.path().join("socket");
         let server = Bind::new(&path).policy(Policy::same_user()).datagram().unwrap();
-        let client = Datagram::connect(&path).unwrap();
+        let client = Datagram::client(&path).unwrap();
         let before = open_descriptors();
         for _ in 0..3 {
             send(&client, b"three", &[file.as_fd()]).unwrap();
@@ -293,12 +293,12 @@ fn a_policy_refuses_descriptors_at_the_sender() {
         let refused = send(&client, b"x", &[file.as_fd()]);
         if listener.set_pass_descriptors(false).is_err_and(|error| error.is_unsupported()) {
             refused.unwrap();
-            let end = listener.accept().unwrap();
+            let (end, _) = listener.accept().unwrap();
             assert!(receive(&end, Allow::NOTHING).unwrap().descriptors.is_empty(), "closed on arrival");
             skip!("lacks SO_PASSRIGHTS");
         }
         assert_eq!(refused.unwrap_err().kind(), ErrorKind::NotPermitted);
-        let end = listener.accept().unwrap();
+        let (end, _) = listener.accept().unwrap();
         send(&client, b"plain", &[]).unwrap();
         assert_eq!(receive(&end, Allow::descriptors(1)).unwrap().len, 5);
         listener.set_policy(Policy::everyone()).unwrap();
@@ -307,7 +307,7 @@ fn a_policy_refuses_descriptors_at_the_sender() {
         drop(listener);
 
         let server = bind.datagram().unwrap();
-        let client = Datagram::connect(&path).unwrap();
+        let client = Datagram::client(&path).unwrap();
         assert_eq!(send(&client, b"x", &[file.as_fd()]).unwrap_err().kind(), ErrorKind::NotPermitted);
         client.send(b"plain").unwrap();
         assert_eq!(server.recv(&mut [0; 8]).unwrap(), 5);
@@ -370,8 +370,8 @@ fn servers_and_clients_leave_no_descriptors_open() {
             assert!(bind.clone().owner(0).group(1 << 30).replace(true).datagram().is_ok() || !is_root());
             let second = bind.clone().replace(true).listen().unwrap();
             let client = Stream::connect(&path).unwrap();
-            assert!(Datagram::connect(&path).is_err());
-            let end = second.accept().unwrap();
+            assert!(Datagram::client(&path).is_err());
+            let (end, _) = second.accept().unwrap();
             assert!(client.peer().uid.known().is_some() && end.peer().uid.known().is_some());
             assert!(Bind::new(dir.path().join("none/socket")).listen().is_err());
             drop(first);

@@ -50,7 +50,7 @@ fn a_blocking_listener_continues_after_a_transient_failure() {
     let mut client = Stream::connect(&path).unwrap();
     client.write_all(b"x").unwrap();
     failing(libc::SYS_accept4, &OF_ONE_CLIENT, move || {
-        listener.accept().unwrap().read_exact(&mut [0]).unwrap();
+        listener.accept().unwrap().0.read_exact(&mut [0]).unwrap();
         assert_eq!(counts_of(&listener), COUNTED);
     });
 }
@@ -151,8 +151,8 @@ mod tasks {
     async fn hear_one(socket: Datagram, path: &std::path::Path) {
         let server = Datagrams::new(socket.try_into().unwrap());
         let counters = server.counters();
-        let client = Datagram::unbound().unwrap();
-        client.send_to(b"hello", &stoop::Address::path(path).unwrap()).unwrap();
+        let client = Datagram::autobind().unwrap();
+        client.send_to(b"hello", stoop::Address::path(path).unwrap()).unwrap();
         let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
         let hear = |message: stoop::serve::Message| {
             let _ = tell.send(message.bytes);

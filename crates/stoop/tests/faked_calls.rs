@@ -58,7 +58,7 @@ fn a_descriptor_that_was_not_created_is_not_owned() {
     let listener = Bind::new(directory.path().join("s")).listen().unwrap();
     listener.set_nonblocking(true).unwrap();
     with_fake(libc::SYS_accept4, move || assert!(listener.accept().is_err()));
-    with_fake(libc::SYS_socket, || assert!(Datagram::unbound().is_err()));
+    with_fake(libc::SYS_socket, || assert!(Datagram::autobind().is_err()));
     with_fake(libc::SYS_socketpair, || assert!(SeqPacket::pair().is_err()));
 }
 
@@ -83,7 +83,7 @@ fn an_unwritten_address_is_an_error() {
 
 #[test]
 fn an_unwritten_message_has_no_sender_and_no_ancillary_data() {
-    let receiver = Datagram::unbound().unwrap();
+    let receiver = Datagram::autobind().unwrap();
     let receiver = with_fake(libc::SYS_recvmsg, move || {
         let mut buffer = [0; 8];
         let error =

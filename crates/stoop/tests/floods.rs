@@ -24,8 +24,8 @@ const MANY: usize = 200;
 /// two that are connected to each other only the send buffer limits how many (K-DGRAM-3).
 fn flooded(path: &Path) -> (Datagram, Datagram) {
     let server = Bind::new(path).policy(Policy::nobody()).datagram().unwrap();
-    let client = Datagram::connect(path).unwrap();
-    server.connect_to(client.local_addr().unwrap()).unwrap();
+    let client = Datagram::client(path).unwrap();
+    server.connect(client.local_addr().unwrap()).unwrap();
     for _ in 0..MANY {
         client.send(b"x").unwrap();
     }
@@ -83,7 +83,7 @@ fn a_read_timeout_ends_a_flood_of_refused_messages() {
         std::thread::scope(|scope| {
             for _ in 0..2 {
                 scope.spawn(|| {
-                    let client = Datagram::connect(&path).unwrap();
+                    let client = Datagram::client(&path).unwrap();
                     client.set_write_timeout(Some(Duration::from_millis(20))).unwrap();
                     while !stop.load(Relaxed) {
                         let _ = client.send(b"x");
@@ -282,7 +282,7 @@ fn a_drain_may_last_indefinitely() {
 
         let path = dir.path().join("datagram");
         let server = Datagrams::new(Bind::new(&path).datagram_async().await.unwrap());
-        let client = aio::Datagram::connect(&path).await.unwrap();
+        let client = aio::Datagram::client(&path).await.unwrap();
         client.send(b"late").await.unwrap();
         let echo =
             |message: stoop::serve::Message| async move { message.reply(&message.bytes).await.unwrap() };

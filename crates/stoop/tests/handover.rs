@@ -141,7 +141,7 @@ fn every_kind_goes_over_with_what_is_queued() {
     let mut waiting = Stream::connect(&stream).unwrap();
     waiting.write_all(b"queued").unwrap();
     SeqPacket::connect(&packets).unwrap().send(b"queued").unwrap();
-    Datagram::connect(&datagrams).unwrap().send(b"queued").unwrap();
+    Datagram::client(&datagrams).unwrap().send(b"queued").unwrap();
 
     let (old, new) = SeqPacket::pair().unwrap();
     let offering = std::thread::spawn(move || {
@@ -165,10 +165,10 @@ fn every_kind_goes_over_with_what_is_queued() {
     assert_eq!(sockets.listener::<Stream>("packets").unwrap_err().kind(), ErrorKind::WrongKind);
     let listener: Listener<Stream> = sockets.listener("stream").unwrap();
     let mut heard = [0; 6];
-    listener.accept().unwrap().read_exact(&mut heard).unwrap();
+    listener.accept().unwrap().0.read_exact(&mut heard).unwrap();
     assert_eq!(&heard, b"queued");
     let seqpacket: Listener<SeqPacket> = sockets.listener("packets").unwrap();
-    assert_eq!(seqpacket.accept().unwrap().recv(&mut heard).unwrap(), Packet::Message(6));
+    assert_eq!(seqpacket.accept().unwrap().0.recv(&mut heard).unwrap(), Packet::Message(6));
     // What nobody asks for is closed and removed.
     drop(sockets);
     assert!(stream.exists() && packets.exists() && !datagrams.exists());
@@ -342,7 +342,7 @@ fn succeed_slowly() {
     let mut sockets = taken.ready(SOON).unwrap();
     let listener: Listener = sockets.listener("clients").unwrap();
     assert!(listener.file().is_some());
-    let mut client = listener.accept().unwrap();
+    let (mut client, _) = listener.accept().unwrap();
     client.read_to_string(&mut String::new()).unwrap();
     client.write_all(b"2").unwrap();
 }
@@ -533,7 +533,7 @@ fn another_user_gets_nothing() {
     let mut listener = Bind::new(dir.path().join("app.sock")).listen().unwrap();
     let mut stranger =
         Role::new(TEST, "stranger").env("CONTROL", control.to_str().unwrap()).user(NOBODY, NOBODY).spawn();
-    let connection = door.accept().unwrap();
+    let (connection, _) = door.accept().unwrap();
     let error = handover::offer(&connection, vec![Item::listener("app", &mut listener)], SOON).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotPermitted);
     assert!(error.to_string().contains("user 65534"), "{error}");

@@ -69,7 +69,7 @@ fn serve() {
 
     refuse_one(&stream);
     refuse_one(&seqpacket);
-    let stranger = open.accept().unwrap().peer();
+    let stranger = open.accept().unwrap().0.peer();
     assert!(stranger.pid.known().is_some());
     assert_eq!((&stranger.uid, &stranger.gid), (&Fact::Unknown, &Fact::Unknown));
     assert_eq!(
@@ -89,7 +89,7 @@ fn serve() {
     assert_eq!(datagram.refused(), 1);
 
     // An address that everyone may reach: the offer itself asks who it is.
-    let asking = offers.accept().unwrap();
+    let (asking, _) = offers.accept().unwrap();
     let mut listener = stream;
     let items = vec![handover::Item::listener("app", &mut listener)];
     let refused = handover::offer(&asking, items, LIMIT).unwrap_err();
@@ -108,7 +108,7 @@ fn come() {
     let _seqpacket = SeqPacket::connect(name("seqpacket")).unwrap();
     let _open = Stream::connect(name("open")).unwrap();
     for to in ["datagram", "heard"] {
-        Datagram::unbound().unwrap().send_to(b"stranger", &name(to)).unwrap();
+        Datagram::autobind().unwrap().send_to(b"stranger", name(to)).unwrap();
     }
     for control in ["offers", "control"] {
         let connection = SeqPacket::connect(name(control)).unwrap();

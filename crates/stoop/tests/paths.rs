@@ -110,7 +110,7 @@ fn a_deep_working_directory_leaves_an_address() {
     std::env::set_current_dir(&deep).unwrap();
     let server = UnixDatagram::bind("server.sock").unwrap();
     let client = Datagram::bind("client.sock").unwrap();
-    client.send_to(b"ping", &Address::path("server.sock").unwrap()).unwrap();
+    client.send_to(b"ping", Address::path("server.sock").unwrap()).unwrap();
     let from = server.recv_from(&mut [0; 8]).unwrap().1;
     assert_eq!(from.as_pathname(), Some(Path::new("client.sock")));
     assert_eq!(client.local_addr().unwrap(), Address::path("client.sock").unwrap());

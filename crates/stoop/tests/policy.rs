@@ -111,7 +111,7 @@ fn the_accept_loop_skips_refused_clients() {
     let address = Address::path(dir.path().join("socket")).unwrap();
     let listener = bind_at(&address, &Some(Policy::same_user())).listen().unwrap();
     let server = thread::spawn(move || {
-        let mut end = listener.accept().unwrap();
+        let (mut end, _) = listener.accept().unwrap();
         end.write_all(b"!").unwrap();
         listener.counts()
     });
@@ -151,7 +151,7 @@ fn refused_datagrams_are_as_if_never_sent() {
     const TEST: &str = "refused_datagrams_are_as_if_never_sent";
     if let Some(role) = role() {
         let address = become_the_other(&role);
-        let client = Datagram::connect(&address).unwrap();
+        let client = Datagram::client(&address).unwrap();
         let null = std::fs::File::open("/dev/null").unwrap();
         let fds = [null.as_fd()];
         client.send(&[0; 4000]).unwrap();
@@ -168,7 +168,7 @@ fn refused_datagrams_are_as_if_never_sent() {
     for (address, policy) in [(path, Some(Policy::same_user())), (name, None)] {
         let server = bind_at(&address, &policy).datagram().unwrap();
         as_another_user(TEST, "stranger", &address).line("sent", SOON);
-        let friend = Datagram::connect(&address).unwrap();
+        let friend = Datagram::client(&address).unwrap();
         for _ in 0..4 {
             friend.send(b"hello").unwrap();
         }
@@ -208,7 +208,7 @@ fn credentials_set_on_the_listener_cover_the_first_message() {
             Bind::new(dir.path().join("socket")).pass_credentials(true).listen_seqpacket().unwrap();
         let client = SeqPacket::connect(dir.path().join("socket").as_path()).unwrap();
         client.send(b"early").unwrap();
-        let (_, received) = listener.accept().unwrap().recv_vec_with(Allow::NOTHING).unwrap();
+        let (_, received) = listener.accept().unwrap().0.recv_vec_with(Allow::NOTHING).unwrap();
         assert_eq!(received.credentials, Some(Credentials::own()));
     });
 }
@@ -261,7 +261,7 @@ fn the_peer_is_recorded_when_it_connects() {
     let listener = Bind::new(&address).mode(0o666).listen().unwrap();
     for (role, uid) in [("early", 0), ("late", NOBODY)] {
         let mut client = as_another_user(TEST, role, &address);
-        let mut end = listener.accept().unwrap();
+        let (mut end, _) = listener.accept().unwrap();
         let peer = end.peer();
         assert_eq!(
             (peer.pid.known(), peer.uid.known(), peer.gid.known()),
@@ -287,7 +287,7 @@ fn a_client_sees_the_process_that_called_listen() {
     if role().is_some() {
         let stdin = std::io::stdin().as_fd().try_clone_to_owned().unwrap();
         let listener = Listener::<Stream>::from_descriptor(stdin).unwrap();
-        return listener.accept().unwrap().write_all(b"!").unwrap();
+        return listener.accept().unwrap().0.write_all(b"!").unwrap();
     }
     let dir = tempdir();
     let path = dir.path().join("socket");

@@ -39,7 +39,7 @@ fn heard_nothing(bystander: &Datagram) {
 
 /// Sends a request from a client at `dir/client` that stays open.
 fn question(server: &Datagram, dir: &Path, client: &Datagram) -> Origin {
-    client.send_to(b"question", &server.local_addr().unwrap()).unwrap();
+    client.send_to(b"question", server.local_addr().unwrap()).unwrap();
     let (_, origin) = server.recv_request().unwrap();
     assert_eq!(origin, Origin::new(path(dir, "client"), Some(Credentials::own())));
     origin
@@ -72,9 +72,9 @@ fn replies_reach_senders_of_every_kind() {
         let server = server(&dir);
         let at = server.local_addr().unwrap();
         let connected = Datagram::bind(path(dir.path(), "connected")).unwrap();
-        connected.connect_to(&at).unwrap();
+        connected.connect(&at).unwrap();
         for client in [
-            Datagram::unbound().unwrap(),
+            Datagram::autobind().unwrap(),
             Datagram::bind(path(dir.path(), "bound")).unwrap(),
             connected,
             Connect::new(&at).datagram().unwrap(),
@@ -185,7 +185,7 @@ fn an_unknown_sender_gets_no_reply_at_a_path() {
         send_to(&client, b"late", &name).unwrap();
         server.reply(b"answer", &server.recv_request().unwrap().1).unwrap();
         // An abstract name has nothing to compare.
-        let nameless = Datagram::unbound().unwrap();
+        let nameless = Datagram::autobind().unwrap();
         server.reply(b"answer", &Origin::new(nameless.local_addr().unwrap(), None)).unwrap();
         assert_eq!(nameless.recv(&mut [0; 64]).unwrap(), 6);
     });
@@ -197,7 +197,7 @@ fn bound_sockets_pass_credentials_and_plain_receives_ignore_them() {
     deadline(SOON, || {
         let dir = tempdir();
         let server = server(&dir);
-        let client = Datagram::connect(server.local_addr().unwrap()).unwrap();
+        let client = Datagram::client(server.local_addr().unwrap()).unwrap();
         for _ in 0..6 {
             client.send(b"hello").unwrap();
         }

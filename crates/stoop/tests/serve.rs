@@ -388,8 +388,8 @@ fn messages_are_served_in_parallel_and_to_the_last() {
                 }
             }
         };
-        let client = aio::Datagram::connect(&path).await.unwrap();
-        let other = aio::Datagram::unbound().unwrap();
+        let client = aio::Datagram::client(&path).await.unwrap();
+        let other = aio::Datagram::autobind().unwrap();
         let shutdown = async {
             client.send(b"slow").await.unwrap();
             other.send_to(b"quick", &to).await.unwrap();

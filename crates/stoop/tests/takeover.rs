@@ -83,7 +83,7 @@ fn echo_until_replaced(listener: Listener, over: &AtomicBool) {
         // in vain.
         let was_ours = is_ours();
         match listener.accept() {
-            Ok(client) => echo(client),
+            Ok((client, _)) => echo(client),
             Err(error) if error.is_would_block() && !was_ours => return listener.close().unwrap(),
             Err(error) => assert!(error.is_would_block(), "{error}"),
         }
@@ -239,7 +239,7 @@ fn clients_in_the_old_queue_are_served_by_the_old_server() {
         let new = Bind::new(&path).replace(true).listen().unwrap();
         let mut late = Stream::connect(&path).unwrap();
         for (server, client) in [(&old, &mut early), (&new, &mut late)] {
-            let mut end = server.accept().unwrap();
+            let (mut end, _) = server.accept().unwrap();
             end.write_all(b"hello").unwrap();
             client.read_exact(&mut [0; 5]).unwrap();
         }
@@ -256,7 +256,7 @@ fn another_kind_may_take_over() {
         let _stream = Bind::new(&path).listen().unwrap();
         let datagram = Bind::new(&path).replace(true).datagram().unwrap();
         assert!(Stream::connect(&path).unwrap_err().is_wrong_kind());
-        Datagram::connect(&path).unwrap().send(b"here").unwrap();
+        Datagram::client(&path).unwrap().send(b"here").unwrap();
         assert_eq!(datagram.recv(&mut [0; 8]).unwrap(), 4);
     });
 }

@@ -60,7 +60,7 @@ mod with_stoop {
         }
 
         pub fn connect(socket: &UnixDatagram, path: &Path) -> Result<()> {
-            Ok(socket.connect_to(path)?)
+            Ok(socket.connect(path)?)
         }
 
         pub fn uid(stream: &UnixStream) -> Result<u32> {

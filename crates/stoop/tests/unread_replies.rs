@@ -75,7 +75,7 @@ impl Running {
 
 /// A client that sends and never reads.
 async fn mute(path: &Path, messages: usize) -> aio::Datagram {
-    let client = aio::Datagram::connect(path).await.unwrap();
+    let client = aio::Datagram::client(path).await.unwrap();
     for _ in 0..messages {
         client.send(b"x").await.unwrap();
     }
@@ -84,7 +84,7 @@ async fn mute(path: &Path, messages: usize) -> aio::Datagram {
 
 /// The same, not connected: its queue is short.
 async fn mute_and_unconnected(path: &Path, messages: usize) -> aio::Datagram {
-    let (client, to) = (aio::Datagram::unbound().unwrap(), Address::path(path).unwrap());
+    let (client, to) = (aio::Datagram::autobind().unwrap(), Address::path(path).unwrap());
     for _ in 0..messages {
         client.send_to(b"x", &to).await.unwrap();
     }
@@ -103,7 +103,7 @@ fn a_client_that_never_reads_makes_nobody_else_wait() {
     async_test(|| async {
         let running = Running::echo(|server| server).await;
         let _mute = mute(&running.path, 600).await;
-        let other = aio::Datagram::connect(&running.path).await.unwrap();
+        let other = aio::Datagram::client(&running.path).await.unwrap();
         is_answered(&other, 400).await;
         assert!(running.end().await.dropped_over_share > 0);
     });
@@ -118,7 +118,7 @@ fn many_clients_that_never_read_make_nobody_else_wait() {
             crowd.push(mute(&running.path, 40).await);
             crowd.push(mute_and_unconnected(&running.path, 40).await);
         }
-        let other = aio::Datagram::connect(&running.path).await.unwrap();
+        let other = aio::Datagram::client(&running.path).await.unwrap();
         is_answered(&other, 50).await;
         let seen = running.end().await;
         assert!(seen.dropped_over_share + seen.replies_refused > 0, "{seen:?}");
@@ -139,7 +139,7 @@ fn a_reply_fails_in_time_and_its_handler_goes_on() {
         for _ in 0..11 {
             assert_eq!(mute.recv(&mut [0; 8]).await.unwrap(), 1);
         }
-        mute.get_ref().connect_to(&running.path).unwrap();
+        mute.get_ref().connect(&running.path).unwrap();
         is_answered(&mute, 3).await;
         assert_eq!(running.end().await.finished, 18);
     });
@@ -184,12 +184,12 @@ fn one_sender_and_one_user_have_their_share_of_the_handlers() {
                 true => server.max_in_flight_per_uid(2),
             };
             let running = Running::with(settings, handler).await;
-            let client = aio::Datagram::connect(&running.path).await.unwrap();
+            let client = aio::Datagram::client(&running.path).await.unwrap();
             for _ in 0..5 {
                 client.send(b"slow").await.unwrap();
             }
             running.until(|seen| seen.dropped_over_share == 3).await;
-            let other = aio::Datagram::connect(&running.path).await.unwrap();
+            let other = aio::Datagram::client(&running.path).await.unwrap();
             if per_uid {
                 other.send(b"hello").await.unwrap();
                 running.until(|seen| seen.dropped_over_share == 4).await;
@@ -216,7 +216,7 @@ fn a_sender_that_is_faster_than_its_handlers_loses_nothing() {
         };
         let running = Running::with(|server| server.max_in_flight(4), handler).await;
         let unnamed = Datagram::from(std::os::unix::net::UnixDatagram::unbound().unwrap());
-        unnamed.connect_to(&running.path).unwrap();
+        unnamed.connect(&running.path).unwrap();
         let unnamed = aio::Datagram::try_from(unnamed).unwrap();
         for _ in 0..50 {
             unnamed.send(b"one-way").await.unwrap();

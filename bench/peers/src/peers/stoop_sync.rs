@@ -41,7 +41,7 @@ impl<const SPINS: bool> Link for Sync<SPINS> {
     }
 
     async fn accept(listener: &mut Listener, role: &Role) -> Result<Self> {
-        Ok(Self(Plain::new(adapted(listener.accept()?, SPINS), role)))
+        Ok(Self(Plain::new(adapted(listener.accept()?.0, SPINS), role)))
     }
 
     async fn connect(role: &Role) -> Result<Self> {
@@ -81,7 +81,7 @@ impl<const SPINS: bool> Link for Frames<SPINS> {
     }
 
     async fn accept(listener: &mut Listener, role: &Role) -> Result<Self> {
-        Self::new(listener.accept()?, role)
+        Self::new(listener.accept()?.0, role)
     }
 
     async fn connect(role: &Role) -> Result<Self> {

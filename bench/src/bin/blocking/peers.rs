@@ -76,7 +76,7 @@ impl Transport for Stoop {
     }
 
     fn accept(listener: Self::Listener) -> io::Result<stoop::Stream> {
-        Ok(listener.accept()?)
+        Ok(listener.accept()?.0)
     }
 
     fn connect(path: &Path) -> io::Result<stoop::Stream> {

@@ -71,7 +71,7 @@ fn run_with(codec: impl Codec, peer: Peer, role: &str, path: &Path, plan: &Plan)
         SERVE => {
             let listener = Bind::new(path).listen()?;
             println!("ready");
-            let timing = work::serve(&listener.accept()?, codec, plan)?;
+            let timing = work::serve(&listener.accept()?.0, codec, plan)?;
             println!("{}", timing.to_line());
         }
         CONNECT => {

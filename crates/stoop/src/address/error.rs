@@ -64,7 +64,7 @@ impl From<AddressError> for io::Error {
     }
 }
 
-/// The reason why a text or a string of bytes is not an address. See [`AddressErrorKind::kind`].
+/// The reason why a text or a string of bytes is not an address. See [`AddressError::kind`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AddressErrorKind {

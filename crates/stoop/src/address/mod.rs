@@ -63,7 +63,7 @@ impl Address {
     /// use stoop::{Address, Stream};
     ///
     /// let (one, _other) = Stream::pair()?;
-    /// assert_eq!(one.local_address()?, Address::UNNAMED);
+    /// assert_eq!(one.local_addr()?, Address::UNNAMED);
     /// # Ok::<(), stoop::Error>(())
     /// ```
     pub const UNNAMED: Address = Address(Repr::Unnamed);
@@ -136,9 +136,9 @@ impl Address {
     /// # let directory = stoop_testkit::tempdir();
     /// # let path = directory.path().join("app.sock");
     /// let server = Bind::new(&path).datagram()?;
-    /// assert_eq!(server.local_address()?.as_path(), Some(path.as_path()));
+    /// assert_eq!(server.local_addr()?.as_path(), Some(path.as_path()));
     /// // A client has an abstract name, which the kernel assigned.
-    /// assert_eq!(Datagram::connect(&path)?.local_address()?.as_path(), None);
+    /// assert_eq!(Datagram::client(&path)?.local_addr()?.as_path(), None);
     /// # Ok::<(), stoop::Error>(())
     /// ```
     pub fn as_path(&self) -> Option<&Path> {
@@ -154,7 +154,7 @@ impl Address {
     /// use stoop::{Address, Bind};
     ///
     /// let listener = Bind::new(Address::UNNAMED).listen()?;
-    /// let address = listener.local_address()?;
+    /// let address = listener.local_addr()?;
     /// assert_eq!(address.as_abstract().map(<[u8]>::len), Some(5)); // five hexadecimal digits
     /// # Ok::<(), stoop::Error>(())
     /// ```
@@ -174,8 +174,8 @@ impl Address {
     /// # let path = directory.path().join("app.sock");
     /// let listener = Bind::new(&path).listen()?;
     /// let client = Stream::connect(&path)?;
-    /// assert!(client.local_address()?.is_unnamed());
-    /// assert!(!client.peer_address()?.is_unnamed());
+    /// assert!(client.local_addr()?.is_unnamed());
+    /// assert!(!client.peer_addr()?.is_unnamed());
     /// # Ok::<(), stoop::Error>(())
     /// ```
     pub fn is_unnamed(&self) -> bool {
@@ -210,9 +210,19 @@ pub trait ToAddress {
     /// # Errors
     /// Returns an error if the path is empty or contains a NUL byte ([`AddressError`]).
     fn to_address(&self) -> Result<Address, AddressError>;
+
+    /// Returns the address if it need not be created, to save a copy.
+    #[doc(hidden)]
+    fn as_address(&self) -> Option<&Address> {
+        None
+    }
 }
 
 impl ToAddress for Address {
+    fn as_address(&self) -> Option<&Address> {
+        Some(self)
+    }
+
     fn to_address(&self) -> Result<Address, AddressError> {
         Ok(self.clone())
     }
@@ -256,6 +266,10 @@ impl<T: ToAddress + ToOwned + ?Sized> ToAddress for Cow<'_, T> {
 }
 
 impl<T: ToAddress + ?Sized> ToAddress for &T {
+    fn as_address(&self) -> Option<&Address> {
+        (**self).as_address()
+    }
+
     fn to_address(&self) -> Result<Address, AddressError> {
         (**self).to_address()
     }

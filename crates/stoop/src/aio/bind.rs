@@ -98,7 +98,7 @@ impl Bind {
     /// # let directory = stoop_testkit::tempdir();
     /// # let path = directory.path().join("app.sock");
     /// let server = Bind::new(&path).datagram_async().await?;
-    /// aio::Datagram::connect(&path).await?.send(b"ping").await?;
+    /// aio::Datagram::client(&path).await?.send(b"ping").await?;
     /// let mut buffer = [0; 64];
     /// assert_eq!(server.recv(&mut buffer).await?, 4); // although the client has closed
     /// # Ok::<(), Box<dyn std::error::Error>>(())

@@ -145,7 +145,7 @@ impl Connect {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub async fn datagram_async(&self) -> Result<Datagram> {
-        Async::registered_nonblocking(crate::Datagram::client(self.connect_async(Kind::Datagram).await?))
+        Async::registered_nonblocking(crate::Datagram::from_socket(self.connect_async(Kind::Datagram).await?))
     }
 
     async fn connect_async(&self, kind: Kind) -> Result<Socket> {

@@ -10,7 +10,8 @@ use tokio::io::{Interest, ReadBuf};
 
 use super::send_ready::{self, Receiver};
 use super::{Async, Datagram};
-use crate::error::{Error, Operation, Result};
+use crate::datagram::destination;
+use crate::error::{Error, Result};
 use crate::message::{Allow, Outgoing, Received};
 use crate::socket::configure;
 use crate::socket_methods::peer_methods;
@@ -26,7 +27,7 @@ use crate::{Address, Bind, Connect, Origin, ToAddress, packet, sys};
 /// # let directory = stoop_testkit::tempdir();
 /// # let path = directory.path().join("app.sock");
 /// let server = Bind::new(&path).datagram_async().await?;
-/// let client = aio::Datagram::connect(&path).await?;
+/// let client = aio::Datagram::client(&path).await?;
 /// client.send(b"ping").await?;
 ///
 /// let (request, from) = server.recv_request().await?;
@@ -59,7 +60,7 @@ impl Async<crate::Datagram> {
     /// # let directory = stoop_testkit::tempdir();
     /// # let path = directory.path().join("app.sock");
     /// let server = Bind::new(&path).datagram_async().await?;
-    /// let client = aio::Datagram::connect(&path).await?;
+    /// let client = aio::Datagram::client(&path).await?;
     /// client.send(b"ping").await?;
     /// assert_eq!(server.recv(&mut [0; 64]).await?, 4);
     ///
@@ -70,13 +71,29 @@ impl Async<crate::Datagram> {
     /// # })?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub async fn connect(address: impl ToAddress) -> Result<Datagram> {
+    pub async fn client(address: impl ToAddress) -> Result<Datagram> {
         Connect::new(address).datagram_async().await
+    }
+
+    /// Creates an unconnected socket that is not bound to an address.
+    ///
+    /// A receiver of its messages cannot reply. See [`aio::Datagram::autobind`](Async::autobind)
+    /// for a socket that can receive replies.
+    ///
+    /// # Errors
+    /// Returns an error if no file descriptor is free
+    /// ([`ErrorKind::OutOfDescriptors`](crate::ErrorKind::OutOfDescriptors)).
+    ///
+    /// # Panics
+    /// Panics if called outside of a runtime.
+    #[track_caller]
+    pub fn unbound() -> Result<Datagram> {
+        Datagram::registered_for_reads(crate::Datagram::unbound()?)
     }
 
     /// Creates an unconnected socket bound to a kernel-assigned abstract address.
     ///
-    /// A receiver of its messages can reply. See [`crate::Datagram::unbound`].
+    /// A receiver of its messages can reply. See [`crate::Datagram::autobind`].
     ///
     /// # Errors
     /// Returns an error if the file descriptors of the process or the system are exhausted
@@ -87,17 +104,17 @@ impl Async<crate::Datagram> {
     /// use stoop::aio;
     ///
     /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
-    /// let (one, other) = (aio::Datagram::unbound()?, aio::Datagram::unbound()?);
-    /// one.send_to(b"hello", &other.local_address()?).await?;
+    /// let (one, other) = (aio::Datagram::autobind()?, aio::Datagram::autobind()?);
+    /// one.send_to(b"hello", &other.local_addr()?).await?;
     /// let mut buffer = [0; 64];
     /// let (len, from) = other.recv_from(&mut buffer).await?;
-    /// assert_eq!((&buffer[..len], from), (&b"hello"[..], one.local_address()?));
+    /// assert_eq!((&buffer[..len], from), (&b"hello"[..], one.local_addr()?));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// # })?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn unbound() -> Result<Datagram> {
-        Datagram::registered_for_reads(crate::Datagram::unbound()?)
+    pub fn autobind() -> Result<Datagram> {
+        Datagram::registered_for_reads(crate::Datagram::autobind()?)
     }
 
     /// Creates a pair of sockets connected to each other.
@@ -139,7 +156,7 @@ impl Async<crate::Datagram> {
     /// # Cancel safety
     /// This method is cancel safe. If dropped before it completes, nothing has been sent.
     pub async fn send(&self, message: &[u8]) -> Result<usize> {
-        self.sending(|socket| socket.send(message)).await.map(|()| message.len())
+        self.sending(|socket| socket.send(message)).await
     }
 
     /// Sends one message with ancillary data to the connected receiver.
@@ -201,8 +218,8 @@ impl Async<crate::Datagram> {
     /// use tokio::time::timeout;
     ///
     /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
-    /// let (sender, receiver) = (aio::Datagram::unbound()?, aio::Datagram::unbound()?);
-    /// let to = receiver.local_address()?;
+    /// let (sender, receiver) = (aio::Datagram::autobind()?, aio::Datagram::autobind()?);
+    /// let to = receiver.local_addr()?;
     /// while sender.try_send_to(b"message", &to).is_ok() {}
     /// // The queue is full. Cancel safe: the message was not sent.
     /// assert!(timeout(Duration::from_millis(1), sender.send_to(b"late", &to)).await.is_err());
@@ -215,9 +232,8 @@ impl Async<crate::Datagram> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub async fn send_to(&self, message: &[u8], to: impl ToAddress) -> Result<usize> {
-        let to = &resolved(to)?;
-        send_ready::send_when_ready(self, Receiver::At(to), |socket| socket.send_to(message, to)).await?;
-        Ok(message.len())
+        let to = destination(&to)?;
+        send_ready::send_when_ready(self, Receiver::At(&to), |socket| socket.send_to(message, &*to)).await
     }
 
     /// Replies to a message: sends to the socket it came from, or to none.
@@ -241,8 +257,8 @@ impl Async<crate::Datagram> {
     /// use stoop::{ErrorKind, aio};
     ///
     /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
-    /// let (client, server) = (aio::Datagram::unbound()?, aio::Datagram::unbound()?);
-    /// client.send_to(b"ping", &server.local_address()?).await?;
+    /// let (client, server) = (aio::Datagram::autobind()?, aio::Datagram::autobind()?);
+    /// client.send_to(b"ping", &server.local_addr()?).await?;
     /// let (_, origin) = server.recv_request().await?;
     /// server.reply(b"pong", &origin).await?;
     /// assert_eq!(client.recv_vec().await?.0, b"pong");
@@ -278,8 +294,8 @@ impl Async<crate::Datagram> {
     /// use stoop::{Allow, Outgoing, aio};
     ///
     /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
-    /// let (client, server) = (aio::Datagram::unbound()?, aio::Datagram::unbound()?);
-    /// client.send_to(b"a pipe, please", &server.local_address()?).await?;
+    /// let (client, server) = (aio::Datagram::autobind()?, aio::Datagram::autobind()?);
+    /// client.send_to(b"a pipe, please", &server.local_addr()?).await?;
     /// let (_, origin) = server.recv_request().await?;
     /// let (pipe, _writer) = std::io::pipe()?;
     /// server.reply_with(b"here", &origin, &Outgoing::new().descriptors(&[pipe.as_fd()])).await?;
@@ -310,7 +326,8 @@ impl Async<crate::Datagram> {
     /// # Cancel safety
     /// This method is cancel safe. If dropped before it completes, nothing has been sent.
     pub async fn send_to_with(&self, message: &[u8], to: &Address, outgoing: &Outgoing<'_>) -> Result<()> {
-        let send = |socket: &crate::Datagram| socket.send_to_with(message, to, outgoing);
+        let buffers = [IoSlice::new(message)];
+        let send = |socket: &crate::Datagram| socket.send_to_with(&buffers, to, outgoing).map(drop);
         send_ready::send_when_ready(self, Receiver::At(to), send).await
     }
 
@@ -374,8 +391,8 @@ impl Async<crate::Datagram> {
     ///
     /// # Errors
     /// Returns an error if more file descriptors arrive than `allow` accepts, or if the message or
-    /// its control data is truncated. See [`Datagram::recv_with`](crate::Datagram::recv_with) for the
-    /// kinds.
+    /// its control data is truncated. See [`Datagram::recv_with`](crate::Datagram::recv_with) for
+    /// the kinds.
     ///
     /// # Cancel safety
     /// This method is cancel safe. If dropped before it completes, only messages that the policy
@@ -520,7 +537,7 @@ impl Async<crate::Datagram> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn try_send(&self, message: &[u8]) -> Result<usize> {
-        self.attempt(Interest::WRITABLE, |socket| socket.send(message)).map(|()| message.len())
+        self.attempt(Interest::WRITABLE, |socket| socket.send(message))
     }
 
     /// Sends a message to an address if the queue there has room now, without waiting.
@@ -532,7 +549,7 @@ impl Async<crate::Datagram> {
     /// ([`ErrorKind::WouldBlock`](crate::ErrorKind::WouldBlock)), or if the send fails for another
     /// reason that [`crate::Datagram::send_to`] lists.
     pub fn try_send_to(&self, message: &[u8], to: impl ToAddress) -> Result<usize> {
-        self.recorded(self.get_ref().send_to(message, &resolved(to)?)).map(|()| message.len())
+        self.recorded(self.get_ref().send_to(message, to))
     }
 
     /// Receives a message if there is one now, without waiting.
@@ -561,12 +578,12 @@ impl Async<crate::Datagram> {
     /// use stoop::{ErrorKind, aio};
     ///
     /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
-    /// let (one, other) = (aio::Datagram::unbound()?, aio::Datagram::unbound()?);
+    /// let (one, other) = (aio::Datagram::autobind()?, aio::Datagram::autobind()?);
     /// let mut buffer = [0; 64];
     /// assert_eq!(other.try_recv_from(&mut buffer).unwrap_err().kind(), ErrorKind::WouldBlock);
-    /// one.send_to(b"hello", &other.local_address()?).await?;
+    /// one.send_to(b"hello", &other.local_addr()?).await?;
     /// other.readable().await?;
-    /// assert_eq!(other.try_recv_from(&mut buffer)?, (5, one.local_address()?));
+    /// assert_eq!(other.try_recv_from(&mut buffer)?, (5, one.local_addr()?));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// # })?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -595,14 +612,14 @@ impl Async<crate::Datagram> {
 
     /// Connects this socket: sends go to that address, and only messages from it are received.
     ///
-    /// Does not wait. See [`crate::Datagram::connect_to`].
+    /// Does not wait. See [`crate::Datagram::connect`].
     ///
     /// # Errors
     /// Returns an error if the address leads to no datagram socket, if permissions forbid the
     /// connection, or if the receiver is connected to another socket. See
-    /// [`crate::Datagram::connect_to`] for the kinds.
-    pub fn connect_to(&self, address: impl ToAddress) -> Result<()> {
-        self.get_ref().connect_to(address)
+    /// [`crate::Datagram::connect`] for the kinds.
+    pub fn connect(&self, address: impl ToAddress) -> Result<()> {
+        self.get_ref().connect(address)
     }
 
     /// Shuts down the read half, the write half, or both (`shutdown`).
@@ -665,7 +682,7 @@ impl Async<crate::Datagram> {
     /// # Errors
     /// Returns an error if the message cannot be sent: see [`aio::Datagram::send`](Async::send).
     pub fn poll_send(&self, cx: &mut Context<'_>, message: &[u8]) -> Poll<Result<usize>> {
-        self.poll_sending(cx, |socket| socket.send(message)).map_ok(|()| message.len())
+        self.poll_sending(cx, |socket| socket.send(message))
     }
 
     /// Polls a send to an address. Only the last task that polled is woken.
@@ -683,9 +700,9 @@ impl Async<crate::Datagram> {
         message: &[u8],
         to: impl ToAddress,
     ) -> Poll<Result<usize>> {
-        let to = resolved(to)?;
+        let to = destination(&to)?;
         loop {
-            match self.try_send_to(message, &to) {
+            match self.try_send_to(message, &*to) {
                 Err(error) if error.is_would_block() => ready!(self.retry.poll(cx, PAUSES_WHEN_FULL)),
                 result => {
                     self.retry.reset();
@@ -698,10 +715,6 @@ impl Async<crate::Datagram> {
 
 /// The first and the longest pause between two attempts of [`Async::poll_send_to`].
 const PAUSES_WHEN_FULL: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(10));
-
-fn resolved(to: impl ToAddress) -> Result<Address> {
-    to.to_address().map_err(|error| Error::address(Operation::Send, &error))
-}
 
 impl TryFrom<crate::Datagram> for Async<crate::Datagram> {
     type Error = Error;

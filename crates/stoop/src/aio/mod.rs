@@ -44,8 +44,6 @@
 //! | `UnixListener::bind` | [`bind`](Async::bind) replaces a stale file, and unlinks on drop |
 //! | `UnixStream::connect` | [`connect`](Async::connect) waits if the backlog is full |
 //! | `UnixStream::peer_cred` | `peer`, in which an unknown id is not zero |
-//! | `UnixDatagram::connect` | [`connect_to`](Async::connect_to); `Datagram::connect` creates one |
-//! | `UnixDatagram::unbound` | [`unbound`](Async::unbound) gets an address to reply to |
 //! | `UnixDatagram::recv` | [`recv`](Async::recv) fails if the message does not fit the buffer |
 //! | `SocketAddr` | [`Address`](crate::Address) |
 //!

@@ -90,7 +90,7 @@ async fn wait_writable(socket: &Datagram) -> io::Result<()> {
 fn watch(to: Receiver<'_>) -> Result<Datagram> {
     let watcher = Socket::new(Kind::Datagram).map_err(crate::socket::configure)?;
     to.connect(&watcher)?;
-    Async::registered_duplex(crate::Datagram::client(watcher))
+    Async::registered_duplex(crate::Datagram::from_socket(watcher))
 }
 
 /// Returns whether `poll` reports room at this moment. The call also arms the wake-up: the kernel

@@ -235,8 +235,8 @@ impl Async<crate::SeqPacket> {
     ///
     /// # Errors
     /// Returns an error if more file descriptors arrive than `allow` accepts, or if the message or
-    /// its control data is truncated. See [`SeqPacket::recv_with`](crate::SeqPacket::recv_with) for the
-    /// kinds.
+    /// its control data is truncated. See [`SeqPacket::recv_with`](crate::SeqPacket::recv_with) for
+    /// the kinds.
     ///
     /// # Cancel safety
     /// This method is cancel safe. If dropped before it completes, nothing has been received.

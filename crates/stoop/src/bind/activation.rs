@@ -247,7 +247,7 @@ impl Passed {
     /// use stoop::{Address, Bind, Datagram, Stream};
     ///
     /// let listener = Bind::new(Address::UNNAMED).listen()?;
-    /// let datagram = Datagram::unbound()?;
+    /// let datagram = Datagram::autobind()?;
     /// let (stream, _peer) = Stream::pair()?;
     /// for (fd, state) in [
     ///     (listener.as_fd(), State::Listening),
@@ -349,7 +349,7 @@ impl Passed {
     /// # let path = directory.path().join("app.sock");
     /// let original = std::os::unix::net::UnixDatagram::bind(&path)?;
     /// let server = activation::inherited(original.as_raw_fd())?.into_datagram()?;
-    /// let client = Datagram::connect(&path)?;
+    /// let client = Datagram::client(&path)?;
     /// client.send(b"ping")?;
     /// let (request, from) = server.recv_request()?;
     /// server.reply(&request, &from)?; // the credentials it needs are switched on

@@ -104,7 +104,7 @@ impl Bind {
     ///
     /// // The kernel chooses an abstract name.
     /// let listener: Listener = Bind::new(Address::UNNAMED).listen()?;
-    /// assert!(listener.local_address()?.as_abstract().is_some());
+    /// assert!(listener.local_addr()?.as_abstract().is_some());
     ///
     /// let error = Bind::new("").listen().unwrap_err(); // reported by the call that binds
     /// assert_eq!(error.kind(), stoop::ErrorKind::InvalidAddress);
@@ -300,7 +300,7 @@ impl Bind {
     /// let listener = Bind::new(&path).pass_credentials(true).listen()?;
     /// Stream::connect(&path)?.write_all(b"hello")?;
     ///
-    /// let server = listener.accept()?;
+    /// let (server, _) = listener.accept()?;
     /// let received = server.recv_with(&mut [IoSliceMut::new(&mut [0; 8])], Allow::NOTHING)?;
     /// let sender = received.credentials.map(|credentials| credentials.pid);
     /// assert_eq!(sender, Some(std::process::id() as i32));
@@ -367,7 +367,7 @@ impl Bind {
     /// let client = SeqPacket::connect(&path)?;
     /// client.send(b"one")?;
     /// client.send(b"two")?;
-    /// let server = listener.accept()?;
+    /// let (server, _) = listener.accept()?;
     /// assert_eq!(server.recv_vec()?.as_deref(), Some(&b"one"[..])); // boundaries are kept
     /// # Ok::<(), stoop::Error>(())
     /// ```
@@ -390,7 +390,7 @@ impl Bind {
     /// # let directory = stoop_testkit::tempdir();
     /// # let path = directory.path().join("app.sock");
     /// let server = Bind::new(&path).datagram()?;
-    /// Datagram::connect(&path)?.send(b"hello")?;
+    /// Datagram::client(&path)?.send(b"hello")?;
     /// assert_eq!(server.recv_vec()?.0, b"hello");
     /// drop(server);
     /// assert!(!path.exists());

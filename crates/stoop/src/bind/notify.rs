@@ -6,6 +6,7 @@
 //! kernel, so the messages do not state it.
 
 use std::ffi::OsStr;
+use std::io::IoSlice;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -104,7 +105,7 @@ impl Notifier {
         let manager = manager.to_address().map_err(|error| Error::address(Operation::Notify, &error))?;
         let socket = Socket::new(Kind::Datagram).map_err(|cause| Error::system(Operation::Notify, cause))?;
         socket.set_write_timeout(Some(SEND_WAIT))?;
-        Ok(Notifier { socket: Datagram::client(socket), manager })
+        Ok(Notifier { socket: Datagram::from_socket(socket), manager })
     }
 
     /// Sets how long each call waits while the manager's queue is full (`SO_SNDTIMEO`). The default
@@ -374,12 +375,13 @@ impl Notifier {
 
     fn send_with(&self, message: &str, descriptors: &[BorrowedFd<'_>]) -> Result<()> {
         let outgoing = Outgoing::new().descriptors(descriptors);
-        let sent = self.socket.send_to_with(message.as_bytes(), &self.manager, &outgoing);
-        sent.map_err(|error| match error.is_would_block() {
-            true => error.with_kind(ErrorKind::TimedOut).with_detail("the manager's queue is full"),
-            false => error,
-        })
-        .map_err(|error| error.during(Operation::Notify))
+        let sent = self.socket.send_to_with(&[IoSlice::new(message.as_bytes())], &self.manager, &outgoing);
+        sent.map(drop)
+            .map_err(|error| match error.is_would_block() {
+                true => error.with_kind(ErrorKind::TimedOut).with_detail("the manager's queue is full"),
+                false => error,
+            })
+            .map_err(|error| error.during(Operation::Notify))
     }
 }
 

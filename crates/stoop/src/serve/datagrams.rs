@@ -55,7 +55,7 @@ const PAUSE: Duration = Duration::from_millis(5);
 /// # let directory = stoop_testkit::tempdir();
 /// # let path = directory.path().join("app.sock");
 /// let server = Datagrams::new(Bind::new(&path).datagram_async().await?);
-/// # let client = stoop::aio::Datagram::connect(&path).await?;
+/// # let client = stoop::aio::Datagram::client(&path).await?;
 /// # client.send(b"ping").await?;
 /// # let shutdown = async { client.recv(&mut [0; 4]).await.unwrap(); };
 /// server.run(|message| async move { drop(message.reply(&message.bytes).await) }, shutdown).await?;
@@ -127,7 +127,7 @@ impl Message {
     /// # let directory = stoop_testkit::tempdir();
     /// # let path = directory.path().join("app.sock");
     /// let server = Datagrams::new(Bind::new(&path).datagram_async().await?);
-    /// let client = aio::Datagram::connect(&path).await?;
+    /// let client = aio::Datagram::client(&path).await?;
     /// client.send(b"ping").await?;
     /// // A socket without a name cannot be replied to.
     /// let unnamed = std::os::unix::net::UnixDatagram::unbound()?;
@@ -212,7 +212,7 @@ impl Datagrams {
     /// let socket = Bind::new(&path).datagram_async().await?;
     /// let server = Datagrams::new(socket).max_in_flight_per_sender(1);
     /// let counters = server.counters();
-    /// let client = aio::Datagram::connect(&path).await?;
+    /// let client = aio::Datagram::client(&path).await?;
     /// client.send(b"first").await?;
     /// client.send(b"second").await?; // arrives while the first one is being handled
     /// server.run(|_message| tokio::time::sleep(Duration::from_millis(1)), async {}).await?;
@@ -250,7 +250,7 @@ impl Datagrams {
     /// let socket = Bind::new(&path).datagram_async().await?;
     /// let server = Datagrams::new(socket).reply_timeout(Duration::from_millis(5));
     /// let counters = server.counters();
-    /// let client = aio::Datagram::connect(&path).await?; // reads nothing
+    /// let client = aio::Datagram::client(&path).await?; // reads nothing
     /// client.send(b"ping").await?;
     /// let flood = |message: Message| async move {
     ///     let error = loop {
@@ -295,7 +295,7 @@ impl Datagrams {
     /// let socket = Bind::new(&path).datagram_async().await?;
     /// let server = Datagrams::new(socket).allow(Allow::descriptors(1));
     /// let counters = server.counters();
-    /// let client = aio::Datagram::connect(&path).await?;
+    /// let client = aio::Datagram::client(&path).await?;
     /// let (pipe, _writer) = std::io::pipe()?;
     /// let one = [pipe.as_fd()];
     /// client.send_with(&[IoSlice::new(b"one")], &Outgoing::new().descriptors(&one)).await?;
@@ -360,7 +360,7 @@ impl Datagrams {
     /// # let directory = stoop_testkit::tempdir();
     /// # let path = directory.path().join("app.sock");
     /// let server = Datagrams::new(Bind::new(&path).datagram_async().await?);
-    /// let client = aio::Datagram::connect(&path).await?;
+    /// let client = aio::Datagram::client(&path).await?;
     /// client.send(b"ping").await?;
     /// let echo = |message: Message| async move { drop(message.reply(&message.bytes).await) };
     /// // The shutdown has completed already: the message in the queue is served nevertheless.

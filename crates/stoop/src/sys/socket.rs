@@ -97,14 +97,16 @@ pub(crate) fn connect(fd: BorrowedFd<'_>, address: &RawAddress) -> io::Result<()
     Ok(())
 }
 
-/// Accepts a connection (`accept4`), close-on-exec from creation.
-pub(crate) fn accept(fd: BorrowedFd<'_>, blocking: Blocking) -> io::Result<OwnedFd> {
-    // SAFETY: null pointers mean that the peer's address is not requested.
-    let fd = check(unsafe {
-        libc::accept4(fd.as_raw_fd(), std::ptr::null_mut(), std::ptr::null_mut(), blocking.flags())
-    })?;
+/// Accepts a connection (`accept4`), close-on-exec from creation, and returns the peer's address.
+pub(crate) fn accept(fd: BorrowedFd<'_>, blocking: Blocking) -> io::Result<(OwnedFd, RawAddress)> {
+    let mut address = RawAddress::empty();
+    let (to, len) = address.as_mut_parts();
+    // SAFETY: both pointers are into `address`; the kernel writes at most the length it finds
+    // there.
+    let fd = check(unsafe { libc::accept4(fd.as_raw_fd(), to, len, blocking.flags()) })?;
     // SAFETY: the call above has just created this file descriptor, close-on-exec.
-    unsafe { own(fd) }
+    let fd = unsafe { own(fd) }?;
+    Ok((fd, address))
 }
 
 /// Shuts down one or both directions.

@@ -49,7 +49,7 @@ impl Contract for Stream {
     }
 
     fn meet(server: &Listener<Stream>, _client: &Stream) -> Stream {
-        server.accept().unwrap()
+        server.accept().unwrap().0
     }
 
     fn from_descriptor(fd: OwnedFd) -> Result<Stream> {
@@ -84,7 +84,7 @@ impl Contract for SeqPacket {
     }
 
     fn meet(server: &Listener<SeqPacket>, _client: &SeqPacket) -> SeqPacket {
-        server.accept().unwrap()
+        server.accept().unwrap().0
     }
 
     fn from_descriptor(fd: OwnedFd) -> Result<SeqPacket> {
@@ -126,7 +126,7 @@ impl Contract for Datagram {
         client.send(b"it is me").unwrap();
         let (_, from) = server.recv_from(&mut [0; 64]).unwrap();
         let end = server.try_clone().unwrap();
-        end.connect_to(from).unwrap();
+        end.connect(from).unwrap();
         end
     }
 
@@ -135,7 +135,7 @@ impl Contract for Datagram {
     }
 
     fn put(&self, message: &[u8]) -> io::Result<()> {
-        Ok(self.send(message)?)
+        Ok(self.send(message).map(drop)?)
     }
 
     fn get(&self, len: usize) -> io::Result<Vec<u8>> {

@@ -115,7 +115,7 @@ fn another_process_sends_descriptors_among_messages() {
     let listener = Bind::new(&path).listen().unwrap();
     let mut child = Role::new(TEST, "sender").env("ADDRESS", path.to_str().unwrap()).spawn();
     deadline(SOON * 2, move || {
-        let mut reader = FrameReader::new(listener.accept().unwrap(), Native);
+        let mut reader = FrameReader::new(listener.accept().unwrap().0, Native);
         for n in 0..COUNT {
             let (got, files) = reader.next_with_descriptors(Allow::descriptors(1)).unwrap().unwrap();
             assert_eq!(got, message(n, n % 3000));
@@ -257,7 +257,7 @@ fn a_reader_does_not_bypass_the_policy_of_its_stream() {
     let path = directory.path().join("app.sock");
     let listener = Bind::new(&path).policy(Policy::everyone().refuse_descriptors()).listen().unwrap();
     let client = Stream::connect(&path).unwrap();
-    let server = listener.accept().unwrap();
+    let (server, _) = listener.accept().unwrap();
     match server.set_pass_descriptors(true) {
         Err(error) if error.is_unsupported() => {}
         result => result.unwrap(),

@@ -140,7 +140,7 @@ fn two_processes_exchange_messages_of_every_length() {
     let listener = Bind::new(&path).listen().unwrap();
     let mut child = Role::new(TEST, "sender").env("ADDRESS", path.to_str().unwrap()).spawn();
     deadline(SOON * 3, move || {
-        let stream = listener.accept().unwrap();
+        let (stream, _) = listener.accept().unwrap();
         let mut reader = FrameReader::new(&stream, Native);
         let mut buffer = PageBuffer::new(100_000);
         for (number, &len) in lengths.iter().enumerate() {

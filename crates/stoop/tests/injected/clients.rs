@@ -144,7 +144,7 @@ fn echo_datagrams(path: PathBuf) {
         let mut buffer = [0; 64];
         loop {
             let (len, from) = socket.recv_from(&mut buffer).unwrap();
-            let _: Result<()> = socket.send_to(&buffer[..len], &from);
+            let _: Result<usize> = socket.send_to(&buffer[..len], &from);
         }
     });
 }

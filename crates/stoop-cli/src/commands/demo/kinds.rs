@@ -67,7 +67,7 @@ pub(super) fn datagrams(sandbox: &Sandbox, transcript: &mut Transcript) -> Resul
     let ran = sandbox.run(transcript, &["send", "bell.sock", "ding", "--reply"], "")?;
     transcript.check(ran.code == Some(0) && ran.stdout == "ding", "one message, one reply")?;
 
-    let client = Datagram::connect(sandbox.path("bell.sock"))?;
+    let client = Datagram::client(sandbox.path("bell.sock"))?;
     let sent = ["one", "", "three"];
     for word in sent {
         client.send(word.as_bytes())?;

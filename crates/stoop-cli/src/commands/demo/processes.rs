@@ -21,7 +21,7 @@ pub(super) fn identity(sandbox: &Sandbox, transcript: &mut Transcript) -> Result
     let args = ["send", "door.sock", "guess who"];
     transcript.command("stoop send door.sock 'guess who'")?;
     let mut child = sandbox.stoop(&args).stdin(Stdio::null()).spawn().map_err(starting)?;
-    let client = listener.accept()?;
+    let (client, _) = listener.accept()?;
     let message = client.recv_vec()?.unwrap_or_default();
     let peer = client.peer();
     child.wait().map_err(starting)?;
@@ -62,7 +62,7 @@ pub(super) fn descriptor(sandbox: &Sandbox, transcript: &mut Transcript) -> Resu
     transcript.command("rm letter.txt")?;
     std::fs::remove_file(&letter).map_err(|error| Failure::io("remove the letter", &error))?;
 
-    let (message, received) = listener.accept()?.recv_vec_with(Allow::descriptors(1))?;
+    let (message, received) = listener.accept()?.0.recv_vec_with(Allow::descriptors(1))?;
     let mut read = String::new();
     let files: Vec<File> = received.descriptors.into_iter().map(File::from).collect();
     for mut file in &files {

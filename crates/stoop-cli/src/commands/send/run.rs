@@ -46,7 +46,7 @@ pub(crate) fn run(flags: &Send) -> Outcome {
             if flags.reply {
                 socket.set_pass_credentials(true)?;
             }
-            outgoing.whole(socket.as_ref(), |bytes| socket.send(bytes))?;
+            outgoing.whole(socket.as_ref(), |bytes| socket.send(bytes).map(drop))?;
             outgoing.answered(socket.as_ref(), || socket.recv_vec_with(Allow::NOTHING))?;
         }
     }

@@ -250,7 +250,7 @@ mod tests {
     }
 
     fn server() -> Datagram {
-        let server = Datagram::unbound().unwrap();
+        let server = Datagram::autobind().unwrap();
         server.set_nonblocking(true).unwrap();
         server
     }
@@ -288,7 +288,7 @@ mod tests {
             let server = server();
             let mut receivers = Receivers::default();
             let client = || {
-                let client = Datagram::connect(server.local_addr().unwrap()).unwrap();
+                let client = Datagram::client(server.local_addr().unwrap()).unwrap();
                 let address = client.local_addr().unwrap();
                 (client, from(address))
             };

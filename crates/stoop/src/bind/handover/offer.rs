@@ -58,7 +58,7 @@ impl<'a> Item<'a> {
     /// # let directory = stoop_testkit::tempdir();
     /// # let path = directory.path().join("app.sock");
     /// let mut old = Bind::new(&path).datagram()?;
-    /// Datagram::connect(&path)?.send(b"queued")?;
+    /// Datagram::client(&path)?.send(b"queued")?;
     /// let (connection, successor) = SeqPacket::pair()?;
     /// let limit = Duration::from_secs(10);
     /// let successor = std::thread::spawn(move || {

@@ -33,8 +33,8 @@ impl Acceptor {
     /// Waits for the next connection.
     pub(in crate::commands::bench) fn accept(&self) -> Result<Box<dyn Wire>> {
         match self {
-            Acceptor::Stream(transport, listener) => stream(*transport, listener.accept()?),
-            Acceptor::SeqPacket(listener) => seqpacket(listener.accept()?),
+            Acceptor::Stream(transport, listener) => stream(*transport, listener.accept()?.0),
+            Acceptor::SeqPacket(listener) => seqpacket(listener.accept()?.0),
             Acceptor::Tcp(listener) => tcp_wire(listener.accept()?.0),
         }
     }

@@ -36,13 +36,13 @@ pub(super) fn link(transport: Transport, unique: &UniqueNames) -> Result<Link> {
             let address = address(transport, unique)?;
             let listener = Bind::new(&address).listen_seqpacket()?;
             let client = Connect::new(&address).seqpacket()?;
-            (client.into(), listener.accept()?.into())
+            (client.into(), listener.accept()?.0.into())
         }
         _ => {
             let address = address(transport, unique)?;
             let listener = Bind::new(&address).listen()?;
             let client = Stream::connect(&address)?;
-            (client.into(), listener.accept()?.into())
+            (client.into(), listener.accept()?.0.into())
         }
     };
     Ok(Link::of(Ends::of([ours]), Ends::of([theirs])))
@@ -51,8 +51,8 @@ pub(super) fn link(transport: Transport, unique: &UniqueNames) -> Result<Link> {
 fn datagrams(unique: &UniqueNames) -> Result<(OwnedFd, OwnedFd)> {
     let (here, there) = (address(Transport::Datagram, unique)?, address(Transport::Datagram, unique)?);
     let (ours, theirs) = (Bind::new(&here).datagram()?, Bind::new(&there).datagram()?);
-    ours.connect_to(&there)?;
-    theirs.connect_to(&here)?;
+    ours.connect(&there)?;
+    theirs.connect(&here)?;
     Ok((ours.into(), theirs.into()))
 }
 
@@ -141,7 +141,7 @@ impl Wire for SeqPacket {
 
 impl Wire for Datagram {
     fn send(&mut self, message: &[u8]) -> Result<()> {
-        Ok(Datagram::send(self, message)?)
+        Ok(Datagram::send(self, message).map(drop)?)
     }
 
     fn receive<'a>(&'a mut self, room: &'a mut [u8]) -> Result<&'a [u8]> {

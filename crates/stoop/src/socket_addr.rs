@@ -1,0 +1,90 @@
+//! Conversions between [`Address`] and the [`SocketAddr`] of the standard library.
+
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::SocketAddr;
+use std::path::Path;
+
+use crate::{Address, AddressError, ToAddress};
+
+impl From<&SocketAddr> for Address {
+    fn from(address: &SocketAddr) -> Address {
+        // Neither conversion fails: a `SocketAddr` is what the kernel accepts.
+        let named = match (address.as_pathname(), address.as_abstract_name()) {
+            (Some(path), _) => Address::path(path),
+            (_, Some(name)) => Address::abstract_name(name),
+            _ => Ok(Address::UNNAMED),
+        };
+        named.unwrap_or(Address::UNNAMED)
+    }
+}
+
+impl From<SocketAddr> for Address {
+    fn from(address: SocketAddr) -> Address {
+        Address::from(&address)
+    }
+}
+
+impl TryFrom<&Address> for SocketAddr {
+    type Error = std::io::Error;
+
+    /// Converts the address.
+    ///
+    /// # Errors
+    /// Returns an error if a path does not fit into a `SocketAddr`, which holds 107 bytes. stoop
+    /// itself reaches longer paths.
+    fn try_from(address: &Address) -> std::io::Result<SocketAddr> {
+        match (address.as_path(), address.as_abstract()) {
+            (Some(path), _) => SocketAddr::from_pathname(path),
+            (_, Some(name)) => SocketAddr::from_abstract_name(name),
+            _ => SocketAddr::from_pathname(""),
+        }
+    }
+}
+
+impl TryFrom<Address> for SocketAddr {
+    type Error = std::io::Error;
+
+    /// Converts the address.
+    ///
+    /// # Errors
+    /// Returns an error if a path does not fit into a `SocketAddr`, which holds 107 bytes. stoop
+    /// itself reaches longer paths.
+    fn try_from(address: Address) -> std::io::Result<SocketAddr> {
+        SocketAddr::try_from(&address)
+    }
+}
+
+impl ToAddress for SocketAddr {
+    fn to_address(&self) -> Result<Address, AddressError> {
+        Ok(Address::from(self))
+    }
+}
+
+impl Address {
+    /// Returns the path like [`Address::as_path`], under the name of [`SocketAddr::as_pathname`].
+    pub fn as_pathname(&self) -> Option<&Path> {
+        self.as_path()
+    }
+
+    /// Returns the abstract name like [`Address::as_abstract`], under the name of
+    /// [`SocketAddrExt::as_abstract_name`].
+    pub fn as_abstract_name(&self) -> Option<&[u8]> {
+        self.as_abstract()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_round_trip() {
+        let path = Address::path("/run/app.sock").unwrap();
+        let name = Address::abstract_name(*b"a\0b").unwrap();
+        for address in [path, name, Address::UNNAMED] {
+            assert_eq!(Address::from(SocketAddr::try_from(&address).unwrap()), address);
+        }
+        let long = Address::path("x".repeat(108)).unwrap();
+        assert!(SocketAddr::try_from(long).is_err());
+    }
+}
