@@ -87,7 +87,7 @@ pub fn control_round_trip(data: &[u8]) {
             encoder.descriptors(numbers.iter().map(|number| *number as i32)).is_ok().then_some(numbers)
         } else {
             let ids = [(); 3].map(|()| words.next().unwrap_or(7));
-            let credentials = Credentials { pid: ids[0] as i32, uid: ids[1], gid: ids[2] };
+            let credentials = Credentials { pid: ids[0], uid: ids[1], gid: ids[2] };
             encoder.credentials(credentials).is_ok().then_some(ids.to_vec())
         };
         sent.extend(taken.filter(|numbers| !numbers.is_empty()));
@@ -101,7 +101,7 @@ pub fn control_round_trip(data: &[u8]) {
 fn numbers_of(item: Item<'_>) -> Vec<u32> {
     match item {
         Item::Descriptors(numbers) => numbers.map(|number| number as u32).collect(),
-        Item::Credentials(ids) => vec![ids.pid as u32, ids.uid, ids.gid],
+        Item::Credentials(ids) => vec![ids.pid, ids.uid, ids.gid],
         other => panic!("the encoder writes no {other:?}"),
     }
 }

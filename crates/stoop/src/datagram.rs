@@ -576,7 +576,7 @@ impl Datagram {
     /// assert_eq!(message, b"ping");
     /// assert_eq!(from.address, client.local_addr()?);
     /// let sender = from.credentials.expect("a server's messages carry credentials");
-    /// assert_eq!(sender.pid, std::process::id() as i32);
+    /// assert_eq!(sender.pid, std::process::id());
     /// # Ok::<(), stoop::Error>(())
     /// ```
     pub fn recv_request(&self) -> Result<(Vec<u8>, Origin)> {

@@ -85,7 +85,7 @@ impl<'a> Outgoing<'a> {
     /// assert_eq!(other.recv_vec_with(Allow::NOTHING)?.1.credentials, Some(own));
     ///
     /// // The kernel checks them: no process has this id.
-    /// let nobody = Credentials { pid: i32::MAX, ..own };
+    /// let nobody = Credentials { pid: i32::MAX as u32, ..own };
     /// let sent = one.send_with(&[IoSlice::new(b"hello")], &Outgoing::new().credentials(nobody));
     /// assert!(sent.is_err());
     /// # Ok::<(), stoop::Error>(())

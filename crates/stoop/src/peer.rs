@@ -5,8 +5,11 @@
 
 use std::fmt;
 use std::io;
+use std::mem::discriminant;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 
+use crate::file_id::FileId;
 use crate::socket::retry;
 use crate::{Refusal, overflow_ids, sys};
 
@@ -58,11 +61,11 @@ impl<T: fmt::Display> fmt::Display for Fact<T> {
 /// assert_eq!(one.peer().uid.known(), Some(&rustix::process::getuid().as_raw()));
 /// # Ok::<(), stoop::Error>(())
 /// ```
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Peer {
     /// A pidfd of the process (`SO_PEERPIDFD`), safe against reuse of its pid. Requires Linux 6.5.
-    pub pidfd: Fact<OwnedFd>,
+    pub pidfd: Fact<Arc<OwnedFd>>,
     /// Its process id, as seen from our pid namespace. The id may have been reused since;
     /// [`Peer::pidfd`] cannot be.
     pub pid: Fact<u32>,
@@ -85,7 +88,7 @@ impl Peer {
     /// Queries the kernel, the pidfd first, so that the other answers can be checked against it.
     pub(crate) fn of(fd: BorrowedFd<'_>) -> Peer {
         let pidfd = match sys::peer_pidfd(fd) {
-            Ok(pidfd) => Fact::Known(pidfd),
+            Ok(pidfd) => Fact::Known(Arc::new(pidfd)),
             Err(error) => match error.raw_os_error() {
                 Some(libc::ENOPROTOOPT) => Fact::Unsupported,
                 Some(libc::ESRCH | libc::EINVAL) => Fact::Gone,
@@ -121,6 +124,31 @@ impl Peer {
             _ => None,
         }
     }
+}
+
+impl PartialEq for Peer {
+    /// Compares everything that the kernel reported.
+    ///
+    /// Two pidfds are equal if they refer to the same process. Before Linux 6.9 that cannot be
+    /// determined, and they are equal (K-PROC-8).
+    fn eq(&self, other: &Peer) -> bool {
+        let same_process = match (&self.pidfd, &other.pidfd) {
+            (Fact::Known(one), Fact::Known(other)) => process_of(one) == process_of(other),
+            (one, other) => discriminant(one) == discriminant(other),
+        };
+        let Peer { pidfd: _, pid, uid, gid, groups, label } = self;
+        same_process
+            && (pid, uid, gid, groups, label)
+                == (&other.pid, &other.uid, &other.gid, &other.groups, &other.label)
+    }
+}
+
+impl Eq for Peer {}
+
+/// Returns what identifies the process of a pidfd: from Linux 6.9 on, each process has its own inode
+/// (K-PROC-8).
+fn process_of(pidfd: &OwnedFd) -> Option<FileId> {
+    rustix::fs::fstat(pidfd).ok().map(|stat| FileId::of(&stat))
 }
 
 /// The ids without the rest: one system call, enough for most policies.
@@ -188,6 +216,19 @@ mod tests {
         assert_eq!(peer.uid.known(), Some(&rustix::process::geteuid().as_raw()));
         assert_eq!(peer.gid.known(), Some(&rustix::process::getegid().as_raw()));
         assert_ne!(peer.has_ended(), Some(true));
+    }
+
+    #[test]
+    fn peers_are_equal_if_the_kernel_reported_the_same() {
+        let ((one, _other), (third, _fourth)) = (Stream::pair().unwrap(), Stream::pair().unwrap());
+        assert_eq!(one.peer(), third.peer());
+        let peer = one.peer();
+        assert_eq!(peer, peer.clone());
+        assert_ne!(peer, Peer { uid: Fact::Unknown, ..peer.clone() });
+        assert_ne!(peer, Datagram::autobind().unwrap().peer());
+        if let Fact::Known(_) = peer.pidfd {
+            assert_ne!(peer, Peer { pidfd: Fact::Unsupported, ..peer.clone() });
+        }
     }
 
     #[test]

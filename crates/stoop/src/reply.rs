@@ -170,7 +170,7 @@ fn check_name(target: &ConnectTarget, name: &Address) -> Result<()> {
 
 /// Checks that the path leads to the same file from the sender's own root directory and mounts, if
 /// we may inspect the sender's process (K-PROC-1).
-fn check_view(pid: i32, path: &Path, seen: FileId) -> Result<()> {
+fn check_view(pid: u32, path: &Path, seen: FileId) -> Result<()> {
     let flags = OFlags::PATH | OFlags::CLOEXEC;
     let root = match rustix::fs::open(format!("/proc/{pid}/root"), flags | OFlags::DIRECTORY, Mode::empty()) {
         Ok(root) => root,
@@ -186,14 +186,13 @@ fn check_view(pid: i32, path: &Path, seen: FileId) -> Result<()> {
 }
 
 /// Returns the pid of the sender, if it is another process and has an id in our namespace.
-fn another_process(sender: Credentials) -> Option<i32> {
-    let own = rustix::process::getpid().as_raw_nonzero().get();
-    Some(sender.pid).filter(|&pid| pid > 0 && pid != own)
+fn another_process(sender: Credentials) -> Option<u32> {
+    Some(sender.pid).filter(|&pid| pid > 0 && pid != std::process::id())
 }
 
 /// Decides whether to reply if the process cannot be inspected. A lack of permission proves
 /// nothing. A process that has exited gets no reply, because its name may have a new owner.
-fn unavailable(pid: i32, errno: Errno) -> Result<()> {
+fn unavailable(pid: u32, errno: Errno) -> Result<()> {
     match errno {
         Errno::NOENT | Errno::SRCH if has_exited(pid) => {
             refuse("the process that sent the message has exited")
@@ -205,8 +204,8 @@ fn unavailable(pid: i32, errno: Errno) -> Result<()> {
 
 /// Returns whether the process does not exist, or is only a zombie. A process that `/proc` hides
 /// from us (`hidepid`) has not exited.
-fn has_exited(pid: i32) -> bool {
-    let exists = Pid::from_raw(pid)
+fn has_exited(pid: u32) -> bool {
+    let exists = Pid::from_raw(pid as i32)
         .is_some_and(|pid| !matches!(rustix::process::test_kill_process(pid), Err(Errno::SRCH)));
     let is_shown = || rustix::fs::statat(CWD, format!("/proc/{pid}"), AtFlags::empty()).is_ok();
     !exists || is_shown()

@@ -72,7 +72,7 @@ macro_rules! base_methods {
         /// let (_, early) = other.recv_vec_with(Allow::NOTHING)?;
         /// assert_eq!(early.credentials, None); // sent before
         /// let (_, late) = other.recv_vec_with(Allow::NOTHING)?;
-        /// assert_eq!(late.credentials.map(|sender| sender.pid), Some(std::process::id() as i32));
+        /// assert_eq!(late.credentials.map(|sender| sender.pid), Some(std::process::id()));
         /// # Ok::<(), stoop::Error>(())
         /// ```
         pub fn set_pass_credentials(&self, on: bool) -> $crate::Result<()> {

@@ -45,7 +45,7 @@ fn a_service_reports_to_a_path_and_to_an_abstract_name() {
         let (first, received) = manager.recv_vec_with(Allow::NOTHING).unwrap();
         assert_eq!(first, b"READY=1");
         let sender = received.credentials.expect("the kernel says who sends");
-        assert_eq!((sender.pid as u32, sender.uid), (child.id(), rustix::process::getuid().as_raw()));
+        assert_eq!((sender.pid, sender.uid), (child.id(), rustix::process::getuid().as_raw()));
         assert_eq!(text(&manager), "STATUS=1 client");
         let reloading = text(&manager);
         let microseconds = reloading.strip_prefix("RELOADING=1\nMONOTONIC_USEC=").expect(&reloading);

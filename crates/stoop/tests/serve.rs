@@ -207,7 +207,7 @@ fn handlers_know_who_came() {
         let mut told = String::new();
         running.client().await.read_to_string(&mut told).await.unwrap();
         let own = Credentials::own();
-        assert_eq!(told, format!("{:?}", (Some(own.pid as u32), Some(own.uid))));
+        assert_eq!(told, format!("{:?}", (Some(own.pid), Some(own.uid))));
         running.end().await;
     });
 }

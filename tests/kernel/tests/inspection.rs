@@ -292,3 +292,18 @@ fn a_process_shows_its_network_namespace_by_identity() {
     eventually(LIMIT, || of(pid).is_err());
     assert_eq!(of(pid), Err(Errno::NOENT));
 }
+
+/// K-PROC-8
+#[test]
+fn a_pidfd_has_the_inode_of_its_process() {
+    let of = |pid| {
+        let stat = fstat(pidfd_open(pid, PidfdFlags::empty()).unwrap()).unwrap();
+        (stat.st_dev, stat.st_ino)
+    };
+    let child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+    let mut child = stoop_testkit::KillOnDrop(child);
+    let other = of(Pid::from_child(&child.0));
+    assert_eq!(of(getpid()), of(getpid()));
+    assert_eq!(of(getpid()) == other, !kernel_at_least(6, 9));
+    child.0.kill().unwrap();
+}

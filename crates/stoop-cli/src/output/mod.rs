@@ -208,7 +208,7 @@ impl From<Option<Credentials>> for PeerInfo {
         sender.map_or_else(PeerInfo::default, |sender| {
             // Across pid namespaces the kernel reports pid 0: the process has no pid in this
             // namespace.
-            let pid = u32::try_from(sender.pid).ok().filter(|&pid| pid != 0);
+            let pid = Some(sender.pid).filter(|&pid| pid != 0);
             PeerInfo::new(pid, sender.known_uid(), sender.known_gid())
         })
     }

@@ -303,7 +303,7 @@ impl Bind {
     /// let (server, _) = listener.accept()?;
     /// let received = server.recv_with(&mut [IoSliceMut::new(&mut [0; 8])], Allow::NOTHING)?;
     /// let sender = received.credentials.map(|credentials| credentials.pid);
-    /// assert_eq!(sender, Some(std::process::id() as i32));
+    /// assert_eq!(sender, Some(std::process::id()));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn pass_credentials(mut self, on: bool) -> Bind {

@@ -30,7 +30,7 @@ pub const fn space(data_len_bytes: usize) -> usize {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Credentials {
     /// The process id, as seen from the receiver's pid namespace; 0 if it has none there.
-    pub pid: i32,
+    pub pid: u32,
     /// The user id, as seen from the receiver's user namespace. See [`Credentials::known_uid`] for
     /// users without an id there.
     pub uid: u32,
@@ -42,7 +42,7 @@ impl Credentials {
     /// Returns the credentials of this process: its pid, and its real user and group.
     pub fn own() -> Credentials {
         Credentials {
-            pid: rustix::process::getpid().as_raw_nonzero().get(),
+            pid: std::process::id(),
             uid: rustix::process::getuid().as_raw(),
             gid: rustix::process::getgid().as_raw(),
         }
@@ -61,7 +61,7 @@ impl Credentials {
     fn from_bytes(bytes: &[u8]) -> Option<Credentials> {
         let word = |at: usize| bytes.get(at..at + 4)?.try_into().ok();
         let credentials = Credentials {
-            pid: i32::from_ne_bytes(word(0)?),
+            pid: u32::from_ne_bytes(word(0)?),
             uid: u32::from_ne_bytes(word(4)?),
             gid: u32::from_ne_bytes(word(8)?),
         };
@@ -90,7 +90,7 @@ mod tests {
     fn sent() -> impl Strategy<Value = Sent> {
         prop_oneof![
             proptest::collection::vec(0i32..1 << 20, 1..=DESCRIPTORS_MAX).prop_map(Sent::Descriptors),
-            (any::<i32>(), any::<u32>(), any::<u32>())
+            (any::<u32>(), any::<u32>(), any::<u32>())
                 .prop_map(|(pid, uid, gid)| Sent::Credentials(Credentials { pid, uid, gid })),
         ]
     }

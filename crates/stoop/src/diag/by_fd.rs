@@ -60,7 +60,7 @@ impl Settings {
             passes_descriptors: sys::passes_descriptors(fd).ok(),
             peek_offset: sys::peek_offset(fd).ok().and_then(|offset| u32::try_from(offset).ok()),
             // Without a peer the kernel reports pid 0 and ids of -1 (K-CRED-3).
-            peer: Credentials { pid: peer.pid, uid: peer.uid, gid: peer.gid }.resolve(),
+            peer: Credentials { pid: peer.pid as u32, uid: peer.uid, gid: peer.gid }.resolve(),
         })
     }
 }
@@ -153,7 +153,7 @@ mod tests {
         let settings = Settings::of(&one).unwrap();
         assert_eq!((settings.kind, settings.is_listening), (Some(Kind::SeqPacket), false));
         assert!(settings.passes_credentials && settings.peek_offset.is_none());
-        assert_eq!(settings.peer.map(|peer| peer.pid), i32::try_from(std::process::id()).ok());
+        assert_eq!(settings.peer.map(|peer| peer.pid), Some(std::process::id()));
 
         let directory = stoop_testkit::tempdir();
         let listener = Bind::new(directory.path().join("s")).listen().unwrap();
