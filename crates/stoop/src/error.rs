@@ -652,6 +652,12 @@ impl From<AddressError> for Error {
     }
 }
 
+impl From<AddressError> for io::Error {
+    fn from(error: AddressError) -> io::Error {
+        io::Error::new(io::ErrorKind::InvalidInput, error)
+    }
+}
+
 impl From<Error> for io::Error {
     /// Converts an error of the kernel into the same [`io::Error`] that std returns for it, with
     /// its error number and kind. An error without a number, or whose [`Error::kind`] says more

@@ -1,13 +1,12 @@
 //! The error of a text or a string of bytes that is not an address. Pure.
 
 use std::fmt;
-use std::io;
 
-use super::{ABSTRACT_NAME_MAX_BYTES, escaped};
+use super::{ABSTRACT_NAME_MAX_BYTES, DIRECT_PATH_MAX_BYTES, escaped};
 
 /// The error of a text or a string of bytes that is not the address of a Unix domain socket.
 ///
-/// It converts into [`stoop::Error`](crate::Error) and into [`io::Error`].
+/// It converts into [`stoop::Error`](crate::Error) and into [`std::io::Error`].
 ///
 /// ```
 /// use stoop::{Address, AddressErrorKind};
@@ -58,12 +57,6 @@ impl fmt::Display for AddressError {
 
 impl std::error::Error for AddressError {}
 
-impl From<AddressError> for io::Error {
-    fn from(error: AddressError) -> io::Error {
-        io::Error::new(io::ErrorKind::InvalidInput, error)
-    }
-}
-
 /// The reason why a text or a string of bytes is not an address. See [`AddressError::kind`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -80,6 +73,14 @@ pub enum AddressErrorKind {
         /// The length of the name in bytes.
         len_bytes: usize,
     },
+    /// The path is longer than [`DIRECT_PATH_MAX_BYTES`](crate::DIRECT_PATH_MAX_BYTES), and a
+    /// `sockaddr_un` is asked for.
+    PathTooLong {
+        /// The length of the path in bytes.
+        len_bytes: usize,
+    },
+    /// The bytes are not a socket address of the family `AF_UNIX`.
+    NotUnix,
     /// A `%` is not followed by two hexadecimal digits.
     BadEscape {
         /// The position of the `%`, in bytes from the start of the path or name.
@@ -101,6 +102,10 @@ impl fmt::Display for AddressErrorKind {
             AddressErrorKind::NameTooLong { len_bytes } => {
                 write!(f, "abstract name too long: {len_bytes} bytes, at most {ABSTRACT_NAME_MAX_BYTES}")
             }
+            AddressErrorKind::PathTooLong { len_bytes } => {
+                write!(f, "path too long for sun_path: {len_bytes} bytes, at most {DIRECT_PATH_MAX_BYTES}")
+            }
+            AddressErrorKind::NotUnix => f.write_str("not a Unix socket address (AF_UNIX)"),
             AddressErrorKind::BadEscape { at } => {
                 write!(
                     f,

@@ -5,11 +5,13 @@
 //! | `mod.rs` | [`Address`], and what can be used as one: [`ToAddress`] |
 //! | `text.rs` | the text form: parsing and printing |
 //! | `target.rs` | what a command line accepts: also a socket type, or a file descriptor |
+//! | `sockaddr.rs` | the kernel's format, as bytes |
 //! | `error.rs` | why something is not an address |
 //!
 //! Nothing here touches the file system.
 
 mod error;
+mod sockaddr;
 mod target;
 mod text;
 

@@ -1,6 +1,5 @@
 //! `sockaddr_un` with its exact length, and the conversions to and from addresses.
 
-use std::ffi::OsStr;
 use std::io;
 use std::mem::{offset_of, size_of};
 use std::os::unix::ffi::OsStrExt;
@@ -83,14 +82,9 @@ impl RawAddress {
         let len_bytes = (self.len_bytes as usize).saturating_sub(PATH_OFFSET).min(PATH_LEN);
         let name = self.raw.sun_path.map(|byte| byte as u8);
         match &name[..len_bytes] {
-            [] => Address::UNNAMED,
             _ if i32::from(self.raw.sun_family) != libc::AF_UNIX => Address::UNNAMED,
-            [0, name @ ..] => Address::abstract_name(name).unwrap_or(Address::UNNAMED),
             path if path.starts_with(b"/proc/self/fd/") => Address::UNNAMED,
-            path => {
-                let end = path.iter().position(|&byte| byte == 0).unwrap_or(path.len());
-                Address::path(OsStr::from_bytes(&path[..end])).unwrap_or(Address::UNNAMED)
-            }
+            name => Address::from_sun_path(name).unwrap_or(Address::UNNAMED),
         }
     }
 
