@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use async_test::{Usage, abandon, async_test, runtime};
 use stoop::aio::split::ReuniteError;
-use stoop::{Allow, Bind, Connect, ErrorKind, Outgoing, Packet, Stream, aio};
+use stoop::{Address, Allow, Bind, Connect, ErrorKind, Outgoing, Packet, Stream, aio};
 use stoop_kernel_facts::{die_of_sigpipe, leave_room_for};
 use stoop_testkit::{Role, open_descriptors, role, tempdir};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
@@ -274,6 +274,19 @@ fn sockets_convert_to_those_of_tokio_and_to_file_descriptors() {
         let server = std::os::unix::net::UnixStream::from(server);
         client.write_all(b"ping").await.unwrap();
         assert_eq!(std::io::Read::read(&mut &server, &mut [0; 8]).unwrap(), 4);
+
+        let address = tokio::net::UnixStream::connect(&path).await.unwrap().peer_addr().unwrap();
+        assert_eq!(Address::from(&address).as_path(), Some(&*path));
+        assert!(aio::Stream::connect(address).await.is_ok());
+        // The synchronous types are file descriptors for tokio, too.
+        let (one, other) = Stream::pair().unwrap();
+        one.set_nonblocking(true).unwrap();
+        #[expect(deprecated, reason = "its successor is unsafe, and existing programs call this one")]
+        let one = tokio::io::unix::AsyncFd::new(one).unwrap();
+        drop(other);
+        let ended =
+            one.readable().await.unwrap().try_io(|one| std::io::Read::read(&mut one.get_ref(), &mut [0; 8]));
+        assert_eq!(ended.unwrap().unwrap(), 0);
 
         let (one, other) = aio::Datagram::pair().unwrap();
         let number = other.as_raw_fd();

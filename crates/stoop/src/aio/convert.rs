@@ -8,10 +8,12 @@ use std::os::fd::{AsFd, AsRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::os::unix::net as std_unix;
 
 use tokio::net as tokio_unix;
+use tokio::net::unix::SocketAddr;
 
 use super::{Async, Datagram, Listener, Stream};
 use crate::error::{Error, Result};
 use crate::socket::{Socket, configure};
+use crate::{Address, AddressError, ToAddress};
 
 impl<S: AsFd + AsRef<Socket>> Async<S> {
     /// Returns the synchronous socket, still in nonblocking mode.
@@ -99,3 +101,54 @@ macro_rules! conversions {
 conversions!(Stream, UnixStream);
 conversions!(Listener, UnixListener);
 conversions!(Datagram, UnixDatagram);
+
+impl Stream {
+    /// Connects to the address of a socket: [`Stream::connect`](Async::connect) under tokio's name.
+    ///
+    /// # Errors
+    /// Returns an error if [`Stream::connect`](Async::connect) would return one.
+    ///
+    /// # Cancel safety
+    /// This method is cancel safe. If dropped, the attempt is abandoned.
+    pub async fn connect_addr(address: impl ToAddress) -> Result<Stream> {
+        Stream::connect(address).await
+    }
+}
+
+impl Listener {
+    /// Binds at the address of a socket: [`Listener::bind`](Async::bind) under tokio's name.
+    ///
+    /// # Errors
+    /// Returns an error if [`Listener::bind`](Async::bind) would return one.
+    ///
+    /// # Panics
+    /// Panics if called outside of a runtime.
+    #[track_caller]
+    pub fn bind_addr(address: impl ToAddress) -> Result<Listener> {
+        Listener::bind(address)
+    }
+}
+
+impl From<&SocketAddr> for Address {
+    fn from(address: &SocketAddr) -> Address {
+        // Neither conversion fails: a `SocketAddr` is an address that the kernel has accepted.
+        let named = match (address.as_pathname(), address.as_abstract_name()) {
+            (Some(path), _) => Address::path(path),
+            (_, Some(name)) => Address::abstract_name(name),
+            _ => Ok(Address::UNNAMED),
+        };
+        named.unwrap_or(Address::UNNAMED)
+    }
+}
+
+impl From<SocketAddr> for Address {
+    fn from(address: SocketAddr) -> Address {
+        Address::from(&address)
+    }
+}
+
+impl ToAddress for SocketAddr {
+    fn to_address(&self) -> std::result::Result<Address, AddressError> {
+        Ok(Address::from(self))
+    }
+}

@@ -31,6 +31,8 @@ fn a_server_and_its_client() {
         let listener = UnixListener::bind(&path)?;
         assert_eq!(differences::path_of(&listener.local_addr()?), Some(&*path));
         assert!(listener.take_error()?.is_none());
+        UnixStream::connect_addr(&listener.local_addr()?).await?.shutdown().await?;
+        differences::accept(&listener).await?;
         let client = tokio::spawn(async move {
             let mut client = UnixStream::connect(&path).await?;
             assert_eq!(differences::path_of(&client.peer_addr()?), Some(&*path));
@@ -125,7 +127,9 @@ fn halves() {
 #[test]
 fn hand_written_futures() {
     run(|path| async move {
-        let listener = UnixListener::bind(&path)?;
+        let unbound = UnixListener::bind(&path)?.local_addr()?;
+        let _ = std::fs::remove_file(&path);
+        let listener = UnixListener::bind_addr(&unbound)?;
         let mut client = UnixStream::connect(&path).await?;
         let mut server = poll_fn(|cx| differences::poll_accept(&listener, cx)).await?;
         let parts = [IoSlice::new(b"he"), IoSlice::new(b"llo")];
