@@ -25,7 +25,7 @@ const STEPS: &[Step] = &[
 ];
 
 /// All opt-in features of the library.
-const ASYNC: &[&str] = &["--features", "stoop/tracing"];
+const ASYNC: &[&str] = &["--features", "stoop/tracing,stoop-http/axum,stoop-grpc/connector"];
 
 /// Runs every step; fails if any of them failed.
 pub fn run() -> Outcome {

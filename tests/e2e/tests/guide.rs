@@ -323,7 +323,7 @@ fn built_examples() -> Vec<PathBuf> {
             "--examples",
             "--bins",
             "--features",
-            "stoop/tracing",
+            "stoop/tracing,stoop-http/axum,stoop-grpc/connector",
         ]);
         cargo.arg("--target-dir").arg(profile.join(".."));
         if profile.ends_with("release") {
