@@ -43,6 +43,7 @@
 //! | the process behind a request | `Caller` | `server` |
 //! | serve with axum | `AxumListener` | `axum` |
 //! | serve with another library | `ServerStream` | `server` |
+//! | the same, with the caller in requests to tower services | `MakeAddCaller` | `tower` |
 //!
 //! `client` and `server` are enabled by default.
 //!
@@ -98,6 +99,8 @@ mod server;
 mod server_stream;
 mod spawn;
 mod stream;
+#[cfg(feature = "tower")]
+mod tower;
 
 #[cfg(feature = "axum")]
 pub use axum::AxumListener;
@@ -116,3 +119,5 @@ pub use io::Io;
 pub use server::{Server, upgraded_request};
 #[cfg(feature = "server")]
 pub use server_stream::ServerStream;
+#[cfg(feature = "tower")]
+pub use tower::{AddCaller, MakeAddCaller};
