@@ -25,6 +25,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("stoop-dynamic", &["stoop", "stoop-grpc", "stoop-http"]),
     ("stoop-cli", &["stoop", "stoop-dynamic", "stoop-http", "stoop-inspect", "stoop-memory"]),
     // examples
+    ("stoop-adapters", &["stoop", "stoop-grpc", "stoop-http"]),
     ("stoop-example-greeter", &["stoop", "stoop-grpc"]),
     ("stoop-example-runtimes", &["stoop", "stoop-grpc"]),
     // tests and tools
