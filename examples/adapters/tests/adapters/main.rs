@@ -3,6 +3,7 @@
 #[expect(dead_code, reason = "the `main` of each example")]
 mod examples;
 mod http;
+mod streams;
 
 use std::future::Future;
 use std::time::Duration;
