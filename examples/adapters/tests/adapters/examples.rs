@@ -8,8 +8,14 @@ pub mod codec;
 pub mod futures_io;
 #[path = "../../examples/hyper_util.rs"]
 pub mod hyper_util;
+#[path = "../../examples/mio.rs"]
+pub mod mio;
+#[path = "../../examples/polling.rs"]
+pub mod polling;
 #[path = "../../examples/rustls.rs"]
 pub mod rustls;
+#[path = "../../examples/smol.rs"]
+pub mod smol;
 #[path = "../../examples/tonic.rs"]
 pub mod tonic;
 #[path = "../../examples/tower.rs"]

@@ -3,6 +3,7 @@
 #[expect(dead_code, reason = "the `main` of each example")]
 mod examples;
 mod http;
+mod reactors;
 mod streams;
 
 use std::future::Future;
