@@ -12,6 +12,10 @@ pub mod hyper_util;
 pub mod mio;
 #[path = "../../examples/polling.rs"]
 pub mod polling;
+#[path = "../../examples/postgres.rs"]
+pub mod postgres;
+#[path = "../../examples/redis.rs"]
+pub mod redis;
 #[path = "../../examples/rustls.rs"]
 pub mod rustls;
 #[path = "../../examples/smol.rs"]
@@ -22,3 +26,5 @@ pub mod tonic;
 pub mod tower;
 #[path = "../../examples/websocket.rs"]
 pub mod websocket;
+#[path = "../../examples/zbus.rs"]
+pub mod zbus;

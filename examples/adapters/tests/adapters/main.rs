@@ -4,6 +4,7 @@
 mod examples;
 mod http;
 mod reactors;
+mod servers;
 mod streams;
 
 use std::future::Future;
