@@ -145,8 +145,8 @@ impl PartialEq for Peer {
 
 impl Eq for Peer {}
 
-/// Returns what identifies the process of a pidfd: from Linux 6.9 on, each process has its own inode
-/// (K-PROC-8).
+/// Returns what identifies the process of a pidfd: from Linux 6.9 on, each process has its own
+/// inode (K-PROC-8).
 fn process_of(pidfd: &OwnedFd) -> Option<FileId> {
     rustix::fs::fstat(pidfd).ok().map(|stat| FileId::of(&stat))
 }

@@ -82,7 +82,7 @@ struct Settings {
     passes_descriptors: Option<bool>,
     /// For a listener the process that called listen, for a connected socket the process that
     /// created the other end, at that time.
-    peer_pid: Option<i32>,
+    peer_pid: Option<u32>,
     peer_uid: Option<u32>,
     peer_gid: Option<u32>,
 }
